@@ -27,27 +27,33 @@ static const struct btf_type *resolve(const struct btf *btf, uint32_t id)
 	return NULL;
 }
 
+/* Members looked at for one field; the largest type has a few hundred. What a
+ * hostile guest gives for types can nest without end. */
+#define MAX_VISITS 4000
+
 /*
  * Bit offset of member @name (@len bytes of it) in @t, looked for in anonymous
  * members too; -1 when it is not there. *@type_ret is the member's type.
  */
 static int64_t member_bit(const struct btf *btf, const struct btf_type *t, const char *name,
-			  size_t len, int depth, uint32_t *type_ret)
+			  size_t len, unsigned *visits, uint32_t *type_ret)
 {
 	const struct btf_member *m;
 
-	if (!t || !btf_is_composite(t) || depth > 8)
+	if (!t || !btf_is_composite(t))
 		return -1;
 	m = btf_members(t);
 	for (int i = 0; i < btf_vlen(t); i++, m++) {
 		const char *n = btf__name_by_offset(btf, m->name_off);
 
+		if (++*visits > MAX_VISITS)
+			return -1;
 		if (n && strlen(n) == len && !memcmp(n, name, len)) {
 			*type_ret = m->type;
 			return btf_member_bit_offset(t, i);
 		}
 		if (!n || !*n) {
-			int64_t in = member_bit(btf, resolve(btf, m->type), name, len, depth + 1,
+			int64_t in = member_bit(btf, resolve(btf, m->type), name, len, visits,
 						type_ret);
 
 			if (in >= 0)
@@ -61,6 +67,7 @@ static int32_t field_offset(const struct btf *btf, const char *type, const char 
 {
 	int32_t id = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT);
 	const struct btf_type *t;
+	unsigned visits = 0;
 	int64_t bits = 0;
 
 	if (id < 0)
@@ -71,7 +78,7 @@ static int32_t field_offset(const struct btf *btf, const char *type, const char 
 	while (*path) {
 		size_t len = strcspn(path, ".");
 		uint32_t next;
-		int64_t at = member_bit(btf, t, path, len, 0, &next);
+		int64_t at = member_bit(btf, t, path, len, &visits, &next);
 
 		if (at < 0)
 			return VL_NO_FIELD;

@@ -130,7 +130,7 @@ void vl_path_normalise(char *path);
 /* --- fds.c: what was handed over --- */
 
 struct vl_file {
-	enum { K_FREE, K_SNAPSHOT, K_DIR, K_STREAM } kind;
+	enum { K_FREE, K_SNAPSHOT, K_DIR, K_STREAM, K_SOCKET } kind;
 	uint64_t dev, ino; /* of the memfd in the program: its name for us */
 	uint64_t epoch;	   /* of the content, or of guest_fd */
 	char *path;
@@ -138,11 +138,12 @@ struct vl_file {
 	int flags; /* of open */
 	bool has_stat;
 	struct stat st;
-	char *listing; /* K_DIR: struct linux_dirent64s; K_STREAM: unused */
+	char *listing; /* K_DIR: struct vl_dirent64s; K_SOCKET: answers */
 	size_t listing_len;
-	size_t pos;	 /* K_DIR: offset of the next entry */
+	size_t pos;	 /* offset of the next entry or answer in listing */
 	int64_t guest_fd; /* K_STREAM: valid in @epoch only */
-	int64_t off;	 /* K_STREAM */
+	int64_t off;	 /* K_STREAM; K_DIR: 1 when it was read from */
+	int domain, type, protocol; /* K_SOCKET */
 };
 
 /* What is to be handed over; ownership of listing passes on success. */
@@ -214,8 +215,18 @@ struct vl_error *vl_h_group_id(struct vl_trap *t);
 struct vl_error *vl_h_kill(struct vl_trap *t);
 struct vl_error *vl_h_ipcctl(struct vl_trap *t);
 struct vl_error *vl_h_ipcget(struct vl_trap *t);
+
+/* --- socket.c, netif.c: what the program asks over sockets --- */
+
 struct vl_error *vl_h_socket(struct vl_trap *t);
 struct vl_error *vl_h_connect(struct vl_trap *t);
+struct vl_error *vl_h_bind(struct vl_trap *t);
+struct vl_error *vl_h_getsockname(struct vl_trap *t);
+struct vl_error *vl_h_setsockopt(struct vl_trap *t);
+struct vl_error *vl_h_getsockopt(struct vl_trap *t);
+struct vl_error *vl_h_send(struct vl_trap *t);
+struct vl_error *vl_h_recv(struct vl_trap *t);
+struct vl_error *vl_h_netif(struct vl_trap *t);
 
 /* --- remote.c: the program's memory --- */
 

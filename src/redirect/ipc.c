@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * System V IPC: status calls are the guest's, all else would change something.
- * Sockets: the guest's network is not the program's to talk over, and daemons
- * of the host (nscd, userdb, D-Bus) would tell about the host.
- */
+/* System V IPC: status calls are the guest's, all else would change something. */
 #include <errno.h>
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
+#include <sys/syscall.h>
 
 #include "internal.h"
 
@@ -27,7 +21,7 @@
 #define MSG_STAT_ANY 13
 #endif
 
-/* What command @cmd of call @nr writes: bytes; -1 if it changes something. */
+/* How many bytes command @cmd of call @nr writes. */
 struct ipc_command {
 	int nr, cmd, bytes;
 };
@@ -122,31 +116,5 @@ struct vl_error *vl_h_ipcget(struct vl_trap *t)
 	if ((int)t->args[0] != IPC_PRIVATE && !(flags & IPC_CREAT))
 		return vl_h_forward(t);
 	vl_deny(t);
-	return NULL;
-}
-
-/* socket(family, …): pairs and pipes between the program's processes are its own */
-struct vl_error *vl_h_socket(struct vl_trap *t)
-{
-	if ((int)t->args[0] == AF_UNIX)
-		t->pass = true;
-	else
-		t->ret = -EAFNOSUPPORT;
-	return NULL;
-}
-
-/* connect(fd, addr, len): nobody who listens on this host speaks for the guest */
-struct vl_error *vl_h_connect(struct vl_trap *t)
-{
-	struct sockaddr_un sa = { 0 };
-	size_t len = t->args[2] < sizeof(sa) ? t->args[2] : sizeof(sa);
-
-	t->ret = vl_mem_read(t, t->args[1], &sa, len);
-	if (t->ret)
-		return NULL;
-	if (sa.sun_family == AF_UNIX && sa.sun_path[0] && sa.sun_path[0] != '/')
-		t->pass = true; /* relative: the program's own */
-	else
-		t->ret = -ECONNREFUSED;
 	return NULL;
 }

@@ -199,8 +199,19 @@ const struct vl_policy vl_policy[] = {
 	DENIED(msgrcv, "changes a queue"),
 
 	/* sockets */
-	ROW(socket, LOCAL, vl_h_socket, INT),
+	ROW(socket, GUEST, vl_h_socket, INT),
 	ROW(connect, LOCAL, vl_h_connect, INT),
+	ON(bind, vl_h_bind, (STREAM(0)), "a netlink address"),
+	ON(getsockname, vl_h_getsockname, (STREAM(0)), "a netlink address"),
+	ON(setsockopt, vl_h_setsockopt, (STREAM(0)), "of a socket of ours"),
+	ON(getsockopt, vl_h_getsockopt, (STREAM(0)), "of a socket of ours"),
+	ON(sendto, vl_h_send, (STREAM(0)), "a netlink question"),
+	ON(sendmsg, vl_h_send, (STREAM(0)), "a netlink question"),
+	ON(recvfrom, vl_h_recv, (STREAM(0)), "the answer"),
+	ON(recvmsg, vl_h_recv, (STREAM(0)), "the answer"),
+	ON(ioctl, vl_h_netif, ({ 1, SCMP_CMP_MASKED_EQ, 0xffffff00, 0x8900 }),
+	   "linux/sockios.h: interfaces, on whatever socket"),
+	ON(write, vl_h_send, (STREAM(0)), "a netlink question"),
 
 	/* changes to files */
 	CHANGES(unlink, PATH),

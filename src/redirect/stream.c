@@ -125,6 +125,8 @@ struct vl_error *vl_h_read(struct vl_trap *t)
 		return gone(t);
 	if (f->kind == K_SNAPSHOT)
 		return refresh(t, f);
+	if (f->kind == K_SOCKET && t->nr == __NR_read)
+		return vl_h_recv(t);
 	if (f->kind == K_STREAM)
 		return read_piece(t, f, t->args[1], t->args[2], t->nr == __NR_pread64 ? &at : NULL);
 	t->ret = -EISDIR;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "proc.h"
 
 /* QEMU greets at once; another tool may hold it frozen for some 100 ms. */
 #define GREETING_TIMEOUT_MS 1500
@@ -101,7 +102,6 @@ static struct vl_error *connect_error(int err, const char *path)
 struct vl_error *vl_qmp_connect(const char *path, struct vl_qmp **ret)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	char via[64];
 	int fd, dir = -1, err = 0;
 
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -112,9 +112,10 @@ struct vl_error *vl_qmp_connect(const char *path, struct vl_qmp **ret)
 		dir = open(path, O_PATH | O_CLOEXEC);
 		if (dir < 0)
 			err = errno;
-		snprintf(via, sizeof(via), "/proc/self/fd/%d", dir);
+		snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d", dir);
+	} else {
+		strcpy(sa.sun_path, path);
 	}
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", dir >= 0 ? via : path);
 	for (int i = 0; !err && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0; i++) {
 		/* EAGAIN: the backlog is full, somebody is before us. */
 		if (errno != EINTR && (errno != EAGAIN || i >= 50))
@@ -264,17 +265,29 @@ static struct vl_error *transmit(struct vl_qmp *q, const char *text, size_t len,
 	return NULL;
 }
 
-/* Does the process that listens look like a QEMU? Decides only the wording. */
-static bool peer_is_qemu(const struct vl_qmp *q)
+/* Nothing has been said on the connection in all the time there was: why? */
+static struct vl_error *silent(const struct vl_qmp *q)
 {
-	char path[64], comm[64] = "";
-	_cleanup_close_ int fd = -1;
-	ssize_t n;
+	_cleanup_free_ char *comm = NULL;
+	char path[64], state = '?';
+	uint64_t start;
 
 	snprintf(path, sizeof(path), "/proc/%d/comm", (int)q->pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, comm, sizeof(comm) - 1);
-	return n > 0 && (strstr(comm, "qemu") || strstr(comm, "kvm"));
+	if (vl_read_file(AT_FDCWD, path, 64, &comm, NULL) < 0)
+		comm = NULL;
+	if (vl_proc_stat(q->pid, &state, &start) == 0 && (state == 'T' || state == 't'))
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+						  "the hypervisor, process %d, is stopped",
+						  (int)q->pid),
+				     "somebody sent it SIGSTOP: kill -CONT %d, then try again",
+				     (int)q->pid);
+	if (comm && (strstr(comm, "qemu") || strstr(comm, "kvm")))
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "the monitor is busy with another client"),
+			"a monitor takes one client at a time: close the other, or give QEMU "
+			"(process %d) a second -qmp socket",
+			(int)q->pid);
+	return not_qmp();
 }
 
 static struct vl_error *roundtrip(struct vl_qmp *q, const char *command, json_object *args, int fd,
@@ -291,14 +304,8 @@ static struct vl_error *greet(struct vl_qmp *q)
 	err = receive(q, deadline, &hello);
 	if (err)
 		return err;
-	if (!hello && peer_is_qemu(q))
-		return broken(q, vl_error_hint(
-			vl_error_new(VL_ERR_TARGET, "the monitor is busy with another client"),
-			"a monitor takes one client at a time: close the other (process %d "
-			"is the guest's), or give QEMU a second -qmp socket",
-			(int)q->pid));
 	if (!hello)
-		return broken(q, not_qmp());
+		return broken(q, silent(q));
 	is_qmp = json_object_object_get_ex(hello, "QMP", NULL);
 	json_object_put(hello);
 	if (!is_qmp)

@@ -178,8 +178,16 @@ out:
 	return err;
 }
 
-static struct vl_error *read_all(struct vl_clone *c, const char *path, char **ret, size_t *len_ret)
+/*
+ * Read all of /proc/kallsyms. The text is made from tables that never change,
+ * so the guest is held (*@held) only until the first piece is there: then all
+ * that the kernel writes to on the way is in pages of the clone's own. It
+ * takes half a second. With @whole the guest is held to the end.
+ */
+static struct vl_error *read_kallsyms(struct vl_clone *c, bool whole, bool *held, char **ret,
+				      size_t *len_ret)
 {
+	static const char path[] = "/proc/kallsyms";
 	const size_t chunk = VL_USER_WINDOW / 2;
 	size_t len = 0, room = 16UL << 20;
 	char *buf = malloc(room);
@@ -216,6 +224,10 @@ static struct vl_error *read_all(struct vl_clone *c, const char *path, char **re
 					   strerror((int)-n));
 		if (!err)
 			len += (size_t)n;
+		if (!err && *held && !whole) {
+			*held = false;
+			err = vl_target_resume(c->contact->target);
+		}
 	}
 	if (err) {
 		free(buf);
@@ -250,7 +262,7 @@ static struct vl_error *show_pointers(struct vl_clone *c)
 /* Ask the kernel behind @entry for its symbols, with the vCPU @v. */
 static struct vl_error *ask(struct vl_contact *contact, const struct vl_vcpu *v,
 			    const struct vl_entry *entry, const struct vl_image *img,
-			    const struct vl_layout *l)
+			    const struct vl_layout *l, bool whole)
 {
 	struct vl_clone_start start = {
 		.root = contact->pt.root,
@@ -262,15 +274,20 @@ static struct vl_error *ask(struct vl_contact *contact, const struct vl_vcpu *v,
 		.tr_base = v->tr_base,
 		.tr_limit = v->tr_limit,
 	};
+	struct vl_error *err, *resumed = NULL;
 	struct vl_view *view = NULL;
 	struct vl_clone *c = NULL;
-	struct vl_error *err;
 	char *text = NULL;
 	size_t len = 0;
+	bool held;
 
 	if (!find_percpu(contact->target, &contact->pt, v, entry, &start.percpu))
 		return vl_error_new(VL_ERR_KERNEL, "cannot find the guest's per-CPU data");
 	contact->entry = entry->va;
+	err = vl_target_pause(contact->target);
+	if (err)
+		return err;
+	held = true;
 	err = vl_view_create(contact->target, &view);
 	if (!err)
 		err = vl_clone_create(contact, view, &start, &c);
@@ -279,13 +296,44 @@ static struct vl_error *ask(struct vl_contact *contact, const struct vl_vcpu *v,
 	if (!err)
 		err = show_pointers(c);
 	if (!err)
-		err = read_all(c, "/proc/kallsyms", &text, &len);
+		err = read_kallsyms(c, whole, &held, &text, &len);
+	if (held)
+		resumed = vl_target_resume(contact->target);
 	vl_clone_destroy(c);
 	vl_view_destroy(view);
+	if (!err) {
+		err = resumed;
+		resumed = NULL;
+	}
+	vl_error_destroy(resumed);
 	if (!err)
 		err = vl_kernel_create(text, len, l, entry->va, img->bytes, img->end - img->base,
 				       img->base, &contact->kernel);
 	free(text);
+	return err;
+}
+
+/* Tries of the first contact, each on a moment of its own; the last ones hold
+ * the guest until all is read. */
+#define ASK_TRIES 6
+#define ASK_WHOLE 3
+
+/*
+ * Ask through one vCPU after the other, and through every entry: the entry is
+ * found by its first bytes, and so is its 32-bit twin.
+ */
+static struct vl_error *ask_any(struct vl_contact *c, const struct vl_vcpu *v, size_t nr,
+				const struct vl_image *img, const struct vl_layout *l)
+{
+	struct vl_error *err = NULL;
+
+	for (unsigned try = 0; try < ASK_TRIES; try++)
+		for (size_t k = 0; k < img->nr_entries; k++) {
+			vl_error_destroy(err);
+			err = ask(c, &v[try % nr], &img->entries[k], img, l, try >= ASK_WHOLE);
+			if (!err || err->code == VL_ERR_TARGET)
+				return err;
+		}
 	return err;
 }
 
@@ -354,12 +402,8 @@ static struct vl_error *boot_with(struct vl_contact *c, const struct vl_vcpu *v,
 		goto out;
 	}
 	err = vl_layout_from_btf(img->btf, img->btf_len, &layout);
-	/* The entry is found by its first bytes, and so is its 32-bit twin. */
-	for (size_t i = 0; !err && !c->kernel && i < nr; i++)
-		for (size_t k = 0; k < img->nr_entries && !c->kernel; k++) {
-			vl_error_destroy(err);
-			err = ask(c, &v[i], &img->entries[k], img, &layout);
-		}
+	if (!err)
+		err = ask_any(c, v, nr, img, &layout);
 	if (!err)
 		err = settle(c);
 	if (!err && c->build_id[0]) {
@@ -383,17 +427,7 @@ struct vl_error *vl_boot(struct vl_contact *c)
 		return err;
 	/* Registers are a moment older than the memory: what matters of them, the
 	 * kernel's own tables and bases, does not change. */
-	err = vl_target_pause(c->target);
-	if (!err) {
-		struct vl_error *resume;
-
-		err = boot_with(c, vcpus, nr);
-		resume = vl_target_resume(c->target);
-		if (!err)
-			err = resume;
-		else
-			vl_error_destroy(resume);
-	}
+	err = boot_with(c, vcpus, nr);
 	free(vcpus);
 	return err;
 }
