@@ -64,4 +64,13 @@ static inline void vl_error_destroyp(struct vl_error **err)
 }
 #define _cleanup_error_ __attribute__((cleanup(vl_error_destroyp)))
 
+/* End @err and tell whether there was one: for what may fail. */
+static inline bool vl_discard(struct vl_error *err)
+{
+	bool failed = err;
+
+	vl_error_destroy(err);
+	return failed;
+}
+
 #endif

@@ -113,31 +113,25 @@ static void find_btf(struct vl_image *img)
 }
 
 /* An ELF note of GNU, type 3, is a build id (elf(5)). */
-static void find_build_id(struct vl_image *img)
+static void find_build_ids(struct vl_image *img)
 {
-	size_t size = img->end - img->base;
+	static const char gnu[] = "\3\0\0\0GNU";
+	const unsigned char *p = img->bytes, *end = p + (img->end - img->base) - 64;
 
-	for (size_t off = 0; off + 16 + VL_BUILD_ID_MAX / 2 <= size; off += 4) {
-		const unsigned char *p = img->bytes + off;
+	while (img->nr_ids < VL_MAX_IDS && (p = memmem(p, (size_t)(end - p), gnu, sizeof(gnu)))) {
+		struct vl_image_id *id = &img->ids[img->nr_ids];
 		uint32_t len;
-		bool vdso = false;
 
-		if (memcmp(p + 8, "\3\0\0\0GNU", 8) || memcmp(p, "\4\0\0\0", 4))
+		p += sizeof(gnu);
+		if (p - img->bytes < 16 || memcmp(p - 16, "\4\0\0\0", 4))
 			continue;
-		memcpy(&len, p + 4, 4);
+		memcpy(&len, p - 12, 4);
 		if (len < 8 || len > VL_BUILD_ID_MAX / 2)
 			continue;
-		/* The vDSOs are ELF files within the image and have one each. */
-		for (size_t back = 0; back <= 2 * VL_PAGE_SIZE && !vdso; back += VL_PAGE_SIZE) {
-			size_t page = off & VL_PAGE_MASK;
-
-			vdso = page >= back && !memcmp(img->bytes + page - back, "\177ELF", 4);
-		}
-		if (vdso)
-			continue;
+		id->va = img->base + (uint64_t)(p - 16 - img->bytes);
 		for (uint32_t i = 0; i < len; i++)
-			snprintf(img->build_id + 2 * i, 3, "%02x", p[16 + i]);
-		return;
+			snprintf(id->hex + 2 * i, 3, "%02x", p[i]);
+		img->nr_ids++;
 	}
 }
 
@@ -239,7 +233,7 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 	read_image(t, pt, img);
 	find_entries(img);
 	find_btf(img);
-	find_build_id(img);
+	find_build_ids(img);
 	if (!img->nr_entries) {
 		vl_image_destroy(img);
 		return no_linux("there is no system-call entry");

@@ -12,6 +12,7 @@
 
 #define VL_BUILD_ID_MAX 64
 #define VL_MAX_ENTRIES 4
+#define VL_MAX_IDS 32
 
 /* A place where system calls may enter (entry_SYSCALL_64, or its 32-bit twin). */
 struct vl_entry {
@@ -26,7 +27,17 @@ struct vl_entry {
 struct vl_image {
 	uint64_t base, end;   /* virtual, 2 MiB aligned; holes are possible */
 	unsigned char *bytes; /* end - base bytes; what is not mapped is zero */
-	char build_id[VL_BUILD_ID_MAX + 1]; /* hexadecimal, "" if none */
+	/*
+	 * Build ids, in hexadecimal, and where their notes are. Which of them is
+	 * the kernel's only its symbols tell (__start_notes): vDSOs have one
+	 * each, and so have modules that came to lie in memory of the image
+	 * that was freed.
+	 */
+	struct vl_image_id {
+		uint64_t va;
+		char hex[VL_BUILD_ID_MAX + 1];
+	} ids[VL_MAX_IDS];
+	size_t nr_ids;
 	const void *btf;      /* in bytes, or NULL */
 	size_t btf_len;
 	uint64_t rip; /* an address in its text: the page-fault handler */

@@ -170,7 +170,7 @@ static inline bool vl_fd_ours(uint64_t fd)
 struct vl_error *vl_h_dup(struct vl_trap *t);
 struct vl_error *vl_h_fcntl_dup(struct vl_trap *t);
 
-/* --- files.c, stream.c: what the program does with files --- */
+/* --- files.c, query.c, stream.c: what the program does with files --- */
 
 /* linux/dirent.h: struct linux_dirent64. */
 struct vl_dirent64 {
@@ -185,6 +185,8 @@ struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, bool once, cha
 			       size_t *len, int64_t *err);
 struct vl_error *vl_list_whole(struct vl_redirect *r, int64_t fd, char **data, size_t *len,
 			       int64_t *err);
+/* The stat of a file with content @text that the guest does not have. */
+struct stat vl_supplied_stat(const char *text);
 struct vl_error *vl_h_open(struct vl_trap *t);
 struct vl_error *vl_h_stat(struct vl_trap *t);
 struct vl_error *vl_h_fstat(struct vl_trap *t);

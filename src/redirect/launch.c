@@ -218,8 +218,8 @@ static struct vl_error *fetch(struct vl_redirect *r, int number)
 	close(pidfd);
 	if (r->listener < 0)
 		return vl_error_os(errno, "cannot fetch the program's listener");
-	/* EINVAL or ENOTTY before 6.6: no harm. */
-	if (!r->o->no_pin)
+	/* Pinned, both are on one CPU anyway. EINVAL or ENOTTY before 6.6: no harm. */
+	if (r->o->no_pin)
 		ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags);
 	return NULL;
 }

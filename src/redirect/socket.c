@@ -48,8 +48,6 @@ static struct vl_error *give_socket(struct vl_trap *t, int domain, int type, int
 		.cloexec = type & SOCK_CLOEXEC,
 		.at = -1,
 		.file = { .kind = K_SOCKET,
-			  .has_stat = true,
-			  .st = { .st_mode = S_IFSOCK | 0777, .st_nlink = 1, .st_blksize = 4096 },
 			  .domain = domain,
 			  .type = type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK),
 			  .protocol = protocol },
@@ -64,7 +62,11 @@ static struct vl_error *give_socket(struct vl_trap *t, int domain, int type, int
 		t->ret = fd;
 		return err;
 	}
-	err = VL_GUEST(t->r, "close", &ret, VL_ARG_INT(fd));
+	err = VL_GUEST(t->r, "newfstat", &ret, VL_ARG_INT(fd),
+		       VL_ARG_OUT(&g.file.st, sizeof(g.file.st)));
+	g.file.has_stat = !ret;
+	if (!err)
+		err = VL_GUEST(t->r, "close", &ret, VL_ARG_INT(fd));
 	return err ? err : vl_fd_give(t, &g);
 }
 
@@ -291,6 +293,38 @@ static struct vl_error *ask(struct vl_trap *t, struct vl_file *f, const char *re
 	return NULL;
 }
 
+/*
+ * Answer a request as the kernel answers one who lacks the right: sent, and an
+ * error message comes back. iproute2 probes for features in this way.
+ */
+static struct vl_error *refuse(struct vl_trap *t, struct vl_file *f, const char *request,
+			       size_t len)
+{
+	struct {
+		uint32_t len;
+		struct nlmsghdr head;
+		struct nlmsgerr error;
+	} answer = {
+		.len = sizeof(answer) - sizeof(answer.len),
+		.head = { .nlmsg_type = NLMSG_ERROR, .nlmsg_pid = PORT },
+		.error.error = -EPERM,
+	};
+	char *queue = malloc(sizeof(answer));
+
+	if (!queue)
+		return vl_error_nomem();
+	memcpy(&answer.error.msg, request, sizeof(answer.error.msg));
+	answer.head.nlmsg_len = answer.len;
+	answer.head.nlmsg_seq = answer.error.msg.nlmsg_seq;
+	memcpy(queue, &answer, sizeof(answer));
+	free(f->listing);
+	f->listing = queue;
+	f->listing_len = sizeof(answer);
+	f->pos = 0;
+	t->ret = len;
+	return NULL;
+}
+
 /* Gather the pieces of a message: its length or -errno. */
 static ssize_t gather(struct vl_trap *t, uint64_t iov, size_t nr, char *buf, size_t size)
 {
@@ -344,10 +378,13 @@ struct vl_error *vl_h_send(struct vl_trap *t)
 			len = err ? err : len;
 		}
 	}
-	t->ret = len < 0 ? len : check_request(f->protocol, request, len);
-	if (t->ret == -EPERM)
-		vl_deny(t);
-	return t->ret ? NULL : ask(t, f, request, len);
+	t->ret = len;
+	if (len < 0)
+		return NULL;
+	if (!check_request(f->protocol, request, len))
+		return ask(t, f, request, len);
+	vl_deny(t);
+	return refuse(t, f, request, len);
 }
 
 /* The next answer, or NULL. */

@@ -354,21 +354,62 @@ static struct vl_error *settle(struct vl_contact *c)
 	return NULL;
 }
 
-/* Is the cached kernel the one that is there? Its entry must be where a
- * candidate was found, and its page table must map it. */
+/* Is the kernel in the cache? Its entry must be where a candidate was found. */
 static bool take_cached(struct vl_contact *c, const struct vl_image *img)
 {
-	for (size_t i = 0; i < img->nr_entries && img->build_id[0]; i++) {
-		vl_kernel_load(img->build_id, img->entries[i].va, &c->kernel);
-		if (!c->kernel)
-			return false;
-		c->entry = img->entries[i].va;
-		if (vl_symbol(c->kernel, "entry_SYSCALL_64") == c->entry)
-			return true;
-		vl_kernel_destroy(c->kernel);
-		c->kernel = NULL;
-	}
+	for (size_t i = 0; i < img->nr_ids; i++)
+		for (size_t k = 0; k < img->nr_entries; k++) {
+			vl_kernel_load(img->ids[i].hex, img->entries[k].va, &c->kernel);
+			if (!c->kernel)
+				break;
+			c->entry = img->entries[k].va;
+			memcpy(c->build_id, img->ids[i].hex, sizeof(c->build_id));
+			if (vl_symbol(c->kernel, "entry_SYSCALL_64") == c->entry)
+				return true;
+			vl_kernel_destroy(c->kernel);
+			c->kernel = NULL;
+		}
 	return false;
+}
+
+/* Now that the symbols are known, which build id is the kernel's own. */
+static void set_build_id(struct vl_contact *c, const struct vl_image *img)
+{
+	uint64_t start = vl_symbol(c->kernel, "__start_notes");
+	uint64_t stop = vl_symbol(c->kernel, "__stop_notes");
+
+	c->build_id[0] = '\0';
+	for (size_t i = 0; i < img->nr_ids; i++)
+		if (img->ids[i].va >= start && img->ids[i].va < stop)
+			memcpy(c->build_id, img->ids[i].hex, sizeof(c->build_id));
+}
+
+/*
+ * Find the image under the vCPU's page table. With page-table isolation a CPU
+ * in user mode has one that maps only the entry text; the kernel's is the page
+ * before it (bit 12, PTI_USER_PGTABLE_BIT). Without isolation the page before
+ * is anything: so the one that shows a kernel with its types is taken.
+ */
+static struct vl_error *find_image(struct vl_contact *c, const struct vl_vcpu *v,
+				   struct vl_image **ret)
+{
+	struct vl_pgtable user = vl_pgtable(v->cr3, v->cr4), kernel = user;
+	struct vl_image *img;
+	struct vl_error *err;
+
+	c->pt = user;
+	err = vl_image_find(c->target, &user, v->idt_base, ret);
+	if ((!err && (*ret)->btf) || !(user.root & VL_PAGE_SIZE))
+		return err;
+	kernel.root -= VL_PAGE_SIZE;
+	if (vl_discard(vl_image_find(c->target, &kernel, v->idt_base, &img)))
+		return err;
+	if (!err)
+		vl_image_destroy(*ret);
+	vl_error_destroy(err);
+	c->pt = kernel;
+	*ret = img;
+	return NULL;
 }
 
 static struct vl_error *boot_with(struct vl_contact *c, const struct vl_vcpu *v, size_t nr)
@@ -386,11 +427,9 @@ static struct vl_error *boot_with(struct vl_contact *c, const struct vl_vcpu *v,
 	c->cr4 = v->cr4;
 	/* Whoever does not tell EFER: a 64-bit kernel has these four. */
 	c->efer = v->efer ? v->efer : EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
-	c->pt = vl_pgtable(v->cr3, v->cr4);
-	err = vl_image_find(c->target, &c->pt, v->idt_base, &img);
+	err = find_image(c, v, &img);
 	if (err)
 		return err;
-	memcpy(c->build_id, img->build_id, sizeof(c->build_id));
 	if (take_cached(c, img)) {
 		err = settle(c);
 		goto out;
@@ -406,6 +445,8 @@ static struct vl_error *boot_with(struct vl_contact *c, const struct vl_vcpu *v,
 		err = ask_any(c, v, nr, img, &layout);
 	if (!err)
 		err = settle(c);
+	if (!err)
+		set_build_id(c, img);
 	if (!err && c->build_id[0]) {
 		/* Without a cache the next contact only takes as long as this one. */
 		vl_error_destroy(vl_kernel_store(c->kernel, c->build_id));

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vcat: files as the guest's kernel serves them from memory, byte by byte. The
+ * guest runs again before a piece is written: a slow reader holds nothing.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "applet.h"
+#include "report.h"
+
+/* One piece is gathered in one pause. */
+#define PIECE (8u << 20)
+#define PIECE_MS 100
+
+static struct vl_error *cat_file(struct session *s, const char *path, char *buf, int *errno_ret)
+{
+	struct vl_file_options o = { .limit_ms = PIECE_MS };
+	struct clean_state clean = { .len = 0 };
+	bool tty = isatty(STDOUT_FILENO);
+	struct vl_file_piece piece;
+	struct vl_error *err;
+	uint64_t offset = 0;
+
+	if (s->options.guest.target.pause == VL_PAUSE_NONE || !vl_guest_is_live(s->guest))
+		o.limit_ms = -1;
+	do {
+		err = vl_file_read(vl_guest_sys(s->guest), path, offset, &o, buf, PIECE, &piece);
+		s->redirect.retries += piece.retries;
+		if (tty)
+			print_clean(stdout, buf, piece.len, true, &clean);
+		else
+			fwrite(buf, 1, piece.len, stdout);
+		offset += piece.len;
+	} while (!err && !piece.error && !piece.end && !ferror(stdout));
+	print_clean_end(stdout, &clean);
+	*errno_ret = piece.error;
+	return err;
+}
+
+int cat_run(struct session *s)
+{
+	const struct applet *a = s->applet;
+	char *buf = malloc(PIECE);
+	int status = 0;
+
+	if (!buf) {
+		error_report(a->name, s->options.spec, vl_error_nomem());
+		return STATUS_GUEST;
+	}
+	for (int i = 0; i < s->options.nr_args && !ferror(stdout); i++) {
+		const char *path = s->options.args[i];
+		_cleanup_error_ struct vl_error *err = NULL;
+		int error = 0;
+
+		err = cat_file(s, path, buf, &error);
+		if (!err && !error)
+			continue;
+		if (!err)
+			err = vl_error_new(VL_ERR_ARG, "%s: %s", path, strerror(error));
+		else if (err->code == VL_ERR_TARGET || err->code == VL_ERR_OS)
+			i = s->options.nr_args; /* nor will any other file be read */
+		else
+			vl_error_prefix(err, "%s", path);
+		error_report(a->name, s->options.spec, err);
+		status = error ? 1 : STATUS_GUEST;
+	}
+	free(buf);
+	return status;
+}

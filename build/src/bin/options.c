@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "applet.h"
+#include "report.h"
+
+/* Keys of options that have no letter: above every character. */
+enum {
+	OPT_ENGINE = 0x100,
+	OPT_AS,
+	OPT_PAUSE,
+	OPT_STATS,
+	OPT_HELP,
+	OPT_VERSION,
+};
+
+/* -h is left to the models (free -h); help and version stand last. */
+const struct argp_option shared_options[] = {
+	{ "connect", 'c', "URI", 0, "look the guest up at this libvirt URI", 0 },
+	{ "engine", OPT_ENGINE, "ENGINE", 0, "who answers: vmst (default) or imee", 0 },
+	{ "as", OPT_AS, "PID", 0, "see what this task of the guest sees (default: 1)", 0 },
+	{ "pause", OPT_PAUSE, "HOW", 0, "hold the guest by freeze (default), suspend or none", 0 },
+	{ "stats", OPT_STATS, NULL, 0, "print to stderr what it cost the guest", 0 },
+	{ "help", OPT_HELP, NULL, 0, "print this help", 0 },
+	{ "version", OPT_VERSION, NULL, 0, "print the version and what is built in", 0 },
+	{ 0 },
+};
+
+/* How parsing came out; argp hands it to parse_option(). */
+struct parse {
+	const struct applet *applet;
+	struct options *options;
+	enum { GO_ON, END_HELP, END_VERSION, END_USAGE } end;
+};
+
+static error_t usage(struct parse *p)
+{
+	p->end = END_USAGE;
+	return EINVAL;
+}
+
+static error_t parse_engine(struct parse *p, const char *arg)
+{
+	if (!strcmp(arg, "vmst"))
+		return 0;
+	if (!strcmp(arg, "imee"))
+		usage_report(p->applet->name, "only the engine vmst answers this");
+	else
+		usage_report(p->applet->name, "no engine '%s': vmst or imee", arg);
+	return usage(p);
+}
+
+static error_t parse_as(struct parse *p, const char *arg)
+{
+	char *end;
+	long pid;
+
+	errno = 0;
+	pid = strtol(arg, &end, 10);
+	if (errno || end == arg || *end || pid < 1 || pid > INT_MAX) {
+		usage_report(p->applet->name, "'%s' is no process id", arg);
+		return usage(p);
+	}
+	p->options->guest.as = (pid_t)pid;
+	return 0;
+}
+
+static error_t parse_pause(struct parse *p, const char *arg)
+{
+	static const struct {
+		const char *name;
+		enum vl_pause_mode mode;
+	} modes[] = {
+		{ "freeze", VL_PAUSE_FREEZE },
+		{ "suspend", VL_PAUSE_SUSPEND },
+		{ "none", VL_PAUSE_NONE },
+	};
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (!strcmp(arg, modes[i].name)) {
+			p->options->guest.target.pause = modes[i].mode;
+			return 0;
+		}
+	}
+	usage_report(p->applet->name, "no way to pause '%s': freeze, suspend or none", arg);
+	return usage(p);
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct parse *p = state->input;
+
+	switch (key) {
+	case 'c':
+		p->options->guest.target.uri = arg;
+		return 0;
+	case OPT_ENGINE:
+		return parse_engine(p, arg);
+	case OPT_AS:
+		return parse_as(p, arg);
+	case OPT_PAUSE:
+		return parse_pause(p, arg);
+	case OPT_STATS:
+		p->options->stats = true;
+		return 0;
+	case OPT_HELP:
+	case OPT_VERSION:
+		p->end = key == OPT_HELP ? END_HELP : END_VERSION;
+		return ECANCELED;
+	case ARGP_KEY_ARG:
+		/* The guest; all behind it is none of our business. */
+		p->options->spec = arg;
+		p->options->args = state->argv + state->next;
+		p->options->nr_args = state->argc - state->next;
+		state->next = state->argc;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_option *find_long(const struct argp_option *table, const char *name,
+					   size_t len)
+{
+	for (; table->name; table++)
+		if (strlen(table->name) == len && !memcmp(table->name, name, len))
+			return table;
+	return NULL;
+}
+
+static const struct argp_option *find_short(const struct argp_option *table, char c)
+{
+	for (; table->name; table++)
+		if (table->key == c)
+			return table;
+	return NULL;
+}
+
+static bool check_failed(char **why_ret, const char *fmt, const char *what, int len)
+{
+	if (asprintf(why_ret, fmt, len, what) < 0)
+		*why_ret = NULL;
+	return false;
+}
+
+bool options_check(const struct argp_option *table, int argc, char **argv, char **why_ret,
+		   const char **foreign_ret)
+{
+	*foreign_ret = NULL;
+	for (int i = 1; i < argc; i++) {
+		const char *arg = argv[i];
+		const struct argp_option *o = NULL;
+
+		if (arg[0] != '-' || !arg[1] || !strcmp(arg, "--"))
+			return true;
+		if (arg[1] == '-') {
+			size_t len = strcspn(arg + 2, "=");
+
+			o = find_long(table, arg + 2, len);
+			if (o && !o->arg && arg[2 + len])
+				return check_failed(why_ret, "option '%.*s' takes no argument", arg,
+						    (int)len + 2);
+			if (o && o->arg && !arg[2 + len] && ++i == argc)
+				return check_failed(why_ret, "option '%.*s' needs an argument", arg,
+						    (int)len + 2);
+		}
+		for (const char *c = arg + 1; arg[1] != '-' && *c; c++) {
+			o = find_short(table, *c);
+			if (!o)
+				break;
+			if (o->arg && !c[1] && ++i == argc)
+				return check_failed(why_ret, "option '-%.*s' needs an argument", c,
+						    1);
+			if (o->arg)
+				break;
+		}
+		if (!o) {
+			*foreign_ret = arg;
+			return check_failed(why_ret, "unknown option '%.*s'", arg, INT_MAX);
+		}
+	}
+	return true;
+}
+
+void options_help(const struct argp_option *table, const char *name, const char *args,
+		  const char *summary)
+{
+	char head[32];
+
+	printf("Usage: %s [OPTION...] %s\n%s.\n\nOptions:\n", name, args, summary);
+	for (; table->name; table++) {
+		snprintf(head, sizeof(head), "--%s%s%s", table->name, table->arg ? "=" : "",
+			 table->arg ? table->arg : "");
+		printf(table->key < OPT_ENGINE ? "  -%c, " : "      ", table->key);
+		printf("%-18s %s\n", head, table->doc);
+	}
+}
+
+bool options_parse(const struct applet *a, int argc, char **argv, struct options *ret,
+		   int *status_ret)
+{
+	static const struct argp argp = {
+		.options = shared_options,
+		.parser = parse_option,
+	};
+	struct parse p = { .applet = a, .options = ret };
+	const char *foreign;
+	char *why;
+
+	*ret = (struct options){ 0 };
+	*status_ret = a->usage_status;
+	if (!options_check(shared_options, argc, argv, &why, &foreign)) {
+		if (foreign && a->program)
+			usage_report(a->name,
+				     "'%s' is no option of %s; options of %s go behind the guest: "
+				     "%s GUEST %s",
+				     foreign, a->name, a->program, a->name, foreign);
+		else
+			usage_report(a->name, "%s", why ? why : "out of memory");
+		free(why);
+		return false;
+	}
+	if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER | ARGP_NO_HELP | ARGP_NO_ERRS, NULL, &p) &&
+	    p.end == GO_ON) {
+		usage_report(a->name, "these options are not understood");
+		return false;
+	}
+	switch (p.end) {
+	case END_HELP:
+		options_help(shared_options, a->name, a->args, a->summary);
+		printf("\nFor more details see %s(1).\n", a->name);
+		*status_ret = 0;
+		return false;
+	case END_VERSION:
+		print_version(a->name);
+		*status_ret = 0;
+		return false;
+	case END_USAGE:
+		return false;
+	default:
+		break;
+	}
+	if (!ret->spec || !*ret->spec) {
+		usage_report(a->name, "no guest is named");
+		return false;
+	}
+	/* As getopt has it, one "--" may part the guest from what is meant for it. */
+	if (!a->program && ret->nr_args && !strcmp(ret->args[0], "--")) {
+		ret->args++;
+		ret->nr_args--;
+	}
+	if (a->needs && !ret->nr_args) {
+		usage_report(a->name, "no %s is named", a->needs);
+		return false;
+	}
+	return true;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The options that all applets share: `APPLET [OURS] GUEST [THEIRS]`. */
+#ifndef VLENS_BIN_OPTIONS_H
+#define VLENS_BIN_OPTIONS_H
+
+#include <argp.h>
+#include <stdbool.h>
+
+#include "vlens.h"
+
+struct applet;
+
+struct options {
+	struct vl_guest_options guest;
+	bool stats;
+	char *spec;  /* GUEST */
+	char **args; /* what stands behind it, NULL-terminated, untouched */
+	int nr_args;
+};
+
+/* Options before GUEST; ends with a zeroed row. */
+extern const struct argp_option shared_options[];
+
+/*
+ * Parse @argv of applet @a. True: go on with *@ret. False: all is said (help,
+ * version, or a usage error), exit with *@status_ret.
+ */
+bool options_parse(const struct applet *a, int argc, char **argv, struct options *ret,
+		   int *status_ret);
+
+/*
+ * Check the options at the front of @argv against @table, as argp would take
+ * them but by their full names only. False: the first that does not fit is
+ * described in *@why_ret (malloc'ed, NULL without memory), and *@foreign_ret
+ * is the argument when it is no option of ours at all, else NULL.
+ */
+bool options_check(const struct argp_option *table, int argc, char **argv, char **why_ret,
+		   const char **foreign_ret);
+
+/* Print the usage line, the purpose and the options to stdout. */
+void options_help(const struct argp_option *table, const char *name, const char *args,
+		  const char *summary);
+
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wctype.h>
+
+#define NSEC_PER_USEC 1000
+#define USEC_PER_MSEC 1000
+
+/* Marks that turn the direction of writing: they make text look like another. */
+static bool turns_text(wchar_t wc)
+{
+	return (wc >= 0x202a && wc <= 0x202e) || (wc >= 0x2066 && wc <= 0x2069);
+}
+
+static void print_byte(FILE *f, unsigned char c)
+{
+	if (c < ' ' || c == 0x7f)
+		fprintf(f, "^%c", c ^ 0x40);
+	else if (c > 0x7f)
+		fprintf(f, "\\x%02x", c);
+	else
+		putc(c, f);
+}
+
+/*
+ * Write the character at the front of @text. Returns its length; 0: cut off,
+ * more bytes could complete it.
+ */
+static size_t print_character(FILE *f, const char *text, size_t len, bool lines)
+{
+	unsigned char c = (unsigned char)*text;
+	mbstate_t mb = { 0 };
+	wchar_t wc;
+	size_t n;
+
+	if (c < 0x80) {
+		if (lines && (c == '\n' || c == '\t'))
+			putc(c, f);
+		else
+			print_byte(f, c);
+		return 1;
+	}
+	n = mbrtowc(&wc, text, len, &mb);
+	if (n == (size_t)-2)
+		return 0;
+	/* Neither an invalid byte nor a control character beyond ASCII (C1). */
+	if (n == (size_t)-1 || !n || !iswprint((wint_t)wc) || turns_text(wc)) {
+		print_byte(f, c);
+		return 1;
+	}
+	fwrite(text, 1, n, f);
+	return n;
+}
+
+void print_clean(FILE *f, const char *text, size_t len, bool lines, struct clean_state *state)
+{
+	size_t n;
+
+	while (state && state->len && len) {
+		/* Byte by byte, until what was cut is whole or cannot become so. */
+		state->head[state->len++] = *text++;
+		len--;
+		n = print_character(f, state->head, state->len, lines);
+		if (!n && state->len == sizeof(state->head)) {
+			print_byte(f, (unsigned char)state->head[0]);
+			n = 1;
+		}
+		while (n) {
+			state->len -= n;
+			memmove(state->head, state->head + n, state->len);
+			n = state->len ? print_character(f, state->head, state->len, lines) : 0;
+		}
+	}
+	while (len) {
+		n = print_character(f, text, len, lines);
+		if (!n && state) {
+			memcpy(state->head, text, len);
+			state->len = len;
+			return;
+		}
+		if (!n) {
+			print_byte(f, (unsigned char)*text);
+			n = 1;
+		}
+		text += n;
+		len -= n;
+	}
+}
+
+void print_clean_end(FILE *f, struct clean_state *state)
+{
+	for (size_t i = 0; i < state->len; i++)
+		print_byte(f, (unsigned char)state->head[i]);
+	state->len = 0;
+}
+
+void error_report(const char *applet, const char *guest, const struct vl_error *err)
+{
+	/* What was printed stands before what went wrong after it. */
+	fflush(stdout);
+	fprintf(stderr, "%s: ", applet);
+	if (guest) {
+		print_clean(stderr, guest, strlen(guest), false, NULL);
+		fputs(": ", stderr);
+	}
+	print_clean(stderr, err->message, strlen(err->message), false, NULL);
+	if (err->hint) {
+		fputs("; ", stderr);
+		print_clean(stderr, err->hint, strlen(err->hint), false, NULL);
+	}
+	putc('\n', stderr);
+}
+
+void usage_report(const char *applet, const char *fmt, ...)
+{
+	char *text;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "%s: ", applet);
+	if (n < 0) {
+		fputs("out of memory", stderr);
+	} else {
+		print_clean(stderr, text, (size_t)n, false, NULL);
+		free(text);
+	}
+	fprintf(stderr, "\nTry '%s --help' for more information.\n", applet);
+}
+
+void print_version(const char *applet)
+{
+	if (strcmp(applet, "vlens"))
+		printf("%s from vlens %s\n", applet, vl_version());
+	else
+		printf("vlens %s\n", vl_version());
+	printf("%s\n", vl_features());
+}
+
+/* Milliseconds with three digits, whatever the locale's decimal point is. */
+static void print_ms(const char *key, uint64_t ns)
+{
+	uint64_t us = ns / NSEC_PER_USEC;
+
+	fprintf(stderr, "%-16s%" PRIu64 ".%03" PRIu64 " ms\n", key, us / USEC_PER_MSEC,
+		us % USEC_PER_MSEC);
+}
+
+static void print_text(const char *key, const char *text)
+{
+	fprintf(stderr, "%-16s", key);
+	print_clean(stderr, text, strlen(text), false, NULL);
+	putc('\n', stderr);
+}
+
+void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *redirect)
+{
+	const struct {
+		const char *key;
+		uint64_t value;
+	} counts[] = {
+		{ "epochs:", stats->epochs },
+		{ "kernel calls:", stats->kernel_calls },
+		{ "pages touched:", stats->pages_touched },
+		{ "pages copied:", stats->pages_copied },
+		{ "retries:", redirect->retries },
+		{ "gave up:", redirect->gave_up },
+		{ "traps:", redirect->traps },
+		{ "snapshots:", redirect->snapshots },
+	};
+	unsigned int denied = 0;
+
+	print_text("engine:", stats->engine);
+	print_text("kernel:", *stats->kernel ? stats->kernel : "unknown");
+	print_text("contact:", !*stats->kernel	    ? "none" :
+			       stats->first_contact ? "first" :
+						      "cached");
+	print_ms("paused:", stats->paused_ns);
+	print_ms("paused longest:", stats->paused_longest_ns);
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		fprintf(stderr, "%-16s%" PRIu64 "\n", counts[i].key, counts[i].value);
+	for (size_t i = 0; i < redirect->nr_denied; i++)
+		denied += redirect->denied[i].count;
+	fprintf(stderr, "%-16s%u", "denied:", denied);
+	for (size_t i = 0; i < redirect->nr_denied; i++)
+		fprintf(stderr, "%s%s %u", i ? ", " : " (", redirect->denied[i].name,
+			redirect->denied[i].count);
+	fputs(redirect->nr_denied ? ")\n" : "\n", stderr);
+}
+
+int close_stdout(const char *applet, int status)
+{
+	bool pending = __fpending(stdout) > 0;
+	bool failed = ferror(stdout);
+
+	errno = 0;
+	/* Closed from the start (>&-) is no error when nothing was to be said. */
+	if (fclose(stdout) && (pending || failed || errno != EBADF))
+		failed = true;
+	if (!failed)
+		return status;
+	if (errno)
+		fprintf(stderr, "%s: write error: %s\n", applet, strerror(errno));
+	else
+		fprintf(stderr, "%s: write error\n", applet);
+	return status ? status : 1;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Programs of the host over a guest: the models, ls, and whatever vexec is told. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "applet.h"
+#include "report.h"
+
+/* A regular file that can be run and is not this very program. */
+static bool is_program(const char *path)
+{
+	struct stat st, self;
+
+	return !stat(path, &st) && S_ISREG(st.st_mode) && !access(path, X_OK) &&
+	       (stat("/proc/self/exe", &self) || st.st_dev != self.st_dev ||
+		st.st_ino != self.st_ino);
+}
+
+/* @name in the directories of @list, parted by colons; NULL: in none. */
+static char *find_in(const char *list, const char *name)
+{
+	while (*list) {
+		size_t len = strcspn(list, ":");
+		char *path;
+
+		/* No relative directory: what would run there is up to others. */
+		if (*list == '/') {
+			if (asprintf(&path, "%.*s/%s", (int)len, list, name) < 0)
+				return NULL;
+			if (is_program(path))
+				return path;
+			free(path);
+		}
+		list += len + (list[len] == ':');
+	}
+	return NULL;
+}
+
+char *model_find(const struct applet *a)
+{
+	const char *list = getenv("PATH");
+	char *path = list ? find_in(list, a->program) : NULL;
+
+	/* An operator's PATH may lack the directories of root's programs. */
+	return path ? path : find_in("/usr/bin:/bin:/usr/sbin:/sbin", a->program);
+}
+
+int session_redirect(struct session *s, const char *path, const char *arg0, char *const *args,
+		     const char *const *guest_paths)
+{
+	struct vl_redirect_options o = { .arg0 = arg0, .guest_paths = guest_paths };
+	_cleanup_error_ struct vl_error *err = NULL;
+	int status = STATUS_GUEST;
+	char **argv;
+	size_t nr;
+
+	for (nr = 0; args[nr];)
+		nr++;
+	argv = calloc(nr + 2, sizeof(*argv));
+	if (!argv) {
+		err = vl_error_nomem();
+	} else {
+		argv[0] = (char *)path;
+		memcpy(argv + 1, args, nr * sizeof(*argv));
+		o.argv = argv;
+		/* Nothing waits for a guest that is not held. */
+		if (s->options.guest.target.pause == VL_PAUSE_NONE || !vl_guest_is_live(s->guest))
+			o.hold_ms = -1;
+		err = vl_redirect_run(vl_guest_sys(s->guest), &o, &status, &s->redirect);
+	}
+	free(argv);
+	if (err)
+		error_report(s->applet->name, s->options.spec, err);
+	return status;
+}
+
+int model_run(struct session *s)
+{
+	const struct applet *a = s->applet;
+	char *path = model_find(a);
+	int status;
+
+	if (!path) {
+		_cleanup_error_ struct vl_error *err =
+			vl_error_new(VL_ERR_ARG, "this host has no program '%s'", a->program);
+
+		vl_error_hint(err, "install the package %s", a->package);
+		error_report(a->name, NULL, err);
+		return STATUS_NOT_FOUND;
+	}
+	status = session_redirect(s, path, a->program, s->options.args, NULL);
+	free(path);
+	return status;
+}
+
+int exec_run(struct session *s)
+{
+	return session_redirect(s, s->options.args[0], NULL, s->options.args + 1, NULL);
+}

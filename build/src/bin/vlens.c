@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The one program behind all names: `vps GUEST …` through a link, or
+ * `vlens ps GUEST …`. The table below is the list of applets; --list, help,
+ * completion and the check of the manual read it.
+ */
+#include <errno.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "applet.h"
+#include "report.h"
+
+/* clang-format off */
+static const struct applet applets[] = {
+	{ "vps", model_run, "GUEST [ps's options...]",
+	  "Show the processes of a virtual machine, as ps does inside it",
+	  "ps", "procps", 1, NULL },
+	{ "vuname", model_run, "GUEST [uname's options...]",
+	  "Show the kernel of a virtual machine, as uname does inside it",
+	  "uname", "coreutils", 1, NULL },
+	{ "vfree", model_run, "GUEST [free's options...]",
+	  "Show the memory use of a virtual machine, as free does inside it",
+	  "free", "procps", 1, NULL },
+	{ "vlsmod", model_run, "GUEST [lsmod's options...]",
+	  "Show the kernel modules of a virtual machine, as lsmod does inside it",
+	  "lsmod", "kmod", 1, NULL },
+	{ "vuptime", model_run, "GUEST [uptime's options...]",
+	  "Show how long a virtual machine has been up, as uptime does inside it",
+	  "uptime", "procps", 1, NULL },
+	{ "vls", ls_run, "GUEST [ls's options...] [PATH...]",
+	  "List directories of a virtual machine, as ls does inside it",
+	  "ls", "coreutils", 2, NULL },
+	{ "vcat", cat_run, "GUEST PATH...",
+	  "Print files of a virtual machine that its kernel has in memory",
+	  NULL, NULL, 1, "path" },
+	{ "vexec", exec_run, "GUEST COMMAND [ARG...]",
+	  "Run a program of this host that sees a virtual machine in its place",
+	  NULL, NULL, 1, "command" },
+};
+/* clang-format on */
+
+#define NR_APPLETS (sizeof(applets) / sizeof(applets[0]))
+
+/* The applet called @name: "vps", and "ps" where @bare. */
+static const struct applet *find_applet(const char *name, bool bare)
+{
+	for (size_t i = 0; i < NR_APPLETS; i++)
+		if (!strcmp(name, applets[i].name) || (bare && !strcmp(name, applets[i].name + 1)))
+			return &applets[i];
+	return NULL;
+}
+
+static int run_applet(const struct applet *a, int argc, char **argv)
+{
+	_cleanup_error_ struct vl_error *err = NULL;
+	struct session s = { .applet = a };
+	struct vl_stats stats;
+	int status;
+
+	argv[0] = (char *)a->name;
+	if (!options_parse(a, argc, argv, &s.options, &status))
+		return status;
+	s.options.guest.count_pages = s.options.stats;
+	err = vl_guest_open(s.options.spec, &s.options.guest, &s.guest);
+	if (err) {
+		error_report(a->name, s.options.spec, err);
+		return STATUS_GUEST;
+	}
+	status = a->run(&s);
+	if (s.options.stats) {
+		vl_guest_stats(s.guest, &stats);
+		print_stats(&stats, &s.redirect);
+	}
+	vl_guest_close(s.guest);
+	return status;
+}
+
+/* --- vlens itself: the second way in --- */
+
+enum {
+	OPT_LIST = 0x100,
+	OPT_HELP,
+	OPT_VERSION,
+};
+
+static const struct argp_option vlens_options[] = {
+	{ "list", OPT_LIST, NULL, 0, "print the names of the applets, one a line", 0 },
+	{ "help", OPT_HELP, NULL, 0, "print this help", 0 },
+	{ "version", OPT_VERSION, NULL, 0, "print the version and what is built in", 0 },
+	{ 0 },
+};
+
+struct vlens_parse {
+	int option; /* the first that ends the matter */
+	int applet; /* index of the word that names the applet, or 0 */
+};
+
+static error_t parse_vlens(int key, char *arg, struct argp_state *state)
+{
+	struct vlens_parse *p = state->input;
+
+	(void)arg;
+	switch (key) {
+	case OPT_LIST:
+	case OPT_HELP:
+	case OPT_VERSION:
+		p->option = key;
+		return ECANCELED;
+	case ARGP_KEY_ARG:
+		p->applet = state->next - 1;
+		state->next = state->argc;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static void vlens_help(void)
+{
+	options_help(vlens_options, "vlens", "APPLET [ARG...]",
+		     "Look inside a running virtual machine, or a dump of one, from outside it");
+	puts("\nApplets:");
+	for (size_t i = 0; i < NR_APPLETS; i++)
+		printf("  %-9s%s\n", applets[i].name, applets[i].summary);
+	puts("\nFor more details see vlens(1).");
+}
+
+static int run_vlens(int argc, char **argv)
+{
+	static const struct argp argp = {
+		.options = vlens_options,
+		.parser = parse_vlens,
+	};
+	struct vlens_parse p = { 0 };
+	const struct applet *a;
+	const char *foreign;
+	char *why;
+
+	argv[0] = (char *)"vlens";
+	if (!options_check(vlens_options, argc, argv, &why, &foreign)) {
+		usage_report("vlens", "%s", why ? why : "out of memory");
+		free(why);
+		return 1;
+	}
+	argp_parse(&argp, argc, argv, ARGP_IN_ORDER | ARGP_NO_HELP | ARGP_NO_ERRS, NULL, &p);
+	switch (p.option) {
+	case OPT_LIST:
+		for (size_t i = 0; i < NR_APPLETS; i++)
+			puts(applets[i].name);
+		return 0;
+	case OPT_HELP:
+		vlens_help();
+		return 0;
+	case OPT_VERSION:
+		print_version("vlens");
+		return 0;
+	default:
+		break;
+	}
+	if (!p.applet) {
+		usage_report("vlens", "no applet is named");
+		return 1;
+	}
+	argc -= p.applet;
+	argv += p.applet;
+	a = find_applet(argv[0], true);
+	if (a)
+		return run_applet(a, argc, argv);
+	if (!strcmp(argv[0], "complete"))
+		return complete_run(applets, NR_APPLETS, argc, argv);
+	usage_report("vlens", "no applet '%s'", argv[0]);
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	const struct applet *a;
+	const char *name;
+	int status;
+
+	setlocale(LC_ALL, "");
+	/* A parent may have ignored it; a model's pipe must end it all the same. */
+	signal(SIGPIPE, SIG_DFL);
+	if (argc < 1) {
+		fputs("vlens: called without a name\n", stderr);
+		return 1;
+	}
+	name = strrchr(argv[0], '/');
+	name = name ? name + 1 : argv[0];
+	a = find_applet(name, false);
+	if (a) {
+		status = run_applet(a, argc, argv);
+		return close_stdout(a->name, status);
+	}
+	status = run_vlens(argc, argv);
+	return close_stdout("vlens", status);
+}

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# bash completion for vlens and its applets. What there is to complete the
+# program itself tells (`vlens complete`), so that this file never drifts.
+
+# Set COMPREPLY to those words of $2 that begin with $1.
+_vlens_words() {
+	mapfile -t COMPREPLY < <(compgen -W "$2" -- "$1")
+}
+
+# The guests that can be named, and files: a dump is one, too.
+_vlens_guests() {
+	local cur=$1 i
+	_vlens_words "$cur" "$(vlens complete guests 2>/dev/null)"
+	if [[ $cur == qmp:* ]]; then
+		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -P qmp: -- "${cur#qmp:}")
+	else
+		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$cur")
+	fi
+	# Readline replaces only what is behind the last colon.
+	if [[ $cur == *:* && $COMP_WORDBREAKS == *:* ]]; then
+		for i in "${!COMPREPLY[@]}"; do
+			COMPREPLY[i]=${COMPREPLY[i]#"${cur%"${cur##*:}"}"}
+		done
+	fi
+	compopt -o filenames 2>/dev/null
+}
+
+# The values $2 of option $1.
+_vlens_value() {
+	case $1 in
+	--engine) _vlens_words "$2" 'vmst imee' ;;
+	--pause) _vlens_words "$2" 'freeze suspend none' ;;
+	-c | --connect) _vlens_words "$2" "${LIBVIRT_DEFAULT_URI-}" ;;
+	esac
+}
+
+# What stands behind the guest: the words of a command of its own, $@.
+_vlens_command() {
+	if declare -F _command_offset >/dev/null; then
+		COMP_WORDS=("$@")
+		COMP_CWORD=$(($# - 1))
+		COMP_LINE="$*"
+		COMP_POINT=${#COMP_LINE}
+		_command_offset 0
+	elif (($# == 1)); then
+		mapfile -t COMPREPLY < <(compgen -c -- "$1")
+	fi
+}
+
+# Complete the last of the arguments $2... of applet $1.
+_vlens_applet() {
+	local applet=$1 cur=${!#} model
+	shift
+	while (($# > 1)) && [[ $1 == -* ]]; do
+		case $1 in
+		--) ;;
+		-c | --connect | --engine | --as | --pause)
+			if (($# == 2)); then
+				_vlens_value "$1" "$cur"
+				return
+			fi
+			shift
+			;;
+		esac
+		shift
+	done
+	if (($# == 1)); then
+		case $cur in
+		--*=*) _vlens_value "${cur%%=*}" "${cur#*=}" ;;
+		-*)
+			_vlens_words "$cur" "$(vlens complete options "$applet" 2>/dev/null)"
+			[[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace 2>/dev/null
+			;;
+		*) _vlens_guests "$cur" ;;
+		esac
+		return
+	fi
+	shift
+	model=$(vlens complete model "$applet" 2>/dev/null)
+	if [[ -n $model ]]; then
+		_vlens_command "$model" "$@"
+	elif [[ $applet == vexec ]]; then
+		[[ $1 == -- ]] && (($# > 1)) && shift
+		_vlens_command "$@"
+	fi
+}
+
+_vlens() {
+	local line=${COMP_LINE:0:COMP_POINT} words name
+	COMPREPLY=()
+	# By blanks only: COMP_WORDS are cut at every ":" and "=".
+	read -ra words <<<"$line"
+	[[ $line == *[[:blank:]] ]] && words+=('')
+	name=${words[0]##*/}
+	if [[ $name != vlens ]]; then
+		_vlens_applet "$name" "${words[@]:1}"
+	elif ((${#words[@]} == 2)); then
+		_vlens_words "${words[1]}" \
+			"--list --help --version $(vlens complete applets 2>/dev/null)"
+	else
+		name=${words[1]}
+		[[ $name == v* ]] || name=v$name
+		_vlens_applet "$name" "${words[@]:2}"
+	fi
+}
+
+complete -F _vlens vlens vcat vexec vfree vls vlsmod vps vuname vuptime

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A guest, opened: the target, what is known of its kernel, and the epochs in
+ * which its kernel answers.
+ */
+#include "vlens.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "vmst/clone.h"
+#include "vmst/contact.h"
+#include "vmst/moment.h"
+
+struct vl_guest {
+	struct vl_sys sys; /* first: a vl_sys of ours is a vl_guest */
+	struct vl_target *target;
+	struct vl_contact *contact; /* NULL until the first epoch */
+	struct vl_view *view;	    /* of the open epoch */
+	struct vl_clone *clone;
+	pid_t as;
+	uint64_t epochs, kernel_calls, touched, copied;
+	bool count_pages;
+};
+
+static struct vl_guest *guest_of(struct vl_sys *sys)
+{
+	return (struct vl_guest *)sys;
+}
+
+static struct vl_error *make_clone(struct vl_guest *g, unsigned cpu)
+{
+	const struct vl_contact *contact = g->contact;
+	const struct vl_kernel *k = contact->kernel;
+	const struct vl_layout *l = vl_kernel_layout(k);
+	struct vl_clone_start start = { .root = contact->pt.root };
+	uint64_t offsets = vl_symbol(k, "__per_cpu_offset"), task, init;
+	struct vl_error *err;
+
+	if (!offsets || !vl_view_read(g->view, &contact->pt, offsets + 8UL * cpu, &start.percpu,
+				      sizeof(start.percpu)))
+		return vl_error_new(VL_ERR_KERNEL, "cannot find the guest's per-CPU data");
+	start.gdt_base = vl_symbol(k, "gdt_page");
+	if (start.gdt_base)
+		start.gdt_base += start.percpu;
+	start.gdt_limit = 127; /* GDT_ENTRIES * 8 - 1 */
+	err = vl_clone_create(contact, g->view, &start, &g->clone);
+	if (err)
+		return err;
+	init = vl_symbol(k, "init_task");
+	task = init ? vl_clone_find_task(g->clone, l, init, g->as ? g->as : 1) : 0;
+	if (!task && g->as)
+		return vl_error_hint(vl_error_new(VL_ERR_ARG, "the guest has no process %d", g->as),
+				     "see 'vps GUEST -e' for those it has");
+	if (!task || !vl_clone_become(g->clone, task))
+		return vl_error_new(VL_ERR_KERNEL, "cannot find the guest's init process");
+	vl_clone_patch(g->clone);
+	vl_clone_set_time(g->clone, g->contact);
+	return NULL;
+}
+
+static struct vl_error *ask_id(struct vl_guest *g, const char *name, int64_t arg, size_t nr,
+			       int64_t *ret)
+{
+	return vl_clone_syscall(g->clone, name, (struct vl_arg[]){ VL_ARG_INT(arg) }, nr, ret);
+}
+
+/* Fill in who calls are made as. */
+static struct vl_error *ask_self(struct vl_guest *g)
+{
+	struct vl_identity *self = &g->sys.self;
+	static const char *const names[] = { "getpid", "gettid", "getppid", "getpgid", "getsid",
+					     "getuid", "geteuid", "getgid", "getegid" };
+	int64_t v[9] = { 0 };
+	struct vl_error *err = NULL;
+
+	for (size_t i = 0; !err && i < 9; i++)
+		err = ask_id(g, names[i], 0, i == 3 || i == 4, &v[i]);
+	*self = (struct vl_identity){ (pid_t)v[0], (pid_t)v[1], (pid_t)v[2],
+				      (pid_t)v[3], (pid_t)v[4], (uid_t)v[5],
+				      (uid_t)v[6], (gid_t)v[7], (gid_t)v[8] };
+	return err;
+}
+
+static void guest_end(struct vl_sys *sys)
+{
+	struct vl_guest *g = guest_of(sys);
+	uint64_t touched, copied;
+
+	if (!sys->open)
+		return;
+	/* The guest first: what is left to do is ours alone. */
+	vl_error_destroy(vl_target_resume(g->target));
+	if (g->clone)
+		g->kernel_calls += g->clone->nr_calls;
+	if (g->view && g->count_pages) {
+		vl_view_count(g->view, &touched, &copied);
+		g->touched += touched;
+		g->copied += copied;
+	}
+	vl_clone_destroy(g->clone);
+	vl_view_destroy(g->view);
+	g->clone = NULL;
+	g->view = NULL;
+	sys->open = 0;
+	sys->epoch++;
+}
+
+static struct vl_error *guest_begin(struct vl_sys *sys)
+{
+	struct vl_guest *g = guest_of(sys);
+	struct vl_error *err;
+	struct timespec ts;
+	unsigned cpu;
+
+	if (sys->open)
+		return NULL;
+	if (!g->contact) {
+		err = vl_contact_make(g->target, &g->contact);
+		if (err)
+			return err;
+	}
+	err = vl_moment_pause(g->contact, &cpu);
+	if (err)
+		return err;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	g->contact->paused_host_ns = ts.tv_sec * 1000000000L + ts.tv_nsec;
+	sys->open = 1;
+	g->epochs++;
+	err = vl_view_create(g->target, &g->view);
+	if (!err)
+		err = make_clone(g, cpu);
+	if (!err)
+		err = ask_self(g);
+	if (err)
+		guest_end(sys);
+	return err;
+}
+
+static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
+				   size_t nr, int64_t *ret)
+{
+	struct vl_guest *g = guest_of(sys);
+
+	if (!g->clone)
+		return vl_error_new(VL_ERR_ARG, "a call outside of an epoch");
+	return vl_clone_syscall(g->clone, name, args, nr, ret);
+}
+
+static uint64_t guest_push(struct vl_sys *sys, const void *buf, size_t len)
+{
+	struct vl_guest *g = guest_of(sys);
+
+	return g->clone ? vl_clone_user_push(g->clone, buf, len) : 0;
+}
+
+static void guest_pull(struct vl_sys *sys, uint64_t addr, void *buf, size_t len)
+{
+	struct vl_guest *g = guest_of(sys);
+
+	if (g->clone)
+		vl_clone_user_pull(g->clone, addr, buf, len);
+}
+
+static void guest_reset(struct vl_sys *sys)
+{
+	struct vl_guest *g = guest_of(sys);
+
+	if (g->clone)
+		vl_clone_user_reset(g->clone);
+}
+
+static const struct vl_sys_ops guest_ops = {
+	.call = guest_call,
+	.push = guest_push,
+	.pull = guest_pull,
+	.reset = guest_reset,
+	.begin = guest_begin,
+	.end = guest_end,
+};
+
+struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *opts,
+			       struct vl_guest **ret)
+{
+	struct vl_guest *g = calloc(1, sizeof(*g));
+	struct vl_error *err;
+
+	if (!g)
+		return vl_error_nomem();
+	g->sys.ops = &guest_ops;
+	g->as = opts->as;
+	g->count_pages = opts->count_pages;
+	err = vl_target_open(spec, &opts->target, &g->target);
+	if (err) {
+		free(g);
+		return err;
+	}
+	*ret = g;
+	return NULL;
+}
+
+void vl_guest_close(struct vl_guest *g)
+{
+	if (!g)
+		return;
+	guest_end(&g->sys);
+	if (g->contact && g->contact->has_anchor)
+		vl_contact_save(g->contact);
+	vl_contact_destroy(g->contact);
+	vl_target_close(g->target);
+	free(g);
+}
+
+bool vl_guest_is_live(const struct vl_guest *g)
+{
+	return vl_target_is_live(g->target);
+}
+
+struct vl_sys *vl_guest_sys(struct vl_guest *g)
+{
+	return &g->sys;
+}
+
+void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret)
+{
+	uint64_t touched = 0, copied = 0;
+
+	if (g->view && g->count_pages)
+		vl_view_count(g->view, &touched, &copied);
+	*ret = (struct vl_stats){
+		.engine = vl_engine_unicorn.name,
+		.first_contact = g->contact && g->contact->first,
+		.epochs = g->epochs,
+		.kernel_calls = g->kernel_calls + (g->clone ? g->clone->nr_calls : 0),
+		.pages_touched = g->touched + touched,
+		.pages_copied = g->copied + copied,
+	};
+	if (g->contact)
+		memcpy(ret->kernel, g->contact->build_id, sizeof(g->contact->build_id));
+	ret->paused_ns = vl_target_paused_ns(g->target, &ret->paused_longest_ns);
+}
+
+const char *vl_version(void)
+{
+	return VLENS_VERSION;
+}
+
+const char *vl_features(void)
+{
+	return VLENS_FEATURES;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a guest's kernel is: its symbols and the layout of a few types, as the
+ * kernel itself told them (kallsyms, BTF). Kept on disk by build id, so that
+ * the next contact with any guest of the same kernel need not ask again.
+ */
+#ifndef VLENS_KERNEL_H
+#define VLENS_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../error.h"
+
+/*
+ * Fields whose place is needed, one row each: name here, type, path of
+ * members. A field that a kernel does not have is VL_NO_FIELD; rows for older
+ * and newer names stand side by side.
+ */
+#define VL_FIELDS(F)                                                                              \
+	F(SIZE_TASK, "task_struct", "")                                                           \
+	F(TASK_PID, "task_struct", "pid")                                                         \
+	F(TASK_TGID, "task_struct", "tgid")                                                       \
+	F(TASK_COMM, "task_struct", "comm")                                                       \
+	F(TASK_TASKS, "task_struct", "tasks")                                                     \
+	F(TASK_STACK, "task_struct", "stack")                                                     \
+	F(TASK_LEADER, "task_struct", "group_leader")                                             \
+	/* state became __state in 2f064a59a11f (5.14) */                                         \
+	F(TASK_STATE, "task_struct", "__state")                                                   \
+	F(TASK_STATE_OLD, "task_struct", "state")                                                 \
+	F(THREAD_INFO_FLAGS, "task_struct", "thread_info.flags")                                  \
+	/* pcpu_hot came in e57ef2ed97c1 (6.2) and went in 6.15 */                                \
+	F(HOT_TASK, "pcpu_hot", "current_task")                                                   \
+	F(HOT_PREEMPT, "pcpu_hot", "preempt_count")                                               \
+	F(HOT_TOP, "pcpu_hot", "top_of_stack")                                                    \
+	/* tk_core's type got the name tk_data in 10f7c178a91c (6.13) */                          \
+	F(TK_DATA, "tk_data", "timekeeper")                                                       \
+	F(TK_MONO, "timekeeper", "tkr_mono")                                                      \
+	F(TKR_CLOCK, "tk_read_base", "clock")                                                     \
+	F(TKR_LAST, "tk_read_base", "cycle_last")                                                 \
+	F(TKR_MULT, "tk_read_base", "mult")                                                       \
+	F(TKR_SHIFT, "tk_read_base", "shift")                                                     \
+	F(TKR_XTIME_NSEC, "tk_read_base", "xtime_nsec")                                           \
+	F(TKR_BASE, "tk_read_base", "base")                                                       \
+	F(CLOCKSOURCE_READ, "clocksource", "read")                                                \
+	F(CLOCKEVENT_NEXT, "clock_event_device", "next_event")                                    \
+	F(TICK_EVTDEV, "tick_device", "evtdev")                                                   \
+	F(RQ_CLOCK, "rq", "clock")                                                                \
+	F(TICK_IDLE_ENTRY, "tick_sched", "idle_entrytime")                                        \
+	F(MUTEX_OWNER, "mutex", "owner")                                                          \
+	F(RWSEM_COUNT, "rw_semaphore", "count")                                                   \
+	F(RWSEM_OWNER, "rw_semaphore", "owner")                                                   \
+	F(BUG_FLAGS, "bug_entry", "flags")                                                        \
+	F(SIZE_BUG, "bug_entry", "")
+
+enum vl_field {
+#define VL_FIELD_ID(id, type, path) VL_F_##id,
+	VL_FIELDS(VL_FIELD_ID)
+#undef VL_FIELD_ID
+	VL_NR_FIELDS
+};
+
+#define VL_NO_FIELD (-1)
+
+struct vl_kernel;
+
+/* Where fields are, in bytes from the start of their type. */
+struct vl_layout {
+	int32_t offset[VL_NR_FIELDS]; /* SIZE_*: the size of the type */
+};
+
+/*
+ * Find every field in @btf (the kernel's own, @len bytes). VL_ERR_KERNEL when
+ * it cannot be read or lacks task_struct.
+ */
+struct vl_error *vl_layout_from_btf(const void *btf, size_t len, struct vl_layout *ret);
+
+/*
+ * Make a kernel from the text of /proc/kallsyms (@text of @len bytes), its
+ * types, and its image (@image, @image_len bytes that are at @image_va).
+ * @entry is where system calls were seen to enter: symbols are kept relative
+ * to it, as it is the one address that can be found without them.
+ */
+struct vl_error *vl_kernel_create(const char *text, size_t len, const struct vl_layout *layout,
+				  uint64_t entry, const unsigned char *image, size_t image_len,
+				  uint64_t image_va, struct vl_kernel **ret);
+void vl_kernel_destroy(struct vl_kernel *k);
+
+/*
+ * Write to, read from the cache by @build_id. Loading gives NULL in *@ret when
+ * it is not there, or was damaged. @entry places the kernel (KASLR).
+ */
+struct vl_error *vl_kernel_store(const struct vl_kernel *k, const char *build_id);
+void vl_kernel_load(const char *build_id, uint64_t entry, struct vl_kernel **ret);
+
+/* Keep the guest's BTF beside it, for whoever needs more than the fields here. */
+struct vl_error *vl_kernel_store_btf(const char *build_id, const void *btf, size_t len);
+
+/*
+ * The address of symbol @name of the kernel itself (no module); 0 when there is
+ * none. A local copy with a compiler's suffix (".isra.0", ".constprop.0",
+ * ".part.0") is found when the plain name is not.
+ */
+uint64_t vl_symbol(const struct vl_kernel *k, const char *name);
+
+/*
+ * The next symbol after address @va, as the end of the function at @va; 0 when
+ * there is none.
+ */
+uint64_t vl_symbol_after(const struct vl_kernel *k, uint64_t va);
+
+/* The function or variable @va is in, and how far; NULL when before all. */
+const char *vl_symbol_at(const struct vl_kernel *k, uint64_t va, uint64_t *offset_ret);
+
+/*
+ * Places where the timekeeping code reads the TSC: clocksources are inlined
+ * into it since 7.1, so there is not one function to change. What stands there
+ * (rdtsc, lfence; rdtsc, or rdtscp) depends on the CPU. Returns the @i-th
+ * address, 0 behind the last.
+ */
+#define VL_MAX_TSC_SITES 64
+uint64_t vl_kernel_tsc_site(const struct vl_kernel *k, size_t i);
+
+static inline bool vl_has(const struct vl_layout *l, enum vl_field f)
+{
+	return l->offset[f] != VL_NO_FIELD;
+}
+
+const struct vl_layout *vl_kernel_layout(const struct vl_kernel *k);
+
+#endif

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Symbols: one flat table that is the same in memory and on disk, sorted by
+ * name, with a second index by address.
+ */
+#include "kernel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../util/dirs.h"
+
+#define MAGIC "vlens-k4"
+
+struct symbol {
+	int64_t value; /* relative to the entry, or as it is if absolute */
+	uint32_t name; /* offset in names */
+	uint32_t absolute;
+};
+
+/*
+ * Followed by symbols[nr], by_address[nr] (indices of those that are not
+ * absolute first, in the order of their values), names[names_size].
+ */
+struct table {
+	char magic[8];
+	uint32_t nr, nr_placed, names_size, nr_fields;
+	struct vl_layout layout;
+	int64_t tsc_sites[VL_MAX_TSC_SITES]; /* relative to the entry; 0: end */
+};
+
+struct vl_kernel {
+	uint64_t entry;
+	struct table *t;
+	size_t size;
+	bool mapped;
+	const struct symbol *symbols;
+	const uint32_t *by_address;
+	const char *names;
+};
+
+/* Addresses below are per-CPU offsets or plain numbers: KASLR does not move them. */
+#define KERNEL_HALF 0xffff800000000000UL
+
+static size_t table_size(uint32_t nr, uint32_t names_size)
+{
+	return sizeof(struct table) + (size_t)nr * (sizeof(struct symbol) + sizeof(uint32_t)) +
+	       names_size;
+}
+
+static void set_parts(struct vl_kernel *k)
+{
+	k->symbols = (const struct symbol *)(k->t + 1);
+	k->by_address = (const uint32_t *)(k->symbols + k->t->nr);
+	k->names = (const char *)(k->by_address + k->t->nr);
+}
+
+static int by_name(const void *a, const void *b, void *names)
+{
+	const struct symbol *x = a, *y = b;
+
+	return strcmp((char *)names + x->name, (char *)names + y->name);
+}
+
+static int by_value(const void *a, const void *b, void *symbols)
+{
+	const struct symbol *x = (struct symbol *)symbols + *(const uint32_t *)a;
+	const struct symbol *y = (struct symbol *)symbols + *(const uint32_t *)b;
+
+	if (x->absolute != y->absolute)
+		return x->absolute ? 1 : -1;
+	return x->value < y->value ? -1 : x->value > y->value;
+}
+
+/* One line "ffffffff81000000 T _text", and "\t[module]" behind if of a module. */
+static bool parse_line(const char *line, size_t len, uint64_t *value_ret, const char **name_ret,
+		       size_t *name_len_ret)
+{
+	const char *end = line + len;
+	uint64_t value = 0;
+	const char *p = line;
+
+	for (; p < end && *p != ' '; p++) {
+		int digit = *p >= '0' && *p <= '9' ? *p - '0' :
+			    *p >= 'a' && *p <= 'f' ? *p - 'a' + 10 :
+						     -1;
+		if (digit < 0)
+			return false;
+		value = value << 4 | (unsigned)digit;
+	}
+	if (end - p < 4 || p[2] != ' ')
+		return false;
+	*value_ret = value;
+	*name_ret = p + 3;
+	p = memchr(p + 3, '\t', (size_t)(end - p - 3));
+	*name_len_ret = (size_t)((p ? p : end) - *name_ret);
+	return !p;
+}
+
+/* Code that asks a clocksource for the time. */
+static bool reads_clock(const char *name)
+{
+	return strstr(name, "ktime_get") || strstr(name, "timekeeping_") ||
+	       strstr(name, "getboottime") || strstr(name, "get_device_system_crosststamp") ||
+	       !strncmp(name, "pvclock_", 8) || !strcmp(name, "read_tsc");
+}
+
+/*
+ * rdtsc_ordered() (arch/x86/include/asm/tsc.h) is one of rdtsc, lfence; rdtsc
+ * and rdtscp at the start of a slot of 5 bytes, and the halves of its result
+ * are joined soon after: shl $0x20,%rdx.
+ */
+static bool is_tsc_read(const unsigned char *p, size_t left)
+{
+	size_t n = !memcmp(p, "\x0f\xae\xe8\x0f\x31", 5) ? 5 :
+		   !memcmp(p, "\x0f\x31", 2)		    ? 2 :
+		   !memcmp(p, "\x0f\x01\xf9", 3)	    ? 3 :
+							      0;
+
+	return n && memmem(p + n, left - n < 16 ? left - n : 16, "\x48\xc1\xe2\x20", 4);
+}
+
+static void find_tsc_sites(struct vl_kernel *k, const unsigned char *image, size_t len,
+			   uint64_t va)
+{
+	size_t nr = 0;
+
+	for (uint32_t i = 0; i < k->t->nr; i++) {
+		const struct symbol *s = &k->symbols[i];
+		uint64_t start, end;
+
+		if (s->absolute || !reads_clock(k->names + s->name))
+			continue;
+		start = k->entry + (uint64_t)s->value;
+		end = vl_symbol_after(k, start);
+		if (start < va || end < start || end - va > len || end - start > 4096)
+			continue;
+		for (uint64_t at = start; at + 8 < end && nr < VL_MAX_TSC_SITES; at++) {
+			if (!is_tsc_read(image + (at - va), (size_t)(end - at)))
+				continue;
+			k->t->tsc_sites[nr++] = (int64_t)(at - k->entry);
+			at += 4;
+		}
+	}
+}
+
+uint64_t vl_kernel_tsc_site(const struct vl_kernel *k, size_t i)
+{
+	return i < VL_MAX_TSC_SITES && k->t->tsc_sites[i] ?
+		       k->entry + (uint64_t)k->t->tsc_sites[i] :
+		       0;
+}
+
+struct vl_error *vl_kernel_create(const char *text, size_t len, const struct vl_layout *layout,
+				  uint64_t entry, const unsigned char *image, size_t image_len,
+				  uint64_t image_va, struct vl_kernel **ret)
+{
+	struct vl_kernel *k = calloc(1, sizeof(*k));
+	uint32_t nr = 0, names_size = 0;
+	struct symbol *symbols = NULL;
+	bool placed = false;
+	uint32_t *index;
+	char *names = NULL;
+
+	if (!k)
+		return vl_error_nomem();
+	for (int pass = 0; pass < 2; pass++) {
+		const char *p = text, *end = text + len;
+
+		nr = names_size = 0;
+		while (p < end) {
+			const char *eol = memchr(p, '\n', (size_t)(end - p));
+			const char *name;
+			uint64_t value;
+			size_t n;
+
+			if (!eol)
+				eol = end;
+			if (parse_line(p, (size_t)(eol - p), &value, &name, &n)) {
+				if (pass) {
+					struct symbol *s = &symbols[nr];
+
+					s->absolute = value < KERNEL_HALF;
+					s->value = (int64_t)(s->absolute ? value : value - entry);
+					s->name = names_size;
+					memcpy(names + names_size, name, n);
+					placed |= !s->absolute;
+				}
+				names_size += (uint32_t)n + 1;
+				nr++;
+			}
+			p = eol + 1;
+		}
+		if (pass)
+			break;
+		k->size = table_size(nr, names_size);
+		k->t = calloc(1, k->size);
+		if (!k->t) {
+			free(k);
+			return vl_error_nomem();
+		}
+		memcpy(k->t->magic, MAGIC, sizeof(k->t->magic));
+		k->t->nr = nr;
+		k->t->names_size = names_size;
+		k->t->nr_fields = VL_NR_FIELDS;
+		k->t->layout = *layout;
+		set_parts(k);
+		symbols = (struct symbol *)k->symbols;
+		names = (char *)k->names;
+	}
+	if (!placed) {
+		vl_kernel_destroy(k);
+		return vl_error_new(VL_ERR_KERNEL,
+				    "the guest's /proc/kallsyms tells no addresses");
+	}
+	k->entry = entry;
+	qsort_r(symbols, nr, sizeof(*symbols), by_name, names);
+	index = (uint32_t *)k->by_address;
+	for (uint32_t i = 0; i < nr; i++) {
+		index[i] = i;
+		k->t->nr_placed += !symbols[i].absolute;
+	}
+	qsort_r(index, nr, sizeof(*index), by_value, symbols);
+	find_tsc_sites(k, image, image_len, image_va);
+	*ret = k;
+	return NULL;
+}
+
+void vl_kernel_destroy(struct vl_kernel *k)
+{
+	if (!k)
+		return;
+	if (k->mapped)
+		munmap(k->t, k->size);
+	else
+		free(k->t);
+	free(k);
+}
+
+static char *cache_path(const char *build_id, const char *suffix, struct vl_error **err)
+{
+	char *dir, *path;
+
+	*err = vl_cache_dir(&dir);
+	if (*err)
+		return NULL;
+	if (asprintf(&path, "%s/%s.%s", dir, build_id, suffix) < 0) {
+		path = NULL;
+		*err = vl_error_nomem();
+	}
+	free(dir);
+	return path;
+}
+
+static struct vl_error *store(const char *build_id, const char *suffix, const void *data,
+			      size_t size)
+{
+	struct vl_error *err;
+	char *path = cache_path(build_id, suffix, &err);
+
+	if (path)
+		err = vl_file_store(path, data, size);
+	free(path);
+	return err;
+}
+
+struct vl_error *vl_kernel_store(const struct vl_kernel *k, const char *build_id)
+{
+	return store(build_id, "kernel", k->t, k->size);
+}
+
+struct vl_error *vl_kernel_store_btf(const char *build_id, const void *btf, size_t len)
+{
+	return store(build_id, "btf", btf, len);
+}
+
+/* A file cut short or overwritten must not make us read past its end. */
+static bool table_sane(const struct table *t, size_t size)
+{
+	return size >= sizeof(*t) && !memcmp(t->magic, MAGIC, sizeof(t->magic)) &&
+	       t->nr_fields == VL_NR_FIELDS && t->nr_placed <= t->nr && t->names_size &&
+	       table_size(t->nr, t->names_size) == size &&
+	       !((const char *)t)[size - 1];
+}
+
+void vl_kernel_load(const char *build_id, uint64_t entry, struct vl_kernel **ret)
+{
+	struct vl_error *err;
+	char *path = cache_path(build_id, "kernel", &err);
+	struct vl_kernel *k;
+	struct stat st;
+	void *p;
+	int fd;
+
+	*ret = NULL;
+	vl_error_destroy(err);
+	fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	free(path);
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) || st.st_size < (off_t)sizeof(struct table)) {
+		close(fd);
+		return;
+	}
+	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	close(fd);
+	if (p == MAP_FAILED)
+		return;
+	k = calloc(1, sizeof(*k));
+	if (!k || !table_sane(p, (size_t)st.st_size)) {
+		free(k);
+		munmap(p, (size_t)st.st_size);
+		return;
+	}
+	k->t = p;
+	k->size = (size_t)st.st_size;
+	k->mapped = true;
+	k->entry = entry;
+	set_parts(k);
+	*ret = k;
+}
+
+static const char *name_of(const struct vl_kernel *k, const struct symbol *s)
+{
+	/* Cached tables come from a file: an offset past the end is no name. */
+	return s->name < k->t->names_size ? k->names + s->name : "";
+}
+
+static uint64_t value_of(const struct vl_kernel *k, const struct symbol *s)
+{
+	return s->absolute ? (uint64_t)s->value : k->entry + (uint64_t)s->value;
+}
+
+uint64_t vl_symbol(const struct vl_kernel *k, const char *name)
+{
+	size_t lo = 0, hi = k->t->nr, len = strlen(name);
+
+	/* The first whose name is not less. Copies with a suffix come behind. */
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (strcmp(name_of(k, &k->symbols[mid]), name) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < k->t->nr; lo++) {
+		const char *n = name_of(k, &k->symbols[lo]);
+
+		if (strncmp(n, name, len))
+			break;
+		if (!n[len])
+			return value_of(k, &k->symbols[lo]);
+		/* ".cold" is another part of the same function. */
+		if (n[len] == '.' && !strstr(n + len, ".cold"))
+			return value_of(k, &k->symbols[lo]);
+	}
+	return 0;
+}
+
+/* Index in by_address of the first placed symbol above @va. */
+static size_t above(const struct vl_kernel *k, uint64_t va)
+{
+	size_t lo = 0, hi = k->t->nr_placed;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		uint32_t i = k->by_address[mid];
+
+		if (i < k->t->nr && value_of(k, &k->symbols[i]) <= va)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+uint64_t vl_symbol_after(const struct vl_kernel *k, uint64_t va)
+{
+	size_t i = above(k, va);
+
+	if (i >= k->t->nr_placed || k->by_address[i] >= k->t->nr)
+		return 0;
+	return value_of(k, &k->symbols[k->by_address[i]]);
+}
+
+const char *vl_symbol_at(const struct vl_kernel *k, uint64_t va, uint64_t *offset_ret)
+{
+	size_t i = above(k, va);
+
+	if (!i || k->by_address[i - 1] >= k->t->nr)
+		return NULL;
+	*offset_ret = va - value_of(k, &k->symbols[k->by_address[i - 1]]);
+	return name_of(k, &k->symbols[k->by_address[i - 1]]);
+}
+
+const struct vl_layout *vl_kernel_layout(const struct vl_kernel *k)
+{
+	return &k->t->layout;
+}

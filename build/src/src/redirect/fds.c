@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What was handed over. Every descriptor that we give is a memfd: a snapshot
+ * has the file's content in it, a directory or stream is an empty stand-in. Its
+ * inode number is our name for it, so that a record is found again whatever the
+ * program did: fork, dup, pass it on, close it behind our back. There is no
+ * table per process to keep in step.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+static void file_free(struct vl_file *f)
+{
+	free(f->path);
+	free(f->listing);
+	memset(f, 0, sizeof(*f));
+}
+
+/*
+ * A slot for a new record. The oldest goes; a forgotten snapshot is still
+ * readable, only its stat is then the memfd's. Directories and streams are
+ * passed over once, as they are of no use without.
+ */
+static struct vl_file *file_slot(struct vl_redirect *r)
+{
+	for (int i = 0; i < VL_FILES_MAX; i++) {
+		struct vl_file *f = &r->files[r->next_file++ % VL_FILES_MAX];
+
+		if (f->kind == K_FREE || f->kind == K_SNAPSHOT) {
+			file_free(f);
+			return f;
+		}
+	}
+	file_free(&r->files[r->next_file % VL_FILES_MAX]);
+	return &r->files[r->next_file++ % VL_FILES_MAX];
+}
+
+/* End all records. */
+void vl_files_deinit(struct vl_redirect *r)
+{
+	for (size_t i = 0; r->files && i < VL_FILES_MAX; i++)
+		file_free(&r->files[i]);
+}
+
+static void link_of(struct vl_trap *t, int fd, char buf[64])
+{
+	snprintf(buf, 64, "/proc/%d/fd/%d", (int)t->tid, fd);
+}
+
+/* The record of descriptor @fd of the trapping task, or NULL. */
+struct vl_file *vl_fd_find(struct vl_trap *t, int fd)
+{
+	struct vl_redirect *r = t->r;
+	struct stat st;
+	char link[64];
+
+	link_of(t, fd, link);
+	if (stat(link, &st) || !S_ISREG(st.st_mode))
+		return NULL;
+	for (unsigned int i = 1; i <= VL_FILES_MAX; i++) { /* the newest first */
+		struct vl_file *f = &r->files[(r->next_file - i) % VL_FILES_MAX];
+
+		if (f->kind != K_FREE && f->ino == st.st_ino && f->dev == st.st_dev)
+			return f;
+	}
+	return NULL;
+}
+
+/* A number in [lo, hi) that is free in the task, from the last on; or -1. */
+static int free_number(struct vl_trap *t, int lo, int hi, unsigned int *next)
+{
+	for (int i = 0; i < hi - lo; i++) {
+		int fd = lo + (*next)++ % (hi - lo);
+		struct stat st;
+		char link[64];
+
+		link_of(t, fd, link);
+		if (lstat(link, &st) && errno == ENOENT)
+			return fd;
+	}
+	return -1;
+}
+
+static int number_for(struct vl_trap *t, int kind)
+{
+	if (kind == K_SNAPSHOT)
+		return free_number(t, VL_FD_LO, VL_FD_STREAM, &t->r->next_snapshot);
+	return free_number(t, VL_FD_STREAM, VL_FD_HI, &t->r->next_stream);
+}
+
+/* Put @fd of ours into the task as @number and answer the trap with it. */
+static void add_fd(struct vl_trap *t, int fd, int number, bool cloexec)
+{
+	struct seccomp_notif_addfd add = {
+		.id = t->id,
+		.flags = SECCOMP_ADDFD_FLAG_SETFD | SECCOMP_ADDFD_FLAG_SEND,
+		.srcfd = fd,
+		.newfd = number,
+		.newfd_flags = cloexec ? O_CLOEXEC : 0,
+	};
+	int ret = ioctl(t->r->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+
+	if (ret < 0 && errno == EINVAL) { /* before 5.14: no SEND */
+		add.flags = SECCOMP_ADDFD_FLAG_SETFD;
+		t->ret = ioctl(t->r->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+		if (t->ret < 0)
+			t->ret = -errno;
+		return;
+	}
+	t->sent = ret >= 0 || errno == ENOENT; /* ENOENT: the task is gone */
+	t->ret = ret >= 0 ? ret : -errno;
+}
+
+/* A read-only memfd with @data in it, or -errno. */
+static int make_memfd(const void *data, size_t len)
+{
+	char link[64];
+	size_t done;
+	ssize_t n;
+	int rw, ro;
+
+	rw = memfd_create("vlens", MFD_CLOEXEC);
+	if (rw < 0)
+		return -errno;
+	for (done = 0; done < len; done += n) {
+		n = write(rw, (const char *)data + done, len - done);
+		if (n <= 0) {
+			ro = n ? -errno : -EIO;
+			goto out;
+		}
+	}
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", rw);
+	ro = open(link, O_RDONLY | O_CLOEXEC);
+	if (ro < 0)
+		ro = -errno;
+out:
+	close(rw);
+	return ro;
+}
+
+/*
+ * Hand over @g as a new descriptor, which answers the trap, be it with an
+ * errno. Takes ownership of @g->file.listing.
+ */
+struct vl_error *vl_fd_give(struct vl_trap *t, struct vl_gift *g)
+{
+	struct vl_file *f;
+	struct stat st;
+	int fd = -1, number;
+
+	number = g->at >= 0 ? g->at : number_for(t, g->file.kind);
+	if (number < 0) {
+		t->ret = -EMFILE;
+		goto fail;
+	}
+	fd = make_memfd(g->data, g->len);
+	if (fd < 0 || fstat(fd, &st)) {
+		t->ret = fd < 0 ? fd : -errno;
+		goto fail;
+	}
+	f = file_slot(t->r);
+	*f = g->file;
+	f->dev = st.st_dev;
+	f->ino = st.st_ino;
+	f->epoch = t->r->sys->epoch;
+	f->path = strdup(g->path);
+	if (!f->path) {
+		file_free(f);
+		close(fd);
+		t->ret = -ENOMEM;
+		return NULL;
+	}
+	if (f->kind == K_SNAPSHOT)
+		t->r->stats->snapshots++;
+	/* The record comes first: the program may use the descriptor at once. */
+	add_fd(t, fd, number, g->cloexec);
+	if (t->ret < 0)
+		file_free(f);
+	close(fd);
+	return NULL;
+fail:
+	if (fd >= 0)
+		close(fd);
+	free(g->file.listing);
+	return NULL;
+}
+
+/* New content for the open file behind @fd of the trapping task: 0 or -errno. */
+int vl_fd_rewrite(struct vl_trap *t, int fd, const void *data, size_t len)
+{
+	char link[64];
+	int rw, err = 0;
+
+	link_of(t, fd, link);
+	rw = open(link, O_RDWR | O_CLOEXEC);
+	if (rw < 0)
+		return -errno;
+	/* Write, then cut: a reader in another thread never finds it empty. */
+	for (size_t done = 0; done < len && !err;) {
+		ssize_t n = pwrite(rw, (const char *)data + done, len - done, done);
+
+		if (n <= 0)
+			err = n ? -errno : -EIO;
+		else
+			done += n;
+	}
+	if (!err && ftruncate(rw, len))
+		err = -errno;
+	close(rw);
+	return err;
+}
+
+/* The trapping task's own open file @fd as a descriptor of ours, or -errno. */
+static int borrow(struct vl_trap *t, int fd)
+{
+	struct vl_task *task = vl_task_find(t->r, t->tid);
+	int pidfd = syscall(SYS_pidfd_open, task ? task->tgid : t->tid, 0);
+	int ours;
+
+	if (pidfd < 0)
+		return -errno;
+	ours = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	if (ours < 0)
+		ours = -errno;
+	close(pidfd);
+	return ours;
+}
+
+/* A second number, of the same kind, for descriptor @fd of the task. */
+static struct vl_error *duplicate(struct vl_trap *t, int fd, bool cloexec)
+{
+	struct vl_file *f = vl_fd_find(t, fd);
+	int ours, number;
+
+	if (!f) {
+		t->pass = true;
+		return NULL;
+	}
+	number = number_for(t, f->kind);
+	ours = number < 0 ? -EMFILE : borrow(t, fd);
+	t->ret = ours;
+	if (ours < 0)
+		return NULL;
+	add_fd(t, ours, number, cloexec);
+	close(ours);
+	return NULL;
+}
+
+/* fcntl(fd, F_DUPFD or F_DUPFD_CLOEXEC, least): any number from least on is right. */
+struct vl_error *vl_h_fcntl_dup(struct vl_trap *t)
+{
+	if (t->args[2] >= VL_FD_LO) {
+		t->pass = true;
+		return NULL;
+	}
+	return duplicate(t, t->args[0], (int)t->args[1] == F_DUPFD_CLOEXEC);
+}
+
+/*
+ * dup, and dup2 or dup3 of a directory or stream. The number of dup is ours to
+ * choose. To a number below ours a stream cannot follow, as reads there do not
+ * trap: give what can be read now, as a snapshot (`cat </proc/kmsg`).
+ */
+struct vl_error *vl_h_dup(struct vl_trap *t)
+{
+	struct vl_file *f;
+	struct vl_gift g = { .at = (int)t->args[1] };
+	struct vl_error *err;
+	int64_t fd, ret;
+	size_t len = 0;
+	char *data = NULL;
+
+	if (t->nr == __NR_dup)
+		return duplicate(t, t->args[0], false);
+	f = vl_fd_find(t, t->args[0]);
+	if (!f || f->kind != K_STREAM || vl_fd_ours(t->args[1]) || g.at < 0) {
+		t->pass = true;
+		return NULL;
+	}
+	err = VL_GUEST(t->r, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(f->path),
+		       VL_ARG_INT(f->flags), VL_ARG_INT(0));
+	if (err || fd < 0) {
+		t->ret = fd;
+		return err;
+	}
+	err = vl_read_whole(t->r, fd, false, &data, &len, &ret);
+	if (!err)
+		err = VL_GUEST(t->r, "close", &fd, VL_ARG_INT(fd));
+	if (!err) {
+		g.data = data;
+		g.len = len;
+		g.path = f->path;
+		g.file = (struct vl_file){ .kind = K_SNAPSHOT, .row = f->row, .flags = f->flags };
+		g.cloexec = t->nr == __NR_dup3 && (t->args[2] & O_CLOEXEC);
+		err = vl_fd_give(t, &g);
+	}
+	free(data);
+	return err;
+}

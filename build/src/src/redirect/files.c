@@ -1,0 +1,608 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Opening. A file of the guest is read whole and handed over, a directory is
+ * listed whole, both in one transaction with no state left in the guest's
+ * kernel; so the next epoch may begin at any time. What cannot be read whole
+ * becomes a stream.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* The first read: most files of /proc are below a page. */
+#define FIRST 16384
+
+/* How open(2) and its kin were meant, whichever was called. */
+struct how {
+	int dirfd;
+	uint64_t path; /* in the program */
+	uint64_t flags, mode;
+};
+
+static struct vl_error *guest_close(struct vl_redirect *r, int64_t fd)
+{
+	int64_t ret;
+
+	return VL_GUEST(r, "close", &ret, VL_ARG_INT(fd));
+}
+
+static bool room(char **data, size_t *max, size_t need)
+{
+	size_t more = *max ? *max : FIRST;
+	char *new;
+
+	while (more < need)
+		more *= 2;
+	if (more == *max)
+		return true;
+	new = realloc(*data, more);
+	if (!new)
+		return false;
+	*data = new;
+	*max = more;
+	return true;
+}
+
+/*
+ * Read from guest descriptor @fd to its end, or to VL_SNAPSHOT_MAX + 1 bytes.
+ * With @once a read that is not filled is the last. *@err is 0 or the -errno
+ * that ended it; *@data is malloc'ed.
+ */
+struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, bool once, char **data,
+			       size_t *len, int64_t *err)
+{
+	size_t want = FIRST, max = 0;
+	struct vl_error *error;
+	int64_t n;
+
+	*data = NULL;
+	*len = 0;
+	*err = 0;
+	for (;;) {
+		if (!room(data, &max, *len + want))
+			return vl_error_nomem();
+		error = VL_GUEST(r, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(*data + *len, want),
+				 VL_ARG_INT(want));
+		if (error)
+			goto fail;
+		if (n < 0)
+			*err = n;
+		if (n <= 0)
+			return NULL;
+		*len += n;
+		if ((once && (size_t)n < want) || *len > VL_SNAPSHOT_MAX)
+			return NULL;
+		want = VL_CHUNK;
+	}
+fail:
+	free(*data);
+	*data = NULL;
+	return error;
+}
+
+/* All entries of directory @fd of the guest, as getdents64 gives them; malloc'ed. */
+struct vl_error *vl_list_whole(struct vl_redirect *r, int64_t fd, char **data, size_t *len,
+			       int64_t *err)
+{
+	struct vl_error *error;
+	size_t max = 0;
+	int64_t n;
+
+	*data = NULL;
+	*len = 0;
+	*err = 0;
+	for (;;) {
+		if (!room(data, &max, *len + VL_CHUNK / 2))
+			error = vl_error_nomem();
+		else
+			error = VL_GUEST(r, "getdents64", &n, VL_ARG_INT(fd),
+					 VL_ARG_OUT(*data + *len, VL_CHUNK / 2),
+					 VL_ARG_INT(VL_CHUNK / 2));
+		if (error) {
+			free(*data);
+			*data = NULL;
+			return error;
+		}
+		if (n < 0)
+			*err = n;
+		if (n <= 0)
+			return NULL;
+		*len += n;
+	}
+}
+
+/* What stands in for a file that the guest does not give: zeros but for these. */
+static struct stat supplied_stat(const char *text)
+{
+	return (struct stat){
+		.st_mode = S_IFREG | 0444,
+		.st_nlink = 1,
+		.st_ino = 1,
+		.st_size = strlen(text),
+		.st_blksize = 4096,
+	};
+}
+
+static struct vl_error *give_text(struct vl_trap *t, const struct how *h, const char *text,
+				  size_t len)
+{
+	struct vl_gift g = {
+		.data = text,
+		.len = len,
+		.path = t->where.path,
+		.cloexec = h->flags & O_CLOEXEC,
+		.at = -1,
+		.file = { .kind = K_SNAPSHOT, .row = t->where.row, .flags = O_RDONLY },
+	};
+
+	if (t->where.row->open == P_SUPPLY || !len) {
+		g.file.has_stat = true;
+		g.file.st = supplied_stat(text);
+	}
+	return vl_fd_give(t, &g);
+}
+
+/* Data of the zone that the guest's /etc/localtime names, from the host. */
+static struct vl_error *give_zone(struct vl_trap *t, const struct how *h)
+{
+	char link[PATH_MAX], path[PATH_MAX + 32], data[16384];
+	struct vl_error *err;
+	const char *name;
+	int64_t n;
+	int fd;
+
+	t->ret = -ENOENT; /* libc then takes UTC */
+	err = VL_GUEST(t->r, "readlinkat", &n, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(t->where.path),
+		       VL_ARG_OUT(link, sizeof(link) - 1), VL_ARG_INT(sizeof(link) - 1));
+	if (err || n <= 0)
+		return err;
+	link[n] = 0;
+	name = strstr(link, "zoneinfo/");
+	if (!name || strstr(name, ".."))
+		return NULL;
+	snprintf(path, sizeof(path), "/usr/share/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	n = read(fd, data, sizeof(data));
+	close(fd);
+	return n > 0 ? give_text(t, h, data, n) : NULL;
+}
+
+static void decode(struct vl_trap *t, struct how *h)
+{
+	const uint64_t *a = t->args;
+
+	*h = t->nr == __NR_open ? (struct how){ AT_FDCWD, a[0], a[1], a[2] } :
+				  (struct how){ (int)a[0], a[1], a[2], a[3] };
+	if (t->nr == __NR_openat2) {
+		uint64_t open_how[2] = { 0 }; /* struct open_how: flags, mode, resolve */
+
+		vl_mem_read(t, a[2], open_how, sizeof(open_how));
+		h->flags = open_how[0];
+		h->mode = open_how[1];
+	} else if (t->nr == __NR_creat) {
+		*h = (struct how){ AT_FDCWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, a[1] };
+	}
+	h->flags &= UINT32_MAX;
+}
+
+/* The guest does not open it, with t->ret. */
+static struct vl_error *open_failed(struct vl_trap *t, const struct how *h)
+{
+	switch (t->where.row->on_fail) {
+	case F_EMPTY:
+		return give_text(t, h, "", 0);
+	case F_HOST:
+		t->pass = true;
+		return NULL;
+	case F_ZONE:
+		return give_zone(t, h);
+	default:
+		return NULL;
+	}
+}
+
+/* The retries are used up. */
+static struct vl_error *open_fallback(struct vl_trap *t)
+{
+	struct how h;
+
+	decode(t, &h);
+	return open_failed(t, &h);
+}
+
+/*
+ * We read the listing of the identity's descriptors by a descriptor of the
+ * identity: take that one entry out. No process but the observer has it.
+ */
+static void hide_own_fd(struct vl_trap *t, char *listing, size_t *len, int64_t fd)
+{
+	char norm[PATH_MAX], number[24];
+	size_t at = 0;
+	int pid = 0, end = 0;
+
+	snprintf(norm, sizeof(norm), "%s", t->where.path);
+	vl_path_normalise(norm);
+	sscanf(norm, "/proc/%d/fd%n", &pid, &end);
+	if (!end || pid != t->r->self.pid || (norm[end] && strcmp(norm + end, "info")))
+		return;
+	snprintf(number, sizeof(number), "%d", (int)fd);
+	while (*len - at > offsetof(struct vl_dirent64, name)) {
+		struct vl_dirent64 *d = (void *)(listing + at);
+
+		if (d->reclen < sizeof(*d) || d->reclen > *len - at)
+			return;
+		if (!strncmp(d->name, number, d->reclen - sizeof(*d))) {
+			*len -= d->reclen;
+			memmove(d, listing + at + d->reclen, *len - at);
+			return;
+		}
+		at += d->reclen;
+	}
+}
+
+static struct vl_error *give_dir(struct vl_trap *t, const struct how *h, int64_t fd)
+{
+	struct vl_gift g = {
+		.path = t->where.path,
+		.cloexec = h->flags & O_CLOEXEC,
+		.at = -1,
+		.file = { .kind = K_DIR, .row = t->where.row, .flags = h->flags },
+	};
+	struct vl_error *err;
+	int64_t ret = 0;
+
+	err = VL_GUEST(t->r, "newfstat", &ret, VL_ARG_INT(fd),
+		       VL_ARG_OUT(&g.file.st, sizeof(g.file.st)));
+	g.file.has_stat = !ret;
+	if (!err && !(h->flags & O_PATH))
+		err = vl_list_whole(t->r, fd, &g.file.listing, &g.file.listing_len, &ret);
+	if (!err)
+		err = guest_close(t->r, fd);
+	if (err) {
+		free(g.file.listing);
+		return err;
+	}
+	hide_own_fd(t, g.file.listing, &g.file.listing_len, fd);
+	return vl_fd_give(t, &g);
+}
+
+static struct vl_error *give_stream(struct vl_trap *t, const struct how *h, int64_t fd)
+{
+	struct vl_gift g = {
+		.path = t->where.path,
+		.cloexec = h->flags & O_CLOEXEC,
+		.at = -1,
+		.file = { .kind = K_STREAM,
+			  .row = t->where.row,
+			  .flags = (h->flags & ~(uint64_t)O_CLOEXEC) | O_NONBLOCK,
+			  .guest_fd = fd },
+	};
+
+	return vl_fd_give(t, &g);
+}
+
+static struct vl_error *give_file(struct vl_trap *t, const struct how *h, int64_t fd)
+{
+	struct vl_gift g = {
+		.path = t->where.path,
+		.cloexec = h->flags & O_CLOEXEC,
+		.at = -1,
+		.file = { .kind = K_SNAPSHOT, .row = t->where.row, .flags = h->flags },
+	};
+	struct vl_error *err;
+	int64_t ret;
+	char *data;
+
+	err = vl_read_whole(t->r, fd, t->where.row->how == H_ONCE, &data, &g.len, &ret);
+	if (err)
+		return err;
+	if (ret == -EISDIR) {
+		free(data);
+		return give_dir(t, h, fd);
+	}
+	if (ret || g.len > VL_SNAPSHOT_MAX) { /* as a stream it shows the same error */
+		free(data);
+		err = guest_close(t->r, fd);
+		if (!err)
+			err = VL_GUEST(t->r, "openat", &fd, VL_ARG_INT(AT_FDCWD),
+				       VL_ARG_STR(t->where.path),
+				       VL_ARG_INT(O_RDONLY | O_NONBLOCK), VL_ARG_INT(0));
+		return err ? err : give_stream(t, h, fd);
+	}
+	err = guest_close(t->r, fd);
+	if (!err) {
+		g.data = data;
+		err = vl_fd_give(t, &g);
+	}
+	free(data);
+	return err;
+}
+
+static struct vl_error *open_guest(struct vl_trap *t, const struct how *h)
+{
+	const int keep = O_DIRECTORY | O_NOFOLLOW | O_PATH | O_NOATIME;
+	enum vl_how how = t->where.row->how;
+	struct vl_error *err;
+	struct stat st;
+	int64_t fd, ret;
+
+	/* Never block on a FIFO or a device. */
+	err = VL_GUEST(t->r, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(t->where.path),
+		       VL_ARG_INT((h->flags & keep) | O_RDONLY | O_NONBLOCK), VL_ARG_INT(0));
+	if (err)
+		return err;
+	if (fd < 0) {
+		t->ret = fd;
+		return open_failed(t, h);
+	}
+	if (h->flags & (O_DIRECTORY | O_PATH)) /* O_PATH: only its name and stat count */
+		return give_dir(t, h, fd);
+	if (how == H_SNAPSHOT || how == H_ONCE)
+		return give_file(t, h, fd);
+	err = VL_GUEST(t->r, "newfstat", &ret, VL_ARG_INT(fd), VL_ARG_OUT(&st, sizeof(st)));
+	if (err)
+		return err;
+	if (!ret && S_ISDIR(st.st_mode))
+		return give_dir(t, h, fd);
+	if (how == H_STREAM || ret || !S_ISREG(st.st_mode) || st.st_size > VL_SNAPSHOT_MAX)
+		return give_stream(t, h, fd);
+	return give_file(t, h, fd);
+}
+
+/* open, openat, openat2, creat */
+struct vl_error *vl_h_open(struct vl_trap *t)
+{
+	const uint64_t change = O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
+	struct how h;
+	int err;
+
+	decode(t, &h);
+	err = vl_resolve(t, h.dirfd, h.path, &t->where);
+	if (err) {
+		t->ret = err;
+		return NULL;
+	}
+	if (t->where.file) { /* open of "": ENOENT, as the host says */
+		t->pass = true;
+		return NULL;
+	}
+	switch (t->where.row->open) {
+	case P_HOST:
+	case P_GUEST_THEN_HOST:
+		t->pass = true;
+		return NULL;
+	default:
+		break;
+	}
+	if ((h.flags & O_ACCMODE) != O_RDONLY || (h.flags & change)) {
+		vl_deny(t);
+		return NULL;
+	}
+	if (t->where.row->open == P_SUPPLY)
+		return give_text(t, &h, t->where.row->text, strlen(t->where.row->text));
+	t->tries = t->where.row->tries;
+	t->fail_errno = EIO;
+	t->fallback = open_fallback;
+	return open_guest(t, &h);
+}
+
+/* --- stat and other questions about a path --- */
+
+/*
+ * Resolve for a question. True: the guest is to be asked about t->where.path;
+ * false: answered, or left to the host.
+ */
+static bool ask_guest(struct vl_trap *t, int dirfd, uint64_t path)
+{
+	int err = vl_resolve(t, dirfd, path, &t->where);
+
+	if (err) {
+		t->ret = err;
+		return false;
+	}
+	t->tries = t->where.row->tries;
+	t->fail_errno = EIO;
+	if (t->where.file || t->where.row->query == P_GUEST ||
+	    t->where.row->query == P_GUEST_THEN_HOST)
+		return true;
+	t->pass = t->where.row->query == P_HOST;
+	return false;
+}
+
+/* Shall the host be asked after the guest said @ret? */
+static bool then_host(const struct vl_trap *t, int64_t ret)
+{
+	return ret < 0 && !t->where.file &&
+	       (t->where.row->query == P_GUEST_THEN_HOST || t->where.row->on_fail == F_HOST);
+}
+
+static struct vl_error *answer_stat(struct vl_trap *t, const struct stat *st, uint64_t addr)
+{
+	t->ret = vl_mem_write(t, addr, st, sizeof(*st));
+	return NULL;
+}
+
+/* The stat of an open file. What the guest cannot tell any more, the memfd does. */
+static struct vl_error *stat_file(struct vl_trap *t, struct vl_file *f, uint64_t addr)
+{
+	struct vl_error *err;
+	int64_t ret;
+
+	if (!f->has_stat) {
+		err = VL_GUEST(t->r, "newfstatat", &ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(f->path),
+			       VL_ARG_OUT(&f->st, sizeof(f->st)),
+			       VL_ARG_INT(f->flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0));
+		if (err)
+			return err;
+		if (ret < 0) {
+			t->pass = true;
+			return NULL;
+		}
+		f->has_stat = true;
+	}
+	return answer_stat(t, &f->st, addr);
+}
+
+/* stat, lstat, newfstatat */
+struct vl_error *vl_h_stat(struct vl_trap *t)
+{
+	bool at = t->nr == __NR_newfstatat;
+	uint64_t addr = t->args[at ? 2 : 1];
+	int flags = at ? (int)t->args[3] : t->nr == __NR_lstat ? AT_SYMLINK_NOFOLLOW : 0;
+	struct vl_error *err;
+	struct stat st;
+	int64_t ret;
+
+	if (!ask_guest(t, at ? (int)t->args[0] : AT_FDCWD, t->args[at ? 1 : 0])) {
+		if (!t->pass && !t->ret) { /* P_SUPPLY */
+			st = supplied_stat(t->where.row->text);
+			return answer_stat(t, &st, addr);
+		}
+		return NULL;
+	}
+	if (t->where.file)
+		return stat_file(t, t->where.file, addr);
+	err = VL_GUEST(t->r, "newfstatat", &ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(t->where.path),
+		       VL_ARG_OUT(&st, sizeof(st)), VL_ARG_INT(flags & ~AT_EMPTY_PATH));
+	if (err)
+		return err;
+	if (!ret)
+		return answer_stat(t, &st, addr);
+	t->ret = ret;
+	t->pass = then_host(t, ret);
+	if (!t->pass && t->where.row->on_fail == F_EMPTY) {
+		st = supplied_stat("");
+		return answer_stat(t, &st, addr);
+	}
+	return NULL;
+}
+
+/* fstat of a descriptor of ours */
+struct vl_error *vl_h_fstat(struct vl_trap *t)
+{
+	struct vl_file *f = vl_fd_find(t, t->args[0]);
+
+	if (f)
+		return stat_file(t, f, t->args[1]);
+	t->pass = true;
+	return NULL;
+}
+
+static void stat_to_statx(const struct stat *st, struct statx *x)
+{
+	*x = (struct statx){
+		.stx_mask = STATX_BASIC_STATS,
+		.stx_blksize = st->st_blksize,
+		.stx_nlink = st->st_nlink,
+		.stx_mode = st->st_mode,
+		.stx_ino = st->st_ino,
+		.stx_size = st->st_size,
+		.stx_dev_major = major(st->st_dev),
+		.stx_dev_minor = minor(st->st_dev),
+	};
+}
+
+/* Can the guest not be asked about it by its path? */
+static bool has_no_path(const struct vl_file *f)
+{
+	return f->kind == K_SOCKET || f->row->open == P_SUPPLY;
+}
+
+/* statx(dirfd, path, flags, mask, buf) */
+struct vl_error *vl_h_statx(struct vl_trap *t)
+{
+	struct vl_error *err;
+	struct statx x;
+	struct stat st;
+	int64_t ret;
+
+	if (!ask_guest(t, (int)t->args[0], t->args[1])) {
+		if (t->pass || t->ret)
+			return NULL;
+		st = supplied_stat(t->where.row->text);
+		stat_to_statx(&st, &x);
+	} else if (t->where.file && t->where.file->has_stat && has_no_path(t->where.file)) {
+		stat_to_statx(&t->where.file->st, &x);
+	} else {
+		const char *path = t->where.file ? t->where.file->path : t->where.path;
+
+		err = VL_GUEST(t->r, "statx", &ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
+			       VL_ARG_INT(t->args[2] & ~(uint64_t)AT_EMPTY_PATH),
+			       VL_ARG_INT(t->args[3]), VL_ARG_OUT(&x, sizeof(x)));
+		if (err)
+			return err;
+		t->ret = ret;
+		t->pass = then_host(t, ret);
+		if (ret < 0)
+			return NULL;
+	}
+	t->ret = vl_mem_write(t, t->args[4], &x, sizeof(x));
+	return NULL;
+}
+
+/* A question about a path that is forwarded as its row describes: access, readlink, … */
+struct vl_error *vl_h_query(struct vl_trap *t)
+{
+	const struct vl_argspec *a = t->row->args;
+	int dirfd = AT_FDCWD, at = 0;
+
+	if (a[0].kind == A_DIRFD) {
+		dirfd = (int)t->args[0];
+		at = 1;
+	}
+	if (!ask_guest(t, dirfd, t->args[at])) /* P_SUPPLY: it is there, and no link */
+		return NULL;
+	if (t->where.file)
+		snprintf(t->where.path, sizeof(t->where.path), "%s", t->where.file->path);
+	return vl_h_forward(t);
+}
+
+/* A question about a descriptor of ours, asked about its path. */
+struct vl_error *vl_h_fquery(struct vl_trap *t)
+{
+	struct vl_file *f = vl_fd_find(t, t->args[0]);
+
+	if (!f) {
+		t->pass = true;
+		return NULL;
+	}
+	snprintf(t->where.path, sizeof(t->where.path), "%s", f->path);
+	t->where.row = f->row;
+	t->where.file = f;
+	return vl_h_forward(t);
+}
+
+/* What would change a file: on the host as ever, never in the guest. */
+struct vl_error *vl_h_change_path(struct vl_trap *t)
+{
+	int dirfd = AT_FDCWD;
+
+	for (size_t i = 0; i < 6; i++) {
+		const struct vl_argspec *a = &t->row->args[i];
+		int err;
+
+		if (a->kind == A_DIRFD)
+			dirfd = (int)t->args[i];
+		if (a->kind != A_PATH || !t->args[i])
+			continue;
+		err = vl_resolve(t, dirfd, t->args[i], &t->where);
+		if (err) {
+			t->ret = err;
+			return NULL;
+		}
+		if (t->where.file || t->where.row->open != P_HOST) {
+			vl_deny(t);
+			return NULL;
+		}
+	}
+	t->pass = true;
+	return NULL;
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of redirect/ share; nobody else includes this. */
+#ifndef VLENS_REDIRECT_INTERNAL_H
+#define VLENS_REDIRECT_INTERNAL_H
+
+#include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "redirect.h"
+
+/*
+ * Redirected descriptors have numbers of their own, so that the BPF filter can
+ * tell them by a mask: 512..895 snapshots (reads are native), 896..1023 streams
+ * and directories (reads trap). The end is 1024, which is the usual soft limit
+ * and the size of an fd_set.
+ */
+#define VL_FD_LO 512
+#define VL_FD_STREAM 896
+#define VL_FD_HI 1024
+#define VL_FD_MASK 0xfffffe00u	   /* fd & mask == VL_FD_LO: 512..1023 */
+#define VL_FD_STREAM_MASK 0xffffff80u /* fd & mask == VL_FD_STREAM: 896..1023 */
+
+/* One transfer to or from the guest kernel. */
+#define VL_CHUNK 65536
+/* A regular file that is larger is read piecemeal. */
+#define VL_SNAPSHOT_MAX (64u << 20)
+/* Records of open files kept; the oldest snapshots are forgotten first. */
+#define VL_FILES_MAX 1024
+/* Above every x86-64 system call number (6.18: 470). */
+#define VL_NR_MAX 512
+
+struct vl_redirect;
+struct vl_trap;
+
+/* --- policy.c: one row per system call (and condition) --- */
+
+typedef struct vl_error *(*vl_handler)(struct vl_trap *t);
+
+/* How vl_h_forward passes an argument on. */
+struct vl_argspec {
+	enum {
+		A_NONE,
+		A_INT,
+		A_PATH,	  /* a path; relative to the cwd */
+		A_DIRFD,  /* the descriptor the next A_PATH is relative to */
+		A_STR,	  /* a string that is no path */
+		A_IN,	  /* n bytes, may be NULL */
+		A_OUT,	  /* n bytes, may be NULL */
+		A_INOUT,  /* n bytes, may be NULL */
+		A_OUTLEN, /* as many bytes as argument number n says */
+		A_OUTRET, /* the same, of which as many are valid as the call returns */
+		A_OUTIDS, /* the same in units of four bytes */
+		A_PID,	  /* 0: the identity */
+	} kind : 8;
+	uint16_t n;
+};
+
+struct vl_policy {
+	int nr;
+	const char *name;
+	enum vl_decision { GUEST, LOCAL, HOST, DENY } decision;
+	vl_handler handle;
+	const char *call; /* the guest's handler; NULL: name */
+	struct vl_argspec args[6];
+	unsigned int nr_cmp; /* the filter traps only if all of cmp hold */
+	struct scmp_arg_cmp cmp[2];
+	const char *note;
+};
+
+extern const struct vl_policy vl_policy[];
+extern const size_t vl_policy_nr;
+
+/* --- paths.c: one row per path prefix --- */
+
+enum vl_whose {
+	P_HOST,
+	P_GUEST,
+	P_GUEST_THEN_HOST, /* the host's where the guest has none */
+	P_SUPPLY,	   /* text of ours */
+};
+
+enum vl_how { H_AUTO, H_SNAPSHOT, H_ONCE, H_STREAM };
+
+/* When the guest cannot open it. */
+enum vl_on_fail { F_ERRNO, F_EMPTY, F_HOST, F_ZONE };
+
+struct vl_path_row {
+	const char *pattern; /* absolute; a component '*' is any one component */
+	bool exact;	     /* not what is below it */
+	enum vl_whose open;
+	enum vl_whose query; /* stat, access, readlink, xattr */
+	enum vl_how how;
+	enum vl_on_fail on_fail;
+	int tries;	  /* fresh epochs for one transaction; 0: the default */
+	const char *text; /* P_SUPPLY */
+	const char *note;
+};
+
+/* Where a path argument of the program leads. */
+struct vl_where {
+	const struct vl_path_row *row; /* never NULL after success */
+	struct vl_file *file;	       /* the path was empty: this descriptor */
+	bool empty;		       /* the path was empty, the descriptor is the host's */
+	char path[PATH_MAX];	       /* absolute, as the guest shall see it */
+};
+
+/*
+ * Resolve the string at @addr of the program against @dirfd. 0, or -errno for
+ * the program.
+ */
+int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret);
+/* The row that decides on absolute path @path. */
+const struct vl_path_row *vl_path_row(const struct vl_redirect *r, const char *path);
+/* Note where the program keeps its own files, from its executable and environment. */
+struct vl_error *vl_paths_init(struct vl_redirect *r);
+void vl_paths_deinit(struct vl_redirect *r);
+/* One more executable: a child's. */
+void vl_paths_own_exe(struct vl_redirect *r, const char *exe);
+/* Take ".", ".." and "//" out of @path, in place, without following links. */
+void vl_path_normalise(char *path);
+
+/* --- fds.c: what was handed over --- */
+
+struct vl_file {
+	enum { K_FREE, K_SNAPSHOT, K_DIR, K_STREAM, K_SOCKET } kind;
+	uint64_t dev, ino; /* of the memfd in the program: its name for us */
+	uint64_t epoch;	   /* of the content, or of guest_fd */
+	char *path;
+	const struct vl_path_row *row;
+	int flags; /* of open */
+	bool has_stat;
+	struct stat st;
+	char *listing; /* K_DIR: struct vl_dirent64s; K_SOCKET: answers */
+	size_t listing_len;
+	size_t pos;	 /* offset of the next entry or answer in listing */
+	int64_t guest_fd; /* K_STREAM: valid in @epoch only */
+	int64_t off;	 /* K_STREAM; K_DIR: 1 when it was read from */
+	int domain, type, protocol; /* K_SOCKET */
+};
+
+/* What is to be handed over; ownership of listing passes on success. */
+struct vl_gift {
+	const void *data; /* content of the memfd */
+	size_t len;
+	struct vl_file file;
+	const char *path;
+	bool cloexec;
+	int at; /* the number to take, or -1 */
+};
+
+/* Hand over @g as a new descriptor; answers the trap, also with an errno. */
+struct vl_error *vl_fd_give(struct vl_trap *t, struct vl_gift *g);
+/* The record of descriptor @fd of the trapping task, or NULL. */
+struct vl_file *vl_fd_find(struct vl_trap *t, int fd);
+/* New content for the open file behind @fd of the trapping task. */
+int vl_fd_rewrite(struct vl_trap *t, int fd, const void *data, size_t len);
+void vl_files_deinit(struct vl_redirect *r);
+static inline bool vl_fd_ours(uint64_t fd)
+{
+	return (fd & VL_FD_MASK) == VL_FD_LO;
+}
+struct vl_error *vl_h_dup(struct vl_trap *t);
+struct vl_error *vl_h_fcntl_dup(struct vl_trap *t);
+
+/* --- files.c, stream.c: what the program does with files --- */
+
+/* linux/dirent.h: struct linux_dirent64. */
+struct vl_dirent64 {
+	uint64_t ino;
+	int64_t off;
+	uint16_t reclen;
+	uint8_t type;
+	char name[];
+} __attribute__((packed));
+
+struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, bool once, char **data,
+			       size_t *len, int64_t *err);
+struct vl_error *vl_list_whole(struct vl_redirect *r, int64_t fd, char **data, size_t *len,
+			       int64_t *err);
+struct vl_error *vl_h_open(struct vl_trap *t);
+struct vl_error *vl_h_stat(struct vl_trap *t);
+struct vl_error *vl_h_fstat(struct vl_trap *t);
+struct vl_error *vl_h_statx(struct vl_trap *t);
+struct vl_error *vl_h_query(struct vl_trap *t);
+struct vl_error *vl_h_fquery(struct vl_trap *t);
+struct vl_error *vl_h_change_path(struct vl_trap *t);
+struct vl_error *vl_h_getdents(struct vl_trap *t);
+struct vl_error *vl_h_lseek(struct vl_trap *t);
+struct vl_error *vl_h_read(struct vl_trap *t);
+struct vl_error *vl_h_readv(struct vl_trap *t);
+struct vl_error *vl_h_fchdir(struct vl_trap *t);
+struct vl_error *vl_h_chdir(struct vl_trap *t);
+struct vl_error *vl_h_getcwd(struct vl_trap *t);
+
+/* --- state.c, ids.c, ipc.c: what the program asks about the machine --- */
+
+struct vl_error *vl_h_forward(struct vl_trap *t);
+struct vl_error *vl_h_clock(struct vl_trap *t);
+struct vl_error *vl_h_adjtime(struct vl_trap *t);
+struct vl_error *vl_h_syslog(struct vl_trap *t);
+struct vl_error *vl_h_prlimit(struct vl_trap *t);
+struct vl_error *vl_h_deny(struct vl_trap *t);
+struct vl_error *vl_h_own(struct vl_trap *t);
+struct vl_error *vl_h_errno(struct vl_trap *t);
+struct vl_error *vl_h_id(struct vl_trap *t);
+struct vl_error *vl_h_group_id(struct vl_trap *t);
+struct vl_error *vl_h_kill(struct vl_trap *t);
+struct vl_error *vl_h_ipcctl(struct vl_trap *t);
+struct vl_error *vl_h_ipcget(struct vl_trap *t);
+
+/* --- socket.c, netif.c: what the program asks over sockets --- */
+
+struct vl_error *vl_h_socket(struct vl_trap *t);
+struct vl_error *vl_h_connect(struct vl_trap *t);
+struct vl_error *vl_h_bind(struct vl_trap *t);
+struct vl_error *vl_h_getsockname(struct vl_trap *t);
+struct vl_error *vl_h_setsockopt(struct vl_trap *t);
+struct vl_error *vl_h_getsockopt(struct vl_trap *t);
+struct vl_error *vl_h_send(struct vl_trap *t);
+struct vl_error *vl_h_recv(struct vl_trap *t);
+struct vl_error *vl_h_netif(struct vl_trap *t);
+
+/* --- remote.c: the program's memory --- */
+
+/* All return 0 or -errno (-EFAULT; -ENAMETOOLONG; -ESRCH: it is gone). */
+int vl_mem_read(struct vl_trap *t, uint64_t addr, void *buf, size_t len);
+int vl_mem_write(struct vl_trap *t, uint64_t addr, const void *buf, size_t len);
+int vl_mem_string(struct vl_trap *t, uint64_t addr, char *buf, size_t size);
+
+/* --- tasks.c: the program's processes and threads --- */
+
+struct vl_task {
+	pid_t tid, tgid, parent; /* parent: tgid of the creator, 0: not ours */
+	bool stopped;		 /* in a group stop */
+	char *cwd;		 /* in the guest, or NULL: the host's */
+};
+
+struct vl_task *vl_task_find(struct vl_redirect *r, pid_t tid);
+struct vl_task *vl_task_add(struct vl_redirect *r, pid_t tid, pid_t tgid, pid_t parent);
+void vl_task_remove(struct vl_redirect *r, pid_t tid);
+/* Take up all that waits: stops, forks, execs, exits. */
+struct vl_error *vl_tasks_reap(struct vl_redirect *r);
+/* End them all and wait until they are gone. */
+void vl_tasks_kill(struct vl_redirect *r);
+
+/* --- launch.c, filter.c --- */
+
+struct vl_error *vl_filter_build(struct sock_filter **ret, size_t *nr_ret);
+struct vl_error *vl_find_program(const struct vl_redirect_options *o, char **path_ret,
+				 int *status_ret);
+struct vl_error *vl_launch(struct vl_redirect *r, const sigset_t *mask, int *status_ret);
+
+/* --- redirect.c --- */
+
+struct vl_redirect {
+	struct vl_sys *sys;
+	const struct vl_redirect_options *o;
+	struct vl_redirect_stats *stats;
+	char *exe;  /* the program's file, as it is executed */
+	char **own; /* absolute paths that are the program's own, with all below */
+	size_t nr_own;
+	int listener, sigfd;
+	pid_t main;	 /* the program's first process */
+	bool killable;	 /* signals wait for the answer of a call (Linux 5.19) */
+	bool ended;	 /* it is gone, and its status is: */
+	int wait_status; /* as waitpid gives it */
+	bool job_stop;	 /* the terminal asked us to stop */
+	bool tasks_changed;
+	const struct vl_policy *by_nr[VL_NR_MAX];
+	struct vl_task *tasks;
+	size_t nr_tasks, max_tasks;
+	struct vl_file *files; /* VL_FILES_MAX */
+	unsigned int next_file, next_snapshot, next_stream;
+	bool know_self;
+	struct vl_identity self;
+	int64_t begun_ns;      /* of the open epoch */
+	int64_t rest_until_ns; /* the guest's turn */
+	char *chunk;	       /* VL_CHUNK bytes */
+};
+
+/* One system call of the program that waits for its answer. */
+struct vl_trap {
+	struct vl_redirect *r;
+	const struct vl_policy *row;
+	uint64_t id;
+	pid_t tid;
+	int nr;
+	uint64_t args[6];
+	/* the answer */
+	int64_t ret;
+	bool pass; /* let the host's kernel do it */
+	bool sent; /* answered already */
+	/* what to do when the guest gives none */
+	int tries;
+	int fail_errno;
+	vl_handler fallback;
+	struct vl_where where; /* of the path argument, scratch of the handler */
+};
+
+/* A call in the guest; opens an epoch if there is none. */
+struct vl_error *vl_guest(struct vl_redirect *r, const char *name, int64_t *ret,
+			  const struct vl_arg *args, size_t nr);
+#define VL_GUEST(r, name, ret, ...) \
+	vl_guest(r, name, ret, (const struct vl_arg[]){ __VA_ARGS__ }, \
+		 sizeof((const struct vl_arg[]){ __VA_ARGS__ }) / sizeof(struct vl_arg))
+/* The identity, which needs one epoch for the first time. */
+struct vl_error *vl_self(struct vl_redirect *r, const struct vl_identity **ret);
+void vl_epoch_end(struct vl_redirect *r);
+/* Answer EPERM and count it. */
+void vl_deny(struct vl_trap *t);
+/* Is the trapping task still waiting for this answer? */
+bool vl_trap_valid(struct vl_trap *t);
+/* Send the answer now; nothing happens at a second time. */
+void vl_answer(struct vl_trap *t);
+int64_t vl_now_ns(void);
+
+#endif

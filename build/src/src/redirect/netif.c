@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Questions about network interfaces by ioctl (ifconfig, arp, if_nametoindex).
+ * They may be put on any socket, also on AF_UNIX ones that are the host's; each
+ * is put in the guest on a socket made for it.
+ */
+#include <errno.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "internal.h"
+
+#define CONF_MAX 32768
+
+/* linux/sockios.h. What is not here is denied. */
+static const struct {
+	unsigned int cmd;
+	unsigned int size; /* of the structure, read and written */
+} questions[] = {
+	{ SIOCGIFNAME, sizeof(struct ifreq) },	  { SIOCGIFINDEX, sizeof(struct ifreq) },
+	{ SIOCGIFFLAGS, sizeof(struct ifreq) },	  { SIOCGIFPFLAGS, sizeof(struct ifreq) },
+	{ SIOCGIFADDR, sizeof(struct ifreq) },	  { SIOCGIFDSTADDR, sizeof(struct ifreq) },
+	{ SIOCGIFBRDADDR, sizeof(struct ifreq) }, { SIOCGIFNETMASK, sizeof(struct ifreq) },
+	{ SIOCGIFMETRIC, sizeof(struct ifreq) },  { SIOCGIFMEM, sizeof(struct ifreq) },
+	{ SIOCGIFMTU, sizeof(struct ifreq) },	  { SIOCGIFHWADDR, sizeof(struct ifreq) },
+	{ SIOCGIFTXQLEN, sizeof(struct ifreq) },  { SIOCGIFMAP, sizeof(struct ifreq) },
+	{ SIOCGARP, sizeof(struct arpreq) },	  { SIOCGIFCONF, sizeof(struct ifconf) },
+};
+
+/* A list of addresses: the structure points to where it shall go. */
+static struct vl_error *ask_conf(struct vl_trap *t, int64_t fd)
+{
+	const struct vl_sys_ops *ops = t->r->sys->ops;
+	struct ifconf conf, guest;
+	struct vl_error *err;
+	uint64_t at = 0;
+
+	t->ret = vl_mem_read(t, t->args[2], &conf, sizeof(conf));
+	if (t->ret)
+		return NULL;
+	guest = conf;
+	if (conf.ifc_buf) {
+		if (guest.ifc_len > CONF_MAX)
+			guest.ifc_len = CONF_MAX;
+		if (guest.ifc_len < 0)
+			guest.ifc_len = 0;
+		memset(t->r->chunk, 0, CONF_MAX);
+		ops->reset(t->r->sys);
+		at = ops->push(t->r->sys, t->r->chunk, guest.ifc_len + 1);
+		if (!at) {
+			t->ret = -ENOMEM;
+			return NULL;
+		}
+		guest.ifc_buf = (void *)(uintptr_t)at;
+	}
+	err = VL_GUEST(t->r, "ioctl", &t->ret, VL_ARG_INT(fd), VL_ARG_INT(SIOCGIFCONF),
+		       VL_ARG_INOUT(&guest, sizeof(guest)));
+	if (err || t->ret)
+		return err;
+	if (at && guest.ifc_len > 0 && guest.ifc_len <= CONF_MAX) {
+		ops->pull(t->r->sys, at, t->r->chunk, guest.ifc_len);
+		t->ret = vl_mem_write(t, (uintptr_t)conf.ifc_buf, t->r->chunk,
+				      guest.ifc_len < conf.ifc_len ? guest.ifc_len : conf.ifc_len);
+	}
+	conf.ifc_len = guest.ifc_len;
+	if (!t->ret)
+		t->ret = vl_mem_write(t, t->args[2], &conf, sizeof(conf));
+	return NULL;
+}
+
+static struct vl_error *ask_fixed(struct vl_trap *t, int64_t fd, unsigned int cmd, size_t size)
+{
+	struct vl_error *err;
+	char buf[128];
+
+	t->ret = vl_mem_read(t, t->args[2], buf, size);
+	if (t->ret)
+		return NULL;
+	err = VL_GUEST(t->r, "ioctl", &t->ret, VL_ARG_INT(fd), VL_ARG_INT(cmd),
+		       VL_ARG_INOUT(buf, size));
+	if (!err && t->ret >= 0) {
+		int e = vl_mem_write(t, t->args[2], buf, size);
+
+		t->ret = e ? e : t->ret;
+	}
+	return err;
+}
+
+/* ioctl(fd, SIOC…, arg) */
+struct vl_error *vl_h_netif(struct vl_trap *t)
+{
+	struct vl_file *f = vl_fd_ours(t->args[0]) ? vl_fd_find(t, t->args[0]) : NULL;
+	unsigned int cmd = t->args[1];
+	struct vl_error *err;
+	int64_t fd, ret;
+	size_t i;
+
+	if (cmd < SIOCADDRT) { /* asm/sockios.h: owner and urgent data of the socket itself */
+		t->pass = true;
+		return NULL;
+	}
+	for (i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)
+		if (questions[i].cmd == cmd)
+			break;
+	if (i == sizeof(questions) / sizeof(questions[0])) {
+		vl_deny(t);
+		return NULL;
+	}
+	err = VL_GUEST(t->r, "socket", &fd,
+		       VL_ARG_INT(f && f->kind == K_SOCKET ? f->domain : AF_UNIX),
+		       VL_ARG_INT(SOCK_DGRAM), VL_ARG_INT(0));
+	if (err || fd < 0) {
+		t->ret = fd;
+		return err;
+	}
+	err = cmd == SIOCGIFCONF ? ask_conf(t, fd) : ask_fixed(t, fd, cmd, questions[i].size);
+	if (!err)
+		err = VL_GUEST(t->r, "close", &ret, VL_ARG_INT(fd));
+	return err;
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Whose a path is. The first row that matches decides, so the special stand
+ * before the general. What the program needs to run (loader, libraries, locale)
+ * is the host's; what it can look at is the guest's.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define HOST_ROW(p, why) { .pattern = p, .open = P_HOST, .query = P_HOST, .note = why }
+#define GUEST_ROW(p, h, why) \
+	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = h, .note = why }
+#define ONCE_ROW(p) GUEST_ROW(p, H_ONCE, "made in one piece: a short read is the end")
+#define STREAM_ROW(p, why) GUEST_ROW(p, H_STREAM, why)
+/* Outside of /proc and /sys a call that blocks waits for a disk: no second try helps. */
+#define DISK_ROW(p, fail, why)                                                             \
+	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = H_AUTO, .on_fail = fail, \
+	  .tries = 2, .note = why }
+
+static const struct vl_path_row rows[] = {
+	/* about the program itself */
+	HOST_ROW("/proc/self/fd", "closefrom, /dev/stdin, ttyname: its own descriptors"),
+	HOST_ROW("/proc/self/fdinfo", "its own descriptors"),
+	HOST_ROW("/proc/self/exe", "how it finds its own files or runs itself again"),
+	HOST_ROW("/proc/self/maps", "pthread_getattr_np looks for its own stack"),
+	HOST_ROW("/proc/self/auxv", "its own processor features"),
+	HOST_ROW("/proc/self/comm", "its own name"),
+	HOST_ROW("/proc/self/task/*/comm", "pthread_setname_np"),
+	HOST_ROW("/proc/thread-self/comm", "its own name"),
+	HOST_ROW("/proc/thread-self/fd", "its own descriptors"),
+	/* windows: too big, endless, or different at every read */
+	STREAM_ROW("/proc/*/mem", "the whole address space"),
+	STREAM_ROW("/proc/*/task/*/mem", "the whole address space"),
+	STREAM_ROW("/proc/*/pagemap", "8 bytes a page of the address space"),
+	STREAM_ROW("/proc/*/task/*/pagemap", "8 bytes a page of the address space"),
+	STREAM_ROW("/proc/kcore", "all memory"),
+	STREAM_ROW("/proc/vmcore", "all memory"),
+	STREAM_ROW("/proc/kmsg", "never ends"),
+	STREAM_ROW("/proc/kpagecount", "8 bytes a page of RAM"),
+	STREAM_ROW("/proc/kpageflags", "8 bytes a page of RAM"),
+	STREAM_ROW("/proc/kpagecgroup", "8 bytes a page of RAM"),
+	STREAM_ROW("/sys/kernel/debug/tracing", "trace_pipe never ends"),
+	STREAM_ROW("/sys/kernel/tracing", "trace_pipe never ends"),
+	STREAM_ROW("/dev/kmsg", "one record a read"),
+	STREAM_ROW("/dev/mem", "all memory"),
+	/* what ps and top read of every process: one call less each */
+	ONCE_ROW("/proc/*/stat"),
+	ONCE_ROW("/proc/*/status"),
+	ONCE_ROW("/proc/*/statm"),
+	ONCE_ROW("/proc/*/cmdline"),
+	ONCE_ROW("/proc/*/environ"),
+	ONCE_ROW("/proc/*/comm"),
+	ONCE_ROW("/proc/*/cgroup"),
+	ONCE_ROW("/proc/*/wchan"),
+	ONCE_ROW("/proc/*/io"),
+	ONCE_ROW("/proc/*/loginuid"),
+	ONCE_ROW("/proc/*/oom_adj"),
+	ONCE_ROW("/proc/*/oom_score"),
+	ONCE_ROW("/proc/*/oom_score_adj"),
+	ONCE_ROW("/proc/*/schedstat"),
+	ONCE_ROW("/proc/*/task/*/stat"),
+	ONCE_ROW("/proc/*/task/*/status"),
+	ONCE_ROW("/proc/*/task/*/statm"),
+	ONCE_ROW("/proc/*/task/*/cmdline"),
+	ONCE_ROW("/proc/*/task/*/comm"),
+	ONCE_ROW("/proc/*/task/*/io"),
+	ONCE_ROW("/proc/uptime"),
+	ONCE_ROW("/proc/loadavg"),
+	ONCE_ROW("/proc/meminfo"),
+	ONCE_ROW("/proc/stat"),
+	ONCE_ROW("/proc/version"),
+	ONCE_ROW("/proc/cmdline"),
+	ONCE_ROW("/proc/sys"),
+	GUEST_ROW("/proc", H_SNAPSHOT, "the point of it all"),
+	GUEST_ROW("/sys", H_SNAPSHOT, "the guest's devices"),
+	/* the program's terminal and its sources of nothing and of noise */
+	HOST_ROW("/dev/null", "the program's own"),
+	HOST_ROW("/dev/zero", "the program's own"),
+	HOST_ROW("/dev/full", "the program's own"),
+	HOST_ROW("/dev/random", "the program's own"),
+	HOST_ROW("/dev/urandom", "the program's own"),
+	HOST_ROW("/dev/stdin", "the program's own"),
+	HOST_ROW("/dev/stdout", "the program's own"),
+	HOST_ROW("/dev/stderr", "the program's own"),
+	HOST_ROW("/dev/fd", "the program's own"),
+	HOST_ROW("/dev/ptmx", "script, expect"),
+	{ .pattern = "/dev/tty", .open = P_HOST, .query = P_GUEST_THEN_HOST,
+	  .note = "its terminal; but ps asks for the numbers of the guest's" },
+	{ .pattern = "/dev/pts/*", .open = P_HOST, .query = P_GUEST_THEN_HOST,
+	  .note = "its terminal; but ps asks for the numbers of the guest's" },
+	/* names and time zone: the guest's, never the host's */
+	DISK_ROW("/etc/passwd", F_EMPTY, "without it, numbers; never the host's names"),
+	DISK_ROW("/etc/group", F_EMPTY, "without it, numbers; never the host's names"),
+	{ .pattern = "/etc/nsswitch.conf", .open = P_SUPPLY, .query = P_SUPPLY,
+	  .text = "passwd: files\ngroup: files\nshadow: files\ninitgroups: files\n"
+		  "hosts: files\nnetworks: files\nprotocols: files\nservices: files\n"
+		  "ethers: files\nrpc: files\nnetgroup: files\naliases: files\n",
+	  .note = "no module (systemd, sss, ldap) may bring in the host's names" },
+	DISK_ROW("/etc/localtime", F_ZONE, "the guest's zone by name, the host's data for it"),
+	DISK_ROW("/etc/hosts", F_EMPTY, "host names are the guest's"),
+	{ .pattern = "/etc/resolv.conf", .open = P_SUPPLY, .query = P_SUPPLY, .text = "",
+	  .note = "no name server is asked on the guest's behalf" },
+	DISK_ROW("/etc/services", F_HOST, "the same everywhere, nearly"),
+	DISK_ROW("/etc/protocols", F_HOST, "the same everywhere, nearly"),
+	DISK_ROW("/etc/rpc", F_HOST, "the same everywhere, nearly"),
+	DISK_ROW("/etc/iproute2", F_HOST, "names of tables and protocols"),
+	/* the program's own files */
+	HOST_ROW("/etc/ld.so.cache", "the loader's"),
+	HOST_ROW("/etc/ld.so.preload", "the loader's"),
+	HOST_ROW("/etc/ld.so.conf", "the loader's"),
+	HOST_ROW("/etc/ld.so.conf.d", "the loader's"),
+	HOST_ROW("/etc/ld-musl-x86_64.path", "the loader's"),
+	HOST_ROW("/etc/alternatives", "links to commands"),
+	HOST_ROW("/etc/terminfo", "the terminal is the host's"),
+	HOST_ROW("/etc/inputrc", "the terminal is the host's"),
+	HOST_ROW("/etc/locale.alias", "the language is the operator's"),
+	HOST_ROW("/etc/ssl", "settings of a library of the program"),
+	HOST_ROW("/etc/gcrypt", "settings of a library of the program"),
+	HOST_ROW("/etc/toprc", "settings of the program"),
+	DISK_ROW("/usr/lib/modules", F_ERRNO, "modules of the guest's kernel"),
+	DISK_ROW("/lib/modules", F_ERRNO, "modules of the guest's kernel"),
+	DISK_ROW("/usr/lib/os-release", F_ERRNO, "which system it is"),
+	HOST_ROW("/usr", "programs and their data"),
+	HOST_ROW("/bin", "programs"),
+	HOST_ROW("/sbin", "programs"),
+	HOST_ROW("/lib", "libraries"),
+	HOST_ROW("/lib32", "libraries"),
+	HOST_ROW("/lib64", "libraries"),
+	HOST_ROW("/libx32", "libraries"),
+	HOST_ROW("/opt", "programs"),
+	HOST_ROW("/nix", "programs"),
+	HOST_ROW("/gnu", "programs"),
+	HOST_ROW("/snap", "programs"),
+	DISK_ROW("/", F_ERRNO, "all else: what the guest's kernel holds in memory"),
+};
+
+static const struct vl_path_row host_row = HOST_ROW("", "the program's own, or below its cwd");
+static const struct vl_path_row forced_row = DISK_ROW("", F_ERRNO, "the caller says so");
+
+/* Is @path @pattern or below it? Only whole components count. */
+static bool below(const char *path, const char *pattern)
+{
+	for (;; path++, pattern++) {
+		if (*pattern == '*') {
+			path += strcspn(path, "/");
+			pattern++;
+		}
+		if (!*pattern)
+			return !*path || *path == '/' || pattern[-1] == '/';
+		if (*path != *pattern)
+			return false;
+	}
+}
+
+/* Take ".", ".." and "//" out of @path, in place, without following links. */
+void vl_path_normalise(char *path)
+{
+	char *out = path;
+	const char *in = path;
+
+	while (*in) {
+		size_t n;
+
+		in += strspn(in, "/");
+		n = strcspn(in, "/");
+		if (n == 2 && !memcmp(in, "..", 2)) {
+			while (out > path && *--out != '/')
+				;
+		} else if (n && !(n == 1 && *in == '.')) {
+			*out++ = '/';
+			memmove(out, in, n);
+			out += n;
+		}
+		in += n;
+	}
+	if (out == path)
+		*out++ = '/';
+	*out = 0;
+}
+
+/* The row that decides on absolute path @path. */
+const struct vl_path_row *vl_path_row(const struct vl_redirect *r, const char *path)
+{
+	char norm[PATH_MAX];
+
+	snprintf(norm, sizeof(norm), "%s", path);
+	vl_path_normalise(norm);
+	for (size_t i = 0; r->o->guest_paths && r->o->guest_paths[i]; i++)
+		if (below(norm, r->o->guest_paths[i]))
+			return &forced_row;
+	for (size_t i = 0; i < r->nr_own; i++)
+		if (below(norm, r->own[i]))
+			return &host_row;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (below(norm, rows[i].pattern))
+			return &rows[i];
+	return &host_row; /* not reached: "/" matches all */
+}
+
+/* The host's directory that relative paths of the task start at; NULL: unknown. */
+static char *host_base(struct vl_trap *t, int dirfd, char *buf, size_t size)
+{
+	char link[64];
+	ssize_t n;
+
+	if (dirfd == AT_FDCWD)
+		snprintf(link, sizeof(link), "/proc/%d/cwd", (int)t->tid);
+	else
+		snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)t->tid, dirfd);
+	n = readlink(link, buf, size - 1);
+	if (n <= 0 || buf[0] != '/')
+		return NULL;
+	buf[n] = 0;
+	return buf;
+}
+
+static int join(struct vl_where *w, const char *base, const char *rel)
+{
+	int n = snprintf(w->path, sizeof(w->path), "%s/%s", strcmp(base, "/") ? base : "", rel);
+
+	return n < 0 || (size_t)n >= sizeof(w->path) ? -ENAMETOOLONG : 0;
+}
+
+/* A path below a directory of the host is the host's; but /proc and /sys never are. */
+static int resolve_host(struct vl_trap *t, int dirfd, const char *rel, struct vl_where *w)
+{
+	char buf[PATH_MAX];
+	const char *base = host_base(t, dirfd, buf, sizeof(buf));
+
+	if (!base || join(w, base, rel)) {
+		w->row = &host_row; /* an error that the host's kernel finds as well */
+		return 0;
+	}
+	vl_path_normalise(w->path);
+	w->row = below(w->path, "/proc") || below(w->path, "/sys") ? vl_path_row(t->r, w->path) :
+								     &host_row;
+	return 0;
+}
+
+/*
+ * Resolve the string at @addr of the program against @dirfd. 0, or -errno for
+ * the program. An empty path names the descriptor itself: ->file when it is
+ * one that we gave, else ->empty.
+ */
+int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret)
+{
+	struct vl_task *task;
+	char rel[PATH_MAX];
+	int err;
+
+	ret->row = &host_row;
+	ret->file = NULL;
+	ret->empty = false;
+	err = vl_mem_string(t, addr, ret->path, sizeof(ret->path));
+	if (err)
+		return err;
+	if (ret->path[0] == '/') {
+		ret->row = vl_path_row(t->r, ret->path);
+		return 0;
+	}
+	if (dirfd != AT_FDCWD && vl_fd_ours(dirfd))
+		ret->file = vl_fd_find(t, dirfd);
+	if (!ret->path[0]) {
+		ret->empty = !ret->file;
+		return 0;
+	}
+	memcpy(rel, ret->path, sizeof(rel));
+	if (ret->file) {
+		err = join(ret, ret->file->path, rel);
+		ret->file = NULL;
+	} else {
+		task = dirfd == AT_FDCWD ? vl_task_find(t->r, t->tid) : NULL;
+		if (!task || !task->cwd)
+			return resolve_host(t, dirfd, rel, ret);
+		err = join(ret, task->cwd, rel);
+	}
+	if (!err)
+		ret->row = vl_path_row(t->r, ret->path);
+	return err;
+}
+
+static bool own(struct vl_redirect *r, const char *path, size_t len)
+{
+	char **more, *copy;
+
+	for (size_t i = 0; i < r->nr_own; i++)
+		if (!strncmp(r->own[i], path, len) && !r->own[i][len])
+			return true;
+	/* Never the root, nor what the table gives to the guest. */
+	if (len < 2 || path[0] != '/')
+		return true;
+	copy = strndup(path, len);
+	more = copy ? realloc(r->own, (r->nr_own + 1) * sizeof(*more)) : NULL;
+	if (!more) {
+		free(copy);
+		return false;
+	}
+	r->own = more;
+	vl_path_normalise(copy);
+	if (below(copy, "/proc") || below(copy, "/sys") || !strcmp(copy, "/"))
+		free(copy);
+	else
+		r->own[r->nr_own++] = copy;
+	return true;
+}
+
+/*
+ * The executable is the program's own, and so is all of PREFIX when it is
+ * PREFIX/bin/PROGRAM: a program that is installed somewhere unusual has its
+ * libraries beside it.
+ */
+void vl_paths_own_exe(struct vl_redirect *r, const char *exe)
+{
+	static const char *const dirs[] = { "bin", "sbin", "libexec" };
+	const char *slash = strrchr(exe, '/'), *up;
+
+	own(r, exe, strlen(exe));
+	if (!slash)
+		return;
+	up = memrchr(exe, '/', slash - exe);
+	for (size_t i = 0; up && i < sizeof(dirs) / sizeof(dirs[0]); i++)
+		if ((size_t)(slash - up - 1) == strlen(dirs[i]) &&
+		    !strncmp(up + 1, dirs[i], strlen(dirs[i])) &&
+		    strncmp(exe, "/usr/", 5)) /* has rows of its own */
+			own(r, exe, up - exe);
+}
+
+/* Note where the program keeps its own files, from its executable and environment. */
+struct vl_error *vl_paths_init(struct vl_redirect *r)
+{
+	static const char *const vars[] = { "LD_LIBRARY_PATH", "LD_PRELOAD", "LOCPATH",
+					    "TERMINFO",	       "PYTHONHOME", "PYTHONPATH",
+					    "PERL5LIB" };
+	char *const *env = r->o->envp ? r->o->envp : environ;
+	char *real = realpath(r->exe, NULL);
+
+	if (real)
+		vl_paths_own_exe(r, real);
+	free(real);
+	if (r->exe[0] == '/') /* a script is opened by the path that was executed */
+		own(r, r->exe, strlen(r->exe));
+	for (; *env; env++) {
+		for (size_t i = 0; i < sizeof(vars) / sizeof(vars[0]); i++) {
+			size_t n = strlen(vars[i]);
+			const char *at = *env + n;
+
+			if (strncmp(*env, vars[i], n) || *at++ != '=')
+				continue;
+			for (; *at; at += strspn(at, ": ")) {
+				n = strcspn(at, ": ");
+				if (!own(r, at, n))
+					return vl_error_nomem();
+				at += n;
+			}
+		}
+	}
+	return NULL;
+}
+
+void vl_paths_deinit(struct vl_redirect *r)
+{
+	for (size_t i = 0; i < r->nr_own; i++)
+		free(r->own[i]);
+	free(r->own);
+}

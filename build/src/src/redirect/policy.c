@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What happens to each system call. A call without a row is the host's own
+ * business: memory, signals, its own processes, reading and writing what it
+ * has open. A row with conditions traps only where they hold; several rows of
+ * one call share its handler.
+ *
+ * Sizes are of the x86-64 ABI (asm/stat.h, linux/utsname.h, linux/time_types.h,
+ * linux/statfs.h, linux/sysinfo.h, linux/timex.h, linux/capability.h).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Newer than some headers: asm/unistd_64.h of 6.18. */
+#ifndef __NR_statmount
+#define __NR_statmount 457
+#endif
+#ifndef __NR_listmount
+#define __NR_listmount 458
+#endif
+#ifndef __NR_setxattrat
+#define __NR_setxattrat 463
+#define __NR_getxattrat 464
+#define __NR_listxattrat 465
+#define __NR_removexattrat 466
+#endif
+#ifndef __NR_open_tree_attr
+#define __NR_open_tree_attr 467
+#endif
+#ifndef __NR_file_getattr
+#define __NR_file_getattr 468
+#define __NR_file_setattr 469
+#endif
+#ifndef __NR_fchmodat2
+#define __NR_fchmodat2 452
+#endif
+
+#define CALL(n) .nr = __NR_##n, .name = #n
+/* conditions: a descriptor of ours; one of a directory or stream; a value */
+#define ANY(a) { a, SCMP_CMP_MASKED_EQ, VL_FD_MASK, VL_FD_LO }
+#define STREAM(a) { a, SCMP_CMP_MASKED_EQ, VL_FD_STREAM_MASK, VL_FD_STREAM }
+#define IS(a, v) { a, SCMP_CMP_MASKED_EQ, 0xffffffff, v }
+#define WHEN(...)                                                                  \
+	.nr_cmp = sizeof((struct scmp_arg_cmp[]){ __VA_ARGS__ }) /                 \
+		  sizeof(struct scmp_arg_cmp),                                     \
+	.cmp = { __VA_ARGS__ }
+
+#define INT { A_INT, 0 }
+#define PID { A_PID, 0 }
+#define PATH { A_PATH, 0 }
+#define DIRFD { A_DIRFD, 0 }
+#define STR { A_STR, 0 }
+#define OUT(n) { A_OUT, n }
+#define INOUT(n) { A_INOUT, n }
+#define OUTLEN(a) { A_OUTLEN, a }
+#define OUTRET(a) { A_OUTRET, a }
+#define OUTIDS(a) { A_OUTIDS, a }
+
+#define ROW(n, what, h, ...) { CALL(n), .decision = what, .handle = h, .args = { __VA_ARGS__ } }
+#define DENIED(n, why) { CALL(n), .decision = DENY, .handle = vl_h_deny, .note = why }
+#define CHANGES(n, ...)                                                                   \
+	{ CALL(n), .decision = DENY, .handle = vl_h_change_path, .args = { __VA_ARGS__ }, \
+	  .note = "changes a file: only one of the host" }
+#define ERRNO(n, e, why) \
+	{ CALL(n), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, e } }, .note = why }
+#define ON(n, h, cond, why) \
+	{ CALL(n), .decision = GUEST, .handle = h, WHEN cond, .note = why }
+
+const struct vl_policy vl_policy[] = {
+	/* files */
+	ROW(open, GUEST, vl_h_open, PATH),
+	ROW(openat, GUEST, vl_h_open, DIRFD, PATH),
+	ROW(openat2, GUEST, vl_h_open, DIRFD, PATH),
+	ROW(creat, GUEST, vl_h_open, PATH),
+	ROW(stat, GUEST, vl_h_stat, PATH),
+	ROW(lstat, GUEST, vl_h_stat, PATH),
+	ON(newfstatat, vl_h_stat, (ANY(0)), "below a directory of ours, or one of ours"),
+	ON(newfstatat, vl_h_stat, ({ 3, SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, 0 }),
+	   "a path; fstat of the host's descriptors (AT_EMPTY_PATH) stays native"),
+	ON(newfstatat, vl_h_stat, (IS(0, (uint32_t)AT_FDCWD)), "a path"),
+	ON(fstat, vl_h_fstat, (ANY(0)), "a snapshot's stat is the file's, not the memfd's"),
+	ROW(statx, GUEST, vl_h_statx, DIRFD, PATH),
+	ROW(access, GUEST, vl_h_query, PATH, INT),
+	ROW(faccessat, GUEST, vl_h_query, DIRFD, PATH, INT),
+	ROW(faccessat2, GUEST, vl_h_query, DIRFD, PATH, INT, INT),
+	ROW(readlink, GUEST, vl_h_query, PATH, OUTRET(2), INT),
+	ROW(readlinkat, GUEST, vl_h_query, DIRFD, PATH, OUTRET(3), INT),
+	ROW(statfs, GUEST, vl_h_query, PATH, OUT(120)),
+	{ CALL(fstatfs), .decision = GUEST, .handle = vl_h_fquery, .call = "statfs",
+	  .args = { PATH, OUT(120) }, WHEN(ANY(0)), .note = "asked about its path" },
+	ROW(getxattr, GUEST, vl_h_query, PATH, STR, OUTRET(3), INT),
+	ROW(lgetxattr, GUEST, vl_h_query, PATH, STR, OUTRET(3), INT),
+	ROW(listxattr, GUEST, vl_h_query, PATH, OUTRET(2), INT),
+	ROW(llistxattr, GUEST, vl_h_query, PATH, OUTRET(2), INT),
+	{ CALL(fgetxattr), .decision = GUEST, .handle = vl_h_fquery, .call = "getxattr",
+	  .args = { PATH, STR, OUTRET(3), INT }, WHEN(ANY(0)), .note = "asked about its path" },
+	{ CALL(flistxattr), .decision = GUEST, .handle = vl_h_fquery, .call = "listxattr",
+	  .args = { PATH, OUTRET(2), INT }, WHEN(ANY(0)), .note = "asked about its path" },
+	ROW(chdir, GUEST, vl_h_chdir, PATH),
+	ROW(fchdir, GUEST, vl_h_fchdir, INT),
+	ROW(getcwd, LOCAL, vl_h_getcwd, INT),
+
+	/* descriptors of ours */
+	ON(lseek, vl_h_lseek, (STREAM(0)), "a position in a directory or stream"),
+	ON(lseek, vl_h_lseek, (ANY(0), IS(1, 0)), "back to the start: fresh content"),
+	ON(read, vl_h_read, (STREAM(0)), "a stream; a snapshot is read natively"),
+	ON(pread64, vl_h_read, (STREAM(0)), "a stream"),
+	ON(pread64, vl_h_read, (ANY(0), IS(3, 0)), "from the start: fresh content"),
+	ON(readv, vl_h_readv, (STREAM(0)), "a stream"),
+	ON(preadv, vl_h_readv, (STREAM(0)), "a stream"),
+	ON(getdents64, vl_h_getdents, (STREAM(0)), "from the listing"),
+	ON(dup, vl_h_dup, (ANY(0)), "the copy must be one of ours, too"),
+	ON(dup2, vl_h_dup, (STREAM(0)), "reads of a low number do not trap"),
+	ON(dup3, vl_h_dup, (STREAM(0)), "reads of a low number do not trap"),
+	ON(fcntl, vl_h_fcntl_dup, (ANY(0), IS(1, F_DUPFD)), "the copy must be one of ours"),
+	ON(fcntl, vl_h_fcntl_dup, (ANY(0), IS(1, F_DUPFD_CLOEXEC)), "as F_DUPFD"),
+	{ CALL(getdents), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, ENOSYS } },
+	  WHEN(STREAM(0)), .note = "older than every libc that is left" },
+	{ CALL(preadv2), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, ENOSYS } },
+	  WHEN(STREAM(0)), .note = "libc falls back to preadv" },
+	{ CALL(mmap), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, ENODEV } },
+	  WHEN(STREAM(4)), .note = "the stand-in has no content" },
+	{ CALL(sendfile), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, EINVAL } },
+	  WHEN(STREAM(1)), .note = "the program reads and writes instead" },
+	{ CALL(splice), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, EINVAL } },
+	  WHEN(STREAM(0)), .note = "the program reads and writes instead" },
+	{ CALL(copy_file_range), .decision = LOCAL, .handle = vl_h_errno,
+	  .args = { { A_INT, EINVAL } }, WHEN(STREAM(0)),
+	  .note = "the program reads and writes instead" },
+
+	/* the machine */
+	{ CALL(uname), .decision = GUEST, .handle = vl_h_forward, .call = "newuname",
+	  .args = { OUT(390) } },
+	ROW(sysinfo, GUEST, vl_h_forward, OUT(112)),
+	ROW(clock_gettime, GUEST, vl_h_clock, INT, OUT(16)), /* which: state.c */
+	ROW(clock_getres, GUEST, vl_h_clock, INT, OUT(16)),
+	ROW(gettimeofday, GUEST, vl_h_forward, OUT(16), OUT(8)),
+	ROW(time, GUEST, vl_h_forward, OUT(8)),
+	ROW(times, GUEST, vl_h_forward, OUT(32)),
+	ROW(adjtimex, GUEST, vl_h_adjtime, INOUT(208)),
+	ROW(clock_adjtime, GUEST, vl_h_adjtime, INT, INOUT(208)),
+	ROW(syslog, GUEST, vl_h_syslog, INT, OUTRET(2), INT),
+
+	/* processes */
+	ROW(getpid, GUEST, vl_h_id, INT),
+	ROW(gettid, GUEST, vl_h_id, INT),
+	ROW(getppid, GUEST, vl_h_id, INT),
+	ROW(getuid, GUEST, vl_h_id, INT),
+	ROW(geteuid, GUEST, vl_h_id, INT),
+	ROW(getgid, GUEST, vl_h_id, INT),
+	ROW(getegid, GUEST, vl_h_id, INT),
+	ROW(getresuid, GUEST, vl_h_forward, OUT(4), OUT(4), OUT(4)),
+	ROW(getresgid, GUEST, vl_h_forward, OUT(4), OUT(4), OUT(4)),
+	ROW(getgroups, GUEST, vl_h_forward, INT, OUTIDS(0)),
+	ROW(capget, GUEST, vl_h_forward, INOUT(8), OUT(24)),
+	ROW(getpgid, GUEST, vl_h_group_id, PID),
+	ROW(getsid, GUEST, vl_h_group_id, PID),
+	ROW(getpriority, GUEST, vl_h_forward, INT, INT),
+	ROW(ioprio_get, GUEST, vl_h_forward, INT, INT),
+	ROW(sched_getaffinity, GUEST, vl_h_forward, PID, INT, OUTRET(1)),
+	ROW(sched_getscheduler, GUEST, vl_h_forward, PID),
+	ROW(sched_getparam, GUEST, vl_h_forward, PID, OUT(4)),
+	ROW(sched_getattr, GUEST, vl_h_forward, PID, OUTLEN(2), INT, INT),
+	ROW(sched_rr_get_interval, GUEST, vl_h_forward, PID, OUT(16)),
+	ROW(prlimit64, GUEST, vl_h_prlimit, PID, INT, INT, OUT(16)),
+	ROW(kill, LOCAL, vl_h_kill, INT, INT),
+	ROW(tkill, LOCAL, vl_h_kill, INT, INT),
+	ROW(tgkill, LOCAL, vl_h_kill, INT, INT, INT),
+	ROW(rt_sigqueueinfo, LOCAL, vl_h_own, PID),
+	ROW(rt_tgsigqueueinfo, LOCAL, vl_h_own, PID, PID),
+	ROW(pidfd_open, LOCAL, vl_h_own, PID),
+	ROW(setpriority, LOCAL, vl_h_own, INT, PID),
+	ROW(ioprio_set, LOCAL, vl_h_own, INT, PID),
+	ROW(sched_setaffinity, LOCAL, vl_h_own, PID),
+	ROW(sched_setscheduler, LOCAL, vl_h_own, PID),
+	ROW(sched_setparam, LOCAL, vl_h_own, PID),
+	ROW(sched_setattr, LOCAL, vl_h_own, PID),
+	ROW(migrate_pages, LOCAL, vl_h_own, PID),
+	ROW(move_pages, LOCAL, vl_h_own, PID),
+	DENIED(ptrace, "stops and changes a process"),
+	DENIED(process_vm_readv, "the host's process of that number is another"),
+	DENIED(process_vm_writev, "changes a process"),
+	DENIED(kcmp, "compares processes of the host"),
+
+	/* System V IPC */
+	ROW(shmctl, GUEST, vl_h_ipcctl, INT),
+	ROW(semctl, GUEST, vl_h_ipcctl, INT),
+	ROW(msgctl, GUEST, vl_h_ipcctl, INT),
+	ROW(shmget, GUEST, vl_h_ipcget, INT, INT, INT),
+	ROW(semget, GUEST, vl_h_ipcget, INT, INT, INT),
+	ROW(msgget, GUEST, vl_h_ipcget, INT, INT),
+	DENIED(shmat, "attaches to a segment of the guest"),
+	DENIED(semop, "changes a semaphore"),
+	DENIED(semtimedop, "changes a semaphore"),
+	DENIED(msgsnd, "changes a queue"),
+	DENIED(msgrcv, "changes a queue"),
+
+	/* sockets */
+	ROW(socket, GUEST, vl_h_socket, INT),
+	ROW(connect, LOCAL, vl_h_connect, INT),
+	ON(bind, vl_h_bind, (STREAM(0)), "a netlink address"),
+	ON(getsockname, vl_h_getsockname, (STREAM(0)), "a netlink address"),
+	ON(setsockopt, vl_h_setsockopt, (STREAM(0)), "of a socket of ours"),
+	ON(getsockopt, vl_h_getsockopt, (STREAM(0)), "of a socket of ours"),
+	ON(sendto, vl_h_send, (STREAM(0)), "a netlink question"),
+	ON(sendmsg, vl_h_send, (STREAM(0)), "a netlink question"),
+	ON(recvfrom, vl_h_recv, (STREAM(0)), "the answer"),
+	ON(recvmsg, vl_h_recv, (STREAM(0)), "the answer"),
+	ON(ioctl, vl_h_netif, ({ 1, SCMP_CMP_MASKED_EQ, 0xffffff00, 0x8900 }),
+	   "linux/sockios.h: interfaces, on whatever socket"),
+	ON(write, vl_h_send, (STREAM(0)), "a netlink question"),
+
+	/* changes to files */
+	CHANGES(unlink, PATH),
+	CHANGES(unlinkat, DIRFD, PATH),
+	CHANGES(rename, PATH, PATH),
+	CHANGES(renameat, DIRFD, PATH, DIRFD, PATH),
+	CHANGES(renameat2, DIRFD, PATH, DIRFD, PATH),
+	CHANGES(link, PATH, PATH),
+	CHANGES(linkat, DIRFD, PATH, DIRFD, PATH),
+	CHANGES(symlink, INT, PATH),
+	CHANGES(symlinkat, INT, DIRFD, PATH),
+	CHANGES(mkdir, PATH),
+	CHANGES(mkdirat, DIRFD, PATH),
+	CHANGES(rmdir, PATH),
+	CHANGES(mknod, PATH),
+	CHANGES(mknodat, DIRFD, PATH),
+	CHANGES(truncate, PATH),
+	CHANGES(chmod, PATH),
+	CHANGES(fchmodat, DIRFD, PATH),
+	CHANGES(fchmodat2, DIRFD, PATH),
+	CHANGES(chown, PATH),
+	CHANGES(lchown, PATH),
+	CHANGES(fchownat, DIRFD, PATH),
+	CHANGES(utime, PATH),
+	CHANGES(utimes, PATH),
+	CHANGES(futimesat, DIRFD, PATH),
+	CHANGES(utimensat, DIRFD, PATH),
+	CHANGES(setxattr, PATH),
+	CHANGES(lsetxattr, PATH),
+	CHANGES(removexattr, PATH),
+	CHANGES(lremovexattr, PATH),
+	CHANGES(inotify_add_watch, INT, PATH),
+	CHANGES(name_to_handle_at, DIRFD, PATH),
+
+	/* changes to the machine */
+	DENIED(mount, "changes the machine"),
+	DENIED(umount2, "changes the machine"),
+	DENIED(pivot_root, "changes the machine"),
+	DENIED(chroot, "the guest's paths are not the host's"),
+	DENIED(move_mount, "changes the machine"),
+	DENIED(open_tree, "mounts of the host"),
+	DENIED(open_tree_attr, "mounts of the host"),
+	DENIED(mount_setattr, "changes the machine"),
+	DENIED(fsopen, "changes the machine"),
+	DENIED(fspick, "changes the machine"),
+	DENIED(fsmount, "changes the machine"),
+	DENIED(fsconfig, "changes the machine"),
+	DENIED(swapon, "changes the machine"),
+	DENIED(swapoff, "changes the machine"),
+	DENIED(reboot, "changes the machine"),
+	DENIED(sethostname, "changes the machine"),
+	DENIED(setdomainname, "changes the machine"),
+	DENIED(settimeofday, "changes the machine"),
+	DENIED(clock_settime, "changes the machine"),
+	DENIED(init_module, "changes the machine"),
+	DENIED(finit_module, "changes the machine"),
+	DENIED(delete_module, "changes the machine"),
+	DENIED(kexec_load, "changes the machine"),
+	DENIED(kexec_file_load, "changes the machine"),
+	DENIED(acct, "changes the machine"),
+	DENIED(quotactl, "changes the machine"),
+	DENIED(vhangup, "changes the terminal"),
+	DENIED(iopl, "the host's ports"),
+	DENIED(ioperm, "the host's ports"),
+	DENIED(setns, "namespaces of the host"),
+	DENIED(bpf, "programs and maps of the host"),
+	DENIED(perf_event_open, "counters of the host"),
+	DENIED(fanotify_init, "files of the host"),
+	DENIED(open_by_handle_at, "files of the host"),
+	DENIED(keyctl, "keys of the host"),
+	DENIED(add_key, "keys of the host"),
+	DENIED(request_key, "keys of the host"),
+
+	/* would go past this table */
+	ERRNO(io_uring_setup, ENOSYS, "its calls do not pass the filter"),
+	ERRNO(statmount, ENOSYS, "mounts of the host; programs fall back to /proc"),
+	ERRNO(listmount, ENOSYS, "mounts of the host; programs fall back to /proc"),
+	ERRNO(sysfs, ENOSYS, "file systems of the host; programs fall back to /proc"),
+	ERRNO(ustat, ENOSYS, "file systems of the host"),
+	ERRNO(getxattrat, ENOSYS, "programs fall back to getxattr"),
+	ERRNO(setxattrat, ENOSYS, "programs fall back to setxattr"),
+	ERRNO(listxattrat, ENOSYS, "programs fall back to listxattr"),
+	ERRNO(removexattrat, ENOSYS, "programs fall back to removexattr"),
+	ERRNO(file_getattr, ENOSYS, "programs fall back to ioctl"),
+	ERRNO(file_setattr, ENOSYS, "programs fall back to ioctl"),
+};
+
+const size_t vl_policy_nr = sizeof(vl_policy) / sizeof(vl_policy[0]);

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The supervisor: takes one system call after the other from the program,
+ * answers it by its row in the policy table, and opens and ends epochs so that
+ * the guest is held only while the program asks.
+ */
+#include "redirect.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define MS 1000000ll
+#define IDLE_MS 15
+#define HOLD_MS 150
+#define TRIES 5
+/* Of a hold that ran into its limit, the guest gets a fourth, 50 ms at most. */
+#define REST_DIV 4
+#define REST_MAX (50 * MS)
+/* A lost SIGCHLD (another thread took it) delays an exec by so much. */
+#define TICK_MS 100
+
+int64_t vl_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
+}
+
+static void sleep_ns(int64_t ns)
+{
+	struct timespec ts = { ns / 1000000000ll, ns % 1000000000ll };
+
+	if (ns > 0)
+		nanosleep(&ts, NULL);
+}
+
+/* End the epoch, if one is open: the guest runs. */
+void vl_epoch_end(struct vl_redirect *r)
+{
+	if (!r->sys->open)
+		return;
+	r->sys->ops->end(r->sys);
+	r->stats->held_ns += vl_now_ns() - r->begun_ns;
+}
+
+static struct vl_error *epoch_begin(struct vl_redirect *r)
+{
+	struct vl_error *err;
+
+	sleep_ns(r->rest_until_ns - vl_now_ns());
+	r->begun_ns = vl_now_ns();
+	err = r->sys->ops->begin(r->sys);
+	if (err)
+		return err;
+	r->stats->epochs++;
+	r->self = r->sys->self;
+	r->know_self = true;
+	return NULL;
+}
+
+/* The identity that the guest's calls are made under. */
+struct vl_error *vl_self(struct vl_redirect *r, const struct vl_identity **ret)
+{
+	struct vl_error *err = r->know_self ? NULL : epoch_begin(r);
+
+	*ret = &r->self;
+	return err;
+}
+
+/*
+ * Make a call in the guest, whose result, a value or -errno, goes to *@ret.
+ * Opens an epoch if none is open.
+ */
+struct vl_error *vl_guest(struct vl_redirect *r, const char *name, int64_t *ret,
+			  const struct vl_arg *args, size_t nr)
+{
+	struct vl_error *err = r->sys->open ? NULL : epoch_begin(r);
+
+	if (err)
+		return err;
+	r->stats->guest_calls++;
+	return r->sys->ops->call(r->sys, name, args, nr, ret);
+}
+
+/* Answer EPERM and count it under the call's name. */
+void vl_deny(struct vl_trap *t)
+{
+	struct vl_redirect_stats *s = t->r->stats;
+	size_t i;
+
+	t->pass = false;
+	t->ret = -EPERM;
+	for (i = 0; i < s->nr_denied; i++)
+		if (!strcmp(s->denied[i].name, t->row->name))
+			break;
+	if (i == VL_REDIRECT_DENIED_MAX)
+		return;
+	if (i == s->nr_denied)
+		s->denied[s->nr_denied++].name = t->row->name;
+	s->denied[i].count++;
+}
+
+/* Is the trapping task still waiting for this answer? */
+bool vl_trap_valid(struct vl_trap *t)
+{
+	return !ioctl(t->r->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &t->id);
+}
+
+/* Send the answer now; nothing happens at a second time. */
+void vl_answer(struct vl_trap *t)
+{
+	struct seccomp_notif_resp resp = { .id = t->id };
+
+	if (t->sent)
+		return;
+	if (t->pass)
+		resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+	else if (t->ret < 0 && t->ret >= -4095)
+		resp.error = t->ret;
+	else
+		resp.val = t->ret;
+	/* ENOENT: a signal ended the call or the task meanwhile. Nothing to do. */
+	ioctl(t->r->listener, SECCOMP_IOCTL_NOTIF_SEND, &resp);
+	t->sent = true;
+}
+
+static bool is_transient(const struct vl_error *err)
+{
+	return err->code == VL_ERR_BLOCKED || err->code == VL_ERR_CRASHED;
+}
+
+/*
+ * Handle @t; when the guest's kernel gave no answer, again from the start on a
+ * fresh epoch, a little later each time.
+ */
+static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
+{
+	int tries = r->o->tries > 0 ? r->o->tries : TRIES;
+	struct vl_error *err;
+
+	for (int i = 0;; i++) {
+		t->fail_errno = EAGAIN;
+		err = t->row->handle(t);
+		if (!err || !is_transient(err))
+			return err;
+		vl_error_destroy(err);
+		vl_epoch_end(r);
+		if (t->sent)
+			return NULL;
+		if (i + 1 >= (t->tries ? t->tries : tries))
+			break;
+		r->stats->retries++;
+		sleep_ns(i * MS);
+	}
+	r->stats->gave_up++;
+	t->pass = false;
+	t->ret = -t->fail_errno;
+	if (!t->fallback)
+		return NULL;
+	err = t->fallback(t);
+	if (err && is_transient(err)) {
+		vl_error_destroy(err);
+		vl_epoch_end(r);
+		err = NULL;
+	}
+	return err;
+}
+
+static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n, size_t size)
+{
+	struct vl_trap t = { .r = r };
+	struct vl_error *err = NULL;
+
+	memset(n, 0, size);
+	if (ioctl(r->listener, SECCOMP_IOCTL_NOTIF_RECV, n))
+		return NULL; /* ENOENT: the task was killed; EINTR */
+	r->stats->traps++;
+	t.id = n->id;
+	t.tid = n->pid;
+	t.nr = n->data.nr;
+	memcpy(t.args, n->data.args, sizeof(t.args));
+	t.row = t.nr >= 0 && t.nr < VL_NR_MAX ? r->by_nr[t.nr] : NULL;
+	if (t.row)
+		err = handle(r, &t);
+	else
+		t.pass = true;
+	if (err)
+		return err; /* the guest is gone: the program ends */
+	vl_answer(&t);
+	return NULL;
+}
+
+/* The terminal's stop signal reached us as well: stop as the program does. */
+static void stop_too(struct vl_redirect *r)
+{
+	struct vl_task *main = vl_task_find(r, r->main);
+
+	if (!r->job_stop || !main || !main->stopped)
+		return;
+	r->job_stop = false;
+	vl_epoch_end(r);
+	kill(getpid(), SIGSTOP);
+	vl_tasks_reap(r);
+	for (size_t i = 0; i < r->nr_tasks; i++)
+		if (r->tasks[i].stopped) /* only we were continued */
+			kill(r->tasks[i].tgid, SIGCONT);
+}
+
+static void take_signals(struct vl_redirect *r)
+{
+	struct signalfd_siginfo si[8];
+	ssize_t n = read(r->sigfd, si, sizeof(si));
+
+	for (size_t i = 0; n > 0 && i < n / sizeof(si[0]); i++) {
+		switch (si[i].ssi_signo) {
+		case SIGCHLD:
+			break;
+		case SIGCONT:
+			r->job_stop = false;
+			break;
+		case SIGTSTP:
+		case SIGTTIN:
+		case SIGTTOU:
+			r->job_stop = true;
+			/* fall through */
+		default:
+			/* The terminal signals the whole group; kill(1) only us. */
+			if (si[i].ssi_code <= 0)
+				kill(r->main, si[i].ssi_signo);
+		}
+	}
+	vl_tasks_reap(r);
+	stop_too(r);
+}
+
+static bool over_budget(const struct vl_redirect *r, int64_t now)
+{
+	int64_t hold = r->o->hold_ms ? r->o->hold_ms : HOLD_MS;
+
+	return hold > 0 && r->sys->open && now - r->begun_ns > hold * MS;
+}
+
+static struct vl_error *loop(struct vl_redirect *r, struct seccomp_notif *n, size_t size)
+{
+	int idle = r->o->idle_ms > 0 ? r->o->idle_ms : IDLE_MS;
+	struct vl_error *err = NULL;
+
+	while (!err && !r->ended) {
+		struct pollfd p[2] = { { r->listener, POLLIN, 0 }, { r->sigfd, POLLIN, 0 } };
+		int64_t now;
+		int nr = poll(p, 2, r->sys->open ? idle : TICK_MS);
+
+		if (nr < 0 && errno != EINTR)
+			return vl_error_os(errno, "cannot wait for the program");
+		if (nr <= 0) {
+			vl_epoch_end(r);
+			vl_tasks_reap(r);
+			continue;
+		}
+		if (p[1].revents)
+			take_signals(r);
+		if (p[0].revents & POLLIN) {
+			err = take_one(r, n, size);
+		} else if (p[0].revents) { /* POLLHUP: only unreaped zombies are left */
+			sleep_ns(MS);
+			vl_tasks_reap(r);
+		}
+		now = vl_now_ns();
+		if (over_budget(r, now)) {
+			int64_t rest = (now - r->begun_ns) / REST_DIV;
+
+			vl_epoch_end(r);
+			r->rest_until_ns = now + (rest < REST_MAX ? rest : REST_MAX);
+		}
+	}
+	return err;
+}
+
+static struct vl_error *supervise(struct vl_redirect *r)
+{
+	struct seccomp_notif_sizes sizes;
+	struct seccomp_notif *n;
+	struct vl_error *err;
+	size_t size;
+
+	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes))
+		return vl_error_os(errno, "cannot ask for the size of notifications");
+	size = sizes.seccomp_notif > sizeof(*n) ? sizes.seccomp_notif : sizeof(*n);
+	n = malloc(size);
+	if (!n)
+		return vl_error_nomem();
+	err = loop(r, n, size);
+	free(n);
+	return err;
+}
+
+/* Both on one CPU: a trap is then a switch, not a wake-up of another CPU. */
+static bool pin(const struct vl_redirect_options *o, cpu_set_t *old)
+{
+	cpu_set_t one;
+	int cpu = sched_getcpu();
+
+	if (o->no_pin || cpu < 0 || sched_getaffinity(0, sizeof(*old), old))
+		return false;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	return !sched_setaffinity(0, sizeof(one), &one);
+}
+
+static struct vl_error *init(struct vl_redirect *r)
+{
+	for (size_t i = 0; i < vl_policy_nr; i++)
+		if (vl_policy[i].nr >= 0 && vl_policy[i].nr < VL_NR_MAX)
+			r->by_nr[vl_policy[i].nr] = &vl_policy[i];
+	r->files = calloc(VL_FILES_MAX, sizeof(*r->files));
+	r->chunk = malloc(VL_CHUNK);
+	return r->files && r->chunk ? vl_paths_init(r) : vl_error_nomem();
+}
+
+static struct vl_error *run(struct vl_redirect *r, int *status_ret)
+{
+	static const int taken[] = { SIGCHLD, SIGINT,  SIGQUIT, SIGTERM, SIGHUP,
+				     SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT };
+	struct sigaction dfl = { .sa_handler = SIG_DFL }, old_chld;
+	sigset_t set, old_set;
+	struct vl_error *err;
+	cpu_set_t cpus;
+	bool pinned;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+		sigaddset(&set, taken[i]);
+	sigaction(SIGCHLD, &dfl, &old_chld); /* ignored, children would reap themselves */
+	pthread_sigmask(SIG_BLOCK, &set, &old_set);
+	pinned = pin(r->o, &cpus);
+	r->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	err = r->sigfd < 0 ? vl_error_os(errno, "cannot make a signalfd") :
+			     vl_launch(r, &old_set, status_ret);
+	if (!err)
+		err = supervise(r);
+	vl_epoch_end(r);
+	vl_tasks_kill(r);
+	if (r->listener >= 0)
+		close(r->listener);
+	if (r->sigfd >= 0)
+		close(r->sigfd);
+	if (pinned)
+		sched_setaffinity(0, sizeof(cpus), &cpus);
+	pthread_sigmask(SIG_SETMASK, &old_set, NULL);
+	sigaction(SIGCHLD, &old_chld, NULL);
+	return err;
+}
+
+struct vl_error *vl_redirect_run(struct vl_sys *sys, const struct vl_redirect_options *o,
+				 int *status_ret, struct vl_redirect_stats *stats)
+{
+	struct vl_redirect r = { .sys = sys, .o = o, .stats = stats, .listener = -1, .sigfd = -1 };
+	struct vl_error *err;
+
+	*status_ret = 3;
+	err = vl_find_program(o, &r.exe, status_ret);
+	if (err)
+		return err;
+	err = init(&r);
+	if (!err)
+		err = run(&r, status_ret);
+	if (!err)
+		*status_ret = WIFSIGNALED(r.wait_status) ? 128 + WTERMSIG(r.wait_status) :
+							   WEXITSTATUS(r.wait_status);
+	vl_files_deinit(&r);
+	vl_paths_deinit(&r);
+	free(r.files);
+	free(r.tasks);
+	free(r.chunk);
+	free(r.exe);
+	return err;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Runs an unmodified host program whose system calls that ask about the
+ * machine are answered by somebody else's kernel (struct vl_sys). The program's
+ * own files, its terminal and its memory stay the host's. Nothing it does
+ * changes the guest.
+ *
+ * The program runs under a seccomp filter with user notification and is traced
+ * with ptrace for exec and fork only; this layer prints nothing.
+ */
+#ifndef VLENS_REDIRECT_H
+#define VLENS_REDIRECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../error.h"
+#include "../vmst/sys.h"
+
+struct vl_redirect_options {
+	/*
+	 * The command and its arguments, NULL-terminated. argv[0] is looked up
+	 * in PATH when it has no slash.
+	 */
+	char *const *argv;
+	/* What the program sees as argv[0]; NULL: argv[0] itself. */
+	const char *arg0;
+	/* The program's environment; NULL: the caller's. */
+	char *const *envp;
+	/*
+	 * Absolute paths, NULL-terminated, that are the guest's together with
+	 * all below them, although the path table says host (`vls GUEST /usr`).
+	 * NULL: none.
+	 */
+	const char *const *guest_paths;
+	/* The guest runs again after so long without a call; 0: 15 ms. */
+	int idle_ms;
+	/*
+	 * The longest that one epoch holds the guest, as near as one call
+	 * allows; 0: 150 ms; negative: no limit (a dump).
+	 */
+	int hold_ms;
+	/* Fresh epochs tried for one call before it fails; 0: 5. */
+	int tries;
+	/* Do not pin supervisor and program to one CPU. */
+	bool no_pin;
+};
+
+/* What was denied, and how often. */
+struct vl_redirect_denied {
+	const char *name; /* of the system call; static */
+	unsigned int count;
+};
+
+#define VL_REDIRECT_DENIED_MAX 16
+
+/* Counts of one run; the caller zeroes it. */
+struct vl_redirect_stats {
+	uint64_t traps;	      /* system calls that came to the supervisor */
+	uint64_t guest_calls; /* calls made in the guest's kernel */
+	uint64_t snapshots;   /* files handed over whole */
+	uint64_t epochs;
+	uint64_t retries; /* transactions repeated on a fresh epoch */
+	uint64_t gave_up; /* calls that failed after the last retry */
+	uint64_t held_ns; /* all epochs together, begin to end */
+	struct vl_redirect_denied denied[VL_REDIRECT_DENIED_MAX];
+	size_t nr_denied;
+};
+
+/*
+ * Run @o->argv over @sys until it ends. *@status_ret is what the caller should
+ * exit with: the program's own status, 128 + signal if one killed it. With an
+ * error: 127 (no such command), 126 (not executable), else 3. Command lookup
+ * comes first and opens no epoch. On return no epoch is open and none of the
+ * program's processes is left.
+ *
+ * For the time of the call the thread blocks and reads SIGCHLD, SIGINT,
+ * SIGQUIT, SIGTERM, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU and SIGCONT: other
+ * threads of the caller should have them blocked. Children of the caller that
+ * are not the program's are left alone.
+ */
+struct vl_error *vl_redirect_run(struct vl_sys *sys, const struct vl_redirect_options *o,
+				 int *status_ret, struct vl_redirect_stats *stats);
+
+#endif

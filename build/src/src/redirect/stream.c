@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the program does with open directories and streams, its position in
+ * files, and its working directory. Our record holds the position; the guest's
+ * descriptor lives for one epoch only and is made anew in the next.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+static bool fresh(const struct vl_redirect *r, const struct vl_file *f)
+{
+	return r->sys->open && f->epoch == r->sys->epoch;
+}
+
+/* The guest's descriptor of stream @f, at @f->off; or *@ret < 0. */
+static struct vl_error *reopen(struct vl_redirect *r, struct vl_file *f, int64_t *ret)
+{
+	struct vl_error *err;
+	int64_t fd, at;
+
+	*ret = f->guest_fd;
+	if (fresh(r, f))
+		return NULL;
+	err = VL_GUEST(r, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(f->path),
+		       VL_ARG_INT(f->flags), VL_ARG_INT(0));
+	if (err || fd < 0) {
+		*ret = fd;
+		return err;
+	}
+	if (f->off) {
+		err = VL_GUEST(r, "lseek", &at, VL_ARG_INT(fd), VL_ARG_INT(f->off),
+			       VL_ARG_INT(SEEK_SET));
+		if (err)
+			return err;
+	}
+	f->guest_fd = *ret = fd;
+	f->epoch = r->sys->epoch;
+	return NULL;
+}
+
+/* Read one piece of a stream into the program at @addr; sets t->ret. */
+static struct vl_error *read_piece(struct vl_trap *t, struct vl_file *f, uint64_t addr, size_t len,
+				   const int64_t *at)
+{
+	struct vl_redirect *r = t->r;
+	struct vl_error *err;
+	int64_t fd, n;
+
+	if (len > VL_CHUNK)
+		len = VL_CHUNK;
+	err = reopen(r, f, &fd);
+	if (err)
+		return err;
+	if (fd < 0) {
+		t->ret = fd;
+		return NULL;
+	}
+	if (at)
+		err = VL_GUEST(r, "pread64", &n, VL_ARG_INT(fd), VL_ARG_OUT(r->chunk, len),
+			       VL_ARG_INT(len), VL_ARG_INT(*at));
+	else
+		err = VL_GUEST(r, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(r->chunk, len),
+			       VL_ARG_INT(len));
+	if (err)
+		return err;
+	t->ret = n > 0 ? vl_mem_write(t, addr, r->chunk, n) : 0;
+	if (t->ret)
+		return NULL;
+	t->ret = n;
+	if (n > 0 && !at)
+		f->off += n;
+	return NULL;
+}
+
+/* Read the file of a snapshot again: the program starts over, time has passed. */
+static struct vl_error *refresh(struct vl_trap *t, struct vl_file *f)
+{
+	struct vl_error *err;
+	size_t len = 0;
+	char *data = NULL;
+	int64_t fd, ret;
+
+	t->pass = true; /* the call itself is native */
+	if (fresh(t->r, f) || !f->row || f->row->open != P_GUEST)
+		return NULL;
+	err = VL_GUEST(t->r, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(f->path),
+		       VL_ARG_INT(O_RDONLY | O_NONBLOCK | (f->flags & O_NOFOLLOW)),
+		       VL_ARG_INT(0));
+	if (err)
+		return err;
+	if (fd >= 0) {
+		err = vl_read_whole(t->r, fd, f->row->how == H_ONCE, &data, &len, &ret);
+		if (!err)
+			err = VL_GUEST(t->r, "close", &ret, VL_ARG_INT(fd));
+	}
+	/* It is gone: nothing to read any more. */
+	if (!err && !vl_fd_rewrite(t, t->args[0], data, len)) {
+		f->epoch = t->r->sys->epoch;
+		f->has_stat = false;
+	}
+	free(data);
+	return err;
+}
+
+static struct vl_error *gone(struct vl_trap *t)
+{
+	t->pass = true;
+	return NULL;
+}
+
+/* read, pread64 */
+struct vl_error *vl_h_read(struct vl_trap *t)
+{
+	struct vl_file *f = vl_fd_find(t, t->args[0]);
+	int64_t at = t->args[3];
+
+	t->fail_errno = EIO;
+	if (!f)
+		return gone(t);
+	if (f->kind == K_SNAPSHOT)
+		return refresh(t, f);
+	if (f->kind == K_SOCKET && t->nr == __NR_read)
+		return vl_h_recv(t);
+	if (f->kind == K_STREAM)
+		return read_piece(t, f, t->args[1], t->args[2], t->nr == __NR_pread64 ? &at : NULL);
+	t->ret = -EISDIR;
+	return NULL;
+}
+
+/* readv, preadv: the first piece with room; a short answer is allowed */
+struct vl_error *vl_h_readv(struct vl_trap *t)
+{
+	struct vl_file *f = vl_fd_find(t, t->args[0]);
+	int64_t at = t->args[3];
+
+	t->fail_errno = EIO;
+	if (!f)
+		return gone(t);
+	if (f->kind != K_STREAM) {
+		t->ret = -EISDIR;
+		return NULL;
+	}
+	for (uint64_t i = 0; i < t->args[2] && i < IOV_MAX; i++) {
+		struct iovec v;
+
+		t->ret = vl_mem_read(t, t->args[1] + i * sizeof(v), &v, sizeof(v));
+		if (t->ret)
+			return NULL;
+		if (v.iov_len)
+			return read_piece(t, f, (uintptr_t)v.iov_base, v.iov_len,
+					  t->nr == __NR_preadv ? &at : NULL);
+	}
+	return NULL;
+}
+
+static const struct vl_dirent64 *entry(const struct vl_file *f, size_t at)
+{
+	const struct vl_dirent64 *d = (const void *)(f->listing + at);
+
+	/* The listing is the guest's, and a guest may lie. */
+	if (f->listing_len - at < sizeof(*d) || d->reclen < sizeof(*d) ||
+	    d->reclen > f->listing_len - at)
+		return NULL;
+	return d;
+}
+
+static struct vl_error *list_again(struct vl_trap *t, struct vl_file *f)
+{
+	struct vl_error *err;
+	int64_t fd, n = 0;
+	char *new = NULL;
+	size_t len = 0;
+
+	err = VL_GUEST(t->r, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(f->path),
+		       VL_ARG_INT(O_RDONLY | O_DIRECTORY), VL_ARG_INT(0));
+	if (!err && fd >= 0)
+		err = vl_list_whole(t->r, fd, &new, &len, &n);
+	if (!err && fd >= 0)
+		err = VL_GUEST(t->r, "close", &n, VL_ARG_INT(fd));
+	if (err) {
+		free(new);
+		return err;
+	}
+	free(f->listing);
+	f->listing = new;
+	f->listing_len = len;
+	f->epoch = t->r->sys->epoch;
+	return NULL;
+}
+
+/* getdents64: from the listing made at open; a rewound one is made anew */
+struct vl_error *vl_h_getdents(struct vl_trap *t)
+{
+	struct vl_file *f = vl_fd_find(t, t->args[0]);
+	size_t room = (uint32_t)t->args[2], len = 0, at;
+	struct vl_error *err;
+
+	if (!f)
+		return gone(t);
+	t->ret = f->kind != K_DIR ? -ENOTDIR : f->flags & O_PATH ? -EBADF : 0;
+	if (t->ret)
+		return NULL;
+	if (!f->pos && f->off && !fresh(t->r, f)) {
+		err = list_again(t, f);
+		if (err)
+			return err;
+	}
+	f->off = 1; /* has been read from */
+	if (room > VL_CHUNK)
+		room = VL_CHUNK;
+	for (at = f->pos; at < f->listing_len;) {
+		const struct vl_dirent64 *d = entry(f, at);
+		struct vl_dirent64 *to = (void *)(t->r->chunk + len);
+
+		if (!d || d->reclen > room - len)
+			break;
+		memcpy(to, d, d->reclen);
+		at += d->reclen;
+		len += d->reclen;
+		to->off = at; /* our own position, for seekdir */
+	}
+	if (!len && at < f->listing_len && entry(f, at)) {
+		t->ret = -EINVAL; /* not even one fits */
+		return NULL;
+	}
+	t->ret = vl_mem_write(t, t->args[1], t->r->chunk, len);
+	if (!t->ret) {
+		f->pos = at;
+		t->ret = len;
+	}
+	return NULL;
+}
+
+static struct vl_error *seek_stream(struct vl_trap *t, struct vl_file *f)
+{
+	struct vl_error *err;
+	int64_t fd, ret;
+
+	err = reopen(t->r, f, &fd);
+	if (err || fd < 0) {
+		t->ret = fd;
+		return err;
+	}
+	err = VL_GUEST(t->r, "lseek", &ret, VL_ARG_INT(fd), VL_ARG_INT(t->args[1]),
+		       VL_ARG_INT(t->args[2]));
+	t->ret = ret;
+	if (!err && ret >= 0)
+		f->off = ret;
+	return err;
+}
+
+/* lseek */
+struct vl_error *vl_h_lseek(struct vl_trap *t)
+{
+	struct vl_file *f = vl_fd_find(t, t->args[0]);
+	int64_t to = t->args[1];
+	size_t at = 0;
+
+	t->fail_errno = EIO;
+	if (!f)
+		return gone(t);
+	if (f->kind == K_STREAM)
+		return seek_stream(t, f);
+	if (f->kind == K_SNAPSHOT) {
+		if ((int)t->args[2] == SEEK_SET && !to)
+			return refresh(t, f);
+		return gone(t);
+	}
+	if ((int)t->args[2] == SEEK_CUR)
+		to += f->pos;
+	else if ((int)t->args[2] != SEEK_SET)
+		to = -1;
+	if (to < 0) {
+		t->ret = -EINVAL;
+		return NULL;
+	}
+	while (at < (uint64_t)to && at < f->listing_len) { /* the next whole entry */
+		const struct vl_dirent64 *d = entry(f, at);
+
+		if (!d)
+			break;
+		at += d->reclen;
+	}
+	f->pos = t->ret = at;
+	return NULL;
+}
+
+static struct vl_error *set_cwd(struct vl_trap *t, const char *path)
+{
+	struct vl_task *task = vl_task_find(t->r, t->tid);
+	pid_t tgid = task ? task->tgid : 0;
+	char norm[PATH_MAX];
+
+	if (path) {
+		memcpy(norm, path, strlen(path) + 1);
+		vl_path_normalise(norm);
+	}
+	for (size_t i = 0; tgid && i < t->r->nr_tasks; i++) {
+		task = &t->r->tasks[i];
+		if (task->tgid != tgid)
+			continue;
+		free(task->cwd);
+		task->cwd = path ? strdup(norm) : NULL;
+		if (path && !task->cwd)
+			return vl_error_nomem();
+	}
+	return NULL;
+}
+
+/* chdir: a directory of the guest is kept by us, the host's cwd stays where it is */
+struct vl_error *vl_h_chdir(struct vl_trap *t)
+{
+	struct vl_error *err;
+	struct stat st;
+	int64_t ret;
+
+	t->ret = vl_resolve(t, AT_FDCWD, t->args[0], &t->where);
+	if (t->ret)
+		return NULL;
+	if (t->where.row->query != P_GUEST) {
+		t->pass = true;
+		/* Only what will succeed may undo an earlier one. */
+		if (t->where.path[0] == '/' && !stat(t->where.path, &st) && S_ISDIR(st.st_mode))
+			return set_cwd(t, NULL);
+		return NULL;
+	}
+	t->tries = t->where.row->tries;
+	err = VL_GUEST(t->r, "newfstatat", &ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(t->where.path),
+		       VL_ARG_OUT(&st, sizeof(st)), VL_ARG_INT(0));
+	if (err)
+		return err;
+	t->ret = ret ? ret : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+	return t->ret ? NULL : set_cwd(t, t->where.path);
+}
+
+/* fchdir */
+struct vl_error *vl_h_fchdir(struct vl_trap *t)
+{
+	struct vl_file *f = vl_fd_ours(t->args[0]) ? vl_fd_find(t, t->args[0]) : NULL;
+
+	if (!f) {
+		t->pass = true;
+		return set_cwd(t, NULL);
+	}
+	t->ret = f->kind == K_DIR ? 0 : -ENOTDIR;
+	return t->ret ? NULL : set_cwd(t, f->path);
+}
+
+/* getcwd(buf, size): the length with the NUL */
+struct vl_error *vl_h_getcwd(struct vl_trap *t)
+{
+	struct vl_task *task = vl_task_find(t->r, t->tid);
+	size_t len;
+
+	if (!task || !task->cwd)
+		return gone(t);
+	len = strlen(task->cwd) + 1;
+	t->ret = len > t->args[1] ? -ERANGE : vl_mem_write(t, t->args[0], task->cwd, len);
+	if (!t->ret)
+		t->ret = len;
+	return NULL;
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+enum { IDLE, HELD, RELEASING, FORCED };
+
+/* Shared by the two processes. */
+struct shared {
+	_Atomic int state;
+	_Atomic int asleep; /* the guard waits without a deadline: wake it */
+	_Atomic uint64_t deadline;
+	_Atomic uint64_t forced_at;
+};
+
+struct vl_guard {
+	struct shared *s;
+	int wake; /* our end of a socket pair; its end tells the guard that we left */
+};
+
+int vl_guard_signal(const struct vl_target *t, int sig)
+{
+	if (t->pidfd >= 0)
+		return syscall(SYS_pidfd_send_signal, t->pidfd, sig, NULL, 0) < 0 ? -errno : 0;
+	return kill(t->pid, sig) < 0 ? -errno : 0;
+}
+
+/* ---- the guard's side; nothing here allocates ---- */
+
+struct guard_side {
+	const struct vl_target *t;
+	struct shared *s;
+	int wake, tool, resume_fd; /* descriptors; -1: none */
+};
+
+static void do_resume(const struct guard_side *g)
+{
+	if (g->t->pause_mode == VL_PAUSE_SUSPEND)
+		g->t->ops->guard_resume(g->t, g->resume_fd);
+	else
+		vl_guard_signal(g->t, SIGCONT);
+}
+
+/* The tool is gone. */
+static void last_duty(const struct guard_side *g)
+{
+	int state = atomic_load(&g->s->state);
+
+	/*
+	 * FORCED: we have resumed and let go of the lock; a tool that was
+	 * stopped between the two may have paused again since. Not ours to
+	 * resume if another tool has taken the lock meanwhile.
+	 */
+	if (state == HELD || state == RELEASING ||
+	    (state == FORCED && flock(g->t->lock_fd, LOCK_EX | LOCK_NB) == 0))
+		do_resume(g);
+}
+
+/* The deadline has passed. */
+static void overdue(const struct guard_side *g)
+{
+	int expected = HELD;
+
+	if (atomic_compare_exchange_strong(&g->s->state, &expected, FORCED)) {
+		do_resume(g);
+		atomic_store(&g->s->forced_at, vl_now_ns());
+		/* Others need not wait for the one that hangs. */
+		flock(g->t->lock_fd, LOCK_UN);
+	} else if (expected == RELEASING) {
+		/* Hung in the very act: to resume twice under one lock is harmless. */
+		do_resume(g);
+		atomic_store(&g->s->deadline, vl_now_ns() + VL_NSEC_PER_SEC);
+	}
+}
+
+/* Milliseconds to wait, -1 for ever. */
+static int next_timeout(const struct guard_side *g)
+{
+	uint64_t now = vl_now_ns(), deadline;
+	int state;
+
+	/* Announce the sleep, then look again: a pause begun before wakes us. */
+	atomic_store(&g->s->asleep, 1);
+	state = atomic_load(&g->s->state);
+	deadline = atomic_load(&g->s->deadline);
+	if (state == HELD || state == RELEASING) {
+		atomic_store(&g->s->asleep, 0);
+		return deadline > now ? (int)((deadline - now) / 1000000) + 1 : 0;
+	}
+	/*
+	 * After a pause stay on a timer for a while: further pauses then
+	 * need no wake-up.
+	 */
+	if (state == IDLE && deadline > now) {
+		atomic_store(&g->s->asleep, 0);
+		return (int)((deadline - now) / 1000000) + 1;
+	}
+	return -1;
+}
+
+static void guard_loop(const struct guard_side *g)
+{
+	struct pollfd pfd[2] = { { .fd = g->wake, .events = POLLIN },
+				 { .fd = g->tool, .events = POLLIN } };
+	char buf[64];
+
+	for (;;) {
+		int state;
+
+		if (poll(pfd, 2, next_timeout(g)) < 0 && errno != EINTR)
+			break;
+		/* The other end is closed, or the process has ended. */
+		if ((pfd[0].revents & POLLIN && read(g->wake, buf, sizeof(buf)) == 0) ||
+		    (!(pfd[0].revents & POLLIN) && pfd[0].revents) || pfd[1].revents)
+			break;
+		state = atomic_load(&g->s->state);
+		if ((state == HELD || state == RELEASING) &&
+		    vl_now_ns() >= atomic_load(&g->s->deadline))
+			overdue(g);
+	}
+	last_duty(g);
+}
+
+/* Our own copy of the command line says who we are; `pkill -f` then spares us. */
+static void rename_self(void)
+{
+	static const char name[] = "vlens-guard";
+	char text[1024], *p;
+	unsigned long start = 0, end = 0;
+	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	prctl(PR_SET_NAME, name);
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return;
+	text[n] = '\0';
+	p = strrchr(text, ')');
+	/* proc(5): the name is field 2, arg_start and arg_end are 48 and 49. */
+	for (int field = 2; p && field < 48; field++) {
+		p = strchr(p, ' ');
+		p = p ? p + 1 : NULL;
+	}
+	if (!p || sscanf(p, "%lu %lu", &start, &end) != 2 || end <= start)
+		return;
+	memset((void *)start, 0, end - start);
+	memcpy((void *)start, name, sizeof(name) < end - start ? sizeof(name) : end - start - 1);
+}
+
+/* Move the descriptors we need to 3…, close all others, 0 to 2 to /dev/null. */
+static void keep_only(int *const *fds, int nr)
+{
+	int high[8], null;
+
+	for (int i = 0; i < nr; i++)
+		high[i] = *fds[i] < 0 ? -1 : fcntl(*fds[i], F_DUPFD_CLOEXEC, 3 + nr);
+	for (int i = 0; i < nr; i++) {
+		*fds[i] = high[i] < 0 ? -1 : dup3(high[i], 3 + i, O_CLOEXEC);
+		if (high[i] < 0)
+			close(3 + i);
+	}
+	if (syscall(SYS_close_range, 3 + nr, ~0U, 0) < 0)
+		for (int fd = 3 + nr; fd < 65536; fd++)
+			close(fd);
+	null = open("/dev/null", O_RDWR);
+	for (int fd = 0; fd < 3; fd++)
+		if (null != fd)
+			dup2(null, fd);
+	if (null > 2)
+		close(null);
+}
+
+static void guard_main(struct vl_target *t, struct guard_side *g) __attribute__((noreturn));
+
+static void guard_main(struct vl_target *t, struct guard_side *g)
+{
+	int *const fds[] = { &g->wake, &g->tool, &g->resume_fd, &t->lock_fd, &t->pidfd };
+	sigset_t none;
+	int fd;
+
+	setsid();
+	for (int sig = 1; sig < NSIG; sig++)
+		if (sig != SIGCHLD)
+			signal(sig, SIG_IGN);
+	/* A fault of our own shall end us, not loop. */
+	signal(SIGSEGV, SIG_DFL);
+	signal(SIGBUS, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	keep_only(fds, sizeof(fds) / sizeof(fds[0]));
+	if (chdir("/") < 0)
+		errno = 0;
+	rename_self();
+	/* The last process that should go when memory is short; root only. */
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0 && write(fd, "-1000", 5) < 0)
+		errno = 0;
+	if (fd >= 0)
+		close(fd);
+	guard_loop(g);
+	_exit(0);
+}
+
+/* ---- our side ---- */
+
+struct vl_error *vl_guard_start(struct vl_target *t, struct vl_guard **ret)
+{
+	struct vl_guard *g = calloc(1, sizeof(*g));
+	int wake[2] = { -1, -1 }, tool = -1, status, err;
+	pid_t pid;
+
+	if (!g)
+		return vl_error_nomem();
+	g->s = mmap(NULL, sizeof(*g->s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		    0);
+	if (g->s == MAP_FAILED ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, wake) < 0)
+		goto fail;
+	g->wake = wake[1];
+	/* Children of ours may inherit the socket, so its end alone does not do. */
+	tool = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	pid = fork();
+	if (pid < 0)
+		goto fail;
+	if (pid == 0) {
+		struct guard_side side = { t, g->s, wake[0], tool, -1 };
+
+		/* Twice, so that nobody who waits for children here meets it. */
+		if (fork() != 0)
+			_exit(0);
+		if (t->ops->guard_fd)
+			side.resume_fd = t->ops->guard_fd(t);
+		guard_main(t, &side);
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	close(wake[0]);
+	if (tool >= 0)
+		close(tool);
+	*ret = g;
+	return NULL;
+fail:
+	err = errno;
+	if (g->s != MAP_FAILED)
+		munmap(g->s, sizeof(*g->s));
+	for (int i = 0; i < 2; i++)
+		if (wake[i] >= 0)
+			close(wake[i]);
+	if (tool >= 0)
+		close(tool);
+	free(g);
+	return vl_error_os(err, "cannot start the guard process");
+}
+
+void vl_guard_stop(struct vl_guard *g)
+{
+	if (!g)
+		return;
+	close(g->wake);
+	munmap(g->s, sizeof(*g->s));
+	free(g);
+}
+
+bool vl_guard_is_dead(const struct vl_guard *g)
+{
+	struct pollfd pfd = { .fd = g->wake };
+
+	/* The guard alone holds the other end. */
+	return poll(&pfd, 1, 0) > 0 && pfd.revents & (POLLHUP | POLLERR);
+}
+
+void vl_guard_arm(struct vl_guard *g)
+{
+	atomic_store(&g->s->deadline, vl_now_ns() + VL_GUARD_DEADLINE_NS);
+	atomic_store(&g->s->state, HELD);
+	/* A socket full of wake-ups wakes as well as one more. */
+	if (atomic_exchange(&g->s->asleep, 0))
+		send(g->wake, "", 1, MSG_NOSIGNAL);
+}
+
+bool vl_guard_renew(struct vl_guard *g)
+{
+	atomic_store(&g->s->deadline, vl_now_ns() + VL_GUARD_DEADLINE_NS);
+	return vl_guard_holds(g);
+}
+
+bool vl_guard_holds(const struct vl_guard *g)
+{
+	return atomic_load(&g->s->state) == HELD;
+}
+
+bool vl_guard_begin_release(struct vl_guard *g)
+{
+	int expected = HELD;
+
+	return atomic_compare_exchange_strong(&g->s->state, &expected, RELEASING);
+}
+
+void vl_guard_end_release(struct vl_guard *g)
+{
+	atomic_store(&g->s->state, IDLE);
+}
+
+uint64_t vl_guard_forced_at(const struct vl_guard *g)
+{
+	return atomic_load(&g->s->forced_at);
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of target/ share: the target itself and the operations that
+ * differ between a bare QEMU, a libvirt domain and a dump.
+ */
+#ifndef VLENS_TARGET_INTERNAL_H
+#define VLENS_TARGET_INTERNAL_H
+
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "target.h"
+
+#define VL_PAGE_SIZE 4096ULL
+#define VL_NSEC_PER_SEC 1000000000ULL
+
+struct vl_guard;
+
+/* A file that backs guest RAM, opened once however many ranges lie in it. */
+struct vl_backing {
+	uint64_t dev, ino;
+	int fd; /* -1: cannot be opened, the memory counts as anonymous */
+	uint32_t page_size;
+};
+
+/* What differs between kinds of targets. NULL members: not possible. */
+struct vl_target_ops {
+	struct vl_error *(*vcpus)(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret);
+	/* Make ready what suspend and guard_resume need; may be NULL. */
+	struct vl_error *(*prepare)(struct vl_target *t);
+	/* Stop the vCPUs officially; *@was_ret: they were stopped already. */
+	struct vl_error *(*suspend)(struct vl_target *t, bool *was_ret);
+	struct vl_error *(*unsuspend)(struct vl_target *t);
+	/* The descriptor that guard_resume needs, or -1; kept open in the guard. */
+	int (*guard_fd)(const struct vl_target *t);
+	/* In the guard process, when this one is gone or hangs. */
+	void (*guard_resume)(const struct vl_target *t, int fd);
+	void (*close)(struct vl_target *t);
+};
+
+struct vl_target {
+	char *name;
+	char *run_id;
+	const struct vl_target_ops *ops;
+	void *priv; /* of the ops */
+
+	pid_t pid;	     /* 0: a dump */
+	int pidfd;	     /* -1: a dump, or a kernel without pidfds */
+	uint64_t start_time; /* field 22 of /proc/PID/stat, in clock ticks */
+	int proc_mem;	     /* /proc/PID/mem, once process_vm_readv is refused; else -1 */
+
+	struct vl_ram *ram;
+	void **map; /* per range: the bytes mapped, or NULL */
+	size_t nr_ram;
+	struct vl_backing *backings;
+	size_t nr_backings;
+	char *map_cache; /* the file the RAM map came from, or NULL */
+
+	enum vl_pause_mode pause_mode;
+	unsigned int pause_depth;
+	bool pause_ours; /* not a guest that somebody else had paused */
+	int lock_fd, turn_fd; /* pause.c; -1: not open yet */
+	struct vl_guard *guard;
+	uint64_t pause_start, paused_ns, paused_longest;
+};
+
+/* ---- target.c ---- */
+
+/*
+ * Bind @t to process @pid: pidfd, start time, run id. VL_ERR_TARGET when there
+ * is no such process.
+ */
+struct vl_error *vl_target_bind(struct vl_target *t, pid_t pid);
+void vl_target_unbind(struct vl_target *t);
+/* Drop what one kind of target set up, so that another can be tried. */
+void vl_target_reset(struct vl_target *t);
+
+/* The error for a guest whose memory cannot be understood from outside. */
+struct vl_error *vl_target_encrypted(void) __attribute__((returns_nonnull));
+
+/* ---- the kinds ---- */
+
+struct vl_error *vl_qemu_open_pid(struct vl_target *t, const char *arg);
+struct vl_error *vl_qemu_open_socket(struct vl_target *t, const char *path);
+struct vl_error *vl_dump_open(struct vl_target *t, const char *path);
+/* *@no_such_ret: the reason is that there is no domain of this name (or no libvirt). */
+struct vl_error *vl_libvirt_open(struct vl_target *t, const char *spec, const char *uri,
+				 bool *no_such_ret);
+
+/* ---- ram.c ---- */
+
+/* Add a range to the table; the order does not matter. */
+struct vl_error *vl_ram_add(struct vl_target *t, const struct vl_ram *r);
+/* Sort, check for overlaps, merge what is contiguous, map what can be mapped. */
+struct vl_error *vl_ram_finish(struct vl_target *t);
+void vl_ram_deinit(struct vl_target *t);
+
+/* ---- rammap.c ---- */
+
+/* Ask the human monitor: the answer is malloc'ed; lines end in LF or CRLF. */
+typedef struct vl_error *vl_hmp_fn(void *ctx, const char *command, char **ret);
+
+/*
+ * Fill the RAM map of a live target: from the cache of this run, else by
+ * asking the monitor through @hmp.
+ */
+struct vl_error *vl_rammap_build(struct vl_target *t, vl_hmp_fn *hmp, void *ctx);
+/* The same from the cache only; false: there is none that fits. */
+bool vl_rammap_cached(struct vl_target *t);
+
+/* ---- helpers ---- */
+
+static inline uint64_t vl_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * VL_NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+static inline void vl_freep(void *p)
+{
+	free(*(void **)p);
+}
+#define _cleanup_free_ __attribute__((cleanup(vl_freep)))
+
+static inline void vl_closep(const int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+#define _cleanup_close_ __attribute__((cleanup(vl_closep)))
+
+#endif

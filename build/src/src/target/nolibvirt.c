@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* In the place of libvirt.c when vlens is built without libvirt. */
+#include "internal.h"
+
+struct vl_error *vl_libvirt_open(struct vl_target *t, const char *spec, const char *uri,
+				 bool *no_such_ret)
+{
+	(void)t;
+	(void)uri;
+	*no_such_ret = true;
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+					  "no file \"%s\", and no libvirt domain: "
+					  "this vlens is built without libvirt",
+					  spec),
+			     "name the guest as qemu:PID, qmp:SOCKET or by a dump file");
+}

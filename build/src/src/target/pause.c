@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Pausing. The default is to freeze the hypervisor process with SIGSTOP and let
+ * it go with SIGCONT: to the guest that is a scheduling stall like any other,
+ * it needs no daemon and takes microseconds. (A cgroup's freezer is no quicker,
+ * and a QEMU has a cgroup of its own only under systemd.) What is seen of it: a
+ * parent that waits with WUNTRACED, as a shell with job control does, is told.
+ *
+ * Two tools on one guest take turns: a pause is held under an exclusive flock.
+ * The lock must be one that all users who may pause this process agree on
+ * (root, and the owner of a session's QEMU), that no other user can take, and
+ * that no crash leaves behind. /proc/PID/mem is all of that: it can be opened
+ * only with the right to read the process's memory, and while one opener has it
+ * open every other one gets the same inode, which is what flock goes by. (Tools
+ * under different mounts of /proc would not see each other.)
+ *
+ * A second lock in front, the turn, makes it fair: it is held while waiting for
+ * the first, so that a tool that pauses again and again cannot overtake one that
+ * waits. Its file, /proc/PID/maps, is guarded by the same right.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "guard.h"
+#include "internal.h"
+#include "proc.h"
+
+/* How long to wait for another tool's pause to end. */
+#define LOCK_TIMEOUT_NS (5 * VL_NSEC_PER_SEC)
+/* How long all threads of the process may take to stop. */
+#define STOP_TIMEOUT_NS (500 * 1000000ULL)
+
+static void nap_us(long us)
+{
+	struct timespec ts = { 0, us * 1000 };
+
+	nanosleep(&ts, NULL);
+}
+
+static struct vl_error *open_lock(struct vl_target *t, const char *file, int *fd)
+{
+	char path[64];
+
+	if (*fd >= 0)
+		return NULL;
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)t->pid, file);
+	*fd = open(path, O_RDONLY | O_CLOEXEC);
+	return *fd < 0 ? vl_proc_denied(t->pid, errno) : NULL;
+}
+
+static struct vl_error *take_lock(struct vl_target *t, int fd, uint64_t deadline)
+{
+	for (long us = 50;; us = us < 1000 ? us * 2 : us) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return NULL;
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return vl_error_os(errno, "cannot lock the guest for a pause");
+		if (vl_now_ns() >= deadline)
+			return vl_error_hint(
+				vl_error_new(VL_ERR_TARGET,
+					     "other tools have held the guest paused for %d s",
+					     (int)(LOCK_TIMEOUT_NS / VL_NSEC_PER_SEC)),
+				"see who has /proc/%d/mem open", (int)t->pid);
+		nap_us(us);
+	}
+}
+
+/* Wait for our turn, then for the pause of whoever is before us to end. */
+static struct vl_error *take_locks(struct vl_target *t)
+{
+	uint64_t deadline = vl_now_ns() + LOCK_TIMEOUT_NS;
+	struct vl_error *err;
+
+	err = take_lock(t, t->turn_fd, deadline);
+	if (err)
+		return err;
+	err = take_lock(t, t->lock_fd, deadline);
+	flock(t->turn_fd, LOCK_UN);
+	return err;
+}
+
+/* Stop the process and wait until no thread of it can run. */
+static struct vl_error *freeze(struct vl_target *t)
+{
+	uint64_t deadline = vl_now_ns() + STOP_TIMEOUT_NS;
+	int r = vl_guard_signal(t, SIGSTOP);
+
+	for (int i = 0; r == 0; i++) {
+		r = vl_proc_all_stopped(t->pid);
+		if (r > 0)
+			return NULL;
+		if (r == 0 && vl_now_ns() >= deadline)
+			r = -ETIMEDOUT;
+		else if (i < 20)
+			sched_yield();
+		else
+			nap_us(50);
+	}
+	vl_guard_signal(t, SIGCONT);
+	if (r == -ETIMEDOUT)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "process %d does not stop",
+						  (int)t->pid),
+				     "try --pause=suspend");
+	return vl_proc_denied(t->pid, -r);
+}
+
+/* Was the guest paused by somebody else before us? Then it is left alone. */
+static struct vl_error *begin(struct vl_target *t)
+{
+	bool was = false;
+	struct vl_error *err;
+	uint64_t start;
+	char state;
+	int r;
+
+	if (t->pause_mode == VL_PAUSE_FREEZE) {
+		r = vl_proc_stat(t->pid, &state, &start);
+		if (r < 0 || start != t->start_time)
+			return vl_proc_denied(t->pid, r < 0 ? -r : ESRCH);
+		was = state == 'T' || state == 't';
+	}
+	t->pause_start = vl_now_ns();
+	vl_guard_arm(t->guard);
+	if (t->pause_mode == VL_PAUSE_SUSPEND)
+		err = t->ops->suspend(t, &was);
+	else
+		err = was ? NULL : freeze(t);
+	if (!err && !was && vl_guard_holds(t->guard)) {
+		t->pause_ours = true;
+		return NULL;
+	}
+	if (!err && !was) {
+		/* We took so long to pause that the guard has given up on us. */
+		if (t->pause_mode == VL_PAUSE_FREEZE)
+			vl_guard_signal(t, SIGCONT);
+		else
+			err = t->ops->unsuspend(t);
+		if (!err)
+			err = vl_error_hint(vl_error_new(VL_ERR_TARGET,
+							 "pausing the guest took too long"),
+					    "the host is overloaded? try again");
+	}
+	vl_guard_end_release(t->guard);
+	return err;
+}
+
+struct vl_error *vl_target_pause(struct vl_target *t)
+{
+	struct vl_error *err;
+
+	if (!t->pid || t->pause_mode == VL_PAUSE_NONE || t->pause_depth) {
+		t->pause_depth++;
+		return NULL;
+	}
+	if (t->pause_mode == VL_PAUSE_SUSPEND && !t->ops->suspend)
+		return vl_error_new(VL_ERR_ARG, "this kind of guest cannot be suspended");
+	err = open_lock(t, "mem", &t->lock_fd);
+	if (!err)
+		err = open_lock(t, "maps", &t->turn_fd);
+	if (!err && t->guard && vl_guard_is_dead(t->guard)) {
+		vl_guard_stop(t->guard);
+		t->guard = NULL;
+	}
+	/* The connection that the guard would resume by must be there first. */
+	if (!err && !t->guard && t->pause_mode == VL_PAUSE_SUSPEND && t->ops->prepare)
+		err = t->ops->prepare(t);
+	if (!err && !t->guard)
+		err = vl_guard_start(t, &t->guard);
+	if (!err)
+		err = take_locks(t);
+	if (err)
+		return err;
+	t->pause_ours = false;
+	err = begin(t);
+	if (err) {
+		flock(t->lock_fd, LOCK_UN);
+		return err;
+	}
+	t->pause_depth = 1;
+	return NULL;
+}
+
+static struct vl_error *forced(void)
+{
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+					  "the guest was held paused for too long and has been "
+					  "resumed by the guard"),
+			     "the host may be overloaded: try again");
+}
+
+static void account(struct vl_target *t, uint64_t end)
+{
+	uint64_t ns = end > t->pause_start ? end - t->pause_start : 0;
+
+	t->paused_ns += ns;
+	if (ns > t->paused_longest)
+		t->paused_longest = ns;
+}
+
+struct vl_error *vl_target_resume(struct vl_target *t)
+{
+	struct vl_error *err = NULL;
+	int r = 0;
+
+	if (!t->pause_depth)
+		return vl_error_new(VL_ERR_ARG, "the guest is not paused");
+	if (--t->pause_depth || !t->pid || t->pause_mode == VL_PAUSE_NONE)
+		return NULL;
+	if (!t->pause_ours) {
+		flock(t->lock_fd, LOCK_UN);
+		return NULL;
+	}
+	t->pause_ours = false;
+	if (!vl_guard_begin_release(t->guard)) {
+		/* The guard has resumed the guest and let go of the lock. */
+		account(t, vl_guard_forced_at(t->guard));
+		vl_guard_end_release(t->guard);
+		return forced();
+	}
+	if (t->pause_mode == VL_PAUSE_SUSPEND)
+		err = t->ops->unsuspend(t);
+	else
+		r = vl_guard_signal(t, SIGCONT);
+	account(t, vl_now_ns());
+	if (err) {
+		/* It must not stay paused: let the guard try its own way. */
+		vl_guard_stop(t->guard);
+		t->guard = NULL;
+	} else {
+		vl_guard_end_release(t->guard);
+	}
+	flock(t->lock_fd, LOCK_UN);
+	return !err && r < 0 ? vl_proc_denied(t->pid, -r) : err;
+}
+
+struct vl_error *vl_target_renew(struct vl_target *t)
+{
+	if (!t->pause_depth || !t->pause_ours || vl_guard_renew(t->guard))
+		return NULL;
+	return forced();
+}
+
+bool vl_target_is_paused(const struct vl_target *t)
+{
+	return t->pause_depth && t->pause_mode != VL_PAUSE_NONE &&
+	       (!t->pause_ours || vl_guard_holds(t->guard));
+}
+
+uint64_t vl_target_paused_ns(const struct vl_target *t, uint64_t *longest_ret)
+{
+	if (longest_ret)
+		*longest_ret = t->paused_longest;
+	return t->paused_ns;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "proc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* A QEMU has some hundred mappings of about 80 bytes; this is for 100,000. */
+#define MAPS_MAX (8U << 20)
+
+int vl_read_file(int dirfd, const char *path, size_t max, char **ret, size_t *len_ret)
+{
+	_cleanup_close_ int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	size_t len = 0, size = 4096;
+	char *buf, *more;
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	buf = malloc(size);
+	if (!buf)
+		return -ENOMEM;
+	for (;;) {
+		n = read(fd, buf + len, size - len - 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			int err = errno;
+
+			free(buf);
+			return -err;
+		}
+		if (n == 0)
+			break;
+		len += (size_t)n;
+		if (len > max) {
+			free(buf);
+			return -EFBIG;
+		}
+		if (size - len > 4000)
+			continue;
+		size *= 2;
+		more = realloc(buf, size);
+		if (!more) {
+			free(buf);
+			return -ENOMEM;
+		}
+		buf = more;
+	}
+	buf[len] = '\0';
+	*ret = buf;
+	if (len_ret)
+		*len_ret = len;
+	return 0;
+}
+
+bool vl_parse_stat(const char *text, char *state_ret, uint64_t *start_ret)
+{
+	/* "pid (name) state ppid …": the name may hold ')' and blanks. */
+	const char *p = strrchr(text, ')');
+	char *end;
+	int field;
+
+	if (!p || p[1] != ' ' || !p[2])
+		return false;
+	*state_ret = p[2];
+	p += 2;
+	/* The state is field 3, the start time field 22. */
+	for (field = 3; field < 22; field++) {
+		p = strchr(p, ' ');
+		if (!p)
+			return false;
+		p++;
+	}
+	*start_ret = strtoull(p, &end, 10);
+	return end != p;
+}
+
+int vl_proc_stat(pid_t pid, char *state_ret, uint64_t *start_ret)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[64];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	r = vl_read_file(AT_FDCWD, path, 1 << 16, &text, NULL);
+	if (r < 0)
+		return r;
+	return vl_parse_stat(text, state_ret, start_ret) ? 0 : -EINVAL;
+}
+
+struct vl_error *vl_parse_maps(const char *text, struct vl_vma **ret, size_t *nr_ret)
+{
+	_cleanup_free_ struct vl_vma *v = NULL;
+	size_t nr = 0, size = 0;
+
+	for (const char *p = text; *p; p++) {
+		unsigned int major, minor;
+		struct vl_vma vma;
+		char perm[5];
+
+		if (sscanf(p, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64, &vma.start,
+			   &vma.end, perm, &vma.offset, &major, &minor, &vma.ino) != 7)
+			return vl_error_new(VL_ERR_TARGET,
+					    "cannot understand the process's memory map");
+		vma.dev = makedev(major, minor);
+		vma.shared = perm[3] == 's';
+		if (nr == size) {
+			struct vl_vma *more;
+
+			size = size ? size * 2 : 256;
+			more = reallocarray(v, size, sizeof(*v));
+			if (!more)
+				return vl_error_nomem();
+			v = more;
+		}
+		v[nr++] = vma;
+		p = strchr(p, '\n');
+		if (!p)
+			break;
+	}
+	*ret = v;
+	v = NULL;
+	*nr_ret = nr;
+	return NULL;
+}
+
+struct vl_error *vl_proc_denied(pid_t pid, int err)
+{
+	if (err == ENOENT || err == ESRCH)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "process %d has gone", (int)pid),
+				     "start the guest again");
+	if (err == EACCES || err == EPERM)
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "no permission to look into process %d",
+				     (int)pid),
+			"run as root (or, for a guest of your own session, as the same user)");
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "cannot look into process %d: %s",
+					  (int)pid, strerror(err)),
+			     "try as root");
+}
+
+struct vl_error *vl_proc_maps(pid_t pid, struct vl_vma **ret, size_t *nr_ret)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[64];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+	r = vl_read_file(AT_FDCWD, path, MAPS_MAX, &text, NULL);
+	if (r < 0)
+		return vl_proc_denied(pid, -r);
+	/* The kernel lets the file be opened, and read as empty, after exit. */
+	if (!*text)
+		return vl_proc_denied(pid, ESRCH);
+	return vl_parse_maps(text, ret, nr_ret);
+}
+
+int vl_proc_open_mapped(pid_t pid, const struct vl_vma *vma)
+{
+	char path[96];
+	struct dirent *de;
+	int fd, err;
+	DIR *dir;
+
+	/* The direct way; following these links needs CAP_CHECKPOINT_RESTORE. */
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid,
+		 vma->start, vma->end);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+	err = errno;
+
+	/* QEMU keeps the descriptor of a backend open: find it by its inode. */
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return -err;
+	while (fd < 0 && (de = readdir(dir))) {
+		struct stat st;
+
+		if (de->d_name[0] == '.' || fstatat(dirfd(dir), de->d_name, &st, 0) < 0)
+			continue;
+		if (st.st_ino != vma->ino || st.st_dev != vma->dev || !S_ISREG(st.st_mode))
+			continue;
+		fd = openat(dirfd(dir), de->d_name, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			err = errno;
+	}
+	closedir(dir);
+	return fd >= 0 ? fd : -err;
+}
+
+int vl_proc_all_stopped(pid_t pid)
+{
+	char path[64];
+	struct dirent *de;
+	int stopped = 1;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while (stopped && (de = readdir(dir))) {
+		char name[sizeof(de->d_name) + 8], text[512];
+		uint64_t start;
+		char state;
+		ssize_t n;
+		int fd;
+
+		if (de->d_name[0] == '.')
+			continue;
+		snprintf(name, sizeof(name), "%s/stat", de->d_name);
+		fd = openat(dirfd(dir), name, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue; /* the thread has ended */
+		n = read(fd, text, sizeof(text) - 1);
+		close(fd);
+		if (n <= 0)
+			continue;
+		text[n] = '\0';
+		if (!vl_parse_stat(text, &state, &start))
+			continue;
+		/*
+		 * T, t: stopped. Z, X: dead. D, I: asleep in the kernel where
+		 * no signal reaches; such a thread cannot go back to user or
+		 * guest mode without meeting the pending stop first.
+		 */
+		if (!strchr("TtZXDI", state))
+			stopped = 0;
+	}
+	closedir(dir);
+	return stopped;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What /proc tells about the hypervisor process. */
+#ifndef VLENS_TARGET_PROC_H
+#define VLENS_TARGET_PROC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "error.h"
+
+/* One line of /proc/PID/maps. */
+struct vl_vma {
+	uint64_t start, end; /* end exclusive */
+	uint64_t offset;     /* of start in the file */
+	uint64_t dev, ino;   /* ino 0: no file */
+	bool shared;
+};
+
+/*
+ * Read a whole file, at most @max bytes, relative to @dirfd. *@ret is
+ * malloc'ed and ends with a NUL that *@len_ret (may be NULL) does not count.
+ * Returns 0 or -errno; -EFBIG when there is more.
+ */
+int vl_read_file(int dirfd, const char *path, size_t max, char **ret, size_t *len_ret);
+
+/*
+ * State letter and start time of a process, out of the text of its stat file
+ * (proc(5)); the name in it may contain anything. False: not such a text.
+ */
+bool vl_parse_stat(const char *text, char *state_ret, uint64_t *start_ret);
+
+/* The same for process @pid. Returns 0 or -errno. */
+int vl_proc_stat(pid_t pid, char *state_ret, uint64_t *start_ret);
+
+/* Parse the text of a maps file; *@ret is malloc'ed, in the order of the text. */
+struct vl_error *vl_parse_maps(const char *text, struct vl_vma **ret, size_t *nr_ret);
+
+/* The mappings of process @pid. VL_ERR_TARGET when they may not be read. */
+struct vl_error *vl_proc_maps(pid_t pid, struct vl_vma **ret, size_t *nr_ret);
+
+/*
+ * Open for reading the file that @vma of process @pid maps. Returns a
+ * descriptor or -errno.
+ */
+int vl_proc_open_mapped(pid_t pid, const struct vl_vma *vma);
+
+/*
+ * Are all threads of @pid stopped, that is, can none of them run guest code
+ * before a SIGCONT? Returns 1, 0, or -errno.
+ */
+int vl_proc_all_stopped(pid_t pid);
+
+/* The error for a process that exists but that we may not look into. */
+struct vl_error *vl_proc_denied(pid_t pid, int err) __attribute__((returns_nonnull));
+
+#endif

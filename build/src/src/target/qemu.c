@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A QEMU that no libvirt manages: by its process id or by its QMP socket. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "hmp.h"
+#include "internal.h"
+#include "notes.h"
+#include "proc.h"
+#include "qemu_args.h"
+#include "qmp.h"
+
+/* A dump of one page has under 1 KiB a vCPU; this is for the biggest machine. */
+#define NOTES_MAX (64U << 20)
+
+struct qemu {
+	char *path;	   /* of the QMP socket */
+	struct vl_qmp *qmp; /* NULL: not connected yet */
+};
+
+static struct vl_error *monitor(struct vl_target *t, struct vl_qmp **ret)
+{
+	struct qemu *q = t->priv;
+	struct vl_error *err;
+
+	if (!q->qmp) {
+		err = vl_qmp_connect(q->path, &q->qmp);
+		if (err)
+			return err;
+	}
+	*ret = q->qmp;
+	return NULL;
+}
+
+/* The vCPUs out of a dump of one page, which QEMU writes into a memfd of ours. */
+static struct vl_error *vcpus_by_dump(struct vl_qmp *qmp, struct vl_vcpu **ret, size_t *nr_ret)
+{
+	_cleanup_close_ int fd = memfd_create("vlens-notes", MFD_CLOEXEC);
+	_cleanup_free_ char *image = NULL;
+	struct vl_error *err;
+	json_object *args;
+	off_t len;
+	Elf *elf;
+
+	if (fd < 0)
+		return vl_error_os(errno, "cannot make a memory file");
+	args = json_object_new_object();
+	json_object_object_add(args, "fdname", json_object_new_string("vlens"));
+	err = vl_qmp_execute(qmp, "getfd", args, fd, NULL);
+	if (err)
+		return err;
+	args = json_object_new_object();
+	json_object_object_add(args, "paging", json_object_new_boolean(false));
+	json_object_object_add(args, "protocol", json_object_new_string("fd:vlens"));
+	json_object_object_add(args, "begin", json_object_new_int64(0));
+	json_object_object_add(args, "length", json_object_new_int64(VL_PAGE_SIZE));
+	err = vl_qmp_execute(qmp, "dump-guest-memory", args, -1, NULL);
+	if (err)
+		return err;
+	len = lseek(fd, 0, SEEK_END);
+	if (len <= 0 || len > NOTES_MAX)
+		return vl_error_new(VL_ERR_TARGET, "QEMU wrote no CPU notes");
+	/* Read, not mapped: what another process can cut short must not be. */
+	image = malloc((size_t)len);
+	if (!image)
+		return vl_error_nomem();
+	if (pread(fd, image, (size_t)len, 0) != len)
+		return vl_error_new(VL_ERR_TARGET, "QEMU wrote no CPU notes");
+	elf_version(EV_CURRENT);
+	elf = elf_memory(image, (size_t)len);
+	if (!elf)
+		return vl_error_new(VL_ERR_TARGET, "QEMU wrote no CPU notes");
+	err = vl_notes_vcpus(elf, ret, nr_ret);
+	elf_end(elf);
+	if (!err && !*nr_ret)
+		err = vl_error_new(VL_ERR_TARGET, "QEMU wrote no CPU notes");
+	return err;
+}
+
+static struct vl_error *qemu_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
+{
+	_cleanup_error_ struct vl_error *refused = NULL;
+	_cleanup_free_ char *text = NULL;
+	struct vl_error *err;
+	struct vl_qmp *qmp;
+
+	err = monitor(t, &qmp);
+	if (err)
+		return err;
+	refused = vcpus_by_dump(qmp, ret, nr_ret);
+	if (!refused)
+		return NULL;
+	/* Refused, by a migration for one: the human monitor tells most of it. */
+	err = vl_qmp_hmp(qmp, "info registers -a", &text);
+	return err ? err : vl_hmp_registers(text, ret, nr_ret);
+}
+
+static struct vl_error *qemu_prepare(struct vl_target *t)
+{
+	struct vl_qmp *qmp;
+	struct vl_error *err = monitor(t, &qmp);
+
+	return err ? err : vl_qmp_execute(qmp, "query-status", NULL, -1, NULL);
+}
+
+static struct vl_error *qemu_suspend(struct vl_target *t, bool *was_ret)
+{
+	json_object *status, *running;
+	struct vl_error *err;
+	struct vl_qmp *qmp;
+
+	err = monitor(t, &qmp);
+	if (!err)
+		err = vl_qmp_execute(qmp, "query-status", NULL, -1, &status);
+	if (err)
+		return err;
+	*was_ret = json_object_object_get_ex(status, "running", &running) &&
+		   !json_object_get_boolean(running);
+	json_object_put(status);
+	return *was_ret ? NULL : vl_qmp_execute(qmp, "stop", NULL, -1, NULL);
+}
+
+static struct vl_error *qemu_unsuspend(struct vl_target *t)
+{
+	struct vl_error *err;
+	struct vl_qmp *qmp;
+
+	err = monitor(t, &qmp);
+	return err ? err : vl_qmp_execute(qmp, "cont", NULL, -1, NULL);
+}
+
+static int qemu_guard_fd(const struct vl_target *t)
+{
+	const struct qemu *q = t->priv;
+
+	return q->qmp ? vl_qmp_fd(q->qmp) : -1;
+}
+
+/*
+ * The connection is shared with the tool, which may have died within a command:
+ * the line end breaks off an unfinished string, QEMU's parser then starts anew.
+ * The answer has no id of the tool's, which skips it should it only have hung;
+ * so it is only peeked at here. It must be awaited: QEMU drops the commands of a
+ * connection that is closed before it gets to them.
+ */
+static void qemu_guard_resume(const struct vl_target *t, int fd)
+{
+	static const char cont[] = "\n{\"execute\":\"cont\",\"id\":\"vlens-guard\"}\n";
+	char buf[16384];
+	bool sent = false;
+	ssize_t n;
+
+	(void)t;
+	for (int i = 0; i < 400; i++) {
+		if (!sent) {
+			n = send(fd, cont, sizeof(cont) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+			sent = n >= 0;
+		} else {
+			n = recv(fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
+			if (n > 0 && memmem(buf, (size_t)n, "vlens-guard", 11))
+				return;
+		}
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return;
+		usleep(5000);
+	}
+}
+
+static void qemu_close(struct vl_target *t)
+{
+	struct qemu *q = t->priv;
+
+	vl_qmp_close(q->qmp);
+	free(q->path);
+	free(q);
+}
+
+static const struct vl_target_ops qemu_ops = {
+	.vcpus = qemu_vcpus,
+	.prepare = qemu_prepare,
+	.suspend = qemu_suspend,
+	.unsuspend = qemu_unsuspend,
+	.guard_fd = qemu_guard_fd,
+	.guard_resume = qemu_guard_resume,
+	.close = qemu_close,
+};
+
+/* Encrypted memory would read as noise: say so instead. */
+static struct vl_error *check_encrypted(struct vl_qmp *qmp)
+{
+	json_object *sev, *v;
+	struct vl_error *err;
+	bool enabled;
+
+	err = vl_qmp_execute(qmp, "query-sev", NULL, -1, &sev);
+	if (err && vl_qmp_is_broken(qmp))
+		return err;
+	/* A QEMU that does not know the command has no such guest. */
+	vl_error_destroy(err);
+	enabled = sev && json_object_object_get_ex(sev, "enabled", &v) &&
+		  json_object_get_boolean(v);
+	json_object_put(sev);
+	return enabled ? vl_target_encrypted() : NULL;
+}
+
+static struct vl_error *first_contact(struct vl_target *t)
+{
+	struct vl_error *err;
+	struct vl_qmp *qmp;
+
+	if (vl_rammap_cached(t))
+		return NULL;
+	err = monitor(t, &qmp);
+	if (!err)
+		err = check_encrypted(qmp);
+	return err ? err : vl_rammap_build(t, vl_qmp_hmp, qmp);
+}
+
+static struct vl_error *qemu_init(struct vl_target *t, char *path, struct vl_qmp *qmp)
+{
+	struct qemu *q = calloc(1, sizeof(*q));
+
+	if (!q || !path) {
+		free(q);
+		free(path);
+		vl_qmp_close(qmp);
+		return vl_error_nomem();
+	}
+	q->path = path;
+	q->qmp = qmp;
+	t->priv = q;
+	t->ops = &qemu_ops;
+	return NULL;
+}
+
+struct vl_error *vl_qemu_open_socket(struct vl_target *t, const char *path)
+{
+	struct vl_error *err;
+	struct vl_qmp *qmp;
+
+	if (!*path)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no socket given"),
+				     "write qmp:/path/to/socket");
+	err = vl_qmp_connect(path, &qmp);
+	if (err)
+		return err;
+	err = qemu_init(t, strdup(path), qmp);
+	if (!err && vl_qmp_pid(qmp) <= 0)
+		err = vl_error_hint(vl_error_new(VL_ERR_TARGET,
+						 "cannot tell which process owns the socket"),
+				    "it may be in another PID namespace: use vlens there");
+	if (!err)
+		err = vl_target_bind(t, vl_qmp_pid(qmp));
+	return err ? err : first_contact(t);
+}
+
+struct vl_error *vl_qemu_open_pid(struct vl_target *t, const char *arg)
+{
+	_cleanup_free_ char *args = NULL;
+	struct vl_qemu_args qa;
+	struct vl_error *err;
+	char file[64], *end;
+	size_t len;
+	long pid;
+	int r;
+
+	errno = 0;
+	pid = strtol(arg, &end, 10);
+	if (errno || *end || end == arg || pid <= 0 || pid > INT_MAX)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "not a process id: \"%s\"", arg),
+				     "write qemu:PID");
+	err = vl_target_bind(t, (pid_t)pid);
+	if (err)
+		return err;
+	snprintf(file, sizeof(file), "/proc/%ld/cmdline", pid);
+	r = vl_read_file(AT_FDCWD, file, 4 << 20, &args, &len);
+	if (r < 0)
+		return vl_proc_denied(t->pid, -r);
+	vl_qemu_args_parse(args, len, &qa);
+	if (!qa.is_qemu)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "process %ld is no QEMU", pid),
+				     "find the guest's with: pgrep -a qemu");
+	if (!qa.qmp_path[0] && qa.guest_name[0])
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+						  "process %ld has no QMP socket of its own", pid),
+				     "it may belong to libvirt: try the domain's name, %s",
+				     qa.guest_name);
+	if (!qa.qmp_path[0])
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+						  "process %ld has no QMP socket", pid),
+				     "start it with -qmp unix:PATH,server=on,wait=off");
+	err = qemu_init(t, vl_qemu_socket_path(t->pid, qa.qmp_path), NULL);
+	return err ? err : first_contact(t);
+}

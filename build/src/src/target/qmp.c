@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "qmp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "proc.h"
+
+/* QEMU greets at once; another tool may hold it frozen for some 100 ms. */
+#define GREETING_TIMEOUT_MS 1500
+/* The slowest command of ours, a dump of one page, takes milliseconds. */
+#define COMMAND_TIMEOUT_MS 5000
+/* `info mtree -f` of a big machine is some 100 KiB. */
+#define MESSAGE_MAX (16U << 20)
+/* Events between a command and its answer. */
+#define SKIP_MAX 100000
+
+struct vl_qmp {
+	int fd;
+	pid_t pid;
+	bool greeted;
+	bool broken; /* lost step with the other side: no more commands */
+	unsigned int next_id;
+	json_tokener *tok;
+	size_t len, pos; /* what has been received but not parsed */
+	char buf[16384];
+};
+
+static struct vl_error *broken(struct vl_qmp *q, struct vl_error *err)
+{
+	q->broken = true;
+	return err;
+}
+
+static struct vl_error *not_qmp(void)
+{
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the socket does not speak QMP"),
+			     "give the socket of QEMU's option -qmp unix:PATH,server=on,wait=off");
+}
+
+struct vl_error *vl_qmp_attach(int fd, struct vl_qmp **ret)
+{
+	struct vl_qmp *q = calloc(1, sizeof(*q));
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (q)
+		q->tok = json_tokener_new();
+	if (!q || !q->tok) {
+		free(q);
+		close(fd);
+		return vl_error_nomem();
+	}
+	q->fd = fd;
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0)
+		q->pid = cred.pid;
+	*ret = q;
+	return NULL;
+}
+
+static struct vl_error *connect_error(int err, const char *path)
+{
+	struct stat st;
+
+	if (err == ENOENT)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no such socket: %s", path),
+				     "is the guest running?");
+	if (err == EACCES || err == EPERM)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no permission for socket %s",
+						  path),
+				     "run as root");
+	if (err == ECONNREFUSED && stat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "not a socket: %s", path),
+				     "a memory dump is given by its path alone, without \"qmp:\"");
+	if (err == ECONNREFUSED)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "nobody listens on socket %s",
+						  path),
+				     "is the guest running?");
+	if (err == EAGAIN || err == ETIMEDOUT)
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "the monitor is busy with other clients"),
+			"a monitor takes one client at a time: close the other, or give QEMU "
+			"a second -qmp socket");
+	if (err == EPROTOTYPE)
+		return not_qmp();
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "cannot connect to socket %s: %s", path,
+					  strerror(err)),
+			     "give the socket of QEMU's option -qmp");
+}
+
+struct vl_error *vl_qmp_connect(const char *path, struct vl_qmp **ret)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd, dir = -1, err = 0;
+
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return vl_error_os(errno, "cannot make a socket");
+	if (strlen(path) >= sizeof(sa.sun_path)) {
+		/* Too long for an address: go by a descriptor. */
+		dir = open(path, O_PATH | O_CLOEXEC);
+		if (dir < 0)
+			err = errno;
+		snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d", dir);
+	} else {
+		strcpy(sa.sun_path, path);
+	}
+	for (int i = 0; !err && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0; i++) {
+		/* EAGAIN: the backlog is full, somebody is before us. */
+		if (errno != EINTR && (errno != EAGAIN || i >= 50))
+			err = errno;
+		else
+			usleep(20000);
+	}
+	if (dir >= 0)
+		close(dir);
+	if (err) {
+		close(fd);
+		return connect_error(err, path);
+	}
+	return vl_qmp_attach(fd, ret);
+}
+
+void vl_qmp_close(struct vl_qmp *q)
+{
+	if (!q)
+		return;
+	close(q->fd);
+	json_tokener_free(q->tok);
+	free(q);
+}
+
+pid_t vl_qmp_pid(const struct vl_qmp *q)
+{
+	return q->pid;
+}
+
+int vl_qmp_fd(const struct vl_qmp *q)
+{
+	return q->fd;
+}
+
+bool vl_qmp_is_broken(const struct vl_qmp *q)
+{
+	return q->broken;
+}
+
+/* Wait until @deadline for the socket; 1, 0 on timeout, -errno. */
+static int wait_for(const struct vl_qmp *q, short events, uint64_t deadline)
+{
+	struct pollfd pfd = { .fd = q->fd, .events = events };
+
+	for (;;) {
+		uint64_t now = vl_now_ns();
+		int r = poll(&pfd, 1, now < deadline ? (int)((deadline - now) / 1000000) + 1 : 0);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		return r < 0 ? -errno : r;
+	}
+}
+
+/*
+ * Receive one message. NULL and *@ret NULL: the deadline passed before any
+ * byte of it (only when @may_time_out).
+ */
+static struct vl_error *receive(struct vl_qmp *q, uint64_t deadline, json_object **ret)
+{
+	size_t total = 0;
+
+	*ret = NULL;
+	json_tokener_reset(q->tok);
+	for (;;) {
+		enum json_tokener_error je;
+		json_object *obj;
+		ssize_t n;
+		int r;
+
+		/* Blanks between messages are not the start of one. */
+		while (!total && q->pos < q->len && strchr(" \t\r\n", q->buf[q->pos]))
+			q->pos++;
+		if (q->pos < q->len) {
+			/* A number or a word is a complete text to the tokener: refuse. */
+			if (!total && q->buf[q->pos] != '{')
+				return broken(q, not_qmp());
+			obj = json_tokener_parse_ex(q->tok, q->buf + q->pos,
+						    (int)(q->len - q->pos));
+			je = json_tokener_get_error(q->tok);
+			total += json_tokener_get_parse_end(q->tok);
+			q->pos += json_tokener_get_parse_end(q->tok);
+			if (obj) {
+				*ret = obj;
+				return NULL;
+			}
+			if (je != json_tokener_continue || total > MESSAGE_MAX)
+				return broken(q, not_qmp());
+			continue;
+		}
+		r = wait_for(q, POLLIN, deadline);
+		if (r == 0)
+			return NULL;
+		q->pos = q->len = 0;
+		n = r < 0 ? -1 : recv(q->fd, q->buf, sizeof(q->buf), 0);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			continue;
+		if (n <= 0)
+			return broken(q, vl_error_hint(vl_error_new(VL_ERR_TARGET,
+						"the monitor closed the connection"),
+						"is the guest still running?"));
+		q->len = (size_t)n;
+	}
+}
+
+/* Send all of @len bytes, @fd along with the first, unless it is -1. */
+static struct vl_error *transmit(struct vl_qmp *q, const char *text, size_t len, int fd)
+{
+	uint64_t deadline = vl_now_ns() + COMMAND_TIMEOUT_MS * 1000000ULL;
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+
+	while (len) {
+		struct iovec iov = { (void *)text, len };
+		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+		ssize_t n;
+
+		if (fd >= 0) {
+			struct cmsghdr *c;
+
+			memset(&control, 0, sizeof(control));
+			msg.msg_control = &control;
+			msg.msg_controllen = sizeof(control);
+			c = CMSG_FIRSTHDR(&msg);
+			c->cmsg_level = SOL_SOCKET;
+			c->cmsg_type = SCM_RIGHTS;
+			c->cmsg_len = CMSG_LEN(sizeof(int));
+			memcpy(CMSG_DATA(c), &fd, sizeof(int));
+		}
+		n = sendmsg(q->fd, &msg, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN && wait_for(q, POLLOUT, deadline) > 0)
+			continue;
+		if (n < 0)
+			return broken(q, vl_error_hint(vl_error_new(VL_ERR_TARGET,
+						"cannot write to the monitor: %s",
+						strerror(errno)),
+						"is the guest still running?"));
+		fd = -1;
+		text += n;
+		len -= (size_t)n;
+	}
+	return NULL;
+}
+
+/* Nothing has been said on the connection in all the time there was: why? */
+static struct vl_error *silent(const struct vl_qmp *q)
+{
+	_cleanup_free_ char *comm = NULL;
+	char path[64], state = '?';
+	uint64_t start;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)q->pid);
+	if (vl_read_file(AT_FDCWD, path, 64, &comm, NULL) < 0)
+		comm = NULL;
+	if (vl_proc_stat(q->pid, &state, &start) == 0 && (state == 'T' || state == 't'))
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+						  "the hypervisor, process %d, is stopped",
+						  (int)q->pid),
+				     "somebody sent it SIGSTOP: kill -CONT %d, then try again",
+				     (int)q->pid);
+	if (comm && (strstr(comm, "qemu") || strstr(comm, "kvm")))
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "the monitor is busy with another client"),
+			"a monitor takes one client at a time: close the other, or give QEMU "
+			"(process %d) a second -qmp socket",
+			(int)q->pid);
+	return not_qmp();
+}
+
+static struct vl_error *roundtrip(struct vl_qmp *q, const char *command, json_object *args, int fd,
+				  json_object **ret);
+
+/* Await the greeting and negotiate. */
+static struct vl_error *greet(struct vl_qmp *q)
+{
+	uint64_t deadline = vl_now_ns() + GREETING_TIMEOUT_MS * 1000000ULL;
+	json_object *hello;
+	struct vl_error *err;
+	bool is_qmp;
+
+	err = receive(q, deadline, &hello);
+	if (err)
+		return err;
+	if (!hello)
+		return broken(q, silent(q));
+	is_qmp = json_object_object_get_ex(hello, "QMP", NULL);
+	json_object_put(hello);
+	if (!is_qmp)
+		return broken(q, not_qmp());
+	q->greeted = true;
+	return roundtrip(q, "qmp_capabilities", NULL, -1, NULL);
+}
+
+/* Is @msg the answer to command @id? */
+static bool answers(json_object *msg, unsigned int id)
+{
+	json_object *v;
+
+	return json_object_object_get_ex(msg, "id", &v) &&
+	       json_object_get_int64(v) == (int64_t)id;
+}
+
+static struct vl_error *roundtrip(struct vl_qmp *q, const char *command, json_object *args, int fd,
+				  json_object **ret)
+{
+	uint64_t deadline = vl_now_ns() + COMMAND_TIMEOUT_MS * 1000000ULL;
+	unsigned int id = ++q->next_id;
+	json_object *cmd = json_object_new_object(), *msg, *v;
+	struct vl_error *err;
+	const char *text;
+
+	if (!cmd) {
+		json_object_put(args);
+		return vl_error_nomem();
+	}
+	json_object_object_add(cmd, "execute", json_object_new_string(command));
+	if (args)
+		json_object_object_add(cmd, "arguments", args);
+	json_object_object_add(cmd, "id", json_object_new_int64(id));
+	text = json_object_to_json_string_ext(cmd, JSON_C_TO_STRING_PLAIN);
+	err = text ? transmit(q, text, strlen(text), fd) : vl_error_nomem();
+	json_object_put(cmd);
+	for (int i = 0; !err && i < SKIP_MAX; i++) {
+		err = receive(q, deadline, &msg);
+		if (err)
+			return err;
+		if (!msg)
+			break;
+		if (!answers(msg, id)) { /* an event, or a stale answer */
+			json_object_put(msg);
+			continue;
+		}
+		if (json_object_object_get_ex(msg, "return", &v)) {
+			if (ret)
+				*ret = json_object_get(v);
+			json_object_put(msg);
+			return NULL;
+		}
+		if (json_object_object_get_ex(msg, "error", &v))
+			json_object_object_get_ex(v, "desc", &v);
+		err = vl_error_hint(vl_error_new(VL_ERR_TARGET, "QEMU refuses %s: %s", command,
+						 v ? json_object_get_string(v) : "no reason given"),
+				    "QEMU 2.10 or later is needed");
+		json_object_put(msg);
+		return err;
+	}
+	if (err)
+		return err;
+	return broken(q, vl_error_hint(vl_error_new(VL_ERR_TARGET,
+						    "the monitor does not answer %s", command),
+				       "is process %d stopped, or stuck?", (int)q->pid));
+}
+
+struct vl_error *vl_qmp_execute(struct vl_qmp *q, const char *command, json_object *args, int fd,
+				json_object **ret)
+{
+	struct vl_error *err = NULL;
+
+	if (ret)
+		*ret = NULL;
+	if (q->broken)
+		err = vl_error_hint(vl_error_new(VL_ERR_TARGET, "the connection to the monitor is lost"),
+				    "try again");
+	else if (!q->greeted)
+		err = greet(q);
+	if (err) {
+		json_object_put(args);
+		return err;
+	}
+	return roundtrip(q, command, args, fd, ret);
+}
+
+struct vl_error *vl_qmp_hmp(void *qmp, const char *line, char **ret)
+{
+	json_object *args = json_object_new_object(), *v;
+	struct vl_error *err;
+
+	if (!args)
+		return vl_error_nomem();
+	json_object_object_add(args, "command-line", json_object_new_string(line));
+	err = vl_qmp_execute(qmp, "human-monitor-command", args, -1, &v);
+	if (err)
+		return err;
+	*ret = strdup(json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "");
+	json_object_put(v);
+	return *ret ? NULL : vl_error_nomem();
+}

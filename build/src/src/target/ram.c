@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The table of RAM ranges, and reading through it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+#include "internal.h"
+#include "proc.h"
+
+/* Requests that go into one system call. */
+#define BATCH 512
+_Static_assert(BATCH <= IOV_MAX, "a batch is one vector");
+
+struct vl_error *vl_ram_add(struct vl_target *t, const struct vl_ram *r)
+{
+	struct vl_ram *more = reallocarray(t->ram, t->nr_ram + 1, sizeof(*more));
+
+	if (!more)
+		return vl_error_nomem();
+	t->ram = more;
+	t->ram[t->nr_ram++] = *r;
+	return NULL;
+}
+
+static int by_gpa(const void *a, const void *b)
+{
+	const struct vl_ram *x = a, *y = b;
+
+	return x->gpa < y->gpa ? -1 : x->gpa > y->gpa;
+}
+
+/* Does @b go on where @a ends, in the guest and in the backing? */
+static bool contiguous(const struct vl_ram *a, const struct vl_ram *b)
+{
+	return a->gpa + a->size == b->gpa && a->fd == b->fd && a->page_size == b->page_size &&
+	       (a->hva ? a->hva + a->size == b->hva : !b->hva) &&
+	       (a->fd < 0 || a->fd_offset + a->size == b->fd_offset);
+}
+
+struct vl_error *vl_ram_finish(struct vl_target *t)
+{
+	size_t out = 0;
+
+	if (t->nr_ram)
+		qsort(t->ram, t->nr_ram, sizeof(*t->ram), by_gpa);
+	for (size_t i = 0; i < t->nr_ram; i++) {
+		struct vl_ram r = t->ram[i], *prev = out ? &t->ram[out - 1] : NULL;
+
+		if (prev && r.gpa < prev->gpa + prev->size) {
+			/* A dump made with paging lists a page once per mapping. */
+			uint64_t cut = prev->gpa + prev->size - r.gpa;
+
+			if (cut >= r.size)
+				continue;
+			r.gpa += cut;
+			r.size -= cut;
+			r.hva += r.hva ? cut : 0;
+			r.fd_offset += cut;
+		}
+		if (prev && contiguous(prev, &r))
+			prev->size += r.size;
+		else
+			t->ram[out++] = r;
+	}
+	t->nr_ram = out;
+	t->map = calloc(out ? out : 1, sizeof(*t->map));
+	if (!t->map)
+		return vl_error_nomem();
+	for (size_t i = 0; i < out && t->pid; i++) {
+		const struct vl_ram *r = &t->ram[i];
+		void *p;
+
+		/*
+		 * Map what can be: a live guest's memory file is never cut
+		 * short (a dump may be: no mapping). Not hugetlbfs, where
+		 * touching a page that the guest never touched takes one from
+		 * the host's pool, or kills with SIGBUS; pread does neither.
+		 * Costs the same for any size.
+		 */
+		if (r->fd < 0 || r->page_size != VL_PAGE_SIZE || r->fd_offset % VL_PAGE_SIZE)
+			continue;
+		p = mmap(NULL, r->size, PROT_READ, MAP_SHARED | MAP_NORESERVE, r->fd,
+			 (off_t)r->fd_offset);
+		if (p == MAP_FAILED)
+			continue; /* an address space limit: pread will do */
+		madvise(p, r->size, MADV_DONTFORK);
+		madvise(p, r->size, MADV_DONTDUMP);
+		t->map[i] = p;
+	}
+	return NULL;
+}
+
+void vl_ram_deinit(struct vl_target *t)
+{
+	for (size_t i = 0; t->map && i < t->nr_ram; i++)
+		if (t->map[i])
+			munmap(t->map[i], t->ram[i].size);
+	for (size_t i = 0; i < t->nr_backings; i++)
+		if (t->backings[i].fd >= 0)
+			close(t->backings[i].fd);
+	if (t->proc_mem >= 0)
+		close(t->proc_mem);
+	free(t->map);
+	free(t->ram);
+	free(t->backings);
+	t->map = NULL;
+	t->ram = NULL;
+	t->backings = NULL;
+	t->nr_ram = t->nr_backings = 0;
+	t->proc_mem = -1;
+}
+
+/* The range that holds @gpa, or NULL. */
+static const struct vl_ram *find(const struct vl_target *t, uint64_t gpa)
+{
+	size_t lo = 0, hi = t->nr_ram;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (gpa < t->ram[mid].gpa)
+			hi = mid;
+		else if (gpa - t->ram[mid].gpa >= t->ram[mid].size)
+			lo = mid + 1;
+		else
+			return &t->ram[mid];
+	}
+	return NULL;
+}
+
+static struct vl_error *no_ram(struct vl_target *t, uint64_t gpa)
+{
+	/*
+	 * The map may be from before memory was plugged in, which happens
+	 * above 4 GiB (below are device holes, which are asked for in vain
+	 * every day): the next attach asks the monitor.
+	 */
+	if (t->map_cache && gpa >= 1ULL << 32) {
+		unlink(t->map_cache);
+		free(t->map_cache);
+		t->map_cache = NULL;
+	}
+	return vl_error_fault(gpa, "no guest RAM at physical address 0x%" PRIx64, gpa);
+}
+
+static struct vl_error *read_failed(struct vl_target *t, uint64_t gpa, int err)
+{
+	if (t->pid && (err == ESRCH || err == ENOENT))
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the guest has gone"),
+				     "its process %d has ended", (int)t->pid);
+	if (t->pid && (err == EPERM || err == EACCES))
+		return vl_proc_denied(t->pid, err);
+	return vl_error_fault(gpa, "cannot read guest memory at physical address 0x%" PRIx64 ": %s",
+			      gpa, err ? strerror(err) : "end of file");
+}
+
+/*
+ * Read from the process's own memory. Returns bytes read, which may be fewer,
+ * or -errno.
+ */
+static ssize_t read_process(struct vl_target *t, const struct iovec *local, size_t nr_local,
+			    const struct iovec *remote, size_t nr_remote)
+{
+	ssize_t n = -1, done = 0;
+	char path[64];
+
+	if (t->proc_mem < 0) {
+		n = process_vm_readv(t->pid, local, nr_local, remote, nr_remote, 0);
+		if (n >= 0)
+			return n;
+		if (errno != EPERM && errno != ENOSYS)
+			return -errno;
+		/* Refused by a filter on the call, perhaps; the file may do. */
+		snprintf(path, sizeof(path), "/proc/%d/mem", (int)t->pid);
+		t->proc_mem = open(path, O_RDONLY | O_CLOEXEC);
+		if (t->proc_mem < 0)
+			return -errno;
+	}
+	/* One by one: callers pass equal vectors, or one remote run for all. */
+	for (size_t i = 0, off = 0; i < nr_local; i++) {
+		const struct iovec *r = &remote[nr_remote == 1 ? 0 : i];
+		uint64_t at = (uint64_t)(uintptr_t)r->iov_base + (nr_remote == 1 ? off : 0);
+
+		n = pread(t->proc_mem, local[i].iov_base, local[i].iov_len, (off_t)at);
+		if (n < 0)
+			return done ? done : -errno;
+		done += n;
+		off += (size_t)n;
+		if ((size_t)n < local[i].iov_len)
+			break;
+	}
+	return done;
+}
+
+struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, size_t len)
+{
+	char *out = buf;
+
+	while (len) {
+		const struct vl_ram *r = find(t, gpa);
+		uint64_t at;
+		ssize_t n;
+
+		if (!r)
+			return no_ram(t, gpa);
+		at = gpa - r->gpa;
+		n = (ssize_t)(len < r->size - at ? len : r->size - at);
+		if (t->map[r - t->ram]) {
+			memcpy(out, (char *)t->map[r - t->ram] + at, (size_t)n);
+		} else if (r->fd >= 0) {
+			n = pread(r->fd, out, (size_t)n, (off_t)(r->fd_offset + at));
+		} else {
+			struct iovec l = { out, (size_t)n };
+			struct iovec v = { (void *)(uintptr_t)(r->hva + at), (size_t)n };
+
+			n = read_process(t, &l, 1, &v, 1);
+			if (n < 0) {
+				errno = (int)-n;
+				n = -1;
+			}
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return read_failed(t, gpa, n < 0 ? errno : 0);
+		out += n;
+		gpa += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return NULL;
+}
+
+/*
+ * How many of the pages from @gpas on one system call can take: all in
+ * anonymous ranges (from anywhere), or a run contiguous in one file.
+ */
+static size_t gather(const struct vl_target *t, const struct vl_ram *first, const uint64_t *gpas,
+		     void *const *bufs, size_t nr, struct iovec *local, struct iovec *remote)
+{
+	size_t n;
+
+	for (n = 0; n < nr && n < BATCH; n++) {
+		const struct vl_ram *r = n ? find(t, gpas[n]) : first;
+
+		if (!r || r->gpa + r->size - gpas[n] < VL_PAGE_SIZE)
+			break;
+		if (first->fd >= 0 ? r != first || gpas[n] != gpas[0] + n * VL_PAGE_SIZE :
+				     r->fd >= 0)
+			break;
+		local[n] = (struct iovec){ bufs[n], VL_PAGE_SIZE };
+		remote[n] = (struct iovec){ (void *)(uintptr_t)(r->hva + (gpas[n] - r->gpa)),
+					    VL_PAGE_SIZE };
+	}
+	return n;
+}
+
+struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
+				      void *const *bufs, size_t nr)
+{
+	struct iovec local[BATCH], remote[BATCH];
+	struct vl_error *err;
+
+	for (size_t i = 0; i < nr;) {
+		const struct vl_ram *r = find(t, gpas[i]);
+		ssize_t done = 0;
+		size_t n = 0;
+
+		if (!r)
+			return no_ram(t, gpas[i]);
+		if (!t->map[r - t->ram]) {
+			n = gather(t, r, gpas + i, bufs + i, nr - i, local, remote);
+			if (n && r->fd >= 0)
+				done = preadv(r->fd, local, (int)n,
+					      (off_t)(r->fd_offset + (gpas[i] - r->gpa)));
+			else if (n)
+				done = read_process(t, local, n, remote, n);
+		}
+		if (done >= (ssize_t)VL_PAGE_SIZE) {
+			i += (size_t)done / VL_PAGE_SIZE;
+			continue;
+		}
+		/* A mapped page, or one that crosses ranges or cannot be read. */
+		err = vl_target_read(t, gpas[i], bufs[i], VL_PAGE_SIZE);
+		if (err)
+			return err;
+		i++;
+	}
+	return NULL;
+}
+
+const struct vl_ram *vl_target_ram(const struct vl_target *t, size_t *nr_ret)
+{
+	*nr_ret = t->nr_ram;
+	return t->ram;
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The RAM map of a live QEMU: which guest-physical ranges there are (monitor),
+ * where they lie in the process (monitor: gpa2hva is to be trusted, the size of
+ * a mapping is not, RAM can be part of a merged one), and what backs them there
+ * (/proc/PID/maps). Remembered per run of the guest, so that a second contact
+ * needs no monitor. Nothing here depends on the size of the RAM.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "hmp.h"
+#include "internal.h"
+#include "proc.h"
+#include "runtime.h"
+
+#define CACHE_HEADER "vlens-ram 1\n"
+#define CACHE_MAX (1U << 20)
+
+/* The mapping of the process that holds address @hva, or NULL. */
+static const struct vl_vma *find_vma(const struct vl_vma *v, size_t nr, uint64_t hva)
+{
+	size_t lo = 0, hi = nr;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (hva < v[mid].start)
+			hi = mid;
+		else if (hva >= v[mid].end)
+			lo = mid + 1;
+		else
+			return &v[mid];
+	}
+	return NULL;
+}
+
+/* The file behind @vma, opened once per target. NULL: out of memory. */
+static struct vl_backing *backing(struct vl_target *t, const struct vl_vma *vma)
+{
+	struct vl_backing *b;
+	struct statfs sfs;
+
+	for (size_t i = 0; i < t->nr_backings; i++) {
+		b = &t->backings[i];
+		if (b->dev == vma->dev && b->ino == vma->ino)
+			return b;
+	}
+	b = reallocarray(t->backings, t->nr_backings + 1, sizeof(*b));
+	if (!b)
+		return NULL;
+	t->backings = b;
+	b += t->nr_backings++;
+	*b = (struct vl_backing){ vma->dev, vma->ino, vl_proc_open_mapped(t->pid, vma),
+				  VL_PAGE_SIZE };
+	if (b->fd < 0)
+		b->fd = -1;
+	/* smaps would tell the page size too, but walks all of the RAM. */
+	else if (fstatfs(b->fd, &sfs) == 0 && sfs.f_type == HUGETLBFS_MAGIC)
+		b->page_size = (uint32_t)sfs.f_bsize;
+	return b;
+}
+
+/*
+ * Add the RAM at [@gpa, @gpa + @size), which lies at @hva in the process,
+ * piece by piece as the process has it mapped.
+ */
+static struct vl_error *add_range(struct vl_target *t, const struct vl_vma *vmas, size_t nr,
+				  uint64_t gpa, uint64_t size, uint64_t hva)
+{
+	struct vl_error *err;
+
+	while (size) {
+		const struct vl_vma *vma = find_vma(vmas, nr, hva);
+		struct vl_ram r = { gpa, size, hva, -1, 0, VL_PAGE_SIZE };
+		struct vl_backing *b;
+
+		if (!vma || (hva | gpa | size) % VL_PAGE_SIZE)
+			return vl_error_hint(
+				vl_error_new(VL_ERR_TARGET,
+					     "guest RAM is not mapped in process %d where the "
+					     "monitor says", (int)t->pid),
+				"does the monitor belong to another process?");
+		if (r.size > vma->end - hva)
+			r.size = vma->end - hva;
+		if (vma->ino) {
+			b = backing(t, vma);
+			if (!b)
+				return vl_error_nomem();
+			r.page_size = b->page_size;
+			/* A private mapping of a file has pages that the file lacks. */
+			if (vma->shared && b->fd >= 0) {
+				r.fd = b->fd;
+				r.fd_offset = vma->offset + (hva - vma->start);
+			}
+		}
+		err = vl_ram_add(t, &r);
+		if (err)
+			return err;
+		gpa += r.size;
+		hva += r.size;
+		size -= r.size;
+	}
+	return NULL;
+}
+
+static char *cache_path(const struct vl_target *t)
+{
+	_cleanup_free_ char *dir = vl_runtime_dir();
+	char *path;
+
+	if (!dir || asprintf(&path, "%s/%s.ram", dir, t->run_id) < 0)
+		return NULL;
+	return path;
+}
+
+/* The inode that backs @r, 0 for anonymous memory: goes into the cache. */
+static uint64_t backing_ino(const struct vl_target *t, const struct vl_ram *r)
+{
+	for (size_t i = 0; r->fd >= 0 && i < t->nr_backings; i++)
+		if (t->backings[i].fd == r->fd)
+			return t->backings[i].ino;
+	return 0;
+}
+
+/* Remove the maps of guests that have gone: run ids begin with "qemu-PID-". */
+static void cache_prune(void)
+{
+	_cleanup_free_ char *dir = vl_runtime_dir();
+	DIR *d = dir ? opendir(dir) : NULL;
+	struct dirent *de;
+	int pid;
+
+	while (d && (de = readdir(d)))
+		if (sscanf(de->d_name, "qemu-%d-", &pid) == 1 && kill(pid, 0) < 0 && errno == ESRCH)
+			unlinkat(dirfd(d), de->d_name, 0);
+	if (d)
+		closedir(d);
+}
+
+/* Best effort: without the cache the next attach asks the monitor again. */
+static void cache_store(const struct vl_target *t)
+{
+	_cleanup_free_ char *path = cache_path(t), *text = NULL;
+	size_t len;
+	FILE *f;
+
+	if (!path)
+		return;
+	cache_prune();
+	f = open_memstream(&text, &len);
+	if (!f)
+		return;
+	fputs(CACHE_HEADER, f);
+	for (size_t i = 0; i < t->nr_ram; i++) {
+		const struct vl_ram *r = &t->ram[i];
+
+		fprintf(f, "%" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 "\n", r->gpa,
+			r->size, r->hva, backing_ino(t, r), r->fd_offset);
+	}
+	if (fclose(f) == 0)
+		vl_runtime_store(path, text);
+}
+
+/* Was this range found as the cache has it: the same inode and offset? */
+static bool as_cached(const struct vl_target *t, size_t from, uint64_t ino, uint64_t offset)
+{
+	for (size_t i = from; i < t->nr_ram; i++) {
+		const struct vl_ram *r = &t->ram[i];
+
+		if (backing_ino(t, r) != ino || (ino && r->fd_offset != offset))
+			return false;
+		offset += r->size;
+	}
+	return true;
+}
+
+bool vl_rammap_cached(struct vl_target *t)
+{
+	_cleanup_free_ struct vl_vma *vmas = NULL;
+	_cleanup_free_ char *text = NULL;
+	_cleanup_error_ struct vl_error *err = NULL;
+	char *path = cache_path(t);
+	size_t nr = 0;
+
+	if (!path || vl_read_file(AT_FDCWD, path, CACHE_MAX, &text, NULL) < 0 ||
+	    strncmp(text, CACHE_HEADER, strlen(CACHE_HEADER)) != 0)
+		goto no;
+	err = vl_proc_maps(t->pid, &vmas, &nr);
+	for (char *p = text + strlen(CACHE_HEADER); !err && *p; p++) {
+		uint64_t gpa, size, hva, ino, offset;
+		size_t from = t->nr_ram;
+
+		if (sscanf(p, "%" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64, &gpa,
+			   &size, &hva, &ino, &offset) != 5 ||
+		    (err = add_range(t, vmas, nr, gpa, size, hva)) ||
+		    !as_cached(t, from, ino, offset))
+			goto no;
+		p = strchr(p, '\n');
+		if (!p)
+			goto no;
+	}
+	if (!err && t->nr_ram)
+		err = vl_ram_finish(t);
+	if (err || !t->nr_ram)
+		goto no;
+	t->map_cache = path;
+	return true;
+no:
+	vl_ram_deinit(t);
+	free(path);
+	return false;
+}
+
+struct vl_error *vl_rammap_build(struct vl_target *t, vl_hmp_fn *hmp, void *ctx)
+{
+	_cleanup_free_ struct vl_hmp_range *ranges = NULL;
+	_cleanup_free_ struct vl_vma *vmas = NULL;
+	_cleanup_free_ char *text = NULL;
+	struct vl_error *err;
+	size_t nr, nr_vmas;
+
+	/* First: without this right nothing else will work, and it says so best. */
+	err = vl_proc_maps(t->pid, &vmas, &nr_vmas);
+	if (!err)
+		err = hmp(ctx, "info mtree -f", &text);
+	if (!err)
+		err = vl_hmp_mtree(text, &ranges, &nr);
+	if (err)
+		return err;
+	for (size_t i = 0; i < nr; i++) {
+		_cleanup_free_ char *answer = NULL;
+		char command[64];
+		uint64_t hva;
+
+		snprintf(command, sizeof(command), "gpa2hva 0x%" PRIx64, ranges[i].gpa);
+		err = hmp(ctx, command, &answer);
+		if (!err)
+			err = vl_hmp_gpa2hva(answer, &hva);
+		if (!err)
+			err = add_range(t, vmas, nr_vmas, ranges[i].gpa, ranges[i].size, hva);
+		if (err)
+			return err;
+	}
+	err = vl_ram_finish(t);
+	if (!err)
+		cache_store(t);
+	return err;
+}

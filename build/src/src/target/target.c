@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "guard.h"
+#include "internal.h"
+#include "proc.h"
+
+struct vl_error *vl_target_encrypted(void)
+{
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the guest's memory is encrypted"),
+			     "a guest under SEV or TDX cannot be read from outside");
+}
+
+struct vl_error *vl_target_bind(struct vl_target *t, pid_t pid)
+{
+	_cleanup_free_ char *boot = NULL;
+	char state;
+	int r;
+
+	t->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	r = vl_proc_stat(pid, &state, &t->start_time);
+	if (r == 0 && (state == 'Z' || state == 'X'))
+		r = -ESRCH;
+	if (r == -ENOENT || r == -ESRCH)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no such process: %d", (int)pid),
+				     "find the guest's with: pgrep -a qemu");
+	if (r < 0)
+		return vl_proc_denied(pid, -r);
+	t->pid = pid;
+	/* Pid and start time come again after the next boot of the host. */
+	if (vl_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &boot, NULL) < 0)
+		boot = NULL;
+	if (asprintf(&t->run_id, "qemu-%d-%" PRIu64 "-%.8s", (int)pid, t->start_time,
+		     boot ? boot : "") < 0) {
+		t->run_id = NULL;
+		return vl_error_nomem();
+	}
+	return NULL;
+}
+
+void vl_target_unbind(struct vl_target *t)
+{
+	if (t->pidfd >= 0)
+		close(t->pidfd);
+	t->pidfd = -1;
+	t->pid = 0;
+	free(t->run_id);
+	t->run_id = NULL;
+}
+
+void vl_target_reset(struct vl_target *t)
+{
+	if (t->ops)
+		t->ops->close(t);
+	t->ops = NULL;
+	t->priv = NULL;
+	vl_ram_deinit(t);
+	vl_target_unbind(t);
+}
+
+static bool is_regular_file(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static struct vl_error *open_kind(struct vl_target *t, const char *spec, const char *uri)
+{
+	struct vl_error *err;
+	bool no_such = false;
+
+	if (!*spec)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no guest given"),
+				     "name a libvirt domain, qemu:PID, qmp:SOCKET or a dump file");
+	if (!strncmp(spec, "qemu:", 5))
+		return vl_qemu_open_pid(t, spec + 5);
+	if (!strncmp(spec, "qmp:", 4))
+		return vl_qemu_open_socket(t, spec + 4);
+	if (strchr(spec, '/'))
+		return vl_dump_open(t, spec);
+	err = vl_libvirt_open(t, spec, uri, &no_such);
+	if (err && no_such && is_regular_file(spec)) {
+		vl_error_destroy(err);
+		vl_target_reset(t);
+		err = vl_dump_open(t, spec);
+	}
+	return err;
+}
+
+struct vl_error *vl_target_open(const char *spec, const struct vl_target_options *opts,
+				struct vl_target **ret)
+{
+	struct vl_target *t = calloc(1, sizeof(*t));
+	struct vl_error *err;
+
+	if (!t)
+		return vl_error_nomem();
+	t->pidfd = t->proc_mem = t->lock_fd = t->turn_fd = -1;
+	t->pause_mode = opts ? opts->pause : VL_PAUSE_FREEZE;
+	t->name = strdup(spec);
+	err = t->name ? open_kind(t, spec, opts ? opts->uri : NULL) : vl_error_nomem();
+	if (err) {
+		vl_target_close(t);
+		/* Whatever it was, the guest could not be reached. */
+		if (err->code == VL_ERR_OS)
+			err->code = VL_ERR_TARGET;
+		return err;
+	}
+	*ret = t;
+	return NULL;
+}
+
+void vl_target_close(struct vl_target *t)
+{
+	if (!t)
+		return;
+	if (t->pause_depth) {
+		t->pause_depth = 1;
+		vl_error_destroy(vl_target_resume(t));
+	}
+	vl_guard_stop(t->guard);
+	vl_target_reset(t);
+	if (t->lock_fd >= 0)
+		close(t->lock_fd);
+	if (t->turn_fd >= 0)
+		close(t->turn_fd);
+	free(t->map_cache);
+	free(t->name);
+	free(t);
+}
+
+const char *vl_target_name(const struct vl_target *t)
+{
+	return t->name;
+}
+
+pid_t vl_target_pid(const struct vl_target *t)
+{
+	return t->pid;
+}
+
+bool vl_target_is_live(const struct vl_target *t)
+{
+	return t->pid != 0;
+}
+
+const char *vl_target_run_id(const struct vl_target *t)
+{
+	return t->run_id;
+}
+
+struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
+{
+	*ret = NULL;
+	*nr_ret = 0;
+	if (t->pause_depth && t->pid && t->pause_mode == VL_PAUSE_FREEZE)
+		return vl_error_new(VL_ERR_ARG, "a frozen guest's monitor cannot be asked");
+	return t->ops->vcpus(t, ret, nr_ret);
+}
+
+struct vl_error *vl_target_alive(struct vl_target *t)
+{
+	struct pollfd pfd = { .fd = t->pidfd, .events = POLLIN };
+	uint64_t start;
+	char state;
+	bool gone;
+
+	if (!t->pid)
+		return NULL;
+	if (t->pidfd >= 0)
+		gone = poll(&pfd, 1, 0) > 0;
+	else
+		gone = vl_proc_stat(t->pid, &state, &start) < 0 || start != t->start_time ||
+		       state == 'Z';
+	if (!gone)
+		return NULL;
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the guest has gone"),
+			     "its process %d has ended", (int)t->pid);
+}

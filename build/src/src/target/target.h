@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where a guest is: a libvirt domain, a bare QEMU, or a dump file. A target
+ * gives the guest-physical memory map, the state of the vCPUs, and the right
+ * to pause. It never gives write access to guest memory.
+ */
+#ifndef VLENS_TARGET_H
+#define VLENS_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "../error.h"
+
+struct vl_target;
+
+enum vl_pause_mode {
+	VL_PAUSE_FREEZE,  /* stop the hypervisor process for the moment (default) */
+	VL_PAUSE_SUSPEND, /* the official suspend: virDomainSuspend, QMP stop */
+	VL_PAUSE_NONE,	  /* do not pause: the clone runs over moving memory */
+};
+
+struct vl_target_options {
+	const char *uri; /* libvirt URI, NULL: libvirt's own default */
+	enum vl_pause_mode pause;
+};
+
+/*
+ * One run of guest RAM, contiguous both in guest-physical space and in its
+ * backing. Either fd >= 0: the bytes are at fd_offset of that file (memfd,
+ * shared file, hugetlbfs, or the dump itself), opened read-only, owned by the
+ * target, and can be mapped; or fd < 0: they are at address hva of process
+ * vl_target_pid() (anonymous memory).
+ */
+struct vl_ram {
+	uint64_t gpa;	    /* first guest-physical address, page aligned */
+	uint64_t size;	    /* bytes, a multiple of 4096 */
+	uint64_t hva;	    /* address in the hypervisor process; 0 for a dump */
+	int fd;		    /* backing file, or -1 */
+	uint64_t fd_offset; /* page aligned when fd >= 0 and mappable */
+	uint32_t page_size; /* of the backing: 4096, or the huge page size */
+};
+
+/* What a vCPU's registers were. For a live guest, at the moment of the call. */
+struct vl_vcpu {
+	uint64_t rip, rsp, rflags;
+	uint64_t cr0, cr3, cr4;
+	uint64_t efer;		 /* 0 when the source does not tell */
+	uint64_t gdt_base, idt_base, tr_base;
+	uint64_t gs_base;
+	uint64_t kernel_gs_base; /* valid if has_kernel_gs_base */
+	uint32_t gdt_limit, idt_limit, tr_limit;
+	uint16_t cs, ss, tr;
+	bool has_kernel_gs_base;
+};
+
+/*
+ * Open @spec: a libvirt domain (id, UUID, name), "qemu:PID", "qmp:SOCKET", or
+ * the path of a memory dump (a spec with a '/' or the name of a regular file
+ * that is no domain). Opens read-only, pauses nothing. On success *@ret is
+ * owned by the caller. VL_ERR_TARGET with a hint for whatever goes wrong.
+ */
+struct vl_error *vl_target_open(const char *spec, const struct vl_target_options *opts,
+				struct vl_target **ret);
+void vl_target_close(struct vl_target *t);
+
+/* The spec it was opened by. */
+const char *vl_target_name(const struct vl_target *t);
+
+/* The hypervisor's process id; 0 for a dump. */
+pid_t vl_target_pid(const struct vl_target *t);
+
+/* A dump is not live: it needs no pause and never changes. */
+bool vl_target_is_live(const struct vl_target *t);
+
+/*
+ * A name for this one run of the guest, fit for a file name: pid and start
+ * time of the hypervisor, or device, inode, size and mtime of the dump.
+ * Whatever is cached under it is void when it changes.
+ */
+const char *vl_target_run_id(const struct vl_target *t);
+
+/* The RAM map, sorted by gpa, no overlaps; owned by the target. */
+const struct vl_ram *vl_target_ram(const struct vl_target *t, size_t *nr_ret);
+
+/*
+ * The state of every vCPU, in the order of their numbers. Asks the monitor (or
+ * reads the dump's notes); not while the target is frozen. *@ret is malloc'ed.
+ */
+struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret);
+
+/*
+ * Read @len bytes at guest-physical @gpa into @buf, all or VL_ERR_FAULT. May
+ * cross ranges. Does not need the guest to be paused.
+ */
+struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, size_t len);
+
+/*
+ * Read many 4 KiB pages at once, with as few system calls as possible: page
+ * @gpas[i] to @bufs[i]. A page that is not RAM gives VL_ERR_FAULT.
+ */
+struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
+				      void *const *bufs, size_t nr);
+
+/*
+ * Pause the guest, by the mode of the options, under a guard process that
+ * resumes it should this process die or hang. Calls nest: only the first
+ * pauses. A guest that was already paused by somebody else stays as it is,
+ * also at resume. For a dump and for VL_PAUSE_NONE both do nothing.
+ */
+struct vl_error *vl_target_pause(struct vl_target *t);
+struct vl_error *vl_target_resume(struct vl_target *t);
+bool vl_target_is_paused(const struct vl_target *t);
+
+/*
+ * Call this at least every half second while the guest is paused: a pause that
+ * is not renewed counts as a hang, and after 0.9 s the guard resumes the guest.
+ * Cheap (no system call but for the clock). VL_ERR_TARGET when the guard has
+ * already done so: what was read since is not consistent. resume then says
+ * the same, and may be followed by a new pause.
+ */
+struct vl_error *vl_target_renew(struct vl_target *t);
+
+/* Nanoseconds the guest was paused by us so far, and the longest single pause. */
+uint64_t vl_target_paused_ns(const struct vl_target *t, uint64_t *longest_ret);
+
+/*
+ * Has the guest gone (hypervisor exited)? NULL, or the VL_ERR_TARGET error to
+ * report.
+ */
+struct vl_error *vl_target_alive(struct vl_target *t);
+
+#endif

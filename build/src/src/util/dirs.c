@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "dirs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Make @path and what is missing above it. */
+static int make_path(char *path, mode_t mode)
+{
+	for (char *p = path + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		if (mkdir(path, 0755) && errno != EEXIST) {
+			*p = '/';
+			return -1;
+		}
+		*p = '/';
+	}
+	return mkdir(path, mode) && errno != EEXIST ? -1 : 0;
+}
+
+static struct vl_error *own_dir(char *path, mode_t mode, char **ret)
+{
+	struct vl_error *err;
+	struct stat st;
+
+	if (!path)
+		return vl_error_nomem();
+	if (make_path(path, mode) || lstat(path, &st)) {
+		err = vl_error_os(errno, "cannot make the directory %s", path);
+		free(path);
+		return err;
+	}
+	/* Somebody else's directory could feed us made-up symbols. */
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || st.st_mode & 022) {
+		err = vl_error_new(VL_ERR_OS, "%s is not a directory that only we can write to",
+				   path);
+		free(path);
+		return err;
+	}
+	*ret = path;
+	return NULL;
+}
+
+static char *join(const char *dir, const char *name)
+{
+	char *path;
+
+	return asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : path;
+}
+
+static const char *env(const char *name)
+{
+	const char *v = secure_getenv(name);
+
+	return v && *v == '/' ? v : NULL;
+}
+
+struct vl_error *vl_cache_dir(char **ret)
+{
+	const char *dir;
+
+	dir = env("VLENS_CACHE_DIR");
+	if (dir)
+		return own_dir(strdup(dir), 0755, ret);
+	if (!geteuid())
+		return own_dir(strdup("/var/cache/vlens"), 0755, ret);
+	dir = env("XDG_CACHE_HOME");
+	if (dir)
+		return own_dir(join(dir, "vlens"), 0755, ret);
+	dir = env("HOME");
+	return own_dir(join(dir ? dir : "/nonexistent", ".cache/vlens"), 0755, ret);
+}
+
+struct vl_error *vl_run_dir(char **ret)
+{
+	const char *dir;
+	char *path;
+
+	dir = env("VLENS_RUN_DIR");
+	if (dir)
+		return own_dir(strdup(dir), 0700, ret);
+	if (!geteuid())
+		return own_dir(strdup("/run/vlens"), 0700, ret);
+	dir = env("XDG_RUNTIME_DIR");
+	if (dir)
+		return own_dir(join(dir, "vlens"), 0700, ret);
+	return own_dir(asprintf(&path, "/tmp/vlens-%u", geteuid()) < 0 ? NULL : path, 0700, ret);
+}
+
+struct vl_error *vl_file_store(const char *path, const void *data, size_t size)
+{
+	struct vl_error *err = NULL;
+	const char *p = data;
+	char *tmp;
+	int fd;
+
+	if (asprintf(&tmp, "%s.XXXXXX", path) < 0)
+		return vl_error_nomem();
+	fd = mkostemp(tmp, O_CLOEXEC);
+	if (fd < 0) {
+		err = vl_error_os(errno, "cannot write %s", path);
+		free(tmp);
+		return err;
+	}
+	while (size) {
+		ssize_t n = write(fd, p, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			err = vl_error_os(n ? errno : EIO, "cannot write %s", path);
+			break;
+		}
+		p += n;
+		size -= (size_t)n;
+	}
+	if (close(fd) && !err)
+		err = vl_error_os(errno, "cannot write %s", path);
+	if (!err && rename(tmp, path))
+		err = vl_error_os(errno, "cannot write %s", path);
+	if (err)
+		unlink(tmp);
+	free(tmp);
+	return err;
+}
+
+struct vl_error *vl_file_load(const char *path, size_t max, char **ret, size_t *size_ret)
+{
+	size_t size = 0, room = 4096;
+	char *buf = malloc(room + 1);
+	struct vl_error *err;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (!buf || fd < 0) {
+		err = fd < 0 ? vl_error_os(errno, "cannot read %s", path) : vl_error_nomem();
+		goto fail;
+	}
+	for (;;) {
+		ssize_t n;
+
+		if (size == room) {
+			char *more = size < max ? realloc(buf, 2 * room + 1) : NULL;
+
+			if (!more) {
+				err = size < max ? vl_error_nomem() :
+						   vl_error_os(EFBIG, "cannot read %s", path);
+				goto fail;
+			}
+			buf = more;
+			room *= 2;
+		}
+		n = read(fd, buf + size, room - size);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			err = vl_error_os(errno, "cannot read %s", path);
+			goto fail;
+		}
+		if (!n)
+			break;
+		size += (size_t)n;
+	}
+	close(fd);
+	buf[size] = '\0';
+	*ret = buf;
+	*size_ret = size;
+	return NULL;
+fail:
+	free(buf);
+	if (fd >= 0)
+		close(fd);
+	return err;
+}

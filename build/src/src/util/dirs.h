@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Where vlens keeps files: what outlives a guest, and what dies with it. */
+#ifndef VLENS_DIRS_H
+#define VLENS_DIRS_H
+
+#include <stddef.h>
+
+#include "../error.h"
+
+/*
+ * The cache directory, made when missing: $VLENS_CACHE_DIR, else
+ * /var/cache/vlens for root, else $XDG_CACHE_HOME/vlens or ~/.cache/vlens.
+ * *@ret is malloc'ed.
+ */
+struct vl_error *vl_cache_dir(char **ret);
+
+/*
+ * The directory for what is true of one run of a guest, made when missing:
+ * $VLENS_RUN_DIR, else /run/vlens for root, else $XDG_RUNTIME_DIR/vlens, else
+ * /tmp/vlens-UID. Mode 0700 and ours, or an error. *@ret is malloc'ed.
+ */
+struct vl_error *vl_run_dir(char **ret);
+
+/* Write a whole file so that a reader sees all of it or the one before. */
+struct vl_error *vl_file_store(const char *path, const void *data, size_t size);
+
+/* Read a whole file of at most @max bytes; *@ret is malloc'ed, a NUL behind it. */
+struct vl_error *vl_file_load(const char *path, size_t max, char **ret, size_t *size_ret);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * libvlens: look inside a running virtual machine, or a dump of one, from
+ * outside it. This is the library's whole public face; an applet uses nothing
+ * else.
+ */
+#ifndef VLENS_H
+#define VLENS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "error.h"
+#include "redirect/redirect.h"
+#include "target/target.h"
+#include "vmst/files.h"
+#include "vmst/sys.h"
+
+struct vl_guest;
+
+struct vl_guest_options {
+	struct vl_target_options target;
+	pid_t as; /* make calls under this task of the guest; 0: PID 1 */
+	bool count_pages; /* count touched pages for vl_guest_stats(): costs a little */
+};
+
+/* What the work on a guest cost so far. */
+struct vl_stats {
+	const char *engine;	  /* "vmst/unicorn" */
+	char kernel[72];	  /* build id of the guest's kernel, "" if not yet known */
+	bool first_contact;	  /* the kernel had to be asked for its symbols */
+	uint64_t paused_ns;	  /* in all */
+	uint64_t paused_longest_ns; /* of one pause */
+	uint64_t epochs;	  /* clones made */
+	uint64_t kernel_calls;	  /* calls into the guest's kernel */
+	uint64_t pages_touched, pages_copied; /* of 4 KiB, of all epochs */
+};
+
+/*
+ * Open the guest @spec (see vl_target_open()). Pauses nothing yet: the first
+ * call of vl_guest_sys()->ops does. On success *@ret is owned by the caller.
+ */
+struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *opts,
+			       struct vl_guest **ret);
+
+/* End it; the guest runs again, whatever was going on. NULL is allowed. */
+void vl_guest_close(struct vl_guest *g);
+
+/* A dump is not live: nothing waits for it and it never changes. */
+bool vl_guest_is_live(const struct vl_guest *g);
+
+/* The port through which the guest's kernel answers; owned by the guest. */
+struct vl_sys *vl_guest_sys(struct vl_guest *g);
+
+/* Figures up to now. */
+void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret);
+
+/*
+ * The release of the library and how it was built: "0.1.0", "+libvirt ...".
+ */
+const char *vl_version(void);
+const char *vl_features(void);
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* First contact: from the registers of a vCPU to a kernel with symbols. */
+#ifndef VLENS_BOOT_H
+#define VLENS_BOOT_H
+
+#include "contact.h"
+
+/*
+ * Find out what @c's guest runs, with nothing known of it: fills everything
+ * of @c but target. The guest is paused for as long as its own code must be
+ * asked. VL_ERR_KERNEL when it runs no Linux that can be understood.
+ */
+struct vl_error *vl_boot(struct vl_contact *c);
+
+#endif

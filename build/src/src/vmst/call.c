@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Calls into the guest's kernel, and what may come up in one: a fault with a
+ * fixup, a WARN, an attempt to sleep, a lock loop that never ends.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/user.h>
+
+#include "clone.h"
+
+/*
+ * One call may run this long: far above any seen (the longest, first reads of
+ * big files, take 30 ms), and below the guard's patience with a paused guest.
+ */
+#define BUDGET_NS 500000000UL
+/* Traps of one call that are stepped over. */
+#define MAX_TRAPS 20000
+
+#define EFLAGS_IF (1UL << 9)
+#define EFLAGS_FIXED (1UL << 1)
+
+static const int arg_gpr[6] = { VL_RDI, VL_RSI, VL_RDX, VL_RCX, VL_R8, VL_R9 };
+static const int sys_gpr[6] = { VL_RDI, VL_RSI, VL_RDX, VL_R10, VL_R8, VL_R9 };
+
+/* "function+0x12", or the bare address. */
+static const char *where(struct vl_clone *c, uint64_t va, char *buf, size_t size)
+{
+	uint64_t off;
+	const char *name = c->contact->kernel ? vl_symbol_at(c->contact->kernel, va, &off) : NULL;
+
+	if (name)
+		snprintf(buf, size, "%s+0x%lx", name, (unsigned long)off);
+	else
+		snprintf(buf, size, "0x%lx", (unsigned long)va);
+	return buf;
+}
+
+static struct vl_error *crashed(struct vl_clone *c, const char *what, uint64_t rip)
+{
+	char buf[128];
+
+	return vl_error_new(VL_ERR_CRASHED, "the guest's kernel code %s at %s", what,
+			    where(c, rip, buf, sizeof(buf)));
+}
+
+/*
+ * Kernel registers as the kernel lays them on the stack. struct pt_regs has
+ * the order of struct user_regs_struct up to ss, which is ABI.
+ */
+#define PT_REGS_SIZE (21 * 8)
+
+static void regs_to_frame(const struct vl_regs *r, struct user_regs_struct *u)
+{
+	memset(u, 0, sizeof(*u));
+	u->r15 = r->gpr[VL_R15];
+	u->r14 = r->gpr[VL_R14];
+	u->r13 = r->gpr[VL_R13];
+	u->r12 = r->gpr[VL_R12];
+	u->rbp = r->gpr[VL_RBP];
+	u->rbx = r->gpr[VL_RBX];
+	u->r11 = r->gpr[VL_R11];
+	u->r10 = r->gpr[VL_R10];
+	u->r9 = r->gpr[VL_R9];
+	u->r8 = r->gpr[VL_R8];
+	u->rax = r->gpr[VL_RAX];
+	u->rcx = r->gpr[VL_RCX];
+	u->rdx = r->gpr[VL_RDX];
+	u->rsi = r->gpr[VL_RSI];
+	u->rdi = r->gpr[VL_RDI];
+	u->orig_rax = (unsigned long long)-1;
+	u->rip = r->rip;
+	u->cs = 0x10; /* __KERNEL_CS */
+	u->eflags = r->rflags;
+	u->rsp = r->gpr[VL_RSP];
+	u->ss = 0x18; /* __KERNEL_DS */
+}
+
+static void frame_to_regs(const struct user_regs_struct *u, struct vl_regs *r)
+{
+	r->gpr[VL_R15] = u->r15;
+	r->gpr[VL_R14] = u->r14;
+	r->gpr[VL_R13] = u->r13;
+	r->gpr[VL_R12] = u->r12;
+	r->gpr[VL_RBP] = u->rbp;
+	r->gpr[VL_RBX] = u->rbx;
+	r->gpr[VL_R11] = u->r11;
+	r->gpr[VL_R10] = u->r10;
+	r->gpr[VL_R9] = u->r9;
+	r->gpr[VL_R8] = u->r8;
+	r->gpr[VL_RAX] = u->rax;
+	r->gpr[VL_RCX] = u->rcx;
+	r->gpr[VL_RDX] = u->rdx;
+	r->gpr[VL_RSI] = u->rsi;
+	r->gpr[VL_RDI] = u->rdi;
+	r->rip = u->rip;
+	r->rflags = u->eflags;
+	r->gpr[VL_RSP] = u->rsp;
+}
+
+static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth);
+
+/*
+ * A fault in kernel code: let the kernel's own fixup_exception() find the
+ * entry of its exception table and change the registers as it would have.
+ */
+static struct vl_error *fix_fault(struct vl_clone *c, struct vl_regs *regs,
+				  const struct vl_exit *exit, int depth, bool *fixed_ret)
+{
+	struct user_regs_struct frame;
+	struct vl_regs call = { 0 };
+	struct vl_error *err;
+	uint64_t fn, frame_va, sp;
+
+	*fixed_ret = false;
+	fn = c->contact->kernel ? vl_symbol(c->contact->kernel, "fixup_exception") : 0;
+	if (!fn || depth > 2)
+		return NULL;
+	frame_va = (regs->gpr[VL_RSP] - 256 - PT_REGS_SIZE) & ~15UL;
+	sp = frame_va - 8;
+	regs_to_frame(regs, &frame);
+	if (!vl_clone_write(c, frame_va, &frame, PT_REGS_SIZE) ||
+	    !vl_clone_write(c, sp, &c->hlt_va, 8))
+		return NULL;
+	call.rip = fn;
+	call.rflags = EFLAGS_FIXED;
+	call.gpr[VL_RSP] = sp;
+	call.gpr[VL_RDI] = frame_va;
+	call.gpr[VL_RSI] = (uint64_t)exit->vector;
+	call.gpr[VL_RDX] = 0;
+	call.gpr[VL_RCX] = exit->address;
+	err = run(c, &call, depth + 1);
+	if (err)
+		return err;
+	if (!(call.gpr[VL_RAX] & 0xffffffff))
+		return NULL;
+	if (!vl_clone_read(c, frame_va, &frame, PT_REGS_SIZE))
+		return NULL;
+	frame_to_regs(&frame, regs);
+	*fixed_ret = true;
+	return NULL;
+}
+
+/* include/asm-generic/bug.h */
+#define BUGFLAG_WARNING 1
+
+/*
+ * ud2 (or ud1, since WARN passes its arguments in registers) marks a BUG or a
+ * WARN; the bug table says which. A WARN is stepped over. *@len_ret is the
+ * instruction's length, 0 for a BUG.
+ */
+static void look_up_bug(struct vl_clone *c, uint64_t rip, unsigned *len_ret)
+{
+	const struct vl_kernel *k = c->contact->kernel;
+	const struct vl_layout *l;
+	uint64_t start, end;
+	unsigned char insn[8];
+	int32_t size, flags_at;
+
+	*len_ret = 0;
+	if (!vl_clone_read(c, rip, insn, sizeof(insn)))
+		return;
+	if (!k) {
+		/* First contact: no table is known yet; the result is checked later. */
+		*len_ret = insn[0] == 0x0f && insn[1] == 0x0b ? 2 : 0;
+		return;
+	}
+	l = vl_kernel_layout(k);
+	start = vl_symbol(k, "__start___bug_table");
+	end = vl_symbol(k, "__stop___bug_table");
+	size = l->offset[VL_F_SIZE_BUG];
+	flags_at = l->offset[VL_F_BUG_FLAGS];
+	if (!start || !end || size <= 0 || size > 64 || flags_at < 0 || flags_at > size - 2)
+		return;
+	for (uint64_t at = start; at < end; at += (uint64_t)size) {
+		unsigned char e[64];
+		int32_t disp;
+		uint16_t flags;
+
+		if (!vl_clone_read(c, at, e, (size_t)size))
+			return;
+		/* bug_addr_disp: relative to itself (CONFIG_GENERIC_BUG_RELATIVE_POINTERS,
+		 * always on x86-64) */
+		memcpy(&disp, e, 4);
+		if (at + (uint64_t)(int64_t)disp != rip)
+			continue;
+		memcpy(&flags, e + flags_at, 2);
+		if (!(flags & BUGFLAG_WARNING))
+			return;
+		if (insn[0] == 0x0f && insn[1] == 0x0b) {
+			*len_ret = 2;
+		} else {
+			unsigned i = 0;
+
+			/* prefixes (67, 4x), 0f b9, ModRM with a register operand */
+			while (i < 4 && insn[i] != 0x0f)
+				i++;
+			if (insn[i] == 0x0f && insn[i + 1] == 0xb9)
+				*len_ret = i + 3;
+		}
+		return;
+	}
+}
+
+/* Would-be preemption: nobody to switch to, so it returns at once. */
+static bool is_preemption(struct vl_clone *c, uint64_t caller)
+{
+	uint64_t off;
+	const char *name = vl_symbol_at(c->contact->kernel, caller, &off);
+
+	return name && (strstr(name, "preempt_schedule") || strstr(name, "cond_resched"));
+}
+
+/*
+ * Who wants to sleep: the first address on the stack at @sp that is not in one
+ * of the functions that all sleeping goes through.
+ */
+static const char *sleeper(struct vl_clone *c, uint64_t sp, char *buf, size_t size)
+{
+	static const char *const common[] = { "schedule", "__wait", "wait_", "mutex", "rwsem",
+					      "down_", "rt_",	    "prepare_to" };
+	uint64_t text = vl_symbol(c->contact->kernel, "_text");
+	uint64_t etext = vl_symbol(c->contact->kernel, "_etext");
+
+	snprintf(buf, size, "schedule");
+	for (uint64_t at = sp; at < sp + 1024; at += 8) {
+		const char *name;
+		uint64_t va, off;
+		bool skip = false;
+
+		if (!vl_clone_read64(c, at, &va))
+			break;
+		if (va < text || va >= etext)
+			continue;
+		name = vl_symbol_at(c->contact->kernel, va, &off);
+		for (size_t i = 0; name && i < sizeof(common) / sizeof(*common); i++)
+			skip |= !!strstr(name, common[i]);
+		if (!name || !off || skip)
+			continue;
+		snprintf(buf, size, "%s", name);
+		break;
+	}
+	return buf;
+}
+
+static struct vl_error *on_int3(struct vl_clone *c, struct vl_regs *regs)
+{
+	uint64_t at = regs->rip - 1, caller = 0;
+	char buf[128];
+
+	if (c->trap_schedule && at == c->trap_schedule) {
+		vl_clone_read64(c, regs->gpr[VL_RSP], &caller);
+		if (is_preemption(c, caller)) {
+			regs->rip = caller;
+			regs->gpr[VL_RSP] += 8;
+			return NULL;
+		}
+		return vl_error_new(VL_ERR_BLOCKED, "the guest's kernel would sleep in %s",
+				    sleeper(c, regs->gpr[VL_RSP], buf, sizeof(buf)));
+	}
+	for (size_t i = 0; i < c->nr_tsc_traps; i++)
+		if (at == c->tsc_traps[i].va) {
+			/* rdtsc; rdtscp also gives TSC_AUX, which nobody here looks at */
+			regs->gpr[VL_RAX] = (uint32_t)c->tsc;
+			regs->gpr[VL_RDX] = c->tsc >> 32;
+			regs->rip = at + c->tsc_traps[i].len;
+			return NULL;
+		}
+	for (size_t i = 0; i < c->nr_dead; i++)
+		if (at == c->traps_dead[i])
+			return crashed(c, "gave up", at);
+	return crashed(c, "hit a breakpoint", at);
+}
+
+/* Run until the call that @regs starts comes back to hlt. */
+static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
+{
+	const struct vl_error *failed;
+	struct vl_error *err;
+	struct vl_exit exit;
+	unsigned len;
+	bool fixed;
+
+	for (unsigned traps = 0; traps < MAX_TRAPS; traps++) {
+		c->ops->run(c->engine, regs, BUDGET_NS, &exit);
+		/* Still working: the guard need not step in. */
+		err = vl_target_renew(c->contact->target);
+		if (err)
+			return err;
+		failed = vl_view_failed(c->view);
+		if (failed)
+			return vl_error_new(VL_ERR_TARGET, "cannot read the guest's memory: %s",
+					    failed->message);
+		switch (exit.reason) {
+		case VL_EXIT_HLT:
+			if (regs->rip == c->hlt_va + 1)
+				return NULL;
+			return crashed(c, "halted", regs->rip);
+		case VL_EXIT_BUDGET:
+			return crashed(c, "did not come to an end", regs->rip);
+		case VL_EXIT_PHYS:
+			err = c->ops->map_blank(c->engine, exit.address);
+			if (err)
+				return err;
+			break;
+		case VL_EXIT_WATCH:
+			return NULL;
+		case VL_EXIT_BROKEN:
+			return vl_error_new(VL_ERR_CRASHED, "the emulator stopped: %s", exit.detail);
+		case VL_EXIT_EXCEPTION:
+			if (exit.vector == 3) {
+				if (c->dispatched && regs->rip == c->dispatched + 1)
+					return NULL;
+				err = on_int3(c, regs);
+				if (err)
+					return err;
+				break;
+			}
+			if (exit.vector == 6) {
+				look_up_bug(c, regs->rip, &len);
+				if (len) {
+					regs->rip += len;
+					break;
+				}
+			}
+			err = fix_fault(c, regs, &exit, depth, &fixed);
+			if (err)
+				return err;
+			if (!fixed) {
+				char what[80];
+
+				snprintf(what, sizeof(what), "took exception %d (address 0x%lx)",
+					 exit.vector, (unsigned long)exit.address);
+				return crashed(c, what, regs->rip);
+			}
+			break;
+		}
+	}
+	return crashed(c, "trapped without end", regs->rip);
+}
+
+static struct vl_error *call(struct vl_clone *c, uint64_t va, struct vl_regs *regs, uint64_t sp)
+{
+	sp = (sp & ~15UL) - 8;
+	regs->rip = va;
+	regs->rflags = EFLAGS_FIXED | EFLAGS_IF;
+	regs->gpr[VL_RSP] = sp;
+	if (!vl_clone_write(c, sp, &c->hlt_va, 8))
+		return vl_error_new(VL_ERR_CRASHED, "the clone has no stack");
+	c->nr_calls++;
+	return run(c, regs, 0);
+}
+
+struct vl_error *vl_clone_call(struct vl_clone *c, uint64_t va, const uint64_t *args, size_t nr,
+			       uint64_t *ret)
+{
+	struct vl_regs regs = { 0 };
+	struct vl_error *err;
+
+	for (size_t i = 0; i < nr && i < 6; i++)
+		regs.gpr[arg_gpr[i]] = args[i];
+	err = call(c, va, &regs, c->stack_top - 64);
+	if (!err)
+		*ret = regs.gpr[VL_RAX];
+	return err;
+}
+
+/* Put the arguments' buffers into the user window. False when they do not fit. */
+static bool push_args(struct vl_clone *c, const struct vl_arg *args, size_t nr, uint64_t *values)
+{
+	for (size_t i = 0; i < nr; i++) {
+		const struct vl_arg *a = &args[i];
+
+		if (a->kind == VL_INT || !a->buf) {
+			values[i] = a->value;
+			continue;
+		}
+		values[i] = vl_clone_user_push(c, a->kind == VL_OUT ? NULL : a->buf, a->len);
+		if (!values[i])
+			return false;
+	}
+	return true;
+}
+
+static void pull_args(struct vl_clone *c, const struct vl_arg *args, size_t nr,
+		      const uint64_t *values)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (args[i].buf && (args[i].kind == VL_OUT || args[i].kind == VL_INOUT))
+			vl_clone_user_pull(c, values[i], args[i].buf, args[i].len);
+}
+
+struct vl_error *vl_clone_syscall(struct vl_clone *c, const char *name, const struct vl_arg *args,
+				  size_t nr, int64_t *ret)
+{
+	struct user_regs_struct frame;
+	struct vl_regs regs = { 0 };
+	uint64_t values[6] = { 0 };
+	size_t mark = c->user_used;
+	struct vl_error *err;
+	uint64_t fn, frame_va;
+	char symbol[80];
+
+	/* Handlers take a struct pt_regs * since ebeb8c82ffaf (4.17). */
+	snprintf(symbol, sizeof(symbol), "__x64_sys_%s", name);
+	fn = vl_symbol(c->contact->kernel, symbol);
+	if (!fn) {
+		*ret = -ENOSYS;
+		return NULL;
+	}
+	if (nr > 6 || !push_args(c, args, nr, values)) {
+		c->user_used = mark;
+		*ret = -E2BIG;
+		return NULL;
+	}
+	for (size_t i = 0; i < 6; i++)
+		regs.gpr[sys_gpr[i]] = values[i];
+	regs_to_frame(&regs, &frame);
+	frame_va = c->stack_top - 512;
+	vl_clone_write(c, frame_va, &frame, PT_REGS_SIZE);
+	memset(&regs, 0, sizeof(regs));
+	regs.gpr[VL_RDI] = frame_va;
+	err = call(c, fn, &regs, frame_va - 64);
+	if (!err) {
+		*ret = (int64_t)regs.gpr[VL_RAX];
+		pull_args(c, args, nr, values);
+	}
+	c->user_used = mark;
+	return err;
+}
+
+struct vl_error *vl_clone_enter(struct vl_clone *c, unsigned number, const struct vl_arg *args,
+				size_t nr, int64_t *ret)
+{
+	struct vl_regs regs = { 0 };
+	uint64_t values[6] = { 0 };
+	size_t mark = c->user_used;
+	struct vl_error *err;
+
+	if (nr > 6 || !push_args(c, args, nr, values))
+		return vl_error_new(VL_ERR_ARG, "too much for one system call");
+	for (size_t i = 0; i < nr; i++)
+		regs.gpr[sys_gpr[i]] = values[i];
+	regs.gpr[VL_RAX] = number;
+	regs.gpr[VL_RCX] = c->hlt_va;
+	regs.gpr[VL_R11] = EFLAGS_FIXED | EFLAGS_IF;
+	regs.gpr[VL_RSP] = c->user_va + VL_USER_WINDOW - 4096;
+	regs.rip = c->entry;
+	regs.rflags = EFLAGS_FIXED;
+	c->nr_calls++;
+	/* Every call enters with the user's GS base: the one before left inside. */
+	c->ops->set_gs(c->engine, 0, c->percpu);
+	err = run(c, &regs, 0);
+	if (!err) {
+		*ret = (int64_t)regs.gpr[VL_RAX];
+		pull_args(c, args, nr, values);
+	}
+	c->user_used = mark;
+	return err;
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "clone.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/*
+ * Our own memory, above the guest's RAM: offsets in one region of 4 MiB.
+ * The top-level table is 8 KiB aligned and bit 12 of its address is clear: the
+ * entry code of a kernel with page-table isolation clears that bit of CR3
+ * (SWITCH_TO_KERNEL_CR3) and must arrive at the same table.
+ */
+enum {
+	OWN_TOP = 0x0000,
+	OWN_TABLES = 0x2000, /* lower tables, one page each */
+	OWN_CODE = 0x10000,
+	OWN_STACK = 0x20000,
+	OWN_STACK_SIZE = 0x20000,
+	OWN_TASK = 0x50000,
+	OWN_TASK_SIZE = 0x20000,
+	OWN_USER = 0x200000, /* one 2 MiB page */
+	OWN_SIZE = 0x400000,
+};
+
+/* User addresses of the window: any canonical lower half address would do. */
+#define USER_VA 0x10000000UL
+
+static uint64_t *own_table(struct vl_clone *c, uint64_t gpa)
+{
+	return (uint64_t *)((char *)c->own.host + (gpa - c->own.gpa));
+}
+
+/* Build the levels from the top-level entry of @va down to @level; its table. */
+static uint64_t *own_path(struct vl_clone *c, uint64_t va, int level, unsigned *next, uint64_t flags)
+{
+	uint64_t *table = c->own.host;
+
+	for (int l = c->pt.levels; l > level; l--) {
+		uint64_t *entry = &table[vl_pgtable_index(va, l)];
+
+		/* Entries of the guest's tables are never followed: only empty ones
+		 * of the top level are used, and all below is ours. */
+		if (!(*entry & X86_PTE_P)) {
+			*entry = (c->own.gpa + OWN_TABLES + VL_PAGE_SIZE * (*next)++) | flags;
+		}
+		table = own_table(c, *entry & X86_PTE_ADDR);
+	}
+	return table;
+}
+
+static struct vl_error *build_tables(struct vl_clone *c, uint64_t root)
+{
+	const uint64_t kernel = X86_PTE_P | X86_PTE_RW | X86_PTE_A | X86_PTE_D;
+	const uint64_t user = kernel | X86_PTE_US;
+	int shift = 12 + 9 * (c->pt.levels - 1);
+	uint64_t *top = c->own.host;
+	unsigned next = 0, slot;
+	const void *src;
+	uint64_t va, *table;
+
+	src = vl_view_host(c->view, root, VL_PAGE_SIZE);
+	if (!src)
+		return vl_error_new(VL_ERR_KERNEL, "the guest's page table at 0x%lx is not in RAM",
+				    (unsigned long)root);
+	memcpy((char *)top + VL_PAGE_SIZE / 2, (const char *)src + VL_PAGE_SIZE / 2,
+	       VL_PAGE_SIZE / 2);
+	/* The start of the kernel half is a guard hole that nothing maps. */
+	for (slot = 256; slot < 511 && top[slot] & X86_PTE_P; slot++)
+		;
+	if (slot == 511)
+		return vl_error_new(VL_ERR_KERNEL, "the guest's kernel half has no free slot");
+	va = (uint64_t)((int64_t)((uint64_t)slot << (shift + 64 - shift - 9)) >> (64 - shift - 9));
+
+	table = own_path(c, va, 1, &next, kernel);
+	table[0] = (c->own.gpa + OWN_CODE) | X86_PTE_P | X86_PTE_A;
+	/* Guard pages stay on both sides of the stack. */
+	for (unsigned i = 0; i < OWN_STACK_SIZE / VL_PAGE_SIZE; i++)
+		table[16 + i] = (c->own.gpa + OWN_STACK + i * VL_PAGE_SIZE) | kernel | X86_PTE_NX;
+	for (unsigned i = 0; i < OWN_TASK_SIZE / VL_PAGE_SIZE; i++)
+		table[64 + i] = (c->own.gpa + OWN_TASK + i * VL_PAGE_SIZE) | kernel | X86_PTE_NX;
+	c->task_va = va + 64 * VL_PAGE_SIZE;
+	c->task_room = OWN_TASK_SIZE;
+	c->hlt_va = va;
+	c->stack_top = va + 16 * VL_PAGE_SIZE + OWN_STACK_SIZE;
+
+	table = own_path(c, USER_VA, 2, &next, user);
+	table[vl_pgtable_index(USER_VA, 2)] = (c->own.gpa + OWN_USER) | user | X86_PTE_PS |
+					      X86_PTE_NX;
+	c->user_va = USER_VA;
+	return NULL;
+}
+
+/* Where calls return to. */
+static const unsigned char hlt_code[] = { 0xf4, 0xeb, 0xfd }; /* 1: hlt; jmp 1b */
+
+struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_view *view,
+				 const struct vl_clone_start *start, struct vl_clone **ret)
+{
+	const struct vl_view_range *ranges;
+	struct vl_error *err;
+	struct vl_clone *c;
+	uint64_t end;
+	size_t nr;
+
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return vl_error_nomem();
+	c->contact = contact;
+	c->ops = &vl_engine_unicorn;
+	c->view = view;
+	c->percpu = start->percpu;
+	c->entry = contact->entry;
+
+	ranges = vl_view_ranges(view, &nr);
+	end = ranges[nr - 1].gpa + ranges[nr - 1].size;
+	c->own.size = OWN_SIZE;
+	c->own.gpa = (end + OWN_SIZE - 1) & ~(uint64_t)(OWN_SIZE - 1);
+	/* Below 4 GiB the local APIC and its kin have their addresses. */
+	if (c->own.gpa < 1UL << 32)
+		c->own.gpa = 1UL << 32;
+	c->own.host = mmap(NULL, OWN_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			   0);
+	if (c->own.host == MAP_FAILED) {
+		c->own.host = NULL;
+		err = vl_error_os(errno, "cannot map memory");
+		goto fail;
+	}
+	madvise(c->own.host, OWN_SIZE, MADV_DONTFORK);
+	c->pt = (struct vl_pgtable){ c->own.gpa + OWN_TOP, contact->pt.levels };
+	err = build_tables(c, start->root);
+	if (err)
+		goto fail;
+	memcpy((char *)c->own.host + OWN_CODE, hlt_code, sizeof(hlt_code));
+
+	c->state = (struct vl_vcpu_state){
+		.cr0 = contact->cr0,
+		/* A process context id of 0, and no cached one to keep. */
+		.cr3 = c->pt.root,
+		.cr4 = contact->cr4,
+		.efer = contact->efer,
+		.gdt_base = start->gdt_base,
+		.gdt_limit = start->gdt_limit,
+		.idt_base = start->idt_base,
+		.idt_limit = start->idt_limit,
+		.tr = start->tr,
+		.tr_base = start->tr_base,
+		.tr_limit = start->tr_limit,
+		/* Calls go straight to kernel functions; at first contact they go
+		 * through the entry code, which swaps the two. */
+		.gs_base = contact->kernel ? c->percpu : 0,
+		.kernel_gs_base = contact->kernel ? 0 : c->percpu,
+	};
+	err = vl_clone_restart(c);
+	if (err)
+		goto fail;
+	*ret = c;
+	return NULL;
+fail:
+	vl_clone_destroy(c);
+	return err;
+}
+
+struct vl_error *vl_clone_restart(struct vl_clone *c)
+{
+	if (c->engine)
+		c->ops->destroy(c->engine);
+	c->engine = NULL;
+	return c->ops->create(&c->state, c->view, &c->own, &c->engine);
+}
+
+void vl_clone_destroy(struct vl_clone *c)
+{
+	if (!c)
+		return;
+	if (c->engine)
+		c->ops->destroy(c->engine);
+	if (c->own.host)
+		munmap(c->own.host, OWN_SIZE);
+	free(c);
+}
+
+/* vl_read_entry_fn over the view and our own tables. */
+static bool read_entry(void *ctx, uint64_t gpa, uint64_t *ret)
+{
+	struct vl_clone *c = ctx;
+
+	if (gpa >= c->own.gpa && gpa - c->own.gpa <= OWN_SIZE - sizeof(*ret)) {
+		memcpy(ret, (char *)c->own.host + (gpa - c->own.gpa), sizeof(*ret));
+		return true;
+	}
+	return vl_view_read_entry(c->view, gpa, ret);
+}
+
+static bool clone_copy(struct vl_clone *c, uint64_t va, void *buf, size_t len, bool write)
+{
+	char *p = buf;
+
+	while (len) {
+		size_t n = VL_PAGE_SIZE - (va & (VL_PAGE_SIZE - 1));
+		struct vl_xlat x;
+		char *host;
+
+		if (n > len)
+			n = len;
+		if (!vl_translate(&c->pt, read_entry, c, va, &x))
+			return false;
+		if (x.gpa >= c->own.gpa && x.gpa - c->own.gpa < OWN_SIZE)
+			host = (char *)c->own.host + (x.gpa - c->own.gpa);
+		else
+			host = vl_view_host(c->view, x.gpa, n);
+		if (!host)
+			return false;
+		if (write)
+			memcpy(host, p, n);
+		else
+			memcpy(p, host, n);
+		p += n;
+		va += n;
+		len -= n;
+	}
+	return true;
+}
+
+bool vl_clone_read(struct vl_clone *c, uint64_t va, void *buf, size_t len)
+{
+	return clone_copy(c, va, buf, len, false);
+}
+
+bool vl_clone_write(struct vl_clone *c, uint64_t va, const void *buf, size_t len)
+{
+	return clone_copy(c, va, (void *)buf, len, true);
+}
+
+bool vl_clone_read64(struct vl_clone *c, uint64_t va, uint64_t *ret)
+{
+	return clone_copy(c, va, ret, sizeof(*ret), false);
+}
+
+uint64_t vl_clone_user_push(struct vl_clone *c, const void *buf, size_t len)
+{
+	uint64_t at = (c->user_used + 15) & ~15UL;
+
+	if (len > VL_USER_WINDOW - at)
+		return 0;
+	c->user_used = at + len;
+	if (buf)
+		memcpy((char *)c->own.host + OWN_USER + at, buf, len);
+	return c->user_va + at;
+}
+
+void vl_clone_user_pull(struct vl_clone *c, uint64_t va, void *buf, size_t len)
+{
+	uint64_t at = va - c->user_va;
+
+	if (at < VL_USER_WINDOW && len <= VL_USER_WINDOW - at)
+		memcpy(buf, (char *)c->own.host + OWN_USER + at, len);
+}
+
+void vl_clone_user_reset(struct vl_clone *c)
+{
+	c->user_used = 0;
+}

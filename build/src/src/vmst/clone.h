@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The clone: one vCPU of the guest, made again over a private view of its
+ * memory, that runs functions of the guest's kernel. It is alone there: no
+ * other CPU runs, no interrupt comes, no lock's holder will ever return it.
+ * What the kernel would wait for is granted (patch.c) or ends the call.
+ */
+#ifndef VLENS_CLONE_H
+#define VLENS_CLONE_H
+
+#include <sys/types.h>
+
+#include "../kernel/kernel.h"
+#include "contact.h"
+#include "sys.h"
+#include "vcpu.h"
+
+/* The window that holds user buffers of one call: a read is at most half of it. */
+#define VL_USER_WINDOW (2UL << 20)
+
+#define VL_MAX_DEAD 8
+
+struct vl_clone {
+	const struct vl_contact *contact;
+	const struct vl_engine_ops *ops;
+	struct vl_engine *engine;
+	struct vl_vcpu_state state;
+	struct vl_view *view;
+	struct vl_vcpu_region own;
+	struct vl_pgtable pt; /* ours: the guest's kernel half, our user half */
+	uint64_t percpu;      /* per-CPU base of the CPU it stands in for */
+	unsigned cpu;
+	uint64_t task;	  /* the identity: a task_struct of the guest */
+	uint64_t task_va; /* where our copy of it goes, which is `current` */
+	size_t task_room;
+	uint64_t hlt_va, stack_top, user_va;
+	size_t user_used;
+
+	/* First contact: where the dispatch of a system call comes back. */
+	uint64_t entry, dispatched;
+
+	uint64_t trap_schedule, traps_dead[VL_MAX_DEAD]; /* addresses of int3 */
+	size_t nr_dead;
+
+	/* int3 in place of reading the TSC, and what it reads. */
+	struct vl_tsc_trap {
+		uint64_t va;
+		unsigned len;
+	} tsc_traps[VL_MAX_TSC_SITES];
+	size_t nr_tsc_traps;
+	uint64_t tsc;
+
+	uint64_t nr_calls;
+};
+
+/* The vCPU the clone stands for. */
+struct vl_clone_start {
+	uint64_t root;	 /* a page table whose kernel half is complete */
+	uint64_t percpu; /* per-CPU base */
+	uint64_t gdt_base, idt_base, tr_base; /* 0 when not known */
+	uint32_t gdt_limit, idt_limit, tr_limit;
+	uint16_t tr;
+};
+
+struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_view *view,
+				 const struct vl_clone_start *start, struct vl_clone **ret);
+void vl_clone_destroy(struct vl_clone *c);
+
+/* A new engine over the same memory: without the old one's watch. */
+struct vl_error *vl_clone_restart(struct vl_clone *c);
+
+/* Guest-virtual memory as the clone sees it. False when not mapped. */
+bool vl_clone_read(struct vl_clone *c, uint64_t va, void *buf, size_t len);
+bool vl_clone_write(struct vl_clone *c, uint64_t va, const void *buf, size_t len);
+bool vl_clone_read64(struct vl_clone *c, uint64_t va, uint64_t *ret);
+
+/* --- call.c --- */
+
+/*
+ * Call the kernel function at @va with up to six integer arguments on the
+ * private stack. *@ret is RAX. Errors: VL_ERR_BLOCKED, VL_ERR_CRASHED.
+ */
+struct vl_error *vl_clone_call(struct vl_clone *c, uint64_t va, const uint64_t *args, size_t nr,
+			       uint64_t *ret);
+
+/* A system call by its handler (__x64_sys_NAME), see struct vl_sys_ops. */
+struct vl_error *vl_clone_syscall(struct vl_clone *c, const char *name, const struct vl_arg *args,
+				  size_t nr, int64_t *ret);
+
+/* A system call by its number, through the kernel's entry: with no symbols. */
+struct vl_error *vl_clone_enter(struct vl_clone *c, unsigned number, const struct vl_arg *args,
+				size_t nr, int64_t *ret);
+
+/* Room in the user window until vl_clone_user_reset(): its address, or 0. */
+uint64_t vl_clone_user_push(struct vl_clone *c, const void *buf, size_t len);
+void vl_clone_user_pull(struct vl_clone *c, uint64_t va, void *buf, size_t len);
+void vl_clone_user_reset(struct vl_clone *c);
+
+/* --- patch.c --- */
+
+/*
+ * Write into the clone's private text what makes it safe to be alone: locks
+ * granted, other CPUs not called, sleeping trapped. After vl_clone_become().
+ */
+void vl_clone_patch(struct vl_clone *c);
+
+/* Make the function at @va return @value. */
+bool vl_clone_return_const(struct vl_clone *c, uint64_t va, uint64_t value);
+
+/* --- time.c --- */
+
+/*
+ * Stop the clone's clocks at the guest's present: the clocksource that is in
+ * use and the scheduler's clock. Keeps the guest's relation to the host's time
+ * in @contact, for when no tick of the guest is near.
+ */
+void vl_clone_set_time(struct vl_clone *c, struct vl_contact *contact);
+
+/* --- identity.c --- */
+
+/*
+ * The thread group leader with @pid in the initial pid namespace, from the
+ * task list that starts at @init_task; 0 when there is none.
+ */
+uint64_t vl_clone_find_task(struct vl_clone *c, const struct vl_layout *l, uint64_t init_task,
+			    pid_t pid);
+
+/*
+ * Make calls under @task, or rather under a copy of it: what the kernel does to
+ * `current`, or does not tell of it, then does not show in the task. False when the kernel has no place for it we know. */
+bool vl_clone_become(struct vl_clone *c, uint64_t task);
+
+#endif

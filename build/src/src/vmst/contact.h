@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is known of one run of a guest: where its kernel is, and what kernel.
+ * It does not change after boot, so it is found once, kept in a file that is
+ * named after the run, and read back by every later command.
+ */
+#ifndef VLENS_CONTACT_H
+#define VLENS_CONTACT_H
+
+#include "../kernel/kernel.h"
+#include "../kernel/image.h"
+#include "../target/target.h"
+
+struct vl_contact {
+	struct vl_target *target; /* not owned */
+	char build_id[VL_BUILD_ID_MAX + 1];
+	uint64_t cr0, cr4, efer;
+	uint64_t entry;	     /* virtual address of entry_SYSCALL_64 */
+	struct vl_pgtable pt; /* the kernel's own page table (swapper_pg_dir) */
+	unsigned char probe[32]; /* the entry's bytes: tell that it is still there */
+	/*
+	 * Bounds of the guest's monotonic clock less the host's, in ns (time.c),
+	 * and when the guest was paused, in the host's CLOCK_MONOTONIC; 0: now.
+	 */
+	int64_t anchor_lo, anchor_hi, paused_host_ns;
+	bool has_anchor;
+	struct vl_kernel *kernel;
+	bool first; /* this was the first contact with this run */
+};
+
+/*
+ * Get in contact: from the run's file, else by looking at the vCPUs and asking
+ * the kernel through a first clone. Pauses the guest for that.
+ */
+struct vl_error *vl_contact_make(struct vl_target *t, struct vl_contact **ret);
+void vl_contact_destroy(struct vl_contact *c);
+
+/* Write the run's file again (the anchor changed). Failing to is no error. */
+void vl_contact_save(const struct vl_contact *c);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEFAULT_TRIES 4
+#define DEFAULT_LIMIT_MS 100
+#define NSEC_PER_MSEC 1000000
+
+/* One read: well within the window that a clone has for user buffers. */
+#define CHUNK (512u << 10)
+
+#define CALL(sys, name, ret, ...) \
+	(sys)->ops->call(sys, name, (const struct vl_arg[]){ __VA_ARGS__ }, \
+			 sizeof((const struct vl_arg[]){ __VA_ARGS__ }) / sizeof(struct vl_arg), \
+			 ret)
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 * NSEC_PER_MSEC + ts.tv_nsec;
+}
+
+/* Open @path at @offset in the open epoch. A kernel's errno goes to @ret->error. */
+static struct vl_error *open_at(struct vl_sys *sys, const char *path, uint64_t offset,
+				int64_t *fd_ret, struct vl_file_piece *ret)
+{
+	struct vl_error *err;
+	int64_t pos = 0;
+
+	/* Not to wait for the other end of a FIFO, nor for a record of /proc/kmsg. */
+	err = CALL(sys, "openat", fd_ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
+		   VL_ARG_INT(O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC), VL_ARG_INT(0));
+	/* lseek and read, not pread: all files of /proc that are long can do that. */
+	if (!err && *fd_ret >= 0 && offset)
+		err = CALL(sys, "lseek", &pos, VL_ARG_INT(*fd_ret), VL_ARG_INT(offset),
+			   VL_ARG_INT(SEEK_SET));
+	if (!err && (*fd_ret < 0 || pos < 0))
+		ret->error = (int)-(*fd_ret < 0 ? *fd_ret : pos);
+	return err;
+}
+
+/* One try, in one epoch. No close: descriptors end with the epoch. */
+static struct vl_error *read_once(struct vl_sys *sys, const char *path, uint64_t offset,
+				  int limit_ms, char *buf, size_t size, struct vl_file_piece *ret)
+{
+	struct vl_error *err = sys->ops->begin(sys);
+	int64_t start = now_ns(), fd, n;
+
+	if (err)
+		return err;
+	err = open_at(sys, path, offset, &fd, ret);
+	while (!err && !ret->error && !ret->end && ret->len < size) {
+		size_t want = size - ret->len < CHUNK ? size - ret->len : CHUNK;
+
+		err = CALL(sys, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(buf + ret->len, want),
+			   VL_ARG_INT(want));
+		if (err)
+			break;
+		if (n < 0)
+			ret->error = (int)-n;
+		else if (!n)
+			ret->end = true;
+		else
+			ret->len += (size_t)n <= want ? (size_t)n : want;
+		if (limit_ms > 0 && ret->len && now_ns() - start > limit_ms * NSEC_PER_MSEC)
+			break;
+	}
+	sys->ops->end(sys);
+	return err;
+}
+
+struct vl_error *vl_file_read(struct vl_sys *sys, const char *path, uint64_t offset,
+			      const struct vl_file_options *opts, void *buf, size_t size,
+			      struct vl_file_piece *ret)
+{
+	int tries = opts->tries > 0 ? opts->tries : DEFAULT_TRIES;
+	int limit_ms = opts->limit_ms ? opts->limit_ms : DEFAULT_LIMIT_MS;
+	unsigned int retries = 0;
+	struct vl_error *err;
+
+	for (;;) {
+		*ret = (struct vl_file_piece){ .retries = retries };
+		err = read_once(sys, path, offset, limit_ms, buf, size, ret);
+		if (!err || (err->code != VL_ERR_BLOCKED && err->code != VL_ERR_CRASHED))
+			return err;
+		/*
+		 * What came before the failure is good; the next piece begins
+		 * with the call that failed, and has tries of its own.
+		 */
+		if (ret->len) {
+			vl_error_destroy(err);
+			return NULL;
+		}
+		if (!--tries)
+			return err;
+		vl_error_destroy(err);
+		retries++;
+	}
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is changed in the clone's private copy of the kernel's text, as data.
+ *
+ * The clone is alone and private. A lock whose holder was paused will never be
+ * released, so the slow path of every lock grants it; other CPUs never answer,
+ * so calls to them return at once; nothing can be waited for, so sleeping is
+ * trapped. A function that a kernel does not have, or has under none of these
+ * names, is passed over. All are entered by a call, so a patch is the body of
+ * a function: what it does, and `ret`.
+ */
+#include <string.h>
+
+#include "clone.h"
+
+enum patch_kind {
+	P_BYTES,    /* the code as it is */
+	P_MUTEX,    /* mark the mutex as held by the identity, return 0 */
+	P_RWSEM_RD, /* one reader holds it, return it */
+	P_RWSEM_WR, /* the identity holds it, return it */
+	P_SCHEDULE, /* trap: somebody wants to sleep */
+	P_DEAD,	    /* trap: the kernel gave up */
+};
+
+struct patch {
+	const char *symbol;
+	enum patch_kind kind;
+	const char *code;
+	size_t len;
+};
+
+#define BYTES(sym, bytes) { sym, P_BYTES, bytes, sizeof(bytes) - 1 }
+#define RETURN(sym) BYTES(sym, "\xc3")		  /* ret */
+#define RETURN_0(sym) BYTES(sym, "\x31\xc0\xc3") /* xor %eax,%eax; ret */
+#define RETURN_1(sym) BYTES(sym, "\xb8\x01\x00\x00\x00\xc3")
+/* movl $1,(%rdi); ret: _Q_LOCKED_VAL, nobody pending, no queue
+ * (include/asm-generic/qspinlock_types.h) */
+#define SPIN_LOCK(sym) BYTES(sym, "\xc7\x07\x01\x00\x00\x00\xc3")
+
+static const struct patch patches[] = {
+	SPIN_LOCK("queued_spin_lock_slowpath"),
+	SPIN_LOCK("native_queued_spin_lock_slowpath"),
+	SPIN_LOCK("__pv_queued_spin_lock_slowpath"),
+	/* movl $_QR_BIAS,(%rdi): one reader; movl $_QW_LOCKED,(%rdi): a writer
+	 * (include/asm-generic/qrwlock.h) */
+	BYTES("queued_read_lock_slowpath", "\xc7\x07\x00\x02\x00\x00\xc3"),
+	BYTES("queued_write_lock_slowpath", "\xc7\x07\xff\x00\x00\x00\xc3"),
+	{ "__mutex_lock_slowpath", P_MUTEX, NULL, 0 },
+	{ "__mutex_lock_killable_slowpath", P_MUTEX, NULL, 0 },
+	{ "__mutex_lock_interruptible_slowpath", P_MUTEX, NULL, 0 },
+	{ "rwsem_down_read_slowpath", P_RWSEM_RD, NULL, 0 },
+	{ "rwsem_down_write_slowpath", P_RWSEM_WR, NULL, 0 },
+	RETURN_1("__percpu_down_read"),
+	/* Nobody wakes up in a clone. */
+	RETURN_0("try_to_wake_up"),
+	RETURN("preempt_schedule"),
+	RETURN("preempt_schedule_notrace"),
+	RETURN_0("__cond_resched"),
+	RETURN_0("dynamic_cond_resched"),
+	/* Other CPUs. */
+	RETURN_0("smp_call_function_many_cond"),
+	RETURN_0("smp_call_function_many"),
+	RETURN_0("smp_call_function_single"),
+	RETURN_0("smp_call_function_single_async"),
+	RETURN("native_smp_send_reschedule"),
+	RETURN("native_send_call_func_single_ipi"),
+	RETURN("native_send_call_func_ipi"),
+	RETURN("arch_irq_work_raise"),
+	RETURN("kick_process"),
+	/* Readers elsewhere have all left: there is no elsewhere. */
+	RETURN("synchronize_rcu"),
+	RETURN("synchronize_rcu_expedited"),
+	RETURN("synchronize_srcu"),
+	RETURN("rcu_barrier"),
+	RETURN("invoke_rcu_core"),
+	/* Delays: time stands still. */
+	RETURN("__delay"),
+	RETURN("__udelay"),
+	RETURN("__ndelay"),
+	RETURN("__const_udelay"),
+	/* The log is the guest's; a WARN of ours must not spend its budget there. */
+	RETURN_0("vprintk_emit"),
+	RETURN_0("vprintk"),
+	RETURN("__warn"),
+	RETURN("__warn_printk"),
+	RETURN("warn_slowpath_fmt"),
+	{ "__schedule", P_SCHEDULE, NULL, 0 },
+	{ "panic", P_DEAD, NULL, 0 },
+	{ "vpanic", P_DEAD, NULL, 0 },
+	{ "do_exit", P_DEAD, NULL, 0 },
+	{ "make_task_dead", P_DEAD, NULL, 0 },
+	{ "__stack_chk_fail", P_DEAD, NULL, 0 },
+};
+
+/* mov disp32(%rdi): ModRM 87 with the register field of /0. */
+static size_t emit_store_imm(unsigned char *p, int32_t disp, int32_t imm)
+{
+	/* movq $imm32,disp32(%rdi) */
+	memcpy(p, "\x48\xc7\x87", 3);
+	memcpy(p + 3, &disp, 4);
+	memcpy(p + 7, &imm, 4);
+	return 11;
+}
+
+static size_t emit_store_task(unsigned char *p, int32_t disp, uint64_t task)
+{
+	/* movabs $task,%rax; mov %rax,disp32(%rdi) */
+	memcpy(p, "\x48\xb8", 2);
+	memcpy(p + 2, &task, 8);
+	memcpy(p + 10, "\x48\x89\x87", 3);
+	memcpy(p + 13, &disp, 4);
+	return 17;
+}
+
+/* RWSEM_READER_BIAS and RWSEM_WRITER_LOCKED, kernel/locking/rwsem.c since 5.1. */
+#define RWSEM_READER 0x100
+#define RWSEM_WRITER 1
+
+static size_t emit(const struct patch *p, const struct vl_layout *l, uint64_t task,
+		   unsigned char *code)
+{
+	size_t n = 0;
+
+	switch (p->kind) {
+	case P_BYTES:
+		memcpy(code, p->code, p->len);
+		return p->len;
+	case P_MUTEX:
+		if (!vl_has(l, VL_F_MUTEX_OWNER))
+			return 0;
+		n = emit_store_task(code, l->offset[VL_F_MUTEX_OWNER], task);
+		memcpy(code + n, "\x31\xc0\xc3", 3);
+		return n + 3;
+	case P_RWSEM_RD:
+	case P_RWSEM_WR:
+		if (!vl_has(l, VL_F_RWSEM_COUNT) || !vl_has(l, VL_F_RWSEM_OWNER))
+			return 0;
+		n = emit_store_imm(code, l->offset[VL_F_RWSEM_COUNT],
+				   p->kind == P_RWSEM_RD ? RWSEM_READER : RWSEM_WRITER);
+		if (p->kind == P_RWSEM_WR)
+			n += emit_store_task(code + n, l->offset[VL_F_RWSEM_OWNER], task);
+		/* mov %rdi,%rax; ret */
+		memcpy(code + n, "\x48\x89\xf8\xc3", 4);
+		return n + 4;
+	case P_SCHEDULE:
+	case P_DEAD:
+		code[0] = 0xcc; /* int3 */
+		return 1;
+	}
+	return 0;
+}
+
+void vl_clone_patch(struct vl_clone *c)
+{
+	const struct vl_kernel *k = c->contact->kernel;
+	const struct vl_layout *l = vl_kernel_layout(k);
+
+	for (size_t i = 0; i < sizeof(patches) / sizeof(*patches); i++) {
+		const struct patch *p = &patches[i];
+		uint64_t va = vl_symbol(k, p->symbol);
+		unsigned char code[64];
+		uint64_t room;
+		size_t n;
+
+		if (!va)
+			continue;
+		n = emit(p, l, c->task_va, code);
+		room = vl_symbol_after(k, va);
+		if (!n || (room && room - va < n) || !vl_clone_write(c, va, code, n))
+			continue;
+		if (p->kind == P_SCHEDULE)
+			c->trap_schedule = va;
+		if (p->kind == P_DEAD && c->nr_dead < VL_MAX_DEAD)
+			c->traps_dead[c->nr_dead++] = va;
+	}
+}
+
+bool vl_clone_return_const(struct vl_clone *c, uint64_t va, uint64_t value)
+{
+	unsigned char code[11] = { 0x48, 0xb8 }; /* movabs $value,%rax; ret */
+
+	memcpy(code + 2, &value, 8);
+	code[10] = 0xc3;
+	return vl_clone_write(c, va, code, sizeof(code));
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A port through which somebody's kernel answers system calls. The clone
+ * implements it for a guest (vmst/); the tests implement it over the host's
+ * own kernel, so that the redirection can be tested with no guest.
+ */
+#ifndef VLENS_SYS_H
+#define VLENS_SYS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "../error.h"
+
+/* One argument of a system call: a plain value, or a buffer of ours that the
+ * kernel shall find at a user address. */
+struct vl_arg {
+	enum {
+		VL_INT,	  /* value */
+		VL_IN,	  /* @len bytes at buf are copied in */
+		VL_OUT,	  /* @len bytes are copied out to buf after the call */
+		VL_INOUT, /* both */
+	} kind;
+	uint64_t value;
+	void *buf;
+	size_t len;
+};
+
+#define VL_ARG_INT(v) ((struct vl_arg){ VL_INT, (uint64_t)(v), NULL, 0 })
+#define VL_ARG_IN(b, l) ((struct vl_arg){ VL_IN, 0, (void *)(b), (l) })
+#define VL_ARG_OUT(b, l) ((struct vl_arg){ VL_OUT, 0, (b), (l) })
+#define VL_ARG_INOUT(b, l) ((struct vl_arg){ VL_INOUT, 0, (b), (l) })
+#define VL_ARG_STR(s) VL_ARG_IN((s), strlen(s) + 1)
+#define VL_ARG_NULL VL_ARG_INT(0)
+
+struct vl_sys;
+
+struct vl_sys_ops {
+	/*
+	 * Run system call @name (the name of its handler less the prefix:
+	 * "openat", "newuname", "newfstatat", "pread64") with up to six
+	 * arguments. *@ret is what the kernel returned: a value or -errno. An
+	 * error means that the kernel gave no answer: VL_ERR_BLOCKED (it would
+	 * have slept), VL_ERR_CRASHED; what the call did before is then
+	 * undefined and the epoch must end. VL_ERR_TARGET: the guest is gone.
+	 */
+	struct vl_error *(*call)(struct vl_sys *sys, const char *name, const struct vl_arg *args,
+				 size_t nr, int64_t *ret);
+	/*
+	 * A pointer inside a structure (struct iovec, struct msghdr): put @len
+	 * bytes where the kernel can see them and return the user address; 0
+	 * when there is no room. Valid until the next call of `reset`.
+	 */
+	uint64_t (*push)(struct vl_sys *sys, const void *buf, size_t len);
+	/* Read back what the kernel wrote at a pushed address. */
+	void (*pull)(struct vl_sys *sys, uint64_t addr, void *buf, size_t len);
+	void (*reset)(struct vl_sys *sys);
+	/*
+	 * An epoch is one consistent view: begin pauses the guest and makes the
+	 * clone (nothing when one is open), end drops the clone and lets the
+	 * guest run. Descriptors do not survive an epoch.
+	 */
+	struct vl_error *(*begin)(struct vl_sys *sys);
+	void (*end)(struct vl_sys *sys);
+};
+
+/* Pids of the identity that calls are made under, for getpid and its kin. */
+struct vl_identity {
+	pid_t pid, tid, ppid, pgid, sid;
+	uid_t uid, euid;
+	gid_t gid, egid;
+};
+
+struct vl_sys {
+	const struct vl_sys_ops *ops;
+	uint64_t epoch;		 /* counts up at each end */
+	int open;		 /* an epoch is open */
+	struct vl_identity self; /* valid inside an epoch */
+};
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The guest's time. A clone has no running clock: its clocksource is made to
+ * answer one value, the guest's present.
+ *
+ * What the present is, memory does not say exactly: the timekeeper knows the
+ * last tick, and an idle guest stops its tick. But it is bounded. From below
+ * by the latest moment that the guest left a trace of: the timekeeper's last
+ * update, and when each CPU last went idle. From above by the next event each
+ * CPU has programmed its timer for, as it has not come yet. A live guest's
+ * clock also runs at the rate of ours, so the bounds of every look, taken
+ * relative to the host's clock, hold for the later ones: they are kept, and
+ * each look narrows them. If they contradict each other the guest was stopped
+ * in between, and what was known is dropped.
+ */
+#include <string.h>
+#include <time.h>
+
+#include "clone.h"
+
+#define NS_PER_S 1000000000L
+/* A timer interrupt can be this late before we doubt that the guest ran. */
+#define LATE_NS (NS_PER_S / 20)
+/* A CPU without a next event (KTIME_MAX), or a far one, bounds nothing. */
+#define FAR_NS (10 * NS_PER_S)
+#define MAX_CPUS 8192
+
+struct clocks {
+	uint64_t read_fn;
+	uint64_t cycles;	 /* at the last tick */
+	uint32_t mult, shift;
+	int64_t mono, lo, hi;	 /* monotonic ns: at the last tick, bounds of now */
+	uint64_t sched;		 /* the latest run queue clock, ns */
+};
+
+static uint64_t timekeeper(struct vl_clone *c)
+{
+	const struct vl_kernel *k = c->contact->kernel;
+	const struct vl_layout *l = vl_kernel_layout(k);
+	uint64_t at = vl_symbol(k, "tk_core");
+
+	/* timekeeper_data[] holds several since 22c62b9a84b8 (6.17); the first is
+	 * the core one. */
+	if (!at)
+		at = vl_symbol(k, "timekeeper_data");
+	if (!at)
+		return 0;
+	/* Before it had a name: a seqcount and, aligned to 8, the timekeeper. */
+	return at + (vl_has(l, VL_F_TK_DATA) ? (uint64_t)l->offset[VL_F_TK_DATA] : 8);
+}
+
+static bool read_field(struct vl_clone *c, uint64_t base, enum vl_field f, void *buf, size_t len)
+{
+	const struct vl_layout *l = vl_kernel_layout(c->contact->kernel);
+
+	return vl_has(l, f) && vl_clone_read(c, base + (uint64_t)l->offset[f], buf, len);
+}
+
+static bool read_timekeeper(struct vl_clone *c, struct clocks *ck)
+{
+	const struct vl_layout *l = vl_kernel_layout(c->contact->kernel);
+	uint64_t tk = timekeeper(c), tkr, clock, nsec;
+	int64_t base;
+
+	if (!tk || !vl_has(l, VL_F_TK_MONO))
+		return false;
+	tkr = tk + (uint64_t)l->offset[VL_F_TK_MONO];
+	if (!read_field(c, tkr, VL_F_TKR_CLOCK, &clock, 8) ||
+	    !read_field(c, tkr, VL_F_TKR_LAST, &ck->cycles, 8) ||
+	    !read_field(c, tkr, VL_F_TKR_MULT, &ck->mult, 4) ||
+	    !read_field(c, tkr, VL_F_TKR_SHIFT, &ck->shift, 4) ||
+	    !read_field(c, tkr, VL_F_TKR_XTIME_NSEC, &nsec, 8) ||
+	    !read_field(c, tkr, VL_F_TKR_BASE, &base, 8) ||
+	    !read_field(c, clock, VL_F_CLOCKSOURCE_READ, &ck->read_fn, 8))
+		return false;
+	if (!ck->mult || ck->shift > 63)
+		return false;
+	ck->mono = ck->lo = base + (int64_t)(nsec >> ck->shift);
+	ck->hi = ck->lo + FAR_NS;
+	return true;
+}
+
+static void read_cpus(struct vl_clone *c, struct clocks *ck)
+{
+	const struct vl_kernel *k = c->contact->kernel;
+	uint64_t offsets = vl_symbol(k, "__per_cpu_offset"), rq = vl_symbol(k, "runqueues");
+	uint64_t sched = vl_symbol(k, "tick_cpu_sched"), device = vl_symbol(k, "tick_cpu_device");
+	uint64_t ids = vl_symbol(k, "nr_cpu_ids");
+	uint32_t nr = 1;
+
+	if (!ids || !vl_clone_read(c, ids, &nr, sizeof(nr)) || nr > MAX_CPUS)
+		nr = 1;
+	for (uint32_t cpu = 0; offsets && cpu < nr; cpu++) {
+		uint64_t percpu, evtdev, clock;
+		int64_t ns;
+
+		if (!vl_clone_read64(c, offsets + 8UL * cpu, &percpu))
+			continue;
+		if (rq && read_field(c, percpu + rq, VL_F_RQ_CLOCK, &clock, 8) &&
+		    clock > ck->sched)
+			ck->sched = clock;
+		if (sched && read_field(c, percpu + sched, VL_F_TICK_IDLE_ENTRY, &ns, 8) &&
+		    ns > ck->lo && ns < ck->mono + 100 * FAR_NS)
+			ck->lo = ns;
+		if (device && read_field(c, percpu + device, VL_F_TICK_EVTDEV, &evtdev, 8) &&
+		    evtdev && read_field(c, evtdev, VL_F_CLOCKEVENT_NEXT, &ns, 8) &&
+		    ns >= ck->mono && ns < ck->hi)
+			ck->hi = ns;
+	}
+	/* An event that is due bounds nothing but that now is about then. */
+	if (ck->hi < ck->lo)
+		ck->hi = ck->lo;
+	ck->hi += LATE_NS;
+}
+
+static int64_t host_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+/* Trap the reads of the TSC that are inlined into the timekeeping code. */
+static void trap_tsc(struct vl_clone *c, uint64_t cycles)
+{
+	uint64_t va;
+
+	c->tsc = cycles;
+	for (size_t i = 0; (va = vl_kernel_tsc_site(c->contact->kernel, i)); i++) {
+		struct vl_tsc_trap *t = &c->tsc_traps[c->nr_tsc_traps];
+		unsigned char code[5];
+
+		if (!vl_clone_read(c, va, code, sizeof(code)))
+			continue;
+		t->va = va;
+		t->len = !memcmp(code, "\x0f\xae\xe8\x0f\x31", 5) ? 5 :
+			 !memcmp(code, "\x0f\x31", 2)		   ? 2 :
+			 !memcmp(code, "\x0f\x01\xf9", 3)	   ? 3 :
+								     0;
+		if (t->len && vl_clone_write(c, va, "\xcc", 1))
+			c->nr_tsc_traps++;
+	}
+}
+
+void vl_clone_set_time(struct vl_clone *c, struct vl_contact *contact)
+{
+	static const char *const sched_clocks[] = { "sched_clock", "sched_clock_noinstr",
+						    "native_sched_clock", "kvm_sched_clock_read",
+						    "pvclock_clocksource_read_nowd" };
+	const struct vl_kernel *k = contact->kernel;
+	struct clocks ck = { 0 };
+	int64_t now;
+
+	if (!read_timekeeper(c, &ck))
+		return;
+	read_cpus(c, &ck);
+	if (vl_target_is_live(contact->target)) {
+		int64_t host = contact->paused_host_ns ? contact->paused_host_ns : host_ns();
+		int64_t lo = ck.lo - host, hi = ck.hi - host;
+
+		if (contact->has_anchor) {
+			int64_t l = lo > contact->anchor_lo ? lo : contact->anchor_lo;
+			int64_t h = hi < contact->anchor_hi ? hi : contact->anchor_hi;
+
+			if (l <= h) {
+				lo = l;
+				hi = h;
+			}
+		}
+		contact->has_anchor = true;
+		contact->anchor_lo = lo;
+		contact->anchor_hi = hi;
+		ck.lo = lo + host;
+		ck.hi = hi + host;
+	}
+	now = ck.lo + (ck.hi - ck.lo) / 2;
+	if (now > ck.mono)
+		ck.cycles += (uint64_t)(((unsigned __int128)(now - ck.mono) << ck.shift) / ck.mult);
+	trap_tsc(c, ck.cycles);
+	vl_clone_return_const(c, ck.read_fn, ck.cycles);
+	if (ck.sched)
+		for (size_t i = 0; i < sizeof(sched_clocks) / sizeof(*sched_clocks); i++) {
+			uint64_t va = vl_symbol(k, sched_clocks[i]);
+
+			if (va && va != ck.read_fn)
+				vl_clone_return_const(c, va,
+						      ck.sched + (uint64_t)(now - ck.mono));
+		}
+}

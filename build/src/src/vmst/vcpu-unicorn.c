@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The clone's vCPU on Unicorn (2.1 or later: before that it has no x86 MMU).
+ *
+ * Only one hook is set for good, the one for exceptions. Hooks on code or
+ * memory, an instruction count and uc_emu_start's own timeout all slow every
+ * call (a timeout starts a thread each time), so breakpoints are int3 in the
+ * clone's private text, and the budget is kept by one watchdog thread.
+ */
+#include "vcpu.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unicorn/unicorn.h>
+
+#define MAX_BLANKS 16
+
+struct vl_engine {
+	uc_engine *uc;
+	int vector; /* of the exception that stopped the run, or -1 */
+	uint64_t phys_address;
+	bool phys_missing;
+
+	vl_watch_fn watch;
+	void *watch_ctx;
+	bool watch_stopped;
+
+	void *blanks[MAX_BLANKS];
+	size_t nr_blanks;
+
+	pthread_t watchdog;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool has_watchdog, quit;
+	_Atomic uint64_t deadline; /* CLOCK_MONOTONIC ns; 0: nothing runs */
+	_Atomic bool expired;
+};
+
+static const int gpr_ids[VL_NR_GPR + 2] = {
+	UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RBX, UC_X86_REG_RSP,
+	UC_X86_REG_RBP, UC_X86_REG_RSI, UC_X86_REG_RDI, UC_X86_REG_R8,	UC_X86_REG_R9,
+	UC_X86_REG_R10, UC_X86_REG_R11, UC_X86_REG_R12, UC_X86_REG_R13, UC_X86_REG_R14,
+	UC_X86_REG_R15, UC_X86_REG_RIP, UC_X86_REG_RFLAGS,
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000UL + (uint64_t)ts.tv_nsec;
+}
+
+/* How often the watchdog looks; a budget is kept to this accuracy. */
+#define WATCHDOG_NS 10000000L
+
+static void *watchdog(void *arg)
+{
+	struct vl_engine *e = arg;
+
+	pthread_mutex_lock(&e->lock);
+	while (!e->quit) {
+		struct timespec ts;
+		uint64_t deadline;
+
+		clock_gettime(CLOCK_MONOTONIC, &ts);
+		ts.tv_nsec += WATCHDOG_NS;
+		if (ts.tv_nsec >= 1000000000L) {
+			ts.tv_nsec -= 1000000000L;
+			ts.tv_sec++;
+		}
+		pthread_cond_timedwait(&e->cond, &e->lock, &ts);
+		deadline = atomic_load(&e->deadline);
+		if (deadline && now_ns() > deadline) {
+			atomic_store(&e->expired, true);
+			uc_emu_stop(e->uc);
+		}
+	}
+	pthread_mutex_unlock(&e->lock);
+	return NULL;
+}
+
+static void on_exception(uc_engine *uc, uint32_t vector, void *ctx)
+{
+	struct vl_engine *e = ctx;
+
+	e->vector = (int)vector;
+	uc_emu_stop(uc);
+}
+
+static bool on_unmapped(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value,
+			void *ctx)
+{
+	struct vl_engine *e = ctx;
+
+	(void)uc, (void)type, (void)size, (void)value;
+	e->phys_missing = true;
+	e->phys_address = address;
+	return false;
+}
+
+static void set_msr(uc_engine *uc, uint32_t msr, uint64_t value)
+{
+	uc_x86_msr m = { .rid = msr, .value = value };
+
+	uc_reg_write(uc, UC_X86_REG_MSR, &m);
+}
+
+/* MSR numbers: Intel SDM, volume 4. */
+#define MSR_EFER 0xc0000080
+#define MSR_KERNEL_GS_BASE 0xc0000102
+
+static void unicorn_set_gs(struct vl_engine *e, uint64_t gs_base, uint64_t kernel_gs_base)
+{
+	uc_reg_write(e->uc, UC_X86_REG_GS_BASE, &gs_base);
+	set_msr(e->uc, MSR_KERNEL_GS_BASE, kernel_gs_base);
+}
+
+static void set_state(struct vl_engine *e, const struct vl_vcpu_state *st)
+{
+	uc_x86_mmr gdt = { .base = st->gdt_base, .limit = st->gdt_limit };
+	uc_x86_mmr idt = { .base = st->idt_base, .limit = st->idt_limit };
+	/* Flags: a present, busy 64-bit TSS, as a descriptor has them. */
+	uc_x86_mmr tr = { .selector = st->tr,
+			  .base = st->tr_base,
+			  .limit = st->tr_limit,
+			  .flags = 0x8b00 };
+	uint64_t cr0 = st->cr0, cr3 = st->cr3, cr4 = st->cr4;
+
+	uc_reg_write(e->uc, UC_X86_REG_GDTR, &gdt);
+	uc_reg_write(e->uc, UC_X86_REG_IDTR, &idt);
+	uc_reg_write(e->uc, UC_X86_REG_TR, &tr);
+	set_msr(e->uc, MSR_EFER, st->efer);
+	uc_reg_write(e->uc, UC_X86_REG_CR4, &cr4);
+	uc_reg_write(e->uc, UC_X86_REG_CR3, &cr3);
+	uc_reg_write(e->uc, UC_X86_REG_CR0, &cr0);
+	unicorn_set_gs(e, st->gs_base, st->kernel_gs_base);
+}
+
+static void unicorn_destroy(struct vl_engine *e)
+{
+	if (!e)
+		return;
+	if (e->has_watchdog) {
+		pthread_mutex_lock(&e->lock);
+		e->quit = true;
+		pthread_cond_signal(&e->cond);
+		pthread_mutex_unlock(&e->lock);
+		pthread_join(e->watchdog, NULL);
+	}
+	if (e->uc)
+		uc_close(e->uc);
+	for (size_t i = 0; i < e->nr_blanks; i++)
+		munmap(e->blanks[i], VL_PAGE_SIZE);
+	pthread_mutex_destroy(&e->lock);
+	pthread_cond_destroy(&e->cond);
+	free(e);
+}
+
+static struct vl_error *uc_error(uc_err err, const char *what)
+{
+	return vl_error_new(VL_ERR_OS, "cannot %s: unicorn: %s", what, uc_strerror(err));
+}
+
+static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl_view *view,
+				       const struct vl_vcpu_region *own, struct vl_engine **ret)
+{
+	const struct vl_view_range *ranges;
+	pthread_condattr_t attr;
+	struct vl_engine *e;
+	uc_hook hook;
+	uc_err err;
+	size_t nr;
+	int rc;
+
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return vl_error_nomem();
+	pthread_mutex_init(&e->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&e->cond, &attr);
+	pthread_condattr_destroy(&attr);
+
+	err = uc_open(UC_ARCH_X86, UC_MODE_64, &e->uc);
+	if (err) {
+		e->uc = NULL;
+		unicorn_destroy(e);
+		return uc_error(err, "make a virtual CPU");
+	}
+	/* A model with SMAP, or stac in the guest's text is an invalid opcode. */
+	err = uc_ctl_set_cpu_model(e->uc, UC_CPU_X86_ICELAKE_SERVER);
+	ranges = vl_view_ranges(view, &nr);
+	for (size_t i = 0; !err && i < nr; i++)
+		err = uc_mem_map_ptr(e->uc, ranges[i].gpa, ranges[i].size, UC_PROT_ALL,
+				     ranges[i].host);
+	if (!err)
+		err = uc_mem_map_ptr(e->uc, own->gpa, own->size, UC_PROT_ALL, own->host);
+	if (!err)
+		err = uc_hook_add(e->uc, &hook, UC_HOOK_INTR, on_exception, e, 1, 0);
+	if (!err)
+		err = uc_hook_add(e->uc, &hook, UC_HOOK_MEM_UNMAPPED, on_unmapped, e, 1, 0);
+	if (err) {
+		unicorn_destroy(e);
+		return uc_error(err, "set up a virtual CPU");
+	}
+	rc = pthread_create(&e->watchdog, NULL, watchdog, e);
+	if (rc) {
+		unicorn_destroy(e);
+		return vl_error_os(rc, "cannot start a thread");
+	}
+	e->has_watchdog = true;
+	set_state(e, st);
+	*ret = e;
+	return NULL;
+}
+
+static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budget_ns,
+			struct vl_exit *ret)
+{
+	int ids[VL_NR_GPR + 2];
+	void *vals[VL_NR_GPR + 2];
+	uc_err err;
+
+	memcpy(ids, gpr_ids, sizeof(ids));
+	for (int i = 0; i < VL_NR_GPR; i++)
+		vals[i] = &regs->gpr[i];
+	vals[VL_NR_GPR] = &regs->rip;
+	vals[VL_NR_GPR + 1] = &regs->rflags;
+
+	e->vector = -1;
+	e->phys_missing = false;
+	e->watch_stopped = false;
+	atomic_store(&e->expired, false);
+	uc_reg_write_batch(e->uc, ids, vals, VL_NR_GPR + 2);
+	atomic_store(&e->deadline, now_ns() + budget_ns);
+	/* "until 0": nothing ends there, for a call ends in our hlt. */
+	err = uc_emu_start(e->uc, regs->rip, 0, 0, 0);
+	atomic_store(&e->deadline, 0);
+	uc_reg_read_batch(e->uc, ids, vals, VL_NR_GPR + 2);
+
+	*ret = (struct vl_exit){ .reason = VL_EXIT_HLT };
+	if (e->phys_missing) {
+		ret->reason = VL_EXIT_PHYS;
+		ret->address = e->phys_address;
+	} else if (e->vector >= 0) {
+		ret->reason = VL_EXIT_EXCEPTION;
+		ret->vector = e->vector;
+		if (e->vector == 14)
+			uc_reg_read(e->uc, UC_X86_REG_CR2, &ret->address);
+	} else if (e->watch_stopped) {
+		ret->reason = VL_EXIT_WATCH;
+	} else if (err == UC_ERR_INSN_INVALID) {
+		/* Not an exception to Unicorn, but one to the guest (#UD). */
+		ret->reason = VL_EXIT_EXCEPTION;
+		ret->vector = 6;
+	} else if (err) {
+		ret->reason = VL_EXIT_BROKEN;
+		ret->detail = uc_strerror(err);
+	} else if (atomic_load(&e->expired)) {
+		ret->reason = VL_EXIT_BUDGET;
+	}
+}
+
+static void on_access(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value,
+		      void *ctx)
+{
+	struct vl_engine *e = ctx;
+	bool write = type == UC_MEM_WRITE;
+
+	if (!e->watch || size > 8)
+		return;
+	if (!e->watch(e->watch_ctx, e, write, address, (unsigned)size, (uint64_t)value)) {
+		e->watch_stopped = true;
+		uc_emu_stop(uc);
+	}
+}
+
+static void unicorn_watch(struct vl_engine *e, vl_watch_fn fn, void *ctx)
+{
+	uc_hook hook;
+
+	e->watch = fn;
+	e->watch_ctx = ctx;
+	uc_hook_add(e->uc, &hook, UC_HOOK_MEM_READ_AFTER, on_access, e, 1, 0);
+	uc_hook_add(e->uc, &hook, UC_HOOK_MEM_WRITE, on_access, e, 1, 0);
+}
+
+static uint64_t unicorn_watch_rip(struct vl_engine *e)
+{
+	uint64_t rip = 0;
+
+	uc_reg_read(e->uc, UC_X86_REG_RIP, &rip);
+	return rip;
+}
+
+static void unicorn_flush(struct vl_engine *e)
+{
+	uc_ctl_flush_tlb(e->uc);
+}
+
+static struct vl_error *unicorn_map_blank(struct vl_engine *e, uint64_t gpa)
+{
+	void *page;
+	uc_err err;
+
+	if (e->nr_blanks == MAX_BLANKS)
+		return vl_error_new(VL_ERR_CRASHED, "too many accesses to device memory");
+	page = mmap(NULL, VL_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return vl_error_os(errno, "cannot map a page");
+	err = uc_mem_map_ptr(e->uc, gpa & VL_PAGE_MASK, VL_PAGE_SIZE, UC_PROT_ALL, page);
+	if (err) {
+		munmap(page, VL_PAGE_SIZE);
+		return uc_error(err, "map device memory");
+	}
+	e->blanks[e->nr_blanks++] = page;
+	return NULL;
+}
+
+const struct vl_engine_ops vl_engine_unicorn = {
+	.name = "vmst/unicorn",
+	.create = unicorn_create,
+	.destroy = unicorn_destroy,
+	.set_gs = unicorn_set_gs,
+	.run = unicorn_run,
+	.watch = unicorn_watch,
+	.watch_rip = unicorn_watch_rip,
+	.flush = unicorn_flush,
+	.map_blank = unicorn_map_blank,
+};

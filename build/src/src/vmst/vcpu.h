@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The vCPU that a clone runs on: small enough that Unicorn and KVM can both be
+ * behind it. It executes at CPL 0 over a private view of the guest's memory
+ * and stops at `hlt` and at every exception; what an exception means is for
+ * the caller (vmst/call.c) to say.
+ */
+#ifndef VLENS_VCPU_H
+#define VLENS_VCPU_H
+
+#include "../error.h"
+#include "../mem/view.h"
+
+/* General registers, in the order of their numbers in machine code. */
+enum vl_gpr {
+	VL_RAX, VL_RCX, VL_RDX, VL_RBX, VL_RSP, VL_RBP, VL_RSI, VL_RDI,
+	VL_R8, VL_R9, VL_R10, VL_R11, VL_R12, VL_R13, VL_R14, VL_R15,
+	VL_NR_GPR
+};
+
+struct vl_regs {
+	uint64_t gpr[VL_NR_GPR];
+	uint64_t rip;
+	uint64_t rflags;
+};
+
+/* What does not change from call to call. */
+struct vl_vcpu_state {
+	uint64_t cr0, cr3, cr4, efer;
+	uint64_t gdt_base, idt_base, tr_base;
+	uint32_t gdt_limit, idt_limit, tr_limit;
+	uint16_t tr;
+	uint64_t gs_base;	 /* active */
+	uint64_t kernel_gs_base; /* what swapgs brings in */
+};
+
+/* A page range of our own in the clone's physical space, above the RAM. */
+struct vl_vcpu_region {
+	uint64_t gpa, size;
+	void *host;
+};
+
+enum vl_exit_reason {
+	VL_EXIT_HLT,	   /* executed hlt: how calls end */
+	VL_EXIT_EXCEPTION, /* vector, address (page fault); rip is at the instruction,
+			    * for int3 behind it */
+	VL_EXIT_PHYS,	   /* touched guest-physical address with nothing behind it */
+	VL_EXIT_BUDGET,	   /* ran longer than allowed */
+	VL_EXIT_WATCH,	   /* a watch asked to stop */
+	VL_EXIT_BROKEN,	   /* the engine cannot go on; text in detail */
+};
+
+struct vl_exit {
+	enum vl_exit_reason reason;
+	int vector;
+	uint64_t address;
+	const char *detail;
+};
+
+struct vl_engine;
+
+/*
+ * Sees every memory access of 8 bytes or less while a watch is set (slow: for
+ * the first contact only). @gpa is physical. Return false to stop the run.
+ */
+typedef bool (*vl_watch_fn)(void *ctx, struct vl_engine *e, bool write, uint64_t gpa, unsigned size,
+			    uint64_t value);
+
+struct vl_engine_ops {
+	const char *name;
+	/*
+	 * Make a vCPU over all of @view plus @own, in the state of @st. Nothing
+	 * of @view and @own is copied; both must outlive it.
+	 */
+	struct vl_error *(*create)(const struct vl_vcpu_state *st, struct vl_view *view,
+				   const struct vl_vcpu_region *own, struct vl_engine **ret);
+	void (*destroy)(struct vl_engine *e);
+	/* The active GS base and the one that swapgs brings in. */
+	void (*set_gs)(struct vl_engine *e, uint64_t gs_base, uint64_t kernel_gs_base);
+	/*
+	 * Run from @regs until something of enum vl_exit_reason happens; @regs
+	 * is then what the registers are. @budget_ns bounds the time.
+	 */
+	void (*run)(struct vl_engine *e, struct vl_regs *regs, uint64_t budget_ns,
+		    struct vl_exit *ret);
+	/*
+	 * Set a watch on all data accesses, before the first run and for the
+	 * engine's lifetime.
+	 */
+	void (*watch)(struct vl_engine *e, vl_watch_fn fn, void *ctx);
+	/* The address of the instruction that is running, from within a watch. */
+	uint64_t (*watch_rip)(struct vl_engine *e);
+	/* Forget translations: page tables were changed from outside. */
+	void (*flush)(struct vl_engine *e);
+	/* Put memory behind a guest-physical page: what VL_EXIT_PHYS was about. */
+	struct vl_error *(*map_blank)(struct vl_engine *e, uint64_t gpa);
+};
+
+extern const struct vl_engine_ops vl_engine_unicorn;
+
+#endif

@@ -1,0 +1,150 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The contract of the command line, as far as it needs no guest.
+
+load lib/vlens
+
+applets() { vlens --list; }
+
+@test "every applet has --help on stdout, with status 0" {
+	local a
+	for a in $(applets); do
+		run --separate-stderr "$a" --help
+		assert_status 0
+		[[ -z $stderr ]]
+		[[ ${lines[0]} == "Usage: $a [OPTION...] GUEST"* ]]
+		[[ $output == *$'\nOptions:\n'* ]]
+		# Help and version stand last, then where more is said.
+		[[ ${lines[-3]} == *--help* && ${lines[-2]} == *--version* ]]
+		[[ ${lines[-1]} == "For more details see $a(1)." ]]
+	done
+}
+
+@test "every applet has --version" {
+	local a
+	for a in $(applets); do
+		run --separate-stderr "$a" --version
+		assert_status 0
+		[[ -z $stderr && ${#lines[@]} -eq 2 ]]
+		[[ ${lines[0]} =~ ^$a\ from\ vlens\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
+		[[ ${lines[1]} == *unicorn\ 2.* ]]
+	done
+}
+
+@test "vlens itself: --help names every applet, --version, --list" {
+	local a
+	run --separate-stderr vlens --help
+	assert_status 0
+	for a in $(applets); do
+		grep -q "^  $a " <<<"$output"
+	done
+	run --separate-stderr vlens --version
+	assert_status 0
+	[[ ${lines[0]} =~ ^vlens\ [0-9.]+$ ]]
+	[[ $(vlens --list | wc -l) -ge 8 ]]
+}
+
+@test "multicall: by link, as vlens vps and as vlens ps" {
+	assert_same "$(vps --help)" "$(vlens vps --help)"
+	assert_same "$(vps --help)" "$(vlens ps --help)"
+	(exec -a /some/where/vuname vlens --version) | grep -q '^vuname from vlens'
+}
+
+@test "vps with no guest is a usage error" {
+	run --separate-stderr vps
+	assert_usage vps "no guest is named"
+	run --separate-stderr vps ''
+	assert_usage vps "no guest is named"
+}
+
+@test "vps -ef web1 says where ps's options go" {
+	run --separate-stderr vps -ef web1
+	assert_usage vps "vps GUEST -ef"
+}
+
+@test "an unknown option is a usage error, with the model's own status" {
+	run --separate-stderr vps --nonsense web1
+	assert_usage vps "--nonsense"
+	run --separate-stderr vls --nonsense web1
+	assert_usage vls "--nonsense" 2
+	run --separate-stderr vexec --nonsense web1 true
+	assert_usage vexec "--nonsense"
+	run --separate-stderr vlens --nonsense
+	assert_usage vlens "--nonsense"
+	run --separate-stderr vlens nonsense
+	assert_usage vlens "nonsense"
+	run --separate-stderr vlens
+	assert_usage vlens "no applet is named"
+}
+
+@test "options with values: missing, wrong, and taken for no abbreviation" {
+	run --separate-stderr vps --connect
+	assert_usage vps "needs an argument"
+	run --separate-stderr vps --as nobody web1
+	assert_usage vps "nobody"
+	run --separate-stderr vps --as 0 web1
+	assert_usage vps "0"
+	run --separate-stderr vps --pause=sometimes web1
+	assert_usage vps "freeze, suspend or none"
+	run --separate-stderr vps --engine=crystal web1
+	assert_usage vps "vmst or imee"
+	run --separate-stderr vps --engine=imee web1
+	assert_usage vps "vmst"
+	run --separate-stderr vps --stats=yes web1
+	assert_usage vps "takes no argument"
+	# An abbreviation that works would be one that has to work for ever.
+	run --separate-stderr vps --sta web1
+	assert_usage vps "--sta"
+	run --separate-stderr vcat web1
+	assert_usage vcat "no path"
+	run --separate-stderr vexec web1
+	assert_usage vexec "no command"
+}
+
+@test "usage errors print no control characters" {
+	run --separate-stderr vps $'--a\e[31mb\n' web1
+	assert_status 1
+	[[ $stderr != *$'\e'* && ${#stderr_lines[@]} -eq 2 ]]
+}
+
+@test "a full disk is status 1, on help and version too" {
+	[[ -c /dev/full ]] || skip "there is no /dev/full"
+	local a
+	for a in vlens $(applets); do
+		run --separate-stderr bash -c "exec $a --help >/dev/full"
+		assert_status 1
+		[[ $stderr == "$a: write error: No space left on device" ]]
+		run --separate-stderr bash -c "exec $a --version >/dev/full"
+		assert_status 1
+	done
+}
+
+@test "closed standard descriptors do no harm" {
+	run --separate-stderr bash -c 'exec vps nowhere -ef >&-'
+	assert_status 3
+	run --separate-stderr bash -c 'exec vps --nonsense nowhere <&- >&- 2>&-'
+	assert_status 1
+}
+
+@test "make install: the program, its names, their pages, completion, the library" {
+	[[ -e $VLENS_BUILD/Makefile ]] || skip "$VLENS_BUILD is no build directory"
+	local root=$BATS_TEST_TMPDIR/root a bin
+	make -s -C "$VLENS_BUILD" DESTDIR="$root" install >"$BATS_TEST_TMPDIR/log" 2>&1 ||
+		fail "$(tail "$BATS_TEST_TMPDIR/log")"
+	bin=$(find "$root" -name vlens -path '*/bin/*')
+	[[ -x $bin ]]
+	for a in $(applets); do
+		[[ -L ${bin%/*}/$a && $(readlink "${bin%/*}/$a") == vlens ]]
+		[[ -e $(find "$root" -path "*/man1/$a.1*") ]]
+		[[ -e $(find "$root" -path "*bash-completion/completions/$a") ]]
+	done
+	[[ -e $(find "$root" -name vlens.h) ]]
+	[[ -e $(find "$root" -name vlens.pc) ]]
+	# What is installed runs with its own library, and from another folder.
+	run --separate-stderr env LD_LIBRARY_PATH="$(dirname "$(find "$root" -name libvlens.so)")" \
+		"${bin%/*}/vps" --version
+	assert_status 0
+	make -s -C "$VLENS_BUILD" DESTDIR="$root" uninstall >/dev/null
+	[[ -z $(find "$root" ! -type d) ]] || fail "uninstall leaves: $(find "$root" ! -type d)"
+}

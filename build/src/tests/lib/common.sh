@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # the variables are for the scripts that source this
+#
+# Sourced by the test scripts: where things are kept, and how to fail.
+#
+#   VLENS_TEST_CACHE  what is expensive to get and safe to keep: package lists,
+#                     unpacked kernels, initramfs images
+#   VLENS_TEST_RUN    what belongs to running guests: sockets, logs, pid files.
+#                     QEMU under libvirt runs as another user, so this folder
+#                     must be reachable for everybody; a home folder is not.
+
+VT_CACHE=${VLENS_TEST_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vlens-tests}
+VT_RUN=${VLENS_TEST_RUN:-/tmp/vlens-test-run.$(id -u)}
+# The folder tests/, wherever the script that sources this one lives.
+VT_TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+vt_die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+# vt_usage: the comment block at the head of the calling script is its help.
+vt_usage() {
+	sed -n '/^# Usage:/,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p}' "$0"
+}
+
+# vt_lock FILE FD: waits its turn; the lock goes when the script ends.
+vt_lock() {
+	mkdir -p "$(dirname "$1")"
+	eval "exec $2>>\"\$1\""
+	flock "$2"
+}
+
+# The state folder of one guest.  Names become file and domain names.
+vt_guest_dir() {
+	[[ $1 =~ ^[A-Za-z0-9][A-Za-z0-9_.-]{0,30}$ ]] || vt_die "bad guest name '$1'"
+	printf '%s/%s\n' "$VT_RUN" "$1"
+}

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# Loaded by every tests/*.bats: guests on demand, and what the tests ask again
+# and again.  The environment is made by tests/setup_suite.bash:
+#
+#   VLENS_BUILD      the build directory under test
+#   VLENS_TEST_RUN   where the guests of this run are; one that is given from
+#                    outside, with guests in it, is used and left as it is
+#   VLENS_CACHE_DIR, VLENS_RUN_DIR   the tools' own files, private to this run
+
+bats_require_minimum_version 1.5.0
+
+VT_TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# ---- guests -----------------------------------------------------------------
+
+# Few guests, each with several of the things that must work: number of CPUs,
+# page-table isolation, 4 or 5 levels of paging (a CPU "max" has 5), what backs
+# the memory.  Those that keep a CPU busy are stopped by the file that needs
+# them; all others live until the end of the run.
+guest_options() {
+	case $1 in
+	g510) echo "--kernel 5.10 --smp 1 --backing anon" ;;
+	g61) echo "--kernel 6.1 --smp 2 --append pti=on --backing memfd" ;;
+	g612) echo "--kernel 6.12 --smp 1 --cpu max --backing file" ;;
+	g7) echo "--kernel 7 --smp 2 --backing memfd" ;;
+	g61anon) echo "--kernel 6.1 --smp 1 --backing anon" ;;
+	spin) echo "--kernel 6.12 --smp 2 --cpu max --backing memfd --mode spin" ;;
+	huge) echo "--kernel 6.1 --smp 2 --backing hugetlbfs --mode spin --append pti=on" ;;
+	busy) echo "--kernel 6.1 --smp 2 --backing memfd --mode busy" ;;
+	busy510) echo "--kernel 5.10 --smp 2 --backing anon --mode busy" ;;
+	busy612) echo "--kernel 6.12 --smp 2 --backing anon --mode busy --cpu max" ;;
+	big) echo "--kernel 6.1 --smp 1 --mem 5120 --backing anon" ;;
+	wide) echo "--kernel 6.12 --smp 16 --mem 1024 --backing anon" ;;
+	vt-dom) echo "--kernel 6.1 --smp 1 --libvirt" ;;
+	*) echo "no such test guest: $1" >&2; return 1 ;;
+	esac
+}
+
+# need_guest NAME...: boots those that do not run.
+need_guest() {
+	local name options
+	for name; do
+		[[ ! -e $VLENS_TEST_RUN/$name/via ]] || continue
+		options=$(guest_options "$name") || return
+		# The boot's own processes must not hold bats' descriptors.
+		# shellcheck disable=SC2086 # words
+		"$VT_TESTS/guest/start" --name "$name" $options >/dev/null 3>&- 4>&- || return
+	done
+}
+
+# drop_guest NAME...: stops it, unless the whole run folder is somebody else's.
+drop_guest() {
+	local name
+	for name; do
+		[[ -z ${VLENS_TEST_KEEP:-} && -e $VLENS_TEST_RUN/$name/via ]] || continue
+		"$VT_TESTS/guest/stop" "$name" 3>&- 4>&-
+	done
+}
+
+in_guest() { "$VT_TESTS/guest/run" "$@"; }
+qmp() { "$VT_TESTS/guest/qmp" "$@"; }
+
+guest_pid() { cat "$VLENS_TEST_RUN/$1/pid"; }
+# What the tools call a bare test guest.
+guest() { printf 'qemu:%s\n' "$(guest_pid "$1")"; }
+
+# The PID in the guest of what the factory made under this name.
+factory_pid() { in_guest "$1" "sed -n 's/^$2 //p' /run/factory/pids"; }
+
+# The state of a process, one letter: T is stopped.
+process_state() { sed 's/.*) //; s/ .*//' "/proc/$1/stat"; }
+
+# ---- judging ----------------------------------------------------------------
+
+fail() {
+	printf '%s\n' "$@" >&2
+	return 1
+}
+
+# Everything the last `run --separate-stderr` left, for the log of a failure.
+show_run() {
+	# shellcheck disable=SC2154 # set by run
+	printf 'status %s\n--- stdout\n%s\n--- stderr\n%s\n' "$status" "$output" "$stderr" >&2
+}
+
+assert_status() {
+	[[ $status -eq $1 ]] || { show_run; fail "status is $status, not $1"; }
+}
+
+# assert_refused APPLET GUEST WORDS [STATUS]: one line on stderr, for this guest,
+# with these words, and with what to do about it; nothing on stdout.
+assert_refused() {
+	assert_status "${4:-3}"
+	[[ -z $output ]] || { show_run; fail "there is output"; }
+	# shellcheck disable=SC2154 # set by run
+	[[ ${#stderr_lines[@]} -eq 1 ]] || { show_run; fail "not one line"; }
+	[[ $stderr == "$1: $2: "* ]] || { show_run; fail "does not begin with '$1: $2: '"; }
+	[[ $stderr == *"$3"* ]] || { show_run; fail "does not say '$3'"; }
+	[[ $stderr == *"; "?* ]] || { show_run; fail "does not say what to do"; }
+}
+
+# assert_usage APPLET WORDS [STATUS]: a usage error.
+assert_usage() {
+	assert_status "${3:-1}"
+	[[ -z $output ]] || { show_run; fail "there is output"; }
+	[[ ${#stderr_lines[@]} -eq 2 ]] || { show_run; fail "not two lines"; }
+	[[ ${stderr_lines[0]} == "$1: "*"$2"* ]] || { show_run; fail "does not say '$2'"; }
+	[[ ${stderr_lines[1]} == "Try '$1 --help' for more information." ]] ||
+		{ show_run; fail "does not point to --help"; }
+}
+
+# eventually SECONDS COMMAND...: true as soon as the command is.
+eventually() {
+	local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+	shift
+	until "$@"; do
+		[[ ${EPOCHREALTIME/./} -lt $end ]] || return 1
+		sleep 0.05
+	done
+}
+
+not_stopped() { [[ $(process_state "$1") != [Tt] ]]; }
+
+# assert_runs NAME [SECONDS]: a bare guest runs (within so many seconds): its
+# process is not stopped, and the virtual machine is not paused.
+assert_runs() {
+	eventually "${2:-0}" not_stopped "$(guest_pid "$1")" ||
+		fail "the process of $1 is stopped"
+	[[ $(qmp "$1" query-status | jq -r .status) == running ]] ||
+		fail "$1 is paused: $(qmp "$1" query-status)"
+}
+
+# Guards of this run's tools: their run folder tells them from others'.
+guards() { pgrep -x vlens-guard || true; }
+no_guards() { [[ -z $(guards) ]]; }
+
+# The value of one line of --stats, as a number of milliseconds or a count.
+stat_of() { sed -n "s/^$1: *\([0-9.]*\).*/\1/p" <<<"$2"; }
+
+# near A B SECONDS: two numbers, perhaps with fractions.
+near() { awk -v a="$1" -v b="$2" -v d="$3" 'BEGIN { exit !((a > b ? a - b : b - a) <= d) }'; }
+
+# The text is the same, or the differences are shown.
+assert_same() {
+	[[ $1 == "$2" ]] || { diff <(echo "$1") <(echo "$2") >&2; fail "guest < > vlens"; }
+}

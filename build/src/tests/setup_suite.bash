@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# Runs once before and after all of tests/*.bats: where the programs under test
+# are, folders of this run's own, and the end of all its guests.
+#
+# To keep guests between runs while writing tests, name a folder for them:
+#     VLENS_TEST_RUN=/tmp/mine bats tests/30-live.bats
+
+setup_suite() {
+	local tests=${BASH_SOURCE[0]%/*}
+	export VLENS_BUILD=${VLENS_BUILD:-$tests/..}
+	VLENS_BUILD=$(cd "$VLENS_BUILD" && pwd)
+	if [[ ! -x $VLENS_BUILD/vps ]]; then
+		echo "there is no vps in $VLENS_BUILD: build first, or set VLENS_BUILD" >&2
+		return 1
+	fi
+	export PATH=$VLENS_BUILD:$PATH:/usr/sbin:/sbin
+	# What the guest says of itself, it says so too.
+	export TZ=UTC LC_ALL=C
+	unset LIBVIRT_DEFAULT_URI VIRSH_DEFAULT_CONNECT_URI COLUMNS PS_FORMAT
+
+	# Not below BATS_SUITE_TMPDIR: QEMU under libvirt, which runs as another
+	# user, must reach it, and the name of a socket may not be long.
+	if [[ -n ${VLENS_TEST_RUN:-} ]]; then
+		export VLENS_TEST_KEEP=1
+		mkdir -p "$VLENS_TEST_RUN"
+	else
+		VLENS_TEST_RUN=$(mktemp -d /tmp/vlens-bats.XXXXXX)
+		chmod 755 "$VLENS_TEST_RUN"
+	fi
+	export VLENS_TEST_RUN
+	export VLENS_CACHE_DIR=$BATS_SUITE_TMPDIR/cache VLENS_RUN_DIR=$BATS_SUITE_TMPDIR/run
+}
+
+teardown_suite() {
+	[[ -z ${VLENS_TEST_KEEP:-} && -n ${VLENS_TEST_RUN:-} ]] || return 0
+	"${BASH_SOURCE[0]%/*}/guest/stop" --all
+	rm -rf "$VLENS_TEST_RUN"
+}

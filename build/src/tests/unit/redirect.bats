@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The redirection over the host's own kernel: no guest is needed. $BUILD is the
+# directory of vexec-test, redirect-probe and redirect-probe-static.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	V=${BUILD:-.}/vexec-test
+	PROBE=${BUILD:-.}/redirect-probe
+	T=$BATS_TEST_TMPDIR
+}
+
+# In a process namespace of their own, with a hundred processes that stay.
+private() {
+	unshare -pf --mount-proc bash -c "
+		for i in {1..100}; do sleep 100 & done
+		sleep 0.3
+		$1" 3>&-
+}
+
+# What moves is taken out: CPU use, the time of day, and the observer itself.
+same_ps() {
+	[ "$(id -u)" = 0 ] || skip "needs root for a process namespace"
+	private "$V $* >$T/a; $* >$T/b"
+	[ "$(wc -l <"$T/b")" -gt 100 ]
+	for f in a b; do
+		grep -v -e vexec-test -e "$1 -e" -e "ps$" "$T/$f" | awk '{ $4 = $7 = ""; print }' >"$T/$f.s"
+	done
+	diff "$T/a.s" "$T/b.s"
+}
+
+@test "ps -ef prints the same" {
+	same_ps ps -ef
+}
+
+@test "ps with threads prints the same" {
+	same_ps ps -eLo pid,tid,ppid,time,stat,user,comm
+}
+
+@test "uname, nproc of a process, cat, ls print the same" {
+	for cmd in "uname -a" "cat /proc/version /proc/cmdline /proc/modules" \
+		"ls -l /sys/class" "ls -a /proc/1" "cat /proc/sys/kernel/ostype" \
+		"find /proc/1/net -maxdepth 1" "stat -c %n%a%s%F /proc/1 /proc/1/stat /etc" \
+		"readlink /proc/1/ns/uts" "du -s /proc/1/net" "wc -c /proc/cmdline" \
+		"head -c 7 /proc/version" "df -P /proc" "ipcs -l" "lsmod" "id" "getent passwd 0"; do
+		run $cmd
+		want=$output
+		run "$V" $cmd
+		[ "$output" = "$want" ] || { echo "$cmd: $output"; echo "wanted: $want"; false; }
+	done
+}
+
+@test "free, uptime, vmstat, top run" {
+	"$V" free | grep -q '^Mem:'
+	"$V" uptime | grep -q 'load average'
+	[ "$("$V" vmstat 1 2 | wc -l)" -eq 4 ]
+	"$V" top -b -n1 | grep -q '^Tasks:'
+}
+
+@test "a shell with pipes, a static program, a script" {
+	run "$V" sh -c 'cat /proc/version | wc -l; cd /proc/1 && pwd && cat comm | cat >&2'
+	[ "${lines[0]}" = 1 ]
+	[ "${lines[1]}" = /proc/1 ]
+	[ "${lines[2]}" = "$(cat /proc/1/comm)" ]
+	printf '#!/bin/sh\nread x </proc/version; echo "$x $0"\n' >"$T/script"
+	chmod +x "$T/script"
+	[ "$("$V" "$T/script")" = "$(cat /proc/version) $T/script" ]
+	"$V" "$PROBE-static" | cmp - <("$PROBE-static")
+}
+
+@test "awkward system calls behave as natively" {
+	"$PROBE" >"$T/want"
+	"$V" -i 1 "$PROBE" >"$T/got"
+	diff "$T/want" "$T/got"
+}
+
+@test "what would change the guest is denied and counted" {
+	run "$V" -s "$PROBE" redirected
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"denied: sethostname 1"* ]]
+}
+
+@test "a kernel that gives no answer now and then: retried, right" {
+	run "$V" -s -i 1 -f 23 "$PROBE"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output != *"retries 0 "* ]]
+	[[ $output == *"gave up 0 "* ]]
+}
+
+@test "a file that never comes: EIO, and the program goes on" {
+	run "$V" -p /proc/meminfo cat /proc/meminfo /proc/version
+	[ "$status" -eq 1 ]
+	[[ $output == *"/proc/meminfo: Input/output error"*"Linux version"* ]]
+}
+
+@test "no names: numbers, never the host's" {
+	run "$V" -p /etc/passwd ps -eo user:20
+	[ "$status" -eq 0 ]
+	[[ $output != *root* ]]
+	mkdir -p "$T/etc"
+	echo 'superuser:x:0:0::/:/bin/sh' >"$T/etc/passwd"
+	[ "$("$V" -r "$T" ps -o user:20= -p 1)" = superuser ]
+}
+
+@test "time: the guest's zone, by name" {
+	mkdir -p "$T/etc"
+	ln -s /usr/share/zoneinfo/Asia/Tokyo "$T/etc/localtime"
+	[ "$("$V" -r "$T" date +%Z)" = JST ] || skip "no zoneinfo on this host"
+	[ "$("$V" -p /etc/localtime date +%Z)" = UTC ]
+}
+
+@test "short epochs: the same answer" {
+	[ "$("$V" -H 1 find /proc/1 -maxdepth 1 | wc -l)" = "$(find /proc/1 -maxdepth 1 | wc -l)" ]
+}
+
+@test "no epoch is open while the program sleeps" {
+	run "$V" -s sh -c 'cat /proc/version; sleep 0.5'
+	held=$(sed -n 's/.*held \([0-9]*\).*/\1/p' <<<"$output")
+	[ "$held" -lt 100 ]
+}
+
+@test "exit status: 127, 126, the program's own, 128 + signal, 3" {
+	run -127 "$V" no-such-command
+	run "$V" /etc
+	[ "$status" -eq 126 ]
+	printf '#!/no/such/interpreter\n' >"$T/s"
+	chmod +x "$T/s"
+	run -127 "$V" "$T/s"
+	run "$V" sh -c 'exit 42'
+	[ "$status" -eq 42 ]
+	run "$V" sh -c 'kill -9 $$'
+	[ "$status" -eq 137 ]
+	run "$V" -g 100 ps -ef
+	[ "$status" -eq 3 ]
+	[[ $output == *"the guest is gone"* ]]
+}
+
+@test "stdout closed, full, a pipe that is closed early" {
+	run "$V" ps -ef >&-
+	run bash -c "'$V' ps -ef >/dev/full"
+	[ "$status" -eq 1 ]
+	run bash -c "set -o pipefail; '$V' seq 1 1000000 | head -1"
+	[ "$status" -eq 141 ]
+	[ "${lines[0]}" = 1 ]
+}
+
+@test "SIGTERM goes to the program; SIGKILL leaves nobody" {
+	"$V" sleep 4711 3>&- &
+	sleep 0.3
+	kill -TERM $!
+	status=0
+	wait $! || status=$?
+	[ "$status" -eq 143 ]
+	"$V" sh -c 'sleep 4712 & sleep 4713' 3>&- &
+	sleep 0.5
+	kill -9 $!
+	sleep 0.3
+	! pgrep -f 'sleep 471[123]'
+}
+
+@test "children in the background end with the program" {
+	"$V" sh -c 'sleep 4714 & :' 3>&-
+	! pgrep -f 'sleep 4714'
+}
+
+@test "job control: the whole group stops, goes on, is interrupted" {
+	set -m
+	"$V" sh -c 'sleep 4715; :' 3>&- &
+	p=$!
+	sleep 0.3
+	kill -TSTP -$p
+	sleep 0.3
+	[ "$(ps -o state= -p $p)" = T ]
+	kill -CONT $p
+	sleep 0.3
+	[ "$(ps -o state= -p $p)" != T ]
+	[ "$(ps -o state= -p "$(pgrep -f 'sleep 4715' | tail -1)")" = S ]
+	kill -INT -$p
+	status=0
+	wait $p || status=$?
+	[ "$status" -eq 130 ]
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Just enough of TAP for the unit tests: ok(condition, what), then return tap_end(). */
+#ifndef VLENS_TESTS_TAP_H
+#define VLENS_TESTS_TAP_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+/* The count of one test program, which is one translation unit. */
+static struct {
+	int nr, failed;
+} tap;
+
+__attribute__((format(printf, 2, 3))) static inline bool ok(bool good, const char *fmt, ...)
+{
+	va_list ap;
+
+	tap.nr++;
+	tap.failed += !good;
+	printf("%sok %d - ", good ? "" : "not ", tap.nr);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+	fflush(stdout);
+	return good;
+}
+
+/* The plan; returns the exit status. */
+static inline int tap_end(void)
+{
+	printf("1..%d\n", tap.nr);
+	return tap.failed ? 1 : 0;
+}
+
+#endif

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Dump files made by hand: good ones, and every way of being bad. */
+#include <elf.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tap.h"
+#include "target/target.h"
+
+/* QEMU target/i386/arch_dump.c QEMUCPUState, by offset. */
+#define NOTE_OLD 432
+#define NOTE_NEW 440
+enum { O_VERSION = 0, O_SIZE = 4, O_RSP = 56, O_RIP = 136, O_RFLAGS = 144, O_CS = 152,
+       O_GS = 248, O_SS = 272, O_TR = 320, O_GDT = 344, O_IDT = 368, O_CR = 392,
+       O_KERNEL_GS = 432, O_BASE = 16, O_LIMIT = 4 };
+
+static char dir[] = "/tmp/vlens-dump-XXXXXX";
+static char path[64];
+
+struct image {
+	unsigned char b[65536];
+	size_t len;
+};
+
+static void put32(unsigned char *p, uint32_t v)
+{
+	memcpy(p, &v, sizeof(v));
+}
+
+static void put64(unsigned char *p, uint64_t v)
+{
+	memcpy(p, &v, sizeof(v));
+}
+
+static size_t add_note(struct image *im, const char *name, uint32_t type, const void *desc,
+		       uint32_t size)
+{
+	Elf64_Nhdr nh = { .n_namesz = (uint32_t)strlen(name) + 1, .n_descsz = size, .n_type = type };
+	size_t at = im->len;
+
+	memcpy(im->b + im->len, &nh, sizeof(nh));
+	im->len += sizeof(nh);
+	memcpy(im->b + im->len, name, nh.n_namesz);
+	im->len += (nh.n_namesz + 3) & ~3U;
+	memcpy(im->b + im->len, desc, size);
+	im->len += (size + 3) & ~3U;
+	return im->len - at;
+}
+
+static void qemu_note(unsigned char *n, unsigned int cpu, uint32_t size)
+{
+	memset(n, 0, NOTE_NEW);
+	put32(n + O_VERSION, 1);
+	put32(n + O_SIZE, size);
+	put64(n + O_RSP, 0xffffc00000001000 + cpu);
+	put64(n + O_RIP, 0xffffffff81000000 + cpu);
+	put64(n + O_RFLAGS, 0x246);
+	put32(n + O_CS, 0x10);
+	put32(n + O_SS, 0x18);
+	put64(n + O_GS + O_BASE, 0xffff888000000000 + cpu);
+	put32(n + O_TR, 0x40);
+	put32(n + O_TR + O_LIMIT, 0x4087);
+	put64(n + O_TR + O_BASE, 0xfffffe0000003000);
+	put32(n + O_GDT + O_LIMIT, 0x7f);
+	put64(n + O_GDT + O_BASE, 0xfffffe0000001000);
+	put32(n + O_IDT + O_LIMIT, 0xfff);
+	put64(n + O_IDT + O_BASE, 0xfffffe0000000000);
+	put64(n + O_CR, 0x80050033);
+	put64(n + O_CR + 24, 0x15010000);
+	put64(n + O_CR + 32, 0x6f0);
+	if (size > O_KERNEL_GS)
+		put64(n + O_KERNEL_GS, 0x7f0000000000 + cpu);
+}
+
+/* As QEMU writes it: the notes before the memory, which starts unaligned. */
+static void make(struct image *im, uint32_t note_size, unsigned int cpus)
+{
+	static const struct {
+		uint64_t gpa, size;
+	} seg[] = { { 0, 0x2000 }, { 0x100000, 0x1000 }, { 0x100001000, 0x1000 } };
+	Elf64_Ehdr eh = { .e_ident = ELFMAG, .e_type = ET_CORE, .e_machine = EM_X86_64,
+			  .e_version = EV_CURRENT, .e_phoff = sizeof(eh), .e_ehsize = sizeof(eh),
+			  .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 4 };
+	Elf64_Phdr ph[4] = { { .p_type = PT_NOTE } };
+	unsigned char note[NOTE_NEW], status[336] = { 0 };
+
+	memset(im, 0, sizeof(*im));
+	eh.e_ident[EI_CLASS] = ELFCLASS64;
+	eh.e_ident[EI_DATA] = ELFDATA2LSB;
+	eh.e_ident[EI_VERSION] = EV_CURRENT;
+	im->len = sizeof(eh) + sizeof(ph);
+	ph[0].p_offset = im->len;
+	for (unsigned int i = 0; i < cpus; i++)
+		add_note(im, "CORE", NT_PRSTATUS, status, sizeof(status));
+	for (unsigned int i = 0; i < cpus; i++) {
+		qemu_note(note, i, note_size);
+		add_note(im, "QEMU", 0, note, note_size < NOTE_NEW ? NOTE_OLD : NOTE_NEW);
+	}
+	ph[0].p_filesz = im->len - ph[0].p_offset;
+	im->len += 4; /* so that nothing is aligned */
+	for (int i = 0; i < 3; i++) {
+		ph[i + 1] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = im->len,
+					  .p_paddr = seg[i].gpa, .p_filesz = seg[i].size,
+					  .p_memsz = seg[i].size };
+		for (size_t k = 0; k < seg[i].size; k += 8)
+			put64(im->b + im->len + k, seg[i].gpa + k);
+		im->len += seg[i].size;
+	}
+	memcpy(im->b, &eh, sizeof(eh));
+	memcpy(im->b + sizeof(eh), ph, sizeof(ph));
+}
+
+static void save(const void *b, size_t len)
+{
+	FILE *f = fopen(path, "w");
+
+	if (!f || fwrite(b, 1, len, f) != len || fclose(f) != 0)
+		exit(99);
+}
+
+static void refused(const char *what, const char *message)
+{
+	struct vl_target *t = NULL;
+	struct vl_error *err = vl_target_open(path, NULL, &t);
+
+	ok(err && err->code == VL_ERR_TARGET && strstr(err->message, message) && err->hint,
+	   "%s: %s", what, err ? err->message : "opened");
+	vl_error_destroy(err);
+	if (!err)
+		vl_target_close(t);
+}
+
+static void test_good(struct image *im)
+{
+	const struct vl_ram *r;
+	struct vl_vcpu *v = NULL;
+	struct vl_target *t;
+	struct vl_error *err;
+	uint64_t w[1024], gpas[3] = { 0x1000, 0x100000, 0x100001000 };
+	static unsigned char page[3][4096];
+	void *bufs[3] = { page[0], page[1], page[2] };
+	size_t nr;
+
+	make(im, NOTE_NEW, 2);
+	save(im->b, im->len);
+	err = vl_target_open(path, NULL, &t);
+	if (!ok(!err, "a good dump opens%s%s", err ? ": " : "", err ? err->message : ""))
+		return;
+	ok(!vl_target_is_live(t) && vl_target_pid(t) == 0 && !vl_target_alive(t), "it is not live");
+	ok(!strncmp(vl_target_run_id(t), "dump-", 5) && !strchr(vl_target_run_id(t), '/'),
+	   "its run id is fit for a file name");
+	r = vl_target_ram(t, &nr);
+	ok(nr == 3 && r[0].gpa == 0 && r[0].size == 0x2000 && r[1].gpa == 0x100000 &&
+		   r[2].gpa == 0x100001000 && r[0].fd >= 0 && r[0].hva == 0, "three ranges");
+	err = vl_target_vcpus(t, &v, &nr);
+	ok(!err && nr == 2, "two vCPUs");
+	ok(v[1].rip == 0xffffffff81000001 && v[1].rsp == 0xffffc00000001001 &&
+		   v[1].rflags == 0x246 && v[1].cs == 0x10 && v[1].ss == 0x18 && v[1].tr == 0x40,
+	   "registers and selectors");
+	ok(v[1].cr0 == 0x80050033 && v[1].cr3 == 0x15010000 && v[1].cr4 == 0x6f0,
+	   "control registers");
+	ok(v[1].gs_base == 0xffff888000000001 && v[1].has_kernel_gs_base &&
+		   v[1].kernel_gs_base == 0x7f0000000001, "both GS bases");
+	ok(v[0].gdt_base == 0xfffffe0000001000 && v[0].gdt_limit == 0x7f &&
+		   v[0].idt_base == 0xfffffe0000000000 && v[0].idt_limit == 0xfff &&
+		   v[0].tr_base == 0xfffffe0000003000 && v[0].tr_limit == 0x4087, "tables");
+	free(v);
+	err = vl_target_read(t, 0xff8, w, 16);
+	ok(!err && w[0] == 0xff8 && w[1] == 0x1000, "a read over a page's end");
+	err = vl_target_read(t, 0x1ff8, w, 16);
+	ok(err && err->code == VL_ERR_FAULT && err->address == 0x2000, "a read over a range's end");
+	vl_error_destroy(err);
+	err = vl_target_read_pages(t, gpas, bufs, 3);
+	ok(!err && !memcmp(page[2], &gpas[2], 8) && !memcmp(page[1], &gpas[1], 8), "three pages");
+	ok(!vl_target_pause(t) && !vl_target_renew(t) && !vl_target_resume(t) &&
+		   vl_target_paused_ns(t, NULL) == 0, "pause does nothing");
+	/* Cut short under our hands: an error, not SIGBUS. */
+	if (truncate(path, 4096) < 0)
+		exit(99);
+	err = vl_target_read(t, 0x100000, w, 8);
+	ok(err && err->code == VL_ERR_FAULT, "truncated while open: %s", err ? err->message : "");
+	vl_error_destroy(err);
+	err = vl_target_read_pages(t, gpas, bufs, 3);
+	ok(err && err->code == VL_ERR_FAULT, "pages of it");
+	vl_error_destroy(err);
+	vl_target_close(t);
+}
+
+static void test_old_note(struct image *im)
+{
+	struct vl_vcpu *v = NULL;
+	struct vl_target *t;
+	struct vl_error *err;
+	size_t nr = 0;
+
+	make(im, NOTE_OLD, 1);
+	save(im->b, im->len);
+	err = vl_target_open(path, NULL, &t);
+	ok(!err && !vl_target_vcpus(t, &v, &nr) && nr == 1 && !v[0].has_kernel_gs_base,
+	   "a note from before kernel_gs_base");
+	vl_error_destroy(err);
+	free(v);
+	if (!err)
+		vl_target_close(t);
+}
+
+static void test_bad(struct image *im)
+{
+	Elf64_Ehdr *eh = (Elf64_Ehdr *)im->b;
+	Elf64_Phdr *ph = (Elf64_Phdr *)(im->b + sizeof(*eh));
+
+	make(im, NOTE_NEW, 0);
+	save(im->b, im->len);
+	refused("no CPU notes", "no CPU notes");
+	make(im, NOTE_NEW, 1);
+	im->b[ph[0].p_offset + 12 + 8 + 336 + 12 + 8] = 2;
+	save(im->b, im->len);
+	refused("a note of version 2", "unknown layout");
+	make(im, NOTE_NEW, 1);
+	eh->e_machine = EM_AARCH64;
+	save(im->b, im->len);
+	refused("another machine", "no dump of an x86 guest");
+	make(im, NOTE_NEW, 1);
+	eh->e_type = ET_EXEC;
+	save(im->b, im->len);
+	refused("a program", "no dump of an x86 guest");
+	make(im, NOTE_NEW, 1);
+	ph[2].p_offset = UINT64_MAX - 10;
+	save(im->b, im->len);
+	refused("an offset that overflows", "no memory dump");
+	make(im, NOTE_NEW, 1);
+	ph[2].p_paddr = 0x123;
+	save(im->b, im->len);
+	refused("an unaligned segment", "no memory dump");
+	make(im, NOTE_NEW, 1);
+	ph[1].p_type = ph[2].p_type = ph[3].p_type = PT_NULL;
+	save(im->b, im->len);
+	refused("no memory", "no guest memory");
+	save("", 0);
+	refused("empty", "no memory dump");
+	save("hello, world, this is text\n", 27);
+	refused("a text", "no memory dump");
+	save("KDUMP   \x06\0\0\0xxxxxxxxxx", 20);
+	refused("kdump", "only ELF");
+	save("makedumpfile\0\0\0\0xxxxxx", 20);
+	refused("flattened kdump", "only ELF");
+	save("\x1f\x8b\x08xxxxxxxxxxxxxxxxxxxx", 20);
+	refused("gzip", "compressed by gzip");
+	unlink(path);
+	refused("no such file", "no such file");
+	if (mkfifo(path, 0600) < 0)
+		exit(99);
+	refused("a FIFO (does not hang)", "not a regular file");
+	unlink(path);
+	if (mkdir(path, 0700) < 0)
+		exit(99);
+	refused("a folder", "not a regular file");
+	rmdir(path);
+}
+
+/* Two segments over the same page, as a dump with paging has them. */
+static void test_overlap(struct image *im)
+{
+	Elf64_Phdr *ph = (Elf64_Phdr *)(im->b + sizeof(Elf64_Ehdr));
+	struct vl_target *t;
+	struct vl_error *err;
+	uint64_t w;
+	size_t nr;
+
+	make(im, NOTE_NEW, 1);
+	ph[2].p_paddr = 0x1000;
+	ph[3].p_paddr = 0x2000;
+	save(im->b, im->len);
+	err = vl_target_open(path, NULL, &t);
+	if (!ok(!err, "overlapping segments"))
+		return;
+	vl_target_ram(t, &nr);
+	ok(nr == 2 && !vl_target_read(t, 0x1008, &w, 8) && w == 0x1008 &&
+		   !vl_target_read(t, 0x2008, &w, 8) && w == 0x100001008,
+	   "the first one counts, the next goes on");
+	vl_target_close(t);
+}
+
+static void test_torn(struct image *im)
+{
+	unsigned int opened = 0, seed = 1;
+
+	make(im, NOTE_NEW, 2);
+	for (size_t n = 0; n < im->len; n += n < 2048 ? 1 : 509) {
+		struct vl_target *t = NULL;
+		struct vl_error *err;
+
+		save(im->b, n);
+		err = vl_target_open(path, NULL, &t);
+		opened += !err;
+		if (!err)
+			vl_target_close(t);
+		else if (err->code != VL_ERR_TARGET || !err->hint)
+			opened++;
+		vl_error_destroy(err);
+	}
+	ok(opened == 0, "truncated anywhere it is refused with a hint");
+	for (int i = 0; i < 3000; i++) {
+		struct vl_target *t = NULL;
+		struct vl_error *err;
+
+		make(im, NOTE_NEW, 2);
+		for (int k = 0; k < 4; k++) {
+			seed = seed * 1103515245 + 12345;
+			im->b[(seed >> 8) % 1400] = (unsigned char)(seed >> 24);
+		}
+		save(im->b, im->len);
+		err = vl_target_open(path, NULL, &t);
+		if (!err) {
+			unsigned char b[64];
+
+			vl_error_destroy(vl_target_read(t, 0x100000, b, sizeof(b)));
+			vl_target_close(t);
+		}
+		vl_error_destroy(err);
+	}
+	ok(true, "damaged headers and notes crash nothing");
+}
+
+int main(void)
+{
+	static struct image im;
+
+	if (!mkdtemp(dir))
+		return 99;
+	snprintf(path, sizeof(path), "%s/dump", dir);
+	test_good(&im);
+	test_old_note(&im);
+	test_overlap(&im);
+	test_bad(&im);
+	test_torn(&im);
+	unlink(path);
+	rmdir(dir);
+	return tap_end();
+}

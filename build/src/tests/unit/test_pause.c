@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Pause, guard and lock, over a process that counts in the place of a guest.
+ */
+#include <dirent.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tap.h"
+#include "target/guard.h"
+#include "target/internal.h"
+#include "target/proc.h"
+
+static _Atomic uint64_t *count;
+static pid_t guest;
+
+static void start_guest(void)
+{
+	count = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	guest = fork();
+	if (guest == 0)
+		for (;;) {
+			atomic_fetch_add(count, 1);
+			usleep(20);
+		}
+}
+
+static const struct vl_target_ops no_ops = { 0 };
+
+static struct vl_target *new_target(void)
+{
+	struct vl_target *t = calloc(1, sizeof(*t));
+
+	t->pidfd = t->proc_mem = t->lock_fd = t->turn_fd = -1;
+	t->name = strdup("test");
+	vl_error_destroy(vl_target_bind(t, guest));
+	return t;
+}
+
+/* vl_target_close() is for targets with operations. */
+static void end_target(struct vl_target *t)
+{
+	t->ops = NULL;
+	vl_target_close(t);
+}
+
+static bool moves(unsigned int ms)
+{
+	uint64_t before = atomic_load(count);
+
+	usleep(ms * 1000);
+	return atomic_load(count) != before;
+}
+
+/* Milliseconds until the guest runs, -1: not within two seconds. */
+static int runs_within(void)
+{
+	uint64_t start = vl_now_ns(), before = atomic_load(count);
+
+	while (vl_now_ns() - start < 2 * VL_NSEC_PER_SEC) {
+		if (atomic_load(count) != before)
+			return (int)((vl_now_ns() - start) / 1000000);
+		usleep(1000);
+	}
+	kill(guest, SIGCONT);
+	return -1;
+}
+
+static void test_plain(void)
+{
+	struct vl_target *t = new_target();
+	uint64_t longest = 0, total;
+	struct vl_error *err;
+
+	t->ops = &no_ops;
+	err = vl_target_pause(t);
+	ok(!err && vl_target_is_paused(t) && !moves(50), "paused");
+	ok(!vl_target_pause(t) && !vl_target_resume(t) && !moves(10), "pauses nest");
+	ok(!vl_target_renew(t), "renewed");
+	ok(!vl_target_resume(t) && !vl_target_is_paused(t) && moves(50), "resumed");
+	total = vl_target_paused_ns(t, &longest);
+	ok(total > 55 * 1000000 && total < VL_NSEC_PER_SEC && longest == total, "accounted: %.1f ms",
+	   (double)total / 1e6);
+	err = vl_target_resume(t);
+	ok(err && err->code == VL_ERR_ARG, "resume without pause");
+	vl_error_destroy(err);
+	kill(guest, SIGSTOP);
+	usleep(10000);
+	ok(!vl_target_pause(t) && vl_target_is_paused(t) && !vl_target_resume(t) && !moves(20),
+	   "a guest that was stopped before stays stopped");
+	kill(guest, SIGCONT);
+	ok(!vl_target_pause(t), "paused once more");
+	end_target(t);
+	ok(moves(50), "close resumes");
+}
+
+static void test_deadline(void)
+{
+	struct vl_target *t = new_target();
+	struct vl_error *err;
+	int ms;
+
+	t->ops = &no_ops;
+	err = vl_target_pause(t);
+	ms = err ? -1 : runs_within();
+	ok(ms >= 800 && ms < 1000, "a hang is ended by the guard: %d ms", ms);
+	err = vl_target_renew(t);
+	ok(err && err->code == VL_ERR_TARGET && !vl_target_is_paused(t), "renew says so");
+	vl_error_destroy(err);
+	err = vl_target_resume(t);
+	ok(err && err->code == VL_ERR_TARGET, "resume says so");
+	vl_error_destroy(err);
+	ok(!vl_target_pause(t) && !moves(20) && !vl_target_resume(t) && moves(20),
+	   "and then all is as before");
+	err = vl_target_pause(t);
+	for (int i = 0; i < 15 && !err; i++) {
+		usleep(100000);
+		err = vl_target_renew(t);
+	}
+	ok(!err && !moves(5) && !vl_target_resume(t), "1.5 s with renewals");
+	vl_error_destroy(err);
+	end_target(t);
+}
+
+static void die(const char *how)
+{
+	struct vl_target *t = new_target();
+
+	t->ops = &no_ops;
+	vl_error_destroy(vl_target_pause(t));
+	if (!strcmp(how, "exit"))
+		_exit(0);
+	if (!strcmp(how, "SIGSEGV")) {
+		signal(SIGSEGV, SIG_DFL);
+		raise(SIGSEGV);
+	}
+	if (!strcmp(how, "group"))
+		kill(0, SIGKILL);
+	if (!strcmp(how, "child")) /* which inherits everything and lives on */
+		if (fork() == 0) {
+			sleep(2);
+			_exit(0);
+		}
+	raise(SIGKILL);
+}
+
+static void test_death(void)
+{
+	static const char *const ways[] = { "exit", "SIGKILL", "SIGSEGV", "group", "child" };
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		pid_t pid = fork();
+		int ms;
+
+		if (pid == 0) {
+			setsid();
+			die(ways[i]);
+		}
+		waitpid(pid, NULL, 0);
+		ms = runs_within();
+		ok(ms >= 0 && ms < 500, "death by %s: runs again after %d ms", ways[i], ms);
+	}
+}
+
+/* Kill the guards of our guest: they alone have its memory file open. */
+static void kill_guards(void)
+{
+	char mine[64], path[512], link[256];
+	struct dirent *de;
+	DIR *proc = opendir("/proc");
+
+	snprintf(mine, sizeof(mine), "/proc/%d/mem", (int)guest);
+	while (proc && (de = readdir(proc))) {
+		int pid = atoi(de->d_name);
+
+		for (int fd = 3; pid > 0 && pid != getpid() && fd < 16; fd++) {
+			ssize_t n;
+
+			snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
+			n = readlink(path, link, sizeof(link) - 1);
+			link[n < 0 ? 0 : n] = '\0';
+			if (!strcmp(link, mine))
+				kill(pid, SIGKILL);
+		}
+	}
+	if (proc)
+		closedir(proc);
+}
+
+static void test_guard_killed(void)
+{
+	struct vl_target *t = new_target();
+
+	t->ops = &no_ops;
+	vl_error_destroy(vl_target_pause(t));
+	vl_error_destroy(vl_target_resume(t));
+	kill_guards();
+	usleep(20000);
+	ok(vl_guard_is_dead(t->guard), "a killed guard is noticed");
+	ok(!vl_target_pause(t) && !vl_guard_is_dead(t->guard) && !vl_target_resume(t),
+	   "the next pause has a new one");
+	end_target(t);
+}
+
+/* One of several tools: its pauses must be exclusive and whole. */
+static int contend(unsigned int seed)
+{
+	struct vl_target *t = new_target();
+	int wrong = 0;
+
+	t->ops = &no_ops;
+	for (int i = 0; i < 60; i++) {
+		struct vl_error *err = vl_target_pause(t);
+		uint64_t before;
+
+		if (err) {
+			vl_error_destroy(err);
+			wrong++;
+			continue;
+		}
+		before = atomic_load(count);
+		usleep((seed * 7919 + (unsigned int)i * 104729) % 3000);
+		wrong += atomic_load(count) != before;
+		err = vl_target_resume(t);
+		wrong += err != NULL;
+		vl_error_destroy(err);
+	}
+	end_target(t);
+	return wrong ? 1 : 0;
+}
+
+static void test_contention(void)
+{
+	pid_t pid[5];
+	int wrong = 0;
+
+	for (unsigned int i = 0; i < 5; i++) {
+		pid[i] = fork();
+		if (pid[i] == 0)
+			_exit(contend(i));
+	}
+	/* One of them dies in the middle. */
+	usleep(100000);
+	kill(pid[4], SIGKILL);
+	for (int i = 0; i < 5; i++) {
+		int status;
+
+		waitpid(pid[i], &status, 0);
+		wrong += i < 4 && status != 0;
+	}
+	ok(wrong == 0, "five tools take turns, one is killed");
+	ok(moves(50), "and the guest runs after them");
+}
+
+int main(void)
+{
+	start_guest();
+	test_plain();
+	test_deadline();
+	test_death();
+	test_contention();
+	test_guard_killed();
+	kill(guest, SIGKILL);
+	return tap_end();
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Texts of /proc, and QEMU command lines. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "tap.h"
+#include "target/proc.h"
+#include "target/qemu_args.h"
+
+static void test_stat(void)
+{
+	uint64_t start = 0;
+	char state = 0;
+
+	ok(vl_parse_stat("42 (qemu) T 1 2 3 0 -1 4 5 6 7 8 9 10 11 12 20 0 3 0 92453 1 2", &state,
+			 &start) && state == 'T' && start == 92453, "a stat line");
+	ok(vl_parse_stat("42 (a) R 1 (x) S 1 2 3 0 -1 4 5 6 7 8 9 10 11 12 20 0 3 0 77 1", &state,
+			 &start) && state == 'S' && start == 77, "a name made to deceive");
+	ok(!vl_parse_stat("", &state, &start) && !vl_parse_stat("42 (x", &state, &start) &&
+		   !vl_parse_stat("42 (x) R 1 2", &state, &start), "no stat lines");
+	ok(vl_proc_stat(getpid(), &state, &start) == 0 && state == 'R' && start > 0, "our own");
+}
+
+static void test_maps(void)
+{
+	static const char text[] =
+		"55e9d6e05000-55e9d71ae000 rw-p 00de3000 fe:00 10977373        /usr/bin/qemu\n"
+		"7f38e7e00000-7f3907e00000 rw-p 00000000 00:00 0 \n"
+		"7f411ffff000-7f413ffff000 rw-s 00001000 00:01 1050      /memfd:ram (deleted)\n"
+		"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0       [vsyscall]\n";
+	struct vl_vma *v = NULL;
+	struct vl_error *err;
+	size_t nr = 0;
+
+	err = vl_parse_maps(text, &v, &nr);
+	ok(!err && nr == 4, "four mappings");
+	ok(v[0].ino == 10977373 && v[0].dev == makedev(0xfe, 0) && !v[0].shared, "a private file");
+	ok(v[1].ino == 0 && v[1].end - v[1].start == 0x20000000, "anonymous");
+	ok(v[2].shared && v[2].offset == 0x1000 && v[2].ino == 1050, "a memfd");
+	free(v);
+	err = vl_parse_maps("garbage\n", &v, &nr);
+	ok(err != NULL, "garbage is refused");
+	vl_error_destroy(err);
+	err = vl_proc_maps(getpid(), &v, &nr);
+	ok(!err && nr > 5, "our own: %zu", nr);
+	if (!err)
+		free(v);
+	vl_error_destroy(err);
+	err = vl_proc_maps(0x3fffffff, &v, &nr);
+	ok(err && err->code == VL_ERR_TARGET && err->hint, "no such process");
+	vl_error_destroy(err);
+}
+
+#define PARSE(text) vl_qemu_args_parse(text, sizeof(text) - 1, &a)
+
+static void test_args(void)
+{
+	struct vl_qemu_args a;
+	char *p;
+
+	PARSE("/usr/bin/qemu-system-x86_64\0-m\0" "512\0-qmp\0unix:/tmp/q.sock,server=on,wait=off\0");
+	ok(a.is_qemu && !strcmp(a.qmp_path, "/tmp/q.sock"), "-qmp unix:PATH");
+	PARSE("kvm\0--qmp-pretty\0unix:/tmp/a,,b,server\0-name\0guest=web,,1,debug-threads=on\0");
+	ok(!strcmp(a.qmp_path, "/tmp/a,b") && !strcmp(a.guest_name, "web,1"), "doubled commas");
+	PARSE("qemu-system-x86_64\0-mon\0chardev=m,mode=control\0-chardev\0"
+	      "socket,path=/x/y,id=m,server=on\0-name\0web2\0-uuid\0"
+	      "12345678-1234-1234-1234-123456789abc\0");
+	ok(!strcmp(a.qmp_path, "/x/y") && !strcmp(a.guest_name, "web2") &&
+		   a.uuid[0] == '1', "-mon with a chardev that comes later");
+	PARSE("qemu-system-x86_64\0-chardev\0socket,id=c,path=/h\0-mon\0chardev=c,mode=readline\0"
+	      "-monitor\0unix:/hmp,server\0");
+	ok(!a.qmp_path[0], "a human monitor is not one");
+	PARSE("qemu-system-x86_64\0-chardev\0socket,id=charmonitor,fd=30,server=on\0-mon\0"
+	      "chardev=charmonitor,id=monitor,mode=control\0");
+	ok(!a.qmp_path[0], "libvirt's has no path");
+	PARSE("qemu-system-x86_64\0-qmp\0tcp:127.0.0.1:4444,server\0-qmp\0unix:rel,server\0");
+	ok(!strcmp(a.qmp_path, "rel"), "the first on a Unix socket");
+	PARSE("qemu-system-x86_64\0-qmp");
+	ok(!a.qmp_path[0], "cut off");
+	PARSE("sleep\0" "100\0");
+	ok(!a.is_qemu, "not a QEMU");
+	vl_qemu_args_parse("", 0, &a);
+	ok(!a.is_qemu, "a kernel thread has no arguments");
+	p = vl_qemu_socket_path(12, "rel/q");
+	ok(p && !strcmp(p, "/proc/12/cwd/rel/q"), "a relative path");
+	free(p);
+}
+
+int main(void)
+{
+	test_stat();
+	test_maps();
+	test_args();
+	return tap_end();
+}

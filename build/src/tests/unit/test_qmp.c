@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The QMP client, against a scripted other side. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tap.h"
+#include "target/qmp.h"
+
+#define HELLO "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}\r\n"
+#define READY "{\"return\": {}, \"id\": 1}\r\n"
+
+/*
+ * What the other side does, one character a step: the strings are sent in turn
+ * ('s'), a command is awaited ('r'), 'w' sends byte by byte, '.' waits 50 ms,
+ * 'h' hangs for good, 'f' expects a descriptor with the command.
+ */
+struct script {
+	const char *steps;
+	const char *text[8];
+};
+
+static void play(int fd, const struct script *s)
+{
+	const char *const *text = s->text;
+	char buf[4096], control[64];
+	struct iovec iov = { buf, sizeof(buf) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+
+	for (const char *p = s->steps; *p; p++) {
+		switch (*p) {
+		case 's':
+			if (write(fd, *text, strlen(*text)) < 0)
+				_exit(1);
+			text++;
+			break;
+		case 'w':
+			for (const char *c = *text++; *c; c++)
+				if (write(fd, c, 1) < 0)
+					_exit(1);
+			break;
+		case 'r':
+			if (read(fd, buf, sizeof(buf)) <= 0)
+				_exit(1);
+			break;
+		case 'f':
+			if (recvmsg(fd, &msg, 0) <= 0 || msg.msg_controllen == 0)
+				_exit(1);
+			break;
+		case '.':
+			usleep(50000);
+			break;
+		case 'h':
+			pause();
+			break;
+		}
+	}
+	_exit(0);
+}
+
+static struct vl_qmp *start(const struct script *s, pid_t *pid_ret)
+{
+	struct vl_qmp *q = NULL;
+	int sv[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
+		exit(99);
+	*pid_ret = fork();
+	if (*pid_ret == 0) {
+		close(sv[0]);
+		play(sv[1], s);
+	}
+	close(sv[1]);
+	vl_error_destroy(vl_qmp_attach(sv[0], &q));
+	return q;
+}
+
+static void finish(struct vl_qmp *q, pid_t pid)
+{
+	vl_qmp_close(q);
+	kill(pid, 9);
+	waitpid(pid, NULL, 0);
+}
+
+static double seconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+/* "query-x" gives 42 */
+static void good(const char *what, const struct script *s)
+{
+	struct vl_error *err;
+	json_object *ret;
+	struct vl_qmp *q;
+	pid_t pid;
+
+	q = start(s, &pid);
+	err = vl_qmp_execute(q, "query-x", NULL, -1, &ret);
+	ok(!err && json_object_get_int(ret) == 42, "%s%s%s", what, err ? ": " : "",
+	   err ? err->message : "");
+	if (!err)
+		json_object_put(ret);
+	vl_error_destroy(err);
+	finish(q, pid);
+}
+
+static void bad(const char *what, const struct script *s, const char *message, double at_most)
+{
+	double t = seconds();
+	struct vl_error *err;
+	json_object *ret = NULL;
+	struct vl_qmp *q;
+	pid_t pid;
+
+	q = start(s, &pid);
+	err = vl_qmp_execute(q, "query-x", NULL, -1, &ret);
+	t = seconds() - t;
+	ok(err && err->code == VL_ERR_TARGET && strstr(err->message, message) && err->hint,
+	   "%s: %s", what, err ? err->message : "no error");
+	ok(t <= at_most, "%s: within %.1f s (%.2f)", what, at_most, t);
+	vl_error_destroy(err);
+	finish(q, pid);
+}
+
+static void test_descriptor(void)
+{
+	struct script s = { "srsfs", { HELLO, READY, "{\"return\": {}, \"id\": 2}" } };
+	int fd = memfd_create("test", 0), status = -1;
+	struct vl_error *err;
+	struct vl_qmp *q;
+	pid_t pid;
+
+	q = start(&s, &pid);
+	err = vl_qmp_execute(q, "getfd", NULL, fd, NULL);
+	waitpid(pid, &status, 0);
+	ok(!err && status == 0, "a descriptor is passed");
+	vl_error_destroy(err);
+	vl_qmp_close(q);
+	close(fd);
+}
+
+static void test_refused(void)
+{
+	struct script s = { "srsrsrs", { HELLO, READY,
+		"{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no such thing\"}, \"id\": 2}",
+		"{\"return\": \"a\\r\\nb\", \"id\": 3}" } };
+	struct vl_error *err;
+	struct vl_qmp *q;
+	char *text = NULL;
+	pid_t pid;
+
+	q = start(&s, &pid);
+	err = vl_qmp_execute(q, "query-x", NULL, -1, NULL);
+	ok(err && strstr(err->message, "no such thing") && !vl_qmp_is_broken(q),
+	   "a refused command gives QEMU's words, the connection stays");
+	vl_error_destroy(err);
+	err = vl_qmp_hmp(q, "info x", &text);
+	ok(!err && !strcmp(text, "a\r\nb"), "a human monitor command after it");
+	free(text);
+	vl_error_destroy(err);
+	finish(q, pid);
+}
+
+static void test_connect(void)
+{
+	char dir[] = "/tmp/vlens-qmp-XXXXXX", path[64], deep[256];
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct vl_error *err;
+	struct vl_qmp *q;
+	int fd;
+
+	if (!mkdtemp(dir))
+		exit(99);
+	snprintf(path, sizeof(path), "%s/file", dir);
+	err = vl_qmp_connect(path, &q);
+	ok(err && strstr(err->message, "no such socket") && err->hint, "no such path");
+	vl_error_destroy(err);
+	fclose(fopen(path, "w"));
+	err = vl_qmp_connect(path, &q);
+	ok(err && strstr(err->message, "not a socket") && err->hint, "a regular file");
+	vl_error_destroy(err);
+	unlink(path);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/file", dir);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		exit(99);
+	err = vl_qmp_connect(path, &q);
+	ok(err && strstr(err->message, "nobody listens") && err->hint, "nobody listens");
+	vl_error_destroy(err);
+	listen(fd, 1);
+	err = vl_qmp_connect(path, &q);
+	ok(!err && vl_qmp_pid(q) == getpid(), "the peer's process id");
+	vl_error_destroy(err);
+	vl_qmp_close(q);
+	/* A path longer than a socket address holds. */
+	snprintf(deep, sizeof(deep), "%s", dir);
+	while (strlen(deep) < 150)
+		strcat(deep, "/.");
+	strcat(deep, "/file");
+	err = vl_qmp_connect(deep, &q);
+	ok(!err, "a path of %zu bytes", strlen(deep));
+	if (!err)
+		vl_qmp_close(q);
+	vl_error_destroy(err);
+	close(fd);
+	unlink(path);
+	rmdir(dir);
+}
+
+int main(void)
+{
+	static const char event[] = "{\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, "
+				    "\"event\": \"STOP\"}\r\n";
+	static const char answer[] = "{\"return\": 42, \"id\": 2}\r\n";
+	static const char pretty[] = "{\r\n    \"return\": 42,\r\n    \"id\": 2\r\n}\r\n";
+	static char big[400000];
+	size_t n;
+
+	good("one command", &(struct script){ "srsrs", { HELLO, READY, answer } });
+	good("events before and between",
+	     &(struct script){ "ssrsssrss", { HELLO, event, event, READY, event, event, answer } });
+	good("a stale answer without an id is skipped",
+	     &(struct script){ "srsrss", { HELLO, READY, "{\"return\": {}}\r\n", answer } });
+	good("a stale answer with another id is skipped",
+	     &(struct script){ "srsrs", { HELLO, READY,
+				"{\"return\": 1, \"id\": \"vlens-guard\"}{\"return\": 42, \"id\": 2}" } });
+	good("pretty-printed, byte by byte", &(struct script){ "wrwrw", { HELLO, READY, pretty } });
+	n = (size_t)sprintf(big, "{\"event\": \"");
+	memset(big + n, 'x', 300000);
+	strcpy(big + n + 300000, "\"}\r\n");
+	good("a big message", &(struct script){ "srsrss", { HELLO, READY, big, answer } });
+
+	bad("not JSON", &(struct script){ "sh", { "SSH-2.0-OpenSSH_9.2\r\n" } }, "does not speak QMP", 1);
+	bad("JSON, but not QMP", &(struct script){ "sh", { "{\"hello\": 1}\n" } }, "does not speak QMP", 1);
+	bad("a bare number", &(struct script){ "sh", { "42 \n" } }, "does not speak QMP", 1);
+	bad("silent", &(struct script){ "h", { NULL } }, "does not speak QMP", 2);
+	bad("half a greeting", &(struct script){ "sh", { "{\"QMP\": " } }, "does not speak QMP", 2);
+	bad("closed at once", &(struct script){ "", { NULL } }, "closed the connection", 1);
+	bad("closed in the middle", &(struct script){ "srsr", { HELLO, READY } },
+	    "closed the connection", 1);
+	bad("no answer to a command", &(struct script){ "srsrsh", { HELLO, READY, event } },
+	    "does not answer query-x", 6);
+	test_refused();
+	test_descriptor();
+	test_connect();
+	return tap_end();
+}

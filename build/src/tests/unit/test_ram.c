@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The RAM table and reads through it: this process plays the hypervisor. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tap.h"
+#include "target/internal.h"
+
+#define MIB 0x100000UL
+#define HIGH 0x100000000UL
+
+/* Anonymous, then a file at an odd page, a hole, then huge-page-like, then high. */
+static struct {
+	struct vl_target t;
+	char *anon, *high;
+	int fd;
+} g;
+
+static void fill(char *p, uint64_t gpa, size_t size)
+{
+	for (size_t i = 0; i < size; i += 8, gpa += 8)
+		memcpy(p + i, &gpa, 8);
+}
+
+static void add(uint64_t gpa, uint64_t size, void *hva, int fd, uint64_t off, uint32_t page_size)
+{
+	vl_error_destroy(vl_ram_add(&g.t, &(struct vl_ram){ gpa, size, (uintptr_t)hva, fd, off,
+							    page_size }));
+}
+
+static void setup(void)
+{
+	char *file;
+
+	g.t.pid = getpid();
+	g.t.pidfd = g.t.proc_mem = g.t.lock_fd = -1;
+	g.anon = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	g.high = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	g.fd = memfd_create("ram", 0);
+	if (ftruncate(g.fd, 4 * MIB) < 0)
+		exit(99);
+	file = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, g.fd, 0);
+	fill(g.anon, 0, 2 * MIB);
+	fill(file + 0x3000, 2 * MIB, MIB);	  /* gpa 2 to 3 MiB */
+	fill(file + 2 * MIB, 4 * MIB, MIB);	  /* gpa 4 to 5 MiB */
+	fill(g.high, HIGH, 4 * MIB);
+	/* Not in order, and the first in two pieces that belong together. */
+	add(HIGH, 4 * MIB, g.high, -1, 0, 4096);
+	add(4 * MIB, MIB, file + 2 * MIB, g.fd, 2 * MIB, 2 * MIB);
+	add(0x80000, 2 * MIB - 0x80000, g.anon + 0x80000, -1, 0, 4096);
+	add(2 * MIB, MIB, file + 0x3000, g.fd, 0x3000, 4096);
+	add(0, 0x80000, g.anon, -1, 0, 4096);
+	vl_error_destroy(vl_ram_finish(&g.t));
+}
+
+static void reads(uint64_t gpa, size_t len, const char *what)
+{
+	char *buf = malloc(len);
+	struct vl_error *err = vl_target_read(&g.t, gpa, buf, len);
+	bool good = !err;
+
+	for (size_t i = (8 - gpa % 8) % 8; good && i + 8 <= len; i += 8) {
+		uint64_t v;
+
+		memcpy(&v, buf + i, 8);
+		good = v == gpa + i;
+	}
+	ok(good, "%s%s%s", what, err ? ": " : "", err ? err->message : "");
+	vl_error_destroy(err);
+	free(buf);
+}
+
+static void faults(uint64_t gpa, size_t len, uint64_t at, const char *what)
+{
+	char *buf = malloc(len);
+	struct vl_error *err = vl_target_read(&g.t, gpa, buf, len);
+
+	ok(err && err->code == VL_ERR_FAULT && err->address == at, "%s: %s", what,
+	   err ? err->message : "no error");
+	vl_error_destroy(err);
+	free(buf);
+}
+
+static bool pages_good(const uint64_t *gpas, char *buf, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		for (size_t k = 0; k < 4096; k += 8) {
+			uint64_t v;
+
+			memcpy(&v, buf + i * 4096 + k, 8);
+			if (v != gpas[i] + k)
+				return false;
+		}
+	return true;
+}
+
+static void test_pages(void)
+{
+	enum { NR = 1500 };
+	static uint64_t gpas[NR];
+	static void *bufs[NR];
+	char *buf = malloc((size_t)NR * 4096);
+	struct vl_error *err;
+	unsigned int seed = 1;
+
+	for (size_t i = 0; i < NR; i++) {
+		static const uint64_t starts[] = { 0, MIB, 2 * MIB, 4 * MIB, HIGH, HIGH + 3 * MIB };
+
+		seed = seed * 1103515245 + 12345;
+		gpas[i] = starts[(seed >> 8) % 6] + (seed >> 16) % 256 * 4096UL;
+		bufs[i] = buf + i * 4096;
+	}
+	err = vl_target_read_pages(&g.t, gpas, bufs, NR);
+	ok(!err && pages_good(gpas, buf, NR), "%d pages from anywhere", NR);
+	for (size_t i = 0; i < NR; i++)
+		gpas[i] = (i < 256 ? 4 * MIB : i < 1280 ? HIGH - 256 * 4096 : 2 * MIB - 1280 * 4096) +
+			  i * 4096;
+	memset(buf, 0, (size_t)NR * 4096);
+	err = vl_target_read_pages(&g.t, gpas, bufs, NR);
+	ok(!err && pages_good(gpas, buf, NR), "%d pages in runs", NR);
+	gpas[700] = 3 * MIB;
+	err = vl_target_read_pages(&g.t, gpas, bufs, NR);
+	ok(err && err->code == VL_ERR_FAULT && err->address == 3 * MIB, "one that is no RAM");
+	vl_error_destroy(err);
+	/* A page the process has lost, in the middle of a batch. */
+	gpas[700] = HIGH + 2 * MIB;
+	mprotect(g.high + 2 * MIB, 4096, PROT_NONE);
+	munmap(g.high + 2 * MIB, 4096);
+	err = vl_target_read_pages(&g.t, gpas, bufs, NR);
+	ok(err && err->code == VL_ERR_FAULT && err->address == HIGH + 2 * MIB,
+	   "one that is not mapped any more");
+	vl_error_destroy(err);
+	err = vl_target_read_pages(&g.t, gpas, bufs, 0);
+	ok(!err, "none at all");
+	free(buf);
+}
+
+int main(void)
+{
+	const struct vl_ram *r;
+	size_t nr;
+
+	setup();
+	r = vl_target_ram(&g.t, &nr);
+	ok(nr == 4, "sorted and merged into %zu ranges", nr);
+	ok(r[0].gpa == 0 && r[0].size == 2 * MIB && r[3].gpa == HIGH, "in order");
+	ok(g.t.map[1] && !g.t.map[0] && !g.t.map[2], "the file is mapped; huge pages are not");
+	reads(0, 4096, "anonymous");
+	reads(0x1ff9, 3000, "unaligned");
+	reads(2 * MIB - 64, 128, "from anonymous memory into the file");
+	reads(0, 3 * MIB, "all of three MiB");
+	reads(4 * MIB, MIB, "huge pages");
+	reads(HIGH, 4 * MIB, "above 4 GiB");
+	reads(123, 0, "nothing");
+	faults(3 * MIB, 1, 3 * MIB, "a hole");
+	faults(3 * MIB - 8, 16, 3 * MIB, "into a hole");
+	faults(HIGH + 4 * MIB - 1, 2, HIGH + 4 * MIB, "over the end");
+	faults(UINT64_MAX - 3, 8, UINT64_MAX - 3, "the end of the world");
+	test_pages();
+	vl_ram_deinit(&g.t);
+	return tap_end();
+}

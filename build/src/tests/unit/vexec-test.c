@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* vexec over the host's own kernel: vexec-test [OPTIONS] COMMAND [ARG…] */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hostsys.h"
+#include "redirect/redirect.h"
+
+static void print_stats(const struct vl_redirect_stats *s)
+{
+	fprintf(stderr,
+		"traps %lu calls %lu snapshots %lu epochs %lu retries %lu gave up %lu held %.1f ms\n",
+		s->traps, s->guest_calls, s->snapshots, s->epochs, s->retries, s->gave_up,
+		s->held_ns / 1e6);
+	for (size_t i = 0; i < s->nr_denied; i++)
+		fprintf(stderr, "denied: %s %u\n", s->denied[i].name, s->denied[i].count);
+}
+
+int main(int argc, char **argv)
+{
+	struct vl_redirect_stats stats = { 0 };
+	struct vl_redirect_options o = { 0 };
+	struct hostsys_options h = { 0 };
+	const char *guest_paths[2] = { NULL, NULL };
+	struct vl_error *err;
+	struct vl_sys *sys;
+	int c, status, verbose = 0;
+
+	while ((c = getopt(argc, argv, "+r:f:p:g:u:i:sG:a:H:n")) != -1)
+		switch (c) {
+		case 'r': h.root = optarg; break;
+		case 'f': h.fail_every = atoi(optarg); break;
+		case 'p': h.fail_path = optarg; break;
+		case 'g': h.gone_after = atoi(optarg); break;
+		case 'u': h.call_us = atoi(optarg); break;
+		case 'i': h.pid = atoi(optarg); break;
+		case 's': verbose = 1; break;
+		case 'G': guest_paths[0] = optarg; o.guest_paths = guest_paths; break;
+		case 'a': o.arg0 = optarg; break;
+		case 'H': o.hold_ms = atoi(optarg); break;
+		case 'n': o.no_pin = true; break;
+		default: return 2;
+		}
+	o.argv = argv + optind;
+	sys = hostsys_create(&h);
+	if (!sys)
+		return 3;
+	err = vl_redirect_run(sys, &o, &status, &stats);
+	if (err) {
+		fprintf(stderr, "vexec-test: %s%s%s\n", err->message, err->hint ? "; " : "",
+			err->hint ? err->hint : "");
+		vl_error_destroy(err);
+	}
+	if (verbose)
+		print_stats(&stats);
+	hostsys_destroy(sys);
+	return status;
+}

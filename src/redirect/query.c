@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Questions about files: stat, access, readlink, extended attributes. And what
+ * would change a file, which is refused for those of the guest.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* What stands in for a file that the guest does not give: zeros but for these. */
+struct stat vl_supplied_stat(const char *text)
+{
+	return (struct stat){
+		.st_mode = S_IFREG | 0444,
+		.st_nlink = 1,
+		.st_ino = 1,
+		.st_size = strlen(text),
+		.st_blksize = 4096,
+	};
+}
+
+/*
+ * Resolve for a question. True: the guest is to be asked about t->where.path;
+ * false: answered, or left to the host.
+ */
+static bool ask_guest(struct vl_trap *t, int dirfd, uint64_t path)
+{
+	int err = vl_resolve(t, dirfd, path, &t->where);
+
+	if (err) {
+		t->ret = err;
+		return false;
+	}
+	t->tries = t->where.row->tries;
+	t->fail_errno = EIO;
+	if (t->where.file || t->where.row->query == P_GUEST ||
+	    t->where.row->query == P_GUEST_THEN_HOST)
+		return true;
+	t->pass = t->where.row->query == P_HOST;
+	return false;
+}
+
+/* Shall the host be asked after the guest said @ret? */
+static bool then_host(const struct vl_trap *t, int64_t ret)
+{
+	return ret < 0 && !t->where.file &&
+	       (t->where.row->query == P_GUEST_THEN_HOST || t->where.row->on_fail == F_HOST);
+}
+
+static struct vl_error *answer_stat(struct vl_trap *t, const struct stat *st, uint64_t addr)
+{
+	t->ret = vl_mem_write(t, addr, st, sizeof(*st));
+	return NULL;
+}
+
+/* The stat of an open file. What the guest cannot tell any more, the memfd does. */
+static struct vl_error *stat_file(struct vl_trap *t, struct vl_file *f, uint64_t addr)
+{
+	struct vl_error *err;
+	int64_t ret;
+
+	if (!f->has_stat) {
+		err = VL_GUEST(t->r, "newfstatat", &ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(f->path),
+			       VL_ARG_OUT(&f->st, sizeof(f->st)),
+			       VL_ARG_INT(f->flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0));
+		if (err)
+			return err;
+		if (ret < 0) {
+			t->pass = true;
+			return NULL;
+		}
+		f->has_stat = true;
+	}
+	return answer_stat(t, &f->st, addr);
+}
+
+/* stat, lstat, newfstatat */
+struct vl_error *vl_h_stat(struct vl_trap *t)
+{
+	bool at = t->nr == __NR_newfstatat;
+	uint64_t addr = t->args[at ? 2 : 1];
+	int flags = at ? (int)t->args[3] : t->nr == __NR_lstat ? AT_SYMLINK_NOFOLLOW : 0;
+	struct vl_error *err;
+	struct stat st;
+	int64_t ret;
+
+	if (!ask_guest(t, at ? (int)t->args[0] : AT_FDCWD, t->args[at ? 1 : 0])) {
+		if (!t->pass && !t->ret) { /* P_SUPPLY */
+			st = vl_supplied_stat(t->where.row->text);
+			return answer_stat(t, &st, addr);
+		}
+		return NULL;
+	}
+	if (t->where.file)
+		return stat_file(t, t->where.file, addr);
+	err = VL_GUEST(t->r, "newfstatat", &ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(t->where.path),
+		       VL_ARG_OUT(&st, sizeof(st)), VL_ARG_INT(flags & ~AT_EMPTY_PATH));
+	if (err)
+		return err;
+	if (!ret)
+		return answer_stat(t, &st, addr);
+	t->ret = ret;
+	t->pass = then_host(t, ret);
+	if (!t->pass && t->where.row->on_fail == F_EMPTY) {
+		st = vl_supplied_stat("");
+		return answer_stat(t, &st, addr);
+	}
+	return NULL;
+}
+
+/* fstat of a descriptor of ours */
+struct vl_error *vl_h_fstat(struct vl_trap *t)
+{
+	struct vl_file *f = vl_fd_find(t, t->args[0]);
+
+	if (f)
+		return stat_file(t, f, t->args[1]);
+	t->pass = true;
+	return NULL;
+}
+
+static void stat_to_statx(const struct stat *st, struct statx *x)
+{
+	*x = (struct statx){
+		.stx_mask = STATX_BASIC_STATS,
+		.stx_blksize = st->st_blksize,
+		.stx_nlink = st->st_nlink,
+		.stx_mode = st->st_mode,
+		.stx_ino = st->st_ino,
+		.stx_size = st->st_size,
+		.stx_dev_major = major(st->st_dev),
+		.stx_dev_minor = minor(st->st_dev),
+	};
+}
+
+/* Can the guest not be asked about it by its path? */
+static bool has_no_path(const struct vl_file *f)
+{
+	return f->kind == K_SOCKET || f->row->open == P_SUPPLY;
+}
+
+/* statx(dirfd, path, flags, mask, buf) */
+struct vl_error *vl_h_statx(struct vl_trap *t)
+{
+	struct vl_error *err;
+	struct statx x;
+	struct stat st;
+	int64_t ret;
+
+	if (!ask_guest(t, (int)t->args[0], t->args[1])) {
+		if (t->pass || t->ret)
+			return NULL;
+		st = vl_supplied_stat(t->where.row->text);
+		stat_to_statx(&st, &x);
+	} else if (t->where.file && t->where.file->has_stat && has_no_path(t->where.file)) {
+		stat_to_statx(&t->where.file->st, &x);
+	} else {
+		const char *path = t->where.file ? t->where.file->path : t->where.path;
+
+		err = VL_GUEST(t->r, "statx", &ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
+			       VL_ARG_INT(t->args[2] & ~(uint64_t)AT_EMPTY_PATH),
+			       VL_ARG_INT(t->args[3]), VL_ARG_OUT(&x, sizeof(x)));
+		if (err)
+			return err;
+		t->ret = ret;
+		t->pass = then_host(t, ret);
+		if (ret < 0)
+			return NULL;
+	}
+	t->ret = vl_mem_write(t, t->args[4], &x, sizeof(x));
+	return NULL;
+}
+
+/* A question about a path that is forwarded as its row describes: access, readlink, … */
+struct vl_error *vl_h_query(struct vl_trap *t)
+{
+	const struct vl_argspec *a = t->row->args;
+	int dirfd = AT_FDCWD, at = 0;
+
+	if (a[0].kind == A_DIRFD) {
+		dirfd = (int)t->args[0];
+		at = 1;
+	}
+	if (!ask_guest(t, dirfd, t->args[at])) /* P_SUPPLY: it is there, and no link */
+		return NULL;
+	if (t->where.file)
+		snprintf(t->where.path, sizeof(t->where.path), "%s", t->where.file->path);
+	return vl_h_forward(t);
+}
+
+/* A question about a descriptor of ours, asked about its path. */
+struct vl_error *vl_h_fquery(struct vl_trap *t)
+{
+	struct vl_file *f = vl_fd_find(t, t->args[0]);
+
+	if (!f) {
+		t->pass = true;
+		return NULL;
+	}
+	snprintf(t->where.path, sizeof(t->where.path), "%s", f->path);
+	t->where.row = f->row;
+	t->where.file = f;
+	return vl_h_forward(t);
+}
+
+/* What would change a file: on the host as ever, never in the guest. */
+struct vl_error *vl_h_change_path(struct vl_trap *t)
+{
+	int dirfd = AT_FDCWD;
+
+	for (size_t i = 0; i < 6; i++) {
+		const struct vl_argspec *a = &t->row->args[i];
+		int err;
+
+		if (a->kind == A_DIRFD)
+			dirfd = (int)t->args[i];
+		if (a->kind != A_PATH || !t->args[i])
+			continue;
+		err = vl_resolve(t, dirfd, t->args[i], &t->where);
+		if (err) {
+			t->ret = err;
+			return NULL;
+		}
+		if (t->where.file || t->where.row->open != P_HOST) {
+			vl_deny(t);
+			return NULL;
+		}
+	}
+	t->pass = true;
+	return NULL;
+}
