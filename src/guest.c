@@ -21,6 +21,7 @@ struct vl_guest {
 	struct vl_clone *clone;
 	pid_t as;
 	uint64_t epochs, kernel_calls, touched, copied;
+	uint64_t budget_ns; /* of the next clone's calls */
 	bool count_pages;
 };
 
@@ -48,6 +49,7 @@ static struct vl_error *make_clone(struct vl_guest *g, unsigned cpu)
 	err = vl_clone_create(contact, g->view, &start, &g->clone);
 	if (err)
 		return err;
+	g->clone->budget_ns = g->budget_ns;
 	init = vl_symbol(k, "init_task");
 	task = init ? vl_clone_find_task(g->clone, l, init, g->as ? g->as : 1) : 0;
 	if (!task && g->as)
@@ -142,10 +144,14 @@ static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const s
 				   size_t nr, int64_t *ret)
 {
 	struct vl_guest *g = guest_of(sys);
+	struct vl_error *err;
 
 	if (!g->clone)
 		return vl_error_new(VL_ERR_ARG, "a call outside of an epoch");
-	return vl_clone_syscall(g->clone, name, args, nr, ret);
+	err = vl_clone_syscall(g->clone, name, args, nr, ret);
+	if (err && err->code == VL_ERR_CRASHED && g->budget_ns < VL_BUDGET_MAX_NS)
+		g->budget_ns *= 2;
+	return err;
 }
 
 static uint64_t guest_push(struct vl_sys *sys, const void *buf, size_t len)
@@ -190,6 +196,7 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 		return vl_error_nomem();
 	g->sys.ops = &guest_ops;
 	g->as = opts->as;
+	g->budget_ns = VL_BUDGET_NS;
 	g->count_pages = opts->count_pages;
 	err = vl_target_open(spec, &opts->target, &g->target);
 	if (err) {

@@ -3,6 +3,8 @@
 #
 # The contract of the command line, as far as it needs no guest.
 
+# shellcheck disable=SC2154 # run sets variables
+
 load lib/vlens
 
 applets() { vlens --list; }

@@ -51,6 +51,7 @@
 	F(MUTEX_OWNER, "mutex", "owner")                                                          \
 	F(RWSEM_COUNT, "rw_semaphore", "count")                                                   \
 	F(RWSEM_OWNER, "rw_semaphore", "owner")                                                   \
+	F(RT_MUTEX_OWNER, "rt_mutex_base", "owner")                                               \
 	F(BUG_FLAGS, "bug_entry", "flags")                                                        \
 	F(SIZE_BUG, "bug_entry", "")
 
@@ -103,6 +104,10 @@ struct vl_error *vl_kernel_store_btf(const char *build_id, const void *btf, size
  * ".part.0") is found when the plain name is not.
  */
 uint64_t vl_symbol(const struct vl_kernel *k, const char *name);
+
+/* The @n-th (from 0) of several functions of that name, static ones of
+ * different files; 0 behind the last. */
+uint64_t vl_symbol_nth(const struct vl_kernel *k, const char *name, size_t n);
 
 /*
  * The next symbol after address @va, as the end of the function at @va; 0 when

@@ -16,7 +16,7 @@
 
 #include "../util/dirs.h"
 
-#define MAGIC "vlens-k4"
+#define MAGIC "vlens-k5"
 
 struct symbol {
 	int64_t value; /* relative to the entry, or as it is if absolute */
@@ -337,7 +337,7 @@ static uint64_t value_of(const struct vl_kernel *k, const struct symbol *s)
 	return s->absolute ? (uint64_t)s->value : k->entry + (uint64_t)s->value;
 }
 
-uint64_t vl_symbol(const struct vl_kernel *k, const char *name)
+uint64_t vl_symbol_nth(const struct vl_kernel *k, const char *name, size_t nth)
 {
 	size_t lo = 0, hi = k->t->nr, len = strlen(name);
 
@@ -355,13 +355,18 @@ uint64_t vl_symbol(const struct vl_kernel *k, const char *name)
 
 		if (strncmp(n, name, len))
 			break;
-		if (!n[len])
-			return value_of(k, &k->symbols[lo]);
 		/* ".cold" is another part of the same function. */
-		if (n[len] == '.' && !strstr(n + len, ".cold"))
+		if (n[len] && (n[len] != '.' || strstr(n + len, ".cold")))
+			continue;
+		if (!nth--)
 			return value_of(k, &k->symbols[lo]);
 	}
 	return 0;
+}
+
+uint64_t vl_symbol(const struct vl_kernel *k, const char *name)
+{
+	return vl_symbol_nth(k, name, 0);
 }
 
 /* Index in by_address of the first placed symbol above @va. */

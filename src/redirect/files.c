@@ -300,8 +300,8 @@ static struct vl_error *give_file(struct vl_trap *t, const struct how *h, int64_
 		err = guest_close(t->r, fd);
 		if (!err)
 			err = VL_GUEST(t->r, "openat", &fd, VL_ARG_INT(AT_FDCWD),
-				       VL_ARG_STR(t->where.path),
-				       VL_ARG_INT(O_RDONLY | O_NONBLOCK), VL_ARG_INT(0));
+				       VL_ARG_STR(t->where.path), VL_ARG_INT(O_RDONLY | O_NONBLOCK),
+				       VL_ARG_INT(0));
 		return err ? err : give_stream(t, h, fd);
 	}
 	err = guest_close(t->r, fd);

@@ -25,7 +25,7 @@
 #define VL_FD_LO 512
 #define VL_FD_STREAM 896
 #define VL_FD_HI 1024
-#define VL_FD_MASK 0xfffffe00u	   /* fd & mask == VL_FD_LO: 512..1023 */
+#define VL_FD_MASK 0xfffffe00u	      /* fd & mask == VL_FD_LO: 512..1023 */
 #define VL_FD_STREAM_MASK 0xffffff80u /* fd & mask == VL_FD_STREAM: 896..1023 */
 
 /* One transfer to or from the guest kernel. */
@@ -140,9 +140,9 @@ struct vl_file {
 	struct stat st;
 	char *listing; /* K_DIR: struct vl_dirent64s; K_SOCKET: answers */
 	size_t listing_len;
-	size_t pos;	 /* offset of the next entry or answer in listing */
-	int64_t guest_fd; /* K_STREAM: valid in @epoch only */
-	int64_t off;	 /* K_STREAM; K_DIR: 1 when it was read from */
+	size_t pos;		    /* offset of the next entry or answer in listing */
+	int64_t guest_fd;	    /* K_STREAM: valid in @epoch only */
+	int64_t off;		    /* K_STREAM; K_DIR: 1 when it was read from */
 	int domain, type, protocol; /* K_SOCKET */
 };
 

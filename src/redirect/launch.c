@@ -75,7 +75,8 @@ static int search(const char *name, char **ret)
 		int e;
 
 		end = strchrnul(dirs, ':');
-		if (asprintf(ret, "%.*s%s%s", (int)(end - dirs), dirs, end > dirs ? "/" : "", name) < 0) {
+		if (asprintf(ret, "%.*s%s%s", (int)(end - dirs), dirs, end > dirs ? "/" : "",
+			     name) < 0) {
 			*ret = NULL;
 			return ENOMEM;
 		}

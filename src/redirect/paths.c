@@ -13,15 +13,23 @@
 
 #include "internal.h"
 
-#define HOST_ROW(p, why) { .pattern = p, .open = P_HOST, .query = P_HOST, .note = why }
+/* clang-format off: tables */
+#define HOST_ROW(p, why) \
+	{ \
+		.pattern = p, .open = P_HOST, .query = P_HOST, .note = why \
+	}
 #define GUEST_ROW(p, h, why) \
-	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = h, .note = why }
+	{ \
+		.pattern = p, .open = P_GUEST, .query = P_GUEST, .how = h, .note = why \
+	}
 #define ONCE_ROW(p) GUEST_ROW(p, H_ONCE, "made in one piece: a short read is the end")
 #define STREAM_ROW(p, why) GUEST_ROW(p, H_STREAM, why)
 /* Outside of /proc and /sys a call that blocks waits for a disk: no second try helps. */
-#define DISK_ROW(p, fail, why)                                                             \
-	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = H_AUTO, .on_fail = fail, \
-	  .tries = 2, .note = why }
+#define DISK_ROW(p, fail, why) \
+	{ \
+		.pattern = p, .open = P_GUEST, .query = P_GUEST, .how = H_AUTO, .on_fail = fail, \
+		.tries = 2, .note = why \
+	}
 
 static const struct vl_path_row rows[] = {
 	/* about the program itself */
@@ -90,21 +98,30 @@ static const struct vl_path_row rows[] = {
 	HOST_ROW("/dev/stderr", "the program's own"),
 	HOST_ROW("/dev/fd", "the program's own"),
 	HOST_ROW("/dev/ptmx", "script, expect"),
-	{ .pattern = "/dev/tty", .open = P_HOST, .query = P_GUEST_THEN_HOST,
+	{ .pattern = "/dev/tty",
+	  .open = P_HOST,
+	  .query = P_GUEST_THEN_HOST,
 	  .note = "its terminal; but ps asks for the numbers of the guest's" },
-	{ .pattern = "/dev/pts/*", .open = P_HOST, .query = P_GUEST_THEN_HOST,
+	{ .pattern = "/dev/pts/*",
+	  .open = P_HOST,
+	  .query = P_GUEST_THEN_HOST,
 	  .note = "its terminal; but ps asks for the numbers of the guest's" },
 	/* names and time zone: the guest's, never the host's */
 	DISK_ROW("/etc/passwd", F_EMPTY, "without it, numbers; never the host's names"),
 	DISK_ROW("/etc/group", F_EMPTY, "without it, numbers; never the host's names"),
-	{ .pattern = "/etc/nsswitch.conf", .open = P_SUPPLY, .query = P_SUPPLY,
+	{ .pattern = "/etc/nsswitch.conf",
+	  .open = P_SUPPLY,
+	  .query = P_SUPPLY,
 	  .text = "passwd: files\ngroup: files\nshadow: files\ninitgroups: files\n"
 		  "hosts: files\nnetworks: files\nprotocols: files\nservices: files\n"
 		  "ethers: files\nrpc: files\nnetgroup: files\naliases: files\n",
 	  .note = "no module (systemd, sss, ldap) may bring in the host's names" },
 	DISK_ROW("/etc/localtime", F_ZONE, "the guest's zone by name, the host's data for it"),
 	DISK_ROW("/etc/hosts", F_EMPTY, "host names are the guest's"),
-	{ .pattern = "/etc/resolv.conf", .open = P_SUPPLY, .query = P_SUPPLY, .text = "",
+	{ .pattern = "/etc/resolv.conf",
+	  .open = P_SUPPLY,
+	  .query = P_SUPPLY,
+	  .text = "",
 	  .note = "no name server is asked on the guest's behalf" },
 	DISK_ROW("/etc/services", F_HOST, "the same everywhere, nearly"),
 	DISK_ROW("/etc/protocols", F_HOST, "the same everywhere, nearly"),
@@ -139,6 +156,8 @@ static const struct vl_path_row rows[] = {
 	HOST_ROW("/snap", "programs"),
 	DISK_ROW("/", F_ERRNO, "all else: what the guest's kernel holds in memory"),
 };
+
+/* clang-format on */
 
 static const struct vl_path_row host_row = HOST_ROW("", "the program's own, or below its cwd");
 static const struct vl_path_row forced_row = DISK_ROW("", F_ERRNO, "the caller says so");
@@ -334,9 +353,8 @@ void vl_paths_own_exe(struct vl_redirect *r, const char *exe)
 /* Note where the program keeps its own files, from its executable and environment. */
 struct vl_error *vl_paths_init(struct vl_redirect *r)
 {
-	static const char *const vars[] = { "LD_LIBRARY_PATH", "LD_PRELOAD", "LOCPATH",
-					    "TERMINFO",	       "PYTHONHOME", "PYTHONPATH",
-					    "PERL5LIB" };
+	static const char *const vars[] = { "LD_LIBRARY_PATH", "LD_PRELOAD", "LOCPATH", "TERMINFO",
+					    "PYTHONHOME",      "PYTHONPATH", "PERL5LIB" };
 	char *const *env = r->o->envp ? r->o->envp : environ;
 	char *real = realpath(r->exe, NULL);
 

@@ -254,11 +254,11 @@ static bool over_budget(const struct vl_redirect *r, int64_t now)
 
 static struct vl_error *loop(struct vl_redirect *r, struct seccomp_notif *n, size_t size)
 {
-	int idle = r->o->idle_ms > 0 ? r->o->idle_ms : IDLE_MS;
+	int idle = r->o->idle_ms > 0 ? r->o->idle_ms : IDLE_MS, listener = r->listener;
 	struct vl_error *err = NULL;
 
 	while (!err && !r->ended) {
-		struct pollfd p[2] = { { r->listener, POLLIN, 0 }, { r->sigfd, POLLIN, 0 } };
+		struct pollfd p[2] = { { listener, POLLIN, 0 }, { r->sigfd, POLLIN, 0 } };
 		int64_t now;
 		int nr = poll(p, 2, r->sys->open ? idle : TICK_MS);
 
@@ -273,8 +273,8 @@ static struct vl_error *loop(struct vl_redirect *r, struct seccomp_notif *n, siz
 			take_signals(r);
 		if (p[0].revents & POLLIN) {
 			err = take_one(r, n, size);
-		} else if (p[0].revents) { /* POLLHUP: only unreaped zombies are left */
-			sleep_ns(MS);
+		} else if (p[0].revents) { /* POLLHUP: only zombies are left */
+			listener = -1;
 			vl_tasks_reap(r);
 		}
 		now = vl_now_ns();

@@ -206,8 +206,7 @@ static bool only_asks(int protocol, const struct nlmsghdr *h)
 		return h->nlmsg_type == SOCK_DIAG_BY_FAMILY || h->nlmsg_type == TCPDIAG_GETSOCK ||
 		       h->nlmsg_type == DCCPDIAG_GETSOCK;
 	case NETLINK_GENERIC: /* what a family's other requests do is not known here */
-		return h->nlmsg_type == GENL_ID_CTRL ||
-		       (h->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
+		return h->nlmsg_type == GENL_ID_CTRL || (h->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
 	}
 	return false;
 }
@@ -368,8 +367,8 @@ struct vl_error *vl_h_send(struct vl_trap *t)
 		if (t->ret)
 			return NULL;
 		len = m.msg_iovlen > PIECES ? -EMSGSIZE :
-					      gather(t, (uintptr_t)m.msg_iov, m.msg_iovlen,
-						     request, sizeof(request));
+					      gather(t, (uintptr_t)m.msg_iov, m.msg_iovlen, request,
+						     sizeof(request));
 	} else {
 		len = t->args[2] > sizeof(request) ? -EMSGSIZE : (ssize_t)t->args[2];
 		if (len > 0) {
@@ -445,8 +444,7 @@ static struct vl_error *recv_message(struct vl_trap *t, struct vl_file *f)
 	ret = 0;
 	if (m.msg_name)
 		ret = vl_mem_write(t, (uintptr_t)m.msg_name, &kernel,
-				   m.msg_namelen < sizeof(kernel) ? m.msg_namelen :
-								    sizeof(kernel));
+				   m.msg_namelen < sizeof(kernel) ? m.msg_namelen : sizeof(kernel));
 	m.msg_namelen = m.msg_name ? sizeof(kernel) : 0;
 	m.msg_controllen = 0;
 	m.msg_flags = truncated ? MSG_TRUNC : 0;

@@ -90,8 +90,7 @@ static struct vl_error *refresh(struct vl_trap *t, struct vl_file *f)
 	if (fresh(t->r, f) || !f->row || f->row->open != P_GUEST)
 		return NULL;
 	err = VL_GUEST(t->r, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(f->path),
-		       VL_ARG_INT(O_RDONLY | O_NONBLOCK | (f->flags & O_NOFOLLOW)),
-		       VL_ARG_INT(0));
+		       VL_ARG_INT(O_RDONLY | O_NONBLOCK | (f->flags & O_NOFOLLOW)), VL_ARG_INT(0));
 	if (err)
 		return err;
 	if (fd >= 0) {

@@ -37,7 +37,9 @@ static const struct {
 	{ "QFI\xfb", "a disk image, not a memory dump",
 	  "make a dump with: virsh dump --memory-only DOMAIN FILE" },
 	{ "\x1f\x8b", "compressed by gzip", "uncompress it first: gunzip FILE" },
-	{ "\xfd" "7zXZ", "compressed by xz", "uncompress it first: unxz FILE" },
+	{ "\xfd"
+	  "7zXZ",
+	  "compressed by xz", "uncompress it first: unxz FILE" },
 	{ "\x28\xb5\x2f\xfd", "compressed by zstd", "uncompress it first: unzstd FILE" },
 };
 
@@ -48,9 +50,9 @@ static struct vl_error *not_elf(int fd)
 
 	for (size_t i = 0; n > 0 && i < sizeof(others) / sizeof(others[0]); i++)
 		if (!memcmp(head, others[i].magic, strlen(others[i].magic)))
-			return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the file is %s",
-							  others[i].what),
-					     "%s", others[i].hint);
+			return vl_error_hint(
+				vl_error_new(VL_ERR_TARGET, "the file is %s", others[i].what), "%s",
+				others[i].hint);
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the file is no memory dump"),
 			     "make one with: virsh dump --memory-only DOMAIN FILE");
 }
@@ -94,12 +96,12 @@ static struct vl_error *add_segments(struct vl_target *t, Elf *elf, int fd, uint
 		if (ph.p_paddr % VL_PAGE_SIZE || ph.p_paddr > UINT64_MAX - ph.p_filesz)
 			return not_elf(fd);
 		err = vl_ram_add(t, &(struct vl_ram){
-					.gpa = ph.p_paddr,
-					.size = ph.p_filesz & ~(VL_PAGE_SIZE - 1),
-					.fd = fd,
-					.fd_offset = ph.p_offset,
-					.page_size = VL_PAGE_SIZE,
-				});
+					    .gpa = ph.p_paddr,
+					    .size = ph.p_filesz & ~(VL_PAGE_SIZE - 1),
+					    .fd = fd,
+					    .fd_offset = ph.p_offset,
+					    .page_size = VL_PAGE_SIZE,
+				    });
 		if (err)
 			return err;
 	}
@@ -125,18 +127,20 @@ static struct vl_error *load(struct vl_target *t, struct dump *d, uint64_t file_
 		return not_elf(d->fd);
 	}
 	if (eh.e_type != ET_CORE || (eh.e_machine != EM_X86_64 && eh.e_machine != EM_386))
-		err = vl_error_hint(vl_error_new(VL_ERR_TARGET,
-						 "the file is an ELF file, but no dump of an x86 guest"),
-				    "make one with: virsh dump --memory-only DOMAIN FILE");
+		err = vl_error_hint(
+			vl_error_new(VL_ERR_TARGET,
+				     "the file is an ELF file, but no dump of an x86 guest"),
+			"make one with: virsh dump --memory-only DOMAIN FILE");
 	else
 		err = add_segments(t, elf, d->fd, file_size);
 	if (!err)
 		err = vl_notes_vcpus(elf, &d->vcpus, &d->nr_vcpus);
 	elf_end(elf);
 	if (!err && !d->nr_vcpus)
-		err = vl_error_hint(vl_error_new(VL_ERR_TARGET, "the dump has no CPU notes of QEMU"),
-				    "a core of /proc/vmcore or of a process has none: make a dump "
-				    "with virsh dump --memory-only DOMAIN FILE");
+		err = vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "the dump has no CPU notes of QEMU"),
+			"a core of /proc/vmcore or of a process has none: make a dump "
+			"with virsh dump --memory-only DOMAIN FILE");
 	return err;
 }
 

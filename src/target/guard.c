@@ -219,13 +219,12 @@ static void guard_main(struct vl_target *t, struct guard_side *g)
 struct vl_error *vl_guard_start(struct vl_target *t, struct vl_guard **ret)
 {
 	struct vl_guard *g = calloc(1, sizeof(*g));
-	int wake[2] = { -1, -1 }, tool = -1, status, err;
+	int wake[2] = { -1, -1 }, tool = -1, err;
 	pid_t pid;
 
 	if (!g)
 		return vl_error_nomem();
-	g->s = mmap(NULL, sizeof(*g->s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-		    0);
+	g->s = mmap(NULL, sizeof(*g->s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (g->s == MAP_FAILED ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, wake) < 0)
 		goto fail;
@@ -245,9 +244,14 @@ struct vl_error *vl_guard_start(struct vl_target *t, struct vl_guard **ret)
 			side.resume_fd = t->ops->guard_fd(t);
 		guard_main(t, &side);
 	}
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	close(wake[0]);
+	wake[0] = -1;
+	/* Did the second fork fail? Then nobody holds the other end. */
+	errno = EAGAIN;
+	if (vl_guard_is_dead(g))
+		goto fail;
 	if (tool >= 0)
 		close(tool);
 	*ret = g;

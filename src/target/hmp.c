@@ -120,9 +120,9 @@ struct vl_error *vl_hmp_mtree(const char *text, struct vl_hmp_range **ret, size_
 	}
 	nr = tidy(v, nr);
 	if (!nr)
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
-						  "the monitor shows no guest memory"),
-				     "see what `info mtree -f` prints; QEMU 2.10 or later is needed");
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "the monitor shows no guest memory"),
+			"see what `info mtree -f` prints; QEMU 2.10 or later is needed");
 	*ret = v;
 	v = NULL;
 	*nr_ret = nr;
@@ -140,10 +140,11 @@ struct vl_error *vl_hmp_gpa2hva(const char *text, uint64_t *ret)
 		if (end != p + 5 && *ret)
 			return NULL;
 	}
-	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
-					  "the monitor gives no host address for guest memory: %.*s",
-					  (int)strcspn(text, "\r\n"), text),
-			     "QEMU 2.10 or later is needed (monitor command gpa2hva)");
+	return vl_error_hint(
+		vl_error_new(VL_ERR_TARGET,
+			     "the monitor gives no host address for guest memory: %.*s",
+			     (int)strcspn(text, "\r\n"), text),
+		"QEMU 2.10 or later is needed (monitor command gpa2hva)");
 }
 
 /* The value after "NAME=" where NAME stands at the start or after a blank. */
@@ -212,8 +213,16 @@ static void mend_tr(struct vl_vcpu *c)
 	c->tr_base = near;
 }
 
-enum { GOT_RIP = 1, GOT_CS = 2, GOT_GS = 4, GOT_TR = 8, GOT_GDT = 16, GOT_IDT = 32, GOT_CR = 64,
-       GOT_ALL = 127 };
+enum {
+	GOT_RIP = 1,
+	GOT_CS = 2,
+	GOT_GS = 4,
+	GOT_TR = 8,
+	GOT_GDT = 16,
+	GOT_IDT = 32,
+	GOT_CR = 64,
+	GOT_ALL = 127
+};
 
 /* Take what one line tells; target/i386/cpu-dump.c x86_cpu_dump_state(). */
 static int registers_line(const char *line, struct vl_vcpu *c)
@@ -271,9 +280,9 @@ struct vl_error *vl_hmp_registers(const char *text, struct vl_vcpu **ret, size_t
 		}
 	}
 	if (!nr || got != GOT_ALL)
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
-						  "the monitor shows no x86 registers"),
-				     "only x86-64 guests are understood; see `info registers -a`");
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "the monitor shows no x86 registers"),
+			"only x86-64 guests are understood; see `info registers -a`");
 	for (size_t i = 0; i < nr; i++)
 		mend_tr(&v[i]);
 	*ret = v;

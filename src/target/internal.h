@@ -52,14 +52,14 @@ struct vl_target {
 
 	struct vl_ram *ram;
 	void **map; /* per range: the bytes mapped, or NULL */
-	size_t nr_ram;
+	size_t nr_ram, cap_ram;
 	struct vl_backing *backings;
 	size_t nr_backings;
 	char *map_cache; /* the file the RAM map came from, or NULL */
 
 	enum vl_pause_mode pause_mode;
 	unsigned int pause_depth;
-	bool pause_ours; /* not a guest that somebody else had paused */
+	bool pause_ours;      /* not a guest that somebody else had paused */
 	int lock_fd, turn_fd; /* pause.c; -1: not open yet */
 	struct vl_guard *guard;
 	uint64_t pause_start, paused_ns, paused_longest;
@@ -95,6 +95,11 @@ struct vl_error *vl_ram_add(struct vl_target *t, const struct vl_ram *r);
 /* Sort, check for overlaps, merge what is contiguous, map what can be mapped. */
 struct vl_error *vl_ram_finish(struct vl_target *t);
 void vl_ram_deinit(struct vl_target *t);
+
+/* ---- pause.c ---- */
+
+/* Count @ns nanoseconds as a pause of ours. */
+void vl_pause_account(struct vl_target *t, uint64_t ns);
 
 /* ---- rammap.c ---- */
 

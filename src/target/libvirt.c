@@ -36,6 +36,11 @@ static struct vl_error *libvirt_error(const struct domain *d, const char *what)
 	return vl_error_new(VL_ERR_TARGET, "%s: %.*s", what, (int)strcspn(text, "\n"), text);
 }
 
+static struct vl_error *hinted(struct vl_error *err)
+{
+	return vl_error_hint(err, "see whether virsh can: virsh list --all");
+}
+
 static struct vl_error *connect_libvirt(struct domain *d)
 {
 	struct vl_error *err;
@@ -119,9 +124,9 @@ static struct vl_error *check_local(const struct domain *d)
 	len = (int)strcspn(host, "/?");
 	if (!len || (len == 9 && !strncmp(host, "localhost", 9)))
 		return NULL;
-	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the domain runs on another host, %.*s",
-					  len, host),
-			     "run vlens there");
+	return vl_error_hint(
+		vl_error_new(VL_ERR_TARGET, "the domain runs on another host, %.*s", len, host),
+		"run vlens there");
 }
 
 static struct vl_error *check_state(const struct domain *d)
@@ -131,12 +136,13 @@ static struct vl_error *check_state(const struct domain *d)
 	int state = 0, reason = 0;
 
 	if (!type || strcmp(type, "QEMU") != 0)
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
-						  "no QEMU is behind a domain of libvirt's %s driver",
-						  type ? type : "unknown"),
-				     "only domains of qemu:///system and qemu:///session can be read");
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET,
+				     "no QEMU is behind a domain of libvirt's %s driver",
+				     type ? type : "unknown"),
+			"only domains of qemu:///system and qemu:///session can be read");
 	if (d->vir.DomainGetState(d->dom, &state, &reason, 0) < 0)
-		return libvirt_error(d, "cannot get the domain's state");
+		return hinted(libvirt_error(d, "cannot get the domain's state"));
 	switch (state) {
 	case VIR_DOMAIN_SHUTOFF:
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the domain is shut off"),
@@ -198,7 +204,7 @@ static struct vl_error *find_pid(const struct domain *d, pid_t *ret)
 	DIR *dir;
 
 	if (d->vir.DomainGetUUIDString(d->dom, uuid) < 0)
-		return libvirt_error(d, "cannot get the domain's UUID");
+		return hinted(libvirt_error(d, "cannot get the domain's UUID"));
 	/* Where libvirt's daemons keep them: of the system, of a session. */
 	pid = pid_from_file("/run/libvirt", "qemu", name, uuid);
 	if (!pid)
@@ -251,11 +257,11 @@ static struct vl_error *domain_suspend(struct vl_target *t, bool *was_ret)
 	int state = 0, reason = 0;
 
 	if (d->vir.DomainGetState(d->dom, &state, &reason, 0) < 0)
-		return libvirt_error(d, "cannot get the domain's state");
+		return hinted(libvirt_error(d, "cannot get the domain's state"));
 	*was_ret = state == VIR_DOMAIN_PAUSED || state == VIR_DOMAIN_PMSUSPENDED;
 	if (*was_ret || d->vir.DomainSuspend(d->dom) == 0)
 		return NULL;
-	return libvirt_error(d, "cannot suspend the domain");
+	return hinted(libvirt_error(d, "cannot suspend the domain"));
 }
 
 static struct vl_error *domain_unsuspend(struct vl_target *t)
@@ -264,7 +270,7 @@ static struct vl_error *domain_unsuspend(struct vl_target *t)
 
 	if (d->vir.DomainResume(d->dom) == 0)
 		return NULL;
-	return libvirt_error(d, "cannot resume the domain");
+	return hinted(libvirt_error(d, "cannot resume the domain"));
 }
 
 /*

@@ -29,9 +29,9 @@ struct vl_error *vl_libvirt_load(struct vl_libvirt_api *ret)
 
 	if (!qemu)
 		return missing();
-#define F(name)                                                                                    \
-	*(void **)&ret->name = dlsym(lib, "vir" #name);                                            \
-	if (!ret->name)                                                                            \
+#define F(name) \
+	*(void **)&ret->name = dlsym(lib, "vir" #name); \
+	if (!ret->name) \
 		return missing();
 	VL_LIBVIRT_FUNCTIONS(F)
 #undef F

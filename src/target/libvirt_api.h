@@ -14,23 +14,23 @@
 #include "error.h"
 
 /* The functions we use, under libvirt's names less "vir". */
-#define VL_LIBVIRT_FUNCTIONS(F)                                                                    \
-	F(ConnectOpen)                                                                             \
-	F(ConnectClose)                                                                            \
-	F(ConnectGetType)                                                                          \
-	F(ConnectGetURI)                                                                           \
-	F(DomainLookupByID)                                                                        \
-	F(DomainLookupByUUIDString)                                                                \
-	F(DomainLookupByName)                                                                      \
-	F(DomainGetName)                                                                           \
-	F(DomainGetUUIDString)                                                                     \
-	F(DomainGetState)                                                                          \
-	F(DomainGetXMLDesc)                                                                        \
-	F(DomainSuspend)                                                                           \
-	F(DomainResume)                                                                            \
-	F(DomainFree)                                                                              \
-	F(GetLastError)                                                                            \
-	F(ResetLastError)                                                                          \
+#define VL_LIBVIRT_FUNCTIONS(F) \
+	F(ConnectOpen) \
+	F(ConnectClose) \
+	F(ConnectGetType) \
+	F(ConnectGetURI) \
+	F(DomainLookupByID) \
+	F(DomainLookupByUUIDString) \
+	F(DomainLookupByName) \
+	F(DomainGetName) \
+	F(DomainGetUUIDString) \
+	F(DomainGetState) \
+	F(DomainGetXMLDesc) \
+	F(DomainSuspend) \
+	F(DomainResume) \
+	F(DomainFree) \
+	F(GetLastError) \
+	F(ResetLastError) \
 	F(SetErrorFunc)
 
 struct vl_libvirt_api {

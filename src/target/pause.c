@@ -103,9 +103,9 @@ static struct vl_error *freeze(struct vl_target *t)
 	}
 	vl_guard_signal(t, SIGCONT);
 	if (r == -ETIMEDOUT)
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "process %d does not stop",
-						  (int)t->pid),
-				     "try --pause=suspend");
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "process %d does not stop", (int)t->pid),
+			"try --pause=suspend");
 	return vl_proc_denied(t->pid, -r);
 }
 
@@ -141,9 +141,9 @@ static struct vl_error *begin(struct vl_target *t)
 		else
 			err = t->ops->unsuspend(t);
 		if (!err)
-			err = vl_error_hint(vl_error_new(VL_ERR_TARGET,
-							 "pausing the guest took too long"),
-					    "the host is overloaded? try again");
+			err = vl_error_hint(
+				vl_error_new(VL_ERR_TARGET, "pausing the guest took too long"),
+				"the host is overloaded? try again");
 	}
 	vl_guard_end_release(t->guard);
 	return err;
@@ -193,13 +193,16 @@ static struct vl_error *forced(void)
 			     "the host may be overloaded: try again");
 }
 
-static void account(struct vl_target *t, uint64_t end)
+void vl_pause_account(struct vl_target *t, uint64_t ns)
 {
-	uint64_t ns = end > t->pause_start ? end - t->pause_start : 0;
-
 	t->paused_ns += ns;
 	if (ns > t->paused_longest)
 		t->paused_longest = ns;
+}
+
+static void account(struct vl_target *t, uint64_t end)
+{
+	vl_pause_account(t, end > t->pause_start ? end - t->pause_start : 0);
 }
 
 struct vl_error *vl_target_resume(struct vl_target *t)

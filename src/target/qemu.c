@@ -19,7 +19,7 @@
 #define NOTES_MAX (64U << 20)
 
 struct qemu {
-	char *path;	   /* of the QMP socket */
+	char *path;	    /* of the QMP socket */
 	struct vl_qmp *qmp; /* NULL: not connected yet */
 };
 
@@ -32,6 +32,17 @@ static struct vl_error *monitor(struct vl_target *t, struct vl_qmp **ret)
 		err = vl_qmp_connect(q->path, &q->qmp);
 		if (err)
 			return err;
+		/* The path may be an old one that another QEMU has taken over. */
+		if (vl_qmp_pid(q->qmp) > 0 && vl_qmp_pid(q->qmp) != t->pid)
+			err = vl_error_hint(vl_error_new(VL_ERR_TARGET,
+							 "socket %s belongs to process %d", q->path,
+							 (int)vl_qmp_pid(q->qmp)),
+					    "give the guest's own socket as qmp:PATH");
+		if (err) {
+			vl_qmp_close(q->qmp);
+			q->qmp = NULL;
+			return err;
+		}
 	}
 	*ret = q->qmp;
 	return NULL;
@@ -88,11 +99,16 @@ static struct vl_error *qemu_vcpus(struct vl_target *t, struct vl_vcpu **ret, si
 	_cleanup_free_ char *text = NULL;
 	struct vl_error *err;
 	struct vl_qmp *qmp;
+	uint64_t start;
 
 	err = monitor(t, &qmp);
 	if (err)
 		return err;
+	/* QEMU stops the vCPUs while it writes: this long at most. */
+	start = vl_now_ns();
 	refused = vcpus_by_dump(qmp, ret, nr_ret);
+	if (!t->pause_depth)
+		vl_pause_account(t, vl_now_ns() - start);
 	if (!refused)
 		return NULL;
 	/* Refused, by a migration for one: the human monitor tells most of it. */
@@ -202,8 +218,8 @@ static struct vl_error *check_encrypted(struct vl_qmp *qmp)
 		return err;
 	/* A QEMU that does not know the command has no such guest. */
 	vl_error_destroy(err);
-	enabled = sev && json_object_object_get_ex(sev, "enabled", &v) &&
-		  json_object_get_boolean(v);
+	enabled =
+		sev && json_object_object_get_ex(sev, "enabled", &v) && json_object_get_boolean(v);
 	json_object_put(sev);
 	return enabled ? vl_target_encrypted() : NULL;
 }
@@ -251,9 +267,9 @@ struct vl_error *vl_qemu_open_socket(struct vl_target *t, const char *path)
 		return err;
 	err = qemu_init(t, strdup(path), qmp);
 	if (!err && vl_qmp_pid(qmp) <= 0)
-		err = vl_error_hint(vl_error_new(VL_ERR_TARGET,
-						 "cannot tell which process owns the socket"),
-				    "it may be in another PID namespace: use vlens there");
+		err = vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "cannot tell which process owns the socket"),
+			"it may be in another PID namespace: use vlens there");
 	if (!err)
 		err = vl_target_bind(t, vl_qmp_pid(qmp));
 	return err ? err : first_contact(t);
@@ -291,9 +307,9 @@ struct vl_error *vl_qemu_open_pid(struct vl_target *t, const char *arg)
 				     "it may belong to libvirt: try the domain's name, %s",
 				     qa.guest_name);
 	if (!qa.qmp_path[0])
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
-						  "process %ld has no QMP socket", pid),
-				     "start it with -qmp unix:PATH,server=on,wait=off");
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "process %ld has no QMP socket", pid),
+			"start it with -qmp unix:PATH,server=on,wait=off");
 	err = qemu_init(t, vl_qemu_socket_path(t->pid, qa.qmp_path), NULL);
 	return err ? err : first_contact(t);
 }

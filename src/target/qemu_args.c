@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "qemu_args.h"
 
+#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "internal.h"
+#include "proc.h"
 
 /*
  * Copy the value of @key out of a QEMU option list "a,key=value,b" into @buf;
@@ -143,11 +146,30 @@ void vl_qemu_args_parse(const char *args, size_t len, struct vl_qemu_args *ret)
 
 char *vl_qemu_socket_path(pid_t pid, const char *path)
 {
-	char *full = NULL;
+	_cleanup_free_ char *env = NULL;
+	char *full = NULL, *old;
+	char file[64];
+	size_t len;
 
 	if (*path == '/')
 		return strdup(path);
 	if (asprintf(&full, "/proc/%d/cwd/%s", (int)pid, path) < 0)
 		return NULL;
+	if (access(full, F_OK) == 0)
+		return full;
+	snprintf(file, sizeof(file), "/proc/%d/environ", (int)pid);
+	if (vl_read_file(AT_FDCWD, file, 4 << 20, &env, &len) < 0) {
+		env = NULL;
+		return full;
+	}
+	for (const char *p = env; p < env + len; p += strlen(p) + 1) {
+		if (strncmp(p, "PWD=/", 5) != 0)
+			continue;
+		old = full;
+		if (asprintf(&full, "%s/%s", p + 4, path) < 0)
+			full = NULL;
+		free(old);
+		break;
+	}
 	return full;
 }

@@ -23,9 +23,10 @@ struct vl_qemu_args {
 void vl_qemu_args_parse(const char *args, size_t len, struct vl_qemu_args *ret);
 
 /*
- * The path under which we reach the socket that process @pid knows as @path
- * (which may be relative to its working directory). Malloc'ed; NULL: out of
- * memory.
+ * The path under which we reach the socket that process @pid knows as @path.
+ * That may be relative: to its working directory, or, as -daemonize changes to
+ * "/", to the one it was started in ($PWD in its environment). Malloc'ed; NULL:
+ * out of memory.
  */
 char *vl_qemu_socket_path(pid_t pid, const char *path);
 

@@ -77,16 +77,16 @@ static struct vl_error *connect_error(int err, const char *path)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no such socket: %s", path),
 				     "is the guest running?");
 	if (err == EACCES || err == EPERM)
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no permission for socket %s",
-						  path),
-				     "run as root");
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "no permission for socket %s", path),
+			"run as root");
 	if (err == ECONNREFUSED && stat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "not a socket: %s", path),
 				     "a memory dump is given by its path alone, without \"qmp:\"");
 	if (err == ECONNREFUSED)
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "nobody listens on socket %s",
-						  path),
-				     "is the guest running?");
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "nobody listens on socket %s", path),
+			"is the guest running?");
 	if (err == EAGAIN || err == ETIMEDOUT)
 		return vl_error_hint(
 			vl_error_new(VL_ERR_TARGET, "the monitor is busy with other clients"),
@@ -94,9 +94,9 @@ static struct vl_error *connect_error(int err, const char *path)
 			"a second -qmp socket");
 	if (err == EPROTOTYPE)
 		return not_qmp();
-	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "cannot connect to socket %s: %s", path,
-					  strerror(err)),
-			     "give the socket of QEMU's option -qmp");
+	return vl_error_hint(
+		vl_error_new(VL_ERR_TARGET, "cannot connect to socket %s: %s", path, strerror(err)),
+		"give the socket of QEMU's option -qmp");
 }
 
 struct vl_error *vl_qmp_connect(const char *path, struct vl_qmp **ret)
@@ -215,9 +215,10 @@ static struct vl_error *receive(struct vl_qmp *q, uint64_t deadline, json_object
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			continue;
 		if (n <= 0)
-			return broken(q, vl_error_hint(vl_error_new(VL_ERR_TARGET,
-						"the monitor closed the connection"),
-						"is the guest still running?"));
+			return broken(
+				q, vl_error_hint(vl_error_new(VL_ERR_TARGET,
+							      "the monitor closed the connection"),
+						 "is the guest still running?"));
 		q->len = (size_t)n;
 	}
 }
@@ -254,10 +255,11 @@ static struct vl_error *transmit(struct vl_qmp *q, const char *text, size_t len,
 		if (n < 0 && errno == EAGAIN && wait_for(q, POLLOUT, deadline) > 0)
 			continue;
 		if (n < 0)
-			return broken(q, vl_error_hint(vl_error_new(VL_ERR_TARGET,
-						"cannot write to the monitor: %s",
-						strerror(errno)),
-						"is the guest still running?"));
+			return broken(q,
+				      vl_error_hint(vl_error_new(VL_ERR_TARGET,
+								 "cannot write to the monitor: %s",
+								 strerror(errno)),
+						    "is the guest still running?"));
 		fd = -1;
 		text += n;
 		len -= (size_t)n;
@@ -276,11 +278,10 @@ static struct vl_error *silent(const struct vl_qmp *q)
 	if (vl_read_file(AT_FDCWD, path, 64, &comm, NULL) < 0)
 		comm = NULL;
 	if (vl_proc_stat(q->pid, &state, &start) == 0 && (state == 'T' || state == 't'))
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
-						  "the hypervisor, process %d, is stopped",
-						  (int)q->pid),
-				     "somebody sent it SIGSTOP: kill -CONT %d, then try again",
-				     (int)q->pid);
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "the hypervisor, process %d, is stopped",
+				     (int)q->pid),
+			"somebody sent it SIGSTOP: kill -CONT %d, then try again", (int)q->pid);
 	if (comm && (strstr(comm, "qemu") || strstr(comm, "kvm")))
 		return vl_error_hint(
 			vl_error_new(VL_ERR_TARGET, "the monitor is busy with another client"),
@@ -319,8 +320,7 @@ static bool answers(json_object *msg, unsigned int id)
 {
 	json_object *v;
 
-	return json_object_object_get_ex(msg, "id", &v) &&
-	       json_object_get_int64(v) == (int64_t)id;
+	return json_object_object_get_ex(msg, "id", &v) && json_object_get_int64(v) == (int64_t)id;
 }
 
 static struct vl_error *roundtrip(struct vl_qmp *q, const char *command, json_object *args, int fd,
@@ -369,8 +369,8 @@ static struct vl_error *roundtrip(struct vl_qmp *q, const char *command, json_ob
 	}
 	if (err)
 		return err;
-	return broken(q, vl_error_hint(vl_error_new(VL_ERR_TARGET,
-						    "the monitor does not answer %s", command),
+	return broken(q, vl_error_hint(vl_error_new(VL_ERR_TARGET, "the monitor does not answer %s",
+						    command),
 				       "is process %d stopped, or stuck?", (int)q->pid));
 }
 
@@ -382,8 +382,9 @@ struct vl_error *vl_qmp_execute(struct vl_qmp *q, const char *command, json_obje
 	if (ret)
 		*ret = NULL;
 	if (q->broken)
-		err = vl_error_hint(vl_error_new(VL_ERR_TARGET, "the connection to the monitor is lost"),
-				    "try again");
+		err = vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "the connection to the monitor is lost"),
+			"try again");
 	else if (!q->greeted)
 		err = greet(q);
 	if (err) {

@@ -18,11 +18,16 @@ _Static_assert(BATCH <= IOV_MAX, "a batch is one vector");
 
 struct vl_error *vl_ram_add(struct vl_target *t, const struct vl_ram *r)
 {
-	struct vl_ram *more = reallocarray(t->ram, t->nr_ram + 1, sizeof(*more));
+	/* A dump made with paging can have a million ranges: grow by halves. */
+	if (t->nr_ram == t->cap_ram) {
+		size_t cap = t->cap_ram + t->cap_ram / 2 + 8;
+		struct vl_ram *more = reallocarray(t->ram, cap, sizeof(*more));
 
-	if (!more)
-		return vl_error_nomem();
-	t->ram = more;
+		if (!more)
+			return vl_error_nomem();
+		t->ram = more;
+		t->cap_ram = cap;
+	}
 	t->ram[t->nr_ram++] = *r;
 	return NULL;
 }
@@ -111,7 +116,7 @@ void vl_ram_deinit(struct vl_target *t)
 	t->map = NULL;
 	t->ram = NULL;
 	t->backings = NULL;
-	t->nr_ram = t->nr_backings = 0;
+	t->nr_ram = t->cap_ram = t->nr_backings = 0;
 	t->proc_mem = -1;
 }
 
@@ -259,8 +264,8 @@ static size_t gather(const struct vl_target *t, const struct vl_ram *first, cons
 	return n;
 }
 
-struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
-				      void *const *bufs, size_t nr)
+struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas, void *const *bufs,
+				      size_t nr)
 {
 	struct iovec local[BATCH], remote[BATCH];
 	struct vl_error *err;

@@ -87,7 +87,8 @@ static struct vl_error *add_range(struct vl_target *t, const struct vl_vma *vmas
 			return vl_error_hint(
 				vl_error_new(VL_ERR_TARGET,
 					     "guest RAM is not mapped in process %d where the "
-					     "monitor says", (int)t->pid),
+					     "monitor says",
+					     (int)t->pid),
 				"does the monitor belong to another process?");
 		if (r.size > vma->end - hva)
 			r.size = vma->end - hva;

@@ -33,6 +33,13 @@ struct vl_target_options {
  * shared file, hugetlbfs, or the dump itself), opened read-only, owned by the
  * target, and can be mapped; or fd < 0: they are at address hva of process
  * vl_target_pid() (anonymous memory).
+ *
+ * Not everything with an fd should be mapped. A dump's fd_offset is seldom page
+ * aligned, and the file may be cut short (SIGBUS). Where page_size is more than
+ * 4096 (hugetlbfs) a mapping must start and end on such pages; to touch one that
+ * the guest never touched, or to write to a private mapping, takes huge pages
+ * from the host's pool and ends in SIGBUS when it is empty. vl_target_read and
+ * vl_target_read_pages do the right thing for each.
  */
 struct vl_ram {
 	uint64_t gpa;	    /* first guest-physical address, page aligned */
@@ -47,7 +54,7 @@ struct vl_ram {
 struct vl_vcpu {
 	uint64_t rip, rsp, rflags;
 	uint64_t cr0, cr3, cr4;
-	uint64_t efer;		 /* 0 when the source does not tell */
+	uint64_t efer; /* 0 when the source does not tell */
 	uint64_t gdt_base, idt_base, tr_base;
 	uint64_t gs_base;
 	uint64_t kernel_gs_base; /* valid if has_kernel_gs_base */
@@ -78,7 +85,8 @@ bool vl_target_is_live(const struct vl_target *t);
 /*
  * A name for this one run of the guest, fit for a file name: pid and start
  * time of the hypervisor, or device, inode, size and mtime of the dump.
- * Whatever is cached under it is void when it changes.
+ * Whatever is cached under it is void when it changes. It stays the same when the
+ * guest reboots inside its hypervisor, or goes back to a snapshot there.
  */
 const char *vl_target_run_id(const struct vl_target *t);
 
@@ -87,7 +95,8 @@ const struct vl_ram *vl_target_ram(const struct vl_target *t, size_t *nr_ret);
 
 /*
  * The state of every vCPU, in the order of their numbers. Asks the monitor (or
- * reads the dump's notes); not while the target is frozen. *@ret is malloc'ed.
+ * reads the dump's notes); not while the target is frozen. *@ret is malloc'ed. A
+ * bare QEMU stops its vCPUs for that, a millisecond or so, which counts as paused.
  */
 struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret);
 
@@ -101,8 +110,8 @@ struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, si
  * Read many 4 KiB pages at once, with as few system calls as possible: page
  * @gpas[i] to @bufs[i]. A page that is not RAM gives VL_ERR_FAULT.
  */
-struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
-				      void *const *bufs, size_t nr);
+struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas, void *const *bufs,
+				      size_t nr);
 
 /*
  * Pause the guest, by the mode of the options, under a guard process that

@@ -10,11 +10,6 @@
 
 #include "clone.h"
 
-/*
- * One call may run this long: far above any seen (the longest, first reads of
- * big files, take 30 ms), and below the guard's patience with a paused guest.
- */
-#define BUDGET_NS 500000000UL
 /* Traps of one call that are stepped over. */
 #define MAX_TRAPS 20000
 
@@ -283,7 +278,7 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 	bool fixed;
 
 	for (unsigned traps = 0; traps < MAX_TRAPS; traps++) {
-		c->ops->run(c->engine, regs, BUDGET_NS, &exit);
+		c->ops->run(c->engine, regs, c->budget_ns, &exit);
 		/* Still working: the guard need not step in. */
 		err = vl_target_renew(c->contact->target);
 		if (err)

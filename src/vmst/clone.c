@@ -112,6 +112,7 @@ struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_vie
 	c->view = view;
 	c->percpu = start->percpu;
 	c->entry = contact->entry;
+	c->budget_ns = VL_BUDGET_MAX_NS;
 
 	ranges = vl_view_ranges(view, &nr);
 	end = ranges[nr - 1].gpa + ranges[nr - 1].size;

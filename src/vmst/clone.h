@@ -20,6 +20,15 @@
 
 #define VL_MAX_DEAD 8
 
+/*
+ * How long one call may run. The longest seen, first reads of big files, take
+ * 30 ms; what takes much more waits for something that will not happen. As a
+ * slow host can be the reason, too, a call that was cut off may run longer when
+ * it is tried again, up to half of what the guard of a paused guest allows.
+ */
+#define VL_BUDGET_NS 120000000UL
+#define VL_BUDGET_MAX_NS 480000000UL
+
 struct vl_clone {
 	const struct vl_contact *contact;
 	const struct vl_engine_ops *ops;
@@ -50,6 +59,7 @@ struct vl_clone {
 	size_t nr_tsc_traps;
 	uint64_t tsc;
 
+	uint64_t budget_ns; /* of one call */
 	uint64_t nr_calls;
 };
 

@@ -16,6 +16,7 @@
 enum patch_kind {
 	P_BYTES,    /* the code as it is */
 	P_MUTEX,    /* mark the mutex as held by the identity, return 0 */
+	P_RT_MUTEX, /* the same for the mutex under every lock of PREEMPT_RT */
 	P_RWSEM_RD, /* one reader holds it, return it */
 	P_RWSEM_WR, /* the identity holds it, return it */
 	P_SCHEDULE, /* trap: somebody wants to sleep */
@@ -50,6 +51,9 @@ static const struct patch patches[] = {
 	{ "__mutex_lock_interruptible_slowpath", P_MUTEX, NULL, 0 },
 	{ "rwsem_down_read_slowpath", P_RWSEM_RD, NULL, 0 },
 	{ "rwsem_down_write_slowpath", P_RWSEM_WR, NULL, 0 },
+	/* Called with the mutex's own spinlock held. */
+	{ "rtlock_slowlock_locked", P_RT_MUTEX, NULL, 0 },
+	{ "__rt_mutex_slowlock_locked", P_RT_MUTEX, NULL, 0 },
 	RETURN_1("__percpu_down_read"),
 	/* Nobody wakes up in a clone. */
 	RETURN_0("try_to_wake_up"),
@@ -119,6 +123,7 @@ static size_t emit_store_task(unsigned char *p, int32_t disp, uint64_t task)
 static size_t emit(const struct patch *p, const struct vl_layout *l, uint64_t task,
 		   unsigned char *code)
 {
+	int32_t owner;
 	size_t n = 0;
 
 	switch (p->kind) {
@@ -126,9 +131,11 @@ static size_t emit(const struct patch *p, const struct vl_layout *l, uint64_t ta
 		memcpy(code, p->code, p->len);
 		return p->len;
 	case P_MUTEX:
-		if (!vl_has(l, VL_F_MUTEX_OWNER))
+	case P_RT_MUTEX:
+		owner = l->offset[p->kind == P_MUTEX ? VL_F_MUTEX_OWNER : VL_F_RT_MUTEX_OWNER];
+		if (owner == VL_NO_FIELD)
 			return 0;
-		n = emit_store_task(code, l->offset[VL_F_MUTEX_OWNER], task);
+		n = emit_store_task(code, owner, task);
 		memcpy(code + n, "\x31\xc0\xc3", 3);
 		return n + 3;
 	case P_RWSEM_RD:
@@ -150,29 +157,31 @@ static size_t emit(const struct patch *p, const struct vl_layout *l, uint64_t ta
 	return 0;
 }
 
-void vl_clone_patch(struct vl_clone *c)
+static void apply(struct vl_clone *c, const struct patch *p, uint64_t va)
 {
 	const struct vl_kernel *k = c->contact->kernel;
-	const struct vl_layout *l = vl_kernel_layout(k);
+	unsigned char code[64];
+	uint64_t room;
+	size_t n;
 
-	for (size_t i = 0; i < sizeof(patches) / sizeof(*patches); i++) {
-		const struct patch *p = &patches[i];
-		uint64_t va = vl_symbol(k, p->symbol);
-		unsigned char code[64];
-		uint64_t room;
-		size_t n;
+	n = emit(p, vl_kernel_layout(k), c->task_va, code);
+	room = vl_symbol_after(k, va);
+	if (!n || (room && room - va < n) || !vl_clone_write(c, va, code, n))
+		return;
+	if (p->kind == P_SCHEDULE)
+		c->trap_schedule = va;
+	if (p->kind == P_DEAD && c->nr_dead < VL_MAX_DEAD)
+		c->traps_dead[c->nr_dead++] = va;
+}
 
-		if (!va)
-			continue;
-		n = emit(p, l, c->task_va, code);
-		room = vl_symbol_after(k, va);
-		if (!n || (room && room - va < n) || !vl_clone_write(c, va, code, n))
-			continue;
-		if (p->kind == P_SCHEDULE)
-			c->trap_schedule = va;
-		if (p->kind == P_DEAD && c->nr_dead < VL_MAX_DEAD)
-			c->traps_dead[c->nr_dead++] = va;
-	}
+void vl_clone_patch(struct vl_clone *c)
+{
+	uint64_t va;
+
+	for (size_t i = 0; i < sizeof(patches) / sizeof(*patches); i++)
+		for (size_t n = 0;
+		     (va = vl_symbol_nth(c->contact->kernel, patches[i].symbol, n)); n++)
+			apply(c, &patches[i], va);
 }
 
 bool vl_clone_return_const(struct vl_clone *c, uint64_t va, uint64_t value)

@@ -9,6 +9,8 @@
 #                    outside, with guests in it, is used and left as it is
 #   VLENS_CACHE_DIR, VLENS_RUN_DIR   the tools' own files, private to this run
 
+# shellcheck disable=SC2154 # run sets variables
+
 bats_require_minimum_version 1.5.0
 
 VT_TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -81,7 +83,6 @@ fail() {
 
 # Everything the last `run --separate-stderr` left, for the log of a failure.
 show_run() {
-	# shellcheck disable=SC2154 # set by run
 	printf 'status %s\n--- stdout\n%s\n--- stderr\n%s\n' "$status" "$output" "$stderr" >&2
 }
 
@@ -94,7 +95,6 @@ assert_status() {
 assert_refused() {
 	assert_status "${4:-3}"
 	[[ -z $output ]] || { show_run; fail "there is output"; }
-	# shellcheck disable=SC2154 # set by run
 	[[ ${#stderr_lines[@]} -eq 1 ]] || { show_run; fail "not one line"; }
 	[[ $stderr == "$1: $2: "* ]] || { show_run; fail "does not begin with '$1: $2: '"; }
 	[[ $stderr == *"$3"* ]] || { show_run; fail "does not say '$3'"; }
@@ -132,8 +132,14 @@ assert_runs() {
 		fail "$1 is paused: $(qmp "$1" query-status)"
 }
 
-# Guards of this run's tools: their run folder tells them from others'.
-guards() { pgrep -x vlens-guard || true; }
+# Guards of this run's tools: their environment tells them from others'.
+guards() {
+	local pid
+	for pid in $(pgrep -x vlens-guard); do
+		! tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" |
+			grep -qxF "VLENS_RUN_DIR=$VLENS_RUN_DIR" || echo "$pid"
+	done
+}
 no_guards() { [[ -z $(guards) ]]; }
 
 # The value of one line of --stats, as a number of milliseconds or a count.

@@ -25,21 +25,75 @@ static const struct {
 	const char *name;
 	int nr;
 } numbers[] = {
-#define N(n) { #n, __NR_##n }
+#define N(n) \
+	{ \
+#n, __NR_##n \
+	}
 	{ "newuname", __NR_uname },
 	{ "newfstat", __NR_fstat },
 	{ "newstat", __NR_stat },
 	{ "newlstat", __NR_lstat },
-	N(openat), N(close), N(read), N(pread64), N(lseek), N(getdents64), N(newfstatat),
-	N(statx), N(access), N(faccessat), N(faccessat2), N(readlink), N(readlinkat),
-	N(statfs), N(getxattr), N(lgetxattr), N(listxattr), N(llistxattr), N(sysinfo),
-	N(clock_gettime), N(clock_getres), N(gettimeofday), N(time), N(times), N(adjtimex),
-	N(clock_adjtime), N(syslog), N(getresuid), N(getresgid), N(getgroups), N(capget),
-	N(getpgid), N(getsid), N(getpriority), N(ioprio_get), N(sched_getaffinity),
-	N(sched_getscheduler), N(sched_getparam), N(sched_getattr), N(sched_rr_get_interval),
-	N(prlimit64), N(shmctl), N(semctl), N(msgctl), N(shmget), N(semget), N(msgget),
-	N(kill), N(socket), N(sendmsg), N(recvmsg), N(sendto), N(recvfrom), N(bind), N(connect),
-	N(getsockname), N(getsockopt), N(setsockopt), N(ioctl), N(ppoll), N(poll),
+	N(openat),
+	N(close),
+	N(read),
+	N(pread64),
+	N(lseek),
+	N(getdents64),
+	N(newfstatat),
+	N(statx),
+	N(access),
+	N(faccessat),
+	N(faccessat2),
+	N(readlink),
+	N(readlinkat),
+	N(statfs),
+	N(getxattr),
+	N(lgetxattr),
+	N(listxattr),
+	N(llistxattr),
+	N(sysinfo),
+	N(clock_gettime),
+	N(clock_getres),
+	N(gettimeofday),
+	N(time),
+	N(times),
+	N(adjtimex),
+	N(clock_adjtime),
+	N(syslog),
+	N(getresuid),
+	N(getresgid),
+	N(getgroups),
+	N(capget),
+	N(getpgid),
+	N(getsid),
+	N(getpriority),
+	N(ioprio_get),
+	N(sched_getaffinity),
+	N(sched_getscheduler),
+	N(sched_getparam),
+	N(sched_getattr),
+	N(sched_rr_get_interval),
+	N(prlimit64),
+	N(shmctl),
+	N(semctl),
+	N(msgctl),
+	N(shmget),
+	N(semget),
+	N(msgget),
+	N(kill),
+	N(socket),
+	N(sendmsg),
+	N(recvmsg),
+	N(sendto),
+	N(recvfrom),
+	N(bind),
+	N(connect),
+	N(getsockname),
+	N(getsockopt),
+	N(setsockopt),
+	N(ioctl),
+	N(ppoll),
+	N(poll),
 #undef N
 };
 
@@ -78,6 +132,16 @@ static struct vl_error *inject(struct hostsys *h, const struct vl_arg *args, siz
 	return NULL;
 }
 
+/* struct timespec and struct timeval begin with the seconds. */
+static void shift_clock(struct hostsys *h, int number, const long *a, int64_t *ret)
+{
+	if (number == __NR_time)
+		*ret += h->o.clock_offset;
+	else if ((number == __NR_clock_gettime && a[0] == CLOCK_REALTIME) ||
+		 number == __NR_gettimeofday)
+		*(long *)a[number == __NR_gettimeofday ? 0 : 1] += h->o.clock_offset;
+}
+
 static struct vl_error *host_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
 				  size_t nr, int64_t *ret)
 {
@@ -102,6 +166,8 @@ static struct vl_error *host_call(struct vl_sys *sys, const char *name, const st
 	*ret = syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 	if (*ret == -1)
 		*ret = -errno;
+	if (h->o.clock_offset && *ret >= 0)
+		shift_clock(h, number, a, ret);
 	if ((number == __NR_openat || number == __NR_socket) && *ret >= 0 && *ret < FDS_MAX)
 		h->fds[*ret] = 1;
 	if (number == __NR_close && a[0] >= 0 && a[0] < FDS_MAX)
@@ -143,8 +209,9 @@ static struct vl_error *host_begin(struct vl_sys *sys)
 	if (sys->open)
 		return NULL;
 	sys->open = 1;
-	sys->self = (struct vl_identity){ pid, pid, h->o.pid ? 0 : getppid(), getpgid(pid),
-					  getsid(pid), 0, 0, 0, 0 };
+	sys->self = (struct vl_identity){
+		pid, pid, h->o.pid ? 0 : getppid(), getpgid(pid), getsid(pid), 0, 0, 0, 0
+	};
 	return NULL;
 }
 

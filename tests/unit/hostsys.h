@@ -6,12 +6,13 @@
 #include "vmst/sys.h"
 
 struct hostsys_options {
-	const char *root;	/* "/etc/passwd" is root/etc/passwd if that exists; or NULL */
+	const char *root;	 /* "/etc/passwd" is root/etc/passwd if that exists; or NULL */
 	unsigned int fail_every; /* every Nth call: VL_ERR_BLOCKED; 0: never */
-	const char *fail_path;	/* every call with this string: VL_ERR_BLOCKED; or NULL */
+	const char *fail_path;	 /* every call with this string: VL_ERR_BLOCKED; or NULL */
 	unsigned int gone_after; /* the guest is gone after N calls; 0: never */
-	unsigned int call_us;	/* each call takes so long more */
-	pid_t pid;		/* of the identity */
+	unsigned int call_us;	 /* each call takes so long more */
+	long clock_offset;	 /* seconds that the guest's date differs */
+	pid_t pid;		 /* of the identity */
 };
 
 struct vl_sys *hostsys_create(const struct hostsys_options *o);

@@ -40,11 +40,11 @@ static void check(const char *name, int ok, const char *detail, long value)
 }
 
 #define CHECK(name, cond, value) check(name, cond, #cond, (long)(value))
-#define FAILS(name, call, e)                                         \
-	do {                                                         \
-		errno = 0;                                           \
-		long r_ = (long)(call);                              \
-		check(name, r_ == -1 && errno == (e), #call, r_);    \
+#define FAILS(name, call, e) \
+	do { \
+		errno = 0; \
+		long r_ = (long)(call); \
+		check(name, r_ == -1 && errno == (e), #call, r_); \
 	} while (0)
 
 static void bad_pointers(void)
@@ -213,10 +213,14 @@ static void descriptors(void)
 	fd2 = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	CHECK("dupfd", fd2 >= 3 && fcntl(fd2, F_GETFD) == FD_CLOEXEC, fd2);
 	close(fd2);
-	CHECK("fstat", fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
-			       (st.st_mode & 07777) == 0444, st.st_mode);
-	CHECK("stat-same", stat("/proc/version", &st2) == 0 && st.st_ino == st2.st_ino &&
-				   st.st_dev == st2.st_dev, st2.st_ino);
+	CHECK("fstat",
+	      fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
+		      (st.st_mode & 07777) == 0444,
+	      st.st_mode);
+	CHECK("stat-same",
+	      stat("/proc/version", &st2) == 0 && st.st_ino == st2.st_ino &&
+		      st.st_dev == st2.st_dev,
+	      st2.st_ino);
 	CHECK("fstatfs", fstatfs(fd, &fs) == 0 && fs.f_type == 0x9fa0, fs.f_type);
 	FAILS("fgetxattr", fgetxattr(fd, "user.none", a, 10), EOPNOTSUPP);
 	close(fd);
@@ -238,7 +242,8 @@ static void descriptors(void)
 	close(fd);
 	CHECK("fchdir", fchdir(dir) == 0 && getcwd(b, sizeof(b)) && !strcmp(b, "/proc/1"), errno);
 	CHECK("cwd-rel", access("stat", R_OK) == 0 && access("none", R_OK) != 0, errno);
-	CHECK("chdir-back", chdir("/usr") == 0 && getcwd(b, sizeof(b)) && !strcmp(b, "/usr"), errno);
+	CHECK("chdir-back", chdir("/usr") == 0 && getcwd(b, sizeof(b)) && !strcmp(b, "/usr"),
+	      errno);
 	close(dir);
 	FAILS("open-not-dir", open("/proc/version", O_RDONLY | O_DIRECTORY), ENOTDIR);
 	FAILS("chdir-not-dir", chdir("/proc/version"), ENOTDIR);
@@ -248,8 +253,7 @@ static void descriptors(void)
 	fd = open("/proc/self/pagemap", O_RDONLY);
 	CHECK("stream-read", read(fd, b, 64) == 64 && pread(fd, b, 8, 8) == 8, errno);
 	CHECK("stream-pos", lseek(fd, 0, SEEK_CUR) == 64, errno);
-	CHECK("stream-readv",
-	      readv(fd, (struct iovec[]){ { b, 0 }, { b, 16 } }, 2) == 16, errno);
+	CHECK("stream-readv", readv(fd, (struct iovec[]){ { b, 0 }, { b, 16 } }, 2) == 16, errno);
 	map = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
 	CHECK("stream-mmap", map == MAP_FAILED && errno == ENODEV, errno);
 	close(fd);
@@ -354,7 +358,8 @@ static void denied(void)
 	FAILS("nscd", connect(s, (void *)&sa, sizeof(sa)), ECONNREFUSED);
 	CHECK("vdso", getauxval(AT_SYSINFO_EHDR) == 0, getauxval(AT_SYSINFO_EHDR));
 	f = fopen("/etc/nsswitch.conf", "r");
-	CHECK("nsswitch", f && fgets(buf, sizeof(buf), f) && !strcmp(buf, "passwd: files\n"), errno);
+	CHECK("nsswitch", f && fgets(buf, sizeof(buf), f) && !strcmp(buf, "passwd: files\n"),
+	      errno);
 }
 
 int main(int argc, char **argv)

@@ -12,9 +12,23 @@
 /* QEMU target/i386/arch_dump.c QEMUCPUState, by offset. */
 #define NOTE_OLD 432
 #define NOTE_NEW 440
-enum { O_VERSION = 0, O_SIZE = 4, O_RSP = 56, O_RIP = 136, O_RFLAGS = 144, O_CS = 152,
-       O_GS = 248, O_SS = 272, O_TR = 320, O_GDT = 344, O_IDT = 368, O_CR = 392,
-       O_KERNEL_GS = 432, O_BASE = 16, O_LIMIT = 4 };
+enum {
+	O_VERSION = 0,
+	O_SIZE = 4,
+	O_RSP = 56,
+	O_RIP = 136,
+	O_RFLAGS = 144,
+	O_CS = 152,
+	O_GS = 248,
+	O_SS = 272,
+	O_TR = 320,
+	O_GDT = 344,
+	O_IDT = 368,
+	O_CR = 392,
+	O_KERNEL_GS = 432,
+	O_BASE = 16,
+	O_LIMIT = 4
+};
 
 static char dir[] = "/tmp/vlens-dump-XXXXXX";
 static char path[64];
@@ -37,7 +51,9 @@ static void put64(unsigned char *p, uint64_t v)
 static size_t add_note(struct image *im, const char *name, uint32_t type, const void *desc,
 		       uint32_t size)
 {
-	Elf64_Nhdr nh = { .n_namesz = (uint32_t)strlen(name) + 1, .n_descsz = size, .n_type = type };
+	Elf64_Nhdr nh = { .n_namesz = (uint32_t)strlen(name) + 1,
+			  .n_descsz = size,
+			  .n_type = type };
 	size_t at = im->len;
 
 	memcpy(im->b + im->len, &nh, sizeof(nh));
@@ -80,9 +96,14 @@ static void make(struct image *im, uint32_t note_size, unsigned int cpus)
 	static const struct {
 		uint64_t gpa, size;
 	} seg[] = { { 0, 0x2000 }, { 0x100000, 0x1000 }, { 0x100001000, 0x1000 } };
-	Elf64_Ehdr eh = { .e_ident = ELFMAG, .e_type = ET_CORE, .e_machine = EM_X86_64,
-			  .e_version = EV_CURRENT, .e_phoff = sizeof(eh), .e_ehsize = sizeof(eh),
-			  .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 4 };
+	Elf64_Ehdr eh = { .e_ident = ELFMAG,
+			  .e_type = ET_CORE,
+			  .e_machine = EM_X86_64,
+			  .e_version = EV_CURRENT,
+			  .e_phoff = sizeof(eh),
+			  .e_ehsize = sizeof(eh),
+			  .e_phentsize = sizeof(Elf64_Phdr),
+			  .e_phnum = 4 };
 	Elf64_Phdr ph[4] = { { .p_type = PT_NOTE } };
 	unsigned char note[NOTE_NEW], status[336] = { 0 };
 
@@ -101,8 +122,10 @@ static void make(struct image *im, uint32_t note_size, unsigned int cpus)
 	ph[0].p_filesz = im->len - ph[0].p_offset;
 	im->len += 4; /* so that nothing is aligned */
 	for (int i = 0; i < 3; i++) {
-		ph[i + 1] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = im->len,
-					  .p_paddr = seg[i].gpa, .p_filesz = seg[i].size,
+		ph[i + 1] = (Elf64_Phdr){ .p_type = PT_LOAD,
+					  .p_offset = im->len,
+					  .p_paddr = seg[i].gpa,
+					  .p_filesz = seg[i].size,
 					  .p_memsz = seg[i].size };
 		for (size_t k = 0; k < seg[i].size; k += 8)
 			put64(im->b + im->len + k, seg[i].gpa + k);
@@ -153,7 +176,8 @@ static void test_good(struct image *im)
 	   "its run id is fit for a file name");
 	r = vl_target_ram(t, &nr);
 	ok(nr == 3 && r[0].gpa == 0 && r[0].size == 0x2000 && r[1].gpa == 0x100000 &&
-		   r[2].gpa == 0x100001000 && r[0].fd >= 0 && r[0].hva == 0, "three ranges");
+		   r[2].gpa == 0x100001000 && r[0].fd >= 0 && r[0].hva == 0,
+	   "three ranges");
 	err = vl_target_vcpus(t, &v, &nr);
 	ok(!err && nr == 2, "two vCPUs");
 	ok(v[1].rip == 0xffffffff81000001 && v[1].rsp == 0xffffc00000001001 &&
@@ -162,10 +186,12 @@ static void test_good(struct image *im)
 	ok(v[1].cr0 == 0x80050033 && v[1].cr3 == 0x15010000 && v[1].cr4 == 0x6f0,
 	   "control registers");
 	ok(v[1].gs_base == 0xffff888000000001 && v[1].has_kernel_gs_base &&
-		   v[1].kernel_gs_base == 0x7f0000000001, "both GS bases");
+		   v[1].kernel_gs_base == 0x7f0000000001,
+	   "both GS bases");
 	ok(v[0].gdt_base == 0xfffffe0000001000 && v[0].gdt_limit == 0x7f &&
 		   v[0].idt_base == 0xfffffe0000000000 && v[0].idt_limit == 0xfff &&
-		   v[0].tr_base == 0xfffffe0000003000 && v[0].tr_limit == 0x4087, "tables");
+		   v[0].tr_base == 0xfffffe0000003000 && v[0].tr_limit == 0x4087,
+	   "tables");
 	free(v);
 	err = vl_target_read(t, 0xff8, w, 16);
 	ok(!err && w[0] == 0xff8 && w[1] == 0x1000, "a read over a page's end");
@@ -175,7 +201,8 @@ static void test_good(struct image *im)
 	err = vl_target_read_pages(t, gpas, bufs, 3);
 	ok(!err && !memcmp(page[2], &gpas[2], 8) && !memcmp(page[1], &gpas[1], 8), "three pages");
 	ok(!vl_target_pause(t) && !vl_target_renew(t) && !vl_target_resume(t) &&
-		   vl_target_paused_ns(t, NULL) == 0, "pause does nothing");
+		   vl_target_paused_ns(t, NULL) == 0,
+	   "pause does nothing");
 	/* Cut short under our hands: an error, not SIGBUS. */
 	if (truncate(path, 4096) < 0)
 		exit(99);

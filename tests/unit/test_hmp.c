@@ -82,7 +82,10 @@ static void check_mtree(const char *text, const char *what)
 static void test_mtree(void)
 {
 	static const char *const bad[] = {
-		"", "\n\n", "unknown command: 'info mtree'\r\n", "FlatView #0\n AS \"memory\",",
+		"",
+		"\n\n",
+		"unknown command: 'info mtree'\r\n",
+		"FlatView #0\n AS \"memory\",",
 		"FlatView #0\n AS \"memory\", root: system\n  zzz-1 (prio 0, ram): x\n"
 		"  0000000000001000-0000000000000fff (prio 0, ram): backwards\n"
 		"  00000000fffc0000-00000000ffffffff (prio 0, rom): pc.bios\n",
@@ -116,15 +119,18 @@ static void test_mtree(void)
 static void test_gpa2hva(void)
 {
 	static const char *const bad[] = {
-		"", "No memory is mapped at address 0xb0000\r\n",
-		"Memory at address 0xfec00000is not RAM\r\n", "unknown command: 'gpa2hva'\r\n",
+		"",
+		"No memory is mapped at address 0xb0000\r\n",
+		"Memory at address 0xfec00000is not RAM\r\n",
+		"unknown command: 'gpa2hva'\r\n",
 		"Host virtual address for 0x0 (pc.ram) is nonsense\r\n",
 		"Host virtual address for 0x0 (pc.ram) is 0x0\r\n",
 	};
 	uint64_t hva = 0;
 
 	ok(!vl_hmp_gpa2hva("Host virtual address for 0x0 (pc.ram) is 0x7f38e7e00000\r\n", &hva) &&
-		   hva == 0x7f38e7e00000, "gpa2hva");
+		   hva == 0x7f38e7e00000,
+	   "gpa2hva");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct vl_error *err = vl_hmp_gpa2hva(bad[i], &hva);
 
@@ -184,12 +190,14 @@ static void check_registers(const char *text, const char *what)
 	err = vl_hmp_registers(text, &v, &nr);
 	if (!ok(!err && nr == 2, "%s: two vCPUs (%zu)", what, nr))
 		return;
-	ok(v[0].rip == 0xffffffffab2592eb && v[0].rsp == 0xffffffffac203e98 &&
-		   v[0].rflags == 0x246, "%s: RIP, RSP, RFLAGS", what);
+	ok(v[0].rip == 0xffffffffab2592eb && v[0].rsp == 0xffffffffac203e98 && v[0].rflags == 0x246,
+	   "%s: RIP, RSP, RFLAGS", what);
 	ok(v[0].cr0 == 0x80050033 && v[0].cr3 == 0x15010000 && v[0].cr4 == 0x6f0 &&
-		   v[0].efer == 0xd01, "%s: control registers", what);
+		   v[0].efer == 0xd01,
+	   "%s: control registers", what);
 	ok(v[0].cs == 0x10 && v[0].ss == 0x18 && v[0].tr == 0x40 &&
-		   v[0].gs_base == 0xffff8d979f400000, "%s: segments", what);
+		   v[0].gs_base == 0xffff8d979f400000,
+	   "%s: segments", what);
 	ok(v[0].gdt_base == 0xfffffe0000001000 && v[0].gdt_limit == 0x7f &&
 		   v[0].idt_base == 0xfffffe0000000000 && v[0].idt_limit == 0xfff &&
 		   v[0].tr_base == 0xfffffe0000003000 && v[0].tr_limit == 0x4087,

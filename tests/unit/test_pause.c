@@ -84,8 +84,8 @@ static void test_plain(void)
 	ok(!vl_target_renew(t), "renewed");
 	ok(!vl_target_resume(t) && !vl_target_is_paused(t) && moves(50), "resumed");
 	total = vl_target_paused_ns(t, &longest);
-	ok(total > 55 * 1000000 && total < VL_NSEC_PER_SEC && longest == total, "accounted: %.1f ms",
-	   (double)total / 1e6);
+	ok(total > 55 * 1000000 && total < VL_NSEC_PER_SEC && longest == total,
+	   "accounted: %.1f ms", (double)total / 1e6);
 	err = vl_target_resume(t);
 	ok(err && err->code == VL_ERR_ARG, "resume without pause");
 	vl_error_destroy(err);

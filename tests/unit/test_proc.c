@@ -15,11 +15,16 @@ static void test_stat(void)
 	char state = 0;
 
 	ok(vl_parse_stat("42 (qemu) T 1 2 3 0 -1 4 5 6 7 8 9 10 11 12 20 0 3 0 92453 1 2", &state,
-			 &start) && state == 'T' && start == 92453, "a stat line");
+			 &start) &&
+		   state == 'T' && start == 92453,
+	   "a stat line");
 	ok(vl_parse_stat("42 (a) R 1 (x) S 1 2 3 0 -1 4 5 6 7 8 9 10 11 12 20 0 3 0 77 1", &state,
-			 &start) && state == 'S' && start == 77, "a name made to deceive");
+			 &start) &&
+		   state == 'S' && start == 77,
+	   "a name made to deceive");
 	ok(!vl_parse_stat("", &state, &start) && !vl_parse_stat("42 (x", &state, &start) &&
-		   !vl_parse_stat("42 (x) R 1 2", &state, &start), "no stat lines");
+		   !vl_parse_stat("42 (x) R 1 2", &state, &start),
+	   "no stat lines");
 	ok(vl_proc_stat(getpid(), &state, &start) == 0 && state == 'R' && start > 0, "our own");
 }
 
@@ -60,15 +65,16 @@ static void test_args(void)
 	struct vl_qemu_args a;
 	char *p;
 
-	PARSE("/usr/bin/qemu-system-x86_64\0-m\0" "512\0-qmp\0unix:/tmp/q.sock,server=on,wait=off\0");
+	PARSE("/usr/bin/qemu-system-x86_64\0-m\0"
+	      "512\0-qmp\0unix:/tmp/q.sock,server=on,wait=off\0");
 	ok(a.is_qemu && !strcmp(a.qmp_path, "/tmp/q.sock"), "-qmp unix:PATH");
 	PARSE("kvm\0--qmp-pretty\0unix:/tmp/a,,b,server\0-name\0guest=web,,1,debug-threads=on\0");
 	ok(!strcmp(a.qmp_path, "/tmp/a,b") && !strcmp(a.guest_name, "web,1"), "doubled commas");
 	PARSE("qemu-system-x86_64\0-mon\0chardev=m,mode=control\0-chardev\0"
 	      "socket,path=/x/y,id=m,server=on\0-name\0web2\0-uuid\0"
 	      "12345678-1234-1234-1234-123456789abc\0");
-	ok(!strcmp(a.qmp_path, "/x/y") && !strcmp(a.guest_name, "web2") &&
-		   a.uuid[0] == '1', "-mon with a chardev that comes later");
+	ok(!strcmp(a.qmp_path, "/x/y") && !strcmp(a.guest_name, "web2") && a.uuid[0] == '1',
+	   "-mon with a chardev that comes later");
 	PARSE("qemu-system-x86_64\0-chardev\0socket,id=c,path=/h\0-mon\0chardev=c,mode=readline\0"
 	      "-monitor\0unix:/hmp,server\0");
 	ok(!a.qmp_path[0], "a human monitor is not one");
@@ -79,7 +85,8 @@ static void test_args(void)
 	ok(!strcmp(a.qmp_path, "rel"), "the first on a Unix socket");
 	PARSE("qemu-system-x86_64\0-qmp");
 	ok(!a.qmp_path[0], "cut off");
-	PARSE("sleep\0" "100\0");
+	PARSE("sleep\0"
+	      "100\0");
 	ok(!a.is_qemu, "not a QEMU");
 	vl_qemu_args_parse("", 0, &a);
 	ok(!a.is_qemu, "a kernel thread has no arguments");

@@ -31,7 +31,9 @@ static void play(int fd, const struct script *s)
 	const char *const *text = s->text;
 	char buf[4096], control[64];
 	struct iovec iov = { buf, sizeof(buf) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
 			      .msg_controllen = sizeof(control) };
 
 	for (const char *p = s->steps; *p; p++) {
@@ -152,9 +154,12 @@ static void test_descriptor(void)
 
 static void test_refused(void)
 {
-	struct script s = { "srsrsrs", { HELLO, READY,
-		"{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no such thing\"}, \"id\": 2}",
-		"{\"return\": \"a\\r\\nb\", \"id\": 3}" } };
+	struct script s = {
+		"srsrsrs",
+		{ HELLO, READY,
+		  "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no such thing\"}, \"id\": 2}",
+		  "{\"return\": \"a\\r\\nb\", \"id\": 3}" }
+	};
 	struct vl_error *err;
 	struct vl_qmp *q;
 	char *text = NULL;
@@ -233,16 +238,20 @@ int main(void)
 	good("a stale answer without an id is skipped",
 	     &(struct script){ "srsrss", { HELLO, READY, "{\"return\": {}}\r\n", answer } });
 	good("a stale answer with another id is skipped",
-	     &(struct script){ "srsrs", { HELLO, READY,
-				"{\"return\": 1, \"id\": \"vlens-guard\"}{\"return\": 42, \"id\": 2}" } });
+	     &(struct script){
+		     "srsrs",
+		     { HELLO, READY,
+		       "{\"return\": 1, \"id\": \"vlens-guard\"}{\"return\": 42, \"id\": 2}" } });
 	good("pretty-printed, byte by byte", &(struct script){ "wrwrw", { HELLO, READY, pretty } });
 	n = (size_t)sprintf(big, "{\"event\": \"");
 	memset(big + n, 'x', 300000);
 	strcpy(big + n + 300000, "\"}\r\n");
 	good("a big message", &(struct script){ "srsrss", { HELLO, READY, big, answer } });
 
-	bad("not JSON", &(struct script){ "sh", { "SSH-2.0-OpenSSH_9.2\r\n" } }, "does not speak QMP", 1);
-	bad("JSON, but not QMP", &(struct script){ "sh", { "{\"hello\": 1}\n" } }, "does not speak QMP", 1);
+	bad("not JSON", &(struct script){ "sh", { "SSH-2.0-OpenSSH_9.2\r\n" } },
+	    "does not speak QMP", 1);
+	bad("JSON, but not QMP", &(struct script){ "sh", { "{\"hello\": 1}\n" } },
+	    "does not speak QMP", 1);
 	bad("a bare number", &(struct script){ "sh", { "42 \n" } }, "does not speak QMP", 1);
 	bad("silent", &(struct script){ "h", { NULL } }, "does not speak QMP", 2);
 	bad("half a greeting", &(struct script){ "sh", { "{\"QMP\": " } }, "does not speak QMP", 2);

@@ -26,8 +26,8 @@ static void fill(char *p, uint64_t gpa, size_t size)
 
 static void add(uint64_t gpa, uint64_t size, void *hva, int fd, uint64_t off, uint32_t page_size)
 {
-	vl_error_destroy(vl_ram_add(&g.t, &(struct vl_ram){ gpa, size, (uintptr_t)hva, fd, off,
-							    page_size }));
+	vl_error_destroy(vl_ram_add(
+		&g.t, &(struct vl_ram){ gpa, size, (uintptr_t)hva, fd, off, page_size }));
 }
 
 static void setup(void)
@@ -43,8 +43,8 @@ static void setup(void)
 		exit(99);
 	file = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, g.fd, 0);
 	fill(g.anon, 0, 2 * MIB);
-	fill(file + 0x3000, 2 * MIB, MIB);	  /* gpa 2 to 3 MiB */
-	fill(file + 2 * MIB, 4 * MIB, MIB);	  /* gpa 4 to 5 MiB */
+	fill(file + 0x3000, 2 * MIB, MIB);  /* gpa 2 to 3 MiB */
+	fill(file + 2 * MIB, 4 * MIB, MIB); /* gpa 4 to 5 MiB */
 	fill(g.high, HIGH, 4 * MIB);
 	/* Not in order, and the first in two pieces that belong together. */
 	add(HIGH, 4 * MIB, g.high, -1, 0, 4096);
@@ -115,7 +115,9 @@ static void test_pages(void)
 	err = vl_target_read_pages(&g.t, gpas, bufs, NR);
 	ok(!err && pages_good(gpas, buf, NR), "%d pages from anywhere", NR);
 	for (size_t i = 0; i < NR; i++)
-		gpas[i] = (i < 256 ? 4 * MIB : i < 1280 ? HIGH - 256 * 4096 : 2 * MIB - 1280 * 4096) +
+		gpas[i] = (i < 256  ? 4 * MIB :
+			   i < 1280 ? HIGH - 256 * 4096 :
+				      2 * MIB - 1280 * 4096) +
 			  i * 4096;
 	memset(buf, 0, (size_t)NR * 4096);
 	err = vl_target_read_pages(&g.t, gpas, bufs, NR);

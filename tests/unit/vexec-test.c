@@ -28,20 +28,47 @@ int main(int argc, char **argv)
 	struct vl_sys *sys;
 	int c, status, verbose = 0;
 
-	while ((c = getopt(argc, argv, "+r:f:p:g:u:i:sG:a:H:n")) != -1)
+	while ((c = getopt(argc, argv, "+r:f:p:g:u:i:sG:a:H:nt:")) != -1)
 		switch (c) {
-		case 'r': h.root = optarg; break;
-		case 'f': h.fail_every = atoi(optarg); break;
-		case 'p': h.fail_path = optarg; break;
-		case 'g': h.gone_after = atoi(optarg); break;
-		case 'u': h.call_us = atoi(optarg); break;
-		case 'i': h.pid = atoi(optarg); break;
-		case 's': verbose = 1; break;
-		case 'G': guest_paths[0] = optarg; o.guest_paths = guest_paths; break;
-		case 'a': o.arg0 = optarg; break;
-		case 'H': o.hold_ms = atoi(optarg); break;
-		case 'n': o.no_pin = true; break;
-		default: return 2;
+		case 'r':
+			h.root = optarg;
+			break;
+		case 'f':
+			h.fail_every = atoi(optarg);
+			break;
+		case 'p':
+			h.fail_path = optarg;
+			break;
+		case 'g':
+			h.gone_after = atoi(optarg);
+			break;
+		case 'u':
+			h.call_us = atoi(optarg);
+			break;
+		case 'i':
+			h.pid = atoi(optarg);
+			break;
+		case 't':
+			h.clock_offset = atol(optarg);
+			break;
+		case 's':
+			verbose = 1;
+			break;
+		case 'G':
+			guest_paths[0] = optarg;
+			o.guest_paths = guest_paths;
+			break;
+		case 'a':
+			o.arg0 = optarg;
+			break;
+		case 'H':
+			o.hold_ms = atoi(optarg);
+			break;
+		case 'n':
+			o.no_pin = true;
+			break;
+		default:
+			return 2;
 		}
 	o.argv = argv + optind;
 	sys = hostsys_create(&h);
