@@ -22,7 +22,7 @@ struct vl_guest {
 	pid_t as;
 	uint64_t epochs, kernel_calls, touched, copied;
 	uint64_t budget_ns; /* of the next clone's calls */
-	bool count_pages;
+	bool count_pages, know_self;
 };
 
 static struct vl_guest *guest_of(struct vl_sys *sys)
@@ -133,10 +133,12 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 	err = vl_view_create(g->target, &g->view);
 	if (!err)
 		err = make_clone(g, cpu);
-	if (!err)
+	if (!err && !g->know_self)
 		err = ask_self(g);
 	if (err)
 		guest_end(sys);
+	else
+		g->know_self = true;
 	return err;
 }
 

@@ -70,6 +70,8 @@ struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, bool once, cha
 				 VL_ARG_INT(want));
 		if (error)
 			goto fail;
+		if (n > (int64_t)want)
+			n = -EIO; /* the guest's kernel is not to be trusted */
 		if (n < 0)
 			*err = n;
 		if (n <= 0)
@@ -108,9 +110,11 @@ struct vl_error *vl_list_whole(struct vl_redirect *r, int64_t fd, char **data, s
 			*data = NULL;
 			return error;
 		}
+		if (n > VL_CHUNK / 2)
+			n = -EIO;
 		if (n < 0)
 			*err = n;
-		if (n <= 0)
+		if (n <= 0 || *len > VL_SNAPSHOT_MAX)
 			return NULL;
 		*len += n;
 	}
@@ -147,7 +151,7 @@ static struct vl_error *give_zone(struct vl_trap *t, const struct how *h)
 	t->ret = -ENOENT; /* libc then takes UTC */
 	err = VL_GUEST(t->r, "readlinkat", &n, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(t->where.path),
 		       VL_ARG_OUT(link, sizeof(link) - 1), VL_ARG_INT(sizeof(link) - 1));
-	if (err || n <= 0)
+	if (err || n <= 0 || n >= (int64_t)sizeof(link))
 		return err;
 	link[n] = 0;
 	name = strstr(link, "zoneinfo/");

@@ -88,7 +88,11 @@ struct vl_error *vl_h_ipcctl(struct vl_trap *t)
 	len = c->bytes;
 	if (sem && cmd == GETALL) {
 		err = getall_bytes(t, t->args[0], &len);
-		if (err || !len || len > VL_CHUNK)
+		if (len > VL_CHUNK) {
+			t->ret = -ENOMEM;
+			len = 0;
+		}
+		if (err || !len)
 			return err;
 	}
 	buf = len ? VL_ARG_OUT(t->r->chunk, len) : VL_ARG_INT(0);

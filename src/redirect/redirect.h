@@ -38,7 +38,7 @@ struct vl_redirect_options {
 	int idle_ms;
 	/*
 	 * The longest that one epoch holds the guest, as near as one call
-	 * allows; 0: 150 ms; negative: no limit (a dump).
+	 * allows; 0: 300 ms; negative: no limit (a dump).
 	 */
 	int hold_ms;
 	/* Fresh epochs tried for one call before it fails; 0: 5. */

@@ -22,7 +22,7 @@
 
 #include "internal.h"
 
-/* Our address: libnetlink compares it with that of the answers. "vlen". */
+/* The program's address: libnetlink compares it with that of the answers. "vlen". */
 #define PORT 0x766c656e
 /* A queue of answers may not grow beyond this. */
 #define QUEUE_MAX (64u << 20)
@@ -232,6 +232,31 @@ static int check_request(int protocol, const char *buf, size_t len)
 	return 0;
 }
 
+/*
+ * The guest addressed its answers to the socket that asked; the program shall
+ * find the address that getsockname gave it.
+ */
+static void readdress(char *buf, size_t len)
+{
+	while (len >= sizeof(struct nlmsghdr)) {
+		struct nlmsghdr h;
+		size_t n;
+
+		memcpy(&h, buf, sizeof(h));
+		if (h.nlmsg_len < sizeof(h) || h.nlmsg_len > len)
+			return;
+		if (h.nlmsg_pid) {
+			h.nlmsg_pid = PORT;
+			memcpy(buf, &h, sizeof(h));
+		}
+		n = NLMSG_ALIGN(h.nlmsg_len);
+		if (n > len)
+			return;
+		buf += n;
+		len -= n;
+	}
+}
+
 /* Take all answers of guest socket @fd: a length, then that many bytes, each. */
 static struct vl_error *collect(struct vl_trap *t, int64_t fd, char **queue, size_t *queue_len)
 {
@@ -250,6 +275,7 @@ static struct vl_error *collect(struct vl_trap *t, int64_t fd, char **queue, siz
 		more = realloc(*queue, *queue_len + sizeof(len) + n);
 		if (!more)
 			return vl_error_nomem();
+		readdress(t->r->chunk, n);
 		len = n;
 		memcpy(more + *queue_len, &len, sizeof(len));
 		memcpy(more + *queue_len + sizeof(len), t->r->chunk, n);
@@ -260,7 +286,6 @@ static struct vl_error *collect(struct vl_trap *t, int64_t fd, char **queue, siz
 
 static struct vl_error *ask(struct vl_trap *t, struct vl_file *f, const char *request, size_t len)
 {
-	struct sockaddr_nl nl = { .nl_family = AF_NETLINK, .nl_pid = PORT };
 	size_t queue_len = 0;
 	struct vl_error *err;
 	char *queue = NULL;
@@ -272,11 +297,8 @@ static struct vl_error *ask(struct vl_trap *t, struct vl_file *f, const char *re
 		t->ret = fd;
 		return err;
 	}
-	err = VL_GUEST(t->r, "bind", &ret, VL_ARG_INT(fd), VL_ARG_IN(&nl, sizeof(nl)),
-		       VL_ARG_INT(sizeof(nl)));
-	if (!err)
-		err = VL_GUEST(t->r, "sendto", &t->ret, VL_ARG_INT(fd), VL_ARG_IN(request, len),
-			       VL_ARG_INT(len), VL_ARG_INT(0), VL_ARG_NULL, VL_ARG_NULL);
+	err = VL_GUEST(t->r, "sendto", &t->ret, VL_ARG_INT(fd), VL_ARG_IN(request, len),
+		       VL_ARG_INT(len), VL_ARG_INT(0), VL_ARG_NULL, VL_ARG_NULL);
 	if (!err && t->ret >= 0)
 		err = collect(t, fd, &queue, &queue_len);
 	if (!err)
@@ -405,7 +427,8 @@ static void scatter(struct vl_trap *t, struct vl_file *f, const struct iovec *io
 
 	data = next_answer(f, &len);
 	if (!data) {
-		t->ret = -EAGAIN; /* rather than wait for what cannot come */
+		/* Rather than wait for what cannot come. libnetlink repeats at EAGAIN. */
+		t->ret = flags & MSG_DONTWAIT ? -EAGAIN : -EIO;
 		return;
 	}
 	for (size_t i = 0; i < nr && done < len; i++) {

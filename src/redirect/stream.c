@@ -69,6 +69,8 @@ static struct vl_error *read_piece(struct vl_trap *t, struct vl_file *f, uint64_
 			       VL_ARG_INT(len));
 	if (err)
 		return err;
+	if (n > (int64_t)len)
+		n = -EIO; /* the guest's kernel is not to be trusted */
 	t->ret = n > 0 ? vl_mem_write(t, addr, r->chunk, n) : 0;
 	if (t->ret)
 		return NULL;

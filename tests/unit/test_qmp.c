@@ -157,7 +157,7 @@ static void test_refused(void)
 	struct script s = {
 		"srsrsrs",
 		{ HELLO, READY,
-		  "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no such thing\"}, \"id\": 2}",
+		  "{\"error\": {\"desc\": \"no such thing\"}, \"id\": 2}",
 		  "{\"return\": \"a\\r\\nb\", \"id\": 3}" }
 	};
 	struct vl_error *err;

@@ -1,0 +1,373 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The main job, on real guests: what the tools print of a guest from outside is,
+# text with text, what the same programs print inside it.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+}
+
+teardown_file() {
+	drop_guest spin huge big wide
+}
+
+# same_ps NAME OPTIONS: the guest's own ps against vps.  What differs once may
+# have changed between the two; three times in a row it has not.
+same_ps() {
+	local try
+	for try in 1 2 3; do
+		# shellcheck disable=SC2086 # words
+		vps "$(guest "$1")" $2 >"$T/vlens"
+		in_guest "$1" "ps $2" >"$T/guest"
+		! "$VT_TESTS/lib/same-ps" "$T/guest" "$T/vlens" >"$T/diff" || return 0
+	done
+	cat "$T/diff" >&2
+	fail "$1: ps $2 differs, $try times (guest < > vlens)"
+}
+
+all_ps() {
+	need_guest "$1"
+	same_ps "$1" "-ef"
+	same_ps "$1" "aux"
+	same_ps "$1" "-eLf"
+	same_ps "$1" "-eo pid,user,uid,group,ppid,pgid,sid,tty,ni,cls,rtprio,nlwp,vsz,args"
+}
+
+# A table of numbers that move a little: the same layout, the same words, every
+# number within so much of the other.
+same_numbers() {
+	awk -v limit="$3" '
+	function far(a, b) { return (a > b ? a - b : b - a) > limit }
+	NR == FNR { line[FNR] = $0; n = FNR; next }
+	{
+		split(line[FNR], a)
+		if (length($0) != length(line[FNR]) || split($0, b) != length(a)) bad = 1
+		for (i in b)
+			if (b[i] ~ /^[0-9.]+$/ && a[i] ~ /^[0-9.]+$/ ? far(a[i], b[i]) : a[i] != b[i])
+				bad = 1
+		if (bad) { print "< " line[FNR]; print "> " $0; exit }
+	}
+	END { exit bad || FNR != n }' "$1" "$2"
+}
+
+other_tools() {
+	local g
+	need_guest "$1"
+	g=$(guest "$1")
+	assert_same "$(in_guest "$1" lsmod)" "$(vlsmod "$g")"
+	assert_same "$(in_guest "$1" 'uname -a')" "$(vuname "$g" -a)"
+	assert_same "$(in_guest "$1" 'uname -r')" "$(vuname "$g" -r)"
+	in_guest "$1" free >"$T/guest"
+	vfree "$g" >"$T/vlens"
+	same_numbers "$T/guest" "$T/vlens" 16384 >&2 || fail "$1: free"
+	in_guest "$1" 'free -h -w -t' >"$T/guest"
+	vfree "$g" -h -w -t >"$T/vlens"
+	assert_same "$(head -n 1 "$T/guest")" "$(head -n 1 "$T/vlens")"
+	assert_same "$(cut -c1-20 "$T/guest")" "$(cut -c1-20 "$T/vlens")"
+	# The clock and the load move; the words and their places do not.
+	assert_same "$(in_guest "$1" uptime | sed 's/[0-9][0-9.:]*/N/g')" \
+		"$(vuptime "$g" | sed 's/[0-9][0-9.:]*/N/g')"
+}
+
+files() {
+	local g cmd
+	need_guest "$1"
+	g=$(guest "$1")
+	assert_same "$1" "$(vcat "$g" /etc/hostname)"
+	assert_same "known content" "$(vcat "$g" /tmp/known)"
+	assert_same "$(printf '%s\nknown content' "$1")" "$(vcat "$g" /etc/hostname /tmp/known)"
+	assert_same "$(in_guest "$1" 'cat /proc/version /proc/cmdline /proc/1/status | grep -v ctxt')" \
+		"$(vcat "$g" /proc/version /proc/cmdline /proc/1/status | grep -v ctxt)"
+	for cmd in 'ls /tmp' 'ls -la /tmp /etc' 'ls -ln /etc/passwd' 'ls /nowhere' 'ls -d /proc/1' \
+		'ls /sys/class/net'; do
+		# shellcheck disable=SC2086 # words
+		assert_same "$(in_guest "$1" "$cmd")" "$(vls "$g" ${cmd#ls } 2>&1)"
+	done
+	# Every byte of a file in memory, binary as it is.
+	assert_same "$(in_guest "$1" 'sha256sum </usr/bin/ps')" "$(vcat "$g" /usr/bin/ps | sha256sum)"
+}
+
+# within A X B: A <= X <= B, give or take a second.
+within() {
+	awk -v a="$1" -v x="$2" -v b="$3" 'BEGIN { exit !(a - 1 <= x && x <= b + 1) }' ||
+		fail "$2 is not in $1 ... $3"
+}
+
+times() {
+	local g a b x
+	need_guest "$1"
+	g=$(guest "$1")
+	a=$(in_guest "$1" 'cut -d" " -f1 /proc/uptime')
+	x=$(vcat "$g" /proc/uptime)
+	b=$(in_guest "$1" 'cut -d" " -f1 /proc/uptime')
+	within "$a" "${x%% *}" "$b"
+	a=$(in_guest "$1" 'date +%s')
+	x=$(vexec "$g" date +%s)
+	b=$(in_guest "$1" 'date +%s')
+	within "$a" "$x" "$b"
+	# uptime -s and the start of every process.
+	a=$(date -d "$(in_guest "$1" 'uptime -s')" +%s)
+	x=$(date -d "$(vuptime "$g" -s)" +%s)
+	within "$a" "$x" "$a"
+	in_guest "$1" 'ps -eo pid,lstart --no-headers' >"$T/guest"
+	vps "$g" -eo pid,lstart --no-headers >"$T/vlens"
+	epochs() { sed 's/^ *//' "$1" | while read -r pid when; do echo "$pid $(date -d "$when" +%s)"; done | sort -n; }
+	join <(epochs "$T/guest" | sort) <(epochs "$T/vlens" | sort) >"$T/both"
+	[[ $(wc -l <"$T/both") -ge 50 ]]
+	awk '$2 - $3 > 1 || $3 - $2 > 1 { print; bad = 1 } END { exit bad }' "$T/both" >&2 ||
+		fail "$1: start times differ by more than a second"
+}
+
+# ---- each kernel ------------------------------------------------------------
+
+@test "5.10, anonymous memory, 1 CPU: ps" { all_ps g510; }
+@test "5.10: lsmod, uname, free, uptime" { other_tools g510; }
+@test "5.10: files" { files g510; }
+@test "5.10: times" { times g510; }
+
+@test "6.1, memfd, 2 CPUs, page-table isolation: ps" { all_ps g61; }
+@test "6.1: lsmod, uname, free, uptime" { other_tools g61; }
+@test "6.1: files" { files g61; }
+@test "6.1: times" { times g61; }
+
+@test "6.12, memory in a file, 5-level paging: ps" { all_ps g612; }
+@test "6.12: lsmod, uname, free, uptime" { other_tools g612; }
+@test "6.12: files" { files g612; }
+@test "6.12: times" { times g612; }
+
+@test "7, memfd, 2 CPUs: ps" { all_ps g7; }
+@test "7: lsmod, uname, free, uptime" { other_tools g7; }
+@test "7: files" { files g7; }
+@test "7: times" { times g7; }
+
+# ---- each kind of machine ---------------------------------------------------
+
+# The guests are what their names say.
+@test "the guests of these tests have isolation and 5 levels where they should" {
+	need_guest g61 g612
+	in_guest g61 'cat /sys/devices/system/cpu/vulnerabilities/meltdown /proc/cmdline' | grep -q 'pti=on'
+	in_guest g61 'dmesg' | grep -qi 'page tables isolation: enabled'
+	in_guest g612 'grep -qw la57 /proc/cpuinfo'
+}
+
+@test "user mode on every CPU, 5-level paging, 6.12" {
+	need_guest spin
+	same_ps spin "-ef"
+	[[ $(vps "$(guest spin)" -eo args | grep -c '^spinner') -eq 2 ]]
+	drop_guest spin
+}
+
+@test "user mode on every CPU, page-table isolation, huge pages, 6.1" {
+	need_guest huge || skip "no huge pages can be had on this machine"
+	same_ps huge "-ef"
+	[[ $(vps "$(guest huge)" -eo args | grep -c '^spinner') -eq 2 ]]
+	drop_guest huge
+}
+
+@test "5 GiB of memory, on both sides of the hole" {
+	[[ $(awk '/^MemAvailable/{print int($2 / 1024)}' /proc/meminfo) -ge 2500 ]] ||
+		skip "this machine has too little memory for a guest of 5 GiB"
+	need_guest big
+	# Make the kernel use the upper part too.
+	in_guest big 'dd if=/dev/zero of=/tmp/fill bs=1M count=1200 2>/dev/null'
+	all_ps big
+	[[ $(vfree "$(guest big)" -m | awk '/^Mem/{print $2}') -gt 4500 ]]
+	drop_guest big
+}
+
+@test "16 CPUs" {
+	need_guest wide
+	same_ps wide "-ef"
+	same_ps wide "-eLf"
+	[[ $(vexec "$(guest wide)" grep -c ^processor /proc/cpuinfo) -eq 16 ]]
+	drop_guest wide
+}
+
+# ---- what the factory made --------------------------------------------------
+
+@test "names of users are the guest's, never the host's" {
+	need_guest g61
+	local g
+	g=$(guest g61)
+	# A user of both, under two names; a user of the host only.
+	in_guest g61 'echo gone:x:1:1::/:/bin/sh >>/etc/passwd
+		su -s /bin/sh guestmail -c "exec sleep 8080" &
+		su -s /bin/sh gone -c "exec sleep 8081" &
+		sleep 1
+		sed -i /^gone:/d /etc/passwd'
+	grep -q '^mail:x:8:' /etc/passwd && grep -q '^daemon:x:1:' /etc/passwd
+	[[ $(vps "$g" -eo user:20,args | awk '$3 == 8080 {print $1}') == guestmail ]]
+	[[ $(vps "$g" -eo user:20,args | awk '$3 == 8081 {print $1}') == 1 ]]
+	[[ $(vps "$g" -eo group:20,args | awk '$3 == 8081 {print $1}') == 1 ]]
+	[[ $(vps "$g" -eo user:20= | sort -u | xargs) == "1 alice factory guestmail root" ]]
+	[[ $(vps "$g" -U alice -o args= | grep -c sleeper) -ge 5 ]]
+	# Names that only the host knows are unknown.
+	run vps "$g" -U daemon -o args=
+	[[ $status -ne 0 ]]
+	in_guest g61 'pkill sleep'
+}
+
+@test "a zombie, a stopped process, threads, priorities" {
+	need_guest g61
+	local g pid
+	g=$(guest g61)
+	pid=$(factory_pid g61 zombie)
+	[[ $(vps "$g" -o stat=,args= -p "$pid") =~ ^Z.*\[zombie\]\ \<defunct\>$ ]]
+	pid=$(factory_pid g61 stopped)
+	[[ $(vps "$g" -o stat= -p "$pid") == T* ]]
+	pid=$(factory_pid g61 threads)
+	assert_same $'threads\nworker-0\nworker-1\nworker-2\nworker-3' \
+		"$(vps "$g" -L -o comm= -p "$pid" | sort)"
+	pid=$(factory_pid g61 realtime)
+	[[ $(vps "$g" -o cls=,rtprio= -p "$pid" | xargs) == "FF 5" ]]
+	pid=$(factory_pid g61 nice)
+	[[ $(vps "$g" -o ni= -p "$pid" | xargs) == 7 ]]
+}
+
+@test "control characters in names and arguments do not reach a terminal" {
+	need_guest g61
+	local g pid out
+	g=$(guest g61)
+	pid=$(factory_pid g61 escape)
+	vps "$g" -eo comm,args >"$T/out"
+	grep -q 'evil' "$T/out"
+	# None but line feeds, and one line a process.
+	[[ -z $(tr -d '\n\040-\176\200-\377' <"$T/out") ]]
+	[[ $(vps "$g" -o comm=,args= -p "$pid" | wc -l) -eq 1 ]]
+	out=$(script -qec "vps $g -o comm=,args= -p $pid" /dev/null </dev/null)
+	[[ $out == *evil* && $out != *$'\e'* && $out != *$'\177'* ]]
+}
+
+@test "--as: a container from within" {
+	need_guest g61
+	local g pid
+	g=$(guest g61)
+	pid=$(factory_pid g61 container-init)
+	[[ $(vuname --as "$pid" "$g" -n) == container ]]
+	[[ $(vuname "$g" -n) == g61 ]]
+	assert_same $'1 container\n2 container' "$(vps --as "$pid" "$g" -eo pid=,args= | sed 's/^ *//')"
+	assert_same "only the container sees this" "$(vcat --as "$pid" "$g" /mnt/inside)"
+	run --separate-stderr vcat "$g" /mnt/inside
+	assert_status 1
+	run --separate-stderr vps --as 99999 "$g" -e
+	assert_refused vps "$g" "no process 99999"
+}
+
+# ---- programs ---------------------------------------------------------------
+
+@test "vexec: a shell, its pipes and its children all see the guest" {
+	need_guest g61
+	local g
+	g=$(guest g61)
+	[[ $(vexec "$g" sh -c 'ps -e | grep init') =~ ^\ +1\ \?\ +[0-9:]{8}\ init$ ]]
+	assert_same "$(in_guest g61 'pgrep -x sleeper | wc -l')" \
+		"$(vexec "$g" bash -c 'pgrep -x sleeper | wc -l')"
+	assert_same "$(vuname "$g" -r)" "$(vexec "$g" cat /proc/sys/kernel/osrelease)"
+	[[ $(vexec "$g" python3 -c 'import os; print(os.uname().nodename)') == g61 ]]
+}
+
+@test "vexec: more programs say what they say in the guest" {
+	need_guest g61
+	local g cmd
+	g=$(guest g61)
+	for cmd in 'pgrep -l sleeper' 'netstat -tln' 'id -u' \
+		'cat /proc/net/tcp /proc/modules /proc/mounts' 'stat -c %n:%s:%U /tmp/known'; do
+		# shellcheck disable=SC2086 # words
+		assert_same "$(in_guest g61 "$cmd")" "$(vexec "$g" $cmd 2>&1)"
+	done
+	[[ $(vexec "$g" top -bn1 | grep -c sleeper) -ge 10 ]]
+	[[ $(vexec "$g" vmstat | wc -l) -eq 3 ]]
+}
+
+@test "statuses are the program's own" {
+	need_guest g61
+	local g
+	g=$(guest g61)
+	run --separate-stderr vps "$g" -p 99999
+	assert_status 1
+	run --separate-stderr vps "$g" --nonsense
+	assert_status 1
+	run --separate-stderr vls "$g" /nowhere
+	assert_status 2
+	run --separate-stderr vcat "$g" /nowhere
+	assert_status 1
+	[[ ${#stderr_lines[@]} -eq 1 && $stderr == "vcat: $g: /nowhere: No such file or directory" ]]
+	run --separate-stderr vexec "$g" sh -c 'exit 42'
+	assert_status 42
+	run --separate-stderr vexec "$g" sh -c 'kill -9 $$'
+	assert_status 137
+	run -127 --separate-stderr vexec "$g" no-such-program
+	assert_refused vexec "$g" "no-such-program" 127
+	run --separate-stderr vexec "$g" /etc/passwd
+	assert_status 126
+	assert_runs g61
+}
+
+@test "what would change the guest is refused" {
+	need_guest g61
+	local g pid
+	g=$(guest g61)
+	pid=$(factory_pid g61 listener)
+	run vexec "$g" sh -c "kill -9 $pid"
+	[[ $status -ne 0 ]]
+	run vexec "$g" sh -c "echo changed >/proc/sys/kernel/hostname"
+	[[ $status -ne 0 ]]
+	run vexec "$g" renice -n 5 -p "$pid"
+	[[ $status -ne 0 ]]
+	run vexec "$g" sh -c 'echo x >/tmp/known'
+	[[ $(in_guest g61 'cat /tmp/known') == "known content" ]]
+	[[ $(in_guest g61 'hostname') == g61 ]]
+	in_guest g61 "kill -0 $pid"
+	[[ ! -e /tmp/known ]]
+}
+
+@test "output: a full disk, a pipe that is closed" {
+	need_guest g61
+	local g
+	g=$(guest g61)
+	run --separate-stderr bash -c "exec vuname $g >/dev/full"
+	assert_status 1
+	run --separate-stderr bash -c "exec vcat $g /proc/version >/dev/full"
+	assert_status 1
+	run --separate-stderr bash -c "set -o pipefail; vps $g -ef | head -n 1"
+	[[ ${#lines[@]} -eq 1 && -z $stderr ]]
+	assert_runs g61
+}
+
+@test "the same through a QMP socket, and with every way to pause" {
+	need_guest g61
+	local how g
+	g=qmp:$VLENS_TEST_RUN/g61/qmp.sock
+	for how in freeze suspend none; do
+		[[ $(vuname --pause="$how" "$g" -n) == g61 ]]
+		vps --pause="$how" "$g" -ef >"$T/vlens"
+		grep -q ' /sbin/init$' "$T/vlens"
+		assert_runs g61
+	done
+}
+
+@test "--stats says what it cost, on stderr" {
+	need_guest g61
+	local g
+	g=$(guest g61)
+	vuname "$g" >/dev/null
+	run --separate-stderr vps --stats "$g" -ef
+	assert_status 0
+	[[ $(stat_of "epochs" "$stderr") -ge 1 && $(stat_of "kernel calls" "$stderr") -ge 50 ]]
+	grep -q '^contact: *cached$' <<<"$stderr"
+	grep -q '^engine: *vmst' <<<"$stderr"
+	# On a machine as loaded as this may be, only the order of magnitude.
+	near 0 "$(stat_of "paused longest" "$stderr")" 1000
+	VLENS_CACHE_DIR=$T/fresh run --separate-stderr vuname --stats "$g"
+	grep -q '^contact: *first$' <<<"$stderr"
+}
+
+@test "the first contact needs no cache folder" {
+	need_guest g61
+	[[ $(VLENS_CACHE_DIR=/proc/nowhere vuname "$(guest g61)" -n) == g61 ]]
+}
