@@ -365,16 +365,15 @@ struct vl_error *vl_h_open(struct vl_trap *t)
 		t->pass = true;
 		return NULL;
 	}
-	switch (t->where.row->open) {
-	case P_HOST:
-	case P_GUEST_THEN_HOST:
-		t->pass = true;
-		return NULL;
-	default:
-		break;
-	}
 	if ((h.flags & O_ACCMODE) != O_RDONLY || (h.flags & change)) {
-		vl_deny(t);
+		if (t->where.row->writable)
+			t->pass = true;
+		else
+			vl_deny(t);
+		return NULL;
+	}
+	if (t->where.row->open == P_HOST) {
+		t->pass = true;
 		return NULL;
 	}
 	if (t->where.row->open == P_SUPPLY)

@@ -99,6 +99,7 @@ struct vl_path_row {
 	enum vl_whose query; /* stat, access, readlink, xattr */
 	enum vl_how how;
 	enum vl_on_fail on_fail;
+	bool writable;	  /* P_HOST: the program may change it */
 	int tries;	  /* fresh epochs for one transaction; 0: the default */
 	const char *text; /* P_SUPPLY */
 	const char *note;
@@ -118,7 +119,7 @@ struct vl_where {
  */
 int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret);
 /* The row that decides on absolute path @path. */
-const struct vl_path_row *vl_path_row(const struct vl_redirect *r, const char *path);
+const struct vl_path_row *vl_path_row(struct vl_redirect *r, const char *path);
 /* Note where the program keeps its own files, from its executable and environment. */
 struct vl_error *vl_paths_init(struct vl_redirect *r);
 void vl_paths_deinit(struct vl_redirect *r);
@@ -269,6 +270,9 @@ struct vl_redirect {
 	char *exe;  /* the program's file, as it is executed */
 	char **own; /* absolute paths that are the program's own, with all below */
 	size_t nr_own;
+	char **guest_paths; /* those of the options, normalised */
+	size_t nr_guest_paths;
+	bool forced; /* the program has come to them */
 	int listener, sigfd;
 	pid_t main;	 /* the program's first process */
 	bool killable;	 /* signals wait for the answer of a call (Linux 5.19) */

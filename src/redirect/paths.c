@@ -2,7 +2,9 @@
 /*
  * Whose a path is. The first row that matches decides, so the special stand
  * before the general. What the program needs to run (loader, libraries, locale)
- * is the host's; what it can look at is the guest's.
+ * is the host's; what it can look at is the guest's. Neither may be changed: who
+ * types `vexec GUEST rm -r /usr` did not mean the host's. What may be is below
+ * the cwd, and the operator's terminal and settings.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,35 +15,30 @@
 
 #include "internal.h"
 
-/* clang-format off: tables */
-#define HOST_ROW(p, why) \
-	{ \
-		.pattern = p, .open = P_HOST, .query = P_HOST, .note = why \
-	}
+/* clang-format off */
+#define HOST_ROW(p, why) { .pattern = p, .open = P_HOST, .query = P_HOST, .note = why }
+#define OWN_ROW(p, why) \
+	{ .pattern = p, .open = P_HOST, .query = P_HOST, .writable = true, .note = why }
 #define GUEST_ROW(p, h, why) \
-	{ \
-		.pattern = p, .open = P_GUEST, .query = P_GUEST, .how = h, .note = why \
-	}
+	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = h, .note = why }
 #define ONCE_ROW(p) GUEST_ROW(p, H_ONCE, "made in one piece: a short read is the end")
 #define STREAM_ROW(p, why) GUEST_ROW(p, H_STREAM, why)
 /* Outside of /proc and /sys a call that blocks waits for a disk: no second try helps. */
 #define DISK_ROW(p, fail, why) \
-	{ \
-		.pattern = p, .open = P_GUEST, .query = P_GUEST, .how = H_AUTO, .on_fail = fail, \
-		.tries = 2, .note = why \
-	}
+	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = H_AUTO, .on_fail = fail, \
+	  .tries = 2, .note = why }
 
 static const struct vl_path_row rows[] = {
 	/* about the program itself */
-	HOST_ROW("/proc/self/fd", "closefrom, /dev/stdin, ttyname: its own descriptors"),
-	HOST_ROW("/proc/self/fdinfo", "its own descriptors"),
-	HOST_ROW("/proc/self/exe", "how it finds its own files or runs itself again"),
-	HOST_ROW("/proc/self/maps", "pthread_getattr_np looks for its own stack"),
-	HOST_ROW("/proc/self/auxv", "its own processor features"),
-	HOST_ROW("/proc/self/comm", "its own name"),
-	HOST_ROW("/proc/self/task/*/comm", "pthread_setname_np"),
-	HOST_ROW("/proc/thread-self/comm", "its own name"),
-	HOST_ROW("/proc/thread-self/fd", "its own descriptors"),
+	OWN_ROW("/proc/self/fd", "closefrom, /dev/stdin, ttyname: its own descriptors"),
+	OWN_ROW("/proc/self/fdinfo", "its own descriptors"),
+	OWN_ROW("/proc/self/exe", "how it finds its own files or runs itself again"),
+	OWN_ROW("/proc/self/maps", "pthread_getattr_np looks for its own stack"),
+	OWN_ROW("/proc/self/auxv", "its own processor features"),
+	OWN_ROW("/proc/self/comm", "its own name"),
+	OWN_ROW("/proc/self/task/*/comm", "pthread_setname_np"),
+	OWN_ROW("/proc/thread-self/comm", "its own name"),
+	OWN_ROW("/proc/thread-self/fd", "its own descriptors"),
 	/* windows: too big, endless, or different at every read */
 	STREAM_ROW("/proc/*/mem", "the whole address space"),
 	STREAM_ROW("/proc/*/task/*/mem", "the whole address space"),
@@ -88,23 +85,25 @@ static const struct vl_path_row rows[] = {
 	GUEST_ROW("/proc", H_SNAPSHOT, "the point of it all"),
 	GUEST_ROW("/sys", H_SNAPSHOT, "the guest's devices"),
 	/* the program's terminal and its sources of nothing and of noise */
-	HOST_ROW("/dev/null", "the program's own"),
-	HOST_ROW("/dev/zero", "the program's own"),
-	HOST_ROW("/dev/full", "the program's own"),
-	HOST_ROW("/dev/random", "the program's own"),
-	HOST_ROW("/dev/urandom", "the program's own"),
-	HOST_ROW("/dev/stdin", "the program's own"),
-	HOST_ROW("/dev/stdout", "the program's own"),
-	HOST_ROW("/dev/stderr", "the program's own"),
-	HOST_ROW("/dev/fd", "the program's own"),
-	HOST_ROW("/dev/ptmx", "script, expect"),
+	OWN_ROW("/dev/null", "the program's own"),
+	OWN_ROW("/dev/zero", "the program's own"),
+	OWN_ROW("/dev/full", "the program's own"),
+	OWN_ROW("/dev/random", "the program's own"),
+	OWN_ROW("/dev/urandom", "the program's own"),
+	OWN_ROW("/dev/stdin", "the program's own"),
+	OWN_ROW("/dev/stdout", "the program's own"),
+	OWN_ROW("/dev/stderr", "the program's own"),
+	OWN_ROW("/dev/fd", "the program's own"),
+	OWN_ROW("/dev/ptmx", "script, expect"),
 	{ .pattern = "/dev/tty",
 	  .open = P_HOST,
 	  .query = P_GUEST_THEN_HOST,
+	  .writable = true,
 	  .note = "its terminal; but ps asks for the numbers of the guest's" },
 	{ .pattern = "/dev/pts/*",
 	  .open = P_HOST,
 	  .query = P_GUEST_THEN_HOST,
+	  .writable = true,
 	  .note = "its terminal; but ps asks for the numbers of the guest's" },
 	/* names and time zone: the guest's, never the host's */
 	DISK_ROW("/etc/passwd", F_EMPTY, "without it, numbers; never the host's names"),
@@ -140,6 +139,16 @@ static const struct vl_path_row rows[] = {
 	HOST_ROW("/etc/ssl", "settings of a library of the program"),
 	HOST_ROW("/etc/gcrypt", "settings of a library of the program"),
 	HOST_ROW("/etc/toprc", "settings of the program"),
+	HOST_ROW("/etc/profile", "commands that a shell runs, here, not in the guest"),
+	HOST_ROW("/etc/profile.d", "commands that a shell runs"),
+	HOST_ROW("/etc/bash.bashrc", "commands that a shell runs"),
+	HOST_ROW("/etc/bashrc", "commands that a shell runs"),
+	HOST_ROW("/etc/bash_completion.d", "commands that a shell runs"),
+	HOST_ROW("/etc/zsh", "commands that a shell runs"),
+	HOST_ROW("/etc/vim", "commands that an editor runs"),
+	HOST_ROW("/etc/gdb", "commands that a debugger runs"),
+	HOST_ROW("/etc/perl", "code of an interpreter"),
+	HOST_ROW("/etc/python3", "code of an interpreter"),
 	DISK_ROW("/usr/lib/modules", F_ERRNO, "modules of the guest's kernel"),
 	DISK_ROW("/lib/modules", F_ERRNO, "modules of the guest's kernel"),
 	DISK_ROW("/usr/lib/os-release", F_ERRNO, "which system it is"),
@@ -159,7 +168,9 @@ static const struct vl_path_row rows[] = {
 
 /* clang-format on */
 
-static const struct vl_path_row host_row = HOST_ROW("", "the program's own, or below its cwd");
+static const struct vl_path_row cwd_row = OWN_ROW("", "below the program's own cwd");
+static const struct vl_path_row setting_row = OWN_ROW("", "the operator's settings");
+static const struct vl_path_row host_row = HOST_ROW("", "the program's own, where it is installed");
 static const struct vl_path_row forced_row = DISK_ROW("", F_ERRNO, "the caller says so");
 
 /* Is @path @pattern or below it? Only whole components count. */
@@ -203,19 +214,50 @@ void vl_path_normalise(char *path)
 	*out = 0;
 }
 
+/*
+ * Does the caller say that @norm is the guest's? Not before the program asks for
+ * just what the caller named: until then it loads its libraries, which must be
+ * the host's even for `vls GUEST /`.
+ */
+static bool is_forced(struct vl_redirect *r, const char *norm)
+{
+	for (size_t i = 0; i < r->nr_guest_paths; i++) {
+		if (!strcmp(norm, r->guest_paths[i])) {
+			r->forced = true;
+			return true;
+		}
+		if (r->forced && below(norm, r->guest_paths[i]) && !below(norm, "/proc/self"))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Is it a dot file in the operator's home? Settings of programs live there, and
+ * some are commands (.bashrc, .vimrc): the guest's would be run on this host.
+ */
+static bool is_setting(const char *norm)
+{
+	const char *home = getenv("HOME");
+	size_t n = home ? strlen(home) : 0;
+
+	return n > 1 && !strncmp(norm, home, n) && norm[n] == '/' && norm[n + 1] == '.';
+}
+
 /* The row that decides on absolute path @path. */
-const struct vl_path_row *vl_path_row(const struct vl_redirect *r, const char *path)
+const struct vl_path_row *vl_path_row(struct vl_redirect *r, const char *path)
 {
 	char norm[PATH_MAX];
 
 	snprintf(norm, sizeof(norm), "%s", path);
 	vl_path_normalise(norm);
-	for (size_t i = 0; r->o->guest_paths && r->o->guest_paths[i]; i++)
-		if (below(norm, r->o->guest_paths[i]))
-			return &forced_row;
+	if (is_forced(r, norm))
+		return &forced_row;
 	for (size_t i = 0; i < r->nr_own; i++)
 		if (below(norm, r->own[i]))
 			return &host_row;
+	if (is_setting(norm))
+		return &setting_row;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (below(norm, rows[i].pattern))
 			return &rows[i];
@@ -253,12 +295,12 @@ static int resolve_host(struct vl_trap *t, int dirfd, const char *rel, struct vl
 	const char *base = host_base(t, dirfd, buf, sizeof(buf));
 
 	if (!base || join(w, base, rel)) {
-		w->row = &host_row; /* an error that the host's kernel finds as well */
+		w->row = &cwd_row; /* an error that the host's kernel finds as well */
 		return 0;
 	}
 	vl_path_normalise(w->path);
 	w->row = below(w->path, "/proc") || below(w->path, "/sys") ? vl_path_row(t->r, w->path) :
-								     &host_row;
+								     &cwd_row;
 	return 0;
 }
 
@@ -273,7 +315,7 @@ int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret
 	char rel[PATH_MAX];
 	int err;
 
-	ret->row = &host_row;
+	ret->row = &cwd_row;
 	ret->file = NULL;
 	ret->empty = false;
 	err = vl_mem_string(t, addr, ret->path, sizeof(ret->path));
@@ -358,6 +400,20 @@ struct vl_error *vl_paths_init(struct vl_redirect *r)
 	char *const *env = r->o->envp ? r->o->envp : environ;
 	char *real = realpath(r->exe, NULL);
 
+	for (size_t n = 0; r->o->guest_paths && r->o->guest_paths[n]; n++) {
+		char **more = realloc(r->guest_paths, (n + 1) * sizeof(*more));
+		char *copy = strdup(r->o->guest_paths[n]);
+
+		if (more)
+			r->guest_paths = more;
+		if (!more || !copy) {
+			free(copy);
+			free(real);
+			return vl_error_nomem();
+		}
+		vl_path_normalise(copy);
+		r->guest_paths[r->nr_guest_paths++] = copy;
+	}
 	if (real)
 		vl_paths_own_exe(r, real);
 	free(real);
@@ -386,4 +442,7 @@ void vl_paths_deinit(struct vl_redirect *r)
 	for (size_t i = 0; i < r->nr_own; i++)
 		free(r->own[i]);
 	free(r->own);
+	for (size_t i = 0; i < r->nr_guest_paths; i++)
+		free(r->guest_paths[i]);
+	free(r->guest_paths);
 }

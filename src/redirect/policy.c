@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -38,88 +39,35 @@
 #define __NR_fchmodat2 452
 #endif
 
-/* clang-format off: tables */
+/* clang-format off */
 #define CALL(n) .nr = __NR_##n, .name = #n
 /* conditions: a descriptor of ours; one of a directory or stream; a value */
-#define ANY(a) \
-	{ \
-		a, SCMP_CMP_MASKED_EQ, VL_FD_MASK, VL_FD_LO \
-	}
-#define STREAM(a) \
-	{ \
-		a, SCMP_CMP_MASKED_EQ, VL_FD_STREAM_MASK, VL_FD_STREAM \
-	}
-#define IS(a, v) \
-	{ \
-		a, SCMP_CMP_MASKED_EQ, 0xffffffff, v \
-	}
+#define ANY(a) { a, SCMP_CMP_MASKED_EQ, VL_FD_MASK, VL_FD_LO }
+#define STREAM(a) { a, SCMP_CMP_MASKED_EQ, VL_FD_STREAM_MASK, VL_FD_STREAM }
+#define IS(a, v) { a, SCMP_CMP_MASKED_EQ, 0xffffffff, v }
 #define WHEN(...) \
 	.nr_cmp = sizeof((struct scmp_arg_cmp[]){ __VA_ARGS__ }) / sizeof(struct scmp_arg_cmp), \
 	.cmp = { __VA_ARGS__ }
 
-#define INT \
-	{ \
-		A_INT, 0 \
-	}
-#define PID \
-	{ \
-		A_PID, 0 \
-	}
-#define PATH \
-	{ \
-		A_PATH, 0 \
-	}
-#define DIRFD \
-	{ \
-		A_DIRFD, 0 \
-	}
-#define STR \
-	{ \
-		A_STR, 0 \
-	}
-#define OUT(n) \
-	{ \
-		A_OUT, n \
-	}
-#define INOUT(n) \
-	{ \
-		A_INOUT, n \
-	}
-#define OUTLEN(a) \
-	{ \
-		A_OUTLEN, a \
-	}
-#define OUTRET(a) \
-	{ \
-		A_OUTRET, a \
-	}
-#define OUTIDS(a) \
-	{ \
-		A_OUTIDS, a \
-	}
+#define INT { A_INT, 0 }
+#define PID { A_PID, 0 }
+#define PATH { A_PATH, 0 }
+#define DIRFD { A_DIRFD, 0 }
+#define STR { A_STR, 0 }
+#define OUT(n) { A_OUT, n }
+#define INOUT(n) { A_INOUT, n }
+#define OUTLEN(a) { A_OUTLEN, a }
+#define OUTRET(a) { A_OUTRET, a }
+#define OUTIDS(a) { A_OUTIDS, a }
 
-#define ROW(n, what, h, ...) \
-	{ \
-		CALL(n), .decision = what, .handle = h, .args = { __VA_ARGS__ } \
-	}
-#define DENIED(n, why) \
-	{ \
-		CALL(n), .decision = DENY, .handle = vl_h_deny, .note = why \
-	}
+#define ROW(n, what, h, ...) { CALL(n), .decision = what, .handle = h, .args = { __VA_ARGS__ } }
+#define DENIED(n, why) { CALL(n), .decision = DENY, .handle = vl_h_deny, .note = why }
 #define CHANGES(n, ...) \
-	{ \
-		CALL(n), .decision = DENY, .handle = vl_h_change_path, .args = { __VA_ARGS__ }, \
-			 .note = "changes a file: only one of the host" \
-	}
+	{ CALL(n), .decision = DENY, .handle = vl_h_change_path, .args = { __VA_ARGS__ }, \
+	  .note = "changes a file: only where the path table lets it" }
 #define ERRNO(n, e, why) \
-	{ \
-		CALL(n), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, e } }, \
-			 .note = why \
-	}
-#define ON(n, h, cond, why) \
-	{ \
-		CALL(n), .decision = GUEST, .handle = h, WHEN cond, .note = why \
-	}
+	{ CALL(n), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, e } }, .note = why }
+#define ON(n, h, cond, why) { CALL(n), .decision = GUEST, .handle = h, WHEN cond, .note = why }
 
 const struct vl_policy vl_policy[] = {
 	/* files */
@@ -175,6 +123,9 @@ const struct vl_policy vl_policy[] = {
 	  WHEN(STREAM(0)), .note = "libc falls back to preadv" },
 	{ CALL(mmap), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, ENODEV } },
 	  WHEN(STREAM(4)), .note = "the stand-in has no content" },
+	{ CALL(mmap), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, ENODEV } },
+	  WHEN(ANY(4), { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC }),
+	  .note = "code of a guest never runs on this host" },
 	{ CALL(sendfile), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, EINVAL } },
 	  WHEN(STREAM(1)), .note = "the program reads and writes instead" },
 	{ CALL(splice), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, EINVAL } },

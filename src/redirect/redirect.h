@@ -30,8 +30,9 @@ struct vl_redirect_options {
 	char *const *envp;
 	/*
 	 * Absolute paths, NULL-terminated, that are the guest's together with
-	 * all below them, although the path table says host (`vls GUEST /usr`).
-	 * NULL: none.
+	 * all below them, although the path table says host (`vls GUEST /usr`);
+	 * from the moment the program first asks for one of them, so that the
+	 * libraries it starts with are still the host's. NULL: none.
 	 */
 	const char *const *guest_paths;
 	/* The guest runs again after so long without a call; 0: 15 ms. */

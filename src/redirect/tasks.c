@@ -162,6 +162,7 @@ static void on_exec(struct vl_redirect *r, pid_t tid)
 		}
 	}
 	hide_vdso(tid);
+	r->forced = false;
 	snprintf(link, sizeof(link), "/proc/%d/exe", (int)tid);
 	n = readlink(link, exe, sizeof(exe) - 1);
 	if (n > 0) {

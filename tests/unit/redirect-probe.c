@@ -346,6 +346,10 @@ static void denied(void)
 	FAILS("write-tmp", open("/tmp/vlens-probe", O_CREAT | O_RDWR, 0600), EPERM);
 	FAILS("unlink", unlink("/etc/passwd"), EPERM);
 	FAILS("rename", rename("/etc/passwd", "/etc/x"), EPERM);
+	FAILS("unlink-host", unlink("/usr/bin/no-such-vlens-file"), EPERM);
+	FAILS("write-host", open("/usr/share/vlens-probe", O_CREAT | O_WRONLY, 0600), EPERM);
+	CHECK("write-cwd", mkdir("vlens-probe.d", 0700) == 0 && rmdir("vlens-probe.d") == 0, errno);
+	CHECK("write-null", open("/dev/null", O_CREAT | O_WRONLY | O_TRUNC, 0600) >= 0, errno);
 	FAILS("kill-guest", kill(2, SIGTERM), EPERM);
 	FAILS("kill-all", kill(-1, SIGTERM), EPERM);
 	FAILS("sethostname", sethostname("x", 1), EPERM);
@@ -357,6 +361,11 @@ static void denied(void)
 	s = socket(AF_UNIX, SOCK_STREAM, 0);
 	FAILS("nscd", connect(s, (void *)&sa, sizeof(sa)), ECONNREFUSED);
 	CHECK("vdso", getauxval(AT_SYSINFO_EHDR) == 0, getauxval(AT_SYSINFO_EHDR));
+	s = open("/proc/version", O_RDONLY);
+	CHECK("mmap-read", mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, s, 0) != MAP_FAILED, errno);
+	CHECK("mmap-exec", mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, s, 0) == MAP_FAILED,
+	      0);
+	close(s);
 	f = fopen("/etc/nsswitch.conf", "r");
 	CHECK("nsswitch", f && fgets(buf, sizeof(buf), f) && !strcmp(buf, "passwd: files\n"),
 	      errno);

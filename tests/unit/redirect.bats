@@ -106,6 +106,24 @@ same_ps() {
 	[ "$("$V" -r "$T" ps -o user:20= -p 1)" = superuser ]
 }
 
+@test "paths that the caller gives to the guest; libraries stay the host's" {
+	mkdir -p "$T/usr/share/vlens-guest" "$T/lib/x86_64-linux-gnu" "$T/root"
+	: >"$T/lib/x86_64-linux-gnu/libc.so.6"
+	[ "$("$V" -r "$T" -G /usr/share/ ls /usr/share)" = vlens-guest ]
+	[ "$("$V" -r "$T" ls /usr/share)" != vlens-guest ]
+	[ "$("$V" -r "$T" -G / stat -c %s /lib/x86_64-linux-gnu/libc.so.6)" != 0 ]
+	"$V" -r "$T" -G / ls / | grep -qx lib
+}
+
+@test "commands in the guest's dot files are not run here" {
+	mkdir -p "$T$HOME"
+	echo 'echo owned' | tee "$T$HOME/.bashrc" >"$T/etc-bashrc"
+	mkdir -p "$T/etc"
+	mv "$T/etc-bashrc" "$T/etc/bash.bashrc"
+	run "$V" -r "$T" bash -ic 'echo fine' </dev/null
+	[[ $output == *fine* && $output != *owned* ]]
+}
+
 @test "time: the guest's zone, by name" {
 	mkdir -p "$T/etc"
 	ln -s /usr/share/zoneinfo/Asia/Tokyo "$T/etc/localtime"

@@ -1,0 +1,136 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# A domain of qemu:///system, with a libvirtd that is started here where no
+# service manager did: libvirt's defaults, so its memory is anonymous.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+
+DOMAIN=vt-dom
+
+setup_file() {
+	[[ $(id -u) -eq 0 ]] || skip "only root can start libvirtd"
+	"$VT_TESTS/guest/libvirtd" 3>&- 4>&-
+	need_guest "$DOMAIN"
+}
+
+teardown_file() {
+	drop_guest "$DOMAIN"
+	virsh -q -c qemu:///system undefine vt-off >/dev/null 2>&1 || true
+}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+	virsh() { command virsh -q -c qemu:///system "$@"; }
+}
+
+assert_domain_runs() {
+	eventually 1 not_stopped "$(guest_pid "$DOMAIN")" || fail "its process is stopped"
+	[[ $(virsh domstate "$DOMAIN") == running ]] || fail "it is $(virsh domstate "$DOMAIN")"
+}
+
+@test "by name, id and UUID, with -c and without" {
+	local g
+	for g in "$DOMAIN" "$(virsh domid "$DOMAIN")" "$(virsh domuuid "$DOMAIN")"; do
+		[[ $(vuname -c qemu:///system "$g" -n) == "$DOMAIN" ]]
+		[[ $(vuname "$g" -n) == "$DOMAIN" ]]
+	done
+	# In other words too.
+	[[ $(LIBVIRT_DEFAULT_URI=qemu:///system vlens uname "$DOMAIN" -n) == "$DOMAIN" ]]
+	[[ $(vuname "$(guest "$DOMAIN")" -n) == "$DOMAIN" ]]
+	assert_domain_runs
+}
+
+@test "the first contact, and every tool" {
+	local cmd
+	VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run vps "$DOMAIN" -ef >"$T/vlens"
+	in_guest "$DOMAIN" 'ps -ef' >"$T/guest"
+	"$VT_TESTS/lib/same-ps" "$T/guest" "$T/vlens" >&2
+	for cmd in 'lsmod' 'uname -a'; do
+		# shellcheck disable=SC2086 # words
+		assert_same "$(in_guest "$DOMAIN" "$cmd")" "$(v${cmd%% *} "$DOMAIN" ${cmd#"${cmd%% *}"})"
+	done
+	[[ $(vcat "$DOMAIN" /tmp/known) == "known content" ]]
+	[[ $(vfree "$DOMAIN" | awk '/^Mem/{print $2}') == "$(in_guest "$DOMAIN" free | awk '/^Mem/{print $2}')" ]]
+	vuptime "$DOMAIN" | grep -q ' up '
+	assert_domain_runs
+}
+
+@test "with libvirt's own suspend and resume" {
+	[[ $(vuname --pause=suspend "$DOMAIN" -n) == "$DOMAIN" ]]
+	assert_domain_runs
+}
+
+@test "a domain that was paused stays paused, and can be looked into" {
+	virsh suspend "$DOMAIN"
+	local how
+	for how in freeze suspend none; do
+		vps --pause="$how" "$DOMAIN" -ef >"$T/$how"
+		grep -q ' /sbin/init$' "$T/$how"
+		[[ $(virsh domstate "$DOMAIN") == paused ]]
+	done
+	virsh resume "$DOMAIN"
+	assert_domain_runs
+	[[ $(in_guest "$DOMAIN" 'hostname') == "$DOMAIN" ]]
+}
+
+@test "a domain whose name is a number" {
+	virsh dumpxml "$DOMAIN" --inactive >"$T/xml"
+	sed -i -e 's/<name>.*/<name>4242<\/name>/' -e '/<uuid>/d' "$T/xml"
+	virsh define "$T/xml"
+	run --separate-stderr vps 4242 -ef
+	virsh undefine 4242
+	assert_refused vps 4242 "not running"
+}
+
+@test "a domain that is shut off" {
+	virsh dumpxml "$DOMAIN" --inactive >"$T/xml"
+	sed -i -e 's/<name>.*/<name>vt-off<\/name>/' -e '/<uuid>/d' "$T/xml"
+	virsh define "$T/xml"
+	run --separate-stderr vps vt-off -ef
+	assert_refused vps vt-off "not running"
+	run --separate-stderr vps -c qemu:///system vt-none -ef
+	assert_refused vps vt-none "no such domain"
+}
+
+@test "completion names the domains" {
+	[[ $(vlens complete guests) == *"$DOMAIN"* ]]
+}
+
+@test "libvirtd may be restarted in between" {
+	local old i
+	[[ -e /run/libvirtd.pid || -n $(pidof libvirtd) ]] || skip "no libvirtd: the modular daemons run"
+	vuname "$DOMAIN" >/dev/null
+	old=$(pidof libvirtd)
+	kill "$old"
+	eventually 20 test ! -e "/proc/$old"
+	# Without it, what libvirt does not have to be asked for still works.
+	[[ $(vuname "$(guest "$DOMAIN")" -n) == "$DOMAIN" ]]
+	for i in 1 2; do
+		"$VT_TESTS/guest/libvirtd" 3>&- 4>&-
+		[[ $(vuname "$DOMAIN" -n) == "$DOMAIN" ]]
+		[[ $i -eq 2 ]] || { kill -9 "$(pidof libvirtd)" && sleep 0.5; }
+	done
+	assert_domain_runs
+}
+
+@test "libvirtd lives on after all this, and the domain is not tainted by default" {
+	virsh list >/dev/null
+	[[ $(virsh dominfo "$DOMAIN") != *tainted* ]] ||
+		echo "# tainted: $(virsh dominfo "$DOMAIN" | grep -i taint)" >&3
+}
+
+@test "a domain that ends while it is looked at is an error, not a hang" {
+	local i
+	(sleep 0.3; command virsh -q -c qemu:///system destroy "$DOMAIN" >/dev/null) 3>&- &
+	for i in {1..40}; do
+		run --separate-stderr timeout 10 vps "$DOMAIN" -ef
+		[[ $status -eq 0 ]] || break
+	done
+	wait
+	[[ $status -eq 3 && -n $stderr ]] || { show_run; false; }
+	run --separate-stderr timeout 10 vps "$DOMAIN" -ef
+	assert_refused vps "$DOMAIN" "not running"
+}

@@ -1,0 +1,162 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Dumps: the same tools, the same output, at the moment of the capture; the
+# guest may be gone.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+
+setup_file() {
+	export DUMPS=$VLENS_TEST_RUN/dumps
+	mkdir -p "$DUMPS"
+	chmod 777 "$DUMPS"
+}
+
+teardown_file() {
+	rm -rf "$DUMPS"
+	drop_guest vt-dom
+}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+}
+
+# dump NAME: $DUMPS/NAME.elf by QMP, with what the guest said just before.
+dump() {
+	local name=$1
+	need_guest "$name"
+	[[ ! -e $DUMPS/$name.elf ]] || return 0
+	in_guest "$name" 'ps -ef' >"$DUMPS/$name.ps"
+	in_guest "$name" 'lsmod' >"$DUMPS/$name.lsmod"
+	in_guest "$name" 'uname -a' >"$DUMPS/$name.uname"
+	in_guest "$name" 'ps -eo pid,lstart --no-headers' >"$DUMPS/$name.lstart"
+	in_guest "$name" 'cut -d" " -f1 /proc/uptime; date +%s' | xargs >"$DUMPS/$name.before"
+	# The guest must not run while it is written: one moment, not a stretch.
+	qmp "$name" stop >/dev/null
+	qmp "$name" dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$DUMPS/$name.elf\"}" >/dev/null
+	qmp "$name" cont >/dev/null
+	in_guest "$name" 'cut -d" " -f1 /proc/uptime; date +%s' | xargs >"$DUMPS/$name.after"
+}
+
+# between BEFORE X AFTER: give or take a second.
+between() {
+	awk -v a="$1" -v x="$2" -v b="$3" 'BEGIN { exit !(a - 1 <= x && x <= b + 1) }' ||
+		fail "$2 is not in $1 ... $3"
+}
+
+judge() {
+	local d=$DUMPS/$1.elf up_a up_b now_a now_b
+	dump "$1"
+	vps "$d" -ef >"$T/vlens"
+	"$VT_TESTS/lib/same-ps" "$DUMPS/$1.ps" "$T/vlens" >&2 || fail "ps differs"
+	assert_same "$(<"$DUMPS/$1.lsmod")" "$(vlsmod "$d")"
+	assert_same "$(<"$DUMPS/$1.uname")" "$(vuname "$d" -a)"
+	assert_same "known content" "$(vcat "$d" /tmp/known)"
+	# Time is that of the capture.
+	read -r up_a now_a <"$DUMPS/$1.before"
+	read -r up_b now_b <"$DUMPS/$1.after"
+	between "$up_a" "$(vcat "$d" /proc/uptime | cut -d' ' -f1)" "$up_b"
+	between "$now_a" "$(vexec "$d" date +%s)" "$now_b"
+	vps "$d" -eo pid,lstart --no-headers >"$T/lstart"
+	local pid when other
+	while read -r pid when; do
+		other=$(awk -v pid="$pid" '$1 == pid { $1 = ""; print }' "$T/lstart")
+		[[ -n $other ]] || continue
+		near "$(date -d "$when" +%s)" "$(date -d "$other" +%s)" 1 ||
+			fail "process $pid: $when, and in the dump $other"
+	done < <(awk 'NR % 9 == 1' "$DUMPS/$1.lstart")
+}
+
+@test "QMP's dump-guest-memory: 5.10" { judge g510; }
+@test "QMP's dump-guest-memory: 6.1, 2 CPUs, page-table isolation" { judge g61; }
+@test "QMP's dump-guest-memory: 6.12, 5-level paging" { judge g612; }
+
+@test "with nothing in the cache" {
+	dump g61
+	VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run vps "$DUMPS/g61.elf" -ef >"$T/vlens"
+	"$VT_TESTS/lib/same-ps" "$DUMPS/g61.ps" "$T/vlens" >&2
+}
+
+@test "time stands still in a dump" {
+	dump g61
+	local d=$DUMPS/g61.elf a b
+	a=$(vcat "$d" /proc/uptime; vuptime "$d"; vexec "$d" date +%s.%N; vps "$d" aux)
+	sleep 2
+	b=$(vcat "$d" /proc/uptime; vuptime "$d"; vexec "$d" date +%s.%N; vps "$d" aux)
+	# The clock of a clone counts on from the capture, by far less than this.
+	assert_same "$(sed '3s/\..*//' <<<"$a")" "$(sed '3s/\..*//' <<<"$b")"
+}
+
+@test "a dump by a relative name, and one that cannot be written to" {
+	dump g61
+	cd "$DUMPS"
+	[[ $(vuname ./g61.elf -n) == g61 ]]
+	# A name with no slash may be a domain's; there is none of this name.
+	[[ $(vuname -c test:///default g61.elf -n) == g61 ]]
+	chmod 444 g61.elf
+	[[ $(vuname ./g61.elf -n) == g61 ]]
+	chmod 644 g61.elf
+}
+
+@test "a dump is not written to" {
+	dump g61
+	local before
+	before=$(sha256sum <"$DUMPS/g61.elf"; stat -c '%s %Y' "$DUMPS/g61.elf")
+	vps "$DUMPS/g61.elf" -ef >/dev/null
+	vlsmod "$DUMPS/g61.elf" >/dev/null
+	assert_same "$before" "$(sha256sum <"$DUMPS/g61.elf"; stat -c '%s %Y' "$DUMPS/g61.elf")"
+}
+
+@test "a truncated dump" {
+	dump g61
+	local size part
+	size=$(stat -c %s "$DUMPS/g61.elf")
+	for part in $((size - 100)) $((size / 2)) 1000000 3000; do
+		cp --reflink=auto --sparse=always "$DUMPS/g61.elf" "$T/cut"
+		truncate -s "$part" "$T/cut"
+		run --separate-stderr timeout 20 vps "$T/cut" -ef
+		assert_refused vps "$T/cut" "truncated"
+	done
+}
+
+@test "a dump whose memory is garbage" {
+	dump g61
+	local size
+	size=$(stat -c %s "$DUMPS/g61.elf")
+	cp --sparse=always "$DUMPS/g61.elf" "$T/bad"
+	# All but the headers and the notes.
+	dd if=/dev/urandom of="$T/bad" bs=1M seek=1 count=$((size / 1048576 - 2)) conv=notrunc status=none
+	run --separate-stderr timeout 30 vps "$T/bad" -ef
+	assert_refused vps "$T/bad" ""
+	rm "$T/bad"
+}
+
+@test "virsh dump --memory-only, after the domain is gone" {
+	[[ $(id -u) -eq 0 ]] || skip "only root can start libvirtd"
+	"$VT_TESTS/guest/libvirtd" 3>&- 4>&-
+	need_guest vt-dom
+	local d=$DUMPS/domain.elf up_a up_b
+	in_guest vt-dom 'ps -ef' >"$T/guest"
+	in_guest vt-dom 'lsmod' >"$T/lsmod"
+	up_a=$(in_guest vt-dom 'cut -d" " -f1 /proc/uptime')
+	virsh -q -c qemu:///system dump --memory-only vt-dom "$d" >/dev/null
+	up_b=$(in_guest vt-dom 'cut -d" " -f1 /proc/uptime')
+	drop_guest vt-dom
+	vps "$d" -ef >"$T/vlens"
+	"$VT_TESTS/lib/same-ps" "$T/guest" "$T/vlens" >&2
+	assert_same "$(<"$T/lsmod")" "$(vlsmod "$d")"
+	between "$up_a" "$(vcat "$d" /proc/uptime | cut -d' ' -f1)" "$up_b"
+	run --separate-stderr vps --stats "$d" -ef
+	assert_status 0
+	[[ $(stat_of paused "$stderr") == 0.000 ]]
+}
+
+@test "virsh dump in libvirt's own format is refused with advice" {
+	cd "$T"
+	{ printf 'LibvirtQemudSave'; head -c 65536 /dev/zero; } >save
+	run --separate-stderr vps ./save -ef
+	assert_refused vps ./save "saved domain"
+	[[ $stderr == *--memory-only* ]]
+}
