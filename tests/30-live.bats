@@ -209,7 +209,7 @@ times() {
 	# Names that only the host knows are unknown.
 	run vps "$g" -U daemon -o args=
 	[[ $status -ne 0 ]]
-	in_guest g61 'pkill sleep'
+	in_guest g61 'kill $(pgrep -x sleep)'
 }
 
 @test "a zombie, a stopped process, threads, priorities" {
@@ -268,7 +268,7 @@ times() {
 	assert_same "$(in_guest g61 'pgrep -x sleeper | wc -l')" \
 		"$(vexec "$g" bash -c 'pgrep -x sleeper | wc -l')"
 	assert_same "$(vuname "$g" -r)" "$(vexec "$g" cat /proc/sys/kernel/osrelease)"
-	[[ $(vexec "$g" python3 -c 'import os; print(os.uname().nodename)') == g61 ]]
+	[[ $(vexec "$g" /usr/bin/python3 -c 'import os; print(os.uname().nodename)') == g61 ]]
 }
 
 @test "vexec: more programs say what they say in the guest" {

@@ -16,7 +16,7 @@
 
 #include "../util/dirs.h"
 
-#define MAGIC "vlens-k5"
+#define MAGIC "vlens-k7"
 
 struct symbol {
 	int64_t value; /* relative to the entry, or as it is if absolute */
@@ -106,15 +106,14 @@ static bool parse_line(const char *line, size_t len, uint64_t *value_ret, const 
 /* Code that asks a clocksource for the time. */
 static bool reads_clock(const char *name)
 {
-	return strstr(name, "ktime_get") || strstr(name, "timekeeping_") ||
-	       strstr(name, "getboottime") || strstr(name, "get_device_system_crosststamp") ||
-	       !strncmp(name, "pvclock_", 8) || !strcmp(name, "read_tsc");
+	return strstr(name, "ktime_") || strstr(name, "timekeeping_") ||
+	       strstr(name, "getboottime") || strstr(name, "get_device_system_crosststamp");
 }
 
 /*
  * rdtsc_ordered() (arch/x86/include/asm/tsc.h) is one of rdtsc, lfence; rdtsc
  * and rdtscp at the start of a slot of 5 bytes, and the halves of its result
- * are joined soon after: shl $0x20,%rdx.
+ * are joined soon after: shl $0x20 of the register with the upper one.
  */
 static bool is_tsc_read(const unsigned char *p, size_t left)
 {
@@ -123,7 +122,11 @@ static bool is_tsc_read(const unsigned char *p, size_t left)
 		   !memcmp(p, "\x0f\x01\xf9", 3)	    ? 3 :
 							      0;
 
-	return n && memmem(p + n, left - n < 16 ? left - n : 16, "\x48\xc1\xe2\x20", 4);
+	for (size_t i = n; n && i + 4 <= left && i < n + 16; i++)
+		if ((p[i] & 0xfe) == 0x48 && p[i + 1] == 0xc1 && (p[i + 2] & 0xf8) == 0xe0 &&
+		    p[i + 3] == 0x20)
+			return true;
+	return false;
 }
 
 static void find_tsc_sites(struct vl_kernel *k, const unsigned char *image, size_t len,

@@ -83,7 +83,8 @@ fail() {
 
 # Everything the last `run --separate-stderr` left, for the log of a failure.
 show_run() {
-	printf 'status %s\n--- stdout\n%s\n--- stderr\n%s\n' "$status" "$output" "$stderr" >&2
+	printf 'status %s\n--- stdout\n%s\n--- stderr\n%s\n' "$status" \
+		"$(head -n 20 <<<"$output" | cut -c1-200)" "$(head -n 20 <<<"$stderr" | cut -c1-200)" >&2
 }
 
 assert_status() {
