@@ -54,6 +54,18 @@ static const struct applet *find_applet(const char *name, bool bare)
 	return NULL;
 }
 
+/* Under which name the guest's working set is kept: the program's. */
+static const char *label_of(const struct session *s)
+{
+	const char *name = s->applet->program ? s->applet->program : s->applet->name;
+	const char *slash;
+
+	if (s->applet->needs && s->applet->run == exec_run)
+		name = s->options.args[0];
+	slash = strrchr(name, '/');
+	return slash ? slash + 1 : name;
+}
+
 static int run_applet(const struct applet *a, int argc, char **argv)
 {
 	_cleanup_error_ struct vl_error *err = NULL;
@@ -65,6 +77,7 @@ static int run_applet(const struct applet *a, int argc, char **argv)
 	if (!options_parse(a, argc, argv, &s.options, &status))
 		return status;
 	s.options.guest.count_pages = s.options.stats;
+	s.options.guest.label = label_of(&s);
 	err = vl_guest_open(s.options.spec, &s.options.guest, &s.guest);
 	if (err) {
 		error_report(a->name, s.options.spec, err);

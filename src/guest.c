@@ -12,6 +12,7 @@
 #include "vmst/clone.h"
 #include "vmst/contact.h"
 #include "vmst/moment.h"
+#include "vmst/workset.h"
 
 struct vl_guest {
 	struct vl_sys sys; /* first: a vl_sys of ours is a vl_guest */
@@ -22,6 +23,9 @@ struct vl_guest {
 	pid_t as;
 	uint64_t epochs, kernel_calls, touched, copied;
 	uint64_t budget_ns; /* of the next clone's calls */
+	struct vl_workset workset;
+	char *label;	 /* whose working set it is; NULL: none is kept */
+	unsigned misses; /* epochs that ended for a page that was not copied */
 	bool count_pages, know_self;
 };
 
@@ -85,15 +89,19 @@ static struct vl_error *ask_self(struct vl_guest *g)
 	return err;
 }
 
-static void guest_end(struct vl_sys *sys)
+/* Let the guest run, if it does not already: the epoch may go on without it. */
+static struct vl_error *release(struct vl_guest *g)
 {
-	struct vl_guest *g = guest_of(sys);
+	if (!g->sys.held)
+		return NULL;
+	g->sys.held = 0;
+	return vl_target_resume(g->target);
+}
+
+static void drop_clone(struct vl_guest *g)
+{
 	uint64_t touched, copied;
 
-	if (!sys->open)
-		return;
-	/* The guest first: what is left to do is ours alone. */
-	vl_error_destroy(vl_target_resume(g->target));
 	if (g->clone)
 		g->kernel_calls += g->clone->nr_calls;
 	if (g->view && g->count_pages) {
@@ -101,20 +109,80 @@ static void guest_end(struct vl_sys *sys)
 		g->touched += touched;
 		g->copied += copied;
 	}
+	if (g->view && g->label)
+		vl_workset_add(&g->workset, g->view);
 	vl_clone_destroy(g->clone);
 	vl_view_destroy(g->view);
 	g->clone = NULL;
 	g->view = NULL;
+}
+
+static void guest_end(struct vl_sys *sys)
+{
+	struct vl_guest *g = guest_of(sys);
+
+	if (!sys->open)
+		return;
+	/* The guest first: what is left to do is ours alone. */
+	vl_error_destroy(release(g));
+	drop_clone(g);
 	sys->open = 0;
 	sys->epoch++;
 }
+
+/* Pages outside of the working set were touched: the answer is of two moments. */
+static struct vl_error *check_missed(const struct vl_guest *g)
+{
+	if (g->sys.held || !vl_view_missed(g->view))
+		return NULL;
+	return vl_error_new(VL_ERR_BLOCKED, "memory was needed that had not been copied");
+}
+
+/*
+ * Pause and make the clone. With a working set from last time its pages are
+ * copied and the guest runs again at once; without one, or when that was not
+ * enough twice, the guest is held until the epoch ends.
+ */
+static struct vl_error *open_epoch(struct vl_guest *g, bool copying)
+{
+	struct vl_view_copy copy = { .gpas = g->workset.gpas, .nr = g->workset.nr };
+	struct vl_error *err;
+	struct timespec ts;
+	unsigned cpu;
+
+	err = vl_moment_pause(g->contact, &cpu);
+	if (err)
+		return err;
+	g->sys.held = 1;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	g->contact->paused_host_ns = ts.tv_sec * 1000000000L + ts.tv_nsec;
+	memcpy(copy.still, g->workset.still, sizeof(copy.still));
+	err = vl_view_create(g->target, copying ? &copy : NULL, &g->view);
+	if (!err && copying) {
+		vl_view_release(g->view);
+		err = release(g);
+	}
+	if (!err)
+		err = make_clone(g, cpu);
+	if (!err && !g->know_self)
+		err = ask_self(g);
+	if (!err)
+		err = check_missed(g);
+	if (err) {
+		vl_error_destroy(release(g));
+		drop_clone(g);
+	}
+	return err;
+}
+
+/* Misses after which the guest is held: it changes faster than we learn. */
+#define MAX_MISSES 2
 
 static struct vl_error *guest_begin(struct vl_sys *sys)
 {
 	struct vl_guest *g = guest_of(sys);
 	struct vl_error *err;
-	struct timespec ts;
-	unsigned cpu;
+	bool copying;
 
 	if (sys->open)
 		return NULL;
@@ -122,24 +190,22 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 		err = vl_contact_make(g->target, &g->contact);
 		if (err)
 			return err;
+		if (g->label)
+			vl_workset_load(&g->workset, g->contact, g->label);
 	}
-	err = vl_moment_pause(g->contact, &cpu);
+	copying = g->workset.nr && g->misses < MAX_MISSES;
+	err = open_epoch(g, copying);
+	if (err && copying && err->code != VL_ERR_TARGET) {
+		vl_error_destroy(err);
+		g->misses++;
+		err = open_epoch(g, false);
+	}
 	if (err)
 		return err;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	g->contact->paused_host_ns = ts.tv_sec * 1000000000L + ts.tv_nsec;
-	sys->open = 1;
+	g->know_self = true;
 	g->epochs++;
-	err = vl_view_create(g->target, &g->view);
-	if (!err)
-		err = make_clone(g, cpu);
-	if (!err && !g->know_self)
-		err = ask_self(g);
-	if (err)
-		guest_end(sys);
-	else
-		g->know_self = true;
-	return err;
+	sys->open = 1;
+	return NULL;
 }
 
 static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
@@ -151,6 +217,12 @@ static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const s
 	if (!g->clone)
 		return vl_error_new(VL_ERR_ARG, "a call outside of an epoch");
 	err = vl_clone_syscall(g->clone, name, args, nr, ret);
+	/* Whatever came of it: it was computed from what was not there. */
+	if (vl_view_missed(g->view) && !(err && err->code == VL_ERR_TARGET)) {
+		vl_error_destroy(err);
+		g->misses++;
+		return check_missed(g);
+	}
 	if (err && err->code == VL_ERR_CRASHED && g->budget_ns < VL_BUDGET_MAX_NS)
 		g->budget_ns *= 2;
 	return err;
@@ -201,7 +273,15 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	g->budget_ns = VL_BUDGET_NS;
 	g->count_pages = opts->count_pages;
 	err = vl_target_open(spec, &opts->target, &g->target);
+	/* A dump needs no haste, and a guest that is not paused has no moment. */
+	if (!err && opts->label && vl_target_is_live(g->target) &&
+	    opts->target.pause != VL_PAUSE_NONE) {
+		g->label = strdup(opts->label);
+		if (!g->label)
+			err = vl_error_nomem();
+	}
 	if (err) {
+		vl_target_close(g->target);
 		free(g);
 		return err;
 	}
@@ -216,6 +296,10 @@ void vl_guest_close(struct vl_guest *g)
 	guest_end(&g->sys);
 	if (g->contact && g->contact->has_anchor)
 		vl_contact_save(g->contact);
+	if (g->contact && g->label)
+		vl_workset_save(&g->workset, g->contact, g->label);
+	vl_workset_deinit(&g->workset);
+	free(g->label);
 	vl_contact_destroy(g->contact);
 	vl_target_close(g->target);
 	free(g);

@@ -23,6 +23,13 @@ struct vl_guest;
 struct vl_guest_options {
 	struct vl_target_options target;
 	pid_t as; /* make calls under this task of the guest; 0: PID 1 */
+	/*
+	 * What is going to be asked, in one word (the program's name). Of a live
+	 * guest the pages that are touched are then remembered under it, and the
+	 * next time they are copied, so that the guest is held only for that.
+	 * NULL: hold it until each epoch ends.
+	 */
+	const char *label;
 	bool count_pages; /* count touched pages for vl_guest_stats(): costs a little */
 };
 

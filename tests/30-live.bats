@@ -209,7 +209,7 @@ times() {
 	# Names that only the host knows are unknown.
 	run vps "$g" -U daemon -o args=
 	[[ $status -ne 0 ]]
-	in_guest g61 'kill $(pgrep -x sleep)'
+	in_guest g61 'pgrep -x sleep | xargs kill'
 }
 
 @test "a zombie, a stopped process, threads, priorities" {

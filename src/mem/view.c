@@ -31,7 +31,9 @@ struct vl_view {
 	int stop_fd;
 	pthread_t filler;
 	bool has_filler;
-	_Atomic uint64_t nr_filled;
+	bool copying; /* nothing is mapped from its file */
+	struct vl_view_still still[VL_MAX_STILL];
+	_Atomic bool released, missed;
 	_Atomic(struct vl_error *) failed;
 };
 
@@ -52,68 +54,87 @@ static const struct vl_view_range *find_range(const struct vl_view *v, uint64_t 
 	return NULL;
 }
 
-/* Give the page at @dst, and those of its neighbours that are missing, content. */
-static void fill(struct vl_view *v, uint64_t host)
+static bool is_still(const struct vl_view_still *still, uint64_t gpa)
 {
-	unsigned char bounce[FILL_PAGES][VL_PAGE_SIZE] __attribute__((aligned(4096)));
-	uint64_t gpas[FILL_PAGES];
-	void *bufs[FILL_PAGES];
-	struct uffdio_copy copy;
-	struct vl_error *err;
-	size_t nr = 0;
+	for (size_t i = 0; i < VL_MAX_STILL; i++)
+		if (gpa >= still[i].gpa && gpa - still[i].gpa < still[i].size)
+			return true;
+	return false;
+}
 
-	for (size_t i = 0; i < v->nr; i++) {
-		const struct vl_view_range *r = &v->ranges[i];
-		uint64_t start = (uint64_t)r->host;
-		uint64_t first;
-
-		if (host < start || host - start >= r->size)
-			continue;
-		first = (host - start) & ~(FILL_PAGES * VL_PAGE_SIZE - 1);
-		for (uint64_t off = first; nr < FILL_PAGES && off < r->size; off += VL_PAGE_SIZE) {
-			gpas[nr] = r->gpa + off;
-			bufs[nr] = bounce[nr];
-			nr++;
-		}
-		copy.dst = start + first;
-		break;
-	}
-	if (!nr)
-		return;
-	err = vl_target_read_pages(v->target, gpas, bufs, nr);
-	if (err) {
-		struct vl_error *none = NULL;
-
-		/* The thread that touched the page must go on: it gets zeroes and
-		 * finds out by vl_view_failed(). */
-		memset(bounce, 0, sizeof(bounce));
-		if (!atomic_compare_exchange_strong(&v->failed, &none, err))
-			vl_error_destroy(err);
-	}
+/*
+ * Put @nr pages of @src at @host, where some may be already: those stay. Wakes
+ * whoever waits for one of them.
+ */
+static void put_pages(struct vl_view *v, uint64_t host, const unsigned char *src, size_t nr)
+{
 	for (size_t i = 0; i < nr;) {
 		struct uffdio_copy c = {
-			.dst = copy.dst + i * VL_PAGE_SIZE,
-			.src = (uint64_t)bounce[i],
+			.dst = host + i * VL_PAGE_SIZE,
+			.src = (uint64_t)src + i * VL_PAGE_SIZE,
 			.len = (nr - i) * VL_PAGE_SIZE,
 		};
 
-		if (!ioctl(v->uffd, UFFDIO_COPY, &c)) {
-			atomic_fetch_add(&v->nr_filled, nr - i);
+		if (!ioctl(v->uffd, UFFDIO_COPY, &c))
 			break;
-		}
 		/* Stopped at a page that is there already: step over it. */
-		if (c.copy > 0) {
-			atomic_fetch_add(&v->nr_filled, c.copy / VL_PAGE_SIZE);
-			i += c.copy / VL_PAGE_SIZE;
-		} else if (errno == EEXIST || c.copy == -EEXIST) {
+		if (c.copy > 0)
+			i += (size_t)c.copy / VL_PAGE_SIZE;
+		else if (errno == EEXIST || c.copy == -EEXIST)
 			i++;
-		} else if (errno != EAGAIN) {
+		else if (errno != EAGAIN)
 			break;
-		}
 	}
 	/* If all was there already the fault raced with another: wake anyway. */
-	ioctl(v->uffd, UFFDIO_WAKE,
-	      &(struct uffdio_range){ copy.dst, nr * VL_PAGE_SIZE });
+	ioctl(v->uffd, UFFDIO_WAKE, &(struct uffdio_range){ host, nr * VL_PAGE_SIZE });
+}
+
+/* Read @nr pages from @gpa on into @buf; zeroes where that fails. */
+static void read_pages(struct vl_view *v, uint64_t gpa, unsigned char *buf, size_t nr)
+{
+	uint64_t gpas[FILL_PAGES] = { 0 };
+	void *bufs[FILL_PAGES] = { NULL };
+	struct vl_error *err, *none = NULL;
+
+	for (size_t i = 0; i < nr; i++) {
+		gpas[i] = gpa + i * VL_PAGE_SIZE;
+		bufs[i] = buf + i * VL_PAGE_SIZE;
+	}
+	err = vl_target_read_pages(v->target, gpas, bufs, nr);
+	if (!err)
+		return;
+	/* The thread that touched the page must go on: it gets zeroes and finds
+	 * out by vl_view_failed(). */
+	memset(buf, 0, nr * VL_PAGE_SIZE);
+	if (!atomic_compare_exchange_strong(&v->failed, &none, err))
+		vl_error_destroy(err);
+}
+
+/* Give the page at @host, and those of its neighbours that are missing, content. */
+static void fill(struct vl_view *v, uint64_t host)
+{
+	unsigned char bounce[FILL_PAGES * VL_PAGE_SIZE] __attribute__((aligned(4096)));
+
+	for (size_t i = 0; i < v->nr; i++) {
+		const struct vl_view_range *r = &v->ranges[i];
+		uint64_t off = host - (uint64_t)r->host, first = off;
+		size_t nr = 1;
+
+		if (host < (uint64_t)r->host || off >= r->size)
+			continue;
+		if (!atomic_load(&v->released)) {
+			first = off & ~(FILL_PAGES * VL_PAGE_SIZE - 1);
+			nr = FILL_PAGES;
+			if (nr > (r->size - first) / VL_PAGE_SIZE)
+				nr = (r->size - first) / VL_PAGE_SIZE;
+		} else if (!is_still(v->still, r->gpa + off)) {
+			/* One page only: no neighbour of it may pass for copied. */
+			atomic_store(&v->missed, true);
+		}
+		read_pages(v, r->gpa + first, bounce, nr);
+		put_pages(v, (uint64_t)r->host + first, bounce, nr);
+		return;
+	}
 }
 
 static void *filler(void *arg)
@@ -157,7 +178,7 @@ static struct vl_error *open_uffd(struct vl_view *v)
 static struct vl_error *map_range(struct vl_view *v, const struct vl_ram *ram, size_t i)
 {
 	struct vl_view_range *r = &v->ranges[i];
-	bool mappable = ram->fd >= 0 && ram->page_size == VL_PAGE_SIZE &&
+	bool mappable = !v->copying && ram->fd >= 0 && ram->page_size == VL_PAGE_SIZE &&
 			!(ram->fd_offset % VL_PAGE_SIZE);
 
 	r->gpa = ram->gpa;
@@ -183,14 +204,45 @@ static struct vl_error *map_range(struct vl_view *v, const struct vl_ram *ram, s
 		if (err)
 			return err;
 	}
-	if (ioctl(v->uffd, UFFDIO_REGISTER,
-		  &(struct uffdio_register){ .range = { (uint64_t)r->host, r->size },
-					     .mode = UFFDIO_REGISTER_MODE_MISSING }))
-		return vl_error_os(errno, "cannot watch a mapping with userfaultfd");
 	return NULL;
 }
 
-struct vl_error *vl_view_create(struct vl_target *t, struct vl_view **ret)
+/* Copies of the pages that are expected to be needed. */
+static struct vl_error *copy_pages(struct vl_view *v, const struct vl_view_copy *copy)
+{
+	void **bufs = malloc((copy->nr ? copy->nr : 1) * sizeof(*bufs));
+	struct vl_error *err = NULL;
+
+	if (!bufs)
+		return vl_error_nomem();
+	for (size_t i = 0; i < copy->nr && !err; i++) {
+		bufs[i] = vl_view_host(v, copy->gpas[i], VL_PAGE_SIZE);
+		if (!bufs[i])
+			err = vl_error_fault(copy->gpas[i], "a page of the working set is no RAM");
+	}
+	if (!err)
+		err = vl_target_read_pages(v->target, copy->gpas, bufs, copy->nr);
+	free(bufs);
+	return err;
+}
+
+/* From now on a missing page is a fault for the filler. */
+static struct vl_error *watch_ranges(struct vl_view *v)
+{
+	for (size_t i = 0; i < v->nr; i++) {
+		struct uffdio_register reg = {
+			.range = { (uint64_t)v->ranges[i].host, v->ranges[i].size },
+			.mode = UFFDIO_REGISTER_MODE_MISSING,
+		};
+
+		if (v->filled[i] && ioctl(v->uffd, UFFDIO_REGISTER, &reg))
+			return vl_error_os(errno, "cannot watch a mapping with userfaultfd");
+	}
+	return NULL;
+}
+
+struct vl_error *vl_view_create(struct vl_target *t, const struct vl_view_copy *copy,
+				struct vl_view **ret)
 {
 	const struct vl_ram *ram;
 	struct vl_error *err = NULL;
@@ -203,6 +255,10 @@ struct vl_error *vl_view_create(struct vl_target *t, struct vl_view **ret)
 		return vl_error_nomem();
 	v->target = t;
 	v->uffd = v->stop_fd = -1;
+	if (copy) {
+		v->copying = true;
+		memcpy(v->still, copy->still, sizeof(v->still));
+	}
 	v->ranges = calloc(nr, sizeof(*v->ranges));
 	v->filled = calloc(nr, sizeof(*v->filled));
 	if (!v->ranges || !v->filled) {
@@ -216,6 +272,12 @@ struct vl_error *vl_view_create(struct vl_target *t, struct vl_view **ret)
 			goto fail;
 		}
 	}
+	if (copy)
+		err = copy_pages(v, copy);
+	if (!err)
+		err = watch_ranges(v);
+	if (err)
+		goto fail;
 	if (v->uffd >= 0) {
 		int e = pthread_create(&v->filler, NULL, filler, v);
 
@@ -335,41 +397,108 @@ bool vl_view_write(struct vl_view *v, const struct vl_pgtable *pt, uint64_t va, 
 	return true;
 }
 
+void vl_view_release(struct vl_view *v)
+{
+	atomic_store(&v->released, true);
+}
+
+bool vl_view_missed(const struct vl_view *v)
+{
+	return atomic_load(&v->missed);
+}
+
 /* From Documentation/admin-guide/mm/pagemap.rst. */
 #define PAGEMAP_PRESENT (1UL << 63)
 #define PAGEMAP_SWAPPED (1UL << 62)
 #define PAGEMAP_FILE (1UL << 61)
 
-void vl_view_count(struct vl_view *v, uint64_t *touched_ret, uint64_t *copied_ret)
+/* Calls @fn with every page that has content, in ascending order. */
+static void each_page(const struct vl_view *v,
+		      void (*fn)(void *ctx, uint64_t gpa, bool copied), void *ctx)
 {
-	uint64_t entries[4096], touched = 0, copied = 0;
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entries[4096];
 
 	for (size_t i = 0; fd >= 0 && i < v->nr; i++) {
-		uint64_t page = (uint64_t)v->ranges[i].host / VL_PAGE_SIZE;
-		uint64_t left = v->ranges[i].size / VL_PAGE_SIZE;
+		const struct vl_view_range *r = &v->ranges[i];
 
-		while (left) {
-			size_t n = left < 4096 ? left : 4096;
-			ssize_t got = pread(fd, entries, n * 8, (off_t)(page * 8));
+		for (uint64_t off = 0; off < r->size;) {
+			size_t n = (r->size - off) / VL_PAGE_SIZE;
+			ssize_t got;
 
-			if (got <= 0)
+			if (n > sizeof(entries) / 8)
+				n = sizeof(entries) / 8;
+			got = pread(fd, entries, n * 8,
+				    (off_t)(((uint64_t)r->host + off) / VL_PAGE_SIZE * 8));
+			if (got < 8)
 				break;
 			n = (size_t)got / 8;
-			for (size_t k = 0; k < n; k++) {
-				if (!(entries[k] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)))
-					continue;
-				touched++;
-				copied += !(entries[k] & PAGEMAP_FILE);
-			}
-			page += n;
-			left -= n;
+			for (size_t k = 0; k < n; k++)
+				if (entries[k] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED))
+					fn(ctx, r->gpa + off + k * VL_PAGE_SIZE,
+					   !(entries[k] & PAGEMAP_FILE));
+			off += n * VL_PAGE_SIZE;
 		}
 	}
 	if (fd >= 0)
 		close(fd);
-	*touched_ret = touched;
-	*copied_ret = copied;
+}
+
+struct count {
+	uint64_t touched, copied;
+};
+
+static void count_page(void *ctx, uint64_t gpa, bool copied)
+{
+	struct count *c = ctx;
+
+	(void)gpa;
+	c->touched++;
+	c->copied += copied;
+}
+
+void vl_view_count(struct vl_view *v, uint64_t *touched_ret, uint64_t *copied_ret)
+{
+	struct count c = { 0, 0 };
+
+	each_page(v, count_page, &c);
+	*touched_ret = c.touched;
+	*copied_ret = c.copied;
+}
+
+struct list {
+	const struct vl_view_still *still;
+	uint64_t *gpas;
+	size_t nr, max;
+};
+
+static void list_page(void *ctx, uint64_t gpa, bool copied)
+{
+	struct list *l = ctx;
+
+	(void)copied;
+	if (is_still(l->still, gpa))
+		return;
+	if (l->nr < l->max)
+		l->gpas[l->nr] = gpa;
+	l->nr++;
+}
+
+struct vl_error *vl_view_touched(const struct vl_view *v, const struct vl_view_still *still,
+				 size_t max, uint64_t **ret, size_t *nr_ret)
+{
+	struct list l = { still, malloc(max * sizeof(uint64_t)), 0, max };
+
+	if (!l.gpas)
+		return vl_error_nomem();
+	each_page(v, list_page, &l);
+	if (l.nr > max) {
+		free(l.gpas);
+		return vl_error_new(VL_ERR_ARG, "the working set is too large");
+	}
+	*ret = l.gpas;
+	*nr_ret = l.nr;
+	return NULL;
 }
 
 const struct vl_error *vl_view_failed(const struct vl_view *v)

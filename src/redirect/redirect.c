@@ -253,7 +253,7 @@ static bool over_budget(const struct vl_redirect *r, int64_t now)
 {
 	int64_t hold = r->o->hold_ms ? r->o->hold_ms : HOLD_MS;
 
-	return hold > 0 && r->sys->open && now - r->begun_ns > hold * MS;
+	return hold > 0 && r->sys->open && r->sys->held && now - r->begun_ns > hold * MS;
 }
 
 static struct vl_error *loop(struct vl_redirect *r, struct seccomp_notif *n, size_t size)

@@ -7,7 +7,7 @@
 
 #include "internal.h"
 #include "proc.h"
-#include "runtime.h"
+#include "../util/dirs.h"
 
 #define HEADER "vlens-domain 1\n"
 
@@ -30,15 +30,11 @@ static char *make_key(const char *spec, const char *uri)
 
 static char *make_path(const char *key)
 {
-	_cleanup_free_ char *dir = vl_runtime_dir();
 	uint64_t hash = 0xcbf29ce484222325; /* FNV-1a, 64 bits */
-	char *path;
 
 	for (const char *p = key; *p; p++)
 		hash = (hash ^ (unsigned char)*p) * 0x100000001b3;
-	if (!dir || asprintf(&path, "%s/%016llx.dom", dir, (unsigned long long)hash) < 0)
-		return NULL;
-	return path;
+	return vl_run_path("%016llx.dom", (unsigned long long)hash);
 }
 
 bool vl_domcache_find(const char *spec, const char *uri, pid_t *pid_ret, char run_ret[64],
@@ -66,5 +62,5 @@ void vl_domcache_store(const struct vl_target *t, const char *spec, const char *
 
 	if (!path || asprintf(&text, "%s%d %s %s\n", key, (int)t->pid, t->run_id, uuid) < 0)
 		return;
-	vl_runtime_store(path, text);
+	vl_error_destroy(vl_file_store(path, text, strlen(text)));
 }

@@ -20,7 +20,7 @@
 #include "hmp.h"
 #include "internal.h"
 #include "proc.h"
-#include "runtime.h"
+#include "../util/dirs.h"
 
 #define CACHE_HEADER "vlens-ram 1\n"
 #define CACHE_MAX (1U << 20)
@@ -115,12 +115,7 @@ static struct vl_error *add_range(struct vl_target *t, const struct vl_vma *vmas
 
 static char *cache_path(const struct vl_target *t)
 {
-	_cleanup_free_ char *dir = vl_runtime_dir();
-	char *path;
-
-	if (!dir || asprintf(&path, "%s/%s.ram", dir, t->run_id) < 0)
-		return NULL;
-	return path;
+	return vl_run_path("%s.ram", t->run_id);
 }
 
 /* The inode that backs @r, 0 for anonymous memory: goes into the cache. */
@@ -135,7 +130,7 @@ static uint64_t backing_ino(const struct vl_target *t, const struct vl_ram *r)
 /* Remove the maps of guests that have gone: run ids begin with "qemu-PID-". */
 static void cache_prune(void)
 {
-	_cleanup_free_ char *dir = vl_runtime_dir();
+	_cleanup_free_ char *dir = vl_run_path(".");
 	DIR *d = dir ? opendir(dir) : NULL;
 	struct dirent *de;
 	int pid;
@@ -168,7 +163,7 @@ static void cache_store(const struct vl_target *t)
 			r->size, r->hva, backing_ino(t, r), r->fd_offset);
 	}
 	if (fclose(f) == 0)
-		vl_runtime_store(path, text);
+		vl_error_destroy(vl_file_store(path, text, len));
 }
 
 /* Was this range found as the cache has it: the same inode and offset? */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +93,23 @@ struct vl_error *vl_run_dir(char **ret)
 	if (dir)
 		return own_dir(join(dir, "vlens"), 0700, ret);
 	return own_dir(asprintf(&path, "/tmp/vlens-%u", geteuid()) < 0 ? NULL : path, 0700, ret);
+}
+
+char *vl_run_path(const char *fmt, ...)
+{
+	char *dir, *name, *path = NULL;
+	va_list ap;
+
+	if (vl_discard(vl_run_dir(&dir)))
+		return NULL;
+	va_start(ap, fmt);
+	if (vasprintf(&name, fmt, ap) >= 0) {
+		path = join(dir, name);
+		free(name);
+	}
+	va_end(ap);
+	free(dir);
+	return path;
 }
 
 struct vl_error *vl_file_store(const char *path, const void *data, size_t size)

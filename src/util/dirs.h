@@ -21,6 +21,12 @@ struct vl_error *vl_cache_dir(char **ret);
  */
 struct vl_error *vl_run_dir(char **ret);
 
+/*
+ * The path of a file in that directory, malloc'ed; NULL when there is none. For
+ * what can be done without.
+ */
+char *vl_run_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
 /* Write a whole file so that a reader sees all of it or the one before. */
 struct vl_error *vl_file_store(const char *path, const void *data, size_t size);
 

@@ -288,7 +288,7 @@ static struct vl_error *ask(struct vl_contact *contact, const struct vl_vcpu *v,
 	if (err)
 		return err;
 	held = true;
-	err = vl_view_create(contact->target, &view);
+	err = vl_view_create(contact->target, NULL, &view);
 	if (!err)
 		err = vl_clone_create(contact, view, &start, &c);
 	if (!err)

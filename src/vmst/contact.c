@@ -14,18 +14,7 @@
 
 static char *run_path(const struct vl_target *t)
 {
-	struct vl_error *err;
-	char *dir, *path;
-
-	err = vl_run_dir(&dir);
-	if (err) {
-		vl_error_destroy(err);
-		return NULL;
-	}
-	if (asprintf(&path, "%s/%s.contact", dir, vl_target_run_id(t)) < 0)
-		path = NULL;
-	free(dir);
-	return path;
+	return vl_run_path("%s.contact", vl_target_run_id(t));
 }
 
 void vl_contact_save(const struct vl_contact *c)

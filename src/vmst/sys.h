@@ -76,6 +76,7 @@ struct vl_sys {
 	const struct vl_sys_ops *ops;
 	uint64_t epoch;		 /* counts up at each end */
 	int open;		 /* an epoch is open */
+	int held;		 /* and somebody waits for its end */
 	struct vl_identity self; /* valid inside an epoch */
 };
 

@@ -35,6 +35,7 @@ guest_options() {
 	busy612) echo "--kernel 6.12 --smp 2 --backing anon --mode busy --cpu max" ;;
 	big) echo "--kernel 6.1 --smp 1 --mem 5120 --backing anon" ;;
 	wide) echo "--kernel 6.12 --smp 16 --mem 1024 --backing anon" ;;
+	reset | victim) echo "--kernel 6.1 --smp 1 --backing memfd" ;;
 	vt-dom) echo "--kernel 6.1 --smp 1 --libvirt" ;;
 	*) echo "no such test guest: $1" >&2; return 1 ;;
 	esac
@@ -44,7 +45,7 @@ guest_options() {
 need_guest() {
 	local name options
 	for name; do
-		[[ ! -e $VLENS_TEST_RUN/$name/via ]] || continue
+		[[ ! -e $VLENS_TEST_RUN/$name/via || ! -e /proc/$(guest_pid "$name")/exe ]] || continue
 		options=$(guest_options "$name") || return
 		# The boot's own processes must not hold bats' descriptors.
 		# shellcheck disable=SC2086 # words

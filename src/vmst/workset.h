@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The working set: which pages of a guest a program's questions touched the
+ * last time. With them copied, the guest can run while the answer is made.
+ */
+#ifndef VLENS_WORKSET_H
+#define VLENS_WORKSET_H
+
+#include "../mem/view.h"
+#include "contact.h"
+
+/* 128 MiB: above that copying takes longer than it is worth. */
+#define VL_WORKSET_MAX 32768
+
+struct vl_workset {
+	uint64_t *gpas; /* ascending */
+	size_t nr;
+	bool changed;
+	struct vl_view_still still[VL_MAX_STILL]; /* left out: never changes */
+};
+
+/*
+ * Read what is kept for @label (a program's name) about this run of the guest;
+ * empty when there is nothing. The kernel's text goes to ->still.
+ */
+void vl_workset_load(struct vl_workset *ws, const struct vl_contact *c, const char *label);
+
+/* Keep it, if it changed. Failing to is no error. */
+void vl_workset_save(const struct vl_workset *ws, const struct vl_contact *c, const char *label);
+
+/* Add the pages that @v touched. Too many empty the set. */
+void vl_workset_add(struct vl_workset *ws, const struct vl_view *v);
+
+void vl_workset_deinit(struct vl_workset *ws);
+
+#endif

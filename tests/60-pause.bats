@@ -1,0 +1,247 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# What the tools do to the guest: nothing to its memory, and whatever happens to
+# a tool, the guest runs again within a second.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+
+setup_file() {
+	need_guest g61
+	vuname "$(guest g61)" >/dev/null
+}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+	G=$(guest g61)
+	QEMU=$(guest_pid g61)
+}
+
+teardown() {
+	[[ -z ${TOOL:-} ]] || kill -9 "$TOOL" 2>/dev/null || true
+	[[ -z ${QEMU:-} ]] || kill -CONT "$QEMU" 2>/dev/null || true
+	qmp g61 cont >/dev/null 2>&1 || true
+}
+
+# ---- memory -----------------------------------------------------------------
+
+# The hash of a guest's whole memory, from where it is kept.
+hash_of() {
+	local name=$1 fd
+	if [[ -e $VLENS_TEST_RUN/$name/ram-file ]]; then
+		sha256sum <"$(<"$VLENS_TEST_RUN/$name/ram-file")"
+		return
+	fi
+	for fd in /proc/"$(guest_pid "$name")"/fd/*; do
+		if [[ $(readlink "$fd") == /memfd:*mem* ]]; then
+			sha256sum <"$fd"
+			return
+		fi
+	done
+	# Anonymous: QEMU itself writes it out.
+	qmp "$name" pmemsave "{\"val\": 0, \"size\": 536870912, \"filename\": \"$T/ram\"}" >/dev/null
+	sha256sum <"$T/ram"
+	rm "$T/ram"
+}
+
+untouched() {
+	local g before
+	need_guest "$1"
+	g=$(guest "$1")
+	vuname "$g" >/dev/null
+	qmp "$1" stop >/dev/null
+	before=$(hash_of "$1")
+	[[ ${#before} -ge 64 ]]
+	vps "$g" -ef | grep -q '/sbin/init'
+	vps "$g" aux >/dev/null
+	vlsmod "$g" | grep -q '^dummy'
+	vexec "$g" sh -c 'cat /proc/*/stat /proc/net/tcp; ls -lR /sys/class' >/dev/null
+	vcat "$g" /usr/bin/ps /tmp/known >/dev/null
+	vfree "$g" >/dev/null
+	vuname --pause=suspend "$g" >/dev/null
+	vps --as "$(sed -n 's/^container-init //p' <<<"$(vcat "$g" /run/factory/pids)")" "$g" -ef >/dev/null
+	VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run vps "$g" -ef >/dev/null
+	assert_same "$before" "$(hash_of "$1")"
+	# And it stays as paused as it was.
+	[[ $(qmp "$1" query-status | jq -r .status) == paused ]]
+	qmp "$1" cont >/dev/null
+	assert_runs "$1"
+}
+
+@test "memory is untouched, a paused guest stays paused: 6.1, memfd" { untouched g61; }
+@test "memory is untouched, a paused guest stays paused: 6.12, file" { untouched g612; }
+@test "memory is untouched, a paused guest stays paused: 5.10, anonymous" { untouched g510; }
+
+@test "what is mapped of the guest cannot be written to" {
+	vexec "$G" sh -c 'ps -ef >/dev/null; sleep 3' &
+	TOOL=$!
+	eventually 2 grep -q memfd "/proc/$TOOL/maps"
+	# Shared and writable would reach the guest.
+	! grep 'rw.s.*memfd:.*\(ram0\|backend\)' "/proc/$TOOL/maps" || fail "mapped writable"
+	kill "$TOOL"
+}
+
+# ---- the guard --------------------------------------------------------------
+
+# Starts a tool that asks without end, and returns while it holds the guest.
+hold() {
+	local stat end=$((SECONDS + 20))
+	env --default-signal=INT vexec "$G" sh -c \
+		'while :; do cat /proc/[0-9]*/stat >/dev/null; done' >/dev/null 2>"$T/err" 3>&- 4>&- &
+	TOOL=$!
+	while read -r stat <"/proc/$QEMU/stat" && [[ $stat != *") T "* ]]; do
+		[[ $SECONDS -lt $end ]] || fail "the guest was never held: $(<"$T/err")"
+	done
+}
+
+# Nothing is left of a tool: no guard, no program that it ran.
+nothing_left() {
+	eventually 3 no_guards || fail "guards are left: $(guards)"
+	eventually 3 none_below "$TOOL" || fail "processes are left: $(pgrep -a -g "$TOOL")"
+}
+none_below() { ! pgrep -P "$1" >/dev/null; }
+
+# dies SIGNAL: in the middle of a hold.
+dies() {
+	local i
+	for i in 1 2 3; do
+		hold
+		kill -s "$1" "$TOOL"
+		eventually 1 not_stopped "$QEMU" || fail "still held a second after SIG$1 ($i)"
+		[[ $1 == INT || $1 == TERM ]] || { wait "$TOOL" || true; }
+		eventually 3 test ! -e "/proc/$TOOL/exe" || fail "the tool does not end on SIG$1"
+		sleep 0.3
+		not_stopped "$QEMU" || fail "held again"
+		assert_runs g61
+		nothing_left
+	done
+}
+
+@test "kill -9 while it holds the guest" { dies KILL; }
+@test "SIGSEGV while it holds the guest" { ulimit -c 0; dies SEGV; }
+@test "SIGTERM while it holds the guest" { dies TERM; }
+@test "Ctrl-C while it holds the guest" { dies INT; }
+
+@test "a tool that hangs (SIGSTOP) while it holds the guest" {
+	hold
+	kill -STOP "$TOOL"
+	eventually 1 not_stopped "$QEMU" || fail "still held a second after SIGSTOP"
+	sleep 0.5
+	assert_runs g61
+	# Others can look meanwhile; and it can go on.
+	[[ $(vuname "$G" -n) == g61 ]]
+	# By itself it ends with an answer or an error, and lets the guest alone.
+	kill -CONT "$TOOL"
+	sleep 0.5
+	kill "$TOOL" 2>/dev/null || true
+	wait "$TOOL" || true
+	[[ $(wc -l <"$T/err") -le 1 ]] || fail "$(<"$T/err")"
+	assert_runs g61 1
+	nothing_left
+}
+
+@test "kill -9 at any moment, with --pause=suspend" {
+	local i
+	for i in 05 10 15 20 30 40 50; do
+		vps --pause=suspend "$G" -ef >/dev/null 2>&1 3>&- 4>&- &
+		TOOL=$!
+		sleep "0.$i"
+		kill -9 "$TOOL" 2>/dev/null || true
+		wait "$TOOL" || true
+		running() { [[ $(qmp g61 query-status | jq -r .status) == running ]]; }
+		eventually 2 running || fail "still paused"
+	done 2>/dev/null
+	assert_runs g61
+	nothing_left
+}
+
+@test "kill -9 at any moment of the first contact" {
+	local i
+	for i in 02 05 10 20 40 60; do
+		VLENS_CACHE_DIR=$T/cache$i VLENS_RUN_DIR=$T/run$i \
+			vps "$G" -ef >/dev/null 2>&1 3>&- 4>&- &
+		TOOL=$!
+		sleep "0.$i"
+		kill -9 "$TOOL" 2>/dev/null || true
+		wait "$TOOL" || true
+		eventually 1 not_stopped "$QEMU" || fail "still held"
+	done
+	assert_runs g61
+	# What it left in its folders does no harm.
+	VLENS_CACHE_DIR=$T/cache20 VLENS_RUN_DIR=$T/run20 vps "$G" -ef | grep -q /sbin/init
+}
+
+@test "a QEMU that somebody stopped stays stopped" {
+	kill -STOP "$QEMU"
+	run --separate-stderr timeout 10 vps "$G" -ef
+	[[ $status -eq 0 || $status -eq 3 ]]
+	[[ $(process_state "$QEMU") == T ]] || fail "it was resumed"
+	kill -CONT "$QEMU"
+	assert_runs g61 1
+}
+
+@test "several tools on one guest at once" {
+	local i pids=()
+	for i in {1..6}; do
+		case $((i % 3)) in
+		0) vps --pause=suspend "$G" -ef >"$T/out$i" 2>"$T/err$i" & ;;
+		*) vps "$G" -ef >"$T/out$i" 2>"$T/err$i" & ;;
+		esac
+		pids+=($!)
+	done 3>&- 4>&-
+	for i in "${pids[@]}"; do
+		wait "$i" || fail "$(cat "$T"/err*)"
+	done
+	for i in {1..6}; do
+		grep -q ' /sbin/init$' "$T/out$i"
+		[[ ! -s $T/err$i ]] || fail "$(<"$T/err$i")"
+	done
+	assert_runs g61 1
+	nothing_left
+}
+
+# ---- how long ---------------------------------------------------------------
+
+# Is the guest held at no time in the next so many tenths of a second?
+runs_for() {
+	local i
+	for ((i = 0; i < $1 * 5; i++)); do
+		not_stopped "$QEMU" || return 1
+		sleep 0.02
+	done
+}
+
+@test "it is not held while output waits for a slow reader" {
+	vcat --stats "$G" /proc/kallsyms 2>"$T/err" 3>&- | (sleep 4; cat) >"$T/out" &
+	sleep 2
+	runs_for 10 || fail "held while the reader sleeps"
+	wait
+	[[ $(wc -c <"$T/out") -gt 1000000 ]]
+	near 0 "$(stat_of 'paused longest' "$(<"$T/err")")" 1000
+	vps --stats "$G" -ef 2>"$T/err" 3>&- | (sleep 3; cat) >"$T/out" &
+	sleep 1.5
+	runs_for 10 || fail "held while the reader sleeps"
+	wait
+	grep -q /sbin/init "$T/out"
+	near 0 "$(stat_of 'paused longest' "$(<"$T/err")")" 1000
+}
+
+@test "it is not held while a program sleeps" {
+	vexec --stats "$G" sh -c 'ps -e >/dev/null; sleep 3; ps -e' >"$T/out" 2>"$T/err" 3>&- &
+	sleep 1.5
+	runs_for 10 || fail "held while the program sleeps"
+	wait
+	grep -q ' init$' "$T/out"
+	[[ $(stat_of epochs "$(<"$T/err")") -ge 2 ]]
+}
+
+@test "a reader that goes away ends the tool, and the guest runs" {
+	run --separate-stderr timeout 20 bash -c "vcat $G /proc/kallsyms | head -n 1"
+	assert_status 0
+	[[ ${#lines[@]} -eq 1 && -z $stderr ]]
+	run --separate-stderr timeout 20 bash -c "vps $G -ef | true"
+	assert_runs g61 1
+	eventually 3 no_guards || fail "guards are left: $(guards)"
+}

@@ -1,0 +1,160 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Guests that do not hold still: that fork without pause, boot, reset, and end;
+# and caches that are not what they were.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+
+RUNS=${VLENS_BUSY_RUNS:-20}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+}
+
+teardown_file() {
+	drop_guest busy busy510 busy612 reset victim
+}
+
+# many NAME RUNS: so many runs in a row against a guest that forks without pause;
+# each must end with status 0 and show PID 1 and all that lives long.
+many() {
+	local g i expected missing
+	need_guest "$1"
+	g=$(guest "$1")
+	expected=$(vcat "$g" /run/factory/pids | awk '{print $2}' | cat - <(printf '%s\n' 1 2) | sort)
+	[[ $(wc -w <<<"$expected") -ge 20 ]]
+	for ((i = 1; i <= $2; i++)); do
+		timeout 60 vps "$g" -ef >"$T/out" 2>"$T/err" ||
+			fail "run $i of $2: status $?: $(<"$T/err")"
+		missing=$(comm -23 <(echo "$expected") <(awk 'NR > 1 { print $2 }' "$T/out" | sort) | xargs)
+		[[ -z $missing ]] || fail "run $i of $2: without $missing"
+		[[ ! -s $T/err ]] || fail "run $i of $2: $(<"$T/err")"
+	done
+	assert_runs "$1" 1
+	drop_guest "$1"
+}
+
+@test "a busy guest, 2 CPUs, 6.1: $RUNS runs in a row" { many busy "$RUNS"; }
+@test "a busy guest, 2 CPUs, 5.10, anonymous memory" { many busy510 $((RUNS / 2)); }
+@test "a busy guest, 2 CPUs, 6.12, 5-level paging" { many busy612 $((RUNS / 2)); }
+
+# While a guest boots: an answer or one line, at any moment, and never a hang.
+watch_boot() {
+	local g=$1 name=$2 boots=$3 end=$((SECONDS + 120)) answers=0 refusals=0
+	until [[ $(grep -ac 'vlens-guest: ready' "$VLENS_TEST_RUN/$name/console.log") -ge $boots ]]; do
+		[[ $SECONDS -lt $end ]] || fail "it does not boot"
+		run --separate-stderr timeout 20 vps "$g" -e
+		case $status in
+		0) answers=$((answers + 1)) ;;
+		*)
+			assert_refused vps "$g" ""
+			refusals=$((refusals + 1))
+			;;
+		esac
+		sleep 0.1
+	done
+	echo "# while it booted: $answers answers, $refusals refusals" >&3
+	assert_runs "$name" 1
+	[[ $(vuname "$g" -n) == "$name" ]]
+}
+
+@test "at any moment of a boot; and after a reset, with the kernel elsewhere" {
+	local g old
+	"$VT_TESTS/guest/start" --name reset --kernel 6.1 --smp 2 --backing memfd --no-wait \
+		>/dev/null 3>&- 4>&-
+	g=$(guest reset)
+	watch_boot "$g" reset 1
+	old=$(vcat "$g" /proc/kallsyms | grep ' T _stext$')
+	[[ $(vps "$g" -ef | wc -l) -ge 80 ]]
+	qmp reset set-action '{"reboot": "reset"}' >/dev/null
+	qmp reset system_reset >/dev/null
+	watch_boot "$g" reset 2
+	[[ $(vps "$g" -ef | wc -l) -ge 80 ]]
+	near 0 "$(vcat "$g" /proc/uptime | cut -d' ' -f1)" 120
+	[[ $(vcat "$g" /proc/kallsyms | grep ' T _stext$') == "$(in_guest reset 'grep " T _stext$" /proc/kallsyms')" ]]
+	echo "# _stext: before $old" >&3
+	drop_guest reset
+}
+
+@test "a guest that ends in mid-run" {
+	need_guest victim
+	local g tool pid
+	g=$(guest victim)
+	pid=$(guest_pid victim)
+	vuname "$g" >/dev/null
+	# So many lines of output that it is still at it.
+	timeout 20 vexec "$g" sh -c 'while cat /proc/[0-9]*/stat; do :; done' >/dev/null 2>"$T/err" 3>&- &
+	tool=$!
+	sleep 1
+	kill -9 "$pid"
+	eventually 10 test ! -e "/proc/$tool/exe" || fail "it goes on for ten seconds"
+	wait "$tool" && status=0 || status=$?
+	[[ $status -ne 124 && $status -ne 255 ]] || fail "status $status"
+	run --separate-stderr timeout 10 vps "$g" -ef
+	assert_refused vps "$g" "no such process"
+	eventually 3 no_guards || fail "guards are left: $(guards)"
+	drop_guest victim
+}
+
+@test "a cache that is cut off, garbage, or not ours alone" {
+	need_guest g61
+	local g file kind size
+	g=$(guest g61)
+	export VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run
+	for kind in cut empty garbage zeros; do
+		vuname "$g" >/dev/null
+		while IFS= read -r file; do
+			size=$(stat -c %s "$file")
+			case $kind in
+			cut) truncate -s $((size / 2)) "$file" ;;
+			empty) truncate -s 0 "$file" ;;
+			garbage) head -c 4096 /dev/urandom | dd of="$file" conv=notrunc status=none ;;
+			zeros) truncate -s 0 "$file" && truncate -s "$size" "$file" ;;
+			esac
+		done < <(find "$T/cache" "$T/run" -type f)
+		run --separate-stderr timeout 20 vps "$g" -ef
+		assert_status 0
+		[[ -z $stderr && $output == */sbin/init* ]]
+	done
+	chmod 777 "$T/cache" "$T/run"
+	[[ $(vuname "$g" -n) == g61 ]]
+	[[ $(VLENS_CACHE_DIR=/etc/passwd/x VLENS_RUN_DIR=/etc/passwd/x vuname "$g" -n) == g61 ]]
+}
+
+@test "both monitors are taken by others" {
+	need_guest g61
+	local g holder
+	g=$(guest g61)
+	vuname "$g" >/dev/null
+	python3 -c '
+import socket, sys, time
+held = []
+for path in sys.argv[1:]:
+    held.append(socket.socket(socket.AF_UNIX))
+    held[-1].connect(path)
+print("ready", flush=True)
+time.sleep(60)' "$VLENS_TEST_RUN"/g61/qmp{,2}.sock >"$T/ready" 3>&- &
+	holder=$!
+	eventually 10 test -s "$T/ready"
+	# A guest that is known needs no monitor; one that is not gets one line.
+	[[ $(vuname "$g" -n) == g61 ]]
+	VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run \
+		run --separate-stderr timeout 20 vuname "$g" -n
+	kill "$holder"
+	[[ $status -eq 0 ]] || assert_refused vuname "$g" ""
+	assert_runs g61 1
+}
+
+@test "few resources: descriptors, no room for its files, no home" {
+	need_guest g61
+	local g
+	g=$(guest g61)
+	run --separate-stderr bash -c "ulimit -n 64; exec vuname $g -n"
+	[[ $status -eq 0 ]] || assert_refused vuname "$g" "open files"
+	[[ $(cd /; env -i PATH="$PATH" VLENS_CACHE_DIR="$VLENS_CACHE_DIR" VLENS_RUN_DIR="$VLENS_RUN_DIR" \
+		vuname "$g" -n) == g61 ]]
+	assert_runs g61
+}
