@@ -76,7 +76,6 @@ static int run_applet(const struct applet *a, int argc, char **argv)
 	argv[0] = (char *)a->name;
 	if (!options_parse(a, argc, argv, &s.options, &status))
 		return status;
-	s.options.guest.count_pages = s.options.stats;
 	s.options.guest.label = label_of(&s);
 	err = vl_guest_open(s.options.spec, &s.options.guest, &s.guest);
 	if (err) {

@@ -18,15 +18,15 @@ struct vl_guest {
 	struct vl_sys sys; /* first: a vl_sys of ours is a vl_guest */
 	struct vl_target *target;
 	struct vl_contact *contact; /* NULL until the first epoch */
-	struct vl_view *view;	    /* of the open epoch */
-	struct vl_clone *clone;
+	struct vl_view *view;	    /* made at the first epoch, fresh in each */
+	struct vl_clone *clone;	    /* likewise */
 	pid_t as;
-	uint64_t epochs, kernel_calls, touched, copied;
+	uint64_t epochs;
 	uint64_t budget_ns; /* of the next clone's calls */
 	struct vl_workset workset;
 	char *label;	 /* whose working set it is; NULL: none is kept */
 	unsigned misses; /* epochs that ended for a page that was not copied */
-	bool count_pages, know_self;
+	bool know_self;
 };
 
 static struct vl_guest *guest_of(struct vl_sys *sys)
@@ -34,34 +34,42 @@ static struct vl_guest *guest_of(struct vl_sys *sys)
 	return (struct vl_guest *)sys;
 }
 
+/* The clone of the epoch: a new one, or that of the last epoch in fresh memory. */
 static struct vl_error *make_clone(struct vl_guest *g, unsigned cpu)
 {
 	const struct vl_contact *contact = g->contact;
 	const struct vl_kernel *k = contact->kernel;
 	const struct vl_layout *l = vl_kernel_layout(k);
 	struct vl_clone_start start = { .root = contact->pt.root };
-	uint64_t offsets = vl_symbol(k, "__per_cpu_offset"), task, init;
+	uint64_t offsets = vl_symbol(k, "__per_cpu_offset"), init = vl_symbol(k, "init_task");
+	bool fresh = !g->clone;
 	struct vl_error *err;
+	uint64_t task;
 
 	if (!offsets || !vl_view_read(g->view, &contact->pt, offsets + 8UL * cpu, &start.percpu,
 				      sizeof(start.percpu)))
-		return vl_error_new(VL_ERR_KERNEL, "cannot find the guest's per-CPU data");
+		return vl_error_hint(
+			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's per-CPU data"),
+			"wait until it has booted");
 	start.gdt_base = vl_symbol(k, "gdt_page");
 	if (start.gdt_base)
 		start.gdt_base += start.percpu;
 	start.gdt_limit = 127; /* GDT_ENTRIES * 8 - 1 */
-	err = vl_clone_create(contact, g->view, &start, &g->clone);
+	err = fresh ? vl_clone_create(contact, g->view, &start, &g->clone) :
+		      vl_clone_refresh(g->clone, start.percpu);
 	if (err)
 		return err;
 	g->clone->budget_ns = g->budget_ns;
-	init = vl_symbol(k, "init_task");
 	task = init ? vl_clone_find_task(g->clone, l, init, g->as ? g->as : 1) : 0;
 	if (!task && g->as)
 		return vl_error_hint(vl_error_new(VL_ERR_ARG, "the guest has no process %d", g->as),
 				     "see 'vps GUEST -e' for those it has");
 	if (!task || !vl_clone_become(g->clone, task))
-		return vl_error_new(VL_ERR_KERNEL, "cannot find the guest's init process");
-	vl_clone_patch(g->clone);
+		return vl_error_hint(
+			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's init process"),
+			"wait until it has booted");
+	if (fresh)
+		vl_clone_patch(g->clone);
 	vl_clone_set_time(g->clone, g->contact);
 	return NULL;
 }
@@ -98,34 +106,17 @@ static struct vl_error *release(struct vl_guest *g)
 	return vl_target_resume(g->target);
 }
 
-static void drop_clone(struct vl_guest *g)
-{
-	uint64_t touched, copied;
-
-	if (g->clone)
-		g->kernel_calls += g->clone->nr_calls;
-	if (g->view && g->count_pages) {
-		vl_view_count(g->view, &touched, &copied);
-		g->touched += touched;
-		g->copied += copied;
-	}
-	if (g->view && g->label)
-		vl_workset_add(&g->workset, g->view);
-	vl_clone_destroy(g->clone);
-	vl_view_destroy(g->view);
-	g->clone = NULL;
-	g->view = NULL;
-}
-
 static void guest_end(struct vl_sys *sys)
 {
 	struct vl_guest *g = guest_of(sys);
 
 	if (!sys->open)
 		return;
-	/* The guest first: what is left to do is ours alone. */
+	/* The clone and its memory are kept for the next epoch: what is translated
+	 * need not be again. */
 	vl_error_destroy(release(g));
-	drop_clone(g);
+	if (g->label)
+		vl_workset_update(&g->workset, g->view);
 	sys->open = 0;
 	sys->epoch++;
 }
@@ -139,25 +130,36 @@ static struct vl_error *check_missed(const struct vl_guest *g)
 }
 
 /*
- * Pause and make the clone. With a working set from last time its pages are
- * copied and the guest runs again at once; without one, or when that was not
- * enough twice, the guest is held until the epoch ends.
+ * Pause and make the clone. With a working set from before its pages are copied
+ * and the guest runs again at once; without one, or when that was not enough
+ * several times, the guest is held until the epoch ends.
  */
 static struct vl_error *open_epoch(struct vl_guest *g, bool copying)
 {
-	struct vl_view_copy copy = { .gpas = g->workset.gpas, .nr = g->workset.nr };
 	struct vl_error *err;
 	struct timespec ts;
 	unsigned cpu;
 
+	if (!g->view) {
+		err = vl_view_create(g->target, &g->view);
+		if (err)
+			return err;
+		vl_view_set_still(g->view, g->workset.still);
+	}
+	/* Once for nothing: then the pages to copy to are there, and while the guest
+	 * waits they need only be written. */
+	if (copying && !g->clone) {
+		err = vl_view_refresh(g->view, g->workset.gpas, g->workset.nr);
+		if (err)
+			return err;
+	}
 	err = vl_moment_pause(g->contact, &cpu);
 	if (err)
 		return err;
 	g->sys.held = 1;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	g->contact->paused_host_ns = ts.tv_sec * 1000000000L + ts.tv_nsec;
-	memcpy(copy.still, g->workset.still, sizeof(copy.still));
-	err = vl_view_create(g->target, copying ? &copy : NULL, &g->view);
+	err = vl_view_refresh(g->view, g->workset.gpas, g->workset.nr);
 	if (!err && copying) {
 		vl_view_release(g->view);
 		err = release(g);
@@ -170,13 +172,14 @@ static struct vl_error *open_epoch(struct vl_guest *g, bool copying)
 		err = check_missed(g);
 	if (err) {
 		vl_error_destroy(release(g));
-		drop_clone(g);
+		if (g->label)
+			vl_workset_update(&g->workset, g->view);
 	}
 	return err;
 }
 
 /* Misses after which the guest is held: it changes faster than we learn. */
-#define MAX_MISSES 2
+#define MAX_MISSES 3
 
 static struct vl_error *guest_begin(struct vl_sys *sys)
 {
@@ -190,10 +193,9 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 		err = vl_contact_make(g->target, &g->contact);
 		if (err)
 			return err;
-		if (g->label)
-			vl_workset_load(&g->workset, g->contact, g->label);
+		vl_workset_load(&g->workset, g->contact, g->label);
 	}
-	copying = g->workset.nr && g->misses < MAX_MISSES;
+	copying = g->label && g->workset.nr && g->misses < MAX_MISSES;
 	err = open_epoch(g, copying);
 	if (err && copying && err->code != VL_ERR_TARGET) {
 		vl_error_destroy(err);
@@ -271,7 +273,6 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	g->sys.ops = &guest_ops;
 	g->as = opts->as;
 	g->budget_ns = VL_BUDGET_NS;
-	g->count_pages = opts->count_pages;
 	err = vl_target_open(spec, &opts->target, &g->target);
 	/* A dump needs no haste, and a guest that is not paused has no moment. */
 	if (!err && opts->label && vl_target_is_live(g->target) &&
@@ -300,14 +301,11 @@ void vl_guest_close(struct vl_guest *g)
 		vl_workset_save(&g->workset, g->contact, g->label);
 	vl_workset_deinit(&g->workset);
 	free(g->label);
+	vl_clone_destroy(g->clone);
+	vl_view_destroy(g->view);
 	vl_contact_destroy(g->contact);
 	vl_target_close(g->target);
 	free(g);
-}
-
-bool vl_guest_is_live(const struct vl_guest *g)
-{
-	return vl_target_is_live(g->target);
 }
 
 struct vl_sys *vl_guest_sys(struct vl_guest *g)
@@ -317,18 +315,14 @@ struct vl_sys *vl_guest_sys(struct vl_guest *g)
 
 void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret)
 {
-	uint64_t touched = 0, copied = 0;
-
-	if (g->view && g->count_pages)
-		vl_view_count(g->view, &touched, &copied);
 	*ret = (struct vl_stats){
 		.engine = vl_engine_unicorn.name,
 		.first_contact = g->contact && g->contact->first,
 		.epochs = g->epochs,
-		.kernel_calls = g->kernel_calls + (g->clone ? g->clone->nr_calls : 0),
-		.pages_touched = g->touched + touched,
-		.pages_copied = g->copied + copied,
+		.kernel_calls = g->clone ? g->clone->nr_calls : 0,
 	};
+	if (g->view)
+		vl_view_count(g->view, &ret->pages_touched, &ret->pages_copied);
 	if (g->contact)
 		memcpy(ret->kernel, g->contact->build_id, sizeof(g->contact->build_id));
 	ret->paused_ns = vl_target_paused_ns(g->target, &ret->paused_longest_ns);
@@ -342,4 +336,9 @@ const char *vl_version(void)
 const char *vl_features(void)
 {
 	return VLENS_FEATURES;
+}
+
+bool vl_guest_is_live(const struct vl_guest *g)
+{
+	return vl_target_is_live(g->target);
 }

@@ -30,7 +30,6 @@ struct vl_guest_options {
 	 * NULL: hold it until each epoch ends.
 	 */
 	const char *label;
-	bool count_pages; /* count touched pages for vl_guest_stats(): costs a little */
 };
 
 /* What the work on a guest cost so far. */
@@ -42,7 +41,8 @@ struct vl_stats {
 	uint64_t paused_longest_ns; /* of one pause */
 	uint64_t epochs;	  /* clones made */
 	uint64_t kernel_calls;	  /* calls into the guest's kernel */
-	uint64_t pages_touched, pages_copied; /* of 4 KiB, of all epochs */
+	uint64_t pages_touched; /* of 4 KiB, different ones */
+	uint64_t pages_copied;	/* copies made of them, over all epochs */
 };
 
 /*

@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -22,17 +23,23 @@
  */
 #define FILL_PAGES 16
 
+/* Pages read in one go when many are copied ahead: 1 MiB at a time. */
+#define BATCH 256
+
 struct vl_view {
 	struct vl_target *target;
 	struct vl_view_range *ranges;
-	bool *filled; /* per range: filled on demand, not mapped from its file */
 	size_t nr;
+	struct vl_view_still still[VL_MAX_STILL];
+	/* A bit for each page of RAM: it has content. One allocation that is
+	 * mostly untouched, with the bits of all ranges one behind the other. */
+	_Atomic uint64_t *present;
+	size_t present_size; /* bytes */
 	int uffd;
 	int stop_fd;
 	pthread_t filler;
 	bool has_filler;
-	bool copying; /* nothing is mapped from its file */
-	struct vl_view_still still[VL_MAX_STILL];
+	_Atomic uint64_t copies;
 	_Atomic bool released, missed;
 	_Atomic(struct vl_error *) failed;
 };
@@ -54,36 +61,64 @@ static const struct vl_view_range *find_range(const struct vl_view *v, uint64_t 
 	return NULL;
 }
 
-static bool is_still(const struct vl_view_still *still, uint64_t gpa)
+static bool is_still(const struct vl_view *v, uint64_t gpa)
 {
 	for (size_t i = 0; i < VL_MAX_STILL; i++)
-		if (gpa >= still[i].gpa && gpa - still[i].gpa < still[i].size)
+		if (gpa >= v->still[i].gpa && gpa - v->still[i].gpa < v->still[i].size)
 			return true;
 	return false;
 }
 
-/*
- * Put @nr pages of @src at @host, where some may be already: those stay. Wakes
- * whoever waits for one of them.
- */
-static void put_pages(struct vl_view *v, uint64_t host, const unsigned char *src, size_t nr)
+/* The number of the first page's bit of range @r. */
+static size_t first_bit(const struct vl_view *v, const struct vl_view_range *r)
 {
+	size_t bit = 0;
+
+	for (const struct vl_view_range *p = v->ranges; p < r; p++)
+		bit += (p->size / VL_PAGE_SIZE + 63) & ~63UL;
+	return bit;
+}
+
+static bool test_bit(const struct vl_view *v, size_t bit)
+{
+	return atomic_load(&v->present[bit / 64]) >> (bit % 64) & 1;
+}
+
+static void set_bit(struct vl_view *v, size_t bit)
+{
+	atomic_fetch_or(&v->present[bit / 64], 1UL << (bit % 64));
+}
+
+/*
+ * Put @nr pages of @src behind each other at offset @off of @r, where some may
+ * be already: those stay. Wakes whoever waits for one of them.
+ */
+static void put_pages(struct vl_view *v, const struct vl_view_range *r, uint64_t off,
+		      const unsigned char *src, size_t nr)
+{
+	size_t bit = first_bit(v, r) + off / VL_PAGE_SIZE;
+	uint64_t host = (uint64_t)r->host + off;
+
 	for (size_t i = 0; i < nr;) {
 		struct uffdio_copy c = {
 			.dst = host + i * VL_PAGE_SIZE,
 			.src = (uint64_t)src + i * VL_PAGE_SIZE,
 			.len = (nr - i) * VL_PAGE_SIZE,
 		};
+		size_t done = 0;
 
 		if (!ioctl(v->uffd, UFFDIO_COPY, &c))
-			break;
+			done = nr - i;
+		else if (c.copy > 0)
+			done = (size_t)c.copy / VL_PAGE_SIZE;
+		atomic_fetch_add(&v->copies, done);
 		/* Stopped at a page that is there already: step over it. */
-		if (c.copy > 0)
-			i += (size_t)c.copy / VL_PAGE_SIZE;
-		else if (errno == EEXIST || c.copy == -EEXIST)
-			i++;
-		else if (errno != EAGAIN)
+		if (!done && (errno == EEXIST || c.copy == -EEXIST))
+			done = 1;
+		else if (!done && errno != EAGAIN)
 			break;
+		while (done--)
+			set_bit(v, bit + i++);
 	}
 	/* If all was there already the fault raced with another: wake anyway. */
 	ioctl(v->uffd, UFFDIO_WAKE, &(struct uffdio_range){ host, nr * VL_PAGE_SIZE });
@@ -117,22 +152,26 @@ static void fill(struct vl_view *v, uint64_t host)
 
 	for (size_t i = 0; i < v->nr; i++) {
 		const struct vl_view_range *r = &v->ranges[i];
-		uint64_t off = host - (uint64_t)r->host, first = off;
-		size_t nr = 1;
+		uint64_t off = host - (uint64_t)r->host, first;
+		size_t nr = FILL_PAGES;
 
 		if (host < (uint64_t)r->host || off >= r->size)
 			continue;
-		if (!atomic_load(&v->released)) {
-			first = off & ~(FILL_PAGES * VL_PAGE_SIZE - 1);
-			nr = FILL_PAGES;
-			if (nr > (r->size - first) / VL_PAGE_SIZE)
-				nr = (r->size - first) / VL_PAGE_SIZE;
-		} else if (!is_still(v->still, r->gpa + off)) {
-			/* One page only: no neighbour of it may pass for copied. */
-			atomic_store(&v->missed, true);
+		first = off & ~(FILL_PAGES * VL_PAGE_SIZE - 1);
+		if (nr > (r->size - first) / VL_PAGE_SIZE)
+			nr = (r->size - first) / VL_PAGE_SIZE;
+		if (atomic_load(&v->released)) {
+			if (!is_still(v, r->gpa + off))
+				atomic_store(&v->missed, true);
+			/* No neighbour that can have changed may pass for copied. */
+			if (!is_still(v, r->gpa + first) ||
+			    !is_still(v, r->gpa + first + (nr - 1) * VL_PAGE_SIZE)) {
+				first = off;
+				nr = 1;
+			}
 		}
 		read_pages(v, r->gpa + first, bounce, nr);
-		put_pages(v, (uint64_t)r->host + first, bounce, nr);
+		put_pages(v, r, first, bounce, nr);
 		return;
 	}
 }
@@ -146,6 +185,8 @@ static void *filler(void *arg)
 	};
 	struct uffd_msg msg;
 
+	/* The guest may be held while somebody waits for a page. */
+	setpriority(PRIO_PROCESS, 0, -20);
 	for (;;) {
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			return NULL;
@@ -175,79 +216,37 @@ static struct vl_error *open_uffd(struct vl_view *v)
 	return NULL;
 }
 
-static struct vl_error *map_range(struct vl_view *v, const struct vl_ram *ram, size_t i)
+static struct vl_error *map_range(struct vl_view *v, const struct vl_ram *ram,
+				  struct vl_view_range *r)
 {
-	struct vl_view_range *r = &v->ranges[i];
-	bool mappable = !v->copying && ram->fd >= 0 && ram->page_size == VL_PAGE_SIZE &&
-			!(ram->fd_offset % VL_PAGE_SIZE);
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 
 	r->gpa = ram->gpa;
 	r->size = ram->size;
 	r->host = mmap(NULL, ram->size, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_NORESERVE | (mappable ? 0 : MAP_ANONYMOUS),
-		       mappable ? ram->fd : -1, mappable ? (off_t)ram->fd_offset : 0);
+		       MAP_PRIVATE | MAP_NORESERVE | MAP_ANONYMOUS, -1, 0);
 	if (r->host == MAP_FAILED) {
 		r->host = NULL;
-		return vl_error_os(errno, "cannot map %lu MiB of guest memory",
+		return vl_error_os(errno, "cannot map %lu MiB for the guest's memory",
 				   (unsigned long)(ram->size >> 20));
 	}
-	v->filled[i] = !mappable;
 	/* A child never looks at it, and would make every page copy once more. */
 	madvise(r->host, r->size, MADV_DONTFORK);
-	if (mappable)
-		return NULL;
 	/* A huge page at the first touch would have to be filled whole. */
 	madvise(r->host, r->size, MADV_NOHUGEPAGE);
-	if (v->uffd < 0) {
-		struct vl_error *err = open_uffd(v);
-
-		if (err)
-			return err;
-	}
+	reg.range = (struct uffdio_range){ (uint64_t)r->host, r->size };
+	if (ioctl(v->uffd, UFFDIO_REGISTER, &reg))
+		return vl_error_os(errno, "cannot watch a mapping with userfaultfd");
 	return NULL;
 }
 
-/* Copies of the pages that are expected to be needed. */
-static struct vl_error *copy_pages(struct vl_view *v, const struct vl_view_copy *copy)
-{
-	void **bufs = malloc((copy->nr ? copy->nr : 1) * sizeof(*bufs));
-	struct vl_error *err = NULL;
-
-	if (!bufs)
-		return vl_error_nomem();
-	for (size_t i = 0; i < copy->nr && !err; i++) {
-		bufs[i] = vl_view_host(v, copy->gpas[i], VL_PAGE_SIZE);
-		if (!bufs[i])
-			err = vl_error_fault(copy->gpas[i], "a page of the working set is no RAM");
-	}
-	if (!err)
-		err = vl_target_read_pages(v->target, copy->gpas, bufs, copy->nr);
-	free(bufs);
-	return err;
-}
-
-/* From now on a missing page is a fault for the filler. */
-static struct vl_error *watch_ranges(struct vl_view *v)
-{
-	for (size_t i = 0; i < v->nr; i++) {
-		struct uffdio_register reg = {
-			.range = { (uint64_t)v->ranges[i].host, v->ranges[i].size },
-			.mode = UFFDIO_REGISTER_MODE_MISSING,
-		};
-
-		if (v->filled[i] && ioctl(v->uffd, UFFDIO_REGISTER, &reg))
-			return vl_error_os(errno, "cannot watch a mapping with userfaultfd");
-	}
-	return NULL;
-}
-
-struct vl_error *vl_view_create(struct vl_target *t, const struct vl_view_copy *copy,
-				struct vl_view **ret)
+struct vl_error *vl_view_create(struct vl_target *t, struct vl_view **ret)
 {
 	const struct vl_ram *ram;
-	struct vl_error *err = NULL;
+	struct vl_error *err;
 	struct vl_view *v;
 	size_t nr;
+	int e;
 
 	ram = vl_target_ram(t, &nr);
 	v = calloc(1, sizeof(*v));
@@ -255,42 +254,118 @@ struct vl_error *vl_view_create(struct vl_target *t, const struct vl_view_copy *
 		return vl_error_nomem();
 	v->target = t;
 	v->uffd = v->stop_fd = -1;
-	if (copy) {
-		v->copying = true;
-		memcpy(v->still, copy->still, sizeof(v->still));
-	}
 	v->ranges = calloc(nr, sizeof(*v->ranges));
-	v->filled = calloc(nr, sizeof(*v->filled));
-	if (!v->ranges || !v->filled) {
-		err = vl_error_nomem();
-		goto fail;
+	err = v->ranges ? open_uffd(v) : vl_error_nomem();
+	while (!err && v->nr < nr) {
+		err = map_range(v, &ram[v->nr], &v->ranges[v->nr]);
+		v->nr++;
 	}
-	for (v->nr = 0; v->nr < nr; v->nr++) {
-		err = map_range(v, &ram[v->nr], v->nr);
-		if (err) {
-			v->nr++;
-			goto fail;
-		}
-	}
-	if (copy)
-		err = copy_pages(v, copy);
-	if (!err)
-		err = watch_ranges(v);
 	if (err)
 		goto fail;
-	if (v->uffd >= 0) {
-		int e = pthread_create(&v->filler, NULL, filler, v);
-
-		if (e) {
-			err = vl_error_os(e, "cannot start a thread");
-			goto fail;
-		}
-		v->has_filler = true;
+	v->present_size = first_bit(v, v->ranges + v->nr) / 8;
+	v->present = mmap(NULL, v->present_size, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (v->present == MAP_FAILED) {
+		v->present = NULL;
+		err = vl_error_os(errno, "cannot map memory");
+		goto fail;
 	}
+	e = pthread_create(&v->filler, NULL, filler, v);
+	if (e) {
+		err = vl_error_os(e, "cannot start a thread");
+		goto fail;
+	}
+	v->has_filler = true;
 	*ret = v;
 	return NULL;
 fail:
 	vl_view_destroy(v);
+	return err;
+}
+
+void vl_view_set_still(struct vl_view *v, const struct vl_view_still *still)
+{
+	memcpy(v->still, still, sizeof(v->still));
+}
+
+/* Pages waiting to be read in one go. */
+struct batch {
+	struct vl_view *v;
+	unsigned char *bounce;
+	uint64_t gpas[BATCH];
+	void *bufs[BATCH];
+	size_t nr;
+};
+
+static struct vl_error *flush(struct batch *b)
+{
+	struct vl_view *v = b->v;
+	struct vl_error *err;
+
+	if (!b->nr)
+		return NULL;
+	err = vl_target_read_pages(v->target, b->gpas, b->bufs, b->nr);
+	for (size_t i = 0; !err && i < b->nr;) {
+		const struct vl_view_range *r = find_range(v, b->gpas[i]);
+		uint64_t off = b->gpas[i] - r->gpa;
+		size_t bit = first_bit(v, r) + off / VL_PAGE_SIZE, n = 1;
+
+		if (test_bit(v, bit)) {
+			atomic_fetch_add(&v->copies, 1); /* it was read in place */
+		} else {
+			/* New ones that follow each other go in together. */
+			while (i + n < b->nr && b->gpas[i + n] == b->gpas[i] + n * VL_PAGE_SIZE &&
+			       off + n * VL_PAGE_SIZE < r->size && !test_bit(v, bit + n))
+				n++;
+			put_pages(v, r, off, b->bufs[i], n);
+		}
+		i += n;
+	}
+	b->nr = 0;
+	return err;
+}
+
+static struct vl_error *add_page(struct batch *b, uint64_t gpa)
+{
+	const struct vl_view_range *r = find_range(b->v, gpa);
+	size_t bit;
+
+	if (!r)
+		return NULL; /* no RAM any more: nobody will miss it */
+	bit = first_bit(b->v, r) + (gpa - r->gpa) / VL_PAGE_SIZE;
+	b->gpas[b->nr] = gpa;
+	/* A page that is there can be written to; a missing one must be put. */
+	b->bufs[b->nr] = test_bit(b->v, bit) ? (char *)r->host + (gpa - r->gpa) :
+					       (char *)b->bounce + b->nr * VL_PAGE_SIZE;
+	return ++b->nr == BATCH ? flush(b) : NULL;
+}
+
+struct vl_error *vl_view_refresh(struct vl_view *v, const uint64_t *gpas, size_t nr)
+{
+	struct batch b = { .v = v };
+	struct vl_error *err;
+	uint64_t *old;
+	size_t nr_old, i = 0, k = 0;
+
+	atomic_store(&v->released, false);
+	atomic_store(&v->missed, false);
+	err = vl_view_pages(v, &old, &nr_old);
+	if (err)
+		return err;
+	b.bounce = aligned_alloc(VL_PAGE_SIZE, BATCH * VL_PAGE_SIZE);
+	if (!b.bounce)
+		err = vl_error_nomem();
+	while (!err && (i < nr || k < nr_old)) {
+		uint64_t next = i < nr && (k == nr_old || gpas[i] < old[k]) ? gpas[i] : old[k];
+
+		i += i < nr && gpas[i] == next;
+		k += k < nr_old && old[k] == next;
+		err = add_page(&b, next);
+	}
+	if (!err)
+		err = flush(&b);
+	free(b.bounce);
+	free(old);
 	return err;
 }
 
@@ -311,9 +386,10 @@ void vl_view_destroy(struct vl_view *v)
 	for (size_t i = 0; i < v->nr; i++)
 		if (v->ranges[i].host)
 			munmap(v->ranges[i].host, v->ranges[i].size);
+	if (v->present)
+		munmap((void *)v->present, v->present_size);
 	vl_error_destroy(atomic_load(&v->failed));
 	free(v->ranges);
-	free(v->filled);
 	free(v);
 }
 
@@ -407,98 +483,47 @@ bool vl_view_missed(const struct vl_view *v)
 	return atomic_load(&v->missed);
 }
 
-/* From Documentation/admin-guide/mm/pagemap.rst. */
-#define PAGEMAP_PRESENT (1UL << 63)
-#define PAGEMAP_SWAPPED (1UL << 62)
-#define PAGEMAP_FILE (1UL << 61)
-
-/* Calls @fn with every page that has content, in ascending order. */
-static void each_page(const struct vl_view *v,
-		      void (*fn)(void *ctx, uint64_t gpa, bool copied), void *ctx)
+struct vl_error *vl_view_pages(const struct vl_view *v, uint64_t **ret, size_t *nr_ret)
 {
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint64_t entries[4096];
+	uint64_t *gpas = NULL;
+	size_t nr = 0, room = 0, word = 0;
 
-	for (size_t i = 0; fd >= 0 && i < v->nr; i++) {
+	for (size_t i = 0; i < v->nr; i++) {
 		const struct vl_view_range *r = &v->ranges[i];
+		size_t words = (r->size / VL_PAGE_SIZE + 63) / 64;
 
-		for (uint64_t off = 0; off < r->size;) {
-			size_t n = (r->size - off) / VL_PAGE_SIZE;
-			ssize_t got;
+		for (size_t w = 0; w < words; w++, word++) {
+			uint64_t bits = atomic_load(&v->present[word]);
 
-			if (n > sizeof(entries) / 8)
-				n = sizeof(entries) / 8;
-			got = pread(fd, entries, n * 8,
-				    (off_t)(((uint64_t)r->host + off) / VL_PAGE_SIZE * 8));
-			if (got < 8)
-				break;
-			n = (size_t)got / 8;
-			for (size_t k = 0; k < n; k++)
-				if (entries[k] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED))
-					fn(ctx, r->gpa + off + k * VL_PAGE_SIZE,
-					   !(entries[k] & PAGEMAP_FILE));
-			off += n * VL_PAGE_SIZE;
+			if (room - nr < 64) {
+				uint64_t *more = bits ? realloc(gpas, (2 * room + 4096) * 8) : gpas;
+
+				if (bits && !more) {
+					free(gpas);
+					return vl_error_nomem();
+				}
+				room = bits ? 2 * room + 4096 : room;
+				gpas = more;
+			}
+			for (; bits; bits &= bits - 1) {
+				uint64_t page = w * 64 + (uint64_t)__builtin_ctzl(bits);
+
+				if (!is_still(v, r->gpa + page * VL_PAGE_SIZE))
+					gpas[nr++] = r->gpa + page * VL_PAGE_SIZE;
+			}
 		}
 	}
-	if (fd >= 0)
-		close(fd);
-}
-
-struct count {
-	uint64_t touched, copied;
-};
-
-static void count_page(void *ctx, uint64_t gpa, bool copied)
-{
-	struct count *c = ctx;
-
-	(void)gpa;
-	c->touched++;
-	c->copied += copied;
-}
-
-void vl_view_count(struct vl_view *v, uint64_t *touched_ret, uint64_t *copied_ret)
-{
-	struct count c = { 0, 0 };
-
-	each_page(v, count_page, &c);
-	*touched_ret = c.touched;
-	*copied_ret = c.copied;
-}
-
-struct list {
-	const struct vl_view_still *still;
-	uint64_t *gpas;
-	size_t nr, max;
-};
-
-static void list_page(void *ctx, uint64_t gpa, bool copied)
-{
-	struct list *l = ctx;
-
-	(void)copied;
-	if (is_still(l->still, gpa))
-		return;
-	if (l->nr < l->max)
-		l->gpas[l->nr] = gpa;
-	l->nr++;
-}
-
-struct vl_error *vl_view_touched(const struct vl_view *v, const struct vl_view_still *still,
-				 size_t max, uint64_t **ret, size_t *nr_ret)
-{
-	struct list l = { still, malloc(max * sizeof(uint64_t)), 0, max };
-
-	if (!l.gpas)
-		return vl_error_nomem();
-	each_page(v, list_page, &l);
-	if (l.nr > max) {
-		free(l.gpas);
-		return vl_error_new(VL_ERR_ARG, "the working set is too large");
-	}
-	*ret = l.gpas;
-	*nr_ret = l.nr;
+	*ret = gpas;
+	*nr_ret = nr;
 	return NULL;
+}
+
+void vl_view_count(const struct vl_view *v, uint64_t *pages_ret, uint64_t *copies_ret)
+{
+	*pages_ret = 0;
+	for (size_t i = 0; i < v->present_size / 8; i++)
+		*pages_ret += (uint64_t)__builtin_popcountl(atomic_load(&v->present[i]));
+	*copies_ret = atomic_load(&v->copies);
 }
 
 const struct vl_error *vl_view_failed(const struct vl_view *v)

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A private copy-on-write view of a guest's RAM: what the clone runs on. The
- * guest's own memory is only ever read.
+ * A private copy of a guest's RAM, made page by page: what the clone runs on.
+ * The guest's own memory is only ever read.
  *
- * A range with a mappable file is mapped MAP_PRIVATE: pages are shared until
- * the clone writes to them. Any other (anonymous memory of the hypervisor,
- * huge pages, whose copies would cost a huge page each) is an empty anonymous
- * mapping that is filled page by page when it is touched (userfaultfd).
+ * A page is copied when it is first touched (userfaultfd), so the guest must be
+ * held meanwhile; or it is copied ahead, as one of those that were needed the
+ * last time. If all are copied ahead, the guest can run while the view is used:
+ * vl_view_missed() tells when one was touched that was not, and may have
+ * changed since.
  *
- * A view can also be made of a copy of the pages that are expected to be
- * needed, the working set of the last time. The guest may run again as soon as
- * they are copied; vl_view_missed() then tells when a page was touched that
- * was not among them, and may have changed since.
+ * A view can be made fresh for a later moment in place: its addresses stay, so
+ * an emulator need not translate the kernel's code anew.
  */
 #ifndef VLENS_VIEW_H
 #define VLENS_VIEW_H
@@ -24,30 +23,31 @@ struct vl_view;
 
 struct vl_view_range {
 	uint64_t gpa, size;
-	void *host; /* private, readable and writable, for the view's lifetime */
+	void *host; /* ours, readable and writable, for the view's lifetime */
 };
 
-/* Memory that does not change while the guest runs: the kernel's text. */
+/*
+ * Memory that does not change while the guest runs (the kernel's text): it may
+ * be copied at any time, and stays as it is when the view is made fresh.
+ */
 struct vl_view_still {
-	uint64_t gpa, size;
+	uint64_t gpa, size; /* whole pages; size 0: none */
 };
 
 #define VL_MAX_STILL 2
 
-/* Make a view by copying: see above. */
-struct vl_view_copy {
-	const uint64_t *gpas; /* pages to copy at once, in ascending order */
-	size_t nr;
-	struct vl_view_still still[VL_MAX_STILL]; /* size 0: none */
-};
+/* Make an empty view of all of @t's RAM. @t must outlive it. */
+struct vl_error *vl_view_create(struct vl_target *t, struct vl_view **ret);
+
+/* Say what is still: VL_MAX_STILL of them. */
+void vl_view_set_still(struct vl_view *v, const struct vl_view_still *still);
 
 /*
- * Make a view of all of @t's RAM. It shows memory as it is when a page is
- * first touched: pause the guest first and keep it paused while the view is
- * used, or, with @copy, until vl_view_release(). @t must outlive the view.
+ * Make the view one of now, with the guest paused: copies the pages @gpas (@nr,
+ * ascending), and again those that the view has from before. What is touched
+ * later is copied when it is touched.
  */
-struct vl_error *vl_view_create(struct vl_target *t, const struct vl_view_copy *copy,
-				struct vl_view **ret);
+struct vl_error *vl_view_refresh(struct vl_view *v, const uint64_t *gpas, size_t nr);
 void vl_view_destroy(struct vl_view *v);
 
 const struct vl_view_range *vl_view_ranges(const struct vl_view *v, size_t *nr_ret);
@@ -81,15 +81,13 @@ void vl_view_release(struct vl_view *v);
 bool vl_view_missed(const struct vl_view *v);
 
 /*
- * The pages that were touched or copied so far, in ascending order, without
- * those in @still (VL_MAX_STILL of them). *@ret is malloc'ed. At most @max;
- * more are an error (VL_ERR_ARG).
+ * The pages that the view has, in ascending order, without what is still.
+ * *@ret is malloc'ed.
  */
-struct vl_error *vl_view_touched(const struct vl_view *v, const struct vl_view_still *still,
-				 size_t max, uint64_t **ret, size_t *nr_ret);
+struct vl_error *vl_view_pages(const struct vl_view *v, uint64_t **ret, size_t *nr_ret);
 
-/* Pages of 4 KiB that were touched, and that were copied, so far. */
-void vl_view_count(struct vl_view *v, uint64_t *touched_ret, uint64_t *copied_ret);
+/* Pages of 4 KiB that the view has, and how many copies were made in all. */
+void vl_view_count(const struct vl_view *v, uint64_t *pages_ret, uint64_t *copies_ret);
 
 /* The first error of filling a page (the guest is gone), or NULL; the view keeps it. */
 const struct vl_error *vl_view_failed(const struct vl_view *v);

@@ -59,6 +59,8 @@ struct vl_target {
 
 	enum vl_pause_mode pause_mode;
 	unsigned int pause_depth;
+	bool hurries;	      /* our priority is raised, from nice */
+	int nice;
 	bool pause_ours;      /* not a guest that somebody else had paused */
 	int lock_fd, turn_fd; /* pause.c; -1: not open yet */
 	struct vl_guard *guard;

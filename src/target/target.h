@@ -126,7 +126,7 @@ bool vl_target_is_paused(const struct vl_target *t);
 /*
  * Call this at least every half second while the guest is paused: a pause that
  * is not renewed counts as a hang, and after 0.9 s the guard resumes the guest.
- * Cheap (no system call but for the clock). VL_ERR_TARGET when the guard has
+ * Cheap (no system call but for the clock). VL_ERR_BLOCKED when the guard has
  * already done so: what was read since is not consistent. resume then says
  * the same, and may be followed by a new pause.
  */

@@ -288,7 +288,7 @@ static struct vl_error *ask(struct vl_contact *contact, const struct vl_vcpu *v,
 	if (err)
 		return err;
 	held = true;
-	err = vl_view_create(contact->target, NULL, &view);
+	err = vl_view_create(contact->target, &view);
 	if (!err)
 		err = vl_clone_create(contact, view, &start, &c);
 	if (!err)
@@ -468,7 +468,15 @@ struct vl_error *vl_boot(struct vl_contact *c)
 		return err;
 	/* Registers are a moment older than the memory: what matters of them, the
 	 * kernel's own tables and bases, does not change. */
-	err = boot_with(c, vcpus, nr);
+	err = nr ? boot_with(c, vcpus, nr) :
+		   vl_error_new(VL_ERR_KERNEL, "the guest has no virtual CPU");
 	free(vcpus);
+	if (err && (err->code == VL_ERR_BLOCKED || err->code == VL_ERR_CRASHED)) {
+		/* It was tried often enough here. */
+		err->code = VL_ERR_KERNEL;
+		err = vl_error_prefix(err, "the guest's kernel gives no answer");
+	}
+	if (err && err->code == VL_ERR_KERNEL && !err->hint)
+		err = vl_error_hint(err, "wait until the guest has booted, then try again");
 	return err;
 }

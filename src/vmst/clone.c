@@ -16,6 +16,7 @@ enum {
 	OWN_TOP = 0x0000,
 	OWN_TABLES = 0x2000, /* lower tables, one page each */
 	OWN_CODE = 0x10000,
+	OWN_CLOCKS = 0x11000,
 	OWN_STACK = 0x20000,
 	OWN_STACK_SIZE = 0x20000,
 	OWN_TASK = 0x50000,
@@ -50,40 +51,57 @@ static uint64_t *own_path(struct vl_clone *c, uint64_t va, int level, unsigned *
 	return table;
 }
 
-static struct vl_error *build_tables(struct vl_clone *c, uint64_t root)
+/* Take over the kernel half of the guest's top-level table. */
+static struct vl_error *copy_top(struct vl_clone *c)
+{
+	const char *src = vl_view_host(c->view, c->root, VL_PAGE_SIZE);
+
+	if (!src)
+		return vl_error_new(VL_ERR_KERNEL, "the guest's page table at 0x%lx is not in RAM",
+				    (unsigned long)c->root);
+	memcpy((char *)c->own.host + OWN_TOP + VL_PAGE_SIZE / 2, src + VL_PAGE_SIZE / 2,
+	       VL_PAGE_SIZE / 2);
+	return NULL;
+}
+
+static void map_own(struct vl_clone *c, uint64_t *table, unsigned index, uint64_t offset,
+		    uint64_t size, uint64_t flags)
+{
+	for (unsigned i = 0; i < size / VL_PAGE_SIZE; i++)
+		table[index + i] = (c->own.gpa + offset + i * VL_PAGE_SIZE) | flags;
+}
+
+static struct vl_error *build_tables(struct vl_clone *c)
 {
 	const uint64_t kernel = X86_PTE_P | X86_PTE_RW | X86_PTE_A | X86_PTE_D;
 	const uint64_t user = kernel | X86_PTE_US;
 	int shift = 12 + 9 * (c->pt.levels - 1);
-	uint64_t *top = c->own.host;
+	struct vl_error *err = copy_top(c);
+	uint64_t *top = c->own.host, *table;
 	unsigned next = 0, slot;
-	const void *src;
-	uint64_t va, *table;
 
-	src = vl_view_host(c->view, root, VL_PAGE_SIZE);
-	if (!src)
-		return vl_error_new(VL_ERR_KERNEL, "the guest's page table at 0x%lx is not in RAM",
-				    (unsigned long)root);
-	memcpy((char *)top + VL_PAGE_SIZE / 2, (const char *)src + VL_PAGE_SIZE / 2,
-	       VL_PAGE_SIZE / 2);
+	if (err)
+		return err;
 	/* The start of the kernel half is a guard hole that nothing maps. */
 	for (slot = 256; slot < 511 && top[slot] & X86_PTE_P; slot++)
 		;
 	if (slot == 511)
 		return vl_error_new(VL_ERR_KERNEL, "the guest's kernel half has no free slot");
-	va = (uint64_t)((int64_t)((uint64_t)slot << (shift + 64 - shift - 9)) >> (64 - shift - 9));
+	c->hlt_va = (uint64_t)((int64_t)((uint64_t)slot << (shift + 64 - shift - 9)) >>
+			       (64 - shift - 9));
+	table = own_path(c, c->hlt_va, 1, &next, kernel);
+	c->slot_entry = top[slot];
+	c->slot = slot;
 
-	table = own_path(c, va, 1, &next, kernel);
-	table[0] = (c->own.gpa + OWN_CODE) | X86_PTE_P | X86_PTE_A;
-	/* Guard pages stay on both sides of the stack. */
-	for (unsigned i = 0; i < OWN_STACK_SIZE / VL_PAGE_SIZE; i++)
-		table[16 + i] = (c->own.gpa + OWN_STACK + i * VL_PAGE_SIZE) | kernel | X86_PTE_NX;
-	for (unsigned i = 0; i < OWN_TASK_SIZE / VL_PAGE_SIZE; i++)
-		table[64 + i] = (c->own.gpa + OWN_TASK + i * VL_PAGE_SIZE) | kernel | X86_PTE_NX;
-	c->task_va = va + 64 * VL_PAGE_SIZE;
+	/* Pages of the slot by number; guard pages stay on both sides of each. */
+	map_own(c, table, 0, OWN_CODE, VL_PAGE_SIZE, X86_PTE_P | X86_PTE_A);
+	map_own(c, table, 2, OWN_CLOCKS, VL_PAGE_SIZE, kernel | X86_PTE_NX);
+	c->clocks_va = c->hlt_va + 2 * VL_PAGE_SIZE;
+	map_own(c, table, 16, OWN_STACK, OWN_STACK_SIZE, kernel | X86_PTE_NX);
+	c->stack_top = c->hlt_va + 16 * VL_PAGE_SIZE + OWN_STACK_SIZE;
+	map_own(c, table, 64, OWN_TASK, OWN_TASK_SIZE, kernel | X86_PTE_NX);
+	c->task_va = c->hlt_va + 64 * VL_PAGE_SIZE;
 	c->task_room = OWN_TASK_SIZE;
-	c->hlt_va = va;
-	c->stack_top = va + 16 * VL_PAGE_SIZE + OWN_STACK_SIZE;
 
 	table = own_path(c, USER_VA, 2, &next, user);
 	table[vl_pgtable_index(USER_VA, 2)] = (c->own.gpa + OWN_USER) | user | X86_PTE_PS |
@@ -130,7 +148,8 @@ struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_vie
 	}
 	madvise(c->own.host, OWN_SIZE, MADV_DONTFORK);
 	c->pt = (struct vl_pgtable){ c->own.gpa + OWN_TOP, contact->pt.levels };
-	err = build_tables(c, start->root);
+	c->root = start->root;
+	err = build_tables(c);
 	if (err)
 		goto fail;
 	memcpy((char *)c->own.host + OWN_CODE, hlt_code, sizeof(hlt_code));
@@ -161,6 +180,20 @@ struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_vie
 fail:
 	vl_clone_destroy(c);
 	return err;
+}
+
+struct vl_error *vl_clone_refresh(struct vl_clone *c, uint64_t percpu)
+{
+	struct vl_error *err = copy_top(c);
+
+	if (err)
+		return err;
+	((uint64_t *)c->own.host)[c->slot] = c->slot_entry;
+	c->percpu = percpu;
+	c->user_used = 0;
+	c->ops->set_gs(c->engine, percpu, 0);
+	c->ops->flush(c->engine);
+	return NULL;
 }
 
 struct vl_error *vl_clone_restart(struct vl_clone *c)

@@ -37,13 +37,16 @@ struct vl_clone {
 	struct vl_view *view;
 	struct vl_vcpu_region own;
 	struct vl_pgtable pt; /* ours: the guest's kernel half, our user half */
+	uint64_t root;	      /* the guest's top-level table */
 	uint64_t percpu;      /* per-CPU base of the CPU it stands in for */
-	unsigned cpu;
 	uint64_t task;	  /* the identity: a task_struct of the guest */
 	uint64_t task_va; /* where our copy of it goes, which is `current` */
 	size_t task_room;
 	uint64_t hlt_va, stack_top, user_va;
+	uint64_t clocks_va; /* values that the clocks answer: see time.c */
 	size_t user_used;
+	uint64_t slot_entry; /* what maps our pages: entry @slot of the top table */
+	unsigned slot;
 
 	/* First contact: where the dispatch of a system call comes back. */
 	uint64_t entry, dispatched;
@@ -58,6 +61,7 @@ struct vl_clone {
 	} tsc_traps[VL_MAX_TSC_SITES];
 	size_t nr_tsc_traps;
 	uint64_t tsc;
+	uint64_t clock_fn; /* the clocksource's function that was changed */
 
 	uint64_t budget_ns; /* of one call */
 	uint64_t nr_calls;
@@ -75,6 +79,13 @@ struct vl_clone_start {
 struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_view *view,
 				 const struct vl_clone_start *start, struct vl_clone **ret);
 void vl_clone_destroy(struct vl_clone *c);
+
+/*
+ * The view was made fresh: take the guest's top-level table of now, and stand in
+ * for the CPU with per-CPU base @percpu. What is in the kernel's text (patches,
+ * translated code) stays.
+ */
+struct vl_error *vl_clone_refresh(struct vl_clone *c, uint64_t percpu);
 
 /* A new engine over the same memory: without the old one's watch. */
 struct vl_error *vl_clone_restart(struct vl_clone *c);
@@ -114,8 +125,8 @@ void vl_clone_user_reset(struct vl_clone *c);
  */
 void vl_clone_patch(struct vl_clone *c);
 
-/* Make the function at @va return @value. */
-bool vl_clone_return_const(struct vl_clone *c, uint64_t va, uint64_t value);
+/* Make the function at @va return the 8 bytes at address @from. */
+bool vl_clone_return_from(struct vl_clone *c, uint64_t va, uint64_t from);
 
 /* --- time.c --- */
 

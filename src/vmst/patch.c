@@ -184,11 +184,11 @@ void vl_clone_patch(struct vl_clone *c)
 			apply(c, &patches[i], va);
 }
 
-bool vl_clone_return_const(struct vl_clone *c, uint64_t va, uint64_t value)
+bool vl_clone_return_from(struct vl_clone *c, uint64_t va, uint64_t from)
 {
-	unsigned char code[11] = { 0x48, 0xb8 }; /* movabs $value,%rax; ret */
+	/* movabs $from,%rax; mov (%rax),%rax; ret */
+	unsigned char code[14] = { 0x48, 0xb8, [10] = 0x48, 0x8b, 0x00, 0xc3 };
 
-	memcpy(code + 2, &value, 8);
-	code[10] = 0xc3;
+	memcpy(code + 2, &from, 8);
 	return vl_clone_write(c, va, code, sizeof(code));
 }

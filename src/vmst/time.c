@@ -25,6 +25,9 @@
 #define FAR_NS (10 * NS_PER_S)
 #define MAX_CPUS 8192
 
+/* Offsets in the clone's page of clocks. */
+enum { CLOCK_CYCLES = 0, CLOCK_SCHED = 8 };
+
 struct clocks {
 	uint64_t read_fn;
 	uint64_t cycles;	 /* at the last tick */
@@ -122,11 +125,10 @@ static int64_t host_ns(void)
 }
 
 /* Trap the reads of the TSC that are inlined into the timekeeping code. */
-static void trap_tsc(struct vl_clone *c, uint64_t cycles)
+static void trap_tsc(struct vl_clone *c)
 {
 	uint64_t va;
 
-	c->tsc = cycles;
 	for (size_t i = 0; (va = vl_kernel_tsc_site(c->contact->kernel, i)); i++) {
 		struct vl_tsc_trap *t = &c->tsc_traps[c->nr_tsc_traps];
 		unsigned char code[5];
@@ -143,48 +145,68 @@ static void trap_tsc(struct vl_clone *c, uint64_t cycles)
 	}
 }
 
-void vl_clone_set_time(struct vl_clone *c, struct vl_contact *contact)
+/* Make the clock functions answer what stands in our page of clocks. */
+static void patch_clocks(struct vl_clone *c, uint64_t read_fn)
 {
 	static const char *const sched_clocks[] = { "sched_clock", "sched_clock_noinstr",
 						    "native_sched_clock", "kvm_sched_clock_read",
 						    "pvclock_clocksource_read_nowd" };
-	const struct vl_kernel *k = contact->kernel;
+
+	trap_tsc(c);
+	vl_clone_return_from(c, read_fn, c->clocks_va + CLOCK_CYCLES);
+	for (size_t i = 0; i < sizeof(sched_clocks) / sizeof(*sched_clocks); i++) {
+		uint64_t va = vl_symbol(c->contact->kernel, sched_clocks[i]);
+
+		if (va && va != read_fn)
+			vl_clone_return_from(c, va, c->clocks_va + CLOCK_SCHED);
+	}
+	c->clock_fn = read_fn;
+}
+
+/*
+ * Narrow the bounds by what is known from earlier looks at a live guest; keep
+ * what is known now.
+ */
+static void use_anchor(struct clocks *ck, struct vl_contact *contact)
+{
+	int64_t host = contact->paused_host_ns ? contact->paused_host_ns : host_ns();
+	int64_t lo = ck->lo - host, hi = ck->hi - host;
+
+	if (contact->has_anchor) {
+		int64_t l = lo > contact->anchor_lo ? lo : contact->anchor_lo;
+		int64_t h = hi < contact->anchor_hi ? hi : contact->anchor_hi;
+
+		if (l <= h) {
+			lo = l;
+			hi = h;
+		}
+	}
+	contact->has_anchor = true;
+	contact->anchor_lo = lo;
+	contact->anchor_hi = hi;
+	ck->lo = lo + host;
+	ck->hi = hi + host;
+}
+
+void vl_clone_set_time(struct vl_clone *c, struct vl_contact *contact)
+{
 	struct clocks ck = { 0 };
 	int64_t now;
 
 	if (!read_timekeeper(c, &ck))
 		return;
 	read_cpus(c, &ck);
-	if (vl_target_is_live(contact->target)) {
-		int64_t host = contact->paused_host_ns ? contact->paused_host_ns : host_ns();
-		int64_t lo = ck.lo - host, hi = ck.hi - host;
-
-		if (contact->has_anchor) {
-			int64_t l = lo > contact->anchor_lo ? lo : contact->anchor_lo;
-			int64_t h = hi < contact->anchor_hi ? hi : contact->anchor_hi;
-
-			if (l <= h) {
-				lo = l;
-				hi = h;
-			}
-		}
-		contact->has_anchor = true;
-		contact->anchor_lo = lo;
-		contact->anchor_hi = hi;
-		ck.lo = lo + host;
-		ck.hi = hi + host;
-	}
+	if (vl_target_is_live(contact->target))
+		use_anchor(&ck, contact);
 	now = ck.lo + (ck.hi - ck.lo) / 2;
-	if (now > ck.mono)
+	if (now > ck.mono) {
 		ck.cycles += (uint64_t)(((unsigned __int128)(now - ck.mono) << ck.shift) / ck.mult);
-	trap_tsc(c, ck.cycles);
-	vl_clone_return_const(c, ck.read_fn, ck.cycles);
-	if (ck.sched)
-		for (size_t i = 0; i < sizeof(sched_clocks) / sizeof(*sched_clocks); i++) {
-			uint64_t va = vl_symbol(k, sched_clocks[i]);
-
-			if (va && va != ck.read_fn)
-				vl_clone_return_const(c, va,
-						      ck.sched + (uint64_t)(now - ck.mono));
-		}
+		ck.sched += (uint64_t)(now - ck.mono);
+	}
+	c->tsc = ck.cycles;
+	vl_clone_write(c, c->clocks_va + CLOCK_CYCLES, &ck.cycles, 8);
+	vl_clone_write(c, c->clocks_va + CLOCK_SCHED, &ck.sched, 8);
+	/* A guest can change its clocksource between two looks. */
+	if (ck.read_fn != c->clock_fn)
+		patch_clocks(c, ck.read_fn);
 }

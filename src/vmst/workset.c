@@ -38,7 +38,7 @@ static struct vl_view_still between(const struct vl_contact *c, const char *firs
 
 void vl_workset_load(struct vl_workset *ws, const struct vl_contact *c, const char *label)
 {
-	char *path = file_path(c, label), *data = NULL;
+	char *path = label ? file_path(c, label) : NULL, *data = NULL;
 	size_t len = 0;
 
 	memset(ws, 0, sizeof(*ws));
@@ -63,40 +63,23 @@ void vl_workset_save(const struct vl_workset *ws, const struct vl_contact *c, co
 	free(path);
 }
 
-static void clear(struct vl_workset *ws)
+void vl_workset_update(struct vl_workset *ws, const struct vl_view *v)
 {
-	ws->changed |= ws->nr > 0;
-	ws->nr = 0;
-}
+	uint64_t *pages;
+	size_t nr;
 
-void vl_workset_add(struct vl_workset *ws, const struct vl_view *v)
-{
-	uint64_t *touched, *all;
-	size_t nr_touched, nr = 0, i = 0, k = 0;
-
-	if (vl_discard(vl_view_touched(v, ws->still, VL_WORKSET_MAX, &touched, &nr_touched))) {
-		clear(ws);
+	if (vl_discard(vl_view_pages(v, &pages, &nr)))
+		return;
+	if (nr > VL_WORKSET_MAX) {
+		/* It only grows: start over. */
+		ws->changed |= ws->nr > 0;
+		ws->nr = 0;
+		free(pages);
 		return;
 	}
-	all = malloc((ws->nr + nr_touched + 1) * sizeof(*all));
-	while (all && (i < ws->nr || k < nr_touched)) {
-		if (k == nr_touched || (i < ws->nr && ws->gpas[i] < touched[k])) {
-			all[nr++] = ws->gpas[i++];
-		} else {
-			if (i < ws->nr && ws->gpas[i] == touched[k])
-				i++;
-			all[nr++] = touched[k++];
-		}
-	}
-	free(touched);
-	if (!all || nr > VL_WORKSET_MAX) {
-		free(all);
-		clear(ws);
-		return;
-	}
-	ws->changed |= nr != ws->nr;
+	ws->changed |= nr != ws->nr || (nr && memcmp(pages, ws->gpas, nr * sizeof(*pages)));
 	free(ws->gpas);
-	ws->gpas = all;
+	ws->gpas = pages;
 	ws->nr = nr;
 }
 

@@ -21,15 +21,15 @@ struct vl_workset {
 
 /*
  * Read what is kept for @label (a program's name) about this run of the guest;
- * empty when there is nothing. The kernel's text goes to ->still.
+ * empty when there is nothing, or no label. The kernel's text goes to ->still.
  */
 void vl_workset_load(struct vl_workset *ws, const struct vl_contact *c, const char *label);
 
 /* Keep it, if it changed. Failing to is no error. */
 void vl_workset_save(const struct vl_workset *ws, const struct vl_contact *c, const char *label);
 
-/* Add the pages that @v touched. Too many empty the set. */
-void vl_workset_add(struct vl_workset *ws, const struct vl_view *v);
+/* Make it the pages that @v has. Too many empty the set. */
+void vl_workset_update(struct vl_workset *ws, const struct vl_view *v);
 
 void vl_workset_deinit(struct vl_workset *ws);
 

@@ -110,10 +110,10 @@ static void test_deadline(void)
 	ms = err ? -1 : runs_within();
 	ok(ms >= 800 && ms < 1000, "a hang is ended by the guard: %d ms", ms);
 	err = vl_target_renew(t);
-	ok(err && err->code == VL_ERR_TARGET && !vl_target_is_paused(t), "renew says so");
+	ok(err && err->code == VL_ERR_BLOCKED && !vl_target_is_paused(t), "renew says so");
 	vl_error_destroy(err);
 	err = vl_target_resume(t);
-	ok(err && err->code == VL_ERR_TARGET, "resume says so");
+	ok(err && err->code == VL_ERR_BLOCKED, "resume says so");
 	vl_error_destroy(err);
 	ok(!vl_target_pause(t) && !moves(20) && !vl_target_resume(t) && moves(20),
 	   "and then all is as before");
