@@ -25,11 +25,22 @@ static void list_options(void)
 	}
 }
 
-/* Is process @pid a QEMU that runs a machine? */
+static void print_name(void *ctx, const char *name)
+{
+	struct clean_state state = { 0 };
+
+	(void)ctx;
+	print_clean(stdout, name, strlen(name), false, &state);
+	print_clean_end(stdout, &state);
+	putchar('\n');
+}
+
+/* Is process @pid a QEMU that runs a machine? libvirt's are named by domain. */
 static bool is_qemu(const char *pid)
 {
-	char path[64], comm[32] = "";
+	char path[64], comm[32] = "", arg[4096] = "";
 	FILE *f;
+	bool libvirt;
 
 	snprintf(path, sizeof(path), "/proc/%.20s/comm", pid);
 	f = fopen(path, "re");
@@ -38,7 +49,16 @@ static bool is_qemu(const char *pid)
 	if (!fgets(comm, sizeof(comm), f))
 		comm[0] = '\0';
 	fclose(f);
-	return !strncmp(comm, "qemu-system", 11) || !strncmp(comm, "qemu-kvm", 8);
+	if (strncmp(comm, "qemu-system", 11) && strncmp(comm, "qemu-kvm", 8))
+		return false;
+	/* "-name guest=NAME,..." is how libvirt starts it. */
+	snprintf(path, sizeof(path), "/proc/%.20s/cmdline", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	libvirt = memmem(arg, fread(arg, 1, sizeof(arg), f), "\0guest=", 7);
+	fclose(f);
+	return !libvirt;
 }
 
 static void list_guests(void)
@@ -46,6 +66,7 @@ static void list_guests(void)
 	DIR *proc = opendir("/proc");
 	const struct dirent *e;
 
+	vl_error_destroy(vl_target_list(NULL, print_name, NULL));
 	if (!proc)
 		return;
 	while ((e = readdir(proc)))

@@ -285,6 +285,7 @@ struct vl_redirect {
 	size_t nr_tasks, max_tasks;
 	struct vl_file *files; /* VL_FILES_MAX */
 	unsigned int next_file, next_snapshot, next_stream;
+	bool no_epoch; /* the last one could not be opened */
 	bool know_self;
 	struct vl_identity self;
 	int64_t begun_ns;      /* of the open epoch */

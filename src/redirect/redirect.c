@@ -66,6 +66,7 @@ static struct vl_error *epoch_begin(struct vl_redirect *r)
 	sleep_ns(r->rest_until_ns - vl_now_ns());
 	r->begun_ns = vl_now_ns();
 	err = r->sys->ops->begin(r->sys);
+	r->no_epoch = err;
 	if (err)
 		return err;
 	r->stats->epochs++;
@@ -159,11 +160,13 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 		err = t->row->handle(t);
 		if (!err || !is_transient(err))
 			return err;
-		vl_error_destroy(err);
 		vl_epoch_end(r);
+		if (i + 1 >= tries && r->no_epoch)
+			return err; /* the guest cannot be had at all */
+		vl_error_destroy(err);
 		if (t->sent)
 			return NULL;
-		if (i + 1 >= (t->tries ? t->tries : tries))
+		if (i + 1 >= (t->tries && !r->no_epoch ? t->tries : tries))
 			break;
 		r->stats->retries++;
 		sleep_ns(i * MS);

@@ -365,3 +365,23 @@ out:
 		vl_domcache_store(t, spec, uri, uuid);
 	return err;
 }
+
+struct vl_error *vl_target_list(const char *uri, void (*fn)(void *ctx, const char *name),
+				void *ctx)
+{
+	struct domain d = { .uri = (char *)uri };
+	struct vl_error *err = connect_libvirt(&d);
+	virDomainPtr *doms = NULL;
+	int nr;
+
+	if (err)
+		return err;
+	nr = d.vir.ConnectListAllDomains(d.conn, &doms, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+	for (int i = 0; i < nr; i++) {
+		fn(ctx, d.vir.DomainGetName(doms[i]));
+		d.vir.DomainFree(doms[i]);
+	}
+	free(doms);
+	d.vir.ConnectClose(d.conn);
+	return NULL;
+}

@@ -19,6 +19,7 @@
 	F(ConnectClose) \
 	F(ConnectGetType) \
 	F(ConnectGetURI) \
+	F(ConnectListAllDomains) \
 	F(DomainLookupByID) \
 	F(DomainLookupByUUIDString) \
 	F(DomainLookupByName) \

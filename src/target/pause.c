@@ -117,7 +117,7 @@ static struct vl_error *freeze(struct vl_target *t)
 		return forced();
 	if (r == -ETIMEDOUT)
 		return vl_error_hint(
-			vl_error_new(VL_ERR_TARGET, "process %d does not stop", (int)t->pid),
+			vl_error_new(VL_ERR_BLOCKED, "process %d does not stop", (int)t->pid),
 			"try --pause=suspend");
 	return vl_proc_denied(t->pid, -r);
 }

@@ -73,6 +73,13 @@ struct vl_error *vl_target_open(const char *spec, const struct vl_target_options
 				struct vl_target **ret);
 void vl_target_close(struct vl_target *t);
 
+/*
+ * Call @fn with the name of every running domain at libvirt's @uri (NULL: its
+ * default). Nothing is listed without libvirt.
+ */
+struct vl_error *vl_target_list(const char *uri, void (*fn)(void *ctx, const char *name),
+				void *ctx);
+
 /* The spec it was opened by. */
 const char *vl_target_name(const struct vl_target *t);
 
