@@ -220,9 +220,10 @@ static void stop_too(struct vl_redirect *r)
 	vl_epoch_end(r);
 	kill(getpid(), SIGSTOP);
 	vl_tasks_reap(r);
+	/* Perhaps only we were continued. All of them: that one has stopped may not
+	 * have come to our notice yet. */
 	for (size_t i = 0; i < r->nr_tasks; i++)
-		if (r->tasks[i].stopped) /* only we were continued */
-			kill(r->tasks[i].tgid, SIGCONT);
+		kill(r->tasks[i].tgid, SIGCONT);
 }
 
 static void take_signals(struct vl_redirect *r)

@@ -210,18 +210,34 @@ same_ps() {
 	run ! pgrep -f 'sleep 4714'
 }
 
+# wait_for COMMAND...: until it succeeds, 10 s at the most
+wait_for() {
+	for _ in $(seq 200); do
+		"$@" && return 0
+		sleep 0.05
+	done
+	return 1
+}
+
+state_is() { # PID STATE
+	[ "$(ps -o state= -p "$1")" = "$2" ]
+}
+
+state_is_not() {
+	! state_is "$@"
+}
+
 @test "job control: the whole group stops, goes on, is interrupted" {
 	set -m
-	"$V" sh -c 'sleep 4715; :' 3>&- &
+	n=4715.$$ # no other suite's
+	"$V" sh -c "sleep $n; :" 3>&- &
 	p=$!
-	sleep 0.3
+	wait_for pgrep -fx "sleep $n"
 	kill -TSTP -$p
-	sleep 0.3
-	[ "$(ps -o state= -p $p)" = T ]
+	wait_for state_is $p T
 	kill -CONT $p
-	sleep 0.3
-	[ "$(ps -o state= -p $p)" != T ]
-	[ "$(ps -o state= -p "$(pgrep -f 'sleep 4715' | tail -1)")" = S ]
+	wait_for state_is_not $p T
+	wait_for state_is "$(pgrep -fx "sleep $n")" S
 	kill -INT -$p
 	status=0
 	wait $p || status=$?
