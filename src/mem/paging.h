@@ -15,7 +15,6 @@
 
 #define X86_CR0_PG (1UL << 31)
 #define X86_CR4_LA57 (1UL << 12)
-#define X86_CR4_PCIDE (1UL << 17)
 
 #define X86_PTE_P (1UL << 0)
 #define X86_PTE_RW (1UL << 1)
@@ -46,7 +45,7 @@ struct vl_xlat {
 /*
  * The root in @cr3 as @cr4 has it. Bits 0 to 11 are flags or the PCID. Bit 12
  * is kept: with page-table isolation it picks the user half, which maps only
- * the entry code; vl_pgtable_kernel() is for those who want the other.
+ * the entry code.
  */
 struct vl_pgtable vl_pgtable(uint64_t cr3, uint64_t cr4);
 

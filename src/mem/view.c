@@ -418,57 +418,27 @@ bool vl_view_read_entry(void *view, uint64_t gpa, uint64_t *ret)
 	return true;
 }
 
-/* The host address of @va and how many bytes follow it in the same page. */
-static void *host_of(struct vl_view *v, const struct vl_pgtable *pt, uint64_t va, size_t *left_ret)
-{
-	struct vl_xlat x;
-	size_t left;
-
-	if (!vl_translate(pt, vl_view_read_entry, v, va, &x))
-		return NULL;
-	left = VL_PAGE_SIZE - (va & (VL_PAGE_SIZE - 1));
-	*left_ret = left;
-	return vl_view_host(v, x.gpa, left);
-}
-
 bool vl_view_read(struct vl_view *v, const struct vl_pgtable *pt, uint64_t va, void *buf,
 		  size_t len)
 {
 	char *out = buf;
 
 	while (len) {
-		size_t left;
-		void *p = host_of(v, pt, va, &left);
+		size_t n = VL_PAGE_SIZE - (va & (VL_PAGE_SIZE - 1));
+		struct vl_xlat x;
+		const void *p;
 
+		if (n > len)
+			n = len;
+		if (!vl_translate(pt, vl_view_read_entry, v, va, &x))
+			return false;
+		p = vl_view_host(v, x.gpa, n);
 		if (!p)
 			return false;
-		if (left > len)
-			left = len;
-		memcpy(out, p, left);
-		out += left;
-		va += left;
-		len -= left;
-	}
-	return true;
-}
-
-bool vl_view_write(struct vl_view *v, const struct vl_pgtable *pt, uint64_t va, const void *buf,
-		   size_t len)
-{
-	const char *in = buf;
-
-	while (len) {
-		size_t left;
-		void *p = host_of(v, pt, va, &left);
-
-		if (!p)
-			return false;
-		if (left > len)
-			left = len;
-		memcpy(p, in, left);
-		in += left;
-		va += left;
-		len -= left;
+		memcpy(out, p, n);
+		out += n;
+		va += n;
+		len -= n;
 	}
 	return true;
 }

@@ -62,14 +62,11 @@ void *vl_view_host(const struct vl_view *v, uint64_t gpa, size_t len);
 bool vl_view_read_entry(void *view, uint64_t gpa, uint64_t *ret);
 
 /*
- * Copy between @buf and virtual addresses under @pt. False when an address is
- * not mapped; what was copied before stays copied. Writing goes to the private
- * pages whatever the page tables' permissions are.
+ * Copy @len bytes at virtual address @va under @pt to @buf. False when an
+ * address is not mapped.
  */
 bool vl_view_read(struct vl_view *v, const struct vl_pgtable *pt, uint64_t va, void *buf,
 		  size_t len);
-bool vl_view_write(struct vl_view *v, const struct vl_pgtable *pt, uint64_t va, const void *buf,
-		   size_t len);
 
 /* The guest runs from now on: what is filled later is of a later moment. */
 void vl_view_release(struct vl_view *v);
