@@ -84,8 +84,8 @@ static struct vl_error *ask_id(struct vl_guest *g, const char *name, int64_t arg
 static struct vl_error *ask_self(struct vl_guest *g)
 {
 	struct vl_identity *self = &g->sys.self;
-	static const char *const names[] = { "getpid", "gettid", "getppid", "getpgid", "getsid",
-					     "getuid", "geteuid", "getgid", "getegid" };
+	static const char *const names[] = { "getpid", "gettid",  "getppid", "getpgid", "getsid",
+					     "getuid", "geteuid", "getgid",  "getegid" };
 	int64_t v[9] = { 0 };
 	struct vl_error *err = NULL;
 

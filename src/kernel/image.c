@@ -75,7 +75,8 @@ static void read_image(struct vl_target *t, const struct vl_pgtable *pt, struct 
 			n = x.size - (va & (x.size - 1));
 			if (n > img->end - va)
 				n = img->end - va;
-			vl_error_destroy(vl_target_read(t, x.gpa, img->bytes + (va - img->base), n));
+			vl_error_destroy(
+				vl_target_read(t, x.gpa, img->bytes + (va - img->base), n));
 		}
 		va += n;
 	}
@@ -176,8 +177,8 @@ static uint64_t gate_handler(const unsigned char *g)
 {
 	uint64_t handler;
 
-	handler = (uint64_t)g[0] | (uint64_t)g[1] << 8 | (uint64_t)g[6] << 16 |
-		  (uint64_t)g[7] << 24;
+	handler =
+		(uint64_t)g[0] | (uint64_t)g[1] << 8 | (uint64_t)g[6] << 16 | (uint64_t)g[7] << 24;
 	return handler | (uint64_t)g[8] << 32 | (uint64_t)g[9] << 40 | (uint64_t)g[10] << 48 |
 	       (uint64_t)g[11] << 56;
 }
@@ -260,8 +261,8 @@ bool vl_find_direct_map(struct vl_target *t, const struct vl_pgtable *pt, uint64
 	uint64_t top_size = 1UL << shift;
 
 	for (uint64_t i = 256; i < 511; i++) {
-		uint64_t start = (uint64_t)((int64_t)(i << shift << (64 - shift - 9)) >>
-					    (64 - shift - 9));
+		uint64_t start =
+			(uint64_t)((int64_t)(i << shift << (64 - shift - 9)) >> (64 - shift - 9));
 		uint64_t entry;
 
 		if (!vl_target_read_entry(t, pt->root + 8 * i, &entry) || !(entry & X86_PTE_P))

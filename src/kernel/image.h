@@ -38,7 +38,7 @@ struct vl_image {
 		char hex[VL_BUILD_ID_MAX + 1];
 	} ids[VL_MAX_IDS];
 	size_t nr_ids;
-	const void *btf;      /* in bytes, or NULL */
+	const void *btf; /* in bytes, or NULL */
 	size_t btf_len;
 	uint64_t rip; /* an address in its text: the page-fault handler */
 	struct vl_entry entries[VL_MAX_ENTRIES];

@@ -53,8 +53,8 @@ static int64_t member_bit(const struct btf *btf, const struct btf_type *t, const
 			return btf_member_bit_offset(t, i);
 		}
 		if (!n || !*n) {
-			int64_t in = member_bit(btf, resolve(btf, m->type), name, len, visits,
-						type_ret);
+			int64_t in =
+				member_bit(btf, resolve(btf, m->type), name, len, visits, type_ret);
 
 			if (in >= 0)
 				return btf_member_bit_offset(t, i) + in;

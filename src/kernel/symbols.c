@@ -118,9 +118,9 @@ static bool reads_clock(const char *name)
 static bool is_tsc_read(const unsigned char *p, size_t left)
 {
 	size_t n = !memcmp(p, "\x0f\xae\xe8\x0f\x31", 5) ? 5 :
-		   !memcmp(p, "\x0f\x31", 2)		    ? 2 :
-		   !memcmp(p, "\x0f\x01\xf9", 3)	    ? 3 :
-							      0;
+		   !memcmp(p, "\x0f\x31", 2)		 ? 2 :
+		   !memcmp(p, "\x0f\x01\xf9", 3)	 ? 3 :
+							   0;
 
 	for (size_t i = n; n && i + 4 <= left && i < n + 16; i++)
 		if ((p[i] & 0xfe) == 0x48 && p[i + 1] == 0xc1 && (p[i + 2] & 0xf8) == 0xe0 &&
@@ -129,8 +129,7 @@ static bool is_tsc_read(const unsigned char *p, size_t left)
 	return false;
 }
 
-static void find_tsc_sites(struct vl_kernel *k, const unsigned char *image, size_t len,
-			   uint64_t va)
+static void find_tsc_sites(struct vl_kernel *k, const unsigned char *image, size_t len, uint64_t va)
 {
 	size_t nr = 0;
 
@@ -219,8 +218,7 @@ struct vl_error *vl_kernel_create(const char *text, size_t len, const struct vl_
 	}
 	if (!placed) {
 		vl_kernel_destroy(k);
-		return vl_error_new(VL_ERR_KERNEL,
-				    "the guest's /proc/kallsyms tells no addresses");
+		return vl_error_new(VL_ERR_KERNEL, "the guest's /proc/kallsyms tells no addresses");
 	}
 	k->entry = entry;
 	qsort_r(symbols, nr, sizeof(*symbols), by_name, names);
@@ -288,8 +286,7 @@ static bool table_sane(const struct table *t, size_t size)
 {
 	return size >= sizeof(*t) && !memcmp(t->magic, MAGIC, sizeof(t->magic)) &&
 	       t->nr_fields == VL_NR_FIELDS && t->nr_placed <= t->nr && t->names_size &&
-	       table_size(t->nr, t->names_size) == size &&
-	       !((const char *)t)[size - 1];
+	       table_size(t->nr, t->names_size) == size && !((const char *)t)[size - 1];
 }
 
 void vl_kernel_load(const char *build_id, uint64_t entry, struct vl_kernel **ret)

@@ -120,8 +120,8 @@ static uint64_t find_init_task(struct vl_clone *c, const struct vl_layout *l,
 	size_t size = img->end - img->base, off = 0;
 
 	for (;;) {
-		const unsigned char *p = memmem(img->bytes + off, size - off, name,
-						sizeof(name) - 1);
+		const unsigned char *p =
+			memmem(img->bytes + off, size - off, name, sizeof(name) - 1);
 		uint64_t task, next, prev;
 		int32_t tgid;
 
@@ -196,10 +196,10 @@ static struct vl_error *read_kallsyms(struct vl_clone *c, bool whole, bool *held
 
 	if (!buf)
 		return vl_error_nomem();
-	err = vl_clone_enter(c, SYS_openat,
-			     (struct vl_arg[]){ VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
-						VL_ARG_INT(O_RDONLY) },
-			     3, &fd);
+	err = vl_clone_enter(
+		c, SYS_openat,
+		(struct vl_arg[]){ VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path), VL_ARG_INT(O_RDONLY) },
+		3, &fd);
 	if (!err && fd < 0)
 		err = vl_error_hint(vl_error_new(VL_ERR_KERNEL, "cannot open %s in the guest: %s",
 						 path, strerror((int)-fd)),
@@ -216,7 +216,8 @@ static struct vl_error *read_kallsyms(struct vl_clone *c, bool whole, bool *held
 			room *= 2;
 		}
 		err = vl_clone_enter(c, SYS_read,
-				     (struct vl_arg[]){ VL_ARG_INT(fd), VL_ARG_OUT(buf + len, chunk),
+				     (struct vl_arg[]){ VL_ARG_INT(fd),
+							VL_ARG_OUT(buf + len, chunk),
 							VL_ARG_INT(chunk) },
 				     3, &n);
 		if (!err && n < 0)
@@ -254,9 +255,9 @@ static struct vl_error *show_pointers(struct vl_clone *c)
 			     3, &fd);
 	if (err || fd < 0)
 		return err;
-	return vl_clone_enter(c, SYS_write,
-			      (struct vl_arg[]){ VL_ARG_INT(fd), VL_ARG_IN("0\n", 2), VL_ARG_INT(2) },
-			      3, &n);
+	return vl_clone_enter(
+		c, SYS_write,
+		(struct vl_arg[]){ VL_ARG_INT(fd), VL_ARG_IN("0\n", 2), VL_ARG_INT(2) }, 3, &n);
 }
 
 /* Ask the kernel behind @entry for its symbols, with the vCPU @v. */
@@ -436,8 +437,9 @@ static struct vl_error *boot_with(struct vl_contact *c, const struct vl_vcpu *v,
 	}
 	c->first = true;
 	if (!img->btf) {
-		err = vl_error_hint(vl_error_new(VL_ERR_KERNEL, "the guest's kernel has no BTF types"),
-				    "it must be built with CONFIG_DEBUG_INFO_BTF");
+		err = vl_error_hint(
+			vl_error_new(VL_ERR_KERNEL, "the guest's kernel has no BTF types"),
+			"it must be built with CONFIG_DEBUG_INFO_BTF");
 		goto out;
 	}
 	err = vl_layout_from_btf(img->btf, img->btf_len, &layout);

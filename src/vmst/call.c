@@ -213,8 +213,8 @@ static bool is_preemption(struct vl_clone *c, uint64_t caller)
  */
 static const char *sleeper(struct vl_clone *c, uint64_t sp, char *buf, size_t size)
 {
-	static const char *const common[] = { "schedule", "__wait", "wait_", "mutex", "rwsem",
-					      "down_", "rt_",	    "prepare_to" };
+	static const char *const common[] = { "schedule", "__wait", "wait_", "mutex",
+					      "rwsem",	  "down_",  "rt_",   "prepare_to" };
 	uint64_t text = vl_symbol(c->contact->kernel, "_text");
 	uint64_t etext = vl_symbol(c->contact->kernel, "_etext");
 
@@ -302,7 +302,8 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 		case VL_EXIT_WATCH:
 			return NULL;
 		case VL_EXIT_BROKEN:
-			return vl_error_new(VL_ERR_CRASHED, "the emulator stopped: %s", exit.detail);
+			return vl_error_new(VL_ERR_CRASHED, "the emulator stopped: %s",
+					    exit.detail);
 		case VL_EXIT_EXCEPTION:
 			if (exit.vector == 3) {
 				if (c->dispatched && regs->rip == c->dispatched + 1)

@@ -34,7 +34,8 @@ static uint64_t *own_table(struct vl_clone *c, uint64_t gpa)
 }
 
 /* Build the levels from the top-level entry of @va down to @level; its table. */
-static uint64_t *own_path(struct vl_clone *c, uint64_t va, int level, unsigned *next, uint64_t flags)
+static uint64_t *own_path(struct vl_clone *c, uint64_t va, int level, unsigned *next,
+			  uint64_t flags)
 {
 	uint64_t *table = c->own.host;
 
@@ -104,8 +105,8 @@ static struct vl_error *build_tables(struct vl_clone *c)
 	c->task_room = OWN_TASK_SIZE;
 
 	table = own_path(c, USER_VA, 2, &next, user);
-	table[vl_pgtable_index(USER_VA, 2)] = (c->own.gpa + OWN_USER) | user | X86_PTE_PS |
-					      X86_PTE_NX;
+	table[vl_pgtable_index(USER_VA, 2)] =
+		(c->own.gpa + OWN_USER) | user | X86_PTE_PS | X86_PTE_NX;
 	c->user_va = USER_VA;
 	return NULL;
 }
@@ -139,8 +140,8 @@ struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_vie
 	/* Below 4 GiB the local APIC and its kin have their addresses. */
 	if (c->own.gpa < 1UL << 32)
 		c->own.gpa = 1UL << 32;
-	c->own.host = mmap(NULL, OWN_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			   0);
+	c->own.host =
+		mmap(NULL, OWN_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (c->own.host == MAP_FAILED) {
 		c->own.host = NULL;
 		err = vl_error_os(errno, "cannot map memory");

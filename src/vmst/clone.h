@@ -39,8 +39,8 @@ struct vl_clone {
 	struct vl_pgtable pt; /* ours: the guest's kernel half, our user half */
 	uint64_t root;	      /* the guest's top-level table */
 	uint64_t percpu;      /* per-CPU base of the CPU it stands in for */
-	uint64_t task;	  /* the identity: a task_struct of the guest */
-	uint64_t task_va; /* where our copy of it goes, which is `current` */
+	uint64_t task;	      /* the identity: a task_struct of the guest */
+	uint64_t task_va;     /* where our copy of it goes, which is `current` */
 	size_t task_room;
 	uint64_t hlt_va, stack_top, user_va;
 	uint64_t clocks_va; /* values that the clocks answer: see time.c */
@@ -69,8 +69,8 @@ struct vl_clone {
 
 /* The vCPU the clone stands for. */
 struct vl_clone_start {
-	uint64_t root;	 /* a page table whose kernel half is complete */
-	uint64_t percpu; /* per-CPU base */
+	uint64_t root;			      /* a page table whose kernel half is complete */
+	uint64_t percpu;		      /* per-CPU base */
 	uint64_t gdt_base, idt_base, tr_base; /* 0 when not known */
 	uint32_t gdt_limit, idt_limit, tr_limit;
 	uint16_t tr;

@@ -15,8 +15,8 @@ struct vl_contact {
 	struct vl_target *target; /* not owned */
 	char build_id[VL_BUILD_ID_MAX + 1];
 	uint64_t cr0, cr4, efer;
-	uint64_t entry;	     /* virtual address of entry_SYSCALL_64 */
-	struct vl_pgtable pt; /* the kernel's own page table (swapper_pg_dir) */
+	uint64_t entry;		 /* virtual address of entry_SYSCALL_64 */
+	struct vl_pgtable pt;	 /* the kernel's own page table (swapper_pg_dir) */
 	unsigned char probe[32]; /* the entry's bytes: tell that it is still there */
 	/*
 	 * Bounds of the guest's monotonic clock less the host's, in ns (time.c),

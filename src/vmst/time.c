@@ -30,10 +30,10 @@ enum { CLOCK_CYCLES = 0, CLOCK_SCHED = 8 };
 
 struct clocks {
 	uint64_t read_fn;
-	uint64_t cycles;	 /* at the last tick */
+	uint64_t cycles; /* at the last tick */
 	uint32_t mult, shift;
-	int64_t mono, lo, hi;	 /* monotonic ns: at the last tick, bounds of now */
-	uint64_t sched;		 /* the latest run queue clock, ns */
+	int64_t mono, lo, hi; /* monotonic ns: at the last tick, bounds of now */
+	uint64_t sched;	      /* the latest run queue clock, ns */
 };
 
 static uint64_t timekeeper(struct vl_clone *c)
@@ -99,8 +99,7 @@ static void read_cpus(struct vl_clone *c, struct clocks *ck)
 
 		if (!vl_clone_read64(c, offsets + 8UL * cpu, &percpu))
 			continue;
-		if (rq && read_field(c, percpu + rq, VL_F_RQ_CLOCK, &clock, 8) &&
-		    clock > ck->sched)
+		if (rq && read_field(c, percpu + rq, VL_F_RQ_CLOCK, &clock, 8) && clock > ck->sched)
 			ck->sched = clock;
 		if (sched && read_field(c, percpu + sched, VL_F_TICK_IDLE_ENTRY, &ns, 8) &&
 		    ns > ck->lo && ns < ck->mono + 100 * FAR_NS)
@@ -137,9 +136,9 @@ static void trap_tsc(struct vl_clone *c)
 			continue;
 		t->va = va;
 		t->len = !memcmp(code, "\x0f\xae\xe8\x0f\x31", 5) ? 5 :
-			 !memcmp(code, "\x0f\x31", 2)		   ? 2 :
-			 !memcmp(code, "\x0f\x01\xf9", 3)	   ? 3 :
-								     0;
+			 !memcmp(code, "\x0f\x31", 2)		  ? 2 :
+			 !memcmp(code, "\x0f\x01\xf9", 3)	  ? 3 :
+								    0;
 		if (t->len && vl_clone_write(c, va, "\xcc", 1))
 			c->nr_tsc_traps++;
 	}

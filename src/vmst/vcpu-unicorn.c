@@ -42,9 +42,9 @@ struct vl_engine {
 };
 
 static const int gpr_ids[VL_NR_GPR + 2] = {
-	UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RBX, UC_X86_REG_RSP,
-	UC_X86_REG_RBP, UC_X86_REG_RSI, UC_X86_REG_RDI, UC_X86_REG_R8,	UC_X86_REG_R9,
-	UC_X86_REG_R10, UC_X86_REG_R11, UC_X86_REG_R12, UC_X86_REG_R13, UC_X86_REG_R14,
+	UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX,	   UC_X86_REG_RBX, UC_X86_REG_RSP,
+	UC_X86_REG_RBP, UC_X86_REG_RSI, UC_X86_REG_RDI,	   UC_X86_REG_R8,  UC_X86_REG_R9,
+	UC_X86_REG_R10, UC_X86_REG_R11, UC_X86_REG_R12,	   UC_X86_REG_R13, UC_X86_REG_R14,
 	UC_X86_REG_R15, UC_X86_REG_RIP, UC_X86_REG_RFLAGS,
 };
 
@@ -126,10 +126,9 @@ static void set_state(struct vl_engine *e, const struct vl_vcpu_state *st)
 	uc_x86_mmr gdt = { .base = st->gdt_base, .limit = st->gdt_limit };
 	uc_x86_mmr idt = { .base = st->idt_base, .limit = st->idt_limit };
 	/* Flags: a present, busy 64-bit TSS, as a descriptor has them. */
-	uc_x86_mmr tr = { .selector = st->tr,
-			  .base = st->tr_base,
-			  .limit = st->tr_limit,
-			  .flags = 0x8b00 };
+	uc_x86_mmr tr = {
+		.selector = st->tr, .base = st->tr_base, .limit = st->tr_limit, .flags = 0x8b00
+	};
 	uint64_t cr0 = st->cr0, cr3 = st->cr3, cr4 = st->cr4;
 
 	uc_reg_write(e->uc, UC_X86_REG_GDTR, &gdt);

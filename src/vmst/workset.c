@@ -22,8 +22,7 @@ static char *file_path(const struct vl_contact *c, const char *label)
 
 /* Guest-physical memory of the kernel between two symbols: one run, as the
  * image is loaded in one piece. */
-static struct vl_view_still between(const struct vl_contact *c, const char *first,
-				    const char *last)
+static struct vl_view_still between(const struct vl_contact *c, const char *first, const char *last)
 {
 	uint64_t start = vl_symbol(c->kernel, first), end = vl_symbol(c->kernel, last);
 	struct vl_xlat a, b;
