@@ -27,6 +27,7 @@ struct vl_guest {
 	char *label;	 /* whose working set it is; NULL: none is kept */
 	unsigned misses; /* epochs that ended for a page that was not copied */
 	bool know_self;
+	bool anew; /* contact was made anew, as what was known proved wrong */
 };
 
 static struct vl_guest *guest_of(struct vl_sys *sys)
@@ -181,26 +182,60 @@ static struct vl_error *open_epoch(struct vl_guest *g, bool copying)
 /* Misses after which the guest is held: it changes faster than we learn. */
 #define MAX_MISSES 3
 
-static struct vl_error *guest_begin(struct vl_sys *sys)
+/* Get in contact with the guest; @anew: whatever is known of it is wrong. */
+static struct vl_error *make_contact(struct vl_guest *g, bool anew)
 {
-	struct vl_guest *g = guest_of(sys);
 	struct vl_error *err;
-	bool copying;
 
-	if (sys->open)
-		return NULL;
-	if (!g->contact) {
-		err = vl_contact_make(g->target, &g->contact);
-		if (err)
-			return err;
+	vl_clone_destroy(g->clone);
+	vl_view_destroy(g->view);
+	vl_contact_destroy(g->contact);
+	vl_workset_deinit(&g->workset);
+	g->clone = NULL;
+	g->view = NULL;
+	g->contact = NULL;
+	g->know_self = false;
+	err = vl_contact_make(g->target, anew, &g->contact);
+	if (!err)
 		vl_workset_load(&g->workset, g->contact, g->label);
-	}
-	copying = g->label && g->workset.nr && g->misses < MAX_MISSES;
+	return err;
+}
+
+static struct vl_error *try_epoch(struct vl_guest *g)
+{
+	bool copying = g->label && g->workset.nr && g->misses < MAX_MISSES;
+	struct vl_error *err;
+
 	err = open_epoch(g, copying);
 	if (err && copying && err->code != VL_ERR_TARGET) {
 		vl_error_destroy(err);
 		g->misses++;
 		err = open_epoch(g, false);
+	}
+	return err;
+}
+
+static struct vl_error *guest_begin(struct vl_sys *sys)
+{
+	struct vl_guest *g = guest_of(sys);
+	struct vl_error *err;
+
+	if (sys->open)
+		return NULL;
+	if (!g->contact) {
+		err = make_contact(g, false);
+		if (err)
+			return err;
+	}
+	err = try_epoch(g);
+	/* A guest that was reset still has the old kernel's text in its memory for
+	 * a while: ask the vCPUs. */
+	if (err && (err->code == VL_ERR_CRASHED || err->code == VL_ERR_KERNEL) && !g->anew) {
+		vl_error_destroy(err);
+		g->anew = true;
+		err = make_contact(g, true);
+		if (!err)
+			err = try_epoch(g);
 	}
 	if (err)
 		return err;

@@ -36,8 +36,9 @@ static struct vl_error *crashed(struct vl_clone *c, const char *what, uint64_t r
 {
 	char buf[128];
 
-	return vl_error_new(VL_ERR_CRASHED, "the guest's kernel code %s at %s", what,
-			    where(c, rip, buf, sizeof(buf)));
+	return vl_error_hint(vl_error_new(VL_ERR_CRASHED, "the guest's kernel code %s at %s", what,
+					  where(c, rip, buf, sizeof(buf))),
+			     "is the guest booting? Try again");
 }
 
 /*

@@ -86,7 +86,7 @@ static bool still_there(struct vl_contact *c)
 	return c->kernel;
 }
 
-struct vl_error *vl_contact_make(struct vl_target *t, struct vl_contact **ret)
+struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_contact **ret)
 {
 	struct vl_contact *c = calloc(1, sizeof(*c));
 	struct vl_error *err;
@@ -94,7 +94,7 @@ struct vl_error *vl_contact_make(struct vl_target *t, struct vl_contact **ret)
 	if (!c)
 		return vl_error_nomem();
 	c->target = t;
-	if (!load_run(c) || !still_there(c)) {
+	if (anew || !load_run(c) || !still_there(c)) {
 		memset(c, 0, sizeof(*c));
 		c->target = t;
 		err = vl_boot(c);

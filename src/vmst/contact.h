@@ -29,10 +29,10 @@ struct vl_contact {
 };
 
 /*
- * Get in contact: from the run's file, else by looking at the vCPUs and asking
- * the kernel through a first clone. Pauses the guest for that.
+ * Get in contact: from the run's file, else, or with @anew, by looking at the
+ * vCPUs and asking the kernel through a first clone. Pauses the guest for that.
  */
-struct vl_error *vl_contact_make(struct vl_target *t, struct vl_contact **ret);
+struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_contact **ret);
 void vl_contact_destroy(struct vl_contact *c);
 
 /* Write the run's file again (the anchor changed). Failing to is no error. */
