@@ -104,4 +104,4 @@ _vlens() {
 	fi
 }
 
-complete -F _vlens vlens vcat vexec vfree vls vlsmod vps vuname vuptime
+complete -F _vlens vlens varp vcat vdate vdmesg vexec vfree vifconfig viostat vip vipcs vls vlsmod vlsof vmpstat vnetstat vpidstat vps vss vuname vuptime vvmstat

@@ -72,7 +72,7 @@ static struct vl_error *make_clone(struct vl_guest *g, unsigned cpu)
 	if (fresh)
 		vl_clone_patch(g->clone);
 	vl_clone_set_time(g->clone, g->contact);
-	return NULL;
+	return vl_clone_own_files(g->clone);
 }
 
 static struct vl_error *ask_id(struct vl_guest *g, const char *name, int64_t arg, size_t nr,
@@ -306,6 +306,7 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	if (!g)
 		return vl_error_nomem();
 	g->sys.ops = &guest_ops;
+	g->sys.own_files = 1;
 	g->as = opts->as;
 	g->budget_ns = VL_BUDGET_NS;
 	err = vl_target_open(spec, &opts->target, &g->target);

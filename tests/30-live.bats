@@ -123,6 +123,13 @@ times() {
 		fail "$1: start times differ by more than a second"
 }
 
+# The newest kernel comes from a suite that not every mirror has.
+kernel_7() {
+	"$VT_TESTS/fetch-kernel" 7 >/dev/null 2>&1 3>&- ||
+		skip "this machine's Debian mirror has no kernel 7"
+	"$1" g7
+}
+
 # ---- each kernel ------------------------------------------------------------
 
 @test "5.10, anonymous memory, 1 CPU: ps" { all_ps g510; }
@@ -140,10 +147,10 @@ times() {
 @test "6.12: files" { files g612; }
 @test "6.12: times" { times g612; }
 
-@test "7, memfd, 2 CPUs: ps" { all_ps g7; }
-@test "7: lsmod, uname, free, uptime" { other_tools g7; }
-@test "7: files" { files g7; }
-@test "7: times" { times g7; }
+@test "7, memfd, 2 CPUs: ps" { kernel_7 all_ps; }
+@test "7: lsmod, uname, free, uptime" { kernel_7 other_tools; }
+@test "7: files" { kernel_7 files; }
+@test "7: times" { kernel_7 times; }
 
 # ---- each kind of machine ---------------------------------------------------
 

@@ -47,10 +47,12 @@ watch_boot() {
 	until [[ $(grep -ac 'vlens-guest: ready' "$VLENS_TEST_RUN/$name/console.log") -ge $boots ]]; do
 		[[ $SECONDS -lt $end ]] || fail "it does not boot"
 		run --separate-stderr timeout 20 vps "$g" -e
-		case $status:$stderr in
-		0:*) answers=$((answers + 1)) ;;
-		# ps's own words, and true: PID 1 has not mounted /proc yet.
-		*"mount -t proc"*) ;;
+		case $status in
+		0) answers=$((answers + 1)) ;;
+		# Killed, or out of time.
+		124 | 13[0-9] | 255) fail "status $status: $stderr" ;;
+		# ps's own words: before /proc and /sys are mounted it gives up too.
+		[12] | 47) [[ -n $stderr ]] ;;
 		*)
 			assert_refused vps "$g" ""
 			refusals=$((refusals + 1))

@@ -26,14 +26,12 @@
 	F(TASK_TASKS, "task_struct", "tasks")                                                     \
 	F(TASK_STACK, "task_struct", "stack")                                                     \
 	F(TASK_LEADER, "task_struct", "group_leader")                                             \
-	/* state became __state in 2f064a59a11f (5.14) */                                         \
-	F(TASK_STATE, "task_struct", "__state")                                                   \
-	F(TASK_STATE_OLD, "task_struct", "state")                                                 \
+	F(TASK_FILES, "task_struct", "files")                                                     \
+	F(FILES_COUNT, "files_struct", "count")                                                   \
 	F(THREAD_INFO_FLAGS, "task_struct", "thread_info.flags")                                  \
 	/* pcpu_hot came in e57ef2ed97c1 (6.2) and went in 6.15 */                                \
 	F(HOT_TASK, "pcpu_hot", "current_task")                                                   \
 	F(HOT_PREEMPT, "pcpu_hot", "preempt_count")                                               \
-	F(HOT_TOP, "pcpu_hot", "top_of_stack")                                                    \
 	/* tk_core's type got the name tk_data in 10f7c178a91c (6.13) */                          \
 	F(TK_DATA, "tk_data", "timekeeper")                                                       \
 	F(TK_MONO, "timekeeper", "tkr_mono")                                                      \

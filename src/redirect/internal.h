@@ -87,7 +87,13 @@ enum vl_whose {
 	P_SUPPLY,	   /* text of ours */
 };
 
-enum vl_how { H_AUTO, H_SNAPSHOT, H_ONCE, H_STREAM };
+enum vl_how {
+	H_AUTO,
+	H_SNAPSHOT,
+	H_ONCE,
+	H_STREAM,
+	H_RECORDS, /* a stream of numbered records, one a read: /dev/kmsg */
+};
 
 /* When the guest cannot open it. */
 enum vl_on_fail { F_ERRNO, F_EMPTY, F_HOST, F_ZONE };
@@ -143,7 +149,9 @@ struct vl_file {
 	size_t listing_len;
 	size_t pos;		    /* offset of the next entry or answer in listing */
 	int64_t guest_fd;	    /* K_STREAM: valid in @epoch only */
-	int64_t off;		    /* K_STREAM; K_DIR: 1 when it was read from */
+	int64_t off;		    /* K_STREAM: bytes, of H_RECORDS the number of the next;
+				     * K_DIR: 1 when it was read from */
+	int whence;		    /* K_STREAM of records: where off 0 is, as lseek takes it */
 	int domain, type, protocol; /* K_SOCKET */
 };
 
@@ -189,6 +197,8 @@ struct vl_error *vl_list_whole(struct vl_redirect *r, int64_t fd, char **data, s
 /* The stat of a file with content @text that the guest does not have. */
 struct stat vl_supplied_stat(const char *text);
 struct vl_error *vl_h_open(struct vl_trap *t);
+/* Is t->where a descriptor of the program, named by the pid that it thinks it has? */
+struct vl_file *vl_self_fd(struct vl_trap *t, bool *info_ret, int *fd_ret);
 struct vl_error *vl_h_stat(struct vl_trap *t);
 struct vl_error *vl_h_fstat(struct vl_trap *t);
 struct vl_error *vl_h_statx(struct vl_trap *t);

@@ -52,7 +52,7 @@ static const struct vl_path_row rows[] = {
 	STREAM_ROW("/proc/kpagecgroup", "8 bytes a page of RAM"),
 	STREAM_ROW("/sys/kernel/debug/tracing", "trace_pipe never ends"),
 	STREAM_ROW("/sys/kernel/tracing", "trace_pipe never ends"),
-	STREAM_ROW("/dev/kmsg", "one record a read"),
+	GUEST_ROW("/dev/kmsg", H_RECORDS, "one record a read"),
 	STREAM_ROW("/dev/mem", "all memory"),
 	/* what ps and top read of every process: one call less each */
 	ONCE_ROW("/proc/*/stat"),

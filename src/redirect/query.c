@@ -52,6 +52,20 @@ static bool then_host(const struct vl_trap *t, int64_t ret)
 	       (t->where.row->query == P_GUEST_THEN_HOST || t->where.row->on_fail == F_HOST);
 }
 
+/* Is t->where a descriptor of the program, named by the pid that it thinks it has? */
+struct vl_file *vl_self_fd(struct vl_trap *t, bool *info_ret, int *fd_ret)
+{
+	int pid, end = 0;
+
+	*info_ret = sscanf(t->where.path, "/proc/%d/fdinfo/%d%n", &pid, fd_ret, &end) == 2;
+	if (!*info_ret)
+		sscanf(t->where.path, "/proc/%d/fd/%d%n", &pid, fd_ret, &end);
+	if (!end || t->where.path[end] || !t->r->know_self || pid != t->r->self.pid ||
+	    !vl_fd_ours(*fd_ret))
+		return NULL;
+	return vl_fd_find(t, *fd_ret);
+}
+
 static struct vl_error *answer_stat(struct vl_trap *t, const struct stat *st, uint64_t addr)
 {
 	t->ret = vl_mem_write(t, addr, st, sizeof(*st));
@@ -88,6 +102,8 @@ struct vl_error *vl_h_stat(struct vl_trap *t)
 	struct vl_error *err;
 	struct stat st;
 	int64_t ret;
+	bool info;
+	int fd;
 
 	if (!ask_guest(t, at ? (int)t->args[0] : AT_FDCWD, t->args[at ? 1 : 0])) {
 		if (!t->pass && !t->ret) { /* P_SUPPLY */
@@ -105,6 +121,13 @@ struct vl_error *vl_h_stat(struct vl_trap *t)
 	if (!ret)
 		return answer_stat(t, &st, addr);
 	t->ret = ret;
+	if (ret == -ENOENT && vl_self_fd(t, &info, &fd) && !info) {
+		char link[48];
+
+		snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)t->tid, fd);
+		if (!fstatat(AT_FDCWD, link, &st, flags & AT_SYMLINK_NOFOLLOW))
+			return answer_stat(t, &st, addr);
+	}
 	t->pass = then_host(t, ret);
 	if (!t->pass && t->where.row->on_fail == F_EMPTY) {
 		st = vl_supplied_stat("");

@@ -19,6 +19,11 @@ static bool fresh(const struct vl_redirect *r, const struct vl_file *f)
 	return r->sys->open && f->epoch == r->sys->epoch;
 }
 
+static bool is_records(const struct vl_file *f)
+{
+	return f->row->how == H_RECORDS;
+}
+
 /* The guest's descriptor of stream @f, at @f->off; or *@ret < 0. */
 static struct vl_error *reopen(struct vl_redirect *r, struct vl_file *f, int64_t *ret)
 {
@@ -34,9 +39,10 @@ static struct vl_error *reopen(struct vl_redirect *r, struct vl_file *f, int64_t
 		*ret = fd;
 		return err;
 	}
-	if (f->off) {
-		err = VL_GUEST(r, "lseek", &at, VL_ARG_INT(fd), VL_ARG_INT(f->off),
-			       VL_ARG_INT(SEEK_SET));
+	if (is_records(f) ? f->whence : f->off) {
+		/* Records know no position but the ends; read_piece finds the next. */
+		err = VL_GUEST(r, "lseek", &at, VL_ARG_INT(fd),
+			       VL_ARG_INT(is_records(f) ? 0 : f->off), VL_ARG_INT(f->whence));
 		if (err)
 			return err;
 	}
@@ -45,13 +51,26 @@ static struct vl_error *reopen(struct vl_redirect *r, struct vl_file *f, int64_t
 	return NULL;
 }
 
+/*
+ * Number of the record of /dev/kmsg that is @text: "priority,number,time,...;"
+ * (Documentation/ABI/testing/dev-kmsg); -1 if it has none.
+ */
+static int64_t record_number(const char *text, size_t len)
+{
+	char head[64];
+	long long n;
+
+	snprintf(head, sizeof(head), "%.*s", (int)(len < 63 ? len : 63), text);
+	return sscanf(head, "%*u,%lld", &n) == 1 && n >= 0 ? n : -1;
+}
+
 /* Read one piece of a stream into the program at @addr; sets t->ret. */
 static struct vl_error *read_piece(struct vl_trap *t, struct vl_file *f, uint64_t addr, size_t len,
 				   const int64_t *at)
 {
 	struct vl_redirect *r = t->r;
+	int64_t fd, n, number = -1;
 	struct vl_error *err;
-	int64_t fd, n;
 
 	if (len > VL_CHUNK)
 		len = VL_CHUNK;
@@ -66,8 +85,13 @@ static struct vl_error *read_piece(struct vl_trap *t, struct vl_file *f, uint64_
 		err = VL_GUEST(r, "pread64", &n, VL_ARG_INT(fd), VL_ARG_OUT(r->chunk, len),
 			       VL_ARG_INT(len), VL_ARG_INT(*at));
 	else
-		err = VL_GUEST(r, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(r->chunk, len),
-			       VL_ARG_INT(len));
+		do { /* a descriptor of a new epoch starts over: pass what was read before */
+			err = VL_GUEST(r, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(r->chunk, len),
+				       VL_ARG_INT(len));
+			number = !err && n > 0 && n <= (int64_t)len && is_records(f) ?
+					 record_number(r->chunk, n) :
+					 -1;
+		} while (number >= 0 && number < f->off);
 	if (err)
 		return err;
 	if (n > (int64_t)len)
@@ -76,7 +100,9 @@ static struct vl_error *read_piece(struct vl_trap *t, struct vl_file *f, uint64_
 	if (t->ret)
 		return NULL;
 	t->ret = n;
-	if (n > 0 && !at)
+	if (number >= 0)
+		f->off = number + 1;
+	else if (n > 0 && !at && !is_records(f))
 		f->off += n;
 	return NULL;
 }
@@ -214,6 +240,12 @@ struct vl_error *vl_h_getdents(struct vl_trap *t)
 			return err;
 	}
 	f->off = 1; /* has been read from */
+	for (at = 0; at < f->pos && at < f->listing_len;) { /* the next whole entry */
+		const struct vl_dirent64 *d = entry(f, at);
+
+		at = d ? at + d->reclen : f->listing_len;
+	}
+	f->pos = at;
 	if (room > VL_CHUNK)
 		room = VL_CHUNK;
 	for (at = f->pos; at < f->listing_len;) {
@@ -252,8 +284,10 @@ static struct vl_error *seek_stream(struct vl_trap *t, struct vl_file *f)
 	err = VL_GUEST(t->r, "lseek", &ret, VL_ARG_INT(fd), VL_ARG_INT(t->args[1]),
 		       VL_ARG_INT(t->args[2]));
 	t->ret = ret;
-	if (!err && ret >= 0)
+	if (!err && ret >= 0) {
 		f->off = ret;
+		f->whence = is_records(f) ? (int)t->args[2] : SEEK_SET;
+	}
 	return err;
 }
 
@@ -262,7 +296,6 @@ struct vl_error *vl_h_lseek(struct vl_trap *t)
 {
 	struct vl_file *f = vl_fd_find(t, t->args[0]);
 	int64_t to = t->args[1];
-	size_t at = 0;
 
 	t->fail_errno = EIO;
 	if (!f)
@@ -282,14 +315,7 @@ struct vl_error *vl_h_lseek(struct vl_trap *t)
 		t->ret = -EINVAL;
 		return NULL;
 	}
-	while (at < (uint64_t)to && at < f->listing_len) { /* the next whole entry */
-		const struct vl_dirent64 *d = entry(f, at);
-
-		if (!d)
-			break;
-		at += d->reclen;
-	}
-	f->pos = t->ret = at;
+	f->pos = t->ret = to;
 	return NULL;
 }
 

@@ -151,4 +151,10 @@ uint64_t vl_clone_find_task(struct vl_clone *c, const struct vl_layout *l, uint6
  * `current`, or does not tell of it, then does not show in the task. False when the kernel has no place for it we know. */
 bool vl_clone_become(struct vl_clone *c, uint64_t task);
 
+/*
+ * Give the identity a table of open files of its own: what is opened in the
+ * clone then does not show among the task's files (/proc/PID/fd).
+ */
+struct vl_error *vl_clone_own_files(struct vl_clone *c);
+
 #endif

@@ -2,6 +2,7 @@
 /* Whose calls the clone makes: a task of the guest that is not running. */
 #include "clone.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,4 +74,25 @@ bool vl_clone_become(struct vl_clone *c, uint64_t task)
 	       vl_clone_write(c, preempt, &enabled, sizeof(enabled)) &&
 	       vl_clone_write(c, c->task_va + (uint64_t)l->offset[VL_F_THREAD_INFO_FLAGS],
 			      &no_flags, sizeof(no_flags));
+}
+
+struct vl_error *vl_clone_own_files(struct vl_clone *c)
+{
+	const struct vl_layout *l = vl_kernel_layout(c->contact->kernel);
+	uint64_t files, at;
+	uint32_t count;
+	int64_t ret;
+
+	if (!vl_has(l, VL_F_TASK_FILES) || !vl_has(l, VL_F_FILES_COUNT) ||
+	    !vl_clone_read64(c, c->task_va + (uint64_t)l->offset[VL_F_TASK_FILES], &files))
+		return NULL;
+	at = files + (uint64_t)l->offset[VL_F_FILES_COUNT];
+	if (!vl_clone_read(c, at, &count, sizeof(count)))
+		return NULL;
+	/* Our copy of the task is one more user, which makes unshare() copy. */
+	count++;
+	if (!vl_clone_write(c, at, &count, sizeof(count)))
+		return NULL;
+	return vl_clone_syscall(c, "unshare", (struct vl_arg[]){ VL_ARG_INT(CLONE_FILES) }, 1,
+				&ret);
 }

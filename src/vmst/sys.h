@@ -78,6 +78,8 @@ struct vl_sys {
 	int open;		 /* an epoch is open */
 	int held;		 /* and somebody waits for its end */
 	struct vl_identity self; /* valid inside an epoch */
+	/* Nobody else has files open here: close_range() may take all above 2. */
+	int own_files;
 };
 
 #endif
