@@ -176,7 +176,7 @@ static void vlens_help(void)
 		     "Look inside a running virtual machine, or a dump of one, from outside it");
 	puts("\nApplets:");
 	for (size_t i = 0; i < NR_APPLETS; i++)
-		printf("  %-9s%s\n", applets[i].name, applets[i].summary);
+		printf("  %-10s%s\n", applets[i].name, applets[i].summary);
 	puts("\nFor more details see vlens(1).");
 }
 

@@ -99,9 +99,11 @@ _vlens() {
 			"--list --help --version $(vlens complete applets 2>/dev/null)"
 	else
 		name=${words[1]}
-		[[ $name == v* ]] || name=v$name
+		# "vmstat" begins with a v, too, and is no applet.
+		vlens complete options "$name" >/dev/null 2>&1 || name=v$name
 		_vlens_applet "$name" "${words[@]:2}"
 	fi
 }
 
-complete -F _vlens vlens varp vcat vdate vdmesg vexec vfree vifconfig viostat vip vipcs vls vlsmod vlsof vmpstat vnetstat vpidstat vps vss vuname vuptime vvmstat
+complete -F _vlens vlens varp vcat vdate vdmesg vexec vfree vifconfig viostat vip vipcs \
+	vls vlsmod vlsof vmpstat vnetstat vpidstat vps vss vuname vuptime vvmstat

@@ -177,22 +177,25 @@ static struct vl_error *give_zone(struct vl_trap *t, const struct how *h)
 	return n > 0 ? give_text(t, h, data, n) : NULL;
 }
 
-static void decode(struct vl_trap *t, struct how *h)
+/* 0, or -errno for the program. */
+static int decode(struct vl_trap *t, struct how *h)
 {
 	const uint64_t *a = t->args;
+	int err = 0;
 
 	*h = t->nr == __NR_open ? (struct how){ AT_FDCWD, a[0], a[1], a[2] } :
 				  (struct how){ (int)a[0], a[1], a[2], a[3] };
 	if (t->nr == __NR_openat2) {
 		uint64_t open_how[2] = { 0 }; /* struct open_how: flags, mode, resolve */
 
-		vl_mem_read(t, a[2], open_how, sizeof(open_how));
+		err = vl_mem_read(t, a[2], open_how, sizeof(open_how));
 		h->flags = open_how[0];
 		h->mode = open_how[1];
 	} else if (t->nr == __NR_creat) {
 		*h = (struct how){ AT_FDCWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, a[1] };
 	}
 	h->flags &= UINT32_MAX;
+	return err;
 }
 
 /* The guest does not open it, with t->ret. */
@@ -216,7 +219,7 @@ static struct vl_error *open_fallback(struct vl_trap *t)
 {
 	struct how h;
 
-	decode(t, &h);
+	(void)decode(t, &h); /* it could be read before */
 	return open_failed(t, &h);
 }
 
@@ -387,8 +390,9 @@ struct vl_error *vl_h_open(struct vl_trap *t)
 	struct how h;
 	int err;
 
-	decode(t, &h);
-	err = vl_resolve(t, h.dirfd, h.path, &t->where);
+	err = decode(t, &h);
+	if (!err)
+		err = vl_resolve(t, h.dirfd, h.path, &t->where);
 	if (err) {
 		t->ret = err;
 		return NULL;

@@ -295,7 +295,9 @@ struct vl_redirect {
 	size_t nr_tasks, max_tasks;
 	struct vl_file *files; /* VL_FILES_MAX */
 	unsigned int next_file, next_snapshot, next_stream;
-	bool no_epoch; /* the last one could not be opened */
+	bool no_epoch;	  /* the last one could not be opened */
+	pid_t uptime_tid; /* whose last question for a clock was CLOCK_BOOTTIME, or 0 */
+	uint64_t uptime_epoch;
 	bool know_self;
 	struct vl_identity self;
 	int64_t begun_ns;      /* of the open epoch */

@@ -239,7 +239,7 @@ struct vl_error *vl_h_getdents(struct vl_trap *t)
 		if (err)
 			return err;
 	}
-	f->off = 1; /* has been read from */
+	f->off = 1;					    /* has been read from */
 	for (at = 0; at < f->pos && at < f->listing_len;) { /* the next whole entry */
 		const struct vl_dirent64 *d = entry(f, at);
 

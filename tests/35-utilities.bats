@@ -1,0 +1,272 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The applets that look at files, IPC, the network, the log and the load: what
+# each prints is what the same program prints inside the guest; what repeats has
+# the rates that the guest's own counters give; what would change is refused.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+
+# Something to see on the network, in the tables of System V IPC and of files.
+setup_file() {
+	need_guest g61
+	in_guest g61 'ip link add u0 type dummy && ip addr add 10.9.0.1/24 dev u0 &&
+		ip link set u0 up && ip route add 10.10.0.0/16 via 10.9.0.7 &&
+		ip neigh add 10.9.0.7 lladdr 02:00:00:00:00:07 dev u0'
+}
+
+teardown_file() {
+	in_guest g61 'ip link del u0'
+}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+	g=$(guest g61)
+}
+
+# same COMMAND...: v$COMMAND prints what the command prints in the guest. What
+# moves may differ once; not three times in a row.
+same() {
+	local command try
+	for command; do
+		for try in 1 2 3; do
+			in_guest g61 "$command" >"$T/guest" || true
+			# shellcheck disable=SC2086 # words
+			v${command%% *} "$g" ${command#"${command%% *}"} >"$T/vlens" 2>&1 || true
+			! cmp -s "$T/guest" "$T/vlens" || continue 2
+		done
+		diff "$T/guest" "$T/vlens" >&2
+		fail "$command differs, $try times (guest < > vlens)"
+	done
+}
+
+# As same, but counters move: the same lines, with every number as N.
+same_shape() {
+	local command
+	for command; do
+		# shellcheck disable=SC2086 # words
+		assert_same "$(in_guest g61 "$command" | sed 's/[0-9][0-9.:]*/N/g; s/  */ /g')" \
+			"$(v${command%% *} "$g" ${command#"${command%% *}"} |
+				sed 's/[0-9][0-9.:]*/N/g; s/  */ /g')"
+	done
+}
+
+guest_has() { in_guest g61 "command -v $1" >/dev/null || skip "the guest has no $1"; }
+
+# ---- the same text ----------------------------------------------------------
+
+@test "vlsof: files of a process, of a command, sockets; sizes and offsets" {
+	local pid
+	pid=$(factory_pid g61 listener)
+	same "lsof -p 1" "lsof -p $pid" "lsof -nP -i" "lsof -U" "lsof -c listener" \
+		"lsof -F pcfn -p $pid"
+	[[ $(vlsof "$g" -p 1 | head -n 1) == *SIZE/OFF* ]]
+	# All of them, but for the lines of who looks.
+	in_guest g61 lsof >"$T/guest"
+	vlsof "$g" >"$T/vlens"
+	for f in guest vlens; do
+		grep -vE '^((lsof|sh|sleep|factory) |kworker)|^ *COMMAND' "$T/$f" | tr -s ' ' >"$T/$f.all"
+	done
+	[[ $(wc -l <"$T/guest.all") -gt 300 ]]
+	diff "$T/guest.all" "$T/vlens.all" >&2
+}
+
+@test "vipcs" {
+	same "ipcs" "ipcs -a" "ipcs -u" "ipcs -l" "ipcs -p" "ipcs -t" "ipcs -c"
+	[[ $(vipcs "$g" -m | wc -l) -ge 4 ]]
+}
+
+@test "vss, vnetstat: sockets, statistics, routes" {
+	same "ss -tulpn" "ss -x" "ss -tan" "ss -s" "netstat -tulnp" "netstat -an" "netstat -rn" \
+		"netstat -i" "netstat -s" "netstat -g"
+	[[ $(vss "$g" -tln) == *127.0.0.1:4242* ]]
+	[[ $(vnetstat "$g" -rn) == *10.10.0.0* ]]
+}
+
+@test "vss gives up nothing where the guest has no module for it" {
+	run --separate-stderr vss --stats "$g" -tan
+	assert_status 0
+	[[ $(stat_of "gave up" "$stderr") -eq 0 ]]
+}
+
+@test "vip, vifconfig, varp: interfaces, addresses, routes, neighbours" {
+	same "ip link" "ip -s link" "ip addr" "ip route" "ip route show table all" "ip rule" \
+		"ip neigh" "ip maddr" "ifconfig -a" "ifconfig lo" "arp -n" "arp -an"
+	[[ $(vip "$g" neigh) == *02:00:00:00:00:07* && $(varp "$g" -n) == *02:00:00:00:00:07* ]]
+	[[ $(vifconfig "$g" -a) == *u0:* ]]
+}
+
+@test "vdmesg: every record once and in order, also over many looks" {
+	same "dmesg" "dmesg -S" "dmesg -r" "dmesg --level err,warn" "dmesg -T"
+	vexec "$g" /usr/bin/python3 -c '
+import os, time
+log, numbers = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK), []
+try:
+    while True:
+        numbers.append(int(os.read(log, 8192).split(b",")[1]))
+        len(numbers) % 50 or time.sleep(0.1)
+except BlockingIOError:
+    assert len(numbers) > 200 and numbers == sorted(set(numbers)), numbers'
+}
+
+@test "vdate" {
+	local a x b
+	a=$(in_guest g61 'date +%s')
+	x=$(vdate "$g" +%s)
+	b=$(in_guest g61 'date +%s')
+	[[ $((a - 1)) -le $x && $x -le $((b + 1)) ]] || fail "$x is not in $a ... $b"
+	same "date -u +%Z" "date +%Y-%m-%d"
+}
+
+@test "vvmstat, vmpstat, viostat, vpidstat: a look at the counters" {
+	same "vmstat -d" "vmstat -D"
+	same_shape "vmstat" "vmstat -s" "vmstat -w" "vmstat -m"
+	guest_has mpstat
+	same "iostat -d"
+	same_shape "mpstat" "mpstat -P ALL" "iostat" "iostat -c"
+	[[ $(vmpstat "$g" -P ALL | grep -cE '^[0-9:]{8}( [AP]M)? +[0-9]+ ') -eq 2 ]]
+	same_shape "pidstat -p 1" "pidstat -r -p 1" "pidstat -w -p 1"
+}
+
+# ---- again and again --------------------------------------------------------
+
+# Work that takes about half of a CPU, in bursts, until its file is gone.
+work() {
+	# shellcheck disable=SC2016 # the guest's shell expands it
+	in_guest g61 'touch /tmp/work; (while [ -e /tmp/work ]; do i=0
+		while [ $i -lt 15000 ]; do i=$((i+1)); done; sleep 0.1; done) >/dev/null 2>&1 & echo $!'
+}
+
+# The guest's own: clock ticks all and idle, context switches; ticks and uptime of $1.
+counters() {
+	in_guest g61 "awk '/^cpu /{ for (i = 2; i <= 9; i++) all += \$i; idle = \$5 }
+		/^ctxt/{ print all, idle, \$2 }' /proc/stat | tr '\n' ' '
+		sed 's/.*) //' /proc/$1/stat | awk '{ printf \"%d \", \$12 + \$13 }'
+		cut -d' ' -f1 /proc/uptime"
+}
+
+@test "rates are those of the guest's own counters over the same span" {
+	local pid a b ticks
+	pid=$(work)
+	read -ra a < <(counters "$pid")
+	vvmstat "$g" 2 3 >"$T/vmstat" &
+	if [[ -n $(command -v pidstat) ]]; then
+		vpidstat "$g" -p "$pid" 4 1 >"$T/pidstat" &
+		vmpstat "$g" 4 1 >"$T/mpstat" &
+	fi
+	wait
+	read -ra b < <(counters "$pid")
+	in_guest g61 'rm /tmp/work'
+	cat "$T"/*stat
+	[[ $(wc -l <"$T/vmstat") -eq 5 ]]
+	# The guest's span is a little longer at both ends.
+	awk -v before="${a[*]}" -v after="${b[*]}" '
+	BEGIN { split(before, a); split(after, b); time = b[5] - a[5] }
+	NR > 3 { n++; switches += $12; idle += $15 }
+	END {
+		want = (b[3] - a[3]) / time; got = switches / n
+		print "switches a second:", want, got
+		if (got < want * 0.6 || got > want * 1.5) exit 1
+		want = 100 * (b[2] - a[2]) / (b[1] - a[1]); got = idle / n
+		print "idle:", want, got
+		exit got < want - 15 || got > want + 15
+	}' "$T/vmstat" >&2
+	[[ -e $T/pidstat ]] || return 0
+	ticks=$((b[3] - a[3]))
+	awk -v ticks="$ticks" -v time="$(awk "BEGIN { print ${b[4]} - ${a[4]} }")" '
+	/^Average:.*[0-9]/ { n++; got = $8; want = ticks / time }
+	END { print "CPU:", want, got; exit n != 1 || got < want - 15 || got > want + 15 }' \
+		"$T/pidstat" >&2
+	[[ $(grep -c '^Average: *all' "$T/mpstat") -eq 1 ]]
+}
+
+@test "a tool that repeats looks anew each time, and the guest runs meanwhile" {
+	local ups
+	run --separate-stderr vvmstat --stats "$g" 1 3
+	assert_status 0
+	[[ $(stat_of epochs "$stderr") -ge 3 ]]
+	near 0 "$(stat_of paused "$stderr")" 1500
+	ups=$(vexec "$g" sh -c 'for i in 1 2 3; do cut -d" " -f1 /proc/uptime; sleep 1; done' | xargs)
+	awk '{ exit !($2 - $1 > 0.5 && $3 - $2 > 0.5 && $3 - $1 < 20) }' <<<"$ups" ||
+		fail "uptimes a second apart: $ups"
+	[[ $(vexec "$g" top -b -n 2 -d 1 | grep -c '^top - ') -eq 2 ]]
+	assert_runs g61
+}
+
+@test "the guest ends in mid-run: one line, status 3" {
+	need_guest victim
+	local v
+	v=$(guest victim)
+	(
+		sleep 3
+		qmp victim quit >/dev/null
+	) 3>&- &
+	run --separate-stderr timeout 60 vvmstat "$v" 1 50
+	assert_status 3
+	[[ ${#stderr_lines[@]} -eq 1 && $stderr == "vvmstat: $v: "* ]] || fail "$stderr"
+	wait
+	drop_guest victim
+}
+
+# ---- refused ----------------------------------------------------------------
+
+@test "what would set something fails, is counted, and the guest is as it was" {
+	local command before
+	before=$(in_guest g61 'ip addr; ip neigh; dmesg | wc -l; cat /proc/sys/kernel/printk')
+	for command in 'ip link set u0 down' 'ip addr add 10.9.0.2/24 dev u0' 'ip route del 10.10.0.0/16' \
+		'ifconfig u0 down' 'ifconfig lo mtu 1500' 'arp -d 10.9.0.7' 'date -s 2001-01-01' \
+		'dmesg -C' 'dmesg -n 1'; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr v${command%% *} --stats "$g" ${command#* }
+		[[ $status -ne 0 ]] || fail "$command: status 0"
+		[[ $stderr == *"ermitted"* ]] || fail "$command: $stderr"
+		[[ $(stat_of denied "$stderr") -ge 1 ]] || fail "$command: nothing is counted"
+	done
+	assert_same "$before" \
+		"$(in_guest g61 'ip addr; ip neigh; dmesg | wc -l; cat /proc/sys/kernel/printk')"
+}
+
+@test "a bad option of ours has the model's status; of the model's, its own" {
+	local a
+	for a in vlsof vipcs vifconfig vdate vdmesg vvmstat vpidstat vmpstat viostat vss vip; do
+		run --separate-stderr "$a" --nonsense web1
+		assert_usage "$a" "--nonsense"
+	done
+	for a in vnetstat varp; do
+		run --separate-stderr "$a" --nonsense web1
+		assert_usage "$a" "--nonsense" 3
+	done
+	run --separate-stderr vipcs "$g" --nonsense
+	assert_status 1
+	run --separate-stderr vnetstat "$g" --nonsense
+	assert_status 3
+}
+
+# ---- bad input --------------------------------------------------------------
+
+@test "programs: a script, no interpreter, no program, set-user-ID, static" {
+	printf '#!/bin/sh\nuname -n\n' >"$T/script"
+	printf '#!/no/such/interpreter\n' >"$T/none"
+	printf '\0\0\0' >"$T/junk"
+	chmod +x "$T"/*
+	[[ $(vexec "$g" "$T/script") == g61 ]]
+	run -127 --separate-stderr vexec "$g" "$T/none"
+	assert_refused vexec "$g" "cannot run" 127
+	run -126 --separate-stderr vexec "$g" "$T/junk"
+	[[ ${#stderr_lines[@]} -eq 1 ]]
+	cp "$(command -v uname)" "$T/suid"
+	chmod u+s "$T/suid"
+	[[ $(vexec "$g" "$T/suid" -n) == g61 ]]
+	[[ $(vexec "$g" "$(command -v busybox)" uname -n) == g61 ]] # static
+}
+
+@test "system calls: long paths, bad pointers, threads and children at once" {
+	gcc -Wall -Wextra -O1 -pthread -o "$T/bad-calls" "$VT_TESTS/lib/bad-calls.c"
+	run --separate-stderr timeout 60 vexec --stats "$g" "$T/bad-calls" g61
+	assert_status 0
+	grep -q '^denied: .*mount 1.*finit_module 1' <<<"$stderr"
+	[[ $(in_guest g61 hostname) == g61 ]]
+	assert_runs g61
+}
