@@ -21,11 +21,13 @@ struct vl_guest {
 	struct vl_view *view;	    /* made at the first epoch, fresh in each */
 	struct vl_clone *clone;	    /* likewise */
 	pid_t as;
-	uint64_t epochs;
-	uint64_t budget_ns; /* of the next clone's calls */
+	uint64_t epochs, kernel_calls; /* calls: of clones that are gone */
+	int64_t born_ns;	       /* when the clone was made, in the host's CLOCK_MONOTONIC */
+	uint64_t budget_ns;	       /* of the next clone's calls */
 	struct vl_workset workset;
 	char *label;	 /* whose working set it is; NULL: none is kept */
 	unsigned misses; /* epochs that ended for a page that was not copied */
+	bool copied;	 /* the open epoch's pages are all from its beginning */
 	bool know_self;
 	bool anew; /* contact was made anew, as what was known proved wrong */
 };
@@ -118,6 +120,10 @@ static void guest_end(struct vl_sys *sys)
 	vl_error_destroy(release(g));
 	if (g->label)
 		vl_workset_update(&g->workset, g->view);
+	if (g->copied && !vl_view_missed(g->view))
+		g->misses = 0;
+	else if (!g->copied && g->misses)
+		g->misses--; /* held often enough: perhaps it is calmer now */
 	sys->open = 0;
 	sys->epoch++;
 }
@@ -161,6 +167,7 @@ static struct vl_error *open_epoch(struct vl_guest *g, bool copying)
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	g->contact->paused_host_ns = ts.tv_sec * 1000000000L + ts.tv_nsec;
 	err = vl_view_refresh(g->view, g->workset.gpas, g->workset.nr);
+	g->copied = copying;
 	if (!err && copying) {
 		vl_view_release(g->view);
 		err = release(g);
@@ -201,6 +208,29 @@ static struct vl_error *make_contact(struct vl_guest *g, bool anew)
 	return err;
 }
 
+/*
+ * Code outside of the kernel's own text (modules, BPF) can change while a tool
+ * goes on, and what was translated of it does not: start over now and then.
+ */
+#define CLONE_AGE_NS 60000000000L
+
+static void forget_old(struct vl_guest *g)
+{
+	struct timespec ts;
+	int64_t now;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now = ts.tv_sec * 1000000000L + ts.tv_nsec;
+	if (g->clone && now - g->born_ns < CLONE_AGE_NS)
+		return;
+	g->kernel_calls += g->clone ? g->clone->nr_calls : 0;
+	vl_clone_destroy(g->clone);
+	vl_view_destroy(g->view);
+	g->clone = NULL;
+	g->view = NULL;
+	g->born_ns = now;
+}
+
 static struct vl_error *try_epoch(struct vl_guest *g)
 {
 	bool copying = g->label && g->workset.nr && g->misses < MAX_MISSES;
@@ -222,6 +252,7 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 
 	if (sys->open)
 		return NULL;
+	forget_old(g);
 	if (!g->contact) {
 		err = make_contact(g, false);
 		if (err)
@@ -355,7 +386,7 @@ void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret)
 		.engine = vl_engine_unicorn.name,
 		.first_contact = g->contact && g->contact->first,
 		.epochs = g->epochs,
-		.kernel_calls = g->clone ? g->clone->nr_calls : 0,
+		.kernel_calls = g->kernel_calls + (g->clone ? g->clone->nr_calls : 0),
 	};
 	if (g->view)
 		vl_view_count(g->view, &ret->pages_touched, &ret->pages_copied);
