@@ -18,7 +18,7 @@
 #define MIB 0x100000UL
 
 static char dir[] = "/tmp/vlens-qemu-XXXXXX";
-static char spec[80];
+static char spec[128];
 
 struct machine {
 	bool encrypted;
