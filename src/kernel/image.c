@@ -186,7 +186,7 @@ static uint64_t gate_handler(const unsigned char *g)
 static struct vl_error *no_linux(const char *why)
 {
 	return vl_error_hint(
-		vl_error_new(VL_ERR_KERNEL, "cannot find a Linux kernel in the guest: %s", why),
+		vl_error_new(VL_ERR_FAULT, "cannot find a Linux kernel in the guest: %s", why),
 		"wait until it has booted; only x86-64 Linux guests are understood");
 }
 

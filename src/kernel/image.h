@@ -54,8 +54,8 @@ bool vl_target_read_virt(struct vl_target *t, const struct vl_pgtable *pt, uint6
 
 /*
  * Find the kernel that the interrupt table at @idt_base leads to. The guest
- * need not be paused: what is read does not change after boot. VL_ERR_KERNEL
- * when there is no Linux kernel of 64 bits there.
+ * need not be paused: what is read does not change after boot. VL_ERR_FAULT when
+ * there is no Linux kernel of 64 bits there: or @pt has ended meanwhile.
  */
 struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt, uint64_t idt_base,
 			       struct vl_image **ret);

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "clone.h"
 
@@ -348,10 +349,10 @@ static struct vl_error *settle(struct vl_contact *c)
 	if (!pgd)
 		pgd = vl_symbol(c->kernel, "swapper_pg_dir");
 	if (!pgd || !vl_translate(&c->pt, vl_target_read_entry, c->target, pgd, &x))
-		return vl_error_new(VL_ERR_KERNEL, "cannot find the kernel's page table");
+		return vl_error_new(VL_ERR_FAULT, "cannot find the kernel's page table");
 	c->pt.root = x.gpa;
 	if (!vl_target_read_virt(c->target, &c->pt, c->entry, c->probe, sizeof(c->probe)))
-		return vl_error_new(VL_ERR_KERNEL, "cannot read the kernel's text");
+		return vl_error_new(VL_ERR_FAULT, "cannot read the kernel's text");
 	return NULL;
 }
 
@@ -459,25 +460,43 @@ out:
 	return err;
 }
 
+/*
+ * The page table of a vCPU is that of a process, which may end between the look
+ * at the registers and the walk: a fault is worth another look.
+ */
+#define LOOKS 5
+
 struct vl_error *vl_boot(struct vl_contact *c)
 {
-	struct vl_vcpu *vcpus;
-	struct vl_error *err;
-	size_t nr;
+	const struct timespec wait = { .tv_nsec = 3000000 };
+	struct vl_error *err = NULL;
 
-	err = vl_target_vcpus(c->target, &vcpus, &nr);
-	if (err)
-		return err;
-	/* Registers are a moment older than the memory: what matters of them, the
-	 * kernel's own tables and bases, does not change. */
-	err = nr ? boot_with(c, vcpus, nr) :
-		   vl_error_new(VL_ERR_KERNEL, "the guest has no virtual CPU");
-	free(vcpus);
+	for (unsigned look = 0; look < LOOKS; look++) {
+		struct vl_vcpu *vcpus;
+		size_t nr;
+
+		vl_error_destroy(err);
+		err = vl_target_vcpus(c->target, &vcpus, &nr);
+		if (err)
+			return err;
+		/* Registers are a moment older than the memory: what matters of them,
+		 * the kernel's own tables and bases, does not change. */
+		err = nr ? boot_with(c, vcpus, nr) :
+			   vl_error_new(VL_ERR_KERNEL, "the guest has no virtual CPU");
+		free(vcpus);
+		if (!err || err->code != VL_ERR_FAULT)
+			break;
+		vl_kernel_destroy(c->kernel);
+		c->kernel = NULL;
+		nanosleep(&wait, NULL);
+	}
 	if (err && (err->code == VL_ERR_BLOCKED || err->code == VL_ERR_CRASHED)) {
 		/* It was tried often enough here. */
 		err->code = VL_ERR_KERNEL;
 		err = vl_error_prefix(err, "the guest's kernel gives no answer");
 	}
+	if (err && err->code == VL_ERR_FAULT)
+		err->code = VL_ERR_KERNEL;
 	if (err && err->code == VL_ERR_KERNEL && !err->hint)
 		err = vl_error_hint(err, "wait until the guest has booted, then try again");
 	return err;
