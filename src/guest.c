@@ -153,13 +153,8 @@ static struct vl_error *open_epoch(struct vl_guest *g, bool copying)
 			return err;
 		vl_view_set_still(g->view, g->workset.still);
 	}
-	/* Once for nothing: then the pages to copy to are there, and while the guest
-	 * waits they need only be written. */
-	if (copying && !g->clone) {
-		err = vl_view_refresh(g->view, g->workset.gpas, g->workset.nr);
-		if (err)
-			return err;
-	}
+	if (copying && !g->clone)
+		vl_view_reserve(g->view, g->workset.gpas, g->workset.nr);
 	err = vl_moment_pause(g->contact, &cpu);
 	if (err)
 		return err;

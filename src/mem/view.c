@@ -340,6 +340,26 @@ static struct vl_error *add_page(struct batch *b, uint64_t gpa)
 	return ++b->nr == BATCH ? flush(b) : NULL;
 }
 
+void vl_view_reserve(struct vl_view *v, const uint64_t *gpas, size_t nr)
+{
+	static const unsigned char nothing[FILL_PAGES * VL_PAGE_SIZE]
+		__attribute__((aligned(4096)));
+
+	for (size_t i = 0; i < nr;) {
+		const struct vl_view_range *r = find_range(v, gpas[i]);
+		size_t n = 1;
+
+		while (r && n < FILL_PAGES && i + n < nr &&
+		       gpas[i + n] == gpas[i] + n * VL_PAGE_SIZE &&
+		       gpas[i + n] - r->gpa < r->size)
+			n++;
+		if (r)
+			put_pages(v, r, gpas[i] - r->gpa, nothing, n);
+		i += n;
+	}
+	atomic_store(&v->copies, 0);
+}
+
 struct vl_error *vl_view_refresh(struct vl_view *v, const uint64_t *gpas, size_t nr)
 {
 	struct batch b = { .v = v };

@@ -43,6 +43,12 @@ struct vl_error *vl_view_create(struct vl_target *t, struct vl_view **ret);
 void vl_view_set_still(struct vl_view *v, const struct vl_view_still *still);
 
 /*
+ * Have room for the pages @gpas (@nr, ascending): what vl_view_refresh() then does
+ * is no more than to write to them. For the time before the guest is paused.
+ */
+void vl_view_reserve(struct vl_view *v, const uint64_t *gpas, size_t nr);
+
+/*
  * Make the view one of now, with the guest paused: copies the pages @gpas (@nr,
  * ascending), and again those that the view has from before. What is touched
  * later is copied when it is touched.
