@@ -325,6 +325,7 @@ static struct vl_error *give_file(struct vl_trap *t, const struct how *h, int64_
 	err = guest_close(t->r, fd);
 	if (!err) {
 		g.data = data;
+		g.file.taken_ns = vl_now_ns();
 		err = vl_fd_give(t, &g);
 	}
 	free(data);

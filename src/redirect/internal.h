@@ -148,6 +148,7 @@ struct vl_file {
 	char *listing; /* K_DIR: struct vl_dirent64s; K_SOCKET: answers */
 	size_t listing_len;
 	size_t pos;		    /* offset of the next entry or answer in listing */
+	int64_t taken_ns;	    /* K_SNAPSHOT: when its content was handed over */
 	int64_t guest_fd;	    /* K_STREAM: valid in @epoch only */
 	int64_t off;		    /* K_STREAM: bytes, of H_RECORDS the number of the next;
 				     * K_DIR: 1 when it was read from */

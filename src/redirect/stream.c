@@ -14,6 +14,14 @@
 
 #include "internal.h"
 
+/*
+ * Who reads a file again from its start after so long wants to know what has
+ * become of it, and that is another moment: with both reads in one epoch,
+ * `top -n1` would find that no CPU did anything between them. Two of the guest's
+ * ticks (CONFIG_HZ=100) at least.
+ */
+#define REREAD_NS 20000000
+
 static bool fresh(const struct vl_redirect *r, const struct vl_file *f)
 {
 	return r->sys->open && f->epoch == r->sys->epoch;
@@ -116,8 +124,15 @@ static struct vl_error *refresh(struct vl_trap *t, struct vl_file *f)
 	int64_t fd, ret;
 
 	t->pass = true; /* the call itself is native */
-	if (fresh(t->r, f) || !f->row || f->row->open != P_GUEST)
+	if (!f->row || f->row->open != P_GUEST)
 		return NULL;
+	if (fresh(t->r, f)) {
+		if (vl_now_ns() - f->taken_ns < REREAD_NS)
+			return NULL;
+		if (t->r->sys->held) /* it has stood still all the while */
+			t->r->rest_until_ns = vl_now_ns() + REREAD_NS;
+		vl_epoch_end(t->r);
+	}
 	err = VL_GUEST(t->r, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(f->path),
 		       VL_ARG_INT(O_RDONLY | O_NONBLOCK | (f->flags & O_NOFOLLOW)), VL_ARG_INT(0));
 	if (err)
@@ -130,6 +145,7 @@ static struct vl_error *refresh(struct vl_trap *t, struct vl_file *f)
 	/* It is gone: nothing to read any more. */
 	if (!err && !vl_fd_rewrite(t, t->args[0], data, len)) {
 		f->epoch = t->r->sys->epoch;
+		f->taken_ns = vl_now_ns();
 		f->has_stat = false;
 	}
 	free(data);
