@@ -49,6 +49,20 @@ static struct vl_error *monitor(struct vl_target *t, struct vl_qmp **ret)
 }
 
 /* The vCPUs out of a dump of one page, which QEMU writes into a memfd of ours. */
+/*
+ * A monitor talks to one client at a time: do not keep it from others. Only a
+ * suspend needs it again, and then at once.
+ */
+static void hang_up(struct vl_target *t)
+{
+	struct qemu *q = t->priv;
+
+	if (t->pause_mode == VL_PAUSE_SUSPEND)
+		return;
+	vl_qmp_close(q->qmp);
+	q->qmp = NULL;
+}
+
 static struct vl_error *vcpus_by_dump(struct vl_qmp *qmp, struct vl_vcpu **ret, size_t *nr_ret)
 {
 	_cleanup_close_ int fd = memfd_create("vlens-notes", MFD_CLOEXEC);
@@ -109,11 +123,13 @@ static struct vl_error *qemu_vcpus(struct vl_target *t, struct vl_vcpu **ret, si
 	refused = vcpus_by_dump(qmp, ret, nr_ret);
 	if (!t->pause_depth)
 		vl_pause_account(t, vl_now_ns() - start);
-	if (!refused)
-		return NULL;
 	/* Refused, by a migration for one: the human monitor tells most of it. */
-	err = vl_qmp_hmp(qmp, "info registers -a", &text);
-	return err ? err : vl_hmp_registers(text, ret, nr_ret);
+	if (refused)
+		err = vl_qmp_hmp(qmp, "info registers -a", &text);
+	hang_up(t);
+	if (!refused || err)
+		return err;
+	return vl_hmp_registers(text, ret, nr_ret);
 }
 
 static struct vl_error *qemu_prepare(struct vl_target *t)
