@@ -29,10 +29,10 @@
 	F(TASK_FILES, "task_struct", "files")                                                     \
 	F(FILES_COUNT, "files_struct", "count")                                                   \
 	F(THREAD_INFO_FLAGS, "task_struct", "thread_info.flags")                                  \
-	/* pcpu_hot came in e57ef2ed97c1 (6.2) and went in 6.15 */                                \
+	/* "x86: Put hot per CPU variables into a struct" (6.2); single ones before and since */  \
 	F(HOT_TASK, "pcpu_hot", "current_task")                                                   \
 	F(HOT_PREEMPT, "pcpu_hot", "preempt_count")                                               \
-	/* tk_core's type got the name tk_data in 10f7c178a91c (6.13) */                          \
+	/* older kernels have tk_core of a type without name: see time.c */                        \
 	F(TK_DATA, "tk_data", "timekeeper")                                                       \
 	F(TK_MONO, "timekeeper", "tkr_mono")                                                      \
 	F(TKR_CLOCK, "tk_read_base", "clock")                                                     \

@@ -345,7 +345,7 @@ static struct vl_error *settle(struct vl_contact *c)
 	uint64_t pgd = vl_symbol(c->kernel, "init_top_pgt");
 	struct vl_xlat x;
 
-	/* swapper_pg_dir's name until 65ade2f872b4 (4.17) and in some builds. */
+	/* swapper_pg_dir is a macro for it, but was a symbol once. */
 	if (!pgd)
 		pgd = vl_symbol(c->kernel, "swapper_pg_dir");
 	if (!pgd || !vl_translate(&c->pt, vl_target_read_entry, c->target, pgd, &x))

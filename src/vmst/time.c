@@ -42,8 +42,7 @@ static uint64_t timekeeper(struct vl_clone *c)
 	const struct vl_layout *l = vl_kernel_layout(k);
 	uint64_t at = vl_symbol(k, "tk_core");
 
-	/* timekeeper_data[] holds several since 22c62b9a84b8 (6.17); the first is
-	 * the core one. */
+	/* Newer kernels have several (TIMEKEEPERS_MAX); the first is the core one. */
 	if (!at)
 		at = vl_symbol(k, "timekeeper_data");
 	if (!at)
