@@ -205,7 +205,9 @@ static struct vl_error *make_contact(struct vl_guest *g, bool anew)
 
 /*
  * Code outside of the kernel's own text (modules, BPF) can change while a tool
- * goes on, and what was translated of it does not: start over now and then.
+ * goes on, and what was translated of it does not: start over now and then. And
+ * each time where the kernel's text cannot be told from what a refresh copies
+ * again, as that would undo what was patched.
  */
 #define CLONE_AGE_NS 60000000000L
 
@@ -216,7 +218,7 @@ static void forget_old(struct vl_guest *g)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	now = ts.tv_sec * 1000000000L + ts.tv_nsec;
-	if (g->clone && now - g->born_ns < CLONE_AGE_NS)
+	if (g->clone && g->workset.still[0].size && now - g->born_ns < CLONE_AGE_NS)
 		return;
 	g->kernel_calls += g->clone ? g->clone->nr_calls : 0;
 	vl_clone_destroy(g->clone);

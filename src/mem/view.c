@@ -208,8 +208,8 @@ static struct vl_error *open_uffd(struct vl_view *v)
 		v->uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
 	if (v->uffd < 0 || ioctl(v->uffd, UFFDIO_API, &api))
 		return vl_error_hint(vl_error_os(errno, "cannot use userfaultfd"),
-				     "start the guest with memory backing memfd and access shared, "
-				     "or use a host kernel with CONFIG_USERFAULTFD");
+				     "the host's kernel needs CONFIG_USERFAULTFD, and a container "
+				     "must allow it");
 	v->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (v->stop_fd < 0)
 		return vl_error_os(errno, "cannot make an eventfd");

@@ -148,7 +148,9 @@ uint64_t vl_clone_find_task(struct vl_clone *c, const struct vl_layout *l, uint6
 
 /*
  * Make calls under @task, or rather under a copy of it: what the kernel does to
- * `current`, or does not tell of it, then does not show in the task. False when the kernel has no place for it we know. */
+ * `current`, or does not tell of it, then does not show in the task. False when
+ * the kernel has no place for it that we know.
+ */
 bool vl_clone_become(struct vl_clone *c, uint64_t task);
 
 /*

@@ -57,9 +57,9 @@ struct vl_sys_ops {
 	void (*pull)(struct vl_sys *sys, uint64_t addr, void *buf, size_t len);
 	void (*reset)(struct vl_sys *sys);
 	/*
-	 * An epoch is one consistent view: begin pauses the guest and makes the
-	 * clone (nothing when one is open), end drops the clone and lets the
-	 * guest run. Descriptors do not survive an epoch.
+	 * An epoch is one consistent view: begin takes it (nothing when one is
+	 * open), end gives it up; a guest that was held meanwhile runs again.
+	 * Descriptors do not survive an epoch.
 	 */
 	struct vl_error *(*begin)(struct vl_sys *sys);
 	void (*end)(struct vl_sys *sys);

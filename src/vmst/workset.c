@@ -32,7 +32,10 @@ static struct vl_view_still between(const struct vl_contact *c, const char *firs
 	    !vl_translate(&c->pt, vl_target_read_entry, c->target, end - 1, &b) ||
 	    b.gpa - a.gpa != end - 1 - start)
 		return (struct vl_view_still){ 0, 0 };
-	return (struct vl_view_still){ a.gpa & VL_PAGE_MASK, (end - start) & VL_PAGE_MASK };
+	/* Whole pages: the section behind starts on one of its own, and what was
+	 * patched in the last page must stay as well. */
+	end = (b.gpa | (VL_PAGE_SIZE - 1)) + 1;
+	return (struct vl_view_still){ a.gpa & VL_PAGE_MASK, end - (a.gpa & VL_PAGE_MASK) };
 }
 
 void vl_workset_load(struct vl_workset *ws, const struct vl_contact *c, const char *label)
