@@ -84,4 +84,29 @@ struct vl_redirect_stats {
 struct vl_error *vl_redirect_run(struct vl_sys *sys, const struct vl_redirect_options *o,
 				 int *status_ret, struct vl_redirect_stats *stats);
 
+/* A program that another process has forked with vl_child_fork(). */
+struct vl_redirect_client {
+	pid_t pid; /* the program's first process */
+	int sock;  /* it waits there; the caller's */
+	/*
+	 * A socket to the process that forked it. Its end ends the program, the
+	 * byte VL_LINK_CONTINUE continues it. The caller's.
+	 */
+	int link;
+};
+
+#define VL_LINK_CONTINUE 'c'
+
+/* The static name of the denied system call @name. */
+const char *vl_redirect_call_name(const char *name);
+
+/*
+ * The same as vl_redirect_run() for a program that waits at @client already:
+ * argv[0] is its path, and envp its environment. Its parent deals with the
+ * terminal's signals and reaps it. The thread blocks and reads SIGCHLD.
+ */
+struct vl_error *vl_redirect_serve(struct vl_sys *sys, const struct vl_redirect_options *o,
+				   const struct vl_redirect_client *client, int *status_ret,
+				   struct vl_redirect_stats *stats);
+
 #endif
