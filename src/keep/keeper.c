@@ -24,6 +24,7 @@ struct keeper {
 	char *key, *path; /* of the socket */
 	int listener, pidfd;
 	unsigned int seconds;
+	struct vl_redirect_filter *filter;
 	struct vl_guest *guest; /* NULL until the first request */
 	struct vl_keep_self self;
 	struct vl_keep_message in, out;
@@ -121,6 +122,7 @@ static struct vl_error *serve(struct keeper *kp, const struct request *r, int li
 		.hold_ms = r->q.hold_ms,
 		.tries = r->q.tries,
 		.no_pin = r->q.no_pin,
+		.filter = kp->filter,
 	};
 	struct vl_redirect_client client = { r->q.pid, sock, link };
 	struct vl_error *err;
@@ -270,6 +272,8 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 	if (!err)
 		err = vl_keep_message_init(&kp.out);
 	if (!err)
+		err = vl_redirect_filter_create(&kp.filter);
+	if (!err)
 		err = listen_at(&kp);
 	vl_keep_self(&kp.self);
 	fcntl(VL_KEEP_FD, F_SETFD, FD_CLOEXEC);
@@ -282,6 +286,7 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 	if (!err && !chdir("/"))
 		loop(&kp);
 	vl_guest_close(kp.guest);
+	vl_redirect_filter_destroy(kp.filter);
 	if (kp.pidfd >= 0)
 		close(kp.pidfd);
 	if (kp.listener >= 0)

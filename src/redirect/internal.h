@@ -267,7 +267,10 @@ void vl_tasks_kill(struct vl_redirect *r);
 
 /* --- launch.c, filter.c --- */
 
-struct vl_error *vl_filter_build(struct sock_filter **ret, size_t *nr_ret);
+struct vl_redirect_filter {
+	uint32_t nr;
+	struct sock_filter *insns;
+};
 /*
  * Let the program begin: @r->main is its first process, which waits at @sock (see
  * child.h), and @r->filter is what it is to be put under. On success it is
@@ -287,9 +290,9 @@ struct vl_redirect {
 	char **guest_paths; /* those of the options, normalised */
 	size_t nr_guest_paths;
 	bool forced; /* the program has come to them */
-	struct sock_filter *filter;
-	size_t nr_filter;
-	const char *home; /* in the program's environment, or NULL */
+	const struct vl_redirect_filter *filter;
+	struct vl_redirect_filter *own_filter; /* NULL: the options have one */
+	const char *home;		       /* in the program's environment, or NULL */
 	int listener, sigfd;
 	int link;	 /* to the process that forked the program, or -1: we did */
 	bool left;	 /* that one is gone */

@@ -82,7 +82,7 @@ struct vl_error *vl_launch(struct vl_redirect *r, int sock, int *status_ret)
 			     PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
 	struct vl_error *err;
 	int value, flags;
-	uint32_t nr = r->nr_filter;
+	const struct vl_redirect_filter *f = r->filter;
 
 	if (!hear(sock, &value))
 		return died();
@@ -90,7 +90,7 @@ struct vl_error *vl_launch(struct vl_redirect *r, int sock, int *status_ret)
 		return no_ptrace(errno);
 	if (!vl_task_add(r, r->main, r->main, 0))
 		return vl_error_nomem();
-	if (!say(sock, &nr, sizeof(nr)) || !say(sock, r->filter, nr * sizeof(*r->filter)) ||
+	if (!say(sock, &f->nr, sizeof(f->nr)) || !say(sock, f->insns, f->nr * sizeof(*f->insns)) ||
 	    !hear(sock, &value) || !hear(sock, &flags))
 		return died();
 	if (value < 0)

@@ -369,7 +369,10 @@ static struct vl_error *init(struct vl_redirect *r)
 	r->chunk = malloc(VL_CHUNK);
 	if (!r->files || !r->chunk)
 		return vl_error_nomem();
-	err = vl_filter_build(&r->filter, &r->nr_filter);
+	r->filter = r->o->filter;
+	err = r->filter ? NULL : vl_redirect_filter_create(&r->own_filter);
+	if (!r->filter)
+		r->filter = r->own_filter;
 	return err ? err : vl_paths_init(r);
 }
 
@@ -456,7 +459,7 @@ static void deinit(struct vl_redirect *r)
 	free(r->files);
 	free(r->tasks);
 	free(r->chunk);
-	free(r->filter);
+	vl_redirect_filter_destroy(r->own_filter);
 	free(r->exe);
 }
 

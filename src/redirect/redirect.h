@@ -18,6 +18,12 @@
 #include "../error.h"
 #include "../vmst/sys.h"
 
+/* The compiled policy: made once, used for any number of runs. */
+struct vl_redirect_filter;
+
+struct vl_error *vl_redirect_filter_create(struct vl_redirect_filter **ret);
+void vl_redirect_filter_destroy(struct vl_redirect_filter *f);
+
 struct vl_redirect_options {
 	/*
 	 * The command and its arguments, NULL-terminated. argv[0] is looked up
@@ -44,6 +50,8 @@ struct vl_redirect_options {
 	int hold_ms;
 	/* Fresh epochs tried for one call before it fails; 0: 5. */
 	int tries;
+	/* The filter to use; NULL: one is made for this run. */
+	const struct vl_redirect_filter *filter;
 	/* Do not pin supervisor and program to one CPU. */
 	bool no_pin;
 };
