@@ -350,11 +350,13 @@ static bool wants_workset(const struct vl_guest *g)
 
 struct vl_error *vl_guest_next(struct vl_guest *g, const char *label)
 {
+	struct vl_stats now;
 	char *copy = NULL;
 
 	vl_guest_rest(g);
 	g->base = (struct vl_stats){ 0 };
-	vl_guest_stats(g, &g->base);
+	vl_guest_stats(g, &now);
+	g->base = now;
 	vl_target_paused_reset(g->target);
 	if (g->contact)
 		g->contact->first = false;
