@@ -160,15 +160,14 @@ static void fill(struct vl_view *v, uint64_t host)
 		first = off & ~(FILL_PAGES * VL_PAGE_SIZE - 1);
 		if (nr > (r->size - first) / VL_PAGE_SIZE)
 			nr = (r->size - first) / VL_PAGE_SIZE;
-		if (atomic_load(&v->released)) {
-			if (!is_still(v, r->gpa + off))
-				atomic_store(&v->missed, true);
-			/* No neighbour that can have changed may pass for copied. */
-			if (!is_still(v, r->gpa + first) ||
-			    !is_still(v, r->gpa + first + (nr - 1) * VL_PAGE_SIZE)) {
-				first = off;
-				nr = 1;
-			}
+		if (atomic_load(&v->released) && !is_still(v, r->gpa + off))
+			atomic_store(&v->missed, true);
+		/* No neighbour that can have changed may pass for touched, nor for
+		 * copied. */
+		if (v->still[0].size && (!is_still(v, r->gpa + first) ||
+					 !is_still(v, r->gpa + first + (nr - 1) * VL_PAGE_SIZE))) {
+			first = off;
+			nr = 1;
 		}
 		read_pages(v, r->gpa + first, bounce, nr);
 		put_pages(v, r, first, bounce, nr);

@@ -24,6 +24,8 @@
 
 #define MS 1000000ll
 #define IDLE_MS 15
+/* A guest that is not held does not wait: the program may be a little slower. */
+#define IDLE_FREE_MS 40
 /*
  * Each epoch begins cold (its kernel code is translated anew), so short ones hold the
  * guest longer in all: under load, limits of 150 ms made six epochs out of one.
@@ -279,9 +281,17 @@ static bool over_budget(const struct vl_redirect *r, int64_t now)
 	return hold > 0 && r->sys->open && r->sys->held && now - r->begun_ns > hold * MS;
 }
 
+/* How long the program may be silent before the epoch ends. */
+static int idle_ms(const struct vl_redirect *r)
+{
+	if (r->o->idle_ms > 0)
+		return r->o->idle_ms;
+	return r->sys->held ? IDLE_MS : IDLE_FREE_MS;
+}
+
 static struct vl_error *loop(struct vl_redirect *r, struct seccomp_notif *n, size_t size)
 {
-	int idle = r->o->idle_ms > 0 ? r->o->idle_ms : IDLE_MS, listener = r->listener;
+	int listener = r->listener;
 	struct vl_error *err = NULL;
 
 	while (!err && !r->ended && !r->left) {
@@ -289,7 +299,7 @@ static struct vl_error *loop(struct vl_redirect *r, struct seccomp_notif *n, siz
 				       { r->sigfd, POLLIN, 0 },
 				       { r->link, POLLIN, 0 } };
 		int64_t now;
-		int nr = poll(p, 3, r->sys->open ? idle : TICK_MS);
+		int nr = poll(p, 3, r->sys->open ? idle_ms(r) : TICK_MS);
 
 		if (nr < 0 && errno != EINTR)
 			return vl_error_os(errno, "cannot wait for the program");

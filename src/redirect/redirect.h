@@ -41,7 +41,7 @@ struct vl_redirect_options {
 	 * libraries it starts with are still the host's. NULL: none.
 	 */
 	const char *const *guest_paths;
-	/* The guest runs again after so long without a call; 0: 15 ms. */
+	/* An epoch ends after so long without a call; 0: 15 ms if the guest is held, else 40. */
 	int idle_ms;
 	/*
 	 * The longest that one epoch holds the guest, as near as one call
