@@ -8,17 +8,11 @@
 
 void keep_command(const struct session *s, struct keep_command *ret)
 {
-	static const char *const modes[] = {
-		[VL_PAUSE_FREEZE] = "--pause=freeze",
-		[VL_PAUSE_SUSPEND] = "--pause=suspend",
-		[VL_PAUSE_NONE] = "--pause=none",
-	};
 	const struct vl_guest_options *g = &s->options.guest;
 	size_t nr = 0;
 
 	ret->argv[nr++] = (char *)"vlens";
 	ret->argv[nr++] = (char *)"keep";
-	ret->argv[nr++] = (char *)modes[g->target.pause];
 	snprintf(ret->seconds, sizeof(ret->seconds), "--keep=%u", s->options.keep);
 	ret->argv[nr++] = ret->seconds;
 	if (g->as) {

@@ -193,17 +193,21 @@ static void take_signals(struct run *r)
 	stop_too(r);
 }
 
-/* Wait for the keeper's answer. False: it is gone. */
-static bool wait_reply(struct run *r, struct vl_keep_message *m)
+/* A keeper may have the last program's remains to see to. */
+#define TAKE_TIMEOUT_MS 5000
+
+/* Wait for a message of the keeper, @timeout ms or (-1) for ever. False: there is none. */
+static bool wait_message(struct run *r, struct vl_keep_message *m, int timeout)
 {
 	struct pollfd p[2] = { { r->link, POLLIN, 0 }, { r->sigfd, POLLIN, 0 } };
 
 	for (;;) {
-		if (poll(p, 2, -1) < 0) {
-			if (errno != EINTR)
-				return false;
+		int nr = poll(p, 2, timeout);
+
+		if (!nr || (nr < 0 && errno != EINTR))
+			return false;
+		if (nr < 0)
 			continue;
-		}
 		if (p[1].revents)
 			take_signals(r);
 		if (p[0].revents)
@@ -220,7 +224,7 @@ static struct vl_error *gone(void)
 /* What the keeper says about the run. */
 static struct vl_error *take_reply(struct vl_keep_message *m, int *status_ret,
 				   struct vl_stats *stats_ret,
-				   struct vl_redirect_stats *redirect_ret, bool *used_ret)
+				   struct vl_redirect_stats *redirect_ret)
 {
 	struct vl_error *err = NULL;
 	struct vl_keep_reply reply;
@@ -228,10 +232,6 @@ static struct vl_error *take_reply(struct vl_keep_message *m, int *status_ret,
 	vl_keep_get(m, &reply, sizeof(reply));
 	if (m->bad)
 		return gone();
-	if (reply.declined) {
-		*used_ret = false;
-		return NULL;
-	}
 	*status_ret = reply.status;
 	*stats_ret = reply.stats;
 	*redirect_ret = reply.redirect;
@@ -279,6 +279,7 @@ static struct vl_error *run(const struct vl_keep_options *k, const struct vl_red
 			    struct vl_keep_message *m, bool *used_ret)
 {
 	struct vl_error *err;
+	uint32_t word;
 
 	block_signals(r);
 	if (r->sigfd < 0)
@@ -286,9 +287,11 @@ static struct vl_error *run(const struct vl_keep_options *k, const struct vl_red
 	err = vl_child_fork(o, exe, &r->old_set, r->keeper, &r->child);
 	if (err)
 		return err;
-	*used_ret = ask(k, o, key, exe, r, m);
+	*used_ret = ask(k, o, key, exe, r, m) && wait_message(r, m, TAKE_TIMEOUT_MS);
 	close(r->child.sock);
-	if (*used_ret && !wait_reply(r, m))
+	vl_keep_get(m, &word, sizeof(word));
+	*used_ret = *used_ret && word == VL_KEEP_TAKEN;
+	if (*used_ret && !wait_message(r, m, -1))
 		return gone();
 	return NULL;
 }
@@ -314,10 +317,16 @@ static void clean_up(struct run *r)
 	sigaction(SIGCHLD, &r->old_chld, NULL);
 }
 
-/* A dump never changes, and is read without anybody's help. */
-static bool is_dump(const char *spec)
+/*
+ * A dump never changes, and is read without anybody's help. A guest that is to
+ * be suspended is held by its monitor, which has no room for two: a keeper would
+ * have it for all the time it stays.
+ */
+static bool is_for_keeper(const struct vl_keep_options *k)
 {
-	return strchr(spec, '/') && strncmp(spec, "qmp:", 4);
+	bool dump = strchr(k->spec, '/') && strncmp(k->spec, "qmp:", 4);
+
+	return k->seconds && !dump && k->guest.target.pause == VL_PAUSE_FREEZE;
 }
 
 struct vl_error *vl_keep_run(const struct vl_keep_options *k, const struct vl_redirect_options *o,
@@ -331,7 +340,7 @@ struct vl_error *vl_keep_run(const struct vl_keep_options *k, const struct vl_re
 
 	*used_ret = false;
 	*status_ret = 3;
-	if (!k->seconds || is_dump(k->spec))
+	if (!is_for_keeper(k))
 		return NULL;
 	err = vl_child_find(o, &exe, status_ret);
 	if (err) {
@@ -344,7 +353,7 @@ struct vl_error *vl_keep_run(const struct vl_keep_options *k, const struct vl_re
 		if (!err)
 			err = run(k, o, key, exe, &r, &m, used_ret);
 		if (!err && *used_ret)
-			err = take_reply(&m, status_ret, stats_ret, redirect_ret, used_ret);
+			err = take_reply(&m, status_ret, stats_ret, redirect_ret);
 		if (err)
 			*used_ret = true;
 	}

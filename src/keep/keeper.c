@@ -92,7 +92,7 @@ static bool parse(struct keeper *kp, int link, struct request *r)
 	return r->paths && !m->bad && !strcmp(r->key, kp->key) && read_environ(r);
 }
 
-/* *@live_ret is false for a dump, which may be another file the next time. */
+/* *@live_ret becomes false for a dump, which may be another file the next time. */
 static struct vl_error *open_guest(struct keeper *kp, const char *label, bool *live_ret)
 {
 	struct vl_guest_options opts = kp->k->guest;
@@ -105,8 +105,7 @@ static struct vl_error *open_guest(struct keeper *kp, const char *label, bool *l
 	if (err)
 		return err;
 	*live_ret = vl_guest_is_live(kp->guest);
-	if (*live_ret)
-		kp->pidfd = (int)syscall(SYS_pidfd_open, vl_guest_pid(kp->guest), 0);
+	kp->pidfd = (int)syscall(SYS_pidfd_open, vl_guest_pid(kp->guest), 0);
 	return NULL;
 }
 
@@ -126,24 +125,14 @@ static struct vl_error *serve(struct keeper *kp, const struct request *r, int li
 	};
 	struct vl_redirect_client client = { r->q.pid, sock, link };
 	struct vl_error *err;
-	bool live = true;
 	int status = 3;
 
 	kp->seconds = r->q.seconds;
-	err = open_guest(kp, r->q.has_label ? r->label : NULL, &live);
-	if (!live) {
-		reply->declined = 1;
-		kp->end = true;
-		return NULL;
-	}
-	if (!err)
-		err = vl_redirect_serve(vl_guest_sys(kp->guest), &o, &client, &status,
-					&reply->redirect);
+	err = vl_redirect_serve(vl_guest_sys(kp->guest), &o, &client, &status, &reply->redirect);
 	reply->status = status;
-	if (kp->guest)
-		vl_guest_stats(kp->guest, &reply->stats);
+	vl_guest_stats(kp->guest, &reply->stats);
 	/* Whoever comes next is to begin anew. */
-	if (err && (err->code == VL_ERR_TARGET || !kp->guest))
+	if (err && err->code == VL_ERR_TARGET)
 		kp->end = true;
 	return err;
 }
@@ -170,11 +159,11 @@ static void put_reply(struct vl_keep_message *m, struct vl_keep_reply *reply,
 		vl_keep_put_string(m, reply->redirect.denied[i].name);
 }
 
-static void decline(struct keeper *kp, int link)
+static void answer(struct keeper *kp, int link, uint32_t word)
 {
-	struct vl_keep_reply reply = { .declined = 1 };
-
-	put_reply(&kp->out, &reply, NULL);
+	kp->out.len = 0;
+	kp->out.bad = false;
+	vl_keep_put(&kp->out, &word, sizeof(word));
 	vl_keep_send(link, &kp->out, -1);
 }
 
@@ -184,18 +173,26 @@ static void take_tool(struct keeper *kp, int link)
 	struct pollfd p = { link, POLLIN, 0 };
 	struct vl_keep_reply reply = { 0 };
 	struct request r = { 0 };
-	struct vl_error *err = NULL;
 	int sock = -1;
 
 	if (poll(&p, 1, REQUEST_MS) > 0 && vl_keep_receive(link, &kp->in, &sock)) {
-		if (sock >= 0 && parse(kp, link, &r))
-			err = serve(kp, &r, link, sock, &reply);
-		else
-			reply.declined = 1; /* also when it is not for us */
-		put_reply(&kp->out, &reply, err);
-		vl_keep_send(link, &kp->out, -1);
+		struct vl_error *err = NULL;
+		bool ours = sock >= 0 && parse(kp, link, &r);
+
+		if (ours)
+			err = open_guest(kp, r.q.has_label ? r.label : NULL, &ours);
+		kp->end |= err || (kp->guest && !ours);
+		answer(kp, link, ours ? VL_KEEP_TAKEN : VL_KEEP_DECLINED);
+		if (ours) {
+			if (err)
+				reply.status = 3;
+			else
+				err = serve(kp, &r, link, sock, &reply);
+			put_reply(&kp->out, &reply, err);
+			vl_keep_send(link, &kp->out, -1);
+		}
+		vl_error_destroy(err);
 	}
-	vl_error_destroy(err);
 	if (sock >= 0)
 		close(sock);
 	request_deinit(&r);
@@ -280,7 +277,7 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 	if (!err)
 		take_tool(&kp, VL_KEEP_FD);
 	else if (kp.out.data)
-		decline(&kp, VL_KEEP_FD);
+		answer(&kp, VL_KEEP_FD, VL_KEEP_DECLINED);
 	close(VL_KEEP_FD);
 	/* Nothing of where the tool was started is to be kept busy. */
 	if (!err && !chdir("/"))

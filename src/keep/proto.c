@@ -128,14 +128,14 @@ bool vl_keep_receive(int sock, struct vl_keep_message *m, int *fd_ret)
 char *vl_keep_key(const struct vl_keep_options *k)
 {
 	const char *uri = k->guest.target.uri ? k->guest.target.uri : "";
-	const char *env = getenv("LIBVIRT_DEFAULT_URI");
+	const char *env = getenv("LIBVIRT_DEFAULT_URI"), *cache = getenv("VLENS_CACHE_DIR");
 	char *cwd = NULL, *key;
 
 	/* A socket may be named from where we are. */
 	if (!strncmp(k->spec, "qmp:", 4) && k->spec[4] != '/')
 		cwd = getcwd(NULL, 0);
-	if (asprintf(&key, "%s\n%s\n%s\n%d\n%d\n%s", k->spec, uri, env ? env : "", (int)k->guest.as,
-		     (int)k->guest.target.pause, cwd ? cwd : "") < 0)
+	if (asprintf(&key, "%s\n%s\n%s\n%s\n%d\n%s", k->spec, uri, env ? env : "",
+		     cache ? cache : "", (int)k->guest.as, cwd ? cwd : "") < 0)
 		key = NULL;
 	free(cwd);
 	return key;

@@ -5,10 +5,13 @@
  *
  *	tool:   struct vl_keep_request, its strings; the child's socket (child.h)
  *		is passed along
+ *	keeper: uint32_t VL_KEEP_TAKEN, or VL_KEEP_DECLINED: nothing is done, and
+ *		nothing else is said
  *	tool:   VL_LINK_CONTINUE, any number of times (redirect.h)
  *	keeper: struct vl_keep_reply, its strings, when the program has ended
  *
- * A tool that closes early ends the program; a keeper that does has died.
+ * A tool that closes early ends the program; a keeper that does has died. One
+ * that does not take a request in time hangs, and is let alone.
  */
 #ifndef VLENS_KEEP_PROTO_H
 #define VLENS_KEEP_PROTO_H
@@ -37,8 +40,9 @@ struct vl_keep_request {
 	/* Strings, each with its NUL: the key, the label, the program's path, guest_paths. */
 };
 
+enum { VL_KEEP_TAKEN = 1, VL_KEEP_DECLINED };
+
 struct vl_keep_reply {
-	uint32_t declined; /* nothing was done; nothing else is valid */
 	int32_t status;
 	uint32_t has_error, has_hint;
 	int32_t code, os_errno;

@@ -242,6 +242,10 @@ struct vl_error *vl_h_send(struct vl_trap *t);
 struct vl_error *vl_h_recv(struct vl_trap *t);
 struct vl_error *vl_h_netif(struct vl_trap *t);
 
+/* --- ioctl.c: what it asks about an open file --- */
+
+struct vl_error *vl_h_ioctl(struct vl_trap *t);
+
 /* --- remote.c: the program's memory --- */
 
 /* All return 0 or -errno (-EFAULT; -ENAMETOOLONG; -ESRCH: it is gone). */
