@@ -191,11 +191,8 @@ static struct vl_error *open_epoch(struct vl_guest *g, bool copying)
 /* Misses after which the guest is held: it changes faster than we learn. */
 #define MAX_MISSES 3
 
-/* Get in contact with the guest; @anew: whatever is known of it is wrong. */
-static struct vl_error *make_contact(struct vl_guest *g, bool anew)
+static void forget_contact(struct vl_guest *g)
 {
-	struct vl_error *err;
-
 	vl_clone_destroy(g->clone);
 	vl_view_destroy(g->view);
 	vl_contact_destroy(g->contact);
@@ -204,6 +201,14 @@ static struct vl_error *make_contact(struct vl_guest *g, bool anew)
 	g->view = NULL;
 	g->contact = NULL;
 	g->know_self = false;
+}
+
+/* Get in contact with the guest; @anew: whatever is known of it is wrong. */
+static struct vl_error *make_contact(struct vl_guest *g, bool anew)
+{
+	struct vl_error *err;
+
+	forget_contact(g);
 	err = vl_contact_make(g->target, anew, &g->contact);
 	if (!err)
 		vl_workset_load(&g->workset, g->contact, g->label);
@@ -358,6 +363,9 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label)
 	vl_guest_stats(g, &now);
 	g->base = now;
 	vl_target_paused_reset(g->target);
+	g->anew = false;
+	if (g->contact && !vl_contact_holds(g->contact))
+		forget_contact(g);
 	if (g->contact)
 		g->contact->first = false;
 	if (!wants_workset(g) || (label && g->label && !strcmp(label, g->label)))
