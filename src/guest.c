@@ -28,7 +28,8 @@ struct vl_guest {
 	uint64_t budget_ns;	       /* of the next clone's calls */
 	struct vl_workset workset;
 	char *label;	 /* whose working set it is; NULL: none is kept */
-	unsigned misses; /* epochs that ended for a page that was not copied */
+	unsigned misses; /* epochs in a row that ended early for a page that was not copied */
+	unsigned calls;	 /* that went well in the open epoch */
 	bool copied;	 /* the open epoch's pages are all from its beginning */
 	bool trim;	 /* the view has pages of another working set */
 	bool know_self;
@@ -170,6 +171,7 @@ static struct vl_error *open_epoch(struct vl_guest *g, bool copying)
 	g->contact->paused_host_ns = ts.tv_sec * 1000000000L + ts.tv_nsec;
 	err = vl_view_refresh(g->view, g->workset.gpas, g->workset.nr);
 	g->copied = copying;
+	g->calls = 0;
 	if (!err && copying) {
 		vl_view_release(g->view);
 		err = release(g);
@@ -285,6 +287,9 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 	return NULL;
 }
 
+/* An epoch with so many answers was worth it, even if the next needs another one. */
+#define PROGRESS 16
+
 static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
 				   size_t nr, int64_t *ret)
 {
@@ -297,9 +302,10 @@ static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const s
 	/* Whatever came of it: it was computed from what was not there. */
 	if (vl_view_missed(g->view) && !(err && err->code == VL_ERR_TARGET)) {
 		vl_error_destroy(err);
-		g->misses++;
+		g->misses = g->calls < PROGRESS ? g->misses + 1 : 1;
 		return check_missed(g);
 	}
+	g->calls++;
 	if (err && err->code == VL_ERR_CRASHED && g->budget_ns < VL_BUDGET_MAX_NS)
 		g->budget_ns *= 2;
 	return err;

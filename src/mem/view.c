@@ -160,12 +160,15 @@ static void fill(struct vl_view *v, uint64_t host)
 		first = off & ~(FILL_PAGES * VL_PAGE_SIZE - 1);
 		if (nr > (r->size - first) / VL_PAGE_SIZE)
 			nr = (r->size - first) / VL_PAGE_SIZE;
-		if (atomic_load(&v->released) && !is_still(v, r->gpa + off))
+		if (atomic_load(&v->released) && !is_still(v, r->gpa + off)) {
+			/* What is computed now is thrown away; the neighbours are for
+			 * the next time. Where one page is missing (a new slab, a
+			 * stack) others will be. */
 			atomic_store(&v->missed, true);
-		/* No neighbour that can have changed may pass for touched, nor for
-		 * copied. */
-		if (v->still[0].size && (!is_still(v, r->gpa + first) ||
-					 !is_still(v, r->gpa + first + (nr - 1) * VL_PAGE_SIZE))) {
+		} else if (v->still[0].size &&
+			   (!is_still(v, r->gpa + first) ||
+			    !is_still(v, r->gpa + first + (nr - 1) * VL_PAGE_SIZE))) {
+			/* No neighbour that can change may pass for touched. */
 			first = off;
 			nr = 1;
 		}
