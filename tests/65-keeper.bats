@@ -147,6 +147,22 @@ kill_keepers() {
 	run -126 vexec "$G" /etc/passwd
 }
 
+@test "Ctrl-C before the guest is there" {
+	# A monitor that accepts and says nothing.
+	python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(8); time.sleep(60)' "$T/mute" 3>&- 4>&- &
+	local mute=$!
+	eventually 5 test -S "$T/mute"
+	env --default-signal=INT vps "qmp:$T/mute" -ef >"$T/out" 2>"$T/err" 3>&- 4>&- &
+	TOOL=$!
+	sleep 0.5
+	pkill -INT -P "$TOOL"
+	kill -INT "$TOOL"
+	eventually 3 test ! -e "/proc/$TOOL/exe" || fail "it goes on"
+	kill "$mute"
+	[[ ! -s $T/out ]]
+}
+
 @test "job control: it stops with the program, and goes on" {
 	vuname "$G" >/dev/null
 	set -m

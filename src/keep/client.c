@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +26,9 @@ struct run {
 	sigset_t old_set;
 	struct sigaction old_chld;
 	bool job_stop; /* the terminal asked us to stop */
+	bool lost;     /* the keeper is */
+	bool over;     /* the program has ended, with this status, as a shell has it */
+	int status;
 };
 
 /* --- finding and starting --- */
@@ -167,6 +171,20 @@ static void stop_too(struct run *r)
 	send(r->link, &word, 1, MSG_NOSIGNAL);
 }
 
+/*
+ * Has the program ended? If the keeper traces it, we see that only after the
+ * keeper; if not yet (a guest that is long in opening), Ctrl-C ends it like this.
+ */
+static void look_after_program(struct run *r)
+{
+	siginfo_t si = { 0 };
+
+	if (waitid(P_PID, (id_t)r->child.pid, &si, WEXITED | WNOHANG | WNOWAIT) || !si.si_pid)
+		return;
+	r->over = true;
+	r->status = si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status;
+}
+
 static void take_signals(struct run *r)
 {
 	struct signalfd_siginfo si[8];
@@ -191,8 +209,11 @@ static void take_signals(struct run *r)
 		}
 	}
 	stop_too(r);
+	look_after_program(r);
 }
 
+/* When the program has ended, so long for the keeper to say so. */
+#define OVER_TIMEOUT_MS 1000
 /* A keeper may have the last program's remains to see to. */
 #define TAKE_TIMEOUT_MS 5000
 
@@ -202,7 +223,7 @@ static bool wait_message(struct run *r, struct vl_keep_message *m, int timeout)
 	struct pollfd p[2] = { { r->link, POLLIN, 0 }, { r->sigfd, POLLIN, 0 } };
 
 	for (;;) {
-		int nr = poll(p, 2, timeout);
+		int nr = poll(p, 2, r->over ? OVER_TIMEOUT_MS : timeout);
 
 		if (!nr || (nr < 0 && errno != EINTR))
 			return false;
@@ -210,8 +231,10 @@ static bool wait_message(struct run *r, struct vl_keep_message *m, int timeout)
 			continue;
 		if (p[1].revents)
 			take_signals(r);
-		if (p[0].revents)
-			return vl_keep_receive(r->link, m, NULL);
+		if (p[0].revents) {
+			r->lost = !vl_keep_receive(r->link, m, NULL);
+			return !r->lost;
+		}
 	}
 }
 
@@ -291,8 +314,13 @@ static struct vl_error *run(const struct vl_keep_options *k, const struct vl_red
 	close(r->child.sock);
 	vl_keep_get(m, &word, sizeof(word));
 	*used_ret = *used_ret && word == VL_KEEP_TAKEN;
-	if (*used_ret && !wait_message(r, m, -1))
+	m->len = 0; /* as long as there is no reply */
+	if (*used_ret && wait_message(r, m, -1))
+		return NULL;
+	if (*used_ret && r->lost)
 		return gone();
+	/* The keeper is alive, and did not come to it. */
+	*used_ret |= r->over;
 	return NULL;
 }
 
@@ -318,13 +346,15 @@ static void clean_up(struct run *r)
 }
 
 /*
- * A dump never changes, and is read without anybody's help. A guest that is to
+ * A file may be a dump, even if a domain has its name. A dump never changes, and is read without anybody's help. A guest that is to
  * be suspended is held by its monitor, which has no room for two: a keeper would
  * have it for all the time it stays.
  */
 static bool is_for_keeper(const struct vl_keep_options *k)
 {
-	bool dump = strchr(k->spec, '/') && strncmp(k->spec, "qmp:", 4);
+	struct stat st;
+	bool dump = strncmp(k->spec, "qmp:", 4) && strncmp(k->spec, "qemu:", 5) &&
+		    (strchr(k->spec, '/') || (!stat(k->spec, &st) && S_ISREG(st.st_mode)));
 
 	return k->seconds && !dump && k->guest.target.pause == VL_PAUSE_FREEZE;
 }
@@ -352,7 +382,9 @@ struct vl_error *vl_keep_run(const struct vl_keep_options *k, const struct vl_re
 		err = vl_keep_message_init(&m);
 		if (!err)
 			err = run(k, o, key, exe, &r, &m, used_ret);
-		if (!err && *used_ret)
+		if (!err && r.over && !m.len)
+			*status_ret = r.status;
+		else if (!err && *used_ret)
 			err = take_reply(&m, status_ret, stats_ret, redirect_ret);
 		if (err)
 			*used_ret = true;

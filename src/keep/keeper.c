@@ -92,8 +92,7 @@ static bool parse(struct keeper *kp, int link, struct request *r)
 	return r->paths && !m->bad && !strcmp(r->key, kp->key) && read_environ(r);
 }
 
-/* *@live_ret becomes false for a dump, which may be another file the next time. */
-static struct vl_error *open_guest(struct keeper *kp, const char *label, bool *live_ret)
+static struct vl_error *open_guest(struct keeper *kp, const char *label)
 {
 	struct vl_guest_options opts = kp->k->guest;
 	struct vl_error *err;
@@ -104,8 +103,9 @@ static struct vl_error *open_guest(struct keeper *kp, const char *label, bool *l
 	err = vl_guest_open(kp->k->spec, &opts, &kp->guest);
 	if (err)
 		return err;
-	*live_ret = vl_guest_is_live(kp->guest);
 	kp->pidfd = (int)syscall(SYS_pidfd_open, vl_guest_pid(kp->guest), 0);
+	/* A dump after all, and the next time perhaps another one. */
+	kp->end = !vl_guest_is_live(kp->guest);
 	return NULL;
 }
 
@@ -167,31 +167,34 @@ static void answer(struct keeper *kp, int link, uint32_t word)
 	vl_keep_send(link, &kp->out, -1);
 }
 
+static void serve_and_tell(struct keeper *kp, const struct request *r, int link, int sock)
+{
+	struct vl_keep_reply reply = { .status = 3 };
+	struct vl_error *err;
+
+	err = open_guest(kp, r->q.has_label ? r->label : NULL);
+	if (err)
+		kp->end = true;
+	else
+		err = serve(kp, r, link, sock, &reply);
+	put_reply(&kp->out, &reply, err);
+	vl_keep_send(link, &kp->out, -1);
+	vl_error_destroy(err);
+}
+
 /* Serve the tool at @link. */
 static void take_tool(struct keeper *kp, int link)
 {
 	struct pollfd p = { link, POLLIN, 0 };
-	struct vl_keep_reply reply = { 0 };
 	struct request r = { 0 };
 	int sock = -1;
 
 	if (poll(&p, 1, REQUEST_MS) > 0 && vl_keep_receive(link, &kp->in, &sock)) {
-		struct vl_error *err = NULL;
 		bool ours = sock >= 0 && parse(kp, link, &r);
 
-		if (ours)
-			err = open_guest(kp, r.q.has_label ? r.label : NULL, &ours);
-		kp->end |= err || (kp->guest && !ours);
 		answer(kp, link, ours ? VL_KEEP_TAKEN : VL_KEEP_DECLINED);
-		if (ours) {
-			if (err)
-				reply.status = 3;
-			else
-				err = serve(kp, &r, link, sock, &reply);
-			put_reply(&kp->out, &reply, err);
-			vl_keep_send(link, &kp->out, -1);
-		}
-		vl_error_destroy(err);
+		if (ours)
+			serve_and_tell(kp, &r, link, sock);
 	}
 	if (sock >= 0)
 		close(sock);

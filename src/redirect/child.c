@@ -160,6 +160,8 @@ static void __attribute__((noreturn)) child_run(const struct child *c)
 	uint32_t nr;
 	char go;
 
+	/* From here on the terminal can end it. */
+	sigprocmask(SIG_SETMASK, c->mask, NULL);
 	/* Where only ancestors may trace (yama), one that is none must be named. */
 	if (c->tracer)
 		prctl(PR_SET_PTRACER, c->tracer, 0, 0, 0);
@@ -169,7 +171,6 @@ static void __attribute__((noreturn)) child_run(const struct child *c)
 		_exit(125);
 	prog.len = nr;
 	setrlimit(RLIMIT_NOFILE, &c->nofile);
-	sigprocmask(SIG_SETMASK, c->mask, NULL);
 	listener = install(&prog, &flags);
 	say(c->sock, listener);
 	say(c->sock, flags);
