@@ -351,6 +351,7 @@ void vl_guest_rest(struct vl_guest *g)
 	if (g->contact && g->label)
 		vl_workset_save(&g->workset, g->contact, g->label);
 	g->workset.changed = false;
+	vl_target_rest(g->target);
 }
 
 /* A dump needs no haste, and a guest that is not paused has no moment. */

@@ -36,6 +36,8 @@ struct vl_target_ops {
 	int (*guard_fd)(const struct vl_target *t);
 	/* In the guard process, when this one is gone or hangs. */
 	void (*guard_resume)(const struct vl_target *t, int fd);
+	/* Nothing is asked for now: let go of what others may want. */
+	void (*rest)(struct vl_target *t);
 	void (*close)(struct vl_target *t);
 };
 

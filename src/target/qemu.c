@@ -219,6 +219,7 @@ static const struct vl_target_ops qemu_ops = {
 	.unsuspend = qemu_unsuspend,
 	.guard_fd = qemu_guard_fd,
 	.guard_resume = qemu_guard_resume,
+	.rest = hang_up,
 	.close = qemu_close,
 };
 
