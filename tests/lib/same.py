@@ -20,7 +20,8 @@ import sys
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 # Seconds of what is written with colons: 1-02:03:04, 0:00.68, 10:15:03, 10:15.
 CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d)(?::(\d\d))?(\.\d+)?")
-UNITS = {"": 1, "K": 1, "M": 1 << 10, "G": 1 << 20, "%": 1, "t": 1 << 30, "m": 1 << 10, "g": 1 << 20}
+UNITS = {"": 1, "%": 1, "B": 1 / 1024, "Ki": 1, "Mi": 1 << 10, "Gi": 1 << 20,
+         "m": 1 << 10, "g": 1 << 20, "t": 1 << 30}
 
 
 def value(token):
@@ -42,16 +43,19 @@ def value(token):
 
 def between(token, before, after, way):
     """Whether a value lies where way allows: None (nowhere else), a number (that
-    far from what lies between the two), "N%" (of the larger one), or "any"."""
-    x, a, b = value(token), value(before), value(after)
+    far from what lies between the two), "P%+N" (N and P percent of the larger one),
+    or "any".  Where there is no later text, the limit of what only grows is not
+    known."""
+    x, a, b = value(token), value(before), value(before if after is None else after)
     if way is None or x is None or a is None or b is None:
         return False
-    if way == "any":
+    if way == "any" or (way == 0 and after is None):
         return True
     if isinstance(way, str):
-        way = max(abs(a), abs(b)) * float(way.rstrip("%")) / 100
-    # What is printed is rounded.
-    way += 0.011 if "." in token else 0
+        part, most = way.split("%+")
+        way = max(abs(a), abs(b)) * float(part) / 100 + float(most)
+    # The last digit that is printed is rounded.
+    way += 1.01 * 10.0 ** -len(token.split(".")[1]) if re.fullmatch(r"\d+\.\d+", token) else 0
     return min(a, b) - way <= x <= max(a, b) + way
 
 
@@ -142,11 +146,14 @@ def ways(rule, columns, index, line):
     return rule.get("other")
 
 
-def same_row(rule, a, x, b):
-    """Whether row x, of vlens, is one that the guest could have printed between a and b."""
+def same_row(rule, a, x, b, once):
+    """Whether row x, of vlens, is one that the guest could have printed between a and
+    b; once: there is no later text, and b is a."""
     line, found, columns, _ = x
     if line in (a[0], b[0]):
         return True
+    if not columns and ways(rule, None, 0, line) == "any":
+        return re.sub(r"\s*[\d.]+", " N", line) == re.sub(r"\s*[\d.]+", " N", a[0])
     if not len(a[1]) == len(found) == len(b[1]):
         return False
     if not placed(a[1], found) and not placed(b[1], found):
@@ -174,7 +181,7 @@ def same_row(rule, a, x, b):
         else:
             parts = [[token], [before], [after]]
         way = ways(rule, columns, i, line)
-        if not all(between(t, p, q, way) for t, p, q in zip(*parts)):
+        if not all(between(t, p, None if once else q, way) for t, p, q in zip(*parts)):
             return False
     return True
 
@@ -196,7 +203,7 @@ def compare(command, before, vlens, after=None):
                 wrong.append(f"> {x.rows[key][0]}")
         else:
             first, last = a.rows.get(key, b.rows.get(key)), b.rows.get(key, a.rows.get(key))
-            if not same_row(rule, first, x.rows[key], last):
+            if not same_row(rule, first, x.rows[key], last, after is None):
                 wrong += [f"< {first[0]}", f"> {x.rows[key][0]}"]
                 wrong += [f"< {last[0]} (later)"] if last[0] != first[0] else []
     check = rule.get("check")
@@ -207,6 +214,9 @@ def compare(command, before, vlens, after=None):
     # Rows that are the same, but in another order, where the order says something.
     if not wrong and not rule.get("unordered") and order(x, a) and order(x, b):
         wrong.append("> the lines stand in another order")
+    # Where nothing may move, each line of one or the other moment is not enough.
+    if not wrong and not rule.keys() & {"moves", "lines", "other"}:
+        wrong.append("> neither the text of before nor of after")
     return ("FAIL", wrong) if wrong else ("sem", [])
 
 
@@ -284,7 +294,8 @@ MEMORY = 16384
 #   check  what must be true of the applet's text by itself
 PS = {"head": r".*\bPID\b", "key": ("PID", "LWP"), "free": True, "own": True,
       "state": ("STAT", "S"),
-      "moves": {"C": 1, "TIME": 0, "%CPU": 0.2, "PSR": "any",
+      # A share of whole seconds since the start, in a young guest.
+      "moves": {"C": "10%+1", "TIME": 0, "%CPU": "10%+0.1",
                 # ps takes it from the clock, at either side of a full minute.
                 "STIME": 1, "START": 1}}
 # Since the boot of a young guest: rates of a whole run, and shares of it, of which
@@ -303,14 +314,16 @@ RULES = {
              "moves": dict.fromkeys(("used", "free", "buff/cache", "buffers", "cache", "available"),
                                     MEMORY)},
     "vmstat": {"head": r" r +b", "other": 0,
-               "moves": {"r": 2, "free": MEMORY, "buff": MEMORY, "cache": MEMORY,
+               "moves": {"r": 4, "free": MEMORY, "buff": MEMORY, "cache": MEMORY,
                          "us": 1, "sy": 1, "id": 1, "wa": 1, "st": 1, "in": 1, "cs": 1}},
+    "vmstat -m": {"head": r"Cache +Num",
+                  "moves": {"Num": "any", "Total": "any", "Pages": "any"}},
     "vmstat -s": {"lines": [(r"memory$|cache$", MEMORY), (r"total", None)], "other": 0},
     "mpstat": dict(SYSSTAT, key=("CPU",)),
     "iostat": SYSSTAT,
     "pidstat": dict(SYSSTAT, key=("PID",), own=True, free=True,
                     moves={"CPU": "any", "%MEM": 0, "VSZ": 0, "RSS": 0,
-                           **dict.fromkeys(("minflt/s", "majflt/s", "cswch/s", "nvcswch/s"), "10%")}),
+                           **dict.fromkeys(("minflt/s", "majflt/s", "cswch/s", "nvcswch/s"), "10%+0")}),
     "top": {"head": r" +PID USER", "key": ("PID",), "free": True, "own": True, "state": ("S",),
             "unordered": True, "check": top_adds_up,
             # Its first screen compares two moments that are milliseconds apart.
