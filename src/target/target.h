@@ -142,6 +142,9 @@ struct vl_error *vl_target_renew(struct vl_target *t);
 /* Nanoseconds the guest was paused by us so far, and the longest single pause. */
 uint64_t vl_target_paused_ns(const struct vl_target *t, uint64_t *longest_ret);
 
+/* Count the time paused from nought again. */
+void vl_target_paused_reset(struct vl_target *t);
+
 /*
  * Has the guest gone (hypervisor exited)? NULL, or the VL_ERR_TARGET error to
  * report.

@@ -33,6 +33,12 @@ struct vl_contact {
  * vCPUs and asking the kernel through a first clone. Pauses the guest for that.
  */
 struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_contact **ret);
+
+/*
+ * Is the kernel still where it was? A guest that rebooted has the same hypervisor
+ * process, but its kernel is somewhere else, or is another one.
+ */
+bool vl_contact_holds(const struct vl_contact *c);
 void vl_contact_destroy(struct vl_contact *c);
 
 /* Write the run's file again (the anchor changed). Failing to is no error. */
