@@ -16,7 +16,7 @@
 
 #include "../util/dirs.h"
 
-#define MAGIC "vlens-k8"
+#define MAGIC "vlens-k9"
 
 struct symbol {
 	int64_t value; /* relative to the entry, or as it is if absolute */
