@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "error.h"
+#include "imee/imee.h"
 #include "redirect/redirect.h"
 #include "target/target.h"
 #include "vmst/files.h"
@@ -60,6 +61,14 @@ bool vl_guest_is_live(const struct vl_guest *g);
 
 /* The port through which the guest's kernel answers; owned by the guest. */
 struct vl_sys *vl_guest_sys(struct vl_guest *g);
+
+/*
+ * Open a reader over the guest, for raw reads (imee.h). When its kernel is known
+ * from before, nothing is paused and no monitor is asked; else that is found out
+ * now. *@ret is owned by the caller, and must be closed before the guest is.
+ */
+struct vl_error *vl_guest_reader(struct vl_guest *g, const struct vl_reader_options *opts,
+				 struct vl_reader **ret);
 
 /* Figures up to now. */
 void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret);

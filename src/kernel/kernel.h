@@ -27,6 +27,8 @@
 	F(TASK_STACK, "task_struct", "stack")                                                     \
 	F(TASK_LEADER, "task_struct", "group_leader")                                             \
 	F(TASK_FILES, "task_struct", "files")                                                     \
+	F(MM_PGD, "mm_struct", "pgd")                                                             \
+	F(TLB_LOADED_MM, "tlb_state", "loaded_mm")                                                \
 	F(FILES_COUNT, "files_struct", "count")                                                   \
 	F(THREAD_INFO_FLAGS, "task_struct", "thread_info.flags")                                  \
 	/* "x86: Put hot per CPU variables into a struct" (6.2); single ones before and since */  \
