@@ -68,27 +68,22 @@ struct vl_diff {
 
 extern const struct vl_diff vl_diff_processes, vl_diff_modules;
 
-/* What is running on this host. */
-struct vl_host_guest {
-	char *spec; /* what opens it: a domain's name, qemu:PID */
-	pid_t pid;  /* of a bare QEMU; 0: libvirt's */
-};
-
 /*
- * All guests of this host: libvirt's domains at @uri (NULL: its default) and
- * those QEMUs that libvirt does not manage. *@ret is malloc'ed, for
- * vl_host_guests_free(). Without libvirt, or without access to it, those of
- * it are missing.
+ * The names (vl_target_open()) of all guests of this host: libvirt's domains at
+ * @uri (NULL: its default) that run, and the QEMUs that libvirt does not manage. Where
+ * there is no libvirt, or no access to it, only those. *@ret is malloc'ed, for
+ * vl_host_guests_free().
  */
-struct vl_error *vl_host_guests(const char *uri, struct vl_host_guest **ret, size_t *nr_ret);
-void vl_host_guests_free(struct vl_host_guest *g, size_t nr);
+struct vl_error *vl_host_guests(const char *uri, char ***ret, size_t *nr_ret);
+void vl_host_guests_free(char **names, size_t nr);
 
 /*
- * One row about guest @spec, without asking its kernel for anything: what needs
- * contact that was not made yet is missing, and a column says so.
+ * One row about guest @spec, without asking its kernel for anything, nor pausing
+ * it: what needs a contact that was not made yet is missing, and why is in the
+ * row; so is, for a guest that cannot be opened, the error that is returned.
  */
 extern const struct vl_column vl_list_columns[];
-struct vl_error *vl_list_guest(const struct vl_host_guest *g, const struct vl_scan_options *opts,
+struct vl_error *vl_list_guest(const char *spec, const struct vl_scan_options *opts,
 			       struct vl_table *t);
 
 #endif

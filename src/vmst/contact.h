@@ -33,6 +33,12 @@ struct vl_contact {
  * vCPUs and asking the kernel through a first clone. Pauses the guest for that.
  */
 struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_contact **ret);
+
+/*
+ * The same from the run's file only, with no monitor asked; NULL in *@ret: there
+ * was no contact with this run of the guest yet.
+ */
+struct vl_error *vl_contact_known(struct vl_target *t, struct vl_contact **ret);
 void vl_contact_destroy(struct vl_contact *c);
 
 /* Write the run's file again (the anchor changed). Failing to is no error. */
