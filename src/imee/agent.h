@@ -89,10 +89,11 @@
 #define AGENT_OK 0
 #define AGENT_FAULT 1	/* the address cannot be read */
 #define AGENT_BLIND 2	/* the address is in the agent's own page */
-#define AGENT_NULL 3	/* a pointer on the way to a field is NULL */
+#define AGENT_NULL 3	/* a pointer on the way to a field, or to the next node, is NULL */
 #define AGENT_MORE 4	/* a walk: as many elements as were allowed, and not at the end */
 #define AGENT_GARBAGE 5 /* a walk: what should be a node is not aligned */
 #define AGENT_FULL 6	/* a walk: no room for the next element; go on from va */
+#define AGENT_LOST 7	/* by the supervisor: the agent's page is not mapped in that space */
 
 #ifndef __ASSEMBLER__
 
@@ -165,7 +166,7 @@ struct agent_ring {
 	struct agent_request requests[AGENT_NR_REQUESTS];
 };
 
-#define AGENT_ASSERT(type, member, at)                                                            \
+#define AGENT_ASSERT(type, member, at) \
 	_Static_assert(offsetof(struct type, member) == (at), #type "." #member " is not at " #at)
 AGENT_ASSERT(agent_vars, canary, AV_CANARY);
 AGENT_ASSERT(agent_vars, local_cr3, AV_LOCAL_CR3);
