@@ -35,6 +35,7 @@ struct direct_piece {
 	uint64_t fd_offset;
 };
 
+#define DIRECT_GUESSES 32
 #define DIRECT_FRAMES 512 /* pages held within a request; a power of two */
 #define DIRECT_WANTS 128  /* pages that are fetched by one call */
 
@@ -45,6 +46,11 @@ struct vl_direct {
 	struct {
 		uint64_t gpa, size;
 	} fast[2];
+	/*
+	 * What was last added to an address of that part of the address space to get
+	 * its pointer: a guess, see direct_at().
+	 */
+	uint64_t guess[DIRECT_GUESSES];
 	struct vl_target *t;
 	struct direct_piece *pieces; /* sorted by gpa */
 	size_t nr_pieces;
@@ -177,6 +183,29 @@ direct_translate(struct vl_direct *d, const struct vl_space *s, uint64_t va, uin
 	return VL_READ_OK;
 }
 
+/*
+ * The pointer of the byte at virtual @va, which is known to be at @p.
+ *
+ * Loads through the tables wait for each other, and what is read then waits for
+ * the last of them. So the pointer is guessed, and the guess is used if the tables
+ * say the same: the processor need not wait then, it reads ahead while it walks.
+ * Most of a kernel is mapped in a row, so most guesses are right. Every address is
+ * walked all the same.
+ */
+static inline __attribute__((always_inline)) const unsigned char *
+direct_guess(struct vl_direct *d, uint64_t va, const unsigned char *p)
+{
+	uint64_t *guess = &d->guess[(va >> 39) % DIRECT_GUESSES];
+	uint64_t guessed = va + *guess, same = guessed;
+
+	/* The compiler is not to see that they are the same, it would take @p. */
+	__asm__("" : "+r"(same));
+	if (likely((uintptr_t)p == guessed))
+		return (const unsigned char *)(uintptr_t)same;
+	*guess = (uintptr_t)p - va;
+	return p;
+}
+
 /* Where the byte at virtual @va is now, with the rest of its 4 KiB; NULL and why. */
 static inline __attribute__((always_inline)) const unsigned char *
 direct_at(struct vl_direct *d, const struct vl_space *s, uint64_t va, enum vl_read_status *st)
@@ -186,7 +215,29 @@ direct_at(struct vl_direct *d, const struct vl_space *s, uint64_t va, enum vl_re
 	*st = direct_translate(d, s, va, &gpa, &size);
 	if (unlikely(*st))
 		return NULL;
-	return direct_host(d, gpa, st);
+	return direct_guess(d, va, direct_host(d, gpa, st));
+}
+
+static inline bool direct_in(const struct vl_direct *d, int i, uint64_t gpa, uint64_t len)
+{
+	return (gpa - d->fast[i].gpa < d->fast[i].size) &
+	       (gpa + (len - 1) - d->fast[i].gpa < d->fast[i].size);
+}
+
+/*
+ * Where @len bytes from @va on are now, all in one page of whatever size and in
+ * mapped RAM; NULL when they are not: then they are read piece by piece.
+ */
+static inline __attribute__((always_inline)) const unsigned char *
+direct_span(struct vl_direct *d, const struct vl_space *s, uint64_t va, uint64_t len)
+{
+	uint64_t gpa = 0, size = 0;
+
+	if (unlikely(direct_translate(d, s, va, &gpa, &size)) ||
+	    unlikely(size - (gpa & (size - 1)) < len) ||
+	    unlikely(!(direct_in(d, 0, gpa, len) | direct_in(d, 1, gpa, len))))
+		return NULL;
+	return direct_guess(d, va, d->base + gpa);
 }
 
 /*

@@ -1,14 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The direct engine's walks: lists, hash chains, xarrays, and the fields of what
- * is on them. A walk is one request and takes microseconds, so a page that was
- * just translated is not translated again for the next field in it; the next walk
- * knows nothing of it.
+ * is on them.
+ *
+ * An element's own fields lie side by side, mostly in one page of 2 MiB or 1 GiB:
+ * then that page is translated once for all of them. So are the fields behind one
+ * pointer. The next element is translated afresh.
  */
 #include "direct.h"
 
-/* Pages whose translation is at hand within a walk; a power of two. */
-#define TLB 16
+/* A field that is read where its group is. */
+struct part {
+	uint8_t kind, index; /* index: of the field as the caller has it */
+	uint16_t size;
+	uint32_t out;
+	int32_t at; /* from the begin of the group */
+};
+
+/* Fields that lie side by side: in the element, or behind one pointer in it. */
+struct group {
+	int32_t pointer; /* where in the element; not of the first group */
+	int32_t low, high;
+	unsigned first, nr; /* of parts */
+};
+
+#define MAX_GROUPS 4
 
 struct walker {
 	struct vl_direct *d;
@@ -16,51 +32,118 @@ struct walker {
 	const struct vl_walk *w;
 	struct vl_walked *ret;
 	uint64_t tortoise, steps, lap; /* finds loops: Brent's algorithm */
-	struct {
-		uint64_t page; /* | 1 */
-		const unsigned char *host;
-	} tlb[TLB];
+	/* The first group is the element's own. */
+	struct group groups[MAX_GROUPS];
+	unsigned nr_groups;
+	struct part parts[VL_WALK_FIELDS];
+	uint32_t alone; /* a bit for each field that is in no group */
 };
-
-static inline __attribute__((always_inline)) const unsigned char *at(struct walker *k, uint64_t va,
-								     enum vl_read_status *st)
-{
-	uint64_t page = va & VL_PAGE_MASK;
-	size_t i = va / VL_PAGE_SIZE % TLB;
-	const unsigned char *p;
-
-	if (k->tlb[i].page == (page | 1))
-		return k->tlb[i].host + (va - page);
-	p = direct_at(k->d, k->s, va, st);
-	/* What is held for the request only can give way to another page. */
-	if (likely(p && !k->d->has_live)) {
-		k->tlb[i].page = page | 1;
-		k->tlb[i].host = p - (va - page);
-	}
-	return p;
-}
 
 static inline __attribute__((always_inline)) enum vl_read_status get(struct walker *k, uint64_t va,
 								     void *buf, size_t len)
 {
-	enum vl_read_status st = VL_READ_OK;
-	const unsigned char *p;
+	return direct_read(k->d, k->s, va, buf, len, &k->ret->fault);
+}
 
-	if (unlikely(len > VL_PAGE_SIZE - (va & (VL_PAGE_SIZE - 1))))
-		return direct_pages(k->d, k->s, va, buf, len, &k->ret->fault);
-	p = at(k, va, &st);
-	if (unlikely(!p)) {
-		k->ret->fault = va;
-		return st;
+static inline uint64_t load64(const unsigned char *p)
+{
+	uint64_t v;
+
+	direct_copy(&v, p, sizeof(v));
+	return v;
+}
+
+/* ---- the plan: which fields are read together ---- */
+
+static struct group *group_of(struct walker *k, const struct vl_walk_field *f)
+{
+	struct group *g = &k->groups[0];
+
+	if (!f->derefs)
+		return g;
+	for (unsigned i = 1; i < k->nr_groups; i++)
+		if (k->groups[i].pointer == f->offset[0])
+			return &k->groups[i];
+	if (k->nr_groups == MAX_GROUPS)
+		return NULL;
+	g = &k->groups[k->nr_groups++];
+	*g = (struct group){ f->offset[0], INT32_MAX, INT32_MIN, 0, 0 };
+	return g;
+}
+
+static void widen(struct group *g, int64_t low, int64_t high)
+{
+	if (low < g->low)
+		g->low = (int32_t)low;
+	if (high > g->high)
+		g->high = (int32_t)high;
+}
+
+/* Wider than that is no structure, and no field of it near the other. */
+#define SANE_OFFSET (1 << 24)
+
+static bool is_near(int32_t offset)
+{
+	return offset > -SANE_OFFSET && offset < SANE_OFFSET;
+}
+
+static void plan(struct walker *k)
+{
+	struct group *of[VL_WALK_FIELDS];
+	const struct vl_walk *w = k->w;
+	unsigned nr = 0;
+
+	k->groups[0] = (struct group){ 0, INT32_MAX, INT32_MIN, 0, 0 };
+	k->nr_groups = 1;
+	/* Where there is nothing mapped no span can be had. */
+	if (!k->d->fast[0].size || w->node > SANE_OFFSET || w->next > SANE_OFFSET) {
+		k->alone = UINT32_MAX;
+		return;
 	}
-	direct_copy(buf, p, len);
-	return VL_READ_OK;
+	if (w->kind != VL_WALK_XARRAY)
+		widen(&k->groups[0], (int64_t)w->node + w->next, (int64_t)w->node + w->next + 8);
+	for (size_t i = 0; i < w->nr_fields; i++) {
+		const struct vl_walk_field *f = &w->fields[i];
+		int32_t at = f->offset[f->derefs ? 1 : 0];
+
+		of[i] = NULL;
+		if (f->derefs <= 1 && f->kind <= VL_FIELD_STRING && is_near(at) &&
+		    is_near(f->offset[0]))
+			of[i] = group_of(k, f);
+		if (of[i])
+			widen(of[i], at, (int64_t)at + f->size);
+		else
+			k->alone |= 1U << i;
+	}
+	for (unsigned g = 1; g < k->nr_groups; g++)
+		widen(&k->groups[0], k->groups[g].pointer, k->groups[g].pointer + 8L);
+	for (unsigned g = 0; g < k->nr_groups; g++) {
+		k->groups[g].first = nr;
+		for (size_t i = 0; i < w->nr_fields; i++) {
+			const struct vl_walk_field *f = &w->fields[i];
+
+			if (of[i] == &k->groups[g])
+				k->parts[nr++] =
+					(struct part){ f->kind, (uint8_t)i, f->size, f->out,
+						       f->offset[f->derefs ? 1 : 0] -
+							       k->groups[g].low };
+		}
+		k->groups[g].nr = nr - k->groups[g].first;
+	}
+}
+
+/* What is behind a string's end is no part of it. */
+static void end_string(char *buf, size_t size)
+{
+	size_t len = strnlen(buf, size);
+
+	memset(buf + len, 0, size - len);
 }
 
 /* A string in a field: no page behind its end is touched. */
 static enum vl_read_status get_string(struct walker *k, uint64_t va, char *buf, size_t size)
 {
-	size_t n = VL_PAGE_SIZE - (va & (VL_PAGE_SIZE - 1)), len;
+	size_t n = VL_PAGE_SIZE - (va & (VL_PAGE_SIZE - 1));
 	enum vl_read_status st;
 
 	st = get(k, va, buf, n < size ? n : size);
@@ -68,8 +151,7 @@ static enum vl_read_status get_string(struct walker *k, uint64_t va, char *buf, 
 		st = get(k, va + n, buf + n, size - n);
 	if (st)
 		return st;
-	len = strnlen(buf, size);
-	memset(buf + len, 0, size - len);
+	end_string(buf, size);
 	return VL_READ_OK;
 }
 
@@ -111,30 +193,94 @@ field(struct walker *k, const struct vl_walk_field *f, uint64_t element, uint64_
 	}
 }
 
-/* The fields of @element into record @nr. */
+/* All parts of a group, which is at @p. */
+static inline __attribute__((always_inline)) void take(struct walker *k, const struct group *g,
+						       const unsigned char *p,
+						       unsigned char *record, uint8_t *status)
+{
+	for (unsigned i = g->first; i < g->first + g->nr; i++) {
+		const struct part *f = &k->parts[i];
+		unsigned char *out = record + f->out;
+
+		/* The sizes there are, so that each becomes one move. */
+		if (f->size == 4) {
+			direct_copy(out, p + f->at, 4);
+		} else if (f->size == 8) {
+			direct_copy(out, p + f->at, 8);
+		} else if (f->size == 16) {
+			memcpy(out, p + f->at, 16);
+		} else if (f->size == 32) {
+			memcpy(out, p + f->at, 32);
+		} else {
+			direct_copy(out, p + f->at, f->size);
+		}
+		if (f->kind == VL_FIELD_STRING)
+			end_string((char *)out, f->size);
+		if (status)
+			status[f->index] = VL_READ_OK;
+	}
+}
+
+/* One field by itself, and its status; one that ends the walk is returned. */
+static enum vl_read_status fill_one(struct walker *k, unsigned i, uint64_t element, uint64_t index,
+				    unsigned char *record, uint8_t *status)
+{
+	const struct vl_walk_field *f = &k->w->fields[i];
+	enum vl_read_status st = field(k, f, element, index, record + f->out);
+
+	if (st)
+		memset(record + f->out, 0, f->size);
+	if (!status)
+		return st;
+	status[i] = (uint8_t)st;
+	return VL_READ_OK;
+}
+
+static __attribute__((noinline)) enum vl_read_status
+fill_each(struct walker *k, const struct group *g, uint64_t element, unsigned char *record,
+	  uint8_t *status)
+{
+	enum vl_read_status st = VL_READ_OK;
+
+	for (unsigned i = g->first; !st && i < g->first + g->nr; i++)
+		st = fill_one(k, k->parts[i].index, element, 0, record, status);
+	return st;
+}
+
+/*
+ * The fields of @element into the next record; @p: where its own group is, or NULL.
+ * A field that cannot be read ends the walk if there is nowhere to say so.
+ */
 static inline __attribute__((always_inline)) enum vl_read_status
-fill(struct walker *k, uint64_t element, uint64_t index, size_t nr)
+fill(struct walker *k, uint64_t element, uint64_t index, const unsigned char *p)
 {
 	const struct vl_walk *w = k->w;
-	unsigned char *record = (unsigned char *)w->records + nr * w->stride;
-	uint8_t *status = w->status ? w->status + nr * w->nr_fields : NULL;
-	enum vl_read_status first = VL_READ_OK;
+	unsigned char *record = (unsigned char *)w->records + k->ret->nr * w->stride;
+	uint8_t *status = w->status ? w->status + k->ret->nr * w->nr_fields : NULL;
+	enum vl_read_status st = VL_READ_OK;
 
-	for (size_t i = 0; i < w->nr_fields; i++) {
-		const struct vl_walk_field *f = &w->fields[i];
-		enum vl_read_status st = field(k, f, element, index, record + f->out);
+	if (likely(p))
+		take(k, &k->groups[0], p, record, status);
+	else
+		st = fill_each(k, &k->groups[0], element, record, status);
+	for (unsigned i = 1; !st && i < k->nr_groups; i++) {
+		const struct group *g = &k->groups[i];
+		const unsigned char *q = NULL;
+		uint64_t to = p ? load64(p + g->pointer - k->groups[0].low) : 0;
 
-		if (status)
-			status[i] = (uint8_t)st;
-		if (unlikely(st)) {
-			memset(record + f->out, 0, f->size);
-			if (!first)
-				first = st;
-			if (!status)
-				return first;
-		}
+		if (likely(to))
+			q = direct_span(k->d, k->s, to + (uint64_t)(int64_t)g->low,
+					(uint64_t)((int64_t)g->high - g->low));
+		if (likely(q))
+			take(k, g, q, record, status);
+		else
+			st = fill_each(k, g, element, record, status);
 	}
-	return first;
+	if (k->alone)
+		for (unsigned i = 0; !st && i < w->nr_fields; i++)
+			if (k->alone >> i & 1)
+				st = fill_one(k, i, element, index, record, status);
+	return st;
 }
 
 /*
@@ -166,7 +312,7 @@ static __attribute__((noinline)) void ahead(struct walker *k, uint64_t element, 
 
 /* Collect one element; a status ends the walk. */
 static inline __attribute__((always_inline)) enum vl_read_status
-collect(struct walker *k, uint64_t element, uint64_t index, uint64_t node)
+collect(struct walker *k, uint64_t element, uint64_t index, uint64_t node, const unsigned char *p)
 {
 	enum vl_read_status st;
 
@@ -176,11 +322,22 @@ collect(struct walker *k, uint64_t element, uint64_t index, uint64_t node)
 	}
 	if (unlikely(k->d->has_live))
 		ahead(k, element, index, node);
-	st = fill(k, element, index, k->ret->nr);
-	if (unlikely(st && !k->w->status))
+	st = fill(k, element, index, p);
+	if (unlikely(st))
 		return st;
 	k->ret->nr++;
 	return VL_READ_OK;
+}
+
+static inline __attribute__((always_inline)) const unsigned char *own_group(struct walker *k,
+									    uint64_t element)
+{
+	const struct group *g = &k->groups[0];
+
+	if (unlikely(g->low >= g->high))
+		return NULL;
+	return direct_span(k->d, k->s, element + (uint64_t)(int64_t)g->low,
+			   (uint64_t)((int64_t)g->high - g->low));
 }
 
 /* A list cannot come back to @node before it ends. */
@@ -203,44 +360,38 @@ chain(struct walker *k, uint64_t head, uint64_t index)
 {
 	const struct vl_walk *w = k->w;
 	bool list = w->kind == VL_WALK_LIST;
-	uint64_t node;
-	enum vl_read_status st;
+	enum vl_read_status st = VL_READ_OK;
+	uint64_t node, next = 0;
 
 	k->tortoise = 0;
 	k->steps = 0;
 	k->lap = 1;
-	if (list && w->with_head) {
-		st = collect(k, head - w->node, index, head);
-		if (unlikely(st))
-			return st;
-	}
-	st = get(k, head + (list ? w->next : 0), &node, sizeof(node));
-	for (;;) {
-		uint64_t at = node;
+	if (list && w->with_head)
+		st = collect(k, head - w->node, index, head, own_group(k, head - w->node));
+	if (!st)
+		st = get(k, head + (list ? w->next : 0), &next, sizeof(next));
+	while (likely(!st)) {
+		const unsigned char *p;
 
-		if (unlikely(st))
-			return st;
+		node = next;
 		if (list ? node == head : w->kind == VL_WALK_NULLS ? node & 1 : !node)
 			return VL_READ_OK;
-		k->ret->fault = node;
-		if (unlikely(!node))
-			return VL_READ_NULL;
-		if (unlikely(node & 3))
-			return VL_READ_GARBAGE;
-		if (unlikely(loops(k, node)))
-			return VL_READ_LOOP;
-		if (unlikely(k->d->has_live)) {
-			st = collect(k, at - w->node, index, at);
-			if (!st)
-				st = get(k, at + w->next, &node, sizeof(node));
+		if (unlikely(!node || node & 3 || loops(k, node))) {
+			k->ret->fault = node;
+			return !node ? VL_READ_NULL : node & 3 ? VL_READ_GARBAGE : VL_READ_LOOP;
+		}
+		p = own_group(k, node - w->node);
+		/* First on the way to the next one: the fields wait for nobody. */
+		if (likely(p)) {
+			next = load64(p + ((int64_t)w->node + w->next - k->groups[0].low));
+			st = collect(k, node - w->node, index, 0, p);
 			continue;
 		}
-		/* First on the way to the next one: the fields wait for nobody. */
-		st = get(k, at + w->next, &node, sizeof(node));
-		if (unlikely(st))
-			return st;
-		st = collect(k, at - w->node, index, 0);
+		st = collect(k, node - w->node, index, node, NULL);
+		if (!st)
+			st = get(k, node + w->next, &next, sizeof(next));
 	}
+	return st;
 }
 
 /*
@@ -287,7 +438,9 @@ static enum vl_read_status xarray(struct walker *k, uint64_t head, uint64_t *nod
 	if (st)
 		return st;
 	if (!is_node(entry))
-		return entry && !(entry & 3) ? collect(k, entry - w->node, 0, 0) : VL_READ_OK;
+		return entry && !(entry & 3) ?
+			       collect(k, entry - w->node, 0, 0, own_group(k, entry - w->node)) :
+			       VL_READ_OK;
 	stack[++depth].node = entry;
 	stack[0].index = 0;
 	stack[0].slot = 0;
@@ -318,7 +471,7 @@ static enum vl_read_status xarray(struct walker *k, uint64_t head, uint64_t *nod
 			stack[depth].index = index;
 			stack[depth].slot = 0;
 		} else if (!(entry & 3)) {
-			st = collect(k, entry - w->node, index, 0);
+			st = collect(k, entry - w->node, index, 0, own_group(k, entry - w->node));
 		}
 	}
 	return st;
@@ -334,6 +487,7 @@ void direct_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_wal
 
 	*ret = (struct vl_walked){ 0 };
 	direct_begin(k.d);
+	plan(&k);
 	for (uint32_t i = 0; i < (w->nr_heads ? w->nr_heads : 1) && !ret->status; i++) {
 		uint64_t head = w->head + (uint64_t)i * w->head_stride;
 
