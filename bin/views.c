@@ -36,6 +36,8 @@ static const struct argp_option diff_options[] = {
 
 static const struct argp_option peek_options[] = {
 	VIEW_OPTIONS_FRONT,
+	{ "guest", 'g', "GUEST", 0, "this guest; again for more", 0 },
+	{ "as", VIEW_AS, "PID", 0, "addresses are those of this process", 0 },
 	{ "depth", VIEW_DEPTH, "N", 0, "follow pointers, N deep (0)", 0 },
 	{ "elements", VIEW_ELEMENTS, "N", 0, "show N elements of an array (16)", 0 },
 	VIEW_OPTIONS_BACK,

@@ -17,6 +17,7 @@
 #include "redirect/redirect.h"
 #include "target/target.h"
 #include "vmst/files.h"
+#include "view/peek.h"
 #include "view/scan.h"
 #include "vmst/sys.h"
 

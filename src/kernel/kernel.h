@@ -158,12 +158,21 @@ void vl_kernel_load(const char *build_id, uint64_t entry, struct vl_kernel **ret
 /* Keep the guest's BTF beside it, for whoever needs more than the fields here. */
 struct vl_error *vl_kernel_store_btf(const char *build_id, const void *btf, size_t len);
 
+/* Read it back; *@ret is malloc'ed. */
+struct vl_error *vl_kernel_load_btf(const char *build_id, void **ret, size_t *len_ret);
+
 /*
  * The address of symbol @name of the kernel itself (no module); 0 when there is
  * none. A local copy with a compiler's suffix (".isra.0", ".constprop.0",
  * ".part.0") is found when the plain name is not.
  */
 uint64_t vl_symbol(const struct vl_kernel *k, const char *name);
+
+/* Is there a symbol of exactly this name? Its address can be 0 (per-CPU ones). */
+bool vl_symbol_is(const struct vl_kernel *k, const char *name);
+
+/* The name of the @i-th symbol, in the order of the names; NULL behind the last. */
+const char *vl_symbol_name(const struct vl_kernel *k, size_t i);
 
 /* The @n-th (from 0) of several functions of that name, static ones of
  * different files; 0 behind the last. */
