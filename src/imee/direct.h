@@ -98,7 +98,7 @@ bool direct_fetch(struct vl_direct *d);
 enum vl_read_status direct_where(struct vl_direct *d, const struct vl_space *s, uint64_t va,
 				 uint64_t *gpa_ret, uint64_t *size_ret);
 
-/* ---- walk.c ---- */
+/* ---- chain.c ---- */
 
 void direct_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_walk *w,
 		 struct vl_walked *ret);
@@ -190,12 +190,11 @@ direct_translate(struct vl_direct *d, const struct vl_space *s, uint64_t va, uin
  * the last of them. So the pointer is guessed, and the guess is used if the tables
  * say the same: the processor need not wait then, it reads ahead while it walks.
  * Most of a kernel is mapped in a row, so most guesses are right. Every address is
- * walked all the same.
+ * walked all the same. *@guess: what was last added to get a pointer.
  */
 static inline __attribute__((always_inline)) const unsigned char *
-direct_guess(struct vl_direct *d, uint64_t va, const unsigned char *p)
+direct_guess(uint64_t *guess, uint64_t va, const unsigned char *p)
 {
-	uint64_t *guess = &d->guess[(va >> 39) % DIRECT_GUESSES];
 	uint64_t guessed = va + *guess, same = guessed;
 
 	/* The compiler is not to see that they are the same, it would take @p. */
@@ -215,63 +214,44 @@ direct_at(struct vl_direct *d, const struct vl_space *s, uint64_t va, enum vl_re
 	*st = direct_translate(d, s, va, &gpa, &size);
 	if (unlikely(*st))
 		return NULL;
-	return direct_guess(d, va, direct_host(d, gpa, st));
+	return direct_guess(&d->guess[(va >> 39) % DIRECT_GUESSES], va, direct_host(d, gpa, st));
 }
 
-static inline bool direct_in(const struct vl_direct *d, int i, uint64_t gpa, uint64_t len)
+/* Are @len bytes at @gpa all in mapped RAM, one run of it? */
+static inline bool direct_in_run(const struct vl_direct *d, uint64_t gpa, uint64_t len)
 {
-	return (gpa - d->fast[i].gpa < d->fast[i].size) &
-	       (gpa + (len - 1) - d->fast[i].gpa < d->fast[i].size);
+	uint64_t end = gpa + (len - 1);
+
+	return ((gpa - d->fast[0].gpa < d->fast[0].size) &
+		(end - d->fast[0].gpa < d->fast[0].size)) |
+	       ((gpa - d->fast[1].gpa < d->fast[1].size) &
+		(end - d->fast[1].gpa < d->fast[1].size));
 }
 
-/*
- * Where @len bytes from @va on are now, all in one page of whatever size and in
- * mapped RAM; NULL when they are not: then they are read piece by piece.
- */
-static inline __attribute__((always_inline)) const unsigned char *
-direct_span(struct vl_direct *d, const struct vl_space *s, uint64_t va, uint64_t len)
+/* One load each, wherever they are: what the guest writes meanwhile is not seen in halves. */
+typedef uint64_t direct_u64 __attribute__((aligned(1), may_alias));
+typedef uint32_t direct_u32 __attribute__((aligned(1), may_alias));
+typedef uint16_t direct_u16 __attribute__((aligned(1), may_alias));
+
+static inline uint64_t direct_load(const unsigned char *p)
 {
-	uint64_t gpa = 0, size = 0;
-
-	if (unlikely(direct_translate(d, s, va, &gpa, &size)) ||
-	    unlikely(size - (gpa & (size - 1)) < len) ||
-	    unlikely(!(direct_in(d, 0, gpa, len) | direct_in(d, 1, gpa, len))))
-		return NULL;
-	return direct_guess(d, va, d->base + gpa);
+	return *(const volatile direct_u64 *)p;
 }
 
-/*
- * Copy within one page. Words by one load each, so that they are whole while
- * the guest writes them.
- */
+/* Copy within one page. */
 static inline __attribute__((always_inline)) void direct_copy(void *to, const unsigned char *p,
 							      size_t len)
 {
 	switch (len) {
 	case 8:
-		if (likely(!((uintptr_t)p & 7))) {
-			uint64_t v = *(const volatile uint64_t *)p;
-
-			memcpy(to, &v, sizeof(v));
-			return;
-		}
-		break;
+		*(direct_u64 *)to = *(const volatile direct_u64 *)p;
+		return;
 	case 4:
-		if (likely(!((uintptr_t)p & 3))) {
-			uint32_t v = *(const volatile uint32_t *)p;
-
-			memcpy(to, &v, sizeof(v));
-			return;
-		}
-		break;
+		*(direct_u32 *)to = *(const volatile direct_u32 *)p;
+		return;
 	case 2:
-		if (likely(!((uintptr_t)p & 1))) {
-			uint16_t v = *(const volatile uint16_t *)p;
-
-			memcpy(to, &v, sizeof(v));
-			return;
-		}
-		break;
+		*(direct_u16 *)to = *(const volatile direct_u16 *)p;
+		return;
 	case 1:
 		*(unsigned char *)to = *(const volatile unsigned char *)p;
 		return;
