@@ -175,11 +175,11 @@ static void print_job_stats(const struct view_job *job)
 		print_clean(stderr, job->reason, strlen(job->reason), false, NULL);
 		putc('\n', stderr);
 	}
-	fprintf(stderr, "opened:         %" PRIu64 ".%03" PRIu64 " us\n",
-		job->stats.open_ns / 1000, job->stats.open_ns % 1000);
+	fprintf(stderr, "opened:         %" PRIu64 ".%03" PRIu64 " us\n", job->stats.open_ns / 1000,
+		job->stats.open_ns % 1000);
 	fprintf(stderr, "requests:       %" PRIu64 "\n", job->stats.requests);
-	fprintf(stderr, "paused:         %" PRIu64 ".%03" PRIu64 " ms\n",
-		job->paused_ns / 1000000, job->paused_ns / 1000 % 1000);
+	fprintf(stderr, "paused:         %" PRIu64 ".%03" PRIu64 " ms\n", job->paused_ns / 1000000,
+		job->paused_ns / 1000 % 1000);
 }
 
 int view_report(const struct view_options *o, struct view_job *jobs, size_t nr, int status)

@@ -366,8 +366,8 @@ static struct vl_error *show_bytes(const struct peek *p, struct vl_types *t,
 	return dump_json(t, place->va, length, r->object);
 }
 
-static struct vl_error *show_typed(const struct peek *p, struct vl_types *t,
-				   struct vl_place *place, const char *guest, struct result *r)
+static struct vl_error *show_typed(const struct peek *p, struct vl_types *t, struct vl_place *place,
+				   const char *guest, struct result *r)
 {
 	uint64_t size = vl_types_size(t, place->type);
 	struct tree tree = { .top = NULL };
@@ -431,9 +431,9 @@ static struct vl_error *use_process(struct vl_subject *s, pid_t pid, struct vl_s
 			task = vl_table_cell(&t, i, TASK)->u;
 	vl_table_deinit(&t);
 	if (!err && !task)
-		err = vl_error_hint(vl_error_new(VL_ERR_ARG, "the guest has no process %d",
-						 (int)pid),
-				    "see vpslist GUEST for those it has");
+		err = vl_error_hint(
+			vl_error_new(VL_ERR_ARG, "the guest has no process %d", (int)pid),
+			"see vpslist GUEST for those it has");
 	return err ? err : vl_read_error(vl_reader_task(s->reader, task, ret), task);
 }
 

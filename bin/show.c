@@ -259,11 +259,11 @@ static void row_json(json_object *o, const struct show *s, const struct row *r)
 		for (; name[n] && n + 1 < sizeof(key); n++)
 			key[n] = (char)tolower((unsigned char)name[n]);
 		key[n] = '\0';
-		json_object_object_add(o, key,
-				       index == SHOW_GUEST ?
-					       show_json_text(guest, strlen(guest)) :
-					       cell_json(t, vl_table_cell(t, r->index,
-									  (size_t)index)));
+		json_object_object_add(
+			o, key,
+			index == SHOW_GUEST ?
+				show_json_text(guest, strlen(guest)) :
+				cell_json(t, vl_table_cell(t, r->index, (size_t)index)));
 	}
 }
 
@@ -380,7 +380,9 @@ static const char *header_of(const struct show *s, size_t i)
 {
 	const struct show_column *c = &s->shown[i];
 
-	return c->header ? c->header : c->index == SHOW_GUEST ? GUEST_NAME : s->columns[c->index].name;
+	return c->header	      ? c->header :
+	       c->index == SHOW_GUEST ? GUEST_NAME :
+					s->columns[c->index].name;
 }
 
 /* One line of @texts, which are as wide as @widths has it, but for the last. */

@@ -192,8 +192,7 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 	tables = calloc(nr + 1, sizeof(*tables));
 	parts = calloc(nr + 1, sizeof(*parts));
 	r->show.json = r->o.json;
-	if (!tables || !parts ||
-	    !show_settle(&r->show, fn == look && (nr > 1 || r->o.all))) {
+	if (!tables || !parts || !show_settle(&r->show, fn == look && (nr > 1 || r->o.all))) {
 		error_report(r->o.applet->name, NULL, vl_error_nomem());
 		goto out;
 	}

@@ -17,8 +17,8 @@ struct applet;
 struct view {
 	const char *applet;
 	const struct argp_option *options;
-	const struct vl_scan *scan;    /* one look; NULL: `run` does something else */
-	const struct vl_diff *diff;    /* --diff; or NULL */
+	const struct vl_scan *scan;	 /* one look; NULL: `run` does something else */
+	const struct vl_diff *diff;	 /* --diff; or NULL */
 	const struct vl_column *columns; /* of what -o can show; NULL: no table */
 	int (*run)(const struct applet *a, const struct view *v, int argc, char **argv);
 };

@@ -58,9 +58,9 @@ struct way {
 struct kind {
 	const struct way *ways;
 	size_t nr_ways;
-	size_t first_column;	    /* of the ways; after them comes the mark */
+	size_t first_column; /* of the ways; after them comes the mark */
 	size_t name_column, address_column;
-	int key_column;		    /* -1: none */
+	int key_column; /* -1: none */
 };
 
 static void see(struct items *l, uint64_t key, const char *name, size_t len, uint64_t address,
@@ -177,8 +177,8 @@ struct seen_pid {
 
 static struct vl_error *by_pids(struct looker *k, struct items *items, unsigned bit)
 {
-	const enum vl_field need[] = { VL_F_PIDNS_HEAD, VL_F_PID_TASKS, VL_F_PID_NUMBERS,
-				       VL_F_UPID_NR,	VL_F_XA_SHIFT,	VL_F_XA_SLOTS,
+	const enum vl_field need[] = { VL_F_PIDNS_HEAD, VL_F_PID_TASKS,	    VL_F_PID_NUMBERS,
+				       VL_F_UPID_NR,	VL_F_XA_SHIFT,	    VL_F_XA_SLOTS,
 				       VL_F_XA_MARKS,	VL_F_TASK_PID_LINKS };
 	const struct vl_layout *l = vl_kernel_layout(k->s->contact->kernel);
 	int32_t link = (int32_t)vl_offset(l, VL_F_PID_TASKS) + PIDTYPE_TGID * HLIST_HEAD;
@@ -297,8 +297,7 @@ static struct vl_error *by_proc(struct looker *k, struct items *items, unsigned 
 		uint16_t size;
 
 		memcpy(&size, buf + at + DIRENT_LEN, 2);
-		if (size <= DIRENT_NAME || size > len - at ||
-		    !memchr(name, 0, size - DIRENT_NAME))
+		if (size <= DIRENT_NAME || size > len - at || !memchr(name, 0, size - DIRENT_NAME))
 			break;
 		if (isdigit((unsigned char)*name))
 			see(items, strtoul(name, NULL, 10), "", 0, 0, bit, false);
@@ -463,9 +462,9 @@ static void confirm(struct items *now, const struct items *before, unsigned all)
 {
 	for (size_t i = 0; i < now->nr; i++) {
 		struct item *it = &now->v[i];
-		const struct item *was = before->nr ? bsearch(it, before->v, before->nr,
-							      sizeof(*it), compare) :
-						      NULL;
+		const struct item *was =
+			before->nr ? bsearch(it, before->v, before->nr, sizeof(*it), compare) :
+				     NULL;
 
 		if (!was || !differs(was, all) || was->shown != it->shown)
 			it->passing = true;

@@ -11,7 +11,17 @@
 #include "modules.h"
 #include "pages.h"
 
-enum { MAP_SPACE, MAP_START, MAP_LAST, MAP_SIZE, MAP_WHAT, MAP_MAPPED, MAP_PHYS, MAP_PAGE, MAP_WHERE };
+enum {
+	MAP_SPACE,
+	MAP_START,
+	MAP_LAST,
+	MAP_SIZE,
+	MAP_WHAT,
+	MAP_MAPPED,
+	MAP_PHYS,
+	MAP_PAGE,
+	MAP_WHERE
+};
 
 static const struct vl_column columns[] = {
 	[MAP_SPACE] = { "SPACE", VL_CELL_TEXT, true, "kind of address: phys, virt" },
@@ -20,7 +30,8 @@ static const struct vl_column columns[] = {
 	[MAP_SIZE] = { "SIZE", VL_CELL_UINT, true, "in KiB" },
 	[MAP_WHAT] = { "WHAT", VL_CELL_TEXT, true, "what is there" },
 	[MAP_MAPPED] = { "MAPPED", VL_CELL_UINT, false, "KiB of it that pages are mapped for" },
-	[MAP_PHYS] = { "PHYS", VL_CELL_HEX, true, "guest-physical address of the first mapped page" },
+	[MAP_PHYS] = { "PHYS", VL_CELL_HEX, true,
+		       "guest-physical address of the first mapped page" },
 	[MAP_PAGE] = { "PAGE", VL_CELL_UINT, false, "size of pages behind RAM, in KiB" },
 	[MAP_WHERE] = { "BACKING", VL_CELL_TEXT, true, "what is behind RAM on the host" },
 	{ 0 },
@@ -42,8 +53,8 @@ static void show_backing(struct vl_table *t, const struct vl_subject *s, const s
 	}
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", r->fd);
 	n = readlink(path, name, sizeof(name) - 1);
-	vl_table_printf(t, MAP_WHERE, "%.*s, at 0x%" PRIx64, n > 0 ? (int)n : 1,
-			n > 0 ? name : "?", r->fd_offset);
+	vl_table_printf(t, MAP_WHERE, "%.*s, at 0x%" PRIx64, n > 0 ? (int)n : 1, n > 0 ? name : "?",
+			r->fd_offset);
 }
 
 static void show_ram(struct vl_subject *s, struct vl_table *t)

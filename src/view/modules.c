@@ -16,7 +16,6 @@
 #define MODULES_LAST 0xfffffffffeffffffUL
 #define PMD_SIZE (2UL << 20)
 
-
 void vl_module_space(struct vl_subject *s, uint64_t *start_ret, uint64_t *last_ret)
 {
 	uint64_t end = vl_symbol(s->contact->kernel, "_end");
@@ -40,7 +39,8 @@ struct raw {
 };
 
 /* The areas since "module: replace module_layout with module_memory" (6.4). */
-static void take_areas(const struct vl_layout *l, const struct raw *r, size_t mem, struct vl_module *m)
+static void take_areas(const struct vl_layout *l, const struct raw *r, size_t mem,
+		       struct vl_module *m)
 {
 	size_t size = vl_offset(l, VL_F_SIZE_MODMEM);
 

@@ -5,8 +5,8 @@
 
 #include "collect.h"
 
-#define VL_MODULE_NAME 56  /* MODULE_NAME_LEN on 64 bits, include/linux/module.h */
-#define VL_MODULE_AREAS 8  /* MOD_MEM_NUM_TYPES (7), or the core and init layouts */
+#define VL_MODULE_NAME 56 /* MODULE_NAME_LEN on 64 bits, include/linux/module.h */
+#define VL_MODULE_AREAS 8 /* MOD_MEM_NUM_TYPES (7), or the core and init layouts */
 
 struct vl_module {
 	uint64_t module; /* address of its struct module */

@@ -83,8 +83,7 @@ static void show_int(struct show *s, const char *name, const struct btf_type *ty
 	if (encoding & BTF_INT_BOOL)
 		emit(s, name, (struct vl_value){ .kind = VL_VALUE_BOOL, .u = v });
 	else if (encoding & BTF_INT_SIGNED)
-		emit(s, name,
-		     (struct vl_value){ .kind = VL_VALUE_INT, .i = sign_extend(v, bits) });
+		emit(s, name, (struct vl_value){ .kind = VL_VALUE_INT, .i = sign_extend(v, bits) });
 	else
 		emit(s, name, (struct vl_value){ .kind = VL_VALUE_UINT, .u = v });
 }
@@ -173,16 +172,15 @@ static void show_pointer(struct show *s, const char *name, const struct btf_type
 	if (!v.u || s->depth >= s->t->depth) {
 		emit(s, name, v);
 	} else if (is_char(to)) {
-		enum vl_read_status status = vl_read_string(s->t->s->reader, &s->t->space, v.u,
-							    text, sizeof(text));
+		enum vl_read_status status =
+			vl_read_string(s->t->s->reader, &s->t->space, v.u, text, sizeof(text));
 
 		if (status && status != VL_READ_UNENDED)
 			emit(s, name, v);
 		else
 			emit(s, name,
-			     (struct vl_value){ .kind = VL_VALUE_STRING,
-						.text = text,
-						.len = strlen(text) });
+			     (struct vl_value){
+				     .kind = VL_VALUE_STRING, .text = text, .len = strlen(text) });
 	} else if (to && size && size <= VL_PEEK_MAX &&
 		   (btf_is_composite(to) || btf_is_ptr(to) || btf_is_int(to))) {
 		show_target(s, name, id, size, &v);
@@ -251,7 +249,9 @@ static void show_members(struct show *s, const char *name, const struct btf_type
 		const char *n = vl_types_string(s->t, m[i].name_off);
 		uint32_t bit = btf_member_bit_offset(type, i);
 		uint32_t bits = btf_member_bitfield_size(type, i);
-		struct spot spot = { .p = at->p + bit / 8, .bit = bits ? bit % 8 : 0, .bits = bits };
+		struct spot spot = { .p = at->p + bit / 8,
+				     .bit = bits ? bit % 8 : 0,
+				     .bits = bits };
 
 		if (bit / 8 > at->left)
 			continue;

@@ -45,9 +45,9 @@ static struct vl_error *read_btf(struct vl_types *t, void **ret, size_t *len_ret
 	struct vl_error *err;
 
 	if (!start || stop <= start || stop - start > BTF_MAX)
-		return vl_error_hint(vl_error_new(VL_ERR_KERNEL,
-						  "the guest's kernel has no BTF types"),
-				     "without a type, addresses and symbols can be shown");
+		return vl_error_hint(
+			vl_error_new(VL_ERR_KERNEL, "the guest's kernel has no BTF types"),
+			"without a type, addresses and symbols can be shown");
 	*len_ret = stop - start;
 	*ret = malloc(*len_ret);
 	if (!*ret)
@@ -117,7 +117,8 @@ void vl_types_name(const struct vl_types *t, uint32_t id, char buf[VL_TYPE_NAME]
 	const char *kind = "", *name;
 	char inner[VL_TYPE_NAME];
 
-	for (unsigned i = 0; type && i < MAX_STEPS && (btf_is_mod(type) || btf_kind(type) == 18); i++)
+	for (unsigned i = 0; type && i < MAX_STEPS && (btf_is_mod(type) || btf_kind(type) == 18);
+	     i++)
 		type = btf__type_by_id(t->btf, id = type->type);
 	if (!id || !type) {
 		snprintf(buf, VL_TYPE_NAME, "void");
@@ -389,18 +390,17 @@ static struct vl_error *parse_symbol(struct vl_types *t, const char **p, bool ty
 	if (!typed)
 		ret->type = type_of_symbol(t, name, len, &percpu);
 	if (**p != '@')
-		return percpu ? vl_error_hint(vl_error_new(VL_ERR_ARG, "each CPU has its own '%s'",
-							   buf),
-					      "write %s@0 for that of CPU 0", buf) :
+		return percpu ? vl_error_hint(
+					vl_error_new(VL_ERR_ARG, "each CPU has its own '%s'", buf),
+					"write %s@0 for that of CPU 0", buf) :
 				NULL;
 	++*p;
 	err = parse_number(p, &cpu, "CPU");
 	if (err)
 		return err;
 	/* NR_CPUS of the largest configuration. */
-	if (cpu >= 8192 ||
-	    vl_read_u64(t->s->reader, &t->s->space, vl_symbol(k, "__per_cpu_offset") + 8 * cpu,
-			&offset))
+	if (cpu >= 8192 || vl_read_u64(t->s->reader, &t->s->space,
+				       vl_symbol(k, "__per_cpu_offset") + 8 * cpu, &offset))
 		return vl_error_new(VL_ERR_ARG, "the guest has no CPU %" PRIu64, cpu);
 	ret->va += offset;
 	return NULL;
@@ -509,10 +509,11 @@ static struct vl_error *take_index(struct vl_types *t, const char **p, struct vl
 
 static struct vl_error *need_typed(const struct vl_place *place, const char *what)
 {
-	return place->type ? NULL :
-			     vl_error_hint(vl_error_new(VL_ERR_ARG, "the type of '%.*s' is not known",
-							(int)strcspn(what, "+:.-["), what),
-					   "write it behind a colon: SYMBOL:TYPE.member");
+	return place->type ?
+		       NULL :
+		       vl_error_hint(vl_error_new(VL_ERR_ARG, "the type of '%.*s' is not known",
+						  (int)strcspn(what, "+:.-["), what),
+				     "write it behind a colon: SYMBOL:TYPE.member");
 }
 
 struct vl_error *vl_types_find(struct vl_types *t, const char *what, struct vl_place *ret)

@@ -13,19 +13,19 @@ struct btf_type;
 
 struct vl_types {
 	struct vl_subject *s;
-	struct btf *btf; /* NULL: not needed yet */
-	uint64_t elements; /* of an array that are shown; 0: all */
-	unsigned depth;	   /* so often pointers are followed */
+	struct btf *btf;       /* NULL: not needed yet */
+	uint64_t elements;     /* of an array that are shown; 0: all */
+	unsigned depth;	       /* so often pointers are followed */
 	struct vl_space space; /* whose addresses are read */
 };
 
 /* A place in memory, and what is there. */
 struct vl_place {
 	uint64_t va;
-	uint32_t type;	 /* of BTF; 0: bytes */
-	uint32_t bit;	 /* a bitfield: where it begins, from va */
-	uint32_t bits;	 /* and its length; 0: it is none */
-	uint64_t nr;	 /* so many of them, one after the other; 0: one */
+	uint32_t type; /* of BTF; 0: bytes */
+	uint32_t bit;  /* a bitfield: where it begins, from va */
+	uint32_t bits; /* and its length; 0: it is none */
+	uint64_t nr;   /* so many of them, one after the other; 0: one */
 };
 
 void vl_types_init(struct vl_types *t, struct vl_subject *s);
