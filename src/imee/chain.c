@@ -6,21 +6,24 @@
 static inline __attribute__((always_inline)) void take(const struct plan *plan, unsigned group,
 						       uint64_t element, uint64_t index,
 						       const unsigned char *p,
-						       unsigned char *record, uint8_t *status)
+						       unsigned char *record)
 {
 	const struct part *f = &plan->parts[plan->groups[group].first];
+	const struct part *end = f + plan->groups[group].nr;
 
-	for (unsigned n = plan->groups[group].nr; n; n--, f++) {
+	for (; f != end; f++) {
 		unsigned char *out = record + f->out;
 		uint64_t address = element + (uint64_t)(int64_t)f->at;
 
-		switch (f->op) {
-		case PART_4:
-			direct_copy(out, p + f->at, 4);
-			break;
-		case PART_8:
+		if (f->op == PART_8) {
 			direct_copy(out, p + f->at, 8);
-			break;
+			continue;
+		}
+		if (f->op == PART_4) {
+			direct_copy(out, p + f->at, 4);
+			continue;
+		}
+		switch (f->op) {
 		case PART_16:
 			memcpy(out, p + f->at, 16);
 			break;
@@ -33,13 +36,16 @@ static inline __attribute__((always_inline)) void take(const struct plan *plan, 
 		case PART_INDEX:
 			memcpy(out, &index, sizeof(index));
 			break;
+		case PART_BYTES:
+			memcpy(out, p + f->at, f->size);
+			break;
+		case PART_STRING:
+			memcpy(out, p + f->at, f->size);
+			direct_end_string((char *)out, f->size);
+			break;
 		default:
-			direct_copy(out, p + f->at, f->size);
-			if (f->op == PART_STRING)
-				direct_end_string((char *)out, f->size);
+			__builtin_unreachable(); /* the plan has no others */
 		}
-		if (status)
-			status[f->index] = VL_READ_OK;
 	}
 }
 
@@ -69,96 +75,112 @@ static __attribute__((noinline)) enum vl_read_status take_alone(struct walker *k
 	return st;
 }
 
-/* Where the group behind @pointer is; NULL: it is to be read one by one. */
+/* Where the group is whose base is at @va; NULL: it is to be read one by one. */
 static inline __attribute__((always_inline)) const unsigned char *
-group_at(struct walker *k, unsigned group, uint64_t va, uint64_t *guess)
+group_at(struct walker *k, const struct group *g, uint64_t va, uint64_t *guess)
 {
-	const struct group *g = &k->plan.groups[group];
-
-	if (unlikely(g->low >= g->high))
-		return NULL;
-	return walk_span(k, va + (uint64_t)(int64_t)g->low, (uint64_t)((int64_t)g->high - g->low),
-			 guess);
+	return likely(g->len) ? walk_span(k, va + (uint64_t)g->low, g->len, guess) : NULL;
 }
+
+/* Where the next record goes. */
+struct sink {
+	unsigned char *record;
+	uint8_t *status;
+	size_t left;
+};
 
 /*
  * Collect @element into the next record; @p: where its own group is, or NULL. A
  * field that cannot be read ends the walk if there is nowhere to say so.
  */
 static inline __attribute__((always_inline)) enum vl_read_status
-collect(struct walker *k, uint64_t element, uint64_t index, uint64_t node, const unsigned char *p)
+collect(struct walker *k, struct sink *to, uint64_t element, uint64_t index, uint64_t node,
+	const unsigned char *p)
 {
 	const struct vl_walk *w = k->w;
-	unsigned char *record = (unsigned char *)w->records + k->ret->nr * w->stride;
-	uint8_t *status = w->status ? w->status + k->ret->nr * w->nr_fields : NULL;
 	enum vl_read_status st = VL_READ_OK;
 
-	if (unlikely(k->ret->nr == w->max)) {
+	if (unlikely(!to->left)) {
 		k->ret->fault = element;
 		return VL_READ_MORE;
 	}
-	if (unlikely(k->d->has_live))
-		direct_ahead(k, element, index, node);
-	if (likely(p))
-		take(&k->plan, 0, element, index, p, record, status);
-	else
-		st = take_each(k, 0, element, index, record, status);
-	for (unsigned i = 1; !st && i < k->plan.nr_groups; i++) {
+	if (to->status)
+		memset(to->status, VL_READ_OK, w->nr_fields);
+	if (likely(p)) {
+		take(&k->plan, 0, element, index, p, to->record);
+	} else {
+		if (k->d->has_live)
+			direct_ahead(k, element, index, node, to->record);
+		st = take_each(k, 0, element, index, to->record, to->status);
+	}
+	for (unsigned i = 1; unlikely(i < k->plan.nr_groups) && !st; i++) {
 		const struct group *g = &k->plan.groups[i];
 		const unsigned char *q = NULL;
-		uint64_t to = p ? direct_load(p + g->pointer - k->plan.groups[0].low) : 0;
+		uint64_t va = p ? direct_load(p + g->pointer) : 0;
 
-		if (likely(to))
-			q = group_at(k, i, to, &k->guess[i]);
+		if (likely(va))
+			q = walk_host(k, va + (uint64_t)g->low, g->len);
 		if (likely(q))
-			take(&k->plan, i, element, index, q, record, status);
+			take(&k->plan, i, element, index, q, to->record);
 		else
-			st = take_each(k, i, element, index, record, status);
+			st = take_each(k, i, element, index, to->record, to->status);
 	}
 	if (unlikely(k->plan.alone) && !st)
-		st = take_alone(k, element, index, record, status);
-	k->ret->nr += !st;
-	return st;
+		st = take_alone(k, element, index, to->record, to->status);
+	if (unlikely(st))
+		return st;
+	to->left--;
+	to->record += w->stride;
+	to->status += to->status ? w->nr_fields : 0;
+	return VL_READ_OK;
 }
 
 static inline __attribute__((always_inline)) enum vl_read_status
-chain(struct walker *k, uint64_t head, uint64_t index, enum vl_walk_kind kind)
+chain(struct walker *k, struct sink *sink, uint64_t head, uint64_t index, enum vl_walk_kind kind)
 {
-	const struct vl_walk *w = k->w;
 	uint64_t tortoise = 0, steps = 0, lap = 1; /* Brent: a loop comes back to the tortoise */
-	uint64_t offset = w->node, next_at = w->next, node, next = 0, guess = 0;
+	const uint64_t offset = k->w->node, next_at = k->w->next;
+	const struct group own = k->plan.groups[0];
+	const int64_t next_in = (int64_t)(offset + next_at) - own.low;
+	uint64_t node, next, slow = 0, guess = 0;
 	enum vl_read_status st = VL_READ_OK;
+	struct sink to = *sink;
 
-	if (kind == VL_WALK_LIST && w->with_head)
-		st = collect(k, head - offset, index, head, group_at(k, 0, head - offset, &guess));
+	if (kind == VL_WALK_LIST && k->w->with_head)
+		st = collect(k, &to, head - offset, index, head,
+			     group_at(k, &own, head - offset, &guess));
 	if (!st)
-		st = walk_get(k, head + (kind == VL_WALK_LIST ? next_at : 0), &next, sizeof(next));
+		st = walk_get(k, head + (kind == VL_WALK_LIST ? next_at : 0), &slow, sizeof(slow));
+	next = slow;
 	while (likely(!st)) {
 		const unsigned char *p;
 
 		node = next;
 		if (kind == VL_WALK_LIST ? node == head : kind == VL_WALK_NULLS ? node & 1 : !node)
-			return VL_READ_OK;
+			break;
 		if (unlikely(!node || node & 3 || node == tortoise)) {
 			k->ret->fault = node;
-			return !node ? VL_READ_NULL : node & 3 ? VL_READ_GARBAGE : VL_READ_LOOP;
+			st = !node ? VL_READ_NULL : node & 3 ? VL_READ_GARBAGE : VL_READ_LOOP;
+			break;
 		}
 		if (unlikely(++steps == lap)) {
 			tortoise = node;
 			steps = 0;
 			lap *= 2;
 		}
-		p = group_at(k, 0, node - offset, &guess);
+		p = group_at(k, &own, node - offset, &guess);
 		/* First on the way to the next one: the fields wait for nobody. */
 		if (likely(p)) {
-			next = direct_load(p + (int64_t)(offset + next_at) - k->plan.groups[0].low);
-			st = collect(k, node - offset, index, 0, p);
+			next = direct_load(p + next_in);
+			st = collect(k, &to, node - offset, index, 0, p);
 			continue;
 		}
-		st = collect(k, node - offset, index, node, NULL);
+		st = collect(k, &to, node - offset, index, node, NULL);
 		if (!st)
-			st = walk_get(k, node + next_at, &next, sizeof(next));
+			st = walk_get(k, node + next_at, &slow, sizeof(slow));
+		next = slow;
 	}
+	*sink = to;
 	return st;
 }
 
@@ -191,7 +213,8 @@ static enum vl_read_status open_node(struct walker *k, uint64_t entry, unsigned 
 	return VL_READ_OK;
 }
 
-static enum vl_read_status walk_xarray(struct walker *k, uint64_t head, uint64_t *nodes_left)
+static enum vl_read_status walk_xarray(struct walker *k, struct sink *to, uint64_t head,
+				       uint64_t *nodes_left)
 {
 	struct {
 		uint64_t node, index;
@@ -206,10 +229,10 @@ static enum vl_read_status walk_xarray(struct walker *k, uint64_t head, uint64_t
 	if (st)
 		return st;
 	if (!is_node(entry))
-		return entry && !(entry & 3) ?
-			       collect(k, entry - w->node, 0, 0,
-				       group_at(k, 0, entry - w->node, &k->guess[0])) :
-			       VL_READ_OK;
+		return entry && !(entry & 3) ? collect(k, to, entry - w->node, 0, 0,
+						       group_at(k, &k->plan.groups[0],
+								entry - w->node, &k->guess)) :
+					       VL_READ_OK;
 	stack[++depth].node = entry;
 	stack[0].index = 0;
 	stack[0].slot = 0;
@@ -240,35 +263,36 @@ static enum vl_read_status walk_xarray(struct walker *k, uint64_t head, uint64_t
 			stack[depth].index = index;
 			stack[depth].slot = 0;
 		} else if (!(entry & 3)) {
-			st = collect(k, entry - w->node, index, 0,
-				     group_at(k, 0, entry - w->node, &k->guess[0]));
+			st = collect(k, to, entry - w->node, index, 0,
+				     group_at(k, &k->plan.groups[0], entry - w->node, &k->guess));
 		}
 	}
 	return st;
 }
 
 /* Not inline: each kind is a loop of its own. */
-static __attribute__((noinline)) enum vl_read_status walk_list(struct walker *k, uint64_t head,
-							       uint64_t index)
+static __attribute__((noinline)) enum vl_read_status walk_list(struct walker *k, struct sink *to,
+							       uint64_t head, uint64_t index)
 {
-	return chain(k, head, index, VL_WALK_LIST);
+	return chain(k, to, head, index, VL_WALK_LIST);
 }
 
-static __attribute__((noinline)) enum vl_read_status walk_chain(struct walker *k, uint64_t head,
-								uint64_t index)
+static __attribute__((noinline)) enum vl_read_status walk_chain(struct walker *k, struct sink *to,
+								uint64_t head, uint64_t index)
 {
-	return chain(k, head, index, VL_WALK_CHAIN);
+	return chain(k, to, head, index, VL_WALK_CHAIN);
 }
 
-static __attribute__((noinline)) enum vl_read_status walk_nulls(struct walker *k, uint64_t head,
-								uint64_t index)
+static __attribute__((noinline)) enum vl_read_status walk_nulls(struct walker *k, struct sink *to,
+								uint64_t head, uint64_t index)
 {
-	return chain(k, head, index, VL_WALK_NULLS);
+	return chain(k, to, head, index, VL_WALK_NULLS);
 }
 
 void direct_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_walk *w,
 		 struct vl_walked *ret)
 {
+	struct sink to = { w->records, w->status, w->max };
 	struct walker k;
 	/* A node has at least one entry and they nest less than 16 deep; the rest is
 	 * for values. */
@@ -279,7 +303,8 @@ void direct_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_wal
 	k.s = s;
 	k.w = w;
 	k.ret = ret;
-	memset(k.guess, 0, sizeof(k.guess));
+	k.guess = 0;
+	k.third_key = UINT64_MAX;
 	memset(k.upper, 0xff, sizeof(k.upper));
 	direct_begin(k.d);
 	direct_plan(&k.plan, w, k.d->fast[0].size || k.d->fast[1].size);
@@ -288,18 +313,19 @@ void direct_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_wal
 
 		switch (w->kind) {
 		case VL_WALK_LIST:
-			ret->status = walk_list(&k, head, i);
+			ret->status = walk_list(&k, &to, head, i);
 			break;
 		case VL_WALK_CHAIN:
-			ret->status = walk_chain(&k, head, i);
+			ret->status = walk_chain(&k, &to, head, i);
 			break;
 		case VL_WALK_NULLS:
-			ret->status = walk_nulls(&k, head, i);
+			ret->status = walk_nulls(&k, &to, head, i);
 			break;
 		default:
-			ret->status = walk_xarray(&k, head, &nodes_left);
+			ret->status = walk_xarray(&k, &to, head, &nodes_left);
 		}
 	}
+	ret->nr = w->max - to.left;
 	if (!ret->status)
 		ret->fault = 0;
 }

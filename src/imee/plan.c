@@ -27,16 +27,19 @@ static struct group *group_of(struct plan *p, const struct vl_walk_field *f)
 	if (p->nr_groups == MAX_GROUPS)
 		return NULL;
 	g = &p->groups[p->nr_groups++];
-	*g = (struct group){ f->offset[0], INT32_MAX, INT32_MIN, 0, 0 };
+	*g = (struct group){ .pointer = f->offset[0] };
 	return g;
 }
 
-static void widen(struct group *g, int64_t low, int64_t high)
+static void widen(struct group *g, int64_t low, uint64_t len)
 {
-	if (low < g->low)
-		g->low = (int32_t)low;
-	if (high > g->high)
-		g->high = (int32_t)high;
+	int64_t end = low + (int64_t)len;
+
+	if (g->len && g->low + (int64_t)g->len > end)
+		end = g->low + (int64_t)g->len;
+	if (!g->len || low < g->low)
+		g->low = low;
+	g->len = (uint64_t)(end - g->low);
 }
 
 static bool reads(const struct vl_walk_field *f)
@@ -82,12 +85,12 @@ void direct_plan(struct plan *p, const struct vl_walk *w, bool spans)
 	struct group *of[VL_WALK_FIELDS];
 	unsigned nr = 0;
 
-	p->groups[0] = (struct group){ 0, INT32_MAX, INT32_MIN, 0, 0 };
+	p->groups[0] = (struct group){ 0 };
 	p->nr_groups = 1;
 	p->alone = 0;
 	spans = spans && is_near(w->node) && is_near(w->next);
 	if (spans && w->kind != VL_WALK_XARRAY)
-		widen(&p->groups[0], (int64_t)w->node + w->next, (int64_t)w->node + w->next + 8);
+		widen(&p->groups[0], (int64_t)w->node + w->next, 8);
 	for (size_t i = 0; i < w->nr_fields; i++) {
 		const struct vl_walk_field *f = &w->fields[i];
 		int32_t at = f->offset[f->derefs > 1 ? 0 : f->derefs];
@@ -98,11 +101,12 @@ void direct_plan(struct plan *p, const struct vl_walk *w, bool spans)
 		if (!of[i])
 			p->alone |= 1U << i;
 		else if (reads(f))
-			widen(of[i], at, (int64_t)at + f->size);
+			widen(of[i], at, f->size);
 	}
 	for (unsigned g = 1; g < p->nr_groups; g++)
-		widen(&p->groups[0], p->groups[g].pointer, p->groups[g].pointer + 8L);
+		widen(&p->groups[0], p->groups[g].pointer, 8);
 	for (unsigned g = 0; g < p->nr_groups; g++) {
+		p->groups[g].pointer -= p->groups[0].low;
 		p->groups[g].first = nr;
 		add_parts(p, w, of, &p->groups[g]);
 		nr += p->groups[g].nr;
@@ -111,13 +115,17 @@ void direct_plan(struct plan *p, const struct vl_walk *w, bool spans)
 
 /* ---- translation ---- */
 
-bool direct_upper(struct walker *k, uint64_t va, uint64_t *entry_ret)
+/* The entry of level 3 for @va; false when that is not mapped. */
+static bool third(struct walker *k, uint64_t va, uint64_t *ret)
 {
+	int shift = 64 - (12 + 9 * k->s->levels);
 	enum vl_read_status st;
 	uint64_t e = k->s->root;
-	size_t i = (va >> 21) % UPPERS;
-	int shift = 64 - (12 + 9 * k->s->levels);
 
+	if (k->third_key == va >> 30) {
+		*ret = k->third;
+		return true;
+	}
 	if ((uint64_t)((int64_t)(va << shift) >> shift) != va)
 		return false;
 	for (int level = k->s->levels; level > 3; level--)
@@ -125,32 +133,52 @@ bool direct_upper(struct walker *k, uint64_t va, uint64_t *entry_ret)
 			return false;
 	if (!direct_entry(k->d, e, va, 3, &e, &st))
 		return false;
-	if (e & X86_PTE_PS) {
-		/* The 2 MiB of it that are asked for. */
-		if (e & LEAF_RESERVED(1UL << 30))
-			return false;
-		e = (e & ~((1UL << 30) - 1) & X86_PTE_ADDR) | (va & ((1UL << 30) - (1UL << 21))) |
-		    X86_PTE_PS;
-	} else if (!direct_entry(k->d, e, va, 2, &e, &st) ||
-		   (e & X86_PTE_PS && e & LEAF_RESERVED(1UL << 21))) {
-		return false;
-	}
-	k->upper[i].key = va >> 21;
-	k->upper[i].entry = e;
-	*entry_ret = e;
+	k->third_key = va >> 30;
+	*ret = k->third = e;
 	return true;
 }
 
-bool direct_goes_on(struct walker *k, uint64_t va, uint64_t gpa, uint64_t room, uint64_t len)
+uintptr_t direct_upper(struct walker *k, uint64_t va)
 {
-	while (room < len) {
-		uint64_t next, more;
+	size_t i = (va >> 21) % UPPERS;
+	uint64_t e, size = VL_PAGE_SIZE;
+	enum vl_read_status st;
 
-		if (va + room < va || !walk_translate(k, va + room, &next, &more) ||
-		    next != gpa + room)
-			return false;
-		room += more;
+	if (!third(k, va, &e))
+		return 0;
+	if (e & X86_PTE_PS) {
+		/* Those 2 MiB of it that are asked for. */
+		if (e & LEAF_RESERVED(1UL << 30))
+			return 0;
+		size = 1UL << 21;
+		e = (e & ~((1UL << 30) - 1)) | (va & ((1UL << 30) - size));
+	} else if (!direct_entry(k->d, e, va, 2, &e, &st)) {
+		return 0;
+	} else if (e & X86_PTE_PS) {
+		if (e & LEAF_RESERVED(1UL << 21))
+			return 0;
+		size = 1UL << 21;
 	}
+	e &= X86_PTE_ADDR & ~(size - 1);
+	if (!direct_in_run(k->d, e, size))
+		return 0;
+	k->upper[i].key = va >> 21;
+	k->upper[i].host = (uintptr_t)k->d->base + e + (size == VL_PAGE_SIZE ? 0 : UPPER_PAGE);
+	return k->upper[i].host;
+}
+
+bool direct_in_other(const struct vl_direct *d, uint64_t gpa)
+{
+	return direct_in_run(d, gpa, VL_PAGE_SIZE);
+}
+
+bool direct_in_row(struct walker *k, uint64_t va, const unsigned char *p, uint64_t len)
+{
+	uint64_t done = VL_PAGE_SIZE - (va & (VL_PAGE_SIZE - 1));
+
+	for (; done < len; done += VL_PAGE_SIZE)
+		if (va + done < va || walk_host(k, va + done, 1) != p + done)
+			return false;
 	return true;
 }
 
@@ -221,9 +249,9 @@ enum vl_read_status direct_field(struct walker *k, unsigned i, uint64_t element,
 	return VL_READ_OK;
 }
 
-void direct_ahead(struct walker *k, uint64_t element, uint64_t index, uint64_t node)
+void direct_ahead(struct walker *k, uint64_t element, uint64_t index, uint64_t node,
+		  unsigned char *record)
 {
-	unsigned char *record = (unsigned char *)k->w->records + k->ret->nr * k->w->stride;
 	uint64_t next;
 
 	k->d->collecting = true;

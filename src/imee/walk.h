@@ -31,13 +31,14 @@ struct part {
 	uint8_t index; /* of the field as the caller has it */
 	uint16_t size;
 	uint32_t out; /* in the record */
-	int32_t at;   /* from the begin of the group; ADDRESS: from the element */
+	int64_t at;   /* from the begin of the group; ADDRESS: from the element */
 };
 
 /* Fields that lie side by side: in the element, or behind one pointer in it. */
 struct group {
-	int32_t pointer;    /* where in the element; not of the first group */
-	int32_t low, high;  /* from the element, or what the pointer points to */
+	int64_t low;	    /* where it begins, from the element or what the pointer points to */
+	uint64_t len;	    /* bytes; 0: nothing is read */
+	int64_t pointer;    /* of others than the first: where in the first group */
 	unsigned first, nr; /* of parts */
 };
 
@@ -52,6 +53,8 @@ struct plan {
 
 /* Upper entries that are at hand; a power of two. */
 #define UPPERS 64
+/* Bit 0 of upper.host: it is a page of 2 MiB, not a table. */
+#define UPPER_PAGE 1UL
 
 struct walker {
 	struct vl_direct *d;
@@ -59,11 +62,13 @@ struct walker {
 	const struct vl_walk *w;
 	struct vl_walked *ret;
 	struct plan plan;
-	uint64_t guess[MAX_GROUPS];
-	/* By the address's bits from 21 on: what maps those 2 MiB. */
+	/* The last entry of level 3, by the address's bits from 30 on. */
+	uint64_t third_key, third;
+	uint64_t guess; /* direct_guess(), for an xarray */
+	/* By the address's bits from 21 on: what maps those 2 MiB, in mapped RAM. */
 	struct {
 		uint64_t key;	/* the bits; no address has UINT64_MAX */
-		uint64_t entry; /* of level 2: a table, or a page of 2 MiB (PS) */
+		uintptr_t host; /* the table of level 1, or the page of 2 MiB */
 	} upper[UPPERS];
 };
 
@@ -77,57 +82,67 @@ void direct_plan(struct plan *p, const struct vl_walk *w, bool spans);
 enum vl_read_status direct_field(struct walker *k, unsigned i, uint64_t element, uint64_t index,
 				 unsigned char *record, uint8_t *status);
 
-/* Where RAM is not mapped: have all that @element and @node (0: none) need at hand. */
-void direct_ahead(struct walker *k, uint64_t element, uint64_t index, uint64_t node);
+/*
+ * Where RAM is not mapped: have all that @element and @node (0: none) need at hand.
+ * What is in @record is of no account.
+ */
+void direct_ahead(struct walker *k, uint64_t element, uint64_t index, uint64_t node,
+		  unsigned char *record);
 
 /* What is behind a string's end is no part of it. */
 void direct_end_string(char *buf, size_t size);
 
-/* Walk for walker.upper; false when that is not mapped. */
-bool direct_upper(struct walker *k, uint64_t va, uint64_t *entry_ret);
+/* Find out walker.upper of @va; 0 when it is not mapped, or not by mapped RAM. */
+uintptr_t direct_upper(struct walker *k, uint64_t va);
 
-/* Where the 4 KiB of @va are, and how many bytes lie in a row from @va on. */
-static inline __attribute__((always_inline)) bool
-walk_translate(struct walker *k, uint64_t va, uint64_t *gpa_ret, uint64_t *room_ret)
-{
-	uint64_t key = va >> 21, entry, mask = (1UL << 21) - 1;
-	size_t i = key % UPPERS;
+/* Do the @len bytes at @va, of which the first is at @p, lie in a row? */
+bool direct_in_row(struct walker *k, uint64_t va, const unsigned char *p, uint64_t len);
 
-	entry = k->upper[i].entry;
-	if (unlikely(k->upper[i].key != key) && !direct_upper(k, va, &entry))
-		return false;
-	if (!(entry & X86_PTE_PS)) {
-		uint64_t at = (entry & X86_PTE_ADDR) + 8 * vl_pgtable_index(va, 1);
-
-		if (unlikely(!direct_in_run(k->d, at, 8)))
-			return false;
-		entry = direct_load(k->d->base + at);
-		if (unlikely(!(entry & X86_PTE_P)))
-			return false;
-		mask = VL_PAGE_SIZE - 1;
-	}
-	*gpa_ret = (entry & X86_PTE_ADDR & ~mask) | (va & mask);
-	*room_ret = mask + 1 - (va & mask);
-	return true;
-}
-
-/* The same for what goes on in the next page: is it in a row with this one? */
-bool direct_goes_on(struct walker *k, uint64_t va, uint64_t gpa, uint64_t room, uint64_t len);
+/* Is the page of 4 KiB in mapped RAM, though not in the larger run of it? */
+bool direct_in_other(const struct vl_direct *d, uint64_t gpa);
 
 /*
  * Where @len bytes from @va on are, all in a row in mapped RAM; NULL when they are
- * not, for whatever reason: then they are read one by one. @guess: direct_guess().
+ * not, for whatever reason: then they are read one by one.
  */
+static inline __attribute__((always_inline)) const unsigned char *
+walk_host(struct walker *k, uint64_t va, uint64_t len)
+{
+	uint64_t key = va >> 21, off = va & (VL_PAGE_SIZE - 1), e;
+	uintptr_t host = k->upper[key % UPPERS].host;
+	const unsigned char *p;
+
+	if (unlikely(k->upper[key % UPPERS].key != key)) {
+		host = direct_upper(k, va);
+		if (unlikely(!host))
+			return NULL;
+	}
+	if (host & UPPER_PAGE) {
+		off = va & ((1UL << 21) - 1);
+		p = (const unsigned char *)(host - UPPER_PAGE + off);
+		if (unlikely(off + len > 1UL << 21) && !direct_in_row(k, va, p, len))
+			return NULL;
+		return p;
+	}
+	e = direct_load((const unsigned char *)host + 8 * vl_pgtable_index(va, 1));
+	if (unlikely(!(e & X86_PTE_P)))
+		return NULL;
+	e &= X86_PTE_ADDR;
+	if (unlikely(e - k->d->fast[0].gpa >= k->d->fast[0].size) && !direct_in_other(k->d, e))
+		return NULL;
+	p = k->d->base + e + off;
+	if (unlikely(off + len > VL_PAGE_SIZE) && !direct_in_row(k, va, p, len))
+		return NULL;
+	return p;
+}
+
+/* The same, by a guess: see direct_guess(). */
 static inline __attribute__((always_inline)) const unsigned char *
 walk_span(struct walker *k, uint64_t va, uint64_t len, uint64_t *guess)
 {
-	uint64_t gpa = 0, room = 0;
+	const unsigned char *p = walk_host(k, va, len);
 
-	if (unlikely(!walk_translate(k, va, &gpa, &room)) ||
-	    (unlikely(room < len) && !direct_goes_on(k, va, gpa, room, len)) ||
-	    unlikely(!direct_in_run(k->d, gpa, len)))
-		return NULL;
-	return direct_guess(guess, va, k->d->base + gpa);
+	return likely(p) ? direct_guess(guess, va, p) : NULL;
 }
 
 static inline enum vl_read_status walk_get(struct walker *k, uint64_t va, void *buf, size_t len)
