@@ -124,16 +124,6 @@ bool kvm_ready(struct vl_kvm *k, const struct vl_space *s)
 	return find_place(k, s);
 }
 
-enum vl_read_status kvm_unplaced(struct vl_kvm *k, const struct vl_space *s, uint64_t va)
-{
-	uint64_t gpa = 0, size;
-	enum vl_read_status st;
-
-	direct_begin(k->walk);
-	st = direct_translate(k->walk, s, va, &gpa, &size);
-	return !st && direct_host(k->walk, gpa, &st) ? VL_READ_BLIND : st;
-}
-
 static bool move(struct vl_kvm *k, const struct vl_space *s)
 {
 	k->relocations++;
@@ -143,23 +133,29 @@ static bool move(struct vl_kvm *k, const struct vl_space *s)
 bool kvm_recover(struct vl_kvm *k, const struct vl_space *s, const struct agent_request *rq,
 		 unsigned *tries, enum vl_read_status *st)
 {
+	uint64_t gpa = 0, size = 0;
+
 	++*tries;
 	switch (rq->status) {
 	case AGENT_BLIND:
-		*st = kvm_unplaced(k, s, rq->fault);
+		*st = KVM_BY_WALK;
 		k->hits[k->nr_hits++ % KVM_HITS] = k->blind;
 		return *tries <= TRIES_BLIND && move(k, s);
 	case AGENT_LOST:
 		/* Not mapped any more, or never was; else it was a moment's state. */
-		*st = kvm_unplaced(k, s, rq->fault);
+		*st = KVM_BY_WALK;
 		k->space.root = 1;
 		return *tries <= TRIES_FAULT && kvm_ready(k, s);
 	default:
-		*st = kvm_unplaced(k, s, rq->fault);
-		if (*st != VL_READ_BLIND)
+		direct_begin(k->walk);
+		*st = direct_translate(k->walk, s, rq->fault, &gpa, &size);
+		if (*st || !direct_host(k->walk, gpa, st))
 			return false;
-		/* Both have looked, at two moments: the agent looks again. */
-		*st = VL_READ_NO_RAM;
-		return *tries <= TRIES_FAULT;
+		/*
+		 * Both have looked, at two moments: the agent looks again. What this
+		 * processor cannot translate (pages of 1 GiB, not all have them) the walk can.
+		 */
+		*st = KVM_BY_WALK;
+		return *tries <= (size == 1UL << 30 ? 1 : TRIES_FAULT);
 	}
 }

@@ -135,6 +135,8 @@ static enum vl_read_status take(struct walker *k, const unsigned char *in, uint6
 		enum vl_read_status st = take_field(k, i, index, in, out);
 
 		in += field_size(k, i);
+		if (unlikely(st == KVM_BY_WALK))
+			return st;
 		if (w->status)
 			w->status[nr * w->nr_fields + i] = (uint8_t)st;
 		if (unlikely(st)) {
@@ -177,7 +179,7 @@ static enum vl_read_status take_all(struct walker *k, size_t nr, uint64_t index,
 		if (k->later[i] && nr && !copy) {
 			copy = malloc(nr * k->record);
 			if (!copy)
-				return VL_READ_GONE;
+				return KVM_BY_WALK;
 			memcpy(copy, in, nr * k->record);
 			in = copy;
 		}
@@ -238,19 +240,20 @@ static enum vl_read_status chain(struct walker *k, uint64_t head, uint64_t index
 	while (!st && !done) {
 		size_t room = KVM_OUT_SIZE / k->record, left = w->max - k->ret->nr, nr;
 		struct agent_request *rq, got;
+		enum vl_read_status why;
 
 		room = room < KVM_WALK_MAX ? room : KVM_WALK_MAX;
 		left = left < room ? left : room;
 		k->ret->fault = at;
 		if (!kvm_ready(k->k, k->s))
-			return kvm_unplaced(k->k, k->s, at);
+			return KVM_BY_WALK;
 		rq = kvm_request(k->k, 0, k->s, AGENT_OP_WALK);
 		rq->va = at;
 		rq->left = left;
 		rq->end = list ? head : w->kind == VL_WALK_NULLS;
 		rq->first = first;
 		if (!kvm_serve(k->k, 1))
-			return VL_READ_GONE;
+			return KVM_BY_WALK;
 		got = *rq;
 		nr = got.left <= left ? left - got.left : 0;
 		st = take_all(k, nr, index, first);
@@ -264,10 +267,8 @@ static enum vl_read_status chain(struct walker *k, uint64_t head, uint64_t index
 		st = ended(k, &got, &done);
 		if (done || got.status == AGENT_FULL || got.status == AGENT_MORE)
 			continue;
-		kvm_recover(k->k, k->s, &got, &tries, &st);
-		/* An element that leads nowhere is none: the direct walk looks there first. */
-		if (st && got.status == AGENT_FAULT && at != head + (list ? w->next : 0))
-			k->ret->nr--;
+		if (!kvm_recover(k->k, k->s, &got, &tries, &why))
+			st = why;
 	}
 	return st;
 }
@@ -297,13 +298,13 @@ static enum vl_read_status element(struct walker *k, uint64_t entry)
 
 		k->ret->fault = entry;
 		if (!kvm_ready(k->k, k->s))
-			return kvm_unplaced(k->k, k->s, entry);
+			return KVM_BY_WALK;
 		rq = kvm_request(k->k, 0, k->s, AGENT_OP_WALK);
 		rq->va = entry;
 		rq->left = 1;
 		rq->first = 1;
 		if (!kvm_serve(k->k, 1))
-			return VL_READ_GONE;
+			return KVM_BY_WALK;
 		if (!rq->status)
 			return VL_READ_OK;
 		if (!kvm_recover(k->k, k->s, rq, &tries, &st))
@@ -322,7 +323,7 @@ static enum vl_read_status elements(struct walker *k, const uint64_t *entries, u
 	enum vl_read_status st = VL_READ_OK;
 
 	if (!kvm_ready(k->k, k->s))
-		return kvm_unplaced(k->k, k->s, entries[0]);
+		return KVM_BY_WALK;
 	for (unsigned i = 0; i < nr; i++)
 		if (is_element(entries[i])) {
 			struct agent_request *rq;
@@ -336,11 +337,11 @@ static enum vl_read_status elements(struct walker *k, const uint64_t *entries, u
 	if (!posted)
 		return VL_READ_OK;
 	if (!kvm_serve(k->k, posted))
-		return VL_READ_GONE;
+		return KVM_BY_WALK;
 	/* What follows may go through the same pages. */
 	all = malloc(posted * k->record);
 	if (!all)
-		return VL_READ_GONE;
+		return KVM_BY_WALK;
 	memcpy(all, k->k->out, posted * k->record);
 	posted = 0;
 	for (unsigned i = 0; i < nr && !st; i++) {
@@ -459,6 +460,10 @@ void kvm_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_walk *
 
 		ret->status = w->kind == VL_WALK_XARRAY ? xarray(&k, head, &nodes_left) :
 							  chain(&k, head, i);
+	}
+	if (ret->status == KVM_BY_WALK) {
+		k.k->by_walk++;
+		direct_walk(&k.k->walk->raw, s, w, ret);
 	}
 	if (!ret->status)
 		ret->fault = 0;

@@ -36,7 +36,6 @@ bool kvm_serve(struct vl_kvm *k, unsigned nr)
 
 	if (unlikely(atomic_load(&k->broken)))
 		return false;
-	k->entered++;
 	atomic_store((_Atomic uint32_t *)&k->ring->posted, posted);
 	if (!k->polling)
 		return kvm_vm_run(k);
@@ -77,12 +76,12 @@ enum vl_read_status kvm_read(struct vl_kvm *k, const struct vl_space *s, uint64_
 
 		*fault = fault_at(va, at);
 		if (!kvm_ready(k, s))
-			return kvm_unplaced(k, s, at);
+			return KVM_BY_WALK;
 		rq = kvm_request(k, 0, s, AGENT_OP_READ);
 		rq->va = at;
 		rq->left = n;
 		if (!kvm_serve(k, 1))
-			return VL_READ_GONE;
+			return KVM_BY_WALK;
 		done = rq->left <= n ? n - rq->left : 0;
 		memcpy(buf, k->out, done);
 		buf = (char *)buf + done;
@@ -125,19 +124,31 @@ enum vl_read_status kvm_string(struct vl_kvm *k, const struct vl_space *s, uint6
 static enum vl_read_status read_op(struct vl_raw *e, const struct vl_space *s, uint64_t va,
 				   void *buf, size_t len, uint64_t *fault)
 {
-	kvm_begin(kvm_of(e));
-	return kvm_read(kvm_of(e), s, va, buf, len, fault);
+	struct vl_kvm *k = kvm_of(e);
+	enum vl_read_status st;
+
+	kvm_begin(k);
+	st = kvm_read(k, s, va, buf, len, fault);
+	if (unlikely(st == KVM_BY_WALK)) {
+		k->by_walk++;
+		st = vl_raw_direct.read(&k->walk->raw, s, va, buf, len, fault);
+	}
+	return st;
 }
 
 static enum vl_read_status string_op(struct vl_raw *e, const struct vl_space *s, uint64_t va,
 				     char *buf, size_t size, uint64_t *fault)
 {
-	uint64_t first = va;
+	struct vl_kvm *k = kvm_of(e);
 	enum vl_read_status st;
 
-	kvm_begin(kvm_of(e));
-	st = kvm_string(kvm_of(e), s, va, buf, size, fault);
-	*fault = fault_at(first, *fault);
+	kvm_begin(k);
+	st = kvm_string(k, s, va, buf, size, fault);
+	*fault = fault_at(va, *fault);
+	if (unlikely(st == KVM_BY_WALK)) {
+		k->by_walk++;
+		st = vl_raw_direct.string(&k->walk->raw, s, va, buf, size, fault);
+	}
 	return st;
 }
 
@@ -200,19 +211,18 @@ static void gather_op(struct vl_raw *e, const struct vl_space *s, struct vl_get 
 		}
 		for (size_t j = i; j < i + n; j++)
 			if (items[j].status == REDO)
-				items[j].status = kvm_read(k, s, items[j].va, items[j].buf,
-							   items[j].len, &fault);
+				items[j].status = read_op(e, s, items[j].va, items[j].buf,
+							  items[j].len, &fault);
 		i += n;
 	}
 }
 
 /* ---- watch ---- */
 
-static enum vl_read_status watch_op(struct vl_raw *e, const struct vl_space *s, uint64_t va,
-				    unsigned size, uint64_t old, uint64_t max, uint64_t *ret,
-				    uint64_t *samples_ret, uint64_t *fault)
+static enum vl_read_status watch(struct vl_kvm *k, const struct vl_space *s, uint64_t va,
+				 unsigned size, uint64_t old, uint64_t max, uint64_t *ret,
+				 uint64_t *samples_ret, uint64_t *fault)
 {
-	struct vl_kvm *k = kvm_of(e);
 	unsigned shift = 8 * (va & 7), tries = 0;
 	uint64_t mask = size == 8 ? UINT64_MAX : (1UL << 8 * size) - 1;
 	enum vl_read_status st;
@@ -234,17 +244,15 @@ static enum vl_read_status watch_op(struct vl_raw *e, const struct vl_space *s, 
 				return st;
 			continue;
 		}
-		if (!kvm_ready(k, s)) {
-			++*samples_ret;
-			return kvm_unplaced(k, s, va);
-		}
+		if (!kvm_ready(k, s))
+			return KVM_BY_WALK;
 		rq = kvm_request(k, 0, s, AGENT_OP_WATCH);
 		rq->va = va & ~7UL;
 		rq->left = n;
 		rq->mask = mask << shift;
 		rq->end = old << shift;
 		if (!kvm_serve(k, 1))
-			return VL_READ_GONE;
+			return KVM_BY_WALK;
 		*samples_ret += rq->left < n ? n - rq->left : 0;
 		if (rq->status) {
 			rq->fault = va;
@@ -260,6 +268,21 @@ static enum vl_read_status watch_op(struct vl_raw *e, const struct vl_space *s, 
 			break;
 	}
 	return VL_READ_OK;
+}
+
+static enum vl_read_status watch_op(struct vl_raw *e, const struct vl_space *s, uint64_t va,
+				    unsigned size, uint64_t old, uint64_t max, uint64_t *ret,
+				    uint64_t *samples_ret, uint64_t *fault)
+{
+	struct vl_kvm *k = kvm_of(e);
+	enum vl_read_status st = watch(k, s, va, size, old, max, ret, samples_ret, fault);
+
+	if (unlikely(st == KVM_BY_WALK)) {
+		k->by_walk++;
+		st = vl_raw_direct.watch(&k->walk->raw, s, va, size, old, max, ret, samples_ret,
+					 fault);
+	}
+	return st;
 }
 
 /* ---- can it serve? ---- */
@@ -363,7 +386,8 @@ static struct vl_error *probe(struct vl_kvm *k, const struct vl_contact *c)
 					  atomic_load(&k->broken) ?
 						  "KVM does not get through the guest's page "
 						  "tables in read-only memory" :
-						  vl_read_strstatus(st)),
+					  st == KVM_BY_WALK ? "no page of the guest is executable" :
+							      vl_read_strstatus(st)),
 			     "the direct engine reads the same");
 }
 
@@ -405,7 +429,7 @@ void vl_kvm_stats(const struct vl_raw *e, struct vl_kvm_stats *ret)
 {
 	const struct vl_kvm *k = (const struct vl_kvm *)e;
 
-	*ret = (struct vl_kvm_stats){ k->exits, k->relocations, k->va, k->blind };
+	*ret = (struct vl_kvm_stats){ k->exits, k->relocations, k->by_walk, k->va, k->blind };
 }
 
 const struct vl_raw_ops vl_raw_kvm = {

@@ -5,8 +5,8 @@
  * (agent/imee.S) under the guest's own CR3, so that the processor translates.
  *
  * Whether an address can be read, and what is there, the agent says. Why not is
- * asked of a software walk (the direct engine), which also finds a place for the agent;
- * it sees the same tables.
+ * asked of a software walk (the direct engine), which also finds a place for the agent,
+ * and serves what the agent cannot; it sees the same tables.
  */
 #ifndef VLENS_IMEE_KVM_H
 #define VLENS_IMEE_KVM_H
@@ -75,7 +75,7 @@ struct vl_kvm {
 	pthread_t poller;
 	atomic_uint asleep;
 
-	uint64_t exits, relocations, entered;
+	uint64_t exits, relocations, by_walk;
 };
 
 static inline struct vl_kvm *kvm_of(struct vl_raw *e)
@@ -111,17 +111,18 @@ bool kvm_vm_run(struct vl_kvm *k);
  */
 bool kvm_ready(struct vl_kvm *k, const struct vl_space *s);
 
-/*
- * Why @va cannot be read when there is no such place: it could not be anyway (then
- * as the software walk says), or VL_READ_BLIND.
- */
-enum vl_read_status kvm_unplaced(struct vl_kvm *k, const struct vl_space *s, uint64_t va);
-
 /* A new request: the agent may stand anywhere. */
 static inline void kvm_begin(struct vl_kvm *k)
 {
 	k->nr_hits = 0;
 }
+
+/*
+ * Internal: the agent cannot serve this request: there is no place for it in that space,
+ * the processor cannot translate what the guest's can, or the machine is broken. The
+ * direct engine serves the request.
+ */
+#define KVM_BY_WALK VL_NR_READ_STATUS
 
 /*
  * What @rq of space @s did not get: make it possible and return true to have it posted
@@ -168,6 +169,7 @@ void kvm_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_walk *
 struct vl_kvm_stats {
 	uint64_t exits;	      /* returns from KVM_RUN */
 	uint64_t relocations; /* the agent was put elsewhere */
+	uint64_t by_walk;     /* requests that the direct engine served instead */
 	uint64_t agent_va, agent_gpa;
 };
 void vl_kvm_stats(const struct vl_raw *e, struct vl_kvm_stats *ret);
