@@ -5,6 +5,7 @@
  *   vlens complete applets          every applet and its summary
  *   vlens complete options APPLET   its options, those before GUEST, one a line
  *   vlens complete columns APPLET   what its -o can show, one a line
+ *   vlens complete engines APPLET   what its --engine can be, one a line
  *   vlens complete model APPLET     the program whose options follow GUEST
  *   vlens complete guests           guests that run here
  */
@@ -28,10 +29,21 @@ static void list_options(const struct applet *a)
 static void list_columns(const struct applet *a)
 {
 	const struct view *v = view_find(a->name);
-	const struct vl_column *c = !v || a->program ? NULL : v->scan ? v->scan->columns : v->columns;
+	const struct vl_column *c = !v || a->program ? NULL :
+				    v->scan	     ? v->scan->columns :
+						       v->columns;
 
 	for (; c && c->name; c++)
 		puts(c->name);
+}
+
+static void list_engines(const struct applet *a)
+{
+	if (a->program || a->run)
+		puts("vmst");
+	puts("imee");
+	for (size_t i = 0; view_find(a->name) && view_engines[i]; i++)
+		puts(view_engines[i]);
 }
 
 static void print_name(const char *name)
@@ -73,6 +85,8 @@ int complete_run(const struct applet *applets, size_t nr, int argc, char **argv)
 				list_options(a);
 			else if (!strcmp(what, "columns"))
 				list_columns(a);
+			else if (!strcmp(what, "engines"))
+				list_engines(a);
 			else if (!strcmp(what, "model") && a->program)
 				printf("%s\n", a->program);
 			else if (strcmp(what, "model"))

@@ -14,9 +14,10 @@
 /* Most of the time a thread waits: for libvirt, a monitor, a disk. */
 #define MAX_THREADS 16
 
+const char *const view_engines[] = { "direct", "kvm", "module", NULL };
+
 bool view_option(struct view_options *o, int key, char *arg)
 {
-	static const char *const engines[] = { "imee", "direct", "kvm", "module" };
 	static const struct {
 		const char *name;
 		enum vl_pause_mode mode;
@@ -49,12 +50,12 @@ bool view_option(struct view_options *o, int key, char *arg)
 			o->end = key == VIEW_HELP ? VIEW_END_HELP : VIEW_END_VERSION;
 		return true;
 	case VIEW_ENGINE:
-		for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
-			if (strcmp(arg, engines[i]))
-				continue;
-			o->scan.engine = i ? engines[i] : NULL;
+		o->scan.engine = NULL;
+		for (size_t i = 0; view_engines[i]; i++)
+			if (!strcmp(arg, view_engines[i]))
+				o->scan.engine = view_engines[i];
+		if (o->scan.engine || !strcmp(arg, "imee"))
 			return true;
-		}
 		if (!strcmp(arg, "vmst"))
 			usage_report(o->applet->name, "only raw reads answer this");
 		else

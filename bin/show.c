@@ -436,7 +436,8 @@ static void print_text(const struct show *s, const struct row *rows, size_t nr)
 				widths[i] = text_width(text);
 		}
 	}
-	if (headed && !s->no_headers)
+	/* Above nothing there is no need for names. */
+	if (headed && nr && !s->no_headers)
 		print_line(s, headers, widths, room);
 	for (size_t k = 0; k < nr; k++)
 		print_line(s, (const char *const *)texts + k * s->nr_shown, widths, room);

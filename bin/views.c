@@ -65,6 +65,14 @@ const struct view *view_find(const char *name)
 	return NULL;
 }
 
+static bool is_raw(const char *engine)
+{
+	for (size_t i = 0; view_engines[i]; i++)
+		if (!strcmp(engine, view_engines[i]))
+			return true;
+	return !strcmp(engine, "imee");
+}
+
 bool view_wanted(int argc, char **argv)
 {
 	for (int i = 1; i < argc && argv[i][0] == '-'; i++) {
@@ -85,8 +93,7 @@ bool view_wanted(int argc, char **argv)
 			 i + 1 < argc)
 			i++;
 		if (engine)
-			return !strcmp(engine, "imee") || !strcmp(engine, "direct") ||
-			       !strcmp(engine, "kvm") || !strcmp(engine, "module");
+			return is_raw(engine);
 	}
 	return false;
 }

@@ -64,6 +64,9 @@ enum {
 	{ 0 }
 /* clang-format on */
 
+/* What --engine can be, besides imee, the fastest of them; NULL behind the last. */
+extern const char *const view_engines[];
+
 struct view_options {
 	const struct applet *applet;
 	struct vl_scan_options scan;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A guest as the views see it: what is known of its kernel, and a reader. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "../vmst/contact.h"
 #include "scan.h"
@@ -14,6 +15,16 @@ static struct vl_error *open_reader(struct vl_subject *s, const struct vl_scan_o
 		return err;
 	s->space = vl_reader_kernel(s->reader);
 	return NULL;
+}
+
+/* A guest whose kernel is not understood has memory all the same. */
+static void still_works(struct vl_error *err)
+{
+	char *hint = err->hint ? strdup(err->hint) : NULL;
+
+	vl_error_hint(err, "%s%swithout its types vmem and vpeek with an address still work",
+		      hint ? hint : "", hint ? "; " : "");
+	free(hint);
 }
 
 struct vl_error *vl_subject_open(const char *spec, const struct vl_scan_options *opts,
@@ -35,6 +46,8 @@ struct vl_error *vl_subject_open(const char *spec, const struct vl_scan_options 
 		s->why = err;
 		err = NULL;
 	}
+	if (err && err->code == VL_ERR_KERNEL && s->target)
+		still_works(err);
 	if (err) {
 		vl_subject_close(s);
 		return err;
