@@ -4,6 +4,7 @@
 #define VLENS_BIN_APPLET_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "options.h"
 #include "vlens.h"
@@ -32,9 +33,26 @@ struct applet {
 struct session {
 	const struct applet *applet;
 	struct options options;
-	struct vl_guest *guest;
-	struct vl_redirect_stats redirect; /* for --stats */
+	struct vl_guest *guest; /* NULL until session_open() */
+	bool kept;		/* a keeper did it */
+	/* For --stats. */
+	struct vl_stats stats;
+	struct vl_redirect_stats redirect;
 };
+
+/* Open the guest, if it is not open. False: reported, the status is STATUS_GUEST. */
+bool session_open(struct session *s);
+
+/* The command that starts a keeper (keep.c); it lives as long as the session. */
+struct keep_command {
+	char *argv[12];
+	char seconds[24], as[24];
+};
+
+void keep_command(const struct session *s, struct keep_command *ret);
+
+/* `vlens keep …`, what that command calls. */
+int keep_run(int argc, char **argv);
 
 int model_run(struct session *s);
 int exec_run(struct session *s);

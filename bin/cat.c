@@ -43,9 +43,12 @@ static struct vl_error *cat_file(struct session *s, const char *path, char *buf,
 int cat_run(struct session *s)
 {
 	const struct applet *a = s->applet;
-	char *buf = malloc(PIECE);
+	char *buf;
 	int status = 0;
 
+	if (!session_open(s))
+		return STATUS_GUEST;
+	buf = malloc(PIECE);
 	if (!buf) {
 		error_report(a->name, s->options.spec, vl_error_nomem());
 		return STATUS_GUEST;

@@ -16,6 +16,7 @@ enum {
 	OPT_ENGINE = 0x100,
 	OPT_AS,
 	OPT_PAUSE,
+	OPT_KEEP,
 	OPT_STATS,
 	OPT_DIFF,
 	OPT_HELP,
@@ -29,6 +30,7 @@ enum {
 	{ "as", OPT_AS, "PID", 0, "see what this task of the guest sees (default: 1)", 0 }, \
 	{ "pause", OPT_PAUSE, "HOW", 0, "hold the guest by freeze (default), suspend or none", 0 }
 #define OPTIONS_BACK \
+	{ "keep", OPT_KEEP, "SECONDS", 0, "stay ready for so long behind the run (default: 60)", 0 }, \
 	{ "stats", OPT_STATS, NULL, 0, "print to stderr what it cost the guest", 0 }, \
 	{ "help", OPT_HELP, NULL, 0, "print this help", 0 }, \
 	{ "version", OPT_VERSION, NULL, 0, "print the version and what is built in", 0 }, \
@@ -115,6 +117,40 @@ static error_t parse_pause(struct parse *p, const char *arg)
 	return usage(p);
 }
 
+/* How long a keeper stays where nothing else is said, and the most, in seconds. */
+#define KEEP_DEFAULT 60
+#define KEEP_MAX 86400
+
+static bool seconds_of(const char *arg, unsigned int *ret)
+{
+	char *end;
+	long n;
+
+	errno = 0;
+	n = strtol(arg, &end, 10);
+	if (errno || end == arg || *end || n < 0 || n > KEEP_MAX)
+		return false;
+	*ret = (unsigned int)n;
+	return true;
+}
+
+static error_t parse_keep(struct parse *p, const char *arg)
+{
+	if (seconds_of(arg, &p->options->keep))
+		return 0;
+	usage_report(p->applet->name, "'%s' is no number of seconds from 0 to %d", arg, KEEP_MAX);
+	return usage(p);
+}
+
+/* $VLENS_KEEP, as --keep takes it; anything else in it is not heeded. */
+static unsigned int default_keep(void)
+{
+	const char *env = getenv("VLENS_KEEP");
+	unsigned int n;
+
+	return env && seconds_of(env, &n) ? n : KEEP_DEFAULT;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct parse *p = state->input;
@@ -129,6 +165,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return parse_as(p, arg);
 	case OPT_PAUSE:
 		return parse_pause(p, arg);
+	case OPT_KEEP:
+		return parse_keep(p, arg);
 	case OPT_STATS:
 		p->options->stats = true;
 		return 0;
@@ -236,7 +274,7 @@ bool options_parse(const struct applet *a, int argc, char **argv, struct options
 	const char *foreign;
 	char *why;
 
-	*ret = (struct options){ 0 };
+	*ret = (struct options){ .keep = default_keep() };
 	*status_ret = a->usage_status;
 	if (!options_check(argp.options, argc, argv, &why, &foreign)) {
 		if (foreign && a->program)

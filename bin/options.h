@@ -13,8 +13,9 @@ struct applet;
 struct options {
 	struct vl_guest_options guest;
 	bool stats;
-	char *spec;  /* GUEST */
-	char **args; /* what stands behind it, NULL-terminated, untouched */
+	unsigned int keep; /* how long a keeper stays, in seconds; 0: none is used */
+	char *spec;	   /* GUEST */
+	char **args;	   /* what stands behind it, NULL-terminated, untouched */
 	int nr_args;
 };
 

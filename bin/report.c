@@ -161,7 +161,7 @@ static void print_text(const char *key, const char *text)
 	putc('\n', stderr);
 }
 
-void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *redirect)
+void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *redirect, bool kept)
 {
 	const struct {
 		const char *key;
@@ -183,6 +183,7 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 	print_text("contact:", !*stats->kernel	    ? "none" :
 			       stats->first_contact ? "first" :
 						      "cached");
+	print_text("keeper:", kept ? "yes" : "no");
 	print_ms("paused:", stats->paused_ns);
 	print_ms("paused longest:", stats->paused_longest_ns);
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)

@@ -33,7 +33,7 @@ void usage_report(const char *applet, const char *fmt, ...) __attribute__((forma
 void print_version(const char *applet);
 
 /* --stats: one "key: value" a line on stderr. */
-void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *redirect);
+void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *redirect, bool kept);
 
 /*
  * Close stdout: what could not be written is an error, though it shows only

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "applet.h"
+#include "keep/keep.h"
 #include "report.h"
 
 /* A regular file that can be run and is not this very program. */
@@ -48,12 +49,54 @@ char *model_find(const struct applet *a)
 	return path ? path : find_in("/usr/bin:/bin:/usr/sbin:/sbin", a->program);
 }
 
+bool session_open(struct session *s)
+{
+	_cleanup_error_ struct vl_error *err = NULL;
+
+	if (s->guest)
+		return true;
+	err = vl_guest_open(s->options.spec, &s->options.guest, &s->guest);
+	if (err)
+		error_report(s->applet->name, s->options.spec, err);
+	return !err;
+}
+
+/* With a keeper, if one is to be had; else with the guest in our own hands. */
+static struct vl_error *redirect(struct session *s, struct vl_redirect_options *o, int *status_ret,
+				 bool *opened_ret)
+{
+	struct vl_keep_options k = {
+		.spec = s->options.spec,
+		.guest = s->options.guest,
+		.seconds = s->options.keep,
+	};
+	struct keep_command command;
+	struct vl_error *err;
+
+	*opened_ret = true;
+	keep_command(s, &command);
+	k.command = command.argv;
+	if (k.guest.target.pause == VL_PAUSE_NONE)
+		o->hold_ms = -1;
+	err = vl_keep_run(&k, o, status_ret, &s->stats, &s->redirect, &s->kept);
+	if (err || s->kept)
+		return err;
+	*opened_ret = session_open(s);
+	if (!*opened_ret)
+		return NULL;
+	/* Nothing waits for a guest that is not held. */
+	if (!vl_guest_is_live(s->guest))
+		o->hold_ms = -1;
+	return vl_redirect_run(vl_guest_sys(s->guest), o, status_ret, &s->redirect);
+}
+
 int session_redirect(struct session *s, const char *path, const char *arg0, char *const *args,
 		     const char *const *guest_paths)
 {
 	struct vl_redirect_options o = { .arg0 = arg0, .guest_paths = guest_paths };
 	_cleanup_error_ struct vl_error *err = NULL;
 	int status = STATUS_GUEST;
+	bool opened;
 	char **argv;
 	size_t nr;
 
@@ -66,10 +109,9 @@ int session_redirect(struct session *s, const char *path, const char *arg0, char
 		argv[0] = (char *)path;
 		memcpy(argv + 1, args, nr * sizeof(*argv));
 		o.argv = argv;
-		/* Nothing waits for a guest that is not held. */
-		if (s->options.guest.target.pause == VL_PAUSE_NONE || !vl_guest_is_live(s->guest))
-			o.hold_ms = -1;
-		err = vl_redirect_run(vl_guest_sys(s->guest), &o, &status, &s->redirect);
+		err = redirect(s, &o, &status, &opened);
+		if (!opened)
+			status = STATUS_GUEST;
 	}
 	free(argv);
 	if (err)

@@ -129,10 +129,8 @@ static const char *label_of(const struct session *s)
 
 static int run_applet(const struct applet *a, int argc, char **argv)
 {
-	_cleanup_error_ struct vl_error *err = NULL;
 	const struct view *view = view_find(a->name);
 	struct session s = { .applet = a };
-	struct vl_stats stats;
 	int status;
 
 	argv[0] = (char *)a->name;
@@ -141,16 +139,11 @@ static int run_applet(const struct applet *a, int argc, char **argv)
 	if (!options_parse(a, argc, argv, &s.options, &status))
 		return status;
 	s.options.guest.label = label_of(&s);
-	err = vl_guest_open(s.options.spec, &s.options.guest, &s.guest);
-	if (err) {
-		error_report(a->name, s.options.spec, err);
-		return STATUS_GUEST;
-	}
 	status = a->run(&s);
-	if (s.options.stats) {
-		vl_guest_stats(s.guest, &stats);
-		print_stats(&stats, &s.redirect);
-	}
+	if (s.guest)
+		vl_guest_stats(s.guest, &s.stats);
+	if (s.options.stats && (s.guest || s.kept))
+		print_stats(&s.stats, &s.redirect, s.kept);
 	vl_guest_close(s.guest);
 	return status;
 }
@@ -246,6 +239,8 @@ static int run_vlens(int argc, char **argv)
 	a = find_applet(argv[0], true);
 	if (a)
 		return run_applet(a, argc, argv);
+	if (!strcmp(argv[0], "keep"))
+		return keep_run(argc, argv);
 	if (!strcmp(argv[0], "complete"))
 		return complete_run(applets, NR_APPLETS, argc, argv);
 	usage_report("vlens", "no applet '%s'", argv[0]);

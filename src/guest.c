@@ -5,6 +5,7 @@
  */
 #include "vlens.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -22,15 +23,19 @@ struct vl_guest {
 	struct vl_view *view;	    /* made at the first epoch, fresh in each */
 	struct vl_clone *clone;	    /* likewise */
 	pid_t as;
+	bool pauses;
 	uint64_t epochs, kernel_calls; /* calls: of clones that are gone */
 	int64_t born_ns;	       /* when the clone was made, in the host's CLOCK_MONOTONIC */
 	uint64_t budget_ns;	       /* of the next clone's calls */
 	struct vl_workset workset;
 	char *label;	 /* whose working set it is; NULL: none is kept */
-	unsigned misses; /* epochs that ended for a page that was not copied */
+	unsigned misses; /* epochs in a row that ended early for a page that was not copied */
+	unsigned calls;	 /* that went well in the open epoch */
 	bool copied;	 /* the open epoch's pages are all from its beginning */
+	bool trim;	 /* the view has pages of another working set */
 	bool know_self;
-	bool anew; /* contact was made anew, as what was known proved wrong */
+	struct vl_stats base; /* figures when counting began */
+	bool anew;	      /* contact was made anew, as what was known proved wrong */
 };
 
 static struct vl_guest *guest_of(struct vl_sys *sys)
@@ -154,8 +159,11 @@ static struct vl_error *open_epoch(struct vl_guest *g, bool copying)
 			return err;
 		vl_view_set_still(g->view, g->workset.still);
 	}
-	if (copying && !g->clone)
+	if (g->trim)
+		vl_view_keep(g->view, g->workset.gpas, g->workset.nr);
+	if (copying && (g->trim || !g->clone))
 		vl_view_reserve(g->view, g->workset.gpas, g->workset.nr);
+	g->trim = false;
 	err = vl_moment_pause(g->contact, &cpu);
 	if (err)
 		return err;
@@ -164,6 +172,7 @@ static struct vl_error *open_epoch(struct vl_guest *g, bool copying)
 	g->contact->paused_host_ns = ts.tv_sec * 1000000000L + ts.tv_nsec;
 	err = vl_view_refresh(g->view, g->workset.gpas, g->workset.nr);
 	g->copied = copying;
+	g->calls = 0;
 	if (!err && copying) {
 		vl_view_release(g->view);
 		err = release(g);
@@ -185,11 +194,8 @@ static struct vl_error *open_epoch(struct vl_guest *g, bool copying)
 /* Misses after which the guest is held: it changes faster than we learn. */
 #define MAX_MISSES 3
 
-/* Get in contact with the guest; @anew: whatever is known of it is wrong. */
-static struct vl_error *make_contact(struct vl_guest *g, bool anew)
+static void forget_contact(struct vl_guest *g)
 {
-	struct vl_error *err;
-
 	vl_clone_destroy(g->clone);
 	vl_view_destroy(g->view);
 	vl_contact_destroy(g->contact);
@@ -198,6 +204,14 @@ static struct vl_error *make_contact(struct vl_guest *g, bool anew)
 	g->view = NULL;
 	g->contact = NULL;
 	g->know_self = false;
+}
+
+/* Get in contact with the guest; @anew: whatever is known of it is wrong. */
+static struct vl_error *make_contact(struct vl_guest *g, bool anew)
+{
+	struct vl_error *err;
+
+	forget_contact(g);
 	err = vl_contact_make(g->target, anew, &g->contact);
 	if (!err)
 		vl_workset_load(&g->workset, g->contact, g->label);
@@ -274,6 +288,9 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 	return NULL;
 }
 
+/* An epoch with so many answers was worth it, even if the next needs another one. */
+#define PROGRESS 16
+
 static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
 				   size_t nr, int64_t *ret)
 {
@@ -286,9 +303,10 @@ static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const s
 	/* Whatever came of it: it was computed from what was not there. */
 	if (vl_view_missed(g->view) && !(err && err->code == VL_ERR_TARGET)) {
 		vl_error_destroy(err);
-		g->misses++;
+		g->misses = g->calls < PROGRESS ? g->misses + 1 : 1;
 		return check_missed(g);
 	}
+	g->calls++;
 	if (err && err->code == VL_ERR_CRASHED && g->budget_ns < VL_BUDGET_MAX_NS)
 		g->budget_ns *= 2;
 	return err;
@@ -326,6 +344,55 @@ static const struct vl_sys_ops guest_ops = {
 	.end = guest_end,
 };
 
+void vl_guest_rest(struct vl_guest *g)
+{
+	guest_end(&g->sys);
+	if (g->contact && g->contact->has_anchor)
+		vl_contact_save(g->contact);
+	if (g->contact && g->label)
+		vl_workset_save(&g->workset, g->contact, g->label);
+	g->workset.changed = false;
+	vl_target_rest(g->target);
+}
+
+/* A dump needs no haste, and a guest that is not paused has no moment. */
+static bool wants_workset(const struct vl_guest *g)
+{
+	return vl_target_is_live(g->target) && g->pauses;
+}
+
+struct vl_error *vl_guest_next(struct vl_guest *g, const char *label)
+{
+	struct vl_stats now;
+	char *copy = NULL;
+
+	vl_guest_rest(g);
+	g->base = (struct vl_stats){ 0 };
+	vl_guest_stats(g, &now);
+	g->base = now;
+	vl_target_paused_reset(g->target);
+	g->anew = false;
+	if (g->contact && !vl_contact_holds(g->contact))
+		forget_contact(g);
+	if (g->contact)
+		g->contact->first = false;
+	if (!wants_workset(g) || (label && g->label && !strcmp(label, g->label)))
+		return NULL;
+	if (label) {
+		copy = strdup(label);
+		if (!copy)
+			return vl_error_nomem();
+	}
+	free(g->label);
+	g->label = copy;
+	g->misses = 0;
+	g->trim = true;
+	vl_workset_deinit(&g->workset);
+	if (g->contact)
+		vl_workset_load(&g->workset, g->contact, g->label);
+	return NULL;
+}
+
 struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *opts,
 			       struct vl_guest **ret)
 {
@@ -339,9 +406,8 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	g->as = opts->as;
 	g->budget_ns = VL_BUDGET_NS;
 	err = vl_target_open(spec, &opts->target, &g->target);
-	/* A dump needs no haste, and a guest that is not paused has no moment. */
-	if (!err && opts->label && vl_target_is_live(g->target) &&
-	    opts->target.pause != VL_PAUSE_NONE) {
+	g->pauses = opts->target.pause != VL_PAUSE_NONE;
+	if (!err && opts->label && wants_workset(g)) {
 		g->label = strdup(opts->label);
 		if (!g->label)
 			err = vl_error_nomem();
@@ -359,11 +425,7 @@ void vl_guest_close(struct vl_guest *g)
 {
 	if (!g)
 		return;
-	guest_end(&g->sys);
-	if (g->contact && g->contact->has_anchor)
-		vl_contact_save(g->contact);
-	if (g->contact && g->label)
-		vl_workset_save(&g->workset, g->contact, g->label);
+	vl_guest_rest(g);
 	vl_workset_deinit(&g->workset);
 	free(g->label);
 	vl_clone_destroy(g->clone);
@@ -381,13 +443,15 @@ struct vl_sys *vl_guest_sys(struct vl_guest *g)
 void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret)
 {
 	*ret = (struct vl_stats){
-		.engine = vl_engine_unicorn.name,
 		.first_contact = g->contact && g->contact->first,
-		.epochs = g->epochs,
-		.kernel_calls = g->kernel_calls + (g->clone ? g->clone->nr_calls : 0),
+		.epochs = g->epochs - g->base.epochs,
+		.kernel_calls = g->kernel_calls + (g->clone ? g->clone->nr_calls : 0) -
+				g->base.kernel_calls,
 	};
+	snprintf(ret->engine, sizeof(ret->engine), "%s", vl_engine_unicorn.name);
 	if (g->view)
 		vl_view_count(g->view, &ret->pages_touched, &ret->pages_copied);
+	ret->pages_copied -= g->base.pages_copied;
 	if (g->contact)
 		memcpy(ret->kernel, g->contact->build_id, sizeof(g->contact->build_id));
 	ret->paused_ns = vl_target_paused_ns(g->target, &ret->paused_longest_ns);
@@ -424,4 +488,9 @@ struct vl_error *vl_guest_reader(struct vl_guest *g, const struct vl_reader_opti
 	else
 		vl_reader_adopt(*ret, c);
 	return err;
+}
+
+pid_t vl_guest_pid(const struct vl_guest *g)
+{
+	return vl_target_pid(g->target);
 }

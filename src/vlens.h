@@ -37,15 +37,15 @@ struct vl_guest_options {
 
 /* What the work on a guest cost so far. */
 struct vl_stats {
-	const char *engine;	  /* "vmst/unicorn" */
-	char kernel[72];	  /* build id of the guest's kernel, "" if not yet known */
-	bool first_contact;	  /* the kernel had to be asked for its symbols */
-	uint64_t paused_ns;	  /* in all */
+	char engine[32];	    /* "vmst/unicorn" */
+	char kernel[72];	    /* build id of the guest's kernel, "" if not yet known */
+	bool first_contact;	    /* the kernel had to be asked for its symbols */
+	uint64_t paused_ns;	    /* in all */
 	uint64_t paused_longest_ns; /* of one pause */
-	uint64_t epochs;	  /* clones made */
-	uint64_t kernel_calls;	  /* calls into the guest's kernel */
-	uint64_t pages_touched; /* of 4 KiB, different ones */
-	uint64_t pages_copied;	/* copies made of them, over all epochs */
+	uint64_t epochs;	    /* clones made */
+	uint64_t kernel_calls;	    /* calls into the guest's kernel */
+	uint64_t pages_touched;	    /* of 4 KiB, different ones */
+	uint64_t pages_copied;	    /* copies made of them, over all epochs */
 };
 
 /*
@@ -57,6 +57,22 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 
 /* End it; the guest runs again, whatever was going on. NULL is allowed. */
 void vl_guest_close(struct vl_guest *g);
+
+/*
+ * Begin something new on an open guest, as if it had been closed and opened with
+ * @label: what is known of the kernel, and what is translated of it, stays. The
+ * figures of vl_guest_stats() start from nought.
+ */
+struct vl_error *vl_guest_next(struct vl_guest *g, const char *label);
+
+/*
+ * Nothing more is asked for now: the guest runs, and what was learned of it is
+ * stored for other processes.
+ */
+void vl_guest_rest(struct vl_guest *g);
+
+/* The hypervisor's process; 0: a dump. */
+pid_t vl_guest_pid(const struct vl_guest *g);
 
 /* A dump is not live: nothing waits for it and it never changes. */
 bool vl_guest_is_live(const struct vl_guest *g);
@@ -72,7 +88,7 @@ struct vl_sys *vl_guest_sys(struct vl_guest *g);
 struct vl_error *vl_guest_reader(struct vl_guest *g, const struct vl_reader_options *opts,
 				 struct vl_reader **ret);
 
-/* Figures up to now. */
+/* Figures up to now, from vl_guest_open() or the last vl_guest_next() on. */
 void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret);
 
 /*

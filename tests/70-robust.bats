@@ -86,6 +86,7 @@ watch_boot() {
 @test "a guest that ends in mid-run" {
 	need_guest victim
 	local g tool pid
+	export VLENS_RUN_DIR=$T/run
 	g=$(guest victim)
 	pid=$(guest_pid victim)
 	vuname "$g" >/dev/null

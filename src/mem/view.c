@@ -160,15 +160,17 @@ static void fill(struct vl_view *v, uint64_t host)
 		first = off & ~(FILL_PAGES * VL_PAGE_SIZE - 1);
 		if (nr > (r->size - first) / VL_PAGE_SIZE)
 			nr = (r->size - first) / VL_PAGE_SIZE;
-		if (atomic_load(&v->released)) {
-			if (!is_still(v, r->gpa + off))
-				atomic_store(&v->missed, true);
-			/* No neighbour that can have changed may pass for copied. */
-			if (!is_still(v, r->gpa + first) ||
-			    !is_still(v, r->gpa + first + (nr - 1) * VL_PAGE_SIZE)) {
-				first = off;
-				nr = 1;
-			}
+		if (atomic_load(&v->released) && !is_still(v, r->gpa + off)) {
+			/* What is computed now is thrown away; the neighbours are for
+			 * the next time. Where one page is missing (a new slab, a
+			 * stack) others will be. */
+			atomic_store(&v->missed, true);
+		} else if (v->still[0].size &&
+			   (!is_still(v, r->gpa + first) ||
+			    !is_still(v, r->gpa + first + (nr - 1) * VL_PAGE_SIZE))) {
+			/* No neighbour that can change may pass for touched. */
+			first = off;
+			nr = 1;
 		}
 		read_pages(v, r->gpa + first, bounce, nr);
 		put_pages(v, r, first, bounce, nr);
@@ -340,24 +342,71 @@ static struct vl_error *add_page(struct batch *b, uint64_t gpa)
 	return ++b->nr == BATCH ? flush(b) : NULL;
 }
 
+/* How many of @gpas follow each other from the first on, all with (or without) content. */
+static size_t run_length(const struct vl_view *v, const struct vl_view_range *r,
+			 const uint64_t *gpas, size_t nr, bool present)
+{
+	size_t bit = first_bit(v, r) + (gpas[0] - r->gpa) / VL_PAGE_SIZE, n = 0;
+
+	while (n < nr && gpas[n] == gpas[0] + n * VL_PAGE_SIZE && gpas[n] - r->gpa < r->size &&
+	       test_bit(v, bit + n) == present)
+		n++;
+	return n;
+}
+
 void vl_view_reserve(struct vl_view *v, const uint64_t *gpas, size_t nr)
 {
 	static const unsigned char nothing[FILL_PAGES * VL_PAGE_SIZE]
 		__attribute__((aligned(4096)));
+	uint64_t copies = atomic_load(&v->copies);
 
 	for (size_t i = 0; i < nr;) {
 		const struct vl_view_range *r = find_range(v, gpas[i]);
-		size_t n = 1;
+		size_t n = r ? run_length(v, r, gpas + i, nr - i, false) : 0;
 
-		while (r && n < FILL_PAGES && i + n < nr &&
-		       gpas[i + n] == gpas[i] + n * VL_PAGE_SIZE &&
-		       gpas[i + n] - r->gpa < r->size)
-			n++;
-		if (r)
+		if (n > FILL_PAGES)
+			n = FILL_PAGES;
+		if (n)
 			put_pages(v, r, gpas[i] - r->gpa, nothing, n);
+		i += n ? n : 1;
+	}
+	atomic_store(&v->copies, copies);
+}
+
+/* Drop @nr pages of @r from @gpa on. */
+static void drop(struct vl_view *v, const struct vl_view_range *r, uint64_t gpa, size_t nr)
+{
+	size_t bit = first_bit(v, r) + (gpa - r->gpa) / VL_PAGE_SIZE;
+
+	if (madvise((char *)r->host + (gpa - r->gpa), nr * VL_PAGE_SIZE, MADV_DONTNEED))
+		return; /* it stays, and will be copied again */
+	while (nr--) {
+		atomic_fetch_and(&v->present[bit / 64], ~(1UL << (bit % 64)));
+		bit++;
+	}
+}
+
+void vl_view_keep(struct vl_view *v, const uint64_t *gpas, size_t nr)
+{
+	uint64_t *pages;
+	size_t nr_pages, kept = 0, k = 0;
+
+	if (vl_discard(vl_view_pages(v, &pages, &nr_pages)))
+		return;
+	for (size_t i = 0; i < nr_pages; i++) {
+		while (k < nr && gpas[k] < pages[i])
+			k++;
+		if (k == nr || gpas[k] != pages[i])
+			pages[kept++] = pages[i];
+	}
+	for (size_t i = 0; i < kept;) {
+		const struct vl_view_range *r = find_range(v, pages[i]);
+		size_t n = run_length(v, r, pages + i, kept - i, true);
+
+		drop(v, r, pages[i], n);
 		i += n;
 	}
-	atomic_store(&v->copies, 0);
+	free(pages);
 }
 
 struct vl_error *vl_view_refresh(struct vl_view *v, const uint64_t *gpas, size_t nr)

@@ -49,6 +49,12 @@ void vl_view_set_still(struct vl_view *v, const struct vl_view_still *still);
 void vl_view_reserve(struct vl_view *v, const uint64_t *gpas, size_t nr);
 
 /*
+ * Drop all pages but @gpas (@nr, ascending) and what is still: as if they had
+ * never been touched.
+ */
+void vl_view_keep(struct vl_view *v, const uint64_t *gpas, size_t nr);
+
+/*
  * Make the view one of now, with the guest paused: copies the pages @gpas (@nr,
  * ascending), and again those that the view has from before. What is touched
  * later is copied when it is touched.

@@ -27,18 +27,22 @@ static int add_rules(scmp_filter_ctx ctx)
 /*
  * Build the filter: what the table lists goes to the supervisor, all else is
  * allowed; calls of another architecture (int 0x80, x32), which the table does
- * not cover, do not exist. *@ret is malloc'ed.
+ * not cover, do not exist.
  */
-struct vl_error *vl_filter_build(struct sock_filter **ret, size_t *nr_ret)
+struct vl_error *vl_redirect_filter_create(struct vl_redirect_filter **ret)
 {
-	struct sock_filter *prog = NULL;
+	struct vl_redirect_filter *f = calloc(1, sizeof(*f));
 	scmp_filter_ctx ctx;
 	off_t size;
 	int err = -ENOMEM, fd = -1;
 
-	ctx = seccomp_init(SCMP_ACT_ALLOW);
-	if (!ctx)
+	if (!f)
 		return vl_error_nomem();
+	ctx = seccomp_init(SCMP_ACT_ALLOW);
+	if (!ctx) {
+		free(f);
+		return vl_error_nomem();
+	}
 	err = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
 	if (!err)
 		err = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary tree */
@@ -55,21 +59,28 @@ struct vl_error *vl_filter_build(struct sock_filter **ret, size_t *nr_ret)
 	if (err)
 		goto out;
 	size = lseek(fd, 0, SEEK_END);
-	prog = size > 0 ? malloc(size) : NULL;
-	if (!prog)
+	f->insns = size > 0 ? malloc(size) : NULL;
+	f->nr = size / sizeof(*f->insns);
+	if (!f->insns)
 		err = -ENOMEM;
-	else if (pread(fd, prog, size, 0) != size)
+	else if (pread(fd, f->insns, size, 0) != size)
 		err = -EIO;
-	else
-		*nr_ret = size / sizeof(*prog);
 out:
 	if (fd >= 0)
 		close(fd);
 	seccomp_release(ctx);
 	if (err) {
-		free(prog);
+		vl_redirect_filter_destroy(f);
 		return vl_error_os(-err, "cannot build the system call filter");
 	}
-	*ret = prog;
+	*ret = f;
 	return NULL;
+}
+
+void vl_redirect_filter_destroy(struct vl_redirect_filter *f)
+{
+	if (!f)
+		return;
+	free(f->insns);
+	free(f);
 }

@@ -242,6 +242,10 @@ struct vl_error *vl_h_send(struct vl_trap *t);
 struct vl_error *vl_h_recv(struct vl_trap *t);
 struct vl_error *vl_h_netif(struct vl_trap *t);
 
+/* --- ioctl.c: what it asks about an open file --- */
+
+struct vl_error *vl_h_ioctl(struct vl_trap *t);
+
 /* --- remote.c: the program's memory --- */
 
 /* All return 0 or -errno (-EFAULT; -ENAMETOOLONG; -ESRCH: it is gone). */
@@ -267,10 +271,16 @@ void vl_tasks_kill(struct vl_redirect *r);
 
 /* --- launch.c, filter.c --- */
 
-struct vl_error *vl_filter_build(struct sock_filter **ret, size_t *nr_ret);
-struct vl_error *vl_find_program(const struct vl_redirect_options *o, char **path_ret,
-				 int *status_ret);
-struct vl_error *vl_launch(struct vl_redirect *r, const sigset_t *mask, int *status_ret);
+struct vl_redirect_filter {
+	uint32_t nr;
+	struct sock_filter *insns;
+};
+/*
+ * Let the program begin: @r->main is its first process, which waits at @sock (see
+ * child.h), and @r->filter is what it is to be put under. On success it is
+ * traced, about to run its first instruction, and @r->listener is set.
+ */
+struct vl_error *vl_launch(struct vl_redirect *r, int sock, int *status_ret);
 
 /* --- redirect.c --- */
 
@@ -284,7 +294,12 @@ struct vl_redirect {
 	char **guest_paths; /* those of the options, normalised */
 	size_t nr_guest_paths;
 	bool forced; /* the program has come to them */
+	const struct vl_redirect_filter *filter;
+	struct vl_redirect_filter *own_filter; /* NULL: the options have one */
+	const char *home;		       /* in the program's environment, or NULL */
 	int listener, sigfd;
+	int link;	 /* to the process that forked the program, or -1: we did */
+	bool left;	 /* that one is gone */
 	pid_t main;	 /* the program's first process */
 	bool killable;	 /* signals wait for the answer of a call (Linux 5.19) */
 	bool ended;	 /* it is gone, and its status is: */

@@ -236,9 +236,9 @@ static bool is_forced(struct vl_redirect *r, const char *norm)
  * Is it a dot file in the operator's home? Settings of programs live there, and
  * some are commands (.bashrc, .vimrc): the guest's would be run on this host.
  */
-static bool is_setting(const char *norm)
+static bool is_setting(const struct vl_redirect *r, const char *norm)
 {
-	const char *home = getenv("HOME");
+	const char *home = r->home;
 	size_t n = home ? strlen(home) : 0;
 
 	return n > 1 && !strncmp(norm, home, n) && norm[n] == '/' && norm[n + 1] == '.';
@@ -256,7 +256,7 @@ const struct vl_path_row *vl_path_row(struct vl_redirect *r, const char *path)
 	for (size_t i = 0; i < r->nr_own; i++)
 		if (below(norm, r->own[i]))
 			return &host_row;
-	if (is_setting(norm))
+	if (is_setting(r, norm))
 		return &setting_row;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (below(norm, rows[i].pattern))
@@ -420,6 +420,8 @@ struct vl_error *vl_paths_init(struct vl_redirect *r)
 	if (r->exe[0] == '/') /* a script is opened by the path that was executed */
 		own(r, r->exe, strlen(r->exe));
 	for (; *env; env++) {
+		if (!strncmp(*env, "HOME=", 5))
+			r->home = *env + 5;
 		for (size_t i = 0; i < sizeof(vars) / sizeof(vars[0]); i++) {
 			size_t n = strlen(vars[i]);
 			const char *at = *env + n;

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/nsfs.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -212,8 +213,16 @@ const struct vl_policy vl_policy[] = {
 	ON(sendmsg, vl_h_send, (STREAM(0)), "a netlink question"),
 	ON(recvfrom, vl_h_recv, (STREAM(0)), "the answer"),
 	ON(recvmsg, vl_h_recv, (STREAM(0)), "the answer"),
-	ON(ioctl, vl_h_netif, ({ 1, SCMP_CMP_MASKED_EQ, 0xffffff00, 0x8900 }),
+	ON(ioctl, vl_h_ioctl, ({ 1, SCMP_CMP_MASKED_EQ, 0xffffff00, 0x8900 }),
 	   "linux/sockios.h: interfaces, on whatever socket"),
+	ON(ioctl, vl_h_ioctl, (ANY(0), { 1, SCMP_CMP_MASKED_EQ, 0xff00, NSIO << 8 }),
+	   "linux/nsfs.h: how namespaces are related"),
+	ON(ioctl, vl_h_ioctl, (ANY(0), { 1, SCMP_CMP_MASKED_EQ, 0xff00, 'f' << 8 }),
+	   "linux/fs.h: flags of a file"),
+	ON(ioctl, vl_h_ioctl, (ANY(0), { 1, SCMP_CMP_MASKED_EQ, 0xff00, 'v' << 8 }),
+	   "linux/fs.h: the version of a file"),
+	ON(ioctl, vl_h_ioctl, (ANY(0), { 1, SCMP_CMP_MASKED_EQ, 0xff00, 'X' << 8 }),
+	   "linux/fs.h: extended flags of a file"),
 	ON(write, vl_h_send, (STREAM(0)), "a netlink question"),
 
 	/* changes to files */

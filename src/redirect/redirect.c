@@ -13,15 +13,19 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "internal.h"
 
 #define MS 1000000ll
 #define IDLE_MS 15
+/* A guest that is not held does not wait: the program may be a little slower. */
+#define IDLE_FREE_MS 40
 /*
  * Each epoch begins cold (its kernel code is translated anew), so short ones hold the
  * guest longer in all: under load, limits of 150 ms made six epochs out of one.
@@ -209,6 +213,13 @@ static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n,
 	return NULL;
 }
 
+/* All that the program has become; one may have stopped without our notice yet. */
+static void continue_all(struct vl_redirect *r)
+{
+	for (size_t i = 0; i < r->nr_tasks; i++)
+		kill(r->tasks[i].tgid, SIGCONT);
+}
+
 /* The terminal's stop signal reached us as well: stop as the program does. */
 static void stop_too(struct vl_redirect *r)
 {
@@ -220,10 +231,8 @@ static void stop_too(struct vl_redirect *r)
 	vl_epoch_end(r);
 	kill(getpid(), SIGSTOP);
 	vl_tasks_reap(r);
-	/* Perhaps only we were continued. All of them: that one has stopped may not
-	 * have come to our notice yet. */
-	for (size_t i = 0; i < r->nr_tasks; i++)
-		kill(r->tasks[i].tgid, SIGCONT);
+	/* Perhaps only we were continued. */
+	continue_all(r);
 }
 
 static void take_signals(struct vl_redirect *r)
@@ -253,6 +262,18 @@ static void take_signals(struct vl_redirect *r)
 	stop_too(r);
 }
 
+/* The process that forked the program has something to say, or is gone. */
+static void take_link(struct vl_redirect *r)
+{
+	char word;
+	ssize_t n = recv(r->link, &word, 1, MSG_DONTWAIT);
+
+	if (n == 1 && word == VL_LINK_CONTINUE)
+		continue_all(r);
+	else if (!n || (n < 0 && errno != EAGAIN && errno != EINTR))
+		r->left = true;
+}
+
 static bool over_budget(const struct vl_redirect *r, int64_t now)
 {
 	int64_t hold = r->o->hold_ms ? r->o->hold_ms : HOLD_MS;
@@ -260,15 +281,25 @@ static bool over_budget(const struct vl_redirect *r, int64_t now)
 	return hold > 0 && r->sys->open && r->sys->held && now - r->begun_ns > hold * MS;
 }
 
+/* How long the program may be silent before the epoch ends. */
+static int idle_ms(const struct vl_redirect *r)
+{
+	if (r->o->idle_ms > 0)
+		return r->o->idle_ms;
+	return r->sys->held ? IDLE_MS : IDLE_FREE_MS;
+}
+
 static struct vl_error *loop(struct vl_redirect *r, struct seccomp_notif *n, size_t size)
 {
-	int idle = r->o->idle_ms > 0 ? r->o->idle_ms : IDLE_MS, listener = r->listener;
+	int listener = r->listener;
 	struct vl_error *err = NULL;
 
-	while (!err && !r->ended) {
-		struct pollfd p[2] = { { listener, POLLIN, 0 }, { r->sigfd, POLLIN, 0 } };
+	while (!err && !r->ended && !r->left) {
+		struct pollfd p[3] = { { listener, POLLIN, 0 },
+				       { r->sigfd, POLLIN, 0 },
+				       { r->link, POLLIN, 0 } };
 		int64_t now;
-		int nr = poll(p, 2, r->sys->open ? idle : TICK_MS);
+		int nr = poll(p, 3, r->sys->open ? idle_ms(r) : TICK_MS);
 
 		if (nr < 0 && errno != EINTR)
 			return vl_error_os(errno, "cannot wait for the program");
@@ -279,6 +310,8 @@ static struct vl_error *loop(struct vl_redirect *r, struct seccomp_notif *n, siz
 		}
 		if (p[1].revents)
 			take_signals(r);
+		if (p[2].revents)
+			take_link(r);
 		if (p[0].revents & POLLIN) {
 			err = take_one(r, n, size);
 		} else if (p[0].revents) { /* POLLHUP: only zombies are left */
@@ -314,84 +347,176 @@ static struct vl_error *supervise(struct vl_redirect *r)
 	return err;
 }
 
-/* Both on one CPU: a trap is then a switch, not a wake-up of another CPU. */
-static bool pin(const struct vl_redirect_options *o, cpu_set_t *old)
+/*
+ * Both on one CPU: a trap is then a switch, not a wake-up of another CPU. One that
+ * the program may use, ours if it is one of those.
+ */
+static bool pin(const struct vl_redirect_options *o, pid_t program, cpu_set_t *old)
 {
-	cpu_set_t one;
+	cpu_set_t one, its;
 	int cpu = sched_getcpu();
 
-	if (o->no_pin || cpu < 0 || sched_getaffinity(0, sizeof(*old), old))
+	if (o->no_pin || cpu < 0 || sched_getaffinity(0, sizeof(*old), old) ||
+	    sched_getaffinity(program, sizeof(its), &its))
 		return false;
+	for (int i = 0; !CPU_ISSET(cpu, &its) && i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, &its))
+			cpu = i;
 	CPU_ZERO(&one);
 	CPU_SET(cpu, &one);
+	sched_setaffinity(program, sizeof(one), &one);
 	return !sched_setaffinity(0, sizeof(one), &one);
 }
 
 static struct vl_error *init(struct vl_redirect *r)
 {
+	struct vl_error *err;
+
 	for (size_t i = 0; i < vl_policy_nr; i++)
 		if (vl_policy[i].nr >= 0 && vl_policy[i].nr < VL_NR_MAX)
 			r->by_nr[vl_policy[i].nr] = &vl_policy[i];
 	r->files = calloc(VL_FILES_MAX, sizeof(*r->files));
 	r->chunk = malloc(VL_CHUNK);
-	return r->files && r->chunk ? vl_paths_init(r) : vl_error_nomem();
+	if (!r->files || !r->chunk)
+		return vl_error_nomem();
+	r->filter = r->o->filter;
+	err = r->filter ? NULL : vl_redirect_filter_create(&r->own_filter);
+	if (!r->filter)
+		r->filter = r->own_filter;
+	return err ? err : vl_paths_init(r);
 }
 
-static struct vl_error *run(struct vl_redirect *r, int *status_ret)
+/* Supervise the program whose first process waits at @sock, until it ends. */
+static struct vl_error *run(struct vl_redirect *r, int sock, int *status_ret)
+{
+	bool pinned;
+	cpu_set_t cpus;
+	struct vl_error *err;
+
+	pinned = pin(r->o, r->main, &cpus);
+	err = vl_launch(r, sock, status_ret);
+	if (!err)
+		err = supervise(r);
+	vl_epoch_end(r);
+	/* What was not traced yet does not end with its supervisor. */
+	if (err && !r->ended)
+		kill(r->main, SIGKILL);
+	vl_tasks_kill(r);
+	if (r->listener >= 0)
+		close(r->listener);
+	if (pinned)
+		sched_setaffinity(0, sizeof(cpus), &cpus);
+	return err;
+}
+
+/* Fork the program and supervise it, with the terminal's signals in our hands. */
+static struct vl_error *run_own(struct vl_redirect *r, int *status_ret)
 {
 	static const int taken[] = { SIGCHLD, SIGINT,  SIGQUIT, SIGTERM, SIGHUP,
 				     SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT };
 	struct sigaction dfl = { .sa_handler = SIG_DFL }, old_chld;
+	struct vl_child child = { -1, -1 };
 	sigset_t set, old_set;
 	struct vl_error *err;
-	cpu_set_t cpus;
-	bool pinned;
 
 	sigemptyset(&set);
 	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
 		sigaddset(&set, taken[i]);
 	sigaction(SIGCHLD, &dfl, &old_chld); /* ignored, children would reap themselves */
 	pthread_sigmask(SIG_BLOCK, &set, &old_set);
-	pinned = pin(r->o, &cpus);
 	r->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	err = r->sigfd < 0 ? vl_error_os(errno, "cannot make a signalfd") :
-			     vl_launch(r, &old_set, status_ret);
-	if (!err)
-		err = supervise(r);
-	vl_epoch_end(r);
-	vl_tasks_kill(r);
-	if (r->listener >= 0)
-		close(r->listener);
+			     vl_child_fork(r->o, r->exe, &old_set, 0, &child);
+	if (!err) {
+		r->main = child.pid;
+		err = run(r, child.sock, status_ret);
+		close(child.sock);
+		if (err)
+			waitpid(child.pid, NULL, __WALL);
+	}
 	if (r->sigfd >= 0)
 		close(r->sigfd);
-	if (pinned)
-		sched_setaffinity(0, sizeof(cpus), &cpus);
 	pthread_sigmask(SIG_SETMASK, &old_set, NULL);
 	sigaction(SIGCHLD, &old_chld, NULL);
+	return err;
+}
+
+/* The program was forked by another process, which deals with the terminal. */
+static struct vl_error *run_for(struct vl_redirect *r, const struct vl_redirect_client *c,
+				int *status_ret)
+{
+	struct vl_error *err;
+	sigset_t set, old_set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	pthread_sigmask(SIG_BLOCK, &set, &old_set);
+	r->main = c->pid;
+	r->link = c->link;
+	r->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	err = r->sigfd < 0 ? vl_error_os(errno, "cannot make a signalfd") :
+			     run(r, c->sock, status_ret);
+	if (r->sigfd >= 0)
+		close(r->sigfd);
+	pthread_sigmask(SIG_SETMASK, &old_set, NULL);
+	return err;
+}
+
+static void deinit(struct vl_redirect *r)
+{
+	vl_files_deinit(r);
+	vl_paths_deinit(r);
+	free(r->files);
+	free(r->tasks);
+	free(r->chunk);
+	vl_redirect_filter_destroy(r->own_filter);
+	free(r->exe);
+}
+
+static struct vl_error *redirect(struct vl_redirect *r, const struct vl_redirect_client *c,
+				 int *status_ret)
+{
+	struct vl_error *err = init(r);
+
+	if (!err)
+		err = c ? run_for(r, c, status_ret) : run_own(r, status_ret);
+	if (!err)
+		*status_ret = WIFSIGNALED(r->wait_status) ? 128 + WTERMSIG(r->wait_status) :
+							    WEXITSTATUS(r->wait_status);
+	deinit(r);
 	return err;
 }
 
 struct vl_error *vl_redirect_run(struct vl_sys *sys, const struct vl_redirect_options *o,
 				 int *status_ret, struct vl_redirect_stats *stats)
 {
-	struct vl_redirect r = { .sys = sys, .o = o, .stats = stats, .listener = -1, .sigfd = -1 };
+	struct vl_redirect r = {
+		.sys = sys, .o = o, .stats = stats, .listener = -1, .sigfd = -1, .link = -1
+	};
 	struct vl_error *err;
 
 	*status_ret = 3;
-	err = vl_find_program(o, &r.exe, status_ret);
-	if (err)
-		return err;
-	err = init(&r);
-	if (!err)
-		err = run(&r, status_ret);
-	if (!err)
-		*status_ret = WIFSIGNALED(r.wait_status) ? 128 + WTERMSIG(r.wait_status) :
-							   WEXITSTATUS(r.wait_status);
-	vl_files_deinit(&r);
-	vl_paths_deinit(&r);
-	free(r.files);
-	free(r.tasks);
-	free(r.chunk);
-	free(r.exe);
-	return err;
+	err = vl_child_find(o, &r.exe, status_ret);
+	return err ? err : redirect(&r, NULL, status_ret);
+}
+
+struct vl_error *vl_redirect_serve(struct vl_sys *sys, const struct vl_redirect_options *o,
+				   const struct vl_redirect_client *client, int *status_ret,
+				   struct vl_redirect_stats *stats)
+{
+	struct vl_redirect r = {
+		.sys = sys, .o = o, .stats = stats, .listener = -1, .sigfd = -1, .link = -1
+	};
+
+	*status_ret = 3;
+	r.exe = strdup(o->argv[0]);
+	return r.exe ? redirect(&r, client, status_ret) : vl_error_nomem();
+}
+
+const char *vl_redirect_call_name(const char *name)
+{
+	for (size_t i = 0; i < vl_policy_nr; i++)
+		if (!strcmp(vl_policy[i].name, name))
+			return vl_policy[i].name;
+	return "?";
 }

@@ -18,6 +18,12 @@
 #include "../error.h"
 #include "../vmst/sys.h"
 
+/* The compiled policy: made once, used for any number of runs. */
+struct vl_redirect_filter;
+
+struct vl_error *vl_redirect_filter_create(struct vl_redirect_filter **ret);
+void vl_redirect_filter_destroy(struct vl_redirect_filter *f);
+
 struct vl_redirect_options {
 	/*
 	 * The command and its arguments, NULL-terminated. argv[0] is looked up
@@ -35,7 +41,7 @@ struct vl_redirect_options {
 	 * libraries it starts with are still the host's. NULL: none.
 	 */
 	const char *const *guest_paths;
-	/* The guest runs again after so long without a call; 0: 15 ms. */
+	/* An epoch ends after so long without a call; 0: 15 ms if the guest is held, else 40. */
 	int idle_ms;
 	/*
 	 * The longest that one epoch holds the guest, as near as one call
@@ -44,6 +50,8 @@ struct vl_redirect_options {
 	int hold_ms;
 	/* Fresh epochs tried for one call before it fails; 0: 5. */
 	int tries;
+	/* The filter to use; NULL: one is made for this run. */
+	const struct vl_redirect_filter *filter;
 	/* Do not pin supervisor and program to one CPU. */
 	bool no_pin;
 };
@@ -83,5 +91,30 @@ struct vl_redirect_stats {
  */
 struct vl_error *vl_redirect_run(struct vl_sys *sys, const struct vl_redirect_options *o,
 				 int *status_ret, struct vl_redirect_stats *stats);
+
+/* A program that another process has forked with vl_child_fork(). */
+struct vl_redirect_client {
+	pid_t pid; /* the program's first process */
+	int sock;  /* it waits there; the caller's */
+	/*
+	 * A socket to the process that forked it. Its end ends the program, the
+	 * byte VL_LINK_CONTINUE continues it. The caller's.
+	 */
+	int link;
+};
+
+#define VL_LINK_CONTINUE 'c'
+
+/* The static name of the denied system call @name. */
+const char *vl_redirect_call_name(const char *name);
+
+/*
+ * The same as vl_redirect_run() for a program that waits at @client already:
+ * argv[0] is its path, and envp its environment. Its parent deals with the
+ * terminal's signals and reaps it. The thread blocks and reads SIGCHLD.
+ */
+struct vl_error *vl_redirect_serve(struct vl_sys *sys, const struct vl_redirect_options *o,
+				   const struct vl_redirect_client *client, int *status_ret,
+				   struct vl_redirect_stats *stats);
 
 #endif

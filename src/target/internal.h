@@ -38,6 +38,8 @@ struct vl_target_ops {
 	void (*guard_resume)(const struct vl_target *t, int fd);
 	/* Fill what is known of *@ret, which is zeroed. */
 	void (*info)(struct vl_target *t, struct vl_target_info *ret);
+	/* Nothing is asked for now: let go of what others may want. */
+	void (*rest)(struct vl_target *t);
 	void (*close)(struct vl_target *t);
 };
 

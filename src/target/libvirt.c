@@ -291,14 +291,31 @@ static void domain_guard_resume(const struct vl_target *t, int fd)
 	}
 }
 
-static void domain_close(struct vl_target *t)
+static void disconnect(struct domain *d)
 {
-	struct domain *d = t->priv;
-
 	if (d->dom)
 		d->vir.DomainFree(d->dom);
 	if (d->conn)
 		d->vir.ConnectClose(d->conn);
+	d->dom = NULL;
+	d->conn = NULL;
+}
+
+/*
+ * The daemon may end and come again before the next question. A suspend goes by
+ * the connection that it has.
+ */
+static void domain_rest(struct vl_target *t)
+{
+	if (t->pause_mode != VL_PAUSE_SUSPEND)
+		disconnect(t->priv);
+}
+
+static void domain_close(struct vl_target *t)
+{
+	struct domain *d = t->priv;
+
+	disconnect(d);
 	free(d->uri);
 	free(d->spec);
 	free(d);
@@ -332,6 +349,7 @@ static const struct vl_target_ops domain_ops = {
 	.unsuspend = domain_unsuspend,
 	.guard_resume = domain_guard_resume,
 	.info = domain_info,
+	.rest = domain_rest,
 	.close = domain_close,
 };
 

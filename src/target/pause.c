@@ -289,3 +289,8 @@ uint64_t vl_target_paused_ns(const struct vl_target *t, uint64_t *longest_ret)
 		*longest_ret = t->paused_longest;
 	return t->paused_ns;
 }
+
+void vl_target_paused_reset(struct vl_target *t)
+{
+	t->paused_ns = t->paused_longest = 0;
+}

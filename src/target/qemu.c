@@ -285,6 +285,7 @@ static const struct vl_target_ops qemu_ops = {
 	.guard_fd = qemu_guard_fd,
 	.guard_resume = qemu_guard_resume,
 	.info = qemu_info,
+	.rest = hang_up,
 	.close = qemu_close,
 };
 

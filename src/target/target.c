@@ -193,3 +193,9 @@ struct vl_error *vl_target_alive(struct vl_target *t)
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the guest has gone"),
 			     "its process %d has ended", (int)t->pid);
 }
+
+void vl_target_rest(struct vl_target *t)
+{
+	if (t->ops && t->ops->rest && !t->pause_depth)
+		t->ops->rest(t);
+}

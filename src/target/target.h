@@ -162,6 +162,15 @@ struct vl_target_info {
  */
 void vl_target_info(struct vl_target *t, struct vl_target_info *ret);
 
+/* Count the time paused from nought again. */
+void vl_target_paused_reset(struct vl_target *t);
+
+/*
+ * Nothing will be asked for a while: a monitor, which talks to one client at a
+ * time, is free for others. It is taken again when it is needed.
+ */
+void vl_target_rest(struct vl_target *t);
+
 /*
  * Has the guest gone (hypervisor exited)? NULL, or the VL_ERR_TARGET error to
  * report.

@@ -71,16 +71,18 @@ static bool load_run(struct vl_contact *c)
 	return true;
 }
 
-/*
- * Does what the file says still hold? A guest that rebooted has the same
- * hypervisor process, but its kernel is somewhere else, or is another one.
- */
-static bool still_there(struct vl_contact *c)
+bool vl_contact_holds(const struct vl_contact *c)
 {
 	unsigned char now[sizeof(c->probe)];
 
-	if (!vl_target_read_virt(c->target, &c->pt, c->entry, now, sizeof(now)) ||
-	    memcmp(now, c->probe, sizeof(now)))
+	return vl_target_read_virt(c->target, &c->pt, c->entry, now, sizeof(now)) &&
+	       !memcmp(now, c->probe, sizeof(now));
+}
+
+/* Does what the file says still hold, and is the kernel known? */
+static bool still_there(struct vl_contact *c)
+{
+	if (!vl_contact_holds(c))
 		return false;
 	vl_kernel_load(c->build_id, c->entry, &c->kernel);
 	return c->kernel;

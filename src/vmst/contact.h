@@ -39,6 +39,12 @@ struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_conta
  * was no contact with this run of the guest yet.
  */
 struct vl_error *vl_contact_known(struct vl_target *t, struct vl_contact **ret);
+
+/*
+ * Is the kernel still where it was? A guest that rebooted has the same hypervisor
+ * process, but its kernel is somewhere else, or is another one.
+ */
+bool vl_contact_holds(const struct vl_contact *c);
 void vl_contact_destroy(struct vl_contact *c);
 
 /* Write the run's file again (the anchor changed). Failing to is no error. */

@@ -16,11 +16,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
-#include <unicorn/unicorn.h>
+
+#include "unicorn_api.h"
 
 #define MAX_BLANKS 16
 
 struct vl_engine {
+	struct vl_unicorn_api api;
 	uc_engine *uc;
 	int vector; /* of the exception that stopped the run, or -1 */
 	uint64_t phys_address;
@@ -78,7 +80,7 @@ static void *watchdog(void *arg)
 		deadline = atomic_load(&e->deadline);
 		if (deadline && now_ns() > deadline) {
 			atomic_store(&e->expired, true);
-			uc_emu_stop(e->uc);
+			e->api.emu_stop(e->uc);
 		}
 	}
 	pthread_mutex_unlock(&e->lock);
@@ -90,7 +92,7 @@ static void on_exception(uc_engine *uc, uint32_t vector, void *ctx)
 	struct vl_engine *e = ctx;
 
 	e->vector = (int)vector;
-	uc_emu_stop(uc);
+	e->api.emu_stop(uc);
 }
 
 static bool on_unmapped(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value,
@@ -104,11 +106,11 @@ static bool on_unmapped(uc_engine *uc, uc_mem_type type, uint64_t address, int s
 	return false;
 }
 
-static void set_msr(uc_engine *uc, uint32_t msr, uint64_t value)
+static void set_msr(struct vl_engine *e, uint32_t msr, uint64_t value)
 {
 	uc_x86_msr m = { .rid = msr, .value = value };
 
-	uc_reg_write(uc, UC_X86_REG_MSR, &m);
+	e->api.reg_write(e->uc, UC_X86_REG_MSR, &m);
 }
 
 /* MSR numbers: Intel SDM, volume 4. */
@@ -117,8 +119,8 @@ static void set_msr(uc_engine *uc, uint32_t msr, uint64_t value)
 
 static void unicorn_set_gs(struct vl_engine *e, uint64_t gs_base, uint64_t kernel_gs_base)
 {
-	uc_reg_write(e->uc, UC_X86_REG_GS_BASE, &gs_base);
-	set_msr(e->uc, MSR_KERNEL_GS_BASE, kernel_gs_base);
+	e->api.reg_write(e->uc, UC_X86_REG_GS_BASE, &gs_base);
+	set_msr(e, MSR_KERNEL_GS_BASE, kernel_gs_base);
 }
 
 static void set_state(struct vl_engine *e, const struct vl_vcpu_state *st)
@@ -131,13 +133,13 @@ static void set_state(struct vl_engine *e, const struct vl_vcpu_state *st)
 	};
 	uint64_t cr0 = st->cr0, cr3 = st->cr3, cr4 = st->cr4;
 
-	uc_reg_write(e->uc, UC_X86_REG_GDTR, &gdt);
-	uc_reg_write(e->uc, UC_X86_REG_IDTR, &idt);
-	uc_reg_write(e->uc, UC_X86_REG_TR, &tr);
-	set_msr(e->uc, MSR_EFER, st->efer);
-	uc_reg_write(e->uc, UC_X86_REG_CR4, &cr4);
-	uc_reg_write(e->uc, UC_X86_REG_CR3, &cr3);
-	uc_reg_write(e->uc, UC_X86_REG_CR0, &cr0);
+	e->api.reg_write(e->uc, UC_X86_REG_GDTR, &gdt);
+	e->api.reg_write(e->uc, UC_X86_REG_IDTR, &idt);
+	e->api.reg_write(e->uc, UC_X86_REG_TR, &tr);
+	set_msr(e, MSR_EFER, st->efer);
+	e->api.reg_write(e->uc, UC_X86_REG_CR4, &cr4);
+	e->api.reg_write(e->uc, UC_X86_REG_CR3, &cr3);
+	e->api.reg_write(e->uc, UC_X86_REG_CR0, &cr0);
 	unicorn_set_gs(e, st->gs_base, st->kernel_gs_base);
 }
 
@@ -153,7 +155,7 @@ static void unicorn_destroy(struct vl_engine *e)
 		pthread_join(e->watchdog, NULL);
 	}
 	if (e->uc)
-		uc_close(e->uc);
+		e->api.close(e->uc);
 	for (size_t i = 0; i < e->nr_blanks; i++)
 		munmap(e->blanks[i], VL_PAGE_SIZE);
 	pthread_mutex_destroy(&e->lock);
@@ -161,9 +163,9 @@ static void unicorn_destroy(struct vl_engine *e)
 	free(e);
 }
 
-static struct vl_error *uc_error(uc_err err, const char *what)
+static struct vl_error *uc_error(const struct vl_engine *e, uc_err err, const char *what)
 {
-	return vl_error_new(VL_ERR_OS, "cannot %s: unicorn: %s", what, uc_strerror(err));
+	return vl_error_new(VL_ERR_OS, "cannot %s: unicorn: %s", what, e->api.strerror(err));
 }
 
 static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl_view *view,
@@ -171,6 +173,7 @@ static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl
 {
 	const struct vl_view_range *ranges;
 	pthread_condattr_t attr;
+	struct vl_error *error;
 	struct vl_engine *e;
 	uc_hook hook;
 	uc_err err;
@@ -186,37 +189,43 @@ static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl
 	pthread_cond_init(&e->cond, &attr);
 	pthread_condattr_destroy(&attr);
 
-	err = uc_open(UC_ARCH_X86, UC_MODE_64, &e->uc);
+	error = vl_unicorn_load(&e->api);
+	if (error)
+		goto fail;
+	err = e->api.open(UC_ARCH_X86, UC_MODE_64, &e->uc);
 	if (err) {
 		e->uc = NULL;
-		unicorn_destroy(e);
-		return uc_error(err, "make a virtual CPU");
+		error = uc_error(e, err, "make a virtual CPU");
+		goto fail;
 	}
 	/* A model with SMAP, or stac in the guest's text is an invalid opcode. */
-	err = uc_ctl_set_cpu_model(e->uc, UC_CPU_X86_ICELAKE_SERVER);
+	err = e->api.ctl(e->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_X86_ICELAKE_SERVER);
 	ranges = vl_view_ranges(view, &nr);
 	for (size_t i = 0; !err && i < nr; i++)
-		err = uc_mem_map_ptr(e->uc, ranges[i].gpa, ranges[i].size, UC_PROT_ALL,
-				     ranges[i].host);
+		err = e->api.mem_map_ptr(e->uc, ranges[i].gpa, ranges[i].size, UC_PROT_ALL,
+					 ranges[i].host);
 	if (!err)
-		err = uc_mem_map_ptr(e->uc, own->gpa, own->size, UC_PROT_ALL, own->host);
+		err = e->api.mem_map_ptr(e->uc, own->gpa, own->size, UC_PROT_ALL, own->host);
 	if (!err)
-		err = uc_hook_add(e->uc, &hook, UC_HOOK_INTR, on_exception, e, 1, 0);
+		err = e->api.hook_add(e->uc, &hook, UC_HOOK_INTR, on_exception, e, 1, 0);
 	if (!err)
-		err = uc_hook_add(e->uc, &hook, UC_HOOK_MEM_UNMAPPED, on_unmapped, e, 1, 0);
+		err = e->api.hook_add(e->uc, &hook, UC_HOOK_MEM_UNMAPPED, on_unmapped, e, 1, 0);
 	if (err) {
-		unicorn_destroy(e);
-		return uc_error(err, "set up a virtual CPU");
+		error = uc_error(e, err, "set up a virtual CPU");
+		goto fail;
 	}
 	rc = pthread_create(&e->watchdog, NULL, watchdog, e);
 	if (rc) {
-		unicorn_destroy(e);
-		return vl_error_os(rc, "cannot start a thread");
+		error = vl_error_os(rc, "cannot start a thread");
+		goto fail;
 	}
 	e->has_watchdog = true;
 	set_state(e, st);
 	*ret = e;
 	return NULL;
+fail:
+	unicorn_destroy(e);
+	return error;
 }
 
 static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budget_ns,
@@ -236,12 +245,12 @@ static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budg
 	e->phys_missing = false;
 	e->watch_stopped = false;
 	atomic_store(&e->expired, false);
-	uc_reg_write_batch(e->uc, ids, vals, VL_NR_GPR + 2);
+	e->api.reg_write_batch(e->uc, ids, vals, VL_NR_GPR + 2);
 	atomic_store(&e->deadline, now_ns() + budget_ns);
 	/* "until 0": nothing ends there, for a call ends in our hlt. */
-	err = uc_emu_start(e->uc, regs->rip, 0, 0, 0);
+	err = e->api.emu_start(e->uc, regs->rip, 0, 0, 0);
 	atomic_store(&e->deadline, 0);
-	uc_reg_read_batch(e->uc, ids, vals, VL_NR_GPR + 2);
+	e->api.reg_read_batch(e->uc, ids, vals, VL_NR_GPR + 2);
 
 	*ret = (struct vl_exit){ .reason = VL_EXIT_HLT };
 	if (e->phys_missing) {
@@ -251,7 +260,7 @@ static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budg
 		ret->reason = VL_EXIT_EXCEPTION;
 		ret->vector = e->vector;
 		if (e->vector == 14)
-			uc_reg_read(e->uc, UC_X86_REG_CR2, &ret->address);
+			e->api.reg_read(e->uc, UC_X86_REG_CR2, &ret->address);
 	} else if (e->watch_stopped) {
 		ret->reason = VL_EXIT_WATCH;
 	} else if (err == UC_ERR_INSN_INVALID) {
@@ -260,7 +269,7 @@ static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budg
 		ret->vector = 6;
 	} else if (err) {
 		ret->reason = VL_EXIT_BROKEN;
-		ret->detail = uc_strerror(err);
+		ret->detail = e->api.strerror(err);
 	} else if (atomic_load(&e->expired)) {
 		ret->reason = VL_EXIT_BUDGET;
 	}
@@ -276,7 +285,7 @@ static void on_access(uc_engine *uc, uc_mem_type type, uint64_t address, int siz
 		return;
 	if (!e->watch(e->watch_ctx, e, write, address, (unsigned)size, (uint64_t)value)) {
 		e->watch_stopped = true;
-		uc_emu_stop(uc);
+		e->api.emu_stop(uc);
 	}
 }
 
@@ -286,21 +295,21 @@ static void unicorn_watch(struct vl_engine *e, vl_watch_fn fn, void *ctx)
 
 	e->watch = fn;
 	e->watch_ctx = ctx;
-	uc_hook_add(e->uc, &hook, UC_HOOK_MEM_READ_AFTER, on_access, e, 1, 0);
-	uc_hook_add(e->uc, &hook, UC_HOOK_MEM_WRITE, on_access, e, 1, 0);
+	e->api.hook_add(e->uc, &hook, UC_HOOK_MEM_READ_AFTER, on_access, e, 1, 0);
+	e->api.hook_add(e->uc, &hook, UC_HOOK_MEM_WRITE, on_access, e, 1, 0);
 }
 
 static uint64_t unicorn_watch_rip(struct vl_engine *e)
 {
 	uint64_t rip = 0;
 
-	uc_reg_read(e->uc, UC_X86_REG_RIP, &rip);
+	e->api.reg_read(e->uc, UC_X86_REG_RIP, &rip);
 	return rip;
 }
 
 static void unicorn_flush(struct vl_engine *e)
 {
-	uc_ctl_flush_tlb(e->uc);
+	e->api.ctl(e->uc, UC_CTL_WRITE(UC_CTL_TLB_FLUSH, 0));
 }
 
 static struct vl_error *unicorn_map_blank(struct vl_engine *e, uint64_t gpa)
@@ -313,10 +322,10 @@ static struct vl_error *unicorn_map_blank(struct vl_engine *e, uint64_t gpa)
 	page = mmap(NULL, VL_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (page == MAP_FAILED)
 		return vl_error_os(errno, "cannot map a page");
-	err = uc_mem_map_ptr(e->uc, gpa & VL_PAGE_MASK, VL_PAGE_SIZE, UC_PROT_ALL, page);
+	err = e->api.mem_map_ptr(e->uc, gpa & VL_PAGE_MASK, VL_PAGE_SIZE, UC_PROT_ALL, page);
 	if (err) {
 		munmap(page, VL_PAGE_SIZE);
-		return uc_error(err, "map device memory");
+		return uc_error(e, err, "map device memory");
 	}
 	e->blanks[e->nr_blanks++] = page;
 	return NULL;

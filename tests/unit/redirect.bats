@@ -51,6 +51,17 @@ same_ps() {
 	done
 }
 
+@test "ioctl: how namespaces are related, flags of files, no change to them" {
+	# Processes come and go: the kinds and their numbers stay.
+	lsns -n -o NS,TYPE | sort -u >"$T/want"
+	"$V" lsns -n -o NS,TYPE | sort -u >"$T/got"
+	grep -q user "$T/got"
+	diff "$T/want" "$T/got"
+	[ "$("$V" lsattr -d /sys 2>&1)" = "$(lsattr -d /sys 2>&1)" ]
+	run "$V" -s chattr +A /sys/kernel
+	[ "$status" -ne 0 ]
+}
+
 @test "free, uptime, vmstat, top run" {
 	"$V" free | grep -q '^Mem:'
 	"$V" uptime | grep -q 'load average'

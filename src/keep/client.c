@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The tool's side: finds or starts a keeper, forks the program, waits for its end. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../redirect/child.h"
+#include "proto.h"
+
+/* A program that waits for its keeper, and what we hold of both. */
+struct run {
+	int lock, link; /* of the keeper; -1: none */
+	pid_t keeper;
+	struct vl_child child; /* pid -1: none */
+	int sigfd;
+	sigset_t old_set;
+	struct sigaction old_chld;
+	bool job_stop; /* the terminal asked us to stop */
+	bool lost;     /* the keeper is */
+	bool over;     /* the program has ended, with this status, as a shell has it */
+	int status;
+};
+
+/* --- finding and starting --- */
+
+static int dial(const char *key, unsigned int slot, pid_t *pid_ret)
+{
+	char *path = vl_keep_path(key, slot, "sock");
+	struct sockaddr_un address;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	int fd = -1;
+
+	if (path && vl_keep_address(path, &address))
+		fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	free(path);
+	if (fd < 0)
+		return -1;
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) || peer.uid != geteuid()) {
+		close(fd);
+		return -1;
+	}
+	*pid_ret = peer.pid;
+	return fd;
+}
+
+/* In the child: become a keeper, with nothing of the tool but the connection. */
+static void __attribute__((noreturn)) become(char *const *argv, int link)
+{
+	sigset_t none;
+	int null;
+
+	setsid();
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	null = open("/dev/null", O_RDWR);
+	for (int fd = 0; fd < 3; fd++)
+		dup2(null, fd);
+	if (link == VL_KEEP_FD)
+		fcntl(link, F_SETFD, 0);
+	else
+		dup2(link, VL_KEEP_FD);
+	if (syscall(SYS_close_range, VL_KEEP_FD + 1, ~0U, 0))
+		for (int fd = VL_KEEP_FD + 1; fd < 65536; fd++)
+			close(fd);
+	execv("/proc/self/exe", argv);
+	_exit(127);
+}
+
+/* Start keeper number @slot; its end of a new connection, or -1. */
+static int start(const struct vl_keep_options *k, unsigned int slot, pid_t *pid_ret)
+{
+	char number[16];
+	size_t nr = 0;
+	char **argv;
+	int sv[2];
+	pid_t pid;
+
+	while (k->command[nr])
+		nr++;
+	argv = calloc(nr + 2, sizeof(*argv));
+	if (!argv || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv)) {
+		free(argv);
+		return -1;
+	}
+	memcpy(argv, k->command, nr * sizeof(*argv));
+	snprintf(number, sizeof(number), "%u", slot);
+	argv[nr] = number;
+	/* Twice, so that nobody who waits for children meets it. The one in between
+	 * says who it is. */
+	pid = fork();
+	if (!pid) {
+		pid = fork();
+		if (!pid)
+			become(argv, sv[1]);
+		_exit(send(sv[1], &pid, sizeof(pid), MSG_NOSIGNAL) != sizeof(pid));
+	}
+	free(argv);
+	close(sv[1]);
+	if (pid > 0)
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	if (pid < 0 || recv(sv[0], pid_ret, sizeof(*pid_ret), 0) != sizeof(*pid_ret) ||
+	    *pid_ret <= 0) {
+		close(sv[0]);
+		return -1;
+	}
+	return sv[0];
+}
+
+/* A keeper of our own, as long as we hold r->lock. */
+static bool find_keeper(const struct vl_keep_options *k, const char *key, struct run *r)
+{
+	for (unsigned int slot = 0; slot < VL_KEEP_SLOTS; slot++) {
+		r->lock = vl_keep_lock(key, slot);
+		if (r->lock == -2)
+			break;
+		if (r->lock < 0)
+			continue;
+		r->link = dial(key, slot, &r->keeper);
+		if (r->link < 0)
+			r->link = start(k, slot, &r->keeper);
+		return r->link >= 0;
+	}
+	return false;
+}
+
+/* --- the program --- */
+
+static void block_signals(struct run *r)
+{
+	static const int taken[] = { SIGCHLD, SIGINT,  SIGQUIT, SIGTERM, SIGHUP,
+				     SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT };
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+		sigaddset(&set, taken[i]);
+	sigaction(SIGCHLD, &dfl, &r->old_chld); /* ignored, children would reap themselves */
+	pthread_sigmask(SIG_BLOCK, &set, &r->old_set);
+	r->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* The terminal's stop signal reached us as well: stop as the program does. */
+static void stop_too(struct run *r)
+{
+	static const char word = VL_LINK_CONTINUE;
+	siginfo_t si = { 0 };
+
+	/* Its end is not taken: the pid stays its own until we are done. */
+	if (!r->job_stop || waitid(P_PID, (id_t)r->child.pid, &si, WSTOPPED | WNOHANG) ||
+	    !si.si_pid)
+		return;
+	r->job_stop = false;
+	kill(getpid(), SIGSTOP);
+	/* Perhaps only we were continued. */
+	send(r->link, &word, 1, MSG_NOSIGNAL);
+}
+
+/*
+ * Has the program ended? If the keeper traces it, we see that only after the
+ * keeper; if not yet (a guest that is long in opening), Ctrl-C ends it like this.
+ */
+static void look_after_program(struct run *r)
+{
+	siginfo_t si = { 0 };
+
+	if (waitid(P_PID, (id_t)r->child.pid, &si, WEXITED | WNOHANG | WNOWAIT) || !si.si_pid)
+		return;
+	r->over = true;
+	r->status = si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status;
+}
+
+static void take_signals(struct run *r)
+{
+	struct signalfd_siginfo si[8];
+	ssize_t n = read(r->sigfd, si, sizeof(si));
+
+	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(si[0]); i++) {
+		switch (si[i].ssi_signo) {
+		case SIGCHLD:
+			break;
+		case SIGCONT:
+			r->job_stop = false;
+			break;
+		case SIGTSTP:
+		case SIGTTIN:
+		case SIGTTOU:
+			r->job_stop = true;
+			/* fall through */
+		default:
+			/* The terminal signals the whole group; kill(1) only us. */
+			if (si[i].ssi_code <= 0)
+				kill(r->child.pid, (int)si[i].ssi_signo);
+		}
+	}
+	stop_too(r);
+	look_after_program(r);
+}
+
+/* When the program has ended, so long for the keeper to say so. */
+#define OVER_TIMEOUT_MS 1000
+/* A keeper may have the last program's remains to see to. */
+#define TAKE_TIMEOUT_MS 5000
+
+/* Wait for a message of the keeper, @timeout ms or (-1) for ever. False: there is none. */
+static bool wait_message(struct run *r, struct vl_keep_message *m, int timeout)
+{
+	struct pollfd p[2] = { { r->link, POLLIN, 0 }, { r->sigfd, POLLIN, 0 } };
+
+	for (;;) {
+		int nr = poll(p, 2, r->over ? OVER_TIMEOUT_MS : timeout);
+
+		if (!nr || (nr < 0 && errno != EINTR))
+			return false;
+		if (nr < 0)
+			continue;
+		if (p[1].revents)
+			take_signals(r);
+		if (p[0].revents) {
+			r->lost = !vl_keep_receive(r->link, m, NULL);
+			return !r->lost;
+		}
+	}
+}
+
+static struct vl_error *gone(void)
+{
+	return vl_error_hint(vl_error_new(VL_ERR_OS, "the keeper of this guest has died"),
+			     "try again, or without one: --keep=0");
+}
+
+/* What the keeper says about the run. */
+static struct vl_error *take_reply(struct vl_keep_message *m, int *status_ret,
+				   struct vl_stats *stats_ret,
+				   struct vl_redirect_stats *redirect_ret)
+{
+	struct vl_error *err = NULL;
+	struct vl_keep_reply reply;
+
+	vl_keep_get(m, &reply, sizeof(reply));
+	if (m->bad)
+		return gone();
+	*status_ret = reply.status;
+	*stats_ret = reply.stats;
+	*redirect_ret = reply.redirect;
+	if (reply.has_error) {
+		err = vl_error_new(reply.code, "%s", vl_keep_get_string(m));
+		if (reply.has_hint)
+			vl_error_hint(err, "%s", vl_keep_get_string(m));
+		if (err->code != VL_ERR_NOMEM) {
+			err->os_errno = reply.os_errno;
+			err->address = reply.address;
+		}
+	}
+	for (size_t i = 0; i < redirect_ret->nr_denied && i < VL_REDIRECT_DENIED_MAX; i++)
+		redirect_ret->denied[i].name = vl_redirect_call_name(vl_keep_get_string(m));
+	return err;
+}
+
+static bool ask(const struct vl_keep_options *k, const struct vl_redirect_options *o,
+		const char *key, const char *exe, const struct run *r, struct vl_keep_message *m)
+{
+	struct vl_keep_request q = {
+		.pid = r->child.pid,
+		.seconds = k->seconds,
+		.idle_ms = o->idle_ms,
+		.hold_ms = o->hold_ms,
+		.tries = o->tries,
+		.no_pin = o->no_pin,
+		.has_label = k->guest.label != NULL,
+	};
+
+	while (o->guest_paths && o->guest_paths[q.nr_paths])
+		q.nr_paths++;
+	vl_keep_self(&q.self);
+	vl_keep_put(m, &q, sizeof(q));
+	vl_keep_put_string(m, key);
+	vl_keep_put_string(m, q.has_label ? k->guest.label : "");
+	vl_keep_put_string(m, exe);
+	for (uint32_t i = 0; i < q.nr_paths; i++)
+		vl_keep_put_string(m, o->guest_paths[i]);
+	return vl_keep_send(r->link, m, r->child.sock);
+}
+
+static struct vl_error *run(const struct vl_keep_options *k, const struct vl_redirect_options *o,
+			    const char *key, const char *exe, struct run *r,
+			    struct vl_keep_message *m, bool *used_ret)
+{
+	struct vl_error *err;
+	uint32_t word;
+
+	block_signals(r);
+	if (r->sigfd < 0)
+		return vl_error_os(errno, "cannot make a signalfd");
+	err = vl_child_fork(o, exe, &r->old_set, r->keeper, &r->child);
+	if (err)
+		return err;
+	*used_ret = ask(k, o, key, exe, r, m) && wait_message(r, m, TAKE_TIMEOUT_MS);
+	close(r->child.sock);
+	vl_keep_get(m, &word, sizeof(word));
+	*used_ret = *used_ret && word == VL_KEEP_TAKEN;
+	m->len = 0; /* as long as there is no reply */
+	if (*used_ret && wait_message(r, m, -1))
+		return NULL;
+	if (*used_ret && r->lost)
+		return gone();
+	/* The keeper is alive, and did not come to it. */
+	*used_ret |= r->over;
+	return NULL;
+}
+
+/* Let go of everything; what is left of the program ends. */
+static void clean_up(struct run *r)
+{
+	if (r->link >= 0)
+		close(r->link);
+	if (r->lock >= 0)
+		close(r->lock);
+	if (r->child.pid > 0) {
+		/* It has ended, or never began: a zombie does not mind. */
+		kill(r->child.pid, SIGKILL);
+		while (waitpid(r->child.pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	if (r->sigfd == -2)
+		return; /* nothing was blocked */
+	if (r->sigfd >= 0)
+		close(r->sigfd);
+	pthread_sigmask(SIG_SETMASK, &r->old_set, NULL);
+	sigaction(SIGCHLD, &r->old_chld, NULL);
+}
+
+/*
+ * A file may be a dump, even if a domain has its name. A dump never changes, and is read without anybody's help. A guest that is to
+ * be suspended is held by its monitor, which has no room for two: a keeper would
+ * have it for all the time it stays.
+ */
+static bool is_for_keeper(const struct vl_keep_options *k)
+{
+	struct stat st;
+	bool dump = strncmp(k->spec, "qmp:", 4) && strncmp(k->spec, "qemu:", 5) &&
+		    (strchr(k->spec, '/') || (!stat(k->spec, &st) && S_ISREG(st.st_mode)));
+
+	return k->seconds && !dump && k->guest.target.pause == VL_PAUSE_FREEZE;
+}
+
+struct vl_error *vl_keep_run(const struct vl_keep_options *k, const struct vl_redirect_options *o,
+			     int *status_ret, struct vl_stats *stats_ret,
+			     struct vl_redirect_stats *redirect_ret, bool *used_ret)
+{
+	struct run r = { .lock = -1, .link = -1, .child = { -1, -1 }, .sigfd = -2 };
+	struct vl_keep_message m = { 0 };
+	struct vl_error *err;
+	char *key, *exe = NULL;
+
+	*used_ret = false;
+	*status_ret = 3;
+	if (!is_for_keeper(k))
+		return NULL;
+	err = vl_child_find(o, &exe, status_ret);
+	if (err) {
+		*used_ret = true;
+		return err;
+	}
+	key = vl_keep_key(k);
+	if (key && find_keeper(k, key, &r)) {
+		err = vl_keep_message_init(&m);
+		if (!err)
+			err = run(k, o, key, exe, &r, &m, used_ret);
+		if (!err && r.over && !m.len)
+			*status_ret = r.status;
+		else if (!err && *used_ret)
+			err = take_reply(&m, status_ret, stats_ret, redirect_ret);
+		if (err)
+			*used_ret = true;
+	}
+	clean_up(&r);
+	vl_keep_message_deinit(&m);
+	free(key);
+	free(exe);
+	return err;
+}

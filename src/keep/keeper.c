@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The keeper's side: waits for tools, one after the other, and supervises their programs. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../util/dirs.h"
+#include "proto.h"
+
+/* An environment is what exec can pass. */
+#define ENVIRON_MAX (6u << 20)
+/* How long a request may take from the connection on; both are one message. */
+#define REQUEST_MS 1000
+
+struct keeper {
+	const struct vl_keep_options *k;
+	unsigned int slot;
+	char *key, *path; /* of the socket */
+	int listener, pidfd;
+	unsigned int seconds;
+	struct vl_redirect_filter *filter;
+	struct vl_guest *guest; /* NULL until the first request */
+	struct vl_keep_self self;
+	struct vl_keep_message in, out;
+	bool end; /* serve no more */
+};
+
+/* One request, taken apart. */
+struct request {
+	struct vl_keep_request q;
+	const char *key, *label, *exe;
+	const char **paths;
+	char *environ;
+	char **envp;
+	pid_t tool;
+};
+
+static void request_deinit(struct request *r)
+{
+	free(r->paths);
+	free(r->environ);
+	free(r->envp);
+}
+
+/* The environment of the tool, which its program has as well. */
+static bool read_environ(struct request *r)
+{
+	char path[64];
+	size_t len, nr = 0, i = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/environ", (int)r->tool);
+	if (vl_discard(vl_file_load(path, ENVIRON_MAX, &r->environ, &len)))
+		return false;
+	for (size_t at = 0; at < len; at += strlen(r->environ + at) + 1)
+		nr++;
+	r->envp = calloc(nr + 1, sizeof(*r->envp));
+	for (size_t at = 0; r->envp && at < len; at += strlen(r->environ + at) + 1)
+		r->envp[i++] = r->environ + at;
+	return r->envp;
+}
+
+/* Take the message of the tool at @link apart; false: it is none that we serve. */
+static bool parse(struct keeper *kp, int link, struct request *r)
+{
+	struct vl_keep_message *m = &kp->in;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(link, SOL_SOCKET, SO_PEERCRED, &peer, &len) || peer.uid != geteuid())
+		return false;
+	r->tool = peer.pid;
+	vl_keep_get(m, &r->q, sizeof(r->q));
+	/* Another build of vlens may put other things behind this. */
+	if (m->bad || memcmp(&r->q.self, &kp->self, sizeof(kp->self))) {
+		kp->end = true;
+		return false;
+	}
+	r->key = vl_keep_get_string(m);
+	r->label = vl_keep_get_string(m);
+	r->exe = vl_keep_get_string(m);
+	if (r->q.nr_paths > VL_KEEP_MESSAGE_MAX)
+		return false;
+	r->paths = calloc(r->q.nr_paths + 1, sizeof(*r->paths));
+	for (uint32_t i = 0; r->paths && i < r->q.nr_paths; i++)
+		r->paths[i] = vl_keep_get_string(m);
+	return r->paths && !m->bad && !strcmp(r->key, kp->key) && read_environ(r);
+}
+
+static struct vl_error *open_guest(struct keeper *kp, const char *label)
+{
+	struct vl_guest_options opts = kp->k->guest;
+	struct vl_error *err;
+
+	opts.label = label;
+	if (kp->guest)
+		return vl_guest_next(kp->guest, label);
+	err = vl_guest_open(kp->k->spec, &opts, &kp->guest);
+	if (err)
+		return err;
+	kp->pidfd = (int)syscall(SYS_pidfd_open, vl_guest_pid(kp->guest), 0);
+	/* A dump after all, and the next time perhaps another one. */
+	kp->end = !vl_guest_is_live(kp->guest);
+	return NULL;
+}
+
+static struct vl_error *serve(struct keeper *kp, const struct request *r, int link, int sock,
+			      struct vl_keep_reply *reply)
+{
+	char *argv[] = { (char *)r->exe, NULL };
+	struct vl_redirect_options o = {
+		.argv = argv,
+		.envp = r->envp,
+		.guest_paths = r->q.nr_paths ? r->paths : NULL,
+		.idle_ms = r->q.idle_ms,
+		.hold_ms = r->q.hold_ms,
+		.tries = r->q.tries,
+		.no_pin = r->q.no_pin,
+		.filter = kp->filter,
+	};
+	struct vl_redirect_client client = { r->q.pid, sock, link };
+	struct vl_error *err;
+	int status = 3;
+
+	kp->seconds = r->q.seconds;
+	err = vl_redirect_serve(vl_guest_sys(kp->guest), &o, &client, &status, &reply->redirect);
+	reply->status = status;
+	vl_guest_stats(kp->guest, &reply->stats);
+	/* Whoever comes next is to begin anew. */
+	if (err && err->code == VL_ERR_TARGET)
+		kp->end = true;
+	return err;
+}
+
+static void put_reply(struct vl_keep_message *m, struct vl_keep_reply *reply,
+		      const struct vl_error *err)
+{
+	if (err) {
+		reply->has_error = 1;
+		reply->has_hint = err->hint != NULL;
+		reply->code = err->code;
+		reply->os_errno = err->os_errno;
+		reply->address = err->address;
+	}
+	m->len = 0;
+	m->bad = false;
+	vl_keep_put(m, reply, sizeof(*reply));
+	if (err) {
+		vl_keep_put_string(m, err->message);
+		if (err->hint)
+			vl_keep_put_string(m, err->hint);
+	}
+	for (size_t i = 0; i < reply->redirect.nr_denied; i++)
+		vl_keep_put_string(m, reply->redirect.denied[i].name);
+}
+
+static void answer(struct keeper *kp, int link, uint32_t word)
+{
+	kp->out.len = 0;
+	kp->out.bad = false;
+	vl_keep_put(&kp->out, &word, sizeof(word));
+	vl_keep_send(link, &kp->out, -1);
+}
+
+static void serve_and_tell(struct keeper *kp, const struct request *r, int link, int sock)
+{
+	struct vl_keep_reply reply = { .status = 3 };
+	struct vl_error *err;
+
+	err = open_guest(kp, r->q.has_label ? r->label : NULL);
+	if (err)
+		kp->end = true;
+	else
+		err = serve(kp, r, link, sock, &reply);
+	put_reply(&kp->out, &reply, err);
+	vl_keep_send(link, &kp->out, -1);
+	vl_error_destroy(err);
+}
+
+/* Serve the tool at @link. */
+static void take_tool(struct keeper *kp, int link)
+{
+	struct pollfd p = { link, POLLIN, 0 };
+	struct request r = { 0 };
+	int sock = -1;
+
+	if (poll(&p, 1, REQUEST_MS) > 0 && vl_keep_receive(link, &kp->in, &sock)) {
+		bool ours = sock >= 0 && parse(kp, link, &r);
+
+		answer(kp, link, ours ? VL_KEEP_TAKEN : VL_KEEP_DECLINED);
+		if (ours)
+			serve_and_tell(kp, &r, link, sock);
+	}
+	if (sock >= 0)
+		close(sock);
+	request_deinit(&r);
+}
+
+static struct vl_error *listen_at(struct keeper *kp)
+{
+	struct sockaddr_un address;
+
+	kp->path = vl_keep_path(kp->key, kp->slot, "sock");
+	if (!kp->path || !vl_keep_address(kp->path, &address))
+		return vl_error_new(VL_ERR_OS, "the run directory's path is too long for a socket");
+	/* The tool that started us holds the lock: nobody else is about to. */
+	unlink(kp->path);
+	kp->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (kp->listener < 0 || bind(kp->listener, (struct sockaddr *)&address, sizeof(address)) ||
+	    listen(kp->listener, 4))
+		return vl_error_os(errno, "cannot listen at %s", kp->path);
+	return NULL;
+}
+
+/* Go, unless a tool is about to ask: it has the lock then. */
+static bool go(struct keeper *kp)
+{
+	int lock = vl_keep_lock(kp->key, kp->slot);
+	char *path;
+
+	if (lock == -1)
+		return false;
+	path = vl_keep_path(kp->key, kp->slot, "lock");
+	unlink(kp->path);
+	if (path)
+		unlink(path);
+	free(path);
+	close(kp->listener);
+	kp->listener = -1;
+	if (lock >= 0)
+		close(lock);
+	return true;
+}
+
+static void loop(struct keeper *kp)
+{
+	for (;;) {
+		struct pollfd p[2] = { { kp->listener, POLLIN, 0 }, { kp->pidfd, POLLIN, 0 } };
+		int nr = poll(p, 2, kp->end ? 20 : (int)kp->seconds * 1000), link;
+
+		if (nr < 0 && errno != EINTR)
+			return;
+		if ((!nr || kp->end || (nr > 0 && p[1].revents)) && go(kp))
+			return;
+		if (nr <= 0 || !p[0].revents)
+			continue;
+		link = accept4(kp->listener, NULL, NULL, SOCK_CLOEXEC);
+		if (link < 0)
+			continue;
+		take_tool(kp, link);
+		close(link);
+		/* What the run taught is kept now: no tool waits for it. */
+		if (kp->guest)
+			vl_guest_rest(kp->guest);
+	}
+}
+
+struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slot)
+{
+	struct keeper kp = {
+		.k = k, .slot = slot, .listener = -1, .pidfd = -1, .seconds = k->seconds
+	};
+	struct vl_error *err;
+
+	kp.key = vl_keep_key(k);
+	err = kp.key ? vl_keep_message_init(&kp.in) : vl_error_nomem();
+	if (!err)
+		err = vl_keep_message_init(&kp.out);
+	if (!err)
+		err = vl_redirect_filter_create(&kp.filter);
+	if (!err)
+		err = listen_at(&kp);
+	vl_keep_self(&kp.self);
+	fcntl(VL_KEEP_FD, F_SETFD, FD_CLOEXEC);
+	if (!err)
+		take_tool(&kp, VL_KEEP_FD);
+	else if (kp.out.data)
+		answer(&kp, VL_KEEP_FD, VL_KEEP_DECLINED);
+	close(VL_KEEP_FD);
+	/* Nothing of where the tool was started is to be kept busy. */
+	if (!err && !chdir("/"))
+		loop(&kp);
+	vl_guest_close(kp.guest);
+	vl_redirect_filter_destroy(kp.filter);
+	if (kp.pidfd >= 0)
+		close(kp.pidfd);
+	if (kp.listener >= 0)
+		close(kp.listener);
+	vl_keep_message_deinit(&kp.in);
+	vl_keep_message_deinit(&kp.out);
+	free(kp.path);
+	free(kp.key);
+	return err;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "proto.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../util/dirs.h"
+
+struct vl_error *vl_keep_message_init(struct vl_keep_message *m)
+{
+	*m = (struct vl_keep_message){ .data = malloc(VL_KEEP_MESSAGE_MAX) };
+	return m->data ? NULL : vl_error_nomem();
+}
+
+void vl_keep_message_deinit(struct vl_keep_message *m)
+{
+	free(m->data);
+	m->data = NULL;
+}
+
+void vl_keep_put(struct vl_keep_message *m, const void *data, size_t len)
+{
+	if (m->bad || len > VL_KEEP_MESSAGE_MAX - m->len) {
+		m->bad = true;
+		return;
+	}
+	memcpy(m->data + m->len, data, len);
+	m->len += len;
+}
+
+void vl_keep_put_string(struct vl_keep_message *m, const char *s)
+{
+	vl_keep_put(m, s, strlen(s) + 1);
+}
+
+void vl_keep_get(struct vl_keep_message *m, void *ret, size_t len)
+{
+	memset(ret, 0, len);
+	if (m->bad || len > m->len - m->at) {
+		m->bad = true;
+		return;
+	}
+	memcpy(ret, m->data + m->at, len);
+	m->at += len;
+}
+
+const char *vl_keep_get_string(struct vl_keep_message *m)
+{
+	const char *s = m->data + m->at;
+	const char *end = m->bad ? NULL : memchr(s, 0, m->len - m->at);
+
+	if (!end) {
+		m->bad = true;
+		return "";
+	}
+	m->at += (size_t)(end - s) + 1;
+	return s;
+}
+
+bool vl_keep_send(int sock, const struct vl_keep_message *m, int fd)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { m->data, m->len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n;
+
+	if (m->bad) {
+		errno = EMSGSIZE;
+		return false;
+	}
+	if (fd >= 0) {
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+		control.head = (struct cmsghdr){ CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
+		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	}
+	do
+		n = sendmsg(sock, &msg, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)m->len;
+}
+
+bool vl_keep_receive(int sock, struct vl_keep_message *m, int *fd_ret)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { m->data, VL_KEEP_MESSAGE_MAX };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *c;
+	ssize_t n;
+
+	do
+		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (fd_ret)
+		*fd_ret = -1;
+	c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+	if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int))) {
+		int fd;
+
+		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+		if (fd_ret)
+			*fd_ret = fd;
+		else
+			close(fd);
+	}
+	m->len = n > 0 ? (size_t)n : 0;
+	m->at = 0;
+	m->bad = n <= 0 || msg.msg_flags & MSG_TRUNC;
+	return n > 0;
+}
+
+char *vl_keep_key(const struct vl_keep_options *k)
+{
+	const char *uri = k->guest.target.uri ? k->guest.target.uri : "";
+	const char *env = getenv("LIBVIRT_DEFAULT_URI"), *cache = getenv("VLENS_CACHE_DIR");
+	char *cwd = NULL, *key;
+
+	/* A socket may be named from where we are. */
+	if (!strncmp(k->spec, "qmp:", 4) && k->spec[4] != '/')
+		cwd = getcwd(NULL, 0);
+	if (asprintf(&key, "%s\n%s\n%s\n%s\n%d\n%s", k->spec, uri, env ? env : "",
+		     cache ? cache : "", (int)k->guest.as, cwd ? cwd : "") < 0)
+		key = NULL;
+	free(cwd);
+	return key;
+}
+
+/* FNV-1a: the name of a file, nothing that must be safe; the key itself is compared. */
+static uint64_t hash(const char *s)
+{
+	uint64_t h = 0xcbf29ce484222325;
+
+	for (; *s; s++)
+		h = (h ^ (unsigned char)*s) * 0x100000001b3;
+	return h;
+}
+
+char *vl_keep_path(const char *key, unsigned int slot, const char *suffix)
+{
+	return vl_run_path("keep-%016" PRIx64 ".%u.%s", hash(key), slot, suffix);
+}
+
+bool vl_keep_address(const char *path, struct sockaddr_un *ret)
+{
+	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (strlen(path) >= sizeof(ret->sun_path))
+		return false;
+	strcpy(ret->sun_path, path);
+	return true;
+}
+
+void vl_keep_self(struct vl_keep_self *ret)
+{
+	static const char *const links[] = { "/proc/self/ns/mnt", "/proc/self/ns/pid",
+					     "/proc/self/ns/user", "/proc/self/ns/net", "/" };
+	struct stat st;
+
+	*ret = (struct vl_keep_self){ .uid = geteuid() };
+	if (!stat("/proc/self/exe", &st)) {
+		ret->program[0] = st.st_dev;
+		ret->program[1] = st.st_ino;
+		ret->program[2] =
+			(uint64_t)st.st_ctim.tv_sec * 1000000000 + (uint64_t)st.st_ctim.tv_nsec;
+	}
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+		if (!stat(links[i], &st))
+			ret->namespaces[i] = st.st_ino;
+}
+
+int vl_keep_lock(const char *key, unsigned int slot)
+{
+	char *path = vl_keep_path(key, slot, "lock");
+	struct stat st;
+	int fd = -1;
+
+	for (int tries = 0; path && tries < 8; tries++) {
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (fd < 0) {
+			free(path);
+			return -2;
+		}
+		if (flock(fd, LOCK_EX | LOCK_NB)) {
+			close(fd);
+			fd = -1;
+			break;
+		}
+		/* A keeper that ended meanwhile has taken the file away: not the lock. */
+		if (!fstat(fd, &st) && st.st_nlink)
+			break;
+		close(fd);
+		fd = -1;
+	}
+	if (!path)
+		fd = -2;
+	free(path);
+	return fd;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a tool and a keeper say to each other, over a SOCK_SEQPACKET connection of
+ * the same user on the same host, both the same program (or the keeper declines):
+ *
+ *	tool:   struct vl_keep_request, its strings; the child's socket (child.h)
+ *		is passed along
+ *	keeper: uint32_t VL_KEEP_TAKEN, or VL_KEEP_DECLINED: nothing is done, and
+ *		nothing else is said
+ *	tool:   VL_LINK_CONTINUE, any number of times (redirect.h)
+ *	keeper: struct vl_keep_reply, its strings, when the program has ended
+ *
+ * A tool that closes early ends the program; a keeper that does has died. One
+ * that does not take a request in time hangs, and is let alone.
+ */
+#ifndef VLENS_KEEP_PROTO_H
+#define VLENS_KEEP_PROTO_H
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "keep.h"
+
+/* A message fits in the kernel's default for a socket's buffer (212992). */
+#define VL_KEEP_MESSAGE_MAX 131072
+
+/* Who one is: a keeper serves only tools with the same. */
+struct vl_keep_self {
+	uint64_t program[3];	/* device, inode and time of change of the executable */
+	uint64_t namespaces[5]; /* mnt, pid, user, net; the root directory */
+	uint64_t uid;
+};
+
+struct vl_keep_request {
+	struct vl_keep_self self;
+	int32_t pid; /* of the program */
+	uint32_t seconds;
+	int32_t idle_ms, hold_ms, tries, no_pin; /* as in struct vl_redirect_options */
+	uint32_t has_label, nr_paths;
+	/* Strings, each with its NUL: the key, the label, the program's path, guest_paths. */
+};
+
+enum { VL_KEEP_TAKEN = 1, VL_KEEP_DECLINED };
+
+struct vl_keep_reply {
+	int32_t status;
+	uint32_t has_error, has_hint;
+	int32_t code, os_errno;
+	uint64_t address;
+	struct vl_stats stats;
+	struct vl_redirect_stats redirect; /* without the names of what was denied */
+	/* Strings: message, hint; the names of what was denied. */
+};
+
+/* A message that is put together or taken apart. */
+struct vl_keep_message {
+	char *data; /* VL_KEEP_MESSAGE_MAX bytes */
+	size_t len, at;
+	bool bad; /* too long, or cut short */
+};
+
+struct vl_error *vl_keep_message_init(struct vl_keep_message *m);
+void vl_keep_message_deinit(struct vl_keep_message *m);
+void vl_keep_put(struct vl_keep_message *m, const void *data, size_t len);
+void vl_keep_put_string(struct vl_keep_message *m, const char *s);
+void vl_keep_get(struct vl_keep_message *m, void *ret, size_t len);
+/* A string within the message; "" when the message is bad. */
+const char *vl_keep_get_string(struct vl_keep_message *m);
+
+/* Send @m, with the descriptor @fd unless it is -1. False: errno says why. */
+bool vl_keep_send(int sock, const struct vl_keep_message *m, int fd);
+/* Receive one; false at the end of the connection. *@fd_ret is -1 if none came along. */
+bool vl_keep_receive(int sock, struct vl_keep_message *m, int *fd_ret);
+
+/* What makes two calls the same guest: malloc'ed; NULL: without memory. */
+char *vl_keep_key(const struct vl_keep_options *k);
+/* The files of keeper @slot of @key, malloc'ed; NULL: there can be none. */
+char *vl_keep_path(const char *key, unsigned int slot, const char *suffix);
+/* The address of the socket at @path; false: too long for one. */
+bool vl_keep_address(const char *path, struct sockaddr_un *ret);
+void vl_keep_self(struct vl_keep_self *ret);
+
+/*
+ * Lock keeper number @slot of @key for a tool, or for its end: a descriptor; -1:
+ * somebody else has it, -2: there is no place for it.
+ */
+int vl_keep_lock(const char *key, unsigned int slot);
+
+#endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The program's first process: finds the program, forks, and waits to be supervised. */
+#include "child.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* linux/seccomp.h, since 5.19; a received call is not interrupted by signals. */
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
+#endif
+
+/* Everything the child needs, made before the fork. */
+struct child {
+	int sock;
+	pid_t tracer;
+	const sigset_t *mask; /* the caller's own */
+	const char *path;
+	char *const *argv;
+	char *const *envp;
+	struct sock_filter *filter; /* room for BPF_MAXINSNS */
+	struct rlimit nofile;
+};
+
+/* Is there a command at @path? 0, or the errno of execve. */
+static int try_program(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return errno;
+	if (!S_ISREG(st.st_mode))
+		return EACCES;
+	return access(path, X_OK) ? errno : 0;
+}
+
+/* As execvp(3) looks: a later directory may have what an earlier one forbids. */
+static int search(const char *name, char **ret)
+{
+	const char *dirs = getenv("PATH"), *end;
+	int err = ENOENT;
+
+	if (strchr(name, '/')) {
+		*ret = strdup(name);
+		return *ret ? try_program(name) : ENOMEM;
+	}
+	for (dirs = dirs ? dirs : "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";; dirs = end + 1) {
+		int e;
+
+		end = strchrnul(dirs, ':');
+		if (asprintf(ret, "%.*s%s%s", (int)(end - dirs), dirs, end > dirs ? "/" : "",
+			     name) < 0) {
+			*ret = NULL;
+			return ENOMEM;
+		}
+		e = try_program(*ret);
+		if (!e)
+			return 0;
+		if (e == EACCES)
+			err = e;
+		free(*ret);
+		*ret = NULL;
+		if (!*end)
+			return err;
+	}
+}
+
+/* The filter covers the 64-bit calls only. */
+static bool is_32_bit(const char *path)
+{
+	unsigned char ident[EI_NIDENT] = { 0 };
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool yes;
+
+	if (fd < 0)
+		return false;
+	yes = read(fd, ident, sizeof(ident)) == (ssize_t)sizeof(ident) &&
+	      !memcmp(ident, ELFMAG, SELFMAG) && ident[EI_CLASS] == ELFCLASS32;
+	close(fd);
+	return yes;
+}
+
+struct vl_error *vl_child_find(const struct vl_redirect_options *o, char **path_ret,
+			       int *status_ret)
+{
+	const char *name = o->argv && o->argv[0] ? o->argv[0] : "";
+	struct vl_error *error;
+	char *found = NULL;
+	int err = *name ? search(name, &found) : ENOENT;
+
+	if (!err && is_32_bit(found)) {
+		*status_ret = 126;
+		error = vl_error_new(VL_ERR_ARG, "%s: a 32-bit program cannot be redirected", name);
+		free(found);
+		return vl_error_hint(error, "use its 64-bit build");
+	}
+	if (!err) {
+		*path_ret = found;
+		return NULL;
+	}
+	free(found);
+	*status_ret = err == ENOENT || err == ENOTDIR ? 127 : 126;
+	if (*status_ret == 127)
+		return vl_error_hint(vl_error_new(VL_ERR_ARG, "%s: command not found", name),
+				     "the program must be installed on this host");
+	return vl_error_os(err, "%s", name);
+}
+
+/* In the child: only calls that are safe after a fork of a threaded process. */
+static void say(int sock, int value)
+{
+	ssize_t n = write(sock, &value, sizeof(value));
+
+	(void)n;
+}
+
+static int install(const struct sock_fprog *prog, int *flags_ret)
+{
+	static const unsigned long flags[] = {
+		SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+		SECCOMP_FILTER_FLAG_NEW_LISTENER,
+	};
+	int fd = -EINVAL;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
+	for (int i = 0; i < 2 && fd == -EINVAL; i++) {
+		*flags_ret = i;
+		fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags[i], prog);
+		if (fd < 0)
+			fd = -errno;
+	}
+	return fd;
+}
+
+static bool take(int sock, void *buf, size_t len)
+{
+	return recv(sock, buf, len, MSG_WAITALL) == (ssize_t)len;
+}
+
+static void __attribute__((noreturn)) child_run(const struct child *c)
+{
+	struct sock_fprog prog = { .filter = c->filter };
+	int listener, flags = 0;
+	uint32_t nr;
+	char go;
+
+	/* From here on the terminal can end it. */
+	sigprocmask(SIG_SETMASK, c->mask, NULL);
+	/* Where only ancestors may trace (yama), one that is none must be named. */
+	if (c->tracer)
+		prctl(PR_SET_PTRACER, c->tracer, 0, 0, 0);
+	say(c->sock, 0);
+	if (!take(c->sock, &nr, sizeof(nr)) || nr > BPF_MAXINSNS ||
+	    !take(c->sock, c->filter, nr * sizeof(*c->filter)))
+		_exit(125);
+	prog.len = nr;
+	setrlimit(RLIMIT_NOFILE, &c->nofile);
+	listener = install(&prog, &flags);
+	say(c->sock, listener);
+	say(c->sock, flags);
+	if (listener < 0 || !take(c->sock, &go, 1))
+		_exit(125);
+	close(listener);
+	execve(c->path, c->argv, c->envp);
+	say(c->sock, -errno);
+	_exit(125);
+}
+
+/* The program may be handed descriptors up to 1023. */
+static struct vl_error *nofile_limit(struct rlimit *ret)
+{
+	if (getrlimit(RLIMIT_NOFILE, ret))
+		return vl_error_os(errno, "cannot read the limit of open files");
+	if (ret->rlim_cur >= VL_FD_HI)
+		return NULL;
+	if (ret->rlim_max < VL_FD_HI)
+		return vl_error_hint(vl_error_new(VL_ERR_ARG, "too few open files are allowed"),
+				     "set `ulimit -Hn` to %d or more", VL_FD_HI);
+	ret->rlim_cur = VL_FD_HI;
+	return NULL;
+}
+
+struct vl_error *vl_child_fork(const struct vl_redirect_options *o, const char *exe,
+			       const sigset_t *mask, pid_t tracer, struct vl_child *ret)
+{
+	struct child c = { .mask = mask, .path = exe, .tracer = tracer };
+	struct vl_error *err;
+	char **argv = NULL;
+	size_t argc = 0;
+	int sv[2] = { -1, -1 };
+
+	err = nofile_limit(&c.nofile);
+	if (err)
+		return err;
+	while (o->argv[argc])
+		argc++;
+	argv = calloc(argc + 1, sizeof(*argv));
+	c.filter = calloc(BPF_MAXINSNS, sizeof(*c.filter));
+	if (!argv || !c.filter) {
+		err = vl_error_nomem();
+		goto out;
+	}
+	memcpy(argv, o->argv, argc * sizeof(*argv));
+	if (o->arg0)
+		argv[0] = (char *)o->arg0;
+	c.argv = argv;
+	c.envp = o->envp ? o->envp : environ;
+	/* A number that the filter takes for redirected would be asked of the guest. */
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) || sv[1] >= VL_FD_LO) {
+		err = vl_error_os(sv[1] >= 0 ? EMFILE : errno, "cannot make a socket pair");
+		goto out;
+	}
+	c.sock = sv[1];
+	ret->pid = fork();
+	if (!ret->pid)
+		child_run(&c);
+	if (ret->pid < 0) {
+		err = vl_error_os(errno, "cannot fork");
+		goto out;
+	}
+	ret->sock = sv[0];
+	sv[0] = -1;
+out:
+	for (size_t i = 0; i < 2; i++)
+		if (sv[i] >= 0)
+			close(sv[i]);
+	free(argv);
+	free(c.filter);
+	return err;
+}

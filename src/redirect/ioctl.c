@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Questions by ioctl about an open file of the guest: which namespaces are
+ * related how (lsns), what flags a file has (lsattr). The file is opened anew in
+ * the guest for each.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/nsfs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "internal.h"
+
+/* What is not here a file does not know, or it would change something. */
+static const struct {
+	unsigned int cmd;
+	unsigned int size; /* of what is read through the pointer; 0: the value says all */
+	bool opens;	   /* the value is a new descriptor */
+} questions[] = {
+	{ NS_GET_USERNS, 0, true },
+	{ NS_GET_PARENT, 0, true },
+	{ NS_GET_NSTYPE, 0, false },
+	{ NS_GET_OWNER_UID, sizeof(uint32_t), false },
+	/* The numbers say long, what is passed is an int (ioctl_iflags(2)). */
+	{ FS_IOC_GETFLAGS, sizeof(uint32_t), false },
+	{ FS_IOC_GETVERSION, sizeof(uint32_t), false },
+	{ FS_IOC_FSGETXATTR, sizeof(struct fsxattr), false },
+};
+
+/* Is it a command that sets what another one gets? */
+static bool sets(unsigned int cmd)
+{
+	return cmd == FS_IOC_SETFLAGS || cmd == FS_IOC_SETVERSION || cmd == FS_IOC_FSSETXATTR;
+}
+
+/* Descriptor @fd of the guest, which has no name, as one of the program. */
+static struct vl_error *give(struct vl_trap *t, const struct vl_file *of, int64_t fd)
+{
+	struct vl_gift g = {
+		.path = of->path,
+		.cloexec = true, /* as fs/nsfs.c opens it */
+		.at = -1,
+		.file = { .kind = K_DIR, .row = of->row, .flags = O_PATH },
+	};
+	struct vl_error *err;
+	int64_t ret;
+
+	err = VL_GUEST(t->r, "newfstat", &ret, VL_ARG_INT(fd),
+		       VL_ARG_OUT(&g.file.st, sizeof(g.file.st)));
+	if (err)
+		return err;
+	g.file.has_stat = !ret;
+	return vl_fd_give(t, &g);
+}
+
+static struct vl_error *ask(struct vl_trap *t, const struct vl_file *f, size_t i)
+{
+	unsigned int size = questions[i].size;
+	char buf[sizeof(struct fsxattr)] = { 0 };
+	struct vl_error *err;
+	int64_t fd;
+
+	err = VL_GUEST(t->r, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(f->path),
+		       VL_ARG_INT(O_RDONLY | O_NONBLOCK), VL_ARG_INT(0));
+	t->ret = fd;
+	if (err || fd < 0)
+		return err;
+	err = size ? VL_GUEST(t->r, "ioctl", &t->ret, VL_ARG_INT(fd), VL_ARG_INT(questions[i].cmd),
+			      VL_ARG_INOUT(buf, size)) :
+		     VL_GUEST(t->r, "ioctl", &t->ret, VL_ARG_INT(fd), VL_ARG_INT(questions[i].cmd),
+			      VL_ARG_INT(0));
+	if (err || t->ret < 0)
+		return err;
+	if (questions[i].opens)
+		return give(t, f, t->ret);
+	if (size) {
+		int e = vl_mem_write(t, t->args[2], buf, size);
+
+		t->ret = e ? e : t->ret;
+	}
+	return NULL;
+}
+
+/* ioctl(fd, cmd, arg) on a file of the guest */
+static struct vl_error *file_ioctl(struct vl_trap *t)
+{
+	struct vl_file *f = vl_fd_find(t, t->args[0]);
+	unsigned int cmd = t->args[1];
+
+	if (!f) {
+		t->pass = true; /* EBADF */
+		return NULL;
+	}
+	if (sets(cmd)) {
+		vl_deny(t);
+		return NULL;
+	}
+	t->ret = -ENOTTY;
+	/* What an ioctl opened has no name to open it again by. */
+	for (size_t i = 0; !(f->flags & O_PATH) && i < sizeof(questions) / sizeof(questions[0]);
+	     i++)
+		if (questions[i].cmd == cmd)
+			return ask(t, f, i);
+	return NULL;
+}
+
+struct vl_error *vl_h_ioctl(struct vl_trap *t)
+{
+	/* linux/sockios.h, on whatever socket */
+	if ((t->args[1] & 0xffffff00) == 0x8900)
+		return vl_h_netif(t);
+	return file_ioctl(t);
+}

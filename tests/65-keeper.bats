@@ -1,0 +1,297 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Keepers: what stays behind a tool serves the next one, and whatever happens to
+# either, the guest runs and nobody waits for ever.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+
+setup_file() {
+	need_guest g61
+}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+	G=$(guest g61)
+	QEMU=$(guest_pid g61)
+	# Keepers of this test alone.
+	export VLENS_RUN_DIR=$T/run VLENS_KEEP=30
+}
+
+teardown() {
+	local pid
+	for pid in $(keepers) ${TOOL:-}; do
+		kill -9 "$pid" 2>/dev/null || true
+	done
+	kill -CONT "$QEMU"
+}
+
+keepers() {
+	local pid
+	for pid in $(pgrep -x vlens-keeper); do
+		! tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" |
+			grep -qxF "VLENS_RUN_DIR=$VLENS_RUN_DIR" || echo "$pid"
+	done
+}
+no_keepers() { [[ -z $(keepers) ]]; }
+nr_keepers() { keepers | wc -l; }
+
+@test "the second run has the keeper of the first" {
+	local first
+	run --separate-stderr vuname --stats "$G" -n
+	assert_status 0
+	[[ $output == g61 ]]
+	grep -q '^keeper: *yes$' <<<"$stderr"
+	first=$(keepers)
+	[[ $(wc -w <<<"$first") -eq 1 ]]
+	run --separate-stderr vps --stats "$G" -ef
+	assert_status 0
+	grep -q ' /sbin/init$' <<<"$output"
+	grep -q '^contact: *cached$' <<<"$stderr"
+	assert_same "$first" "$(keepers)"
+	# The figures are the run's own, not the keeper's.
+	run --separate-stderr vuname --stats "$G" -n
+	[[ $(stat_of "kernel calls" "$stderr") -lt 50 && $(stat_of "epochs" "$stderr") -le 2 ]]
+}
+
+@test "what a tool prints with a keeper is what it prints without" {
+	local cmd
+	vuname "$G" >/dev/null
+	for cmd in "vlsmod" "vuname -a" "vps -e -o pid,ppid,comm" "vls -l /proc/1/ns" \
+		"vexec sh -c id;echo\${IFS}x;exit\${IFS}5" "vcat /proc/version"; do
+		read -ra words <<<"$cmd"
+		run "${words[0]}" --keep=0 "$G" "${words[@]:1}"
+		local want=$output code=$status
+		run "${words[0]}" "$G" "${words[@]:1}"
+		assert_same "$want" "$output"
+		[[ $status -eq $code ]] || fail "$cmd: status $status, not $code"
+	done
+}
+
+@test "--keep=0 and VLENS_KEEP=0 leave nobody behind" {
+	vuname --keep=0 "$G" >/dev/null
+	VLENS_KEEP=0 vps "$G" -ef >/dev/null
+	vuname --pause=none "$G" >/dev/null
+	no_keepers
+	no_guards
+}
+
+@test "a keeper ends after its time, with its guard and its files" {
+	vuname --keep=1 "$G" >/dev/null
+	[[ $(nr_keepers) -eq 1 ]]
+	eventually 5 no_keepers || fail "it stays: $(keepers)"
+	eventually 1 no_guards || fail "its guard stays: $(guards)"
+	[[ -z $(compgen -G "$VLENS_RUN_DIR/keep-*") ]] || fail "$(ls "$VLENS_RUN_DIR")"
+}
+
+@test "--keep: what is no time" {
+	run --separate-stderr vps --keep=-1 "$G"
+	assert_usage vps "'-1' is no number of seconds"
+	run --separate-stderr vps --keep=x "$G"
+	assert_usage vps "'x' is no number of seconds"
+}
+
+@test "tools at the same time have a keeper each, the fifth none" {
+	local i pids=()
+	for i in {1..7}; do
+		vexec "$G" sh -c 'uname -n; sleep 2' >"$T/out$i" 2>"$T/err$i" 3>&- 4>&- &
+		pids+=($!)
+	done
+	for i in "${pids[@]}"; do
+		wait "$i" || fail "$(cat "$T"/err*)"
+	done
+	for i in {1..7}; do
+		[[ $(<"$T/out$i") == g61 && ! -s $T/err$i ]] || fail "$(cat "$T/out$i" "$T/err$i")"
+	done
+	[[ $(nr_keepers) -eq 4 ]] || fail "$(nr_keepers) keepers"
+}
+
+@test "the program is the tool's: folder, input, limits, group, environment" {
+	vuname "$G" >/dev/null
+	cd "$T" || return
+	run bash -c "ulimit -n 2000; echo in | X=5 vexec $G sh -c 'pwd -P; cat; ulimit -n; echo \$X'"
+	[[ ${lines[0]} == "$(pwd -P)" && ${lines[1]} == in && ${lines[2]} == 2000 && ${lines[3]} == 5 ]] ||
+		fail "$output"
+	# The group of the terminal's signals is the tool's.
+	run bash -c "vexec $G sleep 5 & sleep 1; ps -o pgid= -C sleep | sort -u | tr -d ' '; ps -o pgid= -p \$!;
+		kill \$!; wait"
+	grep -qx " *${lines[1]// /}" <<<"$output"
+	# A keeper has no part of the tool's pipes: the reader sees the end at once.
+	run timeout 5 bash -c "VLENS_RUN_DIR=$T/run2 VLENS_KEEP=20 vuname $G -n | cat"
+	assert_status 0
+	VLENS_RUN_DIR=$T/run2 kill_keepers
+}
+
+kill_keepers() {
+	local pid
+	for pid in $(keepers); do
+		kill "$pid"
+	done
+}
+
+@test "signals: TERM goes to the program; its end is told; 127, 126" {
+	vuname "$G" >/dev/null
+	vexec "$G" sh -c 'trap "echo got; exit 9" TERM; uname -n; while :; do sleep 0.1; done' >"$T/out" 3>&- 4>&- &
+	TOOL=$!
+	eventually 10 grep -q g61 "$T/out"
+	kill "$TOOL"
+	status=0
+	wait "$TOOL" || status=$?
+	[[ $status -eq 9 ]] || fail "status $status"
+	grep -q got "$T/out"
+	run vexec "$G" sh -c 'kill -9 $$'
+	assert_status 137
+	run -127 vexec "$G" /nonexistent
+	run -126 vexec "$G" /etc/passwd
+}
+
+@test "Ctrl-C before the guest is there" {
+	# A monitor that accepts and says nothing.
+	python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(8); time.sleep(60)' "$T/mute" 3>&- 4>&- &
+	local mute=$!
+	eventually 5 test -S "$T/mute"
+	env --default-signal=INT vps "qmp:$T/mute" -ef >"$T/out" 2>"$T/err" 3>&- 4>&- &
+	TOOL=$!
+	sleep 0.5
+	pkill -INT -P "$TOOL"
+	kill -INT "$TOOL"
+	eventually 3 test ! -e "/proc/$TOOL/exe" || fail "it goes on"
+	kill "$mute"
+	[[ ! -s $T/out ]]
+}
+
+@test "job control: it stops with the program, and goes on" {
+	vuname "$G" >/dev/null
+	set -m
+	vexec "$G" sh -c 'uname -n; sleep 1; echo over' >"$T/out" 3>&- 4>&- &
+	TOOL=$!
+	eventually 10 grep -q g61 "$T/out"
+	kill -TSTP -- "-$TOOL"
+	stopped() { [[ $(process_state "$TOOL") == T ]]; }
+	eventually 3 stopped || fail "the tool does not stop"
+	sleep 1.5
+	! grep -q over "$T/out" || fail "the program went on"
+	kill -CONT -- "-$TOOL"
+	eventually 5 grep -q over "$T/out" || fail "the program does not go on"
+	wait "$TOOL"
+	# Only the tool is continued: the program is as well.
+	vexec "$G" sh -c 'uname -n; sleep 1; echo over' >"$T/out" 3>&- 4>&- &
+	TOOL=$!
+	eventually 10 grep -q g61 "$T/out"
+	kill -TSTP -- "-$TOOL"
+	eventually 3 stopped
+	kill -CONT "$TOOL"
+	eventually 5 grep -q over "$T/out" || fail "the program does not go on"
+	wait "$TOOL"
+}
+
+# A tool that asks without end, at a moment when it holds the guest.
+hold() {
+	local end=$((SECONDS + 20)) stat
+	vexec "$G" sh -c 'while :; do cat /proc/[0-9]*/stat >/dev/null; done' \
+		>/dev/null 2>"$T/err" 3>&- 4>&- &
+	TOOL=$!
+	while read -r stat <"/proc/$QEMU/stat" && [[ $stat != *") T "* ]]; do
+		[[ $SECONDS -lt $end ]] || fail "the guest was never held: $(<"$T/err")"
+	done
+}
+
+none_below() { ! pgrep -P "$1" >/dev/null; }
+
+@test "kill -9 of a tool: its program ends, the keeper serves on" {
+	local i first
+	vuname "$G" >/dev/null
+	first=$(keepers)
+	for i in 1 2 3; do
+		hold
+		pgrep -P "$TOOL" >"$T/program"
+		kill -9 "$TOOL"
+		eventually 1 not_stopped "$QEMU" || fail "still held"
+		program_gone() { [[ ! -e /proc/$(head -n 1 "$T/program")/exe ]]; }
+		eventually 3 program_gone || fail "its program goes on"
+		[[ $(vuname "$G" -n) == g61 ]]
+	done
+	grep -qxF "$first" <<<"$(keepers)"
+	assert_runs g61 1
+}
+
+@test "kill -9 of a keeper that holds the guest: it runs, the tool says so" {
+	local i
+	for i in 1 2 3; do
+		hold
+		kill_keepers_hard
+		eventually 1 not_stopped "$QEMU" || fail "still held a second after SIGKILL"
+		status=0
+		wait "$TOOL" || status=$?
+		[[ $status -eq 3 ]] || fail "status $status"
+		# (Calls of the program may have failed before it was killed.)
+		grep -q '^vexec: .* the keeper of this guest has died; try again' "$T/err" || fail "$(<"$T/err")"
+		eventually 3 no_guards || fail "guards are left: $(guards)"
+		# The next one has a new keeper.
+		[[ $(vuname "$G" -n) == g61 ]]
+	done
+	assert_runs g61 1
+}
+
+kill_keepers_hard() {
+	local pid
+	for pid in $(keepers); do
+		kill -9 "$pid"
+	done
+}
+
+@test "a keeper that hangs holds nobody: the guest runs, the tool can be ended" {
+	hold
+	kill -STOP "$(keepers)"
+	eventually 1 not_stopped "$QEMU" || fail "still held a second after SIGSTOP"
+	kill -9 "$TOOL"
+	eventually 3 test ! -e "/proc/$TOOL/exe"
+	# Its lock is free, it does not answer: who comes next must not wait for ever.
+	run timeout 20 vuname "$G" -n
+	[[ $output == g61 ]] || fail "$output"
+}
+
+@test "a keeper ends with its guest" {
+	need_guest victim
+	vuname "$(guest victim)" >/dev/null
+	[[ $(nr_keepers) -eq 1 ]]
+	kill -9 "$(guest_pid victim)"
+	eventually 3 no_keepers || fail "it stays"
+	drop_guest victim
+}
+
+@test "another build of vlens is not served by this one's keeper" {
+	vuname "$G" >/dev/null
+	cp "$VLENS_BUILD/vlens" "$T/vuname"
+	run --separate-stderr "$T/vuname" --stats "$G" -n
+	assert_status 0
+	[[ $output == g61 ]]
+	grep -q '^keeper: *no$' <<<"$stderr"
+	# That keeper makes place.
+	eventually 3 no_keepers || fail "it stays"
+}
+
+@test "one keeper a guest, an identity and a connection; none for a dump" {
+	vuname "$G" -n >/dev/null
+	vuname --as 2 "$G" -n >/dev/null
+	[[ $(nr_keepers) -eq 2 ]]
+	[[ $(vexec --as 2 "$G" sh -c 'echo $$; id -u' | tail -n 1) == 0 ]]
+	run --separate-stderr vuname "$T/nonexistent" -n
+	assert_status 3
+	[[ $(nr_keepers) -eq 2 ]]
+	run --separate-stderr vuname qemu:1 -n
+	assert_status 3
+	[[ ${#stderr_lines[@]} -eq 1 ]]
+}
+
+@test "a run directory that is too long for a socket does without" {
+	local long
+	long=$T/$(printf 'x%.0s' {1..120})
+	run --separate-stderr env VLENS_RUN_DIR="$long" "$VLENS_BUILD/vuname" --stats "$G" -n
+	assert_status 0
+	[[ $output == g61 ]]
+	grep -q '^keeper: *no$' <<<"$stderr"
+}
