@@ -19,7 +19,7 @@ struct session;
 /* One row of the table in vlens.c: help, manual check and links come from it. */
 struct applet {
 	const char *name; /* "vps"; `vlens ps` finds it too */
-	/* Does the work on an open guest; returns the exit status. */
+	/* Does the work on an open guest; returns the exit status. NULL: views.h does. */
 	int (*run)(struct session *s);
 	const char *args;    /* of the usage line: "GUEST COMMAND [ARG...]" */
 	const char *summary; /* one line of purpose */

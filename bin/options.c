@@ -9,6 +9,7 @@
 
 #include "applet.h"
 #include "report.h"
+#include "views.h"
 
 /* Keys of options that have no letter: above every character. */
 enum {
@@ -17,23 +18,44 @@ enum {
 	OPT_PAUSE,
 	OPT_KEEP,
 	OPT_STATS,
+	OPT_DIFF,
 	OPT_HELP,
 	OPT_VERSION,
 };
 
+/* clang-format off */
+#define OPTIONS_FRONT \
+	{ "connect", 'c', "URI", 0, "look the guest up at this libvirt URI", 0 }, \
+	{ "engine", OPT_ENGINE, "ENGINE", 0, "who answers: vmst (default) or imee", 0 }, \
+	{ "as", OPT_AS, "PID", 0, "see what this task of the guest sees (default: 1)", 0 }, \
+	{ "pause", OPT_PAUSE, "HOW", 0, "hold the guest by freeze (default), suspend or none", 0 }
+#define OPTIONS_BACK \
+	{ "keep", OPT_KEEP, "SECONDS", 0, "stay ready for so long behind the run (default: 60)", 0 }, \
+	{ "stats", OPT_STATS, NULL, 0, "print to stderr what it cost the guest", 0 }, \
+	{ "help", OPT_HELP, NULL, 0, "print this help", 0 }, \
+	{ "version", OPT_VERSION, NULL, 0, "print the version and what is built in", 0 }, \
+	{ 0 }
+/* clang-format on */
+
 /* -h is left to the models (free -h); help and version stand last. */
-const struct argp_option shared_options[] = {
-	{ "connect", 'c', "URI", 0, "look the guest up at this libvirt URI", 0 },
-	{ "engine", OPT_ENGINE, "ENGINE", 0, "who answers: vmst (default) or imee", 0 },
-	{ "as", OPT_AS, "PID", 0, "see what this task of the guest sees (default: 1)", 0 },
-	{ "pause", OPT_PAUSE, "HOW", 0, "hold the guest by freeze (default), suspend or none", 0 },
-	{ "keep", OPT_KEEP, "SECONDS", 0, "stay ready for so long behind the run (default: 60)",
-	  0 },
-	{ "stats", OPT_STATS, NULL, 0, "print to stderr what it cost the guest", 0 },
-	{ "help", OPT_HELP, NULL, 0, "print this help", 0 },
-	{ "version", OPT_VERSION, NULL, 0, "print the version and what is built in", 0 },
-	{ 0 },
+static const struct argp_option shared_options[] = {
+	OPTIONS_FRONT,
+	OPTIONS_BACK,
 };
+
+/* Of an applet that can answer raw, too (views.h), which --diff makes it do. */
+static const struct argp_option diff_options[] = {
+	OPTIONS_FRONT,
+	{ "diff", OPT_DIFF, NULL, 0, "compare what the kernel says with what is in memory", 0 },
+	OPTIONS_BACK,
+};
+
+const struct argp_option *options_of(const struct applet *a)
+{
+	const struct view *view = view_find(a->name);
+
+	return !view ? shared_options : a->run ? diff_options : view->options;
+}
 
 /* How parsing came out; argp hands it to parse_option(). */
 struct parse {
@@ -244,8 +266,8 @@ void options_help(const struct argp_option *table, const char *name, const char 
 bool options_parse(const struct applet *a, int argc, char **argv, struct options *ret,
 		   int *status_ret)
 {
-	static const struct argp argp = {
-		.options = shared_options,
+	const struct argp argp = {
+		.options = options_of(a),
 		.parser = parse_option,
 	};
 	struct parse p = { .applet = a, .options = ret };
@@ -254,7 +276,7 @@ bool options_parse(const struct applet *a, int argc, char **argv, struct options
 
 	*ret = (struct options){ .keep = default_keep() };
 	*status_ret = a->usage_status;
-	if (!options_check(shared_options, argc, argv, &why, &foreign)) {
+	if (!options_check(argp.options, argc, argv, &why, &foreign)) {
 		if (foreign && a->program)
 			usage_report(a->name,
 				     "'%s' is no option of %s; options of %s go behind the guest: "
@@ -272,7 +294,7 @@ bool options_parse(const struct applet *a, int argc, char **argv, struct options
 	}
 	switch (p.end) {
 	case END_HELP:
-		options_help(shared_options, a->name, a->args, a->summary);
+		options_help(argp.options, a->name, a->args, a->summary);
 		printf("\nFor more details see %s(1).\n", a->name);
 		*status_ret = 0;
 		return false;

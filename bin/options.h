@@ -19,8 +19,8 @@ struct options {
 	int nr_args;
 };
 
-/* Options before GUEST; ends with a zeroed row. */
-extern const struct argp_option shared_options[];
+/* The options of applet @a; before GUEST, if it has a model. Ends with a zeroed row. */
+const struct argp_option *options_of(const struct applet *a);
 
 /*
  * Parse @argv of applet @a. True: go on with *@ret. False: all is said (help,

@@ -13,6 +13,7 @@
 
 #include "applet.h"
 #include "report.h"
+#include "views.h"
 
 /* clang-format off */
 static const struct applet applets[] = {
@@ -76,6 +77,27 @@ static const struct applet applets[] = {
 	{ "vcat", cat_run, "GUEST PATH...",
 	  "Print files of a virtual machine that its kernel has in memory",
 	  NULL, NULL, 1, "path" },
+	{ "vlist", NULL, "[GUEST...]",
+	  "List the virtual machines of this host and what is known of each",
+	  NULL, NULL, 1, NULL },
+	{ "vmem", NULL, "GUEST...",
+	  "Show the memory map of a virtual machine, of its hardware and of its kernel",
+	  NULL, NULL, 1, NULL },
+	{ "vpidlist", NULL, "GUEST...",
+	  "List the process ids of a virtual machine, read from its memory",
+	  NULL, NULL, 1, NULL },
+	{ "vpslist", NULL, "GUEST...",
+	  "List the processes of a virtual machine, read from its memory",
+	  NULL, NULL, 1, NULL },
+	{ "vcredlist", NULL, "GUEST...",
+	  "List the credentials of a virtual machine's processes, read from its memory",
+	  NULL, NULL, 1, NULL },
+	{ "vsyscalldump", NULL, "GUEST...",
+	  "Show and check the system calls of a virtual machine's kernel",
+	  NULL, NULL, 1, NULL },
+	{ "vpeek", NULL, "GUEST WHAT [LENGTH]",
+	  "Show memory of a virtual machine, as bytes or by its kernel's types",
+	  NULL, NULL, 1, NULL },
 	{ "vexec", exec_run, "GUEST COMMAND [ARG...]",
 	  "Run a program of this host that sees a virtual machine in its place",
 	  NULL, NULL, 1, "command" },
@@ -107,10 +129,13 @@ static const char *label_of(const struct session *s)
 
 static int run_applet(const struct applet *a, int argc, char **argv)
 {
+	const struct view *view = view_find(a->name);
 	struct session s = { .applet = a };
 	int status;
 
 	argv[0] = (char *)a->name;
+	if (view && (!a->run || view_wanted(argc, argv)))
+		return view->run(a, view, argc, argv);
 	if (!options_parse(a, argc, argv, &s.options, &status))
 		return status;
 	s.options.guest.label = label_of(&s);
@@ -169,7 +194,7 @@ static void vlens_help(void)
 		     "Look inside a running virtual machine, or a dump of one, from outside it");
 	puts("\nApplets:");
 	for (size_t i = 0; i < NR_APPLETS; i++)
-		printf("  %-10s%s\n", applets[i].name, applets[i].summary);
+		printf("  %-14s%s\n", applets[i].name, applets[i].summary);
 	puts("\nFor more details see vlens(1).");
 }
 

@@ -25,10 +25,13 @@ _vlens_guests() {
 	compopt -o filenames 2>/dev/null
 }
 
-# The values $2 of option $1.
+# The values $2 of option $1 of applet $3.
 _vlens_value() {
 	case $1 in
-	--engine) _vlens_words "$2" 'vmst imee' ;;
+	--engine) _vlens_words "$2" "$(vlens complete engines "$3" 2>/dev/null)" ;;
+	-o | --output) _vlens_words "$2" "$(vlens complete columns "$3" 2>/dev/null)" ;;
+	--sort) _vlens_words "${2#-}" "$(vlens complete columns "$3" 2>/dev/null)" ;;
+	-g | --guest) _vlens_guests "$2" ;;
 	--pause) _vlens_words "$2" 'freeze suspend none' ;;
 	-c | --connect) _vlens_words "$2" "${LIBVIRT_DEFAULT_URI-}" ;;
 	esac
@@ -54,9 +57,10 @@ _vlens_applet() {
 	while (($# > 1)) && [[ $1 == -* ]]; do
 		case $1 in
 		--) ;;
-		-c | --connect | --engine | --as | --pause)
+		-c | --connect | --engine | --as | --pause | -o | --output | --sort | -g | --guest | \
+			--depth | --elements)
 			if (($# == 2)); then
-				_vlens_value "$1" "$cur"
+				_vlens_value "$1" "$cur" "$applet"
 				return
 			fi
 			shift
@@ -66,7 +70,7 @@ _vlens_applet() {
 	done
 	if (($# == 1)); then
 		case $cur in
-		--*=*) _vlens_value "${cur%%=*}" "${cur#*=}" ;;
+		--*=*) _vlens_value "${cur%%=*}" "${cur#*=}" "$applet" ;;
 		-*)
 			_vlens_words "$cur" "$(vlens complete options "$applet" 2>/dev/null)"
 			[[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace 2>/dev/null
@@ -79,6 +83,8 @@ _vlens_applet() {
 	model=$(vlens complete model "$applet" 2>/dev/null)
 	if [[ -n $model ]]; then
 		_vlens_command "$model" "$@"
+	elif [[ $applet != vcat && $applet != vpeek && $applet != vexec ]]; then
+		_vlens_guests "$cur" # one more
 	elif [[ $applet == vexec ]]; then
 		[[ $1 == -- ]] && (($# > 1)) && shift
 		_vlens_command "$@"
@@ -105,5 +111,6 @@ _vlens() {
 	fi
 }
 
-complete -F _vlens vlens varp vcat vdate vdmesg vexec vfree vifconfig viostat vip vipcs \
-	vls vlsmod vlsof vmpstat vnetstat vpidstat vps vss vuname vuptime vvmstat
+complete -F _vlens vlens varp vcat vcredlist vdate vdmesg vexec vfree vifconfig viostat vip \
+	vipcs vlist vls vlsmod vlsof vmem vmpstat vnetstat vpeek vpidlist vpidstat vps vpslist vss \
+	vsyscalldump vuname vuptime vvmstat

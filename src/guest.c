@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "imee/engine.h"
 #include "vmst/clone.h"
 #include "vmst/contact.h"
 #include "vmst/moment.h"
@@ -476,6 +477,24 @@ const char *vl_features(void)
 bool vl_guest_is_live(const struct vl_guest *g)
 {
 	return vl_target_is_live(g->target);
+}
+
+struct vl_error *vl_guest_reader(struct vl_guest *g, const struct vl_reader_options *opts,
+				 struct vl_reader **ret)
+{
+	struct vl_contact *c;
+	struct vl_error *err;
+
+	/* A contact of its own: the guest's is made anew when it proves wrong. */
+	err = vl_contact_make(g->target, false, &c);
+	if (err)
+		return err;
+	err = vl_reader_open(g->target, c, opts, ret);
+	if (err)
+		vl_contact_destroy(c);
+	else
+		vl_reader_adopt(*ret, c);
+	return err;
 }
 
 pid_t vl_guest_pid(const struct vl_guest *g)

@@ -13,9 +13,12 @@
 #include <sys/types.h>
 
 #include "error.h"
+#include "imee/imee.h"
 #include "redirect/redirect.h"
 #include "target/target.h"
 #include "vmst/files.h"
+#include "view/peek.h"
+#include "view/scan.h"
 #include "vmst/sys.h"
 
 struct vl_guest;
@@ -76,6 +79,14 @@ bool vl_guest_is_live(const struct vl_guest *g);
 
 /* The port through which the guest's kernel answers; owned by the guest. */
 struct vl_sys *vl_guest_sys(struct vl_guest *g);
+
+/*
+ * Open a reader over the guest, for raw reads (imee.h). When its kernel is known
+ * from before, nothing is paused and no monitor is asked; else that is found out
+ * now. *@ret is owned by the caller, and must be closed before the guest is.
+ */
+struct vl_error *vl_guest_reader(struct vl_guest *g, const struct vl_reader_options *opts,
+				 struct vl_reader **ret);
 
 /* Figures up to now, from vl_guest_open() or the last vl_guest_next() on. */
 void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret);

@@ -27,6 +27,8 @@
 	F(TASK_STACK, "task_struct", "stack")                                                     \
 	F(TASK_LEADER, "task_struct", "group_leader")                                             \
 	F(TASK_FILES, "task_struct", "files")                                                     \
+	F(MM_PGD, "mm_struct", "pgd")                                                             \
+	F(TLB_LOADED_MM, "tlb_state", "loaded_mm")                                                \
 	F(FILES_COUNT, "files_struct", "count")                                                   \
 	F(THREAD_INFO_FLAGS, "task_struct", "thread_info.flags")                                  \
 	/* "x86: Put hot per CPU variables into a struct" (6.2); single ones before and since */  \
@@ -52,7 +54,67 @@
 	F(RWSEM_OWNER, "rw_semaphore", "owner")                                                   \
 	F(RT_MUTEX_OWNER, "rt_mutex_base", "owner")                                               \
 	F(BUG_FLAGS, "bug_entry", "flags")                                                        \
-	F(SIZE_BUG, "bug_entry", "")
+	F(SIZE_BUG, "bug_entry", "")                                                              \
+	/* what the views show */                                                                 \
+	F(TASK_REAL_PARENT, "task_struct", "real_parent")                                         \
+	/* "sched: Change task_struct::state" (5.14): an int under a new name */                  \
+	F(TASK_STATE, "task_struct", "__state")                                                   \
+	F(TASK_STATE_LONG, "task_struct", "state")                                                \
+	F(TASK_EXIT_STATE, "task_struct", "exit_state")                                           \
+	F(TASK_FLAGS, "task_struct", "flags")                                                     \
+	F(TASK_STATIC_PRIO, "task_struct", "static_prio")                                         \
+	/* "time: Rename tsk->real_start_time to ->start_boottime" (5.5) */                       \
+	F(TASK_START, "task_struct", "start_boottime")                                            \
+	F(TASK_REAL_START, "task_struct", "real_start_time")                                      \
+	F(TASK_SIGNAL, "task_struct", "signal")                                                   \
+	F(TASK_MM, "task_struct", "mm")                                                           \
+	F(SIGNAL_THREADS, "signal_struct", "nr_threads")                                          \
+	F(TASK_PID_LINKS, "task_struct", "pid_links")                                             \
+	F(TASK_CRED, "task_struct", "cred")                                                       \
+	F(TASK_REAL_CRED, "task_struct", "real_cred")                                             \
+	F(CRED_UID, "cred", "uid")                                                                \
+	F(CRED_EUID, "cred", "euid")                                                              \
+	F(CRED_SUID, "cred", "suid")                                                              \
+	F(CRED_FSUID, "cred", "fsuid")                                                            \
+	F(CRED_GID, "cred", "gid")                                                                \
+	F(CRED_EGID, "cred", "egid")                                                              \
+	F(CRED_SGID, "cred", "sgid")                                                              \
+	F(CRED_FSGID, "cred", "fsgid")                                                            \
+	F(CRED_CAPEFF, "cred", "cap_effective")                                                   \
+	F(CRED_CAPPRM, "cred", "cap_permitted")                                                   \
+	F(CRED_CAPINH, "cred", "cap_inheritable")                                                 \
+	F(CRED_CAPBND, "cred", "cap_bset")                                                        \
+	F(CRED_CAPAMB, "cred", "cap_ambient")                                                     \
+	F(CRED_SECUREBITS, "cred", "securebits")                                                  \
+	F(PIDNS_HEAD, "pid_namespace", "idr.idr_rt.xa_head")                                      \
+	F(PID_TASKS, "pid", "tasks")                                                              \
+	F(PID_NUMBERS, "pid", "numbers")                                                          \
+	F(UPID_NR, "upid", "nr")                                                                  \
+	F(XA_SHIFT, "xa_node", "shift")                                                           \
+	F(XA_SLOTS, "xa_node", "slots")                                                           \
+	F(XA_MARKS, "xa_node", "marks")                                                           \
+	F(UTS_RELEASE, "uts_namespace", "name.release")                                           \
+	F(UTS_NODENAME, "uts_namespace", "name.nodename")                                         \
+	F(SIZE_MODULE, "module", "")                                                              \
+	F(MOD_LIST, "module", "list")                                                             \
+	F(MOD_NAME, "module", "name")                                                             \
+	F(MOD_STATE, "module", "state")                                                           \
+	F(MOD_REFCNT, "module", "refcnt")                                                         \
+	F(MOD_INIT, "module", "init")                                                             \
+	F(MOD_KOBJ_ENTRY, "module", "mkobj.kobj.entry")                                           \
+	F(MOD_KOBJ_KSET, "module", "mkobj.kobj.kset")                                             \
+	F(MOD_MKOBJ_MOD, "module", "mkobj.mod")                                                   \
+	/* "module: replace module_layout with module_memory" (6.4) */                            \
+	F(MOD_CORE_BASE, "module", "core_layout.base")                                            \
+	F(MOD_CORE_SIZE, "module", "core_layout.size")                                            \
+	F(MOD_MEM, "module", "mem")                                                               \
+	F(SIZE_MODMEM, "module_memory", "")                                                       \
+	F(MODMEM_BASE, "module_memory", "base")                                                   \
+	F(MODMEM_SIZE, "module_memory", "size")                                                   \
+	F(KSET_LIST, "kset", "list")                                                              \
+	F(KOBJ_ENTRY, "kobject", "entry")                                                         \
+	F(MKOBJ_KOBJ, "module_kobject", "kobj")                                                   \
+	F(MKOBJ_MOD, "module_kobject", "mod")
 
 enum vl_field {
 #define VL_FIELD_ID(id, type, path) VL_F_##id,
@@ -97,12 +159,21 @@ void vl_kernel_load(const char *build_id, uint64_t entry, struct vl_kernel **ret
 /* Keep the guest's BTF beside it, for whoever needs more than the fields here. */
 struct vl_error *vl_kernel_store_btf(const char *build_id, const void *btf, size_t len);
 
+/* Read it back; *@ret is malloc'ed. */
+struct vl_error *vl_kernel_load_btf(const char *build_id, void **ret, size_t *len_ret);
+
 /*
  * The address of symbol @name of the kernel itself (no module); 0 when there is
  * none. A local copy with a compiler's suffix (".isra.0", ".constprop.0",
  * ".part.0") is found when the plain name is not.
  */
 uint64_t vl_symbol(const struct vl_kernel *k, const char *name);
+
+/* Is there a symbol of exactly this name? Its address can be 0 (per-CPU ones). */
+bool vl_symbol_is(const struct vl_kernel *k, const char *name);
+
+/* The name of the @i-th symbol, in the order of the names; NULL behind the last. */
+const char *vl_symbol_name(const struct vl_kernel *k, size_t i);
 
 /* The @n-th (from 0) of several functions of that name, static ones of
  * different files; 0 behind the last. */
@@ -125,6 +196,9 @@ const char *vl_symbol_at(const struct vl_kernel *k, uint64_t va, uint64_t *offse
  */
 #define VL_MAX_TSC_SITES 64
 uint64_t vl_kernel_tsc_site(const struct vl_kernel *k, size_t i);
+
+/* The type and the path of members that row @f asks for; static. */
+void vl_field_name(enum vl_field f, const char **type_ret, const char **path_ret);
 
 static inline bool vl_has(const struct vl_layout *l, enum vl_field f)
 {

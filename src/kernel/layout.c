@@ -14,6 +14,12 @@ static const struct {
 #undef VL_FIELD_ROW
 };
 
+void vl_field_name(enum vl_field f, const char **type_ret, const char **path_ret)
+{
+	*type_ret = fields[f].type;
+	*path_ret = fields[f].path;
+}
+
 /* Follow typedefs and qualifiers to what they name. */
 static const struct btf_type *resolve(const struct btf *btf, uint32_t id)
 {

@@ -16,7 +16,7 @@
 
 #include "../util/dirs.h"
 
-#define MAGIC "vlens-k8"
+#define MAGIC "vlens-k9"
 
 struct symbol {
 	int64_t value; /* relative to the entry, or as it is if absolute */
@@ -281,6 +281,23 @@ struct vl_error *vl_kernel_store_btf(const char *build_id, const void *btf, size
 	return store(build_id, "btf", btf, len);
 }
 
+/* Larger than any kernel's (6 MiB). */
+#define BTF_MAX (64U << 20)
+
+struct vl_error *vl_kernel_load_btf(const char *build_id, void **ret, size_t *len_ret)
+{
+	struct vl_error *err;
+	char *path = cache_path(build_id, "btf", &err), *text;
+
+	if (!path)
+		return err;
+	err = vl_file_load(path, BTF_MAX, &text, len_ret);
+	free(path);
+	if (!err)
+		*ret = text;
+	return err;
+}
+
 /* A file cut short or overwritten must not make us read past its end. */
 static bool table_sane(const struct table *t, size_t size)
 {
@@ -337,11 +354,11 @@ static uint64_t value_of(const struct vl_kernel *k, const struct symbol *s)
 	return s->absolute ? (uint64_t)s->value : k->entry + (uint64_t)s->value;
 }
 
-uint64_t vl_symbol_nth(const struct vl_kernel *k, const char *name, size_t nth)
+/* The first whose name is not less. Copies with a suffix come behind. */
+static size_t first_not_less(const struct vl_kernel *k, const char *name)
 {
-	size_t lo = 0, hi = k->t->nr, len = strlen(name);
+	size_t lo = 0, hi = k->t->nr;
 
-	/* The first whose name is not less. Copies with a suffix come behind. */
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
 
@@ -350,6 +367,25 @@ uint64_t vl_symbol_nth(const struct vl_kernel *k, const char *name, size_t nth)
 		else
 			hi = mid;
 	}
+	return lo;
+}
+
+const char *vl_symbol_name(const struct vl_kernel *k, size_t i)
+{
+	return i < k->t->nr ? name_of(k, &k->symbols[i]) : NULL;
+}
+
+bool vl_symbol_is(const struct vl_kernel *k, const char *name)
+{
+	size_t i = first_not_less(k, name);
+
+	return i < k->t->nr && !strcmp(name_of(k, &k->symbols[i]), name);
+}
+
+uint64_t vl_symbol_nth(const struct vl_kernel *k, const char *name, size_t nth)
+{
+	size_t lo = first_not_less(k, name), len = strlen(name);
+
 	for (; lo < k->t->nr; lo++) {
 		const char *n = name_of(k, &k->symbols[lo]);
 

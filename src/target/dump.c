@@ -156,6 +156,14 @@ static struct vl_error *dump_vcpus(struct vl_target *t, struct vl_vcpu **ret, si
 	return NULL;
 }
 
+static void dump_info(struct vl_target *t, struct vl_target_info *ret)
+{
+	const struct dump *d = t->priv;
+
+	snprintf(ret->state, sizeof(ret->state), "dump");
+	ret->vcpus = (unsigned int)d->nr_vcpus;
+}
+
 static void dump_close(struct vl_target *t)
 {
 	struct dump *d = t->priv;
@@ -168,6 +176,7 @@ static void dump_close(struct vl_target *t)
 
 static const struct vl_target_ops dump_ops = {
 	.vcpus = dump_vcpus,
+	.info = dump_info,
 	.close = dump_close,
 };
 

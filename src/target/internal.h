@@ -36,6 +36,8 @@ struct vl_target_ops {
 	int (*guard_fd)(const struct vl_target *t);
 	/* In the guard process, when this one is gone or hangs. */
 	void (*guard_resume)(const struct vl_target *t, int fd);
+	/* Fill what is known of *@ret, which is zeroed. */
+	void (*info)(struct vl_target *t, struct vl_target_info *ret);
 	/* Nothing is asked for now: let go of what others may want. */
 	void (*rest)(struct vl_target *t);
 	void (*close)(struct vl_target *t);

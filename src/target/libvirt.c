@@ -321,12 +321,34 @@ static void domain_close(struct vl_target *t)
 	free(d);
 }
 
+static void domain_info(struct vl_target *t, struct vl_target_info *ret)
+{
+	static const char *const states[] = {
+		[VIR_DOMAIN_RUNNING] = "running",     [VIR_DOMAIN_BLOCKED] = "blocked",
+		[VIR_DOMAIN_PAUSED] = "paused",	      [VIR_DOMAIN_SHUTDOWN] = "in shutdown",
+		[VIR_DOMAIN_PMSUSPENDED] = "asleep",
+	};
+	struct domain *d = t->priv;
+	virDomainInfo info;
+
+	if (vl_discard(ask_domain(t)))
+		return;
+	snprintf(ret->name, sizeof(ret->name), "%s", d->vir.DomainGetName(d->dom));
+	snprintf(ret->id, sizeof(ret->id), "%u", d->vir.DomainGetID(d->dom));
+	if (d->vir.DomainGetInfo(d->dom, &info) < 0)
+		return;
+	if (info.state < sizeof(states) / sizeof(states[0]) && states[info.state])
+		snprintf(ret->state, sizeof(ret->state), "%s", states[info.state]);
+	ret->vcpus = info.nrVirtCpu;
+}
+
 static const struct vl_target_ops domain_ops = {
 	.vcpus = domain_vcpus,
 	.prepare = ask_domain,
 	.suspend = domain_suspend,
 	.unsuspend = domain_unsuspend,
 	.guard_resume = domain_guard_resume,
+	.info = domain_info,
 	.rest = domain_rest,
 	.close = domain_close,
 };

@@ -23,6 +23,8 @@
 	F(DomainLookupByID) \
 	F(DomainLookupByUUIDString) \
 	F(DomainLookupByName) \
+	F(DomainGetID) \
+	F(DomainGetInfo) \
 	F(DomainGetName) \
 	F(DomainGetUUIDString) \
 	F(DomainGetState) \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A QEMU that no libvirt manages: by its process id or by its QMP socket. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -203,6 +204,70 @@ static void qemu_guard_resume(const struct vl_target *t, int fd)
 	}
 }
 
+/*
+ * The command line of process @pid, understood; false when it cannot be read.
+ * *@managed_ret (may be NULL): libvirt started it.
+ */
+static bool read_args(pid_t pid, struct vl_qemu_args *ret, bool *managed_ret)
+{
+	_cleanup_free_ char *args = NULL;
+	char file[64];
+	size_t len;
+
+	snprintf(file, sizeof(file), "/proc/%d/cmdline", (int)pid);
+	if (vl_read_file(AT_FDCWD, file, 4 << 20, &args, &len) < 0)
+		return false;
+	vl_qemu_args_parse(args, len, ret);
+	/* "-name guest=NAME,..." is how libvirt has it. */
+	if (managed_ret)
+		*managed_ret = memmem(args, len, "\0guest=", 7);
+	return true;
+}
+
+static void qemu_info(struct vl_target *t, struct vl_target_info *ret)
+{
+	json_object *answer, *status;
+	struct vl_qemu_args qa;
+	struct vl_qmp *qmp;
+
+	snprintf(ret->id, sizeof(ret->id), "qemu:%d", (int)t->pid);
+	if (read_args(t->pid, &qa, NULL))
+		snprintf(ret->name, sizeof(ret->name), "%s", qa.guest_name);
+	if (vl_discard(monitor(t, &qmp)))
+		return;
+	if (!vl_discard(vl_qmp_execute(qmp, "query-status", NULL, -1, &answer))) {
+		if (json_object_object_get_ex(answer, "status", &status))
+			snprintf(ret->state, sizeof(ret->state), "%s",
+				 json_object_get_string(status));
+		json_object_put(answer);
+	}
+	/* It stops no vCPU, as query-cpus did. */
+	if (!vl_discard(vl_qmp_execute(qmp, "query-cpus-fast", NULL, -1, &answer))) {
+		if (json_object_is_type(answer, json_type_array))
+			ret->vcpus = (unsigned int)json_object_array_length(answer);
+		json_object_put(answer);
+	}
+	hang_up(t);
+}
+
+void vl_target_list_bare(void (*fn)(void *ctx, pid_t pid), void *ctx)
+{
+	struct dirent **list;
+	int nr = scandir("/proc", &list, NULL, versionsort);
+
+	for (int i = 0; i < nr; i++) {
+		pid_t pid = (pid_t)strtol(list[i]->d_name, NULL, 10);
+		struct vl_qemu_args qa;
+		bool managed;
+
+		free(list[i]);
+		if (pid > 0 && read_args(pid, &qa, &managed) && qa.is_qemu && !managed)
+			fn(ctx, pid);
+	}
+	if (nr >= 0)
+		free(list);
+}
+
 static void qemu_close(struct vl_target *t)
 {
 	struct qemu *q = t->priv;
@@ -219,6 +284,7 @@ static const struct vl_target_ops qemu_ops = {
 	.unsuspend = qemu_unsuspend,
 	.guard_fd = qemu_guard_fd,
 	.guard_resume = qemu_guard_resume,
+	.info = qemu_info,
 	.rest = hang_up,
 	.close = qemu_close,
 };

@@ -168,6 +168,12 @@ struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size
 	return t->ops->vcpus(t, ret, nr_ret);
 }
 
+void vl_target_info(struct vl_target *t, struct vl_target_info *ret)
+{
+	*ret = (struct vl_target_info){ .vcpus = 0 };
+	t->ops->info(t, ret);
+}
+
 struct vl_error *vl_target_alive(struct vl_target *t)
 {
 	struct pollfd pfd = { .fd = t->pidfd, .events = POLLIN };

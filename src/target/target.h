@@ -80,6 +80,12 @@ void vl_target_close(struct vl_target *t);
 struct vl_error *vl_target_list(const char *uri, void (*fn)(void *ctx, const char *name),
 				void *ctx);
 
+/*
+ * Call @fn with the process id of every QEMU of this host that runs a machine and
+ * is not libvirt's, in ascending order.
+ */
+void vl_target_list_bare(void (*fn)(void *ctx, pid_t pid), void *ctx);
+
 /* The spec it was opened by. */
 const char *vl_target_name(const struct vl_target *t);
 
@@ -141,6 +147,20 @@ struct vl_error *vl_target_renew(struct vl_target *t);
 
 /* Nanoseconds the guest was paused by us so far, and the longest single pause. */
 uint64_t vl_target_paused_ns(const struct vl_target *t, uint64_t *longest_ret);
+
+/* What its hypervisor says of a guest. */
+struct vl_target_info {
+	char name[256]; /* "": it has none */
+	char id[64];	/* a short name that opens it: a domain's id, qemu:PID */
+	char state[16]; /* "running", "paused", "dump" …; "": not known */
+	unsigned int vcpus; /* 0: not known */
+};
+
+/*
+ * Ask the hypervisor about the guest; what it does not tell is left empty. Pauses
+ * nothing. A frozen guest's monitor does not answer.
+ */
+void vl_target_info(struct vl_target *t, struct vl_target_info *ret);
 
 /* Count the time paused from nought again. */
 void vl_target_paused_reset(struct vl_target *t);

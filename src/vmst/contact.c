@@ -110,6 +110,21 @@ struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_conta
 	return NULL;
 }
 
+struct vl_error *vl_contact_known(struct vl_target *t, struct vl_contact **ret)
+{
+	struct vl_contact *c = calloc(1, sizeof(*c));
+
+	*ret = NULL;
+	if (!c)
+		return vl_error_nomem();
+	c->target = t;
+	if (load_run(c) && still_there(c))
+		*ret = c;
+	else
+		vl_contact_destroy(c);
+	return NULL;
+}
+
 void vl_contact_destroy(struct vl_contact *c)
 {
 	if (!c)

@@ -35,6 +35,12 @@ struct vl_contact {
 struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_contact **ret);
 
 /*
+ * The same from the run's file only, with no monitor asked; NULL in *@ret: there
+ * was no contact with this run of the guest yet.
+ */
+struct vl_error *vl_contact_known(struct vl_target *t, struct vl_contact **ret);
+
+/*
  * Is the kernel still where it was? A guest that rebooted has the same hypervisor
  * process, but its kernel is somewhere else, or is another one.
  */

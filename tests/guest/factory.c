@@ -272,6 +272,19 @@ static void role_spinner(void)
 		__asm__ volatile("" ::: "memory");
 }
 
+/*
+ * Takes another user's rights and gives them back, as fast as it can: each time
+ * the kernel gives the task another struct cred. Only on demand:
+ * FACTORY_ROLE=flipper /sbin/init flipper
+ */
+static void role_flipper(void)
+{
+	ready();
+	for (;;)
+		if (seteuid(UID_ALICE) || seteuid(0))
+			die("seteuid");
+}
+
 static void role_realtime(void)
 {
 	struct sched_param p = { .sched_priority = 5 };
@@ -306,7 +319,7 @@ static const struct role {
 	{ "stopped", role_stopped },	 { "listener", role_listener },
 	{ "container", role_container }, { "forker", role_forker },
 	{ "spinner", role_spinner },	 { "realtime", role_realtime },
-	{ "nice", role_nice },
+	{ "nice", role_nice },		 { "flipper", role_flipper },
 };
 
 static int run_role(const char *name)

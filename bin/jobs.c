@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Several guests at once: who they are, threads over them, what they reported. */
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "applet.h"
+#include "report.h"
+#include "views.h"
+
+/* Most of the time a thread waits: for libvirt, a monitor, a disk. */
+#define MAX_THREADS 16
+
+const char *const view_engines[] = { "direct", "kvm", "module", NULL };
+
+bool view_option(struct view_options *o, int key, char *arg)
+{
+	static const struct {
+		const char *name;
+		enum vl_pause_mode mode;
+	} modes[] = {
+		{ "freeze", VL_PAUSE_FREEZE },
+		{ "suspend", VL_PAUSE_SUSPEND },
+		{ "none", VL_PAUSE_NONE },
+	};
+
+	switch (key) {
+	case 'c':
+		o->scan.target.uri = arg;
+		return true;
+	case 'J':
+		o->json = true;
+		return true;
+	case VIEW_ALL:
+		o->all = true;
+		return true;
+	case VIEW_DIFF:
+		o->diff = true;
+		return true;
+	case VIEW_STATS:
+		o->stats = true;
+		return true;
+	case VIEW_HELP:
+	case VIEW_VERSION:
+		/* The first of them ends the matter. */
+		if (!o->end)
+			o->end = key == VIEW_HELP ? VIEW_END_HELP : VIEW_END_VERSION;
+		return true;
+	case VIEW_ENGINE:
+		o->scan.engine = NULL;
+		for (size_t i = 0; view_engines[i]; i++)
+			if (!strcmp(arg, view_engines[i]))
+				o->scan.engine = view_engines[i];
+		if (o->scan.engine || !strcmp(arg, "imee"))
+			return true;
+		if (!strcmp(arg, "vmst"))
+			usage_report(o->applet->name, "only raw reads answer this");
+		else
+			usage_report(o->applet->name, "no engine '%s': imee, direct, kvm or module",
+				     arg);
+		return false;
+	case VIEW_PAUSE:
+		for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+			if (strcmp(arg, modes[i].name))
+				continue;
+			o->scan.target.pause = modes[i].mode;
+			return true;
+		}
+		usage_report(o->applet->name, "no way to pause '%s': freeze, suspend or none", arg);
+		return false;
+	case ARGP_KEY_ARG:
+		o->words[o->nr_words++] = arg;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static struct view_job *jobs_of_host(const struct view_options *o, size_t *nr_ret)
+{
+	_cleanup_error_ struct vl_error *err = NULL;
+	struct view_job *jobs;
+	char **names = NULL;
+
+	*nr_ret = 0;
+	err = vl_host_guests(o->scan.target.uri, &names, nr_ret);
+	if (err) {
+		error_report(o->applet->name, NULL, err);
+		return NULL;
+	}
+	jobs = calloc(*nr_ret + 1, sizeof(*jobs));
+	for (size_t i = 0; jobs && i < *nr_ret; i++) {
+		jobs[i].spec = names[i];
+		names[i] = NULL;
+	}
+	vl_host_guests_free(names, *nr_ret);
+	return jobs;
+}
+
+bool view_jobs(const struct view_options *o, char *const *words, size_t nr, struct view_job **ret,
+	       size_t *nr_ret)
+{
+	if (o->all) {
+		*ret = jobs_of_host(o, nr_ret);
+		return *ret;
+	}
+	*ret = calloc(nr + 1, sizeof(**ret));
+	*nr_ret = nr;
+	for (size_t i = 0; *ret && i < nr; i++)
+		(*ret)[i].spec = strdup(words[i]);
+	return *ret;
+}
+
+void view_jobs_free(struct view_job *jobs, size_t nr)
+{
+	for (size_t i = 0; jobs && i < nr; i++) {
+		vl_error_destroy(jobs[i].err);
+		free((char *)jobs[i].spec);
+		free(jobs[i].reason);
+	}
+	free(jobs);
+}
+
+struct pool {
+	struct view_job *jobs;
+	size_t nr;
+	atomic_size_t next;
+	void (*fn)(void *ctx, struct view_job *job);
+	void *ctx;
+};
+
+static void *work(void *arg)
+{
+	struct pool *p = arg;
+	size_t i;
+
+	while ((i = atomic_fetch_add(&p->next, 1)) < p->nr)
+		p->fn(p->ctx, &p->jobs[i]);
+	return NULL;
+}
+
+void view_each(struct view_job *jobs, size_t nr, void (*fn)(void *ctx, struct view_job *job),
+	       void *ctx)
+{
+	struct pool p = { .jobs = jobs, .nr = nr, .fn = fn, .ctx = ctx };
+	pthread_t threads[MAX_THREADS];
+	size_t n = 0;
+
+	/* This thread works, too: for one guest none is started. */
+	while (n + 1 < nr && n < MAX_THREADS && !pthread_create(&threads[n], NULL, work, &p))
+		n++;
+	work(&p);
+	while (n)
+		pthread_join(threads[--n], NULL);
+}
+
+void view_note(struct view_job *job, const struct vl_subject *s)
+{
+	if (s->reader) {
+		vl_reader_stats(s->reader, &job->stats);
+		job->reason = job->stats.reason ? strdup(job->stats.reason) : NULL;
+	}
+	job->paused_ns = vl_target_paused_ns(s->target, NULL);
+}
+
+static void print_job_stats(const struct view_job *job)
+{
+	fputs("guest:          ", stderr);
+	print_clean(stderr, job->spec, strlen(job->spec), false, NULL);
+	fprintf(stderr, "\nengine:         %s\n", job->stats.engine ? job->stats.engine : "none");
+	if (job->reason) {
+		fputs("reason:         ", stderr);
+		print_clean(stderr, job->reason, strlen(job->reason), false, NULL);
+		putc('\n', stderr);
+	}
+	fprintf(stderr, "opened:         %" PRIu64 ".%03" PRIu64 " us\n", job->stats.open_ns / 1000,
+		job->stats.open_ns % 1000);
+	fprintf(stderr, "requests:       %" PRIu64 "\n", job->stats.requests);
+	fprintf(stderr, "paused:         %" PRIu64 ".%03" PRIu64 " ms\n", job->paused_ns / 1000000,
+		job->paused_ns / 1000 % 1000);
+}
+
+int view_report(const struct view_options *o, struct view_job *jobs, size_t nr, int status)
+{
+	for (size_t i = 0; i < nr; i++) {
+		if (!jobs[i].err)
+			continue;
+		error_report(o->applet->name, jobs[i].spec, jobs[i].err);
+		status = STATUS_GUEST;
+	}
+	fflush(stdout);
+	for (size_t i = 0; o->stats && i < nr; i++)
+		print_job_stats(&jobs[i]);
+	return status;
+}

@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "show.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <wchar.h>
+
+#include "report.h"
+
+#define GUEST_NAME "GUEST"
+#define SEPARATORS ", \t\n"
+#define NSEC_PER_SEC 1e9
+
+void show_init(struct show *s, const struct vl_column *columns)
+{
+	*s = (struct show){ .columns = columns };
+}
+
+void show_deinit(struct show *s)
+{
+	for (size_t i = 0; i < s->nr_shown; i++)
+		free(s->shown[i].header);
+	free(s->shown);
+	free(s->keys);
+	show_init(s, s->columns);
+}
+
+/* ---- what is asked for ---- */
+
+static bool add_column(struct show *s, int index, char *header, int width)
+{
+	struct show_column *more = reallocarray(s->shown, s->nr_shown + 1, sizeof(*more));
+
+	if (!more) {
+		free(header);
+		return false;
+	}
+	s->shown = more;
+	more[s->nr_shown++] =
+		(struct show_column){ .index = index, .header = header, .width = width };
+	return true;
+}
+
+/* The column called @name; -2 when there is none. */
+static int find_column(const struct show *s, const char *name, size_t len)
+{
+	int i = vl_column_find(s->columns, name, len);
+
+	if (i >= 0)
+		return i;
+	return len == strlen(GUEST_NAME) && !strncasecmp(name, GUEST_NAME, len) ? SHOW_GUEST : -2;
+}
+
+static bool bad(const char *word, size_t len, char **bad_ret)
+{
+	*bad_ret = strndup(word, len);
+	return false;
+}
+
+bool show_take_columns(struct show *s, const char *spec, char **bad_ret)
+{
+	for (spec += strspn(spec, SEPARATORS); *spec; spec += strspn(spec, SEPARATORS)) {
+		size_t name = strcspn(spec, SEPARATORS "=:"), len = strcspn(spec, ",");
+		const char *equals = spec + name;
+		int index = find_column(s, spec, name);
+		char *header = NULL, *end;
+		long width = 0;
+
+		/* A header may have blanks in it, a name not. */
+		if (*equals != '=')
+			len = strcspn(spec, SEPARATORS);
+		if (index < SHOW_GUEST)
+			return bad(spec, len, bad_ret);
+		if (*equals == ':') {
+			errno = 0;
+			width = strtol(equals + 1, &end, 10);
+			if (errno || end == equals + 1 || end != spec + len || width < 1 ||
+			    width > 4096)
+				return bad(spec, len, bad_ret);
+		} else if (*equals == '=') {
+			header = strndup(equals + 1, (size_t)(spec + len - equals - 1));
+			if (!header)
+				return bad(spec, len, bad_ret);
+		}
+		if (!add_column(s, index, header, (int)width))
+			return bad(spec, len, bad_ret);
+		spec += len;
+	}
+	return true;
+}
+
+bool show_take_sort(struct show *s, const char *spec, char **bad_ret)
+{
+	for (spec += strspn(spec, SEPARATORS); *spec; spec += strspn(spec, SEPARATORS)) {
+		size_t len = strcspn(spec, SEPARATORS), sign = *spec == '+' || *spec == '-';
+		struct show_key *more = reallocarray(s->keys, s->nr_keys + 1, sizeof(*more));
+		int index = find_column(s, spec + sign, len - sign);
+
+		if (more)
+			s->keys = more;
+		if (index < SHOW_GUEST || !more)
+			return bad(spec, len, bad_ret);
+		more[s->nr_keys++] = (struct show_key){ .index = index, .down = *spec == '-' };
+		spec += len;
+	}
+	return true;
+}
+
+bool show_settle(struct show *s, bool guests)
+{
+	if (s->nr_shown)
+		return true;
+	if (guests && !add_column(s, SHOW_GUEST, NULL, 0))
+		return false;
+	for (int i = 0; s->columns[i].name; i++)
+		if (s->columns[i].shown && !add_column(s, i, NULL, 0))
+			return false;
+	return true;
+}
+
+/* ---- rows ---- */
+
+struct row {
+	const struct show_part *part;
+	size_t index; /* in its table */
+	size_t order; /* as they came: sorting must not mix equal ones up */
+};
+
+static int compare_rows(const void *a, const void *b, void *ctx)
+{
+	const struct row *x = a, *y = b;
+	const struct show *s = ctx;
+
+	for (size_t i = 0; i < s->nr_keys; i++) {
+		const struct show_key *k = &s->keys[i];
+		const struct vl_table *tx = x->part->table, *ty = y->part->table;
+		int r;
+
+		if (k->index == SHOW_GUEST)
+			r = strcmp(x->part->guest, y->part->guest);
+		else
+			r = vl_cell_compare(tx, vl_table_cell(tx, x->index, (size_t)k->index), ty,
+					    vl_table_cell(ty, y->index, (size_t)k->index));
+		if (r)
+			return k->down ? -r : r;
+	}
+	return (x->order > y->order) - (x->order < y->order);
+}
+
+static struct row *all_rows(const struct show *s, const struct show_part *parts, size_t nr,
+			    size_t *nr_ret)
+{
+	struct row *rows;
+	size_t n = 0;
+
+	for (size_t i = 0; i < nr; i++)
+		n += parts[i].table->nr_rows;
+	rows = calloc(n + 1, sizeof(*rows));
+	*nr_ret = 0;
+	if (!rows)
+		return NULL;
+	for (size_t i = 0; i < nr; i++)
+		for (size_t k = 0; k < parts[i].table->nr_rows; k++, ++*nr_ret)
+			rows[*nr_ret] = (struct row){ &parts[i], k, *nr_ret };
+	if (s->nr_keys)
+		qsort_r(rows, n, sizeof(*rows), compare_rows, (void *)s);
+	return rows;
+}
+
+/* ---- JSON ---- */
+
+/* Length of the UTF-8 character at the front of @text (RFC 3629); 0: there is none. */
+static size_t utf8_char(const char *text, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t n = p[0] < 0x80		 ? 1 :
+		   (p[0] & 0xe0) == 0xc0 ? 2 :
+		   (p[0] & 0xf0) == 0xe0 ? 3 :
+		   (p[0] & 0xf8) == 0xf0 ? 4 :
+					   0;
+	uint32_t c = n == 1 ? p[0] : p[0] & (0x7fU >> n);
+
+	if (!n || n > len)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (p[i] & 0x3f);
+	}
+	return c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : n;
+}
+
+json_object *show_json_text(const char *text, size_t len)
+{
+	char *clean = malloc(4 * len + 1), *out = clean;
+	json_object *o;
+
+	if (!clean)
+		return NULL;
+	while (len) {
+		size_t n = utf8_char(text, len);
+
+		if (n) {
+			memcpy(out, text, n);
+			out += n;
+		} else {
+			out += sprintf(out, "\\x%02x", (unsigned char)*text);
+			n = 1;
+		}
+		text += n;
+		len -= n;
+	}
+	o = json_object_new_string_len(clean, (int)(out - clean));
+	free(clean);
+	return o;
+}
+
+static json_object *cell_json(const struct vl_table *t, const struct vl_cell *c)
+{
+	char buf[VL_CELL_TEXT_MAX];
+
+	switch (c->kind) {
+	case VL_CELL_TEXT:
+		return show_json_text(vl_table_bytes(t, c), c->text.len);
+	case VL_CELL_INT:
+		return json_object_new_int64(c->i);
+	case VL_CELL_UINT:
+		return json_object_new_uint64(c->u);
+	case VL_CELL_BOOL:
+		return json_object_new_boolean(c->u != 0);
+	case VL_CELL_SECONDS:
+		vl_cell_format(c, buf);
+		return json_object_new_double_s((double)c->i / NSEC_PER_SEC, buf);
+	case VL_CELL_HEX:
+		vl_cell_format(c, buf);
+		return json_object_new_string(buf);
+	default:
+		return NULL;
+	}
+}
+
+static void row_json(json_object *o, const struct show *s, const struct row *r)
+{
+	const struct vl_table *t = r->part->table;
+
+	for (size_t i = 0; i < s->nr_shown; i++) {
+		int index = s->shown[i].index;
+		const char *name = index == SHOW_GUEST ? GUEST_NAME : s->columns[index].name;
+		const char *guest = r->part->guest;
+		char key[64];
+		size_t n = 0;
+
+		for (; name[n] && n + 1 < sizeof(key); n++)
+			key[n] = (char)tolower((unsigned char)name[n]);
+		key[n] = '\0';
+		json_object_object_add(
+			o, key,
+			index == SHOW_GUEST ?
+				show_json_text(guest, strlen(guest)) :
+				cell_json(t, vl_table_cell(t, r->index, (size_t)index)));
+	}
+}
+
+void show_json_print(json_object *o)
+{
+	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+						       JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+}
+
+static void print_json(const struct show *s, const char *plural, const struct row *rows, size_t nr)
+{
+	json_object *top = json_object_new_object(), *list = json_object_new_array();
+
+	json_object_object_add(top, plural, list);
+	for (size_t i = 0; i < nr; i++) {
+		json_object *o = json_object_new_object();
+
+		row_json(o, s, &rows[i]);
+		json_object_array_add(list, o);
+	}
+	show_json_print(top);
+}
+
+/* ---- text ---- */
+
+/* Columns that a line may have; 0: any number. */
+static size_t line_width(void)
+{
+	const char *columns = getenv("COLUMNS");
+	struct winsize ws;
+	char *end;
+	long n;
+
+	if (columns && *columns) {
+		n = strtol(columns, &end, 10);
+		if (!*end && n > 0)
+			return (size_t)n;
+	}
+	return isatty(STDOUT_FILENO) && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) ? ws.ws_col : 0;
+}
+
+/* Columns that @text takes on a terminal. */
+static size_t text_width(const char *text)
+{
+	mbstate_t mb = { 0 };
+	size_t width = 0, len = strlen(text);
+	wchar_t wc;
+
+	while (len) {
+		size_t n = mbrtowc(&wc, text, len, &mb);
+
+		if (n == (size_t)-1 || n == (size_t)-2 || !n)
+			return width + len;
+		width += wcwidth(wc) > 0 ? (size_t)wcwidth(wc) : 0;
+		text += n;
+		len -= n;
+	}
+	return width;
+}
+
+/* Bytes of @text that fit into @room columns. */
+static size_t text_fitting(const char *text, size_t room)
+{
+	mbstate_t mb = { 0 };
+	size_t at = 0, len = strlen(text);
+	wchar_t wc;
+
+	while (at < len) {
+		size_t n = mbrtowc(&wc, text + at, len - at, &mb), w;
+
+		if (n == (size_t)-1 || n == (size_t)-2 || !n) {
+			n = w = 1;
+			mb = (mbstate_t){ 0 };
+		} else {
+			w = wcwidth(wc) > 0 ? (size_t)wcwidth(wc) : 0;
+		}
+		if (w > room)
+			break;
+		room -= w;
+		at += n;
+	}
+	return at;
+}
+
+static char *clean_text(const char *text, size_t len)
+{
+	char *buf = NULL;
+	size_t size;
+	FILE *f = open_memstream(&buf, &size);
+
+	if (!f)
+		return NULL;
+	print_clean(f, text, len, false, NULL);
+	return fclose(f) ? NULL : buf;
+}
+
+static char *cell_text(const struct show *s, const struct row *r, size_t i)
+{
+	const struct vl_table *t = r->part->table;
+	char buf[VL_CELL_TEXT_MAX];
+	const struct vl_cell *c;
+
+	if (s->shown[i].index == SHOW_GUEST)
+		return clean_text(r->part->guest, strlen(r->part->guest));
+	c = vl_table_cell(t, r->index, (size_t)s->shown[i].index);
+	if (c->kind == VL_CELL_TEXT)
+		return clean_text(vl_table_bytes(t, c), c->text.len);
+	vl_cell_format(c, buf);
+	return strdup(buf);
+}
+
+static const char *header_of(const struct show *s, size_t i)
+{
+	const struct show_column *c = &s->shown[i];
+
+	return c->header	      ? c->header :
+	       c->index == SHOW_GUEST ? GUEST_NAME :
+					s->columns[c->index].name;
+}
+
+/* One line of @texts, which are as wide as @widths has it, but for the last. */
+static void print_line(const struct show *s, const char *const *texts, const size_t *widths,
+		       size_t room)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < s->nr_shown; i++) {
+		const char *text = texts[i] ? texts[i] : "";
+		int index = s->shown[i].index;
+		bool last = i + 1 == s->nr_shown;
+		bool right = index != SHOW_GUEST && s->columns[index].kind != VL_CELL_TEXT;
+		size_t width = text_width(text), pad = widths[i] > width ? widths[i] - width : 0;
+
+		if (right)
+			printf("%*s", (int)pad, "");
+		if (last && room && !right && room > used)
+			fwrite(text, 1, text_fitting(text, room - used), stdout);
+		else
+			fputs(text, stdout);
+		if (!last)
+			printf("%*s", (int)(right ? 0 : pad) + 1, "");
+		used += (width > widths[i] ? width : widths[i]) + 1;
+	}
+	putchar('\n');
+}
+
+static void print_text(const struct show *s, const struct row *rows, size_t nr)
+{
+	char **texts = calloc(nr * s->nr_shown + 1, sizeof(*texts));
+	size_t *widths = calloc(s->nr_shown + 1, sizeof(*widths)), room = line_width();
+	const char **headers = calloc(s->nr_shown + 1, sizeof(*headers));
+	bool headed = false;
+
+	if (!texts || !widths || !headers) {
+		fputs("out of memory\n", stderr);
+		goto out;
+	}
+	for (size_t i = 0; i < s->nr_shown; i++) {
+		headers[i] = header_of(s, i);
+		headed = headed || *headers[i];
+		widths[i] = (size_t)s->shown[i].width;
+		if (!s->no_headers && text_width(headers[i]) > widths[i])
+			widths[i] = text_width(headers[i]);
+		for (size_t k = 0; k < nr; k++) {
+			char *text = cell_text(s, &rows[k], i);
+
+			texts[k * s->nr_shown + i] = text;
+			if (text && text_width(text) > widths[i])
+				widths[i] = text_width(text);
+		}
+	}
+	/* Above nothing there is no need for names. */
+	if (headed && nr && !s->no_headers)
+		print_line(s, headers, widths, room);
+	for (size_t k = 0; k < nr; k++)
+		print_line(s, (const char *const *)texts + k * s->nr_shown, widths, room);
+out:
+	for (size_t k = 0; texts && k < nr * s->nr_shown; k++)
+		free(texts[k]);
+	free(texts);
+	free(widths);
+	free(headers);
+}
+
+void show_print(const struct show *s, const char *plural, const struct show_part *parts, size_t nr)
+{
+	size_t nr_rows;
+	struct row *rows = all_rows(s, parts, nr, &nr_rows);
+
+	if (!rows)
+		fputs("out of memory\n", stderr);
+	else if (s->json)
+		print_json(s, plural, rows, nr_rows);
+	else
+		print_text(s, rows, nr_rows);
+	free(rows);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Tables as text or JSON, with the columns and in the order that were asked for. */
+#ifndef VLENS_BIN_SHOW_H
+#define VLENS_BIN_SHOW_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+
+#include "vlens.h"
+
+struct show_column {
+	int index;    /* in the table's columns; SHOW_GUEST */
+	char *header; /* NULL: the column's name */
+	int width;    /* at least so many characters; 0: as needed */
+};
+
+#define SHOW_GUEST (-1)
+
+struct show_key {
+	int index;
+	bool down;
+};
+
+struct show {
+	const struct vl_column *columns;
+	struct show_column *shown;
+	size_t nr_shown;
+	struct show_key *keys;
+	size_t nr_keys;
+	bool json, no_headers;
+};
+
+/* What one guest gave. */
+struct show_part {
+	const char *guest;
+	const struct vl_table *table;
+};
+
+/* Make @s ready for tables of @columns. */
+void show_init(struct show *s, const struct vl_column *columns);
+void show_deinit(struct show *s);
+
+/*
+ * Take -o @spec: names with commas or blanks between, each perhaps with =HEADER and
+ * :WIDTH. Or --sort @spec: [+-]name, likewise. False: *@bad_ret (malloc'ed) is
+ * the one that is not understood.
+ */
+bool show_take_columns(struct show *s, const char *spec, char **bad_ret);
+bool show_take_sort(struct show *s, const char *spec, char **bad_ret);
+
+/*
+ * With no columns asked for, those of the view; @guests: and first, which guest a
+ * row is of. False without memory.
+ */
+bool show_settle(struct show *s, bool guests);
+
+/* Print all rows of all @parts to stdout; in JSON under @plural. */
+void show_print(const struct show *s, const char *plural, const struct show_part *parts, size_t nr);
+
+/* A guest's text in JSON: what is not UTF-8 becomes \xNN. */
+json_object *show_json_text(const char *text, size_t len);
+
+/* Print @o to stdout, a line end behind it, and end it. */
+void show_json_print(json_object *o);
+
+#endif

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The applets that print a table of what is in memory. */
+#include "views.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "applet.h"
+#include "parse.h"
+#include "report.h"
+#include "show.h"
+
+#define STATUS_MARKED 1
+
+/* clang-format off */
+#define TABLE_OPTIONS \
+	{ "output", 'o', "LIST", 0, "print these columns", 0 }, \
+	{ "sort", VIEW_SORT, "KEYS", 0, "sort by these columns; -KEY: downwards", 0 }, \
+	{ "no-headers", VIEW_NO_HEADERS, NULL, 0, "no line with the names of the columns", 0 }
+
+static const struct argp_option table_options[] = {
+	VIEW_OPTIONS_FRONT,
+	TABLE_OPTIONS,
+	VIEW_OPTIONS_BACK,
+};
+
+/* In front of an applet that mirrors a program. */
+static const struct argp_option diff_options[] = {
+	VIEW_OPTIONS_FRONT,
+	TABLE_OPTIONS,
+	{ "diff", VIEW_DIFF, NULL, 0, "the same list by several ways, side by side", 0 },
+	VIEW_OPTIONS_BACK,
+};
+/* clang-format on */
+
+static const struct argp_option peek_options[] = {
+	VIEW_OPTIONS_FRONT,
+	{ "guest", 'g', "GUEST", 0, "this guest; again for more", 0 },
+	{ "as", VIEW_AS, "PID", 0, "addresses are those of this process", 0 },
+	{ "depth", VIEW_DEPTH, "N", 0, "follow pointers, N deep (0)", 0 },
+	{ "elements", VIEW_ELEMENTS, "N", 0, "show N elements of an array (16)", 0 },
+	VIEW_OPTIONS_BACK,
+};
+
+static int list_run(const struct applet *a, const struct view *v, int argc, char **argv);
+
+static const struct view views[] = {
+	{ "vpidlist", table_options, &vl_scan_pidlist, NULL, NULL, view_run },
+	{ "vpslist", table_options, &vl_scan_pslist, NULL, NULL, view_run },
+	{ "vcredlist", table_options, &vl_scan_credlist, NULL, NULL, view_run },
+	{ "vsyscalldump", table_options, &vl_scan_syscalls, NULL, NULL, view_run },
+	{ "vmem", table_options, &vl_scan_memory, NULL, NULL, view_run },
+	{ "vlist", table_options, NULL, NULL, vl_list_columns, list_run },
+	{ "vpeek", peek_options, NULL, NULL, NULL, peek_run },
+	{ "vps", diff_options, &vl_scan_pslist, &vl_diff_processes, NULL, view_run },
+	{ "vlsmod", diff_options, &vl_scan_modules, &vl_diff_modules, NULL, view_run },
+};
+
+const struct view *view_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
+		if (!strcmp(name, views[i].applet))
+			return &views[i];
+	return NULL;
+}
+
+static bool is_raw(const char *engine)
+{
+	for (size_t i = 0; view_engines[i]; i++)
+		if (!strcmp(engine, view_engines[i]))
+			return true;
+	return !strcmp(engine, "imee");
+}
+
+bool view_wanted(int argc, char **argv)
+{
+	for (int i = 1; i < argc && argv[i][0] == '-'; i++) {
+		const char *engine = NULL;
+
+		if (!strcmp(argv[i], "--"))
+			return false;
+		if (!strcmp(argv[i], "--diff"))
+			return true;
+		if (!strncmp(argv[i], "--engine=", 9))
+			engine = argv[i] + 9;
+		else if (!strcmp(argv[i], "--engine") && i + 1 < argc)
+			engine = argv[++i];
+		else if ((!strcmp(argv[i], "-c") || !strcmp(argv[i], "--connect") ||
+			  !strcmp(argv[i], "--as") || !strcmp(argv[i], "--pause") ||
+			  !strcmp(argv[i], "-o") || !strcmp(argv[i], "--output") ||
+			  !strcmp(argv[i], "--sort")) &&
+			 i + 1 < argc)
+			i++;
+		if (engine)
+			return is_raw(engine);
+	}
+	return false;
+}
+
+/* ---- one run ---- */
+
+struct run {
+	struct view_options o;
+	const struct view *view;
+	const struct vl_column *columns;
+	const char *plural;
+	struct show show;
+};
+
+static bool take(void *ctx, int key, char *arg)
+{
+	struct run *r = ctx;
+	char *word = NULL;
+	bool ok = true;
+
+	switch (key) {
+	case 'o':
+		ok = show_take_columns(&r->show, arg, &word);
+		if (!ok)
+			usage_report(r->o.applet->name,
+				     "error: unknown user-defined format specifier \"%s\"",
+				     word ? word : "");
+		break;
+	case VIEW_SORT:
+		ok = show_take_sort(&r->show, arg, &word);
+		if (!ok)
+			usage_report(r->o.applet->name, "error: unknown sort specifier \"%s\"",
+				     word ? word : "");
+		break;
+	case VIEW_NO_HEADERS:
+		r->show.no_headers = true;
+		break;
+	default:
+		return view_option(&r->o, key, arg);
+	}
+	free(word);
+	return ok;
+}
+
+static void help(const struct run *r)
+{
+	const struct applet *a = r->o.applet;
+	const char *args = a->program ? "GUEST..." : a->args;
+
+	options_help(r->view->options, a->name, args, a->summary);
+	puts("\nColumns (* if none are asked for):");
+	for (const struct vl_column *c = r->columns; c->name; c++)
+		printf("  %c %-12s %s\n", c->shown ? '*' : ' ', c->name, c->doc);
+	printf("\nFor more details see %s(1).\n", a->name);
+}
+
+static void look(void *ctx, struct view_job *job)
+{
+	const struct run *r = ctx;
+	struct vl_table *t = job->result;
+	struct vl_guest_options go = { .target = r->o.scan.target };
+	struct vl_subject *s = NULL;
+	struct vl_guest *g = NULL;
+
+	job->err = vl_subject_open(job->spec, &r->o.scan,
+				   r->o.diff || !r->view->scan || r->view->scan->need_kernel, &s);
+	if (!job->err && r->o.diff)
+		job->err = vl_guest_open(job->spec, &go, &g);
+	if (!job->err)
+		job->err = r->o.diff ? r->view->diff->run(s, vl_guest_sys(g), t) :
+				       r->view->scan->run(s, t);
+	if (s)
+		view_note(job, s);
+	if (g) {
+		struct vl_stats stats;
+
+		vl_guest_stats(g, &stats);
+		job->paused_ns += stats.paused_ns;
+	}
+	vl_guest_close(g);
+	vl_subject_close(s);
+}
+
+static void look_list(void *ctx, struct view_job *job)
+{
+	const struct run *r = ctx;
+
+	job->err = vl_list_guest(job->spec, &r->o.scan, job->result);
+}
+
+static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
+{
+	struct show_part *parts = NULL;
+	struct vl_table *tables = NULL;
+	struct view_job *jobs = NULL;
+	int status = STATUS_GUEST;
+	size_t nr = 0, marked = 0;
+	bool ready;
+
+	/* vlist: without a name, all there are. */
+	r->o.all = r->o.all || !r->o.nr_words;
+	ready = view_jobs(&r->o, r->o.words, r->o.nr_words, &jobs, &nr);
+	tables = calloc(nr + 1, sizeof(*tables));
+	parts = calloc(nr + 1, sizeof(*parts));
+	r->show.json = r->o.json;
+	if (!tables || !parts || !show_settle(&r->show, fn == look && (nr > 1 || r->o.all))) {
+		error_report(r->o.applet->name, NULL, vl_error_nomem());
+		goto out;
+	}
+	for (size_t i = 0; i < nr; i++) {
+		vl_table_init(&tables[i], r->columns);
+		jobs[i].result = &tables[i];
+		parts[i] = (struct show_part){ jobs[i].spec, &tables[i] };
+	}
+	view_each(jobs, nr, fn, r);
+	show_print(&r->show, r->plural, parts, nr);
+	for (size_t i = 0; i < nr; i++)
+		marked += tables[i].nr_marked;
+	status = view_report(&r->o, jobs, nr, ready ? (marked ? STATUS_MARKED : 0) : STATUS_GUEST);
+out:
+	for (size_t i = 0; tables && i < nr; i++)
+		vl_table_deinit(&tables[i]);
+	free(tables);
+	free(parts);
+	view_jobs_free(jobs, nr);
+	return status;
+}
+
+/* --diff decides what the columns are, wherever it stands. */
+static bool asks_diff(const struct view *v, int argc, char **argv)
+{
+	for (int i = 1; v->diff && i < argc && strcmp(argv[i], "--"); i++)
+		if (!strcmp(argv[i], "--diff"))
+			return true;
+	return false;
+}
+
+static int run_table(struct run *r, int argc, char **argv,
+		     void (*fn)(void *ctx, struct view_job *job))
+{
+	const struct applet *a = r->o.applet;
+	int status = a->usage_status;
+
+	r->o.words = calloc((size_t)argc + 1, sizeof(*r->o.words));
+	show_init(&r->show, r->columns);
+	if (!r->o.words)
+		error_report(a->name, NULL, vl_error_nomem());
+	else if (!parse_arguments(a->name, r->view->options, argc, argv, take, r))
+		status = a->usage_status;
+	else if (r->o.end == VIEW_END_HELP)
+		help(r), status = 0;
+	else if (r->o.end == VIEW_END_VERSION)
+		print_version(a->name), status = 0;
+	else if (!r->o.nr_words && !r->o.all && fn == look)
+		usage_report(a->name, "no guest is named");
+	else if (r->o.nr_words && r->o.all)
+		usage_report(a->name, "--all and '%s' are too many", r->o.words[0]);
+	else
+		status = run_jobs(r, fn);
+	show_deinit(&r->show);
+	free(r->o.words);
+	return status;
+}
+
+int view_run(const struct applet *a, const struct view *v, int argc, char **argv)
+{
+	bool diff = asks_diff(v, argc, argv);
+	struct run r = {
+		.o = { .applet = a },
+		.view = v,
+		.columns = diff ? v->diff->columns : v->scan->columns,
+		.plural = diff ? v->diff->plural : v->scan->plural,
+	};
+
+	return run_table(&r, argc, argv, look);
+}
+
+static int list_run(const struct applet *a, const struct view *v, int argc, char **argv)
+{
+	struct run r = {
+		.o = { .applet = a },
+		.view = v,
+		.columns = v->columns,
+		.plural = "guests",
+	};
+
+	return run_table(&r, argc, argv, look_list);
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where the direct engine has the guest's RAM from.
+ *
+ * Mapped, where the file behind it cannot be cut short under us, which would be a
+ * SIGBUS: QEMU seals its memfds against that, and a file without a name is as good.
+ * A dump's pages are read when they are first touched and kept: it does not
+ * change, and a dump that is cut short meanwhile is an error like any other. Of all
+ * else (anonymous RAM; a file with a name; hugetlbfs, where touching a page takes
+ * it from the host's pool) pages are read by system calls, many by one, and are
+ * held for the one request: it sees each page as of one moment.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "direct.h"
+
+bool direct_mappable(const struct vl_ram *r)
+{
+	struct stat st;
+	int seals;
+
+	if (r->fd < 0 || r->page_size != VL_PAGE_SIZE || r->fd_offset % VL_PAGE_SIZE)
+		return false;
+	seals = fcntl(r->fd, F_GET_SEALS);
+	if (seals >= 0 && seals & F_SEAL_SHRINK)
+		return true;
+	return fstat(r->fd, &st) == 0 && !st.st_nlink;
+}
+
+static enum direct_kind map_piece(struct vl_direct *d, const struct vl_ram *r)
+{
+	void *at = (void *)(uintptr_t)(d->base + r->gpa);
+
+	if (!vl_target_is_live(d->t)) {
+		if (mmap(at, r->size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
+			 0) == MAP_FAILED)
+			return DIRECT_LIVE;
+		madvise(at, r->size, MADV_DONTDUMP);
+		/* Of 2 MiB most would never be asked for. */
+		madvise(at, r->size, MADV_NOHUGEPAGE);
+		return DIRECT_STILL;
+	}
+	if (!direct_mappable(r) ||
+	    mmap(at, r->size, PROT_READ, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, r->fd,
+		 (off_t)r->fd_offset) == MAP_FAILED)
+		return DIRECT_LIVE;
+	madvise(at, r->size, MADV_DONTFORK);
+	madvise(at, r->size, MADV_DONTDUMP);
+	return DIRECT_MAPPED;
+}
+
+/* Have the mapped run of @gpa and @size among the two largest. */
+static void add_fast(struct vl_direct *d, uint64_t gpa, uint64_t size)
+{
+	int least = d->fast[1].size < d->fast[0].size;
+
+	if (size > d->fast[least].size) {
+		d->fast[least].gpa = gpa;
+		d->fast[least].size = size;
+	}
+}
+
+static void find_fast(struct vl_direct *d)
+{
+	uint64_t gpa = 0, size = 0;
+
+	for (size_t i = 0; i < d->nr_pieces; i++) {
+		const struct direct_piece *p = &d->pieces[i];
+
+		if (p->kind != DIRECT_MAPPED)
+			continue;
+		if (size && gpa + size == p->gpa) {
+			size += p->size;
+		} else {
+			add_fast(d, gpa, size);
+			gpa = p->gpa;
+			size = p->size;
+		}
+	}
+	add_fast(d, gpa, size);
+}
+
+struct vl_error *direct_map(struct vl_direct *d)
+{
+	const struct vl_ram *ram;
+	bool has_still = false;
+	size_t nr;
+	void *p;
+
+	ram = vl_target_ram(d->t, &nr);
+	d->span = nr ? ram[nr - 1].gpa + ram[nr - 1].size : 0;
+	d->pieces = calloc(nr ? nr : 1, sizeof(*d->pieces));
+	if (!d->pieces)
+		return vl_error_nomem();
+	/* Addresses only, no memory: whatever is no RAM stays without access. */
+	p = d->span && d->span < 1ULL << 46 ?
+		    mmap(NULL, d->span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			 0) :
+		    MAP_FAILED;
+	d->base = p == MAP_FAILED ? NULL : p;
+	for (size_t i = 0; i < nr; i++) {
+		struct direct_piece *piece = &d->pieces[d->nr_pieces++];
+
+		*piece = (struct direct_piece){ ram[i].gpa, ram[i].size, DIRECT_LIVE, ram[i].fd,
+						ram[i].fd_offset };
+		if (d->base)
+			piece->kind = map_piece(d, &ram[i]);
+		d->has_live |= piece->kind == DIRECT_LIVE;
+		has_still |= piece->kind == DIRECT_STILL;
+	}
+	find_fast(d);
+	if (has_still) {
+		d->present = calloc(d->span / VL_PAGE_SIZE / 64 + 1, sizeof(*d->present));
+		if (!d->present)
+			return vl_error_nomem();
+	}
+	if (d->has_live) {
+		p = mmap(NULL, DIRECT_FRAMES * VL_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (p == MAP_FAILED)
+			return vl_error_nomem();
+		d->frames = p;
+	}
+	return NULL;
+}
+
+void direct_unmap(struct vl_direct *d)
+{
+	if (d->frames)
+		munmap(d->frames, DIRECT_FRAMES * VL_PAGE_SIZE);
+	if (d->base)
+		munmap((void *)(uintptr_t)d->base, d->span);
+	free(d->present);
+	free(d->pieces);
+}
+
+static const struct direct_piece *find(const struct vl_direct *d, uint64_t gpa)
+{
+	size_t lo = 0, hi = d->nr_pieces;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		const struct direct_piece *p = &d->pieces[mid];
+
+		if (gpa < p->gpa)
+			hi = mid;
+		else if (gpa - p->gpa >= p->size)
+			lo = mid + 1;
+		else
+			return p;
+	}
+	return NULL;
+}
+
+static bool read_still(struct vl_direct *d, const struct direct_piece *p, uint64_t page)
+{
+	unsigned char *to = (unsigned char *)(uintptr_t)(d->base + page);
+	size_t done = 0;
+
+	while (done < VL_PAGE_SIZE) {
+		ssize_t n = pread(p->fd, to + done, VL_PAGE_SIZE - done,
+				  (off_t)(p->fd_offset + (page - p->gpa) + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		done += (size_t)n;
+	}
+	return true;
+}
+
+static size_t frame_of(uint64_t page)
+{
+	return (page / VL_PAGE_SIZE) * 0x9e3779b97f4a7c15UL >> 32 & (DIRECT_FRAMES - 1);
+}
+
+static unsigned char *claim_frame(struct vl_direct *d, uint64_t page)
+{
+	size_t f = frame_of(page);
+
+	if (!d->tags[f])
+		d->used[d->nr_used++] = (uint16_t)f;
+	d->tags[f] = page | 1;
+	return d->frames + f * VL_PAGE_SIZE;
+}
+
+static void drop_frame(struct vl_direct *d, uint64_t page)
+{
+	/* It stays among the used ones: another tag there tells that it is new. */
+	d->tags[frame_of(page)] = 2;
+}
+
+void direct_forget(struct vl_direct *d)
+{
+	while (d->nr_used)
+		d->tags[d->used[--d->nr_used]] = 0;
+	d->nr_wanted = 0;
+}
+
+static bool want(struct vl_direct *d, uint64_t page)
+{
+	for (size_t i = 0; i < d->nr_wanted; i++)
+		if (frame_of(d->wanted[i]) == frame_of(page))
+			return d->wanted[i] == page;
+	if (d->nr_wanted == DIRECT_WANTS)
+		return false;
+	d->wanted[d->nr_wanted++] = page;
+	return true;
+}
+
+bool direct_fetch(struct vl_direct *d)
+{
+	void *bufs[DIRECT_WANTS];
+	size_t nr = d->nr_wanted;
+
+	if (!nr)
+		return false;
+	for (size_t i = 0; i < nr; i++)
+		bufs[i] = claim_frame(d, d->wanted[i]);
+	d->nr_wanted = 0;
+	/* A page that cannot be read is found again when it is read alone. */
+	if (vl_discard(vl_target_read_pages(d->t, d->wanted, bufs, nr)))
+		for (size_t i = 0; i < nr; i++)
+			drop_frame(d, d->wanted[i]);
+	return true;
+}
+
+static const unsigned char *live_page(struct vl_direct *d, uint64_t page, enum vl_read_status *st)
+{
+	size_t f = frame_of(page);
+
+	if (d->tags[f] == (page | 1))
+		return d->frames + f * VL_PAGE_SIZE;
+	if (d->collecting) {
+		want(d, page);
+		*st = DIRECT_WANTED;
+		return NULL;
+	}
+	if (vl_discard(vl_target_read(d->t, page, claim_frame(d, page), VL_PAGE_SIZE))) {
+		drop_frame(d, page);
+		*st = VL_READ_GONE;
+		return NULL;
+	}
+	return d->frames + f * VL_PAGE_SIZE;
+}
+
+const unsigned char *direct_slow(struct vl_direct *d, uint64_t gpa, enum vl_read_status *st)
+{
+	const struct direct_piece *p = find(d, gpa);
+	uint64_t page = gpa & VL_PAGE_MASK;
+	const unsigned char *live;
+
+	*st = VL_READ_NO_RAM;
+	if (!p)
+		return NULL;
+	switch (p->kind) {
+	case DIRECT_MAPPED:
+		break;
+	case DIRECT_STILL:
+		if (d->present[page / VL_PAGE_SIZE / 64] >> (page / VL_PAGE_SIZE % 64) & 1)
+			break;
+		if (!read_still(d, p, page)) {
+			*st = VL_READ_GONE;
+			return NULL;
+		}
+		d->present[page / VL_PAGE_SIZE / 64] |= 1UL << (page / VL_PAGE_SIZE % 64);
+		break;
+	case DIRECT_LIVE:
+		live = live_page(d, page, st);
+		return live ? live + (gpa - page) : NULL;
+	}
+	return d->base + gpa;
+}

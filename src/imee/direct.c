@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The direct engine: a walk through the guest's page tables in software, over
+ * its RAM where it lies. See direct.h for the walk, backing.c for the RAM.
+ */
+#include "direct.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct vl_direct *direct_of(struct vl_raw *e)
+{
+	return (struct vl_direct *)e;
+}
+
+/* Pages of one batch of a long read. */
+#define BATCH 64
+
+/*
+ * What cannot be mapped, a batch of whole pages by one call, straight to where
+ * they are wanted. Returns how many bytes of @len it did; 0: go on page by page.
+ */
+static size_t read_batch(struct vl_direct *d, const struct vl_space *s, uint64_t va, char *buf,
+			 size_t len)
+{
+	uint64_t gpas[BATCH], size;
+	void *bufs[BATCH];
+	size_t nr;
+
+	if (!d->has_live || d->collecting || va % VL_PAGE_SIZE)
+		return 0;
+	for (nr = 0; nr < BATCH && len - nr * VL_PAGE_SIZE >= VL_PAGE_SIZE; nr++) {
+		if (direct_translate(d, s, va + nr * VL_PAGE_SIZE, &gpas[nr], &size))
+			break;
+		bufs[nr] = buf + nr * VL_PAGE_SIZE;
+	}
+	if (nr < 2 || vl_discard(vl_target_read_pages(d->t, gpas, bufs, nr)))
+		return 0;
+	return nr * VL_PAGE_SIZE;
+}
+
+enum vl_read_status direct_pages(struct vl_direct *d, const struct vl_space *s, uint64_t va,
+				 void *buf, size_t len, uint64_t *fault)
+{
+	char *to = buf;
+
+	while (len) {
+		size_t n = read_batch(d, s, va, to, len);
+		enum vl_read_status st;
+		const unsigned char *p;
+
+		if (!n) {
+			n = VL_PAGE_SIZE - va % VL_PAGE_SIZE;
+			n = n < len ? n : len;
+			p = direct_at(d, s, va, &st);
+			if (unlikely(!p)) {
+				*fault = va;
+				return st;
+			}
+			memcpy(to, p, n);
+		}
+		to += n;
+		va += n;
+		len -= n;
+	}
+	return VL_READ_OK;
+}
+
+enum vl_read_status direct_where(struct vl_direct *d, const struct vl_space *s, uint64_t va,
+				 uint64_t *gpa_ret, uint64_t *size_ret)
+{
+	direct_begin(d);
+	return direct_translate(d, s, va, gpa_ret, size_ret);
+}
+
+static enum vl_read_status read_op(struct vl_raw *e, const struct vl_space *s, uint64_t va,
+				   void *buf, size_t len, uint64_t *fault)
+{
+	struct vl_direct *d = direct_of(e);
+
+	direct_begin(d);
+	return direct_read(d, s, va, buf, len, fault);
+}
+
+static enum vl_read_status string_op(struct vl_raw *e, const struct vl_space *s, uint64_t va,
+				     char *buf, size_t size, uint64_t *fault)
+{
+	struct vl_direct *d = direct_of(e);
+	enum vl_read_status st;
+
+	direct_begin(d);
+	while (size) {
+		size_t n = VL_PAGE_SIZE - va % VL_PAGE_SIZE;
+		const unsigned char *p = direct_at(d, s, va, &st);
+
+		if (!p) {
+			*fault = va;
+			return st;
+		}
+		n = n < size ? n : size;
+		/* Copied first: the guest may write meanwhile. */
+		memcpy(buf, p, n);
+		if (memchr(buf, 0, n))
+			return VL_READ_OK;
+		buf += n;
+		va += n;
+		size -= n;
+	}
+	*fault = va;
+	return VL_READ_UNENDED;
+}
+
+/* Marks an item that is to be tried again; no status. */
+#define RETRY UINT32_MAX
+
+static void gather_live(struct vl_direct *d, const struct vl_space *s, struct vl_get *items,
+			size_t nr)
+{
+	uint64_t fault;
+
+	for (size_t i = 0; i < nr; i++)
+		items[i].status = items[i].status ? items[i].status : RETRY;
+	/* Each round gets one step further in all of them, by one call. */
+	d->collecting = true;
+	for (int round = 0; round < 8; round++) {
+		for (size_t i = 0; i < nr; i++) {
+			enum vl_read_status st;
+
+			if (items[i].status != RETRY)
+				continue;
+			st = direct_read(d, s, items[i].va, items[i].buf, items[i].len, &fault);
+			if (st != DIRECT_WANTED)
+				items[i].status = st;
+		}
+		if (!direct_fetch(d))
+			break;
+	}
+	d->collecting = false;
+	for (size_t i = 0; i < nr; i++)
+		if (items[i].status == RETRY)
+			items[i].status =
+				direct_read(d, s, items[i].va, items[i].buf, items[i].len, &fault);
+}
+
+static void gather_op(struct vl_raw *e, const struct vl_space *s, struct vl_get *items, size_t nr)
+{
+	struct vl_direct *d = direct_of(e);
+	uint64_t fault;
+
+	direct_begin(d);
+	if (d->has_live) {
+		for (size_t i = 0; i < nr; i += BATCH)
+			gather_live(d, s, items + i, nr - i < BATCH ? nr - i : BATCH);
+		return;
+	}
+	for (size_t i = 0; i < nr; i++)
+		if (likely(!items[i].status))
+			items[i].status =
+				direct_read(d, s, items[i].va, items[i].buf, items[i].len, &fault);
+}
+
+static enum vl_read_status watch_op(struct vl_raw *e, const struct vl_space *s, uint64_t va,
+				    unsigned size, uint64_t old, uint64_t max, uint64_t *ret,
+				    uint64_t *samples_ret, uint64_t *fault)
+{
+	struct vl_direct *d = direct_of(e);
+	enum vl_read_status st = VL_READ_OK;
+	uint64_t v = 0, n = 0;
+
+	while (n < max) {
+		direct_begin(d);
+		n++;
+		v = 0;
+		st = size == 8 ? direct_read(d, s, va, &v, 8, fault) :
+				 direct_read(d, s, va, &v, size, fault);
+		if (unlikely(st || v != old))
+			break;
+	}
+	*ret = v;
+	*samples_ret = n;
+	return st;
+}
+
+static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_RAW_WHY])
+{
+	uint64_t mapped = 0, all = 0;
+	const struct vl_ram *ram;
+	size_t nr;
+
+	(void)c;
+	if (!vl_target_is_live(t)) {
+		snprintf(why, VL_RAW_WHY, "a dump does not change: its pages are read once");
+		return VL_RANK_MAPPED;
+	}
+	ram = vl_target_ram(t, &nr);
+	for (size_t i = 0; i < nr; i++) {
+		all += ram[i].size;
+		mapped += direct_mappable(&ram[i]) ? ram[i].size : 0;
+	}
+	if (mapped > all / 2) {
+		snprintf(why, VL_RAW_WHY, "the guest's RAM is mapped");
+		return VL_RANK_MAPPED;
+	}
+	snprintf(why, VL_RAW_WHY, "the guest's RAM cannot be mapped, each read is a system call");
+	return VL_RANK_SYSCALLS;
+}
+
+static void close_op(struct vl_raw *e)
+{
+	direct_unmap(direct_of(e));
+	free(e);
+}
+
+static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
+				struct vl_raw **ret)
+{
+	struct vl_direct *d = calloc(1, sizeof(*d));
+	struct vl_error *err;
+
+	(void)c;
+	if (!d)
+		return vl_error_nomem();
+	d->raw.ops = &vl_raw_direct;
+	d->t = t;
+	err = direct_map(d);
+	if (err) {
+		close_op(&d->raw);
+		return err;
+	}
+	*ret = &d->raw;
+	return NULL;
+}
+
+const struct vl_raw_ops vl_raw_direct = {
+	.name = "direct",
+	.rank = rank_op,
+	.open = open_op,
+	.close = close_op,
+	.read = read_op,
+	.string = string_op,
+	.gather = gather_op,
+	.walk = direct_walk,
+	.watch = watch_op,
+};

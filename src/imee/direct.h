@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The direct engine: what its files share. The walk through the guest's page
+ * tables is here, to be inlined where it is needed.
+ *
+ * All RAM that can be mapped stands at one base, each byte at its guest-physical
+ * address from there, so that an address becomes a pointer by one addition.
+ * Nothing is kept from one request to the next but that mapping: each address is
+ * translated afresh, from the tables as they are in the guest's memory.
+ */
+#ifndef VLENS_IMEE_DIRECT_H
+#define VLENS_IMEE_DIRECT_H
+
+#include <string.h>
+
+#include "../mem/paging.h"
+#include "engine.h"
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* Internal: the page is not at hand, it was noted as wanted (backing.c). */
+#define DIRECT_WANTED VL_NR_READ_STATUS
+
+enum direct_kind {
+	DIRECT_MAPPED, /* at base + gpa, the guest's own pages */
+	DIRECT_STILL,  /* a dump: at base + gpa once read; it does not change */
+	DIRECT_LIVE,   /* cannot be mapped: read by a system call, held for one request */
+};
+
+struct direct_piece {
+	uint64_t gpa, size;
+	enum direct_kind kind;
+	int fd; /* STILL: the dump, at fd_offset; the target's */
+	uint64_t fd_offset;
+};
+
+#define DIRECT_GUESSES 32
+#define DIRECT_FRAMES 512 /* pages held within a request; a power of two */
+#define DIRECT_WANTS 128  /* pages that are fetched by one call */
+
+struct vl_direct {
+	struct vl_raw raw;
+	const unsigned char *base;
+	/* The two largest mapped runs (below and above 4 GiB); size 0: none. */
+	struct {
+		uint64_t gpa, size;
+	} fast[2];
+	/*
+	 * What was last added to an address of that part of the address space to get
+	 * its pointer: a guess, see direct_at().
+	 */
+	uint64_t guess[DIRECT_GUESSES];
+	struct vl_target *t;
+	struct direct_piece *pieces; /* sorted by gpa */
+	size_t nr_pieces;
+	uint64_t span;	   /* bytes reserved at base */
+	uint64_t *present; /* STILL: a bit for each page of the span that was read */
+	/* LIVE: the pages of this request. */
+	bool has_live;
+	unsigned char *frames;
+	uint64_t tags[DIRECT_FRAMES]; /* gpa of the page | 1 if it is of this request, else 0 */
+	uint16_t used[DIRECT_FRAMES]; /* those to be forgotten */
+	size_t nr_used;
+	bool collecting; /* note what is wanted, do not fetch it */
+	uint64_t wanted[DIRECT_WANTS];
+	size_t nr_wanted;
+};
+
+/* ---- backing.c ---- */
+
+struct vl_error *direct_map(struct vl_direct *d);
+void direct_unmap(struct vl_direct *d);
+
+/* Can this range be mapped for good: it will not be cut short under us? */
+bool direct_mappable(const struct vl_ram *r);
+
+/*
+ * Where the byte at @gpa is, with the rest of its page; NULL, and why in *@st.
+ * For whatever is not in the fast runs.
+ */
+const unsigned char *direct_slow(struct vl_direct *d, uint64_t gpa, enum vl_read_status *st);
+
+/* A request begins: pages of the last one are forgotten. */
+void direct_forget(struct vl_direct *d);
+static inline void direct_begin(struct vl_direct *d)
+{
+	if (unlikely(d->has_live))
+		direct_forget(d);
+}
+
+/* Fetch what was noted as wanted; false: there was nothing. */
+bool direct_fetch(struct vl_direct *d);
+
+/* ---- direct.c ---- */
+
+/* vl_reader_where(), see there. */
+enum vl_read_status direct_where(struct vl_direct *d, const struct vl_space *s, uint64_t va,
+				 uint64_t *gpa_ret, uint64_t *size_ret);
+
+/* ---- chain.c ---- */
+
+void direct_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_walk *w,
+		 struct vl_walked *ret);
+
+/* ---- the page tables ---- */
+
+static inline const unsigned char *direct_host(struct vl_direct *d, uint64_t gpa,
+					       enum vl_read_status *st)
+{
+	/* Both are computed: which of the two it is cannot be foretold. */
+	if (likely((gpa - d->fast[0].gpa < d->fast[0].size) |
+		   (gpa - d->fast[1].gpa < d->fast[1].size)))
+		return d->base + gpa;
+	return direct_slow(d, gpa, st);
+}
+
+/* The processor takes bits 51 to 12, and so do we; more than there is RAM is NO_RAM. */
+static inline bool direct_entry(struct vl_direct *d, uint64_t table, uint64_t va, int level,
+				uint64_t *ret, enum vl_read_status *st)
+{
+	const unsigned char *p;
+
+	p = direct_host(d, (table & X86_PTE_ADDR) + 8 * vl_pgtable_index(va, level), st);
+	if (unlikely(!p))
+		return false;
+	*ret = *(const volatile uint64_t *)p;
+	if (unlikely(!(*ret & X86_PTE_P))) {
+		*st = VL_READ_NOT_PRESENT;
+		return false;
+	}
+	return true;
+}
+
+/* Address bits of a large leaf below its size that must be 0; bit 12 is PAT. */
+#define LEAF_RESERVED(size) (((size)-1) & X86_PTE_ADDR & ~(1UL << 12))
+
+/*
+ * Translate @va by the tables of @s as they are now. After Intel SDM volume 3,
+ * 4.5. *@size_ret is the page's size.
+ */
+static inline __attribute__((always_inline)) enum vl_read_status
+direct_translate(struct vl_direct *d, const struct vl_space *s, uint64_t va, uint64_t *gpa_ret,
+		 uint64_t *size_ret)
+{
+	enum vl_read_status st = VL_READ_NO_RAM;
+	uint64_t e = s->root;
+
+	if (unlikely(s->levels == 5)) {
+		if (unlikely((uint64_t)((int64_t)(va << 7) >> 7) != va))
+			return VL_READ_NONCANONICAL;
+		if (unlikely(!direct_entry(d, e, va, 5, &e, &st)))
+			return st;
+		if (unlikely(e & X86_PTE_PS))
+			return VL_READ_RESERVED;
+	} else if (unlikely((uint64_t)((int64_t)(va << 16) >> 16) != va)) {
+		return VL_READ_NONCANONICAL;
+	}
+	if (unlikely(!direct_entry(d, e, va, 4, &e, &st)))
+		return st;
+	if (unlikely(e & X86_PTE_PS))
+		return VL_READ_RESERVED;
+	if (unlikely(!direct_entry(d, e, va, 3, &e, &st)))
+		return st;
+	if (e & X86_PTE_PS) {
+		*size_ret = 1UL << 30;
+	} else {
+		if (unlikely(!direct_entry(d, e, va, 2, &e, &st)))
+			return st;
+		if (e & X86_PTE_PS) {
+			*size_ret = 1UL << 21;
+		} else {
+			if (unlikely(!direct_entry(d, e, va, 1, &e, &st)))
+				return st;
+			*size_ret = VL_PAGE_SIZE;
+			*gpa_ret = (e & X86_PTE_ADDR) | (va & (VL_PAGE_SIZE - 1));
+			return VL_READ_OK;
+		}
+	}
+	if (unlikely(e & LEAF_RESERVED(*size_ret)))
+		return VL_READ_RESERVED;
+	*gpa_ret = (e & X86_PTE_ADDR & ~(*size_ret - 1)) | (va & (*size_ret - 1));
+	return VL_READ_OK;
+}
+
+/*
+ * The pointer of the byte at virtual @va, which is known to be at @p.
+ *
+ * Loads through the tables wait for each other, and what is read then waits for
+ * the last of them. So the pointer is guessed, and the guess is used if the tables
+ * say the same: the processor need not wait then, it reads ahead while it walks.
+ * Most of a kernel is mapped in a row, so most guesses are right. Every address is
+ * walked all the same. *@guess: what was last added to get a pointer.
+ */
+static inline __attribute__((always_inline)) const unsigned char *
+direct_guess(uint64_t *guess, uint64_t va, const unsigned char *p)
+{
+	uint64_t guessed = va + *guess, same = guessed;
+
+	/* The compiler is not to see that they are the same, it would take @p. */
+	__asm__("" : "+r"(same));
+	if (likely((uintptr_t)p == guessed))
+		return (const unsigned char *)(uintptr_t)same;
+	*guess = (uintptr_t)p - va;
+	return p;
+}
+
+/* Where the byte at virtual @va is now, with the rest of its 4 KiB; NULL and why. */
+static inline __attribute__((always_inline)) const unsigned char *
+direct_at(struct vl_direct *d, const struct vl_space *s, uint64_t va, enum vl_read_status *st)
+{
+	uint64_t gpa = 0, size;
+
+	*st = direct_translate(d, s, va, &gpa, &size);
+	if (unlikely(*st))
+		return NULL;
+	return direct_guess(&d->guess[(va >> 39) % DIRECT_GUESSES], va, direct_host(d, gpa, st));
+}
+
+/* Are @len bytes at @gpa all in mapped RAM, one run of it? */
+static inline bool direct_in_run(const struct vl_direct *d, uint64_t gpa, uint64_t len)
+{
+	uint64_t end = gpa + (len - 1);
+
+	return ((gpa - d->fast[0].gpa < d->fast[0].size) &
+		(end - d->fast[0].gpa < d->fast[0].size)) |
+	       ((gpa - d->fast[1].gpa < d->fast[1].size) &
+		(end - d->fast[1].gpa < d->fast[1].size));
+}
+
+/* One load each, wherever they are: what the guest writes meanwhile is not seen in halves. */
+typedef uint64_t direct_u64 __attribute__((aligned(1), may_alias));
+typedef uint32_t direct_u32 __attribute__((aligned(1), may_alias));
+typedef uint16_t direct_u16 __attribute__((aligned(1), may_alias));
+
+static inline uint64_t direct_load(const unsigned char *p)
+{
+	return *(const volatile direct_u64 *)p;
+}
+
+/* Copy within one page. */
+static inline __attribute__((always_inline)) void direct_copy(void *to, const unsigned char *p,
+							      size_t len)
+{
+	switch (len) {
+	case 8:
+		*(direct_u64 *)to = *(const volatile direct_u64 *)p;
+		return;
+	case 4:
+		*(direct_u32 *)to = *(const volatile direct_u32 *)p;
+		return;
+	case 2:
+		*(direct_u16 *)to = *(const volatile direct_u16 *)p;
+		return;
+	case 1:
+		*(unsigned char *)to = *(const volatile unsigned char *)p;
+		return;
+	}
+	memcpy(to, p, len);
+}
+
+/* A read of any length, page by page. */
+enum vl_read_status direct_pages(struct vl_direct *d, const struct vl_space *s, uint64_t va,
+				 void *buf, size_t len, uint64_t *fault);
+
+static inline __attribute__((always_inline)) enum vl_read_status
+direct_read(struct vl_direct *d, const struct vl_space *s, uint64_t va, void *buf, size_t len,
+	    uint64_t *fault)
+{
+	enum vl_read_status st;
+	const unsigned char *p;
+
+	if (unlikely(len > VL_PAGE_SIZE - (va & (VL_PAGE_SIZE - 1))))
+		return direct_pages(d, s, va, buf, len, fault);
+	p = direct_at(d, s, va, &st);
+	if (unlikely(!p)) {
+		*fault = va;
+		return st;
+	}
+	direct_copy(buf, p, len);
+	return VL_READ_OK;
+}
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What stands behind a reader: the direct walk, the immersive vCPU, the kernel
+ * module. reader.c has checked a request before an engine sees it: sizes are
+ * within their bounds, nothing wraps, sizes of fields and their places in the record
+ * are sane. Canonical addresses are the engine's to check, as it follows pointers.
+ */
+#ifndef VLENS_IMEE_ENGINE_H
+#define VLENS_IMEE_ENGINE_H
+
+#include "../vmst/contact.h"
+#include "imee.h"
+
+#define VL_RAW_WHY 160 /* bytes of a reason, its NUL included */
+
+struct vl_raw_ops;
+
+/* An engine over one target. Engines put this first in their own struct. */
+struct vl_raw {
+	const struct vl_raw_ops *ops;
+};
+
+struct vl_raw_ops {
+	const char *name; /* for --engine and --stats */
+
+	/*
+	 * How well does it suit this target? 0: it cannot serve; the larger the
+	 * faster: VL_RANK_*. Must be cheap (no monitor, no VM is made), asked for
+	 * every engine when none is given. @why gets the reason, one line.
+	 */
+	int (*rank)(struct vl_target *t, const struct vl_contact *c, char why[VL_RAW_WHY]);
+
+	/*
+	 * Make it ready; @c may be NULL. VL_ERR_TARGET with a hint when it cannot
+	 * serve here.
+	 */
+	struct vl_error *(*open)(struct vl_target *t, const struct vl_contact *c,
+				 struct vl_raw **ret);
+	void (*close)(struct vl_raw *e);
+
+	/*
+	 * The requests of imee.h. On failure the status is returned and *@fault is
+	 * the address; what is in @buf then is of no account (reader.c clears it), but
+	 * for a string: see there. @len is 1 to VL_READ_MAX.
+	 */
+	enum vl_read_status (*read)(struct vl_raw *e, const struct vl_space *s, uint64_t va,
+				    void *buf, size_t len, uint64_t *fault);
+	/* @buf gets the string and its NUL; UNENDED: @size bytes without one. */
+	enum vl_read_status (*string)(struct vl_raw *e, const struct vl_space *s, uint64_t va,
+				      char *buf, size_t size, uint64_t *fault);
+	/*
+	 * Items whose status is not VL_READ_OK at the call have been refused already:
+	 * leave them. Sets the status of all others; a buffer of one that failed is
+	 * cleared by reader.c.
+	 */
+	void (*gather)(struct vl_raw *e, const struct vl_space *s, struct vl_get *items, size_t nr);
+	/* Fills all of *@ret. */
+	void (*walk)(struct vl_raw *e, const struct vl_space *s, const struct vl_walk *w,
+		     struct vl_walked *ret);
+	/* NULL: by read, again and again. */
+	enum vl_read_status (*watch)(struct vl_raw *e, const struct vl_space *s, uint64_t va,
+				     unsigned size, uint64_t old, uint64_t max, uint64_t *ret,
+				     uint64_t *samples_ret, uint64_t *fault);
+};
+
+/* Ranks. What needs a system call for each read is the last resort. */
+#define VL_RANK_NONE 0
+#define VL_RANK_SYSCALLS 10 /* direct over memory that cannot be mapped */
+#define VL_RANK_KVM_SLOW 5  /* kvm where the processor's own virtualization is emulated */
+#define VL_RANK_KVM 50
+#define VL_RANK_MODULE 80
+#define VL_RANK_MAPPED 100 /* direct over mapped RAM */
+
+extern const struct vl_raw_ops vl_raw_direct;
+extern const struct vl_raw_ops vl_raw_kvm;
+
+/* The contact of @r, or NULL. */
+const struct vl_contact *vl_reader_contact(const struct vl_reader *r);
+
+/* @c, that @r was opened with, is ended with it. */
+void vl_reader_adopt(struct vl_reader *r, struct vl_contact *c);
+
+#endif

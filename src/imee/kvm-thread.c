@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The kvm engine's threads. The watchdog ends a vCPU that does not come back: a guest
+ * can change its tables so that the agent's page becomes another one, whose code then
+ * runs, for ever if it likes, over memory that it cannot write. No signal is needed
+ * for that: without memory the vCPU stops by itself.
+ */
+#include <signal.h>
+#include <time.h>
+
+#include "kvm.h"
+
+#define LOOK_MS 100
+
+/* Wait for @ms or until woken; called with the lock. */
+static void wait_ms(struct vl_kvm *k, unsigned ms)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	ts.tv_nsec += (long)ms * 1000000;
+	ts.tv_sec += ts.tv_nsec / 1000000000;
+	ts.tv_nsec %= 1000000000;
+	pthread_cond_timedwait(&k->cond, &k->lock, &ts);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* An entry, or in poll mode a request, that is still the same one after limit_ms. */
+static void *watchdog(void *arg)
+{
+	struct vl_kvm *k = arg;
+	uint64_t since = now_ms();
+	uint64_t seen = 0;
+
+	pthread_mutex_lock(&k->lock);
+	while (!atomic_load(&k->stop)) {
+		uint32_t served = atomic_load((_Atomic uint32_t *)&k->ring->served);
+		unsigned entries = atomic_load(&k->entries);
+		uint64_t state = (uint64_t)served << 32 | entries;
+		bool busy =
+			entries & 1 && served != atomic_load((_Atomic uint32_t *)&k->ring->posted);
+
+		if (!busy || state != seen) {
+			seen = state;
+			since = now_ms();
+		} else if (now_ms() - since > atomic_load(&k->limit_ms)) {
+			kvm_vm_kill(k);
+			break;
+		}
+		wait_ms(k, LOOK_MS);
+	}
+	pthread_mutex_unlock(&k->lock);
+	return NULL;
+}
+
+static void *poller(void *arg)
+{
+	struct vl_kvm *k = arg;
+	_Atomic uint32_t *served = (_Atomic uint32_t *)&k->ring->served;
+	_Atomic uint32_t *posted = (_Atomic uint32_t *)&k->ring->posted;
+
+	pthread_mutex_lock(&k->lock);
+	while (!atomic_load(&k->stop) && !atomic_load(&k->broken)) {
+		atomic_store(&k->asleep, 1);
+		if (atomic_load(served) == atomic_load(posted)) {
+			pthread_cond_wait(&k->cond, &k->lock);
+			continue;
+		}
+		atomic_store(&k->asleep, 0);
+		pthread_mutex_unlock(&k->lock);
+		kvm_vm_run(k);
+		pthread_mutex_lock(&k->lock);
+	}
+	pthread_mutex_unlock(&k->lock);
+	return NULL;
+}
+
+/* A thread of ours takes none of the program's signals. */
+static int start(pthread_t *t, void *(*fn)(void *), struct vl_kvm *k)
+{
+	sigset_t all, old;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(t, NULL, fn, k);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return err;
+}
+
+struct vl_error *kvm_watchdog_start(struct vl_kvm *k)
+{
+	int err = start(&k->watchdog, watchdog, k);
+
+	if (err)
+		return vl_error_os(err, "cannot start a thread");
+	k->has_watchdog = true;
+	return NULL;
+}
+
+struct vl_error *vl_kvm_poll(struct vl_raw *e, uint32_t spin)
+{
+	struct vl_kvm *k = kvm_of(e);
+	int err;
+
+	if (k->polling)
+		return NULL;
+	k->ring->spin = k->spin = spin;
+	err = start(&k->poller, poller, k);
+	if (err)
+		return vl_error_os(err, "cannot start a thread");
+	k->polling = true;
+	return NULL;
+}
+
+void kvm_quiesce(struct vl_kvm *k)
+{
+	static const struct timespec moment = { 0, 10000 };
+
+	if (!k->polling)
+		return;
+	k->ring->spin = 0;
+	while (!atomic_load(&k->asleep) && !atomic_load(&k->broken))
+		nanosleep(&moment, NULL);
+	/* It holds the lock until it sleeps. */
+	pthread_mutex_lock(&k->lock);
+	k->ring->spin = k->spin;
+	pthread_mutex_unlock(&k->lock);
+}
+
+void kvm_threads_stop(struct vl_kvm *k)
+{
+	pthread_mutex_lock(&k->lock);
+	atomic_store(&k->stop, true);
+	pthread_cond_broadcast(&k->cond);
+	pthread_mutex_unlock(&k->lock);
+	if (k->polling)
+		pthread_join(k->poller, NULL);
+	if (k->has_watchdog)
+		pthread_join(k->watchdog, NULL);
+}

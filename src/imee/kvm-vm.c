@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The immersive machine: the guest's RAM in read-only slots, the agent's page in
+ * place of one of its pages, the exchange pages far above, one vCPU.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "kvm.h"
+
+/* Older headers do not have it ("KVM: Add KVM_EXIT_MEMORY_FAULT exit", 6.8). */
+#define EXIT_MEMORY_FAULT 39
+
+#define CR0_PE (1UL << 0)
+#define CR0_ET (1UL << 4)
+#define CR0_NE (1UL << 5)
+#define CR4_PAE (1UL << 5)
+#define EFER_LME (1UL << 8)
+#define EFER_LMA (1UL << 10)
+#define EFER_NX (1UL << 11)
+
+/* Descriptors of 64-bit code and of data, marked as used (Intel SDM volume 3, 3.4.5). */
+#define GDT_CODE 0x00af9b000000ffffUL
+#define GDT_DATA 0x00cf93000000ffffUL
+#define GATE_INTERRUPT 0x8e00 /* present, DPL 0 */
+
+/* Present, writable, accessed, dirty. */
+#define LOCAL_PTE (X86_PTE_P | X86_PTE_RW | X86_PTE_A | X86_PTE_D)
+
+/* ---- slots: two for each range, one for the agent, one for the exchange pages ---- */
+
+static unsigned agent_slot(const struct vl_kvm *k)
+{
+	return 2 * (unsigned)k->nr_ranges;
+}
+
+/* @size 0 takes the slot away. */
+static bool set_slot(struct vl_kvm *k, unsigned slot, uint64_t gpa, uint64_t size, void *host,
+		     bool readonly)
+{
+	struct kvm_userspace_memory_region r = {
+		.slot = slot,
+		.flags = readonly ? KVM_MEM_READONLY : 0,
+		.guest_phys_addr = gpa,
+		.memory_size = size,
+		.userspace_addr = (uintptr_t)host,
+	};
+
+	return !ioctl(k->vm, KVM_SET_USER_MEMORY_REGION, &r);
+}
+
+static bool set_range(struct vl_kvm *k, size_t i)
+{
+	const struct kvm_range *r = &k->ranges[i];
+
+	return set_slot(k, 2 * (unsigned)i, r->gpa, r->size, r->host, true);
+}
+
+/* A slot cannot change its size: away with it, then two beside the hole. */
+static bool redirect(struct vl_kvm *k, size_t i, uint64_t blind)
+{
+	const struct kvm_range *r = &k->ranges[i];
+	uint64_t below = blind - r->gpa, above = r->size - below - VL_PAGE_SIZE;
+	unsigned slot = 2 * (unsigned)i;
+
+	if (!set_slot(k, slot, r->gpa, 0, NULL, true))
+		return false;
+	if (below && !set_slot(k, slot, r->gpa, below, r->host, true))
+		return false;
+	if (above && !set_slot(k, slot + 1, blind + VL_PAGE_SIZE, above,
+			       (char *)r->host + below + VL_PAGE_SIZE, true))
+		return false;
+	return set_slot(k, agent_slot(k), blind, VL_PAGE_SIZE, k->page, false);
+}
+
+static bool restore(struct vl_kvm *k)
+{
+	unsigned slot = 2 * (unsigned)k->split;
+	const struct kvm_range *r = &k->ranges[k->split];
+	uint64_t below = k->blind - r->gpa;
+
+	if (!set_slot(k, agent_slot(k), k->blind, 0, NULL, false))
+		return false;
+	if (below && !set_slot(k, slot, r->gpa, 0, NULL, true))
+		return false;
+	if (r->size - below > VL_PAGE_SIZE &&
+	    !set_slot(k, slot + 1, k->blind + VL_PAGE_SIZE, 0, NULL, true))
+		return false;
+	return set_range(k, k->split);
+}
+
+void kvm_vm_kill(struct vl_kvm *k)
+{
+	atomic_store(&k->broken, true);
+	for (unsigned i = 0; i <= agent_slot(k) + 1; i++)
+		set_slot(k, i, 0, 0, NULL, false);
+}
+
+/* ---- the vCPU ---- */
+
+static void map_local(struct vl_kvm *k, uint64_t va, uint64_t gpa, int levels, unsigned *used)
+{
+	uint64_t *table = (uint64_t *)k->exchange;
+
+	for (int level = levels; level > 1; level--) {
+		uint64_t *e = &table[vl_pgtable_index(va, level)];
+
+		if (!*e)
+			*e = (k->exchange_gpa + VL_PAGE_SIZE * (*used)++) | LOCAL_PTE;
+		table = (uint64_t *)(k->exchange + ((*e & X86_PTE_ADDR) - k->exchange_gpa));
+	}
+	table[vl_pgtable_index(va, 1)] = gpa | LOCAL_PTE;
+}
+
+static void make_tables(struct vl_kvm *k, uint64_t va, uint64_t gpa, int levels)
+{
+	unsigned used = 1;
+
+	memset(k->exchange, 0, KVM_TABLE_PAGES * VL_PAGE_SIZE);
+	map_local(k, va, gpa, levels, &used);
+	for (size_t i = 0; i < KVM_RING_PAGES + KVM_OUT_PAGES; i++)
+		map_local(k, AGENT_EXCHANGE_VA + i * VL_PAGE_SIZE,
+			  k->exchange_gpa + (KVM_TABLE_PAGES + i) * VL_PAGE_SIZE, levels, &used);
+}
+
+static void make_page(struct vl_kvm *k, uint64_t va)
+{
+	struct agent_page *p = k->page;
+	uint64_t handler = va + vl_agent_fault;
+
+	p->vars.local_cr3 = k->exchange_gpa;
+	p->vars.ring = AGENT_EXCHANGE_VA;
+	p->gdt[0] = 0;
+	p->gdt[AGENT_CODE_SEL / 8] = GDT_CODE;
+	p->gdt[AGENT_DATA_SEL / 8] = GDT_DATA;
+	for (int i = 0; i < AGENT_NR_GATES; i++) {
+		p->idt[i][0] = (handler & 0xffff) | AGENT_CODE_SEL << 16 |
+			       (uint64_t)GATE_INTERRUPT << 32 | (handler >> 16 & 0xffff) << 48;
+		p->idt[i][1] = handler >> 32;
+	}
+}
+
+/* At the agent's entry, in the local space. */
+static bool reset_vcpu(struct vl_kvm *k, int levels)
+{
+	struct kvm_segment data = { .limit = ~0U,
+				    .selector = AGENT_DATA_SEL,
+				    .type = 3,
+				    .present = 1,
+				    .s = 1,
+				    .db = 1,
+				    .g = 1 };
+	struct kvm_regs regs = { .rip = k->va + AGENT_ENTRY,
+				 .rsp = k->va + AGENT_TOP,
+				 .rflags = 2 };
+	struct kvm_vcpu_events events = { 0 };
+	struct kvm_sregs s;
+
+	if (ioctl(k->vcpu, KVM_GET_SREGS, &s))
+		return false;
+	/*
+	 * The guest's tables mean the same under these: NX is defined, CR0.WP, SMEP and
+	 * SMAP are off; global pages and PCIDs are off, so that a load of CR3 drops
+	 * every translation.
+	 */
+	s.cr0 = X86_CR0_PG | CR0_PE | CR0_ET | CR0_NE;
+	s.cr3 = k->exchange_gpa;
+	s.cr4 = CR4_PAE | (levels == 5 ? X86_CR4_LA57 : 0);
+	s.efer = EFER_LME | EFER_LMA | EFER_NX;
+	s.cs = (struct kvm_segment){ .limit = ~0U,
+				     .selector = AGENT_CODE_SEL,
+				     .type = 11,
+				     .present = 1,
+				     .s = 1,
+				     .l = 1,
+				     .g = 1 };
+	s.ds = s.es = s.fs = s.gs = s.ss = data;
+	s.tr = (struct kvm_segment){ .base = k->va, .limit = 0x67, .type = 11, .present = 1 };
+	s.ldt = (struct kvm_segment){ .unusable = 1 };
+	s.gdt.base = k->va + AGENT_GDT;
+	s.gdt.limit = sizeof(k->page->gdt) - 1;
+	s.idt.base = k->va + AGENT_IDT;
+	s.idt.limit = sizeof(k->page->idt) - 1;
+	if (ioctl(k->vcpu, KVM_SET_SREGS, &s) || ioctl(k->vcpu, KVM_SET_REGS, &regs))
+		return false;
+	/* What a triple fault may have left pending. */
+	ioctl(k->vcpu, KVM_SET_VCPU_EVENTS, &events);
+	return true;
+}
+
+bool kvm_vm_place(struct vl_kvm *k, uint64_t va, uint64_t gpa, int levels)
+{
+	size_t i = 0;
+
+	while (i < k->nr_ranges && gpa - k->ranges[i].gpa >= k->ranges[i].size)
+		i++;
+	if (i == k->nr_ranges || (levels == 5 && !k->la57))
+		return false;
+	kvm_quiesce(k);
+	if (!k->placed || gpa != k->blind) {
+		if (k->placed && !restore(k))
+			return false;
+		k->placed = false;
+		if (!redirect(k, i, gpa))
+			return false;
+	}
+	k->split = i;
+	k->blind = gpa;
+	k->va = va;
+	k->placed = true;
+	make_page(k, va);
+	make_tables(k, va, gpa, levels);
+	return reset_vcpu(k, levels);
+}
+
+/* ---- running ---- */
+
+/*
+ * The agent's access met what KVM cannot give: no RAM, or a page of the file that is
+ * not there. To the agent that is a fault.
+ */
+static bool fault_agent(struct vl_kvm *k)
+{
+	struct kvm_regs regs;
+
+	/* The instruction is completed first, with whatever it got. */
+	k->run->immediate_exit = 1;
+	while (!ioctl(k->vcpu, KVM_RUN, 0) && k->run->exit_reason == KVM_EXIT_MMIO)
+		k->exits++;
+	k->run->immediate_exit = 0;
+	if (ioctl(k->vcpu, KVM_GET_REGS, &regs))
+		return false;
+	regs.rip = k->va + vl_agent_fault;
+	return !ioctl(k->vcpu, KVM_SET_REGS, &regs);
+}
+
+/*
+ * The request led the vCPU astray: in that space the agent's page is not where it
+ * should be. It starts anew, with the next one.
+ */
+static bool lose_request(struct vl_kvm *k)
+{
+	uint32_t served = atomic_load((_Atomic uint32_t *)&k->ring->served);
+	struct agent_request *rq = &k->ring->requests[served % AGENT_NR_REQUESTS];
+
+	if (served == atomic_load((_Atomic uint32_t *)&k->ring->posted))
+		return false;
+	rq->status = AGENT_LOST;
+	rq->fault = rq->va;
+	k->ring->served = served + 1;
+	return reset_vcpu(k, k->space.levels);
+}
+
+bool kvm_vm_run(struct vl_kvm *k)
+{
+	_Atomic uint32_t *served = (_Atomic uint32_t *)&k->ring->served;
+	_Atomic uint32_t *posted = (_Atomic uint32_t *)&k->ring->posted;
+
+	do {
+		int err;
+
+		atomic_fetch_add(&k->entries, 1);
+		err = ioctl(k->vcpu, KVM_RUN, 0) ? errno : 0;
+		atomic_fetch_add(&k->entries, 1);
+		k->exits++;
+		if (atomic_load(&k->broken))
+			return false;
+		if (err == EINTR || err == EAGAIN)
+			continue;
+		if (err == EFAULT || (!err && k->run->exit_reason == EXIT_MEMORY_FAULT)) {
+			if (!fault_agent(k))
+				break;
+			continue;
+		}
+		if (err)
+			break;
+		switch (k->run->exit_reason) {
+		case KVM_EXIT_HLT:
+			continue;
+		case KVM_EXIT_MMIO:
+			if (k->run->mmio.is_write ? !lose_request(k) : !fault_agent(k))
+				goto broken;
+			continue;
+		default:
+			if (!lose_request(k))
+				goto broken;
+		}
+	} while (atomic_load(served) != atomic_load(posted));
+	if (atomic_load(served) == atomic_load(posted))
+		return true;
+broken:
+	atomic_store(&k->broken, true);
+	return false;
+}
+
+/* ---- making it ---- */
+
+static struct vl_error *map_ram(struct vl_kvm *k, struct vl_target *t)
+{
+	const struct vl_ram *ram = vl_target_ram(t, &k->nr_ranges);
+
+	k->ranges = calloc(k->nr_ranges, sizeof(*k->ranges));
+	if (!k->ranges)
+		return vl_error_nomem();
+	for (size_t i = 0; i < k->nr_ranges; i++) {
+		void *p = mmap(NULL, ram[i].size, PROT_READ, MAP_SHARED | MAP_NORESERVE, ram[i].fd,
+			       (off_t)ram[i].fd_offset);
+
+		if (p == MAP_FAILED)
+			return vl_error_os(errno, "cannot map the guest's RAM");
+		madvise(p, ram[i].size, MADV_DONTFORK);
+		madvise(p, ram[i].size, MADV_DONTDUMP);
+		k->ranges[i] = (struct kvm_range){ ram[i].gpa, ram[i].size, p };
+	}
+	return NULL;
+}
+
+/*
+ * What the vCPU can do: all that KVM has, and pages of 1 GiB, which the guest may
+ * use though KVM does not offer them (where it walks the tables itself).
+ */
+static struct vl_error *set_cpuid(struct vl_kvm *k, unsigned *phys_bits_ret)
+{
+	enum { MAX = 256 };
+	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + MAX * sizeof(c->entries[0]));
+	struct vl_error *err = NULL;
+
+	if (!c)
+		return vl_error_nomem();
+	c->nent = MAX;
+	*phys_bits_ret = 36;
+	if (ioctl(k->kvm, KVM_GET_SUPPORTED_CPUID, c)) {
+		err = vl_error_os(errno, "KVM_GET_SUPPORTED_CPUID");
+	} else {
+		for (unsigned i = 0; i < c->nent; i++) {
+			struct kvm_cpuid_entry2 *e = &c->entries[i];
+
+			if (e->function == 7 && e->index == 0)
+				k->la57 = e->ecx >> 16 & 1;
+			else if (e->function == 0x80000001)
+				e->edx |= 1U << 26;
+			else if (e->function == 0x80000008)
+				*phys_bits_ret = e->eax & 0xff;
+		}
+		if (ioctl(k->vcpu, KVM_SET_CPUID2, c))
+			err = vl_error_os(errno, "KVM_SET_CPUID2");
+	}
+	free(c);
+	return err;
+}
+
+/*
+ * The exchange pages lie in the upper half of what can be addressed, where no RAM
+ * is, at a place that the guest cannot know: a page table that names it would see them.
+ */
+static struct vl_error *place_exchange(struct vl_kvm *k, unsigned phys_bits)
+{
+	uint64_t half = 1UL << (phys_bits - 1), where;
+
+	if (phys_bits < 32 || phys_bits > 52 ||
+	    getrandom(&where, sizeof(where), 0) != (ssize_t)sizeof(where))
+		return vl_error_new(VL_ERR_TARGET, "KVM tells no width of physical addresses");
+	k->exchange_gpa = half | ((where & (half / 2 - 1)) & ~((1UL << 21) - 1));
+	if (!set_slot(k, agent_slot(k) + 1, k->exchange_gpa, KVM_EXCHANGE_PAGES * VL_PAGE_SIZE,
+		      k->exchange, false))
+		return vl_error_os(errno, "KVM_SET_USER_MEMORY_REGION");
+	return NULL;
+}
+
+static void *own_pages(size_t nr)
+{
+	void *p = mmap(NULL, nr * VL_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		       -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static struct vl_error *make_own_pages(struct vl_kvm *k)
+{
+	k->page = own_pages(1);
+	k->exchange = own_pages(KVM_EXCHANGE_PAGES);
+	if (!k->page || !k->exchange)
+		return vl_error_nomem();
+	k->ring = (struct agent_ring *)(k->exchange + KVM_TABLE_PAGES * VL_PAGE_SIZE);
+	k->out = (unsigned char *)k->ring + KVM_RING_PAGES * VL_PAGE_SIZE;
+	memcpy(k->page, vl_agent_page, AGENT_SIZE);
+	/* Random behind the code: what is equal to the guest's memory by chance costs time. */
+	if (getrandom((unsigned char *)k->page + AGENT_VARS, 256, 0) != 256 ||
+	    getrandom(k->page->stage, 256, 0) != 256)
+		return vl_error_os(errno, "getrandom");
+	return NULL;
+}
+
+struct vl_error *kvm_vm_create(struct vl_kvm *k, struct vl_target *t)
+{
+	struct vl_error *err;
+	unsigned phys_bits;
+	void *run;
+
+	k->vm = k->vcpu = -1;
+	k->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (k->kvm < 0)
+		return vl_error_os(errno, "/dev/kvm");
+	err = map_ram(k, t);
+	if (!err)
+		err = make_own_pages(k);
+	if (err)
+		return err;
+	do
+		k->vm = ioctl(k->kvm, KVM_CREATE_VM, 0);
+	while (k->vm < 0 && errno == EINTR);
+	if (k->vm < 0)
+		return vl_error_os(errno, "KVM_CREATE_VM");
+	k->vcpu = ioctl(k->vm, KVM_CREATE_VCPU, 0);
+	if (k->vcpu < 0)
+		return vl_error_os(errno, "KVM_CREATE_VCPU");
+	k->run_size = (size_t)ioctl(k->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+	run = mmap(NULL, k->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, k->vcpu, 0);
+	if (run == MAP_FAILED)
+		return vl_error_os(errno, "cannot map the vCPU");
+	k->run = run;
+	for (size_t i = 0; i < k->nr_ranges; i++)
+		if (!set_range(k, i))
+			return vl_error_os(errno, "KVM_SET_USER_MEMORY_REGION");
+	err = set_cpuid(k, &phys_bits);
+	return err ? err : place_exchange(k, phys_bits);
+}
+
+void kvm_vm_destroy(struct vl_kvm *k)
+{
+	if (k->run)
+		munmap(k->run, k->run_size);
+	if (k->vcpu >= 0)
+		close(k->vcpu);
+	if (k->vm >= 0)
+		close(k->vm);
+	if (k->kvm >= 0)
+		close(k->kvm);
+	if (k->page)
+		munmap(k->page, VL_PAGE_SIZE);
+	if (k->exchange)
+		munmap(k->exchange, KVM_EXCHANGE_PAGES * VL_PAGE_SIZE);
+	for (size_t i = 0; k->ranges && i < k->nr_ranges; i++)
+		if (k->ranges[i].host)
+			munmap(k->ranges[i].host, k->ranges[i].size);
+	free(k->ranges);
+}

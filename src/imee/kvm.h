@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The kvm engine: what its files share. An immersive vCPU has the guest's RAM in
+ * read-only slots at the guest-physical addresses it has there, and runs the agent
+ * (agent/imee.S) under the guest's own CR3, so that the processor translates.
+ *
+ * Whether an address can be read, and what is there, the agent says. Why not is
+ * asked of a software walk (the direct engine), which also finds a place for the agent,
+ * and serves what the agent cannot; it sees the same tables.
+ */
+#ifndef VLENS_IMEE_KVM_H
+#define VLENS_IMEE_KVM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <linux/kvm.h>
+
+#include "agent.h"
+#include "direct.h"
+
+#define KVM_TABLE_PAGES 9 /* local tables: one top level, two branches of four levels at most */
+#define KVM_RING_PAGES ((sizeof(struct agent_ring) + VL_PAGE_SIZE - 1) / VL_PAGE_SIZE)
+#define KVM_OUT_PAGES 64
+#define KVM_EXCHANGE_PAGES (KVM_TABLE_PAGES + KVM_RING_PAGES + KVM_OUT_PAGES)
+/* What a piece or an element may write behind the end of what was asked for. */
+#define KVM_OUT_SIZE (KVM_OUT_PAGES * VL_PAGE_SIZE - AGENT_STAGE_SIZE)
+
+#define KVM_WALK_MAX 1024 /* elements in one entry, which the watchdog must allow for */
+#define KVM_HITS 8	  /* places that one request may make the agent leave */
+
+struct kvm_range {
+	uint64_t gpa, size;
+	void *host; /* MAP_SHARED, PROT_READ; touched by KVM alone */
+};
+
+struct vl_kvm {
+	struct vl_raw raw;
+	struct vl_direct *walk; /* the software walk */
+	int kvm, vm, vcpu;
+	struct kvm_run *run;
+	size_t run_size;
+	struct kvm_range *ranges;
+	size_t nr_ranges;
+
+	struct agent_page *page;
+	unsigned char *exchange; /* tables, ring, out */
+	uint64_t exchange_gpa;
+	struct agent_ring *ring;
+	unsigned char *out;
+
+	bool placed, la57;
+	uint64_t va, blind;	 /* where the agent is: virtual, physical */
+	size_t split;		 /* the range with the hole at blind */
+	struct vl_space space;	 /* the last one it was seen to be mapped in */
+	uint64_t hint;		 /* look for a place from here */
+	uint64_t hits[KVM_HITS]; /* physical pages that the request wants to read */
+	unsigned nr_hits;
+
+	/*
+	 * Entries begun and ended: odd while the vCPU runs. When it has been in one for
+	 * too long the watchdog takes its memory away, which ends it.
+	 */
+	atomic_uint entries;
+	atomic_bool broken, stop;
+	atomic_uint limit_ms;
+	pthread_t watchdog;
+	bool has_watchdog;
+	pthread_mutex_t lock; /* of the condition that ends the threads' waits */
+	pthread_cond_t cond;
+
+	/* Poll mode: a thread keeps the vCPU in the guest, where the agent spins. */
+	bool polling;
+	uint32_t spin;
+	pthread_t poller;
+	atomic_uint asleep;
+
+	uint64_t exits, relocations, by_walk;
+};
+
+static inline struct vl_kvm *kvm_of(struct vl_raw *e)
+{
+	return (struct vl_kvm *)e;
+}
+
+/* A place in the exchange pages, as the agent sees it. */
+static inline uint64_t kvm_out_va(size_t offset)
+{
+	return AGENT_EXCHANGE_VA + KVM_RING_PAGES * VL_PAGE_SIZE + offset;
+}
+
+/* ---- kvm-vm.c: the machine ---- */
+
+struct vl_error *kvm_vm_create(struct vl_kvm *k, struct vl_target *t);
+void kvm_vm_destroy(struct vl_kvm *k);
+
+/* Take all slots away, so that whatever the vCPU does ends. */
+void kvm_vm_kill(struct vl_kvm *k);
+
+/* Put the agent at virtual @va, which is physical page @gpa, and start it anew. */
+bool kvm_vm_place(struct vl_kvm *k, uint64_t va, uint64_t gpa, int levels);
+
+/* Enter until the ring is served; false: it is broken. */
+bool kvm_vm_run(struct vl_kvm *k);
+
+/* ---- kvm-place.c: where the agent is ---- */
+
+/*
+ * The agent is mapped in @s, at a page that none of the hits is; false: there is no
+ * such place.
+ */
+bool kvm_ready(struct vl_kvm *k, const struct vl_space *s);
+
+/* A new request: the agent may stand anywhere. */
+static inline void kvm_begin(struct vl_kvm *k)
+{
+	k->nr_hits = 0;
+}
+
+/*
+ * Internal: the agent cannot serve this request: there is no place for it in that space,
+ * the processor cannot translate what the guest's can, or the machine is broken. The
+ * direct engine serves the request.
+ */
+#define KVM_BY_WALK VL_NR_READ_STATUS
+
+/*
+ * What @rq of space @s did not get: make it possible and return true to have it posted
+ * again, or false with why in *@st. @tries is counted up.
+ */
+bool kvm_recover(struct vl_kvm *k, const struct vl_space *s, const struct agent_request *rq,
+		 unsigned *tries, enum vl_read_status *st);
+
+/* ---- kvm-thread.c: the watchdog, and poll mode ---- */
+
+struct vl_error *kvm_watchdog_start(struct vl_kvm *k);
+void kvm_threads_stop(struct vl_kvm *k);
+
+/* Out of the guest, until the next request: the machine can be changed. */
+void kvm_quiesce(struct vl_kvm *k);
+
+/*
+ * Have a thread of its own keep the vCPU in the guest, where the agent looks at the
+ * ring again and again: a request then needs no exit. It takes a whole CPU. The agent
+ * halts after @spin looks in vain, and is woken by the next request.
+ */
+struct vl_error *vl_kvm_poll(struct vl_raw *e, uint32_t spin);
+
+/* ---- kvm.c: requests ---- */
+
+/* The next free request of the ring, cleared; posted with all others by kvm_serve(). */
+struct agent_request *kvm_request(struct vl_kvm *k, unsigned i, const struct vl_space *s,
+				  uint32_t op);
+
+/* Post @nr requests and wait until they are served; false: the machine is broken. */
+bool kvm_serve(struct vl_kvm *k, unsigned nr);
+
+enum vl_read_status kvm_read(struct vl_kvm *k, const struct vl_space *s, uint64_t va, void *buf,
+			     size_t len, uint64_t *fault);
+enum vl_read_status kvm_string(struct vl_kvm *k, const struct vl_space *s, uint64_t va, char *buf,
+			       size_t size, uint64_t *fault);
+
+/* ---- kvm-walk.c ---- */
+
+void kvm_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_walk *w,
+	      struct vl_walked *ret);
+
+/* What the engine did so far, for tests and benchmarks. */
+struct vl_kvm_stats {
+	uint64_t exits;	      /* returns from KVM_RUN */
+	uint64_t relocations; /* the agent was put elsewhere */
+	uint64_t by_walk;     /* requests that the direct engine served instead */
+	uint64_t agent_va, agent_gpa;
+};
+void vl_kvm_stats(const struct vl_raw *e, struct vl_kvm_stats *ret);
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How the fields of an element are read in a walk: which of them together, and
+ * those that cannot be, one by one.
+ */
+#include "walk.h"
+
+/* ---- the plan ---- */
+
+/* Wider than that is no structure, and no field of it near the other. */
+#define SANE_OFFSET (1 << 24)
+
+static bool is_near(int64_t offset)
+{
+	return offset > -SANE_OFFSET && offset < SANE_OFFSET;
+}
+
+static struct group *group_of(struct plan *p, const struct vl_walk_field *f)
+{
+	struct group *g = &p->groups[0];
+
+	if (!f->derefs)
+		return g;
+	for (unsigned i = 1; i < p->nr_groups; i++)
+		if (p->groups[i].pointer == f->offset[0])
+			return &p->groups[i];
+	if (p->nr_groups == MAX_GROUPS)
+		return NULL;
+	g = &p->groups[p->nr_groups++];
+	*g = (struct group){ .pointer = f->offset[0] };
+	return g;
+}
+
+static void widen(struct group *g, int64_t low, uint64_t len)
+{
+	int64_t end = low + (int64_t)len;
+
+	if (g->len && g->low + (int64_t)g->len > end)
+		end = g->low + (int64_t)g->len;
+	if (!g->len || low < g->low)
+		g->low = low;
+	g->len = (uint64_t)(end - g->low);
+}
+
+static bool reads(const struct vl_walk_field *f)
+{
+	return f->kind == VL_FIELD_BYTES || f->kind == VL_FIELD_STRING;
+}
+
+static uint8_t op_of(const struct vl_walk_field *f)
+{
+	switch (f->kind) {
+	case VL_FIELD_STRING:
+		return PART_STRING;
+	case VL_FIELD_ADDRESS:
+		return PART_ADDRESS;
+	case VL_FIELD_INDEX:
+		return PART_INDEX;
+	}
+	return f->size == 4  ? PART_4 :
+	       f->size == 8  ? PART_8 :
+	       f->size == 16 ? PART_16 :
+	       f->size == 32 ? PART_32 :
+			       PART_BYTES;
+}
+
+static void add_parts(struct plan *p, const struct vl_walk *w, struct group *const *of,
+		      struct group *g)
+{
+	unsigned nr = g->first;
+
+	for (size_t i = 0; i < w->nr_fields; i++) {
+		const struct vl_walk_field *f = &w->fields[i];
+		int32_t at = f->offset[f->derefs];
+
+		if (of[i] == g)
+			p->parts[nr++] = (struct part){ op_of(f), (uint8_t)i, f->size, f->out,
+							reads(f) ? at - g->low : at };
+	}
+	g->nr = nr - g->first;
+}
+
+void direct_plan(struct plan *p, const struct vl_walk *w, bool spans)
+{
+	struct group *of[VL_WALK_FIELDS];
+	unsigned nr = 0;
+
+	p->groups[0] = (struct group){ 0 };
+	p->nr_groups = 1;
+	p->alone = 0;
+	spans = spans && is_near(w->node) && is_near(w->next);
+	if (spans && w->kind != VL_WALK_XARRAY)
+		widen(&p->groups[0], (int64_t)w->node + w->next, 8);
+	for (size_t i = 0; i < w->nr_fields; i++) {
+		const struct vl_walk_field *f = &w->fields[i];
+		int32_t at = f->offset[f->derefs > 1 ? 0 : f->derefs];
+
+		of[i] = NULL;
+		if (spans && f->derefs <= reads(f) && is_near(at) && is_near(f->offset[0]))
+			of[i] = group_of(p, f);
+		if (!of[i])
+			p->alone |= 1U << i;
+		else if (reads(f))
+			widen(of[i], at, f->size);
+	}
+	for (unsigned g = 1; g < p->nr_groups; g++)
+		widen(&p->groups[0], p->groups[g].pointer, 8);
+	for (unsigned g = 0; g < p->nr_groups; g++) {
+		p->groups[g].pointer -= p->groups[0].low;
+		p->groups[g].first = nr;
+		add_parts(p, w, of, &p->groups[g]);
+		nr += p->groups[g].nr;
+	}
+}
+
+/* ---- translation ---- */
+
+/* The entry of level 3 for @va; false when that is not mapped. */
+static bool third(struct walker *k, uint64_t va, uint64_t *ret)
+{
+	int shift = 64 - (12 + 9 * k->s->levels);
+	enum vl_read_status st;
+	uint64_t e = k->s->root;
+
+	if (k->third_key == va >> 30) {
+		*ret = k->third;
+		return true;
+	}
+	if ((uint64_t)((int64_t)(va << shift) >> shift) != va)
+		return false;
+	for (int level = k->s->levels; level > 3; level--)
+		if (!direct_entry(k->d, e, va, level, &e, &st) || e & X86_PTE_PS)
+			return false;
+	if (!direct_entry(k->d, e, va, 3, &e, &st))
+		return false;
+	k->third_key = va >> 30;
+	*ret = k->third = e;
+	return true;
+}
+
+uintptr_t direct_upper(struct walker *k, uint64_t va)
+{
+	size_t i = (va >> 21) % UPPERS;
+	uint64_t e, size = VL_PAGE_SIZE;
+	enum vl_read_status st;
+
+	if (!third(k, va, &e))
+		return 0;
+	if (e & X86_PTE_PS) {
+		/* Those 2 MiB of it that are asked for. */
+		if (e & LEAF_RESERVED(1UL << 30))
+			return 0;
+		size = 1UL << 21;
+		e = (e & ~((1UL << 30) - 1)) | (va & ((1UL << 30) - size));
+	} else if (!direct_entry(k->d, e, va, 2, &e, &st)) {
+		return 0;
+	} else if (e & X86_PTE_PS) {
+		if (e & LEAF_RESERVED(1UL << 21))
+			return 0;
+		size = 1UL << 21;
+	}
+	e &= X86_PTE_ADDR & ~(size - 1);
+	if (!direct_in_run(k->d, e, size))
+		return 0;
+	k->upper[i].key = va >> 21;
+	k->upper[i].host = (uintptr_t)k->d->base + e + (size == VL_PAGE_SIZE ? 0 : UPPER_PAGE);
+	return k->upper[i].host;
+}
+
+bool direct_in_other(const struct vl_direct *d, uint64_t gpa)
+{
+	return direct_in_run(d, gpa, VL_PAGE_SIZE);
+}
+
+bool direct_in_row(struct walker *k, uint64_t va, const unsigned char *p, uint64_t len)
+{
+	uint64_t done = VL_PAGE_SIZE - (va & (VL_PAGE_SIZE - 1));
+
+	for (; done < len; done += VL_PAGE_SIZE)
+		if (va + done < va || walk_host(k, va + done, 1) != p + done)
+			return false;
+	return true;
+}
+
+/* ---- one by one ---- */
+
+void direct_end_string(char *buf, size_t size)
+{
+	size_t len = strnlen(buf, size);
+
+	memset(buf + len, 0, size - len);
+}
+
+/* A string in a field: no page behind its end is touched. */
+static enum vl_read_status get_string(struct walker *k, uint64_t va, char *buf, size_t size)
+{
+	size_t n = VL_PAGE_SIZE - (va & (VL_PAGE_SIZE - 1));
+	enum vl_read_status st;
+
+	st = walk_get(k, va, buf, n < size ? n : size);
+	if (!st && n < size && !memchr(buf, 0, n))
+		st = walk_get(k, va + n, buf + n, size - n);
+	if (!st)
+		direct_end_string(buf, size);
+	return st;
+}
+
+static enum vl_read_status get_field(struct walker *k, const struct vl_walk_field *f,
+				     uint64_t element, uint64_t index, unsigned char *out)
+{
+	uint64_t va = element + (uint64_t)(int64_t)f->offset[0];
+	enum vl_read_status st;
+
+	for (unsigned i = 0; i < f->derefs; i++) {
+		st = walk_get(k, va, &va, sizeof(va));
+		if (st)
+			return st;
+		if (!va) {
+			k->ret->fault = 0;
+			return VL_READ_NULL;
+		}
+		va += (uint64_t)(int64_t)f->offset[i + 1];
+	}
+	switch (f->kind) {
+	case VL_FIELD_BYTES:
+		return walk_get(k, va, out, f->size);
+	case VL_FIELD_STRING:
+		return get_string(k, va, (char *)out, f->size);
+	case VL_FIELD_ADDRESS:
+		memcpy(out, &va, sizeof(va));
+		return VL_READ_OK;
+	default:
+		memcpy(out, &index, sizeof(index));
+		return VL_READ_OK;
+	}
+}
+
+enum vl_read_status direct_field(struct walker *k, unsigned i, uint64_t element, uint64_t index,
+				 unsigned char *record, uint8_t *status)
+{
+	const struct vl_walk_field *f = &k->w->fields[i];
+	enum vl_read_status st = get_field(k, f, element, index, record + f->out);
+
+	if (st)
+		memset(record + f->out, 0, f->size);
+	if (!status)
+		return st;
+	status[i] = (uint8_t)st;
+	return VL_READ_OK;
+}
+
+void direct_ahead(struct walker *k, uint64_t element, uint64_t index, uint64_t node,
+		  unsigned char *record)
+{
+	uint64_t next;
+
+	k->d->collecting = true;
+	/* As many rounds as there are dependent steps; each is one call. */
+	for (int round = 0; round < 6 * (VL_WALK_DEREFS + 1); round++) {
+		if (node)
+			walk_get(k, node + k->w->next, &next, sizeof(next));
+		for (size_t i = 0; i < k->w->nr_fields; i++)
+			get_field(k, &k->w->fields[i], element, index,
+				  record + k->w->fields[i].out);
+		if (!direct_fetch(k->d))
+			break;
+	}
+	k->d->collecting = false;
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The reader: requests are checked here, then an engine serves them. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "reader.h"
+
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* In the order of the documentation; the rank decides. */
+static const struct vl_raw_ops *const engines[] = { &vl_raw_direct, &vl_raw_kvm };
+#define NR_ENGINES (sizeof(engines) / sizeof(engines[0]))
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
+}
+
+/* The engine of that name, if it can serve. */
+static struct vl_error *named(struct vl_reader *r, const char *name, const struct vl_raw_ops **ret)
+{
+	char why[VL_RAW_WHY] = "", all[64] = "";
+
+	for (size_t i = 0; i < NR_ENGINES; i++) {
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "",
+			 engines[i]->name);
+		if (strcmp(engines[i]->name, name) != 0)
+			continue;
+		if (!engines[i]->rank(r->target, r->contact, why))
+			return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+							  "the %s engine cannot serve here: %s",
+							  name, why),
+					     "without --engine the best that can is taken");
+		snprintf(r->reason, sizeof(r->reason), "asked for; %.140s", why);
+		*ret = engines[i];
+		return NULL;
+	}
+	return vl_error_hint(vl_error_new(VL_ERR_ARG, "no such engine: %s", name), "there are %s",
+			     all);
+}
+
+/* Open the best engine; what cannot be opened after all gives way to the next. */
+static struct vl_error *open_best(struct vl_reader *r)
+{
+	bool tried[NR_ENGINES] = { false };
+	struct vl_error *first = NULL;
+
+	for (size_t n = 0; n < NR_ENGINES; n++) {
+		char why[VL_RAW_WHY], best_why[VL_RAW_WHY] = "";
+		struct vl_error *err;
+		int best_rank = 0;
+		size_t best = 0;
+
+		for (size_t i = 0; i < NR_ENGINES; i++) {
+			int rank = tried[i] ? 0 : engines[i]->rank(r->target, r->contact, why);
+
+			if (rank > best_rank) {
+				best_rank = rank;
+				best = i;
+				memcpy(best_why, why, sizeof(why));
+			}
+		}
+		if (!best_rank)
+			break;
+		tried[best] = true;
+		err = engines[best]->open(r->target, r->contact, &r->engine);
+		if (!err) {
+			r->ops = engines[best];
+			if (first)
+				snprintf(r->reason, sizeof(r->reason), "%.70s; %.80s", best_why,
+					 first->message);
+			else
+				memcpy(r->reason, best_why, sizeof(best_why));
+			vl_error_destroy(first);
+			return NULL;
+		}
+		if (first)
+			vl_error_destroy(err);
+		else
+			first = err;
+	}
+	return first ? first : vl_error_new(VL_ERR_TARGET, "no engine can read this guest");
+}
+
+struct vl_error *vl_reader_open(struct vl_target *t, const struct vl_contact *c,
+				const struct vl_reader_options *opts, struct vl_reader **ret)
+{
+	struct vl_reader *r = calloc(1, sizeof(*r));
+	const char *name = opts ? opts->engine : NULL;
+	uint64_t begin = now_ns();
+	struct vl_error *err;
+
+	if (!r)
+		return vl_error_nomem();
+	r->target = t;
+	r->contact = c;
+	if (c)
+		r->kernel = (struct vl_space){ c->pt.root, c->pt.levels };
+	if (name) {
+		err = named(r, name, &r->ops);
+		if (!err)
+			err = r->ops->open(t, c, &r->engine);
+	} else {
+		err = open_best(r);
+	}
+	if (err) {
+		free(r);
+		return err;
+	}
+	r->open_ns = now_ns() - begin;
+	*ret = r;
+	return NULL;
+}
+
+void vl_reader_close(struct vl_reader *r)
+{
+	if (!r)
+		return;
+	if (r->walker && r->walker != r->engine)
+		vl_raw_direct.close(r->walker);
+	r->ops->close(r->engine);
+	vl_contact_destroy(r->own);
+	free(r);
+}
+
+void vl_reader_stats(const struct vl_reader *r, struct vl_reader_stats *ret)
+{
+	*ret = (struct vl_reader_stats){ r->ops->name, r->reason, r->open_ns, r->requests };
+}
+
+const struct vl_contact *vl_reader_contact(const struct vl_reader *r)
+{
+	return r->contact;
+}
+
+uint64_t vl_reader_symbol(const struct vl_reader *r, const char *name)
+{
+	return r->contact && r->contact->kernel ? vl_symbol(r->contact->kernel, name) : 0;
+}
+
+void vl_reader_adopt(struct vl_reader *r, struct vl_contact *c)
+{
+	r->own = c;
+}
+
+bool vl_reader_current(struct vl_reader *r)
+{
+	unsigned char now[sizeof(r->contact->probe)];
+
+	if (vl_discard(vl_target_alive(r->target)))
+		return false;
+	return !r->contact || (!vl_read(r, &r->kernel, r->contact->entry, now, sizeof(now)) &&
+			       !memcmp(now, r->contact->probe, sizeof(now)));
+}
+
+uint64_t vl_reader_fault(const struct vl_reader *r)
+{
+	return r->fault;
+}
+
+struct vl_space vl_reader_kernel(const struct vl_reader *r)
+{
+	return r->kernel;
+}
+
+/* ---- requests ---- */
+
+/* What no engine is asked. */
+static inline enum vl_read_status check(const struct vl_space *s, uint64_t va, size_t len)
+{
+	if (unlikely(len > VL_READ_MAX))
+		return VL_READ_TOO_LONG;
+	if (unlikely(len && va + (len - 1) < va))
+		return VL_READ_WRAPS;
+	if (unlikely((s->levels | 1) != 5))
+		return VL_READ_BAD;
+	return VL_READ_OK;
+}
+
+static enum vl_read_status failed(struct vl_reader *r, enum vl_read_status st, uint64_t fault,
+				  void *buf, size_t len)
+{
+	r->fault = fault;
+	if (len <= VL_READ_MAX)
+		memset(buf, 0, len);
+	return st;
+}
+
+enum vl_read_status vl_read(struct vl_reader *r, const struct vl_space *s, uint64_t va, void *buf,
+			    size_t len)
+{
+	enum vl_read_status st = check(s, va, len);
+	uint64_t fault = va;
+
+	r->requests++;
+	if (!st && len)
+		st = r->ops->read(r->engine, s, va, buf, len, &fault);
+	if (unlikely(st))
+		return failed(r, st, fault, buf, len);
+	return VL_READ_OK;
+}
+
+#define READ_WORD(bits) \
+	enum vl_read_status vl_read_u##bits(struct vl_reader *r, const struct vl_space *s, \
+					    uint64_t va, uint##bits##_t *ret) \
+	{ \
+		return vl_read(r, s, va, ret, sizeof(*ret)); \
+	}
+READ_WORD(64)
+READ_WORD(32)
+READ_WORD(16)
+READ_WORD(8)
+#undef READ_WORD
+
+enum vl_read_status vl_read_string(struct vl_reader *r, const struct vl_space *s, uint64_t va,
+				   char *buf, size_t size)
+{
+	enum vl_read_status st;
+	uint64_t fault = va;
+
+	r->requests++;
+	if (!size || size > VL_READ_MAX)
+		return size ? VL_READ_TOO_LONG : VL_READ_BAD;
+	/* A string may end before the end of all addresses does. */
+	st = check(s, va, 1);
+	if (!st && size - 1 > UINT64_MAX - va)
+		size = UINT64_MAX - va + 1;
+	if (!st)
+		st = r->ops->string(r->engine, s, va, buf, size, &fault);
+	if (st == VL_READ_UNENDED)
+		buf[size - 1] = 0;
+	else if (st)
+		buf[0] = 0;
+	if (st)
+		r->fault = fault;
+	return st;
+}
+
+size_t vl_gather(struct vl_reader *r, const struct vl_space *s, struct vl_get *items, size_t nr)
+{
+	size_t bad = 0;
+
+	r->requests++;
+	for (size_t i = 0; i < nr; i++) {
+		items[i].status = check(s, items[i].va, items[i].len);
+		if (!items[i].len && !items[i].status)
+			items[i].status = VL_NR_READ_STATUS;
+	}
+	r->ops->gather(r->engine, s, items, nr);
+	for (size_t i = 0; i < nr; i++) {
+		if (items[i].status == VL_NR_READ_STATUS)
+			items[i].status = VL_READ_OK;
+		if (!items[i].status)
+			continue;
+		bad++;
+		if (items[i].len <= VL_READ_MAX)
+			memset(items[i].buf, 0, items[i].len);
+	}
+	return bad;
+}
+
+/* A table of more heads than any kernel has. */
+#define MAX_HEADS (1U << 26)
+
+static bool sane_field(const struct vl_walk_field *f, size_t stride)
+{
+	return f->kind <= VL_FIELD_INDEX && f->derefs <= VL_WALK_DEREFS && f->size &&
+	       f->size <= VL_WALK_FIELD_SIZE && (uint64_t)f->out + f->size <= stride &&
+	       (f->kind < VL_FIELD_ADDRESS || f->size == 8);
+}
+
+static bool sane_walk(const struct vl_walk *w)
+{
+	if (w->kind > VL_WALK_XARRAY || w->nr_fields > VL_WALK_FIELDS || w->nr_heads > MAX_HEADS ||
+	    (w->nr_fields && !w->records) || w->max > VL_READ_MAX)
+		return false;
+	if (w->kind == VL_WALK_XARRAY && (!w->xa_nr_slots || w->xa_nr_slots > 64))
+		return false;
+	for (size_t i = 0; i < w->nr_fields; i++)
+		if (!sane_field(&w->fields[i], w->stride))
+			return false;
+	return true;
+}
+
+enum vl_read_status vl_walk(struct vl_reader *r, const struct vl_space *s, const struct vl_walk *w,
+			    struct vl_walked *ret)
+{
+	enum vl_read_status st = check(s, w->head, 8);
+
+	r->requests++;
+	if (st || !sane_walk(w))
+		*ret = (struct vl_walked){ st ? st : VL_READ_BAD, 0, w->head };
+	else
+		r->ops->walk(r->engine, s, w, ret);
+	if (ret->status)
+		r->fault = ret->fault;
+	return ret->status;
+}
+
+enum vl_read_status vl_watch(struct vl_reader *r, const struct vl_space *s, uint64_t va,
+			     unsigned size, uint64_t old, uint64_t max, uint64_t *ret,
+			     uint64_t *samples_ret)
+{
+	enum vl_read_status st = check(s, va, size);
+	uint64_t fault = va;
+
+	r->requests++;
+	*ret = *samples_ret = 0;
+	if (!st && size != 1 && size != 2 && size != 4 && size != 8)
+		st = VL_READ_BAD;
+	if (!st && r->ops->watch) {
+		st = r->ops->watch(r->engine, s, va, size, old, max, ret, samples_ret, &fault);
+	} else {
+		while (!st && *samples_ret < max && !(*samples_ret && *ret != old)) {
+			*ret = 0;
+			++*samples_ret;
+			st = r->ops->read(r->engine, s, va, ret, size, &fault);
+		}
+	}
+	return st ? failed(r, st, fault, ret, sizeof(*ret)) : st;
+}
+
+/* ---- failures ---- */
+
+static const char *const words[VL_NR_READ_STATUS] = {
+	[VL_READ_OK] = "read",
+	[VL_READ_NOT_PRESENT] = "not present",
+	[VL_READ_NO_RAM] = "not in RAM",
+	[VL_READ_NONCANONICAL] = "not a canonical address",
+	[VL_READ_WRAPS] = "beyond the end of the address space",
+	[VL_READ_TOO_LONG] = "more than 1 GiB at once",
+	[VL_READ_RESERVED] = "no page table on the way",
+	[VL_READ_UNENDED] = "a string without end",
+	[VL_READ_NULL] = "a NULL pointer",
+	[VL_READ_LOOP] = "a list that loops",
+	[VL_READ_MORE] = "more elements than asked for",
+	[VL_READ_GARBAGE] = "garbage on a list",
+	[VL_READ_BLIND] = "in the blind spot",
+	[VL_READ_GONE] = "the guest's memory has gone",
+	[VL_READ_BAD] = "a senseless request",
+};
+
+const char *vl_read_strstatus(enum vl_read_status status)
+{
+	return (unsigned)status < VL_NR_READ_STATUS ? words[status] : "unknown";
+}
+
+struct vl_error *vl_read_error(enum vl_read_status status, uint64_t va)
+{
+	const char *what = vl_read_strstatus(status);
+
+	switch (status) {
+	case VL_READ_OK:
+		return NULL;
+	case VL_READ_GONE:
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+						  "cannot read address 0x%" PRIx64 ": %s", va,
+						  what),
+				     "has the guest ended, or was the dump cut short?");
+	case VL_READ_BAD:
+	case VL_READ_TOO_LONG:
+	case VL_READ_WRAPS:
+		return vl_error_new(VL_ERR_ARG, "cannot read address 0x%" PRIx64 ": %s", va, what);
+	default:
+		return vl_error_fault(va, "cannot read address 0x%" PRIx64 ": %s", va, what);
+	}
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "collect.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../vmst/contact.h"
+
+/* A list of a running guest changes while it is walked. */
+#define TRIES 8
+#define FIRST_ROOM 256
+
+static int add(struct vl_fields *fs, const struct vl_walk_field *f)
+{
+	if (fs->nr == VL_WALK_FIELDS)
+		return -1;
+	fs->f[fs->nr] = *f;
+	return (int)fs->nr++;
+}
+
+int vl_fields_add(struct vl_fields *fs, enum vl_field f, size_t out, size_t size)
+{
+	if (!vl_has(fs->layout, f))
+		return -1;
+	return add(fs, &(struct vl_walk_field){ .kind = VL_FIELD_BYTES,
+						.size = (uint16_t)size,
+						.out = (uint32_t)out,
+						.offset = { fs->layout->offset[f] } });
+}
+
+int vl_fields_add_through(struct vl_fields *fs, enum vl_field through, enum vl_field f, size_t out,
+			  size_t size)
+{
+	const int32_t *offset = fs->layout->offset;
+
+	if (!vl_has(fs->layout, through) || !vl_has(fs->layout, f))
+		return -1;
+	return add(fs, &(struct vl_walk_field){ .kind = VL_FIELD_BYTES,
+						.derefs = 1,
+						.size = (uint16_t)size,
+						.out = (uint32_t)out,
+						.offset = { offset[through], offset[f] } });
+}
+
+void vl_fields_add_plain(struct vl_fields *fs, enum vl_field_kind kind, size_t out)
+{
+	add(fs, &(struct vl_walk_field){ .kind = (uint8_t)kind, .size = 8, .out = (uint32_t)out });
+}
+
+static struct vl_error *walk_error(const struct vl_walked *w, const char *what)
+{
+	switch (w->status) {
+	case VL_READ_LOOP:
+		return vl_error_hint(vl_error_fault(w->fault,
+						    "%s loops at 0x%" PRIx64 " after %zu elements",
+						    what, w->fault, w->nr),
+				     "it is damaged, or was changed to hide what is behind");
+	case VL_READ_MORE:
+		return vl_error_new(VL_ERR_KERNEL, "%s has more than %u elements", what,
+				    VL_COLLECT_MAX);
+	case VL_READ_GONE:
+		return vl_read_error(w->status, w->fault);
+	default:
+		return vl_error_hint(vl_error_fault(w->fault,
+						    "%s runs into garbage after %zu elements: %s "
+						    "at 0x%" PRIx64,
+						    what, w->nr, vl_read_strstatus(w->status),
+						    w->fault),
+				     "it is damaged, or the guest is not up yet");
+	}
+}
+
+struct vl_error *vl_collect(struct vl_subject *s, struct vl_walk *w, const char *what,
+			    size_t *nr_ret)
+{
+	struct vl_walked walked = { .status = VL_READ_MORE };
+	size_t fields = w->nr_fields ? w->nr_fields : 1;
+
+	*nr_ret = 0;
+	w->max = FIRST_ROOM;
+	w->records = NULL;
+	w->status = NULL;
+	for (unsigned try = 0; try < TRIES;) {
+		free(w->records);
+		free(w->status);
+		w->records = calloc(w->max, w->stride);
+		w->status = calloc(w->max, fields);
+		if (!w->records || !w->status)
+			return vl_error_nomem();
+		vl_walk(s->reader, &s->space, w, &walked);
+		if (walked.status == VL_READ_OK || walked.status == VL_READ_GONE)
+			break;
+		if (walked.status == VL_READ_MORE) {
+			if (w->max == VL_COLLECT_MAX)
+				break;
+			w->max *= 4;
+			continue;
+		}
+		/* What does not change is not better the next time. */
+		if (!vl_target_is_live(s->target))
+			break;
+		try++;
+	}
+	*nr_ret = walked.nr < w->max ? walked.nr : w->max;
+	return walked.status == VL_READ_OK ? NULL : walk_error(&walked, what);
+}
+
+struct vl_error *vl_need_symbol(struct vl_subject *s, const char *name, const char *what,
+				uint64_t *ret)
+{
+	*ret = vl_symbol(s->contact->kernel, name);
+	return *ret ? NULL :
+		      vl_error_new(VL_ERR_KERNEL,
+				   "the guest's kernel has no symbol %s: %s cannot be found", name,
+				   what);
+}
+
+struct vl_error *vl_need_fields(struct vl_subject *s, const enum vl_field *f, size_t nr,
+				const char *what)
+{
+	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	const char *type, *path;
+
+	for (size_t i = 0; i < nr; i++) {
+		if (vl_has(l, f[i]))
+			continue;
+		vl_field_name(f[i], &type, &path);
+		return vl_error_new(VL_ERR_KERNEL,
+				    "the guest's kernel has no %s%s%s: %s cannot be read", type,
+				    *path ? "." : "", path, what);
+	}
+	return NULL;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The guests of this host: who they are, and what is known of each. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../vmst/contact.h"
+#include "collect.h"
+
+#define NSEC_PER_SEC 1000000000
+#define MIB (1UL << 20)
+
+struct names {
+	char **names;
+	size_t nr;
+	bool full;
+};
+
+static void take_name(void *ctx, const char *name)
+{
+	struct names *n = ctx;
+	char **more = reallocarray(n->names, n->nr + 1, sizeof(*more));
+
+	if (more)
+		n->names = more;
+	if (more)
+		more[n->nr] = strdup(name);
+	if (more && more[n->nr])
+		n->nr++;
+	else
+		n->full = true;
+}
+
+static void take_pid(void *ctx, pid_t pid)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "qemu:%d", (int)pid);
+	take_name(ctx, name);
+}
+
+struct vl_error *vl_host_guests(const char *uri, char ***ret, size_t *nr_ret)
+{
+	struct names n = { .names = NULL };
+	struct vl_error *err = vl_target_list(uri, take_name, &n);
+
+	/* A host without libvirt has guests, too; one that was named has to be there. */
+	if (!err || !uri) {
+		vl_error_destroy(err);
+		err = NULL;
+		vl_target_list_bare(take_pid, &n);
+	}
+	if (!err && n.full)
+		err = vl_error_nomem();
+	if (err) {
+		vl_host_guests_free(n.names, n.nr);
+		return err;
+	}
+	*ret = n.names;
+	*nr_ret = n.nr;
+	return NULL;
+}
+
+void vl_host_guests_free(char **names, size_t nr)
+{
+	for (size_t i = 0; names && i < nr; i++)
+		free(names[i]);
+	free(names);
+}
+
+enum {
+	LIST_NAME,
+	LIST_ID,
+	LIST_STATE,
+	LIST_RELEASE,
+	LIST_VCPUS,
+	LIST_RAM,
+	LIST_UPTIME,
+	LIST_NOTE,
+	LIST_GUEST,
+	LIST_PID,
+	LIST_NODE,
+	LIST_BUILD,
+};
+
+const struct vl_column vl_list_columns[] = {
+	[LIST_NAME] = { "NAME", VL_CELL_TEXT, true, "name of the guest" },
+	[LIST_ID] = { "ID", VL_CELL_TEXT, true, "a short name that vlens takes for it" },
+	[LIST_STATE] = { "STATE", VL_CELL_TEXT, true, "running, paused, ...; dump" },
+	[LIST_RELEASE] = { "RELEASE", VL_CELL_TEXT, true, "release of its kernel" },
+	[LIST_VCPUS] = { "VCPUS", VL_CELL_UINT, true, "number of virtual CPUs" },
+	[LIST_RAM] = { "RAM", VL_CELL_UINT, true, "memory, in MiB" },
+	[LIST_UPTIME] = { "UPTIME", VL_CELL_SECONDS, true, "since it booted, in seconds" },
+	[LIST_NOTE] = { "NOTE", VL_CELL_TEXT, true, "why something is not known" },
+	[LIST_GUEST] = { "SPEC", VL_CELL_TEXT, false, "the name it was found by" },
+	[LIST_PID] = { "PID", VL_CELL_INT, false, "process id of its hypervisor" },
+	[LIST_NODE] = { "HOSTNAME", VL_CELL_TEXT, false, "its own host name" },
+	[LIST_BUILD] = { "BUILDID", VL_CELL_TEXT, false, "build id of its kernel" },
+	{ 0 },
+};
+
+static void read_name(struct vl_subject *s, struct vl_table *t, size_t column, enum vl_field f)
+{
+	const struct vl_kernel *k = s->contact->kernel;
+	const struct vl_layout *l = vl_kernel_layout(k);
+	uint64_t uts = vl_symbol(k, "init_uts_ns");
+	char text[65]; /* __NEW_UTS_LEN and a NUL, include/uapi/linux/utsname.h */
+
+	if (uts && vl_has(l, f) &&
+	    !vl_read_string(s->reader, &s->space, uts + vl_offset(l, f), text, sizeof(text)))
+		vl_table_str(t, column, text);
+}
+
+/*
+ * jiffies_64 starts at (unsigned int)(-300 * HZ) (INITIAL_JIFFIES, include/linux/
+ * jiffies.h); a tick is tick_nsec long. An idle guest that has stopped its tick is
+ * behind by what it sleeps.
+ */
+static void read_uptime(struct vl_subject *s, struct vl_table *t)
+{
+	const struct vl_kernel *k = s->contact->kernel;
+	uint64_t jiffies, tick, hz;
+
+	if (vl_read_u64(s->reader, &s->space, vl_symbol(k, "jiffies_64"), &jiffies) ||
+	    vl_read_u64(s->reader, &s->space, vl_symbol(k, "tick_nsec"), &tick) || !tick ||
+	    tick > NSEC_PER_SEC)
+		return;
+	hz = (NSEC_PER_SEC + tick / 2) / tick;
+	jiffies -= (uint32_t)(-300 * (int64_t)hz);
+	if (jiffies < UINT64_MAX / 2 / tick)
+		vl_table_uint(t, LIST_UPTIME, jiffies * tick);
+}
+
+static void list_kernel(struct vl_subject *s, struct vl_table *t)
+{
+	struct vl_error *err = vl_contact_known(s->target, &s->contact);
+
+	if (!err && s->contact)
+		err = vl_reader_open(s->target, s->contact, &(struct vl_reader_options){ NULL },
+				     &s->reader);
+	if (err)
+		vl_table_str(t, LIST_NOTE, err->message);
+	else if (!s->contact)
+		vl_table_str(t, LIST_NOTE, "no contact yet: ask it something, as vuname");
+	vl_error_destroy(err);
+	if (!s->reader)
+		return;
+	s->space = vl_reader_kernel(s->reader);
+	read_name(s, t, LIST_RELEASE, VL_F_UTS_RELEASE);
+	read_name(s, t, LIST_NODE, VL_F_UTS_NODENAME);
+	read_uptime(s, t);
+	vl_table_str(t, LIST_BUILD, s->contact->build_id);
+}
+
+struct vl_error *vl_list_guest(const char *spec, const struct vl_scan_options *opts,
+			       struct vl_table *t)
+{
+	struct vl_subject s = { .target = NULL };
+	struct vl_target_info info;
+	const struct vl_ram *ram;
+	struct vl_error *err;
+	uint64_t bytes = 0;
+	size_t nr;
+
+	err = vl_target_open(spec, &opts->target, &s.target);
+	vl_table_row(t);
+	vl_table_str(t, LIST_NAME, spec);
+	vl_table_str(t, LIST_GUEST, spec);
+	if (err) {
+		vl_table_str(t, LIST_NOTE, err->message);
+		return err;
+	}
+	vl_target_info(s.target, &info);
+	if (info.name[0])
+		vl_table_str(t, LIST_NAME, info.name);
+	vl_table_str(t, LIST_ID, info.id[0] ? info.id : spec);
+	if (info.state[0])
+		vl_table_str(t, LIST_STATE, info.state);
+	if (info.vcpus)
+		vl_table_uint(t, LIST_VCPUS, info.vcpus);
+	if (vl_target_pid(s.target))
+		vl_table_int(t, LIST_PID, vl_target_pid(s.target));
+	ram = vl_target_ram(s.target, &nr);
+	for (size_t i = 0; i < nr; i++)
+		bytes += ram[i].size;
+	vl_table_uint(t, LIST_RAM, bytes / MIB);
+	list_kernel(&s, t);
+	vl_reader_close(s.reader);
+	vl_contact_destroy(s.contact);
+	vl_target_close(s.target);
+	return vl_table_end(t);
+}

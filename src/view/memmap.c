@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The memory map: where the guest's RAM is, and what its kernel has put where. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../mem/paging.h"
+#include "../vmst/contact.h"
+#include "collect.h"
+#include "modules.h"
+#include "pages.h"
+
+enum {
+	MAP_SPACE,
+	MAP_START,
+	MAP_LAST,
+	MAP_SIZE,
+	MAP_WHAT,
+	MAP_MAPPED,
+	MAP_PHYS,
+	MAP_PAGE,
+	MAP_WHERE
+};
+
+static const struct vl_column columns[] = {
+	[MAP_SPACE] = { "SPACE", VL_CELL_TEXT, true, "kind of address: phys, virt" },
+	[MAP_START] = { "START", VL_CELL_HEX, true, "first address" },
+	[MAP_LAST] = { "LAST", VL_CELL_HEX, true, "last address" },
+	[MAP_SIZE] = { "SIZE", VL_CELL_UINT, true, "in KiB" },
+	[MAP_WHAT] = { "WHAT", VL_CELL_TEXT, true, "what is there" },
+	[MAP_MAPPED] = { "MAPPED", VL_CELL_UINT, false, "KiB of it that pages are mapped for" },
+	[MAP_PHYS] = { "PHYS", VL_CELL_HEX, true,
+		       "guest-physical address of the first mapped page" },
+	[MAP_PAGE] = { "PAGE", VL_CELL_UINT, false, "size of pages behind RAM, in KiB" },
+	[MAP_WHERE] = { "BACKING", VL_CELL_TEXT, true, "what is behind RAM on the host" },
+	{ 0 },
+};
+
+#define KIB 1024
+
+/* ---- guest-physical ---- */
+
+static void show_backing(struct vl_table *t, const struct vl_subject *s, const struct vl_ram *r)
+{
+	char path[64], name[256];
+	ssize_t n;
+
+	if (r->fd < 0) {
+		vl_table_printf(t, MAP_WHERE, "anonymous, at 0x%" PRIx64 " of process %d", r->hva,
+				(int)vl_target_pid(s->target));
+		return;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", r->fd);
+	n = readlink(path, name, sizeof(name) - 1);
+	vl_table_printf(t, MAP_WHERE, "%.*s, at 0x%" PRIx64, n > 0 ? (int)n : 1, n > 0 ? name : "?",
+			r->fd_offset);
+}
+
+static void show_ram(struct vl_subject *s, struct vl_table *t)
+{
+	size_t nr;
+	const struct vl_ram *ram = vl_target_ram(s->target, &nr);
+
+	for (size_t i = 0; i < nr; i++) {
+		vl_table_row(t);
+		vl_table_str(t, MAP_SPACE, "phys");
+		vl_table_uint(t, MAP_START, ram[i].gpa);
+		vl_table_uint(t, MAP_LAST, ram[i].gpa + ram[i].size - 1);
+		vl_table_uint(t, MAP_SIZE, ram[i].size / KIB);
+		vl_table_str(t, MAP_WHAT, "RAM");
+		vl_table_uint(t, MAP_PHYS, ram[i].gpa);
+		vl_table_uint(t, MAP_PAGE, ram[i].page_size / KIB);
+		show_backing(t, s, &ram[i]);
+	}
+}
+
+/* ---- virtual ---- */
+
+struct mapped {
+	uint64_t start, last; /* what is asked for */
+	uint64_t bytes, first_va, first_gpa, end;
+};
+
+static bool count_page(void *ctx, const struct vl_leaf *leaf)
+{
+	struct mapped *m = ctx;
+	uint64_t skip = leaf->va < m->start ? m->start - leaf->va : 0;
+	uint64_t last = leaf->va + (leaf->size - 1);
+
+	if (!m->bytes) {
+		m->first_va = leaf->va + skip;
+		m->first_gpa = leaf->gpa + skip;
+	}
+	m->bytes += (last > m->last ? m->last : last) - (leaf->va + skip) + 1;
+	m->end = last;
+	return true;
+}
+
+/* A range of virtual addresses; @shrink: only from its first to its last mapped page. */
+static void show_range(struct vl_subject *s, struct vl_table *t, const char *what, uint64_t start,
+		       uint64_t last, bool shrink)
+{
+	struct mapped m = { .start = start, .last = last };
+
+	if (last < start)
+		return;
+	vl_pages_each(s->target, &s->space, start, last, count_page, &m);
+	if (shrink && !m.bytes)
+		return;
+	if (shrink) {
+		start = m.first_va;
+		last = m.end;
+	}
+	vl_table_row(t);
+	vl_table_str(t, MAP_SPACE, "virt");
+	vl_table_uint(t, MAP_START, start);
+	vl_table_uint(t, MAP_LAST, last);
+	vl_table_uint(t, MAP_SIZE, (last - start) / KIB + 1);
+	vl_table_str(t, MAP_WHAT, what);
+	vl_table_uint(t, MAP_MAPPED, m.bytes / KIB);
+	if (m.bytes)
+		vl_table_uint(t, MAP_PHYS, m.first_gpa);
+}
+
+/* Parts of the kernel's image, by the symbols that its linker script puts around them. */
+static const struct {
+	const char *what, *start, *end;
+} parts[] = {
+	{ "kernel image", "_text", "_end" },
+	{ "kernel text", "_stext", "_etext" },
+	{ "kernel read-only data", "__start_rodata", "__end_rodata" },
+	{ "kernel data", "_sdata", "_edata" },
+	{ "kernel bss", "__bss_start", "__bss_stop" },
+};
+
+/*
+ * Areas that KASLR moves, by the variable that says where they start, and their
+ * size: Documentation/arch/x86/x86_64/mm.rst.
+ */
+#define TIB (1UL << 40)
+static const struct {
+	const char *what, *base;
+	uint64_t size4, size5; /* with 4 and 5 levels of paging */
+} areas[] = {
+	{ "direct map", "page_offset_base", 64 * TIB, 32768 * TIB },
+	{ "vmalloc", "vmalloc_base", 32 * TIB, 12800 * TIB },
+	{ "vmemmap", "vmemmap_base", TIB, 512 * TIB },
+};
+
+static void show_kernel(struct vl_subject *s, struct vl_table *t)
+{
+	const struct vl_kernel *k = s->contact->kernel;
+	uint64_t base, last, bases[3] = { 0 };
+
+	for (size_t i = 0; i < 3; i++)
+		if (vl_read_u64(s->reader, &s->space, vl_symbol(k, areas[i].base), &bases[i]))
+			bases[i] = 0;
+	for (size_t i = 0; i < 3; i++) {
+		base = bases[i];
+		if (!base)
+			continue;
+		last = base + (s->space.levels == 5 ? areas[i].size5 : areas[i].size4) - 1;
+		/* They are moved closer together than they could be long. */
+		for (size_t n = 0; n < 3; n++)
+			if (bases[n] > base && bases[n] <= last)
+				last = bases[n] - 1;
+		show_range(s, t, areas[i].what, base, last, true);
+	}
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		uint64_t start = vl_symbol(k, parts[i].start), end = vl_symbol(k, parts[i].end);
+
+		if (start && end > start)
+			show_range(s, t, parts[i].what, start, end - 1, false);
+	}
+	vl_module_space(s, &base, &last);
+	show_range(s, t, "modules", base, last, true);
+}
+
+static struct vl_error *run_memory(struct vl_subject *s, struct vl_table *t)
+{
+	struct vl_error *why = s->why;
+
+	show_ram(s, t);
+	if (s->reader) {
+		show_kernel(s, t);
+		return vl_table_end(t);
+	}
+	/* The RAM is shown all the same; what is missing is said. */
+	s->why = NULL;
+	return vl_error_prefix(why, "its RAM only");
+}
+
+const struct vl_scan vl_scan_memory = { "memory", "memory", columns, false, run_memory };

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "modules.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../vmst/contact.h"
+#include "pages.h"
+
+/*
+ * Documentation/arch/x86/x86_64/mm.rst: the modules end 16 MiB below the end of
+ * all addresses, and begin behind the room of the image, 512 MiB or, where the
+ * image is moved about, 1 GiB above its lowest place.
+ */
+#define MODULES_LEAST 0xffffffffa0000000UL
+#define MODULES_LAST 0xfffffffffeffffffUL
+#define PMD_SIZE (2UL << 20)
+
+void vl_module_space(struct vl_subject *s, uint64_t *start_ret, uint64_t *last_ret)
+{
+	uint64_t end = vl_symbol(s->contact->kernel, "_end");
+
+	end = (end + PMD_SIZE - 1) & ~(PMD_SIZE - 1);
+	*start_ret = end > MODULES_LEAST ? end : MODULES_LEAST;
+	*last_ret = MODULES_LAST;
+}
+
+/* ---- the list ---- */
+
+/* What the walk brings of one; the areas as the kernel has them. */
+struct raw {
+	uint64_t module;
+	char name[VL_MODULE_NAME];
+	uint32_t state;
+	int32_t refcnt;
+	uint64_t core_base;
+	uint32_t core_size;
+	unsigned char mem[1024]; /* 7 of struct module_memory: 88 bytes each */
+};
+
+/* The areas since "module: replace module_layout with module_memory" (6.4). */
+static void take_areas(const struct vl_layout *l, const struct raw *r, size_t mem,
+		       struct vl_module *m)
+{
+	size_t size = vl_offset(l, VL_F_SIZE_MODMEM);
+
+	if (!mem) {
+		m->areas[0] = (struct vl_module_area){ r->core_base, r->core_size };
+		return;
+	}
+	for (size_t i = 0; i < VL_MODULE_AREAS && (i + 1) * size <= mem; i++) {
+		uint32_t len;
+
+		memcpy(&m->areas[i].base, r->mem + i * size + vl_offset(l, VL_F_MODMEM_BASE), 8);
+		memcpy(&len, r->mem + i * size + vl_offset(l, VL_F_MODMEM_SIZE), 4);
+		m->areas[i].size = m->areas[i].base ? len : 0;
+	}
+}
+
+/* Bytes of module.mem: up to the next member, which is its mod_arch_specific. */
+static size_t mem_bytes(const struct vl_layout *l)
+{
+	size_t size = vl_offset(l, VL_F_SIZE_MODMEM), room = sizeof(((struct raw *)0)->mem);
+
+	if (!vl_has(l, VL_F_MOD_MEM) || !size || !vl_has(l, VL_F_MODMEM_BASE) ||
+	    !vl_has(l, VL_F_MODMEM_SIZE))
+		return 0;
+	/* enum mod_mem_type has had seven values since it came. */
+	return 7 * size <= room ? 7 * size : room / size * size;
+}
+
+struct vl_error *vl_modules_listed(struct vl_subject *s, struct vl_module **ret, size_t *nr_ret)
+{
+	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	const enum vl_field need[] = { VL_F_MOD_LIST, VL_F_MOD_NAME };
+	struct vl_fields fs = { .layout = l };
+	struct vl_walk w = {
+		.kind = VL_WALK_LIST,
+		.node = vl_offset(l, VL_F_MOD_LIST),
+		.stride = sizeof(struct raw),
+	};
+	size_t mem = mem_bytes(l), nr = 0;
+	const struct raw *raw;
+	struct vl_error *err;
+
+	*ret = NULL;
+	*nr_ret = 0;
+	err = vl_need_fields(s, need, sizeof(need) / sizeof(need[0]), "the list of modules");
+	if (!err)
+		err = vl_need_symbol(s, "modules", "the list of modules", &w.head);
+	if (err)
+		return err;
+	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, offsetof(struct raw, module));
+	vl_fields_add(&fs, VL_F_MOD_NAME, offsetof(struct raw, name), VL_MODULE_NAME);
+	vl_fields_add(&fs, VL_F_MOD_STATE, offsetof(struct raw, state), 4);
+	vl_fields_add(&fs, VL_F_MOD_REFCNT, offsetof(struct raw, refcnt), 4);
+	vl_fields_add(&fs, VL_F_MOD_CORE_BASE, offsetof(struct raw, core_base), 8);
+	vl_fields_add(&fs, VL_F_MOD_CORE_SIZE, offsetof(struct raw, core_size), 4);
+	if (mem)
+		vl_fields_add(&fs, VL_F_MOD_MEM, offsetof(struct raw, mem), mem);
+	w.fields = fs.f;
+	w.nr_fields = fs.nr;
+	err = vl_collect(s, &w, "the list of modules", &nr);
+	raw = w.records;
+	*ret = calloc(nr + 1, sizeof(**ret));
+	for (size_t i = 0; *ret && i < nr; i++) {
+		struct vl_module *m = &(*ret)[i];
+
+		m->module = raw[i].module;
+		memcpy(m->name, raw[i].name, sizeof(m->name));
+		m->state = raw[i].state;
+		m->refcnt = raw[i].refcnt;
+		take_areas(l, &raw[i], mem, m);
+	}
+	*nr_ret = *ret ? nr : 0;
+	free(w.records);
+	free(w.status);
+	return err || *ret ? err : vl_error_nomem();
+}
+
+const struct vl_module *vl_module_at(const struct vl_module *m, size_t nr, uint64_t va)
+{
+	for (size_t i = 0; i < nr; i++)
+		for (size_t k = 0; k < VL_MODULE_AREAS; k++)
+			if (va - m[i].areas[k].base < m[i].areas[k].size)
+				return &m[i];
+	return NULL;
+}
+
+/* ---- its other traces ---- */
+
+struct vl_error *vl_modules_of_kobjects(struct vl_subject *s, uint64_t **ret, size_t *nr_ret)
+{
+	const enum vl_field need[] = { VL_F_KSET_LIST, VL_F_KOBJ_ENTRY, VL_F_MKOBJ_KOBJ,
+				       VL_F_MKOBJ_MOD };
+	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	struct vl_fields fs = { .layout = l };
+	struct vl_walk w = {
+		.kind = VL_WALK_LIST,
+		.node = vl_offset(l, VL_F_MKOBJ_KOBJ) + vl_offset(l, VL_F_KOBJ_ENTRY),
+		.stride = 8,
+	};
+	struct vl_error *err;
+	uint64_t var;
+
+	*ret = NULL;
+	*nr_ret = 0;
+	err = vl_need_fields(s, need, sizeof(need) / sizeof(need[0]), "the modules' kobjects");
+	if (!err)
+		err = vl_need_symbol(s, "module_kset", "the modules' kobjects", &var);
+	if (!err)
+		err = vl_read_error(vl_read_u64(s->reader, &s->space, var, &w.head), var);
+	if (err)
+		return err;
+	w.head += vl_offset(l, VL_F_KSET_LIST);
+	vl_fields_add(&fs, VL_F_MKOBJ_MOD, 0, 8);
+	w.fields = fs.f;
+	w.nr_fields = fs.nr;
+	err = vl_collect(s, &w, "the modules' kobjects", nr_ret);
+	free(w.status);
+	*ret = w.records;
+	return err;
+}
+
+struct hunt {
+	struct vl_subject *s;
+	uint64_t self; /* offset in struct module of its pointer to itself */
+	uint64_t *found;
+	size_t nr;
+	bool full;
+};
+
+/*
+ * A module's kobject points back to it (module.mkobj.mod): a word that tells its
+ * own address, which nothing else has at that distance. Read what is really
+ * mapped, so that no list has a say.
+ */
+static bool hunt_page(void *ctx, const struct vl_leaf *leaf)
+{
+	uint64_t words[VL_PAGE_SIZE / 8];
+	struct hunt *h = ctx;
+
+	for (uint64_t at = 0; at < leaf->size; at += VL_PAGE_SIZE) {
+		uint64_t va = leaf->va + at;
+
+		if (vl_discard(vl_target_read(h->s->target, leaf->gpa + at, words, sizeof(words))))
+			continue;
+		for (size_t i = 0; i < VL_PAGE_SIZE / 8; i++) {
+			uint64_t *more;
+
+			if (words[i] != va + 8 * i - h->self)
+				continue;
+			more = reallocarray(h->found, h->nr + 1, sizeof(*more));
+			if (!more) {
+				h->full = true;
+				return false;
+			}
+			h->found = more;
+			more[h->nr++] = words[i];
+		}
+	}
+	return true;
+}
+
+struct vl_error *vl_modules_in_memory(struct vl_subject *s, uint64_t **ret, size_t *nr_ret)
+{
+	const enum vl_field need[] = { VL_F_MOD_MKOBJ_MOD };
+	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	struct hunt h = { .s = s, .self = vl_offset(l, VL_F_MOD_MKOBJ_MOD) };
+	uint64_t start, last;
+	struct vl_error *err;
+
+	*ret = NULL;
+	*nr_ret = 0;
+	err = vl_need_fields(s, need, 1, "modules in memory");
+	if (err)
+		return err;
+	vl_module_space(s, &start, &last);
+	vl_pages_each(s->target, &s->space, start, last, hunt_page, &h);
+	*ret = h.found;
+	*nr_ret = h.nr;
+	return h.full ? vl_error_nomem() : NULL;
+}
+
+/* ---- the view ---- */
+
+enum { MOD_MODULE, MOD_SIZE, MOD_USED, MOD_STATE, MOD_TEXT, MOD_STRUCT };
+
+static const struct vl_column columns[] = {
+	[MOD_MODULE] = { "MODULE", VL_CELL_TEXT, true, "name of the module" },
+	[MOD_SIZE] = { "SIZE", VL_CELL_UINT, true, "of its memory, in bytes" },
+	[MOD_USED] = { "USED", VL_CELL_INT, true, "how many use it" },
+	[MOD_STATE] = { "STATE", VL_CELL_TEXT, true, "live, coming, going, unformed" },
+	[MOD_TEXT] = { "ADDRESS", VL_CELL_HEX, true, "address of its text" },
+	[MOD_STRUCT] = { "STRUCT", VL_CELL_HEX, false, "address of its struct module" },
+	{ 0 },
+};
+
+static struct vl_error *run_modules(struct vl_subject *s, struct vl_table *t)
+{
+	/* enum module_state */
+	static const char *const states[] = { "live", "coming", "going", "unformed" };
+	struct vl_module *m;
+	size_t nr;
+	struct vl_error *err = vl_modules_listed(s, &m, &nr);
+
+	for (size_t i = 0; i < nr; i++) {
+		uint64_t size = 0;
+
+		for (size_t k = 0; k < VL_MODULE_AREAS; k++)
+			size += m[i].areas[k].size;
+		vl_table_row(t);
+		vl_table_text(t, MOD_MODULE, m[i].name, strnlen(m[i].name, VL_MODULE_NAME));
+		vl_table_uint(t, MOD_SIZE, size);
+		vl_table_int(t, MOD_USED, m[i].refcnt ? m[i].refcnt - 1 : 0);
+		vl_table_str(t, MOD_STATE, m[i].state < 4 ? states[m[i].state] : "?");
+		vl_table_uint(t, MOD_TEXT, m[i].areas[0].base);
+		vl_table_uint(t, MOD_STRUCT, m[i].module);
+	}
+	free(m);
+	return err ? err : vl_table_end(t);
+}
+
+const struct vl_scan vl_scan_modules = { "modules", "modules", columns, true, run_modules };

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is in a place: values, one after the other, to whoever shows them. */
+#ifndef VLENS_PEEK_H
+#define VLENS_PEEK_H
+
+#include "types.h"
+
+struct vl_value {
+	enum {
+		VL_VALUE_INT,	  /* i */
+		VL_VALUE_UINT,	  /* u */
+		VL_VALUE_BOOL,	  /* u */
+		VL_VALUE_POINTER, /* u; text: the symbol it points to, or NULL; offset in it */
+		VL_VALUE_ENUM,	  /* i; text: its name, or NULL */
+		VL_VALUE_STRING,  /* text, of len bytes: the guest's */
+		VL_VALUE_FAULT,	  /* u: an address that cannot be read; text: why */
+		VL_VALUE_OTHER,	  /* text: a type that has no value */
+	} kind;
+	union {
+		uint64_t u;
+		int64_t i;
+	};
+	uint64_t offset;
+	const char *text;
+	size_t len;
+};
+
+/* @name is NULL for elements of an array and for members without name. */
+struct vl_peek_ops {
+	void (*value)(void *ctx, const char *name, const struct vl_value *v);
+	/* A structure or array begins, ends. @at: it is what this pointer points to, else NULL. */
+	void (*open)(void *ctx, const char *name, const char *type, bool array,
+		     const struct vl_value *at);
+	void (*close)(void *ctx, bool array);
+	/* So many elements of the array are not shown. */
+	void (*more)(void *ctx, uint64_t left);
+};
+
+/* Bytes of one place that are shown at most. */
+#define VL_PEEK_MAX (64U << 20)
+
+/*
+ * Show what is in @place, which has a type. VL_ERR_FAULT when it cannot be read;
+ * nothing has been shown then. What a pointer leads to and cannot be read is a value.
+ */
+struct vl_error *vl_peek_show(struct vl_types *t, const struct vl_place *place,
+			      const struct vl_peek_ops *ops, void *ctx);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Views: one look at a guest's memory each, with nothing asked of its kernel
+ * and the guest running on. What a list looks like the kernel's own types tell.
+ */
+#ifndef VLENS_SCAN_H
+#define VLENS_SCAN_H
+
+#include <stdbool.h>
+
+#include "../error.h"
+#include "../imee/imee.h"
+#include "../target/target.h"
+#include "table.h"
+
+struct vl_contact;
+struct vl_sys;
+
+struct vl_scan_options {
+	struct vl_target_options target;
+	const char *engine; /* of the reader; NULL: the fastest that is right */
+};
+
+/* A guest as the views see it. */
+struct vl_subject {
+	struct vl_target *target;
+	struct vl_contact *contact; /* NULL: its kernel is not understood, and */
+	struct vl_error *why;	    /* this is why */
+	struct vl_reader *reader;   /* NULL likewise */
+	struct vl_space space;	    /* the kernel's own */
+};
+
+/*
+ * Open guest @spec. When its kernel cannot be understood and @need_kernel is
+ * not set, that is no error but noted. Pauses the guest at first contact only.
+ */
+struct vl_error *vl_subject_open(const char *spec, const struct vl_scan_options *opts,
+				 bool need_kernel, struct vl_subject **ret);
+void vl_subject_close(struct vl_subject *s);
+
+/* One view. */
+struct vl_scan {
+	const char *name;   /* "pslist" */
+	const char *plural; /* the key of its rows in JSON: "processes" */
+	const struct vl_column *columns;
+	bool need_kernel;
+	/*
+	 * Look, and fill the empty table @t, which has `columns`. What can be told
+	 * in spite of an error is in the rows.
+	 */
+	struct vl_error *(*run)(struct vl_subject *s, struct vl_table *t);
+};
+
+extern const struct vl_scan vl_scan_pidlist, vl_scan_pslist, vl_scan_credlist, vl_scan_syscalls,
+	vl_scan_memory, vl_scan_modules;
+
+/*
+ * The same list by several ways, side by side: what one shows and another
+ * does not is marked, if it stays so over several looks. @sys is the port of the
+ * same guest (vl_guest_sys()): its kernel's own answer is one of the ways, and
+ * as the guest is held for that, all are of one moment.
+ */
+struct vl_diff {
+	const char *name, *plural;
+	const struct vl_column *columns;
+	struct vl_error *(*run)(struct vl_subject *s, struct vl_sys *sys, struct vl_table *t);
+};
+
+extern const struct vl_diff vl_diff_processes, vl_diff_modules;
+
+/*
+ * The names (vl_target_open()) of all guests of this host: libvirt's domains at
+ * @uri (NULL: its default) that run, and the QEMUs that libvirt does not manage. Where
+ * there is no libvirt, or no access to it, only those. *@ret is malloc'ed, for
+ * vl_host_guests_free().
+ */
+struct vl_error *vl_host_guests(const char *uri, char ***ret, size_t *nr_ret);
+void vl_host_guests_free(char **names, size_t nr);
+
+/*
+ * One row about guest @spec, without asking its kernel for anything, nor pausing
+ * it: what needs a contact that was not made yet is missing, and why is in the
+ * row; so is, for a guest that cannot be opened, the error that is returned.
+ */
+extern const struct vl_column vl_list_columns[];
+struct vl_error *vl_list_guest(const char *spec, const struct vl_scan_options *opts,
+			       struct vl_table *t);
+
+#endif

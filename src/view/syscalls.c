@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The system calls: what the kernel really calls for each number, and whether
+ * that is what it should be. Up to 6.8 a table says so (sys_call_table). Since
+ * "x86/syscall: Don't force use of indirect calls for system calls" (6.9, and
+ * stable kernels of the time) a switch does (x64_sys_call), compiled to
+ * comparisons and jumps; the table is then there for the tracing of calls only.
+ */
+#include <inttypes.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../vmst/contact.h"
+#include "collect.h"
+#include "dispatch.h"
+#include "modules.h"
+
+enum { SC_NR, SC_NAME, SC_ADDRESS, SC_SYMBOL, SC_MARK, SC_VIA, SC_TABLE };
+
+static const struct vl_column columns[] = {
+	[SC_NR] = { "NR", VL_CELL_UINT, true, "number of the system call" },
+	[SC_NAME] = { "NAME", VL_CELL_TEXT, true, "its name on x86-64" },
+	[SC_ADDRESS] = { "ADDRESS", VL_CELL_HEX, true, "address of what the kernel calls for it" },
+	[SC_SYMBOL] = { "SYMBOL", VL_CELL_TEXT, true, "the function there" },
+	[SC_MARK] = { "MARK", VL_CELL_TEXT, true, "what is not as expected" },
+	[SC_VIA] = { "VIA", VL_CELL_TEXT, false, "how it is called: table, switch" },
+	[SC_TABLE] = { "TABLE", VL_CELL_HEX, false, "the entry in sys_call_table" },
+	{ 0 },
+};
+
+/* A table longer than that is none; so is such a function. */
+#define MAX_CALLS 1024
+#define MAX_SWITCH (256U << 10)
+#define ENTRY_LEN 32
+
+/* From here on are calls of the x32 ABI, which older kernels have in the same table. */
+#define X32_FIRST 512
+
+/*
+ * Calls whose handler has another name than they have
+ * (arch/x86/entry/syscalls/syscall_64.tbl), or had once.
+ */
+static const struct {
+	const char *call, *handler;
+} renamed[] = {
+	{ "stat", "newstat" },	 { "fstat", "newfstat" },      { "lstat", "newlstat" },
+	{ "uname", "newuname" }, { "sendfile", "sendfile64" }, { "umount2", "umount" },
+	{ "_sysctl", "sysctl" },
+};
+
+struct check {
+	struct vl_subject *s;
+	const struct vl_kernel *k;
+	uint64_t stext, etext;
+	struct vl_module *modules;
+	size_t nr_modules;
+	uint64_t table[MAX_CALLS], called[MAX_CALLS];
+	unsigned char entries[MAX_CALLS][ENTRY_LEN];
+	uint8_t readable[MAX_CALLS];
+	size_t nr;
+	bool by_switch;
+};
+
+static struct vl_error *read_table(struct check *c)
+{
+	uint64_t start, end;
+	struct vl_error *err = vl_need_symbol(c->s, "sys_call_table", "the table", &start);
+
+	if (err)
+		return err;
+	end = vl_symbol_after(c->k, start);
+	c->nr = end > start ? (end - start) / 8 : 0;
+	if (c->nr > MAX_CALLS)
+		c->nr = MAX_CALLS;
+	err = vl_read_error(vl_read(c->s->reader, &c->s->space, start, c->table, 8 * c->nr), start);
+	if (err)
+		return err;
+	/* What follows is aligned: the last words may be nobody's. */
+	while (c->nr && !c->table[c->nr - 1])
+		c->nr--;
+	return c->nr ? NULL : vl_error_new(VL_ERR_KERNEL, "the guest's sys_call_table is empty");
+}
+
+/* What the kernel calls: by its switch if it has one, else by the table. */
+static struct vl_error *find_called(struct check *c)
+{
+	uint64_t start = vl_symbol(c->k, "x64_sys_call");
+	uint64_t end = start ? vl_symbol_after(c->k, start) : 0;
+	struct vl_error *err;
+	unsigned char *code;
+
+	memcpy(c->called, c->table, sizeof(c->called));
+	if (end <= start)
+		return NULL;
+	if (end - start > MAX_SWITCH)
+		end = start + MAX_SWITCH;
+	c->by_switch = true;
+	code = malloc(end - start);
+	if (!code)
+		return vl_error_nomem();
+	err = vl_read_error(vl_read(c->s->reader, &c->s->space, start, code, end - start), start);
+	for (size_t i = 0; !err && i < c->nr; i++)
+		if (!vl_switch_target(code, end - start, start, (uint32_t)i, &c->called[i]))
+			err = vl_error_hint(vl_error_new(VL_ERR_KERNEL,
+							 "the switch over system calls "
+							 "(x64_sys_call) is not understood for %zu",
+							 i),
+					    "the kernel may have been changed: see it with "
+					    "vpeek GUEST x64_sys_call 4096");
+	free(code);
+	return err;
+}
+
+static void read_entries(struct check *c)
+{
+	struct vl_get *items = calloc(c->nr, sizeof(*items));
+
+	for (size_t i = 0; items && i < c->nr; i++)
+		items[i] = (struct vl_get){ .va = c->called[i],
+					    .buf = c->entries[i],
+					    .len = ENTRY_LEN };
+	if (items)
+		vl_gather(c->s->reader, &c->s->space, items, c->nr);
+	for (size_t i = 0; items && i < c->nr; i++)
+		c->readable[i] = items[i].status == VL_READ_OK;
+	free(items);
+}
+
+static bool in_text(const struct check *c, uint64_t va)
+{
+	return va >= c->stext && va < c->etext;
+}
+
+/* "in module x", "outside the kernel's text": where @va is, in @buf. */
+static void where(const struct check *c, uint64_t va, char *buf, size_t size)
+{
+	const struct vl_module *m = vl_module_at(c->modules, c->nr_modules, va);
+
+	if (in_text(c, va))
+		snprintf(buf, size, "in the kernel's text");
+	else if (m)
+		snprintf(buf, size, "in module %.*s", VL_MODULE_NAME, m->name);
+	else
+		snprintf(buf, size, "outside of the kernel's text and of any module");
+}
+
+static bool is_at(const struct check *c, const char *prefix, const char *name, uint64_t va)
+{
+	char symbol[128];
+
+	snprintf(symbol, sizeof(symbol), "%s%s", prefix, name);
+	/* Not by vl_symbol(): a copy with a suffix is another function. */
+	return vl_symbol_is(c->k, symbol) && vl_symbol(c->k, symbol) == va;
+}
+
+/* Is the function at @va the handler of call @name? */
+static bool is_handler(const struct check *c, const char *name, uint64_t va)
+{
+	const char *handler = name;
+
+	for (size_t i = 0; i < sizeof(renamed) / sizeof(renamed[0]); i++)
+		if (!strcmp(name, renamed[i].call))
+			handler = renamed[i].handler;
+	return is_at(c, "__x64_sys_", handler, va) || is_at(c, "__x64_sys_", name, va);
+}
+
+/* A call that this kernel is built without. */
+static bool is_none(const struct check *c, uint64_t va)
+{
+	return is_at(c, "__x64_sys_", "ni_syscall", va) || is_at(c, "", "sys_ni_syscall", va);
+}
+
+/* Has its symbol the name of some handler, of whichever call? */
+static bool named_so(const char *symbol)
+{
+	static const char *const prefixes[] = { "__x64_sys_", "__x32_compat_sys_",
+						"__x64_compat_sys_", "__ia32_compat_sys_",
+						"compat_sys_" };
+
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		if (!strncmp(symbol, prefixes[i], strlen(prefixes[i])))
+			return true;
+	return false;
+}
+
+/* What is wrong with where call @i leads; false: nothing. */
+static bool judge_target(const struct check *c, const char *name, const char *symbol,
+			 uint64_t offset, uint64_t va, char *buf, size_t size)
+{
+	if (!in_text(c, va)) {
+		where(c, va, buf, size);
+		return true;
+	}
+	if (!symbol || offset) {
+		snprintf(buf, size, "in the middle of a function");
+		return true;
+	}
+	if (is_none(c, va) || (name && is_handler(c, name, va)))
+		return false;
+	if (name) {
+		snprintf(buf, size, "not the function of %s", name);
+		return true;
+	}
+	if (!named_so(symbol)) {
+		snprintf(buf, size, "not the function of a system call");
+		return true;
+	}
+	return false;
+}
+
+/* What is wrong with the entry of the function that call @i leads to. */
+static bool judge_entry(const struct check *c, size_t i, char *buf, size_t size)
+{
+	enum vl_entry_kind kind;
+	const char *symbol;
+	uint64_t to, offset;
+	char place[128];
+
+	if (!c->readable[i]) {
+		snprintf(buf, size, "its code cannot be read");
+		return true;
+	}
+	kind = vl_entry_kind(c->entries[i], ENTRY_LEN, c->called[i], &to);
+	where(c, to, place, sizeof(place));
+	symbol = in_text(c, to) ? vl_symbol_at(c->k, to, &offset) : NULL;
+	switch (kind) {
+	case VL_ENTRY_JUMP:
+		if (in_text(c, to))
+			return false; /* to its better half, as the compiler has it */
+		snprintf(buf, size, "its entry jumps to 0x%" PRIx64 ", %s", to, place);
+		return true;
+	case VL_ENTRY_CALL:
+		if (in_text(c, to) && (!symbol || strncmp(symbol, "ftrace_", 7)))
+			return false;
+		snprintf(buf, size, "its entry is traced: calls 0x%" PRIx64 ", %s", to, place);
+		return true;
+	case VL_ENTRY_BREAK:
+		snprintf(buf, size, "a breakpoint is at its entry");
+		return true;
+	case VL_ENTRY_FAR:
+		snprintf(buf, size, "its entry jumps away");
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void show_call(const struct check *c, size_t i, struct vl_table *t)
+{
+	char *name =
+		i < X32_FIRST ? seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, (int)i) : NULL;
+	uint64_t va = c->called[i], offset = 0;
+	const char *symbol = in_text(c, va) ? vl_symbol_at(c->k, va, &offset) : NULL;
+	char mark[512], exact[128];
+	bool marked;
+
+	vl_table_row(t);
+	vl_table_uint(t, SC_NR, i);
+	vl_table_str(t, SC_NAME, name);
+	vl_table_uint(t, SC_ADDRESS, va);
+	vl_table_str(t, SC_VIA, c->by_switch ? "switch" : "table");
+	vl_table_uint(t, SC_TABLE, c->table[i]);
+	/* Of several names of one place the one that is meant. */
+	if (name && symbol && is_at(c, "__x64_sys_", name, va)) {
+		snprintf(exact, sizeof(exact), "__x64_sys_%s", name);
+		symbol = exact;
+	}
+	if (symbol && offset)
+		vl_table_printf(t, SC_SYMBOL, "%s+0x%" PRIx64, symbol, offset);
+	else
+		vl_table_str(t, SC_SYMBOL, symbol);
+	marked = judge_target(c, name, symbol, offset, va, mark, sizeof(mark)) ||
+		 judge_entry(c, i, mark, sizeof(mark));
+	if (!marked && c->by_switch && c->table[i] != va) {
+		char place[128];
+
+		where(c, c->table[i], place, sizeof(place));
+		snprintf(mark, sizeof(mark), "the table, not used, has 0x%" PRIx64 ", %s",
+			 c->table[i], place);
+		marked = true;
+	}
+	if (marked) {
+		vl_table_str(t, SC_MARK, mark);
+		t->nr_marked++;
+	}
+	free(name);
+}
+
+static struct vl_error *run_syscalls(struct vl_subject *s, struct vl_table *t)
+{
+	struct check *c = calloc(1, sizeof(*c));
+	struct vl_error *err, *odd = NULL;
+
+	if (!c)
+		return vl_error_nomem();
+	c->s = s;
+	c->k = s->contact->kernel;
+	err = vl_need_symbol(s, "_stext", "the kernel's text", &c->stext);
+	if (!err)
+		err = vl_need_symbol(s, "_etext", "the kernel's text", &c->etext);
+	if (!err)
+		err = read_table(c);
+	if (!err)
+		odd = find_called(c);
+	if (!err) {
+		read_entries(c);
+		/* Without them an address is only said to be outside. */
+		vl_error_destroy(vl_modules_listed(s, &c->modules, &c->nr_modules));
+	}
+	for (size_t i = 0; !err && i < c->nr; i++)
+		show_call(c, i, t);
+	free(c->modules);
+	free(c);
+	if (!err)
+		err = odd;
+	return err ? err : vl_table_end(t);
+}
+
+const struct vl_scan vl_scan_syscalls = { "syscalls", "syscalls", columns, true, run_syscalls };

@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "types.h"
+
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../vmst/contact.h"
+#include "collect.h"
+#include "near.h"
+
+/* Steps through typedefs and qualifiers, and through anonymous members. */
+#define MAX_STEPS 32
+#define MAX_VISITS 8000
+/* Larger than any kernel's (6 MiB). */
+#define BTF_MAX (64U << 20)
+
+void vl_types_init(struct vl_types *t, struct vl_subject *s)
+{
+	*t = (struct vl_types){ .s = s, .space = s->space };
+}
+
+void vl_types_deinit(struct vl_types *t)
+{
+	btf__free(t->btf);
+	t->btf = NULL;
+}
+
+static int silent(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	(void)level, (void)fmt, (void)ap;
+	return 0;
+}
+
+/* As the kernel has it in its memory, should the cache have lost it. */
+static struct vl_error *read_btf(struct vl_types *t, void **ret, size_t *len_ret)
+{
+	const struct vl_kernel *k = t->s->contact->kernel;
+	uint64_t start = vl_symbol(k, "__start_BTF"), stop = vl_symbol(k, "__stop_BTF");
+	struct vl_error *err;
+
+	if (!start || stop <= start || stop - start > BTF_MAX)
+		return vl_error_hint(
+			vl_error_new(VL_ERR_KERNEL, "the guest's kernel has no BTF types"),
+			"without a type, addresses and symbols can be shown");
+	*len_ret = stop - start;
+	*ret = malloc(*len_ret);
+	if (!*ret)
+		return vl_error_nomem();
+	err = vl_read_error(vl_read(t->s->reader, &t->s->space, start, *ret, *len_ret), start);
+	if (err)
+		free(*ret);
+	return err;
+}
+
+struct vl_error *vl_types_need(struct vl_types *t)
+{
+	struct vl_error *err = NULL;
+	void *data = NULL;
+	size_t len = 0;
+
+	if (t->btf)
+		return NULL;
+	libbpf_set_print(silent);
+	if (vl_discard(vl_kernel_load_btf(t->s->contact->build_id, &data, &len)))
+		err = read_btf(t, &data, &len);
+	if (err)
+		return err;
+	t->btf = btf__new(data, (uint32_t)len);
+	free(data);
+	if (!libbpf_get_error(t->btf))
+		return NULL;
+	t->btf = NULL;
+	return vl_error_new(VL_ERR_KERNEL, "cannot read the types of the guest's kernel");
+}
+
+const char *vl_types_string(const struct vl_types *t, uint32_t offset)
+{
+	const char *name = btf__name_by_offset(t->btf, offset);
+
+	return name ? name : "";
+}
+
+const struct btf_type *vl_types_resolve(const struct vl_types *t, uint32_t id, uint32_t *id_ret)
+{
+	for (unsigned i = 0; i < MAX_STEPS; i++) {
+		const struct btf_type *type = btf__type_by_id(t->btf, id);
+
+		if (!type)
+			return NULL;
+		/* BTF_KIND_TYPE_TAG (5.17) qualifies, too. */
+		if (!btf_is_mod(type) && !btf_is_typedef(type) && btf_kind(type) != 18) {
+			if (id_ret)
+				*id_ret = id;
+			return type;
+		}
+		id = type->type;
+	}
+	return NULL;
+}
+
+uint64_t vl_types_size(const struct vl_types *t, uint32_t id)
+{
+	int64_t size = id ? btf__resolve_size(t->btf, id) : 0;
+
+	return size > 0 ? (uint64_t)size : 0;
+}
+
+void vl_types_name(const struct vl_types *t, uint32_t id, char buf[VL_TYPE_NAME])
+{
+	const struct btf_type *type = btf__type_by_id(t->btf, id);
+	const char *kind = "", *name;
+	char inner[VL_TYPE_NAME];
+
+	for (unsigned i = 0; type && i < MAX_STEPS && (btf_is_mod(type) || btf_kind(type) == 18);
+	     i++)
+		type = btf__type_by_id(t->btf, id = type->type);
+	if (!id || !type) {
+		snprintf(buf, VL_TYPE_NAME, "void");
+		return;
+	}
+	name = vl_types_string(t, type->name_off);
+	switch (btf_kind(type)) {
+	case BTF_KIND_PTR:
+		inner[0] = '\0';
+		/* A type can lead to itself through pointers only by names: no endless way. */
+		if (btf_is_ptr(type) && type->type != id)
+			vl_types_name(t, type->type, inner);
+		snprintf(buf, VL_TYPE_NAME, "%.*s%s*", VL_TYPE_NAME - 4, inner,
+			 *inner && inner[strlen(inner) - 1] == '*' ? "" : " ");
+		return;
+	case BTF_KIND_ARRAY:
+		vl_types_name(t, btf_array(type)->type, inner);
+		snprintf(buf, VL_TYPE_NAME, "%.*s[%u]", VL_TYPE_NAME - 16, inner,
+			 btf_array(type)->nelems);
+		return;
+	case BTF_KIND_STRUCT:
+		kind = "struct ";
+		break;
+	case BTF_KIND_UNION:
+		kind = "union ";
+		break;
+	case BTF_KIND_FWD:
+		kind = btf_kflag(type) ? "union " : "struct ";
+		break;
+	case BTF_KIND_ENUM:
+	case 19: /* BTF_KIND_ENUM64 (6.0) */
+		kind = "enum ";
+		break;
+	case BTF_KIND_FUNC_PROTO:
+		snprintf(buf, VL_TYPE_NAME, "function");
+		return;
+	default:
+		break;
+	}
+	snprintf(buf, VL_TYPE_NAME, "%s%.*s", kind, VL_TYPE_NAME - 16, *name ? name : "{...}");
+}
+
+/* ---- names that do not exist ---- */
+
+static struct vl_error *no_such(const struct vl_near *near, const char *kind, const char *where)
+{
+	struct vl_error *err = vl_error_new(VL_ERR_ARG, "no %s '%.*s'%s%s", kind, (int)near->len,
+					    near->name, *where ? " in " : "", where);
+	char *text = vl_near_text(near);
+
+	if (text)
+		vl_error_hint(err, "%s", text);
+	free(text);
+	return err;
+}
+
+static struct vl_error *no_symbol(struct vl_types *t, const char *name, size_t len)
+{
+	const struct vl_kernel *k = t->s->contact->kernel;
+	struct vl_near near;
+	const char *n;
+
+	vl_near_init(&near, name, len);
+	for (size_t i = 0; (n = vl_symbol_name(k, i)); i++)
+		vl_near_try(&near, n);
+	return no_such(&near, "symbol", "");
+}
+
+static struct vl_error *no_type(struct vl_types *t, const char *name, size_t len)
+{
+	struct vl_near near;
+	const struct btf_type *type;
+
+	vl_near_init(&near, name, len);
+	for (uint32_t id = 1; (type = btf__type_by_id(t->btf, id)); id++)
+		if (btf_is_composite(type) || btf_is_typedef(type) || btf_is_int(type) ||
+		    btf_is_enum(type))
+			vl_near_try(&near, vl_types_string(t, type->name_off));
+	return no_such(&near, "type", "");
+}
+
+static struct vl_error *no_member(struct vl_types *t, uint32_t id, const struct btf_type *type,
+				  const char *name, size_t len)
+{
+	const struct btf_member *m = btf_members(type);
+	char where[VL_TYPE_NAME];
+	struct vl_near near;
+
+	vl_near_init(&near, name, len);
+	for (unsigned i = 0; i < btf_vlen(type); i++)
+		vl_near_try(&near, vl_types_string(t, m[i].name_off));
+	vl_types_name(t, id, where);
+	return no_such(&near, "member", where);
+}
+
+/* ---- types by name ---- */
+
+/* The type of the kinds in @kinds (bits) called @name; 0: none. */
+static uint32_t by_name(struct vl_types *t, const char *name, size_t len, uint32_t kinds)
+{
+	const struct btf_type *type;
+
+	for (uint32_t id = 1; (type = btf__type_by_id(t->btf, id)); id++) {
+		const char *n = vl_types_string(t, type->name_off);
+
+		if (kinds >> btf_kind(type) & 1 && !strncmp(n, name, len) && !n[len])
+			return id;
+	}
+	return 0;
+}
+
+#define KIND(k) (1U << BTF_KIND_##k)
+#define KIND_ENUM64 (1U << 19)
+
+/*
+ * The type that stands at *@p: "struct x", "x", "unsigned long" with stars behind.
+ * *@stars_ret of them.
+ */
+static struct vl_error *parse_type(struct vl_types *t, const char **p, uint32_t *ret,
+				   unsigned *stars_ret)
+{
+	static const struct {
+		const char *word;
+		uint32_t kinds;
+	} words[] = {
+		{ "struct ", KIND(STRUCT) },
+		{ "union ", KIND(UNION) },
+		{ "enum ", KIND(ENUM) | KIND_ENUM64 },
+	};
+	/* A struct before a typedef of the same name. */
+	static const uint32_t any[] = { KIND(STRUCT) | KIND(UNION),
+					KIND(TYPEDEF) | KIND(INT) | KIND(ENUM) | KIND_ENUM64 };
+	struct vl_error *err = vl_types_need(t);
+	const char *name;
+	uint32_t kinds = 0, id = 0;
+	size_t len = 0;
+
+	if (err)
+		return err;
+	*p += strspn(*p, " ");
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (!strncmp(*p, words[i].word, strlen(words[i].word))) {
+			kinds = words[i].kinds;
+			*p += strlen(words[i].word);
+		}
+	name = *p;
+	while (isalnum((unsigned char)name[len]) || name[len] == '_' || name[len] == ' ')
+		len++;
+	*p += len;
+	while (len && name[len - 1] == ' ')
+		len--;
+	if (!len)
+		return vl_error_new(VL_ERR_ARG, "no type stands behind the colon");
+	if (kinds)
+		id = by_name(t, name, len, kinds);
+	for (size_t i = 0; !kinds && !id && i < 2; i++)
+		id = by_name(t, name, len, any[i]);
+	if (!id)
+		return no_type(t, name, len);
+	for (*stars_ret = 0; **p == '*' || **p == ' '; ++*p)
+		*stars_ret += **p == '*';
+	*ret = id;
+	return NULL;
+}
+
+/*
+ * Variables of which the kernel's BTF says no type (it does so of per-CPU ones
+ * only) and that are worth to be looked at.
+ */
+static const struct {
+	const char *symbol, *type;
+} known[] = {
+	{ "boot_cpu_data", "cpuinfo_x86" },
+	{ "init_cred", "cred" },
+	{ "init_css_set", "css_set" },
+	{ "init_files", "files_struct" },
+	{ "init_fs", "fs_struct" },
+	{ "init_ipc_ns", "ipc_namespace" },
+	{ "init_mm", "mm_struct" },
+	{ "init_net", "net" },
+	{ "init_nsproxy", "nsproxy" },
+	{ "init_pid_ns", "pid_namespace" },
+	{ "init_task", "task_struct" },
+	{ "init_user_ns", "user_namespace" },
+	{ "init_uts_ns", "uts_namespace" },
+	{ "jiffies_64", "u64" },
+	{ "modules", "list_head" },
+	{ "page_offset_base", "long unsigned int" },
+	{ "root_task_group", "task_group" },
+	{ "super_blocks", "list_head" },
+	{ "tcp_hashinfo", "inet_hashinfo" },
+	{ "vmalloc_base", "long unsigned int" },
+	{ "vmemmap_base", "long unsigned int" },
+};
+
+/* The type of the variable @name; 0: it is not known. */
+static uint32_t type_of_symbol(struct vl_types *t, const char *name, size_t len, bool *percpu_ret)
+{
+	uint32_t id;
+
+	*percpu_ret = false;
+	if (vl_discard(vl_types_need(t)))
+		return 0;
+	id = by_name(t, name, len, KIND(VAR));
+	if (id) {
+		*percpu_ret = true;
+		return btf__type_by_id(t->btf, id)->type;
+	}
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strlen(known[i].symbol) == len && !memcmp(known[i].symbol, name, len))
+			return by_name(t, known[i].type, strlen(known[i].type),
+				       KIND(STRUCT) | KIND(TYPEDEF) | KIND(INT));
+	return by_name(t, name, len, KIND(STRUCT));
+}
+
+/* ---- places ---- */
+
+static struct vl_error *parse_number(const char **p, uint64_t *ret, const char *what)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoull(*p, &end, 0);
+	if (errno || end == *p || !isdigit((unsigned char)**p))
+		return vl_error_new(VL_ERR_ARG, "no %s: '%s'", what, *p);
+	*p = end;
+	return NULL;
+}
+
+/* An address is written with 0x, or as the kernel prints it: 16 digits. */
+static bool is_address(const char *p)
+{
+	return isdigit((unsigned char)*p) || strspn(p, "0123456789abcdefABCDEF") == 16;
+}
+
+static struct vl_error *parse_address(const char **p, uint64_t *ret)
+{
+	char *end;
+
+	if (strspn(*p, "0123456789abcdefABCDEF") != 16)
+		return parse_number(p, ret, "address");
+	*ret = strtoull(*p, &end, 16);
+	*p = end;
+	return NULL;
+}
+
+static struct vl_error *parse_symbol(struct vl_types *t, const char **p, bool typed,
+				     struct vl_place *ret)
+{
+	const struct vl_kernel *k = t->s->contact->kernel;
+	const char *name = *p;
+	struct vl_error *err;
+	uint64_t cpu, offset;
+	bool percpu = false;
+	size_t len = 0;
+	char buf[256];
+
+	while (isalnum((unsigned char)name[len]) || name[len] == '_')
+		len++;
+	if (!len || len >= sizeof(buf))
+		return vl_error_hint(vl_error_new(VL_ERR_ARG, "no address or symbol: '%s'", name),
+				     "write 0xADDRESS, SYMBOL, or one of them with :TYPE");
+	memcpy(buf, name, len);
+	buf[len] = '\0';
+	*p += len;
+	ret->va = vl_symbol(k, buf);
+	if (!ret->va && !vl_symbol_is(k, buf))
+		return no_symbol(t, name, len);
+	if (!typed)
+		ret->type = type_of_symbol(t, name, len, &percpu);
+	if (**p != '@')
+		return percpu ? vl_error_hint(
+					vl_error_new(VL_ERR_ARG, "each CPU has its own '%s'", buf),
+					"write %s@0 for that of CPU 0", buf) :
+				NULL;
+	++*p;
+	err = parse_number(p, &cpu, "CPU");
+	if (err)
+		return err;
+	/* NR_CPUS of the largest configuration. */
+	if (cpu >= 8192 || vl_read_u64(t->s->reader, &t->s->space,
+				       vl_symbol(k, "__per_cpu_offset") + 8 * cpu, &offset))
+		return vl_error_new(VL_ERR_ARG, "the guest has no CPU %" PRIu64, cpu);
+	ret->va += offset;
+	return NULL;
+}
+
+/* Find member @name of @type: its place in bits from the start. Anonymous ones are entered. */
+static bool find_member(struct vl_types *t, const struct btf_type *type, const char *name,
+			size_t len, unsigned *visits, uint64_t *bit_ret, uint32_t *bits_ret,
+			uint32_t *type_ret)
+{
+	const struct btf_member *m = btf_members(type);
+
+	for (unsigned i = 0; i < btf_vlen(type) && ++*visits < MAX_VISITS; i++) {
+		const char *n = vl_types_string(t, m[i].name_off);
+		const struct btf_type *inner;
+
+		if (*n) {
+			if (strncmp(n, name, len) || n[len])
+				continue;
+			*bit_ret = btf_member_bit_offset(type, i);
+			*bits_ret = btf_member_bitfield_size(type, i);
+			*type_ret = m[i].type;
+			return true;
+		}
+		inner = vl_types_resolve(t, m[i].type, NULL);
+		if (inner && btf_is_composite(inner) &&
+		    find_member(t, inner, name, len, visits, bit_ret, bits_ret, type_ret)) {
+			*bit_ret += btf_member_bit_offset(type, i);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Go to what the pointer at @place points to. */
+static struct vl_error *follow(struct vl_types *t, struct vl_place *place,
+			       const struct btf_type *type)
+{
+	uint64_t to;
+	struct vl_error *err =
+		vl_read_error(vl_read_u64(t->s->reader, &t->space, place->va, &to), place->va);
+
+	if (err)
+		return err;
+	if (!to)
+		return vl_error_new(VL_ERR_ARG, "the pointer at 0x%" PRIx64 " is NULL", place->va);
+	*place = (struct vl_place){ .va = to, .type = type->type };
+	return NULL;
+}
+
+static struct vl_error *take_member(struct vl_types *t, const char **p, struct vl_place *place)
+{
+	const struct btf_type *type = vl_types_resolve(t, place->type, &place->type);
+	const char *name = *p;
+	struct vl_error *err;
+	unsigned visits = 0;
+	uint64_t bit;
+	size_t len = 0;
+
+	if (type && btf_is_ptr(type)) {
+		err = follow(t, place, type);
+		if (err)
+			return err;
+		type = vl_types_resolve(t, place->type, &place->type);
+	}
+	while (isalnum((unsigned char)name[len]) || name[len] == '_')
+		len++;
+	*p += len;
+	if (!type || !btf_is_composite(type)) {
+		char text[VL_TYPE_NAME];
+
+		vl_types_name(t, place->type, text);
+		return vl_error_new(VL_ERR_ARG, "no member '%.*s': %s has no members", (int)len,
+				    name, text);
+	}
+	if (!len || !find_member(t, type, name, len, &visits, &bit, &place->bits, &place->type))
+		return no_member(t, place->type, type, name, len);
+	place->va += bit / 8;
+	place->bit = place->bits ? bit % 8 : 0;
+	return NULL;
+}
+
+static struct vl_error *take_index(struct vl_types *t, const char **p, struct vl_place *place)
+{
+	const struct btf_type *type = vl_types_resolve(t, place->type, &place->type);
+	struct vl_error *err;
+	uint64_t index;
+
+	err = parse_number(p, &index, "index");
+	if (err)
+		return err;
+	if (**p != ']')
+		return vl_error_new(VL_ERR_ARG, "no ']' behind an index: '%s'", *p);
+	++*p;
+	if (type && btf_is_ptr(type)) {
+		err = follow(t, place, type);
+		if (err)
+			return err;
+	} else if (type && btf_is_array(type)) {
+		place->type = btf_array(type)->type;
+	}
+	/* What is no array can stand in a row all the same. */
+	place->va += index * vl_types_size(t, place->type);
+	return NULL;
+}
+
+static struct vl_error *need_typed(const struct vl_place *place, const char *what)
+{
+	return place->type ?
+		       NULL :
+		       vl_error_hint(vl_error_new(VL_ERR_ARG, "the type of '%.*s' is not known",
+						  (int)strcspn(what, "+:.-["), what),
+				     "write it behind a colon: SYMBOL:TYPE.member");
+}
+
+struct vl_error *vl_types_find(struct vl_types *t, const char *what, struct vl_place *ret)
+{
+	const char *p = what;
+	struct vl_error *err;
+	unsigned stars = 0;
+	uint64_t offset;
+
+	*ret = (struct vl_place){ .va = 0 };
+	if (is_address(p))
+		err = parse_address(&p, &ret->va);
+	else if (!t->s->contact)
+		err = vl_error_hint(vl_error_new(VL_ERR_KERNEL, "its symbols are not known"),
+				    "give an address: 0x...");
+	else
+		err = parse_symbol(t, &p, strchr(p, ':'), ret);
+	if (!err && *p == '+') {
+		p++;
+		err = parse_number(&p, &offset, "offset");
+		if (!err) {
+			ret->va += offset;
+			ret->type = 0;
+		}
+	}
+	if (!err && *p == ':') {
+		p++;
+		err = parse_type(t, &p, &ret->type, &stars);
+		for (; !err && stars; stars--) {
+			const struct btf_type pointer = { .type = ret->type };
+
+			err = follow(t, ret, &pointer);
+		}
+	}
+	while (!err && *p) {
+		err = need_typed(ret, what);
+		if (err)
+			break;
+		if (*p == '[')
+			p++, err = take_index(t, &p, ret);
+		else if (*p == '.')
+			p++, err = take_member(t, &p, ret);
+		else if (p[0] == '-' && p[1] == '>')
+			p += 2, err = take_member(t, &p, ret);
+		else
+			err = vl_error_hint(vl_error_new(VL_ERR_ARG, "not understood: '%s'", p),
+					    "what can follow is .member, ->member or [index]");
+	}
+	return err;
+}

@@ -1,0 +1,466 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Views of raw memory: against what the guest says of itself, and against dumps
+# in which the tests have planted what a rootkit does.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+
+setup_file() {
+	export DUMPS=$VLENS_TEST_RUN/view-dumps
+	mkdir -p "$DUMPS"
+	chmod 777 "$DUMPS"
+}
+
+teardown_file() {
+	rm -rf "$DUMPS"
+}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+}
+
+# ---- dumps to plant in ------------------------------------------------------
+
+# dump NAME: $DUMPS/NAME.elf, once.
+dump() {
+	need_guest "$1"
+	[[ ! -e $DUMPS/$1.elf ]] || return 0
+	qmp "$1" stop >/dev/null
+	qmp "$1" dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$DUMPS/$1.elf\"}" >/dev/null
+	qmp "$1" cont >/dev/null
+	undo=()
+	D=$DUMPS/$1.elf
+	local image
+	image=$(vmem -J "$D" | jq -r '.memory[] | select(.what == "kernel image") | "\(.start) \(.phys)"')
+	printf '0x%x\n' $(($(address init_top_pgt) - ${image% *} + ${image#* })) >"$DUMPS/$1.root"
+}
+
+# address WHAT: of a place in $D.
+address() { vpeek -J "$D" "$1" 8 2>/dev/null | jq -r '.places[0].address'; }
+# word ADDRESS: the 8 bytes there, as a number. To bash an address is negative.
+word() {
+	local hex
+	hex=$(vpeek -J "$D" "$(printf '0x%x' "$1")" 8 | jq -r '.places[0].bytes')
+	echo "0x${hex:14:2}${hex:12:2}${hex:10:2}${hex:8:2}${hex:6:2}${hex:4:2}${hex:2:2}${hex:0:2}"
+}
+# le NUMBER: its 8 bytes, as hexadecimal text.
+le() {
+	local n
+	n=$(printf '%016x' "$1")
+	echo "${n:14:2}${n:12:2}${n:10:2}${n:8:2}${n:6:2}${n:4:2}${n:2:2}${n:0:2}"
+}
+# plant ADDRESS HEX: changes the dump, until the end of the test.
+plant() {
+	local was
+	was=$("$VT_TESTS/lib/poke" "$D" "$(<"${D%.elf}.root")" "$(printf '0x%x' "$1")" "$2")
+	undo+=("$(printf '0x%x' "$1") $was")
+}
+# use NAME: the dump to plant in.
+use() {
+	dump "$1"
+	D=$DUMPS/$1.elf
+	undo=()
+}
+teardown() {
+	local i
+	for ((i = ${#undo[@]} - 1; i >= 0; i--)); do
+		# shellcheck disable=SC2086 # two words
+		"$VT_TESTS/lib/poke" "$D" "$(<"${D%.elf}.root")" ${undo[i]} >/dev/null
+	done
+}
+# unlink ADDRESS: takes the list_head there out of its list.
+unlink_entry() {
+	local next prev
+	next=$(word "$1")
+	prev=$(word $(($1 + 8)))
+	plant "$prev" "$(le "$next")"
+	plant $((next + 8)) "$(le "$prev")"
+}
+
+task_of() { vpslist -J -o pid,task "$D" | jq -r ".processes[] | select(.pid == $1) | .task"; }
+some_pid() { vpslist --no-headers -o pid,comm "$D" | awk '$2 == "sleeper" { print $1; exit }'; }
+
+# ---- what the guest says ----------------------------------------------------
+
+same_processes() {
+	need_guest "$1"
+	local g
+	g=$(guest "$1")
+	# What comes and goes meanwhile: the command itself, and kernel workers.
+	in_guest "$1" 'ps -eo pid,ppid,state,nlwp,comm --no-headers' |
+		awk '$5 !~ /^(kworker|ps$|sh$)|evil/ { print $1, $2, ($3 == "R" ? "S" : $3), $4, substr($5, 1, 15) }' |
+		sort -n >"$T/guest"
+	vpslist --no-headers -o pid,ppid,s,threads,comm "$g" |
+		awk '$5 !~ /^(kworker|ps$|sh$)|evil/ { print $1, $2, ($3 == "R" ? "S" : $3), $4, $5 }' |
+		sort -n >"$T/vlens"
+	[[ $(wc -l <"$T/guest") -gt 60 ]]
+	assert_same "$(awk '$3 != "D"' "$T/guest")" "$(awk '$3 != "D"' "$T/vlens")"
+	# Pids alone: likewise.
+	assert_same "$(cut -d' ' -f1 "$T/vlens")" \
+		"$(vpidlist --no-headers "$g" | tr -d ' ' | sort -n | grep -xf <(cut -d' ' -f1 "$T/vlens"))"
+	# Start times, in clock ticks.
+	in_guest "$1" 'for p in 1 2 3; do sed "s/.*) //" /proc/$p/stat | cut -d" " -f20; done' >"$T/ticks"
+	vpslist --no-headers -o start "$g" | head -n 3 | tr -d . >"$T/start"
+	assert_same "$(<"$T/ticks")" "$(sed 's/^ *0*//' "$T/start")"
+}
+
+@test "vpslist, vpidlist: what ps shows, 5.10" { same_processes g510; }
+@test "vpslist, vpidlist: what ps shows, 6.1" { same_processes g61; }
+@test "vpslist, vpidlist: what ps shows, 7" { same_processes g7; }
+
+same_credentials() {
+	need_guest "$1"
+	# shellcheck disable=SC2016 # for the guest's shell
+	in_guest "$1" 'for p in /proc/[0-9]*; do awk -v p=${p#/proc/} "
+		/^Name:/ { n = \$2 } /^Uid:/ { u = \$2 \" \" \$3 \" \" \$4 \" \" \$5 }
+		/^Gid:/ { g = \$2 \" \" \$3 \" \" \$4 \" \" \$5 }
+		/^Cap(Inh|Prm|Eff|Bnd|Amb):/ { c = c \" \" \$2 }
+		END { print p, u, g c, substr(n, 1, 15) }" $p/status 2>/dev/null; done' |
+		grep -vE ' (kworker.*|sh|awk|.*evil.*)$' | sort -n >"$T/guest"
+	vcredlist --no-headers -o pid,uid,euid,suid,fsuid,gid,egid,sgid,fsgid,capinh,capprm,capeff,capbnd,capamb,comm \
+		"$(guest "$1")" | while read -r p a b c d e f g h i j k l m n; do
+		printf '%s %s %s %s %s %s %s %s %s %016x %016x %016x %016x %016x %s\n' \
+			"$p" "$a" "$b" "$c" "$d" "$e" "$f" "$g" "$h" "$i" "$j" "$k" "$l" "$m" "$n"
+	done | grep -vE ' (kworker.*|sh|awk|.*evil.*)$' | sort -n >"$T/vlens"
+	[[ $(wc -l <"$T/guest") -gt 60 ]]
+	assert_same "$(<"$T/guest")" "$(<"$T/vlens")"
+}
+
+@test "vcredlist: what /proc/PID/status shows, 5.10" { same_credentials g510; }
+@test "vcredlist: what /proc/PID/status shows, 6.1" { same_credentials g61; }
+@test "vcredlist: what /proc/PID/status shows, 7" { same_credentials g7; }
+
+same_calls() {
+	need_guest "$1"
+	local g
+	g=$(guest "$1")
+	run --separate-stderr vsyscalldump --no-headers -o nr,via,address,symbol,mark "$g"
+	assert_status 0
+	[[ ${#lines[@]} -gt 400 ]]
+	[[ $(awk '{ print $2 }' <<<"$output" | sort -u) == "$2" ]]
+	in_guest "$1" 'grep -E " [tTwW] (__x(64|32)_|sys_ni_|compat_)" /proc/kallsyms | grep -v "\["' |
+		awk '{ print "0x" $1, $3 }' | sort -u >"$T/symbols"
+	awk '{ print $3, $4 }' <<<"$output" | sort -u >"$T/called"
+	assert_same "" "$(comm -13 "$T/symbols" "$T/called")"
+	[[ $(awk '$1 == 39 { print $4 }' <<<"$output") == __x64_sys_getpid ]]
+}
+
+@test "vsyscalldump: by the table, 5.10" { same_calls g510 table; }
+@test "vsyscalldump: by the switch, 6.1" { same_calls g61 switch; }
+@test "vsyscalldump: by the switch, 6.12" { same_calls g612 switch; }
+@test "vsyscalldump: by the switch, 7" { same_calls g7 switch; }
+
+@test "vlsmod --engine=imee: what lsmod shows" {
+	local name
+	for name in g510 g61 g7; do
+		need_guest "$name"
+		assert_same "$(in_guest "$name" lsmod | awk 'NR > 1 { print $1, $2, $3 }' | sort)" \
+			"$(vlsmod --engine=imee --no-headers -o module,size,used "$(guest "$name")" |
+				awk '{ print $1, $2, $3 }' | sort)"
+	done
+}
+
+@test "vlist: all guests of the host, and what is known of them" {
+	need_guest g61
+	vuname "$(guest g61)" -r >/dev/null
+	run --separate-stderr vlist -J
+	assert_status 0
+	local row
+	row=$(jq -c ".guests[] | select(.id == \"$(guest g61)\")" <<<"$output")
+	[[ $(jq -r .name <<<"$row") == g61 ]]
+	[[ $(jq -r .state <<<"$row") == running ]]
+	[[ $(jq -r .release <<<"$row") == "$(in_guest g61 'uname -r')" ]]
+	[[ $(jq .vcpus <<<"$row") == 2 && $(jq .ram <<<"$row") == 512 ]]
+	near "$(jq .uptime <<<"$row")" "$(in_guest g61 'cut -d" " -f1 /proc/uptime')" 5
+	# Without contact: what is not known says so, and nothing is paused.
+	VLENS_RUN_DIR=$T/none run --separate-stderr vlist -J "$(guest g61)"
+	assert_status 0
+	[[ $(jq -c '.guests[0] | [.release, .uptime]' <<<"$output") == '[null,null]' ]]
+	[[ $(jq -r '.guests[0].note' <<<"$output") == "no contact yet"* ]]
+}
+
+@test "vmem: the RAM, and where the kernel is" {
+	need_guest g61
+	run --separate-stderr vmem -J "$(guest g61)"
+	assert_status 0
+	[[ $(jq '[.memory[] | select(.space == "phys") | .size] | add' <<<"$output") == $((512 * 1024)) ]]
+	local text
+	text=$(jq -r '.memory[] | select(.what == "kernel text") | .start' <<<"$output")
+	[[ ${text#0x} == "$(in_guest g61 "awk '\$3 == \"_stext\" { print \$1 }' /proc/kallsyms")" ]]
+	jq -e '.memory[] | select(.what == "direct map")' <<<"$output"
+	jq -e '.memory[] | select(.what == "modules")' <<<"$output"
+}
+
+@test "vpeek: bytes, types, members, pointers" {
+	need_guest g61
+	local g
+	g=$(guest g61)
+	[[ $(vpeek "$g" linux_banner 16 | head -n 1) == *"|Linux version 6.|" ]]
+	[[ $(vpeek -J "$g" init_task.comm | jq -r '.places[0].value') == swapper/0 ]]
+	[[ $(vpeek -J "$g" init_uts_ns.name.nodename | jq -r '.places[0].value') == g61 ]]
+	[[ $(vpeek -J "$g" 'init_task->real_cred.uid.val' | jq '.places[0].value') == 0 ]]
+	[[ $(vpeek -J "$g" init_pid_ns.child_reaper.comm | jq -r '.places[0].value') == init ]]
+	[[ $(vpeek -J --depth 1 "$g" 'init_task.real_cred' | jq '.places[0].value.uid.val') == 0 ]]
+	[[ $(vpeek "$g" 'boot_cpu_data.x86_vendor_id') == *'"AuthenticAMD"'* || \
+		$(vpeek "$g" 'boot_cpu_data.x86_vendor_id') == *'"GenuineIntel"'* ]]
+	# An address with a type, a bitfield, an element of an array, a CPU's own.
+	local cred
+	cred=$(vpeek -J "$g" init_cred | jq -r '.places[0].address')
+	[[ $(vpeek -J "$g" "$cred:cred.cap_effective" | jq -c '.places[0].type') == '"kernel_cap_t"' ]]
+	[[ $(vpeek -J "$g" 'init_task.in_execve' | jq '.places[0].value') == 0 ]]
+	[[ $(vpeek -J "$g" 'init_task.comm[1]' | jq '.places[0].value') == "$(printf %d "'w")" ]]
+	[[ $(vpeek -J "$g" 'runqueues@1.cpu' | jq '.places[0].value') == 1 ]]
+	[[ $(vpeek -J "$g" 'runqueues@0.cpu' | jq '.places[0].value') == 0 ]]
+	# In a process: its own program's first bytes.
+	local pid start
+	pid=$(in_guest g61 'sed -n "s/^[a-z]* //p" /run/factory/pids | head -n 1')
+	start=0x$(in_guest g61 "head -n 1 /proc/$pid/maps | cut -d- -f1")
+	[[ $(vpeek --as "$pid" "$g" "$start" 4 | head -n 1) == *"|.ELF|" ]]
+}
+
+# ---- several guests ---------------------------------------------------------
+
+@test "several guests at once, and one that fails" {
+	need_guest g61 g7
+	run --separate-stderr vpslist "$(guest g61)" qemu:1 "$(guest g7)"
+	assert_status 3
+	[[ ${#stderr_lines[@]} -eq 1 && $stderr == "vpslist: qemu:1: "* ]]
+	[[ ${lines[0]} == "GUEST "* ]]
+	grep -qE "^$(guest g61) +1 " <<<"$output"
+	grep -qE "^$(guest g7) +1 " <<<"$output"
+	run --separate-stderr vpidlist -J "$(guest g61)" "$(guest g7)"
+	assert_status 0
+	[[ $(jq -r '[.processes[].guest] | unique | length' <<<"$output") == 2 ]]
+	[[ $(jq -r '[.processes[] | select(.pid == 1)] | length' <<<"$output") == 2 ]]
+	run --separate-stderr vpeek -g "$(guest g61)" -g "$(guest g7)" init_task.comm
+	assert_status 0
+	[[ $(grep -c '"swapper/0"' <<<"$output") == 2 ]]
+	[[ $(vps --engine=imee --no-headers -o guest,pid --sort -guest,pid \
+		"$(guest g61)" "$(guest g7)" | awk '{ print $1 }' | uniq | wc -l) == 2 ]]
+}
+
+# ---- comparisons ------------------------------------------------------------
+
+@test "--diff: a guest that hides nothing" {
+	local name
+	for name in g510 g61 g7; do
+		need_guest "$name"
+		run --separate-stderr vps --diff "$(guest "$name")"
+		assert_status 0
+		[[ ${#lines[@]} -gt 80 && -z $stderr ]]
+		run --separate-stderr vlsmod --diff "$(guest "$name")"
+		assert_status 0
+		grep -q ^dummy <<<"$output"
+	done
+}
+
+@test "--diff: a guest that forks all the time raises no alarm" {
+	need_guest busy
+	local i
+	for ((i = 0; i < 5; i++)); do
+		run --separate-stderr vps --diff "$(guest busy)"
+		assert_status 0
+	done
+	drop_guest busy
+}
+
+@test "a process unlinked from the task list is found" {
+	local name
+	for name in g510 g61 g7; do
+		use "$name"
+		local pid task
+		pid=$(some_pid)
+		task=$(task_of "$pid")
+		run --separate-stderr vps --diff "$D"
+		assert_status 0
+		unlink_entry "$(address "$task:task_struct.tasks")"
+		[[ $(vpidlist --no-headers "$D" | grep -cx " *$pid") == 0 ]]
+		run --separate-stderr vps --diff -J "$D"
+		assert_status 1
+		[[ $(jq -c '[.processes[] | select(.mark) | [.pid, .list, .tree, .proc, .mark, .comm]]' <<<"$output") == \
+			"[[$pid,false,true,true,\"hidden from the task list\",\"sleeper\"]]" ]]
+		teardown
+	done
+}
+
+@test "a process taken out of the tree of ids is found, and not in /proc" {
+	use g61
+	local pid node shift index
+	pid=$(some_pid)
+	node=$(($(vpeek -J "$D" init_pid_ns.idr.idr_rt.xa_head | jq -r '.places[0].value') & ~3))
+	while :; do
+		shift=$(vpeek -J "$D" "$(printf '0x%x' "$node"):xa_node.shift" | jq '.places[0].value')
+		index=$((pid >> shift & 63))
+		[[ $shift -gt 0 ]] || break
+		node=$(($(word "$(address "$(printf '0x%x' "$node"):xa_node.slots[$index]")") & ~3))
+	done
+	plant "$(address "$(printf '0x%x' "$node"):xa_node.slots[$index]")" 0000000000000000
+	run --separate-stderr vps --diff --no-headers -o pid,list,tree,proc,mark "$D"
+	assert_status 1
+	grep -qE "^ *$pid +1 +0 +0 hidden from the tree of ids, /proc$" <<<"$output"
+	[[ $(grep -c hidden <<<"$output") == 1 ]]
+}
+
+@test "a module unlinked from the list, and from sysfs, is found" {
+	local name
+	for name in g510 g61 g7; do
+		use "$name"
+		local module
+		module=$(vlsmod --engine=imee -J -o module,struct "$D" |
+			jq -r '.modules[] | select(.module == "dummy") | .struct')
+		unlink_entry "$(address "$module:module.list")"
+		run --separate-stderr vlsmod --diff -J "$D"
+		assert_status 1
+		[[ $(jq -c '[.modules[] | select(.mark) | [.module, .list, .kobject, .memory, .proc]]' <<<"$output") == \
+			'[["dummy",false,true,true,false]]' ]]
+		unlink_entry "$(address "$module:module.mkobj.kobj.entry")"
+		run --separate-stderr vlsmod --diff --no-headers "$D"
+		assert_status 1
+		grep -qE '^dummy +0 +0 +1 +0 hidden from the list of modules, the kobjects, /proc/modules$' \
+			<<<"$output"
+		teardown
+	done
+}
+
+# ---- hooks ------------------------------------------------------------------
+
+@test "a system call that leads elsewhere is marked" {
+	use g510
+	local table
+	table=$(address sys_call_table)
+	# kill (62) goes to getpid's function; read (0) into a module.
+	plant $((table + 62 * 8)) "$(le "$(word $((table + 39 * 8)))")"
+	plant "$table" "$(le "$(vlsmod --engine=imee -J "$D" | jq -r '.modules[] | select(.module == "dummy") | .address')")"
+	run --separate-stderr vsyscalldump --no-headers -o nr,name,mark "$D"
+	assert_status 1
+	grep -qE '^ *62 kill +not the function of kill$' <<<"$output"
+	grep -qE '^ *0 read +in module dummy$' <<<"$output"
+	[[ $(awk '$3 != "-"' <<<"$output" | wc -l) == 2 ]]
+}
+
+@test "a table that is not used, and a function with a jump at its entry, are marked" {
+	use g61
+	local table kill
+	table=$(address sys_call_table)
+	kill=$(address __x64_sys_kill)
+	plant $((table + 8)) "$(le "$(word "$table")")"
+	plant "$kill" "e9$(le $((0xffffffffc0000000 - kill - 5)) | cut -c1-8)"
+	run --separate-stderr vsyscalldump --no-headers -o nr,name,mark "$D"
+	assert_status 1
+	grep -qE '^ *62 kill +its entry jumps to 0xffffffffc0000000, outside' <<<"$output"
+	grep -qE '^ *1 write +the table, not used, has' <<<"$output"
+	[[ $(awk '$3 != "-"' <<<"$output" | wc -l) == 2 ]]
+}
+
+# ---- bad input --------------------------------------------------------------
+
+@test "a list that loops, and one that runs into garbage, end" {
+	use g61
+	local tasks
+	tasks=$(address "$(task_of "$(some_pid)"):task_struct.tasks")
+	plant "$tasks" "$(le "$tasks")"
+	run --separate-stderr timeout 20 vpslist "$D"
+	assert_status 3
+	[[ $stderr == *"the task list loops at "* && ${#lines[@]} -gt 20 ]]
+	plant "$tasks" "$(le 0x00dead0000000100)"
+	run --separate-stderr timeout 20 vpslist -J "$D"
+	assert_status 3
+	[[ $stderr == *"the task list runs into garbage after"* ]]
+	jq -e '.processes | length > 20' <<<"$output"
+}
+
+@test "vpeek: what cannot be read, or does not exist" {
+	need_guest g61
+	local g want
+	g=$(guest g61)
+	while IFS='|' read -r what want; do
+		# shellcheck disable=SC2086 # WHAT and LENGTH
+		run --separate-stderr vpeek "$g" $what
+		[[ $status -eq 3 ]] || { show_run; fail "$what: status $status"; }
+		[[ $stderr == "vpeek: $g: "*"$want"* && ${#stderr_lines[@]} -eq 1 ]] ||
+			{ show_run; fail "$what"; }
+	done <<-END
+		0x1234567890123456|not a canonical address
+		0xffffffffffffff00 512|beyond the end
+		init_top_pgt 0x40000001|more than
+		0x10|
+		init_tsk|no symbol 'init_tsk'; did you mean init_task
+		init_task:task_strct|no type 'task_strct'; did you mean task_struct
+		init_task.comn|no member 'comn' in struct task_struct; did you mean comm
+		init_task.comm.x|has no members
+		linux_banner.x|is not known
+		runqueues.cpu|each CPU has its own
+		runqueues@4096.cpu|no CPU 4096
+		init_task.mm->pgd|is NULL
+		init_task@|no CPU
+		init_task:|no type
+		init_task[1|no ']'
+		init_task!|not understood
+	END
+	# The page in question is named, and what is before it is shown.
+	run --separate-stderr vpeek -J "$g" 0x10
+	assert_status 3
+	jq -e '.places' <<<"$output"
+}
+
+@test "usage errors" {
+	run --separate-stderr vpslist
+	assert_usage vpslist "no guest is named"
+	run --separate-stderr vpslist -o pid,nonsense g
+	assert_usage vpslist 'error: unknown user-defined format specifier "nonsense"'
+	run --separate-stderr vpslist --sort nonsense g
+	assert_usage vpslist 'unknown sort specifier "nonsense"'
+	run --separate-stderr vpslist --engine=vmst g
+	assert_usage vpslist "only raw reads"
+	run --separate-stderr vpslist --nonsense g
+	assert_usage vpslist "unknown option '--nonsense'"
+	run --separate-stderr vpslist --all g
+	assert_usage vpslist "too many"
+	run --separate-stderr vpeek g
+	assert_usage vpeek "no address or symbol"
+	run --separate-stderr vpeek g init_task 0
+	assert_usage vpeek "shows nothing"
+	run --separate-stderr vuname --engine=imee g
+	assert_usage vuname "only the engine vmst"
+}
+
+@test "JSON is valid when there is nothing, and when nothing works" {
+	run --separate-stderr vpslist -J qemu:1
+	assert_status 3
+	[[ $(jq -c . <<<"$output") == '{"processes":[]}' ]]
+	run --separate-stderr vlist -J -c test:///default ./nothing-here
+	assert_status 3
+	jq -e '.guests[0].note' <<<"$output"
+}
+
+@test "columns: headers, widths, order, one page of text" {
+	need_guest g61
+	local g
+	g=$(guest g61)
+	[[ $(vpslist -o pid=,comm= "$g" | head -n 1) =~ ^\ *1\ init$ ]]
+	[[ $(vpslist -o pid=Process,comm:30,s "$g" | head -n 1) == "Process COMM                           S" ]]
+	[[ $(vpslist --no-headers -o pid --sort -pid "$g" | head -n 1) -gt 50 ]]
+	[[ $(COLUMNS=12 vpslist -o pid,comm "$g" | awk '{ if (length > n) n = length } END { print n }') == 12 ]]
+}
+
+@test "a guest without types: what can be shown is" {
+	use g61
+	# Its types are not in the cache, and not in its memory either.
+	local btf
+	btf=$(address __start_BTF)
+	plant "$btf" 0000
+	export VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run
+	run --separate-stderr vpslist "$D"
+	assert_refused vpslist "$D" "no BTF types"
+	[[ $stderr == *"vmem"*"vpeek"* ]]
+	run --separate-stderr vmem -J "$D"
+	assert_status 3
+	jq -e '.memory[] | select(.what == "RAM")' <<<"$output"
+	run --separate-stderr vpeek "$D" "$btf" 16
+	assert_status 0
+	run --separate-stderr vpeek "$D" init_task
+	assert_status 3
+}
