@@ -157,14 +157,18 @@ static void look(void *ctx, struct view_job *job)
 	struct vl_guest_options go = { .target = r->o.scan.target };
 	struct vl_subject *s = NULL;
 	struct vl_guest *g = NULL;
+	uint64_t start = view_now();
 
 	job->err = vl_subject_open(job->spec, &r->o.scan,
 				   r->o.diff || !r->view->scan || r->view->scan->need_kernel, &s);
 	if (!job->err && r->o.diff)
 		job->err = vl_guest_open(job->spec, &go, &g);
+	job->attach_ns = view_now() - start;
+	start = view_now();
 	if (!job->err)
 		job->err = r->o.diff ? r->view->diff->run(s, vl_guest_sys(g), t) :
 				       r->view->scan->run(s, t);
+	job->look_ns = view_now() - start;
 	if (s)
 		view_note(job, s);
 	if (g) {
