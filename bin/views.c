@@ -143,10 +143,11 @@ static void help(const struct run *r)
 	const struct applet *a = r->o.applet;
 	const char *args = a->program ? "GUEST..." : a->args;
 
-	options_help(r->view->options, a->name, args, a->summary);
+	options_head(a->name, args, a->summary);
 	puts("\nColumns (* if none are asked for):");
 	for (const struct vl_column *c = r->columns; c->name; c++)
 		printf("  %c %-12s %s\n", c->shown ? '*' : ' ', c->name, c->doc);
+	options_list(r->view->options);
 	printf("\nFor more details see %s(1).\n", a->name);
 }
 

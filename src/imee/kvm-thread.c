@@ -32,23 +32,19 @@ static uint64_t now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-/* An entry, or in poll mode a request, that is still the same one after limit_ms. */
+/* A request that is still the same one after limit_ms. */
 static void *watchdog(void *arg)
 {
 	struct vl_kvm *k = arg;
 	uint64_t since = now_ms();
-	uint64_t seen = 0;
+	uint32_t seen = 0;
 
 	pthread_mutex_lock(&k->lock);
 	while (!atomic_load(&k->stop)) {
 		uint32_t served = atomic_load((_Atomic uint32_t *)&k->ring->served);
-		unsigned entries = atomic_load(&k->entries);
-		uint64_t state = (uint64_t)served << 32 | entries;
-		bool busy =
-			entries & 1 && served != atomic_load((_Atomic uint32_t *)&k->ring->posted);
 
-		if (!busy || state != seen) {
-			seen = state;
+		if (served != seen || served == atomic_load((_Atomic uint32_t *)&k->ring->posted)) {
+			seen = served;
 			since = now_ms();
 		} else if (now_ms() - since > atomic_load(&k->limit_ms)) {
 			kvm_vm_kill(k);

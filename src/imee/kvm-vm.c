@@ -230,7 +230,8 @@ static bool fault_agent(struct vl_kvm *k)
 
 	/* The instruction is completed first, with whatever it got. */
 	k->run->immediate_exit = 1;
-	while (!ioctl(k->vcpu, KVM_RUN, 0) && k->run->exit_reason == KVM_EXIT_MMIO)
+	while (!ioctl(k->vcpu, KVM_RUN, 0) && k->run->exit_reason == KVM_EXIT_MMIO &&
+	       !atomic_load(&k->broken))
 		k->exits++;
 	k->run->immediate_exit = 0;
 	if (ioctl(k->vcpu, KVM_GET_REGS, &regs))
@@ -264,9 +265,7 @@ bool kvm_vm_run(struct vl_kvm *k)
 	do {
 		int err;
 
-		atomic_fetch_add(&k->entries, 1);
 		err = ioctl(k->vcpu, KVM_RUN, 0) ? errno : 0;
-		atomic_fetch_add(&k->entries, 1);
 		k->exits++;
 		if (atomic_load(&k->broken))
 			return false;

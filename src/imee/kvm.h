@@ -58,10 +58,9 @@ struct vl_kvm {
 	unsigned nr_hits;
 
 	/*
-	 * Entries begun and ended: odd while the vCPU runs. When it has been in one for
-	 * too long the watchdog takes its memory away, which ends it.
+	 * When the vCPU has been at one request for too long the watchdog takes its memory
+	 * away, which ends it.
 	 */
-	atomic_uint entries;
 	atomic_bool broken, stop;
 	atomic_uint limit_ms;
 	pthread_t watchdog;
