@@ -187,6 +187,15 @@ static void look_list(void *ctx, struct view_job *job)
 	const struct run *r = ctx;
 
 	job->err = vl_list_guest(job->spec, &r->o.scan, job->result);
+	if (!job->err || job->err->code == VL_ERR_NOMEM)
+		return;
+	/* One that is here, but cannot be opened, is listed; one that was named is an error. */
+	if (!r->o.all) {
+		vl_table_clear(job->result);
+		return;
+	}
+	vl_error_destroy(job->err);
+	job->err = NULL;
 }
 
 static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))

@@ -431,9 +431,13 @@ same_calls() {
 	run --separate-stderr vpslist -J qemu:1
 	assert_status 3
 	[[ $(jq -c . <<<"$output") == '{"processes":[]}' ]]
-	run --separate-stderr vlist -J -c test:///default ./nothing-here
+	run --separate-stderr vlist -J ./nothing-here
 	assert_status 3
-	jq -e '.guests[0].note' <<<"$output"
+	[[ $(jq -c . <<<"$output") == '{"guests":[]}' ]]
+	# A domain that is there, but no QEMU, is listed all the same.
+	run --separate-stderr vlist -J -c test:///default
+	assert_status 0
+	[[ $(jq -r '.guests[] | select(.name == "test") | .note' <<<"$output") == *"no QEMU is behind"* ]]
 }
 
 @test "columns: headers, widths, order, one page of text" {
