@@ -351,8 +351,9 @@ static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_
 		snprintf(why, VL_RAW_WHY, "/dev/kvm: %s", strerror(errno));
 		return VL_RANK_NONE;
 	}
-	if (ioctl(kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION ||
-	    ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) <= 0) {
+	if (ioctl(kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
+		snprintf(why, VL_RAW_WHY, "/dev/kvm is no KVM that is known");
+	} else if (ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) <= 0) {
 		snprintf(why, VL_RAW_WHY, "this KVM has no read-only memory");
 	} else if (c && c->pt.levels == 5 && !has_la57(kvm)) {
 		snprintf(why, VL_RAW_WHY,
