@@ -34,7 +34,7 @@ static size_t read_batch(struct vl_direct *d, const struct vl_space *s, uint64_t
 			break;
 		bufs[nr] = buf + nr * VL_PAGE_SIZE;
 	}
-	if (nr < 2 || vl_discard(vl_target_read_pages(d->t, gpas, bufs, nr)))
+	if (nr < 2 || !direct_read_pages(d, gpas, bufs, nr))
 		return 0;
 	return nr * VL_PAGE_SIZE;
 }

@@ -31,7 +31,7 @@ enum direct_kind {
 struct direct_piece {
 	uint64_t gpa, size;
 	enum direct_kind kind;
-	int fd; /* STILL: the dump, at fd_offset; the target's */
+	int fd; /* the file behind it, the target's, at fd_offset; -1: none */
 	uint64_t fd_offset;
 };
 
@@ -88,6 +88,9 @@ static inline void direct_begin(struct vl_direct *d)
 	if (unlikely(d->has_live))
 		direct_forget(d);
 }
+
+/* Read @nr pages (up to DIRECT_WANTS), by few calls; false when one cannot be read. */
+bool direct_read_pages(struct vl_direct *d, const uint64_t *gpas, void *const *bufs, size_t nr);
 
 /* Fetch what was noted as wanted; false: there was nothing. */
 bool direct_fetch(struct vl_direct *d);

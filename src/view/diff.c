@@ -49,9 +49,10 @@ struct looker {
 	struct vl_error *why[MAX_WAYS]; /* ways that could not be gone */
 };
 
-/* A way to the list: the raw ones need no kernel, the last is the kernel's answer. */
+/* A way to the list. */
 struct way {
 	const char *name; /* "the task list" */
+	bool kernel;	  /* the kernel answers: only in an epoch */
 	struct vl_error *(*go)(struct looker *l, struct items *items, unsigned bit);
 };
 
@@ -394,36 +395,54 @@ static struct vl_error *by_proc_modules(struct looker *k, struct items *items, u
 
 /* ---- looks ---- */
 
-/* Go all ways once, in one epoch. Ways that cannot be gone are noted. */
-static struct vl_error *look_once(struct looker *k, struct items *items)
+static bool is_momentary(const struct vl_error *err)
+{
+	return err->code == VL_ERR_BLOCKED || err->code == VL_ERR_CRASHED;
+}
+
+/*
+ * Go all ways once, in one epoch. Ways that cannot be gone are noted; so is, with
+ * @final, that the kernel cannot answer at this moment, which is an error else.
+ */
+static struct vl_error *look_once(struct looker *k, struct items *items, bool final)
 {
 	struct vl_error *err = k->sys->ops->begin(k->sys);
+	bool open = !err;
 
-	for (size_t i = 0; !err && i < k->kind->nr_ways; i++) {
-		struct vl_error *why = k->kind->ways[i].go(k, items, 1U << i);
+	if (err && !(final && is_momentary(err)))
+		return err;
+	for (size_t i = 0; i < k->kind->nr_ways; i++) {
+		const struct way *way = &k->kind->ways[i];
+		struct vl_error *why;
 
-		/* Another moment may do; nothing else will. */
-		if (why && (why->code == VL_ERR_BLOCKED || why->code == VL_ERR_CRASHED)) {
-			err = why;
-			break;
+		if (way->kernel && !open) {
+			why = err;
+			err = NULL;
+		} else {
+			why = way->go(k, items, 1U << i);
+		}
+		if (why && is_momentary(why) && !final) {
+			k->sys->ops->end(k->sys);
+			return why;
 		}
 		vl_error_destroy(k->why[i]);
 		k->why[i] = why;
 	}
+	vl_error_destroy(err);
 	k->sys->ops->end(k->sys);
-	return err;
+	return NULL;
 }
 
 static struct vl_error *look(struct looker *k, struct items *items)
 {
 	struct vl_error *err = NULL;
 
-	for (unsigned try = 0; try < TRIES; try++) {
+	for (unsigned try = 1; try <= TRIES; try++) {
 		vl_error_destroy(err);
 		items->nr = 0;
 		items->full = false;
-		err = look_once(k, items);
-		if (!err || (err->code != VL_ERR_BLOCKED && err->code != VL_ERR_CRASHED))
+		err = look_once(k, items, try == TRIES || !vl_target_is_live(k->s->target));
+		if (!err || !is_momentary(err))
 			break;
 	}
 	if (!err && items->full)
@@ -560,9 +579,9 @@ static const struct vl_column process_columns[] = {
 };
 
 static const struct way process_ways[] = {
-	{ "the task list", by_task_list },
-	{ "the tree of ids", by_pids },
-	{ "/proc", by_proc },
+	{ "the task list", false, by_task_list },
+	{ "the tree of ids", false, by_pids },
+	{ "/proc", true, by_proc },
 };
 
 static struct vl_error *diff_processes(struct vl_subject *s, struct vl_sys *sys, struct vl_table *t)
@@ -591,10 +610,10 @@ static const struct vl_column module_columns[] = {
 };
 
 static const struct way module_ways[] = {
-	{ "the list of modules", by_list },
-	{ "the kobjects", by_kobjects },
-	{ "the mapped memory", by_memory },
-	{ "/proc/modules", by_proc_modules },
+	{ "the list of modules", false, by_list },
+	{ "the kobjects", false, by_kobjects },
+	{ "the mapped memory", false, by_memory },
+	{ "/proc/modules", true, by_proc_modules },
 };
 
 static struct vl_error *diff_modules(struct vl_subject *s, struct vl_sys *sys, struct vl_table *t)
