@@ -10,8 +10,8 @@
 
 #include "kvm.h"
 
-/* Samples of a watch in one entry: some milliseconds. */
-#define WATCH_SAMPLES 16384
+/* Samples of a watch in one entry: a millisecond; where KVM emulates, a hundred. */
+#define WATCH_SAMPLES 4096
 
 /* ---- the ring ---- */
 

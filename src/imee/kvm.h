@@ -27,8 +27,8 @@
 /* What a piece or an element may write behind the end of what was asked for. */
 #define KVM_OUT_SIZE (KVM_OUT_PAGES * VL_PAGE_SIZE - AGENT_STAGE_SIZE)
 
-#define KVM_WALK_MAX 1024 /* elements in one entry, which the watchdog must allow for */
-#define KVM_HITS 8	  /* places that one request may make the agent leave */
+#define KVM_WALK_FIELDS 8192 /* fields in one entry, about */
+#define KVM_HITS 8	     /* places that one request may make the agent leave */
 
 struct kvm_range {
 	uint64_t gpa, size;
