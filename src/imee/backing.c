@@ -11,27 +11,12 @@
  * held for the one request: it sees each page as of one moment.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "direct.h"
-
-bool direct_mappable(const struct vl_ram *r)
-{
-	struct stat st;
-	int seals;
-
-	if (r->fd < 0 || r->page_size != VL_PAGE_SIZE || r->fd_offset % VL_PAGE_SIZE)
-		return false;
-	seals = fcntl(r->fd, F_GET_SEALS);
-	if (seals >= 0 && seals & F_SEAL_SHRINK)
-		return true;
-	return fstat(r->fd, &st) == 0 && !st.st_nlink;
-}
 
 static enum direct_kind map_piece(struct vl_direct *d, const struct vl_ram *r)
 {
@@ -47,7 +32,7 @@ static enum direct_kind map_piece(struct vl_direct *d, const struct vl_ram *r)
 		madvise(at, r->size, MADV_NOHUGEPAGE);
 		return DIRECT_STILL;
 	}
-	if (!direct_mappable(r) ||
+	if (!vl_ram_mappable(r) ||
 	    mmap(at, r->size, PROT_READ, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, r->fd,
 		 (off_t)r->fd_offset) == MAP_FAILED)
 		return DIRECT_LIVE;

@@ -72,9 +72,6 @@ struct vl_direct {
 struct vl_error *direct_map(struct vl_direct *d);
 void direct_unmap(struct vl_direct *d);
 
-/* Can this range be mapped for good: it will not be cut short under us? */
-bool direct_mappable(const struct vl_ram *r);
-
 /*
  * Where the byte at @gpa is, with the rest of its page; NULL, and why in *@st.
  * For whatever is not in the fast runs.
