@@ -66,6 +66,16 @@ same_bytes() {
 	same_bytes g7
 }
 
+@test "the spaces of processes, both halves where page tables are isolated" {
+	need_kvm g61
+	still g61
+	run probe "$(guest g61)" spaces
+	assert_status 0
+	[[ $output == *" 0 different"* ]]
+	# The entry code is in both halves, so the agent can be.
+	[[ $output == *" 0 not by the agent" ]]
+}
+
 @test "a running guest is read, with its processes" {
 	local list
 	need_kvm g61

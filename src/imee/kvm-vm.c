@@ -205,6 +205,7 @@ bool kvm_vm_place(struct vl_kvm *k, uint64_t va, uint64_t gpa, int levels)
 	k->split = i;
 	k->blind = gpa;
 	k->va = va;
+	k->levels = levels;
 	k->placed = true;
 	make_page(k, va);
 	make_tables(k, va, gpa, levels);
@@ -247,7 +248,7 @@ static bool lose_request(struct vl_kvm *k)
 	rq->status = AGENT_LOST;
 	rq->fault = rq->va;
 	k->ring->served = served + 1;
-	return reset_vcpu(k, k->space.levels);
+	return reset_vcpu(k, k->levels);
 }
 
 static bool run(struct vl_kvm *k)

@@ -86,8 +86,11 @@ enum vl_read_status kvm_read(struct vl_kvm *k, const struct vl_space *s, uint64_
 		memcpy(buf, k->out, done);
 		buf = (char *)buf + done;
 		at += done;
-		if (likely(!rq->status))
+		if (likely(!rq->status && done))
 			continue;
+		/* What the agent never says: it is not the agent that answers. */
+		if (!rq->status)
+			return KVM_BY_WALK;
 		tries = done ? 0 : tries;
 		rq->fault = at;
 		*fault = fault_at(va, at);
@@ -254,6 +257,8 @@ static enum vl_read_status watch(struct vl_kvm *k, const struct vl_space *s, uin
 		if (!kvm_serve(k, 1))
 			return KVM_BY_WALK;
 		*samples_ret += rq->left < n ? n - rq->left : 0;
+		if (!rq->status && rq->left >= n)
+			return KVM_BY_WALK;
 		if (rq->status) {
 			rq->fault = va;
 			if (!kvm_recover(k, s, rq, &tries, &st)) {
@@ -289,7 +294,8 @@ static enum vl_read_status watch_op(struct vl_raw *e, const struct vl_space *s, 
 
 /*
  * Can the range be in a memory slot: mapped, page by page? That a file is cut short
- * is no danger, as only KVM touches the mapping.
+ * is no danger, as only KVM touches the mapping. Huge pages that the guest never touched
+ * are taken from its own reservation when they are read.
  */
 static bool slot_fits(const struct vl_ram *r)
 {
