@@ -273,7 +273,7 @@ static int run_table(struct run *r, int argc, char **argv,
 	show_init(&r->show, r->columns);
 	if (!r->o.words)
 		error_report(a->name, NULL, vl_error_nomem());
-	else if (!parse_arguments(a->name, r->view->options, argc, argv, take, r))
+	else if (!parse_arguments(a, r->view->options, argc, argv, take, r))
 		status = a->usage_status;
 	else if (r->o.end == VIEW_END_HELP)
 		help(r), status = 0;

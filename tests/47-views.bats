@@ -474,6 +474,8 @@ has_not_booted() { ! has_booted "$1"; }
 	assert_usage vpeek "no address or symbol"
 	run --separate-stderr vpeek g init_task 0
 	assert_usage vpeek "shows nothing"
+	run --separate-stderr vps --engine=imee g -ef
+	assert_usage vps "those of ps need --engine=vmst"
 	run --separate-stderr vuname --engine=imee g
 	assert_usage vuname "only the engine vmst"
 }
