@@ -302,7 +302,7 @@ int peek_run(const struct applet *a, const struct view *v, int argc, char **argv
 	p.also = calloc((size_t)argc + 1, sizeof(*p.also));
 	if (!p.o.words || !p.also) {
 		error_report(a->name, NULL, vl_error_nomem());
-	} else if (!parse_arguments(a->name, v->options, argc, argv, take, &p)) {
+	} else if (!parse_arguments(a, v->options, argc, argv, take, &p)) {
 		status = a->usage_status;
 	} else if (p.o.end == VIEW_END_HELP) {
 		options_help(v->options, a->name, a->args, a->summary);

@@ -16,7 +16,7 @@ setup_file() {
 
 teardown_file() {
 	rm -rf "$DUMPS"
-	drop_guest busy vt-dom
+	drop_guest busy reset vt-dom
 }
 
 setup() {
@@ -343,6 +343,25 @@ same_calls() {
 	done
 }
 
+has_booted() { vpslist --no-headers -o comm "$1" 2>/dev/null | grep -q '^sleeper'; }
+
+has_not_booted() { ! has_booted "$1"; }
+
+@test "a guest that was reset is contacted anew" {
+	need_guest reset
+	local g
+	g=$(guest reset)
+	has_booted "$g"
+	sleep 5
+	qmp reset set-action '{"reboot": "reset"}' >/dev/null
+	qmp reset system_reset >/dev/null
+	# Its memory stays as it was until the firmware and the new kernel take it.
+	eventually 60 has_not_booted "$g"
+	eventually 120 has_booted "$g"
+	near "$(vlist -J "$g" | jq '.guests[0].uptime')" "$(in_guest reset 'cut -d" " -f1 /proc/uptime')" 5
+	drop_guest reset
+}
+
 # ---- hooks ------------------------------------------------------------------
 
 @test "a system call that leads elsewhere is marked" {
@@ -455,6 +474,8 @@ same_calls() {
 	assert_usage vpeek "no address or symbol"
 	run --separate-stderr vpeek g init_task 0
 	assert_usage vpeek "shows nothing"
+	run --separate-stderr vps --engine=imee g -ef
+	assert_usage vps "those of ps need --engine=vmst"
 	run --separate-stderr vuname --engine=imee g
 	assert_usage vuname "only the engine vmst"
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The kvm engine: requests for bytes, and when it can serve at all. */
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -304,21 +305,12 @@ static bool slot_fits(const struct vl_ram *r)
 		(r->fd_offset % r->page_size == 0 && r->size % r->page_size == 0));
 }
 
-static bool has_la57(int kvm)
+/* What KVM makes of it is asked when a machine is made; that ioctl takes its time. */
+static bool has_la57(void)
 {
-	enum { MAX = 256 };
-	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + MAX * sizeof(c->entries[0]));
-	bool ret = false;
+	unsigned a, b, c = 0, d;
 
-	if (c) {
-		c->nent = MAX;
-		if (!ioctl(kvm, KVM_GET_SUPPORTED_CPUID, c))
-			for (unsigned i = 0; i < c->nent; i++)
-				ret |= c->entries[i].function == 7 && !c->entries[i].index &&
-				       c->entries[i].ecx >> 16 & 1;
-	}
-	free(c);
-	return ret;
+	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && c >> 16 & 1;
 }
 
 /* A yes or no of KVM's module for this processor: 'Y', 'N', 0 when it is not that one. */
@@ -361,7 +353,7 @@ static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_
 		snprintf(why, VL_RAW_WHY, "/dev/kvm is no KVM that is known");
 	} else if (ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) <= 0) {
 		snprintf(why, VL_RAW_WHY, "this KVM has no read-only memory");
-	} else if (c && c->pt.levels == 5 && !has_la57(kvm)) {
+	} else if (c && c->pt.levels == 5 && !has_la57()) {
 		snprintf(why, VL_RAW_WHY,
 			 "the guest has 5 levels of page tables, this host's processor has 4");
 	} else if (parameter("kvm_intel", "ept") == 'N' || parameter("kvm_amd", "npt") == 'N') {
@@ -442,6 +434,8 @@ static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
 		k->walk = (struct vl_direct *)walk;
 		err = kvm_vm_create(k, t);
 	}
+	if (!err && c && c->pt.levels == 5 && !k->la57)
+		err = vl_error_new(VL_ERR_TARGET, "this KVM has no page tables of 5 levels");
 	if (!err)
 		err = kvm_watchdog_start(k);
 	if (!err && c) {
