@@ -239,7 +239,10 @@ static int run(struct peek *p)
 	if (results)
 		view_each(jobs, nr, look, p);
 	for (size_t i = 0; results && i < nr; i++) {
-		if (results[i].object)
+		/* What could not be read is not there. */
+		if (jobs[i].err)
+			json_object_put(results[i].object);
+		else if (results[i].object)
 			json_object_array_add(list, results[i].object);
 		if (p->many && !p->o.json && results[i].len) {
 			print_clean(stdout, jobs[i].spec, strlen(jobs[i].spec), false, NULL);

@@ -451,10 +451,16 @@ has_not_booted() { ! has_booted "$1"; }
 		init_task[1|no ']'
 		init_task!|not understood
 	END
-	# The page in question is named, and what is before it is shown.
 	run --separate-stderr vpeek -J "$g" 0x10
 	assert_status 3
-	jq -e '.places' <<<"$output"
+	[[ $(jq -c . <<<"$output") == '{"places":[]}' ]]
+	# What is before a page that is missing is shown, and the page is named.
+	local last
+	last=$(vmem -J "$g" | jq -r '.memory[] | select(.what == "modules") | .last')
+	run --separate-stderr vpeek "$g" "$(printf '0x%x' $((last - 31)))" 64
+	assert_status 3
+	[[ ${lines[0]} == "$(printf '%016x' $((last - 31)))"* ]]
+	[[ $stderr == *"$(printf '0x%x' $((last + 1))): not present" ]]
 }
 
 @test "usage errors" {

@@ -362,9 +362,14 @@ static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_
 		snprintf(why, VL_RAW_WHY, "an immersive vCPU on this host's processor");
 		rank = VL_RANK_KVM;
 	} else if (parameter("kvm_intel", "ept") || parameter("kvm_amd", "npt")) {
+		/*
+		 * Intel SDM volume 3, "EPT violations"; AMD APM volume 2, "Nested paging".
+		 * KVM then emulates instruction by instruction, and hangs over exceptions
+		 * (seen with kvm_amd of Linux 6.1 to 7.2).
+		 */
 		snprintf(why, VL_RAW_WHY,
-			 "an immersive vCPU, whose page walks this processor takes for writes");
-		rank = VL_RANK_KVM_SLOW;
+			 "this processor takes page walks for writes, and the guest's RAM is "
+			 "read-only (see kvm_intel.eptad)");
 	} else {
 		snprintf(why, VL_RAW_WHY, "an immersive vCPU; KVM emulates it here, which is slow");
 		rank = VL_RANK_KVM_SLOW;
@@ -388,10 +393,8 @@ static void close_op(struct vl_raw *e)
 
 /*
  * Does it work at all? A word that is there, and an address that is not, where the
- * processor has to deliver an exception under the guest's tables. Processors that take
- * their own walks for writes (AMD's nested paging; Intel's with accessed and dirty bits)
- * cannot walk tables in read-only memory: KVM then emulates every instruction, and
- * hangs over the exception (seen with kvm_amd of Linux 6.1).
+ * processor has to deliver an exception under the guest's tables. On a processor that
+ * cannot walk tables in read-only memory (see rank_op()) KVM hangs over that.
  */
 static struct vl_error *probe(struct vl_kvm *k, const struct vl_contact *c)
 {
