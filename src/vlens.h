@@ -71,6 +71,12 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label);
  */
 void vl_guest_rest(struct vl_guest *g);
 
+/*
+ * Leave the monitor to others, which vl_guest_rest() does as well; it is taken
+ * again when it is needed.
+ */
+void vl_guest_hang_up(struct vl_guest *g);
+
 /* The hypervisor's process; 0: a dump. */
 pid_t vl_guest_pid(const struct vl_guest *g);
 

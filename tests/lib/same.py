@@ -313,7 +313,7 @@ RULES = {
     "free": {"head": r" +total", "label": [""],
              "moves": dict.fromkeys(("used", "free", "buff/cache", "buffers", "cache", "available"),
                                     MEMORY)},
-    "vmstat": {"head": r" r +b", "other": 0,
+    "vmstat": {"head": r" +r +b", "other": 0,
                "moves": {"r": 4, "free": MEMORY, "buff": MEMORY, "cache": MEMORY,
                          "us": 1, "sy": 1, "id": 1, "wa": 1, "st": 1, "in": 1, "cs": 1}},
     "vmstat -m": {"head": r"Cache +Num",
