@@ -143,9 +143,10 @@ judge() {
 	up_a=$(in_guest vt-dom 'cut -d" " -f1 /proc/uptime')
 	virsh -q -c qemu:///system dump --memory-only vt-dom "$d" >/dev/null
 	up_b=$(in_guest vt-dom 'cut -d" " -f1 /proc/uptime')
+	in_guest vt-dom 'ps -ef' >"$T/later"
 	drop_guest vt-dom
 	vps "$d" -ef >"$T/vlens"
-	"$VT_TESTS/lib/same.py" "ps -ef" "$T/guest" "$T/vlens" >&2
+	"$VT_TESTS/lib/same.py" "ps -ef" "$T/guest" "$T/vlens" "$T/later" >&2
 	assert_same "$(<"$T/lsmod")" "$(vlsmod "$d")"
 	between "$up_a" "$(vcat "$d" /proc/uptime | cut -d' ' -f1)" "$up_b"
 	run --separate-stderr vps --stats "$d" -ef
