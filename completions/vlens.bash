@@ -102,7 +102,7 @@ _vlens() {
 		_vlens_applet "$name" "${words[@]:1}"
 	elif ((${#words[@]} == 2)); then
 		_vlens_words "${words[1]}" \
-			"--list --help --version $(vlens complete applets 2>/dev/null)"
+			"--list --help --version $(vlens complete commands 2>/dev/null) $(vlens complete applets 2>/dev/null)"
 	else
 		name=${words[1]}
 		# "vmstat" begins with a v, too, and is no applet.
