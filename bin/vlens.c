@@ -196,7 +196,8 @@ static void vlens_help(void)
 	for (size_t i = 0; i < NR_APPLETS; i++)
 		printf("  %-14s%s\n", applets[i].name, applets[i].summary);
 	puts("\nCommands:");
-	printf("  %-14s%s\n", "doctor", "Check what works on this host, and with a virtual machine");
+	printf("  %-14s%s\n", "doctor",
+	       "Check what works on this host, and with a virtual machine");
 	puts("\nFor more details see vlens(1).");
 }
 
