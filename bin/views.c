@@ -143,10 +143,11 @@ static void help(const struct run *r)
 	const struct applet *a = r->o.applet;
 	const char *args = a->program ? "GUEST..." : a->args;
 
-	options_help(r->view->options, a->name, args, a->summary);
+	options_head(a->name, args, a->summary);
 	puts("\nColumns (* if none are asked for):");
 	for (const struct vl_column *c = r->columns; c->name; c++)
 		printf("  %c %-12s %s\n", c->shown ? '*' : ' ', c->name, c->doc);
+	options_list(r->view->options);
 	printf("\nFor more details see %s(1).\n", a->name);
 }
 
@@ -157,14 +158,18 @@ static void look(void *ctx, struct view_job *job)
 	struct vl_guest_options go = { .target = r->o.scan.target };
 	struct vl_subject *s = NULL;
 	struct vl_guest *g = NULL;
+	uint64_t start = view_now();
 
 	job->err = vl_subject_open(job->spec, &r->o.scan,
 				   r->o.diff || !r->view->scan || r->view->scan->need_kernel, &s);
 	if (!job->err && r->o.diff)
 		job->err = vl_guest_open(job->spec, &go, &g);
+	job->attach_ns = view_now() - start;
+	start = view_now();
 	if (!job->err)
 		job->err = r->o.diff ? r->view->diff->run(s, vl_guest_sys(g), t) :
 				       r->view->scan->run(s, t);
+	job->look_ns = view_now() - start;
 	if (s)
 		view_note(job, s);
 	if (g) {
@@ -182,6 +187,15 @@ static void look_list(void *ctx, struct view_job *job)
 	const struct run *r = ctx;
 
 	job->err = vl_list_guest(job->spec, &r->o.scan, job->result);
+	if (!job->err || job->err->code == VL_ERR_NOMEM)
+		return;
+	/* One that is here, but cannot be opened, is listed; one that was named is an error. */
+	if (!r->o.all) {
+		vl_table_clear(job->result);
+		return;
+	}
+	vl_error_destroy(job->err);
+	job->err = NULL;
 }
 
 static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))

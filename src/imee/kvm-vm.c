@@ -94,13 +94,6 @@ static bool restore(struct vl_kvm *k)
 	return set_range(k, k->split);
 }
 
-void kvm_vm_kill(struct vl_kvm *k)
-{
-	atomic_store(&k->broken, true);
-	for (unsigned i = 0; i <= agent_slot(k) + 1; i++)
-		set_slot(k, i, 0, 0, NULL, false);
-}
-
 /* ---- the vCPU ---- */
 
 static void map_local(struct vl_kvm *k, uint64_t va, uint64_t gpa, int levels, unsigned *used)
@@ -230,7 +223,8 @@ static bool fault_agent(struct vl_kvm *k)
 
 	/* The instruction is completed first, with whatever it got. */
 	k->run->immediate_exit = 1;
-	while (!ioctl(k->vcpu, KVM_RUN, 0) && k->run->exit_reason == KVM_EXIT_MMIO)
+	while (!ioctl(k->vcpu, KVM_RUN, 0) && k->run->exit_reason == KVM_EXIT_MMIO &&
+	       !atomic_load(&k->broken))
 		k->exits++;
 	k->run->immediate_exit = 0;
 	if (ioctl(k->vcpu, KVM_GET_REGS, &regs))
@@ -256,7 +250,7 @@ static bool lose_request(struct vl_kvm *k)
 	return reset_vcpu(k, k->space.levels);
 }
 
-bool kvm_vm_run(struct vl_kvm *k)
+static bool run(struct vl_kvm *k)
 {
 	_Atomic uint32_t *served = (_Atomic uint32_t *)&k->ring->served;
 	_Atomic uint32_t *posted = (_Atomic uint32_t *)&k->ring->posted;
@@ -264,9 +258,7 @@ bool kvm_vm_run(struct vl_kvm *k)
 	do {
 		int err;
 
-		atomic_fetch_add(&k->entries, 1);
 		err = ioctl(k->vcpu, KVM_RUN, 0) ? errno : 0;
-		atomic_fetch_add(&k->entries, 1);
 		k->exits++;
 		if (atomic_load(&k->broken))
 			return false;
@@ -296,6 +288,18 @@ bool kvm_vm_run(struct vl_kvm *k)
 broken:
 	atomic_store(&k->broken, true);
 	return false;
+}
+
+bool kvm_vm_run(struct vl_kvm *k)
+{
+	sigset_t old;
+	bool ret;
+
+	if (kvm_enter_begin(k, &old))
+		return false;
+	ret = run(k);
+	kvm_enter_end(k, &old);
+	return ret;
 }
 
 /* ---- making it ---- */
@@ -424,6 +428,8 @@ struct vl_error *kvm_vm_create(struct vl_kvm *k, struct vl_target *t)
 	if (run == MAP_FAILED)
 		return vl_error_os(errno, "cannot map the vCPU");
 	k->run = run;
+	if (!kvm_set_signals(k))
+		return vl_error_os(errno, "KVM_SET_SIGNAL_MASK");
 	for (size_t i = 0; i < k->nr_ranges; i++)
 		if (!set_range(k, i))
 			return vl_error_os(errno, "KVM_SET_USER_MEMORY_REGION");

@@ -10,8 +10,8 @@
 
 #include "kvm.h"
 
-/* Samples of a watch in one entry: some milliseconds. */
-#define WATCH_SAMPLES 16384
+/* Samples of a watch in one entry: a millisecond; where KVM emulates, a hundred. */
+#define WATCH_SAMPLES 4096
 
 /* ---- the ring ---- */
 
@@ -315,6 +315,22 @@ static bool has_la57(int kvm)
 	return ret;
 }
 
+/* A yes or no of KVM's module for this processor: 'Y', 'N', 0 when it is not that one. */
+static char parameter(const char *module, const char *name)
+{
+	char path[96], c = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s", module, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	if (read(fd, &c, 1) != 1)
+		c = 0;
+	close(fd);
+	return c == '1' ? 'Y' : c == '0' ? 'N' : c;
+}
+
 static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_RAW_WHY])
 {
 	int kvm, rank = VL_RANK_NONE;
@@ -335,15 +351,22 @@ static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_
 		snprintf(why, VL_RAW_WHY, "/dev/kvm: %s", strerror(errno));
 		return VL_RANK_NONE;
 	}
-	if (ioctl(kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION ||
-	    ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) <= 0) {
+	if (ioctl(kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
+		snprintf(why, VL_RAW_WHY, "/dev/kvm is no KVM that is known");
+	} else if (ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) <= 0) {
 		snprintf(why, VL_RAW_WHY, "this KVM has no read-only memory");
 	} else if (c && c->pt.levels == 5 && !has_la57(kvm)) {
 		snprintf(why, VL_RAW_WHY,
 			 "the guest has 5 levels of page tables, this host's processor has 4");
-	} else if (!access("/sys/module/kvm_intel", F_OK) || !access("/sys/module/kvm_amd", F_OK)) {
+	} else if (parameter("kvm_intel", "ept") == 'N' || parameter("kvm_amd", "npt") == 'N') {
+		snprintf(why, VL_RAW_WHY, "KVM shadows page tables here, which would go stale");
+	} else if (parameter("kvm_intel", "eptad") == 'N') {
 		snprintf(why, VL_RAW_WHY, "an immersive vCPU on this host's processor");
 		rank = VL_RANK_KVM;
+	} else if (parameter("kvm_intel", "ept") || parameter("kvm_amd", "npt")) {
+		snprintf(why, VL_RAW_WHY,
+			 "an immersive vCPU, whose page walks this processor takes for writes");
+		rank = VL_RANK_KVM_SLOW;
 	} else {
 		snprintf(why, VL_RAW_WHY, "an immersive vCPU; KVM emulates it here, which is slow");
 		rank = VL_RANK_KVM_SLOW;
@@ -366,29 +389,32 @@ static void close_op(struct vl_raw *e)
 }
 
 /*
- * Read the bytes that are known. Where the processor takes its own walk for a write
- * (AMD's nested paging; Intel's with accessed and dirty bits), page tables in read-only
- * memory are KVM's to get through, and not every version does.
+ * Does it work at all? A word that is there, and an address that is not, where the
+ * processor has to deliver an exception under the guest's tables. Processors that take
+ * their own walks for writes (AMD's nested paging; Intel's with accessed and dirty bits)
+ * cannot walk tables in read-only memory: KVM then emulates every instruction, and
+ * hangs over the exception (seen with kvm_amd of Linux 6.1).
  */
 static struct vl_error *probe(struct vl_kvm *k, const struct vl_contact *c)
 {
 	struct vl_space s = { c->pt.root, c->pt.levels };
-	enum vl_read_status st;
-	uint64_t word, fault;
+	uint64_t word, fault, by_walk = k->by_walk;
+	const char *what = NULL;
 
-	atomic_store(&k->limit_ms, 300);
-	kvm_begin(k);
-	st = kvm_read(k, &s, c->entry & ~7UL, &word, sizeof(word), &fault);
+	atomic_store(&k->limit_ms, 500);
+	if (vl_raw_kvm.read(&k->raw, &s, c->entry & ~7UL, &word, sizeof(word), &fault))
+		what = "it does not read what is known";
+	else if (k->by_walk != by_walk)
+		what = "no page of the guest can be executed";
+	else
+		/* The first page of all is mapped by no kernel. */
+		vl_raw_kvm.read(&k->raw, &s, 0, &word, sizeof(word), &fault);
 	atomic_store(&k->limit_ms, 3000);
-	if (!atomic_load(&k->broken) && !st)
+	if (atomic_load(&k->broken))
+		what = "the processor cannot walk page tables in read-only memory";
+	if (!what)
 		return NULL;
-	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the immersive vCPU does not run here: %s",
-					  atomic_load(&k->broken) ?
-						  "KVM does not get through the guest's page "
-						  "tables in read-only memory" :
-					  st == KVM_BY_WALK ? "no page of the guest is executable" :
-							      vl_read_strstatus(st)),
-			     "the direct engine reads the same");
+	return vl_error_new(VL_ERR_TARGET, "the immersive vCPU does not run here: %s", what);
 }
 
 static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,

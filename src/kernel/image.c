@@ -91,6 +91,10 @@ struct btf_header {
 #define BTF_MAGIC 0xeb9f
 #define BTF_MIN (256u << 10) /* vmlinux has megabytes; samples in text do not */
 
+/*
+ * The longest: the gaps between text, read-only data and data are memory that was
+ * freed, and the types of a module may lie there.
+ */
 static void find_btf(struct vl_image *img)
 {
 	size_t size = img->end - img->base;
@@ -105,11 +109,11 @@ static void find_btf(struct vl_image *img)
 		if (h.version != 1 || h.flags || h.hdr_len < sizeof(h) || h.hdr_len > 256)
 			continue;
 		len = (uint64_t)h.hdr_len + h.str_off + h.str_len;
-		if (h.type_len < BTF_MIN || h.str_off < h.type_len || len > size - off)
+		if (h.type_len < BTF_MIN || h.str_off < h.type_len || len > size - off ||
+		    len <= img->btf_len)
 			continue;
 		img->btf = img->bytes + off;
 		img->btf_len = len;
-		return;
 	}
 }
 
