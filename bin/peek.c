@@ -239,7 +239,10 @@ static int run(struct peek *p)
 	if (results)
 		view_each(jobs, nr, look, p);
 	for (size_t i = 0; results && i < nr; i++) {
-		if (results[i].object)
+		/* What could not be read is not there. */
+		if (jobs[i].err)
+			json_object_put(results[i].object);
+		else if (results[i].object)
 			json_object_array_add(list, results[i].object);
 		if (p->many && !p->o.json && results[i].len) {
 			print_clean(stdout, jobs[i].spec, strlen(jobs[i].spec), false, NULL);
@@ -302,7 +305,7 @@ int peek_run(const struct applet *a, const struct view *v, int argc, char **argv
 	p.also = calloc((size_t)argc + 1, sizeof(*p.also));
 	if (!p.o.words || !p.also) {
 		error_report(a->name, NULL, vl_error_nomem());
-	} else if (!parse_arguments(a->name, v->options, argc, argv, take, &p)) {
+	} else if (!parse_arguments(a, v->options, argc, argv, take, &p)) {
 		status = a->usage_status;
 	} else if (p.o.end == VIEW_END_HELP) {
 		options_help(v->options, a->name, a->args, a->summary);

@@ -151,17 +151,17 @@ static void help(const struct run *r)
 	printf("\nFor more details see %s(1).\n", a->name);
 }
 
-static void look(void *ctx, struct view_job *job)
+/* Open the guest and look, once. */
+static void look_once(const struct run *r, struct view_job *job, const struct vl_scan_options *o)
 {
-	const struct run *r = ctx;
+	bool need = r->o.diff || r->view->scan->need_kernel;
+	struct vl_guest_options go = { .target = o->target };
 	struct vl_table *t = job->result;
-	struct vl_guest_options go = { .target = r->o.scan.target };
 	struct vl_subject *s = NULL;
 	struct vl_guest *g = NULL;
 	uint64_t start = view_now();
 
-	job->err = vl_subject_open(job->spec, &r->o.scan,
-				   r->o.diff || !r->view->scan || r->view->scan->need_kernel, &s);
+	job->err = vl_subject_open(job->spec, o, need, &s);
 	if (!job->err && r->o.diff)
 		job->err = vl_guest_open(job->spec, &go, &g);
 	job->attach_ns = view_now() - start;
@@ -170,6 +170,7 @@ static void look(void *ctx, struct view_job *job)
 		job->err = r->o.diff ? r->view->diff->run(s, vl_guest_sys(g), t) :
 				       r->view->scan->run(s, t);
 	job->look_ns = view_now() - start;
+	job->live = s && vl_target_is_live(s->target);
 	if (s)
 		view_note(job, s);
 	if (g) {
@@ -180,6 +181,23 @@ static void look(void *ctx, struct view_job *job)
 	}
 	vl_guest_close(g);
 	vl_subject_close(s);
+}
+
+static void look(void *ctx, struct view_job *job)
+{
+	const struct run *r = ctx;
+	struct vl_scan_options o = r->o.scan;
+
+	look_once(r, job, &o);
+	/* A guest that was reset still has the old kernel in its memory for a while. */
+	if (!job->err || !job->live || job->err->code != VL_ERR_FAULT)
+		return;
+	vl_error_destroy(job->err);
+	free(job->reason);
+	job->reason = NULL;
+	vl_table_clear(job->result);
+	o.anew = true;
+	look_once(r, job, &o);
 }
 
 static void look_list(void *ctx, struct view_job *job)
@@ -255,7 +273,7 @@ static int run_table(struct run *r, int argc, char **argv,
 	show_init(&r->show, r->columns);
 	if (!r->o.words)
 		error_report(a->name, NULL, vl_error_nomem());
-	else if (!parse_arguments(a->name, r->view->options, argc, argv, take, r))
+	else if (!parse_arguments(a, r->view->options, argc, argv, take, r))
 		status = a->usage_status;
 	else if (r->o.end == VIEW_END_HELP)
 		help(r), status = 0;

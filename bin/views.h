@@ -86,6 +86,7 @@ struct view_job {
 	struct vl_reader_stats stats; /* engine NULL: none was opened */
 	char *reason;		      /* of the engine; malloc'ed */
 	uint64_t paused_ns, attach_ns, look_ns;
+	bool live;
 	void *result; /* of `fn` */
 };
 

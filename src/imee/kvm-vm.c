@@ -205,6 +205,7 @@ bool kvm_vm_place(struct vl_kvm *k, uint64_t va, uint64_t gpa, int levels)
 	k->split = i;
 	k->blind = gpa;
 	k->va = va;
+	k->levels = levels;
 	k->placed = true;
 	make_page(k, va);
 	make_tables(k, va, gpa, levels);
@@ -219,18 +220,22 @@ bool kvm_vm_place(struct vl_kvm *k, uint64_t va, uint64_t gpa, int levels)
  */
 static bool fault_agent(struct vl_kvm *k)
 {
+	static const struct kvm_vcpu_events none;
 	struct kvm_regs regs;
 
-	/* The instruction is completed first, with whatever it got. */
-	k->run->immediate_exit = 1;
-	while (!ioctl(k->vcpu, KVM_RUN, 0) && k->run->exit_reason == KVM_EXIT_MMIO &&
-	       !atomic_load(&k->broken))
-		k->exits++;
-	k->run->immediate_exit = 0;
+	/* An access is completed first, with whatever it got. */
+	if (k->run->exit_reason == KVM_EXIT_MMIO) {
+		k->run->immediate_exit = 1;
+		while (!ioctl(k->vcpu, KVM_RUN, 0) && k->run->exit_reason == KVM_EXIT_MMIO &&
+		       !atomic_load(&k->broken))
+			k->exits++;
+		k->run->immediate_exit = 0;
+	}
 	if (ioctl(k->vcpu, KVM_GET_REGS, &regs))
 		return false;
 	regs.rip = k->va + vl_agent_fault;
-	return !ioctl(k->vcpu, KVM_SET_REGS, &regs);
+	/* An exception that could not be delivered is not to come again. */
+	return !ioctl(k->vcpu, KVM_SET_REGS, &regs) && !ioctl(k->vcpu, KVM_SET_VCPU_EVENTS, &none);
 }
 
 /*
@@ -247,7 +252,7 @@ static bool lose_request(struct vl_kvm *k)
 	rq->status = AGENT_LOST;
 	rq->fault = rq->va;
 	k->ring->served = served + 1;
-	return reset_vcpu(k, k->space.levels);
+	return reset_vcpu(k, k->levels);
 }
 
 static bool run(struct vl_kvm *k)
@@ -276,6 +281,17 @@ static bool run(struct vl_kvm *k)
 			continue;
 		case KVM_EXIT_MMIO:
 			if (k->run->mmio.is_write ? !lose_request(k) : !fault_agent(k))
+				goto broken;
+			continue;
+		case KVM_EXIT_INTERNAL_ERROR:
+			/*
+			 * Where page tables in read-only memory cannot be walked by the
+			 * processor, KVM emulates each instruction, but no exception: newer
+			 * ones say so, older ones hang (probe() in kvm.c).
+			 */
+			if (k->run->internal.suberror == KVM_INTERNAL_ERROR_DELIVERY_EV ?
+				    !fault_agent(k) :
+				    !lose_request(k))
 				goto broken;
 			continue;
 		default:

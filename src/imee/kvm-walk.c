@@ -267,8 +267,13 @@ static enum vl_read_status chain(struct walker *k, uint64_t head, uint64_t index
 		if (st)
 			break;
 		st = ended(k, &got, &done);
-		if (done || got.status == AGENT_FULL || got.status == AGENT_MORE)
+		if (done)
 			continue;
+		if (got.status == AGENT_FULL || got.status == AGENT_MORE) {
+			/* The agent always gets further. */
+			st = nr ? st : KVM_BY_WALK;
+			continue;
+		}
 		if (!kvm_recover(k->k, k->s, &got, &tries, &why))
 			st = why;
 	}

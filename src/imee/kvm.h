@@ -7,6 +7,13 @@
  * Whether an address can be read, and what is there, the agent says. Why not is
  * asked of a software walk (the direct engine), which also finds a place for the agent,
  * and serves what the agent cannot; it sees the same tables.
+ *
+ * What it takes. KVM has no way to make a slot not executable. A guest that knows where
+ * the agent is, and maps another page there just when a request begins, has that page
+ * run in the agent's place: it can then write our exchange pages, that is, lie, as it can
+ * not with the direct engine. It gets no further: its RAM is read-only there, and all that
+ * comes out of the exchange pages is bounded here. Against it would help permission to
+ * execute by page, below the guest's tables.
  */
 #ifndef VLENS_IMEE_KVM_H
 #define VLENS_IMEE_KVM_H
@@ -53,7 +60,7 @@ struct vl_kvm {
 	bool placed, la57;
 	uint64_t va, blind;	 /* where the agent is: virtual, physical */
 	size_t split;		 /* the range with the hole at blind */
-	struct vl_space space;	 /* the last one it was seen to be mapped in */
+	int levels;		 /* of paging, that the vCPU is set to */
 	uint64_t hint;		 /* look for a place from here */
 	uint64_t hits[KVM_HITS]; /* physical pages that the request wants to read */
 	unsigned nr_hits;

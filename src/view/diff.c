@@ -69,6 +69,8 @@ static void merge(struct vl_diff_items *l)
 			memcpy(last->name, it->name, sizeof(last->name));
 		if (!last->address)
 			last->address = it->address;
+		else if (it->address && it->address != last->address)
+			last->split = true;
 	}
 	l->nr = nr;
 }
@@ -191,7 +193,7 @@ static unsigned gone(const struct vl_looker *k)
 
 static bool differs(const struct vl_diff_item *it, unsigned all)
 {
-	return !it->passing && (it->shown & all) != all;
+	return !it->passing && ((it->shown & all) != all || it->split);
 }
 
 static bool any_differs(const struct vl_diff_items *l, unsigned all)
@@ -211,7 +213,8 @@ static void confirm(struct vl_diff_items *now, const struct vl_diff_items *befor
 			before->nr ? bsearch(it, before->v, before->nr, sizeof(*it), compare) :
 				     NULL;
 
-		if (!was || !differs(was, all) || was->shown != it->shown)
+		if (!was || !differs(was, all) || was->shown != it->shown ||
+		    was->split != it->split)
 			it->passing = true;
 	}
 }
@@ -221,11 +224,16 @@ static void show_mark(struct vl_table *t, size_t column, const struct vl_diff_ki
 		      const struct vl_diff_item *it, unsigned all)
 {
 	char text[256];
-	size_t n = (size_t)snprintf(text, sizeof(text), "hidden from ");
+	size_t n = 0, nr = 0;
 
-	for (size_t i = 0, nr = 0; i < kind->nr_ways; i++)
+	if (it->split)
+		n = (size_t)snprintf(text, sizeof(text), "is two under one name");
+	for (size_t i = 0; i < kind->nr_ways; i++)
 		if (all & ~it->shown & 1U << i)
-			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", nr++ ? ", " : "",
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s",
+					      nr++ ? ", " :
+					      n	   ? ", hidden from " :
+						     "hidden from ",
 					      kind->ways[i].name);
 	vl_table_str(t, column, text);
 	t->nr_marked++;

@@ -17,6 +17,7 @@ struct vl_diff_item {
 	uint64_t address; /* of its struct; 0: not known */
 	unsigned shown;	  /* bit i: by way i */
 	bool passing;	  /* on its way in or out: no difference counts */
+	bool split;	  /* two ways give different addresses for it */
 };
 
 struct vl_diff_items {

@@ -19,6 +19,7 @@ struct vl_sys;
 struct vl_scan_options {
 	struct vl_target_options target;
 	const char *engine; /* of the reader; NULL: the fastest that is right */
+	bool anew;	    /* what is known of the guest from before has proved wrong */
 };
 
 /* A guest as the views see it. */

@@ -9,6 +9,8 @@
  *              The guest must stand still
  *   blind      the page that the agent stands on, by two of its addresses
  *   walks      lists, tables of lists and xarrays: the same from both
+ *   spaces     the spaces of all processes, and what lies behind their top-level
+ *              tables: with page-table isolation the user's half
  *   poll       reads in poll mode: the same, and how many exits that took
  *   hostile    page tables that lead nowhere, to other code, to a loop
  *   bench      what it costs
@@ -296,6 +298,68 @@ static int walks(struct probe *p)
 	return p->different != 0;
 }
 
+/* ---- other spaces ---- */
+
+/* The first @left pages of user mode. */
+static void user_pages(struct probe *p, const struct vl_space *s, uint64_t table, uint64_t base,
+		       int level, unsigned *left)
+{
+	uint64_t entries[512];
+	uint64_t size = 1UL << (12 + 9 * (level - 1));
+
+	if (vl_discard(vl_target_read(p->direct->target, table & X86_PTE_ADDR, entries,
+				      sizeof(entries))))
+		return;
+	for (unsigned i = 0; i < (level == s->levels ? 256 : 512) && *left; i++) {
+		if (!(entries[i] & X86_PTE_P))
+			continue;
+		if (level > 1 && !(entries[i] & X86_PTE_PS)) {
+			user_pages(p, s, entries[i], base + i * size, level - 1, left);
+			continue;
+		}
+		same(p, s, base + i * size + 8 * (i % 100), 100);
+		--*left;
+	}
+}
+
+static int spaces(struct probe *p)
+{
+	static uint64_t tasks[4096];
+	struct vl_walk_field f = { VL_FIELD_ADDRESS, 0, 8, 0, { 0 } };
+	int32_t node = off(p, VL_F_TASK_TASKS);
+	struct vl_walk w = { .kind = VL_WALK_LIST,
+			     .head = vl_reader_symbol(p->direct, "init_task") + (uint64_t)node,
+			     .node = (uint32_t)node,
+			     .fields = &f,
+			     .nr_fields = 1,
+			     .records = tasks,
+			     .stride = 8,
+			     .max = 4096 };
+	uint64_t entry = vl_reader_contact(p->direct)->entry, user = 0;
+	struct vl_walked walked;
+
+	vl_walk(p->direct, &p->s, &w, &walked);
+	for (size_t i = 0; i < walked.nr; i++) {
+		struct vl_space s;
+
+		if (vl_reader_task(p->direct, tasks[i], &s) || s.root == p->s.root)
+			continue;
+		user++;
+		for (int half = 0; half < 2; half++, s.root += VL_PAGE_SIZE) {
+			unsigned left = 5;
+
+			same(p, &s, entry, 64);
+			same(p, &s, vl_reader_symbol(p->direct, "linux_banner"), 64);
+			same(p, &s, stats(p).agent_va, 8);
+			user_pages(p, &s, s.root, 0, s.levels, &left);
+		}
+	}
+	printf("%" PRIu64 " spaces, %lu compared, %lu of them refused, %lu different, %" PRIu64
+	       " not by the agent\n",
+	       user, p->compared, p->refused, p->different, stats(p).by_walk);
+	return p->different || !user;
+}
+
 /* ---- poll mode ---- */
 
 static int poll(struct probe *p)
@@ -502,6 +566,8 @@ int main(int argc, char **argv)
 		ret = blind(&p);
 	else if (!strcmp(argv[2], "walks"))
 		ret = walks(&p);
+	else if (!strcmp(argv[2], "spaces"))
+		ret = spaces(&p);
 	else if (!strcmp(argv[2], "poll"))
 		ret = poll(&p);
 	else if (!strcmp(argv[2], "hostile"))
