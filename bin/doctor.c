@@ -31,7 +31,13 @@ const struct argp_option doctor_options[] = {
 };
 /* clang-format on */
 
-static const char name[] = "vlens doctor";
+/* No row of the table: it is called by no name of its own. */
+static const struct applet self = {
+	.name = "vlens doctor",
+	.args = "[GUEST...]",
+	.summary = "Check what works on this host, and with a virtual machine",
+	.usage_status = STATUS_PROBLEM,
+};
 
 struct run {
 	struct vl_target_options target;
@@ -59,7 +65,7 @@ static bool take(void *ctx, int key, char *arg)
 				r->color = i;
 				return true;
 			}
-		usage_report(name, "no colour '%s': auto, always or never", arg);
+		usage_report(self.name, "no colour '%s': auto, always or never", arg);
 		return false;
 	case OPT_HELP:
 		r->help = true;
@@ -69,7 +75,7 @@ static bool take(void *ctx, int key, char *arg)
 		return true;
 	default:
 		if (!*arg) {
-			usage_report(name, "no guest is named");
+			usage_report(self.name, "no guest is named");
 			return false;
 		}
 		r->words[r->nr_words++] = arg;
@@ -216,7 +222,7 @@ static int examine(const struct run *r, const struct applet *applets, size_t nr)
 	if (!err && !print(r, &d))
 		err = vl_error_nomem();
 	if (err)
-		error_report(name, NULL, err);
+		error_report(self.name, NULL, err);
 	if (!status && (err || d.problems))
 		status = STATUS_PROBLEM;
 	vl_error_destroy(err);
@@ -230,12 +236,11 @@ int doctor_run(const struct applet *applets, size_t nr, int argc, char **argv)
 	int status = STATUS_PROBLEM;
 
 	if (!r.words) {
-		error_report(name, NULL, vl_error_nomem());
-	} else if (!parse_arguments(name, doctor_options, argc, argv, take, &r)) {
+		error_report(self.name, NULL, vl_error_nomem());
+	} else if (!parse_arguments(&self, doctor_options, argc, argv, take, &r)) {
 		status = STATUS_PROBLEM;
 	} else if (r.help) {
-		options_help(doctor_options, name, "[GUEST...]",
-			     "Check what works on this host, and with a virtual machine");
+		options_help(doctor_options, self.name, self.args, self.summary);
 		puts("\nFor more details see vlens-doctor(1).");
 		status = 0;
 	} else if (r.version) {
