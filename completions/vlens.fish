@@ -35,11 +35,10 @@ function __vlens_applet
     set -l applet $argv[1]
     set -l words $argv[2..-2]
     set -l cur $argv[-1]
-    set -l takes -c --connect --engine --as --pause --keep -o --output --sort -g --guest \
-        --depth --elements --color
+    set -l valued (vlens complete valued $applet 2>/dev/null)
     set -l i 1
     while test $i -le (count $words); and string match -q -- '-*' $words[$i]
-        if contains -- $words[$i] $takes
+        if contains -- $words[$i] $valued
             if test $i -eq (count $words)
                 __vlens_values $words[$i] $applet
                 return
