@@ -62,6 +62,9 @@ static const char *connect_hint(const struct domain *d)
 			       "-c qemu:///session";
 		/* fall through */
 	default:
+		if (geteuid())
+			return "run as root; guests of your own session are on "
+			       "-c qemu:///session; or is libvirtd not running?";
 		return "is libvirtd running (systemctl start libvirtd)? Name another with "
 		       "-c URI; a guest without libvirt is qemu:PID or qmp:SOCKET";
 	}
