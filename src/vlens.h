@@ -16,6 +16,7 @@
 #include "imee/imee.h"
 #include "redirect/redirect.h"
 #include "target/target.h"
+#include "view/doctor.h"
 #include "vmst/files.h"
 #include "view/peek.h"
 #include "view/scan.h"
