@@ -92,6 +92,7 @@
 	F(XA_SHIFT, "xa_node", "shift")                                                           \
 	F(XA_SLOTS, "xa_node", "slots")                                                           \
 	F(XA_MARKS, "xa_node", "marks")                                                           \
+	F(TK_OFFS_BOOT, "timekeeper", "offs_boot")                                                \
 	F(UTS_RELEASE, "uts_namespace", "name.release")                                           \
 	F(UTS_NODENAME, "uts_namespace", "name.nodename")                                         \
 	F(SIZE_MODULE, "module", "")                                                              \

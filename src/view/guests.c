@@ -8,7 +8,6 @@
 #include "../vmst/contact.h"
 #include "collect.h"
 
-#define NSEC_PER_SEC 1000000000
 #define MIB (1UL << 20)
 
 struct names {
@@ -113,23 +112,32 @@ static void read_name(struct vl_subject *s, struct vl_table *t, size_t column, e
 }
 
 /*
- * jiffies_64 starts at (unsigned int)(-300 * HZ) (INITIAL_JIFFIES, include/linux/
- * jiffies.h); a tick is tick_nsec long. An idle guest that has stopped its tick is
- * behind by what it sleeps.
+ * The boot-time clock as of the last tick, which an idle guest stops: the
+ * monotonic one (see vmst/time.c) and what it slept.
  */
 static void read_uptime(struct vl_subject *s, struct vl_table *t)
 {
+	const enum vl_field need[] = { VL_F_TK_MONO, VL_F_TKR_BASE, VL_F_TKR_XTIME_NSEC,
+				       VL_F_TKR_SHIFT, VL_F_TK_OFFS_BOOT };
 	const struct vl_kernel *k = s->contact->kernel;
-	uint64_t jiffies, tick, hz;
+	const struct vl_layout *l = vl_kernel_layout(k);
+	uint64_t tk = vl_symbol(k, "tk_core"), mono, base, nsec, asleep;
+	uint32_t shift;
 
-	if (vl_read_u64(s->reader, &s->space, vl_symbol(k, "jiffies_64"), &jiffies) ||
-	    vl_read_u64(s->reader, &s->space, vl_symbol(k, "tick_nsec"), &tick) || !tick ||
-	    tick > NSEC_PER_SEC)
+	if (!tk)
+		tk = vl_symbol(k, "timekeeper_data");
+	if (!tk || vl_discard(vl_need_fields(s, need, sizeof(need) / sizeof(need[0]), "its clock")))
 		return;
-	hz = (NSEC_PER_SEC + tick / 2) / tick;
-	jiffies -= (uint32_t)(-300 * (int64_t)hz);
-	if (jiffies < UINT64_MAX / 2 / tick)
-		vl_table_uint(t, LIST_UPTIME, jiffies * tick);
+	/* Before it had a name: a seqcount and, aligned to 8, the timekeeper. */
+	tk += vl_has(l, VL_F_TK_DATA) ? vl_offset(l, VL_F_TK_DATA) : 8;
+	mono = tk + vl_offset(l, VL_F_TK_MONO);
+	if (vl_read_u64(s->reader, &s->space, mono + vl_offset(l, VL_F_TKR_BASE), &base) ||
+	    vl_read_u64(s->reader, &s->space, mono + vl_offset(l, VL_F_TKR_XTIME_NSEC), &nsec) ||
+	    vl_read_u32(s->reader, &s->space, mono + vl_offset(l, VL_F_TKR_SHIFT), &shift) ||
+	    vl_read_u64(s->reader, &s->space, tk + vl_offset(l, VL_F_TK_OFFS_BOOT), &asleep) ||
+	    shift > 63)
+		return;
+	vl_table_uint(t, LIST_UPTIME, base + (nsec >> shift) + asleep);
 }
 
 static void list_kernel(struct vl_subject *s, struct vl_table *t)
