@@ -83,6 +83,7 @@
 	F(SIZE_PCPU_COUNTER, "percpu_counter", "")                                                \
 	F(PCPU_COUNTER_COUNT, "percpu_counter", "count")                                          \
 	F(PCPU_COUNTER_CPUS, "percpu_counter", "counters")                                        \
+	F(CPUSTAT_TIMES, "kernel_cpustat", "cpustat")                                             \
 	F(NODE_ZONES, "pglist_data", "node_zones")                                                \
 	F(NODE_NR_ZONES, "pglist_data", "nr_zones")                                               \
 	F(SIZE_ZONE, "zone", "")                                                                  \

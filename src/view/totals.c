@@ -170,13 +170,18 @@ static void sample_cpu(struct vl_top_cpu *c, const uint64_t times[NR_CPUTIMES],
 static void sample_cpus(struct vl_totals *t, const struct vl_top_sample *last,
 			struct vl_top_sample *ret)
 {
-	uint64_t base = symbol(t, "kernel_cpustat"), elapsed = last ? ret->at_ns - last->at_ns : 0;
+	const struct vl_kernel *k = t->s->contact->kernel;
+	/* 7.x has other things in front of them, for CPUs that are idle. */
+	uint32_t at = vl_offset(vl_kernel_layout(k), VL_F_CPUSTAT_TIMES);
+	uint64_t base = symbol(t, "kernel_cpustat") + at,
+		 elapsed = last ? ret->at_ns - last->at_ns : 0;
 	struct vl_top_cpu *more = reallocarray(ret->cpus, t->nr_online, sizeof(*more));
 	int64_t busy = 0;
 
 	ret->nr_cpus = 0;
 	ret->busy = VL_TOP_UNKNOWN;
-	if (!more || !vl_symbol_is(t->s->contact->kernel, "kernel_cpustat"))
+	if (!more || !vl_symbol_is(k, "kernel_cpustat") ||
+	    !vl_has(vl_kernel_layout(k), VL_F_CPUSTAT_TIMES))
 		return;
 	ret->cpus = more;
 	for (size_t i = 0; i < t->nr_online; i++) {
