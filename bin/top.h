@@ -62,6 +62,9 @@ struct top_guest {
 	struct vl_top_sample samples[2];
 	unsigned next; /* of samples, the one to fill */
 	uint64_t retry_at, retry_ns, moved_at, asked_at, moved_sum;
+	uint64_t wrong_at;	      /* since when its memory makes no sense; 0: it does */
+	uint64_t anew_after, anew_ns; /* when its kernel may be looked for anew, and then again */
+	bool anew;
 	uint64_t paused_before; /* by subjects that are closed */
 };
 

@@ -16,6 +16,15 @@
 /* One whose clock stands for so long may be paused: its hypervisor knows. */
 #define STILL (2 * SEC)
 #define ASK_EVERY (3 * SEC)
+/*
+ * The kernel of before a reset can be in memory still, dead: then nothing moves, or what
+ * it points to is another one's by now. Its successor is looked for when that is so for
+ * this long; less often each time, as that pauses the guest and the reason may be another.
+ */
+#define WRONG (1 * SEC)
+#define DEAD (10 * SEC)
+#define ANEW_FIRST (5 * SEC)
+#define ANEW_MOST (300 * SEC)
 
 static uint64_t now_ns(void)
 {
@@ -83,13 +92,15 @@ static bool is_state(struct top_guest *g, enum top_state state)
 
 static bool open_guest(struct top_guest *g)
 {
+	struct vl_scan_options scan = *g->scan;
 	enum top_state state = TOP_GONE;
 	struct vl_reader_stats stats;
 	struct vl_error *err;
 
 	if (now_ns() < g->retry_at)
 		return false;
-	err = vl_subject_open(g->spec, g->scan, true, &g->subject);
+	scan.anew = g->anew;
+	err = vl_subject_open(g->spec, &scan, true, &g->subject);
 	if (!err)
 		err = vl_top_open(g->subject, &g->top);
 	if (err) {
@@ -103,7 +114,8 @@ static bool open_guest(struct top_guest *g)
 		publish(g, state, err, NULL);
 		return false;
 	}
-	g->retry_ns = 0;
+	g->retry_ns = g->wrong_at = g->asked_at = 0;
+	g->anew = false;
 	g->moved_at = now_ns();
 	vl_reader_stats(g->subject->reader, &stats);
 	vl_target_rest(g->subject->target);
@@ -134,6 +146,22 @@ static bool is_there(struct top_guest *g)
 	g->retry_at = now_ns() + RETRY_FIRST;
 	publish(g, TOP_BOOTING, vl_error_new(VL_ERR_KERNEL, "its kernel is gone: it boots"), NULL);
 	return false;
+}
+
+static bool look_anew(struct top_guest *g, uint64_t now)
+{
+	if (now < g->anew_after || !vl_target_is_live(g->subject->target))
+		return false;
+	g->anew_ns = g->anew_ns ? g->anew_ns * 2 : ANEW_FIRST;
+	g->anew_ns = g->anew_ns < ANEW_MOST ? g->anew_ns : ANEW_MOST;
+	g->anew_after = now + g->anew_ns;
+	g->anew = true;
+	forget(g);
+	g->retry_at = now;
+	publish(g, TOP_BOOTING,
+		vl_error_new(VL_ERR_KERNEL, "its kernel is not where it was: looking for it"),
+		NULL);
+	return true;
 }
 
 static uint64_t moves(const struct vl_top_sample *s)
@@ -174,6 +202,7 @@ static enum top_state state_of(struct top_guest *g, const struct vl_top_sample *
 static void take_sample(struct top_guest *g)
 {
 	struct vl_top_sample *fill = &g->samples[g->next];
+	enum top_state state;
 	struct vl_error *err;
 
 	if (!g->subject && !open_guest(g)) {
@@ -192,8 +221,20 @@ static void take_sample(struct top_guest *g)
 		is_there(g);
 		return;
 	}
+	if (!err)
+		g->wrong_at = 0;
+	else if (!g->wrong_at)
+		g->wrong_at = fill->at_ns;
+	state = state_of(g, fill);
+	if ((g->wrong_at && fill->at_ns - g->wrong_at > WRONG) ||
+	    (state == TOP_RUNNING && now_ns() - g->moved_at > DEAD)) {
+		if (look_anew(g, now_ns())) {
+			vl_error_destroy(err);
+			return;
+		}
+	}
 	g->next = !g->next;
-	publish(g, state_of(g, fill), err, fill);
+	publish(g, state, err, fill);
 }
 
 static void read_detail(struct top_guest *g)

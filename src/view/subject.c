@@ -37,7 +37,7 @@ struct vl_error *vl_subject_open(const char *spec, const struct vl_scan_options 
 		return vl_error_nomem();
 	err = vl_target_open(spec, &opts->target, &s->target);
 	if (!err)
-		err = vl_contact_make(s->target, false, &s->contact);
+		err = vl_contact_make(s->target, opts->anew, &s->contact);
 	if (!err)
 		err = open_reader(s, opts);
 	/* The guest is there, but what runs in it is not understood. */
