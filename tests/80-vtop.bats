@@ -70,7 +70,7 @@ same_processes() {
 		awk '$8 !~ /^(kworker|ps$|sh$)|evil/ && $3 != "D" { $3 = $3 == "R" ? "S" : $3
 			print $1, $2, $3, $4, $5, $6, $7, substr($8, 1, 15) }' | sort -n >"$T/guest"
 	vtop -b -J -n 1 -o pid,ppid,s,ni,virt,res,threads,comm "$(guest "$1")" |
-		jq -r '.guests[0].processes[] | [.pid, .ppid, .s, .ni, .virt / 1024, .res / 1024,
+		jq -r '.guests[0].processes[] | select(.comm | test("evil") | not) | [.pid, .ppid, .s, .ni, .virt / 1024, .res / 1024,
 			.threads, .comm] | map(tostring) | join(" ")' |
 		awk '$8 !~ /^(kworker|ps$|sh$)|evil/ { $3 = $3 == "R" ? "S" : $3
 			print $1, $2, $3, $4, $5, $6, $7, $8 }' | sort -n >"$T/vlens"
