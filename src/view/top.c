@@ -26,13 +26,23 @@ enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES, NR_MM_COUNTERS };
 /* What looks unchanged is read again every so many samples. */
 #define ROUND 64
 
-/* What the walk brings of a task. */
+/* What the walk brings of a task: out of its task_struct only. */
 struct record {
-	uint64_t task, start, mm, pgd, signal, sum_exec, sum_sched, total_vm, arg_start, arg_end;
+	uint64_t task, start, mm, signal, cred, parent, sum_exec;
 	uint64_t state_long; /* before "sched: Change task_struct::state" (5.14) */
-	int32_t pid, ppid, threads, prio, static_prio;
-	uint32_t state, exit_state, flags, uid, euid;
+	int32_t pid, prio, static_prio;
+	uint32_t state, exit_state, flags;
 	char comm[16];
+};
+
+/*
+ * What that points to, which is elsewhere in memory: read only of a process that may have
+ * changed. Where the guest's memory cannot be mapped each page costs.
+ */
+struct far {
+	uint64_t sum_sched, pgd, total_vm, arg_start, arg_end;
+	int32_t ppid, threads;
+	uint32_t uid, euid;
 	/* Pages: as they are, or in each a struct percpu_counter. */
 	int64_t rss[NR_MM_COUNTERS];
 	unsigned char counters[NR_MM_COUNTERS * COUNTER_MAX];
@@ -72,7 +82,6 @@ static void choose_fields(struct vl_top *t)
 	vl_fields_add_plain(fs, VL_FIELD_ADDRESS, offsetof(struct record, task));
 	vl_fields_add(fs, VL_F_TASK_TGID, OUT(pid));
 	vl_fields_add(fs, VL_F_TASK_COMM, OUT(comm));
-	vl_fields_add_through(fs, VL_F_TASK_REAL_PARENT, VL_F_TASK_TGID, OUT(ppid));
 	if (vl_fields_add(fs, VL_F_TASK_STATE, OUT(state)) < 0)
 		vl_fields_add(fs, VL_F_TASK_STATE_LONG, OUT(state_long));
 	vl_fields_add(fs, VL_F_TASK_EXIT_STATE, OUT(exit_state));
@@ -83,21 +92,9 @@ static void choose_fields(struct vl_top *t)
 	vl_fields_add(fs, VL_F_TASK_FLAGS, OUT(flags));
 	vl_fields_add(fs, VL_F_TASK_SUM_EXEC, OUT(sum_exec));
 	vl_fields_add(fs, VL_F_TASK_SIGNAL, OUT(signal));
-	vl_fields_add_through(fs, VL_F_TASK_SIGNAL, VL_F_SIGNAL_THREADS, OUT(threads));
-	vl_fields_add_through(fs, VL_F_TASK_SIGNAL, VL_F_SIGNAL_SUM_SCHED, OUT(sum_sched));
-	vl_fields_add_through(fs, VL_F_TASK_REAL_CRED, VL_F_CRED_UID, OUT(uid));
-	vl_fields_add_through(fs, VL_F_TASK_REAL_CRED, VL_F_CRED_EUID, OUT(euid));
+	vl_fields_add(fs, VL_F_TASK_REAL_CRED, OUT(cred));
+	vl_fields_add(fs, VL_F_TASK_REAL_PARENT, OUT(parent));
 	vl_fields_add(fs, VL_F_TASK_MM, OUT(mm));
-	vl_fields_add_through(fs, VL_F_TASK_MM, VL_F_MM_PGD, OUT(pgd));
-	vl_fields_add_through(fs, VL_F_TASK_MM, VL_F_MM_TOTAL_VM, OUT(total_vm));
-	vl_fields_add_through(fs, VL_F_TASK_MM, VL_F_MM_ARG_START, OUT(arg_start));
-	vl_fields_add_through(fs, VL_F_TASK_MM, VL_F_MM_ARG_END, OUT(arg_end));
-	if (t->counter_size)
-		vl_fields_add_through(fs, VL_F_TASK_MM, VL_F_MM_RSS,
-				      offsetof(struct record, counters),
-				      (size_t)NR_MM_COUNTERS * t->counter_size);
-	else
-		vl_fields_add_through(fs, VL_F_TASK_MM, VL_F_MM_RSS_COUNT, OUT(rss));
 }
 
 struct vl_error *vl_top_open(struct vl_subject *s, struct vl_top **ret)
@@ -200,14 +197,14 @@ static const struct vl_top_task *find_last(const struct vl_top *t, const struct 
 /* ---- CPU time ---- */
 
 /* The time that all threads of a process had; those that ended are in its signal_struct. */
-static uint64_t cpu_time(const struct vl_top *t, const struct record *r)
+static uint64_t cpu_time(const struct vl_top *t, const struct record *r, const struct far *f)
 {
 	uint32_t node = vl_offset(t->layout, VL_F_TASK_THREAD_NODE);
 	const struct vl_walk_field field = { .kind = VL_FIELD_BYTES,
 					     .size = 8,
 					     .offset = { t->layout->offset[VL_F_TASK_SUM_EXEC] } };
-	size_t max = r->threads > 1 && r->threads <= MAX_THREADS ? (size_t)r->threads + 8 : 0;
-	uint64_t sum = r->sum_sched, few[64], *each = few;
+	size_t max = f->threads > 1 && f->threads <= MAX_THREADS ? (size_t)f->threads + 8 : 0;
+	uint64_t sum = f->sum_sched, few[64], *each = few;
 	struct vl_walked walked = { .nr = 0 };
 	struct vl_walk w = {
 		.kind = VL_WALK_LIST,
@@ -242,12 +239,13 @@ static int32_t tenths(uint64_t part, uint64_t whole)
 	return whole ? (int32_t)((double)part * 1000 / (double)whole + 0.5) : 0;
 }
 
+/* @f: NULL when no thread of it has run. */
 static void set_cpu(const struct vl_top *t, struct vl_top_task *p, const struct record *r,
-		    const struct vl_top_task *was, uint64_t elapsed)
+		    const struct far *f, const struct vl_top_task *was, uint64_t elapsed)
 {
 	uint64_t most = elapsed * (t->totals.nr_online ? t->totals.nr_online : 1), used;
 
-	p->cpu_ns = cpu_time(t, r);
+	p->cpu_ns = f ? cpu_time(t, r, f) : was->cpu_ns;
 	p->cpu = VL_TOP_UNKNOWN;
 	if (!was)
 		return;
@@ -274,7 +272,7 @@ static uint64_t word_at(const unsigned char *p)
  * one allocation they stand side by side ("lib/percpu_counter: introduce
  * percpu_counter_init_many", 6.6), else each is read.
  */
-static void add_parts(struct vl_top *t, const struct record *r, int64_t pages[NR_MM_COUNTERS])
+static void add_parts(struct vl_top *t, const struct far *f, int64_t pages[NR_MM_COUNTERS])
 {
 	uint32_t at = vl_offset(t->layout, VL_F_PCPU_COUNTER_CPUS);
 	const struct vl_totals *cpus = &t->totals;
@@ -282,7 +280,7 @@ static void add_parts(struct vl_top *t, const struct record *r, int64_t pages[NR
 	bool together = true;
 
 	for (size_t k = 0; k < NR_MM_COUNTERS; k++) {
-		where[k] = word_at(r->counters + k * t->counter_size + at);
+		where[k] = word_at(f->counters + k * t->counter_size + at);
 		together = together && where[k] == where[0] + 4 * k;
 		if (!where[k])
 			return;
@@ -307,25 +305,19 @@ static uint64_t bytes_of(int64_t pages)
 	return pages > 0 && pages < 1L << 40 ? (uint64_t)pages * PAGE : 0;
 }
 
-static void set_memory(struct vl_top *t, struct vl_top_task *p, const struct record *r,
-		       const struct vl_top_task *was)
+static void set_memory(struct vl_top *t, struct vl_top_task *p, const struct far *f)
 {
 	int64_t pages[NR_MM_COUNTERS];
 
-	if (!r->mm)
+	if (!p->mm)
 		return;
-	p->virt = bytes_of((int64_t)r->total_vm);
-	if (t->counter_size && was) {
-		p->res = was->res;
-		p->shr = was->shr;
-		return;
-	}
-	memcpy(pages, r->rss, sizeof(pages));
+	p->virt = bytes_of((int64_t)f->total_vm);
+	memcpy(pages, f->rss, sizeof(pages));
 	if (t->counter_size) {
 		for (size_t k = 0; k < NR_MM_COUNTERS; k++)
-			pages[k] = (int64_t)word_at(r->counters + k * t->counter_size +
+			pages[k] = (int64_t)word_at(f->counters + k * t->counter_size +
 						    vl_offset(t->layout, VL_F_PCPU_COUNTER_COUNT));
-		add_parts(t, r, pages);
+		add_parts(t, f, pages);
 	}
 	for (size_t k = 0; k < NR_MM_COUNTERS; k++)
 		pages[k] = pages[k] > 0 ? pages[k] : 0;
@@ -355,21 +347,21 @@ static bool room_for(struct vl_top_sample *s, size_t len)
 }
 
 /* Read the arguments as /proc/PID/cmdline has them, with blanks for the NULs between. */
-static void read_command(struct vl_top *t, const struct record *r, struct vl_top_task *p,
+static void read_command(struct vl_top *t, const struct far *f, struct vl_top_task *p,
 			 struct vl_top_sample *ret)
 {
-	uint64_t len = r->arg_end - r->arg_start, done = 0;
+	uint64_t len = f->arg_end - f->arg_start, done = 0;
 	struct vl_space space;
 	char *text;
 
-	if (!r->mm || !r->pgd || r->arg_end <= r->arg_start)
+	if (!p->mm || !f->pgd || f->arg_end <= f->arg_start)
 		return;
 	len = len < MAX_COMMAND ? len : MAX_COMMAND;
-	if (!room_for(ret, len) || vl_reader_pgd(t->s->reader, r->pgd, false, &space))
+	if (!room_for(ret, len) || vl_reader_pgd(t->s->reader, f->pgd, false, &space))
 		return;
 	text = ret->text + ret->text_len;
 	while (done < len) {
-		uint64_t va = r->arg_start + done, n = PAGE - va % PAGE;
+		uint64_t va = f->arg_start + done, n = PAGE - va % PAGE;
 
 		n = n < len - done ? n : len - done;
 		if (vl_read(t->s->reader, &space, va, text + done, n))
@@ -398,42 +390,148 @@ static void copy_command(const struct vl_top_sample *last, const struct vl_top_t
 
 /* ---- samples ---- */
 
-static void take_task(struct vl_top *t, const struct record *r, const struct vl_top_sample *last,
-		      const struct vl_top_task *was, struct vl_top_sample *ret)
+/* Who is read, and what was known of him. */
+struct reading {
+	const struct record *r;
+	const struct vl_top_task *was; /* NULL: he is new */
+	struct far *far;	       /* NULL: nothing of it can have changed */
+};
+
+/* What has not run has neither other pages nor another name. */
+static bool is_same(const struct record *r, const struct vl_top_task *was)
+{
+	return was && was->mm == r->mm && was->leader_ns == r->sum_exec && was->threads <= 1 &&
+	       was->cred == r->cred && was->parent == r->parent &&
+	       !memcmp(was->comm, r->comm, sizeof(r->comm));
+}
+
+struct gets {
+	const struct vl_top *t;
+	struct vl_get *get;
+	size_t nr;
+};
+
+/* All that is read of a far one. */
+#define FAR_GETS 10
+
+static void get(struct gets *g, uint64_t base, enum vl_field f, void *buf, size_t len)
+{
+	if (base && vl_has(g->t->layout, f))
+		g->get[g->nr++] = (struct vl_get){ .va = base + vl_offset(g->t->layout, f),
+						   .buf = buf,
+						   .len = (uint32_t)len };
+}
+
+static void get_far(struct gets *g, const struct record *r, struct far *f)
+{
+	get(g, r->parent, VL_F_TASK_TGID, &f->ppid, sizeof(f->ppid));
+	get(g, r->signal, VL_F_SIGNAL_THREADS, &f->threads, sizeof(f->threads));
+	get(g, r->signal, VL_F_SIGNAL_SUM_SCHED, &f->sum_sched, sizeof(f->sum_sched));
+	get(g, r->cred, VL_F_CRED_UID, &f->uid, sizeof(f->uid));
+	get(g, r->cred, VL_F_CRED_EUID, &f->euid, sizeof(f->euid));
+	get(g, r->mm, VL_F_MM_PGD, &f->pgd, sizeof(f->pgd));
+	get(g, r->mm, VL_F_MM_TOTAL_VM, &f->total_vm, sizeof(f->total_vm));
+	get(g, r->mm, VL_F_MM_ARG_START, &f->arg_start, sizeof(f->arg_start));
+	get(g, r->mm, VL_F_MM_ARG_END, &f->arg_end, sizeof(f->arg_end));
+	if (g->t->counter_size)
+		get(g, r->mm, VL_F_MM_RSS, f->counters,
+		    (size_t)NR_MM_COUNTERS * g->t->counter_size);
+	else
+		get(g, r->mm, VL_F_MM_RSS_COUNT, f->rss, sizeof(f->rss));
+}
+
+/* Read of all that need it, as one request. *@far_ret is malloc'ed; NULL without memory. */
+static struct vl_error *read_far(struct vl_top *t, struct reading *all, size_t nr,
+				 struct far **far_ret)
+{
+	struct gets g = { .t = t };
+	size_t want = 0;
+
+	for (size_t i = 0; i < nr; i++)
+		want += !is_same(all[i].r, all[i].was) || (i + t->round) % ROUND == 0;
+	*far_ret = calloc(want + 1, sizeof(**far_ret));
+	g.get = calloc(want * FAR_GETS + 1, sizeof(*g.get));
+	if (!*far_ret || !g.get) {
+		free(g.get);
+		return vl_error_nomem();
+	}
+	want = 0;
+	for (size_t i = 0; i < nr; i++) {
+		if (is_same(all[i].r, all[i].was) && (i + t->round) % ROUND != 0)
+			continue;
+		all[i].far = *far_ret + want++;
+		get_far(&g, all[i].r, all[i].far);
+	}
+	/* What cannot be read is zeros: a process that is about to end. */
+	vl_gather(t->s->reader, &t->s->space, g.get, g.nr);
+	free(g.get);
+	return NULL;
+}
+
+static void take_task(struct vl_top *t, const struct reading *from,
+		      const struct vl_top_sample *last, struct vl_top_sample *ret)
 {
 	struct vl_top_task *p = &ret->tasks[ret->nr_tasks];
-	bool same;
+	const struct vl_top_task *was = from->was;
+	const struct record *r = from->r;
+	const struct far *f = from->far;
 
 	*p = (struct vl_top_task){
 		.task = r->task,
 		.start = r->start,
 		.mm = r->mm,
+		.cred = r->cred,
+		.parent = r->parent,
+		.leader_ns = r->sum_exec,
 		.pid = r->pid,
-		.ppid = r->ppid,
-		.threads = r->threads,
+		.ppid = f ? f->ppid : was->ppid,
+		.threads = f ? f->threads : was->threads,
 		.priority = r->prio - MAX_RT_PRIO,
 		.nice = r->static_prio - DEFAULT_PRIO,
-		.uid = r->uid,
-		.euid = r->euid,
+		.uid = f ? f->uid : was->uid,
+		.euid = f ? f->euid : was->euid,
 		.state = vl_task_letter(r->state | (uint32_t)r->state_long, r->exit_state),
 		.kernel = r->flags & PF_KTHREAD,
 	};
 	memcpy(p->comm, r->comm, sizeof(p->comm));
-	set_cpu(t, p, r, was, last ? ret->at_ns - last->at_ns : 0);
-	/* What has not run has neither other pages nor another name. */
-	same = was && was->mm == p->mm && was->cpu_ns == p->cpu_ns &&
-	       !memcmp(was->comm, p->comm, sizeof(p->comm)) &&
-	       (ret->nr_tasks + t->round) % ROUND != 0;
-	set_memory(t, p, r, same ? was : NULL);
-	p->mem = tenths(p->res, ret->mem.total);
-	if (same)
+	set_cpu(t, p, r, f, was, last ? ret->at_ns - last->at_ns : 0);
+	if (f) {
+		set_memory(t, p, f);
+		read_command(t, f, p, ret);
+	} else {
+		p->virt = was->virt;
+		p->res = was->res;
+		p->shr = was->shr;
 		copy_command(last, was, p, ret);
-	else
-		read_command(t, r, p, ret);
+	}
+	p->mem = tenths(p->res, ret->mem.total);
 	ret->nr_tasks++;
 	ret->nr_threads += p->threads > 0 ? (size_t)p->threads : 0;
 	ret->nr_kernel += p->kernel;
 	ret->nr_running += p->state == 'R';
+}
+
+static struct vl_error *take_records(struct vl_top *t, const struct record *r, size_t nr,
+				     const struct vl_top_sample *last, struct vl_top_sample *ret)
+{
+	struct vl_top_task *more = reallocarray(ret->tasks, nr + 1, sizeof(*more));
+	struct reading *all = calloc(nr + 1, sizeof(*all));
+	struct vl_error *err = NULL;
+	struct far *far = NULL;
+
+	if (more)
+		ret->tasks = more;
+	if (!more || !all || (last && !index_last(t, last)))
+		err = vl_error_nomem();
+	for (size_t i = 0; !err && i < nr; i++)
+		all[i] = (struct reading){ &r[i], last ? find_last(t, last, &r[i]) : NULL, NULL };
+	if (!err)
+		err = read_far(t, all, nr, &far);
+	for (size_t i = 0; !err && i < nr; i++)
+		take_task(t, &all[i], last, ret);
+	free(far);
+	free(all);
+	return err;
 }
 
 static struct vl_error *take_tasks(struct vl_top *t, const struct vl_top_sample *last,
@@ -448,25 +546,16 @@ static struct vl_error *take_tasks(struct vl_top *t, const struct vl_top_sample 
 		.stride = sizeof(struct record),
 		.max = last ? last->nr_tasks + last->nr_tasks / 8 + 64 : 0,
 	};
-	struct vl_top_task *more;
-	struct vl_error *err;
-	struct record *r;
+	struct vl_error *err, *more;
 	size_t nr;
 
 	err = vl_collect(t->s, &w, "the task list", &nr);
-	more = reallocarray(ret->tasks, nr + 1, sizeof(*more));
-	if (!more || (last && !index_last(t, last))) {
-		vl_error_destroy(err);
-		err = vl_error_nomem();
-		nr = 0;
-	}
-	if (more)
-		ret->tasks = more;
-	r = w.records;
-	for (size_t i = 0; i < nr; i++)
-		take_task(t, &r[i], last, last ? find_last(t, last, &r[i]) : NULL, ret);
+	more = take_records(t, w.records, nr, last, ret);
 	free(w.records);
 	free(w.status);
+	if (!err)
+		return more;
+	vl_error_destroy(more);
 	return err;
 }
 

@@ -17,9 +17,11 @@
 
 /* A process. */
 struct vl_top_task {
-	uint64_t task;	/* address of its task_struct: with `start`, who it is */
-	uint64_t start; /* when it started, ns of the guest's boot-time clock */
-	uint64_t mm;	/* address of its mm_struct; 0: it has none */
+	uint64_t task;	       /* address of its task_struct: with `start`, who it is */
+	uint64_t start;	       /* when it started, ns of the guest's boot-time clock */
+	uint64_t mm;	       /* address of its mm_struct; 0: it has none */
+	uint64_t cred, parent; /* addresses: whose rights it has, who started it */
+	uint64_t leader_ns;    /* CPU time of its first thread */
 	int32_t pid, ppid, threads;
 	int32_t priority, nice; /* as top(1) has them: 20 and 0 for most */
 	uint32_t uid, euid;
