@@ -229,11 +229,15 @@ static void padded(struct top_line *l, const char *text, size_t width)
 void top_guest_line(struct top *t, const struct top_guest *g, struct top_line *l)
 {
 	const struct vl_top_sample *s = g->sample;
-	char cpu[TOP_TEXT] = "-", mem[TOP_TEXT] = "-", up[TOP_TEXT] = "-";
+	char name[160], cpu[TOP_TEXT] = "-", mem[TOP_TEXT] = "-", up[TOP_TEXT] = "-";
 	double percent = 0;
 
 	l->len = 0;
-	top_clean(&t->text, g->spec, strlen(g->spec));
+	snprintf(name, sizeof(name), "%s", g->spec);
+	/* A process id says little. */
+	if (s && s->node[0] && strcmp(s->node, g->spec))
+		snprintf(name, sizeof(name), "%s (%s)", g->spec, s->node);
+	top_clean(&t->text, name, strlen(name));
 	padded(l, t->text.text, 20);
 	top_line_printf(l, "%-8s ", top_state_name(g->state));
 	if (!s) {
