@@ -7,64 +7,18 @@
 #include <time.h>
 
 #include "../vmst/contact.h"
-#include "collect.h"
-#include "totals.h"
+#include "topfar.h"
 
-#define PAGE 4096UL
 #define PF_KTHREAD 0x00200000U /* include/linux/sched.h */
 #define MAX_RT_PRIO 100	       /* include/linux/sched/prio.h */
 #define DEFAULT_PRIO 120
 
-/* The kinds of pages that are counted, include/linux/mm_types_task.h. */
-enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES, NR_MM_COUNTERS };
-
-/* Of struct percpu_counter, 40 bytes; more with lock debugging. */
-#define COUNTER_MAX 128
 /* Of a process; the rest of its time is then missing. */
 #define MAX_THREADS 65536
-#define MAX_COMMAND 1024U
 /* What looks unchanged is read again every so many samples. */
 #define ROUND 64
 
-/* What the walk brings of a task: out of its task_struct only. */
-struct record {
-	uint64_t task, start, mm, signal, cred, parent, sum_exec;
-	uint64_t state_long; /* before "sched: Change task_struct::state" (5.14) */
-	int32_t pid, prio, static_prio;
-	uint32_t state, exit_state, flags;
-	char comm[16];
-};
-
-/*
- * What that points to, which is elsewhere in memory: read only of a process that may have
- * changed. Where the guest's memory cannot be mapped each page costs.
- */
-struct far {
-	uint64_t sum_sched, pgd, total_vm, arg_start, arg_end;
-	int32_t ppid, threads;
-	uint32_t uid, euid;
-	/* Pages: as they are, or in each a struct percpu_counter. */
-	int64_t rss[NR_MM_COUNTERS];
-	unsigned char counters[NR_MM_COUNTERS * COUNTER_MAX];
-};
-
 #define OUT(member) offsetof(struct record, member), sizeof(((struct record *)0)->member)
-
-struct vl_top {
-	struct vl_subject *s;
-	const struct vl_layout *layout;
-	struct vl_totals totals;
-	uint64_t init;	       /* init_task */
-	uint32_t counter_size; /* of struct percpu_counter; 0: pages are plain counts */
-	struct vl_fields fields;
-	/* Which task of the last sample is at an address: an index + 1. */
-	uint32_t *slots;
-	size_t nr_slots;
-	unsigned round;
-	/* For the gathering of what each CPU counted by itself. */
-	struct vl_get *gets;
-	int32_t (*parts)[NR_MM_COUNTERS];
-};
 
 static uint64_t now_ns(void)
 {
@@ -257,137 +211,6 @@ static void set_cpu(const struct vl_top *t, struct vl_top_task *p, const struct 
 		p->cpu = tenths(used < most ? used : most, elapsed);
 }
 
-/* ---- memory ---- */
-
-static uint64_t word_at(const unsigned char *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-/*
- * Add to @pages what each CPU has counted by itself; as these counters are made by
- * one allocation they stand side by side ("lib/percpu_counter: introduce
- * percpu_counter_init_many", 6.6), else each is read.
- */
-static void add_parts(struct vl_top *t, const struct far *f, int64_t pages[NR_MM_COUNTERS])
-{
-	uint32_t at = vl_offset(t->layout, VL_F_PCPU_COUNTER_CPUS);
-	const struct vl_totals *cpus = &t->totals;
-	uint64_t where[NR_MM_COUNTERS];
-	bool together = true;
-
-	for (size_t k = 0; k < NR_MM_COUNTERS; k++) {
-		where[k] = word_at(f->counters + k * t->counter_size + at);
-		together = together && where[k] == where[0] + 4 * k;
-		if (!where[k])
-			return;
-	}
-	for (size_t k = 0; k < (together ? 1 : NR_MM_COUNTERS); k++) {
-		for (size_t i = 0; i < cpus->nr_online; i++)
-			t->gets[i] = (struct vl_get){
-				.va = cpus->offsets[cpus->online[i]] + where[k],
-				.buf = &t->parts[i][k],
-				.len = (uint32_t)(together ? sizeof(t->parts[i]) : 4),
-			};
-		vl_gather(t->s->reader, &t->s->space, t->gets, cpus->nr_online);
-	}
-	for (size_t i = 0; i < cpus->nr_online; i++)
-		for (size_t k = 0; k < NR_MM_COUNTERS; k++)
-			pages[k] += t->parts[i][k];
-}
-
-static uint64_t bytes_of(int64_t pages)
-{
-	/* Wrong by what other CPUs have not told yet; more than any guest has is garbage. */
-	return pages > 0 && pages < 1L << 40 ? (uint64_t)pages * PAGE : 0;
-}
-
-static void set_memory(struct vl_top *t, struct vl_top_task *p, const struct far *f)
-{
-	int64_t pages[NR_MM_COUNTERS];
-
-	if (!p->mm)
-		return;
-	p->virt = bytes_of((int64_t)f->total_vm);
-	memcpy(pages, f->rss, sizeof(pages));
-	if (t->counter_size) {
-		for (size_t k = 0; k < NR_MM_COUNTERS; k++)
-			pages[k] = (int64_t)word_at(f->counters + k * t->counter_size +
-						    vl_offset(t->layout, VL_F_PCPU_COUNTER_COUNT));
-		add_parts(t, f, pages);
-	}
-	for (size_t k = 0; k < NR_MM_COUNTERS; k++)
-		pages[k] = pages[k] > 0 ? pages[k] : 0;
-	p->shr = bytes_of(pages[MM_FILEPAGES] + pages[MM_SHMEMPAGES]);
-	p->res = p->shr + bytes_of(pages[MM_ANONPAGES]);
-}
-
-/* ---- command lines ---- */
-
-static bool room_for(struct vl_top_sample *s, size_t len)
-{
-	size_t want = s->text_cap ? s->text_cap : 16384;
-	char *more;
-
-	if (s->text_len + len <= s->text_cap)
-		return true;
-	while (want < s->text_len + len)
-		want *= 2;
-	if (want > UINT32_MAX)
-		return false;
-	more = realloc(s->text, want);
-	if (!more)
-		return false;
-	s->text = more;
-	s->text_cap = want;
-	return true;
-}
-
-/* Read the arguments as /proc/PID/cmdline has them, with blanks for the NULs between. */
-static void read_command(struct vl_top *t, const struct far *f, struct vl_top_task *p,
-			 struct vl_top_sample *ret)
-{
-	uint64_t len = f->arg_end - f->arg_start, done = 0;
-	struct vl_space space;
-	char *text;
-
-	if (!p->mm || !f->pgd || f->arg_end <= f->arg_start)
-		return;
-	len = len < MAX_COMMAND ? len : MAX_COMMAND;
-	if (!room_for(ret, len) || vl_reader_pgd(t->s->reader, f->pgd, false, &space))
-		return;
-	text = ret->text + ret->text_len;
-	while (done < len) {
-		uint64_t va = f->arg_start + done, n = PAGE - va % PAGE;
-
-		n = n < len - done ? n : len - done;
-		if (vl_read(t->s->reader, &space, va, text + done, n))
-			break;
-		done += n;
-	}
-	while (done && !text[done - 1])
-		done--;
-	for (uint64_t i = 0; i < done; i++)
-		text[i] = text[i] ? text[i] : ' ';
-	p->text = (uint32_t)ret->text_len;
-	p->text_len = (uint32_t)done;
-	ret->text_len += done;
-}
-
-static void copy_command(const struct vl_top_sample *last, const struct vl_top_task *was,
-			 struct vl_top_task *p, struct vl_top_sample *ret)
-{
-	if (!was->text_len || !room_for(ret, was->text_len))
-		return;
-	memcpy(ret->text + ret->text_len, last->text + was->text, was->text_len);
-	p->text = (uint32_t)ret->text_len;
-	p->text_len = was->text_len;
-	ret->text_len += was->text_len;
-}
-
 /* ---- samples ---- */
 
 /* Who is read, and what was known of him. */
@@ -405,54 +228,19 @@ static bool is_same(const struct record *r, const struct vl_top_task *was)
 	       !memcmp(was->comm, r->comm, sizeof(r->comm));
 }
 
-struct gets {
-	const struct vl_top *t;
-	struct vl_get *get;
-	size_t nr;
-};
-
-/* All that is read of a far one. */
-#define FAR_GETS 10
-
-static void get(struct gets *g, uint64_t base, enum vl_field f, void *buf, size_t len)
-{
-	if (base && vl_has(g->t->layout, f))
-		g->get[g->nr++] = (struct vl_get){ .va = base + vl_offset(g->t->layout, f),
-						   .buf = buf,
-						   .len = (uint32_t)len };
-}
-
-static void get_far(struct gets *g, const struct record *r, struct far *f)
-{
-	get(g, r->parent, VL_F_TASK_TGID, &f->ppid, sizeof(f->ppid));
-	get(g, r->signal, VL_F_SIGNAL_THREADS, &f->threads, sizeof(f->threads));
-	get(g, r->signal, VL_F_SIGNAL_SUM_SCHED, &f->sum_sched, sizeof(f->sum_sched));
-	get(g, r->cred, VL_F_CRED_UID, &f->uid, sizeof(f->uid));
-	get(g, r->cred, VL_F_CRED_EUID, &f->euid, sizeof(f->euid));
-	get(g, r->mm, VL_F_MM_PGD, &f->pgd, sizeof(f->pgd));
-	get(g, r->mm, VL_F_MM_TOTAL_VM, &f->total_vm, sizeof(f->total_vm));
-	get(g, r->mm, VL_F_MM_ARG_START, &f->arg_start, sizeof(f->arg_start));
-	get(g, r->mm, VL_F_MM_ARG_END, &f->arg_end, sizeof(f->arg_end));
-	if (g->t->counter_size)
-		get(g, r->mm, VL_F_MM_RSS, f->counters,
-		    (size_t)NR_MM_COUNTERS * g->t->counter_size);
-	else
-		get(g, r->mm, VL_F_MM_RSS_COUNT, f->rss, sizeof(f->rss));
-}
-
 /* Read of all that need it, as one request. *@far_ret is malloc'ed; NULL without memory. */
 static struct vl_error *read_far(struct vl_top *t, struct reading *all, size_t nr,
 				 struct far **far_ret)
 {
-	struct gets g = { .t = t };
-	size_t want = 0;
+	struct vl_get *gets;
+	size_t want = 0, nr_gets = 0;
 
 	for (size_t i = 0; i < nr; i++)
 		want += !is_same(all[i].r, all[i].was) || (i + t->round) % ROUND == 0;
 	*far_ret = calloc(want + 1, sizeof(**far_ret));
-	g.get = calloc(want * FAR_GETS + 1, sizeof(*g.get));
-	if (!*far_ret || !g.get) {
-		free(g.get);
+	gets = calloc(want * FAR_GETS + 1, sizeof(*gets));
+	if (!*far_ret || !gets) {
+		free(gets);
 		return vl_error_nomem();
 	}
 	want = 0;
@@ -460,11 +248,11 @@ static struct vl_error *read_far(struct vl_top *t, struct reading *all, size_t n
 		if (is_same(all[i].r, all[i].was) && (i + t->round) % ROUND != 0)
 			continue;
 		all[i].far = *far_ret + want++;
-		get_far(&g, all[i].r, all[i].far);
+		vl_top_get_far(t, all[i].r, all[i].far, gets, &nr_gets);
 	}
 	/* What cannot be read is zeros: a process that is about to end. */
-	vl_gather(t->s->reader, &t->s->space, g.get, g.nr);
-	free(g.get);
+	vl_gather(t->s->reader, &t->s->space, gets, nr_gets);
+	free(gets);
 	return NULL;
 }
 
@@ -496,13 +284,13 @@ static void take_task(struct vl_top *t, const struct reading *from,
 	memcpy(p->comm, r->comm, sizeof(p->comm));
 	set_cpu(t, p, r, f, was, last ? ret->at_ns - last->at_ns : 0);
 	if (f) {
-		set_memory(t, p, f);
-		read_command(t, f, p, ret);
+		vl_top_memory(t, p, f);
+		vl_top_command(t, f, p, ret);
 	} else {
 		p->virt = was->virt;
 		p->res = was->res;
 		p->shr = was->shr;
-		copy_command(last, was, p, ret);
+		vl_top_copy_command(last, was, p, ret);
 	}
 	p->mem = tenths(p->res, ret->mem.total);
 	ret->nr_tasks++;
