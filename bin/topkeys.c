@@ -7,7 +7,6 @@
 
 #include "topscreen.h"
 
-#define ESC 27
 #define CTRL(c) ((c)&0x1f)
 #define SHIFT 8 /* columns that left and right move by */
 
@@ -40,22 +39,20 @@ void top_settle(struct top *t)
 		t->from = t->list.nr > t->page ? t->list.nr - t->page : 0;
 }
 
-enum { UP, DOWN, PAGE_UP, PAGE_DOWN, TO_HOME, TO_END };
-
-static size_t moved(size_t at, size_t nr, size_t page, int how)
+size_t top_moved(size_t at, size_t nr, size_t page, int how)
 {
 	size_t last = nr ? nr - 1 : 0;
 
 	switch (how) {
-	case UP:
+	case TOP_UP:
 		return at ? at - 1 : 0;
-	case DOWN:
+	case TOP_DOWN:
 		return at < last ? at + 1 : last;
-	case PAGE_UP:
+	case TOP_PAGE_UP:
 		return at > page ? at - page : 0;
-	case PAGE_DOWN:
+	case TOP_PAGE_DOWN:
 		return at + page < last ? at + page : last;
-	case TO_HOME:
+	case TOP_TO_HOME:
 		return 0;
 	default:
 		return last;
@@ -66,14 +63,14 @@ static void act_move(struct top *t, int how)
 {
 	switch (t->pane) {
 	case TOP_GUESTS:
-		t->guest_at = moved(t->guest_at, t->nr, t->page, how);
+		t->guest_at = top_moved(t->guest_at, t->nr, t->page, how);
 		break;
 	case TOP_TASKS:
 		t->follow = 0;
-		t->at = moved(t->at, t->list.nr, t->page, how);
+		t->at = top_moved(t->at, t->list.nr, t->page, how);
 		break;
 	default:
-		t->scroll = moved(t->scroll, t->scroll_max + 1, t->page, how);
+		t->scroll = top_moved(t->scroll, t->scroll_max + 1, t->page, how);
 		break;
 	}
 }
@@ -101,7 +98,7 @@ bool top_sorts_up(int column)
 	return (size_t)column < sizeof(up) && up[column];
 }
 
-static void sort_by(struct top *t, int column)
+void top_sort_by(struct top *t, int column)
 {
 	t->filter.column = column;
 	t->filter.down = !top_sorts_up(column);
@@ -112,7 +109,7 @@ static void sort_by(struct top *t, int column)
 
 static void act_sort(struct top *t, int column)
 {
-	sort_by(t, column);
+	top_sort_by(t, column);
 }
 
 static void act_invert(struct top *t, int arg)
@@ -135,257 +132,7 @@ static void act_sort_beside(struct top *t, int by)
 		at = at ? at - 1 : 0;
 	else
 		at = at + 1 < nr ? at + 1 : at;
-	sort_by(t, t->show.shown[at].index);
-}
-
-/* ---- menus ---- */
-
-static void close_menu(struct top *t)
-{
-	free(t->menu.items);
-	free(t->menu.values);
-	t->menu = (struct top_menu){ .title = NULL };
-}
-
-static bool open_menu(struct top *t, const char *title, size_t room,
-		      void (*take)(void *top, uint32_t value))
-{
-	t->menu = (struct top_menu){
-		.items = calloc(room, sizeof(*t->menu.items)),
-		.values = calloc(room, sizeof(*t->menu.values)),
-		.take = take,
-	};
-	if (!t->menu.items || !t->menu.values) {
-		close_menu(t);
-		return false;
-	}
-	t->menu.title = title;
-	return true;
-}
-
-static void take_sort(void *top, uint32_t value)
-{
-	sort_by(top, (int)value);
-}
-
-static void act_sort_menu(struct top *t, int arg)
-{
-	struct top_menu *m = &t->menu;
-
-	(void)arg;
-	if (!open_menu(t, "Sort by", t->show.nr_shown, take_sort))
-		return;
-	for (size_t i = 0; i < t->show.nr_shown; i++) {
-		int column = t->show.shown[i].index;
-
-		snprintf(m->items[m->nr], sizeof(m->items[0]), "%s", top_formats[column].header);
-		m->values[m->nr] = (uint32_t)column;
-		if (column == t->filter.column)
-			m->at = m->nr;
-		m->nr++;
-	}
-}
-
-static void take_user(void *top, uint32_t value)
-{
-	struct top *t = top;
-
-	t->filter.user = value;
-	t->at = t->from = 0;
-}
-
-static int compare_users(const void *a, const void *b)
-{
-	const uint32_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-static void act_user_menu(struct top *t, int arg)
-{
-	struct top_guest *g = shown(t);
-	struct top_menu *m = &t->menu;
-	const struct vl_top_sample *s;
-	size_t nr = 1;
-
-	(void)arg;
-	pthread_mutex_lock(&g->lock);
-	s = g->sample;
-	if (s && open_menu(t, "Processes of user", s->nr_tasks + 1, take_user)) {
-		for (size_t i = 0; i < s->nr_tasks; i++)
-			m->values[i + 1] = s->tasks[i].euid;
-		qsort(m->values + 1, s->nr_tasks, sizeof(*m->values), compare_users);
-		m->values[0] = TOP_ANY_USER;
-		for (size_t i = 0; i < s->nr_tasks; i++)
-			if (nr == 1 || m->values[i + 1] != m->values[nr - 1])
-				m->values[nr++] = m->values[i + 1];
-		m->nr = nr;
-	}
-	pthread_mutex_unlock(&g->lock);
-	for (size_t i = 0; i < m->nr; i++) {
-		if (m->values[i] == t->filter.user)
-			m->at = i;
-		if (m->values[i] == TOP_ANY_USER)
-			snprintf(m->items[i], sizeof(m->items[0]), "all users");
-		else
-			snprintf(m->items[i], sizeof(m->items[0]),
-				 m->values[i] ? "%u" : "root (%u)", m->values[i]);
-	}
-}
-
-static void menu_key(struct top *t, int key)
-{
-	struct top_menu *m = &t->menu;
-	uint32_t value;
-
-	switch (key) {
-	case KEY_UP:
-		m->at = moved(m->at, m->nr, 1, UP);
-		break;
-	case KEY_DOWN:
-		m->at = moved(m->at, m->nr, 1, DOWN);
-		break;
-	case KEY_PPAGE:
-		m->at = moved(m->at, m->nr, 10, PAGE_UP);
-		break;
-	case KEY_NPAGE:
-		m->at = moved(m->at, m->nr, 10, PAGE_DOWN);
-		break;
-	case KEY_HOME:
-		m->at = 0;
-		break;
-	case KEY_END:
-		m->at = m->nr - 1;
-		break;
-	case '\n':
-	case '\r':
-	case KEY_ENTER:
-		value = m->values[m->at];
-		m->take(t, value);
-		close_menu(t);
-		break;
-	case ESC:
-	case 'q':
-	case KEY_F(10):
-		close_menu(t);
-		break;
-	default:
-		break;
-	}
-}
-
-/* ---- what is typed ---- */
-
-static void find_from(struct top *t, size_t first)
-{
-	struct top_guest *g = shown(t);
-	const struct vl_top_sample *s;
-	bool found = !t->search_text[0];
-
-	pthread_mutex_lock(&g->lock);
-	s = g->sample;
-	if (s && top_list_make(&t->list, s, &t->filter))
-		for (size_t i = 0; !found && i < t->list.nr; i++) {
-			size_t at = (first + i) % t->list.nr;
-
-			if (!top_matches(s, &s->tasks[t->list.items[at].task], t->search_text))
-				continue;
-			t->at = at;
-			t->follow = s->tasks[t->list.items[at].task].pid;
-			found = true;
-		}
-	pthread_mutex_unlock(&g->lock);
-	if (!found && !t->prompt.title)
-		snprintf(t->message, sizeof(t->message), "Nothing found: %.100s", t->search_text);
-}
-
-static void searched(void *top, bool done)
-{
-	struct top *t = top;
-
-	(void)done;
-	memcpy(t->search_text, t->prompt.text, sizeof(t->search_text));
-	find_from(t, t->at);
-}
-
-static void filtered(void *top, bool done)
-{
-	struct top *t = top;
-
-	(void)done;
-	memcpy(t->filter_text, t->prompt.text, sizeof(t->filter_text));
-	t->at = t->from = 0;
-	t->follow = 0;
-}
-
-static void open_prompt(struct top *t, const char *title, const char *text,
-			void (*changed)(void *top, bool done))
-{
-	t->prompt = (struct top_prompt){ .title = title, .changed = changed };
-	memcpy(t->prompt.text, text, sizeof(t->prompt.text));
-	memcpy(t->prompt.before, text, sizeof(t->prompt.before));
-}
-
-static void act_search(struct top *t, int arg)
-{
-	(void)arg;
-	memset(t->search_text, 0, sizeof(t->search_text));
-	open_prompt(t, "Search", t->search_text, searched);
-}
-
-static void act_search_next(struct top *t, int arg)
-{
-	(void)arg;
-	find_from(t, t->at + 1);
-}
-
-static void act_filter(struct top *t, int arg)
-{
-	(void)arg;
-	open_prompt(t, "Filter", t->filter_text, filtered);
-}
-
-static void prompt_key(struct top *t, int key)
-{
-	struct top_prompt *p = &t->prompt;
-	size_t len = strlen(p->text);
-
-	switch (key) {
-	case '\n':
-	case '\r':
-	case KEY_ENTER:
-		p->title = NULL;
-		p->changed(t, true);
-		return;
-	case ESC:
-		memcpy(p->text, p->before, sizeof(p->text));
-		p->title = NULL;
-		p->changed(t, true);
-		return;
-	case KEY_F(3):
-		if (p->changed == searched)
-			find_from(t, t->at + 1);
-		return;
-	case KEY_BACKSPACE:
-	case '\b':
-	case 0x7f:
-		/* Bytes that continue a character of UTF-8, and its first. */
-		while (len && (p->text[len - 1] & 0xc0) == 0x80)
-			p->text[--len] = '\0';
-		if (len)
-			p->text[len - 1] = '\0';
-		break;
-	case CTRL('u'):
-		p->text[0] = '\0';
-		break;
-	default:
-		if (key < ' ' || key > 0xff || key == 0x7f || len + 1 >= sizeof(p->text))
-			return;
-		p->text[len] = (char)key;
-		p->text[len + 1] = '\0';
-		break;
-	}
-	p->changed(t, false);
+	top_sort_by(t, t->show.shown[at].index);
 }
 
 /* ---- panes ---- */
@@ -515,12 +262,12 @@ static const struct key {
 	int arg;
 	const char *name, *what; /* NULL: the help has it with the one above */
 } keys[] = {
-	{ { KEY_UP }, ALL, act_move, UP, "Up Down", "move in the list" },
-	{ { KEY_DOWN }, ALL, act_move, DOWN, NULL, NULL },
-	{ { KEY_PPAGE }, ALL, act_move, PAGE_UP, "PgUp PgDn", "move by a page" },
-	{ { KEY_NPAGE }, ALL, act_move, PAGE_DOWN, NULL, NULL },
-	{ { KEY_HOME }, ALL, act_move, TO_HOME, "Home End", "to the first, to the last" },
-	{ { KEY_END }, ALL, act_move, TO_END, NULL, NULL },
+	{ { KEY_UP }, ALL, act_move, TOP_UP, "Up Down", "move in the list" },
+	{ { KEY_DOWN }, ALL, act_move, TOP_DOWN, NULL, NULL },
+	{ { KEY_PPAGE }, ALL, act_move, TOP_PAGE_UP, "PgUp PgDn", "move by a page" },
+	{ { KEY_NPAGE }, ALL, act_move, TOP_PAGE_DOWN, NULL, NULL },
+	{ { KEY_HOME }, ALL, act_move, TOP_TO_HOME, "Home End", "to the first, to the last" },
+	{ { KEY_END }, ALL, act_move, TOP_TO_END, NULL, NULL },
 	{ { KEY_LEFT }, ALL, act_shift, -SHIFT, "Left Right", "see what is beside the screen" },
 	{ { KEY_RIGHT }, ALL, act_shift, SHIFT, NULL, NULL },
 	{ { '\r', '\n', KEY_ENTER },
@@ -530,13 +277,18 @@ static const struct key {
 	  "Enter",
 	  "into a guest; the files, sockets, maps, environment of a process" },
 	{ { 'r' }, TOP_DETAIL, act_enter, 0, "r", "read the details of a process again" },
-	{ { ESC, KEY_BACKSPACE, 0x7f, '\b' },
+	{ { TOP_ESC, KEY_BACKSPACE, 0x7f, '\b' },
 	  ALL,
 	  act_back,
 	  0,
 	  "Esc Backspace",
 	  "back: to the processes, to the guests" },
-	{ { KEY_F(6), '.' }, TOP_TASKS, act_sort_menu, 0, "F6 .", "choose a column to sort by" },
+	{ { KEY_F(6), '.' },
+	  TOP_TASKS,
+	  top_act_sort_menu,
+	  0,
+	  "F6 .",
+	  "choose a column to sort by" },
 	{ { '<' }, TOP_TASKS, act_sort_beside, -1, "< >", "sort by the column to the left, right" },
 	{ { '>' }, TOP_TASKS, act_sort_beside, 1, NULL, NULL },
 	{ { 'N' },
@@ -550,10 +302,15 @@ static const struct key {
 	{ { 'T' }, TOP_TASKS, act_sort, VL_TOP_TIME, NULL, NULL },
 	{ { 'I' }, TOP_TASKS, act_invert, 0, "I", "invert the order" },
 	{ { KEY_F(5), 't' }, TOP_TASKS, act_tree, 0, "F5 t", "processes as a tree, as a list" },
-	{ { KEY_F(3), '/' }, TOP_TASKS, act_search, 0, "F3 /", "search for a name or command" },
-	{ { 'n' }, TOP_TASKS, act_search_next, 0, "n", "the next one that is found" },
-	{ { KEY_F(4), '\\' }, TOP_TASKS, act_filter, 0, "F4 \\", "show only what has this text" },
-	{ { 'u' }, TOP_TASKS, act_user_menu, 0, "u", "show the processes of one user" },
+	{ { KEY_F(3), '/' }, TOP_TASKS, top_act_search, 0, "F3 /", "search for a name or command" },
+	{ { 'n' }, TOP_TASKS, top_act_search_next, 0, "n", "the next one that is found" },
+	{ { KEY_F(4), '\\' },
+	  TOP_TASKS,
+	  top_act_filter,
+	  0,
+	  "F4 \\",
+	  "show only what has this text" },
+	{ { 'u' }, TOP_TASKS, top_act_user_menu, 0, "u", "show the processes of one user" },
 	{ { 'K' }, TOP_TASKS, act_kernel, 0, "K", "hide or show threads of the kernel" },
 	{ { 'c' }, TOP_TASKS, act_comm, 0, "c", "command lines, or names of programs" },
 	{ { 'F' }, TOP_TASKS, act_follow, 0, "F", "stay on the selected process" },
@@ -594,11 +351,11 @@ void top_key(struct top *t, int key)
 {
 	t->message[0] = '\0';
 	if (t->prompt.title) {
-		prompt_key(t, key);
+		top_prompt_key(t, key);
 		return;
 	}
 	if (t->menu.title) {
-		menu_key(t, key);
+		top_menu_key(t, key);
 		return;
 	}
 	for (size_t i = 0; i < NR_KEYS; i++) {

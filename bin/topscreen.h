@@ -25,6 +25,27 @@ int top_grey_attr(const struct top *t, bool grey);
 /* The summary over all guests; the bottom line: keys, a message, or what is typed. */
 void top_draw_summary(struct top *t, int *y);
 void top_draw_bottom(struct top *t);
+/* Moving in a list of @nr from @at, by pages of @page. */
+enum top_way {
+	TOP_UP,
+	TOP_DOWN,
+	TOP_PAGE_UP,
+	TOP_PAGE_DOWN,
+	TOP_TO_HOME,
+	TOP_TO_END,
+};
+size_t top_moved(size_t at, size_t nr, size_t page, int way);
+void top_sort_by(struct top *t, int column);
+
+/* Menus and prompts (topmenu.c): keys while one is open, and what opens them. */
+#define TOP_ESC 27
+void top_menu_key(struct top *t, int key);
+void top_prompt_key(struct top *t, int key);
+void top_act_sort_menu(struct top *t, int arg);
+void top_act_user_menu(struct top *t, int arg);
+void top_act_search(struct top *t, int arg);
+void top_act_search_next(struct top *t, int arg);
+void top_act_filter(struct top *t, int arg);
 /* Lines of the guests pane. */
 void top_guest_header(struct top_line *l);
 void top_guest_line(struct top *t, const struct top_guest *g, struct top_line *l);
