@@ -232,6 +232,9 @@ static json_object *cell_json(const struct vl_table *t, const struct vl_cell *c)
 		return json_object_new_int64(c->i);
 	case VL_CELL_UINT:
 		return json_object_new_uint64(c->u);
+	case VL_CELL_TENTHS:
+		vl_cell_format(c, buf);
+		return json_object_new_double_s((double)c->i / 10, buf);
 	case VL_CELL_BOOL:
 		return json_object_new_boolean(c->u != 0);
 	case VL_CELL_SECONDS:
@@ -265,6 +268,11 @@ static void row_json(json_object *o, const struct show *s, const struct row *r)
 				show_json_text(guest, strlen(guest)) :
 				cell_json(t, vl_table_cell(t, r->index, (size_t)index)));
 	}
+}
+
+void show_json_row(const struct show *s, const struct show_part *part, size_t row, json_object *o)
+{
+	row_json(o, s, &(struct row){ part, row, 0 });
 }
 
 void show_json_print(json_object *o)
@@ -306,8 +314,7 @@ static size_t line_width(void)
 	return isatty(STDOUT_FILENO) && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) ? ws.ws_col : 0;
 }
 
-/* Columns that @text takes on a terminal. */
-static size_t text_width(const char *text)
+size_t text_width(const char *text)
 {
 	mbstate_t mb = { 0 };
 	size_t width = 0, len = strlen(text);
@@ -325,8 +332,7 @@ static size_t text_width(const char *text)
 	return width;
 }
 
-/* Bytes of @text that fit into @room columns. */
-static size_t text_fitting(const char *text, size_t room)
+size_t text_fitting(const char *text, size_t room)
 {
 	mbstate_t mb = { 0 };
 	size_t at = 0, len = strlen(text);

@@ -57,6 +57,13 @@ bool show_settle(struct show *s, bool guests);
 /* Print all rows of all @parts to stdout; in JSON under @plural. */
 void show_print(const struct show *s, const char *plural, const struct show_part *parts, size_t nr);
 
+/* Columns that @text takes on a terminal; bytes of it that fit into @room columns. */
+size_t text_width(const char *text);
+size_t text_fitting(const char *text, size_t room);
+
+/* A row of @t as JSON, the columns that are shown added to @o. */
+void show_json_row(const struct show *s, const struct show_part *part, size_t row, json_object *o);
+
 /* A guest's text in JSON: what is not UTF-8 becomes \xNN. */
 json_object *show_json_text(const char *text, size_t len);
 

@@ -32,6 +32,26 @@ static const struct argp_option diff_options[] = {
 	{ "diff", VIEW_DIFF, NULL, 0, "the same list by several ways, side by side", 0 },
 	VIEW_OPTIONS_BACK,
 };
+
+static const struct argp_option top_options[] = {
+	{ "batch", 'b', NULL, 0, "print to standard output, frame after frame", 0 },
+	{ "delay", 'd', "SECONDS", 0, "between two refreshes (1.5)", 0 },
+	{ "iterations", 'n', "N", 0, "end after so many refreshes", 0 },
+	{ "pids", 'p', "LIST", 0, "only these processes", 0 },
+	{ "user", 'u', "UID", 0, "only the processes of this user of the guest", 0 },
+	{ "sort", 's', "KEY", 0, "sort by this column; -KEY: downwards", 0 },
+	{ "tree", VIEW_TREE, NULL, 0, "as a tree", 0 },
+	{ "output", 'o', "LIST", 0, "show these columns", 0 },
+	{ "no-headers", VIEW_NO_HEADERS, NULL, 0, "with -b: no names of the columns", 0 },
+	{ "connect", 'c', "URI", 0, "look guests up at this libvirt URI", 0 },
+	{ "all", VIEW_ALL, NULL, 0, "all guests of this host, as without any name", 0 },
+	{ "engine", VIEW_ENGINE, "ENGINE", 0, "who reads: imee (the fastest), direct, kvm, module", 0 },
+	{ "json", 'J', NULL, 0, "with -b: print JSON", 0 },
+	{ "pause", VIEW_PAUSE, "HOW", 0, "to ask a kernel: freeze, suspend, none", 0 },
+	{ "help", VIEW_HELP, NULL, 0, "print this help", 0 },
+	{ "version", VIEW_VERSION, NULL, 0, "print the version and what is built in", 0 },
+	{ 0 },
+};
 /* clang-format on */
 
 static const struct argp_option peek_options[] = {
@@ -52,6 +72,7 @@ static const struct view views[] = {
 	{ "vsyscalldump", table_options, &vl_scan_syscalls, NULL, NULL, view_run },
 	{ "vmem", table_options, &vl_scan_memory, NULL, NULL, view_run },
 	{ "vlist", table_options, NULL, NULL, vl_list_columns, list_run },
+	{ "vtop", top_options, NULL, NULL, vl_top_columns, top_run },
 	{ "vpeek", peek_options, NULL, NULL, NULL, peek_run },
 	{ "vps", diff_options, &vl_scan_pslist, &vl_diff_processes, NULL, view_run },
 	{ "vlsmod", diff_options, &vl_scan_modules, &vl_diff_modules, NULL, view_run },

@@ -32,6 +32,7 @@ bool view_wanted(int argc, char **argv);
 /* Run it from its command line; returns the exit status. */
 int view_run(const struct applet *a, const struct view *v, int argc, char **argv);
 int peek_run(const struct applet *a, const struct view *v, int argc, char **argv);
+int top_run(const struct applet *a, const struct view *v, int argc, char **argv);
 
 /* ---- what both share ---- */
 
@@ -46,6 +47,7 @@ enum {
 	VIEW_ELEMENTS,
 	VIEW_STATS,
 	VIEW_DIFF,
+	VIEW_TREE,
 	VIEW_HELP,
 	VIEW_VERSION,
 };

@@ -30,7 +30,7 @@ _vlens_value() {
 	case $1 in
 	--engine) _vlens_words "$2" "$(vlens complete engines "$3" 2>/dev/null)" ;;
 	-o | --output) _vlens_words "$2" "$(vlens complete columns "$3" 2>/dev/null)" ;;
-	--sort) _vlens_words "${2#-}" "$(vlens complete columns "$3" 2>/dev/null)" ;;
+	-s | --sort) _vlens_words "${2#-}" "$(vlens complete columns "$3" 2>/dev/null)" ;;
 	-g | --guest) _vlens_guests "$2" ;;
 	--pause) _vlens_words "$2" 'freeze suspend none' ;;
 	--color) _vlens_words "$2" 'auto always never' ;;
@@ -111,4 +111,4 @@ _vlens() {
 
 complete -F _vlens vlens varp vcat vcredlist vdate vdmesg vexec vfree vifconfig viostat vip \
 	vipcs vlist vls vlsmod vlsof vmem vmpstat vnetstat vpeek vpidlist vpidstat vps vpslist vss \
-	vsyscalldump vuname vuptime vvmstat
+	vsyscalldump vtop vuname vuptime vvmstat

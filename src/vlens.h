@@ -20,6 +20,7 @@
 #include "vmst/files.h"
 #include "view/peek.h"
 #include "view/scan.h"
+#include "view/top.h"
 #include "vmst/sys.h"
 
 struct vl_guest;

@@ -69,6 +69,35 @@
 	F(TASK_SIGNAL, "task_struct", "signal")                                                   \
 	F(TASK_MM, "task_struct", "mm")                                                           \
 	F(SIGNAL_THREADS, "signal_struct", "nr_threads")                                          \
+	/* what vtop shows */                                                                     \
+	F(TASK_PRIO, "task_struct", "prio")                                                       \
+	F(TASK_SUM_EXEC, "task_struct", "se.sum_exec_runtime")                                    \
+	F(TASK_THREAD_NODE, "task_struct", "thread_node")                                         \
+	F(SIGNAL_SUM_SCHED, "signal_struct", "sum_sched_runtime")                                 \
+	F(SIGNAL_THREAD_HEAD, "signal_struct", "thread_head")                                     \
+	F(MM_TOTAL_VM, "mm_struct", "total_vm")                                                   \
+	F(MM_ARG_START, "mm_struct", "arg_start")                                                 \
+	F(MM_ARG_END, "mm_struct", "arg_end")                                                     \
+	/* "mm: convert mm's rss stats into percpu_counter" (6.2): an array of them */            \
+	F(MM_RSS, "mm_struct", "rss_stat")                                                        \
+	F(MM_RSS_COUNT, "mm_struct", "rss_stat.count")                                            \
+	F(SIZE_PCPU_COUNTER, "percpu_counter", "")                                                \
+	F(PCPU_COUNTER_COUNT, "percpu_counter", "count")                                          \
+	F(PCPU_COUNTER_CPUS, "percpu_counter", "counters")                                        \
+	F(CPUSTAT_TIMES, "kernel_cpustat", "cpustat")                                             \
+	F(NODE_ZONES, "pglist_data", "node_zones")                                                \
+	F(NODE_NR_ZONES, "pglist_data", "nr_zones")                                               \
+	F(SIZE_ZONE, "zone", "")                                                                  \
+	F(ZONE_WATERMARK, "zone", "_watermark")                                                   \
+	/* of an enum: the value, no place */                                                     \
+	F(WMARK_LOW, "enum zone_watermarks", "WMARK_LOW")                                         \
+	F(ZONE_FREE_PAGES, "enum zone_stat_item", "NR_FREE_PAGES")                                \
+	F(NODE_INACTIVE_FILE, "enum node_stat_item", "NR_INACTIVE_FILE")                          \
+	F(NODE_ACTIVE_FILE, "enum node_stat_item", "NR_ACTIVE_FILE")                              \
+	F(NODE_SLAB_RECLAIMABLE, "enum node_stat_item", "NR_SLAB_RECLAIMABLE_B")                  \
+	F(NODE_FILE_PAGES, "enum node_stat_item", "NR_FILE_PAGES")                                \
+	F(NODE_SHMEM, "enum node_stat_item", "NR_SHMEM")                                          \
+	F(NODE_MISC_RECLAIMABLE, "enum node_stat_item", "NR_KERNEL_MISC_RECLAIMABLE")             \
 	F(TASK_PID_LINKS, "task_struct", "pid_links")                                             \
 	F(TASK_CRED, "task_struct", "cred")                                                       \
 	F(TASK_REAL_CRED, "task_struct", "real_cred")                                             \
@@ -207,5 +236,8 @@ static inline bool vl_has(const struct vl_layout *l, enum vl_field f)
 }
 
 const struct vl_layout *vl_kernel_layout(const struct vl_kernel *k);
+
+/* The address of the kernel's own struct timekeeper; 0: not known. */
+uint64_t vl_kernel_timekeeper(const struct vl_kernel *k);
 
 #endif

@@ -69,6 +69,21 @@ static int64_t member_bit(const struct btf *btf, const struct btf_type *t, const
 	return -1;
 }
 
+static int32_t enumerator(const struct btf *btf, const char *type, const char *name)
+{
+	int32_t id = btf__find_by_name_kind(btf, type, BTF_KIND_ENUM);
+	const struct btf_type *t = id < 0 ? NULL : btf__type_by_id(btf, (uint32_t)id);
+	const struct btf_enum *e = t ? btf_enum(t) : NULL;
+
+	for (unsigned i = 0; e && i < btf_vlen(t); i++) {
+		const char *n = btf__name_by_offset(btf, e[i].name_off);
+
+		if (n && !strcmp(n, name) && e[i].val >= 0)
+			return e[i].val;
+	}
+	return VL_NO_FIELD;
+}
+
 static int32_t field_offset(const struct btf *btf, const char *type, const char *path)
 {
 	int32_t id = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT);
@@ -76,6 +91,8 @@ static int32_t field_offset(const struct btf *btf, const char *type, const char 
 	unsigned visits = 0;
 	int64_t bits = 0;
 
+	if (!strncmp(type, "enum ", 5))
+		return enumerator(btf, type + 5, path);
 	if (id < 0)
 		return VL_NO_FIELD;
 	t = btf__type_by_id(btf, (uint32_t)id);

@@ -78,7 +78,8 @@ struct vl_error *vl_collect(struct vl_subject *s, struct vl_walk *w, const char 
 	size_t fields = w->nr_fields ? w->nr_fields : 1;
 
 	*nr_ret = 0;
-	w->max = FIRST_ROOM;
+	if (!w->max)
+		w->max = FIRST_ROOM;
 	w->records = NULL;
 	w->status = NULL;
 	for (unsigned try = 0; try < TRIES;) {
@@ -92,9 +93,9 @@ struct vl_error *vl_collect(struct vl_subject *s, struct vl_walk *w, const char 
 		if (walked.status == VL_READ_OK || walked.status == VL_READ_GONE)
 			break;
 		if (walked.status == VL_READ_MORE) {
-			if (w->max == VL_COLLECT_MAX)
+			if (w->max >= VL_COLLECT_MAX)
 				break;
-			w->max *= 4;
+			w->max = w->max < VL_COLLECT_MAX / 4 ? w->max * 4 : VL_COLLECT_MAX;
 			continue;
 		}
 		/* What does not change is not better the next time. */

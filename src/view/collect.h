@@ -29,7 +29,8 @@ int vl_fields_add_through(struct vl_fields *fs, enum vl_field through, enum vl_f
 void vl_fields_add_plain(struct vl_fields *fs, enum vl_field_kind kind, size_t out);
 
 /*
- * Walk to the end, with as much room as it takes (up to VL_COLLECT_MAX elements),
+ * Walk to the end, with as much room as it takes (up to VL_COLLECT_MAX elements,
+ * at first for `max` of them, 0: some),
  * again should the list change underfoot. @w names the walk, its fields and
  * stride; `records` (zeroed) and `status` are malloc'ed here and the caller's,
  * also when it failed: *@nr_ret elements are good. @what is walked, for the message.
@@ -53,5 +54,14 @@ struct vl_error *vl_need_symbol(struct vl_subject *s, const char *name, const ch
 /* VL_ERR_KERNEL, unless the kernel's types have all of @f (@nr of them). */
 struct vl_error *vl_need_fields(struct vl_subject *s, const enum vl_field *f, size_t nr,
 				const char *what);
+
+/*
+ * The boot-time clock, in ns, as of the last tick, which an idle guest stops: the
+ * monotonic one (see vmst/time.c) and what it slept. False: it cannot be read.
+ */
+bool vl_subject_uptime(struct vl_subject *s, uint64_t *ret);
+
+/* The letter of ps(1) for task_struct.__state and .exit_state. */
+char vl_task_letter(uint32_t state, uint32_t exit_state);
 
 #endif

@@ -115,34 +115,31 @@ static void read_name(struct vl_subject *s, struct vl_table *t, size_t column, e
  * The boot-time clock as of the last tick, which an idle guest stops: the
  * monotonic one (see vmst/time.c) and what it slept.
  */
-static void read_uptime(struct vl_subject *s, struct vl_table *t)
+bool vl_subject_uptime(struct vl_subject *s, uint64_t *ret)
 {
 	const enum vl_field need[] = { VL_F_TK_MONO, VL_F_TKR_BASE, VL_F_TKR_XTIME_NSEC,
 				       VL_F_TKR_SHIFT, VL_F_TK_OFFS_BOOT };
-	const struct vl_kernel *k = s->contact->kernel;
-	const struct vl_layout *l = vl_kernel_layout(k);
-	uint64_t tk = vl_symbol(k, "tk_core"), mono, base, nsec, asleep;
+	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	uint64_t tk = vl_kernel_timekeeper(s->contact->kernel), mono, base, nsec, asleep;
 	uint32_t shift;
 
-	if (!tk)
-		tk = vl_symbol(k, "timekeeper_data");
 	if (!tk || vl_discard(vl_need_fields(s, need, sizeof(need) / sizeof(need[0]), "its clock")))
-		return;
-	/* Before it had a name: a seqcount and, aligned to 8, the timekeeper. */
-	tk += vl_has(l, VL_F_TK_DATA) ? vl_offset(l, VL_F_TK_DATA) : 8;
+		return false;
 	mono = tk + vl_offset(l, VL_F_TK_MONO);
 	if (vl_read_u64(s->reader, &s->space, mono + vl_offset(l, VL_F_TKR_BASE), &base) ||
 	    vl_read_u64(s->reader, &s->space, mono + vl_offset(l, VL_F_TKR_XTIME_NSEC), &nsec) ||
 	    vl_read_u32(s->reader, &s->space, mono + vl_offset(l, VL_F_TKR_SHIFT), &shift) ||
 	    vl_read_u64(s->reader, &s->space, tk + vl_offset(l, VL_F_TK_OFFS_BOOT), &asleep) ||
 	    shift > 63)
-		return;
-	vl_table_uint(t, LIST_UPTIME, base + (nsec >> shift) + asleep);
+		return false;
+	*ret = base + (nsec >> shift) + asleep;
+	return true;
 }
 
 static void list_kernel(struct vl_subject *s, struct vl_table *t)
 {
 	struct vl_error *err = vl_contact_known(s->target, &s->contact);
+	uint64_t uptime;
 
 	if (!err && s->contact)
 		err = vl_reader_open(s->target, s->contact, &(struct vl_reader_options){ NULL },
@@ -157,7 +154,8 @@ static void list_kernel(struct vl_subject *s, struct vl_table *t)
 	s->space = vl_reader_kernel(s->reader);
 	read_name(s, t, LIST_RELEASE, VL_F_UTS_RELEASE);
 	read_name(s, t, LIST_NODE, VL_F_UTS_NODENAME);
-	read_uptime(s, t);
+	if (vl_subject_uptime(s, &uptime))
+		vl_table_uint(t, LIST_UPTIME, uptime);
 	vl_table_str(t, LIST_BUILD, s->contact->build_id);
 }
 

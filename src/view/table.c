@@ -163,6 +163,7 @@ int vl_cell_compare(const struct vl_table *ta, const struct vl_cell *a, const st
 		return r ? r : (a->text.len > b->text.len) - (a->text.len < b->text.len);
 	}
 	case VL_CELL_INT:
+	case VL_CELL_TENTHS:
 	case VL_CELL_SECONDS:
 		return (a->i > b->i) - (a->i < b->i);
 	default:
@@ -186,6 +187,11 @@ void vl_cell_format(const struct vl_cell *c, char buf[VL_CELL_TEXT_MAX])
 		break;
 	case VL_CELL_BOOL:
 		snprintf(buf, VL_CELL_TEXT_MAX, "%d", c->u != 0);
+		break;
+	case VL_CELL_TENTHS:
+		ns = c->i < 0 ? -(uint64_t)c->i : (uint64_t)c->i;
+		snprintf(buf, VL_CELL_TEXT_MAX, "%s%" PRIu64 ".%" PRIu64, c->i < 0 ? "-" : "",
+			 ns / 10, ns % 10);
 		break;
 	case VL_CELL_SECONDS:
 		ns = c->i < 0 ? -(uint64_t)c->i : (uint64_t)c->i;

@@ -20,6 +20,7 @@ enum vl_cell_kind {
 	VL_CELL_UINT,	 /* an unsigned number */
 	VL_CELL_HEX,	 /* an address or a mask: "0x...", a string in JSON */
 	VL_CELL_BOOL,	 /* 1 or 0; true or false */
+	VL_CELL_TENTHS,	 /* a signed number of tenths: "12.3" */
 	VL_CELL_SECONDS, /* a time in nanoseconds, shown in seconds */
 };
 

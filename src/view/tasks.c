@@ -136,10 +136,9 @@ static const struct vl_column ps_columns[] = {
 };
 
 /* As task_state_index() in include/linux/sched.h has it. */
-static char state_letter(const struct task *t)
+char vl_task_letter(uint32_t state, uint32_t exit_state)
 {
-	uint32_t state = t->state | (uint32_t)t->state_long;
-	uint32_t shown = (state | t->exit_state) & TASK_REPORT;
+	uint32_t shown = (state | exit_state) & TASK_REPORT;
 
 	if ((state & (TASK_UNINTERRUPTIBLE | TASK_NOLOAD)) == (TASK_UNINTERRUPTIBLE | TASK_NOLOAD))
 		return 'I';
@@ -150,7 +149,7 @@ static char state_letter(const struct task *t)
 
 static void ps_row(struct vl_table *t, const struct task *p)
 {
-	char state = state_letter(p);
+	char state = vl_task_letter(p->state | (uint32_t)p->state_long, p->exit_state);
 
 	vl_table_row(t);
 	vl_table_int(t, PS_PID, p->pid);

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* vtop: its options, and the guests it is about. */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "applet.h"
+#include "parse.h"
+#include "report.h"
+#include "top.h"
+
+#define NSEC_PER_SEC 1e9
+#define DEFAULT_DELAY 1.5
+#define MOST_DELAY 86400
+
+void top_ask(struct top *t)
+{
+	for (size_t i = 0; i < t->nr; i++)
+		if (t->batch || t->pane == TOP_GUESTS ||
+		    (t->pane == TOP_HELP && t->below == TOP_GUESTS) || i == t->guest)
+			top_guest_ask(&t->guests[i]);
+}
+
+bool top_all_failed(struct top *t)
+{
+	bool all = true;
+
+	for (size_t i = 0; all && i < t->nr; i++) {
+		struct top_guest *g = &t->guests[i];
+
+		pthread_mutex_lock(&g->lock);
+		all = g->err && !g->boots;
+		pthread_mutex_unlock(&g->lock);
+	}
+	return all;
+}
+
+/* ---- options ---- */
+
+static bool wrong(const struct top *t, const char *what, const char *arg)
+{
+	usage_report(t->o.applet->name, "no %s: '%s'", what, arg);
+	return false;
+}
+
+static bool take_delay(struct top *t, const char *arg)
+{
+	char *end;
+	double v = strtod(arg, &end);
+
+	if (end == arg || *end || !(v >= 0) || v > MOST_DELAY)
+		return wrong(t, "number of seconds", arg);
+	t->delay_ns = (uint64_t)llround(v * NSEC_PER_SEC);
+	/* As fast as it goes would take a whole CPU. */
+	if (t->delay_ns < 10000000)
+		t->delay_ns = 10000000;
+	return true;
+}
+
+static bool take_count(struct top *t, const char *arg)
+{
+	char *end;
+
+	errno = 0;
+	t->iterations = strtoull(arg, &end, 10);
+	if (errno || end == arg || *end || *arg == '-' || !t->iterations)
+		return wrong(t, "number of iterations", arg);
+	return true;
+}
+
+static bool take_pids(struct top *t, const char *arg)
+{
+	const char *p = arg;
+
+	do {
+		int32_t *more = reallocarray(t->pids, t->filter.nr_pids + 1, sizeof(*more));
+		char *end;
+		long pid;
+
+		errno = 0;
+		pid = strtol(p, &end, 10);
+		if (more)
+			t->pids = more;
+		if (!more || errno || end == p || pid < 1 || pid > INT32_MAX ||
+		    (*end && *end != ','))
+			return wrong(t, "list of process ids", arg);
+		more[t->filter.nr_pids++] = (int32_t)pid;
+		p = *end ? end + 1 : end;
+	} while (*p);
+	t->filter.pids = t->pids;
+	return true;
+}
+
+/* A number: the host's names are not the guest's. */
+static bool take_user(struct top *t, const char *arg)
+{
+	unsigned long v;
+	char *end;
+
+	errno = 0;
+	v = strtoul(arg, &end, 10);
+	if (!strcmp(arg, "root"))
+		v = 0;
+	else if (errno || end == arg || *end || *arg == '-' || v >= TOP_ANY_USER)
+		return wrong(t, "user id of the guest (a number, or root)", arg);
+	t->filter.user = (uint32_t)v;
+	return true;
+}
+
+/* As others call them: "%CPU", "pcpu". */
+static const char *known_as(const char *word, size_t len)
+{
+	static const struct {
+		const char *name, *column;
+	} also[] = {
+		{ "%CPU", "CPU" },	  { "PERCENT_CPU", "CPU" }, { "%MEM", "MEM" },
+		{ "PERCENT_MEM", "MEM" }, { "TIME+", "TIME" },	    { "NICE", "NI" },
+		{ "NLWP", "THREADS" },	  { "STATE", "S" },
+	};
+
+	for (size_t i = 0; i < sizeof(also) / sizeof(also[0]); i++)
+		if (strlen(also[i].name) == len && !strncasecmp(also[i].name, word, len))
+			return also[i].column;
+	return NULL;
+}
+
+/* [+-]COLUMN: with a sign in that direction, as in top; without in the natural one. */
+static bool take_sort(struct top *t, const char *arg)
+{
+	bool sign = *arg == '+' || *arg == '-';
+	const char *name = arg + sign, *other = known_as(name, strlen(name));
+	int column =
+		vl_column_find(vl_top_columns, other ? other : name, strlen(other ? other : name));
+
+	if (column < 0) {
+		usage_report(t->o.applet->name, "error: unknown sort specifier \"%s\"", arg);
+		return false;
+	}
+	t->filter.column = column;
+	t->filter.down = sign ? *arg == '-' : !top_sorts_up(column);
+	return true;
+}
+
+static bool take(void *ctx, int key, char *arg)
+{
+	struct top *t = ctx;
+	char *word = NULL;
+	bool ok = true;
+
+	switch (key) {
+	case 'b':
+		t->batch = true;
+		break;
+	case 'd':
+		return take_delay(t, arg);
+	case 'n':
+		return take_count(t, arg);
+	case 'p':
+		return take_pids(t, arg);
+	case 'u':
+		return take_user(t, arg);
+	case 's':
+		return take_sort(t, arg);
+	case VIEW_TREE:
+		t->filter.tree = true;
+		break;
+	case VIEW_NO_HEADERS:
+		t->show.no_headers = true;
+		break;
+	case 'o':
+		ok = show_take_columns(&t->show, arg, &word);
+		if (!ok)
+			usage_report(t->o.applet->name,
+				     "error: unknown user-defined format specifier \"%s\"",
+				     word ? word : "");
+		break;
+	default:
+		return view_option(&t->o, key, arg);
+	}
+	free(word);
+	return ok;
+}
+
+static void help(const struct top *t, const struct view *v)
+{
+	const struct applet *a = t->o.applet;
+
+	options_help(v->options, a->name, a->args, a->summary);
+	puts("\nColumns (* if none are asked for):");
+	for (const struct vl_column *c = v->columns; c->name; c++)
+		printf("  %c %-12s %s\n", c->shown ? '*' : ' ', c->name, c->doc);
+	puts("\nKeys: F1 shows them.");
+	printf("\nFor more details see %s(1).\n", a->name);
+}
+
+/* ---- running ---- */
+
+static bool start_guests(struct top *t, const struct view_job *jobs, size_t nr)
+{
+	t->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	t->guests = calloc(nr + 1, sizeof(*t->guests));
+	if (!t->guests || t->event_fd < 0)
+		return false;
+	for (; t->nr < nr; t->nr++) {
+		struct top_guest *g = &t->guests[t->nr];
+
+		g->spec = jobs[t->nr].spec;
+		g->scan = &t->o.scan;
+		g->event_fd = t->event_fd;
+		if (!top_guest_start(g))
+			return false;
+	}
+	return true;
+}
+
+/* Why none could be opened. */
+static int report_failures(struct top *t, int status)
+{
+	if (!top_all_failed(t))
+		return status;
+	for (size_t i = 0; i < t->nr; i++)
+		if (!t->batch || t->o.json || t->guests[i].err)
+			error_report(t->o.applet->name, t->guests[i].spec, t->guests[i].err);
+	return STATUS_GUEST;
+}
+
+static int run_on(struct top *t)
+{
+	struct view_job *jobs = NULL;
+	int status = STATUS_GUEST;
+	size_t nr = 0;
+
+	/* Without a name, all there are. */
+	t->o.all = t->o.all || !t->o.nr_words;
+	if (!view_jobs(&t->o, t->o.words, t->o.nr_words, &jobs, &nr))
+		return STATUS_GUEST;
+	if (!nr)
+		error_report(t->o.applet->name, NULL,
+			     vl_error_hint(vl_error_new(VL_ERR_TARGET, "no guest runs here"),
+					   "name one: a domain, qemu:PID, or a dump's path"));
+	else if (!show_settle(&t->show, false) || !start_guests(t, jobs, nr))
+		error_report(t->o.applet->name, NULL, vl_error_nomem());
+	else
+		status = report_failures(t, t->batch ? top_batch(t) : top_screen(t));
+	for (size_t i = 0; i < t->nr; i++)
+		top_guest_stop(&t->guests[i]);
+	free(t->guests);
+	if (t->event_fd >= 0)
+		close(t->event_fd);
+	view_jobs_free(jobs, nr);
+	return status;
+}
+
+int top_run(const struct applet *a, const struct view *v, int argc, char **argv)
+{
+	struct top t = {
+		.o = { .applet = a },
+		.delay_ns = (uint64_t)(DEFAULT_DELAY * NSEC_PER_SEC),
+		.filter = { .column = VL_TOP_CPU, .down = true, .user = TOP_ANY_USER },
+		.event_fd = -1,
+	};
+	int status = a->usage_status;
+
+	t.filter.text = t.filter_text;
+	t.o.words = calloc((size_t)argc + 1, sizeof(*t.o.words));
+	show_init(&t.show, v->columns);
+	if (!t.o.words)
+		error_report(a->name, NULL, vl_error_nomem());
+	else if (!parse_arguments(a, v->options, argc, argv, take, &t))
+		status = a->usage_status;
+	else if (t.o.end == VIEW_END_HELP)
+		help(&t, v), status = 0;
+	else if (t.o.end == VIEW_END_VERSION)
+		print_version(a->name), status = 0;
+	else if (t.o.nr_words && t.o.all)
+		usage_report(a->name, "--all and '%s' are too many", t.o.words[0]);
+	else if (t.o.json && !t.batch)
+		usage_report(a->name, "--json is for -b");
+	else
+		status = run_on(&t);
+	show_deinit(&t.show);
+	top_list_deinit(&t.list);
+	free(t.text.text);
+	free(t.line.text);
+	free(t.pids);
+	free(t.o.words);
+	if (t.signal) {
+		/* The terminal is as it was: end as if there had been no handler. */
+		signal(t.signal, SIG_DFL);
+		raise(t.signal);
+	}
+	return status;
+}

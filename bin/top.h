@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vtop. A thread for each guest reads it (topguest.c) and hands a sample over; this
+ * one has the screen and the keys, so that a guest that does not answer stops
+ * neither the others nor the terminal.
+ */
+#ifndef VLENS_BIN_TOP_H
+#define VLENS_BIN_TOP_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "show.h"
+#include "views.h"
+#include "vlens.h"
+
+/* ---- guests (topguest.c) ---- */
+
+enum top_state {
+	TOP_OPENING, /* for the first time */
+	TOP_RUNNING,
+	TOP_PAUSED, /* it stands still; somebody has paused it */
+	TOP_DUMP,
+	TOP_BOOTING, /* it is there, but its kernel is not the one of before */
+	TOP_GONE,    /* it has ended, or cannot be opened */
+};
+
+/* What the guest's kernel is asked for about a process (topdetail.c). */
+struct top_detail {
+	int32_t pid;
+	char *text; /* lines, the guest's bytes; NULL: not here yet */
+	size_t len;
+	struct vl_error *err;
+	uint64_t paused_ns; /* what that took the guest */
+};
+
+struct top_guest {
+	const char *spec;
+	const struct vl_scan_options *scan;
+	int event_fd; /* is told when something is new */
+	pthread_t thread;
+	bool started;
+
+	pthread_mutex_t lock; /* over what follows */
+	pthread_cond_t wake;
+	bool quit, due; /* for the thread: end; take a sample */
+	bool answered;	/* the last sample that was asked for is there, or none can be had */
+	enum top_state state;
+	struct vl_error *err;		    /* why it is as it is; NULL: no reason */
+	const struct vl_top_sample *sample; /* the last; NULL: none yet */
+	char engine[16];
+	uint64_t paused_ns;
+	unsigned boots; /* so often it was seen to boot, or come back */
+	struct top_detail detail;
+	bool detail_due;
+
+	/* The thread's own. */
+	struct vl_subject *subject;
+	struct vl_top *top;
+	struct vl_top_sample samples[2];
+	unsigned next; /* of samples, the one to fill */
+	uint64_t retry_at, retry_ns, moved_at, asked_at, moved_sum;
+	uint64_t wrong_at;	      /* since when its memory makes no sense; 0: it does */
+	uint64_t anew_after, anew_ns; /* when its kernel may be looked for anew, and then again */
+	bool anew;
+	uint64_t paused_before; /* by subjects that are closed */
+};
+
+/* Start the thread of @g, which has its first three fields. False: without memory. */
+bool top_guest_start(struct top_guest *g);
+/* End it; waits for what it is in the middle of. */
+void top_guest_stop(struct top_guest *g);
+/* Ask for a sample; for the details of a process. */
+void top_guest_ask(struct top_guest *g);
+void top_guest_ask_detail(struct top_guest *g, int32_t pid);
+const char *top_state_name(enum top_state state);
+
+/* Fill @d (pid is set) by asking the kernel of guest @spec. */
+void top_detail_read(const char *spec, const struct vl_target_options *target,
+		     struct top_detail *d);
+void top_detail_clear(struct top_detail *d);
+
+/* ---- which processes, in which order (toplist.c) ---- */
+
+#define TOP_ANY_USER UINT32_MAX
+
+struct top_filter {
+	int column; /* to sort by, of vl_top_columns */
+	bool down, tree, hide_kernel;
+	uint32_t user;	  /* effective; TOP_ANY_USER */
+	const char *text; /* in the command, whatever the case; NULL or "": any */
+	const int32_t *pids;
+	size_t nr_pids; /* 0: any */
+};
+
+struct top_item {
+	uint32_t task;	/* of the sample */
+	uint16_t depth; /* in the tree */
+	uint64_t more;	/* bit i: at depth i another one follows below */
+};
+
+struct top_list {
+	struct top_item *items;
+	size_t nr, cap;
+};
+
+/* Fill @l; false without memory. */
+bool top_list_make(struct top_list *l, const struct vl_top_sample *s, const struct top_filter *f);
+void top_list_deinit(struct top_list *l);
+/* Does the command of @p, or its name, contain @text? */
+bool top_matches(const struct vl_top_sample *s, const struct vl_top_task *p, const char *text);
+
+/* ---- text (topcells.c) ---- */
+
+struct top_format {
+	const char *header;
+	uint8_t width;
+	bool left;
+};
+extern const struct top_format top_formats[]; /* by column of vl_top_columns */
+
+/* "12.3", "-"; "512K", "1.25G"; "1:02.33"; "3 days, 01:02:03". Of at most 32 bytes. */
+#define TOP_TEXT 32
+void top_tenths(int32_t tenths, char buf[TOP_TEXT]);
+void top_bytes(uint64_t bytes, char buf[TOP_TEXT]);
+void top_kib(uint64_t bytes, char buf[TOP_TEXT]);
+void top_time(uint64_t ns, char buf[TOP_TEXT]);
+void top_uptime(uint64_t ns, char buf[TOP_TEXT]);
+
+/*
+ * The cell of column @column as it is shown: nothing in it can drive a terminal. *@buf
+ * is a buffer that grows, malloc'ed.
+ */
+struct top_text {
+	char *text;
+	size_t cap, len;
+};
+void top_clean(struct top_text *t, const char *text, size_t len);
+void top_cell(struct top_text *t, const struct vl_top_sample *s, const struct vl_top_task *p,
+	      int column, bool comm);
+
+/* ---- lines (topline.c) ---- */
+
+struct top;
+
+/* A line over all columns, as wide as it gets. */
+struct top_line {
+	char *text;
+	size_t len, cap;
+	int sort_x, sort_width; /* of a header: where the column is that is sorted by */
+};
+void top_line_header(const struct top *t, const struct vl_top_sample *s, struct top_line *l);
+void top_line_task(struct top *t, const struct vl_top_sample *s, const struct top_item *item,
+		   struct top_line *l);
+void top_line_printf(struct top_line *l, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* ---- the program (top.c) ---- */
+
+enum top_pane { TOP_GUESTS = 1, TOP_TASKS = 2, TOP_DETAIL = 4, TOP_HELP = 8 };
+
+/* A list to choose from, at the left: by what to sort, whose processes. */
+struct top_menu {
+	const char *title;
+	char (*items)[24];
+	uint32_t *values;
+	size_t nr, at;
+	void (*take)(void *top, uint32_t value);
+};
+
+/* A line that is typed. */
+struct top_prompt {
+	const char *title; /* NULL: there is none */
+	char text[128];
+	void (*changed)(void *top, bool done);
+	char before[128]; /* for Esc */
+};
+
+struct top {
+	struct view_options o;
+	struct show show;
+	uint64_t delay_ns;
+	uint64_t iterations; /* 0: for ever */
+	bool batch, comm;
+	struct top_filter filter;
+	int32_t *pids;
+	char filter_text[128], search_text[128];
+	int event_fd;
+	struct top_guest *guests;
+	size_t nr;
+
+	/* The screen. */
+	bool colour, utf8, quit, dirty;
+	enum top_pane pane, below; /* help is over it */
+	size_t guest;		   /* the one that is shown */
+	size_t guest_at, guest_from;
+	struct top_list list;
+	size_t at, from; /* the selected line, the first that is shown */
+	size_t page;	 /* lines that are shown */
+	int32_t follow;	 /* the process to stay on; 0: on the line */
+	size_t scroll;	 /* of the detail pane and the help */
+	size_t scroll_max;
+	size_t column_from; /* so many columns of text are left of the screen */
+	struct top_menu menu;
+	struct top_prompt prompt;
+	char message[160]; /* until the next key */
+	struct top_text text;
+	struct top_line line;
+	int signal; /* that ended it; 0: none */
+};
+
+/* Draw all of it (topscreen.c), and what it is made of. */
+void top_draw(struct top *t);
+void top_draw_header(struct top *t, struct top_guest *g, int *y);
+void top_put(struct top *t, int y, int x, int width, const char *text, size_t len);
+
+/* Handle key @key (topkeys.c). */
+void top_key(struct top *t, int key);
+/* The help, line by line: NULL behind the last. @grey: a key that would change something. */
+bool top_help_line(size_t i, char *buf, size_t size, bool *grey);
+/* Is the natural order by column @column upwards? */
+bool top_sorts_up(int column);
+/* Put the selection where it belongs after the list has changed. */
+void top_settle(struct top *t);
+
+/* Text for a pipe (topbatch.c). Returns the exit status. */
+int top_batch(struct top *t);
+/* With a terminal (topscreen.c). */
+int top_screen(struct top *t);
+
+/* Ask all guests that are looked at. */
+void top_ask(struct top *t);
+/* Errors of the guests that could not be opened; true: that was all of them. */
+bool top_all_failed(struct top *t);
+
+#endif

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* vtop -b: one frame after the other, as text or JSON, to wherever stdout is. */
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "applet.h"
+#include "report.h"
+#include "top.h"
+
+#define NSEC_PER_SEC 1000000000ULL
+#define NSEC_PER_USEC 1000.0
+#define NSEC_PER_MSEC 1000000.0
+
+static void wait_answers(struct top *t)
+{
+	for (size_t i = 0; i < t->nr; i++) {
+		struct top_guest *g = &t->guests[i];
+		bool answered = false;
+		uint64_t count;
+
+		while (!answered) {
+			pthread_mutex_lock(&g->lock);
+			answered = g->answered;
+			pthread_mutex_unlock(&g->lock);
+			if (!answered) {
+				struct pollfd fd = { t->event_fd, POLLIN, 0 };
+
+				if (poll(&fd, 1, -1) > 0 &&
+				    read(t->event_fd, &count, sizeof(count)) < 0)
+					continue;
+			}
+		}
+	}
+}
+
+/* ---- text ---- */
+
+static size_t line_room(void)
+{
+	const char *columns = getenv("COLUMNS");
+	char *end;
+	long n;
+
+	if (!columns || !*columns)
+		return 0;
+	n = strtol(columns, &end, 10);
+	return !*end && n > 0 ? (size_t)n : 0;
+}
+
+static void put_line(const struct top_line *l, size_t room)
+{
+	size_t len = room ? text_fitting(l->text, room) : l->len;
+
+	fwrite(l->text, 1, len, stdout);
+	putchar('\n');
+}
+
+static void print_clean_text(struct top *t, const char *text)
+{
+	top_clean(&t->text, text, strlen(text));
+	fputs(t->text.text ? t->text.text : "", stdout);
+}
+
+static void print_title(struct top *t, const struct top_guest *g)
+{
+	const struct vl_top_sample *s = g->sample;
+	char up[TOP_TEXT];
+
+	fputs("vtop - ", stdout);
+	print_clean_text(t, g->spec);
+	if (s && s->node[0]) {
+		fputs(" (", stdout);
+		print_clean_text(t, s->node);
+		putchar(')');
+	}
+	if (s) {
+		fputs(" Linux ", stdout);
+		print_clean_text(t, s->release);
+		top_uptime(s->uptime, up);
+		printf(", up %s, load average: %u.%02u, %u.%02u, %u.%02u", s->uptime ? up : "-",
+		       s->load[0] / 100, s->load[0] % 100, s->load[1] / 100, s->load[1] % 100,
+		       s->load[2] / 100, s->load[2] % 100);
+	}
+	printf(", %s\n", top_state_name(g->state));
+}
+
+static void print_totals(const struct vl_top_sample *s)
+{
+	static const char *const names[VL_NR_USES] = { "us", "ni", "sy", "irq", "st" };
+	char a[TOP_TEXT], b[TOP_TEXT], c[TOP_TEXT], d[TOP_TEXT];
+
+	printf("Tasks: %zu total, %zu running, %zu threads, %zu of the kernel\n", s->nr_tasks,
+	       s->nr_running, s->nr_threads, s->nr_kernel);
+	top_tenths(s->busy, a);
+	printf("%%CPU: %s of %zu CPUs", a, s->nr_cpus);
+	for (size_t k = 0; s->nr_cpus && k < VL_NR_USES; k++) {
+		int64_t sum = 0;
+
+		for (size_t i = 0; i < s->nr_cpus; i++)
+			sum += s->cpus[i].use[k] > 0 ? s->cpus[i].use[k] : 0;
+		top_tenths(s->busy < 0 ? VL_TOP_UNKNOWN : (int32_t)(sum / (int64_t)s->nr_cpus), a);
+		printf(", %s %s", a, names[k]);
+	}
+	top_bytes(s->mem.total, a);
+	top_bytes(s->mem.free, b);
+	top_bytes(s->mem.available, c);
+	top_bytes(s->mem.cache, d);
+	printf("\nMem: %s total, %s free, %s available, %s cache\n", a, b, c, d);
+	top_bytes(s->swap.total, a);
+	top_bytes(s->swap.free, b);
+	printf("Swap: %s total, %s free\n", a, b);
+}
+
+static void print_text(struct top *t, struct top_guest *g, size_t room)
+{
+	const struct vl_top_sample *s = g->sample;
+
+	print_title(t, g);
+	if (!s)
+		return;
+	print_totals(s);
+	printf("Engine: imee/%s, read in %.0f us, paused %.3f ms\n\n", g->engine,
+	       (double)s->cost_ns / NSEC_PER_USEC, (double)g->paused_ns / NSEC_PER_MSEC);
+	if (!top_list_make(&t->list, s, &t->filter))
+		return;
+	top_line_header(t, s, &t->line);
+	if (!t->show.no_headers)
+		put_line(&t->line, room);
+	for (size_t i = 0; i < t->list.nr; i++) {
+		top_line_task(t, s, &t->list.items[i], &t->line);
+		put_line(&t->line, room);
+	}
+}
+
+/* ---- JSON ---- */
+
+static void add_uint(json_object *o, const char *key, uint64_t v)
+{
+	json_object_object_add(o, key, json_object_new_uint64(v));
+}
+
+static void add_text(json_object *o, const char *key, const char *text)
+{
+	json_object_object_add(o, key, show_json_text(text, strlen(text)));
+}
+
+static void add_fixed(json_object *o, const char *key, double v, int digits)
+{
+	char buf[40];
+
+	snprintf(buf, sizeof(buf), "%.*f", digits, v);
+	json_object_object_add(o, key, json_object_new_double_s(v, buf));
+}
+
+static void add_tenths(json_object *o, const char *key, int32_t v)
+{
+	if (v == VL_TOP_UNKNOWN)
+		json_object_object_add(o, key, NULL);
+	else
+		add_fixed(o, key, (double)v / 10, 1);
+}
+
+static json_object *processes_json(struct top *t, const struct top_guest *g)
+{
+	json_object *list = json_object_new_array();
+	struct vl_table table;
+	const struct show_part part = { g->spec, &table };
+
+	vl_table_init(&table, vl_top_columns);
+	if (g->sample && top_list_make(&t->list, g->sample, &t->filter))
+		for (size_t i = 0; i < t->list.nr; i++)
+			vl_top_row(g->sample, t->list.items[i].task, &table);
+	for (size_t i = 0; i < table.nr_rows; i++) {
+		json_object *o = json_object_new_object();
+
+		show_json_row(&t->show, &part, i, o);
+		json_object_array_add(list, o);
+	}
+	vl_table_deinit(&table);
+	return list;
+}
+
+static void add_totals(json_object *o, const struct vl_top_sample *s)
+{
+	static const char *const uses[VL_NR_USES] = { "user", "nice", "system", "irq", "steal" };
+	json_object *cpus = json_object_new_array(), *load = json_object_new_array();
+
+	add_text(o, "hostname", s->node);
+	add_text(o, "kernel", s->release);
+	add_fixed(o, "uptime", (double)s->uptime / NSEC_PER_SEC, 2);
+	for (size_t i = 0; i < 3; i++) {
+		char buf[16];
+
+		snprintf(buf, sizeof(buf), "%u.%02u", s->load[i] / 100, s->load[i] % 100);
+		json_object_array_add(load, json_object_new_double_s(s->load[i] / 100.0, buf));
+	}
+	json_object_object_add(o, "load", load);
+	add_tenths(o, "cpu", s->busy);
+	for (size_t i = 0; i < s->nr_cpus; i++) {
+		json_object *cpu = json_object_new_object();
+
+		add_uint(cpu, "cpu", s->cpus[i].number);
+		add_tenths(cpu, "busy", s->cpus[i].busy);
+		for (size_t k = 0; k < VL_NR_USES; k++)
+			add_tenths(cpu, uses[k], s->cpus[i].use[k]);
+		json_object_array_add(cpus, cpu);
+	}
+	json_object_object_add(o, "cpus", cpus);
+	add_uint(o, "mem_total", s->mem.total);
+	add_uint(o, "mem_free", s->mem.free);
+	add_uint(o, "mem_available", s->mem.available);
+	add_uint(o, "mem_cache", s->mem.cache);
+	add_uint(o, "mem_shared", s->mem.shared);
+	add_uint(o, "swap_total", s->swap.total);
+	add_uint(o, "swap_free", s->swap.free);
+	add_uint(o, "tasks", s->nr_tasks);
+	add_uint(o, "threads", s->nr_threads);
+	add_uint(o, "kthreads", s->nr_kernel);
+	add_uint(o, "running", s->nr_running);
+	add_fixed(o, "read_us", (double)s->cost_ns / NSEC_PER_USEC, 1);
+}
+
+static json_object *guest_json(struct top *t, const struct top_guest *g)
+{
+	json_object *o = json_object_new_object();
+	char engine[32];
+
+	add_text(o, "guest", g->spec);
+	add_text(o, "state", top_state_name(g->state));
+	snprintf(engine, sizeof(engine), "imee/%s", g->engine);
+	add_text(o, "engine", engine);
+	add_fixed(o, "paused_ms", (double)g->paused_ns / NSEC_PER_MSEC, 3);
+	if (g->sample)
+		add_totals(o, g->sample);
+	json_object_object_add(o, "processes", processes_json(t, g));
+	return o;
+}
+
+/* ---- frames ---- */
+
+/* Report what is wrong with a guest, once for as long as it stays so. */
+static bool report(struct top *t, struct top_guest *g, enum top_state *last)
+{
+	bool fresh = g->err && g->state != *last;
+
+	*last = g->err ? g->state : TOP_RUNNING;
+	if (fresh)
+		error_report(t->o.applet->name, g->spec, g->err);
+	return g->err;
+}
+
+static bool print_frame(struct top *t, uint64_t frame, enum top_state *states)
+{
+	json_object *top = NULL, *list = NULL;
+	size_t room = line_room();
+	bool failed = false;
+
+	if (t->o.json) {
+		top = json_object_new_object();
+		list = json_object_new_array();
+		json_object_object_add(top, "guests", list);
+	}
+	for (size_t i = 0; i < t->nr; i++) {
+		struct top_guest *g = &t->guests[i];
+
+		pthread_mutex_lock(&g->lock);
+		failed = report(t, g, &states[i]) || failed;
+		if (list)
+			json_object_array_add(list, guest_json(t, g));
+		else {
+			if (frame || i)
+				putchar('\n');
+			print_text(t, g, room);
+		}
+		pthread_mutex_unlock(&g->lock);
+	}
+	if (top)
+		show_json_print(top);
+	fflush(stdout);
+	return !failed;
+}
+
+int top_batch(struct top *t)
+{
+	enum top_state *states = calloc(t->nr + 1, sizeof(*states));
+	bool good = true;
+
+	for (uint64_t frame = 0; states && (!t->iterations || frame < t->iterations); frame++) {
+		const struct timespec ts = { (time_t)(t->delay_ns / NSEC_PER_SEC),
+					     (long)(t->delay_ns % NSEC_PER_SEC) };
+
+		if (frame)
+			nanosleep(&ts, NULL);
+		top_ask(t);
+		wait_answers(t);
+		/* Text of none of them would be empty frames for ever. */
+		if (!frame && top_all_failed(t) && !t->o.json)
+			break;
+		good = print_frame(t, frame, states);
+		if (ferror(stdout) || (!frame && top_all_failed(t)))
+			break;
+	}
+	free(states);
+	return good ? 0 : STATUS_GUEST;
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The values of vtop as text. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report.h"
+#include "top.h"
+
+#define KIB 1024UL
+#define SEC 1000000000UL
+
+const struct top_format top_formats[] = {
+	[VL_TOP_PID] = { "PID", 5, false },	[VL_TOP_USER] = { "USER", 8, true },
+	[VL_TOP_PRI] = { "PRI", 3, false },	[VL_TOP_NI] = { "NI", 3, false },
+	[VL_TOP_VIRT] = { "VIRT", 6, false },	[VL_TOP_RES] = { "RES", 6, false },
+	[VL_TOP_SHR] = { "SHR", 6, false },	[VL_TOP_S] = { "S", 1, true },
+	[VL_TOP_CPU] = { "%CPU", 5, false },	[VL_TOP_MEM] = { "%MEM", 4, false },
+	[VL_TOP_TIME] = { "TIME+", 8, false },	[VL_TOP_COMMAND] = { "COMMAND", 15, true },
+	[VL_TOP_PPID] = { "PPID", 5, false },	[VL_TOP_UID] = { "UID", 5, false },
+	[VL_TOP_EUID] = { "EUID", 5, false },	[VL_TOP_THREADS] = { "THR", 4, false },
+	[VL_TOP_START] = { "START", 9, false }, [VL_TOP_COMM] = { "COMM", 15, true },
+	[VL_TOP_KTHREAD] = { "K", 1, false },	[VL_TOP_TASK] = { "TASK", 18, false },
+};
+
+void top_tenths(int32_t tenths, char buf[TOP_TEXT])
+{
+	if (tenths == VL_TOP_UNKNOWN)
+		snprintf(buf, TOP_TEXT, "-");
+	else
+		snprintf(buf, TOP_TEXT, "%" PRId32 ".%" PRId32, tenths / 10, tenths % 10);
+}
+
+/* Three digits, and as many behind the point as they leave. */
+void top_bytes(uint64_t bytes, char buf[TOP_TEXT])
+{
+	static const char units[] = "KMGTPE";
+	double v = (double)bytes / (double)KIB;
+	size_t unit = 0;
+
+	while (v >= 1000 && unit + 2 < sizeof(units)) {
+		v /= (double)KIB;
+		unit++;
+	}
+	snprintf(buf, TOP_TEXT, "%.*f%c",
+		 !unit || v >= 99.95 ? 0 :
+		 v >= 9.995	     ? 1 :
+				       2,
+		 v, units[unit]);
+}
+
+/* KiB as long as they are five digits, as in top. */
+void top_kib(uint64_t bytes, char buf[TOP_TEXT])
+{
+	if (bytes < 100000 * KIB)
+		snprintf(buf, TOP_TEXT, "%" PRIu64, bytes / KIB);
+	else
+		top_bytes(bytes, buf);
+}
+
+void top_time(uint64_t ns, char buf[TOP_TEXT])
+{
+	uint64_t s = ns / SEC, centi = ns % SEC / (SEC / 100);
+
+	if (s < 6000)
+		snprintf(buf, TOP_TEXT, "%" PRIu64 ":%02" PRIu64 ".%02" PRIu64, s / 60, s % 60,
+			 centi);
+	else if (s < 360000)
+		snprintf(buf, TOP_TEXT, "%" PRIu64 "h%02" PRIu64 ":%02" PRIu64, s / 3600,
+			 s / 60 % 60, s % 60);
+	else
+		snprintf(buf, TOP_TEXT, "%" PRIu64 "h", s / 3600);
+}
+
+void top_uptime(uint64_t ns, char buf[TOP_TEXT])
+{
+	uint64_t s = ns / SEC;
+	int n = 0;
+
+	if (s >= 86400)
+		n = snprintf(buf, TOP_TEXT, "%" PRIu64 "d ", s / 86400);
+	snprintf(buf + n, TOP_TEXT - (size_t)n, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64,
+		 s / 3600 % 24, s / 60 % 60, s % 60);
+}
+
+static bool reserve(struct top_text *t, size_t len)
+{
+	char *more;
+
+	if (t->cap > len)
+		return true;
+	more = realloc(t->text, len * 2 + 256);
+	if (!more)
+		return false;
+	t->text = more;
+	t->cap = len * 2 + 256;
+	return true;
+}
+
+static bool is_plain(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (text[i] < ' ' || text[i] >= 0x7f)
+			return false;
+	return true;
+}
+
+void top_clean(struct top_text *t, const char *text, size_t len)
+{
+	size_t size;
+	char *buf;
+	FILE *f;
+
+	t->len = 0;
+	/* What is escaped becomes up to four times as long. */
+	if (!reserve(t, len * 4 + 1))
+		return;
+	t->text[0] = '\0';
+	if (is_plain(text, len)) {
+		memcpy(t->text, text, len);
+		t->text[len] = '\0';
+		t->len = len;
+		return;
+	}
+	f = open_memstream(&buf, &size);
+	if (!f)
+		return;
+	print_clean(f, text, len, false, NULL);
+	if (fclose(f))
+		return;
+	if (size <= len * 4) {
+		memcpy(t->text, buf, size + 1);
+		t->len = size;
+	}
+	free(buf);
+}
+
+static void set(struct top_text *t, const char *text)
+{
+	top_clean(t, text, strlen(text));
+}
+
+/* A thread of the kernel, and what has lost its arguments, in brackets as in ps. */
+static void set_command(struct top_text *t, const struct vl_top_sample *s,
+			const struct vl_top_task *p, bool comm)
+{
+	char buf[sizeof(p->comm) + 3];
+	int len = (int)strnlen(p->comm, sizeof(p->comm));
+
+	if (p->text_len && !comm) {
+		top_clean(t, s->text + p->text, p->text_len);
+		return;
+	}
+	if (comm) {
+		top_clean(t, p->comm, (size_t)len);
+		return;
+	}
+	snprintf(buf, sizeof(buf), "[%.*s]", len, p->comm);
+	set(t, buf);
+}
+
+void top_cell(struct top_text *t, const struct vl_top_sample *s, const struct vl_top_task *p,
+	      int column, bool comm)
+{
+	char buf[TOP_TEXT];
+
+	switch (column) {
+	case VL_TOP_PID:
+		snprintf(buf, sizeof(buf), "%" PRId32, p->pid);
+		break;
+	case VL_TOP_USER:
+		if (!p->euid) {
+			set(t, "root");
+			return;
+		}
+		snprintf(buf, sizeof(buf), "%" PRIu32, p->euid);
+		break;
+	case VL_TOP_PRI:
+		/* As top has it: that of the idle class for deadlines. */
+		if (p->priority < -99)
+			snprintf(buf, sizeof(buf), "RT");
+		else
+			snprintf(buf, sizeof(buf), "%" PRId32, p->priority);
+		break;
+	case VL_TOP_NI:
+		snprintf(buf, sizeof(buf), "%" PRId32, p->nice);
+		break;
+	case VL_TOP_VIRT:
+		top_kib(p->virt, buf);
+		break;
+	case VL_TOP_RES:
+		top_kib(p->res, buf);
+		break;
+	case VL_TOP_SHR:
+		top_kib(p->shr, buf);
+		break;
+	case VL_TOP_S:
+		snprintf(buf, sizeof(buf), "%c", p->state);
+		break;
+	case VL_TOP_CPU:
+		top_tenths(p->cpu, buf);
+		break;
+	case VL_TOP_MEM:
+		top_tenths(p->mem, buf);
+		break;
+	case VL_TOP_TIME:
+		top_time(p->cpu_ns, buf);
+		break;
+	case VL_TOP_COMMAND:
+		set_command(t, s, p, comm);
+		return;
+	case VL_TOP_PPID:
+		snprintf(buf, sizeof(buf), "%" PRId32, p->ppid);
+		break;
+	case VL_TOP_UID:
+		snprintf(buf, sizeof(buf), "%" PRIu32, p->uid);
+		break;
+	case VL_TOP_EUID:
+		snprintf(buf, sizeof(buf), "%" PRIu32, p->euid);
+		break;
+	case VL_TOP_THREADS:
+		snprintf(buf, sizeof(buf), "%" PRId32, p->threads);
+		break;
+	case VL_TOP_START:
+		snprintf(buf, sizeof(buf), "%" PRIu64 ".%02" PRIu64, p->start / SEC,
+			 p->start % SEC / (SEC / 100));
+		break;
+	case VL_TOP_COMM:
+		set_command(t, s, p, true);
+		return;
+	case VL_TOP_KTHREAD:
+		snprintf(buf, sizeof(buf), "%d", p->kernel);
+		break;
+	case VL_TOP_TASK:
+		snprintf(buf, sizeof(buf), "0x%" PRIx64, p->task);
+		break;
+	default:
+		snprintf(buf, sizeof(buf), "-");
+		break;
+	}
+	set(t, buf);
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * All about one process, asked of the guest's kernel through a clone of it: its state,
+ * files, sockets, maps, environment. Only when somebody wants it, as it holds the
+ * guest for some milliseconds.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "top.h"
+
+#define FILE_MAX_BYTES (1u << 20) /* of one file of /proc; the rest is left out */
+#define MAX_FILES 4096
+#define TRIES 4
+#define LINK_MAX_BYTES 4096
+#define LABEL "vtop" /* what its questions touch is remembered under */
+
+void top_detail_clear(struct top_detail *d)
+{
+	free(d->text);
+	vl_error_destroy(d->err);
+	*d = (struct top_detail){ .pid = d->pid };
+}
+
+struct reading {
+	struct vl_sys *sys;
+	FILE *out;
+	int32_t pid;
+	char *buf; /* FILE_MAX_BYTES */
+	/* Inodes of its sockets. */
+	uint64_t *inodes;
+	size_t nr_inodes;
+};
+
+/* Read /proc/PID/@name; *@len_ret bytes and a NUL are in r->buf. */
+static struct vl_error *read_proc(struct reading *r, const char *name, size_t *len_ret)
+{
+	struct vl_file_piece piece;
+	struct vl_error *err;
+	char path[64];
+
+	*len_ret = 0;
+	snprintf(path, sizeof(path), "/proc/%" PRId32 "/%s", r->pid, name);
+	err = vl_file_read(r->sys, path, 0, &(struct vl_file_options){ 0 }, r->buf,
+			   FILE_MAX_BYTES - 1, &piece);
+	if (!err && piece.error)
+		err = vl_error_new(VL_ERR_ARG, "%s: %s", path, strerror(piece.error));
+	if (!err)
+		*len_ret = piece.len;
+	r->buf[*len_ret] = '\0';
+	return err;
+}
+
+/* The lines of /proc/PID/@name below a title; @separator ends them there. */
+static void print_file(struct reading *r, const char *title, const char *name, char separator)
+{
+	struct vl_error *err;
+	const char *p;
+	size_t len;
+
+	err = read_proc(r, name, &len);
+	fprintf(r->out, "%s\n", title);
+	if (err)
+		fprintf(r->out, "  (%s)\n", err->message);
+	else if (!len)
+		fputs("  (none)\n", r->out);
+	vl_error_destroy(err);
+	for (p = r->buf; len;) {
+		const char *end = memchr(p, separator, len);
+		size_t n = end ? (size_t)(end - p) : len;
+
+		fputs("  ", r->out);
+		/* Escaped when it is shown; only what ends our lines must not be in one. */
+		for (size_t i = 0; i < n; i++)
+			if (p[i] == '\n')
+				fputs("\\n", r->out);
+			else
+				putc(p[i] ? p[i] : ' ', r->out);
+		putc('\n', r->out);
+		n += end != NULL;
+		p += n;
+		len -= n;
+	}
+	putc('\n', r->out);
+}
+
+/* ---- files ---- */
+
+#define CALL(sys, name, ret, ...) \
+	(sys)->ops->call(sys, name, (const struct vl_arg[]){ __VA_ARGS__ }, \
+			 sizeof((const struct vl_arg[]){ __VA_ARGS__ }) / sizeof(struct vl_arg), \
+			 ret)
+
+/* struct linux_dirent64 of getdents64(2). */
+struct entry {
+	uint64_t ino;
+	int64_t off;
+	uint16_t reclen;
+	uint8_t type;
+	char name[];
+} __attribute__((packed));
+
+static void note_socket(struct reading *r, const char *target)
+{
+	uint64_t *more, inode;
+
+	if (sscanf(target, "socket:[%" SCNu64 "]", &inode) != 1 || r->nr_inodes == MAX_FILES)
+		return;
+	more = reallocarray(r->inodes, r->nr_inodes + 1, sizeof(*more));
+	if (!more)
+		return;
+	r->inodes = more;
+	more[r->nr_inodes++] = inode;
+}
+
+static void print_link(struct reading *r, FILE *f, const char *name, const char *target, size_t len)
+{
+	note_socket(r, target);
+	fprintf(f, "  %5s  ", name);
+	for (size_t i = 0; i < len; i++)
+		putc(target[i] && target[i] != '\n' ? target[i] : '?', f);
+	putc('\n', f);
+}
+
+/* The links in directory @fd, whose names are in r->buf. */
+static struct vl_error *read_links(struct reading *r, FILE *f, int64_t fd, size_t len)
+{
+	char target[LINK_MAX_BYTES];
+	struct vl_error *err = NULL;
+	unsigned nr = 0;
+
+	for (size_t at = 0; !err && at + sizeof(struct entry) < len && nr < MAX_FILES; nr++) {
+		const struct entry *e = (const struct entry *)(r->buf + at);
+		int64_t n = 0;
+
+		if (e->reclen <= sizeof(*e) || e->reclen > len - at)
+			break;
+		at += e->reclen;
+		if (e->name[0] == '.' || !memchr(e->name, '\0', e->reclen - sizeof(*e)))
+			continue;
+		err = CALL(r->sys, "readlinkat", &n, VL_ARG_INT(fd), VL_ARG_STR(e->name),
+			   VL_ARG_OUT(target, sizeof(target) - 1), VL_ARG_INT(sizeof(target) - 1));
+		if (err || n < 0 || n >= (int64_t)sizeof(target))
+			continue;
+		target[n] = '\0';
+		print_link(r, f, e->name, target, (size_t)n);
+	}
+	return err;
+}
+
+/* In one epoch: descriptors of the guest end with it. */
+static struct vl_error *read_files_once(struct reading *r, FILE *f)
+{
+	struct vl_error *err = r->sys->ops->begin(r->sys);
+	int64_t fd = 0, n = 0;
+	char path[64];
+
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), "/proc/%" PRId32 "/fd", r->pid);
+	err = CALL(r->sys, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
+		   VL_ARG_INT(O_RDONLY | O_DIRECTORY), VL_ARG_INT(0));
+	if (!err && fd >= 0)
+		err = CALL(r->sys, "getdents64", &n, VL_ARG_INT(fd),
+			   VL_ARG_OUT(r->buf, FILE_MAX_BYTES / 8), VL_ARG_INT(FILE_MAX_BYTES / 8));
+	if (!err && (fd < 0 || n < 0))
+		err = vl_error_new(VL_ERR_ARG, "%s: %s", path, strerror((int)-(fd < 0 ? fd : n)));
+	if (!err)
+		err = read_links(r, f, fd, (size_t)n);
+	r->sys->ops->end(r->sys);
+	return err;
+}
+
+static void print_files(struct reading *r)
+{
+	struct vl_error *err = NULL;
+	char *text = NULL;
+	size_t len = 0;
+
+	for (unsigned try = 0; try < TRIES; try++) {
+		FILE *f;
+
+		vl_error_destroy(err);
+		free(text);
+		text = NULL;
+		r->nr_inodes = 0;
+		f = open_memstream(&text, &len);
+		if (!f) {
+			err = vl_error_nomem();
+			break;
+		}
+		err = read_files_once(r, f);
+		fclose(f);
+		if (!err || (err->code != VL_ERR_BLOCKED && err->code != VL_ERR_CRASHED))
+			break;
+	}
+	fputs("Files\n", r->out);
+	if (err)
+		fprintf(r->out, "  (%s)\n", err->message);
+	else if (!len)
+		fputs("  (none)\n", r->out);
+	if (text)
+		fwrite(text, 1, len, r->out);
+	putc('\n', r->out);
+	vl_error_destroy(err);
+	free(text);
+}
+
+/* ---- sockets ---- */
+
+static bool is_ours(const struct reading *r, uint64_t inode)
+{
+	for (size_t i = 0; i < r->nr_inodes; i++)
+		if (r->inodes[i] == inode)
+			return true;
+	return false;
+}
+
+/* An address of /proc/net/tcp: words of 32 bits in the guest's order, and a port. */
+static void print_address(FILE *f, const char *text)
+{
+	char word[9] = "", name[INET6_ADDRSTRLEN] = "?";
+	size_t digits = strcspn(text, ":");
+	uint32_t a[4] = { 0 };
+
+	for (size_t i = 0; i < digits / 8 && i < 4; i++) {
+		memcpy(word, text + 8 * i, 8);
+		a[i] = (uint32_t)strtoul(word, NULL, 16);
+	}
+	inet_ntop(digits > 8 ? AF_INET6 : AF_INET, a, name, sizeof(name));
+	fprintf(f, digits > 8 ? "[%s]:%lu" : "%s:%lu", name,
+		text[digits] ? strtoul(text + digits + 1, NULL, 16) : 0);
+}
+
+static const char *tcp_state(unsigned state)
+{
+	/* include/net/tcp_states.h */
+	static const char *const names[] = { "",	   "ESTAB",	 "SYN-SENT",  "SYN-RECV",
+					     "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT", "CLOSE",
+					     "CLOSE-WAIT", "LAST-ACK",	 "LISTEN",    "CLOSING" };
+
+	return state < sizeof(names) / sizeof(names[0]) ? names[state] : "";
+}
+
+static void print_inet(struct reading *r, const char *name, const char *line)
+{
+	char local[80], remote[80];
+	unsigned long long inode;
+	unsigned state;
+
+	if (sscanf(line, " %*[^:]: %79s %79s %x %*s %*s %*s %*s %*s %llu", local, remote, &state,
+		   &inode) != 4 ||
+	    !is_ours(r, inode))
+		return;
+	fprintf(r->out, "  %-5s ", name);
+	print_address(r->out, local);
+	fputs(" -> ", r->out);
+	print_address(r->out, remote);
+	fprintf(r->out, "  %s\n", name[0] == 't' ? tcp_state(state) : "");
+}
+
+static void print_unix(struct reading *r, const char *name, const char *line)
+{
+	unsigned long long inode;
+	int at = 0;
+
+	if (sscanf(line, "%*[^:]: %*s %*s %*s %*s %*s %llu %n", &inode, &at) < 1 ||
+	    !is_ours(r, inode))
+		return;
+	fprintf(r->out, "  %-5s %s (%llu)\n", name, at ? line + at : "", inode);
+}
+
+static void print_sockets(struct reading *r)
+{
+	static const struct {
+		const char *name;
+		void (*print)(struct reading *r, const char *name, const char *line);
+	} tables[] = {
+		{ "tcp", print_inet },	{ "tcp6", print_inet }, { "udp", print_inet },
+		{ "udp6", print_inet }, { "unix", print_unix },
+	};
+
+	fputs("Sockets\n", r->out);
+	if (!r->nr_inodes)
+		fputs("  (none)\n", r->out);
+	for (size_t i = 0; r->nr_inodes && i < sizeof(tables) / sizeof(tables[0]); i++) {
+		char path[16], *rest = r->buf, *line;
+		size_t len;
+
+		snprintf(path, sizeof(path), "net/%s", tables[i].name);
+		/* A kernel without IPv6 has no such table. */
+		if (vl_discard(read_proc(r, path, &len)))
+			continue;
+		strsep(&rest, "\n");
+		while ((line = strsep(&rest, "\n")))
+			tables[i].print(r, tables[i].name, line);
+	}
+	putc('\n', r->out);
+}
+
+void top_detail_read(const char *spec, const struct vl_target_options *target, struct top_detail *d)
+{
+	struct vl_guest_options opts = { .target = *target, .label = LABEL };
+	struct reading r = { .pid = d->pid };
+	struct vl_guest *g = NULL;
+	struct vl_stats stats;
+	size_t len;
+
+	d->err = vl_guest_open(spec, &opts, &g);
+	if (d->err)
+		return;
+	r.buf = malloc(FILE_MAX_BYTES);
+	r.out = open_memstream(&d->text, &d->len);
+	if (!r.buf || !r.out) {
+		d->err = vl_error_nomem();
+	} else {
+		r.sys = vl_guest_sys(g);
+		/* What is not there ends it; all else is said where it stands. */
+		d->err = read_proc(&r, "comm", &len);
+	}
+	if (!d->err) {
+		print_files(&r);
+		print_sockets(&r);
+		print_file(&r, "Environment", "environ", '\0');
+		print_file(&r, "Maps", "maps", '\n');
+		print_file(&r, "Status", "status", '\n');
+		print_file(&r, "Limits", "limits", '\n');
+	}
+	vl_guest_stats(g, &stats);
+	d->paused_ns = stats.paused_ns;
+	vl_guest_close(g);
+	if (!d->err)
+		fprintf(r.out, "Read by vmst; that paused the guest for %.3f ms in all\n",
+			(double)d->paused_ns / 1e6);
+	if (r.out)
+		fclose(r.out);
+	free(r.inodes);
+	free(r.buf);
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A guest of vtop: opened, read when asked, and opened again when it comes back. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "top.h"
+
+#define MSEC 1000000ULL
+#define SEC (1000 * MSEC)
+/* What cannot be opened is tried again; a guest that boots pauses a little each time. */
+#define RETRY_FIRST (500 * MSEC)
+#define RETRY_MOST (5 * SEC)
+/* One whose clock stands for so long may be paused: its hypervisor knows. */
+#define STILL (2 * SEC)
+#define ASK_EVERY (3 * SEC)
+/*
+ * The kernel of before a reset can be in memory still, dead: then nothing moves, or what
+ * it points to is another one's by now. Its successor is looked for when that is so for
+ * this long; less often each time, as that pauses the guest and the reason may be another.
+ */
+#define WRONG (1 * SEC)
+#define DEAD (10 * SEC)
+#define ANEW_FIRST (5 * SEC)
+#define ANEW_MOST (300 * SEC)
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * SEC + (uint64_t)ts.tv_nsec;
+}
+
+const char *top_state_name(enum top_state state)
+{
+	static const char *const names[] = {
+		[TOP_OPENING] = "opening", [TOP_RUNNING] = "running", [TOP_PAUSED] = "paused",
+		[TOP_DUMP] = "dump",	   [TOP_BOOTING] = "booting", [TOP_GONE] = "gone",
+	};
+
+	return names[state];
+}
+
+static void tell(const struct top_guest *g)
+{
+	const uint64_t one = 1;
+	ssize_t n = write(g->event_fd, &one, sizeof(one));
+
+	(void)n; /* A counter that is full has been told. */
+}
+
+/* Takes @err. Rates and a sample are kept: they are shown as what was last seen. */
+static void publish(struct top_guest *g, enum top_state state, struct vl_error *err,
+		    const struct vl_top_sample *sample)
+{
+	pthread_mutex_lock(&g->lock);
+	g->state = state;
+	vl_error_destroy(g->err);
+	g->err = err;
+	if (sample)
+		g->sample = sample;
+	g->paused_ns = g->paused_before;
+	if (g->subject)
+		g->paused_ns += vl_target_paused_ns(g->subject->target, NULL);
+	g->answered = true;
+	pthread_mutex_unlock(&g->lock);
+	tell(g);
+}
+
+static void forget(struct top_guest *g)
+{
+	if (g->subject)
+		g->paused_before += vl_target_paused_ns(g->subject->target, NULL);
+	vl_top_close(g->top);
+	vl_subject_close(g->subject);
+	g->top = NULL;
+	g->subject = NULL;
+}
+
+static bool is_state(struct top_guest *g, enum top_state state)
+{
+	bool is;
+
+	pthread_mutex_lock(&g->lock);
+	is = g->state == state;
+	pthread_mutex_unlock(&g->lock);
+	return is;
+}
+
+static bool open_guest(struct top_guest *g)
+{
+	struct vl_scan_options scan = *g->scan;
+	enum top_state state = TOP_GONE;
+	struct vl_reader_stats stats;
+	struct vl_error *err;
+
+	if (now_ns() < g->retry_at)
+		return false;
+	scan.anew = g->anew;
+	err = vl_subject_open(g->spec, &scan, true, &g->subject);
+	if (!err)
+		err = vl_top_open(g->subject, &g->top);
+	if (err) {
+		/* The guest is there: what runs in it is not understood yet. */
+		if (err->code != VL_ERR_TARGET && !is_state(g, TOP_OPENING))
+			state = TOP_BOOTING;
+		forget(g);
+		g->retry_ns = g->retry_ns ? g->retry_ns * 2 : RETRY_FIRST;
+		g->retry_ns = g->retry_ns < RETRY_MOST ? g->retry_ns : RETRY_MOST;
+		g->retry_at = now_ns() + g->retry_ns;
+		publish(g, state, err, NULL);
+		return false;
+	}
+	g->retry_ns = g->wrong_at = g->asked_at = 0;
+	g->anew = false;
+	g->moved_at = now_ns();
+	vl_reader_stats(g->subject->reader, &stats);
+	vl_target_rest(g->subject->target);
+	pthread_mutex_lock(&g->lock);
+	memset(g->engine, 0, sizeof(g->engine));
+	strncpy(g->engine, stats.engine, sizeof(g->engine) - 1);
+	g->boots++;
+	/* What was seen of the guest before is of another one. */
+	g->sample = NULL;
+	pthread_mutex_unlock(&g->lock);
+	return true;
+}
+
+/* It ended, or its kernel is not where it was. */
+static bool is_there(struct top_guest *g)
+{
+	struct vl_error *err = vl_target_alive(g->subject->target);
+
+	if (err) {
+		forget(g);
+		g->retry_at = now_ns() + RETRY_FIRST;
+		publish(g, TOP_GONE, err, NULL);
+		return false;
+	}
+	if (vl_reader_current(g->subject->reader))
+		return true;
+	forget(g);
+	g->retry_at = now_ns() + RETRY_FIRST;
+	publish(g, TOP_BOOTING, vl_error_new(VL_ERR_KERNEL, "its kernel is gone: it boots"), NULL);
+	return false;
+}
+
+static bool look_anew(struct top_guest *g, uint64_t now)
+{
+	if (now < g->anew_after || !vl_target_is_live(g->subject->target))
+		return false;
+	g->anew_ns = g->anew_ns ? g->anew_ns * 2 : ANEW_FIRST;
+	g->anew_ns = g->anew_ns < ANEW_MOST ? g->anew_ns : ANEW_MOST;
+	g->anew_after = now + g->anew_ns;
+	g->anew = true;
+	forget(g);
+	g->retry_at = now;
+	publish(g, TOP_BOOTING,
+		vl_error_new(VL_ERR_KERNEL, "its kernel is not where it was: looking for it"),
+		NULL);
+	return true;
+}
+
+static uint64_t moves(const struct vl_top_sample *s)
+{
+	uint64_t sum = s->uptime;
+
+	for (size_t i = 0; i < s->nr_cpus; i++)
+		for (size_t k = 0; k < VL_NR_USES; k++)
+			sum += s->cpus[i].ns[k];
+	return sum;
+}
+
+/* Running, unless it has not moved for a while and its hypervisor says so. */
+static enum top_state state_of(struct top_guest *g, const struct vl_top_sample *s)
+{
+	uint64_t now = now_ns(), sum = moves(s);
+	struct vl_target_info info;
+
+	if (!vl_target_is_live(g->subject->target))
+		return TOP_DUMP;
+	if (sum != g->moved_sum) {
+		g->moved_sum = sum;
+		g->moved_at = now;
+		g->asked_at = 0;
+		return TOP_RUNNING;
+	}
+	if (now - g->moved_at < STILL)
+		return is_state(g, TOP_PAUSED) ? TOP_PAUSED : TOP_RUNNING;
+	if (g->asked_at && now - g->asked_at < ASK_EVERY)
+		return is_state(g, TOP_PAUSED) ? TOP_PAUSED : TOP_RUNNING;
+	g->asked_at = now;
+	vl_target_info(g->subject->target, &info);
+	vl_target_rest(g->subject->target);
+	/* A frozen process answers nothing, and so it is empty. */
+	return strcmp(info.state, "running") ? TOP_PAUSED : TOP_RUNNING;
+}
+
+static void take_sample(struct top_guest *g)
+{
+	struct vl_top_sample *fill = &g->samples[g->next];
+	enum top_state state;
+	struct vl_error *err;
+
+	if (!g->subject && !open_guest(g)) {
+		pthread_mutex_lock(&g->lock);
+		g->answered = true;
+		pthread_mutex_unlock(&g->lock);
+		tell(g);
+		return;
+	}
+	if (!is_there(g))
+		return;
+	/* `sample` changes in this thread only. */
+	err = vl_top_sample(g->top, g->sample, fill);
+	if (err && err->code == VL_ERR_TARGET) {
+		vl_error_destroy(err);
+		is_there(g);
+		return;
+	}
+	if (!err)
+		g->wrong_at = 0;
+	else if (!g->wrong_at)
+		g->wrong_at = fill->at_ns;
+	state = state_of(g, fill);
+	if ((g->wrong_at && fill->at_ns - g->wrong_at > WRONG) ||
+	    (state == TOP_RUNNING && now_ns() - g->moved_at > DEAD)) {
+		if (look_anew(g, now_ns())) {
+			vl_error_destroy(err);
+			return;
+		}
+	}
+	g->next = !g->next;
+	publish(g, state, err, fill);
+}
+
+static void read_detail(struct top_guest *g)
+{
+	struct top_detail d = { .text = NULL };
+
+	pthread_mutex_lock(&g->lock);
+	d.pid = g->detail.pid;
+	pthread_mutex_unlock(&g->lock);
+	top_detail_read(g->spec, &g->scan->target, &d);
+	pthread_mutex_lock(&g->lock);
+	g->paused_before += d.paused_ns;
+	g->paused_ns += d.paused_ns;
+	/* Meanwhile another one may have been asked for. */
+	if (g->detail.pid == d.pid) {
+		top_detail_clear(&g->detail);
+		g->detail = d;
+	} else {
+		top_detail_clear(&d);
+	}
+	pthread_mutex_unlock(&g->lock);
+	tell(g);
+}
+
+static void *work(void *arg)
+{
+	struct top_guest *g = arg;
+	bool due, detail;
+
+	for (;;) {
+		pthread_mutex_lock(&g->lock);
+		while (!g->quit && !g->due && !g->detail_due)
+			pthread_cond_wait(&g->wake, &g->lock);
+		due = g->due;
+		detail = g->detail_due;
+		g->due = g->detail_due = false;
+		if (g->quit)
+			break;
+		pthread_mutex_unlock(&g->lock);
+		if (detail)
+			read_detail(g);
+		if (due)
+			take_sample(g);
+	}
+	pthread_mutex_unlock(&g->lock);
+	forget(g);
+	return NULL;
+}
+
+bool top_guest_start(struct top_guest *g)
+{
+	sigset_t all, old;
+
+	pthread_mutex_init(&g->lock, NULL);
+	pthread_cond_init(&g->wake, NULL);
+	/* Signals are for the thread that has the terminal. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	g->started = !pthread_create(&g->thread, NULL, work, g);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return g->started;
+}
+
+void top_guest_stop(struct top_guest *g)
+{
+	if (!g->started)
+		return;
+	pthread_mutex_lock(&g->lock);
+	g->quit = true;
+	pthread_cond_signal(&g->wake);
+	pthread_mutex_unlock(&g->lock);
+	pthread_join(g->thread, NULL);
+	g->started = false;
+	for (size_t i = 0; i < 2; i++)
+		vl_top_sample_deinit(&g->samples[i]);
+	vl_error_destroy(g->err);
+	g->err = NULL;
+	top_detail_clear(&g->detail);
+	pthread_cond_destroy(&g->wake);
+	pthread_mutex_destroy(&g->lock);
+}
+
+void top_guest_ask(struct top_guest *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->due = true;
+	g->answered = false;
+	pthread_cond_signal(&g->wake);
+	pthread_mutex_unlock(&g->lock);
+}
+
+void top_guest_ask_detail(struct top_guest *g, int32_t pid)
+{
+	pthread_mutex_lock(&g->lock);
+	top_detail_clear(&g->detail);
+	g->detail.pid = pid;
+	g->detail_due = true;
+	pthread_cond_signal(&g->wake);
+	pthread_mutex_unlock(&g->lock);
+}

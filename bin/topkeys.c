@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The keys of vtop: one table for what they do and for the help. */
+#include <curses.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "topscreen.h"
+
+#define CTRL(c) ((c)&0x1f)
+#define SHIFT 8 /* columns that left and right move by */
+
+#define LISTS (TOP_GUESTS | TOP_TASKS)
+#define ALL (TOP_GUESTS | TOP_TASKS | TOP_DETAIL | TOP_HELP)
+#define TEXTS (TOP_DETAIL | TOP_HELP)
+
+/* ---- moving ---- */
+
+static struct top_guest *shown(struct top *t)
+{
+	return &t->guests[t->guest];
+}
+
+void top_settle(struct top *t)
+{
+	const struct vl_top_sample *s = shown(t)->sample;
+
+	for (size_t i = 0; t->follow && i < t->list.nr; i++)
+		if (s->tasks[t->list.items[i].task].pid == t->follow)
+			t->at = i;
+	if (t->at >= t->list.nr)
+		t->at = t->list.nr ? t->list.nr - 1 : 0;
+	if (t->at < t->from)
+		t->from = t->at;
+	if (t->at >= t->from + t->page)
+		t->from = t->at - t->page + 1;
+	/* No empty lines at the end while there is something above. */
+	if (t->from + t->page > t->list.nr)
+		t->from = t->list.nr > t->page ? t->list.nr - t->page : 0;
+}
+
+size_t top_moved(size_t at, size_t nr, size_t page, int how)
+{
+	size_t last = nr ? nr - 1 : 0;
+
+	switch (how) {
+	case TOP_UP:
+		return at ? at - 1 : 0;
+	case TOP_DOWN:
+		return at < last ? at + 1 : last;
+	case TOP_PAGE_UP:
+		return at > page ? at - page : 0;
+	case TOP_PAGE_DOWN:
+		return at + page < last ? at + page : last;
+	case TOP_TO_HOME:
+		return 0;
+	default:
+		return last;
+	}
+}
+
+static void act_move(struct top *t, int how)
+{
+	switch (t->pane) {
+	case TOP_GUESTS:
+		t->guest_at = top_moved(t->guest_at, t->nr, t->page, how);
+		break;
+	case TOP_TASKS:
+		t->follow = 0;
+		t->at = top_moved(t->at, t->list.nr, t->page, how);
+		break;
+	default:
+		t->scroll = top_moved(t->scroll, t->scroll_max + 1, t->page, how);
+		break;
+	}
+}
+
+static void act_shift(struct top *t, int by)
+{
+	if (by > 0)
+		t->column_from += (size_t)by;
+	else
+		t->column_from -= t->column_from < (size_t)-by ? t->column_from : (size_t)-by;
+}
+
+/* ---- sorting ---- */
+
+bool top_sorts_up(int column)
+{
+	/* Names and numbers of processes from the smallest on, amounts from the largest. */
+	static const bool up[] = {
+		[VL_TOP_PID] = true,  [VL_TOP_USER] = true, [VL_TOP_PRI] = true,
+		[VL_TOP_NI] = true,   [VL_TOP_S] = true,    [VL_TOP_COMMAND] = true,
+		[VL_TOP_PPID] = true, [VL_TOP_UID] = true,  [VL_TOP_EUID] = true,
+		[VL_TOP_COMM] = true, [VL_TOP_TASK] = true
+	};
+
+	return (size_t)column < sizeof(up) && up[column];
+}
+
+void top_sort_by(struct top *t, int column)
+{
+	t->filter.column = column;
+	t->filter.down = !top_sorts_up(column);
+	t->filter.tree = false;
+	t->follow = 0;
+	t->at = t->from = 0;
+}
+
+static void act_sort(struct top *t, int column)
+{
+	top_sort_by(t, column);
+}
+
+static void act_invert(struct top *t, int arg)
+{
+	(void)arg;
+	t->filter.down = !t->filter.down;
+}
+
+/* To the column beside, as top does. */
+static void act_sort_beside(struct top *t, int by)
+{
+	size_t nr = t->show.nr_shown, at = nr;
+
+	for (size_t i = 0; i < nr; i++)
+		if (t->show.shown[i].index == t->filter.column)
+			at = i;
+	if (at == nr)
+		at = 0;
+	else if (by < 0)
+		at = at ? at - 1 : 0;
+	else
+		at = at + 1 < nr ? at + 1 : at;
+	top_sort_by(t, t->show.shown[at].index);
+}
+
+/* ---- panes ---- */
+
+static void act_help(struct top *t, int arg)
+{
+	(void)arg;
+	if (t->pane == TOP_HELP)
+		return;
+	t->below = t->pane;
+	t->pane = TOP_HELP;
+	t->scroll = 0;
+}
+
+static void act_quit(struct top *t, int arg)
+{
+	(void)arg;
+	if (t->pane == TOP_HELP)
+		t->pane = t->below;
+	else
+		t->quit = true;
+}
+
+static void act_back(struct top *t, int arg)
+{
+	(void)arg;
+	t->column_from = 0;
+	if (t->pane == TOP_HELP) {
+		t->pane = t->below;
+		t->scroll = 0;
+	} else if (t->pane == TOP_DETAIL) {
+		t->pane = TOP_TASKS;
+	} else if (t->pane == TOP_TASKS && t->nr > 1) {
+		t->pane = TOP_GUESTS;
+		top_ask(t);
+	}
+}
+
+static void act_enter(struct top *t, int arg)
+{
+	struct top_guest *g;
+	int32_t pid = 0;
+
+	(void)arg;
+	if (t->pane == TOP_GUESTS) {
+		t->guest = t->guest_at;
+		t->pane = TOP_TASKS;
+		t->at = t->from = t->column_from = 0;
+		t->follow = 0;
+		top_ask(t);
+		return;
+	}
+	g = shown(t);
+	pthread_mutex_lock(&g->lock);
+	if (t->pane == TOP_DETAIL)
+		pid = g->detail.pid;
+	else if (g->sample && top_list_make(&t->list, g->sample, &t->filter) && t->at < t->list.nr)
+		pid = g->sample->tasks[t->list.items[t->at].task].pid;
+	pthread_mutex_unlock(&g->lock);
+	if (!pid)
+		return;
+	t->follow = pid;
+	t->pane = TOP_DETAIL;
+	t->scroll = t->column_from = 0;
+	top_guest_ask_detail(g, pid);
+}
+
+/* ---- what is shown ---- */
+
+static void act_tree(struct top *t, int arg)
+{
+	(void)arg;
+	t->filter.tree = !t->filter.tree;
+	if (t->filter.tree) {
+		t->filter.column = VL_TOP_PID;
+		t->filter.down = false;
+	}
+}
+
+static void act_kernel(struct top *t, int arg)
+{
+	(void)arg;
+	t->filter.hide_kernel = !t->filter.hide_kernel;
+}
+
+static void act_comm(struct top *t, int arg)
+{
+	(void)arg;
+	t->comm = !t->comm;
+}
+
+static void act_follow(struct top *t, int arg)
+{
+	struct top_guest *g = shown(t);
+
+	(void)arg;
+	pthread_mutex_lock(&g->lock);
+	if (t->follow)
+		t->follow = 0;
+	else if (g->sample && top_list_make(&t->list, g->sample, &t->filter) && t->at < t->list.nr)
+		t->follow = g->sample->tasks[t->list.items[t->at].task].pid;
+	pthread_mutex_unlock(&g->lock);
+	snprintf(t->message, sizeof(t->message),
+		 t->follow ? "Following process %d" : "Following none", (int)t->follow);
+}
+
+static void act_ask(struct top *t, int arg)
+{
+	(void)arg;
+	top_ask(t);
+}
+
+static void act_redraw(struct top *t, int arg)
+{
+	(void)arg;
+	(void)t;
+	clearok(curscr, TRUE);
+}
+
+/* ---- the table ---- */
+
+static const struct key {
+	int codes[4];
+	unsigned panes;
+	void (*act)(struct top *t,
+		    int arg); /* NULL: it would change something, so it does nothing */
+	int arg;
+	const char *name, *what; /* NULL: the help has it with the one above */
+} keys[] = {
+	{ { KEY_UP }, ALL, act_move, TOP_UP, "Up Down", "move in the list" },
+	{ { KEY_DOWN }, ALL, act_move, TOP_DOWN, NULL, NULL },
+	{ { KEY_PPAGE }, ALL, act_move, TOP_PAGE_UP, "PgUp PgDn", "move by a page" },
+	{ { KEY_NPAGE }, ALL, act_move, TOP_PAGE_DOWN, NULL, NULL },
+	{ { KEY_HOME }, ALL, act_move, TOP_TO_HOME, "Home End", "to the first, to the last" },
+	{ { KEY_END }, ALL, act_move, TOP_TO_END, NULL, NULL },
+	{ { KEY_LEFT }, ALL, act_shift, -SHIFT, "Left Right", "see what is beside the screen" },
+	{ { KEY_RIGHT }, ALL, act_shift, SHIFT, NULL, NULL },
+	{ { '\r', '\n', KEY_ENTER },
+	  LISTS,
+	  act_enter,
+	  0,
+	  "Enter",
+	  "into a guest; the files, sockets, maps, environment of a process" },
+	{ { 'r' }, TOP_DETAIL, act_enter, 0, "r", "read the details of a process again" },
+	{ { TOP_ESC, KEY_BACKSPACE, 0x7f, '\b' },
+	  ALL,
+	  act_back,
+	  0,
+	  "Esc Backspace",
+	  "back: to the processes, to the guests" },
+	{ { KEY_F(6), '.' },
+	  TOP_TASKS,
+	  top_act_sort_menu,
+	  0,
+	  "F6 .",
+	  "choose a column to sort by" },
+	{ { '<' }, TOP_TASKS, act_sort_beside, -1, "< >", "sort by the column to the left, right" },
+	{ { '>' }, TOP_TASKS, act_sort_beside, 1, NULL, NULL },
+	{ { 'N' },
+	  TOP_TASKS,
+	  act_sort,
+	  VL_TOP_PID,
+	  "N P M T",
+	  "sort by process id, CPU, memory, CPU time" },
+	{ { 'P' }, TOP_TASKS, act_sort, VL_TOP_CPU, NULL, NULL },
+	{ { 'M' }, TOP_TASKS, act_sort, VL_TOP_MEM, NULL, NULL },
+	{ { 'T' }, TOP_TASKS, act_sort, VL_TOP_TIME, NULL, NULL },
+	{ { 'I' }, TOP_TASKS, act_invert, 0, "I", "invert the order" },
+	{ { KEY_F(5), 't' }, TOP_TASKS, act_tree, 0, "F5 t", "processes as a tree, as a list" },
+	{ { KEY_F(3), '/' }, TOP_TASKS, top_act_search, 0, "F3 /", "search for a name or command" },
+	{ { 'n' }, TOP_TASKS, top_act_search_next, 0, "n", "the next one that is found" },
+	{ { KEY_F(4), '\\' },
+	  TOP_TASKS,
+	  top_act_filter,
+	  0,
+	  "F4 \\",
+	  "show only what has this text" },
+	{ { 'u' }, TOP_TASKS, top_act_user_menu, 0, "u", "show the processes of one user" },
+	{ { 'K' }, TOP_TASKS, act_kernel, 0, "K", "hide or show threads of the kernel" },
+	{ { 'c' }, TOP_TASKS, act_comm, 0, "c", "command lines, or names of programs" },
+	{ { 'F' }, TOP_TASKS, act_follow, 0, "F", "stay on the selected process" },
+	{ { ' ' }, LISTS, act_ask, 0, "Space", "refresh now" },
+	{ { CTRL('l') }, ALL, act_redraw, 0, "Ctrl-L", "draw the screen anew" },
+	{ { KEY_F(1), 'h', '?' }, ALL, act_help, 0, "F1 h ?", "this help" },
+	{ { KEY_F(10), 'q' }, ALL, act_quit, 0, "F10 q", "quit" },
+	{ { KEY_F(9), 'k' }, TOP_TASKS, NULL, 0, "F9 k", "send a signal: not to a guest" },
+	{ { KEY_F(7), ']' }, TOP_TASKS, NULL, 0, "F7 F8 ] [", "change the nice value: likewise" },
+	{ { KEY_F(8), '[' }, TOP_TASKS, NULL, 0, NULL, NULL },
+	{ { 'a' }, TOP_TASKS, NULL, 0, "a", "set the CPUs of a process: likewise" },
+	{ { 'i' }, TOP_TASKS, NULL, 0, "i", "set the I/O priority: likewise" },
+};
+
+#define NR_KEYS (sizeof(keys) / sizeof(keys[0]))
+
+bool top_help_line(size_t i, char *buf, size_t size, bool *grey)
+{
+	for (size_t k = 0; k < NR_KEYS; k++) {
+		if (!keys[k].name || i--)
+			continue;
+		snprintf(buf, size, "  %-14s %s", keys[k].name, keys[k].what);
+		*grey = !keys[k].act;
+		return true;
+	}
+	return false;
+}
+
+static bool has_code(const struct key *k, int code)
+{
+	for (size_t i = 0; i < sizeof(k->codes) / sizeof(k->codes[0]); i++)
+		if (k->codes[i] && k->codes[i] == code)
+			return true;
+	return false;
+}
+
+void top_key(struct top *t, int key)
+{
+	t->message[0] = '\0';
+	if (t->prompt.title) {
+		top_prompt_key(t, key);
+		return;
+	}
+	if (t->menu.title) {
+		top_menu_key(t, key);
+		return;
+	}
+	for (size_t i = 0; i < NR_KEYS; i++) {
+		if (!(keys[i].panes & t->pane) || !has_code(&keys[i], key))
+			continue;
+		if (keys[i].act)
+			keys[i].act(t, keys[i].arg);
+		else
+			snprintf(t->message, sizeof(t->message),
+				 "vtop only looks: nothing is changed in a guest");
+		return;
+	}
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What vtop's files that use curses share. */
+#ifndef VLENS_BIN_TOPSCREEN_H
+#define VLENS_BIN_TOPSCREEN_H
+
+#include "top.h"
+
+/* Pairs of colours. */
+enum {
+	TOP_RED = 1,
+	TOP_GREEN,
+	TOP_YELLOW,
+	TOP_BLUE,
+	TOP_CYAN,
+	TOP_GREY,
+	TOP_BAR,
+	TOP_SELECTED,
+	TOP_SORTED,
+};
+
+int top_bar_attr(const struct top *t);
+int top_selected_attr(const struct top *t);
+int top_grey_attr(const struct top *t, bool grey);
+
+/* The summary over all guests; the bottom line: keys, a message, or what is typed. */
+void top_draw_summary(struct top *t, int *y);
+void top_draw_bottom(struct top *t);
+/* Moving in a list of @nr from @at, by pages of @page. */
+enum top_way {
+	TOP_UP,
+	TOP_DOWN,
+	TOP_PAGE_UP,
+	TOP_PAGE_DOWN,
+	TOP_TO_HOME,
+	TOP_TO_END,
+};
+size_t top_moved(size_t at, size_t nr, size_t page, int way);
+void top_sort_by(struct top *t, int column);
+
+/* Menus and prompts (topmenu.c): keys while one is open, and what opens them. */
+#define TOP_ESC 27
+void top_menu_key(struct top *t, int key);
+void top_prompt_key(struct top *t, int key);
+void top_act_sort_menu(struct top *t, int arg);
+void top_act_user_menu(struct top *t, int arg);
+void top_act_search(struct top *t, int arg);
+void top_act_search_next(struct top *t, int arg);
+void top_act_filter(struct top *t, int arg);
+/* Lines of the guests pane. */
+void top_guest_header(struct top_line *l);
+void top_guest_line(struct top *t, const struct top_guest *g, struct top_line *l);
+
+#endif

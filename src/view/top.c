@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "top.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../vmst/contact.h"
+#include "topfar.h"
+
+#define PF_KTHREAD 0x00200000U /* include/linux/sched.h */
+#define MAX_RT_PRIO 100	       /* include/linux/sched/prio.h */
+#define DEFAULT_PRIO 120
+
+/* Of a process; the rest of its time is then missing. */
+#define MAX_THREADS 65536
+/* What looks unchanged is read again every so many samples. */
+#define ROUND 64
+
+#define OUT(member) offsetof(struct record, member), sizeof(((struct record *)0)->member)
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static void choose_fields(struct vl_top *t)
+{
+	struct vl_fields *fs = &t->fields;
+
+	*fs = (struct vl_fields){ .layout = t->layout };
+	vl_fields_add_plain(fs, VL_FIELD_ADDRESS, offsetof(struct record, task));
+	vl_fields_add(fs, VL_F_TASK_TGID, OUT(pid));
+	vl_fields_add(fs, VL_F_TASK_COMM, OUT(comm));
+	if (vl_fields_add(fs, VL_F_TASK_STATE, OUT(state)) < 0)
+		vl_fields_add(fs, VL_F_TASK_STATE_LONG, OUT(state_long));
+	vl_fields_add(fs, VL_F_TASK_EXIT_STATE, OUT(exit_state));
+	if (vl_fields_add(fs, VL_F_TASK_START, OUT(start)) < 0)
+		vl_fields_add(fs, VL_F_TASK_REAL_START, OUT(start));
+	vl_fields_add(fs, VL_F_TASK_PRIO, OUT(prio));
+	vl_fields_add(fs, VL_F_TASK_STATIC_PRIO, OUT(static_prio));
+	vl_fields_add(fs, VL_F_TASK_FLAGS, OUT(flags));
+	vl_fields_add(fs, VL_F_TASK_SUM_EXEC, OUT(sum_exec));
+	vl_fields_add(fs, VL_F_TASK_SIGNAL, OUT(signal));
+	vl_fields_add(fs, VL_F_TASK_REAL_CRED, OUT(cred));
+	vl_fields_add(fs, VL_F_TASK_REAL_PARENT, OUT(parent));
+	vl_fields_add(fs, VL_F_TASK_MM, OUT(mm));
+}
+
+struct vl_error *vl_top_open(struct vl_subject *s, struct vl_top **ret)
+{
+	const enum vl_field need[] = { VL_F_TASK_TASKS, VL_F_TASK_TGID, VL_F_TASK_SUM_EXEC };
+	struct vl_top *t = calloc(1, sizeof(*t));
+	struct vl_error *err;
+	uint32_t size;
+
+	if (!t)
+		return vl_error_nomem();
+	t->s = s;
+	t->layout = vl_kernel_layout(s->contact->kernel);
+	err = vl_need_fields(s, need, sizeof(need) / sizeof(need[0]), "the task list");
+	if (!err)
+		err = vl_need_symbol(s, "init_task", "the task list", &t->init);
+	if (!err)
+		err = vl_totals_init(&t->totals, s);
+	if (err) {
+		free(t);
+		return err;
+	}
+	size = vl_offset(t->layout, VL_F_SIZE_PCPU_COUNTER);
+	if (!vl_has(t->layout, VL_F_MM_RSS_COUNT) && size <= COUNTER_MAX)
+		t->counter_size = size;
+	choose_fields(t);
+	t->gets = calloc(t->totals.nr_online + 1, sizeof(*t->gets));
+	t->parts = calloc(t->totals.nr_online + 1, sizeof(*t->parts));
+	if (!t->gets || !t->parts) {
+		vl_top_close(t);
+		return vl_error_nomem();
+	}
+	*ret = t;
+	return NULL;
+}
+
+void vl_top_close(struct vl_top *t)
+{
+	if (!t)
+		return;
+	vl_totals_deinit(&t->totals);
+	free(t->slots);
+	free(t->gets);
+	free(t->parts);
+	free(t);
+}
+
+void vl_top_sample_deinit(struct vl_top_sample *sample)
+{
+	free(sample->cpus);
+	free(sample->tasks);
+	free(sample->text);
+	*sample = (struct vl_top_sample){ .at_ns = 0 };
+}
+
+/* ---- who was there before ---- */
+
+static size_t slot_of(const struct vl_top *t, uint64_t task)
+{
+	/* Fibonacci hashing. */
+	return (task >> 6) * 0x9e3779b97f4a7c15 >> 20 & (t->nr_slots - 1);
+}
+
+static bool index_last(struct vl_top *t, const struct vl_top_sample *last)
+{
+	size_t want = 64;
+
+	while (want < last->nr_tasks * 2)
+		want *= 2;
+	if (want > t->nr_slots) {
+		free(t->slots);
+		t->slots = calloc(want, sizeof(*t->slots));
+		t->nr_slots = t->slots ? want : 0;
+	} else {
+		memset(t->slots, 0, t->nr_slots * sizeof(*t->slots));
+	}
+	for (size_t i = 0; t->slots && i < last->nr_tasks; i++) {
+		size_t slot = slot_of(t, last->tasks[i].task);
+
+		while (t->slots[slot])
+			slot = (slot + 1) & (t->nr_slots - 1);
+		t->slots[slot] = (uint32_t)i + 1;
+	}
+	return t->slots;
+}
+
+static const struct vl_top_task *find_last(const struct vl_top *t, const struct vl_top_sample *last,
+					   const struct record *r)
+{
+	for (size_t slot = slot_of(t, r->task); t->slots[slot];
+	     slot = (slot + 1) & (t->nr_slots - 1)) {
+		const struct vl_top_task *p = &last->tasks[t->slots[slot] - 1];
+
+		if (p->task == r->task && p->pid == r->pid && p->start == r->start)
+			return p;
+	}
+	return NULL;
+}
+
+/* ---- CPU time ---- */
+
+/* The time that all threads of a process had; those that ended are in its signal_struct. */
+static uint64_t cpu_time(const struct vl_top *t, const struct record *r, const struct far *f)
+{
+	uint32_t node = vl_offset(t->layout, VL_F_TASK_THREAD_NODE);
+	const struct vl_walk_field field = { .kind = VL_FIELD_BYTES,
+					     .size = 8,
+					     .offset = { t->layout->offset[VL_F_TASK_SUM_EXEC] } };
+	size_t max = f->threads > 1 && f->threads <= MAX_THREADS ? (size_t)f->threads + 8 : 0;
+	uint64_t sum = f->sum_sched, few[64], *each = few;
+	struct vl_walked walked = { .nr = 0 };
+	struct vl_walk w = {
+		.kind = VL_WALK_LIST,
+		.head = r->signal + vl_offset(t->layout, VL_F_SIGNAL_THREAD_HEAD),
+		.node = node,
+		.fields = &field,
+		.nr_fields = 1,
+		.stride = sizeof(*each),
+		.max = max,
+	};
+
+	if (!max || !node || !r->signal || !vl_has(t->layout, VL_F_SIGNAL_THREAD_HEAD))
+		return sum + r->sum_exec;
+	if (max > sizeof(few) / sizeof(few[0]))
+		each = malloc(max * sizeof(*each));
+	if (!each)
+		return sum + r->sum_exec;
+	w.records = each;
+	/* Threads come and go: what was found before it broke is the better part. */
+	vl_walk(t->s->reader, &t->s->space, &w, &walked);
+	for (size_t i = 0; i < walked.nr && i < max; i++)
+		sum += each[i];
+	if (!walked.nr)
+		sum += r->sum_exec;
+	if (each != few)
+		free(each);
+	return sum;
+}
+
+static int32_t tenths(uint64_t part, uint64_t whole)
+{
+	return whole ? (int32_t)((double)part * 1000 / (double)whole + 0.5) : 0;
+}
+
+/* @f: NULL when no thread of it has run. */
+static void set_cpu(const struct vl_top *t, struct vl_top_task *p, const struct record *r,
+		    const struct far *f, const struct vl_top_task *was, uint64_t elapsed)
+{
+	uint64_t most = elapsed * (t->totals.nr_online ? t->totals.nr_online : 1), used;
+
+	p->cpu_ns = f ? cpu_time(t, r, f) : was->cpu_ns;
+	p->cpu = VL_TOP_UNKNOWN;
+	if (!was)
+		return;
+	/* A thread was missed. */
+	if (p->cpu_ns < was->cpu_ns)
+		p->cpu_ns = was->cpu_ns;
+	used = p->cpu_ns - was->cpu_ns;
+	if (elapsed)
+		p->cpu = tenths(used < most ? used : most, elapsed);
+}
+
+/* ---- samples ---- */
+
+/* Who is read, and what was known of him. */
+struct reading {
+	const struct record *r;
+	const struct vl_top_task *was; /* NULL: he is new */
+	struct far *far;	       /* NULL: nothing of it can have changed */
+};
+
+/* What has not run has neither other pages nor another name. */
+static bool is_same(const struct record *r, const struct vl_top_task *was)
+{
+	return was && was->mm == r->mm && was->leader_ns == r->sum_exec && was->threads <= 1 &&
+	       was->cred == r->cred && was->parent == r->parent &&
+	       !memcmp(was->comm, r->comm, sizeof(r->comm));
+}
+
+/* Read of all that need it, as one request. *@far_ret is malloc'ed; NULL without memory. */
+static struct vl_error *read_far(struct vl_top *t, struct reading *all, size_t nr,
+				 struct far **far_ret)
+{
+	struct vl_get *gets;
+	size_t want = 0, nr_gets = 0;
+
+	for (size_t i = 0; i < nr; i++)
+		want += !is_same(all[i].r, all[i].was) || (i + t->round) % ROUND == 0;
+	*far_ret = calloc(want + 1, sizeof(**far_ret));
+	gets = calloc(want * FAR_GETS + 1, sizeof(*gets));
+	if (!*far_ret || !gets) {
+		free(gets);
+		return vl_error_nomem();
+	}
+	want = 0;
+	for (size_t i = 0; i < nr; i++) {
+		if (is_same(all[i].r, all[i].was) && (i + t->round) % ROUND != 0)
+			continue;
+		all[i].far = *far_ret + want++;
+		vl_top_get_far(t, all[i].r, all[i].far, gets, &nr_gets);
+	}
+	/* What cannot be read is zeros: a process that is about to end. */
+	vl_gather(t->s->reader, &t->s->space, gets, nr_gets);
+	free(gets);
+	return NULL;
+}
+
+static void take_task(struct vl_top *t, const struct reading *from,
+		      const struct vl_top_sample *last, struct vl_top_sample *ret)
+{
+	struct vl_top_task *p = &ret->tasks[ret->nr_tasks];
+	const struct vl_top_task *was = from->was;
+	const struct record *r = from->r;
+	const struct far *f = from->far;
+
+	*p = (struct vl_top_task){
+		.task = r->task,
+		.start = r->start,
+		.mm = r->mm,
+		.cred = r->cred,
+		.parent = r->parent,
+		.leader_ns = r->sum_exec,
+		.pid = r->pid,
+		.ppid = f ? f->ppid : was->ppid,
+		.threads = f ? f->threads : was->threads,
+		.priority = r->prio - MAX_RT_PRIO,
+		.nice = r->static_prio - DEFAULT_PRIO,
+		.uid = f ? f->uid : was->uid,
+		.euid = f ? f->euid : was->euid,
+		.state = vl_task_letter(r->state | (uint32_t)r->state_long, r->exit_state),
+		.kernel = r->flags & PF_KTHREAD,
+	};
+	memcpy(p->comm, r->comm, sizeof(p->comm));
+	set_cpu(t, p, r, f, was, last ? ret->at_ns - last->at_ns : 0);
+	if (f) {
+		vl_top_memory(t, p, f);
+		vl_top_command(t, f, p, ret);
+	} else {
+		p->virt = was->virt;
+		p->res = was->res;
+		p->shr = was->shr;
+		vl_top_copy_command(last, was, p, ret);
+	}
+	p->mem = tenths(p->res, ret->mem.total);
+	ret->nr_tasks++;
+	ret->nr_threads += p->threads > 0 ? (size_t)p->threads : 0;
+	ret->nr_kernel += p->kernel;
+	ret->nr_running += p->state == 'R';
+}
+
+static struct vl_error *take_records(struct vl_top *t, const struct record *r, size_t nr,
+				     const struct vl_top_sample *last, struct vl_top_sample *ret)
+{
+	struct vl_top_task *more = reallocarray(ret->tasks, nr + 1, sizeof(*more));
+	struct reading *all = calloc(nr + 1, sizeof(*all));
+	struct vl_error *err = NULL;
+	struct far *far = NULL;
+
+	if (more)
+		ret->tasks = more;
+	if (!more || !all || (last && !index_last(t, last)))
+		err = vl_error_nomem();
+	for (size_t i = 0; !err && i < nr; i++)
+		all[i] = (struct reading){ &r[i], last ? find_last(t, last, &r[i]) : NULL, NULL };
+	if (!err)
+		err = read_far(t, all, nr, &far);
+	for (size_t i = 0; !err && i < nr; i++)
+		take_task(t, &all[i], last, ret);
+	free(far);
+	free(all);
+	return err;
+}
+
+static struct vl_error *take_tasks(struct vl_top *t, const struct vl_top_sample *last,
+				   struct vl_top_sample *ret)
+{
+	struct vl_walk w = {
+		.kind = VL_WALK_LIST,
+		.node = vl_offset(t->layout, VL_F_TASK_TASKS),
+		.head = t->init + vl_offset(t->layout, VL_F_TASK_TASKS),
+		.fields = t->fields.f,
+		.nr_fields = t->fields.nr,
+		.stride = sizeof(struct record),
+		.max = last ? last->nr_tasks + last->nr_tasks / 8 + 64 : 0,
+	};
+	struct vl_error *err, *more;
+	size_t nr;
+
+	err = vl_collect(t->s, &w, "the task list", &nr);
+	more = take_records(t, w.records, nr, last, ret);
+	free(w.records);
+	free(w.status);
+	if (!err)
+		return more;
+	vl_error_destroy(more);
+	return err;
+}
+
+struct vl_error *vl_top_sample(struct vl_top *t, const struct vl_top_sample *last,
+			       struct vl_top_sample *ret)
+{
+	struct vl_reader_stats stats;
+	struct vl_error *err;
+
+	ret->at_ns = now_ns();
+	ret->nr_tasks = ret->nr_threads = ret->nr_kernel = ret->nr_running = 0;
+	ret->text_len = 0;
+	t->round++;
+	vl_totals_sample(&t->totals, last, ret);
+	err = take_tasks(t, last, ret);
+	vl_reader_stats(t->s->reader, &stats);
+	ret->requests = stats.requests;
+	ret->cost_ns = now_ns() - ret->at_ns;
+	return err;
+}

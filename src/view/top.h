@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a guest is busy with, read raw again and again: its processes with the CPU
+ * time and the memory they have, its CPUs, its memory. Nothing is asked of its
+ * kernel and the guest is not paused. What is a rate needs two samples.
+ */
+#ifndef VLENS_TOP_H
+#define VLENS_TOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "scan.h"
+
+#define VL_TOP_UNKNOWN (-1) /* of what is in tenths: there is no sample before */
+
+/* A process. */
+struct vl_top_task {
+	uint64_t task;	       /* address of its task_struct: with `start`, who it is */
+	uint64_t start;	       /* when it started, ns of the guest's boot-time clock */
+	uint64_t mm;	       /* address of its mm_struct; 0: it has none */
+	uint64_t cred, parent; /* addresses: whose rights it has, who started it */
+	uint64_t leader_ns;    /* CPU time of its first thread */
+	int32_t pid, ppid, threads;
+	int32_t priority, nice; /* as top(1) has them: 20 and 0 for most */
+	uint32_t uid, euid;
+	char state;  /* a letter of ps(1) */
+	bool kernel; /* a thread of the kernel */
+	char comm[16];
+	uint64_t virt, res, shr; /* bytes */
+	uint64_t cpu_ns;	 /* CPU time that all its threads had */
+	int32_t cpu;		 /* tenths of a percent of one CPU; VL_TOP_UNKNOWN */
+	int32_t mem;		 /* tenths of a percent of the guest's memory */
+	uint32_t text, text_len; /* its command line in vl_top_sample.text; length 0: none */
+};
+
+/* What a CPU did since the last sample, in tenths of a percent; VL_TOP_UNKNOWN. */
+enum vl_top_use { VL_USE_USER, VL_USE_NICE, VL_USE_SYSTEM, VL_USE_IRQ, VL_USE_STEAL, VL_NR_USES };
+
+struct vl_top_cpu {
+	unsigned number;
+	uint64_t ns[VL_NR_USES]; /* in all */
+	int32_t use[VL_NR_USES], busy;
+};
+
+struct vl_top_sample {
+	uint64_t at_ns;		    /* when it was taken, the host's CLOCK_MONOTONIC */
+	uint64_t cost_ns;	    /* what taking it took */
+	uint64_t uptime;	    /* ns; 0: not known */
+	char release[65], node[65]; /* of its kernel, its host name; the guest's bytes */
+	struct vl_top_cpu *cpus;    /* those that are online */
+	size_t nr_cpus;
+	int32_t busy; /* all CPUs, tenths of a percent; VL_TOP_UNKNOWN */
+	/* Bytes; `total` 0: not known. */
+	struct {
+		uint64_t total, free, available, cache, shared;
+	} mem;
+	struct {
+		uint64_t total, free;
+	} swap;
+	uint32_t load[3]; /* hundredths */
+	struct vl_top_task *tasks;
+	size_t nr_tasks, nr_threads, nr_kernel, nr_running;
+	char *text;
+	size_t text_len, text_cap;
+	uint64_t requests; /* of the reader, so far */
+};
+
+struct vl_top;
+
+/*
+ * Get ready to take samples of @s, which must outlive it and have a reader.
+ * VL_ERR_KERNEL: its kernel's types lack what is needed.
+ */
+struct vl_error *vl_top_open(struct vl_subject *s, struct vl_top **ret);
+void vl_top_close(struct vl_top *t);
+
+/*
+ * Take a sample into @ret (zeroed, or one from before: its memory is used again).
+ * Rates are those since @last; NULL: none are known. What could be read in spite of
+ * an error is there.
+ */
+struct vl_error *vl_top_sample(struct vl_top *t, const struct vl_top_sample *last,
+			       struct vl_top_sample *ret);
+void vl_top_sample_deinit(struct vl_top_sample *sample);
+
+/* The columns of a process, and its cells as row of @t, which has these columns. */
+enum {
+	VL_TOP_PID,
+	VL_TOP_USER,
+	VL_TOP_PRI,
+	VL_TOP_NI,
+	VL_TOP_VIRT,
+	VL_TOP_RES,
+	VL_TOP_SHR,
+	VL_TOP_S,
+	VL_TOP_CPU,
+	VL_TOP_MEM,
+	VL_TOP_TIME,
+	VL_TOP_COMMAND,
+	VL_TOP_PPID,
+	VL_TOP_UID,
+	VL_TOP_EUID,
+	VL_TOP_THREADS,
+	VL_TOP_START,
+	VL_TOP_COMM,
+	VL_TOP_KTHREAD,
+	VL_TOP_TASK,
+};
+extern const struct vl_column vl_top_columns[];
+void vl_top_row(const struct vl_top_sample *sample, size_t i, struct vl_table *t);
+
+/* Order of two processes by column @column: less than, equal to, greater than 0. */
+int vl_top_compare(const struct vl_top_sample *sample, const struct vl_top_task *a,
+		   const struct vl_top_task *b, int column);
+
+#endif

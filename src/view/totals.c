@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "totals.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../vmst/contact.h"
+#include "collect.h"
+
+#define PAGE 4096UL
+#define MAX_NODES 64
+#define MAX_ZONES 8
+
+/* enum cpu_usage_stat, include/linux/kernel_stat.h: the order of /proc/stat. */
+enum {
+	CPUTIME_USER,
+	CPUTIME_NICE,
+	CPUTIME_SYSTEM,
+	CPUTIME_SOFTIRQ,
+	CPUTIME_IRQ,
+	CPUTIME_IDLE,
+	CPUTIME_IOWAIT,
+	CPUTIME_STEAL,
+	NR_CPUTIMES
+};
+
+static uint64_t symbol(const struct vl_totals *t, const char *name)
+{
+	return vl_symbol(t->s->contact->kernel, name);
+}
+
+static bool read_at(const struct vl_totals *t, uint64_t va, void *buf, size_t len)
+{
+	return va && !vl_read(t->s->reader, &t->s->space, va, buf, len);
+}
+
+static uint64_t read_word(const struct vl_totals *t, uint64_t va)
+{
+	uint64_t v = 0;
+
+	return read_at(t, va, &v, sizeof(v)) ? v : 0;
+}
+
+/* A count of pages that each CPU adds to now and then: it can be negative. */
+static uint64_t read_count(const struct vl_totals *t, const char *array, enum vl_field index)
+{
+	const struct vl_layout *l = vl_kernel_layout(t->s->contact->kernel);
+	uint64_t va = symbol(t, array);
+	int64_t v;
+
+	if (!va || !vl_has(l, index))
+		return 0;
+	v = (int64_t)read_word(t, va + 8 * vl_offset(l, index));
+	return v > 0 ? (uint64_t)v : 0;
+}
+
+/* Above these marks memory counts as available: see si_mem_available(), mm/show_mem.c. */
+static void read_watermarks(struct vl_totals *t)
+{
+	const struct vl_layout *l = vl_kernel_layout(t->s->contact->kernel);
+	uint64_t nodes = symbol(t, "node_data"), alone = symbol(t, "contig_page_data");
+	uint32_t size = vl_offset(l, VL_F_SIZE_ZONE), mark = vl_offset(l, VL_F_ZONE_WATERMARK);
+
+	if (!size || !vl_has(l, VL_F_WMARK_LOW))
+		return;
+	mark += 8 * vl_offset(l, VL_F_WMARK_LOW);
+	for (unsigned i = 0; i < MAX_NODES; i++) {
+		uint64_t node = nodes ? read_word(t, nodes + 8 * i) : i ? 0 : alone;
+		uint32_t nr = 0;
+
+		if (!node || !read_at(t, node + vl_offset(l, VL_F_NODE_NR_ZONES), &nr, sizeof(nr)))
+			break;
+		for (uint32_t k = 0; k < nr && k < MAX_ZONES; k++)
+			t->wmark_low += read_word(t, node + vl_offset(l, VL_F_NODE_ZONES) +
+							     k * size + mark);
+	}
+}
+
+static struct vl_error *find_cpus(struct vl_totals *t)
+{
+	uint64_t offsets, mask[VL_MAX_CPUS / 64] = { 1 };
+	struct vl_error *err = vl_need_symbol(t->s, "__per_cpu_offset", "its CPUs", &offsets);
+	uint32_t nr = 1;
+
+	if (err)
+		return err;
+	/* A constant where there can be one only ("cpumask: fix nr_cpu_ids", 6.1). */
+	if (!read_at(t, symbol(t, "nr_cpu_ids"), &nr, sizeof(nr)) || !nr || nr > VL_MAX_CPUS)
+		nr = 1;
+	read_at(t, symbol(t, "__cpu_online_mask"), mask, (nr + 63) / 64 * 8);
+	t->offsets = calloc(nr, sizeof(*t->offsets));
+	t->online = calloc(nr, sizeof(*t->online));
+	if (!t->offsets || !t->online)
+		return vl_error_nomem();
+	t->nr_possible = nr;
+	err = vl_read_error(
+		vl_read(t->s->reader, &t->s->space, offsets, t->offsets, nr * sizeof(*t->offsets)),
+		offsets);
+	for (unsigned i = 0; !err && i < nr; i++)
+		if (mask[i / 64] >> i % 64 & 1)
+			t->online[t->nr_online++] = i;
+	return err;
+}
+
+struct vl_error *vl_totals_init(struct vl_totals *t, struct vl_subject *s)
+{
+	struct vl_error *err;
+
+	*t = (struct vl_totals){ .s = s };
+	err = find_cpus(t);
+	if (err)
+		vl_totals_deinit(t);
+	else
+		read_watermarks(t);
+	return err;
+}
+
+void vl_totals_deinit(struct vl_totals *t)
+{
+	free(t->offsets);
+	free(t->online);
+	*t = (struct vl_totals){ .s = NULL };
+}
+
+/* ---- CPUs ---- */
+
+static const struct vl_top_cpu *same_cpu(const struct vl_top_sample *last, size_t i,
+					 unsigned number)
+{
+	return last && i < last->nr_cpus && last->cpus[i].number == number ? &last->cpus[i] : NULL;
+}
+
+/* Of @elapsed ns, in tenths of a percent. */
+static int32_t share(uint64_t now, uint64_t before, uint64_t elapsed)
+{
+	uint64_t d = now > before ? now - before : 0;
+
+	if (!elapsed || d > elapsed)
+		return elapsed ? 1000 : VL_TOP_UNKNOWN;
+	return (int32_t)((d * 1000 + elapsed / 2) / elapsed);
+}
+
+/*
+ * What a CPU was busy with. The time it was idle is not looked at: one that
+ * sleeps does not count it.
+ */
+static void sample_cpu(struct vl_top_cpu *c, const uint64_t times[NR_CPUTIMES],
+		       const struct vl_top_cpu *was, uint64_t elapsed)
+{
+	static const struct {
+		unsigned char use, time;
+	} of[] = {
+		{ VL_USE_USER, CPUTIME_USER },	   { VL_USE_NICE, CPUTIME_NICE },
+		{ VL_USE_SYSTEM, CPUTIME_SYSTEM }, { VL_USE_IRQ, CPUTIME_IRQ },
+		{ VL_USE_IRQ, CPUTIME_SOFTIRQ },   { VL_USE_STEAL, CPUTIME_STEAL },
+	};
+	uint64_t all = 0, before = 0;
+
+	memset(c->ns, 0, sizeof(c->ns));
+	for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++)
+		c->ns[of[i].use] += times[of[i].time];
+	for (size_t i = 0; i < VL_NR_USES; i++) {
+		c->use[i] = was ? share(c->ns[i], was->ns[i], elapsed) : VL_TOP_UNKNOWN;
+		all += c->ns[i];
+		before += was ? was->ns[i] : 0;
+	}
+	c->busy = was ? share(all, before, elapsed) : VL_TOP_UNKNOWN;
+}
+
+static void sample_cpus(struct vl_totals *t, const struct vl_top_sample *last,
+			struct vl_top_sample *ret)
+{
+	const struct vl_kernel *k = t->s->contact->kernel;
+	/* 7.x has other things in front of them, for CPUs that are idle. */
+	uint32_t at = vl_offset(vl_kernel_layout(k), VL_F_CPUSTAT_TIMES);
+	uint64_t base = symbol(t, "kernel_cpustat") + at,
+		 elapsed = last ? ret->at_ns - last->at_ns : 0;
+	struct vl_top_cpu *more = reallocarray(ret->cpus, t->nr_online, sizeof(*more));
+	int64_t busy = 0;
+
+	ret->nr_cpus = 0;
+	ret->busy = VL_TOP_UNKNOWN;
+	if (!more || !vl_symbol_is(k, "kernel_cpustat") ||
+	    !vl_has(vl_kernel_layout(k), VL_F_CPUSTAT_TIMES))
+		return;
+	ret->cpus = more;
+	for (size_t i = 0; i < t->nr_online; i++) {
+		unsigned number = t->online[i];
+		struct vl_top_cpu *c = &ret->cpus[ret->nr_cpus];
+		const struct vl_top_cpu *was = same_cpu(last, ret->nr_cpus, number);
+		uint64_t times[NR_CPUTIMES];
+
+		if (!read_at(t, base + t->offsets[number], times, sizeof(times)))
+			continue;
+		c->number = number;
+		sample_cpu(c, times, was, elapsed);
+		busy = c->busy < 0 || busy < 0 ? -1 : busy + c->busy;
+		ret->nr_cpus++;
+	}
+	if (ret->nr_cpus && busy >= 0)
+		ret->busy = (int32_t)(busy / (int64_t)ret->nr_cpus);
+}
+
+/* ---- memory ---- */
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void sample_memory(struct vl_totals *t, struct vl_top_sample *ret)
+{
+	uint64_t total = read_word(t, symbol(t, "_totalram_pages"));
+	uint64_t free_pages = read_count(t, "vm_zone_stat", VL_F_ZONE_FREE_PAGES);
+	uint64_t files = read_count(t, "vm_node_stat", VL_F_NODE_ACTIVE_FILE) +
+			 read_count(t, "vm_node_stat", VL_F_NODE_INACTIVE_FILE);
+	uint64_t slab = read_count(t, "vm_node_stat", VL_F_NODE_SLAB_RECLAIMABLE);
+	uint64_t reclaimable = slab + read_count(t, "vm_node_stat", VL_F_NODE_MISC_RECLAIMABLE);
+	uint64_t cache = read_count(t, "vm_node_stat", VL_F_NODE_FILE_PAGES) + slab;
+	int64_t swap = (int64_t)read_word(t, symbol(t, "nr_swap_pages"));
+	uint64_t available;
+
+	memset(&ret->mem, 0, sizeof(ret->mem));
+	/* As si_mem_available() has it, mm/show_mem.c. */
+	available = less(free_pages, read_word(t, symbol(t, "totalreserve_pages")));
+	available += files - least(files / 2, t->wmark_low);
+	available += reclaimable - least(reclaimable / 2, t->wmark_low);
+	/* More than a page number can be is none. */
+	if (total && total < 1UL << 40) {
+		ret->mem.total = total * PAGE;
+		ret->mem.free = least(free_pages, total) * PAGE;
+		ret->mem.available = least(available, total) * PAGE;
+		ret->mem.cache = least(cache, total) * PAGE;
+		ret->mem.shared =
+			least(read_count(t, "vm_node_stat", VL_F_NODE_SHMEM), total) * PAGE;
+	}
+	ret->swap.total = least(read_word(t, symbol(t, "total_swap_pages")), 1UL << 40) * PAGE;
+	ret->swap.free = least(swap > 0 ? (uint64_t)swap * PAGE : 0, ret->swap.total);
+}
+
+/* avenrun is in 1/2048 (FSHIFT, include/linux/sched/loadavg.h), rounded as there. */
+static void sample_load(struct vl_totals *t, struct vl_top_sample *ret)
+{
+	uint64_t load[3] = { 0 };
+
+	read_at(t, symbol(t, "avenrun"), load, sizeof(load));
+	for (size_t i = 0; i < 3; i++)
+		ret->load[i] = (uint32_t)(((load[i] & 0xffffffff) + 2048 / 200) * 100 / 2048);
+}
+
+static void read_name(struct vl_totals *t, enum vl_field f, char name[65])
+{
+	const struct vl_layout *l = vl_kernel_layout(t->s->contact->kernel);
+	uint64_t uts = symbol(t, "init_uts_ns");
+
+	name[0] = '\0';
+	if (uts && vl_has(l, f))
+		vl_read_string(t->s->reader, &t->s->space, uts + vl_offset(l, f), name, 65);
+}
+
+void vl_totals_sample(struct vl_totals *t, const struct vl_top_sample *last,
+		      struct vl_top_sample *ret)
+{
+	sample_cpus(t, last, ret);
+	sample_memory(t, ret);
+	sample_load(t, ret);
+	read_name(t, VL_F_UTS_RELEASE, ret->release);
+	read_name(t, VL_F_UTS_NODENAME, ret->node);
+	if (!vl_subject_uptime(t->s, &ret->uptime))
+		ret->uptime = 0;
+}

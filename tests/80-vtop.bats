@@ -1,0 +1,552 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# vtop: in a pipe, against what the guest says of itself; and on a terminal, which is
+# one of tmux, with keys that are typed and screens that are read. Every step waits for
+# what it is to show.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+
+PATIENCE=40
+
+setup_file() {
+	command -v tmux >/dev/null || skip "tmux is not installed"
+}
+
+teardown_file() {
+	drop_guest victim reset
+}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+	SERVER=vlens-$$-$BATS_TEST_NUMBER
+}
+
+teardown() {
+	tm kill-server 2>/dev/null || true
+}
+
+# ---- the terminal -----------------------------------------------------------
+
+tm() { tmux -L "$SERVER" -f /dev/null "$@"; }
+
+# terminal [COLUMNS LINES]: a shell on it.
+terminal() {
+	tm new-session -d -x "${1:-120}" -y "${2:-36}" \
+		"env PS1='\$ ' bash --norc --noprofile" 3>&- 4>&-
+	tm set-option -g default-terminal screen-256color
+	shows '^\$ *$' || fail "no shell"
+}
+
+screen() { tm capture-pane -p; }
+keys() { tm send-keys "$@"; }
+has() { screen | grep -qE -- "$1"; }
+has_not() { ! screen | grep -qE -- "$1"; }
+# shows PATTERN, hides PATTERN: in the end.
+shows() { eventually "$PATIENCE" has "$1" || { screen >&2; fail "not shown: $1"; }; }
+hides() { eventually "$PATIENCE" has_not "$1" || { screen >&2; fail "still shown: $1"; }; }
+
+# vtop_on ARGUMENTS...: started in the terminal, and its list is there.
+vtop_on() {
+	[[ -n ${STARTED:-} ]] || terminal
+	STARTED=1
+	keys "clear; vtop -d 0.2 $*; echo status=\$?" Enter
+	shows ' PID .*COMMAND'
+}
+
+# The values of column number $1 (from 1) in the list.
+column() { screen | sed '1,/ PID .*COMMAND/d; $d' | awk -v c="$1" 'NF > 5 { print $c }'; }
+is_sorted() { [[ $(column "$1" | wc -l) -gt 3 ]] && column "$1" | sort -c "${@:2}" 2>/dev/null; }
+sorted() { eventually "$PATIENCE" is_sorted "$@" || { screen >&2; fail "not sorted: $*"; }; }
+
+# ---- in a pipe --------------------------------------------------------------
+
+# same_processes NAME SLACK: to SLACK KiB of RSS, as some kernels know their own not better.
+same_processes() {
+	need_guest "$1"
+	in_guest "$1" 'ps -eo pid,ppid,state,ni,vsz,rss,nlwp,comm --no-headers' |
+		awk '$8 !~ /^(kworker|ps$|sh$)|evil/ && $3 != "D" { $3 = $3 == "R" ? "S" : $3
+			print $1, $2, $3, $4, $5, $6, $7, substr($8, 1, 15) }' | sort -n >"$T/guest"
+	vtop -b -J -n 1 -o pid,ppid,s,ni,virt,res,threads,comm "$(guest "$1")" |
+		jq -r '.guests[0].processes[] | select(.comm | test("evil") | not) | [.pid, .ppid, .s, .ni, .virt / 1024, .res / 1024,
+			.threads, .comm] | map(tostring) | join(" ")' |
+		awk '$8 !~ /^(kworker|ps$|sh$)|evil/ { $3 = $3 == "R" ? "S" : $3
+			print $1, $2, $3, $4, $5, $6, $7, $8 }' | sort -n >"$T/vlens"
+	[[ $(wc -l <"$T/guest") -gt 60 ]]
+	# A real-time process has no nice value in ps.
+	awk -v slack="$2" 'NR == FNR { rss[$1] = $6; $6 = ""; if ($4 == "-") $4 = 0; was[$1] = $0; next }
+		!($1 in was) { next }
+		{ n++; d = $6 - rss[$1]; $6 = "" }
+		d > slack || -d > slack { print "RSS of " $1 " is off by " d; bad = 1 }
+		$0 != was[$1] { print "< " was[$1]; print "> " $0; bad = 1 }
+		END { print n + 0 " compared"; exit bad || n < 60 }' "$T/guest" "$T/vlens"
+	# None is missing, none too many.
+	assert_same "$(cut -d' ' -f1,8 "$T/guest")" "$(cut -d' ' -f1,8 "$T/vlens")"
+}
+
+@test "processes: what ps shows, 5.10" { same_processes g510 0; }
+@test "processes: what ps shows, 6.1" { same_processes g61 0; }
+@test "processes: what ps shows, 6.12" { same_processes g612 400; }
+@test "processes: what ps shows, 7" { same_processes g7 800; }
+
+@test "command lines: what ps shows" {
+	need_guest g61
+	# shellcheck disable=SC2016 # for the guest's shell
+	in_guest g61 'for p in /proc/[0-9]*; do
+		printf "%s " ${p#/proc/}; tr "\0\n" " ?" <$p/cmdline 2>/dev/null | cut -c1-1000; echo
+		done' | grep -aE '^[0-9]+ (sleeper|factory|nice|listener|long)' | sed 's/ *$//' | sort -n >"$T/guest"
+	vtop -b -J -n 1 -o pid,command "$(guest g61)" |
+		jq -r '.guests[0].processes[] | "\(.pid) \(.command[:1000])"' |
+		grep -E '^[0-9]+ (sleeper|factory|nice|listener|long)' | sed 's/ *$//' | sort -n >"$T/vlens"
+	[[ $(wc -l <"$T/guest") -gt 20 ]]
+	assert_same "$(<"$T/guest")" "$(<"$T/vlens")"
+}
+
+totals() {
+	need_guest "$1"
+	in_guest "$1" 'cat /proc/meminfo; cut -d" " -f1 /proc/uptime; uname -rn; nproc' >"$T/guest"
+	vtop -b -J -n 1 "$(guest "$1")" | jq '.guests[0]' >"$T/vlens"
+	k() { sed -n "s/^$1: *\([0-9]*\) kB/\1/p" "$T/guest"; }
+	j() { jq -r "$1" "$T/vlens"; }
+	[[ $(j .mem_total) -eq $(($(k MemTotal) * 1024)) ]]
+	near "$(j '.mem_free / 1024')" "$(k MemFree)" 6000
+	near "$(j '.mem_available / 1024')" "$(k MemAvailable)" 6000
+	near "$(j '.mem_shared / 1024')" "$(k Shmem)" 600
+	[[ $(j .swap_total) -eq $(($(k SwapTotal) * 1024)) ]]
+	near "$(j .uptime)" "$(grep -xE '[0-9]+\.[0-9]+' "$T/guest")" 8
+	[[ "$(j .hostname) $(j .kernel)" == "$(grep -E '^[a-z0-9]+ [0-9]+\.' "$T/guest")" ]]
+	[[ $(j '.cpus | length') == "$(tail -n 1 "$T/guest")" ]]
+	[[ $(j '.state') == running ]]
+}
+
+@test "totals: what the guest says, 5.10" { totals g510; }
+@test "totals: what the guest says, 6.1" { totals g61; }
+@test "totals: what the guest says, 6.12" { totals g612; }
+@test "totals: what the guest says, 7" { totals g7; }
+
+busy_process() {
+	need_guest "$1"
+	local pid cpu
+	pid=$(in_guest "$1" 'sh -c "while :; do :; done" >/dev/null 2>&1 & echo $!')
+	vtop -b -J -n 4 -d 1 -p "$pid" "$(guest "$1")" >"$T/out"
+	in_guest "$1" "kill $pid"
+	# Nothing is known from one look.
+	[[ $(jq -rs '.[0].guests[0] | "\(.cpu) \(.processes[0].cpu) \(.cpus[0].busy)"' "$T/out") == "null null null" ]]
+	cpu=$(jq -rs 'map(.guests[0].processes[0].cpu)[1:] | max' "$T/out")
+	awk -v c="$cpu" 'BEGIN { exit !(c > 60 && c < 112) }' || fail "a busy process has $cpu%"
+	cpu=$(jq -rs '.[1:] | map(.guests[0].cpus | map(.busy) | max) | max' "$T/out")
+	awk -v c="$cpu" 'BEGIN { exit !(c > 60 && c <= 100) }' || fail "its CPU has $cpu%"
+}
+
+@test "a busy process takes a CPU, 6.1" { busy_process g61; }
+@test "a busy process takes a CPU, 7" { busy_process g7; }
+
+@test "frames of text: rates from the second on, sorted, chosen" {
+	need_guest g61
+	local g
+	g=$(guest g61)
+	run -0 --separate-stderr vtop -b -n 2 -d 0.3 -s pid "$g"
+	[[ $(grep -c '^vtop - ' <<<"$output") -eq 2 ]]
+	[[ $(grep -E '^ +1 root' <<<"$output" | awk '{ print $9 }' | paste -sd ' ') =~ ^-\ [0-9]+\.[0-9]$ ]]
+	sed -n '/^ *PID/,/^$/p' <<<"$output" | awk 'NR > 1 && NF { print $1 }' | head -n 50 | sort -cn
+	# No pause, as contact was made.
+	grep -q 'paused 0.000 ms' <<<"$(vtop -b -n 1 "$g")"
+	run -0 --separate-stderr vtop -b -n 1 -p 1,2 -o pid=P,comm,uid:9 --no-headers "$g"
+	[[ $(tail -n 2 <<<"$output" | awk '{ print $1 ":" $2 ":" $3 }' | sort | paste -sd ' ') == "1:init:0 2:kthreadd:0" ]]
+	run -0 --separate-stderr vtop -b -n 1 -u 4242 -o euid "$g"
+	[[ $(sed '1,/EUID/d' <<<"$output" | sort -u | tr -d ' ') == 4242 ]]
+	COLUMNS=60 run -0 --separate-stderr vtop -b -n 1 "$g"
+	[[ $(sed '1,/^ *PID/d' <<<"$output" | wc -L) -le 60 ]]
+	# Downwards by its time.
+	vtop -b -J -n 1 -s -time -o time "$g" | jq -e '[.guests[0].processes[].time] | . == (sort | reverse)'
+	# Every frame is flushed, and a pipe that is closed ends it.
+	timeout 20 vtop -b -d 0.1 "$g" | head -n 3 | grep -q '^vtop - '
+}
+
+@test "several guests, one of which is none" {
+	need_guest g61 g7
+	run --separate-stderr vtop -b -J -n 1 -o pid "$(guest g61)" "$(guest g7)" /no/such
+	assert_status 3
+	[[ ${#stderr_lines[@]} -eq 1 && $stderr == "vtop: /no/such: no such file"* ]]
+	[[ $(jq -r '.guests | map(.state) | join(" ")' <<<"$output") == "running running gone" ]]
+	[[ $(jq '.guests[1].processes | length' <<<"$output") -gt 60 ]]
+	run --separate-stderr vtop -b -n 1 /no/such
+	assert_refused vtop /no/such "no such file"
+}
+
+@test "usage: what is wrong is said" {
+	run --separate-stderr vtop -d x g
+	assert_usage vtop "no number of seconds: 'x'"
+	run --separate-stderr vtop -n 0 g
+	assert_usage vtop "no number of iterations: '0'"
+	run --separate-stderr vtop -p 1,x g
+	assert_usage vtop "no list of process ids: '1,x'"
+	run --separate-stderr vtop -u nobody g
+	assert_usage vtop "no user id of the guest"
+	run --separate-stderr vtop -s nothing g
+	assert_usage vtop 'unknown sort specifier "nothing"'
+	run --separate-stderr vtop -o nothing g
+	assert_usage vtop 'unknown user-defined format specifier "nothing"'
+	run --separate-stderr vtop --json g
+	assert_usage vtop "--json is for -b"
+	run --separate-stderr vtop --all g
+	assert_usage vtop "--all and 'g' are too many"
+	# Neither keys nor a screen.
+	run --separate-stderr vtop g </dev/null
+	assert_status 1
+	[[ $stderr == "vtop: standard input is no terminal; use -b to print to a pipe" ]]
+}
+
+# ---- on a terminal ----------------------------------------------------------
+
+@test "keys: sorting and its menu, inverting" {
+	need_guest g61
+	vtop_on "$(guest g61)"
+	keys N
+	sorted 1 -n
+	keys I
+	sorted 1 -nr
+	keys M
+	sorted 10 -nr
+	keys P
+	sorted 9 -nr
+	keys T
+	keys I
+	shows '0:00.00 '
+	keys F6
+	shows '^Sort by'
+	keys Home Enter
+	hides '^Sort by'
+	sorted 1 -n
+	# Left of PID there is nothing, right of it the user.
+	keys '<'
+	sorted 1 -n
+	keys '>'
+	sorted 2
+	keys .
+	shows '^Sort by'
+	keys Escape
+	hides '^Sort by'
+	keys q
+	shows 'status=0'
+}
+
+@test "keys: moving, and what is beside the screen" {
+	need_guest g61
+	vtop_on -s pid "$(guest g61)"
+	shows ' kthreadd|\[kthreadd\]'
+	keys End
+	hides '\[kthreadd\]'
+	keys Home
+	shows '\[kthreadd\]'
+	keys PageDown PageDown
+	hides '\[kthreadd\]'
+	keys PageUp PageUp PageUp
+	shows '\[kthreadd\]'
+	keys Right Right
+	hides ' PID '
+	keys Left Left Left
+	shows ' PID '
+	# Down to the third, and its details are those of process 3.
+	keys Home Down Down Enter
+	shows '^Process 3: '
+	keys Escape
+	shows ' PID .*COMMAND'
+	keys F10
+	shows 'status=0'
+}
+
+@test "keys: tree, threads of the kernel, names, users" {
+	need_guest g61
+	vtop_on -s pid "$(guest g61)"
+	shows '\[kthreadd\]'
+	keys K
+	hides '\[kthreadd\]'
+	shows 'no kthreads'
+	keys t
+	shows '(├─|\|-) (factory|listener)'
+	keys F5
+	hides '(├─|\|-) (factory|listener)'
+	shows 'factory agent /dev'
+	keys c
+	hides 'factory agent /dev'
+	keys c
+	shows 'factory agent /dev'
+	keys u
+	shows '^Processes of user'
+	shows '^ *4242 '
+	keys Down Down Enter
+	hides '^Processes of user'
+	hides 'factory agent /dev'
+	shows 'stopped'
+	shows 'user 4242'
+	keys u Home Enter
+	shows 'factory agent /dev'
+	keys q
+	shows 'status=0'
+}
+
+only_sleepers() { [[ $(column 12 | sort -u) == sleeper ]]; }
+
+@test "keys: search and filter" {
+	need_guest g61
+	vtop_on -s pid "$(guest g61)"
+	keys /
+	shows '^Search:'
+	keys -l LISTENER
+	keys Enter
+	hides '^Search:'
+	keys Enter
+	shows '127.0.0.1:4242 -> '
+	keys BSpace
+	shows ' PID .*COMMAND'
+	keys F3
+	keys -l 'sleeper --number=1'
+	keys F3 Enter n Enter
+	# The third that has it: 1, 10, 11.
+	shows '^Process [0-9]+: '
+	keys End
+	shows 'paused the guest'
+	keys Escape
+	keys F4
+	shows '^Filter:'
+	keys -l 'number=2x'
+	keys BSpace Enter
+	shows 'filter: number=2'
+	hides '\[kthreadd\]'
+	eventually "$PATIENCE" only_sleepers
+	keys \\
+	keys C-u Enter
+	shows '\[kthreadd\]'
+	keys /
+	keys -l 'no such thing'
+	keys Enter
+	shows 'Nothing found: no such thing'
+	keys q
+	shows 'status=0'
+}
+
+@test "keys: help; what would change something does nothing" {
+	need_guest g61
+	vtop_on -s pid "$(guest g61)"
+	local key
+	for key in F1 h '?'; do
+		keys "$key"
+		shows '^vtop: keys'
+		shows 'F6 \. +choose a column'
+		keys Escape
+		shows ' PID .*COMMAND'
+	done
+	for key in F9 k F7 F8 ']' '[' a i; do
+		keys "$key"
+		shows 'nothing is changed in a guest'
+		keys Space
+		hides 'nothing is changed in a guest'
+	done
+	# Every key that the table has is in the manual.
+	vtop --help | grep -q 'F1 shows them'
+	keys F
+	shows 'Following process 1'
+	keys C-l
+	shows ' PID .*COMMAND'
+	keys q
+	shows 'status=0'
+}
+
+@test "details of a process: files, sockets, environment, maps" {
+	need_guest g61
+	local pid
+	pid=$(factory_pid g61 listener)
+	vtop_on -p "$pid" "$(guest g61)"
+	keys Enter
+	shows "^Process $pid: "
+	shows 'tcp +127.0.0.1:4242 -> 0.0.0.0:0 +LISTEN'
+	shows 'unix +/tmp/factory.sock'
+	shows ' 0 +/dev/null'
+	shows 'FACTORY_ROLE=listener'
+	keys PageDown
+	shows '/sbin/init|\[heap\]|\[stack\]'
+	keys End
+	shows 'paused the guest for [0-9]+\.[0-9]+ ms'
+	keys r
+	shows 'FACTORY_ROLE=listener'
+	assert_runs g61 2
+	keys q
+	shows 'status=0'
+}
+
+@test "several guests: into one and back" {
+	need_guest g61 g7
+	terminal 130 30
+	keys "vtop -d 0.2 $(guest g61) $(guest g7); echo status=\$?" Enter
+	shows '^GUEST +STATE'
+	shows "$(guest g61) \\(g61\\) +running +2 +[0-9.]+ .* 6\\.1"
+	shows "$(guest g7) \\(g7\\) +running +2 +[0-9.]+ .* 7\\."
+	shows '2 guests, 2 running'
+	keys Down Enter
+	shows '^qemu:[0-9]+ \(g7\)'
+	shows ' PID .*COMMAND'
+	keys Escape
+	shows '^GUEST +STATE'
+	keys Up Enter
+	shows '^qemu:[0-9]+ \(g61\)'
+	keys BSpace
+	shows '^GUEST +STATE'
+	keys F1
+	shows '^vtop: keys'
+	keys q
+	shows '^GUEST +STATE'
+	keys q
+	shows 'status=0'
+}
+
+@test "a hostile name does not reach the terminal" {
+	need_guest g61
+	local pid
+	pid=$(factory_pid g61 escape)
+	vtop_on -p "$pid" -o pid,comm,command "$(guest g61)"
+	shows '\^\[\[2J\^Jevil'
+	shows ' PID '
+	run ! grep -q $'\033\\[31mred' <<<"$(tm capture-pane -pe)"
+	run -0 vtop -b -n 1 -p "$pid" -o comm,command "$(guest g61)"
+	[[ $output != *$'\033'* && $output == *'^[[2J^Jevil'* ]]
+	vtop -b -J -n 1 -p "$pid" -o comm "$(guest g61)" | jq -e '.guests[0].processes[0].comm | startswith("\u001b[2J\nevil")'
+}
+
+@test "resize, small and large" {
+	need_guest g61
+	vtop_on -s pid "$(guest g61)"
+	local size
+	for size in 80x24 40x10 20x5 3x2 1x1 200x60; do
+		tm resize-window -x "${size%x*}" -y "${size#*x}"
+		[[ ${size#*x} -lt 10 ]] || shows ' PID '
+		keys Down Up
+	done
+	shows 'COMMAND'
+	[[ $(screen | grep -c .) -gt 50 ]]
+	keys q
+	shows 'status=0'
+}
+
+coloured() { tm capture-pane -pe | grep -qE $'\033\\[([0-9]+;)*[34][0-7][;m]'; }
+
+@test "NO_COLOR, vt100, ASCII; what cannot be drawn on is refused" {
+	need_guest g61
+	local g
+	g=$(guest g61)
+	vtop_on -s pid "$g"
+	coloured
+	keys q
+	shows 'status=0'
+	keys 'export NO_COLOR=1' Enter
+	vtop_on -s pid "$g"
+	run ! coloured
+	keys q
+	shows 'status=0'
+	keys 'unset NO_COLOR; export TERM=vt100' Enter
+	vtop_on -s pid --tree "$g"
+	shows '(\|-|`-) factory'
+	run ! coloured
+	keys F1
+	shows '^vtop: keys'
+	keys q q
+	shows 'status=0'
+	local term
+	for term in dumb no-such-terminal ''; do
+		keys "clear; TERM=$term vtop $g; echo status=\$?" Enter
+		shows 'status=1'
+		shows "a terminal of type '$term' cannot be drawn on; set TERM to what it is, or use -b"
+	done
+}
+
+@test "UTF-8: lines of the tree, widths" {
+	need_guest g61
+	terminal
+	keys 'export LC_ALL=C.UTF-8' Enter
+	STARTED=1 vtop_on --tree "$(guest g61)"
+	keys K
+	shows '├─ listener'
+	keys q
+	shows 'status=0'
+}
+
+# The modes of the terminal, as stty has them.
+modes() {
+	keys "clear; stty -a | grep -oE -- '-?(icanon|echo|isig|icrnl|onlcr)\\b' | paste -sd ' '; echo modes" Enter
+	shows '^modes'
+	screen | grep -E 'icanon' | tail -n 1
+}
+
+@test "Ctrl-Z and Ctrl-C leave the terminal as it was" {
+	need_guest g61
+	local before
+	terminal
+	STARTED=1
+	before=$(modes)
+	vtop_on -s pid "$(guest g61)"
+	keys C-z
+	shows 'Stopped'
+	[[ $(modes) == "$before" ]]
+	keys fg Enter
+	shows ' PID .*COMMAND'
+	keys t
+	keys C-c
+	shows '^\$ *$'
+	hides ' PID .*COMMAND'
+	[[ $(modes) == "$before" ]]
+	# The same after a kill that can be caught.
+	vtop_on -s pid "$(guest g61)"
+	kill -TERM "$(pgrep -f "^vtop -d 0.2 -s pid $(guest g61)\$")"
+	shows 'Terminated'
+	[[ $(modes) == "$before" ]]
+	eventually 5 no_guards || fail "guards are left"
+}
+
+@test "iterations end it" {
+	need_guest g61
+	terminal
+	keys "vtop -n 3 -d 0.1 $(guest g61); echo status=\$?" Enter
+	shows 'status=0'
+	keys "clear; vtop /no/such; echo status=\$?" Enter
+	shows 'vtop: /no/such: no such file'
+	shows 'status=3'
+}
+
+# ---- guests that come and go ------------------------------------------------
+
+@test "a guest that is paused, and dies" {
+	need_guest victim
+	local g
+	g=$(guest victim)
+	vtop_on "$g"
+	shows 'paused: [0-9.]+ ms +running'
+	qmp victim stop >/dev/null
+	shows 'ms +paused'
+	qmp victim cont >/dev/null
+	shows 'ms +running'
+	kill -KILL "$(guest_pid victim)"
+	shows 'ms +gone: '
+	# What was seen last is still there, and keys work.
+	shows ' PID .*COMMAND'
+	keys F1
+	shows '^vtop: keys'
+	keys Escape q
+	shows 'status=0'
+}
+
+@test "a guest that is reset is picked up again" {
+	need_guest reset
+	local g
+	g=$(guest reset)
+	vtop_on "$g"
+	shows 'ms +running'
+	qmp reset set-action '{"reboot": "reset"}' >/dev/null
+	qmp reset system_reset >/dev/null
+	PATIENCE=60 shows 'ms +booting'
+	PATIENCE=240 shows 'ms +running, opened anew'
+	shows 'Up: 00:0[0-9]:'
+	keys q
+	shows 'status=0'
+}
