@@ -64,15 +64,16 @@ sorted() { eventually "$PATIENCE" is_sorted "$@" || { screen >&2; fail "not sort
 # ---- in a pipe --------------------------------------------------------------
 
 # same_processes NAME SLACK: to SLACK KiB of RSS, as some kernels know their own not better.
+# Running, idle, waiting for a disk: that changes from one look to the next.
 same_processes() {
 	need_guest "$1"
 	in_guest "$1" 'ps -eo pid,ppid,state,ni,vsz,rss,nlwp,comm --no-headers' |
-		awk '$8 !~ /^(kworker|ps$|sh$)|evil/ && $3 != "D" { $3 = $3 == "R" ? "S" : $3
+		awk '$8 !~ /^(kworker|ps$|sh$)|evil/ { sub(/[RID]/, "S", $3)
 			print $1, $2, $3, $4, $5, $6, $7, substr($8, 1, 15) }' | sort -n >"$T/guest"
 	vtop -b -J -n 1 -o pid,ppid,s,ni,virt,res,threads,comm "$(guest "$1")" |
 		jq -r '.guests[0].processes[] | select(.comm | test("evil") | not) | [.pid, .ppid, .s, .ni, .virt / 1024, .res / 1024,
 			.threads, .comm] | map(tostring) | join(" ")' |
-		awk '$8 !~ /^(kworker|ps$|sh$)|evil/ { $3 = $3 == "R" ? "S" : $3
+		awk '$8 !~ /^(kworker|ps$|sh$)|evil/ { sub(/[RID]/, "S", $3)
 			print $1, $2, $3, $4, $5, $6, $7, $8 }' | sort -n >"$T/vlens"
 	[[ $(wc -l <"$T/guest") -gt 60 ]]
 	# A real-time process has no nice value in ps.
