@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "../redirect/child.h"
+#include "../redirect/terminal.h"
 #include "proto.h"
 
 /* A program that waits for its keeper, and what we hold of both. */
@@ -22,12 +22,9 @@ struct run {
 	int lock, link; /* of the keeper; -1: none */
 	pid_t keeper;
 	struct vl_child child; /* pid -1: none */
-	int sigfd;
-	sigset_t old_set;
-	struct sigaction old_chld;
-	bool job_stop; /* the terminal asked us to stop */
-	bool lost;     /* the keeper is */
-	bool over;     /* the program has ended, with this status, as a shell has it */
+	struct vl_terminal terminal;
+	bool lost; /* the keeper is */
+	bool over; /* the program has ended, with this status, as a shell has it */
 	int status;
 };
 
@@ -140,21 +137,6 @@ static bool find_keeper(const struct vl_keep_options *k, const char *key, struct
 
 /* --- the program --- */
 
-static void block_signals(struct run *r)
-{
-	static const int taken[] = { SIGCHLD, SIGINT,  SIGQUIT, SIGTERM, SIGHUP,
-				     SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT };
-	struct sigaction dfl = { .sa_handler = SIG_DFL };
-	sigset_t set;
-
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
-		sigaddset(&set, taken[i]);
-	sigaction(SIGCHLD, &dfl, &r->old_chld); /* ignored, children would reap themselves */
-	pthread_sigmask(SIG_BLOCK, &set, &r->old_set);
-	r->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 /* The terminal's stop signal reached us as well: stop as the program does. */
 static void stop_too(struct run *r)
 {
@@ -162,10 +144,10 @@ static void stop_too(struct run *r)
 	siginfo_t si = { 0 };
 
 	/* Its end is not taken: the pid stays its own until we are done. */
-	if (!r->job_stop || waitid(P_PID, (id_t)r->child.pid, &si, WSTOPPED | WNOHANG) ||
+	if (!r->terminal.stop || waitid(P_PID, (id_t)r->child.pid, &si, WSTOPPED | WNOHANG) ||
 	    !si.si_pid)
 		return;
-	r->job_stop = false;
+	r->terminal.stop = false;
 	kill(getpid(), SIGSTOP);
 	/* Perhaps only we were continued. */
 	send(r->link, &word, 1, MSG_NOSIGNAL);
@@ -187,27 +169,7 @@ static void look_after_program(struct run *r)
 
 static void take_signals(struct run *r)
 {
-	struct signalfd_siginfo si[8];
-	ssize_t n = read(r->sigfd, si, sizeof(si));
-
-	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(si[0]); i++) {
-		switch (si[i].ssi_signo) {
-		case SIGCHLD:
-			break;
-		case SIGCONT:
-			r->job_stop = false;
-			break;
-		case SIGTSTP:
-		case SIGTTIN:
-		case SIGTTOU:
-			r->job_stop = true;
-			/* fall through */
-		default:
-			/* The terminal signals the whole group; kill(1) only us. */
-			if (si[i].ssi_code <= 0)
-				kill(r->child.pid, (int)si[i].ssi_signo);
-		}
-	}
+	vl_terminal_read(&r->terminal, r->child.pid);
 	stop_too(r);
 	look_after_program(r);
 }
@@ -220,7 +182,7 @@ static void take_signals(struct run *r)
 /* Wait for a message of the keeper, @timeout ms or (-1) for ever. False: there is none. */
 static bool wait_message(struct run *r, struct vl_keep_message *m, int timeout)
 {
-	struct pollfd p[2] = { { r->link, POLLIN, 0 }, { r->sigfd, POLLIN, 0 } };
+	struct pollfd p[2] = { { r->link, POLLIN, 0 }, { r->terminal.fd, POLLIN, 0 } };
 
 	for (;;) {
 		int nr = poll(p, 2, r->over ? OVER_TIMEOUT_MS : timeout);
@@ -304,10 +266,9 @@ static struct vl_error *run(const struct vl_keep_options *k, const struct vl_red
 	struct vl_error *err;
 	uint32_t word;
 
-	block_signals(r);
-	if (r->sigfd < 0)
-		return vl_error_os(errno, "cannot make a signalfd");
-	err = vl_child_fork(o, exe, &r->old_set, r->keeper, &r->child);
+	err = vl_terminal_take(&r->terminal, true);
+	if (!err)
+		err = vl_child_fork(o, exe, &r->terminal.old_set, r->keeper, &r->child);
 	if (err)
 		return err;
 	*used_ret = ask(k, o, key, exe, r, m) && wait_message(r, m, TAKE_TIMEOUT_MS);
@@ -337,12 +298,7 @@ static void clean_up(struct run *r)
 		while (waitpid(r->child.pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
-	if (r->sigfd == -2)
-		return; /* nothing was blocked */
-	if (r->sigfd >= 0)
-		close(r->sigfd);
-	pthread_sigmask(SIG_SETMASK, &r->old_set, NULL);
-	sigaction(SIGCHLD, &r->old_chld, NULL);
+	vl_terminal_give_back(&r->terminal);
 }
 
 /*
@@ -363,7 +319,7 @@ struct vl_error *vl_keep_run(const struct vl_keep_options *k, const struct vl_re
 			     int *status_ret, struct vl_stats *stats_ret,
 			     struct vl_redirect_stats *redirect_ret, bool *used_ret)
 {
-	struct run r = { .lock = -1, .link = -1, .child = { -1, -1 }, .sigfd = -2 };
+	struct run r = { .lock = -1, .link = -1, .child = { -1, -1 }, .terminal = { .fd = -1 } };
 	struct vl_keep_message m = { 0 };
 	struct vl_error *err;
 	char *key, *exe = NULL;

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "redirect.h"
+#include "terminal.h"
 
 /*
  * Redirected descriptors have numbers of their own, so that the BPF filter can
@@ -297,14 +298,14 @@ struct vl_redirect {
 	const struct vl_redirect_filter *filter;
 	struct vl_redirect_filter *own_filter; /* NULL: the options have one */
 	const char *home;		       /* in the program's environment, or NULL */
-	int listener, sigfd;
+	int listener;
+	struct vl_terminal terminal;
 	int link;	 /* to the process that forked the program, or -1: we did */
 	bool left;	 /* that one is gone */
 	pid_t main;	 /* the program's first process */
 	bool killable;	 /* signals wait for the answer of a call (Linux 5.19) */
 	bool ended;	 /* it is gone, and its status is: */
 	int wait_status; /* as waitpid gives it */
-	bool job_stop;	 /* the terminal asked us to stop */
 	bool tasks_changed;
 	const struct vl_policy *by_nr[VL_NR_MAX];
 	struct vl_task *tasks;

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -225,9 +224,9 @@ static void stop_too(struct vl_redirect *r)
 {
 	struct vl_task *main = vl_task_find(r, r->main);
 
-	if (!r->job_stop || !main || !main->stopped)
+	if (!r->terminal.stop || !main || !main->stopped)
 		return;
-	r->job_stop = false;
+	r->terminal.stop = false;
 	vl_epoch_end(r);
 	kill(getpid(), SIGSTOP);
 	vl_tasks_reap(r);
@@ -237,27 +236,7 @@ static void stop_too(struct vl_redirect *r)
 
 static void take_signals(struct vl_redirect *r)
 {
-	struct signalfd_siginfo si[8];
-	ssize_t n = read(r->sigfd, si, sizeof(si));
-
-	for (size_t i = 0; n > 0 && i < n / sizeof(si[0]); i++) {
-		switch (si[i].ssi_signo) {
-		case SIGCHLD:
-			break;
-		case SIGCONT:
-			r->job_stop = false;
-			break;
-		case SIGTSTP:
-		case SIGTTIN:
-		case SIGTTOU:
-			r->job_stop = true;
-			/* fall through */
-		default:
-			/* The terminal signals the whole group; kill(1) only us. */
-			if (si[i].ssi_code <= 0)
-				kill(r->main, si[i].ssi_signo);
-		}
-	}
+	vl_terminal_read(&r->terminal, r->main);
 	vl_tasks_reap(r);
 	stop_too(r);
 }
@@ -296,7 +275,7 @@ static struct vl_error *loop(struct vl_redirect *r, struct seccomp_notif *n, siz
 
 	while (!err && !r->ended && !r->left) {
 		struct pollfd p[3] = { { listener, POLLIN, 0 },
-				       { r->sigfd, POLLIN, 0 },
+				       { r->terminal.fd, POLLIN, 0 },
 				       { r->link, POLLIN, 0 } };
 		int64_t now;
 		int nr = poll(p, 3, r->sys->open ? idle_ms(r) : TICK_MS);
@@ -412,21 +391,12 @@ static struct vl_error *run(struct vl_redirect *r, int sock, int *status_ret)
 /* Fork the program and supervise it, with the terminal's signals in our hands. */
 static struct vl_error *run_own(struct vl_redirect *r, int *status_ret)
 {
-	static const int taken[] = { SIGCHLD, SIGINT,  SIGQUIT, SIGTERM, SIGHUP,
-				     SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT };
-	struct sigaction dfl = { .sa_handler = SIG_DFL }, old_chld;
 	struct vl_child child = { -1, -1 };
-	sigset_t set, old_set;
 	struct vl_error *err;
 
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
-		sigaddset(&set, taken[i]);
-	sigaction(SIGCHLD, &dfl, &old_chld); /* ignored, children would reap themselves */
-	pthread_sigmask(SIG_BLOCK, &set, &old_set);
-	r->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	err = r->sigfd < 0 ? vl_error_os(errno, "cannot make a signalfd") :
-			     vl_child_fork(r->o, r->exe, &old_set, 0, &child);
+	err = vl_terminal_take(&r->terminal, true);
+	if (!err)
+		err = vl_child_fork(r->o, r->exe, &r->terminal.old_set, 0, &child);
 	if (!err) {
 		r->main = child.pid;
 		err = run(r, child.sock, status_ret);
@@ -434,10 +404,7 @@ static struct vl_error *run_own(struct vl_redirect *r, int *status_ret)
 		if (err)
 			waitpid(child.pid, NULL, __WALL);
 	}
-	if (r->sigfd >= 0)
-		close(r->sigfd);
-	pthread_sigmask(SIG_SETMASK, &old_set, NULL);
-	sigaction(SIGCHLD, &old_chld, NULL);
+	vl_terminal_give_back(&r->terminal);
 	return err;
 }
 
@@ -445,20 +412,13 @@ static struct vl_error *run_own(struct vl_redirect *r, int *status_ret)
 static struct vl_error *run_for(struct vl_redirect *r, const struct vl_redirect_client *c,
 				int *status_ret)
 {
-	struct vl_error *err;
-	sigset_t set, old_set;
+	struct vl_error *err = vl_terminal_take(&r->terminal, false);
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	pthread_sigmask(SIG_BLOCK, &set, &old_set);
 	r->main = c->pid;
 	r->link = c->link;
-	r->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	err = r->sigfd < 0 ? vl_error_os(errno, "cannot make a signalfd") :
-			     run(r, c->sock, status_ret);
-	if (r->sigfd >= 0)
-		close(r->sigfd);
-	pthread_sigmask(SIG_SETMASK, &old_set, NULL);
+	if (!err)
+		err = run(r, c->sock, status_ret);
+	vl_terminal_give_back(&r->terminal);
 	return err;
 }
 
@@ -490,9 +450,12 @@ static struct vl_error *redirect(struct vl_redirect *r, const struct vl_redirect
 struct vl_error *vl_redirect_run(struct vl_sys *sys, const struct vl_redirect_options *o,
 				 int *status_ret, struct vl_redirect_stats *stats)
 {
-	struct vl_redirect r = {
-		.sys = sys, .o = o, .stats = stats, .listener = -1, .sigfd = -1, .link = -1
-	};
+	struct vl_redirect r = { .sys = sys,
+				 .o = o,
+				 .stats = stats,
+				 .listener = -1,
+				 .terminal = { .fd = -1 },
+				 .link = -1 };
 	struct vl_error *err;
 
 	*status_ret = 3;
@@ -504,9 +467,12 @@ struct vl_error *vl_redirect_serve(struct vl_sys *sys, const struct vl_redirect_
 				   const struct vl_redirect_client *client, int *status_ret,
 				   struct vl_redirect_stats *stats)
 {
-	struct vl_redirect r = {
-		.sys = sys, .o = o, .stats = stats, .listener = -1, .sigfd = -1, .link = -1
-	};
+	struct vl_redirect r = { .sys = sys,
+				 .o = o,
+				 .stats = stats,
+				 .listener = -1,
+				 .terminal = { .fd = -1 },
+				 .link = -1 };
 
 	*status_ret = 3;
 	r.exe = strdup(o->argv[0]);

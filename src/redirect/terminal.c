@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "terminal.h"
+
+#include <errno.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+struct vl_error *vl_terminal_take(struct vl_terminal *t, bool all)
+{
+	static const int taken[] = { SIGCHLD, SIGINT,  SIGQUIT, SIGTERM, SIGHUP,
+				     SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT };
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	struct vl_error *err;
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < (all ? sizeof(taken) / sizeof(taken[0]) : 1); i++)
+		sigaddset(&set, taken[i]);
+	t->stop = false;
+	t->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (t->fd < 0) {
+		err = vl_error_os(errno, "cannot make a signalfd");
+		t->fd = -1;
+		return err;
+	}
+	sigaction(SIGCHLD, &dfl, &t->old_chld); /* ignored, children would reap themselves */
+	pthread_sigmask(SIG_BLOCK, &set, &t->old_set);
+	return NULL;
+}
+
+void vl_terminal_give_back(struct vl_terminal *t)
+{
+	if (t->fd < 0)
+		return;
+	close(t->fd);
+	t->fd = -1;
+	pthread_sigmask(SIG_SETMASK, &t->old_set, NULL);
+	sigaction(SIGCHLD, &t->old_chld, NULL);
+}
+
+void vl_terminal_read(struct vl_terminal *t, pid_t program)
+{
+	struct signalfd_siginfo si[8];
+	ssize_t n = read(t->fd, si, sizeof(si));
+
+	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(si[0]); i++) {
+		switch (si[i].ssi_signo) {
+		case SIGCHLD:
+			break;
+		case SIGCONT:
+			t->stop = false;
+			break;
+		case SIGTSTP:
+		case SIGTTIN:
+		case SIGTTOU:
+			t->stop = true;
+			/* fall through */
+		default:
+			/* The terminal signals the whole group; kill(1) only us. */
+			if (si[i].ssi_code <= 0)
+				kill(program, (int)si[i].ssi_signo);
+		}
+	}
+}
