@@ -73,6 +73,10 @@ int session_redirect(struct session *s, const char *path, const char *arg0, char
  */
 char *model_find(const struct applet *a);
 
+/* `vlens doctor [GUEST...]`; its options, for the completion. */
+int doctor_run(const struct applet *applets, size_t nr, int argc, char **argv);
+extern const struct argp_option doctor_options[];
+
 /* `vlens complete WHAT [ARG...]`, for the completion scripts only. */
 int complete_run(const struct applet *applets, size_t nr, int argc, char **argv);
 

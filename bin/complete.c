@@ -3,7 +3,9 @@
  * What the completion scripts ask, so that they never drift from the program:
  *
  *   vlens complete applets          every applet and its summary
+ *   vlens complete commands         what vlens can do besides
  *   vlens complete options APPLET   its options, those before GUEST, one a line
+ *   vlens complete valued APPLET    those of them that take a value, one a line
  *   vlens complete columns APPLET   what its -o can show, one a line
  *   vlens complete engines APPLET   what its --engine can be, one a line
  *   vlens complete model APPLET     the program whose options follow GUEST
@@ -17,12 +19,22 @@
 #include "report.h"
 #include "views.h"
 
-static void list_options(const struct applet *a)
+static void list_options(const struct argp_option *o)
 {
-	for (const struct argp_option *o = options_of(a); o->name; o++) {
+	for (; o->name; o++) {
 		if (o->key > ' ' && o->key < 0x7f)
 			printf("-%c\n", o->key);
 		printf("--%s%s\n", o->name, o->arg ? "=" : "");
+	}
+}
+
+static void list_valued(const struct argp_option *o)
+{
+	for (; o->name; o++) {
+		if (o->arg && o->key > ' ' && o->key < 0x7f)
+			printf("-%c\n", o->key);
+		if (o->arg)
+			printf("--%s\n", o->name);
 	}
 }
 
@@ -75,6 +87,14 @@ int complete_run(const struct applet *applets, size_t nr, int argc, char **argv)
 		list_guests();
 		return 0;
 	}
+	if (!strcmp(what, "commands")) {
+		puts("doctor");
+		return 0;
+	}
+	if (!strcmp(which, "doctor") && (!strcmp(what, "options") || !strcmp(what, "valued"))) {
+		(*what == 'o' ? list_options : list_valued)(doctor_options);
+		return 0;
+	}
 	for (size_t i = 0; i < nr; i++) {
 		const struct applet *a = &applets[i];
 
@@ -82,7 +102,9 @@ int complete_run(const struct applet *applets, size_t nr, int argc, char **argv)
 			printf("%s\n", a->name);
 		} else if (!strcmp(which, a->name)) {
 			if (!strcmp(what, "options"))
-				list_options(a);
+				list_options(options_of(a));
+			else if (!strcmp(what, "valued"))
+				list_valued(options_of(a));
 			else if (!strcmp(what, "columns"))
 				list_columns(a);
 			else if (!strcmp(what, "engines"))

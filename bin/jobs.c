@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "applet.h"
 #include "report.h"
@@ -157,6 +158,14 @@ void view_each(struct view_job *jobs, size_t nr, void (*fn)(void *ctx, struct vi
 		pthread_join(threads[--n], NULL);
 }
 
+uint64_t view_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
 void view_note(struct view_job *job, const struct vl_subject *s)
 {
 	if (s->reader) {
@@ -164,6 +173,11 @@ void view_note(struct view_job *job, const struct vl_subject *s)
 		job->reason = job->stats.reason ? strdup(job->stats.reason) : NULL;
 	}
 	job->paused_ns = vl_target_paused_ns(s->target, NULL);
+}
+
+static void print_us(const char *key, uint64_t ns)
+{
+	fprintf(stderr, "%-16s%" PRIu64 ".%03" PRIu64 " us\n", key, ns / 1000, ns % 1000);
 }
 
 static void print_job_stats(const struct view_job *job)
@@ -176,11 +190,11 @@ static void print_job_stats(const struct view_job *job)
 		print_clean(stderr, job->reason, strlen(job->reason), false, NULL);
 		putc('\n', stderr);
 	}
-	fprintf(stderr, "opened:         %" PRIu64 ".%03" PRIu64 " us\n", job->stats.open_ns / 1000,
-		job->stats.open_ns % 1000);
+	print_us("attach:", job->attach_ns);
+	print_us("engine ready:", job->stats.open_ns);
+	print_us("look:", job->look_ns);
 	fprintf(stderr, "requests:       %" PRIu64 "\n", job->stats.requests);
-	fprintf(stderr, "paused:         %" PRIu64 ".%03" PRIu64 " ms\n", job->paused_ns / 1000000,
-		job->paused_ns / 1000 % 1000);
+	print_us("paused:", job->paused_ns);
 }
 
 int view_report(const struct view_options *o, struct view_job *jobs, size_t nr, int status)

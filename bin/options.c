@@ -249,12 +249,23 @@ bool options_check(const struct argp_option *table, int argc, char **argv, char 
 	return true;
 }
 
+void options_head(const char *name, const char *args, const char *summary)
+{
+	printf("Usage: %s [OPTION...] %s\n%s.\n", name, args, summary);
+}
+
 void options_help(const struct argp_option *table, const char *name, const char *args,
 		  const char *summary)
 {
+	options_head(name, args, summary);
+	options_list(table);
+}
+
+void options_list(const struct argp_option *table)
+{
 	char head[32];
 
-	printf("Usage: %s [OPTION...] %s\n%s.\n\nOptions:\n", name, args, summary);
+	puts("\nOptions:");
 	for (; table->name; table++) {
 		snprintf(head, sizeof(head), "--%s%s%s", table->name, table->arg ? "=" : "",
 			 table->arg ? table->arg : "");

@@ -38,7 +38,9 @@ bool options_parse(const struct applet *a, int argc, char **argv, struct options
 bool options_check(const struct argp_option *table, int argc, char **argv, char **why_ret,
 		   const char **foreign_ret);
 
-/* Print the usage line, the purpose and the options to stdout. */
+/* Print to stdout the usage line and the purpose; the options; both. */
+void options_head(const char *name, const char *args, const char *summary);
+void options_list(const struct argp_option *table);
 void options_help(const struct argp_option *table, const char *name, const char *args,
 		  const char *summary);
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "applet.h"
 #include "report.h"
 
 static const struct argp_option *find(const struct argp_option *table, const char *name, size_t len)
@@ -23,11 +24,23 @@ static const struct argp_option *find_key(const struct argp_option *table, char 
 
 struct line {
 	const char *applet;
+	const char *model; /* the program that the applet else mirrors; or NULL */
 	int argc, next;
 	char **argv;
 	parse_fn *fn;
 	void *ctx;
 };
+
+static bool unknown(const struct line *l, const char *option)
+{
+	if (l->model)
+		usage_report(l->applet,
+			     "'%s' is no option of raw reads; those of %s need --engine=vmst",
+			     option, l->model);
+	else
+		usage_report(l->applet, "unknown option '%s'", option);
+	return false;
+}
 
 /* The argument of an option that has none in its own word. */
 static bool next_word(struct line *l, const char *option, int len, char **ret)
@@ -46,10 +59,8 @@ static bool parse_long(struct line *l, const struct argp_option *table, char *wo
 	const struct argp_option *o = find(table, word + 2, len);
 	char *arg = word[2 + len] ? word + 2 + len + 1 : NULL;
 
-	if (!o) {
-		usage_report(l->applet, "unknown option '%s'", word);
-		return false;
-	}
+	if (!o)
+		return unknown(l, word);
 	if (arg && !o->arg) {
 		usage_report(l->applet, "option '%.*s' takes no argument", (int)len + 2, word);
 		return false;
@@ -65,10 +76,8 @@ static bool parse_short(struct line *l, const struct argp_option *table, char *w
 		const struct argp_option *o = find_key(table, *c);
 		char option[] = { '-', *c, '\0' }, *arg = NULL;
 
-		if (!o) {
-			usage_report(l->applet, "unknown option '%s'", option);
-			return false;
-		}
+		if (!o)
+			return unknown(l, option);
 		if (!o->arg) {
 			if (!l->fn(l->ctx, o->key, NULL))
 				return false;
@@ -82,12 +91,16 @@ static bool parse_short(struct line *l, const struct argp_option *table, char *w
 	return true;
 }
 
-bool parse_arguments(const char *applet, const struct argp_option *table, int argc, char **argv,
+bool parse_arguments(const struct applet *a, const struct argp_option *table, int argc, char **argv,
 		     parse_fn *fn, void *ctx)
 {
-	struct line l = {
-		.applet = applet, .argc = argc, .next = 1, .argv = argv, .fn = fn, .ctx = ctx
-	};
+	struct line l = { .applet = a->name,
+			  .model = a->program,
+			  .argc = argc,
+			  .next = 1,
+			  .argv = argv,
+			  .fn = fn,
+			  .ctx = ctx };
 	bool options = true;
 
 	while (l.next < argc) {

@@ -164,28 +164,34 @@ static void help(const struct run *r)
 	const struct applet *a = r->o.applet;
 	const char *args = a->program ? "GUEST..." : a->args;
 
-	options_help(r->view->options, a->name, args, a->summary);
+	options_head(a->name, args, a->summary);
 	puts("\nColumns (* if none are asked for):");
 	for (const struct vl_column *c = r->columns; c->name; c++)
 		printf("  %c %-12s %s\n", c->shown ? '*' : ' ', c->name, c->doc);
+	options_list(r->view->options);
 	printf("\nFor more details see %s(1).\n", a->name);
 }
 
-static void look(void *ctx, struct view_job *job)
+/* Open the guest and look, once. */
+static void look_once(const struct run *r, struct view_job *job, const struct vl_scan_options *o)
 {
-	const struct run *r = ctx;
+	bool need = r->o.diff || r->view->scan->need_kernel;
+	struct vl_guest_options go = { .target = o->target };
 	struct vl_table *t = job->result;
-	struct vl_guest_options go = { .target = r->o.scan.target };
 	struct vl_subject *s = NULL;
 	struct vl_guest *g = NULL;
+	uint64_t start = view_now();
 
-	job->err = vl_subject_open(job->spec, &r->o.scan,
-				   r->o.diff || !r->view->scan || r->view->scan->need_kernel, &s);
+	job->err = vl_subject_open(job->spec, o, need, &s);
 	if (!job->err && r->o.diff)
 		job->err = vl_guest_open(job->spec, &go, &g);
+	job->attach_ns = view_now() - start;
+	start = view_now();
 	if (!job->err)
 		job->err = r->o.diff ? r->view->diff->run(s, vl_guest_sys(g), t) :
 				       r->view->scan->run(s, t);
+	job->look_ns = view_now() - start;
+	job->live = s && vl_target_is_live(s->target);
 	if (s)
 		view_note(job, s);
 	if (g) {
@@ -198,11 +204,37 @@ static void look(void *ctx, struct view_job *job)
 	vl_subject_close(s);
 }
 
+static void look(void *ctx, struct view_job *job)
+{
+	const struct run *r = ctx;
+	struct vl_scan_options o = r->o.scan;
+
+	look_once(r, job, &o);
+	/* A guest that was reset still has the old kernel in its memory for a while. */
+	if (!job->err || !job->live || job->err->code != VL_ERR_FAULT)
+		return;
+	vl_error_destroy(job->err);
+	free(job->reason);
+	job->reason = NULL;
+	vl_table_clear(job->result);
+	o.anew = true;
+	look_once(r, job, &o);
+}
+
 static void look_list(void *ctx, struct view_job *job)
 {
 	const struct run *r = ctx;
 
 	job->err = vl_list_guest(job->spec, &r->o.scan, job->result);
+	if (!job->err || job->err->code == VL_ERR_NOMEM)
+		return;
+	/* One that is here, but cannot be opened, is listed; one that was named is an error. */
+	if (!r->o.all) {
+		vl_table_clear(job->result);
+		return;
+	}
+	vl_error_destroy(job->err);
+	job->err = NULL;
 }
 
 static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
@@ -262,7 +294,7 @@ static int run_table(struct run *r, int argc, char **argv,
 	show_init(&r->show, r->columns);
 	if (!r->o.words)
 		error_report(a->name, NULL, vl_error_nomem());
-	else if (!parse_arguments(a->name, r->view->options, argc, argv, take, r))
+	else if (!parse_arguments(a, r->view->options, argc, argv, take, r))
 		status = a->usage_status;
 	else if (r->o.end == VIEW_END_HELP)
 		help(r), status = 0;

@@ -87,7 +87,8 @@ struct view_job {
 	struct vl_error *err;
 	struct vl_reader_stats stats; /* engine NULL: none was opened */
 	char *reason;		      /* of the engine; malloc'ed */
-	uint64_t paused_ns;
+	uint64_t paused_ns, attach_ns, look_ns;
+	bool live;
 	void *result; /* of `fn` */
 };
 
@@ -102,6 +103,8 @@ void view_jobs_free(struct view_job *jobs, size_t nr);
 /* Call @fn for each job, several at a time. */
 void view_each(struct view_job *jobs, size_t nr, void (*fn)(void *ctx, struct view_job *job),
 	       void *ctx);
+
+uint64_t view_now(void);
 
 /* Keep in @job what @s has to say for --stats. */
 void view_note(struct view_job *job, const struct vl_subject *s);

@@ -198,6 +198,9 @@ static void vlens_help(void)
 	puts("\nApplets:");
 	for (size_t i = 0; i < NR_APPLETS; i++)
 		printf("  %-14s%s\n", applets[i].name, applets[i].summary);
+	puts("\nCommands:");
+	printf("  %-14s%s\n", "doctor",
+	       "Check what works on this host, and with a virtual machine");
 	puts("\nFor more details see vlens(1).");
 }
 
@@ -242,6 +245,8 @@ static int run_vlens(int argc, char **argv)
 	a = find_applet(argv[0], true);
 	if (a)
 		return run_applet(a, argc, argv);
+	if (!strcmp(argv[0], "doctor"))
+		return doctor_run(applets, NR_APPLETS, argc, argv);
 	if (!strcmp(argv[0], "keep"))
 		return keep_run(argc, argv);
 	if (!strcmp(argv[0], "complete"))

@@ -33,6 +33,7 @@ _vlens_value() {
 	-s | --sort) _vlens_words "${2#-}" "$(vlens complete columns "$3" 2>/dev/null)" ;;
 	-g | --guest) _vlens_guests "$2" ;;
 	--pause) _vlens_words "$2" 'freeze suspend none' ;;
+	--color) _vlens_words "$2" 'auto always never' ;;
 	-c | --connect) _vlens_words "$2" "${LIBVIRT_DEFAULT_URI-}" ;;
 	esac
 }
@@ -52,21 +53,17 @@ _vlens_command() {
 
 # Complete the last of the arguments $2... of applet $1.
 _vlens_applet() {
-	local applet=$1 cur=${!#} model
+	local applet=$1 cur=${!#} model valued
 	shift
+	valued=$'\n'$(vlens complete valued "$applet" 2>/dev/null)$'\n'
 	while (($# > 1)) && [[ $1 == -* ]]; do
-		case $1 in
-		--) ;;
-		-c | --connect | --engine | --as | --pause | -o | --output | --sort | -g | --guest | \
-			--depth | --elements | -s | -d | --delay | -n | --iterations | -p | --pids | \
-			-u | --user)
+		if [[ $valued == *$'\n'"$1"$'\n'* ]]; then
 			if (($# == 2)); then
 				_vlens_value "$1" "$cur" "$applet"
 				return
 			fi
 			shift
-			;;
-		esac
+		fi
 		shift
 	done
 	if (($# == 1)); then
@@ -103,7 +100,7 @@ _vlens() {
 		_vlens_applet "$name" "${words[@]:1}"
 	elif ((${#words[@]} == 2)); then
 		_vlens_words "${words[1]}" \
-			"--list --help --version $(vlens complete applets 2>/dev/null)"
+			"--list --help --version $(vlens complete commands 2>/dev/null) $(vlens complete applets 2>/dev/null)"
 	else
 		name=${words[1]}
 		# "vmstat" begins with a v, too, and is no applet.

@@ -26,6 +26,9 @@ struct vl_guest {
 	bool pauses;
 	uint64_t epochs, kernel_calls; /* calls: of clones that are gone */
 	int64_t born_ns;	       /* when the clone was made, in the host's CLOCK_MONOTONIC */
+	uint64_t born_epoch;	       /* sys.epoch then */
+	bool suspect;		       /* it is to be made anew */
+	bool doubt;		       /* perhaps it is not this kernel that runs */
 	uint64_t budget_ns;	       /* of the next clone's calls */
 	struct vl_workset workset;
 	char *label;	 /* whose working set it is; NULL: none is kept */
@@ -233,7 +236,7 @@ static void forget_old(struct vl_guest *g)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	now = ts.tv_sec * 1000000000L + ts.tv_nsec;
-	if (g->clone && g->workset.still[0].size && now - g->born_ns < CLONE_AGE_NS)
+	if (g->clone && !g->suspect && g->workset.still[0].size && now - g->born_ns < CLONE_AGE_NS)
 		return;
 	g->kernel_calls += g->clone ? g->clone->nr_calls : 0;
 	vl_clone_destroy(g->clone);
@@ -241,6 +244,8 @@ static void forget_old(struct vl_guest *g)
 	g->clone = NULL;
 	g->view = NULL;
 	g->born_ns = now;
+	g->born_epoch = g->sys.epoch;
+	g->suspect = false;
 }
 
 static struct vl_error *try_epoch(struct vl_guest *g)
@@ -265,6 +270,13 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 	if (sys->open)
 		return NULL;
 	forget_old(g);
+	if (g->doubt && g->contact && !g->anew && !vl_contact_runs(g->contact)) {
+		g->anew = true;
+		err = make_contact(g, true);
+		if (err)
+			return err;
+	}
+	g->doubt = false;
 	if (!g->contact) {
 		err = make_contact(g, false);
 		if (err)
@@ -309,6 +321,11 @@ static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const s
 	g->calls++;
 	if (err && err->code == VL_ERR_CRASHED && g->budget_ns < VL_BUDGET_MAX_NS)
 		g->budget_ns *= 2;
+	if (err && err->code == VL_ERR_CRASHED)
+		g->doubt = true;
+	/* Of code that was translated in an earlier epoch? A module may be gone. */
+	if (err && err->code == VL_ERR_CRASHED && g->sys.epoch != g->born_epoch)
+		g->suspect = true;
 	return err;
 }
 
@@ -344,6 +361,11 @@ static const struct vl_sys_ops guest_ops = {
 	.end = guest_end,
 };
 
+void vl_guest_hang_up(struct vl_guest *g)
+{
+	vl_target_rest(g->target);
+}
+
 void vl_guest_rest(struct vl_guest *g)
 {
 	guest_end(&g->sys);
@@ -352,7 +374,7 @@ void vl_guest_rest(struct vl_guest *g)
 	if (g->contact && g->label)
 		vl_workset_save(&g->workset, g->contact, g->label);
 	g->workset.changed = false;
-	vl_target_rest(g->target);
+	vl_guest_hang_up(g);
 }
 
 /* A dump needs no haste, and a guest that is not paused has no moment. */

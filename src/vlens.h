@@ -16,6 +16,7 @@
 #include "imee/imee.h"
 #include "redirect/redirect.h"
 #include "target/target.h"
+#include "view/doctor.h"
 #include "vmst/files.h"
 #include "view/peek.h"
 #include "view/scan.h"
@@ -71,6 +72,12 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label);
  * stored for other processes.
  */
 void vl_guest_rest(struct vl_guest *g);
+
+/*
+ * Leave the monitor to others, which vl_guest_rest() does as well; it is taken
+ * again when it is needed.
+ */
+void vl_guest_hang_up(struct vl_guest *g);
 
 /* The hypervisor's process; 0: a dump. */
 pid_t vl_guest_pid(const struct vl_guest *g);

@@ -15,7 +15,7 @@ applets() { vlens --list; }
 		run --separate-stderr "$a" --help
 		assert_status 0
 		[[ -z $stderr ]]
-		[[ ${lines[0]} == "Usage: $a [OPTION...] GUEST"* ]]
+		[[ ${lines[0]} == "Usage: $a [OPTION...] "?(\[)GUEST* ]]
 		[[ $output == *$'\nOptions:\n'* ]]
 		# Help and version stand last, then where more is said.
 		[[ ${lines[-3]} == *--help* && ${lines[-2]} == *--version* ]]
@@ -91,8 +91,8 @@ applets() { vlens --list; }
 	assert_usage vps "freeze, suspend or none"
 	run --separate-stderr vps --engine=crystal web1
 	assert_usage vps "vmst or imee"
-	run --separate-stderr vps --engine=imee web1
-	assert_usage vps "vmst"
+	run --separate-stderr vuname --engine=imee web1
+	assert_usage vuname "vmst"
 	run --separate-stderr vps --stats=yes web1
 	assert_usage vps "takes no argument"
 	# An abbreviation that works would be one that has to work for ever.

@@ -114,6 +114,7 @@ qmp_status() {
 		args=()
 		[[ $a != vcat ]] || args=(/proc/version)
 		[[ $a != vexec ]] || args=(true)
+		[[ $a != vpeek ]] || args=(init_task)
 		run --separate-stderr timeout 10 "$a" -c test:///default nosuch "${args[@]}"
 		assert_refused "$a" nosuch "no such domain"
 	done

@@ -28,33 +28,6 @@ setup() {
 	g=$(guest g61)
 }
 
-# same COMMAND...: v$COMMAND prints what the command prints in the guest. What
-# moves may differ once; not three times in a row.
-same() {
-	local command try
-	for command; do
-		for try in 1 2 3; do
-			in_guest g61 "$command" >"$T/guest" || true
-			# shellcheck disable=SC2086 # words
-			v${command%% *} "$g" ${command#"${command%% *}"} >"$T/vlens" 2>&1 || true
-			! cmp -s "$T/guest" "$T/vlens" || continue 2
-		done
-		diff "$T/guest" "$T/vlens" >&2
-		fail "$command differs, $try times (guest < > vlens)"
-	done
-}
-
-# As same, but counters move: the same lines, with every number as N.
-same_shape() {
-	local command
-	for command; do
-		# shellcheck disable=SC2086 # words
-		assert_same "$(in_guest g61 "$command" | sed 's/[0-9][0-9.:]*/N/g; s/  */ /g')" \
-			"$(v${command%% *} "$g" ${command#"${command%% *}"} |
-				sed 's/[0-9][0-9.:]*/N/g; s/  */ /g')"
-	done
-}
-
 guest_has() { in_guest g61 "command -v $1" >/dev/null || skip "the guest has no $1"; }
 
 # ---- the same text ----------------------------------------------------------
@@ -62,22 +35,15 @@ guest_has() { in_guest g61 "command -v $1" >/dev/null || skip "the guest has no 
 @test "vlsof: files of a process, of a command, sockets; sizes and offsets" {
 	local pid
 	pid=$(factory_pid g61 listener)
-	same "lsof -p 1" "lsof -p $pid" "lsof -nP -i" "lsof -U" "lsof -c listener" \
-		"lsof -F pcfn -p $pid"
+	same_as_guest g61 "lsof -p 1" "lsof -p $pid" "lsof -nP -i" "lsof -U" "lsof -c listener" \
+		"lsof -F pcfn -p $pid" "lsof"
 	[[ $(vlsof "$g" -p 1 | head -n 1) == *SIZE/OFF* ]]
-	# All of them, but for the lines of who looks.
-	in_guest g61 lsof >"$T/guest"
-	vlsof "$g" >"$T/vlens"
-	for f in guest vlens; do
-		grep -vE '^((lsof|sh|sleep|factory) |kworker)|^ *COMMAND' "$T/$f" | tr -s ' ' >"$T/$f.all"
-	done
-	[[ $(wc -l <"$T/guest.all") -gt 300 ]]
-	diff "$T/guest.all" "$T/vlens.all" >&2
+	[[ $(vlsof "$g" | wc -l) -gt 300 ]]
 }
 
 @test "vipcs: segments, sets, queues; a container has its own" {
 	in_guest g61 'ipcmk -M 12345 -p 640; ipcmk -S 3; ipcmk -S 5; ipcmk -Q' >"$T/made"
-	same "ipcs" "ipcs -a" "ipcs -u" "ipcs -l" "ipcs -p" "ipcs -t" "ipcs -c" \
+	same_as_guest g61 "ipcs" "ipcs -a" "ipcs -u" "ipcs -l" "ipcs -p" "ipcs -t" "ipcs -c" \
 		"ipcs -m -i $(sed -n 's/Shared memory id: //p' "$T/made")" \
 		"ipcs -s -i $(sed -n 's/Semaphore id: //p' "$T/made" | tail -n 1)" \
 		"ipcs -q -i $(sed -n 's/Message queue id: //p' "$T/made")"
@@ -87,7 +53,7 @@ guest_has() { in_guest g61 "command -v $1" >/dev/null || skip "the guest has no 
 }
 
 @test "vss, vnetstat: sockets, statistics, routes" {
-	same "ss -tulpn" "ss -x" "ss -tan" "ss -s" "netstat -tulnp" "netstat -an" "netstat -rn" \
+	same_as_guest g61 "ss -tulpn" "ss -x" "ss -tan" "ss -s" "netstat -tulnp" "netstat -an" "netstat -rn" \
 		"netstat -i" "netstat -s" "netstat -g"
 	[[ $(vss "$g" -tln) == *127.0.0.1:4242* ]]
 	[[ $(vnetstat "$g" -rn) == *10.10.0.0* ]]
@@ -100,14 +66,14 @@ guest_has() { in_guest g61 "command -v $1" >/dev/null || skip "the guest has no 
 }
 
 @test "vip, vifconfig, varp: interfaces, addresses, routes, neighbours" {
-	same "ip link" "ip -s link" "ip addr" "ip route" "ip route show table all" "ip rule" \
+	same_as_guest g61 "ip link" "ip -s link" "ip addr" "ip route" "ip route show table all" "ip rule" \
 		"ip neigh" "ip maddr" "ifconfig -a" "ifconfig lo" "arp -n" "arp -an"
 	[[ $(vip "$g" neigh) == *02:00:00:00:00:07* && $(varp "$g" -n) == *02:00:00:00:00:07* ]]
 	[[ $(vifconfig "$g" -a) == *u0:* ]]
 }
 
 @test "vdmesg: every record once and in order, also over many looks" {
-	same "dmesg" "dmesg -S" "dmesg -r" "dmesg --level err,warn" "dmesg -T"
+	same_as_guest g61 "dmesg" "dmesg -S" "dmesg -r" "dmesg --level err,warn" "dmesg -T"
 	vexec "$g" /usr/bin/python3 -c '
 import os, time
 log, numbers = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK), []
@@ -125,17 +91,17 @@ except BlockingIOError:
 	x=$(vdate "$g" +%s)
 	b=$(in_guest g61 'date +%s')
 	[[ $((a - 1)) -le $x && $x -le $((b + 1)) ]] || fail "$x is not in $a ... $b"
-	same "date -u +%Z" "date +%Y-%m-%d"
+	same_as_guest g61 "date -u +%Z" "date +%Y-%m-%d"
 }
 
 @test "vvmstat, vmpstat, viostat, vpidstat: a look at the counters" {
-	same "vmstat -d" "vmstat -D"
-	same_shape "vmstat" "vmstat -s" "vmstat -w" "vmstat -m"
+	same_as_guest g61 "vmstat -d" "vmstat -D"
+	same_as_guest g61 "vmstat" "vmstat -s" "vmstat -w" "vmstat -m"
 	guest_has mpstat
-	same "iostat -d"
-	same_shape "mpstat" "mpstat -P ALL" "iostat" "iostat -c"
+	same_as_guest g61 "iostat -d"
+	same_as_guest g61 "mpstat" "mpstat -P ALL" "iostat" "iostat -c"
 	[[ $(vmpstat "$g" -P ALL | grep -cE '^[0-9:]{8}( [AP]M)? +[0-9]+ ') -eq $(in_guest g61 nproc) ]]
-	same_shape "pidstat -p 1" "pidstat -r -p 1" "pidstat -w -p 1"
+	same_as_guest g61 "pidstat -p 1" "pidstat -r -p 1" "pidstat -w -p 1"
 }
 
 # ---- again and again --------------------------------------------------------

@@ -16,6 +16,7 @@ setup_file() {
 
 teardown_file() {
 	rm -rf "$DUMPS"
+	drop_guest busy reset vt-dom
 }
 
 setup() {
@@ -89,19 +90,21 @@ same_processes() {
 	need_guest "$1"
 	local g
 	g=$(guest "$1")
-	# What comes and goes meanwhile: the command itself, and kernel workers.
+	# Not what comes and goes meanwhile: the command itself, kernel workers; nor the
+	# states of the kernel's threads, which work now and then.
 	in_guest "$1" 'ps -eo pid,ppid,state,nlwp,comm --no-headers' |
-		awk '$5 !~ /^(kworker|ps$|sh$)|evil/ { print $1, $2, ($3 == "R" ? "S" : $3), $4, substr($5, 1, 15) }' |
+		awk '$5 !~ /^(kworker|ps$|sh$)|evil/ { print $1, $2, ($2 == 2 ? "-" : $3), $4, substr($5, 1, 15) }' |
 		sort -n >"$T/guest"
 	vpslist --no-headers -o pid,ppid,s,threads,comm "$g" |
-		awk '$5 !~ /^(kworker|ps$|sh$)|evil/ { print $1, $2, ($3 == "R" ? "S" : $3), $4, $5 }' |
+		awk '$5 !~ /^(kworker|ps$|sh$)|evil/ { print $1, $2, ($2 == 2 ? "-" : $3), $4, $5 }' |
 		sort -n >"$T/vlens"
 	[[ $(wc -l <"$T/guest") -gt 60 ]]
-	assert_same "$(awk '$3 != "D"' "$T/guest")" "$(awk '$3 != "D"' "$T/vlens")"
+	assert_same "$(<"$T/guest")" "$(<"$T/vlens")"
 	# Pids alone: likewise.
 	assert_same "$(cut -d' ' -f1 "$T/vlens")" \
 		"$(vpidlist --no-headers "$g" | tr -d ' ' | sort -n | grep -xf <(cut -d' ' -f1 "$T/vlens"))"
 	# Start times, in clock ticks.
+	# shellcheck disable=SC2016 # for the guest's shell
 	in_guest "$1" 'for p in 1 2 3; do sed "s/.*) //" /proc/$p/stat | cut -d" " -f20; done' >"$T/ticks"
 	vpslist --no-headers -o start "$g" | head -n 3 | tr -d . >"$T/start"
 	assert_same "$(<"$T/ticks")" "$(sed 's/^ *0*//' "$T/start")"
@@ -182,6 +185,22 @@ same_calls() {
 	[[ $(jq -r '.guests[0].note' <<<"$output") == "no contact yet"* ]]
 }
 
+@test "vlist, vpslist: a libvirt domain" {
+	[[ $(id -u) -eq 0 ]] || skip "only root can start libvirtd"
+	need_guest vt-dom
+	vuname vt-dom -r >/dev/null
+	run --separate-stderr vlist -J
+	assert_status 0
+	[[ $(jq -c '.guests[] | select(.name == "vt-dom") | [.state, .vcpus, .ram, .release]' <<<"$output") == \
+		"[\"running\",1,512,\"$(in_guest vt-dom 'uname -r')\"]" ]]
+	vpslist --no-headers -o pid,comm vt-dom | grep -qE '^ *1 init$'
+	vps --diff vt-dom >/dev/null
+	virsh -q -c qemu:///system suspend vt-dom
+	[[ $(vlist --no-headers -o state vt-dom) == paused ]]
+	virsh -q -c qemu:///system resume vt-dom
+	drop_guest vt-dom
+}
+
 @test "vmem: the RAM, and where the kernel is" {
 	need_guest g61
 	run --separate-stderr vmem -J "$(guest g61)"
@@ -259,8 +278,7 @@ same_calls() {
 
 @test "--diff: a guest that forks all the time raises no alarm" {
 	need_guest busy
-	local i
-	for ((i = 0; i < 5; i++)); do
+	for _ in 1 2 3 4 5; do
 		run --separate-stderr vps --diff "$(guest busy)"
 		assert_status 0
 	done
@@ -325,6 +343,25 @@ same_calls() {
 	done
 }
 
+has_booted() { vpslist --no-headers -o comm "$1" 2>/dev/null | grep -q '^sleeper'; }
+
+has_not_booted() { ! has_booted "$1"; }
+
+@test "a guest that was reset is contacted anew" {
+	need_guest reset
+	local g
+	g=$(guest reset)
+	has_booted "$g"
+	sleep 5
+	qmp reset set-action '{"reboot": "reset"}' >/dev/null
+	qmp reset system_reset >/dev/null
+	# Its memory stays as it was until the firmware and the new kernel take it.
+	eventually 60 has_not_booted "$g"
+	eventually 120 has_booted "$g"
+	near "$(vlist -J "$g" | jq '.guests[0].uptime')" "$(in_guest reset 'cut -d" " -f1 /proc/uptime')" 5
+	drop_guest reset
+}
+
 # ---- hooks ------------------------------------------------------------------
 
 @test "a system call that leads elsewhere is marked" {
@@ -353,6 +390,20 @@ same_calls() {
 	grep -qE '^ *62 kill +its entry jumps to 0xffffffffc0000000, outside' <<<"$output"
 	grep -qE '^ *1 write +the table, not used, has' <<<"$output"
 	[[ $(awk '$3 != "-"' <<<"$output" | wc -l) == 2 ]]
+}
+
+@test "a probe in a running guest is marked while it is there" {
+	local name tracing='mount -t tracefs none /sys/kernel/tracing 2>/dev/null; cd /sys/kernel/tracing'
+	for name in g510 g61 g7; do
+		need_guest "$name"
+		in_guest "$name" "$tracing && echo 'p:vlens __x64_sys_kill' >kprobe_events && echo 1 >events/kprobes/vlens/enable"
+		run --separate-stderr vsyscalldump --no-headers -o nr,name,mark "$(guest "$name")"
+		in_guest "$name" "$tracing && echo 0 >events/kprobes/vlens/enable; echo >kprobe_events"
+		assert_status 1
+		[[ $(awk '$3 != "-" { print $1, $2 }' <<<"$output") == "62 kill" ]]
+		run --separate-stderr vsyscalldump "$(guest "$name")"
+		assert_status 0
+	done
 }
 
 # ---- bad input --------------------------------------------------------------
@@ -400,10 +451,16 @@ same_calls() {
 		init_task[1|no ']'
 		init_task!|not understood
 	END
-	# The page in question is named, and what is before it is shown.
 	run --separate-stderr vpeek -J "$g" 0x10
 	assert_status 3
-	jq -e '.places' <<<"$output"
+	[[ $(jq -c . <<<"$output") == '{"places":[]}' ]]
+	# What is before a page that is missing is shown, and the page is named.
+	local last
+	last=$(vmem -J "$g" | jq -r '.memory[] | select(.what == "modules") | .last')
+	run --separate-stderr vpeek "$g" "$(printf '0x%x' $((last - 31)))" 64
+	assert_status 3
+	[[ ${lines[0]} == "$(printf '%016x' $((last - 31)))"* ]]
+	[[ $stderr == *"$(printf '0x%x' $((last + 1))): not present" ]]
 }
 
 @test "usage errors" {
@@ -423,6 +480,8 @@ same_calls() {
 	assert_usage vpeek "no address or symbol"
 	run --separate-stderr vpeek g init_task 0
 	assert_usage vpeek "shows nothing"
+	run --separate-stderr vps --engine=imee g -ef
+	assert_usage vps "those of ps need --engine=vmst"
 	run --separate-stderr vuname --engine=imee g
 	assert_usage vuname "only the engine vmst"
 }
@@ -431,9 +490,13 @@ same_calls() {
 	run --separate-stderr vpslist -J qemu:1
 	assert_status 3
 	[[ $(jq -c . <<<"$output") == '{"processes":[]}' ]]
-	run --separate-stderr vlist -J -c test:///default ./nothing-here
+	run --separate-stderr vlist -J ./nothing-here
 	assert_status 3
-	jq -e '.guests[0].note' <<<"$output"
+	[[ $(jq -c . <<<"$output") == '{"guests":[]}' ]]
+	# A domain that is there, but no QEMU, is listed all the same.
+	run --separate-stderr vlist -J -c test:///default
+	assert_status 0
+	[[ $(jq -r '.guests[] | select(.name == "test") | .note' <<<"$output") == *"no QEMU is behind"* ]]
 }
 
 @test "columns: headers, widths, order, one page of text" {

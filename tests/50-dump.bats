@@ -50,7 +50,7 @@ judge() {
 	local d=$DUMPS/$1.elf up_a up_b now_a now_b
 	dump "$1"
 	vps "$d" -ef >"$T/vlens"
-	"$VT_TESTS/lib/same-ps" "$DUMPS/$1.ps" "$T/vlens" >&2 || fail "ps differs"
+	"$VT_TESTS/lib/same.py" "ps -ef" "$DUMPS/$1.ps" "$T/vlens" >&2 || fail "ps differs"
 	assert_same "$(<"$DUMPS/$1.lsmod")" "$(vlsmod "$d")"
 	assert_same "$(<"$DUMPS/$1.uname")" "$(vuname "$d" -a)"
 	assert_same "known content" "$(vcat "$d" /tmp/known)"
@@ -76,7 +76,7 @@ judge() {
 @test "with nothing in the cache" {
 	dump g61
 	VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run vps "$DUMPS/g61.elf" -ef >"$T/vlens"
-	"$VT_TESTS/lib/same-ps" "$DUMPS/g61.ps" "$T/vlens" >&2
+	"$VT_TESTS/lib/same.py" "ps -ef" "$DUMPS/g61.ps" "$T/vlens" >&2
 }
 
 @test "time stands still in a dump" {
@@ -143,9 +143,10 @@ judge() {
 	up_a=$(in_guest vt-dom 'cut -d" " -f1 /proc/uptime')
 	virsh -q -c qemu:///system dump --memory-only vt-dom "$d" >/dev/null
 	up_b=$(in_guest vt-dom 'cut -d" " -f1 /proc/uptime')
+	in_guest vt-dom 'ps -ef' >"$T/later"
 	drop_guest vt-dom
 	vps "$d" -ef >"$T/vlens"
-	"$VT_TESTS/lib/same-ps" "$T/guest" "$T/vlens" >&2
+	"$VT_TESTS/lib/same.py" "ps -ef" "$T/guest" "$T/vlens" "$T/later" >&2
 	assert_same "$(<"$T/lsmod")" "$(vlsmod "$d")"
 	between "$up_a" "$(vcat "$d" /proc/uptime | cut -d' ' -f1)" "$up_b"
 	run --separate-stderr vps --stats "$d" -ef

@@ -9,13 +9,14 @@
 load lib/vlens
 
 setup_file() {
+	# The tool itself, with nobody behind it (65-keeper.bats has the others); what
+	# other files left behind has a folder of its own.
+	export VLENS_KEEP=0 VLENS_RUN_DIR=$BATS_FILE_TMPDIR/run
 	need_guest g61
 	vuname "$(guest g61)" >/dev/null
 }
 
 setup() {
-	# The tool itself, with nobody behind it (65-keeper.bats has the others).
-	export VLENS_KEEP=0
 	T=$BATS_TEST_TMPDIR
 	G=$(guest g61)
 	QEMU=$(guest_pid g61)

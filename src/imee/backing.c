@@ -11,27 +11,12 @@
  * held for the one request: it sees each page as of one moment.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "direct.h"
-
-bool direct_mappable(const struct vl_ram *r)
-{
-	struct stat st;
-	int seals;
-
-	if (r->fd < 0 || r->page_size != VL_PAGE_SIZE || r->fd_offset % VL_PAGE_SIZE)
-		return false;
-	seals = fcntl(r->fd, F_GET_SEALS);
-	if (seals >= 0 && seals & F_SEAL_SHRINK)
-		return true;
-	return fstat(r->fd, &st) == 0 && !st.st_nlink;
-}
 
 static enum direct_kind map_piece(struct vl_direct *d, const struct vl_ram *r)
 {
@@ -47,7 +32,7 @@ static enum direct_kind map_piece(struct vl_direct *d, const struct vl_ram *r)
 		madvise(at, r->size, MADV_NOHUGEPAGE);
 		return DIRECT_STILL;
 	}
-	if (!direct_mappable(r) ||
+	if (!vl_ram_mappable(r) ||
 	    mmap(at, r->size, PROT_READ, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, r->fd,
 		 (off_t)r->fd_offset) == MAP_FAILED)
 		return DIRECT_LIVE;
@@ -159,20 +144,19 @@ static const struct direct_piece *find(const struct vl_direct *d, uint64_t gpa)
 	return NULL;
 }
 
-static bool read_still(struct vl_direct *d, const struct direct_piece *p, uint64_t page)
+/* Not by vl_target_read(), which has files mapped whether they have a name or not. */
+static bool read_file(const struct direct_piece *p, uint64_t gpa, unsigned char *to, size_t len)
 {
-	unsigned char *to = (unsigned char *)(uintptr_t)(d->base + page);
-	size_t done = 0;
-
-	while (done < VL_PAGE_SIZE) {
-		ssize_t n = pread(p->fd, to + done, VL_PAGE_SIZE - done,
-				  (off_t)(p->fd_offset + (page - p->gpa) + done));
+	while (len) {
+		ssize_t n = pread(p->fd, to, len, (off_t)(p->fd_offset + (gpa - p->gpa)));
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return false;
-		done += (size_t)n;
+		to += n;
+		gpa += (uint64_t)n;
+		len -= (size_t)n;
 	}
 	return true;
 }
@@ -216,6 +200,34 @@ static bool want(struct vl_direct *d, uint64_t page)
 	return true;
 }
 
+/*
+ * Read pages into @bufs: those of files each by itself, all others by one call.
+ * False when some cannot be read; which of them is not told.
+ */
+bool direct_read_pages(struct vl_direct *d, const uint64_t *gpas, void *const *bufs, size_t nr)
+{
+	uint64_t gpa[DIRECT_WANTS];
+	void *buf[DIRECT_WANTS];
+	size_t left = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		const struct direct_piece *p = find(d, gpas[i]);
+
+		if (!p)
+			return false;
+		if (p->kind == DIRECT_MAPPED) {
+			memcpy(bufs[i], d->base + gpas[i], VL_PAGE_SIZE);
+		} else if (p->fd >= 0) {
+			if (!read_file(p, gpas[i], bufs[i], VL_PAGE_SIZE))
+				return false;
+		} else {
+			gpa[left] = gpas[i];
+			buf[left++] = bufs[i];
+		}
+	}
+	return !left || !vl_discard(vl_target_read_pages(d->t, gpa, buf, left));
+}
+
 bool direct_fetch(struct vl_direct *d)
 {
 	void *bufs[DIRECT_WANTS];
@@ -227,7 +239,7 @@ bool direct_fetch(struct vl_direct *d)
 		bufs[i] = claim_frame(d, d->wanted[i]);
 	d->nr_wanted = 0;
 	/* A page that cannot be read is found again when it is read alone. */
-	if (vl_discard(vl_target_read_pages(d->t, d->wanted, bufs, nr)))
+	if (!direct_read_pages(d, d->wanted, bufs, nr))
 		for (size_t i = 0; i < nr; i++)
 			drop_frame(d, d->wanted[i]);
 	return true;
@@ -236,6 +248,7 @@ bool direct_fetch(struct vl_direct *d)
 static const unsigned char *live_page(struct vl_direct *d, uint64_t page, enum vl_read_status *st)
 {
 	size_t f = frame_of(page);
+	void *buf;
 
 	if (d->tags[f] == (page | 1))
 		return d->frames + f * VL_PAGE_SIZE;
@@ -244,12 +257,13 @@ static const unsigned char *live_page(struct vl_direct *d, uint64_t page, enum v
 		*st = DIRECT_WANTED;
 		return NULL;
 	}
-	if (vl_discard(vl_target_read(d->t, page, claim_frame(d, page), VL_PAGE_SIZE))) {
+	buf = claim_frame(d, page);
+	if (!direct_read_pages(d, &page, &buf, 1)) {
 		drop_frame(d, page);
 		*st = VL_READ_GONE;
 		return NULL;
 	}
-	return d->frames + f * VL_PAGE_SIZE;
+	return buf;
 }
 
 const unsigned char *direct_slow(struct vl_direct *d, uint64_t gpa, enum vl_read_status *st)
@@ -267,7 +281,8 @@ const unsigned char *direct_slow(struct vl_direct *d, uint64_t gpa, enum vl_read
 	case DIRECT_STILL:
 		if (d->present[page / VL_PAGE_SIZE / 64] >> (page / VL_PAGE_SIZE % 64) & 1)
 			break;
-		if (!read_still(d, p, page)) {
+		if (!read_file(p, page, (unsigned char *)(uintptr_t)(d->base + page),
+			       VL_PAGE_SIZE)) {
 			*st = VL_READ_GONE;
 			return NULL;
 		}

@@ -34,7 +34,7 @@ static size_t read_batch(struct vl_direct *d, const struct vl_space *s, uint64_t
 			break;
 		bufs[nr] = buf + nr * VL_PAGE_SIZE;
 	}
-	if (nr < 2 || vl_discard(vl_target_read_pages(d->t, gpas, bufs, nr)))
+	if (nr < 2 || !direct_read_pages(d, gpas, bufs, nr))
 		return 0;
 	return nr * VL_PAGE_SIZE;
 }
@@ -195,7 +195,7 @@ static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_
 	ram = vl_target_ram(t, &nr);
 	for (size_t i = 0; i < nr; i++) {
 		all += ram[i].size;
-		mapped += direct_mappable(&ram[i]) ? ram[i].size : 0;
+		mapped += vl_ram_mappable(&ram[i]) ? ram[i].size : 0;
 	}
 	if (mapped > all / 2) {
 		snprintf(why, VL_RAW_WHY, "the guest's RAM is mapped");

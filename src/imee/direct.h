@@ -31,7 +31,7 @@ enum direct_kind {
 struct direct_piece {
 	uint64_t gpa, size;
 	enum direct_kind kind;
-	int fd; /* STILL: the dump, at fd_offset; the target's */
+	int fd; /* the file behind it, the target's, at fd_offset; -1: none */
 	uint64_t fd_offset;
 };
 
@@ -72,9 +72,6 @@ struct vl_direct {
 struct vl_error *direct_map(struct vl_direct *d);
 void direct_unmap(struct vl_direct *d);
 
-/* Can this range be mapped for good: it will not be cut short under us? */
-bool direct_mappable(const struct vl_ram *r);
-
 /*
  * Where the byte at @gpa is, with the rest of its page; NULL, and why in *@st.
  * For whatever is not in the fast runs.
@@ -88,6 +85,9 @@ static inline void direct_begin(struct vl_direct *d)
 	if (unlikely(d->has_live))
 		direct_forget(d);
 }
+
+/* Read @nr pages (up to DIRECT_WANTS), by few calls; false when one cannot be read. */
+bool direct_read_pages(struct vl_direct *d, const uint64_t *gpas, void *const *bufs, size_t nr);
 
 /* Fetch what was noted as wanted; false: there was nothing. */
 bool direct_fetch(struct vl_direct *d);

@@ -90,7 +90,8 @@ uint64_t vl_reader_symbol(const struct vl_reader *r, const char *name);
 
 /*
  * Is it still the kernel that was contacted? False when the guest has ended,
- * or has booted anew: open it again. Reads 32 bytes.
+ * or has booted anew: open it again. Reads 32 bytes. Ask it after what takes long:
+ * mapped memory can be read after its guest has ended, as it was in the end.
  */
 bool vl_reader_current(struct vl_reader *r);
 
@@ -245,7 +246,8 @@ struct vl_walked {
  * misses the head is found (VL_READ_LOOP). An xarray's values (what is no pointer)
  * are passed over. Nodes must be aligned to 4 bytes, else VL_READ_GARBAGE: a freed
  * or poisoned element. Over a running guest an element may be unlinked while
- * one stands on it: walk again when that fails.
+ * one stands on it: walk again when that fails. A walk takes microseconds; within
+ * it what is above a page of 4 KiB in the page tables may be read once only.
  */
 enum vl_read_status vl_walk(struct vl_reader *r, const struct vl_space *s,
 			    const struct vl_walk *walk, struct vl_walked *ret);

@@ -58,7 +58,6 @@ static bool try_place(struct vl_kvm *k, const struct vl_space *s, uint64_t va)
 
 	if (!executable(k, s, va, &gpa) || is_hit(k, gpa) || !kvm_vm_place(k, va, gpa, s->levels))
 		return false;
-	k->space = *s;
 	return true;
 }
 
@@ -99,7 +98,6 @@ static bool find_place(struct vl_kvm *k, const struct vl_space *s)
 {
 	struct search f = { k, s, SEARCH_BUDGET };
 
-	k->space = (struct vl_space){ 0, 0 };
 	for (uint64_t i = 1; k->hint && i < NEAR; i++)
 		if (try_place(k, s, k->hint + i * VL_PAGE_SIZE) ||
 		    try_place(k, s, k->hint - i * VL_PAGE_SIZE))
@@ -110,18 +108,17 @@ static bool find_place(struct vl_kvm *k, const struct vl_space *s)
 	return search(&f, s->root, 0, s->levels);
 }
 
+/*
+ * Looked at for every request: were the page replaced by another one of the guest's,
+ * that would run in the agent's place.
+ */
 bool kvm_ready(struct vl_kvm *k, const struct vl_space *s)
 {
 	uint64_t gpa;
 
-	if (likely(k->space.root == s->root && k->space.levels == s->levels))
-		return true;
-	if (k->placed && k->space.levels == s->levels && executable(k, s, k->va, &gpa) &&
-	    gpa == k->blind) {
-		k->space = *s;
-		return true;
-	}
-	return find_place(k, s);
+	return (likely(k->placed && k->levels == s->levels) && executable(k, s, k->va, &gpa) &&
+		gpa == k->blind) ||
+	       find_place(k, s);
 }
 
 static bool move(struct vl_kvm *k, const struct vl_space *s)
@@ -144,7 +141,6 @@ bool kvm_recover(struct vl_kvm *k, const struct vl_space *s, const struct agent_
 	case AGENT_LOST:
 		/* Not mapped any more, or never was; else it was a moment's state. */
 		*st = KVM_BY_WALK;
-		k->space.root = 1;
 		return *tries <= TRIES_FAULT && kvm_ready(k, s);
 	default:
 		direct_begin(k->walk);

@@ -2,10 +2,12 @@
 /*
  * The kvm engine's threads. The watchdog ends a vCPU that does not come back: a guest
  * can change its tables so that the agent's page becomes another one, whose code then
- * runs, for ever if it likes, over memory that it cannot write. No signal is needed
- * for that: without memory the vCPU stops by itself.
+ * runs, for ever if it likes, over memory that it cannot write; and there are KVMs that
+ * themselves never get through (see probe() in kvm.c). Only a signal gets it out. It is
+ * blocked outside of KVM_RUN, so that no handler of the program is ever called.
  */
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <time.h>
 
 #include "kvm.h"
@@ -32,27 +34,25 @@ static uint64_t now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-/* An entry, or in poll mode a request, that is still the same one after limit_ms. */
+/* A request that is still the same one after limit_ms. */
 static void *watchdog(void *arg)
 {
 	struct vl_kvm *k = arg;
 	uint64_t since = now_ms();
-	uint64_t seen = 0;
+	uint32_t seen = 0;
 
 	pthread_mutex_lock(&k->lock);
 	while (!atomic_load(&k->stop)) {
 		uint32_t served = atomic_load((_Atomic uint32_t *)&k->ring->served);
-		unsigned entries = atomic_load(&k->entries);
-		uint64_t state = (uint64_t)served << 32 | entries;
-		bool busy =
-			entries & 1 && served != atomic_load((_Atomic uint32_t *)&k->ring->posted);
 
-		if (!busy || state != seen) {
-			seen = state;
+		if (served != seen || served == atomic_load((_Atomic uint32_t *)&k->ring->posted)) {
+			seen = served;
 			since = now_ms();
 		} else if (now_ms() - since > atomic_load(&k->limit_ms)) {
-			kvm_vm_kill(k);
-			break;
+			atomic_store(&k->broken, true);
+			/* Again and again: it may just be on its way in. */
+			if (k->running)
+				pthread_kill(k->runner, SIGURG);
 		}
 		wait_ms(k, LOOK_MS);
 	}
@@ -80,6 +80,47 @@ static void *poller(void *arg)
 	}
 	pthread_mutex_unlock(&k->lock);
 	return NULL;
+}
+
+int kvm_enter_begin(struct vl_kvm *k, sigset_t *old)
+{
+	sigset_t urg;
+
+	sigemptyset(&urg);
+	sigaddset(&urg, SIGURG);
+	if (pthread_sigmask(SIG_BLOCK, &urg, old))
+		return -1;
+	pthread_mutex_lock(&k->lock);
+	k->runner = pthread_self();
+	k->running = true;
+	pthread_mutex_unlock(&k->lock);
+	return 0;
+}
+
+void kvm_enter_end(struct vl_kvm *k, const sigset_t *old)
+{
+	static const struct timespec zero;
+	sigset_t urg;
+
+	pthread_mutex_lock(&k->lock);
+	k->running = false;
+	pthread_mutex_unlock(&k->lock);
+	if (atomic_load(&k->broken)) {
+		sigemptyset(&urg);
+		sigaddset(&urg, SIGURG);
+		sigtimedwait(&urg, NULL, &zero);
+	}
+	pthread_sigmask(SIG_SETMASK, old, NULL);
+}
+
+bool kvm_set_signals(struct vl_kvm *k)
+{
+	struct {
+		struct kvm_signal_mask head;
+		uint64_t mask; /* the kernel's sigset_t: bit n - 1 is signal n */
+	} __attribute__((packed)) m = { .head.len = 8, .mask = ~(1UL << (SIGURG - 1)) };
+
+	return !ioctl(k->vcpu, KVM_SET_SIGNAL_MASK, &m);
 }
 
 /* A thread of ours takes none of the program's signals. */

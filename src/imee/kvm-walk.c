@@ -226,6 +226,8 @@ static enum vl_read_status chain(struct walker *k, uint64_t head, uint64_t index
 	const struct vl_walk *w = k->w;
 	bool list = w->kind == VL_WALK_LIST, done = false;
 	bool first = list && w->with_head;
+	/* One entry must not take longer than the watchdog allows, where KVM emulates. */
+	size_t most = KVM_WALK_FIELDS / (w->nr_fields + 8);
 	uint64_t at = first ? head : head + (list ? w->next : 0);
 	enum vl_read_status st = VL_READ_OK;
 	unsigned tries = 0;
@@ -242,7 +244,7 @@ static enum vl_read_status chain(struct walker *k, uint64_t head, uint64_t index
 		struct agent_request *rq, got;
 		enum vl_read_status why;
 
-		room = room < KVM_WALK_MAX ? room : KVM_WALK_MAX;
+		room = room < most ? room : most;
 		left = left < room ? left : room;
 		k->ret->fault = at;
 		if (!kvm_ready(k->k, k->s))
@@ -265,8 +267,13 @@ static enum vl_read_status chain(struct walker *k, uint64_t head, uint64_t index
 		if (st)
 			break;
 		st = ended(k, &got, &done);
-		if (done || got.status == AGENT_FULL || got.status == AGENT_MORE)
+		if (done)
 			continue;
+		if (got.status == AGENT_FULL || got.status == AGENT_MORE) {
+			/* The agent always gets further. */
+			st = nr ? st : KVM_BY_WALK;
+			continue;
+		}
 		if (!kvm_recover(k->k, k->s, &got, &tries, &why))
 			st = why;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The kvm engine: requests for bytes, and when it can serve at all. */
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -10,8 +11,8 @@
 
 #include "kvm.h"
 
-/* Samples of a watch in one entry: some milliseconds. */
-#define WATCH_SAMPLES 16384
+/* Samples of a watch in one entry: a millisecond; where KVM emulates, a hundred. */
+#define WATCH_SAMPLES 4096
 
 /* ---- the ring ---- */
 
@@ -86,8 +87,11 @@ enum vl_read_status kvm_read(struct vl_kvm *k, const struct vl_space *s, uint64_
 		memcpy(buf, k->out, done);
 		buf = (char *)buf + done;
 		at += done;
-		if (likely(!rq->status))
+		if (likely(!rq->status && done))
 			continue;
+		/* What the agent never says: it is not the agent that answers. */
+		if (!rq->status)
+			return KVM_BY_WALK;
 		tries = done ? 0 : tries;
 		rq->fault = at;
 		*fault = fault_at(va, at);
@@ -254,6 +258,8 @@ static enum vl_read_status watch(struct vl_kvm *k, const struct vl_space *s, uin
 		if (!kvm_serve(k, 1))
 			return KVM_BY_WALK;
 		*samples_ret += rq->left < n ? n - rq->left : 0;
+		if (!rq->status && rq->left >= n)
+			return KVM_BY_WALK;
 		if (rq->status) {
 			rq->fault = va;
 			if (!kvm_recover(k, s, rq, &tries, &st)) {
@@ -289,7 +295,8 @@ static enum vl_read_status watch_op(struct vl_raw *e, const struct vl_space *s, 
 
 /*
  * Can the range be in a memory slot: mapped, page by page? That a file is cut short
- * is no danger, as only KVM touches the mapping.
+ * is no danger, as only KVM touches the mapping. Huge pages that the guest never touched
+ * are taken from its own reservation when they are read.
  */
 static bool slot_fits(const struct vl_ram *r)
 {
@@ -298,21 +305,28 @@ static bool slot_fits(const struct vl_ram *r)
 		(r->fd_offset % r->page_size == 0 && r->size % r->page_size == 0));
 }
 
-static bool has_la57(int kvm)
+/* What KVM makes of it is asked when a machine is made; that ioctl takes its time. */
+static bool has_la57(void)
 {
-	enum { MAX = 256 };
-	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + MAX * sizeof(c->entries[0]));
-	bool ret = false;
+	unsigned a, b, c = 0, d;
 
-	if (c) {
-		c->nent = MAX;
-		if (!ioctl(kvm, KVM_GET_SUPPORTED_CPUID, c))
-			for (unsigned i = 0; i < c->nent; i++)
-				ret |= c->entries[i].function == 7 && !c->entries[i].index &&
-				       c->entries[i].ecx >> 16 & 1;
-	}
-	free(c);
-	return ret;
+	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && c >> 16 & 1;
+}
+
+/* A yes or no of KVM's module for this processor: 'Y', 'N', 0 when it is not that one. */
+static char parameter(const char *module, const char *name)
+{
+	char path[96], c = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s", module, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	if (read(fd, &c, 1) != 1)
+		c = 0;
+	close(fd);
+	return c == '1' ? 'Y' : c == '0' ? 'N' : c;
 }
 
 static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_RAW_WHY])
@@ -335,15 +349,27 @@ static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_
 		snprintf(why, VL_RAW_WHY, "/dev/kvm: %s", strerror(errno));
 		return VL_RANK_NONE;
 	}
-	if (ioctl(kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION ||
-	    ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) <= 0) {
+	if (ioctl(kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
+		snprintf(why, VL_RAW_WHY, "/dev/kvm is no KVM that is known");
+	} else if (ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) <= 0) {
 		snprintf(why, VL_RAW_WHY, "this KVM has no read-only memory");
-	} else if (c && c->pt.levels == 5 && !has_la57(kvm)) {
+	} else if (c && c->pt.levels == 5 && !has_la57()) {
 		snprintf(why, VL_RAW_WHY,
 			 "the guest has 5 levels of page tables, this host's processor has 4");
-	} else if (!access("/sys/module/kvm_intel", F_OK) || !access("/sys/module/kvm_amd", F_OK)) {
+	} else if (parameter("kvm_intel", "ept") == 'N' || parameter("kvm_amd", "npt") == 'N') {
+		snprintf(why, VL_RAW_WHY, "KVM shadows page tables here, which would go stale");
+	} else if (parameter("kvm_intel", "eptad") == 'N') {
 		snprintf(why, VL_RAW_WHY, "an immersive vCPU on this host's processor");
 		rank = VL_RANK_KVM;
+	} else if (parameter("kvm_intel", "ept") || parameter("kvm_amd", "npt")) {
+		/*
+		 * Intel SDM volume 3, "EPT violations"; AMD APM volume 2, "Nested paging".
+		 * KVM then emulates instruction by instruction, and hangs over exceptions
+		 * (seen with kvm_amd of Linux 6.1 to 7.2).
+		 */
+		snprintf(why, VL_RAW_WHY,
+			 "this processor takes page walks for writes, and the guest's RAM is "
+			 "read-only (see kvm_intel.eptad)");
 	} else {
 		snprintf(why, VL_RAW_WHY, "an immersive vCPU; KVM emulates it here, which is slow");
 		rank = VL_RANK_KVM_SLOW;
@@ -366,29 +392,30 @@ static void close_op(struct vl_raw *e)
 }
 
 /*
- * Read the bytes that are known. Where the processor takes its own walk for a write
- * (AMD's nested paging; Intel's with accessed and dirty bits), page tables in read-only
- * memory are KVM's to get through, and not every version does.
+ * Does it work at all? A word that is there, and an address that is not, where the
+ * processor has to deliver an exception under the guest's tables. On a processor that
+ * cannot walk tables in read-only memory (see rank_op()) KVM hangs over that.
  */
 static struct vl_error *probe(struct vl_kvm *k, const struct vl_contact *c)
 {
 	struct vl_space s = { c->pt.root, c->pt.levels };
-	enum vl_read_status st;
-	uint64_t word, fault;
+	uint64_t word, fault, by_walk = k->by_walk;
+	const char *what = NULL;
 
-	atomic_store(&k->limit_ms, 300);
-	kvm_begin(k);
-	st = kvm_read(k, &s, c->entry & ~7UL, &word, sizeof(word), &fault);
+	atomic_store(&k->limit_ms, 500);
+	if (vl_raw_kvm.read(&k->raw, &s, c->entry & ~7UL, &word, sizeof(word), &fault))
+		what = "it does not read what is known";
+	else if (k->by_walk != by_walk)
+		what = "no page of the guest can be executed";
+	else
+		/* The first page of all is mapped by no kernel. */
+		vl_raw_kvm.read(&k->raw, &s, 0, &word, sizeof(word), &fault);
 	atomic_store(&k->limit_ms, 3000);
-	if (!atomic_load(&k->broken) && !st)
+	if (atomic_load(&k->broken))
+		what = "the processor cannot walk page tables in read-only memory";
+	if (!what)
 		return NULL;
-	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the immersive vCPU does not run here: %s",
-					  atomic_load(&k->broken) ?
-						  "KVM does not get through the guest's page "
-						  "tables in read-only memory" :
-					  st == KVM_BY_WALK ? "no page of the guest is executable" :
-							      vl_read_strstatus(st)),
-			     "the direct engine reads the same");
+	return vl_error_new(VL_ERR_TARGET, "the immersive vCPU does not run here: %s", what);
 }
 
 static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
@@ -410,6 +437,8 @@ static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
 		k->walk = (struct vl_direct *)walk;
 		err = kvm_vm_create(k, t);
 	}
+	if (!err && c && c->pt.levels == 5 && !k->la57)
+		err = vl_error_new(VL_ERR_TARGET, "this KVM has no page tables of 5 levels");
 	if (!err)
 		err = kvm_watchdog_start(k);
 	if (!err && c) {

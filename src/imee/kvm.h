@@ -7,11 +7,19 @@
  * Whether an address can be read, and what is there, the agent says. Why not is
  * asked of a software walk (the direct engine), which also finds a place for the agent,
  * and serves what the agent cannot; it sees the same tables.
+ *
+ * What it takes. KVM has no way to make a slot not executable. A guest that knows where
+ * the agent is, and maps another page there just when a request begins, has that page
+ * run in the agent's place: it can then write our exchange pages, that is, lie, as it can
+ * not with the direct engine. It gets no further: its RAM is read-only there, and all that
+ * comes out of the exchange pages is bounded here. Against it would help permission to
+ * execute by page, below the guest's tables.
  */
 #ifndef VLENS_IMEE_KVM_H
 #define VLENS_IMEE_KVM_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 #include <linux/kvm.h>
@@ -26,8 +34,8 @@
 /* What a piece or an element may write behind the end of what was asked for. */
 #define KVM_OUT_SIZE (KVM_OUT_PAGES * VL_PAGE_SIZE - AGENT_STAGE_SIZE)
 
-#define KVM_WALK_MAX 1024 /* elements in one entry, which the watchdog must allow for */
-#define KVM_HITS 8	  /* places that one request may make the agent leave */
+#define KVM_WALK_FIELDS 8192 /* fields in one entry, about */
+#define KVM_HITS 8	     /* places that one request may make the agent leave */
 
 struct kvm_range {
 	uint64_t gpa, size;
@@ -52,16 +60,14 @@ struct vl_kvm {
 	bool placed, la57;
 	uint64_t va, blind;	 /* where the agent is: virtual, physical */
 	size_t split;		 /* the range with the hole at blind */
-	struct vl_space space;	 /* the last one it was seen to be mapped in */
+	int levels;		 /* of paging, that the vCPU is set to */
 	uint64_t hint;		 /* look for a place from here */
 	uint64_t hits[KVM_HITS]; /* physical pages that the request wants to read */
 	unsigned nr_hits;
 
-	/*
-	 * Entries begun and ended: odd while the vCPU runs. When it has been in one for
-	 * too long the watchdog takes its memory away, which ends it.
-	 */
-	atomic_uint entries;
+	/* When the vCPU has been at one request for too long the watchdog ends that. */
+	pthread_t runner; /* who is in kvm_vm_run(); with the lock */
+	bool running;
 	atomic_bool broken, stop;
 	atomic_uint limit_ms;
 	pthread_t watchdog;
@@ -93,9 +99,6 @@ static inline uint64_t kvm_out_va(size_t offset)
 
 struct vl_error *kvm_vm_create(struct vl_kvm *k, struct vl_target *t);
 void kvm_vm_destroy(struct vl_kvm *k);
-
-/* Take all slots away, so that whatever the vCPU does ends. */
-void kvm_vm_kill(struct vl_kvm *k);
 
 /* Put the agent at virtual @va, which is physical page @gpa, and start it anew. */
 bool kvm_vm_place(struct vl_kvm *k, uint64_t va, uint64_t gpa, int levels);
@@ -132,6 +135,13 @@ bool kvm_recover(struct vl_kvm *k, const struct vl_space *s, const struct agent_
 		 unsigned *tries, enum vl_read_status *st);
 
 /* ---- kvm-thread.c: the watchdog, and poll mode ---- */
+
+/* Around KVM_RUN: the watchdog can end it from here on. */
+int kvm_enter_begin(struct vl_kvm *k, sigset_t *old);
+void kvm_enter_end(struct vl_kvm *k, const sigset_t *old);
+
+/* No signal but the watchdog's interrupts KVM_RUN. */
+bool kvm_set_signals(struct vl_kvm *k);
 
 struct vl_error *kvm_watchdog_start(struct vl_kvm *k);
 void kvm_threads_stop(struct vl_kvm *k);

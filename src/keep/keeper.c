@@ -177,9 +177,15 @@ static void serve_and_tell(struct keeper *kp, const struct request *r, int link,
 		kp->end = true;
 	else
 		err = serve(kp, r, link, sock, &reply);
+	/* The tool's end may be what others wait for. */
+	if (kp->guest)
+		vl_guest_hang_up(kp->guest);
 	put_reply(&kp->out, &reply, err);
 	vl_keep_send(link, &kp->out, -1);
 	vl_error_destroy(err);
+	/* What the run taught is stored when no tool waits for it. */
+	if (kp->guest)
+		vl_guest_rest(kp->guest);
 }
 
 /* Serve the tool at @link. */
@@ -254,9 +260,6 @@ static void loop(struct keeper *kp)
 			continue;
 		take_tool(kp, link);
 		close(link);
-		/* What the run taught is kept now: no tool waits for it. */
-		if (kp->guest)
-			vl_guest_rest(kp->guest);
 	}
 }
 

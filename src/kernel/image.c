@@ -91,6 +91,10 @@ struct btf_header {
 #define BTF_MAGIC 0xeb9f
 #define BTF_MIN (256u << 10) /* vmlinux has megabytes; samples in text do not */
 
+/*
+ * The longest: the gaps between text, read-only data and data are memory that was
+ * freed, and the types of a module may lie there.
+ */
 static void find_btf(struct vl_image *img)
 {
 	size_t size = img->end - img->base;
@@ -105,11 +109,11 @@ static void find_btf(struct vl_image *img)
 		if (h.version != 1 || h.flags || h.hdr_len < sizeof(h) || h.hdr_len > 256)
 			continue;
 		len = (uint64_t)h.hdr_len + h.str_off + h.str_len;
-		if (h.type_len < BTF_MIN || h.str_off < h.type_len || len > size - off)
+		if (h.type_len < BTF_MIN || h.str_off < h.type_len || len > size - off ||
+		    len <= img->btf_len)
 			continue;
 		img->btf = img->bytes + off;
 		img->btf_len = len;
-		return;
 	}
 }
 
@@ -191,6 +195,16 @@ static struct vl_error *no_linux(const char *why)
 }
 
 #define GATE_PAGE_FAULT 14
+
+uint64_t vl_image_fault_handler(struct vl_target *t, const struct vl_pgtable *pt, uint64_t idt_base)
+{
+	unsigned char gate[16];
+
+	if (!vl_target_read_virt(t, pt, idt_base + 16 * GATE_PAGE_FAULT, gate, sizeof(gate)) ||
+	    !(gate[5] & 0x80))
+		return 0;
+	return gate_handler(gate);
+}
 
 struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt, uint64_t idt_base,
 			       struct vl_image **ret)

@@ -36,6 +36,7 @@
 	F(HOT_PREEMPT, "pcpu_hot", "preempt_count")                                               \
 	/* older kernels have tk_core of a type without name: see time.c */                        \
 	F(TK_DATA, "tk_data", "timekeeper")                                                       \
+	F(SIZE_TK_SEQ, "seqcount_raw_spinlock", "")                                               \
 	F(TK_MONO, "timekeeper", "tkr_mono")                                                      \
 	F(TKR_CLOCK, "tk_read_base", "clock")                                                     \
 	F(TKR_LAST, "tk_read_base", "cycle_last")                                                 \

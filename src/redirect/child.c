@@ -27,7 +27,7 @@
 
 /* Everything the child needs, made before the fork. */
 struct child {
-	int sock;
+	int sock, other; /* ours, and the supervisor's end */
 	pid_t tracer;
 	const sigset_t *mask; /* the caller's own */
 	const char *path;
@@ -160,6 +160,8 @@ static void __attribute__((noreturn)) child_run(const struct child *c)
 	uint32_t nr;
 	char go;
 
+	/* Or we would never see that it was closed. */
+	close(c->other);
 	/* From here on the terminal can end it. */
 	sigprocmask(SIG_SETMASK, c->mask, NULL);
 	/* Where only ancestors may trace (yama), one that is none must be named. */
@@ -227,6 +229,7 @@ struct vl_error *vl_child_fork(const struct vl_redirect_options *o, const char *
 		goto out;
 	}
 	c.sock = sv[1];
+	c.other = sv[0];
 	ret->pid = fork();
 	if (!ret->pid)
 		child_run(&c);

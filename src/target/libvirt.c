@@ -41,6 +41,35 @@ static struct vl_error *hinted(struct vl_error *err)
 	return vl_error_hint(err, "see whether virsh can: virsh list --all");
 }
 
+/* What to do when libvirt does not let us in. */
+static const char *connect_hint(const struct domain *d)
+{
+	virErrorPtr e = d->vir.GetLastError();
+
+	switch (e ? e->code : VIR_ERR_OK) {
+	case VIR_ERR_NO_CONNECT:
+	case VIR_ERR_INVALID_ARG:
+	case VIR_ERR_CONFIG_UNSUPPORTED:
+		return "a URI is qemu:///system or qemu:///session, as in: -c qemu:///system";
+	case VIR_ERR_AUTH_FAILED:
+	case VIR_ERR_AUTH_CANCELLED:
+	case VIR_ERR_AUTH_UNAVAILABLE:
+		return "run as root; guests of your own session are on -c qemu:///session";
+	case VIR_ERR_SYSTEM_ERROR:
+		/* Its first number is errno. */
+		if (e->int1 == EACCES || e->int1 == EPERM)
+			return "run as root; guests of your own session are on "
+			       "-c qemu:///session";
+		/* fall through */
+	default:
+		if (geteuid())
+			return "run as root; guests of your own session are on "
+			       "-c qemu:///session; or is libvirtd not running?";
+		return "is libvirtd running (systemctl start libvirtd)? Name another with "
+		       "-c URI; a guest without libvirt is qemu:PID or qmp:SOCKET";
+	}
+}
+
 static struct vl_error *connect_libvirt(struct domain *d)
 {
 	struct vl_error *err;
@@ -53,9 +82,7 @@ static struct vl_error *connect_libvirt(struct domain *d)
 	d->conn = d->vir.ConnectOpen(d->uri);
 	if (d->conn)
 		return NULL;
-	return vl_error_hint(libvirt_error(d, "cannot connect to libvirt"),
-			     "is libvirtd running? Name another with -c URI; a guest without "
-			     "libvirt is qemu:PID or qmp:SOCKET");
+	return vl_error_hint(libvirt_error(d, "cannot connect to libvirt"), "%s", connect_hint(d));
 }
 
 /* The contract of virsh: id, UUID, name. A name may be a number. */
@@ -324,8 +351,8 @@ static void domain_close(struct vl_target *t)
 static void domain_info(struct vl_target *t, struct vl_target_info *ret)
 {
 	static const char *const states[] = {
-		[VIR_DOMAIN_RUNNING] = "running",     [VIR_DOMAIN_BLOCKED] = "blocked",
-		[VIR_DOMAIN_PAUSED] = "paused",	      [VIR_DOMAIN_SHUTDOWN] = "in shutdown",
+		[VIR_DOMAIN_RUNNING] = "running",    [VIR_DOMAIN_BLOCKED] = "blocked",
+		[VIR_DOMAIN_PAUSED] = "paused",	     [VIR_DOMAIN_SHUTDOWN] = "in shutdown",
 		[VIR_DOMAIN_PMSUSPENDED] = "asleep",
 	};
 	struct domain *d = t->priv;
@@ -406,8 +433,7 @@ out:
 	return err;
 }
 
-struct vl_error *vl_target_list(const char *uri, void (*fn)(void *ctx, const char *name),
-				void *ctx)
+struct vl_error *vl_target_list(const char *uri, void (*fn)(void *ctx, const char *name), void *ctx)
 {
 	struct domain d = { .uri = (char *)uri };
 	struct vl_error *err = connect_libvirt(&d);

@@ -139,6 +139,12 @@ struct vl_error *vl_proc_denied(pid_t pid, int err)
 	if (err == ENOENT || err == ESRCH)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "process %d has gone", (int)pid),
 				     "start the guest again");
+	/* Root is refused where something stands above it. */
+	if ((err == EACCES || err == EPERM) && !geteuid())
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "process %d is closed even to root", (int)pid),
+			"a container needs CAP_SYS_PTRACE; SELinux or AppArmor must allow it "
+			"(look for \"denied\" in the kernel's log); see vlens doctor");
 	if (err == EACCES || err == EPERM)
 		return vl_error_hint(
 			vl_error_new(VL_ERR_TARGET, "no permission to look into process %d",

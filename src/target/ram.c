@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include "internal.h"
@@ -80,14 +81,9 @@ struct vl_error *vl_ram_finish(struct vl_target *t)
 		const struct vl_ram *r = &t->ram[i];
 		void *p;
 
-		/*
-		 * Map what can be: a live guest's memory file is never cut
-		 * short (a dump may be: no mapping). Not hugetlbfs, where
-		 * touching a page that the guest never touched takes one from
-		 * the host's pool, or kills with SIGBUS; pread does neither.
-		 * Costs the same for any size.
-		 */
-		if (r->fd < 0 || r->page_size != VL_PAGE_SIZE || r->fd_offset % VL_PAGE_SIZE)
+		/* Map what can be, which costs the same for any size; pread does the
+		 * rest, and all of a dump. */
+		if (!vl_ram_mappable(r))
 			continue;
 		p = mmap(NULL, r->size, PROT_READ, MAP_SHARED | MAP_NORESERVE, r->fd,
 			 (off_t)r->fd_offset);
@@ -98,6 +94,19 @@ struct vl_error *vl_ram_finish(struct vl_target *t)
 		t->map[i] = p;
 	}
 	return NULL;
+}
+
+bool vl_ram_mappable(const struct vl_ram *r)
+{
+	struct stat st;
+	int seals;
+
+	if (r->fd < 0 || r->page_size != VL_PAGE_SIZE || r->fd_offset % VL_PAGE_SIZE)
+		return false;
+	seals = fcntl(r->fd, F_GET_SEALS);
+	if (seals >= 0 && seals & F_SEAL_SHRINK)
+		return true;
+	return fstat(r->fd, &st) == 0 && !st.st_nlink;
 }
 
 void vl_ram_deinit(struct vl_target *t)

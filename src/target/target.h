@@ -50,6 +50,14 @@ struct vl_ram {
 	uint32_t page_size; /* of the backing: 4096, or the huge page size */
 };
 
+/*
+ * Can a live guest's range be mapped for good? A file that can be cut short ends
+ * in SIGBUS: QEMU seals its memfds against that, and a file without a name is as
+ * good. So does hugetlbfs, when touching a page that the guest never touched
+ * finds the host's pool empty; else that takes one from it.
+ */
+bool vl_ram_mappable(const struct vl_ram *r);
+
 /* What a vCPU's registers were. For a live guest, at the moment of the call. */
 struct vl_vcpu {
 	uint64_t rip, rsp, rflags;

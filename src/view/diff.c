@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The same list by several ways: what hides from one shows in another. */
-#include <ctype.h>
-#include <errno.h>
+#include "diff.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#include "../vmst/contact.h"
-#include "../vmst/sys.h"
-#include "collect.h"
-#include "modules.h"
 
 /*
  * On a running guest something can be on its way in or out at any moment, so a
@@ -22,51 +17,10 @@
 /* Tries of one look, should the kernel not be able to answer at that moment. */
 #define TRIES 8
 
-#define MAX_WAYS 4
-
-/* One thing (a process, a module) and the ways that show it. */
-struct item {
-	uint64_t key; /* a process id; 0: by its name */
-	char name[VL_MODULE_NAME];
-	uint64_t address; /* of its struct; 0: not known */
-	unsigned shown;	  /* bit i: by way i */
-	bool passing;	  /* on its way in or out: no difference counts */
-};
-
-struct items {
-	struct item *v;
-	size_t nr, cap;
-	bool full;
-};
-
-struct kind;
-
-/* A comparison that is going on. */
-struct looker {
-	struct vl_subject *s;
-	struct vl_sys *sys;
-	const struct kind *kind;
-	struct vl_error *why[MAX_WAYS]; /* ways that could not be gone */
-};
-
-/* A way to the list: the raw ones need no kernel, the last is the kernel's answer. */
-struct way {
-	const char *name; /* "the task list" */
-	struct vl_error *(*go)(struct looker *l, struct items *items, unsigned bit);
-};
-
-struct kind {
-	const struct way *ways;
-	size_t nr_ways;
-	size_t first_column; /* of the ways; after them comes the mark */
-	size_t name_column, address_column;
-	int key_column; /* -1: none */
-};
-
-static void see(struct items *l, uint64_t key, const char *name, size_t len, uint64_t address,
-		unsigned bit, bool passing)
+void vl_diff_see(struct vl_diff_items *l, uint64_t key, const char *name, size_t len,
+		 uint64_t address, unsigned bit, bool passing)
 {
-	struct item *it;
+	struct vl_diff_item *it;
 
 	if (l->nr == l->cap) {
 		size_t cap = l->cap ? 2 * l->cap : 256;
@@ -80,13 +34,15 @@ static void see(struct items *l, uint64_t key, const char *name, size_t len, uin
 		l->cap = cap;
 	}
 	it = &l->v[l->nr++];
-	*it = (struct item){ .key = key, .address = address, .shown = bit, .passing = passing };
+	*it = (struct vl_diff_item){
+		.key = key, .address = address, .shown = bit, .passing = passing
+	};
 	memcpy(it->name, name, len < sizeof(it->name) ? len : sizeof(it->name) - 1);
 }
 
 static int compare(const void *a, const void *b)
 {
-	const struct item *x = a, *y = b;
+	const struct vl_diff_item *x = a, *y = b;
 
 	if (x->key != y->key)
 		return x->key < y->key ? -1 : 1;
@@ -94,14 +50,14 @@ static int compare(const void *a, const void *b)
 }
 
 /* Make one item of all that are the same thing. */
-static void merge(struct items *l)
+static void merge(struct vl_diff_items *l)
 {
 	size_t nr = 0;
 
 	if (l->nr)
 		qsort(l->v, l->nr, sizeof(*l->v), compare);
 	for (size_t i = 0; i < l->nr; i++) {
-		struct item *it = &l->v[i], *last = nr ? &l->v[nr - 1] : NULL;
+		struct vl_diff_item *it = &l->v[i], *last = nr ? &l->v[nr - 1] : NULL;
 
 		if (!last || compare(last, it)) {
 			l->v[nr++] = *it;
@@ -113,120 +69,10 @@ static void merge(struct items *l)
 			memcpy(last->name, it->name, sizeof(last->name));
 		if (!last->address)
 			last->address = it->address;
+		else if (it->address && it->address != last->address)
+			last->split = true;
 	}
 	l->nr = nr;
-}
-
-/* ---- processes ---- */
-
-/* Of the task list: as tasks.c, but only what is needed here. */
-struct seen_task {
-	uint64_t task;
-	int32_t pid, exit_state;
-	char comm[16];
-};
-
-#define OUT(type, member) offsetof(type, member), sizeof(((type *)0)->member)
-/* include/linux/sched.h */
-#define EXIT_DEAD 0x10
-
-static struct vl_error *by_task_list(struct looker *k, struct items *items, unsigned bit)
-{
-	const struct vl_layout *l = vl_kernel_layout(k->s->contact->kernel);
-	struct vl_fields fs = { .layout = l };
-	struct vl_walk w = {
-		.kind = VL_WALK_LIST,
-		.node = vl_offset(l, VL_F_TASK_TASKS),
-		.stride = sizeof(struct seen_task),
-	};
-	const struct seen_task *t;
-	struct vl_error *err;
-	size_t nr;
-
-	err = vl_need_symbol(k->s, "init_task", "the task list", &w.head);
-	if (err)
-		return err;
-	w.head += w.node;
-	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, offsetof(struct seen_task, task));
-	vl_fields_add(&fs, VL_F_TASK_TGID, OUT(struct seen_task, pid));
-	vl_fields_add(&fs, VL_F_TASK_COMM, OUT(struct seen_task, comm));
-	vl_fields_add(&fs, VL_F_TASK_EXIT_STATE, OUT(struct seen_task, exit_state));
-	w.fields = fs.f;
-	w.nr_fields = fs.nr;
-	err = vl_collect(k->s, &w, "the task list", &nr);
-	t = w.records;
-	for (size_t i = 0; i < nr; i++)
-		see(items, (uint64_t)(uint32_t)t[i].pid, t[i].comm, strnlen(t[i].comm, 16),
-		    t[i].task, bit, t[i].exit_state & EXIT_DEAD);
-	free(w.records);
-	free(w.status);
-	return err;
-}
-
-/* Of the ids: struct pid, and the task it is the process id (PIDTYPE_TGID) of. */
-struct seen_pid {
-	uint32_t nr;
-	uint64_t link; /* pid->tasks[PIDTYPE_TGID].first: NULL if it leads no process */
-	char comm[16];
-};
-
-/* enum pid_type, include/linux/pid_types.h; the links are hlist heads and nodes. */
-#define PIDTYPE_TGID 1
-#define HLIST_HEAD 8
-#define HLIST_NODE 16
-
-static struct vl_error *by_pids(struct looker *k, struct items *items, unsigned bit)
-{
-	const enum vl_field need[] = { VL_F_PIDNS_HEAD, VL_F_PID_TASKS,	    VL_F_PID_NUMBERS,
-				       VL_F_UPID_NR,	VL_F_XA_SHIFT,	    VL_F_XA_SLOTS,
-				       VL_F_XA_MARKS,	VL_F_TASK_PID_LINKS };
-	const struct vl_layout *l = vl_kernel_layout(k->s->contact->kernel);
-	int32_t link = (int32_t)vl_offset(l, VL_F_PID_TASKS) + PIDTYPE_TGID * HLIST_HEAD;
-	int32_t node = (int32_t)vl_offset(l, VL_F_TASK_PID_LINKS) + PIDTYPE_TGID * HLIST_NODE;
-	const struct vl_walk_field fields[] = {
-		{ .kind = VL_FIELD_BYTES,
-		  .size = 4,
-		  .out = offsetof(struct seen_pid, nr),
-		  .offset = { (int32_t)(vl_offset(l, VL_F_PID_NUMBERS) +
-					vl_offset(l, VL_F_UPID_NR)) } },
-		{ .kind = VL_FIELD_BYTES,
-		  .size = 8,
-		  .out = offsetof(struct seen_pid, link),
-		  .offset = { link } },
-		{ .kind = VL_FIELD_BYTES,
-		  .derefs = 1,
-		  .size = 16,
-		  .out = offsetof(struct seen_pid, comm),
-		  .offset = { link, (int32_t)vl_offset(l, VL_F_TASK_COMM) - node } },
-	};
-	struct vl_walk w = {
-		.kind = VL_WALK_XARRAY,
-		.xa_shift = vl_offset(l, VL_F_XA_SHIFT),
-		.xa_slots = vl_offset(l, VL_F_XA_SLOTS),
-		.xa_nr_slots = (vl_offset(l, VL_F_XA_MARKS) - vl_offset(l, VL_F_XA_SLOTS)) / 8,
-		.fields = fields,
-		.nr_fields = sizeof(fields) / sizeof(fields[0]),
-		.stride = sizeof(struct seen_pid),
-	};
-	const struct seen_pid *p;
-	struct vl_error *err;
-	size_t nr;
-
-	err = vl_need_fields(k->s, need, sizeof(need) / sizeof(need[0]), "the tree of ids");
-	if (!err)
-		err = vl_need_symbol(k->s, "init_pid_ns", "the tree of ids", &w.head);
-	if (err)
-		return err;
-	w.head += vl_offset(l, VL_F_PIDNS_HEAD);
-	err = vl_collect(k->s, &w, "the tree of ids", &nr);
-	p = w.records;
-	for (size_t i = 0; i < nr; i++)
-		if (p[i].link)
-			see(items, p[i].nr, p[i].comm, strnlen(p[i].comm, 16),
-			    p[i].link - (uint64_t)node, bit, false);
-	free(w.records);
-	free(w.status);
-	return err;
 }
 
 #define CALL(sys, name, ret, ...) \
@@ -236,12 +82,8 @@ static struct vl_error *by_pids(struct looker *k, struct items *items, unsigned 
 #define CHUNK (256U << 10)
 #define ANSWER_MAX (64U << 20)
 
-/*
- * All that reading @path with @call ("read", "getdents64") gives, in the epoch that
- * is open. *@ret is malloc'ed.
- */
-static struct vl_error *ask_kernel(struct vl_sys *sys, const char *path, const char *call,
-				   char **ret, size_t *len_ret)
+struct vl_error *vl_diff_ask(struct vl_sys *sys, const char *path, const char *call, char **ret,
+			     size_t *len_ret)
 {
 	struct vl_error *err;
 	char *buf = NULL;
@@ -279,151 +121,56 @@ static struct vl_error *ask_kernel(struct vl_sys *sys, const char *path, const c
 	return NULL;
 }
 
-/* struct linux_dirent64: inode, offset, length of the entry, type, name. */
-#define DIRENT_LEN 16
-#define DIRENT_NAME 19
-
-static struct vl_error *by_proc(struct looker *k, struct items *items, unsigned bit)
-{
-	struct vl_error *err;
-	char *buf;
-	size_t len;
-
-	err = ask_kernel(k->sys, "/proc", "getdents64", &buf, &len);
-	if (err)
-		return err;
-	for (size_t at = 0; at + DIRENT_NAME < len;) {
-		const char *name = buf + at + DIRENT_NAME;
-		uint16_t size;
-
-		memcpy(&size, buf + at + DIRENT_LEN, 2);
-		if (size <= DIRENT_NAME || size > len - at || !memchr(name, 0, size - DIRENT_NAME))
-			break;
-		if (isdigit((unsigned char)*name))
-			see(items, strtoul(name, NULL, 10), "", 0, 0, bit, false);
-		at += size;
-	}
-	free(buf);
-	return NULL;
-}
-
-/* ---- modules ---- */
-
-/* MODULE_STATE_LIVE; what is not is being loaded or unloaded. */
-#define LIVE 0
-
-/* What is at the address of a struct module, seen by another way than the list. */
-static void see_module(struct looker *k, struct items *items, uint64_t module, unsigned bit)
-{
-	const struct vl_layout *l = vl_kernel_layout(k->s->contact->kernel);
-	char name[VL_MODULE_NAME];
-	uint32_t state;
-
-	/* Whatever has no name of at least two characters is no module. */
-	if (vl_read_string(k->s->reader, &k->s->space, module + vl_offset(l, VL_F_MOD_NAME), name,
-			   sizeof(name)) ||
-	    vl_read_u32(k->s->reader, &k->s->space, module + vl_offset(l, VL_F_MOD_STATE),
-			&state) ||
-	    !name[0] || state > 3)
-		return;
-	for (const char *p = name; *p; p++)
-		if (*p <= ' ' || *p >= 0x7f)
-			return;
-	see(items, 0, name, strlen(name), module, bit, state != LIVE);
-}
-
-static struct vl_error *by_list(struct looker *k, struct items *items, unsigned bit)
-{
-	struct vl_module *m;
-	size_t nr;
-	struct vl_error *err = vl_modules_listed(k->s, &m, &nr);
-
-	for (size_t i = 0; i < nr; i++)
-		see(items, 0, m[i].name, strnlen(m[i].name, VL_MODULE_NAME), m[i].module, bit,
-		    m[i].state != LIVE);
-	free(m);
-	return err;
-}
-
-static struct vl_error *by_kobjects(struct looker *k, struct items *items, unsigned bit)
-{
-	uint64_t *m;
-	size_t nr;
-	struct vl_error *err = vl_modules_of_kobjects(k->s, &m, &nr);
-
-	for (size_t i = 0; i < nr; i++)
-		if (m[i])
-			see_module(k, items, m[i], bit);
-	free(m);
-	return err;
-}
-
-static struct vl_error *by_memory(struct looker *k, struct items *items, unsigned bit)
-{
-	uint64_t *m;
-	size_t nr;
-	struct vl_error *err = vl_modules_in_memory(k->s, &m, &nr);
-
-	for (size_t i = 0; i < nr; i++)
-		see_module(k, items, m[i], bit);
-	free(m);
-	return err;
-}
-
-static struct vl_error *by_proc_modules(struct looker *k, struct items *items, unsigned bit)
-{
-	struct vl_error *err;
-	char *buf;
-	size_t len;
-
-	err = ask_kernel(k->sys, "/proc/modules", "read", &buf, &len);
-	if (err)
-		return err;
-	for (size_t at = 0; at < len;) {
-		const char *line = buf + at, *eol = memchr(line, '\n', len - at);
-		size_t n = eol ? (size_t)(eol - line) : len - at;
-		const char *blank = memchr(line, ' ', n);
-
-		if (blank)
-			see(items, 0, line, (size_t)(blank - line), 0, bit, false);
-		at += n + 1;
-	}
-	free(buf);
-	return NULL;
-}
-
 /* ---- looks ---- */
 
-/* Go all ways once, in one epoch. Ways that cannot be gone are noted. */
-static struct vl_error *look_once(struct looker *k, struct items *items)
+static bool is_momentary(const struct vl_error *err)
+{
+	return err->code == VL_ERR_BLOCKED || err->code == VL_ERR_CRASHED;
+}
+
+/*
+ * Go all ways once, in one epoch. Ways that cannot be gone are noted; so is, with
+ * @final, that the kernel cannot answer at this moment, which is an error else.
+ */
+static struct vl_error *look_once(struct vl_looker *k, struct vl_diff_items *items, bool final)
 {
 	struct vl_error *err = k->sys->ops->begin(k->sys);
+	bool open = !err;
 
-	for (size_t i = 0; !err && i < k->kind->nr_ways; i++) {
-		struct vl_error *why = k->kind->ways[i].go(k, items, 1U << i);
+	if (err && !(final && is_momentary(err)))
+		return err;
+	for (size_t i = 0; i < k->kind->nr_ways; i++) {
+		const struct vl_diff_way *way = &k->kind->ways[i];
+		struct vl_error *why;
 
-		/* Another moment may do; nothing else will. */
-		if (why && (why->code == VL_ERR_BLOCKED || why->code == VL_ERR_CRASHED)) {
-			err = why;
-			break;
+		if (way->kernel && !open) {
+			why = err;
+			err = NULL;
+		} else {
+			why = way->go(k, items, 1U << i);
+		}
+		if (why && is_momentary(why) && !final) {
+			k->sys->ops->end(k->sys);
+			return why;
 		}
 		vl_error_destroy(k->why[i]);
 		k->why[i] = why;
 	}
+	vl_error_destroy(err);
 	k->sys->ops->end(k->sys);
-	return err;
+	return NULL;
 }
 
-static struct vl_error *look(struct looker *k, struct items *items)
+static struct vl_error *look(struct vl_looker *k, struct vl_diff_items *items)
 {
 	struct vl_error *err = NULL;
 
-	for (unsigned try = 0; try < TRIES; try++) {
+	for (unsigned try = 1; try <= TRIES; try++) {
 		vl_error_destroy(err);
 		items->nr = 0;
 		items->full = false;
-		err = look_once(k, items);
-		if (!err || (err->code != VL_ERR_BLOCKED && err->code != VL_ERR_CRASHED))
+		err = look_once(k, items, try == TRIES || !vl_target_is_live(k->s->target));
+		if (!err || !is_momentary(err))
 			break;
 	}
 	if (!err && items->full)
@@ -434,7 +181,7 @@ static struct vl_error *look(struct looker *k, struct items *items)
 }
 
 /* The ways of @k that were gone, as bits. */
-static unsigned gone(const struct looker *k)
+static unsigned gone(const struct vl_looker *k)
 {
 	unsigned all = 0;
 
@@ -444,12 +191,12 @@ static unsigned gone(const struct looker *k)
 	return all;
 }
 
-static bool differs(const struct item *it, unsigned all)
+static bool differs(const struct vl_diff_item *it, unsigned all)
 {
-	return !it->passing && (it->shown & all) != all;
+	return !it->passing && ((it->shown & all) != all || it->split);
 }
 
-static bool any_differs(const struct items *l, unsigned all)
+static bool any_differs(const struct vl_diff_items *l, unsigned all)
 {
 	for (size_t i = 0; i < l->nr; i++)
 		if (differs(&l->v[i], all))
@@ -458,41 +205,47 @@ static bool any_differs(const struct items *l, unsigned all)
 }
 
 /* Let pass what did not differ in the look before in the same way. */
-static void confirm(struct items *now, const struct items *before, unsigned all)
+static void confirm(struct vl_diff_items *now, const struct vl_diff_items *before, unsigned all)
 {
 	for (size_t i = 0; i < now->nr; i++) {
-		struct item *it = &now->v[i];
-		const struct item *was =
+		struct vl_diff_item *it = &now->v[i];
+		const struct vl_diff_item *was =
 			before->nr ? bsearch(it, before->v, before->nr, sizeof(*it), compare) :
 				     NULL;
 
-		if (!was || !differs(was, all) || was->shown != it->shown)
+		if (!was || !differs(was, all) || was->shown != it->shown ||
+		    was->split != it->split)
 			it->passing = true;
 	}
 }
 
 /* What hides an item: "not in the task list, /proc". */
-static void show_mark(struct vl_table *t, size_t column, const struct kind *kind,
-		      const struct item *it, unsigned all)
+static void show_mark(struct vl_table *t, size_t column, const struct vl_diff_kind *kind,
+		      const struct vl_diff_item *it, unsigned all)
 {
 	char text[256];
-	size_t n = (size_t)snprintf(text, sizeof(text), "hidden from ");
+	size_t n = 0, nr = 0;
 
-	for (size_t i = 0, nr = 0; i < kind->nr_ways; i++)
+	if (it->split)
+		n = (size_t)snprintf(text, sizeof(text), "is two under one name");
+	for (size_t i = 0; i < kind->nr_ways; i++)
 		if (all & ~it->shown & 1U << i)
-			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", nr++ ? ", " : "",
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s",
+					      nr++ ? ", " :
+					      n	   ? ", hidden from " :
+						     "hidden from ",
 					      kind->ways[i].name);
 	vl_table_str(t, column, text);
 	t->nr_marked++;
 }
 
-static void show_items(struct vl_table *t, const struct looker *k, const struct items *l)
+static void show_items(struct vl_table *t, const struct vl_looker *k, const struct vl_diff_items *l)
 {
-	const struct kind *kind = k->kind;
+	const struct vl_diff_kind *kind = k->kind;
 	unsigned all = gone(k);
 
 	for (size_t i = 0; i < l->nr; i++) {
-		const struct item *it = &l->v[i];
+		const struct vl_diff_item *it = &l->v[i];
 
 		vl_table_row(t);
 		if (kind->key_column >= 0)
@@ -509,16 +262,16 @@ static void show_items(struct vl_table *t, const struct looker *k, const struct 
 	}
 }
 
-static struct vl_error *run_diff(struct vl_subject *s, struct vl_sys *sys, const struct kind *kind,
-				 struct vl_table *t)
+struct vl_error *vl_diff_run(struct vl_subject *s, struct vl_sys *sys,
+			     const struct vl_diff_kind *kind, struct vl_table *t)
 {
 	const struct timespec wait = { .tv_nsec = LOOK_NS };
-	struct looker k = { .s = s, .sys = sys, .kind = kind };
-	struct items now = { .v = NULL }, before = { .v = NULL };
+	struct vl_looker k = { .s = s, .sys = sys, .kind = kind };
+	struct vl_diff_items now = { .v = NULL }, before = { .v = NULL };
 	struct vl_error *err = look(&k, &now);
 
 	for (unsigned i = 1; !err && i < LOOKS && vl_target_is_live(s->target); i++) {
-		struct items was = now;
+		struct vl_diff_items was = now;
 
 		if (!any_differs(&now, gone(&k)))
 			break;
@@ -543,67 +296,3 @@ static struct vl_error *run_diff(struct vl_subject *s, struct vl_sys *sys, const
 	}
 	return err ? err : vl_table_end(t);
 }
-
-/* ---- what is offered ---- */
-
-enum { P_PID, P_LIST, P_TREE, P_PROC, P_MARK, P_COMM, P_TASK };
-
-static const struct vl_column process_columns[] = {
-	[P_PID] = { "PID", VL_CELL_UINT, true, "process id" },
-	[P_LIST] = { "LIST", VL_CELL_BOOL, true, "is it in the list of tasks" },
-	[P_TREE] = { "TREE", VL_CELL_BOOL, true, "is it in the tree of process ids" },
-	[P_PROC] = { "PROC", VL_CELL_BOOL, true, "does the kernel show it in /proc" },
-	[P_MARK] = { "MARK", VL_CELL_TEXT, true, "what it is hidden from" },
-	[P_COMM] = { "COMM", VL_CELL_TEXT, true, "name of its program, 15 bytes at most" },
-	[P_TASK] = { "TASK", VL_CELL_HEX, false, "address of its task_struct" },
-	{ 0 },
-};
-
-static const struct way process_ways[] = {
-	{ "the task list", by_task_list },
-	{ "the tree of ids", by_pids },
-	{ "/proc", by_proc },
-};
-
-static struct vl_error *diff_processes(struct vl_subject *s, struct vl_sys *sys, struct vl_table *t)
-{
-	static const struct kind kind = {
-		process_ways, 3, P_LIST, P_COMM, P_TASK, P_PID,
-	};
-
-	return run_diff(s, sys, &kind, t);
-}
-
-const struct vl_diff vl_diff_processes = { "processes", "processes", process_columns,
-					   diff_processes };
-
-enum { M_MODULE, M_LIST, M_SYSFS, M_MEMORY, M_PROC, M_MARK, M_STRUCT };
-
-static const struct vl_column module_columns[] = {
-	[M_MODULE] = { "MODULE", VL_CELL_TEXT, true, "name of the module" },
-	[M_LIST] = { "LIST", VL_CELL_BOOL, true, "is it in the list of modules" },
-	[M_SYSFS] = { "KOBJECT", VL_CELL_BOOL, true, "is it among the kobjects of modules" },
-	[M_MEMORY] = { "MEMORY", VL_CELL_BOOL, true, "is it found in what is mapped" },
-	[M_PROC] = { "PROC", VL_CELL_BOOL, true, "does the kernel show it in /proc/modules" },
-	[M_MARK] = { "MARK", VL_CELL_TEXT, true, "what it is hidden from" },
-	[M_STRUCT] = { "STRUCT", VL_CELL_HEX, false, "address of its struct module" },
-	{ 0 },
-};
-
-static const struct way module_ways[] = {
-	{ "the list of modules", by_list },
-	{ "the kobjects", by_kobjects },
-	{ "the mapped memory", by_memory },
-	{ "/proc/modules", by_proc_modules },
-};
-
-static struct vl_error *diff_modules(struct vl_subject *s, struct vl_sys *sys, struct vl_table *t)
-{
-	static const struct kind kind = {
-		module_ways, 4, M_LIST, M_MODULE, M_STRUCT, -1,
-	};
-
-	return run_diff(s, sys, &kind, t);
-}
-
-const struct vl_diff vl_diff_modules = { "modules", "modules", module_columns, diff_modules };

@@ -102,10 +102,11 @@ static void show_range(struct vl_subject *s, struct vl_table *t, const char *wha
 		       uint64_t last, bool shrink)
 {
 	struct mapped m = { .start = start, .last = last };
+	bool whole;
 
 	if (last < start)
 		return;
-	vl_pages_each(s->target, &s->space, start, last, count_page, &m);
+	whole = vl_pages_each(s->target, &s->space, start, last, count_page, &m);
 	if (shrink && !m.bytes)
 		return;
 	if (shrink) {
@@ -118,7 +119,9 @@ static void show_range(struct vl_subject *s, struct vl_table *t, const char *wha
 	vl_table_uint(t, MAP_LAST, last);
 	vl_table_uint(t, MAP_SIZE, (last - start) / KIB + 1);
 	vl_table_str(t, MAP_WHAT, what);
-	vl_table_uint(t, MAP_MAPPED, m.bytes / KIB);
+	/* Page tables without end are not counted to their end. */
+	if (whole)
+		vl_table_uint(t, MAP_MAPPED, m.bytes / KIB);
 	if (m.bytes)
 		vl_table_uint(t, MAP_PHYS, m.first_gpa);
 }

@@ -216,10 +216,11 @@ struct vl_error *vl_modules_in_memory(struct vl_subject *s, uint64_t **ret, size
 	if (err)
 		return err;
 	vl_module_space(s, &start, &last);
-	vl_pages_each(s->target, &s->space, start, last, hunt_page, &h);
+	if (!vl_pages_each(s->target, &s->space, start, last, hunt_page, &h) && !h.full)
+		err = vl_error_new(VL_ERR_KERNEL, "the page tables of the modules have no end");
 	*ret = h.found;
 	*nr_ret = h.nr;
-	return h.full ? vl_error_nomem() : NULL;
+	return h.full ? vl_error_nomem() : err;
 }
 
 /* ---- the view ---- */

@@ -49,6 +49,5 @@ bool vl_pages_each(struct vl_target *t, const struct vl_space *s, uint64_t start
 	int shift = 12 + 9 * s->levels;
 
 	/* Addresses of the upper half have all bits set above those translated. */
-	walk_table(&w, s->root, s->levels, start >> 63 ? ~0UL << (shift - 1) << 1 : 0);
-	return w.left;
+	return walk_table(&w, s->root, s->levels, start >> 63 ? ~0UL << (shift - 1) << 1 : 0);
 }

@@ -14,7 +14,7 @@ struct vl_leaf {
 /*
  * Call @fn for each page mapped in [@start, @last], in ascending order, until it
  * returns false. At most VL_PAGES_TABLES tables are read: a guest can make them
- * lead to each other without end. False: that was not enough.
+ * lead to each other without end. False: that was not enough, or @fn said so.
  */
 #define VL_PAGES_TABLES (256U << 10)
 bool vl_pages_each(struct vl_target *t, const struct vl_space *s, uint64_t start, uint64_t last,

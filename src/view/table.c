@@ -92,7 +92,8 @@ void vl_table_text(struct vl_table *t, size_t column, const char *text, size_t l
 		t->text = more;
 		t->text_cap = cap;
 	}
-	memcpy(t->text + t->text_len, text, len);
+	if (len)
+		memcpy(t->text + t->text_len, text, len);
 	c->kind = VL_CELL_TEXT;
 	c->text.at = (uint32_t)t->text_len;
 	c->text.len = (uint32_t)len;
@@ -136,7 +137,7 @@ const struct vl_cell *vl_table_cell(const struct vl_table *t, size_t row, size_t
 
 const char *vl_table_bytes(const struct vl_table *t, const struct vl_cell *c)
 {
-	return t->text + c->text.at;
+	return t->text ? t->text + c->text.at : "";
 }
 
 int vl_column_find(const struct vl_column *columns, const char *name, size_t len)

@@ -17,6 +17,8 @@
 /* Steps through typedefs and qualifiers, and through anonymous members. */
 #define MAX_STEPS 32
 #define MAX_VISITS 8000
+/* NR_CPUS of the largest configuration. */
+#define MAX_CPUS 8192
 /* Larger than any kernel's (6 MiB). */
 #define BTF_MAX (64U << 20)
 
@@ -373,6 +375,7 @@ static struct vl_error *parse_symbol(struct vl_types *t, const char **p, bool ty
 	struct vl_error *err;
 	uint64_t cpu, offset;
 	bool percpu = false;
+	uint32_t nr;
 	size_t len = 0;
 	char buf[256];
 
@@ -398,9 +401,12 @@ static struct vl_error *parse_symbol(struct vl_types *t, const char **p, bool ty
 	err = parse_number(p, &cpu, "CPU");
 	if (err)
 		return err;
-	/* NR_CPUS of the largest configuration. */
-	if (cpu >= 8192 || vl_read_u64(t->s->reader, &t->s->space,
-				       vl_symbol(k, "__per_cpu_offset") + 8 * cpu, &offset))
+	/* The table has room for more CPUs than there can be. */
+	if (vl_read_u32(t->s->reader, &t->s->space, vl_symbol(k, "nr_cpu_ids"), &nr))
+		nr = MAX_CPUS;
+	if (cpu >= nr || cpu >= MAX_CPUS ||
+	    vl_read_u64(t->s->reader, &t->s->space, vl_symbol(k, "__per_cpu_offset") + 8 * cpu,
+			&offset))
 		return vl_error_new(VL_ERR_ARG, "the guest has no CPU %" PRIu64, cpu);
 	ret->va += offset;
 	return NULL;

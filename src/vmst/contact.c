@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../kernel/image.h"
 #include "../util/dirs.h"
 #include "boot.h"
 
@@ -77,6 +78,34 @@ bool vl_contact_holds(const struct vl_contact *c)
 
 	return vl_target_read_virt(c->target, &c->pt, c->entry, now, sizeof(now)) &&
 	       !memcmp(now, c->probe, sizeof(now));
+}
+
+bool vl_contact_runs(const struct vl_contact *c)
+{
+	struct vl_vcpu *vcpus;
+	bool runs = false, other = false;
+	size_t nr;
+
+	if (vl_discard(vl_target_vcpus(c->target, &vcpus, &nr)))
+		return true; /* nobody says otherwise */
+	for (size_t i = 0; i < nr; i++) {
+		const struct vl_vcpu *v = &vcpus[i];
+		struct vl_pgtable pt = vl_pgtable(v->cr3, v->cr4);
+		uint64_t offset = 1, rip;
+		const char *name;
+
+		if (!(v->cr0 & X86_CR0_PG))
+			continue; /* not started, or in firmware */
+		rip = vl_image_fault_handler(c->target, &pt, v->idt_base);
+		name = rip ? vl_symbol_at(c->kernel, rip, &offset) : NULL;
+		/* asm_exc_page_fault since 5.8, page_fault before. */
+		if (name && !offset && strstr(name, "page_fault"))
+			runs = true;
+		else
+			other = true;
+	}
+	free(vcpus);
+	return runs || !other;
 }
 
 /* Does what the file says still hold, and is the kernel known? */

@@ -45,6 +45,13 @@ struct vl_error *vl_contact_known(struct vl_target *t, struct vl_contact **ret);
  * process, but its kernel is somewhere else, or is another one.
  */
 bool vl_contact_holds(const struct vl_contact *c);
+
+/*
+ * Is it the one that the vCPUs run? After a reset the memory of the old kernel can
+ * stay as it was for long, if the new one is elsewhere. Asks the monitor; true
+ * when that does not answer.
+ */
+bool vl_contact_runs(const struct vl_contact *c);
 void vl_contact_destroy(struct vl_contact *c);
 
 /* Write the run's file again (the anchor changed). Failing to is no error. */

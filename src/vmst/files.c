@@ -80,8 +80,8 @@ struct vl_error *vl_file_read(struct vl_sys *sys, const char *path, uint64_t off
 			      const struct vl_file_options *opts, void *buf, size_t size,
 			      struct vl_file_piece *ret)
 {
-	int tries = opts->tries > 0 ? opts->tries : DEFAULT_TRIES;
-	int limit_ms = opts->limit_ms ? opts->limit_ms : DEFAULT_LIMIT_MS;
+	int tries = opts && opts->tries > 0 ? opts->tries : DEFAULT_TRIES;
+	int limit_ms = opts && opts->limit_ms ? opts->limit_ms : DEFAULT_LIMIT_MS;
 	unsigned int retries = 0;
 	struct vl_error *err;
 

@@ -27,7 +27,7 @@ struct vl_file_piece {
 
 /*
  * Read from file @path of the guest, from byte @offset on, until @size bytes
- * are in @buf, the file ends or the time is up. All of it is of one epoch,
+ * are in @buf, the file ends or the time is up (@opts NULL: as if all were 0). All of it is of one epoch,
  * which is over on return: the guest runs while the caller does what he wants
  * with the bytes. What the file has on its disk only is not read: such a call
  * would sleep (VL_ERR_BLOCKED); the bytes before it are in @ret.

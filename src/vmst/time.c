@@ -47,8 +47,16 @@ static uint64_t timekeeper(struct vl_clone *c)
 		at = vl_symbol(k, "timekeeper_data");
 	if (!at)
 		return 0;
-	/* Before it had a name: a seqcount and, aligned to 8, the timekeeper. */
-	return at + (vl_has(l, VL_F_TK_DATA) ? (uint64_t)l->offset[VL_F_TK_DATA] : 8);
+	if (vl_has(l, VL_F_TK_DATA))
+		return at + (uint64_t)l->offset[VL_F_TK_DATA];
+	/*
+	 * Before it had a name: a seqcount and, aligned to 8, the timekeeper. The
+	 * seqcount holds a pointer to its lock where that can sleep (PREEMPT_RT;
+	 * "seqlock: Extend seqcount API with associated locks", 5.9).
+	 */
+	if (vl_has(l, VL_F_SIZE_TK_SEQ))
+		return at + (((uint64_t)l->offset[VL_F_SIZE_TK_SEQ] + 7) & ~7UL);
+	return at + 8;
 }
 
 static bool read_field(struct vl_clone *c, uint64_t base, enum vl_field f, void *buf, size_t len)

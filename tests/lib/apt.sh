@@ -63,10 +63,13 @@ vt_apt_sources() {
 vt_apt_refresh() {
 	local stamp suites suite good=()
 	stamp=$(vt_apt_stamp)
-	suites=(bullseye bullseye-security bookworm bookworm-security
-		bookworm-backports trixie sid)
+	suites=(bullseye bullseye-updates bullseye-security
+		bookworm bookworm-updates bookworm-security bookworm-backports
+		trixie trixie-updates trixie-security trixie-backports sid)
 	vt_lock "$VT_APT/lock" 8
-	if [[ -e $stamp && -n $(find "$stamp" -mmin -1440) ]]; then
+	# Lists of other suites than these are as good as old ones.
+	if [[ -e $stamp && -n $(find "$stamp" -mmin -1440) &&
+		$(<"$stamp") == "${suites[*]}" ]]; then
 		exec 8>&-
 		return 0
 	fi
@@ -99,6 +102,6 @@ vt_apt_refresh() {
 		fi
 		vt_apt_sources "${good[@]}"
 	fi
-	touch "$stamp"
+	echo "${suites[*]}" >"$stamp"
 	exec 8>&-
 }

@@ -6,9 +6,11 @@
 #   build_set_up           gets what is needed, and the source into .check/src
 #   build FOLDER FLAG...   configures .check/FOLDER, makes all
 #
+# build_deps are words for build-aux/install-deps.
 # CONFIGURE_FLAGS in the environment are more words for ./configure.
 
 BUILD_WORK=$PWD/.check
+build_deps=()
 
 build_die() {
 	echo "${0##*/}: $*" >&2
@@ -41,7 +43,7 @@ build_copy_source() {
 
 build_set_up() {
 	if command -v dpkg-query >/dev/null; then
-		build-aux/install-deps </dev/null || build_die "not all that is needed is there"
+		build-aux/install-deps "${build_deps[@]}" </dev/null || build_die "not all that is needed is there"
 	fi
 	build_copy_source
 	[[ -e $BUILD_WORK/src/configure ]] ||

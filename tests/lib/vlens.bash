@@ -27,6 +27,7 @@ guest_options() {
 	g61) echo "--kernel 6.1 --smp 2 --append pti=on --backing memfd" ;;
 	g612) echo "--kernel 6.12 --smp 1 --cpu max --backing file" ;;
 	g7) echo "--kernel 7 --smp 2 --backing memfd" ;;
+	deep) echo "--kernel 7 --smp 2 --cpu max --backing memfd" ;;
 	g61anon) echo "--kernel 6.1 --smp 1 --backing anon" ;;
 	spin) echo "--kernel 6.12 --smp 2 --cpu max --backing memfd --mode spin" ;;
 	huge) echo "--kernel 6.1 --smp 2 --backing hugetlbfs --mode spin --append pti=on" ;;
@@ -153,4 +154,25 @@ near() { awk -v a="$1" -v b="$2" -v d="$3" 'BEGIN { exit !((a > b ? a - b : b - 
 # The text is the same, or the differences are shown.
 assert_same() {
 	[[ $1 == "$2" ]] || { diff <(echo "$1") <(echo "$2") >&2; fail "guest < > vlens"; }
+}
+
+# same_as_guest NAME COMMAND...: the applet of a command prints of a guest what the
+# command prints in it, as tests/lib/same.py judges. What differs once may have
+# changed between the two; three times in a row it has not.
+same_as_guest() {
+	local name=$1 address command t try same=$VT_TESTS/lib/same.py
+	address=$(guest "$name")
+	shift
+	for command; do
+		t=$BATS_TEST_TMPDIR/same
+		for try in 1 2 3; do
+			in_guest "$name" "$command" >"$t.guest" || true
+			# shellcheck disable=SC2086 # words
+			v${command%% *} "$address" ${command#"${command%% *}"} >"$t.vlens" 2>&1 || true
+			in_guest "$name" "$command" >"$t.later" || true
+			! "$same" "$command" "$t.guest" "$t.vlens" "$t.later" >"$t.diff" || continue 2
+		done
+		cat "$t.diff" >&2
+		fail "$name: $command differs, $try times (guest < > vlens)"
+	done
 }

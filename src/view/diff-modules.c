@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Modules: by their list, their kobjects, the memory that is mapped, /proc/modules. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "diff.h"
+
+/* MODULE_STATE_LIVE; what is not is being loaded or unloaded. */
+#define LIVE 0
+
+/* What is at the address of a struct module, seen by another way than the list. */
+static void see_module(struct vl_looker *k, struct vl_diff_items *items, uint64_t module,
+		       unsigned bit)
+{
+	const struct vl_layout *l = vl_kernel_layout(k->s->contact->kernel);
+	char name[VL_MODULE_NAME];
+	uint32_t state;
+
+	/* Whatever has no name of at least two characters is no module. */
+	if (vl_read_string(k->s->reader, &k->s->space, module + vl_offset(l, VL_F_MOD_NAME), name,
+			   sizeof(name)) ||
+	    vl_read_u32(k->s->reader, &k->s->space, module + vl_offset(l, VL_F_MOD_STATE),
+			&state) ||
+	    !name[0] || state > 3)
+		return;
+	for (const char *p = name; *p; p++)
+		if (*p <= ' ' || *p >= 0x7f)
+			return;
+	vl_diff_see(items, 0, name, strlen(name), module, bit, state != LIVE);
+}
+
+static struct vl_error *by_list(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+{
+	struct vl_module *m;
+	size_t nr;
+	struct vl_error *err = vl_modules_listed(k->s, &m, &nr);
+
+	for (size_t i = 0; i < nr; i++)
+		vl_diff_see(items, 0, m[i].name, strnlen(m[i].name, VL_MODULE_NAME), m[i].module,
+			    bit, m[i].state != LIVE);
+	free(m);
+	return err;
+}
+
+static struct vl_error *by_kobjects(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+{
+	uint64_t *m;
+	size_t nr;
+	struct vl_error *err = vl_modules_of_kobjects(k->s, &m, &nr);
+
+	for (size_t i = 0; i < nr; i++)
+		if (m[i])
+			see_module(k, items, m[i], bit);
+	free(m);
+	return err;
+}
+
+static struct vl_error *by_memory(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+{
+	uint64_t *m;
+	size_t nr;
+	struct vl_error *err = vl_modules_in_memory(k->s, &m, &nr);
+
+	for (size_t i = 0; i < nr; i++)
+		see_module(k, items, m[i], bit);
+	free(m);
+	return err;
+}
+
+static struct vl_error *by_proc_modules(struct vl_looker *k, struct vl_diff_items *items,
+					unsigned bit)
+{
+	struct vl_error *err;
+	char *buf;
+	size_t len;
+
+	err = vl_diff_ask(k->sys, "/proc/modules", "read", &buf, &len);
+	if (err)
+		return err;
+	for (size_t at = 0; at < len;) {
+		const char *line = buf + at, *eol = memchr(line, '\n', len - at);
+		size_t n = eol ? (size_t)(eol - line) : len - at;
+		const char *blank = memchr(line, ' ', n);
+
+		if (blank)
+			vl_diff_see(items, 0, line, (size_t)(blank - line), 0, bit, false);
+		at += n + 1;
+	}
+	free(buf);
+	return NULL;
+}
+
+enum { M_MODULE, M_LIST, M_SYSFS, M_MEMORY, M_PROC, M_MARK, M_STRUCT };
+
+static const struct vl_column module_columns[] = {
+	[M_MODULE] = { "MODULE", VL_CELL_TEXT, true, "name of the module" },
+	[M_LIST] = { "LIST", VL_CELL_BOOL, true, "is it in the list of modules" },
+	[M_SYSFS] = { "KOBJECT", VL_CELL_BOOL, true, "is it among the kobjects of modules" },
+	[M_MEMORY] = { "MEMORY", VL_CELL_BOOL, true, "is it found in what is mapped" },
+	[M_PROC] = { "PROC", VL_CELL_BOOL, true, "does the kernel show it in /proc/modules" },
+	[M_MARK] = { "MARK", VL_CELL_TEXT, true, "what it is hidden from" },
+	[M_STRUCT] = { "STRUCT", VL_CELL_HEX, false, "address of its struct module" },
+	{ 0 },
+};
+
+static const struct vl_diff_way module_ways[] = {
+	{ "the list of modules", false, by_list },
+	{ "the kobjects", false, by_kobjects },
+	{ "the mapped memory", false, by_memory },
+	{ "/proc/modules", true, by_proc_modules },
+};
+
+static struct vl_error *diff_modules(struct vl_subject *s, struct vl_sys *sys, struct vl_table *t)
+{
+	static const struct vl_diff_kind kind = {
+		module_ways, 4, M_LIST, M_MODULE, M_STRUCT, -1,
+	};
+
+	return vl_diff_run(s, sys, &kind, t);
+}
+
+const struct vl_diff vl_diff_modules = { "modules", "modules", module_columns, diff_modules };

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Processes: by the list of tasks, by the tree of ids, by /proc. */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "diff.h"
+
+/* Of the task list: as tasks.c, but only what is needed here. */
+struct seen_task {
+	uint64_t task;
+	int32_t pid, exit_state;
+	char comm[16];
+};
+
+#define OUT(type, member) offsetof(type, member), sizeof(((type *)0)->member)
+/* include/linux/sched.h */
+#define EXIT_DEAD 0x10
+
+static struct vl_error *by_task_list(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+{
+	const struct vl_layout *l = vl_kernel_layout(k->s->contact->kernel);
+	struct vl_fields fs = { .layout = l };
+	struct vl_walk w = {
+		.kind = VL_WALK_LIST,
+		.node = vl_offset(l, VL_F_TASK_TASKS),
+		.stride = sizeof(struct seen_task),
+	};
+	const struct seen_task *t;
+	struct vl_error *err;
+	size_t nr;
+
+	err = vl_need_symbol(k->s, "init_task", "the task list", &w.head);
+	if (err)
+		return err;
+	w.head += w.node;
+	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, offsetof(struct seen_task, task));
+	vl_fields_add(&fs, VL_F_TASK_TGID, OUT(struct seen_task, pid));
+	vl_fields_add(&fs, VL_F_TASK_COMM, OUT(struct seen_task, comm));
+	vl_fields_add(&fs, VL_F_TASK_EXIT_STATE, OUT(struct seen_task, exit_state));
+	w.fields = fs.f;
+	w.nr_fields = fs.nr;
+	err = vl_collect(k->s, &w, "the task list", &nr);
+	t = w.records;
+	for (size_t i = 0; i < nr; i++)
+		vl_diff_see(items, (uint64_t)(uint32_t)t[i].pid, t[i].comm, strnlen(t[i].comm, 16),
+			    t[i].task, bit, t[i].exit_state & EXIT_DEAD);
+	free(w.records);
+	free(w.status);
+	return err;
+}
+
+/* Of the ids: struct pid, and the task it is the process id (PIDTYPE_TGID) of. */
+struct seen_pid {
+	uint32_t nr;
+	uint64_t link; /* pid->tasks[PIDTYPE_TGID].first: NULL if it leads no process */
+	char comm[16];
+};
+
+/* enum pid_type, include/linux/pid_types.h; the links are hlist heads and nodes. */
+#define PIDTYPE_TGID 1
+#define HLIST_HEAD 8
+#define HLIST_NODE 16
+
+static struct vl_error *by_pids(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+{
+	const enum vl_field need[] = { VL_F_PIDNS_HEAD, VL_F_PID_TASKS,	    VL_F_PID_NUMBERS,
+				       VL_F_UPID_NR,	VL_F_XA_SHIFT,	    VL_F_XA_SLOTS,
+				       VL_F_XA_MARKS,	VL_F_TASK_PID_LINKS };
+	const struct vl_layout *l = vl_kernel_layout(k->s->contact->kernel);
+	int32_t link = (int32_t)vl_offset(l, VL_F_PID_TASKS) + PIDTYPE_TGID * HLIST_HEAD;
+	int32_t node = (int32_t)vl_offset(l, VL_F_TASK_PID_LINKS) + PIDTYPE_TGID * HLIST_NODE;
+	const struct vl_walk_field fields[] = {
+		{ .kind = VL_FIELD_BYTES,
+		  .size = 4,
+		  .out = offsetof(struct seen_pid, nr),
+		  .offset = { (int32_t)(vl_offset(l, VL_F_PID_NUMBERS) +
+					vl_offset(l, VL_F_UPID_NR)) } },
+		{ .kind = VL_FIELD_BYTES,
+		  .size = 8,
+		  .out = offsetof(struct seen_pid, link),
+		  .offset = { link } },
+		{ .kind = VL_FIELD_BYTES,
+		  .derefs = 1,
+		  .size = 16,
+		  .out = offsetof(struct seen_pid, comm),
+		  .offset = { link, (int32_t)vl_offset(l, VL_F_TASK_COMM) - node } },
+	};
+	struct vl_walk w = {
+		.kind = VL_WALK_XARRAY,
+		.xa_shift = vl_offset(l, VL_F_XA_SHIFT),
+		.xa_slots = vl_offset(l, VL_F_XA_SLOTS),
+		.xa_nr_slots = (vl_offset(l, VL_F_XA_MARKS) - vl_offset(l, VL_F_XA_SLOTS)) / 8,
+		.fields = fields,
+		.nr_fields = sizeof(fields) / sizeof(fields[0]),
+		.stride = sizeof(struct seen_pid),
+	};
+	const struct seen_pid *p;
+	struct vl_error *err;
+	size_t nr;
+
+	err = vl_need_fields(k->s, need, sizeof(need) / sizeof(need[0]), "the tree of ids");
+	if (!err)
+		err = vl_need_symbol(k->s, "init_pid_ns", "the tree of ids", &w.head);
+	if (err)
+		return err;
+	w.head += vl_offset(l, VL_F_PIDNS_HEAD);
+	err = vl_collect(k->s, &w, "the tree of ids", &nr);
+	p = w.records;
+	for (size_t i = 0; i < nr; i++)
+		if (p[i].link)
+			vl_diff_see(items, p[i].nr, p[i].comm, strnlen(p[i].comm, 16),
+				    p[i].link - (uint64_t)node, bit, false);
+	free(w.records);
+	free(w.status);
+	return err;
+}
+
+/* struct linux_dirent64: inode, offset, length of the entry, type, name. */
+#define DIRENT_LEN 16
+#define DIRENT_NAME 19
+
+static struct vl_error *by_proc(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+{
+	struct vl_error *err;
+	char *buf;
+	size_t len;
+
+	err = vl_diff_ask(k->sys, "/proc", "getdents64", &buf, &len);
+	if (err)
+		return err;
+	for (size_t at = 0; at + DIRENT_NAME < len;) {
+		const char *name = buf + at + DIRENT_NAME;
+		uint16_t size;
+
+		memcpy(&size, buf + at + DIRENT_LEN, 2);
+		if (size <= DIRENT_NAME || size > len - at || !memchr(name, 0, size - DIRENT_NAME))
+			break;
+		if (isdigit((unsigned char)*name))
+			vl_diff_see(items, strtoul(name, NULL, 10), "", 0, 0, bit, false);
+		at += size;
+	}
+	free(buf);
+	return NULL;
+}
+
+enum { P_PID, P_LIST, P_TREE, P_PROC, P_MARK, P_COMM, P_TASK };
+
+static const struct vl_column process_columns[] = {
+	[P_PID] = { "PID", VL_CELL_UINT, true, "process id" },
+	[P_LIST] = { "LIST", VL_CELL_BOOL, true, "is it in the list of tasks" },
+	[P_TREE] = { "TREE", VL_CELL_BOOL, true, "is it in the tree of process ids" },
+	[P_PROC] = { "PROC", VL_CELL_BOOL, true, "does the kernel show it in /proc" },
+	[P_MARK] = { "MARK", VL_CELL_TEXT, true, "what it is hidden from" },
+	[P_COMM] = { "COMM", VL_CELL_TEXT, true, "name of its program, 15 bytes at most" },
+	[P_TASK] = { "TASK", VL_CELL_HEX, false, "address of its task_struct" },
+	{ 0 },
+};
+
+static const struct vl_diff_way process_ways[] = {
+	{ "the task list", false, by_task_list },
+	{ "the tree of ids", false, by_pids },
+	{ "/proc", true, by_proc },
+};
+
+static struct vl_error *diff_processes(struct vl_subject *s, struct vl_sys *sys, struct vl_table *t)
+{
+	static const struct vl_diff_kind kind = {
+		process_ways, 3, P_LIST, P_COMM, P_TASK, P_PID,
+	};
+
+	return vl_diff_run(s, sys, &kind, t);
+}
+
+const struct vl_diff vl_diff_processes = { "processes", "processes", process_columns,
+					   diff_processes };

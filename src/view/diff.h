@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One comparison: what it is of, and the ways to see it. */
+#ifndef VLENS_DIFF_H
+#define VLENS_DIFF_H
+
+#include "../vmst/contact.h"
+#include "../vmst/sys.h"
+#include "collect.h"
+#include "modules.h"
+
+#define VL_DIFF_WAYS 4
+
+/* One thing (a process, a module) and the ways that show it. */
+struct vl_diff_item {
+	uint64_t key; /* a process id; 0: by its name */
+	char name[VL_MODULE_NAME];
+	uint64_t address; /* of its struct; 0: not known */
+	unsigned shown;	  /* bit i: by way i */
+	bool passing;	  /* on its way in or out: no difference counts */
+	bool split;	  /* two ways give different addresses for it */
+};
+
+struct vl_diff_items {
+	struct vl_diff_item *v;
+	size_t nr, cap;
+	bool full;
+};
+
+struct vl_diff_kind;
+
+/* A comparison that is going on. */
+struct vl_looker {
+	struct vl_subject *s;
+	struct vl_sys *sys;
+	const struct vl_diff_kind *kind;
+	struct vl_error *why[VL_DIFF_WAYS]; /* ways that could not be gone */
+};
+
+/* A way to the list. */
+struct vl_diff_way {
+	const char *name; /* "the task list" */
+	bool kernel;	  /* the kernel answers: only in an epoch */
+	struct vl_error *(*go)(struct vl_looker *l, struct vl_diff_items *items, unsigned bit);
+};
+
+struct vl_diff_kind {
+	const struct vl_diff_way *ways;
+	size_t nr_ways;
+	size_t first_column; /* of the ways; after them comes the mark */
+	size_t name_column, address_column;
+	int key_column; /* -1: none */
+};
+
+/* Way @bit shows this; @name of @len bytes, "" and 0 when it does not tell. */
+void vl_diff_see(struct vl_diff_items *l, uint64_t key, const char *name, size_t len,
+		 uint64_t address, unsigned bit, bool passing);
+
+/*
+ * All that reading @path of the guest with @call ("read", "getdents64") gives, in
+ * the epoch that is open. *@ret is malloc'ed.
+ */
+struct vl_error *vl_diff_ask(struct vl_sys *sys, const char *path, const char *call, char **ret,
+			     size_t *len_ret);
+
+struct vl_error *vl_diff_run(struct vl_subject *s, struct vl_sys *sys,
+			     const struct vl_diff_kind *kind, struct vl_table *t);
+
+#endif

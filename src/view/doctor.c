@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The host: what its kernel, its rights and its libraries allow. */
+#include "doctor.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/kvm.h>
+#include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../util/dirs.h"
+#include "../vmst/unicorn_api.h"
+
+const struct vl_column vl_doctor_columns[] = {
+	[VL_DOCTOR_AREA] = { "AREA", VL_CELL_TEXT, true, "host, programs, or the guest" },
+	[VL_DOCTOR_CHECK] = { "CHECK", VL_CELL_TEXT, true, "what was looked at" },
+	[VL_DOCTOR_STATE] = { "STATE", VL_CELL_TEXT, true, "ok, warning or problem" },
+	[VL_DOCTOR_FINDING] = { "FINDING", VL_CELL_TEXT, true, "what was found" },
+	[VL_DOCTOR_ADVICE] = { "ADVICE", VL_CELL_TEXT, true, "what to do about it" },
+	{ 0 },
+};
+
+void vl_doctor_row(struct vl_doctor *d, const char *check, enum vl_doctor_state state,
+		   const char *advice, const char *fmt, ...)
+{
+	static const char *const states[] = { "ok", "warning", "problem" };
+	char *text;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	vl_table_row(d->table);
+	vl_table_str(d->table, VL_DOCTOR_AREA, d->area);
+	vl_table_str(d->table, VL_DOCTOR_CHECK, check);
+	vl_table_str(d->table, VL_DOCTOR_STATE, states[state]);
+	vl_table_str(d->table, VL_DOCTOR_FINDING, n < 0 ? "out of memory" : text);
+	vl_table_str(d->table, VL_DOCTOR_ADVICE, advice);
+	d->warnings += state == VL_DOCTOR_WARNING;
+	d->problems += state == VL_DOCTOR_PROBLEM;
+	if (n >= 0)
+		free(text);
+}
+
+void vl_doctor_error(struct vl_doctor *d, const char *check, enum vl_doctor_state state,
+		     const struct vl_error *err)
+{
+	vl_doctor_row(d, check, state, err->hint, "%s", err->message);
+}
+
+/* The first line of a small file, without its end; false: there is none. */
+static bool first_line(const char *path, char *buf, size_t size)
+{
+	FILE *f = fopen(path, "re");
+	bool ok = f && fgets(buf, (int)size, f);
+
+	if (f)
+		fclose(f);
+	if (ok)
+		buf[strcspn(buf, "\n")] = '\0';
+	return ok;
+}
+
+static bool has_capability(unsigned int bit)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	unsigned long long caps = 0;
+	char line[256];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "CapEff: %llx", &caps) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return caps >> bit & 1;
+}
+
+#define CAP_SYS_PTRACE 19 /* linux/capability.h */
+
+static void check_user(struct vl_doctor *d)
+{
+	bool may = has_capability(CAP_SYS_PTRACE);
+	char scope[16] = "0";
+
+	if (may) {
+		vl_doctor_row(d, "user", VL_DOCTOR_OK, NULL,
+			      "%s: may look into and hold guests of all users",
+			      geteuid() ? "not root, but with CAP_SYS_PTRACE" :
+					  "root, with CAP_SYS_PTRACE");
+		return;
+	}
+	if (!geteuid()) {
+		vl_doctor_row(d, "user", VL_DOCTOR_PROBLEM,
+			      "in a container: start it with CAP_SYS_PTRACE, and in the host's "
+			      "PID namespace",
+			      "root without CAP_SYS_PTRACE: other processes' memory is closed");
+		return;
+	}
+	/* Documentation/admin-guide/LSM/Yama.rst: 1 is own children only. */
+	first_line("/proc/sys/kernel/yama/ptrace_scope", scope, sizeof(scope));
+	vl_doctor_row(
+		d, "user", VL_DOCTOR_WARNING, "run as root for guests of the system's libvirt",
+		"user %u: %s", (unsigned int)geteuid(),
+		*scope > '0' ? "no live guests, as kernel.yama.ptrace_scope is set; dumps only" :
+			       "guests of your own session, and dumps, only");
+}
+
+/* Would a program that we start let itself be traced? */
+static void check_ptrace(struct vl_doctor *d)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(ptrace(PTRACE_TRACEME, 0, 0, 0) ? errno : 0);
+	if (pid < 0) {
+		vl_doctor_row(d, "ptrace", VL_DOCTOR_PROBLEM, "see ulimit -u",
+			      "cannot start a process: %s", strerror(errno));
+		return;
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (WIFEXITED(status) && !WEXITSTATUS(status))
+		vl_doctor_row(d, "ptrace", VL_DOCTOR_OK, NULL, "allowed for programs we start");
+	else
+		vl_doctor_row(d, "ptrace", VL_DOCTOR_PROBLEM,
+			      "see sysctl kernel.yama.ptrace_scope (3 forbids all), and the "
+			      "container's seccomp profile",
+			      "forbidden: %s",
+			      strerror(WIFEXITED(status) ? WEXITSTATUS(status) : EPERM));
+}
+
+static void check_security(struct vl_doctor *d)
+{
+	char text[256] = "";
+
+	if (first_line("/sys/fs/selinux/enforce", text, sizeof(text)) && *text == '1')
+		vl_doctor_row(d, "security", VL_DOCTOR_OK,
+			      "should a guest be refused to root: ausearch -m avc -ts recent",
+			      "SELinux is enforcing; an administrator's shell is not confined");
+	else if (first_line("/sys/module/apparmor/parameters/enabled", text, sizeof(text)) &&
+		 *text == 'Y')
+		vl_doctor_row(d, "security", VL_DOCTOR_OK,
+			      "should a guest be refused to root: look for apparmor=\"DENIED\" in "
+			      "the kernel log",
+			      "AppArmor is on; an administrator's shell is not confined");
+	else
+		vl_doctor_row(d, "security", VL_DOCTOR_OK, NULL,
+			      "neither SELinux nor AppArmor is in the way");
+}
+
+static void check_uffd(struct vl_doctor *d)
+{
+	static const char path[] = "/proc/sys/vm/unprivileged_userfaultfd";
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	char text[16] = "?";
+	bool all = fd >= 0;
+
+	if (fd < 0 && errno == EPERM)
+		fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+	first_line(path, text, sizeof(text));
+	if (fd < 0) {
+		vl_doctor_row(d, "userfaultfd", VL_DOCTOR_PROBLEM,
+			      "the host's kernel needs CONFIG_USERFAULTFD, a container the right "
+			      "to the system call",
+			      "not to be had: %s", strerror(errno));
+		return;
+	}
+	close(fd);
+	vl_doctor_row(d, "userfaultfd", VL_DOCTOR_OK, NULL,
+		      "works%s (vm.unprivileged_userfaultfd is %s)",
+		      all ? "" : ", for faults of user mode, which is enough", text);
+}
+
+static void check_seccomp(struct vl_doctor *d)
+{
+	struct seccomp_notif_sizes sizes;
+	uint32_t action = SECCOMP_RET_USER_NOTIF;
+
+	if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) ||
+	    syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes))
+		vl_doctor_row(d, "seccomp", VL_DOCTOR_PROBLEM,
+			      "the host's kernel must be 5.9 or later, with CONFIG_SECCOMP_FILTER",
+			      "no user notification: %s", strerror(errno));
+	else
+		vl_doctor_row(d, "seccomp", VL_DOCTOR_OK, NULL, "user notification works");
+}
+
+/* Unicorn's releases below 2.1 have no working MMU for x86. */
+#define UNICORN_LEAST 0x201
+
+static void check_unicorn(struct vl_doctor *d)
+{
+	unsigned int (*version)(unsigned int *major, unsigned int *minor);
+	struct vl_unicorn_api api;
+	struct vl_error *err = vl_unicorn_load(&api);
+	unsigned int major = 0, minor = 0, word = 0;
+	void *lib;
+
+	if (err) {
+		vl_doctor_error(d, "unicorn", VL_DOCTOR_PROBLEM, err);
+		vl_error_destroy(err);
+		return;
+	}
+	lib = dlopen("libunicorn.so.2", RTLD_LAZY | RTLD_LOCAL);
+	*(void **)&version = lib ? dlsym(lib, "uc_version") : NULL;
+	if (version)
+		word = version(&major, &minor);
+	/* UC_MAKE_VERSION: major, minor, then (2.0.2 and later) patch and extra, 8 bits each. */
+	if (word && (major << 8 | minor) < UNICORN_LEAST)
+		vl_doctor_row(d, "unicorn", VL_DOCTOR_PROBLEM,
+			      "install 2.1 or later (Debian 13 has it: libunicorn2t64)",
+			      "%u.%u is too old", major, minor);
+	else
+		vl_doctor_row(d, "unicorn", VL_DOCTOR_OK, NULL, "%u.%u.%u is loaded", major, minor,
+			      word >> 8 & 0xff);
+	if (lib)
+		dlclose(lib);
+}
+
+static void count_name(void *ctx, const char *name)
+{
+	(void)name;
+	++*(unsigned int *)ctx;
+}
+
+static void check_libvirt(struct vl_doctor *d, const char *uri)
+{
+#ifdef HAVE_LIBVIRT
+	unsigned int nr = 0;
+	struct vl_error *err = vl_target_list(uri, count_name, &nr);
+	const char *env = getenv("LIBVIRT_DEFAULT_URI");
+
+	if (err)
+		vl_doctor_error(d, "libvirt", VL_DOCTOR_WARNING, err);
+	else
+		vl_doctor_row(d, "libvirt", VL_DOCTOR_OK, NULL,
+			      "connected to %s: %u running domain%s",
+			      uri	  ? uri :
+			      env && *env ? env :
+					    "its default",
+			      nr, nr == 1 ? "" : "s");
+	vl_error_destroy(err);
+#else
+	(void)uri, (void)count_name;
+	vl_doctor_row(d, "libvirt", VL_DOCTOR_WARNING, "name guests as qemu:PID or qmp:SOCKET",
+		      "this vlens is built without libvirt");
+#endif
+}
+
+static void check_kvm(struct vl_doctor *d)
+{
+	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	bool hardware =
+		!access("/sys/module/kvm_intel", F_OK) || !access("/sys/module/kvm_amd", F_OK);
+
+	if (fd < 0)
+		vl_doctor_row(d, "kvm", VL_DOCTOR_WARNING,
+			      errno == EACCES ?
+				      "nothing is lost: raw reads use the direct engine; or join "
+				      "the group kvm" :
+				      "nothing is lost: raw reads use the direct engine",
+			      "/dev/kvm: %s", strerror(errno));
+	else if (ioctl(fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
+		vl_doctor_row(d, "kvm", VL_DOCTOR_WARNING,
+			      "nothing is lost: raw reads use the direct engine",
+			      "/dev/kvm speaks another version of its interface");
+	else
+		vl_doctor_row(d, "kvm", VL_DOCTOR_OK, NULL, "/dev/kvm is there, %s",
+			      hardware ? "with the processor's virtualization" :
+					 "emulated in software: the direct engine is faster");
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Can a file be made in the directory that @find finds? */
+static void check_dir(struct vl_doctor *d, const char *check, struct vl_error *(*find)(char **ret),
+		      enum vl_doctor_state bad)
+{
+	const char *variable = find == vl_run_dir ? "VLENS_RUN_DIR" : "VLENS_CACHE_DIR";
+	char *dir = NULL, *path = NULL;
+	struct vl_error *err = find(&dir);
+	int fd;
+
+	if (!err && asprintf(&path, "%s/.doctor-XXXXXX", dir) < 0) {
+		path = NULL;
+		err = vl_error_nomem();
+	}
+	if (!err) {
+		fd = mkostemp(path, O_CLOEXEC);
+		if (fd < 0)
+			err = vl_error_hint(vl_error_os(errno, "cannot write in %s", dir),
+					    "make it writable, or name another in %s", variable);
+		else
+			close(fd);
+		if (fd >= 0)
+			unlink(path);
+	}
+	if (err && !err->hint)
+		vl_error_hint(err, "name another in %s", variable);
+	if (err)
+		vl_doctor_error(d, check, bad, err);
+	else
+		vl_doctor_row(d, check, VL_DOCTOR_OK, NULL, "%s", dir);
+	vl_error_destroy(err);
+	free(path);
+	free(dir);
+}
+
+/* Processes called @name; without another's, unless we are root. */
+static unsigned int count_processes(const char *name)
+{
+	unsigned int nr = 0;
+	struct dirent *de;
+	DIR *dir = opendir("/proc");
+
+	while (dir && (de = readdir(dir))) {
+		char path[sizeof(de->d_name) + 16], comm[32];
+
+		if (!isdigit((unsigned char)de->d_name[0]))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/comm", de->d_name);
+		nr += first_line(path, comm, sizeof(comm)) && !strcmp(comm, name);
+	}
+	if (dir)
+		closedir(dir);
+	return nr;
+}
+
+static void check_keepers(struct vl_doctor *d)
+{
+	unsigned int nr = count_processes("vlens-keeper");
+
+	vl_doctor_row(d, "keepers", VL_DOCTOR_OK, NULL, "%u run%s", nr, nr == 1 ? "s" : "");
+}
+
+#define NAMED 6 /* guests that are named in a line */
+
+static void check_guests(struct vl_doctor *d, const char *uri)
+{
+	char **names, list[256] = "";
+	size_t nr, used = 0;
+
+	if (vl_discard(vl_host_guests(uri, &names, &nr)))
+		return;
+	for (size_t i = 0; i < nr && i < NAMED && used < sizeof(list); i++)
+		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "",
+					 names[i]);
+	if (nr)
+		vl_doctor_row(d, "guests", VL_DOCTOR_OK, NULL, "%zu: %s%s", nr, list,
+			      nr > NAMED || used >= sizeof(list) ? ", ..." : "");
+	else
+		vl_doctor_row(d, "guests", VL_DOCTOR_WARNING,
+			      "start one; a memory dump can be looked into, too",
+			      "no virtual machine runs on this host");
+	vl_host_guests_free(names, nr);
+}
+
+void vl_doctor_host(struct vl_doctor *d, const char *uri)
+{
+	d->area = "host";
+	check_user(d);
+	check_ptrace(d);
+	check_security(d);
+	check_uffd(d);
+	check_seccomp(d);
+	check_unicorn(d);
+	check_libvirt(d, uri);
+	check_kvm(d);
+	check_dir(d, "cache", vl_cache_dir, VL_DOCTOR_WARNING);
+	check_dir(d, "run directory", vl_run_dir, VL_DOCTOR_PROBLEM);
+	check_guests(d, uri);
+	check_keepers(d);
+}

@@ -1,0 +1,120 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Pipes, full disks, widths, locales and colours, for every applet, as far as that needs no
+# guest; what they print of one is judged in 51-output-dump.bats.
+
+# shellcheck disable=SC2154 # run sets variables
+
+load lib/vlens
+
+# Every way to call it, a line each.
+callers() {
+	vlens --list
+	vlens complete commands | sed 's/^/vlens /'
+	echo vlens
+}
+
+@test "a pipe that nobody reads ends it by SIGPIPE, silently" {
+	local a w
+	while read -ra a; do
+		exec {w}> >(:)
+		wait $!
+		run --separate-stderr bash -c 'exec "$@" >&'"$w" bash "${a[@]}" --help
+		exec {w}>&-
+		assert_status 141
+		[[ -z $stderr ]] || fail "${a[*]}: $stderr"
+	done < <(callers)
+}
+
+@test "so it does where a parent has SIGPIPE ignored" {
+	local w
+	exec {w}> >(:)
+	wait $!
+	run --separate-stderr bash -c "trap '' PIPE; exec vps --help >&$w"
+	exec {w}>&-
+	assert_status 141
+}
+
+@test "a full disk is status 1 and a message" {
+	[[ -c /dev/full ]] || skip "there is no /dev/full"
+	local a
+	while read -ra a; do
+		run --separate-stderr bash -c 'exec "$@" >/dev/full' bash "${a[@]}" --help
+		assert_status 1
+		[[ $stderr == *": write error: No space left on device" ]] || fail "${a[*]}: $stderr"
+	done < <(callers)
+	for a in "vlens doctor" "vlens doctor --json" "vlist" "vlist --json" "vlens --list"; do
+		# shellcheck disable=SC2206 # words
+		a=($a)
+		run --separate-stderr bash -c 'exec "$@" >/dev/full' bash "${a[@]}" -c test:///default
+		[[ $status -eq 1 || $status -eq 3 ]] || fail "${a[*]}: $status"
+	done
+}
+
+@test "standard input that is closed makes no difference" {
+	local a
+	while read -ra a; do
+		run --separate-stderr bash -c 'exec "$@" <&-' bash "${a[@]}" --help
+		assert_status 0
+		assert_same "$("${a[@]}" --help)" "$output"
+	done < <(callers)
+}
+
+@test "help is ASCII, of 100 columns at most, the same in every locale and width" {
+	local a plain
+	while read -ra a; do
+		plain=$(LC_ALL=C "${a[@]}" --help)
+		assert_same "$plain" "$(LC_ALL=C.UTF-8 COLUMNS=20 "${a[@]}" --help)"
+		assert_same "$plain" "$(TERM=dumb NO_COLOR=1 "${a[@]}" --help)"
+		! LC_ALL=C grep -q '[^ -~]' <<<"$plain" || fail "${a[*]}: not ASCII"
+		[[ $(wc -L <<<"$plain") -le 100 ]] || fail "${a[*]}: a line of $(wc -L <<<"$plain")"
+	done < <(callers)
+}
+
+@test "no applet colours what goes to a pipe" {
+	local a
+	while read -ra a; do
+		run env TERM=xterm-256color CLICOLOR_FORCE= "${a[@]}" --help
+		[[ $output != *$'\e'* ]] || fail "${a[*]}"
+		run env TERM=xterm-256color "${a[@]}" --nonsense
+		[[ $output != *$'\e'* ]] || fail "${a[*]}"
+	done < <(callers)
+}
+
+# on_terminal COMMAND...: what it prints to a terminal.
+on_terminal() { script -qec "$*" /dev/null </dev/null; }
+
+@test "a terminal gets colours, but not with NO_COLOR, nor a dumb one" {
+	command -v script >/dev/null || skip "script is not installed"
+	run env TERM=xterm bash -c "$(declare -f on_terminal); on_terminal vlens doctor"
+	[[ $output == *$'\e[32mok'* ]]
+	run env TERM=xterm NO_COLOR= bash -c "$(declare -f on_terminal); on_terminal vlens doctor"
+	[[ $output == *$'\e[32mok'* ]]
+	run env TERM=xterm NO_COLOR=1 bash -c "$(declare -f on_terminal); on_terminal vlens doctor"
+	[[ $output == *unicorn* && $output != *$'\e'* ]]
+	run env TERM=dumb bash -c "$(declare -f on_terminal); on_terminal vlens doctor"
+	[[ $output == *unicorn* && $output != *$'\e'* ]]
+}
+
+@test "a guest's name in another script, and one that is no text" {
+	LC_ALL=C.UTF-8 run --separate-stderr vps -c test:///default 'gäst→' -ef
+	assert_status 3
+	[[ $stderr == "vps: gäst→: "* ]]
+	LC_ALL=C run --separate-stderr vps -c test:///default 'gäst→' -ef
+	assert_status 3
+	if LC_ALL=C grep -q '[^ -~]' <<<"$stderr"; then fail "$stderr"; fi
+	LC_ALL=C.UTF-8 run --separate-stderr vps -c test:///default $'g\xff\xfe' -ef
+	assert_status 3
+	[[ $stderr == 'vps: g\xff\xfe: '* ]]
+}
+
+@test "JSON is valid also when a guest is not there" {
+	local a
+	for a in vpslist vpidlist vcredlist vmem vsyscalldump vlist; do
+		run --separate-stderr "$a" --json -c test:///default nosuch
+		assert_status 3
+		jq -e 'type == "object"' <<<"$output" >/dev/null
+		[[ $stderr == "$a: nosuch: "* ]]
+	done
+}

@@ -1,0 +1,111 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# vlens doctor, as far as it needs no guest.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+
+# state CHECK [AREA]: what the last JSON says of it.
+state() {
+	jq -r --arg c "$1" --arg a "${2:-host}" \
+		'.checks[] | select(.check == $c and .area == $a) | .state' <<<"$output"
+}
+
+@test "the host: a table, and the same as JSON" {
+	run --separate-stderr vlens doctor
+	[[ $status -le 1 && -z $stderr ]]
+	grep -qE '^  (ok|warning|problem) +unicorn +' <<<"$output"
+	grep -qE '^[0-9]+ problems?, [0-9]+ warnings?$' <<<"$output"
+	[[ $output != *$'\e'* ]]
+	run --separate-stderr vlens doctor --json
+	[[ $status -le 1 && -z $stderr ]]
+	jq -e '.checks | length > 10 and all(has("area") and has("check") and has("state")
+		and has("finding") and has("advice"))' <<<"$output" >/dev/null
+	local check
+	for check in user ptrace userfaultfd seccomp unicorn "run directory"; do
+		[[ $(state "$check") == ok || $(id -u) -ne 0 ]] || fail "$check is $(state "$check")"
+	done
+	# What is not well says what to do.
+	jq -e '.checks | all(.state == "ok" or .advice != null)' <<<"$output" >/dev/null
+}
+
+@test "colour where it is asked for" {
+	run vlens doctor --color=always
+	[[ $output == *$'\e[32mok'* ]]
+	run vlens doctor --color=never
+	[[ $output != *$'\e'* ]]
+	run --separate-stderr vlens doctor --color=mauve
+	assert_usage "vlens doctor" "auto, always or never"
+}
+
+@test "a guest that is not there is status 3, and in the table" {
+	run --separate-stderr vlens doctor --json -c test:///default nosuch
+	assert_status 3
+	[[ $(state reached nosuch) == problem ]]
+	run --separate-stderr vlens doctor -c test:///default "$VT_TESTS/check-docs"
+	assert_status 3
+	[[ $output == *"no memory dump"* && $output == *"-> make one with: virsh dump"* ]]
+}
+
+@test "a dump with nothing in it is no kernel that is understood" {
+	"$VT_TESTS/lib/mkdump" zeros "$BATS_TEST_TMPDIR/zeros"
+	run --separate-stderr vlens doctor --json "$BATS_TEST_TMPDIR/zeros"
+	assert_status 3
+	[[ $(state kind "$BATS_TEST_TMPDIR/zeros") == ok ]]
+	[[ $(state contact "$BATS_TEST_TMPDIR/zeros") == problem ]]
+	[[ $(state programs "$BATS_TEST_TMPDIR/zeros") == problem ]]
+}
+
+@test "libvirt that is not there is a warning with advice" {
+	run --separate-stderr vlens doctor --json -c 'qemu+unix:///system?socket=/nonexistent'
+	[[ $(state libvirt) == warning ]]
+	jq -e '.checks[] | select(.check == "libvirt").advice | test("libvirtd")' <<<"$output"
+}
+
+@test "directories that cannot be used" {
+	: >"$BATS_TEST_TMPDIR/file"
+	VLENS_RUN_DIR=$BATS_TEST_TMPDIR/file VLENS_CACHE_DIR=$BATS_TEST_TMPDIR/file/none \
+		run --separate-stderr vlens doctor --json
+	assert_status 1
+	[[ $(state "run directory") == problem && $(state cache) == warning ]]
+}
+
+@test "a program that is missing: its package" {
+	command -v unshare >/dev/null && unshare -m true 2>/dev/null || skip "no mount namespace"
+	local lsof
+	lsof=$(command -v lsof) || skip "lsof is not installed anyway"
+	# shellcheck disable=SC2016 # for the inner shell
+	run --separate-stderr unshare -m sh -c 'mount --bind /dev/null "$1" && exec vlens doctor --json' \
+		sh "$(readlink -f "$lsof")"
+	[[ $(state lsof programs) == warning ]]
+	jq -e '.checks[] | select(.check == "lsof").advice == "install the package lsof"' <<<"$output"
+}
+
+@test "somebody else is told what needs root" {
+	[[ $(id -u) -eq 0 ]] || skip "only root can become somebody else"
+	local dir
+	dir=$(mktemp -d "$VLENS_TEST_RUN/private.XXXXXX")
+	chmod 755 "$dir"
+	mkdir -m 1777 "$dir/tmp"
+	install -m 755 "$VLENS_BUILD/vlens" "$dir/vlens"
+	run --separate-stderr setpriv --reuid 65534 --regid 65534 --clear-groups env \
+		HOME="$dir/tmp" VLENS_CACHE_DIR="$dir/tmp/c" VLENS_RUN_DIR="$dir/tmp/r" \
+		"$dir/vlens" doctor --json
+	[[ $(state user) == warning ]]
+	jq -e '.checks[] | select(.check == "user").advice | test("root")' <<<"$output"
+}
+
+@test "help, version, and words that are none" {
+	run --separate-stderr vlens doctor --help
+	assert_status 0
+	[[ ${lines[0]} == "Usage: vlens doctor [OPTION...] [GUEST...]" ]]
+	[[ ${lines[-1]} == "For more details see vlens-doctor(1)." ]]
+	run --separate-stderr vlens doctor --version
+	assert_status 0
+	run --separate-stderr vlens doctor --nonsense
+	assert_usage "vlens doctor" "--nonsense"
+	run --separate-stderr bash -c 'exec vlens doctor --help >/dev/full'
+	assert_status 1
+}

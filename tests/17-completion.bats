@@ -1,0 +1,62 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# What each shell really offers, against what the program says of itself.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+
+setup() {
+	# Guests that are known.
+	export LIBVIRT_DEFAULT_URI=test:///default
+}
+
+# offers LINE: what shell $S completes it to, less what stands before "=" and the "=" itself.
+offers() { timeout 60 "$VT_TESTS/lib/complete" "$S" "$1" | sed 's/=$//; s/^--.*=//' | sort -u; }
+
+options() { vlens complete options "$1" | sed 's/=$//' | sort -u; }
+
+# judge SHELL: whole lists, with nothing more and nothing less.
+judge() {
+	S=$1
+	command -v "$S" >/dev/null || skip "$S is not installed"
+	assert_same "$( (vlens complete applets; vlens complete commands) | sort)" \
+		"$(offers 'vlens ' | grep -v '^-')"
+	local a
+	for a in vps vuname vpslist vpeek; do
+		assert_same "$(options $a | grep '^--')" "$(offers "$a --")"
+	done
+	assert_same "$(options vps | grep '^--')" "$(offers 'vlens ps --')"
+	assert_same "$(options vvmstat | grep '^--')" "$(offers 'vlens vmstat --')"
+	assert_same "$(options doctor | grep '^--')" "$(offers 'vlens doctor --')"
+	assert_same "$(vlens complete columns vpslist | sort)" "$(offers 'vpslist -o ')"
+	assert_same "$(vlens complete columns vlist | sort)" "$(offers 'vlist --sort ')"
+	assert_same "$(vlens complete engines vps | sort)" "$(offers 'vps --engine ')"
+	assert_same "$(vlens complete engines vps | sort)" "$(offers 'vps --engine=')"
+	assert_same "$(printf '%s\n' freeze none suspend)" "$(offers 'vls --pause=')"
+	# Guests: libvirt's, and those that libvirt does not manage.
+	offers 'vps te' | grep -qx test
+	offers 'vpslist te' | grep -qx test
+	offers 'vlens doctor te' | grep -qx test
+	[[ -z $(offers 'vps nosuchgue') ]]
+	# A dump is a file.
+	: >"$BATS_TEST_TMPDIR/web.dump"
+	cd "$BATS_TEST_TMPDIR" || return
+	offers 'vps ./web.du' | grep -qx ./web.dump || offers 'vps ./web.du' | grep -qx web.dump
+}
+
+@test "bash" { judge bash; }
+@test "zsh" { judge zsh; }
+@test "fish" { judge fish; }
+
+@test "behind the guest: the model's own" {
+	local n=0
+	for S in zsh fish; do
+		command -v $S >/dev/null || continue
+		offers 'vls web1 --al' | grep -qx -- --all || fail "$S: $(offers 'vls web1 --al')"
+		offers 'vexec web1 vuna' | grep -qx vuname || fail "$S: $(offers 'vexec web1 vuna')"
+		n=$((n + 1))
+	done
+	[[ $n -gt 0 ]] || skip "neither zsh nor fish is installed"
+}

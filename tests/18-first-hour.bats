@@ -1,0 +1,97 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# What goes wrong in a first hour, and that each says what to do about it. More of it
+# is in 20-errors.bats.
+
+# shellcheck disable=SC2154 # run sets variables
+
+load lib/vlens
+
+setup_file() {
+	export T=$BATS_FILE_TMPDIR
+}
+
+teardown_file() {
+	[[ ! -s $T/pid ]] || kill "$(<"$T/pid")"
+}
+
+# A QEMU with nothing in it, as every guest's it has memory.
+boot_nothing() {
+	[[ ! -s $T/pid ]] || return 0
+	qemu-system-x86_64 -machine pc -accel tcg -m 64 -nodefaults -no-user-config -display none \
+		-qmp "unix:$T/sock,server=on,wait=off" -pidfile "$T/pid" -daemonize 3>&- 4>&-
+}
+
+# without PROGRAM COMMAND...: as if that program were not installed.
+without() {
+	local path
+	path=$(readlink -f "$(command -v "$1")")
+	shift
+	# shellcheck disable=SC2016 # for the inner shell
+	unshare -m sh -c 'mount --bind /dev/null "$0" && exec "$@"' "$path" "$@"
+}
+
+@test "libvirtd is not running" {
+	run --separate-stderr vps -c 'qemu+unix:///system?socket=/nonexistent' web1 -ef
+	assert_refused vps web1 "cannot connect to libvirt"
+	[[ $stderr == *"systemctl start libvirtd"* ]]
+}
+
+@test "a URI that is none" {
+	run --separate-stderr vps -c web1 web1 -ef
+	assert_refused vps web1 "cannot connect to libvirt"
+	[[ $stderr == *"qemu:///system"* ]]
+	run --separate-stderr vps -c foo:///bar web1 -ef
+	assert_refused vps web1 "cannot connect to libvirt"
+	[[ $stderr == *"qemu:///system"* ]]
+}
+
+@test "a domain that is not there says where it was looked for, and how to list them" {
+	run --separate-stderr vps -c test:///default web1 -ef
+	assert_refused vps web1 "no such domain on test:///default"
+	[[ $stderr == *"virsh list --all"* ]]
+}
+
+@test "the options of ps before the guest" {
+	run --separate-stderr vps -ef web1
+	assert_usage vps "vps GUEST -ef"
+}
+
+@test "no procps: which package" {
+	unshare -m true 2>/dev/null || skip "no mount namespaces here"
+	run -127 --separate-stderr without ps vps web1 -ef
+	[[ $stderr == "vps: this host has no program 'ps'; install the package procps" ]]
+}
+
+@test "a PATH without ps is no harm" {
+	run --separate-stderr env PATH="$VLENS_BUILD" "$VLENS_BUILD/vps" -c test:///default nosuch -ef
+	assert_refused vps nosuch "no such domain"
+}
+
+@test "not root" {
+	[[ $(id -u) -eq 0 ]] || skip "only root can become somebody else"
+	local dir
+	dir=$(mktemp -d "$VLENS_TEST_RUN/private.XXXXXX")
+	chmod 755 "$dir"
+	install -m 755 "$VLENS_BUILD/vlens" "$dir/vps"
+	boot_nothing
+	local guest
+	guest=qemu:$(<"$T/pid")
+	run --separate-stderr setpriv --reuid 65534 --regid 65534 --clear-groups \
+		env -u VLENS_CACHE_DIR -u VLENS_RUN_DIR "$dir/vps" "$guest" -ef
+	assert_refused vps "$guest" "ermission"
+	[[ $stderr == *"run as root"* ]]
+}
+
+@test "root, and yet refused: a container, or a security module" {
+	[[ $(id -u) -eq 0 ]] || skip "only root"
+	boot_nothing
+	local guest
+	guest=qemu:$(<"$T/pid")
+	run --separate-stderr setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace \
+		vlens doctor "$guest"
+	assert_status 3
+	[[ $output == *"problem"*"user"*"without CAP_SYS_PTRACE"* ]]
+	[[ $output == *"problem"*"memory"*"even to root"* && $output == *"SELinux or AppArmor"* ]]
+}

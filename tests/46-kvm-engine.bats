@@ -1,0 +1,149 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The kvm engine on real guests: an immersive vCPU reads the same bytes as the
+# direct engine does, wherever the agent stands, and is refused with the reason where
+# it cannot.  tests/unit/test_agent.c has the rest, without a guest.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+
+setup_file() {
+	local probe
+	for probe in kvm-probe raw-probe; do
+		[[ -x $VLENS_BUILD/tests/lib/$probe ]] ||
+			make -s -C "$VLENS_BUILD" "tests/lib/$probe"
+	done
+}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+}
+
+teardown() {
+	[[ ! -e $T/stopped ]] || qmp "$(cat "$T/stopped")" cont >/dev/null
+}
+
+probe() { timeout 120 "$VLENS_BUILD/tests/lib/kvm-probe" "$@"; }
+raw() { timeout 60 "$VLENS_BUILD/tests/lib/raw-probe" "$@"; }
+
+# Skips where this host has no KVM, or one that the engine refuses.
+need_kvm() {
+	[[ -c /dev/kvm ]] || skip "there is no /dev/kvm"
+	need_guest "$1"
+	run --separate-stderr raw --engine=kvm "$(guest "$1")" engine
+	[[ $stderr != *"/dev/kvm"* && $stderr != *"does not run here"* && $stderr != *shadows* && $stderr != *"page walks"* ]] ||
+		skip "$stderr"
+	assert_status 0
+}
+
+# still NAME: it stands still until the end of the test.
+still() {
+	echo "$1" >"$T/stopped"
+	qmp "$1" stop >/dev/null
+}
+
+same_bytes() {
+	need_kvm "$1"
+	still "$1"
+	run probe "$(guest "$1")" sweep 60
+	assert_status 0
+	[[ $output == *" 0 different"* ]]
+	run probe "$(guest "$1")" walks
+	assert_status 0
+	[[ $output == *"tasks: read, "*" elements, 1 exits"* ]]
+	run probe "$(guest "$1")" blind
+	assert_status 0
+	[[ $output == *" 0 different"* ]]
+}
+
+@test "6.1, page-table isolation: the same bytes, walks and blind spot as direct" {
+	same_bytes g61
+}
+
+@test "7: the same bytes, walks and blind spot as direct" {
+	same_bytes g7
+}
+
+@test "the spaces of processes, both halves where page tables are isolated" {
+	need_kvm g61
+	still g61
+	run probe "$(guest g61)" spaces
+	assert_status 0
+	[[ $output == *" 0 different"* ]]
+	# The entry code is in both halves, so the agent can be.
+	[[ $output == *" 0 not by the agent" ]]
+}
+
+@test "a running guest is read, with its processes" {
+	local list
+	need_kvm g61
+	run raw --engine=kvm "$(guest g61)" string linux_banner
+	assert_status 0
+	assert_same "$(in_guest g61 'cat /proc/version')" "$output"
+	list=$(raw --engine=direct "$(guest g61)" tasks | cut -d' ' -f1 | sort)
+	run raw --engine=kvm "$(guest g61)" tasks
+	assert_status 0
+	[[ $(wc -l <<<"$output") -ge 90 ]]
+	# Some may have come and gone.
+	[[ $(comm -3 <(cut -d' ' -f1 <<<"$output" | sort) <(echo "$list") | wc -l) -lt 10 ]]
+}
+
+
+@test "poll mode: no exit for a request" {
+	need_kvm g61
+	still g61
+	run probe "$(guest g61)" poll
+	assert_status 0
+	[[ $output == *"0 exits for 200 reads"* ]]
+}
+
+@test "page tables that lead astray, and code that never ends, do no harm" {
+	need_kvm g61
+	still g61
+	run probe "$(guest g61)" hostile
+	assert_status 0
+	[[ $output == *"a loop: soon, 0 different"* ]]
+}
+
+@test "anonymous RAM is refused with the reason, and read by the next engine" {
+	need_guest g510
+	run --separate-stderr raw --engine=kvm "$(guest g510)" engine
+	assert_status 3
+	[[ $stderr == *"cannot be mapped"* ]]
+	run --separate-stderr raw "$(guest g510)" engine
+	assert_status 0
+	[[ $output == direct* ]]
+}
+
+@test "five levels on a host that has four are refused with the reason" {
+	[[ -c /dev/kvm ]] || skip "there is no /dev/kvm"
+	! grep -qw la57 /proc/cpuinfo || skip "this host's processor has five"
+	need_guest g612
+	run --separate-stderr raw --engine=kvm "$(guest g612)" engine
+	assert_status 3
+	[[ $stderr == *"5 levels"* ]]
+}
+
+@test "without /dev/kvm it is refused with the reason, and another engine reads" {
+	local g
+	[[ $EUID -eq 0 ]] || skip "to hide /dev takes root"
+	need_guest g61
+	g=$(guest g61)
+	raw "$g" engine >/dev/null
+	mkdir "$T/dev"
+	run --separate-stderr unshare -m bash -c "mount --bind '$T/dev' /dev && exec \
+		'$VLENS_BUILD/tests/lib/raw-probe' --engine=kvm '$g' engine"
+	assert_status 3
+	[[ $stderr == *"/dev/kvm: No such file or directory"* ]]
+	run unshare -m bash -c "mount --bind '$T/dev' /dev && exec \
+		'$VLENS_BUILD/tests/lib/raw-probe' '$g' engine"
+	assert_status 0
+	[[ $output == direct* ]]
+	# A file of that name that is none.
+	run --separate-stderr unshare -m bash -c "mount --bind '$T/dev' /dev && : >/dev/kvm && exec \
+		'$VLENS_BUILD/tests/lib/raw-probe' --engine=kvm '$g' engine"
+	assert_status 3
+	[[ $stderr == *"/dev/kvm is no KVM"* ]]
+}

@@ -1,0 +1,47 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# vlens doctor on guests that run.
+
+# shellcheck disable=SC2154 # run sets variables
+
+load lib/vlens
+
+setup_file() {
+	need_guest g61 g510
+}
+
+finding() { jq -r --arg c "$1" '.checks[] | select(.check == $c) | .finding' <<<"$output"; }
+
+@test "a first contact says how long the guest was held, a second holds nothing" {
+	local g
+	g=$(guest g61)
+	export VLENS_RUN_DIR=$BATS_TEST_TMPDIR/run
+	run --separate-stderr vlens doctor --json "$g"
+	assert_status 0
+	[[ $(finding contact) =~ held\ for\ [0-9.]+\ ms ]]
+	assert_runs g61
+	run --separate-stderr vlens doctor --json "$g"
+	assert_status 0
+	[[ $(finding contact) == *"nothing was paused"* ]]
+	jq -e --arg g "$g" '.checks | map(select(.area == $g)) | all(.state == "ok")' <<<"$output"
+	[[ $(finding kernel) == "Linux $(in_guest g61 'uname -r'),"* ]]
+	[[ $(finding memory) == *"can be mapped"* ]]
+	[[ $(finding "page tables") == "4 levels" ]]
+	[[ $(finding "engine direct") == "reads right"* ]]
+	assert_runs g61
+}
+
+@test "memory that cannot be mapped: who reads, and why not kvm" {
+	run --separate-stderr vlens doctor --json "$(guest g510)"
+	assert_status 0
+	[[ $(finding memory) == *anonymous* ]]
+	[[ $(finding "engine direct") == "reads right"* ]]
+	[[ $(finding "engine kvm") == *"cannot be mapped"* ]]
+}
+
+@test "several guests, one that is not there: status 3, the others are examined" {
+	run --separate-stderr vlens doctor "$(guest g61)" qemu:4194305
+	assert_status 3
+	[[ $output == *"no such process"* && $output == *"engine vmst"* ]]
+}

@@ -1,0 +1,119 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# A release: its archive builds from a source that is read-only, out of it come Debian
+# packages that lintian has nothing against, and these are installed, used on a dump,
+# and removed, in a copy of this system that is thrown away.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+
+setup_file() {
+	export T=$BATS_FILE_TMPDIR
+	chmod 755 "$T"
+}
+
+need() {
+	local tool
+	for tool; do
+		command -v "$tool" >/dev/null || skip "$tool is not installed"
+	done
+	[[ -e $VLENS_BUILD/Makefile ]] || skip "$VLENS_BUILD is no build directory"
+}
+
+# in_copy SCRIPT: in a throw-away copy of this system; $T is what it is here.
+in_copy() {
+	run --separate-stderr "$VT_TESTS/lib/in-overlay" "$T" \
+		env T="$T" VLENS_CACHE_DIR="$T/cache" VLENS_RUN_DIR="$T/run" PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+		bash -euc "$1"
+	[[ $status -ne 77 ]] || skip "$output"
+	assert_status 0
+}
+
+@test "make distcheck: out of the tree, over a source that is read-only" {
+	need xz
+	# What its tests say, the tests of this build have said.
+	make -s -j"$(nproc)" -C "$VLENS_BUILD" distcheck TESTS= DISTCHECK_CONFIGURE_FLAGS=CFLAGS=-O0 \
+		>"$T/distcheck.log" 2>&1 || fail "$(tail -n 30 "$T/distcheck.log")"
+	mkdir "$T/build"
+	mv "$VLENS_BUILD"/vlens-*.tar.xz "$T/build"
+}
+
+@test "the archive has all that is needed to test it" {
+	local archive=("$T"/build/vlens-*.tar.xz)
+	[[ -s ${archive[0]} ]] || skip "there is no archive"
+	local file known=$T/known
+	tar -tf "${archive[0]}" | sed 's,^[^/]*/,,' | sort >"$known"
+	for file in check demo autogen.sh .ci/run debian/rules examples/processes.c \
+		tests/matrix tests/guest/start; do
+		grep -qxF "$file" "$known" || fail "$file is not in the archive"
+	done
+	# Everything that git knows of, but for git's own files.
+	git -C "$VT_TESTS/.." rev-parse 2>/dev/null || return 0
+	while IFS= read -r file; do
+		grep -qxF "$file" "$known" || fail "$file is not in the archive"
+	done < <(git -C "$VT_TESTS/.." ls-files | grep -v '^\.git')
+}
+
+@test "Debian packages: vlens, libvlens0, libvlens-dev" {
+	need dpkg-buildpackage dh
+	local archive=("$T"/build/vlens-*.tar.xz)
+	[[ -s ${archive[0]} ]] || skip "there is no archive"
+	tar -C "$T/build" -xf "${archive[0]}"
+	cd "$T"/build/vlens-*/ || return
+	DEB_BUILD_OPTIONS="nocheck noautodbgsym parallel=$(nproc)" dpkg-buildpackage -b -uc -us \
+		>"$T/package.log" 2>&1 || fail "$(tail -n 30 "$T/package.log")"
+	[[ $(cd .. && echo *.deb) == libvlens-dev_*_amd64.deb\ libvlens0_*_amd64.deb\ vlens_*_amd64.deb ]]
+}
+
+@test "lintian has nothing against them" {
+	need lintian
+	[[ -s $(echo "$T"/build/*.changes) ]] || skip "there are no packages"
+	run lintian --fail-on error,warning --allow-root "$T"/build/*.changes
+	assert_status 0
+}
+
+@test "installed: the tools on a dump, the library for a program, then removed" {
+	[[ -s $(echo "$T"/build/*.changes) ]] || skip "there are no packages"
+	need_guest g61
+	qmp g61 stop >/dev/null
+	qmp g61 dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$T/dump.elf\"}" >/dev/null
+	qmp g61 cont >/dev/null
+	local release
+	release=$(in_guest g61 'uname -r')
+	# shellcheck disable=SC2016 # for the copy's shell
+	in_copy '
+		dpkg -i "$T"/build/*.deb >/dev/null
+		vlens --version
+		vuname "$T/dump.elf" -r
+		vps "$T/dump.elf" -e --no-headers | grep -c .
+		vpslist --json "$T/dump.elf" | grep -c "\"pid\""
+		vlens doctor "$T/dump.elf" >/dev/null
+		man -w vps vlens.7 vlens-doctor libvlens.3 | grep -c .
+		test -e /usr/share/bash-completion/completions/vps
+		test -e /usr/share/fish/vendor_completions.d/vps.fish
+		test -e /usr/share/zsh/vendor-completions/_vlens
+		# A program of its own, with nothing of the source around.
+		cp /usr/share/doc/libvlens-dev/examples/processes.c "$T"
+		cd "$T"
+		cc -Wall -Wextra -Werror -o processes processes.c $(pkg-config --cflags --libs vlens)
+		ldd processes | grep -q "libvlens.so.0 => /"
+		./processes dump.elf >listed || ./processes ./dump.elf >listed
+		grep -c . listed
+		dpkg -L vlens libvlens0 libvlens-dev | sort -u >files
+		dpkg --purge vlens libvlens-dev libvlens0 >/dev/null
+		while read -r file; do
+			test -d "$file" || test ! -e "$file" || { echo "left: $file"; exit 1; }
+		done <files
+		test ! -e /var/cache/vlens
+		! dpkg -s vlens 2>/dev/null
+	'
+	[[ ${lines[0]} == "vlens "* && ${lines[2]} == "$release" ]] || { show_run; false; }
+	# The three lists are of one moment.
+	[[ ${lines[3]} -gt 50 && ${lines[3]} -eq ${lines[4]} && ${lines[6]} -eq ${lines[3]} ]] ||
+		{ show_run; fail "lists differ"; }
+	[[ ${lines[5]} -eq 4 ]] || { show_run; fail "manual pages are missing"; }
+	# And of that nothing is in this system.
+	[[ ! -e /usr/share/zsh/vendor-completions/_vlens ]] || dpkg -s vlens >/dev/null
+}
