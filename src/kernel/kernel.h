@@ -237,4 +237,7 @@ static inline bool vl_has(const struct vl_layout *l, enum vl_field f)
 
 const struct vl_layout *vl_kernel_layout(const struct vl_kernel *k);
 
+/* The address of the kernel's own struct timekeeper; 0: not known. */
+uint64_t vl_kernel_timekeeper(const struct vl_kernel *k);
+
 #endif

@@ -445,3 +445,25 @@ const struct vl_layout *vl_kernel_layout(const struct vl_kernel *k)
 {
 	return &k->t->layout;
 }
+
+uint64_t vl_kernel_timekeeper(const struct vl_kernel *k)
+{
+	const struct vl_layout *l = vl_kernel_layout(k);
+	uint64_t at = vl_symbol(k, "tk_core");
+
+	/* Newer kernels have several (TIMEKEEPERS_MAX); the first is the core one. */
+	if (!at)
+		at = vl_symbol(k, "timekeeper_data");
+	if (!at)
+		return 0;
+	if (vl_has(l, VL_F_TK_DATA))
+		return at + (uint64_t)l->offset[VL_F_TK_DATA];
+	/*
+	 * Before it had a name: a seqcount and, aligned to 8, the timekeeper. The
+	 * seqcount holds a pointer to its lock where that can sleep (PREEMPT_RT;
+	 * "seqlock: Extend seqcount API with associated locks", 5.9).
+	 */
+	if (vl_has(l, VL_F_SIZE_TK_SEQ))
+		return at + (((uint64_t)l->offset[VL_F_SIZE_TK_SEQ] + 7) & ~7UL);
+	return at + 8;
+}

@@ -111,21 +111,20 @@ static void read_name(struct vl_subject *s, struct vl_table *t, size_t column, e
 		vl_table_str(t, column, text);
 }
 
+/*
+ * The boot-time clock as of the last tick, which an idle guest stops: the
+ * monotonic one (see vmst/time.c) and what it slept.
+ */
 bool vl_subject_uptime(struct vl_subject *s, uint64_t *ret)
 {
 	const enum vl_field need[] = { VL_F_TK_MONO, VL_F_TKR_BASE, VL_F_TKR_XTIME_NSEC,
 				       VL_F_TKR_SHIFT, VL_F_TK_OFFS_BOOT };
-	const struct vl_kernel *k = s->contact->kernel;
-	const struct vl_layout *l = vl_kernel_layout(k);
-	uint64_t tk = vl_symbol(k, "tk_core"), mono, base, nsec, asleep;
+	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	uint64_t tk = vl_kernel_timekeeper(s->contact->kernel), mono, base, nsec, asleep;
 	uint32_t shift;
 
-	if (!tk)
-		tk = vl_symbol(k, "timekeeper_data");
 	if (!tk || vl_discard(vl_need_fields(s, need, sizeof(need) / sizeof(need[0]), "its clock")))
 		return false;
-	/* Before it had a name: a seqcount and, aligned to 8, the timekeeper. */
-	tk += vl_has(l, VL_F_TK_DATA) ? vl_offset(l, VL_F_TK_DATA) : 8;
 	mono = tk + vl_offset(l, VL_F_TK_MONO);
 	if (vl_read_u64(s->reader, &s->space, mono + vl_offset(l, VL_F_TKR_BASE), &base) ||
 	    vl_read_u64(s->reader, &s->space, mono + vl_offset(l, VL_F_TKR_XTIME_NSEC), &nsec) ||

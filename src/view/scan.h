@@ -19,7 +19,11 @@ struct vl_sys;
 struct vl_scan_options {
 	struct vl_target_options target;
 	const char *engine; /* of the reader; NULL: the fastest that is right */
-	bool anew;	    /* what is known of the guest from before has proved wrong */
+	/*
+	 * Do not believe what is known of this run: a kernel that is no more can be in
+	 * memory still, where a guest booted anew. Pauses the guest, as the first contact.
+	 */
+	bool anew;
 };
 
 /* A guest as the views see it. */

@@ -36,29 +36,6 @@ struct clocks {
 	uint64_t sched;	      /* the latest run queue clock, ns */
 };
 
-static uint64_t timekeeper(struct vl_clone *c)
-{
-	const struct vl_kernel *k = c->contact->kernel;
-	const struct vl_layout *l = vl_kernel_layout(k);
-	uint64_t at = vl_symbol(k, "tk_core");
-
-	/* Newer kernels have several (TIMEKEEPERS_MAX); the first is the core one. */
-	if (!at)
-		at = vl_symbol(k, "timekeeper_data");
-	if (!at)
-		return 0;
-	if (vl_has(l, VL_F_TK_DATA))
-		return at + (uint64_t)l->offset[VL_F_TK_DATA];
-	/*
-	 * Before it had a name: a seqcount and, aligned to 8, the timekeeper. The
-	 * seqcount holds a pointer to its lock where that can sleep (PREEMPT_RT;
-	 * "seqlock: Extend seqcount API with associated locks", 5.9).
-	 */
-	if (vl_has(l, VL_F_SIZE_TK_SEQ))
-		return at + (((uint64_t)l->offset[VL_F_SIZE_TK_SEQ] + 7) & ~7UL);
-	return at + 8;
-}
-
 static bool read_field(struct vl_clone *c, uint64_t base, enum vl_field f, void *buf, size_t len)
 {
 	const struct vl_layout *l = vl_kernel_layout(c->contact->kernel);
@@ -69,7 +46,7 @@ static bool read_field(struct vl_clone *c, uint64_t base, enum vl_field f, void 
 static bool read_timekeeper(struct vl_clone *c, struct clocks *ck)
 {
 	const struct vl_layout *l = vl_kernel_layout(c->contact->kernel);
-	uint64_t tk = timekeeper(c), tkr, clock, nsec;
+	uint64_t tk = vl_kernel_timekeeper(c->contact->kernel), tkr, clock, nsec;
 	int64_t base;
 
 	if (!tk || !vl_has(l, VL_F_TK_MONO))
