@@ -191,11 +191,12 @@ static void help(const struct top *t, const struct view *v)
 {
 	const struct applet *a = t->o.applet;
 
-	options_help(v->options, a->name, a->args, a->summary);
+	options_head(a->name, a->args, a->summary);
 	puts("\nColumns (* if none are asked for):");
 	for (const struct vl_column *c = v->columns; c->name; c++)
 		printf("  %c %-12s %s\n", c->shown ? '*' : ' ', c->name, c->doc);
 	puts("\nKeys: F1 shows them.");
+	options_list(v->options);
 	printf("\nFor more details see %s(1).\n", a->name);
 }
 
