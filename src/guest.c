@@ -399,7 +399,7 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label)
 	if (g->contact)
 		g->contact->first = false;
 	if (!wants_workset(g) || (label && g->label && !strcmp(label, g->label)))
-		return NULL;
+		goto out;
 	if (label) {
 		copy = strdup(label);
 		if (!copy)
@@ -412,6 +412,8 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label)
 	vl_workset_deinit(&g->workset);
 	if (g->contact)
 		vl_workset_load(&g->workset, g->contact, g->label);
+out:
+	g->sys.ready = g->clone && g->label && g->workset.nr && g->misses < MAX_MISSES;
 	return NULL;
 }
 

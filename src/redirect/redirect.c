@@ -330,21 +330,20 @@ static struct vl_error *supervise(struct vl_redirect *r)
  * Both on one CPU: a trap is then a switch, not a wake-up of another CPU. One that
  * the program may use, ours if it is one of those.
  */
-static bool pin(const struct vl_redirect_options *o, pid_t program, cpu_set_t *old)
+static bool pin(const struct vl_redirect *r, cpu_set_t *old, cpu_set_t *one)
 {
-	cpu_set_t one, its;
+	cpu_set_t its;
 	int cpu = sched_getcpu();
 
-	if (o->no_pin || cpu < 0 || sched_getaffinity(0, sizeof(*old), old) ||
-	    sched_getaffinity(program, sizeof(its), &its))
+	if (r->o->no_pin || cpu < 0 || sched_getaffinity(0, sizeof(*old), old) ||
+	    sched_getaffinity(r->main, sizeof(its), &its))
 		return false;
 	for (int i = 0; !CPU_ISSET(cpu, &its) && i < CPU_SETSIZE; i++)
 		if (CPU_ISSET(i, &its))
 			cpu = i;
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	sched_setaffinity(program, sizeof(one), &one);
-	return !sched_setaffinity(0, sizeof(one), &one);
+	CPU_ZERO(one);
+	CPU_SET(cpu, one);
+	return !sched_setaffinity(0, sizeof(*one), one);
 }
 
 static struct vl_error *init(struct vl_redirect *r)
@@ -369,11 +368,16 @@ static struct vl_error *init(struct vl_redirect *r)
 static struct vl_error *run(struct vl_redirect *r, int sock, int *status_ret)
 {
 	bool pinned;
-	cpu_set_t cpus;
+	cpu_set_t cpus, one;
 	struct vl_error *err;
 
-	pinned = pin(r->o, r->main, &cpus);
+	pinned = pin(r, &cpus, &one);
 	err = vl_launch(r, sock, status_ret);
+	/* While the program execs on another CPU, if there is one. */
+	if (!err && r->sys->ready)
+		vl_error_destroy(epoch_begin(r));
+	if (pinned)
+		sched_setaffinity(r->main, sizeof(one), &one);
 	if (!err)
 		err = supervise(r);
 	vl_epoch_end(r);

@@ -77,6 +77,7 @@ struct vl_sys {
 	uint64_t epoch;		 /* counts up at each end */
 	int open;		 /* an epoch is open */
 	int held;		 /* and somebody waits for its end */
+	int ready;		 /* an epoch begins at once and holds nobody: it may be early */
 	struct vl_identity self; /* valid inside an epoch */
 	/* Nobody else has files open here: close_range() may take all above 2. */
 	int own_files;
