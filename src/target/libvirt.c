@@ -66,7 +66,7 @@ static const char *connect_hint(const struct domain *d)
 			return "run as root; guests of your own session are on "
 			       "-c qemu:///session; or is libvirtd not running?";
 		return "is libvirtd running (systemctl start libvirtd)? Name another with "
-		       "-c URI; a guest without libvirt is qemu:PID or qmp:SOCKET";
+		       "-c, as qemu:///system; a guest without libvirt is qemu:PID or qmp:SOCKET";
 	}
 }
 
