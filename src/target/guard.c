@@ -240,7 +240,8 @@ struct vl_error *vl_guard_start(struct vl_target *t, struct vl_guard **ret)
 		/* Twice, so that nobody who waits for children here meets it. */
 		if (fork() != 0)
 			_exit(0);
-		if (t->ops->guard_fd)
+		/* A monitor is for one client: not to be kept where it is not needed. */
+		if (t->ops->guard_fd && t->pause_mode == VL_PAUSE_SUSPEND)
 			side.resume_fd = t->ops->guard_fd(t);
 		guard_main(t, &side);
 	}
