@@ -136,18 +136,17 @@ bool vl_subject_uptime(struct vl_subject *s, uint64_t *ret)
 	return true;
 }
 
+/* What of it is inside; the first contact with a guest holds it for a moment. */
 static void list_kernel(struct vl_subject *s, struct vl_table *t)
 {
-	struct vl_error *err = vl_contact_known(s->target, &s->contact);
+	struct vl_error *err = vl_contact_make(s->target, false, &s->contact);
 	uint64_t uptime;
 
-	if (!err && s->contact)
+	if (!err)
 		err = vl_reader_open(s->target, s->contact, &(struct vl_reader_options){ NULL },
 				     &s->reader);
 	if (err)
 		vl_table_str(t, LIST_NOTE, err->message);
-	else if (!s->contact)
-		vl_table_str(t, LIST_NOTE, "no contact yet: ask it something, as vuname");
 	vl_error_destroy(err);
 	if (!s->reader)
 		return;
