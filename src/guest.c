@@ -24,7 +24,8 @@ struct vl_guest {
 	struct vl_clone *clone;	    /* likewise */
 	pid_t as;
 	bool pauses;
-	uint64_t epochs, kernel_calls; /* calls: of clones that are gone */
+	uint64_t epochs;
+	uint64_t kernel_calls, copies; /* of clones and views that are gone */
 	int64_t born_ns;	       /* when the clone was made, in the host's CLOCK_MONOTONIC */
 	uint64_t born_epoch;	       /* sys.epoch then */
 	bool suspect;		       /* it is to be made anew */
@@ -197,14 +198,28 @@ static struct vl_error *open_epoch(struct vl_guest *g, bool copying)
 /* Misses after which the guest is held: it changes faster than we learn. */
 #define MAX_MISSES 3
 
-static void forget_contact(struct vl_guest *g)
+/* The next epoch makes them anew; what they counted is kept. */
+static void forget_clone(struct vl_guest *g)
 {
+	uint64_t pages, copies;
+
+	if (g->clone)
+		g->kernel_calls += g->clone->nr_calls;
+	if (g->view) {
+		vl_view_count(g->view, &pages, &copies);
+		g->copies += copies;
+	}
 	vl_clone_destroy(g->clone);
 	vl_view_destroy(g->view);
-	vl_contact_destroy(g->contact);
-	vl_workset_deinit(&g->workset);
 	g->clone = NULL;
 	g->view = NULL;
+}
+
+static void forget_contact(struct vl_guest *g)
+{
+	forget_clone(g);
+	vl_contact_destroy(g->contact);
+	vl_workset_deinit(&g->workset);
 	g->contact = NULL;
 	g->know_self = false;
 }
@@ -238,11 +253,7 @@ static void forget_old(struct vl_guest *g)
 	now = ts.tv_sec * 1000000000L + ts.tv_nsec;
 	if (g->clone && !g->suspect && g->workset.still[0].size && now - g->born_ns < CLONE_AGE_NS)
 		return;
-	g->kernel_calls += g->clone ? g->clone->nr_calls : 0;
-	vl_clone_destroy(g->clone);
-	vl_view_destroy(g->view);
-	g->clone = NULL;
-	g->view = NULL;
+	forget_clone(g);
 	g->born_ns = now;
 	g->born_epoch = g->sys.epoch;
 	g->suspect = false;
@@ -475,7 +486,7 @@ void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret)
 	snprintf(ret->engine, sizeof(ret->engine), "%s", vl_engine_unicorn.name);
 	if (g->view)
 		vl_view_count(g->view, &ret->pages_touched, &ret->pages_copied);
-	ret->pages_copied -= g->base.pages_copied;
+	ret->pages_copied += g->copies - g->base.pages_copied;
 	if (g->contact)
 		memcpy(ret->kernel, g->contact->build_id, sizeof(g->contact->build_id));
 	ret->paused_ns = vl_target_paused_ns(g->target, &ret->paused_longest_ns);

@@ -302,9 +302,10 @@ static void clean_up(struct run *r)
 }
 
 /*
- * A file may be a dump, even if a domain has its name. A dump never changes, and is read without anybody's help. A guest that is to
- * be suspended is held by its monitor, which has no room for two: a keeper would
- * have it for all the time it stays.
+ * A file may be a dump, even if a domain has its name. A dump never changes, and is
+ * read without anybody's help. A guest that is to be suspended is held by its
+ * monitor, which has no room for two: a keeper would have it for all the time it
+ * stays.
  */
 static bool is_for_keeper(const struct vl_keep_options *k)
 {
