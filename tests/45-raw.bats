@@ -9,7 +9,7 @@
 load lib/vlens
 
 setup_file() {
-	[[ -x $VLENS_BUILD/tests/lib/raw-probe ]] || make -s -C "$VLENS_BUILD" tests/lib/raw-probe
+	[[ -x $VLENS_BUILD/tests/unit/raw-probe ]] || make -s -C "$VLENS_BUILD" tests/unit/raw-probe
 	export DUMPS=$VLENS_TEST_RUN/raw-dumps
 	mkdir -p "$DUMPS"
 	chmod 777 "$DUMPS"
@@ -24,7 +24,7 @@ setup() {
 	T=$BATS_TEST_TMPDIR
 }
 
-raw() { timeout 60 "$VLENS_BUILD/tests/lib/raw-probe" --engine=direct "$@"; }
+raw() { timeout 60 "$VLENS_BUILD/tests/unit/raw-probe" --engine=direct "$@"; }
 
 # same_facts NAME GUEST: what the kernel says of itself.
 same_facts() {
@@ -121,9 +121,9 @@ judge() {
 
 @test "the fastest engine that is right is taken, and one that cannot is refused" {
 	need_guest g61
-	run timeout 60 "$VLENS_BUILD/tests/lib/raw-probe" "$(guest g61)" engine
+	run timeout 60 "$VLENS_BUILD/tests/unit/raw-probe" "$(guest g61)" engine
 	[[ $output == "direct: "*mapped* ]] || fail "$output"
-	run --separate-stderr timeout 60 "$VLENS_BUILD/tests/lib/raw-probe" --engine=crystal \
+	run --separate-stderr timeout 60 "$VLENS_BUILD/tests/unit/raw-probe" --engine=crystal \
 		"$(guest g61)" engine
 	assert_status 3
 	[[ $stderr == *"no such engine: crystal; there are direct"* ]] || { show_run; fail "not said"; }

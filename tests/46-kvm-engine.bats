@@ -12,8 +12,8 @@ load lib/vlens
 setup_file() {
 	local probe
 	for probe in kvm-probe raw-probe; do
-		[[ -x $VLENS_BUILD/tests/lib/$probe ]] ||
-			make -s -C "$VLENS_BUILD" "tests/lib/$probe"
+		[[ -x $VLENS_BUILD/tests/unit/$probe ]] ||
+			make -s -C "$VLENS_BUILD" "tests/unit/$probe"
 	done
 }
 
@@ -25,8 +25,8 @@ teardown() {
 	[[ ! -e $T/stopped ]] || qmp "$(cat "$T/stopped")" cont >/dev/null
 }
 
-probe() { timeout 120 "$VLENS_BUILD/tests/lib/kvm-probe" "$@"; }
-raw() { timeout 60 "$VLENS_BUILD/tests/lib/raw-probe" "$@"; }
+probe() { timeout 120 "$VLENS_BUILD/tests/unit/kvm-probe" "$@"; }
+raw() { timeout 60 "$VLENS_BUILD/tests/unit/raw-probe" "$@"; }
 
 # Skips where this host has no KVM, or one that the engine refuses.
 need_kvm() {
@@ -134,16 +134,16 @@ same_bytes() {
 	raw "$g" engine >/dev/null
 	mkdir "$T/dev"
 	run --separate-stderr unshare -m bash -c "mount --bind '$T/dev' /dev && exec \
-		'$VLENS_BUILD/tests/lib/raw-probe' --engine=kvm '$g' engine"
+		'$VLENS_BUILD/tests/unit/raw-probe' --engine=kvm '$g' engine"
 	assert_status 3
 	[[ $stderr == *"/dev/kvm: No such file or directory"* ]]
 	run unshare -m bash -c "mount --bind '$T/dev' /dev && exec \
-		'$VLENS_BUILD/tests/lib/raw-probe' '$g' engine"
+		'$VLENS_BUILD/tests/unit/raw-probe' '$g' engine"
 	assert_status 0
 	[[ $output == direct* ]]
 	# A file of that name that is none.
 	run --separate-stderr unshare -m bash -c "mount --bind '$T/dev' /dev && : >/dev/kvm && exec \
-		'$VLENS_BUILD/tests/lib/raw-probe' --engine=kvm '$g' engine"
+		'$VLENS_BUILD/tests/unit/raw-probe' --engine=kvm '$g' engine"
 	assert_status 3
 	[[ $stderr == *"/dev/kvm is no KVM"* ]]
 }

@@ -341,7 +341,6 @@ static const char *const words[VL_NR_READ_STATUS] = {
 	[VL_READ_LOOP] = "a list that loops",
 	[VL_READ_MORE] = "more elements than asked for",
 	[VL_READ_GARBAGE] = "garbage on a list",
-	[VL_READ_BLIND] = "in the blind spot",
 	[VL_READ_GONE] = "the guest's memory has gone",
 	[VL_READ_BAD] = "a senseless request",
 };
