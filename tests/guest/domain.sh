@@ -16,6 +16,7 @@ cpu_xml() {
 	IFS=, read -r model features <<<"$cpu,"
 	case $model in
 	max) printf "<cpu mode='maximum'>" ;;
+	host) printf "<cpu mode='host-passthrough'>" ;;
 	*) printf "<cpu mode='custom' match='exact' check='none'><model>%s</model>" "$model" ;;
 	esac
 	for word in ${features//,/ }; do
@@ -39,8 +40,10 @@ memory_xml() {
 }
 
 domain_xml() {
+	local type=qemu
+	[[ $accel != kvm ]] || type=kvm
 	cat <<-END
-		<domain type='qemu'>
+		<domain type='$type'>
 		<name>$name</name>
 		<memory unit='MiB'>$mem</memory>
 		<vcpu>$smp</vcpu>
