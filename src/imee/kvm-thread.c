@@ -52,7 +52,7 @@ static void *watchdog(void *arg)
 			atomic_store(&k->broken, true);
 			/* Again and again: it may just be on its way in. */
 			if (k->running)
-				pthread_kill(k->runner, SIGURG);
+				pthread_kill(k->runner, VL_MACHINE_SIGNAL);
 		}
 		wait_ms(k, LOOK_MS);
 	}
@@ -84,11 +84,7 @@ static void *poller(void *arg)
 
 int kvm_enter_begin(struct vl_kvm *k, sigset_t *old)
 {
-	sigset_t urg;
-
-	sigemptyset(&urg);
-	sigaddset(&urg, SIGURG);
-	if (pthread_sigmask(SIG_BLOCK, &urg, old))
+	if (!vl_machine_signal_begin(old))
 		return -1;
 	pthread_mutex_lock(&k->lock);
 	k->runner = pthread_self();
@@ -99,28 +95,10 @@ int kvm_enter_begin(struct vl_kvm *k, sigset_t *old)
 
 void kvm_enter_end(struct vl_kvm *k, const sigset_t *old)
 {
-	static const struct timespec zero;
-	sigset_t urg;
-
 	pthread_mutex_lock(&k->lock);
 	k->running = false;
 	pthread_mutex_unlock(&k->lock);
-	if (atomic_load(&k->broken)) {
-		sigemptyset(&urg);
-		sigaddset(&urg, SIGURG);
-		sigtimedwait(&urg, NULL, &zero);
-	}
-	pthread_sigmask(SIG_SETMASK, old, NULL);
-}
-
-bool kvm_set_signals(struct vl_kvm *k)
-{
-	struct {
-		struct kvm_signal_mask head;
-		uint64_t mask; /* the kernel's sigset_t: bit n - 1 is signal n */
-	} __attribute__((packed)) m = { .head.len = 8, .mask = ~(1UL << (SIGURG - 1)) };
-
-	return !ioctl(k->vcpu, KVM_SET_SIGNAL_MASK, &m);
+	vl_machine_signal_end(old, atomic_load(&k->broken));
 }
 
 /* A thread of ours takes none of the program's signals. */

@@ -4,12 +4,10 @@
  * place of one of its pages, the exchange pages far above, one vCPU.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include "kvm.h"
 
@@ -24,9 +22,6 @@
 #define EFER_LMA (1UL << 10)
 #define EFER_NX (1UL << 11)
 
-/* Descriptors of 64-bit code and of data, marked as used (Intel SDM volume 3, 3.4.5). */
-#define GDT_CODE 0x00af9b000000ffffUL
-#define GDT_DATA 0x00cf93000000ffffUL
 #define GATE_INTERRUPT 0x8e00 /* present, DPL 0 */
 
 /* Present, writable, accessed, dirty. */
@@ -39,26 +34,11 @@ static unsigned agent_slot(const struct vl_kvm *k)
 	return 2 * (unsigned)k->nr_ranges;
 }
 
-/* @size 0 takes the slot away. */
-static bool set_slot(struct vl_kvm *k, unsigned slot, uint64_t gpa, uint64_t size, void *host,
-		     bool readonly)
-{
-	struct kvm_userspace_memory_region r = {
-		.slot = slot,
-		.flags = readonly ? KVM_MEM_READONLY : 0,
-		.guest_phys_addr = gpa,
-		.memory_size = size,
-		.userspace_addr = (uintptr_t)host,
-	};
-
-	return !ioctl(k->vm, KVM_SET_USER_MEMORY_REGION, &r);
-}
-
 static bool set_range(struct vl_kvm *k, size_t i)
 {
 	const struct kvm_range *r = &k->ranges[i];
 
-	return set_slot(k, 2 * (unsigned)i, r->gpa, r->size, r->host, true);
+	return vl_machine_slot(&k->machine, 2 * (unsigned)i, r->gpa, r->size, r->host, true);
 }
 
 /* A slot cannot change its size: away with it, then two beside the hole. */
@@ -68,14 +48,14 @@ static bool redirect(struct vl_kvm *k, size_t i, uint64_t blind)
 	uint64_t below = blind - r->gpa, above = r->size - below - VL_PAGE_SIZE;
 	unsigned slot = 2 * (unsigned)i;
 
-	if (!set_slot(k, slot, r->gpa, 0, NULL, true))
+	if (!vl_machine_slot(&k->machine, slot, r->gpa, 0, NULL, true))
 		return false;
-	if (below && !set_slot(k, slot, r->gpa, below, r->host, true))
+	if (below && !vl_machine_slot(&k->machine, slot, r->gpa, below, r->host, true))
 		return false;
-	if (above && !set_slot(k, slot + 1, blind + VL_PAGE_SIZE, above,
-			       (char *)r->host + below + VL_PAGE_SIZE, true))
+	if (above && !vl_machine_slot(&k->machine, slot + 1, blind + VL_PAGE_SIZE, above,
+				      (char *)r->host + below + VL_PAGE_SIZE, true))
 		return false;
-	return set_slot(k, agent_slot(k), blind, VL_PAGE_SIZE, k->page, false);
+	return vl_machine_slot(&k->machine, agent_slot(k), blind, VL_PAGE_SIZE, k->page, false);
 }
 
 static bool restore(struct vl_kvm *k)
@@ -84,12 +64,12 @@ static bool restore(struct vl_kvm *k)
 	const struct kvm_range *r = &k->ranges[k->split];
 	uint64_t below = k->blind - r->gpa;
 
-	if (!set_slot(k, agent_slot(k), k->blind, 0, NULL, false))
+	if (!vl_machine_slot(&k->machine, agent_slot(k), k->blind, 0, NULL, false))
 		return false;
-	if (below && !set_slot(k, slot, r->gpa, 0, NULL, true))
+	if (below && !vl_machine_slot(&k->machine, slot, r->gpa, 0, NULL, true))
 		return false;
 	if (r->size - below > VL_PAGE_SIZE &&
-	    !set_slot(k, slot + 1, k->blind + VL_PAGE_SIZE, 0, NULL, true))
+	    !vl_machine_slot(&k->machine, slot + 1, k->blind + VL_PAGE_SIZE, 0, NULL, true))
 		return false;
 	return set_range(k, k->split);
 }
@@ -129,8 +109,8 @@ static void make_page(struct vl_kvm *k, uint64_t va)
 	p->vars.local_cr3 = k->exchange_gpa;
 	p->vars.ring = AGENT_EXCHANGE_VA;
 	p->gdt[0] = 0;
-	p->gdt[AGENT_CODE_SEL / 8] = GDT_CODE;
-	p->gdt[AGENT_DATA_SEL / 8] = GDT_DATA;
+	p->gdt[AGENT_CODE_SEL / 8] = VL_MACHINE_GDT_CODE;
+	p->gdt[AGENT_DATA_SEL / 8] = VL_MACHINE_GDT_DATA;
 	for (int i = 0; i < AGENT_NR_GATES; i++) {
 		p->idt[i][0] = (handler & 0xffff) | AGENT_CODE_SEL << 16 |
 			       (uint64_t)GATE_INTERRUPT << 32 | (handler >> 16 & 0xffff) << 48;
@@ -141,20 +121,13 @@ static void make_page(struct vl_kvm *k, uint64_t va)
 /* At the agent's entry, in the local space. */
 static bool reset_vcpu(struct vl_kvm *k, int levels)
 {
-	struct kvm_segment data = { .limit = ~0U,
-				    .selector = AGENT_DATA_SEL,
-				    .type = 3,
-				    .present = 1,
-				    .s = 1,
-				    .db = 1,
-				    .g = 1 };
 	struct kvm_regs regs = { .rip = k->va + AGENT_ENTRY,
 				 .rsp = k->va + AGENT_TOP,
 				 .rflags = 2 };
 	struct kvm_vcpu_events events = { 0 };
 	struct kvm_sregs s;
 
-	if (ioctl(k->vcpu, KVM_GET_SREGS, &s))
+	if (ioctl(k->machine.vcpu, KVM_GET_SREGS, &s))
 		return false;
 	/*
 	 * The guest's tables mean the same under these: NX is defined, CR0.WP, SMEP and
@@ -165,24 +138,19 @@ static bool reset_vcpu(struct vl_kvm *k, int levels)
 	s.cr3 = k->exchange_gpa;
 	s.cr4 = CR4_PAE | (levels == 5 ? X86_CR4_LA57 : 0);
 	s.efer = EFER_LME | EFER_LMA | EFER_NX;
-	s.cs = (struct kvm_segment){ .limit = ~0U,
-				     .selector = AGENT_CODE_SEL,
-				     .type = 11,
-				     .present = 1,
-				     .s = 1,
-				     .l = 1,
-				     .g = 1 };
-	s.ds = s.es = s.fs = s.gs = s.ss = data;
+	s.cs = vl_machine_code(AGENT_CODE_SEL);
+	s.ds = s.es = s.fs = s.gs = s.ss = vl_machine_data(AGENT_DATA_SEL);
 	s.tr = (struct kvm_segment){ .base = k->va, .limit = 0x67, .type = 11, .present = 1 };
 	s.ldt = (struct kvm_segment){ .unusable = 1 };
 	s.gdt.base = k->va + AGENT_GDT;
 	s.gdt.limit = sizeof(k->page->gdt) - 1;
 	s.idt.base = k->va + AGENT_IDT;
 	s.idt.limit = sizeof(k->page->idt) - 1;
-	if (ioctl(k->vcpu, KVM_SET_SREGS, &s) || ioctl(k->vcpu, KVM_SET_REGS, &regs))
+	if (ioctl(k->machine.vcpu, KVM_SET_SREGS, &s) ||
+	    ioctl(k->machine.vcpu, KVM_SET_REGS, &regs))
 		return false;
 	/* What a triple fault may have left pending. */
-	ioctl(k->vcpu, KVM_SET_VCPU_EVENTS, &events);
+	ioctl(k->machine.vcpu, KVM_SET_VCPU_EVENTS, &events);
 	return true;
 }
 
@@ -224,18 +192,19 @@ static bool fault_agent(struct vl_kvm *k)
 	struct kvm_regs regs;
 
 	/* An access is completed first, with whatever it got. */
-	if (k->run->exit_reason == KVM_EXIT_MMIO) {
-		k->run->immediate_exit = 1;
-		while (!ioctl(k->vcpu, KVM_RUN, 0) && k->run->exit_reason == KVM_EXIT_MMIO &&
-		       !atomic_load(&k->broken))
+	if (k->machine.run->exit_reason == KVM_EXIT_MMIO) {
+		k->machine.run->immediate_exit = 1;
+		while (!ioctl(k->machine.vcpu, KVM_RUN, 0) &&
+		       k->machine.run->exit_reason == KVM_EXIT_MMIO && !atomic_load(&k->broken))
 			k->exits++;
-		k->run->immediate_exit = 0;
+		k->machine.run->immediate_exit = 0;
 	}
-	if (ioctl(k->vcpu, KVM_GET_REGS, &regs))
+	if (ioctl(k->machine.vcpu, KVM_GET_REGS, &regs))
 		return false;
 	regs.rip = k->va + vl_agent_fault;
 	/* An exception that could not be delivered is not to come again. */
-	return !ioctl(k->vcpu, KVM_SET_REGS, &regs) && !ioctl(k->vcpu, KVM_SET_VCPU_EVENTS, &none);
+	return !ioctl(k->machine.vcpu, KVM_SET_REGS, &regs) &&
+	       !ioctl(k->machine.vcpu, KVM_SET_VCPU_EVENTS, &none);
 }
 
 /*
@@ -263,24 +232,24 @@ static bool run(struct vl_kvm *k)
 	do {
 		int err;
 
-		err = ioctl(k->vcpu, KVM_RUN, 0) ? errno : 0;
+		err = ioctl(k->machine.vcpu, KVM_RUN, 0) ? errno : 0;
 		k->exits++;
 		if (atomic_load(&k->broken))
 			return false;
 		if (err == EINTR || err == EAGAIN)
 			continue;
-		if (err == EFAULT || (!err && k->run->exit_reason == EXIT_MEMORY_FAULT)) {
+		if (err == EFAULT || (!err && k->machine.run->exit_reason == EXIT_MEMORY_FAULT)) {
 			if (!fault_agent(k))
 				break;
 			continue;
 		}
 		if (err)
 			break;
-		switch (k->run->exit_reason) {
+		switch (k->machine.run->exit_reason) {
 		case KVM_EXIT_HLT:
 			continue;
 		case KVM_EXIT_MMIO:
-			if (k->run->mmio.is_write ? !lose_request(k) : !fault_agent(k))
+			if (k->machine.run->mmio.is_write ? !lose_request(k) : !fault_agent(k))
 				goto broken;
 			continue;
 		case KVM_EXIT_INTERNAL_ERROR:
@@ -289,7 +258,7 @@ static bool run(struct vl_kvm *k)
 			 * processor, KVM emulates each instruction, but no exception: newer
 			 * ones say so, older ones hang (probe() in kvm.c).
 			 */
-			if (k->run->internal.suberror == KVM_INTERNAL_ERROR_DELIVERY_EV ?
+			if (k->machine.run->internal.suberror == KVM_INTERNAL_ERROR_DELIVERY_EV ?
 				    !fault_agent(k) :
 				    !lose_request(k))
 				goto broken;
@@ -346,30 +315,20 @@ static struct vl_error *map_ram(struct vl_kvm *k, struct vl_target *t)
  */
 static struct vl_error *set_cpuid(struct vl_kvm *k, unsigned *phys_bits_ret)
 {
-	enum { MAX = 256 };
-	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + MAX * sizeof(c->entries[0]));
-	struct vl_error *err = NULL;
+	struct kvm_cpuid2 *c;
+	struct kvm_cpuid_entry2 *e;
+	struct vl_error *err = vl_machine_cpuid(&k->machine, &c);
 
-	if (!c)
-		return vl_error_nomem();
-	c->nent = MAX;
-	*phys_bits_ret = 36;
-	if (ioctl(k->kvm, KVM_GET_SUPPORTED_CPUID, c)) {
-		err = vl_error_os(errno, "KVM_GET_SUPPORTED_CPUID");
-	} else {
-		for (unsigned i = 0; i < c->nent; i++) {
-			struct kvm_cpuid_entry2 *e = &c->entries[i];
-
-			if (e->function == 7 && e->index == 0)
-				k->la57 = e->ecx >> 16 & 1;
-			else if (e->function == 0x80000001)
-				e->edx |= 1U << 26;
-			else if (e->function == 0x80000008)
-				*phys_bits_ret = e->eax & 0xff;
-		}
-		if (ioctl(k->vcpu, KVM_SET_CPUID2, c))
-			err = vl_error_os(errno, "KVM_SET_CPUID2");
-	}
+	if (err)
+		return err;
+	e = vl_machine_leaf(c, 7, 0);
+	k->la57 = e && e->ecx >> 16 & 1;
+	e = vl_machine_leaf(c, 0x80000001, 0);
+	if (e)
+		e->edx |= 1U << 26;
+	*phys_bits_ret = vl_machine_phys_bits(c);
+	if (ioctl(k->machine.vcpu, KVM_SET_CPUID2, c))
+		err = vl_error_os(errno, "KVM_SET_CPUID2");
 	free(c);
 	return err;
 }
@@ -386,8 +345,8 @@ static struct vl_error *place_exchange(struct vl_kvm *k, unsigned phys_bits)
 	    getrandom(&where, sizeof(where), 0) != (ssize_t)sizeof(where))
 		return vl_error_new(VL_ERR_TARGET, "KVM tells no width of physical addresses");
 	k->exchange_gpa = half | ((where & (half / 2 - 1)) & ~((1UL << 21) - 1));
-	if (!set_slot(k, agent_slot(k) + 1, k->exchange_gpa, KVM_EXCHANGE_PAGES * VL_PAGE_SIZE,
-		      k->exchange, false))
+	if (!vl_machine_slot(&k->machine, agent_slot(k) + 1, k->exchange_gpa,
+			     KVM_EXCHANGE_PAGES * VL_PAGE_SIZE, k->exchange, false))
 		return vl_error_os(errno, "KVM_SET_USER_MEMORY_REGION");
 	return NULL;
 }
@@ -420,31 +379,15 @@ struct vl_error *kvm_vm_create(struct vl_kvm *k, struct vl_target *t)
 {
 	struct vl_error *err;
 	unsigned phys_bits;
-	void *run;
 
-	k->vm = k->vcpu = -1;
-	k->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	if (k->kvm < 0)
-		return vl_error_os(errno, "/dev/kvm");
-	err = map_ram(k, t);
+	err = vl_machine_create(&k->machine);
+	if (!err)
+		err = map_ram(k, t);
 	if (!err)
 		err = make_own_pages(k);
 	if (err)
 		return err;
-	do
-		k->vm = ioctl(k->kvm, KVM_CREATE_VM, 0);
-	while (k->vm < 0 && errno == EINTR);
-	if (k->vm < 0)
-		return vl_error_os(errno, "KVM_CREATE_VM");
-	k->vcpu = ioctl(k->vm, KVM_CREATE_VCPU, 0);
-	if (k->vcpu < 0)
-		return vl_error_os(errno, "KVM_CREATE_VCPU");
-	k->run_size = (size_t)ioctl(k->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-	run = mmap(NULL, k->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, k->vcpu, 0);
-	if (run == MAP_FAILED)
-		return vl_error_os(errno, "cannot map the vCPU");
-	k->run = run;
-	if (!kvm_set_signals(k))
+	if (!vl_machine_signal_mask(&k->machine))
 		return vl_error_os(errno, "KVM_SET_SIGNAL_MASK");
 	for (size_t i = 0; i < k->nr_ranges; i++)
 		if (!set_range(k, i))
@@ -455,14 +398,7 @@ struct vl_error *kvm_vm_create(struct vl_kvm *k, struct vl_target *t)
 
 void kvm_vm_destroy(struct vl_kvm *k)
 {
-	if (k->run)
-		munmap(k->run, k->run_size);
-	if (k->vcpu >= 0)
-		close(k->vcpu);
-	if (k->vm >= 0)
-		close(k->vm);
-	if (k->kvm >= 0)
-		close(k->kvm);
+	vl_machine_close(&k->machine);
 	if (k->page)
 		munmap(k->page, VL_PAGE_SIZE);
 	if (k->exchange)

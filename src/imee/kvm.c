@@ -313,25 +313,10 @@ static bool has_la57(void)
 	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && c >> 16 & 1;
 }
 
-/* A yes or no of KVM's module for this processor: 'Y', 'N', 0 when it is not that one. */
-static char parameter(const char *module, const char *name)
-{
-	char path[96], c = 0;
-	int fd;
-
-	snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s", module, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	if (read(fd, &c, 1) != 1)
-		c = 0;
-	close(fd);
-	return c == '1' ? 'Y' : c == '0' ? 'N' : c;
-}
-
 static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_RAW_WHY])
 {
 	int kvm, rank = VL_RANK_NONE;
+	enum vl_machine_kind kind;
 	const struct vl_ram *ram;
 	size_t nr;
 
@@ -344,24 +329,21 @@ static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_
 					 "the memory in the dump is not on page boundaries");
 			return VL_RANK_NONE;
 		}
-	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	if (kvm < 0) {
-		snprintf(why, VL_RAW_WHY, "/dev/kvm: %s", strerror(errno));
+	kvm = vl_machine_open(why, VL_RAW_WHY);
+	if (kvm < 0)
 		return VL_RANK_NONE;
-	}
-	if (ioctl(kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
-		snprintf(why, VL_RAW_WHY, "/dev/kvm is no KVM that is known");
-	} else if (ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) <= 0) {
+	kind = vl_machine_kind();
+	if (ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) <= 0) {
 		snprintf(why, VL_RAW_WHY, "this KVM has no read-only memory");
 	} else if (c && c->pt.levels == 5 && !has_la57()) {
 		snprintf(why, VL_RAW_WHY,
 			 "the guest has 5 levels of page tables, this host's processor has 4");
-	} else if (parameter("kvm_intel", "ept") == 'N' || parameter("kvm_amd", "npt") == 'N') {
+	} else if (kind == VL_MACHINE_SHADOW) {
 		snprintf(why, VL_RAW_WHY, "KVM shadows page tables here, which would go stale");
-	} else if (parameter("kvm_intel", "eptad") == 'N') {
+	} else if (vl_machine_parameter("kvm_intel", "eptad") == 'N') {
 		snprintf(why, VL_RAW_WHY, "an immersive vCPU on this host's processor");
 		rank = VL_RANK_KVM;
-	} else if (parameter("kvm_intel", "ept") || parameter("kvm_amd", "npt")) {
+	} else if (kind == VL_MACHINE_TWO_LEVELS) {
 		/*
 		 * Intel SDM volume 3, "EPT violations"; AMD APM volume 2, "Nested paging".
 		 * KVM then emulates instruction by instruction, and hangs over exceptions
@@ -431,7 +413,7 @@ static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_cond_init(&k->cond, NULL);
 	atomic_store(&k->limit_ms, 3000);
-	k->kvm = k->vm = k->vcpu = -1;
+	k->machine = (struct vl_machine)VL_MACHINE_NONE;
 	err = vl_raw_direct.open(t, c, &walk);
 	if (!err) {
 		k->walk = (struct vl_direct *)walk;

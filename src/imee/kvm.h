@@ -22,8 +22,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#include <linux/kvm.h>
-
+#include "../util/machine.h"
 #include "agent.h"
 #include "direct.h"
 
@@ -45,9 +44,7 @@ struct kvm_range {
 struct vl_kvm {
 	struct vl_raw raw;
 	struct vl_direct *walk; /* the software walk */
-	int kvm, vm, vcpu;
-	struct kvm_run *run;
-	size_t run_size;
+	struct vl_machine machine;
 	struct kvm_range *ranges;
 	size_t nr_ranges;
 
@@ -139,9 +136,6 @@ bool kvm_recover(struct vl_kvm *k, const struct vl_space *s, const struct agent_
 /* Around KVM_RUN: the watchdog can end it from here on. */
 int kvm_enter_begin(struct vl_kvm *k, sigset_t *old);
 void kvm_enter_end(struct vl_kvm *k, const sigset_t *old);
-
-/* No signal but the watchdog's interrupts KVM_RUN. */
-bool kvm_set_signals(struct vl_kvm *k);
 
 struct vl_error *kvm_watchdog_start(struct vl_kvm *k);
 void kvm_threads_stop(struct vl_kvm *k);
