@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../target/module.h"
 #include "direct.h"
 
 static enum direct_kind map_piece(struct vl_direct *d, const struct vl_ram *r)
@@ -32,6 +33,8 @@ static enum direct_kind map_piece(struct vl_direct *d, const struct vl_ram *r)
 		madvise(at, r->size, MADV_NOHUGEPAGE);
 		return DIRECT_STILL;
 	}
+	if (!vl_ram_mappable(r) && d->module)
+		return vl_module_map(d->module, at, r->gpa, r->size) ? DIRECT_MAPPED : DIRECT_LIVE;
 	if (!vl_ram_mappable(r) ||
 	    mmap(at, r->size, PROT_READ, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, r->fd,
 		 (off_t)r->fd_offset) == MAP_FAILED)

@@ -211,17 +211,16 @@ static void close_op(struct vl_raw *e)
 	free(e);
 }
 
-static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
-				struct vl_raw **ret)
+struct vl_error *direct_open(struct vl_target *t, struct vl_module *module, struct vl_raw **ret)
 {
 	struct vl_direct *d = calloc(1, sizeof(*d));
 	struct vl_error *err;
 
-	(void)c;
 	if (!d)
 		return vl_error_nomem();
 	d->raw.ops = &vl_raw_direct;
 	d->t = t;
+	d->module = module;
 	err = direct_map(d);
 	if (err) {
 		close_op(&d->raw);
@@ -229,6 +228,13 @@ static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
 	}
 	*ret = &d->raw;
 	return NULL;
+}
+
+static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
+				struct vl_raw **ret)
+{
+	(void)c;
+	return direct_open(t, NULL, ret);
 }
 
 const struct vl_raw_ops vl_raw_direct = {

@@ -39,6 +39,8 @@ struct direct_piece {
 #define DIRECT_FRAMES 512 /* pages held within a request; a power of two */
 #define DIRECT_WANTS 128  /* pages that are fetched by one call */
 
+struct vl_module;
+
 struct vl_direct {
 	struct vl_raw raw;
 	const unsigned char *base;
@@ -52,6 +54,7 @@ struct vl_direct {
 	 */
 	uint64_t guess[DIRECT_GUESSES];
 	struct vl_target *t;
+	struct vl_module *module;    /* maps what else could not be mapped; NULL: nobody does */
 	struct direct_piece *pieces; /* sorted by gpa */
 	size_t nr_pieces;
 	uint64_t span;	   /* bytes reserved at base */
@@ -93,6 +96,9 @@ bool direct_read_pages(struct vl_direct *d, const uint64_t *gpas, void *const *b
 bool direct_fetch(struct vl_direct *d);
 
 /* ---- direct.c ---- */
+
+/* As vl_raw_ops.open; @module (may be NULL) maps what has no file to be mapped. */
+struct vl_error *direct_open(struct vl_target *t, struct vl_module *module, struct vl_raw **ret);
 
 /* vl_reader_where(), see there. */
 enum vl_read_status direct_where(struct vl_direct *d, const struct vl_space *s, uint64_t va,

@@ -73,6 +73,7 @@ struct vl_raw_ops {
 
 extern const struct vl_raw_ops vl_raw_direct;
 extern const struct vl_raw_ops vl_raw_kvm;
+extern const struct vl_raw_ops vl_raw_module;
 
 /* The contact of @r, or NULL. */
 const struct vl_contact *vl_reader_contact(const struct vl_reader *r);

@@ -11,7 +11,7 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 /* In the order of the documentation; the rank decides. */
-static const struct vl_raw_ops *const engines[] = { &vl_raw_direct, &vl_raw_kvm };
+static const struct vl_raw_ops *const engines[] = { &vl_raw_direct, &vl_raw_kvm, &vl_raw_module };
 #define NR_ENGINES (sizeof(engines) / sizeof(engines[0]))
 
 static uint64_t now_ns(void)

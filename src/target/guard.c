@@ -191,7 +191,6 @@ static void guard_main(struct vl_target *t, struct guard_side *g)
 	sigset_t none;
 	int fd;
 
-	setsid();
 	for (int sig = 1; sig < NSIG; sig++)
 		if (sig != SIGCHLD)
 			signal(sig, SIG_IGN);
@@ -237,6 +236,11 @@ struct vl_error *vl_guard_start(struct vl_target *t, struct vl_guard **ret)
 	if (pid == 0) {
 		struct guard_side side = { t, g->s, wake[0], tool, -1 };
 
+		/*
+		 * Out of our group before the guard is there: a signal to all of it ends
+		 * tool and guard otherwise, if it comes before the guard gets to run.
+		 */
+		setsid();
 		/* Twice, so that nobody who waits for children here meets it. */
 		if (fork() != 0)
 			_exit(0);

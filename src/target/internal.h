@@ -16,6 +16,7 @@
 #define VL_NSEC_PER_SEC 1000000000ULL
 
 struct vl_guard;
+struct vl_module;
 
 /* A file that backs guest RAM, opened once however many ranges lie in it. */
 struct vl_backing {
@@ -61,9 +62,14 @@ struct vl_target {
 	size_t nr_backings;
 	char *map_cache; /* the file the RAM map came from, or NULL */
 
+	/* The kernel module's attachment, made when it is first asked for. */
+	struct vl_module *module;
+	struct vl_error *no_module; /* why there is none, once that was tried */
+	bool without_module;	    /* it is not to be used */
+
 	enum vl_pause_mode pause_mode;
 	unsigned int pause_depth;
-	bool hurries;	      /* our priority is raised, from nice */
+	bool hurries; /* our priority is raised, from nice */
 	int nice;
 	bool pause_ours;      /* not a guest that somebody else had paused */
 	int lock_fd, turn_fd; /* pause.c; -1: not open yet */
@@ -89,6 +95,7 @@ struct vl_error *vl_target_encrypted(void) __attribute__((returns_nonnull));
 
 struct vl_error *vl_qemu_open_pid(struct vl_target *t, const char *arg);
 struct vl_error *vl_qemu_open_socket(struct vl_target *t, const char *path);
+struct vl_error *vl_kvm_open_pid(struct vl_target *t, const char *arg);
 struct vl_error *vl_dump_open(struct vl_target *t, const char *path);
 /* *@no_such_ret: the reason is that there is no domain of this name (or no libvirt). */
 struct vl_error *vl_libvirt_open(struct vl_target *t, const char *spec, const char *uri,
@@ -119,6 +126,8 @@ typedef struct vl_error *vl_hmp_fn(void *ctx, const char *command, char **ret);
 struct vl_error *vl_rammap_build(struct vl_target *t, vl_hmp_fn *hmp, void *ctx);
 /* The same from the cache only; false: there is none that fits. */
 bool vl_rammap_cached(struct vl_target *t);
+/* The same from the kernel module's list of the guest's memory slots. */
+struct vl_error *vl_rammap_by_module(struct vl_target *t);
 
 /* ---- helpers ---- */
 

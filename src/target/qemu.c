@@ -11,6 +11,7 @@
 
 #include "hmp.h"
 #include "internal.h"
+#include "module.h"
 #include "notes.h"
 #include "proc.h"
 #include "qemu_args.h"
@@ -268,6 +269,24 @@ void vl_target_list_bare(void (*fn)(void *ctx, pid_t pid), void *ctx)
 		free(list);
 }
 
+void vl_target_list_kvm(void (*fn)(void *ctx, pid_t pid), void *ctx)
+{
+	struct dirent **list;
+	int nr = vl_module_present() ? scandir("/proc", &list, NULL, versionsort) : 0;
+
+	for (int i = 0; i < nr; i++) {
+		pid_t pid = (pid_t)strtol(list[i]->d_name, NULL, 10);
+		struct vl_qemu_args qa;
+
+		free(list[i]);
+		if (pid > 0 && vl_module_find_vm(pid) >= 0 &&
+		    !(read_args(pid, &qa, NULL) && qa.is_qemu))
+			fn(ctx, pid);
+	}
+	if (nr > 0)
+		free(list);
+}
+
 static void qemu_close(struct vl_target *t)
 {
 	struct qemu *q = t->priv;
@@ -392,7 +411,9 @@ struct vl_error *vl_qemu_open_pid(struct vl_target *t, const char *arg)
 	if (!qa.qmp_path[0])
 		return vl_error_hint(
 			vl_error_new(VL_ERR_TARGET, "process %ld has no QMP socket", pid),
-			"start it with -qmp unix:PATH,server=on,wait=off");
+			"start it with -qmp unix:PATH,server=on,wait=off; on KVM, with the module "
+			"imee.ko, kvm:%ld needs none",
+			pid);
 	err = qemu_init(t, vl_qemu_socket_path(t->pid, qa.qmp_path), NULL);
 	return err ? err : first_contact(t);
 }

@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include "internal.h"
+#include "module.h"
 #include "proc.h"
 
 /* Requests that go into one system call. */
@@ -48,6 +49,40 @@ static bool contiguous(const struct vl_ram *a, const struct vl_ram *b)
 	       (a->fd < 0 || a->fd_offset + a->size == b->fd_offset);
 }
 
+/* NULL where it is not to be had, by an address space limit for one. */
+static void *map_range(struct vl_target *t, const struct vl_ram *r)
+{
+	struct vl_module *m;
+	void *p;
+
+	if (!vl_ram_mappable(r)) {
+		m = vl_target_module(t, NULL);
+		return m ? vl_module_map(m, NULL, r->gpa, r->size) : NULL;
+	}
+	p = mmap(NULL, r->size, PROT_READ, MAP_SHARED | MAP_NORESERVE, r->fd, (off_t)r->fd_offset);
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, r->size, MADV_DONTFORK);
+	madvise(p, r->size, MADV_DONTDUMP);
+	return p;
+}
+
+/*
+ * Can what was read of mapped ranges be relied on? The module's mappings show zeros where
+ * it has no page: they are then given up for system calls, which tell why.
+ */
+static bool maps_hold(struct vl_target *t)
+{
+	if (!t->module || vl_module_sound(t->module))
+		return true;
+	for (size_t i = 0; i < t->nr_ram; i++)
+		if (t->map[i] && !vl_ram_mappable(&t->ram[i])) {
+			munmap(t->map[i], t->ram[i].size);
+			t->map[i] = NULL;
+		}
+	return false;
+}
+
 struct vl_error *vl_ram_finish(struct vl_target *t)
 {
 	size_t out = 0;
@@ -77,22 +112,10 @@ struct vl_error *vl_ram_finish(struct vl_target *t)
 	t->map = calloc(out ? out : 1, sizeof(*t->map));
 	if (!t->map)
 		return vl_error_nomem();
-	for (size_t i = 0; i < out && t->pid; i++) {
-		const struct vl_ram *r = &t->ram[i];
-		void *p;
-
-		/* Map what can be, which costs the same for any size; pread does the
-		 * rest, and all of a dump. */
-		if (!vl_ram_mappable(r))
-			continue;
-		p = mmap(NULL, r->size, PROT_READ, MAP_SHARED | MAP_NORESERVE, r->fd,
-			 (off_t)r->fd_offset);
-		if (p == MAP_FAILED)
-			continue; /* an address space limit: pread will do */
-		madvise(p, r->size, MADV_DONTFORK);
-		madvise(p, r->size, MADV_DONTDUMP);
-		t->map[i] = p;
-	}
+	/* Map what can be, which costs the same for any size; system calls do the
+	 * rest, and all of a dump. */
+	for (size_t i = 0; i < out && t->pid; i++)
+		t->map[i] = map_range(t, &t->ram[i]);
 	return NULL;
 }
 
@@ -226,6 +249,8 @@ struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, si
 		n = (ssize_t)(len < r->size - at ? len : r->size - at);
 		if (t->map[r - t->ram]) {
 			memcpy(out, (char *)t->map[r - t->ram] + at, (size_t)n);
+			if (!maps_hold(t) && !t->map[r - t->ram])
+				continue;
 		} else if (r->fd >= 0) {
 			n = pread(r->fd, out, (size_t)n, (off_t)(r->fd_offset + at));
 		} else {

@@ -19,6 +19,7 @@
 
 #include "hmp.h"
 #include "internal.h"
+#include "module.h"
 #include "proc.h"
 #include "../util/dirs.h"
 
@@ -216,6 +217,33 @@ no:
 	return false;
 }
 
+struct vl_error *vl_rammap_by_module(struct vl_target *t)
+{
+	_cleanup_free_ struct imee_slot *slots = NULL;
+	_cleanup_free_ struct vl_vma *vmas = NULL;
+	const struct vl_error *why;
+	struct vl_module *m = vl_target_module(t, &why);
+	struct vl_error *err;
+	size_t nr, nr_vmas;
+
+	if (!m)
+		return vl_error_hint(vl_error_new(why->code, "%s", why->message), "%s",
+				     why->hint ? why->hint : "see imee(4)");
+	err = vl_proc_maps(t->pid, &vmas, &nr_vmas);
+	if (!err)
+		err = vl_module_slots(m, &slots, &nr);
+	for (size_t i = 0; !err && i < nr; i++)
+		/* What the guest cannot write is firmware; KVM's own pages are none of it. */
+		if (!slots[i].as_id &&
+		    !(slots[i].flags & (IMEE_SLOT_READONLY | IMEE_SLOT_INTERNAL)))
+			err = add_range(t, vmas, nr_vmas, slots[i].gpa, slots[i].size,
+					slots[i].hva);
+	if (!err && !t->nr_ram)
+		err = vl_error_hint(vl_error_new(VL_ERR_TARGET, "the guest has no memory"),
+				    "is it still being set up?");
+	return err ? err : vl_ram_finish(t);
+}
+
 struct vl_error *vl_rammap_build(struct vl_target *t, vl_hmp_fn *hmp, void *ctx)
 {
 	_cleanup_free_ struct vl_hmp_range *ranges = NULL;
@@ -224,7 +252,7 @@ struct vl_error *vl_rammap_build(struct vl_target *t, vl_hmp_fn *hmp, void *ctx)
 	struct vl_error *err;
 	size_t nr, nr_vmas;
 
-	/* First: without this right nothing else will work, and it says so best. */
+	/* Without this right nothing else will work, and it says so best. */
 	err = vl_proc_maps(t->pid, &vmas, &nr_vmas);
 	if (!err)
 		err = hmp(ctx, "info mtree -f", &text);

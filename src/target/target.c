@@ -12,6 +12,7 @@
 
 #include "guard.h"
 #include "internal.h"
+#include "module.h"
 #include "proc.h"
 
 struct vl_error *vl_target_encrypted(void)
@@ -49,6 +50,10 @@ struct vl_error *vl_target_bind(struct vl_target *t, pid_t pid)
 
 void vl_target_unbind(struct vl_target *t)
 {
+	vl_module_detach(t->module);
+	vl_error_destroy(t->no_module);
+	t->module = NULL;
+	t->no_module = NULL;
 	if (t->pidfd >= 0)
 		close(t->pidfd);
 	t->pidfd = -1;
@@ -81,11 +86,14 @@ static struct vl_error *open_kind(struct vl_target *t, const char *spec, const c
 
 	if (!*spec)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no guest given"),
-				     "name a libvirt domain, qemu:PID, qmp:SOCKET or a dump file");
+				     "name a libvirt domain, qemu:PID, qmp:SOCKET, kvm:PID or a "
+				     "dump file");
 	if (!strncmp(spec, "qemu:", 5))
 		return vl_qemu_open_pid(t, spec + 5);
 	if (!strncmp(spec, "qmp:", 4))
 		return vl_qemu_open_socket(t, spec + 4);
+	if (!strncmp(spec, "kvm:", 4))
+		return vl_kvm_open_pid(t, spec + 4);
 	if (strchr(spec, '/'))
 		return vl_dump_open(t, spec);
 	err = vl_libvirt_open(t, spec, uri, &no_such);
@@ -107,6 +115,7 @@ struct vl_error *vl_target_open(const char *spec, const struct vl_target_options
 		return vl_error_nomem();
 	t->pidfd = t->proc_mem = t->lock_fd = t->turn_fd = -1;
 	t->pause_mode = opts ? opts->pause : VL_PAUSE_FREEZE;
+	t->without_module = opts && opts->no_module;
 	t->name = strdup(spec);
 	err = t->name ? open_kind(t, spec, opts ? opts->uri : NULL) : vl_error_nomem();
 	if (err) {
@@ -159,10 +168,31 @@ const char *vl_target_run_id(const struct vl_target *t)
 	return t->run_id;
 }
 
+struct vl_module *vl_target_module(struct vl_target *t, const struct vl_error **why_ret)
+{
+	if (!t->module && !t->no_module) {
+		if (t->without_module)
+			t->no_module =
+				vl_error_new(VL_ERR_TARGET, "the kernel module is not to be used");
+		else if (t->pid)
+			t->no_module = vl_module_attach(t->pid, t->pidfd, &t->module);
+		else
+			t->no_module = vl_error_new(VL_ERR_TARGET, "a dump is no running guest");
+	}
+	if (why_ret)
+		*why_ret = t->no_module;
+	return t->module;
+}
+
 struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
 {
+	struct vl_module *m = vl_target_module(t, NULL);
+
 	*ret = NULL;
 	*nr_ret = 0;
+	/* With no monitor and no pause; it tells of a frozen guest, too. */
+	if (m && !vl_discard(vl_module_vcpus(m, ret, nr_ret)))
+		return NULL;
 	if (t->pause_depth && t->pid && t->pause_mode == VL_PAUSE_FREEZE)
 		return vl_error_new(VL_ERR_ARG, "a frozen guest's monitor cannot be asked");
 	return t->ops->vcpus(t, ret, nr_ret);

@@ -25,6 +25,7 @@ enum vl_pause_mode {
 struct vl_target_options {
 	const char *uri; /* libvirt URI, NULL: libvirt's own default */
 	enum vl_pause_mode pause;
+	bool no_module; /* do without the kernel module imee.ko, though it be there */
 };
 
 /*
@@ -72,8 +73,8 @@ struct vl_vcpu {
 };
 
 /*
- * Open @spec: a libvirt domain (id, UUID, name), "qemu:PID", "qmp:SOCKET", or
- * the path of a memory dump (a spec with a '/' or the name of a regular file
+ * Open @spec: a libvirt domain (id, UUID, name), "qemu:PID", "qmp:SOCKET", "kvm:PID"
+ * (whatever hypervisor it is, by the kernel module imee.ko), or the path of a memory dump (a spec with a '/' or the name of a regular file
  * that is no domain). Opens read-only, pauses nothing. On success *@ret is
  * owned by the caller. VL_ERR_TARGET with a hint for whatever goes wrong.
  */
@@ -93,6 +94,12 @@ struct vl_error *vl_target_list(const char *uri, void (*fn)(void *ctx, const cha
  * is not libvirt's, in ascending order.
  */
 void vl_target_list_bare(void (*fn)(void *ctx, pid_t pid), void *ctx);
+
+/*
+ * Call @fn with the process id of every process of this host, QEMUs apart, that has a guest
+ * on KVM, in ascending order: what kvm:PID opens. Nothing without the kernel module.
+ */
+void vl_target_list_kvm(void (*fn)(void *ctx, pid_t pid), void *ctx);
 
 /* The spec it was opened by. */
 const char *vl_target_name(const struct vl_target *t);
@@ -115,9 +122,11 @@ const char *vl_target_run_id(const struct vl_target *t);
 const struct vl_ram *vl_target_ram(const struct vl_target *t, size_t *nr_ret);
 
 /*
- * The state of every vCPU, in the order of their numbers. Asks the monitor (or
- * reads the dump's notes); not while the target is frozen. *@ret is malloc'ed. A
- * bare QEMU stops its vCPUs for that, a millisecond or so, which counts as paused.
+ * The state of every vCPU, in the order of their numbers. Asks the kernel module, if
+ * it has the guest, which takes microseconds and stops nothing; else the monitor
+ * (not while the target is frozen), or reads the dump's notes. *@ret is malloc'ed. A
+ * bare QEMU's monitor stops its vCPUs for that, a millisecond or so, which counts as
+ * paused.
  */
 struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret);
 
@@ -158,9 +167,9 @@ uint64_t vl_target_paused_ns(const struct vl_target *t, uint64_t *longest_ret);
 
 /* What its hypervisor says of a guest. */
 struct vl_target_info {
-	char name[256]; /* "": it has none */
-	char id[64];	/* a short name that opens it: a domain's id, qemu:PID */
-	char state[16]; /* "running", "paused", "dump" …; "": not known */
+	char name[256];	    /* "": it has none */
+	char id[64];	    /* a short name that opens it: a domain's id, qemu:PID */
+	char state[16];	    /* "running", "paused", "dump" …; "": not known */
 	unsigned int vcpus; /* 0: not known */
 };
 

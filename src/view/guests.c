@@ -39,6 +39,14 @@ static void take_pid(void *ctx, pid_t pid)
 	take_name(ctx, name);
 }
 
+static void take_kvm_pid(void *ctx, pid_t pid)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "kvm:%d", (int)pid);
+	take_name(ctx, name);
+}
+
 struct vl_error *vl_host_guests(const char *uri, char ***ret, size_t *nr_ret)
 {
 	struct names n = { .names = NULL };
@@ -49,6 +57,7 @@ struct vl_error *vl_host_guests(const char *uri, char ***ret, size_t *nr_ret)
 		vl_error_destroy(err);
 		err = NULL;
 		vl_target_list_bare(take_pid, &n);
+		vl_target_list_kvm(take_kvm_pid, &n);
 	}
 	if (!err && n.full)
 		err = vl_error_nomem();

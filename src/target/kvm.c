@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Any process with a guest on KVM, by its process id: Firecracker, crosvm, kvmtool, a
+ * QEMU without a monitor. The kernel module tells all there is to know of it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+#include "module.h"
+#include "proc.h"
+
+static struct vl_error *kvm_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
+{
+	/* The module was asked before, and something is in its way. */
+	return vl_module_vcpus(t->module, ret, nr_ret);
+}
+
+static void kvm_info(struct vl_target *t, struct vl_target_info *ret)
+{
+	_cleanup_free_ char *name = NULL;
+	uint64_t start;
+	char path[64], state;
+
+	snprintf(ret->id, sizeof(ret->id), "kvm:%d", (int)t->pid);
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)t->pid);
+	if (vl_read_file(AT_FDCWD, path, 64, &name, NULL) == 0)
+		snprintf(ret->name, sizeof(ret->name), "%.*s", (int)strcspn(name, "\n"), name);
+	if (vl_proc_stat(t->pid, &state, &start) == 0)
+		snprintf(ret->state, sizeof(ret->state), "%s",
+			 state == 'T' || state == 't' ? "paused" : "running");
+	ret->vcpus = t->module->nr_vcpus;
+}
+
+static void kvm_close(struct vl_target *t)
+{
+	(void)t;
+}
+
+static const struct vl_target_ops kvm_ops = {
+	.vcpus = kvm_vcpus,
+	.info = kvm_info,
+	.close = kvm_close,
+};
+
+struct vl_error *vl_kvm_open_pid(struct vl_target *t, const char *arg)
+{
+	struct vl_error *err;
+	char *end;
+	long pid;
+
+	errno = 0;
+	pid = strtol(arg, &end, 10);
+	if (errno || *end || end == arg || pid <= 0 || pid > INT_MAX)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "not a process id: \"%s\"", arg),
+				     "write kvm:PID");
+	if (t->pause_mode == VL_PAUSE_SUSPEND)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+						  "a guest without a monitor cannot be suspended"),
+				     "leave --pause=suspend away");
+	err = vl_target_bind(t, (pid_t)pid);
+	if (err)
+		return err;
+	t->ops = &kvm_ops;
+	return vl_rammap_by_module(t);
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "module.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "proc.h"
+
+/* More slots than KVM allows (KVM_USER_MEM_SLOTS is 32764 at most). */
+#define MAX_SLOTS 65536U
+
+/* What a vCPU cannot be understood without (vmst/boot.c, vl_reader_vcpu()). */
+#define NEEDED \
+	(IMEE_REGS_CR0 | IMEE_REGS_CR3 | IMEE_REGS_CR4 | IMEE_REGS_EFER | IMEE_REGS_GPR | \
+	 IMEE_REGS_GS | IMEE_REGS_TABLES | IMEE_REGS_TR | IMEE_REGS_CS_SS)
+
+#define GPR_RSP 4 /* in imee_regs.gpr */
+
+int vl_module_find_vm(pid_t pid)
+{
+	char path[64], link[32];
+	struct dirent *de;
+	int fd = -ENOENT;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while (fd < 0 && (de = readdir(dir))) {
+		ssize_t n = readlinkat(dirfd(dir), de->d_name, link, sizeof(link) - 1);
+
+		link[n < 0 ? 0 : n] = '\0';
+		/* virt/kvm/kvm_main.c: kvm_dev_ioctl_create_vm() */
+		if (!strcmp(link, "anon_inode:kvm-vm"))
+			fd = atoi(de->d_name);
+	}
+	closedir(dir);
+	return fd;
+}
+
+bool vl_module_present(void)
+{
+	return access(IMEE_DEVICE, F_OK) == 0;
+}
+
+/* A copy of descriptor @fd of process @pid. Returns it, or -errno. */
+static int take_fd(pid_t pid, int pidfd, int fd)
+{
+	_cleanup_close_ int own = pidfd >= 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
+	int got = (int)syscall(SYS_pidfd_getfd, pidfd >= 0 ? pidfd : own, fd, 0);
+
+	return got < 0 ? -errno : got;
+}
+
+/* The firmware's variable: four bytes of attributes, then the value (UEFI 2.10, 3.3). */
+#define SECURE_BOOT "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+
+static bool secure_boot(void)
+{
+	_cleanup_close_ int fd = open(SECURE_BOOT, O_RDONLY | O_CLOEXEC);
+	unsigned char v[5];
+
+	return fd >= 0 && read(fd, v, sizeof(v)) == sizeof(v) && v[4] == 1;
+}
+
+static struct vl_error *no_device(int err)
+{
+	struct vl_error *e = vl_error_os(err, "cannot open %s", IMEE_DEVICE);
+
+	e->code = VL_ERR_TARGET;
+	switch (err) {
+	case ENOENT:
+	case ENXIO:
+	case ENODEV:
+		return vl_error_hint(e, "load it: modprobe imee (package vlens-dkms)%s",
+				     secure_boot() ? "; secure boot is on here: it must be signed, "
+						     "see imee(4)" :
+						     "");
+	case EACCES:
+	case EPERM:
+		return vl_error_hint(e, "run as root, or join the group of %s", IMEE_DEVICE);
+	default:
+		return e;
+	}
+}
+
+static struct vl_error *no_guest(pid_t pid, int err)
+{
+	if (err == ENOENT)
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "process %d has no guest on KVM", (int)pid),
+			"the module serves guests on KVM only");
+	return vl_proc_denied(pid, err);
+}
+
+/* What the module's refusals mean; see kmod/imee.h. */
+static struct vl_error *refused(pid_t pid, int err)
+{
+	struct vl_error *e =
+		vl_error_os(err, "the module does not attach to process %d's guest", (int)pid);
+
+	e->code = VL_ERR_TARGET;
+	switch (err) {
+	case EPERM:
+		return vl_error_hint(e, "run as root, or as the guest's own user");
+	case EPROTO:
+		vl_error_destroy(e);
+		return vl_target_encrypted();
+	default:
+		return e;
+	}
+}
+
+static struct vl_error *attach(struct vl_module *m, pid_t pid, int pidfd)
+{
+	_cleanup_close_ int vm = -1;
+	struct imee_attach a;
+	const void *page;
+	int theirs;
+
+	m->fd = open(IMEE_DEVICE, O_RDONLY | O_CLOEXEC);
+	if (m->fd < 0)
+		return no_device(errno);
+	theirs = vl_module_find_vm(pid);
+	if (theirs < 0)
+		return no_guest(pid, -theirs);
+	vm = take_fd(pid, pidfd, theirs);
+	if (vm < 0)
+		return no_guest(pid, vm == -EBADF ? ENOENT : -vm);
+	if (ioctl(m->fd, IMEE_GET_VERSION, 0) < IMEE_VERSION)
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "the kernel module is older than vlens"),
+			"load the one that came with it: rmmod imee; modprobe imee");
+	a = (struct imee_attach){ .vm_fd = vm, .flags = IMEE_ATTACH_ZERO };
+	if (ioctl(m->fd, IMEE_ATTACH, &a) < 0)
+		return refused(pid, errno);
+	m->nr_vcpus = a.vcpus;
+	page = mmap(NULL, VL_PAGE_SIZE, PROT_READ, MAP_SHARED, m->fd, (off_t)IMEE_STATUS_OFFSET);
+	if (page == MAP_FAILED)
+		return vl_error_os(errno, "cannot map the module's status");
+	m->status = page;
+	return NULL;
+}
+
+struct vl_error *vl_module_attach(pid_t pid, int pidfd, struct vl_module **ret)
+{
+	struct vl_module *m = calloc(1, sizeof(*m));
+	struct vl_error *err;
+
+	if (!m)
+		return vl_error_nomem();
+	err = attach(m, pid, pidfd);
+	if (err) {
+		vl_module_detach(m);
+		return err;
+	}
+	*ret = m;
+	return NULL;
+}
+
+void vl_module_detach(struct vl_module *m)
+{
+	if (!m)
+		return;
+	if (m->status)
+		munmap((void *)(uintptr_t)m->status, VL_PAGE_SIZE);
+	if (m->fd >= 0)
+		close(m->fd);
+	free(m);
+}
+
+struct vl_error *vl_module_slots(struct vl_module *m, struct imee_slot **ret, size_t *nr_ret)
+{
+	struct imee_slot *slots = NULL;
+	struct imee_slots ask = { .capacity = 32 };
+
+	/* As many as there are: told when there was no room. */
+	for (;;) {
+		struct imee_slot *more = reallocarray(slots, ask.capacity, sizeof(*more));
+
+		if (!more) {
+			free(slots);
+			return vl_error_nomem();
+		}
+		slots = more;
+		ask.slots = (uintptr_t)slots;
+		if (ioctl(m->fd, IMEE_GET_SLOTS, &ask) < 0) {
+			struct vl_error *err =
+				vl_error_os(errno, "the module does not list the guest's memory");
+
+			free(slots);
+			return err;
+		}
+		if (ask.count <= ask.capacity || ask.count > MAX_SLOTS)
+			break;
+		ask.capacity = ask.count;
+	}
+	*ret = slots;
+	*nr_ret = ask.count <= ask.capacity ? ask.count : 0;
+	return NULL;
+}
+
+void *vl_module_map(struct vl_module *m, void *at, uint64_t gpa, uint64_t size)
+{
+	void *p = mmap(at, size, PROT_READ, MAP_SHARED | (at ? MAP_FIXED : 0), m->fd, (off_t)gpa);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/*
+ * A vCPU that was never started has no state that means anything; it is listed all the
+ * same, as vCPUs are known by their numbers.
+ */
+static struct vl_error *read_vcpu(struct vl_module *m, unsigned int i, struct vl_vcpu *ret)
+{
+	struct imee_regs r = { .vcpu = i };
+
+	while (ioctl(m->fd, IMEE_GET_REGS, &r) < 0)
+		if (errno != EINTR)
+			return vl_error_os(errno, "the module has no registers of vCPU %u", i);
+	if (~r.valid & NEEDED)
+		return vl_error_new(VL_ERR_TARGET, "the module has not all registers of vCPU %u",
+				    i);
+	*ret = (struct vl_vcpu){
+		.rip = r.rip,
+		.rsp = r.gpr[GPR_RSP],
+		.rflags = r.rflags,
+		.cr0 = r.cr0,
+		.cr3 = r.cr3,
+		.cr4 = r.cr4,
+		.efer = r.efer,
+		.gdt_base = r.gdt_base,
+		.gdt_limit = r.gdt_limit,
+		.idt_base = r.idt_base,
+		.idt_limit = r.idt_limit,
+		.tr_base = r.tr.base,
+		.tr_limit = r.tr.limit,
+		.tr = r.tr.selector,
+		.cs = r.cs.selector,
+		.ss = r.ss.selector,
+		.gs_base = r.gs_base,
+		.has_kernel_gs_base = r.valid & IMEE_REGS_KERNEL_GS,
+		.kernel_gs_base = r.kernel_gs_base,
+	};
+	return NULL;
+}
+
+struct vl_error *vl_module_vcpus(struct vl_module *m, struct vl_vcpu **ret, size_t *nr_ret)
+{
+	_cleanup_free_ struct vl_vcpu *vcpus = calloc(m->nr_vcpus + 1UL, sizeof(*vcpus));
+	struct vl_error *err = NULL;
+
+	if (!vcpus)
+		return vl_error_nomem();
+	for (unsigned int i = 0; !err && i < m->nr_vcpus; i++)
+		err = read_vcpu(m, i, &vcpus[i]);
+	if (err)
+		return err;
+	*ret = vcpus;
+	vcpus = NULL;
+	*nr_ret = m->nr_vcpus;
+	return NULL;
+}
