@@ -26,7 +26,9 @@
  *	merges it; the next touch takes what is there then. A page without memory
  *	behind it (never mapped, unmapped, or of a device) raises SIGBUS, or, with
  *	IMEE_ATTACH_ZERO, reads as zeros and is counted in imee_status.holes.
- *	A page that is touched is faulted in as by a read of the hypervisor itself.
+ *	A page that is touched is faulted in as by a read of the hypervisor itself;
+ *	but what the hypervisor serves by userfaultfd and has not served yet is no
+ *	memory here (pread() waits for it). Encrypted memory (SEV) shows encrypted.
  *	A memory slot that goes or moves takes no page from its owner, so a mapping
  *	shows the hypervisor's memory that was there until the next IMEE_GET_SLOTS,
  *	page fault or invalidation notices, when all pages are given up and
@@ -35,7 +37,9 @@
  *	by fork(), not dumped, and the kernel refuses to pin its pages (O_DIRECT,
  *	process_vm_readv(2) by others); read(2) and write(2) from and to it work.
  *	  EINVAL    not wholly within slots, or an offset that wraps
- *	  EPERM     MAP_SHARED with PROT_WRITE, or PROT_EXEC (mprotect(2): EACCES)
+ *	  EPERM     MAP_SHARED with PROT_WRITE (EACCES where the device was opened
+ *		    read only), or PROT_EXEC; afterwards, by mprotect(2): EACCES
+ *	  EDEADLK   the guest is one of the calling process itself
  *	  ENOTCONN  not attached
  *	  ESRCH     the guest is gone
  *
@@ -110,10 +114,10 @@ struct imee_attach {
  *   EBUSY     this file is attached already
  *   EDEADLK   the guest is one of the calling process itself
  *   EINVAL    vm_fd is not that of a KVM guest of this host's kvm_amd or kvm_intel
+ *   EINTR     a signal came
  *   ENOMEM
  *   EPERM     the guest was made by another user, and the caller lacks
  *	       CAP_SYS_PTRACE over it
- *   EPROTO    the guest's memory is encrypted (SEV)
  *   ESRCH     the guest's process is ending, or has ended
  */
 #define IMEE_ATTACH _IOWR(IMEE_IOC, 0x01, struct imee_attach)
@@ -156,8 +160,10 @@ struct imee_slots {
 
 /*
  * The page at IMEE_STATUS_OFFSET. Written by the kernel at any moment, each field
- * by itself; read each once. The order that a reader may rely on: a byte read
- * from a mapping before "holes" and "dead" were read as unchanged is the guest's.
+ * by itself; read each once. With IMEE_ATTACH_ZERO, what was read from a mapping is
+ * the guest's when afterwards (the reader sees to the order) "dead" and "zeros" are
+ * both 0. When zeros is 1, call IMEE_GET_SLOTS, which gives such pages up, and read
+ * again; pread() says which bytes are not there.
  */
 struct imee_status {
 	__u32 version;	     /* IMEE_VERSION of the module */
@@ -166,7 +172,9 @@ struct imee_status {
 	__u64 holes;	     /* pages shown as zeros so far (IMEE_ATTACH_ZERO) */
 	__u64 invalidations; /* times that pages of the guest may have been given up */
 	__u64 faults;	     /* pages brought into mappings so far */
-	__u64 reserved[3];
+	__u64 zeros;	     /* 1: some page of a mapping may be shown as zeros */
+			     /* (IMEE_ATTACH_ZERO); until the next IMEE_GET_SLOTS */
+	__u64 reserved[2];
 };
 
 /* --- Registers ------------------------------------------------------------- */

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * imee.ko's own declarations.
+ *
+ * An open file is a struct imee_file. Attached, it has a struct file of KVM's
+ * and an interval notifier over the whole address space of the hypervisor's
+ * process. What uses the guest takes it by imee_get() and gives it back by
+ * imee_put(); when it dies (imee_die()) nobody gets it any more, and the last
+ * one to give it back drops KVM's file.
+ *
+ * Locks, outermost first: setup; a mmap_lock; fault_lock; lock. Neither setup nor
+ * fault_lock is taken where the hypervisor's memory is invalidated.
+ */
+#ifndef IMEE_INTERNAL_H
+#define IMEE_INTERNAL_H
+
+#include <linux/completion.h>
+#include <linux/fs.h>
+#include <linux/kvm_host.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include "imee.h"
+
+struct imee_watch_ring;
+
+struct imee_file {
+	struct mutex setup;	/* attaching, watches, and one sample of registers at a time */
+	struct list_head files; /* in imee_files, once attached */
+	bool attached;		/* set once, with smp_store_release */
+	u32 flags;		/* IMEE_ATTACH_* */
+
+	struct kvm *kvm;      /* by imee_get() only */
+	struct file *vm_file; /* keeps kvm */
+	refcount_t users;     /* of these; one is the attachment's own, until it dies */
+	struct work_struct death;
+	struct delayed_work orphan;
+
+	/*
+	 * What our areas are linked into, so that pages of this guest can be taken
+	 * out of them, and of no others: the device's inode is that of all files.
+	 */
+	struct address_space mapping;
+	struct mmu_interval_notifier notifier;
+	struct mutex
+		fault_lock; /* from a page's insertion to the proof that it is the guest's; zeros */
+	spinlock_t lock;    /* the notifier's sequence; status; dead */
+	bool dead;
+	struct page *status_page;
+	struct imee_status *status;
+
+	struct xarray vcpus;		     /* struct imee_vcpu, those that were asked for */
+	bool probing;			     /* has a share in the probe */
+	struct imee_watch_ring __rcu *watch; /* written under setup */
+
+	atomic64_t retries;
+	atomic64_t huge;
+	atomic64_t bytes_read;
+	atomic64_t samples;
+};
+
+enum { IMEE_IDLE, IMEE_WANTED, IMEE_FILLING, IMEE_FILLED };
+
+/* A vCPU that a file wants to know about. */
+struct imee_vcpu {
+	struct hlist_node node; /* among all, by vcpu */
+	struct imee_file *file;
+	struct kvm_vcpu *vcpu;
+	u32 index;
+	void *vmcb;	 /* SVM: once it was found; see svm.c */
+	u64 entries;	 /* written by the vCPU's thread only */
+	u64 last_cr3;	 /* of the watch, likewise */
+	void *last_ring; /* the ring that has it */
+	int want;	 /* IMEE_IDLE ...; by compare and swap where two may do it */
+	struct completion done;
+	struct imee_regs sample; /* the probe's, when IMEE_FILLED */
+	struct imee_regs before; /* for comparing */
+};
+
+/* What is held now, over all files: shown in /sys/module/imee/parameters. */
+struct imee_counts {
+	atomic_long_t attachments, vm_files, mms, mappings, page_refs;
+};
+extern struct imee_counts imee_counts;
+
+/* main.c */
+extern struct page *imee_zero_page;
+
+/* attach.c */
+long imee_attach(struct imee_file *f, void __user *arg);
+void imee_detach(struct imee_file *f);
+void imee_die(struct imee_file *f);
+/* The guest, or NULL when it is gone; not before f->attached. */
+struct kvm *imee_get(struct imee_file *f);
+void imee_put(struct imee_file *f);
+/* 0, -ENOTCONN or -ESRCH. With 0 *kvm is to be given back by imee_put(). */
+int imee_use(struct imee_file *f, struct kvm **kvm);
+u32 imee_nr_vcpus(struct kvm *kvm);
+
+/* slots.c */
+struct imee_place {
+	u64 generation;
+	unsigned long hva; /* of the address that was asked for */
+	u64 left;	   /* bytes from there to the slot's end */
+};
+/* Where @gpa is; false: in no slot (place->generation is set all the same). */
+bool imee_find(struct kvm *kvm, u64 gpa, struct imee_place *place);
+u64 imee_generation(struct kvm *kvm);
+/* Is [gpa, gpa + size) wholly in slots? */
+bool imee_covered(struct kvm *kvm, u64 gpa, u64 size);
+/* Take what the slots have at [hva, last] out of all mappings. */
+void imee_zap_hva(struct imee_file *f, unsigned long hva, unsigned long last);
+long imee_get_slots(struct imee_file *f, void __user *arg);
+
+/* map.c */
+int imee_mmap(struct file *file, struct vm_area_struct *vma);
+ssize_t imee_read(struct file *file, char __user *buf, size_t len, loff_t *pos);
+/* Take [gpa, gpa + size) out of all mappings, but not what was written privately. */
+void imee_zap(struct imee_file *f, u64 gpa, u64 size);
+void imee_zap_all(struct imee_file *f);
+/* The slots were seen at @generation: if it is news, give up all pages, and say so. */
+bool imee_look(struct imee_file *f, u64 generation);
+/* Give up pages that are shown as zeros. */
+void imee_drop_zeros(struct imee_file *f);
+extern const struct mmu_interval_notifier_ops imee_notifier_ops;
+
+/* vcpu.c */
+int imee_probe_init(void);
+void imee_probe_exit(void);
+/* A share in the probe on kvm_entry; 0 or -EOPNOTSUPP. Under setup. */
+int imee_probe_get(struct imee_file *f);
+/* The vCPU @index, or NULL: there is none; or an error. Under setup, guest in use. */
+struct imee_vcpu *imee_vcpu(struct imee_file *f, struct kvm *kvm, u32 index);
+/* No vCPU is looked at any more when it returns. */
+void imee_vcpus_drop(struct imee_file *f);
+/* End waits for samples: the guest is gone. */
+void imee_vcpus_wake(struct imee_file *f);
+void imee_vcpus_free(struct imee_file *f);
+long imee_get_regs(struct imee_file *f, void __user *arg);
+
+/* svm.c */
+/* Is this host's KVM for AMD's virtualization, as far as is known? */
+bool imee_svm(void);
+/* Add what the control block of a vCPU that is not in its guest has; see fill() in vcpu.c. */
+void imee_svm_regs(struct imee_vcpu *v, struct imee_regs *regs, bool entering);
+/* CR3 as the guest last had it, or will have it; false: not known. */
+bool imee_svm_cr3(struct imee_vcpu *v, u64 *cr3);
+
+/* vmx.c */
+/* The same by VMREAD; only in the vCPU's thread, just before it enters. */
+void imee_vmx_regs(struct imee_vcpu *v, struct imee_regs *regs);
+bool imee_vmx_cr3(struct imee_vcpu *v, u64 *cr3);
+
+/* watch.c */
+/* In the vCPU's thread, just before it enters. */
+void imee_watch_entry(struct imee_vcpu *v);
+long imee_watch_cr3(struct imee_file *f, void __user *arg);
+long imee_read_cr3(struct imee_file *f, void __user *arg);
+void imee_watch_drop(struct imee_file *f);
+
+#endif
