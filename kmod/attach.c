@@ -11,6 +11,7 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/file.h>
+#include <linux/kallsyms.h>
 #include <linux/module.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
@@ -56,14 +57,16 @@ u32 imee_nr_vcpus(struct kvm *kvm)
 }
 
 /*
- * Is this file one of KVM, for a whole guest? KVM makes its files' operations the
- * property of the vendor's module (kvm_init()), in all kernels since 2.6.29; the name
- * tells a guest's file from one of a vCPU or a device. Only the kernel names such
- * files.
+ * Is this file one of KVM, for a whole guest? The name tells it from one of a vCPU
+ * or a device; only the kernel names such files. Whose it is, its operations say:
+ * they belong to the vendor's module, but for the kernels between "KVM: Prevent module
+ * exit until all VMs are freed" (5.18) and "KVM: Set file_operations.owner appropriately
+ * for all such structures" (6.8), whose functions are looked at instead.
  */
 static bool is_guest(struct file *file)
 {
 	const struct module *owner = file->f_op->owner;
+	char name[KSYM_SYMBOL_LEN];
 
 	if (!file->private_data || strcmp(file_dentry(file)->d_name.name, "kvm-vm"))
 		return false;
@@ -71,7 +74,9 @@ static bool is_guest(struct file *file)
 	if (owner)
 		return !strcmp(owner->name, "kvm_amd") || !strcmp(owner->name, "kvm_intel");
 #endif
-	return IS_BUILTIN(CONFIG_KVM_AMD) || IS_BUILTIN(CONFIG_KVM_INTEL);
+	snprintf(name, sizeof(name), "%ps", file->f_op->unlocked_ioctl);
+	return !strcmp(name, "kvm_vm_ioctl [kvm]") ||
+	       (IS_BUILTIN(CONFIG_KVM) && !strcmp(name, "kvm_vm_ioctl"));
 }
 
 /* May the caller look into what the opener of this file runs? */

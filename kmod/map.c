@@ -313,7 +313,8 @@ int imee_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct imee_file *f = file->private_data;
 	u64 gpa = (u64)vma->vm_pgoff << PAGE_SHIFT, size = vma->vm_end - vma->vm_start;
-	bool shared = vma->vm_flags & VM_SHARED, covered, own;
+	/* Not VM_SHARED: a device that was opened read-only has none (do_mmap()). */
+	bool shared = vma->vm_flags & VM_MAYSHARE, covered, own;
 	unsigned long set = VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY, clear = VM_MAYEXEC;
 	struct kvm *kvm;
 	int err = imee_use(f, &kvm);

@@ -12,7 +12,7 @@
 
 #include "internal.h"
 
-/* Renamed by eed52e434bc3 ("KVM: Allow arch code to track number of memslot address spaces ..."). */
+/* Renamed by "KVM: Allow arch code to track number of memslot address spaces per VM". */
 #ifdef KVM_MAX_NR_ADDRESS_SPACES
 #define NR_SPACES KVM_MAX_NR_ADDRESS_SPACES
 #else

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * imee.ko under abuse: many attachments, clients that are killed, guests that die
+ * under a client, memory that moves all the time, the module loaded and unloaded.
+ * Afterwards nothing is held, and the kernel has not complained. Prints TAP.
+ *
+ * Usage: imee-stress [MODULE-FILE]
+ *
+ * With the module's file it is loaded and unloaded, too; it must be loaded before.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../kmod/imee.h"
+#include "../unit/tap.h"
+#include "vm.h"
+
+#define CYCLES 1000
+#define KILLS 100
+#define DEATHS 20
+#define LOADS 20
+#define CHURN_SECONDS 5
+
+static uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000ULL + t.tv_nsec / 1000;
+}
+
+static int attach(const struct vm *vm, uint32_t flags)
+{
+	struct imee_attach a = { .vm_fd = vm_fd(vm, vm->vm), .flags = flags };
+	int fd = open(IMEE_DEVICE, O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0 && ioctl(fd, IMEE_ATTACH, &a)) {
+		close(fd);
+		fd = -1;
+	}
+	close(a.vm_fd);
+	return fd;
+}
+
+static const char *map(int fd, int flags)
+{
+	return mmap(NULL, VM_PLAY_SIZE, PROT_READ | (flags == MAP_PRIVATE ? PROT_WRITE : 0), flags,
+		    fd, VM_PLAY);
+}
+
+static long parameter(const char *name)
+{
+	char path[128], text[32] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/module/imee/parameters/%s", name);
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		return -1;
+	close(fd);
+	return atol(text);
+}
+
+/* What is held is given back at once, but for what a work item does. */
+static bool nothing_held(void)
+{
+	static const char *const names[] = { "attachments", "mappings", "mms", "page_refs",
+					     "vm_files" };
+	uint64_t until = now_us() + 5000000;
+	long held = -1;
+
+	for (size_t i = 0; i < 5; i++) {
+		while ((held = parameter(names[i])) != 0 && now_us() < until)
+			usleep(1000);
+		if (held) {
+			printf("# %s: %ld\n", names[i], held);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* A page's first word is its tag, or 0 between a discard and the next write. */
+static bool of_the_guest(const char *p, size_t page)
+{
+	uint64_t value = *(const volatile uint64_t *)(p + page * PAGE);
+
+	return !value || value == tag(VM_PLAY + page * PAGE);
+}
+
+/* Fill memory with what is no page's tag, and give it back. */
+static void fill_forever(void)
+{
+	for (;;) {
+		uint64_t *p = mmap(NULL, 16 * MIB, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		for (size_t i = 0; p != MAP_FAILED && i < 16 * MIB / 8; i += 8)
+			p[i] = 0xbadbadbadbadbad;
+		munmap(p, 16 * MIB);
+	}
+}
+
+/* Pages come and go in the guest's process while others use what it gave back. */
+static void test_churn(int flags, const char *name)
+{
+	unsigned long wrong = 0, reads = 0, zeros = 0;
+	struct imee_stats stats;
+	uint64_t until;
+	const char *p;
+	struct vm vm;
+	pid_t filler;
+	int fd;
+
+	vm_start(&vm);
+	fd = attach(&vm, IMEE_ATTACH_ZERO);
+	p = map(fd, flags);
+	filler = fork();
+	if (!filler)
+		fill_forever();
+	vm_do(&vm, VM_CHURN, 0, 0);
+	for (until = now_us() + CHURN_SECONDS * 1000000ULL; now_us() < until;)
+		for (size_t page = 0; page < VM_PLAY_SIZE / PAGE; page++, reads++)
+			if (!of_the_guest(p, page))
+				wrong++;
+	vm_do(&vm, VM_REST, 0, 0);
+	kill(filler, SIGKILL);
+	waitpid(filler, NULL, 0);
+	ioctl(fd, IMEE_GET_STATS, &stats);
+	for (size_t page = 0; page < VM_PLAY_SIZE / PAGE; page++)
+		zeros += *(const volatile uint64_t *)(p + page * PAGE) == 0;
+	printf("# %lu reads, %llu pages brought in, %llu invalidations, %llu taken again\n", reads,
+	       (unsigned long long)stats.faults, (unsigned long long)stats.invalidations,
+	       (unsigned long long)stats.retries);
+	ok(!wrong && stats.invalidations > 100,
+	   "%s: %lu reads of pages that were no longer the guest's", name, wrong);
+	ok(zeros < VM_PLAY_SIZE / PAGE / 2, "and when it rests most pages have their content");
+	vm_kill(&vm);
+	munmap((void *)p, VM_PLAY_SIZE);
+	close(fd);
+	ok(nothing_held(), "nothing is held");
+}
+
+static void test_cycles(void)
+{
+	unsigned good = 0;
+	uint64_t start;
+	struct vm vm;
+
+	vm_start(&vm);
+	start = now_us();
+	for (int i = 0; i < CYCLES; i++) {
+		int fd = attach(&vm, 0);
+		const char *p = map(fd, i % 2 ? MAP_SHARED : MAP_PRIVATE);
+
+		good += fd >= 0 && p != MAP_FAILED && of_the_guest(p, i);
+		munmap((void *)p, VM_PLAY_SIZE);
+		close(fd);
+	}
+	printf("# %llu us a cycle\n", (unsigned long long)(now_us() - start) / CYCLES);
+	ok(good == CYCLES, "%u of %u attached to, read, detached from", good, CYCLES);
+	ok(nothing_held(), "nothing is held");
+	vm_kill(&vm);
+}
+
+/* All that a client does, until it is killed. */
+static void use_forever(const struct vm *vm, unsigned seed)
+{
+	struct imee_watch watch = { .size = 64 };
+	struct imee_cr3 values[64];
+
+	for (;;) {
+		int fd = attach(vm, IMEE_ATTACH_ZERO);
+		const char *shared = map(fd, MAP_SHARED), *private = map(fd, MAP_PRIVATE);
+		struct imee_slots slots = { 0 };
+		uint64_t sink;
+
+		if (fd < 0 || shared == MAP_FAILED)
+			continue; /* the guest has gone */
+		ioctl(fd, IMEE_WATCH_CR3, &watch);
+		for (int i = 0; i < 300; i++) {
+			size_t page = rand_r(&seed) % (VM_PLAY_SIZE / PAGE);
+			struct imee_regs regs = { .vcpu = page % 4, .timeout_us = 5000 };
+			struct imee_cr3_read read = { .values = (uintptr_t)values, .capacity = 64 };
+
+			of_the_guest(shared, page);
+			*(volatile uint64_t *)(private + page * PAGE + 8) = 1;
+			if (pread(fd, &sink, 8, VM_PLAY + page * PAGE) < 0 && errno == ESRCH)
+				break;
+			if (i % 10)
+				continue;
+			ioctl(fd, IMEE_GET_REGS, &regs);
+			ioctl(fd, IMEE_READ_CR3, &read);
+			ioctl(fd, IMEE_GET_SLOTS, &slots);
+		}
+		munmap((void *)shared, VM_PLAY_SIZE);
+		munmap((void *)private, VM_PLAY_SIZE);
+		close(fd);
+	}
+}
+
+static void test_kills(void)
+{
+	unsigned seed = time(NULL);
+	struct vm vm;
+
+	printf("# seed %u\n", seed);
+	vm_start(&vm);
+	vm_do(&vm, VM_CHURN, 0, 0);
+	for (int i = 0; i < KILLS; i++) {
+		pid_t pid = fork();
+
+		if (!pid)
+			use_forever(&vm, seed + i);
+		usleep(rand_r(&seed) % 50000);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	ok(nothing_held(), "%u clients killed at random moments: nothing is held", KILLS);
+	vm_do(&vm, VM_REST, 0, 0);
+	vm_kill(&vm);
+}
+
+static void test_deaths(void)
+{
+	unsigned seed = time(NULL);
+
+	printf("# seed %u\n", seed);
+	for (int i = 0; i < DEATHS; i++) {
+		struct vm vm;
+		pid_t pid[2];
+
+		vm_start(&vm);
+		for (int j = 0; j < 2; j++)
+			if ((pid[j] = fork()) == 0)
+				use_forever(&vm, seed + i * 2 + j);
+		if (i % 2)
+			vm_do(&vm, VM_CHURN, 0, 0);
+		usleep(rand_r(&seed) % 100000);
+		vm_kill(&vm);
+		usleep(rand_r(&seed) % 20000);
+		for (int j = 0; j < 2; j++) {
+			kill(pid[j], SIGKILL);
+			waitpid(pid[j], NULL, 0);
+		}
+	}
+	ok(nothing_held(), "%u guests died under two clients each: nothing is held", DEATHS);
+}
+
+/* The kernel's view of an entry in the log: what it says when something is wrong. */
+static unsigned complaints(void)
+{
+	static const char *const words[] = {
+		"WARNING:",	      "BUG:",	    "Oops",	"general protection", "Call Trace",
+		"possible recursive", "refcount_t", "Bad page", "soft lockup",	      "hung_task"
+	};
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	unsigned found = 0;
+	char line[8192];
+	ssize_t n;
+
+	while (fd >= 0 && ((n = read(fd, line, sizeof(line) - 1)) > 0 || errno == EPIPE)) {
+		if (n <= 0)
+			continue;
+		line[n] = 0;
+		for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+			if (strstr(line, words[i])) {
+				printf("# %s", line);
+				found++;
+				break;
+			}
+	}
+	close(fd);
+	return found;
+}
+
+static int load(const char *file)
+{
+	int fd = open(file, O_RDONLY | O_CLOEXEC), result = syscall(SYS_finit_module, fd, "", 0);
+
+	close(fd);
+	return result;
+}
+
+static int unload(void)
+{
+	return syscall(SYS_delete_module, "imee", O_NONBLOCK);
+}
+
+static void test_loads(const char *file)
+{
+	unsigned good = 0, refused = 0;
+	struct vm vm;
+
+	vm_start(&vm);
+	for (int i = 0; i < LOADS; i++) {
+		int fd = attach(&vm, 0);
+		const char *p = map(fd, MAP_SHARED);
+		struct imee_regs regs = { .timeout_us = 1000000 };
+
+		good += p != MAP_FAILED && of_the_guest(p, 0) && !ioctl(fd, IMEE_GET_REGS, &regs);
+		refused += unload() && (errno == EBUSY || errno == EAGAIN);
+		close(fd);
+		refused +=
+			unload() && (errno == EBUSY || errno == EAGAIN); /* the mapping is left */
+		munmap((void *)p, VM_PLAY_SIZE);
+		if (unload() || load(file)) {
+			printf("# %s\n", strerror(errno));
+			break;
+		}
+	}
+	ok(good == LOADS, "%u of %u times loaded and used", good, LOADS);
+	ok(refused == 2 * LOADS, "unloading was refused while it was used: %u of %u", refused,
+	   2 * LOADS);
+	vm_kill(&vm);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned before = complaints();
+
+	if (access(IMEE_DEVICE, F_OK) || access("/dev/kvm", R_OK | W_OK)) {
+		printf("1..0 # SKIP there is no %s, or no /dev/kvm\n", IMEE_DEVICE);
+		return 0;
+	}
+	test_churn(MAP_SHARED, "shared");
+	test_churn(MAP_PRIVATE, "private");
+	test_cycles();
+	test_kills();
+	test_deaths();
+	if (argc > 1)
+		test_loads(argv[1]);
+	ok(complaints() == before, "the kernel has nothing to complain of");
+	return tap_end();
+}
