@@ -8,13 +8,10 @@
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
 load lib/vlens
+load lib/raw
 
 setup_file() {
-	local probe
-	for probe in kvm-probe raw-probe; do
-		[[ -x $VLENS_BUILD/tests/unit/$probe ]] ||
-			make -s -C "$VLENS_BUILD" "tests/unit/$probe"
-	done
+	need_probes
 }
 
 setup() {
@@ -22,10 +19,10 @@ setup() {
 }
 
 teardown() {
-	[[ ! -e $T/stopped ]] || qmp "$(cat "$T/stopped")" cont >/dev/null
+	go_on
 }
 
-probe() { timeout 120 "$VLENS_BUILD/tests/unit/kvm-probe" "$@"; }
+# These name the engine themselves, or none.
 raw() { timeout 60 "$VLENS_BUILD/tests/unit/raw-probe" "$@"; }
 
 # Skips where this host has no KVM, or one that the engine refuses.
@@ -38,31 +35,13 @@ need_kvm() {
 	assert_status 0
 }
 
-# still NAME: it stands still until the end of the test.
-still() {
-	echo "$1" >"$T/stopped"
-	qmp "$1" stop >/dev/null
-}
-
-same_bytes() {
-	need_kvm "$1"
-	still "$1"
-	run probe "$(guest "$1")" sweep 60
-	assert_status 0
-	[[ $output == *" 0 different"* ]]
-	run probe "$(guest "$1")" walks
-	assert_status 0
-	[[ $output == *"tasks: read, "*" elements, 1 exits"* ]]
-	run probe "$(guest "$1")" blind
-	assert_status 0
-	[[ $output == *" 0 different"* ]]
-}
-
 @test "6.1, page-table isolation: the same bytes, walks and blind spot as direct" {
+	need_kvm g61
 	same_bytes g61
 }
 
 @test "7: the same bytes, walks and blind spot as direct" {
+	need_kvm g7
 	same_bytes g7
 }
 

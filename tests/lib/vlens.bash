@@ -15,66 +15,8 @@ bats_require_minimum_version 1.5.0
 
 VT_TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# ---- guests -----------------------------------------------------------------
-
-# Few guests, each with several of the things that must work: number of CPUs,
-# page-table isolation, 4 or 5 levels of paging (a CPU "max" has 5), what backs
-# the memory.  Those that keep a CPU busy are stopped by the file that needs
-# them; all others live until the end of the run.
-guest_options() {
-	case $1 in
-	g510) echo "--kernel 5.10 --smp 1 --backing anon" ;;
-	g61) echo "--kernel 6.1 --smp 2 --append pti=on --backing memfd" ;;
-	g612) echo "--kernel 6.12 --smp 1 --cpu max --backing file" ;;
-	g7) echo "--kernel 7 --smp 2 --backing memfd" ;;
-	deep) echo "--kernel 7 --smp 2 --cpu max --backing memfd" ;;
-	g61anon) echo "--kernel 6.1 --smp 1 --backing anon" ;;
-	spin) echo "--kernel 6.12 --smp 2 --cpu max --backing memfd --mode spin" ;;
-	huge) echo "--kernel 6.1 --smp 2 --backing hugetlbfs --mode spin --append pti=on" ;;
-	busy) echo "--kernel 6.1 --smp 2 --backing memfd --mode busy" ;;
-	busy510) echo "--kernel 5.10 --smp 2 --backing anon --mode busy" ;;
-	busy612) echo "--kernel 6.12 --smp 2 --backing anon --mode busy --cpu max" ;;
-	big) echo "--kernel 6.1 --smp 1 --mem 5120 --backing anon" ;;
-	wide) echo "--kernel 6.12 --smp 16 --mem 1024 --backing anon" ;;
-	reset | victim) echo "--kernel 6.1 --smp 1 --backing memfd" ;;
-	vt-dom) echo "--kernel 6.1 --smp 1 --libvirt" ;;
-	*) echo "no such test guest: $1" >&2; return 1 ;;
-	esac
-}
-
-# need_guest NAME...: boots those that do not run.
-need_guest() {
-	local name options
-	for name; do
-		[[ ! -e $VLENS_TEST_RUN/$name/via || ! -e /proc/$(guest_pid "$name")/exe ]] || continue
-		options=$(guest_options "$name") || return
-		# The boot's own processes must not hold bats' descriptors.
-		# shellcheck disable=SC2086 # words
-		"$VT_TESTS/guest/start" --name "$name" $options >/dev/null 3>&- 4>&- || return
-	done
-}
-
-# drop_guest NAME...: stops it, unless the whole run folder is somebody else's.
-drop_guest() {
-	local name
-	for name; do
-		[[ -z ${VLENS_TEST_KEEP:-} && -e $VLENS_TEST_RUN/$name/via ]] || continue
-		"$VT_TESTS/guest/stop" "$name" 3>&- 4>&-
-	done
-}
-
-in_guest() { "$VT_TESTS/guest/run" "$@"; }
-qmp() { "$VT_TESTS/guest/qmp" "$@"; }
-
-guest_pid() { cat "$VLENS_TEST_RUN/$1/pid"; }
-# What the tools call a bare test guest.
-guest() { printf 'qemu:%s\n' "$(guest_pid "$1")"; }
-
-# The PID in the guest of what the factory made under this name.
-factory_pid() { in_guest "$1" "sed -n 's/^$2 //p' /run/factory/pids"; }
-
-# The state of a process, one letter: T is stopped.
-process_state() { sed 's/.*) //; s/ .*//' "/proc/$1/stat"; }
+# shellcheck source=guests.bash
+. "$VT_TESTS/lib/guests.bash"
 
 # ---- judging ----------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Usage: kvm-probe GUEST COMMAND [ARGUMENT...]
+ * Usage: kvm-probe [--engine=E] GUEST COMMAND [ARGUMENT...]
  *
- * The kvm engine beside the direct one, for tests/46-kvm-engine.bats:
+ * The kvm engine beside the direct one, for tests/46-kvm-engine.bats and the nested
+ * machine; another engine in its place for sweep and spaces:
  *
  *   sweep N    N pages, sampled over all that the kernel maps, of each size, and
  *              addresses that are not mapped: the same bytes and statuses from both.
@@ -11,7 +12,8 @@
  *   walks      lists, tables of lists and xarrays: the same from both
  *   spaces     the spaces of all processes, and what lies behind their top-level
  *              tables: with page-table isolation the user's half
- *   poll       reads in poll mode: the same, and how many exits that took
+ *   poll       reads in poll mode: the same, and how many exits that took, by our
+ *              count and, less those that the host's own interrupts made, by KVM's
  *   hostile    page tables that lead nowhere, to other code, to a loop
  *   bench      what it costs
  */
@@ -19,7 +21,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../../src/imee/kvm.h"
 #include "../../src/imee/reader.h"
@@ -31,6 +35,8 @@ struct probe {
 	unsigned long compared, refused, different;
 	unsigned long sizes[3]; /* pages seen of 4 KiB, 2 MiB, 1 GiB */
 	uint64_t seed;
+	bool agent;	/* the engine is kvm: its figures can be had */
+	int vcpu_stats; /* KVM's own of the vCPU, or -1 */
 };
 
 static int fail(struct vl_error *err)
@@ -60,10 +66,50 @@ static double now_us(void)
 
 static struct vl_kvm_stats stats(const struct probe *p)
 {
-	struct vl_kvm_stats ret;
+	struct vl_kvm_stats ret = { 0 };
 
-	vl_kvm_stats(p->kvm->engine, &ret);
+	if (p->agent)
+		vl_kvm_stats(p->kvm->engine, &ret);
 	return ret;
+}
+
+/* ---- what KVM counts ---- */
+
+/* While nobody is in KVM_RUN: the ioctl waits for that. */
+static void vcpu_stats_open(struct probe *p)
+{
+	const struct vl_kvm *k = (const struct vl_kvm *)p->kvm->engine;
+
+	p->vcpu_stats = ioctl(k->machine.vcpu, KVM_GET_STATS_FD, NULL);
+}
+
+static uint64_t vcpu_stat(const struct probe *p, const char *name)
+{
+	struct kvm_stats_header h;
+	size_t size;
+	char desc[256];
+	uint64_t value = 0;
+
+	if (pread(p->vcpu_stats, &h, sizeof(h), 0) != sizeof(h))
+		return 0;
+	size = sizeof(struct kvm_stats_desc) + h.name_size;
+	for (unsigned i = 0; i < h.num_desc && size <= sizeof(desc); i++) {
+		const struct kvm_stats_desc *d = (const void *)desc;
+
+		if (pread(p->vcpu_stats, desc, size, h.desc_offset + i * size) != (ssize_t)size)
+			return 0;
+		if (strncmp(desc + sizeof(*d), name, h.name_size))
+			continue;
+		if (pread(p->vcpu_stats, &value, 8, h.data_offset + d->offset) != 8)
+			value = 0;
+	}
+	return value;
+}
+
+/* Exits that were not made by an interrupt of the host's, whosever it was. */
+static uint64_t vcpu_exits(const struct probe *p)
+{
+	return vcpu_stat(p, "exits") - vcpu_stat(p, "irq_exits") - vcpu_stat(p, "nmi_exits");
 }
 
 /* ---- the same from both ---- */
@@ -136,7 +182,8 @@ static int sweep(struct probe *p, unsigned long one_of)
 	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
 		same(p, &p->s, odd[i], 8);
 	/* More than one entry takes; through the text, where the agent is. */
-	same(p, &p->s, stats(p).agent_va - (1 << 20), 2 << 20);
+	if (p->agent)
+		same(p, &p->s, stats(p).agent_va - (1 << 20), 2 << 20);
 	printf("%lu pages of 4 KiB, %lu of 2 MiB, %lu of 1 GiB\n", p->sizes[0], p->sizes[1],
 	       p->sizes[2]);
 	printf("%lu compared, %lu of them refused, %lu different, %" PRIu64 " not by the agent\n",
@@ -350,7 +397,8 @@ static int spaces(struct probe *p)
 
 			same(p, &s, entry, 64);
 			same(p, &s, vl_reader_symbol(p->direct, "linux_banner"), 64);
-			same(p, &s, stats(p).agent_va, 8);
+			if (p->agent)
+				same(p, &s, stats(p).agent_va, 8);
 			user_pages(p, &s, s.root, 0, s.levels, &left);
 		}
 	}
@@ -364,16 +412,21 @@ static int spaces(struct probe *p)
 
 static int poll(struct probe *p)
 {
-	struct vl_error *err = vl_kvm_poll(p->kvm->engine, 100000);
-	uint64_t text = stats(p).agent_va - (1 << 19), exits;
+	uint64_t text = stats(p).agent_va - (1 << 19), exits, counted;
+	struct vl_error *err;
 
+	vcpu_stats_open(p);
+	err = vl_kvm_poll(p->kvm->engine, 100000);
 	if (err)
 		return fail(err);
 	same(p, &p->s, text, 8);
 	exits = stats(p).exits;
+	counted = vcpu_exits(p);
 	for (uint64_t i = 0; i < 200; i++)
 		same(p, &p->s, text + 4096 * (i % 100) + 8 * i, 8);
 	printf("%" PRIu64 " exits for 200 reads\n", stats(p).exits - exits);
+	if (p->vcpu_stats >= 0)
+		printf("%" PRIu64 " by KVM's own count\n", vcpu_exits(p) - counted);
 	blind(p);
 	walks(p);
 	return p->different != 0;
@@ -543,12 +596,18 @@ int main(int argc, char **argv)
 {
 	struct vl_reader_options direct = { "direct" }, kvm = { "kvm" };
 	struct vl_guest_options options = { 0 };
-	struct probe p = { .seed = 0x9e3779b97f4a7c15 };
+	struct probe p = { .seed = 0x9e3779b97f4a7c15, .vcpu_stats = -1 };
 	struct vl_guest *g;
 	struct vl_error *err;
 	int ret = 2;
 
-	if (argc < 3)
+	if (argc > 1 && !strncmp(argv[1], "--engine=", 9)) {
+		kvm.engine = argv[1] + 9;
+		argv++;
+		argc--;
+	}
+	p.agent = !strcmp(kvm.engine, "kvm");
+	if (argc < 3 || (!p.agent && strcmp(argv[2], "sweep") && strcmp(argv[2], "spaces")))
 		return 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	err = vl_guest_open(argv[1], &options, &g);

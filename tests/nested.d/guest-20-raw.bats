@@ -1,0 +1,95 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# In the nested machine, of a guest on KVM: every engine of raw reads that was built, and
+# the same bytes from all of them.
+
+# shellcheck disable=SC2034,SC2154 # run sets variables, lib/raw uses them
+
+load ../lib/vlens
+load ../lib/raw
+
+G=$NESTED_GUEST
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+	ADDRESS=$(guest "$G")
+	VCPUS=$(in_guest "$G" 'grep -c ^processor /proc/cpuinfo')
+}
+
+teardown() {
+	go_on
+}
+
+# need_engine NAME: skips where it does not serve this guest, with its own reason, if that
+# is one of those named behind.
+need_engine() {
+	local reason
+	ENGINE=$1
+	shift
+	run --separate-stderr raw "$ADDRESS" engine
+	[[ $status -ne 0 ]] || return 0
+	for reason; do
+		[[ $stderr != *"$reason"* ]] || skip "$stderr"
+	done
+	show_run
+	fail "the engine $ENGINE does not serve $G"
+}
+
+# compare ENGINE COMMAND...: the kernel's space and those of all processes, byte by byte
+# with the direct engine, while the guest stands still.
+compare() {
+	local engine=$1
+	still "$G"
+	run probe --engine="$engine" "$ADDRESS" sweep 60
+	assert_status 0
+	[[ $output == *" 0 different"* ]] || fail "$output"
+	run probe --engine="$engine" "$ADDRESS" spaces
+	assert_status 0
+	[[ $output == *" 0 different"* ]] || fail "$output"
+}
+
+@test "direct: what the guest says of itself" {
+	need_engine direct
+	judge "$G" "$VCPUS"
+}
+
+@test "kvm: what the guest says of itself" {
+	need_engine kvm "cannot be mapped" "page walks"
+	judge "$G" "$VCPUS"
+}
+
+@test "kvm: the same bytes, walks and blind spot as direct" {
+	need_engine kvm "cannot be mapped" "page walks"
+	compare kvm
+	same_bytes "$G"
+}
+
+@test "kvm: no exit for what a polling agent is asked" {
+	need_engine kvm "cannot be mapped" "page walks"
+	still "$G"
+	run probe "$ADDRESS" poll
+	assert_status 0
+	[[ $output == *"0 exits for 200 reads"* && $output == *$'\n'"0 by KVM's own count"* ]] ||
+		fail "$output"
+}
+
+@test "kvm: page tables that lead astray, and code that never ends, do no harm" {
+	need_engine kvm "cannot be mapped" "page walks"
+	still "$G"
+	run probe "$ADDRESS" hostile
+	assert_status 0
+	[[ $output == *"a loop: soon, 0 different"* ]] || fail "$output"
+}
+
+@test "module: what the guest says of itself" {
+	[[ -n ${NESTED_MODULE:-} ]] || skip "the module is not built"
+	need_engine module
+	judge "$G" "$VCPUS"
+}
+
+@test "module: the same bytes as direct" {
+	[[ -n ${NESTED_MODULE:-} ]] || skip "the module is not built"
+	need_engine module
+	compare module
+}

@@ -1,0 +1,14 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The last look at the nested machine: what its kernel has to say of all that was done.
+
+load ../lib/vlens
+
+@test "no warning in the kernel's log" {
+	local bad
+	dmesg >/results/dmesg.end
+	bad=$(diff /results/dmesg.boot /results/dmesg.end | sed -n 's/^> //p' |
+		grep -E 'WARNING:|BUG:|Oops|KASAN|UBSAN|lockdep|possible (circular|recursive)|general protection|Call Trace|refcount_t|page allocation failure|Bad page|rcu: INFO|hung task|blocked for more' || true)
+	[[ -z $bad ]] || fail "$bad"
+}
