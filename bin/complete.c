@@ -51,8 +51,8 @@ static void list_columns(const struct applet *a)
 
 static void list_engines(const struct applet *a)
 {
-	if (a->program || a->run)
-		puts("vmst");
+	for (size_t i = 0; (a->program || a->run) && vmst_engines[i]; i++)
+		puts(vmst_engines[i]);
 	puts("imee");
 	for (size_t i = 0; view_find(a->name) && view_engines[i]; i++)
 		puts(view_engines[i]);

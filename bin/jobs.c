@@ -57,7 +57,7 @@ bool view_option(struct view_options *o, int key, char *arg)
 				o->scan.engine = view_engines[i];
 		if (o->scan.engine || !strcmp(arg, "imee"))
 			return true;
-		if (!strcmp(arg, "vmst"))
+		if (!strcmp(arg, "vmst") || !strncmp(arg, "vmst/", 5))
 			usage_report(o->applet->name, "only raw reads answer this");
 		else
 			usage_report(o->applet->name, "no engine '%s': imee, direct, kvm or module",

@@ -19,6 +19,11 @@ void keep_command(const struct session *s, struct keep_command *ret)
 		snprintf(ret->as, sizeof(ret->as), "--as=%d", (int)g->as);
 		ret->argv[nr++] = ret->as;
 	}
+	if (g->executor) {
+		snprintf(ret->engine, sizeof(ret->engine), "--engine=%s",
+			 vmst_engines[g->executor]);
+		ret->argv[nr++] = ret->engine;
+	}
 	if (g->target.uri) {
 		ret->argv[nr++] = (char *)"--connect";
 		ret->argv[nr++] = (char *)g->target.uri;

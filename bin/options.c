@@ -26,7 +26,7 @@ enum {
 /* clang-format off */
 #define OPTIONS_FRONT \
 	{ "connect", 'c', "URI", 0, "look the guest up at this libvirt URI", 0 }, \
-	{ "engine", OPT_ENGINE, "ENGINE", 0, "who answers: vmst (default) or imee", 0 }, \
+	{ "engine", OPT_ENGINE, "ENGINE", 0, "who answers: vmst[/kvm|/unicorn] (default) or imee", 0 }, \
 	{ "as", OPT_AS, "PID", 0, "see what this task of the guest sees (default: 1)", 0 }, \
 	{ "pause", OPT_PAUSE, "HOW", 0, "hold the guest by freeze (default), suspend or none", 0 }
 #define OPTIONS_BACK \
@@ -57,6 +57,9 @@ const struct argp_option *options_of(const struct applet *a)
 	return !view ? shared_options : a->run ? diff_options : view->options;
 }
 
+/* By enum vl_executor. */
+const char *const vmst_engines[] = { "vmst", "vmst/kvm", "vmst/unicorn", NULL };
+
 /* How parsing came out; argp hands it to parse_option(). */
 struct parse {
 	const struct applet *applet;
@@ -72,12 +75,16 @@ static error_t usage(struct parse *p)
 
 static error_t parse_engine(struct parse *p, const char *arg)
 {
-	if (!strcmp(arg, "vmst"))
-		return 0;
+	for (size_t i = 0; vmst_engines[i]; i++)
+		if (!strcmp(arg, vmst_engines[i])) {
+			p->options->guest.executor = (enum vl_executor)i;
+			return 0;
+		}
 	if (!strcmp(arg, "imee"))
 		usage_report(p->applet->name, "only the engine vmst answers this");
 	else
-		usage_report(p->applet->name, "no engine '%s': vmst or imee", arg);
+		usage_report(p->applet->name,
+			     "no engine '%s': vmst or imee, vmst/kvm or vmst/unicorn", arg);
 	return usage(p);
 }
 

@@ -19,6 +19,9 @@ struct options {
 	int nr_args;
 };
 
+/* What --engine can be where the guest's kernel answers, by enum vl_executor; then NULL. */
+extern const char *const vmst_engines[];
+
 /* The options of applet @a; before GUEST, if it has a model. Ends with a zeroed row. */
 const struct argp_option *options_of(const struct applet *a);
 

@@ -169,6 +169,8 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 	} counts[] = {
 		{ "epochs:", stats->epochs },
 		{ "kernel calls:", stats->kernel_calls },
+		{ "kvm entries:", stats->kvm_entries },
+		{ "kvm exits:", stats->kvm_exits },
 		{ "pages touched:", stats->pages_touched },
 		{ "pages copied:", stats->pages_copied },
 		{ "retries:", redirect->retries },
@@ -179,6 +181,8 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 	unsigned int denied = 0;
 
 	print_text("engine:", stats->engine);
+	if (*stats->no_kvm)
+		print_text("not kvm:", stats->no_kvm);
 	print_text("kernel:", *stats->kernel ? stats->kernel : "unknown");
 	print_text("contact:", !*stats->kernel	    ? "none" :
 			       stats->first_contact ? "first" :

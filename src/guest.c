@@ -26,11 +26,14 @@ struct vl_guest {
 	bool pauses;
 	uint64_t epochs;
 	uint64_t kernel_calls, copies; /* of clones and views that are gone */
-	int64_t born_ns;	       /* when the clone was made, in the host's CLOCK_MONOTONIC */
-	uint64_t born_epoch;	       /* sys.epoch then */
-	bool suspect;		       /* it is to be made anew */
-	bool doubt;		       /* perhaps it is not this kernel that runs */
-	uint64_t budget_ns;	       /* of the next clone's calls */
+	struct vl_vcpu_count vcpu;     /* likewise */
+	enum vl_executor executor;
+	char no_kvm[VL_EXECUTOR_WHY]; /* it was found unfit, and why */
+	int64_t born_ns;	      /* when the clone was made, in the host's CLOCK_MONOTONIC */
+	uint64_t born_epoch;	      /* sys.epoch then */
+	bool suspect;		      /* it is to be made anew */
+	bool doubt;		      /* perhaps it is not this kernel that runs */
+	uint64_t budget_ns;	      /* of the next clone's calls */
 	struct vl_workset workset;
 	char *label;	 /* whose working set it is; NULL: none is kept */
 	unsigned misses; /* epochs in a row that ended early for a page that was not copied */
@@ -53,7 +56,7 @@ static struct vl_error *make_clone(struct vl_guest *g, unsigned cpu)
 	const struct vl_contact *contact = g->contact;
 	const struct vl_kernel *k = contact->kernel;
 	const struct vl_layout *l = vl_kernel_layout(k);
-	struct vl_clone_start start = { .root = contact->pt.root };
+	struct vl_clone_start start = { .root = contact->pt.root, .executor = g->executor };
 	uint64_t offsets = vl_symbol(k, "__per_cpu_offset"), init = vl_symbol(k, "init_task");
 	bool fresh = !g->clone;
 	struct vl_error *err;
@@ -198,13 +201,38 @@ static struct vl_error *open_epoch(struct vl_guest *g, bool copying)
 /* Misses after which the guest is held: it changes faster than we learn. */
 #define MAX_MISSES 3
 
+/* What clones have counted so far, those that are gone and this one. */
+static void add_counts(const struct vl_guest *g, uint64_t *calls_ret, struct vl_vcpu_count *ret)
+{
+	struct vl_vcpu_count now = { 0 };
+
+	if (g->clone)
+		vl_clone_count(g->clone, &now);
+	*calls_ret = g->kernel_calls + (g->clone ? g->clone->nr_calls : 0);
+	*ret = (struct vl_vcpu_count){ g->vcpu.entries + now.entries, g->vcpu.exits + now.exits };
+}
+
+/*
+ * KVM could not go on with it, as it cannot emulate every instruction, or the processor
+ * lacks one: the next clone runs on Unicorn, if it need not be KVM.
+ */
+static bool leave_kvm(struct vl_guest *g, const struct vl_error *err)
+{
+	if (!g->clone || !g->clone->unfit || g->clone->ops != &vl_engine_kvm ||
+	    g->executor != VL_EXECUTOR_ANY)
+		return false;
+	snprintf(g->no_kvm, sizeof(g->no_kvm), "%s", err->message);
+	g->executor = VL_EXECUTOR_UNICORN;
+	g->suspect = true;
+	return true;
+}
+
 /* The next epoch makes them anew; what they counted is kept. */
 static void forget_clone(struct vl_guest *g)
 {
 	uint64_t pages, copies;
 
-	if (g->clone)
-		g->kernel_calls += g->clone->nr_calls;
+	add_counts(g, &g->kernel_calls, &g->vcpu);
 	if (g->view) {
 		vl_view_count(g->view, &pages, &copies);
 		g->copies += copies;
@@ -265,6 +293,11 @@ static struct vl_error *try_epoch(struct vl_guest *g)
 	struct vl_error *err;
 
 	err = open_epoch(g, copying);
+	if (err && leave_kvm(g, err)) {
+		vl_error_destroy(err);
+		forget_old(g);
+		err = open_epoch(g, copying);
+	}
 	if (err && copying && err->code != VL_ERR_TARGET) {
 		vl_error_destroy(err);
 		g->misses++;
@@ -332,7 +365,7 @@ static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const s
 	g->calls++;
 	if (err && err->code == VL_ERR_CRASHED && g->budget_ns < VL_BUDGET_MAX_NS)
 		g->budget_ns *= 2;
-	if (err && err->code == VL_ERR_CRASHED)
+	if (err && err->code == VL_ERR_CRASHED && !leave_kvm(g, err))
 		g->doubt = true;
 	/* Of code that was translated in an earlier epoch? A module may be gone. */
 	if (err && err->code == VL_ERR_CRASHED && g->sys.epoch != g->born_epoch)
@@ -439,6 +472,7 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	g->sys.ops = &guest_ops;
 	g->sys.own_files = 1;
 	g->as = opts->as;
+	g->executor = opts->executor;
 	g->budget_ns = VL_BUDGET_NS;
 	err = vl_target_open(spec, &opts->target, &g->target);
 	g->pauses = opts->target.pause != VL_PAUSE_NONE;
@@ -477,13 +511,22 @@ struct vl_sys *vl_guest_sys(struct vl_guest *g)
 
 void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret)
 {
+	struct vl_vcpu_count vcpu;
+	uint64_t calls;
+
 	*ret = (struct vl_stats){
 		.first_contact = g->contact && g->contact->first,
 		.epochs = g->epochs - g->base.epochs,
-		.kernel_calls = g->kernel_calls + (g->clone ? g->clone->nr_calls : 0) -
-				g->base.kernel_calls,
 	};
-	snprintf(ret->engine, sizeof(ret->engine), "%s", vl_engine_unicorn.name);
+	add_counts(g, &calls, &vcpu);
+	ret->kernel_calls = calls - g->base.kernel_calls;
+	ret->kvm_entries = vcpu.entries - g->base.kvm_entries;
+	ret->kvm_exits = vcpu.exits - g->base.kvm_exits;
+	snprintf(ret->engine, sizeof(ret->engine), "%s", g->clone ? g->clone->ops->name : "vmst");
+	snprintf(ret->no_kvm, sizeof(ret->no_kvm), "%s",
+		 *g->no_kvm ? g->no_kvm :
+		 g->clone   ? g->clone->why :
+			      "");
 	if (g->view)
 		vl_view_count(g->view, &ret->pages_touched, &ret->pages_copied);
 	ret->pages_copied += g->copies - g->base.pages_copied;

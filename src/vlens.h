@@ -35,19 +35,23 @@ struct vl_guest_options {
 	 * NULL: hold it until each epoch ends.
 	 */
 	const char *label;
+	enum vl_executor executor;
 };
 
 /* What the work on a guest cost so far. */
 struct vl_stats {
-	char engine[32];	    /* "vmst/unicorn" */
-	char kernel[72];	    /* build id of the guest's kernel, "" if not yet known */
-	bool first_contact;	    /* the kernel had to be asked for its symbols */
-	uint64_t paused_ns;	    /* in all */
-	uint64_t paused_longest_ns; /* of one pause */
-	uint64_t epochs;	    /* clones made */
-	uint64_t kernel_calls;	    /* calls into the guest's kernel */
-	uint64_t pages_touched;	    /* of 4 KiB, different ones */
-	uint64_t pages_copied;	    /* copies made of them, over all epochs */
+	char engine[32];	      /* "vmst/kvm", "vmst/unicorn"; "vmst" if not yet made */
+	char no_kvm[VL_EXECUTOR_WHY]; /* why it is not vmst/kvm, "" if that is so or wanted */
+	char kernel[72];	      /* build id of the guest's kernel, "" if not yet known */
+	bool first_contact;	      /* the kernel had to be asked for its symbols */
+	uint64_t paused_ns;	      /* in all */
+	uint64_t paused_longest_ns;   /* of one pause */
+	uint64_t epochs;	      /* clones made */
+	uint64_t kernel_calls;	      /* calls into the guest's kernel */
+	uint64_t kvm_entries;	      /* of vmst/kvm's vCPU, and as many returns to us */
+	uint64_t kvm_exits;	      /* its VM exits, with those that KVM serves itself */
+	uint64_t pages_touched;	      /* of 4 KiB, different ones */
+	uint64_t pages_copied;	      /* copies made of them, over all epochs */
 };
 
 /*

@@ -134,8 +134,9 @@ char *vl_keep_key(const struct vl_keep_options *k)
 	/* A socket may be named from where we are. */
 	if (!strncmp(k->spec, "qmp:", 4) && k->spec[4] != '/')
 		cwd = getcwd(NULL, 0);
-	if (asprintf(&key, "%s\n%s\n%s\n%s\n%d\n%s", k->spec, uri, env ? env : "",
-		     cache ? cache : "", (int)k->guest.as, cwd ? cwd : "") < 0)
+	if (asprintf(&key, "%s\n%s\n%s\n%s\n%d\n%d\n%s", k->spec, uri, env ? env : "",
+		     cache ? cache : "", (int)k->guest.as, (int)k->guest.executor,
+		     cwd ? cwd : "") < 0)
 		key = NULL;
 	free(cwd);
 	return key;

@@ -55,6 +55,7 @@
 	F(RT_MUTEX_OWNER, "rt_mutex_base", "owner")                                               \
 	F(BUG_FLAGS, "bug_entry", "flags")                                                        \
 	F(SIZE_BUG, "bug_entry", "")                                                              \
+	F(CPU_CAPS, "cpuinfo_x86", "x86_capability")                                              \
 	/* what the views show */                                                                 \
 	F(TASK_REAL_PARENT, "task_struct", "real_parent")                                         \
 	/* "sched: Change task_struct::state" (5.14): an int under a new name */                  \

@@ -16,7 +16,7 @@
 
 #include "../util/dirs.h"
 
-#define MAGIC "vlens-k9"
+#define MAGIC "vlens-ka"
 
 struct symbol {
 	int64_t value; /* relative to the entry, or as it is if absolute */

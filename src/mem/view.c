@@ -38,7 +38,7 @@ struct vl_view {
 	int uffd;
 	int stop_fd;
 	pthread_t filler;
-	bool has_filler;
+	bool has_filler, user_only;
 	_Atomic uint64_t copies;
 	_Atomic bool released, missed;
 	_Atomic(struct vl_error *) failed;
@@ -204,10 +204,12 @@ static struct vl_error *open_uffd(struct vl_view *v)
 {
 	struct uffdio_api api = { .api = UFFD_API };
 
-	/* Without privilege only faults from user mode can be had; ours all are. */
+	/* Without privilege only faults from user mode can be had. */
 	v->uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	if (v->uffd < 0 && errno == EPERM)
+	if (v->uffd < 0 && errno == EPERM) {
 		v->uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+		v->user_only = true;
+	}
 	if (v->uffd < 0 || ioctl(v->uffd, UFFDIO_API, &api))
 		return vl_error_hint(vl_error_os(errno, "cannot use userfaultfd"),
 				     "the host's kernel needs CONFIG_USERFAULTFD, and a container "
@@ -563,6 +565,11 @@ void vl_view_count(const struct vl_view *v, uint64_t *pages_ret, uint64_t *copie
 	for (size_t i = 0; i < v->present_size / 8; i++)
 		*pages_ret += (uint64_t)__builtin_popcountl(atomic_load(&v->present[i]));
 	*copies_ret = atomic_load(&v->copies);
+}
+
+bool vl_view_serves_kernel(const struct vl_view *v)
+{
+	return !v->user_only;
 }
 
 const struct vl_error *vl_view_failed(const struct vl_view *v)

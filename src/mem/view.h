@@ -98,6 +98,12 @@ struct vl_error *vl_view_pages(const struct vl_view *v, uint64_t **ret, size_t *
 /* Pages of 4 KiB that the view has, and how many copies were made in all. */
 void vl_view_count(const struct vl_view *v, uint64_t *pages_ret, uint64_t *copies_ret);
 
+/*
+ * Are faults of the host's kernel served, too (of a system call, of KVM)? Not without
+ * privilege.
+ */
+bool vl_view_serves_kernel(const struct vl_view *v);
+
 /* The first error of filling a page (the guest is gone), or NULL; the view keeps it. */
 const struct vl_error *vl_view_failed(const struct vl_view *v);
 

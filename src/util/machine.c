@@ -177,15 +177,58 @@ bool vl_machine_signal_begin(sigset_t *old)
 	return !pthread_sigmask(SIG_BLOCK, &set, old);
 }
 
-void vl_machine_signal_end(const sigset_t *old, bool sent)
+void vl_machine_signal_take(void)
 {
 	static const struct timespec zero;
 	sigset_t set;
 
-	if (sent) {
-		sigemptyset(&set);
-		sigaddset(&set, VL_MACHINE_SIGNAL);
-		sigtimedwait(&set, NULL, &zero);
-	}
+	sigemptyset(&set);
+	sigaddset(&set, VL_MACHINE_SIGNAL);
+	sigtimedwait(&set, NULL, &zero);
+}
+
+void vl_machine_signal_end(const sigset_t *old, bool sent)
+{
+	if (sent)
+		vl_machine_signal_take();
 	pthread_sigmask(SIG_SETMASK, old, NULL);
+}
+
+/* Where, in the file of a vCPU's statistics, the one called "exits" is; -1: nowhere. */
+static off_t exits_offset(int fd)
+{
+	struct kvm_stats_header h;
+	char name[128];
+
+	if (pread(fd, &h, sizeof(h), 0) != sizeof(h) || h.name_size > sizeof(name))
+		return -1;
+	for (uint32_t i = 0; i < h.num_desc; i++) {
+		off_t at = h.desc_offset +
+			   (off_t)i * (off_t)(sizeof(struct kvm_stats_desc) + h.name_size);
+		struct kvm_stats_desc d;
+
+		if (pread(fd, &d, sizeof(d), at) != sizeof(d) ||
+		    pread(fd, name, h.name_size, at + (off_t)sizeof(d)) != h.name_size)
+			return -1;
+		if (!strncmp(name, "exits", h.name_size))
+			return (off_t)h.data_offset + d.offset;
+	}
+	return -1;
+}
+
+uint64_t vl_machine_exits(const struct vl_machine *m)
+{
+	uint64_t exits = 0;
+	off_t at;
+	int fd;
+
+	/* Since 5.14. */
+	fd = m->vcpu < 0 ? -1 : ioctl(m->vcpu, KVM_GET_STATS_FD, 0);
+	if (fd < 0)
+		return 0;
+	at = exits_offset(fd);
+	if (at < 0 || pread(fd, &exits, sizeof(exits), at) != sizeof(exits))
+		exits = 0;
+	close(fd);
+	return exits;
 }

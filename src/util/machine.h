@@ -84,4 +84,10 @@ bool vl_machine_signal_mask(const struct vl_machine *m);
 bool vl_machine_signal_begin(sigset_t *old);
 void vl_machine_signal_end(const sigset_t *old, bool sent);
 
+/* Take one that is pending: it would interrupt the next KVM_RUN, too. */
+void vl_machine_signal_take(void);
+
+/* VM exits that KVM has counted, with those that it served itself; 0: it tells none. */
+uint64_t vl_machine_exits(const struct vl_machine *m);
+
 #endif

@@ -151,6 +151,7 @@ static struct vl_error *ask_first(struct vl_clone *c, const struct vl_layout *l,
 	if (!s)
 		return vl_error_nomem();
 	s->clone = c;
+	/* Unicorn, which can: no kernel is known. */
 	c->ops->watch(c->engine, on_access, s);
 	err = vl_clone_enter(c, SYS_getpid, NULL, 0, &pid);
 	if (!err)

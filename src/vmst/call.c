@@ -303,8 +303,9 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 		case VL_EXIT_WATCH:
 			return NULL;
 		case VL_EXIT_BROKEN:
-			return vl_error_new(VL_ERR_CRASHED, "the emulator stopped: %s",
-					    exit.detail);
+			c->unfit = true;
+			return vl_error_new(VL_ERR_CRASHED, "the engine %s stopped: %s",
+					    c->ops->name, exit.detail);
 		case VL_EXIT_EXCEPTION:
 			if (exit.vector == 3) {
 				if (c->dispatched && regs->rip == c->dispatched + 1)
@@ -327,6 +328,8 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 			if (!fixed) {
 				char what[80];
 
+				/* Perhaps an instruction that this processor lacks. */
+				c->unfit |= exit.vector == 6;
 				snprintf(what, sizeof(what), "took exception %d (address 0x%lx)",
 					 exit.vector, (unsigned long)exit.address);
 				return crashed(c, what, regs->rip);

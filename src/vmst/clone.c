@@ -17,6 +17,7 @@ enum {
 	OWN_TABLES = 0x2000, /* lower tables, one page each */
 	OWN_CODE = 0x10000,
 	OWN_CLOCKS = 0x11000,
+	OWN_ROOM = 0x12000, /* of the engine */
 	OWN_STACK = 0x20000,
 	OWN_STACK_SIZE = 0x20000,
 	OWN_TASK = 0x50000,
@@ -98,6 +99,9 @@ static struct vl_error *build_tables(struct vl_clone *c)
 	map_own(c, table, 0, OWN_CODE, VL_PAGE_SIZE, X86_PTE_P | X86_PTE_A);
 	map_own(c, table, 2, OWN_CLOCKS, VL_PAGE_SIZE, kernel | X86_PTE_NX);
 	c->clocks_va = c->hlt_va + 2 * VL_PAGE_SIZE;
+	map_own(c, table, 4, OWN_ROOM, VL_PAGE_SIZE, X86_PTE_P | X86_PTE_A);
+	map_own(c, table, 5, OWN_ROOM + VL_PAGE_SIZE, (VL_ROOM_PAGES - 1) * VL_PAGE_SIZE,
+		kernel | X86_PTE_NX);
 	map_own(c, table, 16, OWN_STACK, OWN_STACK_SIZE, kernel | X86_PTE_NX);
 	c->stack_top = c->hlt_va + 16 * VL_PAGE_SIZE + OWN_STACK_SIZE;
 	map_own(c, table, 64, OWN_TASK, OWN_TASK_SIZE, kernel | X86_PTE_NX);
@@ -114,6 +118,19 @@ static struct vl_error *build_tables(struct vl_clone *c)
 /* Where calls return to. */
 static const unsigned char hlt_code[] = { 0xf4, 0xeb, 0xfd }; /* 1: hlt; jmp 1b */
 
+/* What the guest's kernel uses of its processor. */
+static void find_caps(struct vl_clone *c)
+{
+	const struct vl_kernel *k = c->contact->kernel;
+	const struct vl_layout *l = k ? vl_kernel_layout(k) : NULL;
+	uint64_t va = k ? vl_symbol(k, "boot_cpu_data") : 0;
+
+	if (va && vl_has(l, VL_F_CPU_CAPS) &&
+	    vl_clone_read(c, va + (uint64_t)l->offset[VL_F_CPU_CAPS], c->state.caps,
+			  sizeof(c->state.caps)))
+		c->state.nr_caps = VL_NR_CAPS;
+}
+
 struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_view *view,
 				 const struct vl_clone_start *start, struct vl_clone **ret)
 {
@@ -127,8 +144,9 @@ struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_vie
 	if (!c)
 		return vl_error_nomem();
 	c->contact = contact;
-	c->ops = &vl_engine_unicorn;
 	c->view = view;
+	/* First contact watches what the guest's code accesses. */
+	c->executor = contact->kernel ? start->executor : VL_EXECUTOR_UNICORN;
 	c->percpu = start->percpu;
 	c->entry = contact->entry;
 	c->budget_ns = VL_BUDGET_MAX_NS;
@@ -172,7 +190,10 @@ struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_vie
 		 * through the entry code, which swaps the two. */
 		.gs_base = contact->kernel ? c->percpu : 0,
 		.kernel_gs_base = contact->kernel ? 0 : c->percpu,
+		.room = (char *)c->own.host + OWN_ROOM,
+		.room_va = c->hlt_va + 4 * VL_PAGE_SIZE,
 	};
+	find_caps(c);
 	err = vl_clone_restart(c);
 	if (err)
 		goto fail;
@@ -199,10 +220,21 @@ struct vl_error *vl_clone_refresh(struct vl_clone *c, uint64_t percpu)
 
 struct vl_error *vl_clone_restart(struct vl_clone *c)
 {
+	vl_clone_count(c, &c->gone);
 	if (c->engine)
 		c->ops->destroy(c->engine);
 	c->engine = NULL;
-	return c->ops->create(&c->state, c->view, &c->own, &c->engine);
+	return vl_vcpu_create(c->executor, &c->state, c->view, &c->own, &c->ops, &c->engine,
+			      c->why);
+}
+
+void vl_clone_count(const struct vl_clone *c, struct vl_vcpu_count *ret)
+{
+	struct vl_vcpu_count now = { 0 };
+
+	if (c->engine && c->ops->count)
+		c->ops->count(c->engine, &now);
+	*ret = (struct vl_vcpu_count){ c->gone.entries + now.entries, c->gone.exits + now.exits };
 }
 
 void vl_clone_destroy(struct vl_clone *c)

@@ -33,6 +33,10 @@ struct vl_clone {
 	const struct vl_contact *contact;
 	const struct vl_engine_ops *ops;
 	struct vl_engine *engine;
+	enum vl_executor executor; /* that was asked for */
+	char why[VL_EXECUTOR_WHY]; /* it does not run on KVM */
+	struct vl_vcpu_count gone; /* counted by engines before this one */
+	bool unfit;		   /* the engine, not the guest, cannot go on */
 	struct vl_vcpu_state state;
 	struct vl_view *view;
 	struct vl_vcpu_region own;
@@ -74,6 +78,7 @@ struct vl_clone_start {
 	uint64_t gdt_base, idt_base, tr_base; /* 0 when not known */
 	uint32_t gdt_limit, idt_limit, tr_limit;
 	uint16_t tr;
+	enum vl_executor executor;
 };
 
 struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_view *view,
@@ -86,6 +91,9 @@ void vl_clone_destroy(struct vl_clone *c);
  * translated code) stays.
  */
 struct vl_error *vl_clone_refresh(struct vl_clone *c, uint64_t percpu);
+
+/* What its engines did, all together. */
+void vl_clone_count(const struct vl_clone *c, struct vl_vcpu_count *ret);
 
 /* A new engine over the same memory: without the old one's watch. */
 struct vl_error *vl_clone_restart(struct vl_clone *c);

@@ -36,6 +36,16 @@ struct vl_arg {
 
 struct vl_sys;
 
+/* What executes the guest's code. */
+enum vl_executor {
+	VL_EXECUTOR_ANY, /* KVM where it fits, else Unicorn */
+	VL_EXECUTOR_KVM,
+	VL_EXECUTOR_UNICORN,
+};
+
+/* Room for why KVM was not taken. */
+#define VL_EXECUTOR_WHY 160
+
 struct vl_sys_ops {
 	/*
 	 * Run system call @name (the name of its handler less the prefix:

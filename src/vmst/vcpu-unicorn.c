@@ -10,14 +10,12 @@
 #include "vcpu.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "unicorn_api.h"
+#include "watchdog.h"
 
 #define MAX_BLANKS 16
 
@@ -35,12 +33,7 @@ struct vl_engine {
 	void *blanks[MAX_BLANKS];
 	size_t nr_blanks;
 
-	pthread_t watchdog;
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	bool has_watchdog, quit;
-	_Atomic uint64_t deadline; /* CLOCK_MONOTONIC ns; 0: nothing runs */
-	_Atomic bool expired;
+	struct vl_watchdog watchdog;
 };
 
 static const int gpr_ids[VL_NR_GPR + 2] = {
@@ -50,41 +43,11 @@ static const int gpr_ids[VL_NR_GPR + 2] = {
 	UC_X86_REG_R15, UC_X86_REG_RIP, UC_X86_REG_RFLAGS,
 };
 
-static uint64_t now_ns(void)
+static void stop(void *ctx)
 {
-	struct timespec ts;
+	struct vl_engine *e = ctx;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000UL + (uint64_t)ts.tv_nsec;
-}
-
-/* How often the watchdog looks; a budget is kept to this accuracy. */
-#define WATCHDOG_NS 10000000L
-
-static void *watchdog(void *arg)
-{
-	struct vl_engine *e = arg;
-
-	pthread_mutex_lock(&e->lock);
-	while (!e->quit) {
-		struct timespec ts;
-		uint64_t deadline;
-
-		clock_gettime(CLOCK_MONOTONIC, &ts);
-		ts.tv_nsec += WATCHDOG_NS;
-		if (ts.tv_nsec >= 1000000000L) {
-			ts.tv_nsec -= 1000000000L;
-			ts.tv_sec++;
-		}
-		pthread_cond_timedwait(&e->cond, &e->lock, &ts);
-		deadline = atomic_load(&e->deadline);
-		if (deadline && now_ns() > deadline) {
-			atomic_store(&e->expired, true);
-			e->api.emu_stop(e->uc);
-		}
-	}
-	pthread_mutex_unlock(&e->lock);
-	return NULL;
+	e->api.emu_stop(e->uc);
 }
 
 static void on_exception(uc_engine *uc, uint32_t vector, void *ctx)
@@ -147,19 +110,11 @@ static void unicorn_destroy(struct vl_engine *e)
 {
 	if (!e)
 		return;
-	if (e->has_watchdog) {
-		pthread_mutex_lock(&e->lock);
-		e->quit = true;
-		pthread_cond_signal(&e->cond);
-		pthread_mutex_unlock(&e->lock);
-		pthread_join(e->watchdog, NULL);
-	}
+	vl_watchdog_stop(&e->watchdog);
 	if (e->uc)
 		e->api.close(e->uc);
 	for (size_t i = 0; i < e->nr_blanks; i++)
 		munmap(e->blanks[i], VL_PAGE_SIZE);
-	pthread_mutex_destroy(&e->lock);
-	pthread_cond_destroy(&e->cond);
 	free(e);
 }
 
@@ -172,23 +127,15 @@ static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl
 				       const struct vl_vcpu_region *own, struct vl_engine **ret)
 {
 	const struct vl_view_range *ranges;
-	pthread_condattr_t attr;
 	struct vl_error *error;
 	struct vl_engine *e;
 	uc_hook hook;
 	uc_err err;
 	size_t nr;
-	int rc;
 
 	e = calloc(1, sizeof(*e));
 	if (!e)
 		return vl_error_nomem();
-	pthread_mutex_init(&e->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&e->cond, &attr);
-	pthread_condattr_destroy(&attr);
-
 	error = vl_unicorn_load(&e->api);
 	if (error)
 		goto fail;
@@ -214,12 +161,9 @@ static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl
 		error = uc_error(e, err, "set up a virtual CPU");
 		goto fail;
 	}
-	rc = pthread_create(&e->watchdog, NULL, watchdog, e);
-	if (rc) {
-		error = vl_error_os(rc, "cannot start a thread");
+	error = vl_watchdog_start(&e->watchdog, stop, e);
+	if (error)
 		goto fail;
-	}
-	e->has_watchdog = true;
 	set_state(e, st);
 	*ret = e;
 	return NULL;
@@ -233,6 +177,7 @@ static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budg
 {
 	int ids[VL_NR_GPR + 2];
 	void *vals[VL_NR_GPR + 2];
+	bool expired;
 	uc_err err;
 
 	memcpy(ids, gpr_ids, sizeof(ids));
@@ -244,12 +189,11 @@ static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budg
 	e->vector = -1;
 	e->phys_missing = false;
 	e->watch_stopped = false;
-	atomic_store(&e->expired, false);
 	e->api.reg_write_batch(e->uc, ids, vals, VL_NR_GPR + 2);
-	atomic_store(&e->deadline, now_ns() + budget_ns);
+	vl_watchdog_arm(&e->watchdog, budget_ns);
 	/* "until 0": nothing ends there, for a call ends in our hlt. */
 	err = e->api.emu_start(e->uc, regs->rip, 0, 0, 0);
-	atomic_store(&e->deadline, 0);
+	expired = vl_watchdog_disarm(&e->watchdog);
 	e->api.reg_read_batch(e->uc, ids, vals, VL_NR_GPR + 2);
 
 	*ret = (struct vl_exit){ .reason = VL_EXIT_HLT };
@@ -270,7 +214,7 @@ static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budg
 	} else if (err) {
 		ret->reason = VL_EXIT_BROKEN;
 		ret->detail = e->api.strerror(err);
-	} else if (atomic_load(&e->expired)) {
+	} else if (expired) {
 		ret->reason = VL_EXIT_BUDGET;
 	}
 }

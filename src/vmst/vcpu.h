@@ -10,11 +10,26 @@
 
 #include "../error.h"
 #include "../mem/view.h"
+#include "sys.h"
 
 /* General registers, in the order of their numbers in machine code. */
 enum vl_gpr {
-	VL_RAX, VL_RCX, VL_RDX, VL_RBX, VL_RSP, VL_RBP, VL_RSI, VL_RDI,
-	VL_R8, VL_R9, VL_R10, VL_R11, VL_R12, VL_R13, VL_R14, VL_R15,
+	VL_RAX,
+	VL_RCX,
+	VL_RDX,
+	VL_RBX,
+	VL_RSP,
+	VL_RBP,
+	VL_RSI,
+	VL_RDI,
+	VL_R8,
+	VL_R9,
+	VL_R10,
+	VL_R11,
+	VL_R12,
+	VL_R13,
+	VL_R14,
+	VL_R15,
 	VL_NR_GPR
 };
 
@@ -24,6 +39,9 @@ struct vl_regs {
 	uint64_t rflags;
 };
 
+#define VL_ROOM_PAGES 4
+#define VL_NR_CAPS 20
+
 /* What does not change from call to call. */
 struct vl_vcpu_state {
 	uint64_t cr0, cr3, cr4, efer;
@@ -32,6 +50,18 @@ struct vl_vcpu_state {
 	uint16_t tr;
 	uint64_t gs_base;	 /* active */
 	uint64_t kernel_gs_base; /* what swapgs brings in */
+	/*
+	 * VL_ROOM_PAGES pages of the clone's own that the engine may use, mapped at
+	 * @room_va: the first can be executed, the others be written to.
+	 */
+	void *room;
+	uint64_t room_va;
+	/*
+	 * What the guest's kernel found its processor to have, and so uses
+	 * (cpuinfo_x86.x86_capability); no words when that is not known.
+	 */
+	uint32_t caps[VL_NR_CAPS];
+	unsigned nr_caps;
 };
 
 /* A page range of our own in the clone's physical space, above the RAM. */
@@ -66,6 +96,12 @@ struct vl_engine;
 typedef bool (*vl_watch_fn)(void *ctx, struct vl_engine *e, bool write, uint64_t gpa, unsigned size,
 			    uint64_t value);
 
+/* What an engine on hardware did so far. */
+struct vl_vcpu_count {
+	uint64_t entries; /* of the vCPU, so also returns from there to us */
+	uint64_t exits;	  /* all that KVM counted, with those that it served itself; 0: not known */
+};
+
 struct vl_engine_ops {
 	const char *name;
 	/*
@@ -85,17 +121,45 @@ struct vl_engine_ops {
 		    struct vl_exit *ret);
 	/*
 	 * Set a watch on all data accesses, before the first run and for the
-	 * engine's lifetime.
+	 * engine's lifetime. NULL: the engine sees none.
 	 */
 	void (*watch)(struct vl_engine *e, vl_watch_fn fn, void *ctx);
 	/* The address of the instruction that is running, from within a watch. */
 	uint64_t (*watch_rip)(struct vl_engine *e);
 	/* Forget translations: page tables were changed from outside. */
 	void (*flush)(struct vl_engine *e);
-	/* Put memory behind a guest-physical page: what VL_EXIT_PHYS was about. */
+	/*
+	 * Put memory behind a guest-physical page: what VL_EXIT_PHYS was about. The
+	 * next run goes on with that access if it is given the registers that it ended with.
+	 */
 	struct vl_error *(*map_blank)(struct vl_engine *e, uint64_t gpa);
+	/* What it did so far; NULL: nothing is counted. */
+	void (*count)(const struct vl_engine *e, struct vl_vcpu_count *ret);
 };
 
-extern const struct vl_engine_ops vl_engine_unicorn;
+extern const struct vl_engine_ops vl_engine_unicorn, vl_engine_kvm;
+
+/* --- vcpu.c --- */
+
+/*
+ * Make an engine of the kind that @which says; @why is why it is not KVM ("" when it
+ * is, or is not wanted). Forced to KVM, whatever is behind /dev/kvm is tried.
+ */
+struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_state *st,
+				struct vl_view *view, const struct vl_vcpu_region *own,
+				const struct vl_engine_ops **ops_ret, struct vl_engine **ret,
+				char why[VL_EXECUTOR_WHY]);
+
+/* --- vcpu-features.c --- */
+
+struct kvm_cpuid2;
+
+/*
+ * Can a vCPU with the features @have (all that KVM can give here) run the guest's
+ * kernel? NULL: yes, and *@cr4_ret is what is to be in CR4, *@xcr0_ret in XCR0 (0:
+ * that is not used); else the name of what is missing.
+ */
+const char *vl_vcpu_missing(const struct vl_vcpu_state *st, struct kvm_cpuid2 *have,
+			    uint64_t *cr4_ret, uint64_t *xcr0_ret);
 
 #endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "watchdog.h"
+
+#include <signal.h>
+#include <time.h>
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000UL + (uint64_t)ts.tv_nsec;
+}
+
+bool vl_watchdog_over(const struct vl_watchdog *w)
+{
+	uint64_t deadline = atomic_load(&w->deadline);
+
+	return deadline && now_ns() > deadline;
+}
+
+static void *watch(void *arg)
+{
+	struct vl_watchdog *w = arg;
+
+	pthread_mutex_lock(&w->lock);
+	while (!w->quit) {
+		struct timespec ts;
+
+		clock_gettime(CLOCK_MONOTONIC, &ts);
+		ts.tv_nsec += VL_WATCHDOG_NS;
+		if (ts.tv_nsec >= 1000000000L) {
+			ts.tv_nsec -= 1000000000L;
+			ts.tv_sec++;
+		}
+		pthread_cond_timedwait(&w->cond, &w->lock, &ts);
+		if (vl_watchdog_over(w)) {
+			atomic_store(&w->expired, true);
+			w->kick(w->ctx);
+		}
+	}
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+struct vl_error *vl_watchdog_start(struct vl_watchdog *w, void (*kick)(void *ctx), void *ctx)
+{
+	pthread_condattr_t attr;
+	sigset_t all, old;
+	int err;
+
+	w->kick = kick;
+	w->ctx = ctx;
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->cond, &attr);
+	pthread_condattr_destroy(&attr);
+	/* A thread of ours takes none of the program's signals. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&w->thread, NULL, watch, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err) {
+		pthread_mutex_destroy(&w->lock);
+		pthread_cond_destroy(&w->cond);
+		return vl_error_os(err, "cannot start a thread");
+	}
+	w->runs = true;
+	return NULL;
+}
+
+void vl_watchdog_stop(struct vl_watchdog *w)
+{
+	if (!w->runs)
+		return;
+	pthread_mutex_lock(&w->lock);
+	w->quit = true;
+	pthread_cond_signal(&w->cond);
+	pthread_mutex_unlock(&w->lock);
+	pthread_join(w->thread, NULL);
+	pthread_mutex_destroy(&w->lock);
+	pthread_cond_destroy(&w->cond);
+	w->runs = false;
+}
+
+void vl_watchdog_arm(struct vl_watchdog *w, uint64_t budget_ns)
+{
+	atomic_store(&w->expired, false);
+	atomic_store(&w->deadline, now_ns() + budget_ns);
+}
+
+bool vl_watchdog_disarm(struct vl_watchdog *w)
+{
+	atomic_store(&w->deadline, 0);
+	return atomic_load(&w->expired);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The budget of a run, kept by a thread beside it: it costs the run a store at the
+ * beginning and one at the end.
+ */
+#ifndef VLENS_WATCHDOG_H
+#define VLENS_WATCHDOG_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../error.h"
+
+/* How often it looks, in ns; a budget is kept to this accuracy. */
+#define VL_WATCHDOG_NS 10000000L
+
+struct vl_watchdog {
+	void (*kick)(void *ctx);
+	void *ctx;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool runs, quit;
+	_Atomic uint64_t deadline; /* CLOCK_MONOTONIC ns; 0: nothing runs */
+	_Atomic bool expired;
+};
+
+/*
+ * Start it, over a zeroed @w. @kick is called from its thread, again and again, from
+ * when a run is over its budget until that is disarmed; once it can be late, and
+ * meet the next run.
+ */
+struct vl_error *vl_watchdog_start(struct vl_watchdog *w, void (*kick)(void *ctx), void *ctx);
+void vl_watchdog_stop(struct vl_watchdog *w);
+
+void vl_watchdog_arm(struct vl_watchdog *w, uint64_t budget_ns);
+/* True: a kick was due since it was armed. */
+bool vl_watchdog_disarm(struct vl_watchdog *w);
+
+/* Is the run that is armed over its budget? */
+bool vl_watchdog_over(const struct vl_watchdog *w);
+
+#endif
