@@ -12,8 +12,7 @@
 #define NSEC_PER_USEC 1000
 #define USEC_PER_MSEC 1000
 
-/* Marks that turn the direction of writing: they make text look like another. */
-static bool turns_text(wchar_t wc)
+bool text_turns(wchar_t wc)
 {
 	return (wc >= 0x202a && wc <= 0x202e) || (wc >= 0x2066 && wc <= 0x2069);
 }
@@ -50,7 +49,7 @@ static size_t print_character(FILE *f, const char *text, size_t len, bool lines)
 	if (n == (size_t)-2)
 		return 0;
 	/* Neither an invalid byte nor a control character beyond ASCII (C1). */
-	if (n == (size_t)-1 || !n || !iswprint((wint_t)wc) || turns_text(wc)) {
+	if (n == (size_t)-1 || !n || !iswprint((wint_t)wc) || text_turns(wc)) {
 		print_byte(f, c);
 		return 1;
 	}

@@ -174,8 +174,8 @@ static struct row *all_rows(const struct show *s, const struct show_part *parts,
 
 /* ---- JSON ---- */
 
-/* Length of the UTF-8 character at the front of @text (RFC 3629); 0: there is none. */
-static size_t utf8_char(const char *text, size_t len)
+/* Length of the UTF-8 character *@ret at the front of @text (RFC 3629); 0: there is none. */
+static size_t utf8_char(const char *text, size_t len, uint32_t *ret)
 {
 	const unsigned char *p = (const unsigned char *)text;
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
@@ -193,6 +193,7 @@ static size_t utf8_char(const char *text, size_t len)
 			return 0;
 		c = c << 6 | (p[i] & 0x3f);
 	}
+	*ret = c;
 	return c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : n;
 }
 
@@ -204,7 +205,8 @@ json_object *show_json_text(const char *text, size_t len)
 	if (!clean)
 		return NULL;
 	while (len) {
-		size_t n = utf8_char(text, len);
+		uint32_t c;
+		size_t n = utf8_char(text, len, &c);
 
 		if (n) {
 			memcpy(out, text, n);
@@ -275,10 +277,37 @@ void show_json_row(const struct show *s, const struct show_part *part, size_t ro
 	row_json(o, s, &(struct row){ part, row, 0 });
 }
 
+/*
+ * What JSON allows in a string as it is, but a terminal obeys, or is deceived by: DEL
+ * and the C1 controls, marks that turn the direction of writing.
+ */
+static bool is_escaped(uint32_t c)
+{
+	return (c >= 0x7f && c <= 0x9f) || text_turns((wchar_t)c);
+}
+
 void show_json_print(json_object *o)
 {
-	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-						       JSON_C_TO_STRING_NOSLASHESCAPE));
+	const char *text = json_object_to_json_string_ext(
+		o,
+		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+
+	for (size_t n; text && *text; text += n) {
+		uint32_t c = 0;
+
+		for (n = 0; text[n] && (unsigned char)text[n] < 0x7f;)
+			n++;
+		if (!n) {
+			/* The NUL at the end is no part of a character. */
+			n = utf8_char(text, 4, &c);
+			n = n ? n : 1;
+		}
+		if (is_escaped(c))
+			printf("\\u%04x", c);
+		else
+			fwrite(text, 1, n, stdout);
+	}
+	putchar('\n');
 	json_object_put(o);
 }
 

@@ -169,15 +169,18 @@ same_calls() {
 @test "vlist: all guests of the host, and what is known of them" {
 	need_guest g61
 	vuname "$(guest g61)" -r >/dev/null
+	local row before
+	before=$(in_guest g61 'cut -d" " -f1 /proc/uptime')
 	run --separate-stderr vlist -J
 	assert_status 0
-	local row
 	row=$(jq -c ".guests[] | select(.id == \"$(guest g61)\")" <<<"$output")
 	[[ $(jq -r .name <<<"$row") == g61 ]]
 	[[ $(jq -r .state <<<"$row") == running ]]
 	[[ $(jq -r .release <<<"$row") == "$(in_guest g61 'uname -r')" ]]
 	[[ $(jq .vcpus <<<"$row") == 2 && $(jq .ram <<<"$row") == 512 ]]
-	near "$(jq .uptime <<<"$row")" "$(in_guest g61 'cut -d" " -f1 /proc/uptime')" 5
+	# As of the last tick: an idle guest has none for some seconds.
+	between $((${before%.*} - 5)) "$(jq .uptime <<<"$row")" \
+		"$(in_guest g61 'cut -d" " -f1 /proc/uptime')"
 	# Nobody has been in contact with it: vlist is.
 	VLENS_RUN_DIR=$T/none run --separate-stderr vlist -J "$(guest g61)"
 	assert_status 0
@@ -493,10 +496,44 @@ has_not_booted() { ! has_booted "$1"; }
 	run --separate-stderr vlist -J ./nothing-here
 	assert_status 3
 	[[ $(jq -c . <<<"$output") == '{"guests":[]}' ]]
+	local tool
+	for tool in vpidlist vcredlist vsyscalldump vmem "vps --diff" "vps --engine=imee" "vlsmod --diff" \
+		"vlsmod --engine=imee"; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr $tool -J qemu:1
+		assert_status 3
+		jq -e 'length == 1 and .[] == []' <<<"$output"
+	done
+	run --separate-stderr vpeek -J qemu:1 linux_banner
+	assert_status 3
+	[[ $(jq -c . <<<"$output") == '{"places":[]}' ]]
 	# A domain that is there, but no QEMU, is listed all the same.
 	run --separate-stderr vlist -J -c test:///default
 	assert_status 0
 	[[ $(jq -r '.guests[] | select(.name == "test") | .note' <<<"$output") == *"no QEMU is behind"* ]]
+}
+
+@test "names that a guest chose drive no terminal, in text and in JSON" {
+	use g61
+	local pid task comm tool
+	pid=$(some_pid)
+	task=$(task_of "$pid")
+	comm=$(($(address init_task.comm) - $(address init_task)))
+	# ESC [ 2 J, DEL, CSI as a byte and as UTF-8, from here right to left, a line feed.
+	plant $((task + comm)) 1b5b324a7f9bc29be280ae0a41000000
+	for tool in "vpslist" "vpslist -J" "vcredlist" "vcredlist -J" "vps --diff" "vps --diff -J" \
+		"vps --engine=imee" "vtop -b -o pid,comm -n 1" "vtop -b -J -o pid,comm -n 1"; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr $tool "$D"
+		assert_status 0
+		LC_ALL=C grep -qF '[2J' <<<"$output" || fail "$tool: the name is not shown"
+		! LC_ALL=C grep -qP '[\x00-\x1f\x7f]|\xc2[\x80-\x9f]|(?<![\xc2-\xf4\x80-\xbf])[\x80-\x9f]|\xe2\x80\xae' \
+			<<<"$output" || fail "$tool: control bytes: $(LC_ALL=C grep -aF '[2J' <<<"$output" | od -c)"
+	done
+	# It is the same name all the same.
+	vpslist -J "$D" | jq -e ".processes[] | select(.pid == $pid) |
+		.comm == \"\\u001b[2J\\u007f\\\\x9b\\u009b\\u202e\\nA\""
+	vpeek -J "$D" "$(printf '0x%x' $((task + comm))):char[16]" 16 | jq -e .
 }
 
 @test "columns: headers, widths, order, one page of text" {
