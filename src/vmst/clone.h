@@ -28,6 +28,8 @@
  */
 #define VL_BUDGET_NS 120000000UL
 #define VL_BUDGET_MAX_NS 480000000UL
+/* Of a dump nobody waits, and what fails is not tried again by all. */
+#define VL_BUDGET_DUMP_NS 1500000000UL
 
 struct vl_clone {
 	const struct vl_contact *contact;
