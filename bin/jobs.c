@@ -120,7 +120,7 @@ void view_jobs_free(struct view_job *jobs, size_t nr)
 	for (size_t i = 0; jobs && i < nr; i++) {
 		vl_error_destroy(jobs[i].err);
 		free((char *)jobs[i].spec);
-		free(jobs[i].reason);
+		view_forget(&jobs[i]);
 	}
 	free(jobs);
 }
@@ -171,8 +171,20 @@ void view_note(struct view_job *job, const struct vl_subject *s)
 	if (s->reader) {
 		vl_reader_stats(s->reader, &job->stats);
 		job->reason = job->stats.reason ? strdup(job->stats.reason) : NULL;
+		job->others = job->stats.others ? strdup(job->stats.others) : NULL;
 	}
 	job->paused_ns = vl_target_paused_ns(s->target, NULL);
+	if (!job->attach_ns)
+		job->attach_ns = s->attach_ns;
+}
+
+void view_forget(struct view_job *job)
+{
+	free(job->reason);
+	free(job->others);
+	job->reason = job->others = NULL;
+	job->stats = (struct vl_reader_stats){ NULL };
+	job->attach_ns = 0;
 }
 
 static void print_us(const char *key, uint64_t ns)
@@ -180,16 +192,22 @@ static void print_us(const char *key, uint64_t ns)
 	fprintf(stderr, "%-16s%" PRIu64 ".%03" PRIu64 " us\n", key, ns / 1000, ns % 1000);
 }
 
+static void print_line(const char *key, const char *text)
+{
+	if (!text || !*text)
+		return;
+	fprintf(stderr, "%-16s", key);
+	print_clean(stderr, text, strlen(text), false, NULL);
+	putc('\n', stderr);
+}
+
 static void print_job_stats(const struct view_job *job)
 {
 	fputs("guest:          ", stderr);
 	print_clean(stderr, job->spec, strlen(job->spec), false, NULL);
 	fprintf(stderr, "\nengine:         %s\n", job->stats.engine ? job->stats.engine : "none");
-	if (job->reason) {
-		fputs("reason:         ", stderr);
-		print_clean(stderr, job->reason, strlen(job->reason), false, NULL);
-		putc('\n', stderr);
-	}
+	print_line("reason:", job->reason);
+	print_line("others:", job->others);
 	print_us("attach:", job->attach_ns);
 	print_us("engine ready:", job->stats.open_ns);
 	print_us("look:", job->look_ns);

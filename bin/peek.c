@@ -148,6 +148,7 @@ static void look(void *ctx, struct view_job *job)
 	const struct peek *p = ctx;
 	struct result *r = job->result;
 	struct vl_subject *s = NULL;
+	uint64_t begin = view_now();
 	struct vl_place place;
 	struct vl_types t;
 
@@ -175,6 +176,7 @@ static void look(void *ctx, struct view_job *job)
 						show_bytes(p, &t, &place, job->spec, r);
 		vl_types_deinit(&t);
 		view_note(job, s);
+		job->look_ns = view_now() - begin - job->attach_ns;
 	}
 	vl_subject_close(s);
 	if (r->out && p->many)

@@ -214,8 +214,7 @@ static void look(void *ctx, struct view_job *job)
 	if (!job->err || !job->live || job->err->code != VL_ERR_FAULT)
 		return;
 	vl_error_destroy(job->err);
-	free(job->reason);
-	job->reason = NULL;
+	view_forget(job);
 	vl_table_clear(job->result);
 	o.anew = true;
 	look_once(r, job, &o);
@@ -225,7 +224,12 @@ static void look_list(void *ctx, struct view_job *job)
 {
 	const struct run *r = ctx;
 
-	job->err = vl_list_guest(job->spec, &r->o.scan, job->result);
+	struct vl_subject *s = NULL;
+
+	job->err = vl_list_guest(job->spec, &r->o.scan, job->result, &s);
+	if (s)
+		view_note(job, s);
+	vl_subject_close(s);
 	if (!job->err || job->err->code == VL_ERR_NOMEM)
 		return;
 	/* One that is here, but cannot be opened, is listed; one that was named is an error. */

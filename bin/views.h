@@ -86,7 +86,7 @@ struct view_job {
 	const char *spec;
 	struct vl_error *err;
 	struct vl_reader_stats stats; /* engine NULL: none was opened */
-	char *reason;		      /* of the engine; malloc'ed */
+	char *reason, *others;	      /* of the engine, of those not taken; malloc'ed */
 	uint64_t paused_ns, attach_ns, look_ns;
 	bool live;
 	void *result; /* of `fn` */
@@ -106,8 +106,9 @@ void view_each(struct view_job *jobs, size_t nr, void (*fn)(void *ctx, struct vi
 
 uint64_t view_now(void);
 
-/* Keep in @job what @s has to say for --stats. */
+/* Keep in @job what @s has to say for --stats; forget it again. */
 void view_note(struct view_job *job, const struct vl_subject *s);
+void view_forget(struct view_job *job);
 
 /* Report what failed, and with --stats the rest. Returns 3 if something did, else @status. */
 int view_report(const struct view_options *o, struct view_job *jobs, size_t nr, int status);

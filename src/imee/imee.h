@@ -65,6 +65,7 @@ struct vl_reader_options {
 struct vl_reader_stats {
 	const char *engine; /* its name; static */
 	const char *reason; /* why this one, one line; the reader's */
+	const char *others; /* why none of the others, likewise; "" if it was asked for */
 	uint64_t open_ns;   /* what the engine took to get ready */
 	uint64_t requests;  /* served so far */
 };

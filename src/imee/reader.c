@@ -45,41 +45,45 @@ static struct vl_error *named(struct vl_reader *r, const char *name, const struc
 			     all);
 }
 
+/* What the engines but @best have to say, "kvm: ...; module: ...". */
+static void tell_others(struct vl_reader *r, char why[][VL_RAW_WHY], size_t best)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < NR_ENGINES; i++)
+		if (i != best && n < sizeof(r->others))
+			n += (size_t)snprintf(r->others + n, sizeof(r->others) - n, "%s%s: %s",
+					      n ? "; " : "", engines[i]->name, why[i]);
+}
+
 /* Open the best engine; what cannot be opened after all gives way to the next. */
 static struct vl_error *open_best(struct vl_reader *r)
 {
-	bool tried[NR_ENGINES] = { false };
+	char why[NR_ENGINES][VL_RAW_WHY] = { "" };
 	struct vl_error *first = NULL;
+	int rank[NR_ENGINES];
 
-	for (size_t n = 0; n < NR_ENGINES; n++) {
-		char why[VL_RAW_WHY], best_why[VL_RAW_WHY] = "";
+	for (size_t i = 0; i < NR_ENGINES; i++)
+		rank[i] = engines[i]->rank(r->target, r->contact, why[i]);
+	for (;;) {
 		struct vl_error *err;
-		int best_rank = 0;
 		size_t best = 0;
 
-		for (size_t i = 0; i < NR_ENGINES; i++) {
-			int rank = tried[i] ? 0 : engines[i]->rank(r->target, r->contact, why);
-
-			if (rank > best_rank) {
-				best_rank = rank;
+		for (size_t i = 1; i < NR_ENGINES; i++)
+			if (rank[i] > rank[best])
 				best = i;
-				memcpy(best_why, why, sizeof(why));
-			}
-		}
-		if (!best_rank)
+		if (!rank[best])
 			break;
-		tried[best] = true;
+		rank[best] = 0;
 		err = engines[best]->open(r->target, r->contact, &r->engine);
 		if (!err) {
 			r->ops = engines[best];
-			if (first)
-				snprintf(r->reason, sizeof(r->reason), "%.70s; %.80s", best_why,
-					 first->message);
-			else
-				memcpy(r->reason, best_why, sizeof(best_why));
+			memcpy(r->reason, why[best], sizeof(r->reason));
+			tell_others(r, why, best);
 			vl_error_destroy(first);
 			return NULL;
 		}
+		snprintf(why[best], VL_RAW_WHY, "%.150s", err->message);
 		if (first)
 			vl_error_destroy(err);
 		else
@@ -131,7 +135,13 @@ void vl_reader_close(struct vl_reader *r)
 
 void vl_reader_stats(const struct vl_reader *r, struct vl_reader_stats *ret)
 {
-	*ret = (struct vl_reader_stats){ r->ops->name, r->reason, r->open_ns, r->requests };
+	*ret = (struct vl_reader_stats){
+		.engine = r->ops->name,
+		.reason = r->reason,
+		.others = r->others,
+		.open_ns = r->open_ns,
+		.requests = r->requests,
+	};
 }
 
 const struct vl_contact *vl_reader_contact(const struct vl_reader *r)

@@ -15,6 +15,7 @@ struct vl_reader {
 	struct vl_space kernel;
 	uint64_t fault, requests, open_ns;
 	char reason[VL_RAW_WHY];
+	char others[2 * VL_RAW_WHY + 32]; /* of those that were not taken */
 };
 
 #endif

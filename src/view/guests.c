@@ -146,17 +146,17 @@ bool vl_subject_uptime(struct vl_subject *s, uint64_t *ret)
 }
 
 /* What of it is inside; the first contact with a guest holds it for a moment. */
-static void list_kernel(struct vl_subject *s, struct vl_table *t)
+static void list_kernel(struct vl_subject *s, const char *engine, struct vl_table *t)
 {
+	struct vl_reader_options o = { .engine = engine };
 	struct vl_error *err = vl_contact_make(s->target, false, &s->contact);
 	uint64_t uptime;
 
 	if (!err)
-		err = vl_reader_open(s->target, s->contact, &(struct vl_reader_options){ NULL },
-				     &s->reader);
+		err = vl_reader_open(s->target, s->contact, &o, &s->reader);
 	if (err)
 		vl_table_str(t, LIST_NOTE, err->message);
-	vl_error_destroy(err);
+	s->why = err;
 	if (!s->reader)
 		return;
 	s->space = vl_reader_kernel(s->reader);
@@ -167,25 +167,14 @@ static void list_kernel(struct vl_subject *s, struct vl_table *t)
 	vl_table_str(t, LIST_BUILD, s->contact->build_id);
 }
 
-struct vl_error *vl_list_guest(const char *spec, const struct vl_scan_options *opts,
-			       struct vl_table *t)
+static void list_target(struct vl_target *target, const char *spec, struct vl_table *t)
 {
-	struct vl_subject s = { .target = NULL };
 	struct vl_target_info info;
 	const struct vl_ram *ram;
-	struct vl_error *err;
 	uint64_t bytes = 0;
 	size_t nr;
 
-	err = vl_target_open(spec, &opts->target, &s.target);
-	vl_table_row(t);
-	vl_table_str(t, LIST_NAME, spec);
-	vl_table_str(t, LIST_GUEST, spec);
-	if (err) {
-		vl_table_str(t, LIST_NOTE, err->message);
-		return err;
-	}
-	vl_target_info(s.target, &info);
+	vl_target_info(target, &info);
 	if (info.name[0])
 		vl_table_str(t, LIST_NAME, info.name);
 	vl_table_str(t, LIST_ID, info.id[0] ? info.id : spec);
@@ -193,15 +182,40 @@ struct vl_error *vl_list_guest(const char *spec, const struct vl_scan_options *o
 		vl_table_str(t, LIST_STATE, info.state);
 	if (info.vcpus)
 		vl_table_uint(t, LIST_VCPUS, info.vcpus);
-	if (vl_target_pid(s.target))
-		vl_table_int(t, LIST_PID, vl_target_pid(s.target));
-	ram = vl_target_ram(s.target, &nr);
+	if (vl_target_pid(target))
+		vl_table_int(t, LIST_PID, vl_target_pid(target));
+	ram = vl_target_ram(target, &nr);
 	for (size_t i = 0; i < nr; i++)
 		bytes += ram[i].size;
 	vl_table_uint(t, LIST_RAM, bytes / MIB);
-	list_kernel(&s, t);
-	vl_reader_close(s.reader);
-	vl_contact_destroy(s.contact);
-	vl_target_close(s.target);
-	return vl_table_end(t);
+}
+
+struct vl_error *vl_list_guest(const char *spec, const struct vl_scan_options *opts,
+			       struct vl_table *t, struct vl_subject **ret)
+{
+	struct vl_subject *s = calloc(1, sizeof(*s));
+	uint64_t begin = vl_view_now();
+	struct vl_error *err;
+
+	if (ret)
+		*ret = NULL;
+	if (!s)
+		return vl_error_nomem();
+	err = vl_target_open(spec, &opts->target, &s->target);
+	vl_table_row(t);
+	vl_table_str(t, LIST_NAME, spec);
+	vl_table_str(t, LIST_GUEST, spec);
+	if (err) {
+		vl_table_str(t, LIST_NOTE, err->message);
+	} else {
+		list_target(s->target, spec, t);
+		list_kernel(s, opts->engine, t);
+		s->attach_ns = vl_view_now() - begin;
+		err = vl_table_end(t);
+	}
+	if (ret && !err)
+		*ret = s;
+	else
+		vl_subject_close(s);
+	return err;
 }

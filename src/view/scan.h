@@ -33,6 +33,7 @@ struct vl_subject {
 	struct vl_error *why;	    /* this is why */
 	struct vl_reader *reader;   /* NULL likewise */
 	struct vl_space space;	    /* the kernel's own */
+	uint64_t attach_ns;	    /* what it took to open all of this */
 };
 
 /*
@@ -83,12 +84,13 @@ struct vl_error *vl_host_guests(const char *uri, char ***ret, size_t *nr_ret);
 void vl_host_guests_free(char **names, size_t nr);
 
 /*
- * One row about guest @spec, without asking its kernel for anything, nor pausing
- * it: what needs a contact that was not made yet is missing, and why is in the
- * row; so is, for a guest that cannot be opened, the error that is returned.
+ * One row about guest @spec. A first contact with its kernel pauses it for a moment;
+ * what needs its kernel is missing if that is not understood, and why is in the row.
+ * So is, for a guest that cannot be opened, the error that is returned. The guest goes
+ * to *@ret, for vl_subject_close(), NULL with an error; @ret may be NULL.
  */
 extern const struct vl_column vl_list_columns[];
 struct vl_error *vl_list_guest(const char *spec, const struct vl_scan_options *opts,
-			       struct vl_table *t);
+			       struct vl_table *t, struct vl_subject **ret);
 
 #endif

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "../vmst/contact.h"
-#include "scan.h"
+#include "collect.h"
 
 static struct vl_error *open_reader(struct vl_subject *s, const struct vl_scan_options *opts)
 {
@@ -31,6 +31,7 @@ struct vl_error *vl_subject_open(const char *spec, const struct vl_scan_options 
 				 bool need_kernel, struct vl_subject **ret)
 {
 	struct vl_subject *s = calloc(1, sizeof(*s));
+	uint64_t begin = vl_view_now();
 	struct vl_error *err;
 
 	if (!s)
@@ -52,6 +53,7 @@ struct vl_error *vl_subject_open(const char *spec, const struct vl_scan_options 
 		vl_subject_close(s);
 		return err;
 	}
+	s->attach_ns = vl_view_now() - begin;
 	*ret = s;
 	return NULL;
 }

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "../vmst/contact.h"
 #include "topfar.h"
@@ -19,14 +18,6 @@
 #define ROUND 64
 
 #define OUT(member) offsetof(struct record, member), sizeof(((struct record *)0)->member)
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
 
 static void choose_fields(struct vl_top *t)
 {
@@ -353,7 +344,7 @@ struct vl_error *vl_top_sample(struct vl_top *t, const struct vl_top_sample *las
 	struct vl_reader_stats stats;
 	struct vl_error *err;
 
-	ret->at_ns = now_ns();
+	ret->at_ns = vl_view_now();
 	ret->nr_tasks = ret->nr_threads = ret->nr_kernel = ret->nr_running = 0;
 	ret->text_len = 0;
 	t->round++;
@@ -361,6 +352,6 @@ struct vl_error *vl_top_sample(struct vl_top *t, const struct vl_top_sample *las
 	err = take_tasks(t, last, ret);
 	vl_reader_stats(t->s->reader, &stats);
 	ret->requests = stats.requests;
-	ret->cost_ns = now_ns() - ret->at_ns;
+	ret->cost_ns = vl_view_now() - ret->at_ns;
 	return err;
 }
