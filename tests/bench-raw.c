@@ -530,7 +530,7 @@ int main(int argc, char **argv)
 		open_guest(argv[nr + 1], &guests[nr], &readers[nr]);
 	vl_reader_stats(readers[0], &stats);
 	slow = is_slow(readers[0]);
-	printf("{\n  \"engine\": \"%s\"", stats.engine);
+	printf("{\n  \"engine\": \"%s\",\n  \"reason\": \"%s\"", stats.engine, stats.reason);
 	separator = ",";
 	nr_tasks = bench_lists(readers[0], stacks);
 	bench_reads(readers[0], stacks, nr_tasks);
