@@ -236,6 +236,11 @@ same_calls() {
 	[[ $(vpeek -J "$g" 'init_task.comm[1]' | jq '.places[0].value') == "$(printf %d "'w")" ]]
 	[[ $(vpeek -J "$g" 'runqueues@1.cpu' | jq '.places[0].value') == 1 ]]
 	[[ $(vpeek -J "$g" 'runqueues@0.cpu' | jq '.places[0].value') == 0 ]]
+	# Types as C spells them.
+	[[ $(vpeek -J "$g" 'jiffies:unsigned long' | jq -c '.places[0] | [.type, .size]') == \
+		'["long unsigned int",8]' ]]
+	[[ $(vpeek -J "$g" 'init_task.comm:short' | jq -c '.places[0] | [.type, .value]') == \
+		"[\"short int\",$(($(printf %d "'w") * 256 + $(printf %d "'s")))]" ]]
 	# In a process: its own program's first bytes.
 	local pid start
 	pid=$(in_guest g61 'sed -n "s/^[a-z]* //p" /run/factory/pids | head -n 1')

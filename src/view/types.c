@@ -235,6 +235,25 @@ static uint32_t by_name(struct vl_types *t, const char *name, size_t len, uint32
 #define KIND(k) (1U << BTF_KIND_##k)
 #define KIND_ENUM64 (1U << 19)
 
+/* As C has it, and as compilers name it. */
+static const char *const spellings[][2] = {
+	{ "short", "short int" },
+	{ "unsigned short", "short unsigned int" },
+	{ "unsigned", "unsigned int" },
+	{ "long", "long int" },
+	{ "unsigned long", "long unsigned int" },
+	{ "long long", "long long int" },
+	{ "unsigned long long", "long long unsigned int" },
+};
+
+static uint32_t by_spelling(struct vl_types *t, const char *name, size_t len)
+{
+	for (size_t i = 0; i < sizeof(spellings) / sizeof(spellings[0]); i++)
+		if (len == strlen(spellings[i][0]) && !memcmp(name, spellings[i][0], len))
+			return by_name(t, spellings[i][1], strlen(spellings[i][1]), KIND(INT));
+	return 0;
+}
+
 /*
  * The type that stands at *@p: "struct x", "x", "unsigned long" with stars behind.
  * *@stars_ret of them.
@@ -278,6 +297,8 @@ static struct vl_error *parse_type(struct vl_types *t, const char **p, uint32_t 
 		id = by_name(t, name, len, kinds);
 	for (size_t i = 0; !kinds && !id && i < 2; i++)
 		id = by_name(t, name, len, any[i]);
+	if (!kinds && !id)
+		id = by_spelling(t, name, len);
 	if (!id)
 		return no_type(t, name, len);
 	for (*stars_ret = 0; **p == '*' || **p == ' '; ++*p)
