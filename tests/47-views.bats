@@ -541,6 +541,14 @@ has_not_booted() { ! has_booted "$1"; }
 	vpeek -J "$D" "$(printf '0x%x' $((task + comm))):char[16]" 16 | jq -e .
 }
 
+@test "dumps broken at random: an end, no crash, no control byte, valid JSON" {
+	dump g61
+	run --separate-stderr timeout 900 "$VT_TESTS/fuzz" --build "$VLENS_BUILD" --rounds 8 --seconds 120 \
+		--seed 20 "$DUMPS/g61.elf"
+	assert_status 0
+	[[ $output == *" 0 failures" ]]
+}
+
 @test "columns: headers, widths, order, one page of text" {
 	need_guest g61
 	local g
