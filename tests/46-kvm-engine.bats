@@ -120,6 +120,22 @@ need_kvm() {
 		'$VLENS_BUILD/tests/unit/raw-probe' '$g' engine"
 	assert_status 0
 	[[ $output == direct* ]]
+	# To an operator it is said, too.
+	run --separate-stderr unshare -m bash -c "mount --bind '$T/dev' /dev && exec \
+		'$VLENS_BUILD/vpidlist' --stats '$g'"
+	assert_status 0
+	[[ $stderr == *"engine:         direct"*"others:"*"kvm: /dev/kvm: No such file or directory"* ]]
+	# One that may not be opened, by a root who may not do everything.
+	mknod -m 0 "$T/dev/kvm" c 10 232
+	run --separate-stderr unshare -m bash -c "mount --bind '$T/dev' /dev && exec setpriv \
+		--bounding-set=-dac_override '$VLENS_BUILD/vpidlist' --stats '$g'"
+	assert_status 0
+	[[ $stderr == *"others:"*"kvm: /dev/kvm: Permission denied"* ]]
+	run --separate-stderr unshare -m bash -c "mount --bind '$T/dev' /dev && exec setpriv \
+		--bounding-set=-dac_override '$VLENS_BUILD/vpidlist' --engine=kvm '$g'"
+	assert_status 3
+	[[ $stderr == *"cannot serve here: /dev/kvm: Permission denied"* ]]
+	rm "$T/dev/kvm"
 	# A file of that name that is none.
 	run --separate-stderr unshare -m bash -c "mount --bind '$T/dev' /dev && : >/dev/kvm && exec \
 		'$VLENS_BUILD/tests/unit/raw-probe' --engine=kvm '$g' engine"
