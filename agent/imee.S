@@ -26,7 +26,9 @@
  * stack in the page (CR0.WP is 0: the guest maps the page read-only). RSI is
  * always the address being read, R11 where to go with status EAX; no iret is
  * needed. For what KVM cannot map (no RAM: an MMIO exit) the supervisor sets RIP to
- * `fault` itself.
+ * `fault` itself. Where the tables are a mirror that is filled on demand
+ * (src/imee/mirror.h), a page fault leads to `ask`: hlt, then the same instruction again
+ * or `fault`, as the supervisor says.
  *
  * Registers while a request is served: R8 how many left, R10 the target's CR3,
  * R11 where a fault goes, R15 the page, RSI the guest's address, RDI the place in the
@@ -400,6 +402,24 @@ watch_stop:
 
 /* ---- every exception ---- */
 
+ask:
+	mov	%rax, VAR(AV_SAVED)
+	mov	%cr2, %rax
+	mov	%rax, VAR(AV_ASKED)
+	movl	$AGENT_ASKING, VAR(AV_ASK)
+	hlt
+	cmpl	$AGENT_GRANTED, VAR(AV_ASK)
+	jne	fault
+	/*
+	 * Back without iret, which KVM does not emulate. The frame: error code, RIP, CS,
+	 * flags, RSP, SS. No instruction that reads the guest needs flags.
+	 */
+	mov	8(%rsp), %rax
+	mov	32(%rsp), %rsp
+	push	%rax
+	mov	VAR(AV_SAVED), %rax
+	ret
+
 fault:
 	mov	$AGENT_FAULT, %eax
 away:
@@ -419,5 +439,12 @@ code_end:
 	.balign	4
 vl_agent_fault:
 	.long	fault - page
+
+	.globl	vl_agent_ask
+	.hidden	vl_agent_ask
+	.type	vl_agent_ask, @object
+	.size	vl_agent_ask, 4
+vl_agent_ask:
+	.long	ask - page
 
 	.section .note.GNU-stack, "", @progbits

@@ -43,6 +43,9 @@
 #define AV_MARK 0x48
 #define AV_FIELD_AT 0x50
 #define AV_FAULT 0x58
+#define AV_ASK 0x60
+#define AV_ASKED 0x68
+#define AV_SAVED 0x70
 
 /* struct agent_field. */
 #define AF_KIND 0
@@ -95,6 +98,11 @@
 #define AGENT_FULL 6	/* a walk: no room for the next element; go on from va */
 #define AGENT_LOST 7	/* by the supervisor: the agent's page is not mapped in that space */
 
+/* agent_vars.ask. */
+#define AGENT_ASKING 1	/* by the agent: nothing is mapped at asked */
+#define AGENT_GRANTED 2 /* by the supervisor: now there is, look again */
+#define AGENT_REFUSED 3 /* by the supervisor: it is a fault */
+
 #ifndef __ASSEMBLER__
 
 #include <stddef.h>
@@ -111,6 +119,8 @@ struct agent_vars {
 	uint32_t record;    /* bytes of what one element puts out */
 	uint32_t once;	    /* do not go on to a next element */
 	uint64_t request, out, out_end, mark, field_at, fault;
+	/* Where the tables are filled on demand: AGENT_ASKING ..., and the address. */
+	uint64_t ask, asked, saved;
 };
 
 /* One field of a walk's elements; as struct vl_walk_field. */
@@ -182,6 +192,9 @@ AGENT_ASSERT(agent_vars, out_end, AV_OUT_END);
 AGENT_ASSERT(agent_vars, mark, AV_MARK);
 AGENT_ASSERT(agent_vars, field_at, AV_FIELD_AT);
 AGENT_ASSERT(agent_vars, fault, AV_FAULT);
+AGENT_ASSERT(agent_vars, ask, AV_ASK);
+AGENT_ASSERT(agent_vars, asked, AV_ASKED);
+AGENT_ASSERT(agent_vars, saved, AV_SAVED);
 AGENT_ASSERT(agent_field, kind, AF_KIND);
 AGENT_ASSERT(agent_field, derefs, AF_DEREFS);
 AGENT_ASSERT(agent_field, bytes, AF_BYTES);
@@ -212,9 +225,12 @@ _Static_assert(sizeof(struct agent_field) == AF_SIZE, "");
 _Static_assert(sizeof(struct agent_request) == RQ_SIZE, "");
 _Static_assert(AGENT_TOP % 16 == 0 && AGENT_STAGE % 8 == 0, "");
 
-/* The page as it was assembled, AGENT_SIZE bytes, and where in it a fault is met. */
+/*
+ * The page as it was assembled, AGENT_SIZE bytes; where in it a fault is met, and where
+ * a page fault is when tables are filled on demand.
+ */
 extern const unsigned char vl_agent_page[AGENT_SIZE];
-extern const uint32_t vl_agent_fault;
+extern const uint32_t vl_agent_fault, vl_agent_ask;
 
 #endif
 #endif

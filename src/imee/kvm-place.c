@@ -116,6 +116,7 @@ bool kvm_ready(struct vl_kvm *k, const struct vl_space *s)
 {
 	uint64_t gpa;
 
+	k->space = *s;
 	return (likely(k->placed && k->levels == s->levels) && executable(k, s, k->va, &gpa) &&
 		gpa == k->blind) ||
 	       find_place(k, s);

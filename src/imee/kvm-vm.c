@@ -23,6 +23,7 @@
 #define EFER_NX (1UL << 11)
 
 #define GATE_INTERRUPT 0x8e00 /* present, DPL 0 */
+#define GATE_PAGE_FAULT 14
 
 /* Present, writable, accessed, dirty. */
 #define LOCAL_PTE (X86_PTE_P | X86_PTE_RW | X86_PTE_A | X86_PTE_D)
@@ -104,7 +105,6 @@ static void make_tables(struct vl_kvm *k, uint64_t va, uint64_t gpa, int levels)
 static void make_page(struct vl_kvm *k, uint64_t va)
 {
 	struct agent_page *p = k->page;
-	uint64_t handler = va + vl_agent_fault;
 
 	p->vars.local_cr3 = k->exchange_gpa;
 	p->vars.ring = AGENT_EXCHANGE_VA;
@@ -112,6 +112,9 @@ static void make_page(struct vl_kvm *k, uint64_t va)
 	p->gdt[AGENT_CODE_SEL / 8] = VL_MACHINE_GDT_CODE;
 	p->gdt[AGENT_DATA_SEL / 8] = VL_MACHINE_GDT_DATA;
 	for (int i = 0; i < AGENT_NR_GATES; i++) {
+		bool ask = k->mirror && i == GATE_PAGE_FAULT;
+		uint64_t handler = va + (ask ? vl_agent_ask : vl_agent_fault);
+
 		p->idt[i][0] = (handler & 0xffff) | AGENT_CODE_SEL << 16 |
 			       (uint64_t)GATE_INTERRUPT << 32 | (handler >> 16 & 0xffff) << 48;
 		p->idt[i][1] = handler >> 32;
@@ -149,6 +152,7 @@ static bool reset_vcpu(struct vl_kvm *k, int levels)
 	if (ioctl(k->machine.vcpu, KVM_SET_SREGS, &s) ||
 	    ioctl(k->machine.vcpu, KVM_SET_REGS, &regs))
 		return false;
+	k->page->vars.ask = 0;
 	/* What a triple fault may have left pending. */
 	ioctl(k->machine.vcpu, KVM_SET_VCPU_EVENTS, &events);
 	return true;
@@ -247,6 +251,8 @@ static bool run(struct vl_kvm *k)
 			break;
 		switch (k->machine.run->exit_reason) {
 		case KVM_EXIT_HLT:
+			if (k->mirror && k->page->vars.ask == AGENT_ASKING)
+				kvm_mirror_answer(k);
 			continue;
 		case KVM_EXIT_MMIO:
 			if (k->machine.run->mmio.is_write ? !lose_request(k) : !fault_agent(k))
@@ -359,6 +365,20 @@ static void *own_pages(size_t nr)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+struct vl_error *kvm_vm_add_mirror(struct vl_kvm *k)
+{
+	k->mirror_pages = own_pages(MIRROR_TABLES);
+	if (!k->mirror_pages)
+		return vl_error_nomem();
+	if (!vl_machine_slot(&k->machine, agent_slot(k) + 2, k->exchange_gpa + KVM_MIRROR_OFFSET,
+			     MIRROR_TABLES * VL_PAGE_SIZE, k->mirror_pages, false))
+		return vl_error_os(errno, "KVM_SET_USER_MEMORY_REGION");
+	/* Page faults lead elsewhere now. */
+	if (k->placed)
+		make_page(k, k->va);
+	return NULL;
+}
+
 static struct vl_error *make_own_pages(struct vl_kvm *k)
 {
 	k->page = own_pages(1);
@@ -401,6 +421,8 @@ void kvm_vm_destroy(struct vl_kvm *k)
 	vl_machine_close(&k->machine);
 	if (k->page)
 		munmap(k->page, VL_PAGE_SIZE);
+	if (k->mirror_pages)
+		munmap(k->mirror_pages, MIRROR_TABLES * VL_PAGE_SIZE);
 	if (k->exchange)
 		munmap(k->exchange, KVM_EXCHANGE_PAGES * VL_PAGE_SIZE);
 	for (size_t i = 0; k->ranges && i < k->nr_ranges; i++)

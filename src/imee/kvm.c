@@ -30,14 +30,15 @@ struct agent_request *kvm_request(struct vl_kvm *k, unsigned i, const struct vl_
 	return rq;
 }
 
-bool kvm_serve(struct vl_kvm *k, unsigned nr)
+bool kvm_post(struct vl_kvm *k, uint32_t *counter, uint32_t to)
 {
 	_Atomic uint32_t *served = (_Atomic uint32_t *)&k->ring->served;
-	uint32_t posted = k->ring->posted + nr;
+	uint32_t posted;
 
 	if (unlikely(atomic_load(&k->broken)))
 		return false;
-	atomic_store((_Atomic uint32_t *)&k->ring->posted, posted);
+	atomic_store((_Atomic uint32_t *)counter, to);
+	posted = k->ring->posted;
 	if (!k->polling)
 		return kvm_vm_run(k);
 	if (atomic_load(&k->asleep)) {
@@ -54,6 +55,13 @@ bool kvm_serve(struct vl_kvm *k, unsigned nr)
 			sched_yield();
 	}
 	return true;
+}
+
+bool kvm_serve(struct vl_kvm *k, unsigned nr)
+{
+	if (k->mirror)
+		return kvm_mirror_serve(k, nr);
+	return kvm_post(k, &k->ring->posted, k->ring->posted + nr);
 }
 
 /* ---- bytes ---- */
@@ -313,6 +321,31 @@ static bool has_la57(void)
 	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && c >> 16 & 1;
 }
 
+/*
+ * Does the processor take its walk of a guest's tables for writes to them? AMD's do
+ * (APM volume 2, 15.25.5), Intel's with accessed and dirty flags for EPT (SDM volume 3, "EPT
+ * violations"). Over read-only memory KVM then emulates instruction by instruction,
+ * and hangs over exceptions (seen with kvm_amd of Linux 6.1 to 7.2).
+ */
+static bool walks_write(void)
+{
+	return vl_machine_kind() == VL_MACHINE_TWO_LEVELS &&
+	       vl_machine_parameter("kvm_intel", "eptad") != 'N';
+}
+
+/* For a mirror of the guest's tables those must be in memory that stays at its place. */
+static bool mirror_fits(struct vl_target *t)
+{
+	const struct vl_ram *ram;
+	size_t nr;
+
+	ram = vl_target_ram(t, &nr);
+	for (size_t i = 0; i < nr && vl_target_is_live(t); i++)
+		if (!vl_ram_mappable(&ram[i]))
+			return false;
+	return true;
+}
+
 static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_RAW_WHY])
 {
 	int kvm, rank = VL_RANK_NONE;
@@ -340,18 +373,18 @@ static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_
 			 "the guest has 5 levels of page tables, this host's processor has 4");
 	} else if (kind == VL_MACHINE_SHADOW) {
 		snprintf(why, VL_RAW_WHY, "KVM shadows page tables here, which would go stale");
-	} else if (vl_machine_parameter("kvm_intel", "eptad") == 'N') {
-		snprintf(why, VL_RAW_WHY, "an immersive vCPU on this host's processor");
+	} else if (walks_write() && !mirror_fits(t)) {
+		snprintf(why, VL_RAW_WHY,
+			 "this processor takes page walks for writes, and the guest's RAM is in a "
+			 "file that cannot be mapped for good");
+	} else if (walks_write()) {
+		snprintf(why, VL_RAW_WHY,
+			 "an immersive vCPU on this host's processor, through page tables that are "
+			 "compared with the guest's before and after");
 		rank = VL_RANK_KVM;
 	} else if (kind == VL_MACHINE_TWO_LEVELS) {
-		/*
-		 * Intel SDM volume 3, "EPT violations"; AMD APM volume 2, "Nested paging".
-		 * KVM then emulates instruction by instruction, and hangs over exceptions
-		 * (seen with kvm_amd of Linux 6.1 to 7.2).
-		 */
-		snprintf(why, VL_RAW_WHY,
-			 "this processor takes page walks for writes, and the guest's RAM is "
-			 "read-only (see kvm_intel.eptad)");
+		snprintf(why, VL_RAW_WHY, "an immersive vCPU on this host's processor");
+		rank = VL_RANK_KVM;
 	} else {
 		snprintf(why, VL_RAW_WHY, "an immersive vCPU; KVM emulates it here, which is slow");
 		rank = VL_RANK_KVM_SLOW;
@@ -366,6 +399,7 @@ static void close_op(struct vl_raw *e)
 
 	kvm_threads_stop(k);
 	kvm_vm_destroy(k);
+	kvm_mirror_destroy(k);
 	if (k->walk)
 		vl_raw_direct.close(&k->walk->raw);
 	pthread_cond_destroy(&k->cond);
@@ -421,6 +455,8 @@ static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
 	}
 	if (!err && c && c->pt.levels == 5 && !k->la57)
 		err = vl_error_new(VL_ERR_TARGET, "this KVM has no page tables of 5 levels");
+	if (!err && walks_write())
+		err = vl_kvm_mirror(&k->raw);
 	if (!err)
 		err = kvm_watchdog_start(k);
 	if (!err && c) {
@@ -440,7 +476,8 @@ void vl_kvm_stats(const struct vl_raw *e, struct vl_kvm_stats *ret)
 {
 	const struct vl_kvm *k = (const struct vl_kvm *)e;
 
-	*ret = (struct vl_kvm_stats){ k->exits, k->relocations, k->by_walk, k->va, k->blind };
+	*ret = (struct vl_kvm_stats){ k->exits,	 k->relocations, k->by_walk, k->asks,
+				      k->redone, k->va,		 k->blind };
 }
 
 const struct vl_raw_ops vl_raw_kvm = {

@@ -25,6 +25,7 @@
 #include "../util/machine.h"
 #include "agent.h"
 #include "direct.h"
+#include "mirror.h"
 
 #define KVM_TABLE_PAGES 9 /* local tables: one top level, two branches of four levels at most */
 #define KVM_RING_PAGES ((sizeof(struct agent_ring) + VL_PAGE_SIZE - 1) / VL_PAGE_SIZE)
@@ -32,6 +33,10 @@
 #define KVM_EXCHANGE_PAGES (KVM_TABLE_PAGES + KVM_RING_PAGES + KVM_OUT_PAGES)
 /* What a piece or an element may write behind the end of what was asked for. */
 #define KVM_OUT_SIZE (KVM_OUT_PAGES * VL_PAGE_SIZE - AGENT_STAGE_SIZE)
+
+/* Where the mirror's pages are, from the exchange pages on, guest-physical. */
+#define KVM_MIRROR_OFFSET (2UL << 20)
+_Static_assert(KVM_EXCHANGE_PAGES * VL_PAGE_SIZE <= KVM_MIRROR_OFFSET, "");
 
 #define KVM_WALK_FIELDS 8192 /* fields in one entry, about */
 #define KVM_HITS 8	     /* places that one request may make the agent leave */
@@ -62,6 +67,12 @@ struct vl_kvm {
 	uint64_t hits[KVM_HITS]; /* physical pages that the request wants to read */
 	unsigned nr_hits;
 
+	/* Where the processor cannot walk the guest's own tables; else NULL. */
+	struct mirror *mirror;
+	unsigned char *mirror_pages;
+	struct vl_space space; /* of the requests to be posted */
+	unsigned asked;	       /* by the requests posted */
+
 	/* When the vCPU has been at one request for too long the watchdog ends that. */
 	pthread_t runner; /* who is in kvm_vm_run(); with the lock */
 	bool running;
@@ -78,7 +89,7 @@ struct vl_kvm {
 	pthread_t poller;
 	atomic_uint asleep;
 
-	uint64_t exits, relocations, by_walk;
+	uint64_t exits, relocations, by_walk, asks, redone;
 };
 
 static inline struct vl_kvm *kvm_of(struct vl_raw *e)
@@ -99,6 +110,9 @@ void kvm_vm_destroy(struct vl_kvm *k);
 
 /* Put the agent at virtual @va, which is physical page @gpa, and start it anew. */
 bool kvm_vm_place(struct vl_kvm *k, uint64_t va, uint64_t gpa, int levels);
+
+/* Memory for the mirror, in a slot of its own. */
+struct vl_error *kvm_vm_add_mirror(struct vl_kvm *k);
 
 /* Enter until the ring is served; false: it is broken. */
 bool kvm_vm_run(struct vl_kvm *k);
@@ -156,13 +170,34 @@ struct vl_error *vl_kvm_poll(struct vl_raw *e, uint32_t spin);
 struct agent_request *kvm_request(struct vl_kvm *k, unsigned i, const struct vl_space *s,
 				  uint32_t op);
 
-/* Post @nr requests and wait until they are served; false: the machine is broken. */
+/*
+ * Post @nr requests and wait until they are served; false: the machine is broken, or
+ * the guest changes its tables too fast for the mirror.
+ */
 bool kvm_serve(struct vl_kvm *k, unsigned nr);
+
+/* Set that one of the ring's counters to @to, and wait until both are the same. */
+bool kvm_post(struct vl_kvm *k, uint32_t *counter, uint32_t to);
 
 enum vl_read_status kvm_read(struct vl_kvm *k, const struct vl_space *s, uint64_t va, void *buf,
 			     size_t len, uint64_t *fault);
 enum vl_read_status kvm_string(struct vl_kvm *k, const struct vl_space *s, uint64_t va, char *buf,
 			       size_t size, uint64_t *fault);
+
+/* ---- kvm-mirror.c ---- */
+
+/*
+ * From now on through a mirror of the guest's tables. All of its RAM must be mapped, or
+ * be a dump's.
+ */
+struct vl_error *vl_kvm_mirror(struct vl_raw *e);
+void kvm_mirror_destroy(struct vl_kvm *k);
+
+/* kvm_serve() through the mirror. */
+bool kvm_mirror_serve(struct vl_kvm *k, unsigned nr);
+
+/* The agent asks for an address. */
+void kvm_mirror_answer(struct vl_kvm *k);
 
 /* ---- kvm-walk.c ---- */
 
@@ -174,6 +209,8 @@ struct vl_kvm_stats {
 	uint64_t exits;	      /* returns from KVM_RUN */
 	uint64_t relocations; /* the agent was put elsewhere */
 	uint64_t by_walk;     /* requests that the direct engine served instead */
+	uint64_t asks;	      /* addresses that the agent had to wait for (mirror.h) */
+	uint64_t redone;      /* times that tables changed under requests (mirror.h) */
 	uint64_t agent_va, agent_gpa;
 };
 void vl_kvm_stats(const struct vl_raw *e, struct vl_kvm_stats *ret);

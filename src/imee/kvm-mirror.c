@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The kvm engine where the processor cannot walk the guest's own tables: requests go
+ * through a mirror of them (mirror.h), which is filled ahead for addresses that are
+ * known, and while the agent waits for those that it finds by itself.
+ */
+#include <stdlib.h>
+
+#include "kvm.h"
+
+/* How often requests are made again because their tables changed meanwhile. */
+#define TRIES_CHANGED 8
+
+/* What a request will use for sure. False: no room. */
+static bool map_request(struct vl_kvm *k, const struct agent_request *rq)
+{
+	uint64_t end = rq->va + (rq->op == AGENT_OP_READ ? rq->left : 1), gpa;
+
+	for (uint64_t va = rq->va; va < end; va = (va & VL_PAGE_MASK) + VL_PAGE_SIZE) {
+		enum vl_read_status st = mirror_map(k->mirror, &k->space, va, &gpa);
+
+		if (st == MIRROR_FULL)
+			return false;
+		/* The agent will see; it may be there by then. */
+		if (st)
+			break;
+	}
+	return true;
+}
+
+/*
+ * The agent's page comes last: whatever was changed for the requests, it is where it
+ * should be, and stays there while the vCPU runs.
+ */
+static uint64_t prepare(struct vl_kvm *k, const struct agent_request *rqs, unsigned nr)
+{
+	bool all = false;
+	uint64_t root, gpa;
+
+	for (unsigned i = 0; i < nr; i++)
+		all |= rqs[i].op == AGENT_OP_WALK;
+	root = mirror_begin(k->mirror, &k->space, all);
+	if (!root)
+		return 0;
+	for (unsigned i = 0; i < nr; i++)
+		if (!map_request(k, &rqs[i]))
+			return 0;
+	if (mirror_map(k->mirror, &k->space, k->va, &gpa) || (gpa & VL_PAGE_MASK) != k->blind)
+		return 0;
+	k->asked = 0;
+	k->mirror->running = true;
+	return root;
+}
+
+bool kvm_mirror_serve(struct vl_kvm *k, unsigned nr)
+{
+	struct agent_request saved[AGENT_NR_REQUESTS];
+	uint32_t first = k->ring->posted;
+
+	for (unsigned i = 0; i < nr; i++)
+		saved[i] = k->ring->requests[(first + i) % AGENT_NR_REQUESTS];
+	for (int tries = 0; tries < TRIES_CHANGED; tries++) {
+		uint64_t root = prepare(k, saved, nr);
+
+		if (!root)
+			return false;
+		for (unsigned i = 0; i < nr; i++) {
+			struct agent_request *rq =
+				&k->ring->requests[(first + i) % AGENT_NR_REQUESTS];
+
+			*rq = saved[i];
+			rq->cr3 = root;
+		}
+		/* What was served once is to be served again: by counting back. */
+		if (tries)
+			k->redone++;
+		if (!kvm_post(k, tries ? &k->ring->served : &k->ring->posted,
+			      tries ? first : first + nr))
+			return false;
+		if (mirror_holds(k->mirror))
+			return true;
+	}
+	return false;
+}
+
+void kvm_mirror_answer(struct vl_kvm *k)
+{
+	struct agent_vars *v = &k->page->vars;
+	unsigned before = k->mirror->nr_entries;
+	uint64_t gpa;
+
+	/* The same again, with nothing to add, would go on for ever. */
+	k->asks++;
+	v->ask = k->asked++ < MIRROR_ENTRIES && k->mirror->running &&
+				 !mirror_map(k->mirror, &k->space, v->asked, &gpa) &&
+				 k->mirror->nr_entries > before ?
+			 AGENT_GRANTED :
+			 AGENT_REFUSED;
+}
+
+struct vl_error *vl_kvm_mirror(struct vl_raw *e)
+{
+	struct vl_kvm *k = kvm_of(e);
+	struct vl_error *err;
+
+	if (k->mirror)
+		return NULL;
+	if (k->walk->has_live)
+		return vl_error_new(VL_ERR_TARGET, "not all of the guest's RAM can be mapped");
+	kvm_quiesce(k);
+	k->mirror = calloc(1, sizeof(*k->mirror));
+	if (!k->mirror)
+		return vl_error_nomem();
+	err = kvm_vm_add_mirror(k);
+	if (!err)
+		err = mirror_init(k->mirror, k->walk, (mirror_page *)k->mirror_pages,
+				  k->exchange_gpa + KVM_MIRROR_OFFSET);
+	k->mirror->own = k->exchange_gpa;
+	k->mirror->own_size = KVM_MIRROR_OFFSET + MIRROR_TABLES * VL_PAGE_SIZE;
+	return err;
+}
+
+void kvm_mirror_destroy(struct vl_kvm *k)
+{
+	if (k->mirror)
+		mirror_deinit(k->mirror);
+	free(k->mirror);
+}
