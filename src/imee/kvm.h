@@ -2,7 +2,9 @@
 /*
  * The kvm engine: what its files share. An immersive vCPU has the guest's RAM in
  * read-only slots at the guest-physical addresses it has there, and runs the agent
- * (agent/imee.S) under the guest's own CR3, so that the processor translates.
+ * (agent/imee.S) under the guest's own CR3, so that the processor translates. Most
+ * processors cannot walk tables in read-only memory: those get a mirror of the entries
+ * that are in use, which is compared with the guest's before and after (mirror.h).
  *
  * Whether an address can be read, and what is there, the agent says. Why not is
  * asked of a software walk (the direct engine), which also finds a place for the agent,
@@ -12,8 +14,8 @@
  * the agent is, and maps another page there just when a request begins, has that page
  * run in the agent's place: it can then write our exchange pages, that is, lie, as it can
  * not with the direct engine. It gets no further: its RAM is read-only there, and all that
- * comes out of the exchange pages is bounded here. Against it would help permission to
- * execute by page, below the guest's tables.
+ * comes out of the exchange pages is bounded here. With a mirror it cannot do that: what
+ * the agent's address leads to there is looked at when it is filled in, and then stays.
  */
 #ifndef VLENS_IMEE_KVM_H
 #define VLENS_IMEE_KVM_H
@@ -36,7 +38,7 @@
 
 /* Where the mirror's pages are, from the exchange pages on, guest-physical. */
 #define KVM_MIRROR_OFFSET (2UL << 20)
-_Static_assert(KVM_EXCHANGE_PAGES * VL_PAGE_SIZE <= KVM_MIRROR_OFFSET, "");
+_Static_assert(KVM_MIRROR_OFFSET >= VL_PAGE_SIZE * KVM_EXCHANGE_PAGES, "");
 
 #define KVM_WALK_FIELDS 8192 /* fields in one entry, about */
 #define KVM_HITS 8	     /* places that one request may make the agent leave */

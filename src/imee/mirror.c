@@ -148,8 +148,7 @@ enum vl_read_status mirror_map(struct mirror *m, const struct vl_space *s, uint6
 			next = table(m, path[level - 1].table, level - 1, &st);
 			if (next < 0)
 				break;
-			as = (e & ~X86_PTE_ADDR) |
-			     (m->gpa + (unsigned)next * sizeof(mirror_page));
+			as = (e & ~X86_PTE_ADDR) | (m->gpa + (unsigned)next * sizeof(mirror_page));
 		}
 		st = fill(m, (unsigned)t, vl_pgtable_index(va, level), e, as);
 	}

@@ -22,7 +22,7 @@
 
 #include "direct.h"
 
-#define MIRROR_TABLES 2048  /* pages of 4 KiB, touched as they are needed */
+#define MIRROR_TABLES 2048   /* pages of 4 KiB, touched as they are needed */
 #define MIRROR_ENTRIES 16384 /* filled in at a time */
 #define MIRROR_USED 2048     /* noted as used by one request; beyond that all are */
 /* Before a request that compares all of them they are not to be more than this. */
@@ -35,7 +35,7 @@
 typedef uint64_t mirror_page[512];
 
 struct mirror_table {
-	uint64_t key;		      /* its guest-physical address | its level */
+	uint64_t key;		       /* its guest-physical address | its level */
 	const volatile uint64_t *live; /* the guest's own */
 	/* What was filled in, without the flags that processors set; 0: nothing. */
 	uint64_t known[512];

@@ -9,7 +9,8 @@
  *              addresses that are not mapped: the same bytes and statuses from both.
  *              The guest must stand still
  *   blind      the page that the agent stands on, by two of its addresses
- *   walks      lists, tables of lists and xarrays: the same from both
+ *   walks      lists, tables of lists and xarrays: the same from both, and how many exits
+ *              it takes the second time
  *   spaces     the spaces of all processes, and what lies behind their top-level
  *              tables: with page-table isolation the user's half
  *   poll       reads in poll mode: the same, and how many exits that took, by our
@@ -259,6 +260,8 @@ static void same_walk(struct probe *p, const char *name, struct vl_walk *w, bool
 	vl_walk(p->direct, &p->s, w, &a);
 	w->records = rb;
 	w->status = statuses ? sb : NULL;
+	/* The first time it may have to ask where things are. */
+	vl_walk(p->kvm, &p->s, w, &b);
 	exits = stats(p).exits;
 	vl_walk(p->kvm, &p->s, w, &b);
 	exits = stats(p).exits - exits;
