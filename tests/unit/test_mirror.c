@@ -271,7 +271,7 @@ static atomic_ulong version; /* the page that the window is, when it is known to
 static atomic_ulong reads;
 static atomic_bool stop;
 
-#define READS 200U
+#define READS 100U
 #define CHANGES_PER_READ 8U /* at most, however slow the reads are */
 _Static_assert(4 * READS * CHANGES_PER_READ < NR_PAGES, "");
 
@@ -339,7 +339,7 @@ static uint64_t by_watch(uint64_t now)
 {
 	uint64_t v = UINT64_MAX, samples;
 
-	vl_watch(kvm, &space, WINDOW, 8, now, 2000, &v, &samples);
+	vl_watch(kvm, &space, WINDOW, 8, now, 200, &v, &samples);
 	return v;
 }
 
