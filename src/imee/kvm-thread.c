@@ -158,6 +158,9 @@ void kvm_threads_stop(struct vl_kvm *k)
 {
 	pthread_mutex_lock(&k->lock);
 	atomic_store(&k->stop, true);
+	/* The agent is not to look for more. */
+	if (k->ring)
+		k->ring->spin = 0;
 	pthread_cond_broadcast(&k->cond);
 	pthread_mutex_unlock(&k->lock);
 	if (k->polling)

@@ -31,7 +31,7 @@
 #define TEXT 0xffffffff81000000UL   /* executable */
 #define TEXT_GPA 0x400000UL
 #define PAGES 0x1000000UL /* those behind the window, with a number each */
-#define NR_PAGES 8000U
+#define NR_PAGES 1000U
 #define SPACE 0x3800000UL /* free, to the end */
 
 static unsigned char *ram;
@@ -272,8 +272,9 @@ static atomic_ulong reads;
 static atomic_bool stop;
 
 #define READS 100U
-#define CHANGES_PER_READ 8U /* at most, however slow the reads are */
-_Static_assert(4 * READS * CHANGES_PER_READ < NR_PAGES, "");
+/* Neither side is further ahead, however slow the other one is: changes, reads. */
+#define AHEAD 8U
+_Static_assert(4 * READS + 2 * AHEAD < NR_PAGES, "");
 
 /* Each page is in the window once; by its entry, or by another table. */
 static void *guest(void *arg)
@@ -287,7 +288,7 @@ static void *guest(void *arg)
 	for (n = 1; !atomic_load(&stop); n++) {
 		uint64_t table = tables[n / 8 % 2], gpa = PAGES + 4096 * n;
 
-		while (n > CHANGES_PER_READ * atomic_load(&reads) && !atomic_load(&stop))
+		while (n > atomic_load(&reads) + AHEAD && !atomic_load(&stop))
 			usleep(10);
 		set((uint64_t *)(ram + table) + vl_pgtable_index(WINDOW, 1), gpa | PAGE);
 		set(middle, table | TABLE);
@@ -354,6 +355,8 @@ static void follow(const char *what, uint64_t (*fn)(uint64_t now))
 		uint64_t from, v;
 
 		atomic_fetch_add(&reads, 1);
+		while (atomic_load(&version) + AHEAD < atomic_load(&reads))
+			usleep(10);
 		from = atomic_load(&version);
 		v = fn(from);
 		stale += v < from;
