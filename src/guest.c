@@ -142,9 +142,10 @@ static void guest_end(struct vl_sys *sys)
 }
 
 /* Pages outside of the working set were touched: the answer is of two moments. */
-static struct vl_error *check_missed(const struct vl_guest *g)
+static struct vl_error *check_missed(struct vl_guest *g)
 {
-	if (g->sys.held || !vl_view_missed(g->view))
+	g->sys.missed = !g->sys.held && vl_view_missed(g->view);
+	if (!g->sys.missed)
 		return NULL;
 	return vl_error_new(VL_ERR_BLOCKED, "memory was needed that had not been copied");
 }
@@ -313,6 +314,7 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 
 	if (sys->open)
 		return NULL;
+	sys->missed = 0;
 	forget_old(g);
 	if (g->doubt && g->contact && !g->anew && !vl_contact_runs(g->contact)) {
 		g->anew = true;
@@ -355,6 +357,7 @@ static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const s
 
 	if (!g->clone)
 		return vl_error_new(VL_ERR_ARG, "a call outside of an epoch");
+	sys->missed = 0;
 	err = vl_clone_syscall(g->clone, name, args, nr, ret);
 	/* Whatever came of it: it was computed from what was not there. */
 	if (vl_view_missed(g->view) && !(err && err->code == VL_ERR_TARGET)) {

@@ -334,8 +334,8 @@ static struct vl_error *give_file(struct vl_trap *t, const struct how *h, int64_
 
 /*
  * lsof tries out what /proc tells of positions on a descriptor of its own, in
- * /proc/PID/fdinfo/FD. By the PID the guest is asked first; no process of the
- * guest has this one, so it is the program's. True: done, with *@err.
+ * /proc/PID/fdinfo/FD. Behind the number may be a stand-in, whose position says
+ * nothing. True: done, with *@err.
  */
 static bool give_own_info(struct vl_trap *t, const struct how *h, struct vl_error **err)
 {

@@ -15,7 +15,8 @@ static int add_rules(scmp_filter_ctx ctx)
 {
 	for (size_t i = 0; i < vl_policy_nr; i++) {
 		const struct vl_policy *p = &vl_policy[i];
-		int err = seccomp_rule_add_array(ctx, SCMP_ACT_NOTIFY, p->nr, p->nr_cmp, p->cmp);
+		uint32_t action = p->decision == TRACE ? SCMP_ACT_TRACE(0) : SCMP_ACT_NOTIFY;
+		int err = seccomp_rule_add_array(ctx, action, p->nr, p->nr_cmp, p->cmp);
 
 		/* Two rows of one call may say the same twice. */
 		if (err && err != -EEXIST)

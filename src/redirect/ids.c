@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who the program is. To itself it has the pid of the identity, since ps looks
- * itself up in /proc and ends when it is not there. Its process group and
- * session are between it and its terminal, and stay the host's.
+ * Who the program is. Its users and groups are those of the identity, its pids are
+ * nobody's: pgrep, fuser and killall leave out the process that has theirs, and
+ * with that of the identity they would be blind to PID 1. Below /proc such a number
+ * is /proc/self (paths.c), since ps looks itself up there and ends when it is
+ * missing. Process groups and sessions are between the program and its terminal,
+ * and stay the host's (tasks.c).
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -23,14 +27,14 @@ struct vl_error *vl_h_id(struct vl_trap *t)
 		return err;
 	switch (t->nr) {
 	case __NR_getpid:
-		t->ret = id->pid;
+		t->ret = VL_OWN_PID + (task ? task->tgid : t->tid);
 		break;
 	case __NR_gettid: /* other threads keep their own: they must differ */
 		t->pass = task && task->tid != task->tgid;
-		t->ret = id->tid;
+		t->ret = VL_OWN_PID + t->tid;
 		break;
-	case __NR_getppid: /* a child's parent is the program, which has that pid */
-		t->ret = task && task->parent ? id->pid : id->ppid;
+	case __NR_getppid:
+		t->ret = task && task->parent ? VL_OWN_PID + task->parent : id->ppid;
 		break;
 	case __NR_getuid:
 		t->ret = id->uid;
@@ -47,12 +51,22 @@ struct vl_error *vl_h_id(struct vl_trap *t)
 	return NULL;
 }
 
-/* getpgid(pid), getsid(pid) */
+/* getpgrp(), getpgid(pid), getsid(pid): a group that it leads has its own pid */
 struct vl_error *vl_h_group_id(struct vl_trap *t)
 {
-	if (t->args[0])
-		return vl_h_forward(t);
-	t->pass = true;
+	struct vl_task *task = vl_task_find(t->r, t->tid);
+	pid_t self = task ? task->tgid : t->tid, pid = self;
+
+	if (t->nr != __NR_getpgrp && t->args[0]) {
+		if (!vl_pid_own((int)t->args[0]))
+			return vl_h_forward(t);
+		pid = (int)t->args[0] - VL_OWN_PID;
+	}
+	t->ret = t->nr == __NR_getsid ? getsid(pid) : getpgid(pid);
+	if (t->ret < 0)
+		t->ret = -errno;
+	else if (t->ret == self)
+		t->ret += VL_OWN_PID;
 	return NULL;
 }
 
@@ -62,50 +76,67 @@ static bool group_is_ours(struct vl_redirect *r, pid_t pgid)
 }
 
 /*
- * Send @sig to a thread of the program on its behalf. Before Linux 5.19 a
- * signal would interrupt the very call we are answering, which would then begin
- * again, for ever: there the answer comes first.
+ * Send @sig to a process or group (@pid, as kill takes it) of the program on its
+ * behalf, or to the thread @tid if that is not 0. Before Linux 5.19 a signal would
+ * interrupt the very call we are answering, which would then begin again, for ever:
+ * there the answer comes first.
  */
-static void send(struct vl_trap *t, const struct vl_task *to, int sig, bool process)
+static void send(struct vl_trap *t, pid_t pid, pid_t tid, int sig)
 {
-	pid_t tgid = to->tgid, tid = to->tid;
-
 	t->ret = 0;
 	if (!t->r->killable)
 		vl_answer(t);
-	if (process ? kill(tgid, sig) : (int)syscall(SYS_tgkill, tgid, tid, sig))
+	if (tid ? (int)syscall(SYS_tgkill, pid, tid, sig) : kill(pid, sig))
 		t->ret = -errno;
 }
 
-/*
- * kill, tkill, tgkill: the program may signal itself and its children. It knows
- * itself by the identity's pid.
- */
+/* kill(pid <= 0, sig) */
+static void send_group(struct vl_trap *t, int pid, int sig)
+{
+	bool own = pid < 0 && vl_pid_own(-(int64_t)pid);
+
+	if (pid == -1 || (pid && !group_is_ours(t->r, own ? -pid - VL_OWN_PID : -pid)))
+		vl_deny(t);
+	else if (own)
+		send(t, pid + VL_OWN_PID, 0, sig);
+	else
+		t->pass = true;
+}
+
+/* kill, tkill, tgkill: the program may signal itself and its children. */
 struct vl_error *vl_h_kill(struct vl_trap *t)
 {
-	struct vl_task *task = vl_task_find(t->r, t->tid), *to;
+	struct vl_task *to;
 	bool process = t->nr == __NR_kill;
-	const struct vl_identity *id;
 	int pid = t->args[0], tid = pid, sig = t->args[1];
-	struct vl_error *err;
 
 	if (t->nr == __NR_tgkill) {
 		tid = t->args[1];
 		sig = t->args[2];
 	}
-	err = vl_self(t->r, &id);
-	if (err)
-		return err;
 	if (process && pid <= 0) {
-		t->pass = !pid || (pid != -1 && group_is_ours(t->r, -pid));
-		if (!t->pass)
-			vl_deny(t);
+		send_group(t, pid, sig);
 		return NULL;
 	}
-	to = tid == id->pid || tid == id->tid ? task : vl_task_find(t->r, tid);
+	to = vl_task_find(t->r, vl_pid_own(tid) ? tid - VL_OWN_PID : tid);
 	if (to)
-		send(t, to, sig, process);
+		send(t, to->tgid, process ? 0 : to->tid, sig);
 	else if (!sig && process) /* is it there? changes nothing */
+		return VL_GUEST(t->r, "kill", &t->ret, VL_ARG_INT(pid), VL_ARG_INT(0));
+	else
+		vl_deny(t);
+	return NULL;
+}
+
+/* pidfd_send_signal(fd, sig, …): killall names a process by its directory */
+struct vl_error *vl_h_kill_fd(struct vl_trap *t)
+{
+	struct vl_file *f = vl_fd_find(t, t->args[0]);
+	int pid, end = 0;
+
+	if (!f || sscanf(f->path, "/proc/%d%n", &pid, &end) != 1 || f->path[end])
+		t->ret = -EBADF;
+	else if (!t->args[1]) /* is it there? */
 		return VL_GUEST(t->r, "kill", &t->ret, VL_ARG_INT(pid), VL_ARG_INT(0));
 	else
 		vl_deny(t);

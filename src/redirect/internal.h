@@ -35,6 +35,15 @@
 #define VL_SNAPSHOT_MAX (64u << 20)
 /* Records of open files kept; the oldest snapshots are forgotten first. */
 #define VL_FILES_MAX 1024
+/*
+ * The pids that the program's processes have to themselves begin here: their pids on
+ * the host and PID_MAX_LIMIT (linux/threads.h), so that no task of any guest has one.
+ */
+#define VL_OWN_PID 4194304
+static inline bool vl_pid_own(int64_t pid)
+{
+	return pid >= VL_OWN_PID;
+}
 /* Above every x86-64 system call number (6.18: 470). */
 #define VL_NR_MAX 512
 
@@ -59,7 +68,7 @@ struct vl_argspec {
 		A_OUTLEN, /* as many bytes as argument number n says */
 		A_OUTRET, /* the same, of which as many are valid as the call returns */
 		A_OUTIDS, /* the same in units of four bytes */
-		A_PID,	  /* 0: the identity */
+		A_PID,	  /* 0 or one of the program's own: the identity */
 	} kind : 8;
 	uint16_t n;
 };
@@ -67,7 +76,7 @@ struct vl_argspec {
 struct vl_policy {
 	int nr;
 	const char *name;
-	enum vl_decision { GUEST, LOCAL, HOST, DENY } decision;
+	enum vl_decision { GUEST, LOCAL, DENY, TRACE } decision;
 	vl_handler handle;
 	const char *call; /* the guest's handler; NULL: name */
 	struct vl_argspec args[6];
@@ -129,6 +138,8 @@ int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret
 const struct vl_path_row *vl_path_row(struct vl_redirect *r, const char *path);
 /* Note where the program keeps its own files, from its executable and environment. */
 struct vl_error *vl_paths_init(struct vl_redirect *r);
+/* Note where the program is started. */
+void vl_paths_start(struct vl_redirect *r);
 void vl_paths_deinit(struct vl_redirect *r);
 /* One more executable: a child's. */
 void vl_paths_own_exe(struct vl_redirect *r, const char *exe);
@@ -199,7 +210,7 @@ struct vl_error *vl_list_whole(struct vl_redirect *r, int64_t fd, char **data, s
 /* The stat of a file with content @text that the guest does not have. */
 struct stat vl_supplied_stat(const char *text);
 struct vl_error *vl_h_open(struct vl_trap *t);
-/* Is t->where a descriptor of the program, named by the pid that it thinks it has? */
+/* Is t->where a descriptor of ours, named by a pid that is the program's to itself? */
 struct vl_file *vl_self_fd(struct vl_trap *t, bool *info_ret, int *fd_ret);
 struct vl_error *vl_h_stat(struct vl_trap *t);
 struct vl_error *vl_h_fstat(struct vl_trap *t);
@@ -228,10 +239,11 @@ struct vl_error *vl_h_errno(struct vl_trap *t);
 struct vl_error *vl_h_id(struct vl_trap *t);
 struct vl_error *vl_h_group_id(struct vl_trap *t);
 struct vl_error *vl_h_kill(struct vl_trap *t);
+struct vl_error *vl_h_kill_fd(struct vl_trap *t);
 struct vl_error *vl_h_ipcctl(struct vl_trap *t);
 struct vl_error *vl_h_ipcget(struct vl_trap *t);
 
-/* --- socket.c, netif.c: what the program asks over sockets --- */
+/* --- socket.c, genl.c, netif.c: what the program asks over sockets --- */
 
 struct vl_error *vl_h_socket(struct vl_trap *t);
 struct vl_error *vl_h_connect(struct vl_trap *t);
@@ -242,6 +254,7 @@ struct vl_error *vl_h_getsockopt(struct vl_trap *t);
 struct vl_error *vl_h_send(struct vl_trap *t);
 struct vl_error *vl_h_recv(struct vl_trap *t);
 struct vl_error *vl_h_netif(struct vl_trap *t);
+struct vl_error *vl_genl_asks(struct vl_trap *t, const char *buf, size_t len, bool *ret);
 
 /* --- ioctl.c: what it asks about an open file --- */
 
@@ -292,6 +305,9 @@ struct vl_redirect {
 	char *exe;  /* the program's file, as it is executed */
 	char **own; /* absolute paths that are the program's own, with all below */
 	size_t nr_own;
+	/* Where the program was started, "" if unknown; asked about once. */
+	char start_dir[PATH_MAX];
+	enum { START_UNKNOWN, START_HOST, START_GUEST } start_is;
 	char **guest_paths; /* those of the options, normalised */
 	size_t nr_guest_paths;
 	bool forced; /* the program has come to them */

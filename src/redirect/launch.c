@@ -79,7 +79,8 @@ static bool say(int sock, const void *buf, size_t len)
 struct vl_error *vl_launch(struct vl_redirect *r, int sock, int *status_ret)
 {
 	const long options = PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK |
-			     PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
+			     PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACESECCOMP |
+			     PTRACE_O_TRACESYSGOOD;
 	struct vl_error *err;
 	int value, flags;
 	const struct vl_redirect_filter *f = r->filter;

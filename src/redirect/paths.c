@@ -19,6 +19,9 @@
 #define HOST_ROW(p, why) { .pattern = p, .open = P_HOST, .query = P_HOST, .note = why }
 #define OWN_ROW(p, why) \
 	{ .pattern = p, .open = P_HOST, .query = P_HOST, .writable = true, .note = why }
+/* Opened here, but what it looks like is asked of the guest. */
+#define DEVICE_ROW(p, why) \
+	{ .pattern = p, .open = P_HOST, .query = P_GUEST_THEN_HOST, .writable = true, .note = why }
 #define GUEST_ROW(p, h, why) \
 	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = h, .note = why }
 #define ONCE_ROW(p) GUEST_ROW(p, H_ONCE, "made in one piece: a short read is the end")
@@ -27,6 +30,9 @@
 #define DISK_ROW(p, fail, why) \
 	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = H_AUTO, .on_fail = fail, \
 	  .tries = 2, .note = why }
+
+/* All else. A path of it may be below where the program was started. */
+#define REST "/"
 
 static const struct vl_path_row rows[] = {
 	/* about the program itself */
@@ -85,26 +91,18 @@ static const struct vl_path_row rows[] = {
 	GUEST_ROW("/proc", H_SNAPSHOT, "the point of it all"),
 	GUEST_ROW("/sys", H_SNAPSHOT, "the guest's devices"),
 	/* the program's terminal and its sources of nothing and of noise */
-	OWN_ROW("/dev/null", "the program's own"),
-	OWN_ROW("/dev/zero", "the program's own"),
-	OWN_ROW("/dev/full", "the program's own"),
-	OWN_ROW("/dev/random", "the program's own"),
-	OWN_ROW("/dev/urandom", "the program's own"),
+	DEVICE_ROW("/dev/null", "the program's own"),
+	DEVICE_ROW("/dev/zero", "the program's own"),
+	DEVICE_ROW("/dev/full", "the program's own"),
+	DEVICE_ROW("/dev/random", "the program's own"),
+	DEVICE_ROW("/dev/urandom", "the program's own"),
 	OWN_ROW("/dev/stdin", "the program's own"),
 	OWN_ROW("/dev/stdout", "the program's own"),
 	OWN_ROW("/dev/stderr", "the program's own"),
 	OWN_ROW("/dev/fd", "the program's own"),
 	OWN_ROW("/dev/ptmx", "script, expect"),
-	{ .pattern = "/dev/tty",
-	  .open = P_HOST,
-	  .query = P_GUEST_THEN_HOST,
-	  .writable = true,
-	  .note = "its terminal; but ps asks for the numbers of the guest's" },
-	{ .pattern = "/dev/pts/*",
-	  .open = P_HOST,
-	  .query = P_GUEST_THEN_HOST,
-	  .writable = true,
-	  .note = "its terminal; but ps asks for the numbers of the guest's" },
+	DEVICE_ROW("/dev/tty", "its terminal; but ps asks for the numbers of the guest's"),
+	DEVICE_ROW("/dev/pts/*", "its terminal; but ps asks for the numbers of the guest's"),
 	/* names and time zone: the guest's, never the host's */
 	DISK_ROW("/etc/passwd", F_EMPTY, "without it, numbers; never the host's names"),
 	DISK_ROW("/etc/group", F_EMPTY, "without it, numbers; never the host's names"),
@@ -163,7 +161,7 @@ static const struct vl_path_row rows[] = {
 	HOST_ROW("/nix", "programs"),
 	HOST_ROW("/gnu", "programs"),
 	HOST_ROW("/snap", "programs"),
-	DISK_ROW("/", F_ERRNO, "all else: what the guest's kernel holds in memory"),
+	DISK_ROW(REST, F_ERRNO, "all else: what the guest's kernel holds in memory"),
 };
 
 /* clang-format on */
@@ -281,6 +279,66 @@ static char *host_base(struct vl_trap *t, int dirfd, char *buf, size_t size)
 	return buf;
 }
 
+/*
+ * /proc/PID by a pid that is the program's to itself: /proc/self, but for its
+ * descriptors (vl_self_fd()).
+ */
+static void own_pid(char *path)
+{
+	static const char self[] = "/proc/self", thread[] = "/proc/thread-self";
+	int pid, tid, end = 0;
+	const char *name = self;
+
+	if (sscanf(path, "/proc/%d%n", &pid, &end) != 1 || !vl_pid_own(pid) ||
+	    (path[end] && path[end] != '/'))
+		return;
+	if (below(path + end, "/fd") || below(path + end, "/fdinfo"))
+		return;
+	if (sscanf(path, "/proc/%d/task/%d%n", &pid, &tid, &end) == 2 && vl_pid_own(tid))
+		name = thread;
+	/* Both names are shorter than what they stand for. */
+	memmove(path + strlen(name), path + end, strlen(path + end) + 1);
+	memcpy(path, name, strlen(name));
+}
+
+/*
+ * Is @path below the directory where the program was started, and the guest has no
+ * such directory? Then it is the host's as by a relative path: Python makes the
+ * name of its script absolute. Where both have one (/root, /tmp), it is the guest's.
+ */
+static bool below_start(struct vl_redirect *r, const char *path)
+{
+	struct vl_error *err;
+	char norm[PATH_MAX];
+	struct stat st;
+	int64_t ret;
+
+	snprintf(norm, sizeof(norm), "%s", path);
+	vl_path_normalise(norm);
+	if (!r->start_dir[0] || !below(norm, r->start_dir))
+		return false;
+	if (r->start_is == START_UNKNOWN) {
+		err = VL_GUEST(r, "newfstatat", &ret, VL_ARG_INT(AT_FDCWD),
+			       VL_ARG_STR(r->start_dir), VL_ARG_OUT(&st, sizeof(st)),
+			       VL_ARG_INT(0));
+		if (err) { /* the next question meets it again */
+			vl_error_destroy(err);
+			return false;
+		}
+		r->start_is = ret == -ENOENT ? START_HOST : START_GUEST;
+	}
+	return r->start_is == START_HOST;
+}
+
+/* The row for @w->path, absolute. */
+static void set_row(struct vl_redirect *r, struct vl_where *w)
+{
+	own_pid(w->path);
+	w->row = vl_path_row(r, w->path);
+	if (!strcmp(w->row->pattern, REST) && below_start(r, w->path))
+		w->row = &cwd_row;
+}
+
 static int join(struct vl_where *w, const char *base, const char *rel)
 {
 	int n = snprintf(w->path, sizeof(w->path), "%s/%s", strcmp(base, "/") ? base : "", rel);
@@ -322,7 +380,7 @@ int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret
 	if (err)
 		return err;
 	if (ret->path[0] == '/') {
-		ret->row = vl_path_row(t->r, ret->path);
+		set_row(t->r, ret);
 		return 0;
 	}
 	if (dirfd != AT_FDCWD && vl_fd_ours(dirfd))
@@ -342,7 +400,7 @@ int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret
 		err = join(ret, task->cwd, rel);
 	}
 	if (!err)
-		ret->row = vl_path_row(t->r, ret->path);
+		set_row(t->r, ret);
 	return err;
 }
 
@@ -437,6 +495,17 @@ struct vl_error *vl_paths_init(struct vl_redirect *r)
 		}
 	}
 	return NULL;
+}
+
+void vl_paths_start(struct vl_redirect *r)
+{
+	char link[32];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/%d/cwd", (int)r->main);
+	n = readlink(link, r->start_dir, sizeof(r->start_dir) - 1);
+	/* Below the root is everything, which says nothing. */
+	r->start_dir[n > 1 ? n : 0] = 0;
 }
 
 void vl_paths_deinit(struct vl_redirect *r)

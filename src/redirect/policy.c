@@ -3,7 +3,7 @@
  * What happens to each system call. A call without a row is the host's own
  * business: memory, signals, its own processes, reading and writing what it
  * has open. A row with conditions traps only where they hold; several rows of
- * one call share its handler.
+ * one call share its handler, but for those that go to the tracer (tasks.c).
  *
  * Sizes are of the x86-64 ABI (asm/stat.h, linux/utsname.h, linux/time_types.h,
  * linux/statfs.h, linux/sysinfo.h, linux/timex.h, linux/capability.h).
@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/nsfs.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -160,19 +161,24 @@ const struct vl_policy vl_policy[] = {
 	ROW(getresgid, GUEST, vl_h_forward, OUT(4), OUT(4), OUT(4)),
 	ROW(getgroups, GUEST, vl_h_forward, INT, OUTIDS(0)),
 	ROW(capget, GUEST, vl_h_forward, INOUT(8), OUT(24)),
+	ROW(getpgrp, LOCAL, vl_h_group_id, INT),
 	ROW(getpgid, GUEST, vl_h_group_id, PID),
 	ROW(getsid, GUEST, vl_h_group_id, PID),
-	ROW(getpriority, GUEST, vl_h_forward, INT, INT),
-	ROW(ioprio_get, GUEST, vl_h_forward, INT, INT),
+	ROW(getpriority, GUEST, vl_h_forward, INT, PID),
+	ROW(ioprio_get, GUEST, vl_h_forward, INT, PID),
 	ROW(sched_getaffinity, GUEST, vl_h_forward, PID, INT, OUTRET(1)),
 	ROW(sched_getscheduler, GUEST, vl_h_forward, PID),
 	ROW(sched_getparam, GUEST, vl_h_forward, PID, OUT(4)),
 	ROW(sched_getattr, GUEST, vl_h_forward, PID, OUTLEN(2), INT, INT),
 	ROW(sched_rr_get_interval, GUEST, vl_h_forward, PID, OUT(16)),
 	ROW(prlimit64, GUEST, vl_h_prlimit, PID, INT, INT, OUT(16)),
+	{ CALL(setpgid), .decision = TRACE, .note = "of processes as they are named to themselves" },
+	{ CALL(ioctl), .decision = TRACE, WHEN(IS(1, TIOCSPGRP)), .note = "a group named so" },
+	{ CALL(ioctl), .decision = TRACE, WHEN(IS(1, TIOCGPGRP)), .note = "a group named so" },
 	ROW(kill, LOCAL, vl_h_kill, INT, INT),
 	ROW(tkill, LOCAL, vl_h_kill, INT, INT),
 	ROW(tgkill, LOCAL, vl_h_kill, INT, INT, INT),
+	ON(pidfd_send_signal, vl_h_kill_fd, (ANY(0)), "to the process of a directory of /proc"),
 	ROW(rt_sigqueueinfo, LOCAL, vl_h_own, PID),
 	ROW(rt_tgsigqueueinfo, LOCAL, vl_h_own, PID, PID),
 	ROW(pidfd_open, LOCAL, vl_h_own, PID),

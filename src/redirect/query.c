@@ -52,7 +52,7 @@ static bool then_host(const struct vl_trap *t, int64_t ret)
 	       (t->where.row->query == P_GUEST_THEN_HOST || t->where.row->on_fail == F_HOST);
 }
 
-/* Is t->where a descriptor of the program, named by the pid that it thinks it has? */
+/* Is t->where a descriptor of ours, named by a pid that is the program's to itself? */
 struct vl_file *vl_self_fd(struct vl_trap *t, bool *info_ret, int *fd_ret)
 {
 	int pid, end = 0;
@@ -60,8 +60,7 @@ struct vl_file *vl_self_fd(struct vl_trap *t, bool *info_ret, int *fd_ret)
 	*info_ret = sscanf(t->where.path, "/proc/%d/fdinfo/%d%n", &pid, fd_ret, &end) == 2;
 	if (!*info_ret)
 		sscanf(t->where.path, "/proc/%d/fd/%d%n", &pid, fd_ret, &end);
-	if (!end || t->where.path[end] || !t->r->know_self || pid != t->r->self.pid ||
-	    !vl_fd_ours(*fd_ret))
+	if (!end || t->where.path[end] || !vl_pid_own(pid) || !vl_fd_ours(*fd_ret))
 		return NULL;
 	return vl_fd_find(t, *fd_ret);
 }

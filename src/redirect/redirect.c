@@ -155,7 +155,7 @@ static bool is_transient(const struct vl_error *err)
  */
 static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 {
-	int tries = r->o->tries > 0 ? r->o->tries : TRIES;
+	int tries = r->o->tries > 0 ? r->o->tries : TRIES, missed = 0;
 	struct vl_error *err;
 
 	for (int i = 0;; i++) {
@@ -169,7 +169,10 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 		vl_error_destroy(err);
 		if (t->sent)
 			return NULL;
-		if (i + 1 >= (t->tries && !r->no_epoch ? t->tries : tries))
+		/* That says nothing of the guest, which is held after some of them. */
+		if (r->sys->missed && missed++ < TRIES)
+			i--;
+		else if (i + 1 >= (t->tries && !r->no_epoch ? t->tries : tries))
 			break;
 		r->stats->retries++;
 		sleep_ns(i * MS);
@@ -351,7 +354,8 @@ static struct vl_error *init(struct vl_redirect *r)
 	struct vl_error *err;
 
 	for (size_t i = 0; i < vl_policy_nr; i++)
-		if (vl_policy[i].nr >= 0 && vl_policy[i].nr < VL_NR_MAX)
+		if (vl_policy[i].decision != TRACE && vl_policy[i].nr >= 0 &&
+		    vl_policy[i].nr < VL_NR_MAX)
 			r->by_nr[vl_policy[i].nr] = &vl_policy[i];
 	r->files = calloc(VL_FILES_MAX, sizeof(*r->files));
 	r->chunk = malloc(VL_CHUNK);
@@ -373,6 +377,7 @@ static struct vl_error *run(struct vl_redirect *r, int sock, int *status_ret)
 
 	pinned = pin(r, &cpus, &one);
 	err = vl_launch(r, sock, status_ret);
+	vl_paths_start(r);
 	/* While the program execs on another CPU, if there is one. */
 	if (!err && r->sys->ready)
 		vl_error_destroy(epoch_begin(r));

@@ -205,7 +205,7 @@ static bool only_asks(int protocol, const struct nlmsghdr *h)
 	case NETLINK_SOCK_DIAG:
 		return h->nlmsg_type == SOCK_DIAG_BY_FAMILY || h->nlmsg_type == TCPDIAG_GETSOCK ||
 		       h->nlmsg_type == DCCPDIAG_GETSOCK;
-	case NETLINK_GENERIC: /* what a family's other requests do is not known here */
+	case NETLINK_GENERIC: /* vl_genl_asks() knows of others */
 		return h->nlmsg_type == GENL_ID_CTRL || (h->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
 	}
 	return false;
@@ -372,8 +372,10 @@ struct vl_error *vl_h_send(struct vl_trap *t)
 {
 	struct vl_file *f = socket_of(t);
 	char request[8192]; /* questions are short: libnetlink's buffers are 1 to 4 KiB */
+	struct vl_error *err;
 	struct msghdr m;
 	ssize_t len;
+	bool asks;
 
 	if (!f) {
 		if (!t->pass && t->nr == __NR_write)
@@ -394,15 +396,21 @@ struct vl_error *vl_h_send(struct vl_trap *t)
 	} else {
 		len = t->args[2] > sizeof(request) ? -EMSGSIZE : (ssize_t)t->args[2];
 		if (len > 0) {
-			int err = vl_mem_read(t, t->args[1], request, len);
+			int e = vl_mem_read(t, t->args[1], request, len);
 
-			len = err ? err : len;
+			len = e ? e : len;
 		}
 	}
 	t->ret = len;
 	if (len < 0)
 		return NULL;
-	if (!check_request(f->protocol, request, len))
+	asks = !check_request(f->protocol, request, len);
+	if (!asks && f->protocol == NETLINK_GENERIC) {
+		err = vl_genl_asks(t, request, len, &asks);
+		if (err)
+			return err;
+	}
+	if (asks)
 		return ask(t, f, request, len);
 	vl_deny(t);
 	return refuse(t, f, request, len);

@@ -24,6 +24,10 @@ static int fetch(struct vl_trap *t, size_t i, char buf[FIXED], struct vl_arg *ar
 
 	*arg = VL_ARG_INT(v);
 	switch (a->kind) {
+	case A_PID:
+		if (vl_pid_own((int)v))
+			*arg = VL_ARG_INT(0);
+		break;
 	case A_DIRFD:
 		*arg = VL_ARG_INT(AT_FDCWD);
 		break;

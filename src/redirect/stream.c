@@ -357,17 +357,6 @@ static struct vl_error *set_cwd(struct vl_trap *t, const char *path)
 	return NULL;
 }
 
-/* Is @path where the task is on the host, or below? Scripts do `cd "$PWD"`. */
-static bool below_host_cwd(struct vl_trap *t, const char *path)
-{
-	char link[32], cwd[PATH_MAX];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/%d/cwd", (int)t->tid);
-	n = readlink(link, cwd, sizeof(cwd));
-	return n > 1 && !strncmp(path, cwd, n) && (!path[n] || path[n] == '/');
-}
-
 /* chdir: a directory of the guest is kept by us, the host's cwd stays where it is */
 struct vl_error *vl_h_chdir(struct vl_trap *t)
 {
@@ -391,10 +380,6 @@ struct vl_error *vl_h_chdir(struct vl_trap *t)
 	if (err)
 		return err;
 	t->ret = ret ? ret : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
-	if (ret == -ENOENT && below_host_cwd(t, t->where.path)) {
-		t->pass = true;
-		return NULL;
-	}
 	return t->ret ? NULL : set_cwd(t, t->where.path);
 }
 

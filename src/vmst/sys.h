@@ -88,6 +88,7 @@ struct vl_sys {
 	int open;		 /* an epoch is open */
 	int held;		 /* and somebody waits for its end */
 	int ready;		 /* an epoch begins at once and holds nobody: it may be early */
+	int missed;		 /* the last call gave no answer as a page had not been copied */
 	struct vl_identity self; /* valid inside an epoch */
 	/* Nobody else has files open here: close_range() may take all above 2. */
 	int own_files;
