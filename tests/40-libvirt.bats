@@ -49,9 +49,7 @@ assert_domain_runs() {
 
 @test "the first contact, and every tool" {
 	local cmd
-	VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run vps "$DOMAIN" -ef >"$T/vlens"
-	in_guest "$DOMAIN" 'ps -ef' >"$T/guest"
-	"$VT_TESTS/lib/same.py" "ps -ef" "$T/guest" "$T/vlens" >&2
+	VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run same_text "$DOMAIN" "$DOMAIN" "ps -ef"
 	for cmd in 'lsmod' 'uname -a'; do
 		# shellcheck disable=SC2086 # words
 		assert_same "$(in_guest "$DOMAIN" "$cmd")" "$(v${cmd%% *} "$DOMAIN" ${cmd#"${cmd%% *}"})"

@@ -23,7 +23,7 @@ setup() {
 	T=$BATS_TEST_TMPDIR
 }
 
-# dump NAME: $DUMPS/NAME.elf by QMP, with what the guest said just before.
+# dump NAME: $DUMPS/NAME.elf by QMP, with what the guest said just before, and after.
 dump() {
 	local name=$1
 	need_guest "$name"
@@ -38,6 +38,7 @@ dump() {
 	qmp "$name" dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$DUMPS/$name.elf\"}" >/dev/null
 	qmp "$name" cont >/dev/null
 	in_guest "$name" 'cut -d" " -f1 /proc/uptime; date +%s' | xargs >"$DUMPS/$name.after"
+	in_guest "$name" 'ps -ef' >"$DUMPS/$name.later"
 }
 
 # between BEFORE X AFTER: give or take a second.
@@ -50,7 +51,7 @@ judge() {
 	local d=$DUMPS/$1.elf up_a up_b now_a now_b
 	dump "$1"
 	vps "$d" -ef >"$T/vlens"
-	"$VT_TESTS/lib/same.py" "ps -ef" "$DUMPS/$1.ps" "$T/vlens" >&2 || fail "ps differs"
+	"$VT_TESTS/lib/same.py" "ps -ef" "$DUMPS/$1.ps" "$T/vlens" "$DUMPS/$1.later" >&2 || fail "ps differs"
 	assert_same "$(<"$DUMPS/$1.lsmod")" "$(vlsmod "$d")"
 	assert_same "$(<"$DUMPS/$1.uname")" "$(vuname "$d" -a)"
 	assert_same "known content" "$(vcat "$d" /tmp/known)"
@@ -76,7 +77,7 @@ judge() {
 @test "with nothing in the cache" {
 	dump g61
 	VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run vps "$DUMPS/g61.elf" -ef >"$T/vlens"
-	"$VT_TESTS/lib/same.py" "ps -ef" "$DUMPS/g61.ps" "$T/vlens" >&2
+	"$VT_TESTS/lib/same.py" "ps -ef" "$DUMPS/g61.ps" "$T/vlens" "$DUMPS/g61.later" >&2
 }
 
 @test "time stands still in a dump" {

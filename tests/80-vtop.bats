@@ -8,8 +8,7 @@
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
 load lib/vlens
-
-PATIENCE=40
+load lib/terminal
 
 setup_file() {
 	command -v tmux >/dev/null || skip "tmux is not installed"
@@ -21,32 +20,11 @@ teardown_file() {
 
 setup() {
 	T=$BATS_TEST_TMPDIR
-	SERVER=vlens-$$-$BATS_TEST_NUMBER
 }
 
 teardown() {
-	tm kill-server 2>/dev/null || true
+	terminal_end
 }
-
-# ---- the terminal -----------------------------------------------------------
-
-tm() { tmux -L "$SERVER" -f /dev/null "$@"; }
-
-# terminal [COLUMNS LINES]: a shell on it.
-terminal() {
-	tm new-session -d -x "${1:-120}" -y "${2:-36}" \
-		"env PS1='\$ ' bash --norc --noprofile" 3>&- 4>&-
-	tm set-option -g default-terminal screen-256color
-	shows '^\$ *$' || fail "no shell"
-}
-
-screen() { tm capture-pane -p; }
-keys() { tm send-keys "$@"; }
-has() { screen | grep -qE -- "$1"; }
-has_not() { ! screen | grep -qE -- "$1"; }
-# shows PATTERN, hides PATTERN: in the end.
-shows() { eventually "$PATIENCE" has "$1" || { screen >&2; fail "not shown: $1"; }; }
-hides() { eventually "$PATIENCE" has_not "$1" || { screen >&2; fail "still shown: $1"; }; }
 
 # vtop_on ARGUMENTS...: started in the terminal, and its list is there.
 vtop_on() {

@@ -62,6 +62,7 @@ def between(token, before, after, way):
 # ---- lines ------------------------------------------------------------------
 
 TOKEN = re.compile(r"\S+")
+AGENT = "factory agent "
 WORKER = re.compile(r"(\[?kworker/[^-+\]]*).*")
 
 
@@ -164,8 +165,10 @@ def same_row(rule, a, x, b, once):
         if token in (before, after):
             continue
         if columns and columns[min(i, len(columns) - 1)] in rule.get("state", ()):
-            # Kernel threads run and sleep as they like; the other letters stay.
-            if thread and token[1:] == before[1:] and token[0] in "RSDI":
+            # Kernel threads run and sleep as they like, and so does who runs the
+            # guest's side of the comparison; the other letters stay.
+            restless = thread or found[-1][2].startswith(AGENT) and token[0] != "I"
+            if restless and token[1:] == before[1:] and token[0] in "RSDI":
                 continue
             return False
         worker, same = WORKER.fullmatch(token), WORKER.fullmatch(before)

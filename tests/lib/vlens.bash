@@ -102,12 +102,14 @@ assert_same() {
 }
 
 # same_as_guest NAME COMMAND...: the applet of a command prints of a guest what the
-# command prints in it, as tests/lib/same.py judges. What differs once may have
-# changed between the two; three times in a row it has not.
-same_as_guest() {
-	local name=$1 address command t try same=$VT_TESTS/lib/same.py
-	address=$(guest "$name")
-	shift
+# command prints in it, before and after, as tests/lib/same.py judges. What differs
+# once may have changed between the two; three times in a row it has not.
+same_as_guest() { same_text "$1" "$(guest "$1")" "${@:2}"; }
+
+# same_text NAME ADDRESS COMMAND...: the same, of a guest by an address.
+same_text() {
+	local name=$1 address=$2 command t try same=$VT_TESTS/lib/same.py
+	shift 2
 	for command; do
 		t=$BATS_TEST_TMPDIR/same
 		for try in 1 2 3; do

@@ -1,0 +1,275 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# vexec with the programs that operators have: each answers as the guest would, or
+# says clearly that it cannot; who looks is none of the guest's processes; shells and
+# screens on a terminal.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+load lib/terminal
+
+setup_file() {
+	need_guest g61 g7
+	# The first contact has the monitor to itself; some tests run several at once.
+	vuname "$(guest g61)" >/dev/null
+	vuname "$(guest g7)" >/dev/null
+}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+	g=$(guest g61)
+}
+
+teardown() {
+	terminal_end
+}
+
+needs() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
+
+# ---- each of them -----------------------------------------------------------
+
+@test "the text is the guest's own: files, users, processes, namespaces" {
+	local name command
+	for name in g61 g7; do
+		for command in 'stat -c "%n %F %a %u:%g %s %i %d %h %y" / /tmp/known /etc/passwd /dev/null /dev/full' \
+			'stat -f /tmp' 'ls -la /tmp /proc/1/ns /dev/pts' 'ls -laR /sys/class/net' 'cat /proc/1/maps' \
+			'cat /proc/self/mountinfo' 'id' 'id alice' 'who' 'w -h' 'pgrep -x init' 'pgrep -u alice -a' \
+			'pgrep -P 1 -l' 'vmstat -f' 'uptime -p' 'date +%Z' 'ip -d link' 'ip netconf' 'ip -j addr' \
+			'ip mptcp limits' 'ip mptcp endpoint' 'ip tcp_metrics show 127.0.0.1'; do
+			assert_same "$(in_guest "$name" "$command")" "$(vexec "$(guest "$name")" sh -c "$command" 2>&1)"
+		done
+	done
+}
+
+# Programs that the guests do not have: what they say is compared with what it is.
+@test "facts of the guest, by programs that it does not have" {
+	local name v listener
+	for name in g61 g7; do
+		v="vexec $(guest "$name")"
+		listener=$(factory_pid "$name" listener)
+		assert_same "$(in_guest "$name" 'stat -f -c %b /tmp')" \
+			"$($v df -P -B 4096 /tmp | awk 'NR == 2 { print $2 }')"
+		assert_same "$(in_guest "$name" 'cut -d" " -f2 /proc/mounts')" "$($v findmnt -rno TARGET | awk '!seen[$0]++')"
+		assert_same "$(in_guest "$name" nproc)" "$($v nproc)"
+		assert_same "$(in_guest "$name" nproc)" "$($v lscpu -s / | sed -n 's/^CPU(s): *//p')"
+		assert_same "$name" "$($v sysctl -n kernel.hostname)"
+		assert_same "$(in_guest "$name" hostname)" "$($v hostname)"
+		assert_same "$listener" "$($v pidof listener)"
+		assert_same "$listener: /" "$($v pwdx "$listener")"
+		assert_same "$(in_guest "$name" 'ls /sys/block | wc -l')" "$($v lsblk -adno NAME | wc -l)"
+		assert_same "$(in_guest "$name" 'grep ^Tcp: /proc/net/snmp | tail -n 1 | cut -d" " -f7')" \
+			"$($v nstat -asz TcpPassiveOpens | awk '/^Tcp/ { print $2 }')"
+		$v slabtop -o | grep -q ' kmalloc-64 '
+		$v pmap 1 | grep -q ' init$'
+		$v lsipc | grep -q '^SEMMNI .* 0.00%$'
+		$v prlimit -p 1 -o RESOURCE --noheadings | grep -qx NOFILE
+		[[ $($v taskset -p 1) == "pid 1's current affinity mask: "* ]]
+		[[ $($v chrt -p "$(factory_pid "$name" realtime)") == *SCHED_FIFO* ]]
+		[[ $($v ionice -p 1) == *": prio "* ]]
+		[[ $($v getent passwd 4242) == alice:* ]]
+		[[ $($v lsmod) == *veth* && $($v modinfo -F license veth) == GPL* ]]
+	done
+}
+
+@test "psmisc: trees, users of sockets, names" {
+	needs pstree
+	local listener
+	listener=$(factory_pid g61 listener)
+	[[ $(vexec "$g" pstree -p) == *"init(1)-+-"*"listener($listener)"* ]]
+	[[ $(vexec "$g" fuser -n tcp 4242 2>/dev/null | xargs) == "$listener" ]]
+	vexec "$g" killall -0 init
+	run --separate-stderr vexec --stats "$g" killall -9 listener
+	[[ $status -eq 1 && $stderr == *"listener($listener): Operation not permitted"* ]] || fail "$stderr"
+	[[ $(stat_of denied "$stderr") -eq 1 ]]
+	[[ $(in_guest g61 'pidof listener') == "$listener" ]]
+}
+
+@test "changes are refused, whoever wants them" {
+	local command before
+	before=$(in_guest g61 'mount; lsmod; hostname; ls -la /tmp; cat /proc/1/limits')
+	for command in 'mount -t tmpfs x /mnt' 'umount /tmp' 'rmmod dummy' 'hostname x' 'touch /tmp/x' \
+		'rm /tmp/known' 'chmod 777 /tmp/known' 'mkdir /tmp/x' 'ln -s a /tmp/x' 'truncate -s 0 /tmp/known' \
+		'sysctl -w kernel.hostname=x' 'renice -n 5 -p 1' 'taskset -p 1 1' 'prlimit --nofile=5:5 -p 1' \
+		'ionice -c 3 -p 1' 'chroot / id' 'kill -9 1' 'ipcmk -M 100' 'ip mptcp limits set subflows 3' \
+		'dmesg -C' 'nsenter -t 1 -n true' 'strace true'; do
+		run --separate-stderr vexec --stats "$g" sh -c "exec $command"
+		[[ $status -ne 0 ]] || fail "$command: status 0"
+		[[ $(stat_of denied "$stderr") -ge 1 ]] || fail "$command: nothing is counted: $stderr"
+	done
+	assert_same "$before" "$(in_guest g61 'mount; lsmod; hostname; ls -la /tmp; cat /proc/1/limits')"
+}
+
+# ss asks over sock_diag where the kernel has the modules, and reads /proc elsewhere
+# (35-utilities.bats).
+@test "ss asks the kernel where it can" {
+	# shellcheck disable=SC2016 # the guest's shell expands it
+	in_guest g7 'for m in inet tcp udp raw unix netlink af_packet; do
+		[ -d /sys/module/${m}_diag ] || insmod /lib/spare/${m}_diag.ko*; done'
+	same_as_guest g7 "ss -tulpn" "ss -tane" "ss -tanm" "ss -xap" "ss -0p" "ss -w" "ss -s" \
+		"ss -o state established" "ss -tn sport = :4242"
+	[[ $(vss "$(guest g7)" -tin) == *" cubic "* ]]
+	run --separate-stderr vss --stats "$(guest g7)" -tnK state established
+	[[ $(stat_of denied "$stderr") -ge 1 ]] || fail "$stderr"
+	[[ $(in_guest g7 'ss -Htn state established' | wc -l) -eq 2 ]]
+}
+
+# ---- files ------------------------------------------------------------------
+
+@test "files of memory are no I/O error in a later look" {
+	local i sums
+	# shellcheck disable=SC2016 # the guest's shell expands it
+	in_guest g61 'for i in 1 2 3 4 5; do head -c 150000 /dev/urandom >/tmp/big$i; done'
+	sums=$(in_guest g61 'sha256sum /tmp/big?')
+	for i in 1 2 3; do
+		# Nothing is known of what the program needs: its second look finds out.
+		# shellcheck disable=SC2016 # vexec's shell expands it
+		assert_same "$sums" "$(VLENS_RUN_DIR=$T/run$i VLENS_KEEP=0 vexec "$g" \
+			sh -c 'for i in 1 2 3 4 5; do sleep 0.1; sha256sum /tmp/big$i; done' 2>&1)"
+	done
+	in_guest g61 'rm /tmp/big?'
+}
+
+@test "where it is started, absolute names are the host's, unless the guest has that folder" {
+	mkdir "$T/here"
+	echo 'print(open("'"$T"'/here/data").read())' >"$T/here/script.py"
+	echo mine >"$T/here/data"
+	cd "$T/here"
+	[[ $(vexec "$g" /usr/bin/python3 script.py) == mine ]]
+	[[ $(vexec "$g" sh -c "cd $T/here && cat ./data && cat /etc/hostname") == "mine"$'\n'"g61" ]]
+	run vexec "$g" cat "$T/other"
+	assert_status 1
+	cd /tmp
+	echo host >"$T/../vt.$$" && mv "$T/../vt.$$" /tmp/vt.$$
+	[[ $(vexec "$g" cat /tmp/known) == "known content" ]]
+	run vexec "$g" cat /tmp/vt.$$
+	rm /tmp/vt.$$
+	assert_status 1
+}
+
+# ---- who looks --------------------------------------------------------------
+
+@test "who looks has a number of its own, and signals reach itself alone" {
+	assert_same 1 "$(vexec "$g" pgrep -x init)"
+	# shellcheck disable=SC2016 # vexec's shell expands it
+	{
+		[[ $(vexec "$g" sh -c 'echo $$') -ge 4194304 ]]
+		[[ $(vexec "$g" sh -c 'a=$$; b=$(sh -c "echo \$PPID"); [ $a = $b ] && cut -d" " -f1 /proc/$$/stat') == 1 ]]
+		[[ $(vexec "$g" sh -c 'trap "echo got" USR1; kill -USR1 $$; kill -0 $$ && echo there') == $'got\nthere' ]]
+		run vexec "$g" sh -c 'kill -TERM $$; sleep 5'
+	}
+	assert_status 143
+	run --separate-stderr vexec --stats "$g" sh -c 'kill -9 1'
+	assert_status 1
+	grep -q '^denied: .*kill 1' <<<"$stderr"
+	run --separate-stderr vexec --stats "$g" /usr/bin/python3 -c '
+import os, signal
+signal.pidfd_send_signal(os.open("/proc/1", os.O_RDONLY), 0)
+signal.pidfd_send_signal(os.open("/proc/1", os.O_RDONLY), 9)'
+	[[ $status -eq 1 && $stderr == *"Operation not permitted"* ]] || fail "$stderr"
+	assert_runs g61
+}
+
+# ---- on a terminal ----------------------------------------------------------
+
+# shell COMMAND: every kind of job control in an interactive shell over the guest.
+job_control() {
+	terminal
+	keys "clear; vexec $g $1" Enter
+	keys "PS1='in> '" Enter
+	shows 'in> *$'
+	keys "uname -n; sleep 4711" Enter
+	shows '^g61$'
+	keys C-z
+	shows 'Stopped +sleep 4711'
+	keys "bg; jobs" Enter
+	shows 'Running +sleep 4711'
+	keys "kill %1; wait; clear" Enter
+	keys "cat | sed s/here/there/" Enter
+	keys "here" Enter
+	keys C-z
+	shows 'Stopped +cat \| sed'
+	keys "clear; fg" Enter
+	keys "and here" Enter C-d
+	shows '^and there'
+	keys "clear; sleep 4712" Enter
+	keys C-c
+	keys "ps -e | grep ' init\$'; echo st=\$?" Enter
+	shows 'st=0'
+	has ' 1 \?.* init$' || { screen >&2; fail "no init"; }
+	keys "clear; kill -9 1" Enter
+	shows 'not permitted'
+	keys "clear; exit" Enter
+	keys "echo back; vexec $g uname -n" Enter
+	shows '^back'
+	# The terminal is the shell's again.
+	keys "clear; cat" Enter "typed" Enter C-d
+	shows '^typed'
+	has_not 'setpgid|process group|job control' || { screen >&2; fail "it complains"; }
+	terminal_end
+	assert_runs g61
+}
+
+@test "an interactive bash: job control" {
+	job_control "bash --norc --noprofile -i"
+}
+
+@test "an interactive dash: job control" {
+	needs dash
+	job_control "dash -i"
+}
+
+# A process of the guest that takes about half of a CPU, until its file is gone.
+half() {
+	# shellcheck disable=SC2016 # the guest's shell expands it
+	in_guest g61 'touch /tmp/half; (while [ -e /tmp/half ]; do timeout 0.3 sh -c "while :; do :; done"
+		sleep 0.3; done) >/dev/null 2>&1 & '
+}
+
+# The CPU time of the guest's idle loop and all, in ticks, from its own /proc/stat.
+busy() { in_guest g61 "awk '/^cpu / { print \$2 + \$3 + \$4, \$2 + \$3 + \$4 + \$5 }' /proc/stat"; }
+
+# screen_of COMMAND WHAT: a program that stays, on a terminal; the guest runs while it
+# sleeps, keys reach it, and it ends as it should.
+stays() {
+	local ups downs i pid
+	pid=$(guest_pid g61)
+	terminal 120 40
+	keys "clear; vexec $g $1; echo st=\$?" Enter
+	shows "$2"
+	ups=$(in_guest g61 'cut -d. -f1 /proc/uptime')
+	downs=0
+	for i in {1..100}; do
+		not_stopped "$pid" || downs=$((downs + 1))
+		sleep 0.03
+	done
+	# It looks for some milliseconds in some seconds.
+	[[ $downs -lt 30 ]] || fail "stopped in $downs of $i looks"
+	[[ $(in_guest g61 'cut -d. -f1 /proc/uptime') -ge $((ups + 2)) ]]
+	keys q
+	shows 'st=0'
+	terminal_end
+	assert_runs g61
+}
+
+@test "top on a terminal: the guest runs while it sleeps" {
+	stays "top -d 1" ' PID USER +PR +NI'
+}
+
+@test "htop on a terminal: the guest runs while it sleeps" {
+	needs htop
+	stays "htop -d 10" 'PID +USER +PRI'
+}
+
+@test "top: the share of a CPU is what the guest counts" {
+	local a b x
+	half
+	read -ra a < <(busy)
+	vexec "$g" top -b -n 3 -d 2 >"$T/top"
+	read -ra b < <(busy)
+	in_guest g61 'rm /tmp/half'
+	x=$(awk '/^%Cpu/ { idle = $8 } END { print 100 - idle }' "$T/top")
+	near "$(((b[0] - a[0]) * 100 / (b[1] - a[1])))" "$x" 20 ||
+		fail "the guest was busy to $(((b[0] - a[0]) * 100 / (b[1] - a[1])))%, top says $x"
+}
