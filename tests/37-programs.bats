@@ -179,21 +179,24 @@ job_control() {
 	keys "clear; vexec $g $1" Enter
 	keys "PS1='in> '" Enter
 	shows 'in> *$'
-	keys "uname -n; sleep 4711" Enter
+	# What is shown was said by a job that has the terminal.
+	keys "sh -c 'uname -n; exec sleep 4711'" Enter
 	shows '^g61$'
 	keys C-z
-	shows 'Stopped +sleep 4711'
+	shows 'Stopped .*sleep 4711'
 	keys "bg; jobs" Enter
-	shows 'Running +sleep 4711'
+	shows 'Running .*sleep 4711'
 	keys "kill %1; wait; clear" Enter
 	keys "cat | sed s/here/there/" Enter
 	keys "here" Enter
+	shows '^there'
 	keys C-z
 	shows 'Stopped +cat \| sed'
 	keys "clear; fg" Enter
 	keys "and here" Enter C-d
 	shows '^and there'
-	keys "clear; sleep 4712" Enter
+	keys "clear; sh -c 'uname -n; exec sleep 4712'" Enter
+	shows '^g61$'
 	keys C-c
 	keys "ps -e | grep ' init\$'; echo st=\$?" Enter
 	shows 'st=0'
