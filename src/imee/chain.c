@@ -141,7 +141,6 @@ chain(struct walker *k, struct sink *sink, uint64_t head, uint64_t index, enum v
 	uint64_t tortoise = 0, steps = 0, lap = 1; /* Brent: a loop comes back to the tortoise */
 	const uint64_t offset = k->w->node, next_at = k->w->next;
 	const struct group own = k->plan.groups[0];
-	const int64_t next_in = (int64_t)(offset + next_at) - own.low;
 	uint64_t node, next, slow = 0, guess = 0;
 	enum vl_read_status st = VL_READ_OK;
 	struct sink to = *sink;
@@ -169,9 +168,13 @@ chain(struct walker *k, struct sink *sink, uint64_t head, uint64_t index, enum v
 			lap *= 2;
 		}
 		p = group_at(k, &own, node - offset, &guess);
-		/* First on the way to the next one: the fields wait for nobody. */
+		/*
+		 * First on the way to the next one: the fields wait for nobody. It is where @p
+		 * and the guess, which is right now, say; by the guess it is one sum from here.
+		 */
 		if (likely(p)) {
-			next = direct_load(p + next_in);
+			next = direct_load(
+				(const unsigned char *)(uintptr_t)(node + (guess + next_at)));
 			st = collect(k, &to, node - offset, index, 0, p);
 			continue;
 		}
