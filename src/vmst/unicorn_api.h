@@ -13,6 +13,10 @@
 /* The functions we use, under Unicorn's names less "uc_". */
 #define VL_UNICORN_FUNCTIONS(F) \
 	F(close) \
+	F(context_alloc) \
+	F(context_free) \
+	F(context_restore) \
+	F(context_save) \
 	F(ctl) \
 	F(emu_start) \
 	F(emu_stop) \

@@ -22,7 +22,9 @@
 struct vl_engine {
 	struct vl_unicorn_api api;
 	uc_engine *uc;
-	int vector; /* of the exception that stopped the run, or -1 */
+	int vector;	   /* of the exception that stopped the run, or -1 */
+	bool faulted;	   /* one did: see get_over_fault() */
+	uc_context *fresh; /* as it was before the first run */
 	uint64_t phys_address;
 	bool phys_missing;
 
@@ -111,6 +113,8 @@ static void unicorn_destroy(struct vl_engine *e)
 	if (!e)
 		return;
 	vl_watchdog_stop(&e->watchdog);
+	if (e->fresh)
+		e->api.context_free(e->fresh);
 	if (e->uc)
 		e->api.close(e->uc);
 	for (size_t i = 0; i < e->nr_blanks; i++)
@@ -165,11 +169,51 @@ static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl
 	if (error)
 		goto fail;
 	set_state(e, st);
+	err = e->api.context_alloc(e->uc, &e->fresh);
+	if (!err)
+		err = e->api.context_save(e->uc, e->fresh);
+	if (err) {
+		error = uc_error(e, err, "keep the state of a virtual CPU");
+		goto fail;
+	}
 	*ret = e;
 	return NULL;
 fail:
 	unicorn_destroy(e);
 	return error;
+}
+
+#define NR_XMM 16
+
+/* What a fault leaves, of what get_over_fault() does not write anyway. */
+static const int kept_ids[] = { UC_X86_REG_CR0, UC_X86_REG_CR3, UC_X86_REG_CR4,
+				UC_X86_REG_GS_BASE };
+#define NR_KEPT (sizeof(kept_ids) / sizeof(kept_ids[0]))
+
+/*
+ * As no fault is ever delivered, Unicorn would take the next one for one within its
+ * delivery: a double fault, and the one after that for a reset. The state of before
+ * the first run has no fault in it.
+ */
+static void get_over_fault(struct vl_engine *e)
+{
+	uc_x86_msr gs = { .rid = MSR_KERNEL_GS_BASE };
+	uint64_t kept[NR_KEPT], now, xmm[NR_XMM][2];
+
+	for (size_t i = 0; i < NR_KEPT; i++)
+		e->api.reg_read(e->uc, kept_ids[i], &kept[i]);
+	for (int i = 0; i < NR_XMM; i++)
+		e->api.reg_read(e->uc, UC_X86_REG_XMM0 + i, xmm[i]);
+	e->api.reg_read(e->uc, UC_X86_REG_MSR, &gs);
+	e->api.context_restore(e->uc, e->fresh);
+	/* A write to a control register drops what is translated. */
+	for (size_t i = 0; i < NR_KEPT; i++)
+		if (!e->api.reg_read(e->uc, kept_ids[i], &now) && now != kept[i])
+			e->api.reg_write(e->uc, kept_ids[i], &kept[i]);
+	for (int i = 0; i < NR_XMM; i++)
+		e->api.reg_write(e->uc, UC_X86_REG_XMM0 + i, xmm[i]);
+	e->api.reg_write(e->uc, UC_X86_REG_MSR, &gs);
+	e->faulted = false;
 }
 
 static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budget_ns,
@@ -189,6 +233,8 @@ static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budg
 	e->vector = -1;
 	e->phys_missing = false;
 	e->watch_stopped = false;
+	if (e->faulted)
+		get_over_fault(e);
 	e->api.reg_write_batch(e->uc, ids, vals, VL_NR_GPR + 2);
 	vl_watchdog_arm(&e->watchdog, budget_ns);
 	/* "until 0": nothing ends there, for a call ends in our hlt. */
@@ -203,6 +249,7 @@ static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budg
 	} else if (e->vector >= 0) {
 		ret->reason = VL_EXIT_EXCEPTION;
 		ret->vector = e->vector;
+		e->faulted = true;
 		if (e->vector == 14)
 			e->api.reg_read(e->uc, UC_X86_REG_CR2, &ret->address);
 	} else if (e->watch_stopped) {

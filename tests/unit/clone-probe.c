@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Usage: clone-probe ENGINE GUEST [ROUNDS]
+ *
+ * Asks the guest's kernel for its processes and for what /proc says of the machine, in one
+ * epoch, again and again, by the engine (vmst, vmst/kvm, vmst/unicorn). Prints which one
+ * it was, then a line for each round: calls into the kernel, entries and exits of
+ * KVM, microseconds, bytes of the answers, and a hash over them, which must be the same
+ * for each engine and round where the guest stands still. A round that the kernel
+ * does not get through (it would sleep, or is too slow) is done anew, in a new epoch.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../../src/vlens.h"
+
+#define TRIES 12
+#define CHUNK 65536
+
+struct answers {
+	struct vl_sys *sys;
+	uint64_t hash, bytes;
+	char buf[CHUNK];
+};
+
+#define CALL(sys, name, ret, ...) \
+	(sys)->ops->call(sys, name, (const struct vl_arg[]){ __VA_ARGS__ }, \
+			 sizeof((const struct vl_arg[]){ __VA_ARGS__ }) / sizeof(struct vl_arg), \
+			 ret)
+
+static double now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+}
+
+/* FNV-1a */
+static void add(struct answers *a, const void *data, size_t len)
+{
+	const unsigned char *p = data;
+
+	a->bytes += len;
+	while (len--)
+		a->hash = (a->hash ^ *p++) * 0x100000001b3;
+}
+
+static struct vl_error *open_file(struct answers *a, const char *path, int flags, int64_t *fd_ret)
+{
+	return CALL(a->sys, "openat", fd_ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
+		    VL_ARG_INT(flags), VL_ARG_INT(0));
+}
+
+static struct vl_error *read_file(struct answers *a, const char *path)
+{
+	struct vl_error *err;
+	int64_t fd, n = 1, closed;
+
+	err = open_file(a, path, O_RDONLY, &fd);
+	if (err)
+		return err;
+	if (fd < 0) {
+		add(a, &fd, sizeof(fd));
+		return NULL;
+	}
+	while (!err && n > 0) {
+		err = CALL(a->sys, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(a->buf, CHUNK),
+			   VL_ARG_INT(CHUNK));
+		if (!err)
+			add(a, n > 0 ? (void *)a->buf : &n, n > 0 ? (size_t)n : sizeof(n));
+	}
+	return err ? err : CALL(a->sys, "close", &closed, VL_ARG_INT(fd));
+}
+
+struct entry { /* struct linux_dirent64 */
+	uint64_t ino;
+	int64_t off;
+	uint16_t reclen;
+	uint8_t type;
+	char name[];
+};
+
+static struct vl_error *read_processes(struct answers *a)
+{
+	static const char *const files[] = { "stat", "status", "cmdline" };
+	static char list[CHUNK];
+	struct vl_error *err;
+	int64_t fd, n, closed;
+	char path[300];
+
+	err = open_file(a, "/proc", O_RDONLY | O_DIRECTORY, &fd);
+	if (!err)
+		err = CALL(a->sys, "getdents64", &n, VL_ARG_INT(fd), VL_ARG_OUT(list, CHUNK),
+			   VL_ARG_INT(CHUNK));
+	for (int64_t at = 0; !err && at < n;) {
+		const struct entry *e = (const struct entry *)(list + at);
+
+		at += e->reclen;
+		for (size_t i = 0; !err && *e->name >= '1' && *e->name <= '9' && i < 3; i++) {
+			snprintf(path, sizeof(path), "/proc/%s/%s", e->name, files[i]);
+			err = read_file(a, path);
+		}
+	}
+	return err ? err : CALL(a->sys, "close", &closed, VL_ARG_INT(fd));
+}
+
+static struct vl_error *read_all(struct answers *a)
+{
+	static const char *const files[] = {
+		"/proc/stat",	  "/proc/meminfo", "/proc/modules",  "/proc/uptime",
+		"/proc/mounts",	  "/proc/net/tcp", "/proc/net/unix", "/proc/interrupts",
+		"/proc/slabinfo", "/proc/version", "/proc/cmdline",  "/proc/cpuinfo",
+	};
+	struct vl_error *err = read_processes(a);
+	char name[6 * 65];
+	int64_t ret;
+
+	for (size_t i = 0; !err && i < sizeof(files) / sizeof(files[0]); i++)
+		err = read_file(a, files[i]);
+	if (!err)
+		err = CALL(a->sys, "newuname", &ret, VL_ARG_OUT(name, sizeof(name)));
+	if (!err)
+		add(a, name, sizeof(name));
+	/* The kernel's own fixups: what is not there, in user space, is EFAULT. */
+	if (!err)
+		err = CALL(a->sys, "newuname", &ret, VL_ARG_INT(0x7000));
+	if (!err)
+		add(a, &ret, sizeof(ret));
+	return err;
+}
+
+static struct vl_error *rounds(struct vl_guest *g, unsigned nr)
+{
+	struct vl_sys *sys = vl_guest_sys(g);
+	struct vl_error *err = sys->ops->begin(sys);
+	static struct answers a;
+	struct vl_stats before, now;
+	unsigned tries = 0;
+
+	for (unsigned i = 0; i < nr;) {
+		double start;
+
+		if (err) {
+			if (++tries > TRIES ||
+			    (err->code != VL_ERR_CRASHED && err->code != VL_ERR_BLOCKED))
+				return err;
+			printf("# %s\n", err->message);
+			vl_error_destroy(err);
+			/* From the beginning: each round leaves traces for the next. */
+			i = 0;
+			sys->ops->end(sys);
+			err = sys->ops->begin(sys);
+			continue;
+		}
+		vl_guest_stats(g, &before);
+		if (!i)
+			printf("%s%s%s\n", before.engine, *before.no_kvm ? ": " : "",
+			       before.no_kvm);
+		a = (struct answers){ .sys = sys, .hash = 0xcbf29ce484222325 };
+		start = now_us();
+		err = read_all(&a);
+		if (err)
+			continue;
+		i++;
+		start = now_us() - start;
+		vl_guest_stats(g, &now);
+		printf("round %u: %" PRIu64 " calls, %" PRIu64 " entries, %" PRIu64
+		       " exits, %.0f us, %" PRIu64 " bytes, %016" PRIx64 "\n",
+		       i, now.kernel_calls - before.kernel_calls,
+		       now.kvm_entries - before.kvm_entries, now.kvm_exits - before.kvm_exits,
+		       start, a.bytes, a.hash);
+	}
+	sys->ops->end(sys);
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const engines[] = { "vmst", "vmst/kvm", "vmst/unicorn" };
+	struct vl_guest_options o = { 0 };
+	struct vl_error *err;
+	struct vl_guest *g;
+
+	if (argc < 3)
+		return 2;
+	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++)
+		if (!strcmp(argv[1], engines[i]))
+			o.executor = (enum vl_executor)i;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	err = vl_guest_open(argv[2], &o, &g);
+	if (!err) {
+		err = rounds(g, argc > 3 ? (unsigned)atoi(argv[3]) : 3);
+		vl_guest_close(g);
+	}
+	if (!err)
+		return 0;
+	fprintf(stderr, "clone-probe: %s%s%s\n", err->message, err->hint ? "; " : "",
+		err->hint ? err->hint : "");
+	vl_error_destroy(err);
+	return 3;
+}

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What stands behind vmst/vcpu.h, over a guest made by hand: all engines must say
+ * the same of the same code. KVM is tested where /dev/kvm is, whatever is behind it;
+ * if that does not run a kernel's code, that is said.
+ */
+#include <elf.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tap.h"
+#include "util/machine.h"
+#include "vmst/vcpu.h"
+
+/* --- code, as the clone would run it: position independent, ends in hlt --- */
+
+/* clang-format off */
+#define CODE(name, text) \
+	__asm__(".pushsection .rodata\n.globl " #name ", " #name "_end\n" #name ":\n" text "\n" \
+		#name "_end:\n.popsection"); \
+	extern const unsigned char name[], name##_end[];
+CODE(c_add, "lea (%rdi,%rsi), %rax; mov $7, %r15d; hlt")
+CODE(c_call, "mov %rdi, %rax; ret")
+CODE(c_hlt, "hlt")
+CODE(c_ud2, "mov $5, %eax; ud2")
+CODE(c_int3, "nop; int3; nop")
+CODE(c_read, "mov (%rdi), %rax; hlt")
+CODE(c_write, "mov %rsi, (%rdi); mov (%rdi), %rax; hlt")
+CODE(c_push, "xor %esp, %esp; mov $16, %esp; push %rax; hlt")
+CODE(c_device, "mov (%rdi), %eax; mov $0x1234, %ecx; mov %ecx, 8(%rdi); add 8(%rdi), %eax; hlt")
+CODE(c_copy, "mov $16, %ecx; cld; rep movsb; mov -16(%rdi), %rax; hlt")
+CODE(c_loop, "1: jmp 1b")
+CODE(c_gs, "mov %gs:0, %rax; swapgs; mov %gs:0, %rdx; swapgs; hlt")
+CODE(c_port, "mov $0x71, %edx; in %dx, %al; out %al, %dx; hlt")
+CODE(c_msr, "mov $0x12345678, %ecx; rdmsr; wrmsr; hlt")
+/* clang-format on */
+
+/* --- a guest --- */
+
+#define RAM_SIZE (1UL << 20)
+#define FILE_RAM 4096UL
+
+#define OWN_GPA 0x100000000UL
+#define OWN_SIZE (1UL << 20)
+/* Pages of the own region. */
+enum { P_TOP, P_TABLES, P_CODE = 16, P_ROOM = 20, P_STACK = 32, P_DATA = 40 };
+
+#define BASE 0xffff900000000000UL /* the own region, page by page */
+#define RAM_VA 0xffff900040000000UL
+#define DEVICE_VA 0xffff900080000000UL
+#define DEVICE_GPA 0xfed00000UL
+#define NOWHERE 0xffff9000c0000000UL
+#define NOT_CANONICAL 0x1234567800000000UL
+
+/* Each program has a place of its own: Unicorn does not see what is written over code. */
+#define CODE_VA (BASE + P_CODE * VL_PAGE_SIZE)
+#define CODE_ROOM 64UL
+#define CODE_PAGES 4UL
+#define STACK_VA (BASE + P_STACK * VL_PAGE_SIZE)
+#define DATA_VA (BASE + P_DATA * VL_PAGE_SIZE)
+
+#define FIXED_FLAGS 2UL
+#define BUDGET_NS 2000000000UL
+
+static unsigned char *own;
+static unsigned next_table;
+static char path[] = "/tmp/vlens-vcpu-XXXXXX";
+
+static void *own_page(unsigned page)
+{
+	return own + page * VL_PAGE_SIZE;
+}
+
+static uint64_t *leaf(uint64_t va)
+{
+	uint64_t *table = own_page(P_TOP);
+
+	for (int level = 4; level > 1; level--) {
+		uint64_t *e = &table[vl_pgtable_index(va, level)];
+
+		if (!*e)
+			*e = (OWN_GPA + (P_TABLES + next_table++) * VL_PAGE_SIZE) | X86_PTE_P |
+			     X86_PTE_RW | X86_PTE_A;
+		table = own_page((unsigned)(((*e & X86_PTE_ADDR) - OWN_GPA) / VL_PAGE_SIZE));
+	}
+	return &table[vl_pgtable_index(va, 1)];
+}
+
+static void map(uint64_t va, uint64_t gpa)
+{
+	*leaf(va) = gpa | X86_PTE_P | X86_PTE_RW | X86_PTE_A | X86_PTE_D;
+}
+
+static uint64_t pattern(uint64_t gpa)
+{
+	return gpa * 0x9e3779b97f4a7c15UL + 1;
+}
+
+/* A dump with RAM in which each page begins with its pattern. */
+static bool make_dump(void)
+{
+	Elf64_Ehdr eh = { .e_ident = ELFMAG,
+			  .e_type = ET_CORE,
+			  .e_machine = EM_X86_64,
+			  .e_version = EV_CURRENT,
+			  .e_phoff = sizeof(eh),
+			  .e_ehsize = sizeof(eh),
+			  .e_phentsize = sizeof(Elf64_Phdr),
+			  .e_phnum = 2 };
+	/* A note of QEMU's, of which only version and size are looked at. */
+	unsigned char note[20 + 440] = { 5, 0, 0, 0, 440 & 0xff, 440 >> 8 };
+	Elf64_Phdr ph[2] = {
+		{ .p_type = PT_NOTE, .p_offset = 1024, .p_filesz = sizeof(note) },
+		{ .p_type = PT_LOAD,
+		  .p_offset = FILE_RAM,
+		  .p_filesz = RAM_SIZE,
+		  .p_memsz = RAM_SIZE },
+	};
+	int fd = mkstemp(path);
+	bool good;
+
+	eh.e_ident[EI_CLASS] = ELFCLASS64;
+	eh.e_ident[EI_DATA] = ELFDATA2LSB;
+	eh.e_ident[EI_VERSION] = EV_CURRENT;
+	memcpy(note + 12, "QEMU", 5);
+	note[20] = 1;
+	note[24] = 440 & 0xff;
+	note[25] = 440 >> 8;
+	good = fd >= 0 && !ftruncate(fd, FILE_RAM + RAM_SIZE) &&
+	       pwrite(fd, &eh, sizeof(eh), 0) == sizeof(eh) &&
+	       pwrite(fd, ph, sizeof(ph), sizeof(eh)) == sizeof(ph) &&
+	       pwrite(fd, note, sizeof(note), 1024) == sizeof(note);
+	for (uint64_t at = 0; good && at < RAM_SIZE; at += VL_PAGE_SIZE) {
+		uint64_t word = pattern(at);
+
+		good = pwrite(fd, &word, sizeof(word), (off_t)(FILE_RAM + at)) == sizeof(word);
+	}
+	close(fd);
+	return good;
+}
+
+/* --- running on an engine --- */
+
+struct machine {
+	const struct vl_engine_ops *ops;
+	struct vl_engine *e;
+	uint64_t at; /* where the program is */
+	unsigned nr; /* programs so far */
+	struct vl_regs regs;
+	struct vl_exit exit;
+};
+
+static void prepare(struct machine *m, const unsigned char *code, const unsigned char *end)
+{
+	uint64_t at = CODE_ROOM * m->nr++ % (CODE_PAGES * VL_PAGE_SIZE);
+
+	memcpy((unsigned char *)own_page(P_CODE) + at, code, (size_t)(end - code));
+	m->at = CODE_VA + at;
+}
+
+static void start(struct machine *m, uint64_t rdi, uint64_t rsi)
+{
+	m->regs = (struct vl_regs){ .rip = m->at, .rflags = FIXED_FLAGS };
+	m->regs.gpr[VL_RSP] = STACK_VA + VL_PAGE_SIZE;
+	m->regs.gpr[VL_RDI] = rdi;
+	m->regs.gpr[VL_RSI] = rsi;
+	m->ops->run(m->e, &m->regs, BUDGET_NS, &m->exit);
+}
+
+#define RUN(m, code, rdi, rsi) \
+	do { \
+		prepare(m, code, code##_end); \
+		start(m, rdi, rsi); \
+	} while (0)
+
+static bool took(const struct machine *m, int vector, uint64_t rip)
+{
+	if (m->exit.reason == VL_EXIT_EXCEPTION && m->exit.vector == vector && m->regs.rip == rip)
+		return true;
+	printf("# reason %d (%s), vector %d, address 0x%lx, rip 0x%lx\n", m->exit.reason,
+	       m->exit.detail ? m->exit.detail : "", m->exit.vector, (unsigned long)m->exit.address,
+	       (unsigned long)m->regs.rip);
+	return false;
+}
+
+static bool halted(const struct machine *m, uint64_t rax)
+{
+	if (m->exit.reason == VL_EXIT_HLT && m->regs.gpr[VL_RAX] == rax)
+		return true;
+	printf("# reason %d (%s), vector %d, address 0x%lx, rip 0x%lx, rax 0x%lx\n", m->exit.reason,
+	       m->exit.detail ? m->exit.detail : "", m->exit.vector, (unsigned long)m->exit.address,
+	       (unsigned long)m->regs.rip, (unsigned long)m->regs.gpr[VL_RAX]);
+	return false;
+}
+
+static void test_exceptions(struct machine *m, const char *name)
+{
+	*leaf(NOWHERE) = 0;
+	RUN(m, c_ud2, 0, 0);
+	ok(took(m, 6, m->at + 5) && m->regs.gpr[VL_RAX] == 5, "%s: ud2", name);
+	RUN(m, c_int3, 0, 0);
+	if (m->exit.reason == VL_EXIT_BROKEN && vl_machine_kind() == VL_MACHINE_EMULATED)
+		ok(true, "%s: int3 # skip KVM is software here: %s", name, m->exit.detail);
+	else
+		ok(took(m, 3, m->at + 2), "%s: int3, rip is behind it", name);
+	ok(m->regs.gpr[VL_RSP] == STACK_VA + VL_PAGE_SIZE, "%s: rsp as it was", name);
+	RUN(m, c_read, NOT_CANONICAL, 0);
+	ok(took(m, 13, m->at), "%s: a general protection fault", name);
+	RUN(m, c_read, NOWHERE + 0x123, 0);
+	ok(took(m, 14, m->at) && m->exit.address == NOWHERE + 0x123, "%s: a page fault", name);
+	RUN(m, c_read, NOWHERE + 0x456, 0);
+	ok(took(m, 14, m->at) && m->exit.address == NOWHERE + 0x456, "%s: and the next", name);
+	RUN(m, c_push, 0, 0);
+	ok(m->exit.reason == VL_EXIT_EXCEPTION && m->exit.vector == 14 && m->exit.address == 8 &&
+		   m->regs.gpr[VL_RSP] == 16,
+	   "%s: a stack that leads nowhere", name);
+	RUN(m, c_add, 1, 2);
+	ok(halted(m, 3), "%s: and goes on after all that", name);
+}
+
+static void test_device(struct machine *m, const char *name)
+{
+	struct vl_error *err;
+
+	RUN(m, c_device, DEVICE_VA, 0);
+	ok(m->exit.reason == VL_EXIT_PHYS && m->exit.address == DEVICE_GPA,
+	   "%s: no memory is there", name);
+	err = m->ops->map_blank(m->e, m->exit.address);
+	m->ops->run(m->e, &m->regs, BUDGET_NS, &m->exit);
+	ok(!err && halted(m, 0x1234), "%s: with a blank page it goes on", name);
+	vl_error_destroy(err);
+
+	RUN(m, c_write, DEVICE_VA + 4096, 0x1122334455667788);
+	ok(m->exit.reason == VL_EXIT_PHYS, "%s: a write to another page", name);
+	RUN(m, c_add, 20, 3);
+	ok(halted(m, 23), "%s: another run, with that unfinished", name);
+	RUN(m, c_write, DEVICE_VA + 4096, 0x1122334455667788);
+	err = m->ops->map_blank(m->e, m->exit.address);
+	m->ops->run(m->e, &m->regs, BUDGET_NS, &m->exit);
+	ok(!err && halted(m, 0x1122334455667788), "%s: what was written is there", name);
+	vl_error_destroy(err);
+	RUN(m, c_copy, DATA_VA, DEVICE_VA + 4096);
+	ok(halted(m, 0x1122334455667788), "%s: and is copied from there", name);
+}
+
+static void test_budget(struct machine *m, const char *name)
+{
+	struct timespec a, b;
+	long ms;
+
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	prepare(m, c_loop, c_loop_end);
+	m->regs = (struct vl_regs){ .rip = m->at, .rflags = FIXED_FLAGS };
+	m->ops->run(m->e, &m->regs, 50000000, &m->exit);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	ms = (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000;
+	ok(m->exit.reason == VL_EXIT_BUDGET && m->regs.rip == m->at && ms >= 50 && ms < 5000,
+	   "%s: a loop is ended (%ld ms)", name, ms);
+	RUN(m, c_add, 4, 5);
+	ok(halted(m, 9), "%s: and then it runs again", name);
+}
+
+static void test_memory(struct machine *m, const char *name, struct vl_view *view)
+{
+	struct vl_error *err;
+	bool good = true;
+
+	for (uint64_t at = 0; at < RAM_SIZE && good; at += 7 * VL_PAGE_SIZE) {
+		RUN(m, c_read, RAM_VA + at, 0);
+		good = halted(m, pattern(at));
+	}
+	ok(good, "%s: the guest's RAM, page by page as it is touched", name);
+	RUN(m, c_write, RAM_VA + 3 * VL_PAGE_SIZE, 77);
+	ok(halted(m, 77), "%s: a write", name);
+	ok(*(uint64_t *)vl_view_host(view, 3 * VL_PAGE_SIZE, 8) == 77, "%s: is seen here", name);
+	/* Pages change behind the engine: overwritten in place, then taken away. */
+	err = vl_view_refresh(view, NULL, 0);
+	RUN(m, c_read, RAM_VA + 3 * VL_PAGE_SIZE, 0);
+	ok(!err && halted(m, pattern(3 * VL_PAGE_SIZE)), "%s: is undone by a fresh view", name);
+	vl_error_destroy(err);
+	RUN(m, c_write, RAM_VA + 3 * VL_PAGE_SIZE, 78);
+	vl_view_keep(view, NULL, 0);
+	RUN(m, c_read, RAM_VA + 3 * VL_PAGE_SIZE, 0);
+	ok(halted(m, pattern(3 * VL_PAGE_SIZE)), "%s: and by pages that are dropped", name);
+
+	map(NOWHERE, 5 * VL_PAGE_SIZE);
+	RUN(m, c_read, NOWHERE, 0);
+	good = halted(m, pattern(5 * VL_PAGE_SIZE));
+	map(NOWHERE, 6 * VL_PAGE_SIZE);
+	m->ops->flush(m->e);
+	start(m, NOWHERE, 0);
+	ok(good && halted(m, pattern(6 * VL_PAGE_SIZE)), "%s: page tables that changed", name);
+}
+
+static void test_engine(struct machine *m, const char *name, struct vl_view *view)
+{
+	uint64_t *data = own_page(P_DATA), *stack = own_page(P_STACK + 1), hlt;
+
+	RUN(m, c_add, 40, 2);
+	ok(halted(m, 42) && m->regs.gpr[VL_R15] == 7, "%s: registers in and out", name);
+	prepare(m, c_hlt, c_hlt_end);
+	stack[-1] = hlt = m->at;
+	prepare(m, c_call, c_call_end);
+	m->regs = (struct vl_regs){ .rip = m->at, .rflags = FIXED_FLAGS };
+	m->regs.gpr[VL_RDI] = 99;
+	m->regs.gpr[VL_RSP] = STACK_VA + VL_PAGE_SIZE - 8;
+	m->ops->run(m->e, &m->regs, BUDGET_NS, &m->exit);
+	ok(halted(m, 99) && m->regs.rip == hlt + 1, "%s: a call, ended by hlt", name);
+	test_exceptions(m, name);
+	test_memory(m, name, view);
+	test_device(m, name);
+	test_budget(m, name);
+	data[0] = 111;
+	data[512] = 222;
+	map(DATA_VA + VL_PAGE_SIZE, OWN_GPA + (P_DATA + 1) * VL_PAGE_SIZE);
+	m->ops->set_gs(m->e, DATA_VA, DATA_VA + VL_PAGE_SIZE);
+	RUN(m, c_gs, 0, 0);
+	ok(halted(m, 111) && m->regs.gpr[VL_RDX] == 222, "%s: both GS bases", name);
+}
+
+static void test_hardware(struct machine *m, const char *name)
+{
+	struct vl_vcpu_count before, after;
+
+	RUN(m, c_port, 0, 0);
+	ok(halted(m, 0xff), "%s: nothing is at ports", name);
+	RUN(m, c_msr, 0, 0);
+	ok(halted(m, 0), "%s: nor behind unknown MSRs", name);
+	RUN(m, c_add, 0, 0);
+	m->ops->count(m->e, &before);
+	for (int i = 0; i < 100; i++)
+		start(m, 1, 1);
+	m->ops->count(m->e, &after);
+	ok(halted(m, 2) && after.entries - before.entries == 100, "%s: one entry a run", name);
+	printf("# 100 runs: %lu VM exits by KVM's own count\n",
+	       (unsigned long)(after.exits - before.exits));
+}
+
+/* What a processor lacks is named, before anything runs. */
+static void test_features(void)
+{
+	struct vl_vcpu_state st = { .cr4 = 0x6a0, .nr_caps = VL_NR_CAPS };
+	struct kvm_cpuid2 *none = calloc(1, sizeof(*none));
+	struct kvm_cpuid2 *some = calloc(1, sizeof(*some) + sizeof(some->entries[0]));
+	uint64_t cr4, xcr0;
+	const char *what;
+
+	some->nent = 1;
+	some->entries[0] = (struct kvm_cpuid_entry2){ .function = 7, .ebx = 1U << 20 };
+	ok(!vl_vcpu_missing(&st, none, &cr4, &xcr0) && cr4 == 0x6a0 && !xcr0,
+	   "features: nothing is asked for");
+	st.caps[9] = 1U << 20;
+	what = vl_vcpu_missing(&st, none, &cr4, &xcr0);
+	ok(what && !strcmp(what, "smap"), "features: the guest's text has stac");
+	ok(!vl_vcpu_missing(&st, some, &cr4, &xcr0) && cr4 == 0x6a0, "features: it is there");
+	st.cr4 |= 1UL << 21 | 1UL << 20 | 1UL << 13;
+	ok(!vl_vcpu_missing(&st, some, &cr4, &xcr0) && cr4 == (0x6a0 | 1UL << 21),
+	   "features: what only protects, or is not for us, is left out");
+	st.cr4 |= 1UL << 12;
+	what = vl_vcpu_missing(&st, some, &cr4, &xcr0);
+	ok(what && !strcmp(what, "la57"), "features: levels of page tables");
+	free(none);
+	free(some);
+}
+
+int main(void)
+{
+	static const enum vl_executor which[] = { VL_EXECUTOR_UNICORN, VL_EXECUTOR_KVM };
+	struct vl_target_options to = { 0 };
+	struct vl_vcpu_region region = { OWN_GPA, OWN_SIZE, NULL };
+	struct vl_vcpu_state st = {
+		.cr0 = 0x80050033,
+		.cr3 = OWN_GPA,
+		.cr4 = 0x6a0,
+		.efer = 0xd01,
+		.room_va = BASE + P_ROOM * VL_PAGE_SIZE,
+	};
+	char why[VL_EXECUTOR_WHY];
+	struct vl_target *target;
+	struct vl_view *view;
+	int kvm;
+
+	own = mmap(NULL, OWN_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (own == MAP_FAILED || !make_dump() || vl_discard(vl_target_open(path, &to, &target)) ||
+	    vl_discard(vl_view_create(target, &view))) {
+		printf("Bail out! no guest\n");
+		return 1;
+	}
+	region.host = own;
+	st.room = own_page(P_ROOM);
+	for (unsigned i = P_CODE; i < P_DATA + 1; i++)
+		map(BASE + i * VL_PAGE_SIZE, OWN_GPA + i * VL_PAGE_SIZE);
+	for (uint64_t at = 0; at < RAM_SIZE; at += VL_PAGE_SIZE)
+		map(RAM_VA + at, at);
+	map(DEVICE_VA, DEVICE_GPA);
+	map(DEVICE_VA + 4096, DEVICE_GPA + 4096);
+
+	test_features();
+	for (size_t i = 0; i < sizeof(which) / sizeof(which[0]); i++) {
+		struct machine m = { 0 };
+		struct vl_error *err;
+
+		if (which[i] == VL_EXECUTOR_KVM) {
+			kvm = vl_machine_open(why, sizeof(why));
+			if (kvm < 0) {
+				ok(true, "vmst/kvm # skip %s", why);
+				continue;
+			}
+			close(kvm);
+		}
+		err = vl_vcpu_create(which[i], &st, view, &region, &m.ops, &m.e, why);
+		if (!ok(!err, "an engine is made%s%s", err ? ": " : "", err ? err->message : "")) {
+			vl_error_destroy(err);
+			continue;
+		}
+		RUN(&m, c_ud2, 0, 0);
+		if (vl_machine_kind() == VL_MACHINE_EMULATED && which[i] == VL_EXECUTOR_KVM &&
+		    m.exit.reason == VL_EXIT_BROKEN) {
+			ok(true, "vmst/kvm # skip KVM is software here: %s", m.exit.detail);
+		} else {
+			test_engine(&m, m.ops->name, view);
+			if (m.ops->count)
+				test_hardware(&m, m.ops->name);
+		}
+		m.ops->destroy(m.e);
+	}
+	vl_view_destroy(view);
+	vl_target_close(target);
+	unlink(path);
+	return tap_end();
+}
