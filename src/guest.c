@@ -288,12 +288,20 @@ static void forget_old(struct vl_guest *g)
 	g->suspect = false;
 }
 
+/* A call that was cut off may run longer when it is tried again: perhaps the host is slow. */
+static void allow_longer(struct vl_guest *g, const struct vl_error *err)
+{
+	if (err && err->code == VL_ERR_CRASHED && g->budget_ns < VL_BUDGET_MAX_NS)
+		g->budget_ns *= 2;
+}
+
 static struct vl_error *try_epoch(struct vl_guest *g)
 {
 	bool copying = g->label && g->workset.nr && g->misses < MAX_MISSES;
 	struct vl_error *err;
 
 	err = open_epoch(g, copying);
+	allow_longer(g, err);
 	if (err && leave_kvm(g, err)) {
 		vl_error_destroy(err);
 		forget_old(g);
@@ -366,8 +374,7 @@ static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const s
 		return check_missed(g);
 	}
 	g->calls++;
-	if (err && err->code == VL_ERR_CRASHED && g->budget_ns < VL_BUDGET_MAX_NS)
-		g->budget_ns *= 2;
+	allow_longer(g, err);
 	if (err && err->code == VL_ERR_CRASHED && !leave_kvm(g, err))
 		g->doubt = true;
 	/* Of code that was translated in an earlier epoch? A module may be gone. */
@@ -481,6 +488,8 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	if (!err && !vl_target_is_live(g->target))
 		g->budget_ns = VL_BUDGET_DUMP_NS;
 	g->pauses = opts->target.pause != VL_PAUSE_NONE;
+	if (!err && !vl_target_is_live(g->target))
+		g->budget_ns = VL_BUDGET_DUMP_NS;
 	if (!err && opts->label && wants_workset(g)) {
 		g->label = strdup(opts->label);
 		if (!g->label)
