@@ -488,8 +488,6 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	if (!err && !vl_target_is_live(g->target))
 		g->budget_ns = VL_BUDGET_DUMP_NS;
 	g->pauses = opts->target.pause != VL_PAUSE_NONE;
-	if (!err && !vl_target_is_live(g->target))
-		g->budget_ns = VL_BUDGET_DUMP_NS;
 	if (!err && opts->label && wants_workset(g)) {
 		g->label = strdup(opts->label);
 		if (!g->label)

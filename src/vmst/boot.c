@@ -357,9 +357,14 @@ static struct vl_error *settle(struct vl_contact *c)
 	return NULL;
 }
 
+/* It stands before the instructions that an entry is found by (IBT, 5.18). */
+#define ENDBR64_SIZE 4
+
 /* Is the kernel in the cache? Its entry must be where a candidate was found. */
 static bool take_cached(struct vl_contact *c, const struct vl_image *img)
 {
+	uint64_t at;
+
 	for (size_t i = 0; i < img->nr_ids; i++)
 		for (size_t k = 0; k < img->nr_entries; k++) {
 			vl_kernel_load(img->ids[i].hex, img->entries[k].va, &c->kernel);
@@ -367,7 +372,8 @@ static bool take_cached(struct vl_contact *c, const struct vl_image *img)
 				break;
 			c->entry = img->entries[k].va;
 			memcpy(c->build_id, img->ids[i].hex, sizeof(c->build_id));
-			if (vl_symbol(c->kernel, "entry_SYSCALL_64") == c->entry)
+			at = vl_symbol(c->kernel, "entry_SYSCALL_64");
+			if (at == c->entry || at + ENDBR64_SIZE == c->entry)
 				return true;
 			vl_kernel_destroy(c->kernel);
 			c->kernel = NULL;
