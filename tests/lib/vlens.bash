@@ -103,7 +103,8 @@ assert_same() {
 
 # same_as_guest NAME COMMAND...: the applet of a command prints of a guest what the
 # command prints in it, before and after, as tests/lib/same.py judges. What differs
-# once may have changed between the two; three times in a row it has not.
+# once may have changed between the two; three times in a row it has not. SAME_OPTIONS
+# are options of the applets.
 same_as_guest() { same_text "$1" "$(guest "$1")" "${@:2}"; }
 
 # same_text NAME ADDRESS COMMAND...: the same, of a guest by an address.
@@ -115,7 +116,7 @@ same_text() {
 		for try in 1 2 3; do
 			in_guest "$name" "$command" >"$t.guest" || true
 			# shellcheck disable=SC2086 # words
-			v${command%% *} "$address" ${command#"${command%% *}"} >"$t.vlens" 2>&1 || true
+			v${command%% *} ${SAME_OPTIONS:-} "$address" ${command#"${command%% *}"} >"$t.vlens" 2>&1 || true
 			in_guest "$name" "$command" >"$t.later" || true
 			! "$same" "$command" "$t.guest" "$t.vlens" "$t.later" >"$t.diff" || continue 2
 		done
