@@ -131,6 +131,20 @@ needs() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
 	in_guest g61 'rm /tmp/big?'
 }
 
+@test "what memory does not hold is an error of that call, and the program goes on" {
+	in_guest g61 'head -c 300000 /dev/urandom >/tmp/disk; losetup /dev/loop0 /tmp/disk
+		echo 3 >/proc/sys/vm/drop_caches'
+	# A disk, which would have to be waited for, and a log, which would have to grow.
+	# shellcheck disable=SC2016 # vexec's shell expands it
+	run --separate-stderr timeout 60 vexec "$g" sh -c \
+		'cat /dev/loop0; echo "st=$?"; cat /proc/kmsg >/dev/null; echo "st=$?"; uname -n'
+	in_guest g61 'losetup -d /dev/loop0; rm /tmp/disk'
+	assert_status 0
+	assert_same $'st=1\nst=1\ng61' "$output"
+	[[ ${stderr_lines[0]} == "cat: /dev/loop0: Input/output error" ]] || { show_run; fail "not EIO"; }
+	[[ ${stderr_lines[1]} == "cat: /proc/kmsg: Resource temporarily unavailable" ]] || { show_run; fail "not EAGAIN"; }
+}
+
 @test "where it is started, absolute names are the host's, unless the guest has that folder" {
 	mkdir "$T/here"
 	echo 'print(open("'"$T"'/here/data").read())' >"$T/here/script.py"
