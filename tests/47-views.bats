@@ -269,6 +269,19 @@ same_calls() {
 		"$(guest g61)" "$(guest g7)" | awk '{ print $1 }' | uniq | wc -l) == 2 ]]
 }
 
+@test "--all: all guests of the host, those that fail aside" {
+	need_guest g61 g7
+	run --separate-stderr vpidlist --all
+	# Others may be here that are no Linux, or boot: each is named, and the rest is shown.
+	[[ $status -eq 0 || ($status -eq 3 && $stderr == "vpidlist: "*": "*) ]] || { show_run; fail "status"; }
+	[[ ${lines[0]} == "GUEST "*PID ]]
+	grep -qE "^$(guest g61) +1$" <<<"$output"
+	grep -qE "^$(guest g7) +1$" <<<"$output"
+	run --separate-stderr vpidlist --all -J
+	[[ $(jq "[.processes[] | select(.pid == 1 and
+		(.guest == \"$(guest g61)\" or .guest == \"$(guest g7)\"))] | length" <<<"$output") == 2 ]]
+}
+
 # ---- comparisons ------------------------------------------------------------
 
 @test "--diff: a guest that hides nothing" {
