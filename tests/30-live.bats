@@ -201,6 +201,12 @@ kernel_7() {
 	[[ $(vps "$g" -o comm=,args= -p "$pid" | wc -l) -eq 1 ]]
 	out=$(script -qec "vps $g -o comm=,args= -p $pid" /dev/null </dev/null)
 	[[ $out == *evil* && $out != *$'\e'* && $out != *$'\177'* ]]
+	# Nor where the program does not care.
+	if [[ -n $(command -v pidstat) ]]; then
+		out=$(S_COLORS=never script -qec "vpidstat $g -p $pid; vpidstat $g -l -p $pid" /dev/null </dev/null)
+		[[ $out == *evil* && $out == *--name=* && $out != *$'\e'* && $out != *$'\177'* ]] ||
+			fail "$(cat -v <<<"$out")"
+	fi
 }
 
 @test "--as: a container from within" {

@@ -116,6 +116,7 @@ struct vl_path_row {
 	enum vl_how how;
 	enum vl_on_fail on_fail;
 	bool writable;	  /* P_HOST: the program may change it */
+	bool names;	  /* of processes or their arguments are in it */
 	int tries;	  /* fresh epochs for one transaction; 0: the default */
 	const char *text; /* P_SUPPLY */
 	const char *note;
@@ -138,7 +139,7 @@ int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret
 const struct vl_path_row *vl_path_row(struct vl_redirect *r, const char *path);
 /* Note where the program keeps its own files, from its executable and environment. */
 struct vl_error *vl_paths_init(struct vl_redirect *r);
-/* Note where the program is started. */
+/* Note where the program is started, and where its output goes. */
 void vl_paths_start(struct vl_redirect *r);
 void vl_paths_deinit(struct vl_redirect *r);
 /* One more executable: a child's. */
@@ -203,8 +204,8 @@ struct vl_dirent64 {
 	char name[];
 } __attribute__((packed));
 
-struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, bool once, char **data,
-			       size_t *len, int64_t *err);
+struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, const struct vl_path_row *row,
+			       char **data, size_t *len, int64_t *err);
 struct vl_error *vl_list_whole(struct vl_redirect *r, int64_t fd, char **data, size_t *len,
 			       int64_t *err);
 /* The stat of a file with content @text that the guest does not have. */
@@ -310,7 +311,8 @@ struct vl_redirect {
 	enum { START_UNKNOWN, START_HOST, START_GUEST } start_is;
 	char **guest_paths; /* those of the options, normalised */
 	size_t nr_guest_paths;
-	bool forced; /* the program has come to them */
+	bool forced;	  /* the program has come to them */
+	bool on_terminal; /* what the program prints */
 	const struct vl_redirect_filter *filter;
 	struct vl_redirect_filter *own_filter; /* NULL: the options have one */
 	const char *home;		       /* in the program's environment, or NULL */

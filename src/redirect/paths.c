@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -25,6 +26,9 @@
 #define GUEST_ROW(p, h, why) \
 	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = h, .note = why }
 #define ONCE_ROW(p) GUEST_ROW(p, H_ONCE, "made in one piece: a short read is the end")
+#define NAMES_ROW(p) \
+	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = H_ONCE, .names = true, \
+	  .note = "made in one piece; with a name in it" }
 #define STREAM_ROW(p, why) GUEST_ROW(p, H_STREAM, why)
 /* Outside of /proc and /sys a call that blocks waits for a disk: no second try helps. */
 #define DISK_ROW(p, fail, why) \
@@ -61,12 +65,12 @@ static const struct vl_path_row rows[] = {
 	GUEST_ROW("/dev/kmsg", H_RECORDS, "one record a read"),
 	STREAM_ROW("/dev/mem", "all memory"),
 	/* what ps and top read of every process: one call less each */
-	ONCE_ROW("/proc/*/stat"),
+	NAMES_ROW("/proc/*/stat"),
 	ONCE_ROW("/proc/*/status"),
 	ONCE_ROW("/proc/*/statm"),
-	ONCE_ROW("/proc/*/cmdline"),
+	NAMES_ROW("/proc/*/cmdline"),
 	ONCE_ROW("/proc/*/environ"),
-	ONCE_ROW("/proc/*/comm"),
+	NAMES_ROW("/proc/*/comm"),
 	ONCE_ROW("/proc/*/cgroup"),
 	ONCE_ROW("/proc/*/wchan"),
 	ONCE_ROW("/proc/*/io"),
@@ -75,11 +79,11 @@ static const struct vl_path_row rows[] = {
 	ONCE_ROW("/proc/*/oom_score"),
 	ONCE_ROW("/proc/*/oom_score_adj"),
 	ONCE_ROW("/proc/*/schedstat"),
-	ONCE_ROW("/proc/*/task/*/stat"),
+	NAMES_ROW("/proc/*/task/*/stat"),
 	ONCE_ROW("/proc/*/task/*/status"),
 	ONCE_ROW("/proc/*/task/*/statm"),
-	ONCE_ROW("/proc/*/task/*/cmdline"),
-	ONCE_ROW("/proc/*/task/*/comm"),
+	NAMES_ROW("/proc/*/task/*/cmdline"),
+	NAMES_ROW("/proc/*/task/*/comm"),
 	ONCE_ROW("/proc/*/task/*/io"),
 	ONCE_ROW("/proc/uptime"),
 	ONCE_ROW("/proc/loadavg"),
@@ -499,6 +503,7 @@ struct vl_error *vl_paths_init(struct vl_redirect *r)
 
 void vl_paths_start(struct vl_redirect *r)
 {
+	struct stat st;
 	char link[32];
 	ssize_t n;
 
@@ -506,6 +511,11 @@ void vl_paths_start(struct vl_redirect *r)
 	n = readlink(link, r->start_dir, sizeof(r->start_dir) - 1);
 	/* Below the root is everything, which says nothing. */
 	r->start_dir[n > 1 ? n : 0] = 0;
+	/* linux/major.h: consoles, serial lines, /dev/tty; then pseudo terminals */
+	snprintf(link, sizeof(link), "/proc/%d/fd/1", (int)r->main);
+	r->on_terminal = !stat(link, &st) && S_ISCHR(st.st_mode) &&
+			 (major(st.st_rdev) == 4 || major(st.st_rdev) == 5 ||
+			  (major(st.st_rdev) >= 136 && major(st.st_rdev) <= 143));
 }
 
 void vl_paths_deinit(struct vl_redirect *r)

@@ -138,7 +138,7 @@ static struct vl_error *refresh(struct vl_trap *t, struct vl_file *f)
 	if (err)
 		return err;
 	if (fd >= 0) {
-		err = vl_read_whole(t->r, fd, f->row->how == H_ONCE, &data, &len, &ret);
+		err = vl_read_whole(t->r, fd, f->row, &data, &len, &ret);
 		if (!err)
 			err = VL_GUEST(t->r, "close", &ret, VL_ARG_INT(fd));
 	}
