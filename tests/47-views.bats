@@ -186,6 +186,11 @@ same_calls() {
 	assert_status 0
 	[[ $(jq -r '.guests[0].release' <<<"$output") == "$(in_guest g61 'uname -r')" ]]
 	[[ $(jq -r '.guests[0].note' <<<"$output") == null ]]
+	# The engine that is asked for reads, and what it took is told.
+	run --separate-stderr vlist --stats --engine=direct "$(guest g61)"
+	assert_status 0
+	[[ $stderr == *"engine:         direct"*"reason:         asked for; "*"attach:         "[1-9]* ]]
+	[[ $stderr != *"requests:       0"* ]]
 }
 
 @test "vlist, vpslist: a libvirt domain" {
