@@ -2,8 +2,8 @@
 /*
  * The module engine: the direct walk over RAM that the kernel module has mapped, whatever
  * backs it. Where the module has no page its mapping shows zeros, and it says that it did:
- * after every request that is looked at, and if it was so the request is served again
- * by system calls, as are all that follow.
+ * after every request that is looked at, and if it was so the request is served again,
+ * by system calls, which know why.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@ struct vl_module_raw {
 	struct vl_raw raw;
 	struct vl_target *t;
 	struct vl_module *module;
-	struct vl_raw *walk; /* over mappings; NULL: no more */
+	struct vl_raw *walk; /* over mappings */
 	struct vl_raw *slow; /* by system calls; NULL: not needed so far */
 };
 
@@ -27,22 +27,16 @@ static struct vl_module_raw *module_of(struct vl_raw *e)
 /* Does what @m->walk answered stand? */
 static inline bool stands(const struct vl_module_raw *m)
 {
-	return likely(m->walk) && likely(vl_module_sound(m->module));
+	return likely(vl_module_sound(m->module));
 }
 
-/*
- * What serves in the place of the mappings; NULL: the guest has gone. The mappings stay
- * until the end: somebody may look at them.
- */
+/* What serves the one request in place of the mappings; NULL: the guest has gone. */
 static struct vl_raw *slow(struct vl_module_raw *m)
 {
-	if (vl_discard(vl_target_alive(m->t)))
+	if (!vl_module_renew(m->module))
 		return NULL;
 	if (!m->slow && vl_discard(direct_open(m->t, NULL, &m->slow)))
 		return NULL;
-	if (m->walk)
-		vl_raw_direct.close(m->walk);
-	m->walk = NULL;
 	return m->slow;
 }
 
@@ -50,10 +44,9 @@ static enum vl_read_status read_op(struct vl_raw *e, const struct vl_space *s, u
 				   void *buf, size_t len, uint64_t *fault)
 {
 	struct vl_module_raw *m = module_of(e);
-	enum vl_read_status st = VL_READ_GONE;
+	enum vl_read_status st;
 
-	if (m->walk)
-		st = vl_raw_direct.read(m->walk, s, va, buf, len, fault);
+	st = vl_raw_direct.read(m->walk, s, va, buf, len, fault);
 	if (stands(m))
 		return st;
 	return slow(m) ? vl_raw_direct.read(m->slow, s, va, buf, len, fault) : VL_READ_GONE;
@@ -63,10 +56,9 @@ static enum vl_read_status string_op(struct vl_raw *e, const struct vl_space *s,
 				     char *buf, size_t size, uint64_t *fault)
 {
 	struct vl_module_raw *m = module_of(e);
-	enum vl_read_status st = VL_READ_GONE;
+	enum vl_read_status st;
 
-	if (m->walk)
-		st = vl_raw_direct.string(m->walk, s, va, buf, size, fault);
+	st = vl_raw_direct.string(m->walk, s, va, buf, size, fault);
 	if (stands(m))
 		return st;
 	return slow(m) ? vl_raw_direct.string(m->slow, s, va, buf, size, fault) : VL_READ_GONE;
@@ -89,8 +81,7 @@ static void walk_op(struct vl_raw *e, const struct vl_space *s, const struct vl_
 {
 	struct vl_module_raw *m = module_of(e);
 
-	if (m->walk)
-		vl_raw_direct.walk(m->walk, s, w, ret);
+	vl_raw_direct.walk(m->walk, s, w, ret);
 	if (stands(m))
 		return;
 	if (slow(m))
@@ -104,10 +95,9 @@ static enum vl_read_status watch_op(struct vl_raw *e, const struct vl_space *s, 
 				    uint64_t *samples_ret, uint64_t *fault)
 {
 	struct vl_module_raw *m = module_of(e);
-	enum vl_read_status st = VL_READ_GONE;
+	enum vl_read_status st;
 
-	if (m->walk)
-		st = vl_raw_direct.watch(m->walk, s, va, size, old, max, ret, samples_ret, fault);
+	st = vl_raw_direct.watch(m->walk, s, va, size, old, max, ret, samples_ret, fault);
 	if (stands(m))
 		return st;
 	return slow(m) ? vl_raw_direct.watch(m->slow, s, va, size, old, max, ret, samples_ret,

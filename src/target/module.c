@@ -113,9 +113,6 @@ static struct vl_error *refused(pid_t pid, int err)
 	switch (err) {
 	case EPERM:
 		return vl_error_hint(e, "run as root, or as the guest's own user");
-	case EPROTO:
-		vl_error_destroy(e);
-		return vl_target_encrypted();
 	default:
 		return e;
 	}
@@ -208,6 +205,13 @@ struct vl_error *vl_module_slots(struct vl_module *m, struct imee_slot **ret, si
 	*ret = slots;
 	*nr_ret = ask.count <= ask.capacity ? ask.count : 0;
 	return NULL;
+}
+
+bool vl_module_renew(struct vl_module *m)
+{
+	struct imee_slots ask = { .capacity = 0 };
+
+	return ioctl(m->fd, IMEE_GET_SLOTS, &ask) == 0;
 }
 
 void *vl_module_map(struct vl_module *m, void *at, uint64_t gpa, uint64_t size)

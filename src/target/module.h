@@ -47,14 +47,14 @@ struct vl_error *vl_module_slots(struct vl_module *m, struct imee_slot **ret, si
 void *vl_module_map(struct vl_module *m, void *at, uint64_t gpa, uint64_t size);
 
 /*
- * Is what was read of mappings so far the guest's memory? False once a page could not be
- * had, or the guest has ended. No system call: a look at a page.
+ * Is what was read of mappings so far the guest's memory? False when a page could not be
+ * had, until vl_module_renew(), or the guest has ended. No system call: a look at a page.
  */
 static inline bool vl_module_sound(const struct vl_module *m)
 {
 	/* What was read before is read before; the processor keeps loads in order. */
 	atomic_signal_fence(memory_order_seq_cst);
-	return !m->status->dead && !m->status->holes;
+	return !m->status->dead && !m->status->zeros;
 }
 
 /*
@@ -62,6 +62,9 @@ static inline bool vl_module_sound(const struct vl_module *m)
  * NULL: there is none, and *@why_ret (may be NULL), the target's, says why.
  */
 struct vl_module *vl_target_module(struct vl_target *t, const struct vl_error **why_ret);
+
+/* Pages that could not be had are asked for again; false: the guest has ended. */
+bool vl_module_renew(struct vl_module *m);
 
 /* The registers of all vCPUs, as vl_target_vcpus(). */
 struct vl_error *vl_module_vcpus(struct vl_module *m, struct vl_vcpu **ret, size_t *nr_ret);
