@@ -95,6 +95,10 @@ int imee_probe_get(struct imee_file *f)
 	return err ? -EOPNOTSUPP : 0;
 }
 
+/*
+ * The probe stays, for the next file: to patch it in and out takes longer than all else
+ * that attaching takes, and an entry of a vCPU that nobody looks at costs a look at a hash.
+ */
 static void probe_put(struct imee_file *f)
 {
 	if (!f->probing)
@@ -102,7 +106,6 @@ static void probe_put(struct imee_file *f)
 	f->probing = false;
 	mutex_lock(&probe_lock);
 	probe_shares--;
-	probe_update();
 	mutex_unlock(&probe_lock);
 }
 
@@ -164,6 +167,9 @@ void imee_probe_exit(void)
 #ifdef CONFIG_MODULES
 	unregister_tracepoint_module_notifier(&module_notifier);
 #endif
+	mutex_lock(&probe_lock);
+	probe_update();
+	mutex_unlock(&probe_lock);
 }
 
 /* --- Which vCPUs ----------------------------------------------------------------- */

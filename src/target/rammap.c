@@ -220,24 +220,26 @@ no:
 struct vl_error *vl_rammap_by_module(struct vl_target *t)
 {
 	_cleanup_free_ struct imee_slot *slots = NULL;
-	_cleanup_free_ struct vl_vma *vmas = NULL;
 	const struct vl_error *why;
 	struct vl_module *m = vl_target_module(t, &why);
 	struct vl_error *err;
-	size_t nr, nr_vmas;
+	size_t nr = 0;
 
 	if (!m)
 		return vl_error_hint(vl_error_new(why->code, "%s", why->message), "%s",
 				     why->hint ? why->hint : "see imee(4)");
-	err = vl_proc_maps(t->pid, &vmas, &nr_vmas);
-	if (!err)
-		err = vl_module_slots(m, &slots, &nr);
-	for (size_t i = 0; !err && i < nr; i++)
+	err = vl_module_slots(m, &slots, &nr);
+	for (size_t i = 0; !err && i < nr; i++) {
+		/* The module maps it, whatever backs it. */
+		struct vl_ram r = {
+			slots[i].gpa, slots[i].size, slots[i].hva, -1, 0, VL_PAGE_SIZE
+		};
+
 		/* What the guest cannot write is firmware; KVM's own pages are none of it. */
 		if (!slots[i].as_id &&
 		    !(slots[i].flags & (IMEE_SLOT_READONLY | IMEE_SLOT_INTERNAL)))
-			err = add_range(t, vmas, nr_vmas, slots[i].gpa, slots[i].size,
-					slots[i].hva);
+			err = vl_ram_add(t, &r);
+	}
 	if (!err && !t->nr_ram)
 		err = vl_error_hint(vl_error_new(VL_ERR_TARGET, "the guest has no memory"),
 				    "is it still being set up?");

@@ -13,7 +13,7 @@ G=$NESTED_GUEST
 setup() {
 	[[ -n ${NESTED_MODULE:-} ]] || skip "the module is not built"
 	T=$BATS_TEST_TMPDIR
-	PID=$(<"$VT_RUN/$G/pid")
+	PID=$(<"$VLENS_TEST_RUN/$G/pid")
 }
 
 # All that the module counts, one a line.
