@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 #
 # Loaded behind vlens.bash by the tests of raw reads: what every engine must read of
-# every guest. T is a folder of the test's own, ENGINE the engine.
+# every guest. T is a folder of the test's own, ENGINE the engine; of SWEEP pages (60) one
+# is compared.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -102,7 +103,7 @@ judge() {
 # one does, wherever the agent stands.
 same_bytes() {
 	still "$1"
-	run probe "$(guest "$1")" sweep 60
+	run probe "$(guest "$1")" sweep "${SWEEP:-60}"
 	assert_status 0
 	[[ $output == *" 0 different"* ]]
 	run probe "$(guest "$1")" walks
