@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# Loaded behind vlens.bash by tests of what runs the clone: tests/unit/clone-probe and
+# what it prints.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+# ask_clone ENGINE GUEST ROUNDS: $output is what the clone said, by that engine.
+ask_clone() {
+	[[ -x $VLENS_BUILD/tests/unit/clone-probe ]] ||
+		make -s -C "$VLENS_BUILD" tests/unit/clone-probe
+	run --separate-stderr timeout 120 "$VLENS_BUILD/tests/unit/clone-probe" "$@"
+	assert_status 0
+	[[ $output == "$1"* || $output == *$'\n'"$1"* ]] || fail "$output"
+}
+
+# The rounds of text $1 since it last began anew.
+rounds() {
+	awk '/^round 1:/ { text = "" } /^round/ { text = text $0 "\n" } END { printf "%s", text }' <<<"$1"
+}
+
+# The bytes and the hash of each round of text $1.
+hashes() { rounds "$1" | sed 's/.* us, //'; }
+
+# Microseconds of the last round of text $1.
+took() { rounds "$1" | tail -n 1 | sed 's/ us,.*//; s/.* //'; }
+
+# The last round of $output, which is warm: a call costs one entry (a fault that is fixed
+# up a few more) and at most two VM exits.
+few_exits() {
+	local calls entries exits
+	read -r calls entries exits < <(rounds "$output" | tail -n 1 |
+		sed -E 's/^round [0-9]+: ([0-9]+) calls, ([0-9]+) entries, ([0-9]+) exits,.*/\1 \2 \3/')
+	echo "# $calls calls of a clone on KVM: $entries entries, $exits VM exits" >&3
+	[[ $calls -gt 100 && $entries -le $((calls + calls / 10)) && $exits -ge $entries &&
+		$exits -le $((2 * calls)) ]] || fail "$output"
+}
