@@ -23,9 +23,6 @@ rounds() {
 # The bytes and the hash of each round of text $1.
 hashes() { rounds "$1" | sed 's/.* us, //'; }
 
-# Microseconds of the last round of text $1.
-took() { rounds "$1" | tail -n 1 | sed 's/ us,.*//; s/.* //'; }
-
 # The last round of $output, which is warm: a call costs one entry (a fault that is fixed
 # up a few more) and at most two VM exits.
 few_exits() {

@@ -1,24 +1,18 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# In the nested machine, of a guest on KVM: the clone runs on KVM by itself, and says the same
-# again and again, and what Unicorn says.
+# In the nested machine, of a guest on KVM: the clone runs on KVM by itself.
+# What Unicorn says is compared in guest-10-programs.bats and
+# host-20-dumps.bats.
 
-# shellcheck disable=SC2030,SC2031,SC2034,SC2154 # bats: a test is a subshell, run sets variables
+# shellcheck disable=SC2154 # bats: a test is a subshell, run sets variables
 
 load ../lib/vlens
-load ../lib/raw
-load ../lib/clone
 
 G=$NESTED_GUEST
 
 setup() {
-	T=$BATS_TEST_TMPDIR
 	ADDRESS=$(guest "$G")
-}
-
-teardown() {
-	go_on
 }
 
 @test "the clone is on KVM, with one entry for a call" {
@@ -30,28 +24,4 @@ teardown() {
 	run --separate-stderr vuname --engine=vmst/kvm --keep=0 --stats "$ADDRESS" -n
 	assert_same "$G" "$output"
 	grep -q '^engine: *vmst/kvm$' <<<"$stderr" || fail "$stderr"
-}
-
-@test "at most two VM exits for a call that is warm; the same answers each time" {
-	local first
-	still "$G"
-	ask_clone vmst/kvm "$ADDRESS" 4
-	few_exits
-	first=$(hashes "$output")
-	ask_clone vmst/kvm "$ADDRESS" 4
-	assert_same "$first" "$(hashes "$output")"
-}
-
-@test "byte for byte what Unicorn says of the same paused guest" {
-	local kvm
-	still "$G"
-	ask_clone vmst/kvm "$ADDRESS" 2
-	kvm=$output
-	run --separate-stderr timeout 60 "$VLENS_BUILD/tests/unit/clone-probe" vmst/unicorn "$ADDRESS" 2
-	# An emulator in an emulator.
-	[[ $status -ne 124 && $stderr != *"did not come to an end"* ]] ||
-		skip "Unicorn is too slow here: ${stderr:-no answer in 60 s}"
-	assert_status 0
-	assert_same "$(hashes "$kvm")" "$(hashes "$output")"
-	echo "# KVM: $(took "$kvm") us, Unicorn: $(took "$output") us" >&3
 }

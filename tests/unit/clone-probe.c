@@ -20,7 +20,7 @@
 
 #include "../../src/vlens.h"
 
-#define TRIES 12
+#define TRIES 40
 #define CHUNK 65536
 
 struct answers {
@@ -184,7 +184,8 @@ static struct vl_error *rounds(struct vl_guest *g, unsigned nr)
 int main(int argc, char **argv)
 {
 	static const char *const engines[] = { "vmst", "vmst/kvm", "vmst/unicorn" };
-	struct vl_guest_options o = { 0 };
+	/* So that each try knows the pages that those before it needed. */
+	struct vl_guest_options o = { .label = "clone-probe" };
 	struct vl_error *err;
 	struct vl_guest *g;
 
