@@ -41,9 +41,7 @@ static void list_valued(const struct argp_option *o)
 static void list_columns(const struct applet *a)
 {
 	const struct view *v = view_find(a->name);
-	const struct vl_column *c = !v || a->program ? NULL :
-				    v->scan	     ? v->scan->columns :
-						       v->columns;
+	const struct vl_column *c = !v ? NULL : v->scan ? v->scan->columns : v->columns;
 
 	for (; c && c->name; c++)
 		puts(c->name);

@@ -19,6 +19,9 @@ enum {
 	OPT_KEEP,
 	OPT_STATS,
 	OPT_DIFF,
+	OPT_SORT,
+	OPT_NO_HEADERS,
+	OPT_ALL,
 	OPT_HELP,
 	OPT_VERSION,
 };
@@ -33,28 +36,47 @@ enum {
 	{ "keep", OPT_KEEP, "SECONDS", 0, "stay ready for so long behind the run (default: 60)", 0 }, \
 	{ "stats", OPT_STATS, NULL, 0, "print to stderr what it cost the guest", 0 }, \
 	{ "help", OPT_HELP, NULL, 0, "print this help", 0 }, \
-	{ "version", OPT_VERSION, NULL, 0, "print the version and what is built in", 0 }, \
-	{ 0 }
+	{ "version", OPT_VERSION, NULL, 0, "print the version and what is built in", 0 }
+/* With one of the first, or --engine=imee, a view answers (views.h), which takes them all. */
+#define OPTIONS_RAW \
+	{ "output", 'o', "LIST", 0, "print these columns", GROUP_RAW }, \
+	{ "sort", OPT_SORT, "KEYS", 0, "sort by these columns; -KEY: downwards", GROUP_RAW }, \
+	{ "no-headers", OPT_NO_HEADERS, NULL, 0, "no line with the names of the columns", GROUP_RAW }, \
+	{ "all", OPT_ALL, NULL, 0, "all guests of this host, no GUEST is named", GROUP_RAW }
+#define OPTION_JSON { "json", 'J', NULL, 0, "print JSON", GROUP_RAW }
 /* clang-format on */
+
+#define GROUP_RAW 1
 
 /* -h is left to the models (free -h); help and version stand last. */
 static const struct argp_option shared_options[] = {
 	OPTIONS_FRONT,
 	OPTIONS_BACK,
+	{ 0 },
 };
 
-/* Of an applet that can answer raw, too (views.h), which --diff makes it do. */
+/* Of an applet that can answer raw, too. */
+static const struct argp_option raw_options[] = {
+	OPTIONS_FRONT, OPTIONS_BACK, OPTION_JSON, OPTIONS_RAW, { 0 },
+};
+
+/* Of an applet that can compare both besides. */
 static const struct argp_option diff_options[] = {
 	OPTIONS_FRONT,
-	{ "diff", OPT_DIFF, NULL, 0, "compare what the kernel says with what is in memory", 0 },
 	OPTIONS_BACK,
+	OPTION_JSON,
+	{ "diff", OPT_DIFF, NULL, 0, "compare memory with what the kernel says", GROUP_RAW },
+	OPTIONS_RAW,
+	{ 0 },
 };
 
 const struct argp_option *options_of(const struct applet *a)
 {
 	const struct view *view = view_find(a->name);
 
-	return !view ? shared_options : a->run ? diff_options : view->options;
+	if (!view)
+		return shared_options;
+	return !a->run ? view->options : view->diff ? diff_options : raw_options;
 }
 
 /* By enum vl_executor. */
@@ -158,6 +180,24 @@ static unsigned int default_keep(void)
 	return env && seconds_of(env, &n) ? n : KEEP_DEFAULT;
 }
 
+/* What only a view takes, and none was asked for. */
+static error_t raw_only(struct parse *p, int key)
+{
+	const struct argp_option *o = options_of(p->applet);
+
+	while (o->name && o->key != key)
+		o++;
+	if (key == 'J' || key == OPT_DIFF)
+		usage_report(p->applet->name, "'--%s' is not for --engine=vmst", o->name);
+	else
+		usage_report(
+			p->applet->name,
+			"'--%s' goes with --json or --engine=imee; options of %s go behind the "
+			"guest",
+			o->name, p->applet->program);
+	return usage(p);
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct parse *p = state->input;
@@ -177,6 +217,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_STATS:
 		p->options->stats = true;
 		return 0;
+	case 'o':
+	case OPT_SORT:
+	case OPT_NO_HEADERS:
+	case OPT_ALL:
+	case OPT_DIFF:
+	case 'J':
+		return raw_only(p, key);
 	case OPT_HELP:
 	case OPT_VERSION:
 		p->end = key == OPT_HELP ? END_HELP : END_VERSION;
@@ -272,8 +319,13 @@ void options_list(const struct argp_option *table)
 {
 	char head[32];
 
+	int group = 0;
+
 	puts("\nOptions:");
 	for (; table->name; table++) {
+		if (table->group != group)
+			puts("\nOptions to read memory instead, with no word of the guest's kernel:");
+		group = table->group;
 		snprintf(head, sizeof(head), "--%s%s%s", table->name, table->arg ? "=" : "",
 			 table->arg ? table->arg : "");
 		printf(table->key < OPT_ENGINE ? "  -%c, " : "      ", table->key);

@@ -74,8 +74,12 @@ static const struct view views[] = {
 	{ "vlist", table_options, NULL, NULL, vl_list_columns, list_run },
 	{ "vtop", top_options, NULL, NULL, vl_top_columns, top_run },
 	{ "vpeek", peek_options, NULL, NULL, NULL, peek_run },
-	{ "vps", diff_options, &vl_scan_pslist, &vl_diff_processes, NULL, view_run },
+	{ "vps", diff_options, &vl_scan_ps, &vl_diff_processes, NULL, view_run },
 	{ "vlsmod", diff_options, &vl_scan_modules, &vl_diff_modules, NULL, view_run },
+	{ "vlsof", table_options, &vl_scan_files, NULL, NULL, view_run },
+	{ "vnetstat", table_options, &vl_scan_sockets, NULL, NULL, view_run },
+	{ "vfree", table_options, &vl_scan_free, NULL, NULL, view_run },
+	{ "vuname", table_options, &vl_scan_uname, NULL, NULL, view_run },
 };
 
 const struct view *view_find(const char *name)
@@ -101,7 +105,8 @@ bool view_wanted(int argc, char **argv)
 
 		if (!strcmp(argv[i], "--"))
 			return false;
-		if (!strcmp(argv[i], "--diff"))
+		if (!strcmp(argv[i], "--diff") || !strcmp(argv[i], "--json") ||
+		    !strcmp(argv[i], "-J"))
 			return true;
 		if (!strncmp(argv[i], "--engine=", 9))
 			engine = argv[i] + 9;

@@ -91,8 +91,8 @@ applets() { vlens --list; }
 	assert_usage vps "freeze, suspend or none"
 	run --separate-stderr vps --engine=crystal web1
 	assert_usage vps "vmst or imee"
-	run --separate-stderr vuname --engine=imee web1
-	assert_usage vuname "vmst"
+	run --separate-stderr vdate --engine=imee web1
+	assert_usage vdate "vmst"
 	run --separate-stderr vps --stats=yes web1
 	assert_usage vps "takes no argument"
 	# An abbreviation that works would be one that has to work for ever.

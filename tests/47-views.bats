@@ -508,8 +508,8 @@ has_not_booted() { ! has_booted "$1"; }
 	assert_usage vpeek "shows nothing"
 	run --separate-stderr vps --engine=imee g -ef
 	assert_usage vps "those of ps need --engine=vmst"
-	run --separate-stderr vuname --engine=imee g
-	assert_usage vuname "only the engine vmst"
+	run --separate-stderr vdate --engine=imee g
+	assert_usage vdate "only the engine vmst"
 }
 
 @test "JSON is valid when there is nothing, and when nothing works" {

@@ -145,13 +145,107 @@
 	F(KSET_LIST, "kset", "list")                                                              \
 	F(KOBJ_ENTRY, "kobject", "entry")                                                         \
 	F(MKOBJ_KOBJ, "module_kobject", "kobj")                                                   \
-	F(MKOBJ_MOD, "module_kobject", "mod")
+	F(MKOBJ_MOD, "module_kobject", "mod")                                                     \
+	/* which module uses which */                                                             \
+	F(MOD_USERS, "module", "source_list")                                                     \
+	F(USE_USERS, "module_use", "source_list")                                                 \
+	F(USE_USER, "module_use", "source")                                                       \
+	/* open files, and where they are */                                                      \
+	F(TASK_FS, "task_struct", "fs")                                                           \
+	F(FS_ROOT_DENTRY, "fs_struct", "root.dentry")                                             \
+	F(FS_ROOT_MNT, "fs_struct", "root.mnt")                                                   \
+	F(FS_PWD_DENTRY, "fs_struct", "pwd.dentry")                                               \
+	F(FS_PWD_MNT, "fs_struct", "pwd.mnt")                                                     \
+	F(MM_EXE, "mm_struct", "exe_file")                                                        \
+	F(FILES_FDT, "files_struct", "fdt")                                                       \
+	F(FDT_MAX, "fdtable", "max_fds")                                                          \
+	F(FDT_FD, "fdtable", "fd")                                                                \
+	F(FILE_DENTRY, "file", "f_path.dentry")                                                   \
+	F(FILE_MNT, "file", "f_path.mnt")                                                         \
+	F(FILE_INODE, "file", "f_inode")                                                          \
+	F(FILE_POS, "file", "f_pos")                                                              \
+	F(FILE_FLAGS, "file", "f_flags")                                                          \
+	F(FILE_MODE, "file", "f_mode")                                                            \
+	F(FILE_PRIVATE, "file", "private_data")                                                   \
+	F(DENTRY_PARENT, "dentry", "d_parent")                                                    \
+	F(DENTRY_NAME, "dentry", "d_name.name")                                                   \
+	F(DENTRY_LEN, "dentry", "d_name.len")                                                     \
+	F(DENTRY_HASHED, "dentry", "d_hash.pprev")                                                \
+	F(DENTRY_INODE, "dentry", "d_inode")                                                      \
+	F(MOUNT_MNT, "mount", "mnt")                                                              \
+	F(MOUNT_PARENT, "mount", "mnt_parent")                                                    \
+	F(MOUNT_POINT, "mount", "mnt_mountpoint")                                                 \
+	F(VFSMOUNT_ROOT, "vfsmount", "mnt_root")                                                  \
+	F(INODE_MODE, "inode", "i_mode")                                                          \
+	F(INODE_INO, "inode", "i_ino")                                                            \
+	F(INODE_SIZE, "inode", "i_size")                                                          \
+	F(INODE_LINKS, "inode", "i_nlink")                                                        \
+	F(INODE_RDEV, "inode", "i_rdev")                                                          \
+	F(INODE_SB, "inode", "i_sb")                                                              \
+	F(SB_DEV, "super_block", "s_dev")                                                         \
+	F(SB_TYPE, "super_block", "s_type")                                                       \
+	F(FSTYPE_NAME, "file_system_type", "name")                                                \
+	/* sockets */                                                                             \
+	F(ALLOC_SOCKET, "socket_alloc", "socket")                                                 \
+	F(ALLOC_INODE, "socket_alloc", "vfs_inode")                                               \
+	F(SOCKET_SK, "socket", "sk")                                                              \
+	F(SOCK_NODE, "sock", "__sk_common.skc_node")                                              \
+	F(SOCK_FAMILY, "sock", "__sk_common.skc_family")                                          \
+	F(SOCK_STATE, "sock", "__sk_common.skc_state")                                            \
+	F(SOCK_NUM, "sock", "__sk_common.skc_num")                                                \
+	F(SOCK_DPORT, "sock", "__sk_common.skc_dport")                                            \
+	F(SOCK_RCV_SADDR, "sock", "__sk_common.skc_rcv_saddr")                                    \
+	F(SOCK_DADDR, "sock", "__sk_common.skc_daddr")                                            \
+	F(SOCK_V6_RCV_SADDR, "sock", "__sk_common.skc_v6_rcv_saddr")                              \
+	F(SOCK_V6_DADDR, "sock", "__sk_common.skc_v6_daddr")                                      \
+	F(SOCK_NET, "sock", "__sk_common.skc_net.net")                                            \
+	F(SOCK_TYPE, "sock", "sk_type")                                                           \
+	F(SOCK_PROTOCOL, "sock", "sk_protocol")                                                   \
+	F(SOCK_SOCKET, "sock", "sk_socket")                                                       \
+	F(SOCK_UID, "sock", "sk_uid")                                                             \
+	F(SOCK_RMEM, "sock", "sk_backlog.rmem_alloc")                                             \
+	F(SOCK_WMEM, "sock", "sk_wmem_alloc")                                                     \
+	F(SOCK_BACKLOG, "sock", "sk_ack_backlog")                                                 \
+	F(SOCK_MAX_BACKLOG, "sock", "sk_max_ack_backlog")                                         \
+	F(TCP_RCV_NXT, "tcp_sock", "rcv_nxt")                                                     \
+	F(TCP_COPIED, "tcp_sock", "copied_seq")                                                   \
+	F(TCP_WRITE, "tcp_sock", "write_seq")                                                     \
+	F(TCP_UNA, "tcp_sock", "snd_una")                                                         \
+	F(UDP_DEFICIT, "udp_sock", "forward_deficit")                                             \
+	F(UNIX_ADDR, "unix_sock", "addr")                                                         \
+	F(UNIX_PEER, "unix_sock", "peer")                                                         \
+	F(UNIX_ADDR_LEN, "unix_address", "len")                                                   \
+	F(UNIX_ADDR_NAME, "unix_address", "name")                                                 \
+	F(NETLINK_PORT, "netlink_sock", "portid")                                                 \
+	F(NET_INUM, "net", "ns.inum")                                                             \
+	F(NET_LIST, "net", "list")                                                                \
+	/* "af_unix: Put a socket into a per-netns hash table" (6.0) */                           \
+	F(NET_UNIX, "net", "unx.table.buckets")                                                   \
+	F(SIZE_HLIST_HEAD, "hlist_head", "")                                                      \
+	F(INET_EHASH, "inet_hashinfo", "ehash")                                                   \
+	F(INET_EHASH_MASK, "inet_hashinfo", "ehash_mask")                                         \
+	F(SIZE_EHASH, "inet_ehash_bucket", "")                                                    \
+	/* until "net: inet: Retire port only listening_hash" (5.19) */                           \
+	F(INET_LISTEN, "inet_hashinfo", "listening_hash")                                         \
+	F(INET_LHASH2, "inet_hashinfo", "lhash2")                                                 \
+	F(INET_LHASH2_MASK, "inet_hashinfo", "lhash2_mask")                                       \
+	F(SIZE_LHASH, "inet_listen_hashbucket", "")                                               \
+	F(LHASH_HEAD, "inet_listen_hashbucket", "nulls_head")                                     \
+	F(UDP_HASH, "udp_table", "hash")                                                          \
+	F(UDP_MASK, "udp_table", "mask")                                                          \
+	F(SIZE_UDP_SLOT, "udp_hslot", "")                                                         \
+	/* what uname and free show */                                                            \
+	F(UTS_SYSNAME, "uts_namespace", "name.sysname")                                           \
+	F(UTS_VERSION, "uts_namespace", "name.version")                                           \
+	F(UTS_MACHINE, "uts_namespace", "name.machine")                                           \
+	F(UTS_DOMAINNAME, "uts_namespace", "name.domainname")                                     \
+	F(NODE_SWAPCACHE, "enum node_stat_item", "NR_SWAPCACHE")
 
 enum vl_field {
 #define VL_FIELD_ID(id, type, path) VL_F_##id,
 	VL_FIELDS(VL_FIELD_ID)
 #undef VL_FIELD_ID
-	VL_NR_FIELDS
+		VL_NR_FIELDS
 };
 
 #define VL_NO_FIELD (-1)

@@ -15,6 +15,7 @@
 #define MODULES_LEAST 0xffffffffa0000000UL
 #define MODULES_LAST 0xfffffffffeffffffUL
 #define PMD_SIZE (2UL << 20)
+#define USERS_TEXT 4096 /* more users of a module are not named */
 
 void vl_module_space(struct vl_subject *s, uint64_t *start_ret, uint64_t *last_ret)
 {
@@ -225,17 +226,55 @@ struct vl_error *vl_modules_in_memory(struct vl_subject *s, uint64_t **ret, size
 
 /* ---- the view ---- */
 
-enum { MOD_MODULE, MOD_SIZE, MOD_USED, MOD_STATE, MOD_TEXT, MOD_STRUCT };
+enum { MOD_MODULE, MOD_SIZE, MOD_USED, MOD_BY, MOD_STATE, MOD_TEXT, MOD_STRUCT };
 
 static const struct vl_column columns[] = {
 	[MOD_MODULE] = { "MODULE", VL_CELL_TEXT, true, "name of the module" },
 	[MOD_SIZE] = { "SIZE", VL_CELL_UINT, true, "of its memory, in bytes" },
 	[MOD_USED] = { "USED", VL_CELL_INT, true, "how many use it" },
+	[MOD_BY] = { "BY", VL_CELL_TEXT, true, "which modules do, with commas between" },
 	[MOD_STATE] = { "STATE", VL_CELL_TEXT, true, "live, coming, going, unformed" },
 	[MOD_TEXT] = { "ADDRESS", VL_CELL_HEX, true, "address of its text" },
 	[MOD_STRUCT] = { "STRUCT", VL_CELL_HEX, false, "address of its struct module" },
 	{ 0 },
 };
+
+/* The names of the modules that use @m; those that a name is not known of are left out. */
+static void show_users(struct vl_subject *s, struct vl_table *t, const struct vl_module *m)
+{
+	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	struct vl_fields fs = { .layout = l };
+	struct vl_walk w = {
+		.kind = VL_WALK_LIST,
+		.head = m->module + vl_offset(l, VL_F_MOD_USERS),
+		.node = vl_offset(l, VL_F_USE_USERS),
+		.stride = VL_MODULE_NAME,
+	};
+	char text[USERS_TEXT] = "";
+	size_t nr, len = 0;
+
+	if (!vl_has(l, VL_F_MOD_USERS) ||
+	    vl_fields_add_through(&fs, VL_F_USE_USER, VL_F_MOD_NAME, 0, VL_MODULE_NAME) < 0)
+		return;
+	w.fields = fs.f;
+	w.nr_fields = fs.nr;
+	vl_error_destroy(vl_collect(s, &w, "the users of a module", &nr));
+	for (size_t i = 0; i < nr; i++) {
+		const char *name = (const char *)w.records + i * VL_MODULE_NAME;
+		size_t n = strnlen(name, VL_MODULE_NAME);
+
+		if (!n || len + n + 2 > sizeof(text))
+			continue;
+		if (len)
+			text[len++] = ',';
+		memcpy(text + len, name, n);
+		len += n;
+	}
+	if (len)
+		vl_table_text(t, MOD_BY, text, len);
+	free(w.records);
+	free(w.status);
+}
 
 static struct vl_error *run_modules(struct vl_subject *s, struct vl_table *t)
 {
@@ -254,6 +293,8 @@ static struct vl_error *run_modules(struct vl_subject *s, struct vl_table *t)
 		vl_table_text(t, MOD_MODULE, m[i].name, strnlen(m[i].name, VL_MODULE_NAME));
 		vl_table_uint(t, MOD_SIZE, size);
 		vl_table_int(t, MOD_USED, m[i].refcnt ? m[i].refcnt - 1 : 0);
+		if (m[i].refcnt > 1)
+			show_users(s, t, &m[i]);
 		vl_table_str(t, MOD_STATE, m[i].state < 4 ? states[m[i].state] : "?");
 		vl_table_uint(t, MOD_TEXT, m[i].areas[0].base);
 		vl_table_uint(t, MOD_STRUCT, m[i].module);

@@ -59,6 +59,8 @@ struct vl_scan {
 
 extern const struct vl_scan vl_scan_pidlist, vl_scan_pslist, vl_scan_credlist, vl_scan_syscalls,
 	vl_scan_memory, vl_scan_modules;
+/* What the models of these print: ps, netstat, lsof, uname, free. */
+extern const struct vl_scan vl_scan_ps, vl_scan_sockets, vl_scan_files, vl_scan_uname, vl_scan_free;
 
 /*
  * The same list by several ways, side by side: what one shows and another

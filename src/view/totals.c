@@ -223,8 +223,10 @@ static void sample_memory(struct vl_totals *t, struct vl_top_sample *ret)
 	uint64_t reclaimable = slab + read_count(t, "vm_node_stat", VL_F_NODE_MISC_RECLAIMABLE);
 	uint64_t cache = read_count(t, "vm_node_stat", VL_F_NODE_FILE_PAGES) + slab;
 	int64_t swap = (int64_t)read_word(t, symbol(t, "nr_swap_pages"));
+	uint64_t swapped = read_count(t, "vm_node_stat", VL_F_NODE_SWAPCACHE);
 	uint64_t available;
 
+	cache = less(cache, swapped);
 	memset(&ret->mem, 0, sizeof(ret->mem));
 	/* As si_mem_available() has it, mm/show_mem.c. */
 	available = less(free_pages, read_word(t, symbol(t, "totalreserve_pages")));
@@ -273,4 +275,16 @@ void vl_totals_sample(struct vl_totals *t, const struct vl_top_sample *last,
 	read_name(t, VL_F_UTS_NODENAME, ret->node);
 	if (!vl_subject_uptime(t->s, &ret->uptime))
 		ret->uptime = 0;
+}
+
+struct vl_error *vl_totals_once(struct vl_subject *s, struct vl_top_sample *ret)
+{
+	struct vl_totals t;
+	struct vl_error *err = vl_totals_init(&t, s);
+
+	if (err)
+		return err;
+	vl_totals_sample(&t, NULL, ret);
+	vl_totals_deinit(&t);
+	return NULL;
 }

@@ -24,4 +24,10 @@ void vl_totals_deinit(struct vl_totals *t);
 void vl_totals_sample(struct vl_totals *t, const struct vl_top_sample *last,
 		      struct vl_top_sample *ret);
 
+/*
+ * Only what is no process, into @ret (zeroed): its CPUs, memory, load, names. For
+ * vl_top_sample_deinit(), in any case.
+ */
+struct vl_error *vl_totals_once(struct vl_subject *s, struct vl_top_sample *ret);
+
 #endif

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What processes have open, from their tables of descriptors. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../vmst/contact.h"
+#include "objects.h"
+
+/* The most descriptors of one process that are looked at: sysctl_nr_open, fs/file.c. */
+#define MAX_FDS (1U << 20)
+/* Pointers at a time. */
+#define CHUNK 512U
+/* A path has as many parts, and crosses as many mounts, at the most. */
+#define MAX_STEPS 512
+#define NAME_MAX_LEN 255U
+
+bool vl_object(struct vl_subject *s, uint64_t base, const struct vl_part *parts, size_t nr)
+{
+	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	struct vl_get gets[VL_PARTS_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < nr && i < VL_PARTS_MAX; i++) {
+		memset(parts[i].buf, 0, parts[i].len);
+		if (base && vl_has(l, parts[i].field))
+			gets[n++] = (struct vl_get){
+				.va = base + vl_offset(l, parts[i].field),
+				.buf = parts[i].buf,
+				.len = (uint32_t)parts[i].len,
+			};
+	}
+	return n && vl_gather(s->reader, &s->space, gets, n) < n;
+}
+
+#define NR(parts) (sizeof(parts) / sizeof((parts)[0]))
+
+/* ---- who has what ---- */
+
+static struct vl_file *add(struct vl_opened *f, size_t task, int32_t fd, enum vl_file_use use)
+{
+	if (f->nr == f->cap) {
+		size_t cap = f->cap ? 2 * f->cap : 256;
+		struct vl_file *more = reallocarray(f->files, cap, sizeof(*more));
+
+		if (!more) {
+			f->full = true;
+			return NULL;
+		}
+		f->files = more;
+		f->cap = cap;
+	}
+	f->files[f->nr] = (struct vl_file){ .task = task, .fd = fd, .use = (uint8_t)use };
+	return &f->files[f->nr++];
+}
+
+static void add_file(struct vl_subject *s, struct vl_opened *f, size_t task, int32_t fd,
+		     enum vl_file_use use, uint64_t at)
+{
+	struct vl_file *file = add(f, task, fd, use);
+
+	if (!file)
+		return;
+	file->at = at;
+	const struct vl_part parts[] = {
+		VL_PART(FILE_DENTRY, file->path.dentry),
+		VL_PART(FILE_MNT, file->path.mnt),
+		VL_PART(FILE_INODE, file->inode),
+		VL_PART(FILE_PRIVATE, file->private),
+		VL_PART(FILE_POS, file->pos),
+		VL_PART(FILE_FLAGS, file->flags),
+		VL_PART(FILE_MODE, file->mode),
+	};
+
+	/* Closed in the meantime. */
+	if (!vl_object(s, at, parts, NR(parts)) || !file->inode)
+		f->nr--;
+}
+
+static void add_folder(struct vl_subject *s, struct vl_opened *f, size_t task, enum vl_file_use use,
+		       const struct vl_path *path)
+{
+	uint64_t inode;
+	const struct vl_part parts[] = { VL_PART(DENTRY_INODE, inode) };
+	struct vl_file *file;
+
+	if (!path->dentry || !vl_object(s, path->dentry, parts, 1) || !inode)
+		return;
+	file = add(f, task, -1, use);
+	if (!file)
+		return;
+	file->path = *path;
+	file->inode = inode;
+}
+
+static void collect_others(struct vl_subject *s, struct vl_opened *f, size_t task)
+{
+	const struct vl_file_task *p = &f->tasks[task];
+	struct vl_path root, pwd;
+	uint64_t exe;
+	const struct vl_part fs[] = {
+		VL_PART(FS_ROOT_DENTRY, root.dentry),
+		VL_PART(FS_ROOT_MNT, root.mnt),
+		VL_PART(FS_PWD_DENTRY, pwd.dentry),
+		VL_PART(FS_PWD_MNT, pwd.mnt),
+	};
+	const struct vl_part mm[] = { VL_PART(MM_EXE, exe) };
+
+	if (vl_object(s, p->fs, fs, NR(fs))) {
+		add_folder(s, f, task, VL_FILE_CWD, &pwd);
+		add_folder(s, f, task, VL_FILE_ROOT, &root);
+	}
+	if (vl_object(s, p->mm, mm, NR(mm)) && exe)
+		add_file(s, f, task, -1, VL_FILE_TEXT, exe);
+}
+
+static void collect_fds(struct vl_subject *s, struct vl_opened *f, size_t task)
+{
+	uint64_t table, fds, chunk[CHUNK];
+	uint32_t nr;
+	const struct vl_part files[] = { VL_PART(FILES_FDT, table) };
+	const struct vl_part fdt[] = { VL_PART(FDT_MAX, nr), VL_PART(FDT_FD, fds) };
+
+	if (!vl_object(s, f->tasks[task].files, files, NR(files)) ||
+	    !vl_object(s, table, fdt, NR(fdt)) || !fds)
+		return;
+	nr = nr < MAX_FDS ? nr : MAX_FDS;
+	for (uint32_t at = 0; at < nr && !f->full; at += CHUNK) {
+		uint32_t n = nr - at < CHUNK ? nr - at : CHUNK;
+
+		if (vl_read(s->reader, &s->space, fds + 8UL * at, chunk, 8UL * n))
+			return;
+		for (uint32_t i = 0; i < n; i++)
+			if (chunk[i])
+				add_file(s, f, task, (int32_t)(at + i), VL_FILE_FD, chunk[i]);
+	}
+}
+
+#define OUT(member) \
+	offsetof(struct vl_file_task, member), sizeof(((struct vl_file_task *)0)->member)
+
+static struct vl_error *collect_tasks(struct vl_subject *s, struct vl_opened *f)
+{
+	const enum vl_field need[] = { VL_F_TASK_TASKS, VL_F_TASK_TGID,	 VL_F_TASK_FILES,
+				       VL_F_FILES_FDT,	VL_F_FDT_MAX,	 VL_F_FDT_FD,
+				       VL_F_FILE_INODE, VL_F_FILE_DENTRY };
+	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	struct vl_fields fs = { .layout = l };
+	struct vl_walk w = {
+		.kind = VL_WALK_LIST,
+		.node = vl_offset(l, VL_F_TASK_TASKS),
+		.stride = sizeof(struct vl_file_task),
+	};
+	struct vl_error *err = vl_need_fields(s, need, NR(need), "what processes have open");
+	uint64_t init;
+
+	if (!err)
+		err = vl_need_symbol(s, "init_task", "the task list", &init);
+	if (err)
+		return err;
+	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, offsetof(struct vl_file_task, task));
+	vl_fields_add(&fs, VL_F_TASK_TGID, OUT(pid));
+	vl_fields_add(&fs, VL_F_TASK_COMM, OUT(comm));
+	vl_fields_add(&fs, VL_F_TASK_FILES, OUT(files));
+	vl_fields_add(&fs, VL_F_TASK_FS, OUT(fs));
+	vl_fields_add(&fs, VL_F_TASK_MM, OUT(mm));
+	vl_fields_add_through(&fs, VL_F_TASK_REAL_CRED, VL_F_CRED_EUID, OUT(uid));
+	w.head = init + w.node;
+	w.fields = fs.f;
+	w.nr_fields = fs.nr;
+	err = vl_collect(s, &w, "the task list", &f->nr_tasks);
+	f->tasks = w.records;
+	free(w.status);
+	return err;
+}
+
+struct vl_error *vl_opened_collect(struct vl_subject *s, bool all, struct vl_opened *ret)
+{
+	struct vl_error *err;
+
+	*ret = (struct vl_opened){ .nr = 0 };
+	err = collect_tasks(s, ret);
+	for (size_t i = 0; i < ret->nr_tasks && !ret->full; i++) {
+		if (all)
+			collect_others(s, ret, i);
+		collect_fds(s, ret, i);
+	}
+	return !err && ret->full ? vl_error_nomem() : err;
+}
+
+void vl_opened_deinit(struct vl_opened *f)
+{
+	free(f->tasks);
+	free(f->files);
+	*f = (struct vl_opened){ .nr = 0 };
+}
+
+/* ---- inodes ---- */
+
+void vl_inode_read(struct vl_subject *s, uint64_t va, struct vl_inode *ret)
+{
+	uint64_t type, name;
+	const struct vl_part parts[] = {
+		VL_PART(INODE_INO, ret->number), VL_PART(INODE_MODE, ret->mode),
+		VL_PART(INODE_SIZE, ret->size),	 VL_PART(INODE_LINKS, ret->links),
+		VL_PART(INODE_RDEV, ret->rdev),	 VL_PART(INODE_SB, ret->sb),
+	};
+	const struct vl_part sb[] = { VL_PART(SB_DEV, ret->dev), VL_PART(SB_TYPE, type) };
+	const struct vl_part kind[] = { VL_PART(FSTYPE_NAME, name) };
+
+	*ret = (struct vl_inode){ .at = va };
+	if (vl_object(s, va, parts, NR(parts)) && vl_object(s, ret->sb, sb, NR(sb)) &&
+	    vl_object(s, type, kind, NR(kind)))
+		vl_read_string(s->reader, &s->space, name, ret->fs, sizeof(ret->fs));
+}
+
+/* ---- names ---- */
+
+struct dentry {
+	uint64_t parent, name, hashed;
+	uint32_t len;
+};
+
+static bool read_dentry(struct vl_subject *s, uint64_t at, struct dentry *d)
+{
+	const struct vl_part parts[] = {
+		VL_PART(DENTRY_PARENT, d->parent),
+		VL_PART(DENTRY_NAME, d->name),
+		VL_PART(DENTRY_LEN, d->len),
+		VL_PART(DENTRY_HASHED, d->hashed),
+	};
+
+	return vl_object(s, at, parts, NR(parts)) && d->name;
+}
+
+/* The mount that struct vfsmount @mnt is part of, and where it is mounted. */
+struct mount {
+	uint64_t at, parent, point, root;
+};
+
+static bool read_mount(struct vl_subject *s, uint64_t mnt, struct mount *m)
+{
+	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	const struct vl_part parts[] = {
+		VL_PART(MOUNT_PARENT, m->parent),
+		VL_PART(MOUNT_POINT, m->point),
+	};
+	const struct vl_part vfs[] = { VL_PART(VFSMOUNT_ROOT, m->root) };
+
+	if (!mnt || !vl_has(l, VL_F_MOUNT_MNT))
+		return false;
+	m->at = mnt - vl_offset(l, VL_F_MOUNT_MNT);
+	return vl_object(s, m->at, parts, NR(parts)) && vl_object(s, mnt, vfs, NR(vfs));
+}
+
+/* A name that is made from its end. */
+struct name {
+	char *buf;
+	size_t at; /* where it begins */
+	bool cut;
+};
+
+static void put_before(struct name *n, const char *text, size_t len)
+{
+	if (len > n->at) {
+		text += len - n->at;
+		len = n->at;
+		n->cut = true;
+	}
+	n->at -= len;
+	memcpy(n->buf + n->at, text, len);
+}
+
+static bool put_part(struct vl_subject *s, struct name *n, const struct dentry *d)
+{
+	char part[NAME_MAX_LEN + 1];
+	size_t len = d->len < NAME_MAX_LEN ? d->len : NAME_MAX_LEN;
+
+	if (vl_read(s->reader, &s->space, d->name, part, len))
+		return false;
+	put_before(n, part, strnlen(part, len));
+	put_before(n, "/", 1);
+	return !n->cut;
+}
+
+void vl_path_name(struct vl_subject *s, const struct vl_path *p, char *buf, size_t size,
+		  bool *deleted_ret)
+{
+	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	struct name n = { .buf = buf, .at = size - 1 };
+	uint64_t at = p->dentry;
+	struct mount m = { 0 };
+	struct dentry d;
+	bool whole = false, mounted = read_mount(s, p->mnt, &m);
+
+	buf[size - 1] = '\0';
+	*deleted_ret = false;
+	for (unsigned i = 0; i < MAX_STEPS; i++) {
+		if (mounted && at == m.root) {
+			whole = m.parent == m.at || !m.parent;
+			if (whole)
+				break;
+			at = m.point;
+			mounted = read_mount(s, m.parent + vl_offset(l, VL_F_MOUNT_MNT), &m);
+			continue;
+		}
+		if (!read_dentry(s, at, &d) || !put_part(s, &n, &d))
+			break;
+		/* d_unlinked(), include/linux/dcache.h; what has no folder never had a name. */
+		if (at == p->dentry)
+			*deleted_ret = !d.hashed;
+		whole = d.parent == at;
+		if (whole)
+			break;
+		at = d.parent;
+	}
+	if (!whole)
+		put_before(&n, "...", 3);
+	else if (n.at == size - 1)
+		put_before(&n, "/", 1);
+	memmove(buf, buf + n.at, size - n.at);
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Single objects of the guest's kernel, a few fields of each: files, dentries,
+ * inodes, sockets, and what stands for them in a table.
+ */
+#ifndef VLENS_OBJECTS_H
+#define VLENS_OBJECTS_H
+
+#include "collect.h"
+
+/* A field of an object, and where it goes: as many bytes as there is room. */
+struct vl_part {
+	enum vl_field field;
+	void *buf;
+	size_t len;
+};
+#define VL_PART(field, var) \
+	{ \
+		VL_F_##field, &(var), sizeof(var) \
+	}
+#define VL_PARTS_MAX 16
+
+/*
+ * Read @parts (@nr of them, at most VL_PARTS_MAX) of the object at @base as one
+ * request. What the kernel's types do not have, or cannot be read, is zeros. False
+ * when nothing could be read, or @base is 0.
+ */
+bool vl_object(struct vl_subject *s, uint64_t base, const struct vl_part *parts, size_t nr);
+
+/* ---- files ---- */
+
+struct vl_inode {
+	uint64_t at; /* its address; 0: there is none */
+	uint64_t number, size, sb;
+	uint32_t links, rdev, dev;
+	uint16_t mode;
+	char fs[16]; /* the name of its file system's kind: "ext4" */
+};
+
+/* Where something is in the tree of files: struct path. */
+struct vl_path {
+	uint64_t dentry, mnt;
+};
+
+/* A file that a process has open, or has otherwise: see `use`. */
+struct vl_file {
+	size_t task; /* index of the process */
+	int32_t fd;  /* -1: none */
+	uint8_t use; /* enum vl_file_use */
+	uint64_t at; /* address of struct file; 0 for a folder */
+	struct vl_path path;
+	uint64_t inode, private, pos;
+	uint32_t flags, mode;
+};
+
+enum vl_file_use { VL_FILE_FD, VL_FILE_CWD, VL_FILE_ROOT, VL_FILE_TEXT };
+
+struct vl_file_task {
+	uint64_t task, files, fs, mm;
+	int32_t pid;
+	uint32_t uid;
+	char comm[16];
+};
+
+struct vl_opened {
+	struct vl_file_task *tasks; /* in the order of the kernel's list */
+	size_t nr_tasks;
+	struct vl_file *files; /* by process */
+	size_t nr, cap;
+	bool full; /* memory ran out */
+};
+
+/*
+ * All that the processes (not their threads: those share it) have open. What could
+ * be read in spite of an error is in @ret, which is for vl_opened_deinit() in any case.
+ * @all: also what they have besides descriptors.
+ */
+struct vl_error *vl_opened_collect(struct vl_subject *s, bool all, struct vl_opened *ret);
+void vl_opened_deinit(struct vl_opened *f);
+
+/* Read the inode at @va; all zeros but `at` when it cannot be. */
+void vl_inode_read(struct vl_subject *s, uint64_t va, struct vl_inode *ret);
+
+/*
+ * The name of @p, from the root of all, as /proc/PID/fd has it; at most @size - 1 bytes
+ * and a NUL, which are the guest's. Without a beginning ("...") where it is too long
+ * or cannot be read. @deleted_ret: it is in no folder any more.
+ */
+void vl_path_name(struct vl_subject *s, const struct vl_path *p, char *buf, size_t size,
+		  bool *deleted_ret);
+
+/* ---- sockets ---- */
+
+#define VL_ADDRESS_MAX 112 /* sun_path has 108 */
+
+struct vl_socket {
+	uint64_t at; /* address of struct sock */
+	uint64_t net, socket, inode, peer;
+	uint16_t family, type, protocol;
+	uint8_t state;
+	bool named; /* it has an address of its own */
+	uint32_t uid, netns;
+	uint16_t port, peer_port; /* of IP */
+	uint32_t number;	  /* of netlink: the port */
+	int64_t receive, send;	  /* bytes that wait, as netstat(8) has them */
+	/* The guest's bytes; empty: none. */
+	char local[VL_ADDRESS_MAX], remote[VL_ADDRESS_MAX];
+};
+
+/* Read the socket whose struct sock is at @va; false: it cannot be read. */
+bool vl_socket_read(struct vl_subject *s, uint64_t va, struct vl_socket *ret);
+
+/* The struct sock of the struct socket at @socket; 0: none. */
+uint64_t vl_socket_sock(struct vl_subject *s, uint64_t socket);
+
+/* "tcp", "udp6", "unix", "netlink"; buf is used where there is no word for it. */
+const char *vl_socket_protocol(const struct vl_socket *k, char buf[24]);
+/* "IPv4", "unix", likewise. */
+const char *vl_socket_family(const struct vl_socket *k, char buf[24]);
+/* "LISTEN"; NULL: there is none to tell. */
+const char *vl_socket_state(const struct vl_socket *k);
+
+#endif

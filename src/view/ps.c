@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Processes with what ps(1) is asked for most; by vtop's sampler, which reads all of it. */
+#include <string.h>
+
+#include "top.h"
+
+enum {
+	PS_PID,
+	PS_PPID,
+	PS_UID,
+	PS_S,
+	PS_START,
+	PS_TIME,
+	PS_THREADS,
+	PS_VSZ,
+	PS_RSS,
+	PS_COMM,
+	PS_ARGS,
+	PS_EUID,
+	PS_NICE,
+	PS_PRI,
+	PS_KTHREAD,
+	PS_MM,
+	PS_TASK,
+};
+
+static const struct vl_column ps_columns[] = {
+	[PS_PID] = { "PID", VL_CELL_INT, true, "process id" },
+	[PS_PPID] = { "PPID", VL_CELL_INT, true, "process id of its parent" },
+	[PS_UID] = { "UID", VL_CELL_UINT, true, "user id (real)" },
+	[PS_S] = { "S", VL_CELL_TEXT, true, "state, a letter as in ps(1)" },
+	[PS_START] = { "START", VL_CELL_SECONDS, true, "when it started, in seconds of uptime" },
+	[PS_TIME] = { "TIME", VL_CELL_SECONDS, true, "CPU time it had, in seconds" },
+	[PS_THREADS] = { "THREADS", VL_CELL_INT, true, "number of threads" },
+	[PS_VSZ] = { "VSZ", VL_CELL_UINT, true, "virtual memory, in bytes" },
+	[PS_RSS] = { "RSS", VL_CELL_UINT, true, "memory that is in RAM, in bytes" },
+	[PS_COMM] = { "COMM", VL_CELL_TEXT, true, "name of its program, 15 bytes at most" },
+	[PS_ARGS] = { "ARGS", VL_CELL_TEXT, true, "command line, 1024 bytes at most" },
+	[PS_EUID] = { "EUID", VL_CELL_UINT, false, "user id (effective)" },
+	[PS_NICE] = { "NICE", VL_CELL_INT, false, "nice value" },
+	[PS_PRI] = { "PRI", VL_CELL_INT, false, "priority, as in top(1)" },
+	[PS_KTHREAD] = { "KTHREAD", VL_CELL_BOOL, false, "is it a thread of the kernel" },
+	[PS_MM] = { "MM", VL_CELL_HEX, false, "address of its mm_struct" },
+	[PS_TASK] = { "TASK", VL_CELL_HEX, false, "address of its task_struct" },
+	{ 0 },
+};
+
+static void ps_row(struct vl_table *t, const struct vl_top_sample *sample,
+		   const struct vl_top_task *p)
+{
+	vl_table_row(t);
+	vl_table_int(t, PS_PID, p->pid);
+	vl_table_int(t, PS_PPID, p->ppid);
+	vl_table_uint(t, PS_UID, p->uid);
+	vl_table_text(t, PS_S, &p->state, 1);
+	vl_table_uint(t, PS_START, p->start);
+	vl_table_uint(t, PS_TIME, p->cpu_ns);
+	if (p->threads)
+		vl_table_int(t, PS_THREADS, p->threads);
+	vl_table_uint(t, PS_VSZ, p->virt);
+	vl_table_uint(t, PS_RSS, p->res);
+	vl_table_text(t, PS_COMM, p->comm, strnlen(p->comm, sizeof(p->comm)));
+	if (p->text_len)
+		vl_table_text(t, PS_ARGS, sample->text + p->text, p->text_len);
+	vl_table_uint(t, PS_EUID, p->euid);
+	vl_table_int(t, PS_NICE, p->nice);
+	vl_table_int(t, PS_PRI, p->priority);
+	vl_table_uint(t, PS_KTHREAD, p->kernel);
+	vl_table_uint(t, PS_MM, p->mm);
+	vl_table_uint(t, PS_TASK, p->task);
+}
+
+static struct vl_error *run_ps(struct vl_subject *s, struct vl_table *t)
+{
+	struct vl_top_sample sample = { .at_ns = 0 };
+	struct vl_top *top;
+	struct vl_error *err = vl_top_open(s, &top);
+
+	if (err)
+		return err;
+	err = vl_top_sample(top, NULL, &sample);
+	for (size_t i = 0; i < sample.nr_tasks; i++)
+		ps_row(t, &sample, &sample.tasks[i]);
+	vl_top_sample_deinit(&sample);
+	vl_top_close(top);
+	return err ? err : vl_table_end(t);
+}
+
+const struct vl_scan vl_scan_ps = { "ps", "processes", ps_columns, true, run_ps };

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One socket: struct sock, and what its family puts around it. */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../vmst/contact.h"
+#include "objects.h"
+
+/* include/linux/socket.h, net/tcp_states.h: the host's headers have them all but these. */
+#ifndef AF_XDP
+#define AF_XDP 44
+#endif
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+enum {
+	TCP_ESTABLISHED_STATE = 1,
+	TCP_TIME_WAIT_STATE = 6,
+	TCP_CLOSE_STATE = 7,
+	TCP_LISTEN_STATE = 10,
+	TCP_NEW_SYN_RECV_STATE = 12
+};
+#define SUN_PATH 2U /* offset of sun_path in sockaddr_un */
+
+#define NR(parts) (sizeof(parts) / sizeof((parts)[0]))
+
+static bool is_ip(const struct vl_socket *k)
+{
+	return k->family == AF_INET || k->family == AF_INET6;
+}
+
+/*
+ * In the table of connections there are also those that are not open yet and those that
+ * are no longer: of these only what is in sock_common is there.
+ */
+static bool is_whole(const struct vl_socket *k)
+{
+	return !is_ip(k) || (k->state != TCP_TIME_WAIT_STATE && k->state != TCP_NEW_SYN_RECV_STATE);
+}
+
+static void read_ip(struct vl_subject *s, struct vl_socket *k)
+{
+	unsigned char from[16], to[16];
+	uint16_t peer_port;
+	const struct vl_part v4[] = {
+		{ VL_F_SOCK_RCV_SADDR, from, 4 },
+		{ VL_F_SOCK_DADDR, to, 4 },
+		VL_PART(SOCK_NUM, k->port),
+		VL_PART(SOCK_DPORT, peer_port),
+	};
+	const struct vl_part v6[] = {
+		{ VL_F_SOCK_V6_RCV_SADDR, from, 16 },
+		{ VL_F_SOCK_V6_DADDR, to, 16 },
+		VL_PART(SOCK_NUM, k->port),
+		VL_PART(SOCK_DPORT, peer_port),
+	};
+
+	vl_object(s, k->at, k->family == AF_INET ? v4 : v6, 4);
+	inet_ntop(k->family, from, k->local, sizeof(k->local));
+	inet_ntop(k->family, to, k->remote, sizeof(k->remote));
+	k->peer_port = ntohs(peer_port);
+	/* A raw socket has its protocol there. */
+	if (k->type == SOCK_RAW)
+		k->port = k->peer_port = 0;
+	k->named = true;
+}
+
+/* As tcp_diag_get_info() and udp_rqueue_get() have it. */
+static void read_queues(struct vl_subject *s, struct vl_socket *k)
+{
+	uint32_t next, copied, written, acked, backlog, most;
+	int32_t rmem, wmem, deficit;
+	const struct vl_part tcp[] = {
+		VL_PART(TCP_RCV_NXT, next),
+		VL_PART(TCP_COPIED, copied),
+		VL_PART(TCP_WRITE, written),
+		VL_PART(TCP_UNA, acked),
+	};
+	const struct vl_part listen[] = {
+		VL_PART(SOCK_BACKLOG, backlog),
+		VL_PART(SOCK_MAX_BACKLOG, most),
+	};
+	const struct vl_part any[] = {
+		VL_PART(SOCK_RMEM, rmem),
+		VL_PART(SOCK_WMEM, wmem),
+	};
+	const struct vl_part udp[] = { VL_PART(UDP_DEFICIT, deficit) };
+
+	if (k->state == TCP_LISTEN_STATE && vl_object(s, k->at, listen, NR(listen))) {
+		k->receive = backlog;
+		k->send = k->family == AF_UNIX ? most : 0;
+	} else if (is_ip(k) && k->type == SOCK_STREAM) {
+		/* copied_seq is set when the connection is; one in flight can be ahead. */
+		if (vl_object(s, k->at, tcp, NR(tcp)) && k->state != TCP_CLOSE_STATE) {
+			k->receive = (int32_t)(next - copied) > 0 ? next - copied : 0;
+			k->send = (int32_t)(written - acked) > 0 ? written - acked : 0;
+		}
+	} else if (vl_object(s, k->at, any, NR(any))) {
+		vl_object(s, k->type == SOCK_DGRAM && is_ip(k) ? k->at : 0, udp, NR(udp));
+		k->receive = rmem > deficit ? rmem - deficit : 0;
+		/* One stands for the socket itself (sk_alloc()). */
+		k->send = wmem > 1 ? wmem - 1 : 0;
+	}
+}
+
+/* The name of a unix socket: a path, or "@..." of the abstract ones; empty: none. */
+static void read_unix_name(struct vl_subject *s, uint64_t sk, char name[VL_ADDRESS_MAX])
+{
+	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	uint64_t addr;
+	int32_t len;
+	const struct vl_part unix_sock[] = { VL_PART(UNIX_ADDR, addr) };
+	const struct vl_part address[] = { VL_PART(UNIX_ADDR_LEN, len) };
+	char path[VL_ADDRESS_MAX] = "";
+	size_t n;
+
+	name[0] = '\0';
+	if (!vl_object(s, sk, unix_sock, 1) || !vl_object(s, addr, address, 1) ||
+	    len <= (int32_t)SUN_PATH || !vl_has(l, VL_F_UNIX_ADDR_NAME))
+		return;
+	n = (size_t)len - SUN_PATH;
+	n = n < sizeof(path) - 1 ? n : sizeof(path) - 1;
+	if (vl_read(s->reader, &s->space, addr + vl_offset(l, VL_F_UNIX_ADDR_NAME) + SUN_PATH, path,
+		    n))
+		return;
+	path[n] = '\0';
+	/* An abstract name is the bytes behind a NUL; more of them are shown as the kernel does. */
+	for (size_t i = 0; path[0] == '\0' && i < n; i++)
+		path[i] = path[i] ? path[i] : '@';
+	memcpy(name, path, sizeof(path));
+}
+
+static void read_unix(struct vl_subject *s, struct vl_socket *k)
+{
+	const struct vl_part parts[] = { VL_PART(UNIX_PEER, k->peer) };
+
+	vl_object(s, k->at, parts, NR(parts));
+	read_unix_name(s, k->at, k->local);
+	read_unix_name(s, k->peer, k->remote);
+	k->named = k->local[0];
+}
+
+/* The inode that is allocated with the struct socket at @socket. */
+static uint64_t inode_of(struct vl_subject *s, uint64_t socket)
+{
+	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	uint64_t number;
+	const struct vl_part parts[] = { VL_PART(INODE_INO, number) };
+
+	if (!socket || !vl_has(l, VL_F_ALLOC_SOCKET) || !vl_has(l, VL_F_ALLOC_INODE))
+		return 0;
+	socket += vl_offset(l, VL_F_ALLOC_INODE) - vl_offset(l, VL_F_ALLOC_SOCKET);
+	return vl_object(s, socket, parts, 1) ? number : 0;
+}
+
+bool vl_socket_read(struct vl_subject *s, uint64_t va, struct vl_socket *ret)
+{
+	const struct vl_part common[] = {
+		VL_PART(SOCK_FAMILY, ret->family),
+		VL_PART(SOCK_STATE, ret->state),
+		VL_PART(SOCK_NET, ret->net),
+	};
+	const struct vl_part whole[] = {
+		VL_PART(SOCK_TYPE, ret->type),
+		VL_PART(SOCK_PROTOCOL, ret->protocol),
+		VL_PART(SOCK_SOCKET, ret->socket),
+		VL_PART(SOCK_UID, ret->uid),
+	};
+	const struct vl_part net[] = { VL_PART(NET_INUM, ret->netns) };
+	const struct vl_part netlink[] = { VL_PART(NETLINK_PORT, ret->number) };
+
+	memset(ret, 0, sizeof(*ret));
+	ret->at = va;
+	if (!vl_object(s, va, common, NR(common)) || !ret->family)
+		return false;
+	if (is_whole(ret)) {
+		vl_object(s, va, whole, NR(whole));
+		ret->inode = inode_of(s, ret->socket);
+		read_queues(s, ret);
+	} else {
+		ret->type = SOCK_STREAM;
+		ret->protocol = IPPROTO_TCP;
+	}
+	vl_object(s, ret->net, net, NR(net));
+	if (is_ip(ret))
+		read_ip(s, ret);
+	else if (ret->family == AF_UNIX)
+		read_unix(s, ret);
+	else if (ret->family == AF_NETLINK)
+		vl_object(s, va, netlink, NR(netlink));
+	return true;
+}
+
+uint64_t vl_socket_sock(struct vl_subject *s, uint64_t socket)
+{
+	uint64_t sk;
+	const struct vl_part parts[] = { VL_PART(SOCKET_SK, sk) };
+
+	return vl_object(s, socket, parts, 1) ? sk : 0;
+}
+
+/* ---- words ---- */
+
+const char *vl_socket_protocol(const struct vl_socket *k, char buf[24])
+{
+	static const struct {
+		uint16_t protocol;
+		const char *v4, *v6;
+	} of_ip[] = {
+		{ IPPROTO_TCP, "tcp", "tcp6" },	      { IPPROTO_UDP, "udp", "udp6" },
+		{ IPPROTO_ICMP, "icmp", "icmp" },     { IPPROTO_ICMPV6, "icmp6", "icmp6" },
+		{ IPPROTO_UDPLITE, "udpl", "udpl6" }, { IPPROTO_SCTP, "sctp", "sctp6" },
+		{ IPPROTO_MPTCP, "mptcp", "mptcp6" },
+	};
+
+	if (!is_ip(k))
+		return vl_socket_family(k, buf);
+	if (k->type == SOCK_RAW)
+		return k->family == AF_INET ? "raw" : "raw6";
+	for (size_t i = 0; i < NR(of_ip); i++)
+		if (of_ip[i].protocol == k->protocol)
+			return k->family == AF_INET ? of_ip[i].v4 : of_ip[i].v6;
+	snprintf(buf, 24, "ip%s:%u", k->family == AF_INET ? "" : "6", k->protocol);
+	return buf;
+}
+
+const char *vl_socket_family(const struct vl_socket *k, char buf[24])
+{
+	static const struct {
+		uint16_t family;
+		const char *word;
+	} families[] = {
+		{ AF_UNIX, "unix" },	   { AF_INET, "IPv4" },
+		{ AF_INET6, "IPv6" },	   { AF_PACKET, "packet" },
+		{ AF_NETLINK, "netlink" }, { AF_VSOCK, "vsock" },
+		{ AF_ALG, "alg" },	   { AF_BLUETOOTH, "bluetooth" },
+		{ AF_XDP, "xdp" },	   { AF_TIPC, "tipc" },
+		{ AF_KEY, "key" },	   { AF_QIPCRTR, "qipcrtr" },
+	};
+
+	for (size_t i = 0; i < NR(families); i++)
+		if (families[i].family == k->family)
+			return families[i].word;
+	snprintf(buf, 24, "family:%u", k->family);
+	return buf;
+}
+
+const char *vl_socket_state(const struct vl_socket *k)
+{
+	/* enum of include/net/tcp_states.h, in netstat(8)'s words. */
+	static const char *const states[] = {
+		NULL,	     "ESTABLISHED", "SYN_SENT", "SYN_RECV",   "FIN_WAIT1",
+		"FIN_WAIT2", "TIME_WAIT",   "CLOSE",	"CLOSE_WAIT", "LAST_ACK",
+		"LISTEN",    "CLOSING",	    "SYN_RECV",
+	};
+
+	/* Where there are no connections, this is no state but what has never been set. */
+	if (k->state >= NR(states) ||
+	    (k->state == TCP_CLOSE_STATE && !(is_ip(k) && k->type == SOCK_STREAM)) ||
+	    (k->state == TCP_ESTABLISHED_STATE && !is_ip(k) && k->family != AF_UNIX &&
+	     k->family != AF_VSOCK))
+		return NULL;
+	return states[k->state];
+}

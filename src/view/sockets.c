@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * All sockets: those that processes have open, whatever they are, and those that the
+ * kernel has in its tables of connections and of addresses, whoever has them.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "../vmst/contact.h"
+#include "objects.h"
+
+#define NR(parts) (sizeof(parts) / sizeof((parts)[0]))
+/* The most buckets of a table that are looked at. */
+#define MAX_BUCKETS (16U << 20)
+/* INET_LHTABLE_SIZE, include/net/inet_hashtables.h, as long as there was that table. */
+#define LISTEN_BUCKETS 32
+/* UNIX_HASH_SIZE, include/net/af_unix.h: by name, then by inode; 2 * 256 before, too. */
+#define UNIX_BUCKETS 512
+/* Network namespaces. */
+#define MAX_NETS 65536
+
+/* One of a socket's owners, or where else it was found. */
+struct found {
+	uint64_t sk;
+	int32_t pid, fd; /* -1: no process */
+	const char *comm;
+};
+
+struct sockets {
+	struct vl_subject *s;
+	const struct vl_layout *l;
+	struct found *found;
+	size_t nr, cap;
+	bool full;
+};
+
+static void add(struct sockets *all, uint64_t sk, int32_t pid, int32_t fd, const char *comm)
+{
+	if (all->nr == all->cap) {
+		size_t cap = all->cap ? 2 * all->cap : 256;
+		struct found *more = reallocarray(all->found, cap, sizeof(*more));
+
+		if (!more) {
+			all->full = true;
+			return;
+		}
+		all->found = more;
+		all->cap = cap;
+	}
+	all->found[all->nr++] = (struct found){ .sk = sk, .pid = pid, .fd = fd, .comm = comm };
+}
+
+/* ---- the kernel's tables ---- */
+
+/*
+ * Add all of the table at @heads. That one is not found, or changes under way, is no error:
+ * it is not known what kernels will have in its place, and most has an owner.
+ */
+static void add_table(struct sockets *all, enum vl_walk_kind kind, uint64_t heads, uint64_t nr,
+		      uint32_t stride, uint32_t node)
+{
+	struct vl_fields fs = { .layout = all->l };
+	struct vl_walk w = {
+		.kind = (uint8_t)kind,
+		.head = heads,
+		.head_stride = stride,
+		.node = node,
+		.stride = sizeof(uint64_t),
+	};
+	const uint64_t *sks;
+	size_t n;
+
+	if (!heads || !nr || nr > MAX_BUCKETS || !stride)
+		return;
+	w.nr_heads = (uint32_t)nr;
+	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, 0);
+	w.fields = fs.f;
+	w.nr_fields = fs.nr;
+	vl_error_destroy(vl_collect(all->s, &w, "a table of sockets", &n));
+	sks = w.records;
+	for (size_t i = 0; i < n; i++)
+		add(all, sks[i], -1, -1, NULL);
+	free(w.records);
+	free(w.status);
+}
+
+static void add_tcp(struct sockets *all)
+{
+	uint64_t hash = vl_symbol(all->s->contact->kernel, "tcp_hashinfo"), ehash, lhash;
+	uint32_t mask, lmask, node = vl_offset(all->l, VL_F_SOCK_NODE);
+	const struct vl_part parts[] = {
+		VL_PART(INET_EHASH, ehash),
+		VL_PART(INET_EHASH_MASK, mask),
+		VL_PART(INET_LHASH2, lhash),
+		VL_PART(INET_LHASH2_MASK, lmask),
+	};
+
+	if (!vl_object(all->s, hash, parts, NR(parts)))
+		return;
+	add_table(all, VL_WALK_NULLS, ehash, 1UL + mask, vl_offset(all->l, VL_F_SIZE_EHASH), node);
+	if (vl_has(all->l, VL_F_INET_LISTEN))
+		add_table(all, VL_WALK_NULLS,
+			  hash + vl_offset(all->l, VL_F_INET_LISTEN) +
+				  vl_offset(all->l, VL_F_LHASH_HEAD),
+			  LISTEN_BUCKETS, vl_offset(all->l, VL_F_SIZE_LHASH), node);
+	else
+		add_table(all, VL_WALK_NULLS,
+			  lhash ? lhash + vl_offset(all->l, VL_F_LHASH_HEAD) : 0, 1UL + lmask,
+			  vl_offset(all->l, VL_F_SIZE_LHASH), node);
+}
+
+static void add_udp(struct sockets *all)
+{
+	uint64_t hash;
+	uint32_t mask;
+	const struct vl_part parts[] = { VL_PART(UDP_HASH, hash), VL_PART(UDP_MASK, mask) };
+
+	if (vl_object(all->s, vl_symbol(all->s->contact->kernel, "udp_table"), parts, NR(parts)))
+		add_table(all, VL_WALK_CHAIN, hash, 1UL + mask,
+			  vl_offset(all->l, VL_F_SIZE_UDP_SLOT), vl_offset(all->l, VL_F_SOCK_NODE));
+}
+
+/* Since 6.0 each network namespace has a table of its own. */
+static void add_unix(struct sockets *all)
+{
+	const struct vl_kernel *k = all->s->contact->kernel;
+	uint32_t node = vl_offset(all->l, VL_F_SOCK_NODE),
+		 stride = vl_offset(all->l, VL_F_SIZE_HLIST_HEAD);
+	struct vl_fields fs = { .layout = all->l };
+	struct vl_walk w = {
+		.kind = VL_WALK_LIST,
+		.head = vl_symbol(k, "net_namespace_list"),
+		.node = vl_offset(all->l, VL_F_NET_LIST),
+		.stride = sizeof(uint64_t),
+	};
+	const uint64_t *tables;
+	size_t n;
+
+	if (!vl_has(all->l, VL_F_NET_UNIX)) {
+		add_table(all, VL_WALK_CHAIN, vl_symbol(k, "unix_socket_table"), UNIX_BUCKETS,
+			  stride, node);
+		return;
+	}
+	if (!w.head || !vl_has(all->l, VL_F_NET_LIST))
+		return;
+	vl_fields_add(&fs, VL_F_NET_UNIX, 0, 8);
+	w.fields = fs.f;
+	w.nr_fields = fs.nr;
+	vl_error_destroy(vl_collect(all->s, &w, "the network namespaces", &n));
+	tables = w.records;
+	for (size_t i = 0; i < n && i < MAX_NETS; i++)
+		add_table(all, VL_WALK_CHAIN, tables[i], UNIX_BUCKETS, stride, node);
+	free(w.records);
+	free(w.status);
+}
+
+/* ---- processes' ---- */
+
+static void add_owned(struct sockets *all, const struct vl_opened *files)
+{
+	for (size_t i = 0; i < files->nr; i++) {
+		const struct vl_file *f = &files->files[i];
+		const struct vl_file_task *p = &files->tasks[f->task];
+		uint16_t mode;
+		const struct vl_part parts[] = { VL_PART(INODE_MODE, mode) };
+		uint64_t sk;
+
+		if (!f->private || !vl_object(all->s, f->inode, parts, 1) ||
+		    (mode & S_IFMT) != S_IFSOCK)
+			continue;
+		sk = vl_socket_sock(all->s, f->private);
+		if (sk)
+			add(all, sk, p->pid, f->fd, p->comm);
+	}
+}
+
+/* By socket; the process with the lowest id first, what has none last. */
+static int compare(const void *a, const void *b)
+{
+	const struct found *x = a, *y = b;
+
+	if (x->sk != y->sk)
+		return x->sk < y->sk ? -1 : 1;
+	if (x->pid != y->pid)
+		return (uint32_t)x->pid < (uint32_t)y->pid ? -1 : 1;
+	return (x->fd > y->fd) - (x->fd < y->fd);
+}
+
+/* ---- the view ---- */
+
+enum {
+	NET_PROTO,
+	NET_RECV_Q,
+	NET_SEND_Q,
+	NET_LOCAL,
+	NET_LOCAL_PORT,
+	NET_PEER,
+	NET_PEER_PORT,
+	NET_STATE,
+	NET_PID,
+	NET_COMM,
+	NET_TYPE,
+	NET_UID,
+	NET_INODE,
+	NET_FD,
+	NET_HOLDERS,
+	NET_NETNS,
+	NET_SOCK,
+};
+
+static const struct vl_column columns[] = {
+	[NET_PROTO] = { "PROTO", VL_CELL_TEXT, true, "tcp, tcp6, udp, unix, netlink ..." },
+	[NET_RECV_Q] = { "RECV_Q", VL_CELL_INT, true,
+			 "bytes not read yet; of a listener, connections not accepted yet" },
+	[NET_SEND_Q] = { "SEND_Q", VL_CELL_INT, true, "bytes not sent or acknowledged yet" },
+	[NET_LOCAL] = { "LOCAL", VL_CELL_TEXT, true, "its address: of IP, or a path" },
+	[NET_LOCAL_PORT] = { "LPORT", VL_CELL_UINT, true, "its port" },
+	[NET_PEER] = { "PEER", VL_CELL_TEXT, true, "the other side's address" },
+	[NET_PEER_PORT] = { "PPORT", VL_CELL_UINT, true, "the other side's port" },
+	[NET_STATE] = { "STATE", VL_CELL_TEXT, true, "LISTEN, ESTABLISHED ..., as in netstat(8)" },
+	[NET_PID] = { "PID", VL_CELL_INT, true, "process that has it open, the first of them" },
+	[NET_COMM] = { "COMM", VL_CELL_TEXT, true, "name of that process" },
+	[NET_TYPE] = { "TYPE", VL_CELL_TEXT, false, "stream, dgram, raw, seqpacket" },
+	[NET_UID] = { "UID", VL_CELL_UINT, false, "user id of who made it" },
+	[NET_INODE] = { "INODE", VL_CELL_UINT, false, "number of its inode" },
+	[NET_FD] = { "FD", VL_CELL_INT, false, "descriptor in that process" },
+	[NET_HOLDERS] = { "HOLDERS", VL_CELL_UINT, false, "descriptors of any process for it" },
+	[NET_NETNS] = { "NETNS", VL_CELL_UINT, false, "number of its network namespace" },
+	[NET_SOCK] = { "SOCK", VL_CELL_HEX, false, "address of its struct sock" },
+	{ 0 },
+};
+
+static const char *type_word(uint16_t type)
+{
+	switch (type) {
+	case SOCK_STREAM:
+		return "stream";
+	case SOCK_DGRAM:
+		return "dgram";
+	case SOCK_RAW:
+		return "raw";
+	case SOCK_SEQPACKET:
+		return "seqpacket";
+	default:
+		return NULL;
+	}
+}
+
+static void row(struct vl_table *t, const struct vl_socket *k, const struct found *owner,
+		size_t holders)
+{
+	bool ip = k->family == AF_INET || k->family == AF_INET6;
+	char buf[24];
+
+	vl_table_row(t);
+	vl_table_str(t, NET_PROTO, vl_socket_protocol(k, buf));
+	vl_table_int(t, NET_RECV_Q, k->receive);
+	vl_table_int(t, NET_SEND_Q, k->send);
+	if (k->local[0])
+		vl_table_str(t, NET_LOCAL, k->local);
+	if (k->remote[0])
+		vl_table_str(t, NET_PEER, k->remote);
+	if (ip) {
+		vl_table_uint(t, NET_LOCAL_PORT, k->port);
+		vl_table_uint(t, NET_PEER_PORT, k->peer_port);
+	} else if (k->family == AF_NETLINK) {
+		vl_table_uint(t, NET_LOCAL_PORT, k->number);
+	}
+	vl_table_str(t, NET_STATE, vl_socket_state(k));
+	if (owner->pid >= 0) {
+		vl_table_int(t, NET_PID, owner->pid);
+		vl_table_text(t, NET_COMM, owner->comm, strnlen(owner->comm, 16));
+		vl_table_int(t, NET_FD, owner->fd);
+	}
+	vl_table_str(t, NET_TYPE, type_word(k->type));
+	vl_table_uint(t, NET_UID, k->uid);
+	if (k->inode)
+		vl_table_uint(t, NET_INODE, k->inode);
+	vl_table_uint(t, NET_HOLDERS, holders);
+	if (k->netns)
+		vl_table_uint(t, NET_NETNS, k->netns);
+	vl_table_uint(t, NET_SOCK, k->at);
+}
+
+/* A socket, and who has it open. */
+struct owned {
+	struct vl_socket k;
+	const struct found *owner;
+	size_t holders;
+};
+
+/* As netstat(8) has them: IP first, listeners of one protocol by their port. */
+static int compare_owned(const void *a, const void *b)
+{
+	const struct owned *o = a, *p = b;
+	const struct vl_socket *x = &o->k, *y = &p->k;
+	bool x_ip = x->family == AF_INET || x->family == AF_INET6;
+	bool y_ip = y->family == AF_INET || y->family == AF_INET6;
+
+	if (x_ip != y_ip)
+		return x_ip ? -1 : 1;
+	if (x_ip && x->protocol != y->protocol)
+		return x->protocol < y->protocol ? -1 : 1;
+	if (x->family != y->family)
+		return x->family < y->family ? -1 : 1;
+	if (x->port != y->port)
+		return x->port < y->port ? -1 : 1;
+	if (x->peer_port != y->peer_port)
+		return x->peer_port < y->peer_port ? -1 : 1;
+	return (x->inode > y->inode) - (x->inode < y->inode);
+}
+
+static void show(struct sockets *all, struct vl_table *t)
+{
+	struct owned *owned = calloc(all->nr + 1, sizeof(*owned));
+	size_t next, nr = 0;
+
+	if (!owned) {
+		all->full = true;
+		return;
+	}
+
+	if (all->nr)
+		qsort(all->found, all->nr, sizeof(*all->found), compare);
+	for (size_t i = 0; i < all->nr; i = next) {
+		struct owned *o = &owned[nr];
+
+		*o = (struct owned){ .owner = &all->found[i] };
+		for (next = i; next < all->nr && all->found[next].sk == all->found[i].sk; next++)
+			o->holders += all->found[next].pid >= 0;
+		nr += vl_socket_read(all->s, o->owner->sk, &o->k);
+	}
+	qsort(owned, nr, sizeof(*owned), compare_owned);
+	for (size_t i = 0; i < nr; i++)
+		row(t, &owned[i].k, owned[i].owner, owned[i].holders);
+	free(owned);
+}
+
+static struct vl_error *run(struct vl_subject *s, struct vl_table *t)
+{
+	const enum vl_field need[] = { VL_F_SOCK_FAMILY, VL_F_SOCK_NODE, VL_F_SOCKET_SK };
+	struct sockets all = { .s = s, .l = vl_kernel_layout(s->contact->kernel) };
+	struct vl_error *err = vl_need_fields(s, need, NR(need), "sockets");
+	struct vl_opened files;
+
+	if (err)
+		return err;
+	err = vl_opened_collect(s, false, &files);
+	add_owned(&all, &files);
+	add_tcp(&all);
+	add_udp(&all);
+	add_unix(&all);
+	show(&all, t);
+	free(all.found);
+	vl_opened_deinit(&files);
+	if (!err && all.full)
+		err = vl_error_nomem();
+	return err ? err : vl_table_end(t);
+}
+
+const struct vl_scan vl_scan_sockets = { "sockets", "sockets", columns, true, run };

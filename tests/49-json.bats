@@ -1,0 +1,241 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# What the applets that mirror a program read from memory by themselves, for --json: against
+# what the guest's own programs say of it.
+
+# shellcheck disable=SC2154 # run sets variables
+
+load lib/vlens
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+}
+
+# Open files and sockets of many kinds, in the guest: once.
+make_state() {
+	in_guest "$1" '[ -e /run/json-state ]' && return
+	in_guest "$1" 'ip link set lo up; touch /run/json-state
+		mkdir -p /tmp/deep/er; echo x >/tmp/deep/er/file; mount -t tmpfs none /mnt; echo y >/mnt/in-mount
+		(exec 5>/tmp/gone; rm /tmp/gone; exec 6<>/tmp/deep/er/file 7</mnt/in-mount 8</proc/1/status 9</mnt
+			cd /mnt; exec sleep 100000) </dev/null >/dev/null 2>&1 &
+		(sleep 100000 | cat) </dev/null >/dev/null 2>&1 &
+		(nc -l -p 5555 -s :: ; exec nc -l -p 5556 -s 127.0.0.1) </dev/null >/dev/null 2>&1 &'
+	eventually 10 listens "$1" 5555
+	# One side closes first, and remembers the connection for a minute.
+	in_guest "$1" 'nc ::1 5555 </dev/null >/dev/null 2>&1; true'
+	eventually 10 listens "$1" 5556
+}
+listens() { in_guest "$1" 'ss -tln' | grep -q ":$2 "; }
+
+# ---- uname, free, lsmod -----------------------------------------------------
+
+whole() {
+	need_guest "$1"
+	local g
+	g=$(guest "$1")
+	assert_same "$(in_guest "$1" 'uname -s; uname -n; uname -r; uname -v; uname -m')" \
+		"$(vuname --json "$g" | jq -r '.kernels[0] | .sysname, .nodename, .release, .version, .machine')"
+	assert_same "$(in_guest "$1" lsmod | awk 'NR > 1 { print $1, $2, $3, $4 ? $4 : "null" }')" \
+		"$(vlsmod --json "$g" | jq -r '.modules[] | "\(.module) \(.size) \(.used) \(.by)"')"
+	in_guest "$1" 'free -b' >"$T/free"
+	vfree --json "$g" >"$T/json"
+	[[ $(jq '.memory | length' "$T/json") == 1 ]]
+	[[ $(jq '.memory[0].total' "$T/json") == "$(awk '/^Mem/ { print $2 }' "$T/free")" ]]
+	# The rest moves a little: 4 MiB.
+	awk '/^Mem/ { print $3, $4, $5, $6, $7 } /^Swap/ { print $2, $3, $4 }' "$T/free" | tr '\n' ' ' >"$T/theirs"
+	jq -r '.memory[0] | [.used, .free, .shared, .cache, .available, .swap_total, .swap_used, .swap_free]
+		| join(" ")' "$T/json" | tr '\n' ' ' >"$T/ours"
+	paste -d ' ' "$T/theirs" "$T/ours" | awk '{
+		for (i = 1; i <= 8; i++) { d = $i - $(i + 8); if (d < -4194304 || d > 4194304) bad = 1 }
+		exit NF != 16 || bad }' || fail "free: $(cat "$T/theirs" "$T/ours")"
+}
+
+@test "vuname, vfree, vlsmod --json: what the guest says, 5.10" { whole g510; }
+@test "vuname, vfree, vlsmod --json: what the guest says, 6.1" { whole g61; }
+@test "vuname, vfree, vlsmod --json: what the guest says, 7" { whole g7; }
+
+# ---- ps ---------------------------------------------------------------------
+
+processes() {
+	need_guest "$1"
+	local g
+	g=$(guest "$1")
+	vps --json "$g" >"$T/json"
+	# Those that stay, and do nothing.
+	in_guest "$1" 'ps -C sleeper -o pid=,ppid=,ruid=,s=,nlwp=,vsz=,rss=,comm=,args=' |
+		awk '{ $6 *= 1024; $7 *= 1024; print }' >"$T/theirs"
+	jq -r '.processes[] | select(.comm == "sleeper")
+		| "\(.pid) \(.ppid) \(.uid) \(.s) \(.threads) \(.vsz) \(.rss) \(.comm) \(.args)"' \
+		"$T/json" >"$T/ours"
+	[[ -s $T/theirs ]]
+	assert_same "$(<"$T/theirs")" "$(<"$T/ours")"
+	jq -e '.processes[] | select(.pid == 2) | .comm == "kthreadd" and .args == null and .rss == 0' "$T/json"
+	# Numbers are numbers.
+	[[ $(jq -r '[.processes[] | .pid, .start, .time | type] | unique[]' "$T/json") == number ]]
+}
+
+@test "vps --json: what the guest's ps says, 5.10" { processes g510; }
+@test "vps --json: what the guest's ps says, 6.1" { processes g61; }
+@test "vps --json: what the guest's ps says, 7" { processes g7; }
+
+# ---- sockets ----------------------------------------------------------------
+
+# What the guest's ss says: protocol, state, queues, addresses, process.
+guest_sockets() {
+	in_guest "$1" 'ss -tuanpO' | awk 'NR > 1 {
+		state = $2; sub(/ESTAB/, "ESTABLISHED", state); sub(/TIME-WAIT/, "TIME_WAIT", state)
+		if (state == "UNCONN") state = "null"
+		# In ss a listener has its limit there.
+		send = state == "LISTEN" ? 0 : $4
+		gsub(/[][]/, "", $5); gsub(/[][]/, "", $6)
+		pid = "null"; if (match($0, /pid=[0-9]+/)) pid = substr($0, RSTART + 4, RLENGTH - 4)
+		print $1, state, $3, send, $5, $6, pid }' | sed 's/:\*/:0/g; s/ \*:/ :::/g' | sort
+}
+
+sockets() {
+	need_guest "$1"
+	make_state "$1"
+	local g line
+	g=$(guest "$1")
+	guest_sockets "$1" >"$T/theirs"
+	vnetstat --json -o proto,state,recv_q,send_q,local,lport,peer,pport,pid,uid,inode,fd,type,holders,netns \
+		"$g" >"$T/json"
+	jq -r '.sockets[] | select(.proto | test("^(tcp|udp)6?$"))
+		| "\(.proto | sub("6$"; "")) \(.state) \(.recv_q) \(.send_q) \(.local):\(.lport) \(.peer):\(.pport) \(.pid)"' \
+		"$T/json" | sort >"$T/ours"
+	assert_same "$(<"$T/theirs")" "$(<"$T/ours")"
+	# The state that was made is among them: no process has a connection that was closed.
+	grep -q '^tcp TIME_WAIT .* null$' "$T/ours" || fail "no TIME_WAIT: $(<"$T/ours")"
+	jq -e '.sockets[] | select(.lport == 5556) | .proto == "tcp" and .local == "127.0.0.1"' "$T/json"
+	# Inodes and users are /proc's; and so is the network namespace.
+	in_guest "$1" 'cat /proc/net/tcp /proc/net/udp' | awk '$1 ~ /^[0-9]+:$/ && $10 { print $8, $10 }' | sort >"$T/theirs"
+	jq -r '.sockets[] | select((.proto == "tcp" or .proto == "udp") and .inode) | "\(.uid) \(.inode)"' \
+		"$T/json" | sort >"$T/ours"
+	assert_same "$(<"$T/theirs")" "$(<"$T/ours")"
+	line=$(in_guest "$1" 'readlink /proc/1/ns/net')
+	jq -e --arg ns "$line" '.sockets[] | select(.lport == 4242 and .state == "LISTEN") | "net:[\(.netns)]" == $ns' \
+		"$T/json"
+	# Unix: by inode and path.
+	in_guest "$1" 'cat /proc/net/unix' | awk 'NR > 1 { print $7, $8 ? $8 : "null" }' | sort >"$T/theirs"
+	jq -r '.sockets[] | select(.proto == "unix") | "\(.inode) \(.local)"' "$T/json" | sort >"$T/ours"
+	assert_same "$(<"$T/theirs")" "$(<"$T/ours")"
+	jq -e '.sockets[] | select(.local == "/tmp/factory.sock" and .state == "LISTEN")
+		| .type == "stream" and .holders == 1 and .fd > 2' "$T/json"
+}
+
+@test "vnetstat --json: what the guest's ss says, 5.10" { sockets g510; }
+@test "vnetstat --json: what the guest's ss says, 6.1" { sockets g61; }
+@test "vnetstat --json: what the guest's ss says, 7" { sockets g7; }
+
+# ---- files ------------------------------------------------------------------
+
+# lsof's fields, as "PID FD TYPE NODE NAME", of processes that stay.
+guest_files() {
+	in_guest "$1" 'lsof -nP -F pcftin 2>/dev/null' | awk '
+		function out() { if (f != "" && name ~ "^(sleep|sleeper|cat|listener|init|container-init)$")
+			print pid, f, type, node, n; f = "" }
+		/^p/ { out(); pid = substr($0, 2) } /^c/ { name = substr($0, 2) }
+		/^f/ { out(); f = substr($0, 2); type = node = n = "-" } /^t/ { type = substr($0, 2) }
+		/^i/ { node = substr($0, 2) } /^n/ { n = substr($0, 2) } END { out() }' |
+		grep -E '^[0-9]+ ([0-9]+|cwd|rtd|txt) '
+}
+
+files() {
+	need_guest "$1"
+	make_state "$1"
+	local g
+	g=$(guest "$1")
+	# A socket is named differently: see the test of sockets.
+	guest_files "$1" | grep -vE ' (IPv4|IPv6|unix) ' | sed 's/ -1* / - /; s/^\(.* FIFO [0-9]*\) pipe$/\1 pipe/' |
+		sort >"$T/theirs"
+	vlsof --json -o pid,comm,use,fd,type,node,name,mode,deleted,pos,size,device "$g" >"$T/json"
+	jq -r '.files[] | select(.comm | test("^(sleep|sleeper|cat|listener|init|container-init)$"))
+		| select(.type | test("^(IPv4|IPv6|unix)$") | not)
+		| "\(.pid) \(if .use == "fd" then .fd else .use end) \(.type) \(.node) \(if .type == "FIFO" and (.name | test("^pipe:")) then "pipe" else .name end)"' \
+		"$T/json" | sort >"$T/ours"
+	[[ $(wc -l <"$T/theirs") -gt 100 ]]
+	assert_same "$(<"$T/theirs")" "$(<"$T/ours")"
+	jq -e '.files[] | select(.name == "/tmp/gone (deleted)") | .deleted and .fd == 5 and .mode == "w"' "$T/json"
+	jq -e '.files[] | select(.name == "/tmp/deep/er/file") | .mode == "u" and .size == 2' "$T/json"
+	jq -e '.files[] | select(.name == "/mnt/in-mount" and .fd == 7) | .deleted == false' "$T/json"
+	jq -e '.files[] | select(.use == "cwd" and .name == "/mnt") | .type == "DIR"' "$T/json"
+	jq -e '[.files[] | select(.name | test("^pipe:\\["))] | length >= 2' "$T/json"
+	jq -e '.files[] | select(.name == "127.0.0.1:4242 (LISTEN)") | .type == "IPv4"' "$T/json"
+	jq -e '.files[] | select(.name == "/dev/null") | .device == "1,3" and .type == "CHR"' "$T/json"
+}
+
+@test "vlsof --json: what the guest's lsof says, 5.10" { files g510; }
+@test "vlsof --json: what the guest's lsof says, 6.1" { files g61; }
+@test "vlsof --json: what the guest's lsof says, 7" { files g7; }
+
+# ---- all of them ------------------------------------------------------------
+
+RAW=(vps vlsmod vlsof vnetstat vfree vuname)
+
+@test "several guests, one of which is not there; columns, order, text" {
+	need_guest g61 g7
+	local a first second
+	first=$(guest g61) second=$(guest g7)
+	for a in "${RAW[@]}"; do
+		run --separate-stderr "$a" --json "$first" qemu:1 "$second"
+		assert_status 3
+		[[ ${#stderr_lines[@]} -eq 1 && $stderr == "$a: qemu:1: "* ]] || fail "$a: $stderr"
+		assert_same "$(printf '%s\n' "$first" "$second" | sort)" \
+			"$(jq -r '[.[][].guest] | unique[]' <<<"$output" | sort)"
+		run --separate-stderr "$a" -J qemu:1
+		assert_status 3
+		[[ $(jq -c '[.[]]' <<<"$output") == '[[]]' ]] || fail "$a: $output"
+		# Text, of the same columns.
+		run --separate-stderr "$a" --engine=imee --no-headers "$first"
+		assert_status 0
+		[[ ${#lines[@]} -eq $("$a" --json "$first" | jq '.[] | length') ]] || [[ $a != vuname && $a != vfree && $a != vlsmod ]]
+		run --separate-stderr "$a" --json "$first" -zz
+		assert_status "$( [[ $a == vnetstat ]] && echo 3 || echo 1)"
+		[[ $stderr == *"need --engine=vmst"* ]] || fail "$a: $stderr"
+		run --separate-stderr "$a" --no-headers "$first"
+		[[ $status -ne 0 && $stderr == *"goes with --json"* ]] || fail "$a: $stderr"
+		run --separate-stderr "$a" --engine=vmst --json "$first"
+		[[ $status -ne 0 && -z $output && $stderr == *"vmst"* ]] || fail "$a: $stderr"
+	done
+	[[ $(vuname --json --all | jq --arg g "$second" '[.kernels[] | select(.guest == $g)] | length') == 1 ]]
+	[[ $(vnetstat --engine=imee --no-headers -o lport --sort -lport "$first" | head -n 1) -gt 4242 ]]
+}
+
+@test "a dump gives what its guest gave" {
+	need_guest g7
+	local a d=$T/d.elf
+	make_state g7
+	qmp g7 stop >/dev/null
+	for a in "${RAW[@]}"; do
+		"$a" --json "$(guest g7)" >"$T/$a"
+	done
+	chmod 777 "$T"
+	qmp g7 dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$d\"}" >/dev/null
+	qmp g7 cont >/dev/null
+	for a in "${RAW[@]}"; do
+		assert_same "$(<"$T/$a")" "$("$a" --json "$d")"
+	done
+	rm -f "$d"
+}
+
+@test "the one-liners for jq in the manual do what they say" {
+	need_guest g61
+	local page line n=0
+	for page in "$VT_TESTS"/../man/*.1; do
+		while IFS= read -r line; do
+			# As man shows it: \(aq is ', \(dq is ", \- is -, \e is \.
+			line=${line#.B }
+			line=${line//\\(aq/\'} line=${line//\\(dq/\"} line=${line//\\-/-} line=${line//\\e/\\}
+			line=${line//web1/$(guest g61)}
+			# Other guests of this machine come and go, and are none of this test's business.
+			[[ $line == vtop* || $line == vlist* || $line == vlens* ]] || line=${line//--all/$(guest g61) $(guest g61)}
+			run --separate-stderr timeout 60 bash -c "set -o pipefail; $line"
+			[[ $status -eq 0 || $line == vlens\ doctor* || $line == vtop* ]] || fail "${page##*/}: $line: $status: $stderr"
+			[[ $stderr != *jq:* ]] || fail "${page##*/}: $line: $stderr"
+			[[ -n $output || $line == *deleted* || $line == *doctor* ]] || fail "${page##*/}: $line: says nothing"
+			n=$((n + 1))
+		done < <(grep -E '^\.B v.*\| jq ' "$page")
+	done
+	[[ $n -ge 10 ]] || fail "only $n"
+}
