@@ -14,17 +14,21 @@ setup() {
 
 # Open files and sockets of many kinds, in the guest: once.
 make_state() {
-	in_guest "$1" '[ -e /run/json-state ]' && return
+	if in_guest "$1" '[ -e /run/json-state ]'; then return; fi
 	in_guest "$1" 'ip link set lo up; touch /run/json-state
 		mkdir -p /tmp/deep/er; echo x >/tmp/deep/er/file; mount -t tmpfs none /mnt; echo y >/mnt/in-mount
 		(exec 5>/tmp/gone; rm /tmp/gone; exec 6<>/tmp/deep/er/file 7</mnt/in-mount 8</proc/1/status 9</mnt
 			cd /mnt; exec sleep 100000) </dev/null >/dev/null 2>&1 &
 		(sleep 100000 | cat) </dev/null >/dev/null 2>&1 &
-		(nc -l -p 5555 -s :: ; exec nc -l -p 5556 -s 127.0.0.1) </dev/null >/dev/null 2>&1 &'
-	eventually 10 listens "$1" 5555
-	# One side closes first, and remembers the connection for a minute.
-	in_guest "$1" 'nc ::1 5555 </dev/null >/dev/null 2>&1; true'
+		nc -l -p 5556 </dev/null >/dev/null 2>&1 &'
 	eventually 10 listens "$1" 5556
+}
+# A connection that is closed: one side remembers it for a minute.
+make_time_wait() {
+	if in_guest "$1" 'ss -tanO state time-wait' | grep -q ' \['; then return; fi
+	in_guest "$1" 'nc -l -p 5555 </dev/null >/dev/null 2>&1 &'
+	eventually 10 listens "$1" 5555
+	in_guest "$1" 'nc ::1 5555 </dev/null >/dev/null 2>&1; true'
 }
 listens() { in_guest "$1" 'ss -tln' | grep -q ":$2 "; }
 
@@ -96,10 +100,11 @@ guest_sockets() {
 sockets() {
 	need_guest "$1"
 	make_state "$1"
+	make_time_wait "$1"
 	local g line
 	g=$(guest "$1")
 	guest_sockets "$1" >"$T/theirs"
-	vnetstat --json -o proto,state,recv_q,send_q,local,lport,peer,pport,pid,uid,inode,fd,type,holders,netns \
+	vnetstat --json -o proto,state,recv_q,send_q,local,lport,peer,pport,pid,comm,uid,inode,fd,type,holders,netns \
 		"$g" >"$T/json"
 	jq -r '.sockets[] | select(.proto | test("^(tcp|udp)6?$"))
 		| "\(.proto | sub("6$"; "")) \(.state) \(.recv_q) \(.send_q) \(.local):\(.lport) \(.peer):\(.pport) \(.pid)"' \
@@ -107,7 +112,7 @@ sockets() {
 	assert_same "$(<"$T/theirs")" "$(<"$T/ours")"
 	# The state that was made is among them: no process has a connection that was closed.
 	grep -q '^tcp TIME_WAIT .* null$' "$T/ours" || fail "no TIME_WAIT: $(<"$T/ours")"
-	jq -e '.sockets[] | select(.lport == 5556) | .proto == "tcp" and .local == "127.0.0.1"' "$T/json"
+	jq -e '.sockets[] | select(.lport == 5556) | .proto == "tcp6" and .local == "::" and .comm == "nc"' "$T/json"
 	# Inodes and users are /proc's; and so is the network namespace.
 	in_guest "$1" 'cat /proc/net/tcp /proc/net/udp' | awk '$1 ~ /^[0-9]+:$/ && $10 { print $8, $10 }' | sort >"$T/theirs"
 	jq -r '.sockets[] | select((.proto == "tcp" or .proto == "udp") and .inode) | "\(.uid) \(.inode)"' \
