@@ -32,42 +32,43 @@ enum {
 	{ "engine", OPT_ENGINE, "ENGINE", 0, "who answers: vmst[/kvm|/unicorn] (default) or imee", 0 }, \
 	{ "as", OPT_AS, "PID", 0, "see what this task of the guest sees (default: 1)", 0 }, \
 	{ "pause", OPT_PAUSE, "HOW", 0, "hold the guest by freeze (default), suspend or none", 0 }
-#define OPTIONS_BACK \
+#define OPTIONS_MIDDLE \
 	{ "keep", OPT_KEEP, "SECONDS", 0, "stay ready for so long behind the run (default: 60)", 0 }, \
-	{ "stats", OPT_STATS, NULL, 0, "print to stderr what it cost the guest", 0 }, \
-	{ "help", OPT_HELP, NULL, 0, "print this help", 0 }, \
-	{ "version", OPT_VERSION, NULL, 0, "print the version and what is built in", 0 }
-/* With one of the first, or --engine=imee, a view answers (views.h), which takes them all. */
+	{ "stats", OPT_STATS, NULL, 0, "print to stderr what it cost the guest", 0 }
+/* With the first, --diff or --engine=imee a view answers (views.h), which takes them all. */
+#define OPTION_JSON \
+	{ "json", 'J', NULL, 0, "print JSON, from memory alone", 0 }
 #define OPTIONS_RAW \
-	{ "output", 'o', "LIST", 0, "print these columns", GROUP_RAW }, \
-	{ "sort", OPT_SORT, "KEYS", 0, "sort by these columns; -KEY: downwards", GROUP_RAW }, \
-	{ "no-headers", OPT_NO_HEADERS, NULL, 0, "no line with the names of the columns", GROUP_RAW }, \
-	{ "all", OPT_ALL, NULL, 0, "all guests of this host, no GUEST is named", GROUP_RAW }
-#define OPTION_JSON { "json", 'J', NULL, 0, "print JSON", GROUP_RAW }
+	{ "output", 'o', "LIST", 0, "from memory: print these columns", 0 }, \
+	{ "sort", OPT_SORT, "KEYS", 0, "from memory: sort by these columns; -KEY: downwards", 0 }, \
+	{ "no-headers", OPT_NO_HEADERS, NULL, 0, "from memory: no names of the columns", 0 }, \
+	{ "all", OPT_ALL, NULL, 0, "from memory: all guests of this host", 0 }
+#define OPTIONS_BACK \
+	{ "help", OPT_HELP, NULL, 0, "print this help", 0 }, \
+	{ "version", OPT_VERSION, NULL, 0, "print the version and what is built in", 0 }, \
+	{ 0 }
 /* clang-format on */
-
-#define GROUP_RAW 1
 
 /* -h is left to the models (free -h); help and version stand last. */
 static const struct argp_option shared_options[] = {
 	OPTIONS_FRONT,
+	OPTIONS_MIDDLE,
 	OPTIONS_BACK,
-	{ 0 },
 };
 
 /* Of an applet that can answer raw, too. */
 static const struct argp_option raw_options[] = {
-	OPTIONS_FRONT, OPTIONS_BACK, OPTION_JSON, OPTIONS_RAW, { 0 },
+	OPTIONS_FRONT, OPTIONS_MIDDLE, OPTION_JSON, OPTIONS_RAW, OPTIONS_BACK,
 };
 
 /* Of an applet that can compare both besides. */
 static const struct argp_option diff_options[] = {
 	OPTIONS_FRONT,
-	OPTIONS_BACK,
+	OPTIONS_MIDDLE,
 	OPTION_JSON,
-	{ "diff", OPT_DIFF, NULL, 0, "compare memory with what the kernel says", GROUP_RAW },
+	{ "diff", OPT_DIFF, NULL, 0, "compare what the kernel says with what is in memory", 0 },
 	OPTIONS_RAW,
-	{ 0 },
+	OPTIONS_BACK,
 };
 
 const struct argp_option *options_of(const struct applet *a)
@@ -319,13 +320,8 @@ void options_list(const struct argp_option *table)
 {
 	char head[32];
 
-	int group = 0;
-
 	puts("\nOptions:");
 	for (; table->name; table++) {
-		if (table->group != group)
-			puts("\nOptions to read memory instead, with no word of the guest's kernel:");
-		group = table->group;
 		snprintf(head, sizeof(head), "--%s%s%s", table->name, table->arg ? "=" : "",
 			 table->arg ? table->arg : "");
 		printf(table->key < OPT_ENGINE ? "  -%c, " : "      ", table->key);
