@@ -12,15 +12,3 @@ load ../lib/vlens
 		grep -E 'WARNING:|BUG:|Oops|KASAN|UBSAN|lockdep|possible (circular|recursive)|general protection|Call Trace|refcount_t|page allocation failure|Bad page|rcu: INFO|hung task|blocked for more' || true)
 	[[ -z $bad ]] || fail "$bad"
 }
-
-@test "no memory is left behind" {
-	local file=/sys/kernel/debug/kmemleak
-	[[ -e $file ]] || skip "this kernel has no kmemleak (--kernel debug has)"
-	# What is new is not told before it was seen twice.
-	for _ in 1 2; do
-		sleep 6
-		echo scan >"$file"
-	done
-	cp "$file" /results/dmesg.leaks
-	! grep -E '\[(imee|kvm|kvm_amd)\]' "$file" || fail "$(head -n 60 "$file")"
-}
