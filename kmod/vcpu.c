@@ -278,8 +278,8 @@ static void common_regs(struct imee_vcpu *v, struct imee_regs *regs)
 	regs->cr4 = vcpu->arch.cr4;
 	regs->efer = vcpu->arch.efer;
 	regs->tsc_offset = vcpu->arch.tsc_offset;
-	regs->tsc_ratio = vcpu->arch.tsc_scaling_ratio;
-	/* 1: KVM's neutral ratio on hardware that cannot scale. */
+	/* On hardware that cannot scale, KVM has 0 (5.10) or 1 for "as it is". */
+	regs->tsc_ratio = vcpu->arch.tsc_scaling_ratio ?: 1;
 	regs->tsc_shift = regs->tsc_ratio == 1 ? 0 : imee_svm() ? 32 : 48;
 	regs->host_tsc = rdtsc_ordered();
 	regs->host_ns = ktime_get_mono_fast_ns();
