@@ -56,15 +56,15 @@ in_copy() {
 	done < <(git -C "$VT_TESTS/.." ls-files | grep -v '^\.git')
 }
 
-@test "Debian packages: vlens, libvlens0, libvlens-dev" {
-	need dpkg-buildpackage dh
+@test "Debian packages: vlens, libvlens0, libvlens-dev, vlens-dkms" {
+	need dpkg-buildpackage dh dh_dkms
 	local archive=("$T"/build/vlens-*.tar.xz)
 	[[ -s ${archive[0]} ]] || skip "there is no archive"
 	tar -C "$T/build" -xf "${archive[0]}"
 	cd "$T"/build/vlens-*/ || return
 	DEB_BUILD_OPTIONS="nocheck noautodbgsym parallel=$(nproc)" dpkg-buildpackage -b -uc -us \
 		>"$T/package.log" 2>&1 || fail "$(tail -n 30 "$T/package.log")"
-	[[ $(cd .. && echo *.deb) == libvlens-dev_*_amd64.deb\ libvlens0_*_amd64.deb\ vlens_*_amd64.deb ]]
+	[[ $(cd .. && echo *.deb) == libvlens-dev_*_amd64.deb\ libvlens0_*_amd64.deb\ vlens-dkms_*_amd64.deb\ vlens_*_amd64.deb ]]
 }
 
 @test "lintian has nothing against them" {
@@ -72,6 +72,18 @@ in_copy() {
 	[[ -s $(echo "$T"/build/*.changes) ]] || skip "there are no packages"
 	run lintian --fail-on error,warning --allow-root "$T"/build/*.changes
 	assert_status 0
+}
+
+@test "vlens-dkms: what it has is enough to build the module" {
+	local package=("$T"/build/vlens-dkms_*.deb) source
+	[[ -s ${package[0]} ]] || skip "there is no package"
+	dpkg-deb -x "${package[0]}" "$T/dkms"
+	source=$(echo "$T"/dkms/usr/src/vlens-*)
+	[[ $(sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' "$source/dkms.conf") == "${source##*-}" ]]
+	grep -q imee "$T"/dkms/usr/lib/udev/rules.d/*.rules
+	"$VT_TESTS/fetch-headers" --build 6.1 "$source" "$T/module" >"$T/module.log" 2>&1 ||
+		fail "$(cat "$T/module.log")"
+	[[ $(modinfo -F vermagic "$T/module/imee.ko") == 6.1.* ]]
 }
 
 @test "installed: the tools on a dump, the library for a program, then removed" {
@@ -84,7 +96,7 @@ in_copy() {
 	release=$(in_guest g61 'uname -r')
 	# shellcheck disable=SC2016 # for the copy's shell
 	in_copy '
-		dpkg -i "$T"/build/*.deb >/dev/null
+		dpkg -i "$T"/build/{vlens,libvlens*}_*.deb >/dev/null
 		vlens --version
 		vuname "$T/dump.elf" -r
 		vps "$T/dump.elf" -e --no-headers | grep -c .
