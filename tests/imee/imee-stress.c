@@ -4,9 +4,10 @@
  * under a client, memory that moves all the time, the module loaded and unloaded.
  * Afterwards nothing is held, and the kernel has not complained. Prints TAP.
  *
- * Usage: imee-stress [MODULE-FILE]
+ * Usage: imee-stress [-n PART] [MODULE-FILE]
  *
- * With the module's file it is loaded and unloaded, too; it must be loaded before.
+ * -n: only one in PART of the cycles. With the module's file it is loaded and unloaded,
+ * too; it must be loaded before, and nobody else use it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,11 +25,10 @@
 #include "../unit/tap.h"
 #include "vm.h"
 
-#define CYCLES 1000
-#define KILLS 100
-#define DEATHS 20
-#define LOADS 20
 #define CHURN_SECONDS 5
+
+/* How many of each, in full. */
+static unsigned cycles = 1000, kills = 100, deaths = 20, loads = 20;
 
 static uint64_t now_us(void)
 {
@@ -70,19 +70,28 @@ static long parameter(const char *name)
 	return atol(text);
 }
 
+static const char *const held_names[] = { "attachments", "mappings", "mms", "page_refs",
+					  "vm_files" };
+#define HELD (sizeof(held_names) / sizeof(*held_names))
+static long held[HELD]; /* by others, before we began */
+
+static void held_before(void)
+{
+	for (size_t i = 0; i < HELD; i++)
+		held[i] = parameter(held_names[i]);
+}
+
 /* What is held is given back at once, but for what a work item does. */
 static bool nothing_held(void)
 {
-	static const char *const names[] = { "attachments", "mappings", "mms", "page_refs",
-					     "vm_files" };
-	uint64_t until = now_us() + 5000000;
-	long held = -1;
+	uint64_t until = now_us() + 10000000;
+	long now = -1;
 
-	for (size_t i = 0; i < 5; i++) {
-		while ((held = parameter(names[i])) != 0 && now_us() < until)
+	for (size_t i = 0; i < HELD; i++) {
+		while ((now = parameter(held_names[i])) != held[i] && now_us() < until)
 			usleep(1000);
-		if (held) {
-			printf("# %s: %ld\n", names[i], held);
+		if (now != held[i]) {
+			printf("# %s: %ld, and %ld before\n", held_names[i], now, held[i]);
 			return false;
 		}
 	}
@@ -158,7 +167,7 @@ static void test_cycles(void)
 
 	vm_start(&vm);
 	start = now_us();
-	for (int i = 0; i < CYCLES; i++) {
+	for (unsigned i = 0; i < cycles; i++) {
 		int fd = attach(&vm, 0);
 		const char *p = map(fd, i % 2 ? MAP_SHARED : MAP_PRIVATE);
 
@@ -166,8 +175,8 @@ static void test_cycles(void)
 		munmap((void *)p, VM_PLAY_SIZE);
 		close(fd);
 	}
-	printf("# %llu us a cycle\n", (unsigned long long)(now_us() - start) / CYCLES);
-	ok(good == CYCLES, "%u of %u attached to, read, detached from", good, CYCLES);
+	printf("# %llu us a cycle\n", (unsigned long long)(now_us() - start) / cycles);
+	ok(good == cycles, "%u of %u attached to, read, detached from", good, cycles);
 	ok(nothing_held(), "nothing is held");
 	vm_kill(&vm);
 }
@@ -216,7 +225,7 @@ static void test_kills(void)
 	printf("# seed %u\n", seed);
 	vm_start(&vm);
 	vm_do(&vm, VM_CHURN, 0, 0);
-	for (int i = 0; i < KILLS; i++) {
+	for (unsigned i = 0; i < kills; i++) {
 		pid_t pid = fork();
 
 		if (!pid)
@@ -225,7 +234,7 @@ static void test_kills(void)
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 	}
-	ok(nothing_held(), "%u clients killed at random moments: nothing is held", KILLS);
+	ok(nothing_held(), "%u clients killed at random moments: nothing is held", kills);
 	vm_do(&vm, VM_REST, 0, 0);
 	vm_kill(&vm);
 }
@@ -235,7 +244,7 @@ static void test_deaths(void)
 	unsigned seed = time(NULL);
 
 	printf("# seed %u\n", seed);
-	for (int i = 0; i < DEATHS; i++) {
+	for (unsigned i = 0; i < deaths; i++) {
 		struct vm vm;
 		pid_t pid[2];
 
@@ -253,7 +262,7 @@ static void test_deaths(void)
 			waitpid(pid[j], NULL, 0);
 		}
 	}
-	ok(nothing_held(), "%u guests died under two clients each: nothing is held", DEATHS);
+	ok(nothing_held(), "%u guests died under two clients each: nothing is held", deaths);
 }
 
 /* What is in the kernel's log that it says when something is wrong; printed beyond @known. */
@@ -302,7 +311,7 @@ static void test_loads(const char *file)
 	struct vm vm;
 
 	vm_start(&vm);
-	for (int i = 0; i < LOADS; i++) {
+	for (unsigned i = 0; i < loads; i++) {
 		int fd = attach(&vm, 0);
 		const char *p = map(fd, MAP_SHARED);
 		struct imee_regs regs = { .timeout_us = 1000000 };
@@ -318,27 +327,40 @@ static void test_loads(const char *file)
 			break;
 		}
 	}
-	ok(good == LOADS, "%u of %u times loaded and used", good, LOADS);
-	ok(refused == 2 * LOADS, "unloading was refused while it was used: %u of %u", refused,
-	   2 * LOADS);
+	ok(good == loads, "%u of %u times loaded and used", good, loads);
+	ok(refused == 2 * loads, "unloading was refused while it was used: %u of %u", refused,
+	   2 * loads);
 	vm_kill(&vm);
 }
 
 int main(int argc, char **argv)
 {
-	unsigned before = complaints(~0u);
+	unsigned before, part = 1;
+	int c;
 
+	while ((c = getopt(argc, argv, "n:")) == 'n')
+		part = atoi(optarg);
+	if (c != -1 || !part || part > deaths) {
+		fprintf(stderr, "Usage: imee-stress [-n PART] [MODULE-FILE]\n");
+		return 2;
+	}
+	cycles /= part;
+	kills /= part;
+	deaths /= part;
+	loads /= part;
 	if (access(IMEE_DEVICE, F_OK) || access("/dev/kvm", R_OK | W_OK)) {
 		printf("1..0 # SKIP there is no %s, or no /dev/kvm\n", IMEE_DEVICE);
 		return 0;
 	}
+	before = complaints(~0u);
+	held_before();
 	test_churn(MAP_SHARED, "shared");
 	test_churn(MAP_PRIVATE, "private");
 	test_cycles();
 	test_kills();
 	test_deaths();
-	if (argc > 1)
-		test_loads(argv[1]);
+	if (optind < argc)
+		test_loads(argv[optind]);
 	ok(complaints(before) == before, "the kernel has nothing to complain of");
 	return tap_end();
 }

@@ -1,0 +1,39 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# In the nested machine: the kernel module against a tiny machine whose state is known
+# (tests/imee), and what it withstands: all of it with --all, else a tenth.
+
+load ../lib/vlens
+
+setup() {
+	[[ -n $NESTED_MODULE ]] || skip "the module was not built"
+}
+
+# tap PROGRAM ARG...: it has tests of its own, none of which may fail.
+tap() {
+	run "$@"
+	[[ $status -eq 0 && $output == *$'\n'1..[1-9]* && $'\n'$output != *$'\n'"not ok"* ]] || { show_run; false; }
+}
+
+@test "the module shows a machine as it is, follows it, and refuses what is wrong" {
+	tap "$VLENS_BUILD/tests/imee/imee-test"
+}
+
+@test "the module under abuse: kills, deaths, memory that moves" {
+	local part=10
+	[[ -z $NESTED_ALL ]] || part=1
+	tap "$VLENS_BUILD/tests/imee/imee-stress" -n $part
+}
+
+@test "the module is loaded and unloaded" {
+	# Keepers have it open until they end.
+	local tenths
+	for ((tenths = 0; tenths < 900; tenths++)); do
+		[[ $(</sys/module/imee/refcnt) -ne 0 ]] || break
+		sleep 0.1
+	done
+	[[ $(</sys/module/imee/refcnt) -eq 0 ]] || fail "it is in use: $(grep . /sys/module/imee/parameters/*)"
+	grep -qx 0 /sys/module/imee/parameters/attachments
+	tap "$VLENS_BUILD/tests/imee/imee-stress" -n 20 "$NESTED_MODULE"
+}
