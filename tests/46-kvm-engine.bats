@@ -78,6 +78,32 @@ need_kvm() {
 	[[ $output == *"0 exits for 200 reads"* ]]
 }
 
+# As where the processor cannot walk the guest's own tables: AMD's, most of Intel's.
+@test "through a mirror of page tables: the same bytes, walks and blind spot as direct" {
+	need_kvm g61
+	still g61
+	run probe --mirror "$(guest g61)" sweep 100
+	assert_status 0
+	[[ $output == *" 0 different"* ]]
+	run probe --mirror "$(guest g61)" walks
+	assert_status 0
+	[[ $output == *"tasks: read, "*" elements, 1 exits"* ]]
+	run probe --mirror "$(guest g61)" blind
+	assert_status 0
+	[[ $output == *" 0 different"* ]]
+	run probe --mirror "$(guest g61)" spaces
+	assert_status 0
+	[[ $output == *" 0 different"* && $output == *" 0 not by the agent" ]]
+}
+
+@test "a guest that forks without pause, through a mirror of its page tables" {
+	need_kvm busy
+	run probe --mirror "$(guest busy)" busy 5
+	drop_guest busy
+	assert_status 0
+	[[ $output == *" 0 different"* ]]
+}
+
 @test "page tables that lead astray, and code that never ends, do no harm" {
 	need_kvm g61
 	still g61

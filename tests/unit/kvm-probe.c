@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Usage: kvm-probe [--engine=E] GUEST COMMAND [ARGUMENT...]
+ * Usage: kvm-probe [--engine=E] [--mirror] GUEST COMMAND [ARGUMENT...]
  *
  * The kvm engine beside the direct one, for tests/46-kvm-engine.bats and the nested
- * machine; another engine in its place for sweep and spaces:
+ * machine; another engine in its place for sweep and spaces; with --mirror as on processors
+ * that cannot walk the guest's own tables (src/imee/mirror.h):
  *
  *   sweep N    N pages, sampled over all that the kernel maps, of each size, and
  *              addresses that are not mapped: the same bytes and statuses from both.
@@ -13,6 +14,8 @@
  *              it takes the second time
  *   spaces     the spaces of all processes, and what lies behind their top-level
  *              tables: with page-table isolation the user's half
+ *   busy S     for S seconds, of a guest that runs: its processes, their tables, their
+ *              memory; what direct reads before and after is what kvm reads between
  *   poll       reads in poll mode: the same, and how many exits that took, by our
  *              count and, less those that the host's own interrupts made, by KVM's
  *   hostile    page tables that lead nowhere, to other code, to a loop
@@ -22,25 +25,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "../../src/imee/kvm.h"
-#include "../../src/imee/reader.h"
-#include "../../src/vlens.h"
+#include "kvm-probe.h"
 
-struct probe {
-	struct vl_reader *direct, *kvm;
-	struct vl_space s;
-	unsigned long compared, refused, different;
-	unsigned long sizes[3]; /* pages seen of 4 KiB, 2 MiB, 1 GiB */
-	uint64_t seed;
-	bool agent;	/* the engine is kvm: its figures can be had */
-	int vcpu_stats; /* KVM's own of the vCPU, or -1 */
-};
-
-static int fail(struct vl_error *err)
+int fail(struct vl_error *err)
 {
 	fprintf(stderr, "kvm-probe: %s%s%s\n", err->message, err->hint ? "; " : "",
 		err->hint ? err->hint : "");
@@ -57,7 +46,7 @@ static uint64_t random_u64(struct probe *p)
 	return p->seed;
 }
 
-static double now_us(void)
+double now_us(void)
 {
 	struct timespec ts;
 
@@ -65,57 +54,9 @@ static double now_us(void)
 	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
 }
 
-static struct vl_kvm_stats stats(const struct probe *p)
-{
-	struct vl_kvm_stats ret = { 0 };
-
-	if (p->agent)
-		vl_kvm_stats(p->kvm->engine, &ret);
-	return ret;
-}
-
-/* ---- what KVM counts ---- */
-
-/* While nobody is in KVM_RUN: the ioctl waits for that. */
-static void vcpu_stats_open(struct probe *p)
-{
-	const struct vl_kvm *k = (const struct vl_kvm *)p->kvm->engine;
-
-	p->vcpu_stats = ioctl(k->machine.vcpu, KVM_GET_STATS_FD, NULL);
-}
-
-static uint64_t vcpu_stat(const struct probe *p, const char *name)
-{
-	struct kvm_stats_header h;
-	size_t size;
-	char desc[256];
-	uint64_t value = 0;
-
-	if (pread(p->vcpu_stats, &h, sizeof(h), 0) != sizeof(h))
-		return 0;
-	size = sizeof(struct kvm_stats_desc) + h.name_size;
-	for (unsigned i = 0; i < h.num_desc && size <= sizeof(desc); i++) {
-		const struct kvm_stats_desc *d = (const void *)desc;
-
-		if (pread(p->vcpu_stats, desc, size, h.desc_offset + i * size) != (ssize_t)size)
-			return 0;
-		if (strncmp(desc + sizeof(*d), name, h.name_size))
-			continue;
-		if (pread(p->vcpu_stats, &value, 8, h.data_offset + d->offset) != 8)
-			value = 0;
-	}
-	return value;
-}
-
-/* Exits that were not made by an interrupt of the host's, whosever it was. */
-static uint64_t vcpu_exits(const struct probe *p)
-{
-	return vcpu_stat(p, "exits") - vcpu_stat(p, "irq_exits") - vcpu_stat(p, "nmi_exits");
-}
-
 /* ---- the same from both ---- */
 
-static void same(struct probe *p, const struct vl_space *s, uint64_t va, size_t len)
+void same(struct probe *p, const struct vl_space *s, uint64_t va, size_t len)
 {
 	static unsigned char a[3 << 20], b[3 << 20];
 	enum vl_read_status sa = vl_read(p->direct, s, va, a, len);
@@ -194,7 +135,7 @@ static int sweep(struct probe *p, unsigned long one_of)
 
 /* ---- the blind spot ---- */
 
-static int blind(struct probe *p)
+int blind(struct probe *p)
 {
 	struct vl_kvm_stats before = stats(p), after;
 	uint64_t direct_map = vl_reader_symbol(p->direct, "page_offset_base");
@@ -235,7 +176,7 @@ static int blind(struct probe *p)
 
 /* ---- walks ---- */
 
-static int32_t off(struct probe *p, enum vl_field f)
+int32_t off(struct probe *p, enum vl_field f)
 {
 	return vl_kernel_layout(vl_reader_contact(p->direct)->kernel)->offset[f];
 }
@@ -277,7 +218,7 @@ static void same_walk(struct probe *p, const char *name, struct vl_walk *w, bool
 	       a.fault);
 }
 
-static int walks(struct probe *p)
+int walks(struct probe *p)
 {
 	int32_t tasks = off(p, VL_F_TASK_TASKS), cred = off(p, VL_F_TASK_CRED);
 	uint64_t init = vl_reader_symbol(p->direct, "init_task");
@@ -409,59 +350,6 @@ static int spaces(struct probe *p)
 	       " not by the agent\n",
 	       user, p->compared, p->refused, p->different, stats(p).by_walk);
 	return p->different || !user;
-}
-
-/* ---- poll mode ---- */
-
-static void polled_reads(struct probe *p, uint64_t text)
-{
-	for (uint64_t i = 0; i < 200; i++)
-		same(p, &p->s, text + 4096 * (i % 100) + 8 * i, 8);
-}
-
-static void polled_batch(struct probe *p, uint64_t text)
-{
-	uint64_t words[100], word;
-	struct vl_get get[100];
-
-	for (uint64_t i = 0; i < 100; i++)
-		get[i] = (struct vl_get){ text + 4096 * i, &words[i], 8, 0 };
-	p->compared++;
-	p->different += vl_gather(p->kvm, &p->s, get, 100) != VL_READ_OK;
-	for (uint64_t i = 0; i < 100; i++)
-		p->different += vl_read_u64(p->direct, &p->s, get[i].va, &word) || word != words[i];
-}
-
-/* The first time KVM has to find each page. */
-static void count_exits(struct probe *p, void (*fn)(struct probe *p, uint64_t text), uint64_t text,
-			const char *what)
-{
-	uint64_t exits, counted;
-
-	fn(p, text);
-	exits = stats(p).exits;
-	counted = vcpu_exits(p);
-	fn(p, text);
-	printf("%" PRIu64 " exits for %s\n", stats(p).exits - exits, what);
-	if (p->vcpu_stats >= 0)
-		printf("%" PRIu64 " by KVM's own count\n", vcpu_exits(p) - counted);
-}
-
-static int poll(struct probe *p)
-{
-	uint64_t text = stats(p).agent_va - (1 << 19);
-	struct vl_error *err;
-
-	vcpu_stats_open(p);
-	/* It never sleeps, however long we are kept from asking. */
-	err = vl_kvm_poll(p->kvm->engine, UINT32_MAX);
-	if (err)
-		return fail(err);
-	count_exits(p, polled_reads, text, "200 reads");
-	count_exits(p, polled_batch, text, "a batch of 100");
-	blind(p);
-	walks(p);
-	return p->different != 0;
 }
 
 /* ---- hostile tables ---- */
@@ -631,12 +519,13 @@ int main(int argc, char **argv)
 	struct probe p = { .seed = 0x9e3779b97f4a7c15, .vcpu_stats = -1 };
 	struct vl_guest *g;
 	struct vl_error *err;
+	bool mirror = false;
 	int ret = 2;
 
-	if (argc > 1 && !strncmp(argv[1], "--engine=", 9)) {
-		kvm.engine = argv[1] + 9;
-		argv++;
-		argc--;
+	for (; argc > 1 && argv[1][0] == '-'; argv++, argc--) {
+		if (!strncmp(argv[1], "--engine=", 9))
+			kvm.engine = argv[1] + 9;
+		mirror |= !strcmp(argv[1], "--mirror");
 	}
 	p.agent = !strcmp(kvm.engine, "kvm");
 	if (argc < 3 || (!p.agent && strcmp(argv[2], "sweep") && strcmp(argv[2], "spaces")))
@@ -648,6 +537,8 @@ int main(int argc, char **argv)
 	err = vl_guest_reader(g, &direct, &p.direct);
 	if (!err)
 		err = vl_guest_reader(g, &kvm, &p.kvm);
+	if (!err && mirror && p.agent)
+		err = vl_kvm_mirror(p.kvm->engine);
 	if (err)
 		return fail(err);
 	p.s = vl_reader_kernel(p.direct);
@@ -659,8 +550,10 @@ int main(int argc, char **argv)
 		ret = walks(&p);
 	else if (!strcmp(argv[2], "spaces"))
 		ret = spaces(&p);
+	else if (!strcmp(argv[2], "busy") && argc == 4)
+		ret = busy(&p, (unsigned)strtoul(argv[3], NULL, 10));
 	else if (!strcmp(argv[2], "poll"))
-		ret = poll(&p);
+		ret = polled(&p);
 	else if (!strcmp(argv[2], "hostile"))
 		ret = hostile(&p);
 	else if (!strcmp(argv[2], "bench"))
