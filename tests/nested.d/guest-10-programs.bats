@@ -76,10 +76,5 @@ same_programs() {
 }
 
 @test "files" {
-	local g
-	g=$(guest "$G")
-	assert_same "$G" "$(vcat "$g" /etc/hostname)"
-	assert_same "$(in_guest "$G" 'cat /proc/version /proc/cmdline')" \
-		"$(vcat "$g" /proc/version /proc/cmdline)"
-	assert_same "$(in_guest "$G" 'sha256sum </usr/bin/ps')" "$(vcat "$g" /usr/bin/ps | sha256sum)"
+	same_as_guest "$G" "cat /etc/hostname" "cat /proc/version /proc/cmdline"
 }
