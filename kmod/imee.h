@@ -33,7 +33,7 @@
  *	shows the hypervisor's memory that was there until the next IMEE_GET_SLOTS,
  *	page fault or invalidation notices, when all pages are given up and
  *	imee_status.generation changes.
- *	The mapping can be a memory slot of another KVM machine. It is not inherited
+ *	As a memory slot of another KVM machine it works on 6.1, not on 6.12 (EFAULT). It is not inherited
  *	by fork(), not dumped, and the kernel refuses to pin its pages (O_DIRECT,
  *	process_vm_readv(2) by others); read(2) and write(2) from and to it work.
  *	  EINVAL    not wholly within slots, or an offset that wraps
