@@ -9,6 +9,7 @@
 
 #include "applet.h"
 #include "parse.h"
+#include "progress.h"
 #include "report.h"
 #include "show.h"
 
@@ -213,7 +214,11 @@ static int examine(const struct run *r, const struct applet *applets, size_t nr)
 	vl_doctor_host(&d, r->target.uri);
 	check_programs(&d, applets, nr);
 	for (size_t i = 0; i < r->nr_words; i++) {
+		struct progress progress;
+
+		progress_begin(&progress, self.name, r->words[i]);
 		err = vl_doctor_guest(&d, r->words[i], &r->target);
+		progress_end(&progress);
 		if (err)
 			status = STATUS_GUEST;
 		vl_error_destroy(err);

@@ -8,6 +8,7 @@
 
 #include "applet.h"
 #include "keep/keep.h"
+#include "progress.h"
 #include "report.h"
 
 /* A regular file that can be run and is not this very program. */
@@ -52,10 +53,13 @@ char *model_find(const struct applet *a)
 bool session_open(struct session *s)
 {
 	_cleanup_error_ struct vl_error *err = NULL;
+	struct progress progress;
 
 	if (s->guest)
 		return true;
+	progress_begin(&progress, s->applet->name, s->options.spec);
 	err = vl_guest_open(s->options.spec, &s->options.guest, &s->guest);
+	progress_end(&progress);
 	if (err)
 		error_report(s->applet->name, s->options.spec, err);
 	return !err;
@@ -71,6 +75,7 @@ static struct vl_error *redirect(struct session *s, struct vl_redirect_options *
 		.seconds = s->options.keep,
 	};
 	struct keep_command command;
+	struct progress progress;
 	struct vl_error *err;
 
 	*opened_ret = true;
@@ -78,7 +83,12 @@ static struct vl_error *redirect(struct session *s, struct vl_redirect_options *
 	k.command = command.argv;
 	if (k.guest.target.pause == VL_PAUSE_NONE)
 		o->hold_ms = -1;
+	progress_begin(&progress, s->applet->name, s->options.spec);
+	o->ready = progress_clear;
+	o->ready_ctx = &progress;
 	err = vl_keep_run(&k, o, status_ret, &s->stats, &s->redirect, &s->kept);
+	progress_end(&progress);
+	o->ready = NULL;
 	if (err || s->kept)
 		return err;
 	*opened_ret = session_open(s);

@@ -8,6 +8,7 @@
 
 #include "applet.h"
 #include "parse.h"
+#include "progress.h"
 #include "report.h"
 #include "show.h"
 
@@ -251,6 +252,7 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 	struct show_part *parts = NULL;
 	struct vl_table *tables = NULL;
 	struct view_job *jobs = NULL;
+	struct progress progress;
 	int status = STATUS_GUEST;
 	size_t nr = 0, marked = 0;
 	bool ready;
@@ -270,7 +272,9 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 		jobs[i].result = &tables[i];
 		parts[i] = (struct show_part){ jobs[i].spec, &tables[i] };
 	}
+	progress_begin(&progress, r->o.applet->name, nr == 1 ? jobs[0].spec : NULL);
 	view_each(jobs, nr, fn, r);
+	progress_end(&progress);
 	show_print(&r->show, r->plural, parts, nr);
 	for (size_t i = 0; i < nr; i++)
 		marked += tables[i].nr_marked;

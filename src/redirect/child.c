@@ -35,6 +35,8 @@ struct child {
 	char *const *envp;
 	struct sock_filter *filter; /* room for BPF_MAXINSNS */
 	struct rlimit nofile;
+	void (*ready)(void *ctx); /* vl_redirect_options.ready */
+	void *ready_ctx;
 };
 
 /* Is there a command at @path? 0, or the errno of execve. */
@@ -171,6 +173,8 @@ static void __attribute__((noreturn)) child_run(const struct child *c)
 	if (!take(c->sock, &nr, sizeof(nr)) || nr > BPF_MAXINSNS ||
 	    !take(c->sock, c->filter, nr * sizeof(*c->filter)))
 		_exit(125);
+	if (c->ready)
+		c->ready(c->ready_ctx);
 	prog.len = nr;
 	setrlimit(RLIMIT_NOFILE, &c->nofile);
 	listener = install(&prog, &flags);
@@ -223,6 +227,8 @@ struct vl_error *vl_child_fork(const struct vl_redirect_options *o, const char *
 		argv[0] = (char *)o->arg0;
 	c.argv = argv;
 	c.envp = o->envp ? o->envp : environ;
+	c.ready = o->ready;
+	c.ready_ctx = o->ready_ctx;
 	/* A number that the filter takes for redirected would be asked of the guest. */
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) || sv[1] >= VL_FD_LO) {
 		err = vl_error_os(sv[1] >= 0 ? EMFILE : errno, "cannot make a socket pair");

@@ -54,6 +54,12 @@ struct vl_redirect_options {
 	const struct vl_redirect_filter *filter;
 	/* Do not pin supervisor and program to one CPU. */
 	bool no_pin;
+	/*
+	 * Called in the program's process just before it becomes the program: the guest
+	 * is open. Only what is safe after a fork. NULL: nothing is.
+	 */
+	void (*ready)(void *ctx);
+	void *ready_ctx;
 };
 
 /* What was denied, and how often. */

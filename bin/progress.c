@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "progress.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "report.h"
+
+/* A process of its own: no signal interrupts us, and no lock of ours is held over a fork. */
+static void __attribute__((noreturn)) say(pid_t parent, const char *applet, const char *spec)
+{
+	const struct timespec second = { .tv_sec = 1 };
+	struct clean_state state = { 0 };
+
+	/* The terminal's signals are for those who work. */
+	setpgid(0, 0);
+	signal(SIGTTOU, SIG_IGN);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_NAME, "vlens-progress");
+	for (unsigned seconds = 1; getppid() == parent; seconds++) {
+		nanosleep(&second, NULL);
+		fprintf(stderr, "\r%s: ", applet);
+		if (spec) {
+			print_clean(stderr, spec, strlen(spec), false, &state);
+			print_clean_end(stderr, &state);
+			fputs(": ", stderr);
+		}
+		fprintf(stderr,
+			"waiting for the guest%s, %u s (a first contact reads its kernel's symbols)\033[K",
+			spec ? "" : "s", seconds);
+		fflush(stderr);
+	}
+	_exit(0);
+}
+
+void progress_begin(struct progress *p, const char *applet, const char *spec)
+{
+	pid_t parent = getpid();
+
+	*p = (struct progress){ .pid = 0 };
+	if (!isatty(STDERR_FILENO))
+		return;
+	fflush(NULL);
+	clock_gettime(CLOCK_MONOTONIC, &p->begin);
+	p->pid = fork();
+	if (!p->pid)
+		say(parent, applet, spec);
+	if (p->pid < 0)
+		p->pid = 0;
+}
+
+void progress_clear(void *progress)
+{
+	static const char clear[] = "\r\033[K";
+	const struct progress *p = progress;
+	struct timespec now;
+	ssize_t n;
+
+	if (p->pid <= 0)
+		return;
+	kill(p->pid, SIGKILL);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	/* Before, nothing was said, and what stands in the line is not ours. */
+	if (now.tv_sec - p->begin.tv_sec + (now.tv_nsec >= p->begin.tv_nsec) <= 1)
+		return;
+	n = write(STDERR_FILENO, clear, sizeof(clear) - 1);
+	(void)n;
+}
+
+void progress_end(struct progress *p)
+{
+	int status;
+
+	if (p->pid <= 0)
+		return;
+	/* One that has been ended was cleared away, too, and there is output since. */
+	if (!waitpid(p->pid, &status, WNOHANG)) {
+		progress_clear(p);
+		while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
+			;
+	}
+	p->pid = 0;
+}
