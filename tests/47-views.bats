@@ -244,7 +244,7 @@ same_calls() {
 	# Types as C spells them.
 	[[ $(vpeek -J "$g" 'jiffies:unsigned long' | jq -c '.places[0] | [.type, .size]') == \
 		'["long unsigned int",8]' ]]
-	[[ $(vpeek -J "$g" 'init_task.comm:short' | jq -c '.places[0] | [.type, .value]') == \
+	[[ $(vpeek -J "$g" "$(vpeek -J "$g" init_task.comm | jq -r '.places[0].address'):short" | jq -c '.places[0] | [.type, .value]') == \
 		"[\"short int\",$(($(printf %d "'w") * 256 + $(printf %d "'s")))]" ]]
 	# In a process: its own program's first bytes.
 	local pid start

@@ -37,17 +37,26 @@ static void clear(struct mirror *m)
 	m->nr_tables = m->nr_entries = 0;
 }
 
+/* Where in the hash the table of @key is, or would be. */
+static unsigned slot_of(const struct mirror *m, uint64_t key)
+{
+	/* Multiplicative hashing, by 2^64 over the golden ratio. */
+	unsigned slot = (unsigned)(key * 0x9e3779b97f4a7c15 >> 32) % MIRROR_HASH;
+
+	while (m->hash[slot] && m->tables[m->hash[slot] - 1].key != key)
+		slot = (slot + 1) % MIRROR_HASH;
+	return slot;
+}
+
 /* The mirror of the table at @gpa of @level: its number, or -1 and why in *@st. */
 static int table(struct mirror *m, uint64_t gpa, int level, enum vl_read_status *st)
 {
 	uint64_t key = gpa | (uint64_t)level;
-	/* Multiplicative hashing, by 2^64 over the golden ratio. */
-	unsigned slot = (unsigned)(key * 0x9e3779b97f4a7c15 >> 32) % MIRROR_HASH;
+	unsigned slot = slot_of(m, key);
 	const unsigned char *live;
 
-	for (; m->hash[slot]; slot = (slot + 1) % MIRROR_HASH)
-		if (m->tables[m->hash[slot] - 1].key == key)
-			return m->hash[slot] - 1;
+	if (m->hash[slot])
+		return m->hash[slot] - 1;
 	live = direct_host(m->walk, gpa, st);
 	if (!live)
 		return -1;
@@ -122,6 +131,37 @@ static enum vl_read_status fill(struct mirror *m, unsigned t, unsigned index, ui
 	return VL_READ_OK;
 }
 
+/*
+ * The guest has not got @va mapped: what the mirror has of it from before goes, or the
+ * processor would find it there.
+ */
+static void cut(struct mirror *m, const struct vl_space *s, uint64_t va)
+{
+	uint64_t gpa = s->root & X86_PTE_ADDR;
+
+	for (int level = s->levels; level; level--) {
+		unsigned slot = slot_of(m, gpa | (uint64_t)level), t;
+		unsigned index = vl_pgtable_index(va, level);
+		uint64_t *known;
+
+		if (!m->hash[slot])
+			return;
+		t = m->hash[slot] - 1U;
+		known = &m->tables[t].known[index];
+		if (!*known)
+			return;
+		if (*known != (m->tables[t].live[index] & ~FLAGS)) {
+			/* It stays in the list of entries, as one that has nothing. */
+			*known = 0;
+			__atomic_store_n(&m->pages[t][index], 0, __ATOMIC_RELEASE);
+			return;
+		}
+		if (*known & X86_PTE_PS)
+			return;
+		gpa = *known & X86_PTE_ADDR;
+	}
+}
+
 enum vl_read_status mirror_map(struct mirror *m, const struct vl_space *s, uint64_t va,
 			       uint64_t *gpa_ret)
 {
@@ -132,8 +172,11 @@ enum vl_read_status mirror_map(struct mirror *m, const struct vl_space *s, uint6
 
 	direct_begin(m->walk);
 	st = translate(m, s, va, path, &leaf);
-	if (st)
+	if (st) {
+		if (!m->running)
+			cut(m, s, va);
 		return st;
+	}
 	size = 1UL << (12 + 9 * (leaf - 1));
 	gpa = path[leaf].entry & X86_PTE_ADDR & ~(size - 1);
 	*gpa_ret = gpa | (va & (size - 1));
