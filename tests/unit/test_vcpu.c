@@ -367,6 +367,13 @@ static void test_features(void)
 	free(some);
 }
 
+/* For the sanitizer, if there is one: what Unicorn loses is none of ours. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libunicorn";
+}
+
 int main(void)
 {
 	static const enum vl_executor which[] = { VL_EXECUTOR_UNICORN, VL_EXECUTOR_KVM };
