@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../src/imee/engine.h"
 #include "../src/vlens.h"
@@ -146,9 +147,45 @@ static void find_addresses(struct reads *t, const uint64_t *stacks, size_t nr_st
 	}
 }
 
+static void native_read(void *arg)
+{
+	struct reads *t = arg;
+
+	memcpy(t->buf, (const void *)t->va[t->at], t->len);
+	__asm__ volatile("" ::: "memory");
+	if (++t->at == t->nr)
+		t->at = 0;
+}
+
+/* Turns the addresses into pointers to memory where each page has its place as in the guest's. */
+static void make_native(struct reads *t)
+{
+	uint64_t ram, gpa;
+	const struct vl_ram *ranges;
+	unsigned char *arena;
+	size_t nr;
+	int fd;
+
+	ranges = vl_target_ram(vl_reader_contact(t->r)->target, &nr);
+	ram = ranges[nr - 1].gpa + ranges[nr - 1].size;
+	/* Of a file's pages, as the guest's are. */
+	fd = memfd_create("bench-raw", MFD_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, (off_t)ram) ||
+	    (arena = mmap(NULL, ram, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)) == MAP_FAILED) {
+		perror("bench-raw");
+		exit(1);
+	}
+	for (size_t i = 0; i < t->nr; i++) {
+		check(t->r, vl_reader_where(t->r, &t->s, t->va[i], &gpa, NULL));
+		t->va[i] = (uint64_t)(uintptr_t)(arena + gpa);
+		memset(arena + (gpa & ~4095UL), 1, 4096);
+	}
+}
+
 static void bench_reads(struct vl_reader *r, const uint64_t *stacks, size_t nr_stacks)
 {
 	static const size_t sizes[] = { 4, 64, 128, 512, 1024, 4096 };
+	static const size_t nr_sizes = sizeof(sizes) / sizeof(sizes[0]);
 	struct reads *t = calloc(1, sizeof(*t));
 	uint64_t hot = vl_reader_symbol(r, "init_task") & ~4095UL;
 	uint64_t *va = malloc(NR_RANDOM * sizeof(*va));
@@ -156,7 +193,7 @@ static void bench_reads(struct vl_reader *r, const uint64_t *stacks, size_t nr_s
 
 	t->r = r;
 	t->s = vl_reader_kernel(r);
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+	for (size_t i = 0; i < nr_sizes; i++) {
 		t->va = &hot;
 		t->nr = 1;
 		t->at = 0;
@@ -167,14 +204,16 @@ static void bench_reads(struct vl_reader *r, const uint64_t *stacks, size_t nr_s
 	t->va = va;
 	t->nr = t->at = 0;
 	find_addresses(t, stacks, nr_stacks);
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		t->len = sizes[i];
+	for (size_t i = 0; i < 2 * nr_sizes; i++) {
+		t->len = sizes[i % nr_sizes];
+		if (i == nr_sizes)
+			make_native(t);
 		for (size_t j = 0; t->len <= 1024 && j < t->nr; j++)
 			va[j] = (va[j] & ~4095UL) + (random64() % (4096 / t->len)) * t->len;
 		for (size_t j = 0; t->len > 1024 && j < t->nr; j++)
 			va[j] &= ~4095UL;
-		snprintf(name, sizeof(name), "random_%zu", sizes[i]);
-		print(name, median(read_one, t, 500));
+		snprintf(name, sizeof(name), "random_%zu%s", t->len, i < nr_sizes ? "" : "_native");
+		print(name, median(i < nr_sizes ? read_one : native_read, t, 500));
 	}
 	free(va);
 	free(t);

@@ -57,7 +57,7 @@ enum vl_read_status direct_pages(struct vl_direct *d, const struct vl_space *s, 
 				*fault = va;
 				return st;
 			}
-			memcpy(to, p, n);
+			direct_copy(to, p, n);
 		}
 		to += n;
 		va += n;

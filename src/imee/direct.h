@@ -244,6 +244,12 @@ static inline uint64_t direct_load(const unsigned char *p)
 	return *(const volatile direct_u64 *)p;
 }
 
+/* Bytes of a cache line. */
+#define DIRECT_LINE 64
+
+/* Copy @len bytes, at least DIRECT_LINE. copy.c. */
+void direct_copy_lines(void *to, const unsigned char *from, size_t len);
+
 /* Copy within one page. */
 static inline __attribute__((always_inline)) void direct_copy(void *to, const unsigned char *p,
 							      size_t len)
@@ -262,7 +268,10 @@ static inline __attribute__((always_inline)) void direct_copy(void *to, const un
 		*(unsigned char *)to = *(const volatile unsigned char *)p;
 		return;
 	}
-	memcpy(to, p, len);
+	if (len >= DIRECT_LINE)
+		direct_copy_lines(to, p, len);
+	else
+		memcpy(to, p, len);
 }
 
 /* A read of any length, page by page. */
