@@ -146,10 +146,22 @@ static uint64_t vcpu_stat(const struct probe *p, const char *name)
 	return value;
 }
 
-/* Exits that were not made by an interrupt of the host's, whosever it was. */
+/*
+ * Exits that were not made by an interrupt of the host's, whosever it was. KVM counts an
+ * exit and what it was for at two moments, between which that interrupt is served: what
+ * has not changed for a while is complete.
+ */
 static uint64_t vcpu_exits(const struct probe *p)
 {
-	return vcpu_stat(p, "exits") - vcpu_stat(p, "irq_exits") - vcpu_stat(p, "nmi_exits");
+	uint64_t all, own = 0, last;
+
+	do {
+		last = own;
+		all = vcpu_stat(p, "exits");
+		own = all - vcpu_stat(p, "irq_exits") - vcpu_stat(p, "nmi_exits");
+		usleep(500);
+	} while (own != last || all != vcpu_stat(p, "exits"));
+	return own;
 }
 
 /* ---- poll mode ---- */
