@@ -59,9 +59,9 @@ u32 imee_nr_vcpus(struct kvm *kvm)
 /*
  * Is this file one of KVM, for a whole guest? The name tells it from one of a vCPU
  * or a device; only the kernel names such files. Whose it is, its operations say:
- * they belong to the vendor's module, but for the kernels between "KVM: Prevent module
- * exit until all VMs are freed" (5.18) and "KVM: Set file_operations.owner appropriately
- * for all such structures" (6.8), whose functions are looked at instead.
+ * they belong to the vendor's module, but for the kernels between "Revert "KVM: set owner
+ * of cpu and vm file operations"" (5.18) and "KVM: Set file_operations.owner appropriately
+ * for all such structures" (6.7), whose functions are looked at instead.
  */
 static bool is_guest(struct file *file)
 {

@@ -11,7 +11,10 @@
 
 #include "kvm.h"
 
-/* Older headers do not have it ("KVM: Add KVM_EXIT_MEMORY_FAULT exit", 6.8). */
+/*
+ * Older headers do not have it ("KVM: Add KVM_EXIT_MEMORY_FAULT exit to report faults to
+ * userspace", 6.8).
+ */
 #define EXIT_MEMORY_FAULT 39
 
 #define CR0_PE (1UL << 0)

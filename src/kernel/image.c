@@ -143,8 +143,8 @@ static void find_build_ids(struct vl_image *img)
 /*
  * entry_SYSCALL_64 (arch/x86/entry/entry_64.S) starts "swapgs; mov %rsp,
  * PER_CPU_VAR(cpu_tss_rw + TSS_sp2)"; sp2 is at 0x14 of the hardware TSS. The
- * operand is absolute (65 48 89 24 25 disp32), or relative to RIP since
- * "x86/percpu/64: Use relative percpu offsets" (6.15).
+ * operand is absolute (65 48 89 24 25 disp32), or relative to RIP since "x86/percpu:
+ * Introduce %rip-relative addressing to PER_CPU_VAR()" (6.9).
  */
 #define TSS_SP2 0x14
 

@@ -314,10 +314,10 @@ uint64_t vl_symbol_after(const struct vl_kernel *k, uint64_t va);
 const char *vl_symbol_at(const struct vl_kernel *k, uint64_t va, uint64_t *offset_ret);
 
 /*
- * Places where the timekeeping code reads the TSC: clocksources are inlined
- * into it since 7.1, so there is not one function to change. What stands there
- * (rdtsc, lfence; rdtsc, or rdtscp) depends on the CPU. Returns the @i-th
- * address, 0 behind the last.
+ * Places where the timekeeping code reads the TSC: it is inlined there since "x86:
+ * Inline TSC reads in timekeeping" (7.1), so there is not one function to change.
+ * What stands there (rdtsc, lfence; rdtsc, or rdtscp) depends on the CPU. Returns the
+ * @i-th address, 0 behind the last.
  */
 #define VL_MAX_TSC_SITES 64
 uint64_t vl_kernel_tsc_site(const struct vl_kernel *k, size_t i);

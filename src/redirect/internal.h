@@ -44,7 +44,7 @@ static inline bool vl_pid_own(int64_t pid)
 {
 	return pid >= VL_OWN_PID;
 }
-/* Above every x86-64 system call number (6.18: 470). */
+/* Above every x86-64 system call number (7.3: to 472). */
 #define VL_NR_MAX 512
 
 struct vl_redirect;

@@ -55,8 +55,8 @@ static uint64_t word_at(const unsigned char *p)
 
 /*
  * Add to @pages what each CPU has counted by itself; as these counters are made by
- * one allocation they stand side by side ("lib/percpu_counter: introduce
- * percpu_counter_init_many", 6.6), else each is read.
+ * one allocation they stand side by side ("kernel/fork: group allocation/free of per-cpu
+ * counters for mm struct", 6.6), else each is read.
  */
 static void add_parts(struct vl_top *t, const struct far *f, int64_t pages[NR_MM_COUNTERS])
 {

@@ -84,7 +84,7 @@ static struct vl_error *find_cpus(struct vl_totals *t)
 
 	if (err)
 		return err;
-	/* A constant where there can be one only ("cpumask: fix nr_cpu_ids", 6.1). */
+	/* A constant, and no symbol, where there can be one only. */
 	if (!read_at(t, symbol(t, "nr_cpu_ids"), &nr, sizeof(nr)) || !nr || nr > VL_MAX_CPUS)
 		nr = 1;
 	read_at(t, symbol(t, "__cpu_online_mask"), mask, (nr + 63) / 64 * 8);

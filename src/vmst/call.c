@@ -402,7 +402,10 @@ struct vl_error *vl_clone_syscall(struct vl_clone *c, const char *name, const st
 	uint64_t fn, frame_va;
 	char symbol[80];
 
-	/* Handlers take a struct pt_regs * since fa697140f9a2 (4.17). */
+	/*
+	 * Handlers take a struct pt_regs * since "syscalls/x86: Use 'struct pt_regs' based
+	 * syscall calling convention for 64-bit syscalls" (4.17).
+	 */
 	snprintf(symbol, sizeof(symbol), "__x64_sys_%s", name);
 	fn = vl_symbol(c->contact->kernel, symbol);
 	if (!fn) {

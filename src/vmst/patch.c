@@ -118,7 +118,10 @@ static size_t emit_store_task(unsigned char *p, int32_t disp, uint64_t task)
 	return 17;
 }
 
-/* RWSEM_READER_BIAS and RWSEM_WRITER_LOCKED, kernel/locking/rwsem.c since 5.1. */
+/*
+ * RWSEM_READER_BIAS and RWSEM_WRITER_LOCKED, kernel/locking/rwsem.c since
+ * "locking/rwsem: Implement a new locking scheme" (5.3).
+ */
 #define RWSEM_READER 0x100
 #define RWSEM_WRITER 1
 

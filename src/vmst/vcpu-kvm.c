@@ -234,7 +234,7 @@ static struct vl_error *set_up(struct vl_engine *e)
 		.args = { KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL },
 	};
 
-	/* 4.13, 4.17 */
+	/* 4.11, 4.17 */
 	if (!can(e, KVM_CAP_IMMEDIATE_EXIT) ||
 	    !(ioctl(e->m.kvm, KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS) & KVM_SYNC_X86_REGS))
 		return vl_error_new(VL_ERR_TARGET, "this KVM is too old");
