@@ -11,20 +11,18 @@
 /* How often requests are made again because their tables changed meanwhile. */
 #define TRIES_CHANGED 8
 
-/* What a request will use for sure. False: no room. */
+/*
+ * What a request will use for sure. False: no room. What the guest has not got mapped now
+ * it may have by the time that the agent asks, and then the agent goes on behind it: so
+ * those pages are looked at all the same, or it would find there what is from before.
+ */
 static bool map_request(struct vl_kvm *k, const struct agent_request *rq)
 {
-	uint64_t end = rq->va + (rq->op == AGENT_OP_READ ? rq->left : 1), gpa;
+	uint64_t len = rq->op == AGENT_OP_READ ? rq->left : 1, gpa;
 
-	for (uint64_t va = rq->va; va < end; va = (va & VL_PAGE_MASK) + VL_PAGE_SIZE) {
-		enum vl_read_status st = mirror_map(k->mirror, &k->space, va, &gpa);
-
-		if (st == MIRROR_FULL)
+	for (uint64_t at = 0; at < len; at += VL_PAGE_SIZE - (rq->va + at) % VL_PAGE_SIZE)
+		if (mirror_map(k->mirror, &k->space, rq->va + at, &gpa) == MIRROR_FULL)
 			return false;
-		/* The agent will see; it may be there by then. */
-		if (st)
-			break;
-	}
 	return true;
 }
 

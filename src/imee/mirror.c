@@ -132,8 +132,9 @@ static enum vl_read_status fill(struct mirror *m, unsigned t, unsigned index, ui
 }
 
 /*
- * The guest has not got @va mapped: what the mirror has of it from before goes, or the
- * processor would find it there.
+ * The guest has not got @va mapped, or to what nobody may see: what the mirror has of it
+ * from before goes, or the processor would find it there. The last entry goes in any case,
+ * as the guest may have just put back what it was.
  */
 static void cut(struct mirror *m, const struct vl_space *s, uint64_t va)
 {
@@ -150,14 +151,13 @@ static void cut(struct mirror *m, const struct vl_space *s, uint64_t va)
 		known = &m->tables[t].known[index];
 		if (!*known)
 			return;
-		if (*known != (m->tables[t].live[index] & ~FLAGS)) {
+		if (level == 1 || *known & X86_PTE_PS ||
+		    *known != (m->tables[t].live[index] & ~FLAGS)) {
 			/* It stays in the list of entries, as one that has nothing. */
 			*known = 0;
 			__atomic_store_n(&m->pages[t][index], 0, __ATOMIC_RELEASE);
 			return;
 		}
-		if (*known & X86_PTE_PS)
-			return;
 		gpa = *known & X86_PTE_ADDR;
 	}
 }
@@ -167,21 +167,23 @@ enum vl_read_status mirror_map(struct mirror *m, const struct vl_space *s, uint6
 {
 	enum vl_read_status st;
 	struct step path[6];
-	uint64_t size, gpa;
-	int leaf, t, next;
+	uint64_t size = 0, gpa = 0;
+	int leaf = 0, t, next;
 
 	direct_begin(m->walk);
 	st = translate(m, s, va, path, &leaf);
+	if (!st) {
+		size = 1UL << (12 + 9 * (leaf - 1));
+		gpa = path[leaf].entry & X86_PTE_ADDR & ~(size - 1);
+		if (gpa < m->own + m->own_size && m->own < gpa + size)
+			st = VL_READ_NO_RAM;
+	}
 	if (st) {
-		if (!m->running)
+		if (!m->running && st != VL_READ_NONCANONICAL)
 			cut(m, s, va);
 		return st;
 	}
-	size = 1UL << (12 + 9 * (leaf - 1));
-	gpa = path[leaf].entry & X86_PTE_ADDR & ~(size - 1);
 	*gpa_ret = gpa | (va & (size - 1));
-	if (gpa < m->own + m->own_size && m->own < gpa + size)
-		return VL_READ_NO_RAM;
 	t = table(m, path[s->levels].table, s->levels, &st);
 	for (int level = s->levels; t >= 0 && !st; level--, t = next) {
 		uint64_t e = path[level].entry, as = e;

@@ -200,6 +200,10 @@ static void test_changes(void)
 	ok(!mirror_holds(&m) && !found(WINDOW), "a page that is not mapped any more");
 	set(leaf, PAGES | PAGE);
 	ok(request(WINDOW) == PAGES, "and mapped again");
+	set(leaf, MIRROR_AT | PAGE);
+	ok(!mirror_holds(&m) && !found(WINDOW), "memory of ours in its place");
+	set(leaf, PAGES | PAGE);
+	ok(request(WINDOW) == PAGES, "and the page again");
 	/* Another table in its place, in which the window is another page. */
 	other = next_table;
 	next_table += 4096;
