@@ -56,9 +56,17 @@ bool vl_module_present(void)
 /* A copy of descriptor @fd of process @pid. Returns it, or -errno. */
 static int take_fd(pid_t pid, int pidfd, int fd)
 {
-	_cleanup_close_ int own = pidfd >= 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
-	int got = (int)syscall(SYS_pidfd_getfd, pidfd >= 0 ? pidfd : own, fd, 0);
+	_cleanup_close_ int own = -1;
+	int got;
 
+	if (pidfd < 0) {
+		own = (int)syscall(SYS_pidfd_open, pid, 0);
+		/* Not EBADF, which says that the descriptor is no longer there. */
+		if (own < 0)
+			return -errno;
+		pidfd = own;
+	}
+	got = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
 	return got < 0 ? -errno : got;
 }
 
