@@ -12,11 +12,14 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000UL + (uint64_t)ts.tv_nsec;
 }
 
+static bool past(uint64_t deadline)
+{
+	return deadline && now_ns() > deadline;
+}
+
 bool vl_watchdog_over(const struct vl_watchdog *w)
 {
-	uint64_t deadline = atomic_load(&w->deadline);
-
-	return deadline && now_ns() > deadline;
+	return past(atomic_load(&w->deadline));
 }
 
 static void *watch(void *arg)
@@ -92,6 +95,10 @@ void vl_watchdog_arm(struct vl_watchdog *w, uint64_t budget_ns)
 
 bool vl_watchdog_disarm(struct vl_watchdog *w)
 {
-	atomic_store(&w->deadline, 0);
+	/* What the thread found late is late now: it may be at the kick, which is waited for. */
+	if (!past(atomic_exchange(&w->deadline, 0)))
+		return false;
+	pthread_mutex_lock(&w->lock);
+	pthread_mutex_unlock(&w->lock);
 	return atomic_load(&w->expired);
 }

@@ -29,8 +29,8 @@ struct vl_watchdog {
 
 /*
  * Start it, over a zeroed @w. @kick is called from its thread, again and again, from
- * when a run is over its budget until that is disarmed; once it can be late, and
- * meet the next run.
+ * when a run is over its budget until that is disarmed, and not after. It must not wait
+ * for the thread that runs.
  */
 struct vl_error *vl_watchdog_start(struct vl_watchdog *w, void (*kick)(void *ctx), void *ctx);
 void vl_watchdog_stop(struct vl_watchdog *w);
