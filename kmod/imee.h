@@ -33,9 +33,15 @@
  *	shows the hypervisor's memory that was there until the next IMEE_GET_SLOTS,
  *	page fault or invalidation notices, when all pages are given up and
  *	imee_status.generation changes.
- *	As a memory slot of another KVM machine it works on 6.1, not on 6.12 (EFAULT). It is not inherited
- *	by fork(), not dumped, and the kernel refuses to pin its pages (O_DIRECT,
- *	process_vm_readv(2) by others); read(2) and write(2) from and to it work.
+ *	What is a huge page there, with all of its 2 MiB in one slot and in the mapping, is
+ *	taken as one in a shared mapping, on kernels that can (6.12 and later, some of
+ *	them unless transparent huge pages are off), and given up as one: where a part of it
+ *	goes, what is left comes back by small pages. It needs addresses that go with
+ *	the guest's modulo 2 MiB, which the kernel chooses where the caller does not.
+ *	It can be a memory slot of another KVM machine; but KVM, up to 6.12 at least,
+ *	refuses pages of a huge page (KVM_RUN: EFAULT), but for the first of each.
+ *	It is not inherited by fork(), not dumped, and the kernel refuses to pin its pages
+ *	(O_DIRECT, process_vm_readv(2) by others); read(2) and write(2) from and to it work.
  *	  EINVAL    not wholly within slots, or an offset that wraps
  *	  EPERM     MAP_SHARED with PROT_WRITE (EACCES where the device was opened
  *		    read only), or PROT_EXEC; afterwards, by mprotect(2): EACCES
@@ -171,7 +177,7 @@ struct imee_status {
 	__u64 generation;    /* of the slots, as of the last time the module looked */
 	__u64 holes;	     /* pages shown as zeros so far (IMEE_ATTACH_ZERO) */
 	__u64 invalidations; /* times that pages of the guest may have been given up */
-	__u64 faults;	     /* pages brought into mappings so far */
+	__u64 faults;	     /* pages brought into mappings so far, a huge one as one */
 	__u64 zeros;	     /* 1: some page of a mapping may be shown as zeros */
 			     /* (IMEE_ATTACH_ZERO); until the next IMEE_GET_SLOTS */
 	__u64 reserved[2];
@@ -320,8 +326,8 @@ struct imee_stats {
 	__u64 holes;	     /* as in struct imee_status */
 	__u64 invalidations; /* as in struct imee_status */
 	__u64 faults;	     /* as in struct imee_status */
-	__u64 retries;	     /* of these, taken again since the hypervisor changed them meanwhile */
-	__u64 huge;	     /* of these, 2 MiB at once */
+	__u64 retries;	     /* pages not brought in, as the hypervisor changed some meanwhile */
+	__u64 huge;	     /* of faults, those of 2 MiB at once */
 	__u64 bytes_read;    /* by pread() */
 	__u64 samples;	     /* of registers */
 	/* Of the module; the same are in /sys/module/imee/parameters. */

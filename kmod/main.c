@@ -127,6 +127,10 @@ static const struct file_operations imee_fops = {
 	.release = imee_release,
 	.read = imee_read,
 	.mmap = imee_mmap,
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+	/* An address that goes with the guest's, or nothing can be mapped huge. */
+	.get_unmapped_area = thp_get_unmapped_area,
+#endif
 	.unlocked_ioctl = imee_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 };

@@ -7,7 +7,9 @@
  * inserted while a reference is held, then it is asked whether anything was
  * invalidated since it was looked up, and if so it is taken out again; only then is
  * the reference dropped. Nobody ever sees a page through a mapping that has an
- * owner other than the guest.
+ * owner other than the guest. All this is so for a huge page as for a small one; of
+ * a huge one the kernel takes out the whole when a part of it is to go
+ * (__split_huge_pmd() of what is special), and its next touch asks what is there now.
  *
  * A shared mapping is VM_PFNMAP. A private one cannot be (pages of it may become
  * anonymous, and vmf_insert_pfn() refuses that), so it is VM_MIXEDMAP, of special
@@ -17,6 +19,7 @@
 #include <linux/highmem.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/slab.h>
 #include <linux/uaccess.h>
 #ifdef HAVE_PFN_T
 #include <linux/pfn_t.h>
@@ -132,13 +135,13 @@ const struct mmu_interval_notifier_ops imee_notifier_ops = {
 
 /* --- Bringing pages in ------------------------------------------------------- */
 
-static long get_pages(struct mm_struct *mm, unsigned long hva, long n, struct page **pages,
-		      int *locked)
+static long get_pages(struct mm_struct *mm, unsigned long hva, long n, unsigned int flags,
+		      struct page **pages, int *locked)
 {
 #ifdef HAVE_GUP_VMAS
-	long got = get_user_pages_remote(mm, hva, n, FOLL_GET, pages, NULL, locked);
+	long got = get_user_pages_remote(mm, hva, n, FOLL_GET | flags, pages, NULL, locked);
 #else
-	long got = get_user_pages_remote(mm, hva, n, FOLL_GET, pages, locked);
+	long got = get_user_pages_remote(mm, hva, n, FOLL_GET | flags, pages, locked);
 #endif
 
 	if (got > 0)
@@ -182,78 +185,111 @@ static vm_fault_t hole(struct imee_file *f, struct vm_fault *vmf)
 	return ret;
 }
 
-/* Insert @page; false: it may no longer be the guest's, and was taken out again. */
-static bool insert_checked(struct imee_file *f, struct vm_fault *vmf, struct page *page,
+/*
+ * 2 MiB at once, where the kernel can mark such an entry as special, which keeps off it
+ * all who would pin its pages: since "mm: introduce ARCH_SUPPORTS_HUGE_PFNMAP and special
+ * bits to pmd/pud". A shared mapping only: a private one is there to be written, by pages.
+ */
+static vm_fault_t insert_huge(struct vm_fault *vmf, struct page *page)
+{
+	vm_fault_t ret = VM_FAULT_FALLBACK;
+
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+#ifdef HAVE_PFN_T
+	ret = vmf_insert_pfn_pmd(vmf, pfn_to_pfn_t(page_to_pfn(page)), false);
+#else
+	ret = vmf_insert_pfn_pmd(vmf, page_to_pfn(page), false);
+#endif
+	/* Another thread was faster, with a small page. */
+	if (ret == VM_FAULT_NOPAGE && !pmd_leaf(READ_ONCE(*vmf->pmd)))
+		ret = VM_FAULT_FALLBACK;
+#endif
+	return ret;
+}
+
+/*
+ * Insert the page, or the 2 MiB that @page begins: false, it may no longer be the
+ * guest's, and was taken out again.
+ */
+static bool insert_checked(struct imee_file *f, struct vm_fault *vmf, struct page *page, u64 size,
 			   u64 generation, unsigned long seq, vm_fault_t *ret)
 {
+	u64 gpa = ((u64)vmf->pgoff << PAGE_SHIFT) & ~(size - 1);
 	bool good;
 
 	mutex_lock(&f->fault_lock);
-	*ret = insert(vmf, page);
+	*ret = size == PAGE_SIZE ? insert(vmf, page) : insert_huge(vmf, page);
 	spin_lock(&f->lock);
 	good = !f->dead && f->status->generation == generation &&
 	       !mmu_interval_read_retry(&f->notifier, seq);
-	if (good)
+	if (good && *ret == VM_FAULT_NOPAGE) {
 		WRITE_ONCE(f->status->faults, f->status->faults + 1);
+		if (size != PAGE_SIZE)
+			atomic64_inc(&f->huge);
+	}
 	spin_unlock(&f->lock);
 	if (!good) {
-		imee_zap(f, (u64)vmf->pgoff << PAGE_SHIFT, PAGE_SIZE);
+		imee_zap(f, gpa, size);
 		atomic64_inc(&f->retries);
 	}
 	mutex_unlock(&f->fault_lock);
 	return good;
 }
 
-/* 1: *ret is the answer; 0: try again. */
-static int try_fault(struct imee_file *f, struct kvm *kvm, struct mm_struct *mm,
+/*
+ * We hold our own address space's lock. Waiting for another one's could be waiting for
+ * somebody who waits for ours: two clients that look into each other. So false has the
+ * fault end with nothing, and the touch be tried again.
+ */
+static bool lock_other(struct mm_struct *mm, vm_fault_t *ret)
+{
+	if (mmap_read_trylock(mm))
+		return true;
+	cond_resched();
+	*ret = VM_FAULT_NOPAGE;
+	return false;
+}
+
+/* 1: *ret is the answer, VM_FAULT_FALLBACK where there is no memory; 0: try again. */
+static int try_small(struct imee_file *f, struct kvm *kvm, struct mm_struct *mm,
 		     struct vm_fault *vmf, vm_fault_t *ret)
 {
 	struct imee_place place;
 	struct page *page;
 	unsigned long seq;
+	bool found;
 	long got;
 
+	*ret = VM_FAULT_FALLBACK;
 	seq = mmu_interval_read_begin(&f->notifier);
-	if (!imee_find(kvm, (u64)vmf->pgoff << PAGE_SHIFT, &place)) {
-		imee_look(f, place.generation);
-		*ret = hole(f, vmf);
-		return 1;
-	}
+	found = imee_find(kvm, (u64)vmf->pgoff << PAGE_SHIFT, &place);
 	imee_look(f, place.generation);
-	/*
-	 * We hold our own address space's lock. Waiting for another one's could be
-	 * waiting for somebody who waits for ours: two clients that look into each other.
-	 */
-	if (!mmap_read_trylock(mm)) {
-		cond_resched();
-		*ret = VM_FAULT_NOPAGE;
+	if (!found || !lock_other(mm, ret))
 		return 1;
-	}
-	got = get_pages(mm, place.hva, 1, &page, NULL);
+	got = get_pages(mm, place.hva, 1, 0, &page, NULL);
 	mmap_read_unlock(mm);
-	if (got != 1) {
-		*ret = hole(f, vmf);
+	if (got != 1)
 		return 1;
-	}
-	got = insert_checked(f, vmf, page, place.generation, seq, ret);
+	got = insert_checked(f, vmf, page, PAGE_SIZE, place.generation, seq, ret);
 	drop_page(page);
 	return got;
 }
 
-static vm_fault_t imee_fault(struct vm_fault *vmf)
+/* VM_FAULT_FALLBACK: there is no such memory, or the guest is gone. */
+static vm_fault_t fault(struct vm_fault *vmf,
+			int (*try)(struct imee_file *f, struct kvm *kvm, struct mm_struct *mm,
+				   struct vm_fault *vmf, vm_fault_t *ret))
 {
 	struct imee_file *f = vmf->vma->vm_private_data;
-	vm_fault_t ret = VM_FAULT_NOPAGE;
+	vm_fault_t ret = VM_FAULT_FALLBACK;
 	struct mm_struct *mm;
 	struct kvm *kvm;
 
 	if (imee_use(f, &kvm))
-		return hole(f, vmf);
+		return ret;
 	mm = kvm->mm;
-	if (!mmget_not_zero(mm)) {
-		ret = hole(f, vmf);
-	} else {
-		while (!try_fault(f, kvm, mm, vmf, &ret)) {
+	if (mmget_not_zero(mm)) {
+		while (!try(f, kvm, mm, vmf, &ret)) {
 			ret = VM_FAULT_NOPAGE;
 			if (fatal_signal_pending(current) || READ_ONCE(f->dead))
 				break;
@@ -265,6 +301,96 @@ static vm_fault_t imee_fault(struct vm_fault *vmf)
 	imee_put(f);
 	return ret;
 }
+
+static vm_fault_t imee_fault(struct vm_fault *vmf)
+{
+	vm_fault_t ret = fault(vmf, try_small);
+
+	return ret == VM_FAULT_FALLBACK ? hole(vmf->vma->vm_private_data, vmf) : ret;
+}
+
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+/*
+ * Is @page at @index of 2 MiB that are, and lie, as one entry can map them? The huge page of
+ * zeros is not, which is nobody's: the kernel takes an entry with it for one of its own
+ * making, and looks for a table that would be kept with that (has_deposited_pgtable()).
+ */
+static bool in_huge(struct page *page, unsigned long index)
+{
+	const struct folio *folio = page_folio(page);
+
+	return folio_order(folio) >= HPAGE_PMD_ORDER && READ_ONCE(folio->mapping) &&
+	       page_to_pfn(page) % HPAGE_PMD_NR == index;
+}
+
+/*
+ * The HPAGE_PMD_NR pages at @hva, if they are of one huge page, all of them, and in
+ * order. Only the one at @index is faulted in: it is the one that is touched.
+ */
+static bool get_huge(struct mm_struct *mm, unsigned long hva, unsigned long index,
+		     struct page **pages)
+{
+	long got = get_pages(mm, hva + index * PAGE_SIZE, 1, 0, pages, NULL), i;
+	bool good = got == 1 && in_huge(pages[0], index);
+
+	if (got == 1)
+		drop_page(pages[0]);
+	if (!good)
+		return false;
+	got = get_pages(mm, hva, HPAGE_PMD_NR, FOLL_NOFAULT, pages, NULL);
+	good = got == HPAGE_PMD_NR && in_huge(pages[0], 0);
+	for (i = 1; i < got; i++)
+		good &= page_to_pfn(pages[i]) == page_to_pfn(pages[0]) + i;
+	for (i = 0; !good && i < got; i++)
+		drop_page(pages[i]);
+	return good;
+}
+
+/* As try_small(); VM_FAULT_FALLBACK: by small pages. */
+static int try_huge(struct imee_file *f, struct kvm *kvm, struct mm_struct *mm,
+		    struct vm_fault *vmf, vm_fault_t *ret)
+{
+	unsigned long index = vmf->pgoff % HPAGE_PMD_NR, seq;
+	struct imee_place place;
+	struct page **pages;
+	bool good;
+	int i;
+
+	*ret = VM_FAULT_FALLBACK;
+	seq = mmu_interval_read_begin(&f->notifier);
+	if (!imee_find(kvm, (u64)(vmf->pgoff - index) << PAGE_SHIFT, &place) ||
+	    place.left < HPAGE_PMD_SIZE)
+		return 1;
+	imee_look(f, place.generation);
+	pages = kmalloc_array(HPAGE_PMD_NR, sizeof(*pages), GFP_KERNEL);
+	if (!pages || !lock_other(mm, ret))
+		goto free;
+	good = get_huge(mm, place.hva, index, pages);
+	mmap_read_unlock(mm);
+	if (!good)
+		goto free;
+	/* Not again: who changes some page all the time would have us try all the time. */
+	if (!insert_checked(f, vmf, pages[0], HPAGE_PMD_SIZE, place.generation, seq, ret))
+		*ret = VM_FAULT_FALLBACK;
+	for (i = 0; i < HPAGE_PMD_NR; i++)
+		drop_page(pages[i]);
+free:
+	kfree(pages);
+	return 1;
+}
+
+static vm_fault_t imee_huge_fault(struct vm_fault *vmf, unsigned int order)
+{
+	unsigned long start = vmf->address & HPAGE_PMD_MASK;
+	const struct vm_area_struct *vma = vmf->vma;
+
+	if (order != HPAGE_PMD_ORDER || !(vma->vm_flags & VM_PFNMAP) || start < vma->vm_start ||
+	    vma->vm_end - start < HPAGE_PMD_SIZE ||
+	    ((vmf->address >> PAGE_SHIFT) - vmf->pgoff) % HPAGE_PMD_NR)
+		return VM_FAULT_FALLBACK;
+	return fault(vmf, try_huge);
+}
+#endif
 
 /* --- Areas ------------------------------------------------------------------- */
 
@@ -282,6 +408,9 @@ static const struct vm_operations_struct imee_vm_ops = {
 	.open = area_open,
 	.close = area_close,
 	.fault = imee_fault,
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+	.huge_fault = imee_huge_fault,
+#endif
 };
 
 static vm_fault_t status_fault(struct vm_fault *vmf)
@@ -337,6 +466,11 @@ int imee_mmap(struct file *file, struct vm_area_struct *vma)
 		vma->vm_ops = &imee_status_ops;
 	} else if (covered) {
 		set |= VM_IO | (shared ? VM_PFNMAP : VM_MIXEDMAP);
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+		/* Where the administrator wants huge pages for those only that ask: it costs no memory. */
+		if (shared)
+			set |= VM_HUGEPAGE;
+#endif
 		vma->vm_ops = &imee_vm_ops;
 	} else {
 		return -EINVAL;
@@ -369,7 +503,7 @@ static ssize_t read_some(struct imee_file *f, struct kvm *kvm, u64 gpa, char __u
 		return -ESRCH;
 	got = -EINTR;
 	if (!mmap_read_lock_killable(mm)) {
-		got = get_pages(mm, place.hva & PAGE_MASK, DIV_ROUND_UP(offset + len, PAGE_SIZE),
+		got = get_pages(mm, place.hva & PAGE_MASK, DIV_ROUND_UP(offset + len, PAGE_SIZE), 0,
 				pages, &locked);
 		if (locked)
 			mmap_read_unlock(mm);

@@ -51,10 +51,15 @@ static int attach(const struct vm *vm, uint32_t flags)
 	return fd;
 }
 
+static const char *map_at(int fd, int flags, uint64_t gpa, size_t size)
+{
+	return mmap(NULL, size, PROT_READ | (flags == MAP_PRIVATE ? PROT_WRITE : 0), flags, fd,
+		    gpa);
+}
+
 static const char *map(int fd, int flags)
 {
-	return mmap(NULL, VM_PLAY_SIZE, PROT_READ | (flags == MAP_PRIVATE ? PROT_WRITE : 0), flags,
-		    fd, VM_PLAY);
+	return map_at(fd, flags, VM_PLAY, VM_PLAY_SIZE);
 }
 
 static long parameter(const char *name)
@@ -99,11 +104,16 @@ static bool nothing_held(void)
 }
 
 /* A page's first word is its tag, or 0 between a discard and the next write. */
+static bool of_gpa(const char *p, uint64_t gpa)
+{
+	uint64_t value = *(const volatile uint64_t *)p;
+
+	return !value || value == tag(gpa);
+}
+
 static bool of_the_guest(const char *p, size_t page)
 {
-	uint64_t value = *(const volatile uint64_t *)(p + page * PAGE);
-
-	return !value || value == tag(VM_PLAY + page * PAGE);
+	return of_gpa(p + page * PAGE, VM_PLAY + page * PAGE);
 }
 
 /* Fill memory with what is no page's tag, and give it back. */
@@ -119,10 +129,14 @@ static void fill_forever(void)
 	}
 }
 
-/* Pages come and go in the guest's process while others use what it gave back. */
-static void test_churn(int flags, const char *name)
+/*
+ * Pages come and go in the guest's process while others use what it gave back. Of huge ones
+ * the mapping is made anew all the time: where it once has small pages they stay small.
+ */
+static void test_churn(int flags, uint64_t gpa, size_t size, const char *name)
 {
 	unsigned long wrong = 0, reads = 0, zeros = 0;
+	bool huge = gpa == VM_HUGE;
 	struct imee_stats stats;
 	uint64_t until;
 	const char *p;
@@ -132,29 +146,36 @@ static void test_churn(int flags, const char *name)
 
 	vm_start(&vm);
 	fd = attach(&vm, IMEE_ATTACH_ZERO);
-	p = map(fd, flags);
+	p = map_at(fd, flags, gpa, size);
 	filler = fork();
 	if (!filler)
 		fill_forever();
-	vm_do(&vm, VM_CHURN, 0, 0);
-	for (until = now_us() + CHURN_SECONDS * 1000000ULL; now_us() < until;)
-		for (size_t page = 0; page < VM_PLAY_SIZE / PAGE; page++, reads++)
-			if (!of_the_guest(p, page))
+	vm_do(&vm, VM_CHURN, huge ? VM_HUGE_PAGE(0) : 0, 0);
+	for (until = now_us() + CHURN_SECONDS * 1000000ULL; now_us() < until;) {
+		for (size_t at = 0; at < size; at += PAGE, reads++)
+			if (!of_gpa(p + at, gpa + at))
 				wrong++;
+		if (huge) {
+			munmap((void *)p, size);
+			p = map_at(fd, flags, gpa, size);
+		}
+	}
 	vm_do(&vm, VM_REST, 0, 0);
 	kill(filler, SIGKILL);
 	waitpid(filler, NULL, 0);
 	ioctl(fd, IMEE_GET_STATS, &stats);
-	for (size_t page = 0; page < VM_PLAY_SIZE / PAGE; page++)
-		zeros += *(const volatile uint64_t *)(p + page * PAGE) == 0;
-	printf("# %lu reads, %llu pages brought in, %llu invalidations, %llu taken again\n", reads,
-	       (unsigned long long)stats.faults, (unsigned long long)stats.invalidations,
-	       (unsigned long long)stats.retries);
+	for (size_t at = 0; at < size; at += PAGE)
+		zeros += *(const volatile uint64_t *)(p + at) == 0;
+	printf("# %lu reads, %llu pages brought in (%llu huge), %llu invalidations, %llu taken again\n",
+	       reads, (unsigned long long)stats.faults, (unsigned long long)stats.huge,
+	       (unsigned long long)stats.invalidations, (unsigned long long)stats.retries);
 	ok(!wrong && stats.invalidations > 100,
 	   "%s: %lu reads of pages that were no longer the guest's", name, wrong);
-	ok(zeros < VM_PLAY_SIZE / PAGE / 2, "and when it rests most pages have their content");
+	/* What is discarded whole is written again by pages only. */
+	ok(huge ? zeros < size / PAGE : zeros < size / PAGE / 2,
+	   "and when it rests pages have their content");
 	vm_kill(&vm);
-	munmap((void *)p, VM_PLAY_SIZE);
+	munmap((void *)p, size);
 	close(fd);
 	ok(nothing_held(), "nothing is held");
 }
@@ -190,10 +211,11 @@ static void use_forever(const struct vm *vm, unsigned seed)
 	for (;;) {
 		int fd = attach(vm, IMEE_ATTACH_ZERO);
 		const char *shared = map(fd, MAP_SHARED), *private = map(fd, MAP_PRIVATE);
+		const char *huge = map_at(fd, MAP_SHARED, VM_HUGE, VM_HUGE_SIZE);
 		struct imee_slots slots = { 0 };
 		uint64_t sink;
 
-		if (fd < 0 || shared == MAP_FAILED)
+		if (fd < 0 || shared == MAP_FAILED || huge == MAP_FAILED)
 			continue; /* the guest has gone */
 		ioctl(fd, IMEE_WATCH_CR3, &watch);
 		for (int i = 0; i < 300; i++) {
@@ -202,6 +224,7 @@ static void use_forever(const struct vm *vm, unsigned seed)
 			struct imee_cr3_read read = { .values = (uintptr_t)values, .capacity = 64 };
 
 			of_the_guest(shared, page);
+			of_gpa(huge + page * PAGE, 0);
 			*(volatile uint64_t *)(private + page * PAGE + 8) = 1;
 			if (pread(fd, &sink, 8, VM_PLAY + page * PAGE) < 0 && errno == ESRCH)
 				break;
@@ -213,6 +236,7 @@ static void use_forever(const struct vm *vm, unsigned seed)
 		}
 		munmap((void *)shared, VM_PLAY_SIZE);
 		munmap((void *)private, VM_PLAY_SIZE);
+		munmap((void *)huge, VM_HUGE_SIZE);
 		close(fd);
 	}
 }
@@ -224,18 +248,19 @@ static void test_kills(void)
 
 	printf("# seed %u\n", seed);
 	vm_start(&vm);
-	vm_do(&vm, VM_CHURN, 0, 0);
 	for (unsigned i = 0; i < kills; i++) {
 		pid_t pid = fork();
 
 		if (!pid)
 			use_forever(&vm, seed + i);
+		/* Small pages and huge ones in turn. */
+		vm_do(&vm, VM_CHURN, i % 2 ? VM_HUGE_PAGE(0) : 0, 0);
 		usleep(rand_r(&seed) % 50000);
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
+		vm_do(&vm, VM_REST, 0, 0);
 	}
 	ok(nothing_held(), "%u clients killed at random moments: nothing is held", kills);
-	vm_do(&vm, VM_REST, 0, 0);
 	vm_kill(&vm);
 }
 
@@ -253,7 +278,7 @@ static void test_deaths(void)
 			if ((pid[j] = fork()) == 0)
 				use_forever(&vm, seed + i * 2 + j);
 		if (i % 2)
-			vm_do(&vm, VM_CHURN, 0, 0);
+			vm_do(&vm, VM_CHURN, i % 4 == 1 ? 0 : VM_HUGE_PAGE(0), 0);
 		usleep(rand_r(&seed) % 100000);
 		vm_kill(&vm);
 		usleep(rand_r(&seed) % 20000);
@@ -354,8 +379,9 @@ int main(int argc, char **argv)
 	}
 	before = complaints(~0u);
 	held_before();
-	test_churn(MAP_SHARED, "shared");
-	test_churn(MAP_PRIVATE, "private");
+	test_churn(MAP_SHARED, VM_PLAY, VM_PLAY_SIZE, "shared");
+	test_churn(MAP_PRIVATE, VM_PLAY, VM_PLAY_SIZE, "private");
+	test_churn(MAP_SHARED, VM_HUGE, VM_HUGE_SIZE, "of huge pages");
 	test_cycles();
 	test_kills();
 	test_deaths();

@@ -20,91 +20,8 @@
 
 #include "../../kmod/imee.h"
 #include "../unit/tap.h"
+#include "client.h"
 #include "vm.h"
-
-static sigjmp_buf faulted;
-
-static void on_fault(int sig)
-{
-	siglongjmp(faulted, sig);
-}
-
-/* 0 and *ret, or the signal that the read raised. */
-static int peek(const volatile void *p, uint64_t *ret)
-{
-	int sig = sigsetjmp(faulted, 1);
-
-	if (!sig)
-		*ret = *(const volatile uint64_t *)p;
-	return sig;
-}
-
-static bool shows(const volatile void *p, uint64_t value)
-{
-	uint64_t got = 0;
-
-	return !peek(p, &got) && got == value;
-}
-
-static bool raises(const volatile void *p, int sig)
-{
-	uint64_t got;
-
-	return peek(p, &got) == sig;
-}
-
-static bool fails(int result, int error)
-{
-	if (result == -1 && errno == error)
-		return true;
-	printf("# result %d, errno %d (%s), not %s\n", result, errno, strerror(errno),
-	       strerror(error));
-	return false;
-}
-
-static uint64_t now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000ULL + t.tv_nsec / 1000;
-}
-
-static int device(void)
-{
-	return open(IMEE_DEVICE, O_RDWR | O_CLOEXEC);
-}
-
-static int attach(int fd, const struct vm *vm, uint32_t flags)
-{
-	struct imee_attach a = { .vm_fd = vm_fd(vm, vm->vm), .flags = flags };
-	int result = ioctl(fd, IMEE_ATTACH, &a), error = errno;
-
-	close(a.vm_fd);
-	errno = error;
-	return result;
-}
-
-static char *map(int fd, uint64_t gpa, size_t size, int prot, int flags)
-{
-	return mmap(NULL, size, prot, flags, fd, gpa);
-}
-
-static bool map_fails(int fd, uint64_t gpa, size_t size, int prot, int flags, int error)
-{
-	char *p = map(fd, gpa, size, prot, flags);
-
-	if (p != MAP_FAILED)
-		munmap(p, size);
-	return fails(p == MAP_FAILED ? -1 : 0, error);
-}
-
-static uint64_t generation(int fd)
-{
-	struct imee_slots s = { 0 };
-
-	return ioctl(fd, IMEE_GET_SLOTS, &s) ? 0 : s.generation;
-}
 
 /* --- Asked for wrongly --------------------------------------------------------- */
 
@@ -210,6 +127,7 @@ static void test_slots(int fd, const struct vm *vm)
 		{ .gpa = VM_FILE, .size = VM_FILE_SIZE, .id = 1 },
 		{ .gpa = VM_ROM, .size = VM_ROM_SIZE, .id = 2, .flags = IMEE_SLOT_READONLY },
 		{ .gpa = VM_PLAY, .size = VM_PLAY_SIZE, .id = 3 },
+		{ .gpa = VM_HUGE, .size = VM_HUGE_SIZE, .id = 4 },
 	};
 	struct imee_slot list[16];
 	struct imee_slots s = { .slots = (uintptr_t)list, .capacity = 16 };
@@ -237,14 +155,6 @@ static void test_slots(int fd, const struct vm *vm)
 	ok(fails(ioctl(fd, IMEE_GET_SLOTS, &s), EFAULT), "a bad array");
 	s.reserved = 1;
 	ok(fails(ioctl(fd, IMEE_GET_SLOTS, &s), EINVAL), "a reserved field");
-}
-
-static bool all_tagged(const char *p, uint64_t gpa, size_t size)
-{
-	for (size_t at = 0; at < size; at += PAGE)
-		if (!shows(p + at, tag(gpa + at)))
-			return false;
-	return true;
 }
 
 static void test_mapping(int fd)
@@ -428,74 +338,6 @@ static void test_slot_change(int fd, struct vm *vm)
 	ok(raises(p, SIGBUS) && fails(pread(fd, &value, 8, VM_ROM), EFAULT), "it goes: SIGBUS");
 	munmap(p, VM_ROM_SIZE);
 	munmap((void *)status, PAGE);
-}
-
-/*
- * A machine of our own whose memory is a mapping: a page that @p shows is copied by its
- * code to one that it may write. -1, or what the code read.
- */
-static uint64_t run_over(char *p, bool write, char *own)
-{
-	/* In real mode: mov 0x5000, %eax; mov %eax, 0x0600 (in our page, or in theirs); hlt */
-	static const uint8_t code[] = { 0x66, 0xa1, 0x00, 0x50, 0x66, 0xa3, 0x00, 0x06, 0xf4 };
-	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), vm = ioctl(kvm, KVM_CREATE_VM, 0);
-	int vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
-	struct kvm_userspace_memory_region r = { .slot = 0,
-						 .memory_size = PAGE,
-						 .userspace_addr = (uintptr_t)own };
-	struct kvm_regs regs = { .rflags = 2 };
-	struct kvm_sregs sregs;
-	struct kvm_run *run = mmap(NULL, ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0),
-				   PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
-	uint64_t result = -1;
-
-	memcpy(own, code, sizeof(code));
-	if (write)
-		own[6] = 0x08, own[7] = 0x50; /* to 0x5008 */
-	if (ioctl(vm, KVM_SET_USER_MEMORY_REGION, &r))
-		goto end;
-	r.slot = 1;
-	r.guest_phys_addr = 0x5000;
-	r.userspace_addr = (uintptr_t)p;
-	r.flags = write ? 0 : KVM_MEM_READONLY;
-	if (ioctl(vm, KVM_SET_USER_MEMORY_REGION, &r) || ioctl(vcpu, KVM_GET_SREGS, &sregs))
-		goto end;
-	sregs.cs.base = sregs.cs.selector = 0;
-	if (ioctl(vcpu, KVM_SET_SREGS, &sregs) || ioctl(vcpu, KVM_SET_REGS, &regs) ||
-	    ioctl(vcpu, KVM_RUN, 0) || run->exit_reason != KVM_EXIT_HLT) {
-		printf("# %s, exit %u\n", strerror(errno), run->exit_reason);
-		goto end;
-	}
-	if (!ioctl(vcpu, KVM_GET_REGS, &regs))
-		result = (uint32_t)regs.rax;
-end:
-	close(vcpu);
-	close(vm);
-	close(kvm);
-	return result;
-}
-
-static void test_kvm_over(int fd, struct vm *vm)
-{
-	char *shared = map(fd, VM_PLAY, VM_PLAY_SIZE, PROT_READ, MAP_SHARED);
-	char *private = map(fd, VM_PLAY, VM_PLAY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
-	char *own = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	uint64_t tag30 = tag(VM_PLAY + 30 * PAGE);
-
-	ok(run_over(shared + 30 * PAGE, false, own) == (uint32_t)tag30,
-	   "a shared mapping is a machine's memory");
-	ok(run_over(private + 30 * PAGE, false, own) == (uint32_t)tag30, "and so is a private one");
-	ok(run_over(private + 30 * PAGE, true, own) == (uint32_t)tag30 &&
-		   shows(private + 30 * PAGE + 8, (uint32_t)tag30) &&
-		   shows(shared + 30 * PAGE + 8, 0),
-	   "which that machine may write, for itself");
-	vm_do(vm, VM_WRITE, 31, 5);
-	ok(run_over(private + 31 * PAGE, false, own) == (uint32_t)(tag(VM_PLAY + 31 * PAGE) ^ 5),
-	   "and follows");
-	vm_do(vm, VM_WRITE, 31, 0);
-	munmap(shared, VM_PLAY_SIZE);
-	munmap(private, VM_PLAY_SIZE);
-	munmap(own, PAGE);
 }
 
 /* --- vCPUs --------------------------------------------------------------------- */
@@ -687,7 +529,6 @@ static void test_death(struct vm *vm, bool only_closed)
 
 int main(void)
 {
-	struct sigaction sa = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
 	struct vm vm;
 	int fd;
 
@@ -695,8 +536,7 @@ int main(void)
 		printf("1..0 # SKIP there is no %s, or no /dev/kvm\n", IMEE_DEVICE);
 		return 0;
 	}
-	sigaction(SIGBUS, &sa, NULL);
-	sigaction(SIGSEGV, &sa, NULL);
+	catch_faults();
 	vm_start(&vm);
 	test_unattached(&vm);
 	test_attach(&vm);
@@ -709,7 +549,6 @@ int main(void)
 	test_private(fd, &vm);
 	test_zeros(&vm);
 	test_pread(fd, &vm);
-	test_kvm_over(fd, &vm);
 	test_running(fd);
 	test_still(fd);
 	test_watch(fd);

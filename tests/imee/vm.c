@@ -30,7 +30,7 @@ struct command {
 static struct {
 	int vm, vcpu[3], file;
 	pthread_t thread[2];
-	char *low, *shared, *rom, *play;
+	char *low, *shared, *rom, *play, *huge, *tlb;
 } here;
 
 static void *memory(size_t size, int flags, int fd)
@@ -39,7 +39,19 @@ static void *memory(size_t size, int flags, int fd)
 
 	if (p == MAP_FAILED)
 		err(1, "mmap");
+	/* Which pages there are is not to depend on what the kernel likes. */
+	madvise(p, size, MADV_NOHUGEPAGE);
 	return p;
+}
+
+/* Whole huge pages, and nothing but small ones in front and behind. */
+static void *huge_memory(size_t size)
+{
+	uintptr_t p = (uintptr_t)memory(size + 2 * HUGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	uintptr_t at = (p + HUGE) & ~(HUGE - 1);
+
+	madvise((void *)at, size, MADV_HUGEPAGE);
+	return (void *)at;
 }
 
 static void tag_pages(char *p, uint64_t gpa, size_t size, uint64_t with)
@@ -185,10 +197,16 @@ static void build(void)
 	here.shared = memory(VM_FILE_SIZE, MAP_SHARED, here.file);
 	here.rom = memory(VM_ROM_SIZE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	here.play = memory(VM_PLAY_SIZE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	here.huge = huge_memory(VM_HUGE_SIZE);
+	here.tlb = mmap(NULL, VM_TLB_SIZE, PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB | 21 << MAP_HUGE_SHIFT, -1, 0);
 	tag_pages(here.low, VM_LOW, VM_LOW_SIZE, 0);
 	tag_pages(here.shared, VM_FILE, VM_FILE_SIZE, 0);
 	tag_pages(here.rom, VM_ROM, VM_ROM_SIZE, 0);
 	tag_pages(here.play, VM_PLAY, VM_PLAY_SIZE, 0);
+	tag_pages(here.huge, VM_HUGE, VM_HUGE_SIZE, 0);
+	if (here.tlb != MAP_FAILED)
+		tag_pages(here.tlb, VM_TLB, VM_TLB_SIZE, 0);
 	page_tables(VM_CR3_A);
 	page_tables(VM_CR3_B);
 	code();
@@ -196,6 +214,9 @@ static void build(void)
 	set_slot(1, VM_FILE, VM_FILE_SIZE, here.shared, 0);
 	set_slot(2, VM_ROM, VM_ROM_SIZE, here.rom, KVM_MEM_READONLY);
 	set_slot(3, VM_PLAY, VM_PLAY_SIZE, here.play, 0);
+	set_slot(4, VM_HUGE, VM_HUGE_SIZE, here.huge, 0);
+	if (here.tlb != MAP_FAILED)
+		set_slot(5, VM_TLB, VM_TLB_SIZE, here.tlb, 0);
 	for (int i = 0; i < 3; i++) {
 		here.vcpu[i] = ioctl(here.vm, KVM_CREATE_VCPU, i);
 		if (here.vcpu[i] < 0)
@@ -237,34 +258,48 @@ static void reslot(uint64_t value)
 	set_slot(2, VM_ROM, VM_ROM_SIZE, p, KVM_MEM_READONLY);
 }
 
+/* Not by MADV_DONTNEED: it may leave a table, under which there are small pages for ever. */
+static void renew(char *at, uint64_t gpa, uint64_t with)
+{
+	if (mmap(at, HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		 0) != at)
+		err(1, "mmap");
+	madvise(at, HUGE, MADV_HUGEPAGE);
+	tag_pages(at, gpa, HUGE, with);
+}
+
 /* Give pages back to the kernel and take others, all with the right tag, until told to stop. */
-static void churn(int ctl)
+static void churn(int ctl, char *start, uint64_t gpa, size_t size)
 {
 	struct pollfd fd = { .fd = ctl, .events = POLLIN };
 	unsigned seed = 1;
 
 	while (!poll(&fd, 1, 0)) {
 		for (int i = 0; i < 200; i++) {
-			size_t page = rand_r(&seed) % (VM_PLAY_SIZE / PAGE);
-			char *at = here.play + page * PAGE;
+			size_t at = rand_r(&seed) % (size / PAGE) * PAGE;
 
-			if (i % 4)
-				madvise(at, PAGE, MADV_DONTNEED);
+			if (start == here.huge && i % 4 == 0)
+				renew(start + at / HUGE * HUGE, gpa + at / HUGE * HUGE, 0);
+			else if (start == here.huge && i % 20 == 10)
+				madvise(start + at / HUGE * HUGE, HUGE, MADV_DONTNEED);
+			else if (i % 4)
+				madvise(start + at, PAGE, MADV_DONTNEED);
 			else
-				move_page(at, tag(VM_PLAY + page * PAGE));
-			*(volatile uint64_t *)at = tag(VM_PLAY + page * PAGE);
+				move_page(start + at, tag(gpa + at));
+			*(volatile uint64_t *)(start + at) = tag(gpa + at);
 		}
 	}
 }
 
 static void obey(const struct command *c, int ctl)
 {
-	char *at = here.play + c->page * PAGE;
-	uint64_t value = tag(VM_PLAY + c->page * PAGE) ^ c->arg;
+	bool huge = c->page >= VM_HUGE_PAGE(0);
+	uint64_t gpa = VM_PLAY + c->page * PAGE, value = tag(gpa) ^ c->arg;
+	char *at = huge ? here.huge + (gpa - VM_HUGE) : here.play + (gpa - VM_PLAY);
 
 	switch (c->what) {
 	case VM_DISCARD:
-		madvise(at, PAGE, MADV_DONTNEED);
+		madvise(at, (1 + c->arg) * PAGE, MADV_DONTNEED);
 		break;
 	case VM_WRITE:
 		*(uint64_t *)at = value;
@@ -290,8 +325,14 @@ static void obey(const struct command *c, int ctl)
 		break;
 	case VM_CHURN:
 		write(ctl, "", 1);
-		churn(ctl);
+		if (huge)
+			churn(ctl, here.huge, VM_HUGE, VM_HUGE_SIZE);
+		else
+			churn(ctl, here.play, VM_PLAY, VM_PLAY_SIZE);
 		return;
+	case VM_RENEW:
+		renew(at, gpa, c->arg);
+		break;
 	case VM_CLOSE:
 		for (int i = 0; i < 3; i++)
 			close(here.vcpu[i]);
@@ -317,7 +358,7 @@ static void interrupt(int sig)
 static void child(int ctl)
 {
 	struct sigaction sa = { .sa_handler = interrupt };
-	uint64_t hello[3];
+	uint64_t hello[5];
 	struct command c;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -326,6 +367,8 @@ static void child(int ctl)
 	hello[0] = here.vm;
 	hello[1] = here.vcpu[0];
 	hello[2] = (uintptr_t)here.play;
+	hello[3] = (uintptr_t)here.huge;
+	hello[4] = here.tlb != MAP_FAILED;
 	if (write(ctl, hello, sizeof(hello)) != sizeof(hello))
 		_exit(1);
 	while (read(ctl, &c, sizeof(c)) == sizeof(c))
@@ -335,7 +378,7 @@ static void child(int ctl)
 
 void vm_start(struct vm *vm)
 {
-	uint64_t hello[3];
+	uint64_t hello[5];
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
@@ -354,6 +397,8 @@ void vm_start(struct vm *vm)
 	vm->vm = hello[0];
 	vm->vcpu = hello[1];
 	vm->play = hello[2];
+	vm->huge = hello[3];
+	vm->tlb = hello[4];
 }
 
 void vm_do(struct vm *vm, enum vm_command what, uint32_t page, uint64_t arg)

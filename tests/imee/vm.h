@@ -8,7 +8,9 @@
  *	0	  VM_LOW	anonymous: page tables, code, what the code writes
  *	1 MiB	  VM_FILE	a memfd, shared
  *	16 MiB	  VM_ROM	anonymous, read only to the guest
- *	32 MiB	  VM_PLAY	anonymous: the commands do things to it
+ *	32 MiB	  VM_PLAY	anonymous, of small pages: the commands do things to it
+ *	64 MiB	  VM_HUGE	anonymous, of huge pages if the kernel has some: likewise
+ *	80 MiB	  VM_TLB	one page of hugetlbfs; none and no slot if its pool is empty
  *
  * vCPU 0 runs a loop without exits, which counts, notes its TSC, and loads CR3 with
  * VM_CR3_A and VM_CR3_B in turn; vCPU 1 has halted; vCPU 2 is never run.
@@ -16,11 +18,13 @@
 #ifndef VLENS_TESTS_IMEE_VM_H
 #define VLENS_TESTS_IMEE_VM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #define PAGE 4096UL
 #define MIB (1UL << 20)
+#define HUGE (2 * MIB)
 
 #define VM_LOW 0UL
 #define VM_LOW_SIZE MIB
@@ -30,7 +34,11 @@
 #define VM_ROM_SIZE (2 * MIB)
 #define VM_PLAY (32 * MIB)
 #define VM_PLAY_SIZE (4 * MIB)
-#define VM_SLOTS 4
+#define VM_HUGE (64 * MIB)
+#define VM_HUGE_SIZE (8 * MIB)
+#define VM_TLB (80 * MIB)
+#define VM_TLB_SIZE HUGE
+#define VM_SLOTS 5 /* but for VM_TLB */
 
 /* In VM_LOW. */
 #define VM_CODE 0x1000UL
@@ -68,11 +76,17 @@ struct vm {
 	int vm;	       /* its descriptors' numbers, in that process */
 	int vcpu;      /* of vCPU 0 */
 	uint64_t play; /* where VM_PLAY is in that process */
+	uint64_t huge; /* VM_HUGE */
+	bool tlb;      /* there is VM_TLB */
 };
 
-/* What vm_do() makes the process do, with page @page of VM_PLAY. */
+/*
+ * What vm_do() makes the process do, with page @page, counted from VM_PLAY on: of VM_PLAY,
+ * or of VM_HUGE (VM_HUGE_PAGE()).
+ */
+#define VM_HUGE_PAGE(n) ((VM_HUGE - VM_PLAY) / PAGE + (n))
 enum vm_command {
-	VM_DISCARD = 'd', /* MADV_DONTNEED */
+	VM_DISCARD = 'd', /* MADV_DONTNEED, also of the arg pages behind it */
 	VM_WRITE = 'w',	  /* write tag() ^ arg at its start */
 	VM_UNMAP = 'u',
 	VM_MAP = 'm',	 /* map new memory there, and write tag() ^ arg */
@@ -80,7 +94,8 @@ enum vm_command {
 	VM_PUNCH = 'p',	 /* a hole into page @page of VM_FILE's file */
 	VM_RESLOT = 's', /* VM_ROM's slot is memory with arg at each page's start from now on */
 	VM_NOSLOT = 'n', /* VM_ROM's slot is removed */
-	VM_CHURN = 'c',	 /* discard and write pages of VM_PLAY, over and over, until VM_REST */
+	VM_RENEW = 'h',	 /* all of the 2 MiB: new memory, with tag() ^ arg at each page's start */
+	VM_CHURN = 'c',	 /* discard and write pages of what has @page, until VM_REST */
 	VM_REST = 'r',
 	VM_CLOSE = 'x', /* close all that is KVM's, and live on */
 };

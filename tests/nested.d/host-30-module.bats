@@ -20,6 +20,10 @@ tap() {
 	tap "$VLENS_BUILD/tests/imee/imee-test"
 }
 
+@test "the module maps huge pages, and follows those" {
+	tap "$VLENS_BUILD/tests/imee/imee-huge"
+}
+
 @test "the module under abuse: kills, deaths, memory that moves" {
 	local part=10
 	[[ -z $NESTED_ALL ]] || part=1
