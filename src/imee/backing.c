@@ -19,6 +19,8 @@
 #include "../target/module.h"
 #include "direct.h"
 
+#define HUGE_PAGE (2UL << 20)
+
 static enum direct_kind map_piece(struct vl_direct *d, const struct vl_ram *r)
 {
 	void *at = (void *)(uintptr_t)(d->base + r->gpa);
@@ -75,6 +77,25 @@ static void find_fast(struct vl_direct *d)
 	add_fast(d, gpa, size);
 }
 
+/*
+ * Addresses only, no memory: whatever is no RAM stays without access. They go with the
+ * guest's in what a huge page is aligned to, so that one can be mapped as it is. NULL: none.
+ */
+static void *reserve(uint64_t span)
+{
+	size_t size = (span + VL_PAGE_SIZE - 1) & ~(uint64_t)(VL_PAGE_SIZE - 1), before;
+	char *p = mmap(NULL, size + HUGE_PAGE, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	before = -(uintptr_t)p % HUGE_PAGE;
+	if (before)
+		munmap(p, before);
+	munmap(p + before + size, HUGE_PAGE - before);
+	return p + before;
+}
+
 struct vl_error *direct_map(struct vl_direct *d)
 {
 	const struct vl_ram *ram;
@@ -87,12 +108,7 @@ struct vl_error *direct_map(struct vl_direct *d)
 	d->pieces = calloc(nr ? nr : 1, sizeof(*d->pieces));
 	if (!d->pieces)
 		return vl_error_nomem();
-	/* Addresses only, no memory: whatever is no RAM stays without access. */
-	p = d->span && d->span < 1ULL << 46 ?
-		    mmap(NULL, d->span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			 0) :
-		    MAP_FAILED;
-	d->base = p == MAP_FAILED ? NULL : p;
+	d->base = d->span && d->span < 1ULL << 46 ? reserve(d->span) : NULL;
 	for (size_t i = 0; i < nr; i++) {
 		struct direct_piece *piece = &d->pieces[d->nr_pieces++];
 
