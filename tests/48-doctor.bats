@@ -14,7 +14,7 @@ setup_file() {
 finding() { jq -r --arg c "$1" '.checks[] | select(.check == $c) | .finding' <<<"$output"; }
 
 @test "a first contact says how long the guest was held, a second holds nothing" {
-	local g
+	local g said
 	g=$(guest g61)
 	export VLENS_RUN_DIR=$BATS_TEST_TMPDIR/run
 	run --separate-stderr vlens doctor --json "$g"
@@ -29,7 +29,11 @@ finding() { jq -r --arg c "$1" '.checks[] | select(.check == $c) | .finding' <<<
 	[[ $(finding memory) == *"can be mapped"* ]]
 	[[ $(finding "page tables") == "4 levels" ]]
 	[[ $(finding "engine direct") == "reads right"* ]]
+	said=$(finding "engine vmst")
 	assert_runs g61
+	# It is what serves.
+	run --separate-stderr vuname --stats "$g"
+	[[ $said =~ by\ (vmst/[a-z]+) && $stderr == *"engine: "*"${BASH_REMATCH[1]}"* ]] || fail "$said"
 }
 
 @test "memory that cannot be mapped: who reads, and why not kvm" {

@@ -9,6 +9,7 @@
 
 #include "../vmst/contact.h"
 #include "../vmst/unicorn_api.h"
+#include "../vmst/vcpu.h"
 #include "doctor.h"
 
 #define MIB (1UL << 20)
@@ -36,7 +37,8 @@ static void check_kind(struct patient *p, const char *spec)
 		vl_doctor_row(p->d, "kind", VL_DOCTOR_OK, NULL, "%s%s%s, process %d, %s%s%u vCPU%s",
 			      !strncmp(spec, "qemu:", 5) || !strncmp(spec, "qmp:", 4) ?
 				      "a QEMU without libvirt" :
-				      "a libvirt domain",
+			      !strncmp(spec, "kvm:", 4) ? "a guest of KVM, by the module" :
+							  "a libvirt domain",
 			      info.name[0] ? ", " : "", info.name, (int)pid, info.state,
 			      info.state[0] ? ", " : "", info.vcpus, info.vcpus == 1 ? "" : "s");
 }
@@ -162,21 +164,53 @@ static const char *reason_of(const struct vl_reader_stats *stats)
 	return rest ? rest + 2 : stats->reason;
 }
 
-/* Open each raw engine, and read the bytes that are known. */
-static void check_engines(struct patient *p)
+/* What of a clone's state says whether KVM can run it, without a clone. */
+static void read_state(struct patient *p, struct vl_vcpu_state *st)
 {
-	static const char *const names[] = { "direct", "kvm", "module" };
+	const struct vl_layout *l = vl_kernel_layout(p->contact->kernel);
+	uint64_t va = vl_symbol(p->contact->kernel, "boot_cpu_data");
+	struct vl_space space;
+	struct vl_reader *r;
+
+	st->cr4 = p->contact->cr4;
+	if (vl_discard(vl_reader_open(p->target, p->contact, NULL, &r)))
+		return;
+	space = vl_reader_kernel(r);
+	if (va && vl_has(l, VL_F_CPU_CAPS) &&
+	    !vl_read(r, &space, va + (uint64_t)l->offset[VL_F_CPU_CAPS], st->caps,
+		     sizeof(st->caps)))
+		st->nr_caps = VL_NR_CAPS;
+	vl_reader_close(r);
+}
+
+static void check_vmst(struct patient *p)
+{
+	struct vl_vcpu_state st = { 0 };
 	struct vl_unicorn_api api;
 	struct vl_error *err = vl_unicorn_load(&api);
+	char why[VL_EXECUTOR_WHY];
+	const char *executor;
 
+	read_state(p, &st);
+	executor = vl_vcpu_outlook(&st, why);
+	p->emulator = !err;
 	if (err)
 		vl_doctor_error(p->d, "engine vmst", VL_DOCTOR_PROBLEM, err);
 	else
 		vl_doctor_row(p->d, "engine vmst", VL_DOCTOR_OK, NULL,
-			      "the guest's kernel can be asked%s",
-			      p->contact->first ? ", and has answered" : "");
-	p->emulator = !err;
+			      "the guest's kernel can be asked%s, by %s%s%s",
+			      p->contact->first ? ", and has answered" : "", executor,
+			      *why ? ": " : "", why);
 	vl_error_destroy(err);
+}
+
+/* Open each raw engine, and read the bytes that are known. */
+static void check_engines(struct patient *p)
+{
+	static const char *const names[] = { "direct", "kvm", "module" };
+	struct vl_error *err;
+
+	check_vmst(p);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		struct vl_reader_options o = { .engine = names[i] };
 		unsigned char now[sizeof(p->contact->probe)];

@@ -111,3 +111,9 @@ const char *vl_vcpu_missing(const struct vl_vcpu_state *st, struct kvm_cpuid2 *h
 		*xcr0_ret |= XCR0_AVX;
 	return NULL;
 }
+
+struct vl_error *vl_vcpu_lacks(const char *missing)
+{
+	return vl_error_new(VL_ERR_TARGET, "the guest's kernel uses %s, which KVM has not got here",
+			    missing);
+}

@@ -194,9 +194,7 @@ static struct vl_error *set_features(struct vl_engine *e, const struct vl_vcpu_s
 	missing = vl_vcpu_missing(st, c, cr4_ret, &e->xcr0);
 	bits = vl_machine_phys_bits(c);
 	if (missing)
-		err = vl_error_new(VL_ERR_TARGET,
-				   "the guest's kernel uses %s, which KVM has not got here",
-				   missing);
+		err = vl_vcpu_lacks(missing);
 	else if (bits < 64 && (own->gpa + own->size) >> bits)
 		err = vl_error_new(VL_ERR_TARGET, "the guest has memory beyond %u address bits",
 				   bits);

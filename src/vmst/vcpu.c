@@ -3,6 +3,7 @@
 #include "vcpu.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "../util/machine.h"
 
@@ -47,4 +48,35 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 	}
 	*ops_ret = &vl_engine_unicorn;
 	return vl_engine_unicorn.create(st, view, own, ret);
+}
+
+/* Of a machine that is made for this and closed: what KVM has not got for @st. */
+static struct vl_error *try_features(const struct vl_vcpu_state *st)
+{
+	struct vl_machine m = VL_MACHINE_NONE;
+	uint64_t cr4, xcr0;
+	struct kvm_cpuid2 *c;
+	const char *missing;
+	struct vl_error *err = vl_machine_create(&m);
+
+	if (err)
+		return err;
+	err = vl_machine_cpuid(&m, &c);
+	if (!err) {
+		missing = vl_vcpu_missing(st, c, &cr4, &xcr0);
+		err = missing ? vl_vcpu_lacks(missing) : NULL;
+		free(c);
+	}
+	vl_machine_close(&m);
+	return err;
+}
+
+const char *vl_vcpu_outlook(const struct vl_vcpu_state *st, char why[VL_EXECUTOR_WHY])
+{
+	const char *reason = unfit();
+	struct vl_error *err = reason ? NULL : try_features(st);
+
+	snprintf(why, VL_EXECUTOR_WHY, "%s", reason ? reason : err ? err->message : "");
+	vl_error_destroy(err);
+	return *why ? vl_engine_unicorn.name : vl_engine_kvm.name;
 }

@@ -150,6 +150,13 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 				const struct vl_engine_ops **ops_ret, struct vl_engine **ret,
 				char why[VL_EXECUTOR_WHY]);
 
+/*
+ * Which engine would be made of a state with these cr4 and caps, with none made: "vmst/kvm" or
+ * "vmst/unicorn", and why it is not KVM ("" when it is). What only making one tells may still
+ * be in its way.
+ */
+const char *vl_vcpu_outlook(const struct vl_vcpu_state *st, char why[VL_EXECUTOR_WHY]);
+
 /* --- vcpu-features.c --- */
 
 struct kvm_cpuid2;
@@ -161,5 +168,8 @@ struct kvm_cpuid2;
  */
 const char *vl_vcpu_missing(const struct vl_vcpu_state *st, struct kvm_cpuid2 *have,
 			    uint64_t *cr4_ret, uint64_t *xcr0_ret);
+
+/* That as an error. */
+struct vl_error *vl_vcpu_lacks(const char *missing);
 
 #endif

@@ -31,6 +31,9 @@ teardown() {
 	run --separate-stderr vuname --engine=vmst/kvm --keep=0 --stats "$ADDRESS" -n
 	assert_same "$G" "$output"
 	grep -q '^engine: *vmst/kvm$' <<<"$stderr" || fail "$stderr"
+	run --separate-stderr vlens doctor "$ADDRESS"
+	assert_status 0
+	[[ $output == *"by vmst/kvm"* ]] || fail "$output"
 }
 
 @test "at most two VM exits for a call that is warm; the same answers each time" {
