@@ -104,6 +104,11 @@ struct vl_error *direct_open(struct vl_target *t, struct vl_module *module, stru
 enum vl_read_status direct_where(struct vl_direct *d, const struct vl_space *s, uint64_t va,
 				 uint64_t *gpa_ret, uint64_t *size_ret);
 
+/* ---- module.c ---- */
+
+/* The walk of a module engine, over its mappings: who uses it asks vl_module_sound(). */
+struct vl_direct *vl_module_walk(struct vl_raw *e);
+
 /* ---- chain.c ---- */
 
 void direct_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_walk *w,

@@ -298,6 +298,20 @@ bool kvm_vm_run(struct vl_kvm *k)
 
 /* ---- making it ---- */
 
+static void *map_range(struct vl_kvm *k, const struct vl_ram *r)
+{
+	void *p;
+
+	if (!kvm_slot_fits(r))
+		return vl_module_map(k->module, NULL, r->gpa, r->size);
+	p = mmap(NULL, r->size, PROT_READ, MAP_SHARED | MAP_NORESERVE, r->fd, (off_t)r->fd_offset);
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, r->size, MADV_DONTFORK);
+	madvise(p, r->size, MADV_DONTDUMP);
+	return p;
+}
+
 static struct vl_error *map_ram(struct vl_kvm *k, struct vl_target *t)
 {
 	const struct vl_ram *ram = vl_target_ram(t, &k->nr_ranges);
@@ -306,13 +320,10 @@ static struct vl_error *map_ram(struct vl_kvm *k, struct vl_target *t)
 	if (!k->ranges)
 		return vl_error_nomem();
 	for (size_t i = 0; i < k->nr_ranges; i++) {
-		void *p = mmap(NULL, ram[i].size, PROT_READ, MAP_SHARED | MAP_NORESERVE, ram[i].fd,
-			       (off_t)ram[i].fd_offset);
+		void *p = map_range(k, &ram[i]);
 
-		if (p == MAP_FAILED)
+		if (!p)
 			return vl_error_os(errno, "cannot map the guest's RAM");
-		madvise(p, ram[i].size, MADV_DONTFORK);
-		madvise(p, ram[i].size, MADV_DONTDUMP);
 		k->ranges[i] = (struct kvm_range){ ram[i].gpa, ram[i].size, p };
 	}
 	return NULL;

@@ -468,9 +468,9 @@ void kvm_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_walk *
 		ret->status = w->kind == VL_WALK_XARRAY ? xarray(&k, head, &nodes_left) :
 							  chain(&k, head, i);
 	}
-	if (ret->status == KVM_BY_WALK) {
+	if (ret->status == KVM_BY_WALK || !kvm_stands(k.k)) {
 		k.k->by_walk++;
-		direct_walk(&k.k->walk->raw, s, w, ret);
+		k.k->other->ops->walk(k.k->other, s, w, ret);
 	}
 	if (!ret->status)
 		ret->fault = 0;

@@ -141,9 +141,9 @@ static enum vl_read_status read_op(struct vl_raw *e, const struct vl_space *s, u
 
 	kvm_begin(k);
 	st = kvm_read(k, s, va, buf, len, fault);
-	if (unlikely(st == KVM_BY_WALK)) {
+	if (unlikely(st == KVM_BY_WALK || !kvm_stands(k))) {
 		k->by_walk++;
-		st = vl_raw_direct.read(&k->walk->raw, s, va, buf, len, fault);
+		st = k->other->ops->read(k->other, s, va, buf, len, fault);
 	}
 	return st;
 }
@@ -157,9 +157,9 @@ static enum vl_read_status string_op(struct vl_raw *e, const struct vl_space *s,
 	kvm_begin(k);
 	st = kvm_string(k, s, va, buf, size, fault);
 	*fault = fault_at(va, *fault);
-	if (unlikely(st == KVM_BY_WALK)) {
+	if (unlikely(st == KVM_BY_WALK || !kvm_stands(k))) {
 		k->by_walk++;
-		st = vl_raw_direct.string(&k->walk->raw, s, va, buf, size, fault);
+		st = k->other->ops->string(k->other, s, va, buf, size, fault);
 	}
 	return st;
 }
@@ -215,12 +215,13 @@ static void gather_op(struct vl_raw *e, const struct vl_space *s, struct vl_get 
 	for (size_t i = 0; i < nr;) {
 		size_t n = kvm_ready(k, s) ? gather_some(k, s, items + i, nr - i) : 0;
 
+		bool stand = n && kvm_stands(k);
+
 		/* What did not fit, or did not come out, alone. */
-		if (!n) {
-			if (!items[i].status)
-				items[i].status = REDO;
-			n = 1;
-		}
+		n = n ? n : 1;
+		for (size_t j = i; j < i + n && !stand; j++)
+			if (!items[j].status)
+				items[j].status = REDO;
 		for (size_t j = i; j < i + n; j++)
 			if (items[j].status == REDO)
 				items[j].status = read_op(e, s, items[j].va, items[j].buf,
@@ -291,10 +292,9 @@ static enum vl_read_status watch_op(struct vl_raw *e, const struct vl_space *s, 
 	struct vl_kvm *k = kvm_of(e);
 	enum vl_read_status st = watch(k, s, va, size, old, max, ret, samples_ret, fault);
 
-	if (unlikely(st == KVM_BY_WALK)) {
+	if (unlikely(st == KVM_BY_WALK || !kvm_stands(k))) {
 		k->by_walk++;
-		st = vl_raw_direct.watch(&k->walk->raw, s, va, size, old, max, ret, samples_ret,
-					 fault);
+		st = k->other->ops->watch(k->other, s, va, size, old, max, ret, samples_ret, fault);
 	}
 	return st;
 }
@@ -306,7 +306,7 @@ static enum vl_read_status watch_op(struct vl_raw *e, const struct vl_space *s, 
  * is no danger, as only KVM touches the mapping. Huge pages that the guest never touched
  * are taken from its own reservation when they are read.
  */
-static bool slot_fits(const struct vl_ram *r)
+bool kvm_slot_fits(const struct vl_ram *r)
 {
 	return r->fd >= 0 && r->fd_offset % VL_PAGE_SIZE == 0 && r->gpa % VL_PAGE_SIZE == 0 &&
 	       (r->page_size <= VL_PAGE_SIZE ||
@@ -341,27 +341,45 @@ static bool mirror_fits(struct vl_target *t)
 
 	ram = vl_target_ram(t, &nr);
 	for (size_t i = 0; i < nr && vl_target_is_live(t); i++)
-		if (!vl_ram_mappable(&ram[i]))
+		if (!vl_ram_mappable(&ram[i]) && !vl_target_module(t, NULL))
 			return false;
 	return true;
+}
+
+/* Can all RAM be in slots? With *@module_ret, as the module maps it. */
+static bool all_fits(struct vl_target *t, struct vl_module **module_ret)
+{
+	const struct vl_ram *ram;
+	size_t nr;
+
+	*module_ret = NULL;
+	ram = vl_target_ram(t, &nr);
+	for (size_t i = 0; i < nr; i++) {
+		if (kvm_slot_fits(&ram[i]))
+			continue;
+		if (!*module_ret && vl_target_is_live(t))
+			*module_ret = vl_target_module(t, NULL);
+		if (!*module_ret || ram[i].gpa % VL_PAGE_SIZE || ram[i].size % VL_PAGE_SIZE)
+			return false;
+	}
+	return nr > 0;
 }
 
 static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_RAW_WHY])
 {
 	int kvm, rank = VL_RANK_NONE;
 	enum vl_machine_kind kind;
-	const struct vl_ram *ram;
-	size_t nr;
+	struct vl_module *module;
+	const char *how;
 
-	ram = vl_target_ram(t, &nr);
-	for (size_t i = 0; i < nr || !nr; i++)
-		if (!nr || !slot_fits(&ram[i])) {
-			snprintf(why, VL_RAW_WHY, "%s",
-				 vl_target_is_live(t) ?
-					 "the guest's RAM cannot be mapped (it is anonymous)" :
-					 "the memory in the dump is not on page boundaries");
-			return VL_RANK_NONE;
-		}
+	if (!all_fits(t, &module)) {
+		snprintf(why, VL_RAW_WHY, "%s",
+			 vl_target_is_live(t) ?
+				 "the guest's RAM cannot be mapped (it is anonymous)" :
+				 "the memory in the dump is not on page boundaries");
+		return VL_RANK_NONE;
+	}
+	how = module ? ", over RAM that imee.ko maps" : "";
 	kvm = vl_machine_open(why, VL_RAW_WHY);
 	if (kvm < 0)
 		return VL_RANK_NONE;
@@ -378,12 +396,14 @@ static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_
 			 "this processor takes page walks for writes, and the guest's RAM is in a "
 			 "file that cannot be mapped for good");
 	} else if (walks_write()) {
-		snprintf(why, VL_RAW_WHY,
-			 "an immersive vCPU on this host's processor, through page tables that are "
-			 "compared with the guest's before and after");
+		snprintf(
+			why, VL_RAW_WHY,
+			"an immersive vCPU on this host's processor%s, through page tables that are "
+			"compared with the guest's before and after",
+			how);
 		rank = VL_RANK_KVM;
 	} else if (kind == VL_MACHINE_TWO_LEVELS) {
-		snprintf(why, VL_RAW_WHY, "an immersive vCPU on this host's processor");
+		snprintf(why, VL_RAW_WHY, "an immersive vCPU on this host's processor%s", how);
 		rank = VL_RANK_KVM;
 	} else {
 		snprintf(why, VL_RAW_WHY, "an immersive vCPU; KVM emulates it here, which is slow");
@@ -400,8 +420,8 @@ static void close_op(struct vl_raw *e)
 	kvm_threads_stop(k);
 	kvm_vm_destroy(k);
 	kvm_mirror_destroy(k);
-	if (k->walk)
-		vl_raw_direct.close(&k->walk->raw);
+	if (k->other)
+		k->other->ops->close(k->other);
 	pthread_cond_destroy(&k->cond);
 	pthread_mutex_destroy(&k->lock);
 	free(k);
@@ -434,12 +454,28 @@ static struct vl_error *probe(struct vl_kvm *k, const struct vl_contact *c)
 	return vl_error_new(VL_ERR_TARGET, "the immersive vCPU does not run here: %s", what);
 }
 
+static struct vl_error *open_other(struct vl_kvm *k, struct vl_target *t,
+				   const struct vl_contact *c)
+{
+	struct vl_error *err;
+
+	if (k->module) {
+		err = vl_raw_module.open(t, c, &k->other);
+		if (!err)
+			k->walk = vl_module_walk(k->other);
+	} else {
+		err = vl_raw_direct.open(t, c, &k->other);
+		if (!err)
+			k->walk = (struct vl_direct *)k->other;
+	}
+	return err;
+}
+
 static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
 				struct vl_raw **ret)
 {
 	struct vl_kvm *k = calloc(1, sizeof(*k));
 	struct vl_error *err;
-	struct vl_raw *walk;
 
 	if (!k)
 		return vl_error_nomem();
@@ -448,11 +484,12 @@ static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
 	pthread_cond_init(&k->cond, NULL);
 	atomic_store(&k->limit_ms, 3000);
 	k->machine = (struct vl_machine)VL_MACHINE_NONE;
-	err = vl_raw_direct.open(t, c, &walk);
-	if (!err) {
-		k->walk = (struct vl_direct *)walk;
+	if (!all_fits(t, &k->module))
+		err = vl_error_new(VL_ERR_TARGET, "the guest's RAM cannot be mapped");
+	else
+		err = open_other(k, t, c);
+	if (!err)
 		err = kvm_vm_create(k, t);
-	}
 	if (!err && c && c->pt.levels == 5 && !k->la57)
 		err = vl_error_new(VL_ERR_TARGET, "this KVM has no page tables of 5 levels");
 	if (!err && walks_write())

@@ -24,6 +24,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+#include "../target/module.h"
 #include "../util/machine.h"
 #include "agent.h"
 #include "direct.h"
@@ -50,7 +51,10 @@ struct kvm_range {
 
 struct vl_kvm {
 	struct vl_raw raw;
-	struct vl_direct *walk; /* the software walk */
+	/* Serves what the agent cannot: the direct engine, or the module engine; its walk. */
+	struct vl_raw *other;
+	struct vl_direct *walk;
+	struct vl_module *module; /* the target's, where it maps the RAM; else NULL */
 	struct vl_machine machine;
 	struct kvm_range *ranges;
 	size_t nr_ranges;
@@ -134,9 +138,18 @@ static inline void kvm_begin(struct vl_kvm *k)
 }
 
 /*
+ * Does what was read stand? False: a page could not be had for KVM, or for the walk, and
+ * was read as zeros. The other engine then finds out.
+ */
+static inline bool kvm_stands(const struct vl_kvm *k)
+{
+	return likely(!k->module || vl_module_sound(k->module));
+}
+
+/*
  * Internal: the agent cannot serve this request: there is no place for it in that space,
  * the processor cannot translate what the guest's can, or the machine is broken. The
- * direct engine serves the request.
+ * other engine serves the request.
  */
 #define KVM_BY_WALK VL_NR_READ_STATUS
 
@@ -167,6 +180,9 @@ void kvm_quiesce(struct vl_kvm *k);
 struct vl_error *vl_kvm_poll(struct vl_raw *e, uint32_t spin);
 
 /* ---- kvm.c: requests ---- */
+
+/* Can the range be mapped from its file for a memory slot? */
+bool kvm_slot_fits(const struct vl_ram *r);
 
 /* The next free request of the ring, cleared; posted with all others by kvm_serve(). */
 struct agent_request *kvm_request(struct vl_kvm *k, unsigned i, const struct vl_space *s,
@@ -210,7 +226,7 @@ void kvm_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_walk *
 struct vl_kvm_stats {
 	uint64_t exits;	      /* returns from KVM_RUN */
 	uint64_t relocations; /* the agent was put elsewhere */
-	uint64_t by_walk;     /* requests that the direct engine served instead */
+	uint64_t by_walk;     /* requests that the other engine served instead */
 	uint64_t asks;	      /* addresses that the agent had to wait for (mirror.h) */
 	uint64_t redone;      /* times that tables changed under requests (mirror.h) */
 	uint64_t agent_va, agent_gpa;

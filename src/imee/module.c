@@ -24,6 +24,11 @@ static struct vl_module_raw *module_of(struct vl_raw *e)
 	return (struct vl_module_raw *)e;
 }
 
+struct vl_direct *vl_module_walk(struct vl_raw *e)
+{
+	return (struct vl_direct *)module_of(e)->walk;
+}
+
 /* Does what @m->walk answered stand? */
 static inline bool stands(const struct vl_module_raw *m)
 {

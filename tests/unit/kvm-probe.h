@@ -15,6 +15,7 @@ struct probe {
 	uint64_t seed;
 	bool agent;	/* the engine is kvm: its figures can be had */
 	int vcpu_stats; /* KVM's own of the vCPU, or -1 */
+	double span_ms; /* of one figure */
 };
 
 static inline struct vl_kvm_stats stats(const struct probe *p)
