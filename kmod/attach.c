@@ -106,9 +106,13 @@ static void imee_death(struct work_struct *work)
 {
 	struct imee_file *f = container_of(work, struct imee_file, death);
 
+	/*
+	 * Before the notifier goes: a guest can be gone whose process lives on, and gives
+	 * its memory away. What is inserted from here on takes itself out, f->dead is set.
+	 */
+	imee_zap_all(f);
 	mmu_interval_notifier_remove(&f->notifier);
 	atomic_long_dec(&imee_counts.mms);
-	imee_zap_all(f);
 	imee_vcpus_drop(f);
 	mutex_lock(&imee_files_lock);
 	list_del_init(&f->files);
@@ -142,10 +146,14 @@ static void imee_orphan(struct work_struct *work)
 /* The process that made the guest, as the caller numbers it; 0 where it does not. */
 static pid_t maker(struct kvm *kvm)
 {
-	pid_t pid;
+	struct task_struct *task;
+	pid_t pid = 0;
 
+	/* KVM has the id of the thread. */
 	rcu_read_lock();
-	pid = pid_vnr(find_pid_ns(kvm->userspace_pid, &init_pid_ns));
+	task = pid_task(find_pid_ns(kvm->userspace_pid, &init_pid_ns), PIDTYPE_PID);
+	if (task)
+		pid = task_tgid_vnr(task);
 	rcu_read_unlock();
 	return pid;
 }

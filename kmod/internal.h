@@ -58,6 +58,7 @@ struct imee_file {
 	struct xarray vcpus;		     /* struct imee_vcpu, those that were asked for */
 	bool probing;			     /* has a share in the probe */
 	struct imee_watch_ring __rcu *watch; /* written under setup */
+	u64 rings;			     /* that there were; under setup */
 
 	atomic64_t retries;
 	atomic64_t huge;
@@ -76,7 +77,7 @@ struct imee_vcpu {
 	void *vmcb;	 /* SVM: once it was found; see svm.c */
 	u64 entries;	 /* written by the vCPU's thread only */
 	u64 last_cr3;	 /* of the watch, likewise */
-	void *last_ring; /* the ring that has it */
+	u64 last_ring;	 /* the serial of the ring that has it */
 	int want;	 /* IMEE_IDLE ...; by compare and swap where two may do it */
 	struct completion done;
 	struct imee_regs sample; /* the probe's, when IMEE_FILLED */
@@ -143,6 +144,19 @@ void imee_vcpus_drop(struct imee_file *f);
 void imee_vcpus_wake(struct imee_file *f);
 void imee_vcpus_free(struct imee_file *f);
 long imee_get_regs(struct imee_file *f, void __user *arg);
+
+/* Is RIP, is RSP in KVM's copy of the registers? */
+bool imee_has_rip(struct kvm_vcpu *vcpu);
+bool imee_has_rsp(struct kvm_vcpu *vcpu);
+/* Its state is encrypted (SEV-ES), or not the host's to read (TDX): KVM's copies mean nothing. */
+static inline bool imee_protected(struct kvm_vcpu *vcpu)
+{
+#ifdef HAVE_PROTECTED
+	return vcpu->arch.guest_state_protected;
+#else
+	return false;
+#endif
+}
 
 /* svm.c */
 /* Is this host's KVM for AMD's virtualization, as far as is known? */

@@ -111,7 +111,8 @@ static void probe_put(struct imee_file *f)
 
 static void found(struct tracepoint *tp, struct module *owner)
 {
-	if (strcmp(tp->name, "kvm_entry"))
+	/* Who else has one of that name is not KVM, whose probe may be in place. */
+	if (entry_point || strcmp(tp->name, "kvm_entry"))
 		return;
 	entry_point = tp;
 	entry_owner = owner;
@@ -259,6 +260,16 @@ static bool cached(struct kvm_vcpu *vcpu, int reg)
 #define rip_of(vcpu) ((vcpu)->arch.regs[VCPU_REGS_RIP])
 #endif
 
+bool imee_has_rip(struct kvm_vcpu *vcpu)
+{
+	return cached(vcpu, REG_RIP);
+}
+
+bool imee_has_rsp(struct kvm_vcpu *vcpu)
+{
+	return cached(vcpu, VCPU_REGS_RSP);
+}
+
 /* What KVM keeps in memory, whatever the hardware. */
 static void common_regs(struct imee_vcpu *v, struct imee_regs *regs)
 {
@@ -287,7 +298,7 @@ static void common_regs(struct imee_vcpu *v, struct imee_regs *regs)
 	regs->valid = IMEE_REGS_CR2 | IMEE_REGS_EFER | IMEE_REGS_TSC;
 	if (imee_svm())
 		regs->valid |= IMEE_REGS_GPR | IMEE_REGS_CR0 | IMEE_REGS_CR3 | IMEE_REGS_CR4;
-	if (cached(vcpu, REG_RIP) && cached(vcpu, VCPU_REGS_RSP))
+	if (imee_has_rip(vcpu) && imee_has_rsp(vcpu))
 		regs->valid |= IMEE_REGS_GPR;
 	if (cached(vcpu, REG_CR3))
 		regs->valid |= IMEE_REGS_CR3;
@@ -303,7 +314,9 @@ static void fill(struct imee_vcpu *v, struct imee_regs *regs, bool entering)
 
 	memset(regs, 0, sizeof(*regs));
 	common_regs(v, regs);
-	if (imee_svm())
+	if (imee_protected(v->vcpu))
+		regs->valid = 0;
+	else if (imee_svm())
 		imee_svm_regs(v, regs, entering);
 	else if (entering)
 		imee_vmx_regs(v, regs);
@@ -314,6 +327,10 @@ static void fill(struct imee_vcpu *v, struct imee_regs *regs, bool entering)
 	}
 	if (!(regs->valid & IMEE_REGS_CR0))
 		regs->cr0 = 0;
+	if (!(regs->valid & IMEE_REGS_CR2))
+		regs->cr2 = 0;
+	if (!(regs->valid & IMEE_REGS_EFER))
+		regs->efer = 0;
 	if (!(regs->valid & IMEE_REGS_CR3))
 		regs->cr3 = 0;
 	if (!(regs->valid & IMEE_REGS_CR4))

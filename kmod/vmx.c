@@ -90,9 +90,12 @@ void imee_vmx_regs(struct imee_vcpu *v, struct imee_regs *regs)
 
 	if (!boot_cpu_has(X86_FEATURE_VMX))
 		return;
-	/* What KVM has not read since the last exit it has not changed either. */
-	if (!(regs->valid & IMEE_REGS_GPR) && read_field(GUEST_RIP, &regs->rip) &&
-	    read_field(GUEST_RSP, &regs->gpr[VCPU_REGS_RSP]))
+	/*
+	 * What KVM has not read since the last exit it has not changed either; what it has
+	 * changed is not written yet.
+	 */
+	if ((imee_has_rip(v->vcpu) || read_field(GUEST_RIP, &regs->rip)) &&
+	    (imee_has_rsp(v->vcpu) || read_field(GUEST_RSP, &regs->gpr[VCPU_REGS_RSP])))
 		regs->valid |= IMEE_REGS_GPR;
 	if (read_field(GUEST_RFLAGS, &regs->rflags))
 		regs->valid |= IMEE_REGS_RFLAGS;
@@ -125,7 +128,8 @@ void imee_vmx_regs(struct imee_vcpu *v, struct imee_regs *regs)
 	if (regs->efer & EFER_LMA) {
 		if (msr_value(MSR_KERNEL_GS_BASE, &regs->kernel_gs_base))
 			regs->valid |= IMEE_REGS_KERNEL_GS;
-		if (msr_value(MSR_LSTAR, &regs->lstar))
+		/* A guest without system calls runs with the host's. */
+		if (regs->efer & EFER_SCE && msr_value(MSR_LSTAR, &regs->lstar))
 			regs->valid |= IMEE_REGS_LSTAR;
 	}
 }

@@ -13,6 +13,7 @@
 struct imee_watch_ring {
 	struct rcu_head rcu;
 	raw_spinlock_t lock;
+	u64 serial; /* among its file's, from 1 */
 	u32 size;
 	u64 next; /* number of the value that comes next */
 	struct imee_cr3 values[];
@@ -24,7 +25,7 @@ void imee_watch_entry(struct imee_vcpu *v)
 	struct imee_cr3 *value;
 	u64 cr3;
 
-	if (!ring)
+	if (!ring || imee_protected(v->vcpu))
 		return;
 	if (imee_svm()) {
 		/* Without nested paging KVM sees every load. */
@@ -33,9 +34,9 @@ void imee_watch_entry(struct imee_vcpu *v)
 	} else if (!imee_vmx_cr3(v, &cr3)) {
 		cr3 = v->vcpu->arch.cr3;
 	}
-	if (v->last_ring == ring && v->last_cr3 == cr3)
+	if (v->last_ring == ring->serial && v->last_cr3 == cr3)
 		return;
-	v->last_ring = ring;
+	v->last_ring = ring->serial;
 	v->last_cr3 = cr3;
 
 	raw_spin_lock(&ring->lock);
@@ -59,7 +60,6 @@ static void replace(struct imee_file *f, struct imee_watch_ring *ring)
 
 	if (!old)
 		return;
-	/* A vCPU knows a ring by its address, which must not come again too soon. */
 	synchronize_rcu();
 	free_ring(&old->rcu);
 }
@@ -69,19 +69,20 @@ void imee_watch_drop(struct imee_file *f)
 	replace(f, NULL);
 }
 
-static struct imee_watch_ring *new_ring(u32 size)
+static struct imee_watch_ring *new_ring(struct imee_file *f, u32 size)
 {
 	struct imee_watch_ring *ring;
 
 	ring = kvzalloc(struct_size(ring, values, size), GFP_KERNEL_ACCOUNT);
 	if (ring) {
 		raw_spin_lock_init(&ring->lock);
+		ring->serial = ++f->rings;
 		ring->size = size;
 	}
 	return ring;
 }
 
-/* Have all vCPUs looked at. */
+/* Have all vCPUs looked at; there may be more than last time. */
 static long watch_all(struct imee_file *f, struct kvm *kvm)
 {
 	u32 i, n = imee_nr_vcpus(kvm);
@@ -118,7 +119,7 @@ long imee_watch_cr3(struct imee_file *f, void __user *arg)
 		if (!err)
 			err = watch_all(f, kvm);
 		if (!err) {
-			ring = new_ring(w.size);
+			ring = new_ring(f, w.size);
 			err = ring ? 0 : -ENOMEM;
 		}
 	}
@@ -160,25 +161,26 @@ long imee_read_cr3(struct imee_file *f, void __user *arg)
 
 	if (copy_from_user(&r, arg, sizeof(r)))
 		return -EFAULT;
-	err = imee_use(f, &kvm);
-	if (err)
-		return err;
-	imee_put(f);
 	r.capacity = min_t(u32, r.capacity, IMEE_WATCH_MAX);
 	list = kvmalloc_array(r.capacity ?: 1, sizeof(*list), GFP_KERNEL_ACCOUNT);
 	if (!list)
 		return -ENOMEM;
+	err = imee_use(f, &kvm);
+	if (err)
+		goto free;
 	if (mutex_lock_interruptible(&f->setup)) {
 		err = -EINTR;
-		goto free;
+		goto put;
 	}
 	ring = rcu_dereference_protected(f->watch, lockdep_is_held(&f->setup));
-	r.count = ring ? copy_values(ring, &r, list) : 0;
+	err = ring ? watch_all(f, kvm) : -EINVAL;
+	if (!err)
+		r.count = copy_values(ring, &r, list);
 	mutex_unlock(&f->setup);
-	err = -EINVAL;
-	if (!ring)
+put:
+	imee_put(f);
+	if (err)
 		goto free;
-	err = 0;
 	if (copy_to_user(u64_to_user_ptr(r.values), list, r.count * sizeof(*list)) ||
 	    copy_to_user(arg, &r, sizeof(r)))
 		err = -EFAULT;
