@@ -103,7 +103,7 @@ compare() {
 	need_engine kvm "cannot be mapped"
 	in_guest "$G" "sh -c 'while :; do /bin/true; done' >/dev/null 2>&1 </dev/null &
 		echo \$! >/tmp/forks.pid"
-	run probe "$ADDRESS" busy 10
+	run probe "$ADDRESS" busy $((${#NESTED_ALL} ? 10 : 5))
 	in_guest "$G" "kill \$(cat /tmp/forks.pid)"
 	assert_status 0
 	[[ $output == *" 0 different"* ]] || fail "$output"
