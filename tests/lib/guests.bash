@@ -68,8 +68,9 @@ in_guest() { "$VT_TESTS/guest/run" "$@"; }
 qmp() { "$VT_TESTS/guest/qmp" "$@"; }
 
 guest_pid() { cat "$VLENS_TEST_RUN/$1/pid"; }
-# What the tools call a bare test guest.
-guest() { printf 'qemu:%s\n' "$(guest_pid "$1")"; }
+is_domain() { [[ $(<"$VLENS_TEST_RUN/$1/via") == libvirt ]]; }
+# What the tools call a test guest.
+guest() { if is_domain "$1"; then echo "$1"; else printf 'qemu:%s\n' "$(guest_pid "$1")"; fi; }
 
 # The PID in the guest of what the factory made under this name.
 factory_pid() { in_guest "$1" "sed -n 's/^$2 //p' /run/factory/pids"; }

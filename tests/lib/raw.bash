@@ -21,12 +21,17 @@ probe() { timeout 120 "$VLENS_BUILD/tests/unit/kvm-probe" "$@"; }
 # still NAME: it stands still until the end of the test, see go_on.
 still() {
 	echo "$1" >"$T/stopped"
-	qmp "$1" stop >/dev/null
+	stand "$1" stop suspend
 }
 
 # For teardown.
 go_on() {
-	[[ ! -e $T/stopped ]] || qmp "$(cat "$T/stopped")" cont >/dev/null
+	[[ ! -e $T/stopped ]] || stand "$(cat "$T/stopped")" cont resume
+}
+
+# stand NAME COMMAND VIRSH-COMMAND: by its monitor, whoever has that.
+stand() {
+	if is_domain "$1"; then virsh -q -c qemu:///system "$3" "$1"; else qmp "$1" "$2" >/dev/null; fi
 }
 
 # same_facts NAME GUEST: what the kernel says of itself.
