@@ -68,13 +68,20 @@ eventually() {
 
 not_stopped() { [[ $(process_state "$1") != [Tt] ]]; }
 
-# assert_runs NAME [SECONDS]: a bare guest runs (within so many seconds): its
-# process is not stopped, and the virtual machine is not paused.
+# As its monitor says.
+machine_state() {
+	if is_domain "$1"; then virsh -q -c qemu:///system domstate "$1"; else
+		qmp "$1" query-status | jq -r .status; fi
+}
+
+# assert_runs NAME [SECONDS]: a guest runs (within so many seconds): its process is not
+# stopped, and the virtual machine is not paused.
 assert_runs() {
+	local state
 	eventually "${2:-0}" not_stopped "$(guest_pid "$1")" ||
 		fail "the process of $1 is stopped"
-	[[ $(qmp "$1" query-status | jq -r .status) == running ]] ||
-		fail "$1 is paused: $(qmp "$1" query-status)"
+	state=$(machine_state "$1")
+	[[ $state == running ]] || fail "$1 is not running: $state"
 }
 
 # Guards of this run's tools: their environment tells them from others'.

@@ -4,7 +4,7 @@
 # In the nested machine, of a guest on KVM: the tools print what the same programs print
 # inside it, with everything that can run the clone.
 
-# shellcheck disable=SC2034,SC2154 # run sets variables
+# shellcheck disable=SC2030,SC2031,SC2034,SC2154 # bats: a test is a subshell, run sets variables
 
 load ../lib/vlens
 load ../lib/raw
