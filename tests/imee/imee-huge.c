@@ -139,11 +139,15 @@ static void test_following(int fd, struct vm *vm)
 
 	vm_do(vm, VM_DISCARD, VM_HUGE_PAGE(300), 0);
 	ok(shows(page, 0), "one page of it discarded: zeros");
+	/* The process has the rest of the huge page still, and the kernel all of it. */
+	again = map(fd, VM_HUGE, HUGE, PROT_READ, MAP_SHARED);
+	ok(shows(again, tag(VM_HUGE)) && shows(again + 300 * PAGE, 0), "in a new mapping, too");
+	munmap(again, HUGE);
 	vm_do(vm, VM_WRITE, VM_HUGE_PAGE(300), 2);
 	ok(shows(page, here ^ 2), "written anew: the new page shows");
 	ok(others_show(block, gpa, 300), "the others are as they were");
-	/* The one page twice. The process has no huge page there any more, so all were given up. */
-	ok(came(fd, 0, HUGE + PAGE), "by small pages");
+	/* The one page twice, and two to the new mapping. No table of huge pages is left: all went. */
+	ok(came(fd, 0, HUGE + 3 * PAGE), "by small pages");
 	vm_do(vm, VM_RENEW, VM_HUGE_PAGE(0), 3);
 	ok(all_show(block, gpa, HUGE, 3), "all of it new: it shows");
 	again = map(fd, VM_HUGE, HUGE, PROT_READ, MAP_SHARED);
@@ -191,6 +195,10 @@ static void test_places(int fd)
 		   came(fd, BLOCKS - 2, VM_HUGE_SIZE - 2 * PAGE),
 	   "a mapping that begins and ends within huge pages");
 	munmap(p, VM_HUGE_SIZE - 2 * PAGE);
+	p = map(fd, VM_EDGE, VM_EDGE_SIZE, PROT_READ, MAP_SHARED);
+	ok(all_tagged(p, VM_EDGE, VM_EDGE_SIZE) && came(fd, 0, VM_EDGE_SIZE),
+	   "a slot that ends within a huge page");
+	munmap(p, VM_EDGE_SIZE);
 	room += -(uintptr_t)room % HUGE + PAGE;
 	p = mmap(room, 2 * HUGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, VM_HUGE);
 	ok(p == room && all_tagged(p, VM_HUGE, 2 * HUGE) && came(fd, 0, 2 * HUGE),

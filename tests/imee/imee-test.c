@@ -128,6 +128,8 @@ static void test_slots(int fd, const struct vm *vm)
 		{ .gpa = VM_ROM, .size = VM_ROM_SIZE, .id = 2, .flags = IMEE_SLOT_READONLY },
 		{ .gpa = VM_PLAY, .size = VM_PLAY_SIZE, .id = 3 },
 		{ .gpa = VM_HUGE, .size = VM_HUGE_SIZE, .id = 4 },
+		{ .gpa = VM_EDGE, .size = MIB, .id = 5 },
+		{ .gpa = VM_EDGE + MIB, .size = MIB, .id = 6 },
 	};
 	struct imee_slot list[16];
 	struct imee_slots s = { .slots = (uintptr_t)list, .capacity = 16 };

@@ -183,6 +183,18 @@ static void features(int kvm, int vcpu)
 	free(cpuid);
 }
 
+/* Two slots within 2 MiB; of the huge page behind the first, the second half is not the guest's. */
+static void edge(void)
+{
+	char *first = huge_memory(HUGE), *second = memory(MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	tag_pages(first, VM_EDGE, HUGE, 0);
+	tag_pages(first + MIB, VM_EDGE, MIB, 0xbad);
+	tag_pages(second, VM_EDGE + MIB, MIB, 0);
+	set_slot(5, VM_EDGE, MIB, first, 0);
+	set_slot(6, VM_EDGE + MIB, MIB, second, 0);
+}
+
 static void build(void)
 {
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -214,9 +226,10 @@ static void build(void)
 	set_slot(1, VM_FILE, VM_FILE_SIZE, here.shared, 0);
 	set_slot(2, VM_ROM, VM_ROM_SIZE, here.rom, KVM_MEM_READONLY);
 	set_slot(3, VM_PLAY, VM_PLAY_SIZE, here.play, 0);
+	edge();
 	set_slot(4, VM_HUGE, VM_HUGE_SIZE, here.huge, 0);
 	if (here.tlb != MAP_FAILED)
-		set_slot(5, VM_TLB, VM_TLB_SIZE, here.tlb, 0);
+		set_slot(7, VM_TLB, VM_TLB_SIZE, here.tlb, 0);
 	for (int i = 0; i < 3; i++) {
 		here.vcpu[i] = ioctl(here.vm, KVM_CREATE_VCPU, i);
 		if (here.vcpu[i] < 0)

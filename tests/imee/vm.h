@@ -11,6 +11,7 @@
  *	32 MiB	  VM_PLAY	anonymous, of small pages: the commands do things to it
  *	64 MiB	  VM_HUGE	anonymous, of huge pages if the kernel has some: likewise
  *	80 MiB	  VM_TLB	one page of hugetlbfs; none and no slot if its pool is empty
+ *	96 MiB	  VM_EDGE	two slots: the first half of a huge page, and small pages
  *
  * vCPU 0 runs a loop without exits, which counts, notes its TSC, and loads CR3 with
  * VM_CR3_A and VM_CR3_B in turn; vCPU 1 has halted; vCPU 2 is never run.
@@ -38,7 +39,9 @@
 #define VM_HUGE_SIZE (8 * MIB)
 #define VM_TLB (80 * MIB)
 #define VM_TLB_SIZE HUGE
-#define VM_SLOTS 5 /* but for VM_TLB */
+#define VM_EDGE (96 * MIB)
+#define VM_EDGE_SIZE HUGE
+#define VM_SLOTS 7 /* but for VM_TLB */
 
 /* In VM_LOW. */
 #define VM_CODE 0x1000UL
