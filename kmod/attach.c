@@ -86,7 +86,11 @@ static bool may_look(struct file *file)
 	       ns_capable(file->f_cred->user_ns, CAP_SYS_PTRACE);
 }
 
-/* The guest is gone. May be called anywhere that can sleep, also while pages go. */
+/*
+ * The guest is gone. May be called anywhere that can sleep, also while pages go. Who sees
+ * f->dead can rely on the work item: it waits for whoever was called by the notifier, and
+ * imee_detach() waits for it before it frees what they use.
+ */
 void imee_die(struct imee_file *f)
 {
 	bool first;
@@ -95,11 +99,11 @@ void imee_die(struct imee_file *f)
 	first = !f->dead;
 	WRITE_ONCE(f->dead, true);
 	WRITE_ONCE(f->status->dead, 1);
-	spin_unlock(&f->lock);
-	if (first) {
-		imee_vcpus_wake(f);
+	if (first)
 		schedule_work(&f->death);
-	}
+	spin_unlock(&f->lock);
+	if (first)
+		imee_vcpus_wake(f);
 }
 
 static void imee_death(struct work_struct *work)
