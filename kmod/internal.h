@@ -47,6 +47,7 @@ struct imee_file {
 	 * out of them, and of no others: the device's inode is that of all files.
 	 */
 	struct address_space mapping;
+	atomic_t areas; /* of memory that are in it */
 	struct mmu_interval_notifier notifier;
 	struct mutex
 		fault_lock; /* from a page's insertion to the proof that it is the guest's; zeros */

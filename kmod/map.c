@@ -118,7 +118,13 @@ static bool imee_invalidate(struct mmu_interval_notifier *notifier,
 
 	if (range->event == MMU_NOTIFY_RELEASE)
 		imee_die(f);
-	if (!mapping_mapped(&f->mapping) || within_zap())
+	/*
+	 * What takes pages out waits for our areas' lock, which mm_take_all_locks() takes in
+	 * the order of a client's areas. With one of the guest's own file among them, which
+	 * our caller may hold, that order can be ours the other way round; so it is not taken
+	 * for nothing, as of a guest that is wholly in files. See BUGS in imee(4).
+	 */
+	if (!atomic_read(&f->areas) || within_zap())
 		return true;
 	if (!mmu_notifier_range_blockable(range))
 		return false;
@@ -239,14 +245,15 @@ static bool insert_checked(struct imee_file *f, struct vm_fault *vmf, struct pag
 /*
  * We hold our own address space's lock. Waiting for another one's could be waiting for
  * somebody who waits for ours: two clients that look into each other. So false has the
- * fault end with nothing, and the touch be tried again.
+ * fault end with nothing, and the touch be tried again; by one who is killed not for ever: a
+ * hypervisor can have its lock waited for as long as it likes.
  */
 static bool lock_other(struct mm_struct *mm, vm_fault_t *ret)
 {
 	if (mmap_read_trylock(mm))
 		return true;
 	cond_resched();
-	*ret = VM_FAULT_NOPAGE;
+	*ret = fatal_signal_pending(current) ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
 	return false;
 }
 
@@ -396,11 +403,17 @@ static vm_fault_t imee_huge_fault(struct vm_fault *vmf, unsigned int order)
 
 static void area_open(struct vm_area_struct *vma)
 {
+	struct imee_file *f = vma->vm_private_data;
+
+	atomic_inc(&f->areas);
 	atomic_long_inc(&imee_counts.mappings);
 }
 
 static void area_close(struct vm_area_struct *vma)
 {
+	struct imee_file *f = vma->vm_private_data;
+
+	atomic_dec(&f->areas);
 	atomic_long_dec(&imee_counts.mappings);
 }
 
@@ -422,9 +435,19 @@ static vm_fault_t status_fault(struct vm_fault *vmf)
 	return 0;
 }
 
+static void status_open(struct vm_area_struct *vma)
+{
+	atomic_long_inc(&imee_counts.mappings);
+}
+
+static void status_close(struct vm_area_struct *vma)
+{
+	atomic_long_dec(&imee_counts.mappings);
+}
+
 static const struct vm_operations_struct imee_status_ops = {
-	.open = area_open,
-	.close = area_close,
+	.open = status_open,
+	.close = status_close,
 	.fault = status_fault,
 };
 
@@ -477,7 +500,7 @@ int imee_mmap(struct file *file, struct vm_area_struct *vma)
 	}
 	set_flags(vma, set, clear);
 	vma->vm_private_data = f;
-	area_open(vma);
+	vma->vm_ops->open(vma);
 	return 0;
 }
 
