@@ -30,7 +30,7 @@ guest_options() {
 	n61anon) echo "$(on_kvm) --kernel 6.1 --backing anon" ;;
 	n510) echo "$(on_kvm) --kernel 5.10 --backing memfd --cpu qemu64" ;;
 	n612) echo "$(on_kvm) --kernel 6.12 --backing memfd --smp 2" ;;
-	n7) echo "$(on_kvm) --kernel 7 --backing memfd" ;;
+	n7) echo "$(on_kvm) --kernel 7 --backing memfd --cpu qemu64" ;;
 	nvirt) echo "$(on_kvm) --kernel 6.1 --backing anon --libvirt" ;;
 	*) echo "no such test guest: $1" >&2; return 1 ;;
 	esac
