@@ -202,7 +202,7 @@ static void count_exits(struct probe *p, void (*fn)(struct probe *p, uint64_t te
 
 int polled(struct probe *p)
 {
-	uint64_t text = stats(p).agent_va - (1 << 19);
+	uint64_t text = vl_reader_symbol(p->direct, "_text");
 	struct vl_error *err;
 
 	vcpu_stats_open(p);
