@@ -43,8 +43,10 @@ assert_domain_runs() {
 }
 
 @test "its QEMU by its PID: libvirt holds the monitor, so advice is all there is" {
-	run --separate-stderr vuname "$(guest "$DOMAIN")" -n
-	assert_refused vuname "$(guest "$DOMAIN")" "try the domain's name, $DOMAIN"
+	local qemu
+	qemu=qemu:$(guest_pid "$DOMAIN")
+	run --separate-stderr vuname "$qemu" -n
+	assert_refused vuname "$qemu" "try the domain's name, $DOMAIN"
 }
 
 @test "the first contact, and every tool" {
