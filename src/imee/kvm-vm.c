@@ -298,20 +298,6 @@ bool kvm_vm_run(struct vl_kvm *k)
 
 /* ---- making it ---- */
 
-static void *map_range(struct vl_kvm *k, const struct vl_ram *r)
-{
-	void *p;
-
-	if (!kvm_slot_fits(r))
-		return vl_module_map(k->module, NULL, r->gpa, r->size);
-	p = mmap(NULL, r->size, PROT_READ, MAP_SHARED | MAP_NORESERVE, r->fd, (off_t)r->fd_offset);
-	if (p == MAP_FAILED)
-		return NULL;
-	madvise(p, r->size, MADV_DONTFORK);
-	madvise(p, r->size, MADV_DONTDUMP);
-	return p;
-}
-
 static struct vl_error *map_ram(struct vl_kvm *k, struct vl_target *t)
 {
 	const struct vl_ram *ram = vl_target_ram(t, &k->nr_ranges);
@@ -320,7 +306,9 @@ static struct vl_error *map_ram(struct vl_kvm *k, struct vl_target *t)
 	if (!k->ranges)
 		return vl_error_nomem();
 	for (size_t i = 0; i < k->nr_ranges; i++) {
-		void *p = map_range(k, &ram[i]);
+		void *p = kvm_slot_fits(&ram[i]) ?
+				  vl_ram_map(&ram[i]) :
+				  vl_module_map(k->module, NULL, ram[i].gpa, ram[i].size);
 
 		if (!p)
 			return vl_error_os(errno, "cannot map the guest's RAM");

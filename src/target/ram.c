@@ -49,22 +49,26 @@ static bool contiguous(const struct vl_ram *a, const struct vl_ram *b)
 	       (a->fd < 0 || a->fd_offset + a->size == b->fd_offset);
 }
 
-/* NULL where it is not to be had, by an address space limit for one. */
-static void *map_range(struct vl_target *t, const struct vl_ram *r)
+void *vl_ram_map(const struct vl_ram *r)
 {
-	struct vl_module *m;
-	void *p;
-
-	if (!vl_ram_mappable(r)) {
-		m = vl_target_module(t, NULL);
-		return m ? vl_module_map(m, NULL, r->gpa, r->size) : NULL;
-	}
-	p = mmap(NULL, r->size, PROT_READ, MAP_SHARED | MAP_NORESERVE, r->fd, (off_t)r->fd_offset);
+	void *p = mmap(NULL, r->size, PROT_READ, MAP_SHARED | MAP_NORESERVE, r->fd,
+		       (off_t)r->fd_offset);
 	if (p == MAP_FAILED)
 		return NULL;
 	madvise(p, r->size, MADV_DONTFORK);
 	madvise(p, r->size, MADV_DONTDUMP);
 	return p;
+}
+
+/* NULL where it is not to be had, by an address space limit for one. */
+static void *map_range(struct vl_target *t, const struct vl_ram *r)
+{
+	struct vl_module *m;
+
+	if (vl_ram_mappable(r))
+		return vl_ram_map(r);
+	m = vl_target_module(t, NULL);
+	return m ? vl_module_map(m, NULL, r->gpa, r->size) : NULL;
 }
 
 /*

@@ -59,6 +59,12 @@ struct vl_ram {
  */
 bool vl_ram_mappable(const struct vl_ram *r);
 
+/*
+ * Map a range that has a file (r->fd), readable, for the caller to munmap() by its size.
+ * NULL: errno says why.
+ */
+void *vl_ram_map(const struct vl_ram *r);
+
 /* What a vCPU's registers were. For a live guest, at the moment of the call. */
 struct vl_vcpu {
 	uint64_t rip, rsp, rflags;
