@@ -16,11 +16,11 @@ static inline __attribute__((always_inline)) void take(const struct plan *plan, 
 		uint64_t address = element + (uint64_t)(int64_t)f->at;
 
 		if (f->op == PART_8) {
-			direct_copy(out, p + f->at, 8);
+			direct_copy(out, p + f->at, 8, false);
 			continue;
 		}
 		if (f->op == PART_4) {
-			direct_copy(out, p + f->at, 4);
+			direct_copy(out, p + f->at, 4, false);
 			continue;
 		}
 		switch (f->op) {

@@ -9,8 +9,8 @@
 
 typedef uint64_t line __attribute__((vector_size(DIRECT_LINE), aligned(1), may_alias));
 
-__attribute__((target("avx512f"))) static void copy_wide(void *to, const unsigned char *from,
-							 size_t len)
+__attribute__((target("avx512f"))) void direct_copy_lines(void *to, const unsigned char *from,
+							  size_t len)
 {
 	size_t last = len - DIRECT_LINE;
 
@@ -19,20 +19,11 @@ __attribute__((target("avx512f"))) static void copy_wide(void *to, const unsigne
 	*(line *)((char *)to + last) = *(const line *)(from + last);
 }
 
-static void copy_plain(void *to, const unsigned char *from, size_t len)
-{
-	memcpy(to, from, len);
-}
-
 /*
  * Processors before Ice Lake and Zen 4, the first with VBMI2, lower their clock, or take two
  * steps, for registers of 64 bytes.
  */
-static void (*choose(void))(void *to, const unsigned char *from, size_t len)
+bool direct_has_lines(void)
 {
-	__builtin_cpu_init();
-	return __builtin_cpu_supports("avx512vbmi2") ? copy_wide : copy_plain;
+	return __builtin_cpu_supports("avx512vbmi2");
 }
-
-__attribute__((ifunc("choose"))) void direct_copy_lines(void *to, const unsigned char *from,
-							size_t len);

@@ -57,7 +57,7 @@ enum vl_read_status direct_pages(struct vl_direct *d, const struct vl_space *s, 
 				*fault = va;
 				return st;
 			}
-			direct_copy(to, p, n);
+			direct_copy(to, p, n, d->wide);
 		}
 		to += n;
 		va += n;
@@ -220,6 +220,7 @@ struct vl_error *direct_open(struct vl_target *t, struct vl_module *module, stru
 		return vl_error_nomem();
 	d->raw.ops = &vl_raw_direct;
 	d->t = t;
+	d->wide = direct_has_lines();
 	d->module = module;
 	err = direct_map(d);
 	if (err) {

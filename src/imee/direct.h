@@ -54,6 +54,7 @@ struct vl_direct {
 	 */
 	uint64_t guess[DIRECT_GUESSES];
 	struct vl_target *t;
+	bool wide;		     /* the processor moves a line as fast as a word: copy.c */
 	struct vl_module *module;    /* maps what else could not be mapped; NULL: nobody does */
 	struct direct_piece *pieces; /* sorted by gpa */
 	size_t nr_pieces;
@@ -252,12 +253,17 @@ static inline uint64_t direct_load(const unsigned char *p)
 /* Bytes of a cache line. */
 #define DIRECT_LINE 64
 
-/* Copy @len bytes, at least DIRECT_LINE. copy.c. */
+/* ---- copy.c ---- */
+
+/* May direct_copy_lines() be called here? */
+bool direct_has_lines(void);
+
+/* Copy @len bytes, at least DIRECT_LINE. */
 void direct_copy_lines(void *to, const unsigned char *from, size_t len);
 
-/* Copy within one page. */
+/* Copy within one page; @wide: longer ones line by line, direct_has_lines(). */
 static inline __attribute__((always_inline)) void direct_copy(void *to, const unsigned char *p,
-							      size_t len)
+							      size_t len, bool wide)
 {
 	switch (len) {
 	case 8:
@@ -273,7 +279,7 @@ static inline __attribute__((always_inline)) void direct_copy(void *to, const un
 		*(unsigned char *)to = *(const volatile unsigned char *)p;
 		return;
 	}
-	if (len >= DIRECT_LINE)
+	if (len >= DIRECT_LINE && wide)
 		direct_copy_lines(to, p, len);
 	else
 		memcpy(to, p, len);
@@ -297,7 +303,7 @@ direct_read(struct vl_direct *d, const struct vl_space *s, uint64_t va, void *bu
 		*fault = va;
 		return st;
 	}
-	direct_copy(buf, p, len);
+	direct_copy(buf, p, len, d->wide);
 	return VL_READ_OK;
 }
 
