@@ -240,6 +240,7 @@ static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
 
 const struct vl_raw_ops vl_raw_direct = {
 	.name = "direct",
+	.best = VL_RANK_MAPPED,
 	.rank = rank_op,
 	.open = open_op,
 	.close = close_op,

@@ -22,11 +22,12 @@ struct vl_raw {
 
 struct vl_raw_ops {
 	const char *name; /* for --engine and --stats */
+	int best;	  /* the highest that rank() returns */
 
 	/*
 	 * How well does it suit this target? 0: it cannot serve; the larger the
-	 * faster: VL_RANK_*. Must be cheap (no monitor, no VM is made), asked for
-	 * every engine when none is given. @why gets the reason, one line.
+	 * faster: VL_RANK_*. Must be cheap (no monitor, no VM is made). @why gets the
+	 * reason, one line.
 	 */
 	int (*rank)(struct vl_target *t, const struct vl_contact *c, char why[VL_RAW_WHY]);
 

@@ -83,7 +83,7 @@ struct vl_error *vl_reader_open(struct vl_target *t, const struct vl_contact *c,
 				const struct vl_reader_options *opts, struct vl_reader **ret);
 void vl_reader_close(struct vl_reader *r);
 
-void vl_reader_stats(const struct vl_reader *r, struct vl_reader_stats *ret);
+void vl_reader_stats(struct vl_reader *r, struct vl_reader_stats *ret);
 
 /* The guest-virtual address of kernel symbol @name; 0: none, or no contact. */
 uint64_t vl_reader_symbol(const struct vl_reader *r, const char *name);

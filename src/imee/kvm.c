@@ -519,6 +519,7 @@ void vl_kvm_stats(const struct vl_raw *e, struct vl_kvm_stats *ret)
 
 const struct vl_raw_ops vl_raw_kvm = {
 	.name = "kvm",
+	.best = VL_RANK_KVM,
 	.rank = rank_op,
 	.open = open_op,
 	.close = close_op,

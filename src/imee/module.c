@@ -159,6 +159,7 @@ static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
 
 const struct vl_raw_ops vl_raw_module = {
 	.name = "module",
+	.best = VL_RANK_MODULE,
 	.rank = rank_op,
 	.open = open_op,
 	.close = close_op,

@@ -10,9 +10,9 @@
 
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-/* In the order of the documentation; the rank decides. */
-static const struct vl_raw_ops *const engines[] = { &vl_raw_direct, &vl_raw_kvm, &vl_raw_module };
-#define NR_ENGINES (sizeof(engines) / sizeof(engines[0]))
+/* The rank decides; in the order of the best that they can have. */
+static const struct vl_raw_ops *const engines[NR_ENGINES] = { &vl_raw_direct, &vl_raw_module,
+							      &vl_raw_kvm };
 
 static uint64_t now_ns(void)
 {
@@ -45,51 +45,67 @@ static struct vl_error *named(struct vl_reader *r, const char *name, const struc
 			     all);
 }
 
-/* What the engines but @best have to say, "kvm: ...; module: ...". */
-static void tell_others(struct vl_reader *r, char why[][VL_RAW_WHY], size_t best)
+/* How well engine @i suits; asked once. */
+static int rank_of(struct vl_reader *r, size_t i)
 {
-	size_t n = 0;
+	if (!r->asked[i]) {
+		r->asked[i] = true;
+		r->rank[i] = engines[i]->rank(r->target, r->contact, r->why[i]);
+	}
+	return r->rank[i];
+}
 
-	for (size_t i = 0; i < NR_ENGINES; i++)
-		if (i != best && n < sizeof(r->others))
-			n += (size_t)snprintf(r->others + n, sizeof(r->others) - n, "%s%s: %s",
-					      n ? "; " : "", engines[i]->name, why[i]);
+/* Of those that were not given up yet; NR_ENGINES: none. Who cannot be better is not asked. */
+static size_t find_best(struct vl_reader *r)
+{
+	size_t best = NR_ENGINES;
+
+	for (size_t i = 0; i < NR_ENGINES; i++) {
+		if (best < NR_ENGINES && engines[i]->best <= r->rank[best])
+			continue;
+		if (rank_of(r, i) && (best == NR_ENGINES || r->rank[i] > r->rank[best]))
+			best = i;
+	}
+	return best;
 }
 
 /* Open the best engine; what cannot be opened after all gives way to the next. */
 static struct vl_error *open_best(struct vl_reader *r)
 {
-	char why[NR_ENGINES][VL_RAW_WHY] = { "" };
 	struct vl_error *first = NULL;
-	int rank[NR_ENGINES];
+	size_t best;
 
-	for (size_t i = 0; i < NR_ENGINES; i++)
-		rank[i] = engines[i]->rank(r->target, r->contact, why[i]);
-	for (;;) {
-		struct vl_error *err;
-		size_t best = 0;
+	while ((best = find_best(r)) < NR_ENGINES) {
+		struct vl_error *err = engines[best]->open(r->target, r->contact, &r->engine);
 
-		for (size_t i = 1; i < NR_ENGINES; i++)
-			if (rank[i] > rank[best])
-				best = i;
-		if (!rank[best])
-			break;
-		rank[best] = 0;
-		err = engines[best]->open(r->target, r->contact, &r->engine);
 		if (!err) {
 			r->ops = engines[best];
-			memcpy(r->reason, why[best], sizeof(r->reason));
-			tell_others(r, why, best);
+			memcpy(r->reason, r->why[best], sizeof(r->reason));
 			vl_error_destroy(first);
 			return NULL;
 		}
-		snprintf(why[best], VL_RAW_WHY, "%.150s", err->message);
+		r->rank[best] = VL_RANK_NONE;
+		snprintf(r->why[best], VL_RAW_WHY, "%.150s", err->message);
 		if (first)
 			vl_error_destroy(err);
 		else
 			first = err;
 	}
 	return first ? first : vl_error_new(VL_ERR_TARGET, "no engine can read this guest");
+}
+
+/* What the engines that were not taken have to say, "kvm: ...; module: ...". */
+static void ask_others(struct vl_reader *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < NR_ENGINES && n < sizeof(r->others); i++) {
+		if (engines[i] == r->ops)
+			continue;
+		rank_of(r, i);
+		n += (size_t)snprintf(r->others + n, sizeof(r->others) - n, "%s%s: %s",
+				      n ? "; " : "", engines[i]->name, r->why[i]);
+	}
 }
 
 struct vl_error *vl_reader_open(struct vl_target *t, const struct vl_contact *c,
@@ -106,6 +122,7 @@ struct vl_error *vl_reader_open(struct vl_target *t, const struct vl_contact *c,
 	r->contact = c;
 	if (c)
 		r->kernel = (struct vl_space){ c->pt.root, c->pt.levels };
+	r->named = name;
 	if (name) {
 		err = named(r, name, &r->ops);
 		if (!err)
@@ -133,8 +150,10 @@ void vl_reader_close(struct vl_reader *r)
 	free(r);
 }
 
-void vl_reader_stats(const struct vl_reader *r, struct vl_reader_stats *ret)
+void vl_reader_stats(struct vl_reader *r, struct vl_reader_stats *ret)
 {
+	if (!r->named && !r->others[0])
+		ask_others(r);
 	*ret = (struct vl_reader_stats){
 		.engine = r->ops->name,
 		.reason = r->reason,

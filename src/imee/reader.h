@@ -5,6 +5,8 @@
 
 #include "engine.h"
 
+#define NR_ENGINES 3
+
 struct vl_reader {
 	struct vl_raw *engine;
 	const struct vl_raw_ops *ops;
@@ -14,6 +16,11 @@ struct vl_reader {
 	struct vl_contact *own; /* the same, if it is to be ended with the reader */
 	struct vl_space kernel;
 	uint64_t fault, requests, open_ns;
+	bool named; /* the engine was asked for by its name */
+	/* What the engines say of themselves: each is asked when it has to be. */
+	bool asked[NR_ENGINES];
+	int rank[NR_ENGINES];
+	char why[NR_ENGINES][VL_RAW_WHY];
 	char reason[VL_RAW_WHY];
 	char others[2 * VL_RAW_WHY + 32]; /* of those that were not taken */
 };

@@ -37,8 +37,11 @@ int vl_module_find_vm(pid_t pid)
 	if (!dir)
 		return -errno;
 	while (fd < 0 && (de = readdir(dir))) {
-		ssize_t n = readlinkat(dirfd(dir), de->d_name, link, sizeof(link) - 1);
+		ssize_t n;
 
+		if (de->d_name[0] == '.')
+			continue;
+		n = readlinkat(dirfd(dir), de->d_name, link, sizeof(link) - 1);
 		link[n < 0 ? 0 : n] = '\0';
 		/* virt/kvm/kvm_main.c: kvm_dev_ioctl_create_vm() */
 		if (!strcmp(link, "anon_inode:kvm-vm"))
