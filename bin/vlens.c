@@ -262,6 +262,8 @@ int main(int argc, char **argv)
 	int status;
 
 	setlocale(LC_ALL, "");
+	/* What goes wrong is one line, and one write: others may write there too. */
+	setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
 	/* A parent may have ignored it; a model's pipe must end it all the same. */
 	signal(SIGPIPE, SIG_DFL);
 	if (argc < 1) {
