@@ -13,7 +13,8 @@ setup() {
 # tap PROGRAM ARG...: it has tests of its own, none of which may fail.
 tap() {
 	run "$@"
-	[[ $status -eq 0 && $output == *$'\n'1..[1-9]* && $'\n'$output != *$'\n'"not ok"* ]] || { show_run; false; }
+	[[ $status -eq 0 && $output == *$'\n'1..[1-9]* && $'\n'$output != *$'\n'"not ok"* ]] ||
+		{ show_run; grep -A 3 "^not ok" <<<"$output"; false; }
 }
 
 @test "the module shows a machine as it is, follows it, and refuses what is wrong" {
@@ -31,9 +32,10 @@ tap() {
 }
 
 @test "the module is loaded and unloaded" {
-	# Keepers have it open until they end.
+	# Keepers have it open.
 	local tenths
-	for ((tenths = 0; tenths < 900; tenths++)); do
+	pkill -x vlens-keeper || true
+	for ((tenths = 0; tenths < 300; tenths++)); do
 		[[ $(</sys/module/imee/refcnt) -ne 0 ]] || break
 		sleep 0.1
 	done
