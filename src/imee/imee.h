@@ -83,6 +83,7 @@ struct vl_error *vl_reader_open(struct vl_target *t, const struct vl_contact *c,
 				const struct vl_reader_options *opts, struct vl_reader **ret);
 void vl_reader_close(struct vl_reader *r);
 
+/* The engines that had not to be asked for the choice are asked here, the first time. */
 void vl_reader_stats(struct vl_reader *r, struct vl_reader_stats *ret);
 
 /* The guest-virtual address of kernel symbol @name; 0: none, or no contact. */
