@@ -9,14 +9,15 @@
 
 typedef uint64_t line __attribute__((vector_size(DIRECT_LINE), aligned(1), may_alias));
 
-__attribute__((target("avx512f"))) void direct_copy_lines(void *to, const unsigned char *from,
-							  size_t len)
+__attribute__((target("avx512f"))) enum vl_read_status
+direct_copy_lines(void *to, const unsigned char *from, size_t len)
 {
 	size_t last = len - DIRECT_LINE;
 
 	for (size_t at = 0; at < last; at += DIRECT_LINE)
 		*(line *)((char *)to + at) = *(const line *)(from + at);
 	*(line *)((char *)to + last) = *(const line *)(from + last);
+	return VL_READ_OK;
 }
 
 /*

@@ -73,13 +73,39 @@ enum vl_read_status direct_where(struct vl_direct *d, const struct vl_space *s, 
 	return direct_translate(d, s, va, gpa_ret, size_ret);
 }
 
+static __attribute__((noinline, cold)) enum vl_read_status read_slow(struct vl_raw *e,
+								     const struct vl_space *s,
+								     uint64_t va, void *buf,
+								     size_t len, uint64_t *fault)
+{
+	struct vl_direct *d = direct_of(e);
+	enum vl_read_status st;
+
+	direct_begin(d);
+	st = direct_read(d, s, va, buf, len, fault);
+	if (st)
+		memset(buf, 0, len);
+	return st;
+}
+
+/*
+ * Reads that follow one another overlap: the next is begun while the memory of this one is
+ * waited for, as long as the processor can hold back all that they store, and it holds 40 to
+ * 70 stores. So registers that would have to be saved are not used: nothing is left to be
+ * done after a call, and what is not as it mostly is is begun anew, by read_slow().
+ */
 static enum vl_read_status read_op(struct vl_raw *e, const struct vl_space *s, uint64_t va,
 				   void *buf, size_t len, uint64_t *fault)
 {
 	struct vl_direct *d = direct_of(e);
+	const unsigned char *p;
 
-	direct_begin(d);
-	return direct_read(d, s, va, buf, len, fault);
+	if (unlikely(d->has_live || len > VL_PAGE_SIZE - va % VL_PAGE_SIZE))
+		return read_slow(e, s, va, buf, len, fault);
+	p = direct_at(d, s, va, NULL);
+	if (unlikely(!p))
+		return read_slow(e, s, va, buf, len, fault);
+	return direct_copy(buf, p, len, d->wide);
 }
 
 static enum vl_read_status string_op(struct vl_raw *e, const struct vl_space *s, uint64_t va,

@@ -117,19 +117,35 @@ void direct_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_wal
 
 /* ---- the page tables ---- */
 
-static inline const unsigned char *direct_host(struct vl_direct *d, uint64_t gpa,
-					       enum vl_read_status *st)
+/*
+ * A reason that nobody wants: @st of those below may be NULL. Then they do what can be done
+ * by mapped RAM alone, and if that is not enough it is to be begun anew, with one.
+ */
+static inline __attribute__((always_inline)) void direct_say(enum vl_read_status *st,
+							     enum vl_read_status why)
 {
+	if (st)
+		*st = why;
+}
+
+static inline __attribute__((always_inline)) const unsigned char *
+direct_host(struct vl_direct *d, uint64_t gpa, enum vl_read_status *st)
+{
+	/* Registers are for what has none to be saved: see read_op(). */
+	if (!st)
+		__asm__ volatile("" ::: "memory");
 	/* Both are computed: which of the two it is cannot be foretold. */
 	if (likely((gpa - d->fast[0].gpa < d->fast[0].size) |
 		   (gpa - d->fast[1].gpa < d->fast[1].size)))
 		return d->base + gpa;
-	return direct_slow(d, gpa, st);
+	return st ? direct_slow(d, gpa, st) : NULL;
 }
 
 /* The processor takes bits 51 to 12, and so do we; more than there is RAM is NO_RAM. */
-static inline bool direct_entry(struct vl_direct *d, uint64_t table, uint64_t va, int level,
-				uint64_t *ret, enum vl_read_status *st)
+static inline __attribute__((always_inline)) bool direct_entry(struct vl_direct *d, uint64_t table,
+							       uint64_t va, int level,
+							       uint64_t *ret,
+							       enum vl_read_status *st)
 {
 	const unsigned char *p;
 
@@ -138,7 +154,7 @@ static inline bool direct_entry(struct vl_direct *d, uint64_t table, uint64_t va
 		return false;
 	*ret = *(const volatile uint64_t *)p;
 	if (unlikely(!(*ret & X86_PTE_P))) {
-		*st = VL_READ_NOT_PRESENT;
+		direct_say(st, VL_READ_NOT_PRESENT);
 		return false;
 	}
 	return true;
@@ -149,50 +165,62 @@ static inline bool direct_entry(struct vl_direct *d, uint64_t table, uint64_t va
 
 /*
  * Translate @va by the tables of @s as they are now. After Intel SDM volume 3,
- * 4.5. *@size_ret is the page's size.
+ * 4.5. *@size_ret is the page's size. False, and why in *@st.
  */
-static inline __attribute__((always_inline)) enum vl_read_status
-direct_translate(struct vl_direct *d, const struct vl_space *s, uint64_t va, uint64_t *gpa_ret,
-		 uint64_t *size_ret)
+static inline __attribute__((always_inline)) bool
+direct_lookup(struct vl_direct *d, const struct vl_space *s, uint64_t va, uint64_t *gpa_ret,
+	      uint64_t *size_ret, enum vl_read_status *st)
 {
-	enum vl_read_status st = VL_READ_NO_RAM;
 	uint64_t e = s->root;
+	int sign = s->levels == 5 ? 7 : 16;
 
-	if (unlikely(s->levels == 5)) {
-		if (unlikely((uint64_t)((int64_t)(va << 7) >> 7) != va))
-			return VL_READ_NONCANONICAL;
-		if (unlikely(!direct_entry(d, e, va, 5, &e, &st)))
-			return st;
-		if (unlikely(e & X86_PTE_PS))
-			return VL_READ_RESERVED;
-	} else if (unlikely((uint64_t)((int64_t)(va << 16) >> 16) != va)) {
-		return VL_READ_NONCANONICAL;
+	if (unlikely((uint64_t)((int64_t)(va << sign) >> sign) != va)) {
+		direct_say(st, VL_READ_NONCANONICAL);
+		return false;
 	}
-	if (unlikely(!direct_entry(d, e, va, 4, &e, &st)))
-		return st;
+	if (unlikely(s->levels == 5)) {
+		if (unlikely(!direct_entry(d, e, va, 5, &e, st)))
+			return false;
+		if (unlikely(e & X86_PTE_PS))
+			goto reserved;
+	}
+	if (unlikely(!direct_entry(d, e, va, 4, &e, st)))
+		return false;
 	if (unlikely(e & X86_PTE_PS))
-		return VL_READ_RESERVED;
-	if (unlikely(!direct_entry(d, e, va, 3, &e, &st)))
-		return st;
+		goto reserved;
+	if (unlikely(!direct_entry(d, e, va, 3, &e, st)))
+		return false;
 	if (e & X86_PTE_PS) {
 		*size_ret = 1UL << 30;
 	} else {
-		if (unlikely(!direct_entry(d, e, va, 2, &e, &st)))
-			return st;
+		if (unlikely(!direct_entry(d, e, va, 2, &e, st)))
+			return false;
 		if (e & X86_PTE_PS) {
 			*size_ret = 1UL << 21;
 		} else {
-			if (unlikely(!direct_entry(d, e, va, 1, &e, &st)))
-				return st;
+			if (unlikely(!direct_entry(d, e, va, 1, &e, st)))
+				return false;
 			*size_ret = VL_PAGE_SIZE;
 			*gpa_ret = (e & X86_PTE_ADDR) | (va & (VL_PAGE_SIZE - 1));
-			return VL_READ_OK;
+			return true;
 		}
 	}
 	if (unlikely(e & LEAF_RESERVED(*size_ret)))
-		return VL_READ_RESERVED;
+		goto reserved;
 	*gpa_ret = (e & X86_PTE_ADDR & ~(*size_ret - 1)) | (va & (*size_ret - 1));
-	return VL_READ_OK;
+	return true;
+reserved:
+	direct_say(st, VL_READ_RESERVED);
+	return false;
+}
+
+static inline enum vl_read_status direct_translate(struct vl_direct *d, const struct vl_space *s,
+						   uint64_t va, uint64_t *gpa_ret,
+						   uint64_t *size_ret)
+{
+	enum vl_read_status st = VL_READ_NO_RAM;
+
+	return direct_lookup(d, s, va, gpa_ret, size_ret, &st) ? VL_READ_OK : st;
 }
 
 /*
@@ -217,16 +245,19 @@ direct_guess(uint64_t *guess, uint64_t va, const unsigned char *p)
 	return p;
 }
 
-/* Where the byte at virtual @va is now, with the rest of its 4 KiB; NULL and why. */
+/* Where the byte at virtual @va is now, with the rest of its 4 KiB; NULL, and why in *@st. */
 static inline __attribute__((always_inline)) const unsigned char *
 direct_at(struct vl_direct *d, const struct vl_space *s, uint64_t va, enum vl_read_status *st)
 {
-	uint64_t gpa = 0, size;
+	const unsigned char *p;
+	uint64_t gpa, size;
 
-	*st = direct_translate(d, s, va, &gpa, &size);
-	if (unlikely(*st))
+	if (unlikely(!direct_lookup(d, s, va, &gpa, &size, st)))
 		return NULL;
-	return direct_guess(&d->guess[(va >> 39) % DIRECT_GUESSES], va, direct_host(d, gpa, st));
+	p = direct_host(d, gpa, st);
+	if (unlikely(!p))
+		return NULL;
+	return direct_guess(&d->guess[(va >> 39) % DIRECT_GUESSES], va, p);
 }
 
 /* Are @len bytes at @gpa all in mapped RAM, one run of it? */
@@ -258,31 +289,31 @@ static inline uint64_t direct_load(const unsigned char *p)
 /* May direct_copy_lines() be called here? */
 bool direct_has_lines(void);
 
-/* Copy @len bytes, at least DIRECT_LINE. */
-void direct_copy_lines(void *to, const unsigned char *from, size_t len);
+/* Copy @len bytes, at least DIRECT_LINE. VL_READ_OK, so that it can be the last that is called. */
+enum vl_read_status direct_copy_lines(void *to, const unsigned char *from, size_t len);
 
-/* Copy within one page; @wide: longer ones line by line, direct_has_lines(). */
-static inline __attribute__((always_inline)) void direct_copy(void *to, const unsigned char *p,
-							      size_t len, bool wide)
+/* Copy within one page; @wide: longer ones line by line, direct_has_lines(). VL_READ_OK. */
+static inline __attribute__((always_inline)) enum vl_read_status
+direct_copy(void *to, const unsigned char *p, size_t len, bool wide)
 {
 	switch (len) {
 	case 8:
 		*(direct_u64 *)to = *(const volatile direct_u64 *)p;
-		return;
+		return VL_READ_OK;
 	case 4:
 		*(direct_u32 *)to = *(const volatile direct_u32 *)p;
-		return;
+		return VL_READ_OK;
 	case 2:
 		*(direct_u16 *)to = *(const volatile direct_u16 *)p;
-		return;
+		return VL_READ_OK;
 	case 1:
 		*(unsigned char *)to = *(const volatile unsigned char *)p;
-		return;
+		return VL_READ_OK;
 	}
 	if (len >= DIRECT_LINE && wide)
-		direct_copy_lines(to, p, len);
-	else
-		memcpy(to, p, len);
+		return direct_copy_lines(to, p, len);
+	memcpy(to, p, len);
+	return VL_READ_OK;
 }
 
 /* A read of any length, page by page. */
@@ -293,7 +324,7 @@ static inline __attribute__((always_inline)) enum vl_read_status
 direct_read(struct vl_direct *d, const struct vl_space *s, uint64_t va, void *buf, size_t len,
 	    uint64_t *fault)
 {
-	enum vl_read_status st;
+	enum vl_read_status st = VL_READ_NO_RAM;
 	const unsigned char *p;
 
 	if (unlikely(len > VL_PAGE_SIZE - (va & (VL_PAGE_SIZE - 1))))
@@ -303,8 +334,7 @@ direct_read(struct vl_direct *d, const struct vl_space *s, uint64_t va, void *bu
 		*fault = va;
 		return st;
 	}
-	direct_copy(buf, p, len, d->wide);
-	return VL_READ_OK;
+	return direct_copy(buf, p, len, d->wide);
 }
 
 #endif

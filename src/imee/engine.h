@@ -40,9 +40,9 @@ struct vl_raw_ops {
 	void (*close)(struct vl_raw *e);
 
 	/*
-	 * The requests of imee.h. On failure the status is returned and *@fault is
-	 * the address; what is in @buf then is of no account (reader.c clears it), but
-	 * for a string: see there. @len is 1 to VL_READ_MAX.
+	 * The requests of imee.h. On failure the status is returned, *@fault is the
+	 * address, and @buf is all zeros, but for a string: see there. *@fault may be
+	 * changed by what does not fail. @len is 1 to VL_READ_MAX.
 	 */
 	enum vl_read_status (*read)(struct vl_raw *e, const struct vl_space *s, uint64_t va,
 				    void *buf, size_t len, uint64_t *fault);

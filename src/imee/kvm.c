@@ -143,8 +143,10 @@ static enum vl_read_status read_op(struct vl_raw *e, const struct vl_space *s, u
 	st = kvm_read(k, s, va, buf, len, fault);
 	if (unlikely(st == KVM_BY_WALK || !kvm_stands(k))) {
 		k->by_walk++;
-		st = k->other->ops->read(k->other, s, va, buf, len, fault);
+		return k->other->ops->read(k->other, s, va, buf, len, fault);
 	}
+	if (st)
+		memset(buf, 0, len);
 	return st;
 }
 

@@ -54,7 +54,10 @@ static enum vl_read_status read_op(struct vl_raw *e, const struct vl_space *s, u
 	st = vl_raw_direct.read(m->walk, s, va, buf, len, fault);
 	if (stands(m))
 		return st;
-	return slow(m) ? vl_raw_direct.read(m->slow, s, va, buf, len, fault) : VL_READ_GONE;
+	if (slow(m))
+		return vl_raw_direct.read(m->slow, s, va, buf, len, fault);
+	memset(buf, 0, len);
+	return VL_READ_GONE;
 }
 
 static enum vl_read_status string_op(struct vl_raw *e, const struct vl_space *s, uint64_t va,

@@ -8,6 +8,7 @@
 
 #include "reader.h"
 
+#define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 /* The rank decides; in the order of the best that they can have. */
@@ -212,8 +213,8 @@ static inline enum vl_read_status check(const struct vl_space *s, uint64_t va, s
 	return VL_READ_OK;
 }
 
-static enum vl_read_status failed(struct vl_reader *r, enum vl_read_status st, uint64_t fault,
-				  void *buf, size_t len)
+static __attribute__((noinline, cold)) enum vl_read_status
+failed(struct vl_reader *r, enum vl_read_status st, uint64_t fault, void *buf, size_t len)
 {
 	r->fault = fault;
 	if (len <= VL_READ_MAX)
@@ -225,14 +226,12 @@ enum vl_read_status vl_read(struct vl_reader *r, const struct vl_space *s, uint6
 			    size_t len)
 {
 	enum vl_read_status st = check(s, va, len);
-	uint64_t fault = va;
 
 	r->requests++;
-	if (!st && len)
-		st = r->ops->read(r->engine, s, va, buf, len, &fault);
 	if (unlikely(st))
-		return failed(r, st, fault, buf, len);
-	return VL_READ_OK;
+		return failed(r, st, va, buf, len);
+	/* Last of all, see read_op() in direct.c. */
+	return likely(len) ? r->ops->read(r->engine, s, va, buf, len, &r->fault) : VL_READ_OK;
 }
 
 #define READ_WORD(bits) \
