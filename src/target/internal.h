@@ -44,6 +44,12 @@ struct vl_target_ops {
 	void (*close)(struct vl_target *t);
 };
 
+/* Where a range is mapped; NULL: it cannot be, or that was not tried yet. */
+struct vl_ram_map {
+	void *at;
+	bool tried;
+};
+
 struct vl_target {
 	char *name;
 	char *run_id;
@@ -56,7 +62,7 @@ struct vl_target {
 	int proc_mem;	     /* /proc/PID/mem, once process_vm_readv is refused; else -1 */
 
 	struct vl_ram *ram;
-	void **map; /* per range: the bytes mapped, or NULL */
+	struct vl_ram_map *map; /* per range */
 	size_t nr_ram, cap_ram;
 	struct vl_backing *backings;
 	size_t nr_backings;
@@ -105,7 +111,7 @@ struct vl_error *vl_libvirt_open(struct vl_target *t, const char *spec, const ch
 
 /* Add a range to the table; the order does not matter. */
 struct vl_error *vl_ram_add(struct vl_target *t, const struct vl_ram *r);
-/* Sort, check for overlaps, merge what is contiguous, map what can be mapped. */
+/* Sort, check for overlaps, merge what is contiguous. */
 struct vl_error *vl_ram_finish(struct vl_target *t);
 void vl_ram_deinit(struct vl_target *t);
 

@@ -25,9 +25,22 @@
 
 #define GPR_RSP 4 /* in imee_regs.gpr */
 
+/* After virt/kvm/kvm_main.c: kvm_dev_ioctl_create_vm(). */
+static bool is_vm(int dir, const char *name)
+{
+	char link[32];
+	ssize_t n = readlinkat(dir, name, link, sizeof(link) - 1);
+
+	link[n < 0 ? 0 : n] = '\0';
+	return !strcmp(link, "anon_inode:kvm-vm");
+}
+
+/* The guest is made early: these are tried before all are listed, which takes its time. */
+#define FIRST_FDS 48
+
 int vl_module_find_vm(pid_t pid)
 {
-	char path[64], link[32];
+	char path[64], name[16];
 	struct dirent *de;
 	int fd = -ENOENT;
 	DIR *dir;
@@ -36,17 +49,14 @@ int vl_module_find_vm(pid_t pid)
 	dir = opendir(path);
 	if (!dir)
 		return -errno;
-	while (fd < 0 && (de = readdir(dir))) {
-		ssize_t n;
-
-		if (de->d_name[0] == '.')
-			continue;
-		n = readlinkat(dirfd(dir), de->d_name, link, sizeof(link) - 1);
-		link[n < 0 ? 0 : n] = '\0';
-		/* virt/kvm/kvm_main.c: kvm_dev_ioctl_create_vm() */
-		if (!strcmp(link, "anon_inode:kvm-vm"))
-			fd = atoi(de->d_name);
+	for (int i = 0; fd < 0 && i < FIRST_FDS; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		if (is_vm(dirfd(dir), name))
+			fd = i;
 	}
+	while (fd < 0 && (de = readdir(dir)))
+		if (de->d_name[0] != '.' && is_vm(dirfd(dir), de->d_name))
+			fd = atoi(de->d_name);
 	closedir(dir);
 	return fd;
 }

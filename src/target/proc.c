@@ -85,14 +85,30 @@ bool vl_parse_stat(const char *text, char *state_ret, uint64_t *start_ret)
 	return end != p;
 }
 
+int vl_proc_line(const char *path, char *buf, size_t size)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	do
+		n = read(fd, buf, size - 1);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	buf[n] = '\0';
+	return 0;
+}
+
 int vl_proc_stat(pid_t pid, char *state_ret, uint64_t *start_ret)
 {
-	_cleanup_free_ char *text = NULL;
-	char path[64];
+	/* 52 numbers of up to 20 digits, and a name. */
+	char path[64], text[2048];
 	int r;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	r = vl_read_file(AT_FDCWD, path, 1 << 16, &text, NULL);
+	r = vl_proc_line(path, text, sizeof(text));
 	if (r < 0)
 		return r;
 	return vl_parse_stat(text, state_ret, start_ret) ? 0 : -EINVAL;

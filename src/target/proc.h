@@ -31,7 +31,13 @@ int vl_read_file(int dirfd, const char *path, size_t max, char **ret, size_t *le
  */
 bool vl_parse_stat(const char *text, char *state_ret, uint64_t *start_ret);
 
-/* The same for process @pid. Returns 0 or -errno. */
+/*
+ * The text of @path, up to @size - 1 bytes, by one read: enough for files of /proc that the
+ * kernel makes in one piece, not for lists. Returns 0 or -errno.
+ */
+int vl_proc_line(const char *path, char *buf, size_t size);
+
+/* State letter and start time of process @pid. Returns 0 or -errno. */
 int vl_proc_stat(pid_t pid, char *state_ret, uint64_t *start_ret);
 
 /* Parse the text of a maps file; *@ret is malloc'ed, in the order of the text. */

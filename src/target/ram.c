@@ -72,6 +72,20 @@ static void *map_range(struct vl_target *t, const struct vl_ram *r)
 }
 
 /*
+ * The bytes of range @r, mapped when they are first asked for: a reader has mappings of its
+ * own. NULL where it cannot be, and for a dump: then by system calls.
+ */
+static unsigned char *mapped(struct vl_target *t, const struct vl_ram *r)
+{
+	struct vl_ram_map *m = &t->map[r - t->ram];
+
+	if (!m->tried && t->pid)
+		m->at = map_range(t, r);
+	m->tried = true;
+	return m->at;
+}
+
+/*
  * Can what was read of mapped ranges be relied on? The module's mappings show zeros where
  * it has no page: they are then given up for system calls, which tell why.
  */
@@ -80,9 +94,9 @@ static bool maps_hold(struct vl_target *t)
 	if (!t->module || vl_module_sound(t->module))
 		return true;
 	for (size_t i = 0; i < t->nr_ram; i++)
-		if (t->map[i] && !vl_ram_mappable(&t->ram[i])) {
-			munmap(t->map[i], t->ram[i].size);
-			t->map[i] = NULL;
+		if (t->map[i].at && !vl_ram_mappable(&t->ram[i])) {
+			munmap(t->map[i].at, t->ram[i].size);
+			t->map[i].at = NULL;
 		}
 	return false;
 }
@@ -116,10 +130,6 @@ struct vl_error *vl_ram_finish(struct vl_target *t)
 	t->map = calloc(out ? out : 1, sizeof(*t->map));
 	if (!t->map)
 		return vl_error_nomem();
-	/* Map what can be, which costs the same for any size; system calls do the
-	 * rest, and all of a dump. */
-	for (size_t i = 0; i < out && t->pid; i++)
-		t->map[i] = map_range(t, &t->ram[i]);
 	return NULL;
 }
 
@@ -139,8 +149,8 @@ bool vl_ram_mappable(const struct vl_ram *r)
 void vl_ram_deinit(struct vl_target *t)
 {
 	for (size_t i = 0; t->map && i < t->nr_ram; i++)
-		if (t->map[i])
-			munmap(t->map[i], t->ram[i].size);
+		if (t->map[i].at)
+			munmap(t->map[i].at, t->ram[i].size);
 	for (size_t i = 0; i < t->nr_backings; i++)
 		if (t->backings[i].fd >= 0)
 			close(t->backings[i].fd);
@@ -244,6 +254,7 @@ struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, si
 
 	while (len) {
 		const struct vl_ram *r = find(t, gpa);
+		const unsigned char *map;
 		uint64_t at;
 		ssize_t n;
 
@@ -251,9 +262,10 @@ struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, si
 			return no_ram(t, gpa);
 		at = gpa - r->gpa;
 		n = (ssize_t)(len < r->size - at ? len : r->size - at);
-		if (t->map[r - t->ram]) {
-			memcpy(out, (char *)t->map[r - t->ram] + at, (size_t)n);
-			if (!maps_hold(t) && !t->map[r - t->ram])
+		map = mapped(t, r);
+		if (map) {
+			memcpy(out, map + at, (size_t)n);
+			if (!maps_hold(t) && !mapped(t, r))
 				continue;
 		} else if (r->fd >= 0) {
 			n = pread(r->fd, out, (size_t)n, (off_t)(r->fd_offset + at));
@@ -315,7 +327,7 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
 
 		if (!r)
 			return no_ram(t, gpas[i]);
-		if (!t->map[r - t->ram]) {
+		if (!mapped(t, r)) {
 			n = gather(t, r, gpas + i, bufs + i, nr - i, local, remote);
 			if (n && r->fd >= 0)
 				done = preadv(r->fd, local, (int)n,

@@ -23,8 +23,7 @@ struct vl_error *vl_target_encrypted(void)
 
 struct vl_error *vl_target_bind(struct vl_target *t, pid_t pid)
 {
-	_cleanup_free_ char *boot = NULL;
-	char state;
+	char state, boot[64];
 	int r;
 
 	t->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -38,10 +37,9 @@ struct vl_error *vl_target_bind(struct vl_target *t, pid_t pid)
 		return vl_proc_denied(pid, -r);
 	t->pid = pid;
 	/* Pid and start time come again after the next boot of the host. */
-	if (vl_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &boot, NULL) < 0)
-		boot = NULL;
-	if (asprintf(&t->run_id, "qemu-%d-%" PRIu64 "-%.8s", (int)pid, t->start_time,
-		     boot ? boot : "") < 0) {
+	if (vl_proc_line("/proc/sys/kernel/random/boot_id", boot, sizeof(boot)) < 0)
+		boot[0] = '\0';
+	if (asprintf(&t->run_id, "qemu-%d-%" PRIu64 "-%.8s", (int)pid, t->start_time, boot) < 0) {
 		t->run_id = NULL;
 		return vl_error_nomem();
 	}

@@ -206,6 +206,12 @@ int polled(struct probe *p)
 	uint64_t text = vl_reader_symbol(p->direct, "_text");
 	struct vl_error *err;
 
+	/*
+	 * Not where the agent stands, which moves when its page is asked for, by new memory
+	 * slots: some kernels have the entry code at the begin of their text.
+	 */
+	if (stats(p).agent_va - text < 2UL << 20)
+		text += 4UL << 20;
 	vcpu_stats_open(p);
 	/* It never sleeps, however long we are kept from asking. */
 	err = vl_kvm_poll(p->kvm->engine, UINT32_MAX);

@@ -148,7 +148,8 @@ int main(void)
 	r = vl_target_ram(&g.t, &nr);
 	ok(nr == 4, "sorted and merged into %zu ranges", nr);
 	ok(r[0].gpa == 0 && r[0].size == 2 * MIB && r[3].gpa == HIGH, "in order");
-	ok(g.t.map[1] && !g.t.map[0] && !g.t.map[2], "the file is mapped; huge pages are not");
+	ok(!g.t.map[0].at && !g.t.map[1].at && !g.t.map[2].at,
+	   "nothing is mapped before it is read");
 	reads(0, 4096, "anonymous");
 	reads(0x1ff9, 3000, "unaligned");
 	reads(2 * MIB - 64, 128, "from anonymous memory into the file");
@@ -156,6 +157,8 @@ int main(void)
 	reads(4 * MIB, MIB, "huge pages");
 	reads(HIGH, 4 * MIB, "above 4 GiB");
 	reads(123, 0, "nothing");
+	ok(g.t.map[1].at && !g.t.map[0].at && !g.t.map[2].at,
+	   "the file is mapped; huge pages are not");
 	faults(3 * MIB, 1, 3 * MIB, "a hole");
 	faults(3 * MIB - 8, 16, 3 * MIB, "into a hole");
 	faults(HIGH + 4 * MIB - 1, 2, HIGH + 4 * MIB, "over the end");
