@@ -5,6 +5,9 @@
  * own. Needs root, /dev/kvm and /dev/imee; prints TAP.
  */
 #include <linux/kvm.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -14,6 +17,7 @@
 
 #define BLOCKS (VM_HUGE_SIZE / HUGE)
 #define BLOCK_PAGES (HUGE / PAGE)
+#define RACE_ROUNDS 1000
 
 /* --- What is to be expected ------------------------------------------------------- */
 
@@ -424,6 +428,73 @@ static void test_over_huge(int fd, struct vm *vm)
 	munmap(private, HUGE);
 }
 
+/* --- A page that goes while it is brought in ------------------------------------------ */
+
+struct race {
+	int fd;
+	uint64_t gpa, size;
+	_Atomic uint64_t done, seen; /* rounds: memory was replaced, and was then looked at */
+	_Atomic uint64_t took_us;    /* what a round takes */
+	_Atomic bool end;
+	unsigned long stale;
+};
+
+/*
+ * A mapping for each round, first touched at some moment of it. What was replaced by then is
+ * not to be seen, nor what has been since.
+ */
+static void *race_client(void *arg)
+{
+	struct race *r = arg;
+	unsigned seed = 1;
+
+	while (!r->end) {
+		uint64_t round = r->done, until = now_us() + rand_r(&seed) % (r->took_us + 1);
+		char *p = map(r->fd, r->gpa, r->size, PROT_READ, MAP_SHARED);
+		uint64_t value = 0;
+
+		while (now_us() < until)
+			;
+		peek(p, &value);
+		while (r->done == round && !r->end)
+			;
+		round = r->done;
+		if (peek(p, &value) || value != (tag(r->gpa) ^ round))
+			r->stale++;
+		munmap(p, r->size);
+		r->seen = round;
+	}
+	return NULL;
+}
+
+static void test_race(int fd, struct vm *vm, enum vm_command replace, uint32_t page, uint64_t size,
+		      const char *what)
+{
+	struct race r = { .fd = fd, .gpa = VM_PLAY + page * PAGE, .size = size };
+	struct imee_stats before, after;
+	pthread_t client;
+
+	vm_do(vm, replace, page, 0);
+	ioctl(fd, IMEE_GET_STATS, &before);
+	pthread_create(&client, NULL, race_client, &r);
+	for (uint64_t round = 1; round <= RACE_ROUNDS; round++) {
+		uint64_t begin = now_us();
+
+		vm_do(vm, replace, page, round);
+		r.took_us = now_us() - begin;
+		r.done = round;
+		while (r.seen != round)
+			sched_yield();
+	}
+	r.end = true;
+	pthread_join(client, NULL);
+	ioctl(fd, IMEE_GET_STATS, &after);
+	ok(!r.stale, "%s replaced while it is brought in: %lu of %u times the old one stayed", what,
+	   r.stale, RACE_ROUNDS);
+	printf("# %llu were taken out again\n",
+	       (unsigned long long)(after.retries - before.retries));
+}
+
 /* --- All ----------------------------------------------------------------------------- */
 
 /* Have one page in hugetlbfs's pool, if it has none free; what was there before. */
@@ -459,6 +530,7 @@ int main(void)
 	fd = device();
 	ok(attach(fd, &vm, 0) == 0, "attached");
 	test_over_small(fd, &vm);
+	test_race(fd, &vm, VM_MOVE, 40, PAGE, "a page");
 	if (turned_off()) {
 		ok(true, "huge pages # SKIP transparent huge pages are turned off");
 		goto end;
@@ -474,6 +546,7 @@ int main(void)
 	test_client(fd, &vm);
 	ok(renew_all(&vm), "once more");
 	test_over_huge(fd, &vm);
+	test_race(fd, &vm, VM_RENEW, VM_HUGE_PAGE(0), HUGE, "a huge page");
 end:
 	close(fd);
 	vm_kill(&vm);

@@ -271,14 +271,23 @@ static void reslot(uint64_t value)
 	set_slot(2, VM_ROM, VM_ROM_SIZE, p, KVM_MEM_READONLY);
 }
 
-/* Not by MADV_DONTNEED: it may leave a table, under which there are small pages for ever. */
+/*
+ * Not by MADV_DONTNEED: it may leave a table, under which there are small pages for ever. Made
+ * elsewhere first: as long as there are both, the new one is not where the old one was.
+ */
 static void renew(char *at, uint64_t gpa, uint64_t with)
 {
-	if (mmap(at, HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-		 0) != at)
+	char *room =
+		mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *new = room + (-(uintptr_t)room % HUGE);
+
+	if (room == MAP_FAILED)
 		err(1, "mmap");
-	madvise(at, HUGE, MADV_HUGEPAGE);
-	tag_pages(at, gpa, HUGE, with);
+	madvise(new, HUGE, MADV_HUGEPAGE);
+	tag_pages(new, gpa, HUGE, with);
+	if (mremap(new, HUGE, HUGE, MREMAP_MAYMOVE | MREMAP_FIXED, at) != at)
+		err(1, "mremap");
+	munmap(room, 2 * HUGE);
 }
 
 /* Give pages back to the kernel and take others, all with the right tag, until told to stop. */
