@@ -17,7 +17,7 @@
 
 #define BLOCKS (VM_HUGE_SIZE / HUGE)
 #define BLOCK_PAGES (HUGE / PAGE)
-#define RACE_ROUNDS 1000
+#define RACE_ROUNDS 500
 
 /* --- What is to be expected ------------------------------------------------------- */
 

@@ -131,3 +131,10 @@ same_text() {
 		fail "$name: $command differs, $try times (guest < > vlens)"
 	done
 }
+
+# Does this host's KVM count a vCPU's exits, for who asks (KVM_CAP_BINARY_STATS_FD, since 5.14)?
+kvm_counts() {
+	python3 -c '
+import fcntl, os, sys
+sys.exit(not fcntl.ioctl(os.open("/dev/kvm", os.O_RDWR), 0xae03, 203))'
+}
