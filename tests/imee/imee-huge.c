@@ -3,6 +3,10 @@
  * imee.ko over guest memory that is of huge pages: mapped huge where the kernel can, right
  * and in step with the guest's process everywhere, and as the memory of a machine of our
  * own. Needs root, /dev/kvm and /dev/imee; prints TAP.
+ *
+ * Usage: imee-huge [ROUNDS]
+ *
+ * ROUNDS: how often a page is replaced while it is brought in (500).
  */
 #include <linux/kvm.h>
 #include <pthread.h>
@@ -17,7 +21,6 @@
 
 #define BLOCKS (VM_HUGE_SIZE / HUGE)
 #define BLOCK_PAGES (HUGE / PAGE)
-#define RACE_ROUNDS 500
 
 /* --- What is to be expected ------------------------------------------------------- */
 
@@ -89,6 +92,7 @@ static bool renew_all(struct vm *vm)
 	return false;
 }
 
+static unsigned rounds = 500;	  /* of test_race() */
 static bool huge;		  /* can_huge() */
 static struct imee_stats counted; /* when what came was last looked at */
 
@@ -434,7 +438,7 @@ struct race {
 	int fd;
 	uint64_t gpa, size;
 	_Atomic uint64_t done, seen; /* rounds: memory was replaced, and was then looked at */
-	_Atomic uint64_t took_us;    /* what a round takes */
+	_Atomic uint64_t took_us;    /* what a round takes, at least */
 	_Atomic bool end;
 	unsigned long stale;
 };
@@ -449,15 +453,15 @@ static void *race_client(void *arg)
 	unsigned seed = 1;
 
 	while (!r->end) {
-		uint64_t round = r->done, until = now_us() + rand_r(&seed) % (r->took_us + 1);
+		uint64_t round = r->seen, until = now_us() + rand_r(&seed) % (r->took_us + 1);
 		char *p = map(r->fd, r->gpa, r->size, PROT_READ, MAP_SHARED);
 		uint64_t value = 0;
 
 		while (now_us() < until)
-			;
+			sched_yield();
 		peek(p, &value);
 		while (r->done == round && !r->end)
-			;
+			sched_yield();
 		round = r->done;
 		if (peek(p, &value) || value != (tag(r->gpa) ^ round))
 			r->stale++;
@@ -477,11 +481,13 @@ static void test_race(int fd, struct vm *vm, enum vm_command replace, uint32_t p
 	vm_do(vm, replace, page, 0);
 	ioctl(fd, IMEE_GET_STATS, &before);
 	pthread_create(&client, NULL, race_client, &r);
-	for (uint64_t round = 1; round <= RACE_ROUNDS; round++) {
-		uint64_t begin = now_us();
+	for (uint64_t round = 1; round <= rounds; round++) {
+		uint64_t begin = now_us(), took;
 
 		vm_do(vm, replace, page, round);
-		r.took_us = now_us() - begin;
+		/* Where others had the processor it says nothing, and we would wait for nothing. */
+		took = now_us() - begin;
+		r.took_us = round == 1 || took < r.took_us ? took : r.took_us;
 		r.done = round;
 		while (r.seen != round)
 			sched_yield();
@@ -490,7 +496,7 @@ static void test_race(int fd, struct vm *vm, enum vm_command replace, uint32_t p
 	pthread_join(client, NULL);
 	ioctl(fd, IMEE_GET_STATS, &after);
 	ok(!r.stale, "%s replaced while it is brought in: %lu of %u times the old one stayed", what,
-	   r.stale, RACE_ROUNDS);
+	   r.stale, rounds);
 	printf("# %llu were taken out again\n",
 	       (unsigned long long)(after.retries - before.retries));
 }
@@ -512,7 +518,7 @@ static long pool(long pages)
 	return before;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	long before;
 	struct vm vm;
@@ -522,6 +528,8 @@ int main(void)
 		printf("1..0 # SKIP there is no %s, or no /dev/kvm\n", IMEE_DEVICE);
 		return 0;
 	}
+	if (argc > 1)
+		rounds = strtoul(argv[1], NULL, 10);
 	catch_faults();
 	huge = can_huge();
 	before = pool(-1);

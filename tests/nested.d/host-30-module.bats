@@ -22,7 +22,9 @@ tap() {
 }
 
 @test "the module maps huge pages, and follows those" {
-	tap "$VLENS_BUILD/tests/imee/imee-huge"
+	local rounds=100
+	[[ -z $NESTED_ALL ]] || rounds=500
+	tap "$VLENS_BUILD/tests/imee/imee-huge" $rounds
 }
 
 @test "the module under abuse: kills, deaths, memory that moves" {
