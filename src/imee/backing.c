@@ -81,19 +81,16 @@ static void find_fast(struct vl_direct *d)
  * Addresses only, no memory: whatever is no RAM stays without access. They go with the
  * guest's in what a huge page is aligned to, so that one can be mapped as it is. NULL: none.
  */
-static void *reserve(uint64_t span)
+static void *reserve(struct vl_direct *d)
 {
-	size_t size = (span + VL_PAGE_SIZE - 1) & ~(uint64_t)(VL_PAGE_SIZE - 1), before;
-	char *p = mmap(NULL, size + HUGE_PAGE, PROT_NONE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t size = d->span + HUGE_PAGE;
+	char *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
 		return NULL;
-	before = -(uintptr_t)p % HUGE_PAGE;
-	if (before)
-		munmap(p, before);
-	munmap(p + before + size, HUGE_PAGE - before);
-	return p + before;
+	/* What is over at both ends stays reserved: to give it back takes longer than all else here. */
+	d->reserved = p;
+	return p + -(uintptr_t)p % HUGE_PAGE;
 }
 
 struct vl_error *direct_map(struct vl_direct *d)
@@ -108,7 +105,7 @@ struct vl_error *direct_map(struct vl_direct *d)
 	d->pieces = calloc(nr ? nr : 1, sizeof(*d->pieces));
 	if (!d->pieces)
 		return vl_error_nomem();
-	d->base = d->span && d->span < 1ULL << 46 ? reserve(d->span) : NULL;
+	d->base = d->span && d->span < 1ULL << 46 ? reserve(d) : NULL;
 	for (size_t i = 0; i < nr; i++) {
 		struct direct_piece *piece = &d->pieces[d->nr_pieces++];
 
@@ -139,8 +136,8 @@ void direct_unmap(struct vl_direct *d)
 {
 	if (d->frames)
 		munmap(d->frames, DIRECT_FRAMES * VL_PAGE_SIZE);
-	if (d->base)
-		munmap((void *)(uintptr_t)d->base, d->span);
+	if (d->reserved)
+		munmap(d->reserved, d->span + HUGE_PAGE);
 	free(d->present);
 	free(d->pieces);
 }

@@ -58,7 +58,8 @@ struct vl_direct {
 	struct vl_module *module;    /* maps what else could not be mapped; NULL: nobody does */
 	struct direct_piece *pieces; /* sorted by gpa */
 	size_t nr_pieces;
-	uint64_t span;	   /* bytes reserved at base */
+	uint64_t span;	   /* bytes at base */
+	void *reserved;	   /* the reservation that base is in: a huge page more, or NULL */
 	uint64_t *present; /* STILL: a bit for each page of the span that was read */
 	/* LIVE: the pages of this request. */
 	bool has_live;

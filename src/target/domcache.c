@@ -53,14 +53,14 @@ bool vl_domcache_find(const char *spec, const char *uri, pid_t *pid_ret, char ru
 	return true;
 }
 
-void vl_domcache_store(const struct vl_target *t, const char *spec, const char *uri,
-		       const char *uuid)
+void vl_domcache_store(struct vl_target *t, const char *spec, const char *uri, const char *uuid)
 {
 	_cleanup_free_ char *key = all_digits(spec) ? NULL : make_key(spec, uri);
 	_cleanup_free_ char *path = key ? make_path(key) : NULL;
 	_cleanup_free_ char *text = NULL;
 
-	if (!path || asprintf(&text, "%s%d %s %s\n", key, (int)t->pid, t->run_id, uuid) < 0)
+	if (!path ||
+	    asprintf(&text, "%s%d %s %s\n", key, (int)t->pid, vl_target_run_id(t), uuid) < 0)
 		return;
 	vl_error_destroy(vl_file_store(path, text, strlen(text)));
 }

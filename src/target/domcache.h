@@ -21,7 +21,6 @@ bool vl_domcache_find(const char *spec, const char *uri, pid_t *pid_ret, char ru
 		      char uuid_ret[40]);
 
 /* Remember for @spec what @t is bound to. Best effort. */
-void vl_domcache_store(const struct vl_target *t, const char *spec, const char *uri,
-		       const char *uuid);
+void vl_domcache_store(struct vl_target *t, const char *spec, const char *uri, const char *uuid);
 
 #endif

@@ -225,11 +225,9 @@ struct vl_error *vl_dump_open(struct vl_target *t, const char *path)
 	t->ops = &dump_ops;
 	if (fstat(fd, &st) < 0)
 		return cannot_open(path, errno);
-	if (asprintf(&t->run_id, "dump-%" PRIx64 "-%" PRIu64 "-%" PRIu64 "-%" PRIu64 ".%09ld",
-		     (uint64_t)st.st_dev, (uint64_t)st.st_ino, (uint64_t)st.st_size,
-		     (uint64_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec) < 0) {
-		t->run_id = NULL;
-		return vl_error_nomem();
-	}
+	snprintf(t->run_id, sizeof(t->run_id),
+		 "dump-%" PRIx64 "-%" PRIu64 "-%" PRIu64 "-%" PRIu64 ".%09ld", (uint64_t)st.st_dev,
+		 (uint64_t)st.st_ino, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec,
+		 st.st_mtim.tv_nsec);
 	return load(t, d, (uint64_t)st.st_size);
 }

@@ -52,13 +52,13 @@ struct vl_ram_map {
 
 struct vl_target {
 	char *name;
-	char *run_id;
+	char run_id[112]; /* "": of a process, and not asked for yet */
 	const struct vl_target_ops *ops;
 	void *priv; /* of the ops */
 
 	pid_t pid;	     /* 0: a dump */
 	int pidfd;	     /* -1: a dump, or a kernel without pidfds */
-	uint64_t start_time; /* field 22 of /proc/PID/stat, in clock ticks */
+	uint64_t start_time; /* 0 until it is asked for: vl_target_start_time() */
 	int proc_mem;	     /* /proc/PID/mem, once process_vm_readv is refused; else -1 */
 
 	struct vl_ram *ram;
@@ -85,12 +85,15 @@ struct vl_target {
 
 /* ---- target.c ---- */
 
-/*
- * Bind @t to process @pid: pidfd, start time, run id. VL_ERR_TARGET when there
- * is no such process.
- */
+/* Bind @t to process @pid by a pidfd. VL_ERR_TARGET when there is no such process. */
 struct vl_error *vl_target_bind(struct vl_target *t, pid_t pid);
 void vl_target_unbind(struct vl_target *t);
+/*
+ * When the process started: field 22 of /proc/PID/stat, in clock ticks since boot. Read when
+ * it is first asked for, as the kernel adds up all threads for that file. 0, which no guest's
+ * process has: it had ended, or cannot be looked at.
+ */
+uint64_t vl_target_start_time(struct vl_target *t);
 /* Drop what one kind of target set up, so that another can be tried. */
 void vl_target_reset(struct vl_target *t);
 

@@ -390,7 +390,8 @@ static bool known(struct vl_target *t, struct domain *d)
 	if (!vl_domcache_find(d->spec, d->uri, &pid, run, uuid))
 		return false;
 	err = vl_target_bind(t, pid);
-	if (!err && !strcmp(t->run_id, run) && runs_domain(pid, uuid) && vl_rammap_cached(t))
+	if (!err && !strcmp(vl_target_run_id(t), run) && runs_domain(pid, uuid) &&
+	    vl_rammap_cached(t))
 		return true;
 	vl_error_destroy(err);
 	vl_target_unbind(t);

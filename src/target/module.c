@@ -35,8 +35,12 @@ static bool is_vm(int dir, const char *name)
 	return !strcmp(link, "anon_inode:kvm-vm");
 }
 
-/* The guest is made early: these are tried before all are listed, which takes its time. */
-#define FIRST_FDS 48
+/*
+ * The guest is made early, though not before what every process begins with: these are
+ * tried before all are listed, which takes its time.
+ */
+#define FIRST_FD 8
+#define LAST_FD 47
 
 int vl_module_find_vm(pid_t pid)
 {
@@ -49,7 +53,7 @@ int vl_module_find_vm(pid_t pid)
 	dir = opendir(path);
 	if (!dir)
 		return -errno;
-	for (int i = 0; fd < 0 && i < FIRST_FDS; i++) {
+	for (int i = FIRST_FD; fd < 0 && i <= LAST_FD; i++) {
 		snprintf(name, sizeof(name), "%d", i);
 		if (is_vm(dirfd(dir), name))
 			fd = i;

@@ -152,7 +152,7 @@ static struct vl_error *begin(struct vl_target *t)
 
 	if (t->pause_mode == VL_PAUSE_FREEZE) {
 		r = vl_proc_stat(t->pid, &state, &start);
-		if (r < 0 || start != t->start_time)
+		if (r < 0 || start != vl_target_start_time(t))
 			return vl_proc_denied(t->pid, r < 0 ? -r : ESRCH);
 		was = state == 'T' || state == 't';
 	}

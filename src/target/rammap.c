@@ -114,9 +114,9 @@ static struct vl_error *add_range(struct vl_target *t, const struct vl_vma *vmas
 	return NULL;
 }
 
-static char *cache_path(const struct vl_target *t)
+static char *cache_path(struct vl_target *t)
 {
-	return vl_run_path("%s.ram", t->run_id);
+	return vl_run_path("%s.ram", vl_target_run_id(t));
 }
 
 /* The inode that backs @r, 0 for anonymous memory: goes into the cache. */
@@ -144,7 +144,7 @@ static void cache_prune(void)
 }
 
 /* Best effort: without the cache the next attach asks the monitor again. */
-static void cache_store(const struct vl_target *t)
+static void cache_store(struct vl_target *t)
 {
 	_cleanup_free_ char *path = cache_path(t), *text = NULL;
 	size_t len;

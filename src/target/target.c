@@ -21,14 +21,23 @@ struct vl_error *vl_target_encrypted(void)
 			     "a guest under SEV or TDX cannot be read from outside");
 }
 
+/* Has the process behind the pidfd ended? A zombie has. */
+static bool ended(const struct vl_target *t)
+{
+	struct pollfd pfd = { .fd = t->pidfd, .events = POLLIN };
+
+	return poll(&pfd, 1, 0) > 0;
+}
+
 struct vl_error *vl_target_bind(struct vl_target *t, pid_t pid)
 {
-	char state, boot[64];
-	int r;
+	char state;
+	int r = 0;
 
 	t->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	r = vl_proc_stat(pid, &state, &t->start_time);
-	if (r == 0 && (state == 'Z' || state == 'X'))
+	if (t->pidfd < 0)
+		r = vl_proc_stat(pid, &state, &t->start_time);
+	if (t->pidfd < 0 ? r == 0 && (state == 'Z' || state == 'X') : ended(t))
 		r = -ESRCH;
 	if (r == -ENOENT || r == -ESRCH)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no such process: %d", (int)pid),
@@ -36,13 +45,6 @@ struct vl_error *vl_target_bind(struct vl_target *t, pid_t pid)
 	if (r < 0)
 		return vl_proc_denied(pid, -r);
 	t->pid = pid;
-	/* Pid and start time come again after the next boot of the host. */
-	if (vl_proc_line("/proc/sys/kernel/random/boot_id", boot, sizeof(boot)) < 0)
-		boot[0] = '\0';
-	if (asprintf(&t->run_id, "qemu-%d-%" PRIu64 "-%.8s", (int)pid, t->start_time, boot) < 0) {
-		t->run_id = NULL;
-		return vl_error_nomem();
-	}
 	return NULL;
 }
 
@@ -56,8 +58,8 @@ void vl_target_unbind(struct vl_target *t)
 		close(t->pidfd);
 	t->pidfd = -1;
 	t->pid = 0;
-	free(t->run_id);
-	t->run_id = NULL;
+	t->start_time = 0;
+	t->run_id[0] = '\0';
 }
 
 void vl_target_reset(struct vl_target *t)
@@ -161,8 +163,30 @@ bool vl_target_is_live(const struct vl_target *t)
 	return t->pid != 0;
 }
 
-const char *vl_target_run_id(const struct vl_target *t)
+uint64_t vl_target_start_time(struct vl_target *t)
 {
+	uint64_t start;
+	char state;
+
+	if (t->start_time || !t->pid || vl_proc_stat(t->pid, &state, &start) < 0)
+		return t->start_time;
+	/* Of another process, if ours has ended by now. */
+	if (t->pidfd < 0 || !ended(t))
+		t->start_time = start;
+	return t->start_time;
+}
+
+const char *vl_target_run_id(struct vl_target *t)
+{
+	char boot[64];
+
+	if (t->run_id[0])
+		return t->run_id;
+	/* Pid and start time come again after the next boot of the host. */
+	if (vl_proc_line("/proc/sys/kernel/random/boot_id", boot, sizeof(boot)) < 0)
+		boot[0] = '\0';
+	snprintf(t->run_id, sizeof(t->run_id), "qemu-%d-%" PRIu64 "-%.8s", (int)t->pid,
+		 vl_target_start_time(t), boot);
 	return t->run_id;
 }
 
@@ -204,7 +228,6 @@ void vl_target_info(struct vl_target *t, struct vl_target_info *ret)
 
 struct vl_error *vl_target_alive(struct vl_target *t)
 {
-	struct pollfd pfd = { .fd = t->pidfd, .events = POLLIN };
 	uint64_t start;
 	char state;
 	bool gone;
@@ -212,7 +235,7 @@ struct vl_error *vl_target_alive(struct vl_target *t)
 	if (!t->pid)
 		return NULL;
 	if (t->pidfd >= 0)
-		gone = poll(&pfd, 1, 0) > 0;
+		gone = ended(t);
 	else
 		gone = vl_proc_stat(t->pid, &state, &start) < 0 || start != t->start_time ||
 		       state == 'Z';

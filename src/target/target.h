@@ -122,7 +122,7 @@ bool vl_target_is_live(const struct vl_target *t);
  * Whatever is cached under it is void when it changes. It stays the same when the
  * guest reboots inside its hypervisor, or goes back to a snapshot there.
  */
-const char *vl_target_run_id(const struct vl_target *t);
+const char *vl_target_run_id(struct vl_target *t);
 
 /* The RAM map, sorted by gpa, no overlaps; owned by the target. */
 const struct vl_ram *vl_target_ram(const struct vl_target *t, size_t *nr_ret);

@@ -13,7 +13,7 @@
 #define RUN_FILE_MAX 4096
 #define RUN_FORMAT "vlens-run-1"
 
-static char *run_path(const struct vl_target *t)
+static char *run_path(struct vl_target *t)
 {
 	return vl_run_path("%s.contact", vl_target_run_id(t));
 }

@@ -51,7 +51,7 @@ static uint64_t median(uint64_t v[RUNS])
 }
 
 /* What has been kept of the guest is forgotten. */
-static void forget(const struct vl_target *t)
+static void forget(struct vl_target *t)
 {
 	char *path = vl_run_path("%s.ram", vl_target_run_id(t));
 
