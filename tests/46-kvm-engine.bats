@@ -112,6 +112,25 @@ need_kvm() {
 	[[ $output == *"a loop: soon, 0 different"* ]]
 }
 
+@test "RAM that is anonymous in part: that part is read by the other engine" {
+	local how
+	need_kvm gmixed
+	still gmixed
+	for how in '' --mirror; do
+		# shellcheck disable=SC2086 # a word or none
+		run probe $how "$(guest gmixed)" sweep 100
+		assert_status 0
+		# Of the guest's 384 MiB a third is in no slot, and is what it takes first.
+		[[ $output == *" 0 different"* && $output != *" 0 not by the agent" ]]
+		# shellcheck disable=SC2086 # a word or none
+		run probe $how "$(guest gmixed)" spaces
+		assert_status 0
+		[[ $output == *" 0 different"* ]]
+	done
+	drop_guest gmixed
+	rm "$T/stopped"
+}
+
 @test "anonymous RAM is refused with the reason, and read by the next engine" {
 	need_guest g510
 	run --separate-stderr raw --engine=kvm "$(guest g510)" engine

@@ -35,9 +35,9 @@ static enum direct_kind map_piece(struct vl_direct *d, const struct vl_ram *r)
 		madvise(at, r->size, MADV_NOHUGEPAGE);
 		return DIRECT_STILL;
 	}
-	if (!vl_ram_mappable(r) && d->module)
+	if (d->module && vl_ram_by_module(d->t))
 		return vl_module_map(d->module, at, r->gpa, r->size) ? DIRECT_MAPPED : DIRECT_LIVE;
-	if (!vl_ram_mappable(r) ||
+	if (!vl_ram_mappable(r) || vl_ram_by_module(d->t) ||
 	    mmap(at, r->size, PROT_READ, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, r->fd,
 		 (off_t)r->fd_offset) == MAP_FAILED)
 		return DIRECT_LIVE;
@@ -280,6 +280,13 @@ static const unsigned char *live_page(struct vl_direct *d, uint64_t page, enum v
 		return NULL;
 	}
 	return buf;
+}
+
+bool direct_stays(const struct vl_direct *d, uint64_t gpa)
+{
+	const struct direct_piece *p = d->has_live ? find(d, gpa) : NULL;
+
+	return !p || p->kind != DIRECT_LIVE;
 }
 
 const unsigned char *direct_slow(struct vl_direct *d, uint64_t gpa, enum vl_read_status *st)

@@ -3,6 +3,7 @@
  * The direct engine: a walk through the guest's page tables in software, over
  * its RAM where it lies. See direct.h for the walk, backing.c for the RAM.
  */
+#include "../target/module.h"
 #include "direct.h"
 
 #include <stdio.h>
@@ -209,21 +210,12 @@ static enum vl_read_status watch_op(struct vl_raw *e, const struct vl_space *s, 
 
 static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_RAW_WHY])
 {
-	uint64_t mapped = 0, all = 0;
-	const struct vl_ram *ram;
-	size_t nr;
-
 	(void)c;
 	if (!vl_target_is_live(t)) {
 		snprintf(why, VL_RAW_WHY, "a dump does not change: its pages are read once");
 		return VL_RANK_MAPPED;
 	}
-	ram = vl_target_ram(t, &nr);
-	for (size_t i = 0; i < nr; i++) {
-		all += ram[i].size;
-		mapped += vl_ram_mappable(&ram[i]) ? ram[i].size : 0;
-	}
-	if (mapped > all / 2) {
+	if (vl_ram_most(t, vl_ram_mappable)) {
 		snprintf(why, VL_RAW_WHY, "the guest's RAM is mapped");
 		return VL_RANK_MAPPED;
 	}

@@ -83,6 +83,9 @@ void direct_unmap(struct vl_direct *d);
  */
 const unsigned char *direct_slow(struct vl_direct *d, uint64_t gpa, enum vl_read_status *st);
 
+/* Is the page at @gpa where it is for good, and not a copy that was read for this request? */
+bool direct_stays(const struct vl_direct *d, uint64_t gpa);
+
 /* A request begins: pages of the last one are forgotten. */
 void direct_forget(struct vl_direct *d);
 static inline void direct_begin(struct vl_direct *d)

@@ -103,8 +103,6 @@ struct vl_error *vl_kvm_mirror(struct vl_raw *e)
 
 	if (k->mirror)
 		return NULL;
-	if (k->walk->has_live)
-		return vl_error_new(VL_ERR_TARGET, "not all of the guest's RAM can be mapped");
 	kvm_quiesce(k);
 	k->mirror = calloc(1, sizeof(*k->mirror));
 	if (!k->mirror)

@@ -42,7 +42,8 @@ static bool set_range(struct vl_kvm *k, size_t i)
 {
 	const struct kvm_range *r = &k->ranges[i];
 
-	return vl_machine_slot(&k->machine, 2 * (unsigned)i, r->gpa, r->size, r->host, true);
+	return !r->host ||
+	       vl_machine_slot(&k->machine, 2 * (unsigned)i, r->gpa, r->size, r->host, true);
 }
 
 /* A slot cannot change its size: away with it, then two beside the hole. */
@@ -167,7 +168,7 @@ bool kvm_vm_place(struct vl_kvm *k, uint64_t va, uint64_t gpa, int levels)
 
 	while (i < k->nr_ranges && gpa - k->ranges[i].gpa >= k->ranges[i].size)
 		i++;
-	if (i == k->nr_ranges || (levels == 5 && !k->la57))
+	if (i == k->nr_ranges || !k->ranges[i].host || (levels == 5 && !k->la57))
 		return false;
 	kvm_quiesce(k);
 	if (!k->placed || gpa != k->blind) {
@@ -306,13 +307,16 @@ static struct vl_error *map_ram(struct vl_kvm *k, struct vl_target *t)
 	if (!k->ranges)
 		return vl_error_nomem();
 	for (size_t i = 0; i < k->nr_ranges; i++) {
-		void *p = kvm_slot_fits(&ram[i]) ?
-				  vl_ram_map(&ram[i]) :
-				  vl_module_map(k->module, NULL, ram[i].gpa, ram[i].size);
+		const struct vl_ram *r = &ram[i];
+		void *p = NULL;
 
+		k->ranges[i] = (struct kvm_range){ r->gpa, r->size, NULL };
+		if (k->module ? !kvm_slot_aligned(r) : !kvm_slot_fits(r))
+			continue;
+		p = k->module ? vl_module_map(k->module, NULL, r->gpa, r->size) : vl_ram_map(r);
 		if (!p)
 			return vl_error_os(errno, "cannot map the guest's RAM");
-		k->ranges[i] = (struct kvm_range){ ram[i].gpa, ram[i].size, p };
+		k->ranges[i].host = p;
 	}
 	return NULL;
 }

@@ -303,6 +303,11 @@ static enum vl_read_status watch_op(struct vl_raw *e, const struct vl_space *s, 
 
 /* ---- can it serve? ---- */
 
+bool kvm_slot_aligned(const struct vl_ram *r)
+{
+	return r->gpa % VL_PAGE_SIZE == 0 && r->size % VL_PAGE_SIZE == 0;
+}
+
 /*
  * Can the range be in a memory slot: mapped, page by page? That a file is cut short
  * is no danger, as only KVM touches the mapping. Huge pages that the guest never touched
@@ -310,7 +315,7 @@ static enum vl_read_status watch_op(struct vl_raw *e, const struct vl_space *s, 
  */
 bool kvm_slot_fits(const struct vl_ram *r)
 {
-	return r->fd >= 0 && r->fd_offset % VL_PAGE_SIZE == 0 && r->gpa % VL_PAGE_SIZE == 0 &&
+	return r->fd >= 0 && r->fd_offset % VL_PAGE_SIZE == 0 && kvm_slot_aligned(r) &&
 	       (r->page_size <= VL_PAGE_SIZE ||
 		(r->fd_offset % r->page_size == 0 && r->size % r->page_size == 0));
 }
@@ -338,33 +343,19 @@ static bool walks_write(void)
 /* For a mirror of the guest's tables those must be in memory that stays at its place. */
 static bool mirror_fits(struct vl_target *t)
 {
-	const struct vl_ram *ram;
-	size_t nr;
-
-	ram = vl_target_ram(t, &nr);
-	for (size_t i = 0; i < nr && vl_target_is_live(t); i++)
-		if (!vl_ram_mappable(&ram[i]) && !vl_target_module(t, NULL))
-			return false;
-	return true;
+	return !vl_target_is_live(t) || vl_ram_by_module(t) || vl_ram_most(t, vl_ram_mappable);
 }
 
-/* Can all RAM be in slots? With *@module_ret, as the module maps it. */
-static bool all_fits(struct vl_target *t, struct vl_module **module_ret)
+/*
+ * Can most of the RAM be in slots? With *@module_ret, as the module maps it. What cannot,
+ * a display's memory for one, is read by the other engine.
+ */
+static bool most_fits(struct vl_target *t, struct vl_module **module_ret)
 {
-	const struct vl_ram *ram;
-	size_t nr;
+	bool by_module = vl_ram_by_module(t);
 
-	*module_ret = NULL;
-	ram = vl_target_ram(t, &nr);
-	for (size_t i = 0; i < nr; i++) {
-		if (kvm_slot_fits(&ram[i]))
-			continue;
-		if (!*module_ret && vl_target_is_live(t))
-			*module_ret = vl_target_module(t, NULL);
-		if (!*module_ret || ram[i].gpa % VL_PAGE_SIZE || ram[i].size % VL_PAGE_SIZE)
-			return false;
-	}
-	return nr > 0;
+	*module_ret = by_module ? vl_target_module(t, NULL) : NULL;
+	return vl_ram_most(t, by_module ? kvm_slot_aligned : kvm_slot_fits);
 }
 
 static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_RAW_WHY])
@@ -374,7 +365,7 @@ static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_
 	struct vl_module *module;
 	const char *how;
 
-	if (!all_fits(t, &module)) {
+	if (!most_fits(t, &module)) {
 		snprintf(why, VL_RAW_WHY, "%s",
 			 vl_target_is_live(t) ?
 				 "the guest's RAM cannot be mapped (it is anonymous)" :
@@ -486,7 +477,7 @@ static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
 	pthread_cond_init(&k->cond, NULL);
 	atomic_store(&k->limit_ms, 3000);
 	k->machine = (struct vl_machine)VL_MACHINE_NONE;
-	if (!all_fits(t, &k->module))
+	if (!most_fits(t, &k->module))
 		err = vl_error_new(VL_ERR_TARGET, "the guest's RAM cannot be mapped");
 	else
 		err = open_other(k, t, c);

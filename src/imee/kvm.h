@@ -46,7 +46,7 @@ _Static_assert(KVM_MIRROR_OFFSET >= VL_PAGE_SIZE * KVM_EXCHANGE_PAGES, "");
 
 struct kvm_range {
 	uint64_t gpa, size;
-	void *host; /* MAP_SHARED, PROT_READ; touched by KVM alone */
+	void *host; /* MAP_SHARED, PROT_READ; touched by KVM alone; NULL: in no slot */
 };
 
 struct vl_kvm {
@@ -181,6 +181,8 @@ struct vl_error *vl_kvm_poll(struct vl_raw *e, uint32_t spin);
 
 /* ---- kvm.c: requests ---- */
 
+/* Is it of whole pages, as a memory slot is? */
+bool kvm_slot_aligned(const struct vl_ram *r);
 /* Can the range be mapped from its file for a memory slot? */
 bool kvm_slot_fits(const struct vl_ram *r);
 

@@ -60,6 +60,10 @@ static int table(struct mirror *m, uint64_t gpa, int level, enum vl_read_status 
 	live = direct_host(m->walk, gpa, st);
 	if (!live)
 		return -1;
+	if (!direct_stays(m->walk, gpa)) {
+		*st = MIRROR_FULL;
+		return -1;
+	}
 	if (m->nr_tables == MIRROR_TABLES) {
 		*st = MIRROR_FULL;
 		return -1;

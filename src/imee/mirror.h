@@ -42,7 +42,7 @@ struct mirror_table {
 };
 
 struct mirror {
-	struct vl_direct *walk; /* all of the RAM is mapped in it, or a dump */
+	struct vl_direct *walk; /* tables in RAM that it has not mapped are not mirrored */
 	mirror_page *pages;	/* what the processor walks; not owned */
 	uint64_t gpa;		/* where it sees them */
 	/* Memory of ours that no entry may lead to, guest-physical. */

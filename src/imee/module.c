@@ -119,7 +119,8 @@ static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_
 
 	(void)c;
 	if (vl_target_module(t, &no)) {
-		snprintf(why, VL_RAW_WHY, "the guest's RAM is mapped by imee.ko");
+		snprintf(why, VL_RAW_WHY, "the guest's RAM is mapped%s",
+			 vl_ram_by_module(t) ? " by imee.ko" : " from its files, imee.ko attached");
 		return VL_RANK_MODULE;
 	}
 	snprintf(why, VL_RAW_WHY, "%s%s%s", no->message, no->hint ? "; " : "",

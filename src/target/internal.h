@@ -50,6 +50,9 @@ struct vl_ram_map {
 	bool tried;
 };
 
+/* What maps RAM into this process: see vl_ram_by_module(). */
+enum vl_ram_way { VL_RAM_UNDECIDED, VL_RAM_FILES, VL_RAM_MODULE };
+
 struct vl_target {
 	char *name;
 	char run_id[112]; /* "": of a process, and not asked for yet */
@@ -64,6 +67,7 @@ struct vl_target {
 	struct vl_ram *ram;
 	struct vl_ram_map *map; /* per range */
 	size_t nr_ram, cap_ram;
+	enum vl_ram_way way;
 	struct vl_backing *backings;
 	size_t nr_backings;
 	char *map_cache; /* the file the RAM map came from, or NULL */

@@ -69,4 +69,17 @@ bool vl_module_renew(struct vl_module *m);
 /* The registers of all vCPUs, as vl_target_vcpus(). */
 struct vl_error *vl_module_vcpus(struct vl_module *m, struct vl_vcpu **ret, size_t *nr_ret);
 
+/* Does @is hold for more than half of @t's RAM, by bytes? */
+bool vl_ram_most(const struct vl_target *t, bool (*is)(const struct vl_ram *));
+
+/*
+ * Is it the kernel module that maps @t's RAM, rather than the files behind it? Both never
+ * map into one process: when the host takes a page out of such a file it holds the lock of
+ * that file's mappings (i_mmap_rwsem) while the module waits for that of its own, and to
+ * make a virtual machine in this process the kernel takes the locks of all its areas
+ * (mm_take_all_locks()), perhaps the other way round. Files do where they can be mapped
+ * and hold the larger part; what else there is, is then read by system calls.
+ */
+bool vl_ram_by_module(struct vl_target *t);
+
 #endif

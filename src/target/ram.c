@@ -63,12 +63,9 @@ void *vl_ram_map(const struct vl_ram *r)
 /* NULL where it is not to be had, by an address space limit for one. */
 static void *map_range(struct vl_target *t, const struct vl_ram *r)
 {
-	struct vl_module *m;
-
-	if (vl_ram_mappable(r))
-		return vl_ram_map(r);
-	m = vl_target_module(t, NULL);
-	return m ? vl_module_map(m, NULL, r->gpa, r->size) : NULL;
+	if (vl_ram_by_module(t))
+		return vl_module_map(t->module, NULL, r->gpa, r->size);
+	return vl_ram_mappable(r) ? vl_ram_map(r) : NULL;
 }
 
 /*
@@ -91,10 +88,10 @@ static unsigned char *mapped(struct vl_target *t, const struct vl_ram *r)
  */
 static bool maps_hold(struct vl_target *t)
 {
-	if (!t->module || vl_module_sound(t->module))
+	if (!t->module || vl_module_sound(t->module) || !vl_ram_by_module(t))
 		return true;
 	for (size_t i = 0; i < t->nr_ram; i++)
-		if (t->map[i].at && !vl_ram_mappable(&t->ram[i])) {
+		if (t->map[i].at) {
 			munmap(t->map[i].at, t->ram[i].size);
 			t->map[i].at = NULL;
 		}
@@ -146,6 +143,26 @@ bool vl_ram_mappable(const struct vl_ram *r)
 	return fstat(r->fd, &st) == 0 && !st.st_nlink;
 }
 
+bool vl_ram_most(const struct vl_target *t, bool (*is)(const struct vl_ram *))
+{
+	uint64_t held = 0, all = 0;
+
+	for (size_t i = 0; i < t->nr_ram; i++) {
+		all += t->ram[i].size;
+		held += is(&t->ram[i]) ? t->ram[i].size : 0;
+	}
+	return held > all / 2;
+}
+
+bool vl_ram_by_module(struct vl_target *t)
+{
+	if (t->way == VL_RAM_UNDECIDED)
+		t->way = t->pid && !vl_ram_most(t, vl_ram_mappable) && vl_target_module(t, NULL) ?
+				 VL_RAM_MODULE :
+				 VL_RAM_FILES;
+	return t->way == VL_RAM_MODULE;
+}
+
 void vl_ram_deinit(struct vl_target *t)
 {
 	for (size_t i = 0; t->map && i < t->nr_ram; i++)
@@ -163,6 +180,7 @@ void vl_ram_deinit(struct vl_target *t)
 	t->ram = NULL;
 	t->backings = NULL;
 	t->nr_ram = t->cap_ram = t->nr_backings = 0;
+	t->way = VL_RAM_UNDECIDED;
 	t->proc_mem = -1;
 }
 

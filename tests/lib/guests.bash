@@ -16,6 +16,7 @@ guest_options() {
 	g612) echo "--kernel 6.12 --smp 1 --cpu max --backing file" ;;
 	g7) echo "--kernel 7 --smp 2 --backing memfd" ;;
 	deep) echo "--kernel 7 --smp 2 --cpu max --backing memfd" ;;
+	gmixed) echo "--kernel 6.1 --smp 1 --mem 256 --backing memfd --plug 128" ;;
 	g61anon) echo "--kernel 6.1 --smp 1 --backing anon" ;;
 	spin) echo "--kernel 6.12 --smp 2 --cpu max --backing memfd --mode spin" ;;
 	huge) echo "--kernel 6.1 --smp 2 --backing hugetlbfs --mode spin --append pti=on" ;;
