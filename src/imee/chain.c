@@ -8,30 +8,27 @@ static inline __attribute__((always_inline)) void take(const struct plan *plan, 
 						       const unsigned char *p,
 						       unsigned char *record)
 {
-	const struct part *f = &plan->parts[plan->groups[group].first];
-	const struct part *end = f + plan->groups[group].nr;
+	const struct group *g = &plan->groups[group];
+	const struct part *f = g->part;
 
-	for (; f != end; f++) {
+	for (; f != g->end8; f++)
+		direct_copy(record + f->out, p + f->at, 8, false);
+	for (; f != g->end4; f++)
+		direct_copy(record + f->out, p + f->at, 4, false);
+	for (; f != g->end_address; f++) {
+		uint64_t address = element + (uint64_t)f->at;
+
+		memcpy(record + f->out, &address, sizeof(address));
+	}
+	for (; unlikely(f != g->end); f++) {
 		unsigned char *out = record + f->out;
-		uint64_t address = element + (uint64_t)(int64_t)f->at;
 
-		if (f->op == PART_8) {
-			direct_copy(out, p + f->at, 8, false);
-			continue;
-		}
-		if (f->op == PART_4) {
-			direct_copy(out, p + f->at, 4, false);
-			continue;
-		}
 		switch (f->op) {
 		case PART_16:
 			memcpy(out, p + f->at, 16);
 			break;
 		case PART_32:
 			memcpy(out, p + f->at, 32);
-			break;
-		case PART_ADDRESS:
-			memcpy(out, &address, sizeof(address));
 			break;
 		case PART_INDEX:
 			memcpy(out, &index, sizeof(index));
@@ -57,8 +54,8 @@ static __attribute__((noinline)) enum vl_read_status take_each(struct walker *k,
 	const struct group *g = &k->plan.groups[group];
 	enum vl_read_status st = VL_READ_OK;
 
-	for (unsigned i = g->first; !st && i < g->first + g->nr; i++)
-		st = direct_field(k, k->plan.parts[i].index, element, index, record, status);
+	for (const struct part *f = g->part; !st && f != g->end; f++)
+		st = direct_field(k, f->index, element, index, record, status);
 	return st;
 }
 
@@ -85,6 +82,7 @@ group_at(struct walker *k, const struct group *g, uint64_t va, uint64_t *guess)
 /* Where the next record goes. */
 struct sink {
 	unsigned char *record;
+	size_t stride;
 	uint8_t *status;
 	size_t left;
 };
@@ -97,15 +95,14 @@ static inline __attribute__((always_inline)) enum vl_read_status
 collect(struct walker *k, struct sink *to, uint64_t element, uint64_t index, uint64_t node,
 	const unsigned char *p)
 {
-	const struct vl_walk *w = k->w;
 	enum vl_read_status st = VL_READ_OK;
 
 	if (unlikely(!to->left)) {
 		k->ret->fault = element;
 		return VL_READ_MORE;
 	}
-	if (to->status)
-		memset(to->status, VL_READ_OK, w->nr_fields);
+	if (unlikely(to->status))
+		memset(to->status, VL_READ_OK, k->w->nr_fields);
 	if (likely(p)) {
 		take(&k->plan, 0, element, index, p, to->record);
 	} else {
@@ -130,8 +127,9 @@ collect(struct walker *k, struct sink *to, uint64_t element, uint64_t index, uin
 	if (unlikely(st))
 		return st;
 	to->left--;
-	to->record += w->stride;
-	to->status += to->status ? w->nr_fields : 0;
+	to->record += to->stride;
+	if (unlikely(to->status))
+		to->status += k->w->nr_fields;
 	return VL_READ_OK;
 }
 
@@ -295,7 +293,7 @@ static __attribute__((noinline)) enum vl_read_status walk_nulls(struct walker *k
 void direct_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_walk *w,
 		 struct vl_walked *ret)
 {
-	struct sink to = { w->records, w->status, w->max };
+	struct sink to = { w->records, w->stride, w->status, w->max };
 	struct walker k;
 	/* A node has at least one entry and they nest less than 16 deep; the rest is
 	 * for values. */

@@ -64,26 +64,45 @@ static uint8_t op_of(const struct vl_walk_field *f)
 			       PART_BYTES;
 }
 
-static void add_parts(struct plan *p, const struct vl_walk *w, struct group *const *of,
-		      struct group *g)
-{
-	unsigned nr = g->first;
+/* Of 8 bytes, of 4, addresses, others: in this order a group has its parts. */
+#define PART_CLASSES 4
 
+static unsigned class_of(uint8_t op)
+{
+	return op == PART_8 ? 0 : op == PART_4 ? 1 : op == PART_ADDRESS ? 2 : 3;
+}
+
+/* The parts of all groups; @of: the group of each field, or NULL. */
+static void add_parts(struct plan *p, const struct vl_walk *w, struct group *const *of)
+{
+	struct part *next[MAX_GROUPS][PART_CLASSES], *to = p->parts;
+	unsigned nr[MAX_GROUPS][PART_CLASSES] = { 0 };
+
+	for (size_t i = 0; i < w->nr_fields; i++)
+		if (of[i])
+			nr[of[i] - p->groups][class_of(op_of(&w->fields[i]))]++;
+	for (unsigned g = 0; g < p->nr_groups; g++) {
+		p->groups[g].part = next[g][0] = to;
+		p->groups[g].end8 = next[g][1] = to += nr[g][0];
+		p->groups[g].end4 = next[g][2] = to += nr[g][1];
+		p->groups[g].end_address = next[g][3] = to += nr[g][2];
+		p->groups[g].end = to += nr[g][3];
+	}
 	for (size_t i = 0; i < w->nr_fields; i++) {
 		const struct vl_walk_field *f = &w->fields[i];
 		int32_t at = f->offset[f->derefs];
+		uint8_t op = op_of(f);
 
-		if (of[i] == g)
-			p->parts[nr++] = (struct part){ op_of(f), (uint8_t)i, f->size, f->out,
-							reads(f) ? at - g->low : at };
+		if (of[i])
+			*next[of[i] - p->groups][class_of(op)]++ =
+				(struct part){ op, (uint8_t)i, f->size, f->out,
+					       reads(f) ? at - of[i]->low : at };
 	}
-	g->nr = nr - g->first;
 }
 
 void direct_plan(struct plan *p, const struct vl_walk *w, bool spans)
 {
 	struct group *of[VL_WALK_FIELDS];
-	unsigned nr = 0;
 
 	p->groups[0] = (struct group){ 0 };
 	p->nr_groups = 1;
@@ -105,12 +124,9 @@ void direct_plan(struct plan *p, const struct vl_walk *w, bool spans)
 	}
 	for (unsigned g = 1; g < p->nr_groups; g++)
 		widen(&p->groups[0], p->groups[g].pointer, 8);
-	for (unsigned g = 0; g < p->nr_groups; g++) {
+	for (unsigned g = 0; g < p->nr_groups; g++)
 		p->groups[g].pointer -= p->groups[0].low;
-		p->groups[g].first = nr;
-		add_parts(p, w, of, &p->groups[g]);
-		nr += p->groups[g].nr;
-	}
+	add_parts(p, w, of);
 }
 
 /* ---- translation ---- */

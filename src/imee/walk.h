@@ -36,10 +36,11 @@ struct part {
 
 /* Fields that lie side by side: in the element, or behind one pointer in it. */
 struct group {
-	int64_t low;	    /* where it begins, from the element or what the pointer points to */
-	uint64_t len;	    /* bytes; 0: nothing is read */
-	int64_t pointer;    /* of others than the first: where in the first group */
-	unsigned first, nr; /* of parts */
+	int64_t low;	 /* where it begins, from the element or what the pointer points to */
+	uint64_t len;	 /* bytes; 0: nothing is read */
+	int64_t pointer; /* of others than the first: where in the first group */
+	/* Its parts: those of 8 bytes, of 4, addresses, others. */
+	const struct part *part, *end8, *end4, *end_address, *end;
 };
 
 #define MAX_GROUPS 4
@@ -52,7 +53,7 @@ struct plan {
 };
 
 /* Upper entries that are at hand; a power of two. */
-#define UPPERS 64
+#define UPPERS 32
 /* Bit 0 of upper.host: it is a page of 2 MiB, not a table. */
 #define UPPER_PAGE 1UL
 
