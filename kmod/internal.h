@@ -75,11 +75,12 @@ struct imee_vcpu {
 	struct imee_file *file;
 	struct kvm_vcpu *vcpu;
 	u32 index;
-	void *vmcb;	 /* SVM: once it was found; see svm.c */
-	u64 entries;	 /* written by the vCPU's thread only */
-	u64 last_cr3;	 /* of the watch, likewise */
-	u64 last_ring;	 /* the serial of the ring that has it */
-	int want;	 /* IMEE_IDLE ...; by compare and swap where two may do it */
+	void *vmcb;    /* SVM: once it was found; see svm.c */
+	void *loaded;  /* VMX: likewise; see vmx.c */
+	u64 entries;   /* written by the vCPU's thread only */
+	u64 last_cr3;  /* of the watch, likewise */
+	u64 last_ring; /* the serial of the ring that has it */
+	int want;      /* IMEE_IDLE ...; by compare and swap where two may do it */
 	struct completion done;
 	struct imee_regs sample; /* the probe's, when IMEE_FILLED */
 	struct imee_regs before; /* for comparing */
@@ -171,6 +172,8 @@ bool imee_svm_cr3(struct imee_vcpu *v, u64 *cr3);
 /* The same by VMREAD; only in the vCPU's thread, just before it enters. */
 void imee_vmx_regs(struct imee_vcpu *v, struct imee_regs *regs);
 bool imee_vmx_cr3(struct imee_vcpu *v, u64 *cr3);
+/* The same anywhere else, of a vCPU that is not in its guest; may sleep. */
+void imee_vmx_regs_outside(struct imee_vcpu *v, struct imee_regs *regs);
 
 /* watch.c */
 /* In the vCPU's thread, just before it enters. */

@@ -320,6 +320,8 @@ static void fill(struct imee_vcpu *v, struct imee_regs *regs, bool entering)
 		imee_svm_regs(v, regs, entering);
 	else if (entering)
 		imee_vmx_regs(v, regs);
+	else
+		imee_vmx_regs_outside(v, regs);
 
 	if (!(regs->valid & IMEE_REGS_GPR)) {
 		memset(regs->gpr, 0, sizeof(regs->gpr));

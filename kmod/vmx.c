@@ -1,17 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Intel's virtualization: the current VMCS, read in the vCPU's own thread at its
- * entry, where it is that vCPU's. Elsewhere it cannot be read, and the fields are not
- * valid. Written from the manual (Software Developer's Manual, volume 3, appendix B)
- * and not run: no emulator that our tests have has VMX. A VMREAD that faults, or finds
- * no VMCS, leaves its fields not valid.
+ * Intel's virtualization: what only the VMCS has. VMREAD reads the one that is current on
+ * the CPU; in the vCPU's own thread, at its entry, that is the vCPU's. That of a vCPU that
+ * is not in its guest is made current for the moment, on the CPU on which KVM has it
+ * active: on another it must not be touched.
+ *
+ * Which CPU that is KVM's struct vcpu_vmx has, which is private, but begins with struct
+ * kvm_vcpu: behind that are a struct loaded_vmcs and, soon after, a pointer to it. What is
+ * not such a pair, with a VMCS of this processor's format, is not believed.
+ *
+ * Written from the manual (Software Developer's Manual, volume 3, the chapters on the VMCS and
+ * on VMX instructions, and appendix B), and run where Bochs emulates it. An instruction that
+ * faults, or finds no VMCS, leaves its fields not valid.
  */
+#include <linux/mm.h>
+#include <linux/smp.h>
+#include <linux/uaccess.h>
 #include <asm/asm.h>
 #include <asm/cpufeature.h>
+#include <asm/hypervisor.h>
 #include <asm/msr.h>
 #include <asm/vmx.h>
 
 #include "internal.h"
+
+#define SEARCH_WORDS 256 /* behind struct kvm_vcpu */
+#define NO_VMCS (~0ULL)	 /* what VMPTRST stores where none is current */
+
+/* --- Fields ---------------------------------------------------------------------- */
 
 /* false: no current VMCS, no such field, or this CPU is not in VMX operation. */
 static bool read_field(unsigned long field, u64 *ret)
@@ -79,21 +95,21 @@ bool imee_vmx_cr3(struct imee_vcpu *v, u64 *cr3)
 {
 	u64 controls;
 
-	/* Without extended page tables it is that of KVM's shadow tables. */
-	return read_field(SECONDARY_VM_EXEC_CONTROL, &controls) &&
-	       (controls & SECONDARY_EXEC_ENABLE_EPT) && read_field(GUEST_CR3, cr3);
+	if (!read_field(CPU_BASED_VM_EXEC_CONTROL, &controls))
+		return false;
+	/* Where KVM gives the guest tables of its own, it sees every load and store of CR3. */
+	if (!(controls & CPU_BASED_CR3_STORE_EXITING))
+		return read_field(GUEST_CR3, cr3);
+	*cr3 = v->vcpu->arch.cr3;
+	return true;
 }
 
-void imee_vmx_regs(struct imee_vcpu *v, struct imee_regs *regs)
+/*
+ * Of the current VMCS. What KVM has read since the last exit it may have changed, and not
+ * written yet; what it has not read it has not changed either.
+ */
+static void read_fields(struct imee_vcpu *v, struct imee_regs *regs)
 {
-	u64 value;
-
-	if (!boot_cpu_has(X86_FEATURE_VMX))
-		return;
-	/*
-	 * What KVM has not read since the last exit it has not changed either; what it has
-	 * changed is not written yet.
-	 */
 	if ((imee_has_rip(v->vcpu) || read_field(GUEST_RIP, &regs->rip)) &&
 	    (imee_has_rsp(v->vcpu) || read_field(GUEST_RSP, &regs->gpr[VCPU_REGS_RSP])))
 		regs->valid |= IMEE_REGS_GPR;
@@ -103,10 +119,6 @@ void imee_vmx_regs(struct imee_vcpu *v, struct imee_regs *regs)
 		regs->valid |= IMEE_REGS_CR0;
 	if (read_cr(GUEST_CR4, CR4_GUEST_HOST_MASK, CR4_READ_SHADOW, &regs->cr4))
 		regs->valid |= IMEE_REGS_CR4;
-	if (imee_vmx_cr3(v, &value)) {
-		regs->cr3 = value;
-		regs->valid |= IMEE_REGS_CR3;
-	}
 	if (read_field(GUEST_FS_BASE, &regs->fs_base) && read_field(GUEST_GS_BASE, &regs->gs_base))
 		regs->valid |= IMEE_REGS_GS;
 	if (read_field(GUEST_IDTR_BASE, &regs->idt_base) &&
@@ -124,6 +136,20 @@ void imee_vmx_regs(struct imee_vcpu *v, struct imee_regs *regs)
 		regs->cpl = (regs->ss.attr >> 5) & 3; /* the descriptor's privilege level */
 		regs->valid |= IMEE_REGS_CS_SS | IMEE_REGS_CPL;
 	}
+}
+
+void imee_vmx_regs(struct imee_vcpu *v, struct imee_regs *regs)
+{
+	u64 cr3;
+
+	if (!boot_cpu_has(X86_FEATURE_VMX))
+		return;
+	read_fields(v, regs);
+	/* At the entry KVM's copy, if there is one, has been put in. */
+	if (imee_vmx_cr3(v, &cr3)) {
+		regs->cr3 = cr3;
+		regs->valid |= IMEE_REGS_CR3;
+	}
 	/* KVM has the guest's in the CPU from before the entry until its thread sleeps. */
 	if (regs->efer & EFER_LMA) {
 		if (msr_value(MSR_KERNEL_GS_BASE, &regs->kernel_gs_base))
@@ -132,4 +158,122 @@ void imee_vmx_regs(struct imee_vcpu *v, struct imee_regs *regs)
 		if (regs->efer & EFER_SCE && msr_value(MSR_LSTAR, &regs->lstar))
 			regs->valid |= IMEE_REGS_LSTAR;
 	}
+}
+
+/* --- Of a vCPU that is not in its guest --------------------------------------------- */
+
+/* How KVM's struct loaded_vmcs begins. */
+struct loaded_vmcs {
+	void *vmcs;
+	void *shadow;
+	int cpu; /* where it is active, and ended there only, with interrupts off; -1: nowhere */
+};
+
+/* Physical address of the current VMCS, or NO_VMCS; false: not in VMX operation. */
+static bool current_vmcs(u64 *ret)
+{
+	bool good = false;
+
+	*ret = NO_VMCS;
+	asm volatile("1: vmptrst %0\n"
+		     "	 mov $1, %1\n"
+		     "2:\n" _ASM_EXTABLE(1b, 2b)
+		     : "+m"(*ret), "+q"(good)
+		     :
+		     : "cc", "memory");
+	return good;
+}
+
+static bool make_current(u64 vmcs)
+{
+	bool good = false;
+
+	asm volatile("1: vmptrld %1\n"
+		     "	 seta %0\n"
+		     "2:\n" _ASM_EXTABLE(1b, 2b)
+		     : "+q"(good)
+		     : "m"(vmcs)
+		     : "cc", "memory");
+	return good;
+}
+
+/* Is there a VMCS in the format of this processor? KVM writes that once, where it begins. */
+static bool looks_right(const struct loaded_vmcs *l)
+{
+	struct loaded_vmcs copy;
+	u32 format, low, high;
+
+	return !copy_from_kernel_nofault(&copy, l, sizeof(copy)) && copy.vmcs &&
+	       PAGE_ALIGNED(copy.vmcs) && virt_addr_valid(copy.vmcs) && copy.cpu >= -1 &&
+	       copy.cpu < (int)nr_cpu_ids && !get_kernel_nofault(format, (u32 *)copy.vmcs) &&
+	       !rdmsr_safe(MSR_IA32_VMX_BASIC, &low, &high) && format == (low & 0x7fffffff);
+}
+
+/* The vCPU's own, not that of a guest within the guest. */
+static struct loaded_vmcs *loaded_of(struct imee_vcpu *v)
+{
+	unsigned long *words = (unsigned long *)(v->vcpu + 1), word;
+	int i;
+
+	if (v->loaded)
+		return v->loaded;
+	for (i = 0; i < SEARCH_WORDS; i++) {
+		if (get_kernel_nofault(word, words + i))
+			break;
+		if (word >= (unsigned long)words && word < (unsigned long)(words + i) &&
+		    IS_ALIGNED(word, sizeof(word)) && looks_right((void *)word)) {
+			WRITE_ONCE(v->loaded, (void *)word);
+			return v->loaded;
+		}
+	}
+	return NULL;
+}
+
+struct visit {
+	struct imee_vcpu *v;
+	struct imee_regs *regs;
+};
+
+/*
+ * On the CPU on which the VMCS was active, with interrupts off: if it still is it stays so, as only
+ * this CPU ends that, and no other is made current in between. KVM notices nothing: what was
+ * current is so again; where none was it expects none, and makes current what it needs.
+ */
+static void visit(void *arg)
+{
+	struct visit *visit = arg;
+	struct loaded_vmcs *l = visit->v->loaded;
+	struct imee_regs *regs = visit->regs;
+	u64 vmcs = __pa(l->vmcs), before, cr3;
+
+	if (READ_ONCE(l->cpu) != smp_processor_id() || !current_vmcs(&before) ||
+	    (before != vmcs && !make_current(vmcs)))
+		return;
+	read_fields(visit->v, regs);
+	/* KVM's copy may be one that is still to be put in. */
+	if (!(regs->valid & IMEE_REGS_CR3) && imee_vmx_cr3(visit->v, &cr3)) {
+		regs->cr3 = cr3;
+		regs->valid |= IMEE_REGS_CR3;
+	}
+	if (before != vmcs && before != NO_VMCS)
+		make_current(before);
+}
+
+void imee_vmx_regs_outside(struct imee_vcpu *v, struct imee_regs *regs)
+{
+	struct visit arg = { .v = v, .regs = regs };
+	struct loaded_vmcs *l;
+	int cpu;
+
+	/*
+	 * Of a guest within the guest KVM keeps the state in parts. Over Hyper-V it may use a
+	 * VMCS of Hyper-V's own kind, beside which no other may become current.
+	 */
+	if (!boot_cpu_has(X86_FEATURE_VMX) || regs->flags & IMEE_VCPU_NESTED ||
+	    hypervisor_is_type(X86_HYPER_MS_HYPERV))
+		return;
+	l = loaded_of(v);
+	cpu = l ? READ_ONCE(l->cpu) : -1;
+	if (cpu >= 0)
+		smp_call_function_single(cpu, visit, &arg, 1);
 }

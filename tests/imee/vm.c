@@ -115,7 +115,7 @@ static void code(void)
 
 static void registers(int vcpu, uint64_t rip)
 {
-	struct kvm_regs regs = { .rip = rip, .rflags = 2, .rsp = VM_RSP, .rbx = VM_RBX };
+	struct kvm_regs regs = { .rip = rip, .rflags = VM_RFLAGS, .rsp = VM_RSP, .rbx = VM_RBX };
 	struct kvm_segment flat = { .limit = 0xffffffff, .present = 1, .s = 1, .g = 1 };
 	struct {
 		struct kvm_msrs head;

@@ -66,6 +66,11 @@ struct vm_data {
 #define VM_GDT 0xfffffe0000001000UL
 #define VM_TR 0xfffffe0000003000UL
 #define VM_RSP 0xf000UL
+/*
+ * Interrupts on, though none will come: Bochs 3.0 lets none of the host's end the execution of a
+ * guest that was entered with them off.
+ */
+#define VM_RFLAGS 0x202UL
 #define VM_RBX 0x1122334455667788UL
 
 static inline uint64_t tag(uint64_t gpa)
