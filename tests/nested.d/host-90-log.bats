@@ -9,6 +9,6 @@ load ../lib/vlens
 	local bad
 	dmesg >/results/dmesg.end
 	bad=$(diff /results/dmesg.boot /results/dmesg.end | sed -n 's/^> //p' |
-		grep -E 'WARNING:|BUG:|Oops|KASAN|UBSAN|lockdep|possible (circular|recursive)|general protection|Call Trace|refcount_t|page allocation failure|Bad page|rcu: INFO|hung task|blocked for more' || true)
+		grep -Ef "$BATS_TEST_DIRNAME/complaints" || true)
 	[[ -z $bad ]] || fail "$bad"
 }
