@@ -6,6 +6,7 @@
  *   init (by that name)   PID 1: starts the two below, then reaps
  *   factory agent TTY     runs commands that come over a serial port (agent.c)
  *   factory make          makes the state, then sleeps
+ *   factory crowd N       forks until there are N processes; they stay
  *
  * A process that "make" made gets its role by the environment (FACTORY_ROLE),
  * so that its command line can be anything.
@@ -30,6 +31,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -43,8 +45,13 @@
 
 enum { UID_ALICE = 4242, UID_FACTORY = 4243 };
 
+static const uid_t uids[] = { 0, UID_ALICE, UID_FACTORY };
+
 /* A role closes this descriptor when it is as it is going to stay. */
 enum { READY_FD = 3 };
+
+/* Processes with a command line of their own; what is beyond is a crowd. */
+enum { SLEEPERS_MAX = 1000 };
 
 void die(const char *what)
 {
@@ -355,6 +362,64 @@ static int count_processes(void)
 	return n;
 }
 
+/* The limits of a kernel are by its memory; these are for any number of processes. */
+static void lift_limits(void)
+{
+	struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+
+	write_file("/proc/sys/kernel/pid_max", "4194304\n");
+	write_file("/proc/sys/kernel/threads-max", "1000000\n");
+	if (setrlimit(RLIMIT_NPROC, &all))
+		die("setrlimit");
+}
+
+/* One of a crowd: a fork that executes nothing, so it shares most pages: about 100 KiB each. */
+static void fork_one(uid_t uid)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		die("fork");
+	if (!pid) {
+		if (uid)
+			become(uid);
+		prctl(PR_SET_NAME, "crowd");
+		sleep_for_ever();
+	}
+}
+
+static void make_crowd(int count)
+{
+	for (int i = 0; i < count; i++)
+		fork_one(uids[i % 3]);
+}
+
+/* The crowd has a parent of its own; this one returns when all are there. */
+static int run_crowd(int want)
+{
+	int settled[2], count = want - count_processes() - 1;
+	char c;
+
+	if (pipe2(settled, O_CLOEXEC))
+		die("pipe");
+	switch (fork()) {
+	case -1:
+		die("fork");
+		break;
+	case 0:
+		setsid();
+		lift_limits();
+		for (int fd = 0; fd < 3; fd++)
+			dup2(open("/dev/null", O_RDWR | O_CLOEXEC), fd);
+		make_crowd(count);
+		if (write(settled[1], "", 1) != 1)
+			die("pipe");
+		sleep_for_ever();
+	}
+	close(settled[1]);
+	return read(settled[0], &c, 1) == 1 ? 0 : 1;
+}
+
 static void make_long(void)
 {
 	enum { WORDS = 80 };
@@ -382,7 +447,6 @@ static void make_zombie(void)
 
 static void make_all(void)
 {
-	static const uid_t uids[] = { 0, UID_ALICE, UID_FACTORY };
 	const char *mode = kernel_option("vlens.mode", "quiet");
 	const char *role = !strcmp(mode, "busy") ? "forker" : !strcmp(mode, "spin") ? "spinner" : NULL;
 	int cpus = sysconf(_SC_NPROCESSORS_ONLN), have;
@@ -400,11 +464,15 @@ static void make_all(void)
 	make_long();
 	make_zombie();
 	have = count_processes() + (role ? cpus : 0);
-	for (int i = 0; i < want - have; i++) {
+	for (int i = 0; i < want - have && i < SLEEPERS_MAX; i++) {
 		char number[24];
 
 		snprintf(number, sizeof(number), "--number=%d", i);
 		make("sleeper", uids[i % 3], number, NULL);
+	}
+	if (want - have > SLEEPERS_MAX) {
+		lift_limits();
+		make_crowd(want - have - SLEEPERS_MAX);
 	}
 	/* Last, as they leave little for others. */
 	for (int cpu = 0; role && cpu < cpus; cpu++)
@@ -455,6 +523,8 @@ int main(int argc, char **argv)
 		return run_make();
 	if (argc > 2 && !strcmp(argv[1], "agent"))
 		return run_agent(argv[2]);
-	fprintf(stderr, "Usage: factory make | factory agent TTY\n");
+	if (argc > 2 && !strcmp(argv[1], "crowd"))
+		return run_crowd(atoi(argv[2]));
+	fprintf(stderr, "Usage: factory make | factory agent TTY | factory crowd N\n");
 	return 2;
 }
