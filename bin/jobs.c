@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "applet.h"
+#include "options.h"
 #include "report.h"
 #include "views.h"
 
@@ -72,6 +73,8 @@ bool view_option(struct view_options *o, int key, char *arg)
 		}
 		usage_report(o->applet->name, "no way to pause '%s': freeze, suspend or none", arg);
 		return false;
+	case VIEW_MAX_PAUSE:
+		return max_pause_parse(o->applet->name, arg, &o->scan.target.budget);
 	case ARGP_KEY_ARG:
 		o->words[o->nr_words++] = arg;
 		return true;

@@ -16,6 +16,7 @@ enum {
 	OPT_ENGINE = 0x100,
 	OPT_AS,
 	OPT_PAUSE,
+	OPT_MAX_PAUSE,
 	OPT_KEEP,
 	OPT_STATS,
 	OPT_DIFF,
@@ -31,7 +32,8 @@ enum {
 	{ "connect", 'c', "URI", 0, "look the guest up at this libvirt URI", 0 }, \
 	{ "engine", OPT_ENGINE, "ENGINE", 0, "who answers: vmst[/kvm|/unicorn] (default) or imee", 0 }, \
 	{ "as", OPT_AS, "PID", 0, "see what this task of the guest sees (default: 1)", 0 }, \
-	{ "pause", OPT_PAUSE, "HOW", 0, "hold the guest by freeze (default), suspend or none", 0 }
+	{ "pause", OPT_PAUSE, "HOW", 0, "hold the guest by freeze (default), suspend or none", 0 }, \
+	{ "max-pause", OPT_MAX_PAUSE, "MS", 0, "the longest pause[,all of a run] (default: 10,50)", 0 }
 #define OPTIONS_MIDDLE \
 	{ "keep", OPT_KEEP, "SECONDS", 0, "stay ready for so long behind the run (default: 60)", 0 }, \
 	{ "stats", OPT_STATS, NULL, 0, "print to stderr what it cost the guest", 0 }
@@ -147,6 +149,38 @@ static error_t parse_pause(struct parse *p, const char *arg)
 	return usage(p);
 }
 
+/* "10", "2.5,20": milliseconds, up to a minute. */
+static bool milliseconds_of(const char *arg, const char **end_ret, uint64_t *ns_ret)
+{
+	const double most = 60000;
+	char *end;
+	double ms;
+
+	errno = 0;
+	ms = strtod(arg, &end);
+	*end_ret = end;
+	if (errno || end == arg || !(*arg >= '0' && *arg <= '9') || !(ms >= 0 && ms <= most))
+		return false;
+	*ns_ret = (uint64_t)(ms * 1000000);
+	return true;
+}
+
+bool max_pause_parse(const char *applet, const char *arg, struct vl_pause_budget *ret)
+{
+	const char *at;
+
+	*ret = (struct vl_pause_budget){ .given = true };
+	if (milliseconds_of(arg, &at, &ret->longest_ns) && !*at) {
+		/* As many pauses as the default has. */
+		ret->total_ns = ret->longest_ns * (VL_PAUSE_TOTAL_NS / VL_PAUSE_LONGEST_NS);
+		return true;
+	}
+	if (*at == ',' && milliseconds_of(at + 1, &at, &ret->total_ns) && !*at)
+		return true;
+	usage_report(applet, "'%s' is no time in milliseconds, nor two with a comma between", arg);
+	return false;
+}
+
 /* How long a keeper stays where nothing else is said, and the most, in seconds. */
 #define KEEP_DEFAULT 60
 #define KEEP_MAX 86400
@@ -213,6 +247,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return parse_as(p, arg);
 	case OPT_PAUSE:
 		return parse_pause(p, arg);
+	case OPT_MAX_PAUSE:
+		return max_pause_parse(p->applet->name, arg, &p->options->guest.target.budget) ?
+			       0 :
+			       usage(p);
 	case OPT_KEEP:
 		return parse_keep(p, arg);
 	case OPT_STATS:

@@ -41,6 +41,12 @@ bool options_parse(const struct applet *a, int argc, char **argv, struct options
 bool options_check(const struct argp_option *table, int argc, char **argv, char **why_ret,
 		   const char **foreign_ret);
 
+/*
+ * Parse @arg of --max-pause: "MS" or "MS,MS". False: it is wrong, and has been
+ * reported in the name of @applet.
+ */
+bool max_pause_parse(const char *applet, const char *arg, struct vl_pause_budget *ret);
+
 /* Print to stdout the usage line and the purpose; the options; both. */
 void options_head(const char *name, const char *args, const char *summary);
 void options_list(const struct argp_option *table);

@@ -166,6 +166,7 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 		const char *key;
 		uint64_t value;
 	} counts[] = {
+		{ "pauses:", stats->pauses },
 		{ "epochs:", stats->epochs },
 		{ "kernel calls:", stats->kernel_calls },
 		{ "kvm entries:", stats->kvm_entries },

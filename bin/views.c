@@ -49,6 +49,7 @@ static const struct argp_option top_options[] = {
 	{ "engine", VIEW_ENGINE, "ENGINE", 0, "who reads: imee (the fastest), direct, kvm, module", 0 },
 	{ "json", 'J', NULL, 0, "with -b: print JSON", 0 },
 	{ "pause", VIEW_PAUSE, "HOW", 0, "to ask a kernel: freeze, suspend, none", 0 },
+	{ "max-pause", VIEW_MAX_PAUSE, "MS", 0, "the longest pause[,all of a question] (10,50)", 0 },
 	{ "help", VIEW_HELP, NULL, 0, "print this help", 0 },
 	{ "version", VIEW_VERSION, NULL, 0, "print the version and what is built in", 0 },
 	{ 0 },
@@ -115,8 +116,8 @@ bool view_wanted(int argc, char **argv)
 			engine = argv[++i];
 		else if ((!strcmp(argv[i], "-c") || !strcmp(argv[i], "--connect") ||
 			  !strcmp(argv[i], "--as") || !strcmp(argv[i], "--pause") ||
-			  !strcmp(argv[i], "-o") || !strcmp(argv[i], "--output") ||
-			  !strcmp(argv[i], "--sort")) &&
+			  !strcmp(argv[i], "--max-pause") || !strcmp(argv[i], "-o") ||
+			  !strcmp(argv[i], "--output") || !strcmp(argv[i], "--sort")) &&
 			 i + 1 < argc)
 			i++;
 		if (engine)

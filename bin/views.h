@@ -40,6 +40,7 @@ enum {
 	VIEW_ENGINE = 0x100,
 	VIEW_ALL,
 	VIEW_PAUSE,
+	VIEW_MAX_PAUSE,
 	VIEW_NO_HEADERS,
 	VIEW_SORT,
 	VIEW_AS,
@@ -60,6 +61,7 @@ enum {
 	{ "json", 'J', NULL, 0, "print JSON", 0 }
 #define VIEW_OPTIONS_BACK \
 	{ "pause", VIEW_PAUSE, "HOW", 0, "should a first contact need it: freeze, suspend, none", 0 }, \
+	{ "max-pause", VIEW_MAX_PAUSE, "MS", 0, "the longest pause[,all of a run] (10,50)", 0 }, \
 	{ "stats", VIEW_STATS, NULL, 0, "print to stderr how it was read", 0 }, \
 	{ "help", VIEW_HELP, NULL, 0, "print this help", 0 }, \
 	{ "version", VIEW_VERSION, NULL, 0, "print the version and what is built in", 0 }, \

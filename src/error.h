@@ -18,6 +18,7 @@ enum vl_errc {
 	VL_ERR_FAULT,	/* an address of the guest cannot be read: address */
 	VL_ERR_BLOCKED, /* a guest kernel call would sleep (I/O, a held lock) */
 	VL_ERR_CRASHED, /* a guest kernel call hit BUG, a bad fault, a budget */
+	VL_ERR_SPENT,	/* the run may not pause the guest any longer */
 };
 
 struct vl_error {

@@ -437,7 +437,8 @@ static bool wants_workset(const struct vl_guest *g)
 	return vl_target_is_live(g->target) && g->pauses;
 }
 
-struct vl_error *vl_guest_next(struct vl_guest *g, const char *label)
+struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
+			       const struct vl_pause_budget *budget)
 {
 	struct vl_stats now;
 	char *copy = NULL;
@@ -447,6 +448,7 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label)
 	vl_guest_stats(g, &now);
 	g->base = now;
 	vl_target_paused_reset(g->target);
+	vl_target_set_budget(g->target, budget);
 	g->anew = false;
 	if (g->contact && !vl_contact_holds(g->contact))
 		forget_contact(g);
@@ -545,6 +547,7 @@ void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret)
 	if (g->contact)
 		memcpy(ret->kernel, g->contact->build_id, sizeof(g->contact->build_id));
 	ret->paused_ns = vl_target_paused_ns(g->target, &ret->paused_longest_ns);
+	ret->pauses = vl_target_nr_pauses(g->target);
 }
 
 const char *vl_version(void)

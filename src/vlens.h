@@ -46,12 +46,13 @@ struct vl_stats {
 	bool first_contact;	      /* the kernel had to be asked for its symbols */
 	uint64_t paused_ns;	      /* in all */
 	uint64_t paused_longest_ns;   /* of one pause */
-	uint64_t epochs;	      /* clones made */
-	uint64_t kernel_calls;	      /* calls into the guest's kernel */
-	uint64_t kvm_entries;	      /* of vmst/kvm's vCPU, and as many returns to us */
-	uint64_t kvm_exits;	      /* its VM exits, with those that KVM serves itself */
-	uint64_t pages_touched;	      /* of 4 KiB, different ones */
-	uint64_t pages_copied;	      /* copies made of them, over all epochs */
+	uint64_t pauses;
+	uint64_t epochs;	/* clones made */
+	uint64_t kernel_calls;	/* calls into the guest's kernel */
+	uint64_t kvm_entries;	/* of vmst/kvm's vCPU, and as many returns to us */
+	uint64_t kvm_exits;	/* its VM exits, with those that KVM serves itself */
+	uint64_t pages_touched; /* of 4 KiB, different ones */
+	uint64_t pages_copied;	/* copies made of them, over all epochs */
 };
 
 /*
@@ -66,10 +67,11 @@ void vl_guest_close(struct vl_guest *g);
 
 /*
  * Begin something new on an open guest, as if it had been closed and opened with
- * @label: what is known of the kernel, and what is translated of it, stays. The
+ * @label and @budget (NULL: the default): what is known of the kernel, and what is translated of it, stays. The
  * figures of vl_guest_stats() start from nought.
  */
-struct vl_error *vl_guest_next(struct vl_guest *g, const char *label);
+struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
+			       const struct vl_pause_budget *budget);
 
 /*
  * Nothing more is asked for now: the guest runs, and what was learned of it is

@@ -245,6 +245,7 @@ static bool ask(const struct vl_keep_options *k, const struct vl_redirect_option
 		.tries = o->tries,
 		.no_pin = o->no_pin,
 		.has_label = k->guest.label != NULL,
+		.budget = k->guest.target.budget,
 	};
 
 	while (o->guest_paths && o->guest_paths[q.nr_paths])

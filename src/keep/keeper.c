@@ -92,14 +92,16 @@ static bool parse(struct keeper *kp, int link, struct request *r)
 	return r->paths && !m->bad && !strcmp(r->key, kp->key) && read_environ(r);
 }
 
-static struct vl_error *open_guest(struct keeper *kp, const char *label)
+static struct vl_error *open_guest(struct keeper *kp, const char *label,
+				   const struct vl_pause_budget *budget)
 {
 	struct vl_guest_options opts = kp->k->guest;
 	struct vl_error *err;
 
 	opts.label = label;
+	opts.target.budget = *budget;
 	if (kp->guest)
-		return vl_guest_next(kp->guest, label);
+		return vl_guest_next(kp->guest, label, budget);
 	err = vl_guest_open(kp->k->spec, &opts, &kp->guest);
 	if (err)
 		return err;
@@ -172,7 +174,7 @@ static void serve_and_tell(struct keeper *kp, const struct request *r, int link,
 	struct vl_keep_reply reply = { .status = 3 };
 	struct vl_error *err;
 
-	err = open_guest(kp, r->q.has_label ? r->label : NULL);
+	err = open_guest(kp, r->q.has_label ? r->label : NULL, &r->q.budget);
 	if (err)
 		kp->end = true;
 	else

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The guard: a small process beside ours that resumes the guest when we are
- * gone (exit, SIGKILL, SIGSEGV) or hang (no renewal before the deadline).
+ * gone (exit, SIGKILL, SIGSEGV) or hold it past the deadline of the pause.
  *
  * It shares one page of memory with us. All decisions go by compare-and-swap
  * on its state, so that exactly one side resumes the guest:
@@ -28,9 +28,6 @@
 
 #include "internal.h"
 
-/* Without a renewal for so long a pause counts as a hang. */
-#define VL_GUARD_DEADLINE_NS (900 * 1000000ULL)
-
 /*
  * Start a guard for @t. It keeps t->lock_fd, t->pidfd and what t->ops->guard_fd
  * says; what it does to resume depends on t->pause_mode.
@@ -43,11 +40,8 @@ void vl_guard_stop(struct vl_guard *g);
 /* Has somebody killed the guard? */
 bool vl_guard_is_dead(const struct vl_guard *g);
 
-/* IDLE -> HELD, and the deadline set: before pausing. */
-void vl_guard_arm(struct vl_guard *g);
-
-/* Set the deadline anew. False: the guard has resumed the guest. */
-bool vl_guard_renew(struct vl_guard *g);
+/* IDLE -> HELD until @deadline, on vl_now_ns()'s clock: before pausing. */
+void vl_guard_arm(struct vl_guard *g, uint64_t deadline);
 
 /* Is the pause still ours? */
 bool vl_guard_holds(const struct vl_guard *g);

@@ -84,7 +84,8 @@ struct vl_target {
 	bool pause_ours;      /* not a guest that somebody else had paused */
 	int lock_fd, turn_fd; /* pause.c; -1: not open yet */
 	struct vl_guard *guard;
-	uint64_t pause_start, paused_ns, paused_longest;
+	uint64_t pause_start, paused_ns, paused_longest, nr_pauses;
+	struct vl_pause_budget budget;
 };
 
 /* ---- target.c ---- */

@@ -94,6 +94,35 @@ static struct vl_error *forced(void)
 			     "the host may be overloaded: try again");
 }
 
+/* Less than this is not worth a pause: stopping and continuing take most of it. */
+#define PAUSE_LEAST_NS 400000UL
+
+void vl_target_set_budget(struct vl_target *t, const struct vl_pause_budget *budget)
+{
+	t->budget = budget && budget->given ?
+			    *budget :
+			    (struct vl_pause_budget){ .longest_ns = VL_PAUSE_LONGEST_NS,
+						      .total_ns = VL_PAUSE_TOTAL_NS };
+}
+
+uint64_t vl_target_pause_left(const struct vl_target *t)
+{
+	const struct vl_pause_budget *b = &t->budget;
+	uint64_t left;
+
+	if (!t->pid || t->pause_mode == VL_PAUSE_NONE)
+		return UINT64_MAX;
+	left = b->total_ns > t->paused_ns ? b->total_ns - t->paused_ns : 0;
+	left = left < b->longest_ns ? left : b->longest_ns;
+	return left < PAUSE_LEAST_NS ? 0 : left;
+}
+
+static struct vl_error *spent(void)
+{
+	return vl_error_hint(vl_error_new(VL_ERR_SPENT, "the guest may not be paused any longer"),
+			     "--max-pause says how long it may");
+}
+
 /* Stop the process and wait until no thread of it can run. */
 static struct vl_error *freeze(struct vl_target *t)
 {
@@ -104,7 +133,7 @@ static struct vl_error *freeze(struct vl_target *t)
 		r = vl_proc_all_stopped(t->pid);
 		if (r > 0)
 			return NULL;
-		if (r == 0 && vl_now_ns() >= deadline)
+		if (r == 0 && (vl_now_ns() >= deadline || !vl_guard_holds(t->guard)))
 			r = -ETIMEDOUT;
 		else if (i < 20)
 			sched_yield();
@@ -157,7 +186,7 @@ static struct vl_error *begin(struct vl_target *t)
 		was = state == 'T' || state == 't';
 	}
 	t->pause_start = vl_now_ns();
-	vl_guard_arm(t->guard);
+	vl_guard_arm(t->guard, t->pause_start + vl_target_pause_left(t));
 	if (t->pause_mode == VL_PAUSE_SUSPEND)
 		err = t->ops->suspend(t, &was);
 	else
@@ -166,6 +195,9 @@ static struct vl_error *begin(struct vl_target *t)
 		t->pause_ours = true;
 		return NULL;
 	}
+	/* Whatever came of it, the guest stood still for so long. */
+	if (!was)
+		vl_pause_account(t, vl_now_ns() - t->pause_start);
 	if (!err && !was) {
 		/* We took so long to pause that the guard has given up on us. */
 		if (t->pause_mode == VL_PAUSE_FREEZE)
@@ -189,6 +221,8 @@ struct vl_error *vl_target_pause(struct vl_target *t)
 		t->pause_depth++;
 		return NULL;
 	}
+	if (!vl_target_pause_left(t))
+		return spent();
 	if (t->pause_mode == VL_PAUSE_SUSPEND && !t->ops->suspend)
 		return vl_error_new(VL_ERR_ARG, "this kind of guest cannot be suspended");
 	err = open_lock(t, "mem", &t->lock_fd);
@@ -221,6 +255,7 @@ struct vl_error *vl_target_pause(struct vl_target *t)
 
 void vl_pause_account(struct vl_target *t, uint64_t ns)
 {
+	t->nr_pauses++;
 	t->paused_ns += ns;
 	if (ns > t->paused_longest)
 		t->paused_longest = ns;
@@ -270,17 +305,15 @@ struct vl_error *vl_target_resume(struct vl_target *t)
 	return !err && r < 0 ? vl_proc_denied(t->pid, -r) : err;
 }
 
-struct vl_error *vl_target_renew(struct vl_target *t)
-{
-	if (!t->pause_depth || !t->pause_ours || vl_guard_renew(t->guard))
-		return NULL;
-	return forced();
-}
-
 bool vl_target_is_paused(const struct vl_target *t)
 {
 	return t->pause_depth && t->pause_mode != VL_PAUSE_NONE &&
 	       (!t->pause_ours || vl_guard_holds(t->guard));
+}
+
+uint64_t vl_target_nr_pauses(const struct vl_target *t)
+{
+	return t->nr_pauses;
 }
 
 uint64_t vl_target_paused_ns(const struct vl_target *t, uint64_t *longest_ret)
@@ -292,5 +325,5 @@ uint64_t vl_target_paused_ns(const struct vl_target *t, uint64_t *longest_ret)
 
 void vl_target_paused_reset(struct vl_target *t)
 {
-	t->paused_ns = t->paused_longest = 0;
+	t->paused_ns = t->paused_longest = t->nr_pauses = 0;
 }

@@ -116,6 +116,7 @@ struct vl_error *vl_target_open(const char *spec, const struct vl_target_options
 	t->pidfd = t->proc_mem = t->lock_fd = t->turn_fd = -1;
 	t->pause_mode = opts ? opts->pause : VL_PAUSE_FREEZE;
 	t->without_module = opts && opts->no_module;
+	vl_target_set_budget(t, opts ? &opts->budget : NULL);
 	t->name = strdup(spec);
 	err = t->name ? open_kind(t, spec, opts ? opts->uri : NULL) : vl_error_nomem();
 	if (err) {

@@ -26,7 +26,14 @@ struct vl_target_options {
 	const char *uri; /* libvirt URI, NULL: libvirt's own default */
 	enum vl_pause_mode pause;
 	bool no_module; /* do without the kernel module imee.ko, though it be there */
+	struct vl_pause_budget {
+		bool given; /* else the figures are the defaults below */
+		uint64_t longest_ns, total_ns;
+	} budget; /* how long a run may pause the guest */
 };
+
+#define VL_PAUSE_LONGEST_NS 900000000UL /* one pause */
+#define VL_PAUSE_TOTAL_NS 90000000000UL /* all of a run */
 
 /*
  * One run of guest RAM, contiguous both in guest-physical space and in its
@@ -151,25 +158,31 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
 
 /*
  * Pause the guest, by the mode of the options, under a guard process that
- * resumes it should this process die or hang. Calls nest: only the first
+ * resumes it should this process die, or hold it longer than its budget allows:
+ * the deadline is set once, and nothing renews it. Calls nest: only the first
  * pauses. A guest that was already paused by somebody else stays as it is,
  * also at resume. For a dump and for VL_PAUSE_NONE both do nothing.
+ * VL_ERR_SPENT: the budget of this run is used up. VL_ERR_BLOCKED from resume: the
+ * guard has resumed the guest, and what was read meanwhile is not of one moment.
  */
 struct vl_error *vl_target_pause(struct vl_target *t);
 struct vl_error *vl_target_resume(struct vl_target *t);
 bool vl_target_is_paused(const struct vl_target *t);
 
+/* Set the budget anew; NULL: the default. For the time between two runs. */
+void vl_target_set_budget(struct vl_target *t, const struct vl_pause_budget *budget);
+
 /*
- * Call this at least every half second while the guest is paused: a pause that
- * is not renewed counts as a hang, and after 0.9 s the guard resumes the guest.
- * Cheap (no system call but for the clock). VL_ERR_BLOCKED when the guard has
- * already done so: what was read since is not consistent. resume then says
- * the same, and may be followed by a new pause.
+ * Nanoseconds that the next pause may last; 0: none is allowed. UINT64_MAX where
+ * pausing does nothing.
  */
-struct vl_error *vl_target_renew(struct vl_target *t);
+uint64_t vl_target_pause_left(const struct vl_target *t);
 
 /* Nanoseconds the guest was paused by us so far, and the longest single pause. */
 uint64_t vl_target_paused_ns(const struct vl_target *t, uint64_t *longest_ret);
+
+/* And how many pauses that were. */
+uint64_t vl_target_nr_pauses(const struct vl_target *t);
 
 /* What its hypervisor says of a guest. */
 struct vl_target_info {

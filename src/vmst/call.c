@@ -280,10 +280,6 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 
 	for (unsigned traps = 0; traps < MAX_TRAPS; traps++) {
 		c->ops->run(c->engine, regs, c->budget_ns, &exit);
-		/* Still working: the guard need not step in. */
-		err = vl_target_renew(c->contact->target);
-		if (err)
-			return err;
 		failed = vl_view_failed(c->view);
 		if (failed)
 			return vl_error_new(VL_ERR_TARGET, "cannot read the guest's memory: %s",

@@ -38,6 +38,7 @@ static struct vl_target *new_target(void)
 
 	t->pidfd = t->proc_mem = t->lock_fd = t->turn_fd = -1;
 	t->name = strdup("test");
+	vl_target_set_budget(t, &(struct vl_pause_budget){ true, 900000000, 100000000000 });
 	vl_error_destroy(vl_target_bind(t, guest));
 	return t;
 }
@@ -81,11 +82,9 @@ static void test_plain(void)
 	err = vl_target_pause(t);
 	ok(!err && vl_target_is_paused(t) && !moves(50), "paused");
 	ok(!vl_target_pause(t) && !vl_target_resume(t) && !moves(10), "pauses nest");
-	ok(!vl_target_renew(t), "renewed");
 	ok(!vl_target_resume(t) && !vl_target_is_paused(t) && runs_within() >= 0, "resumed");
 	total = vl_target_paused_ns(t, &longest);
-	ok(total > 55 * 1000000 && longest == total,
-	   "accounted: %.1f ms", (double)total / 1e6);
+	ok(total > 55 * 1000000 && longest == total, "accounted: %.1f ms", (double)total / 1e6);
 	err = vl_target_resume(t);
 	ok(err && err->code == VL_ERR_ARG, "resume without pause");
 	vl_error_destroy(err);
@@ -103,26 +102,61 @@ static void test_deadline(void)
 {
 	struct vl_target *t = new_target();
 	struct vl_error *err;
+	const struct vl_pause_budget budget = { true, 200000000, 1000000000 };
 	int ms;
 
 	t->ops = &no_ops;
+	vl_target_set_budget(t, &budget);
 	err = vl_target_pause(t);
 	ms = err ? -1 : runs_within();
-	ok(ms >= 800 && ms < 1000, "a hang is ended by the guard: %d ms", ms);
-	err = vl_target_renew(t);
-	ok(err && err->code == VL_ERR_BLOCKED && !vl_target_is_paused(t), "renew says so");
-	vl_error_destroy(err);
+	ok(ms >= 100, "what goes on for too long is ended by the guard: %d ms", ms);
+	ok(!vl_target_is_paused(t), "and is no pause any more");
 	err = vl_target_resume(t);
 	ok(err && err->code == VL_ERR_BLOCKED, "resume says so");
 	vl_error_destroy(err);
 	ok(!vl_target_pause(t) && !moves(20) && !vl_target_resume(t) && moves(20),
 	   "and then all is as before");
+	/* One that is pending must not hide a deadline that is earlier. */
+	vl_target_set_budget(t, &(struct vl_pause_budget){ true, 1500000000, 10000000000 });
 	err = vl_target_pause(t);
-	for (int i = 0; i < 15 && !err; i++) {
-		usleep(100000);
-		err = vl_target_renew(t);
+	ok(!err && !vl_target_resume(t), "a short one of a long budget");
+	vl_target_set_budget(t, &(struct vl_pause_budget){ true, 50000000, 10000000000 });
+	err = vl_target_pause(t);
+	ms = err ? -1 : runs_within();
+	ok(ms >= 0 && ms < 1000, "the deadline of the next one is its own: %d ms", ms);
+	vl_error_destroy(vl_target_resume(t));
+	end_target(t);
+}
+
+static void test_budget(void)
+{
+	struct vl_target *t = new_target();
+	struct vl_error *err;
+	int nr = 0;
+
+	t->ops = &no_ops;
+	vl_target_set_budget(t, &(struct vl_pause_budget){ true, 30000000, 100000000 });
+	for (err = NULL; !err && nr < 20; nr++) {
+		err = vl_target_pause(t);
+		usleep(err ? 0 : 10000);
+		if (!err)
+			err = vl_target_resume(t);
+		/* The host may be so slow that the guard ends one. */
+		if (err && err->code == VL_ERR_BLOCKED) {
+			vl_error_destroy(err);
+			err = NULL;
+		}
 	}
-	ok(!err && !moves(5) && !vl_target_resume(t), "1.5 s with renewals");
+	ok(err && err->code == VL_ERR_SPENT && nr <= 11, "the run's budget ends: pause %d", nr);
+	ok(vl_target_nr_pauses(t) == (uint64_t)nr - 1 && moves(50), "and none was begun");
+	vl_error_destroy(err);
+	ok(!vl_target_pause_left(t), "nothing is left");
+	vl_target_paused_reset(t);
+	ok(vl_target_pause_left(t) == 30000000 && !vl_target_pause(t) && !vl_target_resume(t),
+	   "the next run has a budget of its own");
+	vl_target_set_budget(t, &(struct vl_pause_budget){ true, 0, 0 });
+	err = vl_target_pause(t);
+	ok(err && err->code == VL_ERR_SPENT && moves(20), "a budget of nought");
 	vl_error_destroy(err);
 	end_target(t);
 }
@@ -265,6 +299,7 @@ int main(void)
 	start_guest();
 	test_plain();
 	test_deadline();
+	test_budget();
 	test_death();
 	test_contention();
 	test_guard_killed();
