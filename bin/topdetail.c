@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "top.h"
+#include "vmst/answer.h"
 
 #define FILE_MAX_BYTES (1u << 20) /* of one file of /proc; the rest is left out */
 #define MAX_FILES 4096
@@ -91,11 +92,6 @@ static void print_file(struct reading *r, const char *title, const char *name, c
 
 /* ---- files ---- */
 
-#define CALL(sys, name, ret, ...) \
-	(sys)->ops->call(sys, name, (const struct vl_arg[]){ __VA_ARGS__ }, \
-			 sizeof((const struct vl_arg[]){ __VA_ARGS__ }) / sizeof(struct vl_arg), \
-			 ret)
-
 /* struct linux_dirent64 of getdents64(2). */
 struct entry {
 	uint64_t ino;
@@ -143,8 +139,9 @@ static struct vl_error *read_links(struct reading *r, FILE *f, int64_t fd, size_
 		at += e->reclen;
 		if (e->name[0] == '.' || !memchr(e->name, '\0', e->reclen - sizeof(*e)))
 			continue;
-		err = CALL(r->sys, "readlinkat", &n, VL_ARG_INT(fd), VL_ARG_STR(e->name),
-			   VL_ARG_OUT(target, sizeof(target) - 1), VL_ARG_INT(sizeof(target) - 1));
+		err = VL_SYS_CALL(r->sys, "readlinkat", &n, VL_ARG_INT(fd), VL_ARG_STR(e->name),
+				  VL_ARG_OUT(target, sizeof(target) - 1),
+				  VL_ARG_INT(sizeof(target) - 1));
 		if (err || n < 0 || n >= (int64_t)sizeof(target))
 			continue;
 		target[n] = '\0';
@@ -163,11 +160,12 @@ static struct vl_error *read_files_once(struct reading *r, FILE *f)
 	if (err)
 		return err;
 	snprintf(path, sizeof(path), "/proc/%" PRId32 "/fd", r->pid);
-	err = CALL(r->sys, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
-		   VL_ARG_INT(O_RDONLY | O_DIRECTORY), VL_ARG_INT(0));
+	err = VL_SYS_CALL(r->sys, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
+			  VL_ARG_INT(O_RDONLY | O_DIRECTORY), VL_ARG_INT(0));
 	if (!err && fd >= 0)
-		err = CALL(r->sys, "getdents64", &n, VL_ARG_INT(fd),
-			   VL_ARG_OUT(r->buf, FILE_MAX_BYTES / 8), VL_ARG_INT(FILE_MAX_BYTES / 8));
+		err = VL_SYS_CALL(r->sys, "getdents64", &n, VL_ARG_INT(fd),
+				  VL_ARG_OUT(r->buf, FILE_MAX_BYTES / 8),
+				  VL_ARG_INT(FILE_MAX_BYTES / 8));
 	if (!err && (fd < 0 || n < 0))
 		err = vl_error_new(VL_ERR_ARG, "%s: %s", path, strerror((int)-(fd < 0 ? fd : n)));
 	if (!err)

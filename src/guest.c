@@ -96,6 +96,9 @@ static struct vl_error *ask_id(struct vl_guest *g, const char *name, int64_t arg
 	return vl_clone_syscall(g->clone, name, (struct vl_arg[]){ VL_ARG_INT(arg) }, nr, ret);
 }
 
+/* PID_MAX_LIMIT, include/linux/threads.h */
+#define PID_LIMIT (4L << 20)
+
 /* Fill in who calls are made as. */
 static struct vl_error *ask_self(struct vl_guest *g)
 {
@@ -107,6 +110,11 @@ static struct vl_error *ask_self(struct vl_guest *g)
 
 	for (size_t i = 0; !err && i < 9; i++)
 		err = ask_id(g, names[i], 0, i == 3 || i == 4, &v[i]);
+	/* Pids lie below those that the program's own processes have (redirect/ids.c). */
+	for (size_t i = 0; !err && i < 9; i++)
+		if (v[i] < 0 || v[i] >= (i < 5 ? PID_LIMIT : 1L << 32))
+			err = vl_error_new(VL_ERR_KERNEL,
+					   "the guest's kernel gives no answer to %s", names[i]);
 	*self = (struct vl_identity){ (pid_t)v[0], (pid_t)v[1], (pid_t)v[2],
 				      (pid_t)v[3], (pid_t)v[4], (uid_t)v[5],
 				      (uid_t)v[6], (gid_t)v[7], (gid_t)v[8] };

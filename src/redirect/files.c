@@ -17,6 +17,12 @@
 /* The first read: most files of /proc are below a page. */
 #define FIRST 16384
 
+/*
+ * Reads of one file or directory. What the kernel makes up it gives by the page,
+ * so this is four times VL_SNAPSHOT_MAX; a kernel that gives a byte at a time has an end.
+ */
+#define PIECES_MAX 65536
+
 /* How open(2) and its kin were meant, whichever was called. */
 struct how {
 	int dirfd;
@@ -89,15 +95,15 @@ struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, const struct v
 	*data = NULL;
 	*len = 0;
 	*err = 0;
-	for (;;) {
+	for (unsigned pieces = 0;; pieces++) {
 		if (!room(data, &max, *len + want))
 			return vl_error_nomem();
 		error = VL_GUEST(r, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(*data + *len, want),
 				 VL_ARG_INT(want));
 		if (error)
 			goto fail;
-		if (n > (int64_t)want)
-			n = -EIO; /* the guest's kernel is not to be trusted */
+		if (pieces == PIECES_MAX)
+			n = -EIO;
 		if (n < 0)
 			*err = n;
 		if (n > 0)
@@ -126,7 +132,7 @@ struct vl_error *vl_list_whole(struct vl_redirect *r, int64_t fd, char **data, s
 	*data = NULL;
 	*len = 0;
 	*err = 0;
-	for (;;) {
+	for (unsigned pieces = 0;; pieces++) {
 		if (!room(data, &max, *len + VL_CHUNK / 2))
 			error = vl_error_nomem();
 		else
@@ -138,7 +144,7 @@ struct vl_error *vl_list_whole(struct vl_redirect *r, int64_t fd, char **data, s
 			*data = NULL;
 			return error;
 		}
-		if (n > VL_CHUNK / 2)
+		if (pieces == PIECES_MAX)
 			n = -EIO;
 		if (n < 0)
 			*err = n;

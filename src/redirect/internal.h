@@ -333,6 +333,8 @@ struct vl_redirect {
 	bool no_epoch;	  /* the last one could not be opened */
 	pid_t uptime_tid; /* whose last question for a clock was CLOCK_BOOTTIME, or 0 */
 	uint64_t uptime_epoch;
+	int64_t sem_id;	  /* the semaphore set that the program was last told of, */
+	uint64_t sem_len; /* and how many it has: what it makes room for */
 	bool know_self;
 	struct vl_identity self;
 	int64_t begun_ns;      /* of the open epoch */

@@ -58,6 +58,9 @@ static struct vl_error *getall_bytes(struct vl_trap *t, int id, size_t *ret)
 
 	err = VL_GUEST(t->r, "semctl", &n, VL_ARG_INT(id), VL_ARG_INT(0), VL_ARG_INT(IPC_STAT),
 		       VL_ARG_OUT(&ds, sizeof(ds)));
+	/* The program made room for as many as it was told before. */
+	if (!err && n >= 0 && (id != t->r->sem_id || ds.sem_nsems > t->r->sem_len))
+		n = -EIO;
 	*ret = ds.sem_nsems * sizeof(unsigned short);
 	if (err || n < 0) {
 		t->ret = n;
@@ -103,6 +106,10 @@ struct vl_error *vl_h_ipcctl(struct vl_trap *t)
 	if (err)
 		return err;
 	t->ret = ret;
+	if (ret >= 0 && sem && len == sizeof(struct semid_ds)) {
+		t->r->sem_id = cmd == IPC_STAT ? (int)t->args[0] : ret;
+		t->r->sem_len = ((struct semid_ds *)(void *)t->r->chunk)->sem_nsems;
+	}
 	if (ret >= 0 && len) {
 		int e = vl_mem_write(t, addr, t->r->chunk, len);
 

@@ -39,6 +39,7 @@ static struct vl_error *ask_conf(struct vl_trap *t, int64_t fd)
 	struct ifconf conf, guest;
 	struct vl_error *err;
 	uint64_t at = 0;
+	int room = 0;
 
 	t->ret = vl_mem_read(t, t->args[2], &conf, sizeof(conf));
 	if (t->ret)
@@ -57,15 +58,20 @@ static struct vl_error *ask_conf(struct vl_trap *t, int64_t fd)
 			return NULL;
 		}
 		guest.ifc_buf = (void *)(uintptr_t)at;
+		room = guest.ifc_len;
 	}
 	err = VL_GUEST(t->r, "ioctl", &t->ret, VL_ARG_INT(fd), VL_ARG_INT(SIOCGIFCONF),
 		       VL_ARG_INOUT(&guest, sizeof(guest)));
 	if (err || t->ret)
 		return err;
-	if (at && guest.ifc_len > 0 && guest.ifc_len <= CONF_MAX) {
+	/* With a buffer, what is in it; without one, how long it would have to be. */
+	if (guest.ifc_len < 0 || guest.ifc_len > (at ? room : CONF_MAX)) {
+		t->ret = -EIO;
+		return NULL;
+	}
+	if (at && guest.ifc_len) {
 		ops->pull(t->r->sys, at, t->r->chunk, guest.ifc_len);
-		t->ret = vl_mem_write(t, (uintptr_t)conf.ifc_buf, t->r->chunk,
-				      guest.ifc_len < conf.ifc_len ? guest.ifc_len : conf.ifc_len);
+		t->ret = vl_mem_write(t, (uintptr_t)conf.ifc_buf, t->r->chunk, guest.ifc_len);
 	}
 	conf.ifc_len = guest.ifc_len;
 	if (!t->ret)

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../vmst/answer.h"
 #include "child.h"
 #include "internal.h"
 
@@ -99,7 +100,7 @@ struct vl_error *vl_guest(struct vl_redirect *r, const char *name, int64_t *ret,
 	if (err)
 		return err;
 	r->stats->guest_calls++;
-	return r->sys->ops->call(r->sys, name, args, nr, ret);
+	return vl_sys_call(r->sys, name, args, nr, ret);
 }
 
 /* Answer EPERM and count it under the call's name. */

@@ -104,6 +104,11 @@ struct vl_error *vl_h_forward(struct vl_trap *t)
 	error = vl_guest(t->r, t->row->call ? t->row->call : t->row->name, &ret, args, nr);
 	if (error)
 		return error;
+	/* A count of ids, and so many fit. */
+	for (size_t i = 0; i < nr && ret > 0; i++)
+		if (t->row->args[i].kind == A_OUTIDS && args[i].buf &&
+		    (uint64_t)ret > args[i].len / 4)
+			ret = -EIO;
 	t->ret = ret;
 	/* The guest does not know it, but it may be one of the program's own. */
 	if (ret == -ESRCH)

@@ -22,6 +22,9 @@
  */
 #define REREAD_NS 20000000
 
+/* The largest log of a kernel (CONFIG_LOG_BUF_SHIFT=25) has fewer records. */
+#define RECORDS_MAX (1u << 20)
+
 static bool fresh(const struct vl_redirect *r, const struct vl_file *f)
 {
 	return r->sys->open && f->epoch == r->sys->epoch;
@@ -78,6 +81,7 @@ static struct vl_error *read_piece(struct vl_trap *t, struct vl_file *f, uint64_
 {
 	struct vl_redirect *r = t->r;
 	int64_t fd, n, number = -1;
+	unsigned passed = 0;
 	struct vl_error *err;
 
 	if (len > VL_CHUNK)
@@ -96,14 +100,12 @@ static struct vl_error *read_piece(struct vl_trap *t, struct vl_file *f, uint64_
 		do { /* a descriptor of a new epoch starts over: pass what was read before */
 			err = VL_GUEST(r, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(r->chunk, len),
 				       VL_ARG_INT(len));
-			number = !err && n > 0 && n <= (int64_t)len && is_records(f) ?
-					 record_number(r->chunk, n) :
-					 -1;
-		} while (number >= 0 && number < f->off);
+			number = !err && n > 0 && is_records(f) ? record_number(r->chunk, n) : -1;
+		} while (number >= 0 && number < f->off && passed++ < RECORDS_MAX);
 	if (err)
 		return err;
-	if (n > (int64_t)len)
-		n = -EIO; /* the guest's kernel is not to be trusted */
+	if (passed > RECORDS_MAX)
+		n = -EIO;
 	t->ret = n > 0 ? vl_mem_write(t, addr, r->chunk, n) : 0;
 	if (t->ret)
 		return NULL;
@@ -209,7 +211,7 @@ static const struct vl_dirent64 *entry(const struct vl_file *f, size_t at)
 
 	/* The listing is the guest's, and a guest may lie. */
 	if (f->listing_len - at < sizeof(*d) || d->reclen < sizeof(*d) ||
-	    d->reclen > f->listing_len - at)
+	    d->reclen > f->listing_len - at || !memchr(d->name, 0, d->reclen - sizeof(*d)))
 		return NULL;
 	return d;
 }

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "../vmst/answer.h"
+
 /*
  * On a running guest something can be on its way in or out at any moment, so a
  * difference counts only if it is there in every one of several looks.
@@ -79,10 +81,6 @@ static void merge(struct vl_diff_items *l)
 	l->nr = nr;
 }
 
-#define CALL(sys, name, ret, ...) \
-	(sys)->ops->call(sys, name, (const struct vl_arg[]){ __VA_ARGS__ }, \
-			 sizeof((const struct vl_arg[]){ __VA_ARGS__ }) / sizeof(struct vl_arg), \
-			 ret)
 #define CHUNK (256U << 10)
 #define ANSWER_MAX (64U << 20)
 
@@ -94,8 +92,8 @@ struct vl_error *vl_diff_ask(struct vl_sys *sys, const char *path, const char *c
 	int64_t fd, n;
 	size_t len = 0;
 
-	err = CALL(sys, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
-		   VL_ARG_INT(O_RDONLY | O_CLOEXEC), VL_ARG_INT(0));
+	err = VL_SYS_CALL(sys, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
+			  VL_ARG_INT(O_RDONLY | O_CLOEXEC), VL_ARG_INT(0));
 	if (!err && fd < 0)
 		err = vl_error_new(VL_ERR_KERNEL, "cannot open %s in the guest: %s", path,
 				   strerror((int)-fd));
@@ -107,8 +105,8 @@ struct vl_error *vl_diff_ask(struct vl_sys *sys, const char *path, const char *c
 			break;
 		}
 		buf = more;
-		err = CALL(sys, call, &n, VL_ARG_INT(fd), VL_ARG_OUT(buf + len, CHUNK),
-			   VL_ARG_INT(CHUNK));
+		err = VL_SYS_CALL(sys, call, &n, VL_ARG_INT(fd), VL_ARG_OUT(buf + len, CHUNK),
+				  VL_ARG_INT(CHUNK));
 		if (!err && n < 0)
 			err = vl_error_new(VL_ERR_KERNEL, "cannot read %s in the guest: %s", path,
 					   strerror((int)-n));

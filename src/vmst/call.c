@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/user.h>
 
+#include "answer.h"
 #include "clone.h"
 
 /* Traps of one call that are stepped over. */
@@ -16,7 +17,6 @@
 #define EFLAGS_IF (1UL << 9)
 #define EFLAGS_FIXED (1UL << 1)
 
-static const int arg_gpr[6] = { VL_RDI, VL_RSI, VL_RDX, VL_RCX, VL_R8, VL_R9 };
 static const int sys_gpr[6] = { VL_RDI, VL_RSI, VL_RDX, VL_R10, VL_R8, VL_R9 };
 
 /* "function+0x12", or the bare address. */
@@ -348,20 +348,6 @@ static struct vl_error *call(struct vl_clone *c, uint64_t va, struct vl_regs *re
 	return run(c, regs, 0);
 }
 
-struct vl_error *vl_clone_call(struct vl_clone *c, uint64_t va, const uint64_t *args, size_t nr,
-			       uint64_t *ret)
-{
-	struct vl_regs regs = { 0 };
-	struct vl_error *err;
-
-	for (size_t i = 0; i < nr && i < 6; i++)
-		regs.gpr[arg_gpr[i]] = args[i];
-	err = call(c, va, &regs, c->stack_top - 64);
-	if (!err)
-		*ret = regs.gpr[VL_RAX];
-	return err;
-}
-
 /* Put the arguments' buffers into the user window. False when they do not fit. */
 static bool push_args(struct vl_clone *c, const struct vl_arg *args, size_t nr, uint64_t *values)
 {
@@ -422,7 +408,7 @@ struct vl_error *vl_clone_syscall(struct vl_clone *c, const char *name, const st
 	regs.gpr[VL_RDI] = frame_va;
 	err = call(c, fn, &regs, frame_va - 64);
 	if (!err) {
-		*ret = (int64_t)regs.gpr[VL_RAX];
+		*ret = vl_sys_check(name, args, nr, (int64_t)regs.gpr[VL_RAX]);
 		pull_args(c, args, nr, values);
 	}
 	c->user_used = mark;
@@ -452,7 +438,7 @@ struct vl_error *vl_clone_enter(struct vl_clone *c, unsigned number, const struc
 	c->ops->set_gs(c->engine, 0, c->percpu);
 	err = run(c, &regs, 0);
 	if (!err) {
-		*ret = (int64_t)regs.gpr[VL_RAX];
+		*ret = vl_sys_check("", args, nr, (int64_t)regs.gpr[VL_RAX]);
 		pull_args(c, args, nr, values);
 	}
 	c->user_used = mark;

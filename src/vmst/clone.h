@@ -107,13 +107,6 @@ bool vl_clone_read64(struct vl_clone *c, uint64_t va, uint64_t *ret);
 
 /* --- call.c --- */
 
-/*
- * Call the kernel function at @va with up to six integer arguments on the
- * private stack. *@ret is RAX. Errors: VL_ERR_BLOCKED, VL_ERR_CRASHED.
- */
-struct vl_error *vl_clone_call(struct vl_clone *c, uint64_t va, const uint64_t *args, size_t nr,
-			       uint64_t *ret);
-
 /* A system call by its handler (__x64_sys_NAME), see struct vl_sys_ops. */
 struct vl_error *vl_clone_syscall(struct vl_clone *c, const char *name, const struct vl_arg *args,
 				  size_t nr, int64_t *ret);

@@ -7,17 +7,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "answer.h"
+
 #define DEFAULT_TRIES 4
 #define DEFAULT_LIMIT_MS 100
 #define NSEC_PER_MSEC 1000000
 
 /* One read: well within the window that a clone has for user buffers. */
 #define CHUNK (512u << 10)
-
-#define CALL(sys, name, ret, ...) \
-	(sys)->ops->call(sys, name, (const struct vl_arg[]){ __VA_ARGS__ }, \
-			 sizeof((const struct vl_arg[]){ __VA_ARGS__ }) / sizeof(struct vl_arg), \
-			 ret)
 
 static int64_t now_ns(void)
 {
@@ -35,12 +32,12 @@ static struct vl_error *open_at(struct vl_sys *sys, const char *path, uint64_t o
 	int64_t pos = 0;
 
 	/* Not to wait for the other end of a FIFO, nor for a record of /proc/kmsg. */
-	err = CALL(sys, "openat", fd_ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
-		   VL_ARG_INT(O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC), VL_ARG_INT(0));
+	err = VL_SYS_CALL(sys, "openat", fd_ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
+			  VL_ARG_INT(O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC), VL_ARG_INT(0));
 	/* lseek and read, not pread: all files of /proc that are long can do that. */
 	if (!err && *fd_ret >= 0 && offset)
-		err = CALL(sys, "lseek", &pos, VL_ARG_INT(*fd_ret), VL_ARG_INT(offset),
-			   VL_ARG_INT(SEEK_SET));
+		err = VL_SYS_CALL(sys, "lseek", &pos, VL_ARG_INT(*fd_ret), VL_ARG_INT(offset),
+				  VL_ARG_INT(SEEK_SET));
 	if (!err && (*fd_ret < 0 || pos < 0))
 		ret->error = (int)-(*fd_ret < 0 ? *fd_ret : pos);
 	return err;
@@ -59,8 +56,8 @@ static struct vl_error *read_once(struct vl_sys *sys, const char *path, uint64_t
 	while (!err && !ret->error && !ret->end && ret->len < size) {
 		size_t want = size - ret->len < CHUNK ? size - ret->len : CHUNK;
 
-		err = CALL(sys, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(buf + ret->len, want),
-			   VL_ARG_INT(want));
+		err = VL_SYS_CALL(sys, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(buf + ret->len, want),
+				  VL_ARG_INT(want));
 		if (err)
 			break;
 		if (n < 0)

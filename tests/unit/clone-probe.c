@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "../../src/vlens.h"
+#include "../../src/vmst/answer.h"
 
 #define TRIES 40
 #define CHUNK 65536
@@ -29,11 +30,6 @@ struct answers {
 	uint64_t hash, bytes;
 	char buf[CHUNK];
 };
-
-#define CALL(sys, name, ret, ...) \
-	(sys)->ops->call(sys, name, (const struct vl_arg[]){ __VA_ARGS__ }, \
-			 sizeof((const struct vl_arg[]){ __VA_ARGS__ }) / sizeof(struct vl_arg), \
-			 ret)
 
 static double now_us(void)
 {
@@ -55,8 +51,8 @@ static void add(struct answers *a, const void *data, size_t len)
 
 static struct vl_error *open_file(struct answers *a, const char *path, int flags, int64_t *fd_ret)
 {
-	return CALL(a->sys, "openat", fd_ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
-		    VL_ARG_INT(flags), VL_ARG_INT(0));
+	return VL_SYS_CALL(a->sys, "openat", fd_ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
+			   VL_ARG_INT(flags), VL_ARG_INT(0));
 }
 
 static struct vl_error *read_file(struct answers *a, const char *path)
@@ -72,12 +68,12 @@ static struct vl_error *read_file(struct answers *a, const char *path)
 		return NULL;
 	}
 	while (!err && n > 0) {
-		err = CALL(a->sys, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(a->buf, CHUNK),
-			   VL_ARG_INT(CHUNK));
+		err = VL_SYS_CALL(a->sys, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(a->buf, CHUNK),
+				  VL_ARG_INT(CHUNK));
 		if (!err)
 			add(a, n > 0 ? (void *)a->buf : &n, n > 0 ? (size_t)n : sizeof(n));
 	}
-	return err ? err : CALL(a->sys, "close", &closed, VL_ARG_INT(fd));
+	return err ? err : VL_SYS_CALL(a->sys, "close", &closed, VL_ARG_INT(fd));
 }
 
 struct entry { /* struct linux_dirent64 */
@@ -98,8 +94,8 @@ static struct vl_error *read_processes(struct answers *a)
 
 	err = open_file(a, "/proc", O_RDONLY | O_DIRECTORY, &fd);
 	if (!err)
-		err = CALL(a->sys, "getdents64", &n, VL_ARG_INT(fd), VL_ARG_OUT(list, CHUNK),
-			   VL_ARG_INT(CHUNK));
+		err = VL_SYS_CALL(a->sys, "getdents64", &n, VL_ARG_INT(fd), VL_ARG_OUT(list, CHUNK),
+				  VL_ARG_INT(CHUNK));
 	for (int64_t at = 0; !err && at < n;) {
 		const struct entry *e = (const struct entry *)(list + at);
 
@@ -109,7 +105,7 @@ static struct vl_error *read_processes(struct answers *a)
 			err = read_file(a, path);
 		}
 	}
-	return err ? err : CALL(a->sys, "close", &closed, VL_ARG_INT(fd));
+	return err ? err : VL_SYS_CALL(a->sys, "close", &closed, VL_ARG_INT(fd));
 }
 
 static struct vl_error *read_all(struct answers *a)
@@ -130,12 +126,12 @@ static struct vl_error *read_all(struct answers *a)
 	for (size_t i = 0; !err && !a->live && i < sizeof(of_time) / sizeof(of_time[0]); i++)
 		err = read_file(a, of_time[i]);
 	if (!err)
-		err = CALL(a->sys, "newuname", &ret, VL_ARG_OUT(name, sizeof(name)));
+		err = VL_SYS_CALL(a->sys, "newuname", &ret, VL_ARG_OUT(name, sizeof(name)));
 	if (!err)
 		add(a, name, sizeof(name));
 	/* The kernel's own fixups: what is not there, in user space, is EFAULT. */
 	if (!err)
-		err = CALL(a->sys, "newuname", &ret, VL_ARG_INT(0x7000));
+		err = VL_SYS_CALL(a->sys, "newuname", &ret, VL_ARG_INT(0x7000));
 	if (!err)
 		add(a, &ret, sizeof(ret));
 	return err;

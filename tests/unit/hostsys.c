@@ -168,6 +168,8 @@ static struct vl_error *host_call(struct vl_sys *sys, const char *name, const st
 		*ret = -errno;
 	if (h->o.clock_offset && *ret >= 0)
 		shift_clock(h, number, a, ret);
+	if (h->o.lie_of && *ret >= 0 && (!strcmp(h->o.lie_of, name) || !strcmp(h->o.lie_of, "all")))
+		*ret = h->o.lie;
 	if ((number == __NR_openat || number == __NR_socket) && *ret >= 0 && *ret < FDS_MAX)
 		h->fds[*ret] = 1;
 	if (number == __NR_close && a[0] >= 0 && a[0] < FDS_MAX)

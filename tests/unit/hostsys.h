@@ -13,6 +13,8 @@ struct hostsys_options {
 	unsigned int call_us;	 /* each call takes so long more */
 	long clock_offset;	 /* seconds that the guest's date differs */
 	pid_t pid;		 /* of the identity */
+	const char *lie_of;	 /* this call, or "all", */
+	int64_t lie;		 /* returns this when it goes well */
 };
 
 struct vl_sys *hostsys_create(const struct hostsys_options *o);

@@ -254,3 +254,26 @@ state_is_not() {
 	wait $p || status=$?
 	[ "$status" -eq 130 ]
 }
+
+# A kernel that lies about how much it gave: an error, and neither we nor the program,
+# which believes a length as it believes its own kernel, write or read beyond a buffer.
+@test "lengths that no kernel returns" {
+	for lie in 16777216 2147483648 4294967296 0x7fffffffffffffff -4096 -1099511627776; do
+		for row in "read cat /proc/version" "getdents64 ls /proc/1" \
+			"readlink readlink /proc/1/ns/uts" "readlinkat find /proc/1/ns -printf %l" \
+			"recvfrom ss -tan" "getgroups id -G" "sched_getaffinity taskset -p 1" \
+			"semctl ipcs -s" "all ls -l /proc/1/ns" "all ps -ef"; do
+			read -ra words <<<"$row"
+			run --separate-stderr "$V" -l "${words[0]}" -L "$lie" "${words[@]:1}"
+			[ "$status" -lt 99 ] || { echo "$row, $lie: $status $stderr"; false; }
+		done
+		run -1 --separate-stderr "$V" -l read -L "$lie" cat /proc/version
+		[ -z "$output" ]
+		[[ $stderr == *"Input/output error"* ]]
+	done
+}
+
+@test "a listing that never ends" {
+	run timeout 60 "$V" -l getdents64 -L 1 ls /proc/1
+	[ "$status" -lt 99 ]
+}

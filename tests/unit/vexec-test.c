@@ -28,7 +28,7 @@ int main(int argc, char **argv)
 	struct vl_sys *sys;
 	int c, status, verbose = 0;
 
-	while ((c = getopt(argc, argv, "+r:f:p:g:u:i:sG:a:H:nt:")) != -1)
+	while ((c = getopt(argc, argv, "+r:f:p:g:u:i:sG:a:H:nt:l:L:")) != -1)
 		switch (c) {
 		case 'r':
 			h.root = optarg;
@@ -50,6 +50,12 @@ int main(int argc, char **argv)
 			break;
 		case 't':
 			h.clock_offset = atol(optarg);
+			break;
+		case 'l':
+			h.lie_of = optarg;
+			break;
+		case 'L':
+			h.lie = strtoll(optarg, NULL, 0);
 			break;
 		case 's':
 			verbose = 1;

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What comes back through the port of sys.h, checked: it is a guest's word. */
+#ifndef VLENS_ANSWER_H
+#define VLENS_ANSWER_H
+
+#include "sys.h"
+
+/*
+ * What a call @name returned, if a kernel that tells the truth can return it: an
+ * error of [-4095, -1], or at most the length of the buffer that was to be filled;
+ * else -EIO. It is a guest's word, and callers use it as a length.
+ */
+int64_t vl_sys_check(const char *name, const struct vl_arg *args, size_t nr, int64_t ret);
+
+/* Make a call through the port. The only way: *@ret has passed vl_sys_check(). */
+struct vl_error *vl_sys_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
+			     size_t nr, int64_t *ret);
+
+#define VL_SYS_CALL(sys, name, ret, ...) \
+	vl_sys_call(sys, name, (const struct vl_arg[]){ __VA_ARGS__ }, \
+		    sizeof((const struct vl_arg[]){ __VA_ARGS__ }) / sizeof(struct vl_arg), ret)
+
+#endif
