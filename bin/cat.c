@@ -29,7 +29,7 @@ static struct vl_error *cat_file(struct session *s, const char *path, char *buf,
 	do {
 		err = vl_file_read(vl_guest_sys(s->guest), path, offset, &o, buf, PIECE, &piece);
 		s->redirect.retries += piece.retries;
-		if (tty)
+		if (tty && !s->options.raw_names)
 			print_clean(stdout, buf, piece.len, true, &clean);
 		else
 			fwrite(buf, 1, piece.len, stdout);

@@ -18,6 +18,7 @@ enum {
 	OPT_PAUSE,
 	OPT_MAX_PAUSE,
 	OPT_KEEP,
+	OPT_RAW_NAMES,
 	OPT_STATS,
 	OPT_DIFF,
 	OPT_SORT,
@@ -36,6 +37,7 @@ enum {
 	{ "max-pause", OPT_MAX_PAUSE, "MS", 0, "the longest pause[,all of a run] (default: 10,50)", 0 }
 #define OPTIONS_MIDDLE \
 	{ "keep", OPT_KEEP, "SECONDS", 0, "stay ready for so long behind the run (default: 60)", 0 }, \
+	{ "raw-names", OPT_RAW_NAMES, NULL, 0, "let names of the guest pass as they are", 0 }, \
 	{ "stats", OPT_STATS, NULL, 0, "print to stderr what it cost the guest", 0 }
 /* With the first, --diff or --engine=imee a view answers (views.h), which takes them all. */
 #define OPTION_JSON \
@@ -253,6 +255,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			       usage(p);
 	case OPT_KEEP:
 		return parse_keep(p, arg);
+	case OPT_RAW_NAMES:
+		p->options->raw_names = true;
+		return 0;
 	case OPT_STATS:
 		p->options->stats = true;
 		return 0;

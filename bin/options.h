@@ -13,6 +13,7 @@ struct applet;
 struct options {
 	struct vl_guest_options guest;
 	bool stats;
+	bool raw_names;
 	unsigned int keep; /* how long a keeper stays, in seconds; 0: none is used */
 	char *spec;	   /* GUEST */
 	char **args;	   /* what stands behind it, NULL-terminated, untouched */

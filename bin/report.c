@@ -7,15 +7,13 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 #include <wctype.h>
+
+#include "util/text.h"
 
 #define NSEC_PER_USEC 1000
 #define USEC_PER_MSEC 1000
-
-bool text_turns(wchar_t wc)
-{
-	return (wc >= 0x202a && wc <= 0x202e) || (wc >= 0x2066 && wc <= 0x2069);
-}
 
 static void print_byte(FILE *f, unsigned char c)
 {
@@ -49,7 +47,7 @@ static size_t print_character(FILE *f, const char *text, size_t len, bool lines)
 	if (n == (size_t)-2)
 		return 0;
 	/* Neither an invalid byte nor a control character beyond ASCII (C1). */
-	if (n == (size_t)-1 || !n || !iswprint((wint_t)wc) || text_turns(wc)) {
+	if (n == (size_t)-1 || !n || !iswprint((wint_t)wc) || vl_text_unseen((uint32_t)wc)) {
 		print_byte(f, c);
 		return 1;
 	}

@@ -5,7 +5,6 @@
 
 #include <stdbool.h>
 #include <stdio.h>
-#include <wchar.h>
 
 #include "vlens.h"
 
@@ -22,9 +21,6 @@ struct clean_state {
 void print_clean(FILE *f, const char *text, size_t len, bool lines, struct clean_state *state);
 /* Write what @state holds: it stays incomplete. */
 void print_clean_end(FILE *f, struct clean_state *state);
-
-/* Is it a mark that turns the direction of writing? They make text look like another. */
-bool text_turns(wchar_t wc);
 
 /* "APPLET: GUEST: MESSAGE; HINT" on stderr, one line. @guest may be NULL. */
 void error_report(const char *applet, const char *guest, const struct vl_error *err);

@@ -103,7 +103,11 @@ static struct vl_error *redirect(struct session *s, struct vl_redirect_options *
 int session_redirect(struct session *s, const char *path, const char *arg0, char *const *args,
 		     const char *const *guest_paths)
 {
-	struct vl_redirect_options o = { .arg0 = arg0, .guest_paths = guest_paths };
+	struct vl_redirect_options o = {
+		.arg0 = arg0,
+		.guest_paths = guest_paths,
+		.raw_names = s->options.raw_names,
+	};
 	_cleanup_error_ struct vl_error *err = NULL;
 	int status = STATUS_GUEST;
 	bool opened;

@@ -11,6 +11,7 @@
 #include <wchar.h>
 
 #include "report.h"
+#include "util/text.h"
 
 #define GUEST_NAME "GUEST"
 #define SEPARATORS ", \t\n"
@@ -174,29 +175,6 @@ static struct row *all_rows(const struct show *s, const struct show_part *parts,
 
 /* ---- JSON ---- */
 
-/* Length of the UTF-8 character *@ret at the front of @text (RFC 3629); 0: there is none. */
-static size_t utf8_char(const char *text, size_t len, uint32_t *ret)
-{
-	const unsigned char *p = (const unsigned char *)text;
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n = p[0] < 0x80		 ? 1 :
-		   (p[0] & 0xe0) == 0xc0 ? 2 :
-		   (p[0] & 0xf0) == 0xe0 ? 3 :
-		   (p[0] & 0xf8) == 0xf0 ? 4 :
-					   0;
-	uint32_t c = n == 1 ? p[0] : p[0] & (0x7fU >> n);
-
-	if (!n || n > len)
-		return 0;
-	for (size_t i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (p[i] & 0x3f);
-	}
-	*ret = c;
-	return c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : n;
-}
-
 json_object *show_json_text(const char *text, size_t len)
 {
 	char *clean = malloc(4 * len + 1), *out = clean;
@@ -206,7 +184,7 @@ json_object *show_json_text(const char *text, size_t len)
 		return NULL;
 	while (len) {
 		uint32_t c;
-		size_t n = utf8_char(text, len, &c);
+		size_t n = vl_text_utf8(text, len, &c);
 
 		if (n) {
 			memcpy(out, text, n);
@@ -279,11 +257,21 @@ void show_json_row(const struct show *s, const struct show_part *part, size_t ro
 
 /*
  * What JSON allows in a string as it is, but a terminal obeys, or is deceived by: DEL
- * and the C1 controls, marks that turn the direction of writing.
+ * and the C1 controls, characters that are not seen.
  */
 static bool is_escaped(uint32_t c)
 {
-	return (c >= 0x7f && c <= 0x9f) || text_turns((wchar_t)c);
+	return (c >= 0x7f && c <= 0x9f) || vl_text_unseen(c);
+}
+
+/* RFC 8259, 7: above 16 bits two surrogates. */
+static void print_escaped(uint32_t c)
+{
+	if (c > 0xffff)
+		printf("\\u%04x\\u%04x", 0xd800 + ((c - 0x10000) >> 10),
+		       0xdc00 + ((c - 0x10000) & 0x3ff));
+	else
+		printf("\\u%04x", c);
 }
 
 void show_json_print(json_object *o)
@@ -299,11 +287,11 @@ void show_json_print(json_object *o)
 			n++;
 		if (!n) {
 			/* The NUL at the end is no part of a character. */
-			n = utf8_char(text, 4, &c);
+			n = vl_text_utf8(text, 4, &c);
 			n = n ? n : 1;
 		}
 		if (is_escaped(c))
-			printf("\\u%04x", c);
+			print_escaped(c);
 		else
 			fwrite(text, 1, n, stdout);
 	}

@@ -244,6 +244,7 @@ static bool ask(const struct vl_keep_options *k, const struct vl_redirect_option
 		.hold_ms = o->hold_ms,
 		.tries = o->tries,
 		.no_pin = o->no_pin,
+		.raw_names = o->raw_names,
 		.has_label = k->guest.label != NULL,
 		.budget = k->guest.target.budget,
 	};

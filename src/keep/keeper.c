@@ -123,6 +123,7 @@ static struct vl_error *serve(struct keeper *kp, const struct request *r, int li
 		.hold_ms = r->q.hold_ms,
 		.tries = r->q.tries,
 		.no_pin = r->q.no_pin,
+		.raw_names = r->q.raw_names,
 		.filter = kp->filter,
 	};
 	struct vl_redirect_client client = { r->q.pid, sock, link };

@@ -292,7 +292,7 @@ struct vl_error *vl_h_dup(struct vl_trap *t)
 		t->ret = fd;
 		return err;
 	}
-	err = vl_read_whole(t->r, fd, NULL, &data, &len, &ret);
+	err = vl_read_whole(t->r, fd, f->path, false, &data, &len, &ret);
 	if (!err)
 		err = VL_GUEST(t->r, "close", &fd, VL_ARG_INT(fd));
 	if (!err) {

@@ -66,28 +66,13 @@ static bool room(char **data, size_t *max, size_t need)
 }
 
 /*
- * Names of processes are the guest's to choose. Most programs escape them, some
- * (pidstat) do not: on its way to a terminal no control character is in them. Not
- * those that the files themselves are made with: a line feed at the end, and NULs.
- */
-static void tame(char *data, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if ((data[i] && (unsigned char)data[i] < ' ' &&
-		     !(data[i] == '\n' && i + 1 == len)) ||
-		    data[i] == 127)
-			data[i] = '?';
-}
-
-/*
- * Read from guest descriptor @fd to its end, or to VL_SNAPSHOT_MAX + 1 bytes. @row
- * is its path's, or NULL. *@err is 0 or the -errno that ended it; *@data is
+ * Read from guest descriptor @fd of @path to its end, or to VL_SNAPSHOT_MAX + 1 bytes.
+ * @once: a short read is the end. *@err is 0 or the -errno that ended it; *@data is
  * malloc'ed.
  */
-struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, const struct vl_path_row *row,
+struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, const char *path, bool once,
 			       char **data, size_t *len, int64_t *err)
 {
-	bool once = row && row->how == H_ONCE;
 	size_t want = FIRST, max = 0;
 	struct vl_error *error;
 	int64_t n;
@@ -112,9 +97,9 @@ struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, const struct v
 			break;
 		want = VL_CHUNK;
 	}
-	if (row && row->names && r->on_terminal)
-		tame(*data, *len);
-	return NULL;
+	error = vl_tame_file(r, path, data, len);
+	if (!error)
+		return NULL;
 fail:
 	free(*data);
 	*data = NULL;
@@ -149,9 +134,10 @@ struct vl_error *vl_list_whole(struct vl_redirect *r, int64_t fd, char **data, s
 		if (n < 0)
 			*err = n;
 		if (n <= 0 || *len > VL_SNAPSHOT_MAX)
-			return NULL;
+			break;
 		*len += n;
 	}
+	return vl_tame_listing(r, data, len);
 }
 
 static struct vl_error *give_text(struct vl_trap *t, const struct how *h, const char *text,
@@ -329,7 +315,8 @@ static struct vl_error *give_file(struct vl_trap *t, const struct how *h, int64_
 	int64_t ret;
 	char *data;
 
-	err = vl_read_whole(t->r, fd, t->where.row, &data, &g.len, &ret);
+	err = vl_read_whole(t->r, fd, t->where.path, t->where.row->how == H_ONCE, &data, &g.len,
+			    &ret);
 	if (err)
 		return err;
 	if (ret == -EISDIR) {

@@ -116,7 +116,6 @@ struct vl_path_row {
 	enum vl_how how;
 	enum vl_on_fail on_fail;
 	bool writable;	  /* P_HOST: the program may change it */
-	bool names;	  /* of processes or their arguments are in it */
 	int tries;	  /* fresh epochs for one transaction; 0: the default */
 	const char *text; /* P_SUPPLY */
 	const char *note;
@@ -139,11 +138,13 @@ int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret
 const struct vl_path_row *vl_path_row(struct vl_redirect *r, const char *path);
 /* Note where the program keeps its own files, from its executable and environment. */
 struct vl_error *vl_paths_init(struct vl_redirect *r);
-/* Note where the program is started, and where its output goes. */
+/* Note where the program is started. */
 void vl_paths_start(struct vl_redirect *r);
 void vl_paths_deinit(struct vl_redirect *r);
 /* One more executable: a child's. */
 void vl_paths_own_exe(struct vl_redirect *r, const char *exe);
+/* Is @path (normalised) @pattern of a row or below it? Only whole components count. */
+bool vl_path_below(const char *path, const char *pattern);
 /* Take ".", ".." and "//" out of @path, in place, without following links. */
 void vl_path_normalise(char *path);
 
@@ -204,7 +205,7 @@ struct vl_dirent64 {
 	char name[];
 } __attribute__((packed));
 
-struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, const struct vl_path_row *row,
+struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, const char *path, bool once,
 			       char **data, size_t *len, int64_t *err);
 struct vl_error *vl_list_whole(struct vl_redirect *r, int64_t fd, char **data, size_t *len,
 			       int64_t *err);
@@ -226,6 +227,27 @@ struct vl_error *vl_h_readv(struct vl_trap *t);
 struct vl_error *vl_h_fchdir(struct vl_trap *t);
 struct vl_error *vl_h_chdir(struct vl_trap *t);
 struct vl_error *vl_h_getcwd(struct vl_trap *t);
+
+/* --- tame.c: no name or text of the guest drives a terminal --- */
+
+/* @path of the program: with what was escaped in an answer as it is in the guest. */
+void vl_untame(const struct vl_redirect *r, char *path);
+/* Strings in fixed places, that are parted by NUL. */
+void vl_tame_fixed(const struct vl_redirect *r, void *text, size_t len);
+/* A string that may grow to @room bytes; it is cut there. Returns its length. */
+size_t vl_tame_string(const struct vl_redirect *r, char *text, size_t len, size_t room);
+/* The whole content of the file @path; *@data is malloc'ed. */
+struct vl_error *vl_tame_file(const struct vl_redirect *r, const char *path, char **data,
+			      size_t *len);
+/* One piece of the stream @path, which may grow to @room bytes. Returns its length. */
+size_t vl_tame_piece(const struct vl_redirect *r, const char *path, char *data, size_t len,
+		     size_t room);
+/* A listing of struct vl_dirent64, malloc'ed. */
+struct vl_error *vl_tame_listing(const struct vl_redirect *r, char **listing, size_t *len);
+/* What call t->nr gave back in @args. Returns @ret, or what it is now. */
+int64_t vl_tame_answer(struct vl_trap *t, const struct vl_arg *args, int64_t ret);
+/* One netlink message, with its header. */
+void vl_tame_message(const struct vl_redirect *r, int protocol, char *message, size_t len);
 
 /* --- state.c, ids.c, ipc.c: what the program asks about the machine --- */
 
@@ -311,8 +333,7 @@ struct vl_redirect {
 	enum { START_UNKNOWN, START_HOST, START_GUEST } start_is;
 	char **guest_paths; /* those of the options, normalised */
 	size_t nr_guest_paths;
-	bool forced;	  /* the program has come to them */
-	bool on_terminal; /* what the program prints */
+	bool forced; /* the program has come to them */
 	const struct vl_redirect_filter *filter;
 	struct vl_redirect_filter *own_filter; /* NULL: the options have one */
 	const char *home;		       /* in the program's environment, or NULL */

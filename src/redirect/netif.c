@@ -71,6 +71,9 @@ static struct vl_error *ask_conf(struct vl_trap *t, int64_t fd)
 	}
 	if (at && guest.ifc_len) {
 		ops->pull(t->r->sys, at, t->r->chunk, guest.ifc_len);
+		for (int i = 0; i + (int)sizeof(struct ifreq) <= guest.ifc_len;
+		     i += sizeof(struct ifreq))
+			vl_tame_fixed(t->r, t->r->chunk + i, IFNAMSIZ);
 		t->ret = vl_mem_write(t, (uintptr_t)conf.ifc_buf, t->r->chunk, guest.ifc_len);
 	}
 	conf.ifc_len = guest.ifc_len;
@@ -90,6 +93,8 @@ static struct vl_error *ask_fixed(struct vl_trap *t, int64_t fd, unsigned int cm
 	err = VL_GUEST(t->r, "ioctl", &t->ret, VL_ARG_INT(fd), VL_ARG_INT(cmd),
 		       VL_ARG_INOUT(buf, size));
 	if (!err && t->ret >= 0) {
+		if (cmd == SIOCGIFNAME)
+			vl_tame_fixed(t->r, ((struct ifreq *)buf)->ifr_name, IFNAMSIZ);
 		int e = vl_mem_write(t, t->args[2], buf, size);
 
 		t->ret = e ? e : t->ret;

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -26,9 +25,6 @@
 #define GUEST_ROW(p, h, why) \
 	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = h, .note = why }
 #define ONCE_ROW(p) GUEST_ROW(p, H_ONCE, "made in one piece: a short read is the end")
-#define NAMES_ROW(p) \
-	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = H_ONCE, .names = true, \
-	  .note = "made in one piece; with a name in it" }
 #define STREAM_ROW(p, why) GUEST_ROW(p, H_STREAM, why)
 /* Outside of /proc and /sys a call that blocks waits for a disk: no second try helps. */
 #define DISK_ROW(p, fail, why) \
@@ -65,12 +61,12 @@ static const struct vl_path_row rows[] = {
 	GUEST_ROW("/dev/kmsg", H_RECORDS, "one record a read"),
 	STREAM_ROW("/dev/mem", "all memory"),
 	/* what ps and top read of every process: one call less each */
-	NAMES_ROW("/proc/*/stat"),
+	ONCE_ROW("/proc/*/stat"),
 	ONCE_ROW("/proc/*/status"),
 	ONCE_ROW("/proc/*/statm"),
-	NAMES_ROW("/proc/*/cmdline"),
+	ONCE_ROW("/proc/*/cmdline"),
 	ONCE_ROW("/proc/*/environ"),
-	NAMES_ROW("/proc/*/comm"),
+	ONCE_ROW("/proc/*/comm"),
 	ONCE_ROW("/proc/*/cgroup"),
 	ONCE_ROW("/proc/*/wchan"),
 	ONCE_ROW("/proc/*/io"),
@@ -79,11 +75,11 @@ static const struct vl_path_row rows[] = {
 	ONCE_ROW("/proc/*/oom_score"),
 	ONCE_ROW("/proc/*/oom_score_adj"),
 	ONCE_ROW("/proc/*/schedstat"),
-	NAMES_ROW("/proc/*/task/*/stat"),
+	ONCE_ROW("/proc/*/task/*/stat"),
 	ONCE_ROW("/proc/*/task/*/status"),
 	ONCE_ROW("/proc/*/task/*/statm"),
-	NAMES_ROW("/proc/*/task/*/cmdline"),
-	NAMES_ROW("/proc/*/task/*/comm"),
+	ONCE_ROW("/proc/*/task/*/cmdline"),
+	ONCE_ROW("/proc/*/task/*/comm"),
 	ONCE_ROW("/proc/*/task/*/io"),
 	ONCE_ROW("/proc/uptime"),
 	ONCE_ROW("/proc/loadavg"),
@@ -188,6 +184,11 @@ static bool below(const char *path, const char *pattern)
 		if (*path != *pattern)
 			return false;
 	}
+}
+
+bool vl_path_below(const char *path, const char *pattern)
+{
+	return below(path, pattern);
 }
 
 /* Take ".", ".." and "//" out of @path, in place, without following links. */
@@ -383,6 +384,7 @@ int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret
 	err = vl_mem_string(t, addr, ret->path, sizeof(ret->path));
 	if (err)
 		return err;
+	vl_untame(t->r, ret->path);
 	if (ret->path[0] == '/') {
 		set_row(t->r, ret);
 		return 0;
@@ -503,7 +505,6 @@ struct vl_error *vl_paths_init(struct vl_redirect *r)
 
 void vl_paths_start(struct vl_redirect *r)
 {
-	struct stat st;
 	char link[32];
 	ssize_t n;
 
@@ -511,11 +512,6 @@ void vl_paths_start(struct vl_redirect *r)
 	n = readlink(link, r->start_dir, sizeof(r->start_dir) - 1);
 	/* Below the root is everything, which says nothing. */
 	r->start_dir[n > 1 ? n : 0] = 0;
-	/* linux/major.h: consoles, serial lines, /dev/tty; then pseudo terminals */
-	snprintf(link, sizeof(link), "/proc/%d/fd/1", (int)r->main);
-	r->on_terminal = !stat(link, &st) && S_ISCHR(st.st_mode) &&
-			 (major(st.st_rdev) == 4 || major(st.st_rdev) == 5 ||
-			  (major(st.st_rdev) >= 136 && major(st.st_rdev) <= 143));
 }
 
 void vl_paths_deinit(struct vl_redirect *r)

@@ -52,6 +52,8 @@ struct vl_redirect_options {
 	int tries;
 	/* The filter to use; NULL: one is made for this run. */
 	const struct vl_redirect_filter *filter;
+	/* Names and texts of the guest as they are, also where they would drive a terminal. */
+	bool raw_names;
 	/* Do not pin supervisor and program to one CPU. */
 	bool no_pin;
 	/*

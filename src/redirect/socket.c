@@ -236,7 +236,7 @@ static int check_request(int protocol, const char *buf, size_t len)
  * The guest addressed its answers to the socket that asked; the program shall
  * find the address that getsockname gave it.
  */
-static void readdress(char *buf, size_t len)
+static void readdress(const struct vl_redirect *r, int protocol, char *buf, size_t len)
 {
 	while (len >= sizeof(struct nlmsghdr)) {
 		struct nlmsghdr h;
@@ -249,6 +249,7 @@ static void readdress(char *buf, size_t len)
 			h.nlmsg_pid = PORT;
 			memcpy(buf, &h, sizeof(h));
 		}
+		vl_tame_message(r, protocol, buf, h.nlmsg_len);
 		n = NLMSG_ALIGN(h.nlmsg_len);
 		if (n > len)
 			return;
@@ -258,7 +259,8 @@ static void readdress(char *buf, size_t len)
 }
 
 /* Take all answers of guest socket @fd: a length, then that many bytes, each. */
-static struct vl_error *collect(struct vl_trap *t, int64_t fd, char **queue, size_t *queue_len)
+static struct vl_error *collect(struct vl_trap *t, int protocol, int64_t fd, char **queue,
+				size_t *queue_len)
 {
 	struct vl_error *err;
 	uint32_t len;
@@ -275,7 +277,7 @@ static struct vl_error *collect(struct vl_trap *t, int64_t fd, char **queue, siz
 		more = realloc(*queue, *queue_len + sizeof(len) + n);
 		if (!more)
 			return vl_error_nomem();
-		readdress(t->r->chunk, n);
+		readdress(t->r, protocol, t->r->chunk, n);
 		len = n;
 		memcpy(more + *queue_len, &len, sizeof(len));
 		memcpy(more + *queue_len + sizeof(len), t->r->chunk, n);
@@ -300,7 +302,7 @@ static struct vl_error *ask(struct vl_trap *t, struct vl_file *f, const char *re
 	err = VL_GUEST(t->r, "sendto", &t->ret, VL_ARG_INT(fd), VL_ARG_IN(request, len),
 		       VL_ARG_INT(len), VL_ARG_INT(0), VL_ARG_NULL, VL_ARG_NULL);
 	if (!err && t->ret >= 0)
-		err = collect(t, fd, &queue, &queue_len);
+		err = collect(t, f->protocol, fd, &queue, &queue_len);
 	if (!err)
 		err = VL_GUEST(t->r, "close", &ret, VL_ARG_INT(fd));
 	if (err) {

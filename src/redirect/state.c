@@ -109,7 +109,7 @@ struct vl_error *vl_h_forward(struct vl_trap *t)
 		if (t->row->args[i].kind == A_OUTIDS && args[i].buf &&
 		    (uint64_t)ret > args[i].len / 4)
 			ret = -EIO;
-	t->ret = ret;
+	t->ret = ret = vl_tame_answer(t, args, ret);
 	/* The guest does not know it, but it may be one of the program's own. */
 	if (ret == -ESRCH)
 		for (size_t i = 0; i < nr; i++)

@@ -80,7 +80,7 @@ static struct vl_error *read_piece(struct vl_trap *t, struct vl_file *f, uint64_
 				   const int64_t *at)
 {
 	struct vl_redirect *r = t->r;
-	int64_t fd, n, number = -1;
+	int64_t fd, n, took, number = -1;
 	unsigned passed = 0;
 	struct vl_error *err;
 
@@ -106,6 +106,9 @@ static struct vl_error *read_piece(struct vl_trap *t, struct vl_file *f, uint64_
 		return err;
 	if (passed > RECORDS_MAX)
 		n = -EIO;
+	took = n;
+	if (n > 0)
+		n = vl_tame_piece(r, f->path, r->chunk, n, len);
 	t->ret = n > 0 ? vl_mem_write(t, addr, r->chunk, n) : 0;
 	if (t->ret)
 		return NULL;
@@ -113,7 +116,7 @@ static struct vl_error *read_piece(struct vl_trap *t, struct vl_file *f, uint64_
 	if (number >= 0)
 		f->off = number + 1;
 	else if (n > 0 && !at && !is_records(f))
-		f->off += n;
+		f->off += took;
 	return NULL;
 }
 
@@ -140,7 +143,7 @@ static struct vl_error *refresh(struct vl_trap *t, struct vl_file *f)
 	if (err)
 		return err;
 	if (fd >= 0) {
-		err = vl_read_whole(t->r, fd, f->row, &data, &len, &ret);
+		err = vl_read_whole(t->r, fd, f->path, f->row->how == H_ONCE, &data, &len, &ret);
 		if (!err)
 			err = VL_GUEST(t->r, "close", &ret, VL_ARG_INT(fd));
 	}
@@ -402,12 +405,15 @@ struct vl_error *vl_h_fchdir(struct vl_trap *t)
 struct vl_error *vl_h_getcwd(struct vl_trap *t)
 {
 	struct vl_task *task = vl_task_find(t->r, t->tid);
+	char path[PATH_MAX];
 	size_t len;
 
 	if (!task || !task->cwd)
 		return gone(t);
-	len = strlen(task->cwd) + 1;
-	t->ret = len > t->args[1] ? -ERANGE : vl_mem_write(t, t->args[0], task->cwd, len);
+	snprintf(path, sizeof(path), "%s", task->cwd);
+	len = vl_tame_string(t->r, path, strlen(path), sizeof(path) - 1);
+	path[len++] = 0;
+	t->ret = len > t->args[1] ? -ERANGE : vl_mem_write(t, t->args[0], path, len);
 	if (!t->ret)
 		t->ret = len;
 	return NULL;

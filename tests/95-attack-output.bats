@@ -1,0 +1,121 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2016 # the guest's shell expands
+#
+# What a guest puts into names and texts, and what it keeps from us: neither drives the
+# terminal of who reads it, nor passes for an answer.
+
+load lib/vlens
+
+setup_file() { need_guest g61; }
+
+# Host name, files, an interface, a line of the log, a user, a process: ESC, a mark of
+# direction, bytes that are no UTF-8, zero width.
+HOSTILE=$'h\e[31mX\xe2\x80\xaeY\xe2\x80\x8bZ\xff'
+setup() {
+	in_guest g61 '
+		export LC_ALL=C
+		h=$(printf "h\033[31mX\342\200\256Y\342\200\213Z\377")
+		echo "$h" >/proc/sys/kernel/hostname
+		mkdir -p /tmp/hostile && cd /tmp/hostile && echo content >"$h" && ln -sf "$h" link
+		cp /lib/terminfo/d/dumb data; : >"lit\\x1bx"; : >"$(printf "gr\303\274n")"; : >"unit\\x2dname"
+		ip link add "$(printf "e\033[31m")" type dummy 2>/dev/null
+		printf "<5>vlens %s\n" "$h" >/dev/kmsg
+		[ -e /run/hostile.pid ] || { cp /bin/busybox /tmp/sleep
+			(exec -a "$h" /tmp/sleep 100000) & echo $! >/run/hostile.pid; }
+	' >/dev/null
+}
+
+teardown_file() {
+	in_guest g61 'kill "$(cat /run/hostile.pid)"; rm -rf /run/hostile.pid /tmp/hostile /tmp/sleep
+		ip link del "$(printf "e\033[31m")"; hostname -F /etc/hostname' >/dev/null || true
+}
+
+# Nothing in a text that must not be there: control characters other than lines and tabs,
+# marks of direction, zero width, what is no UTF-8.
+assert_tame() {
+	python3 -c '
+import sys, unicodedata
+data = sys.stdin.buffer.read()
+text = data.decode("utf-8")
+bad = [c for c in text if c not in "\n\t" and
+       unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")]
+sys.exit("hostile: %r" % bad[:5] if bad else 0)'
+}
+
+# tame COMMAND...: its output, and that it was tame.
+tame() {
+	"$@" >"$BATS_TEST_TMPDIR/out" 2>&1 || true
+	assert_tame <"$BATS_TEST_TMPDIR/out" || fail "$*"
+	[[ -s $BATS_TEST_TMPDIR/out ]] || fail "$*: no output"
+	cat "$BATS_TEST_TMPDIR/out"
+}
+
+@test "the host name is tame wherever a program prints it" {
+	local g
+	g=$(guest g61)
+	for command in "vuname $g -a" "vuname $g -n" "vmpstat $g" "viostat $g" "vpidstat $g" \
+		"vexec $g hostname" "vexec $g sysctl kernel.hostname" \
+		"vexec $g cat /proc/sys/kernel/hostname" "vuname --json $g" "vtop -b -n 1 $g"; do
+		# shellcheck disable=SC2086 # words
+		tame $command >/dev/null
+	done
+	[[ $(tame vuname "$g" -n) == 'h?[31mX???Y???Z?' ]]
+	[[ $(tame vexec "$g" cat /proc/sys/kernel/hostname) == 'h\x1b[31mX\xe2\x80\xaeY\xe2\x80\x8bZ\xff' ]]
+}
+
+@test "names of files are tame, and mean the file again" {
+	local g name='h\x1b[31mX\xe2\x80\xaeY\xe2\x80\x8bZ\xff'
+	g=$(guest g61)
+	run tame vls "$g" /tmp/hostile
+	[[ ${lines[*]} == *"grün"* ]]
+	[[ $output == *"$name"* && $output == *'lit\x5cx1bx'* && $output == *'unit\x2dname'* ]]
+	tame vexec "$g" find /tmp/hostile -type f >/dev/null
+	tame vls "$g" -l /tmp/hostile | grep -F "link -> $name"
+	[[ $(tame vexec "$g" readlink /tmp/hostile/link) == "$name" ]]
+	[[ $(vexec "$g" cat "/tmp/hostile/$name") == content ]]
+	[[ $(vexec "$g" find /tmp/hostile -type f -name "h*Z*" -exec cat {} +) == content ]]
+	vls "$g" '/tmp/hostile/lit\x5cx1bx' '/tmp/hostile/unit\x2dname' '/tmp/hostile/grün'
+	tame vexec "$g" sh -c "cd /tmp/hostile && ls *" >/dev/null
+}
+
+@test "--raw-names lets them pass" {
+	local g
+	g=$(guest g61)
+	[[ $(vuname --raw-names "$g" -n) == "$HOSTILE" ]]
+	vls --raw-names "$g" /tmp/hostile | grep -qF "$HOSTILE"
+	vls --raw-names "$g" /tmp/hostile | grep -qxF 'lit\x1bx'
+	[[ $(vexec --raw-names --keep=0 "$g" hostname) == "$HOSTILE" ]]
+}
+
+@test "the log is tame by every way to it" {
+	local g
+	g=$(guest g61)
+	tame vdmesg "$g" | grep -F 'vlens h\x1b[31mX\xe2\x80\xaeY'
+	tame vdmesg "$g" -S | grep -F 'vlens h?[31mX???Y'
+	tame vexec "$g" sh -c 'cat /dev/kmsg 2>/dev/null' | grep -F 'vlens h'
+	tame vexec "$g" sh -c 'cat </dev/kmsg 2>/dev/null' | grep -F 'vlens h'
+}
+
+@test "names of processes and interfaces are tame in a pipe, too" {
+	local g pid
+	g=$(guest g61)
+	pid=$(in_guest g61 'cat /run/hostile.pid')
+	for command in "vps $g -ef" "vps $g -eo comm,args" "vpidstat $g -l" "vexec $g pgrep -a ." \
+		"vexec $g cat /proc/$pid/cmdline" "vexec $g cat /proc/$pid/comm /proc/$pid/stat" \
+		"vpslist $g" "vps --json $g" "vlsof $g -p $pid" "vip $g link" "vip $g -j link" \
+		"vifconfig $g -a" "vls $g /sys/class/net" "vexec $g cat /proc/net/dev"; do
+		# shellcheck disable=SC2086 # words
+		tame $command | tr -d '\0' >/dev/null
+	done
+	tame vip "$g" link | grep -F 'e?[31m'
+}
+
+@test "what is no text passes unchanged" {
+	local g
+	g=$(guest g61)
+	[[ $(vexec "$g" sha256sum /sys/kernel/notes | cut -d' ' -f1) == \
+		"$(in_guest g61 'sha256sum /sys/kernel/notes' | cut -d' ' -f1)" ]]
+	[[ $(vexec "$g" sha256sum /tmp/hostile/data | cut -d' ' -f1) == \
+		"$(in_guest g61 'sha256sum /tmp/hostile/data' | cut -d' ' -f1)" ]]
+}

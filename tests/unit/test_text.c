@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Text of a guest: nothing hostile passes, and what was escaped can be had back. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../src/util/text.h"
+#include "tap.h"
+
+#define ROUNDS 200000
+
+static bool escapes_to(const char *text, const char *want)
+{
+	char out[256];
+	size_t n = vl_text_escape(text, strlen(text), VL_TEXT_WORD, out);
+
+	return n == strlen(want) && !memcmp(out, want, n);
+}
+
+static bool masks_to(const char *text, enum vl_text_kept kept, const char *want)
+{
+	char buf[256];
+
+	strcpy(buf, text);
+	vl_text_mask(buf, strlen(buf), kept);
+	return !strcmp(buf, want);
+}
+
+static bool has_hostile(const char *text, size_t len)
+{
+	bool hostile = false;
+
+	for (size_t i = 0; i < len && !hostile;)
+		i += vl_text_next(text + i, len - i, &hostile);
+	return hostile;
+}
+
+/* Text out of pieces that could be taken for each other. */
+static size_t make(char *text)
+{
+	static const char *const pieces[] = { "\\",   "x",    "5c",    "1b",	"\x1b",
+					      "\xe2", "\x80", "\xae",  "e2",	"80",
+					      "ae",   "c3",   "a9",    "\xc3",	"\xa9",
+					      "a",    "\\x",  "\\x5c", "\\x1b", "\\xc3\\xa9" };
+	size_t len = 0, nr = 1 + (size_t)rand() % 9;
+
+	while (nr--) {
+		const char *p = pieces[(size_t)rand() % (sizeof(pieces) / sizeof(pieces[0]))];
+
+		memcpy(text + len, p, strlen(p));
+		len += strlen(p);
+	}
+	text[len] = 0;
+	return len;
+}
+
+static bool round_trips(void)
+{
+	char text[128], out[512];
+
+	for (int i = 0; i < ROUNDS; i++) {
+		size_t len = make(text), n = vl_text_escape(text, len, VL_TEXT_WORD, out);
+
+		if (n > 4 * len || n != vl_text_escape(text, len, VL_TEXT_WORD, NULL) ||
+		    has_hostile(out, n)) {
+			printf("# %s\n", text);
+			return false;
+		}
+		out[n] = 0;
+		vl_text_unescape(out);
+		if (strcmp(out, text)) {
+			printf("# '%s' came back as '%s'\n", text, out);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool is_hostile(const char *text)
+{
+	bool hostile;
+
+	return vl_text_next(text, strlen(text), &hostile) == strlen(text) && hostile;
+}
+
+int main(void)
+{
+	static const char *const bad[] = {
+		"\x1b",		"\x7f",		"\n",		"\xc2\x9b",	"\xff",
+		"\xc0",		"\xd8",		"\xe2\x80\x8e", "\xe2\x80\x8f", "\xd8\x9c",
+		"\xe2\x80\xaa", "\xe2\x80\xae", "\xe2\x81\xa6", "\xe2\x81\xa9", "\xe2\x80\x8b",
+		"\xe2\x80\x8d", "\xef\xbb\xbf", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xf3\xa0\x81\x81"
+	};
+	static const char *const good[] = {
+		"a", " ", "~", "\xc3\xa9", "\xe6\x97\xa5", "\xf0\x9f\x98\x80", "\xd7\x90"
+	};
+	char text[] = "a\0\x1b\0b";
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ok(is_hostile(bad[i]), "hostile %zu", i);
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		ok(!is_hostile(good[i]), "not hostile %zu", i);
+	ok(escapes_to("a\x1b[31mb", "a\\x1b[31mb"), "a control character");
+	ok(escapes_to("x\xe2\x80\xaetxt", "x\\xe2\\x80\\xaetxt"), "a mark of direction");
+	ok(escapes_to("\xc3\xa9\xff", "\xc3\xa9\\xff"), "a byte that is no UTF-8");
+	ok(escapes_to("lit\\x1b", "lit\\x5cx1b"), "a name with an escape in it");
+	ok(escapes_to("dev-disk\\x2dby\\x5cx2", "dev-disk\\x2dby\\x5cx2"),
+	   "names of systemd's units stay");
+	ok(escapes_to("\\xc3\\xa9", "\\xc3\\xa9"), "an escaped letter stays");
+	ok(masks_to("a\x1b\n\t\xe2\x80\xae\xc3\xa9", VL_TEXT_WORD, "a??\?\?\?\?\xc3\xa9"),
+	   "one '?' a byte");
+	ok(masks_to("a\x1b\n\t", VL_TEXT_LINES, "a?\n\t"), "lines pass where they may");
+	ok(masks_to("a\x1b\xff\xe2\x80\xae", VL_TEXT_BYTES, "a\x1b\xff??\?"),
+	   "what iswprint() denies passes where it is asked");
+	vl_text_mask(text, sizeof(text) - 1, VL_TEXT_WORD);
+	ok(!memcmp(text, "a\0?\0b", sizeof(text)), "NUL passes");
+	ok(round_trips(), "what was escaped comes back");
+	return tap_end();
+}
