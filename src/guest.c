@@ -14,6 +14,7 @@
 #include "vmst/clone.h"
 #include "vmst/contact.h"
 #include "vmst/moment.h"
+#include "vmst/pulse.h"
 #include "vmst/workset.h"
 
 struct vl_guest {
@@ -32,7 +33,6 @@ struct vl_guest {
 	int64_t born_ns;	      /* when the clone was made, in the host's CLOCK_MONOTONIC */
 	uint64_t born_epoch;	      /* sys.epoch then */
 	bool suspect;		      /* it is to be made anew */
-	bool doubt;		      /* perhaps it is not this kernel that runs */
 	uint64_t budget_ns;	      /* of the next clone's calls */
 	struct vl_workset workset;
 	char *label;	 /* whose working set it is; NULL: none is kept */
@@ -323,6 +323,20 @@ static struct vl_error *try_epoch(struct vl_guest *g)
 	return err;
 }
 
+/* A contact with a kernel that no longer runs is none. */
+static struct vl_error *drop_dead(struct vl_guest *g)
+{
+	struct vl_error *err;
+	bool runs;
+
+	if (!g->contact)
+		return NULL;
+	err = vl_pulse_look(g->contact, &runs);
+	if (!err && (!runs || !vl_contact_holds(g->contact)))
+		forget_contact(g);
+	return err;
+}
+
 static struct vl_error *guest_begin(struct vl_sys *sys)
 {
 	struct vl_guest *g = guest_of(sys);
@@ -332,13 +346,9 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 		return NULL;
 	sys->missed = 0;
 	forget_old(g);
-	if (g->doubt && g->contact && !g->anew && !vl_contact_runs(g->contact)) {
-		g->anew = true;
-		err = make_contact(g, true);
-		if (err)
-			return err;
-	}
-	g->doubt = false;
+	err = drop_dead(g);
+	if (err)
+		return err;
 	if (!g->contact) {
 		err = make_contact(g, false);
 		if (err)
@@ -383,8 +393,8 @@ static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const s
 	}
 	g->calls++;
 	allow_longer(g, err);
-	if (err && err->code == VL_ERR_CRASHED && !leave_kvm(g, err))
-		g->doubt = true;
+	if (err && err->code == VL_ERR_CRASHED)
+		leave_kvm(g, err);
 	/* Of code that was translated in an earlier epoch? A module may be gone. */
 	if (err && err->code == VL_ERR_CRASHED && g->sys.epoch != g->born_epoch)
 		g->suspect = true;

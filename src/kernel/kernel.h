@@ -239,7 +239,9 @@
 	F(UTS_VERSION, "uts_namespace", "name.version")                                           \
 	F(UTS_MACHINE, "uts_namespace", "name.machine")                                           \
 	F(UTS_DOMAINNAME, "uts_namespace", "name.domainname")                                     \
-	F(NODE_SWAPCACHE, "enum node_stat_item", "NR_SWAPCACHE")
+	F(NODE_SWAPCACHE, "enum node_stat_item", "NR_SWAPCACHE")                                  \
+	/* above it: a kernel that ends (include/linux/kernel.h) */                               \
+	F(SYSTEM_RUNNING, "enum system_states", "SYSTEM_RUNNING")
 
 enum vl_field {
 #define VL_FIELD_ID(id, type, path) VL_F_##id,

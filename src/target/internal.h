@@ -122,6 +122,8 @@ struct vl_error *vl_ram_add(struct vl_target *t, const struct vl_ram *r);
 /* Sort, check for overlaps, merge what is contiguous. */
 struct vl_error *vl_ram_finish(struct vl_target *t);
 void vl_ram_deinit(struct vl_target *t);
+/* Read @len bytes at @va of the hypervisor process itself; all, or false. */
+bool vl_target_read_process(struct vl_target *t, uint64_t va, void *buf, size_t len);
 
 /* ---- pause.c ---- */
 

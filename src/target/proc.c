@@ -129,6 +129,8 @@ struct vl_error *vl_parse_maps(const char *text, struct vl_vma **ret, size_t *nr
 			return vl_error_new(VL_ERR_TARGET,
 					    "cannot understand the process's memory map");
 		vma.dev = makedev(major, minor);
+		vma.writable = perm[1] == 'w';
+		vma.executable = perm[2] == 'x';
 		vma.shared = perm[3] == 's';
 		if (nr == size) {
 			struct vl_vma *more;

@@ -15,7 +15,7 @@ struct vl_vma {
 	uint64_t start, end; /* end exclusive */
 	uint64_t offset;     /* of start in the file */
 	uint64_t dev, ino;   /* ino 0: no file */
-	bool shared;
+	bool shared, writable, executable;
 };
 
 /*

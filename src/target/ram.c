@@ -266,6 +266,13 @@ static ssize_t read_process(struct vl_target *t, const struct iovec *local, size
 	return done;
 }
 
+bool vl_target_read_process(struct vl_target *t, uint64_t va, void *buf, size_t len)
+{
+	struct iovec l = { buf, len }, r = { (void *)(uintptr_t)va, len };
+
+	return read_process(t, &l, 1, &r, 1) == (ssize_t)len;
+}
+
 struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, size_t len)
 {
 	char *out = buf;

@@ -22,6 +22,7 @@
 #include <time.h>
 
 #include "clone.h"
+#include "pulse.h"
 
 #define EFER_SCE (1UL << 0)
 #define EFER_LME (1UL << 8)
@@ -490,6 +491,13 @@ struct vl_error *vl_boot(struct vl_contact *c)
 		 * the kernel's own tables and bases, does not change. */
 		err = nr ? boot_with(c, vcpus, nr) :
 			   vl_error_new(VL_ERR_KERNEL, "the guest has no virtual CPU");
+		/* CPUs that a kernel left behind show it, and not the one that runs. */
+		nr = err ? 0 : vl_pulse_successors(c, vcpus, nr);
+		if (nr) {
+			vl_kernel_destroy(c->kernel);
+			c->kernel = NULL;
+			err = boot_with(c, vcpus, nr);
+		}
 		free(vcpus);
 		if (!err || err->code != VL_ERR_FAULT)
 			break;

@@ -9,6 +9,7 @@
 #include "../kernel/image.h"
 #include "../util/dirs.h"
 #include "boot.h"
+#include "pulse.h"
 
 #define RUN_FILE_MAX 4096
 #define RUN_FORMAT "vlens-run-1"
@@ -80,34 +81,6 @@ bool vl_contact_holds(const struct vl_contact *c)
 	       !memcmp(now, c->probe, sizeof(now));
 }
 
-bool vl_contact_runs(const struct vl_contact *c)
-{
-	struct vl_vcpu *vcpus;
-	bool runs = false, other = false;
-	size_t nr;
-
-	if (vl_discard(vl_target_vcpus(c->target, &vcpus, &nr)))
-		return true; /* nobody says otherwise */
-	for (size_t i = 0; i < nr; i++) {
-		const struct vl_vcpu *v = &vcpus[i];
-		struct vl_pgtable pt = vl_pgtable(v->cr3, v->cr4);
-		uint64_t offset = 1, rip;
-		const char *name;
-
-		if (!(v->cr0 & X86_CR0_PG))
-			continue; /* not started, or in firmware */
-		rip = vl_image_fault_handler(c->target, &pt, v->idt_base);
-		name = rip ? vl_symbol_at(c->kernel, rip, &offset) : NULL;
-		/* asm_exc_page_fault since 5.8, page_fault before. */
-		if (name && !offset && strstr(name, "page_fault"))
-			runs = true;
-		else
-			other = true;
-	}
-	free(vcpus);
-	return runs || !other;
-}
-
 /* Does what the file says still hold, and is the kernel known? */
 static bool still_there(struct vl_contact *c)
 {
@@ -117,23 +90,75 @@ static bool still_there(struct vl_contact *c)
 	return c->kernel;
 }
 
+/* From the run's file; without a kernel when that is not the one that runs. */
+static struct vl_error *take_known(struct vl_contact *c, bool *crashed_ret)
+{
+	struct vl_error *err;
+	bool runs;
+
+	*crashed_ret = false;
+	if (!load_run(c) || !still_there(c))
+		return NULL;
+	err = vl_pulse_look(c, &runs);
+	if (!err && runs)
+		return NULL;
+	*crashed_ret = !err && vl_pulse_crashed(c);
+	vl_kernel_destroy(c->kernel);
+	c->kernel = NULL;
+	return err;
+}
+
+/* There is no contact, for @err: is it that no kernel runs, or not yet? */
+static struct vl_error *explain(struct vl_contact *c, struct vl_error *err, bool crashed)
+{
+	if (err->code != VL_ERR_KERNEL)
+		return err;
+	if (crashed) {
+		err = vl_error_prefix(err, "the guest has crashed");
+		return vl_error_hint(err,
+				     "wait until its capture kernel has booted, or it restarts");
+	}
+	switch (vl_pulse_life(c->target)) {
+	case VL_LIFE_FIRMWARE:
+		vl_error_destroy(err);
+		return vl_error_hint(vl_error_new(VL_ERR_FIRMWARE,
+						  "the guest is in its firmware or boot "
+						  "loader: no kernel runs"),
+				     "wait until it has booted");
+	case VL_LIFE_LOW:
+		return vl_error_prefix(err, "the guest is in its firmware or boot loader, or "
+					    "runs no Linux");
+	default:
+		return err;
+	}
+}
+
 struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_contact **ret)
 {
 	struct vl_contact *c = calloc(1, sizeof(*c));
-	struct vl_error *err;
+	struct vl_error *err = NULL;
+	bool crashed = false;
 
 	if (!c)
 		return vl_error_nomem();
 	c->target = t;
-	if (anew || !load_run(c) || !still_there(c)) {
+	if (!anew)
+		err = take_known(c, &crashed);
+	if (!err && !c->kernel) {
+		vl_pulse_destroy(c->pulse);
 		memset(c, 0, sizeof(*c));
 		c->target = t;
 		err = vl_boot(c);
 		if (err) {
-			vl_contact_destroy(c);
-			return err;
+			err = explain(c, err, crashed);
+		} else {
+			vl_pulse_start(c);
+			vl_contact_save(c);
 		}
-		vl_contact_save(c);
+	}
+	if (err) {
+		vl_contact_destroy(c);
+		return err;
 	}
 	*ret = c;
 	return NULL;
@@ -142,22 +167,26 @@ struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_conta
 struct vl_error *vl_contact_known(struct vl_target *t, struct vl_contact **ret)
 {
 	struct vl_contact *c = calloc(1, sizeof(*c));
+	struct vl_error *err;
+	bool crashed;
 
 	*ret = NULL;
 	if (!c)
 		return vl_error_nomem();
 	c->target = t;
-	if (load_run(c) && still_there(c))
+	err = take_known(c, &crashed);
+	if (!err && c->kernel)
 		*ret = c;
 	else
 		vl_contact_destroy(c);
-	return NULL;
+	return err;
 }
 
 void vl_contact_destroy(struct vl_contact *c)
 {
 	if (!c)
 		return;
+	vl_pulse_destroy(c->pulse);
 	vl_kernel_destroy(c->kernel);
 	free(c);
 }

@@ -25,18 +25,20 @@ struct vl_contact {
 	int64_t anchor_lo, anchor_hi, paused_host_ns;
 	bool has_anchor;
 	struct vl_kernel *kernel;
-	bool first; /* this was the first contact with this run */
+	struct vl_pulse *pulse; /* how to see that it runs (pulse.h); NULL: not known yet */
+	bool first;		/* this was the first contact with this run */
 };
 
 /*
- * Get in contact: from the run's file, else, or with @anew, by looking at the
- * vCPUs and asking the kernel through a first clone. Pauses the guest for that.
+ * Get in contact: from the run's file, if the kernel there is the one that runs; else, or
+ * with @anew, by looking at the vCPUs and asking the kernel through a first clone. Pauses the
+ * guest for that. What it says of a guest that runs no kernel is what the guest is at instead.
  */
 struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_contact **ret);
 
 /*
- * The same from the run's file only, with no monitor asked; NULL in *@ret: there
- * was no contact with this run of the guest yet.
+ * The same from the run's file only; NULL in *@ret: there was no contact with this run
+ * of the guest yet, or its kernel is another one by now.
  */
 struct vl_error *vl_contact_known(struct vl_target *t, struct vl_contact **ret);
 
@@ -46,12 +48,6 @@ struct vl_error *vl_contact_known(struct vl_target *t, struct vl_contact **ret);
  */
 bool vl_contact_holds(const struct vl_contact *c);
 
-/*
- * Is it the one that the vCPUs run? After a reset the memory of the old kernel can
- * stay as it was for long, if the new one is elsewhere. Asks the monitor; true
- * when that does not answer.
- */
-bool vl_contact_runs(const struct vl_contact *c);
 void vl_contact_destroy(struct vl_contact *c);
 
 /* Write the run's file again (the anchor changed). Failing to is no error. */
