@@ -1,0 +1,70 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# A real server (tests/guest/mkserver): systemd, nginx, redis, postgresql, files on
+# ext4, pages in the swap space. What the applets say of it is what it says itself.
+
+# shellcheck disable=SC2154 # run sets variables
+
+load lib/vlens
+
+setup_file() {
+	# debootstrap is for root only; all else that it lacks is a failure.
+	[[ $(id -u) -eq 0 ]] || skip "not root"
+	need_guest server
+	vuname "$(guest server)" >/dev/null
+}
+
+setup() {
+	g=$(guest server)
+}
+
+@test "server: vps -ef, every daemon" {
+	local name
+	same_as_guest server "ps -ef" "ps aux"
+	run --separate-stderr vps "$g" -e -o comm --no-headers
+	assert_status 0
+	for name in systemd systemd-journal nginx redis-server postgres sshd cron rsyslogd dbus-daemon; do
+		grep -qx "$name" <<<"$output" || fail "no $name"
+	done
+}
+
+@test "server: vlsof" {
+	same_as_guest server "lsof -nP -i" "lsof -a -c nginx -d ^mem" "lsof -p 1 -a -d ^mem"
+}
+
+@test "server: vss, vnetstat" {
+	same_as_guest server "ss -tlnp" "ss -x" "netstat -i" "ip addr"
+	[[ $(vss "$g" -Htln | grep -cE ':(22|80|5432|6379) ') -eq 7 ]] || fail "$(vss "$g" -tln)"
+}
+
+@test "server: vfree, vvmstat: its swap space is in use" {
+	same_as_guest server "free" "vmstat" "vmstat -s"
+	[[ $(vfree "$g" -k | awk '$1 == "Swap:" { print $3 }') -gt 4096 ]]
+}
+
+@test "server: vdmesg, vlsmod, vuname" {
+	same_as_guest server "dmesg" "uname -a" "lsmod"
+}
+
+@test "server: vls, of a folder that it looked at" {
+	in_guest server 'ls -la /etc/nginx /etc/systemd/system >/dev/null'
+	same_as_guest server "ls -la /etc/nginx" "ls -la /etc/systemd/system"
+}
+
+# PIDs of a list of "PID COMM" without kernel workers, which come and go, and who looks.
+pids() { awk '$2 !~ /^(kworker|ps$|sh$)/ { print $1 }' | sort -n; }
+same_pids() {
+	assert_same "$(in_guest server "ps -e -o pid,comm --no-headers" | pids)" \
+		"$(vpslist --no-headers -o pid,comm "$g" | pids)"
+}
+
+@test "server: raw views" {
+	local port
+	same_pids || same_pids
+	run --separate-stderr vnetstat --engine=imee --no-headers -o proto,lport,state,comm "$g"
+	assert_status 0
+	for port in "22 LISTEN sshd" "80 LISTEN nginx" "5432 LISTEN postgres" "6379 LISTEN redis-server"; do
+		grep -qx "tcp *${port// / *}" <<<"$output" || fail "no $port: $output"
+	done
+}
