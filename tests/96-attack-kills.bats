@@ -1,0 +1,31 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# kill -9 of each process of a run at random moments (tests/kills, which also does a
+# thousand of each): the guest runs on, the tool ends, nothing stays behind.
+
+# shellcheck disable=SC2154 # run sets variables
+
+load lib/vlens
+
+setup_file() {
+	need_guest g61
+}
+
+teardown() {
+	kill -CONT "$(guest_pid g61)"
+}
+
+# kills PROCESS
+kills() {
+	run "$VT_TESTS/kills" --guest g61 --rounds 15 --process "$1" "$VLENS_BUILD"
+	echo "$output"
+	assert_status 0
+	grep -q "^$1 * 15 kills, .* 0 failed" <<<"$output"
+	assert_runs g61
+}
+
+@test "kill -9 of the tool" { kills tool; }
+@test "kill -9 of the guard" { kills guard; }
+@test "kill -9 of the keeper" { kills keeper; }
+@test "kill -9 of the mirrored program" { kills program; }
