@@ -11,6 +11,8 @@
 
 /* The guest cannot be reached or understood; any other status is the model's. */
 #define STATUS_GUEST 3
+/* Something of the guest is on its disk; the model said 0. */
+#define STATUS_MISSING 1
 #define STATUS_NOT_EXECUTABLE 126
 #define STATUS_NOT_FOUND 127
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Programs of the host over a guest: the models, ls, and whatever vexec is told. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +101,36 @@ static struct vl_error *redirect(struct session *s, struct vl_redirect_options *
 	return vl_redirect_run(vl_guest_sys(s->guest), o, status_ret, &s->redirect);
 }
 
+/* Say what the program was not told; returns @status, or what it is then. */
+static int report_lost(const struct session *s, int status)
+{
+	const struct vl_redirect_lost *lost = &s->redirect.lost;
+	_cleanup_error_ struct vl_error *disk = NULL, *rest = NULL;
+
+	if (lost->on_disk == 1)
+		disk = vl_error_new(VL_ERR_BLOCKED, "%s is on the guest's disk, not in its memory",
+				    lost->on_disk_first);
+	else if (lost->on_disk)
+		disk = vl_error_hint(vl_error_new(VL_ERR_BLOCKED,
+						  "%" PRIu64 " files or folders are on the guest's "
+						  "disk and not in its memory",
+						  lost->on_disk),
+				     "the first is %s", lost->on_disk_first);
+	if (lost->unanswered)
+		rest = vl_error_hint(
+			vl_error_new(VL_ERR_BLOCKED, "%" PRIu64 " question%s had no answer: %s",
+				     lost->unanswered, lost->unanswered > 1 ? "s" : "", lost->why),
+			"%s", *lost->hint ? lost->hint : "try again");
+	if (disk)
+		error_report(s->applet->name, s->options.spec, disk);
+	if (rest)
+		error_report(s->applet->name, s->options.spec, rest);
+	/* The program may take what it was not told for what is not there. */
+	if (!status && lost->main && (disk || rest))
+		return rest ? STATUS_GUEST : STATUS_MISSING;
+	return status;
+}
+
 int session_redirect(struct session *s, const char *path, const char *arg0, char *const *args,
 		     const char *const *guest_paths)
 {
@@ -130,7 +161,7 @@ int session_redirect(struct session *s, const char *path, const char *arg0, char
 	free(argv);
 	if (err)
 		error_report(s->applet->name, s->options.spec, err);
-	return status;
+	return report_lost(s, status);
 }
 
 int model_run(struct session *s)

@@ -26,6 +26,7 @@ setup() {
 	' >/dev/null
 }
 
+teardown() { no_disks; }
 teardown_file() {
 	in_guest g61 'kill "$(cat /run/hostile.pid)"; rm -rf /run/hostile.pid /tmp/hostile /tmp/sleep
 		ip link del "$(printf "e\033[31m")"; hostname -F /etc/hostname' >/dev/null || true
@@ -118,4 +119,53 @@ tame() {
 		"$(in_guest g61 'sha256sum /sys/kernel/notes' | cut -d' ' -f1)" ]]
 	[[ $(vexec "$g" sha256sum /tmp/hostile/data | cut -d' ' -f1) == \
 		"$(in_guest g61 'sha256sum /tmp/hostile/data' | cut -d' ' -f1)" ]]
+}
+
+# disks N: loop devices of which nothing is in the guest's memory.
+disks() {
+	in_guest g61 "for i in \$(seq 0 $(($1 - 1))); do
+			head -c 300000 /dev/urandom >/tmp/disk\$i; losetup /dev/loop\$i /tmp/disk\$i
+		done; echo 3 >/proc/sys/vm/drop_caches" >/dev/null
+}
+no_disks() {
+	in_guest g61 'for i in 0 1 2; do losetup -d /dev/loop$i 2>/dev/null; rm -f /tmp/disk$i; done
+		true' >/dev/null
+}
+
+@test "what is on the guest's disk is said to be there, and counted" {
+	local g
+	g=$(guest g61)
+	disks 3
+	run --separate-stderr vexec "$g" cat /dev/loop0
+	assert_status 1
+	[[ ${stderr_lines[0]} == "cat: /dev/loop0: Input/output error" ]]
+	[[ ${stderr_lines[1]} == "vexec: $g: /dev/loop0 is on the guest's disk, not in its memory" ]]
+	[[ ${#stderr_lines[@]} -eq 2 ]]
+	run --separate-stderr vexec --keep=0 "$g" cat /dev/loop0 /dev/loop1 /dev/loop2 /dev/loop1
+	assert_status 1
+	[[ ${stderr_lines[4]} == "vexec: $g: 3 files or folders are on the guest's disk and not in its memory; the first is /dev/loop0" ]]
+	# Who takes it for an empty file does not end with 0.
+	run --separate-stderr vexec "$g" sh -c 'read -r x </dev/loop0 || echo none'
+	assert_status 1
+	[[ $output == none ]]
+	run --separate-stderr vcat "$g" /dev/loop0
+	assert_status 3
+	[[ $stderr == "vcat: $g: /dev/loop0: on the guest's disk, not in its memory" ]]
+	no_disks
+}
+
+@test "a question without an answer: a line of ours says why" {
+	local g
+	g=$(guest g61)
+	# Other CPUs would have to do their part.
+	run --separate-stderr vexec "$g" cat /proc/sys/vm/stat_refresh
+	assert_status 1
+	[[ ${stderr_lines[-1]} == "vexec: $g: "*" had no answer: the guest's kernel would sleep in "*"; "* ]] ||
+		{ show_run; fail "no reason"; }
+}
+
+@test "what the guest answers leaves no such line" {
+	run --separate-stderr vps "$(guest g61)" -ef
+	assert_status 0
+	[[ -z $stderr ]]
 }

@@ -228,6 +228,11 @@ struct vl_error *vl_h_fchdir(struct vl_trap *t);
 struct vl_error *vl_h_chdir(struct vl_trap *t);
 struct vl_error *vl_h_getcwd(struct vl_trap *t);
 
+/* --- blame.c --- */
+
+/* The guest gave no answer to @t, for good: count it, and note why. */
+void vl_blame(struct vl_trap *t, const struct vl_error *err);
+
 /* --- tame.c: no name or text of the guest drives a terminal --- */
 
 /* @path of the program: with what was escaped in an answer as it is in the guest. */
@@ -333,6 +338,8 @@ struct vl_redirect {
 	enum { START_UNKNOWN, START_HOST, START_GUEST } start_is;
 	char **guest_paths; /* those of the options, normalised */
 	size_t nr_guest_paths;
+	uint64_t *on_disk; /* hashes of paths that were counted as such */
+	size_t nr_on_disk;
 	bool forced; /* the program has come to them */
 	const struct vl_redirect_filter *filter;
 	struct vl_redirect_filter *own_filter; /* NULL: the options have one */

@@ -167,18 +167,22 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 		vl_epoch_end(r);
 		if (i + 1 >= tries && r->no_epoch)
 			return err; /* the guest cannot be had at all */
-		vl_error_destroy(err);
-		if (t->sent)
+		if (t->sent) {
+			vl_error_destroy(err);
 			return NULL;
+		}
 		/* That says nothing of the guest, which is held after some of them. */
 		if (r->sys->missed && missed++ < TRIES)
 			i--;
 		else if (i + 1 >= (t->tries && !r->no_epoch ? t->tries : tries))
 			break;
+		vl_error_destroy(err);
 		r->stats->retries++;
 		sleep_ns(i * MS);
 	}
 	r->stats->gave_up++;
+	vl_blame(t, err);
+	vl_error_destroy(err);
 	t->pass = false;
 	t->ret = -t->fail_errno;
 	if (!t->fallback)
@@ -439,6 +443,7 @@ static void deinit(struct vl_redirect *r)
 	free(r->files);
 	free(r->tasks);
 	free(r->chunk);
+	free(r->on_disk);
 	vl_redirect_filter_destroy(r->own_filter);
 	free(r->exe);
 }

@@ -72,6 +72,15 @@ struct vl_redirect_denied {
 
 #define VL_REDIRECT_DENIED_MAX 16
 
+/* What the program asked and was not told, where nothing stands in for it. */
+struct vl_redirect_lost {
+	uint64_t on_disk;	 /* files and folders that are on a disk of the guest */
+	char on_disk_first[256]; /* the first of them, perhaps cut off */
+	uint64_t unanswered;	 /* calls that had no answer for another reason: */
+	char why[160], hint[160];
+	bool main; /* the program's first process asked for some of it */
+};
+
 /* Counts of one run; the caller zeroes it. */
 struct vl_redirect_stats {
 	uint64_t traps;	      /* system calls that came to the supervisor */
@@ -83,6 +92,7 @@ struct vl_redirect_stats {
 	uint64_t held_ns; /* all epochs together, begin to end */
 	struct vl_redirect_denied denied[VL_REDIRECT_DENIED_MAX];
 	size_t nr_denied;
+	struct vl_redirect_lost lost;
 };
 
 /*

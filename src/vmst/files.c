@@ -73,6 +73,16 @@ static struct vl_error *read_once(struct vl_sys *sys, const char *path, uint64_t
 	return err;
 }
 
+/* Files of /proc and /sys are on no disk; with others a call that would sleep waits for one. */
+static struct vl_error *on_disk(const struct vl_sys *sys, const char *path, struct vl_error *err)
+{
+	if (err->code != VL_ERR_BLOCKED || sys->missed || !strncmp(path, "/proc/", 6) ||
+	    !strncmp(path, "/sys/", 5))
+		return err;
+	vl_error_destroy(err);
+	return vl_error_new(VL_ERR_BLOCKED, "on the guest's disk, not in its memory");
+}
+
 struct vl_error *vl_file_read(struct vl_sys *sys, const char *path, uint64_t offset,
 			      const struct vl_file_options *opts, void *buf, size_t size,
 			      struct vl_file_piece *ret)
@@ -96,7 +106,7 @@ struct vl_error *vl_file_read(struct vl_sys *sys, const char *path, uint64_t off
 			return NULL;
 		}
 		if (!--tries)
-			return err;
+			return on_disk(sys, path, err);
 		vl_error_destroy(err);
 		retries++;
 	}

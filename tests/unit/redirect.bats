@@ -108,6 +108,17 @@ same_ps() {
 	[[ $output == *"/proc/meminfo: Input/output error"*"Linux version"* ]]
 }
 
+@test "what had no answer is counted, by its kind" {
+	run --separate-stderr "$V" -s -p /proc/meminfo cat /proc/meminfo /proc/meminfo
+	[[ $stderr == *"on disk 0 () unanswered 2 (injected) main"* ]]
+	run --separate-stderr "$V" -s -p /var/lib/x cat /var/lib/x /var/lib/x
+	[[ $stderr == *"on disk 1 (/var/lib/x) unanswered 0 () main"* ]]
+	run --separate-stderr "$V" -s -p /var/lib/x sh -c 'cat /var/lib/x; true'
+	[[ $stderr == *"on disk 1 (/var/lib/x) unanswered 0 () child"* ]]
+	run --separate-stderr "$V" -s -p /etc/passwd ps -eo user:20
+	[[ $stderr == *"on disk 0 () unanswered 0 () child"* ]]
+}
+
 @test "no names: numbers, never the host's" {
 	run "$V" -p /etc/passwd ps -eo user:20
 	[ "$status" -eq 0 ]

@@ -14,6 +14,9 @@ static void print_stats(const struct vl_redirect_stats *s)
 		"traps %lu calls %lu snapshots %lu epochs %lu retries %lu gave up %lu held %.1f ms\n",
 		s->traps, s->guest_calls, s->snapshots, s->epochs, s->retries, s->gave_up,
 		s->held_ns / 1e6);
+	fprintf(stderr, "on disk %lu (%s) unanswered %lu (%s) %s\n", s->lost.on_disk,
+		s->lost.on_disk_first, s->lost.unanswered, s->lost.why,
+		s->lost.main ? "main" : "child");
 	for (size_t i = 0; i < s->nr_denied; i++)
 		fprintf(stderr, "denied: %s %u\n", s->denied[i].name, s->denied[i].count);
 }

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the program asked and was not told, and why: it says no more than "Input/output
+ * error", or nothing at all. Where something stands in for an answer (numbers for names of
+ * users), nothing is missing.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+/* The path that the call is about, and its row; NULL: it is about none. */
+static const char *path_of(struct vl_trap *t, const struct vl_path_row **row_ret)
+{
+	const struct vl_file *f = t->where.row ? t->where.file : NULL;
+
+	if (!t->where.row && vl_fd_ours(t->args[0]))
+		f = vl_fd_find(t, (int)t->args[0]);
+	*row_ret = f ? f->row : t->where.row;
+	return f ? f->path : t->where.row ? t->where.path : NULL;
+}
+
+/* FNV-1a; a collision makes the count of files one less. */
+static uint64_t hash_of(const char *path)
+{
+	uint64_t h = 0xcbf29ce484222325;
+
+	while (*path)
+		h = (h ^ (unsigned char)*path++) * 0x100000001b3;
+	return h;
+}
+
+/* Count each path once: ls asks for the same file in several ways. */
+static bool is_known(struct vl_redirect *r, const char *path)
+{
+	uint64_t h = hash_of(path), *more;
+
+	for (size_t i = 0; i < r->nr_on_disk; i++)
+		if (r->on_disk[i] == h)
+			return true;
+	if (r->nr_on_disk % 64 == 0) {
+		more = realloc(r->on_disk, (r->nr_on_disk + 64) * sizeof(*more));
+		if (!more)
+			return false;
+		r->on_disk = more;
+	}
+	r->on_disk[r->nr_on_disk++] = h;
+	return false;
+}
+
+void vl_blame(struct vl_trap *t, const struct vl_error *err)
+{
+	struct vl_redirect_lost *lost = &t->r->stats->lost;
+	struct vl_task *task = vl_task_find(t->r, t->tid);
+	const struct vl_path_row *row;
+	const char *path;
+
+	path = path_of(t, &row);
+	if (row && row->on_fail != F_ERRNO)
+		return;
+	lost->main |= !task || task->tgid == t->r->main;
+	/* Rows with few tries are of file systems on a disk: there a call sleeps for it. */
+	if (path && row && row->tries && err->code == VL_ERR_BLOCKED && !t->r->sys->missed &&
+	    !t->r->no_epoch) {
+		if (is_known(t->r, path))
+			return;
+		if (!lost->on_disk++)
+			snprintf(lost->on_disk_first, sizeof(lost->on_disk_first), "%.255s", path);
+		return;
+	}
+	if (!lost->unanswered++) {
+		snprintf(lost->why, sizeof(lost->why), "%s", err->message);
+		snprintf(lost->hint, sizeof(lost->hint), "%s", err->hint ? err->hint : "");
+	}
+}
