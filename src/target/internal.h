@@ -108,7 +108,7 @@ struct vl_error *vl_target_encrypted(void) __attribute__((returns_nonnull));
 /* ---- the kinds ---- */
 
 struct vl_error *vl_qemu_open_pid(struct vl_target *t, const char *arg);
-struct vl_error *vl_qemu_open_socket(struct vl_target *t, const char *path);
+struct vl_error *vl_qemu_open_socket(struct vl_target *t, const char *arg);
 struct vl_error *vl_kvm_open_pid(struct vl_target *t, const char *arg);
 struct vl_error *vl_dump_open(struct vl_target *t, const char *path);
 /* *@no_such_ret: the reason is that there is no domain of this name (or no libvirt). */
@@ -129,6 +129,12 @@ bool vl_target_read_process(struct vl_target *t, uint64_t va, void *buf, size_t 
 
 /* Count @ns nanoseconds as a pause of ours. */
 void vl_pause_account(struct vl_target *t, uint64_t ns);
+/*
+ * Keep all tools from freezing the guest's process until vl_pause_let_go(), for some
+ * milliseconds. False: that could not be had, and is not to be let go of.
+ */
+bool vl_pause_hold_off(struct vl_target *t);
+void vl_pause_let_go(struct vl_target *t);
 
 /* ---- rammap.c ---- */
 

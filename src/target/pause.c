@@ -31,8 +31,11 @@
 #include "internal.h"
 #include "proc.h"
 
-/* How long to wait for another tool's pause to end. */
-#define LOCK_TIMEOUT_NS (5 * VL_NSEC_PER_SEC)
+/*
+ * How long to wait for our turn. Twenty tools that learn a guest at once hold it one after the
+ * other, each some times; who waits has not stopped it.
+ */
+#define LOCK_TIMEOUT_NS (20 * VL_NSEC_PER_SEC)
 /* How long all threads of the process may take to stop. */
 #define STOP_TIMEOUT_NS (500 * 1000000ULL)
 
@@ -83,6 +86,22 @@ static struct vl_error *take_locks(struct vl_target *t)
 	err = take_lock(t, t->lock_fd, deadline);
 	flock(t->turn_fd, LOCK_UN);
 	return err;
+}
+
+/*
+ * A conversation with the monitor is one of the turns: a process that is frozen in it
+ * answers nobody. A suspended guest's monitor answers.
+ */
+bool vl_pause_hold_off(struct vl_target *t)
+{
+	return t->pause_mode != VL_PAUSE_SUSPEND && !t->pause_depth && t->pid &&
+	       !vl_discard(open_lock(t, "mem", &t->lock_fd)) &&
+	       !vl_discard(open_lock(t, "maps", &t->turn_fd)) && !vl_discard(take_locks(t));
+}
+
+void vl_pause_let_go(struct vl_target *t)
+{
+	flock(t->lock_fd, LOCK_UN);
 }
 
 /* Another try may go better: a class that callers try again on. */

@@ -266,3 +266,16 @@ int vl_proc_all_stopped(pid_t pid)
 	closedir(dir);
 	return stopped;
 }
+
+struct vl_error *vl_proc_stopped(pid_t pid)
+{
+	struct vl_error *err =
+		vl_error_new(VL_ERR_TARGET, "the hypervisor, process %d, is stopped", (int)pid);
+	uint64_t start;
+	char state;
+
+	if (vl_proc_stat(pid, &state, &start) == 0 && state == 't')
+		return vl_error_hint(err, "a debugger holds it: detach that, then try again");
+	return vl_error_hint(err, "somebody sent it SIGSTOP: kill -CONT %d, then try again",
+			     (int)pid);
+}

@@ -61,4 +61,7 @@ int vl_proc_all_stopped(pid_t pid);
 /* The error for a process that exists but that we may not look into. */
 struct vl_error *vl_proc_denied(pid_t pid, int err) __attribute__((returns_nonnull));
 
+/* The error for a hypervisor that is stopped, and so answers nobody. */
+struct vl_error *vl_proc_stopped(pid_t pid) __attribute__((returns_nonnull));
+
 #endif

@@ -12,59 +12,29 @@
 #include "hmp.h"
 #include "internal.h"
 #include "module.h"
+#include "monitor.h"
 #include "notes.h"
 #include "proc.h"
-#include "qemu_args.h"
-#include "qmp.h"
 
 /* A dump of one page has under 1 KiB a vCPU; this is for the biggest machine. */
 #define NOTES_MAX (64U << 20)
 
-struct qemu {
-	char *path;	    /* of the QMP socket */
-	struct vl_qmp *qmp; /* NULL: not connected yet */
-};
-
 static struct vl_error *monitor(struct vl_target *t, struct vl_qmp **ret)
 {
-	struct qemu *q = t->priv;
-	struct vl_error *err;
-
-	if (!q->qmp) {
-		err = vl_qmp_connect(q->path, &q->qmp);
-		if (err)
-			return err;
-		/* The path may be an old one that another QEMU has taken over. */
-		if (vl_qmp_pid(q->qmp) > 0 && vl_qmp_pid(q->qmp) != t->pid)
-			err = vl_error_hint(vl_error_new(VL_ERR_TARGET,
-							 "socket %s belongs to process %d", q->path,
-							 (int)vl_qmp_pid(q->qmp)),
-					    "give the guest's own socket as qmp:PATH");
-		if (err) {
-			vl_qmp_close(q->qmp);
-			q->qmp = NULL;
-			return err;
-		}
-	}
-	*ret = q->qmp;
-	return NULL;
+	return vl_monitor_open(t, t->priv, ret);
 }
 
-/* The vCPUs out of a dump of one page, which QEMU writes into a memfd of ours. */
 /*
  * A monitor talks to one client at a time: do not keep it from others. Only a
  * suspend needs it again, and then at once.
  */
 static void hang_up(struct vl_target *t)
 {
-	struct qemu *q = t->priv;
-
-	if (t->pause_mode == VL_PAUSE_SUSPEND)
-		return;
-	vl_qmp_close(q->qmp);
-	q->qmp = NULL;
+	if (t->pause_mode != VL_PAUSE_SUSPEND)
+		vl_monitor_rest(t, t->priv);
 }
 
+/* The vCPUs out of a dump of one page, which QEMU writes into a memfd of ours. */
 static struct vl_error *vcpus_by_dump(struct vl_qmp *qmp, struct vl_vcpu **ret, size_t *nr_ret)
 {
 	_cleanup_close_ int fd = memfd_create("vlens-notes", MFD_CLOEXEC);
@@ -170,9 +140,9 @@ static struct vl_error *qemu_unsuspend(struct vl_target *t)
 
 static int qemu_guard_fd(const struct vl_target *t)
 {
-	const struct qemu *q = t->priv;
+	const struct vl_monitor *m = t->priv;
 
-	return q->qmp ? vl_qmp_fd(q->qmp) : -1;
+	return m->qmp ? vl_qmp_fd(m->qmp) : -1;
 }
 
 /*
@@ -214,10 +184,16 @@ static bool read_args(pid_t pid, struct vl_qemu_args *ret, bool *managed_ret)
 	_cleanup_free_ char *args = NULL;
 	char file[64];
 	size_t len;
+	int r;
 
 	snprintf(file, sizeof(file), "/proc/%d/cmdline", (int)pid);
-	if (vl_read_file(AT_FDCWD, file, 4 << 20, &args, &len) < 0)
+	r = vl_read_file(AT_FDCWD, file, 4 << 20, &args, &len);
+
+	if (r < 0) {
+		args = NULL;
+		errno = -r;
 		return false;
+	}
 	vl_qemu_args_parse(args, len, ret);
 	/* "-name guest=NAME,..." is how libvirt has it. */
 	if (managed_ret)
@@ -289,11 +265,8 @@ void vl_target_list_kvm(void (*fn)(void *ctx, pid_t pid), void *ctx)
 
 static void qemu_close(struct vl_target *t)
 {
-	struct qemu *q = t->priv;
-
-	vl_qmp_close(q->qmp);
-	free(q->path);
-	free(q);
+	vl_monitor_rest(t, t->priv);
+	free(t->priv);
 }
 
 static const struct vl_target_ops qemu_ops = {
@@ -326,6 +299,7 @@ static struct vl_error *check_encrypted(struct vl_qmp *qmp)
 	return enabled ? vl_target_encrypted() : NULL;
 }
 
+/* The RAM map; several tools at once ask the monitor once. */
 static struct vl_error *first_contact(struct vl_target *t)
 {
 	struct vl_error *err;
@@ -334,58 +308,118 @@ static struct vl_error *first_contact(struct vl_target *t)
 	if (vl_rammap_cached(t))
 		return NULL;
 	err = monitor(t, &qmp);
-	if (!err)
+	if (!err && !vl_rammap_cached(t)) {
 		err = check_encrypted(qmp);
-	return err ? err : vl_rammap_build(t, vl_qmp_hmp, qmp);
+		if (!err)
+			err = vl_rammap_build(t, vl_qmp_hmp, qmp);
+	}
+	hang_up(t);
+	return err;
 }
 
-static struct vl_error *qemu_init(struct vl_target *t, char *path, struct vl_qmp *qmp)
+static struct vl_error *qemu_init(struct vl_target *t)
 {
-	struct qemu *q = calloc(1, sizeof(*q));
+	struct vl_monitor *m = calloc(1, sizeof(*m));
 
-	if (!q || !path) {
-		free(q);
-		free(path);
-		vl_qmp_close(qmp);
+	if (!m)
 		return vl_error_nomem();
-	}
-	q->path = path;
-	q->qmp = qmp;
-	t->priv = q;
+	vl_monitor_init(m);
+	t->priv = m;
 	t->ops = &qemu_ops;
 	return NULL;
 }
 
-struct vl_error *vl_qemu_open_socket(struct vl_target *t, const char *path)
+/* The sockets of its command line, as the process sees them. */
+static void add_addresses(struct vl_target *t, struct vl_qemu_args *qa)
+{
+	for (size_t i = 0; i < qa->nr_qmp; i++) {
+		qa->qmp[i].pid = t->pid;
+		vl_monitor_add(t->priv, &qa->qmp[i]);
+	}
+}
+
+/* The QEMU that listens at @a. */
+static struct vl_error *bind_listener(struct vl_target *t, const struct vl_qmp_address *a)
 {
 	struct vl_error *err;
-	struct vl_qmp *qmp;
+	struct dirent **list;
+	pid_t found = 0;
+	char name[PATH_MAX + 16];
+	int nr = scandir("/proc", &list, NULL, versionsort);
 
-	if (!*path)
+	for (int i = 0; i < nr; i++) {
+		pid_t pid = (pid_t)strtol(list[i]->d_name, NULL, 10);
+		struct vl_qemu_args qa;
+
+		if (!found && pid > 0 && read_args(pid, &qa, NULL) && qa.is_qemu &&
+		    vl_dial_listens(a, pid))
+			found = pid;
+		free(list[i]);
+	}
+	if (nr >= 0)
+		free(list);
+	if (found)
+		return vl_target_bind(t, found);
+	vl_dial_name(a, name, sizeof(name));
+	err = vl_error_new(VL_ERR_TARGET, "no QEMU of this host listens on %s", name);
+	return vl_error_hint(err, geteuid() ? "run as root, to see whose socket it is" :
+					      "see what does: ss -tlnp");
+}
+
+static struct vl_error *open_tcp(struct vl_target *t, const struct vl_qmp_address *a)
+{
+	struct vl_monitor *m = t->priv;
+	struct vl_error *err;
+
+	if (!vl_qmp_is_loopback(a->path))
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+						  "a guest's memory is read on its own host, and "
+						  "\"%.100s\" is not this host's loopback",
+						  a->path),
+				     "run vlens there, as with qmp:127.0.0.1:%u", a->port);
+	err = bind_listener(t, a);
+	if (!err)
+		vl_monitor_add(m, a);
+	return err;
+}
+
+struct vl_error *vl_qemu_open_socket(struct vl_target *t, const char *arg)
+{
+	struct vl_qmp_address a = { .kind = VL_QMP_UNIX };
+	struct vl_qemu_args qa;
+	struct vl_error *err;
+
+	if (!*arg)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no socket given"),
 				     "write qmp:/path/to/socket");
-	err = vl_qmp_connect(path, &qmp);
+	err = qemu_init(t);
 	if (err)
 		return err;
-	err = qemu_init(t, strdup(path), qmp);
-	if (!err && vl_qmp_pid(qmp) <= 0)
-		err = vl_error_hint(
-			vl_error_new(VL_ERR_TARGET, "cannot tell which process owns the socket"),
-			"it may be in another PID namespace: use vlens there");
-	if (!err)
-		err = vl_target_bind(t, vl_qmp_pid(qmp));
-	return err ? err : first_contact(t);
+	if (vl_qmp_parse_tcp(arg, &a) && access(arg, F_OK) < 0) {
+		err = open_tcp(t, &a);
+	} else {
+		a = (struct vl_qmp_address){ .kind = VL_QMP_UNIX };
+		if (strlen(arg) >= sizeof(a.path))
+			return vl_error_hint(
+				vl_error_new(VL_ERR_TARGET, "the socket's path is too long"),
+				"write qmp:/path/to/socket");
+		strcpy(a.path, arg);
+		err = vl_monitor_bind(t, t->priv, &a, bind_listener);
+	}
+	if (err)
+		return err;
+	/* It may have a second one. */
+	if (read_args(t->pid, &qa, NULL))
+		add_addresses(t, &qa);
+	return first_contact(t);
 }
 
 struct vl_error *vl_qemu_open_pid(struct vl_target *t, const char *arg)
 {
-	_cleanup_free_ char *args = NULL;
 	struct vl_qemu_args qa;
 	struct vl_error *err;
-	char file[64], *end;
-	size_t len;
+	char *end;
 	long pid;
-	int r;
 
 	errno = 0;
 	pid = strtol(arg, &end, 10);
@@ -395,25 +429,25 @@ struct vl_error *vl_qemu_open_pid(struct vl_target *t, const char *arg)
 	err = vl_target_bind(t, (pid_t)pid);
 	if (err)
 		return err;
-	snprintf(file, sizeof(file), "/proc/%ld/cmdline", pid);
-	r = vl_read_file(AT_FDCWD, file, 4 << 20, &args, &len);
-	if (r < 0)
-		return vl_proc_denied(t->pid, -r);
-	vl_qemu_args_parse(args, len, &qa);
+	if (!read_args(t->pid, &qa, NULL))
+		return vl_proc_denied(t->pid, errno);
 	if (!qa.is_qemu)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "process %ld is no QEMU", pid),
 				     "find the guest's with: pgrep -a qemu");
-	if (!qa.qmp_path[0] && qa.guest_name[0])
+	if (!qa.nr_qmp && qa.guest_name[0])
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
 						  "process %ld has no QMP socket of its own", pid),
 				     "it may belong to libvirt: try the domain's name, %s",
 				     qa.guest_name);
-	if (!qa.qmp_path[0])
+	if (!qa.nr_qmp)
 		return vl_error_hint(
 			vl_error_new(VL_ERR_TARGET, "process %ld has no QMP socket", pid),
 			"start it with -qmp unix:PATH,server=on,wait=off; on KVM, with the module "
 			"imee.ko, kvm:%ld needs none",
 			pid);
-	err = qemu_init(t, vl_qemu_socket_path(t->pid, qa.qmp_path), NULL);
-	return err ? err : first_contact(t);
+	err = qemu_init(t);
+	if (err)
+		return err;
+	add_addresses(t, &qa);
+	return first_contact(t);
 }

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "qemu_args.h"
 
-#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-#include "internal.h"
-#include "proc.h"
 
 /*
  * Copy the value of @key out of a QEMU option list "a,key=value,b" into @buf;
@@ -66,50 +63,86 @@ static const char *next_arg(const struct cmdline *c, size_t *pos)
 	return arg;
 }
 
-/* The path of the socket chardev @id. */
-static void chardev_path(const struct cmdline *c, const char *id, char *buf, size_t size)
+/* Is the flag @key of a QEMU option list on: "key", "key=on", "key=yes", "key=true"? */
+static bool flag(const char *list, const char *key)
+{
+	size_t len = strlen(key);
+	char v[8];
+
+	for (const char *p = strchr(list, ','); p; p = strchr(p, ',')) {
+		p++;
+		if (*p == ',') /* doubled: one that belongs to a value */
+			p++;
+		else if (!strncmp(p, key, len) && (!p[len] || p[len] == ','))
+			return true;
+	}
+	option(list, key, v, sizeof(v));
+	return !strcmp(v, "on") || !strcmp(v, "yes") || !strcmp(v, "true");
+}
+
+/* The socket chardev @id, if something can connect to it. */
+static bool chardev(const struct cmdline *c, const char *id, struct vl_qmp_address *ret)
 {
 	const char *arg, *val;
 	size_t pos = 0;
 	char v[256];
 
-	buf[0] = '\0';
-	while (!*buf && (arg = next_arg(c, &pos))) {
+	while ((arg = next_arg(c, &pos))) {
 		if (strcmp(arg, "-chardev") && strcmp(arg, "--chardev"))
 			continue;
 		val = next_arg(c, &pos);
 		if (!val)
-			return;
+			return false;
 		option(val, NULL, v, sizeof(v));
 		if (strcmp(v, "socket"))
 			continue;
 		option(val, "id", v, sizeof(v));
-		if (!strcmp(v, id))
-			option(val, "path", buf, size);
+		if (strcmp(v, id) || !flag(val, "server"))
+			continue;
+		option(val, "path", ret->path, sizeof(ret->path));
+		ret->kind = flag(val, "abstract") ? VL_QMP_ABSTRACT : VL_QMP_UNIX;
+		if (*ret->path)
+			return true;
+		option(val, "host", ret->path, sizeof(ret->path));
+		option(val, "port", v, sizeof(v));
+		ret->kind = VL_QMP_TCP;
+		ret->port = (uint16_t)strtoul(v, NULL, 10);
+		return ret->port;
 	}
+	return false;
 }
 
-/* Take a monitor out of one option and its value. */
-static void take_monitor(const struct cmdline *c, const char *opt, const char *val,
-			 struct vl_qemu_args *ret)
+/* Take the monitor out of one option and its value; false: it has none that listens. */
+static bool take_monitor(const struct cmdline *c, const char *opt, const char *val,
+			 struct vl_qmp_address *ret)
 {
 	char v[PATH_MAX + 8];
 
+	*ret = (struct vl_qmp_address){ .kind = VL_QMP_UNIX };
 	if (!strcmp(opt, "qmp") || !strcmp(opt, "qmp-pretty")) {
 		option(val, NULL, v, sizeof(v));
-		if (!strncmp(v, "unix:", 5))
-			snprintf(ret->qmp_path, sizeof(ret->qmp_path), "%.*s", PATH_MAX - 1, v + 5);
-		else if (!strncmp(v, "chardev:", 8))
-			chardev_path(c, v + 8, ret->qmp_path, sizeof(ret->qmp_path));
-	} else if (!strcmp(opt, "mon")) {
-		option(val, "mode", v, sizeof(v));
-		if (strcmp(v, "control"))
-			return;
-		option(val, "chardev", v, sizeof(v));
-		if (!*v)
-			option(val, NULL, v, sizeof(v));
-		chardev_path(c, v, ret->qmp_path, sizeof(ret->qmp_path));
+		if (!strncmp(v, "chardev:", 8))
+			return chardev(c, v + 8, ret);
+		if (!flag(val, "server"))
+			return false;
+		if (!strncmp(v, "tcp:", 4))
+			return vl_qmp_parse_tcp(v, ret);
+		if (strncmp(v, "unix:", 5) != 0)
+			return false;
+		snprintf(ret->path, sizeof(ret->path), "%.*s", PATH_MAX - 1, v + 5);
+		if (flag(val, "abstract"))
+			ret->kind = VL_QMP_ABSTRACT;
+		return *ret->path;
 	}
+	if (strcmp(opt, "mon") != 0)
+		return false;
+	option(val, "mode", v, sizeof(v));
+	if (strcmp(v, "control") != 0)
+		return false;
+	option(val, "chardev", v, sizeof(v));
+	if (!*v)
+		option(val, NULL, v, sizeof(v));
+	return chardev(c, v, ret);
 }
 
 void vl_qemu_args_parse(const char *args, size_t len, struct vl_qemu_args *ret)
@@ -132,8 +165,9 @@ void vl_qemu_args_parse(const char *args, size_t len, struct vl_qemu_args *ret)
 		val = next_arg(&c, &here);
 		if (!val)
 			break;
-		if (!ret->qmp_path[0])
-			take_monitor(&c, arg, val, ret);
+		if (ret->nr_qmp < VL_QEMU_MONITORS &&
+		    take_monitor(&c, arg, val, &ret->qmp[ret->nr_qmp]))
+			ret->nr_qmp++;
 		if (!strcmp(arg, "name")) {
 			option(val, "guest", ret->guest_name, sizeof(ret->guest_name));
 			if (!ret->guest_name[0])
@@ -142,34 +176,4 @@ void vl_qemu_args_parse(const char *args, size_t len, struct vl_qemu_args *ret)
 			snprintf(ret->uuid, sizeof(ret->uuid), "%s", val);
 		}
 	}
-}
-
-char *vl_qemu_socket_path(pid_t pid, const char *path)
-{
-	_cleanup_free_ char *env = NULL;
-	char *full = NULL, *old;
-	char file[64];
-	size_t len;
-
-	if (*path == '/')
-		return strdup(path);
-	if (asprintf(&full, "/proc/%d/cwd/%s", (int)pid, path) < 0)
-		return NULL;
-	if (access(full, F_OK) == 0)
-		return full;
-	snprintf(file, sizeof(file), "/proc/%d/environ", (int)pid);
-	if (vl_read_file(AT_FDCWD, file, 4 << 20, &env, &len) < 0) {
-		env = NULL;
-		return full;
-	}
-	for (const char *p = env; p < env + len; p += strlen(p) + 1) {
-		if (strncmp(p, "PWD=/", 5) != 0)
-			continue;
-		old = full;
-		if (asprintf(&full, "%s/%s", p + 4, path) < 0)
-			full = NULL;
-		free(old);
-		break;
-	}
-	return full;
 }

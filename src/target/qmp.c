@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -21,7 +19,12 @@
 /* The slowest command of ours, a dump of one page, takes milliseconds. */
 #define COMMAND_TIMEOUT_MS 5000
 /* `info mtree -f` of a big machine is some 100 KiB. */
-#define MESSAGE_MAX (16U << 20)
+#define MESSAGE_MAX (4U << 20)
+/*
+ * Objects and arrays of one message, and brackets in its strings: an array of nothing is two
+ * bytes there and some 400 of our memory. query-cpus-fast has three for a vCPU.
+ */
+#define BRACKETS_MAX 65536
 /* Events between a command and its answer. */
 #define SKIP_MAX 100000
 
@@ -31,6 +34,7 @@ struct vl_qmp {
 	bool greeted;
 	bool broken; /* lost step with the other side: no more commands */
 	unsigned int next_id;
+	uint64_t deadline; /* of all that is asked; 0: none */
 	json_tokener *tok;
 	size_t len, pos; /* what has been received but not parsed */
 	char buf[16384];
@@ -69,67 +73,44 @@ struct vl_error *vl_qmp_attach(int fd, struct vl_qmp **ret)
 	return NULL;
 }
 
-static struct vl_error *connect_error(int err, const char *path)
+static struct vl_error *connect_error(int err, const struct vl_qmp_address *a)
 {
-	struct stat st;
+	char name[PATH_MAX + 16];
 
-	if (err == ENOENT)
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no such socket: %s", path),
+	vl_dial_name(a, name, sizeof(name));
+	if (err == ENOENT || err == ENOTDIR)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no such socket: %s", name),
 				     "is the guest running?");
 	if (err == EACCES || err == EPERM)
 		return vl_error_hint(
-			vl_error_new(VL_ERR_TARGET, "no permission for socket %s", path),
+			vl_error_new(VL_ERR_TARGET, "no permission for socket %s", name),
 			"run as root");
-	if (err == ECONNREFUSED && stat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "not a socket: %s", path),
+	if (err == ENOTSOCK)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "not a socket: %s", name),
 				     "a memory dump is given by its path alone, without \"qmp:\"");
 	if (err == ECONNREFUSED)
 		return vl_error_hint(
-			vl_error_new(VL_ERR_TARGET, "nobody listens on socket %s", path),
+			vl_error_new(VL_ERR_TARGET, "nobody listens on socket %s", name),
 			"is the guest running?");
-	if (err == EAGAIN || err == ETIMEDOUT)
-		return vl_error_hint(
-			vl_error_new(VL_ERR_TARGET, "the monitor is busy with other clients"),
-			"a monitor takes one client at a time: close the other, or give QEMU "
-			"a second -qmp socket");
 	if (err == EPROTOTYPE)
 		return not_qmp();
 	return vl_error_hint(
-		vl_error_new(VL_ERR_TARGET, "cannot connect to socket %s: %s", path, strerror(err)),
+		vl_error_new(VL_ERR_TARGET, "cannot connect to socket %s: %s", name, strerror(err)),
 		"give the socket of QEMU's option -qmp");
 }
 
-struct vl_error *vl_qmp_connect(const char *path, struct vl_qmp **ret)
+struct vl_error *vl_qmp_connect(const struct vl_qmp_address *a, uint64_t deadline,
+				struct vl_qmp **ret)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	int fd, dir = -1, err = 0;
+	int r, fd = -1;
 
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return vl_error_os(errno, "cannot make a socket");
-	if (strlen(path) >= sizeof(sa.sun_path)) {
-		/* Too long for an address: go by a descriptor. */
-		dir = open(path, O_PATH | O_CLOEXEC);
-		if (dir < 0)
-			err = errno;
-		snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d", dir);
-	} else {
-		strcpy(sa.sun_path, path);
-	}
-	for (int i = 0; !err && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0; i++) {
-		/* EAGAIN: the backlog is full, somebody is before us. */
-		if (errno != EINTR && (errno != EAGAIN || i >= 50))
-			err = errno;
-		else
-			usleep(20000);
-	}
-	if (dir >= 0)
-		close(dir);
-	if (err) {
-		close(fd);
-		return connect_error(err, path);
-	}
-	return vl_qmp_attach(fd, ret);
+	*ret = NULL;
+	/* EAGAIN: the backlog is full, somebody is before us. */
+	while ((r = vl_dial(a, &fd)) == -EAGAIN && vl_now_ns() < deadline)
+		usleep(5000);
+	if (r == -EAGAIN)
+		return NULL;
+	return r < 0 ? connect_error(-r, a) : vl_qmp_attach(fd, ret);
 }
 
 void vl_qmp_close(struct vl_qmp *q)
@@ -144,6 +125,16 @@ void vl_qmp_close(struct vl_qmp *q)
 pid_t vl_qmp_pid(const struct vl_qmp *q)
 {
 	return q->pid;
+}
+
+void vl_qmp_set_pid(struct vl_qmp *q, pid_t pid)
+{
+	q->pid = pid;
+}
+
+void vl_qmp_set_deadline(struct vl_qmp *q, uint64_t deadline)
+{
+	q->deadline = deadline;
 }
 
 int vl_qmp_fd(const struct vl_qmp *q)
@@ -171,19 +162,28 @@ static int wait_for(const struct vl_qmp *q, short events, uint64_t deadline)
 	}
 }
 
+static size_t brackets(const char *p, size_t len)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < len; i++)
+		nr += p[i] == '[' || p[i] == '{';
+	return nr;
+}
+
 /*
- * Receive one message. NULL and *@ret NULL: the deadline passed before any
- * byte of it (only when @may_time_out).
+ * Receive one message. NULL and *@ret NULL: the deadline passed before it was there.
  */
 static struct vl_error *receive(struct vl_qmp *q, uint64_t deadline, json_object **ret)
 {
-	size_t total = 0;
+	size_t total = 0, nested = 0;
 
 	*ret = NULL;
 	json_tokener_reset(q->tok);
 	for (;;) {
 		enum json_tokener_error je;
 		json_object *obj;
+		size_t used;
 		ssize_t n;
 		int r;
 
@@ -194,11 +194,15 @@ static struct vl_error *receive(struct vl_qmp *q, uint64_t deadline, json_object
 			/* A number or a word is a complete text to the tokener: refuse. */
 			if (!total && q->buf[q->pos] != '{')
 				return broken(q, not_qmp());
+			nested += brackets(q->buf + q->pos, q->len - q->pos);
+			if (nested > BRACKETS_MAX)
+				return broken(q, not_qmp());
 			obj = json_tokener_parse_ex(q->tok, q->buf + q->pos,
 						    (int)(q->len - q->pos));
 			je = json_tokener_get_error(q->tok);
-			total += json_tokener_get_parse_end(q->tok);
-			q->pos += json_tokener_get_parse_end(q->tok);
+			used = json_tokener_get_parse_end(q->tok);
+			total += used;
+			q->pos += used;
 			if (obj) {
 				*ret = obj;
 				return NULL;
@@ -207,7 +211,8 @@ static struct vl_error *receive(struct vl_qmp *q, uint64_t deadline, json_object
 				return broken(q, not_qmp());
 			continue;
 		}
-		r = wait_for(q, POLLIN, deadline);
+		/* Not even one that sends without end may pass it. */
+		r = vl_now_ns() < deadline ? wait_for(q, POLLIN, deadline) : 0;
 		if (r == 0)
 			return NULL;
 		q->pos = q->len = 0;
@@ -223,10 +228,17 @@ static struct vl_error *receive(struct vl_qmp *q, uint64_t deadline, json_object
 	}
 }
 
+static uint64_t command_deadline(const struct vl_qmp *q)
+{
+	uint64_t own = vl_now_ns() + COMMAND_TIMEOUT_MS * 1000000ULL;
+
+	return q->deadline && q->deadline < own ? q->deadline : own;
+}
+
 /* Send all of @len bytes, @fd along with the first, unless it is -1. */
 static struct vl_error *transmit(struct vl_qmp *q, const char *text, size_t len, int fd)
 {
-	uint64_t deadline = vl_now_ns() + COMMAND_TIMEOUT_MS * 1000000ULL;
+	uint64_t deadline = command_deadline(q);
 	union {
 		struct cmsghdr align;
 		char space[CMSG_SPACE(sizeof(int))];
@@ -267,8 +279,7 @@ static struct vl_error *transmit(struct vl_qmp *q, const char *text, size_t len,
 	return NULL;
 }
 
-/* Nothing has been said on the connection in all the time there was: why? */
-static struct vl_error *silent(const struct vl_qmp *q)
+struct vl_error *vl_qmp_silent(const struct vl_qmp *q)
 {
 	_cleanup_free_ char *comm = NULL;
 	char path[64], state = '?';
@@ -278,10 +289,7 @@ static struct vl_error *silent(const struct vl_qmp *q)
 	if (vl_read_file(AT_FDCWD, path, 64, &comm, NULL) < 0)
 		comm = NULL;
 	if (vl_proc_stat(q->pid, &state, &start) == 0 && (state == 'T' || state == 't'))
-		return vl_error_hint(
-			vl_error_new(VL_ERR_TARGET, "the hypervisor, process %d, is stopped",
-				     (int)q->pid),
-			"somebody sent it SIGSTOP: kill -CONT %d, then try again", (int)q->pid);
+		return vl_proc_stopped(q->pid);
 	if (comm && (strstr(comm, "qemu") || strstr(comm, "kvm")))
 		return vl_error_hint(
 			vl_error_new(VL_ERR_TARGET, "the monitor is busy with another client"),
@@ -294,25 +302,37 @@ static struct vl_error *silent(const struct vl_qmp *q)
 static struct vl_error *roundtrip(struct vl_qmp *q, const char *command, json_object *args, int fd,
 				  json_object **ret);
 
-/* Await the greeting and negotiate. */
-static struct vl_error *greet(struct vl_qmp *q)
+struct vl_error *vl_qmp_greet(struct vl_qmp *q, uint64_t deadline, bool *greeted_ret)
 {
-	uint64_t deadline = vl_now_ns() + GREETING_TIMEOUT_MS * 1000000ULL;
 	json_object *hello;
 	struct vl_error *err;
 	bool is_qmp;
 
+	*greeted_ret = q->greeted;
+	if (q->greeted)
+		return NULL;
 	err = receive(q, deadline, &hello);
 	if (err)
 		return err;
+	/* Half a greeting is none that could be gone on with. */
 	if (!hello)
-		return broken(q, silent(q));
+		return q->len ? broken(q, not_qmp()) : NULL;
 	is_qmp = json_object_object_get_ex(hello, "QMP", NULL);
 	json_object_put(hello);
 	if (!is_qmp)
 		return broken(q, not_qmp());
-	q->greeted = true;
+	q->greeted = *greeted_ret = true;
 	return roundtrip(q, "qmp_capabilities", NULL, -1, NULL);
+}
+
+/* The greeting, for who has nothing else to do while it does not come. */
+static struct vl_error *need_greeting(struct vl_qmp *q)
+{
+	struct vl_error *err;
+	bool greeted;
+
+	err = vl_qmp_greet(q, vl_now_ns() + GREETING_TIMEOUT_MS * 1000000ULL, &greeted);
+	return err || greeted ? err : broken(q, vl_qmp_silent(q));
 }
 
 /* Is @msg the answer to command @id? */
@@ -326,7 +346,7 @@ static bool answers(json_object *msg, unsigned int id)
 static struct vl_error *roundtrip(struct vl_qmp *q, const char *command, json_object *args, int fd,
 				  json_object **ret)
 {
-	uint64_t deadline = vl_now_ns() + COMMAND_TIMEOUT_MS * 1000000ULL;
+	uint64_t deadline = command_deadline(q);
 	unsigned int id = ++q->next_id;
 	json_object *cmd = json_object_new_object(), *msg, *v;
 	struct vl_error *err;
@@ -361,7 +381,7 @@ static struct vl_error *roundtrip(struct vl_qmp *q, const char *command, json_ob
 		}
 		if (json_object_object_get_ex(msg, "error", &v))
 			json_object_object_get_ex(v, "desc", &v);
-		err = vl_error_hint(vl_error_new(VL_ERR_TARGET, "QEMU refuses %s: %s", command,
+		err = vl_error_hint(vl_error_new(VL_ERR_TARGET, "QEMU refuses %s: %.300s", command,
 						 v ? json_object_get_string(v) : "no reason given"),
 				    "QEMU 2.10 or later is needed");
 		json_object_put(msg);
@@ -386,7 +406,7 @@ struct vl_error *vl_qmp_execute(struct vl_qmp *q, const char *command, json_obje
 			vl_error_new(VL_ERR_TARGET, "the connection to the monitor is lost"),
 			"try again");
 	else if (!q->greeted)
-		err = greet(q);
+		err = need_greeting(q);
 	if (err) {
 		json_object_put(args);
 		return err;

@@ -63,40 +63,77 @@ static void test_maps(void)
 static void test_args(void)
 {
 	struct vl_qemu_args a;
-	char *p;
 
 	PARSE("/usr/bin/qemu-system-x86_64\0-m\0"
 	      "512\0-qmp\0unix:/tmp/q.sock,server=on,wait=off\0");
-	ok(a.is_qemu && !strcmp(a.qmp_path, "/tmp/q.sock"), "-qmp unix:PATH");
+	ok(a.is_qemu && !strcmp(a.qmp[0].path, "/tmp/q.sock"), "-qmp unix:PATH");
 	PARSE("kvm\0--qmp-pretty\0unix:/tmp/a,,b,server\0-name\0guest=web,,1,debug-threads=on\0");
-	ok(!strcmp(a.qmp_path, "/tmp/a,b") && !strcmp(a.guest_name, "web,1"), "doubled commas");
+	ok(!strcmp(a.qmp[0].path, "/tmp/a,b") && !strcmp(a.guest_name, "web,1"), "doubled commas");
 	PARSE("qemu-system-x86_64\0-mon\0chardev=m,mode=control\0-chardev\0"
 	      "socket,path=/x/y,id=m,server=on\0-name\0web2\0-uuid\0"
 	      "12345678-1234-1234-1234-123456789abc\0");
-	ok(!strcmp(a.qmp_path, "/x/y") && !strcmp(a.guest_name, "web2") && a.uuid[0] == '1',
+	ok(!strcmp(a.qmp[0].path, "/x/y") && !strcmp(a.guest_name, "web2") && a.uuid[0] == '1',
 	   "-mon with a chardev that comes later");
 	PARSE("qemu-system-x86_64\0-chardev\0socket,id=c,path=/h\0-mon\0chardev=c,mode=readline\0"
 	      "-monitor\0unix:/hmp,server\0");
-	ok(!a.qmp_path[0], "a human monitor is not one");
+	ok(!a.nr_qmp, "a human monitor is not one");
 	PARSE("qemu-system-x86_64\0-chardev\0socket,id=charmonitor,fd=30,server=on\0-mon\0"
 	      "chardev=charmonitor,id=monitor,mode=control\0");
-	ok(!a.qmp_path[0], "libvirt's has no path");
+	ok(!a.nr_qmp, "libvirt's has no path");
 	PARSE("qemu-system-x86_64\0-qmp\0tcp:127.0.0.1:4444,server\0-qmp\0unix:rel,server\0");
-	ok(!strcmp(a.qmp_path, "rel"), "the first on a Unix socket");
+	ok(a.nr_qmp == 2 && a.qmp[0].kind == VL_QMP_TCP && a.qmp[0].port == 4444 &&
+		   !strcmp(a.qmp[0].path, "127.0.0.1") && !strcmp(a.qmp[1].path, "rel"),
+	   "two, one of them over TCP");
+	PARSE("qemu-system-x86_64\0-qmp\0unix:/a,,server\0-qmp\0tcp::4,server=off\0");
+	ok(!a.nr_qmp, "those that connect instead of listening");
+	PARSE("qemu-system-x86_64\0-qmp\0unix:name,abstract=on,server=on\0-mon\0"
+	      "chardev=t,mode=control\0-chardev\0socket,id=t,host=::1,port=5,server=on,wait=off\0");
+	ok(a.nr_qmp == 2 && a.qmp[0].kind == VL_QMP_ABSTRACT && a.qmp[1].kind == VL_QMP_TCP &&
+		   a.qmp[1].port == 5 && !strcmp(a.qmp[1].path, "::1"),
+	   "an abstract one, a chardev over TCP");
 	PARSE("qemu-system-x86_64\0-qmp");
-	ok(!a.qmp_path[0], "cut off");
+	ok(!a.nr_qmp, "cut off");
 	PARSE("sleep\0"
 	      "100\0");
 	ok(!a.is_qemu, "not a QEMU");
 	vl_qemu_args_parse("", 0, &a);
 	ok(!a.is_qemu, "a kernel thread has no arguments");
-	p = vl_qemu_socket_path(12, "rel/q");
-	ok(p && !strcmp(p, "/proc/12/cwd/rel/q"), "a relative path");
-	free(p);
+}
+
+static void tcp(const char *text, const char *host, unsigned int port, bool loopback)
+{
+	struct vl_qmp_address a;
+	bool is = vl_qmp_parse_tcp(text, &a);
+
+	ok(host ? is && a.port == port && !strcmp(a.path, host) &&
+			   vl_qmp_is_loopback(a.path) == loopback :
+		  !is,
+	   "TCP: %s", text);
+}
+
+static void test_tcp(void)
+{
+	tcp("127.0.0.1:4444", "127.0.0.1", 4444, true);
+	tcp("tcp:127.1.2.3:1", "127.1.2.3", 1, true);
+	tcp("tcp::4444", "", 4444, true);
+	tcp("0.0.0.0:65535", "0.0.0.0", 65535, true);
+	tcp("localhost:4444", "localhost", 4444, true);
+	tcp("[::1]:4444", "::1", 4444, true);
+	tcp("192.0.2.1:4444", "192.0.2.1", 4444, false);
+	tcp("[2001:db8::1]:4444", "2001:db8::1", 4444, false);
+	tcp("example.org:4444", "example.org", 4444, false);
+	tcp("127.0.0.1", NULL, 0, false);
+	tcp("127.0.0.1:0", NULL, 0, false);
+	tcp("127.0.0.1:65536", NULL, 0, false);
+	tcp("127.0.0.1:+1", NULL, 0, false);
+	tcp("[::1:4444", NULL, 0, false);
+	tcp("/run/a:1", NULL, 0, false);
+	tcp("tcp:4444", "tcp", 4444, false);
 }
 
 int main(void)
 {
+	test_tcp();
 	test_stat();
 	test_maps();
 	test_args();

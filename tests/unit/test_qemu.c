@@ -23,7 +23,7 @@ static char spec[128];
 struct machine {
 	bool encrypted;
 	bool lies;   /* gpa2hva gives an address where nothing is */
-	bool silent; /* answers no second connection */
+	bool silent; /* answers no third connection: one is for the map, one for the vCPUs */
 };
 
 static const char registers[] =
@@ -80,7 +80,7 @@ static void serve(const struct machine *m, int listener)
 
 		if (!f)
 			_exit(1);
-		if (m->silent && client > 0)
+		if (m->silent && client > 1)
 			pause();
 		fprintf(f, "{\"QMP\": {}}\r\n");
 		fflush(f);

@@ -154,12 +154,9 @@ static void test_descriptor(void)
 
 static void test_refused(void)
 {
-	struct script s = {
-		"srsrsrs",
-		{ HELLO, READY,
-		  "{\"error\": {\"desc\": \"no such thing\"}, \"id\": 2}",
-		  "{\"return\": \"a\\r\\nb\", \"id\": 3}" }
-	};
+	struct script s = { "srsrsrs",
+			    { HELLO, READY, "{\"error\": {\"desc\": \"no such thing\"}, \"id\": 2}",
+			      "{\"return\": \"a\\r\\nb\", \"id\": 3}" } };
 	struct vl_error *err;
 	struct vl_qmp *q;
 	char *text = NULL;
@@ -177,6 +174,14 @@ static void test_refused(void)
 	finish(q, pid);
 }
 
+static struct vl_error *connect_to(const char *path, struct vl_qmp **ret)
+{
+	struct vl_qmp_address a = { .kind = VL_QMP_UNIX };
+
+	snprintf(a.path, sizeof(a.path), "%s", path);
+	return vl_qmp_connect(&a, 0, ret);
+}
+
 static void test_connect(void)
 {
 	char dir[] = "/tmp/vlens-qmp-XXXXXX", path[64], deep[256];
@@ -188,11 +193,11 @@ static void test_connect(void)
 	if (!mkdtemp(dir))
 		exit(99);
 	snprintf(path, sizeof(path), "%s/file", dir);
-	err = vl_qmp_connect(path, &q);
+	err = connect_to(path, &q);
 	ok(err && strstr(err->message, "no such socket") && err->hint, "no such path");
 	vl_error_destroy(err);
 	fclose(fopen(path, "w"));
-	err = vl_qmp_connect(path, &q);
+	err = connect_to(path, &q);
 	ok(err && strstr(err->message, "not a socket") && err->hint, "a regular file");
 	vl_error_destroy(err);
 	unlink(path);
@@ -200,11 +205,11 @@ static void test_connect(void)
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 		exit(99);
-	err = vl_qmp_connect(path, &q);
+	err = connect_to(path, &q);
 	ok(err && strstr(err->message, "nobody listens") && err->hint, "nobody listens");
 	vl_error_destroy(err);
 	listen(fd, 1);
-	err = vl_qmp_connect(path, &q);
+	err = connect_to(path, &q);
 	ok(!err && vl_qmp_pid(q) == getpid(), "the peer's process id");
 	vl_error_destroy(err);
 	vl_qmp_close(q);
@@ -213,7 +218,7 @@ static void test_connect(void)
 	while (strlen(deep) < 150)
 		strcat(deep, "/.");
 	strcat(deep, "/file");
-	err = vl_qmp_connect(deep, &q);
+	err = connect_to(deep, &q);
 	ok(!err, "a path of %zu bytes", strlen(deep));
 	if (!err)
 		vl_qmp_close(q);

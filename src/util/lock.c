@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dirs.h"
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+int vl_run_lock(unsigned int ms, const char *name)
+{
+	char *path = vl_run_path("%s.lock", name);
+	uint64_t deadline = now_ms() + ms;
+	struct timespec nap = { 0, 200000 };
+	int fd;
+
+	if (!path)
+		return VL_LOCK_NONE;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+	free(path);
+	if (fd < 0)
+		return VL_LOCK_NONE;
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if ((errno != EWOULDBLOCK && errno != EINTR) || now_ms() >= deadline) {
+			close(fd);
+			return VL_LOCK_BUSY;
+		}
+		nanosleep(&nap, NULL);
+		if (nap.tv_nsec < 5000000)
+			nap.tv_nsec *= 2;
+	}
+	return fd;
+}

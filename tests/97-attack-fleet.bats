@@ -1,0 +1,231 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Many tools at once, monitors that are busy, elsewhere or hostile.
+
+# shellcheck disable=SC2154 # run sets variables
+
+setup_file() {
+	bats_require_minimum_version 1.5.0
+}
+
+setup() {
+	load lib/vlens
+	T=$BATS_TEST_TMPDIR
+}
+
+teardown() {
+	[[ ! -e $T/pids ]] || xargs -r kill -9 <"$T/pids" 2>/dev/null || true
+}
+
+# Files of their own for the tools, with nothing in them.
+cold() {
+	rm -rf "$T/cache" "$T/run"
+	export VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run
+}
+
+# at_once GUEST...: twenty tools of all kinds at the same time, of the guests in turn; all
+# have to answer.
+at_once() {
+	local i guest tool guests=("$@") tools=(
+		"vps -ef" "vfree" "vlsmod" "vuname -a" "vpslist" "vuptime" "vls /tmp"
+		"vcat /proc/cmdline" "vss -tln" "vsyscalldump" "vdate" "vmem" "vexec hostname"
+		"vps --keep=0 -e" "vps --pause=suspend -e" "vps --json" "vlist" "vtop -bn1"
+		"vpeek init_task.pid" "vfree --keep=0"
+	)
+	local jobs=()
+	for i in "${!tools[@]}"; do
+		guest=${guests[i % ${#guests[@]}]}
+		# shellcheck disable=SC2206 # words
+		tool=(${tools[i]})
+		case ${tool[*]} in
+		v*' --'* | 'vtop '*) tool=("${tool[0]}" "${tool[1]}" "$guest" "${tool[@]:2}") ;;
+		*) tool=("${tool[0]}" "$guest" "${tool[@]:1}") ;;
+		esac
+		timeout 120 "${tool[@]}" >"$T/$i.out" 2>"$T/$i.err" 3>&- &
+		jobs[i]=$!
+	done
+	for i in "${!tools[@]}"; do
+		wait "${jobs[i]}" || fail "${tools[i]}: status $?" "$(cat "$T/$i.err")"
+		[[ -s $T/$i.out ]] || fail "${tools[i]}: prints nothing"
+	done
+}
+
+# A client that takes the sockets and says nothing; it ends with the test.
+occupy() {
+	python3 -c '
+import socket, sys, time
+held = []
+for path in sys.argv[1:]:
+    held.append(socket.socket(socket.AF_UNIX))
+    held[-1].connect(path)
+    held[-1].recv(100)
+print("ready", flush=True)
+time.sleep(60)' "$@" >"$T/ready" 3>&- &
+	echo $! >>"$T/pids"
+	disown
+	eventually 10 test -s "$T/ready"
+}
+
+occupied_no_more() { xargs kill -9 <"$T/pids" && rm "$T/pids"; }
+
+# ---- many at once -------------------------------------------------------------
+
+@test "twenty tools at once, of a guest that none of them knows" {
+	need_guest g61
+	cold
+	at_once "$(guest g61)"
+	cold
+	at_once "$(guest g61)" "qmp:$VLENS_TEST_RUN/g61/qmp.sock" "qmp:$VLENS_TEST_RUN/g61/qmp2.sock"
+	assert_runs g61 1
+}
+
+@test "twenty tools at once, of a guest that is known" {
+	need_guest g61
+	vuname "$(guest g61)" >/dev/null
+	at_once "$(guest g61)" "qmp:$VLENS_TEST_RUN/g61/qmp.sock"
+	assert_runs g61 1
+}
+
+@test "a second contact by the socket does not connect to it" {
+	need_guest g61
+	vuname "qmp:$VLENS_TEST_RUN/g61/qmp.sock" >/dev/null
+	occupy "$VLENS_TEST_RUN"/g61/qmp{,2}.sock
+	[[ $(vuname --keep=0 "qmp:$VLENS_TEST_RUN/g61/qmp.sock" -n) == g61 ]]
+	[[ $(vpeek "qmp:$VLENS_TEST_RUN/g61/qmp.sock" init_task.pid) == *0* ]]
+}
+
+@test "one monitor is somebody else's: the second is asked" {
+	need_guest g61
+	occupy "$VLENS_TEST_RUN/g61/qmp.sock"
+	cold
+	[[ $(vuname "$(guest g61)" -n) == g61 ]]
+	cold
+	[[ $(vuname "qmp:$VLENS_TEST_RUN/g61/qmp.sock" -n) == g61 ]]
+}
+
+@test "both monitors are somebody else's: one line, soon" {
+	need_guest g61
+	local guest start
+	occupy "$VLENS_TEST_RUN"/g61/qmp{,2}.sock
+	for guest in "$(guest g61)" "qmp:$VLENS_TEST_RUN/g61/qmp.sock"; do
+		cold
+		start=$SECONDS
+		run --separate-stderr timeout 60 vuname "$guest" -n
+		assert_refused vuname "$guest" "the monitor is busy"
+		[[ $((SECONDS - start)) -le 15 ]]
+	done
+	occupied_no_more
+	assert_runs g61 5
+}
+
+# ---- elsewhere ----------------------------------------------------------------
+
+# A QEMU with no guest in it, in namespaces of its own; its folder is $T/apart there.
+# apart UNSHARE-OPTIONS -- QEMU-OPTIONS
+apart() {
+	local options=()
+	while [[ $1 != -- ]]; do options+=("$1"); shift; done
+	shift
+	mkdir -p "$T/apart"
+	# shellcheck disable=SC2016 # that shell's own
+	unshare "${options[@]}" --mount --propagation private sh -c '
+		mount -t tmpfs none "$1" && cd "$1" && shift && exec "$@"' - "$T/apart" \
+		qemu-system-x86_64 -S -m 32 -display none -nodefaults "$@" 3>&- &
+	child=$!
+	disown
+	eventually 10 find_apart "$child"
+	echo "$apart" >>"$T/pids"
+	eventually 10 sees "qemu:$apart"
+}
+
+# Its memory is found, though there is no kernel in it.
+sees() { vmem "$@" 2>"$T/stderr" | grep -q ' 32\.0M\|RAM\|ram'; }
+
+# Its process: the child, or the child's child where there is a namespace for pids.
+find_apart() {
+	local pid
+	for pid in "$1" $(pgrep -P "$1"); do
+		[[ $(readlink "/proc/$pid/exe") != */qemu-system-x86_64 ]] || { apart=$pid; return; }
+	done
+	return 1
+}
+
+@test "a QEMU in a mount namespace of its own: its socket, its RAM's file" {
+	cold
+	apart -- -qmp "unix:$T/apart/qmp,server=on,wait=off" -machine pc,memory-backend=m \
+		-object "memory-backend-file,id=m,size=32M,share=on,mem-path=$T/apart/ram"
+	[[ ! -e $T/apart/qmp ]]
+	vmem "qemu:$apart" >"$T/vmem" 2>/dev/null || true
+	cat "$T/vmem"
+	grep -q "apart/ram, at 0x0" "$T/vmem"
+	cold
+	sees "qmp:/proc/$apart/root$T/apart/qmp"
+}
+
+@test "a QEMU in a mount namespace: a relative path, and links that lead out of it" {
+	local root guest
+	apart -- -qmp unix:qmp,server=on,wait=off
+	root=/proc/$apart/root$T/apart guest=qemu:$apart
+	# On the host the same path is another socket.
+	"$VT_TESTS/lib/listen" "$T/other" greeting >"$T/listens" 3>&- &
+	echo $! >>"$T/pids"
+	disown
+	eventually 10 test -s "$T/listens"
+	mv "$root/qmp" "$root/real"
+	ln -s "$T/other" "$root/qmp"
+	cold
+	run --separate-stderr timeout 30 vmem "$guest"
+	assert_refused vmem "$guest" "socket"
+	rm "$root/qmp"
+	ln -s real "$root/qmp"
+	cold
+	sees "$guest"
+}
+
+@test "a QEMU in namespaces of its own for processes and the network" {
+	cold
+	apart --pid --fork --net -- -qmp "unix:$T/apart/qmp,server=on,wait=off"
+	sees "qemu:$apart"
+	kill -9 "$apart"
+	# The loopback of a new network is down: an abstract socket is in it all the same.
+	cold
+	apart --net -- -qmp unix:vlens-test,abstract=on,server=on,wait=off
+	sees "qemu:$apart"
+	[[ $(readlink /proc/self/ns/net) != $(readlink "/proc/$apart/ns/net") ]]
+}
+
+@test "QMP over TCP" {
+	local port=$((20000 + RANDOM % 10000)) guest
+	cold
+	apart -- -qmp "tcp:127.0.0.1:$port,server=on,wait=off"
+	for guest in "qemu:$apart" "qmp:127.0.0.1:$port" "qmp:tcp:localhost:$port"; do
+		cold
+		sees "$guest"
+	done
+	guest=qmp:192.0.2.1:$port
+	run --separate-stderr vmem "$guest"
+	assert_refused vmem "$guest" "not this host's loopback"
+	kill -9 "$apart"
+	guest=qmp:127.0.0.1:$port
+	run --separate-stderr vmem "$guest"
+	assert_refused vmem "$guest" "no QEMU of this host listens"
+}
+
+# ---- monitors that do not answer ------------------------------------------------
+
+@test "a hypervisor that somebody stopped: one line, soon, and it stays stopped" {
+	local guest
+	apart -- -qmp "unix:$T/apart/qmp,server=on,wait=off"
+	guest=qemu:$apart
+	cold
+	kill -STOP "$apart"
+	run --separate-stderr timeout 10 vmem "$guest"
+	assert_refused vmem "$guest" "process $apart, is stopped"
+	[[ $(process_state "$apart") == T ]]
+	guest=qmp:/proc/$apart/root$T/apart/qmp
+	run --separate-stderr timeout 10 vmem "$guest"
+	assert_refused vmem "$guest" "process $apart, is stopped"
+	kill -CONT "$apart"
+	sees "qemu:$apart"
+}
