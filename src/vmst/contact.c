@@ -5,14 +5,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "../kernel/image.h"
 #include "../util/dirs.h"
+#include "../util/lock.h"
 #include "boot.h"
 #include "pulse.h"
 
 #define RUN_FILE_MAX 4096
 #define RUN_FORMAT "vlens-run-1"
+/* Of several tools that need a first contact one makes it: its time is well within this. */
+#define FIRST_TIMEOUT_MS 20000
 
 static char *run_path(struct vl_target *t)
 {
@@ -133,29 +139,75 @@ static struct vl_error *explain(struct vl_contact *c, struct vl_error *err, bool
 	}
 }
 
+/* Was the run's file written at @since or later? */
+static bool saved_since(struct vl_target *t, const struct timespec *since)
+{
+	char *path = run_path(t);
+	struct stat st;
+	bool later = path && !stat(path, &st) &&
+		     (st.st_mtim.tv_sec > since->tv_sec ||
+		      (st.st_mtim.tv_sec == since->tv_sec && st.st_mtim.tv_nsec >= since->tv_nsec));
+
+	free(path);
+	return later;
+}
+
+static struct vl_error *boot(struct vl_contact *c, bool crashed)
+{
+	struct vl_target *t = c->target;
+	struct vl_error *err;
+
+	vl_pulse_destroy(c->pulse);
+	memset(c, 0, sizeof(*c));
+	c->target = t;
+	err = vl_boot(c);
+	if (err)
+		return explain(c, err, crashed);
+	vl_pulse_start(c);
+	vl_contact_save(c);
+	return NULL;
+}
+
+/*
+ * Make the first contact, or have what another tool learned while we waited for our turn:
+ * what was there at @since is of no use.
+ */
+static struct vl_error *first_contact(struct vl_contact *c, bool crashed,
+				      const struct timespec *since)
+{
+	struct vl_error *err = NULL;
+	int lock = VL_LOCK_NONE;
+	char *name;
+
+	if (asprintf(&name, "%s-first", vl_target_run_id(c->target)) >= 0) {
+		lock = vl_run_lock(FIRST_TIMEOUT_MS, name);
+		free(name);
+	}
+	if (saved_since(c->target, since))
+		err = take_known(c, &crashed);
+	if (!err && !c->kernel)
+		err = boot(c, crashed);
+	if (lock >= 0)
+		close(lock);
+	return err;
+}
+
 struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_contact **ret)
 {
 	struct vl_contact *c = calloc(1, sizeof(*c));
 	struct vl_error *err = NULL;
 	bool crashed = false;
+	struct timespec now;
 
 	if (!c)
 		return vl_error_nomem();
 	c->target = t;
+	/* The clock of the file system's times, which is a tick behind the other one. */
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	if (!anew)
 		err = take_known(c, &crashed);
-	if (!err && !c->kernel) {
-		vl_pulse_destroy(c->pulse);
-		memset(c, 0, sizeof(*c));
-		c->target = t;
-		err = vl_boot(c);
-		if (err) {
-			err = explain(c, err, crashed);
-		} else {
-			vl_pulse_start(c);
-			vl_contact_save(c);
-		}
-	}
+	if (!err && !c->kernel)
+		err = first_contact(c, crashed, &now);
 	if (err) {
 		vl_contact_destroy(c);
 		return err;
