@@ -181,6 +181,10 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 	print_text("engine:", stats->engine);
 	if (*stats->no_kvm)
 		print_text("not kvm:", stats->no_kvm);
+	if (*stats->box)
+		print_text("box:", stats->box);
+	if (*stats->no_box)
+		print_text("box lacks:", stats->no_box);
 	print_text("kernel:", *stats->kernel ? stats->kernel : "unknown");
 	print_text("contact:", !*stats->kernel	    ? "none" :
 			       stats->first_contact ? "first" :

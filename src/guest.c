@@ -3,7 +3,7 @@
  * A guest, opened: the target, what is known of its kernel, and the epochs in
  * which its kernel answers.
  */
-#include "vlens.h"
+#include "guest-internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,44 +11,8 @@
 #include <time.h>
 
 #include "imee/engine.h"
-#include "vmst/clone.h"
-#include "vmst/contact.h"
 #include "vmst/moment.h"
 #include "vmst/pulse.h"
-#include "vmst/workset.h"
-
-struct vl_guest {
-	struct vl_sys sys; /* first: a vl_sys of ours is a vl_guest */
-	struct vl_target *target;
-	struct vl_contact *contact; /* NULL until the first epoch */
-	struct vl_view *view;	    /* made at the first epoch, fresh in each */
-	struct vl_clone *clone;	    /* likewise */
-	pid_t as;
-	bool pauses;
-	uint64_t epochs;
-	uint64_t kernel_calls, copies; /* of clones and views that are gone */
-	struct vl_vcpu_count vcpu;     /* likewise */
-	enum vl_executor executor;
-	char no_kvm[VL_EXECUTOR_WHY]; /* it was found unfit, and why */
-	int64_t born_ns;	      /* when the clone was made, in the host's CLOCK_MONOTONIC */
-	uint64_t born_epoch;	      /* sys.epoch then */
-	bool suspect;		      /* it is to be made anew */
-	uint64_t budget_ns;	      /* of the next clone's calls */
-	struct vl_workset workset;
-	char *label;	 /* whose working set it is; NULL: none is kept */
-	unsigned misses; /* epochs in a row that ended early for a page that was not copied */
-	unsigned calls;	 /* that went well in the open epoch */
-	bool copied;	 /* the open epoch's pages are all from its beginning */
-	bool trim;	 /* the view has pages of another working set */
-	bool know_self;
-	struct vl_stats base; /* figures when counting began */
-	bool anew;	      /* contact was made anew, as what was known proved wrong */
-};
-
-static struct vl_guest *guest_of(struct vl_sys *sys)
-{
-	return (struct vl_guest *)sys;
-}
 
 /* The clone of the epoch: a new one, or that of the last epoch in fresh memory. */
 static struct vl_error *make_clone(struct vl_guest *g, unsigned cpu)
@@ -132,7 +96,7 @@ static struct vl_error *release(struct vl_guest *g)
 
 static void guest_end(struct vl_sys *sys)
 {
-	struct vl_guest *g = guest_of(sys);
+	struct vl_guest *g = vl_guest_of(sys);
 
 	if (!sys->open)
 		return;
@@ -254,6 +218,7 @@ static void forget_clone(struct vl_guest *g)
 
 static void forget_contact(struct vl_guest *g)
 {
+	vl_broker_stop(g);
 	forget_clone(g);
 	vl_contact_destroy(g->contact);
 	vl_workset_deinit(&g->workset);
@@ -261,11 +226,15 @@ static void forget_contact(struct vl_guest *g)
 	g->know_self = false;
 }
 
-/* Get in contact with the guest; @anew: whatever is known of it is wrong. */
-static struct vl_error *make_contact(struct vl_guest *g, bool anew)
+struct vl_error *vl_guest_contact(struct vl_guest *g, bool anew)
 {
 	struct vl_error *err;
 
+	if (g->boxed) {
+		/* The broker makes it, and a new worker. */
+		g->want = VL_WANT_CONTACT_ANEW;
+		return vl_error_new(VL_ERR_KERNEL, "what is known of the kernel is wrong");
+	}
 	forget_contact(g);
 	err = vl_contact_make(g->target, anew, &g->contact);
 	if (!err)
@@ -323,8 +292,7 @@ static struct vl_error *try_epoch(struct vl_guest *g)
 	return err;
 }
 
-/* A contact with a kernel that no longer runs is none. */
-static struct vl_error *drop_dead(struct vl_guest *g)
+struct vl_error *vl_guest_drop_dead(struct vl_guest *g)
 {
 	struct vl_error *err;
 	bool runs;
@@ -339,28 +307,20 @@ static struct vl_error *drop_dead(struct vl_guest *g)
 
 static struct vl_error *guest_begin(struct vl_sys *sys)
 {
-	struct vl_guest *g = guest_of(sys);
+	struct vl_guest *g = vl_guest_of(sys);
 	struct vl_error *err;
 
 	if (sys->open)
 		return NULL;
 	sys->missed = 0;
 	forget_old(g);
-	err = drop_dead(g);
-	if (err)
-		return err;
-	if (!g->contact) {
-		err = make_contact(g, false);
-		if (err)
-			return err;
-	}
 	err = try_epoch(g);
 	/* A guest that was reset still has the old kernel's text in its memory for
 	 * a while: ask the vCPUs. */
 	if (err && (err->code == VL_ERR_CRASHED || err->code == VL_ERR_KERNEL) && !g->anew) {
 		vl_error_destroy(err);
 		g->anew = true;
-		err = make_contact(g, true);
+		err = vl_guest_contact(g, true);
 		if (!err)
 			err = try_epoch(g);
 	}
@@ -378,7 +338,7 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
 				   size_t nr, int64_t *ret)
 {
-	struct vl_guest *g = guest_of(sys);
+	struct vl_guest *g = vl_guest_of(sys);
 	struct vl_error *err;
 
 	if (!g->clone)
@@ -403,14 +363,14 @@ static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const s
 
 static uint64_t guest_push(struct vl_sys *sys, const void *buf, size_t len)
 {
-	struct vl_guest *g = guest_of(sys);
+	struct vl_guest *g = vl_guest_of(sys);
 
 	return g->clone ? vl_clone_user_push(g->clone, buf, len) : 0;
 }
 
 static void guest_pull(struct vl_sys *sys, uint64_t addr, void *buf, size_t len)
 {
-	struct vl_guest *g = guest_of(sys);
+	struct vl_guest *g = vl_guest_of(sys);
 
 	if (g->clone)
 		vl_clone_user_pull(g->clone, addr, buf, len);
@@ -418,13 +378,13 @@ static void guest_pull(struct vl_sys *sys, uint64_t addr, void *buf, size_t len)
 
 static void guest_reset(struct vl_sys *sys)
 {
-	struct vl_guest *g = guest_of(sys);
+	struct vl_guest *g = vl_guest_of(sys);
 
 	if (g->clone)
 		vl_clone_user_reset(g->clone);
 }
 
-static const struct vl_sys_ops guest_ops = {
+const struct vl_sys_ops vl_guest_ops = {
 	.call = guest_call,
 	.push = guest_push,
 	.pull = guest_pull,
@@ -440,7 +400,8 @@ void vl_guest_hang_up(struct vl_guest *g)
 
 void vl_guest_rest(struct vl_guest *g)
 {
-	guest_end(&g->sys);
+	g->sys.ops->end(&g->sys);
+	vl_broker_learn(g);
 	if (g->contact && g->contact->has_anchor)
 		vl_contact_save(g->contact);
 	if (g->contact && g->label)
@@ -458,6 +419,7 @@ static bool wants_workset(const struct vl_guest *g)
 struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
 			       const struct vl_pause_budget *budget)
 {
+	bool relabelled = false;
 	struct vl_stats now;
 	char *copy = NULL;
 
@@ -481,14 +443,18 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
 	}
 	free(g->label);
 	g->label = copy;
-	g->misses = 0;
-	g->trim = true;
+	relabelled = true;
 	vl_workset_deinit(&g->workset);
 	if (g->contact)
 		vl_workset_load(&g->workset, g->contact, g->label);
 out:
-	g->sys.ready = g->clone && g->label && g->workset.nr && g->misses < MAX_MISSES;
+	vl_broker_next(g, relabelled);
 	return NULL;
+}
+
+bool vl_guest_ready(const struct vl_guest *g)
+{
+	return g->clone && g->label && g->workset.nr && g->misses < MAX_MISSES;
 }
 
 struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *opts,
@@ -499,7 +465,7 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 
 	if (!g)
 		return vl_error_nomem();
-	g->sys.ops = &guest_ops;
+	g->sys.ops = &vl_broker_ops;
 	g->sys.own_files = 1;
 	g->as = opts->as;
 	g->executor = opts->executor;
@@ -527,10 +493,9 @@ void vl_guest_close(struct vl_guest *g)
 	if (!g)
 		return;
 	vl_guest_rest(g);
+	vl_broker_stop(g);
 	vl_workset_deinit(&g->workset);
 	free(g->label);
-	vl_clone_destroy(g->clone);
-	vl_view_destroy(g->view);
 	vl_contact_destroy(g->contact);
 	vl_target_close(g->target);
 	free(g);
@@ -541,19 +506,14 @@ struct vl_sys *vl_guest_sys(struct vl_guest *g)
 	return &g->sys;
 }
 
-void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret)
+void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret)
 {
 	struct vl_vcpu_count vcpu;
-	uint64_t calls;
 
-	*ret = (struct vl_stats){
-		.first_contact = g->contact && g->contact->first,
-		.epochs = g->epochs - g->base.epochs,
-	};
-	add_counts(g, &calls, &vcpu);
-	ret->kernel_calls = calls - g->base.kernel_calls;
-	ret->kvm_entries = vcpu.entries - g->base.kvm_entries;
-	ret->kvm_exits = vcpu.exits - g->base.kvm_exits;
+	*ret = (struct vl_stats){ .epochs = g->epochs };
+	add_counts(g, &ret->kernel_calls, &vcpu);
+	ret->kvm_entries = vcpu.entries;
+	ret->kvm_exits = vcpu.exits;
 	snprintf(ret->engine, sizeof(ret->engine), "%s", g->clone ? g->clone->ops->name : "vmst");
 	snprintf(ret->no_kvm, sizeof(ret->no_kvm), "%s",
 		 *g->no_kvm ? g->no_kvm :
@@ -561,9 +521,22 @@ void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret)
 			      "");
 	if (g->view)
 		vl_view_count(g->view, &ret->pages_touched, &ret->pages_copied);
-	ret->pages_copied += g->copies - g->base.pages_copied;
+	ret->pages_copied += g->copies;
+}
+
+void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret)
+{
+	vl_broker_figures(g, ret);
+	ret->epochs -= g->base.epochs;
+	ret->kernel_calls -= g->base.kernel_calls;
+	ret->kvm_entries -= g->base.kvm_entries;
+	ret->kvm_exits -= g->base.kvm_exits;
+	ret->pages_copied -= g->base.pages_copied;
+	ret->first_contact = g->contact && g->contact->first;
 	if (g->contact)
 		memcpy(ret->kernel, g->contact->build_id, sizeof(g->contact->build_id));
+	vl_box_describe(&g->box_is, ret->box);
+	snprintf(ret->no_box, sizeof(ret->no_box), "%s", g->box_is.missing);
 	ret->paused_ns = vl_target_paused_ns(g->target, &ret->paused_longest_ns);
 	ret->pauses = vl_target_nr_pauses(g->target);
 }

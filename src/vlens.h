@@ -38,10 +38,15 @@ struct vl_guest_options {
 	enum vl_executor executor;
 };
 
+/* Room for what a box is, in words. */
+#define VL_BOX_WORDS 160
+
 /* What the work on a guest cost so far. */
 struct vl_stats {
 	char engine[32];	      /* "vmst/kvm", "vmst/unicorn"; "vmst" if not yet made */
 	char no_kvm[VL_EXECUTOR_WHY]; /* why it is not vmst/kvm, "" if that is so or wanted */
+	char box[VL_BOX_WORDS];	      /* what keeps the guest's code in its box, "" if it has none */
+	char no_box[VL_BOX_WORDS];    /* why a part of that is missing, "" if none is */
 	char kernel[72];	      /* build id of the guest's kernel, "" if not yet known */
 	bool first_contact;	      /* the kernel had to be asked for its symbols */
 	uint64_t paused_ns;	      /* in all */

@@ -406,7 +406,7 @@ struct vl_error *kvm_vm_create(struct vl_kvm *k, struct vl_target *t)
 	struct vl_error *err;
 	unsigned phys_bits;
 
-	err = vl_machine_create(&k->machine);
+	err = vl_machine_create(&k->machine, NULL);
 	if (!err)
 		err = map_ram(k, t);
 	if (!err)

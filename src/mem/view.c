@@ -16,6 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../target/port.h"
+
 /*
  * Pages filled for one fault: the neighbours of a touched page are likely
  * next (a walk over text, a slab), and a read of 16 pages costs little more
@@ -200,17 +202,33 @@ static void *filler(void *arg)
 	}
 }
 
-static struct vl_error *open_uffd(struct vl_view *v)
+int vl_view_open_uffd(bool *user_only_ret)
 {
 	struct uffdio_api api = { .api = UFFD_API };
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
 	/* Without privilege only faults from user mode can be had. */
-	v->uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	if (v->uffd < 0 && errno == EPERM) {
-		v->uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-		v->user_only = true;
+	*user_only_ret = fd < 0 && errno == EPERM;
+	if (*user_only_ret)
+		fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+	if (fd >= 0 && ioctl(fd, UFFDIO_API, &api)) {
+		close(fd);
+		fd = -1;
 	}
-	if (v->uffd < 0 || ioctl(v->uffd, UFFDIO_API, &api))
+	return fd;
+}
+
+static struct vl_error *open_uffd(struct vl_view *v)
+{
+	const struct vl_target_port *port = vl_target_port(v->target);
+
+	if (port) {
+		v->uffd = port->uffd < 0 ? -1 : fcntl(port->uffd, F_DUPFD_CLOEXEC, 0);
+		v->user_only = port->uffd_user_only;
+	} else {
+		v->uffd = vl_view_open_uffd(&v->user_only);
+	}
+	if (v->uffd < 0)
 		return vl_error_hint(vl_error_os(errno, "cannot use userfaultfd"),
 				     "the host's kernel needs CONFIG_USERFAULTFD, and a container "
 				     "must allow it");

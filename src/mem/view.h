@@ -39,6 +39,12 @@ struct vl_view_still {
 /* Make an empty view of all of @t's RAM. @t must outlive it. */
 struct vl_error *vl_view_create(struct vl_target *t, struct vl_view **ret);
 
+/*
+ * Open what a view of this process needs, ahead of the time when it no longer may (-1: errno
+ * says why), for struct vl_target_port. *@user_only_ret: see vl_view_serves_kernel().
+ */
+int vl_view_open_uffd(bool *user_only_ret);
+
 /* Say what is still: VL_MAX_STILL of them. */
 void vl_view_set_still(struct vl_view *v, const struct vl_view_still *still);
 

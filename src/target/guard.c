@@ -17,6 +17,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "../util/process.h"
+
 enum { IDLE, HELD, RELEASING, FORCED };
 
 /* Shared by the two processes. */
@@ -132,33 +134,6 @@ static void guard_loop(const struct guard_side *g)
 	last_duty(g);
 }
 
-/* Our own copy of the command line says who we are; `pkill -f` then spares us. */
-static void rename_self(void)
-{
-	static const char name[] = "vlens-guard";
-	char text[1024], *p;
-	unsigned long start = 0, end = 0;
-	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-
-	prctl(PR_SET_NAME, name);
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0)
-		return;
-	text[n] = '\0';
-	p = strrchr(text, ')');
-	/* proc(5): the name is field 2, arg_start and arg_end are 48 and 49. */
-	for (int field = 2; p && field < 48; field++) {
-		p = strchr(p, ' ');
-		p = p ? p + 1 : NULL;
-	}
-	if (!p || sscanf(p, "%lu %lu", &start, &end) != 2 || end <= start)
-		return;
-	memset((void *)start, 0, end - start);
-	memcpy((void *)start, name, sizeof(name) < end - start ? sizeof(name) : end - start - 1);
-}
-
 /* Move the descriptors we need to 3…, close all others, 0 to 2 to /dev/null. */
 static void keep_only(int *const *fds, int nr)
 {
@@ -212,7 +187,7 @@ static void guard_main(struct vl_target *t, struct guard_side *g)
 	keep_only(fds, sizeof(fds) / sizeof(fds[0]));
 	if (chdir("/") < 0)
 		errno = 0;
-	rename_self();
+	vl_process_rename("vlens-guard");
 	/* The last process that should go when memory is short; root only. */
 	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	if (fd >= 0 && write(fd, "-1000", 5) < 0)

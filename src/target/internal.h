@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "port.h"
 #include "target.h"
 
 #define VL_PAGE_SIZE 4096ULL
@@ -84,6 +85,8 @@ struct vl_target {
 	bool pause_ours;      /* not a guest that somebody else had paused */
 	int lock_fd, turn_fd; /* pause.c; -1: not open yet */
 	struct vl_guard *guard;
+	pid_t helper; /* a process group that works while the guest is paused; 0: none */
+	const struct vl_target_port *port; /* NULL: this process has rights of its own */
 	uint64_t pause_start, paused_ns, paused_longest, nr_pauses;
 	struct vl_pause_budget budget;
 };

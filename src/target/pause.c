@@ -180,10 +180,14 @@ static void hurry(struct vl_target *t)
 	errno = 0;
 	t->nice = getpriority(PRIO_PROCESS, 0);
 	t->hurries = !errno && !setpriority(PRIO_PROCESS, 0, -20);
+	if (t->hurries && t->helper)
+		setpriority(PRIO_PGRP, (id_t)t->helper, -20);
 }
 
 static void calm_down(struct vl_target *t)
 {
+	if (t->hurries && t->helper)
+		setpriority(PRIO_PGRP, (id_t)t->helper, t->nice);
 	if (t->hurries)
 		setpriority(PRIO_PROCESS, 0, t->nice);
 	t->hurries = false;
@@ -232,10 +236,19 @@ static struct vl_error *begin(struct vl_target *t)
 	return err;
 }
 
+/* Somebody else pauses for us: what is counted here is whether the guest runs. */
+static struct vl_error *count_pause(struct vl_target *t, struct vl_error *err)
+{
+	t->pause_depth += !err;
+	return err;
+}
+
 struct vl_error *vl_target_pause(struct vl_target *t)
 {
 	struct vl_error *err;
 
+	if (t->port)
+		return count_pause(t, t->port->pause(t->port->ctx));
 	if (!t->pid || t->pause_mode == VL_PAUSE_NONE || t->pause_depth) {
 		t->pause_depth++;
 		return NULL;
@@ -292,6 +305,10 @@ struct vl_error *vl_target_resume(struct vl_target *t)
 
 	if (!t->pause_depth)
 		return vl_error_new(VL_ERR_ARG, "the guest is not paused");
+	if (t->port) {
+		t->pause_depth--;
+		return t->port->resume(t->port->ctx);
+	}
 	if (--t->pause_depth || !t->pid || t->pause_mode == VL_PAUSE_NONE)
 		return NULL;
 	if (!t->pause_ours) {
@@ -324,10 +341,15 @@ struct vl_error *vl_target_resume(struct vl_target *t)
 	return !err && r < 0 ? vl_proc_denied(t->pid, -r) : err;
 }
 
+struct vl_error *vl_target_pause_at_moment(struct vl_target *t, unsigned *cpu_ret)
+{
+	return count_pause(t, t->port->moment(t->port->ctx, cpu_ret));
+}
+
 bool vl_target_is_paused(const struct vl_target *t)
 {
 	return t->pause_depth && t->pause_mode != VL_PAUSE_NONE &&
-	       (!t->pause_ours || vl_guard_holds(t->guard));
+	       (t->port || !t->pause_ours || vl_guard_holds(t->guard));
 }
 
 uint64_t vl_target_nr_pauses(const struct vl_target *t)
@@ -340,6 +362,25 @@ uint64_t vl_target_paused_ns(const struct vl_target *t, uint64_t *longest_ret)
 	if (longest_ret)
 		*longest_ret = t->paused_longest;
 	return t->paused_ns;
+}
+
+void vl_target_get_account(const struct vl_target *t, struct vl_pause_account *ret)
+{
+	*ret = (struct vl_pause_account){ t->paused_ns, t->paused_longest, t->nr_pauses,
+					  t->budget };
+}
+
+void vl_target_set_account(struct vl_target *t, const struct vl_pause_account *a)
+{
+	t->paused_ns = a->paused_ns;
+	t->paused_longest = a->longest_ns;
+	t->nr_pauses = a->nr;
+	t->budget = a->budget;
+}
+
+unsigned int vl_target_pause_depth(const struct vl_target *t)
+{
+	return t->pause_depth;
 }
 
 void vl_target_paused_reset(struct vl_target *t)

@@ -76,7 +76,8 @@ static unsigned char *mapped(struct vl_target *t, const struct vl_ram *r)
 {
 	struct vl_ram_map *m = &t->map[r - t->ram];
 
-	if (!m->tried && t->pid)
+	/* A process without rights has mapped what it could: vl_target_use_port(). */
+	if (!m->tried && t->pid && !t->port)
 		m->at = map_range(t, r);
 	m->tried = true;
 	return m->at;
@@ -284,7 +285,7 @@ struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, si
 		ssize_t n;
 
 		if (!r)
-			return no_ram(t, gpa);
+			return t->port ? t->port->read(t->port->ctx, gpa, out, 1) : no_ram(t, gpa);
 		at = gpa - r->gpa;
 		n = (ssize_t)(len < r->size - at ? len : r->size - at);
 		map = mapped(t, r);
@@ -294,6 +295,11 @@ struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, si
 				continue;
 		} else if (r->fd >= 0) {
 			n = pread(r->fd, out, (size_t)n, (off_t)(r->fd_offset + at));
+		} else if (t->port) {
+			struct vl_error *err = t->port->read(t->port->ctx, gpa, out, (size_t)n);
+
+			if (err)
+				return err;
 		} else {
 			struct iovec l = { out, (size_t)n };
 			struct iovec v = { (void *)(uintptr_t)(r->hva + at), (size_t)n };
@@ -343,7 +349,7 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
 				      size_t nr)
 {
 	struct iovec local[BATCH], remote[BATCH];
-	struct vl_error *err;
+	struct vl_error *err = NULL;
 
 	for (size_t i = 0; i < nr;) {
 		const struct vl_ram *r = find(t, gpas[i]);
@@ -351,14 +357,20 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
 		size_t n = 0;
 
 		if (!r)
-			return no_ram(t, gpas[i]);
+			return vl_target_read(t, gpas[i], bufs[i], VL_PAGE_SIZE);
 		if (!mapped(t, r)) {
 			n = gather(t, r, gpas + i, bufs + i, nr - i, local, remote);
 			if (n && r->fd >= 0)
 				done = preadv(r->fd, local, (int)n,
 					      (off_t)(r->fd_offset + (gpas[i] - r->gpa)));
+			else if (n && t->port)
+				err = t->port->read_pages(t->port->ctx, gpas + i, bufs + i, n);
 			else if (n)
 				done = read_process(t, local, n, remote, n);
+			if (err)
+				return err;
+			if (n && r->fd < 0 && t->port)
+				done = (ssize_t)(n * VL_PAGE_SIZE);
 		}
 		if (done >= (ssize_t)VL_PAGE_SIZE) {
 			i += (size_t)done / VL_PAGE_SIZE;
@@ -377,4 +389,21 @@ const struct vl_ram *vl_target_ram(const struct vl_target *t, size_t *nr_ret)
 {
 	*nr_ret = t->nr_ram;
 	return t->ram;
+}
+
+void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
+			void (*keep)(void *ctx, int fd), void *ctx)
+{
+	vl_target_run_id(t); /* once it can still be found out */
+	for (size_t i = 0; i < t->nr_ram; i++) {
+		/* Mappings do not pass a fork. The module's are not for everybody. */
+		t->map[i] = (struct vl_ram_map){ .tried = true };
+		if (t->pid && t->way != VL_RAM_MODULE && vl_ram_mappable(&t->ram[i]))
+			t->map[i].at = vl_ram_map(&t->ram[i]);
+		if (t->ram[i].fd >= 0 && (!i || t->ram[i].fd != t->ram[i - 1].fd))
+			keep(ctx, t->ram[i].fd);
+	}
+	t->way = VL_RAM_FILES;
+	t->pause_depth = 0;
+	t->port = port;
 }

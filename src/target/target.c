@@ -209,10 +209,13 @@ struct vl_module *vl_target_module(struct vl_target *t, const struct vl_error **
 
 struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
 {
-	struct vl_module *m = vl_target_module(t, NULL);
+	struct vl_module *m;
 
 	*ret = NULL;
 	*nr_ret = 0;
+	if (t->port)
+		return t->port->vcpus(t->port->ctx, ret, nr_ret);
+	m = vl_target_module(t, NULL);
 	/* With no monitor and no pause; it tells of a frozen guest, too. */
 	if (m && !vl_discard(vl_module_vcpus(m, ret, nr_ret)))
 		return NULL;
@@ -224,7 +227,8 @@ struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size
 void vl_target_info(struct vl_target *t, struct vl_target_info *ret)
 {
 	*ret = (struct vl_target_info){ .vcpus = 0 };
-	t->ops->info(t, ret);
+	if (!t->port)
+		t->ops->info(t, ret);
 }
 
 struct vl_error *vl_target_alive(struct vl_target *t)
@@ -235,6 +239,8 @@ struct vl_error *vl_target_alive(struct vl_target *t)
 
 	if (!t->pid)
 		return NULL;
+	if (t->port)
+		return t->port->alive(t->port->ctx);
 	if (t->pidfd >= 0)
 		gone = ended(t);
 	else
@@ -248,6 +254,16 @@ struct vl_error *vl_target_alive(struct vl_target *t)
 
 void vl_target_rest(struct vl_target *t)
 {
-	if (t->ops && t->ops->rest && !t->pause_depth)
+	if (t->ops && t->ops->rest && !t->pause_depth && !t->port)
 		t->ops->rest(t);
+}
+
+void vl_target_set_helper(struct vl_target *t, pid_t pgid)
+{
+	t->helper = pgid;
+}
+
+const struct vl_target_port *vl_target_port(const struct vl_target *t)
+{
+	return t->port;
 }

@@ -51,12 +51,15 @@ int vl_machine_open(char *why, size_t size)
 	return -1;
 }
 
-static struct vl_error *create(struct vl_machine *m)
+static struct vl_error *create(struct vl_machine *m, const struct vl_machine_host *host)
 {
-	char why[96];
+	char why[96] = "/dev/kvm could not be opened";
 	void *run;
 
-	m->kvm = vl_machine_open(why, sizeof(why));
+	if (!host)
+		m->kvm = vl_machine_open(why, sizeof(why));
+	else if (host->kvm >= 0)
+		m->kvm = fcntl(host->kvm, F_DUPFD_CLOEXEC, 0);
 	if (m->kvm < 0)
 		return vl_error_new(VL_ERR_OS, "%s", why);
 	do
@@ -75,9 +78,9 @@ static struct vl_error *create(struct vl_machine *m)
 	return NULL;
 }
 
-struct vl_error *vl_machine_create(struct vl_machine *m)
+struct vl_error *vl_machine_create(struct vl_machine *m, const struct vl_machine_host *host)
 {
-	struct vl_error *err = create(m);
+	struct vl_error *err = create(m, host);
 
 	if (err)
 		vl_machine_close(m);

@@ -36,6 +36,12 @@ enum vl_machine_kind {
 	VL_MACHINE_EMULATED,   /* neither Intel's nor AMD's: software, slow and not complete */
 };
 
+/* What a process knows of KVM that can no longer look itself. */
+struct vl_machine_host {
+	int kvm; /* /dev/kvm, -1: none; a machine has a descriptor of its own */
+	enum vl_machine_kind kind;
+};
+
 /* What KVM has here, as its modules say; opens nothing. */
 enum vl_machine_kind vl_machine_kind(void);
 
@@ -48,8 +54,11 @@ char vl_machine_parameter(const char *module, const char *name);
 /* Open /dev/kvm and check that it is a KVM; else -1 and why, in @why of @size bytes. */
 int vl_machine_open(char *why, size_t size);
 
-/* A machine without memory; VL_MACHINE_NONE before, and closed after an error. */
-struct vl_error *vl_machine_create(struct vl_machine *m);
+/*
+ * A machine without memory; VL_MACHINE_NONE before, and closed after an error. @host: on
+ * that descriptor; NULL: on /dev/kvm.
+ */
+struct vl_error *vl_machine_create(struct vl_machine *m, const struct vl_machine_host *host);
 void vl_machine_close(struct vl_machine *m);
 
 /* Set memory slot @slot; @size 0 takes it away. False: errno says why. */

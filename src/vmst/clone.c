@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "../target/port.h"
+
 /*
  * Our own memory, above the guest's RAM: offsets in one region of 4 MiB.
  * The top-level table is 8 KiB aligned and bit 12 of its address is clear: the
@@ -134,6 +136,7 @@ static void find_caps(struct vl_clone *c)
 struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_view *view,
 				 const struct vl_clone_start *start, struct vl_clone **ret)
 {
+	const struct vl_target_port *port = vl_target_port(contact->target);
 	const struct vl_view_range *ranges;
 	struct vl_error *err;
 	struct vl_clone *c;
@@ -190,6 +193,7 @@ struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_vie
 		 * through the entry code, which swaps the two. */
 		.gs_base = contact->kernel ? c->percpu : 0,
 		.kernel_gs_base = contact->kernel ? 0 : c->percpu,
+		.host = port ? &port->machine : NULL,
 		.room = (char *)c->own.host + OWN_ROOM,
 		.room_va = c->hlt_va + 4 * VL_PAGE_SIZE,
 	};

@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#include "../target/port.h"
+
 #define TRIES 24
 #define MAX_CPUS 8192
 
@@ -58,9 +60,12 @@ static uint32_t depth(const struct vl_contact *c, const struct percpu_vars *v, u
 struct vl_error *vl_moment_pause(const struct vl_contact *contact, unsigned *cpu_ret)
 {
 	struct percpu_vars v;
-	bool known = find_vars(contact, &v);
+	bool known;
 
 	*cpu_ret = 0;
+	if (vl_target_port(contact->target))
+		return vl_target_pause_at_moment(contact->target, cpu_ret);
+	known = find_vars(contact, &v);
 	for (unsigned try = 0;; try++) {
 		struct vl_error *err = vl_target_pause(contact->target);
 		uint32_t best = ~0u, worst = 0;

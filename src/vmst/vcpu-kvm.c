@@ -271,7 +271,7 @@ static struct vl_error *kvm_create(const struct vl_vcpu_state *st, struct vl_vie
 		err = vl_error_new(VL_ERR_TARGET, "userfaultfd serves no faults of the host's "
 						  "kernel without privilege");
 	else
-		err = vl_machine_create(&e->m);
+		err = vl_machine_create(&e->m, st->host);
 	if (!err)
 		err = set_up(e);
 	if (!err)

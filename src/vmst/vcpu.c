@@ -8,9 +8,9 @@
 #include "../util/machine.h"
 
 /* What can be said without asking KVM; NULL: it may fit. */
-static const char *unfit(void)
+static const char *unfit(const struct vl_vcpu_state *st)
 {
-	switch (vl_machine_kind()) {
+	switch (st->host ? st->host->kind : vl_machine_kind()) {
 	case VL_MACHINE_TWO_LEVELS:
 		return NULL;
 	case VL_MACHINE_SHADOW:
@@ -31,7 +31,7 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 
 	*why = '\0';
 	if (which != VL_EXECUTOR_UNICORN) {
-		reason = which == VL_EXECUTOR_ANY ? unfit() : NULL;
+		reason = which == VL_EXECUTOR_ANY ? unfit(st) : NULL;
 		if (!reason) {
 			*ops_ret = &vl_engine_kvm;
 			err = vl_engine_kvm.create(st, view, own, ret);
@@ -57,7 +57,7 @@ static struct vl_error *try_features(const struct vl_vcpu_state *st)
 	uint64_t cr4, xcr0;
 	struct kvm_cpuid2 *c;
 	const char *missing;
-	struct vl_error *err = vl_machine_create(&m);
+	struct vl_error *err = vl_machine_create(&m, st->host);
 
 	if (err)
 		return err;
@@ -73,7 +73,7 @@ static struct vl_error *try_features(const struct vl_vcpu_state *st)
 
 const char *vl_vcpu_outlook(const struct vl_vcpu_state *st, char why[VL_EXECUTOR_WHY])
 {
-	const char *reason = unfit();
+	const char *reason = unfit(st);
 	struct vl_error *err = reason ? NULL : try_features(st);
 
 	snprintf(why, VL_EXECUTOR_WHY, "%s", reason ? reason : err ? err->message : "");

@@ -12,6 +12,8 @@
 #include "../mem/view.h"
 #include "sys.h"
 
+struct vl_machine_host;
+
 /* General registers, in the order of their numbers in machine code. */
 enum vl_gpr {
 	VL_RAX,
@@ -62,6 +64,7 @@ struct vl_vcpu_state {
 	 */
 	uint32_t caps[VL_NR_CAPS];
 	unsigned nr_caps;
+	const struct vl_machine_host *host; /* of KVM; NULL: look */
 };
 
 /* A page range of our own in the clone's physical space, above the RAM. */

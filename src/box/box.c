@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The broker's side: starts a worker, talks to it, and ends it. */
+#include "box.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../util/process.h"
+
+#define NS_PER_S 1000000000UL
+/* A worker that has died is noticed after so long at the latest. */
+#define LOOK_NS 10000000UL
+#define START_NS (10 * NS_PER_S)
+
+struct vl_box {
+	pid_t pid;
+	int pidfd, link; /* our end: the other one closes when the worker ends */
+	struct vl_wire *wire;
+	struct vl_box_report report;
+	cpu_set_t cpus;
+	bool gone;
+	int status; /* as waitpid gives it; -1: not known */
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+/* --- the worker, until it is in its box --- */
+
+static void no_terminal(struct vl_box_fds *keep)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	for (int fd = 0; fd < 3; fd++) {
+#ifdef __SANITIZE_ADDRESS__
+		/* Where a build for tests reports to. */
+		if (fd == 2) {
+			vl_box_keep(keep, fd);
+			continue;
+		}
+#endif
+		if (null >= 0 && null != fd)
+			dup2(null, fd);
+		vl_box_keep(keep, fd);
+	}
+}
+
+static void start_over_signals(void)
+{
+	sigset_t none;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int highest(const struct vl_box_fds *keep)
+{
+	int max = 2;
+
+	for (size_t i = 0; i < keep->nr; i++)
+		max = keep->fd[i] > max ? keep->fd[i] : max;
+	return max;
+}
+
+static void __attribute__((noreturn))
+work(const struct vl_box_options *o, const struct vl_box_filter *f, struct vl_wire *wire, int link,
+     bool own_pids)
+{
+	struct vl_box_fds keep = { .nr = 0 };
+	struct vl_message m = { .op = VL_OP_REPLY };
+	struct vl_box_report report = { 0 };
+	struct pollfd p = { .fd = link };
+	struct vl_error *err = NULL;
+
+	setsid();
+	start_over_signals();
+	vl_process_rename("vlens-engine");
+	if (o->prepare)
+		err = o->prepare(o->ctx, &keep);
+	if (!err && !vl_box_keep(&keep, link))
+		err = vl_error_new(VL_ERR_OS, "too many files are behind the guest's memory");
+	if (!err) {
+		no_terminal(&keep);
+		vl_box_close_others(&keep);
+		vl_box_unmap_shared(wire);
+		err = vl_box_enter(f, o->memory, highest(&keep), own_pids, &report);
+	}
+	m.value[0] = report.has;
+	m.value[1] = report.uid;
+	memcpy(m.text, report.missing, sizeof(report.missing));
+	vl_message_put_error(&m, err);
+	vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
+	/* The broker may have ended before we asked to end with it. */
+	if (!m.error && !poll(&p, 1, 0))
+		o->main(o->ctx, wire, link);
+	_exit(0);
+}
+
+/* --- the broker --- */
+
+/* Fork into a PID namespace of its own, where that is allowed. */
+static pid_t fork_alone(bool *own_pids)
+{
+	int ours = open("/proc/thread-self/ns/pid_for_children", O_RDONLY | O_CLOEXEC), e;
+	pid_t pid;
+
+	/* Of this thread's children only, until it is taken back. */
+	*own_pids = ours >= 0 && !unshare(CLONE_NEWPID);
+	pid = fork();
+	e = errno;
+	if (pid && *own_pids && setns(ours, CLONE_NEWPID) && pid > 0) {
+		/* The next child would be a stranger's: it cannot go on like this. */
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		e = EPERM;
+		pid = -1;
+	}
+	if (ours >= 0)
+		close(ours);
+	errno = e;
+	return pid;
+}
+
+/* It has ended, or is to: find out how. */
+static void bury(struct vl_box *b)
+{
+	if (b->gone)
+		return;
+	b->gone = true;
+	if (b->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, b->pidfd, SIGKILL, NULL, 0);
+	else
+		kill(b->pid, SIGKILL);
+	while (waitpid(b->pid, &b->status, 0) < 0)
+		if (errno != EINTR) {
+			b->status = -1; /* somebody else has waited for it */
+			break;
+		}
+}
+
+static bool has_ended(const struct vl_box *b)
+{
+	struct pollfd p = { .fd = b->link };
+
+	/* Nobody but the worker has the other end; it never writes to it. */
+	return poll(&p, 1, 0) > 0;
+}
+
+bool vl_box_attacked(const struct vl_box *b)
+{
+	return b->gone && b->status != -1 && WIFSIGNALED(b->status) &&
+	       WTERMSIG(b->status) == SIGSYS;
+}
+
+static struct vl_error *died(struct vl_box *b, bool late)
+{
+	static const char who[] = "the process that runs the guest's code";
+	struct vl_error *err;
+
+	bury(b);
+	if (vl_box_attacked(b))
+		return vl_error_hint(vl_error_new(VL_ERR_CRASHED,
+						  "%s tried what it may not do, and was ended",
+						  who),
+				     "the guest may be hostile: it reached nothing of this host");
+	if (late)
+		err = vl_error_new(VL_ERR_CRASHED, "%s did not answer in time, and was ended", who);
+	else if (b->status != -1 && WIFSIGNALED(b->status))
+		err = vl_error_new(VL_ERR_CRASHED, "%s has died: %s", who,
+				   strsignal(WTERMSIG(b->status)));
+	else
+		err = vl_error_new(VL_ERR_CRASHED, "%s has ended", who);
+	return vl_error_hint(err, "try again; what it says is not to be relied on if it dies "
+				  "each time");
+}
+
+/* Take the message of channel @id, if it is our turn there. */
+static bool take(struct vl_box *b, enum vl_channel_id id, struct vl_message *ret)
+{
+	struct vl_channel *c = &b->wire->channel[id];
+
+	if (atomic_load(&c->turn))
+		return false;
+	/* A copy: what the worker writes meanwhile does not change what was checked. */
+	*ret = c->message;
+	atomic_thread_fence(memory_order_seq_cst);
+	return true;
+}
+
+static void give(struct vl_box *b, enum vl_channel_id id, const struct vl_message *m)
+{
+	struct vl_channel *c = &b->wire->channel[id];
+
+	c->message = *m;
+	atomic_store(&c->turn, 1);
+	vl_wire_wake(&c->turn);
+}
+
+/* Serve what the worker asks until it replies. */
+static struct vl_error *wait_reply(struct vl_box *b, struct vl_message *m, uint64_t timeout_ns,
+				   vl_box_serve_fn serve, void *ctx)
+{
+	uint64_t deadline = now_ns() + timeout_ns;
+
+	for (;;) {
+		uint32_t seen = atomic_load(&b->wire->bell);
+		bool idle = true;
+
+		for (int id = VL_NR_CHANNELS - 1; id >= 0; id--) {
+			if (!take(b, (enum vl_channel_id)id, m))
+				continue;
+			if (id == VL_CHANNEL_MAIN && m->op == VL_OP_REPLY)
+				return NULL;
+			idle = false;
+			if (!serve || m->op == VL_OP_REPLY)
+				return died(b, false);
+			serve(ctx, (enum vl_channel_id)id, m);
+			give(b, (enum vl_channel_id)id, m);
+		}
+		if (idle)
+			vl_wire_sleep(&b->wire->bell, seen, LOOK_NS);
+		/* It is asked only now and then: a word comes within microseconds. */
+		if (idle && atomic_load(&b->wire->bell) == seen && has_ended(b))
+			return died(b, false);
+		if (now_ns() > deadline)
+			return died(b, true);
+	}
+}
+
+struct vl_error *vl_box_ask(struct vl_box *b, struct vl_message *m, uint64_t timeout_ns,
+			    vl_box_serve_fn serve, void *ctx)
+{
+	if (b->gone)
+		return died(b, false);
+	give(b, VL_CHANNEL_MAIN, m);
+	return wait_reply(b, m, timeout_ns, serve, ctx);
+}
+
+static struct vl_error *wait_ready(struct vl_box *b)
+{
+	struct vl_message m;
+	struct vl_error *err = wait_reply(b, &m, START_NS, NULL, NULL);
+
+	if (!err)
+		err = vl_message_error(&m);
+	if (err)
+		return vl_error_prefix(err, "cannot make a box for the guest's code");
+	b->report.has = (uint32_t)m.value[0];
+	b->report.uid = (uint32_t)m.value[1];
+	memcpy(b->report.missing, m.text, sizeof(b->report.missing) - 1);
+	return NULL;
+}
+
+static struct vl_error *launch(struct vl_box *b, const struct vl_box_options *o)
+{
+	struct vl_box_filter *f;
+	struct vl_error *err;
+	int link[2];
+	bool own_pids;
+
+	err = vl_box_filter_create(&f);
+	if (err)
+		return err;
+	b->wire = vl_wire_create();
+	if (!b->wire || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link)) {
+		vl_box_filter_destroy(f);
+		return vl_error_os(errno, "cannot talk to a process");
+	}
+	b->link = link[0];
+	/* It speaks first; the other channel is silent until it asks. */
+	for (int id = 0; id < VL_NR_CHANNELS; id++)
+		atomic_store(&b->wire->channel[id].turn, 1);
+	sched_getaffinity(0, sizeof(b->cpus), &b->cpus);
+	b->pid = fork_alone(&own_pids);
+	if (!b->pid) {
+		close(link[0]);
+		work(o, f, b->wire, link[1], own_pids);
+	}
+	if (b->pid < 0)
+		err = vl_error_os(errno, "cannot start a process");
+	close(link[1]);
+	vl_box_filter_destroy(f);
+	if (err)
+		return err;
+	/* For no other child of ours. */
+	madvise(b->wire, sizeof(*b->wire), MADV_DONTFORK);
+	b->pidfd = (int)syscall(SYS_pidfd_open, b->pid, 0);
+	return wait_ready(b);
+}
+
+struct vl_error *vl_box_start(const struct vl_box_options *o, struct vl_box **ret)
+{
+	struct vl_box *b = calloc(1, sizeof(*b));
+	struct vl_error *err;
+
+	if (!b)
+		return vl_error_nomem();
+	b->pid = b->pidfd = b->link = -1;
+	b->status = -1;
+	err = launch(b, o);
+	if (err) {
+		vl_box_stop(b);
+		return err;
+	}
+	*ret = b;
+	return NULL;
+}
+
+void vl_box_stop(struct vl_box *b)
+{
+	if (!b)
+		return;
+	if (b->pid > 0)
+		bury(b);
+	if (b->pidfd >= 0)
+		close(b->pidfd);
+	if (b->link >= 0)
+		close(b->link);
+	vl_wire_destroy(b->wire);
+	free(b);
+}
+
+pid_t vl_box_pid(const struct vl_box *b)
+{
+	return b->pid;
+}
+
+struct vl_wire *vl_box_wire(const struct vl_box *b)
+{
+	return b->wire;
+}
+
+const struct vl_box_report *vl_box_report(const struct vl_box *b)
+{
+	return &b->report;
+}
+
+void vl_box_describe(const struct vl_box_report *r, char buf[VL_BOX_TEXT])
+{
+	static const char *const names[] = { "user",  "network",   "empty root",
+					     "IPC",   "processes", "system call filter",
+					     "limits" };
+	size_t n = 0;
+
+	buf[0] = '\0';
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (r->has & 1U << i && n < VL_BOX_TEXT)
+			n += (size_t)snprintf(buf + n, VL_BOX_TEXT - n, "%s%s", n ? ", " : "",
+					      names[i]);
+}
+
+void vl_box_allow_time(struct vl_box *b, uint64_t ns)
+{
+	struct timespec used = { 0, 0 };
+	struct rlimit l;
+	clockid_t clock;
+
+	if (b->gone || clock_getcpuclockid(b->pid, &clock) || clock_gettime(clock, &used))
+		return;
+	l.rlim_cur = l.rlim_max = (rlim_t)used.tv_sec + ns / NS_PER_S + 1;
+	if (geteuid())
+		l.rlim_max = RLIM_INFINITY; /* it could not be raised the next time */
+	prlimit(b->pid, RLIMIT_CPU, &l, NULL);
+}
+
+void vl_box_follow(struct vl_box *b)
+{
+	cpu_set_t now;
+
+	if (b->gone || sched_getaffinity(0, sizeof(now), &now) || CPU_EQUAL(&now, &b->cpus))
+		return;
+	if (!sched_setaffinity(b->pid, sizeof(now), &now))
+		b->cpus = now;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A process in a box: what runs a guest's code, or reads what a guest wrote, and could
+ * be taken over by it. It has no rights, no files, no network and nobody to talk to but
+ * its broker, over a wire (wire.h). It ends with its broker.
+ */
+#ifndef VLENS_BOX_H
+#define VLENS_BOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "../error.h"
+#include "wire.h"
+
+struct vl_box;
+
+/* What a box has, as bits. */
+enum {
+	VL_BOX_UID = 1 << 0,	/* a user id that nobody else has, no capability */
+	VL_BOX_NET = 1 << 1,	/* an empty network namespace */
+	VL_BOX_MOUNT = 1 << 2,	/* an empty root directory, read-only */
+	VL_BOX_IPC = 1 << 3,	/* IPC and host name of its own */
+	VL_BOX_PID = 1 << 4,	/* sees no process but itself */
+	VL_BOX_FILTER = 1 << 5, /* an allow-list of system calls */
+	VL_BOX_LIMITS = 1 << 6, /* of memory, files, threads, time */
+};
+#define VL_BOX_ALL 0x7f
+
+/* Room for what a box is, in words. */
+#define VL_BOX_TEXT 160
+
+struct vl_box_report {
+	uint32_t has;
+	uint32_t uid;
+	char missing[VL_BOX_TEXT]; /* why the first missing part is missing; "": none is */
+};
+
+/* Descriptors that a worker keeps, under their numbers; all others are closed. */
+#define VL_BOX_FDS 64
+
+struct vl_box_fds {
+	int fd[VL_BOX_FDS];
+	size_t nr;
+};
+
+struct vl_box_options {
+	uint64_t memory; /* bytes that it may map beyond what the broker has mapped */
+	/*
+	 * In the worker, while it still has the broker's rights: open what cannot be
+	 * opened later, and add to @keep what the worker needs. May be NULL.
+	 */
+	struct vl_error *(*prepare)(void *ctx, struct vl_box_fds *keep);
+	/* In the worker, in the box; it ends when this returns. */
+	void (*main)(void *ctx, struct vl_wire *wire, int link);
+	void *ctx;
+};
+
+/*
+ * Fork a worker and wait until it is in its box. The calling thread must live as long as
+ * the worker, which ends with it. On success *@ret is owned by the caller.
+ */
+struct vl_error *vl_box_start(const struct vl_box_options *o, struct vl_box **ret);
+/* End the worker; NULL is allowed. */
+void vl_box_stop(struct vl_box *b);
+
+pid_t vl_box_pid(const struct vl_box *b);
+struct vl_wire *vl_box_wire(const struct vl_box *b);
+const struct vl_box_report *vl_box_report(const struct vl_box *b);
+
+/* Write what @r has into @buf, one line. */
+void vl_box_describe(const struct vl_box_report *r, char buf[VL_BOX_TEXT]);
+
+/* Answer what the worker asks on channel @id: *@m is its message and becomes the answer. */
+typedef void (*vl_box_serve_fn)(void *ctx, enum vl_channel_id id, struct vl_message *m);
+
+/*
+ * Ask the worker @m, serve what it asks back, and wait for its reply, which goes to *@m.
+ * An error: it has died, or took longer than @timeout_ns; it is gone then. What the
+ * reply says is the worker's word.
+ */
+struct vl_error *vl_box_ask(struct vl_box *b, struct vl_message *m, uint64_t timeout_ns,
+			    vl_box_serve_fn serve, void *ctx);
+
+/* Did the worker die of what no honest worker does (a denied system call)? */
+bool vl_box_attacked(const struct vl_box *b);
+
+/* Let the worker use @ns of processor time from now on. */
+void vl_box_allow_time(struct vl_box *b, uint64_t ns);
+
+/* Run where the calling thread may run: a switch, and not a wake-up of another CPU. */
+void vl_box_follow(struct vl_box *b);
+
+/* --- enter.c, filter.c: in the worker --- */
+
+struct vl_box_filter;
+
+struct vl_error *vl_box_filter_create(struct vl_box_filter **ret);
+void vl_box_filter_destroy(struct vl_box_filter *f);
+/* 0 or -errno. */
+int vl_box_filter_load(const struct vl_box_filter *f);
+
+/*
+ * Enter the box. The process must have one thread. @own_pids: it is in a PID namespace
+ * of its own already. What cannot be had without rights is left out and noted; an error
+ * where a part cannot be had that anybody can have.
+ */
+struct vl_error *vl_box_enter(const struct vl_box_filter *f, uint64_t memory, int max_fd,
+			      bool own_pids, struct vl_box_report *ret);
+
+/* Keep @fd, which may be -1. False: there are too many. */
+bool vl_box_keep(struct vl_box_fds *keep, int fd);
+/* Close all descriptors but @keep. */
+void vl_box_close_others(struct vl_box_fds *keep);
+/* Unmap memory that is shared and can be written to, but @w. */
+void vl_box_unmap_shared(const struct vl_wire *w);
+
+#endif

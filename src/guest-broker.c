@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The broker of a guest: answers struct vl_sys by asking its worker, makes contact, pauses
+ * and reads memory for it. A worker's word is that of a hostile guest.
+ */
+#include "guest-internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "target/port.h"
+#include "vmst/moment.h"
+
+#define NS_PER_S 1000000000UL
+/*
+ * A worker that has not replied after so long hangs: a call has a budget of half a second
+ * (vmst/clone.h), with some for the fixups in it; of a dump three times that.
+ */
+#define CALL_NS (10 * NS_PER_S)
+#define BEGIN_NS (60 * NS_PER_S)
+/* Processor time of one epoch, which a worker that is not waited for has as well. */
+#define CPU_NS (120 * NS_PER_S)
+/* What a worker maps: a view of all RAM, and the engine's translations. */
+#define MORE_MEMORY (6UL << 30)
+/* A worker may pause within a pause; no code of ours goes deeper. */
+#define MAX_DEPTH 2
+#define MAX_PAGES (VL_WINDOW_BACK / VL_PAGE_SIZE)
+/* After so many in one run the next one would not fare better. */
+#define MAX_DEATHS 2
+
+/* --- what the worker asks --- */
+
+static struct vl_error *serve_pause(struct vl_guest *g, struct vl_message *m)
+{
+	unsigned cpu = 0;
+	struct vl_error *err;
+
+	if (vl_target_pause_depth(g->target) >= MAX_DEPTH)
+		return vl_error_new(VL_ERR_ARG, "the guest is paused already");
+	err = m->value[0] ? vl_moment_pause(g->contact, &cpu) : vl_target_pause(g->target);
+	m->value[0] = cpu;
+	return err;
+}
+
+static struct vl_error *serve_vcpus(struct vl_guest *g, struct vl_message *m, unsigned char *back)
+{
+	struct vl_vcpu *vcpus;
+	struct vl_error *err;
+	size_t nr;
+
+	err = vl_target_vcpus(g->target, &vcpus, &nr);
+	if (err)
+		return err;
+	if (nr > VL_WINDOW_BACK / sizeof(*vcpus))
+		nr = VL_WINDOW_BACK / sizeof(*vcpus);
+	memcpy(back, vcpus, nr * sizeof(*vcpus));
+	m->value[0] = nr;
+	free(vcpus);
+	return NULL;
+}
+
+/* Memory of the guest and no other: the target looks each address up in its map. */
+static struct vl_error *serve_read(struct vl_guest *g, const struct vl_message *m,
+				   unsigned char *back)
+{
+	if (m->value[1] > VL_WINDOW_BACK)
+		return vl_error_new(VL_ERR_ARG, "too much at once");
+	return vl_target_read(g->target, m->value[0], back, m->value[1]);
+}
+
+static struct vl_error *serve_pages(struct vl_guest *g, const struct vl_message *m,
+				    unsigned char *back)
+{
+	uint64_t gpas[MAX_PAGES];
+	void *bufs[MAX_PAGES];
+	size_t nr = m->value[0];
+
+	if (nr > MAX_PAGES)
+		return vl_error_new(VL_ERR_ARG, "too much at once");
+	memcpy(gpas, back, nr * sizeof(*gpas));
+	for (size_t i = 0; i < nr; i++)
+		bufs[i] = back + i * VL_PAGE_SIZE;
+	return vl_target_read_pages(g->target, gpas, bufs, nr);
+}
+
+static void serve(void *ctx, enum vl_channel_id id, struct vl_message *m)
+{
+	struct vl_guest *g = ctx;
+	unsigned char *back = vl_box_wire(g->box)->back[id];
+	struct vl_error *err;
+
+	/* The thread behind the other channel does nothing but read. */
+	if (id != VL_CHANNEL_MAIN && m->op != VL_OP_READ && m->op != VL_OP_PAGES)
+		m->op = VL_OP_REPLY;
+	switch (m->op) {
+	case VL_OP_PAUSE:
+		err = serve_pause(g, m);
+		break;
+	case VL_OP_RESUME:
+		err = vl_target_resume(g->target);
+		break;
+	case VL_OP_VCPUS:
+		err = serve_vcpus(g, m, back);
+		break;
+	case VL_OP_READ:
+		err = serve_read(g, m, back);
+		break;
+	case VL_OP_PAGES:
+		err = serve_pages(g, m, back);
+		break;
+	case VL_OP_ALIVE:
+		err = vl_target_alive(g->target);
+		break;
+	default:
+		err = vl_error_new(VL_ERR_ARG, "that is not to be asked");
+	}
+	vl_message_put_error(m, err);
+	vl_target_get_account(g->target, &m->pauses);
+}
+
+/* --- asking it --- */
+
+/* The guest is paused no deeper than the open epoch says. */
+static void settle(struct vl_guest *g)
+{
+	unsigned want = g->sys.open && g->sys.held;
+
+	while (vl_target_pause_depth(g->target) > want)
+		vl_error_destroy(vl_target_resume(g->target));
+}
+
+static struct vl_error *lost(struct vl_guest *g, struct vl_error *err)
+{
+	bool attacked = vl_box_attacked(g->box);
+
+	if (g->sys.open)
+		g->sys.epoch++;
+	g->sys.open = g->sys.held = g->sys.missed = g->sys.ready = 0;
+	settle(g);
+	vl_broker_stop(g);
+	/* Of a class that is not tried again, when that makes no sense. */
+	if (++g->deaths >= MAX_DEATHS || attacked)
+		err->code = VL_ERR_KERNEL;
+	return err;
+}
+
+/* What the worker says of the epoch; the operations and what is ours stay. */
+static void take_sys(struct vl_guest *g, const struct vl_sys *said)
+{
+	struct vl_sys *sys = &g->sys;
+
+	sys->epoch = said->epoch;
+	sys->open = said->open != 0;
+	sys->held = said->held != 0;
+	sys->ready = said->ready != 0;
+	sys->missed = said->missed != 0;
+	sys->self = said->self;
+	settle(g);
+}
+
+/* Ask @m; the error is the worker's answer, or that it has died. */
+static struct vl_error *ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns)
+{
+	struct vl_error *err;
+
+	m->sys = g->sys;
+	vl_target_get_account(g->target, &m->pauses);
+	err = vl_box_ask(g->box, m, timeout_ns, serve, g);
+	if (err)
+		return lost(g, err);
+	take_sys(g, &m->sys);
+	return vl_message_error(m);
+}
+
+static struct vl_error *start(struct vl_guest *g)
+{
+	struct vl_box_options o = {
+		.memory = MORE_MEMORY,
+		.prepare = vl_worker_prepare,
+		.main = vl_worker_main,
+		.ctx = g,
+	};
+	const struct vl_ram *ram;
+	struct vl_error *err;
+	size_t nr;
+
+	ram = vl_target_ram(g->target, &nr);
+	for (size_t i = 0; i < nr; i++)
+		o.memory += 2 * ram[i].size;
+	err = vl_box_start(&o, &g->box);
+	if (err)
+		return err;
+	g->box_is = *vl_box_report(g->box);
+	vl_target_set_helper(g->target, vl_box_pid(g->box));
+	return NULL;
+}
+
+/* Figures of the worker that runs. */
+static bool figures(struct vl_guest *g, struct vl_stats *ret)
+{
+	struct vl_message m = { .op = VL_OP_STATS };
+
+	if (!g->box || vl_discard(ask(g, &m, CALL_NS)))
+		return false;
+	memcpy(ret, vl_box_wire(g->box)->window, sizeof(*ret));
+	ret->engine[sizeof(ret->engine) - 1] = '\0';
+	ret->no_kvm[sizeof(ret->no_kvm) - 1] = '\0';
+	return true;
+}
+
+void vl_broker_figures(struct vl_guest *g, struct vl_stats *ret)
+{
+	struct vl_stats now = { .engine = "vmst" };
+	const struct vl_stats *gone = &g->gone;
+
+	figures(g, &now);
+	*ret = (struct vl_stats){
+		.epochs = gone->epochs + now.epochs,
+		.kernel_calls = gone->kernel_calls + now.kernel_calls,
+		.kvm_entries = gone->kvm_entries + now.kvm_entries,
+		.kvm_exits = gone->kvm_exits + now.kvm_exits,
+		.pages_copied = gone->pages_copied + now.pages_copied,
+		.pages_touched = now.pages_touched,
+	};
+	memcpy(ret->engine, now.engine, sizeof(ret->engine));
+	memcpy(ret->no_kvm, now.no_kvm, sizeof(ret->no_kvm));
+}
+
+void vl_broker_stop(struct vl_guest *g)
+{
+	if (!g->box)
+		return;
+	vl_target_set_helper(g->target, 0);
+	vl_box_stop(g->box);
+	g->box = NULL;
+}
+
+/* --- the port --- */
+
+static struct vl_error *begin_once(struct vl_guest *g, bool *again_ret)
+{
+	struct vl_message m = { .op = VL_OP_BEGIN };
+	struct vl_error *err;
+
+	*again_ret = false;
+	err = vl_guest_drop_dead(g);
+	if (!err && !g->contact)
+		err = vl_guest_contact(g, false);
+	if (!err && !g->box)
+		err = start(g);
+	if (err)
+		return err;
+	vl_box_follow(g->box);
+	vl_box_allow_time(g->box, CPU_NS);
+	err = ask(g, &m, BEGIN_NS);
+	if (!err || !g->box || m.value[0] != VL_WANT_CONTACT_ANEW || g->anew)
+		return err;
+	/* Once in a run: a worker that wants it for ever has its error. */
+	vl_error_destroy(err);
+	g->anew = *again_ret = true;
+	vl_broker_figures(g, &g->gone);
+	return vl_guest_contact(g, true);
+}
+
+static struct vl_error *broker_begin(struct vl_sys *sys)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_error *err;
+	bool again;
+
+	if (sys->open)
+		return NULL;
+	err = begin_once(g, &again);
+	if (!err && again)
+		err = begin_once(g, &again);
+	if (!err && !sys->open)
+		err = vl_error_new(VL_ERR_CRASHED, "the guest's kernel gives no answer");
+	return err;
+}
+
+static void broker_end(struct vl_sys *sys)
+{
+	struct vl_message m = { .op = VL_OP_END };
+	struct vl_guest *g = vl_guest_of(sys);
+
+	if (!sys->open)
+		return;
+	if (!vl_discard(ask(g, &m, CALL_NS)) && sys->open) {
+		sys->open = 0;
+		sys->epoch++;
+		settle(g);
+	}
+}
+
+static struct vl_error *broker_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
+				    size_t nr, int64_t *ret)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_message m = { .op = VL_OP_CALL };
+	struct vl_error *err;
+
+	if (!g->box || !sys->open)
+		return vl_error_new(VL_ERR_ARG, "a call outside of an epoch");
+	sys->missed = 0;
+	if (strlen(name) >= sizeof(m.text) ||
+	    !vl_message_put_args(&m, vl_box_wire(g->box)->window, args, nr)) {
+		*ret = -E2BIG;
+		return NULL;
+	}
+	strcpy(m.text, name);
+	err = ask(g, &m, CALL_NS);
+	if (err)
+		return err;
+	*ret = (int64_t)m.value[0];
+	vl_message_pull_args(vl_box_wire(g->box)->window, args, nr);
+	return NULL;
+}
+
+static uint64_t broker_push(struct vl_sys *sys, const void *buf, size_t len)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_message m = { .op = VL_OP_PUSH, .value = { len, buf != NULL } };
+
+	if (!g->box || len > VL_WINDOW_MAIN)
+		return 0;
+	if (buf)
+		memcpy(vl_box_wire(g->box)->window, buf, len);
+	return vl_discard(ask(g, &m, CALL_NS)) ? 0 : m.value[0];
+}
+
+static void broker_pull(struct vl_sys *sys, uint64_t addr, void *buf, size_t len)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_message m = { .op = VL_OP_PULL, .value = { addr, len } };
+
+	if (g->box && len <= VL_WINDOW_MAIN && !vl_discard(ask(g, &m, CALL_NS)))
+		memcpy(buf, vl_box_wire(g->box)->window, len);
+}
+
+static void broker_reset(struct vl_sys *sys)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_message m = { .op = VL_OP_RESET };
+
+	if (g->box)
+		vl_error_destroy(ask(g, &m, CALL_NS));
+}
+
+const struct vl_sys_ops vl_broker_ops = {
+	.call = broker_call,
+	.push = broker_push,
+	.pull = broker_pull,
+	.reset = broker_reset,
+	.begin = broker_begin,
+	.end = broker_end,
+};
+
+/* --- between two runs --- */
+
+/* Is it a working set as one is kept: whole pages in ascending order? */
+static bool is_workset(const uint64_t *gpas, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (gpas[i] % VL_PAGE_SIZE || (i && gpas[i] <= gpas[i - 1]))
+			return false;
+	return true;
+}
+
+void vl_broker_learn(struct vl_guest *g)
+{
+	struct vl_message m = { .op = VL_OP_LEARN };
+	size_t nr;
+	uint64_t *gpas;
+
+	if (!g->box || vl_discard(ask(g, &m, CALL_NS)))
+		return;
+	if (m.value[VL_LEARNED_ANCHOR] &&
+	    (int64_t)m.value[VL_LEARNED_LO] <= (int64_t)m.value[VL_LEARNED_HI]) {
+		g->contact->has_anchor = true;
+		g->contact->anchor_lo = (int64_t)m.value[VL_LEARNED_LO];
+		g->contact->anchor_hi = (int64_t)m.value[VL_LEARNED_HI];
+	}
+	nr = m.value[VL_LEARNED_PAGES];
+	if (!m.value[VL_LEARNED_CHANGED] || nr > VL_WORKSET_MAX)
+		return;
+	gpas = malloc(nr * sizeof(*gpas) + 1);
+	if (!gpas)
+		return;
+	memcpy(gpas, vl_box_wire(g->box)->window, nr * sizeof(*gpas));
+	if (!is_workset(gpas, nr)) {
+		free(gpas);
+		return;
+	}
+	free(g->workset.gpas);
+	g->workset.gpas = gpas;
+	g->workset.nr = nr;
+	g->workset.changed = true;
+}
+
+void vl_broker_next(struct vl_guest *g, bool relabelled)
+{
+	struct vl_message m = { .op = VL_OP_NEXT, .value = { relabelled, g->workset.nr } };
+
+	g->deaths = 0;
+	g->sys.ready = 0;
+	if (!g->box)
+		return;
+	if (g->workset.nr <= VL_WORKSET_MAX)
+		memcpy(vl_box_wire(g->box)->window, g->workset.gpas,
+		       g->workset.nr * sizeof(*g->workset.gpas));
+	vl_error_destroy(ask(g, &m, CALL_NS));
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A guest, opened, as the files that implement it see it. The same structure is in two
+ * processes: the broker has the target, the guard and the monitor, a worker in a box
+ * (box/box.h) has the view, the clone and the engine. The worker is a fork of the broker,
+ * made when the kernel is known, and lives as long as that.
+ *
+ *	guest.c		what both have, and what the worker does
+ *	guest-broker.c	the broker: struct vl_sys by messages
+ *	guest-worker.c	the worker's side of them
+ */
+#ifndef VLENS_GUEST_INTERNAL_H
+#define VLENS_GUEST_INTERNAL_H
+
+#include "box/box.h"
+#include "vlens.h"
+#include "vmst/clone.h"
+#include "vmst/contact.h"
+#include "vmst/workset.h"
+
+/* What a worker cannot do itself. */
+enum vl_want {
+	VL_WANT_NOTHING,
+	VL_WANT_CONTACT_ANEW, /* what is known of the kernel is wrong */
+};
+
+struct vl_guest {
+	struct vl_sys sys; /* first: a vl_sys of ours is a vl_guest */
+	struct vl_target *target;
+	struct vl_contact *contact; /* NULL until the first epoch */
+	struct vl_view *view;	    /* made at the first epoch, fresh in each */
+	struct vl_clone *clone;	    /* likewise */
+	pid_t as;
+	bool pauses;
+	uint64_t epochs;
+	uint64_t kernel_calls, copies; /* of clones and views that are gone */
+	struct vl_vcpu_count vcpu;     /* likewise */
+	enum vl_executor executor;
+	char no_kvm[VL_EXECUTOR_WHY]; /* it was found unfit, and why */
+	int64_t born_ns;	      /* when the clone was made, in the host's CLOCK_MONOTONIC */
+	uint64_t born_epoch;	      /* sys.epoch then */
+	bool suspect;		      /* it is to be made anew */
+	uint64_t budget_ns;	      /* of the next clone's calls */
+	struct vl_workset workset;
+	char *label;	 /* whose working set it is; NULL: none is kept */
+	unsigned misses; /* epochs in a row that ended early for a page that was not copied */
+	unsigned calls;	 /* that went well in the open epoch */
+	bool copied;	 /* the open epoch's pages are all from its beginning */
+	bool trim;	 /* the view has pages of another working set */
+	bool know_self;
+	struct vl_stats base; /* figures when counting began */
+	bool anew;	      /* contact was made anew, as what was known proved wrong */
+
+	/* The guest's code runs in a worker, which has a copy of all of this. */
+	struct vl_box *box;	     /* in the broker; NULL: there is no worker now */
+	bool boxed;		     /* this is the worker's copy */
+	struct vl_worker *worker;    /* in the worker */
+	enum vl_want want;	     /* in the worker: what it cannot do itself */
+	struct vl_stats gone;	     /* in the broker: figures of workers that are gone */
+	unsigned deaths;	     /* of workers, since the last vl_guest_next() */
+	struct vl_box_report box_is; /* what the last worker's box had */
+};
+
+static inline struct vl_guest *vl_guest_of(struct vl_sys *sys)
+{
+	return (struct vl_guest *)sys;
+}
+
+/* --- guest.c --- */
+
+/* The operations themselves, for the worker. */
+extern const struct vl_sys_ops vl_guest_ops;
+
+/* Get in contact with the guest; @anew: whatever is known of it is wrong. */
+struct vl_error *vl_guest_contact(struct vl_guest *g, bool anew);
+
+/* A contact with a kernel that no longer runs is none: forget it, and the worker. */
+struct vl_error *vl_guest_drop_dead(struct vl_guest *g);
+
+/* Figures of this process since it began, without those of the pauses. */
+void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret);
+
+/* Would an epoch begin at once, and hold nobody? */
+bool vl_guest_ready(const struct vl_guest *g);
+
+/* --- guest-broker.c --- */
+
+extern const struct vl_sys_ops vl_broker_ops;
+
+/* Take over what the worker has learned, for it to be stored. */
+void vl_broker_learn(struct vl_guest *g);
+/* Begin something new: @relabelled, with the working set that the broker has now. */
+void vl_broker_next(struct vl_guest *g, bool relabelled);
+/* Figures of all workers, this one and those before. */
+void vl_broker_figures(struct vl_guest *g, struct vl_stats *ret);
+/* End the worker: the next epoch makes a new one. */
+void vl_broker_stop(struct vl_guest *g);
+
+/* --- guest-worker.c --- */
+
+/* What is asked, in vl_message.op. By the broker: */
+enum vl_broker_op {
+	VL_OP_BEGIN = 1, /* reply: value[0] is enum vl_want */
+	VL_OP_END,
+	VL_OP_CALL,  /* text: the name; args; reply: value[0] is what the kernel returned */
+	VL_OP_PUSH,  /* value[0] bytes of the window; value[1]: there are such; reply: value[0] */
+	VL_OP_PULL,  /* value[0]: address, value[1]: length; reply: the window */
+	VL_OP_RESET, /* of the pushed buffers */
+	VL_OP_LEARN, /* reply: enum vl_learned, the working set is in the window */
+	VL_OP_NEXT,  /* value[0]: relabelled, value[1]: pages in the window */
+	VL_OP_STATS, /* reply: struct vl_stats in the window */
+};
+
+/* By the worker. */
+enum vl_worker_op {
+	VL_OP_PAUSE = 64, /* value[0]: at a good moment; reply: value[0] is the CPU */
+	VL_OP_RESUME,
+	VL_OP_VCPUS, /* reply: value[0] of struct vl_vcpu in the window */
+	VL_OP_READ,  /* value[0]: address, value[1]: length */
+	VL_OP_PAGES, /* value[0] addresses in the window; reply: the pages, in their place */
+	VL_OP_ALIVE,
+};
+
+/* Values of the reply to VL_OP_LEARN. */
+enum vl_learned {
+	VL_LEARNED_ANCHOR, /* there is one: the next two */
+	VL_LEARNED_LO,
+	VL_LEARNED_HI,
+	VL_LEARNED_CHANGED, /* the working set is another one */
+	VL_LEARNED_PAGES,   /* so many */
+};
+
+struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep);
+void vl_worker_main(void *guest, struct vl_wire *wire, int link);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How a process without rights has a target: a copy of one that was opened with them,
+ * by fork, and a port to whoever still has them. What is mapped, or behind a descriptor,
+ * it reads itself; the rest is asked for.
+ */
+#ifndef VLENS_TARGET_PORT_H
+#define VLENS_TARGET_PORT_H
+
+#include "../util/machine.h"
+#include "target.h"
+
+struct vl_target_port {
+	void *ctx;
+	struct vl_error *(*pause)(void *ctx);
+	struct vl_error *(*resume)(void *ctx);
+	/* Pause at a good moment (vmst/moment.h). */
+	struct vl_error *(*moment)(void *ctx, unsigned *cpu_ret);
+	struct vl_error *(*vcpus)(void *ctx, struct vl_vcpu **ret, size_t *nr_ret);
+	/* Memory that is neither mapped nor in a file. */
+	struct vl_error *(*read)(void *ctx, uint64_t gpa, void *buf, size_t len);
+	struct vl_error *(*read_pages)(void *ctx, const uint64_t *gpas, void *const *bufs,
+				       size_t nr);
+	struct vl_error *(*alive)(void *ctx);
+	/* What was opened ahead; -1: it could not be. */
+	int uffd;
+	bool uffd_user_only; /* it serves no faults of the host's kernel */
+	struct vl_machine_host machine;
+};
+
+/*
+ * From now on @t goes by @port, which must outlive it. In a forked process, while it still
+ * may map memory. @keep is called with each descriptor of @t that is still needed.
+ */
+void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
+			void (*keep)(void *ctx, int fd), void *ctx);
+
+/* NULL: @t has rights of its own. */
+const struct vl_target_port *vl_target_port(const struct vl_target *t);
+
+/*
+ * Process group @pgid works for us while the guest is paused: it then has the priority that
+ * we have. 0: none does.
+ */
+void vl_target_set_helper(struct vl_target *t, pid_t pgid);
+
+/* Pause at a good moment, by the port that @t must have: vl_moment_pause(). */
+struct vl_error *vl_target_pause_at_moment(struct vl_target *t, unsigned *cpu_ret);
+
+/* What the pauses of a run came to, and may come to: a port's user has it from there. */
+struct vl_pause_account {
+	uint64_t paused_ns, longest_ns, nr;
+	struct vl_pause_budget budget;
+};
+
+void vl_target_get_account(const struct vl_target *t, struct vl_pause_account *ret);
+void vl_target_set_account(struct vl_target *t, const struct vl_pause_account *a);
+
+/* Pauses of @t that are open: how often it must be resumed until it runs. */
+unsigned int vl_target_pause_depth(const struct vl_target *t);
+
+#endif

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef VLENS_UTIL_PROCESS_H
+#define VLENS_UTIL_PROCESS_H
+
+/*
+ * Call this process @name, also in its command line, of which a fork has its own copy:
+ * `pkill -f` with the tool's name then spares it. Allocates nothing.
+ */
+void vl_process_rename(const char *name);
+
+#endif

@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The box, from inside: hostile code in a worker reaches nothing. And its messages, all
+ * of which a broker must survive.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "box/box.h"
+#include "guest-internal.h"
+#include "tap.h"
+
+/* What the worker was given. */
+static struct given {
+	pid_t broker;
+	int ram;	     /* a sealed memory file, open for reading */
+	const char *ram_map; /* and mapped */
+	const char *secret;  /* memory of the broker that a fork does not pass on */
+} given;
+
+/* --- attacks: each returns 0 when it got through, else errno --- */
+
+static long failed(long r)
+{
+	return r < 0 ? errno : 0;
+}
+
+static long open_passwd(void)
+{
+	return failed(open("/etc/passwd", O_RDONLY));
+}
+
+static long open_root(void)
+{
+	return failed(open("/", O_RDONLY | O_DIRECTORY));
+}
+
+static long make_file(void)
+{
+	return failed(open("/x", O_CREAT | O_WRONLY, 0600));
+}
+
+static long open_self(void)
+{
+	return failed(open("/proc/self/mem", O_RDWR));
+}
+
+static long ram_write(void)
+{
+	return failed(pwrite(given.ram, "x", 1, 0));
+}
+
+static long ram_map_write(void)
+{
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, given.ram, 0);
+
+	return p == MAP_FAILED ? errno : 0;
+}
+
+static long ram_protect(void)
+{
+	void *p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, given.ram, 0);
+
+	return p == MAP_FAILED ? errno : failed(mprotect(p, 4096, PROT_READ | PROT_WRITE));
+}
+
+static long ram_punch(void)
+{
+	return failed(fallocate(given.ram, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096));
+}
+
+static long kill_broker(void)
+{
+	return failed(kill(given.broker, SIGTERM));
+}
+
+static long kill_all(void)
+{
+	return failed(kill(-1, SIGTERM));
+}
+
+static long tgkill_broker(void)
+{
+	return failed(syscall(SYS_tgkill, given.broker, given.broker, SIGTERM));
+}
+
+static long stay_on(void)
+{
+	return failed(prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0));
+}
+
+static long more_files(void)
+{
+	struct rlimit l = { 100000, 100000 };
+
+	return failed(setrlimit(RLIMIT_NOFILE, &l));
+}
+
+static long a_terminal(void)
+{
+	return failed(ioctl(0, TIOCSTI, "x"));
+}
+
+static long a_pipe(void)
+{
+	int p[2];
+
+	return failed(pipe(p));
+}
+
+static long all_memory(void)
+{
+	void *p = mmap(NULL, 1UL << 45, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? errno : 0;
+}
+
+static void *nothing(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
+static long many_threads(void)
+{
+	pthread_t t;
+
+	for (int i = 0; i < 64; i++)
+		if (pthread_create(&t, NULL, nothing, NULL))
+			return EAGAIN;
+	return 0;
+}
+
+static long its_memory(void)
+{
+	/* It is not mapped there, or something else is. */
+	return *(volatile const char *)given.secret == 's' ? 0 : EFAULT;
+}
+
+static long run_shell(void)
+{
+	char *const argv[] = { (char *)"sh", NULL };
+
+	return failed(execv("/bin/sh", argv));
+}
+
+static long run_fork(void)
+{
+	return failed(syscall(SYS_fork));
+}
+
+static long run_clone(void)
+{
+	return failed(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+}
+
+static long trace_broker(void)
+{
+	return failed(ptrace(PTRACE_ATTACH, given.broker, NULL, NULL));
+}
+
+static long write_broker(void)
+{
+	struct iovec v = { &given, 1 };
+
+	return failed(process_vm_writev(given.broker, &v, 1, &v, 1, 0));
+}
+
+static long open_socket(void)
+{
+	return failed(socket(AF_INET, SOCK_STREAM, 0));
+}
+
+static long open_unix(void)
+{
+	return failed(socket(AF_UNIX, SOCK_STREAM, 0));
+}
+
+static long new_user(void)
+{
+	return failed(unshare(CLONE_NEWUSER));
+}
+
+static long mount_proc(void)
+{
+	return failed(mount("proc", "/", "proc", 0, NULL));
+}
+
+static long be_root(void)
+{
+	return failed(setuid(0));
+}
+
+static long compat_call(void)
+{
+	long r;
+
+	/* getpid, as a 32-bit program has it. */
+	__asm__ volatile("int $0x80" : "=a"(r) : "a"(20) : "memory", "r8", "r9", "r10", "r11");
+	return r < 0 ? -r : 0;
+}
+
+static const struct attack {
+	const char *name;
+	long (*run)(void);
+	enum { FAILS, ENDS, FAULTS } how; /* the call; the worker, at once; one or the other */
+} attacks[] = {
+	{ "open a file", open_passwd, FAILS },
+	{ "open the root directory", open_root, FAILS },
+	{ "make a file", make_file, FAILS },
+	{ "open its memory", open_self, FAILS },
+	{ "write to the guest's memory", ram_write, FAILS },
+	{ "map it to write", ram_map_write, FAILS },
+	{ "make a mapping of it writable", ram_protect, FAILS },
+	{ "punch a hole in it", ram_punch, FAILS },
+	{ "kill the broker", kill_broker, FAILS },
+	{ "kill everybody", kill_all, FAILS },
+	{ "kill a thread of the broker", tgkill_broker, FAILS },
+	{ "outlive the broker", stay_on, FAILS },
+	{ "raise a limit", more_files, FAILS },
+	{ "type at a terminal", a_terminal, FAILS },
+	{ "make a pipe", a_pipe, FAILS },
+	{ "map all memory", all_memory, FAILS },
+	{ "start many threads", many_threads, FAILS },
+	{ "read the broker's memory", its_memory, FAULTS },
+	{ "run a shell", run_shell, ENDS },
+	{ "fork", run_fork, ENDS },
+	{ "clone", run_clone, ENDS },
+	{ "trace the broker", trace_broker, ENDS },
+	{ "write to the broker's memory", write_broker, ENDS },
+	{ "open a socket", open_socket, ENDS },
+	{ "open a socket of this host", open_unix, ENDS },
+	{ "make a user namespace", new_user, ENDS },
+	{ "mount", mount_proc, ENDS },
+	{ "become root", be_root, ENDS },
+	{ "a system call of another architecture", compat_call, ENDS },
+};
+#define NR_ATTACKS (sizeof(attacks) / sizeof(attacks[0]))
+
+/* --- in the worker --- */
+
+static struct vl_error *prepare(void *ctx, struct vl_box_fds *keep)
+{
+	(void)ctx;
+	vl_box_keep(keep, given.ram);
+	return NULL;
+}
+
+/* Does what value[0] says; value[1] is what came of it. */
+static void attack(void *ctx, struct vl_wire *wire, int link)
+{
+	struct vl_message m;
+
+	(void)ctx;
+	while (vl_wire_hear(wire, VL_CHANNEL_MAIN, link, &m)) {
+		m.value[1] = (uint64_t)attacks[m.value[0]].run();
+		m.op = VL_OP_REPLY;
+		vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
+	}
+}
+
+static struct vl_box *box_of(void (*fn)(void *ctx, struct vl_wire *wire, int link))
+{
+	struct vl_box_options o = { .memory = 1UL << 30, .prepare = prepare, .main = fn };
+	struct vl_box *b;
+
+	return vl_discard(vl_box_start(&o, &b)) ? NULL : b;
+}
+
+#define SECOND 1000000000UL
+
+static void test_attacks(void)
+{
+	struct vl_box *b = NULL;
+
+	for (size_t i = 0; i < NR_ATTACKS; i++) {
+		const struct attack *a = &attacks[i];
+		struct vl_message m = { .op = 1, .value = { i } };
+		struct vl_error *err;
+
+		/* An ordinary user's threads are counted together with all else he runs. */
+		if (a->run == many_threads && geteuid())
+			continue;
+		if (!b)
+			b = box_of(attack);
+		if (!ok(b, "a box for: %s", a->name))
+			return;
+		err = vl_box_ask(b, &m, 20 * SECOND, NULL, NULL);
+		ok(err ? a->how != FAILS : a->how != ENDS && m.value[1], "cannot %s: %s", a->name,
+		   err ? err->message : strerror((int)m.value[1]));
+		if (a->how == ENDS)
+			ok(vl_box_attacked(b), "and it is known for an attack");
+		if (err)
+			ok(vl_discard(vl_box_ask(b, &m, SECOND, NULL, NULL)),
+			   "nobody answers any more");
+		if (err) {
+			vl_box_stop(b);
+			b = NULL;
+		}
+		vl_error_destroy(err);
+	}
+	vl_box_stop(b);
+}
+
+/* --- what a box is --- */
+
+/* The text of a line of /proc/PID/status. */
+static bool status_is(pid_t pid, const char *key, const char *want)
+{
+	char path[64], line[256];
+	bool is = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, key, strlen(key)) && line[strlen(key)] == ':')
+			is = !strncmp(line + strlen(key) + 2, want, strlen(want));
+	if (f)
+		fclose(f);
+	return is;
+}
+
+/* Is its namespace of this kind another one than ours? */
+static bool has_own(pid_t pid, const char *kind)
+{
+	char path[64];
+	struct stat ours, its;
+
+	snprintf(path, sizeof(path), "/proc/self/ns/%s", kind);
+	if (stat(path, &ours))
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, kind);
+	return !stat(path, &its) && ours.st_ino != its.st_ino;
+}
+
+static void test_box(void)
+{
+	struct vl_box *b = box_of(attack);
+	const struct vl_box_report *r;
+	char text[VL_BOX_TEXT], path[64];
+	struct stat st;
+	pid_t pid;
+
+	if (!ok(b, "a box"))
+		return;
+	pid = vl_box_pid(b);
+	r = vl_box_report(b);
+	vl_box_describe(r, text);
+	ok(r->has & VL_BOX_FILTER && r->has & VL_BOX_LIMITS, "it has: %s (%s)", text, r->missing);
+	ok(status_is(pid, "Seccomp", "2"), "a filter of system calls");
+	ok(status_is(pid, "NoNewPrivs", "1"), "no new privileges");
+	ok(status_is(pid, "CapEff", "0000000000000000") &&
+		   status_is(pid, "CapPrm", "0000000000000000"),
+	   "no capability");
+	if (!geteuid()) {
+		ok(r->has == VL_BOX_ALL, "root can have all of it");
+		ok(status_is(pid, "CapBnd", "0000000000000000"), "and none to get");
+		ok(has_own(pid, "net") && has_own(pid, "mnt") && has_own(pid, "ipc") &&
+			   has_own(pid, "uts") && has_own(pid, "pid"),
+		   "namespaces of its own");
+		snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+		ok(r->uid >= 0x80000000u && !stat(path, &st), "a user id that nobody has");
+		snprintf(path, sizeof(path), "/proc/%d/root/proc", (int)pid);
+		ok(stat(path, &st) && errno == ENOENT, "an empty root directory");
+	}
+	vl_box_stop(b);
+	ok(kill(pid, 0) && errno == ESRCH, "it is gone after that");
+}
+
+/* --- a worker that does not behave --- */
+
+static void silent(void *ctx, struct vl_wire *wire, int link)
+{
+	struct vl_message m;
+
+	(void)ctx;
+	vl_wire_hear(wire, VL_CHANNEL_MAIN, link, &m);
+	for (;;)
+		pause();
+}
+
+static void leaves(void *ctx, struct vl_wire *wire, int link)
+{
+	struct vl_message m;
+
+	(void)ctx;
+	vl_wire_hear(wire, VL_CHANNEL_MAIN, link, &m);
+}
+
+static void crashes(void *ctx, struct vl_wire *wire, int link)
+{
+	struct vl_message m;
+
+	(void)ctx;
+	vl_wire_hear(wire, VL_CHANNEL_MAIN, link, &m);
+	__builtin_trap();
+}
+
+/* Asks for ever, with whatever was not asked for. */
+static void babbles(void *ctx, struct vl_wire *wire, int link)
+{
+	struct vl_message m;
+	unsigned op = 0;
+
+	(void)ctx;
+	vl_wire_hear(wire, VL_CHANNEL_MAIN, link, &m);
+	for (;;) {
+		memset(&m, 0xff, sizeof(m));
+		m.op = op++ | 1;
+		vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
+		vl_wire_say(wire, VL_CHANNEL_PAGES, &m);
+		wire->bell = 0xffffffff;
+	}
+}
+
+/* Replies nonsense: no length, code or text in it is as it should be. */
+static void lies(void *ctx, struct vl_wire *wire, int link)
+{
+	struct vl_message m;
+
+	(void)ctx;
+	while (vl_wire_hear(wire, VL_CHANNEL_MAIN, link, &m)) {
+		memset(&m, 0xff, sizeof(m));
+		memset(m.text, '\033', sizeof(m.text));
+		m.op = VL_OP_REPLY;
+		vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
+	}
+}
+
+static unsigned served;
+
+static void count(void *ctx, enum vl_channel_id id, struct vl_message *m)
+{
+	(void)ctx, (void)id, (void)m;
+	served++;
+}
+
+static void test_manners(void)
+{
+	static const struct {
+		const char *name;
+		void (*fn)(void *ctx, struct vl_wire *wire, int link);
+	} rude[] = {
+		{ "says nothing", silent },
+		{ "ends", leaves },
+		{ "crashes", crashes },
+		{ "asks for ever", babbles },
+	};
+
+	for (size_t i = 0; i < sizeof(rude) / sizeof(rude[0]); i++) {
+		struct vl_box *b = box_of(rude[i].fn);
+		struct vl_message m = { .op = 1 };
+		struct vl_error *err = b ? vl_box_ask(b, &m, SECOND / 2, count, NULL) : NULL;
+
+		ok(err && err->code == VL_ERR_CRASHED && err->hint, "a worker that %s: %s",
+		   rude[i].name, err ? err->message : "no error");
+		vl_error_destroy(err);
+		vl_box_stop(b);
+	}
+	ok(served, "what it asks is served until then");
+}
+
+static void test_lies(void)
+{
+	struct vl_box *b = box_of(lies);
+	struct vl_message m = { .op = 1 };
+	struct vl_error *err;
+
+	if (!ok(b && !vl_box_ask(b, &m, 5 * SECOND, NULL, NULL), "a worker that lies"))
+		return;
+	err = vl_message_error(&m);
+	ok(err && err->code == VL_ERR_CRASHED, "a code that is none");
+	ok(err && strlen(err->message) < VL_WIRE_TEXT && !strchr(err->message, '\033'),
+	   "a text without an end, for a terminal");
+	vl_error_destroy(err);
+	vl_box_stop(b);
+}
+
+/* --- arguments --- */
+
+static void test_args(void)
+{
+	unsigned char *window = calloc(1, VL_WINDOW_MAIN);
+	char in[] = "abc", out[8] = "", both[4] = "xy";
+	const struct vl_arg args[] = { VL_ARG_INT(7), VL_ARG_IN(in, sizeof(in)),
+				       VL_ARG_OUT(out, sizeof(out)),
+				       VL_ARG_INOUT(both, sizeof(both)) };
+	const struct vl_arg big[] = { VL_ARG_OUT(out, VL_WINDOW_MAIN + 1) };
+	const struct vl_arg endless[] = { VL_ARG_OUT(out, 16), VL_ARG_OUT(out, UINT64_MAX - 8) };
+	struct vl_arg got[VL_WIRE_ARGS];
+	struct vl_message m = { .op = 1 };
+
+	if (!ok(window && vl_message_put_args(&m, window, args, 4), "arguments are put"))
+		return;
+	ok(vl_message_args(&m, window, got) && got[0].value == 7 && !strcmp(got[1].buf, "abc") &&
+		   !strcmp(got[3].buf, "xy"),
+	   "and are what they were");
+	strcpy(got[2].buf, "result");
+	strcpy(got[3].buf, "z");
+	strcpy(got[1].buf, "no");
+	vl_message_pull_args(window, args, 4);
+	ok(!strcmp(out, "result") && !strcmp(both, "z") && !strcmp(in, "abc"),
+	   "what was put out comes back, and nothing else");
+	ok(!vl_message_put_args(&m, window, big, 1), "more than the window");
+	ok(!vl_message_put_args(&m, window, endless, 2), "a length that wraps");
+	m.nr_args = 1;
+	m.args[0] = (struct vl_wire_arg){ VL_OUT, 1, 0, VL_WINDOW_MAIN - 1, 2 };
+	ok(!vl_message_args(&m, window, got), "a place beyond the end");
+	m.args[0] = (struct vl_wire_arg){ VL_OUT, 1, 0, UINT64_MAX, 2 };
+	ok(!vl_message_args(&m, window, got), "a place that wraps");
+	m.args[0] = (struct vl_wire_arg){ VL_OUT, 1, 0, 1, UINT64_MAX };
+	ok(!vl_message_args(&m, window, got), "a length that wraps with its place");
+	m.args[0] = (struct vl_wire_arg){ 9, 1, 0, 0, 1 };
+	ok(!vl_message_args(&m, window, got), "a kind that is none");
+	m.nr_args = VL_WIRE_ARGS + 1;
+	ok(!vl_message_args(&m, window, got), "too many");
+	free(window);
+}
+
+int main(void)
+{
+	char *secret = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char path[64];
+	int fd = memfd_create("ram", MFD_ALLOW_SEALING);
+
+	if (secret == MAP_FAILED || fd < 0 || ftruncate(fd, 65536))
+		return 1;
+	*secret = 's';
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	given.broker = getpid();
+	given.secret = secret;
+	given.ram = open(path, O_RDONLY | O_CLOEXEC);
+	test_box();
+	test_attacks();
+	test_manners();
+	test_lies();
+	test_args();
+	return tap_end();
+}
