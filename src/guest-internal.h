@@ -48,6 +48,7 @@ struct vl_guest {
 	bool copied;	 /* the open epoch's pages are all from its beginning */
 	bool trim;	 /* the view has pages of another working set */
 	bool know_self;
+	bool know_mounts, no_mount[VL_NR_MOUNTS]; /* what the identity does not see */
 	struct vl_stats base; /* figures when counting began */
 	bool anew;	      /* contact was made anew, as what was known proved wrong */
 

@@ -122,6 +122,15 @@ static struct vl_error *check_missed(struct vl_guest *g)
 	return vl_error_new(VL_ERR_BLOCKED, "memory was needed that had not been copied");
 }
 
+/* What failed is not tried again: the answers are then those of a machine without it. */
+static struct vl_error *see_mounts(struct vl_guest *g)
+{
+	struct vl_error *err = vl_clone_mount(g->clone, g->know_mounts, g->no_mount);
+
+	g->know_mounts = !vl_view_missed(g->view);
+	return err;
+}
+
 /*
  * Pause and make the clone. With a working set from before its pages are copied
  * and the guest runs again at once; without one, or when that was not enough
@@ -159,6 +168,8 @@ static struct vl_error *open_epoch(struct vl_guest *g, bool copying)
 	}
 	if (!err)
 		err = make_clone(g, cpu);
+	if (!err)
+		err = see_mounts(g);
 	if (!err && !g->know_self)
 		err = ask_self(g);
 	if (!err)
@@ -430,6 +441,7 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
 	vl_target_paused_reset(g->target);
 	vl_target_set_budget(g->target, budget);
 	g->anew = false;
+	g->know_mounts = false; /* they can have changed since */
 	if (g->contact && !vl_contact_holds(g->contact))
 		forget_contact(g);
 	if (g->contact)

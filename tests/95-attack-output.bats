@@ -169,3 +169,31 @@ no_disks() {
 	assert_status 0
 	[[ -z $stderr ]]
 }
+
+no_proc() {
+	in_guest g61 'umount -l /proc; umount -l /sys; ls /proc /sys | grep -v :'
+}
+
+@test "an init without /proc and /sys: everything is shown all the same" {
+	local g list modules
+	g=$(guest g61)
+	vps "$g" -e >/dev/null
+	list=$(in_guest g61 'ps -eo pid,args --no-headers' | grep -c '[s]leeper')
+	modules=$(in_guest g61 'lsmod')
+	no_proc
+	run --separate-stderr vps "$g" -eo pid,args
+	assert_status 0
+	[[ $(grep -c sleeper <<<"$output") -eq $list && -z $stderr ]] || { show_run; fail "not all"; }
+	assert_same "$modules" "$(vlsmod --keep=0 "$g")"
+	vls "$g" /sys/module | grep -qx loop
+	vfree "$g" >/dev/null
+	# Nothing is hidden from a /proc that nobody mounted.
+	run --separate-stderr vps --diff "$g"
+	assert_status 0
+	run --separate-stderr vlsmod --diff "$g"
+	assert_status 0
+	# The guest has not got them by that.
+	[[ -z $(in_guest g61 'ls /proc /sys | grep -v :') ]]
+	in_guest g61 'mount -t proc proc /proc; mount -t sysfs sysfs /sys'
+	[[ $(in_guest g61 "grep -c '^proc /proc ' /proc/mounts") -eq 1 ]]
+}

@@ -105,6 +105,17 @@ bool vl_clone_read(struct vl_clone *c, uint64_t va, void *buf, size_t len);
 bool vl_clone_write(struct vl_clone *c, uint64_t va, const void *buf, size_t len);
 bool vl_clone_read64(struct vl_clone *c, uint64_t va, uint64_t *ret);
 
+/* --- mounts.c --- */
+
+/* File systems that programs know a machine by. */
+#define VL_NR_MOUNTS 2
+
+/*
+ * Let the identity see /proc and /sys, where it does not. @known: @missing says which are
+ * missing, from before; else it is found out. With an error the next call does without.
+ */
+struct vl_error *vl_clone_mount(struct vl_clone *c, bool known, bool missing[VL_NR_MOUNTS]);
+
 /* --- call.c --- */
 
 /* A system call by its handler (__x64_sys_NAME), see struct vl_sys_ops. */
