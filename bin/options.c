@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "applet.h"
 #include "report.h"
@@ -21,6 +22,7 @@ enum {
 	OPT_RAW_NAMES,
 	OPT_STATS,
 	OPT_DIFF,
+	OPT_HOST_FILES,
 	OPT_SORT,
 	OPT_NO_HEADERS,
 	OPT_ALL,
@@ -60,6 +62,15 @@ static const struct argp_option shared_options[] = {
 	OPTIONS_BACK,
 };
 
+/* Of the one that runs any program. */
+static const struct argp_option exec_options[] = {
+	OPTIONS_FRONT,
+	{ "host-files", OPT_HOST_FILES, "DIR[:ro]", 0, "let the program use this folder of the host",
+	  0 },
+	OPTIONS_MIDDLE,
+	OPTIONS_BACK,
+};
+
 /* Of an applet that can answer raw, too. */
 static const struct argp_option raw_options[] = {
 	OPTIONS_FRONT, OPTIONS_MIDDLE, OPTION_JSON, OPTIONS_RAW, OPTIONS_BACK,
@@ -80,7 +91,7 @@ const struct argp_option *options_of(const struct applet *a)
 	const struct view *view = view_find(a->name);
 
 	if (!view)
-		return shared_options;
+		return a->run == exec_run ? exec_options : shared_options;
 	return !a->run ? view->options : view->diff ? diff_options : raw_options;
 }
 
@@ -217,6 +228,30 @@ static unsigned int default_keep(void)
 	return env && seconds_of(env, &n) ? n : KEEP_DEFAULT;
 }
 
+static error_t parse_host_files(struct parse *p, const char *arg)
+{
+	/* Whole file systems of the machine are no folder of files. */
+	static const char *const not[] = { "/", "/proc", "/sys", "/dev" };
+	const size_t len = strlen(arg);
+	const bool ro = len > 3 && !strcmp(arg + len - 3, ":ro");
+	char dir[PATH_MAX], real[PATH_MAX];
+	struct stat st;
+	bool bad;
+
+	snprintf(dir, sizeof(dir), "%.*s", (int)(len - (ro ? 3 : 0)), arg);
+	bad = !realpath(dir, real) || stat(real, &st) || !S_ISDIR(st.st_mode);
+
+	for (size_t i = 0; !bad && i < sizeof(not) / sizeof(not[0]); i++)
+		bad = !strcmp(real, not[i]) || (i && !strncmp(real, not[i], strlen(not[i])) &&
+						real[strlen(not[i])] == '/');
+	if (bad || snprintf(p->options->host_files, PATH_MAX, "%s%s", real, ro ? ":ro" : "") >=
+			   PATH_MAX) {
+		usage_report(p->applet->name, "'%s' is no folder that a program can be given", dir);
+		return usage(p);
+	}
+	return 0;
+}
+
 /* What only a view takes, and none was asked for. */
 static error_t raw_only(struct parse *p, int key)
 {
@@ -258,6 +293,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_RAW_NAMES:
 		p->options->raw_names = true;
 		return 0;
+	case OPT_HOST_FILES:
+		return parse_host_files(p, arg);
 	case OPT_STATS:
 		p->options->stats = true;
 		return 0;

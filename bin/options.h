@@ -4,6 +4,7 @@
 #define VLENS_BIN_OPTIONS_H
 
 #include <argp.h>
+#include <limits.h>
 #include <stdbool.h>
 
 #include "vlens.h"
@@ -18,6 +19,7 @@ struct options {
 	char *spec;	   /* GUEST */
 	char **args;	   /* what stands behind it, NULL-terminated, untouched */
 	int nr_args;
+	char host_files[PATH_MAX]; /* as struct vl_redirect_options takes it; "": none */
 };
 
 /* What --engine can be where the guest's kernel answers, by enum vl_executor; then NULL. */

@@ -138,6 +138,7 @@ int session_redirect(struct session *s, const char *path, const char *arg0, char
 		.arg0 = arg0,
 		.guest_paths = guest_paths,
 		.raw_names = s->options.raw_names,
+		.host_files = *s->options.host_files ? s->options.host_files : NULL,
 	};
 	_cleanup_error_ struct vl_error *err = NULL;
 	int status = STATUS_GUEST;

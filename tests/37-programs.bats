@@ -145,18 +145,23 @@ needs() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
 	[[ ${stderr_lines[1]} == "cat: /proc/kmsg: Resource temporarily unavailable" ]] || { show_run; fail "not EAGAIN"; }
 }
 
-@test "where it is started, absolute names are the host's, unless the guest has that folder" {
+@test "where it is started, files are the guest's; with --host-files the host's" {
 	mkdir "$T/here"
 	echo 'print(open("'"$T"'/here/data").read())' >"$T/here/script.py"
 	echo mine >"$T/here/data"
 	cd "$T/here"
-	[[ $(vexec "$g" /usr/bin/python3 script.py) == mine ]]
-	[[ $(vexec "$g" sh -c "cd $T/here && cat ./data && cat /etc/hostname") == "mine"$'\n'"g61" ]]
-	run vexec "$g" cat "$T/other"
-	assert_status 1
+	assert_same / "$(vexec "$g" pwd)"
+	run ! vexec "$g" cat data
+	run ! vexec "$g" cat "$T/here/data"
+	[[ $(vexec --host-files=. "$g" /usr/bin/python3 script.py) == mine ]]
+	[[ $(vexec --host-files=.:ro "$g" sh -c "cat ./data && cat /etc/hostname") == "mine"$'\n'"g61" ]]
+	vexec --host-files="$T/here" "$g" sh -c 'uname -n >out; rm data'
+	assert_same "g61" "$(<out)"
+	[[ ! -e data ]]
+	run ! vexec --host-files=.:ro "$g" rm out
 	cd /tmp
 	echo host >"$T/../vt.$$" && mv "$T/../vt.$$" /tmp/vt.$$
-	[[ $(vexec "$g" cat /tmp/known) == "known content" ]]
+	[[ $(vexec "$g" cat known) == "known content" ]]
 	run vexec "$g" cat /tmp/vt.$$
 	rm /tmp/vt.$$
 	assert_status 1

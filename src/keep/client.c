@@ -247,6 +247,7 @@ static bool ask(const struct vl_keep_options *k, const struct vl_redirect_option
 		.raw_names = o->raw_names,
 		.has_label = k->guest.label != NULL,
 		.budget = k->guest.target.budget,
+		.has_files = o->host_files != NULL,
 	};
 
 	while (o->guest_paths && o->guest_paths[q.nr_paths])
@@ -256,6 +257,7 @@ static bool ask(const struct vl_keep_options *k, const struct vl_redirect_option
 	vl_keep_put_string(m, key);
 	vl_keep_put_string(m, q.has_label ? k->guest.label : "");
 	vl_keep_put_string(m, exe);
+	vl_keep_put_string(m, q.has_files ? o->host_files : "");
 	for (uint32_t i = 0; i < q.nr_paths; i++)
 		vl_keep_put_string(m, o->guest_paths[i]);
 	return vl_keep_send(r->link, m, r->child.sock);

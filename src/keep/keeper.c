@@ -34,7 +34,7 @@ struct keeper {
 /* One request, taken apart. */
 struct request {
 	struct vl_keep_request q;
-	const char *key, *label, *exe;
+	const char *key, *label, *exe, *files;
 	const char **paths;
 	char *environ;
 	char **envp;
@@ -84,6 +84,7 @@ static bool parse(struct keeper *kp, int link, struct request *r)
 	r->key = vl_keep_get_string(m);
 	r->label = vl_keep_get_string(m);
 	r->exe = vl_keep_get_string(m);
+	r->files = vl_keep_get_string(m);
 	if (r->q.nr_paths > VL_KEEP_MESSAGE_MAX)
 		return false;
 	r->paths = calloc(r->q.nr_paths + 1, sizeof(*r->paths));
@@ -119,6 +120,7 @@ static struct vl_error *serve(struct keeper *kp, const struct request *r, int li
 		.argv = argv,
 		.envp = r->envp,
 		.guest_paths = r->q.nr_paths ? r->paths : NULL,
+		.host_files = r->q.has_files ? r->files : NULL,
 		.idle_ms = r->q.idle_ms,
 		.hold_ms = r->q.hold_ms,
 		.tries = r->q.tries,

@@ -36,9 +36,12 @@ struct vl_keep_request {
 	int32_t pid; /* of the program */
 	uint32_t seconds;
 	int32_t idle_ms, hold_ms, tries, no_pin, raw_names; /* as in struct vl_redirect_options */
-	uint32_t has_label, nr_paths;
+	uint32_t has_label, has_files, nr_paths;
 	struct vl_pause_budget budget;
-	/* Strings, each with its NUL: the key, the label, the program's path, guest_paths. */
+	/*
+	 * Strings, each with its NUL: the key, the label, the program's path, host_files,
+	 * guest_paths.
+	 */
 };
 
 enum { VL_KEEP_TAKEN = 1, VL_KEEP_DECLINED };

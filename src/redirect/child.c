@@ -82,6 +82,27 @@ static int search(const char *name, char **ret)
 	}
 }
 
+/* The program begins at the root, and its script is opened by this name. 0 or an errno. */
+static int make_absolute(char **path)
+{
+	char *cwd, *absolute;
+	int n;
+
+	if (**path == '/')
+		return 0;
+	cwd = getcwd(NULL, 0);
+	if (!cwd)
+		return errno;
+	n = asprintf(&absolute, "%s/%s", cwd, *path);
+	free(cwd);
+	if (n < 0)
+		return ENOMEM;
+	vl_path_normalise(absolute);
+	free(*path);
+	*path = absolute;
+	return 0;
+}
+
 /* The filter covers the 64-bit calls only. */
 static bool is_32_bit(const char *path)
 {
@@ -105,6 +126,8 @@ struct vl_error *vl_child_find(const struct vl_redirect_options *o, char **path_
 	char *found = NULL;
 	int err = *name ? search(name, &found) : ENOENT;
 
+	if (!err)
+		err = make_absolute(&found);
 	if (!err && is_32_bit(found)) {
 		*status_ret = 126;
 		error = vl_error_new(VL_ERR_ARG, "%s: a 32-bit program cannot be redirected", name);
@@ -177,6 +200,9 @@ static void __attribute__((noreturn)) child_run(const struct child *c)
 		c->ready(c->ready_ctx);
 	prog.len = nr;
 	setrlimit(RLIMIT_NOFILE, &c->nofile);
+	/* Where it stands is kept by the supervisor. */
+	if (chdir("/"))
+		_exit(125);
 	listener = install(&prog, &flags);
 	say(c->sock, listener);
 	say(c->sock, flags);

@@ -97,20 +97,20 @@ static int number_for(struct vl_trap *t, int kind)
 	return free_number(t, VL_FD_STREAM, VL_FD_HI, &t->r->next_stream);
 }
 
-/* Put @fd of ours into the task as @number and answer the trap with it. */
-static void add_fd(struct vl_trap *t, int fd, int number, bool cloexec)
+/* Put @fd of ours into the task as @number (-1: any) and answer the trap with it. */
+void vl_fd_add(struct vl_trap *t, int fd, int number, bool cloexec)
 {
 	struct seccomp_notif_addfd add = {
 		.id = t->id,
-		.flags = SECCOMP_ADDFD_FLAG_SETFD | SECCOMP_ADDFD_FLAG_SEND,
+		.flags = (number < 0 ? 0 : SECCOMP_ADDFD_FLAG_SETFD) | SECCOMP_ADDFD_FLAG_SEND,
 		.srcfd = fd,
-		.newfd = number,
+		.newfd = number < 0 ? 0 : number,
 		.newfd_flags = cloexec ? O_CLOEXEC : 0,
 	};
 	int ret = ioctl(t->r->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
 
 	if (ret < 0 && errno == EINVAL) { /* before 5.14: no SEND */
-		add.flags = SECCOMP_ADDFD_FLAG_SETFD;
+		add.flags &= ~SECCOMP_ADDFD_FLAG_SEND;
 		t->ret = ioctl(t->r->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
 		if (t->ret < 0)
 			t->ret = -errno;
@@ -131,6 +131,7 @@ static int make_memfd(const void *data, size_t len)
 	rw = memfd_create("vlens", MFD_CLOEXEC);
 	if (rw < 0)
 		return -errno;
+	fchmod(rw, 0444); /* nobody executes it */
 	for (done = 0; done < len; done += n) {
 		n = write(rw, (const char *)data + done, len - done);
 		if (n <= 0) {
@@ -182,7 +183,7 @@ struct vl_error *vl_fd_give(struct vl_trap *t, struct vl_gift *g)
 	if (f->kind == K_SNAPSHOT)
 		t->r->stats->snapshots++;
 	/* The record comes first: the program may use the descriptor at once. */
-	add_fd(t, fd, number, g->cloexec);
+	vl_fd_add(t, fd, number, g->cloexec);
 	if (t->ret < 0)
 		file_free(f);
 	close(fd);
@@ -220,7 +221,7 @@ int vl_fd_rewrite(struct vl_trap *t, int fd, const void *data, size_t len)
 }
 
 /* The trapping task's own open file @fd as a descriptor of ours, or -errno. */
-static int borrow(struct vl_trap *t, int fd)
+int vl_fd_borrow(struct vl_trap *t, int fd)
 {
 	struct vl_task *task = vl_task_find(t->r, t->tid);
 	int pidfd = syscall(SYS_pidfd_open, task ? task->tgid : t->tid, 0);
@@ -236,7 +237,7 @@ static int borrow(struct vl_trap *t, int fd)
 }
 
 /* A second number, of the same kind, for descriptor @fd of the task. */
-static struct vl_error *duplicate(struct vl_trap *t, int fd, bool cloexec)
+struct vl_error *vl_fd_duplicate(struct vl_trap *t, int fd, bool cloexec)
 {
 	struct vl_file *f = vl_fd_find(t, fd);
 	int ours, number;
@@ -246,11 +247,11 @@ static struct vl_error *duplicate(struct vl_trap *t, int fd, bool cloexec)
 		return NULL;
 	}
 	number = number_for(t, f->kind);
-	ours = number < 0 ? -EMFILE : borrow(t, fd);
+	ours = number < 0 ? -EMFILE : vl_fd_borrow(t, fd);
 	t->ret = ours;
 	if (ours < 0)
 		return NULL;
-	add_fd(t, ours, number, cloexec);
+	vl_fd_add(t, ours, number, cloexec);
 	close(ours);
 	return NULL;
 }
@@ -262,7 +263,7 @@ struct vl_error *vl_h_fcntl_dup(struct vl_trap *t)
 		t->pass = true;
 		return NULL;
 	}
-	return duplicate(t, t->args[0], (int)t->args[1] == F_DUPFD_CLOEXEC);
+	return vl_fd_duplicate(t, t->args[0], (int)t->args[1] == F_DUPFD_CLOEXEC);
 }
 
 /*
@@ -280,7 +281,7 @@ struct vl_error *vl_h_dup(struct vl_trap *t)
 	char *data = NULL;
 
 	if (t->nr == __NR_dup)
-		return duplicate(t, t->args[0], false);
+		return vl_fd_duplicate(t, t->args[0], false);
 	f = vl_fd_find(t, t->args[0]);
 	if (!f || f->kind != K_STREAM || vl_fd_ours(t->args[1]) || g.at < 0) {
 		t->pass = true;

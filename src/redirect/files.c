@@ -214,8 +214,7 @@ static struct vl_error *open_failed(struct vl_trap *t, const struct how *h)
 	case F_EMPTY:
 		return give_text(t, h, "", 0);
 	case F_HOST:
-		t->pass = true;
-		return NULL;
+		return vl_host_open(t, h->flags, h->mode);
 	case F_ZONE:
 		return give_zone(t, h);
 	default:
@@ -408,21 +407,18 @@ struct vl_error *vl_h_open(struct vl_trap *t)
 		t->ret = err;
 		return NULL;
 	}
-	if (t->where.file) { /* open of "": ENOENT, as the host says */
-		t->pass = true;
+	if (t->where.file || t->where.empty) { /* "" opens nothing */
+		t->ret = -ENOENT;
 		return NULL;
 	}
 	if ((h.flags & O_ACCMODE) != O_RDONLY || (h.flags & change)) {
-		if (t->where.row->writable)
-			t->pass = true;
-		else
-			vl_deny(t);
-		return NULL;
+		if (!t->where.row->writable) {
+			vl_deny_as(t, EROFS);
+			return NULL;
+		}
 	}
-	if (t->where.row->open == P_HOST) {
-		t->pass = true;
-		return NULL;
-	}
+	if (t->where.row->open == P_HOST)
+		return vl_host_open(t, h.flags, h.mode);
 	if (t->where.row->open == P_SUPPLY)
 		return give_text(t, &h, t->where.row->text, strlen(t->where.row->text));
 	t->tries = t->where.row->tries;

@@ -47,6 +47,11 @@ static inline bool vl_pid_own(int64_t pid)
 /* Above every x86-64 system call number (7.3: to 472). */
 #define VL_NR_MAX 512
 
+/* Newer than some headers: Linux 6.6. */
+#ifndef __NR_fchmodat2
+#define __NR_fchmodat2 452
+#endif
+
 struct vl_redirect;
 struct vl_trap;
 
@@ -115,7 +120,8 @@ struct vl_path_row {
 	enum vl_whose query; /* stat, access, readlink, xattr */
 	enum vl_how how;
 	enum vl_on_fail on_fail;
-	bool writable;	  /* P_HOST: the program may change it */
+	enum vl_host { W_TREE, W_DEVICE, W_TTY, W_SELF } host; /* P_HOST: what is found there */
+	bool writable;	  /* P_HOST: the program may open it for writing */
 	int tries;	  /* fresh epochs for one transaction; 0: the default */
 	const char *text; /* P_SUPPLY */
 	const char *note;
@@ -125,7 +131,8 @@ struct vl_path_row {
 struct vl_where {
 	const struct vl_path_row *row; /* never NULL after success */
 	struct vl_file *file;	       /* the path was empty: this descriptor */
-	bool empty;		       /* the path was empty, the descriptor is the host's */
+	bool empty;		       /* the path was empty, the descriptor @fd is the host's */
+	int fd;
 	char path[PATH_MAX];	       /* absolute, as the guest shall see it */
 };
 
@@ -134,19 +141,64 @@ struct vl_where {
  * the program.
  */
 int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret);
-/* The row that decides on absolute path @path. */
-const struct vl_path_row *vl_path_row(struct vl_redirect *r, const char *path);
-/* Note where the program keeps its own files, from its executable and environment. */
-struct vl_error *vl_paths_init(struct vl_redirect *r);
-/* Note where the program is started. */
-void vl_paths_start(struct vl_redirect *r);
-void vl_paths_deinit(struct vl_redirect *r);
-/* One more executable: a child's. */
-void vl_paths_own_exe(struct vl_redirect *r, const char *exe);
-/* Is @path (normalised) @pattern of a row or below it? Only whole components count. */
-bool vl_path_below(const char *path, const char *pattern);
 /* Take ".", ".." and "//" out of @path, in place, without following links. */
 void vl_path_normalise(char *path);
+/*
+ * How many bytes of @path @pattern matches, in which '*' is any part of one component,
+ * so that the rest is below it; 0: it does not.
+ */
+size_t vl_path_below(const char *path, const char *pattern);
+
+/* --- own.c: what of the host's files is the program's own; paths are normalised --- */
+
+/* From its executable and environment. */
+struct vl_error *vl_own_init(struct vl_redirect *r);
+/* Note where the program is started. */
+void vl_own_start(struct vl_redirect *r);
+void vl_own_deinit(struct vl_redirect *r);
+/* One more executable: a child's. */
+void vl_own_exe(struct vl_redirect *r, const char *exe);
+/* File @path, opened as @fd, is executed: a script is opened by that name again. */
+void vl_own_script(struct vl_redirect *r, const char *path, int fd);
+bool vl_own_folder(const struct vl_redirect *r, const char *norm);
+bool vl_own_library(struct vl_trap *t, const char *norm);
+bool vl_own_file(struct vl_trap *t, const char *norm);
+bool vl_own_command(struct vl_trap *t, const char *norm);
+bool vl_own_executable(struct vl_trap *t, const char *norm);
+/* So many bytes of @norm name the place of the host that it is in; 0: it is in none. */
+size_t vl_own_root(struct vl_trap *t, const char *norm);
+/* The working directory of the trapping task, as the guest sees it: PATH_MAX bytes. */
+void vl_cwd(struct vl_trap *t, char *ret);
+bool vl_is_terminal(const struct stat *st);
+
+/* --- programs.c: one row per program with settings --- */
+
+struct vl_program {
+	const char *names; /* of executables, parted by blanks */
+	const char *paths; /* that are the host's for it, parted by blanks */
+	bool commands;	   /* it looks for commands in PATH */
+	bool shell;	   /* and has settings only when it is interactive */
+	const char *note;
+};
+
+struct vl_task;
+/* So many bytes of @norm are the root of something that is @task's program's; or 0. */
+size_t vl_program_file(const struct vl_redirect *r, const struct vl_task *task, const char *norm);
+/* @task has become the program with the executable @exe. */
+void vl_program_begins(struct vl_task *task, const char *exe);
+
+/* --- hostfile.c: files of the host, opened and asked about in the program's place --- */
+
+struct vl_error *vl_host_open(struct vl_trap *t, uint64_t flags, uint64_t mode);
+void vl_host_query(struct vl_trap *t);
+int vl_host_is_dir(struct vl_trap *t);
+struct vl_error *vl_h_exec(struct vl_trap *t);
+
+/* --- folder.c: what may be changed on the host --- */
+
+void vl_folder_open(struct vl_trap *t, uint64_t flags, uint64_t mode);
+int vl_folder_change(struct vl_trap *t, const struct vl_where *other);
+struct vl_error *vl_h_change_fd(struct vl_trap *t);
 
 /* --- fds.c: what was handed over --- */
 
@@ -187,6 +239,12 @@ struct vl_file *vl_fd_find(struct vl_trap *t, int fd);
 /* New content for the open file behind @fd of the trapping task. */
 int vl_fd_rewrite(struct vl_trap *t, int fd, const void *data, size_t len);
 void vl_files_deinit(struct vl_redirect *r);
+/* Put @fd of ours into the task as @number, or with -1 as the next that is free. */
+void vl_fd_add(struct vl_trap *t, int fd, int number, bool cloexec);
+/* The trapping task's open file @fd as a descriptor of ours, or -errno. */
+int vl_fd_borrow(struct vl_trap *t, int fd);
+/* A second number, of the same kind, for descriptor @fd of ours in the task. */
+struct vl_error *vl_fd_duplicate(struct vl_trap *t, int fd, bool cloexec);
 static inline bool vl_fd_ours(uint64_t fd)
 {
 	return (fd & VL_FD_MASK) == VL_FD_LO;
@@ -300,7 +358,11 @@ int vl_mem_string(struct vl_trap *t, uint64_t addr, char *buf, size_t size);
 struct vl_task {
 	pid_t tid, tgid, parent; /* parent: tgid of the creator, 0: not ours */
 	bool stopped;		 /* in a group stop */
-	char *cwd;		 /* in the guest, or NULL: the host's */
+	char *cwd;		 /* in the guest, or NULL: where the program began */
+	uint64_t loader, loader_end; /* the code of its loader */
+	const struct vl_program *program; /* settings it has, or NULL */
+	char name[32];			  /* of its executable, "" if that is longer */
+	bool interactive;		  /* a shell that takes a user's commands */
 };
 
 struct vl_task *vl_task_find(struct vl_redirect *r, pid_t tid);
@@ -333,9 +395,10 @@ struct vl_redirect {
 	char *exe;  /* the program's file, as it is executed */
 	char **own; /* absolute paths that are the program's own, with all below */
 	size_t nr_own;
-	/* Where the program was started, "" if unknown; asked about once. */
-	char start_dir[PATH_MAX];
-	enum { START_UNKNOWN, START_HOST, START_GUEST } start_is;
+	char start_dir[PATH_MAX]; /* where the program begins, in the guest */
+	bool start_known;	  /* it was asked about */
+	char *folder;		  /* --host-files, or NULL */
+	bool folder_ro;
 	char **guest_paths; /* those of the options, normalised */
 	size_t nr_guest_paths;
 	uint64_t *on_disk; /* hashes of paths that were counted as such */
@@ -343,7 +406,7 @@ struct vl_redirect {
 	bool forced; /* the program has come to them */
 	const struct vl_redirect_filter *filter;
 	struct vl_redirect_filter *own_filter; /* NULL: the options have one */
-	const char *home;		       /* in the program's environment, or NULL */
+	const char *home, *path; /* in the program's environment, or NULL */
 	int listener;
 	struct vl_terminal terminal;
 	int link;	 /* to the process that forked the program, or -1: we did */
@@ -378,6 +441,7 @@ struct vl_trap {
 	pid_t tid;
 	int nr;
 	uint64_t args[6];
+	uint64_t ip; /* of the code that called */
 	/* the answer */
 	int64_t ret;
 	bool pass; /* let the host's kernel do it */
@@ -398,8 +462,9 @@ struct vl_error *vl_guest(struct vl_redirect *r, const char *name, int64_t *ret,
 /* The identity, which needs one epoch for the first time. */
 struct vl_error *vl_self(struct vl_redirect *r, const struct vl_identity **ret);
 void vl_epoch_end(struct vl_redirect *r);
-/* Answer EPERM and count it. */
+/* Answer EPERM, or @err, and count it. */
 void vl_deny(struct vl_trap *t);
+void vl_deny_as(struct vl_trap *t, int err);
 /* Is the trapping task still waiting for this answer? */
 bool vl_trap_valid(struct vl_trap *t);
 /* Send the answer now; nothing happens at a second time. */

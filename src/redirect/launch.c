@@ -5,7 +5,9 @@
  */
 #include <errno.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -76,6 +78,25 @@ static bool say(int sock, const void *buf, size_t len)
 	return send(sock, buf, len, MSG_NOSIGNAL) == (ssize_t)len;
 }
 
+/* The first exec is ours, and traps as well. */
+static void let_exec(struct vl_redirect *r)
+{
+	struct pollfd p = { r->listener, POLLIN, 0 };
+	struct seccomp_notif_resp resp = { .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
+	union { /* the kernel's own may be larger than that of our headers */
+		struct seccomp_notif notif;
+		char room[512];
+	} u;
+
+	while (poll(&p, 1, -1) < 0 && errno == EINTR)
+		;
+	memset(&u, 0, sizeof(u));
+	if (!(p.revents & POLLIN) || ioctl(r->listener, SECCOMP_IOCTL_NOTIF_RECV, &u.notif))
+		return; /* it has died */
+	resp.id = u.notif.id;
+	ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SEND, &resp);
+}
+
 struct vl_error *vl_launch(struct vl_redirect *r, int sock, int *status_ret)
 {
 	const long options = PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK |
@@ -102,6 +123,7 @@ struct vl_error *vl_launch(struct vl_redirect *r, int sock, int *status_ret)
 		return err;
 	if (!say(sock, "k", 1))
 		return died();
+	let_exec(r);
 	if (!hear(sock, &value))
 		return NULL; /* exec closed it */
 	*status_ret = value == -ENOENT ? 127 : 126;

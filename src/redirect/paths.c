@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Whose a path is. The first row that matches decides, so the special stand
- * before the general. What the program needs to run (loader, libraries, locale)
- * is the host's; what it can look at is the guest's. Neither may be changed: who
- * types `vexec GUEST rm -r /usr` did not mean the host's. What may be is below
- * the cwd, and the operator's terminal and settings.
+ * before the general. A program shows the guest's files; the host's are those
+ * that it needs to run, and they are opened by the supervisor (hostfile.c),
+ * read-only. own.c has what depends on the program: its executable, libraries,
+ * settings.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,11 +16,14 @@
 
 /* clang-format off */
 #define HOST_ROW(p, why) { .pattern = p, .open = P_HOST, .query = P_HOST, .note = why }
-#define OWN_ROW(p, why) \
-	{ .pattern = p, .open = P_HOST, .query = P_HOST, .writable = true, .note = why }
+/* Of the program's own folder in the host's /proc. */
+#define SELF_ROW(p, why) \
+	{ .pattern = p, .open = P_HOST, .query = P_HOST, .host = W_SELF, .writable = true, \
+	  .note = why }
 /* Opened here, but what it looks like is asked of the guest. */
-#define DEVICE_ROW(p, why) \
-	{ .pattern = p, .open = P_HOST, .query = P_GUEST_THEN_HOST, .writable = true, .note = why }
+#define DEVICE_ROW(p, kind, why) \
+	{ .pattern = p, .open = P_HOST, .query = P_GUEST_THEN_HOST, .host = kind, \
+	  .writable = true, .note = why }
 #define GUEST_ROW(p, h, why) \
 	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = h, .note = why }
 #define ONCE_ROW(p) GUEST_ROW(p, H_ONCE, "made in one piece: a short read is the end")
@@ -36,15 +38,15 @@
 
 static const struct vl_path_row rows[] = {
 	/* about the program itself */
-	OWN_ROW("/proc/self/fd", "closefrom, /dev/stdin, ttyname: its own descriptors"),
-	OWN_ROW("/proc/self/fdinfo", "its own descriptors"),
-	OWN_ROW("/proc/self/exe", "how it finds its own files or runs itself again"),
-	OWN_ROW("/proc/self/maps", "pthread_getattr_np looks for its own stack"),
-	OWN_ROW("/proc/self/auxv", "its own processor features"),
-	OWN_ROW("/proc/self/comm", "its own name"),
-	OWN_ROW("/proc/self/task/*/comm", "pthread_setname_np"),
-	OWN_ROW("/proc/thread-self/comm", "its own name"),
-	OWN_ROW("/proc/thread-self/fd", "its own descriptors"),
+	SELF_ROW("/proc/self/fd", "closefrom, /dev/stdin, ttyname: its own descriptors"),
+	SELF_ROW("/proc/self/fdinfo", "its own descriptors"),
+	SELF_ROW("/proc/self/exe", "how it finds its own files or runs itself again"),
+	SELF_ROW("/proc/self/maps", "pthread_getattr_np looks for its own stack"),
+	SELF_ROW("/proc/self/auxv", "its own processor features"),
+	SELF_ROW("/proc/self/comm", "its own name"),
+	SELF_ROW("/proc/self/task/*/comm", "pthread_setname_np"),
+	SELF_ROW("/proc/thread-self/comm", "its own name"),
+	SELF_ROW("/proc/thread-self/fd", "its own descriptors"),
 	/* windows: too big, endless, or different at every read */
 	STREAM_ROW("/proc/*/mem", "the whole address space"),
 	STREAM_ROW("/proc/*/task/*/mem", "the whole address space"),
@@ -91,18 +93,17 @@ static const struct vl_path_row rows[] = {
 	GUEST_ROW("/proc", H_SNAPSHOT, "the point of it all"),
 	GUEST_ROW("/sys", H_SNAPSHOT, "the guest's devices"),
 	/* the program's terminal and its sources of nothing and of noise */
-	DEVICE_ROW("/dev/null", "the program's own"),
-	DEVICE_ROW("/dev/zero", "the program's own"),
-	DEVICE_ROW("/dev/full", "the program's own"),
-	DEVICE_ROW("/dev/random", "the program's own"),
-	DEVICE_ROW("/dev/urandom", "the program's own"),
-	OWN_ROW("/dev/stdin", "the program's own"),
-	OWN_ROW("/dev/stdout", "the program's own"),
-	OWN_ROW("/dev/stderr", "the program's own"),
-	OWN_ROW("/dev/fd", "the program's own"),
-	OWN_ROW("/dev/ptmx", "script, expect"),
-	DEVICE_ROW("/dev/tty", "its terminal; but ps asks for the numbers of the guest's"),
-	DEVICE_ROW("/dev/pts/*", "its terminal; but ps asks for the numbers of the guest's"),
+	DEVICE_ROW("/dev/null", W_DEVICE, "the program's own"),
+	DEVICE_ROW("/dev/zero", W_DEVICE, "the program's own"),
+	DEVICE_ROW("/dev/full", W_DEVICE, "the program's own"),
+	DEVICE_ROW("/dev/random", W_DEVICE, "the program's own"),
+	DEVICE_ROW("/dev/urandom", W_DEVICE, "the program's own"),
+	SELF_ROW("/dev/stdin", "the program's own"),
+	SELF_ROW("/dev/stdout", "the program's own"),
+	SELF_ROW("/dev/stderr", "the program's own"),
+	SELF_ROW("/dev/fd", "the program's own"),
+	DEVICE_ROW("/dev/tty", W_TTY, "its terminal; but ps asks for the numbers of the guest's"),
+	DEVICE_ROW("/dev/pts/*", W_TTY, "its terminal; but ps asks for the numbers of the guest's"),
 	/* names and time zone: the guest's, never the host's */
 	DISK_ROW("/etc/passwd", F_EMPTY, "without it, numbers; never the host's names"),
 	DISK_ROW("/etc/group", F_EMPTY, "without it, numbers; never the host's names"),
@@ -124,71 +125,61 @@ static const struct vl_path_row rows[] = {
 	DISK_ROW("/etc/protocols", F_HOST, "the same everywhere, nearly"),
 	DISK_ROW("/etc/rpc", F_HOST, "the same everywhere, nearly"),
 	DISK_ROW("/etc/iproute2", F_HOST, "names of tables and protocols"),
-	/* the program's own files */
-	HOST_ROW("/etc/ld.so.cache", "the loader's"),
-	HOST_ROW("/etc/ld.so.preload", "the loader's"),
-	HOST_ROW("/etc/ld.so.conf", "the loader's"),
-	HOST_ROW("/etc/ld.so.conf.d", "the loader's"),
-	HOST_ROW("/etc/ld-musl-x86_64.path", "the loader's"),
-	HOST_ROW("/etc/alternatives", "links to commands"),
-	HOST_ROW("/etc/terminfo", "the terminal is the host's"),
-	HOST_ROW("/etc/inputrc", "the terminal is the host's"),
+	/* what any program needs to run; its libraries are own.c's */
+	HOST_ROW("/usr/lib/locale", "the language is the operator's"),
+	HOST_ROW("/usr/share/locale", "the language is the operator's"),
+	HOST_ROW("/usr/share/locale-langpack", "the language is the operator's"),
+	HOST_ROW("/usr/share/i18n", "the language is the operator's"),
 	HOST_ROW("/etc/locale.alias", "the language is the operator's"),
-	HOST_ROW("/etc/ssl", "settings of a library of the program"),
-	HOST_ROW("/etc/gcrypt", "settings of a library of the program"),
-	HOST_ROW("/etc/toprc", "settings of the program"),
-	HOST_ROW("/etc/profile", "commands that a shell runs, here, not in the guest"),
-	HOST_ROW("/etc/profile.d", "commands that a shell runs"),
-	HOST_ROW("/etc/bash.bashrc", "commands that a shell runs"),
-	HOST_ROW("/etc/bashrc", "commands that a shell runs"),
-	HOST_ROW("/etc/bash_completion.d", "commands that a shell runs"),
-	HOST_ROW("/etc/zsh", "commands that a shell runs"),
-	HOST_ROW("/etc/vim", "commands that an editor runs"),
-	HOST_ROW("/etc/gdb", "commands that a debugger runs"),
-	HOST_ROW("/etc/perl", "code of an interpreter"),
-	HOST_ROW("/etc/python3", "code of an interpreter"),
-	DISK_ROW("/usr/lib/modules", F_ERRNO, "modules of the guest's kernel"),
-	DISK_ROW("/lib/modules", F_ERRNO, "modules of the guest's kernel"),
-	DISK_ROW("/usr/lib/os-release", F_ERRNO, "which system it is"),
-	HOST_ROW("/usr", "programs and their data"),
-	HOST_ROW("/bin", "programs"),
-	HOST_ROW("/sbin", "programs"),
-	HOST_ROW("/lib", "libraries"),
-	HOST_ROW("/lib32", "libraries"),
-	HOST_ROW("/lib64", "libraries"),
-	HOST_ROW("/libx32", "libraries"),
-	HOST_ROW("/opt", "programs"),
-	HOST_ROW("/nix", "programs"),
-	HOST_ROW("/gnu", "programs"),
-	HOST_ROW("/snap", "programs"),
+	HOST_ROW("/usr/lib/*/gconv", "the characters of the terminal"),
+	HOST_ROW("/usr/lib/gconv", "the characters of the terminal"),
+	HOST_ROW("/usr/lib64/gconv", "the characters of the terminal"),
+	HOST_ROW("/usr/share/terminfo", "the terminal is the host's"),
+	HOST_ROW("/usr/lib/terminfo", "the terminal is the host's"),
+	HOST_ROW("/lib/terminfo", "the terminal is the host's"),
+	HOST_ROW("/etc/terminfo", "the terminal is the host's"),
+	HOST_ROW("/usr/share/zoneinfo", "data of the zones; which one it is, the guest says"),
+	HOST_ROW("/usr/share/misc", "names of devices and kinds of files: the same everywhere"),
+	HOST_ROW("/usr/share/hwdata", "names of devices: the same everywhere"),
+	{ .pattern = "/usr/lib/ssl/openssl.cnf",
+	  .open = P_SUPPLY,
+	  .query = P_SUPPLY,
+	  .text = "",
+	  .note = "settings of a library: the guest's do not steer a program of this host" },
 	DISK_ROW(REST, F_ERRNO, "all else: what the guest's kernel holds in memory"),
 };
 
 /* clang-format on */
 
-static const struct vl_path_row cwd_row = OWN_ROW("", "below the program's own cwd");
-static const struct vl_path_row setting_row = OWN_ROW("", "the operator's settings");
-static const struct vl_path_row host_row = HOST_ROW("", "the program's own, where it is installed");
+static const struct vl_path_row host_row = HOST_ROW("", "what the program needs to run");
 static const struct vl_path_row forced_row = DISK_ROW("", F_ERRNO, "the caller says so");
+static const struct vl_path_row look_row = {
+	.pattern = "",
+	.open = P_GUEST,
+	.query = P_HOST,
+	.tries = 2,
+	.note = "a shell looks for a command, which it runs here",
+};
+static const struct vl_path_row folder_rows[] = {
+	HOST_ROW("", "--host-files=DIR:ro"),
+	{ .open = P_HOST, .query = P_HOST, .writable = true, .note = "--host-files=DIR" },
+};
 
-/* Is @path @pattern or below it? Only whole components count. */
-static bool below(const char *path, const char *pattern)
+/* How much of @path @pattern matches, so that the rest is below it; 0: it does not. */
+size_t vl_path_below(const char *path, const char *pattern)
 {
+	const char *begin = path;
+
 	for (;; path++, pattern++) {
 		if (*pattern == '*') {
 			path += strcspn(path, "/");
 			pattern++;
 		}
 		if (!*pattern)
-			return !*path || *path == '/' || pattern[-1] == '/';
+			return !*path || *path == '/' || pattern[-1] == '/' ? path - begin : 0;
 		if (*path != *pattern)
-			return false;
+			return 0;
 	}
-}
-
-bool vl_path_below(const char *path, const char *pattern)
-{
-	return below(path, pattern);
 }
 
 /* Take ".", ".." and "//" out of @path, in place, without following links. */
@@ -229,59 +220,51 @@ static bool is_forced(struct vl_redirect *r, const char *norm)
 			r->forced = true;
 			return true;
 		}
-		if (r->forced && below(norm, r->guest_paths[i]) && !below(norm, "/proc/self"))
+		if (r->forced && vl_path_below(norm, r->guest_paths[i]) && !vl_path_below(norm, "/proc/self"))
 			return true;
 	}
 	return false;
 }
 
-/*
- * Is it a dot file in the operator's home? Settings of programs live there, and
- * some are commands (.bashrc, .vimrc): the guest's would be run on this host.
- */
-static bool is_setting(const struct vl_redirect *r, const char *norm)
+/* Does the call look at a file by its name, and no more? */
+static bool is_look(int nr)
 {
-	const char *home = r->home;
-	size_t n = home ? strlen(home) : 0;
-
-	return n > 1 && !strncmp(norm, home, n) && norm[n] == '/' && norm[n + 1] == '.';
+	switch (nr) {
+	case __NR_stat:
+	case __NR_lstat:
+	case __NR_newfstatat:
+	case __NR_statx:
+	case __NR_access:
+	case __NR_faccessat:
+	case __NR_faccessat2:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* The row that decides on absolute path @path. */
-const struct vl_path_row *vl_path_row(struct vl_redirect *r, const char *path)
+static const struct vl_path_row *row_of(struct vl_trap *t, const char *path)
 {
+	struct vl_redirect *r = t->r;
 	char norm[PATH_MAX];
 
 	snprintf(norm, sizeof(norm), "%s", path);
 	vl_path_normalise(norm);
+	if (vl_own_folder(r, norm))
+		return &folder_rows[!r->folder_ro];
+	if (vl_own_library(t, norm))
+		return &host_row;
 	if (is_forced(r, norm))
 		return &forced_row;
-	for (size_t i = 0; i < r->nr_own; i++)
-		if (below(norm, r->own[i]))
-			return &host_row;
-	if (is_setting(r, norm))
-		return &setting_row;
+	if (vl_own_file(t, norm))
+		return &host_row;
+	if (is_look(t->nr) && vl_own_command(t, norm))
+		return &look_row;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (below(norm, rows[i].pattern))
+		if (vl_path_below(norm, rows[i].pattern))
 			return &rows[i];
-	return &host_row; /* not reached: "/" matches all */
-}
-
-/* The host's directory that relative paths of the task start at; NULL: unknown. */
-static char *host_base(struct vl_trap *t, int dirfd, char *buf, size_t size)
-{
-	char link[64];
-	ssize_t n;
-
-	if (dirfd == AT_FDCWD)
-		snprintf(link, sizeof(link), "/proc/%d/cwd", (int)t->tid);
-	else
-		snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)t->tid, dirfd);
-	n = readlink(link, buf, size - 1);
-	if (n <= 0 || buf[0] != '/')
-		return NULL;
-	buf[n] = 0;
-	return buf;
+	return &forced_row; /* not reached: "/" matches all */
 }
 
 /*
@@ -297,7 +280,7 @@ static void own_pid(char *path)
 	if (sscanf(path, "/proc/%d%n", &pid, &end) != 1 || !vl_pid_own(pid) ||
 	    (path[end] && path[end] != '/'))
 		return;
-	if (below(path + end, "/fd") || below(path + end, "/fdinfo"))
+	if (vl_path_below(path + end, "/fd") || vl_path_below(path + end, "/fdinfo"))
 		return;
 	if (sscanf(path, "/proc/%d/task/%d%n", &pid, &tid, &end) == 2 && vl_pid_own(tid))
 		name = thread;
@@ -306,42 +289,11 @@ static void own_pid(char *path)
 	memcpy(path, name, strlen(name));
 }
 
-/*
- * Is @path below the directory where the program was started, and the guest has no
- * such directory? Then it is the host's as by a relative path: Python makes the
- * name of its script absolute. Where both have one (/root, /tmp), it is the guest's.
- */
-static bool below_start(struct vl_redirect *r, const char *path)
-{
-	struct vl_error *err;
-	char norm[PATH_MAX];
-	struct stat st;
-	int64_t ret;
-
-	snprintf(norm, sizeof(norm), "%s", path);
-	vl_path_normalise(norm);
-	if (!r->start_dir[0] || !below(norm, r->start_dir))
-		return false;
-	if (r->start_is == START_UNKNOWN) {
-		err = VL_GUEST(r, "newfstatat", &ret, VL_ARG_INT(AT_FDCWD),
-			       VL_ARG_STR(r->start_dir), VL_ARG_OUT(&st, sizeof(st)),
-			       VL_ARG_INT(0));
-		if (err) { /* the next question meets it again */
-			vl_error_destroy(err);
-			return false;
-		}
-		r->start_is = ret == -ENOENT ? START_HOST : START_GUEST;
-	}
-	return r->start_is == START_HOST;
-}
-
 /* The row for @w->path, absolute. */
-static void set_row(struct vl_redirect *r, struct vl_where *w)
+static void set_row(struct vl_trap *t, struct vl_where *w)
 {
 	own_pid(w->path);
-	w->row = vl_path_row(r, w->path);
-	if (!strcmp(w->row->pattern, REST) && below_start(r, w->path))
-		w->row = &cwd_row;
+	w->row = row_of(t, w->path);
 }
 
 static int join(struct vl_where *w, const char *base, const char *rel)
@@ -351,175 +303,59 @@ static int join(struct vl_where *w, const char *base, const char *rel)
 	return n < 0 || (size_t)n >= sizeof(w->path) ? -ENAMETOOLONG : 0;
 }
 
-/* A path below a directory of the host is the host's; but /proc and /sys never are. */
-static int resolve_host(struct vl_trap *t, int dirfd, const char *rel, struct vl_where *w)
+/* The name of the host's open file @fd of the trapping task. */
+static int name_of(struct vl_trap *t, int fd, char *buf, size_t size)
 {
-	char buf[PATH_MAX];
-	const char *base = host_base(t, dirfd, buf, sizeof(buf));
+	char link[64];
+	ssize_t n;
 
-	if (!base || join(w, base, rel)) {
-		w->row = &cwd_row; /* an error that the host's kernel finds as well */
-		return 0;
-	}
-	vl_path_normalise(w->path);
-	w->row = below(w->path, "/proc") || below(w->path, "/sys") ? vl_path_row(t->r, w->path) :
-								     &cwd_row;
-	return 0;
+	snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)t->tid, fd);
+	n = readlink(link, buf, size - 1);
+	if (n < 0)
+		return -EBADF;
+	buf[n] = 0;
+	return buf[0] == '/' ? 0 : -ENOTDIR;
 }
 
 /*
  * Resolve the string at @addr of the program against @dirfd. 0, or -errno for
  * the program. An empty path names the descriptor itself: ->file when it is
- * one that we gave, else ->empty.
+ * one that we gave, else ->empty; AT_FDCWD is no descriptor.
  */
 int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret)
 {
-	struct vl_task *task;
-	char rel[PATH_MAX];
+	char rel[PATH_MAX], base[PATH_MAX];
 	int err;
 
-	ret->row = &cwd_row;
+	ret->row = &forced_row;
 	ret->file = NULL;
 	ret->empty = false;
-	err = vl_mem_string(t, addr, ret->path, sizeof(ret->path));
+	err = vl_mem_string(t, addr, rel, sizeof(rel));
 	if (err)
 		return err;
-	vl_untame(t->r, ret->path);
-	if (ret->path[0] == '/') {
-		set_row(t->r, ret);
+	vl_untame(t->r, rel);
+	memcpy(ret->path, rel, strlen(rel) + 1);
+	if (rel[0] == '/') {
+		set_row(t, ret);
 		return 0;
 	}
 	if (dirfd != AT_FDCWD && vl_fd_ours(dirfd))
 		ret->file = vl_fd_find(t, dirfd);
-	if (!ret->path[0]) {
-		ret->empty = !ret->file;
-		return 0;
+	if (!rel[0]) {
+		ret->empty = !ret->file && dirfd != AT_FDCWD;
+		ret->fd = dirfd;
+		return dirfd == AT_FDCWD ? -ENOENT : 0;
 	}
-	memcpy(rel, ret->path, sizeof(rel));
-	if (ret->file) {
-		err = join(ret, ret->file->path, rel);
-		ret->file = NULL;
-	} else {
-		task = dirfd == AT_FDCWD ? vl_task_find(t->r, t->tid) : NULL;
-		if (!task || !task->cwd)
-			return resolve_host(t, dirfd, rel, ret);
-		err = join(ret, task->cwd, rel);
-	}
-	if (!err)
-		set_row(t->r, ret);
-	return err;
-}
-
-static bool own(struct vl_redirect *r, const char *path, size_t len)
-{
-	char **more, *copy;
-
-	for (size_t i = 0; i < r->nr_own; i++)
-		if (!strncmp(r->own[i], path, len) && !r->own[i][len])
-			return true;
-	/* Never the root, nor what the table gives to the guest. */
-	if (len < 2 || path[0] != '/')
-		return true;
-	copy = strndup(path, len);
-	more = copy ? realloc(r->own, (r->nr_own + 1) * sizeof(*more)) : NULL;
-	if (!more) {
-		free(copy);
-		return false;
-	}
-	r->own = more;
-	vl_path_normalise(copy);
-	if (below(copy, "/proc") || below(copy, "/sys") || !strcmp(copy, "/"))
-		free(copy);
+	if (ret->file)
+		snprintf(base, sizeof(base), "%s", ret->file->path);
+	else if (dirfd == AT_FDCWD)
+		vl_cwd(t, base);
 	else
-		r->own[r->nr_own++] = copy;
-	return true;
-}
-
-/*
- * The executable is the program's own, and so is all of PREFIX when it is
- * PREFIX/bin/PROGRAM: a program that is installed somewhere unusual has its
- * libraries beside it.
- */
-void vl_paths_own_exe(struct vl_redirect *r, const char *exe)
-{
-	static const char *const dirs[] = { "bin", "sbin", "libexec" };
-	const char *slash = strrchr(exe, '/'), *up;
-
-	own(r, exe, strlen(exe));
-	if (!slash)
-		return;
-	up = memrchr(exe, '/', slash - exe);
-	for (size_t i = 0; up && i < sizeof(dirs) / sizeof(dirs[0]); i++)
-		if ((size_t)(slash - up - 1) == strlen(dirs[i]) &&
-		    !strncmp(up + 1, dirs[i], strlen(dirs[i])) &&
-		    strncmp(exe, "/usr/", 5)) /* has rows of its own */
-			own(r, exe, up - exe);
-}
-
-/* Note where the program keeps its own files, from its executable and environment. */
-struct vl_error *vl_paths_init(struct vl_redirect *r)
-{
-	static const char *const vars[] = { "LD_LIBRARY_PATH", "LD_PRELOAD", "LOCPATH", "TERMINFO",
-					    "PYTHONHOME",      "PYTHONPATH", "PERL5LIB" };
-	char *const *env = r->o->envp ? r->o->envp : environ;
-	char *real = realpath(r->exe, NULL);
-
-	for (size_t n = 0; r->o->guest_paths && r->o->guest_paths[n]; n++) {
-		char **more = realloc(r->guest_paths, (n + 1) * sizeof(*more));
-		char *copy = strdup(r->o->guest_paths[n]);
-
-		if (more)
-			r->guest_paths = more;
-		if (!more || !copy) {
-			free(copy);
-			free(real);
-			return vl_error_nomem();
-		}
-		vl_path_normalise(copy);
-		r->guest_paths[r->nr_guest_paths++] = copy;
-	}
-	if (real)
-		vl_paths_own_exe(r, real);
-	free(real);
-	if (r->exe[0] == '/') /* a script is opened by the path that was executed */
-		own(r, r->exe, strlen(r->exe));
-	for (; *env; env++) {
-		if (!strncmp(*env, "HOME=", 5))
-			r->home = *env + 5;
-		for (size_t i = 0; i < sizeof(vars) / sizeof(vars[0]); i++) {
-			size_t n = strlen(vars[i]);
-			const char *at = *env + n;
-
-			if (strncmp(*env, vars[i], n) || *at++ != '=')
-				continue;
-			for (; *at; at += strspn(at, ": ")) {
-				n = strcspn(at, ": ");
-				if (!own(r, at, n))
-					return vl_error_nomem();
-				at += n;
-			}
-		}
-	}
-	return NULL;
-}
-
-void vl_paths_start(struct vl_redirect *r)
-{
-	char link[32];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/%d/cwd", (int)r->main);
-	n = readlink(link, r->start_dir, sizeof(r->start_dir) - 1);
-	/* Below the root is everything, which says nothing. */
-	r->start_dir[n > 1 ? n : 0] = 0;
-}
-
-void vl_paths_deinit(struct vl_redirect *r)
-{
-	for (size_t i = 0; i < r->nr_own; i++)
-		free(r->own[i]);
-	free(r->own);
-	for (size_t i = 0; i < r->nr_guest_paths; i++)
-		free(r->guest_paths[i]);
-	free(r->guest_paths);
+		err = name_of(t, dirfd, base, sizeof(base));
+	ret->file = NULL;
+	if (!err)
+		err = join(ret, base, rel);
+	if (!err)
+		set_row(t, ret);
+	return err;
 }

@@ -37,9 +37,6 @@
 #define __NR_file_getattr 468
 #define __NR_file_setattr 469
 #endif
-#ifndef __NR_fchmodat2
-#define __NR_fchmodat2 452
-#endif
 
 /* clang-format off */
 #define CALL(n) .nr = __NR_##n, .name = #n
@@ -66,7 +63,7 @@
 #define DENIED(n, why) { CALL(n), .decision = DENY, .handle = vl_h_deny, .note = why }
 #define CHANGES(n, ...) \
 	{ CALL(n), .decision = DENY, .handle = vl_h_change_path, .args = { __VA_ARGS__ }, \
-	  .note = "changes a file: only where the path table lets it" }
+	  .note = "changes a file" }
 #define ERRNO(n, e, why) \
 	{ CALL(n), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, e } }, .note = why }
 #define ON(n, h, cond, why) { CALL(n), .decision = GUEST, .handle = h, WHEN cond, .note = why }
@@ -79,10 +76,7 @@ const struct vl_policy vl_policy[] = {
 	ROW(creat, GUEST, vl_h_open, PATH),
 	ROW(stat, GUEST, vl_h_stat, PATH),
 	ROW(lstat, GUEST, vl_h_stat, PATH),
-	ON(newfstatat, vl_h_stat, (ANY(0)), "below a directory of ours, or one of ours"),
-	ON(newfstatat, vl_h_stat, ({ 3, SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, 0 }),
-	   "a path; fstat of the host's descriptors (AT_EMPTY_PATH) stays native"),
-	ON(newfstatat, vl_h_stat, (IS(0, (uint32_t)AT_FDCWD)), "a path"),
+	ROW(newfstatat, GUEST, vl_h_stat, DIRFD, PATH),
 	ON(fstat, vl_h_fstat, (ANY(0)), "a snapshot's stat is the file's, not the memfd's"),
 	ROW(statx, GUEST, vl_h_statx, DIRFD, PATH),
 	ROW(access, GUEST, vl_h_query, PATH, INT),
@@ -104,6 +98,9 @@ const struct vl_policy vl_policy[] = {
 	ROW(chdir, GUEST, vl_h_chdir, PATH),
 	ROW(fchdir, GUEST, vl_h_fchdir, INT),
 	ROW(getcwd, LOCAL, vl_h_getcwd, INT),
+	{ CALL(execve), .decision = LOCAL, .handle = vl_h_exec, .args = { PATH },
+	  .note = "programs of this host" },
+	ERRNO(execveat, ENOSYS, "libc takes execve and /proc/self/fd"),
 
 	/* descriptors of ours */
 	ON(lseek, vl_h_lseek, (STREAM(0)), "a position in a directory or stream"),
@@ -261,8 +258,12 @@ const struct vl_policy vl_policy[] = {
 	CHANGES(lsetxattr, PATH),
 	CHANGES(removexattr, PATH),
 	CHANGES(lremovexattr, PATH),
-	CHANGES(inotify_add_watch, INT, PATH),
-	CHANGES(name_to_handle_at, DIRFD, PATH),
+	ROW(fchmod, DENY, vl_h_change_fd, INT),
+	ROW(fchown, DENY, vl_h_change_fd, INT),
+	ROW(fsetxattr, DENY, vl_h_change_fd, INT),
+	ROW(fremovexattr, DENY, vl_h_change_fd, INT),
+	DENIED(inotify_add_watch, "files of the host"),
+	DENIED(name_to_handle_at, "files of the host"),
 
 	/* changes to the machine */
 	DENIED(mount, "changes the machine"),

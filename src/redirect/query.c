@@ -26,22 +26,27 @@ struct stat vl_supplied_stat(const char *text)
 
 /*
  * Resolve for a question. True: the guest is to be asked about t->where.path;
- * false: answered, or left to the host.
+ * false, with *@answered: it is answered; else the text of the row says all.
  */
-static bool ask_guest(struct vl_trap *t, int dirfd, uint64_t path)
+static bool ask_guest(struct vl_trap *t, int dirfd, uint64_t path, bool *answered)
 {
 	int err = vl_resolve(t, dirfd, path, &t->where);
 
+	*answered = err;
 	if (err) {
 		t->ret = err;
 		return false;
 	}
 	t->tries = t->where.row->tries;
 	t->fail_errno = EIO;
-	if (t->where.file || t->where.row->query == P_GUEST ||
-	    t->where.row->query == P_GUEST_THEN_HOST)
+	if (!t->where.empty &&
+	    (t->where.file || t->where.row->query == P_GUEST ||
+	     t->where.row->query == P_GUEST_THEN_HOST))
 		return true;
-	t->pass = t->where.row->query == P_HOST;
+	if (t->where.empty || t->where.row->query == P_HOST) {
+		vl_host_query(t);
+		*answered = true;
+	}
 	return false;
 }
 
@@ -101,11 +106,11 @@ struct vl_error *vl_h_stat(struct vl_trap *t)
 	struct vl_error *err;
 	struct stat st;
 	int64_t ret;
-	bool info;
+	bool info, answered;
 	int fd;
 
-	if (!ask_guest(t, at ? (int)t->args[0] : AT_FDCWD, t->args[at ? 1 : 0])) {
-		if (!t->pass && !t->ret) { /* P_SUPPLY */
+	if (!ask_guest(t, at ? (int)t->args[0] : AT_FDCWD, t->args[at ? 1 : 0], &answered)) {
+		if (!answered) {
 			st = vl_supplied_stat(t->where.row->text);
 			return answer_stat(t, &st, addr);
 		}
@@ -127,8 +132,9 @@ struct vl_error *vl_h_stat(struct vl_trap *t)
 		if (!fstatat(AT_FDCWD, link, &st, flags & AT_SYMLINK_NOFOLLOW))
 			return answer_stat(t, &st, addr);
 	}
-	t->pass = then_host(t, ret);
-	if (!t->pass && t->where.row->on_fail == F_EMPTY) {
+	if (then_host(t, ret)) {
+		vl_host_query(t);
+	} else if (t->where.row->on_fail == F_EMPTY) {
 		st = vl_supplied_stat("");
 		return answer_stat(t, &st, addr);
 	}
@@ -172,10 +178,11 @@ struct vl_error *vl_h_statx(struct vl_trap *t)
 	struct vl_error *err;
 	struct statx x;
 	struct stat st;
+	bool answered;
 	int64_t ret;
 
-	if (!ask_guest(t, (int)t->args[0], t->args[1])) {
-		if (t->pass || t->ret)
+	if (!ask_guest(t, (int)t->args[0], t->args[1], &answered)) {
+		if (answered)
 			return NULL;
 		st = vl_supplied_stat(t->where.row->text);
 		stat_to_statx(&st, &x);
@@ -190,7 +197,8 @@ struct vl_error *vl_h_statx(struct vl_trap *t)
 		if (err)
 			return err;
 		t->ret = ret;
-		t->pass = then_host(t, ret);
+		if (then_host(t, ret))
+			vl_host_query(t);
 		if (ret < 0)
 			return NULL;
 	}
@@ -203,16 +211,21 @@ struct vl_error *vl_h_query(struct vl_trap *t)
 {
 	const struct vl_argspec *a = t->row->args;
 	int dirfd = AT_FDCWD, at = 0;
+	struct vl_error *err;
+	bool answered;
 
 	if (a[0].kind == A_DIRFD) {
 		dirfd = (int)t->args[0];
 		at = 1;
 	}
-	if (!ask_guest(t, dirfd, t->args[at])) /* P_SUPPLY: it is there, and no link */
+	if (!ask_guest(t, dirfd, t->args[at], &answered)) /* a text is there, and no link */
 		return NULL;
 	if (t->where.file)
 		snprintf(t->where.path, sizeof(t->where.path), "%s", t->where.file->path);
-	return vl_h_forward(t);
+	err = vl_h_forward(t);
+	if (!err && then_host(t, t->ret))
+		vl_host_query(t);
+	return err;
 }
 
 /* A question about a descriptor of ours, asked about its path. */
@@ -230,29 +243,36 @@ struct vl_error *vl_h_fquery(struct vl_trap *t)
 	return vl_h_forward(t);
 }
 
-/* What would change a file: only where the path table lets it. */
+/* What would change a file: only in the folder of --host-files. */
 struct vl_error *vl_h_change_path(struct vl_trap *t)
 {
-	int dirfd = AT_FDCWD;
+	struct vl_where first;
+	int dirfd = AT_FDCWD, nr = 0;
 
+	/* utimensat(fd, NULL, …) */
+	if (t->nr == __NR_utimensat && !t->args[1])
+		return vl_h_change_fd(t);
 	for (size_t i = 0; i < 6; i++) {
 		const struct vl_argspec *a = &t->row->args[i];
 		int err;
 
 		if (a->kind == A_DIRFD)
 			dirfd = (int)t->args[i];
-		if (a->kind != A_PATH || !t->args[i])
+		if (a->kind != A_PATH)
 			continue;
+		if (nr++)
+			first = t->where;
 		err = vl_resolve(t, dirfd, t->args[i], &t->where);
 		if (err) {
 			t->ret = err;
 			return NULL;
 		}
-		if (t->where.file || !t->where.row->writable) {
-			vl_deny(t);
+		if (t->where.file || t->where.empty || t->where.row->host != W_TREE ||
+		    !t->where.row->writable) {
+			vl_deny_as(t, EROFS);
 			return NULL;
 		}
 	}
-	t->pass = true;
+	t->ret = vl_folder_change(t, nr > 1 ? &first : NULL);
 	return NULL;
 }

@@ -103,14 +103,14 @@ struct vl_error *vl_guest(struct vl_redirect *r, const char *name, int64_t *ret,
 	return vl_sys_call(r->sys, name, args, nr, ret);
 }
 
-/* Answer EPERM and count it under the call's name. */
-void vl_deny(struct vl_trap *t)
+/* Answer @err and count it under the call's name. */
+void vl_deny_as(struct vl_trap *t, int err)
 {
 	struct vl_redirect_stats *s = t->r->stats;
 	size_t i;
 
 	t->pass = false;
-	t->ret = -EPERM;
+	t->ret = -err;
 	for (i = 0; i < s->nr_denied; i++)
 		if (!strcmp(s->denied[i].name, t->row->name))
 			break;
@@ -119,6 +119,11 @@ void vl_deny(struct vl_trap *t)
 	if (i == s->nr_denied)
 		s->denied[s->nr_denied++].name = t->row->name;
 	s->denied[i].count++;
+}
+
+void vl_deny(struct vl_trap *t)
+{
+	vl_deny_as(t, EPERM);
 }
 
 /* Is the trapping task still waiting for this answer? */
@@ -208,6 +213,7 @@ static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n,
 	t.id = n->id;
 	t.tid = n->pid;
 	t.nr = n->data.nr;
+	t.ip = n->data.instruction_pointer;
 	memcpy(t.args, n->data.args, sizeof(t.args));
 	t.row = t.nr >= 0 && t.nr < VL_NR_MAX ? r->by_nr[t.nr] : NULL;
 	if (t.row)
@@ -370,7 +376,7 @@ static struct vl_error *init(struct vl_redirect *r)
 	err = r->filter ? NULL : vl_redirect_filter_create(&r->own_filter);
 	if (!r->filter)
 		r->filter = r->own_filter;
-	return err ? err : vl_paths_init(r);
+	return err ? err : vl_own_init(r);
 }
 
 /* Supervise the program whose first process waits at @sock, until it ends. */
@@ -381,8 +387,8 @@ static struct vl_error *run(struct vl_redirect *r, int sock, int *status_ret)
 	struct vl_error *err;
 
 	pinned = pin(r, &cpus, &one);
+	vl_own_start(r);
 	err = vl_launch(r, sock, status_ret);
-	vl_paths_start(r);
 	/* While the program execs on another CPU, if there is one. */
 	if (!err && r->sys->ready)
 		vl_error_destroy(epoch_begin(r));
@@ -439,7 +445,7 @@ static struct vl_error *run_for(struct vl_redirect *r, const struct vl_redirect_
 static void deinit(struct vl_redirect *r)
 {
 	vl_files_deinit(r);
-	vl_paths_deinit(r);
+	vl_own_deinit(r);
 	free(r->files);
 	free(r->tasks);
 	free(r->chunk);

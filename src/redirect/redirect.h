@@ -3,7 +3,7 @@
  * Runs an unmodified host program whose system calls that ask about the
  * machine are answered by somebody else's kernel (struct vl_sys). The program's
  * own files, its terminal and its memory stay the host's. Nothing it does
- * changes the guest.
+ * changes the guest or the host.
  *
  * The program runs under a seccomp filter with user notification and is traced
  * with ptrace for exec and fork only; this layer prints nothing.
@@ -41,6 +41,11 @@ struct vl_redirect_options {
 	 * libraries it starts with are still the host's. NULL: none.
 	 */
 	const char *const *guest_paths;
+	/*
+	 * One folder of the host that the program may use, absolute, and read only with
+	 * ":ro" behind it; NULL: none.
+	 */
+	const char *host_files;
 	/* An epoch ends after so long without a call; 0: 15 ms if the guest is held, else 40. */
 	int idle_ms;
 	/*

@@ -346,23 +346,21 @@ static struct vl_error *set_cwd(struct vl_trap *t, const char *path)
 	pid_t tgid = task ? task->tgid : 0;
 	char norm[PATH_MAX];
 
-	if (path) {
-		memcpy(norm, path, strlen(path) + 1);
-		vl_path_normalise(norm);
-	}
+	snprintf(norm, sizeof(norm), "%s", path);
+	vl_path_normalise(norm);
 	for (size_t i = 0; tgid && i < t->r->nr_tasks; i++) {
 		task = &t->r->tasks[i];
 		if (task->tgid != tgid)
 			continue;
 		free(task->cwd);
-		task->cwd = path ? strdup(norm) : NULL;
-		if (path && !task->cwd)
+		task->cwd = strdup(norm);
+		if (!task->cwd)
 			return vl_error_nomem();
 	}
 	return NULL;
 }
 
-/* chdir: a directory of the guest is kept by us, the host's cwd stays where it is */
+/* chdir: the directory is kept by us, the program's own stays where it is */
 struct vl_error *vl_h_chdir(struct vl_trap *t)
 {
 	struct vl_error *err;
@@ -372,12 +370,13 @@ struct vl_error *vl_h_chdir(struct vl_trap *t)
 	t->ret = vl_resolve(t, AT_FDCWD, t->args[0], &t->where);
 	if (t->ret)
 		return NULL;
-	if (t->where.row->query != P_GUEST) {
-		t->pass = true;
-		/* Only what will succeed may undo an earlier one. */
-		if (t->where.path[0] == '/' && !stat(t->where.path, &st) && S_ISDIR(st.st_mode))
-			return set_cwd(t, NULL);
+	if (t->where.file || t->where.empty) {
+		t->ret = -ENOENT;
 		return NULL;
+	}
+	if (t->where.row->open == P_HOST) {
+		t->ret = vl_host_is_dir(t);
+		return t->ret ? NULL : set_cwd(t, t->where.path);
 	}
 	t->tries = t->where.row->tries;
 	err = VL_GUEST(t->r, "newfstatat", &ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(t->where.path),
@@ -392,10 +391,18 @@ struct vl_error *vl_h_chdir(struct vl_trap *t)
 struct vl_error *vl_h_fchdir(struct vl_trap *t)
 {
 	struct vl_file *f = vl_fd_ours(t->args[0]) ? vl_fd_find(t, t->args[0]) : NULL;
+	char link[64], path[PATH_MAX];
+	struct stat st;
+	ssize_t n;
 
-	if (!f) {
-		t->pass = true;
-		return set_cwd(t, NULL);
+	if (!f) { /* a directory of the host: by the name it was found under */
+		snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)t->tid, (int)t->args[0]);
+		n = readlink(link, path, sizeof(path) - 1);
+		t->ret = n < 0 || stat(link, &st) ? -EBADF : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+		if (t->ret)
+			return NULL;
+		path[n] = 0;
+		return set_cwd(t, path);
 	}
 	t->ret = f->kind == K_DIR ? 0 : -ENOTDIR;
 	return t->ret ? NULL : set_cwd(t, f->path);
@@ -404,16 +411,13 @@ struct vl_error *vl_h_fchdir(struct vl_trap *t)
 /* getcwd(buf, size): the length with the NUL */
 struct vl_error *vl_h_getcwd(struct vl_trap *t)
 {
-	struct vl_task *task = vl_task_find(t->r, t->tid);
-	char path[PATH_MAX];
+	char cwd[PATH_MAX];
 	size_t len;
 
-	if (!task || !task->cwd)
-		return gone(t);
-	snprintf(path, sizeof(path), "%s", task->cwd);
-	len = vl_tame_string(t->r, path, strlen(path), sizeof(path) - 1);
-	path[len++] = 0;
-	t->ret = len > t->args[1] ? -ERANGE : vl_mem_write(t, t->args[0], path, len);
+	vl_cwd(t, cwd);
+	len = vl_tame_string(t->r, cwd, strlen(cwd), sizeof(cwd) - 1);
+	cwd[len++] = 0;
+	t->ret = len > t->args[1] ? -ERANGE : vl_mem_write(t, t->args[0], cwd, len);
 	if (!t->ret)
 		t->ret = len;
 	return NULL;

@@ -50,8 +50,14 @@ struct vl_task *vl_task_add(struct vl_redirect *r, pid_t tid, pid_t tgid, pid_t 
 	t = &r->tasks[r->nr_tasks++];
 	*t = (struct vl_task){ .tid = tid, .tgid = tgid, .parent = parent };
 	from = vl_task_find(r, parent);
-	if (from && from->cwd)
-		t->cwd = strdup(from->cwd);
+	if (from) { /* a copy, until it executes something */
+		t->cwd = from->cwd ? strdup(from->cwd) : NULL;
+		t->loader = from->loader;
+		t->loader_end = from->loader_end;
+		t->program = from->program;
+		t->interactive = from->interactive;
+		memcpy(t->name, from->name, sizeof(t->name));
+	}
 	r->tasks_changed = true;
 	return t;
 }
@@ -119,33 +125,63 @@ static bool next_word(struct words *w, uint64_t *ret)
  * At an exec stop the stack is as the kernel built it (x86-64 ABI, 3.4.1):
  * argc, the arguments, NULL, the environment, NULL, the auxiliary vector. Turn
  * its AT_SYSINFO_EHDR into AT_IGNORE: libc then makes real calls for the time.
+ * The address of the loader, or 0: there is none.
  */
-static void hide_vdso(pid_t tid)
+static uint64_t edit_auxv(pid_t tid)
 {
 	struct user_regs_struct regs;
 	struct words w = { .tid = tid };
-	uint64_t word, type;
+	uint64_t word, type, base = 0;
 
 	if (ptrace(PTRACE_GETREGS, tid, NULL, &regs))
-		return;
+		return 0;
 	w.addr = regs.rsp;
 	if (!next_word(&w, &word))
-		return;
+		return 0;
 	for (uint64_t left = word + 1; left; left--)
 		if (!next_word(&w, &word))
-			return;
+			return 0;
 	do {
 		if (!next_word(&w, &word))
-			return;
+			return 0;
 	} while (word);
 	while (next_word(&w, &type) && type != AT_NULL) {
-		if (type == AT_SYSINFO_EHDR) {
+		if (type == AT_SYSINFO_EHDR)
 			ptrace(PTRACE_POKEDATA, tid, (void *)(uintptr_t)(w.addr - 8),
 			       (void *)(uintptr_t)AT_IGNORE);
-			return;
-		}
 		if (!next_word(&w, &word))
+			break;
+		if (type == AT_BASE)
+			base = word;
+	}
+	return base;
+}
+
+static bool peek(pid_t tid, uint64_t addr, void *buf, size_t len)
+{
+	struct iovec ours = { buf, len }, theirs = { (void *)(uintptr_t)addr, len };
+
+	return process_vm_readv(tid, &ours, 1, &theirs, 1, 0) == (ssize_t)len;
+}
+
+/* Where the code of the loader at @base is: its segments that are executable. */
+static void find_loader(struct vl_task *t, uint64_t base)
+{
+	Elf64_Ehdr head;
+	Elf64_Phdr segment;
+
+	t->loader = t->loader_end = 0;
+	if (!base || !peek(t->tid, base, &head, sizeof(head)))
+		return;
+	for (unsigned int i = 0; i < head.e_phnum && i < 32; i++) {
+		if (!peek(t->tid, base + head.e_phoff + i * sizeof(segment), &segment,
+			  sizeof(segment)))
 			return;
+		if (segment.p_type != PT_LOAD || !(segment.p_flags & PF_X))
+			continue;
+		if (!t->loader)
+			t->loader = base + segment.p_vaddr;
+		t->loader_end = base + segment.p_vaddr + segment.p_memsz;
 	}
 }
 
@@ -154,8 +190,9 @@ static void on_exec(struct vl_redirect *r, pid_t tid)
 {
 	char link[32], exe[PATH_MAX];
 	unsigned long former = 0;
-	ssize_t n;
 	struct vl_task *t;
+	uint64_t base;
+	ssize_t n;
 
 	if (!ptrace(PTRACE_GETEVENTMSG, tid, NULL, &former) && (pid_t)former != tid) {
 		t = vl_task_find(r, former);
@@ -165,13 +202,17 @@ static void on_exec(struct vl_redirect *r, pid_t tid)
 			t->tid = tid;
 		}
 	}
-	hide_vdso(tid);
+	base = edit_auxv(tid);
 	r->forced = false;
 	snprintf(link, sizeof(link), "/proc/%d/exe", (int)tid);
 	n = readlink(link, exe, sizeof(exe) - 1);
-	if (n > 0) {
-		exe[n] = 0;
-		vl_paths_own_exe(r, exe);
+	exe[n > 0 ? n : 0] = 0;
+	if (n > 0)
+		vl_own_exe(r, exe);
+	t = vl_task_find(r, tid);
+	if (t) {
+		find_loader(t, base);
+		vl_program_begins(t, exe);
 	}
 }
 

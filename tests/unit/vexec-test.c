@@ -31,7 +31,7 @@ int main(int argc, char **argv)
 	struct vl_sys *sys;
 	int c, status, verbose = 0;
 
-	while ((c = getopt(argc, argv, "+r:f:p:g:u:i:sG:a:H:nt:l:L:")) != -1)
+	while ((c = getopt(argc, argv, "+r:f:p:g:u:i:sG:a:H:nt:l:L:F:")) != -1)
 		switch (c) {
 		case 'r':
 			h.root = optarg;
@@ -66,6 +66,9 @@ int main(int argc, char **argv)
 		case 'G':
 			guest_paths[0] = optarg;
 			o.guest_paths = guest_paths;
+			break;
+		case 'F':
+			o.host_files = optarg;
 			break;
 		case 'a':
 			o.arg0 = optarg;

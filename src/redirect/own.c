@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What of the host's files is the program's own: its executable and what is
+ * installed beside it, the libraries that its loader opens, the data and settings of
+ * the program that it is (programs.c), and the folder of --host-files. And where it
+ * stands: its working directory is one of the guest's.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Where programs and their libraries are installed. */
+static const char *const installed[] = {
+	"/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin",
+	"/opt", "/nix", "/gnu",	  "/snap",
+};
+
+/* What else a library or program can come from: links lead there, or rows name it. */
+static const char *const others[] = {
+	"/etc/alternatives", "/etc/ld.so.cache",	    "/etc/ld.so.preload",
+	"/etc/ld.so.conf",   "/etc/ld.so.conf.d",	    "/etc/ld-musl-x86_64.path",
+	"/etc/terminfo",     "/etc/locale.alias",	    "/etc/services",
+	"/etc/protocols",    "/etc/rpc",		    "/etc/iproute2",
+};
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static size_t in_list(const char *norm, const char *const *list, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		size_t n = vl_path_below(norm, list[i]);
+
+		if (n)
+			return n;
+	}
+	return 0;
+}
+
+static size_t in_own(const struct vl_redirect *r, const char *norm)
+{
+	return in_list(norm, (const char *const *)r->own, r->nr_own);
+}
+
+/* Is @norm in the folder that the operator gives to the program? */
+bool vl_own_folder(const struct vl_redirect *r, const char *norm)
+{
+	return r->folder && vl_path_below(norm, r->folder);
+}
+
+/*
+ * Does the program's loader ask, for a place that libraries are in? It is known by where
+ * it runs: no other code of the program needs a library's file.
+ */
+bool vl_own_library(struct vl_trap *t, const char *norm)
+{
+	const struct vl_task *task = vl_task_find(t->r, t->tid);
+
+	return task && t->ip >= task->loader && t->ip < task->loader_end &&
+	       (in_list(norm, installed, COUNT(installed)) ||
+		vl_path_below(norm, "/etc/ld.so.cache") ||
+		vl_path_below(norm, "/etc/ld.so.preload") ||
+		vl_path_below(norm, "/etc/ld-musl-x86_64.path"));
+}
+
+/* Is @norm a file of the program's own, by its executable, environment or name? */
+bool vl_own_file(struct vl_trap *t, const char *norm)
+{
+	const struct vl_task *task = vl_task_find(t->r, t->tid);
+
+	return in_own(t->r, norm) || (task && vl_program_file(t->r, task, norm));
+}
+
+/* Does a shell or its like look whether there is a command @norm, in a directory of PATH? */
+bool vl_own_command(struct vl_trap *t, const char *norm)
+{
+	const struct vl_task *task = vl_task_find(t->r, t->tid);
+	const char *list = t->r->path ? t->r->path : "", *slash = strrchr(norm, '/');
+	size_t len = slash - norm, n;
+
+	if (!task || !task->program || !task->program->commands)
+		return false;
+	for (; *list; list += n + (list[n] == ':')) {
+		n = strcspn(list, ":");
+		if (n > 1 && (n == len || (n == len + 1 && list[len] == '/')) &&
+		    !strncmp(list, norm, len))
+			return true;
+	}
+	return false;
+}
+
+/* May the host run @norm? What is installed, in PATH, or the operator's own. */
+bool vl_own_executable(struct vl_trap *t, const char *norm)
+{
+	const char *list = t->r->path ? t->r->path : "";
+	size_t n;
+
+	if (in_list(norm, installed, COUNT(installed)) || in_own(t->r, norm) ||
+	    vl_own_folder(t->r, norm))
+		return true;
+	for (; *list; list += n + (list[n] == ':')) {
+		n = strcspn(list, ":");
+		if (n > 1 && !strncmp(list, norm, n) && norm[n] == '/')
+			return true;
+	}
+	return false;
+}
+
+/* So many bytes of @norm name the place of the host that it is in; 0: it is in none. */
+size_t vl_own_root(struct vl_trap *t, const char *norm)
+{
+	const struct vl_task *task = vl_task_find(t->r, t->tid);
+	size_t n = vl_own_folder(t->r, norm) ? strlen(t->r->folder) : in_own(t->r, norm);
+
+	if (!n && task)
+		n = vl_program_file(t->r, task, norm);
+	if (!n)
+		n = in_list(norm, installed, COUNT(installed));
+	return n ? n : in_list(norm, others, COUNT(others));
+}
+
+/* Add @path, @len bytes, to the program's own. False: without memory. */
+static bool own(struct vl_redirect *r, const char *path, size_t len)
+{
+	char **more, *copy;
+
+	for (size_t i = 0; i < r->nr_own; i++)
+		if (!strncmp(r->own[i], path, len) && !r->own[i][len])
+			return true;
+	if (len < 2 || path[0] != '/')
+		return true;
+	copy = strndup(path, len);
+	more = copy ? realloc(r->own, (r->nr_own + 1) * sizeof(*more)) : NULL;
+	if (!more) {
+		free(copy);
+		return false;
+	}
+	r->own = more;
+	vl_path_normalise(copy);
+	/* Never the root, nor what only the guest has. */
+	if (vl_path_below(copy, "/proc") || vl_path_below(copy, "/sys") || !strcmp(copy, "/"))
+		free(copy);
+	else
+		r->own[r->nr_own++] = copy;
+	return true;
+}
+
+/*
+ * The executable is the program's own, and so is what it needs of PREFIX when it is
+ * PREFIX/bin/PROGRAM and PREFIX is none of the places that all programs share: the
+ * kernel alone reads an executable that is there.
+ */
+void vl_own_exe(struct vl_redirect *r, const char *exe)
+{
+	static const char *const dirs[] = { "bin", "sbin", "libexec" };
+	static const char *const beside[] = { "lib", "lib64", "libexec", "share" };
+	const char *slash = strrchr(exe, '/'), *up;
+	char path[PATH_MAX];
+
+	up = slash ? memrchr(exe, '/', slash - exe) : NULL;
+	if (!up || up == exe || !strncmp(exe, "/usr/", 5))
+		return;
+	own(r, exe, strlen(exe));
+	for (size_t i = 0; i < COUNT(dirs); i++) {
+		if ((size_t)(slash - up - 1) != strlen(dirs[i]) ||
+		    strncmp(up + 1, dirs[i], strlen(dirs[i])))
+			continue;
+		for (size_t k = 0; k < COUNT(beside); k++) {
+			snprintf(path, sizeof(path), "%.*s/%s", (int)(up - exe), exe, beside[k]);
+			own(r, path, strlen(path));
+		}
+	}
+}
+
+void vl_own_script(struct vl_redirect *r, const char *path, int fd)
+{
+	char head[2], link[32];
+	int ro;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ro = open(link, O_RDONLY | O_CLOEXEC);
+	if (ro >= 0 && read(ro, head, 2) == 2 && !memcmp(head, "#!", 2))
+		own(r, path, strlen(path));
+	if (ro >= 0)
+		close(ro);
+}
+
+static struct vl_error *take_guest_paths(struct vl_redirect *r)
+{
+	for (size_t n = 0; r->o->guest_paths && r->o->guest_paths[n]; n++) {
+		char **more = realloc(r->guest_paths, (n + 1) * sizeof(*more));
+		char *copy = strdup(r->o->guest_paths[n]);
+
+		if (more)
+			r->guest_paths = more;
+		if (!more || !copy) {
+			free(copy);
+			return vl_error_nomem();
+		}
+		vl_path_normalise(copy);
+		r->guest_paths[r->nr_guest_paths++] = copy;
+	}
+	return NULL;
+}
+
+/* --host-files=DIR or DIR:ro, absolute (vl_redirect_options). */
+static struct vl_error *take_folder(struct vl_redirect *r)
+{
+	const char *dir = r->o->host_files;
+	size_t len = dir ? strlen(dir) : 0;
+
+	if (!dir)
+		return NULL;
+	r->folder_ro = len > 3 && !strcmp(dir + len - 3, ":ro");
+	r->folder = strndup(dir, len - (r->folder_ro ? 3 : 0));
+	if (!r->folder)
+		return vl_error_nomem();
+	vl_path_normalise(r->folder);
+	return NULL;
+}
+
+/* What is the program's own by its executable and its environment. */
+struct vl_error *vl_own_init(struct vl_redirect *r)
+{
+	static const char *const vars[] = { "LD_LIBRARY_PATH", "LD_PRELOAD", "LOCPATH", "TERMINFO",
+					    "PYTHONHOME",      "PYTHONPATH", "PERL5LIB" };
+	char *const *env = r->o->envp ? r->o->envp : environ;
+	char *real = realpath(r->exe, NULL);
+	struct vl_error *err = take_guest_paths(r);
+	int fd;
+
+	if (!err)
+		err = take_folder(r);
+	if (real)
+		vl_own_exe(r, real);
+	free(real);
+	fd = open(r->exe, O_PATH | O_CLOEXEC);
+	if (fd >= 0) {
+		vl_own_script(r, r->exe, fd);
+		close(fd);
+	}
+	for (; !err && *env; env++) {
+		if (!strncmp(*env, "HOME=", 5))
+			r->home = *env + 5;
+		if (!strncmp(*env, "PATH=", 5))
+			r->path = *env + 5;
+		for (size_t i = 0; i < COUNT(vars); i++) {
+			size_t n = strlen(vars[i]);
+			const char *at = *env + n;
+
+			if (strncmp(*env, vars[i], n) || *at++ != '=')
+				continue;
+			for (; *at; at += strspn(at, ": ")) {
+				n = strcspn(at, ": ");
+				if (!own(r, at, n))
+					return vl_error_nomem();
+				at += n;
+			}
+		}
+	}
+	return err;
+}
+
+bool vl_is_terminal(const struct stat *st)
+{
+	/* linux/major.h: consoles, serial lines, /dev/tty; then pseudo terminals */
+	return S_ISCHR(st->st_mode) &&
+	       (major(st->st_rdev) == 4 || major(st->st_rdev) == 5 ||
+		(major(st->st_rdev) >= 136 && major(st->st_rdev) <= 143));
+}
+
+/* Where the program is started: before it begins. */
+void vl_own_start(struct vl_redirect *r)
+{
+	char link[32];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/%d/cwd", (int)r->main);
+	n = readlink(link, r->start_dir, sizeof(r->start_dir) - 1);
+	r->start_dir[n > 0 ? n : 0] = 0;
+	if (r->start_dir[0] != '/')
+		strcpy(r->start_dir, "/");
+	if (!strcmp(r->start_dir, "/") || vl_own_folder(r, r->start_dir))
+		r->start_known = true;
+}
+
+/*
+ * Where the program starts: in the guest's folder of the same name as the one that it
+ * was started in, or in that of --host-files; where there is none, at the root.
+ */
+static void find_start(struct vl_redirect *r)
+{
+	struct vl_error *err;
+	struct stat st;
+	int64_t ret;
+
+	err = VL_GUEST(r, "newfstatat", &ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(r->start_dir),
+		       VL_ARG_OUT(&st, sizeof(st)), VL_ARG_INT(0));
+	if (err) { /* the next question, below that name, meets it again */
+		vl_error_destroy(err);
+		vl_epoch_end(r);
+		return;
+	}
+	if (ret || !S_ISDIR(st.st_mode))
+		strcpy(r->start_dir, "/");
+	r->start_known = true;
+}
+
+/* The working directory of the trapping task, in the guest: PATH_MAX bytes. */
+void vl_cwd(struct vl_trap *t, char *ret)
+{
+	const struct vl_task *task = vl_task_find(t->r, t->tid);
+
+	if (!(task && task->cwd) && !t->r->start_known)
+		find_start(t->r);
+	snprintf(ret, PATH_MAX, "%s", task && task->cwd ? task->cwd : t->r->start_dir);
+}
+
+void vl_own_deinit(struct vl_redirect *r)
+{
+	for (size_t i = 0; i < r->nr_own; i++)
+		free(r->own[i]);
+	free(r->own);
+	for (size_t i = 0; i < r->nr_guest_paths; i++)
+		free(r->guest_paths[i]);
+	free(r->guest_paths);
+	free(r->folder);
+}

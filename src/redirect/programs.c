@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Settings and data that a program needs to run as the operator knows it. They are
+ * the host's for that program alone: `cat ~/.bashrc` shows the guest's. Some are commands
+ * (.bashrc, .vimrc), and the guest's must not run on this host.
+ */
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define SHELL_ROW(n, p, why) { .names = n, .paths = p, .commands = true, .shell = true, .note = why }
+#define CODE_ROW(n, p) \
+	{ .names = n, .paths = p, .commands = true, .note = "code of an interpreter" }
+#define ROW(n, p, why) { .names = n, .paths = p, .note = why }
+
+/*
+ * Names of executables, and paths, parted by blanks. A '*' stands for any part of one
+ * component, "~" for the operator's home.
+ */
+static const struct vl_program programs[] = {
+	SHELL_ROW("bash",
+		  "/etc/profile /etc/profile.d /etc/bash.bashrc /etc/bashrc /etc/bash_completion "
+		  "/etc/bash_completion.d /usr/share/bash-completion /etc/inputrc ~/.bashrc "
+		  "~/.bash_profile ~/.bash_login ~/.profile ~/.bash_aliases ~/.bash_history "
+		  "~/.inputrc",
+		  "commands that an interactive shell runs"),
+	SHELL_ROW("dash ash busybox mksh ksh* yash",
+		  "/etc/profile /etc/profile.d /etc/kshrc /etc/mkshrc ~/.profile ~/.kshrc ~/.mkshrc "
+		  "~/.shrc",
+		  "commands that an interactive shell runs"),
+	SHELL_ROW("zsh*",
+		  "/etc/zsh /etc/zshrc /etc/zshenv /etc/zprofile /etc/profile /etc/profile.d "
+		  "/usr/share/zsh /usr/lib/*/zsh ~/.zshrc ~/.zshenv ~/.zprofile ~/.zlogin "
+		  "~/.zsh_history ~/.zcompdump ~/.profile",
+		  "commands that an interactive shell runs"),
+	SHELL_ROW("fish", "/etc/fish /usr/share/fish ~/.config/fish ~/.local/share/fish",
+		  "commands that an interactive shell runs"),
+	ROW("htop", "/etc/htoprc ~/.htoprc ~/.config/htop", "columns and colours"),
+	ROW("top", "/etc/toprc /etc/topdefaultrc ~/.toprc ~/.config/procps", "columns and colours"),
+	ROW("less more most", "/etc/lesskey* /etc/syslesskey ~/.less ~/.lesskey ~/.config/lesskey",
+	    "keys"),
+	ROW("vim* vi view nvim ex",
+	    "/etc/vim /usr/share/vim /usr/share/nvim /usr/lib/nvim /etc/xdg/nvim ~/.vimrc ~/.vim "
+	    "~/.exrc ~/.config/nvim ~/.local/share/nvim",
+	    "commands that an editor runs"),
+	ROW("nano rnano", "/etc/nanorc /usr/share/nano ~/.nanorc ~/.config/nano", "keys and colours"),
+	ROW("emacs*", "/etc/emacs /usr/share/emacs /usr/lib/emacs /usr/libexec/emacs ~/.emacs ~/.emacs.d",
+	    "commands that an editor runs"),
+	CODE_ROW("python* pypy*",
+	    "/etc/python* /usr/lib/python* /usr/lib/*/python* /usr/local/lib/python* "
+	    "/usr/share/python* /usr/lib/pypy* ~/.local/lib/python* /etc/inputrc ~/.inputrc"),
+	CODE_ROW("perl*",
+	    "/etc/perl /usr/lib/perl* /usr/lib/*/perl* /usr/share/perl* /usr/local/share/perl "
+	    "/usr/local/lib/*/perl"),
+	CODE_ROW("ruby*", "/usr/lib/ruby /usr/lib/*/ruby /usr/share/ruby* /var/lib/gems"),
+	CODE_ROW("lua*", "/usr/share/lua /usr/lib/*/lua /usr/local/share/lua"),
+	CODE_ROW("node", "/usr/share/nodejs /usr/lib/*/nodejs /usr/share/node_modules"),
+	ROW("gdb gdb-* drgn",
+	    "/etc/gdb /usr/share/gdb /usr/share/python* /usr/lib/python* /usr/lib/*/python* ~/.gdbinit "
+	    "~/.config/gdb /etc/inputrc ~/.inputrc",
+	    "commands that a debugger runs"),
+	ROW("git*", "/usr/lib/git-core /usr/share/git-core /etc/gitconfig ~/.gitconfig ~/.config/git",
+	    "its commands and settings"),
+	ROW("xtables-* ip*tables* arptables* ebtables*", "/usr/lib/*/xtables /usr/lib/xtables /etc/ethertypes",
+	    "libraries that it looks for by their names"),
+	ROW("ip ss tc bridge", "/usr/lib/*/tc /usr/lib/tc", "libraries that it looks for by their names"),
+	ROW("dircolors", "/etc/DIR_COLORS ~/.dircolors", "colours of the terminal"),
+	ROW("tmux", "/etc/tmux.conf ~/.tmux.conf ~/.config/tmux", "keys and colours"),
+	ROW("screen", "/etc/screenrc ~/.screenrc", "keys and colours"),
+	ROW("lsusb lspci lshw hwinfo", "/var/lib/usbutils", "names of devices: the same everywhere"),
+};
+
+/* What every program has by its name: patterns with %s. */
+static const char *const by_name[] = { "/usr/share/%s", "/usr/lib/%s", "/usr/lib/*/%s",
+				       "/usr/libexec/%s" };
+
+/* The next word of @list, of *@len bytes; NULL: there is none. */
+static const char *next_word(const char *list, size_t *len)
+{
+	list += strspn(list, " ");
+	*len = strcspn(list, " ");
+	return *len ? list : NULL;
+}
+
+static const struct vl_program *find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+		const char *word = programs[i].names;
+		size_t len = 0;
+
+		while ((word = next_word(word + len, &len))) {
+			char pattern[64];
+
+			snprintf(pattern, sizeof(pattern), "%.*s", (int)len, word);
+			if (!fnmatch(pattern, name, 0))
+				return &programs[i];
+		}
+	}
+	return NULL;
+}
+
+/* How much of @norm the pattern of @len bytes at @word matches. */
+static size_t matches(const struct vl_redirect *r, const char *word, size_t len, const char *norm)
+{
+	char pattern[PATH_MAX];
+
+	if (*word != '~')
+		snprintf(pattern, sizeof(pattern), "%.*s", (int)len, word);
+	else if (r->home && r->home[0] == '/' && r->home[1])
+		snprintf(pattern, sizeof(pattern), "%s%.*s", r->home, (int)len - 1, word + 1);
+	else
+		return 0;
+	return vl_path_below(norm, pattern);
+}
+
+/* So many bytes of @norm are the root of something that is @task's program's; or 0. */
+size_t vl_program_file(const struct vl_redirect *r, const struct vl_task *task, const char *norm)
+{
+	const struct vl_program *p = task->program;
+	const char *word = p && (!p->shell || task->interactive) ? p->paths : "";
+	size_t len = 0, n = 0;
+
+	while (!n && (word = next_word(word + len, &len)))
+		n = matches(r, word, len, norm);
+	for (size_t i = 0; !n && task->name[0] && i < sizeof(by_name) / sizeof(by_name[0]); i++) {
+		char pattern[128];
+
+		snprintf(pattern, sizeof(pattern), by_name[i], task->name);
+		n = vl_path_below(norm, pattern);
+	}
+	return n;
+}
+
+/* Is a shell with the words @args, @len bytes in all, one that takes a user's commands? */
+static bool is_interactive(const char *args, size_t len)
+{
+	const char *end = args + len;
+	bool command = false;
+
+	if (*args == '-')
+		return true; /* a login shell */
+	for (args += strlen(args) + 1; args < end; args += strlen(args) + 1) {
+		if (!strcmp(args, "--login"))
+			return true;
+		if (!strcmp(args, "--rcfile") || !strcmp(args, "--init-file")) {
+			args += strlen(args) + 1;
+			continue;
+		}
+		if (args[0] != '-' && args[0] != '+')
+			return false; /* a script, or the text of -c */
+		if (args[0] == '-' && args[1] == '-')
+			continue;
+		if (strpbrk(args, "il"))
+			return true;
+		command |= strchr(args, 'c') != NULL;
+		if (strpbrk(args, "oO") && args + strlen(args) + 1 < end)
+			args += strlen(args) + 1;
+	}
+	return !command; /* nor a script: it reads from its standard input */
+}
+
+/* Which program @task has become: @exe is its executable. */
+void vl_program_begins(struct vl_task *task, const char *exe)
+{
+	const char *slash = strrchr(exe, '/'), *name = slash ? slash + 1 : exe;
+	char path[64], args[4096];
+	ssize_t n = 0;
+	int fd;
+
+	task->program = find(name);
+	task->interactive = false;
+	snprintf(task->name, sizeof(task->name), "%s", strlen(name) < sizeof(task->name) ? name : "");
+	if (strpbrk(task->name, "*?["))
+		task->name[0] = 0;
+	if (!task->program || !task->program->shell)
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)task->tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, args, sizeof(args) - 1);
+		close(fd);
+	}
+	if (n <= 0)
+		return;
+	args[n] = 0;
+	task->interactive = is_interactive(args, n);
+}
