@@ -176,7 +176,17 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 		{ "traps:", redirect->traps },
 		{ "snapshots:", redirect->snapshots },
 	};
-	unsigned int denied = 0;
+	const struct {
+		unsigned int bit;
+		const char *name;
+	} walls[] = {
+		{ VL_CONFINED_RIGHTS, "no capabilities" },
+		{ VL_CONFINED_MOUNTS, "read-only mounts" },
+		{ VL_CONFINED_NETWORK, "no network" },
+		{ VL_CONFINED_LANDLOCK, "Landlock" },
+	};
+	char confined[80] = "seccomp";
+	unsigned int denied = 0, unknown = 0;
 
 	print_text("engine:", stats->engine);
 	if (*stats->no_kvm)
@@ -194,6 +204,12 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 	print_ms("paused longest:", stats->paused_longest_ns);
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		fprintf(stderr, "%-16s%" PRIu64 "\n", counts[i].key, counts[i].value);
+	for (size_t i = 0; i < sizeof(walls) / sizeof(walls[0]); i++)
+		if (redirect->confined & walls[i].bit) {
+			strcat(confined, ", ");
+			strcat(confined, walls[i].name);
+		}
+	print_text("confined:", confined);
 	for (size_t i = 0; i < redirect->nr_denied; i++)
 		denied += redirect->denied[i].count;
 	fprintf(stderr, "%-16s%u", "denied:", denied);
@@ -201,6 +217,17 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 		fprintf(stderr, "%s%s %u", i ? ", " : " (", redirect->denied[i].name,
 			redirect->denied[i].count);
 	fputs(redirect->nr_denied ? ")\n" : "\n", stderr);
+	for (size_t i = 0; i < redirect->nr_unknown; i++)
+		unknown += redirect->unknown[i].count;
+	fprintf(stderr, "%-16s%u", "not allowed:", unknown);
+	for (size_t i = 0; i < redirect->nr_unknown; i++) {
+		char *name = vl_redirect_number_name(redirect->unknown[i].nr);
+
+		fprintf(stderr, "%s%s %u", i ? ", " : " (", name ? name : "?",
+			redirect->unknown[i].count);
+		free(name);
+	}
+	fputs(redirect->nr_unknown ? ")\n" : "\n", stderr);
 }
 
 int close_stdout(const char *applet, int status)

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "confine.h"
 #include "internal.h"
 
 /* linux/seccomp.h, since 5.19; a received call is not interrupted by signals. */
@@ -162,8 +163,6 @@ static int install(const struct sock_fprog *prog, int *flags_ret)
 	};
 	int fd = -EINVAL;
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return -errno;
 	for (int i = 0; i < 2 && fd == -EINVAL; i++) {
 		*flags_ret = i;
 		fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags[i], prog);
@@ -181,6 +180,7 @@ static bool take(int sock, void *buf, size_t len)
 static void __attribute__((noreturn)) child_run(const struct child *c)
 {
 	struct sock_fprog prog = { .filter = c->filter };
+	unsigned int confined = 0;
 	int listener, flags = 0;
 	uint32_t nr;
 	char go;
@@ -200,12 +200,11 @@ static void __attribute__((noreturn)) child_run(const struct child *c)
 		c->ready(c->ready_ctx);
 	prog.len = nr;
 	setrlimit(RLIMIT_NOFILE, &c->nofile);
-	/* Where it stands is kept by the supervisor. */
-	if (chdir("/"))
+	if (!vl_confine(c->sock, &confined))
 		_exit(125);
 	listener = install(&prog, &flags);
 	say(c->sock, listener);
-	say(c->sock, flags);
+	say(c->sock, flags | (int)(confined << 1));
 	if (listener < 0 || !take(c->sock, &go, 1))
 		_exit(125);
 	close(listener);

@@ -8,7 +8,8 @@
  *	we: uint32_t, struct sock_filter[]
  *		       how many, and the filter; the child is traced by then
  *	child: int     the number of the listener in the child, or -errno
- *	child: int     which of the sets of flags the kernel took
+ *	child: int     which of the two sets of flags the kernel took; from bit 1 on what
+ *		       it is confined by (VL_CONFINED_*)
  *	we: 'k'        the listener is fetched
  *	child: int     -errno of execve, or nothing (the socket closed)
  *

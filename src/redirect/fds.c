@@ -256,9 +256,16 @@ struct vl_error *vl_fd_duplicate(struct vl_trap *t, int fd, bool cloexec)
 	return NULL;
 }
 
-/* fcntl(fd, F_DUPFD or F_DUPFD_CLOEXEC, least): any number from least on is right. */
+/*
+ * fcntl(fd, F_DUPFD or F_DUPFD_CLOEXEC, least): any number from least on is right. All
+ * else that traps is refused.
+ */
 struct vl_error *vl_h_fcntl_dup(struct vl_trap *t)
 {
+	if ((int)t->args[1] != F_DUPFD && (int)t->args[1] != F_DUPFD_CLOEXEC) {
+		vl_deny(t);
+		return NULL;
+	}
 	if (t->args[2] >= VL_FD_LO) {
 		t->pass = true;
 		return NULL;

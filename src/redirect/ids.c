@@ -95,12 +95,18 @@ static void send_group(struct vl_trap *t, int pid, int sig)
 {
 	bool own = pid < 0 && vl_pid_own(-(int64_t)pid);
 
-	if (pid == -1 || (pid && !group_is_ours(t->r, own ? -pid - VL_OWN_PID : -pid)))
+	pid_t group = pid ? own ? -pid - VL_OWN_PID : -pid : getpgid(t->tid);
+	struct vl_redirect *r = t->r;
+
+	if (pid == -1 || !group_is_ours(r, group)) {
 		vl_deny(t);
-	else if (own)
-		send(t, pid + VL_OWN_PID, 0, sig);
-	else
-		t->pass = true;
+		return;
+	}
+	/* Others of the terminal may be in it, as the next program of a pipe. */
+	t->ret = -ESRCH;
+	for (size_t i = 0; i < r->nr_tasks; i++)
+		if (r->tasks[i].tid == r->tasks[i].tgid && getpgid(r->tasks[i].tid) == group)
+			send(t, r->tasks[i].tid, 0, sig);
 }
 
 /* kill, tkill, tgkill: the program may signal itself and its children. */

@@ -93,6 +93,20 @@ struct vl_policy {
 extern const struct vl_policy vl_policy[];
 extern const size_t vl_policy_nr;
 
+/* --- allow.c: one row per call that is native --- */
+
+struct vl_native {
+	int nr;
+	bool conditional; /* only where the lower half of args[arg], under @mask, is @value */
+	unsigned int arg;
+	uint32_t mask, value;
+	const char *note;
+};
+
+extern const struct vl_native vl_native[];
+extern const size_t vl_native_nr;
+bool vl_call_is_known(int nr);
+
 /* --- paths.c: one row per path prefix --- */
 
 enum vl_whose {
@@ -320,6 +334,7 @@ struct vl_error *vl_h_adjtime(struct vl_trap *t);
 struct vl_error *vl_h_syslog(struct vl_trap *t);
 struct vl_error *vl_h_prlimit(struct vl_trap *t);
 struct vl_error *vl_h_deny(struct vl_trap *t);
+struct vl_error *vl_h_prctl(struct vl_trap *t);
 struct vl_error *vl_h_own(struct vl_trap *t);
 struct vl_error *vl_h_errno(struct vl_trap *t);
 struct vl_error *vl_h_id(struct vl_trap *t);

@@ -2,7 +2,7 @@
 /*
  * Questions by ioctl about an open file of the guest: which namespaces are
  * related how (lsns), what flags a file has (lsattr). The file is opened anew in
- * the guest for each.
+ * the guest for each. Of the host's files only a terminal is asked (allow.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +10,7 @@
 #include <linux/nsfs.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <linux/sockios.h>
 
 #include "internal.h"
 
@@ -106,8 +107,43 @@ static struct vl_error *file_ioctl(struct vl_trap *t)
 	return NULL;
 }
 
+/*
+ * What speaks for the operator, to the terminal's shell or to the machine's console:
+ * asm-generic/ioctls.h, linux/kd.h, linux/vt.h. All else a file of the host just does not know.
+ */
+static bool is_dangerous(unsigned int cmd)
+{
+	switch (cmd) {
+	case TIOCSTI:
+	case TIOCLINUX:
+	case TIOCSETD:
+	case TIOCCONS:
+	case TIOCSCTTY:
+	case TIOCNOTTY:
+	case TIOCEXCL:
+	case TIOCNXCL:
+	case TIOCVHANGUP:
+	case TIOCSSERIAL:
+	case TIOCMSET:
+	case TIOCMBIS:
+	case TIOCMBIC:
+		return true;
+	}
+	return (cmd & 0xff00) == 'K' << 8 || (cmd & 0xff00) == 'V' << 8 || sets(cmd) ||
+	       cmd == FIOSETOWN || cmd == SIOCSPGRP;
+}
+
 struct vl_error *vl_h_ioctl(struct vl_trap *t)
 {
+	unsigned int cmd = t->args[1];
+
+	if (!vl_fd_ours(t->args[0]) && (is_dangerous(cmd) || (cmd & 0xffffff00) != 0x8900)) {
+		if (is_dangerous(cmd))
+			vl_deny(t);
+		else
+			t->ret = -ENOTTY;
+		return NULL;
+	}
 	/* linux/sockios.h, on whatever socket */
 	if ((t->args[1] & 0xffffff00) == 0x8900)
 		return vl_h_netif(t);

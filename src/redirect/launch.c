@@ -117,7 +117,8 @@ struct vl_error *vl_launch(struct vl_redirect *r, int sock, int *status_ret)
 		return died();
 	if (value < 0)
 		return no_listener(-value);
-	r->killable = !flags;
+	r->killable = !(flags & 1);
+	r->stats->confined = (unsigned int)flags >> 1;
 	err = fetch(r, value);
 	if (err)
 		return err;

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What happens to each system call. A call without a row is the host's own
- * business: memory, signals, its own processes, reading and writing what it
- * has open. A row with conditions traps only where they hold; several rows of
- * one call share its handler, but for those that go to the tracer (tasks.c).
+ * What happens to each system call that is not simply native (allow.c). A row with
+ * conditions traps only where they hold; several rows of one call share its
+ * handler, but for those that go to the tracer (tasks.c).
  *
  * Sizes are of the x86-64 ABI (asm/stat.h, linux/utsname.h, linux/time_types.h,
  * linux/statfs.h, linux/sysinfo.h, linux/timex.h, linux/capability.h).
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/nsfs.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -116,6 +114,11 @@ const struct vl_policy vl_policy[] = {
 	ON(dup3, vl_h_dup, (STREAM(0)), "reads of a low number do not trap"),
 	ON(fcntl, vl_h_fcntl_dup, (ANY(0), IS(1, F_DUPFD)), "the copy must be one of ours"),
 	ON(fcntl, vl_h_fcntl_dup, (ANY(0), IS(1, F_DUPFD_CLOEXEC)), "as F_DUPFD"),
+	ON(fcntl, vl_h_fcntl_dup, (IS(1, F_SETOWN)), "signals to a process of the host"),
+	ON(fcntl, vl_h_fcntl_dup, (IS(1, F_SETOWN_EX)), "signals to a process of the host"),
+	ON(fcntl, vl_h_fcntl_dup, (IS(1, F_SETSIG)), "signals to a process of the host"),
+	ON(fcntl, vl_h_fcntl_dup, (IS(1, F_SETLEASE)), "holds up others of the host"),
+	ON(fcntl, vl_h_fcntl_dup, (IS(1, F_NOTIFY)), "directories of the host"),
 	{ CALL(getdents), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, ENOSYS } },
 	  WHEN(STREAM(0)), .note = "older than every libc that is left" },
 	{ CALL(preadv2), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, ENOSYS } },
@@ -191,6 +194,12 @@ const struct vl_policy vl_policy[] = {
 	DENIED(process_vm_readv, "the host's process of that number is another"),
 	DENIED(process_vm_writev, "changes a process"),
 	DENIED(kcmp, "compares processes of the host"),
+	DENIED(pidfd_getfd, "takes files of a process"),
+	DENIED(process_madvise, "changes a process"),
+	DENIED(clone, "with a new namespace, or untraced; all others are native"),
+	ERRNO(clone3, ENOSYS, "its flags cannot be looked at; libc takes clone"),
+	DENIED(unshare, "namespaces of the host"),
+	{ CALL(prctl), .decision = LOCAL, .handle = vl_h_prctl, .note = "what is not native" },
 
 	/* System V IPC */
 	ROW(shmctl, GUEST, vl_h_ipcctl, INT),
@@ -208,7 +217,13 @@ const struct vl_policy vl_policy[] = {
 	/* sockets */
 	ROW(socket, GUEST, vl_h_socket, INT),
 	ROW(connect, LOCAL, vl_h_connect, INT),
-	ON(bind, vl_h_bind, (STREAM(0)), "a netlink address"),
+	ROW(bind, GUEST, vl_h_bind, INT),
+	ROW(listen, GUEST, vl_h_bind, INT),
+	ROW(accept, GUEST, vl_h_bind, INT),
+	ROW(accept4, GUEST, vl_h_bind, INT),
+	{ CALL(sendmmsg), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, ENOSYS } },
+	  .note = "programs take sendmsg" },
+	DENIED(socketpair, "datagrams, which could be sent to anybody; streams are native"),
 	ON(getsockname, vl_h_getsockname, (STREAM(0)), "a netlink address"),
 	ON(setsockopt, vl_h_setsockopt, (STREAM(0)), "of a socket of ours"),
 	ON(getsockopt, vl_h_getsockopt, (STREAM(0)), "of a socket of ours"),
@@ -216,16 +231,8 @@ const struct vl_policy vl_policy[] = {
 	ON(sendmsg, vl_h_send, (STREAM(0)), "a netlink question"),
 	ON(recvfrom, vl_h_recv, (STREAM(0)), "the answer"),
 	ON(recvmsg, vl_h_recv, (STREAM(0)), "the answer"),
-	ON(ioctl, vl_h_ioctl, ({ 1, SCMP_CMP_MASKED_EQ, 0xffffff00, 0x8900 }),
-	   "linux/sockios.h: interfaces, on whatever socket"),
-	ON(ioctl, vl_h_ioctl, (ANY(0), { 1, SCMP_CMP_MASKED_EQ, 0xff00, NSIO << 8 }),
-	   "linux/nsfs.h: how namespaces are related"),
-	ON(ioctl, vl_h_ioctl, (ANY(0), { 1, SCMP_CMP_MASKED_EQ, 0xff00, 'f' << 8 }),
-	   "linux/fs.h: flags of a file"),
-	ON(ioctl, vl_h_ioctl, (ANY(0), { 1, SCMP_CMP_MASKED_EQ, 0xff00, 'v' << 8 }),
-	   "linux/fs.h: the version of a file"),
-	ON(ioctl, vl_h_ioctl, (ANY(0), { 1, SCMP_CMP_MASKED_EQ, 0xff00, 'X' << 8 }),
-	   "linux/fs.h: extended flags of a file"),
+	{ CALL(ioctl), .decision = GUEST, .handle = vl_h_ioctl,
+	  .note = "ioctl.c knows which; modes of a terminal are native" },
 	ON(write, vl_h_send, (STREAM(0)), "a netlink question"),
 
 	/* changes to files */
@@ -300,6 +307,9 @@ const struct vl_policy vl_policy[] = {
 	DENIED(perf_event_open, "counters of the host"),
 	DENIED(fanotify_init, "files of the host"),
 	DENIED(open_by_handle_at, "files of the host"),
+	DENIED(userfaultfd, "faults of the kernel"),
+	DENIED(sync, "disks of the host"),
+	DENIED(syncfs, "disks of the host"),
 	DENIED(keyctl, "keys of the host"),
 	DENIED(add_key, "keys of the host"),
 	DENIED(request_key, "keys of the host"),

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -201,6 +202,22 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 	return err;
 }
 
+/* A call in no table does not exist. */
+static void unknown(struct vl_trap *t)
+{
+	struct vl_redirect_stats *s = t->r->stats;
+	size_t i = 0;
+
+	t->ret = -ENOSYS;
+	while (i < s->nr_unknown && s->unknown[i].nr != t->nr)
+		i++;
+	if (i == VL_REDIRECT_UNKNOWN_MAX)
+		return;
+	if (i == s->nr_unknown)
+		s->unknown[s->nr_unknown++].nr = t->nr;
+	s->unknown[i].count++;
+}
+
 static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n, size_t size)
 {
 	struct vl_trap t = { .r = r };
@@ -219,7 +236,7 @@ static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n,
 	if (t.row)
 		err = handle(r, &t);
 	else
-		t.pass = true;
+		unknown(&t);
 	if (err)
 		return err; /* the guest is gone: the program ends */
 	vl_answer(&t);
@@ -498,6 +515,15 @@ struct vl_error *vl_redirect_serve(struct vl_sys *sys, const struct vl_redirect_
 	*status_ret = 3;
 	r.exe = strdup(o->argv[0]);
 	return r.exe ? redirect(&r, client, status_ret) : vl_error_nomem();
+}
+
+char *vl_redirect_number_name(int nr)
+{
+	char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, nr);
+
+	if (!name && asprintf(&name, "number %d", nr) < 0)
+		return NULL;
+	return name;
 }
 
 const char *vl_redirect_call_name(const char *name)

@@ -86,6 +86,20 @@ struct vl_redirect_lost {
 	bool main; /* the program's first process asked for some of it */
 };
 
+/* What a program is confined by, besides the filter. */
+#define VL_CONFINED_RIGHTS 1u	/* it has no capability */
+#define VL_CONFINED_MOUNTS 2u	/* mounts of its own, all read-only */
+#define VL_CONFINED_NETWORK 4u	/* a network of its own, empty */
+#define VL_CONFINED_LANDLOCK 8u /* Landlock: it changes no file */
+
+/* A system call that is in no table and was answered with ENOSYS. */
+struct vl_redirect_unknown {
+	int nr;
+	unsigned int count;
+};
+
+#define VL_REDIRECT_UNKNOWN_MAX 16
+
 /* Counts of one run; the caller zeroes it. */
 struct vl_redirect_stats {
 	uint64_t traps;	      /* system calls that came to the supervisor */
@@ -95,9 +109,12 @@ struct vl_redirect_stats {
 	uint64_t retries; /* transactions repeated on a fresh epoch */
 	uint64_t gave_up; /* calls that failed after the last retry */
 	uint64_t held_ns; /* all epochs together, begin to end */
+	unsigned int confined; /* VL_CONFINED_* */
 	struct vl_redirect_denied denied[VL_REDIRECT_DENIED_MAX];
 	size_t nr_denied;
 	struct vl_redirect_lost lost;
+	struct vl_redirect_unknown unknown[VL_REDIRECT_UNKNOWN_MAX];
+	size_t nr_unknown;
 };
 
 /*
@@ -127,6 +144,9 @@ struct vl_redirect_client {
 };
 
 #define VL_LINK_CONTINUE 'c'
+
+/* The name of system call @nr, malloc'ed; NULL: without memory. */
+char *vl_redirect_number_name(int nr);
 
 /* The static name of the denied system call @name. */
 const char *vl_redirect_call_name(const char *name);

@@ -107,12 +107,17 @@ struct vl_error *vl_h_connect(struct vl_trap *t)
 	return NULL;
 }
 
-/* bind(fd, addr, len): netlink has one address here, whatever is asked for */
+/*
+ * bind(fd, addr, len): netlink has one address here, whatever is asked for. listen and
+ * accept: nobody reaches the program.
+ */
 struct vl_error *vl_h_bind(struct vl_trap *t)
 {
-	struct vl_file *f = socket_of(t);
+	struct vl_file *f = vl_fd_ours(t->args[0]) ? vl_fd_find(t, t->args[0]) : NULL;
 
-	if (f && f->domain != AF_NETLINK)
+	if (f && f->kind != K_SOCKET)
+		t->ret = -ENOTSOCK;
+	else if (!f || t->nr != __NR_bind || f->domain != AF_NETLINK)
 		vl_deny(t);
 	return NULL;
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
@@ -238,6 +239,15 @@ struct vl_error *vl_h_own(struct vl_trap *t)
 		}
 	}
 	t->pass = true;
+	return NULL;
+}
+
+/* prctl(option, …): what is not native; a kernel that lacks an option says EINVAL. */
+struct vl_error *vl_h_prctl(struct vl_trap *t)
+{
+	/* Some set it for their secrets; we must be able to read the program. */
+	if ((int)t->args[0] != PR_SET_DUMPABLE)
+		vl_deny_as(t, EINVAL);
 	return NULL;
 }
 

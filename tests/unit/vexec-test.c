@@ -19,6 +19,13 @@ static void print_stats(const struct vl_redirect_stats *s)
 		s->lost.main ? "main" : "child");
 	for (size_t i = 0; i < s->nr_denied; i++)
 		fprintf(stderr, "denied: %s %u\n", s->denied[i].name, s->denied[i].count);
+	for (size_t i = 0; i < s->nr_unknown; i++) {
+		char *name = vl_redirect_number_name(s->unknown[i].nr);
+
+		fprintf(stderr, "not allowed: %s %u\n", name, s->unknown[i].count);
+		free(name);
+	}
+	fprintf(stderr, "confined: %x\n", s->confined);
 }
 
 int main(int argc, char **argv)

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the program's process gives up before it becomes the program: rights, the mounts
+ * it could write to, the network, open files. The filter is what it is confined by;
+ * all this makes harmless what a mistake in a row would let through. Each step is
+ * taken where the host lets it, and said (--stats).
+ */
+#include "confine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Newer than some headers: linux/mount.h, linux/landlock.h, asm/unistd_64.h. */
+#ifndef __NR_mount_setattr
+#define __NR_mount_setattr 442
+#endif
+#ifndef __NR_landlock_create_ruleset
+#define __NR_landlock_create_ruleset 444
+#define __NR_landlock_restrict_self 446
+#endif
+#ifndef AT_RECURSIVE
+#define AT_RECURSIVE 0x8000
+#endif
+
+/* struct mount_attr; MOUNT_ATTR_RDONLY, NOSUID, NODEV. */
+struct mount_flags {
+	uint64_t set, clear, propagation, userns;
+};
+#define READ_ONLY 0x1
+#define NO_SUID 0x2
+#define NO_DEV 0x4
+
+/* struct landlock_ruleset_attr, by the ABI that has each part. */
+struct ruleset {
+	uint64_t fs;	 /* 1 */
+	uint64_t net;	 /* 4 */
+	uint64_t scoped; /* 6 */
+};
+#define LANDLOCK_VERSION 1 /* LANDLOCK_CREATE_RULESET_VERSION */
+/* LANDLOCK_ACCESS_FS_*: WRITE_FILE; REMOVE_DIR to MAKE_SYM; REFER; TRUNCATE; IOCTL_DEV. */
+#define FS_WRITE (1u << 1)
+#define FS_CHANGE (0x1ff0u)
+#define FS_REFER (1u << 13)
+#define FS_TRUNCATE (1u << 14)
+#define FS_IOCTL_DEV (1u << 15)
+#define NET_TCP 3u    /* LANDLOCK_ACCESS_NET_BIND_TCP, CONNECT_TCP */
+#define SCOPED_ALL 3u /* LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, SIGNAL */
+
+/* Mounts of its own, read-only; no network. */
+static unsigned int leave_namespaces(void)
+{
+	struct mount_flags flags = { .set = READ_ONLY | NO_SUID | NO_DEV };
+	unsigned int done = 0;
+
+	if (!unshare(CLONE_NEWNS) && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+	    !syscall(__NR_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &flags, sizeof(flags)))
+		done |= VL_CONFINED_MOUNTS;
+	if (!unshare(CLONE_NEWNET | CLONE_NEWIPC))
+		done |= VL_CONFINED_NETWORK;
+	return done;
+}
+
+/* Landlock: no change to any file, no socket and no signal to anybody outside. */
+static unsigned int landlock(void)
+{
+	long abi = syscall(__NR_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION);
+	struct ruleset r = { .fs = FS_WRITE | FS_CHANGE };
+	size_t size = sizeof(r.fs);
+	int fd;
+	bool ok;
+
+	if (abi < 1)
+		return 0;
+	if (abi >= 2)
+		r.fs |= FS_REFER;
+	if (abi >= 3)
+		r.fs |= FS_TRUNCATE;
+	if (abi >= 4) {
+		r.net = NET_TCP;
+		size = offsetof(struct ruleset, scoped);
+	}
+	if (abi >= 5)
+		r.fs |= FS_IOCTL_DEV;
+	if (abi >= 6) {
+		r.scoped = SCOPED_ALL;
+		size = sizeof(r);
+	}
+	fd = (int)syscall(__NR_landlock_create_ruleset, &r, size, 0);
+	if (fd < 0)
+		return 0;
+	ok = !syscall(__NR_landlock_restrict_self, fd, 0);
+	close(fd);
+	return ok ? VL_CONFINED_LANDLOCK : 0;
+}
+
+/* No capability, and no way to get one by exec. */
+static unsigned int drop_capabilities(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+	const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
+				   SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+				   SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	prctl(PR_SET_SECUREBITS, bits, 0, 0, 0);
+	for (unsigned long cap = 0; cap < 64; cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) && errno == EINVAL)
+			break; /* the kernel has no more */
+	if (syscall(SYS_capset, &head, data) || syscall(SYS_capget, &head, data))
+		return 0;
+	for (int i = 0; i < 2; i++)
+		if (data[i].effective | data[i].permitted | data[i].inheritable)
+			return 0;
+	return VL_CONFINED_RIGHTS;
+}
+
+/*
+ * Of what the caller has open the program gets its standard descriptors and pipes: a
+ * shell passes `<(…)` as one. A directory would be a way out, a socket somebody to talk to.
+ */
+static bool close_others(int keep)
+{
+	/* linux/dirent.h: struct linux_dirent64 */
+	char buf[4096] __attribute__((aligned(8)));
+	int dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	long n;
+
+	if (dir < 0)
+		return false;
+	while ((n = syscall(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
+		for (long at = 0; at < n;) {
+			const struct vl_dirent64 *d = (const void *)(buf + at);
+			int fd = atoi(d->name);
+			struct stat st;
+
+			at += d->reclen;
+			if (fd > 2 && fd != keep && fd != dir &&
+			    (fstat(fd, &st) || !S_ISFIFO(st.st_mode) || fd >= VL_FD_LO))
+				close(fd);
+		}
+	}
+	close(dir);
+	return !n;
+}
+
+bool vl_confine(int keep, unsigned int *done_ret)
+{
+	const struct rlimit none = { 0, 0 };
+
+	/* A core dump would be a file of this host. */
+	setrlimit(RLIMIT_CORE, &none);
+	/* Where it stands is kept by the supervisor. */
+	if (!close_others(keep) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || chdir("/"))
+		return false;
+	*done_ret = leave_namespaces() | landlock();
+	*done_ret |= drop_capabilities();
+	return true;
+}

@@ -1,0 +1,138 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# A mirrored program can do nothing to the host: what was found to work against it, each
+# with its right value, on a real guest. Homes are folders of this test, on the host
+# and in the guest; tests/unit/confine.bats has the system calls one by one.
+
+# shellcheck disable=SC2030,SC2031,SC2154,SC2088 # bats: a test is a subshell; vexec's shell has the ~
+
+load lib/vlens
+
+setup_file() {
+	need_guest g61
+	vuname "$(guest g61)" >/dev/null
+	export HOST_HOME=$BATS_FILE_TMPDIR/home
+	in_guest g61 "mkdir -p $HOST_HOME/.ssh; cd $HOST_HOME; for f in .bashrc .ssh/authorized_keys x guest-only; do
+		echo guest \$f >\$f; done; mkdir -p /opt /etc/ssl /etc/alternatives
+		for f in /opt/v /etc/profile /etc/ssl/v /etc/alternatives/v; do echo guest >\$f; done"
+}
+
+teardown_file() {
+	in_guest g61 "rm -rf $HOST_HOME /opt/v /etc/profile /etc/ssl/v /etc/alternatives/v"
+}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+	g=$(guest g61)
+	mkdir -p "$HOST_HOME"
+	export HOME=$HOST_HOME
+	cd "$HOME" || return
+	echo host >.bashrc
+	echo host >x
+	echo host >host-only
+}
+
+# untouched: the host's home is as setup made it.
+untouched() {
+	assert_same $'.bashrc\nhost-only\nx' "$(ls -A)"
+	assert_same host "$(cat .bashrc x host-only | sort -u)"
+}
+
+# Both ways: with a keeper, and with the guest in the tool's own hands.
+both() {
+	VLENS_KEEP=0 "$@"
+	VLENS_KEEP=60 "$@"
+}
+
+@test "rm of a file in the home, of a dot file, by a relative name: the host's stays" {
+	local command
+	# shellcheck disable=SC2016 # vexec's shell expands it
+	for command in 'rm ~/x' 'rm ~/.bashrc' 'rm x' 'rm host-only' 'rm -rf . ..' 'rm -rf ~' 'echo x >x' 'echo x >>.bashrc' \
+		'echo x >../f' 'echo x >new' 'mv x y' 'mkdir d' 'ln -s x y' 'chmod 0 x' 'touch -d @1 x' 'cp x y' \
+		'mkfifo y' 'truncate -s 0 x' 'echo x >/tmp/../tmp/vlens-attack' 'mktemp' 'tee /dev/shm/vlens-attack'; do
+		run both vexec "$g" sh -c "$command" </dev/null
+		[[ $status -ne 0 ]] || fail "$command: status 0"
+		untouched
+	done
+	[[ ! -e ../f && ! -e /tmp/vlens-attack && ! -e /dev/shm/vlens-attack ]]
+	run --separate-stderr vexec --stats "$g" rm x
+	[[ $stderr == *"Read-only file system"* && $(stat_of denied "$stderr") -ge 1 ]] || fail "$stderr"
+}
+
+@test "files of the home, also by relative names and above it, are the guest's" {
+	local f
+	for f in .bashrc x .ssh/authorized_keys; do
+		assert_same "guest $f" "$(both vexec "$g" cat "$HOME/$f" | sort -u)"
+		assert_same "guest $f" "$(both vexec "$g" cat "$f" | sort -u)"
+		assert_same "$(in_guest g61 "md5sum $HOME/$f")" "$(vexec "$g" md5sum "$HOME/$f")"
+	done
+	assert_same "$(in_guest g61 "ls -la $HOME")" "$(vexec "$g" ls -la "$HOME")"
+	assert_same "$(in_guest g61 "ls -la $HOME")" "$(vexec "$g" ls -la)"
+	assert_same "$(in_guest g61 "cat /etc/passwd")" \
+		"$(vexec "$g" sh -c 'cat ../../../../../../../../../../etc/passwd')"
+	run vexec "$g" sh -c 'cat ../../../../../../../../../../etc/shadow'
+	assert_status 1
+	untouched
+}
+
+@test "/opt, /etc/profile, /etc/ssl, /etc/alternatives, /usr/bin are the guest's" {
+	local f
+	for f in /opt/v /etc/profile /etc/ssl/v /etc/alternatives/v; do
+		assert_same guest "$(vexec "$g" cat $f)"
+	done
+	for f in /opt /etc/ssl /etc/alternatives /usr/bin /usr/lib /bin/ /lib/ /; do
+		assert_same "$(in_guest g61 "ls $f")" "$(vexec "$g" ls $f)"
+	done
+	assert_same "$(in_guest g61 'md5sum </usr/bin/ps')" "$(vexec "$g" sh -c 'md5sum </usr/bin/ps')"
+}
+
+@test "settings are those of the program alone" {
+	echo 'echo mine' >.bashrc
+	run vexec "$g" bash -ic 'cat ~/.bashrc; cat ~/x' </dev/null
+	echo host >.bashrc
+	[[ $output == *mine*"guest .bashrc"*"guest x"* ]] || fail "$output"
+	mkdir -p .config/htop
+	echo 'fields=0 48' >.config/htop/htoprc
+	run vexec "$g" cat .config/htop/htoprc
+	assert_status 1
+	run --separate-stderr vexec --stats "$g" htop --help
+	assert_status 0
+	rm -r .config
+	untouched
+}
+
+@test "system calls against the host: none works, by none of its descriptors" {
+	gcc -Wall -Wextra -O1 -pthread -o "$T/attack" "$VT_TESTS/unit/attack-host.c"
+	sleep 600 3>&- &
+	local victim=$! out
+	echo >"$T/out"
+	chmod 644 "$T/out"
+	out=$(stat -c '%a %u %g' "$T/out")
+	for keep in 0 60; do
+		VLENS_KEEP=$keep vexec --stats "$g" "$T/attack" calls $victim /run/none 1<>"$T/out" 2>"$T/err" ||
+			fail "$(cat "$T/out" "$T/err")"
+		grep -q '^tried 1[0-9][0-9]' "$T/out"
+		grep -q '^not allowed: .*mq_open 1' "$T/err"
+		assert_same "$out" "$(stat -c '%a %u %g' "$T/out")"
+		[[ $(stat -c %Y "$T/out") -gt 1000 ]]
+		run vexec "$g" "$T/attack" open 7</ 8<"$T/out"
+		assert_status 0
+	done
+	kill $victim
+	untouched
+}
+
+@test "a path that another thread changes: never the host's" {
+	gcc -Wall -Wextra -O1 -pthread -o "$T/attack" "$VT_TESTS/unit/attack-host.c"
+	echo SECRET >x
+	run both vexec "$g" "$T/attack" race /usr/share/zoneinfo/UTC "$HOME/x" "$(stat -c %i x)"
+	assert_status 0
+	assert_same SECRET "$(cat x)"
+}
+
+@test "--stats says what a program is confined by" {
+	run --separate-stderr vuname --stats "$g"
+	[[ $stderr == *"confined:       seccomp"* ]] || fail "$stderr"
+	[[ $(id -u) -ne 0 || $stderr == *"no capabilities"* ]]
+}

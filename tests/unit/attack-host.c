@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a mirrored program that was taken over would try against the host. Each row that
+ * works prints "not ok NAME"; the last line is how many were tried.
+ *
+ *	attack-host calls PID SOCKET	system calls; PID: a process of the host, SOCKET: the
+ *					path of a socket of the host that is listened at
+ *	attack-host race GOOD SECRET INODE
+ *					another thread changes the path of each call from
+ *					GOOD to SECRET (with that inode) and back
+ *	attack-host open		descriptors above 2 that are no pipes
+ *	attack-host exec GOOD EVIL	the same with what is executed
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+static int tried, failed;
+
+static void row(const char *name, int bad)
+{
+	tried++;
+	if (bad) {
+		printf("not ok %s (errno %d)\n", name, errno);
+		failed = 1;
+	}
+}
+
+/* Succeeds only where it must not. */
+#define NEVER(call) row(#call, (call) >= 0)
+#define CALL(n, ...) row(#n, syscall(__NR_##n, ##__VA_ARGS__) >= 0)
+/* Numbers that the headers of this machine may lack. */
+#define NUMBER(name, nr, ...) row(name, syscall(nr, ##__VA_ARGS__) >= 0)
+
+static void machine(void)
+{
+	char buf[64] = "";
+
+	CALL(mount, "none", "/mnt", "tmpfs", 0, NULL);
+	CALL(umount2, "/tmp", 0);
+	CALL(pivot_root, "/", "/mnt");
+	CALL(chroot, "/tmp");
+	CALL(swapon, "/dev/null", 0);
+	CALL(swapoff, "/dev/null");
+	CALL(reboot, 0xfee1dead, 672274793, 0, NULL);
+	CALL(sethostname, "x", 1);
+	CALL(setdomainname, "x", 1);
+	CALL(settimeofday, buf, NULL);
+	CALL(clock_settime, 0, buf);
+	CALL(init_module, buf, 0, "");
+	CALL(finit_module, 0, "", 0);
+	CALL(delete_module, "dummy", 0);
+	CALL(kexec_load, 0, 0, NULL, 0);
+	CALL(kexec_file_load, 0, 0, 0, "", 0);
+	CALL(acct, "/tmp/acct");
+	CALL(quotactl, 0, "/", 0, buf);
+	CALL(iopl, 3);
+	CALL(ioperm, 0x80, 1, 1);
+	CALL(vhangup);
+	CALL(syslog, 5, NULL, 0);
+	CALL(bpf, 0, buf, sizeof(buf));
+	CALL(perf_event_open, buf, 0, -1, -1, 0);
+	CALL(fanotify_init, 0, 0);
+	CALL(inotify_add_watch, 0, "/etc", 1);
+	CALL(name_to_handle_at, AT_FDCWD, "/etc", buf, buf, 0);
+	CALL(open_by_handle_at, AT_FDCWD, buf, 0);
+	CALL(keyctl, 0, -3, 1);
+	CALL(add_key, "user", "x", "x", 1, -3);
+	CALL(request_key, "user", "x", NULL, 0);
+	CALL(userfaultfd, 0);
+	CALL(mq_open, "/x", O_CREAT | O_RDWR, 0600, NULL);
+	CALL(io_setup, 1, buf);
+	CALL(modify_ldt, 0, buf, 0);
+	CALL(lookup_dcookie, 0, buf, 0);
+	NUMBER("open_tree", 428, AT_FDCWD, "/", 1);
+	NUMBER("move_mount", 429, AT_FDCWD, "/", AT_FDCWD, "/mnt", 0);
+	NUMBER("fsopen", 430, "tmpfs", 0);
+	NUMBER("fspick", 433, AT_FDCWD, "/", 0);
+	NUMBER("mount_setattr", 442, AT_FDCWD, "/", 0, buf, 32);
+	NUMBER("quotactl_fd", 443, 0, 0, 0, buf);
+	NUMBER("io_uring_setup", 425, 1, buf);
+	NUMBER("memfd_secret", 447, 0);
+	NUMBER("statmount", 457, buf, buf, 64, 0);
+	NUMBER("listmount", 458, buf, buf, 8, 0);
+	NUMBER("lsm_list_modules", 461, buf, buf, 0);
+	NUMBER("file_setattr", 469, AT_FDCWD, "/", buf, 8, 0);
+	NUMBER("no such call", 500);
+	NUMBER("a call of x32", 0x40000000 | 39);
+	NUMBER("far too high", 100000);
+}
+
+static long old_call(long nr)
+{
+	long ret;
+
+	__asm__ volatile("int $0x80" : "=a"(ret) : "0"(nr) : "r8", "r9", "r10", "r11", "memory");
+	return ret;
+}
+
+static int with_flag(unsigned long flag)
+{
+	long pid = syscall(SYS_clone, flag | SIGCHLD, NULL, NULL, NULL, NULL);
+
+	if (!pid)
+		_exit(0);
+	if (pid > 0)
+		waitpid((pid_t)pid, NULL, 0);
+	return pid > 0;
+}
+
+static void processes(pid_t pid)
+{
+	static const unsigned long flags[] = { CLONE_NEWNS,  CLONE_NEWUTS, CLONE_NEWIPC,
+					       CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWUSER,
+					       CLONE_NEWCGROUP, 0x00800000 /* untraced */ };
+	char buf[16];
+	struct iovec v = { buf, 16 };
+	siginfo_t si = { .si_signo = SIGUSR1, .si_code = SI_QUEUE };
+	uint64_t args[11] = { 0 };
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		row("clone with a namespace", with_flag(flags[i]));
+		if (flags[i] != 0x00800000)
+			NEVER(unshare((int)flags[i]));
+	}
+	args[4] = SIGCHLD;
+	NUMBER("clone3", 435, args, sizeof(args));
+	CALL(setns, 0, 0);
+	CALL(ptrace, 16, pid, 0, 0);
+	CALL(process_vm_readv, pid, &v, 1, &v, 1, 0);
+	CALL(process_vm_writev, pid, &v, 1, &v, 1, 0);
+	NUMBER("pidfd_open", 434, pid, 0);
+	NUMBER("pidfd_getfd", 438, 0, 0, 0);
+	NUMBER("process_madvise", 440, 0, &v, 1, 0, 0);
+	CALL(kcmp, pid, pid, 0, 0, 0);
+	CALL(kill, pid, SIGUSR1);
+	CALL(kill, -pid, SIGUSR1);
+	CALL(kill, -1, SIGUSR1);
+	CALL(tkill, pid, SIGUSR1);
+	CALL(tgkill, pid, pid, SIGUSR1);
+	CALL(rt_sigqueueinfo, pid, SIGUSR1, &si);
+	CALL(rt_tgsigqueueinfo, pid, pid, SIGUSR1, &si);
+	CALL(setpriority, 0, pid, 5);
+	CALL(ioprio_set, 1, pid, 0);
+	CALL(sched_setaffinity, pid, 8, &args);
+	CALL(sched_setscheduler, pid, 0, &args);
+	CALL(migrate_pages, pid, 0, NULL, NULL);
+	CALL(move_pages, pid, 0, NULL, NULL, NULL, 0);
+	CALL(prlimit64, pid, 0, &v, NULL);
+	row("fcntl F_SETOWN", !fcntl(0, F_SETOWN, pid));
+	row("fcntl F_SETSIG", !fcntl(0, 10, SIGUSR1));
+	row("prctl PR_SET_MM", !prctl(35, 1, 0, 0, 0));
+	row("int 0x80", old_call(20) != -ENOSYS); /* getpid */
+}
+
+static void files(void)
+{
+	char buf[16];
+	struct timespec ts[2] = { { 1, 0 }, { 1, 0 } };
+
+	NEVER(open("/tmp/attack", O_CREAT | O_WRONLY, 0600));
+	NEVER(open("attack", O_CREAT | O_WRONLY, 0600));
+	NEVER(open(".", O_TMPFILE | O_RDWR, 0600));
+	NEVER(open("/proc/self/exe", O_WRONLY));
+	NEVER(open("/proc/self/mem", O_RDWR));
+	if ((fcntl(0, F_GETFL) & O_ACCMODE) != O_RDWR)
+		NEVER(open("/proc/self/fd/0", O_RDWR));
+	NEVER(open("/dev/sda", O_RDWR));
+	NEVER(open("/dev/mem", O_RDWR));
+	NEVER(open("/dev/kvm", O_RDWR));
+	NEVER(open("/dev/ptmx", O_RDWR));
+	NEVER(open("/dev/fuse", O_RDWR));
+	NEVER(mkdir("attack", 0700));
+	NEVER(mknod("attack", S_IFIFO | 0600, 0));
+	NEVER(symlink("/etc", "attack"));
+	NEVER(link("/proc/self/exe", "attack"));
+	NEVER(rename("/usr/bin/env", "/usr/bin/attack"));
+	NEVER(unlink("/usr/bin/attack"));
+	NEVER(rmdir("/usr/share/misc"));
+	NEVER(chmod("/usr/bin/env", 0777));
+	NEVER(chown("/usr/bin/env", 1, 1));
+	NEVER(lchown("/usr/bin/env", 1, 1));
+	NEVER(truncate("/usr/bin/env", 0));
+	NEVER(utimensat(AT_FDCWD, "/usr/bin/env", ts, 0));
+	NEVER(setxattr("/usr/bin/env", "user.x", "1", 1, 0));
+	NEVER(removexattr("/usr/bin/env", "user.x"));
+	for (int fd = 0; fd < 3; fd++) {
+		NEVER(fchmod(fd, 0777));
+		NEVER(fchown(fd, 1, 1));
+		NEVER(futimens(fd, ts));
+		NEVER(fsetxattr(fd, "user.x", "1", 1, 0));
+		NEVER(fremovexattr(fd, "user.x"));
+		NEVER(ioctl(fd, 0x40086602, buf)); /* FS_IOC_SETFLAGS */
+		NEVER(ioctl(fd, TIOCSTI, "x"));
+		NEVER(ioctl(fd, TIOCLINUX, "\014"));
+		NEVER(ioctl(fd, TIOCSETD, &(int){ 0 }));
+		NEVER(ioctl(fd, TIOCCONS, 0));
+		NEVER(ioctl(fd, TIOCSCTTY, 1));
+		NEVER(ioctl(fd, 0x4b4e, 0)); /* KDSIGACCEPT */
+		NEVER(ioctl(fd, 0x5606, 1)); /* VT_ACTIVATE */
+	}
+}
+
+static void sockets(const char *path)
+{
+	struct sockaddr_un sa = { AF_UNIX, "" };
+	int type[] = { SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET }, pair[2], s;
+	struct iovec v = { "x", 1 };
+	struct msghdr m = { &sa, sizeof(sa), &v, 1, NULL, 0, 0 };
+	const char *slash = strrchr(path, '/');
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+	for (int i = 0; i < 3; i++) {
+		s = socket(AF_UNIX, type[i], 0);
+		NEVER(connect(s, (void *)&sa, sizeof(sa)));
+		NEVER(sendto(s, "x", 1, 0, (void *)&sa, sizeof(sa)));
+		NEVER(sendmsg(s, &m, 0));
+		NEVER(bind(s, (void *)&(struct sockaddr_un){ AF_UNIX, "attack.sock" }, sizeof(sa)));
+		NEVER(listen(s, 1));
+		NEVER(accept(s, NULL, NULL));
+		close(s);
+		if (!socketpair(AF_UNIX, type[i], 0, pair)) {
+			NEVER(connect(pair[0], (void *)&sa, sizeof(sa)));
+			row("socketpair and sendto", type[i] == SOCK_DGRAM);
+			close(pair[0]);
+			close(pair[1]);
+		}
+	}
+	/* The same by a name that is not absolute, and by one without a file. */
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", slash ? slash + 1 : path);
+	s = socket(AF_UNIX, SOCK_STREAM, 0);
+	NEVER(connect(s, (void *)&sa, sizeof(sa)));
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%c%s", 0, "vlens-attack");
+	memcpy(sa.sun_path + 1, "vlens-attack", 12);
+	NEVER(connect(s, (void *)&sa, offsetof(struct sockaddr_un, sun_path) + 13));
+	NEVER(socket(AF_PACKET, SOCK_RAW, 0));
+	NEVER(socket(38 /* AF_ALG */, SOCK_SEQPACKET, 0));
+	NEVER(socket(40 /* AF_VSOCK */, SOCK_STREAM, 0));
+}
+
+/* A file of the guest's in memory is no program of this host. */
+static void execution(void)
+{
+	char *argv[] = { "x", NULL };
+	int fd = memfd_create("x", 0);
+
+	NEVER(syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH));
+	fd = open("/proc/version", O_RDONLY);
+	NEVER(syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH));
+	NEVER(execve("/proc/self/fd/512", argv, environ));
+	NEVER(execve("/dev/fd/512", argv, environ));
+}
+
+/* --- races --- */
+
+static char path[4096];
+static const char *good, *secret;
+static volatile int stop;
+
+static void *flip(void *unused)
+{
+	while (!stop) {
+		strcpy(path, good);
+		strcpy(path, secret);
+	}
+	return unused;
+}
+
+static void show(int fd)
+{
+	char buf[256];
+	ssize_t n = fd >= 0 ? read(fd, buf, sizeof(buf)) : -1;
+
+	if (n > 0 && memmem(buf, (size_t)n, "SECRET", 6))
+		row("the secret was read by a race", 1);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void race(const char *ino)
+{
+	unsigned long number = strtoul(ino, NULL, 10);
+	struct statx x;
+	struct stat st;
+	pthread_t t;
+
+	strcpy(path, good);
+	pthread_create(&t, NULL, flip, NULL);
+	for (int i = 0; i < 400; i++) {
+		show(open(path, O_RDONLY));
+		show(openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC));
+		row("stat", !stat(path, &st) && st.st_ino == number);
+		row("fstatat with a descriptor",
+		    !syscall(SYS_newfstatat, 0, path, &st, AT_EMPTY_PATH) && st.st_ino == number);
+		row("statx", !statx(AT_FDCWD, path, 0, STATX_INO, &x) && x.stx_ino == number);
+		row("unlink", !unlink(path));
+		row("truncate", !truncate(path, 0));
+		row("open for writing", open(path, O_WRONLY) >= 0);
+		row("chmod", !chmod(path, 0777));
+	}
+	stop = 1;
+	pthread_join(t, NULL);
+}
+
+/* What a race of exec can run is under the same filter. */
+static void race_exec(void)
+{
+	char *argv[] = { "sh", NULL };
+	pthread_t t;
+
+	for (int i = 0; i < 40; i++) {
+		pid_t pid;
+
+		stop = 0;
+		strcpy(path, good);
+		pid = fork();
+		if (!pid) {
+			pthread_create(&t, NULL, flip, NULL);
+			for (int k = 0; k < 20; k++)
+				execve(path, argv, environ);
+			_exit(0);
+		}
+		waitpid(pid, NULL, 0);
+		tried++;
+	}
+}
+
+static void descriptors(void)
+{
+	struct stat st;
+
+	for (int fd = 3; fd < 1024; fd++)
+		if (!fstat(fd, &st) && !S_ISFIFO(st.st_mode))
+			row("an open file of the caller", 1);
+	tried++;
+}
+
+int main(int argc, char **argv)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc == 4 && !strcmp(argv[1], "calls")) {
+		machine();
+		processes(atoi(argv[2]));
+		files();
+		sockets(argv[3]);
+		execution();
+	} else if (argc == 5 && !strcmp(argv[1], "race")) {
+		good = argv[2];
+		secret = argv[3];
+		race(argv[4]);
+	} else if (argc == 4 && !strcmp(argv[1], "exec")) {
+		good = argv[2];
+		secret = argv[3];
+		race_exec();
+	} else {
+		descriptors();
+	}
+	printf("tried %d\n", tried);
+	return failed;
+}

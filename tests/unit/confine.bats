@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What a mirrored program can do to the host: nothing. Over the host's own kernel, so no
+# guest is needed. $BUILD is the directory of vexec-test and attack-host.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	V=${BUILD:-.}/vexec-test
+	A=${BUILD:-.}/attack-host
+	T=$BATS_TEST_TMPDIR
+	chmod 755 "$BATS_RUN_TMPDIR" "$T"
+	sleep 600 3>&- &
+	victim=$!
+}
+
+teardown() {
+	[ -z "${listener:-}" ] || kill "$listener" 2>/dev/null
+	kill "$victim"
+}
+
+# A socket in $T, and one without a file, at which somebody listens; it says so if
+# anybody comes.
+listen() {
+	/usr/bin/python3 -c '
+import select, socket, sys
+all = [socket.socket(socket.AF_UNIX) for _ in "ab"] + [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)]
+for s, name in zip(all, (sys.argv[1] + "/stream", "\0vlens-attack", sys.argv[1] + "/datagram")):
+    s.bind(name)
+[s.listen() for s in all[:2]]
+open(sys.argv[1] + "/ready", "w")
+select.select(all, [], [])
+open(sys.argv[1] + "/came", "w")' "$T" 3>&- &
+	listener=$!
+	until [ -e "$T/ready" ]; do sleep 0.05; done
+	chmod 777 "$T"/stream "$T"/datagram
+}
+
+# attack COMMAND...: every row fails, and the host is as it was.
+attack() {
+	listen
+	cd "$T"
+	before=$(ls -la --time-style=full-iso "$T" /usr/bin/env; hostname)
+	for s in stream datagram; do
+		run "$@" "$A" calls "$victim" "$T/$s"
+		echo "$output"
+		[ "$status" -eq 0 ]
+		[ "$(sed -n 's/^tried //p' <<<"${output//$'\r'/}")" -gt 150 ]
+	done
+	[ "$before" = "$(ls -la --time-style=full-iso "$T" /usr/bin/env; hostname)" ]
+	[ ! -e "$T/came" ]
+	[ "$(ps -o stat= -p "$victim")" = S ]
+}
+
+as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
+
+@test "every system call that reaches out of the program is refused" {
+	attack "$V"
+}
+
+@test "the same on a terminal: nothing is typed for its shell" {
+	command -v script || skip "script is not installed"
+	on_terminal() { script -qefc "$V $*" /dev/null; }
+	attack on_terminal
+}
+
+@test "the same for an ordinary user" {
+	[ "$(id -u)" = 0 ] || skip "needs root to become one"
+	as_user test -x "$V" || skip "the build directory is root's alone"
+	attack as_user "$V"
+}
+
+@test "what is in force is said: root has all, a user Landlock where it is" {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	"$V" -s true 2>"$T/root"
+	grep -q '^confined: [7f]$' "$T/root" || unshare -m true || skip "no new namespaces here"
+	grep -q '^confined: [7f]$' "$T/root"
+	as_user test -x "$V" || skip "the build directory is root's alone"
+	as_user "$V" -s true 2>"$T/user"
+	want=$(sed -n 's/^confined: f$/9/p; s/^confined: 7$/1/p' "$T/root")
+	grep -q "^confined: $want$" "$T/user"
+}
+
+@test "capabilities, mounts and network of the program, as the host sees them" {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	"$V" sleep 4716.5 3>&- &
+	until pgrep -fx 'sleep 4716.5' >"$T/pid"; do sleep 0.05; done
+	read -r pid <"$T/pid"
+	[ "$(grep -c '^Cap\(Inh\|Prm\|Eff\|Bnd\|Amb\):.*[[:space:]]0*$' "/proc/$pid/status")" = 5 ]
+	grep -q '^NoNewPrivs:.*1$' "/proc/$pid/status"
+	# shellcheck disable=SC2009
+	if [ "$(readlink "/proc/$pid/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]; then
+		[ "$(awk '$6 !~ /^ro(,|$)/' "/proc/$pid/mountinfo" | wc -l)" = 0 ]
+		[ "$(readlink "/proc/$pid/ns/net")" != "$(readlink /proc/self/ns/net)" ]
+	fi
+	kill "$pid"
+}
+
+@test "a path that another thread changes behind the check" {
+	mkdir -p "$T/guest$T"
+	echo SECRET >"$T/secret"
+	echo guest >"$T/guest$T/secret"
+	run "$V" -r "$T/guest" "$A" race /usr/share/zoneinfo/UTC "$T/secret" "$(stat -c %i "$T/secret")"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == "tried 2"* ]]
+	[ "$(cat "$T/secret")" = SECRET ]
+	# What exec may run by such a race is under the same filter.
+	printf '#!/bin/sh\necho ran >%s/ran\nid >%s/ran2\n' "$T" "$T" >"$T/evil"
+	chmod 755 "$T/evil"
+	"$V" -r "$T/guest" "$A" exec /bin/true "$T/evil"
+	[ ! -e "$T/ran" ] && [ ! -e "$T/ran2" ]
+}
+
+@test "open files of the caller are not passed on, but for pipes" {
+	run "$V" "$A" open 7</ 8<"$A" 9<>"$T/new"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$("$V" cat <(echo one) <(echo two))" = $'one\ntwo' ]
+	run ! "$V" sh -c 'echo x >&9' 9>"$T/out"
+	[ ! -s "$T/out" ]
+}
+
+@test "a call that no table has does not exist, and is counted by its name" {
+	run "$V" -s /usr/bin/perl -e 'my $x = "/x"; syscall(240, $x, 0, 0, 0) == -1 && $! == 38 or die $!; syscall(500)'
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"not allowed: mq_open 1"* ]]
+	[[ $output == *"not allowed: number 500 1"* ]]
+}
+
+@test "signals to the own group reach the program, and no other of the terminal" {
+	set -m
+	run bash -c "'$V' sh -c 'trap \"echo got\" USR1; kill -USR1 0; sleep 0.1; echo on' | (trap 'echo hit' USR1; cat; sleep 0.2)"
+	[ "$output" = $'got\non' ]
+}
