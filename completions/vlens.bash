@@ -4,20 +4,30 @@
 
 # Set COMPREPLY to those words of $2 that begin with $1.
 _vlens_words() {
-	mapfile -t COMPREPLY < <(compgen -W "$2" -- "$1")
+	# By hand: compgen -W would split names at blanks, and expand what they hold.
+	_vlens_lines "$1" "${2//[[:blank:]]/$'\n'}"
+}
+
+# Set COMPREPLY to those lines of $2 that begin with $1.
+_vlens_lines() {
+	local line
+	COMPREPLY=()
+	while IFS= read -r line; do
+		[[ -z $line || $line != "$1"* ]] || COMPREPLY+=("$line")
+	done <<<"$2"
 }
 
 # The guests that can be named, and files: a dump is one, too.
 _vlens_guests() {
 	local cur=$1 i
-	_vlens_words "$cur" "$(vlens complete guests 2>/dev/null)"
+	_vlens_lines "$cur" "$(vlens complete guests 2>/dev/null)"
 	if [[ $cur == qmp:* ]]; then
 		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -P qmp: -- "${cur#qmp:}")
 	else
 		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$cur")
 	fi
-	# Readline replaces only what is behind the last colon.
-	if [[ $cur == *:* && $COMP_WORDBREAKS == *:* ]]; then
+	# Readline replaces only what is behind the last colon that has no quotes.
+	if [[ ${raw-$cur} == *[^\\]:* && ${raw-} != [\"\']* && $COMP_WORDBREAKS == *:* ]]; then
 		for i in "${!COMPREPLY[@]}"; do
 			COMPREPLY[i]=${COMPREPLY[i]#"${cur%"${cur##*:}"}"}
 		done
@@ -89,12 +99,37 @@ _vlens_applet() {
 	fi
 }
 
+# Set words to those of the line $1, without their quotes, and raw to the last one with
+# them: at blanks only, as COMP_WORDS are cut at every ":" and "=".
+_vlens_split() {
+	local i c quote='' word='' some=''
+	words=() raw=''
+	for ((i = 0; i < ${#1}; i++)); do
+		c=${1:i:1}
+		if [[ $c == $'\\' && $quote != "'" ]]; then
+			((++i))
+			word+=${1:i:1} raw+=$c some=1
+			c=${1:i:1}
+		elif [[ -n $quote && $c == "$quote" ]]; then
+			quote=''
+		elif [[ -z $quote && ($c == '"' || $c == "'") ]]; then
+			quote=$c some=1
+		elif [[ -z $quote && $c == [[:blank:]] ]]; then
+			[[ -z $some ]] || words+=("$word")
+			word='' some='' raw=''
+			continue
+		else
+			word+=$c some=1
+		fi
+		raw+=$c
+	done
+	words+=("$word")
+}
+
 _vlens() {
-	local line=${COMP_LINE:0:COMP_POINT} words name
+	local line=${COMP_LINE:0:COMP_POINT} words raw name
 	COMPREPLY=()
-	# By blanks only: COMP_WORDS are cut at every ":" and "=".
-	read -ra words <<<"$line"
-	[[ $line == *[[:blank:]] ]] && words+=('')
+	_vlens_split "$line"
 	name=${words[0]##*/}
 	if [[ $name != vlens ]]; then
 		_vlens_applet "$name" "${words[@]:1}"

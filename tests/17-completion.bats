@@ -50,6 +50,52 @@ judge() {
 @test "zsh" { judge zsh; }
 @test "fish" { judge fish; }
 
+# Guests whose names are words to a shell.
+odd_guests() {
+	cat >"$BATS_TEST_TMPDIR/odd.xml" <<-'END'
+		<node>
+		<domain type='test'><name>web server</name><memory>8192</memory><os><type>hvm</type></os></domain>
+		<domain type='test'><name>web1</name><memory>8192</memory><os><type>hvm</type></os></domain>
+		<domain type='test'><name>w$(touch expanded)</name><memory>8192</memory><os><type>hvm</type></os></domain>
+		<domain type='test'><name>größe</name><memory>8192</memory><os><type>hvm</type></os></domain>
+		<domain type='test'><name>-dash</name><uuid>12345678-1234-1234-1234-123456789000</uuid><memory>8192</memory><os><type>hvm</type></os></domain>
+		<domain type='test'><name>7</name><uuid>12345678-1234-1234-1234-123456789001</uuid><memory>8192</memory><os><type>hvm</type></os></domain>
+		<domain type='test'><name>qemu:5</name><uuid>12345678-1234-1234-1234-123456789002</uuid><memory>8192</memory><os><type>hvm</type></os></domain>
+		</node>
+	END
+	export LIBVIRT_DEFAULT_URI=test://$BATS_TEST_TMPDIR/odd.xml
+}
+
+@test "a guest's name with a blank, or with more that a shell minds" {
+	odd_guests
+	cd "$BATS_TEST_TMPDIR"
+	export LC_ALL=C.UTF-8
+	local line
+	for S in bash zsh fish; do
+		command -v $S >/dev/null || continue
+		for line in 'vps we' 'vps web\ s' 'vps "web s' "vpslist web1 'web s"; do
+			offers "$line" | sed 's/\\//g' | grep -qx 'web server' ||
+				fail "$S: $line: $(offers "$line")"
+		done
+		offers 'vps gr' | grep -qx 'größe' || fail "$S: $(offers 'vps gr')"
+		offers 'vps w' >/dev/null
+		[[ ! -e expanded ]] || fail "$S runs what is in a name"
+	done
+}
+
+@test "a guest whose name could be something else is listed by its UUID" {
+	odd_guests
+	local n=0 spec
+	while read -r spec; do
+		[[ $spec != 7 && $spec != qemu:5 && $spec != -dash ]] || fail "$spec"
+		[[ $spec == ????????-????-????-????-???????????? ]] || continue
+		n=$((n + 1))
+		run --separate-stderr vps "$spec"
+		[[ $stderr == *"TEST driver"* ]] || fail "$spec: $stderr"
+	done < <(vlens complete guests)
+	[[ $n -eq 3 ]] || fail "$n of 3"
+}
+
 @test "behind the guest: the model's own" {
 	local n=0
 	for S in zsh fish; do

@@ -229,3 +229,34 @@ find_apart() {
 	kill -CONT "$apart"
 	sees "qemu:$apart"
 }
+
+# ---- names ----------------------------------------------------------------------
+
+@test "a QEMU that libvirt does not manage goes by its name, as vlist shows it" {
+	local name=vlens-$$-name guest
+	apart -- -name "$name" -qmp unix:qmp,server=on,wait=off
+	cold
+	vlist | grep -q "^$name "
+	sees "$name"
+	sees "qemu:$name"
+	guest=vlens-$$-nmae
+	run --separate-stderr vps "$guest" -e
+	assert_refused vps "$guest" "no such domain"
+	[[ $stderr == *"did you mean $name?"*vlist* ]] || fail "$stderr"
+	# The name of two of them is none.
+	echo "$apart" >"$T/first"
+	apart -- -name "$name" -qmp unix:qmp,server=on,wait=off
+	guest=$name
+	run --separate-stderr vps "$guest" -e
+	assert_refused vps "$guest" "several"
+	[[ $stderr == *"qemu:$apart"* && $stderr == *"qemu:$(<"$T/first")"* ]] || fail "$stderr"
+}
+
+@test "near matches among libvirt's domains" {
+	run --separate-stderr vps -c test:///default tset -e
+	assert_refused vps tset "no such domain"
+	[[ $stderr == *"did you mean test?"*vlist* ]] || fail "$stderr"
+	run --separate-stderr vps -c test:///default somethingelse -e
+	assert_refused vps somethingelse "no such domain"
+	[[ $stderr != *"did you mean"* ]]
+}

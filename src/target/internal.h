@@ -111,6 +111,8 @@ struct vl_error *vl_target_encrypted(void) __attribute__((returns_nonnull));
 /* ---- the kinds ---- */
 
 struct vl_error *vl_qemu_open_pid(struct vl_target *t, const char *arg);
+/* *@no_such_ret: no bare QEMU was given this name. */
+struct vl_error *vl_qemu_open_name(struct vl_target *t, const char *name, bool *no_such_ret);
 struct vl_error *vl_qemu_open_socket(struct vl_target *t, const char *arg);
 struct vl_error *vl_kvm_open_pid(struct vl_target *t, const char *arg);
 struct vl_error *vl_dump_open(struct vl_target *t, const char *path);

@@ -16,6 +16,7 @@
 #include "hmp.h"
 #include "internal.h"
 #include "libvirt_api.h"
+#include "names.h"
 #include "proc.h"
 #include "qemu_args.h"
 
@@ -445,7 +446,13 @@ struct vl_error *vl_target_list(const char *uri, void (*fn)(void *ctx, const cha
 		return err;
 	nr = d.vir.ConnectListAllDomains(d.conn, &doms, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
 	for (int i = 0; i < nr; i++) {
-		fn(ctx, d.vir.DomainGetName(doms[i]));
+		const char *name = d.vir.DomainGetName(doms[i]);
+		char uuid[VIR_UUID_STRING_BUFLEN];
+
+		if (name && vl_name_is_taken(name) && d.vir.DomainGetUUIDString(doms[i], uuid) == 0)
+			name = uuid;
+		if (name)
+			fn(ctx, name);
 		d.vir.DomainFree(doms[i]);
 	}
 	free(doms);

@@ -175,32 +175,6 @@ static void qemu_guard_resume(const struct vl_target *t, int fd)
 	}
 }
 
-/*
- * The command line of process @pid, understood; false when it cannot be read.
- * *@managed_ret (may be NULL): libvirt started it.
- */
-static bool read_args(pid_t pid, struct vl_qemu_args *ret, bool *managed_ret)
-{
-	_cleanup_free_ char *args = NULL;
-	char file[64];
-	size_t len;
-	int r;
-
-	snprintf(file, sizeof(file), "/proc/%d/cmdline", (int)pid);
-	r = vl_read_file(AT_FDCWD, file, 4 << 20, &args, &len);
-
-	if (r < 0) {
-		args = NULL;
-		errno = -r;
-		return false;
-	}
-	vl_qemu_args_parse(args, len, ret);
-	/* "-name guest=NAME,..." is how libvirt has it. */
-	if (managed_ret)
-		*managed_ret = memmem(args, len, "\0guest=", 7);
-	return true;
-}
-
 static void qemu_info(struct vl_target *t, struct vl_target_info *ret)
 {
 	json_object *answer, *status;
@@ -208,7 +182,7 @@ static void qemu_info(struct vl_target *t, struct vl_target_info *ret)
 	struct vl_qmp *qmp;
 
 	snprintf(ret->id, sizeof(ret->id), "qemu:%d", (int)t->pid);
-	if (read_args(t->pid, &qa, NULL))
+	if (vl_qemu_args_read(t->pid, &qa, NULL))
 		snprintf(ret->name, sizeof(ret->name), "%s", qa.guest_name);
 	if (vl_discard(monitor(t, &qmp)))
 		return;
@@ -238,7 +212,7 @@ void vl_target_list_bare(void (*fn)(void *ctx, pid_t pid), void *ctx)
 		bool managed;
 
 		free(list[i]);
-		if (pid > 0 && read_args(pid, &qa, &managed) && qa.is_qemu && !managed)
+		if (pid > 0 && vl_qemu_args_read(pid, &qa, &managed) && qa.is_qemu && !managed)
 			fn(ctx, pid);
 	}
 	if (nr >= 0)
@@ -256,7 +230,7 @@ void vl_target_list_kvm(void (*fn)(void *ctx, pid_t pid), void *ctx)
 
 		free(list[i]);
 		if (pid > 0 && vl_module_find_vm(pid) >= 0 &&
-		    !(read_args(pid, &qa, NULL) && qa.is_qemu))
+		    !(vl_qemu_args_read(pid, &qa, NULL) && qa.is_qemu))
 			fn(ctx, pid);
 	}
 	if (nr > 0)
@@ -351,7 +325,7 @@ static struct vl_error *bind_listener(struct vl_target *t, const struct vl_qmp_a
 		pid_t pid = (pid_t)strtol(list[i]->d_name, NULL, 10);
 		struct vl_qemu_args qa;
 
-		if (!found && pid > 0 && read_args(pid, &qa, NULL) && qa.is_qemu &&
+		if (!found && pid > 0 && vl_qemu_args_read(pid, &qa, NULL) && qa.is_qemu &&
 		    vl_dial_listens(a, pid))
 			found = pid;
 		free(list[i]);
@@ -409,9 +383,45 @@ struct vl_error *vl_qemu_open_socket(struct vl_target *t, const char *arg)
 	if (err)
 		return err;
 	/* It may have a second one. */
-	if (read_args(t->pid, &qa, NULL))
+	if (vl_qemu_args_read(t->pid, &qa, NULL))
 		add_addresses(t, &qa);
 	return first_contact(t);
+}
+
+struct named {
+	const char *name;
+	pid_t pid, other;
+};
+
+static void compare_name(void *ctx, pid_t pid)
+{
+	struct named *n = ctx;
+	struct vl_qemu_args qa;
+
+	if (!vl_qemu_args_read(pid, &qa, NULL) || strcmp(qa.guest_name, n->name) != 0)
+		return;
+	n->other = n->pid;
+	n->pid = pid;
+}
+
+struct vl_error *vl_qemu_open_name(struct vl_target *t, const char *name, bool *no_such_ret)
+{
+	struct named n = { .name = name };
+	char pid[16];
+
+	if (*name)
+		vl_target_list_bare(compare_name, &n);
+	*no_such_ret = !n.pid;
+	if (!n.pid)
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET,
+				     "neither a process id nor the name of a QEMU: \"%s\"", name),
+			"write qemu:PID; vlist shows all guests");
+	if (n.other)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "several QEMUs have this name"),
+				     "write qemu:%d or qemu:%d", (int)n.other, (int)n.pid);
+	snprintf(pid, sizeof(pid), "%d", (int)n.pid);
+	return vl_qemu_open_pid(t, pid);
 }
 
 struct vl_error *vl_qemu_open_pid(struct vl_target *t, const char *arg)
@@ -429,7 +439,7 @@ struct vl_error *vl_qemu_open_pid(struct vl_target *t, const char *arg)
 	err = vl_target_bind(t, (pid_t)pid);
 	if (err)
 		return err;
-	if (!read_args(t->pid, &qa, NULL))
+	if (!vl_qemu_args_read(t->pid, &qa, NULL))
 		return vl_proc_denied(t->pid, errno);
 	if (!qa.is_qemu)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "process %ld is no QEMU", pid),

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "qemu_args.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "internal.h"
+#include "proc.h"
 
 /*
  * Copy the value of @key out of a QEMU option list "a,key=value,b" into @buf;
@@ -176,4 +181,26 @@ void vl_qemu_args_parse(const char *args, size_t len, struct vl_qemu_args *ret)
 			snprintf(ret->uuid, sizeof(ret->uuid), "%s", val);
 		}
 	}
+}
+
+bool vl_qemu_args_read(pid_t pid, struct vl_qemu_args *ret, bool *managed_ret)
+{
+	_cleanup_free_ char *args = NULL;
+	char file[64];
+	size_t len;
+	int r;
+
+	snprintf(file, sizeof(file), "/proc/%d/cmdline", (int)pid);
+	r = vl_read_file(AT_FDCWD, file, 4 << 20, &args, &len);
+
+	if (r < 0) {
+		args = NULL;
+		errno = -r;
+		return false;
+	}
+	vl_qemu_args_parse(args, len, ret);
+	/* "-name guest=NAME,..." is how libvirt has it. */
+	if (managed_ret)
+		*managed_ret = memmem(args, len, "\0guest=", 7);
+	return true;
 }

@@ -27,4 +27,10 @@ struct vl_qemu_args {
  */
 void vl_qemu_args_parse(const char *args, size_t len, struct vl_qemu_args *ret);
 
+/*
+ * The command line of process @pid, understood; false, and errno, when it cannot be read.
+ * *@managed_ret (may be NULL): libvirt started it.
+ */
+bool vl_qemu_args_read(pid_t pid, struct vl_qemu_args *ret, bool *managed_ret);
+
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "target.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,6 +14,7 @@
 #include "guard.h"
 #include "internal.h"
 #include "module.h"
+#include "names.h"
 #include "proc.h"
 
 struct vl_error *vl_target_encrypted(void)
@@ -79,6 +81,29 @@ static bool is_regular_file(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+/* No domain has the name, for @err: a QEMU may have it that libvirt does not manage, or a file. */
+static struct vl_error *open_elsewhere(struct vl_target *t, const char *spec, const char *uri,
+				       struct vl_error *err)
+{
+	struct vl_error *other;
+	bool no_such;
+
+	vl_target_reset(t);
+	other = vl_qemu_open_name(t, spec, &no_such);
+	if (other && no_such && is_regular_file(spec)) {
+		vl_error_destroy(other);
+		vl_target_reset(t);
+		other = vl_dump_open(t, spec);
+		no_such = false;
+	}
+	if (no_such) {
+		vl_error_destroy(other);
+		return vl_name_unknown(err, spec, uri);
+	}
+	vl_error_destroy(err);
+	return other;
+}
+
 static struct vl_error *open_kind(struct vl_target *t, const char *spec, const char *uri)
 {
 	struct vl_error *err;
@@ -88,8 +113,10 @@ static struct vl_error *open_kind(struct vl_target *t, const char *spec, const c
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no guest given"),
 				     "name a libvirt domain, qemu:PID, qmp:SOCKET, kvm:PID or a "
 				     "dump file");
-	if (!strncmp(spec, "qemu:", 5))
+	if (!strncmp(spec, "qemu:", 5) && isdigit((unsigned char)spec[5]))
 		return vl_qemu_open_pid(t, spec + 5);
+	if (!strncmp(spec, "qemu:", 5))
+		return vl_qemu_open_name(t, spec + 5, &no_such);
 	if (!strncmp(spec, "qmp:", 4))
 		return vl_qemu_open_socket(t, spec + 4);
 	if (!strncmp(spec, "kvm:", 4))
@@ -97,12 +124,9 @@ static struct vl_error *open_kind(struct vl_target *t, const char *spec, const c
 	if (strchr(spec, '/'))
 		return vl_dump_open(t, spec);
 	err = vl_libvirt_open(t, spec, uri, &no_such);
-	if (err && no_such && is_regular_file(spec)) {
-		vl_error_destroy(err);
-		vl_target_reset(t);
-		err = vl_dump_open(t, spec);
-	}
-	return err;
+	if (!err || !no_such)
+		return err;
+	return open_elsewhere(t, spec, uri, err);
 }
 
 struct vl_error *vl_target_open(const char *spec, const struct vl_target_options *opts,

@@ -86,10 +86,11 @@ struct vl_vcpu {
 };
 
 /*
- * Open @spec: a libvirt domain (id, UUID, name), "qemu:PID", "qmp:SOCKET", "kvm:PID"
- * (whatever hypervisor it is, by the kernel module imee.ko), or the path of a memory dump (a spec with a '/' or the name of a regular file
- * that is no domain). Opens read-only, pauses nothing. On success *@ret is
- * owned by the caller. VL_ERR_TARGET with a hint for whatever goes wrong.
+ * Open @spec: a libvirt domain (id, UUID, name), the name of a QEMU that libvirt does not
+ * manage, "qemu:PID" or "qemu:NAME", "qmp:SOCKET", "qmp:HOST:PORT", "kvm:PID" (whatever
+ * hypervisor it is, by the kernel module imee.ko), or the path of a memory dump (a spec with
+ * a '/', or the name of a regular file that is no guest's). Opens read-only, pauses nothing.
+ * On success *@ret is owned by the caller. VL_ERR_TARGET with a hint for whatever goes wrong.
  */
 struct vl_error *vl_target_open(const char *spec, const struct vl_target_options *opts,
 				struct vl_target **ret);
@@ -97,7 +98,7 @@ void vl_target_close(struct vl_target *t);
 
 /*
  * Call @fn with the name of every running domain at libvirt's @uri (NULL: its
- * default). Nothing is listed without libvirt.
+ * default), or its UUID where the name could be taken for something else. Nothing is listed without libvirt.
  */
 struct vl_error *vl_target_list(const char *uri, void (*fn)(void *ctx, const char *name),
 				void *ctx);

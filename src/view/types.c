@@ -12,7 +12,7 @@
 
 #include "../vmst/contact.h"
 #include "collect.h"
-#include "near.h"
+#include "../util/near.h"
 
 /* Steps through typedefs and qualifiers, and through anonymous members. */
 #define MAX_STEPS 32

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "names.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+#include "qemu_args.h"
+#include "../util/near.h"
+
+bool vl_name_is_taken(const char *name)
+{
+	static const char *const prefixes[] = { "qemu:", "qmp:", "kvm:", "-" };
+
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		if (!strncmp(name, prefixes[i], strlen(prefixes[i])))
+			return true;
+	/* A UUID is 32 digits and perhaps hyphens. */
+	return strchr(name, '/') || !name[strspn(name, "0123456789")] ||
+	       (strlen(name) >= 32 && !name[strspn(name, "0123456789abcdefABCDEF-")]);
+}
+
+struct names {
+	char **names;
+	size_t nr;
+};
+
+static void take_name(void *ctx, const char *name)
+{
+	struct names *n = ctx;
+	char **more = reallocarray(n->names, n->nr + 1, sizeof(*more));
+
+	if (!more)
+		return;
+	n->names = more;
+	more[n->nr] = strdup(name);
+	n->nr += more[n->nr] != NULL;
+}
+
+static void take_process(void *ctx, pid_t pid)
+{
+	struct vl_qemu_args qa;
+
+	if (vl_qemu_args_read(pid, &qa, NULL) && qa.guest_name[0])
+		take_name(ctx, qa.guest_name);
+}
+
+struct vl_error *vl_name_unknown(struct vl_error *err, const char *spec, const char *uri)
+{
+	struct names n = { .nr = 0 };
+	struct vl_near near;
+	char *text;
+
+	vl_error_destroy(vl_target_list(uri, take_name, &n));
+	vl_target_list_bare(take_process, &n);
+	vl_near_init(&near, spec, strlen(spec));
+	for (size_t i = 0; i < n.nr; i++)
+		vl_near_try(&near, n.names[i]);
+	text = vl_near_text(&near);
+	if (text)
+		vl_error_hint(err, "%s vlist shows all", text);
+	free(text);
+	for (size_t i = 0; i < n.nr; i++)
+		free(n.names[i]);
+	free(n.names);
+	return err;
+}
