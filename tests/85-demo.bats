@@ -68,3 +68,45 @@ seen() { screen | grep -q "$1"; }
 	run "$DEMO" --help
 	[[ $status -eq 0 && $output == "Usage: ./demo"* ]] || fail "$status: $output"
 }
+
+# as_nobody COMMAND...: as a user who has a home and a plain PATH, and nothing else.
+as_nobody() {
+	(cd "$BATS_TEST_TMPDIR" && exec setpriv --reuid 54321 --regid 54321 --clear-groups \
+		env -i HOME="$BATS_TEST_TMPDIR/home" PATH=/usr/local/bin:/usr/bin:/bin "$@" 3>&- 4>&-)
+}
+
+@test "the demo of an ordinary user: no depmod in PATH, no mknod, no libvirt" {
+	local home=$BATS_TEST_TMPDIR/home cache=$BATS_TEST_TMPDIR/home/.cache/vlens-tests kernel
+	kernel=$("$VT_TESTS/fetch-kernel" 6.1)
+	# The kernel is fetched already; what is made of it is not.
+	mkdir -p "$cache/kernels" "$cache/apt"
+	cp -r "$kernel" "$cache/kernels/"
+	touch "$cache/apt/stamp"
+	basename "$kernel" >"$cache/kernels/.newest-6.1"
+	chmod 755 "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR" "${BATS_TEST_TMPDIR%/*}"
+	chown -R 54321:54321 "$home"
+	as_nobody test -x "$VLENS_BUILD/vps" -a -x "$DEMO" ||
+		skip "other users cannot enter the source's folder"
+	run as_nobody "$DEMO" --name "$NAME" --build "$VLENS_BUILD"
+	[[ $status -eq 0 ]] || fail "status $status: $output"
+	[[ $output == *'[kthreadd]'*"Linux $NAME "*"/vtop qemu:"* ]] || fail "$output"
+	pid=$(grep -oE '/vtop qemu:[0-9]+' <<<"$output" | tr -dc 0-9)
+	[[ $(stat -c %u "/proc/$pid") -eq 54321 ]]
+	# And once more over it, then to its end.
+	run as_nobody "$DEMO" --name "$NAME" --build "$VLENS_BUILD"
+	[[ $status -eq 0 && ! -e /proc/$pid/exe ]] || fail "status $status: $output"
+	pid=$(grep -oE '/vtop qemu:[0-9]+' <<<"$output" | tr -dc 0-9)
+	as_nobody "$DEMO" --stop --name "$NAME"
+	eventually 5 test ! -e "/proc/$pid/exe"
+	[[ ! -e $home/.local/state/vlens-demo/$NAME ]]
+}
+
+@test "an ordinary user hears what root has to install" {
+	# A machine where a package is missing: dpkg-query says nothing of it.
+	mkdir -p "$BATS_TEST_TMPDIR/bin"
+	printf '#!/bin/sh\n/usr/bin/dpkg-query "$@" | grep -v " cpio "\n' >"$BATS_TEST_TMPDIR/bin/dpkg-query"
+	chmod -R 755 "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR" "${BATS_TEST_TMPDIR%/*}"
+	run as_nobody PATH="$BATS_TEST_TMPDIR/bin:/usr/bin:/bin" "$VT_TESTS/../build-aux/install-deps" --demo
+	[[ $status -eq 1 && $output == *"not installed: cpio; as root, run: "*"/install-deps --demo" ]] ||
+		fail "$status: $output"
+}

@@ -10,6 +10,9 @@
 #                     QEMU under libvirt runs as another user, so this folder
 #                     must be reachable for everybody; a home folder is not.
 
+# An ordinary user's PATH may lack the folders of depmod, modprobe and losetup.
+PATH=$PATH:/usr/sbin:/sbin
+
 VT_CACHE=${VLENS_TEST_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vlens-tests}
 VT_RUN=${VLENS_TEST_RUN:-/tmp/vlens-test-run.$(id -u)}
 # The folder tests/, wherever the script that sources this one lives.
