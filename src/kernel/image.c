@@ -63,11 +63,12 @@ static bool pmd_mapped(struct vl_target *t, const struct vl_pgtable *pt, uint64_
 	return false;
 }
 
-static void read_image(struct vl_target *t, const struct vl_pgtable *pt, struct vl_image *img)
+static void read_image(struct vl_target *t, const struct vl_pgtable *pt,
+		       struct vl_deadline deadline, struct vl_image *img)
 {
 	uint64_t va = img->base;
 
-	while (va < img->end) {
+	while (va < img->end && !vl_late(deadline)) {
 		struct vl_xlat x;
 		uint64_t n = VL_PAGE_SIZE;
 
@@ -89,90 +90,63 @@ struct btf_header {
 	uint32_t hdr_len, type_off, type_len, str_off, str_len;
 };
 #define BTF_MAGIC 0xeb9f
-#define BTF_MIN (256u << 10) /* vmlinux has megabytes; samples in text do not */
+/* Larger than any kernel's (7 MiB). */
+#define BTF_MAX (32u << 20)
 
-/*
- * The longest: the gaps between text, read-only data and data are memory that was
- * freed, and the types of a module may lie there.
- */
+/* The bytes from symbol @start to symbol @stop; NULL when they are not in the image. */
+static const unsigned char *between(const struct vl_image *img, const char *start, const char *stop,
+				    size_t *len_ret)
+{
+	uint64_t from = vl_kallsyms_address(&img->symbols, start);
+	uint64_t to = vl_kallsyms_address(&img->symbols, stop);
+
+	if (from < img->base || to > img->end || from >= to)
+		return NULL;
+	*len_ret = to - from;
+	return img->bytes + (from - img->base);
+}
+
+/* include/asm-generic/vmlinux.lds.h: BTF */
 static void find_btf(struct vl_image *img)
 {
-	size_t size = img->end - img->base;
+	size_t size;
+	const unsigned char *p = between(img, "__start_BTF", "__stop_BTF", &size);
+	struct btf_header h;
 
-	for (size_t off = 0; off + sizeof(struct btf_header) <= size; off += 4) {
-		struct btf_header h;
-		uint64_t len;
-
-		if (*(const uint16_t *)(img->bytes + off) != BTF_MAGIC)
-			continue;
-		memcpy(&h, img->bytes + off, sizeof(h));
-		if (h.version != 1 || h.flags || h.hdr_len < sizeof(h) || h.hdr_len > 256)
-			continue;
-		len = (uint64_t)h.hdr_len + h.str_off + h.str_len;
-		if (h.type_len < BTF_MIN || h.str_off < h.type_len || len > size - off ||
-		    len <= img->btf_len)
-			continue;
-		img->btf = img->bytes + off;
-		img->btf_len = len;
-	}
+	if (!p || size < sizeof(h))
+		return;
+	memcpy(&h, p, sizeof(h));
+	if (h.magic != BTF_MAGIC || size > BTF_MAX)
+		return;
+	img->btf = p;
+	img->btf_len = size;
 }
 
-/* An ELF note of GNU, type 3, is a build id (elf(5)). */
-static void find_build_ids(struct vl_image *img)
+/* Its notes are those of ELF; one of GNU, type 3, is a build id (elf(5)). */
+static void find_build_id(struct vl_image *img)
 {
-	static const char gnu[] = "\3\0\0\0GNU";
-	const unsigned char *p = img->bytes, *end = p + (img->end - img->base) - 64;
+	static const char gnu[] = "\4\0\0\0";
+	size_t left;
+	const unsigned char *p = between(img, "__start_notes", "__stop_notes", &left);
 
-	while (img->nr_ids < VL_MAX_IDS && (p = memmem(p, (size_t)(end - p), gnu, sizeof(gnu)))) {
-		struct vl_image_id *id = &img->ids[img->nr_ids];
-		uint32_t len;
+	while (p && left > 16) {
+		uint32_t name, len, type;
+		uint64_t whole;
 
-		p += sizeof(gnu);
-		if (p - img->bytes < 16 || memcmp(p - 16, "\4\0\0\0", 4))
-			continue;
-		memcpy(&len, p - 12, 4);
-		if (len < 8 || len > VL_BUILD_ID_MAX / 2)
-			continue;
-		id->va = img->base + (uint64_t)(p - 16 - img->bytes);
-		for (uint32_t i = 0; i < len; i++)
-			snprintf(id->hex + 2 * i, 3, "%02x", p[i]);
-		img->nr_ids++;
-	}
-}
-
-/*
- * entry_SYSCALL_64 (arch/x86/entry/entry_64.S) starts "swapgs; mov %rsp,
- * PER_CPU_VAR(cpu_tss_rw + TSS_sp2)"; sp2 is at 0x14 of the hardware TSS. The
- * operand is absolute (65 48 89 24 25 disp32), or relative to RIP since "x86/percpu:
- * Introduce %rip-relative addressing to PER_CPU_VAR()" (6.9).
- */
-#define TSS_SP2 0x14
-
-static void find_entries(struct vl_image *img)
-{
-	static const unsigned char absolute[] = { 0x0f, 0x01, 0xf8, 0x65, 0x48, 0x89, 0x24, 0x25 };
-	static const unsigned char relative[] = { 0x0f, 0x01, 0xf8, 0x65, 0x48, 0x89, 0x25 };
-	size_t size = img->end - img->base;
-
-	for (size_t off = 0; off + 16 <= size && img->nr_entries < VL_MAX_ENTRIES; off++) {
-		const unsigned char *p = memchr(img->bytes + off, 0x0f, size - off - 16);
-		struct vl_entry *e = &img->entries[img->nr_entries];
-		int32_t disp;
-
-		if (!p)
+		memcpy(&name, p, 4);
+		memcpy(&len, p + 4, 4);
+		memcpy(&type, p + 8, 4);
+		whole = 12 + (((uint64_t)name + 3) & ~3UL) + (((uint64_t)len + 3) & ~3UL);
+		if (whole > left)
 			return;
-		off = (size_t)(p - img->bytes);
-		e->va = img->base + off;
-		if (!memcmp(p, absolute, sizeof(absolute))) {
-			memcpy(&disp, p + sizeof(absolute), 4);
-			e->tss = (uint64_t)(int64_t)disp - TSS_SP2;
-		} else if (!memcmp(p, relative, sizeof(relative))) {
-			memcpy(&disp, p + sizeof(relative), 4);
-			e->tss = e->va + sizeof(relative) + 4 + (uint64_t)(int64_t)disp - TSS_SP2;
-		} else {
-			continue;
+		if (type == 3 && !memcmp(p, gnu, 4) && !memcmp(p + 12, "GNU", 4) &&
+		    len <= VL_BUILD_ID_MAX / 2) {
+			for (uint32_t i = 0; i < len; i++)
+				snprintf(img->build_id + 2 * i, 3, "%02x", p[16 + i]);
+			return;
 		}
-		img->nr_entries++;
+		p += whole;
+		left -= whole;
 	}
 }
 
@@ -207,7 +181,7 @@ uint64_t vl_image_fault_handler(struct vl_target *t, const struct vl_pgtable *pt
 }
 
 struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt, uint64_t idt_base,
-			       struct vl_image **ret)
+			       struct vl_deadline deadline, struct vl_image **ret)
 {
 	unsigned char gate[16];
 	struct vl_image *img;
@@ -225,10 +199,12 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 	img->rip = rip;
 	img->base = rip & ~(PMD_SIZE - 1);
 	img->end = img->base + PMD_SIZE;
-	while (img->base > IMAGE_START && pmd_mapped(t, pt, img->base - PMD_SIZE))
+	while (img->base > IMAGE_START && !vl_late(deadline) &&
+	       pmd_mapped(t, pt, img->base - PMD_SIZE))
 		img->base -= PMD_SIZE;
 	/* Data and BSS may lie behind freed memory: go on over small gaps. */
-	for (uint64_t va = img->end, gap = 0; va < IMAGE_LIMIT && gap < 8; va += PMD_SIZE) {
+	for (uint64_t va = img->end, gap = 0; va < IMAGE_LIMIT && gap < 8 && !vl_late(deadline);
+	     va += PMD_SIZE) {
 		if (pmd_mapped(t, pt, va)) {
 			img->end = va + PMD_SIZE;
 			gap = 0;
@@ -245,14 +221,14 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 		vl_image_destroy(img);
 		return vl_error_os(errno, "cannot map memory");
 	}
-	read_image(t, pt, img);
-	find_entries(img);
-	find_btf(img);
-	find_build_ids(img);
-	if (!img->nr_entries) {
+	read_image(t, pt, deadline, img);
+	if (!vl_kallsyms_find(img->bytes, img->end - img->base, img->base, rip, deadline,
+			      &img->symbols)) {
 		vl_image_destroy(img);
-		return no_linux("there is no system-call entry");
+		return no_linux("there is no table of its symbols (CONFIG_KALLSYMS)");
 	}
+	find_btf(img);
+	find_build_id(img);
 	*ret = img;
 	return NULL;
 }
@@ -261,39 +237,8 @@ void vl_image_destroy(struct vl_image *img)
 {
 	if (!img)
 		return;
+	vl_kallsyms_deinit(&img->symbols);
 	if (img->bytes)
 		munmap(img->bytes, img->end - img->base);
 	free(img);
-}
-
-/* KASLR moves the direct map by steps of 1 GiB (arch/x86/mm/kaslr.c). */
-#define PUD_SIZE (1UL << 30)
-
-bool vl_find_direct_map(struct vl_target *t, const struct vl_pgtable *pt, uint64_t *ret)
-{
-	int shift = 12 + 9 * (pt->levels - 1);
-	uint64_t top_size = 1UL << shift;
-
-	for (uint64_t i = 256; i < 511; i++) {
-		uint64_t start =
-			(uint64_t)((int64_t)(i << shift << (64 - shift - 9)) >> (64 - shift - 9));
-		uint64_t entry;
-
-		if (!vl_target_read_entry(t, pt->root + 8 * i, &entry) || !(entry & X86_PTE_P))
-			continue;
-		/* 4 levels: 512 steps; 5 levels: the map starts in the first TiB. */
-		for (uint64_t va = start; va - start < top_size && va - start < 512 * 4 * PUD_SIZE;
-		     va += PUD_SIZE) {
-			struct vl_xlat a, b;
-
-			if (vl_translate(pt, vl_target_read_entry, t, va + (1UL << 20), &a) &&
-			    a.gpa == 1UL << 20 &&
-			    vl_translate(pt, vl_target_read_entry, t, va + (4UL << 20), &b) &&
-			    b.gpa == 4UL << 20) {
-				*ret = va;
-				return true;
-			}
-		}
-	}
-	return false;
 }

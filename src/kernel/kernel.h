@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a guest's kernel is: its symbols and the layout of a few types, as the
- * kernel itself told them (kallsyms, BTF). Kept on disk by build id, so that
- * the next contact with any guest of the same kernel need not ask again.
+ * What a guest's kernel is: its symbols and the layout of a few types, out of its
+ * own tables (kallsyms, BTF). Kept on disk, so that the next contact with any guest
+ * that has the same tables need not make it again.
  */
 #ifndef VLENS_KERNEL_H
 #define VLENS_KERNEL_H
@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "../error.h"
+#include "kallsyms.h"
 
 /*
  * Fields whose place is needed, one row each: name here, type, path of
@@ -261,33 +262,41 @@ struct vl_layout {
 
 /*
  * Find every field in @btf (the kernel's own, @len bytes). VL_ERR_KERNEL when
- * it cannot be read or lacks task_struct.
+ * it cannot be read or lacks task_struct, or @deadline has passed.
  */
-struct vl_error *vl_layout_from_btf(const void *btf, size_t len, struct vl_layout *ret);
+struct vl_error *vl_layout_from_btf(const void *btf, size_t len, struct vl_deadline deadline,
+				    struct vl_layout *ret);
 
 /*
- * Make a kernel from the text of /proc/kallsyms (@text of @len bytes), its
- * types, and its image (@image, @image_len bytes that are at @image_va).
- * @entry is where system calls were seen to enter: symbols are kept relative
- * to it, as it is the one address that can be found without them.
+ * Make a kernel from the tables of its symbols and its types. It is a function of
+ * these two only, and kept under a key of these two: see vl_kernel_key().
  */
-struct vl_error *vl_kernel_create(const char *text, size_t len, const struct vl_layout *layout,
-				  uint64_t entry, const unsigned char *image, size_t image_len,
-				  uint64_t image_va, struct vl_kernel **ret);
+struct vl_error *vl_kernel_create(const struct vl_kallsyms *from, const struct vl_layout *layout,
+				  struct vl_kernel **ret);
 void vl_kernel_destroy(struct vl_kernel *k);
 
+#define VL_KEY_MAX 64
+
 /*
- * Write to, read from the cache by @build_id. Loading gives NULL in *@ret when
- * it is not there, or was damaged. @entry places the kernel (KASLR).
+ * The key of a kernel in the cache: a hash, in hexadecimal, of all that
+ * vl_kernel_create() makes it of, as it lies in the guest's memory. What a guest makes
+ * up is found again by no guest that does not make up the same.
  */
-struct vl_error *vl_kernel_store(const struct vl_kernel *k, const char *build_id);
-void vl_kernel_load(const char *build_id, uint64_t entry, struct vl_kernel **ret);
+void vl_kernel_key(const struct vl_kallsyms *symbols, const unsigned char *image, const void *btf,
+		   size_t btf_len, char ret[VL_KEY_MAX + 1]);
+
+/*
+ * Write to, read from the cache by @key. Loading gives NULL in *@ret when
+ * it is not there, or was damaged. @base places the kernel (struct vl_kallsyms).
+ */
+struct vl_error *vl_kernel_store(const struct vl_kernel *k, const char *key);
+void vl_kernel_load(const char *key, uint64_t base, struct vl_kernel **ret);
 
 /* Keep the guest's BTF beside it, for whoever needs more than the fields here. */
-struct vl_error *vl_kernel_store_btf(const char *build_id, const void *btf, size_t len);
+struct vl_error *vl_kernel_store_btf(const char *key, const void *btf, size_t len);
 
 /* Read it back; *@ret is malloc'ed. */
-struct vl_error *vl_kernel_load_btf(const char *build_id, void **ret, size_t *len_ret);
+struct vl_error *vl_kernel_load_btf(const char *key, void **ret, size_t *len_ret);
 
 /*
  * The address of symbol @name of the kernel itself (no module); 0 when there is
@@ -301,6 +310,9 @@ bool vl_symbol_is(const struct vl_kernel *k, const char *name);
 
 /* The name of the @i-th symbol, in the order of the names; NULL behind the last. */
 const char *vl_symbol_name(const struct vl_kernel *k, size_t i);
+
+/* Its address, or value. @i is less than their number. */
+uint64_t vl_symbol_value(const struct vl_kernel *k, size_t i);
 
 /* The @n-th (from 0) of several functions of that name, static ones of
  * different files; 0 behind the last. */
@@ -318,11 +330,13 @@ const char *vl_symbol_at(const struct vl_kernel *k, uint64_t va, uint64_t *offse
 /*
  * Places where the timekeeping code reads the TSC: it is inlined there since "x86:
  * Inline TSC reads in timekeeping" (7.1), so there is not one function to change.
- * What stands there (rdtsc, lfence; rdtsc, or rdtscp) depends on the CPU. Returns the
- * @i-th address, 0 behind the last.
+ * What stands there (rdtsc, lfence; rdtsc, or rdtscp) depends on the CPU, so it is
+ * found in the text of each guest: @image, @len bytes from @va on. @ret: addresses, and 0
+ * behind the last if there is room.
  */
 #define VL_MAX_TSC_SITES 64
-uint64_t vl_kernel_tsc_site(const struct vl_kernel *k, size_t i);
+void vl_kernel_find_tsc_sites(const struct vl_kernel *k, const unsigned char *image, size_t len,
+			      uint64_t va, uint64_t ret[VL_MAX_TSC_SITES]);
 
 /* The type and the path of members that row @f asks for; static. */
 void vl_field_name(enum vl_field f, const char **type_ret, const char **path_ret);

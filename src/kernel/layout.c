@@ -4,6 +4,7 @@
 
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -69,13 +70,12 @@ static int64_t member_bit(const struct btf *btf, const struct btf_type *t, const
 	return -1;
 }
 
-static int32_t enumerator(const struct btf *btf, const char *type, const char *name)
+static int32_t enumerator(const struct btf *btf, int32_t id, const char *name)
 {
-	int32_t id = btf__find_by_name_kind(btf, type, BTF_KIND_ENUM);
-	const struct btf_type *t = id < 0 ? NULL : btf__type_by_id(btf, (uint32_t)id);
-	const struct btf_enum *e = t ? btf_enum(t) : NULL;
+	const struct btf_type *t = btf__type_by_id(btf, (uint32_t)id);
+	const struct btf_enum *e = btf_enum(t);
 
-	for (unsigned i = 0; e && i < btf_vlen(t); i++) {
+	for (unsigned i = 0; i < btf_vlen(t); i++) {
 		const char *n = btf__name_by_offset(btf, e[i].name_off);
 
 		if (n && !strcmp(n, name) && e[i].val >= 0)
@@ -84,20 +84,20 @@ static int32_t enumerator(const struct btf *btf, const char *type, const char *n
 	return VL_NO_FIELD;
 }
 
-/* @id: what structure @type is; negative: there is none. */
-static int32_t field_offset(const struct btf *btf, const char *type, int32_t id, const char *path)
+/* @id: what structure or enum it is in; 0: there is none. */
+static int32_t field_offset(const struct btf *btf, int32_t id, const char *path)
 {
 	const struct btf_type *t;
 	unsigned visits = 0;
 	int64_t bits = 0;
 
-	if (!strncmp(type, "enum ", 5))
-		return enumerator(btf, type + 5, path);
-	if (id < 0)
+	if (!id)
 		return VL_NO_FIELD;
 	t = btf__type_by_id(btf, (uint32_t)id);
+	if (btf_is_enum(t))
+		return enumerator(btf, id, path);
 	if (!*path)
-		return (int32_t)t->size;
+		return t->size <= INT32_MAX ? (int32_t)t->size : VL_NO_FIELD;
 	while (*path) {
 		size_t len = strcspn(path, ".");
 		uint32_t next;
@@ -111,7 +111,55 @@ static int32_t field_offset(const struct btf *btf, const char *type, int32_t id,
 		if (*path == '.')
 			path++;
 	}
-	return (int32_t)(bits / 8);
+	return bits / 8 <= INT32_MAX ? (int32_t)(bits / 8) : VL_NO_FIELD;
+}
+
+/* A type that fields ask for, by its name; several rows of the table of fields share one. */
+struct wanted {
+	const char *name;
+	bool is_enum;
+	int32_t id; /* the first that has this name and kind; 0: none */
+};
+
+static int by_type(const void *a, const void *b)
+{
+	const struct wanted *x = a, *y = b;
+	int order = strcmp(x->name, y->name);
+
+	return order ? order : (int)x->is_enum - (int)y->is_enum;
+}
+
+static struct wanted wanted_of(const char *type)
+{
+	bool is_enum = !strncmp(type, "enum ", 5);
+
+	return (struct wanted){ is_enum ? type + 5 : type, is_enum, 0 };
+}
+
+/* Types to look at between two looks at the clock. */
+#define LOOK_AT_CLOCK 65536
+
+/* Go through all types once; false: it takes too long. */
+static bool find_types(const struct btf *btf, struct wanted *w, size_t nr,
+		       struct vl_deadline deadline)
+{
+	for (uint32_t id = 1;; id++) {
+		const struct btf_type *t = btf__type_by_id(btf, id);
+		struct wanted key, *found;
+
+		if (!t)
+			return true;
+		if (!(id % LOOK_AT_CLOCK) && vl_late(deadline))
+			return false;
+		if (!btf_is_struct(t) && !btf_is_enum(t))
+			continue;
+		key = (struct wanted){ btf__name_by_offset(btf, t->name_off), btf_is_enum(t), 0 };
+		if (!key.name || !*key.name)
+			continue;
+		found = bsearch(&key, w, nr, sizeof(*w), by_type);
+		if (found && !found->id)
+			found->id = (int32_t)id;
+	}
 }
 
 static int silent(enum libbpf_print_level level, const char *fmt, va_list ap)
@@ -120,20 +168,32 @@ static int silent(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return 0;
 }
 
-struct vl_error *vl_layout_from_btf(const void *data, size_t len, struct vl_layout *ret)
+struct vl_error *vl_layout_from_btf(const void *data, size_t len, struct vl_deadline deadline,
+				    struct vl_layout *ret)
 {
+	struct wanted w[VL_NR_FIELDS];
 	struct btf *btf;
-	int32_t id = -1;
+	size_t nr = 0;
 
 	libbpf_set_print(silent);
 	btf = btf__new(data, (uint32_t)len);
 	if (libbpf_get_error(btf))
 		return vl_error_new(VL_ERR_KERNEL, "cannot read the types of the guest's kernel");
+	for (int i = 0; i < VL_NR_FIELDS; i++)
+		w[i] = wanted_of(fields[i].type);
+	qsort(w, VL_NR_FIELDS, sizeof(*w), by_type);
+	for (int i = 0; i < VL_NR_FIELDS; i++)
+		if (!i || by_type(&w[i], &w[nr - 1]))
+			w[nr++] = w[i];
+	if (!find_types(btf, w, nr, deadline)) {
+		btf__free(btf);
+		return vl_error_new(VL_ERR_FAULT, "the types of the guest's kernel do not end");
+	}
 	for (int i = 0; i < VL_NR_FIELDS; i++) {
-		/* Looking for a type takes a millisecond; fields of one stand together. */
-		if (!i || strcmp(fields[i].type, fields[i - 1].type))
-			id = btf__find_by_name_kind(btf, fields[i].type, BTF_KIND_STRUCT);
-		ret->offset[i] = field_offset(btf, fields[i].type, id, fields[i].path);
+		struct wanted key = wanted_of(fields[i].type);
+		const struct wanted *found = bsearch(&key, w, nr, sizeof(*w), by_type);
+
+		ret->offset[i] = field_offset(btf, found->id, fields[i].path);
 	}
 	btf__free(btf);
 	if (!vl_has(ret, VL_F_TASK_PID) || !vl_has(ret, VL_F_TASK_TASKS))

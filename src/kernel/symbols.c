@@ -16,10 +16,10 @@
 
 #include "../util/dirs.h"
 
-#define MAGIC "vlens-ka"
+#define MAGIC "vlens-kb"
 
 struct symbol {
-	int64_t value; /* relative to the entry, or as it is if absolute */
+	int64_t value; /* relative to the base, or as it is if absolute */
 	uint32_t name; /* offset in names */
 	uint32_t absolute;
 };
@@ -32,11 +32,10 @@ struct table {
 	char magic[8];
 	uint32_t nr, nr_placed, names_size, nr_fields;
 	struct vl_layout layout;
-	int64_t tsc_sites[VL_MAX_TSC_SITES]; /* relative to the entry; 0: end */
 };
 
 struct vl_kernel {
-	uint64_t entry;
+	uint64_t base;
 	struct table *t;
 	size_t size;
 	bool mapped;
@@ -61,53 +60,53 @@ static void set_parts(struct vl_kernel *k)
 	k->names = (const char *)(k->by_address + k->t->nr);
 }
 
+static const char *name_of(const struct vl_kernel *k, const struct symbol *s)
+{
+	/* Cached tables come from a file: an offset past the end is no name. */
+	return s->name < k->t->names_size ? k->names + s->name : "";
+}
+
+static uint64_t value_of(const struct vl_kernel *k, const struct symbol *s)
+{
+	return s->absolute ? (uint64_t)s->value : k->base + (uint64_t)s->value;
+}
+
+/* The first bytes of a name, for a comparison that mostly ends there. */
+struct order {
+	uint64_t prefix;
+	uint32_t name, symbol;
+};
+
+static uint64_t prefix_of(const char *name)
+{
+	uint64_t v = 0;
+
+	for (unsigned i = 0; i < 8; i++) {
+		v = v << 8 | (unsigned char)*name;
+		name += *name != 0;
+	}
+	return v;
+}
+
 static int by_name(const void *a, const void *b, void *names)
 {
-	const struct symbol *x = a, *y = b;
+	const struct order *x = a, *y = b;
+	int order;
 
-	return strcmp((char *)names + x->name, (char *)names + y->name);
-}
-
-static int by_value(const void *a, const void *b, void *symbols)
-{
-	const struct symbol *x = (struct symbol *)symbols + *(const uint32_t *)a;
-	const struct symbol *y = (struct symbol *)symbols + *(const uint32_t *)b;
-
-	if (x->absolute != y->absolute)
-		return x->absolute ? 1 : -1;
-	return x->value < y->value ? -1 : x->value > y->value;
-}
-
-/* One line "ffffffff81000000 T _text", and "\t[module]" behind if of a module. */
-static bool parse_line(const char *line, size_t len, uint64_t *value_ret, const char **name_ret,
-		       size_t *name_len_ret)
-{
-	const char *end = line + len;
-	uint64_t value = 0;
-	const char *p = line;
-
-	for (; p < end && *p != ' '; p++) {
-		int digit = *p >= '0' && *p <= '9' ? *p - '0' :
-			    *p >= 'a' && *p <= 'f' ? *p - 'a' + 10 :
-						     -1;
-		if (digit < 0)
-			return false;
-		value = value << 4 | (unsigned)digit;
-	}
-	if (end - p < 4 || p[2] != ' ')
-		return false;
-	*value_ret = value;
-	*name_ret = p + 3;
-	p = memchr(p + 3, '\t', (size_t)(end - p - 3));
-	*name_len_ret = (size_t)((p ? p : end) - *name_ret);
-	return !p;
+	if (x->prefix != y->prefix)
+		return x->prefix < y->prefix ? -1 : 1;
+	order = strcmp((char *)names + x->name, (char *)names + y->name);
+	/* Several of one name stay in the order of their addresses. */
+	return order ? order : x->symbol < y->symbol ? -1 : 1;
 }
 
 /* Code that asks a clocksource for the time. */
 static bool reads_clock(const char *name)
 {
+	if (!strstr(name, "time"))
+		return !strncmp(name, "get_device_system_crosststamp", 29);
 	return strstr(name, "ktime_") || strstr(name, "timekeeping_") ||
-	       strstr(name, "getboottime") || strstr(name, "get_device_system_crosststamp");
+	       strstr(name, "getboottime");
 }
 
 /*
@@ -129,106 +128,77 @@ static bool is_tsc_read(const unsigned char *p, size_t left)
 	return false;
 }
 
-static void find_tsc_sites(struct vl_kernel *k, const unsigned char *image, size_t len, uint64_t va)
+void vl_kernel_find_tsc_sites(const struct vl_kernel *k, const unsigned char *image, size_t len,
+			      uint64_t va, uint64_t ret[VL_MAX_TSC_SITES])
 {
 	size_t nr = 0;
 
+	memset(ret, 0, VL_MAX_TSC_SITES * sizeof(*ret));
 	for (uint32_t i = 0; i < k->t->nr; i++) {
 		const struct symbol *s = &k->symbols[i];
 		uint64_t start, end;
 
-		if (s->absolute || !reads_clock(k->names + s->name))
+		if (s->absolute || !reads_clock(name_of(k, s)))
 			continue;
-		start = k->entry + (uint64_t)s->value;
+		start = value_of(k, s);
 		end = vl_symbol_after(k, start);
 		if (start < va || end < start || end - va > len || end - start > 4096)
 			continue;
 		for (uint64_t at = start; at + 8 < end && nr < VL_MAX_TSC_SITES; at++) {
 			if (!is_tsc_read(image + (at - va), (size_t)(end - at)))
 				continue;
-			k->t->tsc_sites[nr++] = (int64_t)(at - k->entry);
+			ret[nr++] = at;
 			at += 4;
 		}
 	}
 }
 
-uint64_t vl_kernel_tsc_site(const struct vl_kernel *k, size_t i)
-{
-	return i < VL_MAX_TSC_SITES && k->t->tsc_sites[i] ?
-		       k->entry + (uint64_t)k->t->tsc_sites[i] :
-		       0;
-}
-
-struct vl_error *vl_kernel_create(const char *text, size_t len, const struct vl_layout *layout,
-				  uint64_t entry, const unsigned char *image, size_t image_len,
-				  uint64_t image_va, struct vl_kernel **ret)
+struct vl_error *vl_kernel_create(const struct vl_kallsyms *from, const struct vl_layout *layout,
+				  struct vl_kernel **ret)
 {
 	struct vl_kernel *k = calloc(1, sizeof(*k));
-	uint32_t nr = 0, names_size = 0;
-	struct symbol *symbols = NULL;
-	bool placed = false;
+	struct order *order = malloc(from->nr * sizeof(*order));
+	struct symbol *symbols;
 	uint32_t *index;
-	char *names = NULL;
 
-	if (!k)
-		return vl_error_nomem();
-	for (int pass = 0; pass < 2; pass++) {
-		const char *p = text, *end = text + len;
-
-		nr = names_size = 0;
-		while (p < end) {
-			const char *eol = memchr(p, '\n', (size_t)(end - p));
-			const char *name;
-			uint64_t value;
-			size_t n;
-
-			if (!eol)
-				eol = end;
-			if (parse_line(p, (size_t)(eol - p), &value, &name, &n)) {
-				if (pass) {
-					struct symbol *s = &symbols[nr];
-
-					s->absolute = value < KERNEL_HALF;
-					s->value = (int64_t)(s->absolute ? value : value - entry);
-					s->name = names_size;
-					memcpy(names + names_size, name, n);
-					placed |= !s->absolute;
-				}
-				names_size += (uint32_t)n + 1;
-				nr++;
-			}
-			p = eol + 1;
-		}
-		if (pass)
-			break;
-		k->size = table_size(nr, names_size);
+	if (k) {
+		k->size = table_size(from->nr, (uint32_t)from->text_len);
 		k->t = calloc(1, k->size);
-		if (!k->t) {
-			free(k);
-			return vl_error_nomem();
-		}
-		memcpy(k->t->magic, MAGIC, sizeof(k->t->magic));
-		k->t->nr = nr;
-		k->t->names_size = names_size;
-		k->t->nr_fields = VL_NR_FIELDS;
-		k->t->layout = *layout;
-		set_parts(k);
-		symbols = (struct symbol *)k->symbols;
-		names = (char *)k->names;
 	}
-	if (!placed) {
+	if (!k || !k->t || !order) {
 		vl_kernel_destroy(k);
-		return vl_error_new(VL_ERR_KERNEL, "the guest's /proc/kallsyms tells no addresses");
+		free(order);
+		return vl_error_nomem();
 	}
-	k->entry = entry;
-	qsort_r(symbols, nr, sizeof(*symbols), by_name, names);
+	memcpy(k->t->magic, MAGIC, sizeof(k->t->magic));
+	k->t->nr = from->nr;
+	k->t->names_size = (uint32_t)from->text_len;
+	k->t->nr_fields = VL_NR_FIELDS;
+	k->t->layout = *layout;
+	k->base = from->base;
+	set_parts(k);
+	memcpy((char *)k->names, from->text, from->text_len);
+	for (uint32_t i = 0; i < from->nr; i++)
+		order[i] = (struct order){ prefix_of(k->names + from->name_at[i]), from->name_at[i],
+					   i };
+	qsort_r(order, from->nr, sizeof(*order), by_name, (char *)k->names);
+	symbols = (struct symbol *)k->symbols;
 	index = (uint32_t *)k->by_address;
-	for (uint32_t i = 0; i < nr; i++) {
-		index[i] = i;
-		k->t->nr_placed += !symbols[i].absolute;
+	for (uint32_t i = 0; i < from->nr; i++) {
+		uint64_t value = from->addresses[order[i].symbol];
+		bool absolute = value < KERNEL_HALF;
+
+		symbols[i] = (struct symbol){ (int64_t)(absolute ? value : value - k->base),
+					      order[i].name, absolute };
+		k->t->nr_placed += !absolute;
 	}
-	qsort_r(index, nr, sizeof(*index), by_value, symbols);
-	find_tsc_sites(k, image, image_len, image_va);
+	/* They come in the order of their addresses, the absolute ones first. */
+	for (uint32_t i = 0; i < from->nr; i++) {
+		uint32_t at = order[i].symbol, nr_absolute = from->nr - k->t->nr_placed;
+
+		index[at < nr_absolute ? k->t->nr_placed + at : at - nr_absolute] = i;
+	}
+	free(order);
 	*ret = k;
 	return NULL;
 }
@@ -244,14 +214,14 @@ void vl_kernel_destroy(struct vl_kernel *k)
 	free(k);
 }
 
-static char *cache_path(const char *build_id, const char *suffix, struct vl_error **err)
+static char *cache_path(const char *key, const char *suffix, struct vl_error **err)
 {
 	char *dir, *path;
 
 	*err = vl_cache_dir(&dir);
 	if (*err)
 		return NULL;
-	if (asprintf(&path, "%s/%s.%s", dir, build_id, suffix) < 0) {
+	if (asprintf(&path, "%s/%s.%s", dir, key, suffix) < 0) {
 		path = NULL;
 		*err = vl_error_nomem();
 	}
@@ -259,11 +229,10 @@ static char *cache_path(const char *build_id, const char *suffix, struct vl_erro
 	return path;
 }
 
-static struct vl_error *store(const char *build_id, const char *suffix, const void *data,
-			      size_t size)
+static struct vl_error *store(const char *key, const char *suffix, const void *data, size_t size)
 {
 	struct vl_error *err;
-	char *path = cache_path(build_id, suffix, &err);
+	char *path = cache_path(key, suffix, &err);
 
 	if (path)
 		err = vl_file_store(path, data, size);
@@ -271,23 +240,23 @@ static struct vl_error *store(const char *build_id, const char *suffix, const vo
 	return err;
 }
 
-struct vl_error *vl_kernel_store(const struct vl_kernel *k, const char *build_id)
+struct vl_error *vl_kernel_store(const struct vl_kernel *k, const char *key)
 {
-	return store(build_id, "kernel", k->t, k->size);
+	return store(key, "kernel", k->t, k->size);
 }
 
-struct vl_error *vl_kernel_store_btf(const char *build_id, const void *btf, size_t len)
+struct vl_error *vl_kernel_store_btf(const char *key, const void *btf, size_t len)
 {
-	return store(build_id, "btf", btf, len);
+	return store(key, "btf", btf, len);
 }
 
 /* Larger than any kernel's (6 MiB). */
 #define BTF_MAX (64U << 20)
 
-struct vl_error *vl_kernel_load_btf(const char *build_id, void **ret, size_t *len_ret)
+struct vl_error *vl_kernel_load_btf(const char *key, void **ret, size_t *len_ret)
 {
 	struct vl_error *err;
-	char *path = cache_path(build_id, "btf", &err), *text;
+	char *path = cache_path(key, "btf", &err), *text;
 
 	if (!path)
 		return err;
@@ -306,10 +275,10 @@ static bool table_sane(const struct table *t, size_t size)
 	       table_size(t->nr, t->names_size) == size && !((const char *)t)[size - 1];
 }
 
-void vl_kernel_load(const char *build_id, uint64_t entry, struct vl_kernel **ret)
+void vl_kernel_load(const char *key, uint64_t base, struct vl_kernel **ret)
 {
 	struct vl_error *err;
-	char *path = cache_path(build_id, "kernel", &err);
+	char *path = cache_path(key, "kernel", &err);
 	struct vl_kernel *k;
 	struct stat st;
 	void *p;
@@ -338,20 +307,9 @@ void vl_kernel_load(const char *build_id, uint64_t entry, struct vl_kernel **ret
 	k->t = p;
 	k->size = (size_t)st.st_size;
 	k->mapped = true;
-	k->entry = entry;
+	k->base = base;
 	set_parts(k);
 	*ret = k;
-}
-
-static const char *name_of(const struct vl_kernel *k, const struct symbol *s)
-{
-	/* Cached tables come from a file: an offset past the end is no name. */
-	return s->name < k->t->names_size ? k->names + s->name : "";
-}
-
-static uint64_t value_of(const struct vl_kernel *k, const struct symbol *s)
-{
-	return s->absolute ? (uint64_t)s->value : k->entry + (uint64_t)s->value;
 }
 
 /* The first whose name is not less. Copies with a suffix come behind. */
@@ -373,6 +331,11 @@ static size_t first_not_less(const struct vl_kernel *k, const char *name)
 const char *vl_symbol_name(const struct vl_kernel *k, size_t i)
 {
 	return i < k->t->nr ? name_of(k, &k->symbols[i]) : NULL;
+}
+
+uint64_t vl_symbol_value(const struct vl_kernel *k, size_t i)
+{
+	return value_of(k, &k->symbols[i]);
 }
 
 bool vl_symbol_is(const struct vl_kernel *k, const char *name)

@@ -16,7 +16,7 @@
 #include "pulse.h"
 
 #define RUN_FILE_MAX 4096
-#define RUN_FORMAT "vlens-run-1"
+#define RUN_FORMAT "vlens-run-2"
 /* Of several tools that need a first contact one makes it: its time is well within this. */
 #define FIRST_TIMEOUT_MS 20000
 
@@ -28,16 +28,21 @@ static char *run_path(struct vl_target *t)
 void vl_contact_save(const struct vl_contact *c)
 {
 	char *path = run_path(c->target), *text = NULL, probe[2 * sizeof(c->probe) + 1];
-	int n;
+	char sites[VL_MAX_TSC_SITES * 17 + 1] = "";
+	int n, at = 0;
 
 	for (size_t i = 0; i < sizeof(c->probe); i++)
 		snprintf(probe + 2 * i, 3, "%02x", c->probe[i]);
+	for (size_t i = 0; i < VL_MAX_TSC_SITES && c->tsc_sites[i]; i++)
+		at += snprintf(sites + at, sizeof(sites) - (size_t)at, " %" PRIx64,
+			       c->tsc_sites[i]);
 	n = asprintf(&text,
-		     RUN_FORMAT " %s %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64
-				" %d %s %d %" PRId64 " %" PRId64 "\n",
-		     c->build_id, c->cr0, c->cr4, c->efer, c->entry, c->pt.root, c->pt.levels,
-		     probe, c->has_anchor, c->anchor_lo, c->anchor_hi);
-	if (path && n > 0 && c->build_id[0])
+		     RUN_FORMAT " %s %s %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64
+				" %" PRIx64 " %d %s %d %" PRId64 " %" PRId64 "%s\n",
+		     c->key, c->build_id[0] ? c->build_id : "-", c->cr0, c->cr4, c->efer, c->base,
+		     c->entry, c->pt.root, c->pt.levels, probe, c->has_anchor, c->anchor_lo,
+		     c->anchor_hi, sites);
+	if (path && n > 0)
 		vl_error_destroy(vl_file_store(path, text, (size_t)n));
 	if (n > 0)
 		free(text);
@@ -49,7 +54,7 @@ static bool load_run(struct vl_contact *c)
 {
 	char *path = run_path(c->target), *text, probe[2 * sizeof(c->probe) + 1];
 	struct vl_error *err;
-	int anchor, n;
+	int anchor, n, end = 0, more;
 	size_t len;
 
 	if (!path)
@@ -61,14 +66,20 @@ static bool load_run(struct vl_contact *c)
 		return false;
 	}
 	n = sscanf(text,
-		   RUN_FORMAT " %64[0-9a-f] %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64
-			      " %" SCNx64 " %d %64[0-9a-f] %d %" SCNd64 " %" SCNd64,
-		   c->build_id, &c->cr0, &c->cr4, &c->efer, &c->entry, &c->pt.root, &c->pt.levels,
-		   probe, &anchor, &c->anchor_lo, &c->anchor_hi);
+		   RUN_FORMAT " %64[0-9a-f] %64[-0-9a-f] %" SCNx64 " %" SCNx64 " %" SCNx64
+			      " %" SCNx64 " %" SCNx64 " %" SCNx64 " %d %64[0-9a-f] %d %" SCNd64
+			      " %" SCNd64 "%n",
+		   c->key, c->build_id, &c->cr0, &c->cr4, &c->efer, &c->base, &c->entry,
+		   &c->pt.root, &c->pt.levels, probe, &anchor, &c->anchor_lo, &c->anchor_hi, &end);
+	for (size_t i = 0; n == 13 && i < VL_MAX_TSC_SITES; i++, end += more)
+		if (sscanf(text + end, " %" SCNx64 "%n", &c->tsc_sites[i], &more) != 1)
+			break;
 	free(text);
-	if (n != 11 || strlen(probe) != 2 * sizeof(c->probe) ||
+	if (n != 13 || strlen(c->key) != VL_KEY_MAX || strlen(probe) != 2 * sizeof(c->probe) ||
 	    (c->pt.levels != 4 && c->pt.levels != 5))
 		return false;
+	if (!strcmp(c->build_id, "-"))
+		c->build_id[0] = '\0';
 	for (size_t i = 0; i < sizeof(c->probe); i++) {
 		unsigned byte;
 
@@ -92,7 +103,7 @@ static bool still_there(struct vl_contact *c)
 {
 	if (!vl_contact_holds(c))
 		return false;
-	vl_kernel_load(c->build_id, c->entry, &c->kernel);
+	vl_kernel_load(c->key, c->base, &c->kernel);
 	return c->kernel;
 }
 

@@ -12,9 +12,11 @@
 #include "../target/target.h"
 
 struct vl_contact {
-	struct vl_target *target; /* not owned */
-	char build_id[VL_BUILD_ID_MAX + 1];
+	struct vl_target *target;	    /* not owned */
+	char build_id[VL_BUILD_ID_MAX + 1]; /* that the guest claims: to be shown */
+	char key[VL_KEY_MAX + 1];	    /* its kernel's in the cache */
 	uint64_t cr0, cr4, efer;
+	uint64_t base;		 /* what places its symbols: struct vl_kallsyms */
 	uint64_t entry;		 /* virtual address of entry_SYSCALL_64 */
 	struct vl_pgtable pt;	 /* the kernel's own page table (swapper_pg_dir) */
 	unsigned char probe[32]; /* the entry's bytes: tell that it is still there */
@@ -24,6 +26,8 @@ struct vl_contact {
 	 */
 	int64_t anchor_lo, anchor_hi, paused_host_ns;
 	bool has_anchor;
+	/* Where this guest's timekeeping reads the TSC; 0: no more. */
+	uint64_t tsc_sites[VL_MAX_TSC_SITES];
 	struct vl_kernel *kernel;
 	struct vl_pulse *pulse; /* how to see that it runs (pulse.h); NULL: not known yet */
 	bool first;		/* this was the first contact with this run */
@@ -31,8 +35,8 @@ struct vl_contact {
 
 /*
  * Get in contact: from the run's file, if the kernel there is the one that runs; else, or
- * with @anew, by looking at the vCPUs and asking the kernel through a first clone. Pauses the
- * guest for that. What it says of a guest that runs no kernel is what the guest is at instead.
+ * with @anew, by looking at the vCPUs and the kernel's image. That pauses nothing. What it
+ * says of a guest that runs no kernel is what the guest is at instead.
  */
 struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_contact **ret);
 

@@ -112,7 +112,7 @@ static void trap_tsc(struct vl_clone *c)
 {
 	uint64_t va;
 
-	for (size_t i = 0; (va = vl_kernel_tsc_site(c->contact->kernel, i)); i++) {
+	for (size_t i = 0; i < VL_MAX_TSC_SITES && (va = c->contact->tsc_sites[i]); i++) {
 		struct vl_tsc_trap *t = &c->tsc_traps[c->nr_tsc_traps];
 		unsigned char code[5];
 

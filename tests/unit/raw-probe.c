@@ -12,6 +12,7 @@
  *   user PID ADDR   the string at ADDR of the process
  *   vcpu N          does vCPU N's space have the kernel: the banner through it
  *   bytes ADDR LEN  in hexadecimal
+ *   symbols         ADDRESS NAME of each symbol
  *   cut FILE        the dump GUEST is FILE: cut it, then read: a clear error
  *   watch PID N     samples of the task's cred until it changed N times
  */
@@ -252,6 +253,16 @@ static int watch(struct vl_reader *r, const char *pid, const char *count)
 	return changes < left;
 }
 
+static int print_symbols(struct vl_reader *r)
+{
+	const struct vl_kernel *k = vl_reader_contact(r)->kernel;
+	const char *name;
+
+	for (size_t i = 0; (name = vl_symbol_name(k, i)); i++)
+		printf("%016" PRIx64 " %s\n", vl_symbol_value(k, i), name);
+	return 0;
+}
+
 static int run(struct vl_reader *r, int argc, char **argv)
 {
 	struct vl_space s = vl_reader_kernel(r);
@@ -281,6 +292,8 @@ static int run(struct vl_reader *r, int argc, char **argv)
 	}
 	if (!strcmp(command, "bytes") && argc == 3)
 		return print_bytes(r, strtoull(argv[1], NULL, 0), strtoull(argv[2], NULL, 0));
+	if (!strcmp(command, "symbols"))
+		return print_symbols(r);
 	if (!strcmp(command, "cut") && argc == 2)
 		return cut(r, argv[1]);
 	if (!strcmp(command, "watch") && argc == 3)

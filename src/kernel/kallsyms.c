@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "kallsyms.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* KSYM_NAME_LEN, include/linux/kallsyms.h: a type and a name. */
+#define NAME_MAX_LEN 512
+/* A marker for every so many names. */
+#define MARKER_STEP 256
+/* Fewer symbols has no kernel: 5.10 without CONFIG_KALLSYMS_ALL has 40,000. */
+#define MARKERS_MIN 16
+/* More than any has (7.3: 210,000), and more than all their names take (5 MiB). */
+#define SYMBOLS_MAX (2u << 20)
+#define TEXT_MAX (64u << 20)
+/* Between the names and the tokens are the markers, and three bytes a symbol of an order. */
+#define MARKERS_REACH (16u << 20)
+
+#define TOKENS 256
+
+/* Made-up tables can be such that all take long: so many steps of a loop apart. */
+#define LOOK_AT_CLOCK 4096
+
+struct finder {
+	const unsigned char *image;
+	size_t len;
+	uint64_t va, handler;
+	struct vl_deadline deadline;
+	size_t tokens, index;	 /* kallsyms_token_table, kallsyms_token_index */
+	size_t markers;		 /* kallsyms_markers */
+	size_t names, names_end; /* kallsyms_names */
+	size_t num;		 /* kallsyms_num_syms */
+	uint32_t nr;
+};
+
+static uint16_t get16(const struct finder *f, size_t at)
+{
+	uint16_t v;
+
+	memcpy(&v, f->image + at, sizeof(v));
+	return v;
+}
+
+static uint32_t get32(const struct finder *f, size_t at)
+{
+	uint32_t v;
+
+	memcpy(&v, f->image + at, sizeof(v));
+	return v;
+}
+
+static uint64_t get64(const struct finder *f, size_t at)
+{
+	uint64_t v;
+
+	memcpy(&v, f->image + at, sizeof(v));
+	return v;
+}
+
+static size_t align8(size_t at)
+{
+	return (at + 7) & ~(size_t)7;
+}
+
+/*
+ * Is @index a table of where each token of @tokens begins? Tokens are strings, one
+ * behind the other.
+ */
+static bool index_fits(const struct finder *f, size_t tokens, size_t index)
+{
+	size_t at = tokens;
+
+	for (unsigned i = 0; i < TOKENS; i++) {
+		const unsigned char *end;
+
+		if (at >= index || get16(f, index + 2 * i) != at - tokens)
+			return false;
+		end = memchr(f->image + at, 0, index - at);
+		if (!end)
+			return false;
+		at = (size_t)(end - f->image) + 1;
+	}
+	return index - at < 8;
+}
+
+/*
+ * The token of a character that is in a symbol's name is that character, and all
+ * digits are in names. Behind the last token is the index.
+ */
+static bool find_tokens(struct finder *f, size_t from)
+{
+	static const char digits[] = "0\0001\0002\0003\0004\0005\0006\0007\0008\0009";
+	const unsigned char *p = f->image + from, *end = f->image + f->len;
+
+	for (; (p = memmem(p, (size_t)(end - p), digits, sizeof(digits))); p++) {
+		size_t at = (size_t)(p - f->image), zero = at;
+		unsigned i;
+
+		if (vl_late(f->deadline))
+			return false;
+
+		for (i = '0'; i < TOKENS; i++) {
+			const unsigned char *nul = memchr(f->image + at, 0, f->len - at);
+
+			if (!nul || (size_t)(nul - f->image) - at > NAME_MAX_LEN)
+				break;
+			at = (size_t)(nul - f->image) + 1;
+		}
+		if (i < TOKENS)
+			continue;
+		for (size_t index = at; index < at + 8 && index + 2 * TOKENS <= f->len; index++) {
+			size_t before = get16(f, index + 2 * '0');
+
+			if (before <= zero && index_fits(f, zero - before, index)) {
+				f->tokens = zero - before;
+				f->index = index;
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+/* The length of the name at @at, and in *@head_ret of what stands before it. */
+static size_t name_length(const struct finder *f, size_t at, size_t end, size_t *head_ret)
+{
+	size_t len = f->image[at];
+
+	*head_ret = 1;
+	/* "kallsyms: support "big" kernel symbols" (6.1) */
+	if (len & 0x80 && at + 1 < end) {
+		len = (len & 0x7f) | (size_t)f->image[at + 1] << 7;
+		*head_ret = 2;
+	}
+	return len;
+}
+
+/* Do @nr names from @names on pass every marker, and end before the markers? */
+static bool names_fit(struct finder *f, size_t names, uint32_t nr)
+{
+	size_t at = names;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		size_t head, len;
+
+		if (at >= f->markers || (!(i % LOOK_AT_CLOCK) && vl_late(f->deadline)) ||
+		    (!(i % MARKER_STEP) &&
+		     get32(f, f->markers + 4 * (size_t)(i / MARKER_STEP)) != at - names))
+			return false;
+		len = name_length(f, at, f->markers, &head);
+		if (!len || len > NAME_MAX_LEN)
+			return false;
+		at += head + len;
+	}
+	if (at > f->markers || f->markers - at >= 8)
+		return false;
+	f->names = names;
+	f->names_end = at;
+	f->nr = nr;
+	return true;
+}
+
+/* How far the numbers from @at on ascend as markers do, from 0 on. */
+static uint32_t markers_at(const struct finder *f, size_t at)
+{
+	uint32_t nr = 1, last = 0;
+
+	if (get32(f, at))
+		return 0;
+	for (at += 4; at + 4 <= f->tokens && nr <= SYMBOLS_MAX / MARKER_STEP; at += 4, nr++) {
+		uint32_t v = get32(f, at);
+
+		if (v < last + 2 * MARKER_STEP || v - last > MARKER_STEP * (NAME_MAX_LEN + 2))
+			break;
+		last = v;
+	}
+	return nr;
+}
+
+/*
+ * The names are before the markers, their number before the names. The last marker
+ * says where they begin but for what its own names take.
+ */
+static bool find_names(struct finder *f, uint32_t nr_markers)
+{
+	const size_t most = MARKER_STEP * (NAME_MAX_LEN + 2) + 8;
+	size_t last = get32(f, f->markers + 4 * (size_t)(nr_markers - 1));
+
+	for (size_t back = MARKER_STEP * 2; back <= most && last + back + 8 <= f->markers; back++) {
+		size_t names = f->markers - last - back;
+
+		if (names & 3)
+			continue;
+		for (unsigned gap = 8; gap >= 4; gap -= 4) {
+			uint32_t nr = get32(f, names - gap);
+
+			if (nr > SYMBOLS_MAX ||
+			    (nr + MARKER_STEP - 1) / MARKER_STEP != nr_markers ||
+			    !names_fit(f, names, nr))
+				continue;
+			f->num = names - gap;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool find_markers(struct finder *f)
+{
+	size_t lowest = f->tokens > MARKERS_REACH ? f->tokens - MARKERS_REACH : 0;
+
+	for (size_t at = f->tokens & ~(size_t)3; at >= lowest + 4;) {
+		uint32_t nr;
+
+		at -= 4;
+		if (!(at % LOOK_AT_CLOCK) && vl_late(f->deadline))
+			return false;
+		nr = markers_at(f, at);
+		f->markers = at;
+		/* By chance the number behind the last may look like one more. */
+		if (nr >= MARKERS_MIN && (find_names(f, nr) || find_names(f, nr - 1)))
+			return true;
+	}
+	return false;
+}
+
+static uint64_t address(const struct finder *f, const struct vl_kallsyms *k, uint32_t i)
+{
+	size_t at = k->offsets.at + 4 * (size_t)i;
+	int64_t off = (int32_t)get32(f, at);
+
+	switch (k->form) {
+	case VL_KALLSYMS_PERCPU:
+		return off < 0 ? k->base - 1 - (uint64_t)off : (uint64_t)off;
+	case VL_KALLSYMS_BASE:
+		return k->base + (uint32_t)off;
+	case VL_KALLSYMS_PLACE:
+		break;
+	}
+	return k->base + 4 * (uint64_t)i + (uint64_t)off;
+}
+
+/* Do the addresses ascend, as they are sorted by them, and does one symbol have @handler? */
+static bool offsets_fit(const struct finder *f, const struct vl_kallsyms *k)
+{
+	uint64_t last = 0;
+	bool found = false;
+
+	for (uint32_t i = 0; i < f->nr; i++) {
+		uint64_t at = address(f, k, i);
+
+		if (at < last)
+			return false;
+		found |= at == f->handler;
+		last = at;
+	}
+	return found;
+}
+
+static bool try_offsets(const struct finder *f, size_t offsets, size_t base_at,
+			struct vl_kallsyms *k)
+{
+	static const enum vl_kallsyms_form forms[] = { VL_KALLSYMS_PERCPU, VL_KALLSYMS_BASE,
+						       VL_KALLSYMS_PLACE };
+
+	k->offsets = (struct vl_kallsyms_part){ offsets, 4 * (size_t)f->nr };
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		k->form = forms[i];
+		k->base = k->form == VL_KALLSYMS_PLACE ? f->va + offsets : get64(f, base_at);
+		if (k->base >= f->va && k->base - f->va < f->len && offsets_fit(f, k))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The offsets, with the base behind them, are behind the index of the tokens, or, before
+ * "scripts/kallsyms: change the output order" (6.4), before the number of symbols.
+ */
+static bool find_offsets(const struct finder *f, struct vl_kallsyms *k)
+{
+	size_t size = 4 * (size_t)f->nr, behind = f->index + 2 * TOKENS;
+	/* Aligned by 8; by 4 where there is no base. */
+	size_t places[] = { (behind + 3) & ~(size_t)3, align8(behind),
+			    (f->num - 8 - size) & ~(size_t)7, (f->num - size) & ~(size_t)3 };
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		if (i >= 2 && f->num < size + 8)
+			break;
+		if (places[i] > f->len || f->len - places[i] < size + 16)
+			continue;
+		if (try_offsets(f, places[i], align8(places[i] + size), k))
+			return true;
+	}
+	return false;
+}
+
+/* Expand the names; false: one is longer than any is, or there is no memory. */
+static bool decode(const struct finder *f, struct vl_kallsyms *k)
+{
+	const char *token[TOKENS];
+	size_t token_len[TOKENS], room = 0, at = f->names;
+
+	for (unsigned i = 0; i < TOKENS; i++) {
+		token[i] = (const char *)f->image + f->tokens + get16(f, f->index + 2 * i);
+		token_len[i] = strlen(token[i]);
+	}
+	/* At first how long they are all together. */
+	for (uint32_t i = 0; i < f->nr; i++) {
+		size_t head, len = name_length(f, at, f->names_end, &head), whole = 0;
+
+		for (size_t n = 0; n < len; n++)
+			whole += token_len[f->image[at + head + n]];
+		if (whole < 2 || whole > NAME_MAX_LEN)
+			return false;
+		room += whole; /* less the type, and a NUL */
+		at += head + len;
+	}
+	if (room > TEXT_MAX)
+		return false;
+	k->addresses = malloc(f->nr * sizeof(*k->addresses));
+	k->name_at = malloc(f->nr * sizeof(*k->name_at));
+	k->text = malloc(room);
+	if (!k->addresses || !k->name_at || !k->text)
+		return false;
+	k->text_len = room;
+	at = f->names;
+	room = 0;
+	for (uint32_t i = 0; i < f->nr; i++) {
+		size_t head, len = name_length(f, at, f->names_end, &head), skip = 1;
+
+		k->addresses[i] = address(f, k, i);
+		k->name_at[i] = (uint32_t)room;
+		at += head;
+		for (size_t n = 0; n < len; n++) {
+			unsigned char t = f->image[at + n];
+
+			/* The first character is the symbol's type. */
+			if (token_len[t] > skip)
+				memcpy(k->text + room, token[t] + skip, token_len[t] - skip);
+			room += token_len[t] > skip ? token_len[t] - skip : 0;
+			skip -= token_len[t] < skip ? token_len[t] : skip;
+		}
+		k->text[room++] = '\0';
+		at += len;
+	}
+	return true;
+}
+
+/* asm_exc_page_fault since 5.8, page_fault before. */
+static bool handler_named(const struct vl_kallsyms *k, uint64_t handler)
+{
+	for (uint32_t i = 0; i < k->nr; i++)
+		if (k->addresses[i] == handler && strstr(k->text + k->name_at[i], "page_fault"))
+			return true;
+	return false;
+}
+
+bool vl_kallsyms_find(const unsigned char *image, size_t len, uint64_t va, uint64_t handler,
+		      struct vl_deadline deadline, struct vl_kallsyms *ret)
+{
+	struct finder f = { image, len, va, handler, .deadline = deadline };
+
+	for (size_t from = 0; find_tokens(&f, from); from = f.index) {
+		memset(ret, 0, sizeof(*ret));
+		if (!find_markers(&f) || !find_offsets(&f, ret))
+			continue;
+		ret->nr = f.nr;
+		ret->names = (struct vl_kallsyms_part){ f.names, f.names_end - f.names };
+		ret->tokens = (struct vl_kallsyms_part){ f.tokens, f.index - f.tokens };
+		if (decode(&f, ret) && handler_named(ret, handler))
+			return true;
+		vl_kallsyms_deinit(ret);
+	}
+	return false;
+}
+
+void vl_kallsyms_deinit(struct vl_kallsyms *k)
+{
+	free(k->addresses);
+	free(k->name_at);
+	free(k->text);
+	memset(k, 0, sizeof(*k));
+}
+
+uint64_t vl_kallsyms_address(const struct vl_kallsyms *k, const char *name)
+{
+	for (uint32_t i = 0; i < k->nr; i++)
+		if (!strcmp(k->text + k->name_at[i], name))
+			return k->addresses[i];
+	return 0;
+}

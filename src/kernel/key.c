@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which kernel of the cache it is: by its content, not by what it calls itself. */
+#include <nettle/sha2.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kernel.h"
+
+_Static_assert(2 * SHA256_DIGEST_SIZE == VL_KEY_MAX, "a key is a SHA-256");
+
+/* Each piece with its length before it: two never run into one. */
+static void add(struct sha256_ctx *sha, const void *data, uint64_t len)
+{
+	sha256_update(sha, sizeof(len), (const uint8_t *)&len);
+	if (len)
+		sha256_update(sha, len, data);
+}
+
+void vl_kernel_key(const struct vl_kallsyms *symbols, const unsigned char *image, const void *btf,
+		   size_t btf_len, char ret[VL_KEY_MAX + 1])
+{
+	const struct vl_kallsyms_part *parts[] = { &symbols->names, &symbols->tokens,
+						   &symbols->offsets };
+	const uint32_t head[] = { symbols->form, symbols->nr };
+	uint8_t digest[SHA256_DIGEST_SIZE];
+	struct sha256_ctx sha;
+
+	sha256_init(&sha);
+	add(&sha, head, sizeof(head));
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		add(&sha, image + parts[i]->at, parts[i]->len);
+	add(&sha, btf, btf_len);
+	sha256_digest(&sha, sizeof(digest), digest);
+	for (size_t i = 0; i < sizeof(digest); i++)
+		snprintf(ret + 2 * i, 3, "%02x", digest[i]);
+}

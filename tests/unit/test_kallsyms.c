@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Tables of symbols, as kernels of all kinds lay them out, and as none does. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../src/kernel/kallsyms.h"
+#include "tap.h"
+
+#define VA 0xffffffff81000000UL
+#define SIZE (4u << 20)
+#define NR 5000u
+#define HANDLER 1234u /* index of the page-fault handler */
+#define LONG 77u      /* index of a name of more than 127 tokens */
+
+struct image {
+	unsigned char *bytes;
+	size_t at; /* where the next table goes */
+	enum vl_kallsyms_form form;
+	unsigned align;
+	size_t markers, names, offsets, index; /* where they went */
+};
+
+static void name_of(unsigned i, char *buf, size_t size)
+{
+	if (i == HANDLER)
+		snprintf(buf, size, "asm_exc_page_fault");
+	else if (i == LONG)
+		snprintf(buf, size, "long_%0200u", i);
+	else
+		snprintf(buf, size, "sym_%u.part.0", i);
+}
+
+static uint64_t address_of(const struct image *m, unsigned i)
+{
+	if (m->form == VL_KALLSYMS_PERCPU && i < 10)
+		return i * 64; /* per-CPU */
+	return VA + 16 * (uint64_t)i;
+}
+
+static void align(struct image *m)
+{
+	m->at = (m->at + m->align - 1) & ~(size_t)(m->align - 1);
+}
+
+static void put(struct image *m, const void *p, size_t n)
+{
+	memcpy(m->bytes + m->at, p, n);
+	m->at += n;
+}
+
+static void put32(struct image *m, uint32_t v)
+{
+	put(m, &v, sizeof(v));
+}
+
+static void put_offsets(struct image *m)
+{
+	align(m);
+	m->offsets = m->at;
+	for (unsigned i = 0; i < NR; i++) {
+		uint64_t a = address_of(m, i);
+
+		put32(m, m->form == VL_KALLSYMS_PERCPU && a < VA ? (uint32_t)a :
+			 m->form == VL_KALLSYMS_PERCPU		 ? (uint32_t)(VA - 1 - a) :
+			 m->form == VL_KALLSYMS_BASE		 ? (uint32_t)(a - VA) :
+								   (uint32_t)(a - (VA + m->at)));
+	}
+	if (m->form != VL_KALLSYMS_PLACE) {
+		uint64_t base = VA;
+
+		align(m);
+		put(m, &base, sizeof(base));
+	}
+}
+
+/* The number of symbols, their names, the markers. */
+static void put_names(struct image *m)
+{
+	uint32_t markers[NR / 256 + 1];
+	char name[512];
+
+	align(m);
+	put32(m, NR);
+	align(m);
+	m->names = m->at;
+	for (unsigned i = 0; i < NR; i++) {
+		size_t len;
+
+		if (!(i % 256))
+			markers[i / 256] = (uint32_t)(m->at - m->names);
+		name_of(i, name, sizeof(name));
+		len = strlen(name) + 1;
+		if (!strncmp(name, "sym_", 4))
+			len -= 3; /* that is one token */
+		if (len > 127)
+			m->bytes[m->at++] = 0x80 | (len & 0x7f);
+		m->bytes[m->at++] = (unsigned char)(len > 127 ? len >> 7 : len);
+		m->bytes[m->at++] = 'T';
+		if (!strncmp(name, "sym_", 4)) {
+			m->bytes[m->at++] = 1;
+			put(m, name + 4, strlen(name + 4));
+		} else {
+			put(m, name, strlen(name));
+		}
+	}
+	align(m);
+	m->markers = m->at;
+	put(m, markers, sizeof(markers));
+}
+
+static void put_tokens(struct image *m)
+{
+	uint16_t index[256];
+	size_t start;
+
+	align(m);
+	start = m->at;
+	for (unsigned i = 0; i < 256; i++) {
+		char one[2] = { (char)i, 0 };
+		const char *t = i >= ' ' && i < 127 ? one : i == 1 ? "sym_" : i & 1 ? "" : "__";
+
+		index[i] = (uint16_t)(m->at - start);
+		put(m, t, strlen(t) + 1);
+	}
+	align(m);
+	m->index = m->at;
+	put(m, index, sizeof(index));
+}
+
+static void put_seqs(struct image *m)
+{
+	align(m);
+	for (unsigned i = 0; i < NR; i++) {
+		put(m, "\0", 1);
+		m->bytes[m->at++] = (unsigned char)(i >> 8);
+		m->bytes[m->at++] = (unsigned char)i;
+	}
+}
+
+static void build(struct image *m, enum vl_kallsyms_form form, bool offsets_first, bool seqs)
+{
+	memset(m->bytes, 0, SIZE);
+	memset(m->bytes, 0xcc, SIZE / 4); /* text */
+	m->at = SIZE / 4 + 8;
+	m->form = form;
+	m->align = form == VL_KALLSYMS_PLACE ? 4 : 8;
+	if (offsets_first)
+		put_offsets(m);
+	put_names(m);
+	if (seqs && offsets_first)
+		put_seqs(m);
+	put_tokens(m);
+	if (!offsets_first)
+		put_offsets(m);
+	if (seqs && !offsets_first)
+		put_seqs(m);
+}
+
+static bool find(const struct image *m, struct vl_kallsyms *ret)
+{
+	return vl_kallsyms_find(m->bytes, SIZE, VA, VA + 16 * HANDLER, vl_deadline_in(5000000000L),
+				ret);
+}
+
+static bool found_all(const struct image *m)
+{
+	struct vl_kallsyms k;
+	bool all;
+
+	if (!find(m, &k))
+		return false;
+	all = k.nr == NR && k.form == m->form;
+	for (unsigned i = 0; all && i < NR; i++) {
+		char name[512];
+
+		name_of(i, name, sizeof(name));
+		all = k.addresses[i] == address_of(m, i) && !strcmp(k.text + k.name_at[i], name);
+	}
+	all = all && vl_kallsyms_address(&k, "sym_4999.part.0") == VA + 16 * 4999UL &&
+	      !vl_kallsyms_address(&k, "sym_");
+	vl_kallsyms_deinit(&k);
+	return all;
+}
+
+/* Changed to @v, nothing is found, and nothing beyond the image is touched. */
+static bool refused(struct image *m, size_t at, uint32_t v)
+{
+	struct vl_kallsyms k;
+	uint32_t was;
+	bool found;
+
+	memcpy(&was, m->bytes + at, sizeof(was));
+	memcpy(m->bytes + at, &v, sizeof(v));
+	found = find(m, &k);
+	if (found)
+		vl_kallsyms_deinit(&k);
+	memcpy(m->bytes + at, &was, sizeof(was));
+	return !found;
+}
+
+static void test_forged(struct image *m)
+{
+	struct vl_kallsyms k;
+	int64_t start;
+
+	build(m, VL_KALLSYMS_BASE, false, true);
+	ok(refused(m, m->names - 8, NR + 1) && refused(m, m->names - 8, NR - 1) &&
+		   refused(m, m->names - 8, UINT32_MAX) && refused(m, m->names - 8, 0),
+	   "another number of symbols");
+	ok(refused(m, m->markers + 8, 1) && refused(m, m->markers, 1), "a marker that is off");
+	ok(refused(m, m->names, 0xffffffff), "a name without end");
+	ok(refused(m, m->offsets + 4 * HANDLER, 0), "offsets out of order");
+	ok(refused(m, m->offsets + 4 * NR, 0), "a base outside of the image");
+	ok(refused(m, m->index + 100, 0xffffffff), "an index that does not fit its tokens");
+	ok(!vl_kallsyms_find(m->bytes, SIZE, VA, VA + 16 * HANDLER + 1, (struct vl_deadline){ 0 },
+			     &k) &&
+		   !vl_kallsyms_find(m->bytes, SIZE, VA, VA + 16 * 99, (struct vl_deadline){ 0 },
+				     &k),
+	   "another page-fault handler");
+	for (size_t len = m->index; len < m->at; len += 997)
+		if (vl_kallsyms_find(m->bytes, len, VA, VA + 16 * HANDLER,
+				     (struct vl_deadline){ 0 }, &k))
+			vl_kallsyms_deinit(&k);
+	ok(true, "an image that ends within them");
+
+	/* Tables of tokens everywhere, and markers that lead nowhere. */
+	for (size_t at = 0; at + 4096 <= SIZE; at += 4)
+		if (at < m->names || at > m->index + 512)
+			memcpy(m->bytes + at, &(uint32_t){ (uint32_t)(at % 8192) * 128 }, 4);
+	for (size_t at = m->at; at + 2048 < SIZE; at += 2048)
+		memcpy(m->bytes + at, m->bytes + m->index - 1200, 1200 + 512);
+	m->bytes[m->names + 5] ^= 0x40;
+	start = vl_monotonic_ns();
+	ok(!vl_kallsyms_find(m->bytes, SIZE, VA, VA + 16 * HANDLER, vl_deadline_in(200000000),
+			     &k) &&
+		   vl_monotonic_ns() - start < 5000000000L,
+	   "made to take long: it ends");
+}
+
+int main(void)
+{
+	static const char *const forms[] = { "per-CPU ones absolute", "above a base",
+					     "from their place" };
+	struct image m = { .bytes = malloc(SIZE) };
+
+	if (!m.bytes)
+		return 99;
+	for (unsigned form = 0; form < 3; form++)
+		for (unsigned i = 0; i < 4; i++) {
+			build(&m, (enum vl_kallsyms_form)form, i & 1, i & 2);
+			ok(found_all(&m), "%s, offsets %s%s", forms[form],
+			   i & 1 ? "before the names" : "behind the tokens",
+			   i & 2 ? ", with the order of the names" : "");
+		}
+	test_forged(&m);
+	free(m.bytes);
+	return tap_end();
+}
