@@ -32,6 +32,22 @@ setup() {
 @test "6.12, 5 levels, a file with a name" { judge g612 1; }
 @test "7, 5 levels, mapped, 2 CPUs" { judge deep 2; }
 
+# What is parsed from the kernel's image is what the kernel itself says, all of it: its own
+# symbols, without those of modules, of which nothing here makes use.
+same_symbols() {
+	need_guest "$1"
+	want=$(in_guest "$1" 'echo 0 >/proc/sys/kernel/kptr_restrict
+		cut -d" " -f1,3 /proc/kallsyms | grep -v "\[" | md5sum')
+	raw "$(guest "$1")" symbols >"$T/parsed"
+	[[ $(wc -l <"$T/parsed") -gt 50000 ]]
+	[[ $(md5sum <"$T/parsed") == "$want" ]]
+}
+
+@test "symbols: 5.10" { same_symbols g510; }
+@test "symbols: 6.1, with isolated page tables" { same_symbols g61; }
+@test "symbols: 6.12, 5 levels" { same_symbols g612; }
+@test "symbols: 7, 5 levels" { same_symbols deep; }
+
 @test "a dump: the same bytes, and an error when it is cut short" {
 	local d=$DUMPS/g61.elf
 	need_guest g61

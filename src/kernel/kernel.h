@@ -311,8 +311,8 @@ bool vl_symbol_is(const struct vl_kernel *k, const char *name);
 /* The name of the @i-th symbol, in the order of the names; NULL behind the last. */
 const char *vl_symbol_name(const struct vl_kernel *k, size_t i);
 
-/* Its address, or value. @i is less than their number. */
-uint64_t vl_symbol_value(const struct vl_kernel *k, size_t i);
+/* The name of the @i-th in the order of addresses, and its address; NULL behind the last. */
+const char *vl_symbol_placed(const struct vl_kernel *k, size_t i, uint64_t *address_ret);
 
 /* The @n-th (from 0) of several functions of that name, static ones of
  * different files; 0 behind the last. */

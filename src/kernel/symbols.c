@@ -333,9 +333,18 @@ const char *vl_symbol_name(const struct vl_kernel *k, size_t i)
 	return i < k->t->nr ? name_of(k, &k->symbols[i]) : NULL;
 }
 
-uint64_t vl_symbol_value(const struct vl_kernel *k, size_t i)
+const char *vl_symbol_placed(const struct vl_kernel *k, size_t i, uint64_t *address_ret)
 {
-	return value_of(k, &k->symbols[i]);
+	size_t nr_absolute = k->t->nr - k->t->nr_placed;
+	uint32_t at;
+
+	if (i >= k->t->nr)
+		return NULL;
+	at = k->by_address[i < nr_absolute ? k->t->nr_placed + i : i - nr_absolute];
+	if (at >= k->t->nr)
+		return NULL;
+	*address_ret = value_of(k, &k->symbols[at]);
+	return name_of(k, &k->symbols[at]);
 }
 
 bool vl_symbol_is(const struct vl_kernel *k, const char *name)

@@ -23,7 +23,7 @@ static const int sys_gpr[6] = { VL_RDI, VL_RSI, VL_RDX, VL_R10, VL_R8, VL_R9 };
 static const char *where(struct vl_clone *c, uint64_t va, char *buf, size_t size)
 {
 	uint64_t off;
-	const char *name = c->contact->kernel ? vl_symbol_at(c->contact->kernel, va, &off) : NULL;
+	const char *name = vl_symbol_at(c->contact->kernel, va, &off);
 
 	if (name)
 		snprintf(buf, size, "%s+0x%lx", name, (unsigned long)off);
@@ -110,7 +110,7 @@ static struct vl_error *fix_fault(struct vl_clone *c, struct vl_regs *regs,
 	uint64_t fn, frame_va, sp;
 
 	*fixed_ret = false;
-	fn = c->contact->kernel ? vl_symbol(c->contact->kernel, "fixup_exception") : 0;
+	fn = vl_symbol(c->contact->kernel, "fixup_exception");
 	if (!fn || depth > 2)
 		return NULL;
 	frame_va = (regs->gpr[VL_RSP] - 256 - PT_REGS_SIZE) & ~15UL;
@@ -149,24 +149,15 @@ static struct vl_error *fix_fault(struct vl_clone *c, struct vl_regs *regs,
 static void look_up_bug(struct vl_clone *c, uint64_t rip, unsigned *len_ret)
 {
 	const struct vl_kernel *k = c->contact->kernel;
-	const struct vl_layout *l;
-	uint64_t start, end;
+	const struct vl_layout *l = vl_kernel_layout(k);
+	uint64_t start = vl_symbol(k, "__start___bug_table");
+	uint64_t end = vl_symbol(k, "__stop___bug_table");
+	int32_t size = l->offset[VL_F_SIZE_BUG], flags_at = l->offset[VL_F_BUG_FLAGS];
 	unsigned char insn[8];
-	int32_t size, flags_at;
 
 	*len_ret = 0;
 	if (!vl_clone_read(c, rip, insn, sizeof(insn)))
 		return;
-	if (!k) {
-		/* First contact: no table is known yet; the result is checked later. */
-		*len_ret = insn[0] == 0x0f && insn[1] == 0x0b ? 2 : 0;
-		return;
-	}
-	l = vl_kernel_layout(k);
-	start = vl_symbol(k, "__start___bug_table");
-	end = vl_symbol(k, "__stop___bug_table");
-	size = l->offset[VL_F_SIZE_BUG];
-	flags_at = l->offset[VL_F_BUG_FLAGS];
 	if (!start || !end || size <= 0 || size > 64 || flags_at < 0 || flags_at > size - 2)
 		return;
 	for (uint64_t at = start; at < end; at += (uint64_t)size) {
@@ -296,16 +287,12 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 			if (err)
 				return err;
 			break;
-		case VL_EXIT_WATCH:
-			return NULL;
 		case VL_EXIT_BROKEN:
 			c->unfit = true;
 			return vl_error_new(VL_ERR_CRASHED, "the engine %s stopped: %s",
 					    c->ops->name, exit.detail);
 		case VL_EXIT_EXCEPTION:
 			if (exit.vector == 3) {
-				if (c->dispatched && regs->rip == c->dispatched + 1)
-					return NULL;
 				err = on_int3(c, regs);
 				if (err)
 					return err;
@@ -409,36 +396,6 @@ struct vl_error *vl_clone_syscall(struct vl_clone *c, const char *name, const st
 	err = call(c, fn, &regs, frame_va - 64);
 	if (!err) {
 		*ret = vl_sys_check(name, args, nr, (int64_t)regs.gpr[VL_RAX]);
-		pull_args(c, args, nr, values);
-	}
-	c->user_used = mark;
-	return err;
-}
-
-struct vl_error *vl_clone_enter(struct vl_clone *c, unsigned number, const struct vl_arg *args,
-				size_t nr, int64_t *ret)
-{
-	struct vl_regs regs = { 0 };
-	uint64_t values[6] = { 0 };
-	size_t mark = c->user_used;
-	struct vl_error *err;
-
-	if (nr > 6 || !push_args(c, args, nr, values))
-		return vl_error_new(VL_ERR_ARG, "too much for one system call");
-	for (size_t i = 0; i < nr; i++)
-		regs.gpr[sys_gpr[i]] = values[i];
-	regs.gpr[VL_RAX] = number;
-	regs.gpr[VL_RCX] = c->hlt_va;
-	regs.gpr[VL_R11] = EFLAGS_FIXED | EFLAGS_IF;
-	regs.gpr[VL_RSP] = c->user_va + VL_USER_WINDOW - 4096;
-	regs.rip = c->entry;
-	regs.rflags = EFLAGS_FIXED;
-	c->nr_calls++;
-	/* Every call enters with the user's GS base: the one before left inside. */
-	c->ops->set_gs(c->engine, 0, c->percpu);
-	err = run(c, &regs, 0);
-	if (!err) {
-		*ret = vl_sys_check("", args, nr, (int64_t)regs.gpr[VL_RAX]);
 		pull_args(c, args, nr, values);
 	}
 	c->user_used = mark;

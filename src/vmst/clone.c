@@ -124,8 +124,8 @@ static const unsigned char hlt_code[] = { 0xf4, 0xeb, 0xfd }; /* 1: hlt; jmp 1b 
 static void find_caps(struct vl_clone *c)
 {
 	const struct vl_kernel *k = c->contact->kernel;
-	const struct vl_layout *l = k ? vl_kernel_layout(k) : NULL;
-	uint64_t va = k ? vl_symbol(k, "boot_cpu_data") : 0;
+	const struct vl_layout *l = vl_kernel_layout(k);
+	uint64_t va = vl_symbol(k, "boot_cpu_data");
 
 	if (va && vl_has(l, VL_F_CPU_CAPS) &&
 	    vl_clone_read(c, va + (uint64_t)l->offset[VL_F_CPU_CAPS], c->state.caps,
@@ -148,10 +148,7 @@ struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_vie
 		return vl_error_nomem();
 	c->contact = contact;
 	c->view = view;
-	/* First contact watches what the guest's code accesses. */
-	c->executor = contact->kernel ? start->executor : VL_EXECUTOR_UNICORN;
 	c->percpu = start->percpu;
-	c->entry = contact->entry;
 	c->budget_ns = VL_BUDGET_MAX_NS;
 
 	ranges = vl_view_ranges(view, &nr);
@@ -184,21 +181,15 @@ struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_vie
 		.efer = contact->efer,
 		.gdt_base = start->gdt_base,
 		.gdt_limit = start->gdt_limit,
-		.idt_base = start->idt_base,
-		.idt_limit = start->idt_limit,
-		.tr = start->tr,
-		.tr_base = start->tr_base,
-		.tr_limit = start->tr_limit,
-		/* Calls go straight to kernel functions; at first contact they go
-		 * through the entry code, which swaps the two. */
-		.gs_base = contact->kernel ? c->percpu : 0,
-		.kernel_gs_base = contact->kernel ? 0 : c->percpu,
+		/* Calls go straight to kernel functions: there is nothing to swap in. */
+		.gs_base = c->percpu,
 		.host = port ? &port->machine : NULL,
 		.room = (char *)c->own.host + OWN_ROOM,
 		.room_va = c->hlt_va + 4 * VL_PAGE_SIZE,
 	};
 	find_caps(c);
-	err = vl_clone_restart(c);
+	err = vl_vcpu_create(start->executor, &c->state, c->view, &c->own, &c->ops, &c->engine,
+			     c->why);
 	if (err)
 		goto fail;
 	*ret = c;
@@ -222,23 +213,11 @@ struct vl_error *vl_clone_refresh(struct vl_clone *c, uint64_t percpu)
 	return NULL;
 }
 
-struct vl_error *vl_clone_restart(struct vl_clone *c)
-{
-	vl_clone_count(c, &c->gone);
-	if (c->engine)
-		c->ops->destroy(c->engine);
-	c->engine = NULL;
-	return vl_vcpu_create(c->executor, &c->state, c->view, &c->own, &c->ops, &c->engine,
-			      c->why);
-}
-
 void vl_clone_count(const struct vl_clone *c, struct vl_vcpu_count *ret)
 {
-	struct vl_vcpu_count now = { 0 };
-
+	*ret = (struct vl_vcpu_count){ 0 };
 	if (c->engine && c->ops->count)
-		c->ops->count(c->engine, &now);
-	*ret = (struct vl_vcpu_count){ c->gone.entries + now.entries, c->gone.exits + now.exits };
+		c->ops->count(c->engine, ret);
 }
 
 void vl_clone_destroy(struct vl_clone *c)

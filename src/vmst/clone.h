@@ -35,9 +35,7 @@ struct vl_clone {
 	const struct vl_contact *contact;
 	const struct vl_engine_ops *ops;
 	struct vl_engine *engine;
-	enum vl_executor executor; /* that was asked for */
 	char why[VL_EXECUTOR_WHY]; /* it does not run on KVM */
-	struct vl_vcpu_count gone; /* counted by engines before this one */
 	bool unfit;		   /* the engine, not the guest, cannot go on */
 	struct vl_vcpu_state state;
 	struct vl_view *view;
@@ -53,9 +51,6 @@ struct vl_clone {
 	size_t user_used;
 	uint64_t slot_entry; /* what maps our pages: entry @slot of the top table */
 	unsigned slot;
-
-	/* First contact: where the dispatch of a system call comes back. */
-	uint64_t entry, dispatched;
 
 	uint64_t trap_schedule, traps_dead[VL_MAX_DEAD]; /* addresses of int3 */
 	size_t nr_dead;
@@ -75,11 +70,10 @@ struct vl_clone {
 
 /* The vCPU the clone stands for. */
 struct vl_clone_start {
-	uint64_t root;			      /* a page table whose kernel half is complete */
-	uint64_t percpu;		      /* per-CPU base */
-	uint64_t gdt_base, idt_base, tr_base; /* 0 when not known */
-	uint32_t gdt_limit, idt_limit, tr_limit;
-	uint16_t tr;
+	uint64_t root;	   /* a page table whose kernel half is complete */
+	uint64_t percpu;   /* per-CPU base */
+	uint64_t gdt_base; /* 0 when not known */
+	uint32_t gdt_limit;
 	enum vl_executor executor;
 };
 
@@ -96,9 +90,6 @@ struct vl_error *vl_clone_refresh(struct vl_clone *c, uint64_t percpu);
 
 /* What its engines did, all together. */
 void vl_clone_count(const struct vl_clone *c, struct vl_vcpu_count *ret);
-
-/* A new engine over the same memory: without the old one's watch. */
-struct vl_error *vl_clone_restart(struct vl_clone *c);
 
 /* Guest-virtual memory as the clone sees it. False when not mapped. */
 bool vl_clone_read(struct vl_clone *c, uint64_t va, void *buf, size_t len);
@@ -121,10 +112,6 @@ struct vl_error *vl_clone_mount(struct vl_clone *c, bool known, bool missing[VL_
 /* A system call by its handler (__x64_sys_NAME), see struct vl_sys_ops. */
 struct vl_error *vl_clone_syscall(struct vl_clone *c, const char *name, const struct vl_arg *args,
 				  size_t nr, int64_t *ret);
-
-/* A system call by its number, through the kernel's entry: with no symbols. */
-struct vl_error *vl_clone_enter(struct vl_clone *c, unsigned number, const struct vl_arg *args,
-				size_t nr, int64_t *ret);
 
 /* Room in the user window until vl_clone_user_reset(): its address, or 0. */
 uint64_t vl_clone_user_push(struct vl_clone *c, const void *buf, size_t len);

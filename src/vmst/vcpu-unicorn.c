@@ -28,10 +28,6 @@ struct vl_engine {
 	uint64_t phys_address;
 	bool phys_missing;
 
-	vl_watch_fn watch;
-	void *watch_ctx;
-	bool watch_stopped;
-
 	void *blanks[MAX_BLANKS];
 	size_t nr_blanks;
 
@@ -91,16 +87,9 @@ static void unicorn_set_gs(struct vl_engine *e, uint64_t gs_base, uint64_t kerne
 static void set_state(struct vl_engine *e, const struct vl_vcpu_state *st)
 {
 	uc_x86_mmr gdt = { .base = st->gdt_base, .limit = st->gdt_limit };
-	uc_x86_mmr idt = { .base = st->idt_base, .limit = st->idt_limit };
-	/* Flags: a present, busy 64-bit TSS, as a descriptor has them. */
-	uc_x86_mmr tr = {
-		.selector = st->tr, .base = st->tr_base, .limit = st->tr_limit, .flags = 0x8b00
-	};
 	uint64_t cr0 = st->cr0, cr3 = st->cr3, cr4 = st->cr4;
 
 	e->api.reg_write(e->uc, UC_X86_REG_GDTR, &gdt);
-	e->api.reg_write(e->uc, UC_X86_REG_IDTR, &idt);
-	e->api.reg_write(e->uc, UC_X86_REG_TR, &tr);
 	set_msr(e, MSR_EFER, st->efer);
 	e->api.reg_write(e->uc, UC_X86_REG_CR4, &cr4);
 	e->api.reg_write(e->uc, UC_X86_REG_CR3, &cr3);
@@ -232,7 +221,6 @@ static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budg
 
 	e->vector = -1;
 	e->phys_missing = false;
-	e->watch_stopped = false;
 	if (e->faulted)
 		get_over_fault(e);
 	e->api.reg_write_batch(e->uc, ids, vals, VL_NR_GPR + 2);
@@ -252,8 +240,6 @@ static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budg
 		e->faulted = true;
 		if (e->vector == 14)
 			e->api.reg_read(e->uc, UC_X86_REG_CR2, &ret->address);
-	} else if (e->watch_stopped) {
-		ret->reason = VL_EXIT_WATCH;
 	} else if (err == UC_ERR_INSN_INVALID) {
 		/* Not an exception to Unicorn, but one to the guest (#UD). */
 		ret->reason = VL_EXIT_EXCEPTION;
@@ -264,38 +250,6 @@ static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budg
 	} else if (expired) {
 		ret->reason = VL_EXIT_BUDGET;
 	}
-}
-
-static void on_access(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value,
-		      void *ctx)
-{
-	struct vl_engine *e = ctx;
-	bool write = type == UC_MEM_WRITE;
-
-	if (!e->watch || size > 8)
-		return;
-	if (!e->watch(e->watch_ctx, e, write, address, (unsigned)size, (uint64_t)value)) {
-		e->watch_stopped = true;
-		e->api.emu_stop(uc);
-	}
-}
-
-static void unicorn_watch(struct vl_engine *e, vl_watch_fn fn, void *ctx)
-{
-	uc_hook hook;
-
-	e->watch = fn;
-	e->watch_ctx = ctx;
-	e->api.hook_add(e->uc, &hook, UC_HOOK_MEM_READ_AFTER, on_access, e, 1, 0);
-	e->api.hook_add(e->uc, &hook, UC_HOOK_MEM_WRITE, on_access, e, 1, 0);
-}
-
-static uint64_t unicorn_watch_rip(struct vl_engine *e)
-{
-	uint64_t rip = 0;
-
-	e->api.reg_read(e->uc, UC_X86_REG_RIP, &rip);
-	return rip;
 }
 
 static void unicorn_flush(struct vl_engine *e)
@@ -328,8 +282,6 @@ const struct vl_engine_ops vl_engine_unicorn = {
 	.destroy = unicorn_destroy,
 	.set_gs = unicorn_set_gs,
 	.run = unicorn_run,
-	.watch = unicorn_watch,
-	.watch_rip = unicorn_watch_rip,
 	.flush = unicorn_flush,
 	.map_blank = unicorn_map_blank,
 };

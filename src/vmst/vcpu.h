@@ -47,9 +47,8 @@ struct vl_regs {
 /* What does not change from call to call. */
 struct vl_vcpu_state {
 	uint64_t cr0, cr3, cr4, efer;
-	uint64_t gdt_base, idt_base, tr_base;
-	uint32_t gdt_limit, idt_limit, tr_limit;
-	uint16_t tr;
+	uint64_t gdt_base;
+	uint32_t gdt_limit;
 	uint64_t gs_base;	 /* active */
 	uint64_t kernel_gs_base; /* what swapgs brings in */
 	/*
@@ -79,7 +78,6 @@ enum vl_exit_reason {
 			    * for int3 behind it */
 	VL_EXIT_PHYS,	   /* touched guest-physical address with nothing behind it */
 	VL_EXIT_BUDGET,	   /* ran longer than allowed */
-	VL_EXIT_WATCH,	   /* a watch asked to stop */
 	VL_EXIT_BROKEN,	   /* the engine cannot go on; text in detail */
 };
 
@@ -91,13 +89,6 @@ struct vl_exit {
 };
 
 struct vl_engine;
-
-/*
- * Sees every memory access of 8 bytes or less while a watch is set (slow: for
- * the first contact only). @gpa is physical. Return false to stop the run.
- */
-typedef bool (*vl_watch_fn)(void *ctx, struct vl_engine *e, bool write, uint64_t gpa, unsigned size,
-			    uint64_t value);
 
 /* What an engine on hardware did so far. */
 struct vl_vcpu_count {
@@ -122,13 +113,6 @@ struct vl_engine_ops {
 	 */
 	void (*run)(struct vl_engine *e, struct vl_regs *regs, uint64_t budget_ns,
 		    struct vl_exit *ret);
-	/*
-	 * Set a watch on all data accesses, before the first run and for the
-	 * engine's lifetime. NULL: the engine sees none.
-	 */
-	void (*watch)(struct vl_engine *e, vl_watch_fn fn, void *ctx);
-	/* The address of the instruction that is running, from within a watch. */
-	uint64_t (*watch_rip)(struct vl_engine *e);
 	/* Forget translations: page tables were changed from outside. */
 	void (*flush)(struct vl_engine *e);
 	/*

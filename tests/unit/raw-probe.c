@@ -256,10 +256,11 @@ static int watch(struct vl_reader *r, const char *pid, const char *count)
 static int print_symbols(struct vl_reader *r)
 {
 	const struct vl_kernel *k = vl_reader_contact(r)->kernel;
+	uint64_t address;
 	const char *name;
 
-	for (size_t i = 0; (name = vl_symbol_name(k, i)); i++)
-		printf("%016" PRIx64 " %s\n", vl_symbol_value(k, i), name);
+	for (size_t i = 0; (name = vl_symbol_placed(k, i, &address)); i++)
+		printf("%016" PRIx64 " %s\n", address, name);
 	return 0;
 }
 
