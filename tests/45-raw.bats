@@ -36,7 +36,7 @@ setup() {
 # symbols, without those of modules, of which nothing here makes use.
 same_symbols() {
 	need_guest "$1"
-	want=$(in_guest "$1" 'echo 0 >/proc/sys/kernel/kptr_restrict
+	want=$(in_guest -t 300 "$1" 'echo 0 >/proc/sys/kernel/kptr_restrict
 		cut -d" " -f1,3 /proc/kallsyms | grep -v "\[" | md5sum')
 	raw "$(guest "$1")" symbols >"$T/parsed"
 	[[ $(wc -l <"$T/parsed") -gt 50000 ]]

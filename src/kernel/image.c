@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "kernel.h"
+
 /*
  * The kernel's image lies in the top 2 GiB (__START_KERNEL_map to the modules
  * at +1 GiB; Documentation/arch/x86/x86_64/mm.rst) in 2 MiB pages.
@@ -90,8 +92,6 @@ struct btf_header {
 	uint32_t hdr_len, type_off, type_len, str_off, str_len;
 };
 #define BTF_MAGIC 0xeb9f
-/* Larger than any kernel's (7 MiB). */
-#define BTF_MAX (32u << 20)
 
 /* The bytes from symbol @start to symbol @stop; NULL when they are not in the image. */
 static const unsigned char *between(const struct vl_image *img, const char *start, const char *stop,
@@ -116,7 +116,7 @@ static void find_btf(struct vl_image *img)
 	if (!p || size < sizeof(h))
 		return;
 	memcpy(&h, p, sizeof(h));
-	if (h.magic != BTF_MAGIC || size > BTF_MAX)
+	if (h.magic != BTF_MAGIC || size > VL_BTF_MAX)
 		return;
 	img->btf = p;
 	img->btf_len = size;

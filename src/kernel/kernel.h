@@ -276,6 +276,8 @@ struct vl_error *vl_kernel_create(const struct vl_kallsyms *from, const struct v
 void vl_kernel_destroy(struct vl_kernel *k);
 
 #define VL_KEY_MAX 64
+/* Types larger than any kernel's (7 MiB) are none. */
+#define VL_BTF_MAX (32U << 20)
 
 /*
  * The key of a kernel in the cache: a hash, in hexadecimal, of all that

@@ -5,13 +5,10 @@
  */
 #include "kernel.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../util/dirs.h"
@@ -250,9 +247,6 @@ struct vl_error *vl_kernel_store_btf(const char *key, const void *btf, size_t le
 	return store(key, "btf", btf, len);
 }
 
-/* Larger than any kernel's (6 MiB). */
-#define BTF_MAX (64U << 20)
-
 struct vl_error *vl_kernel_load_btf(const char *key, void **ret, size_t *len_ret)
 {
 	struct vl_error *err;
@@ -260,7 +254,7 @@ struct vl_error *vl_kernel_load_btf(const char *key, void **ret, size_t *len_ret
 
 	if (!path)
 		return err;
-	err = vl_file_load(path, BTF_MAX, &text, len_ret);
+	err = vl_file_load(path, VL_BTF_MAX, &text, len_ret);
 	free(path);
 	if (!err)
 		*ret = text;
@@ -275,37 +269,37 @@ static bool table_sane(const struct table *t, size_t size)
 	       table_size(t->nr, t->names_size) == size && !((const char *)t)[size - 1];
 }
 
+/* More than the largest table that vl_kallsyms_find() lets through. */
+#define KERNEL_MAX (128U << 20)
+
 void vl_kernel_load(const char *key, uint64_t base, struct vl_kernel **ret)
 {
 	struct vl_error *err;
 	char *path = cache_path(key, "kernel", &err);
 	struct vl_kernel *k;
-	struct stat st;
+	size_t size = 0;
+	int fd = -1;
 	void *p;
-	int fd;
 
 	*ret = NULL;
 	vl_error_destroy(err);
-	fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	if (path)
+		vl_error_destroy(vl_file_open(path, KERNEL_MAX, &fd, &size));
 	free(path);
 	if (fd < 0)
 		return;
-	if (fstat(fd, &st) || st.st_size < (off_t)sizeof(struct table)) {
-		close(fd);
-		return;
-	}
-	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	p = size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
 	close(fd);
 	if (p == MAP_FAILED)
 		return;
 	k = calloc(1, sizeof(*k));
-	if (!k || !table_sane(p, (size_t)st.st_size)) {
+	if (!k || !table_sane(p, size)) {
 		free(k);
-		munmap(p, (size_t)st.st_size);
+		munmap(p, size);
 		return;
 	}
 	k->t = p;
-	k->size = (size_t)st.st_size;
+	k->size = size;
 	k->mapped = true;
 	k->base = base;
 	set_parts(k);

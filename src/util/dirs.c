@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,50 +150,63 @@ struct vl_error *vl_file_store(const char *path, const void *data, size_t size)
 	return err;
 }
 
+struct vl_error *vl_file_open(const char *path, size_t max, int *fd_ret, size_t *size_ret)
+{
+	/* A FIFO in its place shall not keep us waiting. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	struct vl_error *err;
+	struct stat st;
+
+	if (fd < 0)
+		return vl_error_os(errno, "cannot read %s", path);
+	if (fstat(fd, &st))
+		err = vl_error_os(errno, "cannot read %s", path);
+	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_mode & 022)
+		err = vl_error_new(VL_ERR_OS, "%s is not a file that only we can write to", path);
+	else if ((uint64_t)st.st_size > max)
+		err = vl_error_os(EFBIG, "cannot read %s", path);
+	else
+		err = NULL;
+	if (err) {
+		close(fd);
+		return err;
+	}
+	*fd_ret = fd;
+	*size_ret = (size_t)st.st_size;
+	return NULL;
+}
+
 struct vl_error *vl_file_load(const char *path, size_t max, char **ret, size_t *size_ret)
 {
-	size_t size = 0, room = 4096;
-	char *buf = malloc(room + 1);
+	size_t room, size = 0;
 	struct vl_error *err;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *buf;
+	int fd;
 
-	if (!buf || fd < 0) {
-		err = fd < 0 ? vl_error_os(errno, "cannot read %s", path) : vl_error_nomem();
-		goto fail;
-	}
-	for (;;) {
-		ssize_t n;
+	err = vl_file_open(path, max, &fd, &room);
+	if (err)
+		return err;
+	buf = malloc(room + 1);
+	if (!buf)
+		err = vl_error_nomem();
+	while (!err && size < room) {
+		ssize_t n = read(fd, buf + size, room - size);
 
-		if (size == room) {
-			char *more = size < max ? realloc(buf, 2 * room + 1) : NULL;
-
-			if (!more) {
-				err = size < max ? vl_error_nomem() :
-						   vl_error_os(EFBIG, "cannot read %s", path);
-				goto fail;
-			}
-			buf = more;
-			room *= 2;
-		}
-		n = read(fd, buf + size, room - size);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0) {
+		if (n < 0)
 			err = vl_error_os(errno, "cannot read %s", path);
-			goto fail;
-		}
-		if (!n)
+		if (n <= 0)
 			break;
 		size += (size_t)n;
 	}
 	close(fd);
+	if (err) {
+		free(buf);
+		return err;
+	}
 	buf[size] = '\0';
 	*ret = buf;
 	*size_ret = size;
 	return NULL;
-fail:
-	free(buf);
-	if (fd >= 0)
-		close(fd);
-	return err;
 }

@@ -27,10 +27,19 @@ struct vl_error *vl_run_dir(char **ret);
  */
 char *vl_run_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* Write a whole file so that a reader sees all of it or the one before. */
+/*
+ * Open a file of these directories to read it. An error unless it is a regular file of at
+ * most @max bytes that is ours and that nobody else may write to; a link is not followed.
+ */
+struct vl_error *vl_file_open(const char *path, size_t max, int *fd_ret, size_t *size_ret);
+
+/*
+ * Write a whole file so that a reader sees all of it or the one before. What is in its
+ * place, a link say, is replaced, not written to.
+ */
 struct vl_error *vl_file_store(const char *path, const void *data, size_t size);
 
-/* Read a whole file of at most @max bytes; *@ret is malloc'ed, a NUL behind it. */
+/* Read a whole file, opened as above; *@ret is malloc'ed, a NUL behind it. */
 struct vl_error *vl_file_load(const char *path, size_t max, char **ret, size_t *size_ret);
 
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../../src/kernel/kernel.h"
+#include "../../src/util/dirs.h"
 #include "tap.h"
 
 #define BASE 0xffffffff81000000UL
@@ -123,6 +124,36 @@ static bool loads(uint64_t base)
 	return true;
 }
 
+/* What is in the place of a file of ours, and is none. */
+static void test_files(const char *path, const struct vl_kernel *k)
+{
+	char other[160], cmd[400], *text;
+	struct vl_error *err;
+	size_t len;
+
+	snprintf(other, sizeof(other), "%s.elsewhere", path);
+	ok(!rename(path, other) && !symlink(other, path) && !loads(BASE), "a link is not followed");
+	err = vl_kernel_store(k, ID);
+	ok(!err && loads(BASE) && !access(other, F_OK), "storing replaces it");
+	vl_error_destroy(err);
+	ok(!chmod(path, 0666) && !loads(BASE), "one that others may write to is not taken");
+	ok(!chmod(path, 0600) && loads(BASE), "ours is");
+	if (!geteuid()) {
+		ok(!chown(path, 65534, 0) && !loads(BASE), "somebody else's is not taken");
+		ok(!chown(path, 0, 0) && loads(BASE), "ours again");
+	}
+	err = vl_file_load(path, 100, &text, &len);
+	ok(err != NULL, "nor one that is too long");
+	vl_error_destroy(err);
+	snprintf(cmd, sizeof(cmd), "rm -f %s && mkfifo -m 600 %s", path, path);
+	ok(!system(cmd) && !loads(BASE), "a FIFO keeps nobody waiting");
+	snprintf(cmd, sizeof(cmd), "rm -f %s && mkdir %s", path, path);
+	ok(!system(cmd) && !loads(BASE), "a folder is no file");
+	err = vl_kernel_store(k, ID);
+	ok(err != NULL, "and is not replaced");
+	vl_error_destroy(err);
+}
+
 int main(void)
 {
 	char dir[] = "/tmp/vlens-test-XXXXXX", path[128], cmd[160];
@@ -179,8 +210,9 @@ int main(void)
 		loads(BASE);
 	}
 	ok(true, "damaged tables lead nowhere outside of themselves");
+	vl_error_destroy(vl_kernel_store(k, ID));
+	test_files(path, k);
 	vl_kernel_destroy(k);
-
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
 	return system(cmd) ? 99 : tap_end();
 }
