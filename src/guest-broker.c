@@ -15,10 +15,11 @@
 #define NS_PER_S 1000000000UL
 /*
  * A worker that has not replied after so long hangs: a call has a budget of half a second
- * (vmst/clone.h), with some for the fixups in it; of a dump three times that.
+ * (vmst/clone.h), with some for the fixups in it; of a dump three times that. Some ten of
+ * them begin an epoch, after waiting for its turn (target/pause.c: 5 s).
  */
-#define CALL_NS (10 * NS_PER_S)
-#define BEGIN_NS (60 * NS_PER_S)
+#define CALL_NS (5 * NS_PER_S)
+#define BEGIN_NS (20 * NS_PER_S)
 /* Processor time of one epoch, which a worker that is not waited for has as well. */
 #define CPU_NS (120 * NS_PER_S)
 /* What a worker maps: a view of all RAM, and the engine's translations. */
@@ -132,7 +133,7 @@ static void settle(struct vl_guest *g)
 
 static struct vl_error *lost(struct vl_guest *g, struct vl_error *err)
 {
-	bool attacked = vl_box_attacked(g->box);
+	bool hopeless = vl_box_hopeless(g->box);
 
 	if (g->sys.open)
 		g->sys.epoch++;
@@ -140,7 +141,7 @@ static struct vl_error *lost(struct vl_guest *g, struct vl_error *err)
 	settle(g);
 	vl_broker_stop(g);
 	/* Of a class that is not tried again, when that makes no sense. */
-	if (++g->deaths >= MAX_DEATHS || attacked)
+	if (++g->deaths >= MAX_DEATHS || hopeless)
 		err->code = VL_ERR_KERNEL;
 	return err;
 }

@@ -32,7 +32,7 @@ struct vl_box {
 	struct vl_wire *wire;
 	struct vl_box_report report;
 	cpu_set_t cpus;
-	bool gone;
+	bool gone, late;
 	int status; /* as waitpid gives it; -1: not known */
 };
 
@@ -173,18 +173,24 @@ bool vl_box_attacked(const struct vl_box *b)
 	       WTERMSIG(b->status) == SIGSYS;
 }
 
+bool vl_box_hopeless(const struct vl_box *b)
+{
+	return vl_box_attacked(b) || b->late;
+}
+
 static struct vl_error *died(struct vl_box *b, bool late)
 {
 	static const char who[] = "the process that runs the guest's code";
 	struct vl_error *err;
 
 	bury(b);
+	b->late |= late;
 	if (vl_box_attacked(b))
 		return vl_error_hint(vl_error_new(VL_ERR_CRASHED,
 						  "%s tried what it may not do, and was ended",
 						  who),
 				     "the guest may be hostile: it reached nothing of this host");
-	if (late)
+	if (b->late)
 		err = vl_error_new(VL_ERR_CRASHED, "%s did not answer in time, and was ended", who);
 	else if (b->status != -1 && WIFSIGNALED(b->status))
 		err = vl_error_new(VL_ERR_CRASHED, "%s has died: %s", who,

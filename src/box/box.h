@@ -87,6 +87,9 @@ struct vl_error *vl_box_ask(struct vl_box *b, struct vl_message *m, uint64_t tim
 /* Did the worker die of what no honest worker does (a denied system call)? */
 bool vl_box_attacked(const struct vl_box *b);
 
+/* Would another one fare no better: did it attack, or not answer in time? */
+bool vl_box_hopeless(const struct vl_box *b);
+
 /* Let the worker use @ns of processor time from now on. */
 void vl_box_allow_time(struct vl_box *b, uint64_t ns);
 

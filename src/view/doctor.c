@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../box/box.h"
 #include "../util/dirs.h"
 #include "../vmst/unicorn_api.h"
 
@@ -199,6 +200,38 @@ static void check_seccomp(struct vl_doctor *d)
 			      "no user notification: %s", strerror(errno));
 	else
 		vl_doctor_row(d, "seccomp", VL_DOCTOR_OK, NULL, "user notification works");
+}
+
+static void idle(void *ctx, struct vl_wire *wire, int link)
+{
+	(void)ctx, (void)wire, (void)link;
+}
+
+/* What would keep a guest's code from this host? */
+static void check_box(struct vl_doctor *d)
+{
+	const struct vl_box_options o = { .memory = 1UL << 28, .main = idle };
+	const struct vl_box_report *r;
+	char text[VL_BOX_TEXT];
+	struct vl_box *b;
+	struct vl_error *err = vl_box_start(&o, &b);
+
+	if (err) {
+		vl_doctor_error(d, "box", VL_DOCTOR_PROBLEM, err);
+		vl_error_destroy(err);
+		return;
+	}
+	r = vl_box_report(b);
+	vl_box_describe(r, text);
+	if (r->has == VL_BOX_ALL)
+		vl_doctor_row(d, "box", VL_DOCTOR_OK, NULL, "for the guest's code: %s", text);
+	else
+		vl_doctor_row(d, "box", geteuid() ? VL_DOCTOR_OK : VL_DOCTOR_WARNING,
+			      geteuid() ? "run as root, which can have more" :
+					  "a container must allow namespaces (CAP_SYS_ADMIN)",
+			      "for the guest's code: %s; %s", text,
+			      *r->missing ? r->missing : "no user of its own");
+	vl_box_stop(b);
 }
 
 /* Unicorn's releases below 2.1 have no working MMU for x86. */
@@ -379,6 +412,7 @@ void vl_doctor_host(struct vl_doctor *d, const char *uri)
 	check_security(d);
 	check_uffd(d);
 	check_seccomp(d);
+	check_box(d);
 	check_unicorn(d);
 	check_libvirt(d, uri);
 	check_kvm(d);

@@ -1,0 +1,131 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# An escape from the emulator lands in an empty box: tests/unit/evil-engine.c is a
+# libunicorn that runs hostile code where the guest's code would run. Each attack fails,
+# the tool prints one clear line or the right answer, and the guest runs.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+
+setup_file() {
+	export VLENS_KEEP=0 EVIL=$BATS_FILE_TMPDIR/evil
+	need_guest g61
+	mkdir "$EVIL"
+	"${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -Wall -shared -fPIC -O1 -o "$EVIL/libunicorn.so.2" \
+		"$VT_TESTS/unit/evil-engine.c"
+	vuname "$(guest g61)" >/dev/null
+}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+	G=$(guest g61)
+	unicorn=$(ldconfig -p | awk '/libunicorn\.so\.2 / { print $NF; exit }')
+	rm -f /tmp/evil
+}
+
+teardown() {
+	local pid
+	for pid in $(ours vlens-keeper) ${TOOL:-}; do
+		kill -9 "$pid" 2>/dev/null || true
+	done
+	kill -CONT "$(guest_pid g61)"
+}
+
+# Processes of this name whose files are this test's.
+ours() {
+	local pid
+	for pid in $(pgrep -x "$1"); do
+		! tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" |
+			grep -qxF "VLENS_RUN_DIR=$VLENS_RUN_DIR" || echo "$pid"
+	done
+}
+no_workers() { [[ -z $(ours vlens-engine) ]]; }
+
+# evil ATTACK APPLET ARGS...: with hostile code in the emulator's place.
+evil() {
+	local attack=$1
+	shift
+	run --separate-stderr env LD_LIBRARY_PATH="$EVIL" EVIL_UNICORN="$unicorn" \
+		EVIL_ATTACK="$attack" EVIL_AFTER="${after:-0}" EVIL_VICTIM=$$ "$@"
+	assert_runs g61
+	[[ ! -e /tmp/evil ]]
+	eventually 5 no_workers
+}
+
+# The attack fails where it stands, and the emulator goes on.
+@test "hostile code opens no file" { evil opens vuname "$G" -n && assert_same g61 "$output"; }
+@test "hostile code writes to no memory of the guest" { evil writes vuname "$G" -n && assert_same g61 "$output"; }
+@test "hostile code kills nobody" { evil kills vuname "$G" -n && assert_same g61 "$output"; }
+
+# The attack ends the worker.
+ended() {
+	evil "$1" vuname "$G" -n
+	assert_refused vuname "$G" "tried what it may not do"
+}
+@test "hostile code runs no program" { ended runs; }
+@test "hostile code has no network" { ended talks; }
+@test "hostile code traces nobody" { ended traces; }
+@test "hostile code makes no process" { ended forks; }
+
+@test "an emulator that crashes each time" {
+	evil dies vuname "$G" -n
+	assert_refused vuname "$G" "has died"
+}
+
+@test "an emulator that hangs" {
+	local after=30
+	evil hangs vps "$G" -ef
+	assert_status 3
+	[[ $stderr == *"did not answer in time"* ]]
+}
+
+@test "a worker whose every word is a lie" {
+	evil babbles vuname "$G" -n
+	assert_refused vuname "$G" "the process that runs the guest's code"
+}
+
+@test "a keeper survives its worker's attack, and serves the next tool" {
+	export VLENS_RUN_DIR=$T/run VLENS_KEEP=30
+	vuname "$G" >/dev/null
+	local keeper
+	keeper=$(ours vlens-keeper)
+	kill -9 "$(ours vlens-engine)"
+	run --separate-stderr vuname --stats "$G" -n
+	assert_status 0
+	assert_same g61 "$output"
+	assert_same "$keeper" "$(ours vlens-keeper)"
+	[[ $(ours vlens-engine | wc -w) -eq 1 ]]
+}
+
+@test "a worker ends with its keeper" {
+	export VLENS_RUN_DIR=$T/run VLENS_KEEP=30
+	vuname "$G" >/dev/null
+	kill -9 "$(ours vlens-keeper)"
+	eventually 5 no_workers
+}
+
+@test "what a worker has" {
+	export VLENS_RUN_DIR=$T/run VLENS_KEEP=30
+	local pid kind
+	vuname "$G" >/dev/null
+	pid=$(ours vlens-engine)
+	grep -q '^Seccomp:[[:space:]]*2$' "/proc/$pid/status"
+	grep -q '^NoNewPrivs:[[:space:]]*1$' "/proc/$pid/status"
+	grep -q '^CapEff:[[:space:]]*0*$' "/proc/$pid/status"
+	grep -q '^CapBnd:[[:space:]]*0*$' "/proc/$pid/status"
+	[[ $(awk '/^Uid:/ { print $3 }' "/proc/$pid/status") -gt 2147483647 ]]
+	for kind in net mnt ipc uts pid; do
+		[[ $(readlink "/proc/$pid/ns/$kind") != "$(readlink "/proc/self/ns/$kind")" ]]
+	done
+	[[ -z $(ls -A "/proc/$pid/root/") ]]
+	# Nothing of this host is open for writing but /dev/null and its own.
+	for kind in "/proc/$pid/fd/"*; do
+		[[ $(readlink "$kind") != /* || $(readlink "$kind") == /dev/null ]] ||
+			grep -q '^flags:[[:space:]]*0[0-9]*0$' "/proc/$pid/fdinfo/${kind##*/}"
+	done
+	run --separate-stderr vuname --stats "$G" -n
+	grep -q '^box: *user, network, empty root, IPC, processes, system call filter, limits$' <<<"$stderr"
+	run ! grep -q '^box lacks' <<<"$stderr"
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * An escape from the emulator, planted: a libunicorn.so.2 that hands every call on to
+ * the real one, at EVIL_UNICORN, and runs hostile code in its place when it is told to
+ * by EVIL_ATTACK. It is loaded by LD_LIBRARY_PATH (tests/92-attack-engine.bats).
+ *
+ * EVIL_AFTER: after so many runs. An attack that gets through ends the worker by SIGABRT, which the tool reports. One
+ * that fails goes on to the real emulator: the answer is then right.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../../src/box/wire.h"
+
+#define FORWARD(name) \
+	__attribute__((used)) static void *real_##name; \
+	__asm__(".globl uc_" #name "\n\t.type uc_" #name ",@function\nuc_" #name \
+		": jmp *real_" #name "(%rip)\n");
+#define FORWARDED(F) \
+	F(close) \
+	F(context_alloc) \
+	F(context_free) \
+	F(context_restore) \
+	F(context_save) \
+	F(ctl) \
+	F(emu_stop) \
+	F(hook_add) \
+	F(mem_map_ptr) \
+	F(open) \
+	F(reg_read) \
+	F(reg_read_batch) \
+	F(reg_write) \
+	F(reg_write_batch) \
+	F(strerror)
+
+FORWARDED(FORWARD)
+
+static int (*real_emu_start)(void *uc, uint64_t begin, uint64_t until, uint64_t timeout,
+			     size_t count);
+static const char *attack;
+static long after; /* so many runs go well */
+static pid_t broker;
+static struct vl_wire *wire;
+
+/* What a worker could find in its memory: where it talks to its broker. */
+static void find_wire(void)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	unsigned long start, end;
+	char line[512], perms[8];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx-%lx %7s", &start, &end, perms) == 3 && perms[1] == 'w' &&
+		    perms[3] == 's' && end - start >= sizeof(*wire))
+			wire = (struct vl_wire *)start;
+	if (f)
+		fclose(f);
+}
+
+__attribute__((constructor)) static void load(void)
+{
+	const char *path = getenv("EVIL_UNICORN");
+	void *lib = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+
+	if (!lib)
+		abort();
+#define LOAD(name) real_##name = dlsym(lib, "uc_" #name);
+	FORWARDED(LOAD)
+	*(void **)&real_emu_start = dlsym(lib, "uc_emu_start");
+	attack = getenv("EVIL_ATTACK");
+	after = getenv("EVIL_AFTER") ? atol(getenv("EVIL_AFTER")) : 0;
+	broker = (pid_t)atoi(getenv("EVIL_VICTIM") ? getenv("EVIL_VICTIM") : "1");
+	find_wire();
+}
+
+/* --- attacks; true: it got through --- */
+
+static bool opens(void)
+{
+	const char *const paths[] = { "/etc/shadow", "/", "/proc/self/mem", "/dev/kvm",
+				      "/dev/mem" };
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
+		if (open(paths[i], O_RDONLY) >= 0)
+			return true;
+	return open("/tmp/evil", O_CREAT | O_RDWR, 0600) >= 0;
+}
+
+/* Every descriptor that it has: is it one that can change the guest's memory? */
+static bool writes(void)
+{
+	for (int fd = 3; fd < 64; fd++) {
+		void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+		if (p != MAP_FAILED || pwrite(fd, "evil", 4, 0) > 0)
+			return true;
+	}
+	return false;
+}
+
+static bool kills(void)
+{
+	return !kill(broker, SIGKILL) || !kill(-1, SIGKILL) || !syscall(SYS_tkill, broker, SIGKILL);
+}
+
+static bool runs(void)
+{
+	char *const argv[] = { (char *)"sh", (char *)"-c", (char *)"touch /tmp/evil", NULL };
+
+	execv("/bin/sh", argv);
+	return true;
+}
+
+static bool talks(void)
+{
+	return socket(AF_INET, SOCK_STREAM, 0) >= 0;
+}
+
+static bool traces(void)
+{
+	return !ptrace(PTRACE_ATTACH, broker, NULL, NULL);
+}
+
+static bool forks(void)
+{
+	return syscall(SYS_fork) >= 0;
+}
+
+static bool dies(void)
+{
+	return true;
+}
+
+/* Nothing more is heard of it. */
+static bool hangs(void)
+{
+	for (;;)
+		pause();
+	return true;
+}
+
+static uint64_t state = 88172645463325252;
+
+static uint64_t number(void)
+{
+	static const uint64_t special[] = { 0,	       1,	  4095,
+					    4096,      1UL << 20, (1UL << 20) + 1,
+					    1UL << 32, 1UL << 47, 1UL << 63,
+					    UINT64_MAX };
+
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state & 1 ? special[state % 10] : state;
+}
+
+/* Ask for everything, with any numbers; in the end say that the guest is held, and reply. */
+static bool babbles(void)
+{
+	struct vl_channel *c = &wire->channel[VL_CHANNEL_MAIN];
+	struct vl_message m;
+
+	for (int i = 0; i < 20000; i++) {
+		uint64_t *w = (uint64_t *)&m;
+
+		for (size_t k = 0; k < sizeof(m) / 8; k++)
+			w[k] = number();
+		m.op = i % 3 ? 64 + (uint32_t)(number() % 8) : (uint32_t)number() | 1;
+		/* Pauses would only wait: a few are enough. */
+		if (m.op == 64 && i > 50)
+			m.op = 65;
+		for (size_t k = 0; k < 64; k++)
+			((uint64_t *)wire->back)[k] = number();
+		if (i == 19999)
+			m.op = VL_OP_REPLY;
+		vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
+		while (!atomic_load(&c->turn) && m.op != VL_OP_REPLY)
+			vl_wire_sleep(&c->turn, 0, 1000000);
+	}
+	return hangs();
+}
+
+static const struct {
+	const char *name;
+	bool (*run)(void);
+} attacks[] = {
+	{ "opens", opens }, { "writes", writes },   { "kills", kills }, { "runs", runs },
+	{ "talks", talks }, { "traces", traces },   { "forks", forks }, { "dies", dies },
+	{ "hangs", hangs }, { "babbles", babbles },
+};
+
+int uc_emu_start(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count);
+
+int uc_emu_start(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count)
+{
+	bool now = attack && after-- <= 0;
+
+	for (size_t i = 0; now && i < sizeof(attacks) / sizeof(*attacks); i++)
+		if (!strcmp(attack, attacks[i].name) && attacks[i].run())
+			abort();
+	return real_emu_start(uc, begin, until, timeout, count);
+}
+
+/* The same as in wire.c, which is not linked with this. */
+void vl_wire_wake(_Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, 1, 1, NULL, NULL, 0);
+}
+
+void vl_wire_sleep(_Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns)
+{
+	struct {
+		long s, ns;
+	} ts = { 0, (long)timeout_ns };
+
+	syscall(SYS_futex, word, 0, seen, &ts, NULL, 0);
+}
+
+void vl_wire_say(struct vl_wire *w, enum vl_channel_id id, const struct vl_message *m)
+{
+	w->channel[id].message = *m;
+	atomic_store(&w->channel[id].turn, 0);
+	atomic_fetch_add(&w->bell, 1);
+	vl_wire_wake(&w->bell);
+}
