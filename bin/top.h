@@ -21,10 +21,13 @@
 enum top_state {
 	TOP_OPENING, /* for the first time */
 	TOP_RUNNING,
-	TOP_PAUSED, /* it stands still; somebody has paused it */
+	TOP_PAUSED,  /* it stands still; somebody has paused it */
+	TOP_STOPPED, /* its hypervisor process is stopped by a signal */
+	TOP_CRASHED, /* its kernel has panicked, or a capture kernel runs in its place */
 	TOP_DUMP,
-	TOP_BOOTING, /* it is there, but its kernel is not the one of before */
-	TOP_GONE,    /* it has ended, or cannot be opened */
+	TOP_FIRMWARE, /* it is there, but no kernel runs yet */
+	TOP_BOOTING,  /* it is there, but its kernel is not the one of before, or not up yet */
+	TOP_GONE,     /* it has ended, or cannot be opened */
 };
 
 /* What the guest's kernel is asked for about a process (topdetail.c). */
@@ -48,6 +51,7 @@ struct top_guest {
 	bool quit, due; /* for the thread: end; take a sample */
 	bool answered;	/* the last sample that was asked for is there, or none can be had */
 	enum top_state state;
+	char means[64];			    /* the state, in words; "": it is plain */
 	struct vl_error *err;		    /* why it is as it is; NULL: no reason */
 	const struct vl_top_sample *sample; /* the last; NULL: none yet */
 	char engine[16];
@@ -62,6 +66,8 @@ struct top_guest {
 	struct vl_top_sample samples[2];
 	unsigned next; /* of samples, the one to fill */
 	uint64_t retry_at, retry_ns, moved_at, asked_at, moved_sum;
+	enum top_state last_state;    /* as it was last found, */
+	char state_means[64];	      /* in words */
 	uint64_t wrong_at;	      /* since when its memory makes no sense; 0: it does */
 	uint64_t anew_after, anew_ns; /* when its kernel may be looked for anew, and then again */
 	bool anew;

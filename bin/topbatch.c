@@ -86,7 +86,7 @@ static void print_title(struct top *t, const struct top_guest *g)
 		       s->load[0] / 100, s->load[0] % 100, s->load[1] / 100, s->load[1] % 100,
 		       s->load[2] / 100, s->load[2] % 100);
 	}
-	printf(", %s\n", top_state_name(g->state));
+	printf(", %s%s%s\n", top_state_name(g->state), g->means[0] ? ": " : "", g->means);
 }
 
 static void print_totals(const struct vl_top_sample *s)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A guest of vtop: opened, read when asked, and opened again when it comes back. */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,12 +18,11 @@
 #define STILL (2 * SEC)
 #define ASK_EVERY (3 * SEC)
 /*
- * The kernel of before a reset can be in memory still, dead: then nothing moves, or what
- * it points to is another one's by now. Its successor is looked for when that is so for
- * this long; less often each time, as that pauses the guest and the reason may be another.
+ * A guest that booted again, with the kernel where it was, has everything else elsewhere: what
+ * is read makes no sense. It is opened anew when that is so for this long; less often each
+ * time, as that pauses the guest and the reason may be another.
  */
 #define WRONG (1 * SEC)
-#define DEAD (10 * SEC)
 #define ANEW_FIRST (5 * SEC)
 #define ANEW_MOST (300 * SEC)
 
@@ -39,6 +39,7 @@ const char *top_state_name(enum top_state state)
 	static const char *const names[] = {
 		[TOP_OPENING] = "opening", [TOP_RUNNING] = "running", [TOP_PAUSED] = "paused",
 		[TOP_DUMP] = "dump",	   [TOP_BOOTING] = "booting", [TOP_GONE] = "gone",
+		[TOP_STOPPED] = "stopped", [TOP_CRASHED] = "crashed", [TOP_FIRMWARE] = "firmware",
 	};
 
 	return names[state];
@@ -58,6 +59,7 @@ static void publish(struct top_guest *g, enum top_state state, struct vl_error *
 {
 	pthread_mutex_lock(&g->lock);
 	g->state = state;
+	snprintf(g->means, sizeof(g->means), "%s", err ? "" : g->state_means);
 	vl_error_destroy(g->err);
 	g->err = err;
 	if (sample)
@@ -107,6 +109,8 @@ static bool open_guest(struct top_guest *g)
 		/* The guest is there: what runs in it is not understood yet. */
 		if (err->code != VL_ERR_TARGET && !is_state(g, TOP_OPENING))
 			state = TOP_BOOTING;
+		if (err->code == VL_ERR_FIRMWARE)
+			state = TOP_FIRMWARE;
 		forget(g);
 		g->retry_ns = g->retry_ns ? g->retry_ns * 2 : RETRY_FIRST;
 		g->retry_ns = g->retry_ns < RETRY_MOST ? g->retry_ns : RETRY_MOST;
@@ -116,7 +120,9 @@ static bool open_guest(struct top_guest *g)
 	}
 	g->retry_ns = g->wrong_at = g->asked_at = 0;
 	g->anew = false;
-	g->moved_at = now_ns();
+	/* Whether it moves is not known before the second sample: its hypervisor is asked. */
+	g->moved_sum = 0;
+	g->moved_at = 0;
 	vl_reader_stats(g->subject->reader, &stats);
 	vl_target_rest(g->subject->target);
 	pthread_mutex_lock(&g->lock);
@@ -129,10 +135,11 @@ static bool open_guest(struct top_guest *g)
 	return true;
 }
 
-/* It ended, or its kernel is not where it was. */
+/* It ended, or its kernel is not the one that runs. */
 static bool is_there(struct top_guest *g)
 {
 	struct vl_error *err = vl_target_alive(g->subject->target);
+	bool runs = false;
 
 	if (err) {
 		forget(g);
@@ -140,11 +147,14 @@ static bool is_there(struct top_guest *g)
 		publish(g, TOP_GONE, err, NULL);
 		return false;
 	}
-	if (vl_reader_current(g->subject->reader))
+	err = vl_subject_runs(g->subject, &runs);
+	if (!err && runs)
 		return true;
 	forget(g);
 	g->retry_at = now_ns() + RETRY_FIRST;
-	publish(g, TOP_BOOTING, vl_error_new(VL_ERR_KERNEL, "its kernel is gone: it boots"), NULL);
+	if (!err)
+		err = vl_error_new(VL_ERR_KERNEL, "its kernel is gone: it boots");
+	publish(g, TOP_BOOTING, err, NULL);
 	return false;
 }
 
@@ -164,6 +174,20 @@ static bool look_anew(struct top_guest *g, uint64_t now)
 	return true;
 }
 
+/*
+ * Its clock went back: it is at a snapshot of before, or booted again where it was. What was
+ * found when it was opened is of another time.
+ */
+static bool went_back(struct top_guest *g, const struct vl_top_sample *s)
+{
+	if (!g->sample || !s->uptime || s->uptime >= g->sample->uptime)
+		return false;
+	forget(g);
+	g->retry_at = 0;
+	publish(g, TOP_BOOTING, vl_error_new(VL_ERR_KERNEL, "its clock went back"), NULL);
+	return true;
+}
+
 static uint64_t moves(const struct vl_top_sample *s)
 {
 	uint64_t sum = s->uptime;
@@ -174,29 +198,50 @@ static uint64_t moves(const struct vl_top_sample *s)
 	return sum;
 }
 
-/* Running, unless it has not moved for a while and its hypervisor says so. */
+/* A word of vl_subject_state(), as far as it is not plain. */
+static enum top_state state_by_name(const char *word)
+{
+	for (int state = TOP_RUNNING; state <= TOP_GONE; state++)
+		if (!strcmp(word, top_state_name((enum top_state)state)))
+			return (enum top_state)state;
+	/* "prelaunch", "suspended" …: it stands. One that is not known may run. */
+	return *word ? TOP_PAUSED : TOP_RUNNING;
+}
+
+static enum top_state ask_state(struct top_guest *g)
+{
+	struct vl_state state;
+
+	vl_subject_state(g->subject, &state);
+	memcpy(g->state_means, state.means, sizeof(g->state_means));
+	return state_by_name(state.word);
+}
+
+/*
+ * What its hypervisor says at first; from then on it is asked only when the guest has not
+ * moved for a while.
+ */
 static enum top_state state_of(struct top_guest *g, const struct vl_top_sample *s)
 {
 	uint64_t now = now_ns(), sum = moves(s);
-	struct vl_target_info info;
 
 	if (!vl_target_is_live(g->subject->target))
 		return TOP_DUMP;
-	if (sum != g->moved_sum) {
+	if (!g->moved_at) {
+		g->moved_sum = sum;
+		g->moved_at = g->asked_at = now;
+		g->last_state = ask_state(g);
+	} else if (sum != g->moved_sum) {
 		g->moved_sum = sum;
 		g->moved_at = now;
-		g->asked_at = 0;
-		return TOP_RUNNING;
+		/* It was paused, and goes on; one that has crashed moves, too. */
+		if (g->last_state != TOP_RUNNING && g->last_state != TOP_CRASHED)
+			g->last_state = ask_state(g);
+	} else if (now - g->moved_at >= STILL && now - g->asked_at >= ASK_EVERY) {
+		g->asked_at = now;
+		g->last_state = ask_state(g);
 	}
-	if (now - g->moved_at < STILL)
-		return is_state(g, TOP_PAUSED) ? TOP_PAUSED : TOP_RUNNING;
-	if (g->asked_at && now - g->asked_at < ASK_EVERY)
-		return is_state(g, TOP_PAUSED) ? TOP_PAUSED : TOP_RUNNING;
-	g->asked_at = now;
-	vl_target_info(g->subject->target, &info);
-	vl_target_rest(g->subject->target);
-	/* A frozen process answers nothing, and so it is empty. */
-	return strcmp(info.state, "running") ? TOP_PAUSED : TOP_RUNNING;
+	return g->last_state;
 }
 
 static void take_sample(struct top_guest *g)
@@ -226,12 +271,10 @@ static void take_sample(struct top_guest *g)
 	else if (!g->wrong_at)
 		g->wrong_at = fill->at_ns;
 	state = state_of(g, fill);
-	if ((g->wrong_at && fill->at_ns - g->wrong_at > WRONG) ||
-	    (state == TOP_RUNNING && now_ns() - g->moved_at > DEAD)) {
-		if (look_anew(g, now_ns())) {
-			vl_error_destroy(err);
-			return;
-		}
+	if ((g->wrong_at && fill->at_ns - g->wrong_at > WRONG && look_anew(g, now_ns())) ||
+	    went_back(g, fill)) {
+		vl_error_destroy(err);
+		return;
 	}
 	g->next = !g->next;
 	publish(g, state, err, fill);

@@ -197,6 +197,8 @@ static void look_once(const struct run *r, struct view_job *job, const struct vl
 	if (!job->err)
 		job->err = r->o.diff ? r->view->diff->run(s, vl_guest_sys(g), t) :
 				       r->view->scan->run(s, t);
+	if (s && !job->err)
+		job->err = vl_plausible_table(s, t);
 	job->look_ns = view_now() - start;
 	job->live = s && vl_target_is_live(s->target);
 	if (s)

@@ -184,7 +184,8 @@ static void qemu_info(struct vl_target *t, struct vl_target_info *ret)
 	snprintf(ret->id, sizeof(ret->id), "qemu:%d", (int)t->pid);
 	if (vl_qemu_args_read(t->pid, &qa, NULL))
 		snprintf(ret->name, sizeof(ret->name), "%s", qa.guest_name);
-	if (vl_discard(monitor(t, &qmp)))
+	/* A monitor that cannot answer is not asked. */
+	if (ret->state[0] || vl_discard(monitor(t, &qmp)))
 		return;
 	if (!vl_discard(vl_qmp_execute(qmp, "query-status", NULL, -1, &answer))) {
 		if (json_object_object_get_ex(answer, "status", &status))

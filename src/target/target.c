@@ -231,6 +231,30 @@ struct vl_module *vl_target_module(struct vl_target *t, const struct vl_error **
 	return t->module;
 }
 
+/* A pause of ours ends within 0.9 s: see guard.h. Most take a few milliseconds. */
+#define STOPPED_LOOKS 25
+
+bool vl_target_is_stopped(struct vl_target *t)
+{
+	const struct timespec wait = { .tv_nsec = 40000000 };
+	uint64_t start;
+	char state;
+
+	for (unsigned i = 0; t->pid && i < STOPPED_LOOKS; i++) {
+		if (vl_proc_stat(t->pid, &state, &start) < 0 || (state != 'T' && state != 't'))
+			return false;
+		nanosleep(&wait, NULL);
+	}
+	return t->pid;
+}
+
+static struct vl_error *stopped_error(const struct vl_target *t)
+{
+	return vl_error_hint(
+		vl_error_new(VL_ERR_TARGET, "the hypervisor, process %d, is stopped", (int)t->pid),
+		"let it go on: kill -CONT %d", (int)t->pid);
+}
+
 struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
 {
 	struct vl_module *m;
@@ -245,14 +269,23 @@ struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size
 		return NULL;
 	if (t->pause_depth && t->pid && t->pause_mode == VL_PAUSE_FREEZE)
 		return vl_error_new(VL_ERR_ARG, "a frozen guest's monitor cannot be asked");
+	if (vl_target_is_stopped(t))
+		return stopped_error(t);
 	return t->ops->vcpus(t, ret, nr_ret);
 }
 
 void vl_target_info(struct vl_target *t, struct vl_target_info *ret)
 {
+	bool stopped = vl_target_is_stopped(t);
+
 	*ret = (struct vl_target_info){ .vcpus = 0 };
-	if (!t->port)
-		t->ops->info(t, ret);
+	if (t->port)
+		return;
+	if (stopped)
+		strcpy(ret->state, VL_TARGET_STOPPED);
+	t->ops->info(t, ret);
+	if (stopped)
+		strcpy(ret->state, VL_TARGET_STOPPED);
 }
 
 struct vl_error *vl_target_alive(struct vl_target *t)

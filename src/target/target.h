@@ -185,6 +185,9 @@ uint64_t vl_target_paused_ns(const struct vl_target *t, uint64_t *longest_ret);
 /* And how many pauses that were. */
 uint64_t vl_target_nr_pauses(const struct vl_target *t);
 
+/* The state of a guest whose hypervisor process somebody has stopped by a signal. */
+#define VL_TARGET_STOPPED "stopped"
+
 /* What its hypervisor says of a guest. */
 struct vl_target_info {
 	char name[256];	    /* "": it has none */
@@ -195,9 +198,15 @@ struct vl_target_info {
 
 /*
  * Ask the hypervisor about the guest; what it does not tell is left empty. Pauses
- * nothing. A frozen guest's monitor does not answer.
+ * nothing. One that is stopped is not asked.
  */
 void vl_target_info(struct vl_target *t, struct vl_target_info *ret);
+
+/*
+ * Is the hypervisor process stopped, and not for the moment that a tool of ours holds it?
+ * Then nothing in the guest moves and no monitor answers.
+ */
+bool vl_target_is_stopped(struct vl_target *t);
 
 /* Count the time paused from nought again. */
 void vl_target_paused_reset(struct vl_target *t);

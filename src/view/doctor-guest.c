@@ -11,6 +11,7 @@
 #include "../vmst/unicorn_api.h"
 #include "../vmst/vcpu.h"
 #include "doctor.h"
+#include "state.h"
 
 #define MIB (1UL << 20)
 #define KIB (1UL << 10)
@@ -22,25 +23,26 @@ struct patient {
 	struct vl_contact *contact; /* NULL: its kernel is not understood */
 	unsigned int engines;	    /* raw ones that work */
 	bool emulator, held;
+	struct vl_target_info info;
 };
 
 static void check_kind(struct patient *p, const char *spec)
 {
-	struct vl_target_info info;
 	pid_t pid = vl_target_pid(p->target);
 
-	vl_target_info(p->target, &info);
+	vl_target_info(p->target, &p->info);
 	if (!pid)
 		vl_doctor_row(p->d, "kind", VL_DOCTOR_OK, NULL, "a memory dump, %u vCPU%s",
-			      info.vcpus, info.vcpus == 1 ? "" : "s");
+			      p->info.vcpus, p->info.vcpus == 1 ? "" : "s");
 	else
 		vl_doctor_row(p->d, "kind", VL_DOCTOR_OK, NULL, "%s%s%s, process %d, %s%s%u vCPU%s",
 			      !strncmp(spec, "qemu:", 5) || !strncmp(spec, "qmp:", 4) ?
 				      "a QEMU without libvirt" :
 			      !strncmp(spec, "kvm:", 4) ? "a guest of KVM, by the module" :
 							  "a libvirt domain",
-			      info.name[0] ? ", " : "", info.name, (int)pid, info.state,
-			      info.state[0] ? ", " : "", info.vcpus, info.vcpus == 1 ? "" : "s");
+			      p->info.name[0] ? ", " : "", p->info.name, (int)pid, p->info.state,
+			      p->info.state[0] ? ", " : "", p->info.vcpus,
+			      p->info.vcpus == 1 ? "" : "s");
 }
 
 static void check_ram(struct patient *p)
@@ -118,6 +120,18 @@ static struct vl_error *check_contact(struct patient *p)
 			      ".%03" PRIu64 " ms",
 			      us / 1000, us % 1000);
 	return err;
+}
+
+/* What it is at, if that is not what one would think. */
+static void check_state(struct patient *p, const struct vl_error *why)
+{
+	struct vl_state state;
+
+	vl_state_of(&p->info, p->contact, why, &state);
+	if (state.means[0])
+		vl_doctor_row(p->d, "state", VL_DOCTOR_WARNING,
+			      p->contact ? "what is shown is of the kernel that is there" : NULL,
+			      "%s: %s", state.word, state.means);
 }
 
 static void check_kernel(struct patient *p)
@@ -313,6 +327,7 @@ struct vl_error *vl_doctor_guest(struct vl_doctor *d, const char *spec,
 	check_ram(&p);
 	check_hold(&p);
 	err = check_contact(&p);
+	check_state(&p, err);
 	if (!err) {
 		check_kernel(&p);
 		check_engines(&p);

@@ -7,6 +7,7 @@
 
 #include "../vmst/contact.h"
 #include "collect.h"
+#include "state.h"
 
 #define MIB (1UL << 20)
 
@@ -167,21 +168,19 @@ static void list_kernel(struct vl_subject *s, const char *engine, struct vl_tabl
 	vl_table_str(t, LIST_BUILD, s->contact->build_id);
 }
 
-static void list_target(struct vl_target *target, const char *spec, struct vl_table *t)
+static void list_target(struct vl_target *target, const char *spec, struct vl_table *t,
+			struct vl_target_info *info)
 {
-	struct vl_target_info info;
 	const struct vl_ram *ram;
 	uint64_t bytes = 0;
 	size_t nr;
 
-	vl_target_info(target, &info);
-	if (info.name[0])
-		vl_table_str(t, LIST_NAME, info.name);
-	vl_table_str(t, LIST_ID, info.id[0] ? info.id : spec);
-	if (info.state[0])
-		vl_table_str(t, LIST_STATE, info.state);
-	if (info.vcpus)
-		vl_table_uint(t, LIST_VCPUS, info.vcpus);
+	vl_target_info(target, info);
+	if (info->name[0])
+		vl_table_str(t, LIST_NAME, info->name);
+	vl_table_str(t, LIST_ID, info->id[0] ? info->id : spec);
+	if (info->vcpus)
+		vl_table_uint(t, LIST_VCPUS, info->vcpus);
 	if (vl_target_pid(target))
 		vl_table_int(t, LIST_PID, vl_target_pid(target));
 	ram = vl_target_ram(target, &nr);
@@ -190,12 +189,26 @@ static void list_target(struct vl_target *target, const char *spec, struct vl_ta
 	vl_table_uint(t, LIST_RAM, bytes / MIB);
 }
 
+/* What it is at, with what that means where no reason stands yet. */
+static void list_state(const struct vl_subject *s, const struct vl_target_info *info,
+		       struct vl_table *t)
+{
+	struct vl_state state;
+
+	vl_state_of(info, s->contact, s->why, &state);
+	if (state.word[0])
+		vl_table_str(t, LIST_STATE, state.word);
+	if (state.means[0] && !s->why)
+		vl_table_str(t, LIST_NOTE, state.means);
+}
+
 struct vl_error *vl_list_guest(const char *spec, const struct vl_scan_options *opts,
 			       struct vl_table *t, struct vl_subject **ret)
 {
 	struct vl_subject *s = calloc(1, sizeof(*s));
 	uint64_t begin = vl_view_now();
-	struct vl_error *err;
+	struct vl_error *err, *wrong;
+	struct vl_target_info info;
 
 	if (ret)
 		*ret = NULL;
@@ -208,8 +221,13 @@ struct vl_error *vl_list_guest(const char *spec, const struct vl_scan_options *o
 	if (err) {
 		vl_table_str(t, LIST_NOTE, err->message);
 	} else {
-		list_target(s->target, spec, t);
+		list_target(s->target, spec, t, &info);
 		list_kernel(s, opts->engine, t);
+		list_state(s, &info, t);
+		wrong = vl_plausible_table(s, t);
+		if (wrong)
+			vl_table_str(t, LIST_NOTE, wrong->message);
+		vl_error_destroy(wrong);
 		s->attach_ns = vl_view_now() - begin;
 		err = vl_table_end(t);
 	}

@@ -44,6 +44,27 @@ struct vl_error *vl_subject_open(const char *spec, const struct vl_scan_options 
 				 bool need_kernel, struct vl_subject **ret);
 void vl_subject_close(struct vl_subject *s);
 
+/* What a guest is at, in a word for a column, and what that means ("" when it is plain). */
+struct vl_state {
+	char word[16]; /* "running", "paused", "firmware", "crashed" …; "": not known */
+	char means[64];
+};
+
+/* Asks the hypervisor. */
+void vl_subject_state(struct vl_subject *s, struct vl_state *ret);
+
+/*
+ * Is the kernel that @s was opened with still the one that runs? Takes microseconds, and
+ * asks the hypervisor only in doubt; an error when it does not answer then.
+ */
+struct vl_error *vl_subject_runs(struct vl_subject *s, bool *ret);
+
+/*
+ * Empty each cell of @t, which a view of @s has filled, that no running kernel could have;
+ * the error names the first of them. NULL: there was none.
+ */
+struct vl_error *vl_plausible_table(const struct vl_subject *s, struct vl_table *t);
+
 /* One view. */
 struct vl_scan {
 	const char *name;   /* "pslist" */

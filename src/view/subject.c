@@ -47,7 +47,7 @@ struct vl_error *vl_subject_open(const char *spec, const struct vl_scan_options 
 		s->why = err;
 		err = NULL;
 	}
-	if (err && err->code == VL_ERR_KERNEL && s->target)
+	if (err && (err->code == VL_ERR_KERNEL || err->code == VL_ERR_BOOTING) && s->target)
 		still_works(err);
 	if (err) {
 		vl_subject_close(s);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../vmst/contact.h"
+#include "plausible.h"
 #include "topfar.h"
 
 #define PF_KTHREAD 0x00200000U /* include/linux/sched.h */
@@ -341,15 +342,23 @@ static struct vl_error *take_tasks(struct vl_top *t, const struct vl_top_sample 
 struct vl_error *vl_top_sample(struct vl_top *t, const struct vl_top_sample *last,
 			       struct vl_top_sample *ret)
 {
+	struct vl_error *err, *wrong;
 	struct vl_reader_stats stats;
-	struct vl_error *err;
 
 	ret->at_ns = vl_view_now();
 	ret->nr_tasks = ret->nr_threads = ret->nr_kernel = ret->nr_running = 0;
 	ret->text_len = 0;
 	t->round++;
-	vl_totals_sample(&t->totals, last, ret);
+	wrong = vl_totals_sample(&t->totals, last, ret);
 	err = take_tasks(t, last, ret);
+	if (!wrong)
+		wrong = vl_plausible_tasks(t->s, ret);
+	else
+		vl_error_destroy(vl_plausible_tasks(t->s, ret));
+	if (err)
+		vl_error_destroy(wrong);
+	else
+		err = wrong;
 	vl_reader_stats(t->s->reader, &stats);
 	ret->requests = stats.requests;
 	ret->cost_ns = vl_view_now() - ret->at_ns;

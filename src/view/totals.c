@@ -6,6 +6,7 @@
 
 #include "../vmst/contact.h"
 #include "collect.h"
+#include "plausible.h"
 
 #define PAGE 4096UL
 #define MAX_NODES 64
@@ -232,8 +233,8 @@ static void sample_memory(struct vl_totals *t, struct vl_top_sample *ret)
 	available = less(free_pages, read_word(t, symbol(t, "totalreserve_pages")));
 	available += files - least(files / 2, t->wmark_low);
 	available += reclaimable - least(reclaimable / 2, t->wmark_low);
-	/* More than a page number can be is none. */
-	if (total && total < 1UL << 40) {
+	/* Whether it can be so much is asked when all is there (plausible.h). */
+	if (total && total < 1UL << 51) {
 		ret->mem.total = total * PAGE;
 		ret->mem.free = least(free_pages, total) * PAGE;
 		ret->mem.available = least(available, total) * PAGE;
@@ -241,7 +242,7 @@ static void sample_memory(struct vl_totals *t, struct vl_top_sample *ret)
 		ret->mem.shared =
 			least(read_count(t, "vm_node_stat", VL_F_NODE_SHMEM), total) * PAGE;
 	}
-	ret->swap.total = least(read_word(t, symbol(t, "total_swap_pages")), 1UL << 40) * PAGE;
+	ret->swap.total = least(read_word(t, symbol(t, "total_swap_pages")), 1UL << 50) * PAGE;
 	ret->swap.free = least(swap > 0 ? (uint64_t)swap * PAGE : 0, ret->swap.total);
 }
 
@@ -265,8 +266,8 @@ static void read_name(struct vl_totals *t, enum vl_field f, char name[65])
 		vl_read_string(t->s->reader, &t->s->space, uts + vl_offset(l, f), name, 65);
 }
 
-void vl_totals_sample(struct vl_totals *t, const struct vl_top_sample *last,
-		      struct vl_top_sample *ret)
+struct vl_error *vl_totals_sample(struct vl_totals *t, const struct vl_top_sample *last,
+				  struct vl_top_sample *ret)
 {
 	sample_cpus(t, last, ret);
 	sample_memory(t, ret);
@@ -275,6 +276,7 @@ void vl_totals_sample(struct vl_totals *t, const struct vl_top_sample *last,
 	read_name(t, VL_F_UTS_NODENAME, ret->node);
 	if (!vl_subject_uptime(t->s, &ret->uptime))
 		ret->uptime = 0;
+	return vl_plausible_totals(t->s, ret);
 }
 
 struct vl_error *vl_totals_once(struct vl_subject *s, struct vl_top_sample *ret)
@@ -284,7 +286,7 @@ struct vl_error *vl_totals_once(struct vl_subject *s, struct vl_top_sample *ret)
 
 	if (err)
 		return err;
-	vl_totals_sample(&t, NULL, ret);
+	err = vl_totals_sample(&t, NULL, ret);
 	vl_totals_deinit(&t);
-	return NULL;
+	return err;
 }

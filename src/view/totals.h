@@ -20,9 +20,12 @@ struct vl_totals {
 struct vl_error *vl_totals_init(struct vl_totals *t, struct vl_subject *s);
 void vl_totals_deinit(struct vl_totals *t);
 
-/* Fill what is no process in @ret. What cannot be read stays unknown. */
-void vl_totals_sample(struct vl_totals *t, const struct vl_top_sample *last,
-		      struct vl_top_sample *ret);
+/*
+ * Fill what is no process in @ret. What cannot be read stays unknown; what could not be
+ * (plausible.h) is made unknown, and is the error.
+ */
+struct vl_error *vl_totals_sample(struct vl_totals *t, const struct vl_top_sample *last,
+				  struct vl_top_sample *ret);
 
 /*
  * Only what is no process, into @ret (zeroed): its CPUs, memory, load, names. For

@@ -162,9 +162,10 @@ struct vl_error *vl_boot(struct vl_contact *c)
 				     BOOT_NS / 1000000000),
 			"its symbol tables or types are damaged, or this host is very busy");
 	}
+	/* What a kernel has from its beginning on is not there. */
 	if (err && err->code == VL_ERR_FAULT)
-		err->code = VL_ERR_KERNEL;
-	if (err && err->code == VL_ERR_KERNEL && !err->hint)
+		err->code = VL_ERR_BOOTING;
+	if (err && (err->code == VL_ERR_KERNEL || err->code == VL_ERR_BOOTING) && !err->hint)
 		err = vl_error_hint(err, "wait until the guest has booted, then try again");
 	return err;
 }

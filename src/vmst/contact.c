@@ -120,7 +120,9 @@ static struct vl_error *take_known(struct vl_contact *c, bool *crashed_ret)
 	if (!err && runs)
 		return NULL;
 	*crashed_ret = !err && vl_pulse_crashed(c);
+	vl_pulse_destroy(c->pulse);
 	vl_kernel_destroy(c->kernel);
+	c->pulse = NULL;
 	c->kernel = NULL;
 	return err;
 }
@@ -128,9 +130,10 @@ static struct vl_error *take_known(struct vl_contact *c, bool *crashed_ret)
 /* There is no contact, for @err: is it that no kernel runs, or not yet? */
 static struct vl_error *explain(struct vl_contact *c, struct vl_error *err, bool crashed)
 {
-	if (err->code != VL_ERR_KERNEL)
+	if (err->code != VL_ERR_KERNEL && err->code != VL_ERR_BOOTING)
 		return err;
 	if (crashed) {
+		err->code = VL_ERR_BOOTING;
 		err = vl_error_prefix(err, "the guest has crashed");
 		return vl_error_hint(err,
 				     "wait until its capture kernel has booted, or it restarts");
@@ -143,6 +146,7 @@ static struct vl_error *explain(struct vl_contact *c, struct vl_error *err, bool
 						  "loader: no kernel runs"),
 				     "wait until it has booted");
 	case VL_LIFE_LOW:
+		err->code = VL_ERR_KERNEL;
 		return vl_error_prefix(err, "the guest is in its firmware or boot loader, or "
 					    "runs no Linux");
 	default:

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "plausible.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define YEAR_NS (365UL * 24 * 3600 * 1000000000)
+/* Of the guest's RAM; memory may have been plugged in since its map was made. */
+#define RAM_TIMES 16
+
+/* Each figure has a limit, whatever it is shown as. */
+static const struct limit {
+	const char *column;
+	int64_t least, most; /* inclusive; of times in ns */
+	bool of_ram;	     /* `most` is a multiple of the guest's RAM */
+} limits[] = {
+	/* PID_MAX_LIMIT, include/linux/threads.h; 0 is the idle task, and no parent. */
+	{ "PID", 0, 4 << 20, false },
+	{ "PPID", 0, 4 << 20, false },
+	{ "THREADS", 0, 4 << 20, false },
+	/* MAX_NICE and its kin, include/linux/sched/prio.h; -101 is a task of the deadline class. */
+	{ "NICE", -20, 19, false },
+	{ "PRI", -101, 39, false },
+	{ "START", 0, 100 * YEAR_NS, false },
+	{ "TIME", 0, 100 * YEAR_NS, false },
+	{ "UPTIME", 0, 100 * YEAR_NS, false },
+	/* Five levels of paging, include/asm/page_64_types.h. */
+	{ "VSZ", 0, 1L << 56, false },
+	{ "RSS", 0, RAM_TIMES, true },
+	{ "TOTAL", 0, RAM_TIMES, true },
+	{ "USED", 0, RAM_TIMES, true },
+	{ "FREE", 0, RAM_TIMES, true },
+	{ "SHARED", 0, RAM_TIMES, true },
+	{ "CACHE", 0, RAM_TIMES, true },
+	{ "AVAILABLE", 0, RAM_TIMES, true },
+	/* No machine has 128 TiB of swap. */
+	{ "SWAP_TOTAL", 0, 1L << 47, false },
+	{ "SWAP_USED", 0, 1L << 47, false },
+	{ "SWAP_FREE", 0, 1L << 47, false },
+	/* The load counts tasks, here in hundredths. */
+	{ "LOAD", 0, 100L * (4 << 20), false },
+};
+
+static const struct limit *limit_of(const char *column)
+{
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+		if (!strcmp(limits[i].column, column))
+			return &limits[i];
+	return NULL;
+}
+
+static int64_t ram_of(const struct vl_subject *s)
+{
+	const struct vl_ram *ram;
+	uint64_t bytes = 0;
+	size_t nr;
+
+	ram = vl_target_ram(s->target, &nr);
+	for (size_t i = 0; i < nr; i++)
+		bytes += ram[i].size;
+	return bytes < 1UL << 56 ? (int64_t)bytes : 1L << 56;
+}
+
+static bool fits(const struct limit *l, int64_t value, int64_t ram)
+{
+	return value >= l->least && value <= (l->of_ram ? l->most * ram : l->most);
+}
+
+/* Is a figure what it could be? The first that is not makes *@err. */
+static bool check(const struct vl_subject *s, const char *column, int64_t value,
+		  struct vl_error **err)
+{
+	const struct limit *l = limit_of(column);
+	bool fit = fits(l, value, ram_of(s));
+
+	if (!fit && !*err)
+		*err = vl_error_hint(vl_error_new(VL_ERR_KERNEL,
+						  "the guest's memory does not look like a running "
+						  "kernel's: %s cannot be %" PRId64,
+						  column, value),
+				     "that is left out; try again");
+	return fit;
+}
+
+struct vl_error *vl_plausible_table(const struct vl_subject *s, struct vl_table *t)
+{
+	struct vl_error *err = NULL;
+
+	for (size_t k = 0; k < t->nr_columns; k++) {
+		const struct limit *l = limit_of(t->columns[k].name);
+
+		/* How many use a module is no size. */
+		if (!l || (l->of_ram && t->columns[k].kind != VL_CELL_UINT))
+			continue;
+		for (size_t i = 0; i < t->nr_rows; i++) {
+			struct vl_cell *c = &t->cells[i * t->nr_columns + k];
+
+			if (c->kind == VL_CELL_NONE || c->kind != t->columns[k].kind)
+				continue;
+			if (!check(s, t->columns[k].name, c->i, &err))
+				*c = (struct vl_cell){ .kind = VL_CELL_NONE };
+		}
+	}
+	return err;
+}
+
+struct vl_error *vl_plausible_totals(const struct vl_subject *s, struct vl_top_sample *sample)
+{
+	struct vl_error *err = NULL;
+
+	if (!check(s, "UPTIME", (int64_t)sample->uptime, &err))
+		sample->uptime = 0;
+	if (!check(s, "TOTAL", (int64_t)sample->mem.total, &err))
+		memset(&sample->mem, 0, sizeof(sample->mem));
+	if (!check(s, "SWAP_TOTAL", (int64_t)sample->swap.total, &err))
+		memset(&sample->swap, 0, sizeof(sample->swap));
+	for (size_t i = 0; i < 3; i++)
+		if (!check(s, "LOAD", sample->load[i], &err))
+			memset(sample->load, 0, sizeof(sample->load));
+	return err;
+}
+
+struct vl_error *vl_plausible_tasks(const struct vl_subject *s, struct vl_top_sample *sample)
+{
+	const struct limit *pid = limit_of("PID"), *threads = limit_of("THREADS"),
+			   *start = limit_of("START"), *rss = limit_of("RSS");
+	struct vl_error *err = NULL;
+	int64_t ram = ram_of(s);
+	size_t kept = 0;
+
+	for (size_t i = 0; i < sample->nr_tasks; i++) {
+		const struct vl_top_task *p = &sample->tasks[i];
+
+		if ((fits(pid, p->pid, ram) && fits(threads, p->threads, ram) &&
+		     fits(start, (int64_t)p->start, ram) && fits(rss, (int64_t)p->res, ram)) ||
+		    (check(s, "PID", p->pid, &err) && check(s, "THREADS", p->threads, &err) &&
+		     check(s, "START", (int64_t)p->start, &err) &&
+		     check(s, "RSS", (int64_t)p->res, &err)))
+			sample->tasks[kept++] = *p;
+	}
+	sample->nr_tasks = kept;
+	return err;
+}
