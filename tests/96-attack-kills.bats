@@ -29,3 +29,4 @@ kills() {
 @test "kill -9 of the guard" { kills guard; }
 @test "kill -9 of the keeper" { kills keeper; }
 @test "kill -9 of the mirrored program" { kills program; }
+@test "kill -9 of the engine's worker" { kills worker; }
