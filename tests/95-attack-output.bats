@@ -121,6 +121,61 @@ tame() {
 		"$(in_guest g61 'sha256sum /tmp/hostile/data' | cut -d' ' -f1)" ]]
 }
 
+# The rules of a firewall: a set, a comment, and all of iptables' chains.
+RULES='table inet vlens {
+	set s { type ipv4_addr; elements = { 10.0.0.1, 10.0.0.7 }; }
+	chain input {
+		type filter hook input priority 0; policy accept;
+		tcp dport 2222 counter drop comment "nobody"; ip saddr @s accept;
+	}
+}
+table ip filter {
+	chain INPUT { type filter hook input priority 0; policy accept; ip saddr 10.9.8.7 drop; }
+	chain FORWARD { type filter hook forward priority 0; policy drop; }
+	chain OUTPUT { type filter hook output priority 0; policy accept; }
+}'
+
+@test "nft, iptables: the guest's rules, or why there are none; and none can be made" {
+	local g before
+	g=$(guest g61)
+	if ! in_guest g61 'lsmod | grep -q nfnetlink'; then
+		run --separate-stderr vexec "$g" nft list ruleset
+		[[ $status -ne 0 && ${stderr_lines[-1]} == "vexec: $g: "*"has not loaded nfnetlink; it has no rules"* ]] ||
+			{ show_run; fail "does not say why"; }
+	fi
+	in_guest g61 "for m in /lib/spare/nf_tables/*; do insmod \$m 2>/dev/null; done
+nft flush ruleset; nft -f - <<X
+$RULES
+X"
+	before=$(in_guest g61 'nft list ruleset')
+	[[ $before == *nobody* ]]
+	assert_same "$before" "$(vexec "$g" nft list ruleset)"
+	assert_same "$(in_guest g61 'nft list sets')" "$(vexec "$g" nft list sets)"
+	# Nothing is changed, not even a counter set back.
+	for words in "add rule ip filter INPUT ip saddr 1.2.3.4 drop" "flush ruleset" \
+		"delete table ip filter"; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr vexec "$g" nft $words
+		[[ $status -ne 0 ]] || fail "$words: status 0"
+	done
+	assert_same "$before" "$(in_guest g61 'nft list ruleset')"
+	run --separate-stderr vexec "$g" iptables -L -n
+	[[ $output == *"DROP "*10.9.8.7*"FORWARD (policy DROP)"* ]] || { show_run; fail "not all"; }
+}
+
+@test "ip netns: the guest's names and numbers" {
+	local g in
+	g=$(guest g61)
+	in=$(in_guest g61 'ip netns add blue; ip link add vt0 type veth peer name vt1 netns blue
+		ip netns list')
+	run --separate-stderr vip "$g" netns list
+	assert_status 0
+	assert_same "$in" "$output"
+	[[ $output == "blue (id: "* && -z $stderr ]] || { show_run; fail "no number"; }
+	vip "$g" link show vt0 | grep -q 'link-netns blue'
+	in_guest g61 'ip netns del blue'
+}
+
 # disks N: loop devices of which nothing is in the guest's memory.
 disks() {
 	in_guest g61 "for i in \$(seq 0 $(($1 - 1))); do

@@ -357,6 +357,12 @@ struct vl_error *vl_h_recv(struct vl_trap *t);
 struct vl_error *vl_h_netif(struct vl_trap *t);
 struct vl_error *vl_genl_asks(struct vl_trap *t, const char *buf, size_t len, bool *ret);
 
+/* netfilter.c: does message @type of NETLINK_NETFILTER only ask? */
+bool vl_netfilter_asks(uint16_t type);
+
+/* netns.c: descriptors in a request of NETLINK_ROUTE as the guest's. */
+struct vl_error *vl_netns_request(struct vl_trap *t, char *buf, size_t len);
+
 /* --- ioctl.c: what it asks about an open file --- */
 
 struct vl_error *vl_h_ioctl(struct vl_trap *t);

@@ -41,6 +41,13 @@ static struct vl_file *socket_of(struct vl_trap *t)
 	return f;
 }
 
+/* Programs then say no more than that the protocol is not supported. */
+static const struct vl_error no_netfilter = {
+	.code = VL_ERR_KERNEL,
+	.message = (char *)"the guest's kernel has not loaded nfnetlink",
+	.hint = (char *)"it has no rules of nftables, nor of iptables over it",
+};
+
 static struct vl_error *give_socket(struct vl_trap *t, int domain, int type, int protocol)
 {
 	struct vl_gift g = {
@@ -58,6 +65,8 @@ static struct vl_error *give_socket(struct vl_trap *t, int domain, int type, int
 	/* Does the guest's kernel have such sockets? */
 	err = VL_GUEST(t->r, "socket", &fd, VL_ARG_INT(domain), VL_ARG_INT(g.file.type),
 		       VL_ARG_INT(protocol));
+	if (!err && fd == -EPROTONOSUPPORT && protocol == NETLINK_NETFILTER)
+		vl_blame(t, &no_netfilter);
 	if (err || fd < 0) {
 		t->ret = fd;
 		return err;
@@ -82,7 +91,7 @@ struct vl_error *vl_h_socket(struct vl_trap *t)
 		return give_socket(t, domain, type, protocol);
 	case AF_NETLINK:
 		if (protocol == NETLINK_ROUTE || protocol == NETLINK_SOCK_DIAG ||
-		    protocol == NETLINK_GENERIC)
+		    protocol == NETLINK_GENERIC || protocol == NETLINK_NETFILTER)
 			return give_socket(t, domain, type, protocol);
 		t->ret = -EPROTONOSUPPORT; /* audit, kobject_uevent, connector, … */
 		return NULL;
@@ -206,6 +215,8 @@ static bool only_asks(int protocol, const struct nlmsghdr *h)
 	case NETLINK_SOCK_DIAG:
 		return h->nlmsg_type == SOCK_DIAG_BY_FAMILY || h->nlmsg_type == TCPDIAG_GETSOCK ||
 		       h->nlmsg_type == DCCPDIAG_GETSOCK;
+	case NETLINK_NETFILTER:
+		return vl_netfilter_asks(h->nlmsg_type);
 	case NETLINK_GENERIC: /* vl_genl_asks() knows of others */
 		return h->nlmsg_type == GENL_ID_CTRL || (h->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
 	}
@@ -287,7 +298,7 @@ static struct vl_error *collect(struct vl_trap *t, int protocol, int64_t fd, cha
 	}
 }
 
-static struct vl_error *ask(struct vl_trap *t, struct vl_file *f, const char *request, size_t len)
+static struct vl_error *ask(struct vl_trap *t, struct vl_file *f, char *request, size_t len)
 {
 	size_t queue_len = 0;
 	struct vl_error *err;
@@ -300,8 +311,11 @@ static struct vl_error *ask(struct vl_trap *t, struct vl_file *f, const char *re
 		t->ret = fd;
 		return err;
 	}
-	err = VL_GUEST(t->r, "sendto", &t->ret, VL_ARG_INT(fd), VL_ARG_IN(request, len),
-		       VL_ARG_INT(len), VL_ARG_INT(0), VL_ARG_NULL, VL_ARG_NULL);
+	if (f->protocol == NETLINK_ROUTE)
+		err = vl_netns_request(t, request, len);
+	if (!err)
+		err = VL_GUEST(t->r, "sendto", &t->ret, VL_ARG_INT(fd), VL_ARG_IN(request, len),
+			       VL_ARG_INT(len), VL_ARG_INT(0), VL_ARG_NULL, VL_ARG_NULL);
 	if (!err && t->ret >= 0)
 		err = collect(t, f->protocol, fd, &queue, &queue_len);
 	if (!err)
