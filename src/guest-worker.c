@@ -224,6 +224,10 @@ static struct vl_error *next(struct vl_worker *w, const struct vl_message *m)
 	size_t nr = m->value[1];
 
 	g->anew = false;
+	g->know_mounts = false; /* they can have changed since */
+	/* A keeper's answer is that of a tool which begins anew. */
+	if (g->view && vl_view_still_changed(g->view))
+		g->suspect = true;
 	if (m->value[0]) {
 		g->misses = 0;
 		g->trim = true;

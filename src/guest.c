@@ -441,7 +441,6 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
 	vl_target_paused_reset(g->target);
 	vl_target_set_budget(g->target, budget);
 	g->anew = false;
-	g->know_mounts = false; /* they can have changed since */
 	if (g->contact && !vl_contact_holds(g->contact))
 		forget_contact(g);
 	if (g->contact)

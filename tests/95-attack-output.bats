@@ -26,7 +26,10 @@ setup() {
 	' >/dev/null
 }
 
-teardown() { no_disks; }
+teardown() {
+	no_disks
+	in_guest g61 '[ -e /proc/1 ] || mount -t proc proc /proc; [ -e /sys/module ] || mount -t sysfs sysfs /sys'
+}
 teardown_file() {
 	in_guest g61 'kill "$(cat /run/hostile.pid)"; rm -rf /run/hostile.pid /tmp/hostile /tmp/sleep
 		ip link del "$(printf "e\033[31m")"; hostname -F /etc/hostname' >/dev/null || true
@@ -251,4 +254,43 @@ no_proc() {
 	[[ -z $(in_guest g61 'ls /proc /sys | grep -v :') ]]
 	in_guest g61 'mount -t proc proc /proc; mount -t sysfs sysfs /sys'
 	[[ $(in_guest g61 "grep -c '^proc /proc ' /proc/mounts") -eq 1 ]]
+}
+
+# plant NAME SYMBOL HEX: other code at the head of a function of the guest's kernel, written
+# past the guest. Prints what was there.
+plant() {
+	local at gpa=''
+	at=$(in_guest "$1" "sed -n 's/^\([0-9a-f]*\) . $2\$/\1/p' /proc/kallsyms")
+	# A CPU in user mode has another page table.
+	for _ in {1..100}; do
+		gpa=$(qmp "$1" human-monitor-command "{\"command-line\": \"gva2gpa 0x$at\"}" |
+			grep -o '0x[0-9a-f]*' | tail -n 1) && [[ -n $gpa ]] && break
+	done
+	python3 - "$(guest_pid "$1")" "$gpa" "$3" <<-'END'
+		import glob, os, sys
+		pid, gpa, new = sys.argv[1], int(sys.argv[2], 0), bytes.fromhex(sys.argv[3])
+		fd = next(f for f in glob.glob(f"/proc/{pid}/fd/*") if "memfd:memory-backend" in os.readlink(f))
+		with open(fd, "r+b", buffering=0) as ram:
+		    ram.seek(gpa)
+		    print(ram.read(len(new)).hex())
+		    ram.seek(gpa)
+		    ram.write(new)
+	END
+}
+
+@test "a keeper's answer is that of a tool without one, also when the kernel's text was changed" {
+	local g was
+	g=$(guest g61)
+	[[ $(vuname "$g" -n) == "$(vuname --keep=0 "$g" -n)" ]]
+	# mov $-38,%eax; ret: no such call.
+	was=$(plant g61 __x64_sys_newuname b8daffffffc3)
+	run --separate-stderr vuname --keep=0 "$g" -n
+	local alone="$status $output $stderr"
+	run --separate-stderr vuname "$g" -n
+	plant g61 __x64_sys_newuname "$was"
+	assert_same "$alone" "$status $output $stderr"
+	[[ $status -eq 1 ]] || { show_run; fail "the planted code did not run"; }
+	# And back.
+	run --separate-stderr vuname "$g" -n
+	assert_status 0
 }

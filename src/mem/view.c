@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "view.h"
+#include "still.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +32,7 @@ struct vl_view {
 	struct vl_target *target;
 	struct vl_view_range *ranges;
 	size_t nr;
-	struct vl_view_still still[VL_MAX_STILL];
+	struct vl_still still;
 	/* A bit for each page of RAM: it has content. One allocation that is
 	 * mostly untouched, with the bits of all ranges one behind the other. */
 	_Atomic uint64_t *present;
@@ -61,14 +61,6 @@ static const struct vl_view_range *find_range(const struct vl_view *v, uint64_t 
 			return &v->ranges[mid];
 	}
 	return NULL;
-}
-
-static bool is_still(const struct vl_view *v, uint64_t gpa)
-{
-	for (size_t i = 0; i < VL_MAX_STILL; i++)
-		if (gpa >= v->still[i].gpa && gpa - v->still[i].gpa < v->still[i].size)
-			return true;
-	return false;
 }
 
 /* The number of the first page's bit of range @r. */
@@ -119,8 +111,11 @@ static void put_pages(struct vl_view *v, const struct vl_view_range *r, uint64_t
 			done = 1;
 		else if (!done && errno != EAGAIN)
 			break;
-		while (done--)
-			set_bit(v, bit + i++);
+		for (; done--; i++) {
+			vl_still_note(&v->still, r->gpa + off + i * VL_PAGE_SIZE,
+				      src + i * VL_PAGE_SIZE);
+			set_bit(v, bit + i);
+		}
 	}
 	/* If all was there already the fault raced with another: wake anyway. */
 	ioctl(v->uffd, UFFDIO_WAKE, &(struct uffdio_range){ host, nr * VL_PAGE_SIZE });
@@ -162,14 +157,14 @@ static void fill(struct vl_view *v, uint64_t host)
 		first = off & ~(FILL_PAGES * VL_PAGE_SIZE - 1);
 		if (nr > (r->size - first) / VL_PAGE_SIZE)
 			nr = (r->size - first) / VL_PAGE_SIZE;
-		if (atomic_load(&v->released) && !is_still(v, r->gpa + off)) {
+		if (atomic_load(&v->released) && !vl_still_has(&v->still, r->gpa + off)) {
 			/* What is computed now is thrown away; the neighbours are for
 			 * the next time. Where one page is missing (a new slab, a
 			 * stack) others will be. */
 			atomic_store(&v->missed, true);
-		} else if (v->still[0].size &&
-			   (!is_still(v, r->gpa + first) ||
-			    !is_still(v, r->gpa + first + (nr - 1) * VL_PAGE_SIZE))) {
+		} else if (v->still.at[0].size &&
+			   (!vl_still_has(&v->still, r->gpa + first) ||
+			    !vl_still_has(&v->still, r->gpa + first + (nr - 1) * VL_PAGE_SIZE))) {
 			/* No neighbour that can change may pass for touched. */
 			first = off;
 			nr = 1;
@@ -307,7 +302,12 @@ fail:
 
 void vl_view_set_still(struct vl_view *v, const struct vl_view_still *still)
 {
-	memcpy(v->still, still, sizeof(v->still));
+	vl_still_set(&v->still, still);
+}
+
+bool vl_view_still_changed(const struct vl_view *v)
+{
+	return vl_still_changed(&v->still, v->target);
 }
 
 /* Pages waiting to be read in one go. */
@@ -478,6 +478,7 @@ void vl_view_destroy(struct vl_view *v)
 	if (v->present)
 		munmap((void *)v->present, v->present_size);
 	vl_error_destroy(atomic_load(&v->failed));
+	vl_still_deinit(&v->still);
 	free(v->ranges);
 	free(v);
 }
@@ -567,7 +568,7 @@ struct vl_error *vl_view_pages(const struct vl_view *v, uint64_t **ret, size_t *
 			for (; bits; bits &= bits - 1) {
 				uint64_t page = w * 64 + (uint64_t)__builtin_ctzl(bits);
 
-				if (!is_still(v, r->gpa + page * VL_PAGE_SIZE))
+				if (!vl_still_has(&v->still, r->gpa + page * VL_PAGE_SIZE))
 					gpas[nr++] = r->gpa + page * VL_PAGE_SIZE;
 			}
 		}

@@ -49,6 +49,12 @@ int vl_view_open_uffd(bool *user_only_ret);
 void vl_view_set_still(struct vl_view *v, const struct vl_view_still *still);
 
 /*
+ * Is one of the pages that are still, and that the view has, another one in the guest by now?
+ * The view is then to be made anew. Reads the guest, which need not be held.
+ */
+bool vl_view_still_changed(const struct vl_view *v);
+
+/*
  * Have room for the pages @gpas (@nr, ascending): what vl_view_refresh() then does
  * is no more than to write to them. For the time before the guest is paused.
  */

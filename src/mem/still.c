@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "still.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Pages read in one go. */
+#define BATCH 64
+
+/* The kernel's text and its constants; a region that is longer is none. */
+#define MAX_SIZE (256u << 20)
+
+void vl_still_set(struct vl_still *s, const struct vl_view_still *still)
+{
+	vl_still_deinit(s);
+	memcpy(s->at, still, sizeof(s->at));
+	for (size_t i = 0; i < VL_MAX_STILL; i++)
+		if (s->at[i].size && s->at[i].size <= MAX_SIZE)
+			s->sums[i] = calloc(s->at[i].size / VL_PAGE_SIZE, sizeof(*s->sums[i]));
+}
+
+void vl_still_deinit(struct vl_still *s)
+{
+	for (size_t i = 0; i < VL_MAX_STILL; i++)
+		free((void *)s->sums[i]);
+	memset(s, 0, sizeof(*s));
+}
+
+/* The region that @gpa is in; VL_MAX_STILL: none. */
+static size_t region_of(const struct vl_still *s, uint64_t gpa)
+{
+	size_t i = 0;
+
+	while (i < VL_MAX_STILL && (gpa < s->at[i].gpa || gpa - s->at[i].gpa >= s->at[i].size))
+		i++;
+	return i;
+}
+
+bool vl_still_has(const struct vl_still *s, uint64_t gpa)
+{
+	return region_of(s, gpa) < VL_MAX_STILL;
+}
+
+/* Never 0. No secret is kept: a guest that finds another page with the same sum fools itself. */
+static uint64_t sum_of(const void *page)
+{
+	const uint64_t *word = page;
+	uint64_t sum = 0xcbf29ce484222325;
+
+	for (size_t i = 0; i < VL_PAGE_SIZE / sizeof(*word); i++) {
+		sum = (sum ^ word[i]) * 0x9e3779b97f4a7c15;
+		sum ^= sum >> 32;
+	}
+	return sum ? sum : 1;
+}
+
+void vl_still_note(struct vl_still *s, uint64_t gpa, const void *page)
+{
+	size_t i = region_of(s, gpa);
+	uint64_t none = 0;
+
+	if (i < VL_MAX_STILL && s->sums[i])
+		atomic_compare_exchange_strong(&s->sums[i][(gpa - s->at[i].gpa) / VL_PAGE_SIZE],
+					       &none, sum_of(page));
+}
+
+struct batch {
+	uint64_t gpas[BATCH], sums[BATCH];
+	void *bufs[BATCH];
+	size_t nr;
+	unsigned char pages[BATCH][VL_PAGE_SIZE];
+};
+
+static bool differs(struct batch *b, struct vl_target *t)
+{
+	bool changed = false;
+
+	if (b->nr && !vl_discard(vl_target_read_pages(t, b->gpas, b->bufs, b->nr)))
+		for (size_t i = 0; i < b->nr; i++)
+			changed |= sum_of(b->pages[i]) != b->sums[i];
+	b->nr = 0;
+	return changed;
+}
+
+bool vl_still_changed(const struct vl_still *s, struct vl_target *t)
+{
+	struct batch *b = aligned_alloc(64, (sizeof(*b) + 63) / 64 * 64);
+	bool changed = false;
+
+	if (!b)
+		return false;
+	b->nr = 0;
+	for (size_t i = 0; i < BATCH; i++)
+		b->bufs[i] = b->pages[i];
+	for (size_t i = 0; i < VL_MAX_STILL; i++)
+		for (uint64_t at = 0; s->sums[i] && !changed && at < s->at[i].size;
+		     at += VL_PAGE_SIZE) {
+			uint64_t sum = atomic_load(&s->sums[i][at / VL_PAGE_SIZE]);
+
+			if (!sum)
+				continue;
+			b->gpas[b->nr] = s->at[i].gpa + at;
+			b->sums[b->nr++] = sum;
+			if (b->nr == BATCH)
+				changed = differs(b, t);
+		}
+	changed = changed || differs(b, t);
+	free(b);
+	return changed;
+}

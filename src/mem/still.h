@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What of a view is still (see view.h), and what it was like when it was copied: a kernel's
+ * text is patched now and then, by the kernel itself or by whoever has taken it over.
+ */
+#ifndef VLENS_STILL_H
+#define VLENS_STILL_H
+
+#include "view.h"
+
+struct vl_still {
+	struct vl_view_still at[VL_MAX_STILL];
+	/* A sum for each page, 0: not copied. NULL: there is no memory for them. */
+	_Atomic uint64_t *sums[VL_MAX_STILL];
+};
+
+void vl_still_set(struct vl_still *s, const struct vl_view_still *still);
+void vl_still_deinit(struct vl_still *s);
+
+bool vl_still_has(const struct vl_still *s, uint64_t gpa);
+
+/* Page @gpa is copied for the first time, and has this content. Nothing if it is not still. */
+void vl_still_note(struct vl_still *s, uint64_t gpa, const void *page);
+
+/* Has a page of them another content in the guest now? Not known is no. */
+bool vl_still_changed(const struct vl_still *s, struct vl_target *t);
+
+#endif
