@@ -27,6 +27,7 @@ guest_options() {
 	wide) echo "--kernel 6.12 --smp 16 --mem 1024 --backing anon" ;;
 	reset | victim) echo "--kernel 6.1 --smp 1 --backing memfd" ;;
 	server) echo "--kernel 6.1 --server" ;;
+	kdump) echo "--kernel 6.1 --smp 2 --backing memfd --kdump" ;;
 	vt-dom) echo "--kernel 6.1 --smp 1 --libvirt" ;;
 	n61) echo "$(on_kvm) --kernel 6.1 --backing memfd --append pti=on" ;;
 	n61anon) echo "$(on_kvm) --kernel 6.1 --backing anon" ;;

@@ -1,0 +1,151 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# No answer is of a kernel that no longer runs: after a reset, in the firmware and in a
+# capture kernel the memory of the old one is intact. And none is refused because a guest
+# is idle, busy or paused.
+
+# shellcheck disable=SC2154 # run sets variables
+
+load lib/vlens
+
+teardown_file() {
+	drop_guest kdump reset
+}
+
+# no_kernel GUEST WORDS: every tool says so, and none shows a process or a figure.
+no_kernel() {
+	local tool
+	for tool in vps vuname vfree vpslist vpidlist vlsmod; do
+		run --separate-stderr "$tool" "$1"
+		assert_status 3
+		[[ $output != *sleeper* && $output != *Linux* && $output != *Mem:* ]] || { show_run; fail "$tool: an answer"; }
+		[[ $stderr == *"$2"* ]] || { show_run; fail "$tool does not say '$2'"; }
+	done
+	run --separate-stderr vps --json "$1"
+	assert_status 3
+	[[ $(jq '.processes | length' <<<"$output") == 0 ]]
+	run --separate-stderr vtop -b -n 1 "$1"
+	assert_status 3
+	[[ $output != *sleeper* ]]
+}
+
+first_line() { head -n 1 <<<"$1"; }
+
+@test "reset while it is stopped: it is in its firmware" {
+	need_guest reset
+	local g
+	g=$(guest reset)
+	# A keeper, a working set, a contact: all know the kernel.
+	vps "$g" >/dev/null
+	vps "$g" | grep -q sleeper
+	vpslist "$g" >/dev/null
+	qmp reset stop >/dev/null
+	qmp reset set-action '{"reboot": "reset"}' >/dev/null
+	qmp reset system_reset >/dev/null
+	no_kernel "$g" "in its firmware"
+	[[ $(vlist -J "$g" | jq -r '.guests[0].note') == *"in its firmware"* ]]
+	[[ $(vlist -J "$g" | jq -r '.guests[0].release') == null ]]
+	run --separate-stderr vlens doctor "$g"
+	[[ $output == *"in its firmware"* ]]
+	# With its vCPUs running, until a kernel is up: then the answer is that kernel's.
+	qmp reset cont >/dev/null
+	booted() { vps "$g" -e 2>/dev/null | grep -q sleeper; }
+	eventually 120 booted
+	between 0 "$(vlist -J "$g" | jq '.guests[0].uptime')" 120
+}
+
+@test "a capture kernel (kdump) runs: never the one that crashed" {
+	need_guest kdump
+	local g
+	g=$(guest kdump)
+	in_guest kdump '/kdump/load "console=ttyS0 quiet panic=-1 vlens.host=captured vlens.mode=quiet vlens.procs=20 nr_cpus=1"'
+	vps "$g" >/dev/null
+	[[ $(vuname "$g" -n) == kdump ]]
+	vtop -b -n 1 "$g" | head -n 1 | grep -q ', running$'
+	: >"$VLENS_TEST_RUN/kdump/console.log"
+	timeout 5 "$VT_TESTS/guest/run" kdump 'echo c >/proc/sysrq-trigger' >/dev/null 2>&1 3>&- 4>&- || true
+	local end=$((SECONDS + 180)) name
+	until grep -aq '^vlens-guest: ready' "$VLENS_TEST_RUN/kdump/console.log"; do
+		name=$(vuname "$g" -n 2>/dev/null) || true
+		[[ $name != kdump ]] || fail "the name of the kernel that crashed"
+		[[ $SECONDS -lt $end ]] || fail "the capture kernel did not come up"
+		sleep 0.3
+	done
+	[[ $(vuname "$g" -n) == captured ]]
+	between 100000 "$(vfree "$g" | awk '/^Mem:/ { print $2 }')" 262144
+	[[ $(vlist -J "$g" | jq -r '.guests[0].state') == crashed ]]
+	[[ $(vlist -J "$g" | jq -r '.guests[0].note') == *"capture kernel"* ]]
+	run --separate-stderr vtop -b -n 1 "$g"
+	[[ $(first_line "$output") == *", crashed: its capture kernel (kdump) runs" ]]
+	run --separate-stderr vlens doctor "$g"
+	[[ $output == *"its capture kernel (kdump) runs"* ]]
+}
+
+@test "a guest that is paused, or whose hypervisor is stopped, answers, and both are said" {
+	need_guest reset
+	local g pid
+	g=$(guest reset)
+	pid=$(guest_pid reset)
+	vps "$g" >/dev/null
+	qmp reset stop >/dev/null
+	vps "$g" -e | grep -q sleeper
+	vpslist "$g" | grep -q sleeper
+	run --separate-stderr vtop -b -n 1 "$g"
+	assert_status 0
+	[[ $(first_line "$output") == *", paused" ]]
+	qmp reset cont >/dev/null
+	kill -STOP "$pid"
+	run --separate-stderr vtop -b -n 1 "$g"
+	vpslist "$g" >"$BATS_TEST_TMPDIR/stopped"
+	vlist -J "$g" >"$BATS_TEST_TMPDIR/list"
+	kill -CONT "$pid"
+	assert_status 0
+	[[ $(first_line "$output") == *", stopped: its hypervisor is stopped by a signal (SIGSTOP)" ]]
+	grep -q sleeper "$BATS_TEST_TMPDIR/stopped"
+	[[ $(jq -r '.guests[0].state' "$BATS_TEST_TMPDIR/list") == stopped ]]
+	run --separate-stderr vtop -b -n 1 "$g"
+	[[ $(first_line "$output") == *", running" ]]
+}
+
+@test "idle and paused guests are never refused, and no monitor is asked" {
+	local name g i
+	for name in g510 g61 g7; do
+		need_guest "$name"
+		g=$(guest "$name")
+		vpidlist "$g" >/dev/null
+		for i in {1..60}; do
+			vpidlist "$g" >/dev/null || fail "$name: look $i was refused"
+		done
+		qmp "$name" stop >/dev/null
+		for i in {1..20}; do
+			vpidlist "$g" >/dev/null || { qmp "$name" cont; fail "$name, paused: look $i was refused"; }
+		done
+		qmp "$name" cont >/dev/null
+		# Both monitors are taken, by somebody who says nothing.
+		python3 -c '
+import socket, subprocess, sys
+taken = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+for s, path in zip(taken, sys.argv[1:3]):
+    s.connect(path)
+sys.exit(subprocess.call(["vpidlist", sys.argv[3]], stdout=subprocess.DEVNULL, timeout=5))
+' "$VLENS_TEST_RUN/$name/qmp.sock" "$VLENS_TEST_RUN/$name/qmp2.sock" "$g"
+	done
+}
+
+@test "figures that no running kernel could have are left out, with a reason" {
+	# A dump, to write into.
+	need_guest g61
+	local d=$BATS_TEST_TMPDIR/d.elf image root
+	qmp g61 dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$d\"}" >/dev/null
+	address() { vpeek -J "$d" "$1" 8 2>/dev/null | jq -r '.places[0].address'; }
+	image=$(vmem -J "$d" | jq -r '.memory[] | select(.what == "kernel image") | "\(.start) \(.phys)"')
+	root=$(printf '0x%x' $(($(address init_top_pgt) - ${image% *} + ${image#* })))
+	run --separate-stderr vfree --json "$d"
+	assert_status 0
+	"$VT_TESTS/lib/poke" "$d" "$root" "$(address total_swap_pages)" 0000000000ff0000 >/dev/null
+	run --separate-stderr vfree --json "$d"
+	assert_status 3
+	[[ $stderr == *"does not look like a running kernel's: SWAP_TOTAL"* ]]
+	[[ $output != *swap_total*[1-9]* ]]
+}
