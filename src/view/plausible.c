@@ -88,14 +88,17 @@ struct vl_error *vl_plausible_table(const struct vl_subject *s, struct vl_table 
 
 	for (size_t k = 0; k < t->nr_columns; k++) {
 		const struct limit *l = limit_of(t->columns[k].name);
+		enum vl_cell_kind kind = t->columns[k].kind;
 
-		/* How many use a module is no size. */
-		if (!l || (l->of_ram && t->columns[k].kind != VL_CELL_UINT))
+		/* Of addresses nothing is known; how many use a module is no size. */
+		if (!l ||
+		    (kind != VL_CELL_INT && kind != VL_CELL_UINT && kind != VL_CELL_SECONDS) ||
+		    (l->of_ram && kind != VL_CELL_UINT))
 			continue;
 		for (size_t i = 0; i < t->nr_rows; i++) {
 			struct vl_cell *c = &t->cells[i * t->nr_columns + k];
 
-			if (c->kind == VL_CELL_NONE || c->kind != t->columns[k].kind)
+			if (c->kind != kind)
 				continue;
 			if (!check(s, t->columns[k].name, c->i, &err))
 				*c = (struct vl_cell){ .kind = VL_CELL_NONE };
