@@ -225,9 +225,18 @@ struct vl_error *vl_h_deny(struct vl_trap *t)
 	return NULL;
 }
 
-/* Changes a process: the program's own it may, the guest's not. */
+/*
+ * Changes a process: the program's own it may, the guest's not. Nor those of a group
+ * or of a user, among whom are others of the host.
+ */
 struct vl_error *vl_h_own(struct vl_trap *t)
 {
+	/* linux/resource.h: PRIO_PROCESS; linux/ioprio.h: IOPRIO_WHO_PROCESS */
+	if ((t->nr == __NR_setpriority && (int)t->args[0] != 0) ||
+	    (t->nr == __NR_ioprio_set && (int)t->args[0] != 1)) {
+		vl_deny(t);
+		return NULL;
+	}
 	for (size_t i = 0; i < 6; i++) {
 		int pid = t->args[i];
 

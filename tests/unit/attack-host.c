@@ -163,6 +163,10 @@ static void processes(pid_t pid)
 	CALL(rt_tgsigqueueinfo, pid, pid, SIGUSR1, &si);
 	CALL(setpriority, 0, pid, 5);
 	CALL(ioprio_set, 1, pid, 0);
+	CALL(setpriority, 1, 0, 5); /* PRIO_PGRP */
+	CALL(setpriority, 2, 0, 5); /* PRIO_USER */
+	CALL(ioprio_set, 2, 0, 3 << 13); /* IOPRIO_WHO_PGRP, IOPRIO_CLASS_IDLE */
+	CALL(ioprio_set, 3, 0, 3 << 13); /* IOPRIO_WHO_USER */
 	CALL(sched_setaffinity, pid, 8, &args);
 	CALL(sched_setscheduler, pid, 0, &args);
 	CALL(migrate_pages, pid, 0, NULL, NULL);
