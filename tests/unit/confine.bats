@@ -48,7 +48,7 @@ attack() {
 	done
 	[ "$before" = "$(ls -la --time-style=full-iso "$T" /usr/bin/env; hostname)" ]
 	[ ! -e "$T/came" ]
-	[ "$(ps -o stat= -p "$victim")" = S ]
+	[ "$(ps -o stat=,nice= -p "$victim" | tr -s ' ')" = "S 0" ]
 }
 
 as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
@@ -126,6 +126,16 @@ as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
 	[ "$status" -eq 0 ]
 	[[ $output == *"not allowed: mq_open 1"* ]]
 	[[ $output == *"not allowed: number 500 1"* ]]
+}
+
+@test "commands of PATH: found by a shell, and a script of there is read" {
+	mkdir "$T/bin"
+	printf '#!/bin/sh\necho "script $1"\n' >"$T/bin/tool-of-mine"
+	chmod 755 "$T/bin/tool-of-mine"
+	for shell in bash dash; do
+		[ "$(PATH=$T/bin:$PATH "$V" $shell -c 'command -v tool-of-mine && tool-of-mine x')" = \
+			"$T/bin/tool-of-mine"$'\n'"script x" ]
+	done
 }
 
 @test "signals to the own group reach the program, and no other of the terminal" {
