@@ -18,6 +18,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -158,6 +159,28 @@ static bool close_others(int keep)
 	return !n;
 }
 
+/*
+ * A socket for datagrams could send to anybody, by an address in the message that no
+ * filter sees: it is none of the standard descriptors.
+ */
+static void close_datagrams(void)
+{
+	for (int fd = 0; fd < 3; fd++) {
+		socklen_t len = sizeof(int);
+		int type, null;
+
+		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) || type == SOCK_STREAM ||
+		    type == SOCK_SEQPACKET)
+			continue;
+		close(fd);
+		null = open("/dev/null", O_RDWR);
+		if (null >= 0 && null != fd) {
+			dup2(null, fd);
+			close(null);
+		}
+	}
+}
+
 bool vl_confine(int keep, unsigned int *done_ret)
 {
 	const struct rlimit none = { 0, 0 };
@@ -167,6 +190,7 @@ bool vl_confine(int keep, unsigned int *done_ret)
 	/* Where it stands is kept by the supervisor. */
 	if (!close_others(keep) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || chdir("/"))
 		return false;
+	close_datagrams();
 	*done_ret = leave_namespaces() | landlock();
 	*done_ret |= drop_capabilities();
 	return true;
