@@ -23,6 +23,8 @@
 #include <unistd.h>
 
 #include "../box/box.h"
+#include "../redirect/confine.h"
+#include "../redirect/redirect.h"
 #include "../util/dirs.h"
 #include "../vmst/unicorn_api.h"
 
@@ -186,6 +188,46 @@ static void check_uffd(struct vl_doctor *d)
 	vl_doctor_row(d, "userfaultfd", VL_DOCTOR_OK, NULL,
 		      "works%s (vm.unprivileged_userfaultfd is %s)",
 		      all ? "" : ", for faults of user mode, which is enough", text);
+}
+
+/* What a program that we start is confined by, besides its filter: tried in a child. */
+static void check_confinement(struct vl_doctor *d)
+{
+	static const struct {
+		unsigned int bit;
+		const char *name;
+	} walls[] = {
+		{ VL_CONFINED_RIGHTS, "no capabilities" },
+		{ VL_CONFINED_MOUNTS, "read-only mounts" },
+		{ VL_CONFINED_NETWORK, "no network" },
+		{ VL_CONFINED_LANDLOCK, "Landlock" },
+	};
+	const unsigned int failed = 0x80;
+	char text[80] = "";
+	unsigned int done = 0;
+	int status = 0;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit((int)(vl_confine(-1, &done) ? done : failed));
+	if (pid > 0)
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+	done = pid > 0 && WIFEXITED(status) ? (unsigned int)WEXITSTATUS(status) : failed;
+	for (size_t i = 0; i < sizeof(walls) / sizeof(walls[0]); i++)
+		if (done & walls[i].bit) {
+			strcat(text, *text ? ", " : "");
+			strcat(text, walls[i].name);
+		}
+	if (done & failed)
+		vl_doctor_row(d, "confinement", VL_DOCTOR_PROBLEM, "is /proc mounted?",
+			      "a program cannot be confined");
+	else if (done & (VL_CONFINED_MOUNTS | VL_CONFINED_LANDLOCK))
+		vl_doctor_row(d, "confinement", VL_DOCTOR_OK, NULL, "programs have %s", text);
+	else
+		vl_doctor_row(d, "confinement", VL_DOCTOR_WARNING,
+			      "a host kernel with Landlock, or root with CAP_SYS_ADMIN, adds a wall",
+			      "programs are confined by their filter alone");
 }
 
 static void check_seccomp(struct vl_doctor *d)
@@ -413,6 +455,7 @@ void vl_doctor_host(struct vl_doctor *d, const char *uri)
 	check_uffd(d);
 	check_seccomp(d);
 	check_box(d);
+	check_confinement(d);
 	check_unicorn(d);
 	check_libvirt(d, uri);
 	check_kvm(d);
