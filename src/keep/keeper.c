@@ -51,11 +51,21 @@ static void request_deinit(struct request *r)
 /* The environment of the tool, which its program has as well. */
 static bool read_environ(struct request *r)
 {
+	size_t len = 0, nr = 0, i = 0;
 	char path[64];
-	size_t len, nr = 0, i = 0;
+	FILE *f;
 
+	/* A file of /proc does not say how large it is. */
 	snprintf(path, sizeof(path), "/proc/%d/environ", (int)r->tool);
-	if (vl_discard(vl_file_load(path, ENVIRON_MAX, &r->environ, &len)))
+	f = fopen(path, "re");
+	r->environ = f ? malloc(ENVIRON_MAX + 1) : NULL;
+	if (r->environ) {
+		len = fread(r->environ, 1, ENVIRON_MAX, f);
+		r->environ[len] = '\0';
+	}
+	if (f)
+		fclose(f);
+	if (!r->environ)
 		return false;
 	for (size_t at = 0; at < len; at += strlen(r->environ + at) + 1)
 		nr++;
