@@ -230,6 +230,71 @@ find_apart() {
 	sees "qemu:$apart"
 }
 
+@test "a monitor that floods us: one line, soon, and no memory" {
+	local mode guest=qmp:$T/mon
+	cold
+	for mode in endless flood events; do
+		"$VT_TESTS/lib/listen" "$T/mon" "$mode" >"$T/listens" 3>&- &
+		echo $! >>"$T/pids"
+		disown
+		eventually 10 test -s "$T/listens"
+		run --separate-stderr timeout 20 bash -c "ulimit -v 1000000; exec vmem $guest"
+		assert_refused vmem "$guest" ""
+		occupied_no_more
+		rm -f "$T/listens" "$T/mon"
+	done
+}
+
+@test "a socket that is a FIFO, a folder, or not ours to open: one line each" {
+	local guest=qmp:$T/fifo
+	mkfifo "$T/fifo"
+	run --separate-stderr timeout 5 vmem "$guest"
+	assert_refused vmem "$guest" "not a socket"
+	guest=qmp:$T
+	run --separate-stderr timeout 5 vmem "$guest"
+	assert_refused vmem "$guest" "not a socket"
+	guest=$T/fifo
+	run --separate-stderr timeout 5 vmem "$guest"
+	assert_refused vmem "$guest" "not a regular file"
+}
+
+@test "somebody else's guest: one line, for its process and for its socket" {
+	need_guest g61
+	local guest user=(setpriv --reuid 54321 --regid 54321 --clear-groups env -i "PATH=$PATH"
+		"VLENS_RUN_DIR=/tmp/vlens-none" "VLENS_CACHE_DIR=/tmp/vlens-none")
+	"${user[@]}" test -x "$VLENS_BUILD/vps" || skip "other users cannot enter the build's folder"
+	guest=$(guest g61)
+	run --separate-stderr "${user[@]}" vmem "$guest"
+	assert_refused vmem "$guest" "permission"
+	chmod 700 "$VLENS_TEST_RUN/g61/qmp.sock"
+	guest=qmp:$VLENS_TEST_RUN/g61/qmp.sock
+	run --separate-stderr "${user[@]}" vmem "$guest"
+	assert_refused vmem "$guest" "permission"
+}
+
+@test "twenty tools, half of them killed in the middle: the others answer, the guest runs" {
+	need_guest g61
+	local i jobs=() tools=("vps -ef" "vfree" "vlsmod" "vpslist" "vuptime") tool
+	cold
+	for i in {0..19}; do
+		# shellcheck disable=SC2206 # words
+		tool=(${tools[i % 5]})
+		timeout 120 "${tool[0]}" "$(guest g61)" "${tool[@]:1}" >"$T/$i.out" 2>"$T/$i.err" 3>&- &
+		jobs[i]=$!
+	done
+	for i in {0..19..2}; do
+		sleep 0.0$((RANDOM % 10))
+		pkill -9 -P "${jobs[i]}" || true
+		kill -9 "${jobs[i]}" 2>/dev/null || true
+	done
+	for i in {1..19..2}; do
+		wait "${jobs[i]}" || fail "${tools[i % 5]}: status $?" "$(cat "$T/$i.err")"
+		[[ -s $T/$i.out ]]
+	done
+	assert_runs g61 5
+	at_once "$(guest g61)"
+}
+
 # ---- names ----------------------------------------------------------------------
 
 @test "a QEMU that libvirt does not manage goes by its name, as vlist shows it" {

@@ -40,7 +40,7 @@ static bool parse_flat_line(const char *line, struct vl_hmp_range *r)
 
 	if (sscanf(line, " %" SCNx64 "-%" SCNx64 " (prio %d, %15[^)]): %255[^\n]", &start, &last,
 		   &prio, type, name) != 5 ||
-	    last < start)
+	    last < start || start > UINT64_MAX - VL_PAGE_SIZE)
 		return false;
 	if (!strcmp(type, "rom"))
 		r->rom = true;

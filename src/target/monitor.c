@@ -166,24 +166,6 @@ static struct vl_error *check_owner(struct vl_target *t, const struct vl_qmp_add
 }
 
 /*
- * No tool has it frozen: then somebody else has stopped it, and it will not answer.
- * The guard's SIGCONT may have come a moment ago, so this is looked at twice.
- */
-static struct vl_error *check_stopped(struct vl_target *t)
-{
-	uint64_t start;
-	char state;
-
-	for (int i = 0; i < 2; i++) {
-		if (vl_proc_stat(t->pid, &state, &start) < 0 || !strchr("Tt", state))
-			return NULL;
-		if (!i)
-			usleep(20000);
-	}
-	return vl_proc_stopped(t->pid);
-}
-
-/*
  * Have our turn at @a until @deadline. NULL and not *@ret: it is busy. The lock is ours
  * already.
  */
@@ -196,7 +178,7 @@ static struct vl_error *attempt(struct vl_target *t, struct vl_monitor *m,
 	*ret = false;
 	m->quiet = vl_pause_hold_off(t);
 	if (m->quiet)
-		err = check_stopped(t);
+		err = vl_proc_check_stopped(t->pid);
 	deadline = vl_now_ns() + wait_ns;
 	if (!err && !m->qmp) {
 		err = vl_qmp_connect(a, deadline, &m->qmp);

@@ -189,6 +189,23 @@ struct vl_error *vl_proc_maps(pid_t pid, struct vl_vma **ret, size_t *nr_ret)
 	return vl_parse_maps(text, ret, nr_ret);
 }
 
+/*
+ * Open @path below @dir if it is the regular file behind @vma. What is there is the process's to
+ * change at any moment: a FIFO must not hold us.
+ */
+static int open_regular(int dir, const char *path, const struct vl_vma *vma)
+{
+	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_ino == vma->ino)
+		return fd;
+	close(fd);
+	return -ENOENT;
+}
+
 int vl_proc_open_mapped(pid_t pid, const struct vl_vma *vma)
 {
 	char path[96];
@@ -199,16 +216,16 @@ int vl_proc_open_mapped(pid_t pid, const struct vl_vma *vma)
 	/* The direct way; following these links needs CAP_CHECKPOINT_RESTORE. */
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid,
 		 vma->start, vma->end);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = open_regular(AT_FDCWD, path, vma);
 	if (fd >= 0)
 		return fd;
-	err = errno;
+	err = fd;
 
 	/* QEMU keeps the descriptor of a backend open: find it by its inode. */
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
 	dir = opendir(path);
 	if (!dir)
-		return -err;
+		return err;
 	while (fd < 0 && (de = readdir(dir))) {
 		struct stat st;
 
@@ -216,12 +233,12 @@ int vl_proc_open_mapped(pid_t pid, const struct vl_vma *vma)
 			continue;
 		if (st.st_ino != vma->ino || st.st_dev != vma->dev || !S_ISREG(st.st_mode))
 			continue;
-		fd = openat(dirfd(dir), de->d_name, O_RDONLY | O_CLOEXEC);
+		fd = open_regular(dirfd(dir), de->d_name, vma);
 		if (fd < 0)
-			err = errno;
+			err = fd;
 	}
 	closedir(dir);
-	return fd >= 0 ? fd : -err;
+	return fd >= 0 ? fd : err;
 }
 
 int vl_proc_all_stopped(pid_t pid)
@@ -278,4 +295,19 @@ struct vl_error *vl_proc_stopped(pid_t pid)
 		return vl_error_hint(err, "a debugger holds it: detach that, then try again");
 	return vl_error_hint(err, "somebody sent it SIGSTOP: kill -CONT %d, then try again",
 			     (int)pid);
+}
+
+struct vl_error *vl_proc_check_stopped(pid_t pid)
+{
+	uint64_t start;
+	char state;
+
+	/* The guard's SIGCONT may have come a moment ago: look twice. */
+	for (int i = 0; i < 2; i++) {
+		if (vl_proc_stat(pid, &state, &start) < 0 || !strchr("Tt", state))
+			return NULL;
+		if (!i)
+			usleep(20000);
+	}
+	return vl_proc_stopped(pid);
 }

@@ -64,4 +64,7 @@ struct vl_error *vl_proc_denied(pid_t pid, int err) __attribute__((returns_nonnu
 /* The error for a hypervisor that is stopped, and so answers nobody. */
 struct vl_error *vl_proc_stopped(pid_t pid) __attribute__((returns_nonnull));
 
+/* The same, if it is stopped; for who knows that no tool has it frozen. */
+struct vl_error *vl_proc_check_stopped(pid_t pid);
+
 #endif

@@ -25,6 +25,8 @@
 
 #define CACHE_HEADER "vlens-ram 1\n"
 #define CACHE_MAX (1U << 20)
+/* For all questions: a machine has some ten ranges, each takes a millisecond. */
+#define BUILD_TIMEOUT_NS (10 * VL_NSEC_PER_SEC)
 
 /* The mapping of the process that holds address @hva, or NULL. */
 static const struct vl_vma *find_vma(const struct vl_vma *v, size_t nr, uint64_t hva)
@@ -251,6 +253,7 @@ struct vl_error *vl_rammap_build(struct vl_target *t, vl_hmp_fn *hmp, void *ctx)
 	_cleanup_free_ struct vl_hmp_range *ranges = NULL;
 	_cleanup_free_ struct vl_vma *vmas = NULL;
 	_cleanup_free_ char *text = NULL;
+	uint64_t deadline = vl_now_ns() + BUILD_TIMEOUT_NS;
 	struct vl_error *err;
 	size_t nr, nr_vmas;
 
@@ -268,6 +271,10 @@ struct vl_error *vl_rammap_build(struct vl_target *t, vl_hmp_fn *hmp, void *ctx)
 		uint64_t hva;
 
 		snprintf(command, sizeof(command), "gpa2hva 0x%" PRIx64, ranges[i].gpa);
+		if (vl_now_ns() >= deadline)
+			return vl_error_hint(
+				vl_error_new(VL_ERR_TARGET, "the monitor answers too slowly"),
+				"is process %d stuck, or the host overloaded?", (int)t->pid);
 		err = hmp(ctx, command, &answer);
 		if (!err)
 			err = vl_hmp_gpa2hva(answer, &hva);

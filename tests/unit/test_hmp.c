@@ -233,10 +233,58 @@ static void test_registers(void)
 	ok(true, "registers cut off anywhere");
 }
 
+static uint32_t next(uint32_t *seed)
+{
+	*seed = *seed * 1664525 + 1013904223; /* Numerical Recipes' generator */
+	return *seed >> 8;
+}
+
+/*
+ * What QEMU says is as hostile as its guest: bytes are changed at places that a fixed seed
+ * picks, and what is understood all the same must make sense.
+ */
+static void test_mutations(const char *mtree, const char *regs)
+{
+	uint32_t seed = 20240607;
+	unsigned int understood = 0, wrong = 0;
+	char text[8192];
+
+	for (int round = 0; round < 20000; round++) {
+		const char *from = round % 2 ? mtree : regs;
+		size_t len = strlen(from), nr = 0;
+		struct vl_hmp_range *ranges = NULL;
+		struct vl_vcpu *vcpus = NULL;
+		uint64_t hva;
+
+		memcpy(text, from, len + 1);
+		for (uint32_t n = 1 + next(&seed) % 8; n; n--) {
+			size_t at = next(&seed) % len;
+
+			if (next(&seed) % 3)
+				text[at] = "0f-:@() \n,xKVM="[next(&seed) % 15];
+			else
+				memset(text + at, 'f', len - at < 17 ? len - at : 17);
+		}
+		vl_error_destroy(vl_hmp_mtree(text, &ranges, &nr));
+		for (size_t i = 0; ranges && i < nr; i++)
+			wrong += !ranges[i].size || ranges[i].gpa % 4096 || ranges[i].size % 4096 ||
+				 ranges[i].gpa + ranges[i].size - 1 < ranges[i].gpa;
+		understood += ranges != NULL;
+		free(ranges);
+		vl_error_destroy(vl_hmp_registers(text, &vcpus, &nr));
+		understood += vcpus != NULL;
+		free(vcpus);
+		vl_error_destroy(vl_hmp_gpa2hva(text, &hva));
+	}
+	ok(understood > 1000 && !wrong, "20000 mutations: %u understood, %u of them wrong",
+	   understood, wrong);
+}
+
 int main(void)
 {
 	test_mtree();
 	test_gpa2hva();
 	test_registers();
+	test_mutations(q35, registers);
 	return tap_end();
 }

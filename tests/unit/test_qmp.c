@@ -228,6 +228,111 @@ static void test_connect(void)
 	rmdir(dir);
 }
 
+static uint32_t next(uint32_t *seed)
+{
+	*seed = *seed * 1664525 + 1013904223; /* Numerical Recipes' generator */
+	return *seed >> 8;
+}
+
+/* Change @text, @len bytes in a buffer of @size, in some places; the new length. */
+static size_t mutate(char *text, size_t len, size_t size, uint32_t *seed)
+{
+	static const char *const words[] = { "{",
+					     "}",
+					     "[",
+					     "\"",
+					     "\\u0000",
+					     "\\",
+					     "-1",
+					     "1e999",
+					     "\"id\": 2",
+					     "\"return\":",
+					     "\"error\":",
+					     "null",
+					     "18446744073709551616",
+					     "\xff\xfe",
+					     "\r\n" };
+
+	for (uint32_t n = 1 + next(seed) % 4; n; n--) {
+		size_t at = next(seed) % (len + 1), left = len - at, cut;
+		const char *word = words[next(seed) % (sizeof(words) / sizeof(words[0]))];
+
+		switch (next(seed) % 4) {
+		case 0: /* one byte */
+			if (left)
+				text[at] = (char)next(seed);
+			break;
+		case 1: /* a part goes */
+			cut = left ? next(seed) % left : 0;
+			memmove(text + at, text + at + cut, left - cut);
+			len -= cut;
+			break;
+		case 2: /* a word comes */
+			if (len + strlen(word) > size)
+				break;
+			memmove(text + at + strlen(word), text + at, left);
+			memcpy(text + at, word, strlen(word));
+			len += strlen(word);
+			break;
+		default: /* a part comes twice */
+			cut = left < size - len ? left : size - len;
+			memmove(text + len, text + at, cut);
+			len += cut;
+		}
+	}
+	return len;
+}
+
+/* A monitor that says anything: an answer or an error, never more. The seed is fixed. */
+static void test_mutations(void)
+{
+	static const char good_one[] = HELLO READY
+		"{\"event\": \"STOP\"}\r\n"
+		"{\"return\": {\"status\": \"running\", \"list\": [1, -2.5e3, null, true]}, \"id\": 2}";
+	unsigned int answers = 0, errors = 0;
+	uint32_t seed = 20240607;
+
+	for (int round = 0; round < 3000; round++) {
+		char text[4096];
+		size_t len = sizeof(good_one) - 1;
+		struct vl_error *err;
+		json_object *ret = NULL;
+		struct vl_qmp *q = NULL;
+		int sv[2];
+
+		memcpy(text, good_one, len);
+		len = mutate(text, len, sizeof(text), &seed);
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0 ||
+		    write(sv[1], text, len) != (ssize_t)len)
+			exit(99);
+		shutdown(sv[1], SHUT_WR);
+		vl_error_destroy(vl_qmp_attach(sv[0], &q));
+		err = vl_qmp_execute(q, "query-x", NULL, -1, &ret);
+		answers += !err;
+		errors += err && err->code == VL_ERR_TARGET && err->hint;
+		if (!err)
+			json_object_put(ret);
+		vl_error_destroy(err);
+		vl_qmp_close(q);
+		close(sv[1]);
+	}
+	ok(answers + errors == 3000 && answers > 100 && errors > 100,
+	   "3000 mutations: %u answers, %u errors", answers, errors);
+}
+
+/* Two bytes of text are some hundred of memory: what a message may hold is limited. */
+static void test_brackets(void)
+{
+	static char text[900000];
+	size_t n = (size_t)sprintf(text, "{\"QMP\": [");
+	double t = seconds();
+
+	while (n < sizeof(text) - 8)
+		n += (size_t)sprintf(text + n, "[],");
+	bad("an array of many arrays", &(struct script){ "sh", { text } }, "does not speak QMP", 2);
+	ok(seconds() - t < 2, "refused soon");
+}
+
 int main(void)
 {
 	static const char event[] = "{\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, "
@@ -268,5 +373,7 @@ int main(void)
 	test_refused();
 	test_descriptor();
 	test_connect();
+	test_brackets();
+	test_mutations();
 	return tap_end();
 }
