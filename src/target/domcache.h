@@ -23,4 +23,7 @@ bool vl_domcache_find(const char *spec, const char *uri, pid_t *pid_ret, char ru
 /* Remember for @spec what @t is bound to. Best effort. */
 void vl_domcache_store(struct vl_target *t, const char *spec, const char *uri, const char *uuid);
 
+/* The lock for who finds the domain out; see vl_run_lock(). Waits for as long as that takes. */
+int vl_domcache_lock(const char *spec, const char *uri);
+
 #endif
