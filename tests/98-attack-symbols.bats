@@ -1,0 +1,131 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# A kernel that lies about its symbols and types: it misleads about itself only, and a
+# first contact comes to an end. In a dump, which is changed and put back.
+
+# shellcheck disable=SC2030,SC2031,SC2034,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+load lib/raw
+
+setup_file() {
+	need_probes
+	bats_require_minimum_version 1.5.0
+	need_guest g61
+	export DUMPS=$VLENS_TEST_RUN/attack-dumps
+	rm -rf "$DUMPS"
+	mkdir -p "$DUMPS"
+	chmod 777 "$DUMPS"
+	export D=$DUMPS/g61.elf
+	qmp g61 stop >/dev/null
+	qmp g61 dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$D\"}" >/dev/null
+	qmp g61 cont >/dev/null
+}
+
+teardown_file() {
+	rm -rf "$DUMPS"
+}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+	ENGINE=direct
+	UNDO=$DUMPS/undo
+	export VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run
+}
+
+teardown() {
+	restore
+}
+
+forge() { "$VT_TESTS/lib/forge" "$D" "$UNDO" "$@"; }
+
+restore() {
+	[[ ! -e $UNDO ]] || "$VT_TESTS/lib/forge" "$D" "$UNDO"
+	rm -f "$UNDO"
+}
+
+# Another guest: nothing is known of its run.
+another() {
+	rm -rf "$VLENS_RUN_DIR"
+}
+
+uname_symbol() { raw "$D" symbols | grep ' __x64_sys_newuname$'; }
+
+# The same build id, and a symbol that is elsewhere.
+@test "what one guest says of its symbols is not believed of another" {
+	honest=$(uname_symbol)
+	said=$(vuname "$D" -a)
+	[[ $said == Linux* ]]
+	rm -rf "$VLENS_CACHE_DIR"
+	another
+	forge symbol __x64_sys_newuname
+	forged=$(uname_symbol)
+	[[ -n $forged && $forged != "$honest" ]]
+	id=$(vlist -J "$D" | jq -r '.guests[0].buildid')
+	# Then an honest one.
+	restore
+	another
+	[[ $(vlist -J "$D" | jq -r '.guests[0].buildid') == "$id" ]]
+	[[ $(vuname "$D" -a) == "$said" ]]
+	[[ $(uname_symbol) == "$honest" ]]
+	# And the liar again: its own, still.
+	another
+	forge symbol __x64_sys_newuname
+	[[ $(uname_symbol) == "$forged" ]]
+	[[ $(find "$VLENS_CACHE_DIR" -name '*.kernel' | wc -l) -eq 2 ]]
+}
+
+# refused KIND [ARGUMENT...]: one line, status 3. It ends within 5 s of its own; how busy
+# this host is adds to that.
+refused() {
+	another
+	forge "$@"
+	run --separate-stderr timeout 30 vuname "$D" -a
+	assert_status 3
+	[[ -z $output ]]
+	[[ ${#stderr_lines[@]} -eq 1 ]]
+	echo "$stderr"
+}
+
+@test "more symbols than names, names without end" {
+	refused number
+	restore
+	refused names
+}
+
+@test "numbers that begin like markers, tables of tokens: all over" {
+	refused markers
+	restore
+	refused tokens
+}
+
+@test "types without end" {
+	refused types
+	restore
+	refused strings
+}
+
+@test "page tables that lead to themselves" {
+	image=$(vmem -J "$D" | jq -r '.memory[] | select(.what == "kernel image") | "\(.start) \(.phys)"')
+	root=$(raw "$D" symbols | sed -n 's/ init_top_pgt$//p')
+	refused tables "$((0x$root - ${image% *} + ${image#* }))"
+}
+
+# The folders are root's, or the user's own; what is planted there nobody follows.
+@test "links in the folders of kept files are not followed" {
+	vuname "$D" -a
+	key=$(basename "$VLENS_CACHE_DIR"/*.kernel .kernel)
+	mv "$VLENS_CACHE_DIR/$key.kernel" "$T/elsewhere"
+	echo mine >"$T/victim"
+	ln -s "$T/victim" "$VLENS_CACHE_DIR/$key.kernel"
+	for file in "$VLENS_RUN_DIR"/*.contact; do
+		rm "$file"
+		ln -s "$T/victim" "$file"
+	done
+	[[ $(vuname "$D" -a) == Linux* ]]
+	[[ $(cat "$T/victim") == mine ]]
+	[[ -f $VLENS_CACHE_DIR/$key.kernel && ! -L $VLENS_CACHE_DIR/$key.kernel ]]
+	chmod 777 "$VLENS_CACHE_DIR"
+	[[ $(vuname "$D" -a) == Linux* ]]
+}
