@@ -146,7 +146,7 @@ bool vl_subject_uptime(struct vl_subject *s, uint64_t *ret)
 	return true;
 }
 
-/* What of it is inside; the first contact with a guest holds it for a moment. */
+/* What of it is inside. */
 static void list_kernel(struct vl_subject *s, const char *engine, struct vl_table *t)
 {
 	struct vl_reader_options o = { .engine = engine };

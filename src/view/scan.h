@@ -21,7 +21,7 @@ struct vl_scan_options {
 	const char *engine; /* of the reader; NULL: the fastest that is right */
 	/*
 	 * Do not believe what is known of this run: a kernel that is no more can be in
-	 * memory still, where a guest booted anew. Pauses the guest, as the first contact.
+	 * memory still, where a guest booted anew.
 	 */
 	bool anew;
 };
@@ -38,7 +38,7 @@ struct vl_subject {
 
 /*
  * Open guest @spec. When its kernel cannot be understood and @need_kernel is
- * not set, that is no error but noted. Pauses the guest at first contact only.
+ * not set, that is no error but noted.
  */
 struct vl_error *vl_subject_open(const char *spec, const struct vl_scan_options *opts,
 				 bool need_kernel, struct vl_subject **ret);
@@ -107,8 +107,7 @@ struct vl_error *vl_host_guests(const char *uri, char ***ret, size_t *nr_ret);
 void vl_host_guests_free(char **names, size_t nr);
 
 /*
- * One row about guest @spec. A first contact with its kernel pauses it for a moment;
- * what needs its kernel is missing if that is not understood, and why is in the row.
+ * One row about guest @spec. What needs its kernel is missing if that is not understood, and why is in the row.
  * So is, for a guest that cannot be opened, the error that is returned. The guest goes
  * to *@ret, for vl_subject_close(), NULL with an error; @ret may be NULL.
  */
