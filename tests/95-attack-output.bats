@@ -143,6 +143,7 @@ table ip filter {
 	g=$(guest g61)
 	if ! in_guest g61 'lsmod | grep -q nfnetlink'; then
 		run --separate-stderr vexec "$g" nft list ruleset
+		# shellcheck disable=SC2154 # run sets it
 		[[ $status -ne 0 && ${stderr_lines[-1]} == "vexec: $g: "*"has not loaded nfnetlink; it has no rules"* ]] ||
 			{ show_run; fail "does not say why"; }
 	fi

@@ -110,6 +110,7 @@ same_ps() {
 
 @test "what had no answer is counted, by its kind" {
 	run --separate-stderr "$V" -s -p /proc/meminfo cat /proc/meminfo /proc/meminfo
+	# shellcheck disable=SC2154 # run sets it
 	[[ $stderr == *"on disk 0 () unanswered 2 (injected) main"* ]]
 	run --separate-stderr "$V" -s -p /var/lib/x cat /var/lib/x /var/lib/x
 	[[ $stderr == *"on disk 1 (/var/lib/x) unanswered 0 () main"* ]]
@@ -156,6 +157,7 @@ two_homes() {
 	[ "$("$V" -r "$T/guest" cat ~/.bashrc .bashrc .ssh/authorized_keys "$HOME/data" ./data | sort -u)" = \
 		"$(printf 'guest %s\n' .bashrc .ssh/authorized_keys data)" ]
 	[ "$("$V" -r "$T/guest" sh -c 'cat ../home/data')" = "guest data" ]
+	# shellcheck disable=SC2016 # bash expands it
 	[ "$("$V" -r "$T/guest" bash -c 'pwd; read x <~/.bashrc; echo $x')" = "$HOME"$'\n'"guest .bashrc" ]
 	rm "$T/home/data"
 	[ "$("$V" -r "$T/guest" find . -type f | wc -l)" = 3 ]
@@ -250,6 +252,7 @@ for f in (lambda: os.fchmod(1, 0o777), lambda: os.fchown(1, 1, 1), lambda: os.ut
 		[ "$status" -ne 0 ] || { echo "$c: status 0"; false; }
 	done
 	[ "$("$V" -F "$T/f:ro" cat g)" = $'z\nmore' ]
+	# shellcheck disable=SC2016 # the script expands it
 	printf 'echo "script $1"\n' >script.sh
 	[ "$("$V" -F "$T/f:ro" sh ./script.sh x)" = "script x" ]
 }
