@@ -165,6 +165,9 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 		uint64_t value;
 	} counts[] = {
 		{ "pauses:", stats->pauses },
+		{ "at one moment:", stats->answers.paused },
+		{ "validated:", stats->answers.validated },
+		{ "while it ran:", stats->answers.running },
 		{ "epochs:", stats->epochs },
 		{ "kernel calls:", stats->kernel_calls },
 		{ "kvm entries:", stats->kvm_entries },

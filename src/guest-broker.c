@@ -29,6 +29,8 @@
 #define MAX_PAGES (VL_WINDOW_BACK / VL_PAGE_SIZE)
 /* After so many in one run the next one would not fare better. */
 #define MAX_DEATHS 2
+/* Moments that are tried for one pause. */
+#define MAX_MOMENTS 64
 
 /* --- what the worker asks --- */
 
@@ -39,7 +41,11 @@ static struct vl_error *serve_pause(struct vl_guest *g, struct vl_message *m)
 
 	if (vl_target_pause_depth(g->target) >= MAX_DEPTH)
 		return vl_error_new(VL_ERR_ARG, "the guest is paused already");
-	err = m->value[0] ? vl_moment_pause(g->contact, &cpu) : vl_target_pause(g->target);
+	err = m->value[0] ? vl_moment_pause(g->contact,
+					    m->value[0] < MAX_MOMENTS ? (unsigned)m->value[0] :
+									MAX_MOMENTS,
+					    &cpu) :
+			    vl_target_pause(g->target);
 	m->value[0] = cpu;
 	return err;
 }
@@ -156,6 +162,7 @@ static void take_sys(struct vl_guest *g, const struct vl_sys *said)
 	sys->held = said->held != 0;
 	sys->ready = said->ready != 0;
 	sys->missed = said->missed != 0;
+	sys->brief = said->brief != 0;
 	sys->self = said->self;
 	settle(g);
 }
@@ -223,6 +230,11 @@ void vl_broker_figures(struct vl_guest *g, struct vl_stats *ret)
 		.kvm_exits = gone->kvm_exits + now.kvm_exits,
 		.pages_copied = gone->pages_copied + now.pages_copied,
 		.pages_touched = now.pages_touched,
+		.answers = {
+			gone->answers.paused + now.answers.paused,
+			gone->answers.validated + now.answers.validated,
+			gone->answers.running + now.answers.running,
+		},
 	};
 	memcpy(ret->engine, now.engine, sizeof(ret->engine));
 	memcpy(ret->no_kvm, now.no_kvm, sizeof(ret->no_kvm));
@@ -278,6 +290,14 @@ static struct vl_error *broker_begin(struct vl_sys *sys)
 	if (!err && !sys->open)
 		err = vl_error_new(VL_ERR_CRASHED, "the guest's kernel gives no answer");
 	return err;
+}
+
+static struct vl_error *broker_settle(struct vl_sys *sys)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_message m = { .op = VL_OP_SETTLE };
+
+	return g->box && sys->open ? ask(g, &m, CALL_NS) : NULL;
 }
 
 static void broker_end(struct vl_sys *sys)
@@ -350,6 +370,7 @@ static void broker_reset(struct vl_sys *sys)
 
 const struct vl_sys_ops vl_broker_ops = {
 	.call = broker_call,
+	.settle = broker_settle,
 	.push = broker_push,
 	.pull = broker_pull,
 	.reset = broker_reset,

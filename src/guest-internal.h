@@ -6,6 +6,7 @@
  * made when the kernel is known, and lives as long as that.
  *
  *	guest.c		what both have, and what the worker does
+ *	guest-epoch.c	the worker's epochs
  *	guest-broker.c	the broker: struct vl_sys by messages
  *	guest-worker.c	the worker's side of them
  */
@@ -31,6 +32,8 @@ struct vl_guest {
 	struct vl_view *view;	    /* made at the first epoch, fresh in each */
 	struct vl_clone *clone;	    /* likewise */
 	pid_t as;
+	uint64_t task; /* where @as was found */
+	unsigned cpu;  /* that the clone stands in for */
 	bool pauses;
 	uint64_t epochs;
 	uint64_t kernel_calls, copies; /* of clones and views that are gone */
@@ -42,15 +45,25 @@ struct vl_guest {
 	bool suspect;		      /* it is to be made anew */
 	uint64_t budget_ns;	      /* of the next clone's calls */
 	struct vl_workset workset;
-	char *label;	 /* whose working set it is; NULL: none is kept */
-	unsigned misses; /* epochs in a row that ended early for a page that was not copied */
-	unsigned calls;	 /* that went well in the open epoch */
-	bool copied;	 /* the open epoch's pages are all from its beginning */
-	bool trim;	 /* the view has pages of another working set */
+	char *label;	    /* whose working set it is; NULL: none is kept */
+	uint64_t copy_rate; /* pages a millisecond, as it was measured; 0: not yet */
+	unsigned misses;    /* copies of this run that lacked a page */
+	bool trim;	    /* the view has pages of another working set */
 	bool know_self;
 	bool know_mounts, no_mount[VL_NR_MOUNTS]; /* what the identity does not see */
-	struct vl_stats base; /* figures when counting began */
-	bool anew;	      /* contact was made anew, as what was known proved wrong */
+	struct vl_stats base;			  /* figures when counting began */
+	bool anew; /* contact was made anew, as what was known proved wrong */
+
+	/* Epochs of one question each, for the rest of the run. */
+	struct vl_asking {
+		bool on;
+		bool all;	       /* so it was from the run's beginning */
+		bool taken;	       /* the open one's pages are from a pause */
+		bool unsettled;	       /* calls were made since the last answer */
+		unsigned answers;      /* of the open epoch */
+		unsigned tries, takes; /* of this question, how many in pauses */
+	} ask;
+	struct vl_answers answers; /* since the process began */
 
 	/* The guest's code runs in a worker, which has a copy of all of this. */
 	struct vl_box *box;	     /* in the broker; NULL: there is no worker now */
@@ -84,6 +97,22 @@ void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret);
 /* Would an epoch begin at once, and hold nobody? */
 bool vl_guest_ready(const struct vl_guest *g);
 
+/* --- guest-epoch.c --- */
+
+/* Open an epoch: of a copy that is made in one pause, or of one question. */
+struct vl_error *vl_epoch_open(struct vl_guest *g);
+/* After a call in the open epoch, that came to @err (owned by it): what it comes to. */
+struct vl_error *vl_epoch_called(struct vl_guest *g, struct vl_error *err);
+/* See struct vl_sys_ops: settle. */
+struct vl_error *vl_epoch_settle(struct vl_guest *g);
+void vl_epoch_close(struct vl_guest *g);
+/* Would the next epoch of this run be a copy? */
+bool vl_epoch_copies(const struct vl_guest *g);
+/* Take over into the working set what questions touched. */
+void vl_epoch_learn(struct vl_guest *g);
+/* A new run begins. */
+void vl_epoch_reset(struct vl_guest *g);
+
 /* --- guest-broker.c --- */
 
 extern const struct vl_sys_ops vl_broker_ops;
@@ -110,11 +139,12 @@ enum vl_broker_op {
 	VL_OP_LEARN, /* reply: enum vl_learned, the working set is in the window */
 	VL_OP_NEXT,  /* value[0]: relabelled, value[1]: pages in the window */
 	VL_OP_STATS, /* reply: struct vl_stats in the window */
+	VL_OP_SETTLE,
 };
 
 /* By the worker. */
 enum vl_worker_op {
-	VL_OP_PAUSE = 64, /* value[0]: at a good moment; reply: value[0] is the CPU */
+	VL_OP_PAUSE = 64, /* value[0]: moments to try; reply: value[0] is the CPU */
 	VL_OP_RESUME,
 	VL_OP_VCPUS, /* reply: value[0] of struct vl_vcpu in the window */
 	VL_OP_READ,  /* value[0]: address, value[1]: length */

@@ -45,9 +45,9 @@ static struct vl_error *port_pause(void *ctx)
 	return ask_back(ctx, &m);
 }
 
-static struct vl_error *port_moment(void *ctx, unsigned *cpu_ret)
+static struct vl_error *port_moment(void *ctx, unsigned tries, unsigned *cpu_ret)
 {
-	struct vl_message m = { .op = VL_OP_PAUSE, .value = { 1 } };
+	struct vl_message m = { .op = VL_OP_PAUSE, .value = { tries } };
 	struct vl_error *err = ask_back(ctx, &m);
 
 	*cpu_ret = (unsigned)m.value[0];
@@ -207,6 +207,7 @@ static void learn(struct vl_worker *w, struct vl_message *m)
 	const struct vl_contact *c = w->guest->contact;
 	struct vl_workset *ws = &w->guest->workset;
 
+	vl_epoch_learn(w->guest);
 	m->value[VL_LEARNED_ANCHOR] = c->has_anchor;
 	m->value[VL_LEARNED_LO] = (uint64_t)c->anchor_lo;
 	m->value[VL_LEARNED_HI] = (uint64_t)c->anchor_hi;
@@ -228,8 +229,8 @@ static struct vl_error *next(struct vl_worker *w, const struct vl_message *m)
 	/* A keeper's answer is that of a tool which begins anew. */
 	if (g->view && vl_view_still_changed(g->view))
 		g->suspect = true;
+	vl_epoch_reset(g);
 	if (m->value[0]) {
-		g->misses = 0;
 		g->trim = true;
 		vl_workset_deinit(&g->workset);
 		g->workset.gpas = nr <= VL_WORKSET_MAX ? malloc(nr * 8 + 1) : NULL;
@@ -255,6 +256,8 @@ static struct vl_error *serve(struct vl_worker *w, struct vl_message *m)
 		err = sys->ops->begin(sys);
 		m->value[0] = g->want;
 		return err;
+	case VL_OP_SETTLE:
+		return sys->ops->settle(sys);
 	case VL_OP_END:
 		sys->ops->end(sys);
 		return NULL;

@@ -11,179 +11,7 @@
 #include <time.h>
 
 #include "imee/engine.h"
-#include "vmst/moment.h"
 #include "vmst/pulse.h"
-
-/* The clone of the epoch: a new one, or that of the last epoch in fresh memory. */
-static struct vl_error *make_clone(struct vl_guest *g, unsigned cpu)
-{
-	const struct vl_contact *contact = g->contact;
-	const struct vl_kernel *k = contact->kernel;
-	const struct vl_layout *l = vl_kernel_layout(k);
-	struct vl_clone_start start = { .root = contact->pt.root, .executor = g->executor };
-	uint64_t offsets = vl_symbol(k, "__per_cpu_offset"), init = vl_symbol(k, "init_task");
-	bool fresh = !g->clone;
-	struct vl_error *err;
-	uint64_t task;
-
-	if (!offsets || !vl_view_read(g->view, &contact->pt, offsets + 8UL * cpu, &start.percpu,
-				      sizeof(start.percpu)))
-		return vl_error_hint(
-			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's per-CPU data"),
-			"wait until it has booted");
-	start.gdt_base = vl_symbol(k, "gdt_page");
-	if (start.gdt_base)
-		start.gdt_base += start.percpu;
-	start.gdt_limit = 127; /* GDT_ENTRIES * 8 - 1 */
-	err = fresh ? vl_clone_create(contact, g->view, &start, &g->clone) :
-		      vl_clone_refresh(g->clone, start.percpu);
-	if (err)
-		return err;
-	g->clone->budget_ns = g->budget_ns;
-	task = init ? vl_clone_find_task(g->clone, l, init, g->as ? g->as : 1) : 0;
-	if (!task && g->as)
-		return vl_error_hint(vl_error_new(VL_ERR_ARG, "the guest has no process %d", g->as),
-				     "see 'vps GUEST -e' for those it has");
-	if (!task || !vl_clone_become(g->clone, task))
-		return vl_error_hint(
-			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's init process"),
-			"wait until it has booted");
-	if (fresh)
-		vl_clone_patch(g->clone);
-	vl_clone_set_time(g->clone, g->contact);
-	return vl_clone_own_files(g->clone);
-}
-
-static struct vl_error *ask_id(struct vl_guest *g, const char *name, int64_t arg, size_t nr,
-			       int64_t *ret)
-{
-	return vl_clone_syscall(g->clone, name, (struct vl_arg[]){ VL_ARG_INT(arg) }, nr, ret);
-}
-
-/* PID_MAX_LIMIT, include/linux/threads.h */
-#define PID_LIMIT (4L << 20)
-
-/* Fill in who calls are made as. */
-static struct vl_error *ask_self(struct vl_guest *g)
-{
-	struct vl_identity *self = &g->sys.self;
-	static const char *const names[] = { "getpid", "gettid",  "getppid", "getpgid", "getsid",
-					     "getuid", "geteuid", "getgid",  "getegid" };
-	int64_t v[9] = { 0 };
-	struct vl_error *err = NULL;
-
-	for (size_t i = 0; !err && i < 9; i++)
-		err = ask_id(g, names[i], 0, i == 3 || i == 4, &v[i]);
-	/* Pids lie below those that the program's own processes have (redirect/ids.c). */
-	for (size_t i = 0; !err && i < 9; i++)
-		if (v[i] < 0 || v[i] >= (i < 5 ? PID_LIMIT : 1L << 32))
-			err = vl_error_new(VL_ERR_KERNEL,
-					   "the guest's kernel gives no answer to %s", names[i]);
-	*self = (struct vl_identity){ (pid_t)v[0], (pid_t)v[1], (pid_t)v[2],
-				      (pid_t)v[3], (pid_t)v[4], (uid_t)v[5],
-				      (uid_t)v[6], (gid_t)v[7], (gid_t)v[8] };
-	return err;
-}
-
-/* Let the guest run, if it does not already: the epoch may go on without it. */
-static struct vl_error *release(struct vl_guest *g)
-{
-	if (!g->sys.held)
-		return NULL;
-	g->sys.held = 0;
-	return vl_target_resume(g->target);
-}
-
-static void guest_end(struct vl_sys *sys)
-{
-	struct vl_guest *g = vl_guest_of(sys);
-
-	if (!sys->open)
-		return;
-	/* The clone and its memory are kept for the next epoch: what is translated
-	 * need not be again. */
-	vl_error_destroy(release(g));
-	if (g->label)
-		vl_workset_update(&g->workset, g->view);
-	if (g->copied && !vl_view_missed(g->view))
-		g->misses = 0;
-	else if (!g->copied && g->misses)
-		g->misses--; /* held often enough: perhaps it is calmer now */
-	sys->open = 0;
-	sys->epoch++;
-}
-
-/* Pages outside of the working set were touched: the answer is of two moments. */
-static struct vl_error *check_missed(struct vl_guest *g)
-{
-	g->sys.missed = !g->sys.held && vl_view_missed(g->view);
-	if (!g->sys.missed)
-		return NULL;
-	return vl_error_new(VL_ERR_BLOCKED, "memory was needed that had not been copied");
-}
-
-/* What failed is not tried again: the answers are then those of a machine without it. */
-static struct vl_error *see_mounts(struct vl_guest *g)
-{
-	struct vl_error *err = vl_clone_mount(g->clone, g->know_mounts, g->no_mount);
-
-	g->know_mounts = !vl_view_missed(g->view);
-	return err;
-}
-
-/*
- * Pause and make the clone. With a working set from before its pages are copied
- * and the guest runs again at once; without one, or when that was not enough
- * several times, the guest is held until the epoch ends.
- */
-static struct vl_error *open_epoch(struct vl_guest *g, bool copying)
-{
-	struct vl_error *err;
-	struct timespec ts;
-	unsigned cpu;
-
-	if (!g->view) {
-		err = vl_view_create(g->target, &g->view);
-		if (err)
-			return err;
-		vl_view_set_still(g->view, g->workset.still);
-	}
-	if (g->trim)
-		vl_view_keep(g->view, g->workset.gpas, g->workset.nr);
-	if (copying && (g->trim || !g->clone))
-		vl_view_reserve(g->view, g->workset.gpas, g->workset.nr);
-	g->trim = false;
-	err = vl_moment_pause(g->contact, &cpu);
-	if (err)
-		return err;
-	g->sys.held = 1;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	g->contact->paused_host_ns = ts.tv_sec * 1000000000L + ts.tv_nsec;
-	err = vl_view_refresh(g->view, g->workset.gpas, g->workset.nr);
-	g->copied = copying;
-	g->calls = 0;
-	if (!err && copying) {
-		vl_view_release(g->view);
-		err = release(g);
-	}
-	if (!err)
-		err = make_clone(g, cpu);
-	if (!err)
-		err = see_mounts(g);
-	if (!err && !g->know_self)
-		err = ask_self(g);
-	if (!err)
-		err = check_missed(g);
-	if (err) {
-		vl_error_destroy(release(g));
-		if (g->label)
-			vl_workset_update(&g->workset, g->view);
-	}
-	return err;
-}
-
-/* Misses after which the guest is held: it changes faster than we learn. */
-#define MAX_MISSES 3
 
 /* What clones have counted so far, those that are gone and this one. */
 static void add_counts(const struct vl_guest *g, uint64_t *calls_ret, struct vl_vcpu_count *ret)
@@ -196,27 +24,13 @@ static void add_counts(const struct vl_guest *g, uint64_t *calls_ret, struct vl_
 	*ret = (struct vl_vcpu_count){ g->vcpu.entries + now.entries, g->vcpu.exits + now.exits };
 }
 
-/*
- * KVM could not go on with it, as it cannot emulate every instruction, or the processor
- * lacks one: the next clone runs on Unicorn, if it need not be KVM.
- */
-static bool leave_kvm(struct vl_guest *g, const struct vl_error *err)
-{
-	if (!g->clone || !g->clone->unfit || g->clone->ops != &vl_engine_kvm ||
-	    g->executor != VL_EXECUTOR_ANY)
-		return false;
-	snprintf(g->no_kvm, sizeof(g->no_kvm), "%s", err->message);
-	g->executor = VL_EXECUTOR_UNICORN;
-	g->suspect = true;
-	return true;
-}
-
 /* The next epoch makes them anew; what they counted is kept. */
 static void forget_clone(struct vl_guest *g)
 {
 	uint64_t pages, copies;
 
 	add_counts(g, &g->kernel_calls, &g->vcpu);
+	vl_epoch_learn(g);
 	if (g->view) {
 		vl_view_count(g->view, &pages, &copies);
 		g->copies += copies;
@@ -235,6 +49,7 @@ static void forget_contact(struct vl_guest *g)
 	vl_workset_deinit(&g->workset);
 	g->contact = NULL;
 	g->know_self = false;
+	g->task = 0;
 }
 
 struct vl_error *vl_guest_contact(struct vl_guest *g, bool anew)
@@ -276,33 +91,6 @@ static void forget_old(struct vl_guest *g)
 	g->suspect = false;
 }
 
-/* A call that was cut off may run longer when it is tried again: perhaps the host is slow. */
-static void allow_longer(struct vl_guest *g, const struct vl_error *err)
-{
-	if (err && err->code == VL_ERR_CRASHED && g->budget_ns < VL_BUDGET_MAX_NS)
-		g->budget_ns *= 2;
-}
-
-static struct vl_error *try_epoch(struct vl_guest *g)
-{
-	bool copying = g->label && g->workset.nr && g->misses < MAX_MISSES;
-	struct vl_error *err;
-
-	err = open_epoch(g, copying);
-	allow_longer(g, err);
-	if (err && leave_kvm(g, err)) {
-		vl_error_destroy(err);
-		forget_old(g);
-		err = open_epoch(g, copying);
-	}
-	if (err && copying && err->code != VL_ERR_TARGET) {
-		vl_error_destroy(err);
-		g->misses++;
-		err = open_epoch(g, false);
-	}
-	return err;
-}
-
 struct vl_error *vl_guest_drop_dead(struct vl_guest *g)
 {
 	struct vl_error *err;
@@ -325,7 +113,7 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 		return NULL;
 	sys->missed = 0;
 	forget_old(g);
-	err = try_epoch(g);
+	err = vl_epoch_open(g);
 	/* A guest that was reset still has the old kernel's text in its memory for
 	 * a while: ask the vCPUs. */
 	if (err && (err->code == VL_ERR_CRASHED || err->code == VL_ERR_KERNEL) && !g->anew) {
@@ -333,43 +121,40 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 		g->anew = true;
 		err = vl_guest_contact(g, true);
 		if (!err)
-			err = try_epoch(g);
+			err = vl_epoch_open(g);
 	}
 	if (err)
 		return err;
-	g->know_self = true;
 	g->epochs++;
 	sys->open = 1;
 	return NULL;
 }
 
-/* An epoch with so many answers was worth it, even if the next needs another one. */
-#define PROGRESS 16
-
 static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
 				   size_t nr, int64_t *ret)
 {
 	struct vl_guest *g = vl_guest_of(sys);
-	struct vl_error *err;
 
 	if (!g->clone)
 		return vl_error_new(VL_ERR_ARG, "a call outside of an epoch");
 	sys->missed = 0;
-	err = vl_clone_syscall(g->clone, name, args, nr, ret);
-	/* Whatever came of it: it was computed from what was not there. */
-	if (vl_view_missed(g->view) && !(err && err->code == VL_ERR_TARGET)) {
-		vl_error_destroy(err);
-		g->misses = g->calls < PROGRESS ? g->misses + 1 : 1;
-		return check_missed(g);
-	}
-	g->calls++;
-	allow_longer(g, err);
-	if (err && err->code == VL_ERR_CRASHED)
-		leave_kvm(g, err);
-	/* Of code that was translated in an earlier epoch? A module may be gone. */
-	if (err && err->code == VL_ERR_CRASHED && g->sys.epoch != g->born_epoch)
-		g->suspect = true;
-	return err;
+	return vl_epoch_called(g, vl_clone_syscall(g->clone, name, args, nr, ret));
+}
+
+static struct vl_error *guest_settle(struct vl_sys *sys)
+{
+	sys->missed = 0;
+	return vl_epoch_settle(vl_guest_of(sys));
+}
+
+static void guest_end(struct vl_sys *sys)
+{
+	if (!sys->open)
+		return;
+	vl_epoch_close(vl_guest_of(sys));
+	sys->open = 0;
+	sys->held = 0;
+	sys->epoch++;
 }
 
 static uint64_t guest_push(struct vl_sys *sys, const void *buf, size_t len)
@@ -397,6 +182,7 @@ static void guest_reset(struct vl_sys *sys)
 
 const struct vl_sys_ops vl_guest_ops = {
 	.call = guest_call,
+	.settle = guest_settle,
 	.push = guest_push,
 	.pull = guest_pull,
 	.reset = guest_reset,
@@ -465,7 +251,7 @@ out:
 
 bool vl_guest_ready(const struct vl_guest *g)
 {
-	return g->clone && g->label && g->workset.nr && g->misses < MAX_MISSES;
+	return g->clone && vl_epoch_copies(g);
 }
 
 struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *opts,
@@ -533,6 +319,7 @@ void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret)
 	if (g->view)
 		vl_view_count(g->view, &ret->pages_touched, &ret->pages_copied);
 	ret->pages_copied += g->copies;
+	ret->answers = g->answers;
 }
 
 void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret)
@@ -543,6 +330,9 @@ void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret)
 	ret->kvm_entries -= g->base.kvm_entries;
 	ret->kvm_exits -= g->base.kvm_exits;
 	ret->pages_copied -= g->base.pages_copied;
+	ret->answers.paused -= g->base.answers.paused;
+	ret->answers.validated -= g->base.answers.validated;
+	ret->answers.running -= g->base.answers.running;
 	ret->first_contact = g->contact && g->contact->first;
 	if (g->contact)
 		memcpy(ret->kernel, g->contact->build_id, sizeof(g->contact->build_id));

@@ -41,17 +41,27 @@ struct vl_guest_options {
 /* Room for what a box is, in words. */
 #define VL_BOX_WORDS 160
 
+/*
+ * Answers of the guest's kernel: to questions asked of memory that was copied in a
+ * pause; of memory that was found the same after the answer as before it, so that it
+ * is of one moment, too; while the guest ran and changed, as its own tasks get them.
+ */
+struct vl_answers {
+	uint64_t paused, validated, running;
+};
+
 /* What the work on a guest cost so far. */
 struct vl_stats {
 	char engine[32];	      /* "vmst/kvm", "vmst/unicorn"; "vmst" if not yet made */
 	char no_kvm[VL_EXECUTOR_WHY]; /* why it is not vmst/kvm, "" if that is so or wanted */
-	char box[VL_BOX_WORDS];	      /* what keeps the guest's code in its box, "" if it has none */
-	char no_box[VL_BOX_WORDS];    /* why a part of that is missing, "" if none is */
-	char kernel[72];	      /* build id of the guest's kernel, "" if not yet known */
-	bool first_contact;	      /* the kernel had to be asked for its symbols */
-	uint64_t paused_ns;	      /* in all */
-	uint64_t paused_longest_ns;   /* of one pause */
+	char box[VL_BOX_WORDS];	    /* what keeps the guest's code in its box, "" if it has none */
+	char no_box[VL_BOX_WORDS];  /* why a part of that is missing, "" if none is */
+	char kernel[72];	    /* build id of the guest's kernel, "" if not yet known */
+	bool first_contact;	    /* the kernel had to be asked for its symbols */
+	uint64_t paused_ns;	    /* in all */
+	uint64_t paused_longest_ns; /* of one pause */
 	uint64_t pauses;
+	struct vl_answers answers;
 	uint64_t epochs;	/* clones made */
 	uint64_t kernel_calls;	/* calls into the guest's kernel */
 	uint64_t kvm_entries;	/* of vmst/kvm's vCPU, and as many returns to us */

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "still.h"
+#include "view-internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -24,73 +22,20 @@
  * than a read of one.
  */
 #define FILL_PAGES 16
+/* Around a page that a copy lacked: what was allocated anew goes on there. */
+#define MISS_PAGES 32
 
 /* Pages read in one go when many are copied ahead: 1 MiB at a time. */
 #define BATCH 256
-
-struct vl_view {
-	struct vl_target *target;
-	struct vl_view_range *ranges;
-	size_t nr;
-	struct vl_still still;
-	/* A bit for each page of RAM: it has content. One allocation that is
-	 * mostly untouched, with the bits of all ranges one behind the other. */
-	_Atomic uint64_t *present;
-	size_t present_size; /* bytes */
-	int uffd;
-	int stop_fd;
-	pthread_t filler;
-	bool has_filler, user_only;
-	_Atomic uint64_t copies;
-	_Atomic bool released, missed;
-	_Atomic(struct vl_error *) failed;
-};
-
-static const struct vl_view_range *find_range(const struct vl_view *v, uint64_t gpa)
-{
-	size_t lo = 0, hi = v->nr;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (gpa < v->ranges[mid].gpa)
-			hi = mid;
-		else if (gpa - v->ranges[mid].gpa >= v->ranges[mid].size)
-			lo = mid + 1;
-		else
-			return &v->ranges[mid];
-	}
-	return NULL;
-}
-
-/* The number of the first page's bit of range @r. */
-static size_t first_bit(const struct vl_view *v, const struct vl_view_range *r)
-{
-	size_t bit = 0;
-
-	for (const struct vl_view_range *p = v->ranges; p < r; p++)
-		bit += (p->size / VL_PAGE_SIZE + 63) & ~63UL;
-	return bit;
-}
-
-static bool test_bit(const struct vl_view *v, size_t bit)
-{
-	return atomic_load(&v->present[bit / 64]) >> (bit % 64) & 1;
-}
-
-static void set_bit(struct vl_view *v, size_t bit)
-{
-	atomic_fetch_or(&v->present[bit / 64], 1UL << (bit % 64));
-}
 
 /*
  * Put @nr pages of @src behind each other at offset @off of @r, where some may
  * be already: those stay. Wakes whoever waits for one of them.
  */
-static void put_pages(struct vl_view *v, const struct vl_view_range *r, uint64_t off,
-		      const unsigned char *src, size_t nr)
+void vl_view_put_pages(struct vl_view *v, const struct vl_view_range *r, uint64_t off,
+		       const unsigned char *src, size_t nr)
 {
-	size_t bit = first_bit(v, r) + off / VL_PAGE_SIZE;
+	size_t bit = vl_view_first_bit(v, r) + off / VL_PAGE_SIZE;
 	uint64_t host = (uint64_t)r->host + off;
 
 	for (size_t i = 0; i < nr;) {
@@ -114,7 +59,7 @@ static void put_pages(struct vl_view *v, const struct vl_view_range *r, uint64_t
 		for (; done--; i++) {
 			vl_still_note(&v->still, r->gpa + off + i * VL_PAGE_SIZE,
 				      src + i * VL_PAGE_SIZE);
-			set_bit(v, bit + i);
+			vl_view_set_bit(v, bit + i);
 		}
 	}
 	/* If all was there already the fault raced with another: wake anyway. */
@@ -124,8 +69,8 @@ static void put_pages(struct vl_view *v, const struct vl_view_range *r, uint64_t
 /* Read @nr pages from @gpa on into @buf; zeroes where that fails. */
 static void read_pages(struct vl_view *v, uint64_t gpa, unsigned char *buf, size_t nr)
 {
-	uint64_t gpas[FILL_PAGES] = { 0 };
-	void *bufs[FILL_PAGES] = { NULL };
+	uint64_t gpas[MISS_PAGES] = { 0 };
+	void *bufs[MISS_PAGES] = { NULL };
 	struct vl_error *err, *none = NULL;
 
 	for (size_t i = 0; i < nr; i++) {
@@ -145,32 +90,38 @@ static void read_pages(struct vl_view *v, uint64_t gpa, unsigned char *buf, size
 /* Give the page at @host, and those of its neighbours that are missing, content. */
 static void fill(struct vl_view *v, uint64_t host)
 {
-	unsigned char bounce[FILL_PAGES * VL_PAGE_SIZE] __attribute__((aligned(4096)));
+	unsigned char bounce[MISS_PAGES * VL_PAGE_SIZE] __attribute__((aligned(4096)));
 
 	for (size_t i = 0; i < v->nr; i++) {
 		const struct vl_view_range *r = &v->ranges[i];
 		uint64_t off = host - (uint64_t)r->host, first;
-		size_t nr = FILL_PAGES;
+		bool still = vl_still_has(&v->still, r->gpa + off);
+		bool late = atomic_load(&v->released) && !still;
+		size_t nr = late ? MISS_PAGES : FILL_PAGES;
 
 		if (host < (uint64_t)r->host || off >= r->size)
 			continue;
-		first = off & ~(FILL_PAGES * VL_PAGE_SIZE - 1);
+		/* What is computed now is thrown away, or looked at again; the neighbours
+		 * are for the next time. Where one page is missing (a new slab, a stack)
+		 * others will be. */
+		if (late)
+			atomic_store(&v->missed, true);
+		first = off & ~(nr * VL_PAGE_SIZE - 1);
 		if (nr > (r->size - first) / VL_PAGE_SIZE)
 			nr = (r->size - first) / VL_PAGE_SIZE;
-		if (atomic_load(&v->released) && !vl_still_has(&v->still, r->gpa + off)) {
-			/* What is computed now is thrown away; the neighbours are for
-			 * the next time. Where one page is missing (a new slab, a
-			 * stack) others will be. */
-			atomic_store(&v->missed, true);
-		} else if (v->still.at[0].size &&
-			   (!vl_still_has(&v->still, r->gpa + first) ||
-			    !vl_still_has(&v->still, r->gpa + first + (nr - 1) * VL_PAGE_SIZE))) {
-			/* No neighbour that can change may pass for touched. */
+		/* No neighbour that can change may pass for touched. */
+		if (v->asking ? !still :
+				!late && v->still.at[0].size &&
+					(!vl_still_has(&v->still, r->gpa + first) ||
+					 !vl_still_has(&v->still, r->gpa + first +
+								      (nr - 1) * VL_PAGE_SIZE))) {
 			first = off;
 			nr = 1;
 		}
 		read_pages(v, r->gpa + first, bounce, nr);
-		put_pages(v, r, first, bounce, nr);
+		if (v->asking && !still)
+			vl_recheck_filled(v, r->gpa + first, bounce);
+		vl_view_put_pages(v, r, first, bounce, nr);
 		return;
 	}
 }
@@ -192,8 +143,11 @@ static void *filler(void *arg)
 		if (fds[1].revents)
 			return NULL;
 		while (read(v->uffd, &msg, sizeof(msg)) == sizeof(msg))
-			if (msg.event == UFFD_EVENT_PAGEFAULT)
+			if (msg.event == UFFD_EVENT_PAGEFAULT) {
+				pthread_mutex_lock(&v->lock);
 				fill(v, msg.arg.pagefault.address & VL_PAGE_MASK);
+				pthread_mutex_unlock(&v->lock);
+			}
 	}
 }
 
@@ -271,6 +225,7 @@ struct vl_error *vl_view_create(struct vl_target *t, struct vl_view **ret)
 		return vl_error_nomem();
 	v->target = t;
 	v->uffd = v->stop_fd = -1;
+	pthread_mutex_init(&v->lock, NULL);
 	v->ranges = calloc(nr, sizeof(*v->ranges));
 	err = v->ranges ? open_uffd(v) : vl_error_nomem();
 	while (!err && v->nr < nr) {
@@ -279,7 +234,7 @@ struct vl_error *vl_view_create(struct vl_target *t, struct vl_view **ret)
 	}
 	if (err)
 		goto fail;
-	v->present_size = first_bit(v, v->ranges + v->nr) / 8;
+	v->present_size = vl_view_first_bit(v, v->ranges + v->nr) / 8;
 	v->present = mmap(NULL, v->present_size, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (v->present == MAP_FAILED) {
@@ -328,18 +283,18 @@ static struct vl_error *flush(struct batch *b)
 		return NULL;
 	err = vl_target_read_pages(v->target, b->gpas, b->bufs, b->nr);
 	for (size_t i = 0; !err && i < b->nr;) {
-		const struct vl_view_range *r = find_range(v, b->gpas[i]);
+		const struct vl_view_range *r = vl_view_find(v, b->gpas[i]);
 		uint64_t off = b->gpas[i] - r->gpa;
-		size_t bit = first_bit(v, r) + off / VL_PAGE_SIZE, n = 1;
+		size_t bit = vl_view_first_bit(v, r) + off / VL_PAGE_SIZE, n = 1;
 
-		if (test_bit(v, bit)) {
+		if (vl_view_test_bit(v, bit)) {
 			atomic_fetch_add(&v->copies, 1); /* it was read in place */
 		} else {
 			/* New ones that follow each other go in together. */
 			while (i + n < b->nr && b->gpas[i + n] == b->gpas[i] + n * VL_PAGE_SIZE &&
-			       off + n * VL_PAGE_SIZE < r->size && !test_bit(v, bit + n))
+			       off + n * VL_PAGE_SIZE < r->size && !vl_view_test_bit(v, bit + n))
 				n++;
-			put_pages(v, r, off, b->bufs[i], n);
+			vl_view_put_pages(v, r, off, b->bufs[i], n);
 		}
 		i += n;
 	}
@@ -349,16 +304,16 @@ static struct vl_error *flush(struct batch *b)
 
 static struct vl_error *add_page(struct batch *b, uint64_t gpa)
 {
-	const struct vl_view_range *r = find_range(b->v, gpa);
+	const struct vl_view_range *r = vl_view_find(b->v, gpa);
 	size_t bit;
 
 	if (!r)
 		return NULL; /* no RAM any more: nobody will miss it */
-	bit = first_bit(b->v, r) + (gpa - r->gpa) / VL_PAGE_SIZE;
+	bit = vl_view_first_bit(b->v, r) + (gpa - r->gpa) / VL_PAGE_SIZE;
 	b->gpas[b->nr] = gpa;
 	/* A page that is there can be written to; a missing one must be put. */
-	b->bufs[b->nr] = test_bit(b->v, bit) ? (char *)r->host + (gpa - r->gpa) :
-					       (char *)b->bounce + b->nr * VL_PAGE_SIZE;
+	b->bufs[b->nr] = vl_view_test_bit(b->v, bit) ? (char *)r->host + (gpa - r->gpa) :
+						       (char *)b->bounce + b->nr * VL_PAGE_SIZE;
 	return ++b->nr == BATCH ? flush(b) : NULL;
 }
 
@@ -366,10 +321,10 @@ static struct vl_error *add_page(struct batch *b, uint64_t gpa)
 static size_t run_length(const struct vl_view *v, const struct vl_view_range *r,
 			 const uint64_t *gpas, size_t nr, bool present)
 {
-	size_t bit = first_bit(v, r) + (gpas[0] - r->gpa) / VL_PAGE_SIZE, n = 0;
+	size_t bit = vl_view_first_bit(v, r) + (gpas[0] - r->gpa) / VL_PAGE_SIZE, n = 0;
 
 	while (n < nr && gpas[n] == gpas[0] + n * VL_PAGE_SIZE && gpas[n] - r->gpa < r->size &&
-	       test_bit(v, bit + n) == present)
+	       vl_view_test_bit(v, bit + n) == present)
 		n++;
 	return n;
 }
@@ -381,22 +336,22 @@ void vl_view_reserve(struct vl_view *v, const uint64_t *gpas, size_t nr)
 	uint64_t copies = atomic_load(&v->copies);
 
 	for (size_t i = 0; i < nr;) {
-		const struct vl_view_range *r = find_range(v, gpas[i]);
+		const struct vl_view_range *r = vl_view_find(v, gpas[i]);
 		size_t n = r ? run_length(v, r, gpas + i, nr - i, false) : 0;
 
 		if (n > FILL_PAGES)
 			n = FILL_PAGES;
 		if (n)
-			put_pages(v, r, gpas[i] - r->gpa, nothing, n);
+			vl_view_put_pages(v, r, gpas[i] - r->gpa, nothing, n);
 		i += n ? n : 1;
 	}
 	atomic_store(&v->copies, copies);
 }
 
 /* Drop @nr pages of @r from @gpa on. */
-static void drop(struct vl_view *v, const struct vl_view_range *r, uint64_t gpa, size_t nr)
+void vl_view_drop(struct vl_view *v, const struct vl_view_range *r, uint64_t gpa, size_t nr)
 {
-	size_t bit = first_bit(v, r) + (gpa - r->gpa) / VL_PAGE_SIZE;
+	size_t bit = vl_view_first_bit(v, r) + (gpa - r->gpa) / VL_PAGE_SIZE;
 
 	if (madvise((char *)r->host + (gpa - r->gpa), nr * VL_PAGE_SIZE, MADV_DONTNEED))
 		return; /* it stays, and will be copied again */
@@ -420,10 +375,10 @@ void vl_view_keep(struct vl_view *v, const uint64_t *gpas, size_t nr)
 			pages[kept++] = pages[i];
 	}
 	for (size_t i = 0; i < kept;) {
-		const struct vl_view_range *r = find_range(v, pages[i]);
+		const struct vl_view_range *r = vl_view_find(v, pages[i]);
 		size_t n = run_length(v, r, pages + i, kept - i, true);
 
-		drop(v, r, pages[i], n);
+		vl_view_drop(v, r, pages[i], n);
 		i += n;
 	}
 	free(pages);
@@ -436,6 +391,7 @@ struct vl_error *vl_view_refresh(struct vl_view *v, const uint64_t *gpas, size_t
 	uint64_t *old;
 	size_t nr_old, i = 0, k = 0;
 
+	vl_view_ask_end(v);
 	atomic_store(&v->released, false);
 	atomic_store(&v->missed, false);
 	err = vl_view_pages(v, &old, &nr_old);
@@ -479,6 +435,8 @@ void vl_view_destroy(struct vl_view *v)
 		munmap((void *)v->present, v->present_size);
 	vl_error_destroy(atomic_load(&v->failed));
 	vl_still_deinit(&v->still);
+	vl_recheck_deinit(&v->pages);
+	pthread_mutex_destroy(&v->lock);
 	free(v->ranges);
 	free(v);
 }
@@ -491,7 +449,7 @@ const struct vl_view_range *vl_view_ranges(const struct vl_view *v, size_t *nr_r
 
 void *vl_view_host(const struct vl_view *v, uint64_t gpa, size_t len)
 {
-	const struct vl_view_range *r = find_range(v, gpa);
+	const struct vl_view_range *r = vl_view_find(v, gpa);
 
 	if (!r || len > r->size - (gpa - r->gpa))
 		return NULL;

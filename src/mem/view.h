@@ -102,6 +102,42 @@ void vl_view_release(struct vl_view *v);
 bool vl_view_missed(const struct vl_view *v);
 
 /*
+ * Questions, while the guest runs. A page is copied when a question touches it, and
+ * what was copied is kept beside it. At the question's end the pages are read once
+ * more: if all are as they were copied, then they were so at one moment, that at
+ * which the first of them was read again, and so is the answer.
+ */
+
+/*
+ * Begin a question: what the last one wrote is undone, what few questions touch is
+ * dropped. With @again it is the last one once more: all stays that it touched, as
+ * it was when it was read last, by vl_view_recheck() or vl_view_take().
+ */
+struct vl_error *vl_view_ask(struct vl_view *v, bool again);
+
+/*
+ * Read all pages of the question anew. *@changed_ret: so many were not as they had
+ * been copied; they are replaced for the next vl_view_ask(again).
+ */
+struct vl_error *vl_view_recheck(struct vl_view *v, size_t *changed_ret);
+
+/*
+ * With the guest paused, before vl_view_ask(again): take the pages of the question
+ * now. What is touched besides, and then filled from a running guest, makes
+ * vl_view_missed() true.
+ */
+struct vl_error *vl_view_take(struct vl_view *v);
+
+/* How many pages vl_view_take() would read. */
+size_t vl_view_asked(const struct vl_view *v);
+
+/* Add to *@gpas (malloc'ed, @nr of them, ascending) the pages that questions touched. */
+struct vl_error *vl_view_all_asked(const struct vl_view *v, uint64_t **gpas, size_t *nr);
+
+/* No more questions: what they left is dropped. */
+void vl_view_ask_end(struct vl_view *v);
+
+/*
  * The pages that the view has, in ascending order, without what is still.
  * *@ret is malloc'ed.
  */

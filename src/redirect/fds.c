@@ -159,7 +159,7 @@ struct vl_error *vl_fd_give(struct vl_trap *t, struct vl_gift *g)
 	int fd = -1, number;
 
 	number = g->at >= 0 ? g->at : number_for(t, g->file.kind);
-	if (number < 0) {
+	if (number < 0 || !vl_settled(t->r)) {
 		t->ret = -EMFILE;
 		goto fail;
 	}
@@ -201,6 +201,8 @@ int vl_fd_rewrite(struct vl_trap *t, int fd, const void *data, size_t len)
 	char link[64];
 	int rw, err = 0;
 
+	if (!vl_settled(t->r))
+		return -EAGAIN;
 	link_of(t, fd, link);
 	rw = open(link, O_RDWR | O_CLOEXEC);
 	if (rw < 0)

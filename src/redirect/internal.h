@@ -442,8 +442,9 @@ struct vl_redirect {
 	size_t nr_tasks, max_tasks;
 	struct vl_file *files; /* VL_FILES_MAX */
 	unsigned int next_file, next_snapshot, next_stream;
-	bool no_epoch;	  /* the last one could not be opened */
-	pid_t uptime_tid; /* whose last question for a clock was CLOCK_BOOTTIME, or 0 */
+	bool no_epoch;		    /* the last one could not be opened */
+	struct vl_error *unsettled; /* why what was asked is not to be handed on */
+	pid_t uptime_tid;	    /* whose last question for a clock was CLOCK_BOOTTIME, or 0 */
 	uint64_t uptime_epoch;
 	int64_t sem_id;	  /* the semaphore set that the program was last told of, */
 	uint64_t sem_len; /* and how many it has: what it makes room for */
@@ -483,6 +484,12 @@ struct vl_error *vl_guest(struct vl_redirect *r, const char *name, int64_t *ret,
 /* The identity, which needs one epoch for the first time. */
 struct vl_error *vl_self(struct vl_redirect *r, const struct vl_identity **ret);
 void vl_epoch_end(struct vl_redirect *r);
+/*
+ * May what the guest said since the last time be handed on? To be asked before the
+ * program, or a record of ours, gets anything of it. False: the trap is handled
+ * again, whatever its handler answers.
+ */
+bool vl_settled(struct vl_redirect *r);
 /* Answer EPERM, or @err, and count it. */
 void vl_deny(struct vl_trap *t);
 void vl_deny_as(struct vl_trap *t, int err);

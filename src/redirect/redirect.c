@@ -33,6 +33,8 @@
  */
 #define HOLD_MS 300
 #define TRIES 5
+/* Those that say nothing of the guest are not counted among them, but for ever. */
+#define MISSES 16
 /* Of a hold that ran into its limit, the guest gets a fourth, 50 ms at most. */
 #define REST_DIV 4
 #define REST_MAX (50 * MS)
@@ -127,6 +129,30 @@ void vl_deny(struct vl_trap *t)
 	vl_deny_as(t, EPERM);
 }
 
+bool vl_settled(struct vl_redirect *r)
+{
+	if (!r->unsettled && r->sys->open && r->sys->ops->settle)
+		r->unsettled = r->sys->ops->settle(r->sys);
+	return !r->unsettled;
+}
+
+/* Let the handler of @t answer; NULL: that may be handed on. */
+static struct vl_error *call_handler(struct vl_trap *t, vl_handler handler)
+{
+	struct vl_redirect *r = t->r;
+	struct vl_error *err, *unsettled;
+
+	err = handler(t);
+	if (!err)
+		vl_settled(r);
+	unsettled = r->unsettled;
+	r->unsettled = NULL;
+	if (!unsettled)
+		return err;
+	vl_error_destroy(err);
+	return unsettled;
+}
+
 /* Is the trapping task still waiting for this answer? */
 bool vl_trap_valid(struct vl_trap *t)
 {
@@ -167,7 +193,9 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 
 	for (int i = 0;; i++) {
 		t->fail_errno = EAGAIN;
-		err = t->row->handle(t);
+		t->ret = 0;
+		t->pass = false;
+		err = call_handler(t, t->row->handle);
 		if (!err || !is_transient(err))
 			return err;
 		vl_epoch_end(r);
@@ -178,7 +206,7 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 			return NULL;
 		}
 		/* That says nothing of the guest, which is held after some of them. */
-		if (r->sys->missed && missed++ < TRIES)
+		if (r->sys->missed && missed++ < MISSES)
 			i--;
 		else if (i + 1 >= (t->tries && !r->no_epoch ? t->tries : tries))
 			break;
@@ -193,7 +221,7 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 	t->ret = -t->fail_errno;
 	if (!t->fallback)
 		return NULL;
-	err = t->fallback(t);
+	err = call_handler(t, t->fallback);
 	if (err && is_transient(err)) {
 		vl_error_destroy(err);
 		vl_epoch_end(r);
@@ -240,6 +268,8 @@ static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n,
 	if (err)
 		return err; /* the guest is gone: the program ends */
 	vl_answer(&t);
+	if (r->sys->brief)
+		vl_epoch_end(r);
 	return NULL;
 }
 

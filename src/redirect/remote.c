@@ -34,6 +34,8 @@ int vl_mem_read(struct vl_trap *t, uint64_t addr, void *buf, size_t len)
 /* Write @len bytes to @addr of the program. */
 int vl_mem_write(struct vl_trap *t, uint64_t addr, const void *buf, size_t len)
 {
+	if (!vl_settled(t->r))
+		return -EAGAIN;
 	/* The task may have died and its number been given away since the trap. */
 	if (len && !vl_trap_valid(t))
 		return -ESRCH;

@@ -160,7 +160,7 @@ static void keep_only(int *const *fds, int nr)
 /* On a busy host the deadline is kept, too: it runs for microseconds. Root only. */
 static void be_first(void)
 {
-	const struct sched_param param = { .sched_priority = 1 };
+	const struct sched_param param = { .sched_priority = 3 };
 
 	/* What a timer may be late by, for its sleep to be joined with another's. */
 	prctl(PR_SET_TIMERSLACK, 1UL);

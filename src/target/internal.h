@@ -80,12 +80,11 @@ struct vl_target {
 
 	enum vl_pause_mode pause_mode;
 	unsigned int pause_depth;
-	bool hurries; /* our priority is raised, from nice */
-	int nice;
+	bool hurries;	      /* we are of a real-time class for so long */
 	bool pause_ours;      /* not a guest that somebody else had paused */
 	int lock_fd, turn_fd; /* pause.c; -1: not open yet */
 	struct vl_guard *guard;
-	pid_t helper; /* a process group that works while the guest is paused; 0: none */
+	pid_t helper; /* a process that works while the guest is paused; 0: none */
 	const struct vl_target_port *port; /* NULL: this process has rights of its own */
 	uint64_t pause_start, paused_ns, paused_longest, nr_pauses;
 	struct vl_pause_budget budget;

@@ -25,7 +25,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 
 #include "guard.h"
 #include "internal.h"
@@ -124,15 +123,19 @@ void vl_target_set_budget(struct vl_target *t, const struct vl_pause_budget *bud
 						      .total_ns = VL_PAUSE_TOTAL_NS };
 }
 
-uint64_t vl_target_pause_left(const struct vl_target *t)
+uint64_t vl_target_pauses_left(const struct vl_target *t)
 {
-	const struct vl_pause_budget *b = &t->budget;
-	uint64_t left;
-
 	if (!t->pid || t->pause_mode == VL_PAUSE_NONE)
 		return UINT64_MAX;
-	left = b->total_ns > t->paused_ns ? b->total_ns - t->paused_ns : 0;
-	left = left < b->longest_ns ? left : b->longest_ns;
+	return t->budget.total_ns > t->paused_ns ? t->budget.total_ns - t->paused_ns : 0;
+}
+
+uint64_t vl_target_pause_left(const struct vl_target *t)
+{
+	uint64_t left = vl_target_pauses_left(t);
+
+	if (left != UINT64_MAX && left > t->budget.longest_ns)
+		left = t->budget.longest_ns;
 	return left < PAUSE_LEAST_NS ? 0 : left;
 }
 
@@ -172,25 +175,57 @@ static struct vl_error *freeze(struct vl_target *t)
 
 /*
  * While the guest waits for us nobody else should: on a busy host a tool that is
- * one of ten runnable threads holds the guest ten times as long. Needs
- * CAP_SYS_NICE; without it all goes on as before.
+ * one of ten runnable threads holds the guest ten times as long. A real-time class
+ * is above all groups of processes, where a nice value counts only within ours
+ * (sched(7), autogroup). Needs CAP_SYS_NICE; without it all goes on as before. We are
+ * above who works for us, and the guard above both.
  */
+enum { PRIORITY_HELPER = 1, PRIORITY_OURS = 2 };
+
+/* Priority 0: no real-time class. */
+static int set_class(pid_t pid, int priority)
+{
+	const struct sched_param param = { .sched_priority = priority };
+
+	return sched_setscheduler(pid, priority ? SCHED_FIFO | SCHED_RESET_ON_FORK : SCHED_OTHER,
+				  &param);
+}
+
 static void hurry(struct vl_target *t)
 {
-	errno = 0;
-	t->nice = getpriority(PRIO_PROCESS, 0);
-	t->hurries = !errno && !setpriority(PRIO_PROCESS, 0, -20);
+	t->hurries = sched_getscheduler(0) == SCHED_OTHER && !set_class(0, PRIORITY_OURS);
 	if (t->hurries && t->helper)
-		setpriority(PRIO_PGRP, (id_t)t->helper, -20);
+		set_class(t->helper, PRIORITY_HELPER);
 }
 
 static void calm_down(struct vl_target *t)
 {
 	if (t->hurries && t->helper)
-		setpriority(PRIO_PGRP, (id_t)t->helper, t->nice);
+		set_class(t->helper, 0);
 	if (t->hurries)
-		setpriority(PRIO_PROCESS, 0, t->nice);
+		set_class(0, 0);
 	t->hurries = false;
+}
+
+void vl_pause_account(struct vl_target *t, uint64_t ns)
+{
+	t->nr_pauses++;
+	t->paused_ns += ns;
+	if (ns > t->paused_longest)
+		t->paused_longest = ns;
+}
+
+static void account(struct vl_target *t, uint64_t end)
+{
+	vl_pause_account(t, end > t->pause_start ? end - t->pause_start : 0);
+}
+
+/* When the guard ended this pause; it may not have come to noting that yet. */
+static uint64_t forced_at(const struct vl_target *t)
+{
+	uint64_t at = vl_guard_forced_at(t->guard);
+
+	return at > t->pause_start ? at : vl_now_ns();
 }
 
 /* Was the guest paused by somebody else before us? Then it is left alone. */
@@ -209,7 +244,8 @@ static struct vl_error *begin(struct vl_target *t)
 		was = state == 'T' || state == 't';
 	}
 	t->pause_start = vl_now_ns();
-	vl_guard_arm(t->guard, t->pause_start + vl_target_pause_left(t));
+	/* A tenth is for the way to the guest. */
+	vl_guard_arm(t->guard, t->pause_start + vl_target_pause_left(t) / 10 * 9);
 	if (t->pause_mode == VL_PAUSE_SUSPEND)
 		err = t->ops->suspend(t, &was);
 	else
@@ -220,7 +256,7 @@ static struct vl_error *begin(struct vl_target *t)
 	}
 	/* Whatever came of it, the guest stood still for so long. */
 	if (!was)
-		vl_pause_account(t, vl_now_ns() - t->pause_start);
+		account(t, vl_guard_holds(t->guard) ? vl_now_ns() : forced_at(t));
 	if (!err && !was) {
 		/* We took so long to pause that the guard has given up on us. */
 		if (t->pause_mode == VL_PAUSE_FREEZE)
@@ -285,19 +321,6 @@ struct vl_error *vl_target_pause(struct vl_target *t)
 	return NULL;
 }
 
-void vl_pause_account(struct vl_target *t, uint64_t ns)
-{
-	t->nr_pauses++;
-	t->paused_ns += ns;
-	if (ns > t->paused_longest)
-		t->paused_longest = ns;
-}
-
-static void account(struct vl_target *t, uint64_t end)
-{
-	vl_pause_account(t, end > t->pause_start ? end - t->pause_start : 0);
-}
-
 struct vl_error *vl_target_resume(struct vl_target *t)
 {
 	struct vl_error *err = NULL;
@@ -320,7 +343,7 @@ struct vl_error *vl_target_resume(struct vl_target *t)
 	if (!vl_guard_begin_release(t->guard)) {
 		/* The guard has resumed the guest and let go of the lock. */
 		calm_down(t);
-		account(t, vl_guard_forced_at(t->guard));
+		account(t, forced_at(t));
 		vl_guard_end_release(t->guard);
 		return forced();
 	}
@@ -341,9 +364,9 @@ struct vl_error *vl_target_resume(struct vl_target *t)
 	return !err && r < 0 ? vl_proc_denied(t->pid, -r) : err;
 }
 
-struct vl_error *vl_target_pause_at_moment(struct vl_target *t, unsigned *cpu_ret)
+struct vl_error *vl_target_pause_at_moment(struct vl_target *t, unsigned tries, unsigned *cpu_ret)
 {
-	return count_pause(t, t->port->moment(t->port->ctx, cpu_ret));
+	return count_pause(t, t->port->moment(t->port->ctx, tries, cpu_ret));
 }
 
 bool vl_target_is_paused(const struct vl_target *t)

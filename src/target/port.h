@@ -15,7 +15,7 @@ struct vl_target_port {
 	struct vl_error *(*pause)(void *ctx);
 	struct vl_error *(*resume)(void *ctx);
 	/* Pause at a good moment (vmst/moment.h). */
-	struct vl_error *(*moment)(void *ctx, unsigned *cpu_ret);
+	struct vl_error *(*moment)(void *ctx, unsigned tries, unsigned *cpu_ret);
 	struct vl_error *(*vcpus)(void *ctx, struct vl_vcpu **ret, size_t *nr_ret);
 	/* Memory that is neither mapped nor in a file. */
 	struct vl_error *(*read)(void *ctx, uint64_t gpa, void *buf, size_t len);
@@ -39,13 +39,13 @@ void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
 const struct vl_target_port *vl_target_port(const struct vl_target *t);
 
 /*
- * Process group @pgid works for us while the guest is paused: it then has the priority that
- * we have. 0: none does.
+ * Process @pid works for us while the guest is paused: its first thread then is of a real-time
+ * class, as we are. 0: none does.
  */
-void vl_target_set_helper(struct vl_target *t, pid_t pgid);
+void vl_target_set_helper(struct vl_target *t, pid_t pid);
 
 /* Pause at a good moment, by the port that @t must have: vl_moment_pause(). */
-struct vl_error *vl_target_pause_at_moment(struct vl_target *t, unsigned *cpu_ret);
+struct vl_error *vl_target_pause_at_moment(struct vl_target *t, unsigned tries, unsigned *cpu_ret);
 
 /* What the pauses of a run came to, and may come to: a port's user has it from there. */
 struct vl_pause_account {

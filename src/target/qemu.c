@@ -90,18 +90,24 @@ static struct vl_error *qemu_vcpus(struct vl_target *t, struct vl_vcpu **ret, si
 	err = monitor(t, &qmp);
 	if (err)
 		return err;
-	/* QEMU stops the vCPUs while it writes: this long at most. */
-	start = vl_now_ns();
-	refused = vcpus_by_dump(qmp, ret, nr_ret);
-	if (!t->pause_depth)
-		vl_pause_account(t, vl_now_ns() - start);
-	/* Refused, by a migration for one: the human monitor tells most of it. */
-	if (refused)
-		err = vl_qmp_hmp(qmp, "info registers -a", &text);
+	/* It stops nothing, and has all but kernel_gs_base. */
+	refused = vl_qmp_hmp(qmp, "info registers -a", &text);
+	if (!refused) {
+		hang_up(t);
+		return vl_hmp_registers(text, ret, nr_ret);
+	}
+	/* For the notes of a dump QEMU stops the vCPUs while it writes: this long at most. */
+	if (!t->pause_depth && !vl_target_pause_left(t)) {
+		err = refused;
+		refused = NULL;
+	} else {
+		start = vl_now_ns();
+		err = vcpus_by_dump(qmp, ret, nr_ret);
+		if (!t->pause_depth)
+			vl_pause_account(t, vl_now_ns() - start);
+	}
 	hang_up(t);
-	if (!refused || err)
-		return err;
-	return vl_hmp_registers(text, ret, nr_ret);
+	return err;
 }
 
 static struct vl_error *qemu_prepare(struct vl_target *t)

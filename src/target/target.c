@@ -315,9 +315,9 @@ void vl_target_rest(struct vl_target *t)
 		t->ops->rest(t);
 }
 
-void vl_target_set_helper(struct vl_target *t, pid_t pgid)
+void vl_target_set_helper(struct vl_target *t, pid_t pid)
 {
-	t->helper = pgid;
+	t->helper = pid;
 }
 
 const struct vl_target_port *vl_target_port(const struct vl_target *t)

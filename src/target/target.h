@@ -32,8 +32,8 @@ struct vl_target_options {
 	} budget; /* how long a run may pause the guest */
 };
 
-#define VL_PAUSE_LONGEST_NS 900000000UL /* one pause */
-#define VL_PAUSE_TOTAL_NS 90000000000UL /* all of a run */
+#define VL_PAUSE_LONGEST_NS 10000000UL /* one pause */
+#define VL_PAUSE_TOTAL_NS 50000000UL   /* all of a run */
 
 /*
  * One run of guest RAM, contiguous both in guest-physical space and in its
@@ -139,8 +139,8 @@ const struct vl_ram *vl_target_ram(const struct vl_target *t, size_t *nr_ret);
  * The state of every vCPU, in the order of their numbers. Asks the kernel module, if
  * it has the guest, which takes microseconds and stops nothing; else the monitor
  * (not while the target is frozen), or reads the dump's notes. *@ret is malloc'ed. A
- * bare QEMU's monitor stops its vCPUs for that, a millisecond or so, which counts as
- * paused.
+ * monitor that refuses `info registers` is asked for notes of a dump, which stops the
+ * vCPUs for a millisecond or so, and counts as paused.
  */
 struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret);
 
@@ -178,6 +178,9 @@ void vl_target_set_budget(struct vl_target *t, const struct vl_pause_budget *bud
  * pausing does nothing.
  */
 uint64_t vl_target_pause_left(const struct vl_target *t);
+
+/* And all further pauses of this run. */
+uint64_t vl_target_pauses_left(const struct vl_target *t);
 
 /* Nanoseconds the guest was paused by us so far, and the longest single pause. */
 uint64_t vl_target_paused_ns(const struct vl_target *t, uint64_t *longest_ret);

@@ -159,8 +159,9 @@ static struct vl_error *look_once(struct vl_looker *k, struct vl_diff_items *ite
 		k->why[i] = why;
 	}
 	vl_error_destroy(err);
+	err = open && k->sys->ops->settle ? k->sys->ops->settle(k->sys) : NULL;
 	k->sys->ops->end(k->sys);
-	return NULL;
+	return err;
 }
 
 static struct vl_error *look(struct vl_looker *k, struct vl_diff_items *items)

@@ -64,6 +64,9 @@ struct vl_clone {
 	uint64_t tsc;
 	uint64_t clock_fn; /* the clocksource's function that was changed */
 
+	bool live;	 /* the guest runs: its clock is read from it */
+	int64_t time_ns; /* when the clocks were set, in the host's CLOCK_MONOTONIC */
+
 	uint64_t budget_ns; /* of one call */
 	uint64_t nr_calls;
 };
@@ -138,6 +141,9 @@ bool vl_clone_return_from(struct vl_clone *c, uint64_t va, uint64_t from);
  */
 void vl_clone_set_time(struct vl_clone *c, struct vl_contact *contact);
 
+/* Touch in the view what that reads where the guest does not run. */
+void vl_clone_touch_time(struct vl_clone *c);
+
 /* --- identity.c --- */
 
 /*
@@ -146,6 +152,9 @@ void vl_clone_set_time(struct vl_clone *c, struct vl_contact *contact);
  */
 uint64_t vl_clone_find_task(struct vl_clone *c, const struct vl_layout *l, uint64_t init_task,
 			    pid_t pid);
+
+/* Is @task in the list of tasks, with that pid? */
+bool vl_clone_is_task(struct vl_clone *c, const struct vl_layout *l, uint64_t task, pid_t pid);
 
 /*
  * Make calls under @task, or rather under a copy of it: what the kernel does to

@@ -69,6 +69,8 @@ static struct vl_error *read_once(struct vl_sys *sys, const char *path, uint64_t
 		if (limit_ms > 0 && ret->len && now_ns() - start > limit_ms * NSEC_PER_MSEC)
 			break;
 	}
+	if (!err && sys->ops->settle)
+		err = sys->ops->settle(sys);
 	sys->ops->end(sys);
 	return err;
 }
@@ -101,11 +103,12 @@ struct vl_error *vl_file_read(struct vl_sys *sys, const char *path, uint64_t off
 		 * What came before the failure is good; the next piece begins
 		 * with the call that failed, and has tries of its own.
 		 */
-		if (ret->len) {
+		if (ret->len && !sys->missed) {
 			vl_error_destroy(err);
 			return NULL;
 		}
-		if (!--tries)
+		/* That the guest changed says nothing: the port gives up on that itself. */
+		if (!sys->missed && !--tries)
 			return on_disk(sys, path, err);
 		vl_error_destroy(err);
 		retries++;

@@ -29,6 +29,17 @@ uint64_t vl_clone_find_task(struct vl_clone *c, const struct vl_layout *l, uint6
 	return 0;
 }
 
+bool vl_clone_is_task(struct vl_clone *c, const struct vl_layout *l, uint64_t task, pid_t pid)
+{
+	uint64_t at = task + (uint64_t)l->offset[VL_F_TASK_TASKS], next, back;
+	int32_t tgid;
+
+	/* One that has ended keeps its link forward (list_del_rcu), not the one to itself. */
+	return vl_clone_read(c, task + (uint64_t)l->offset[VL_F_TASK_TGID], &tgid, 4) &&
+	       tgid == pid && vl_clone_read64(c, at, &next) &&
+	       vl_clone_read64(c, next + 8, &back) && back == at;
+}
+
 /* Per-CPU places: a symbol of its own, or a field of struct pcpu_hot. */
 static uint64_t percpu_field(const struct vl_clone *c, const char *symbol, enum vl_field hot)
 {

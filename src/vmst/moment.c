@@ -4,8 +4,6 @@
 #include <time.h>
 
 #include "../target/port.h"
-
-#define TRIES 24
 #define MAX_CPUS 8192
 
 struct percpu_vars {
@@ -36,12 +34,17 @@ static bool find_vars(const struct vl_contact *c, struct percpu_vars *v)
 	       read_virt(c, ids, &v->nr, sizeof(v->nr)) && v->nr && v->nr <= MAX_CPUS;
 }
 
+struct cpu {
+	uint32_t depth;
+	bool idle;
+};
+
 /*
  * How deep a CPU is in something: 0 is user mode, or kernel code that could be
  * preempted. The idle task runs with a depth of 1, which is nothing. Higher
  * bits count the interrupts that are being served (include/linux/preempt.h).
  */
-static uint32_t depth(const struct vl_contact *c, const struct percpu_vars *v, unsigned cpu)
+static struct cpu look(const struct vl_contact *c, const struct percpu_vars *v, unsigned cpu)
 {
 	uint64_t base, task;
 	uint32_t count;
@@ -49,22 +52,47 @@ static uint32_t depth(const struct vl_contact *c, const struct percpu_vars *v, u
 
 	if (!read_virt(c, v->offsets + 8UL * cpu, &base, sizeof(base)) || !base ||
 	    !read_virt(c, base + v->preempt, &count, sizeof(count)))
-		return ~0u;
+		return (struct cpu){ ~0u, false };
 	count &= 0x7fffffff; /* x86 keeps an inverted "need to reschedule" on top */
 	if (count == 1 && read_virt(c, base + v->current, &task, sizeof(task)) &&
 	    read_virt(c, task + (uint64_t)v->pid_at, &pid, sizeof(pid)) && !pid)
-		return 0;
-	return count;
+		return (struct cpu){ 0, true };
+	return (struct cpu){ count, false };
 }
 
-struct vl_error *vl_moment_pause(const struct vl_contact *contact, unsigned *cpu_ret)
+unsigned vl_moment_cpu(const struct vl_contact *contact, unsigned before)
 {
+	struct percpu_vars v;
+	uint32_t best = ~0u;
+	unsigned ret = 0;
+
+	if (!find_vars(contact, &v))
+		return 0;
+	for (unsigned i = 0; i < v.nr; i++) {
+		unsigned cpu = (before + i) % v.nr;
+		struct cpu c = look(contact, &v, cpu);
+
+		/* Its per-CPU data and slabs stand still. */
+		if (c.idle)
+			return cpu;
+		if (c.depth < best) {
+			best = c.depth;
+			ret = cpu;
+		}
+	}
+	return ret;
+}
+
+struct vl_error *vl_moment_pause(const struct vl_contact *contact, unsigned tries,
+				 unsigned *cpu_ret)
+{
+	uint64_t enough = vl_target_pause_left(contact->target) / 2;
 	struct percpu_vars v;
 	bool known;
 
 	*cpu_ret = 0;
 	if (vl_target_port(contact->target))
-		return vl_target_pause_at_moment(contact->target, cpu_ret);
+		return vl_target_pause_at_moment(contact->target, tries, cpu_ret);
 	known = find_vars(contact, &v);
 	for (unsigned try = 0;; try++) {
 		struct vl_error *err = vl_target_pause(contact->target);
@@ -75,7 +103,7 @@ struct vl_error *vl_moment_pause(const struct vl_contact *contact, unsigned *cpu
 		if (err || !known)
 			return err;
 		for (unsigned cpu = 0; cpu < v.nr; cpu++) {
-			uint32_t d = depth(contact, &v, cpu);
+			uint32_t d = look(contact, &v, cpu).depth;
 
 			if (d < best) {
 				best = d;
@@ -85,7 +113,8 @@ struct vl_error *vl_moment_pause(const struct vl_contact *contact, unsigned *cpu
 			if (d != ~0u && d > worst)
 				worst = d;
 		}
-		if (!worst || try == TRIES || !vl_target_is_live(contact->target))
+		if (!worst || try == tries || vl_target_pause_left(contact->target) <= enough ||
+		    !vl_target_is_live(contact->target))
 			return NULL;
 		err = vl_target_resume(contact->target);
 		if (err)

@@ -58,6 +58,12 @@ struct vl_sys_ops {
 	struct vl_error *(*call)(struct vl_sys *sys, const char *name, const struct vl_arg *args,
 				 size_t nr, int64_t *ret);
 	/*
+	 * Before what the calls returned is handed on: is it of one moment, as far as
+	 * that can be had? VL_ERR_BLOCKED: it is not, and is to be asked again in an
+	 * epoch of its own; `missed` is set. NULL where answers always are.
+	 */
+	struct vl_error *(*settle)(struct vl_sys *sys);
+	/*
 	 * A pointer inside a structure (struct iovec, struct msghdr): put @len
 	 * bytes where the kernel can see them and return the user address; 0
 	 * when there is no room. Valid until the next call of `reset`.
@@ -88,7 +94,8 @@ struct vl_sys {
 	int open;		 /* an epoch is open */
 	int held;		 /* and somebody waits for its end */
 	int ready;		 /* an epoch begins at once and holds nobody: it may be early */
-	int missed;		 /* the last call gave no answer as a page had not been copied */
+	int brief;		 /* the epoch had its answers: it is to end now */
+	int missed;		 /* no answer, as the guest changed: that says nothing of it */
 	struct vl_identity self; /* valid inside an epoch */
 	/* Nobody else has files open here: close_range() may take all above 2. */
 	int own_files;

@@ -25,6 +25,9 @@
 #define FAR_NS (10 * NS_PER_S)
 #define MAX_CPUS 8192
 
+/* Of a guest that runs the clocks are set no more often than that. */
+#define LIVE_NS (NS_PER_S / 200)
+
 /* Offsets in the clone's page of clocks. */
 enum { CLOCK_CYCLES = 0, CLOCK_SCHED = 8 };
 
@@ -36,11 +39,21 @@ struct clocks {
 	uint64_t sched;	      /* the latest run queue clock, ns */
 };
 
+/*
+ * Of a guest that runs not by the view: what is read for its clocks is no part of
+ * any answer, and changes all the time.
+ */
+static bool read_clock(struct vl_clone *c, uint64_t va, void *buf, size_t len)
+{
+	return c->live ? vl_target_read_virt(c->contact->target, &c->contact->pt, va, buf, len) :
+			 vl_clone_read(c, va, buf, len);
+}
+
 static bool read_field(struct vl_clone *c, uint64_t base, enum vl_field f, void *buf, size_t len)
 {
 	const struct vl_layout *l = vl_kernel_layout(c->contact->kernel);
 
-	return vl_has(l, f) && vl_clone_read(c, base + (uint64_t)l->offset[f], buf, len);
+	return vl_has(l, f) && read_clock(c, base + (uint64_t)l->offset[f], buf, len);
 }
 
 static bool read_timekeeper(struct vl_clone *c, struct clocks *ck)
@@ -67,6 +80,20 @@ static bool read_timekeeper(struct vl_clone *c, struct clocks *ck)
 	return true;
 }
 
+/* While it is updated nothing of it is right: until two looks are the same. */
+static bool read_live(struct vl_clone *c, struct clocks *ck)
+{
+	struct clocks second = { 0 };
+
+	for (int i = 0; i < 5; i++) {
+		if (!read_timekeeper(c, ck) || !read_timekeeper(c, &second))
+			return false;
+		if (!memcmp(ck, &second, sizeof(second)))
+			return true;
+	}
+	return true;
+}
+
 static void read_cpus(struct vl_clone *c, struct clocks *ck)
 {
 	const struct vl_kernel *k = c->contact->kernel;
@@ -75,13 +102,13 @@ static void read_cpus(struct vl_clone *c, struct clocks *ck)
 	uint64_t ids = vl_symbol(k, "nr_cpu_ids");
 	uint32_t nr = 1;
 
-	if (!ids || !vl_clone_read(c, ids, &nr, sizeof(nr)) || nr > MAX_CPUS)
+	if (!ids || !read_clock(c, ids, &nr, sizeof(nr)) || nr > MAX_CPUS)
 		nr = 1;
 	for (uint32_t cpu = 0; offsets && cpu < nr; cpu++) {
 		uint64_t percpu, evtdev, clock;
 		int64_t ns;
 
-		if (!vl_clone_read64(c, offsets + 8UL * cpu, &percpu))
+		if (!read_clock(c, offsets + 8UL * cpu, &percpu, 8))
 			continue;
 		if (rq && read_field(c, percpu + rq, VL_F_RQ_CLOCK, &clock, 8) && clock > ck->sched)
 			ck->sched = clock;
@@ -171,13 +198,25 @@ static void use_anchor(struct clocks *ck, struct vl_contact *contact)
 	ck->hi = hi + host;
 }
 
+void vl_clone_touch_time(struct vl_clone *c)
+{
+	struct clocks ck = { 0 };
+
+	c->live = false;
+	if (read_timekeeper(c, &ck))
+		read_cpus(c, &ck);
+}
+
 void vl_clone_set_time(struct vl_clone *c, struct vl_contact *contact)
 {
 	struct clocks ck = { 0 };
-	int64_t now;
+	int64_t now = host_ns();
 
-	if (!read_timekeeper(c, &ck))
+	if (c->live && c->time_ns && now - c->time_ns < LIVE_NS)
 		return;
+	if (!(c->live ? read_live(c, &ck) : read_timekeeper(c, &ck)))
+		return;
+	c->time_ns = now;
 	read_cpus(c, &ck);
 	if (vl_target_is_live(contact->target))
 		use_anchor(&ck, contact);

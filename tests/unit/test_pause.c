@@ -147,7 +147,7 @@ static void test_budget(void)
 			err = NULL;
 		}
 	}
-	ok(err && err->code == VL_ERR_SPENT && nr <= 11, "the run's budget ends: pause %d", nr);
+	ok(err && err->code == VL_ERR_SPENT && nr <= 13, "the run's budget ends: pause %d", nr);
 	ok(vl_target_nr_pauses(t) == (uint64_t)nr - 1 && moves(50), "and none was begun");
 	vl_error_destroy(err);
 	ok(!vl_target_pause_left(t), "nothing is left");

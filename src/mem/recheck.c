@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Questions to a running guest: which pages they touched, as what they were read,
+ * and whether they are still the same.
+ *
+ * To know what a question touches its pages must be missing when it begins, and
+ * each of those costs a fault. So pages that nearly all questions touch stay, and
+ * the others stay for a few questions: to look again at a page that was not touched
+ * costs a fiftieth of a fault. One that stays and changes is dropped, as perhaps it
+ * is not needed at all.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "view-internal.h"
+
+/* Pages read in one go. */
+#define BATCH 128
+/* Questions that are so near each other count as neighbours. */
+#define NEAR 12
+/* Touched by so many neighbours a page stays. A program asks up to 5 things of a process. */
+#define STAY_USES 8
+/* So many may stay, then it is learned anew: the program does something else. */
+#define STAY_MAX 512
+/* For so many questions any other page stays. */
+#define LINGER 3
+/* Pages known at all; 256 MiB of them. */
+#define KNOWN_MAX 65536
+
+void vl_recheck_deinit(struct vl_recheck *r)
+{
+	for (size_t i = 0; i < r->nr; i++)
+		free(r->v[i].was);
+	free(r->v);
+	free(r->slots);
+	free(r->held);
+	memset(r, 0, sizeof(*r));
+}
+
+static size_t slot_of(const struct vl_recheck *r, uint64_t gpa)
+{
+	return (size_t)((gpa / VL_PAGE_SIZE * 0x9e3779b97f4a7c15) >> 20) & (r->nr_slots - 1);
+}
+
+static void place(struct vl_recheck *r, size_t index)
+{
+	size_t at = slot_of(r, r->v[index].gpa);
+
+	while (r->slots[at])
+		at = (at + 1) & (r->nr_slots - 1);
+	r->slots[at] = (uint32_t)index + 1;
+}
+
+/* Half of the slots are free at least. */
+static bool grow(struct vl_recheck *r)
+{
+	size_t cap = r->cap ? 2 * r->cap : 1024;
+	struct vl_recheck_page *v = reallocarray(r->v, cap, sizeof(*v));
+	uint32_t *slots = calloc(2 * cap, sizeof(*slots));
+	uint32_t *held = reallocarray(r->held, cap, sizeof(*held));
+
+	if (v)
+		r->v = v;
+	if (held)
+		r->held = held;
+	if (!v || !slots || !held) {
+		free(slots);
+		return false;
+	}
+	free(r->slots);
+	r->slots = slots;
+	r->nr_slots = 2 * cap;
+	r->cap = cap;
+	for (size_t i = 0; i < r->nr; i++)
+		place(r, i);
+	return true;
+}
+
+static struct vl_recheck_page *find(struct vl_recheck *r, uint64_t gpa)
+{
+	for (size_t at = slot_of(r, gpa); r->nr_slots && r->slots[at];
+	     at = (at + 1) & (r->nr_slots - 1))
+		if (r->v[r->slots[at] - 1].gpa == gpa)
+			return &r->v[r->slots[at] - 1];
+	return NULL;
+}
+
+static struct vl_recheck_page *add(struct vl_recheck *r, uint64_t gpa)
+{
+	struct vl_recheck_page *p = find(r, gpa);
+
+	if (p)
+		return p;
+	if (r->nr == r->cap && !grow(r))
+		return NULL;
+	p = &r->v[r->nr];
+	*p = (struct vl_recheck_page){ .gpa = gpa };
+	place(r, r->nr++);
+	return p;
+}
+
+void vl_recheck_filled(struct vl_view *v, uint64_t gpa, const unsigned char *bytes)
+{
+	struct vl_recheck *r = &v->pages;
+	struct vl_recheck_page *p = add(r, gpa);
+
+	if (p && !p->was)
+		p->was = malloc(VL_PAGE_SIZE);
+	if (!p || !p->was) {
+		r->full = true;
+		return;
+	}
+	memcpy(p->was, bytes, VL_PAGE_SIZE);
+	p->uses = r->question - p->touched <= NEAR ? p->uses + 1 : 1;
+	p->touched = r->question;
+	if (!p->has)
+		r->held[r->nr_held++] = (uint32_t)(p - r->v);
+	p->has = true;
+	if (p->uses >= STAY_USES && !p->stays) {
+		p->stays = true;
+		r->nr_stays++;
+	}
+}
+
+static void *host_of(const struct vl_view *v, const struct vl_recheck_page *p)
+{
+	return vl_view_host(v, p->gpa, VL_PAGE_SIZE);
+}
+
+static void let_go(struct vl_view *v, struct vl_recheck_page *p)
+{
+	vl_view_drop(v, vl_view_find(v, p->gpa), p->gpa, 1);
+	free(p->was);
+	p->was = NULL;
+	p->has = false;
+	v->pages.nr_stays -= p->stays;
+	p->stays = false;
+}
+
+/* Begin with nothing: what is in the view is of something else. */
+static struct vl_error *begin(struct vl_view *v)
+{
+	uint64_t question = v->pages.question;
+
+	vl_recheck_deinit(&v->pages);
+	v->pages.question = question;
+	v->asking = true;
+	vl_view_keep(v, NULL, 0);
+	return NULL;
+}
+
+struct vl_error *vl_view_ask(struct vl_view *v, bool again)
+{
+	struct vl_recheck *r = &v->pages;
+	struct vl_error *err = NULL;
+	bool anew;
+
+	pthread_mutex_lock(&v->lock);
+	if (!again)
+		atomic_store(&v->released, false);
+	atomic_store(&v->missed, false);
+	if (!v->asking || r->full || (!again && r->nr > KNOWN_MAX))
+		err = begin(v);
+	r->question += !again;
+	anew = r->nr_stays > STAY_MAX;
+	for (size_t i = r->nr_held; i-- > 0;) {
+		struct vl_recheck_page *p = &r->v[r->held[i]];
+		void *host = host_of(v, p);
+
+		if (!again && (anew || (!p->stays && r->question - p->touched > LINGER))) {
+			let_go(v, p);
+			r->held[i] = r->held[--r->nr_held];
+		} else if (memcmp(host, p->was, VL_PAGE_SIZE)) {
+			memcpy(host, p->was, VL_PAGE_SIZE);
+		}
+	}
+	pthread_mutex_unlock(&v->lock);
+	return err;
+}
+
+struct batch {
+	uint64_t gpas[BATCH];
+	void *bufs[BATCH];
+	struct vl_recheck_page *pages[BATCH];
+	size_t nr;
+	unsigned char bytes[BATCH][VL_PAGE_SIZE];
+};
+
+static struct vl_error *flush(struct vl_view *v, struct batch *b, size_t *changed)
+{
+	struct vl_error *err = vl_target_read_pages(v->target, b->gpas, b->bufs, b->nr);
+
+	for (size_t i = 0; !err && i < b->nr; i++) {
+		struct vl_recheck_page *p = b->pages[i];
+
+		if (!memcmp(b->bytes[i], p->was, VL_PAGE_SIZE))
+			continue;
+		memcpy(p->was, b->bytes[i], VL_PAGE_SIZE);
+		/* Does a question need it at all? That shows when it is missing. */
+		v->pages.nr_stays -= p->stays;
+		p->stays = false;
+		p->uses = 0;
+		++*changed;
+	}
+	b->nr = 0;
+	return err;
+}
+
+/* Read all of them; those that are not the same are so from now on. */
+static struct vl_error *read_again(struct vl_view *v, size_t *changed)
+{
+	struct vl_recheck *r = &v->pages;
+	struct batch *b = malloc(sizeof(*b));
+	struct vl_error *err = b ? NULL : vl_error_nomem();
+
+	*changed = r->full;
+	if (err)
+		return err;
+	b->nr = 0;
+	for (size_t i = 0; !err && i < r->nr_held; i++) {
+		b->pages[b->nr] = &r->v[r->held[i]];
+		b->gpas[b->nr] = b->pages[b->nr]->gpa;
+		b->bufs[b->nr] = b->bytes[b->nr];
+		if (++b->nr == BATCH)
+			err = flush(v, b, changed);
+	}
+	if (!err && b->nr)
+		err = flush(v, b, changed);
+	free(b);
+	return err;
+}
+
+struct vl_error *vl_view_recheck(struct vl_view *v, size_t *changed_ret)
+{
+	struct vl_error *err;
+
+	pthread_mutex_lock(&v->lock);
+	err = read_again(v, changed_ret);
+	atomic_store(&v->released, false);
+	pthread_mutex_unlock(&v->lock);
+	return err;
+}
+
+struct vl_error *vl_view_take(struct vl_view *v)
+{
+	struct vl_recheck *r = &v->pages;
+	uint64_t *gpas = reallocarray(NULL, r->nr_held + 1, sizeof(*gpas));
+	void **bufs = reallocarray(NULL, r->nr_held + 1, sizeof(*bufs));
+	struct vl_error *err = gpas && bufs ? NULL : vl_error_nomem();
+	size_t nr = r->nr_held;
+
+	pthread_mutex_lock(&v->lock);
+	for (size_t i = 0; !err && i < nr; i++) {
+		gpas[i] = r->v[r->held[i]].gpa;
+		bufs[i] = r->v[r->held[i]].was;
+	}
+	if (!err && nr)
+		err = vl_target_read_pages(v->target, gpas, bufs, nr);
+	atomic_store(&v->released, true);
+	pthread_mutex_unlock(&v->lock);
+	free(gpas);
+	free(bufs);
+	return err;
+}
+
+size_t vl_view_asked(const struct vl_view *v)
+{
+	return v->pages.nr_held;
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+struct vl_error *vl_view_all_asked(const struct vl_view *v, uint64_t **gpas, size_t *nr)
+{
+	uint64_t *all = reallocarray(*gpas, *nr + v->pages.nr + 1, sizeof(*all));
+	size_t n = *nr, kept = 0;
+
+	if (!all)
+		return vl_error_nomem();
+	for (size_t i = 0; i < v->pages.nr; i++)
+		all[n++] = v->pages.v[i].gpa;
+	qsort(all, n, sizeof(*all), compare);
+	for (size_t i = 0; i < n; i++)
+		if (!kept || all[kept - 1] != all[i])
+			all[kept++] = all[i];
+	*gpas = all;
+	*nr = kept;
+	return NULL;
+}
+
+void vl_view_ask_end(struct vl_view *v)
+{
+	if (!v->asking)
+		return;
+	pthread_mutex_lock(&v->lock);
+	vl_recheck_deinit(&v->pages);
+	vl_view_keep(v, NULL, 0);
+	v->asking = false;
+	pthread_mutex_unlock(&v->lock);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What view.c and recheck.c share; nobody else includes this. */
+#ifndef VLENS_VIEW_INTERNAL_H
+#define VLENS_VIEW_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "still.h"
+#include "view.h"
+
+/* A page that questions touched. */
+struct vl_recheck_page {
+	uint64_t gpa;
+	unsigned char *was; /* as it was read; NULL: nothing is kept */
+	bool has;	    /* the view has it: it is in @held */
+	bool stays;	    /* most questions touch it: it is not dropped between them */
+	uint32_t uses;	    /* how often it was touched, by questions near each other */
+	uint64_t touched;   /* the last question that found it missing */
+};
+
+struct vl_recheck {
+	struct vl_recheck_page *v;
+	size_t nr, cap;
+	uint32_t *slots; /* a hash table of indices in @v, plus 1 */
+	size_t nr_slots;
+	uint32_t *held; /* indices of those that the view has */
+	size_t nr_held, nr_stays;
+	uint64_t question; /* counts up */
+	bool full;	   /* without memory: nothing can be said of what was read */
+};
+
+struct vl_view {
+	struct vl_target *target;
+	struct vl_view_range *ranges;
+	size_t nr;
+	struct vl_still still;
+	/* A bit for each page of RAM: it has content. One allocation that is
+	 * mostly untouched, with the bits of all ranges one behind the other. */
+	_Atomic uint64_t *present;
+	size_t present_size; /* bytes */
+	int uffd;
+	int stop_fd;
+	pthread_t filler;
+	bool has_filler, user_only;
+	_Atomic uint64_t copies;
+	_Atomic bool released, missed;
+	_Atomic(struct vl_error *) failed;
+	/* Of a question (recheck.c); @lock is held while a page is filled for one. */
+	bool asking;
+	pthread_mutex_t lock;
+	struct vl_recheck pages;
+};
+
+static inline const struct vl_view_range *vl_view_find(const struct vl_view *v, uint64_t gpa)
+{
+	size_t lo = 0, hi = v->nr;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (gpa < v->ranges[mid].gpa)
+			hi = mid;
+		else if (gpa - v->ranges[mid].gpa >= v->ranges[mid].size)
+			lo = mid + 1;
+		else
+			return &v->ranges[mid];
+	}
+	return NULL;
+}
+
+/* The number of the first page's bit of range @r. */
+static inline size_t vl_view_first_bit(const struct vl_view *v, const struct vl_view_range *r)
+{
+	size_t bit = 0;
+
+	for (const struct vl_view_range *p = v->ranges; p < r; p++)
+		bit += (p->size / VL_PAGE_SIZE + 63) & ~63UL;
+	return bit;
+}
+
+static inline bool vl_view_test_bit(const struct vl_view *v, size_t bit)
+{
+	return atomic_load(&v->present[bit / 64]) >> (bit % 64) & 1;
+}
+
+static inline void vl_view_set_bit(struct vl_view *v, size_t bit)
+{
+	atomic_fetch_or(&v->present[bit / 64], 1UL << (bit % 64));
+}
+
+/* view.c: */
+void vl_view_put_pages(struct vl_view *v, const struct vl_view_range *r, uint64_t off,
+		       const unsigned char *src, size_t nr);
+void vl_view_drop(struct vl_view *v, const struct vl_view_range *r, uint64_t gpa, size_t nr);
+
+/* recheck.c, called by the thread that fills: page @gpa is @bytes. */
+void vl_recheck_filled(struct vl_view *v, uint64_t gpa, const unsigned char *bytes);
+void vl_recheck_deinit(struct vl_recheck *r);
+
+#endif

@@ -1,0 +1,60 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# No guest is held for long: a budget that nothing renews, and answers without a pause.
+
+# shellcheck disable=SC2154 # bats: run sets variables
+
+load lib/vlens
+
+setup_file() {
+	export VLENS_KEEP=0 VLENS_RUN_DIR=$BATS_FILE_TMPDIR/run
+	need_guest g61
+}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+	G=$(guest g61)
+}
+
+# A figure of --stats in the file $2.
+figure() { stat_of "$1" "$(<"$2")"; }
+
+# The processes that a list on stdin names, without those that come and go.
+steady() { awk '{ print $2, $8 }' | grep -E '(init|sleeper|factory)' | sort; }
+
+@test "a budget of nought: never paused, and right all the same" {
+	vps "$G" -ef | steady >"$T/want"
+	vps --max-pause=0 --stats "$G" -ef 2>"$T/err" | steady >"$T/got"
+	diff "$T/want" "$T/got"
+	[[ $(wc -l <"$T/got") -gt 10 ]]
+	[[ $(figure pauses "$T/err") == 0 && $(figure 'at one moment' "$T/err") == 0 ]]
+	[[ $(figure validated "$T/err") -gt 10 ]]
+}
+
+@test "--pause=none: the same, and validated" {
+	vps "$G" -ef | steady >"$T/want"
+	vps --pause=none --stats "$G" -ef 2>"$T/err" | steady >"$T/got"
+	diff "$T/want" "$T/got"
+	[[ $(figure pauses "$T/err") == 0 && $(figure validated "$T/err") -gt 10 ]]
+}
+
+@test "the first run, with nothing known of the program, holds nobody while it runs" {
+	VLENS_RUN_DIR=$T/run vps --stats "$G" -ef 2>"$T/err" | grep -q ' /sbin/init$'
+	[[ $(figure validated "$T/err") -gt 10 ]]
+}
+
+@test "a run has a budget, whatever it asks" {
+	# So little that one pause spends it.
+	vexec --max-pause=5,5 --stats "$G" sh -c \
+		'for i in 1 2 3 4 5 6; do cat /proc/[0-9]*/stat; sleep 0.06; done' 2>"$T/err" >"$T/out"
+	[[ $(grep -c '(init)' "$T/out") == 6 ]]
+	[[ $(figure pauses "$T/err") -le 13 ]]
+}
+
+@test "what is no budget" {
+	for bad in '' x -1 1,x 1,2,3 nan 1e99; do
+		run --separate-stderr vps --max-pause="$bad" "$G"
+		[[ $status -ne 0 && $stderr == *"milliseconds"* ]] || fail "'$bad': $stderr"
+	done
+}

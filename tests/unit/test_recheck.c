@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Questions to a running guest: what changes is noticed, and nothing else. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tap.h"
+#include "target/internal.h"
+
+/* Each layer has its own, of its own type. */
+#undef VL_PAGE_SIZE
+#include "mem/view.h"
+
+#define PAGES 256UL
+
+static struct vl_target target; /* this process plays the hypervisor */
+static unsigned char *ram;
+static struct vl_view *view;
+
+static volatile unsigned char *page(size_t i)
+{
+	return vl_view_host(view, i * VL_PAGE_SIZE, VL_PAGE_SIZE);
+}
+
+static unsigned char touch(size_t i)
+{
+	return page(i)[8];
+}
+
+/* Pages that have changed; -1: an error. */
+static int changed(void)
+{
+	size_t nr;
+
+	return vl_discard(vl_view_recheck(view, &nr)) ? -1 : (int)nr;
+}
+
+static bool ask(bool again)
+{
+	return !vl_discard(vl_view_ask(view, again));
+}
+
+static void test_change(void)
+{
+	ok(ask(false) && touch(1) == 1 && touch(2) == 2 && changed() == 0, "nothing has changed");
+	page(1)[8] = 99;
+	ok(changed() == 0 && ram[VL_PAGE_SIZE + 8] == 1, "what the clone writes is no change");
+	ok(ask(true) && touch(1) == 1, "asked again, it is undone");
+	page(2)[8] = 99;
+	ok(ask(false) && touch(2) == 2, "so it is for the next question");
+	ram[2 * VL_PAGE_SIZE + 4095] = 7;
+	ok(touch(2) == 2 && changed() == 1, "a change of the guest's is noticed");
+	ok(ask(true) && page(2)[4095] == 7 && changed() == 0, "and seen when asked again");
+	page(2)[4095] = 8;
+	ram[2 * VL_PAGE_SIZE + 4095] = 8;
+	ok(changed() == 1, "one to what the clone has written, too");
+	ram[5 * VL_PAGE_SIZE] = 1;
+	ok(ask(true) && changed() == 0, "one of a page that was not touched is none");
+}
+
+static void test_take(void)
+{
+	ok(ask(false) && touch(10) == 10 && vl_view_asked(view) > 0, "a question");
+	ram[10 * VL_PAGE_SIZE + 8] = 50;
+	ok(changed() == 1, "changes");
+	ram[10 * VL_PAGE_SIZE + 8] = 51;
+	ok(!vl_view_take(view), "taken");
+	ram[10 * VL_PAGE_SIZE + 8] = 52;
+	ok(ask(true) && touch(10) == 51 && !vl_view_missed(view), "of the moment of the taking");
+	ok(touch(11) == 11 && vl_view_missed(view), "a page that was not taken is missed");
+	ok(changed() == 1 && ask(true) && touch(10) == 52 && !vl_view_missed(view),
+	   "read again, it is asked of the guest that runs");
+	ok(touch(12) == 12 && !vl_view_missed(view), "where nothing is missed");
+}
+
+static void test_forget(void)
+{
+	uint64_t *gpas = NULL;
+	size_t nr = 0, found = 0;
+	bool same = true;
+
+	ok(ask(false) && touch(20) == 20, "a page that one question touches");
+	for (int i = 0; i < 8; i++)
+		same &= ask(false) && touch(21) == 21 && changed() == 0;
+	ram[20 * VL_PAGE_SIZE] = 1;
+	ok(same && changed() == 0, "is not looked at for ever");
+	ok(touch(20) == 20 && changed() == 0, "and is of now when it is touched");
+	for (int i = 0; i < 60; i++)
+		same &= ask(false) && touch(21) == 21 && changed() == 0;
+	ram[21 * VL_PAGE_SIZE] = 1;
+	ok(same && changed() == 1, "one that all touch stays, and its change is noticed");
+	ok(!vl_view_all_asked(view, &gpas, &nr), "all that were touched");
+	for (size_t i = 0; i < nr; i++)
+		found += gpas[i] == 20 * VL_PAGE_SIZE || gpas[i] == 21 * VL_PAGE_SIZE;
+	ok(found == 2, "are known");
+	free(gpas);
+}
+
+static void test_copy(void)
+{
+	const uint64_t gpas[] = { 30 * VL_PAGE_SIZE, 31 * VL_PAGE_SIZE };
+
+	ram[21 * VL_PAGE_SIZE + 8] = 77;
+	ok(!vl_view_refresh(view, gpas, 2), "a copy after questions");
+	vl_view_release(view);
+	ok(touch(30) == 30 && touch(31) == 31 && !vl_view_missed(view), "has its pages");
+	ok(touch(21) == 77 && vl_view_missed(view), "and none of theirs");
+	ok(ask(false) && touch(30) == 30 && !vl_view_missed(view) && changed() == 0,
+	   "and questions again");
+}
+
+int main(void)
+{
+	target.pid = getpid();
+	target.pidfd = target.proc_mem = target.lock_fd = -1;
+	ram = mmap(NULL, PAGES * VL_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		   -1, 0);
+	for (size_t i = 0; i < PAGES; i++)
+		ram[i * VL_PAGE_SIZE + 8] = (unsigned char)i;
+	vl_error_destroy(vl_ram_add(
+		&target, &(struct vl_ram){ 0, PAGES * VL_PAGE_SIZE, (uintptr_t)ram, -1, 0, 4096 }));
+	vl_error_destroy(vl_ram_finish(&target));
+	if (vl_discard(vl_view_create(&target, &view))) {
+		printf("1..0 # SKIP no userfaultfd here\n");
+		return 0;
+	}
+	test_change();
+	test_take();
+	test_forget();
+	test_copy();
+	vl_view_destroy(view);
+	vl_ram_deinit(&target);
+	return tap_end();
+}
