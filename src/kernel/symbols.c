@@ -29,7 +29,7 @@ struct table {
 	char magic[8];
 	uint32_t nr, nr_placed, names_size, nr_fields;
 	struct vl_layout layout;
-};
+} __attribute__((aligned(8))); /* as the symbols behind it need */
 
 struct vl_kernel {
 	uint64_t base;
