@@ -179,16 +179,7 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 		{ "traps:", redirect->traps },
 		{ "snapshots:", redirect->snapshots },
 	};
-	const struct {
-		unsigned int bit;
-		const char *name;
-	} walls[] = {
-		{ VL_CONFINED_RIGHTS, "no capabilities" },
-		{ VL_CONFINED_MOUNTS, "read-only mounts" },
-		{ VL_CONFINED_NETWORK, "no network" },
-		{ VL_CONFINED_LANDLOCK, "Landlock" },
-	};
-	char confined[80] = "seccomp";
+	char walls[VL_CONFINED_TEXT], confined[VL_CONFINED_TEXT + 16];
 	unsigned int denied = 0, unknown = 0;
 
 	print_text("engine:", stats->engine);
@@ -207,11 +198,8 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 	print_ms("paused longest:", stats->paused_longest_ns);
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		fprintf(stderr, "%-16s%" PRIu64 "\n", counts[i].key, counts[i].value);
-	for (size_t i = 0; i < sizeof(walls) / sizeof(walls[0]); i++)
-		if (redirect->confined & walls[i].bit) {
-			strcat(confined, ", ");
-			strcat(confined, walls[i].name);
-		}
+	vl_confined_describe(redirect->confined, walls);
+	snprintf(confined, sizeof(confined), "seccomp%s%s", *walls ? ", " : "", walls);
 	print_text("confined:", confined);
 	for (size_t i = 0; i < redirect->nr_denied; i++)
 		denied += redirect->denied[i].count;

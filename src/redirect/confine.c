@@ -195,3 +195,23 @@ bool vl_confine(int keep, unsigned int *done_ret)
 	*done_ret |= drop_capabilities();
 	return true;
 }
+
+void vl_confined_describe(unsigned int confined, char buf[VL_CONFINED_TEXT])
+{
+	static const struct {
+		unsigned int bit;
+		const char *name;
+	} walls[] = {
+		{ VL_CONFINED_RIGHTS, "no capabilities" },
+		{ VL_CONFINED_MOUNTS, "read-only mounts" },
+		{ VL_CONFINED_NETWORK, "no network" },
+		{ VL_CONFINED_LANDLOCK, "Landlock" },
+	};
+
+	*buf = '\0';
+	for (size_t i = 0; i < sizeof(walls) / sizeof(walls[0]); i++)
+		if (confined & walls[i].bit) {
+			strcat(buf, *buf ? ", " : "");
+			strcat(buf, walls[i].name);
+		}
+}

@@ -92,6 +92,12 @@ struct vl_redirect_lost {
 #define VL_CONFINED_NETWORK 4u	/* a network of its own, empty */
 #define VL_CONFINED_LANDLOCK 8u /* Landlock: it changes no file */
 
+/* Room for the names of all of them. */
+#define VL_CONFINED_TEXT 80
+
+/* Write what @confined has into @buf, with commas between; "": nothing. */
+void vl_confined_describe(unsigned int confined, char buf[VL_CONFINED_TEXT]);
+
 /* A system call that is in no table and was answered with ENOSYS. */
 struct vl_redirect_unknown {
 	int nr;

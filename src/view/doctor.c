@@ -193,17 +193,8 @@ static void check_uffd(struct vl_doctor *d)
 /* What a program that we start is confined by, besides its filter: tried in a child. */
 static void check_confinement(struct vl_doctor *d)
 {
-	static const struct {
-		unsigned int bit;
-		const char *name;
-	} walls[] = {
-		{ VL_CONFINED_RIGHTS, "no capabilities" },
-		{ VL_CONFINED_MOUNTS, "read-only mounts" },
-		{ VL_CONFINED_NETWORK, "no network" },
-		{ VL_CONFINED_LANDLOCK, "Landlock" },
-	};
 	const unsigned int failed = 0x80;
-	char text[80] = "";
+	char text[VL_CONFINED_TEXT];
 	unsigned int done = 0;
 	int status = 0;
 	pid_t pid = fork();
@@ -214,11 +205,7 @@ static void check_confinement(struct vl_doctor *d)
 		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 			;
 	done = pid > 0 && WIFEXITED(status) ? (unsigned int)WEXITSTATUS(status) : failed;
-	for (size_t i = 0; i < sizeof(walls) / sizeof(walls[0]); i++)
-		if (done & walls[i].bit) {
-			strcat(text, *text ? ", " : "");
-			strcat(text, walls[i].name);
-		}
+	vl_confined_describe(done, text);
 	if (done & failed)
 		vl_doctor_row(d, "confinement", VL_DOCTOR_PROBLEM, "is /proc mounted?",
 			      "a program cannot be confined");
