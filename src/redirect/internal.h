@@ -314,10 +314,10 @@ void vl_tame_fixed(const struct vl_redirect *r, void *text, size_t len);
 /* A string that may grow to @room bytes; it is cut there. Returns its length. */
 size_t vl_tame_string(const struct vl_redirect *r, char *text, size_t len, size_t room);
 /* The whole content of the file @path; *@data is malloc'ed. */
-struct vl_error *vl_tame_file(const struct vl_redirect *r, const char *path, char **data,
+struct vl_error *vl_tame_file(struct vl_redirect *r, const char *path, char **data,
 			      size_t *len);
 /* One piece of the stream @path, which may grow to @room bytes. Returns its length. */
-size_t vl_tame_piece(const struct vl_redirect *r, const char *path, char *data, size_t len,
+size_t vl_tame_piece(struct vl_redirect *r, const char *path, char *data, size_t len,
 		     size_t room);
 /* A listing of struct vl_dirent64, malloc'ed. */
 struct vl_error *vl_tame_listing(const struct vl_redirect *r, char **listing, size_t *len);
@@ -437,6 +437,7 @@ struct vl_redirect {
 	bool ended;	 /* it is gone, and its status is: */
 	int wait_status; /* as waitpid gives it */
 	bool tasks_changed;
+	pid_t asking; /* the task whose call is being answered */
 	const struct vl_policy *by_nr[VL_NR_MAX];
 	struct vl_task *tasks;
 	size_t nr_tasks, max_tasks;

@@ -256,7 +256,7 @@ static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n,
 		return NULL; /* ENOENT: the task was killed; EINTR */
 	r->stats->traps++;
 	t.id = n->id;
-	t.tid = n->pid;
+	t.tid = r->asking = n->pid;
 	t.nr = n->data.nr;
 	t.ip = n->data.instruction_pointer;
 	memcpy(t.args, n->data.args, sizeof(t.args));

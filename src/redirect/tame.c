@@ -61,19 +61,19 @@ size_t vl_tame_string(const struct vl_redirect *r, char *text, size_t len, size_
  * (iswprint) in the name of a process, each time: what they print is to be what they
  * print in the guest.
  */
-static const char *const careful[] = { "ps", "top" };
+static const char *const careful[] = { "lsof", "pgrep", "ps", "top" };
 
 /*
  * Names of processes and their arguments: strings that are parted by NUL. The file itself
  * is made with a line feed at its end.
  */
-static void tame_names(const struct vl_redirect *r, char *data, size_t len)
+static void tame_names(struct vl_redirect *r, char *data, size_t len)
 {
-	const char *slash = strrchr(r->exe, '/'), *name = slash ? slash + 1 : r->exe;
+	const struct vl_task *task = vl_task_find(r, r->asking);
 	enum vl_text_kept kept = VL_TEXT_WORD;
 
 	for (size_t i = 0; i < sizeof(careful) / sizeof(careful[0]); i++)
-		if (!strcmp(name, careful[i]))
+		if (task && !strcmp(task->name, careful[i]))
 			kept = VL_TEXT_BYTES;
 	if (len && data[len - 1] == '\n')
 		len--;
@@ -209,8 +209,7 @@ static size_t tame_record(char *data, size_t len, size_t room)
 	return len;
 }
 
-struct vl_error *vl_tame_file(const struct vl_redirect *r, const char *path, char **data,
-			      size_t *len)
+struct vl_error *vl_tame_file(struct vl_redirect *r, const char *path, char **data, size_t *len)
 {
 	switch (kind_of(r, path)) {
 	case NAMES:
@@ -230,8 +229,7 @@ struct vl_error *vl_tame_file(const struct vl_redirect *r, const char *path, cha
 	}
 }
 
-size_t vl_tame_piece(const struct vl_redirect *r, const char *path, char *data, size_t len,
-		     size_t room)
+size_t vl_tame_piece(struct vl_redirect *r, const char *path, char *data, size_t len, size_t room)
 {
 	switch (kind_of(r, path)) {
 	case RECORDS:
