@@ -31,8 +31,10 @@ struct vl_target_ops {
 	struct vl_error *(*vcpus)(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret);
 	/* Make ready what suspend and guard_resume need; may be NULL. */
 	struct vl_error *(*prepare)(struct vl_target *t);
-	/* Stop the vCPUs officially; *@was_ret: they were stopped already. */
-	struct vl_error *(*suspend)(struct vl_target *t, bool *was_ret);
+	/* Are the vCPUs stopped officially? */
+	struct vl_error *(*suspended)(struct vl_target *t, bool *ret);
+	/* Stop them. */
+	struct vl_error *(*suspend)(struct vl_target *t);
 	struct vl_error *(*unsuspend)(struct vl_target *t);
 	/* The descriptor that guard_resume needs, or -1; kept open in the guard. */
 	int (*guard_fd)(const struct vl_target *t);

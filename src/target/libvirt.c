@@ -30,7 +30,7 @@ struct call {
 	char command[64]; /* for the human monitor */
 	char *text;	  /* its answer */
 	bool no_such;	  /* the reason is that there is no such domain, or no libvirt */
-	bool was;	  /* it was suspended before */
+	bool suspended;	  /* its state is that of a suspended domain */
 	pid_t pid;
 	char uuid[VIR_UUID_STRING_BUFLEN];
 	struct vl_target_info info;
@@ -184,26 +184,38 @@ static struct vl_error *domain_vcpus(struct vl_target *t, struct vl_vcpu **ret, 
 	return err ? err : vl_hmp_registers(text, ret, nr_ret);
 }
 
-static struct vl_error *call_suspend(struct call *c)
+static struct vl_error *call_suspended(struct call *c)
 {
 	const struct vl_domain *d = c->d;
 	int state = 0, reason = 0;
 
 	if (d->vir.DomainGetState(d->dom, &state, &reason, 0) < 0)
 		return vl_domain_hinted(vl_domain_error(d, "cannot get the domain's state"));
-	c->was = state == VIR_DOMAIN_PAUSED || state == VIR_DOMAIN_PMSUSPENDED;
-	if (c->was || d->vir.DomainSuspend(d->dom) == 0)
-		return NULL;
-	return vl_domain_hinted(vl_domain_error(d, "cannot suspend the domain"));
+	c->suspended = state == VIR_DOMAIN_PAUSED || state == VIR_DOMAIN_PMSUSPENDED;
+	return NULL;
 }
 
-static struct vl_error *domain_suspend(struct vl_target *t, bool *was_ret)
+static struct vl_error *domain_suspended(struct vl_target *t, bool *ret)
 {
 	_cleanup_call_ struct call *c = NULL;
-	struct vl_error *err = ask_target(t, call_suspend, ASK_MS, NULL, &c);
+	struct vl_error *err = ask_target(t, call_suspended, ASK_MS, NULL, &c);
 
-	*was_ret = !err && c->was;
+	*ret = !err && c->suspended;
 	return err;
+}
+
+static struct vl_error *call_suspend(struct call *c)
+{
+	if (c->d->vir.DomainSuspend(c->d->dom) == 0)
+		return NULL;
+	return vl_domain_hinted(vl_domain_error(c->d, "cannot suspend the domain"));
+}
+
+static struct vl_error *domain_suspend(struct vl_target *t)
+{
+	_cleanup_call_ struct call *c = NULL;
+
+	return ask_target(t, call_suspend, ASK_MS, NULL, &c);
 }
 
 static struct vl_error *call_unsuspend(struct call *c)
@@ -338,6 +350,7 @@ static void domain_info(struct vl_target *t, struct vl_target_info *ret)
 static const struct vl_target_ops domain_ops = {
 	.vcpus = domain_vcpus,
 	.prepare = domain_prepare,
+	.suspended = domain_suspended,
 	.suspend = domain_suspend,
 	.unsuspend = domain_unsuspend,
 	.guard_resume = domain_guard_resume,

@@ -228,36 +228,44 @@ static uint64_t forced_at(const struct vl_target *t)
 	return at > t->pause_start ? at : vl_now_ns();
 }
 
-/* Was the guest paused by somebody else before us? Then it is left alone. */
-static struct vl_error *begin(struct vl_target *t)
+/* Has somebody else paused the guest? */
+static struct vl_error *look(struct vl_target *t, bool *paused_ret)
 {
-	bool was = false;
-	struct vl_error *err;
 	uint64_t start;
 	char state;
 	int r;
 
-	if (t->pause_mode == VL_PAUSE_FREEZE) {
-		r = vl_proc_stat(t->pid, &state, &start);
-		if (r < 0 || start != vl_target_start_time(t))
-			return vl_proc_denied(t->pid, r < 0 ? -r : ESRCH);
-		was = state == 'T' || state == 't';
-	}
+	if (t->pause_mode == VL_PAUSE_SUSPEND)
+		return t->ops->suspended(t, paused_ret);
+	r = vl_proc_stat(t->pid, &state, &start);
+	if (r < 0 || start != vl_target_start_time(t))
+		return vl_proc_denied(t->pid, r < 0 ? -r : ESRCH);
+	*paused_ret = state == 'T' || state == 't';
+	return NULL;
+}
+
+/*
+ * Pause the guest, but for one that is paused already: that is left alone, by the guard,
+ * too, which is therefore not armed before this is known.
+ */
+static struct vl_error *begin(struct vl_target *t)
+{
+	bool was = false;
+	struct vl_error *err = look(t, &was);
+
+	if (err || was)
+		return err;
 	t->pause_start = vl_now_ns();
 	/* A tenth is for the way to the guest. */
 	vl_guard_arm(t->guard, t->pause_start + vl_target_pause_left(t) / 10 * 9);
-	if (t->pause_mode == VL_PAUSE_SUSPEND)
-		err = t->ops->suspend(t, &was);
-	else
-		err = was ? NULL : freeze(t);
-	if (!err && !was && vl_guard_holds(t->guard)) {
+	err = t->pause_mode == VL_PAUSE_SUSPEND ? t->ops->suspend(t) : freeze(t);
+	if (!err && vl_guard_holds(t->guard)) {
 		t->pause_ours = true;
 		return NULL;
 	}
 	/* Whatever came of it, the guest stood still for so long. */
-	if (!was)
-		account(t, vl_guard_holds(t->guard) ? vl_now_ns() : forced_at(t));
-	if (!err && !was) {
+	account(t, vl_guard_holds(t->guard) ? vl_now_ns() : forced_at(t));
+	if (!err) {
 		/* We took so long to pause that the guard has given up on us. */
 		if (t->pause_mode == VL_PAUSE_FREEZE)
 			vl_guard_signal(t, SIGCONT);

@@ -118,7 +118,7 @@ static struct vl_error *qemu_prepare(struct vl_target *t)
 	return err ? err : vl_qmp_execute(qmp, "query-status", NULL, -1, NULL);
 }
 
-static struct vl_error *qemu_suspend(struct vl_target *t, bool *was_ret)
+static struct vl_error *qemu_suspended(struct vl_target *t, bool *ret)
 {
 	json_object *status, *running;
 	struct vl_error *err;
@@ -129,10 +129,18 @@ static struct vl_error *qemu_suspend(struct vl_target *t, bool *was_ret)
 		err = vl_qmp_execute(qmp, "query-status", NULL, -1, &status);
 	if (err)
 		return err;
-	*was_ret = json_object_object_get_ex(status, "running", &running) &&
-		   !json_object_get_boolean(running);
+	*ret = json_object_object_get_ex(status, "running", &running) &&
+	       !json_object_get_boolean(running);
 	json_object_put(status);
-	return *was_ret ? NULL : vl_qmp_execute(qmp, "stop", NULL, -1, NULL);
+	return NULL;
+}
+
+static struct vl_error *qemu_suspend(struct vl_target *t)
+{
+	struct vl_qmp *qmp;
+	struct vl_error *err = monitor(t, &qmp);
+
+	return err ? err : vl_qmp_execute(qmp, "stop", NULL, -1, NULL);
 }
 
 static struct vl_error *qemu_unsuspend(struct vl_target *t)
@@ -253,6 +261,7 @@ static void qemu_close(struct vl_target *t)
 static const struct vl_target_ops qemu_ops = {
 	.vcpus = qemu_vcpus,
 	.prepare = qemu_prepare,
+	.suspended = qemu_suspended,
 	.suspend = qemu_suspend,
 	.unsuspend = qemu_unsuspend,
 	.guard_fd = qemu_guard_fd,
