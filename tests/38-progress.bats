@@ -16,19 +16,21 @@ setup() {
 }
 
 teardown() {
-	kill -CONT "$PID"
+	[[ ! -e $T/pids ]] || occupied_no_more
 	terminal_end
 }
 
-# A hypervisor that stands still does not answer: every first contact with it takes long.
+monitors_busy() { occupy "$VLENS_TEST_RUN"/g61/qmp{,2}.sock; }
+
+# Where others have its monitors, every first contact with a guest takes long.
 @test "a first contact that takes long says so on a terminal, and takes it back" {
 	local tool
 	terminal
 	for tool in vps "vpslist" "vlens doctor"; do
-		kill -STOP "$PID"
+		monitors_busy
 		keys "clear; VLENS_CACHE_DIR=$T/c VLENS_RUN_DIR=$T/r-${tool// /} VLENS_KEEP=0 $VLENS_BUILD/$tool qemu:$PID; echo it is done" Enter
 		shows 'waiting for the guest, [0-9]+ s'
-		kill -CONT "$PID"
+		occupied_no_more
 		shows '^it is done'
 		hides 'waiting for the guest'
 		shows 'sleeper|contact'
@@ -36,8 +38,8 @@ teardown() {
 }
 
 @test "nothing of it where standard error is no terminal" {
-	kill -STOP "$PID"
-	(sleep 2.5 && kill -CONT "$PID") &
+	monitors_busy
+	(sleep 2.5 && occupied_no_more) &
 	VLENS_CACHE_DIR=$T/c VLENS_RUN_DIR=$T/r VLENS_KEEP=0 \
 		run --separate-stderr timeout 60 vps "qemu:$PID" -e
 	[[ $stderr != *waiting* ]] || fail "$stderr"

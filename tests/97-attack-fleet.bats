@@ -51,24 +51,6 @@ at_once() {
 	done
 }
 
-# A client that takes the sockets and says nothing; it ends with the test.
-occupy() {
-	python3 -c '
-import socket, sys, time
-held = []
-for path in sys.argv[1:]:
-    held.append(socket.socket(socket.AF_UNIX))
-    held[-1].connect(path)
-    held[-1].recv(100)
-print("ready", flush=True)
-time.sleep(60)' "$@" >"$T/ready" 3>&- &
-	echo $! >>"$T/pids"
-	disown
-	eventually 10 test -s "$T/ready"
-}
-
-occupied_no_more() { xargs kill -9 <"$T/pids" && rm "$T/pids"; }
-
 # ---- many at once -------------------------------------------------------------
 
 @test "twenty tools at once, of a guest that none of them knows" {

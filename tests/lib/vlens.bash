@@ -138,3 +138,23 @@ kvm_counts() {
 import fcntl, os, sys
 sys.exit(not fcntl.ioctl(os.open("/dev/kvm", os.O_RDWR), 0xae03, 203))'
 }
+
+# occupy SOCKET...: a client that takes these monitors and says nothing, until
+# occupied_no_more. It uses $T.
+occupy() {
+	rm -f "$T/ready"
+	python3 -c '
+import socket, sys, time
+held = []
+for path in sys.argv[1:]:
+    held.append(socket.socket(socket.AF_UNIX))
+    held[-1].connect(path)
+    held[-1].recv(100)
+print("ready", flush=True)
+time.sleep(60)' "$@" >"$T/ready" 3>&- &
+	echo $! >>"$T/pids"
+	disown
+	eventually 10 test -s "$T/ready"
+}
+
+occupied_no_more() { xargs kill -9 <"$T/pids" && rm "$T/pids"; }
