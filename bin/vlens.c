@@ -5,11 +5,13 @@
  * completion and the check of the manual read it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "applet.h"
 #include "report.h"
@@ -255,12 +257,29 @@ static int run_vlens(int argc, char **argv)
 	return 1;
 }
 
+/*
+ * A standard descriptor that is closed would be the number of the next file that is opened:
+ * of a dump, of a socket. It is taken by one that can be neither read nor written, which
+ * gives EBADF as a closed one does.
+ */
+static void take_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_PATH);
+	while (fd >= 0 && fd < 2);
+	if (fd > 2)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	const struct applet *a;
 	const char *name;
 	int status;
 
+	take_standard_descriptors();
 	setlocale(LC_ALL, "");
 	/* What goes wrong is one line, and one write: others may write there too. */
 	setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
