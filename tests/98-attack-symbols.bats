@@ -50,6 +50,9 @@ another() {
 	rm -rf "$VLENS_RUN_DIR"
 }
 
+# What the guest claims to be.
+build_id() { vlens doctor "$D" 2>&1 | sed -n 's/.*build id \([0-9a-f]*\).*/\1/p'; }
+
 uname_symbol() { raw "$D" symbols | grep ' __x64_sys_newuname$'; }
 
 # The same build id, and a symbol that is elsewhere.
@@ -62,11 +65,12 @@ uname_symbol() { raw "$D" symbols | grep ' __x64_sys_newuname$'; }
 	forge symbol __x64_sys_newuname
 	forged=$(uname_symbol)
 	[[ -n $forged && $forged != "$honest" ]]
-	id=$(vlist -J "$D" | jq -r '.guests[0].buildid')
+	id=$(build_id)
+	[[ $id =~ ^[0-9a-f]{40}$ ]]
 	# Then an honest one.
 	restore
 	another
-	[[ $(vlist -J "$D" | jq -r '.guests[0].buildid') == "$id" ]]
+	[[ $(build_id) == "$id" ]]
 	[[ $(vuname "$D" -a) == "$said" ]]
 	[[ $(uname_symbol) == "$honest" ]]
 	# And the liar again: its own, still.

@@ -143,7 +143,9 @@ struct vl_error *vl_child_find(const struct vl_redirect_options *o, char **path_
 	*status_ret = err == ENOENT || err == ENOTDIR ? 127 : 126;
 	if (*status_ret == 127)
 		return vl_error_hint(vl_error_new(VL_ERR_ARG, "%s: command not found", name),
-				     "the program must be installed on this host");
+				     strpbrk(name, " |;<>=") ?
+					     "a line for a shell goes behind: sh -c" :
+					     "the program must be installed on this host");
 	return vl_error_os(err, "%s", name);
 }
 

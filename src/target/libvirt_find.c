@@ -103,10 +103,10 @@ static struct vl_error *no_such_domain(const struct vl_domain *d, bool *no_such_
 	uri = d->vir.ConnectGetURI(d->conn);
 	err = vl_error_new(VL_ERR_TARGET, "no such domain on %s", uri ? uri : "this libvirt");
 	if (uri && strstr(uri, "/session"))
-		vl_error_hint(err, "see: virsh list --all; for the system's domains add "
+		vl_error_hint(err, "see: vlist, virsh list --all; for the system's domains add "
 				   "-c qemu:///system");
 	else
-		vl_error_hint(err, "see: virsh list --all");
+		vl_error_hint(err, "see: vlist, virsh list --all; a process is qemu:PID");
 	free(uri);
 	return err;
 }
