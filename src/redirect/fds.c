@@ -157,6 +157,7 @@ struct vl_error *vl_fd_give(struct vl_trap *t, struct vl_gift *g)
 	struct vl_file *f;
 	struct stat st;
 	int fd = -1, number;
+	char *path = NULL;
 
 	number = g->at >= 0 ? g->at : number_for(t, g->file.kind);
 	if (number < 0 || !vl_settled(t->r)) {
@@ -168,18 +169,18 @@ struct vl_error *vl_fd_give(struct vl_trap *t, struct vl_gift *g)
 		t->ret = fd < 0 ? fd : -errno;
 		goto fail;
 	}
+	/* A copy first: @g->path may belong to the record that makes room. */
+	path = strdup(g->path);
+	if (!path) {
+		t->ret = -ENOMEM;
+		goto fail;
+	}
 	f = file_slot(t->r);
 	*f = g->file;
 	f->dev = st.st_dev;
 	f->ino = st.st_ino;
 	f->epoch = t->r->sys->epoch;
-	f->path = strdup(g->path);
-	if (!f->path) {
-		file_free(f);
-		close(fd);
-		t->ret = -ENOMEM;
-		return NULL;
-	}
+	f->path = path;
 	if (f->kind == K_SNAPSHOT)
 		t->r->stats->snapshots++;
 	/* The record comes first: the program may use the descriptor at once. */

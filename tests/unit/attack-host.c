@@ -10,6 +10,7 @@
  *					GOOD to SECRET (with that inode) and back
  *	attack-host open		descriptors above 2 that are no pipes
  *	attack-host exec GOOD EVIL	the same with what is executed
+ *	attack-host full PID		a copy of a stream when many files were opened since
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -32,6 +33,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -360,6 +362,28 @@ static void descriptors(void)
 	tried++;
 }
 
+/*
+ * A snapshot of a stream is made when its record is the oldest of 1024, which all are of
+ * directories. The copy must still know what it is a copy of.
+ */
+static void full(const char *pid)
+{
+	char name[64];
+	struct statfs fs;
+	int stream, fd;
+
+	snprintf(name, sizeof(name), "/proc/%s/mem", pid); /* offset 0 cannot be read */
+	stream = open(name, O_RDONLY);
+	row("open of a stream", stream < 896);
+	for (int i = 0; i < 1023; i++) {
+		fd = open("/proc/1/task", O_RDONLY | O_DIRECTORY);
+		row("open of a directory", fd < 0);
+		close(fd);
+	}
+	row("dup2 of a stream", dup2(stream, 100) != 100 || dup2(100, 700) != 700);
+	row("fstatfs of a copy", fstatfs(700, &fs) || fs.f_type != 0x9fa0 /* PROC_SUPER_MAGIC */);
+}
+
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -377,6 +401,8 @@ int main(int argc, char **argv)
 		good = argv[2];
 		secret = argv[3];
 		race_exec();
+	} else if (argc == 3 && !strcmp(argv[1], "full")) {
+		full(argv[2]);
 	} else {
 		descriptors();
 	}

@@ -112,6 +112,12 @@ as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
 	[ ! -e "$T/ran" ] && [ ! -e "$T/ran2" ]
 }
 
+@test "a copy of a stream whose record had to make room" {
+	MALLOC_PERTURB_=165 run "$V" "$A" full "$victim"
+	echo "$output"
+	[ "$status" -eq 0 ]
+}
+
 @test "open files of the caller are not passed on, but for pipes" {
 	# shellcheck disable=SC2094 # a descriptor, not a pipeline
 	run "$V" "$A" open 7</ 8<"$A" 9<>"$T/new"
