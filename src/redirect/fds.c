@@ -196,18 +196,31 @@ fail:
 	return NULL;
 }
 
-/* New content for the open file behind @fd of the trapping task: 0 or -errno. */
-int vl_fd_rewrite(struct vl_trap *t, int fd, const void *data, size_t len)
+/*
+ * New content for the memfd of record @f, which is open as @fd in the trapping task: 0 or
+ * -errno. Another thread may have put a file of the host there since the record was found,
+ * and we may write to that: what is checked and opened is what we hold ourselves.
+ */
+int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void *data, size_t len)
 {
+	int held, rw, err = 0;
+	struct stat st;
 	char link[64];
-	int rw, err = 0;
 
 	if (!vl_settled(t->r))
 		return -EAGAIN;
-	link_of(t, fd, link);
+	held = vl_fd_borrow(t, fd);
+	if (held < 0)
+		return held;
+	if (fstat(held, &st) || st.st_dev != f->dev || st.st_ino != f->ino) {
+		close(held);
+		return -EBADF;
+	}
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", held);
 	rw = open(link, O_RDWR | O_CLOEXEC);
 	if (rw < 0)
-		return -errno;
+		err = -errno;
+	close(held);
 	/* Write, then cut: a reader in another thread never finds it empty. */
 	for (size_t done = 0; done < len && !err;) {
 		ssize_t n = pwrite(rw, (const char *)data + done, len - done, done);
@@ -219,7 +232,8 @@ int vl_fd_rewrite(struct vl_trap *t, int fd, const void *data, size_t len)
 	}
 	if (!err && ftruncate(rw, len))
 		err = -errno;
-	close(rw);
+	if (rw >= 0)
+		close(rw);
 	return err;
 }
 

@@ -250,8 +250,9 @@ struct vl_gift {
 struct vl_error *vl_fd_give(struct vl_trap *t, struct vl_gift *g);
 /* The record of descriptor @fd of the trapping task, or NULL. */
 struct vl_file *vl_fd_find(struct vl_trap *t, int fd);
-/* New content for the open file behind @fd of the trapping task. */
-int vl_fd_rewrite(struct vl_trap *t, int fd, const void *data, size_t len);
+/* New content for the memfd of record @f, which is open as @fd in the trapping task. */
+int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void *data,
+		  size_t len);
 void vl_files_deinit(struct vl_redirect *r);
 /* Put @fd of ours into the task as @number, or with -1 as the next that is free. */
 void vl_fd_add(struct vl_trap *t, int fd, int number, bool cloexec);

@@ -150,7 +150,7 @@ static struct vl_error *refresh(struct vl_trap *t, struct vl_file *f)
 			err = VL_GUEST(t->r, "close", &ret, VL_ARG_INT(fd));
 	}
 	/* It is gone: nothing to read any more. */
-	if (!err && !vl_fd_rewrite(t, t->args[0], data, len)) {
+	if (!err && !vl_fd_rewrite(t, t->args[0], f, data, len)) {
 		f->epoch = t->r->sys->epoch;
 		f->taken_ns = vl_now_ns();
 		f->has_stat = false;

@@ -11,6 +11,10 @@
  *	attack-host open		descriptors above 2 that are no pipes
  *	attack-host exec GOOD EVIL	the same with what is executed
  *	attack-host full PID		a copy of a stream when many files were opened since
+ *	attack-host swap		stdin is a file of the host: another thread puts it in
+ *					the place of a file of the guest that is read again
+ *	attack-host swap-mode INSIDE	the same with the file INSIDE of --host-files, whose
+ *					mode changes
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -384,6 +388,49 @@ static void full(const char *pid)
 	row("fstatfs of a copy", fstatfs(700, &fs) || fs.f_type != 0x9fa0 /* PROC_SUPER_MAGIC */);
 }
 
+static int from, inside, slot;
+
+static void *swap(void *unused)
+{
+	while (!stop) {
+		dup2(from, slot);
+		for (volatile int i = 0; i < 1000; i++)
+			;
+		dup2(inside, slot);
+		for (volatile int i = 0; i < 1000; i++)
+			;
+	}
+	return unused;
+}
+
+/* Does stdin change while another thread puts it to where @file is? */
+static void race_swap(const char *file, int flags, int number, int rounds)
+{
+	struct stat st, now;
+	char buf[16];
+	pthread_t t;
+
+	from = 0;
+	slot = number;
+	inside = open(file, flags, 0600);
+	row(file, inside < 0 || fstat(from, &st) || dup2(inside, slot) != slot);
+	pthread_create(&t, NULL, swap, NULL);
+	for (int i = 0; i < rounds; i++) {
+		if (flags & O_CREAT) {
+			fchmod(slot, 0777);
+		} else {
+			usleep(21000); /* less, and the snapshot is new enough */
+			(void)!pread(slot, buf, sizeof(buf), 0);
+		}
+		if (fstat(from, &now) || now.st_size != st.st_size || now.st_mode != st.st_mode) {
+			row("a file of the host was changed by a race", 1);
+			break;
+		}
+	}
+	stop = 1;
+	pthread_join(t, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -403,6 +450,10 @@ int main(int argc, char **argv)
 		race_exec();
 	} else if (argc == 3 && !strcmp(argv[1], "full")) {
 		full(argv[2]);
+	} else if (argc == 2 && !strcmp(argv[1], "swap")) {
+		race_swap("/proc/stat", O_RDONLY, 600, 100);
+	} else if (argc == 3 && !strcmp(argv[1], "swap-mode")) {
+		race_swap(argv[2], O_RDWR | O_CREAT, 100, 20000);
 	} else {
 		descriptors();
 	}

@@ -118,6 +118,17 @@ as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
 	[ "$status" -eq 0 ]
 }
 
+@test "a file of the host that another thread puts behind a descriptor" {
+	echo SECRET >"$T/secret"
+	seq 1000 >>"$T/secret"
+	cp "$T/secret" "$T/before"
+	# Not on one CPU with us, and calls of the guest as slow as they are.
+	run "$V" -n -u 300 "$A" swap <"$T/secret"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	cmp "$T/secret" "$T/before"
+}
+
 @test "open files of the caller are not passed on, but for pipes" {
 	# shellcheck disable=SC2094 # a descriptor, not a pipeline
 	run "$V" "$A" open 7</ 8<"$A" 9<>"$T/new"
