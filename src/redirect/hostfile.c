@@ -78,9 +78,9 @@ static int follow(int dir, const char *rest, char at[PATH_MAX])
 		}
 		to[len] = 0;
 		cut = strrchr(part, '/') ? (int)(strrchr(part, '/') - part) : 0;
-		len = to[0] == '/' ? snprintf(at, PATH_MAX, "%s%s", to, rest + n) :
-				     snprintf(at, PATH_MAX, "%s/%.*s/%s%s", base, cut, part, to,
-					      rest + n);
+		len = to[0] == '/' ?
+			      snprintf(at, PATH_MAX, "%s%s", to, rest + n) :
+			      snprintf(at, PATH_MAX, "%s/%.*s/%s%s", base, cut, part, to, rest + n);
 		if (len < 0 || len >= PATH_MAX)
 			return -ENAMETOOLONG;
 		vl_path_normalise(at);
@@ -364,6 +364,8 @@ struct vl_error *vl_host_open(struct vl_trap *t, uint64_t flags, uint64_t mode)
 		t->ret = -ELOOP;
 	else if (tree && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !(flags & O_PATH))
 		t->ret = -EACCES; /* a device, a FIFO or a socket speaks with somebody */
+	else if (t->where.row->library && !vl_own_library_file(fd, norm, &st))
+		t->ret = -EACCES;
 	else
 		give(t, fd, flags);
 	close(fd);

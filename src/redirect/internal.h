@@ -136,6 +136,7 @@ struct vl_path_row {
 	enum vl_on_fail on_fail;
 	enum vl_host { W_TREE, W_DEVICE, W_TTY, W_SELF } host; /* P_HOST: what is found there */
 	bool writable;	  /* P_HOST: the program may open it for writing */
+	bool library;	  /* P_HOST: handed over only if it is one */
 	int tries;	  /* fresh epochs for one transaction; 0: the default */
 	const char *text; /* P_SUPPLY */
 	const char *note;
@@ -176,6 +177,7 @@ void vl_own_exe(struct vl_redirect *r, const char *exe);
 void vl_own_script(struct vl_redirect *r, const char *path, int fd);
 bool vl_own_folder(const struct vl_redirect *r, const char *norm);
 bool vl_own_library(struct vl_trap *t, const char *norm);
+bool vl_own_library_file(int fd, const char *norm, const struct stat *st);
 bool vl_own_file(struct vl_trap *t, const char *norm);
 bool vl_own_command(struct vl_trap *t, const char *norm);
 bool vl_own_executable(struct vl_trap *t, const char *norm);
@@ -382,6 +384,7 @@ struct vl_task {
 	bool stopped;		 /* in a group stop */
 	char *cwd;		 /* in the guest, or NULL: where the program began */
 	uint64_t loader, loader_end; /* the code of its loader */
+	bool loader_libc;	     /* which is its C library as well (musl) */
 	const struct vl_program *program; /* settings it has, or NULL */
 	char name[32];			  /* of its executable, "" if that is longer */
 	bool interactive;		  /* a shell that takes a user's commands */

@@ -5,6 +5,7 @@
  * the program that it is (programs.c), and the folder of --host-files. And where it
  * stands: its working directory is one of the guest's.
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,16 +19,15 @@
 
 /* Where programs and their libraries are installed. */
 static const char *const installed[] = {
-	"/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin",
-	"/opt", "/nix", "/gnu",	  "/snap",
+	"/usr",	 "/lib", "/lib32", "/lib64", "/libx32", "/bin",
+	"/sbin", "/opt", "/nix",   "/gnu",   "/snap",
 };
 
 /* What else a library or program can come from: links lead there, or rows name it. */
 static const char *const others[] = {
-	"/etc/alternatives", "/etc/ld.so.cache",	    "/etc/ld.so.preload",
-	"/etc/ld.so.conf",   "/etc/ld.so.conf.d",	    "/etc/ld-musl-x86_64.path",
-	"/etc/terminfo",     "/etc/locale.alias",	    "/etc/services",
-	"/etc/protocols",    "/etc/rpc",		    "/etc/iproute2",
+	"/etc/alternatives", "/etc/ld.so.cache",	 "/etc/ld.so.preload", "/etc/ld.so.conf",
+	"/etc/ld.so.conf.d", "/etc/ld-musl-x86_64.path", "/etc/terminfo",      "/etc/locale.alias",
+	"/etc/services",     "/etc/protocols",		 "/etc/rpc",	       "/etc/iproute2",
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -54,19 +54,53 @@ bool vl_own_folder(const struct vl_redirect *r, const char *norm)
 	return r->folder && vl_path_below(norm, r->folder);
 }
 
+/* What a loader reads that is no library. */
+static const char *const loader_settings[] = { "/etc/ld.so.cache", "/etc/ld.so.preload",
+					       "/etc/ld-musl-x86_64.path" };
+
 /*
- * Does the program's loader ask, for a place that libraries are in? It is known by where
- * it runs: no other code of the program needs a library's file.
+ * Does the program's loader ask? It is known by where it runs. What it opens becomes code of
+ * the program, so it gets files of the host or none, whatever the name: LD_LIBRARY_PATH and
+ * its like can name the working folder, which is the guest's. musl's loader is also its C
+ * library, and all of the program's calls come from there: for it, only what has the place
+ * and the name of a library counts.
  */
 bool vl_own_library(struct vl_trap *t, const char *norm)
 {
 	const struct vl_task *task = vl_task_find(t->r, t->tid);
 
-	return task && t->ip >= task->loader && t->ip < task->loader_end &&
-	       (in_list(norm, installed, COUNT(installed)) ||
-		vl_path_below(norm, "/etc/ld.so.cache") ||
-		vl_path_below(norm, "/etc/ld.so.preload") ||
-		vl_path_below(norm, "/etc/ld-musl-x86_64.path"));
+	if (!task || t->ip < task->loader || t->ip >= task->loader_end)
+		return false;
+	if (!task->loader_libc)
+		return strcmp(norm, "/proc/self/exe") && strcmp(norm, "/proc/self/maps");
+	return in_list(norm, loader_settings, COUNT(loader_settings)) ||
+	       (in_list(norm, installed, COUNT(installed)) && strstr(norm, ".so"));
+}
+
+/*
+ * May @fd, found on the host as @norm, be handed to code that runs where the loader is? Any
+ * code of the program can jump there, so this must not give it more than libraries: ELF
+ * files that all, or the user who started us, may read. @fd is an O_PATH descriptor.
+ */
+bool vl_own_library_file(int fd, const char *norm, const struct stat *st)
+{
+	char link[32], head[SELFMAG];
+	bool yes;
+	int ro;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	/* access(2) goes by the real user. */
+	if (!S_ISREG(st->st_mode) || (!(st->st_mode & S_IROTH) && access(link, R_OK)))
+		return false;
+	if (in_list(norm, loader_settings, COUNT(loader_settings)))
+		return true;
+	ro = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (ro < 0)
+		return false;
+	yes = pread(ro, head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
+	      !memcmp(head, ELFMAG, SELFMAG);
+	close(ro);
+	return yes;
 }
 
 /* Is @norm a file of the program's own, by its executable, environment or name? */
@@ -267,9 +301,8 @@ struct vl_error *vl_own_init(struct vl_redirect *r)
 bool vl_is_terminal(const struct stat *st)
 {
 	/* linux/major.h: consoles, serial lines, /dev/tty; then pseudo terminals */
-	return S_ISCHR(st->st_mode) &&
-	       (major(st->st_rdev) == 4 || major(st->st_rdev) == 5 ||
-		(major(st->st_rdev) >= 136 && major(st->st_rdev) <= 143));
+	return S_ISCHR(st->st_mode) && (major(st->st_rdev) == 4 || major(st->st_rdev) == 5 ||
+					(major(st->st_rdev) >= 136 && major(st->st_rdev) <= 143));
 }
 
 /* Where the program is started: before it begins. */

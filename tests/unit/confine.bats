@@ -129,6 +129,37 @@ as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
 	cmp "$T/secret" "$T/before"
 }
 
+@test "the loader gets libraries of the host, whatever it is told, and nothing else" {
+	for lib in $(ldd "$(command -v ps)" | awk '{ print $1 }'); do
+		mkdir -p "$T/guest/opt/x"
+		echo guest | tee "$T/guest/${lib##*/}" >"$T/guest/opt/x/${lib##*/}"
+	done
+	cd /
+	for dirs in : . :/opt/x /opt/x: x:. lib/..; do
+		LD_LIBRARY_PATH=$dirs "$V" -r "$T/guest" ps -p 1
+		"$V" -r "$T/guest" sh -c "LD_LIBRARY_PATH=$dirs ps -p 1"
+	done
+	echo guest >"$T/guest/evil.so"
+	for how in LD_PRELOAD LD_AUDIT; do
+		for lib in ./evil.so evil.so /evil.so; do
+			run env $how=$lib "$V" -r "$T/guest" uname
+			[[ $output != *"invalid ELF"* && $output != *"too short"* ]]
+			run "$V" -r "$T/guest" sh -c "$how=$lib uname"
+			echo "$output"
+			[[ $output != *"invalid ELF"* && $output != *"too short"* && $output == *Linux* ]]
+		done
+	done
+	# Any code can run where the loader is: what it is given there is a library.
+	for f in /usr/bin/ldd /lib /etc/shadow; do
+		run "$V" -r "$T/guest" "$A" loader $f
+		echo "$output"
+		[ "$status" -eq 0 ]
+		[ "$output" = "tried 1" ]
+	done
+	run "$V" -r "$T/guest" "$A" loader /usr/bin/env
+	[[ $output == *"not ok"* ]]
+}
+
 @test "open files of the caller are not passed on, but for pipes" {
 	# shellcheck disable=SC2094 # a descriptor, not a pipeline
 	run "$V" "$A" open 7</ 8<"$A" 9<>"$T/new"
