@@ -234,7 +234,7 @@ struct vl_error *vl_child_fork(const struct vl_redirect_options *o, const char *
 {
 	struct child c = { .mask = mask, .path = exe, .tracer = tracer };
 	struct vl_error *err;
-	char **argv = NULL;
+	char **argv = NULL, **env = NULL;
 	size_t argc = 0;
 	int sv[2] = { -1, -1 };
 
@@ -245,7 +245,8 @@ struct vl_error *vl_child_fork(const struct vl_redirect_options *o, const char *
 		argc++;
 	argv = calloc(argc + 1, sizeof(*argv));
 	c.filter = calloc(BPF_MAXINSNS, sizeof(*c.filter));
-	if (!argv || !c.filter) {
+	env = vl_environ_make(o);
+	if (!argv || !c.filter || !env) {
 		err = vl_error_nomem();
 		goto out;
 	}
@@ -253,7 +254,7 @@ struct vl_error *vl_child_fork(const struct vl_redirect_options *o, const char *
 	if (o->arg0)
 		argv[0] = (char *)o->arg0;
 	c.argv = argv;
-	c.envp = o->envp ? o->envp : environ;
+	c.envp = env;
 	c.ready = o->ready;
 	c.ready_ctx = o->ready_ctx;
 	/* A number that the filter takes for redirected would be asked of the guest. */
@@ -277,6 +278,7 @@ out:
 		if (sv[i] >= 0)
 			close(sv[i]);
 	free(argv);
+	vl_environ_destroy(env);
 	free(c.filter);
 	return err;
 }

@@ -43,4 +43,8 @@ struct vl_error *vl_child_find(const struct vl_redirect_options *o, char **path_
 struct vl_error *vl_child_fork(const struct vl_redirect_options *o, const char *exe,
 			       const sigset_t *mask, pid_t tracer, struct vl_child *ret);
 
+/* environ.c: the environment of that process, from that of @o. NULL: without memory. */
+char **vl_environ_make(const struct vl_redirect_options *o);
+void vl_environ_destroy(char **env);
+
 #endif

@@ -209,6 +209,30 @@ void vl_own_exe(struct vl_redirect *r, const char *exe)
 	}
 }
 
+/*
+ * A python goes by the name that it was started by, also if that is a link: pyvenv.cfg
+ * beside it or one level up says where its library is, and that of a venv is below it.
+ */
+static void own_python(struct vl_redirect *r, const char *exe)
+{
+	const char *slash = strrchr(exe, '/'), *up;
+	char path[PATH_MAX];
+	int len;
+
+	if (!slash || slash == exe ||
+	    (strncmp(slash + 1, "python", 6) && strncmp(slash + 1, "pypy", 4)))
+		return;
+	vl_own_exe(r, exe);
+	len = (int)(slash - exe);
+	snprintf(path, sizeof(path), "%.*s/pyvenv.cfg", len, exe);
+	own(r, path, strlen(path));
+	snprintf(path, sizeof(path), "%.*s/pybuilddir.txt", len, exe);
+	own(r, path, strlen(path));
+	up = memrchr(exe, '/', slash - exe);
+	snprintf(path, sizeof(path), "%.*s/pyvenv.cfg", up ? (int)(up - exe) : 0, exe);
+	own(r, path, strlen(path));
+}
+
 void vl_own_script(struct vl_redirect *r, const char *path, int fd)
 {
 	char head[2], link[32];
@@ -220,6 +244,7 @@ void vl_own_script(struct vl_redirect *r, const char *path, int fd)
 		own(r, path, strlen(path));
 	if (ro >= 0)
 		close(ro);
+	own_python(r, path);
 }
 
 static struct vl_error *take_guest_paths(struct vl_redirect *r)

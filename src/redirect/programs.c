@@ -14,8 +14,7 @@
 #include "internal.h"
 
 #define SHELL_ROW(n, p, why) { .names = n, .paths = p, .commands = true, .shell = true, .note = why }
-#define CODE_ROW(n, p) \
-	{ .names = n, .paths = p, .commands = true, .note = "code of an interpreter" }
+#define CODE_ROW(n, p, why) { .names = n, .paths = p, .commands = true, .note = why }
 #define ROW(n, p, why) { .names = n, .paths = p, .note = why }
 
 /*
@@ -33,33 +32,52 @@ static const struct vl_program programs[] = {
 		  "/etc/profile /etc/profile.d /etc/kshrc /etc/mkshrc ~/.profile ~/.kshrc ~/.mkshrc "
 		  "~/.shrc",
 		  "commands that an interactive shell runs"),
-	SHELL_ROW("zsh*",
-		  "/etc/zsh /etc/zshrc /etc/zshenv /etc/zprofile /etc/profile /etc/profile.d "
-		  "/usr/share/zsh /usr/lib/*/zsh ~/.zshrc ~/.zshenv ~/.zprofile ~/.zlogin "
-		  "~/.zsh_history ~/.zcompdump ~/.profile",
-		  "commands that an interactive shell runs"),
-	SHELL_ROW("fish", "/etc/fish /usr/share/fish ~/.config/fish ~/.local/share/fish",
-		  "commands that an interactive shell runs"),
+	CODE_ROW("zsh*",
+		 "/etc/zsh /etc/zshrc /etc/zshenv /etc/zprofile /etc/profile /etc/profile.d "
+		 "/usr/share/zsh /usr/local/share/zsh /usr/lib/*/zsh ~/.zshrc ~/.zshenv ~/.zprofile "
+		 "~/.zlogin ~/.zsh_history ~/.zcompdump ~/.profile",
+		 "also without a terminal: ~/.zshenv"),
+	CODE_ROW("fish",
+		 "/etc/fish /usr/share/fish /usr/local/share/fish ~/.config/fish ~/.local/share/fish",
+		 "also without a terminal: config.fish"),
 	ROW("htop", "/etc/htoprc ~/.htoprc ~/.config/htop", "columns and colours"),
 	ROW("top", "/etc/toprc /etc/topdefaultrc ~/.toprc ~/.config/procps", "columns and colours"),
 	ROW("less more most", "/etc/lesskey* /etc/syslesskey ~/.less ~/.lesskey ~/.config/lesskey",
 	    "keys"),
 	ROW("vim* vi view nvim ex",
-	    "/etc/vim /usr/share/vim /usr/share/nvim /usr/lib/nvim /etc/xdg/nvim ~/.vimrc ~/.vim "
+	    "/etc/vim /usr/share/vim /usr/local/share/vim /var/lib/vim ~/.config/vim "
+	    "/usr/share/nvim /usr/local/share/nvim /usr/lib/nvim /etc/xdg/nvim ~/.vimrc ~/.vim "
 	    "~/.exrc ~/.config/nvim ~/.local/share/nvim",
 	    "commands that an editor runs"),
 	ROW("nano rnano", "/etc/nanorc /usr/share/nano ~/.nanorc ~/.config/nano", "keys and colours"),
 	ROW("emacs*", "/etc/emacs /usr/share/emacs /usr/lib/emacs /usr/libexec/emacs ~/.emacs ~/.emacs.d",
 	    "commands that an editor runs"),
 	CODE_ROW("python* pypy*",
-	    "/etc/python* /usr/lib/python* /usr/lib/*/python* /usr/local/lib/python* "
-	    "/usr/share/python* /usr/lib/pypy* ~/.local/lib/python* /etc/inputrc ~/.inputrc"),
+		 /* getpath.py looks beside the executable, and upwards from there */
+		 "/pyvenv.cfg /*/pyvenv.cfg /usr/*/pyvenv.cfg /usr/local/*/pyvenv.cfg "
+		 "/bin/pybuilddir.txt /usr/bin/pybuilddir.txt /usr/local/bin/pybuilddir.txt "
+		 "/bin/lib /usr/bin/lib /usr/local/bin/lib /bin/lib64 /usr/bin/lib64 "
+		 "/usr/local/bin/lib64 /bin/Modules /usr/bin/Modules /usr/local/bin/Modules "
+		 "/lib/python* /lib64/python* /usr/lib64/python* /usr/local/lib64/python* "
+		 "/etc/python* /usr/lib/python* /usr/lib/*/python* /usr/local/lib/python* "
+		 "/usr/share/python* /usr/lib/pypy* ~/.local/lib/python* /etc/inputrc ~/.inputrc",
+		 "code, and what says where it is"),
 	CODE_ROW("perl*",
-	    "/etc/perl /usr/lib/perl* /usr/lib/*/perl* /usr/share/perl* /usr/local/share/perl "
-	    "/usr/local/lib/*/perl"),
-	CODE_ROW("ruby*", "/usr/lib/ruby /usr/lib/*/ruby /usr/share/ruby* /var/lib/gems"),
-	CODE_ROW("lua*", "/usr/share/lua /usr/lib/*/lua /usr/local/share/lua"),
-	CODE_ROW("node", "/usr/share/nodejs /usr/lib/*/nodejs /usr/share/node_modules"),
+		 "/etc/perl /usr/lib/perl* /usr/lib64/perl* /usr/lib/*/perl* /usr/share/perl* "
+		 "/usr/local/share/perl* /usr/local/lib/*/perl* /usr/local/lib/perl* "
+		 "/usr/local/lib64/perl* /usr/local/lib/site_perl",
+		 "code"),
+	CODE_ROW("ruby*",
+		 "/usr/lib/ruby /usr/lib/*/ruby /usr/share/ruby* /var/lib/gems /usr/lib64/ruby "
+		 "/usr/local/lib/site_ruby /usr/local/lib/*/site_ruby ~/.gem ~/.local/share/gem",
+		 "code"),
+	CODE_ROW("lua*",
+		 "/usr/share/lua /usr/lib/*/lua /usr/lib/lua /usr/local/share/lua /usr/local/lib/lua",
+		 "code"),
+	CODE_ROW("node",
+		 "/usr/share/nodejs /usr/lib/*/nodejs /usr/share/node_modules /usr/lib/node* "
+		 "/usr/lib/*/node* ~/.node_modules ~/.node_libraries",
+		 "code"),
 	ROW("gdb gdb-* drgn",
 	    "/etc/gdb /usr/share/gdb /usr/share/python* /usr/lib/python* /usr/lib/*/python* ~/.gdbinit "
 	    "~/.config/gdb /etc/inputrc ~/.inputrc",

@@ -160,6 +160,66 @@ as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
 	[[ $output == *"not ok"* ]]
 }
 
+@test "interpreters: no code of the working folder, nor of the guest's places for it" {
+	g=$T/guest
+	py=$(readlink -f /usr/bin/python3)
+	py=${py##*/}
+	mkdir -p "$g/usr/local/lib/site_perl" "$g/usr/bin/lib/$py" "$g/evil" "$g/lib/$py" "$g$HOME" \
+		"$g$T/venv/bin" "$T/venv/bin"
+	ln -s /usr/bin/python3 "$T/venv/bin/python3"
+	for f in usr/pyvenv.cfg usr/bin/pyvenv.cfg pyvenv.cfg bin/pyvenv.cfg "$T/venv/pyvenv.cfg" \
+		"$T/venv/bin/pyvenv.cfg"; do
+		mkdir -p "$(dirname "$g/$f")"
+		printf 'home = /evil/bin\n' >"$g/$f"
+	done
+	mkdir -p "$g/evil/lib/$py" "$g/evil/bin"
+	for f in evil usr/bin lib; do
+		printf 'print("owned")\n' | tee "$g/$f/os.py" "$g/$f/encodings.py" >/dev/null
+	done
+	for f in evil/lib usr/bin/lib lib; do
+		printf 'print("owned")\n' | tee "$g/$f/$py/os.py" "$g/$f/$py/site.py" >/dev/null
+	done
+	printf 'print("owned")\n' >"$g/vlens_mod.py"
+	printf 'print "owned"; 1;\n' | tee "$g/VlensMod.pm" >"$g/usr/local/lib/site_perl/VlensMod.pm"
+	printf 'echo owned\n' | tee "$g/env.sh" "$g$HOME/.zshenv" "$g/.zshenv" >/dev/null
+	cd /
+	for p in /usr/bin/python3 /bin/python3 "$T/venv/bin/python3"; do
+		run "$V" -r "$g" "$p" -c 'import os, sys; print("fine", os.__file__)'
+		echo "$p: $output"
+		[[ $output == "fine /usr/lib/"* ]]
+	done
+	if /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+		for path in "" : .:/nowhere evil/..; do
+			PYTHONPATH=$path run "$V" -r "$g" /usr/bin/python3 -c 'import vlens_mod'
+			[[ $status -eq 1 && $output == *ModuleNotFoundError* ]]
+			PYTHONPATH=$path run "$V" -r "$g" /usr/bin/python3 -m vlens_mod
+			[[ $status -eq 1 && $output == *"No module named"* ]]
+		done
+	fi
+	for path in "" . :; do
+		PERL5LIB=$path run "$V" -r "$g" perl -e 'require VlensMod'
+		echo "$output"
+		[[ $status -ne 0 && $output == "Can't locate"* ]]
+	done
+	run env BASH_ENV=/env.sh ENV=/env.sh ZDOTDIR=/ PYTHONSTARTUP=/vlens_mod.py "$V" -r "$g" bash -c 'echo fine'
+	[ "$output" = fine ]
+	run env ENV=/env.sh "$V" -r "$g" sh -ic 'echo fine' </dev/null
+	[[ $output == *fine* && $output != *owned* ]]
+	command -v zsh || return 0
+	run env ZDOTDIR=/ "$V" -r "$g" zsh -c 'echo fine'
+	[ "$output" = fine ]
+}
+
+@test "modules beside a script of --host-files are found by one that begins there" {
+	mkdir "$T/f"
+	echo 'print("mine")' >"$T/f/vlens_mod.py"
+	echo 'import vlens_mod' >"$T/f/check.py"
+	cd "$T/f"
+	[ "$("$V" -F "$T/f:ro" /usr/bin/python3 check.py)" = mine ]
+	cd /
+	[ "$(PYTHONSAFEPATH="" "$V" -F "$T/f:ro" /usr/bin/python3 "$T/f/check.py")" = mine ]
+}
+
 @test "open files of the caller are not passed on, but for pipes" {
 	# shellcheck disable=SC2094 # a descriptor, not a pipeline
 	run "$V" "$A" open 7</ 8<"$A" 9<>"$T/new"

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The program's environment. It is the operator's, but variables of it name code by the
+ * working folder (which is the guest's here), or a file that a shell runs before anything
+ * else (which would be the guest's). Those must not make the guest's files run on this host.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "child.h"
+#include "internal.h"
+
+/* Where code is looked for: of these lists no element may depend on the working folder. */
+static const struct {
+	const char *name, *parted_by;
+	bool words; /* an element without a slash is no path */
+} lists[] = {
+	{ "LD_LIBRARY_PATH", ":;", false }, { "LD_PRELOAD", ": ", true },
+	{ "LD_AUDIT", ":", true },	    { "PYTHONPATH", ":", false },
+	{ "PYTHONHOME", ":", false },	    { "PERL5LIB", ":", false },
+	{ "PERLLIB", ":", false },	    { "RUBYLIB", ":", false },
+	{ "NODE_PATH", ":", false },
+};
+
+/* Files that are run at the start, and the folder that has them. */
+static const char *const dropped[] = { "BASH_ENV", "ENV", "ZDOTDIR", "PYTHONSTARTUP" };
+
+/* Not the script's folder, nor the working folder, in front of sys.path (Python 3.11). */
+#define SAFE_PATH "PYTHONSAFEPATH"
+
+/* The value of @var ("NAME=VALUE") if its name is @name, or NULL. */
+static const char *value_of(const char *var, const char *name)
+{
+	size_t n = strlen(name);
+
+	return !strncmp(var, name, n) && var[n] == '=' ? var + n + 1 : NULL;
+}
+
+/* Is the working folder in that of --host-files? What is relative is the operator's then. */
+static bool begins_in_folder(const struct vl_redirect_options *o)
+{
+	char *cwd, *folder;
+	size_t len = o->host_files ? strlen(o->host_files) : 0;
+	bool yes = false;
+
+	if (!len)
+		return false;
+	if (len > 3 && !strcmp(o->host_files + len - 3, ":ro"))
+		len -= 3;
+	cwd = getcwd(NULL, 0);
+	folder = strndup(o->host_files, len);
+	if (folder && cwd) {
+		vl_path_normalise(folder);
+		yes = vl_path_below(cwd, folder);
+	}
+	free(folder);
+	free(cwd);
+	return yes;
+}
+
+/* @var without the elements that are no absolute paths; malloc'ed. */
+static char *clean_list(const char *var, const char *value, const char *parted_by, bool words)
+{
+	char *copy = strdup(var), *out;
+
+	if (!copy)
+		return NULL;
+	out = copy + (value - var);
+	for (size_t n; *value; value += n + (value[n] != 0)) {
+		n = strcspn(value, parted_by);
+		if (!n || (*value != '/' && (!words || memchr(value, '/', n))))
+			continue;
+		if (out[-1] != '=')
+			*out++ = parted_by[0];
+		memcpy(out, value, n);
+		out += n;
+	}
+	*out = 0;
+	return copy;
+}
+
+/* @var as the program shall have it, malloc'ed, or NULL: not at all, or without memory. */
+static char *clean(const char *var, bool *nomem)
+{
+	char *ret = NULL;
+	const char *value;
+
+	for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
+		if (value_of(var, dropped[i]))
+			return NULL;
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		value = value_of(var, lists[i].name);
+		if (!value)
+			continue;
+		ret = clean_list(var, value, lists[i].parted_by, lists[i].words);
+		*nomem |= !ret;
+		/* An empty list can mean the working folder itself. */
+		if (ret && !ret[value - var]) {
+			free(ret);
+			ret = NULL;
+		}
+		return ret;
+	}
+	ret = strdup(var);
+	*nomem |= !ret;
+	return ret;
+}
+
+char **vl_environ_make(const struct vl_redirect_options *o)
+{
+	char *const *from = o->envp ? o->envp : environ;
+	bool trusted = begins_in_folder(o), safe = false, nomem = false;
+	size_t nr = 0, n = 0;
+	char **ret;
+
+	while (from[nr])
+		nr++;
+	ret = calloc(nr + 2, sizeof(*ret));
+	if (!ret)
+		return NULL;
+	for (size_t i = 0; i < nr && !nomem; i++) {
+		safe |= value_of(from[i], SAFE_PATH) != NULL;
+		ret[n] = trusted ? strdup(from[i]) : clean(from[i], &nomem);
+		nomem |= trusted && !ret[n];
+		n += ret[n] != NULL;
+	}
+	if (!safe && !trusted && !nomem) {
+		ret[n] = strdup(SAFE_PATH "=1");
+		nomem = !ret[n];
+	}
+	if (!nomem)
+		return ret;
+	vl_environ_destroy(ret);
+	return NULL;
+}
+
+void vl_environ_destroy(char **env)
+{
+	for (size_t i = 0; env && env[i]; i++)
+		free(env[i]);
+	free(env);
+}
