@@ -162,11 +162,22 @@ static int change_found(struct vl_trap *t, const char *link, const uint64_t *a)
 	}
 }
 
+/* The same of descriptor @fd of ours: 0 or -errno. */
+static int change_held(struct vl_trap *t, int fd)
+{
+	struct stat st;
+	char link[32];
+
+	if (fstat(fd, &st) || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
+		return -EROFS;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return change_found(t, link, t->args) ? -errno : 0;
+}
+
 static int change_file(struct vl_trap *t)
 {
-	char rest[PATH_MAX], link[32];
+	char rest[PATH_MAX];
 	int dir = folder_of(t, rest), fd, err;
-	struct stat st;
 
 	if (dir < 0)
 		return dir;
@@ -174,10 +185,7 @@ static int change_file(struct vl_trap *t)
 	close(dir);
 	if (fd < 0)
 		return fd;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	err = fstat(fd, &st) || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) ?
-		      -EROFS :
-		      change_found(t, link, t->args) ? -errno : 0;
+	err = change_held(t, fd);
 	close(fd);
 	return err;
 }
@@ -268,22 +276,30 @@ int vl_folder_change(struct vl_trap *t, const struct vl_where *other)
 	return ret;
 }
 
-/* Changes to a file by its descriptor: only of what is in the folder. */
+/*
+ * Changes to a file by its descriptor: only of what is in the folder. Another thread may
+ * put another file behind the number at any time, so that both the name and the change are
+ * of a descriptor that we hold.
+ */
 struct vl_error *vl_h_change_fd(struct vl_trap *t)
 {
-	char link[64], name[PATH_MAX];
+	int fd = vl_fd_borrow(t, (int)t->args[0]);
+	char link[32], name[PATH_MAX];
 	ssize_t n;
 
-	snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)t->tid, (int)t->args[0]);
+	if (fd < 0) {
+		t->ret = -EBADF;
+		return NULL;
+	}
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	n = readlink(link, name, sizeof(name) - 1);
 	name[n > 0 ? n : 0] = 0;
-	if (n < 0)
-		t->ret = -EBADF;
-	else if (!t->r->folder || t->r->folder_ro || name[0] != '/' || !vl_own_folder(t->r, name))
+	if (!t->r->folder || t->r->folder_ro || name[0] != '/' || !vl_own_folder(t->r, name))
 		vl_deny_as(t, EROFS);
 	else if (t->nr == __NR_fchmod || t->nr == __NR_utimensat)
-		t->ret = change_found(t, link, t->args) ? -errno : 0;
+		t->ret = change_held(t, fd);
 	else
 		t->ret = t->nr == __NR_fchown ? -EPERM : -EOPNOTSUPP;
+	close(fd);
 	return NULL;
 }

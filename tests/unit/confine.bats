@@ -129,6 +129,16 @@ as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
 	cmp "$T/secret" "$T/before"
 }
 
+@test "the same with a descriptor by which a mode is changed" {
+	mkdir "$T/folder"
+	echo SECRET >"$T/secret"
+	chmod 600 "$T/secret"
+	run "$V" -n -F "$T/folder" "$A" swap-mode "$T/folder/f" <"$T/secret"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$(stat -c %a "$T/secret" "$T/folder/f")" = $'600\n777' ]
+}
+
 @test "the loader gets libraries of the host, whatever it is told, and nothing else" {
 	for lib in $(ldd "$(command -v ps)" | awk '{ print $1 }'); do
 		mkdir -p "$T/guest/opt/x"
