@@ -18,38 +18,7 @@
 
 #include "internal.h"
 
-static void file_free(struct vl_file *f)
-{
-	free(f->path);
-	free(f->listing);
-	memset(f, 0, sizeof(*f));
-}
-
-/*
- * A slot for a new record. The oldest goes; a forgotten snapshot is still
- * readable, only its stat is then the memfd's. Directories and streams are
- * passed over once, as they are of no use without.
- */
-static struct vl_file *file_slot(struct vl_redirect *r)
-{
-	for (int i = 0; i < VL_FILES_MAX; i++) {
-		struct vl_file *f = &r->files[r->next_file++ % VL_FILES_MAX];
-
-		if (f->kind == K_FREE || f->kind == K_SNAPSHOT) {
-			file_free(f);
-			return f;
-		}
-	}
-	file_free(&r->files[r->next_file % VL_FILES_MAX]);
-	return &r->files[r->next_file++ % VL_FILES_MAX];
-}
-
-/* End all records. */
-void vl_files_deinit(struct vl_redirect *r)
-{
-	for (size_t i = 0; r->files && i < VL_FILES_MAX; i++)
-		file_free(&r->files[i]);
-}
+#define MEMFD_NAME "vlens"
 
 static void link_of(struct vl_trap *t, int fd, char buf[64])
 {
@@ -59,20 +28,52 @@ static void link_of(struct vl_trap *t, int fd, char buf[64])
 /* The record of descriptor @fd of the trapping task, or NULL. */
 struct vl_file *vl_fd_find(struct vl_trap *t, int fd)
 {
-	struct vl_redirect *r = t->r;
 	struct stat st;
 	char link[64];
 
 	link_of(t, fd, link);
 	if (stat(link, &st) || !S_ISREG(st.st_mode))
 		return NULL;
-	for (unsigned int i = 1; i <= VL_FILES_MAX; i++) { /* the newest first */
-		struct vl_file *f = &r->files[(r->next_file - i) % VL_FILES_MAX];
+	return vl_record_find(t->r, &st);
+}
 
-		if (f->kind != K_FREE && f->ino == st.st_ino && f->dev == st.st_dev)
-			return f;
-	}
-	return NULL;
+static const struct vl_error lost_record = {
+	.code = VL_ERR_KERNEL,
+	.message = (char *)"the record of an open file of the program was dropped",
+	.hint = (char *)"no process had it open while it passed through a socket",
+};
+
+/*
+ * Is descriptor @fd, which has no record, an empty stand-in? What the host's kernel says
+ * about that is nothing of the guest's: EIO is the answer, and counted. A snapshot has its
+ * content in it, all else is a file of the host.
+ */
+bool vl_fd_lost(struct vl_trap *t, int fd)
+{
+	char link[64], name[64];
+	struct stat st;
+	ssize_t n;
+
+	link_of(t, fd, link);
+	n = readlink(link, name, sizeof(name) - 1);
+	name[n > 0 ? n : 0] = 0;
+	if (!vl_memfd_name(name) || stat(link, &st) || st.st_size)
+		return false;
+	t->ret = -EIO;
+	vl_blame(t, &lost_record);
+	return true;
+}
+
+/* A call by @fd, which has no record: the host's kernel answers, if it can. */
+void vl_fd_pass(struct vl_trap *t, int fd)
+{
+	t->pass = !vl_fd_lost(t, fd);
+}
+
+/* Is @name, as /proc shows it, that of a memfd of ours? */
+bool vl_memfd_name(const char *name)
+{
+	return !strcmp(name, "/memfd:" MEMFD_NAME " (deleted)");
 }
 
 /* A number in [lo, hi) that is free in the task, from the last on; or -1. */
@@ -128,7 +129,7 @@ static int make_memfd(const void *data, size_t len)
 	ssize_t n;
 	int rw, ro;
 
-	rw = memfd_create("vlens", MFD_CLOEXEC);
+	rw = memfd_create(MEMFD_NAME, MFD_CLOEXEC);
 	if (rw < 0)
 		return -errno;
 	fchmod(rw, 0444); /* nobody executes it */
@@ -169,13 +170,17 @@ struct vl_error *vl_fd_give(struct vl_trap *t, struct vl_gift *g)
 		t->ret = fd < 0 ? fd : -errno;
 		goto fail;
 	}
-	/* A copy first: @g->path may belong to the record that makes room. */
+	/* A copy first: @g->path may belong to a record that is freed to make room. */
 	path = strdup(g->path);
 	if (!path) {
 		t->ret = -ENOMEM;
 		goto fail;
 	}
-	f = file_slot(t->r);
+	f = vl_record_new(t->r);
+	if (!f) {
+		t->ret = -ENFILE;
+		goto fail;
+	}
 	*f = g->file;
 	f->dev = st.st_dev;
 	f->ino = st.st_ino;
@@ -186,10 +191,11 @@ struct vl_error *vl_fd_give(struct vl_trap *t, struct vl_gift *g)
 	/* The record comes first: the program may use the descriptor at once. */
 	vl_fd_add(t, fd, number, g->cloexec);
 	if (t->ret < 0)
-		file_free(f);
+		vl_record_free(t->r, f);
 	close(fd);
 	return NULL;
 fail:
+	free(path);
 	if (fd >= 0)
 		close(fd);
 	free(g->file.listing);
@@ -260,7 +266,7 @@ struct vl_error *vl_fd_duplicate(struct vl_trap *t, int fd, bool cloexec)
 	int ours, number;
 
 	if (!f) {
-		t->pass = true;
+		vl_fd_pass(t, fd);
 		return NULL;
 	}
 	number = number_for(t, f->kind);
@@ -307,7 +313,11 @@ struct vl_error *vl_h_dup(struct vl_trap *t)
 	if (t->nr == __NR_dup)
 		return vl_fd_duplicate(t, t->args[0], false);
 	f = vl_fd_find(t, t->args[0]);
-	if (!f || f->kind != K_STREAM || vl_fd_ours(t->args[1]) || g.at < 0) {
+	if (!f) {
+		vl_fd_pass(t, t->args[0]);
+		return NULL;
+	}
+	if (f->kind != K_STREAM || vl_fd_ours(t->args[1]) || g.at < 0) {
 		t->pass = true;
 		return NULL;
 	}

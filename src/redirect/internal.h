@@ -33,8 +33,9 @@
 #define VL_CHUNK 65536
 /* A regular file that is larger is read piecemeal. */
 #define VL_SNAPSHOT_MAX (64u << 20)
-/* Records of open files kept; the oldest snapshots are forgotten first. */
-#define VL_FILES_MAX 1024
+/* Records of open files: memory for so many at a time, and so often at the most. */
+#define VL_FILES_BLOCK 1024
+#define VL_FILES_BLOCKS 16
 /*
  * The pids that the program's processes have to themselves begin here: their pids on
  * the host and PID_MAX_LIMIT (linux/threads.h), so that no task of any guest has one.
@@ -221,6 +222,7 @@ struct vl_error *vl_h_change_fd(struct vl_trap *t);
 struct vl_file {
 	enum { K_FREE, K_SNAPSHOT, K_DIR, K_STREAM, K_SOCKET } kind;
 	uint64_t dev, ino; /* of the memfd in the program: its name for us */
+	bool unseen;	   /* the last collection did not find it open */
 	uint64_t epoch;	   /* of the content, or of guest_fd */
 	char *path;
 	const struct vl_path_row *row;
@@ -255,7 +257,15 @@ struct vl_file *vl_fd_find(struct vl_trap *t, int fd);
 /* New content for the memfd of record @f, which is open as @fd in the trapping task. */
 int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void *data,
 		  size_t len);
-void vl_files_deinit(struct vl_redirect *r);
+/*
+ * Descriptor @fd of the trapping task has no record. True: it is a stand-in all the same,
+ * and t->ret is -EIO; a call by it may not pass.
+ */
+bool vl_fd_lost(struct vl_trap *t, int fd);
+/* The same, and all else passes. */
+void vl_fd_pass(struct vl_trap *t, int fd);
+/* Is @name, as /proc shows it, that of a memfd of ours? */
+bool vl_memfd_name(const char *name);
 /* Put @fd of ours into the task as @number, or with -1 as the next that is free. */
 void vl_fd_add(struct vl_trap *t, int fd, int number, bool cloexec);
 /* The trapping task's open file @fd as a descriptor of ours, or -errno. */
@@ -268,6 +278,15 @@ static inline bool vl_fd_ours(uint64_t fd)
 }
 struct vl_error *vl_h_dup(struct vl_trap *t);
 struct vl_error *vl_h_fcntl_dup(struct vl_trap *t);
+
+/* --- records.c: the table of struct vl_file --- */
+
+/* The record of the memfd with @st, or NULL. */
+struct vl_file *vl_record_find(struct vl_redirect *r, const struct stat *st);
+/* A place for one more, zeroed; NULL: none. May free records of closed files. */
+struct vl_file *vl_record_new(struct vl_redirect *r);
+void vl_record_free(struct vl_redirect *r, struct vl_file *f);
+void vl_records_deinit(struct vl_redirect *r);
 
 /* --- files.c, query.c, stream.c: what the program does with files --- */
 
@@ -445,8 +464,10 @@ struct vl_redirect {
 	const struct vl_policy *by_nr[VL_NR_MAX];
 	struct vl_task *tasks;
 	size_t nr_tasks, max_tasks;
-	struct vl_file *files; /* VL_FILES_MAX */
-	unsigned int next_file, next_snapshot, next_stream;
+	struct vl_file *files[VL_FILES_BLOCKS];
+	size_t nr_files, used_files; /* places in them */
+	size_t next_file;	     /* the place after the newest */
+	unsigned int next_snapshot, next_stream;
 	bool no_epoch;		    /* the last one could not be opened */
 	struct vl_error *unsettled; /* why what was asked is not to be handed on */
 	pid_t uptime_tid;	    /* whose last question for a clock was CLOCK_BOOTTIME, or 0 */

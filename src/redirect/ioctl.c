@@ -91,7 +91,7 @@ static struct vl_error *file_ioctl(struct vl_trap *t)
 	unsigned int cmd = t->args[1];
 
 	if (!f) {
-		t->pass = true; /* EBADF */
+		vl_fd_pass(t, t->args[0]); /* EBADF */
 		return NULL;
 	}
 	if (sets(cmd)) {

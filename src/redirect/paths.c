@@ -345,8 +345,11 @@ int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret
 		set_row(t, ret);
 		return 0;
 	}
-	if (dirfd != AT_FDCWD && vl_fd_ours(dirfd))
+	if (dirfd != AT_FDCWD && vl_fd_ours(dirfd)) {
 		ret->file = vl_fd_find(t, dirfd);
+		if (!ret->file && vl_fd_lost(t, dirfd))
+			return -EIO;
+	}
 	if (!rel[0]) {
 		ret->empty = !ret->file && dirfd != AT_FDCWD;
 		ret->fd = dirfd;

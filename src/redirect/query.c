@@ -152,7 +152,7 @@ struct vl_error *vl_h_fstat(struct vl_trap *t)
 
 	if (f)
 		return stat_file(t, f, t->args[1]);
-	t->pass = true;
+	vl_fd_pass(t, t->args[0]);
 	return NULL;
 }
 
@@ -238,7 +238,7 @@ struct vl_error *vl_h_fquery(struct vl_trap *t)
 	struct vl_file *f = vl_fd_find(t, t->args[0]);
 
 	if (!f) {
-		t->pass = true;
+		vl_fd_pass(t, t->args[0]);
 		return NULL;
 	}
 	snprintf(t->where.path, sizeof(t->where.path), "%s", f->path);

@@ -415,9 +415,8 @@ static struct vl_error *init(struct vl_redirect *r)
 		if (vl_policy[i].decision != TRACE && vl_policy[i].nr >= 0 &&
 		    vl_policy[i].nr < VL_NR_MAX)
 			r->by_nr[vl_policy[i].nr] = &vl_policy[i];
-	r->files = calloc(VL_FILES_MAX, sizeof(*r->files));
 	r->chunk = malloc(VL_CHUNK);
-	if (!r->files || !r->chunk)
+	if (!r->chunk)
 		return vl_error_nomem();
 	r->filter = r->o->filter;
 	err = r->filter ? NULL : vl_redirect_filter_create(&r->own_filter);
@@ -491,9 +490,8 @@ static struct vl_error *run_for(struct vl_redirect *r, const struct vl_redirect_
 
 static void deinit(struct vl_redirect *r)
 {
-	vl_files_deinit(r);
+	vl_records_deinit(r);
 	vl_own_deinit(r);
-	free(r->files);
 	free(r->tasks);
 	free(r->chunk);
 	free(r->on_disk);

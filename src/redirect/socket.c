@@ -33,7 +33,8 @@ static struct vl_file *socket_of(struct vl_trap *t)
 {
 	struct vl_file *f = vl_fd_find(t, t->args[0]);
 
-	t->pass = !f;
+	if (!f)
+		vl_fd_pass(t, t->args[0]);
 	if (f && f->kind != K_SOCKET) {
 		t->ret = -ENOTSOCK;
 		return NULL;

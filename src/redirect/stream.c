@@ -161,7 +161,7 @@ static struct vl_error *refresh(struct vl_trap *t, struct vl_file *f)
 
 static struct vl_error *gone(struct vl_trap *t)
 {
-	t->pass = true;
+	vl_fd_pass(t, t->args[0]);
 	return NULL;
 }
 
@@ -328,7 +328,8 @@ struct vl_error *vl_h_lseek(struct vl_trap *t)
 	if (f->kind == K_SNAPSHOT) {
 		if ((int)t->args[2] == SEEK_SET && !to)
 			return refresh(t, f);
-		return gone(t);
+		t->pass = true;
+		return NULL;
 	}
 	if ((int)t->args[2] == SEEK_CUR)
 		to += f->pos;
@@ -398,6 +399,8 @@ struct vl_error *vl_h_fchdir(struct vl_trap *t)
 	ssize_t n;
 
 	if (!f) { /* a directory of the host: by the name it was found under */
+		if (vl_fd_lost(t, t->args[0]))
+			return NULL;
 		snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)t->tid, (int)t->args[0]);
 		n = readlink(link, path, sizeof(path) - 1);
 		t->ret = n < 0 || stat(link, &st) ? -EBADF : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;

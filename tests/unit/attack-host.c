@@ -368,8 +368,8 @@ static void descriptors(void)
 }
 
 /*
- * A snapshot of a stream is made when its record is the oldest of 1024, which all are of
- * directories. The copy must still know what it is a copy of.
+ * A snapshot of a stream is made when the table of records is full of directories. The copy
+ * must still know what it is a copy of.
  */
 static void full(const char *pid)
 {

@@ -371,6 +371,113 @@ static void denied(void)
 	      errno);
 }
 
+static long listed(DIR *dir)
+{
+	long n = 0;
+
+	rewinddir(dir);
+	for (errno = 0; readdir(dir);)
+		n++;
+	return errno ? -errno : n;
+}
+
+static long open_and_close(int n, const char *path, int flags)
+{
+	long good = 0;
+
+	for (int i = 0; i < n; i++) {
+		int fd = open(path, O_RDONLY | flags);
+
+		good += fd >= 0;
+		close(fd);
+	}
+	return good;
+}
+
+/* What stays open is known, however much is opened and closed meanwhile. */
+static void churn(void)
+{
+	DIR *dir = opendir("/proc/1"), *childs = opendir("/proc/1"), *task = opendir("/proc");
+	int fd = open("/proc/version", O_RDONLY), go[2], held = 0, status;
+	int stream = open("/proc/self/pagemap", O_RDONLY);
+	long all = listed(dir), good;
+	char b[64], c;
+	struct stat st;
+	pid_t pid;
+
+	CHECK("churn-pipe", pipe(go) == 0, errno);
+	pid = fork();
+	if (!pid) { /* only this one has it open */
+		close(go[1]);
+		_exit(read(go[0], &c, 1) == 0 && listed(childs) == all ? 7 : 1);
+	}
+	closedir(childs);
+	readdir(task);
+	good = open_and_close(2800, "/proc/1/task", O_DIRECTORY);
+	CHECK("churn-directories", good == 2800, good);
+	CHECK("churn-readdir", readdir(task) && !errno, errno);
+	good = open_and_close(5000, "/proc/1/comm", 0);
+	CHECK("churn-opened", good == 5000, good);
+	CHECK("churn-list", listed(dir) == all && all > 20, all);
+	CHECK("churn-list-proc", listed(task) > 20, errno);
+	CHECK("churn-fstat", fstat(fd, &st) == 0 && st.st_size == 0, st.st_size);
+	CHECK("churn-read", pread(fd, b, 20, 0) == 20, errno);
+	CHECK("churn-stream", lseek(stream, 64, SEEK_SET) == 64 && read(stream, b, 8) == 8, errno);
+	close(go[1]);
+	waitpid(pid, &status, 0);
+	CHECK("churn-child", WIFEXITED(status) && WEXITSTATUS(status) == 7, status);
+	for (int i = 0; i < 12; i++) { /* more at a time than one process may have */
+		if (fork())
+			continue;
+		dir = opendir("/proc/1");
+		for (int k = 0; k < 90; k++)
+			held += open("/proc/1/comm", O_RDONLY) >= 0;
+		good = open_and_close(300, "/proc/1/task", O_DIRECTORY);
+		_exit(held == 90 && good == 300 && listed(dir) == all ? 7 : 1);
+	}
+	for (good = 0; wait(&status) > 0;)
+		good += WIFEXITED(status) && WEXITSTATUS(status) == 7;
+	CHECK("churn-held", good == 12, good);
+	closedir(dir);
+	closedir(task);
+	close(stream);
+	close(go[0]);
+	close(fd);
+}
+
+/*
+ * A directory that is open in no process, but on its way through a socket. It is forgotten
+ * after a while; then that is said, and the host's kernel is not asked.
+ */
+static void on_its_way(void)
+{
+	union {
+		struct cmsghdr c;
+		char room[CMSG_SPACE(sizeof(int))];
+	} u = { .c = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	struct iovec iov = { &(char){ 'x' }, 1 };
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof(u)
+	};
+	int dir = open("/proc/1", O_RDONLY | O_DIRECTORY), s[2];
+	char b[4096];
+
+	CHECK("socketpair", socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0, errno);
+	memcpy(CMSG_DATA(&u.c), &dir, sizeof(dir));
+	CHECK("send-fd", sendmsg(s[0], &m, 0) == 1, errno);
+	close(dir);
+	open_and_close(6000, "/proc/1/task", O_DIRECTORY);
+	CHECK("receive-fd", recvmsg(s[1], &m, 0) == 1, errno);
+	memcpy(&dir, CMSG_DATA(&u.c), sizeof(dir));
+	CHECK("move-fd", dup2(dir, 1000) == 1000, errno);
+	FAILS("forgotten-getdents", syscall(SYS_getdents64, 1000, b, sizeof(b)), EIO);
+	FAILS("forgotten-read", read(1000, b, 10), EIO);
+	FAILS("forgotten-openat", openat(1000, "stat", O_RDONLY), EIO);
+	FAILS("forgotten-fstatfs", fstatfs(1000, &(struct statfs){ 0 }), EIO);
+	FAILS("forgotten-dup", dup(1000), EIO);
+	FAILS("forgotten-dup2", dup2(1000, 100), EIO);
+}
+
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -378,11 +485,16 @@ int main(int argc, char **argv)
 		denied();
 		return failed;
 	}
+	if (argc > 1 && !strcmp(argv[1], "on-its-way")) {
+		on_its_way();
+		return failed;
+	}
 	bad_pointers();
 	long_paths();
 	descriptors();
 	directories();
 	refreshed();
+	churn();
 	threads();
 	signals();
 	interrupted();

@@ -94,6 +94,13 @@ same_ps() {
 	[[ $output == *"denied: sethostname 1"* ]]
 }
 
+@test "an open directory that is forgotten: an error, which is counted" {
+	run "$V" -s "$PROBE" on-its-way
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output =~ unanswered\ [1-9] ]]
+}
+
 @test "a kernel that gives no answer now and then: retried, right" {
 	run "$V" -s -i 1 -f 23 "$PROBE"
 	echo "$output"

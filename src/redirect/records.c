@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The records of open files. We do not see when the program closes a descriptor, so a full
+ * table is searched for records of what is open nowhere in the program any more. A record
+ * of what is open is never given up: its descriptor would be an empty file from then on.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+static struct vl_file *record(struct vl_redirect *r, size_t i)
+{
+	return &r->files[i / VL_FILES_BLOCK][i % VL_FILES_BLOCK];
+}
+
+/* End record @f; its place is free. */
+void vl_record_free(struct vl_redirect *r, struct vl_file *f)
+{
+	free(f->path);
+	free(f->listing);
+	memset(f, 0, sizeof(*f));
+	r->used_files--;
+}
+
+void vl_records_deinit(struct vl_redirect *r)
+{
+	for (size_t i = 0; i < r->nr_files; i++)
+		if (record(r, i)->kind != K_FREE)
+			vl_record_free(r, record(r, i));
+	for (size_t i = 0; i < VL_FILES_BLOCKS; i++)
+		free(r->files[i]);
+}
+
+struct vl_file *vl_record_find(struct vl_redirect *r, const struct stat *st)
+{
+	for (size_t i = 1; i <= r->nr_files; i++) { /* the newest first */
+		struct vl_file *f = record(r, (r->next_file + r->nr_files - i) % r->nr_files);
+
+		if (f->kind != K_FREE && f->ino == st->st_ino && f->dev == st->st_dev)
+			return f;
+	}
+	return NULL;
+}
+
+/* Inode numbers of the memfds that are open in the program. */
+struct open_memfds {
+	uint64_t *ino;
+	size_t nr, max;
+	bool failed; /* there may be more */
+};
+
+static void note(struct open_memfds *o, uint64_t ino)
+{
+	size_t max = o->max ? 2 * o->max : 256;
+	uint64_t *more;
+
+	if (o->nr == o->max) {
+		more = realloc(o->ino, max * sizeof(*more));
+		o->failed |= !more;
+		if (!more)
+			return;
+		o->ino = more;
+		o->max = max;
+	}
+	o->ino[o->nr++] = ino;
+}
+
+static void note_all(struct open_memfds *o, pid_t tid)
+{
+	char path[64], name[64];
+	struct dirent *d;
+	struct stat st;
+	ssize_t n;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)tid);
+	dir = opendir(path);
+	while (dir && (errno = 0, d = readdir(dir))) {
+		n = readlinkat(dirfd(dir), d->d_name, name, sizeof(name) - 1);
+		name[n > 0 ? n : 0] = 0;
+		/* Nothing else is asked: stat of a file may wait for its server. */
+		if (vl_memfd_name(name) && !fstatat(dirfd(dir), d->d_name, &st, 0))
+			note(o, st.st_ino);
+	}
+	/* ENOENT, ESRCH: the task has ended. */
+	if (errno && errno != ENOENT && errno != ESRCH)
+		o->failed = true;
+	if (dir)
+		closedir(dir);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * Free the records of what was open nowhere, this time and the last time. Once is not
+ * enough: a descriptor may be on its way through a socket, or get another number while we
+ * read the list. A child cannot be overlooked, as its parent stands still until we know it.
+ */
+static void collect(struct vl_redirect *r)
+{
+	struct open_memfds o = { 0 };
+
+	for (size_t i = 0; i < r->nr_tasks; i++)
+		note_all(&o, r->tasks[i].tid);
+	if (!o.failed && o.nr)
+		qsort(o.ino, o.nr, sizeof(*o.ino), by_number);
+	for (size_t i = 0; !o.failed && i < r->nr_files; i++) {
+		struct vl_file *f = record(r, i);
+		bool found = o.nr && bsearch(&f->ino, o.ino, o.nr, sizeof(*o.ino), by_number);
+
+		if (f->kind != K_FREE && !found && f->unseen)
+			vl_record_free(r, f);
+		else
+			f->unseen = !found;
+	}
+	free(o.ino);
+}
+
+/*
+ * A free place for a record, which counts as used from now on; NULL: too much is open, or
+ * no memory. The table grows until a collection leaves a quarter of it free, so the cost of
+ * one is spread over hundreds of files. Records do not move.
+ */
+struct vl_file *vl_record_new(struct vl_redirect *r)
+{
+	struct vl_file *f, **block = r->files + r->nr_files / VL_FILES_BLOCK;
+
+	if (r->used_files == r->nr_files) {
+		collect(r);
+		if (r->used_files >= r->nr_files / 4 * 3 && block < r->files + VL_FILES_BLOCKS)
+			*block = calloc(VL_FILES_BLOCK, sizeof(**block));
+		if (block < r->files + VL_FILES_BLOCKS && *block) {
+			r->next_file = r->nr_files;
+			r->nr_files += VL_FILES_BLOCK;
+		}
+		if (r->used_files == r->nr_files)
+			return NULL;
+	}
+	do {
+		f = record(r, r->next_file);
+		r->next_file = (r->next_file + 1) % r->nr_files;
+	} while (f->kind != K_FREE);
+	r->used_files++;
+	return f;
+}
