@@ -10,7 +10,8 @@
 load lib/vlens
 
 setup_file() {
-	export VLENS_KEEP=0 EVIL=$BATS_FILE_TMPDIR/evil
+	# Keepers of other files have workers, too.
+	export VLENS_KEEP=0 EVIL=$BATS_FILE_TMPDIR/evil VLENS_RUN_DIR=$BATS_FILE_TMPDIR/run
 	need_guest g61
 	mkdir "$EVIL"
 	"${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -Wall -shared -fPIC -O1 -o "$EVIL/libunicorn.so.2" \

@@ -97,11 +97,16 @@ struct vl_error *vl_message_error(const struct vl_message *m)
 		return NULL;
 	clean(text, m->text);
 	clean(hint, m->hint);
+	/* No honest worker leaves it out. */
+	if (!*text) {
+		strcpy(text, "the process that runs the guest's code gives no reason");
+		strcpy(hint, "try again");
+	}
 	if (m->code == VL_ERR_NOMEM)
 		return vl_error_nomem();
 	err = vl_error_new(m->code > 0 && m->code < VL_NR_ERR ? (enum vl_errc)m->code :
 								VL_ERR_CRASHED,
-			   "%s", *text ? text : "no reason was given");
+			   "%s", text);
 	if (err->code == VL_ERR_NOMEM)
 		return err;
 	err->os_errno = m->os_errno;
