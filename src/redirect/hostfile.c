@@ -248,17 +248,28 @@ static int self_name(struct vl_trap *t, const char *norm, char ret[PATH_MAX])
 	return -1;
 }
 
+/*
+ * What a descriptor stands for has nothing below it here: the kernel would follow any link
+ * there, out of the folders that the program may see. Only the last part may be a link.
+ */
 static int find_self(struct vl_trap *t, const char *norm, bool nofollow)
 {
-	char path[PATH_MAX];
-	int fd = self_name(t, norm, path);
-	/* What a descriptor stands for has nothing below it here. */
-	int end = 0, number;
+	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+				.resolve = RESOLVE_NO_SYMLINKS };
+	char path[PATH_MAX], *name;
+	int dir, fd;
 
-	if (fd < 0 && sscanf(path, "/proc/%*d/fd/%d%n", &number, &end) == 1 && path[end])
-		return -ENOTDIR;
-	fd = open(path, O_PATH | O_CLOEXEC | (nofollow ? O_NOFOLLOW : 0));
-	return fd < 0 ? -errno : fd;
+	self_name(t, norm, path);
+	name = strrchr(path, '/');
+	*name++ = 0;
+	dir = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	if (dir < 0)
+		return errno == ELOOP ? -ENOTDIR : -errno;
+	fd = openat(dir, name, O_PATH | O_CLOEXEC | (nofollow ? O_NOFOLLOW : 0));
+	if (fd < 0)
+		fd = -errno;
+	close(dir);
+	return fd;
 }
 
 /* What t->where names on the host, as an O_PATH descriptor, or -errno. */

@@ -230,6 +230,24 @@ as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
 	[ "$(PYTHONSAFEPATH="" "$V" -F "$T/f:ro" /usr/bin/python3 "$T/f/check.py")" = mine ]
 }
 
+@test "nothing of the host is below a descriptor in /proc" {
+	mkdir "$T/folder" "$T/out"
+	echo SECRET | tee "$T/out/s" >"$T/out/comm"
+	ln -s "$T/out" "$T/folder/link"
+	for base in /proc/self/fd /proc/thread-self/fd /dev/fd; do
+		for c in "cat $base/7/link/s" "cat $base/7/link/../out/s" "stat $base/7/link/s" \
+			"echo x >$base/7/link/comm" "ls $base/7/link/"; do
+			run "$V" -F "$T/folder" bash -c "exec 7<'$T/folder'; $c"
+			echo "$c: $output"
+			[ "$status" -ne 0 ]
+			[[ $output != *SECRET* ]]
+		done
+	done
+	[ "$(cat "$T/out/comm")" = SECRET ]
+	[ "$("$V" -F "$T/folder" bash -c 'read -r x </proc/thread-self/comm; echo "$x"')" = bash ]
+	"$V" ls -l /proc/self/fd/ /dev/fd/ /proc/thread-self/fd >"$T/list"
+}
+
 @test "open files of the caller are not passed on, but for pipes" {
 	# shellcheck disable=SC2094 # a descriptor, not a pipeline
 	run "$V" "$A" open 7</ 8<"$A" 9<>"$T/new"
