@@ -32,7 +32,7 @@ teardown() {
 }
 teardown_file() {
 	in_guest g61 'kill "$(cat /run/hostile.pid)"; rm -rf /run/hostile.pid /tmp/hostile /tmp/sleep
-		ip link del "$(printf "e\033[31m")"; hostname -F /etc/hostname' >/dev/null || true
+		ip rule del table 27; ip link del "$(printf "e\033[31m")"; hostname -F /etc/hostname' >/dev/null || true
 }
 
 # Nothing in a text that must not be there: control characters other than lines and tabs,
@@ -104,10 +104,11 @@ tame() {
 @test "names of processes and interfaces are tame in a pipe, too" {
 	local g pid
 	g=$(guest g61)
-	pid=$(in_guest g61 'cat /run/hostile.pid')
+	pid=$(in_guest g61 'cat /run/hostile.pid
+		ip rule add iif "$(printf "e\033[31m")" table 27 >/dev/null 2>&1')
 	for command in "vps $g -ef" "vps $g -eo comm,args" "vpidstat $g -l" "vexec $g pgrep -a ." \
 		"vexec $g cat /proc/$pid/cmdline" "vexec $g cat /proc/$pid/comm /proc/$pid/stat" \
-		"vpslist $g" "vps --json $g" "vlsof $g -p $pid" "vip $g link" "vip $g -j link" \
+		"vpslist $g" "vps --json $g" "vlsof $g -p $pid" "vip $g link" "vip $g -j link" "vip $g rule" \
 		"vifconfig $g -a" "vls $g /sys/class/net" "vexec $g cat /proc/net/dev"; do
 		# shellcheck disable=SC2086 # words
 		tame $command | tr -d '\0' >/dev/null

@@ -345,7 +345,7 @@ size_t vl_tame_piece(struct vl_redirect *r, const char *path, char *data, size_t
 struct vl_error *vl_tame_listing(const struct vl_redirect *r, char **listing, size_t *len);
 /* What call t->nr gave back in @args. Returns @ret, or what it is now. */
 int64_t vl_tame_answer(struct vl_trap *t, const struct vl_arg *args, int64_t ret);
-/* One netlink message, with its header. */
+/* message.c: one netlink message, with its header. */
 void vl_tame_message(const struct vl_redirect *r, int protocol, char *message, size_t len);
 
 /* --- state.c, ids.c, ipc.c: what the program asks about the machine --- */

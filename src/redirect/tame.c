@@ -11,18 +11,9 @@
  * name, and stays as it is. With the option raw_names all does.
  */
 #include <errno.h>
-#include <linux/genetlink.h>
-#include <linux/if_addr.h>
-#include <linux/if_link.h>
-#include <linux/netlink.h>
-#include <linux/pkt_sched.h>
-#include <linux/rtnetlink.h>
-#include <linux/sock_diag.h>
-#include <linux/unix_diag.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <utmp.h>
 
 #include "../util/text.h"
@@ -322,71 +313,4 @@ int64_t vl_tame_answer(struct vl_trap *t, const struct vl_arg *args, int64_t ret
 			ret = (int64_t)vl_tame_string(t->r, a->buf, (size_t)ret, a->len);
 	}
 	return ret;
-}
-
-/* Attributes of netlink messages that are strings. */
-static const struct {
-	int protocol;
-	uint16_t type;
-	uint8_t family;	       /* sock_diag: of which this is the first byte; 0: any */
-	uint8_t head;	       /* length of what is in front of the attributes */
-	uint16_t within, attr; /* within: the attribute that it is nested in; 0: none */
-} strings[] = {
-	{ NETLINK_ROUTE, RTM_NEWLINK, 0, sizeof(struct ifinfomsg), 0, IFLA_IFNAME },
-	{ NETLINK_ROUTE, RTM_NEWLINK, 0, sizeof(struct ifinfomsg), 0, IFLA_QDISC },
-	{ NETLINK_ROUTE, RTM_NEWLINK, 0, sizeof(struct ifinfomsg), 0, IFLA_IFALIAS },
-	{ NETLINK_ROUTE, RTM_NEWLINK, 0, sizeof(struct ifinfomsg), 0, IFLA_PHYS_PORT_NAME },
-	{ NETLINK_ROUTE, RTM_NEWLINK, 0, sizeof(struct ifinfomsg), 0, IFLA_PARENT_DEV_NAME },
-	{ NETLINK_ROUTE, RTM_NEWLINK, 0, sizeof(struct ifinfomsg), 0, IFLA_PARENT_DEV_BUS_NAME },
-	{ NETLINK_ROUTE, RTM_NEWLINK, 0, sizeof(struct ifinfomsg), IFLA_LINKINFO, IFLA_INFO_KIND },
-	{ NETLINK_ROUTE, RTM_NEWLINK, 0, sizeof(struct ifinfomsg), IFLA_LINKINFO,
-	  IFLA_INFO_SLAVE_KIND },
-	{ NETLINK_ROUTE, RTM_NEWLINK, 0, sizeof(struct ifinfomsg), IFLA_PROP_LIST,
-	  IFLA_ALT_IFNAME },
-	{ NETLINK_ROUTE, RTM_NEWADDR, 0, sizeof(struct ifaddrmsg), 0, IFA_LABEL },
-	{ NETLINK_ROUTE, RTM_NEWQDISC, 0, sizeof(struct tcmsg), 0, TCA_KIND },
-	{ NETLINK_ROUTE, RTM_NEWTCLASS, 0, sizeof(struct tcmsg), 0, TCA_KIND },
-	{ NETLINK_ROUTE, RTM_NEWTFILTER, 0, sizeof(struct tcmsg), 0, TCA_KIND },
-	{ NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, AF_UNIX, sizeof(struct unix_diag_msg), 0,
-	  UNIX_DIAG_NAME },
-	{ NETLINK_GENERIC, GENL_ID_CTRL, 0, sizeof(struct genlmsghdr), 0, CTRL_ATTR_FAMILY_NAME },
-};
-
-/* Mask attribute @attr, or with @within those of its kind that are nested in that one. */
-static void tame_attrs(char *at, size_t len, uint16_t within, uint16_t attr)
-{
-	while (len >= sizeof(struct nlattr)) {
-		struct nlattr a;
-		size_t whole;
-
-		memcpy(&a, at, sizeof(a));
-		if (a.nla_len < sizeof(a) || a.nla_len > len)
-			return;
-		if ((a.nla_type & NLA_TYPE_MASK) == (within ? within : attr)) {
-			if (within)
-				tame_attrs(at + sizeof(a), a.nla_len - sizeof(a), 0, attr);
-			else
-				vl_text_mask(at + sizeof(a), a.nla_len - sizeof(a), VL_TEXT_WORD);
-		}
-		whole = NLA_ALIGN(a.nla_len);
-		if (whole >= len)
-			return;
-		at += whole;
-		len -= whole;
-	}
-}
-
-void vl_tame_message(const struct vl_redirect *r, int protocol, char *message, size_t len)
-{
-	struct nlmsghdr h;
-
-	memcpy(&h, message, sizeof(h));
-	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]) && !r->o->raw_names; i++) {
-		size_t head = NLMSG_HDRLEN + NLMSG_ALIGN(strings[i].head);
-
-		if (strings[i].protocol == protocol && strings[i].type == h.nlmsg_type &&
-		    len > head &&
-		    (!strings[i].family || (uint8_t)message[NLMSG_HDRLEN] == strings[i].family))
-			tame_attrs(message + head, len - head, strings[i].within, strings[i].attr);
-	}
 }

@@ -248,6 +248,42 @@ as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
 	"$V" ls -l /proc/self/fd/ /dev/fd/ /proc/thread-self/fd >"$T/list"
 }
 
+@test "netlink: names and comments of the guest are tame, numbers stay" {
+	[ "$(id -u)" = 0 ] || skip "needs root for a network namespace"
+	unshare -n true || skip "no new namespaces here"
+	cat >"$T/net" <<-'END'
+		e=$(printf 'e\033[31m')
+		ip link add "$e" type dummy
+		ip rule add iif "$e" oif "$e" table 27
+		ip addr add 27.27.27.27/32 dev lo
+		# 0x1b1b1b1b is four times ESC.
+		ip rule add fwmark 0x1b1b1b1b table 453712667 2>/dev/null
+		tc qdisc add dev lo clsact && tc filter add dev lo ingress matchall action simple sdata "$e"
+		nft -f - <<-X
+		table inet t {
+			set s { type ipv4_addr; comment "$e"; elements = { 27.27.27.27 comment "$e" }; }
+			chain c { type filter hook input priority 0;
+				iifname "$e" oifname "$e*" ip saddr 27.27.27.27 log prefix "$e" counter comment "$e"
+				meta mark 0x1b1b1b1b accept; ip6 saddr 1b1b:1b1b:1b1b:1b1b:1b1b:1b1b:1b1b:1b1b accept; }
+		}
+		X
+		iptables -A INPUT -i "$e" -m comment --comment "$e" -m mark --mark 0x1b1b1b1b -j LOG --log-prefix "$e"
+		for c in "ip rule" "ip -j rule" "tc filter show dev lo ingress" "nft list ruleset" \
+			"nft -j list ruleset" "iptables -S"; do
+			command -v ${c%% *} >/dev/null || continue
+			echo "== $c" | tee -a "$T/got" >>"$T/want"
+			"$V" $c >>"$T/got"
+			# -j writes a control character as \uNNNN.
+			$c | tr '\033' '?' | sed 's/\\u001[bB]/?/g' >>"$T/want"
+		done
+	END
+	V=$V T=$T run unshare -n sh "$T/net"
+	printf '%s\n' "$output"
+	diff "$T/got" "$T/want"
+	grep -q 'iif e?\[31m.* oif e?\[31m' "$T/got"
+	grep -q 'fwmark 0x1b1b1b1b' "$T/got"
+}
+
 @test "open files of the caller are not passed on, but for pipes" {
 	# shellcheck disable=SC2094 # a descriptor, not a pipeline
 	run "$V" "$A" open 7</ 8<"$A" 9<>"$T/new"
