@@ -166,6 +166,7 @@ X"
 	assert_same "$before" "$(in_guest g61 'nft list ruleset')"
 	run --separate-stderr vexec "$g" iptables -L -n
 	[[ $output == *"DROP "*10.9.8.7*"FORWARD (policy DROP)"* ]] || { show_run; fail "not all"; }
+	assert_status 0
 }
 
 @test "ip netns: the guest's names and numbers" {

@@ -10,11 +10,13 @@
 #include <fcntl.h>
 #include <linux/genetlink.h>
 #include <linux/inet_diag.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -385,6 +387,39 @@ static ssize_t gather(struct vl_trap *t, uint64_t iov, size_t nr, char *buf, siz
 	return len;
 }
 
+/* Is it a batch of netfilter's without a message between its begin and its end? */
+static bool is_empty_batch(const char *buf, size_t len)
+{
+	struct nlmsghdr h;
+	int nr = 0;
+
+	for (; len >= sizeof(h); nr++) {
+		memcpy(&h, buf, sizeof(h));
+		if (h.nlmsg_len < sizeof(h) || NLMSG_ALIGN((size_t)h.nlmsg_len) > len ||
+		    h.nlmsg_type != (nr ? NFNL_MSG_BATCH_END : NFNL_MSG_BATCH_BEGIN))
+			return false;
+		buf += NLMSG_ALIGN((size_t)h.nlmsg_len);
+		len -= NLMSG_ALIGN((size_t)h.nlmsg_len);
+	}
+	return nr == 2 && !len;
+}
+
+/*
+ * iptables ends with an empty batch, also when it only lists. The kernel has nothing to say
+ * to that, so no answer can be read; but our stand-in is a file, which always can. What is
+ * never readable takes its number, and the socket is of no use from then on.
+ */
+static void take_empty_batch(struct vl_trap *t, size_t len)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	t->ret = fd < 0 ? -errno : (int64_t)len;
+	if (fd < 0)
+		return;
+	vl_fd_add(t, fd, (int)t->args[0], true);
+	close(fd);
+}
+
 /* sendto, sendmsg, write */
 struct vl_error *vl_h_send(struct vl_trap *t)
 {
@@ -422,6 +457,10 @@ struct vl_error *vl_h_send(struct vl_trap *t)
 	t->ret = len;
 	if (len < 0)
 		return NULL;
+	if (f->protocol == NETLINK_NETFILTER && is_empty_batch(request, len)) {
+		take_empty_batch(t, len);
+		return NULL;
+	}
 	asks = !check_request(f->protocol, request, len);
 	if (!asks && f->protocol == NETLINK_GENERIC) {
 		err = vl_genl_asks(t, request, len, &asks);

@@ -272,7 +272,7 @@ as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
 			"nft -j list ruleset" "iptables -S"; do
 			command -v ${c%% *} >/dev/null || continue
 			echo "== $c" | tee -a "$T/got" >>"$T/want"
-			"$V" $c >>"$T/got"
+			"$V" $c >>"$T/got" || echo "$c: status $?" >>"$T/got"
 			# -j writes a control character as \uNNNN.
 			$c | tr '\033' '?' | sed 's/\\u001[bB]/?/g' >>"$T/want"
 		done
