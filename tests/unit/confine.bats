@@ -244,6 +244,7 @@ as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
 		done
 	done
 	[ "$(cat "$T/out/comm")" = SECRET ]
+	# shellcheck disable=SC2016 # bash expands it
 	[ "$("$V" -F "$T/folder" bash -c 'read -r x </proc/thread-self/comm; echo "$x"')" = bash ]
 	"$V" ls -l /proc/self/fd/ /dev/fd/ /proc/thread-self/fd >"$T/list"
 }
@@ -277,7 +278,8 @@ as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
 			$c | tr '\033' '?' | sed 's/\\u001[bB]/?/g' >>"$T/want"
 		done
 	END
-	V=$V T=$T run unshare -n sh "$T/net"
+	export V T
+	run unshare -n sh "$T/net"
 	printf '%s\n' "$output"
 	diff "$T/got" "$T/want"
 	grep -q 'iif e?\[31m.* oif e?\[31m' "$T/got"
