@@ -57,8 +57,6 @@ at_once() {
 	need_guest g61
 	cold
 	at_once "$(guest g61)"
-	cold
-	at_once "$(guest g61)" "qmp:$VLENS_TEST_RUN/g61/qmp.sock" "qmp:$VLENS_TEST_RUN/g61/qmp2.sock"
 	assert_runs g61 1
 }
 
