@@ -190,7 +190,7 @@ two_homes() {
 	[[ $output == *mine*"guest .bashrc"* ]]
 	ln -s "$T/bin/rc" "$HOME/.dircolors"
 	echo "TERM x" >"$T/bin/rc"
-	"$V" dircolors "$HOME/.dircolors"
+	"$V" dircolors -b "$HOME/.dircolors"
 }
 
 @test "nothing of the host is changed, in any way" {
