@@ -10,6 +10,8 @@
 #define MARKER_STEP 256
 /* Fewer symbols has no kernel: 5.10 without CONFIG_KALLSYMS_ALL has 40,000. */
 #define MARKERS_MIN 16
+/* What stands behind the markers is taken for so many more at most, less one. */
+#define MARKERS_CHANCE 3
 /* More than any has (7.3: 210,000), and more than all their names take (5 MiB). */
 #define SYMBOLS_MAX (2u << 20)
 #define TEXT_MAX (64u << 20)
@@ -179,14 +181,15 @@ static uint32_t markers_at(const struct finder *f, size_t at)
 
 /*
  * The names are before the markers, their number before the names. The last marker
- * says where they begin but for what its own names take.
+ * says where they begin but for what its own names take: one to MARKER_STEP of them,
+ * each a length and a character at least.
  */
 static bool find_names(struct finder *f, uint32_t nr_markers)
 {
-	const size_t most = MARKER_STEP * (NAME_MAX_LEN + 2) + 8;
+	const size_t least = 2, most = MARKER_STEP * (NAME_MAX_LEN + 2) + 8;
 	size_t last = get32(f, f->markers + 4 * (size_t)(nr_markers - 1));
 
-	for (size_t back = MARKER_STEP * 2; back <= most && last + back + 8 <= f->markers; back++) {
+	for (size_t back = least; back <= most && last + back + 8 <= f->markers; back++) {
 		size_t names = f->markers - last - back;
 
 		if (names & 3)
@@ -217,9 +220,10 @@ static bool find_markers(struct finder *f)
 			return false;
 		nr = markers_at(f, at);
 		f->markers = at;
-		/* By chance the number behind the last may look like one more. */
-		if (nr >= MARKERS_MIN && (find_names(f, nr) || find_names(f, nr - 1)))
-			return true;
+		/* By chance numbers behind the last may look like more. */
+		for (uint32_t more = 0; more < MARKERS_CHANCE && nr >= MARKERS_MIN + more; more++)
+			if (find_names(f, nr - more))
+				return true;
 	}
 	return false;
 }

@@ -10,6 +10,7 @@
 #define VA 0xffffffff81000000UL
 #define SIZE (4u << 20)
 #define NR 5000u
+#define NR_MOST (NR + 256)
 #define HANDLER 1234u /* index of the page-fault handler */
 #define LONG 77u      /* index of a name of more than 127 tokens */
 
@@ -17,7 +18,8 @@ struct image {
 	unsigned char *bytes;
 	size_t at; /* where the next table goes */
 	enum vl_kallsyms_form form;
-	unsigned align;
+	unsigned align, nr;
+	unsigned chance; /* numbers behind the markers that look like more of them */
 	size_t markers, names, offsets, index; /* where they went */
 };
 
@@ -58,7 +60,7 @@ static void put_offsets(struct image *m)
 {
 	align(m);
 	m->offsets = m->at;
-	for (unsigned i = 0; i < NR; i++) {
+	for (unsigned i = 0; i < m->nr; i++) {
 		uint64_t a = address_of(m, i);
 
 		put32(m, m->form == VL_KALLSYMS_PERCPU && a < VA ? (uint32_t)a :
@@ -77,14 +79,14 @@ static void put_offsets(struct image *m)
 /* The number of symbols, their names, the markers. */
 static void put_names(struct image *m)
 {
-	uint32_t markers[NR / 256 + 1];
+	uint32_t markers[NR_MOST / 256 + 1], nr = (m->nr + 255) / 256;
 	char name[512];
 
 	align(m);
-	put32(m, NR);
+	put32(m, m->nr);
 	align(m);
 	m->names = m->at;
-	for (unsigned i = 0; i < NR; i++) {
+	for (unsigned i = 0; i < m->nr; i++) {
 		size_t len;
 
 		if (!(i % 256))
@@ -106,7 +108,9 @@ static void put_names(struct image *m)
 	}
 	align(m);
 	m->markers = m->at;
-	put(m, markers, sizeof(markers));
+	put(m, markers, nr * sizeof(*markers));
+	for (unsigned i = 1; i <= m->chance; i++)
+		put32(m, markers[nr - 1] + 4096 * i);
 }
 
 static void put_tokens(struct image *m)
@@ -131,7 +135,7 @@ static void put_tokens(struct image *m)
 static void put_seqs(struct image *m)
 {
 	align(m);
-	for (unsigned i = 0; i < NR; i++) {
+	for (unsigned i = 0; i < m->nr; i++) {
 		put(m, "\0", 1);
 		m->bytes[m->at++] = (unsigned char)(i >> 8);
 		m->bytes[m->at++] = (unsigned char)i;
@@ -170,8 +174,8 @@ static bool found_all(const struct image *m)
 
 	if (!find(m, &k))
 		return false;
-	all = k.nr == NR && k.form == m->form;
-	for (unsigned i = 0; all && i < NR; i++) {
+	all = k.nr == m->nr && k.form == m->form;
+	for (unsigned i = 0; all && i < m->nr; i++) {
 		char name[512];
 
 		name_of(i, name, sizeof(name));
@@ -238,11 +242,30 @@ static void test_forged(struct image *m)
 	   "made to take long: it ends");
 }
 
+/* The last marker may be of any number of names, from one on. */
+static void test_last_marker(struct image *m)
+{
+	unsigned found = 0;
+
+	for (unsigned more = 0; more < 256; more++) {
+		m->nr = NR + more;
+		build(m, VL_KALLSYMS_BASE, false, more & 1);
+		found += found_all(m);
+	}
+	ok(found == 256, "each number of names behind the last marker: %u of 256", found);
+	m->nr = NR;
+	for (m->chance = 1; m->chance <= 2; m->chance++) {
+		build(m, VL_KALLSYMS_BASE, false, true);
+		ok(found_all(m), "behind the markers what looks like %u more", m->chance);
+	}
+	m->chance = 0;
+}
+
 int main(void)
 {
 	static const char *const forms[] = { "per-CPU ones absolute", "above a base",
 					     "from their place" };
-	struct image m = { .bytes = malloc(SIZE) };
+	struct image m = { .bytes = malloc(SIZE), .nr = NR };
 
 	if (!m.bytes)
 		return 99;
@@ -253,6 +276,7 @@ int main(void)
 			   i & 1 ? "before the names" : "behind the tokens",
 			   i & 2 ? ", with the order of the names" : "");
 		}
+	test_last_marker(&m);
 	test_forged(&m);
 	free(m.bytes);
 	return tap_end();
