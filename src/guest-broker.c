@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "target/port.h"
-#include "vmst/moment.h"
 
 #define NS_PER_S 1000000000UL
 /*
@@ -24,107 +23,8 @@
 #define CPU_NS (120 * NS_PER_S)
 /* What a worker maps: a view of all RAM, and the engine's translations. */
 #define MORE_MEMORY (6UL << 30)
-/* A worker may pause within a pause; no code of ours goes deeper. */
-#define MAX_DEPTH 2
-#define MAX_PAGES (VL_WINDOW_BACK / VL_PAGE_SIZE)
 /* After so many in one run the next one would not fare better. */
 #define MAX_DEATHS 2
-/* Moments that are tried for one pause. */
-#define MAX_MOMENTS 64
-
-/* --- what the worker asks --- */
-
-static struct vl_error *serve_pause(struct vl_guest *g, struct vl_message *m)
-{
-	unsigned cpu = 0;
-	struct vl_error *err;
-
-	if (vl_target_pause_depth(g->target) >= MAX_DEPTH)
-		return vl_error_new(VL_ERR_ARG, "the guest is paused already");
-	err = m->value[0] ? vl_moment_pause(g->contact,
-					    m->value[0] < MAX_MOMENTS ? (unsigned)m->value[0] :
-									MAX_MOMENTS,
-					    &cpu) :
-			    vl_target_pause(g->target);
-	m->value[0] = cpu;
-	return err;
-}
-
-static struct vl_error *serve_vcpus(struct vl_guest *g, struct vl_message *m, unsigned char *back)
-{
-	struct vl_vcpu *vcpus;
-	struct vl_error *err;
-	size_t nr;
-
-	err = vl_target_vcpus(g->target, &vcpus, &nr);
-	if (err)
-		return err;
-	if (nr > VL_WINDOW_BACK / sizeof(*vcpus))
-		nr = VL_WINDOW_BACK / sizeof(*vcpus);
-	memcpy(back, vcpus, nr * sizeof(*vcpus));
-	m->value[0] = nr;
-	free(vcpus);
-	return NULL;
-}
-
-/* Memory of the guest and no other: the target looks each address up in its map. */
-static struct vl_error *serve_read(struct vl_guest *g, const struct vl_message *m,
-				   unsigned char *back)
-{
-	if (m->value[1] > VL_WINDOW_BACK)
-		return vl_error_new(VL_ERR_ARG, "too much at once");
-	return vl_target_read(g->target, m->value[0], back, m->value[1]);
-}
-
-static struct vl_error *serve_pages(struct vl_guest *g, const struct vl_message *m,
-				    unsigned char *back)
-{
-	uint64_t gpas[MAX_PAGES];
-	void *bufs[MAX_PAGES];
-	size_t nr = m->value[0];
-
-	if (nr > MAX_PAGES)
-		return vl_error_new(VL_ERR_ARG, "too much at once");
-	memcpy(gpas, back, nr * sizeof(*gpas));
-	for (size_t i = 0; i < nr; i++)
-		bufs[i] = back + i * VL_PAGE_SIZE;
-	return vl_target_read_pages(g->target, gpas, bufs, nr);
-}
-
-static void serve(void *ctx, enum vl_channel_id id, struct vl_message *m)
-{
-	struct vl_guest *g = ctx;
-	unsigned char *back = vl_box_wire(g->box)->back[id];
-	struct vl_error *err;
-
-	/* The thread behind the other channel does nothing but read. */
-	if (id != VL_CHANNEL_MAIN && m->op != VL_OP_READ && m->op != VL_OP_PAGES)
-		m->op = VL_OP_REPLY;
-	switch (m->op) {
-	case VL_OP_PAUSE:
-		err = serve_pause(g, m);
-		break;
-	case VL_OP_RESUME:
-		err = vl_target_resume(g->target);
-		break;
-	case VL_OP_VCPUS:
-		err = serve_vcpus(g, m, back);
-		break;
-	case VL_OP_READ:
-		err = serve_read(g, m, back);
-		break;
-	case VL_OP_PAGES:
-		err = serve_pages(g, m, back);
-		break;
-	case VL_OP_ALIVE:
-		err = vl_target_alive(g->target);
-		break;
-	default:
-		err = vl_error_new(VL_ERR_ARG, "that is not to be asked");
-	}
-	vl_message_put_error(m, err);
-	vl_target_get_account(g->target, &m->pauses);
-}
 
 /* --- asking it --- */
 
@@ -165,6 +65,13 @@ static void take_sys(struct vl_guest *g, const struct vl_sys *said)
 	sys->brief = said->brief != 0;
 	sys->self = said->self;
 	settle(g);
+}
+
+static void serve(void *ctx, enum vl_channel_id id, struct vl_message *m)
+{
+	struct vl_guest *g = ctx;
+
+	vl_port_serve(g->target, g->box, id, m);
 }
 
 /* Ask @m; the error is the worker's answer, or that it has died. */

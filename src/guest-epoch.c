@@ -166,8 +166,11 @@ static struct vl_error *need_view(struct vl_guest *g)
 
 static struct vl_error *pause_guest(struct vl_guest *g, unsigned moments)
 {
-	struct vl_error *err = vl_moment_pause(g->contact, moments, &g->cpu);
+	struct vl_moment m;
+	struct vl_error *err;
 
+	vl_moment_find(g->contact, &m);
+	err = vl_moment_pause(g->target, &m, moments, &g->cpu);
 	if (!err)
 		g->contact->paused_host_ns = now_ns();
 	return err;

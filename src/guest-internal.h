@@ -14,6 +14,7 @@
 #define VLENS_GUEST_INTERNAL_H
 
 #include "box/box.h"
+#include "port-wire.h"
 #include "vlens.h"
 #include "vmst/clone.h"
 #include "vmst/contact.h"
@@ -128,7 +129,7 @@ void vl_broker_stop(struct vl_guest *g);
 
 /* --- guest-worker.c --- */
 
-/* What is asked, in vl_message.op. By the broker: */
+/* What the broker asks, in vl_message.op; what the worker does: enum vl_port_op. */
 enum vl_broker_op {
 	VL_OP_BEGIN = 1, /* reply: value[0] is enum vl_want */
 	VL_OP_END,
@@ -140,16 +141,6 @@ enum vl_broker_op {
 	VL_OP_NEXT,  /* value[0]: relabelled, value[1]: pages in the window */
 	VL_OP_STATS, /* reply: struct vl_stats in the window */
 	VL_OP_SETTLE,
-};
-
-/* By the worker. */
-enum vl_worker_op {
-	VL_OP_PAUSE = 64, /* value[0]: moments to try; reply: value[0] is the CPU */
-	VL_OP_RESUME,
-	VL_OP_VCPUS, /* reply: value[0] of struct vl_vcpu in the window */
-	VL_OP_READ,  /* value[0]: address, value[1]: length */
-	VL_OP_PAGES, /* value[0] addresses in the window; reply: the pages, in their place */
-	VL_OP_ALIVE,
 };
 
 /* Values of the reply to VL_OP_LEARN. */

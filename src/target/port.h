@@ -10,12 +10,15 @@
 #include "../util/machine.h"
 #include "target.h"
 
+struct vl_moment;
+
 struct vl_target_port {
 	void *ctx;
 	struct vl_error *(*pause)(void *ctx);
 	struct vl_error *(*resume)(void *ctx);
 	/* Pause at a good moment (vmst/moment.h). */
-	struct vl_error *(*moment)(void *ctx, unsigned tries, unsigned *cpu_ret);
+	struct vl_error *(*moment)(void *ctx, const struct vl_moment *m, unsigned tries,
+				   unsigned *cpu_ret);
 	struct vl_error *(*vcpus)(void *ctx, struct vl_vcpu **ret, size_t *nr_ret);
 	/* Memory that is neither mapped nor in a file. */
 	struct vl_error *(*read)(void *ctx, uint64_t gpa, void *buf, size_t len);
@@ -45,7 +48,8 @@ const struct vl_target_port *vl_target_port(const struct vl_target *t);
 void vl_target_set_helper(struct vl_target *t, pid_t pid);
 
 /* Pause at a good moment, by the port that @t must have: vl_moment_pause(). */
-struct vl_error *vl_target_pause_at_moment(struct vl_target *t, unsigned tries, unsigned *cpu_ret);
+struct vl_error *vl_target_pause_at_moment(struct vl_target *t, const struct vl_moment *m,
+					   unsigned tries, unsigned *cpu_ret);
 
 /* What the pauses of a run came to, and may come to: a port's user has it from there. */
 struct vl_pause_account {

@@ -4,34 +4,31 @@
 #include <time.h>
 
 #include "../target/port.h"
-#define MAX_CPUS 8192
 
-struct percpu_vars {
-	uint64_t offsets, preempt, current;
-	uint32_t nr;
-	int32_t pid_at;
-};
-
-static bool read_virt(const struct vl_contact *c, uint64_t va, void *buf, size_t len)
+static bool read_virt(struct vl_target *t, const struct vl_moment *m, uint64_t va, void *buf,
+		      size_t len)
 {
-	return vl_target_read_virt(c->target, &c->pt, va, buf, len);
+	return vl_target_read_virt(t, &m->pt, va, buf, len);
 }
 
-static bool find_vars(const struct vl_contact *c, struct percpu_vars *v)
+void vl_moment_find(const struct vl_contact *c, struct vl_moment *ret)
 {
 	const struct vl_layout *l = vl_kernel_layout(c->kernel);
 	uint64_t hot = vl_symbol(c->kernel, "pcpu_hot"), ids = vl_symbol(c->kernel, "nr_cpu_ids");
+	struct vl_moment m = { .pt = c->pt };
 
-	v->offsets = vl_symbol(c->kernel, "__per_cpu_offset");
-	v->preempt = vl_symbol(c->kernel, "__preempt_count");
-	v->current = vl_symbol(c->kernel, "current_task");
-	if (!v->preempt && hot && vl_has(l, VL_F_HOT_PREEMPT))
-		v->preempt = hot + (uint64_t)l->offset[VL_F_HOT_PREEMPT];
-	if (!v->current && hot && vl_has(l, VL_F_HOT_TASK))
-		v->current = hot + (uint64_t)l->offset[VL_F_HOT_TASK];
-	v->pid_at = l->offset[VL_F_TASK_PID];
-	return v->offsets && v->preempt && v->current && ids &&
-	       read_virt(c, ids, &v->nr, sizeof(v->nr)) && v->nr && v->nr <= MAX_CPUS;
+	m.offsets = vl_symbol(c->kernel, "__per_cpu_offset");
+	m.preempt = vl_symbol(c->kernel, "__preempt_count");
+	m.current = vl_symbol(c->kernel, "current_task");
+	if (!m.preempt && hot && vl_has(l, VL_F_HOT_PREEMPT))
+		m.preempt = hot + (uint64_t)l->offset[VL_F_HOT_PREEMPT];
+	if (!m.current && hot && vl_has(l, VL_F_HOT_TASK))
+		m.current = hot + (uint64_t)l->offset[VL_F_HOT_TASK];
+	m.pid_at = (uint64_t)l->offset[VL_F_TASK_PID];
+	if (!m.offsets || !m.preempt || !m.current || !ids ||
+	    !read_virt(c->target, &m, ids, &m.nr, sizeof(m.nr)) || m.nr > VL_MOMENT_CPUS)
+		m.nr = 0;
+	*ret = m;
 }
 
 struct cpu {
@@ -44,33 +41,32 @@ struct cpu {
  * preempted. The idle task runs with a depth of 1, which is nothing. Higher
  * bits count the interrupts that are being served (include/linux/preempt.h).
  */
-static struct cpu look(const struct vl_contact *c, const struct percpu_vars *v, unsigned cpu)
+static struct cpu look(struct vl_target *t, const struct vl_moment *m, unsigned cpu)
 {
 	uint64_t base, task;
 	uint32_t count;
 	int32_t pid;
 
-	if (!read_virt(c, v->offsets + 8UL * cpu, &base, sizeof(base)) || !base ||
-	    !read_virt(c, base + v->preempt, &count, sizeof(count)))
+	if (!read_virt(t, m, m->offsets + 8UL * cpu, &base, sizeof(base)) || !base ||
+	    !read_virt(t, m, base + m->preempt, &count, sizeof(count)))
 		return (struct cpu){ ~0u, false };
 	count &= 0x7fffffff; /* x86 keeps an inverted "need to reschedule" on top */
-	if (count == 1 && read_virt(c, base + v->current, &task, sizeof(task)) &&
-	    read_virt(c, task + (uint64_t)v->pid_at, &pid, sizeof(pid)) && !pid)
+	if (count == 1 && read_virt(t, m, base + m->current, &task, sizeof(task)) &&
+	    read_virt(t, m, task + m->pid_at, &pid, sizeof(pid)) && !pid)
 		return (struct cpu){ 0, true };
 	return (struct cpu){ count, false };
 }
 
 unsigned vl_moment_cpu(const struct vl_contact *contact, unsigned before)
 {
-	struct percpu_vars v;
+	struct vl_moment m;
 	uint32_t best = ~0u;
 	unsigned ret = 0;
 
-	if (!find_vars(contact, &v))
-		return 0;
-	for (unsigned i = 0; i < v.nr; i++) {
-		unsigned cpu = (before + i) % v.nr;
-		struct cpu c = look(contact, &v, cpu);
+	vl_moment_find(contact, &m);
+	for (unsigned i = 0; i < m.nr; i++) {
+		unsigned cpu = (before + i) % m.nr;
+		struct cpu c = look(contact->target, &m, cpu);
 
 		/* Its per-CPU data and slabs stand still. */
 		if (c.idle)
@@ -83,27 +79,24 @@ unsigned vl_moment_cpu(const struct vl_contact *contact, unsigned before)
 	return ret;
 }
 
-struct vl_error *vl_moment_pause(const struct vl_contact *contact, unsigned tries,
+struct vl_error *vl_moment_pause(struct vl_target *t, const struct vl_moment *m, unsigned tries,
 				 unsigned *cpu_ret)
 {
-	uint64_t enough = vl_target_pause_left(contact->target) / 2;
-	struct percpu_vars v;
-	bool known;
+	uint64_t enough = vl_target_pause_left(t) / 2;
 
 	*cpu_ret = 0;
-	if (vl_target_port(contact->target))
-		return vl_target_pause_at_moment(contact->target, tries, cpu_ret);
-	known = find_vars(contact, &v);
+	if (vl_target_port(t))
+		return vl_target_pause_at_moment(t, m, tries, cpu_ret);
 	for (unsigned try = 0;; try++) {
-		struct vl_error *err = vl_target_pause(contact->target);
+		struct vl_error *err = vl_target_pause(t);
 		uint32_t best = ~0u, worst = 0;
 		/* Odd steps, so as not to keep in step with the guest. */
 		struct timespec wait = { .tv_nsec = 40000 + 17000 * (try % 7) };
 
-		if (err || !known)
+		if (err || !m->nr)
 			return err;
-		for (unsigned cpu = 0; cpu < v.nr; cpu++) {
-			uint32_t d = look(contact, &v, cpu).depth;
+		for (unsigned cpu = 0; cpu < m->nr; cpu++) {
+			uint32_t d = look(t, m, cpu).depth;
 
 			if (d < best) {
 				best = d;
@@ -113,10 +106,10 @@ struct vl_error *vl_moment_pause(const struct vl_contact *contact, unsigned trie
 			if (d != ~0u && d > worst)
 				worst = d;
 		}
-		if (!worst || try == tries || vl_target_pause_left(contact->target) <= enough ||
-		    !vl_target_is_live(contact->target))
+		if (!worst || try == tries || vl_target_pause_left(t) <= enough ||
+		    !vl_target_is_live(t))
 			return NULL;
-		err = vl_target_resume(contact->target);
+		err = vl_target_resume(t);
 		if (err)
 			return err;
 		nanosleep(&wait, NULL);

@@ -5,13 +5,26 @@
 
 #include "contact.h"
 
+#define VL_MOMENT_CPUS 8192 /* CONFIG_NR_CPUS of x86 is no more */
+
+/* Where a kernel keeps what its CPUs are at. */
+struct vl_moment {
+	struct vl_pgtable pt;
+	uint64_t offsets;	   /* __per_cpu_offset: an address for each CPU */
+	uint64_t preempt, current; /* per CPU: the preemption count, the task */
+	uint64_t pid_at;	   /* of a task */
+	uint32_t nr;		   /* CPUs; 0: it is not known where */
+};
+
+void vl_moment_find(const struct vl_contact *contact, struct vl_moment *ret);
+
 /*
  * Pause the guest at a good moment: one when no CPU holds a spinlock, writes
  * under a sequence counter or serves an interrupt, as far as the preemption
  * counters tell. Where none comes within @tries, or the tries cost too much, it is paused anyway.
- * *@cpu_ret is the CPU that a clone should stand in for.
+ * *@cpu_ret is the CPU that a clone should stand in for. @m may be made up.
  */
-struct vl_error *vl_moment_pause(const struct vl_contact *contact, unsigned tries,
+struct vl_error *vl_moment_pause(struct vl_target *t, const struct vl_moment *m, unsigned tries,
 				 unsigned *cpu_ret);
 
 /*

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "port-wire.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem/paging.h"
+#include "vmst/moment.h"
+
+/* A worker may pause within a pause; no code of ours goes deeper. */
+#define MAX_DEPTH 2
+#define MAX_PAGES (VL_WINDOW_BACK / VL_PAGE_SIZE)
+/* Moments that are tried for one pause. */
+#define MAX_MOMENTS 64
+
+static struct vl_error *serve_pause(struct vl_target *t, struct vl_message *m)
+{
+	const uint64_t *v = m->value;
+	const struct vl_moment at = {
+		.pt = { .root = v[VL_PAUSE_ROOT], .levels = v[VL_PAUSE_LEVELS] == 5 ? 5 : 4 },
+		.offsets = v[VL_PAUSE_OFFSETS],
+		.preempt = v[VL_PAUSE_PREEMPT],
+		.current = v[VL_PAUSE_CURRENT],
+		.nr = v[VL_PAUSE_CPUS] <= VL_MOMENT_CPUS ? (uint32_t)v[VL_PAUSE_CPUS] : 0,
+		.pid_at = v[VL_PAUSE_PID_AT],
+	};
+	uint64_t tries = v[VL_PAUSE_MOMENTS];
+	struct vl_error *err;
+	unsigned cpu = 0;
+
+	if (vl_target_pause_depth(t) >= MAX_DEPTH)
+		return vl_error_new(VL_ERR_ARG, "the guest is paused already");
+	err = tries ? vl_moment_pause(t, &at, tries < MAX_MOMENTS ? (unsigned)tries : MAX_MOMENTS,
+				      &cpu) :
+		      vl_target_pause(t);
+	m->value[0] = cpu;
+	return err;
+}
+
+static struct vl_error *serve_vcpus(struct vl_target *t, struct vl_message *m, unsigned char *back)
+{
+	struct vl_vcpu *vcpus;
+	struct vl_error *err;
+	size_t nr;
+
+	err = vl_target_vcpus(t, &vcpus, &nr);
+	if (err)
+		return err;
+	if (nr > VL_WINDOW_BACK / sizeof(*vcpus))
+		nr = VL_WINDOW_BACK / sizeof(*vcpus);
+	memcpy(back, vcpus, nr * sizeof(*vcpus));
+	m->value[0] = nr;
+	free(vcpus);
+	return NULL;
+}
+
+/* Memory of the guest and no other: the target looks each address up in its map. */
+static struct vl_error *serve_read(struct vl_target *t, const struct vl_message *m,
+				   unsigned char *back)
+{
+	if (m->value[1] > VL_WINDOW_BACK)
+		return vl_error_new(VL_ERR_ARG, "too much at once");
+	return vl_target_read(t, m->value[0], back, m->value[1]);
+}
+
+static struct vl_error *serve_pages(struct vl_target *t, const struct vl_message *m,
+				    unsigned char *back)
+{
+	uint64_t gpas[MAX_PAGES];
+	void *bufs[MAX_PAGES];
+	size_t nr = m->value[0];
+
+	if (nr > MAX_PAGES)
+		return vl_error_new(VL_ERR_ARG, "too much at once");
+	memcpy(gpas, back, nr * sizeof(*gpas));
+	for (size_t i = 0; i < nr; i++)
+		bufs[i] = back + i * VL_PAGE_SIZE;
+	return vl_target_read_pages(t, gpas, bufs, nr);
+}
+
+void vl_port_serve(struct vl_target *t, struct vl_box *box, enum vl_channel_id id,
+		   struct vl_message *m)
+{
+	unsigned char *back = vl_box_wire(box)->back[id];
+	struct vl_error *err;
+
+	/* The thread behind the other channel does nothing but read. */
+	if (id != VL_CHANNEL_MAIN && m->op != VL_OP_READ && m->op != VL_OP_PAGES)
+		m->op = VL_OP_REPLY;
+	switch (m->op) {
+	case VL_OP_PAUSE:
+		err = serve_pause(t, m);
+		break;
+	case VL_OP_RESUME:
+		err = vl_target_resume(t);
+		break;
+	case VL_OP_VCPUS:
+		err = serve_vcpus(t, m, back);
+		break;
+	case VL_OP_READ:
+		err = serve_read(t, m, back);
+		break;
+	case VL_OP_PAGES:
+		err = serve_pages(t, m, back);
+		break;
+	case VL_OP_ALIVE:
+		err = vl_target_alive(t);
+		break;
+	default:
+		err = vl_error_new(VL_ERR_ARG, "that is not to be asked");
+	}
+	vl_message_put_error(m, err);
+	vl_target_get_account(t, &m->pauses);
+}
