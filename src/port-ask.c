@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "port-wire.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -128,6 +130,34 @@ static struct vl_error *port_alive(void *ctx)
 	return ask(ctx, &m);
 }
 
+/* Nobody opens files here: the broker does, and passes them on. */
+static struct vl_error *port_kept_open(void *ctx, enum vl_kept kind, const char *key, int *fd_ret,
+				       size_t *size_ret)
+{
+	struct vl_message m = { .op = VL_OP_OPEN, .value = { kind } };
+	struct vl_port_asker *a = ctx;
+	struct vl_error *err;
+
+	snprintf(m.text, sizeof(m.text), "%s", key ? key : "");
+	err = ask(a, &m);
+	if (err)
+		return err;
+	*fd_ret = vl_box_take_file(a->link);
+	*size_ret = m.value[0];
+	return *fd_ret < 0 ? vl_error_os(errno, "no file has come") : NULL;
+}
+
+static struct vl_error *port_kept_store(void *ctx, enum vl_kept kind, const void *data, size_t size)
+{
+	struct vl_message m = { .op = VL_OP_STORE, .value = { kind, size } };
+	struct vl_port_asker *a = ctx;
+
+	if (size > VL_WINDOW_BACK)
+		return vl_error_new(VL_ERR_ARG, "too much at once");
+	memcpy(a->wire->back[channel(a)], data, size);
+	return ask(a, &m);
+}
+
 /* --- before the box --- */
 
 struct keeping {
@@ -158,6 +188,8 @@ struct vl_error *vl_port_prepare(struct vl_port_asker *a, struct vl_target *t,
 		.read = port_read,
 		.read_pages = port_read_pages,
 		.alive = port_alive,
+		.kept_open = port_kept_open,
+		.kept_store = port_kept_store,
 		.uffd = -1,
 		.machine = { .kvm = -1 },
 	};

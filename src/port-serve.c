@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mem/paging.h"
 #include "vmst/moment.h"
@@ -78,6 +79,43 @@ static struct vl_error *serve_pages(struct vl_target *t, const struct vl_message
 	return vl_target_read_pages(t, gpas, bufs, nr);
 }
 
+/* Of this run of the guest, or a kernel's whose key it knows: nothing else has a name. */
+static struct vl_error *serve_open(struct vl_target *t, struct vl_box *box, struct vl_message *m)
+{
+	struct vl_error *err;
+	size_t size;
+	int fd;
+
+	m->text[sizeof(m->text) - 1] = '\0';
+	if (m->value[0] >= VL_NR_KEPT)
+		return vl_error_new(VL_ERR_ARG, "that is no file that is kept");
+	err = vl_kept_open(t, (enum vl_kept)m->value[0], m->text, &fd, &size);
+	if (err)
+		return err;
+	m->value[0] = size;
+	err = vl_box_pass_file(box, fd);
+	close(fd);
+	return err;
+}
+
+static struct vl_error *serve_store(struct vl_target *t, const struct vl_message *m,
+				    const unsigned char *back)
+{
+	size_t size = m->value[1];
+	struct vl_error *err;
+	void *data;
+
+	if (m->value[0] != VL_KEPT_CONTACT || size > VL_WINDOW_BACK)
+		return vl_error_new(VL_ERR_ARG, "that is not to be stored");
+	data = malloc(size + 1);
+	if (!data)
+		return vl_error_nomem();
+	memcpy(data, back, size);
+	err = vl_kept_store(t, VL_KEPT_CONTACT, NULL, data, size);
+	free(data);
+	return err;
+}
+
 void vl_port_serve(struct vl_target *t, struct vl_box *box, enum vl_channel_id id,
 		   struct vl_message *m)
 {
@@ -105,6 +143,12 @@ void vl_port_serve(struct vl_target *t, struct vl_box *box, enum vl_channel_id i
 		break;
 	case VL_OP_ALIVE:
 		err = vl_target_alive(t);
+		break;
+	case VL_OP_OPEN:
+		err = serve_open(t, box, m);
+		break;
+	case VL_OP_STORE:
+		err = serve_store(t, m, back);
 		break;
 	default:
 		err = vl_error_new(VL_ERR_ARG, "that is not to be asked");

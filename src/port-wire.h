@@ -19,6 +19,8 @@ enum vl_port_op {
 	VL_OP_READ,  /* value[0]: address, value[1]: length */
 	VL_OP_PAGES, /* value[0] addresses in the window; reply: the pages, in their place */
 	VL_OP_ALIVE,
+	VL_OP_OPEN,  /* value[0]: enum vl_kept, text: a key; reply: value[0] is its size */
+	VL_OP_STORE, /* value[0]: enum vl_kept, value[1]: length of what is in the window */
 };
 
 /* Values of VL_OP_PAUSE. */

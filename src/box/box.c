@@ -362,6 +362,11 @@ const struct vl_box_report *vl_box_report(const struct vl_box *b)
 	return &b->report;
 }
 
+int vl_box_link(const struct vl_box *b)
+{
+	return b->gone ? -1 : b->link;
+}
+
 void vl_box_describe(const struct vl_box_report *r, char buf[VL_BOX_TEXT])
 {
 	static const char *const names[] = { "user",  "network",   "empty root",

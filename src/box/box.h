@@ -96,7 +96,18 @@ void vl_box_allow_time(struct vl_box *b, uint64_t ns);
 /* Run where the calling thread may run: a switch, and not a wake-up of another CPU. */
 void vl_box_follow(struct vl_box *b);
 
-/* --- enter.c, filter.c: in the worker --- */
+/*
+ * Hand an open file over to the worker, which vl_box_take_file() takes: a duplicate of @fd,
+ * which is to be open for reading only. Never waits for the worker.
+ */
+struct vl_error *vl_box_pass_file(struct vl_box *b, int fd);
+/* Our end of the socket to the worker; -1: it is gone. */
+int vl_box_link(const struct vl_box *b);
+
+/* --- files.c, enter.c, filter.c: in the worker --- */
+
+/* The file that the broker has passed over @link; -1: there is none, errno says why. */
+int vl_box_take_file(int link);
 
 struct vl_box_filter;
 

@@ -65,6 +65,7 @@ static const struct rule {
 	CALL(close, ALLOW),
 	CALL(poll, ALLOW),
 	CALL(ppoll, ALLOW),
+	CALL(recvmsg, ALLOW), /* files that the broker opens for it */
 	CALL(eventfd2, ALLOW), /* what stops the filler of a view */
 	CALL_IF(fcntl, ALLOW, 1, SCMP_CMP_EQ, EQUALS(F_DUPFD_CLOEXEC)),
 	CALL_IF(ioctl, ALLOW, 1, SCMP_CMP_MASKED_EQ, MASKED(IOCTL_TYPE, IOCTL_UFFD)),

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "../error.h"
+#include "../target/kept.h"
 #include "kallsyms.h"
 
 /*
@@ -275,7 +276,6 @@ struct vl_error *vl_kernel_create(const struct vl_kallsyms *from, const struct v
 				  struct vl_kernel **ret);
 void vl_kernel_destroy(struct vl_kernel *k);
 
-#define VL_KEY_MAX 64
 /* Types larger than any kernel's (7 MiB) are none. */
 #define VL_BTF_MAX (32U << 20)
 
@@ -289,16 +289,18 @@ void vl_kernel_key(const struct vl_kallsyms *symbols, const unsigned char *image
 
 /*
  * Write to, read from the cache by @key. Loading gives NULL in *@ret when
- * it is not there, or was damaged. @base places the kernel (struct vl_kallsyms).
+ * it is not there, or was damaged. @base places the kernel (struct vl_kallsyms). @t is whose
+ * kernel it is: it may be one without rights (target/kept.h).
  */
 struct vl_error *vl_kernel_store(const struct vl_kernel *k, const char *key);
-void vl_kernel_load(const char *key, uint64_t base, struct vl_kernel **ret);
+void vl_kernel_load(struct vl_target *t, const char *key, uint64_t base, struct vl_kernel **ret);
 
 /* Keep the guest's BTF beside it, for whoever needs more than the fields here. */
 struct vl_error *vl_kernel_store_btf(const char *key, const void *btf, size_t len);
 
 /* Read it back; *@ret is malloc'ed. */
-struct vl_error *vl_kernel_load_btf(const char *key, void **ret, size_t *len_ret);
+struct vl_error *vl_kernel_load_btf(struct vl_target *t, const char *key, void **ret,
+				    size_t *len_ret);
 
 /*
  * The address of symbol @name of the kernel itself (no module); 0 when there is

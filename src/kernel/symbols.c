@@ -11,8 +11,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../util/dirs.h"
-
 #define MAGIC "vlens-kb"
 
 struct symbol {
@@ -211,51 +209,22 @@ void vl_kernel_destroy(struct vl_kernel *k)
 	free(k);
 }
 
-static char *cache_path(const char *key, const char *suffix, struct vl_error **err)
-{
-	char *dir, *path;
-
-	*err = vl_cache_dir(&dir);
-	if (*err)
-		return NULL;
-	if (asprintf(&path, "%s/%s.%s", dir, key, suffix) < 0) {
-		path = NULL;
-		*err = vl_error_nomem();
-	}
-	free(dir);
-	return path;
-}
-
-static struct vl_error *store(const char *key, const char *suffix, const void *data, size_t size)
-{
-	struct vl_error *err;
-	char *path = cache_path(key, suffix, &err);
-
-	if (path)
-		err = vl_file_store(path, data, size);
-	free(path);
-	return err;
-}
-
 struct vl_error *vl_kernel_store(const struct vl_kernel *k, const char *key)
 {
-	return store(key, "kernel", k->t, k->size);
+	return vl_kept_store(NULL, VL_KEPT_KERNEL, key, k->t, k->size);
 }
 
 struct vl_error *vl_kernel_store_btf(const char *key, const void *btf, size_t len)
 {
-	return store(key, "btf", btf, len);
+	return vl_kept_store(NULL, VL_KEPT_BTF, key, btf, len);
 }
 
-struct vl_error *vl_kernel_load_btf(const char *key, void **ret, size_t *len_ret)
+struct vl_error *vl_kernel_load_btf(struct vl_target *t, const char *key, void **ret,
+				    size_t *len_ret)
 {
-	struct vl_error *err;
-	char *path = cache_path(key, "btf", &err), *text;
+	char *text;
+	struct vl_error *err = vl_kept_load(t, VL_KEPT_BTF, key, &text, len_ret);
 
-	if (!path)
-		return err;
-	err = vl_file_load(path, VL_BTF_MAX, &text, len_ret);
-	free(path);
 	if (!err)
 		*ret = text;
 	return err;
@@ -269,24 +238,15 @@ static bool table_sane(const struct table *t, size_t size)
 	       table_size(t->nr, t->names_size) == size && !((const char *)t)[size - 1];
 }
 
-/* More than the largest table that vl_kallsyms_find() lets through. */
-#define KERNEL_MAX (128U << 20)
-
-void vl_kernel_load(const char *key, uint64_t base, struct vl_kernel **ret)
+void vl_kernel_load(struct vl_target *t, const char *key, uint64_t base, struct vl_kernel **ret)
 {
-	struct vl_error *err;
-	char *path = cache_path(key, "kernel", &err);
 	struct vl_kernel *k;
-	size_t size = 0;
-	int fd = -1;
+	size_t size;
+	int fd;
 	void *p;
 
 	*ret = NULL;
-	vl_error_destroy(err);
-	if (path)
-		vl_error_destroy(vl_file_open(path, KERNEL_MAX, &fd, &size));
-	free(path);
-	if (fd < 0)
+	if (vl_discard(vl_kept_open(t, VL_KEPT_KERNEL, key, &fd, &size)))
 		return;
 	p = size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
 	close(fd);

@@ -8,6 +8,7 @@
 #define VLENS_TARGET_PORT_H
 
 #include "../util/machine.h"
+#include "kept.h"
 #include "target.h"
 
 struct vl_moment;
@@ -25,6 +26,10 @@ struct vl_target_port {
 	struct vl_error *(*read_pages)(void *ctx, const uint64_t *gpas, void *const *bufs,
 				       size_t nr);
 	struct vl_error *(*alive)(void *ctx);
+	/* Files of the cache and of this run: vl_kept_open(), vl_kept_store(). */
+	struct vl_error *(*kept_open)(void *ctx, enum vl_kept kind, const char *key, int *fd_ret,
+				      size_t *size_ret);
+	struct vl_error *(*kept_store)(void *ctx, enum vl_kept kind, const void *data, size_t size);
 	/* What was opened ahead; -1: it could not be. */
 	int uffd;
 	bool uffd_user_only; /* it serves no faults of the host's kernel */

@@ -176,37 +176,42 @@ struct vl_error *vl_file_open(const char *path, size_t max, int *fd_ret, size_t 
 	return NULL;
 }
 
-struct vl_error *vl_file_load(const char *path, size_t max, char **ret, size_t *size_ret)
+struct vl_error *vl_file_slurp(int fd, size_t max, char **ret, size_t *size_ret)
 {
-	size_t room, size = 0;
-	struct vl_error *err;
-	char *buf;
-	int fd;
+	char *buf = malloc(max + 1);
+	size_t size = 0;
 
-	err = vl_file_open(path, max, &fd, &room);
-	if (err)
-		return err;
-	buf = malloc(room + 1);
 	if (!buf)
-		err = vl_error_nomem();
-	while (!err && size < room) {
-		ssize_t n = read(fd, buf + size, room - size);
+		return vl_error_nomem();
+	while (size < max) {
+		ssize_t n = read(fd, buf + size, max - size);
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
-			err = vl_error_os(errno, "cannot read %s", path);
-		if (n <= 0)
+		if (n < 0) {
+			free(buf);
+			return vl_error_os(errno, "cannot read a file");
+		}
+		if (!n)
 			break;
 		size += (size_t)n;
-	}
-	close(fd);
-	if (err) {
-		free(buf);
-		return err;
 	}
 	buf[size] = '\0';
 	*ret = buf;
 	*size_ret = size;
 	return NULL;
+}
+
+struct vl_error *vl_file_load(const char *path, size_t max, char **ret, size_t *size_ret)
+{
+	struct vl_error *err;
+	size_t size;
+	int fd;
+
+	err = vl_file_open(path, max, &fd, &size);
+	if (err)
+		return err;
+	err = vl_file_slurp(fd, size, ret, size_ret);
+	close(fd);
+	return err ? vl_error_prefix(err, "%s", path) : NULL;
 }

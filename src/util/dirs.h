@@ -39,6 +39,9 @@ struct vl_error *vl_file_open(const char *path, size_t max, int *fd_ret, size_t 
  */
 struct vl_error *vl_file_store(const char *path, const void *data, size_t size);
 
+/* Read @max bytes of @fd, or all until its end; *@ret is malloc'ed, a NUL behind it. */
+struct vl_error *vl_file_slurp(int fd, size_t max, char **ret, size_t *size_ret);
+
 /* Read a whole file, opened as above; *@ret is malloc'ed, a NUL behind it. */
 struct vl_error *vl_file_load(const char *path, size_t max, char **ret, size_t *size_ret);
 

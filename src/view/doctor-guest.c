@@ -150,7 +150,7 @@ static void check_kernel(struct patient *p)
 		symbols++;
 	vl_doctor_row(p->d, "symbols", VL_DOCTOR_OK, NULL, "%zu, in its own tables",
 		      symbols);
-	if (vl_discard(vl_kernel_load_btf(p->contact->key, &btf, &len))) {
+	if (vl_discard(vl_kernel_load_btf(p->target, p->contact->key, &btf, &len))) {
 		vl_doctor_row(p->d, "types", VL_DOCTOR_WARNING,
 			      "remove this kernel's files from the cache; they are asked for anew",
 			      "its BTF is not in the cache: vpeek by type does not work");

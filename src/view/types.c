@@ -69,7 +69,7 @@ struct vl_error *vl_types_need(struct vl_types *t)
 	if (t->btf)
 		return NULL;
 	libbpf_set_print(silent);
-	if (vl_discard(vl_kernel_load_btf(t->s->contact->key, &data, &len)))
+	if (vl_discard(vl_kernel_load_btf(t->s->target, t->s->contact->key, &data, &len)))
 		err = read_btf(t, &data, &len);
 	if (err)
 		return err;

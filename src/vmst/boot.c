@@ -78,7 +78,7 @@ static struct vl_error *get_kernel(struct vl_contact *c, const struct vl_image *
 			"it must be built with CONFIG_DEBUG_INFO_BTF");
 	vl_kernel_key(&img->symbols, img->bytes, img->btf, img->btf_len, c->key);
 	c->base = img->symbols.base;
-	vl_kernel_load(c->key, c->base, &c->kernel);
+	vl_kernel_load(c->target, c->key, c->base, &c->kernel);
 	if (c->kernel)
 		return NULL;
 	c->first = true;

@@ -15,7 +15,6 @@
 #include "boot.h"
 #include "pulse.h"
 
-#define RUN_FILE_MAX 4096
 #define RUN_FORMAT "vlens-run-2"
 /* Of several tools that need a first contact one makes it: its time is well within this. */
 #define FIRST_TIMEOUT_MS 20000
@@ -27,7 +26,7 @@ static char *run_path(struct vl_target *t)
 
 void vl_contact_save(const struct vl_contact *c)
 {
-	char *path = run_path(c->target), *text = NULL, probe[2 * sizeof(c->probe) + 1];
+	char *text = NULL, probe[2 * sizeof(c->probe) + 1];
 	char sites[VL_MAX_TSC_SITES * 17 + 1] = "";
 	int n, at = 0;
 
@@ -42,29 +41,21 @@ void vl_contact_save(const struct vl_contact *c)
 		     c->key, c->build_id[0] ? c->build_id : "-", c->cr0, c->cr4, c->efer, c->base,
 		     c->entry, c->pt.root, c->pt.levels, probe, c->has_anchor, c->anchor_lo,
 		     c->anchor_hi, sites);
-	if (path && n > 0)
-		vl_error_destroy(vl_file_store(path, text, (size_t)n));
-	if (n > 0)
-		free(text);
-	free(path);
+	if (n < 0)
+		return;
+	vl_error_destroy(vl_kept_store(c->target, VL_KEPT_CONTACT, NULL, text, (size_t)n));
+	free(text);
 }
 
 /* Read the run's file; false when there is none, or it is not ours. */
 static bool load_run(struct vl_contact *c)
 {
-	char *path = run_path(c->target), *text, probe[2 * sizeof(c->probe) + 1];
-	struct vl_error *err;
+	char *text, probe[2 * sizeof(c->probe) + 1];
 	int anchor, n, end = 0, more;
 	size_t len;
 
-	if (!path)
+	if (vl_discard(vl_kept_load(c->target, VL_KEPT_CONTACT, NULL, &text, &len)))
 		return false;
-	err = vl_file_load(path, RUN_FILE_MAX, &text, &len);
-	free(path);
-	if (err) {
-		vl_error_destroy(err);
-		return false;
-	}
 	n = sscanf(text,
 		   RUN_FORMAT " %64[0-9a-f] %64[-0-9a-f] %" SCNx64 " %" SCNx64 " %" SCNx64
 			      " %" SCNx64 " %" SCNx64 " %" SCNx64 " %d %64[0-9a-f] %d %" SCNd64
@@ -75,7 +66,7 @@ static bool load_run(struct vl_contact *c)
 		if (sscanf(text + end, " %" SCNx64 "%n", &c->tsc_sites[i], &more) != 1)
 			break;
 	free(text);
-	if (n != 13 || strlen(c->key) != VL_KEY_MAX || strlen(probe) != 2 * sizeof(c->probe) ||
+	if (n != 13 || !vl_is_key(c->key) || strlen(probe) != 2 * sizeof(c->probe) ||
 	    (c->pt.levels != 4 && c->pt.levels != 5))
 		return false;
 	if (!strcmp(c->build_id, "-"))
@@ -103,7 +94,7 @@ static bool still_there(struct vl_contact *c)
 {
 	if (!vl_contact_holds(c))
 		return false;
-	vl_kernel_load(c->key, c->base, &c->kernel);
+	vl_kernel_load(c->target, c->key, c->base, &c->kernel);
 	return c->kernel;
 }
 

@@ -13,7 +13,9 @@
 #include "tap.h"
 
 #define BASE 0xffffffff81000000UL
-#define ID "0123456789abcdef"
+#define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define ELSE "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
+#define NO_KEY "0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef"
 
 /* By address, as they are in a kernel. */
 static const struct {
@@ -114,7 +116,7 @@ static bool loads(uint64_t base)
 {
 	struct vl_kernel *k;
 
-	vl_kernel_load(ID, base, &k);
+	vl_kernel_load(NULL, ID, base, &k);
 	if (!k)
 		return false;
 	/* Whatever it holds must not lead outside of it. */
@@ -127,7 +129,7 @@ static bool loads(uint64_t base)
 /* What is in the place of a file of ours, and is none. */
 static void test_files(const char *path, const struct vl_kernel *k)
 {
-	char other[160], cmd[400], *text;
+	char other[200], cmd[500], *text;
 	struct vl_error *err;
 	size_t len;
 
@@ -156,7 +158,7 @@ static void test_files(const char *path, const struct vl_kernel *k)
 
 int main(void)
 {
-	char dir[] = "/tmp/vlens-test-XXXXXX", path[128], cmd[160];
+	char dir[] = "/tmp/vlens-test-XXXXXX", path[160], cmd[200];
 	struct vl_kernel *k, *again;
 	uint64_t off;
 	const char *name;
@@ -186,13 +188,16 @@ int main(void)
 	ok(!vl_symbol_after(k, 0xffffffff82000000UL), "nothing behind the last");
 
 	ok(!vl_kernel_store(k, ID), "store");
-	vl_kernel_load(ID, BASE + 0x1000000, &again);
+	vl_kernel_load(NULL, ID, BASE + 0x1000000, &again);
 	ok(again && vl_symbol(again, "_text") == BASE + 0x1000000, "load, moved by KASLR");
 	ok(again && vl_symbol(again, "current_task") == 0x1fb80, "per-CPU offsets stay");
 	ok(again && vl_kernel_layout(again)->offset[VL_F_TASK_PID] == 1234, "layouts are kept");
 	vl_kernel_destroy(again);
-	vl_kernel_load("feedface", BASE, &again);
-	ok(!again, "another build id is not there");
+	vl_kernel_load(NULL, ELSE, BASE, &again);
+	ok(!again, "another key is not there");
+	vl_kernel_load(NULL, "../" ID, BASE, &again);
+	ok(!again && !vl_is_key("") && !vl_is_key(ID "0") && !vl_is_key(NO_KEY) && vl_is_key(ID),
+	   "what is no key opens nothing");
 
 	damage(path, 0, "X", 1);
 	ok(!loads(BASE), "another format is not taken");
