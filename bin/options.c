@@ -172,7 +172,8 @@ static bool milliseconds_of(const char *arg, const char **end_ret, uint64_t *ns_
 	errno = 0;
 	ms = strtod(arg, &end);
 	*end_ret = end;
-	if (errno || end == arg || !(*arg >= '0' && *arg <= '9') || !(ms >= 0 && ms <= most))
+	/* Digits and a point: no "nan", no "0x10". */
+	if (errno || end == arg || end != arg + strspn(arg, "0123456789.") || ms > most)
 		return false;
 	*ns_ret = (uint64_t)(ms * 1000000);
 	return true;
@@ -181,14 +182,16 @@ static bool milliseconds_of(const char *arg, const char **end_ret, uint64_t *ns_
 bool max_pause_parse(const char *applet, const char *arg, struct vl_pause_budget *ret)
 {
 	const char *at;
+	bool first;
 
 	*ret = (struct vl_pause_budget){ .given = true };
-	if (milliseconds_of(arg, &at, &ret->longest_ns) && !*at) {
+	first = milliseconds_of(arg, &at, &ret->longest_ns);
+	if (first && !*at) {
 		/* As many pauses as the default has. */
 		ret->total_ns = ret->longest_ns * (VL_PAUSE_TOTAL_NS / VL_PAUSE_LONGEST_NS);
 		return true;
 	}
-	if (*at == ',' && milliseconds_of(at + 1, &at, &ret->total_ns) && !*at)
+	if (first && *at == ',' && milliseconds_of(at + 1, &at, &ret->total_ns) && !*at)
 		return true;
 	usage_report(applet, "'%s' is no time in milliseconds, nor two with a comma between", arg);
 	return false;

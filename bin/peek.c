@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* vpeek: memory as bytes, or as the kernel's types have it. */
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -192,7 +193,7 @@ static bool take_number(const struct peek *p, const char *arg, uint64_t max, con
 
 	errno = 0;
 	*ret = strtoull(arg, &end, 0);
-	if (!errno && end != arg && !*end && *arg != '-' && *ret <= max)
+	if (!errno && isdigit((unsigned char)*arg) && !*end && *ret <= max)
 		return true;
 	usage_report(p->o.applet->name, "'%s' is no %s", arg, what);
 	return false;

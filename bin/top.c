@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* vtop: its options, and the guests it is about. */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -69,7 +70,7 @@ static bool take_count(struct top *t, const char *arg)
 
 	errno = 0;
 	t->iterations = strtoull(arg, &end, 10);
-	if (errno || end == arg || *end || *arg == '-' || !t->iterations)
+	if (errno || !isdigit((unsigned char)*arg) || *end || !t->iterations)
 		return wrong(t, "number of iterations", arg);
 	return true;
 }
@@ -107,7 +108,7 @@ static bool take_user(struct top *t, const char *arg)
 	v = strtoul(arg, &end, 10);
 	if (!strcmp(arg, "root"))
 		v = 0;
-	else if (errno || end == arg || *end || *arg == '-' || v >= TOP_ANY_USER)
+	else if (errno || !isdigit((unsigned char)*arg) || *end || v >= TOP_ANY_USER)
 		return wrong(t, "user id of the guest (a number, or root)", arg);
 	t->filter.user = (uint32_t)v;
 	return true;

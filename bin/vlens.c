@@ -281,6 +281,8 @@ int main(int argc, char **argv)
 
 	take_standard_descriptors();
 	setlocale(LC_ALL, "");
+	/* In JSON and in arguments a number has a point everywhere. */
+	setlocale(LC_NUMERIC, "C");
 	/* What goes wrong is one line, and one write: others may write there too. */
 	setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
 	/* A parent may have ignored it; a model's pipe must end it all the same. */

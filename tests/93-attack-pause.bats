@@ -53,7 +53,8 @@ steady() { awk '{ print $2, $8 }' | grep -E '(init|sleeper|factory)' | sort; }
 }
 
 @test "what is no budget" {
-	for bad in '' x -1 1,x 1,2,3 nan 1e99; do
+	for bad in '' x -1 1,x 1,2,3 nan 1e99 99999999999999999999,1 1,99999999999999999999 60001 \
+		-1,5 x,1 ,1 0x10 inf 1e1; do
 		run --separate-stderr vps --max-pause="$bad" "$G"
 		[[ $status -ne 0 && $stderr == *"milliseconds"* ]] || fail "'$bad': $stderr"
 	done
