@@ -28,13 +28,21 @@
 
 /* --- asking it --- */
 
-/* The guest is paused no deeper than the open epoch says. */
+/* Between two questions nobody is paused, whatever the worker does. */
 static void settle(struct vl_guest *g)
 {
-	unsigned want = g->sys.open && g->sys.held;
-
-	while (vl_target_pause_depth(g->target) > want)
+	while (vl_target_pause_depth(g->target))
 		vl_error_destroy(vl_target_resume(g->target));
+}
+
+static void end_worker(struct vl_guest *g)
+{
+	vl_target_set_helper(g->target, 0);
+	vl_box_stop(g->box);
+	g->box = NULL;
+	/* Without its last word: no figure is below that at the run's beginning. */
+	if (g->gone.epochs < g->base.epochs)
+		g->gone = g->base;
 }
 
 static struct vl_error *lost(struct vl_guest *g, struct vl_error *err)
@@ -43,9 +51,9 @@ static struct vl_error *lost(struct vl_guest *g, struct vl_error *err)
 
 	if (g->sys.open)
 		g->sys.epoch++;
-	g->sys.open = g->sys.held = g->sys.missed = g->sys.ready = 0;
+	g->sys.open = g->sys.missed = g->sys.ready = 0;
 	settle(g);
-	vl_broker_stop(g);
+	end_worker(g);
 	/* Of a class that is not tried again, when that makes no sense. */
 	if (++g->deaths >= MAX_DEATHS || hopeless)
 		err->code = VL_ERR_KERNEL;
@@ -59,7 +67,6 @@ static void take_sys(struct vl_guest *g, const struct vl_sys *said)
 
 	sys->epoch = said->epoch;
 	sys->open = said->open != 0;
-	sys->held = said->held != 0;
 	sys->ready = said->ready != 0;
 	sys->missed = said->missed != 0;
 	sys->brief = said->brief != 0;
@@ -151,9 +158,9 @@ void vl_broker_stop(struct vl_guest *g)
 {
 	if (!g->box)
 		return;
-	vl_target_set_helper(g->target, 0);
-	vl_box_stop(g->box);
-	g->box = NULL;
+	vl_broker_figures(g, &g->gone);
+	if (g->box)
+		end_worker(g);
 }
 
 /* --- the port --- */
@@ -179,7 +186,6 @@ static struct vl_error *begin_once(struct vl_guest *g, bool *again_ret)
 	/* Once in a run: a worker that wants it for ever has its error. */
 	vl_error_destroy(err);
 	g->anew = *again_ret = true;
-	vl_broker_figures(g, &g->gone);
 	return vl_guest_contact(g, true);
 }
 
