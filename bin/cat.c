@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vcat: files as the guest's kernel serves them from memory, byte by byte. The
- * guest runs again before a piece is written: a slow reader holds nothing.
+ * vcat: files as the guest's kernel serves them from memory, byte by byte. An
+ * epoch is over before its piece is written: a slow reader holds nothing.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,23 +11,19 @@
 #include "applet.h"
 #include "report.h"
 
-/* One piece is gathered in one pause. */
+/* Of one epoch. */
 #define PIECE (8u << 20)
-#define PIECE_MS 100
 
 static struct vl_error *cat_file(struct session *s, const char *path, char *buf, int *errno_ret)
 {
-	struct vl_file_options o = { .limit_ms = PIECE_MS };
 	struct clean_state clean = { .len = 0 };
 	bool tty = isatty(STDOUT_FILENO);
 	struct vl_file_piece piece;
 	struct vl_error *err;
 	uint64_t offset = 0;
 
-	if (s->options.guest.target.pause == VL_PAUSE_NONE || !vl_guest_is_live(s->guest))
-		o.limit_ms = -1;
 	do {
-		err = vl_file_read(vl_guest_sys(s->guest), path, offset, &o, buf, PIECE, &piece);
+		err = vl_file_read(vl_guest_sys(s->guest), path, offset, NULL, buf, PIECE, &piece);
 		s->redirect.retries += piece.retries;
 		if (tty && !s->options.raw_names)
 			print_clean(stdout, buf, piece.len, true, &clean);

@@ -82,8 +82,6 @@ static struct vl_error *redirect(struct session *s, struct vl_redirect_options *
 	*opened_ret = true;
 	keep_command(s, &command);
 	k.command = command.argv;
-	if (k.guest.target.pause == VL_PAUSE_NONE)
-		o->hold_ms = -1;
 	progress_begin(&progress, s->applet->name, s->options.spec);
 	o->ready = progress_clear;
 	o->ready_ctx = &progress;
@@ -95,9 +93,6 @@ static struct vl_error *redirect(struct session *s, struct vl_redirect_options *
 	*opened_ret = session_open(s);
 	if (!*opened_ret)
 		return NULL;
-	/* Nothing waits for a guest that is not held. */
-	if (!vl_guest_is_live(s->guest))
-		o->hold_ms = -1;
 	return vl_redirect_run(vl_guest_sys(s->guest), o, status_ret, &s->redirect);
 }
 

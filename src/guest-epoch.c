@@ -373,7 +373,6 @@ struct vl_error *vl_epoch_open(struct vl_guest *g)
 	g->sys.brief = 0;
 	if (!vl_target_is_live(g->target)) {
 		err = open_copy(g, true);
-		g->sys.held = !err;
 		allow_longer(g, err);
 		return err;
 	}

@@ -153,7 +153,6 @@ static void guest_end(struct vl_sys *sys)
 		return;
 	vl_epoch_close(vl_guest_of(sys));
 	sys->open = 0;
-	sys->held = 0;
 	sys->epoch++;
 }
 

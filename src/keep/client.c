@@ -241,7 +241,6 @@ static bool ask(const struct vl_keep_options *k, const struct vl_redirect_option
 		.pid = r->child.pid,
 		.seconds = k->seconds,
 		.idle_ms = o->idle_ms,
-		.hold_ms = o->hold_ms,
 		.tries = o->tries,
 		.no_pin = o->no_pin,
 		.raw_names = o->raw_names,

@@ -132,7 +132,6 @@ static struct vl_error *serve(struct keeper *kp, const struct request *r, int li
 		.guest_paths = r->q.nr_paths ? r->paths : NULL,
 		.host_files = r->q.has_files ? r->files : NULL,
 		.idle_ms = r->q.idle_ms,
-		.hold_ms = r->q.hold_ms,
 		.tries = r->q.tries,
 		.no_pin = r->q.no_pin,
 		.raw_names = r->q.raw_names,

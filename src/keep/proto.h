@@ -35,7 +35,7 @@ struct vl_keep_request {
 	struct vl_keep_self self;
 	int32_t pid; /* of the program */
 	uint32_t seconds;
-	int32_t idle_ms, hold_ms, tries, no_pin, raw_names; /* as in struct vl_redirect_options */
+	int32_t idle_ms, tries, no_pin, raw_names; /* as in struct vl_redirect_options */
 	uint32_t has_label, has_files, nr_paths;
 	struct vl_pause_budget budget;
 	/*

@@ -476,9 +476,8 @@ struct vl_redirect {
 	uint64_t sem_len; /* and how many it has: what it makes room for */
 	bool know_self;
 	struct vl_identity self;
-	int64_t begun_ns;      /* of the open epoch */
-	int64_t rest_until_ns; /* the guest's turn */
-	char *chunk;	       /* VL_CHUNK bytes */
+	int64_t begun_ns; /* of the open epoch */
+	char *chunk;	  /* VL_CHUNK bytes */
 };
 
 /* One system call of the program that waits for its answer. */

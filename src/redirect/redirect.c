@@ -2,7 +2,7 @@
 /*
  * The supervisor: takes one system call after the other from the program,
  * answers it by its row in the policy table, and opens and ends epochs so that
- * the guest is held only while the program asks.
+ * what is asked together is of one moment.
  */
 #include "redirect.h"
 
@@ -24,20 +24,10 @@
 #include "internal.h"
 
 #define MS 1000000ll
-#define IDLE_MS 15
-/* A guest that is not held does not wait: the program may be a little slower. */
-#define IDLE_FREE_MS 40
-/*
- * Each epoch begins cold (its kernel code is translated anew), so short ones hold the
- * guest longer in all: under load, limits of 150 ms made six epochs out of one.
- */
-#define HOLD_MS 300
+#define IDLE_MS 40
 #define TRIES 5
 /* Those that say nothing of the guest are not counted among them, but for ever. */
 #define MISSES 16
-/* Of a hold that ran into its limit, the guest gets a fourth, 50 ms at most. */
-#define REST_DIV 4
-#define REST_MAX (50 * MS)
 /* A lost SIGCHLD (another thread took it) delays an exec by so much. */
 #define TICK_MS 100
 
@@ -57,20 +47,19 @@ static void sleep_ns(int64_t ns)
 		nanosleep(&ts, NULL);
 }
 
-/* End the epoch, if one is open: the guest runs. */
+/* End the epoch, if one is open. */
 void vl_epoch_end(struct vl_redirect *r)
 {
 	if (!r->sys->open)
 		return;
 	r->sys->ops->end(r->sys);
-	r->stats->held_ns += vl_now_ns() - r->begun_ns;
+	r->stats->open_ns += vl_now_ns() - r->begun_ns;
 }
 
 static struct vl_error *epoch_begin(struct vl_redirect *r)
 {
 	struct vl_error *err;
 
-	sleep_ns(r->rest_until_ns - vl_now_ns());
 	r->begun_ns = vl_now_ns();
 	err = r->sys->ops->begin(r->sys);
 	r->no_epoch = err;
@@ -314,32 +303,16 @@ static void take_link(struct vl_redirect *r)
 		r->left = true;
 }
 
-static bool over_budget(const struct vl_redirect *r, int64_t now)
-{
-	int64_t hold = r->o->hold_ms ? r->o->hold_ms : HOLD_MS;
-
-	return hold > 0 && r->sys->open && r->sys->held && now - r->begun_ns > hold * MS;
-}
-
-/* How long the program may be silent before the epoch ends. */
-static int idle_ms(const struct vl_redirect *r)
-{
-	if (r->o->idle_ms > 0)
-		return r->o->idle_ms;
-	return r->sys->held ? IDLE_MS : IDLE_FREE_MS;
-}
-
 static struct vl_error *loop(struct vl_redirect *r, struct seccomp_notif *n, size_t size)
 {
-	int listener = r->listener;
+	int listener = r->listener, idle_ms = r->o->idle_ms > 0 ? r->o->idle_ms : IDLE_MS;
 	struct vl_error *err = NULL;
 
 	while (!err && !r->ended && !r->left) {
 		struct pollfd p[3] = { { listener, POLLIN, 0 },
 				       { r->terminal.fd, POLLIN, 0 },
 				       { r->link, POLLIN, 0 } };
-		int64_t now;
-		int nr = poll(p, 3, r->sys->open ? idle_ms(r) : TICK_MS);
+		int nr = poll(p, 3, r->sys->open ? idle_ms : TICK_MS);
 
 		if (nr < 0 && errno != EINTR)
 			return vl_error_os(errno, "cannot wait for the program");
@@ -357,13 +330,6 @@ static struct vl_error *loop(struct vl_redirect *r, struct seccomp_notif *n, siz
 		} else if (p[0].revents) { /* POLLHUP: only zombies are left */
 			listener = -1;
 			vl_tasks_reap(r);
-		}
-		now = vl_now_ns();
-		if (over_budget(r, now)) {
-			int64_t rest = (now - r->begun_ns) / REST_DIV;
-
-			vl_epoch_end(r);
-			r->rest_until_ns = now + (rest < REST_MAX ? rest : REST_MAX);
 		}
 	}
 	return err;

@@ -46,13 +46,8 @@ struct vl_redirect_options {
 	 * ":ro" behind it; NULL: none.
 	 */
 	const char *host_files;
-	/* An epoch ends after so long without a call; 0: 15 ms if the guest is held, else 40. */
+	/* An epoch ends after so long without a call; 0: 40 ms. */
 	int idle_ms;
-	/*
-	 * The longest that one epoch holds the guest, as near as one call
-	 * allows; 0: 300 ms; negative: no limit (a dump).
-	 */
-	int hold_ms;
 	/* Fresh epochs tried for one call before it fails; 0: 5. */
 	int tries;
 	/* The filter to use; NULL: one is made for this run. */
@@ -114,7 +109,7 @@ struct vl_redirect_stats {
 	uint64_t epochs;
 	uint64_t retries; /* transactions repeated on a fresh epoch */
 	uint64_t gave_up; /* calls that failed after the last retry */
-	uint64_t held_ns; /* all epochs together, begin to end */
+	uint64_t open_ns; /* all epochs together, begin to end */
 	unsigned int confined; /* VL_CONFINED_* */
 	struct vl_redirect_denied denied[VL_REDIRECT_DENIED_MAX];
 	size_t nr_denied;

@@ -136,8 +136,6 @@ static struct vl_error *refresh(struct vl_trap *t, struct vl_file *f)
 	if (fresh(t->r, f)) {
 		if (vl_now_ns() - f->taken_ns < REREAD_NS)
 			return NULL;
-		if (t->r->sys->held) /* it has stood still all the while */
-			t->r->rest_until_ns = vl_now_ns() + REREAD_NS;
 		vl_epoch_end(t->r);
 	}
 	err = VL_GUEST(t->r, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(f->path),

@@ -4,25 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "answer.h"
 
 #define DEFAULT_TRIES 4
-#define DEFAULT_LIMIT_MS 100
-#define NSEC_PER_MSEC 1000000
 
 /* One read: well within the window that a clone has for user buffers. */
 #define CHUNK (512u << 10)
-
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 * NSEC_PER_MSEC + ts.tv_nsec;
-}
 
 /* Open @path at @offset in the open epoch. A kernel's errno goes to @ret->error. */
 static struct vl_error *open_at(struct vl_sys *sys, const char *path, uint64_t offset,
@@ -45,10 +34,10 @@ static struct vl_error *open_at(struct vl_sys *sys, const char *path, uint64_t o
 
 /* One try, in one epoch. No close: descriptors end with the epoch. */
 static struct vl_error *read_once(struct vl_sys *sys, const char *path, uint64_t offset,
-				  int limit_ms, char *buf, size_t size, struct vl_file_piece *ret)
+				  char *buf, size_t size, struct vl_file_piece *ret)
 {
 	struct vl_error *err = sys->ops->begin(sys);
-	int64_t start = now_ns(), fd, n;
+	int64_t fd, n;
 
 	if (err)
 		return err;
@@ -66,10 +55,6 @@ static struct vl_error *read_once(struct vl_sys *sys, const char *path, uint64_t
 			ret->end = true;
 		else
 			ret->len += (size_t)n <= want ? (size_t)n : want;
-		/* A guest that runs does not wait, and a next piece is sought from the start. */
-		if (sys->held && limit_ms > 0 && ret->len &&
-		    now_ns() - start > limit_ms * NSEC_PER_MSEC)
-			break;
 	}
 	if (!err && sys->ops->settle)
 		err = sys->ops->settle(sys);
@@ -92,13 +77,12 @@ struct vl_error *vl_file_read(struct vl_sys *sys, const char *path, uint64_t off
 			      struct vl_file_piece *ret)
 {
 	int tries = opts && opts->tries > 0 ? opts->tries : DEFAULT_TRIES;
-	int limit_ms = opts && opts->limit_ms ? opts->limit_ms : DEFAULT_LIMIT_MS;
 	unsigned int retries = 0;
 	struct vl_error *err;
 
 	for (;;) {
 		*ret = (struct vl_file_piece){ .retries = retries };
-		err = read_once(sys, path, offset, limit_ms, buf, size, ret);
+		err = read_once(sys, path, offset, buf, size, ret);
 		if (!err || (err->code != VL_ERR_BLOCKED && err->code != VL_ERR_CRASHED))
 			return err;
 		/*

@@ -11,8 +11,6 @@
 #include "sys.h"
 
 struct vl_file_options {
-	/* The longest that one epoch holds the guest; 0: 100 ms; negative: no limit. */
-	int limit_ms;
 	/* Fresh epochs tried before a call counts as failed; 0: 4. */
 	int tries;
 };
@@ -27,9 +25,8 @@ struct vl_file_piece {
 
 /*
  * Read from file @path of the guest, from byte @offset on, until @size bytes
- * are in @buf, the file ends or the time is up (@opts NULL: as if all were 0). All of it is of one epoch,
- * which is over on return: the guest runs while the caller does what he wants
- * with the bytes. What the file has on its disk only is not read: such a call
+ * are in @buf or the file ends (@opts NULL: as if all were 0). All of it is of one
+ * epoch, which is over on return. What the file has on its disk only is not read: such a call
  * would sleep (VL_ERR_BLOCKED); the bytes before it are in @ret.
  */
 struct vl_error *vl_file_read(struct vl_sys *sys, const char *path, uint64_t offset,

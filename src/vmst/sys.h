@@ -92,7 +92,6 @@ struct vl_sys {
 	const struct vl_sys_ops *ops;
 	uint64_t epoch;		 /* counts up at each end */
 	int open;		 /* an epoch is open */
-	int held;		 /* and somebody waits for its end */
 	int ready;		 /* an epoch begins at once and holds nobody: it may be early */
 	int brief;		 /* the epoch had its answers: it is to end now */
 	int missed;		 /* no answer, as the guest changed: that says nothing of it */

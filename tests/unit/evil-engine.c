@@ -165,7 +165,7 @@ static uint64_t number(void)
 	return state & 1 ? special[state % 10] : state;
 }
 
-/* Ask for everything, with any numbers; in the end say that the guest is held, and reply. */
+/* Ask for everything, with any numbers; in the end reply. */
 static bool babbles(void)
 {
 	struct vl_channel *c = &wire->channel[VL_CHANNEL_MAIN];

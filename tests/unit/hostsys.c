@@ -210,7 +210,7 @@ static struct vl_error *host_begin(struct vl_sys *sys)
 
 	if (sys->open)
 		return NULL;
-	sys->open = sys->held = 1;
+	sys->open = 1;
 	sys->self = (struct vl_identity){
 		pid, pid, h->o.pid ? 0 : getppid(), getpgid(pid), getsid(pid), 0, 0, 0, 0
 	};
@@ -227,7 +227,7 @@ static void host_end(struct vl_sys *sys)
 			close(i);
 	memset(h->fds, 0, sizeof(h->fds));
 	host_reset(sys);
-	sys->open = sys->held = 0;
+	sys->open = 0;
 	sys->epoch++;
 }
 

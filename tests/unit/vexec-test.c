@@ -11,9 +11,9 @@
 static void print_stats(const struct vl_redirect_stats *s)
 {
 	fprintf(stderr,
-		"traps %lu calls %lu snapshots %lu epochs %lu retries %lu gave up %lu held %.1f ms\n",
+		"traps %lu calls %lu snapshots %lu epochs %lu retries %lu gave up %lu open %.1f ms\n",
 		s->traps, s->guest_calls, s->snapshots, s->epochs, s->retries, s->gave_up,
-		s->held_ns / 1e6);
+		s->open_ns / 1e6);
 	fprintf(stderr, "on disk %lu (%s) unanswered %lu (%s) %s\n", s->lost.on_disk,
 		s->lost.on_disk_first, s->lost.unanswered, s->lost.why,
 		s->lost.main ? "main" : "child");
@@ -38,7 +38,7 @@ int main(int argc, char **argv)
 	struct vl_sys *sys;
 	int c, status, verbose = 0;
 
-	while ((c = getopt(argc, argv, "+r:f:p:g:u:i:sG:a:H:nt:l:L:F:")) != -1)
+	while ((c = getopt(argc, argv, "+r:f:p:g:u:i:sG:a:nt:l:L:F:")) != -1)
 		switch (c) {
 		case 'r':
 			h.root = optarg;
@@ -79,9 +79,6 @@ int main(int argc, char **argv)
 			break;
 		case 'a':
 			o.arg0 = optarg;
-			break;
-		case 'H':
-			o.hold_ms = atoi(optarg);
 			break;
 		case 'n':
 			o.no_pin = true;
