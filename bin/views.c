@@ -183,34 +183,30 @@ static void help(const struct run *r)
 static void look_once(const struct run *r, struct view_job *job, const struct vl_scan_options *o)
 {
 	bool need = r->o.diff || r->view->scan->need_kernel;
-	struct vl_guest_options go = { .target = o->target };
+	const struct vl_guest_options go = {
+		.target = o->target,
+		.uses = VL_GUEST_READ | (r->o.diff ? VL_GUEST_ASK : 0),
+		.engine = o->engine,
+		.explain = r->o.stats,
+		.anew = o->anew,
+	};
 	struct vl_table *t = job->result;
-	struct vl_subject *s = NULL;
 	struct vl_guest *g = NULL;
 	uint64_t start = view_now();
 
-	job->err = vl_subject_open(job->spec, o, need, &s);
-	if (!job->err && r->o.diff)
-		job->err = vl_guest_open(job->spec, &go, &g);
+	job->err = vl_guest_open(job->spec, &go, &g);
+	if (!job->err)
+		job->err = vl_guest_attach(g, need);
 	job->attach_ns = view_now() - start;
 	start = view_now();
 	if (!job->err)
-		job->err = r->o.diff ? r->view->diff->run(s, vl_guest_sys(g), t) :
-				       r->view->scan->run(s, t);
-	if (s && !job->err)
-		job->err = vl_plausible_table(s, t);
+		job->err = r->o.diff ? vl_guest_diff(g, r->view->diff, t) :
+				       vl_guest_scan(g, r->view->scan, t);
 	job->look_ns = view_now() - start;
-	job->live = s && vl_target_is_live(s->target);
-	if (s)
-		view_note(job, s);
-	if (g) {
-		struct vl_stats stats;
-
-		vl_guest_stats(g, &stats);
-		job->paused_ns += stats.paused_ns;
-	}
+	job->live = g && vl_guest_is_live(g);
+	if (g && r->o.stats)
+		view_note_guest(job, g);
 	vl_guest_close(g);
-	vl_subject_close(s);
 }
 
 static void look(void *ctx, struct view_job *job)

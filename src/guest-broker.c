@@ -81,8 +81,7 @@ static void serve(void *ctx, enum vl_channel_id id, struct vl_message *m)
 	vl_port_serve(g->target, g->box, id, m);
 }
 
-/* Ask @m; the error is the worker's answer, or that it has died. */
-static struct vl_error *ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns)
+struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns)
 {
 	struct vl_error *err;
 
@@ -98,6 +97,8 @@ static struct vl_error *ask(struct vl_guest *g, struct vl_message *m, uint64_t t
 static struct vl_error *start(struct vl_guest *g)
 {
 	struct vl_box_options o = {
+		.name = g->uses & VL_GUEST_ASK ? "vlens-engine" : "vlens-reader",
+		.does = g->uses & VL_GUEST_ASK ? "runs the guest's code" : "reads the guest",
 		.memory = MORE_MEMORY,
 		.prepare = vl_worker_prepare,
 		.main = vl_worker_main,
@@ -123,7 +124,7 @@ static bool figures(struct vl_guest *g, struct vl_stats *ret)
 {
 	struct vl_message m = { .op = VL_OP_STATS };
 
-	if (!g->box || vl_discard(ask(g, &m, CALL_NS)))
+	if (!g->box || vl_discard(vl_broker_ask(g, &m, CALL_NS)))
 		return false;
 	memcpy(ret, vl_box_wire(g->box)->window, sizeof(*ret));
 	ret->engine[sizeof(ret->engine) - 1] = '\0';
@@ -165,22 +166,40 @@ void vl_broker_stop(struct vl_guest *g)
 
 /* --- the port --- */
 
-static struct vl_error *begin_once(struct vl_guest *g, bool *again_ret)
+struct vl_error *vl_broker_ready(struct vl_guest *g, bool contact)
 {
-	struct vl_message m = { .op = VL_OP_BEGIN };
-	struct vl_error *err;
+	struct vl_error *err = vl_guest_drop_dead(g);
 
-	*again_ret = false;
-	err = vl_guest_drop_dead(g);
-	if (!err && !g->contact)
-		err = vl_guest_contact(g, false);
+	if (!err && contact && !g->contact)
+		err = vl_guest_contact(g, g->distrusts);
+	g->distrusts = false;
 	if (!err && !g->box)
 		err = start(g);
 	if (err)
 		return err;
 	vl_box_follow(g->box);
 	vl_box_allow_time(g->box, CPU_NS);
-	err = ask(g, &m, BEGIN_NS);
+	return NULL;
+}
+
+struct vl_error *vl_broker_lied(struct vl_guest *g)
+{
+	return lost(g, vl_error_hint(vl_error_new(VL_ERR_CRASHED,
+						  "the process that reads the guest gave an "
+						  "answer that is none, and was ended"),
+				     "try again; the guest may be hostile"));
+}
+
+static struct vl_error *begin_once(struct vl_guest *g, bool *again_ret)
+{
+	struct vl_message m = { .op = VL_OP_BEGIN };
+	struct vl_error *err;
+
+	*again_ret = false;
+	err = vl_broker_ready(g, true);
+	if (err)
+		return err;
+	err = vl_broker_ask(g, &m, BEGIN_NS);
 	if (!err || !g->box || m.value[0] != VL_WANT_CONTACT_ANEW || g->anew)
 		return err;
 	/* Once in a run: a worker that wants it for ever has its error. */
@@ -210,7 +229,7 @@ static struct vl_error *broker_settle(struct vl_sys *sys)
 	struct vl_guest *g = vl_guest_of(sys);
 	struct vl_message m = { .op = VL_OP_SETTLE };
 
-	return g->box && sys->open ? ask(g, &m, CALL_NS) : NULL;
+	return g->box && sys->open ? vl_broker_ask(g, &m, CALL_NS) : NULL;
 }
 
 static void broker_end(struct vl_sys *sys)
@@ -220,7 +239,7 @@ static void broker_end(struct vl_sys *sys)
 
 	if (!sys->open)
 		return;
-	if (!vl_discard(ask(g, &m, CALL_NS)) && sys->open) {
+	if (!vl_discard(vl_broker_ask(g, &m, CALL_NS)) && sys->open) {
 		sys->open = 0;
 		sys->epoch++;
 		settle(g);
@@ -243,7 +262,7 @@ static struct vl_error *broker_call(struct vl_sys *sys, const char *name, const 
 		return NULL;
 	}
 	strcpy(m.text, name);
-	err = ask(g, &m, CALL_NS);
+	err = vl_broker_ask(g, &m, CALL_NS);
 	if (err)
 		return err;
 	*ret = (int64_t)m.value[0];
@@ -260,7 +279,7 @@ static uint64_t broker_push(struct vl_sys *sys, const void *buf, size_t len)
 		return 0;
 	if (buf)
 		memcpy(vl_box_wire(g->box)->window, buf, len);
-	return vl_discard(ask(g, &m, CALL_NS)) ? 0 : m.value[0];
+	return vl_discard(vl_broker_ask(g, &m, CALL_NS)) ? 0 : m.value[0];
 }
 
 static void broker_pull(struct vl_sys *sys, uint64_t addr, void *buf, size_t len)
@@ -268,7 +287,7 @@ static void broker_pull(struct vl_sys *sys, uint64_t addr, void *buf, size_t len
 	struct vl_guest *g = vl_guest_of(sys);
 	struct vl_message m = { .op = VL_OP_PULL, .value = { addr, len } };
 
-	if (g->box && len <= VL_WINDOW_MAIN && !vl_discard(ask(g, &m, CALL_NS)))
+	if (g->box && len <= VL_WINDOW_MAIN && !vl_discard(vl_broker_ask(g, &m, CALL_NS)))
 		memcpy(buf, vl_box_wire(g->box)->window, len);
 }
 
@@ -278,7 +297,7 @@ static void broker_reset(struct vl_sys *sys)
 	struct vl_message m = { .op = VL_OP_RESET };
 
 	if (g->box)
-		vl_error_destroy(ask(g, &m, CALL_NS));
+		vl_error_destroy(vl_broker_ask(g, &m, CALL_NS));
 }
 
 const struct vl_sys_ops vl_broker_ops = {
@@ -308,7 +327,7 @@ void vl_broker_learn(struct vl_guest *g)
 	size_t nr;
 	uint64_t *gpas;
 
-	if (!g->box || vl_discard(ask(g, &m, CALL_NS)))
+	if (!g->box || !(g->uses & VL_GUEST_ASK) || vl_discard(vl_broker_ask(g, &m, CALL_NS)))
 		return;
 	if (m.value[VL_LEARNED_ANCHOR] &&
 	    (int64_t)m.value[VL_LEARNED_LO] <= (int64_t)m.value[VL_LEARNED_HI]) {
@@ -344,5 +363,5 @@ void vl_broker_next(struct vl_guest *g, bool relabelled)
 	if (g->workset.nr <= VL_WORKSET_MAX)
 		memcpy(vl_box_wire(g->box)->window, g->workset.gpas,
 		       g->workset.nr * sizeof(*g->workset.gpas));
-	vl_error_destroy(ask(g, &m, CALL_NS));
+	vl_error_destroy(vl_broker_ask(g, &m, CALL_NS));
 }

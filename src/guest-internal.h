@@ -53,7 +53,14 @@ struct vl_guest {
 	bool know_self;
 	bool know_mounts, no_mount[VL_NR_MOUNTS]; /* what the identity does not see */
 	struct vl_stats base;			  /* figures when counting began */
-	bool anew; /* contact was made anew, as what was known proved wrong */
+	bool anew;		  /* contact was made anew, as what was known proved wrong */
+	unsigned uses;		  /* enum vl_guest_use */
+	const char *engine;	  /* of raw reads; NULL: any */
+	bool explain;		  /* likewise: why none of the others */
+	bool distrusts;		  /* the first contact is to be made anew */
+	struct vl_error *why;	  /* there is no contact, and views do without */
+	struct vl_words *words;	  /* what the worker said of its reader, in the broker */
+	struct vl_viewer *viewer; /* in the worker */
 
 	/* Epochs of one question each, for the rest of the run. */
 	struct vl_asking {
@@ -118,6 +125,16 @@ void vl_epoch_reset(struct vl_guest *g);
 
 extern const struct vl_sys_ops vl_broker_ops;
 
+/*
+ * Have a worker, and in it what is known of the kernel that runs now. With @contact not
+ * set: what is known, if anything is.
+ */
+struct vl_error *vl_broker_ready(struct vl_guest *g, bool contact);
+/* Ask @m; the error is the worker's answer, or that it has died: then there is no box. */
+struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns);
+/* The worker said what no honest one says: end it. */
+struct vl_error *vl_broker_lied(struct vl_guest *g);
+
 /* Take over what the worker has learned, for it to be stored. */
 void vl_broker_learn(struct vl_guest *g);
 /* Begin something new: @relabelled, with the working set that the broker has now. */
@@ -141,6 +158,18 @@ enum vl_broker_op {
 	VL_OP_NEXT,  /* value[0]: relabelled, value[1]: pages in the window */
 	VL_OP_STATS, /* reply: struct vl_stats in the window */
 	VL_OP_SETTLE,
+	/* of views; a reply has the length of what was found in value[1], its beginning in the window */
+	VL_OP_ATTACH, /* value[0]: it must have a kernel */
+	VL_OP_SCAN,   /* value[0]: struct vl_scan, an address in both processes */
+	VL_OP_DIFF,   /* value[0]: struct vl_diff, likewise; reply: value[0] is enum vl_want */
+	VL_OP_PIECE,  /* value[0]: where; reply: the window, as much as goes in */
+	VL_OP_READER, /* reply: struct vl_words in the window */
+};
+
+/* What the reader of the views says of itself. */
+struct vl_words {
+	char engine[16], reason[192], others[448];
+	uint64_t open_ns, requests;
 };
 
 /* Values of the reply to VL_OP_LEARN. */
@@ -154,5 +183,10 @@ enum vl_learned {
 
 struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep);
 void vl_worker_main(void *guest, struct vl_wire *wire, int link);
+
+/* --- guest-viewer.c --- */
+
+/* Answer what is asked of views. */
+struct vl_error *vl_viewer_serve(struct vl_guest *g, struct vl_wire *wire, struct vl_message *m);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "target/module.h"
 #include "target/port.h"
 #include "vmst/unicorn_api.h"
 
@@ -15,16 +16,34 @@ struct vl_worker {
 
 /* --- before the box --- */
 
+/* Would something here run on /dev/kvm? */
+static bool wants_kvm(const struct vl_guest *g)
+{
+	if (g->uses & VL_GUEST_READ && (!g->engine || !strcmp(g->engine, "kvm")))
+		return true;
+	return g->uses & VL_GUEST_ASK &&
+	       (g->executor == VL_EXECUTOR_KVM ||
+		(g->executor == VL_EXECUTOR_ANY && vl_machine_kind() == VL_MACHINE_TWO_LEVELS));
+}
+
+/*
+ * Would something here read by the kernel module? It is asked where it maps the RAM, and
+ * else if somebody wants to know.
+ */
+static bool wants_module(const struct vl_guest *g)
+{
+	bool named = g->engine && !strcmp(g->engine, "module");
+
+	return vl_ram_by_module(g->target) ||
+	       ((named || g->explain) && vl_target_module(g->target, NULL));
+}
+
 /* What cannot be opened in the box; @keep: what was. */
 static bool open_ahead(const struct vl_guest *g, struct vl_target_port *p, struct vl_box_fds *keep)
 {
-	char why[128];
-
-	p->uffd = vl_view_open_uffd(&p->uffd_user_only);
-	p->machine.kind = vl_machine_kind();
-	if (g->executor == VL_EXECUTOR_KVM ||
-	    (g->executor == VL_EXECUTOR_ANY && p->machine.kind == VL_MACHINE_TWO_LEVELS))
-		p->machine.kvm = vl_machine_open(why, sizeof(why));
+	if (g->uses & VL_GUEST_ASK)
+		p->uffd = vl_view_open_uffd(&p->uffd_user_only);
+	vl_machine_look(&p->machine, wants_kvm(g));
 	return vl_box_keep(keep, p->uffd) && vl_box_keep(keep, p->machine.kvm);
 }
 
@@ -38,11 +57,13 @@ struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep)
 	if (!w)
 		return vl_error_nomem();
 	w->guest = g;
+	if (g->uses & VL_GUEST_READ && wants_module(g))
+		vl_target_take_module(g->target);
 	err = vl_port_prepare(&w->asker, g->target, keep);
 	if (!err && !open_ahead(g, &w->asker.port, keep))
 		err = vl_error_new(VL_ERR_OS, "too many files are behind the guest's memory");
 	/* No file can be opened in the box. */
-	if (!err && g->executor != VL_EXECUTOR_KVM)
+	if (!err && g->uses & VL_GUEST_ASK && g->executor != VL_EXECUTOR_KVM)
 		err = vl_unicorn_load(&unused);
 	g->boxed = true;
 	g->box = NULL;
@@ -149,7 +170,7 @@ static struct vl_error *serve(struct vl_worker *w, struct vl_message *m)
 		memcpy(w->asker.wire->window, &stats, sizeof(stats));
 		return NULL;
 	}
-	return vl_error_new(VL_ERR_ARG, "not a question");
+	return vl_viewer_serve(g, w->asker.wire, m);
 }
 
 void vl_worker_main(void *guest, struct vl_wire *wire, int link)

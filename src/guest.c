@@ -63,7 +63,7 @@ struct vl_error *vl_guest_contact(struct vl_guest *g, bool anew)
 	}
 	forget_contact(g);
 	err = vl_contact_make(g->target, anew, &g->contact);
-	if (!err)
+	if (!err && g->uses & VL_GUEST_ASK)
 		vl_workset_load(&g->workset, g->contact, g->label);
 	return err;
 }
@@ -198,7 +198,7 @@ void vl_guest_rest(struct vl_guest *g)
 {
 	g->sys.ops->end(&g->sys);
 	vl_broker_learn(g);
-	if (g->contact && g->contact->has_anchor)
+	if (g->contact && g->contact->has_anchor && g->uses & VL_GUEST_ASK)
 		vl_contact_save(g->contact);
 	if (g->contact && g->label)
 		vl_workset_save(&g->workset, g->contact, g->label);
@@ -264,6 +264,10 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	g->sys.ops = &vl_broker_ops;
 	g->sys.own_files = 1;
 	g->as = opts->as;
+	g->uses = opts->uses ? opts->uses : VL_GUEST_ASK;
+	g->engine = opts->engine;
+	g->explain = opts->explain;
+	g->distrusts = opts->anew;
 	g->executor = opts->executor;
 	g->budget_ns = VL_BUDGET_NS;
 	err = vl_target_open(spec, &opts->target, &g->target);
@@ -292,6 +296,8 @@ void vl_guest_close(struct vl_guest *g)
 	vl_broker_stop(g);
 	vl_workset_deinit(&g->workset);
 	free(g->label);
+	free(g->words);
+	vl_error_destroy(g->why);
 	vl_contact_destroy(g->contact);
 	vl_target_close(g->target);
 	free(g);

@@ -25,8 +25,22 @@
 
 struct vl_guest;
 
+/* What a guest is opened for. */
+enum vl_guest_use {
+	VL_GUEST_ASK = 1,  /* its kernel answers: vl_guest_sys() */
+	VL_GUEST_READ = 2, /* its memory is read: vl_guest_attach() */
+};
+
 struct vl_guest_options {
 	struct vl_target_options target;
+	unsigned uses;	    /* enum vl_guest_use, or both; 0: VL_GUEST_ASK */
+	const char *engine; /* of raw reads; NULL: the fastest that is right */
+	bool explain;	    /* of raw reads: find out why it is none of the others, too */
+	/*
+	 * Do not believe what is known of this run: a kernel that is no more can be in
+	 * memory still, where a guest booted anew.
+	 */
+	bool anew;
 	pid_t as; /* make calls under this task of the guest; 0: PID 1 */
 	/*
 	 * What is going to be asked, in one word (the program's name). Of a live
@@ -116,6 +130,29 @@ struct vl_sys *vl_guest_sys(struct vl_guest *g);
  */
 struct vl_error *vl_guest_reader(struct vl_guest *g, const struct vl_reader_options *opts,
 				 struct vl_reader **ret);
+
+/*
+ * Get ready for views, in a worker that has no rights (box/box.h) and alone reads what the
+ * guest wrote: it is what the functions below ask. When the guest's kernel cannot be
+ * understood, and @need_kernel is not set, that is no error.
+ */
+struct vl_error *vl_guest_attach(struct vl_guest *g, bool need_kernel);
+
+/*
+ * Look, and fill @t, which is empty and has the columns of @scan. What can be told in
+ * spite of an error is in the rows. All that the worker says has been checked: it is no
+ * more than a hostile guest could say.
+ */
+struct vl_error *vl_guest_scan(struct vl_guest *g, const struct vl_scan *scan, struct vl_table *t);
+
+/* The same list by several ways; the guest must be open for both uses. */
+struct vl_error *vl_guest_diff(struct vl_guest *g, const struct vl_diff *diff, struct vl_table *t);
+
+/*
+ * Who reads; false: nobody does. The texts are the guest's, and stay until it is asked
+ * the next time.
+ */
+bool vl_guest_reader_stats(struct vl_guest *g, struct vl_reader_stats *ret);
 
 /* Figures up to now, from vl_guest_open() or the last vl_guest_next() on. */
 void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret);

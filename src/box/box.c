@@ -32,6 +32,7 @@ struct vl_box {
 	struct vl_wire *wire;
 	struct vl_box_report report;
 	cpu_set_t cpus;
+	const char *does;
 	bool gone, late;
 	int status; /* as waitpid gives it; -1: not known */
 };
@@ -95,7 +96,7 @@ work(const struct vl_box_options *o, const struct vl_box_filter *f, struct vl_wi
 
 	setsid();
 	start_over_signals();
-	vl_process_rename("vlens-engine");
+	vl_process_rename(o->name);
 	if (o->prepare)
 		err = o->prepare(o->ctx, &keep);
 	if (!err && !vl_box_keep(&keep, link))
@@ -180,8 +181,10 @@ bool vl_box_hopeless(const struct vl_box *b)
 
 static struct vl_error *died(struct vl_box *b, bool late)
 {
-	static const char who[] = "the process that runs the guest's code";
 	struct vl_error *err;
+	char who[64];
+
+	snprintf(who, sizeof(who), "the process that %s", b->does);
 
 	bury(b);
 	b->late |= late;
@@ -271,7 +274,7 @@ static struct vl_error *wait_ready(struct vl_box *b)
 	if (!err)
 		err = vl_message_error(&m);
 	if (err)
-		return vl_error_prefix(err, "cannot make a box for the guest's code");
+		return vl_error_prefix(err, "cannot make a box for the process that %s", b->does);
 	b->report.has = (uint32_t)m.value[0];
 	b->report.uid = (uint32_t)m.value[1];
 	memcpy(b->report.missing, m.text, sizeof(b->report.missing) - 1);
@@ -324,6 +327,7 @@ struct vl_error *vl_box_start(const struct vl_box_options *o, struct vl_box **re
 		return vl_error_nomem();
 	b->pid = b->pidfd = b->link = -1;
 	b->status = -1;
+	b->does = o->does;
 	err = launch(b, o);
 	if (err) {
 		vl_box_stop(b);

@@ -47,7 +47,9 @@ struct vl_box_fds {
 };
 
 struct vl_box_options {
-	uint64_t memory; /* bytes that it may map beyond what the broker has mapped */
+	const char *name; /* of the process, 15 bytes at most */
+	const char *does; /* "runs the guest's code": for messages; static */
+	uint64_t memory;  /* bytes that it may map beyond what the broker has mapped */
 	/*
 	 * In the worker, while it still has the broker's rights: open what cannot be
 	 * opened later, and add to @keep what the worker needs. May be NULL.

@@ -14,10 +14,11 @@
 
 #include "box.h"
 
-/* The type byte of an ioctl: linux/userfaultfd.h, linux/kvm.h. */
+/* The type byte of an ioctl: linux/userfaultfd.h, linux/kvm.h, kmod/imee.h. */
 #define IOCTL_TYPE 0xff00
 #define IOCTL_UFFD 0xaa00
 #define IOCTL_KVM 0xae00
+#define IOCTL_IMEE 0xb500
 
 #define ALLOW SCMP_ACT_ALLOW
 #define KILL SCMP_ACT_KILL_PROCESS
@@ -70,6 +71,11 @@ static const struct rule {
 	CALL_IF(fcntl, ALLOW, 1, SCMP_CMP_EQ, EQUALS(F_DUPFD_CLOEXEC)),
 	CALL_IF(ioctl, ALLOW, 1, SCMP_CMP_MASKED_EQ, MASKED(IOCTL_TYPE, IOCTL_UFFD)),
 	CALL_IF(ioctl, ALLOW, 1, SCMP_CMP_MASKED_EQ, MASKED(IOCTL_TYPE, IOCTL_KVM)),
+	CALL_IF(ioctl, ALLOW, 1, SCMP_CMP_MASKED_EQ, MASKED(IOCTL_TYPE, IOCTL_IMEE)),
+	/* can memory be cut short? */
+	CALL_IF(fcntl, ALLOW, 1, SCMP_CMP_EQ, EQUALS(F_GET_SEALS)),
+	CALL(fstat, ALLOW),
+	CALL_IF(newfstatat, ALLOW, 3, SCMP_CMP_EQ, EQUALS(AT_EMPTY_PATH)),
 	/* threads */
 	CALL_IF(clone, ALLOW, 0, SCMP_CMP_MASKED_EQ, MASKED(CLONE_THREAD, CLONE_THREAD)),
 	CALL_IF(clone, KILL, 0, SCMP_CMP_MASKED_EQ, MASKED(CLONE_THREAD, 0)),

@@ -401,12 +401,13 @@ static struct vl_error *make_own_pages(struct vl_kvm *k)
 	return NULL;
 }
 
-struct vl_error *kvm_vm_create(struct vl_kvm *k, struct vl_target *t)
+struct vl_error *kvm_vm_create(struct vl_kvm *k, struct vl_target *t,
+			       const struct vl_machine_host *host)
 {
 	struct vl_error *err;
 	unsigned phys_bits;
 
-	err = vl_machine_create(&k->machine, NULL);
+	err = vl_machine_create(&k->machine, host);
 	if (!err)
 		err = map_ram(k, t);
 	if (!err)

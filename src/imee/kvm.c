@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "../target/port.h"
 #include "kvm.h"
 
 /* Samples of a watch in one entry: a millisecond; where KVM emulates, a hundred. */
@@ -328,16 +329,21 @@ static bool has_la57(void)
 	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && c >> 16 & 1;
 }
 
-/*
- * Does the processor take its walk of a guest's tables for writes to them? AMD's do
- * (APM volume 2, 15.25.5), Intel's with accessed and dirty flags for EPT (SDM volume 3, "EPT
- * violations"). Over read-only memory KVM then emulates instruction by instruction,
- * and hangs over exceptions (seen with kvm_amd of Linux 6.1 to 7.2).
- */
-static bool walks_write(void)
+/* What there is of KVM: a process without rights was told before. */
+static void look_host(struct vl_target *t, struct vl_machine_host *ret)
 {
-	return vl_machine_kind() == VL_MACHINE_TWO_LEVELS &&
-	       vl_machine_parameter("kvm_intel", "eptad") != 'N';
+	const struct vl_target_port *port = vl_target_port(t);
+
+	if (port)
+		*ret = port->machine;
+	else
+		vl_machine_look(ret, true);
+}
+
+static void leave_host(struct vl_target *t, struct vl_machine_host *h)
+{
+	if (!vl_target_port(t) && h->kvm >= 0)
+		close(h->kvm);
 }
 
 /* For a mirror of the guest's tables those must be in memory that stays at its place. */
@@ -360,9 +366,9 @@ static bool most_fits(struct vl_target *t, struct vl_module **module_ret)
 
 static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_RAW_WHY])
 {
-	int kvm, rank = VL_RANK_NONE;
-	enum vl_machine_kind kind;
+	struct vl_machine_host host;
 	struct vl_module *module;
+	int rank = VL_RANK_NONE;
 	const char *how;
 
 	if (!most_fits(t, &module)) {
@@ -373,36 +379,37 @@ static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_
 		return VL_RANK_NONE;
 	}
 	how = module ? ", over RAM that imee.ko maps" : "";
-	kvm = vl_machine_open(why, VL_RAW_WHY);
-	if (kvm < 0)
+	look_host(t, &host);
+	if (host.kvm < 0) {
+		snprintf(why, VL_RAW_WHY, "%s", host.why);
 		return VL_RANK_NONE;
-	kind = vl_machine_kind();
-	if (ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) <= 0) {
+	}
+	if (ioctl(host.kvm, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) <= 0) {
 		snprintf(why, VL_RAW_WHY, "this KVM has no read-only memory");
 	} else if (c && c->pt.levels == 5 && !has_la57()) {
 		snprintf(why, VL_RAW_WHY,
 			 "the guest has 5 levels of page tables, this host's processor has 4");
-	} else if (kind == VL_MACHINE_SHADOW) {
+	} else if (host.kind == VL_MACHINE_SHADOW) {
 		snprintf(why, VL_RAW_WHY, "KVM shadows page tables here, which would go stale");
-	} else if (walks_write() && !mirror_fits(t)) {
+	} else if (host.walks_write && !mirror_fits(t)) {
 		snprintf(why, VL_RAW_WHY,
 			 "this processor takes page walks for writes, and the guest's RAM is in a "
 			 "file that cannot be mapped for good");
-	} else if (walks_write()) {
+	} else if (host.walks_write) {
 		snprintf(
 			why, VL_RAW_WHY,
 			"an immersive vCPU on this host's processor%s, through page tables that are "
 			"compared with the guest's before and after",
 			how);
 		rank = VL_RANK_KVM;
-	} else if (kind == VL_MACHINE_TWO_LEVELS) {
+	} else if (host.kind == VL_MACHINE_TWO_LEVELS) {
 		snprintf(why, VL_RAW_WHY, "an immersive vCPU on this host's processor%s", how);
 		rank = VL_RANK_KVM;
 	} else {
 		snprintf(why, VL_RAW_WHY, "an immersive vCPU; KVM emulates it here, which is slow");
 		rank = VL_RANK_KVM_SLOW;
 	}
-	close(kvm);
+	leave_host(t, &host);
 	return rank;
 }
 
@@ -468,10 +475,12 @@ static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
 				struct vl_raw **ret)
 {
 	struct vl_kvm *k = calloc(1, sizeof(*k));
+	struct vl_machine_host host;
 	struct vl_error *err;
 
 	if (!k)
 		return vl_error_nomem();
+	look_host(t, &host);
 	k->raw.ops = &vl_raw_kvm;
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_cond_init(&k->cond, NULL);
@@ -482,10 +491,10 @@ static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
 	else
 		err = open_other(k, t, c);
 	if (!err)
-		err = kvm_vm_create(k, t);
+		err = kvm_vm_create(k, t, &host);
 	if (!err && c && c->pt.levels == 5 && !k->la57)
 		err = vl_error_new(VL_ERR_TARGET, "this KVM has no page tables of 5 levels");
-	if (!err && walks_write())
+	if (!err && host.walks_write)
 		err = vl_kvm_mirror(&k->raw);
 	if (!err)
 		err = kvm_watchdog_start(k);
@@ -493,6 +502,7 @@ static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
 		k->hint = c->entry & VL_PAGE_MASK;
 		err = probe(k, c);
 	}
+	leave_host(t, &host);
 	if (err) {
 		close_op(&k->raw);
 		return vl_error_hint(vl_error_prefix(err, "kvm"),

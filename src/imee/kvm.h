@@ -111,7 +111,8 @@ static inline uint64_t kvm_out_va(size_t offset)
 
 /* ---- kvm-vm.c: the machine ---- */
 
-struct vl_error *kvm_vm_create(struct vl_kvm *k, struct vl_target *t);
+struct vl_error *kvm_vm_create(struct vl_kvm *k, struct vl_target *t,
+			       const struct vl_machine_host *host);
 void kvm_vm_destroy(struct vl_kvm *k);
 
 /* Put the agent at virtual @va, which is physical page @gpa, and start it anew. */

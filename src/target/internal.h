@@ -79,6 +79,7 @@ struct vl_target {
 	struct vl_module *module;
 	struct vl_error *no_module; /* why there is none, once that was tried */
 	bool without_module;	    /* it is not to be used */
+	bool takes_module;	    /* it goes along into a process without rights */
 
 	enum vl_pause_mode pause_mode;
 	unsigned int pause_depth;

@@ -190,6 +190,15 @@ struct vl_error *vl_module_attach(pid_t pid, int pidfd, struct vl_module **ret)
 	return NULL;
 }
 
+bool vl_module_inherit(struct vl_module *m)
+{
+	const void *page =
+		mmap(NULL, VL_PAGE_SIZE, PROT_READ, MAP_SHARED, m->fd, (off_t)IMEE_STATUS_OFFSET);
+
+	m->status = page == MAP_FAILED ? NULL : page;
+	return m->status;
+}
+
 void vl_module_detach(struct vl_module *m)
 {
 	if (!m)

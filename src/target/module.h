@@ -29,6 +29,12 @@ struct vl_error *vl_module_attach(pid_t pid, int pidfd, struct vl_module **ret);
 void vl_module_detach(struct vl_module *m);
 
 /*
+ * In a process that was forked from the one that attached: have the attachment there, too,
+ * as mappings do not pass a fork. False: it is not to be had.
+ */
+bool vl_module_inherit(struct vl_module *m);
+
+/*
  * Does process @pid have a guest on KVM? Its kvm-vm descriptor, or -errno; -ENOENT:
  * it has none.
  */

@@ -43,6 +43,12 @@ struct vl_target_port {
 void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
 			void (*keep)(void *ctx, int fd), void *ctx);
 
+/*
+ * Before that: @t's attachment by the kernel module, if there is one, goes along, and may
+ * map memory there. Else it stays with whoever has the rights.
+ */
+void vl_target_take_module(struct vl_target *t);
+
 /* NULL: @t has rights of its own. */
 const struct vl_target_port *vl_target_port(const struct vl_target *t);
 

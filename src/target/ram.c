@@ -391,10 +391,21 @@ const struct vl_ram *vl_target_ram(const struct vl_target *t, size_t *nr_ret)
 	return t->ram;
 }
 
+void vl_target_take_module(struct vl_target *t)
+{
+	t->takes_module = t->module && vl_module_inherit(t->module);
+}
+
 void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
 			void (*keep)(void *ctx, int fd), void *ctx)
 {
 	vl_target_run_id(t); /* once it can still be found out */
+	if (t->takes_module)
+		keep(ctx, t->module->fd);
+	else
+		t->module = NULL; /* the attachment is the broker's */
+	if (!t->module && !t->no_module)
+		t->no_module = vl_error_new(VL_ERR_TARGET, "the kernel module is not used here");
 	for (size_t i = 0; i < t->nr_ram; i++) {
 		/* Mappings do not pass a fork. The module's are not for everybody. */
 		t->map[i] = (struct vl_ram_map){ .tried = true };
@@ -403,7 +414,8 @@ void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
 		if (t->ram[i].fd >= 0 && (!i || t->ram[i].fd != t->ram[i - 1].fd))
 			keep(ctx, t->ram[i].fd);
 	}
-	t->way = VL_RAM_FILES;
+	if (!t->module)
+		t->way = VL_RAM_FILES;
 	t->pause_depth = 0;
 	t->port = port;
 }

@@ -51,13 +51,25 @@ int vl_machine_open(char *why, size_t size)
 	return -1;
 }
 
+void vl_machine_look(struct vl_machine_host *h, bool open)
+{
+	*h = (struct vl_machine_host){ .kvm = -1, .kind = vl_machine_kind() };
+	h->walks_write = h->kind == VL_MACHINE_TWO_LEVELS &&
+			 vl_machine_parameter("kvm_intel", "eptad") != 'N';
+	if (open)
+		h->kvm = vl_machine_open(h->why, sizeof(h->why));
+	else
+		strcpy(h->why, "/dev/kvm was not opened");
+}
+
 static struct vl_error *create(struct vl_machine *m, const struct vl_machine_host *host)
 {
-	char why[96] = "/dev/kvm could not be opened";
+	char own_why[96] = "/dev/kvm could not be opened again";
+	const char *why = host && host->why[0] ? host->why : own_why;
 	void *run;
 
 	if (!host)
-		m->kvm = vl_machine_open(why, sizeof(why));
+		m->kvm = vl_machine_open(own_why, sizeof(own_why));
 	else if (host->kvm >= 0)
 		m->kvm = fcntl(host->kvm, F_DUPFD_CLOEXEC, 0);
 	if (m->kvm < 0)

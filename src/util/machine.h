@@ -40,10 +40,21 @@ enum vl_machine_kind {
 struct vl_machine_host {
 	int kvm; /* /dev/kvm, -1: none; a machine has a descriptor of its own */
 	enum vl_machine_kind kind;
+	/*
+	 * Does the processor take its walk of a guest's tables for writes to them? AMD's do
+	 * (APM volume 2, 15.25.5), Intel's with accessed and dirty flags for EPT (SDM
+	 * volume 3, "EPT violations"). Over read-only memory KVM then emulates instruction
+	 * by instruction, and hangs over exceptions (seen with kvm_amd of Linux 6.1 to 7.2).
+	 */
+	bool walks_write;
+	char why[96]; /* there is no descriptor, one line */
 };
 
 /* What KVM has here, as its modules say; opens nothing. */
 enum vl_machine_kind vl_machine_kind(void);
+
+/* Look, and with @open open /dev/kvm, for the caller to close. */
+void vl_machine_look(struct vl_machine_host *h, bool open);
 
 /*
  * A yes or no of KVM's module for a processor ("kvm_intel"): 'Y', 'N', 0 when the

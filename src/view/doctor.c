@@ -212,9 +212,10 @@ static void check_confinement(struct vl_doctor *d)
 	else if (done & (VL_CONFINED_MOUNTS | VL_CONFINED_LANDLOCK))
 		vl_doctor_row(d, "confinement", VL_DOCTOR_OK, NULL, "programs have %s", text);
 	else
-		vl_doctor_row(d, "confinement", VL_DOCTOR_WARNING,
-			      "a host kernel with Landlock, or root with CAP_SYS_ADMIN, adds a wall",
-			      "programs are confined by their filter alone");
+		vl_doctor_row(
+			d, "confinement", VL_DOCTOR_WARNING,
+			"a host kernel with Landlock, or root with CAP_SYS_ADMIN, adds a wall",
+			"programs are confined by their filter alone");
 }
 
 static void check_seccomp(struct vl_doctor *d)
@@ -239,7 +240,9 @@ static void idle(void *ctx, struct vl_wire *wire, int link)
 /* What would keep a guest's code from this host? */
 static void check_box(struct vl_doctor *d)
 {
-	const struct vl_box_options o = { .memory = 1UL << 28, .main = idle };
+	const struct vl_box_options o = {
+		.name = "vlens-engine", .does = "was to be in it", .memory = 1UL << 28, .main = idle
+	};
 	const struct vl_box_report *r;
 	char text[VL_BOX_TEXT];
 	struct vl_box *b;

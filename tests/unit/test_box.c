@@ -280,7 +280,13 @@ static void attack(void *ctx, struct vl_wire *wire, int link)
 
 static struct vl_box *box_of(void (*fn)(void *ctx, struct vl_wire *wire, int link))
 {
-	struct vl_box_options o = { .memory = 1UL << 30, .prepare = prepare, .main = fn };
+	struct vl_box_options o = {
+		.name = "vlens-test",
+		.does = "is tested",
+		.memory = 1UL << 30,
+		.prepare = prepare,
+		.main = fn,
+	};
 	struct vl_box *b;
 
 	return vl_discard(vl_box_start(&o, &b)) ? NULL : b;

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a view found, on its way out of the worker: it arrives as it was, and whatever else
+ * arrives is refused, and read nowhere beyond its end (the sanitizers look on).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tap.h"
+#include "view/parcel.h"
+
+enum { NAME, NUMBER, FLAG };
+
+static const struct vl_column columns[] = {
+	[NAME] = { "NAME", VL_CELL_TEXT, true, "text" },
+	[NUMBER] = { "NUMBER", VL_CELL_UINT, true, "number" },
+	[FLAG] = { "FLAG", VL_CELL_BOOL, true, "flag" },
+	{ 0 },
+};
+
+static void make(struct vl_table *t, size_t nr)
+{
+	vl_table_init(t, columns);
+	for (size_t i = 0; i < nr; i++) {
+		vl_table_row(t);
+		vl_table_printf(t, NAME, "row %zu", i);
+		vl_table_uint(t, NUMBER, i * 3);
+		if (i % 2)
+			vl_table_uint(t, FLAG, 1);
+	}
+	t->nr_marked = nr / 2;
+}
+
+static bool same(const struct vl_table *a, const struct vl_table *b)
+{
+	if (a->nr_rows != b->nr_rows || a->nr_marked != b->nr_marked)
+		return false;
+	for (size_t i = 0; i < a->nr_rows; i++)
+		for (size_t k = 0; k < a->nr_columns; k++)
+			if (vl_cell_compare(a, vl_table_cell(a, i, k), b, vl_table_cell(b, i, k)))
+				return false;
+	return true;
+}
+
+/* Take a table out of a copy of @len bytes, which end where they end. */
+static bool take(const void *bytes, size_t len, struct vl_table *t)
+{
+	struct vl_parcel p = { .bytes = malloc(len ? len : 1), .len = len };
+	bool ok;
+
+	memcpy(p.bytes, bytes, len);
+	vl_table_init(t, columns);
+	ok = vl_parcel_take_table(&p, t) && !vl_parcel_left(&p);
+	vl_parcel_deinit(&p);
+	return ok;
+}
+
+static void arrives(size_t nr)
+{
+	struct vl_parcel p = { .bytes = NULL };
+	struct vl_table t, back;
+
+	make(&t, nr);
+	vl_parcel_put_table(&p, &t);
+	ok(!p.bad && take(p.bytes, p.len, &back) && same(&t, &back), "%zu rows arrive", nr);
+	vl_table_deinit(&t);
+	vl_table_deinit(&back);
+	vl_parcel_deinit(&p);
+}
+
+/* Cut anywhere, it is no table. */
+static void truncated(void)
+{
+	struct vl_parcel p = { .bytes = NULL };
+	struct vl_table t, back;
+	size_t taken = 0;
+
+	make(&t, 20);
+	vl_parcel_put_table(&p, &t);
+	for (size_t len = 0; len < p.len; len++) {
+		taken += take(p.bytes, len, &back);
+		vl_table_deinit(&back);
+	}
+	ok(!taken, "no part of a table is one");
+	vl_table_deinit(&t);
+	vl_parcel_deinit(&p);
+}
+
+/* A word of the table replaced: where, and by what. */
+static const struct lie {
+	const char *what;
+	size_t at, size;
+	uint64_t value;
+} lies[] = {
+	{ "other columns", 0, 8, 4 },
+	{ "no columns", 0, 8, 0 },
+	{ "a row too many", 8, 8, 3 },
+	{ "2^64 - 1 rows", 8, 8, UINT64_MAX },
+	{ "rows whose size wraps", 8, 8, UINT64_MAX / 48 + 2 },
+	{ "a row less", 8, 8, 1 },
+	{ "more text", 16, 8, 1000 },
+	{ "2^64 - 1 bytes of text", 16, 8, UINT64_MAX },
+	{ "2^32 bytes of text", 16, 8, 1UL << 32 },
+	{ "a kind that there is not", 32, 4, 99 },
+	{ "a negative kind", 32, 4, UINT32_MAX },
+	{ "a number in a column of text", 32, 4, VL_CELL_UINT },
+	{ "text in a column of numbers", 48, 4, VL_CELL_TEXT },
+	{ "text that begins behind the end", 40, 4, 500 },
+	{ "text that ends behind the end", 44, 4, 500 },
+	{ "text whose end wraps", 44, 4, UINT32_MAX },
+};
+
+static void lied(void)
+{
+	struct vl_parcel p = { .bytes = NULL };
+	struct vl_table t, back;
+
+	make(&t, 2);
+	vl_parcel_put_table(&p, &t);
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		const struct lie *l = &lies[i];
+		unsigned char was[8];
+
+		memcpy(was, p.bytes + l->at, l->size);
+		memcpy(p.bytes + l->at, &l->value, l->size);
+		ok(!take(p.bytes, p.len, &back), "refused: %s", l->what);
+		vl_table_deinit(&back);
+		memcpy(p.bytes + l->at, was, l->size);
+	}
+	vl_table_deinit(&t);
+	vl_parcel_deinit(&p);
+}
+
+/* Whatever is taken for a table can be read as one. */
+static void fuzzed(void)
+{
+	struct vl_parcel p = { .bytes = NULL };
+	struct vl_table t, back;
+	size_t refused = 0, sum = 0;
+	unsigned char *copy;
+	char buf[VL_CELL_TEXT_MAX];
+
+	srand(1);
+	make(&t, 30);
+	vl_parcel_put_table(&p, &t);
+	copy = malloc(p.len);
+	for (unsigned round = 0; round < 20000; round++) {
+		memcpy(copy, p.bytes, p.len);
+		for (int n = rand() % 4; n >= 0; n--)
+			copy[(size_t)rand() % (rand() % 2 ? 64 : p.len)] = (unsigned char)rand();
+		refused += !take(copy, p.len, &back);
+		for (size_t i = 0; i < back.nr_rows * back.nr_columns; i++) {
+			const struct vl_cell *c = &back.cells[i];
+
+			vl_cell_format(c, buf);
+			for (uint32_t k = 0; c->kind == VL_CELL_TEXT && k < c->text.len; k++)
+				sum += (unsigned char)vl_table_bytes(&back, c)[k];
+		}
+		vl_table_deinit(&back);
+	}
+	ok(refused > 1000 && sum, "20000 tables with wrong bytes, %s", "most of them refused");
+	free(copy);
+	vl_table_deinit(&t);
+	vl_parcel_deinit(&p);
+}
+
+static void too_long(void)
+{
+	struct vl_parcel p = { .bytes = NULL, .len = VL_PARCEL_MAX - 10 };
+	uint64_t v;
+
+	vl_parcel_put(&p, "more than ten bytes", 19);
+	ok(p.bad && p.len == VL_PARCEL_MAX - 10, "no parcel grows without end");
+	p = (struct vl_parcel){ .bytes = NULL };
+	vl_parcel_take(&p, &v, sizeof(v));
+	ok(p.bad && !v && !vl_parcel_take_bytes(&p, 0), "nothing is taken from nothing");
+}
+
+int main(void)
+{
+	arrives(0);
+	arrives(1);
+	arrives(100000);
+	truncated();
+	lied();
+	fuzzed();
+	too_long();
+	return tap_end();
+}
