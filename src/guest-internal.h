@@ -41,10 +41,11 @@ struct vl_guest {
 	struct vl_vcpu_count vcpu;     /* likewise */
 	enum vl_executor executor;
 	char no_kvm[VL_EXECUTOR_WHY]; /* it was found unfit, and why */
-	int64_t born_ns;	      /* when the clone was made, in the host's CLOCK_MONOTONIC */
-	uint64_t born_epoch;	      /* sys.epoch then */
-	bool suspect;		      /* it is to be made anew */
-	uint64_t budget_ns;	      /* of the next clone's calls */
+	int64_t looked_ns,
+		looked_code_ns; /* when what is kept was compared, in the host's CLOCK_MONOTONIC */
+	uint64_t born_epoch;	/* sys.epoch when the clone was made */
+	bool suspect;		/* it is to be made anew */
+	uint64_t budget_ns;	/* of the next clone's calls */
 	struct vl_workset workset;
 	char *label;	    /* whose working set it is; NULL: none is kept */
 	uint64_t copy_rate; /* pages a millisecond, as it was measured; 0: not yet */

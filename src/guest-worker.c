@@ -114,8 +114,7 @@ static struct vl_error *next(struct vl_worker *w, const struct vl_message *m)
 	g->anew = false;
 	g->know_mounts = false; /* they can have changed since */
 	/* A keeper's answer is that of a tool which begins anew. */
-	if (g->view && vl_view_still_changed(g->view))
-		g->suspect = true;
+	g->looked_ns = g->looked_code_ns = 0;
 	vl_epoch_reset(g);
 	if (m->value[0]) {
 		g->trim = true;

@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "imee/engine.h"
+#include "util/deadline.h"
 #include "vmst/pulse.h"
 
 /* What clones have counted so far, those that are gone and this one. */
@@ -69,24 +69,37 @@ struct vl_error *vl_guest_contact(struct vl_guest *g, bool anew)
 }
 
 /*
- * Code outside of the kernel's own text (modules, BPF) can change while a tool
- * goes on, and what was translated of it does not: start over now and then. And
- * each time where the kernel's text cannot be told from what a refresh copies
- * again, as that would undo what was patched.
+ * What is kept from epoch to epoch, and could be old: the kernel's text and constants as they
+ * were copied, and code as it was translated. All is compared when a run begins, and in a long
+ * one again and again. The kernel patches its text rarely, and to compare it takes 2 ms. Code
+ * of modules comes and goes; what has run of it is some pages, which take 20 us.
  */
-#define CLONE_AGE_NS 60000000000L
+#define LOOK_NS 1000000000L
+#define LOOK_CODE_NS 10000000L
 
+static bool is_old(struct vl_guest *g)
+{
+	int64_t now = vl_monotonic_ns();
+	bool all = now - g->looked_ns >= LOOK_NS;
+
+	if (!vl_target_is_live(g->target) || now - g->looked_code_ns < LOOK_CODE_NS)
+		return false;
+	g->looked_code_ns = now;
+	if (all)
+		g->looked_ns = now;
+	return vl_view_still_changed(g->view, all);
+}
+
+/*
+ * Start over where the kernel's text cannot be told from what a refresh copies again, too, as
+ * that would undo what was patched.
+ */
 static void forget_old(struct vl_guest *g)
 {
-	struct timespec ts;
-	int64_t now;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	now = ts.tv_sec * 1000000000L + ts.tv_nsec;
-	if (g->clone && !g->suspect && g->workset.still[0].size && now - g->born_ns < CLONE_AGE_NS)
+	if (g->clone && !g->suspect && g->workset.still[0].size && !is_old(g))
 		return;
 	forget_clone(g);
-	g->born_ns = now;
+	g->looked_ns = g->looked_code_ns = vl_monotonic_ns();
 	g->born_epoch = g->sys.epoch;
 	g->suspect = false;
 }

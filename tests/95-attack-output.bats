@@ -263,7 +263,7 @@ no_proc() {
 # past the guest. Prints what was there.
 plant() {
 	local at gpa=''
-	at=$(in_guest "$1" "sed -n 's/^\([0-9a-f]*\) . $2\$/\1/p' /proc/kallsyms")
+	at=$(in_guest "$1" "sed -n 's/^\([0-9a-f]*\) . $2\([[:space:]].*\)*\$/\1/p' /proc/kallsyms")
 	# A CPU in user mode has another page table.
 	for _ in {1..100}; do
 		gpa=$(qmp "$1" human-monitor-command "{\"command-line\": \"gva2gpa 0x$at\"}" |
@@ -296,4 +296,54 @@ plant() {
 	# And back.
 	run --separate-stderr vuname "$g" -n
 	assert_status 0
+}
+
+@test "the same where a module's code was changed" {
+	local g was file max
+	g=$(guest g61)
+	in_guest g61 'ip link add vtbr type bridge'
+	file=/sys/class/net/vtbr/bridge/hash_max
+	max=$(in_guest g61 "cat $file")
+	[[ $max -gt 1 ]]
+	assert_same "$max" "$(vcat "$g" "$file")"
+	assert_same "$max" "$(vexec "$g" cat "$file")"
+	# movw $'7\n',(%rdx); mov $2,%eax; ret
+	was=$(plant g61 hash_max_show 66c702370ab802000000c3)
+	local kept kept_program alone
+	kept=$(vcat "$g" "$file") kept_program=$(vexec "$g" cat "$file") alone=$(vcat --keep=0 "$g" "$file")
+	plant g61 hash_max_show "$was"
+	assert_same "7 7 7" "$alone $kept $kept_program"
+	assert_same "$max" "$(vcat "$g" "$file")"
+	assert_same "$max" "$(vexec "$g" cat "$file")"
+	in_guest g61 'ip link del vtbr'
+}
+
+@test "a program that stays has the kernel's code and a module's as they are, not as they were" {
+	local g file was kernel
+	g=$(guest g61)
+	in_guest g61 'ip link add vtbr type bridge'
+	file=/sys/class/net/vtbr/bridge/hash_max
+	mkfifo "$BATS_TEST_TMPDIR/go"
+	vexec "$g" bash -c 'cat "$1"; uname -r; read -r _; cat "$1"; uname -r || echo none' - "$file" \
+		<"$BATS_TEST_TMPDIR/go" >"$BATS_TEST_TMPDIR/out" 3>&- &
+	local pid=$!
+	exec 5>"$BATS_TEST_TMPDIR/go"
+	for _ in {1..200}; do
+		[[ $(wc -l <"$BATS_TEST_TMPDIR/out") -lt 2 ]] || break
+		sleep 0.1
+	done
+	was=$(plant g61 hash_max_show 66c702370ab802000000c3)
+	kernel=$(plant g61 __x64_sys_newuname b8daffffffc3)
+	# All of the kernel's own text is compared once in a second.
+	sleep 1.1
+	echo >&5
+	exec 5>&-
+	wait "$pid"
+	plant g61 hash_max_show "$was"
+	plant g61 __x64_sys_newuname "$kernel"
+	in_guest g61 'ip link del vtbr'
+	[[ $(tail -n +3 "$BATS_TEST_TMPDIR/out") == $'7\nnone' ]] || {
+		cat "$BATS_TEST_TMPDIR/out"
+		fail "old code"
+	}
 }

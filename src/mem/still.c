@@ -24,6 +24,7 @@ void vl_still_deinit(struct vl_still *s)
 {
 	for (size_t i = 0; i < VL_MAX_STILL; i++)
 		free((void *)s->sums[i]);
+	free(s->code);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -65,6 +66,21 @@ void vl_still_note(struct vl_still *s, uint64_t gpa, const void *page)
 					       &none, sum_of(page));
 }
 
+bool vl_still_note_code(struct vl_still *s, uint64_t gpa, const void *page)
+{
+	if (s->nr_code == s->cap_code) {
+		size_t cap = s->cap_code ? 2 * s->cap_code : 64;
+		struct vl_still_code *code = reallocarray(s->code, cap, sizeof(*code));
+
+		if (!code)
+			return false;
+		s->code = code;
+		s->cap_code = cap;
+	}
+	s->code[s->nr_code++] = (struct vl_still_code){ gpa, sum_of(page) };
+	return true;
+}
+
 struct batch {
 	uint64_t gpas[BATCH], sums[BATCH];
 	void *bufs[BATCH];
@@ -83,27 +99,36 @@ static bool differs(struct batch *b, struct vl_target *t)
 	return changed;
 }
 
-bool vl_still_changed(const struct vl_still *s, struct vl_target *t)
+/* Page @gpa had @sum: has it another one, or one of those before it in the batch? */
+static bool look(struct batch *b, struct vl_target *t, uint64_t gpa, uint64_t sum)
 {
-	struct batch *b = aligned_alloc(64, (sizeof(*b) + 63) / 64 * 64);
+	b->gpas[b->nr] = gpa;
+	b->sums[b->nr++] = sum;
+	return b->nr == BATCH && differs(b, t);
+}
+
+bool vl_still_changed(const struct vl_still *s, struct vl_target *t, bool all)
+{
+	struct batch *b;
 	bool changed = false;
 
+	if (!all && !s->nr_code)
+		return false;
+	b = aligned_alloc(64, (sizeof(*b) + 63) / 64 * 64);
 	if (!b)
 		return false;
 	b->nr = 0;
 	for (size_t i = 0; i < BATCH; i++)
 		b->bufs[i] = b->pages[i];
-	for (size_t i = 0; i < VL_MAX_STILL; i++)
+	for (size_t i = 0; !changed && i < s->nr_code; i++)
+		changed = look(b, t, s->code[i].gpa, s->code[i].sum);
+	for (size_t i = 0; all && i < VL_MAX_STILL; i++)
 		for (uint64_t at = 0; s->sums[i] && !changed && at < s->at[i].size;
 		     at += VL_PAGE_SIZE) {
 			uint64_t sum = atomic_load(&s->sums[i][at / VL_PAGE_SIZE]);
 
-			if (!sum)
-				continue;
-			b->gpas[b->nr] = s->at[i].gpa + at;
-			b->sums[b->nr++] = sum;
-			if (b->nr == BATCH)
-				changed = differs(b, t);
+			if (sum)
+				changed = look(b, t, s->at[i].gpa + at, sum);
 		}
 	changed = changed || differs(b, t);
 	free(b);

@@ -12,6 +12,11 @@ struct vl_still {
 	struct vl_view_still at[VL_MAX_STILL];
 	/* A sum for each page, 0: not copied. NULL: there is no memory for them. */
 	_Atomic uint64_t *sums[VL_MAX_STILL];
+	/* Pages elsewhere (modules) whose code has run: what it was like when it first did. */
+	struct vl_still_code {
+		uint64_t gpa, sum;
+	} * code;
+	size_t nr_code, cap_code;
 };
 
 void vl_still_set(struct vl_still *s, const struct vl_view_still *still);
@@ -22,7 +27,13 @@ bool vl_still_has(const struct vl_still *s, uint64_t gpa);
 /* Page @gpa is copied for the first time, and has this content. Nothing if it is not still. */
 void vl_still_note(struct vl_still *s, uint64_t gpa, const void *page);
 
-/* Has a page of them another content in the guest now? Not known is no. */
-bool vl_still_changed(const struct vl_still *s, struct vl_target *t);
+/* Code of page @gpa, which is not still, is about to run for the first time. False: no memory. */
+bool vl_still_note_code(struct vl_still *s, uint64_t gpa, const void *page);
+
+/*
+ * Has a page another content in the guest now, of code that ran or, with @all, of all that
+ * is still? Not known is no.
+ */
+bool vl_still_changed(const struct vl_still *s, struct vl_target *t, bool all);
 
 #endif

@@ -113,8 +113,8 @@ static void fill(struct vl_view *v, uint64_t host)
 		if (v->asking ? !still :
 				!late && v->still.at[0].size &&
 					(!vl_still_has(&v->still, r->gpa + first) ||
-					 !vl_still_has(&v->still, r->gpa + first +
-								      (nr - 1) * VL_PAGE_SIZE))) {
+					 !vl_still_has(&v->still,
+						       r->gpa + first + (nr - 1) * VL_PAGE_SIZE))) {
 			first = off;
 			nr = 1;
 		}
@@ -260,9 +260,16 @@ void vl_view_set_still(struct vl_view *v, const struct vl_view_still *still)
 	vl_still_set(&v->still, still);
 }
 
-bool vl_view_still_changed(const struct vl_view *v)
+bool vl_view_note_code(struct vl_view *v, uint64_t gpa)
 {
-	return vl_still_changed(&v->still, v->target);
+	const void *page = vl_view_host(v, gpa & VL_PAGE_MASK, VL_PAGE_SIZE);
+
+	return page && vl_still_note_code(&v->still, gpa & VL_PAGE_MASK, page);
+}
+
+bool vl_view_still_changed(const struct vl_view *v, bool all)
+{
+	return vl_still_changed(&v->still, v->target, all);
 }
 
 /* Pages waiting to be read in one go. */

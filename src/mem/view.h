@@ -49,10 +49,17 @@ int vl_view_open_uffd(bool *user_only_ret);
 void vl_view_set_still(struct vl_view *v, const struct vl_view_still *still);
 
 /*
- * Is one of the pages that are still, and that the view has, another one in the guest by now?
- * The view is then to be made anew. Reads the guest, which need not be held.
+ * Code in page @gpa, which is not still (a module's), is about to run for the first time, and
+ * may be kept translated. False: not noted, as there is no memory, or no such page.
  */
-bool vl_view_still_changed(const struct vl_view *v);
+bool vl_view_note_code(struct vl_view *v, uint64_t gpa);
+
+/*
+ * Has the guest other code by now in a page whose code has run, or, with @all, is a page that
+ * is still, and that the view has, another one? The view is then to be made anew, and what was
+ * translated of it. Reads the guest, which need not be held.
+ */
+bool vl_view_still_changed(const struct vl_view *v, bool all);
 
 /*
  * Have room for the pages @gpas (@nr, ascending): what vl_view_refresh() then does

@@ -133,6 +133,37 @@ static void find_caps(struct vl_clone *c)
 		c->state.nr_caps = VL_NR_CAPS;
 }
 
+/* vl_read_entry_fn over the view and our own tables. */
+static bool read_entry(void *ctx, uint64_t gpa, uint64_t *ret)
+{
+	struct vl_clone *c = ctx;
+
+	if (gpa >= c->own.gpa && gpa - c->own.gpa <= OWN_SIZE - sizeof(*ret)) {
+		memcpy(ret, (char *)c->own.host + (gpa - c->own.gpa), sizeof(*ret));
+		return true;
+	}
+	return vl_view_read_entry(c->view, gpa, ret);
+}
+
+/*
+ * Modules and what else the kernel loads or makes (BPF, ftrace) is behind its image, within
+ * the reach of its branches: Documentation/arch/x86/x86_64/mm.rst.
+ */
+#define NEAR_KERNEL 0xffffffff80000000UL
+
+/* Note the page at @va, where code runs that is not the image's. */
+static void on_code(void *ctx, uint64_t va)
+{
+	struct vl_clone *c = ctx;
+	size_t page = (va - NEAR_KERNEL) / VL_PAGE_SIZE;
+	struct vl_xlat x;
+
+	if (va < NEAR_KERNEL || c->ran[page / 64] >> (page % 64) & 1)
+		return;
+	if (vl_translate(&c->pt, read_entry, c, va, &x) && vl_view_note_code(c->view, x.gpa))
+		c->ran[page / 64] |= 1UL << (page % 64);
+}
+
 struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_view *view,
 				 const struct vl_clone_start *start, struct vl_clone **ret)
 {
@@ -184,6 +215,9 @@ struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_vie
 		/* Calls go straight to kernel functions: there is nothing to swap in. */
 		.gs_base = c->percpu,
 		.host = port ? &port->machine : NULL,
+		.code_from = vl_symbol(contact->kernel, "_etext"),
+		.on_code = on_code,
+		.ctx = c,
 		.room = (char *)c->own.host + OWN_ROOM,
 		.room_va = c->hlt_va + 4 * VL_PAGE_SIZE,
 	};
@@ -229,18 +263,6 @@ void vl_clone_destroy(struct vl_clone *c)
 	if (c->own.host)
 		munmap(c->own.host, OWN_SIZE);
 	free(c);
-}
-
-/* vl_read_entry_fn over the view and our own tables. */
-static bool read_entry(void *ctx, uint64_t gpa, uint64_t *ret)
-{
-	struct vl_clone *c = ctx;
-
-	if (gpa >= c->own.gpa && gpa - c->own.gpa <= OWN_SIZE - sizeof(*ret)) {
-		memcpy(ret, (char *)c->own.host + (gpa - c->own.gpa), sizeof(*ret));
-		return true;
-	}
-	return vl_view_read_entry(c->view, gpa, ret);
 }
 
 static bool clone_copy(struct vl_clone *c, uint64_t va, void *buf, size_t len, bool write)

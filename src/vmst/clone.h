@@ -69,6 +69,9 @@ struct vl_clone {
 
 	uint64_t budget_ns; /* of one call */
 	uint64_t nr_calls;
+
+	/* A bit for each page of the top 2 GiB: code outside of the kernel's image has run there. */
+	uint64_t ran[(2UL << 30) / VL_PAGE_SIZE / 64];
 };
 
 /* The vCPU the clone stands for. */

@@ -2,10 +2,11 @@
 /*
  * The clone's vCPU on Unicorn (2.1 or later: before that it has no x86 MMU).
  *
- * Only one hook is set for good, the one for exceptions. Hooks on code or
- * memory, an instruction count and uc_emu_start's own timeout all slow every
- * call (a timeout starts a thread each time), so breakpoints are int3 in the
- * clone's private text, and the budget is kept by one watchdog thread.
+ * Hooks on code or memory, an instruction count and uc_emu_start's own timeout all
+ * slow every call (a timeout starts a thread each time), so breakpoints are int3 in
+ * the clone's private text, and the budget is kept by one watchdog thread. A hook on
+ * blocks costs nothing where they are outside of its range, which is looked at when they
+ * are translated: so it is for code of modules only.
  */
 #include "vcpu.h"
 
@@ -22,6 +23,7 @@
 struct vl_engine {
 	struct vl_unicorn_api api;
 	uc_engine *uc;
+	struct vl_vcpu_state st;
 	int vector;	   /* of the exception that stopped the run, or -1 */
 	bool faulted;	   /* one did: see get_over_fault() */
 	uc_context *fresh; /* as it was before the first run */
@@ -54,6 +56,17 @@ static void on_exception(uc_engine *uc, uint32_t vector, void *ctx)
 
 	e->vector = (int)vector;
 	e->api.emu_stop(uc);
+}
+
+static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *ctx)
+{
+	struct vl_engine *e = ctx;
+
+	(void)uc;
+	e->st.on_code(e->st.ctx, address);
+	/* One that was cut off has no size. */
+	if (size > 1 && size < VL_PAGE_SIZE)
+		e->st.on_code(e->st.ctx, address + size - 1);
 }
 
 static bool on_unmapped(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value,
@@ -129,6 +142,7 @@ static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl
 	e = calloc(1, sizeof(*e));
 	if (!e)
 		return vl_error_nomem();
+	e->st = *st;
 	error = vl_unicorn_load(&e->api);
 	if (error)
 		goto fail;
@@ -150,6 +164,9 @@ static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl
 		err = e->api.hook_add(e->uc, &hook, UC_HOOK_INTR, on_exception, e, 1, 0);
 	if (!err)
 		err = e->api.hook_add(e->uc, &hook, UC_HOOK_MEM_UNMAPPED, on_unmapped, e, 1, 0);
+	if (!err && st->code_from)
+		err = e->api.hook_add(e->uc, &hook, UC_HOOK_BLOCK, on_block, e, st->code_from,
+				      UINT64_MAX);
 	if (err) {
 		error = uc_error(e, err, "set up a virtual CPU");
 		goto fail;

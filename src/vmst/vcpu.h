@@ -64,6 +64,13 @@ struct vl_vcpu_state {
 	uint32_t caps[VL_NR_CAPS];
 	unsigned nr_caps;
 	const struct vl_machine_host *host; /* of KVM; NULL: look */
+	/*
+	 * An engine that keeps code translated calls @on_code(@ctx) for the first and the last
+	 * byte of each piece that it runs at @code_from or above (0: of none): a guest's modules.
+	 */
+	uint64_t code_from;
+	void (*on_code)(void *ctx, uint64_t va);
+	void *ctx;
 };
 
 /* A page range of our own in the clone's physical space, above the RAM. */

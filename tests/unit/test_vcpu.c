@@ -63,6 +63,9 @@ enum { P_TOP, P_TABLES, P_CODE = 16, P_ROOM = 20, P_STACK = 32, P_DATA = 40 };
 #define STACK_VA (BASE + P_STACK * VL_PAGE_SIZE)
 #define DATA_VA (BASE + P_DATA * VL_PAGE_SIZE)
 
+/* A module's code: a call of it is to be noted. */
+#define MODULE_VA 0xffffffffc0000000UL
+
 #define FIXED_FLAGS 2UL
 #define BUDGET_NS 2000000000UL
 
@@ -296,7 +299,39 @@ static void test_memory(struct machine *m, const char *name, struct vl_view *vie
 	ok(good && halted(m, pattern(6 * VL_PAGE_SIZE)), "%s: page tables that changed", name);
 }
 
-static void test_engine(struct machine *m, const char *name, struct vl_view *view)
+struct noted {
+	unsigned nr;
+	uint64_t last;
+};
+
+static void note(void *ctx, uint64_t va)
+{
+	struct noted *n = ctx;
+
+	n->nr++;
+	n->last = va;
+}
+
+/* What is kept translated is noted when it runs, if it is a module's: no code of KVM's is. */
+static void test_code(struct machine *m, const char *name, const struct noted *n)
+{
+	bool keeps = m->ops == &vl_engine_unicorn;
+
+	RUN(m, c_add, 1, 2);
+	ok(!n->nr && halted(m, 3), "%s: code of the image is not noted", name);
+	map(MODULE_VA, OWN_GPA + (m->at - BASE) / VL_PAGE_SIZE * VL_PAGE_SIZE);
+	m->ops->flush(m->e);
+	m->at = MODULE_VA + m->at % VL_PAGE_SIZE;
+	start(m, 3, 4);
+	ok(halted(m, 7) && (!keeps || n->nr == 2) &&
+		   (!keeps || n->last == m->at + (uint64_t)(c_add_end - c_add) - 1),
+	   "%s: a module's is, first and last byte (%u)", name, n->nr);
+	start(m, 4, 4);
+	ok(halted(m, 8) && (keeps ? n->nr >= 2 : !n->nr), "%s: and runs again", name);
+}
+
+static void test_engine(struct machine *m, const char *name, struct vl_view *view,
+			const struct noted *noted)
 {
 	uint64_t *data = own_page(P_DATA), *stack = own_page(P_STACK + 1), hlt;
 
@@ -310,6 +345,7 @@ static void test_engine(struct machine *m, const char *name, struct vl_view *vie
 	m->regs.gpr[VL_RSP] = STACK_VA + VL_PAGE_SIZE - 8;
 	m->ops->run(m->e, &m->regs, BUDGET_NS, &m->exit);
 	ok(halted(m, 99) && m->regs.rip == hlt + 1, "%s: a call, ended by hlt", name);
+	test_code(m, name, noted);
 	test_exceptions(m, name);
 	test_memory(m, name, view);
 	test_device(m, name);
@@ -408,6 +444,7 @@ int main(void)
 
 	test_features();
 	for (size_t i = 0; i < sizeof(which) / sizeof(which[0]); i++) {
+		struct noted noted = { 0 };
 		struct machine m = { 0 };
 		struct vl_error *err;
 
@@ -419,6 +456,9 @@ int main(void)
 			}
 			close(kvm);
 		}
+		st.code_from = MODULE_VA;
+		st.on_code = note;
+		st.ctx = &noted;
 		err = vl_vcpu_create(which[i], &st, view, &region, &m.ops, &m.e, why);
 		if (!ok(!err, "an engine is made%s%s", err ? ": " : "", err ? err->message : "")) {
 			vl_error_destroy(err);
@@ -429,7 +469,7 @@ int main(void)
 		    m.exit.reason == VL_EXIT_BROKEN) {
 			ok(true, "vmst/kvm # skip KVM is software here: %s", m.exit.detail);
 		} else {
-			test_engine(&m, m.ops->name, view);
+			test_engine(&m, m.ops->name, view, &noted);
 			if (m.ops->count)
 				test_hardware(&m, m.ops->name);
 		}
