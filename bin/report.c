@@ -158,6 +158,19 @@ static void print_text(const char *key, const char *text)
 	putc('\n', stderr);
 }
 
+static void print_calls(const char *key, const struct vl_redirect_calls *calls)
+{
+	fprintf(stderr, "%-16s%" PRIu64, key, calls->total);
+	for (size_t i = 0; i < calls->nr; i++) {
+		char *name = vl_redirect_number_name(calls->call[i].nr);
+
+		fprintf(stderr, "%s%s %u", i ? ", " : " (", name ? name : "?",
+			calls->call[i].count);
+		free(name);
+	}
+	fputs(calls->nr ? ")\n" : "\n", stderr);
+}
+
 void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *redirect, bool kept)
 {
 	const struct {
@@ -180,7 +193,6 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 		{ "snapshots:", redirect->snapshots },
 	};
 	char walls[VL_CONFINED_TEXT], confined[VL_CONFINED_TEXT + 16];
-	unsigned int denied = 0, unknown = 0;
 
 	print_text("engine:", stats->engine);
 	if (*stats->no_kvm)
@@ -201,24 +213,8 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 	vl_confined_describe(redirect->confined, walls);
 	snprintf(confined, sizeof(confined), "seccomp%s%s", *walls ? ", " : "", walls);
 	print_text("confined:", confined);
-	for (size_t i = 0; i < redirect->nr_denied; i++)
-		denied += redirect->denied[i].count;
-	fprintf(stderr, "%-16s%u", "denied:", denied);
-	for (size_t i = 0; i < redirect->nr_denied; i++)
-		fprintf(stderr, "%s%s %u", i ? ", " : " (", redirect->denied[i].name,
-			redirect->denied[i].count);
-	fputs(redirect->nr_denied ? ")\n" : "\n", stderr);
-	for (size_t i = 0; i < redirect->nr_unknown; i++)
-		unknown += redirect->unknown[i].count;
-	fprintf(stderr, "%-16s%u", "not allowed:", unknown);
-	for (size_t i = 0; i < redirect->nr_unknown; i++) {
-		char *name = vl_redirect_number_name(redirect->unknown[i].nr);
-
-		fprintf(stderr, "%s%s %u", i ? ", " : " (", name ? name : "?",
-			redirect->unknown[i].count);
-		free(name);
-	}
-	fputs(redirect->nr_unknown ? ")\n" : "\n", stderr);
+	print_calls("denied:", &redirect->denied);
+	print_calls("not allowed:", &redirect->not_allowed);
 }
 
 int close_stdout(const char *applet, int status)

@@ -229,8 +229,6 @@ static struct vl_error *take_reply(struct vl_keep_message *m, int *status_ret,
 			err->address = reply.address;
 		}
 	}
-	for (size_t i = 0; i < redirect_ret->nr_denied && i < VL_REDIRECT_DENIED_MAX; i++)
-		redirect_ret->denied[i].name = vl_redirect_call_name(vl_keep_get_string(m));
 	return err;
 }
 

@@ -169,8 +169,6 @@ static void put_reply(struct vl_keep_message *m, struct vl_keep_reply *reply,
 		if (err->hint)
 			vl_keep_put_string(m, err->hint);
 	}
-	for (size_t i = 0; i < reply->redirect.nr_denied; i++)
-		vl_keep_put_string(m, reply->redirect.denied[i].name);
 }
 
 static void answer(struct keeper *kp, int link, uint32_t word)

@@ -52,8 +52,8 @@ struct vl_keep_reply {
 	int32_t code, os_errno;
 	uint64_t address;
 	struct vl_stats stats;
-	struct vl_redirect_stats redirect; /* without the names of what was denied */
-	/* Strings: message, hint; the names of what was denied. */
+	struct vl_redirect_stats redirect;
+	/* Strings: message, hint. */
 };
 
 /* A message that is put together or taken apart. */

@@ -6,10 +6,12 @@
  * others. A call that is in neither table does not exist (ENOSYS); the supervisor counts
  * it. A call with only conditional rows in policy.c is native where none holds.
  */
+#include <fcntl.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -30,6 +32,12 @@
 #ifndef __NR_mseal
 #define __NR_mseal 462
 #endif
+#ifndef F_DUPFD_QUERY
+#define F_DUPFD_QUERY 1027
+#endif
+#ifndef F_CREATED_QUERY
+#define F_CREATED_QUERY 1028
+#endif
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
 #endif
@@ -39,6 +47,7 @@
 #define IF(n, a, m, v, why) \
 	{ .nr = __NR_##n, .conditional = true, .arg = a, .mask = m, .value = v, .note = why }
 #define IOCTL(v, why) IF(ioctl, 1, ~0u, v, why)
+#define FCNTL(v, why) IF(fcntl, 1, ~0u, v, why)
 #define PRCTL(v, why) IF(prctl, 0, ~0u, v, why)
 
 /* New namespaces are a way around mounts and rights; an untraced child would keep the vDSO. */
@@ -112,10 +121,11 @@ const struct vl_native vl_native[] = {
 	CALL(epoll_create1, "waits"), CALL(epoll_ctl, "waits"), CALL(epoll_wait, "waits"),
 	CALL(epoll_pwait, "waits"), CALL(epoll_pwait2, "waits"),
 	CALL(pwrite64, "what the caller opened for it"), CALL(writev, "what the caller opened"),
-	CALL(pwritev, "what the caller opened"), CALL(pwritev2, "what the caller opened"),
-	CALL(ftruncate, "what the caller opened"), CALL(fallocate, "what the caller opened"),
+	CALL(pwritev, "what the caller opened"),
+	IF(pwritev2, 5, ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND), 0,
+	   "what the caller opened"),
 	CALL(fsync, "what the caller opened"), CALL(fdatasync, "what the caller opened"),
-	CALL(sync_file_range, "what the caller opened"), CALL(flock, "what the caller opened"),
+	CALL(sync_file_range, "what the caller opened"),
 	CALL(fadvise64, "what it has open"), CALL(readahead, "what it has open"),
 	CALL(cachestat, "what it has open"), CALL(tee, "between its pipes"),
 	CALL(vmsplice, "to its pipe"), CALL(inotify_init, "it watches nothing"),
@@ -124,6 +134,12 @@ const struct vl_native vl_native[] = {
 	IF(socketpair, 1, 0xf, SOCK_SEQPACKET, "between its own"),
 	CALL(shutdown, "what the caller opened"), CALL(getpeername, "what the caller opened"),
 	CALL(recvmmsg, "what the caller opened"),
+	FCNTL(F_GETFD, "a question"), FCNTL(F_SETFD, "its descriptor"), FCNTL(F_GETFL, "a question"),
+	FCNTL(F_GETLK, "a question"), FCNTL(F_OFD_GETLK, "a question"), FCNTL(F_GETOWN, "a question"),
+	FCNTL(F_GETOWN_EX, "a question"), FCNTL(F_GETSIG, "a question"),
+	FCNTL(F_GETLEASE, "a question"), FCNTL(F_GETPIPE_SZ, "a question"),
+	FCNTL(F_SETPIPE_SZ, "room in its pipe"), FCNTL(F_GET_SEALS, "a question"),
+	FCNTL(F_DUPFD_QUERY, "a question"), FCNTL(F_CREATED_QUERY, "a question"),
 
 	/* asm-generic/ioctls.h: modes of its terminal, and what is ready */
 	IOCTL(TCGETS, "modes"), IOCTL(TCSETS, "modes"), IOCTL(TCSETSW, "modes"),

@@ -132,7 +132,8 @@ static int make_memfd(const void *data, size_t len)
 	rw = memfd_create(MEMFD_NAME, MFD_CLOEXEC);
 	if (rw < 0)
 		return -errno;
-	fchmod(rw, 0444); /* nobody executes it */
+	/* Nobody executes it, and an ordinary user renews it (vl_fd_rewrite()). */
+	fchmod(rw, 0644);
 	for (done = 0; done < len; done += n) {
 		n = write(rw, (const char *)data + done, len - done);
 		if (n <= 0) {
@@ -279,17 +280,10 @@ struct vl_error *vl_fd_duplicate(struct vl_trap *t, int fd, bool cloexec)
 	return NULL;
 }
 
-/*
- * fcntl(fd, F_DUPFD or F_DUPFD_CLOEXEC, least): any number from least on is right. All
- * else that traps is refused.
- */
-struct vl_error *vl_h_fcntl_dup(struct vl_trap *t)
+/* Any number from the least on is right. */
+struct vl_error *vl_fd_duplicate_from(struct vl_trap *t)
 {
-	if ((int)t->args[1] != F_DUPFD && (int)t->args[1] != F_DUPFD_CLOEXEC) {
-		vl_deny(t);
-		return NULL;
-	}
-	if (t->args[2] >= VL_FD_LO) {
+	if (!vl_fd_ours(t->args[0]) || t->args[2] >= VL_FD_LO) {
 		t->pass = true;
 		return NULL;
 	}

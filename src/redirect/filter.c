@@ -83,20 +83,15 @@ static void put_cases(struct head *h, int nr)
 
 static void put_head(struct head *h)
 {
-	uint32_t jump;
-
 	load(h, offsetof(struct seccomp_data, arch));
-	put(h, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
-	jump = h->nr;
-	put(h, BPF_JMP | BPF_JA, 0, 0, 0);
+	put(h, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, 2);
 	load(h, offsetof(struct seccomp_data, nr));
 	/* Numbers of x32 are among those that are too high. */
 	put(h, BPF_JMP | BPF_JGE | BPF_K, VL_NR_MAX, 0, 1);
-	put(h, BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS, 0, 0);
+	put(h, BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF, 0, 0);
 	for (int nr = 0; nr < VL_NR_MAX; nr++)
 		if (has_cases(nr))
 			put_cases(h, nr);
-	h->insns[jump].k = h->nr - jump - 1;
 }
 
 static int add_rules(scmp_filter_ctx ctx)
@@ -143,7 +138,7 @@ static int join(struct vl_redirect_filter *f, const struct head *h, int fd)
 
 /*
  * Build the filter: what the tables list is native or goes to the supervisor, as all
- * else does; calls of another architecture (int 0x80, x32), which the tables do
+ * else does: calls of another architecture (int 0x80, x32), which the tables do
  * not cover, do not exist.
  */
 struct vl_error *vl_redirect_filter_create(struct vl_redirect_filter **ret)
@@ -156,7 +151,8 @@ struct vl_error *vl_redirect_filter_create(struct vl_redirect_filter **ret)
 	if (!f || !head || !ctx)
 		goto out;
 	put_head(head);
-	err = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
+	/* Another architecture does not get beyond the head. */
+	err = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (!err)
 		err = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary tree */
 	if (!err)

@@ -374,9 +374,9 @@ struct vl_error *vl_host_open(struct vl_trap *t, uint64_t flags, uint64_t mode)
 	else if (S_ISLNK(st.st_mode) && !(flags & O_PATH))
 		t->ret = -ELOOP;
 	else if (tree && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !(flags & O_PATH))
-		t->ret = -EACCES; /* a device, a FIFO or a socket speaks with somebody */
+		vl_deny_as(t, EACCES); /* a device, a FIFO or a socket speaks with somebody */
 	else if (t->where.row->library && !vl_own_library_file(fd, norm, &st))
-		t->ret = -EACCES;
+		vl_deny_as(t, EACCES);
 	else
 		give(t, fd, flags);
 	close(fd);
@@ -569,10 +569,11 @@ struct vl_error *vl_h_exec(struct vl_trap *t)
 		return NULL;
 	}
 	/* The kernel's own idea of the working directory is the root. */
-	t->ret = vl_path_below(norm, "/proc/self/fd") ? -EACCES : -ENOENT;
 	if (vl_mem_string(t, t->args[0], self, sizeof(self)) || self[0] != '/' ||
-	    !vl_own_executable(t, norm))
+	    !vl_own_executable(t, norm)) {
+		vl_deny_as(t, vl_path_below(norm, "/proc/self/fd") ? EACCES : ENOENT);
 		return NULL;
+	}
 	t->ret = 0;
 	fd = find(t, norm, false);
 	if (fd >= 0 && !fstat(fd, &st) && !S_ISREG(st.st_mode))

@@ -277,7 +277,18 @@ static inline bool vl_fd_ours(uint64_t fd)
 	return (fd & VL_FD_MASK) == VL_FD_LO;
 }
 struct vl_error *vl_h_dup(struct vl_trap *t);
-struct vl_error *vl_h_fcntl_dup(struct vl_trap *t);
+/* fcntl(fd, F_DUPFD or F_DUPFD_CLOEXEC, least) */
+struct vl_error *vl_fd_duplicate_from(struct vl_trap *t);
+
+/* --- given.c: open files of the host --- */
+
+/* Note what the program is given: before it begins. */
+void vl_given_init(struct vl_redirect *r);
+/* Is descriptor @fd of the task, of the host, one that the caller gave? */
+bool vl_fd_given(struct vl_trap *t, int fd);
+struct vl_error *vl_h_change_open(struct vl_trap *t);
+struct vl_error *vl_h_fcntl(struct vl_trap *t);
+struct vl_error *vl_h_mmap(struct vl_trap *t);
 
 /* --- records.c: the table of struct vl_file --- */
 
@@ -348,6 +359,16 @@ int64_t vl_tame_answer(struct vl_trap *t, const struct vl_arg *args, int64_t ret
 /* message.c: one netlink message, with its header. */
 void vl_tame_message(const struct vl_redirect *r, int protocol, char *message, size_t len);
 
+/* --- refuse.c: what is refused is counted --- */
+
+/* Answer EPERM, or @err. */
+void vl_deny(struct vl_trap *t);
+void vl_deny_as(struct vl_trap *t, int err);
+/* Answer that there is no such call. */
+void vl_not_allowed(struct vl_trap *t);
+struct vl_error *vl_h_deny(struct vl_trap *t);
+struct vl_error *vl_h_errno(struct vl_trap *t);
+
 /* --- state.c, ids.c, ipc.c: what the program asks about the machine --- */
 
 struct vl_error *vl_h_forward(struct vl_trap *t);
@@ -355,10 +376,8 @@ struct vl_error *vl_h_clock(struct vl_trap *t);
 struct vl_error *vl_h_adjtime(struct vl_trap *t);
 struct vl_error *vl_h_syslog(struct vl_trap *t);
 struct vl_error *vl_h_prlimit(struct vl_trap *t);
-struct vl_error *vl_h_deny(struct vl_trap *t);
 struct vl_error *vl_h_prctl(struct vl_trap *t);
 struct vl_error *vl_h_own(struct vl_trap *t);
-struct vl_error *vl_h_errno(struct vl_trap *t);
 struct vl_error *vl_h_id(struct vl_trap *t);
 struct vl_error *vl_h_group_id(struct vl_trap *t);
 struct vl_error *vl_h_kill(struct vl_trap *t);
@@ -450,6 +469,10 @@ struct vl_redirect {
 	bool forced; /* the program has come to them */
 	const struct vl_redirect_filter *filter;
 	struct vl_redirect_filter *own_filter; /* NULL: the options have one */
+	dev_t memory;			       /* of memory files */
+	struct {
+		uint64_t dev, ino;
+	} given[3];		 /* standard input, output and error; 0: closed */
 	const char *home, *path; /* in the program's environment, or NULL */
 	int listener;
 	struct vl_terminal terminal;
@@ -515,9 +538,6 @@ void vl_epoch_end(struct vl_redirect *r);
  * again, whatever its handler answers.
  */
 bool vl_settled(struct vl_redirect *r);
-/* Answer EPERM, or @err, and count it. */
-void vl_deny(struct vl_trap *t);
-void vl_deny_as(struct vl_trap *t, int err);
 /* Is the trapping task still waiting for this answer? */
 bool vl_trap_valid(struct vl_trap *t);
 /* Send the answer now; nothing happens at a second time. */

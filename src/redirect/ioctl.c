@@ -141,7 +141,7 @@ struct vl_error *vl_h_ioctl(struct vl_trap *t)
 		if (is_dangerous(cmd))
 			vl_deny(t);
 		else
-			t->ret = -ENOTTY;
+			vl_deny_as(t, ENOTTY);
 		return NULL;
 	}
 	/* linux/sockios.h, on whatever socket */

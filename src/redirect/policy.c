@@ -42,6 +42,8 @@
 #define ANY(a) { a, SCMP_CMP_MASKED_EQ, VL_FD_MASK, VL_FD_LO }
 #define STREAM(a) { a, SCMP_CMP_MASKED_EQ, VL_FD_STREAM_MASK, VL_FD_STREAM }
 #define IS(a, v) { a, SCMP_CMP_MASKED_EQ, 0xffffffff, v }
+/* of mmap: a mapping of a file, shared or not */
+#define FILE_MAP(v) { 3, SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS | (v), v }
 #define WHEN(...) \
 	.nr_cmp = sizeof((struct scmp_arg_cmp[]){ __VA_ARGS__ }) / sizeof(struct scmp_arg_cmp), \
 	.cmp = { __VA_ARGS__ }
@@ -112,22 +114,16 @@ const struct vl_policy vl_policy[] = {
 	ON(dup, vl_h_dup, (ANY(0)), "the copy must be one of ours, too"),
 	ON(dup2, vl_h_dup, (STREAM(0)), "reads of a low number do not trap"),
 	ON(dup3, vl_h_dup, (STREAM(0)), "reads of a low number do not trap"),
-	ON(fcntl, vl_h_fcntl_dup, (ANY(0), IS(1, F_DUPFD)), "the copy must be one of ours"),
-	ON(fcntl, vl_h_fcntl_dup, (ANY(0), IS(1, F_DUPFD_CLOEXEC)), "as F_DUPFD"),
-	ON(fcntl, vl_h_fcntl_dup, (IS(1, F_SETOWN)), "signals to a process of the host"),
-	ON(fcntl, vl_h_fcntl_dup, (IS(1, F_SETOWN_EX)), "signals to a process of the host"),
-	ON(fcntl, vl_h_fcntl_dup, (IS(1, F_SETSIG)), "signals to a process of the host"),
-	ON(fcntl, vl_h_fcntl_dup, (IS(1, F_SETLEASE)), "holds up others of the host"),
-	ON(fcntl, vl_h_fcntl_dup, (IS(1, F_NOTIFY)), "directories of the host"),
+	{ CALL(fcntl), .decision = LOCAL, .handle = vl_h_fcntl,
+	  .note = "copies, locks and flags; questions are native" },
 	{ CALL(getdents), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, ENOSYS } },
 	  WHEN(STREAM(0)), .note = "older than every libc that is left" },
 	{ CALL(preadv2), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, ENOSYS } },
 	  WHEN(STREAM(0)), .note = "libc falls back to preadv" },
-	{ CALL(mmap), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, ENODEV } },
-	  WHEN(STREAM(4)), .note = "the stand-in has no content" },
-	{ CALL(mmap), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, ENODEV } },
-	  WHEN(ANY(4), { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC }),
-	  .note = "code of a guest never runs on this host" },
+	ON(mmap, vl_h_mmap, (STREAM(4)), "the stand-in has no content"),
+	ON(mmap, vl_h_mmap, (FILE_MAP(0), { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC }),
+	   "code of a guest never runs on this host"),
+	ON(mmap, vl_h_mmap, (FILE_MAP(MAP_SHARED)), "writes to a file that is appended to"),
 	{ CALL(sendfile), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, EINVAL } },
 	  WHEN(STREAM(1)), .note = "the program reads and writes instead" },
 	{ CALL(splice), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, EINVAL } },
@@ -225,7 +221,7 @@ const struct vl_policy vl_policy[] = {
 	  .note = "programs take sendmsg" },
 	DENIED(socketpair, "datagrams, which could be sent to anybody; streams are native"),
 	ON(getsockname, vl_h_getsockname, (STREAM(0)), "a netlink address"),
-	ON(setsockopt, vl_h_setsockopt, (STREAM(0)), "of a socket of ours"),
+	ROW(setsockopt, LOCAL, vl_h_setsockopt, INT),
 	ON(getsockopt, vl_h_getsockopt, (STREAM(0)), "of a socket of ours"),
 	ON(sendto, vl_h_send, (STREAM(0)), "a netlink question"),
 	ON(sendmsg, vl_h_send, (STREAM(0)), "a netlink question"),
@@ -265,6 +261,10 @@ const struct vl_policy vl_policy[] = {
 	CHANGES(lsetxattr, PATH),
 	CHANGES(removexattr, PATH),
 	CHANGES(lremovexattr, PATH),
+	ROW(ftruncate, DENY, vl_h_change_open, INT),
+	ROW(fallocate, DENY, vl_h_change_open, INT),
+	ROW(flock, DENY, vl_h_change_open, INT),
+	ERRNO(pwritev2, EOPNOTSUPP, "flags that undo O_APPEND, and newer ones"),
 	ROW(fchmod, DENY, vl_h_change_fd, INT),
 	ROW(fchown, DENY, vl_h_change_fd, INT),
 	ROW(fsetxattr, DENY, vl_h_change_fd, INT),

@@ -7,6 +7,7 @@
 #include "redirect.h"
 
 #include <errno.h>
+#include <linux/audit.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -93,29 +94,6 @@ struct vl_error *vl_guest(struct vl_redirect *r, const char *name, int64_t *ret,
 		return err;
 	r->stats->guest_calls++;
 	return vl_sys_call(r->sys, name, args, nr, ret);
-}
-
-/* Answer @err and count it under the call's name. */
-void vl_deny_as(struct vl_trap *t, int err)
-{
-	struct vl_redirect_stats *s = t->r->stats;
-	size_t i;
-
-	t->pass = false;
-	t->ret = -err;
-	for (i = 0; i < s->nr_denied; i++)
-		if (!strcmp(s->denied[i].name, t->row->name))
-			break;
-	if (i == VL_REDIRECT_DENIED_MAX)
-		return;
-	if (i == s->nr_denied)
-		s->denied[s->nr_denied++].name = t->row->name;
-	s->denied[i].count++;
-}
-
-void vl_deny(struct vl_trap *t)
-{
-	vl_deny_as(t, EPERM);
 }
 
 bool vl_settled(struct vl_redirect *r)
@@ -219,22 +197,6 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 	return err;
 }
 
-/* A call in no table does not exist. */
-static void unknown(struct vl_trap *t)
-{
-	struct vl_redirect_stats *s = t->r->stats;
-	size_t i = 0;
-
-	t->ret = -ENOSYS;
-	while (i < s->nr_unknown && s->unknown[i].nr != t->nr)
-		i++;
-	if (i == VL_REDIRECT_UNKNOWN_MAX)
-		return;
-	if (i == s->nr_unknown)
-		s->unknown[s->nr_unknown++].nr = t->nr;
-	s->unknown[i].count++;
-}
-
 static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n, size_t size)
 {
 	struct vl_trap t = { .r = r };
@@ -246,14 +208,15 @@ static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n,
 	r->stats->traps++;
 	t.id = n->id;
 	t.tid = r->asking = n->pid;
-	t.nr = n->data.nr;
+	/* Numbers of another architecture mean other calls. */
+	t.nr = n->data.arch == AUDIT_ARCH_X86_64 ? n->data.nr : -1;
 	t.ip = n->data.instruction_pointer;
 	memcpy(t.args, n->data.args, sizeof(t.args));
 	t.row = t.nr >= 0 && t.nr < VL_NR_MAX ? r->by_nr[t.nr] : NULL;
 	if (t.row)
 		err = handle(r, &t);
 	else
-		unknown(&t);
+		vl_not_allowed(&t);
 	if (err)
 		return err; /* the guest is gone: the program ends */
 	vl_answer(&t);
@@ -400,6 +363,7 @@ static struct vl_error *run(struct vl_redirect *r, int sock, int *status_ret)
 
 	pinned = pin(r, &cpus, &one);
 	vl_own_start(r);
+	vl_given_init(r);
 	err = vl_launch(r, sock, status_ret);
 	/* While the program execs on another CPU, if there is one. */
 	if (!err && r->sys->ready)
@@ -509,21 +473,4 @@ struct vl_error *vl_redirect_serve(struct vl_sys *sys, const struct vl_redirect_
 	*status_ret = 3;
 	r.exe = strdup(o->argv[0]);
 	return r.exe ? redirect(&r, client, status_ret) : vl_error_nomem();
-}
-
-char *vl_redirect_number_name(int nr)
-{
-	char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, nr);
-
-	if (!name && asprintf(&name, "number %d", nr) < 0)
-		return NULL;
-	return name;
-}
-
-const char *vl_redirect_call_name(const char *name)
-{
-	for (size_t i = 0; i < vl_policy_nr; i++)
-		if (!strcmp(vl_policy[i].name, name))
-			return vl_policy[i].name;
-	return "?";
 }

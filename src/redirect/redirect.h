@@ -64,13 +64,18 @@ struct vl_redirect_options {
 	void *ready_ctx;
 };
 
-/* What was denied, and how often. */
-struct vl_redirect_denied {
-	const char *name; /* of the system call; static */
-	unsigned int count;
-};
+/* More names than any table of calls has. */
+#define VL_REDIRECT_CALLS_MAX 256
 
-#define VL_REDIRECT_DENIED_MAX 16
+/* Calls that were refused, and how often. */
+struct vl_redirect_calls {
+	uint64_t total;
+	size_t nr; /* of call[] */
+	struct {
+		int32_t nr; /* of the system call; -1: of another architecture (int 0x80) */
+		unsigned int count;
+	} call[VL_REDIRECT_CALLS_MAX];
+};
 
 /* What the program asked and was not told, where nothing stands in for it. */
 struct vl_redirect_lost {
@@ -93,14 +98,6 @@ struct vl_redirect_lost {
 /* Write what @confined has into @buf, with commas between; "": nothing. */
 void vl_confined_describe(unsigned int confined, char buf[VL_CONFINED_TEXT]);
 
-/* A system call that is in no table and was answered with ENOSYS. */
-struct vl_redirect_unknown {
-	int nr;
-	unsigned int count;
-};
-
-#define VL_REDIRECT_UNKNOWN_MAX 16
-
 /* Counts of one run; the caller zeroes it. */
 struct vl_redirect_stats {
 	uint64_t traps;	      /* system calls that came to the supervisor */
@@ -111,11 +108,9 @@ struct vl_redirect_stats {
 	uint64_t gave_up; /* calls that failed after the last retry */
 	uint64_t open_ns; /* all epochs together, begin to end */
 	unsigned int confined; /* VL_CONFINED_* */
-	struct vl_redirect_denied denied[VL_REDIRECT_DENIED_MAX];
-	size_t nr_denied;
+	struct vl_redirect_calls denied;      /* would change something, or ask somebody */
+	struct vl_redirect_calls not_allowed; /* do not exist for a program: ENOSYS */
 	struct vl_redirect_lost lost;
-	struct vl_redirect_unknown unknown[VL_REDIRECT_UNKNOWN_MAX];
-	size_t nr_unknown;
 };
 
 /*
@@ -146,11 +141,8 @@ struct vl_redirect_client {
 
 #define VL_LINK_CONTINUE 'c'
 
-/* The name of system call @nr, malloc'ed; NULL: without memory. */
+/* The name of a call of struct vl_redirect_calls, malloc'ed; NULL: without memory. */
 char *vl_redirect_number_name(int nr);
-
-/* The static name of the denied system call @name. */
-const char *vl_redirect_call_name(const char *name);
 
 /*
  * The same as vl_redirect_run() for a program that waits at @client already:

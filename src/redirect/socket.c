@@ -96,10 +96,10 @@ struct vl_error *vl_h_socket(struct vl_trap *t)
 		if (protocol == NETLINK_ROUTE || protocol == NETLINK_SOCK_DIAG ||
 		    protocol == NETLINK_GENERIC || protocol == NETLINK_NETFILTER)
 			return give_socket(t, domain, type, protocol);
-		t->ret = -EPROTONOSUPPORT; /* audit, kobject_uevent, connector, … */
+		vl_deny_as(t, EPROTONOSUPPORT); /* audit, kobject_uevent, connector, … */
 		return NULL;
 	default:
-		t->ret = -EAFNOSUPPORT;
+		vl_deny_as(t, EAFNOSUPPORT);
 		return NULL;
 	}
 }
@@ -115,7 +115,7 @@ struct vl_error *vl_h_connect(struct vl_trap *t)
 	if (t->ret)
 		return NULL;
 	if (!f || f->domain != AF_NETLINK)
-		t->ret = -ECONNREFUSED;
+		vl_deny_as(t, ECONNREFUSED);
 	return NULL;
 }
 
@@ -159,11 +159,21 @@ struct vl_error *vl_h_getsockname(struct vl_trap *t)
 	return NULL;
 }
 
-/* setsockopt: sizes of buffers do not matter; netlink's own options are not kept */
+/*
+ * setsockopt: sizes of buffers do not matter; netlink's own options are not kept. A socket
+ * of the caller's stays as it is.
+ */
 struct vl_error *vl_h_setsockopt(struct vl_trap *t)
 {
-	struct vl_file *f = socket_of(t);
+	struct vl_file *f;
 
+	if (((uint32_t)t->args[0] & VL_FD_STREAM_MASK) != VL_FD_STREAM) {
+		t->pass = true;
+		if (vl_fd_given(t, (int)t->args[0]))
+			vl_deny_as(t, ENOPROTOOPT);
+		return NULL;
+	}
+	f = socket_of(t);
 	if (f && (int)t->args[1] != SOL_SOCKET)
 		t->ret = -ENOPROTOOPT; /* an older kernel's answer: programs do without */
 	return NULL;

@@ -219,13 +219,6 @@ struct vl_error *vl_h_prlimit(struct vl_trap *t)
 	return NULL;
 }
 
-/* Would change the machine. */
-struct vl_error *vl_h_deny(struct vl_trap *t)
-{
-	vl_deny(t);
-	return NULL;
-}
-
 /*
  * Changes a process: the program's own it may, the guest's not. Nor those of a group
  * or of a user, among whom are others of the host.
@@ -258,12 +251,5 @@ struct vl_error *vl_h_prctl(struct vl_trap *t)
 	/* Some set it for their secrets; we must be able to read the program. */
 	if ((int)t->args[0] != PR_SET_DUMPABLE)
 		vl_deny_as(t, EINVAL);
-	return NULL;
-}
-
-/* A fixed errno: args[0].n of the row. */
-struct vl_error *vl_h_errno(struct vl_trap *t)
-{
-	t->ret = -(int64_t)t->row->args[0].n;
 	return NULL;
 }

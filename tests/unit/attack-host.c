@@ -5,6 +5,9 @@
  *
  *	attack-host calls PID SOCKET	system calls; PID: a process of the host, SOCKET: the
  *					path of a socket of the host that is listened at
+ *	attack-host append		stdout is appended to: what is there stays
+ *	attack-host memory		its own memory files, and the guest's files as code
+ *	attack-host again FILE		FILE of the guest's, which changes, is read twice
  *	attack-host race GOOD SECRET INODE
  *					another thread changes the path of each call from
  *					GOOD to SECRET (with that inode) and back
@@ -30,6 +33,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -222,6 +226,16 @@ static void files(void)
 		NEVER(futimens(fd, ts));
 		NEVER(fsetxattr(fd, "user.x", "1", 1, 0));
 		NEVER(fremovexattr(fd, "user.x"));
+		NEVER(ftruncate(fd, 0));
+		NEVER(fallocate(fd, 0, 0, 1 << 20));
+		NEVER(flock(fd, LOCK_SH | LOCK_NB));
+		NEVER(fcntl(fd, F_SETLK, &(struct flock){ .l_type = F_RDLCK }));
+		NEVER(fcntl(fd, F_SETLK, &(struct flock){ .l_type = F_WRLCK }));
+		NEVER(fcntl(fd, F_OFD_SETLK, &(struct flock){ .l_type = F_RDLCK }));
+		NEVER(fcntl(fd, F_ADD_SEALS, 0));
+		NEVER(fcntl(fd, 1036 /* F_SET_RW_HINT */, &(uint64_t){ 1 }));
+		NEVER(fcntl(fd, 1040 /* newer than any */, 0));
+		NEVER(syscall(SYS_pwritev2, fd, &(struct iovec){ buf, 0 }, 1, -1, -1, 0x20));
 		NEVER(ioctl(fd, 0x40086602, buf)); /* FS_IOC_SETFLAGS */
 		NEVER(ioctl(fd, TIOCSTI, "x"));
 		NEVER(ioctl(fd, TIOCLINUX, "\014"));
@@ -268,6 +282,77 @@ static void sockets(const char *path)
 	NEVER(socket(AF_PACKET, SOCK_RAW, 0));
 	NEVER(socket(38 /* AF_ALG */, SOCK_SEQPACKET, 0));
 	NEVER(socket(40 /* AF_VSOCK */, SOCK_STREAM, 0));
+}
+
+/* What is appended to (stdout) has its beginning for ever. */
+static void append(void)
+{
+	void *map;
+
+	row("stdout is not O_APPEND", !(fcntl(1, F_GETFL) & O_APPEND));
+	NEVER(fcntl(1, F_SETFL, 0));
+	NEVER(fcntl(1, F_SETFL, O_NONBLOCK));
+	NEVER(syscall(SYS_pwritev2, 1, &(struct iovec){ "XXXX", 4 }, 1, 0, 0, 0x20));
+	map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, 1, 0);
+	row("mmap of stdout", map != MAP_FAILED && !mprotect(map, 4096, PROT_READ | PROT_WRITE));
+	row("pwrite", pwrite(1, "", 0, 0) < 0);
+	row("flags that may be set",
+	    fcntl(1, F_SETFL, O_APPEND | O_NONBLOCK) || fcntl(1, F_SETFL, O_APPEND));
+}
+
+/* Its own memory it may do with as it likes. */
+static void own_memory(void)
+{
+	int fd = memfd_create("x", MFD_ALLOW_SEALING);
+	struct flock l = { .l_type = F_WRLCK };
+
+	row("ftruncate of a memory file", ftruncate(fd, 8192));
+	row("flock of a memory file", flock(fd, LOCK_EX | LOCK_NB));
+	row("lock of a memory file", fcntl(fd, F_SETLK, &l));
+	row("seals of a memory file", fcntl(fd, F_ADD_SEALS, F_SEAL_GROW));
+	NEVER(ftruncate(fd, 16384));
+}
+
+/* A descriptor of a file of the guest's, by each way to another number: it is no code. */
+static void code(void)
+{
+	int fd = open("/proc/version", O_RDONLY), pair[2], copies[5] = { fd, dup(fd) };
+	char control[CMSG_SPACE(sizeof(int))] = "", byte[1] = "";
+	struct iovec v = { byte, 1 };
+	struct msghdr m = { .msg_iov = &v,
+			    .msg_iovlen = 1,
+			    .msg_control = control,
+			    .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	void *map;
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	copies[2] = dup2(fd, 5);
+	copies[3] = fcntl(fd, F_DUPFD, 7);
+	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+	if (sendmsg(pair[0], &m, 0) == 1 && recvmsg(pair[1], &m, 0) == 1)
+		memcpy(&copies[4], CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fd));
+	for (int i = 0; i < 5; i++) {
+		map = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, copies[i], 0);
+		row("mmap of a copy", map == MAP_FAILED || memcmp(map, "Linux", 5));
+		map = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, copies[i], 0);
+		row("mmap of code of the guest", map != MAP_FAILED);
+	}
+}
+
+/* A file that is read again from its start shows what it is then. */
+static void again(const char *file)
+{
+	int fd = open(file, O_RDONLY);
+	char a[64] = "", b[64] = "";
+
+	row("the first read", read(fd, a, sizeof(a)) <= 0);
+	usleep(60000); /* longer than a snapshot is new (stream.c), and than /proc/uptime counts */
+	row("the second read", pread(fd, b, sizeof(b), 0) <= 0);
+	row("what was read again is old", !memcmp(a, b, sizeof(a)));
 }
 
 /* A file of the guest's in memory is no program of this host. */
@@ -476,6 +561,13 @@ int main(int argc, char **argv)
 		files();
 		sockets(argv[3]);
 		execution();
+	} else if (argc == 2 && !strcmp(argv[1], "append")) {
+		append();
+	} else if (argc == 2 && !strcmp(argv[1], "memory")) {
+		own_memory();
+		code();
+	} else if (argc == 3 && !strcmp(argv[1], "again")) {
+		again(argv[2]);
 	} else if (argc == 5 && !strcmp(argv[1], "race")) {
 		good = argv[2];
 		secret = argv[3];

@@ -70,6 +70,58 @@ as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
 	attack as_user "$V"
 }
 
+@test "what the caller gave is written to, and nothing else of it changes" {
+	echo head >"$T/log"
+	"$V" "$A" append >>"$T/log"
+	[ "$(head -n 1 "$T/log")" = head ]
+	[[ $(tail -n 1 "$T/log") == "tried "* ]]
+	# Programs that seek, in what is theirs and behind what they append to.
+	seq 9 | "$V" dd bs=1 seek=3 conv=notrunc status=none >"$T/dd"
+	[ "$(tr '\0' . <"$T/dd" | head -n 1)" = ...1 ]
+	printf 'b\na\n' | "$V" sort >>"$T/log"
+	[ "$(tail -n 2 "$T/log")" = $'a\nb' ]
+	run "$V" -s truncate -s 0 /dev/stdout >>"$T/log"
+	[ "$(head -n 1 "$T/log")" = head ]
+	# In the folder of --host-files all that is allowed.
+	mkdir "$T/folder"
+	"$V" -F "$T/folder" sh -c "seq 9 >$T/folder/f; truncate -s 4 $T/folder/f; sort -ro $T/folder/f $T/folder/f
+		flock -n $T/folder/f echo locked; fallocate -l 100 $T/folder/g"
+	[ "$(cat "$T/folder/f")" = $'2\n1' ]
+	[ "$(stat -c %s "$T/folder/g")" = 100 ]
+}
+
+@test "memory files of its own; files of the guest as code, by any number" {
+	run "$V" "$A" memory
+	echo "$output"
+	[ "$status" -eq 0 ]
+}
+
+@test "a file that is read again is not old, for root and for an ordinary user" {
+	"$V" "$A" again /proc/uptime
+	[ "$(id -u)" = 0 ] || return 0
+	as_user test -x "$V" || skip "the build directory is root's alone"
+	as_user "$V" "$A" again /proc/uptime
+}
+
+@test "every refusal is counted, and has its name" {
+	listen
+	run "$V" -s "$A" calls "$victim" "$T/stream"
+	echo "$output"
+	for call in mount umount2 pivot_root chroot swapon reboot sethostname settimeofday init_module \
+		kexec_load acct quotactl iopl bpf perf_event_open fanotify_init inotify_add_watch keyctl \
+		userfaultfd open_tree fsopen unshare setns ptrace process_vm_readv process_vm_writev \
+		pidfd_open pidfd_getfd kcmp kill tkill tgkill rt_sigqueueinfo setpriority ioprio_set \
+		sched_setaffinity prlimit64 fcntl prctl openat mkdir mknodat symlink link rename unlink rmdir \
+		chmod truncate utimensat setxattr fchmod fchown fsetxattr ftruncate fallocate flock \
+		pwritev2 ioctl connect bind listen accept sendto sendmsg socket execve; do
+		[[ $output == *"denied: $call "[1-9]* ]] || { echo "no $call"; false; }
+	done
+	for call in mq_open io_setup modify_ldt io_uring_setup clone3 execveat statmount "number 500" \
+		"number 100000" "a 32-bit call" memfd_secret; do
+		[[ $output == *"not allowed: $call "[1-9]* ]] || { echo "no $call"; false; }
+	done
+}
+
 @test "what is in force is said: root has all, a user Landlock where it is" {
 	[ "$(id -u)" = 0 ] || skip "needs root"
 	"$V" -s true 2>"$T/root"

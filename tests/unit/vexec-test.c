@@ -8,6 +8,16 @@
 #include "hostsys.h"
 #include "redirect/redirect.h"
 
+static void print_calls(const char *key, const struct vl_redirect_calls *c)
+{
+	for (size_t i = 0; i < c->nr; i++) {
+		char *name = vl_redirect_number_name(c->call[i].nr);
+
+		fprintf(stderr, "%s: %s %u\n", key, name, c->call[i].count);
+		free(name);
+	}
+}
+
 static void print_stats(const struct vl_redirect_stats *s)
 {
 	fprintf(stderr,
@@ -17,14 +27,8 @@ static void print_stats(const struct vl_redirect_stats *s)
 	fprintf(stderr, "on disk %lu (%s) unanswered %lu (%s) %s\n", s->lost.on_disk,
 		s->lost.on_disk_first, s->lost.unanswered, s->lost.why,
 		s->lost.main ? "main" : "child");
-	for (size_t i = 0; i < s->nr_denied; i++)
-		fprintf(stderr, "denied: %s %u\n", s->denied[i].name, s->denied[i].count);
-	for (size_t i = 0; i < s->nr_unknown; i++) {
-		char *name = vl_redirect_number_name(s->unknown[i].nr);
-
-		fprintf(stderr, "not allowed: %s %u\n", name, s->unknown[i].count);
-		free(name);
-	}
+	print_calls("denied", &s->denied);
+	print_calls("not allowed", &s->not_allowed);
 	fprintf(stderr, "confined: %x\n", s->confined);
 }
 

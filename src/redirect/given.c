@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Open files of the host: what the caller gave as standard input, output and error. The
+ * program reads and writes there, at any position that the caller could, and changes nothing
+ * else: neither length nor locks nor flags that keep what is there (O_APPEND). Its own memory
+ * files and those of --host-files it may change. Another thread may put another file behind
+ * a number at any time, so what is looked at and changed is a descriptor that we hold.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+void vl_given_init(struct vl_redirect *r)
+{
+	int fd = memfd_create("device", MFD_CLOEXEC);
+	struct stat st;
+	char link[64];
+
+	if (fd >= 0 && !fstat(fd, &st))
+		r->memory = st.st_dev;
+	if (fd >= 0)
+		close(fd);
+	for (int i = 0; i < 3; i++) {
+		snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)r->main, i);
+		if (!stat(link, &st)) {
+			r->given[i].dev = st.st_dev;
+			r->given[i].ino = st.st_ino;
+		}
+	}
+}
+
+static bool is_given(const struct vl_redirect *r, const struct stat *st)
+{
+	for (int i = 0; i < 3; i++)
+		if (r->given[i].ino == st->st_ino && r->given[i].dev == st->st_dev)
+			return true;
+	return false;
+}
+
+bool vl_fd_given(struct vl_trap *t, int fd)
+{
+	struct stat st;
+	char link[64];
+
+	snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)t->tid, fd);
+	return !stat(link, &st) && is_given(t->r, &st);
+}
+
+/* What the program may do with a file that it has open. */
+enum rights { MAY_USE, MAY_CHANGE, MAY_CHANGE_MEMORY };
+
+/* @fd is ours. */
+static enum rights rights(const struct vl_redirect *r, int fd)
+{
+	char link[32], name[PATH_MAX];
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return MAY_USE;
+	if (r->memory && st.st_dev == r->memory)
+		return is_given(r, &st) ? MAY_USE : MAY_CHANGE_MEMORY;
+	if (!r->folder || r->folder_ro)
+		return MAY_USE;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, name, sizeof(name) - 1);
+	name[n > 0 ? n : 0] = 0;
+	return name[0] == '/' && vl_own_folder(r, name) ? MAY_CHANGE : MAY_USE;
+}
+
+static void answer(struct vl_trap *t, int ret)
+{
+	t->ret = ret < 0 ? -errno : ret;
+}
+
+/* ftruncate(fd, length), fallocate(fd, mode, offset, length), flock(fd, how) */
+struct vl_error *vl_h_change_open(struct vl_trap *t)
+{
+	int fd = vl_fd_borrow(t, (int)t->args[0]);
+	enum rights may;
+
+	if (fd < 0) {
+		t->ret = fd;
+		return NULL;
+	}
+	may = rights(t->r, fd);
+	switch (t->nr) {
+	case __NR_ftruncate:
+		if (may == MAY_USE)
+			vl_deny_as(t, EROFS);
+		else
+			answer(t, ftruncate(fd, (off_t)t->args[1]));
+		break;
+	case __NR_fallocate:
+		/* Memory that we would have: the program writes to it instead. */
+		if (may != MAY_CHANGE)
+			vl_deny_as(t, EOPNOTSUPP);
+		else
+			answer(t, fallocate(fd, (int)t->args[1], (off_t)t->args[2],
+					    (off_t)t->args[3]));
+		break;
+	default:
+		/* We do not wait for anybody. */
+		if (may == MAY_USE)
+			vl_deny_as(t, ENOLCK);
+		else
+			answer(t, flock(fd, (int)t->args[1] | LOCK_NB));
+	}
+	close(fd);
+	return NULL;
+}
+
+/* A lock of the whole process, which only that can take. */
+static void lock(struct vl_trap *t, enum rights may)
+{
+	t->pass = may == MAY_CHANGE;
+	if (may == MAY_USE)
+		vl_deny_as(t, ENOLCK);
+}
+
+/* F_SETFL: what is appended to stays so. */
+static void set_flags(struct vl_trap *t, int fd, enum rights may)
+{
+	const int settable = O_APPEND | O_NONBLOCK | O_DIRECT;
+	int now = fcntl(fd, F_GETFL), then = (int)t->args[2];
+
+	if (may == MAY_USE && (now & O_APPEND) && !(then & O_APPEND))
+		vl_deny(t);
+	else
+		answer(t, fcntl(fd, F_SETFL, (now & O_NOATIME) | (then & settable)));
+}
+
+/* fcntl(fd, command, argument): what is not native */
+struct vl_error *vl_h_fcntl(struct vl_trap *t)
+{
+	enum rights may;
+	int fd;
+
+	if ((int)t->args[1] == F_DUPFD || (int)t->args[1] == F_DUPFD_CLOEXEC)
+		return vl_fd_duplicate_from(t);
+	fd = vl_fd_borrow(t, (int)t->args[0]);
+	if (fd < 0) {
+		t->ret = fd;
+		return NULL;
+	}
+	may = rights(t->r, fd);
+	switch ((int)t->args[1]) {
+	case F_SETFL:
+		set_flags(t, fd, may);
+		break;
+	case F_SETLK:
+	case F_SETLKW:
+	case F_OFD_SETLK:
+	case F_OFD_SETLKW:
+		lock(t, may);
+		break;
+	case F_ADD_SEALS:
+		if (may == MAY_CHANGE_MEMORY)
+			answer(t, fcntl(fd, F_ADD_SEALS, (int)t->args[2]));
+		else
+			vl_deny(t);
+		break;
+	default: /* signals to others, leases, what is newer than this */
+		vl_deny(t);
+	}
+	close(fd);
+	return NULL;
+}
+
+/*
+ * mmap(addr, length, rights, flags, fd, offset) of a stream, of code, or shared: code of a
+ * guest never runs on this host, whatever number its file has, and a mapping would write to
+ * the middle of what is appended to.
+ */
+struct vl_error *vl_h_mmap(struct vl_trap *t)
+{
+	char link[64], name[64];
+	ssize_t n;
+	int fd;
+
+	if (((uint32_t)t->args[4] & VL_FD_STREAM_MASK) == VL_FD_STREAM) {
+		vl_deny_as(t, ENODEV);
+		return NULL;
+	}
+	t->pass = true;
+	if (t->args[2] & PROT_EXEC) {
+		snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)t->tid, (int)t->args[4]);
+		n = readlink(link, name, sizeof(name) - 1);
+		name[n > 0 ? n : 0] = 0;
+		if (vl_memfd_name(name))
+			vl_deny_as(t, ENODEV);
+		return NULL;
+	}
+	fd = vl_fd_borrow(t, (int)t->args[4]);
+	if (fd < 0)
+		return NULL;
+	if ((fcntl(fd, F_GETFL) & (O_ACCMODE | O_APPEND)) == (O_RDWR | O_APPEND) &&
+	    rights(t->r, fd) == MAY_USE)
+		vl_deny_as(t, EACCES);
+	close(fd);
+	return NULL;
+}

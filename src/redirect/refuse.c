@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is refused to the program: each call is counted, under its number. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+static void count(struct vl_redirect_calls *c, int nr)
+{
+	size_t i = 0;
+
+	c->total++;
+	while (i < c->nr && c->call[i].nr != nr)
+		i++;
+	if (i == VL_REDIRECT_CALLS_MAX)
+		return;
+	if (i == c->nr)
+		c->call[c->nr++].nr = nr;
+	c->call[i].count++;
+}
+
+void vl_deny_as(struct vl_trap *t, int err)
+{
+	t->pass = false;
+	t->ret = -err;
+	count(&t->r->stats->denied, t->nr);
+}
+
+void vl_deny(struct vl_trap *t)
+{
+	vl_deny_as(t, EPERM);
+}
+
+void vl_not_allowed(struct vl_trap *t)
+{
+	t->pass = false;
+	t->ret = -ENOSYS;
+	count(&t->r->stats->not_allowed, t->nr);
+}
+
+/* Would change the machine. */
+struct vl_error *vl_h_deny(struct vl_trap *t)
+{
+	vl_deny(t);
+	return NULL;
+}
+
+/* A fixed errno: args[0].n of the row. */
+struct vl_error *vl_h_errno(struct vl_trap *t)
+{
+	if (t->row->args[0].n == ENOSYS)
+		vl_not_allowed(t);
+	else
+		vl_deny_as(t, t->row->args[0].n);
+	return NULL;
+}
+
+char *vl_redirect_number_name(int nr)
+{
+	char *name;
+	int n;
+
+	/* libseccomp may be older than the tables. */
+	for (size_t i = 0; i < vl_policy_nr; i++)
+		if (vl_policy[i].nr == nr)
+			return strdup(vl_policy[i].name);
+	name = nr < 0 ? NULL : seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, nr);
+	if (name)
+		return name;
+	n = nr < 0 ? asprintf(&name, "a 32-bit call") : asprintf(&name, "number %d", nr);
+	return n < 0 ? NULL : name;
+}
