@@ -229,12 +229,14 @@ static void look_list(void *ctx, struct view_job *job)
 {
 	const struct run *r = ctx;
 
-	struct vl_subject *s = NULL;
+	uint64_t start = view_now();
+	struct vl_guest *g = NULL;
 
-	job->err = vl_list_guest(job->spec, &r->o.scan, job->result, &s);
-	if (s)
-		view_note(job, s);
-	vl_subject_close(s);
+	job->err = vl_list_guest(job->spec, &r->o.scan, r->o.stats, job->result, &g);
+	job->attach_ns = view_now() - start;
+	if (g && r->o.stats)
+		view_note_guest(job, g);
+	vl_guest_close(g);
 	if (!job->err || job->err->code == VL_ERR_NOMEM)
 		return;
 	/* One that is here, but cannot be opened, is listed; one that was named is an error. */

@@ -154,6 +154,18 @@ struct vl_error *vl_guest_diff(struct vl_guest *g, const struct vl_diff *diff, s
  */
 bool vl_guest_reader_stats(struct vl_guest *g, struct vl_reader_stats *ret);
 
+/* What it is at: asks the hypervisor, and looks. */
+void vl_guest_state(struct vl_guest *g, struct vl_state *ret);
+
+/*
+ * One row about guest @spec. What needs its kernel is missing if that is not understood,
+ * and why is in the row. So is, for a guest that cannot be opened, the error that is
+ * returned. The guest goes to *@ret, for vl_guest_close(), NULL with an error; @ret may
+ * be NULL. @explain: see struct vl_guest_options.
+ */
+struct vl_error *vl_list_guest(const char *spec, const struct vl_scan_options *opts, bool explain,
+			       struct vl_table *t, struct vl_guest **ret);
+
 /* Figures up to now, from vl_guest_open() or the last vl_guest_next() on. */
 void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret);
 

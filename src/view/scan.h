@@ -106,13 +106,7 @@ extern const struct vl_diff vl_diff_processes, vl_diff_modules;
 struct vl_error *vl_host_guests(const char *uri, char ***ret, size_t *nr_ret);
 void vl_host_guests_free(char **names, size_t nr);
 
-/*
- * One row about guest @spec. What needs its kernel is missing if that is not understood, and why is in the row.
- * So is, for a guest that cannot be opened, the error that is returned. The guest goes
- * to *@ret, for vl_subject_close(), NULL with an error; @ret may be NULL.
- */
+/* Of vl_list_guest(). */
 extern const struct vl_column vl_list_columns[];
-struct vl_error *vl_list_guest(const char *spec, const struct vl_scan_options *opts,
-			       struct vl_table *t, struct vl_subject **ret);
 
 #endif

@@ -9,7 +9,7 @@
 
 struct look {
 	const struct vl_target_info *info;
-	const struct vl_contact *contact;
+	const struct vl_fate *fate;
 	const struct vl_error *why;
 };
 
@@ -36,12 +36,12 @@ static bool is_booting(const struct look *l)
 
 static bool captures(const struct look *l)
 {
-	return l->contact && vl_pulse_captures(l->contact);
+	return l->fate->captures;
 }
 
 static bool panicked(const struct look *l)
 {
-	return l->contact && vl_pulse_crashed(l->contact);
+	return l->fate->crashed;
 }
 
 /* The first that holds. `word` NULL: the hypervisor's. */
@@ -57,10 +57,10 @@ static const struct state {
 	{ is_booting, "booting", "its kernel is not up yet" },
 };
 
-void vl_state_of(const struct vl_target_info *info, const struct vl_contact *contact,
+void vl_state_of(const struct vl_target_info *info, const struct vl_fate *fate,
 		 const struct vl_error *why, struct vl_state *ret)
 {
-	const struct look look = { info, contact, why };
+	const struct look look = { info, fate, why };
 	const char *word = info->state, *means = "";
 
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
@@ -76,11 +76,15 @@ void vl_state_of(const struct vl_target_info *info, const struct vl_contact *con
 
 void vl_subject_state(struct vl_subject *s, struct vl_state *ret)
 {
+	const struct vl_fate fate = {
+		s->contact && vl_pulse_captures(s->contact),
+		s->contact && vl_pulse_crashed(s->contact),
+	};
 	struct vl_target_info info;
 
 	vl_target_info(s->target, &info);
 	vl_target_rest(s->target);
-	vl_state_of(&info, s->contact, s->why, ret);
+	vl_state_of(&info, &fate, s->why, ret);
 }
 
 struct vl_error *vl_subject_runs(struct vl_subject *s, bool *ret)

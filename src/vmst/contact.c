@@ -108,7 +108,8 @@ static struct vl_error *take_known(struct vl_contact *c, bool *crashed_ret)
 	if (!load_run(c) || !still_there(c))
 		return NULL;
 	err = vl_pulse_look(c, &runs);
-	if (!err && runs)
+	c->known = !err && runs;
+	if (c->known)
 		return NULL;
 	*crashed_ret = !err && vl_pulse_crashed(c);
 	vl_pulse_destroy(c->pulse);

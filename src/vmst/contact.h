@@ -30,6 +30,7 @@ struct vl_contact {
 	uint64_t tsc_sites[VL_MAX_TSC_SITES];
 	struct vl_kernel *kernel;
 	struct vl_pulse *pulse; /* how to see that it runs (pulse.h); NULL: not known yet */
+	bool known;		/* it is from the run's file */
 	bool first;		/* this was the first contact with this run */
 };
 

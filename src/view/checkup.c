@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "checkup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../target/port.h"
+#include "../vmst/contact.h"
+#include "../vmst/vcpu.h"
+
+#define KIB (1UL << 10)
+
+struct checkup {
+	struct vl_doctor d;
+	struct vl_subject *s;
+	unsigned int engines; /* raw ones that work */
+};
+
+static void check_kernel(struct checkup *p)
+{
+	const struct vl_kernel *k = p->s->contact->kernel;
+	const struct vl_layout *l = vl_kernel_layout(k);
+	uint64_t uts = vl_symbol(k, "init_uts_ns");
+	char release[65] = ""; /* __NEW_UTS_LEN and a NUL, include/uapi/linux/utsname.h */
+	struct vl_space space;
+	struct vl_reader *r;
+	size_t symbols = 0, len;
+	void *btf;
+
+	if (!vl_discard(vl_reader_open(p->s->target, p->s->contact, NULL, &r))) {
+		space = vl_reader_kernel(r);
+		if (uts && vl_has(l, VL_F_UTS_RELEASE))
+			vl_read_string(r, &space, uts + (uint64_t)l->offset[VL_F_UTS_RELEASE],
+				       release, sizeof(release));
+		vl_reader_close(r);
+	}
+	vl_doctor_row(&p->d, "kernel", VL_DOCTOR_OK, NULL, "Linux %s, build id %s",
+		      release[0] ? release : "of unknown release", p->s->contact->build_id);
+	while (vl_symbol_name(k, symbols))
+		symbols++;
+	vl_doctor_row(&p->d, "symbols", VL_DOCTOR_OK, NULL, "%zu, in its own tables", symbols);
+	if (vl_discard(vl_kernel_load_btf(p->s->target, p->s->contact->key, &btf, &len))) {
+		vl_doctor_row(&p->d, "types", VL_DOCTOR_WARNING,
+			      "remove this kernel's files from the cache; they are asked for anew",
+			      "its BTF is not in the cache: vpeek by type does not work");
+	} else {
+		vl_doctor_row(&p->d, "types", VL_DOCTOR_OK, NULL, "%zu KiB of its own BTF",
+			      (size_t)(len / KIB));
+		free(btf);
+	}
+	vl_doctor_row(&p->d, "page tables", VL_DOCTOR_OK, NULL, "%d levels",
+		      p->s->contact->pt.levels);
+}
+
+/* The reason, less that it was asked for. */
+static const char *reason_of(const struct vl_reader_stats *stats)
+{
+	const char *rest = strstr(stats->reason, "; ");
+
+	return rest ? rest + 2 : stats->reason;
+}
+
+/* What of a clone's state says whether KVM can run it, without a clone. */
+static void read_state(struct checkup *p, struct vl_vcpu_state *st)
+{
+	const struct vl_layout *l = vl_kernel_layout(p->s->contact->kernel);
+	uint64_t va = vl_symbol(p->s->contact->kernel, "boot_cpu_data");
+	struct vl_space space;
+	struct vl_reader *r;
+
+	st->cr4 = p->s->contact->cr4;
+	if (vl_discard(vl_reader_open(p->s->target, p->s->contact, NULL, &r)))
+		return;
+	space = vl_reader_kernel(r);
+	if (va && vl_has(l, VL_F_CPU_CAPS) &&
+	    !vl_read(r, &space, va + (uint64_t)l->offset[VL_F_CPU_CAPS], st->caps,
+		     sizeof(st->caps)))
+		st->nr_caps = VL_NR_CAPS;
+	vl_reader_close(r);
+}
+
+static void check_vmst(struct checkup *p)
+{
+	const struct vl_target_port *port = vl_target_port(p->s->target);
+	struct vl_vcpu_state st = { .host = port ? &port->machine : NULL };
+	char why[VL_EXECUTOR_WHY];
+	const char *executor;
+
+	read_state(p, &st);
+	executor = vl_vcpu_outlook(&st, why);
+	vl_doctor_row(&p->d, VL_CHECKUP_VMST, VL_DOCTOR_OK, NULL,
+		      "the guest's kernel can be asked, by %s%s%s", executor, *why ? ": " : "",
+		      why);
+}
+
+/* Open each raw engine, and read the bytes that are known. */
+static void check_engines(struct checkup *p)
+{
+	static const char *const names[] = { "direct", "kvm", "module" };
+	struct vl_error *err;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct vl_reader_options o = { .engine = names[i] };
+		unsigned char now[sizeof(p->s->contact->probe)];
+		struct vl_reader_stats stats;
+		enum vl_read_status st;
+		struct vl_reader *r;
+		struct vl_space space;
+		char check[32];
+
+		snprintf(check, sizeof(check), "engine %s", names[i]);
+		err = vl_reader_open(p->s->target, p->s->contact, &o, &r);
+		if (err) {
+			/* One is enough, and what is lacking is seldom to be mended. */
+			vl_doctor_row(&p->d, check, VL_DOCTOR_OK, NULL, "not here: %s",
+				      err->code == VL_ERR_ARG ? "this vlens is built without it" :
+								err->message);
+			vl_error_destroy(err);
+			continue;
+		}
+		vl_reader_stats(r, &stats);
+		space = vl_reader_kernel(r);
+		st = vl_read(r, &space, p->s->contact->entry, now, sizeof(now));
+		if (!st && !memcmp(now, p->s->contact->probe, sizeof(now))) {
+			p->engines++;
+			vl_doctor_row(&p->d, check, VL_DOCTOR_OK, NULL, "reads right: %s",
+				      reason_of(&stats));
+		} else {
+			vl_doctor_row(&p->d, check, VL_DOCTOR_WARNING,
+				      "another engine serves; name none with --engine",
+				      "does not read right: %s",
+				      st ? vl_read_strstatus(st) : "other bytes");
+		}
+		vl_reader_close(r);
+	}
+}
+
+/* What a view cannot do without. */
+static const struct {
+	const char *check, *what, *without;
+	enum vl_field fields[4];
+	size_t nr_fields;
+} views[] = {
+	{ "processes",
+	  "vpslist, vpidlist and vps --diff",
+	  NULL,
+	  { VL_F_TASK_TASKS, VL_F_TASK_PID, VL_F_TASK_COMM },
+	  3 },
+	{ "credentials", "vcredlist", NULL, { VL_F_TASK_CRED, VL_F_CRED_UID }, 2 },
+	{ "modules",
+	  "vlsmod --engine=imee and --diff",
+	  "was the kernel built without modules?",
+	  { VL_F_MOD_LIST, VL_F_MOD_NAME },
+	  2 },
+};
+
+static void check_views(struct checkup *p)
+{
+	const struct vl_layout *l = vl_kernel_layout(p->s->contact->kernel);
+
+	for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
+		const char *lacks = NULL, *path;
+		unsigned int n;
+
+		for (n = 0; n < views[i].nr_fields && !lacks; n++)
+			if (!vl_has(l, views[i].fields[n]))
+				vl_field_name(views[i].fields[n], &lacks, &path);
+		if (lacks)
+			vl_doctor_row(&p->d, views[i].check, VL_DOCTOR_WARNING, views[i].without,
+				      "not enough is known for %s: its types have no %s.%s",
+				      views[i].what, lacks, path);
+		else if (p->engines)
+			vl_doctor_row(&p->d, views[i].check, VL_DOCTOR_OK, NULL,
+				      "enough is known for %s", views[i].what);
+		else
+			vl_doctor_row(&p->d, views[i].check, VL_DOCTOR_PROBLEM,
+				      "see the problems above", "no engine reads for %s",
+				      views[i].what);
+	}
+}
+
+static struct vl_error *run_checkup(struct vl_subject *s, struct vl_table *t)
+{
+	struct checkup p = { .d = { .table = t }, .s = s };
+
+	check_kernel(&p);
+	check_vmst(&p);
+	check_engines(&p);
+	vl_doctor_row(&p.d, VL_CHECKUP_PROGRAMS, VL_DOCTOR_OK, NULL, "as the emulator does");
+	check_views(&p);
+	return vl_table_end(t);
+}
+
+const struct vl_scan vl_scan_checkup = { "checkup", "checks", vl_doctor_columns, true,
+					 run_checkup };

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "inside.h"
+
+#include "../vmst/contact.h"
+#include "../vmst/pulse.h"
+#include "collect.h"
+
+static const struct vl_column columns[] = {
+	[VL_INSIDE_RELEASE] = { "RELEASE", VL_CELL_TEXT, true, "release of its kernel" },
+	[VL_INSIDE_NODE] = { "HOSTNAME", VL_CELL_TEXT, true, "its own host name" },
+	[VL_INSIDE_UPTIME] = { "UPTIME", VL_CELL_SECONDS, true, "since it booted, in seconds" },
+	[VL_INSIDE_BUILD] = { "BUILDID", VL_CELL_TEXT, true, "build id of its kernel" },
+	[VL_INSIDE_CAPTURES] = { "CAPTURES", VL_CELL_BOOL, true, "is it a capture kernel" },
+	[VL_INSIDE_CRASHED] = { "CRASHED", VL_CELL_BOOL, true, "has it panicked" },
+	{ 0 },
+};
+
+static void read_name(struct vl_subject *s, struct vl_table *t, size_t column, enum vl_field f)
+{
+	const struct vl_kernel *k = s->contact->kernel;
+	const struct vl_layout *l = vl_kernel_layout(k);
+	uint64_t uts = vl_symbol(k, "init_uts_ns");
+	char text[65]; /* __NEW_UTS_LEN and a NUL, include/uapi/linux/utsname.h */
+
+	if (uts && vl_has(l, f) &&
+	    !vl_read_string(s->reader, &s->space, uts + vl_offset(l, f), text, sizeof(text)))
+		vl_table_str(t, column, text);
+}
+
+/*
+ * The boot-time clock as of the last tick, which an idle guest stops: the
+ * monotonic one (see vmst/time.c) and what it slept.
+ */
+bool vl_subject_uptime(struct vl_subject *s, uint64_t *ret)
+{
+	const enum vl_field need[] = { VL_F_TK_MONO, VL_F_TKR_BASE, VL_F_TKR_XTIME_NSEC,
+				       VL_F_TKR_SHIFT, VL_F_TK_OFFS_BOOT };
+	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	uint64_t tk = vl_kernel_timekeeper(s->contact->kernel), mono, base, nsec, asleep;
+	uint32_t shift;
+
+	if (!tk || vl_discard(vl_need_fields(s, need, sizeof(need) / sizeof(need[0]), "its clock")))
+		return false;
+	mono = tk + vl_offset(l, VL_F_TK_MONO);
+	if (vl_read_u64(s->reader, &s->space, mono + vl_offset(l, VL_F_TKR_BASE), &base) ||
+	    vl_read_u64(s->reader, &s->space, mono + vl_offset(l, VL_F_TKR_XTIME_NSEC), &nsec) ||
+	    vl_read_u32(s->reader, &s->space, mono + vl_offset(l, VL_F_TKR_SHIFT), &shift) ||
+	    vl_read_u64(s->reader, &s->space, tk + vl_offset(l, VL_F_TK_OFFS_BOOT), &asleep) ||
+	    shift > 63)
+		return false;
+	*ret = base + (nsec >> shift) + asleep;
+	return true;
+}
+
+static struct vl_error *run_inside(struct vl_subject *s, struct vl_table *t)
+{
+	uint64_t uptime;
+
+	vl_table_row(t);
+	read_name(s, t, VL_INSIDE_RELEASE, VL_F_UTS_RELEASE);
+	read_name(s, t, VL_INSIDE_NODE, VL_F_UTS_NODENAME);
+	if (vl_subject_uptime(s, &uptime))
+		vl_table_uint(t, VL_INSIDE_UPTIME, uptime);
+	vl_table_str(t, VL_INSIDE_BUILD, s->contact->build_id);
+	vl_table_uint(t, VL_INSIDE_CAPTURES, vl_pulse_captures(s->contact));
+	vl_table_uint(t, VL_INSIDE_CRASHED, vl_pulse_crashed(s->contact));
+	return vl_table_end(t);
+}
+
+const struct vl_scan vl_scan_inside = { "inside", "guests", columns, true, run_inside };

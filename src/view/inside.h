@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a guest's kernel says of the guest as a whole, and what it is at: one row. */
+#ifndef VLENS_INSIDE_H
+#define VLENS_INSIDE_H
+
+#include "scan.h"
+
+enum {
+	VL_INSIDE_RELEASE,
+	VL_INSIDE_NODE,
+	VL_INSIDE_UPTIME,
+	VL_INSIDE_BUILD,
+	VL_INSIDE_CAPTURES, /* it is a capture kernel, which one that crashed has started */
+	VL_INSIDE_CRASHED,  /* it has panicked */
+};
+
+extern const struct vl_scan vl_scan_inside;
+
+#endif
