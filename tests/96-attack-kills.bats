@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# kill -9 of each process of a run at random moments (tests/kills, which also does a
+# kill -9 of each process of a run, and of all at once, at random moments (tests/kills, which also does a
 # thousand of each): the guest runs on, the tool ends, nothing stays behind.
 
 # shellcheck disable=SC2154 # run sets variables
@@ -30,3 +30,5 @@ kills() {
 @test "kill -9 of the keeper" { kills keeper; }
 @test "kill -9 of the mirrored program" { kills program; }
 @test "kill -9 of the engine's worker" { kills worker; }
+@test "kill -9 of the guard and of who holds the guest, within one pause" { kills both; }
+@test "kill -9 of all processes of a run within one pause" { kills all; }

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #include "../util/process.h"
+#include "deadman.h"
 
 enum { IDLE, HELD, RELEASING, FORCED };
 
@@ -27,11 +28,14 @@ struct shared {
 	_Atomic uint64_t asleep_until; /* the guard sleeps: wake it for an earlier deadline */
 	_Atomic uint64_t deadline;
 	_Atomic uint64_t forced_at;
+	_Atomic bool sent; /* the signal that stops the guest */
+	_Atomic bool busy; /* the guard resumes, or the switch is mute since it did */
 };
 
 struct vl_guard {
 	struct shared *s;
 	int wake; /* our end of a socket pair; its end tells the guard that we left */
+	struct vl_deadman deadman;
 };
 
 int vl_guard_signal(const struct vl_target *t, int sig)
@@ -47,6 +51,8 @@ struct guard_side {
 	const struct vl_target *t;
 	struct shared *s;
 	int wake, tool, resume_fd; /* descriptors; -1: none */
+	int mute, muted;	   /* the switch: what mutes it, and while it is mute */
+	bool late;		   /* the pause that we ended may begin yet */
 };
 
 static void do_resume(const struct guard_side *g)
@@ -63,30 +69,44 @@ static void last_duty(const struct guard_side *g)
 	int state = atomic_load(&g->s->state);
 
 	/*
-	 * FORCED: we have resumed and let go of the lock; a tool that was
-	 * stopped between the two may have paused again since. Not ours to
-	 * resume if another tool has taken the lock meanwhile.
+	 * A tool that was itself stopped before it stopped the guest may have done that since we
+	 * resumed. Not ours to resume if another tool has taken the lock meanwhile.
 	 */
 	if (state == HELD || state == RELEASING ||
-	    (state == FORCED && flock(g->t->lock_fd, LOCK_EX | LOCK_NB) == 0))
+	    (state == FORCED && g->late && flock(g->t->lock_fd, LOCK_EX | LOCK_NB) == 0))
 		do_resume(g);
 }
 
 /* The deadline has passed. */
-static void overdue(const struct guard_side *g)
+static void overdue(struct guard_side *g)
 {
 	int expected = HELD;
 
+	atomic_store(&g->s->busy, true);
+	g->late = !atomic_load(&g->s->sent);
 	if (atomic_compare_exchange_strong(&g->s->state, &expected, FORCED)) {
 		do_resume(g);
 		atomic_store(&g->s->forced_at, vl_now_ns());
-		/* Others need not wait for the one that hangs. */
+		/* Others need not wait for the one that hangs, whose end is nothing to them. */
+		if (!g->late)
+			g->muted = vl_deadman_mute(g->mute);
 		flock(g->t->lock_fd, LOCK_UN);
 	} else if (expected == RELEASING) {
 		/* Hung in the very act: to resume twice under one lock is harmless. */
 		do_resume(g);
 		atomic_store(&g->s->deadline, vl_now_ns() + VL_NSEC_PER_SEC);
 	}
+}
+
+/* Unless the tool has yet to notice that the guest was resumed. */
+static void be_ready(struct guard_side *g)
+{
+	if (!atomic_load(&g->s->busy) || atomic_load(&g->s->state) == FORCED)
+		return;
+	if (g->muted >= 0)
+		close(g->muted);
+	g->muted = -1;
+	atomic_store(&g->s->busy, false);
 }
 
 /* How long to wait; NULL: until the tool wakes us. */
@@ -109,7 +129,7 @@ static const struct timespec *next_timeout(const struct guard_side *g, struct ti
 	return ts;
 }
 
-static void guard_loop(const struct guard_side *g)
+static void guard_loop(struct guard_side *g)
 {
 	struct pollfd pfd[2] = { { .fd = g->wake, .events = POLLIN },
 				 { .fd = g->tool, .events = POLLIN } };
@@ -130,6 +150,7 @@ static void guard_loop(const struct guard_side *g)
 		if ((state == HELD || state == RELEASING) &&
 		    vl_now_ns() >= atomic_load(&g->s->deadline))
 			overdue(g);
+		be_ready(g);
 	}
 	last_duty(g);
 }
@@ -172,7 +193,7 @@ static void guard_main(struct vl_target *t, struct guard_side *g) __attribute__(
 
 static void guard_main(struct vl_target *t, struct guard_side *g)
 {
-	int *const fds[] = { &g->wake, &g->tool, &g->resume_fd, &t->lock_fd, &t->pidfd };
+	int *const fds[] = { &g->wake, &g->tool, &g->resume_fd, &t->lock_fd, &t->pidfd, &g->mute };
 	sigset_t none;
 	int fd;
 
@@ -204,11 +225,16 @@ static void guard_main(struct vl_target *t, struct guard_side *g)
 struct vl_error *vl_guard_start(struct vl_target *t, struct vl_guard **ret)
 {
 	struct vl_guard *g = calloc(1, sizeof(*g));
-	int wake[2] = { -1, -1 }, tool = -1, err;
+	int wake[2] = { -1, -1 }, tool = -1, mute = -1, err;
 	pid_t pid;
 
 	if (!g)
 		return vl_error_nomem();
+	/* The lock is let go of after the guest, and so closed after the switch. */
+	if (t->pause_mode == VL_PAUSE_FREEZE)
+		vl_deadman_init(&g->deadman, t->lock_fd, &mute);
+	else
+		g->deadman = (struct vl_deadman){ { -1, -1 } };
 	g->s = mmap(NULL, sizeof(*g->s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (g->s == MAP_FAILED ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, wake) < 0)
@@ -220,7 +246,7 @@ struct vl_error *vl_guard_start(struct vl_target *t, struct vl_guard **ret)
 	if (pid < 0)
 		goto fail;
 	if (pid == 0) {
-		struct guard_side side = { t, g->s, wake[0], tool, -1 };
+		struct guard_side side = { t, g->s, wake[0], tool, -1, mute, -1, false };
 
 		/*
 		 * Out of our group before the guard is there: a signal to all of it ends
@@ -245,10 +271,15 @@ struct vl_error *vl_guard_start(struct vl_target *t, struct vl_guard **ret)
 		goto fail;
 	if (tool >= 0)
 		close(tool);
+	if (mute >= 0)
+		close(mute);
 	*ret = g;
 	return NULL;
 fail:
 	err = errno;
+	vl_deadman_deinit(&g->deadman);
+	if (mute >= 0)
+		close(mute);
 	if (g->s != MAP_FAILED)
 		munmap(g->s, sizeof(*g->s));
 	for (int i = 0; i < 2; i++)
@@ -265,6 +296,7 @@ void vl_guard_stop(struct vl_guard *g)
 	if (!g)
 		return;
 	close(g->wake);
+	vl_deadman_deinit(&g->deadman);
 	munmap(g->s, sizeof(*g->s));
 	free(g);
 }
@@ -277,13 +309,32 @@ bool vl_guard_is_dead(const struct vl_guard *g)
 	return poll(&pfd, 1, 0) > 0 && pfd.revents & (POLLHUP | POLLERR);
 }
 
-void vl_guard_arm(struct vl_guard *g, uint64_t deadline)
+/* A socket full of wake-ups wakes as well as one more. */
+static void wake_up(const struct vl_guard *g)
 {
+	send(g->wake, "", 1, MSG_NOSIGNAL);
+}
+
+void vl_guard_make_ready(const struct vl_guard *g)
+{
+	/* Its own deadline is no longer than that; a guard that was killed is never ready. */
+	for (int i = 0; i < 200 && atomic_load(&g->s->busy) && !vl_guard_is_dead(g); i++)
+		nanosleep(&(struct timespec){ .tv_nsec = 50000 }, NULL);
+}
+
+void vl_guard_arm(const struct vl_guard *g, pid_t pid, uint64_t deadline)
+{
+	vl_deadman_arm(&g->deadman, pid);
+	atomic_store(&g->s->sent, false);
 	atomic_store(&g->s->deadline, deadline);
 	atomic_store(&g->s->state, HELD);
-	/* A socket full of wake-ups wakes as well as one more. */
 	if (atomic_load(&g->s->asleep_until) > deadline)
-		send(g->wake, "", 1, MSG_NOSIGNAL);
+		wake_up(g);
+}
+
+void vl_guard_note_stop(const struct vl_guard *g)
+{
+	atomic_store(&g->s->sent, true);
 }
 
 bool vl_guard_holds(const struct vl_guard *g)
@@ -291,16 +342,18 @@ bool vl_guard_holds(const struct vl_guard *g)
 	return atomic_load(&g->s->state) == HELD;
 }
 
-bool vl_guard_begin_release(struct vl_guard *g)
+bool vl_guard_begin_release(const struct vl_guard *g)
 {
 	int expected = HELD;
 
 	return atomic_compare_exchange_strong(&g->s->state, &expected, RELEASING);
 }
 
-void vl_guard_end_release(struct vl_guard *g)
+void vl_guard_end_release(const struct vl_guard *g)
 {
-	atomic_store(&g->s->state, IDLE);
+	vl_deadman_disarm(&g->deadman);
+	if (atomic_exchange(&g->s->state, IDLE) == FORCED)
+		wake_up(g);
 }
 
 uint64_t vl_guard_forced_at(const struct vl_guard *g)

@@ -18,7 +18,7 @@
  * The guard has its own session, ignores every signal it can, and has neither
  * our name nor our command line, so it survives what kills us by terminal,
  * process group or name. It does not survive SIGKILL to itself, or to a whole
- * control group at once.
+ * control group at once: then the host's kernel resumes the guest (deadman.h).
  */
 #ifndef VLENS_TARGET_GUARD_H
 #define VLENS_TARGET_GUARD_H
@@ -40,17 +40,32 @@ void vl_guard_stop(struct vl_guard *g);
 /* Has somebody killed the guard? */
 bool vl_guard_is_dead(const struct vl_guard *g);
 
-/* IDLE -> HELD until @deadline, on vl_now_ns()'s clock: before pausing. */
-void vl_guard_arm(struct vl_guard *g, uint64_t deadline);
+/*
+ * Wait until the guard is through with the pause that it has ended: before the lock is
+ * taken for the next one.
+ */
+void vl_guard_make_ready(const struct vl_guard *g);
+
+/*
+ * IDLE -> HELD until @deadline, on vl_now_ns()'s clock, of process @pid: before pausing, and with
+ * the lock.
+ */
+void vl_guard_arm(const struct vl_guard *g, pid_t pid, uint64_t deadline);
+
+/*
+ * The guest has been told to stop, and is not told again. The guard leaves one that it has
+ * resumed after this alone: whoever stops it from then on is somebody else.
+ */
+void vl_guard_note_stop(const struct vl_guard *g);
 
 /* Is the pause still ours? */
 bool vl_guard_holds(const struct vl_guard *g);
 
 /* HELD -> RELEASING. False: the guard has resumed already (FORCED). */
-bool vl_guard_begin_release(struct vl_guard *g);
+bool vl_guard_begin_release(const struct vl_guard *g);
 
 /* Back to IDLE: after resuming, or after having noticed FORCED. */
-void vl_guard_end_release(struct vl_guard *g);
+void vl_guard_end_release(const struct vl_guard *g);
 
 /* When the guard resumed by force, on vl_now_ns()'s clock. */
 uint64_t vl_guard_forced_at(const struct vl_guard *g);

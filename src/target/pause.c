@@ -151,6 +151,7 @@ static struct vl_error *freeze(struct vl_target *t)
 	uint64_t deadline = vl_now_ns() + STOP_TIMEOUT_NS;
 	int r = vl_guard_signal(t, SIGSTOP);
 
+	vl_guard_note_stop(t->guard);
 	for (int i = 0; r == 0; i++) {
 		r = vl_proc_all_stopped(t->pid);
 		if (r > 0)
@@ -257,8 +258,9 @@ static struct vl_error *begin(struct vl_target *t)
 		return err;
 	t->pause_start = vl_now_ns();
 	/* A tenth is for the way to the guest. */
-	vl_guard_arm(t->guard, t->pause_start + vl_target_pause_left(t) / 10 * 9);
+	vl_guard_arm(t->guard, t->pid, t->pause_start + vl_target_pause_left(t) / 10 * 9);
 	err = t->pause_mode == VL_PAUSE_SUSPEND ? t->ops->suspend(t) : freeze(t);
+	vl_guard_note_stop(t->guard);
 	if (!err && vl_guard_holds(t->guard)) {
 		t->pause_ours = true;
 		return NULL;
@@ -313,6 +315,8 @@ struct vl_error *vl_target_pause(struct vl_target *t)
 		err = t->ops->prepare(t);
 	if (!err && !t->guard)
 		err = vl_guard_start(t, &t->guard);
+	if (!err)
+		vl_guard_make_ready(t->guard);
 	if (!err)
 		err = take_locks(t);
 	if (err)

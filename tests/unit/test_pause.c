@@ -244,6 +244,86 @@ static void test_guard_killed(void)
 	end_target(t);
 }
 
+enum { HOLDS, HOLDS_NO_MORE, WAS_ENDED, HOLDS_AGAIN };
+
+/* A tool that has come so far, and hangs. */
+static pid_t hung_tool(int how)
+{
+	int ready[2], pid;
+	char c;
+
+	if (pipe(ready))
+		return -1;
+	pid = fork();
+	if (!pid) {
+		struct vl_target *t = new_target();
+
+		t->ops = &no_ops;
+		if (how == WAS_ENDED || how == HOLDS_AGAIN)
+			vl_target_set_budget(
+				t, &(struct vl_pause_budget){ true, 20000000, 100000000000 });
+		vl_error_destroy(vl_target_pause(t));
+		if (how == HOLDS_NO_MORE)
+			vl_error_destroy(vl_target_resume(t));
+		while ((how == WAS_ENDED || how == HOLDS_AGAIN) && vl_guard_holds(t->guard))
+			usleep(1000);
+		if (how == HOLDS_AGAIN) {
+			vl_error_destroy(vl_target_resume(t));
+			vl_target_set_budget(
+				t, &(struct vl_pause_budget){ true, 2000000000, 100000000000 });
+			vl_error_destroy(vl_target_pause(t));
+		}
+		if (write(ready[1], "", 1) < 0)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	if (read(ready[0], &c, 1) < 0)
+		c = 0;
+	close(ready[0]);
+	/* The guard shows itself once it has closed what it does not need. */
+	usleep(20000);
+	return pid;
+}
+
+static void kill_both(pid_t tool, bool guard_first)
+{
+	if (guard_first)
+		kill_guards();
+	kill(tool, SIGKILL);
+	if (!guard_first)
+		kill_guards();
+	waitpid(tool, NULL, 0);
+}
+
+static void test_both_killed(void)
+{
+	int stayed = 0, worst = 0, ms;
+
+	for (int i = 0; i < 20; i++) {
+		kill_both(hung_tool(HOLDS), true);
+		ms = runs_within();
+		stayed += ms < 0;
+		worst = ms > worst ? ms : worst;
+	}
+	ok(!stayed && worst < 500, "guard and tool killed: runs again after %d ms", worst);
+	kill_both(hung_tool(HOLDS_AGAIN), true);
+	ms = runs_within();
+	ok(ms >= 0 && ms < 500, "and after a pause that the guard has ended: %d ms", ms);
+
+	for (int how = HOLDS_NO_MORE; how <= WAS_ENDED; how++) {
+		pid_t tool = hung_tool(how);
+
+		kill(guest, SIGSTOP);
+		usleep(10000);
+		kill_both(tool, how == HOLDS_NO_MORE);
+		ok(!moves(100), "a guest stopped by others stays so: tool and guard killed %s",
+		   how == WAS_ENDED ? "after the guard has ended the pause" : "between pauses");
+		kill(guest, SIGCONT);
+	}
+}
+
 /* One of several tools: its pauses must be exclusive and whole. */
 static int contend(unsigned int seed)
 {
@@ -303,6 +383,7 @@ int main(void)
 	test_death();
 	test_contention();
 	test_guard_killed();
+	test_both_killed();
 	kill(guest, SIGKILL);
 	return tap_end();
 }
