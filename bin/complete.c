@@ -4,12 +4,13 @@
  *
  *   vlens complete applets          every applet and its summary
  *   vlens complete commands         what vlens can do besides
+ *   vlens complete helped           what "vlens help" has something about
  *   vlens complete options APPLET   its options, those before GUEST, one a line
  *   vlens complete valued APPLET    those of them that take a value, one a line
  *   vlens complete columns APPLET   what its -o can show, one a line
  *   vlens complete engines APPLET   what its --engine can be, one a line
  *   vlens complete model APPLET     the program whose options follow GUEST
- *   vlens complete guests           guests that run here
+ *   vlens complete guests           what guests that run here can be called
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +71,7 @@ static void list_guests(void)
 	char **names;
 	size_t nr;
 
-	if (vl_discard(vl_host_guests(NULL, &names, &nr)))
+	if (vl_discard(vl_host_guest_names(NULL, &names, &nr)))
 		return;
 	for (size_t i = 0; i < nr; i++)
 		print_name(names[i]);
@@ -86,9 +87,11 @@ int complete_run(const struct applet *applets, size_t nr, int argc, char **argv)
 		return 0;
 	}
 	if (!strcmp(what, "commands")) {
-		puts("doctor");
+		puts("doctor\nhelp");
 		return 0;
 	}
+	if (!strcmp(what, "helped"))
+		puts("doctor");
 	if (!strcmp(which, "doctor") && (!strcmp(what, "options") || !strcmp(what, "valued"))) {
 		(*what == 'o' ? list_options : list_valued)(doctor_options);
 		return 0;
@@ -96,7 +99,7 @@ int complete_run(const struct applet *applets, size_t nr, int argc, char **argv)
 	for (size_t i = 0; i < nr; i++) {
 		const struct applet *a = &applets[i];
 
-		if (!strcmp(what, "applets")) {
+		if (!strcmp(what, "applets") || !strcmp(what, "helped")) {
 			printf("%s\n", a->name);
 		} else if (!strcmp(which, a->name)) {
 			if (!strcmp(what, "options"))
@@ -114,5 +117,5 @@ int complete_run(const struct applet *applets, size_t nr, int argc, char **argv)
 			return 0;
 		}
 	}
-	return strcmp(what, "applets") != 0;
+	return strcmp(what, "applets") && strcmp(what, "helped");
 }

@@ -15,6 +15,7 @@
 
 #include "applet.h"
 #include "report.h"
+#include "util/near.h"
 #include "views.h"
 
 /* clang-format off */
@@ -203,7 +204,69 @@ static void vlens_help(void)
 	puts("\nCommands:");
 	printf("  %-14s%s\n", "doctor",
 	       "Check what works on this host, and with a virtual machine");
+	printf("  %-14s%s\n", "help", "Show the options of one of these");
 	puts("\nFor more details see vlens(1).");
+}
+
+/* What @name could have been meant to be is said. */
+static int unknown_applet(const char *name)
+{
+	struct vl_near near;
+	char *text;
+
+	vl_near_init(&near, name, strlen(name));
+	/* All are called by two names: the one that looks like what was written. */
+	for (size_t i = 0; i < NR_APPLETS; i++) {
+		if (*name != 'v' || applets[i].name[1] == 'v')
+			vl_near_try(&near, applets[i].name + 1);
+		if (*name == 'v')
+			vl_near_try(&near, applets[i].name);
+	}
+	vl_near_try(&near, "doctor");
+	vl_near_try(&near, "help");
+	text = vl_near_text(&near);
+	usage_report("vlens", "no applet '%s'%s%s", name, text ? "; " : "", text ? text : "");
+	free(text);
+	return 1;
+}
+
+static int run_command(int argc, char **argv);
+
+/* "help", and "help NAME", which is "NAME --help". */
+static int help_run(int argc, char **argv)
+{
+	char help[] = "--help";
+	char *words[] = { argv[1], help, NULL };
+
+	if (argc > 2) {
+		usage_report("vlens", "help is about one applet");
+		return 1;
+	}
+	if (argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help")) {
+		vlens_help();
+		return 0;
+	}
+	/* What is no word for anybody has no help. */
+	if (!strcmp(argv[1], "keep") || !strcmp(argv[1], "complete"))
+		return unknown_applet(argv[1]);
+	return run_command(2, words);
+}
+
+static int run_command(int argc, char **argv)
+{
+	const struct applet *a = find_applet(argv[0], true);
+
+	if (a)
+		return run_applet(a, argc, argv);
+	if (!strcmp(argv[0], "doctor"))
+		return doctor_run(applets, NR_APPLETS, argc, argv);
+	if (!strcmp(argv[0], "help"))
+		return help_run(argc, argv);
+	if (!strcmp(argv[0], "keep"))
+		return keep_run(argc, argv);
+	if (!strcmp(argv[0], "complete"))
+		return complete_run(applets, NR_APPLETS, argc, argv);
+	return unknown_applet(argv[0]);
 }
 
 static int run_vlens(int argc, char **argv)
@@ -213,7 +276,6 @@ static int run_vlens(int argc, char **argv)
 		.parser = parse_vlens,
 	};
 	struct vlens_parse p = { 0 };
-	const struct applet *a;
 	const char *foreign;
 	char *why;
 
@@ -242,19 +304,7 @@ static int run_vlens(int argc, char **argv)
 		usage_report("vlens", "no applet is named");
 		return 1;
 	}
-	argc -= p.applet;
-	argv += p.applet;
-	a = find_applet(argv[0], true);
-	if (a)
-		return run_applet(a, argc, argv);
-	if (!strcmp(argv[0], "doctor"))
-		return doctor_run(applets, NR_APPLETS, argc, argv);
-	if (!strcmp(argv[0], "keep"))
-		return keep_run(argc, argv);
-	if (!strcmp(argv[0], "complete"))
-		return complete_run(applets, NR_APPLETS, argc, argv);
-	usage_report("vlens", "no applet '%s'", argv[0]);
-	return 1;
+	return run_command(argc - p.applet, argv + p.applet);
 }
 
 /*

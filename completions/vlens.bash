@@ -136,6 +136,8 @@ _vlens() {
 	elif ((${#words[@]} == 2)); then
 		_vlens_words "${words[1]}" \
 			"--list --help --version $(vlens complete commands 2>/dev/null) $(vlens complete applets 2>/dev/null)"
+	elif [[ ${words[1]} == help ]]; then
+		((${#words[@]} > 3)) || _vlens_words "${words[2]}" "$(vlens complete helped 2>/dev/null)"
 	else
 		name=${words[1]}
 		# "vmstat" begins with a v, too, and is no applet.

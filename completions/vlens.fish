@@ -81,6 +81,8 @@ function __vlens_complete
         printf '%s\n' --list --help --version
         vlens complete commands 2>/dev/null
         vlens complete applets 2>/dev/null
+    else if test "$words[2]" = help
+        test (count $words) -eq 2; and vlens complete helped 2>/dev/null
     else
         set name $words[2]
         # "vmstat" begins with a v, too, and is no applet.

@@ -65,6 +65,32 @@ applets() { vlens --list; }
 	assert_usage vps "vps GUEST -ef"
 }
 
+@test "vlens help is --help, of vlens and of each applet" {
+	assert_same "$(vlens --help)" "$(vlens help)"
+	assert_same "$(vlens --help)" "$(vlens help help)"
+	assert_same "$(vlens doctor --help)" "$(vlens help doctor)"
+	local a
+	for a in $(vlens --list); do
+		assert_same "$($a --help)" "$(vlens help "$a")"
+		assert_same "$($a --help)" "$(vlens help "${a#v}")"
+	done
+	run -1 --separate-stderr vlens help ps uname
+	assert_usage vlens "help is about one applet"
+	run -1 --separate-stderr vlens help complete
+	assert_usage vlens "no applet 'complete'"
+}
+
+@test "an applet's name that is nearly one" {
+	run -1 --separate-stderr vlens lsmd web1
+	assert_usage vlens "no applet 'lsmd'; did you mean lsmod?"
+	run -1 --separate-stderr vlens vpslst
+	assert_usage vlens "no applet 'vpslst'; did you mean vpslist?"
+	run -1 --separate-stderr vlens help doctr
+	assert_usage vlens "no applet 'doctr'; did you mean doctor?"
+	run -1 --separate-stderr vlens nosuchapplet
+	assert_usage vlens "no applet 'nosuchapplet'"
+}
+
 @test "an unknown option is a usage error, with the model's own status" {
 	run --separate-stderr vps --nonsense web1
 	assert_usage vps "--nonsense"

@@ -40,6 +40,8 @@ judge() {
 	offers 'vpslist te' | grep -qx test
 	offers 'vlens doctor te' | grep -qx test
 	[[ -z $(offers 'vps nosuchgue') ]]
+	# What has help.
+	assert_same "$( (vlens complete applets; echo doctor) | sort)" "$(offers 'vlens help ')"
 	# A dump is a file.
 	: >"$BATS_TEST_TMPDIR/web.dump"
 	cd "$BATS_TEST_TMPDIR" || return
@@ -105,4 +107,19 @@ odd_guests() {
 		n=$((n + 1))
 	done
 	[[ $n -gt 0 ]] || skip "neither zsh nor fish is installed"
+}
+
+@test "a QEMU that libvirt does not manage, by its name and by its id" {
+	need_guest g61
+	local names pid
+	pid=$(guest_pid g61)
+	vlens complete guests | grep -qx "qemu:$pid"
+	# A name that several have is none.
+	names=$(vlist --no-headers -o NAME,ID | awk '$2 ~ /^qemu:/ { print $1 }' | sort | uniq -u)
+	assert_same "$names" "$(vlens complete guests | grep -v : | grep -vx test | sort)"
+	if grep -qx g61 <<<"$names"; then
+		for S in bash zsh fish; do
+			! command -v $S >/dev/null || offers 'vps g6' | grep -qx g61 || fail "$S: $(offers 'vps g6')"
+		done
+	fi
 }

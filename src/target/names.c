@@ -45,6 +45,34 @@ static void take_process(void *ctx, pid_t pid)
 		take_name(ctx, qa.guest_name);
 }
 
+static void free_names(struct names *n)
+{
+	for (size_t i = 0; i < n->nr; i++)
+		free(n->names[i]);
+	free(n->names);
+}
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+void vl_target_list_named(void (*fn)(void *ctx, const char *name), void *ctx)
+{
+	struct names n = { .nr = 0 };
+
+	vl_target_list_bare(take_process, &n);
+	if (n.nr)
+		qsort(n.names, n.nr, sizeof(*n.names), compare);
+	for (size_t i = 0, more; i < n.nr; i += more) {
+		for (more = 1; i + more < n.nr && !strcmp(n.names[i + more], n.names[i]);)
+			more++;
+		if (more == 1 && !vl_name_is_taken(n.names[i]))
+			fn(ctx, n.names[i]);
+	}
+	free_names(&n);
+}
+
 struct vl_error *vl_name_unknown(struct vl_error *err, const char *spec, const char *uri)
 {
 	struct names n = { .nr = 0 };
@@ -60,8 +88,6 @@ struct vl_error *vl_name_unknown(struct vl_error *err, const char *spec, const c
 	if (text)
 		vl_error_hint(err, "%s vlist shows all", text);
 	free(text);
-	for (size_t i = 0; i < n.nr; i++)
-		free(n.names[i]);
-	free(n.names);
+	free_names(&n);
 	return err;
 }

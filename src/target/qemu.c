@@ -404,9 +404,12 @@ struct vl_error *vl_qemu_open_socket(struct vl_target *t, const char *arg)
 	return first_contact(t);
 }
 
+#define NAMED_SHOWN 3
+
 struct named {
 	const char *name;
-	pid_t pid, other;
+	pid_t pids[NAMED_SHOWN];
+	unsigned nr;
 };
 
 static void compare_name(void *ctx, pid_t pid)
@@ -416,8 +419,25 @@ static void compare_name(void *ctx, pid_t pid)
 
 	if (!vl_qemu_args_read(pid, &qa, NULL) || strcmp(qa.guest_name, n->name) != 0)
 		return;
-	n->other = n->pid;
-	n->pid = pid;
+	if (n->nr < NAMED_SHOWN)
+		n->pids[n->nr] = pid;
+	n->nr++;
+}
+
+static struct vl_error *several(const struct named *n)
+{
+	unsigned shown = n->nr < NAMED_SHOWN ? n->nr : NAMED_SHOWN;
+	char text[NAMED_SHOWN * 32] = "";
+	int at = 0;
+
+	for (unsigned i = 0; i < shown; i++)
+		at += snprintf(text + at, sizeof(text) - (size_t)at, "%sqemu:%d",
+			       !i			      ? "" :
+			       i + 1 < n->nr && i + 1 < shown ? ", " :
+								" or ",
+			       (int)n->pids[i]);
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "%u QEMUs have this name", n->nr),
+			     "write %s%s", text, n->nr > shown ? "; vlist shows all" : "");
 }
 
 struct vl_error *vl_qemu_open_name(struct vl_target *t, const char *name, bool *no_such_ret)
@@ -427,16 +447,15 @@ struct vl_error *vl_qemu_open_name(struct vl_target *t, const char *name, bool *
 
 	if (*name)
 		vl_target_list_bare(compare_name, &n);
-	*no_such_ret = !n.pid;
-	if (!n.pid)
+	*no_such_ret = !n.nr;
+	if (!n.nr)
 		return vl_error_hint(
 			vl_error_new(VL_ERR_TARGET,
 				     "neither a process id nor the name of a QEMU: \"%s\"", name),
 			"write qemu:PID; vlist shows all guests");
-	if (n.other)
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "several QEMUs have this name"),
-				     "write qemu:%d or qemu:%d", (int)n.other, (int)n.pid);
-	snprintf(pid, sizeof(pid), "%d", (int)n.pid);
+	if (n.nr > 1)
+		return several(&n);
+	snprintf(pid, sizeof(pid), "%d", (int)n.pids[0]);
 	return vl_qemu_open_pid(t, pid);
 }
 

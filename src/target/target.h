@@ -109,6 +109,9 @@ struct vl_error *vl_target_list(const char *uri, void (*fn)(void *ctx, const cha
  */
 void vl_target_list_bare(void (*fn)(void *ctx, pid_t pid), void *ctx);
 
+/* Call @fn with the name of each of them that has one which is no other's, and is no spec. */
+void vl_target_list_named(void (*fn)(void *ctx, const char *name), void *ctx);
+
 /*
  * Call @fn with the process id of every process of this host, QEMUs apart, that has a guest
  * on KVM, in ascending order: what kvm:PID opens. Nothing without the kernel module.

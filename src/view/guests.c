@@ -66,6 +66,33 @@ struct vl_error *vl_host_guests(const char *uri, char ***ret, size_t *nr_ret)
 	return NULL;
 }
 
+struct vl_error *vl_host_guest_names(const char *uri, char ***ret, size_t *nr_ret)
+{
+	struct names n = { .names = NULL };
+	struct vl_error *err = vl_host_guests(uri, &n.names, &n.nr);
+	size_t specs = n.nr;
+
+	if (err)
+		return err;
+	vl_target_list_named(take_name, &n);
+	/* A domain's name is the domain. */
+	for (size_t i = specs; i < n.nr;) {
+		size_t k = 0;
+
+		while (k < specs && strcmp(n.names[k], n.names[i]) != 0)
+			k++;
+		if (k == specs) {
+			i++;
+			continue;
+		}
+		free(n.names[i]);
+		n.names[i] = n.names[--n.nr];
+	}
+	*ret = n.names;
+	*nr_ret = n.nr;
+	return NULL;
+}
+
 void vl_host_guests_free(char **names, size_t nr)
 {
 	for (size_t i = 0; names && i < nr; i++)

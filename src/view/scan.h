@@ -106,6 +106,12 @@ extern const struct vl_diff vl_diff_processes, vl_diff_modules;
 struct vl_error *vl_host_guests(const char *uri, char ***ret, size_t *nr_ret);
 void vl_host_guests_free(char **names, size_t nr);
 
+/*
+ * The same, and the names besides that QEMUs have which libvirt does not manage, where such a
+ * name is one guest's: all that can be written for a guest of this host.
+ */
+struct vl_error *vl_host_guest_names(const char *uri, char ***ret, size_t *nr_ret);
+
 /* Of vl_list_guest(). */
 extern const struct vl_column vl_list_columns[];
 
