@@ -9,11 +9,17 @@
 #include "show.h"
 
 #define LINE 16
-#define PAGE 4096
 /* All of it is one string in JSON. */
 #define JSON_MAX (64U << 20)
 
 /* ---- bytes ---- */
+
+/* A dump that goes on. */
+struct dump {
+	FILE *f;
+	unsigned char last[LINE];
+	bool have_last, starred;
+};
 
 static void dump_line(FILE *f, uint64_t va, const unsigned char *p, size_t len)
 {
@@ -30,54 +36,61 @@ static void dump_line(FILE *f, uint64_t va, const unsigned char *p, size_t len)
 	fputs("|\n", f);
 }
 
-/* As hexdump -C has it: lines that repeat the one before are a star. */
-struct vl_error *peek_dump(struct vl_types *t, uint64_t va, uint64_t length, FILE *f)
+/* Bytes that are asked for at once. */
+#define CHUNK (1UL << 20)
+
+/* Lines of @n bytes that end before @va: all whole ones, and what is left if it is the @end. */
+static size_t dump_lines(struct dump *d, uint64_t va, const unsigned char *p, size_t n, bool end)
 {
-	unsigned char page[PAGE + LINE], last[LINE];
-	bool have_last = false, starred = false;
-	struct vl_error *err = NULL;
-	size_t kept = 0; /* bytes of an unfinished line, at the front of page */
+	size_t at = 0;
+
+	while (n - at >= LINE || (n > at && end)) {
+		size_t len = n - at < LINE ? n - at : LINE;
+		bool same = d->have_last && len == LINE && !memcmp(d->last, p + at, LINE);
+
+		if (!same)
+			dump_line(d->f, va - (n - at), p + at, len);
+		else if (!d->starred)
+			fputs("*\n", d->f);
+		d->starred = same;
+		memcpy(d->last, p + at, len);
+		d->have_last = len == LINE;
+		at += len;
+	}
+	return at;
+}
+
+/* As hexdump -C has it: lines that repeat the one before are a star. */
+struct vl_error *peek_dump(struct vl_guest *g, uint64_t va, uint64_t length, FILE *f)
+{
+	unsigned char *buf = malloc(CHUNK + LINE);
+	struct dump d = { .f = f };
+	struct vl_error *err = buf ? NULL : vl_error_nomem();
+	size_t kept = 0; /* bytes of an unfinished line, at the front of buf */
 
 	while (length && !err) {
-		size_t n = PAGE - (va & (PAGE - 1)), at = 0;
-		enum vl_read_status status;
+		size_t n = length < CHUNK ? length : CHUNK, at;
 
-		if (n > length)
-			n = length;
-		status = vl_read(t->s->reader, &t->space, va, page + kept, n);
-		if (status) {
-			err = vl_read_error(status, vl_reader_fault(t->s->reader));
-			n = 0;
-		}
+		err = vl_guest_peek_bytes(g, va, buf + kept, n, false, &n);
 		va += n;
 		length -= n;
 		n += kept;
 		/* The last line may be short; before an end that is none, too. */
-		while (n - at >= LINE || (n > at && (err || !length))) {
-			size_t len = n - at < LINE ? n - at : LINE;
-			bool same = have_last && len == LINE && !memcmp(last, page + at, LINE);
-
-			if (!same)
-				dump_line(f, va - (n - at), page + at, len);
-			else if (!starred)
-				fputs("*\n", f);
-			starred = same;
-			memcpy(last, page + at, len);
-			have_last = len == LINE;
-			at += len;
-		}
+		at = dump_lines(&d, va, buf, n, err || !length);
 		kept = n - at;
-		memmove(page, page + at, kept);
+		memmove(buf, buf + at, kept);
 	}
 	if (!err)
 		fprintf(f, "%016" PRIx64 "\n", va);
+	free(buf);
 	return err;
 }
 
-struct vl_error *peek_dump_json(struct vl_types *t, uint64_t va, uint64_t length, json_object *o)
+struct vl_error *peek_dump_json(struct vl_guest *g, uint64_t va, uint64_t length, json_object *o)
 {
 	struct vl_error *err;
 	unsigned char *buf;
+	size_t done;
 	char *hex;
 
 	if (length > JSON_MAX)
@@ -90,8 +103,7 @@ struct vl_error *peek_dump_json(struct vl_types *t, uint64_t va, uint64_t length
 		free(hex);
 		return vl_error_nomem();
 	}
-	err = vl_read_error(vl_read(t->s->reader, &t->space, va, buf, length),
-			    vl_reader_fault(t->s->reader));
+	err = vl_guest_peek_bytes(g, va, buf, length, true, &done);
 	for (uint64_t i = 0; !err && i < length; i++)
 		sprintf(hex + 2 * i, "%02x", buf[i]);
 	if (!err)
@@ -157,10 +169,12 @@ static void print_value(FILE *f, const struct vl_value *v)
 		quote(f, v->text, v->len);
 		break;
 	case VL_VALUE_FAULT:
-		fprintf(f, "(cannot be read at 0x%" PRIx64 ": %s)", v->u, v->text);
+		fprintf(f, "(cannot be read at 0x%" PRIx64 ": ", v->u);
+		print_clean(f, v->text, strlen(v->text), false, NULL);
+		putc(')', f);
 		break;
 	default:
-		fputs(v->text, f);
+		print_clean(f, v->text, strlen(v->text), false, NULL);
 		break;
 	}
 }

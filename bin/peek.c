@@ -41,7 +41,7 @@ struct result {
 
 /* ---- one guest ---- */
 
-static void describe(json_object *o, const char *guest, const struct vl_place *place,
+static void describe(json_object *o, const char *guest, const struct vl_peek_found *place,
 		     const char *what, const char *type, uint64_t size)
 {
 	char buf[32];
@@ -55,8 +55,8 @@ static void describe(json_object *o, const char *guest, const struct vl_place *p
 	json_object_object_add(o, "size", json_object_new_uint64(size));
 }
 
-static struct vl_error *show_bytes(const struct peek *p, struct vl_types *t,
-				   const struct vl_place *place, const char *guest,
+static struct vl_error *show_bytes(const struct peek *p, struct vl_guest *g,
+				   const struct vl_peek_found *place, const char *guest,
 				   struct result *r)
 {
 	uint64_t length = p->length ? p->length : DEFAULT_LENGTH;
@@ -67,27 +67,24 @@ static struct vl_error *show_bytes(const struct peek *p, struct vl_types *t,
 	if (place->va + (length - 1) < place->va)
 		return vl_read_error(VL_READ_WRAPS, place->va);
 	if (!p->o.json)
-		return peek_dump(t, place->va, length, r->out);
+		return peek_dump(g, place->va, length, r->out);
 	r->object = json_object_new_object();
 	describe(r->object, guest, place, p->what, NULL, length);
-	return peek_dump_json(t, place->va, length, r->object);
+	return peek_dump_json(g, place->va, length, r->object);
 }
 
-static struct vl_error *show_typed(const struct peek *p, struct vl_types *t, struct vl_place *place,
-				   const char *guest, struct result *r)
+static struct vl_error *show_typed(const struct peek *p, struct vl_guest *g,
+				   const struct vl_peek_found *place, const char *guest,
+				   struct result *r)
 {
-	uint64_t size = vl_types_size(t, place->type);
 	struct peek_tree tree = { .top = NULL };
-	char type[VL_TYPE_NAME];
-	struct vl_error *err;
 	struct peek_text *text;
+	struct vl_error *err;
 
-	place->nr = p->length;
-	vl_types_name(t, place->type, type);
 	if (p->o.json) {
 		r->object = json_object_new_object();
-		describe(r->object, guest, place, p->what, type, size);
-		err = vl_peek_show(t, place, &peek_tree_ops, &tree);
+		describe(r->object, guest, place, p->what, place->type, place->size);
+		err = vl_guest_peek_values(g, p->length, &peek_tree_ops, &tree);
 		json_object_object_add(r->object, "value", tree.top);
 		return err;
 	}
@@ -95,91 +92,44 @@ static struct vl_error *show_typed(const struct peek *p, struct vl_types *t, str
 	if (!text)
 		return vl_error_nomem();
 	text->f = r->out;
-	if (asprintf(&text->head, "%s: %s, %" PRIu64 " bytes at 0x%" PRIx64 "\n", p->what, type,
-		     size, place->va) < 0)
+	if (asprintf(&text->head, "%s: %s, %" PRIu64 " bytes at 0x%" PRIx64 "\n", p->what,
+		     place->type, place->size, place->va) < 0)
 		text->head = NULL;
-	err = vl_peek_show(t, place, &peek_text_ops, text);
+	err = vl_guest_peek_values(g, p->length, &peek_text_ops, text);
 	free(text->head);
 	free(text);
 	return err;
 }
 
-/* A guest whose kernel is not known has page tables all the same: those of a vCPU. */
-static struct vl_error *use_vcpu(struct vl_subject *s, const struct vl_scan_options *o)
-{
-	struct vl_reader_options ro = { .engine = o->engine };
-	struct vl_error *err;
-	struct vl_vcpu *v;
-	size_t nr;
-
-	if (s->reader)
-		return NULL;
-	err = vl_target_vcpus(s->target, &v, &nr);
-	if (err)
-		return err;
-	if (nr)
-		s->space = vl_space_of(v[0].cr3, v[0].cr4);
-	free(v);
-	return vl_reader_open(s->target, NULL, &ro, &s->reader);
-}
-
-/* The address space of process @pid. */
-static struct vl_error *use_process(struct vl_subject *s, pid_t pid, struct vl_space *ret)
-{
-	enum { PID, TASK };
-	struct vl_error *err;
-	struct vl_table t;
-	uint64_t task = 0;
-
-	vl_table_init(&t, vl_scan_pidlist.columns);
-	err = vl_scan_pidlist.run(s, &t);
-	for (size_t i = 0; !err && i < t.nr_rows; i++)
-		if (vl_table_cell(&t, i, PID)->i == pid)
-			task = vl_table_cell(&t, i, TASK)->u;
-	vl_table_deinit(&t);
-	if (!err && !task)
-		err = vl_error_hint(
-			vl_error_new(VL_ERR_ARG, "the guest has no process %d", (int)pid),
-			"see vpslist GUEST for those it has");
-	return err ? err : vl_read_error(vl_reader_task(s->reader, task, ret), task);
-}
-
 static void look(void *ctx, struct view_job *job)
 {
 	const struct peek *p = ctx;
+	const struct vl_guest_options go = {
+		.target = p->o.scan.target,
+		.uses = VL_GUEST_READ,
+		.engine = p->o.scan.engine,
+		.explain = p->o.stats,
+	};
 	struct result *r = job->result;
-	struct vl_subject *s = NULL;
 	uint64_t begin = view_now();
-	struct vl_place place;
-	struct vl_types t;
+	struct vl_peek_found place;
+	struct vl_guest *g = NULL;
 
 	r->out = p->many ? open_memstream(&r->text, &r->len) : stdout;
-	job->err = r->out ? vl_subject_open(job->spec, &p->o.scan, false, &s) : vl_error_nomem();
+	job->err = r->out ? vl_guest_open(job->spec, &go, &g) : vl_error_nomem();
 	if (!job->err)
-		job->err = use_vcpu(s, &p->o.scan);
-	if (!job->err) {
-		vl_types_init(&t, s);
-		t.elements = p->elements;
-		t.depth = p->depth;
-		job->err = vl_types_find(&t, p->what, &place);
-		/* What its kernel is not known for is the reason for all that follows. */
-		if (job->err && s->why) {
-			vl_error_destroy(job->err);
-			job->err = s->why;
-			s->why = NULL;
-		}
-		if (!job->err && p->as)
-			job->err = s->contact ? use_process(s, p->as, &t.space) :
-						vl_error_new(VL_ERR_KERNEL,
-							     "its processes are not known");
-		if (!job->err)
-			job->err = place.type ? show_typed(p, &t, &place, job->spec, r) :
-						show_bytes(p, &t, &place, job->spec, r);
-		vl_types_deinit(&t);
-		view_note(job, s);
-		job->look_ns = view_now() - begin - job->attach_ns;
-	}
-	vl_subject_close(s);
+		job->err = vl_guest_attach(g, false);
+	job->attach_ns = view_now() - begin;
+	begin = view_now();
+	if (!job->err)
+		job->err = vl_guest_peek(g, p->what, p->as, p->elements, p->depth, &place);
+	if (!job->err)
+		job->err = place.typed ? show_typed(p, g, &place, job->spec, r) :
+					 show_bytes(p, g, &place, job->spec, r);
+	job->look_ns = view_now() - begin;
+	if (g && p->o.stats)
+		view_note_guest(job, g);
+	vl_guest_close(g);
 	if (r->out && p->many)
 		fclose(r->out);
 }

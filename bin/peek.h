@@ -9,12 +9,12 @@
 #include "vlens.h"
 
 /* @length bytes at @va to @f, as hexdump -C has them; up to the first that cannot be read. */
-struct vl_error *peek_dump(struct vl_types *t, uint64_t va, uint64_t length, FILE *f);
+struct vl_error *peek_dump(struct vl_guest *g, uint64_t va, uint64_t length, FILE *f);
 
 /* The same as "bytes" of @o, all or nothing. */
-struct vl_error *peek_dump_json(struct vl_types *t, uint64_t va, uint64_t length, json_object *o);
+struct vl_error *peek_dump_json(struct vl_guest *g, uint64_t va, uint64_t length, json_object *o);
 
-/* vl_peek_show() with these shows values as text or builds an object. */
+/* vl_guest_peek_values() with these shows values as text or builds an object. */
 struct peek_text {
 	FILE *f;
 	char *head; /* malloc'ed: the line before all others; NULL once it is printed */

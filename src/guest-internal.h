@@ -15,6 +15,7 @@
 
 #include "box/box.h"
 #include "port-wire.h"
+#include "view/parcel.h"
 #include "vlens.h"
 #include "vmst/clone.h"
 #include "vmst/contact.h"
@@ -133,6 +134,13 @@ extern const struct vl_sys_ops vl_broker_ops;
 struct vl_error *vl_broker_ready(struct vl_guest *g, bool contact);
 /* Ask @m; the error is the worker's answer, or that it has died: then there is no box. */
 struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns);
+/*
+ * Ask the worker for @m, and take what it found out of its box, to @p, even if there is an
+ * error, too. p->bytes NULL: there is nothing.
+ */
+struct vl_error *vl_views_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns,
+			      struct vl_parcel *p);
+
 /* The worker said what no honest one says: end it. */
 struct vl_error *vl_broker_lied(struct vl_guest *g);
 
@@ -164,6 +172,9 @@ enum vl_broker_op {
 	VL_OP_SCAN,   /* value[0]: struct vl_scan, an address in both processes */
 	VL_OP_DIFF,   /* value[0]: struct vl_diff, likewise; reply: value[0] is enum vl_want */
 	VL_OP_PIECE,  /* value[0]: where; reply: the window, as much as goes in */
+	VL_OP_FIND,   /* the window: struct vl_peek_ask */
+	VL_OP_BYTES,  /* value[0]: where, [2]: so many, [3]: all or none */
+	VL_OP_VALUES, /* value[0]: so many */
 	VL_OP_READER, /* reply: struct vl_words in the window */
 };
 

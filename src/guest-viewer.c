@@ -6,11 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "view/parcel.h"
+#include "view/peekbox.h"
 
 struct vl_viewer {
 	struct vl_subject s;
 	struct vl_parcel found;
+	struct vl_peeker peeker;
 };
 
 static struct vl_error *open_reader(struct vl_guest *g)
@@ -59,14 +60,16 @@ static void show(const struct vl_viewer *v, struct vl_wire *wire, size_t at)
 		memcpy(wire->window, v->found.bytes + at, n < VL_WINDOW_MAIN ? n : VL_WINDOW_MAIN);
 }
 
-/* Hand over @t, ends it. */
-static struct vl_error *hand_over(struct vl_viewer *v, struct vl_wire *wire, struct vl_message *m,
-				  struct vl_table *t, struct vl_error *err)
+static void begin(struct vl_viewer *v)
 {
 	v->found.len = 0;
 	v->found.bad = false;
-	vl_parcel_put_table(&v->found, t);
-	vl_table_deinit(t);
+}
+
+/* Hand over what was found, with @err. */
+static struct vl_error *hand_over(struct vl_viewer *v, struct vl_wire *wire, struct vl_message *m,
+				  struct vl_error *err)
+{
 	if (v->found.bad) {
 		v->found.len = 0;
 		vl_error_destroy(err);
@@ -79,6 +82,17 @@ static struct vl_error *hand_over(struct vl_viewer *v, struct vl_wire *wire, str
 	return err;
 }
 
+/* Likewise @t, ends it. */
+static struct vl_error *hand_over_table(struct vl_viewer *v, struct vl_wire *wire,
+					struct vl_message *m, struct vl_table *t,
+					struct vl_error *err)
+{
+	begin(v);
+	vl_parcel_put_table(&v->found, t);
+	vl_table_deinit(t);
+	return hand_over(v, wire, m, err);
+}
+
 static struct vl_error *scan(struct vl_viewer *v, struct vl_wire *wire, struct vl_message *m)
 {
 	const struct vl_scan *scan = (const struct vl_scan *)(uintptr_t)m->value[0];
@@ -87,7 +101,7 @@ static struct vl_error *scan(struct vl_viewer *v, struct vl_wire *wire, struct v
 
 	vl_table_init(&t, scan->columns);
 	err = scan->run(&v->s, &t);
-	return hand_over(v, wire, m, &t, err);
+	return hand_over_table(v, wire, m, &t, err);
 }
 
 static struct vl_error *diff(struct vl_guest *g, struct vl_wire *wire, struct vl_message *m)
@@ -100,7 +114,27 @@ static struct vl_error *diff(struct vl_guest *g, struct vl_wire *wire, struct vl
 	g->want = VL_WANT_NOTHING;
 	err = diff->run(&g->viewer->s, &g->sys, &t);
 	m->value[0] = g->want;
-	return hand_over(g->viewer, wire, m, &t, err);
+	return hand_over_table(g->viewer, wire, m, &t, err);
+}
+
+static struct vl_error *peek(struct vl_guest *g, struct vl_wire *wire, struct vl_message *m)
+{
+	struct vl_viewer *v = g->viewer;
+	struct vl_error *err;
+	struct vl_peek_ask ask;
+
+	begin(v);
+	if (m->op == VL_OP_FIND) {
+		memcpy(&ask, wire->window, sizeof(ask));
+		err = vl_peeker_find(&v->peeker, &v->s, g->engine, &ask, &v->found);
+	} else if (!v->peeker.is_found) {
+		err = vl_error_new(VL_ERR_ARG, "no place was found");
+	} else if (m->op == VL_OP_BYTES) {
+		err = vl_peeker_bytes(&v->peeker, m->value[0], m->value[2], m->value[3], &v->found);
+	} else {
+		err = vl_peeker_values(&v->peeker, m->value[0], &v->found);
+	}
+	return hand_over(v, wire, m, err);
 }
 
 static void say_who(struct vl_viewer *v, struct vl_wire *wire)
@@ -132,6 +166,10 @@ struct vl_error *vl_viewer_serve(struct vl_guest *g, struct vl_wire *wire, struc
 		return scan(g->viewer, wire, m);
 	case VL_OP_DIFF:
 		return diff(g, wire, m);
+	case VL_OP_FIND:
+	case VL_OP_BYTES:
+	case VL_OP_VALUES:
+		return peek(g, wire, m);
 	case VL_OP_PIECE:
 		show(g->viewer, wire, m->value[0]);
 		return NULL;

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "view/parcel.h"
 #include "vmst/contact.h"
 
 #define NS_PER_S 1000000000UL
@@ -80,9 +79,8 @@ static struct vl_error *fetch(struct vl_guest *g, uint64_t len, struct vl_parcel
 	}
 }
 
-/* Ask @m, and take out of its box what that found, even if there is an error, too. */
-static struct vl_error *ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns,
-			    struct vl_parcel *p)
+struct vl_error *vl_views_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns,
+			      struct vl_parcel *p)
 {
 	struct vl_error *said, *err;
 
@@ -104,7 +102,7 @@ static struct vl_error *ask_table(struct vl_guest *g, struct vl_message *m, uint
 {
 	const struct vl_subject subject = { .target = g->target };
 	struct vl_parcel p = { .bytes = NULL };
-	struct vl_error *err = ask(g, m, timeout_ns, &p), *wrong;
+	struct vl_error *err = vl_views_ask(g, m, timeout_ns, &p), *wrong;
 
 	if (!p.bytes)
 		return err;

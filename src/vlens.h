@@ -154,6 +154,23 @@ struct vl_error *vl_guest_diff(struct vl_guest *g, const struct vl_diff *diff, s
  */
 bool vl_guest_reader_stats(struct vl_guest *g, struct vl_reader_stats *ret);
 
+/*
+ * Find the place that @what names (vl_types_find()), in the space of process @as, 0: the
+ * kernel's; of arrays @elements are shown, 0: all, and pointers are followed @depth deep.
+ */
+struct vl_error *vl_guest_peek(struct vl_guest *g, const char *what, pid_t as, uint64_t elements,
+			       unsigned depth, struct vl_peek_found *ret);
+/*
+ * @len bytes at @va, in the space of the last place, to @buf: up to VL_PEEK_MAX, and up to
+ * the first that cannot be read, for which there is an error; *@done_ret are there. With
+ * @whole it is all or none.
+ */
+struct vl_error *vl_guest_peek_bytes(struct vl_guest *g, uint64_t va, void *buf, size_t len,
+				     bool whole, size_t *done_ret);
+/* Show the last place's values (vl_peek_show()); @nr: so many, 0: one. */
+struct vl_error *vl_guest_peek_values(struct vl_guest *g, uint64_t nr,
+				      const struct vl_peek_ops *ops, void *ctx);
+
 /* What it is at: asks the hypervisor, and looks. */
 void vl_guest_state(struct vl_guest *g, struct vl_state *ret);
 

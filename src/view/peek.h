@@ -36,6 +36,13 @@ struct vl_peek_ops {
 	void (*more)(void *ctx, uint64_t left);
 };
 
+/* A place that was found. */
+struct vl_peek_found {
+	uint64_t va, size;	 /* size: of one of them */
+	char type[VL_TYPE_NAME]; /* the guest's */
+	uint32_t typed;		 /* 0: it has no type, and bytes are all there is */
+};
+
 /* Bytes of one place that are shown at most. */
 #define VL_PEEK_MAX (64U << 20)
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "tap.h"
-#include "view/parcel.h"
+#include "view/peekbox.h"
 
 enum { NAME, NUMBER, FLAG };
 
@@ -176,6 +176,169 @@ static void too_long(void)
 	ok(p.bad && !v && !vl_parcel_take_bytes(&p, 0), "nothing is taken from nothing");
 }
 
+/* --- values of vpeek --- */
+
+/* What is shown, counted; reads all that it is given. */
+struct shown {
+	size_t values, opens, closes, bytes;
+	long level;
+};
+
+static void count_text(struct shown *c, const char *text)
+{
+	c->bytes += text ? strlen(text) : 0;
+}
+
+static void see_value(void *ctx, const char *name, const struct vl_value *v)
+{
+	struct shown *c = ctx;
+
+	c->values++;
+	count_text(c, name);
+	count_text(c, v->text);
+}
+
+static void see_open(void *ctx, const char *name, const char *type, bool array,
+		     const struct vl_value *at)
+{
+	struct shown *c = ctx;
+
+	(void)array;
+	c->opens++;
+	c->level++;
+	count_text(c, name);
+	count_text(c, type);
+	if (at)
+		count_text(c, at->text);
+}
+
+static void see_close(void *ctx, bool array)
+{
+	struct shown *c = ctx;
+
+	(void)array;
+	c->closes++;
+	c->level--;
+}
+
+static void see_more(void *ctx, uint64_t left)
+{
+	struct shown *c = ctx;
+
+	c->bytes += left != 0;
+}
+
+static const struct vl_peek_ops seer = { see_value, see_open, see_close, see_more };
+
+static void put32(struct vl_parcel *p, uint32_t v)
+{
+	vl_parcel_put(p, &v, sizeof(v));
+}
+
+static void put_string(struct vl_parcel *p, const char *text)
+{
+	put32(p, text ? (uint32_t)strlen(text) + 1 : 0);
+	if (text)
+		vl_parcel_put(p, text, strlen(text) + 1);
+}
+
+/* A value named @name, of @kind, as view/peekbox.c puts it. */
+static void put_value(struct vl_parcel *p, const char *name, uint32_t kind, const char *text)
+{
+	put32(p, 0);
+	put_string(p, name);
+	put32(p, kind);
+	vl_parcel_put_u64(p, 7);
+	vl_parcel_put_u64(p, 0);
+	put_string(p, text);
+}
+
+static void put_open(struct vl_parcel *p, const char *name)
+{
+	put32(p, 1);
+	put_string(p, name);
+	put_string(p, "struct x");
+	put32(p, 0);
+	put32(p, 0);
+}
+
+static void put_close(struct vl_parcel *p, uint32_t array)
+{
+	put32(p, 2);
+	put32(p, array);
+}
+
+static void make_values(struct vl_parcel *p)
+{
+	put_open(p, NULL);
+	put_value(p, "number", VL_VALUE_UINT, NULL);
+	put_open(p, "inner");
+	put_value(p, "text", VL_VALUE_STRING, "of a guest");
+	put_close(p, 0);
+	put32(p, 3);
+	vl_parcel_put_u64(p, 12);
+	put_close(p, 0);
+}
+
+/* Replay a copy that ends where its bytes end. */
+static bool replay(const struct vl_parcel *from, size_t len, struct shown *c)
+{
+	struct vl_parcel p = { .bytes = malloc(len ? len : 1), .len = len };
+	bool fine;
+
+	*c = (struct shown){ 0 };
+	memcpy(p.bytes, from->bytes, len);
+	fine = vl_peek_replay(&p, &seer, c);
+	vl_parcel_deinit(&p);
+	return fine;
+}
+
+static void values(void)
+{
+	struct vl_parcel p = { .bytes = NULL }, deep = { .bytes = NULL };
+	unsigned char *was;
+	struct shown c;
+	size_t taken = 0, open = 0, refused = 0;
+
+	make_values(&p);
+	ok(replay(&p, p.len, &c) && c.values == 2 && c.opens == 2 && c.closes == 2,
+	   "values arrive");
+	for (size_t len = 0; len < p.len; len++) {
+		taken += replay(&p, len, &c);
+		open += c.level != 0;
+	}
+	ok(!taken && !open, "no part of them does, and nothing is left open");
+	was = malloc(p.len);
+	memcpy(was, p.bytes, p.len);
+	for (unsigned round = 0; round < 20000; round++) {
+		for (int n = rand() % 3; n >= 0; n--)
+			p.bytes[(size_t)rand() % p.len] = (unsigned char)rand();
+		refused += !replay(&p, p.len, &c);
+		open += c.level != 0;
+		memcpy(p.bytes, was, p.len);
+	}
+	ok(refused > 1000 && !open, "20000 wrong ones, most of them refused");
+	free(was);
+	vl_parcel_deinit(&p);
+
+	put_value(&p, NULL, VL_VALUE_FAULT, NULL);
+	ok(!replay(&p, p.len, &c), "refused: a value that is its text, without one");
+	vl_parcel_deinit(&p);
+	put_value(&p, NULL, VL_VALUE_UINT, NULL);
+	put_value(&p, NULL, VL_VALUE_UINT, NULL);
+	ok(!replay(&p, p.len, &c) && c.values == 1, "refused: two values for one");
+	vl_parcel_deinit(&p);
+	put_open(&p, NULL);
+	put_close(&p, 1);
+	ok(!replay(&p, p.len, &c), "refused: a structure that ends as an array");
+	vl_parcel_deinit(&p);
+	for (unsigned i = 0; i < 100000; i++)
+		put_open(&deep, NULL);
+	ok(!replay(&deep, deep.len, &c) && c.opens < 10000 && !c.level,
+	   "refused: structures within structures without end");
+	vl_parcel_deinit(&deep);
+}
+
 int main(void)
 {
 	arrives(0);
@@ -185,5 +348,6 @@ int main(void)
 	lied();
 	fuzzed();
 	too_long();
+	values();
 	return tap_end();
 }
