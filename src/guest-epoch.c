@@ -36,8 +36,8 @@
  * So many answers an epoch may have while nothing has changed, as to begin one costs as
  * much as an answer does; and on so many pages, as all are read again for each.
  */
-#define MAX_ANSWERS 32
-#define MAX_ASKED 700
+#define MAX_ANSWERS 128
+#define MAX_ASKED 1000
 /* Tries to open an epoch on memory that changes. */
 #define OPEN_TRIES 12
 /* Moments that are tried before a pause: for a copy, for a question. */
@@ -195,7 +195,7 @@ static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 		return err;
 	if (g->trim)
 		vl_view_keep(g->view, g->workset.gpas, g->workset.nr);
-	if (!whole && (g->trim || !g->clone))
+	if (!whole)
 		vl_view_reserve(g->view, g->workset.gpas, g->workset.nr);
 	g->trim = false;
 	err = pause_guest(g, COPY_MOMENTS);

@@ -5,9 +5,10 @@
  *
  * To know what a question touches its pages must be missing when it begins, and
  * each of those costs a fault. So pages that nearly all questions touch stay, and
- * the others stay for a few questions: to look again at a page that was not touched
+ * the others linger: to look again at a page that was not touched
  * costs a fiftieth of a fault. One that stays and changes is dropped, as perhaps it
- * is not needed at all.
+ * is not needed at all. Time is counted in
+ * questions and answers, so all this is the same on a slow host.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +17,14 @@
 
 /* Pages read in one go. */
 #define BATCH 128
-/* Questions that are so near each other count as neighbours. */
-#define NEAR 12
-/* Touched by so many neighbours a page stays. A program asks up to 5 things of a process. */
-#define STAY_USES 8
-/* So many may stay, then it is learned anew: the program does something else. */
-#define STAY_MAX 512
-/* For so many questions any other page stays. */
-#define LINGER 3
+/* For so many answers a page lingers. A program asks up to 7 things of a process. */
+#define LINGER 96
+/* A page that is missing again after so many answers is needed all the time. */
+#define NEAR (2 * LINGER)
+/* If that happens so often it stays. */
+#define STAY_USES 3
+/* If more stay, the older ones go: the program does something else. */
+#define STAY_MAX 640
 /* Pages known at all; 256 MiB of them. */
 #define KNOWN_MAX 65536
 
@@ -111,8 +112,8 @@ void vl_recheck_filled(struct vl_view *v, uint64_t gpa, const unsigned char *byt
 		return;
 	}
 	memcpy(p->was, bytes, VL_PAGE_SIZE);
-	p->uses = r->question - p->touched <= NEAR ? p->uses + 1 : 1;
-	p->touched = r->question;
+	p->uses = r->time - p->touched <= NEAR ? p->uses + 1 : 1;
+	p->touched = r->time;
 	if (!p->has)
 		r->held[r->nr_held++] = (uint32_t)(p - r->v);
 	p->has = true;
@@ -140,20 +141,33 @@ static void let_go(struct vl_view *v, struct vl_recheck_page *p)
 /* Begin with nothing: what is in the view is of something else. */
 static struct vl_error *begin(struct vl_view *v)
 {
-	uint64_t question = v->pages.question;
-
 	vl_recheck_deinit(&v->pages);
-	v->pages.question = question;
 	v->asking = true;
 	vl_view_keep(v, NULL, 0);
 	return NULL;
+}
+
+/* Pages that stay are dropped if they were touched before that answer. */
+static uint64_t stay_since(const struct vl_recheck *r)
+{
+	uint64_t oldest = r->time;
+
+	if (r->nr_stays <= STAY_MAX)
+		return 0;
+	for (size_t i = 0; i < r->nr_held; i++) {
+		const struct vl_recheck_page *p = &r->v[r->held[i]];
+
+		if (p->stays && p->touched < oldest)
+			oldest = p->touched;
+	}
+	return oldest + (r->time - oldest) / 2 + 1;
 }
 
 struct vl_error *vl_view_ask(struct vl_view *v, bool again)
 {
 	struct vl_recheck *r = &v->pages;
 	struct vl_error *err = NULL;
-	bool anew;
+	uint64_t since;
 
 	pthread_mutex_lock(&v->lock);
 	if (!again)
@@ -161,13 +175,13 @@ struct vl_error *vl_view_ask(struct vl_view *v, bool again)
 	atomic_store(&v->missed, false);
 	if (!v->asking || r->full || (!again && r->nr > KNOWN_MAX))
 		err = begin(v);
-	r->question += !again;
-	anew = r->nr_stays > STAY_MAX;
+	r->time += !again;
+	since = stay_since(r);
 	for (size_t i = r->nr_held; i-- > 0;) {
 		struct vl_recheck_page *p = &r->v[r->held[i]];
 		void *host = host_of(v, p);
 
-		if (!again && (anew || (!p->stays && r->question - p->touched > LINGER))) {
+		if (!again && (p->stays ? p->touched < since : r->time - p->touched > LINGER)) {
 			let_go(v, p);
 			r->held[i] = r->held[--r->nr_held];
 		} else if (memcmp(host, p->was, VL_PAGE_SIZE)) {
@@ -186,22 +200,26 @@ struct batch {
 	unsigned char bytes[BATCH][VL_PAGE_SIZE];
 };
 
+/* Page @p is @now in the guest. */
+static void compare_page(struct vl_view *v, struct vl_recheck_page *p, const void *now,
+			 size_t *changed)
+{
+	if (!memcmp(now, p->was, VL_PAGE_SIZE))
+		return;
+	memcpy(p->was, now, VL_PAGE_SIZE);
+	/* Does a question need it at all? That shows when it is missing. */
+	v->pages.nr_stays -= p->stays;
+	p->stays = false;
+	p->uses = 0;
+	++*changed;
+}
+
 static struct vl_error *flush(struct vl_view *v, struct batch *b, size_t *changed)
 {
 	struct vl_error *err = vl_target_read_pages(v->target, b->gpas, b->bufs, b->nr);
 
-	for (size_t i = 0; !err && i < b->nr; i++) {
-		struct vl_recheck_page *p = b->pages[i];
-
-		if (!memcmp(b->bytes[i], p->was, VL_PAGE_SIZE))
-			continue;
-		memcpy(p->was, b->bytes[i], VL_PAGE_SIZE);
-		/* Does a question need it at all? That shows when it is missing. */
-		v->pages.nr_stays -= p->stays;
-		p->stays = false;
-		p->uses = 0;
-		++*changed;
-	}
+	for (size_t i = 0; !err && i < b->nr; i++)
+		compare_page(v, b->pages[i], b->bytes[i], changed);
 	b->nr = 0;
 	return err;
 }
@@ -218,8 +236,15 @@ static struct vl_error *read_again(struct vl_view *v, size_t *changed)
 		return err;
 	b->nr = 0;
 	for (size_t i = 0; !err && i < r->nr_held; i++) {
-		b->pages[b->nr] = &r->v[r->held[i]];
-		b->gpas[b->nr] = b->pages[b->nr]->gpa;
+		struct vl_recheck_page *p = &r->v[r->held[i]];
+		const void *now = vl_target_page(v->target, p->gpa);
+
+		if (now) {
+			compare_page(v, p, now, changed);
+			continue;
+		}
+		b->pages[b->nr] = p;
+		b->gpas[b->nr] = p->gpa;
 		b->bufs[b->nr] = b->bytes[b->nr];
 		if (++b->nr == BATCH)
 			err = flush(v, b, changed);
@@ -236,6 +261,7 @@ struct vl_error *vl_view_recheck(struct vl_view *v, size_t *changed_ret)
 
 	pthread_mutex_lock(&v->lock);
 	err = read_again(v, changed_ret);
+	v->pages.time++;
 	atomic_store(&v->released, false);
 	pthread_mutex_unlock(&v->lock);
 	return err;
@@ -299,7 +325,6 @@ void vl_view_ask_end(struct vl_view *v)
 		return;
 	pthread_mutex_lock(&v->lock);
 	vl_recheck_deinit(&v->pages);
-	vl_view_keep(v, NULL, 0);
 	v->asking = false;
 	pthread_mutex_unlock(&v->lock);
 }

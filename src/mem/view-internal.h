@@ -15,8 +15,8 @@ struct vl_recheck_page {
 	unsigned char *was; /* as it was read; NULL: nothing is kept */
 	bool has;	    /* the view has it: it is in @held */
 	bool stays;	    /* most questions touch it: it is not dropped between them */
-	uint32_t uses;	    /* how often it was touched, by questions near each other */
-	uint64_t touched;   /* the last question that found it missing */
+	uint32_t uses;	    /* how often it was missing, each time soon after the last */
+	uint64_t touched;   /* the time when it was missing last */
 };
 
 struct vl_recheck {
@@ -26,8 +26,8 @@ struct vl_recheck {
 	size_t nr_slots;
 	uint32_t *held; /* indices of those that the view has */
 	size_t nr_held, nr_stays;
-	uint64_t question; /* counts up */
-	bool full;	   /* without memory: nothing can be said of what was read */
+	uint64_t time; /* counts questions, and how often their pages were read again */
+	bool full;     /* without memory: nothing can be said of what was read */
 };
 
 struct vl_view {

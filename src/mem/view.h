@@ -141,7 +141,7 @@ size_t vl_view_asked(const struct vl_view *v);
 /* Add to *@gpas (malloc'ed, @nr of them, ascending) the pages that questions touched. */
 struct vl_error *vl_view_all_asked(const struct vl_view *v, uint64_t **gpas, size_t *nr);
 
-/* No more questions: what they left is dropped. */
+/* No more questions: what they left is to be made fresh as all else. */
 void vl_view_ask_end(struct vl_view *v);
 
 /*

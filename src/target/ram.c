@@ -321,6 +321,16 @@ struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, si
 	return NULL;
 }
 
+const void *vl_target_page(struct vl_target *t, uint64_t gpa)
+{
+	const struct vl_ram *r = find(t, gpa);
+
+	/* The module's mappings can be given up, and show zeros before. */
+	if (!r || gpa - r->gpa > r->size - VL_PAGE_SIZE || vl_ram_by_module(t) || !mapped(t, r))
+		return NULL;
+	return mapped(t, r) + (gpa - r->gpa);
+}
+
 /*
  * How many of the pages from @gpas on one system call can take: all in
  * anonymous ranges (from anywhere), or a run contiguous in one file.

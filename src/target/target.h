@@ -154,6 +154,12 @@ struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size
 struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, size_t len);
 
 /*
+ * The page at @gpa where it lies, changing as the guest runs; NULL: it can only be read. Valid
+ * as long as @t is.
+ */
+const void *vl_target_page(struct vl_target *t, uint64_t gpa);
+
+/*
  * Read many 4 KiB pages at once, with as few system calls as possible: page
  * @gpas[i] to @bufs[i]. A page that is not RAM gives VL_ERR_FAULT.
  */
