@@ -33,7 +33,7 @@ enum {
 /* clang-format off */
 #define OPTIONS_FRONT \
 	{ "connect", 'c', "URI", 0, "look the guest up at this libvirt URI", 0 }, \
-	{ "engine", OPT_ENGINE, "ENGINE", 0, "who answers: vmst[/kvm|/unicorn] (default) or imee", 0 }, \
+	{ "engine", OPT_ENGINE, "ENGINE", 0, "who answers: vmst[/kvm|/native|/unicorn] (default) or imee", 0 }, \
 	{ "as", OPT_AS, "PID", 0, "see what this task of the guest sees (default: 1)", 0 }, \
 	{ "pause", OPT_PAUSE, "HOW", 0, "hold the guest by freeze (default), suspend or none", 0 }, \
 	{ "max-pause", OPT_MAX_PAUSE, "MS", 0, "the longest pause[,all of a run] (default: 10,50)", 0 }
@@ -65,8 +65,8 @@ static const struct argp_option shared_options[] = {
 /* Of the one that runs any program. */
 static const struct argp_option exec_options[] = {
 	OPTIONS_FRONT,
-	{ "host-files", OPT_HOST_FILES, "DIR[:ro]", 0, "let the program use this folder of the host",
-	  0 },
+	{ "host-files", OPT_HOST_FILES, "DIR[:ro]", 0,
+	  "let the program use this folder of the host", 0 },
 	OPTIONS_MIDDLE,
 	OPTIONS_BACK,
 };
@@ -96,7 +96,7 @@ const struct argp_option *options_of(const struct applet *a)
 }
 
 /* By enum vl_executor. */
-const char *const vmst_engines[] = { "vmst", "vmst/kvm", "vmst/unicorn", NULL };
+const char *const vmst_engines[] = { "vmst", "vmst/kvm", "vmst/native", "vmst/unicorn", NULL };
 
 /* How parsing came out; argp hands it to parse_option(). */
 struct parse {
@@ -122,7 +122,8 @@ static error_t parse_engine(struct parse *p, const char *arg)
 		usage_report(p->applet->name, "only the engine vmst answers this");
 	else
 		usage_report(p->applet->name,
-			     "no engine '%s': vmst or imee, vmst/kvm or vmst/unicorn", arg);
+			     "no engine '%s': vmst or imee, vmst/kvm, vmst/native or vmst/unicorn",
+			     arg);
 	return usage(p);
 }
 
@@ -234,7 +235,7 @@ static unsigned int default_keep(void)
 static error_t parse_host_files(struct parse *p, const char *arg)
 {
 	/* Whole file systems of the machine are no folder of files. */
-	static const char *const not[] = { "/", "/proc", "/sys", "/dev" };
+	static const char *const not [] = { "/", "/proc", "/sys", "/dev" };
 	const size_t len = strlen(arg);
 	const bool ro = len > 3 && !strcmp(arg + len - 3, ":ro");
 	char dir[PATH_MAX], real[PATH_MAX];
@@ -244,11 +245,11 @@ static error_t parse_host_files(struct parse *p, const char *arg)
 	snprintf(dir, sizeof(dir), "%.*s", (int)(len - (ro ? 3 : 0)), arg);
 	bad = !realpath(dir, real) || stat(real, &st) || !S_ISDIR(st.st_mode);
 
-	for (size_t i = 0; !bad && i < sizeof(not) / sizeof(not[0]); i++)
-		bad = !strcmp(real, not[i]) || (i && !strncmp(real, not[i], strlen(not[i])) &&
-						real[strlen(not[i])] == '/');
-	if (bad || snprintf(p->options->host_files, PATH_MAX, "%s%s", real, ro ? ":ro" : "") >=
-			   PATH_MAX) {
+	for (size_t i = 0; !bad && i < sizeof(not ) / sizeof(not [0]); i++)
+		bad = !strcmp(real, not [i]) || (i && !strncmp(real, not [i], strlen(not [i])) &&
+						 real[strlen(not [i])] == '/');
+	if (bad ||
+	    snprintf(p->options->host_files, PATH_MAX, "%s%s", real, ro ? ":ro" : "") >= PATH_MAX) {
 		usage_report(p->applet->name, "'%s' is no folder that a program can be given", dir);
 		return usage(p);
 	}

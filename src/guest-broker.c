@@ -110,7 +110,7 @@ static struct vl_error *start(struct vl_guest *g)
 
 	ram = vl_target_ram(g->target, &nr);
 	for (size_t i = 0; i < nr; i++)
-		o.memory += 2 * ram[i].size;
+		o.memory += 6 * ram[i].size;
 	err = vl_box_start(&o, &g->box);
 	if (err)
 		return err;

@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "guest-internal.h"
+#include "target/port.h"
 #include "vmst/moment.h"
 
 /* Pages a millisecond that are copied in a pause, until it is measured. */
@@ -154,11 +155,13 @@ static struct vl_error *ready(struct vl_guest *g)
 
 static struct vl_error *need_view(struct vl_guest *g)
 {
+	const struct vl_target_port *port = vl_target_port(g->target);
+	const struct vl_machine_host *host = port ? &port->machine : NULL;
 	struct vl_error *err;
 
 	if (g->view)
 		return NULL;
-	err = vl_view_create(g->target, &g->view);
+	err = vl_view_create(g->target, vl_vcpu_wants_shared(g->executor, host), &g->view);
 	if (!err)
 		vl_view_set_still(g->view, g->workset.still);
 	return err;
@@ -343,12 +346,13 @@ static void begin_asking(struct vl_guest *g, bool from_start)
 /* ---- both ---- */
 
 /*
- * KVM could not go on with it, as it cannot emulate every instruction, or the processor
- * lacks one: the next clone runs on Unicorn, if it need not be KVM.
+ * The engine could not go on with it: KVM cannot emulate every instruction, rewriting knows
+ * not all, or the processor lacks one. The next clone runs on Unicorn, if that is not
+ * excluded.
  */
-static bool leave_kvm(struct vl_guest *g, const struct vl_error *err)
+static bool leave_engine(struct vl_guest *g, const struct vl_error *err)
 {
-	if (!g->clone || !g->clone->unfit || g->clone->ops != &vl_engine_kvm ||
+	if (!g->clone || !g->clone->unfit || g->clone->ops == &vl_engine_unicorn ||
 	    g->executor != VL_EXECUTOR_ANY)
 		return false;
 	snprintf(g->no_kvm, sizeof(g->no_kvm), "%s", err->message);
@@ -383,7 +387,7 @@ struct vl_error *vl_epoch_open(struct vl_guest *g)
 		if (fits && (!err || is_final(err)))
 			return err;
 		if (err)
-			leave_kvm(g, err);
+			leave_engine(g, err);
 		/* The guard may have ended the pause, or a page been missing. Else, what
 		 * it was shows when it is looked at while the guest runs. */
 		if (!fits || err->code != VL_ERR_BLOCKED || is_vain(g))
@@ -395,7 +399,7 @@ struct vl_error *vl_epoch_open(struct vl_guest *g)
 	err = open_question(g);
 	allow_longer(g, err);
 	if (err)
-		leave_kvm(g, err);
+		leave_engine(g, err);
 	return err;
 }
 
@@ -429,7 +433,7 @@ struct vl_error *vl_epoch_called(struct vl_guest *g, struct vl_error *err)
 	}
 	allow_longer(g, err);
 	if (err && err->code == VL_ERR_CRASHED)
-		leave_kvm(g, err);
+		leave_engine(g, err);
 	/* Of code that was translated in an earlier epoch? A module may be gone. */
 	if (err && err->code == VL_ERR_CRASHED && g->sys.epoch != g->born_epoch)
 		g->suspect = true;

@@ -49,7 +49,8 @@ evil() {
 	local attack=$1
 	shift
 	run --separate-stderr env LD_LIBRARY_PATH="$EVIL" EVIL_UNICORN="$unicorn" \
-		EVIL_ATTACK="$attack" EVIL_AFTER="${after:-0}" EVIL_VICTIM=$$ "$@"
+		EVIL_ATTACK="$attack" EVIL_AFTER="${after:-0}" EVIL_VICTIM=$$ \
+		"$1" --engine=vmst/unicorn "${@:2}"
 	assert_runs g61
 	[[ ! -e /tmp/evil ]]
 	eventually 5 no_workers

@@ -30,6 +30,11 @@ struct vl_recheck {
 	bool full;     /* without memory: nothing can be said of what was read */
 };
 
+/* A second mapping of pages of the view. */
+struct vl_view_alias {
+	uint64_t host, gpa, size;
+};
+
 struct vl_view {
 	struct vl_target *target;
 	struct vl_view_range *ranges;
@@ -50,6 +55,9 @@ struct vl_view {
 	bool asking;
 	pthread_mutex_t lock;
 	struct vl_recheck pages;
+	bool shared;
+	struct vl_view_alias *aliases; /* under @lock */
+	size_t nr_aliases, cap_aliases;
 };
 
 static inline const struct vl_view_range *vl_view_find(const struct vl_view *v, uint64_t gpa)

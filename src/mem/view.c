@@ -126,6 +126,62 @@ static void fill(struct vl_view *v, uint64_t host)
 	}
 }
 
+/* The same for a page that may be touched by its second mapping. */
+static void fill_at(struct vl_view *v, uint64_t host)
+{
+	for (size_t i = v->nr_aliases; i-- > 0;) {
+		const struct vl_view_alias *a = &v->aliases[i];
+
+		if (host - a->host >= a->size)
+			continue;
+		fill(v, (uint64_t)vl_view_host(v, a->gpa + (host - a->host), VL_PAGE_SIZE));
+		ioctl(v->uffd, UFFDIO_WAKE, &(struct uffdio_range){ host, VL_PAGE_SIZE });
+		return;
+	}
+	fill(v, host);
+}
+
+bool vl_view_alias(struct vl_view *v, uint64_t gpa, uint64_t size, void *at, bool writable)
+{
+	struct uffdio_register reg = { .range = { (uint64_t)at, size },
+				       .mode = UFFDIO_REGISTER_MODE_MISSING };
+	const struct vl_view_range *r = vl_view_find(v, gpa);
+	bool ok = false;
+
+	pthread_mutex_lock(&v->lock);
+	if (v->nr_aliases == v->cap_aliases) {
+		size_t cap = 2 * v->cap_aliases + 64;
+		struct vl_view_alias *more = realloc(v->aliases, cap * sizeof(*more));
+
+		if (!more)
+			goto out;
+		v->aliases = more;
+		v->cap_aliases = cap;
+	}
+	if (!r || !r->again || size > r->size - (gpa - r->gpa) ||
+	    mremap((char *)r->again + (gpa - r->gpa), 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at) ==
+		    MAP_FAILED)
+		goto out;
+	ok = (writable || !mprotect(at, size, PROT_READ)) && !ioctl(v->uffd, UFFDIO_REGISTER, &reg);
+	if (ok)
+		v->aliases[v->nr_aliases++] = (struct vl_view_alias){ (uint64_t)at, gpa, size };
+out:
+	pthread_mutex_unlock(&v->lock);
+	return ok;
+}
+
+bool vl_view_is_shared(const struct vl_view *v)
+{
+	return v->shared;
+}
+
+void vl_view_unalias(struct vl_view *v)
+{
+	pthread_mutex_lock(&v->lock);
+	v->nr_aliases = 0;
+	pthread_mutex_unlock(&v->lock);
+}
+
 static void *filler(void *arg)
 {
 	struct vl_view *v = arg;
@@ -145,7 +201,7 @@ static void *filler(void *arg)
 		while (read(v->uffd, &msg, sizeof(msg)) == sizeof(msg))
 			if (msg.event == UFFD_EVENT_PAGEFAULT) {
 				pthread_mutex_lock(&v->lock);
-				fill(v, msg.arg.pagefault.address & VL_PAGE_MASK);
+				fill_at(v, msg.arg.pagefault.address & VL_PAGE_MASK);
 				pthread_mutex_unlock(&v->lock);
 			}
 	}
@@ -194,8 +250,18 @@ static struct vl_error *map_range(struct vl_view *v, const struct vl_ram *ram,
 
 	r->gpa = ram->gpa;
 	r->size = ram->size;
-	r->host = mmap(NULL, ram->size, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_NORESERVE | MAP_ANONYMOUS, -1, 0);
+	r->host =
+		mmap(NULL, ram->size, PROT_READ | PROT_WRITE,
+		     (v->shared ? MAP_SHARED : MAP_PRIVATE) | MAP_NORESERVE | MAP_ANONYMOUS, -1, 0);
+	/*
+	 * One that is not watched: mremap() would merge a copy of one that is with a neighbour
+	 * that is, and then watch neither.
+	 */
+	if (v->shared && r->host != MAP_FAILED) {
+		r->again = r->host;
+		r->host = mremap(r->again, 0, ram->size, MREMAP_MAYMOVE);
+		madvise(r->again, r->size, MADV_DONTFORK);
+	}
 	if (r->host == MAP_FAILED) {
 		r->host = NULL;
 		return vl_error_os(errno, "cannot map %lu MiB for the guest's memory",
@@ -211,7 +277,7 @@ static struct vl_error *map_range(struct vl_view *v, const struct vl_ram *ram,
 	return NULL;
 }
 
-struct vl_error *vl_view_create(struct vl_target *t, struct vl_view **ret)
+struct vl_error *vl_view_create(struct vl_target *t, bool shared, struct vl_view **ret)
 {
 	const struct vl_ram *ram;
 	struct vl_error *err;
@@ -224,6 +290,7 @@ struct vl_error *vl_view_create(struct vl_target *t, struct vl_view **ret)
 	if (!v)
 		return vl_error_nomem();
 	v->target = t;
+	v->shared = shared;
 	v->uffd = v->stop_fd = -1;
 	pthread_mutex_init(&v->lock, NULL);
 	v->ranges = calloc(nr, sizeof(*v->ranges));
@@ -360,7 +427,8 @@ void vl_view_drop(struct vl_view *v, const struct vl_view_range *r, uint64_t gpa
 {
 	size_t bit = vl_view_first_bit(v, r) + (gpa - r->gpa) / VL_PAGE_SIZE;
 
-	if (madvise((char *)r->host + (gpa - r->gpa), nr * VL_PAGE_SIZE, MADV_DONTNEED))
+	if (madvise((char *)r->host + (gpa - r->gpa), nr * VL_PAGE_SIZE,
+		    v->shared ? MADV_REMOVE : MADV_DONTNEED))
 		return; /* it stays, and will be copied again */
 	while (nr--) {
 		atomic_fetch_and(&v->present[bit / 64], ~(1UL << (bit % 64)));
@@ -435,9 +503,12 @@ void vl_view_destroy(struct vl_view *v)
 		close(v->uffd);
 	if (v->stop_fd >= 0)
 		close(v->stop_fd);
-	for (size_t i = 0; i < v->nr; i++)
+	for (size_t i = 0; i < v->nr; i++) {
 		if (v->ranges[i].host)
 			munmap(v->ranges[i].host, v->ranges[i].size);
+		if (v->ranges[i].again)
+			munmap(v->ranges[i].again, v->ranges[i].size);
+	}
 	if (v->present)
 		munmap((void *)v->present, v->present_size);
 	vl_error_destroy(atomic_load(&v->failed));
@@ -445,6 +516,7 @@ void vl_view_destroy(struct vl_view *v)
 	vl_recheck_deinit(&v->pages);
 	pthread_mutex_destroy(&v->lock);
 	free(v->ranges);
+	free(v->aliases);
 	free(v);
 }
 

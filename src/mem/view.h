@@ -24,6 +24,7 @@ struct vl_view;
 struct vl_view_range {
 	uint64_t gpa, size;
 	void *host; /* ours, readable and writable, for the view's lifetime */
+	void *again; /* of a shared view: what further mappings are made of; never touched */
 };
 
 /*
@@ -36,8 +37,20 @@ struct vl_view_still {
 
 #define VL_MAX_STILL 2
 
-/* Make an empty view of all of @t's RAM. @t must outlive it. */
-struct vl_error *vl_view_create(struct vl_target *t, struct vl_view **ret);
+/*
+ * Make an empty view of all of @t's RAM. @t must outlive it. @shared: parts of it can be
+ * mapped a second time.
+ */
+struct vl_error *vl_view_create(struct vl_target *t, bool shared, struct vl_view **ret);
+
+/*
+ * Map the @size bytes of @gpa on, of one range of a shared view, a second time at @at, where
+ * nothing is that is needed. They are filled when they are touched there, too. False: errno says why.
+ */
+bool vl_view_alias(struct vl_view *v, uint64_t gpa, uint64_t size, void *at, bool writable);
+bool vl_view_is_shared(const struct vl_view *v);
+/* All that were mapped so have been unmapped. */
+void vl_view_unalias(struct vl_view *v);
 
 /*
  * Open what a view of this process needs, ahead of the time when it no longer may (-1: errno

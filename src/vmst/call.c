@@ -32,6 +32,16 @@ static const char *where(struct vl_clone *c, uint64_t va, char *buf, size_t size
 	return buf;
 }
 
+/* A word of the stack, as the guest's own code would have left it there. */
+static bool read_stack(struct vl_clone *c, uint64_t at, uint64_t *ret)
+{
+	if (!vl_clone_read64(c, at, ret))
+		return false;
+	if (c->ops->code_va)
+		*ret = c->ops->code_va(c->engine, *ret);
+	return true;
+}
+
 static struct vl_error *crashed(struct vl_clone *c, const char *what, uint64_t rip)
 {
 	char buf[128];
@@ -216,7 +226,7 @@ static const char *sleeper(struct vl_clone *c, uint64_t sp, char *buf, size_t si
 		uint64_t va, off;
 		bool skip = false;
 
-		if (!vl_clone_read64(c, at, &va))
+		if (!read_stack(c, at, &va))
 			break;
 		if (va < text || va >= etext)
 			continue;
@@ -237,7 +247,7 @@ static struct vl_error *on_int3(struct vl_clone *c, struct vl_regs *regs)
 	char buf[128];
 
 	if (c->trap_schedule && at == c->trap_schedule) {
-		vl_clone_read64(c, regs->gpr[VL_RSP], &caller);
+		read_stack(c, regs->gpr[VL_RSP], &caller);
 		if (is_preemption(c, caller)) {
 			regs->rip = caller;
 			regs->gpr[VL_RSP] += 8;

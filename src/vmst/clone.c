@@ -28,8 +28,12 @@ enum {
 	OWN_SIZE = 0x400000,
 };
 
-/* User addresses of the window: any canonical lower half address would do. */
+/*
+ * User addresses of the window, and of the stack, which the engine `native` wants low
+ * (native/native.h): any canonical lower half addresses would do for the others.
+ */
 #define USER_VA 0x10000000UL
+#define STACK_VA 0x20000000UL
 
 static uint64_t *own_table(struct vl_clone *c, uint64_t gpa)
 {
@@ -86,8 +90,11 @@ static struct vl_error *build_tables(struct vl_clone *c)
 
 	if (err)
 		return err;
-	/* The start of the kernel half is a guard hole that nothing maps. */
-	for (slot = 256; slot < 511 && top[slot] & X86_PTE_P; slot++)
+	/*
+	 * The start of the kernel half is a guard hole that nothing maps; the engine `native`
+	 * needs what is above its first 4.5 TiB.
+	 */
+	for (slot = c->pt.levels == 4 ? 265 : 256; slot < 511 && top[slot] & X86_PTE_P; slot++)
 		;
 	if (slot == 511)
 		return vl_error_new(VL_ERR_KERNEL, "the guest's kernel half has no free slot");
@@ -104,8 +111,6 @@ static struct vl_error *build_tables(struct vl_clone *c)
 	map_own(c, table, 4, OWN_ROOM, VL_PAGE_SIZE, X86_PTE_P | X86_PTE_A);
 	map_own(c, table, 5, OWN_ROOM + VL_PAGE_SIZE, (VL_ROOM_PAGES - 1) * VL_PAGE_SIZE,
 		kernel | X86_PTE_NX);
-	map_own(c, table, 16, OWN_STACK, OWN_STACK_SIZE, kernel | X86_PTE_NX);
-	c->stack_top = c->hlt_va + 16 * VL_PAGE_SIZE + OWN_STACK_SIZE;
 	map_own(c, table, 64, OWN_TASK, OWN_TASK_SIZE, kernel | X86_PTE_NX);
 	c->task_va = c->hlt_va + 64 * VL_PAGE_SIZE;
 	c->task_room = OWN_TASK_SIZE;
@@ -114,6 +119,11 @@ static struct vl_error *build_tables(struct vl_clone *c)
 	table[vl_pgtable_index(USER_VA, 2)] =
 		(c->own.gpa + OWN_USER) | user | X86_PTE_PS | X86_PTE_NX;
 	c->user_va = USER_VA;
+
+	table = own_path(c, STACK_VA, 1, &next, user);
+	map_own(c, table, vl_pgtable_index(STACK_VA, 1), OWN_STACK, OWN_STACK_SIZE,
+		kernel | X86_PTE_NX);
+	c->stack_top = STACK_VA + OWN_STACK_SIZE;
 	return NULL;
 }
 
@@ -190,7 +200,7 @@ struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_vie
 	if (c->own.gpa < 1UL << 32)
 		c->own.gpa = 1UL << 32;
 	c->own.host =
-		mmap(NULL, OWN_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		mmap(NULL, OWN_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (c->own.host == MAP_FAILED) {
 		c->own.host = NULL;
 		err = vl_error_os(errno, "cannot map memory");
@@ -220,6 +230,10 @@ struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_vie
 		.ctx = c,
 		.room = (char *)c->own.host + OWN_ROOM,
 		.room_va = c->hlt_va + 4 * VL_PAGE_SIZE,
+		.stack_va = STACK_VA,
+		.stack_gpa = c->own.gpa + OWN_STACK,
+		.stack_size = OWN_STACK_SIZE,
+		.return_va = c->hlt_va,
 	};
 	find_caps(c);
 	err = vl_vcpu_create(start->executor, &c->state, c->view, &c->own, &c->ops, &c->engine,
@@ -298,6 +312,13 @@ static bool clone_copy(struct vl_clone *c, uint64_t va, void *buf, size_t len, b
 bool vl_clone_read(struct vl_clone *c, uint64_t va, void *buf, size_t len)
 {
 	return clone_copy(c, va, buf, len, false);
+}
+
+bool vl_clone_write_code(struct vl_clone *c, uint64_t va, const void *buf, size_t len)
+{
+	if (c->ops->forget_code)
+		c->ops->forget_code(c->engine);
+	return vl_clone_write(c, va, buf, len);
 }
 
 bool vl_clone_write(struct vl_clone *c, uint64_t va, const void *buf, size_t len)

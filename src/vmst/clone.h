@@ -100,6 +100,8 @@ void vl_clone_count(const struct vl_clone *c, struct vl_vcpu_count *ret);
 /* Guest-virtual memory as the clone sees it. False when not mapped. */
 bool vl_clone_read(struct vl_clone *c, uint64_t va, void *buf, size_t len);
 bool vl_clone_write(struct vl_clone *c, uint64_t va, const void *buf, size_t len);
+/* The same for code of the guest's kernel. */
+bool vl_clone_write_code(struct vl_clone *c, uint64_t va, const void *buf, size_t len);
 bool vl_clone_read64(struct vl_clone *c, uint64_t va, uint64_t *ret);
 
 /* --- mounts.c --- */

@@ -171,7 +171,7 @@ static void apply(struct vl_clone *c, const struct patch *p, uint64_t va)
 
 	n = emit(p, vl_kernel_layout(k), c->task_va, code);
 	room = vl_symbol_after(k, va);
-	if (!n || (room && room - va < n) || !vl_clone_write(c, va, code, n))
+	if (!n || (room && room - va < n) || !vl_clone_write_code(c, va, code, n))
 		return;
 	if (p->kind == P_SCHEDULE)
 		c->trap_schedule = va;
@@ -195,5 +195,5 @@ bool vl_clone_return_from(struct vl_clone *c, uint64_t va, uint64_t from)
 	unsigned char code[14] = { 0x48, 0xb8, [10] = 0x48, 0x8b, 0x00, 0xc3 };
 
 	memcpy(code + 2, &from, 8);
-	return vl_clone_write(c, va, code, sizeof(code));
+	return vl_clone_write_code(c, va, code, sizeof(code));
 }

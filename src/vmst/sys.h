@@ -38,8 +38,9 @@ struct vl_sys;
 
 /* What executes the guest's code. */
 enum vl_executor {
-	VL_EXECUTOR_ANY, /* KVM where it fits, else Unicorn */
+	VL_EXECUTOR_ANY, /* KVM where it fits, else rewritten code, else Unicorn */
 	VL_EXECUTOR_KVM,
+	VL_EXECUTOR_NATIVE,
 	VL_EXECUTOR_UNICORN,
 };
 

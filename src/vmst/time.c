@@ -150,7 +150,7 @@ static void trap_tsc(struct vl_clone *c)
 			 !memcmp(code, "\x0f\x31", 2)		  ? 2 :
 			 !memcmp(code, "\x0f\x01\xf9", 3)	  ? 3 :
 								    0;
-		if (t->len && vl_clone_write(c, va, "\xcc", 1))
+		if (t->len && vl_clone_write_code(c, va, "\xcc", 1))
 			c->nr_tsc_traps++;
 	}
 }

@@ -21,6 +21,13 @@ static const char *unfit(const struct vl_vcpu_state *st)
 	return "this host has no hardware virtualization";
 }
 
+bool vl_vcpu_wants_shared(enum vl_executor which, const struct vl_machine_host *host)
+{
+	const struct vl_vcpu_state st = { .host = host };
+
+	return which == VL_EXECUTOR_NATIVE || (which == VL_EXECUTOR_ANY && unfit(&st));
+}
+
 struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_state *st,
 				struct vl_view *view, const struct vl_vcpu_region *own,
 				const struct vl_engine_ops **ops_ret, struct vl_engine **ret,
@@ -30,7 +37,7 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 	struct vl_error *err;
 
 	*why = '\0';
-	if (which != VL_EXECUTOR_UNICORN) {
+	if (which == VL_EXECUTOR_ANY || which == VL_EXECUTOR_KVM) {
 		reason = which == VL_EXECUTOR_ANY ? unfit(st) : NULL;
 		if (!reason) {
 			*ops_ret = &vl_engine_kvm;
@@ -45,6 +52,16 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 		} else {
 			snprintf(why, VL_EXECUTOR_WHY, "%s", reason);
 		}
+	}
+	if (which == VL_EXECUTOR_NATIVE || (which == VL_EXECUTOR_ANY && vl_view_is_shared(view))) {
+		*ops_ret = &vl_engine_native;
+		err = vl_engine_native.create(st, view, own, ret);
+		if (!err)
+			return NULL;
+		if (which == VL_EXECUTOR_NATIVE)
+			return vl_error_hint(vl_error_prefix(err, "vmst/native"),
+					     "--engine=vmst takes what serves");
+		vl_error_destroy(err);
 	}
 	*ops_ret = &vl_engine_unicorn;
 	return vl_engine_unicorn.create(st, view, own, ret);
@@ -78,5 +95,7 @@ const char *vl_vcpu_outlook(const struct vl_vcpu_state *st, char why[VL_EXECUTOR
 
 	snprintf(why, VL_EXECUTOR_WHY, "%s", reason ? reason : err ? err->message : "");
 	vl_error_destroy(err);
-	return *why ? vl_engine_unicorn.name : vl_engine_kvm.name;
+	if (!*why)
+		return vl_engine_kvm.name;
+	return vl_native_unfit(st) ? vl_engine_unicorn.name : vl_engine_native.name;
 }

@@ -57,6 +57,8 @@ struct vl_vcpu_state {
 	 */
 	void *room;
 	uint64_t room_va;
+	/* The stack that calls begin on, in the clone's own memory, and where they return to. */
+	uint64_t stack_va, stack_gpa, stack_size, return_va;
 	/*
 	 * What the guest's kernel found its processor to have, and so uses
 	 * (cpuinfo_x86.x86_capability); no words when that is not known.
@@ -105,6 +107,7 @@ struct vl_vcpu_count {
 
 struct vl_engine_ops {
 	const char *name;
+	bool shared; /* the view's and our own memory must be shared mappings */
 	/*
 	 * Make a vCPU over all of @view plus @own, in the state of @st. Nothing
 	 * of @view and @own is copied; both must outlive it.
@@ -129,11 +132,21 @@ struct vl_engine_ops {
 	struct vl_error *(*map_blank)(struct vl_engine *e, uint64_t gpa);
 	/* What it did so far; NULL: nothing is counted. */
 	void (*count)(const struct vl_engine *e, struct vl_vcpu_count *ret);
+	/*
+	 * Where code of the guest is that stands on the stack as @value; @value itself where it is no
+	 * address of emitted code. NULL: return addresses are the guest's own.
+	 */
+	uint64_t (*code_va)(const struct vl_engine *e, uint64_t value);
+	/* The guest's code was changed from outside; NULL: nothing is kept of it. */
+	void (*forget_code)(struct vl_engine *e);
 };
 
-extern const struct vl_engine_ops vl_engine_unicorn, vl_engine_kvm;
+extern const struct vl_engine_ops vl_engine_unicorn, vl_engine_kvm, vl_engine_native;
 
 /* --- vcpu.c --- */
+
+/* May an engine of the kind @which, on the host that @host says (NULL: look), need a shared view? */
+bool vl_vcpu_wants_shared(enum vl_executor which, const struct vl_machine_host *host);
 
 /*
  * Make an engine of the kind that @which says; @why is why it is not KVM ("" when it
@@ -150,6 +163,11 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
  * be in its way.
  */
 const char *vl_vcpu_outlook(const struct vl_vcpu_state *st, char why[VL_EXECUTOR_WHY]);
+
+/* --- native/engine.c --- */
+
+/* Why rewritten code cannot run here, of a kernel with @st's cr4; NULL: it can. */
+const char *vl_native_unfit(const struct vl_vcpu_state *st);
 
 /* --- vcpu-features.c --- */
 

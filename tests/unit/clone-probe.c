@@ -3,7 +3,7 @@
  * Usage: clone-probe ENGINE GUEST [ROUNDS]
  *
  * Asks the guest's kernel for its processes and for what /proc says of the machine, in one
- * epoch, again and again, by the engine (vmst, vmst/kvm, vmst/unicorn). Prints which one
+ * epoch, again and again, by the engine (vmst, vmst/kvm, vmst/native, vmst/unicorn). Prints which one
  * it was, then a line for each round: calls into the kernel, entries and exits of
  * KVM, microseconds, bytes of the answers, and a hash over them, which must be the same
  * for each engine and round where the guest stands still. A round that the kernel
@@ -185,7 +185,7 @@ static struct vl_error *rounds(struct vl_guest *g, unsigned nr)
 
 int main(int argc, char **argv)
 {
-	static const char *const engines[] = { "vmst", "vmst/kvm", "vmst/unicorn" };
+	static const char *const engines[] = { "vmst", "vmst/kvm", "vmst/native", "vmst/unicorn" };
 	/* So that each try knows the pages that those before it needed. */
 	struct vl_guest_options o = { .label = "clone-probe" };
 	struct vl_error *err;

@@ -121,7 +121,7 @@ int main(void)
 	vl_error_destroy(vl_ram_add(
 		&target, &(struct vl_ram){ 0, PAGES * VL_PAGE_SIZE, (uintptr_t)ram, -1, 0, 4096 }));
 	vl_error_destroy(vl_ram_finish(&target));
-	if (vl_discard(vl_view_create(&target, &view))) {
+	if (vl_discard(vl_view_create(&target, false, &view))) {
 		printf("1..0 # SKIP no userfaultfd here\n");
 		return 0;
 	}

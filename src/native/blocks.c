@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The code that was emitted: where it is, what of the guest's it is, how blocks lead to each other. */
+#include "block.h"
+
+#include <stdlib.h>
+
+/* Bytes that are kept free for one block. */
+#define BLOCK_ROOM 16384
+
+/* --- what is known --- */
+
+static size_t slot_of(const struct vl_engine *e, uint64_t va)
+{
+	return (va * 0x9e3779b97f4a7c15UL >> 20) & (e->cap_blocks - 1);
+}
+
+static uint64_t find_block(const struct vl_engine *e, uint64_t va)
+{
+	if (!e->cap_blocks)
+		return 0;
+	for (size_t i = slot_of(e, va); e->blocks[i].va; i = (i + 1) & (e->cap_blocks - 1))
+		if (e->blocks[i].va == va)
+			return e->blocks[i].code;
+	return 0;
+}
+
+static void put_block(struct vl_engine *e, uint64_t va, uint64_t code)
+{
+	size_t i = slot_of(e, va);
+
+	while (e->blocks[i].va)
+		i = (i + 1) & (e->cap_blocks - 1);
+	e->blocks[i] = (struct vl_native_entry){ va, code };
+	e->nr_blocks++;
+}
+
+static bool room_for_block(struct vl_engine *e)
+{
+	struct vl_native_entry *old = e->blocks;
+	size_t nr = e->cap_blocks;
+
+	if (2 * (e->nr_blocks + 1) < nr)
+		return true;
+	e->blocks = calloc(nr ? 2 * nr : 4096, sizeof(*e->blocks));
+	if (!e->blocks) {
+		e->blocks = old;
+		return false;
+	}
+	e->cap_blocks = nr ? 2 * nr : 4096;
+	e->nr_blocks = 0;
+	for (size_t i = 0; i < nr; i++)
+		if (old[i].va)
+			put_block(e, old[i].va, old[i].code);
+	free(old);
+	return true;
+}
+
+bool block_mark(struct block *b, enum vl_native_state state)
+{
+	struct vl_engine *e = b->e;
+
+	if (e->nr_marks == e->cap_marks) {
+		size_t cap = 2 * e->cap_marks + 16384;
+		struct vl_native_mark *more = realloc(e->marks, cap * sizeof(*more));
+
+		if (!more)
+			return false;
+		e->marks = more;
+		e->cap_marks = cap;
+	}
+	e->marks[e->nr_marks++] =
+		(struct vl_native_mark){ (uint32_t)((uint64_t)e->cursor - VL_NATIVE_CODE), state,
+					 b->va };
+	return true;
+}
+
+const struct vl_native_mark *vl_native_mark_at(const struct vl_engine *e, uint64_t code)
+{
+	size_t lo = 0, hi = e->nr_marks;
+
+	if (code < VL_NATIVE_CODE || code >= (uint64_t)e->cursor || !hi)
+		return NULL;
+	while (lo + 1 < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (e->marks[mid].code <= code - VL_NATIVE_CODE)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return &e->marks[lo];
+}
+
+/* --- ways out --- */
+
+/* Back to C, at the instruction. */
+void block_leave(struct block *b, enum vl_native_kind kind, uint64_t va)
+{
+	emit_set_va(b->e, va);
+	emit_set(b->e, CTL_KIND, kind);
+	emit_jump_by(b->e, CTL_LEAVE, false);
+	b->ended = true;
+}
+
+void block_except(struct block *b, unsigned vector, uint64_t va)
+{
+	/* The vector goes where a jump's place would. */
+	emit_set(b->e, CTL_PATCH, vector);
+	block_leave(b, VL_NATIVE_EXCEPTION, va);
+}
+
+void block_refuse(struct block *b)
+{
+	block_leave(b, VL_NATIVE_REFUSED, b->va);
+}
+
+/* A displacement here leads to the code of @va. */
+void block_exit_here(struct block *b, uint64_t va)
+{
+	b->exits[b->nr_exits++] = (struct block_exit){ b->e->cursor, va };
+	emit4(b->e, 0);
+}
+
+void block_jump_to(struct block *b, uint64_t va)
+{
+	emit1(b->e, 0xe9);
+	block_exit_here(b, va);
+}
+
+/* Where there is no code yet: to who makes it, and fills in the displacement. */
+static void finish(struct block *b)
+{
+	struct vl_engine *e = b->e;
+
+	for (size_t i = 0; i < b->nr_exits; i++) {
+		const struct block_exit *x = &b->exits[i];
+		uint64_t code = find_block(e, x->va);
+
+		if (!code) {
+			b->va = x->va;
+			block_mark(b, VL_STATE_PLAIN);
+			code = (uint64_t)e->cursor;
+			emit_set_va(e, x->va);
+			emit_set(e, CTL_PATCH, (uint32_t)(uint64_t)x->at);
+			emit_jump_by(e, CTL_MISS, false);
+		}
+		emit_fix(x->at, code);
+	}
+}
+
+static bool fetch(struct block *b, const ZydisDecoder *decoder)
+{
+	struct vl_engine *e = b->e;
+	size_t len = VL_PAGE_SIZE - (b->va & (VL_PAGE_SIZE - 1));
+
+	/* It may end before a page that is not there. */
+	if (len > INSN_MAX)
+		len = INSN_MAX;
+	if (!vl_native_read(e, b->va, b->in, len, true)) {
+		VL_CTL->address = b->va;
+		block_except(b, 14, b->va);
+		return false;
+	}
+	if (!ZYAN_FAILED(ZydisDecoderDecodeFull(decoder, b->in, len, &b->d, b->o)))
+		return true;
+	if (len < INSN_MAX && vl_native_read(e, b->va, b->in, INSN_MAX, true) &&
+	    !ZYAN_FAILED(ZydisDecoderDecodeFull(decoder, b->in, INSN_MAX, &b->d, b->o)))
+		return true;
+	block_except(b, 6, b->va);
+	return false;
+}
+
+uint64_t vl_native_code(struct vl_engine *e, uint64_t va)
+{
+	struct block b = { .e = e };
+	uint64_t code = find_block(e, va);
+	ZydisDecoder decoder;
+
+	if (code)
+		return code;
+	if (va < (1UL << 63)) {
+		VL_CTL->why = "control leaves the kernel's text";
+		return 0;
+	}
+	if ((uint64_t)e->cursor > VL_NATIVE_CODE + VL_NATIVE_CODE_SIZE - 2 * BLOCK_ROOM ||
+	    !room_for_block(e)) {
+		VL_CTL->why = "no room for more code";
+		return 0;
+	}
+	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	code = (uint64_t)e->cursor;
+	put_block(e, va, code);
+	b.va = va;
+	for (unsigned n = 0; !b.ended; n++) {
+		if (!block_mark(&b, VL_STATE_PLAIN)) {
+			VL_CTL->why = "no memory";
+			return 0;
+		}
+		if (n == BLOCK_INSNS) {
+			block_jump_to(&b, b.va);
+			break;
+		}
+		if (!fetch(&b, &decoder))
+			break;
+		e->nr_insns++;
+		block_translate(&b);
+		b.va += b.d.length;
+	}
+	finish(&b);
+	return code;
+}
+
+uint64_t vl_native_return_code(struct vl_engine *e)
+{
+	struct block b = { .e = e, .va = e->st.return_va };
+
+	if (!e->hlt_code && block_mark(&b, VL_STATE_PLAIN)) {
+		e->hlt_code = (uint64_t)e->cursor;
+		block_leave(&b, VL_NATIVE_RETURNED, 0);
+	}
+	return e->hlt_code;
+}
+
+void vl_native_reset(struct vl_engine *e)
+{
+	e->cursor = (unsigned char *)(unsigned long)VL_NATIVE_CODE;
+	e->nr_marks = 0;
+	if (e->blocks)
+		memset(e->blocks, 0, e->cap_blocks * sizeof(*e->blocks));
+	e->nr_blocks = 0;
+	memset(VL_NATIVE_ENTRIES, 0, 65536 * sizeof(struct vl_native_entry));
+	e->dirty = false;
+	e->hlt_code = 0;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "native.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+
+/* arch/x86/include/uapi/asm/hwcap2.h */
+#ifndef HWCAP2_FSGSBASE
+#define HWCAP2_FSGSBASE (1 << 1)
+#endif
+
+#define FLAGS_USER 0xcd5UL
+#define FLAGS_IF 0x200UL
+
+const char *vl_native_unfit(const struct vl_vcpu_state *st)
+{
+#ifdef __SANITIZE_ADDRESS__
+	return "the address sanitizer's memory lies where the guest's goes";
+#endif
+	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE))
+		return "this host has no FSGSBASE";
+	if (st->cr4 & X86_CR4_LA57)
+		return "the guest's page tables have five levels";
+	return NULL;
+}
+
+static void native_destroy(struct vl_engine *e)
+{
+	if (!e)
+		return;
+	vl_native_signals_end(e);
+	vl_native_unmap_all(e);
+	if (e->cursor) {
+		munmap(VL_CTL, VL_NATIVE_SIZE);
+		munmap((void *)e->st.stack_va, e->st.stack_size);
+	}
+	for (size_t i = 0; i < e->nr_blanks; i++)
+		munmap(e->blanks[i].host, VL_PAGE_SIZE);
+	free(e->aliases);
+	free(e->blocks);
+	free(e->marks);
+	free(e);
+}
+
+static struct vl_error *map_ours(struct vl_engine *e)
+{
+	void *stack = (char *)e->own.host + (e->st.stack_gpa - e->own.gpa);
+	void *at = mmap(VL_CTL, VL_NATIVE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (at != VL_CTL) {
+		if (at != MAP_FAILED)
+			munmap(at, VL_NATIVE_SIZE);
+		return vl_error_os(errno, "cannot map room for code at a fixed address");
+	}
+	madvise(VL_CTL, VL_NATIVE_SIZE, MADV_DONTFORK);
+	/* Nothing may be there; then the stack is put there a second time. */
+	at = mmap((void *)e->st.stack_va, e->st.stack_size, PROT_NONE,
+		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	if (at == (void *)e->st.stack_va)
+		at = mremap(stack, 0, e->st.stack_size, MREMAP_MAYMOVE | MREMAP_FIXED, at);
+	if (at != (void *)e->st.stack_va)
+		return vl_error_os(errno, "cannot map a stack at a fixed address");
+	return NULL;
+}
+
+static void native_set_gs(struct vl_engine *e, uint64_t gs_base, uint64_t kernel_gs_base)
+{
+	(void)e, (void)kernel_gs_base;
+	VL_CTL->guest_fs = vl_native_fold(gs_base);
+}
+
+static struct vl_error *native_create(const struct vl_vcpu_state *st, struct vl_view *view,
+				      const struct vl_vcpu_region *own, struct vl_engine **ret)
+{
+	const char *why = vl_native_unfit(st);
+	struct vl_engine *e;
+	struct vl_error *err;
+
+	if (why)
+		return vl_error_new(VL_ERR_ARG, "%s", why);
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return vl_error_nomem();
+	e->st = *st;
+	e->view = view;
+	e->own = *own;
+	e->pt = vl_pgtable(st->cr3, st->cr4);
+	err = map_ours(e);
+	if (err) {
+		native_destroy(e);
+		return err;
+	}
+	if (!vl_native_has_room(e)) {
+		native_destroy(e);
+		return vl_error_new(VL_ERR_OS, "the guest's kernel has memory where vlens is");
+	}
+	vl_native_reset(e);
+	*VL_CTL = (struct vl_native_ctl){
+		.gs = VL_NATIVE_G,
+		.host_fs = vl_native_fs(),
+		.miss = (uint64_t)vl_native_miss,
+		.indirect = (uint64_t)vl_native_indirect,
+		.leave = (uint64_t)vl_native_leave,
+	};
+	native_set_gs(e, st->gs_base, 0);
+	err = vl_native_signals(e);
+	if (err) {
+		native_destroy(e);
+		return err;
+	}
+	*ret = e;
+	return NULL;
+}
+
+uint64_t vl_native_missed(void)
+{
+	struct vl_native_ctl *ctl = VL_CTL;
+	struct vl_engine *e = ctl->engine;
+	uint64_t code;
+
+	e->nr_misses++;
+	ctl->why = NULL;
+	code = vl_native_code(e, ctl->va);
+	if (!code) {
+		ctl->kind = VL_NATIVE_REFUSED;
+		return (uint64_t)vl_native_leave;
+	}
+	if (ctl->patch) {
+		uint32_t rel = (uint32_t)(code - (ctl->patch + 4));
+
+		memcpy((void *)ctl->patch, &rel, sizeof(rel));
+	} else {
+		VL_NATIVE_ENTRIES[ctl->va & 0xffff] = (struct vl_native_entry){ ctl->va, code };
+	}
+	return code;
+}
+
+/* A call returns to the clone's hlt; as an address of the guest it would fault. */
+static void fix_return(struct vl_engine *e, const struct vl_regs *regs)
+{
+	uint64_t sp = regs->gpr[VL_RSP], *word = (uint64_t *)sp, code;
+
+	if (sp < e->st.stack_va || sp - e->st.stack_va > e->st.stack_size - sizeof(*word) ||
+	    *word != e->st.return_va)
+		return;
+	if (!e->pending &&
+	    (e->dirty || (uint64_t)e->cursor > VL_NATIVE_CODE + VL_NATIVE_CODE_SIZE / 2))
+		vl_native_reset(e);
+	code = vl_native_return_code(e);
+	e->pending++;
+	if (code)
+		*word = code;
+}
+
+static void native_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budget_ns,
+		       struct vl_exit *ret)
+{
+	struct vl_native_ctl *ctl = VL_CTL;
+
+	*ret = (struct vl_exit){ .reason = VL_EXIT_BROKEN, .detail = "it has no code" };
+	fix_return(e, regs);
+	memcpy(ctl->regs, regs->gpr, sizeof(ctl->regs));
+	ctl->rflags = (regs->rflags & FLAGS_USER) | 2;
+	ctl->interrupts = regs->rflags & FLAGS_IF;
+	ctl->va = regs->rip;
+	vl_watchdog_arm(&e->watchdog, budget_ns);
+	for (;;) {
+		ctl->why = NULL;
+		ctl->target = vl_native_code(e, ctl->va);
+		if (!ctl->target) {
+			ctl->kind = VL_NATIVE_REFUSED;
+			break;
+		}
+		vl_native_enter();
+		if (ctl->kind != VL_NATIVE_FLUSH)
+			break;
+		vl_native_unmap_all(e);
+	}
+	vl_watchdog_disarm(&e->watchdog);
+	memcpy(regs->gpr, ctl->regs, sizeof(ctl->regs));
+	regs->rip = ctl->va;
+	regs->rflags = (ctl->rflags & ~FLAGS_IF) | ctl->interrupts;
+	switch (ctl->kind) {
+	case VL_NATIVE_RETURNED:
+		regs->rip = e->st.return_va + 1;
+		ret->reason = VL_EXIT_HLT;
+		e->pending -= e->pending > 0;
+		break;
+	case VL_NATIVE_HLT:
+		ret->reason = VL_EXIT_HLT;
+		break;
+	case VL_NATIVE_EXCEPTION:
+		ret->reason = VL_EXIT_EXCEPTION;
+		ret->vector = (int)ctl->patch;
+		ret->address = ctl->address;
+		break;
+	case VL_NATIVE_PHYS:
+		ret->reason = VL_EXIT_PHYS;
+		ret->address = ctl->address;
+		break;
+	case VL_NATIVE_BUDGET:
+		ret->reason = VL_EXIT_BUDGET;
+		break;
+	default:
+		ret->detail = ctl->why ? ctl->why : "an instruction is not understood";
+	}
+}
+
+static void native_flush(struct vl_engine *e)
+{
+	vl_native_unmap_all(e);
+	e->pending = 0;
+}
+
+static struct vl_error *native_map_blank(struct vl_engine *e, uint64_t gpa)
+{
+	void *page;
+
+	if (e->nr_blanks == VL_NATIVE_BLANKS)
+		return vl_error_new(VL_ERR_CRASHED, "too many accesses to device memory");
+	page = mmap(NULL, VL_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return vl_error_os(errno, "cannot map a page");
+	e->blanks[e->nr_blanks++] = (struct vl_native_blank){ gpa & VL_PAGE_MASK, page };
+	return NULL;
+}
+
+static uint64_t native_code_va(const struct vl_engine *e, uint64_t value)
+{
+	const struct vl_native_mark *m = vl_native_mark_at(e, value);
+
+	return m ? m->va : value;
+}
+
+static void native_forget_code(struct vl_engine *e)
+{
+	e->dirty = e->nr_blocks > 0;
+}
+
+const struct vl_engine_ops vl_engine_native = {
+	.name = "vmst/native",
+	.shared = true,
+	.create = native_create,
+	.destroy = native_destroy,
+	.set_gs = native_set_gs,
+	.run = native_run,
+	.flush = native_flush,
+	.map_blank = native_map_blank,
+	.code_va = native_code_va,
+	.forget_code = native_forget_code,
+};

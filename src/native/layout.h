@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where things are in a process that runs rewritten kernel code (native.h), for C and for
+ * the assembler. Emitted code has these addresses as 32-bit numbers, so all of it lies
+ * below 2 GiB.
+ */
+#ifndef VLENS_NATIVE_LAYOUT_H
+#define VLENS_NATIVE_LAYOUT_H
+
+#define VL_NATIVE_CTL 0x40000000   /* struct vl_native_ctl */
+#define VL_NATIVE_XSAVE 0x40001000 /* vector registers while C code runs */
+#define VL_NATIVE_TABLE 0x40010000 /* 64 Ki entries of { guest address, code } */
+#define VL_NATIVE_CODE 0x40200000
+#define VL_NATIVE_CODE_SIZE 0x02000000
+#define VL_NATIVE_SIZE (VL_NATIVE_CODE + VL_NATIVE_CODE_SIZE - VL_NATIVE_CTL)
+
+/* Offsets in struct vl_native_ctl. */
+#define CTL_RAX 0x00
+#define CTL_RCX 0x08
+#define CTL_RDX 0x10
+#define CTL_TARGET 0x18
+#define CTL_HOST_RSP 0x20
+#define CTL_PATCH 0x28
+#define CTL_VA 0x30
+#define CTL_KIND 0x38
+#define CTL_HOST_FS 0x40
+#define CTL_GUEST_FS 0x48
+#define CTL_IF 0x50
+#define CTL_GS 0x58
+#define CTL_MISS 0x60
+#define CTL_INDIRECT 0x68
+#define CTL_LEAVE 0x70
+#define CTL_RFLAGS 0x78
+#define CTL_REGS 0x80
+
+#endif

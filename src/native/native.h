@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The clone's vCPU without virtualization and without an emulator: the guest kernel's
+ * code is rewritten for the same processor and runs in user mode.
+ *
+ * Folding. G is 2^47 - 2^42. A kernel address plus G wraps around into the lower part of
+ * the user half, a user address below 4 TiB plus G lies in the 4 TiB on top of it. With G
+ * as the base of gs a data access needs that prefix and no more. The kernel's own
+ * per-CPU accesses, which are by gs, go by fs, whose base is the CPU's plus G.
+ *
+ * Stack. push, pop, call and ret take no prefix. The clone's stack is at a low address of
+ * the guest, and is mapped there, too, besides where that folds to. A return
+ * address is one of the emitted code's; one that the guest's code wrote itself
+ * faults, and is translated then.
+ *
+ * Pages. What an address folds to is mapped when it is first touched: the handler of
+ * SIGSEGV walks the guest's tables, and maps the view's memory a second time.
+ *
+ * Code. A block is translated when control first reaches it, and ends in jumps to others
+ * that are filled in when they are first taken. Indirect ones go through a table.
+ *
+ * What is not understood ends the run as one that this engine cannot go on with.
+ */
+#ifndef VLENS_NATIVE_NATIVE_H
+#define VLENS_NATIVE_NATIVE_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+
+#include "layout.h"
+#include "mem/paging.h"
+#include "vmst/vcpu.h"
+#include "vmst/watchdog.h"
+
+#define VL_NATIVE_G 0x7c0000000000UL
+
+/* Why rewritten code came back to C. */
+enum vl_native_kind {
+	VL_NATIVE_RETURNED, /* to the clone's hlt: how calls end */
+	VL_NATIVE_HLT,
+	VL_NATIVE_EXCEPTION, /* the vector is in ctl->vector */
+	VL_NATIVE_FLUSH,     /* it dropped translations of addresses */
+	VL_NATIVE_REFUSED,   /* it is at an instruction that is not understood */
+	VL_NATIVE_BUDGET,
+	VL_NATIVE_PHYS,
+};
+
+struct vl_native_ctl {
+	uint64_t rax, rcx, rdx; /* while emitted code borrows these registers */
+	uint64_t target;	/* where a trampoline goes */
+	uint64_t host_rsp;
+	uint64_t patch; /* the displacement of the jump that was not filled in; 0: none */
+	uint64_t va;	/* of the guest: where to go, or where it stopped */
+	uint64_t kind;	/* enum vl_native_kind */
+	uint64_t host_fs, guest_fs;
+	uint64_t interrupts; /* the flag: 0 or 0x200 */
+	uint64_t gs;	     /* VL_NATIVE_G */
+	uint64_t miss, indirect, leave;
+	uint64_t rflags;
+	uint64_t regs[VL_NR_GPR];
+	/* --- of C only --- */
+	uint64_t vector, address;
+	const char *why;
+	struct vl_engine *engine;
+};
+
+#define VL_CTL ((struct vl_native_ctl *)(unsigned long)VL_NATIVE_CTL)
+
+struct vl_native_entry {
+	uint64_t va, code;
+};
+
+#define VL_NATIVE_ENTRIES ((struct vl_native_entry *)(unsigned long)VL_NATIVE_TABLE)
+
+/* How the registers are to be read where emitted code stands. */
+enum vl_native_state {
+	VL_STATE_PLAIN,	 /* they are the guest's, before the instruction */
+	VL_STATE_STRING, /* rdi is folded, rdx is in ctl */
+};
+
+/* Emitted code from @code on is of the guest's instruction at @va. */
+struct vl_native_mark {
+	uint32_t code; /* from VL_NATIVE_CODE on */
+	uint32_t state;
+	uint64_t va;
+};
+
+struct vl_native_alias {
+	uint64_t host, size;
+};
+
+struct vl_native_blank {
+	uint64_t gpa;
+	void *host;
+};
+
+#define VL_NATIVE_BLANKS 16
+
+struct vl_engine {
+	struct vl_vcpu_state st;
+	struct vl_view *view;
+	struct vl_vcpu_region own;
+	struct vl_pgtable pt;
+
+	/* code */
+	unsigned char *cursor;
+	struct vl_native_mark *marks;
+	size_t nr_marks, cap_marks;
+	struct vl_native_entry *blocks; /* a hash table, open addressing */
+	size_t nr_blocks, cap_blocks;
+	uint64_t hlt_code; /* emitted code that the clone's hlt is */
+	unsigned pending;  /* calls that have begun, and have not ended */
+	bool dirty;	   /* text was changed: translate anew before the next call */
+
+	/* pages */
+	uint64_t ours, ours_end; /* where our program is */
+	struct vl_native_alias *aliases;
+	size_t nr_aliases, cap_aliases;
+	struct vl_native_blank blanks[VL_NATIVE_BLANKS];
+	size_t nr_blanks;
+	uint64_t last_fault, last_rip;
+	unsigned same_faults;
+
+	/* signals */
+	struct sigaction old[5];
+	stack_t old_stack;
+	void *signal_stack;
+	pthread_t thread;
+	bool has_signals;
+	struct vl_watchdog watchdog;
+
+	uint64_t nr_insns, nr_faults, nr_misses;
+};
+
+static inline uint64_t vl_native_fold(uint64_t va)
+{
+	return va + VL_NATIVE_G;
+}
+
+/* The base of fs, where a thread's own memory is. */
+static inline uint64_t vl_native_fs(void)
+{
+	uint64_t v;
+
+	__asm__ volatile("rdfsbase %0" : "=r"(v));
+	return v;
+}
+
+static inline void vl_native_set_fs(uint64_t v)
+{
+	__asm__ volatile("wrfsbase %0" ::"r"(v) : "memory");
+}
+
+/* --- pages.c --- */
+
+/* Bytes at @va of the guest; false when they are not all mapped. @exec: as code. */
+bool vl_native_read(struct vl_engine *e, uint64_t va, void *buf, size_t len, bool exec);
+
+/* Does the guest's kernel have no memory where our program would be? */
+bool vl_native_has_room(struct vl_engine *e);
+
+enum vl_native_page {
+	VL_PAGE_MAPPED, /* the access can be tried again */
+	VL_PAGE_FAULT,	/* the guest's tables do not allow it */
+	VL_PAGE_PHYS,	/* no memory is behind *@gpa_ret */
+	VL_PAGE_BROKEN,
+};
+
+enum vl_native_page vl_native_map(struct vl_engine *e, uint64_t va, bool write, uint64_t *gpa_ret);
+/* All that was mapped is mapped anew when it is touched. */
+void vl_native_unmap_all(struct vl_engine *e);
+
+/* --- blocks.c --- */
+
+/* Emitted code of the block at @va; 0: ctl says what is in the way. */
+uint64_t vl_native_code(struct vl_engine *e, uint64_t va);
+/* Emitted code that the clone's hlt is. */
+uint64_t vl_native_return_code(struct vl_engine *e);
+/* The mark of emitted code at @code; NULL: there is none. */
+const struct vl_native_mark *vl_native_mark_at(const struct vl_engine *e, uint64_t code);
+/* Forget all of it. */
+void vl_native_reset(struct vl_engine *e);
+
+/* --- signal.c --- */
+
+struct vl_error *vl_native_signals(struct vl_engine *e);
+void vl_native_signals_end(struct vl_engine *e);
+
+/* --- enter.S --- */
+
+/* Go to ctl->target with the registers of ctl; comes back with them. */
+void vl_native_enter(void);
+/* Addresses, not functions: what emitted code and a signal handler go to. */
+extern const char vl_native_miss[], vl_native_indirect[], vl_native_leave[],
+	vl_native_leave_signal[];
+/* Called from there: the code for ctl->va, 0 for none. */
+uint64_t vl_native_missed(void);
+
+#endif

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Faults of rewritten code, and the end of its time: both are signals. */
+#include "native.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <Zydis/Zydis.h>
+
+#include "util/machine.h"
+
+#define STACK_SIZE (256UL << 10)
+
+static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, VL_MACHINE_SIGNAL };
+#define NR_SIGNALS (sizeof(signals) / sizeof(signals[0]))
+
+/* By the numbers of registers in machine code. */
+static const int gregs[VL_NR_GPR] = {
+	REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+	REG_R8,	 REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
+};
+
+#define TRAP_GP 13
+#define TRAP_PF 14
+#define PF_WRITE 2
+
+static uint64_t *reg(ucontext_t *uc, int which)
+{
+	return (uint64_t *)&uc->uc_mcontext.gregs[which];
+}
+
+/* Have the handler's return be the end of the run. */
+static void end_run(ucontext_t *uc, const struct vl_native_mark *m, enum vl_native_kind kind,
+		    uint64_t va)
+{
+	struct vl_native_ctl *ctl = VL_CTL;
+
+	for (int i = 0; i < VL_NR_GPR; i++)
+		ctl->regs[i] = *reg(uc, gregs[i]);
+	if (m && m->state == VL_STATE_STRING) {
+		ctl->regs[VL_RDX] = ctl->rdx;
+		ctl->regs[VL_RDI] -= VL_NATIVE_G;
+	}
+	ctl->rflags = *reg(uc, REG_EFL);
+	ctl->kind = kind;
+	ctl->va = va;
+	*reg(uc, REG_RSP) = ctl->host_rsp;
+	*reg(uc, REG_RIP) = (uint64_t)vl_native_leave_signal;
+}
+
+static void except(ucontext_t *uc, const struct vl_native_mark *m, uint64_t va, unsigned vector,
+		   uint64_t address)
+{
+	end_run(uc, m, VL_NATIVE_EXCEPTION, va);
+	VL_CTL->patch = vector;
+	VL_CTL->address = address;
+}
+
+static void give_up(ucontext_t *uc, const struct vl_native_mark *m, uint64_t va, const char *why)
+{
+	end_run(uc, m, VL_NATIVE_REFUSED, va);
+	VL_CTL->why = why;
+}
+
+/*
+ * A general protection fault has no address. One that is not canonical once it is folded can
+ * have been of a user address that is merely not mapped.
+ */
+static bool was_page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_native_mark *m,
+			   uint64_t *address_ret)
+{
+	ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
+	ZydisRegisterContext regs = { 0 };
+	ZydisDecodedInstruction d;
+	ZydisDecoder decoder;
+	unsigned char in[15];
+	size_t len = VL_PAGE_SIZE - (m->va & (VL_PAGE_SIZE - 1));
+
+	if (len > sizeof(in))
+		len = sizeof(in);
+	if (!vl_native_read(e, m->va, in, len, true))
+		return false;
+	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	if (ZYAN_FAILED(ZydisDecoderDecodeFull(&decoder, in, len, &d, o)))
+		return false;
+	for (int i = 0; i < VL_NR_GPR; i++)
+		regs.values[ZYDIS_REGISTER_RAX + i] = *reg(uc, gregs[i]);
+	if (m->state == VL_STATE_STRING) {
+		regs.values[ZYDIS_REGISTER_RDX] = VL_CTL->rdx;
+		regs.values[ZYDIS_REGISTER_RDI] -= VL_NATIVE_G;
+	}
+	for (unsigned i = 0; i < d.operand_count; i++) {
+		uint64_t va;
+
+		if (o[i].type != ZYDIS_OPERAND_TYPE_MEMORY ||
+		    ZYAN_FAILED(ZydisCalcAbsoluteAddressEx(&d, &o[i], m->va, &regs, &va)))
+			continue;
+		if (o[i].mem.segment == ZYDIS_REGISTER_GS)
+			va += VL_CTL->guest_fs - VL_NATIVE_G;
+		if (vl_canonical(va, 4) && !vl_canonical(vl_native_fold(va), 4)) {
+			*address_ret = va;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* An access at linear address @at. */
+static void page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_native_mark *m,
+		       uint64_t at)
+{
+	/* The stack's instructions use addresses as they are, the others fold them. */
+	uint64_t va = at < 1UL << 39 ? at : at - VL_NATIVE_G, gpa = 0;
+	bool write = *reg(uc, REG_ERR) & PF_WRITE;
+
+	e->nr_faults++;
+	e->same_faults =
+		e->last_fault == at && e->last_rip == *reg(uc, REG_RIP) ? e->same_faults + 1 : 0;
+	e->last_fault = at;
+	e->last_rip = *reg(uc, REG_RIP);
+	if (at >= 1UL << 47) {
+		/* A kernel address that was not folded: the stack is elsewhere. */
+		give_up(uc, m, m->va, "the kernel changed its stack");
+		return;
+	}
+	if (at == va) {
+		except(uc, m, m->va, TRAP_PF, va);
+		return;
+	}
+	switch (vl_native_map(e, va, write, &gpa)) {
+	case VL_PAGE_MAPPED:
+		/* It was mapped before, and faults all the same. */
+		if (e->same_faults > 2)
+			give_up(uc, m, m->va, "a page cannot be used");
+		return;
+	case VL_PAGE_FAULT:
+		except(uc, m, m->va, TRAP_PF, va);
+		return;
+	case VL_PAGE_PHYS:
+		end_run(uc, m, VL_NATIVE_PHYS, m->va);
+		VL_CTL->address = gpa;
+		return;
+	case VL_PAGE_BROKEN:
+		give_up(uc, m, m->va, "an address does not fold");
+		return;
+	}
+}
+
+/* Control is at an address of the guest: a return to where the guest's code said. */
+static void fetch_fault(struct vl_engine *e, ucontext_t *uc)
+{
+	uint64_t va = *reg(uc, REG_RIP), code;
+
+	VL_CTL->why = NULL;
+	code = vl_native_code(e, va);
+	if (code)
+		*reg(uc, REG_RIP) = code;
+	else if (VL_CTL->why)
+		give_up(uc, NULL, va, VL_CTL->why);
+	else
+		except(uc, NULL, va, TRAP_PF, va);
+}
+
+static void guest_signal(struct vl_engine *e, int sig, ucontext_t *uc)
+{
+	uint64_t rip = *reg(uc, REG_RIP), address;
+	const struct vl_native_mark *m = vl_native_mark_at(e, rip);
+
+	if (sig == VL_MACHINE_SIGNAL) {
+		/* In a trampoline: the next one will meet the code. */
+		if (m)
+			end_run(uc, m, VL_NATIVE_BUDGET, m->va);
+		return;
+	}
+	if (!m) {
+		fetch_fault(e, uc);
+		return;
+	}
+	switch (*reg(uc, REG_TRAPNO)) {
+	case TRAP_PF:
+		page_fault(e, uc, m, *reg(uc, REG_CR2));
+		break;
+	case TRAP_GP:
+		if (was_page_fault(e, uc, m, &address))
+			except(uc, m, m->va, TRAP_PF, address);
+		else
+			except(uc, m, m->va, TRAP_GP, 0);
+		break;
+	default:
+		except(uc, m, m->va, (unsigned)*reg(uc, REG_TRAPNO), 0);
+	}
+}
+
+/*
+ * Thread-local storage is the guest's while its code runs; whether it does is what the base
+ * of fs says, in any thread.
+ */
+__attribute__((no_stack_protector)) static void on_signal(int sig, siginfo_t *info, void *context)
+{
+	/* There is one such engine in a process, for ctl is at a fixed address. */
+	struct vl_engine *e = VL_CTL->engine;
+	ucontext_t *uc = context;
+
+	(void)info;
+	if (vl_native_fs() == VL_CTL->guest_fs) {
+		vl_native_set_fs(VL_CTL->host_fs);
+		guest_signal(e, sig, uc);
+		if (*reg(uc, REG_RIP) != (uint64_t)vl_native_leave_signal)
+			vl_native_set_fs(VL_CTL->guest_fs);
+		return;
+	}
+	/* A fault of our own: as if there were no handler. */
+	if (sig != VL_MACHINE_SIGNAL)
+		for (size_t i = 0; i < NR_SIGNALS; i++)
+			sigaction(signals[i], &e->old[i], NULL);
+}
+
+static void kick(void *ctx)
+{
+	struct vl_engine *e = ctx;
+
+	pthread_kill(e->thread, VL_MACHINE_SIGNAL);
+}
+
+struct vl_error *vl_native_signals(struct vl_engine *e)
+{
+	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	stack_t stack = { .ss_size = STACK_SIZE };
+	struct vl_error *err;
+
+	e->signal_stack =
+		mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (e->signal_stack == MAP_FAILED) {
+		e->signal_stack = NULL;
+		return vl_error_nomem();
+	}
+	stack.ss_sp = e->signal_stack;
+	e->thread = pthread_self();
+	err = vl_watchdog_start(&e->watchdog, kick, e);
+	if (err)
+		return err;
+	sigfillset(&sa.sa_mask);
+	VL_CTL->engine = e;
+	e->has_signals = true;
+	if (sigaltstack(&stack, &e->old_stack))
+		return vl_error_os(errno, "cannot set a signal stack");
+	for (size_t i = 0; i < NR_SIGNALS; i++)
+		if (sigaction(signals[i], &sa, &e->old[i]))
+			return vl_error_os(errno, "cannot set a signal handler");
+	return NULL;
+}
+
+void vl_native_signals_end(struct vl_engine *e)
+{
+	vl_watchdog_stop(&e->watchdog);
+	if (e->has_signals) {
+		for (size_t i = 0; i < NR_SIGNALS; i++)
+			sigaction(signals[i], &e->old[i], NULL);
+		sigaltstack(&e->old_stack, NULL);
+	}
+	if (e->signal_stack)
+		munmap(e->signal_stack, STACK_SIZE);
+}
