@@ -57,6 +57,8 @@ at_once() {
 	need_guest g61
 	cold
 	at_once "$(guest g61)"
+	cold
+	at_once "$(guest g61)" "qmp:$VLENS_TEST_RUN/g61/qmp.sock" "qmp:$VLENS_TEST_RUN/g61/qmp2.sock"
 	assert_runs g61 1
 }
 
@@ -93,8 +95,21 @@ at_once() {
 		start=$SECONDS
 		run --separate-stderr timeout 60 vuname "$guest" -n
 		assert_refused vuname "$guest" "the monitor is busy"
-		[[ $((SECONDS - start)) -le 15 ]]
+		[[ $((SECONDS - start)) -le 5 ]]
 	done
+	# What one of many tools waits for, none of the others waits for once more.
+	cold
+	start=$SECONDS
+	local i jobs=()
+	for i in {0..9}; do
+		timeout 60 vuname "qemu:$(guest_pid g61)" -n 2>"$T/$i.err" 3>&- &
+		jobs[i]=$!
+	done
+	for i in {0..9}; do
+		wait "${jobs[i]}" && fail "$i: it has an answer"
+		grep -q "the monitor is busy" "$T/$i.err"
+	done
+	[[ $((SECONDS - start)) -le 5 ]]
 	occupied_no_more
 	assert_runs g61 5
 }

@@ -10,15 +10,19 @@
 
 #include "internal.h"
 #include "proc.h"
-#include "../util/dirs.h"
+#include "turn.h"
 #include "../util/lock.h"
 
 #define MS 1000000ULL
 /* For tools before us: each has its turn for some milliseconds, a first contact for 100. */
 #define TURN_TIMEOUT_NS (20 * VL_NSEC_PER_SEC)
+/* For one of them to begin its turn, or to end it. */
+#define STEP_TIMEOUT_NS (5 * VL_NSEC_PER_SEC)
 /* For a greeting, of all sockets together, where clients that are no tools have them. */
 #define GREETING_TIMEOUT_NS (1500 * MS)
 #define FIRST_GREETING_NS (100 * MS)
+/* What other tools found out before that is not true any more. */
+#define FRESH_NS VL_NSEC_PER_SEC
 /* For all that is asked in one turn: `info mtree -f` takes a millisecond. */
 #define TALK_TIMEOUT_NS (10 * VL_NSEC_PER_SEC)
 
@@ -71,30 +75,28 @@ void vl_monitor_rest(struct vl_target *t, struct vl_monitor *m)
 
 /* ---- which process ---- */
 
-/* Whoever was found to listen there before: its process id and run, in the lock's file. */
+/* Whoever was found to listen there before. */
 static bool remembered(struct vl_target *t, const char *key)
 {
-	_cleanup_free_ char *path = vl_run_path("%s.lock", key), *text = NULL;
-	char run[112];
-	int pid;
+	struct vl_turn turn;
 
-	if (!path || vl_read_file(AT_FDCWD, path, 256, &text, NULL) < 0 ||
-	    sscanf(text, "%d %111s", &pid, run) != 2 || !strchr(text, '\n') || pid <= 0)
+	vl_turn_load(key, &turn);
+	if (turn.pid <= 0)
 		return false;
-	if (!vl_discard(vl_target_bind(t, pid)) && !strcmp(vl_target_run_id(t), run))
+	if (!vl_discard(vl_target_bind(t, turn.pid)) && !strcmp(vl_target_run_id(t), turn.run))
 		return true;
 	vl_target_unbind(t);
 	return false;
 }
 
-static void remember(struct vl_target *t, int lock)
+static void remember(struct vl_target *t, int lock, const char *key)
 {
-	char text[160];
-	int n = snprintf(text, sizeof(text), "%d %s\n", (int)t->pid, vl_target_run_id(t));
+	struct vl_turn turn;
 
-	/* Best effort: the next one asks again. */
-	if (lock >= 0 && ftruncate(lock, 0) == 0 && pwrite(lock, text, (size_t)n, 0) != n)
-		errno = 0;
+	vl_turn_load(key, &turn);
+	turn.pid = (int)t->pid;
+	snprintf(turn.run, sizeof(turn.run), "%s", vl_target_run_id(t));
+	vl_turn_store(lock, &turn);
 }
 
 static struct vl_error *busy(void)
@@ -118,13 +120,14 @@ vl_monitor_bind(struct vl_target *t, struct vl_monitor *m, const struct vl_qmp_a
 	if (has_key && remembered(t, key))
 		return NULL;
 	if (has_key)
-		m->lock = vl_run_lock(TURN_TIMEOUT_NS / MS, key);
-	if (m->lock == VL_LOCK_BUSY)
-		return busy();
-	if (m->lock >= 0 && remembered(t, key)) {
+		m->lock = vl_run_lock(STEP_TIMEOUT_NS / MS, key);
+	/* Who has had it for so long has left a note by now, or hangs. */
+	if (has_key && remembered(t, key)) {
 		hang_up(t, m);
 		return NULL;
 	}
+	if (m->lock == VL_LOCK_BUSY)
+		return vl_discard(search(t, a)) ? busy() : NULL;
 	err = vl_qmp_connect(a, vl_now_ns() + FIRST_GREETING_NS, &m->qmp);
 	/* A queue that is full stays so for as long as the client that is served. */
 	if (!err && !m->qmp) {
@@ -138,8 +141,8 @@ vl_monitor_bind(struct vl_target *t, struct vl_monitor *m, const struct vl_qmp_a
 			"it may be in another PID namespace: use vlens there");
 	if (!err)
 		err = vl_target_bind(t, vl_qmp_pid(m->qmp));
-	if (!err)
-		remember(t, m->lock);
+	if (!err && has_key)
+		remember(t, m->lock, key);
 	return err;
 }
 
@@ -194,43 +197,85 @@ static struct vl_error *attempt(struct vl_target *t, struct vl_monitor *m,
 
 /* What is known while the sockets are tried in turn. */
 struct turns {
+	uint64_t start;
 	struct vl_error *failed[VL_QEMU_MONITORS + 1]; /* not to be tried again */
 	struct vl_error *silent;		       /* why one says nothing */
-	bool others;				       /* tools have some of them */
-	size_t open;				       /* that have not failed */
+	uint64_t own;				       /* how long we have waited for a greeting */
+	uint64_t together; /* how long tools have, as of now, of all sockets together */
+	uint64_t spoke;	   /* when one of them has last greeted a tool */
+	bool hopeful;	   /* there is one of which it is not known that it is silent */
+	bool others;	   /* tools have some of them */
+	size_t open;	   /* that have not failed */
 };
+
+/* What the tools know of a socket that is not our turn now. */
+static void take_note(struct turns *s, const char *key)
+{
+	struct vl_turn turn;
+
+	vl_turn_load(key, &turn);
+	if (turn.spoke > s->spoke)
+		s->spoke = turn.spoke;
+	if (turn.silent_until > s->start && turn.silent_until + FRESH_NS > vl_now_ns())
+		s->together += turn.silent_until - turn.silent_since;
+	else
+		s->hopeful = true;
+}
 
 /* One round over all sockets; true: it is our turn. */
 static bool one_round(struct vl_target *t, struct vl_monitor *m, uint64_t wait_ns, struct turns *s)
 {
-	bool ours = false;
+	bool ours = false, has_key;
 	char key[128];
 
-	s->others = false;
+	s->others = s->hopeful = false;
 	s->open = 0;
+	s->together = 0;
 	for (size_t i = 0; i < m->nr; i++) {
 		const struct vl_qmp_address *a = &m->address[i];
 
 		if (s->failed[i])
 			continue;
 		s->open++;
+		has_key = key_of(a, key);
 		/* Connected when its process was looked for: that is the first. */
-		if (!m->qmp && key_of(a, key))
+		if (!m->qmp && has_key)
 			m->lock = vl_run_lock(0, key);
 		if (m->lock == VL_LOCK_BUSY) {
+			m->lock = VL_LOCK_NONE;
 			s->others = true;
+			take_note(s, key);
 			continue;
 		}
 		s->failed[i] = attempt(t, m, a, wait_ns, &ours);
+		if (has_key && ours && !s->failed[i])
+			vl_turn_speaks(m->lock, key);
 		if (ours && !s->failed[i])
 			return true;
-		if (s->failed[i])
+		if (s->failed[i]) {
 			s->open--;
+		} else {
+			s->own += wait_ns;
+			if (has_key) {
+				vl_turn_is_silent(m->lock, key, wait_ns);
+				take_note(s, key);
+			}
+		}
 		vl_error_destroy(s->silent);
 		s->silent = m->qmp && !s->failed[i] ? vl_qmp_silent(m->qmp) : NULL;
 		hang_up(t, m);
 	}
 	return false;
+}
+
+/* Nobody will greet us. */
+static bool hopeless(const struct turns *s)
+{
+	uint64_t now = vl_now_ns(), step = s->spoke > s->start ? s->spoke : s->start;
+
+	return !s->open || now >= s->start + TURN_TIMEOUT_NS || now >= step + STEP_TIMEOUT_NS ||
+	       (!s->others && s->own >= GREETING_TIMEOUT_NS) ||
+	       (!s->hopeful && s->together >= GREETING_TIMEOUT_NS);
 }
 
 /* The error after all was tried. */
@@ -251,9 +296,9 @@ static struct vl_error *no_turn(struct turns *s, size_t nr)
 
 struct vl_error *vl_monitor_open(struct vl_target *t, struct vl_monitor *m, struct vl_qmp **ret)
 {
-	uint64_t turn = vl_now_ns() + TURN_TIMEOUT_NS, wait = FIRST_GREETING_NS, waited = 0;
+	struct turns s = { .start = vl_now_ns() };
+	uint64_t wait = FIRST_GREETING_NS;
 	struct vl_error *err = NULL;
-	struct turns s = { .open = 0 };
 
 	if (m->qmp && vl_qmp_is_broken(m->qmp))
 		hang_up(t, m);
@@ -263,17 +308,14 @@ struct vl_error *vl_monitor_open(struct vl_target *t, struct vl_monitor *m, stru
 		return NULL;
 	}
 	while (!one_round(t, m, wait, &s)) {
-		if (!s.open || vl_now_ns() >= turn ||
-		    (!s.others && waited >= GREETING_TIMEOUT_NS)) {
+		if (hopeless(&s)) {
 			err = no_turn(&s, m->nr);
 			break;
 		}
-		if (s.others) {
+		if (s.others)
 			usleep(3000);
-		} else {
-			waited += wait * s.open;
+		else
 			wait += wait < 4 * FIRST_GREETING_NS ? wait : 0;
-		}
 	}
 	for (size_t i = 0; i < m->nr; i++)
 		vl_error_destroy(s.failed[i]);

@@ -38,7 +38,8 @@ vl_monitor_bind(struct vl_target *t, struct vl_monitor *m, const struct vl_qmp_a
 
 /*
  * A connection over which commands can be run, until vl_monitor_rest(). Waits for other tools,
- * some 20 s at most; all that is asked has to be answered within some seconds.
+ * some 20 s at most, as long as they get on; for clients that are no tools some 2 s. All that is
+ * asked has to be answered within some seconds.
  */
 struct vl_error *vl_monitor_open(struct vl_target *t, struct vl_monitor *m, struct vl_qmp **ret);
 

@@ -25,12 +25,12 @@ static struct vl_error *monitor(struct vl_target *t, struct vl_qmp **ret)
 }
 
 /*
- * A monitor talks to one client at a time: do not keep it from others. Only a
- * suspend needs it again, and then at once.
+ * A monitor talks to one client at a time: do not keep it from others, who may have what
+ * we wait for next. Only the guard of a suspended guest has it for good.
  */
 static void hang_up(struct vl_target *t)
 {
-	if (t->pause_mode != VL_PAUSE_SUSPEND)
+	if (t->pause_mode != VL_PAUSE_SUSPEND || !t->guard)
 		vl_monitor_rest(t, t->priv);
 }
 
@@ -295,8 +295,11 @@ static struct vl_error *first_contact(struct vl_target *t)
 	struct vl_error *err;
 	struct vl_qmp *qmp;
 
-	if (vl_rammap_cached(t))
+	if (vl_rammap_cached(t)) {
+		/* Its process may have been found by a connection. */
+		hang_up(t);
 		return NULL;
+	}
 	err = monitor(t, &qmp);
 	if (!err && !vl_rammap_cached(t)) {
 		err = check_encrypted(qmp);
