@@ -3,10 +3,10 @@
  * Where the direct engine has the guest's RAM from.
  *
  * Mapped, where the file behind it cannot be cut short under us, which would be a
- * SIGBUS: QEMU seals its memfds against that, and a file without a name is as good.
+ * SIGBUS: QEMU seals its memfds against that.
  * A dump's pages are read when they are first touched and kept: it does not
  * change, and a dump that is cut short meanwhile is an error like any other. Of all
- * else (anonymous RAM; a file with a name; hugetlbfs, where touching a page takes
+ * else (anonymous RAM; a file without that seal; hugetlbfs, where touching a page takes
  * it from the host's pool) pages are read by system calls, many by one, and are
  * held for the one request: it sees each page as of one moment.
  */

@@ -139,9 +139,10 @@ bool vl_ram_mappable(const struct vl_ram *r)
 	if (r->fd < 0 || r->page_size != VL_PAGE_SIZE || r->fd_offset % VL_PAGE_SIZE)
 		return false;
 	seals = fcntl(r->fd, F_GET_SEALS);
-	if (seals >= 0 && seals & F_SEAL_SHRINK)
-		return true;
-	return fstat(r->fd, &st) == 0 && !st.st_nlink;
+	/* The size after the seal: from then on it is the least. */
+	return seals >= 0 && seals & F_SEAL_SHRINK && !fstat(r->fd, &st) && st.st_size >= 0 &&
+	       (uint64_t)st.st_size >= r->fd_offset &&
+	       (uint64_t)st.st_size - r->fd_offset >= r->size;
 }
 
 bool vl_ram_most(const struct vl_target *t, bool (*is)(const struct vl_ram *))

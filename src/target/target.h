@@ -60,9 +60,9 @@ struct vl_ram {
 
 /*
  * Can a live guest's range be mapped for good? A file that can be cut short ends
- * in SIGBUS: QEMU seals its memfds against that, and a file without a name is as
- * good. So does hugetlbfs, when touching a page that the guest never touched
- * finds the host's pool empty; else that takes one from it.
+ * in SIGBUS: QEMU seals its memfds against that. One that has no name, or no seal, whoever
+ * has it open can cut short. So does hugetlbfs, when touching a page that the guest never
+ * touched finds the host's pool empty; else that takes one from it.
  */
 bool vl_ram_mappable(const struct vl_ram *r);
 

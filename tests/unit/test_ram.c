@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The RAM table and reads through it: this process plays the hypervisor. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,7 +16,7 @@
 static struct {
 	struct vl_target t;
 	char *anon, *high;
-	int fd;
+	int fd, loose;
 } g;
 
 static void fill(char *p, uint64_t gpa, size_t size)
@@ -38,8 +39,10 @@ static void setup(void)
 	g.t.pidfd = g.t.proc_mem = g.t.lock_fd = -1;
 	g.anon = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	g.high = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	g.fd = memfd_create("ram", 0);
-	if (ftruncate(g.fd, 4 * MIB) < 0)
+	g.fd = memfd_create("ram", MFD_ALLOW_SEALING);
+	g.loose = memfd_create("loose", MFD_ALLOW_SEALING);
+	if (ftruncate(g.fd, 4 * MIB) < 0 || fcntl(g.fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0 ||
+	    ftruncate(g.loose, MIB) < 0)
 		exit(99);
 	file = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, g.fd, 0);
 	fill(g.anon, 0, 2 * MIB);
@@ -52,6 +55,8 @@ static void setup(void)
 	add(0x80000, 2 * MIB - 0x80000, g.anon + 0x80000, -1, 0, 4096);
 	add(2 * MIB, MIB, file + 0x3000, g.fd, 0x3000, 4096);
 	add(0, 0x80000, g.anon, -1, 0, 4096);
+	add(8 * MIB, MIB, NULL, g.loose, 0, 4096);
+	add(10 * MIB, MIB, NULL, g.fd, 3 * MIB + 4096, 4096);
 	vl_error_destroy(vl_ram_finish(&g.t));
 }
 
@@ -81,6 +86,24 @@ static void faults(uint64_t gpa, size_t len, uint64_t at, const char *what)
 	   err ? err->message : "no error");
 	vl_error_destroy(err);
 	free(buf);
+}
+
+static void test_cut_short(void)
+{
+	char page[4096];
+	const uint64_t gpa = 8 * MIB + 4096;
+	void *buf = page;
+	struct vl_error *err = vl_target_read(&g.t, gpa, page, sizeof(page));
+
+	ok(!err && !g.t.map[3].at, "a file that can be cut short is read, not mapped");
+	if (ftruncate(g.loose, 4096) < 0)
+		exit(99);
+	faults(gpa, 16, gpa, "and when it was cut short");
+	err = vl_target_read_pages(&g.t, &gpa, &buf, 1);
+	ok(err && err->code == VL_ERR_FAULT && err->address == gpa, "its pages, too");
+	vl_error_destroy(err);
+	faults(10 * MIB, MIB, 11 * MIB - 4096, "a sealed file that is too short for the range");
+	ok(!g.t.map[4].at, "which is not mapped");
 }
 
 static bool pages_good(const uint64_t *gpas, char *buf, size_t nr)
@@ -146,8 +169,8 @@ int main(void)
 
 	setup();
 	r = vl_target_ram(&g.t, &nr);
-	ok(nr == 4, "sorted and merged into %zu ranges", nr);
-	ok(r[0].gpa == 0 && r[0].size == 2 * MIB && r[3].gpa == HIGH, "in order");
+	ok(nr == 6, "sorted and merged into %zu ranges", nr);
+	ok(r[0].gpa == 0 && r[0].size == 2 * MIB && r[5].gpa == HIGH, "in order");
 	ok(!g.t.map[0].at && !g.t.map[1].at && !g.t.map[2].at,
 	   "nothing is mapped before it is read");
 	reads(0, 4096, "anonymous");
@@ -163,6 +186,7 @@ int main(void)
 	faults(3 * MIB - 8, 16, 3 * MIB, "into a hole");
 	faults(HIGH + 4 * MIB - 1, 2, HIGH + 4 * MIB, "over the end");
 	faults(UINT64_MAX - 3, 8, UINT64_MAX - 3, "the end of the world");
+	test_cut_short();
 	test_pages();
 	vl_ram_deinit(&g.t);
 	return tap_end();
