@@ -241,6 +241,24 @@ same_calls() {
 	[[ $(vpeek -J "$g" 'init_task.comm[1]' | jq '.places[0].value') == "$(printf %d "'w")" ]]
 	[[ $(vpeek -J "$g" 'runqueues@1.cpu' | jq '.places[0].value') == 1 ]]
 	[[ $(vpeek -J "$g" 'runqueues@0.cpu' | jq '.places[0].value') == 0 ]]
+	# What is outside of an array, or of none, is not memory of something else.
+	local what
+	for what in 'comm[16]' 'comm[999999999]' 'comm[18446744073709551615]'; do
+		run --separate-stderr vpeek "$g" "init_task.$what"
+		assert_status 3
+		[[ $stderr == *"is outside of char[16]; its last element is [15]" ]] || { show_run; fail "$what"; }
+	done
+	for what in 'init_task[0]' 'init_task.tasks[1]' 'init_task.pid[0]'; do
+		run --separate-stderr vpeek "$g" "$what"
+		assert_status 3
+		[[ $stderr == *"of no array"* ]] || { show_run; fail "$what"; }
+	done
+	run --separate-stderr vpeek "$g" 'init_task.files[99999999999999999]'
+	assert_status 3
+	[[ $stderr == *"beyond the end of the address space" ]] || { show_run; fail "too far"; }
+	[[ $(vpeek -J "$g" "$cred:cred[0].uid.val" | jq '.places[0].value') == 0 ]]
+	# A last member without a length of its own has what there was room made for.
+	[[ $(vpeek -J "$g" 'init_task.cred.group_info.gid[0].val' | jq '.places[0].size') == 4 ]]
 	# Types as C spells them.
 	[[ $(vpeek -J "$g" 'jiffies:unsigned long' | jq -c '.places[0] | [.type, .size]') == \
 		'["long unsigned int",8]' ]]
