@@ -114,6 +114,24 @@ void error_report(const char *applet, const char *guest, const struct vl_error *
 	putc('\n', stderr);
 }
 
+void report_fate(const char *applet, const char *guest, enum vl_kernel_fate fate)
+{
+	static const struct {
+		const char *says, *means;
+	} notes[] = {
+		[VL_KERNEL_CRASHED] = { "its kernel has panicked", "this is what it was at then" },
+		[VL_KERNEL_CAPTURES] = { "its kernel has crashed",
+					 "this is of the capture kernel (kdump), which runs now" },
+	};
+	_cleanup_error_ struct vl_error *err = NULL;
+
+	if (fate >= sizeof(notes) / sizeof(notes[0]) || !notes[fate].says)
+		return;
+	err = vl_error_hint(vl_error_new(VL_ERR_KERNEL, "%s", notes[fate].says), "%s",
+			    notes[fate].means);
+	error_report(applet, guest, err);
+}
+
 void usage_report(const char *applet, const char *fmt, ...)
 {
 	char *text;

@@ -25,6 +25,9 @@ void print_clean_end(FILE *f, struct clean_state *state);
 /* "APPLET: GUEST: MESSAGE; HINT" on stderr, one line. @guest may be NULL. */
 void error_report(const char *applet, const char *guest, const struct vl_error *err);
 
+/* Say in the same way which kernel it is that answered, if it is not the one that was booted. */
+void report_fate(const char *applet, const char *guest, enum vl_kernel_fate fate);
+
 /* "APPLET: MESSAGE" and "Try 'APPLET --help' ..." on stderr. */
 void usage_report(const char *applet, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

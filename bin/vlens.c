@@ -148,6 +148,7 @@ static int run_applet(const struct applet *a, int argc, char **argv)
 	status = a->run(&s);
 	if (s.guest)
 		vl_guest_stats(s.guest, &s.stats);
+	report_fate(a->name, s.options.spec, s.stats.fate);
 	if (s.options.stats && (s.guest || s.kept))
 		print_stats(&s.stats, &s.redirect, s.kept);
 	vl_guest_close(s.guest);

@@ -137,7 +137,8 @@ void vl_broker_figures(struct vl_guest *g, struct vl_stats *ret)
 	struct vl_stats now = { .engine = "vmst" };
 	const struct vl_stats *gone = &g->gone;
 
-	figures(g, &now);
+	if (!figures(g, &now) || now.fate > VL_KERNEL_CAPTURES)
+		now.fate = gone->fate;
 	*ret = (struct vl_stats){
 		.epochs = gone->epochs + now.epochs,
 		.kernel_calls = gone->kernel_calls + now.kernel_calls,
@@ -150,6 +151,7 @@ void vl_broker_figures(struct vl_guest *g, struct vl_stats *ret)
 			gone->answers.validated + now.answers.validated,
 			gone->answers.running + now.answers.running,
 		},
+		.fate = now.fate,
 	};
 	memcpy(ret->engine, now.engine, sizeof(ret->engine));
 	memcpy(ret->no_kvm, now.no_kvm, sizeof(ret->no_kvm));

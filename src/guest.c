@@ -321,6 +321,15 @@ struct vl_sys *vl_guest_sys(struct vl_guest *g)
 	return &g->sys;
 }
 
+static enum vl_kernel_fate fate_of(const struct vl_guest *g)
+{
+	if (!g->contact || !g->contact->kernel)
+		return VL_KERNEL_RUNS;
+	return vl_pulse_captures(g->contact) ? VL_KERNEL_CAPTURES :
+	       vl_pulse_crashed(g->contact)  ? VL_KERNEL_CRASHED :
+					       VL_KERNEL_RUNS;
+}
+
 void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret)
 {
 	struct vl_vcpu_count vcpu;
@@ -338,6 +347,7 @@ void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret)
 		vl_view_count(g->view, &ret->pages_touched, &ret->pages_copied);
 	ret->pages_copied += g->copies;
 	ret->answers = g->answers;
+	ret->fate = fate_of(g);
 }
 
 void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret)

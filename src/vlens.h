@@ -82,6 +82,11 @@ struct vl_stats {
 	uint64_t kvm_exits;	/* its VM exits, with those that KVM serves itself */
 	uint64_t pages_touched; /* of 4 KiB, different ones */
 	uint64_t pages_copied;	/* copies made of them, over all epochs */
+	enum vl_kernel_fate {
+		VL_KERNEL_RUNS,	    /* or is not known */
+		VL_KERNEL_CRASHED,  /* it has panicked */
+		VL_KERNEL_CAPTURES, /* another one has, and it is that one's capture kernel */
+	} fate;
 };
 
 /*

@@ -61,7 +61,8 @@ first_line() { head -n 1 <<<"$1"; }
 	g=$(guest kdump)
 	in_guest kdump '/kdump/load "console=ttyS0 quiet panic=-1 vlens.host=captured vlens.mode=quiet vlens.procs=20 nr_cpus=1"'
 	vps "$g" >/dev/null
-	[[ $(vuname "$g" -n) == kdump ]]
+	run --separate-stderr vuname "$g" -n
+	[[ $output == kdump && -z $stderr ]]
 	vtop -b -n 1 "$g" | head -n 1 | grep -q ', running$'
 	: >"$VLENS_TEST_RUN/kdump/console.log"
 	timeout 5 "$VT_TESTS/guest/run" kdump 'echo c >/proc/sysrq-trigger' >/dev/null 2>&1 3>&- 4>&- || true
@@ -72,7 +73,11 @@ first_line() { head -n 1 <<<"$1"; }
 		[[ $SECONDS -lt $end ]] || fail "the capture kernel did not come up"
 		sleep 0.3
 	done
-	[[ $(vuname "$g" -n) == captured ]]
+	run --separate-stderr vuname "$g" -n
+	[[ $status == 0 && $output == captured ]]
+	[[ $stderr == "vuname: $g: its kernel has crashed; this is of the capture kernel (kdump), which runs now" ]]
+	run --separate-stderr vps --keep=0 "$g"
+	[[ $status == 0 && $stderr == "vps: $g: its kernel has crashed; "* ]]
 	between 100000 "$(vfree "$g" | awk '/^Mem:/ { print $2 }')" 262144
 	[[ $(vlist -J "$g" | jq -r '.guests[0].state') == crashed ]]
 	[[ $(vlist -J "$g" | jq -r '.guests[0].note') == *"capture kernel"* ]]
