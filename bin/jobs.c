@@ -169,29 +169,14 @@ uint64_t view_now(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-static void note_words(struct view_job *job)
-{
-	job->reason = job->stats.reason ? strdup(job->stats.reason) : NULL;
-	job->others = job->stats.others ? strdup(job->stats.others) : NULL;
-}
-
-void view_note(struct view_job *job, const struct vl_subject *s)
-{
-	if (s->reader) {
-		vl_reader_stats(s->reader, &job->stats);
-		note_words(job);
-	}
-	job->paused_ns = vl_target_paused_ns(s->target, NULL);
-	if (!job->attach_ns)
-		job->attach_ns = s->attach_ns;
-}
-
-void view_note_guest(struct view_job *job, struct vl_guest *g)
+void view_note(struct view_job *job, struct vl_guest *g)
 {
 	struct vl_stats stats;
 
-	if (vl_guest_reader_stats(g, &job->stats))
-		note_words(job);
+	if (vl_guest_reader_stats(g, &job->stats)) {
+		job->reason = strdup(job->stats.reason);
+		job->others = strdup(job->stats.others);
+	}
 	vl_guest_stats(g, &stats);
 	job->paused_ns = stats.paused_ns;
 }

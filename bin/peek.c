@@ -128,7 +128,7 @@ static void look(void *ctx, struct view_job *job)
 					 show_bytes(p, g, &place, job->spec, r);
 	job->look_ns = view_now() - begin;
 	if (g && p->o.stats)
-		view_note_guest(job, g);
+		view_note(job, g);
 	vl_guest_close(g);
 	if (r->out && p->many)
 		fclose(r->out);

@@ -61,8 +61,7 @@ struct top_guest {
 	bool detail_due;
 
 	/* The thread's own. */
-	struct vl_subject *subject;
-	struct vl_top *top;
+	struct vl_guest *guest;
 	struct vl_top_sample samples[2];
 	unsigned next; /* of samples, the one to fill */
 	uint64_t retry_at, retry_ns, moved_at, asked_at, moved_sum;
@@ -71,7 +70,7 @@ struct top_guest {
 	uint64_t wrong_at;	      /* since when its memory makes no sense; 0: it does */
 	uint64_t anew_after, anew_ns; /* when its kernel may be looked for anew, and then again */
 	bool anew;
-	uint64_t paused_before; /* by subjects that are closed */
+	uint64_t paused_before; /* by guests that are closed */
 };
 
 /* Start the thread of @g, which has its first three fields. False: without memory. */

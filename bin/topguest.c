@@ -53,6 +53,15 @@ static void tell(const struct top_guest *g)
 	(void)n; /* A counter that is full has been told. */
 }
 
+static uint64_t paused_by_guest(const struct top_guest *g)
+{
+	struct vl_stats stats = { .paused_ns = 0 };
+
+	if (g->guest)
+		vl_guest_stats(g->guest, &stats);
+	return stats.paused_ns;
+}
+
 /* Takes @err. Rates and a sample are kept: they are shown as what was last seen. */
 static void publish(struct top_guest *g, enum top_state state, struct vl_error *err,
 		    const struct vl_top_sample *sample)
@@ -65,8 +74,7 @@ static void publish(struct top_guest *g, enum top_state state, struct vl_error *
 	if (sample)
 		g->sample = sample;
 	g->paused_ns = g->paused_before;
-	if (g->subject)
-		g->paused_ns += vl_target_paused_ns(g->subject->target, NULL);
+	g->paused_ns += paused_by_guest(g);
 	g->answered = true;
 	pthread_mutex_unlock(&g->lock);
 	tell(g);
@@ -74,12 +82,9 @@ static void publish(struct top_guest *g, enum top_state state, struct vl_error *
 
 static void forget(struct top_guest *g)
 {
-	if (g->subject)
-		g->paused_before += vl_target_paused_ns(g->subject->target, NULL);
-	vl_top_close(g->top);
-	vl_subject_close(g->subject);
-	g->top = NULL;
-	g->subject = NULL;
+	g->paused_before += paused_by_guest(g);
+	vl_guest_close(g->guest);
+	g->guest = NULL;
 }
 
 static bool is_state(struct top_guest *g, enum top_state state)
@@ -94,17 +99,23 @@ static bool is_state(struct top_guest *g, enum top_state state)
 
 static bool open_guest(struct top_guest *g)
 {
-	struct vl_scan_options scan = *g->scan;
+	const struct vl_guest_options o = {
+		.target = g->scan->target,
+		.uses = VL_GUEST_READ,
+		.engine = g->scan->engine,
+		.anew = g->anew,
+	};
 	enum top_state state = TOP_GONE;
 	struct vl_reader_stats stats;
 	struct vl_error *err;
 
 	if (now_ns() < g->retry_at)
 		return false;
-	scan.anew = g->anew;
-	err = vl_subject_open(g->spec, &scan, true, &g->subject);
+	err = vl_guest_open(g->spec, &o, &g->guest);
 	if (!err)
-		err = vl_top_open(g->subject, &g->top);
+		err = vl_guest_attach(g->guest, true);
+	if (!err)
+		err = vl_guest_top_open(g->guest);
 	if (err) {
 		/* The guest is there: what runs in it is not understood yet. */
 		if (err->code != VL_ERR_TARGET && !is_state(g, TOP_OPENING))
@@ -123,11 +134,11 @@ static bool open_guest(struct top_guest *g)
 	/* Whether it moves is not known before the second sample: its hypervisor is asked. */
 	g->moved_sum = 0;
 	g->moved_at = 0;
-	vl_reader_stats(g->subject->reader, &stats);
-	vl_target_rest(g->subject->target);
+	vl_guest_reader_stats(g->guest, &stats);
+	vl_guest_hang_up(g->guest);
 	pthread_mutex_lock(&g->lock);
 	memset(g->engine, 0, sizeof(g->engine));
-	strncpy(g->engine, stats.engine, sizeof(g->engine) - 1);
+	strncpy(g->engine, stats.engine ? stats.engine : "none", sizeof(g->engine) - 1);
 	g->boots++;
 	/* What was seen of the guest before is of another one. */
 	g->sample = NULL;
@@ -138,7 +149,7 @@ static bool open_guest(struct top_guest *g)
 /* It ended, or its kernel is not the one that runs. */
 static bool is_there(struct top_guest *g)
 {
-	struct vl_error *err = vl_target_alive(g->subject->target);
+	struct vl_error *err = vl_guest_alive(g->guest);
 	bool runs = false;
 
 	if (err) {
@@ -147,7 +158,7 @@ static bool is_there(struct top_guest *g)
 		publish(g, TOP_GONE, err, NULL);
 		return false;
 	}
-	err = vl_subject_runs(g->subject, &runs);
+	err = vl_guest_runs(g->guest, &runs);
 	if (!err && runs)
 		return true;
 	forget(g);
@@ -160,7 +171,7 @@ static bool is_there(struct top_guest *g)
 
 static bool look_anew(struct top_guest *g, uint64_t now)
 {
-	if (now < g->anew_after || !vl_target_is_live(g->subject->target))
+	if (now < g->anew_after || !vl_guest_is_live(g->guest))
 		return false;
 	g->anew_ns = g->anew_ns ? g->anew_ns * 2 : ANEW_FIRST;
 	g->anew_ns = g->anew_ns < ANEW_MOST ? g->anew_ns : ANEW_MOST;
@@ -198,7 +209,7 @@ static uint64_t moves(const struct vl_top_sample *s)
 	return sum;
 }
 
-/* A word of vl_subject_state(), as far as it is not plain. */
+/* A word of vl_guest_state(), as far as it is not plain. */
 static enum top_state state_by_name(const char *word)
 {
 	for (int state = TOP_RUNNING; state <= TOP_GONE; state++)
@@ -212,7 +223,7 @@ static enum top_state ask_state(struct top_guest *g)
 {
 	struct vl_state state;
 
-	vl_subject_state(g->subject, &state);
+	vl_guest_state(g->guest, &state);
 	memcpy(g->state_means, state.means, sizeof(g->state_means));
 	return state_by_name(state.word);
 }
@@ -225,7 +236,7 @@ static enum top_state state_of(struct top_guest *g, const struct vl_top_sample *
 {
 	uint64_t now = now_ns(), sum = moves(s);
 
-	if (!vl_target_is_live(g->subject->target))
+	if (!vl_guest_is_live(g->guest))
 		return TOP_DUMP;
 	if (!g->moved_at) {
 		g->moved_sum = sum;
@@ -250,7 +261,7 @@ static void take_sample(struct top_guest *g)
 	enum top_state state;
 	struct vl_error *err;
 
-	if (!g->subject && !open_guest(g)) {
+	if (!g->guest && !open_guest(g)) {
 		pthread_mutex_lock(&g->lock);
 		g->answered = true;
 		pthread_mutex_unlock(&g->lock);
@@ -259,11 +270,15 @@ static void take_sample(struct top_guest *g)
 	}
 	if (!is_there(g))
 		return;
-	/* `sample` changes in this thread only. */
-	err = vl_top_sample(g->top, g->sample, fill);
+	err = vl_guest_top(g->guest, fill);
 	if (err && err->code == VL_ERR_TARGET) {
 		vl_error_destroy(err);
 		is_there(g);
+		return;
+	}
+	/* Who reads has died: the next one is made for the next sample. */
+	if (err && !fill->at_ns) {
+		publish(g, g->last_state, err, NULL);
 		return;
 	}
 	if (!err)

@@ -205,7 +205,7 @@ static void look_once(const struct run *r, struct view_job *job, const struct vl
 	job->look_ns = view_now() - start;
 	job->live = g && vl_guest_is_live(g);
 	if (g && r->o.stats)
-		view_note_guest(job, g);
+		view_note(job, g);
 	vl_guest_close(g);
 }
 
@@ -235,7 +235,7 @@ static void look_list(void *ctx, struct view_job *job)
 	job->err = vl_list_guest(job->spec, &r->o.scan, r->o.stats, job->result, &g);
 	job->attach_ns = view_now() - start;
 	if (g && r->o.stats)
-		view_note_guest(job, g);
+		view_note(job, g);
 	vl_guest_close(g);
 	if (!job->err || job->err->code == VL_ERR_NOMEM)
 		return;

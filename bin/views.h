@@ -108,9 +108,8 @@ void view_each(struct view_job *jobs, size_t nr, void (*fn)(void *ctx, struct vi
 
 uint64_t view_now(void);
 
-/* Keep in @job what @s has to say for --stats; forget it again. */
-void view_note(struct view_job *job, const struct vl_subject *s);
-void view_note_guest(struct view_job *job, struct vl_guest *g);
+/* Keep in @job what @g has to say for --stats; forget it again. */
+void view_note(struct view_job *job, struct vl_guest *g);
 void view_forget(struct view_job *job);
 
 /* Report what failed, and with --stats the rest. Returns 3 if something did, else @status. */

@@ -13,15 +13,17 @@ int main(int argc, char **argv)
 {
 	const struct vl_column *columns = vl_scan_pslist.columns;
 	int pid = vl_column_find(columns, "PID", 3), name = vl_column_find(columns, "COMM", 4);
-	struct vl_scan_options options = { .engine = NULL }; /* the fastest */
-	struct vl_subject *guest = NULL;
+	struct vl_guest_options options = { .uses = VL_GUEST_READ };
+	struct vl_guest *guest = NULL;
 	struct vl_error *err;
 	struct vl_table table;
 
 	vl_table_init(&table, columns);
-	err = vl_subject_open(argc > 1 ? argv[1] : "", &options, true, &guest);
+	err = vl_guest_open(argc > 1 ? argv[1] : "", &options, &guest);
 	if (!err)
-		err = vl_scan_pslist.run(guest, &table);
+		err = vl_guest_attach(guest, true);
+	if (!err)
+		err = vl_guest_scan(guest, &vl_scan_pslist, &table);
 	for (size_t row = 0; !err && row < table.nr_rows; row++) {
 		const struct vl_cell *cell = vl_table_cell(&table, row, (size_t)name);
 		const char *text = vl_table_bytes(&table, cell);
@@ -34,7 +36,7 @@ int main(int argc, char **argv)
 	}
 	if (err)
 		fprintf(stderr, "%s; %s\n", err->message, err->hint ? err->hint : "");
-	vl_subject_close(guest);
+	vl_guest_close(guest);
 	vl_table_deinit(&table);
 	vl_error_destroy(err);
 	return err ? 1 : 0;

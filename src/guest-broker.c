@@ -124,7 +124,7 @@ static bool figures(struct vl_guest *g, struct vl_stats *ret)
 {
 	struct vl_message m = { .op = VL_OP_STATS };
 
-	if (!g->box || vl_discard(vl_broker_ask(g, &m, CALL_NS)))
+	if (!g->box || !(g->uses & VL_GUEST_ASK) || vl_discard(vl_broker_ask(g, &m, CALL_NS)))
 		return false;
 	memcpy(ret, vl_box_wire(g->box)->window, sizeof(*ret));
 	ret->engine[sizeof(ret->engine) - 1] = '\0';

@@ -175,6 +175,7 @@ enum vl_broker_op {
 	VL_OP_FIND,   /* the window: struct vl_peek_ask */
 	VL_OP_BYTES,  /* value[0]: where, [2]: so many, [3]: all or none */
 	VL_OP_VALUES, /* value[0]: so many */
+	VL_OP_TOP,    /* value[0]: a sample, too */
 	VL_OP_READER, /* reply: struct vl_words in the window */
 };
 

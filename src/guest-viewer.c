@@ -7,11 +7,15 @@
 #include <string.h>
 
 #include "view/peekbox.h"
+#include "view/topbox.h"
 
 struct vl_viewer {
 	struct vl_subject s;
 	struct vl_parcel found;
 	struct vl_peeker peeker;
+	struct vl_top *top;
+	struct vl_top_sample samples[2];
+	unsigned nr_samples; /* the last one is the one before that */
 };
 
 static struct vl_error *open_reader(struct vl_guest *g)
@@ -137,6 +141,21 @@ static struct vl_error *peek(struct vl_guest *g, struct vl_wire *wire, struct vl
 	return hand_over(v, wire, m, err);
 }
 
+static struct vl_error *top(struct vl_viewer *v, struct vl_wire *wire, struct vl_message *m)
+{
+	struct vl_top_sample *now = &v->samples[v->nr_samples % 2];
+	struct vl_top_sample *last = v->nr_samples ? &v->samples[(v->nr_samples - 1) % 2] : NULL;
+	struct vl_error *err = v->top ? NULL : vl_top_open(&v->s, &v->top);
+
+	if (err || !m->value[0])
+		return err;
+	err = vl_top_sample(v->top, last, now);
+	v->nr_samples++;
+	begin(v);
+	vl_parcel_put_sample(&v->found, now);
+	return hand_over(v, wire, m, err);
+}
+
 static void say_who(struct vl_viewer *v, struct vl_wire *wire)
 {
 	struct vl_reader_stats stats = { .engine = NULL };
@@ -170,6 +189,8 @@ struct vl_error *vl_viewer_serve(struct vl_guest *g, struct vl_wire *wire, struc
 	case VL_OP_BYTES:
 	case VL_OP_VALUES:
 		return peek(g, wire, m);
+	case VL_OP_TOP:
+		return top(g->viewer, wire, m);
 	case VL_OP_PIECE:
 		show(g->viewer, wire, m->value[0]);
 		return NULL;

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "view/collect.h"
+#include "view/plausible.h"
+#include "view/topbox.h"
 #include "vmst/contact.h"
 
 #define NS_PER_S 1000000000UL
@@ -18,6 +21,8 @@
 #define LOOK_NS (30 * NS_PER_S)
 #define DIFF_NS (120 * NS_PER_S)
 #define WORD_NS (5 * NS_PER_S)
+
+#define NOT_ATTACHED "a look at a guest that is not attached"
 
 /* May a view do without what @err says is missing? */
 static bool is_bearable(const struct vl_error *err)
@@ -85,7 +90,7 @@ struct vl_error *vl_views_ask(struct vl_guest *g, struct vl_message *m, uint64_t
 	struct vl_error *said, *err;
 
 	if (!g->box)
-		return vl_error_new(VL_ERR_ARG, "a look at a guest that is not attached");
+		return vl_error_new(VL_ERR_ARG, NOT_ATTACHED);
 	said = vl_broker_ask(g, m, timeout_ns);
 	if (!g->box)
 		return said;
@@ -142,6 +147,59 @@ struct vl_error *vl_guest_diff(struct vl_guest *g, const struct vl_diff *diff, s
 		err = vl_guest_attach(g, true);
 	m = (struct vl_message){ .op = VL_OP_DIFF, .value = { (uintptr_t)diff } };
 	return err ? err : ask_table(g, &m, DIFF_NS, t);
+}
+
+struct vl_error *vl_guest_top_open(struct vl_guest *g)
+{
+	struct vl_message m = { .op = VL_OP_TOP };
+
+	return g->box ? vl_broker_ask(g, &m, LOOK_NS) : vl_error_new(VL_ERR_ARG, NOT_ATTACHED);
+}
+
+/* Have a worker: the last one may have died. */
+static struct vl_error *have_top(struct vl_guest *g)
+{
+	struct vl_error *err;
+
+	if (g->box)
+		return NULL;
+	err = vl_guest_attach(g, true);
+	return err ? err : vl_guest_top_open(g);
+}
+
+struct vl_error *vl_guest_top(struct vl_guest *g, struct vl_top_sample *ret)
+{
+	const struct vl_subject subject = { .target = g->target };
+	struct vl_message m = { .op = VL_OP_TOP, .value = { 1 } };
+	struct vl_parcel p = { .bytes = NULL };
+	uint64_t begin = vl_view_now();
+	struct vl_error *err, *wrong;
+
+	ret->at_ns = 0;
+	ret->nr_tasks = ret->nr_cpus = 0;
+	err = have_top(g);
+	if (!err)
+		err = vl_views_ask(g, &m, LOOK_NS, &p);
+	if (!vl_parcel_left(&p))
+		return err ? err : vl_broker_lied(g);
+	if (vl_parcel_take_sample(&p, ret) && !vl_parcel_left(&p)) {
+		ret->at_ns = begin;
+		ret->cost_ns = vl_view_now() - begin;
+	} else {
+		vl_error_destroy(err);
+		err = vl_broker_lied(g);
+		ret->nr_tasks = ret->nr_cpus = 0;
+	}
+	vl_parcel_deinit(&p);
+	wrong = vl_plausible_totals(&subject, ret);
+	if (!wrong)
+		wrong = vl_plausible_tasks(&subject, ret);
+	else
+		vl_error_destroy(vl_plausible_tasks(&subject, ret));
+	if (!err)
+		return wrong;
+	vl_error_destroy(wrong);
+	return err;
 }
 
 /* The name of an engine that there is. */

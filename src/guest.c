@@ -403,6 +403,23 @@ struct vl_error *vl_guest_reader(struct vl_guest *g, const struct vl_reader_opti
 	return err;
 }
 
+struct vl_error *vl_guest_alive(struct vl_guest *g)
+{
+	return vl_target_alive(g->target);
+}
+
+struct vl_error *vl_guest_runs(struct vl_guest *g, bool *ret)
+{
+	struct vl_error *err;
+
+	*ret = g->contact && vl_contact_holds(g->contact);
+	if (!*ret)
+		return NULL;
+	err = vl_pulse_look(g->contact, ret);
+	vl_target_rest(g->target);
+	return err;
+}
+
 pid_t vl_guest_pid(const struct vl_guest *g)
 {
 	return vl_target_pid(g->target);

@@ -176,6 +176,25 @@ struct vl_error *vl_guest_peek_bytes(struct vl_guest *g, uint64_t va, void *buf,
 struct vl_error *vl_guest_peek_values(struct vl_guest *g, uint64_t nr,
 				      const struct vl_peek_ops *ops, void *ctx);
 
+/*
+ * Take a sample (view/top.h) into @ret (zeroed, or one from before: its memory is used
+ * again); rates are those since the last one of this worker. What could be read in spite of
+ * an error is there; at_ns 0: nothing. A worker that has died is replaced.
+ */
+struct vl_error *vl_guest_top(struct vl_guest *g, struct vl_top_sample *ret);
+
+/* Get ready for that, so that it is known whether it works. */
+struct vl_error *vl_guest_top_open(struct vl_guest *g);
+
+/* Has its hypervisor's process ended? */
+struct vl_error *vl_guest_alive(struct vl_guest *g);
+
+/*
+ * Is the kernel that was found when it was attached still the one that runs? Takes
+ * microseconds, and asks the hypervisor only in doubt; an error when it does not answer then.
+ */
+struct vl_error *vl_guest_runs(struct vl_guest *g, bool *ret);
+
 /* What it is at: asks the hypervisor, and looks. */
 void vl_guest_state(struct vl_guest *g, struct vl_state *ret);
 

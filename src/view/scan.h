@@ -26,38 +26,20 @@ struct vl_scan_options {
 	bool anew;
 };
 
-/* A guest as the views see it. */
+/* A guest as the views see it, in the worker that reads it (vl_guest_attach()). */
 struct vl_subject {
 	struct vl_target *target;
 	struct vl_contact *contact; /* NULL: its kernel is not understood, and */
 	struct vl_error *why;	    /* this is why */
 	struct vl_reader *reader;   /* NULL likewise */
 	struct vl_space space;	    /* the kernel's own */
-	uint64_t attach_ns;	    /* what it took to open all of this */
 };
-
-/*
- * Open guest @spec. When its kernel cannot be understood and @need_kernel is
- * not set, that is no error but noted.
- */
-struct vl_error *vl_subject_open(const char *spec, const struct vl_scan_options *opts,
-				 bool need_kernel, struct vl_subject **ret);
-void vl_subject_close(struct vl_subject *s);
 
 /* What a guest is at, in a word for a column, and what that means ("" when it is plain). */
 struct vl_state {
 	char word[16]; /* "running", "paused", "firmware", "crashed" …; "": not known */
 	char means[64];
 };
-
-/* Asks the hypervisor. */
-void vl_subject_state(struct vl_subject *s, struct vl_state *ret);
-
-/*
- * Is the kernel that @s was opened with still the one that runs? Takes microseconds, and
- * asks the hypervisor only in doubt; an error when it does not answer then.
- */
-struct vl_error *vl_subject_runs(struct vl_subject *s, bool *ret);
 
 /*
  * Empty each cell of @t, which a view of @s has filled, that no running kernel could have;

@@ -4,9 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../vmst/contact.h"
-#include "../vmst/pulse.h"
-
 struct look {
 	const struct vl_target_info *info;
 	const struct vl_fate *fate;
@@ -72,29 +69,4 @@ void vl_state_of(const struct vl_target_info *info, const struct vl_fate *fate,
 	}
 	snprintf(ret->word, sizeof(ret->word), "%s", word);
 	snprintf(ret->means, sizeof(ret->means), "%s", means);
-}
-
-void vl_subject_state(struct vl_subject *s, struct vl_state *ret)
-{
-	const struct vl_fate fate = {
-		s->contact && vl_pulse_captures(s->contact),
-		s->contact && vl_pulse_crashed(s->contact),
-	};
-	struct vl_target_info info;
-
-	vl_target_info(s->target, &info);
-	vl_target_rest(s->target);
-	vl_state_of(&info, &fate, s->why, ret);
-}
-
-struct vl_error *vl_subject_runs(struct vl_subject *s, bool *ret)
-{
-	struct vl_error *err;
-
-	*ret = vl_reader_current(s->reader);
-	if (!*ret || !s->contact)
-		return NULL;
-	err = vl_pulse_look(s->contact, ret);
-	vl_target_rest(s->target);
-	return err;
 }

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A sample of vtop on its way out of its worker's box. */
+#ifndef VLENS_TOPBOX_H
+#define VLENS_TOPBOX_H
+
+#include "parcel.h"
+#include "top.h"
+
+void vl_parcel_put_sample(struct vl_parcel *p, const struct vl_top_sample *s);
+/*
+ * Take one into @s, whose memory is used again. False: what is there is none; @s has no
+ * tasks and no CPUs then.
+ */
+bool vl_parcel_take_sample(struct vl_parcel *p, struct vl_top_sample *s);
+
+#endif
