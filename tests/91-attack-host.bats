@@ -87,6 +87,65 @@ both() {
 	assert_same "$(in_guest g61 'md5sum </usr/bin/ps')" "$(vexec "$g" sh -c 'md5sum </usr/bin/ps')"
 }
 
+@test "which programs there are is the guest's; the commands of a shell are this host's" {
+	local shell here file
+	here=$(command -v perl)
+	[[ ! $(in_guest g61 "ls $here" 2>&1) == "$here" ]]
+	in_guest g61 "cp /bin/busybox /usr/bin/guest-only"
+	for shell in sh bash zsh python3; do
+		command -v "$shell" >/dev/null || continue
+		for file in "$here" /usr/bin/guest-only; do
+			case $shell in
+			python3) run vexec "$g" /usr/bin/python3 -c "import os, sys; sys.exit(not os.access('$file', os.X_OK))" ;;
+			*) run vexec "$g" $shell -c "[ -e $file ] && [ -x $file ]" ;;
+			esac
+			[[ $file == */guest-only ]] && assert_status 0 || [[ $status -eq 1 ]] || fail "$shell: $file: $status"
+		done
+	done
+	for shell in sh bash; do
+		# By the folders of PATH, by a PATH of the script's own, and where PATH is lost.
+		[[ $(vexec "$g" $shell -c 'perl -e "print 7"; ls -d /') == 7/ ]]
+		[[ $(vexec "$g" $shell -c 'PATH=/usr/sbin:/sbin:/usr/bin:/bin; ls -d /') == / ]]
+		[[ $(env -u PATH "$(command -v vexec)" "$g" /bin/$shell -c 'ls -d /') == / ]]
+		assert_same /usr/bin/guest-only "$(vexec "$g" $shell -c 'command -v guest-only')"
+		assert_same "${here%/*}/./perl" "$(vexec "$g" $shell -c 'command -v perl')"
+		run -127 vexec "$g" $shell -c guest-only
+	done
+	assert_same /usr/bin/guest-only "$(vexec "$g" which guest-only)"
+	assert_same /usr/bin/guest-only "$(vexec "$g" sh -c 'which guest-only')"
+	run vexec "$g" which perl
+	assert_status 1
+	in_guest g61 "rm /usr/bin/guest-only"
+}
+
+@test "data of libraries: the program has the host's, and shows the guest's" {
+	local dirs='/usr/share/locale /usr/share/misc /usr/share/terminfo /usr/share/zoneinfo /usr/lib/locale /lib/terminfo'
+	in_guest g61 "mkdir -p /usr/share/zoneinfo/Europe /usr/lib/locale/C.utf8 /usr/share/misc
+		for f in zoneinfo/Europe/Berlin zoneinfo/Nowhere misc/pci.ids; do echo guest >/usr/share/\$f; done
+		echo guest >/usr/lib/locale/C.utf8/LC_CTYPE
+		echo nameserver 192.0.2.7 >/etc/resolv.conf; echo 'passwd: guest files' >/etc/nsswitch.conf"
+	assert_same "$(in_guest g61 "find $dirs 2>&1 | sort")" "$(vexec "$g" find $dirs 2>&1 | tr -d "\047" | sort)"
+	assert_same "$(in_guest g61 "ls -i /usr/share/misc /usr/share/zoneinfo /usr/lib/locale")" \
+		"$(vexec "$g" ls -i /usr/share/misc /usr/share/zoneinfo /usr/lib/locale)"
+	[[ $(vexec "$g" cat /usr/share/zoneinfo/Europe/Berlin /usr/share/misc/pci.ids /usr/lib/locale/C.utf8/LC_CTYPE) == $'guest\nguest\nguest' ]]
+	assert_same "$(in_guest g61 'cat /etc/resolv.conf /etc/nsswitch.conf')" \
+		"$(vexec "$g" cat /etc/resolv.conf /etc/nsswitch.conf)"
+	run vexec "$g" sh -c '[ -e /usr/share/zoneinfo/America/New_York ]'
+	assert_status 1
+	# What the program itself needs.
+	[[ $(LC_ALL=C.UTF-8 vexec "$g" locale charmap) == UTF-8 ]]
+	[[ $(TERM=xterm vexec "$g" tput setaf 1 | od -An -c | tr -d ' ') == '033[31m' ]]
+	[[ $(TZ=America/New_York vexec "$g" date +%Z) == E?T ]]
+	[[ $(vexec "$g" id -un 0) == root ]]
+	in_guest g61 "rm -rf /usr/share/zoneinfo /usr/lib/locale /usr/share/misc /etc/resolv.conf /etc/nsswitch.conf"
+}
+
+@test "the guest's terminal entries drive no terminal" {
+	in_guest g61 "mkdir -p $HOST_HOME/.terminfo/x /etc/terminfo/x; echo evil >$HOST_HOME/.terminfo/x/xterm; cp $HOST_HOME/.terminfo/x/xterm /etc/terminfo/x"
+	[[ $(TERM=xterm vexec "$g" tput setaf 1 | od -An -c | tr -d ' ') == '033[31m' ]]
+	in_guest g61 "rm -r $HOST_HOME/.terminfo /etc/terminfo"
+}
+
 @test "settings are those of the program alone" {
 	echo 'echo mine' >.bashrc
 	run vexec "$g" bash -ic 'cat ~/.bashrc; cat ~/x' </dev/null

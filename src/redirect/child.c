@@ -62,7 +62,7 @@ static int search(const char *name, char **ret)
 		*ret = strdup(name);
 		return *ret ? try_program(name) : ENOMEM;
 	}
-	for (dirs = dirs ? dirs : "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";; dirs = end + 1) {
+	for (dirs = dirs ? dirs : VL_PATH_DEFAULT;; dirs = end + 1) {
 		int e;
 
 		end = strchrnul(dirs, ':');

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The program's environment. It is the operator's, but variables of it name code by the
+ * The program's environment, with the PATH of command.c. It is the operator's, but variables of it name code by the
  * working folder (which is the guest's here), or a file that a shell runs before anything
  * else (which would be the guest's). Those must not make the guest's files run on this host.
  */
@@ -110,23 +110,33 @@ static char *clean(const char *var, bool *nomem)
 char **vl_environ_make(const struct vl_redirect_options *o)
 {
 	char *const *from = o->envp ? o->envp : environ;
-	bool trusted = begins_in_folder(o), safe = false, nomem = false;
+	bool trusted = begins_in_folder(o), safe = false, nomem = false, has_path = false;
 	size_t nr = 0, n = 0;
 	char **ret;
 
 	while (from[nr])
 		nr++;
-	ret = calloc(nr + 2, sizeof(*ret));
+	ret = calloc(nr + 3, sizeof(*ret));
 	if (!ret)
 		return NULL;
 	for (size_t i = 0; i < nr && !nomem; i++) {
 		safe |= value_of(from[i], SAFE_PATH) != NULL;
-		ret[n] = trusted ? strdup(from[i]) : clean(from[i], &nomem);
-		nomem |= trusted && !ret[n];
+		if (value_of(from[i], "PATH")) {
+			has_path = true;
+			ret[n] = vl_command_path(value_of(from[i], "PATH"));
+			nomem |= !ret[n];
+		} else {
+			ret[n] = trusted ? strdup(from[i]) : clean(from[i], &nomem);
+			nomem |= trusted && !ret[n];
+		}
 		n += ret[n] != NULL;
 	}
 	if (!safe && !trusted && !nomem) {
 		ret[n] = strdup(SAFE_PATH "=1");
+		nomem = !ret[n++];
+	}
+	if (!has_path && !nomem) {
+		ret[n] = vl_command_path(VL_PATH_DEFAULT);
 		nomem = !ret[n];
 	}
 	if (!nomem)

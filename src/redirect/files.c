@@ -213,8 +213,6 @@ static struct vl_error *open_failed(struct vl_trap *t, const struct how *h)
 	switch (t->where.row->on_fail) {
 	case F_EMPTY:
 		return give_text(t, h, "", 0);
-	case F_HOST:
-		return vl_host_open(t, h->flags, h->mode);
 	case F_ZONE:
 		return give_zone(t, h);
 	default:
@@ -228,6 +226,8 @@ static struct vl_error *open_fallback(struct vl_trap *t)
 	struct how h;
 
 	(void)decode(t, &h); /* it could be read before */
+	if (t->where.row->on_fail == F_HOST)
+		return vl_host_open(t, h.flags, h.mode);
 	return open_failed(t, &h);
 }
 
@@ -284,6 +284,21 @@ static struct vl_error *give_dir(struct vl_trap *t, const struct how *h, int64_t
 		return err;
 	}
 	hide_own_fd(t, g.file.listing, &g.file.listing_len, fd);
+	return vl_fd_give(t, &g);
+}
+
+/* A folder with nothing in it: a listing is the guest's, or none. */
+struct vl_error *vl_give_empty_folder(struct vl_trap *t, uint64_t flags)
+{
+	struct vl_gift g = {
+		.path = t->where.path,
+		.cloexec = flags & O_CLOEXEC,
+		.at = -1,
+		.file = { .kind = K_DIR, .row = t->where.row, .flags = (int)flags, .has_stat = true },
+	};
+
+	g.file.st = vl_supplied_stat("");
+	g.file.st.st_mode = S_IFDIR | 0555;
 	return vl_fd_give(t, &g);
 }
 

@@ -345,6 +345,7 @@ struct vl_error *vl_host_open(struct vl_trap *t, uint64_t flags, uint64_t mode)
 	bool tree = t->where.row->host == W_TREE, comm;
 	char norm[PATH_MAX], self[PATH_MAX];
 	struct stat st;
+	struct vl_error *err = NULL;
 	int fd, number;
 
 	snprintf(norm, sizeof(norm), "%s", t->where.path);
@@ -375,12 +376,14 @@ struct vl_error *vl_host_open(struct vl_trap *t, uint64_t flags, uint64_t mode)
 		t->ret = -ELOOP;
 	else if (tree && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !(flags & O_PATH))
 		vl_deny_as(t, EACCES); /* a device, a FIFO or a socket speaks with somebody */
+	else if (t->where.row->calls != C_ALL && S_ISDIR(st.st_mode))
+		err = vl_give_empty_folder(t, flags);
 	else if (t->where.row->library && !vl_own_library_file(fd, norm, &st))
 		vl_deny_as(t, EACCES);
 	else
 		give(t, fd, flags);
 	close(fd);
-	return NULL;
+	return err;
 }
 
 /* --- questions --- */

@@ -115,6 +115,7 @@ enum vl_whose {
 	P_GUEST,
 	P_GUEST_THEN_HOST, /* the host's where the guest has none */
 	P_SUPPLY,	   /* text of ours */
+	P_NOBODY,	   /* it is not there */
 };
 
 enum vl_how {
@@ -125,12 +126,22 @@ enum vl_how {
 	H_RECORDS, /* a stream of numbered records, one a read: /dev/kmsg */
 };
 
-/* When the guest cannot open it. */
+/* When the guest cannot open it; F_HOST: only if its kernel gives no answer. */
 enum vl_on_fail { F_ERRNO, F_EMPTY, F_HOST, F_ZONE };
+
+/* A row that is for some calls only; for all others the path is the guest's. */
+enum vl_calls {
+	C_ALL,
+	C_LIBC,	  /* how a C library opens its data: close-on-exec, or messages */
+	C_CONFIG, /* how it reads its settings: that, and stat */
+	C_TERM,	  /* how the terminal's entry is found: open and access */
+	C_STAT,	  /* stat that follows links */
+};
 
 struct vl_path_row {
 	const char *pattern; /* absolute; a component '*' is any one component */
 	bool exact;	     /* not what is below it */
+	enum vl_calls calls;
 	enum vl_whose open;
 	enum vl_whose query; /* stat, access, readlink, xattr */
 	enum vl_how how;
@@ -180,20 +191,39 @@ bool vl_own_folder(const struct vl_redirect *r, const char *norm);
 bool vl_own_library(struct vl_trap *t, const char *norm);
 bool vl_own_library_file(int fd, const char *norm, const struct stat *st);
 bool vl_own_file(struct vl_trap *t, const char *norm);
-bool vl_own_command(struct vl_trap *t, const char *norm);
 bool vl_own_executable(struct vl_trap *t, const char *norm);
+size_t vl_own_terminfo(const struct vl_redirect *r, const char *norm);
 /* So many bytes of @norm name the place of the host that it is in; 0: it is in none. */
 size_t vl_own_root(struct vl_trap *t, const char *norm);
 /* The working directory of the trapping task, as the guest sees it: PATH_MAX bytes. */
 void vl_cwd(struct vl_trap *t, char *ret);
 bool vl_is_terminal(const struct stat *st);
 
+/* --- command.c: commands of PATH --- */
+
+/* Where there is none: as execvp(3) looks. */
+#define VL_PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+
+enum vl_look {
+	LOOK_NONE,   /* for no command */
+	LOOK_HOST,   /* for one of the host */
+	LOOK_NOBODY, /* for one of the host, where only the guest is asked about */
+	LOOK_SEARCH, /* perhaps, of a script: one that the guest has, but for an answer */
+	LOOK_TYPED,  /* perhaps, of an interactive shell: one of either */
+};
+
+/* @path is what the program wrote if that is absolute, @norm where it leads. */
+enum vl_look vl_command_look(struct vl_trap *t, const char *path, const char *norm);
+size_t vl_command_folder(const struct vl_redirect *r, const char *norm);
+/* "PATH=…" for the program; malloc'ed, NULL: without memory. */
+char *vl_command_path(const char *path);
+
 /* --- programs.c: one row per program with settings --- */
 
 struct vl_program {
 	const char *names; /* of executables, parted by blanks */
 	const char *paths; /* that are the host's for it, parted by blanks */
-	bool commands;	   /* it looks for commands in PATH */
+	bool commands;	   /* it looks for commands before it runs them */
 	bool shell;	   /* and has settings only when it is interactive */
 	const char *note;
 };
@@ -316,6 +346,7 @@ struct vl_error *vl_list_whole(struct vl_redirect *r, int64_t fd, char **data, s
 			       int64_t *err);
 /* The stat of a file with content @text that the guest does not have. */
 struct stat vl_supplied_stat(const char *text);
+struct vl_error *vl_give_empty_folder(struct vl_trap *t, uint64_t flags);
 struct vl_error *vl_h_open(struct vl_trap *t);
 /* Is t->where a descriptor of ours, named by a pid that is the program's to itself? */
 struct vl_file *vl_self_fd(struct vl_trap *t, bool *info_ret, int *fd_ret);
@@ -426,6 +457,7 @@ struct vl_task {
 	const struct vl_program *program; /* settings it has, or NULL */
 	char name[32];			  /* of its executable, "" if that is longer */
 	bool interactive;		  /* a shell that takes a user's commands */
+	bool asks;			  /* for commands, and runs none: which */
 };
 
 struct vl_task *vl_task_find(struct vl_redirect *r, pid_t tid);
@@ -473,7 +505,12 @@ struct vl_redirect {
 	struct {
 		uint64_t dev, ino;
 	} given[3];		 /* standard input, output and error; 0: closed */
-	const char *home, *path; /* in the program's environment, or NULL */
+	const char *home, *path; /* in the program's environment, or NULL; what is for PATH */
+	struct {
+		pid_t tid; /* who last looked for a command, */
+		char name[NAME_MAX + 1], dir[NAME_MAX + 1];
+		bool again; /* in more than one folder */
+	} look;
 	int listener;
 	struct vl_terminal terminal;
 	int link;	 /* to the process that forked the program, or -1: we did */

@@ -111,34 +111,23 @@ bool vl_own_file(struct vl_trap *t, const char *norm)
 	return in_own(t->r, norm) || (task && vl_program_file(t->r, task, norm));
 }
 
-/* Is @norm a file in a directory of PATH? The length of that, or 0. */
-static size_t in_path(const struct vl_redirect *r, const char *norm)
-{
-	const char *list = r->path ? r->path : "", *slash = strrchr(norm, '/');
-	size_t len = slash ? slash - norm : 0, n;
-
-	for (; len && *list; list += n + (list[n] == ':')) {
-		n = strcspn(list, ":");
-		if (n > 1 && (n == len || (n == len + 1 && list[len] == '/')) &&
-		    !strncmp(list, norm, len))
-			return len;
-	}
-	return 0;
-}
-
-/* Does a shell or its like look whether there is a command @norm? */
-bool vl_own_command(struct vl_trap *t, const char *norm)
-{
-	const struct vl_task *task = vl_task_find(t->r, t->tid);
-
-	return task && task->program && task->program->commands && in_path(t->r, norm);
-}
-
 /* May the host run @norm? What is installed, in PATH, or the operator's own. */
 bool vl_own_executable(struct vl_trap *t, const char *norm)
 {
 	return in_list(norm, installed, COUNT(installed)) || in_own(t->r, norm) ||
-	       vl_own_folder(t->r, norm) || in_path(t->r, norm);
+	       vl_own_folder(t->r, norm) || vl_command_folder(t->r, norm);
+}
+
+/* ~/.terminfo is the operator's: its length. */
+size_t vl_own_terminfo(const struct vl_redirect *r, const char *norm)
+{
+	char path[PATH_MAX];
+
+	if (!r->home || r->home[0] != '/')
+		return 0;
+	snprintf(path, sizeof(path), "%s/.terminfo", r->home);
+	vl_path_normalise(path);
+	return vl_path_below(norm, path);
 }
 
 /* So many bytes of @norm name the place of the host that it is in; 0: it is in none. */
@@ -152,7 +141,9 @@ size_t vl_own_root(struct vl_trap *t, const char *norm)
 	if (!n)
 		n = in_list(norm, installed, COUNT(installed));
 	if (!n)
-		n = in_path(t->r, norm);
+		n = vl_command_folder(t->r, norm);
+	if (!n)
+		n = vl_own_terminfo(t->r, norm);
 	return n ? n : in_list(norm, others, COUNT(others));
 }
 

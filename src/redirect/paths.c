@@ -33,6 +33,15 @@
 	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = H_AUTO, .on_fail = fail, \
 	  .tries = 2, .note = why }
 
+/* What libraries of the program read; to all other calls these are files of the guest. */
+#define LIBC_ROW(p, why) \
+	{ .pattern = p, .open = P_HOST, .query = P_HOST, .calls = C_LIBC, .note = why }
+#define TERM_ROWS(p) \
+	{ .pattern = p, .exact = true, .open = P_GUEST, .query = P_GUEST_THEN_HOST, \
+	  .on_fail = F_HOST, .tries = 1, .calls = C_STAT, .note = "ncurses looks for it" }, \
+	{ .pattern = p, .open = P_HOST, .query = P_HOST, .calls = C_TERM, \
+	  .note = "the terminal is the operator's" }
+
 /* All else. A path of it may be below where the program was started. */
 #define REST "/"
 
@@ -108,6 +117,7 @@ static const struct vl_path_row rows[] = {
 	DISK_ROW("/etc/passwd", F_EMPTY, "without it, numbers; never the host's names"),
 	DISK_ROW("/etc/group", F_EMPTY, "without it, numbers; never the host's names"),
 	{ .pattern = "/etc/nsswitch.conf",
+	  .calls = C_CONFIG,
 	  .open = P_SUPPLY,
 	  .query = P_SUPPLY,
 	  .text = "passwd: files\ngroup: files\nshadow: files\ninitgroups: files\n"
@@ -116,31 +126,23 @@ static const struct vl_path_row rows[] = {
 	  .note = "no module (systemd, sss, ldap) may bring in the host's names" },
 	DISK_ROW("/etc/localtime", F_ZONE, "the guest's zone by name, the host's data for it"),
 	DISK_ROW("/etc/hosts", F_EMPTY, "host names are the guest's"),
-	{ .pattern = "/etc/resolv.conf",
-	  .open = P_SUPPLY,
-	  .query = P_SUPPLY,
-	  .text = "",
-	  .note = "no name server is asked on the guest's behalf" },
 	DISK_ROW("/etc/services", F_HOST, "the same everywhere, nearly"),
 	DISK_ROW("/etc/protocols", F_HOST, "the same everywhere, nearly"),
 	DISK_ROW("/etc/rpc", F_HOST, "the same everywhere, nearly"),
 	DISK_ROW("/etc/iproute2", F_HOST, "names of tables and protocols"),
 	/* what any program needs to run; its libraries are own.c's */
-	HOST_ROW("/usr/lib/locale", "the language is the operator's"),
-	HOST_ROW("/usr/share/locale", "the language is the operator's"),
-	HOST_ROW("/usr/share/locale-langpack", "the language is the operator's"),
-	HOST_ROW("/usr/share/i18n", "the language is the operator's"),
-	HOST_ROW("/etc/locale.alias", "the language is the operator's"),
-	HOST_ROW("/usr/lib/*/gconv", "the characters of the terminal"),
-	HOST_ROW("/usr/lib/gconv", "the characters of the terminal"),
-	HOST_ROW("/usr/lib64/gconv", "the characters of the terminal"),
-	HOST_ROW("/usr/share/terminfo", "the terminal is the host's"),
-	HOST_ROW("/usr/lib/terminfo", "the terminal is the host's"),
-	HOST_ROW("/lib/terminfo", "the terminal is the host's"),
-	HOST_ROW("/etc/terminfo", "the terminal is the host's"),
-	HOST_ROW("/usr/share/zoneinfo", "data of the zones; which one it is, the guest says"),
-	HOST_ROW("/usr/share/misc", "names of devices and kinds of files: the same everywhere"),
-	HOST_ROW("/usr/share/hwdata", "names of devices: the same everywhere"),
+	LIBC_ROW("/usr/lib/locale", "the language is the operator's"),
+	LIBC_ROW("/usr/share/locale", "the language is the operator's"),
+	LIBC_ROW("/usr/share/locale-langpack", "the language is the operator's"),
+	LIBC_ROW("/etc/locale.alias", "the language is the operator's"),
+	LIBC_ROW("/usr/lib/*/gconv", "the characters of the terminal"),
+	LIBC_ROW("/usr/lib/gconv", "the characters of the terminal"),
+	LIBC_ROW("/usr/lib64/gconv", "the characters of the terminal"),
+	LIBC_ROW("/usr/share/zoneinfo", "data of the zones; which one it is, the guest says"),
+	TERM_ROWS("/usr/share/terminfo"),
+	TERM_ROWS("/usr/lib/terminfo"),
+	TERM_ROWS("/lib/terminfo"),
+	TERM_ROWS("/etc/terminfo"),
 	{ .pattern = "/usr/lib/ssl/openssl.cnf",
 	  .open = P_SUPPLY,
 	  .query = P_SUPPLY,
@@ -159,12 +161,18 @@ static const struct vl_path_row library_row = {
 	.note = "the loader asks: the host's library, or none",
 };
 static const struct vl_path_row forced_row = DISK_ROW("", F_ERRNO, "the caller says so");
-static const struct vl_path_row look_row = {
-	.pattern = "",
-	.open = P_GUEST,
+static const struct vl_path_row look_rows[] = {
+	[LOOK_HOST] = { .open = P_GUEST, .query = P_HOST, .note = "a command, which runs here" },
+	[LOOK_NOBODY] = { .open = P_GUEST, .query = P_NOBODY, .note = "only the guest's count" },
+	[LOOK_SEARCH] = { .open = P_GUEST, .query = P_GUEST, .on_fail = F_HOST, .tries = 1,
+			  .note = "a command that is on the guest's disk" },
+	[LOOK_TYPED] = { .open = P_GUEST, .query = P_GUEST_THEN_HOST, .on_fail = F_HOST, .tries = 1,
+			 .note = "a command of either" },
+};
+static const struct vl_path_row term_row = {
+	.open = P_HOST,
 	.query = P_HOST,
-	.tries = 2,
-	.note = "a shell looks for a command, which it runs here",
+	.note = "the terminal is the operator's",
 };
 static const struct vl_path_row folder_rows[] = {
 	HOST_ROW("", "--host-files=DIR:ro"),
@@ -249,11 +257,42 @@ static bool is_look(int nr)
 	}
 }
 
-/* The row that decides on absolute path @path. */
-static const struct vl_path_row *row_of(struct vl_trap *t, const char *path)
+/* Flags of an open(2) or its kin, or -1: it is none. */
+static int64_t open_flags(const struct vl_trap *t)
+{
+	return t->nr == __NR_open   ? (int64_t)(uint32_t)t->args[1] :
+	       t->nr == __NR_openat ? (int64_t)(uint32_t)t->args[2] :
+				      -1;
+}
+
+/* Is the call about @norm among @calls? */
+static bool is_among(const struct vl_trap *t, enum vl_calls calls, const char *norm)
+{
+	int64_t flags = open_flags(t);
+	bool opens = flags >= 0 && !(flags & O_DIRECTORY), looks;
+
+	looks = t->nr == __NR_stat || (t->nr == __NR_newfstatat && !(int)t->args[3]);
+	switch (calls) {
+	case C_LIBC:
+		return opens && ((flags & O_CLOEXEC) || strstr(norm, "/LC_MESSAGES/"));
+	case C_CONFIG:
+		return looks || (opens && (flags & O_CLOEXEC));
+	case C_TERM:
+		return opens || t->nr == __NR_access || t->nr == __NR_faccessat ||
+		       t->nr == __NR_faccessat2;
+	case C_STAT:
+		return looks;
+	default:
+		return true;
+	}
+}
+
+/* The row that decides on absolute path @path; @as_is: it is just what the program wrote. */
+static const struct vl_path_row *row_of(struct vl_trap *t, const char *path, bool as_is)
 {
 	struct vl_redirect *r = t->r;
 	char norm[PATH_MAX];
+	enum vl_look look;
 
 	snprintf(norm, sizeof(norm), "%s", path);
 	vl_path_normalise(norm);
@@ -265,11 +304,17 @@ static const struct vl_path_row *row_of(struct vl_trap *t, const char *path)
 		return &forced_row;
 	if (vl_own_file(t, norm))
 		return &host_row;
-	if (is_look(t->nr) && vl_own_command(t, norm))
-		return &look_row;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (vl_path_below(norm, rows[i].pattern))
+	look = is_look(t->nr) ? vl_command_look(t, as_is ? path : "", norm) : LOOK_NONE;
+	if (look != LOOK_NONE)
+		return &look_rows[look];
+	if (vl_own_terminfo(r, norm) && is_among(t, C_TERM, norm))
+		return &term_row;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t n = vl_path_below(norm, rows[i].pattern);
+
+		if (n && !(rows[i].exact && norm[n]) && is_among(t, rows[i].calls, norm))
 			return &rows[i];
+	}
 	return &forced_row; /* not reached: "/" matches all */
 }
 
@@ -296,10 +341,10 @@ static void own_pid(char *path)
 }
 
 /* The row for @w->path, absolute. */
-static void set_row(struct vl_trap *t, struct vl_where *w)
+static void set_row(struct vl_trap *t, struct vl_where *w, bool as_is)
 {
 	own_pid(w->path);
-	w->row = row_of(t, w->path);
+	w->row = row_of(t, w->path, as_is);
 }
 
 static int join(struct vl_where *w, const char *base, const char *rel)
@@ -342,7 +387,7 @@ int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret
 	vl_untame(t->r, rel);
 	memcpy(ret->path, rel, strlen(rel) + 1);
 	if (rel[0] == '/') {
-		set_row(t, ret);
+		set_row(t, ret, true);
 		return 0;
 	}
 	if (dirfd != AT_FDCWD && vl_fd_ours(dirfd)) {
@@ -365,6 +410,6 @@ int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret
 	if (!err)
 		err = join(ret, base, rel);
 	if (!err)
-		set_row(t, ret);
+		set_row(t, ret, false);
 	return err;
 }

@@ -14,7 +14,7 @@
 #include "internal.h"
 
 #define SHELL_ROW(n, p, why) { .names = n, .paths = p, .commands = true, .shell = true, .note = why }
-#define CODE_ROW(n, p, why) { .names = n, .paths = p, .commands = true, .note = why }
+#define ZSH_ROW(n, p, why) { .names = n, .paths = p, .commands = true, .note = why }
 #define ROW(n, p, why) { .names = n, .paths = p, .note = why }
 
 /*
@@ -32,12 +32,12 @@ static const struct vl_program programs[] = {
 		  "/etc/profile /etc/profile.d /etc/kshrc /etc/mkshrc ~/.profile ~/.kshrc ~/.mkshrc "
 		  "~/.shrc",
 		  "commands that an interactive shell runs"),
-	CODE_ROW("zsh*",
+	ZSH_ROW("zsh*",
 		 "/etc/zsh /etc/zshrc /etc/zshenv /etc/zprofile /etc/profile /etc/profile.d "
 		 "/usr/share/zsh /usr/local/share/zsh /usr/lib/*/zsh ~/.zshrc ~/.zshenv ~/.zprofile "
 		 "~/.zlogin ~/.zsh_history ~/.zcompdump ~/.profile",
 		 "also without a terminal: ~/.zshenv"),
-	CODE_ROW("fish",
+	ZSH_ROW("fish",
 		 "/etc/fish /usr/share/fish /usr/local/share/fish ~/.config/fish ~/.local/share/fish",
 		 "also without a terminal: config.fish"),
 	ROW("htop", "/etc/htoprc ~/.htoprc ~/.config/htop", "columns and colours"),
@@ -52,7 +52,7 @@ static const struct vl_program programs[] = {
 	ROW("nano rnano", "/etc/nanorc /usr/share/nano ~/.nanorc ~/.config/nano", "keys and colours"),
 	ROW("emacs*", "/etc/emacs /usr/share/emacs /usr/lib/emacs /usr/libexec/emacs ~/.emacs ~/.emacs.d",
 	    "commands that an editor runs"),
-	CODE_ROW("python* pypy*",
+	ROW("python* pypy*",
 		 /* getpath.py looks beside the executable, and upwards from there */
 		 "/pyvenv.cfg /*/pyvenv.cfg /usr/*/pyvenv.cfg /usr/local/*/pyvenv.cfg "
 		 "/bin/pybuilddir.txt /usr/bin/pybuilddir.txt /usr/local/bin/pybuilddir.txt "
@@ -62,19 +62,19 @@ static const struct vl_program programs[] = {
 		 "/etc/python* /usr/lib/python* /usr/lib/*/python* /usr/local/lib/python* "
 		 "/usr/share/python* /usr/lib/pypy* ~/.local/lib/python* /etc/inputrc ~/.inputrc",
 		 "code, and what says where it is"),
-	CODE_ROW("perl*",
+	ROW("perl*",
 		 "/etc/perl /usr/lib/perl* /usr/lib64/perl* /usr/lib/*/perl* /usr/share/perl* "
 		 "/usr/local/share/perl* /usr/local/lib/*/perl* /usr/local/lib/perl* "
 		 "/usr/local/lib64/perl* /usr/local/lib/site_perl",
 		 "code"),
-	CODE_ROW("ruby*",
+	ROW("ruby*",
 		 "/usr/lib/ruby /usr/lib/*/ruby /usr/share/ruby* /var/lib/gems /usr/lib64/ruby "
 		 "/usr/local/lib/site_ruby /usr/local/lib/*/site_ruby ~/.gem ~/.local/share/gem",
 		 "code"),
-	CODE_ROW("lua*",
+	ROW("lua*",
 		 "/usr/share/lua /usr/lib/*/lua /usr/lib/lua /usr/local/share/lua /usr/local/lib/lua",
 		 "code"),
-	CODE_ROW("node",
+	ROW("node",
 		 "/usr/share/nodejs /usr/lib/*/nodejs /usr/share/node_modules /usr/lib/node* "
 		 "/usr/lib/*/node* ~/.node_modules ~/.node_libraries",
 		 "code"),
@@ -90,7 +90,10 @@ static const struct vl_program programs[] = {
 	ROW("dircolors", "/etc/DIR_COLORS ~/.dircolors", "colours of the terminal"),
 	ROW("tmux", "/etc/tmux.conf ~/.tmux.conf ~/.config/tmux", "keys and colours"),
 	ROW("screen", "/etc/screenrc ~/.screenrc", "keys and colours"),
-	ROW("lsusb lspci lshw hwinfo", "/var/lib/usbutils", "names of devices: the same everywhere"),
+	ROW("lsusb lspci lshw hwinfo inxi",
+	    "/var/lib/usbutils /usr/share/misc /usr/share/hwdata /usr/share/pci.ids /usr/share/usb.ids",
+	    "names of devices: the same everywhere"),
+	ROW("file", "/usr/share/misc /etc/magic*", "kinds of files: the same everywhere"),
 };
 
 /* What every program has by its name: patterns with %s. */
@@ -182,6 +185,17 @@ static bool is_interactive(const char *args, size_t len)
 	return !command; /* nor a script: it reads from its standard input */
 }
 
+/* Is a shell with the words @args one that runs the script `which`? */
+static bool is_which(const char *args, size_t len)
+{
+	const char *script = args + strlen(args) + 1, *slash;
+
+	if (script >= args + len)
+		return false;
+	slash = strrchr(script, '/');
+	return !fnmatch("which*", slash ? slash + 1 : script, 0);
+}
+
 /* Which program @task has become: @exe is its executable. */
 void vl_program_begins(struct vl_task *task, const char *exe)
 {
@@ -192,6 +206,7 @@ void vl_program_begins(struct vl_task *task, const char *exe)
 
 	task->program = find(name);
 	task->interactive = false;
+	task->asks = !strcmp(name, "which");
 	snprintf(task->name, sizeof(task->name), "%s", strlen(name) < sizeof(task->name) ? name : "");
 	if (strpbrk(task->name, "*?["))
 		task->name[0] = 0;
@@ -207,4 +222,5 @@ void vl_program_begins(struct vl_task *task, const char *exe)
 		return;
 	args[n] = 0;
 	task->interactive = is_interactive(args, n);
+	task->asks = is_which(args, n);
 }

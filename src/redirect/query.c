@@ -24,6 +24,13 @@ struct stat vl_supplied_stat(const char *text)
 	};
 }
 
+/* The guest's kernel gave no answer. */
+static struct vl_error *ask_host(struct vl_trap *t)
+{
+	vl_host_query(t);
+	return NULL;
+}
+
 /*
  * Resolve for a question. True: the guest is to be asked about t->where.path;
  * false, with *@answered: it is answered; else the text of the row says all.
@@ -39,6 +46,13 @@ static bool ask_guest(struct vl_trap *t, int dirfd, uint64_t path, bool *answere
 	}
 	t->tries = t->where.row->tries;
 	t->fail_errno = EIO;
+	if (!t->where.file && !t->where.empty && t->where.row->query == P_NOBODY) {
+		t->ret = -ENOENT;
+		*answered = true;
+		return false;
+	}
+	if (!t->where.file && !t->where.empty && t->where.row->on_fail == F_HOST)
+		t->fallback = ask_host;
 	if (!t->where.empty &&
 	    (t->where.file || t->where.row->query == P_GUEST ||
 	     t->where.row->query == P_GUEST_THEN_HOST))
@@ -54,7 +68,7 @@ static bool ask_guest(struct vl_trap *t, int dirfd, uint64_t path, bool *answere
 static bool then_host(const struct vl_trap *t, int64_t ret)
 {
 	return ret < 0 && !t->where.file &&
-	       (t->where.row->query == P_GUEST_THEN_HOST || t->where.row->on_fail == F_HOST);
+	       t->where.row->query == P_GUEST_THEN_HOST;
 }
 
 /* Is t->where a descriptor of ours, named by a pid that is the program's to itself? */

@@ -364,7 +364,7 @@ as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
 	chmod 755 "$T/bin/tool-of-mine"
 	for shell in bash dash; do
 		[ "$(PATH=$T/bin:$PATH "$V" $shell -c 'command -v tool-of-mine && tool-of-mine x')" = \
-			"$T/bin/tool-of-mine"$'\n'"script x" ]
+			"$T/bin/./tool-of-mine"$'\n'"script x" ]
 	done
 }
 

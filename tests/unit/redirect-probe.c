@@ -366,7 +366,7 @@ static void denied(void)
 	CHECK("mmap-exec", mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, s, 0) == MAP_FAILED,
 	      0);
 	close(s);
-	f = fopen("/etc/nsswitch.conf", "r");
+	f = fopen("/etc/nsswitch.conf", "re");
 	CHECK("nsswitch", f && fgets(buf, sizeof(buf), f) && !strcmp(buf, "passwd: files\n"),
 	      errno);
 }

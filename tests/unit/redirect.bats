@@ -142,7 +142,7 @@ same_ps() {
 	[ "$("$V" -r "$T" -G /usr/share/ ls /usr/share)" = vlens-guest ]
 	[ "$("$V" -r "$T" ls /usr/share)" = vlens-guest ]
 	mkdir -p "$T/usr/share/locale"
-	[ "$("$V" -r "$T" ls /usr/share/locale)" != "" ]
+	[ "$("$V" -r "$T" ls /usr/share/locale)" = "" ]
 	[ "$("$V" -r "$T" -G /usr/share/locale ls /usr/share/locale)" = "" ]
 	[ "$("$V" -r "$T" -G / stat -c %s /lib/x86_64-linux-gnu/libc.so.6)" = 0 ]
 	"$V" -r "$T" -G / ls / | grep -qx lib

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Commands of PATH. They are the host's, and a shell looks by stat and access whether there
+ * is one before it runs it; but a file of that name, when a script asks for it, is the
+ * guest's. So the program's PATH has each folder twice: first as DIR/. , where a look is for
+ * the host's command, which is then executed by that name, and behind all these as DIR,
+ * which is the guest's folder.
+ *
+ * A program may have a PATH of its own, without these names (`PATH=/bin:/usr/bin` in a
+ * script, /etc/profile). A shell that looks for one name in one folder after the other
+ * looks for a command, too.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "child.h"
+#include "internal.h"
+
+#define MARK "/."
+
+/* Where commands are on most systems, whatever PATH says. */
+static const char *const folders[] = {
+	"/usr/local/sbin", "/usr/local/bin", "/usr/sbin",   "/usr/bin",
+	"/sbin",	   "/bin",	     "/usr/games", "/usr/local/games",
+};
+
+/* The folder of PATH that @norm is a file in: its length, or 0. */
+size_t vl_command_folder(const struct vl_redirect *r, const char *norm)
+{
+	const char *list = r->path ? r->path : VL_PATH_DEFAULT, *slash = strrchr(norm, '/');
+	size_t len = slash ? slash - norm : 0, n, all;
+
+	for (; len && *list; list += all + (list[all] == ':')) {
+		n = all = strcspn(list, ":");
+		while (n > 1 && (list[n - 1] == '/' || (list[n - 1] == '.' && list[n - 2] == '/')))
+			n--;
+		if (n == len && !strncmp(list, norm, len))
+			return len;
+	}
+	return 0;
+}
+
+/* Is @path, as the program wrote it, a name in the marked folder of a command? */
+static bool is_marked(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return *path == '/' && slash - path > 2 && slash[1] && !strncmp(slash - 2, MARK, 2);
+}
+
+static bool in_folder(const struct vl_redirect *r, const char *norm, size_t len)
+{
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		if (strlen(folders[i]) == len && !strncmp(norm, folders[i], len))
+			return true;
+	return vl_command_folder(r, norm) > 0;
+}
+
+/* Does the task look for the same name as before, in another folder? */
+static bool is_again(struct vl_trap *t, const char *norm)
+{
+	struct vl_redirect *r = t->r;
+	const char *slash = strrchr(norm, '/');
+	size_t len = slash ? slash - norm : 0;
+
+	if (!slash || len > NAME_MAX || strlen(slash + 1) > NAME_MAX || !in_folder(r, norm, len))
+		return false;
+	if (r->look.tid != t->tid || strcmp(r->look.name, slash + 1)) {
+		r->look.tid = t->tid;
+		r->look.again = false;
+		strcpy(r->look.name, slash + 1);
+	} else if (strlen(r->look.dir) != len || strncmp(r->look.dir, norm, len)) {
+		r->look.again = true;
+	}
+	snprintf(r->look.dir, sizeof(r->look.dir), "%.*s", (int)len, norm);
+	return r->look.again;
+}
+
+enum vl_look vl_command_look(struct vl_trap *t, const char *path, const char *norm)
+{
+	const struct vl_task *task = vl_task_find(t->r, t->tid);
+	bool again = task && task->program && task->program->commands && is_again(t, norm);
+
+	if (is_marked(path) && vl_command_folder(t->r, norm))
+		return task && task->asks ? LOOK_NOBODY : LOOK_HOST;
+	if (!again || task->asks)
+		return LOOK_NONE;
+	return task->interactive ? LOOK_TYPED : LOOK_SEARCH;
+}
+
+/* "PATH=…" with the marked folders in front; malloc'ed, NULL: without memory. */
+char *vl_command_path(const char *path)
+{
+	char *ret = malloc(strlen("PATH=") + 3 * strlen(path) + 3), *out = ret;
+
+	if (!ret || strstr(path, MARK ":") || !*path) { /* it has them already */
+		if (ret)
+			sprintf(ret, "PATH=%s", path);
+		return ret;
+	}
+	out += sprintf(out, "PATH=");
+	for (const char *at = path; *at; at += strspn(at, ":")) {
+		size_t n = strcspn(at, ":");
+
+		if (*at == '/')
+			out += sprintf(out, "%.*s%s:", (int)n, at, n > 1 && at[n - 1] == '/' ? "." : MARK);
+		at += n;
+	}
+	strcpy(out, path);
+	return ret;
+}
