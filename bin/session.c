@@ -96,30 +96,84 @@ static struct vl_error *redirect(struct session *s, struct vl_redirect_options *
 	return vl_redirect_run(vl_guest_sys(s->guest), o, status_ret, &s->redirect);
 }
 
+/* Why the program failed, perhaps: something that it cannot have here. */
+static struct vl_error *describe_refused(const struct vl_redirect_lost *lost)
+{
+	static const struct {
+		const char *message, *hint; /* a %s of the message is what it was */
+	} texts[] = {
+		[VL_REFUSED_SERVICE] = { "%s: no service of the guest can be asked from outside",
+					 "only its kernel can, and the files in its memory" },
+		[VL_REFUSED_CHANGE] = { "a change of the guest's network was refused%s",
+					"nothing in the guest is changed" },
+		[VL_REFUSED_TERMINAL] = { "a program gets no new terminal%s",
+					  "run script, tmux or screen around this tool" },
+		[VL_REFUSED_TRACE] = { "no process can be traced from outside of the guest%s",
+				       "nothing in the guest is stopped or changed" },
+		[VL_REFUSED_PROGRAM] = { "%s is not run: it is no program installed on this host",
+					 "--host-files allows those of a folder" },
+	};
+
+	if (lost->refused <= VL_REFUSED_NOTHING ||
+	    (size_t)lost->refused >= sizeof(texts) / sizeof(texts[0]))
+		return NULL;
+	return vl_error_hint(
+		vl_error_new(VL_ERR_ARG, texts[lost->refused].message, lost->refused_what), "%s",
+		texts[lost->refused].hint);
+}
+
+static struct vl_error *describe_disk(const struct vl_redirect_lost *lost)
+{
+	if (!lost->on_disk)
+		return NULL;
+	if (lost->on_disk == 1)
+		return vl_error_new(VL_ERR_BLOCKED, "%s is on the guest's disk, not in its memory",
+				    lost->on_disk_first);
+	return vl_error_hint(vl_error_new(VL_ERR_BLOCKED,
+					  "%" PRIu64 " files or folders are on the guest's "
+					  "disk and not in its memory",
+					  lost->on_disk),
+			     "the first is %s", lost->on_disk_first);
+}
+
+static struct vl_error *describe_unanswered(const struct vl_redirect_lost *lost)
+{
+	struct vl_error *err;
+	bool path = *lost->unanswered_first;
+
+	if (!lost->unanswered)
+		return NULL;
+	if (lost->unanswered == 1)
+		err = vl_error_new(VL_ERR_BLOCKED, "%s had no answer: %s",
+				   path ? lost->unanswered_first : "1 question", lost->why);
+	else
+		err = vl_error_new(VL_ERR_BLOCKED, "%" PRIu64 " questions had no answer: %s%s%s",
+				   lost->unanswered, path ? lost->unanswered_first : "",
+				   path ? ": " : "", lost->why);
+	return vl_error_hint(err, "%s", *lost->hint ? lost->hint : "try again");
+}
+
 /* Say what the program was not told; returns @status, or what it is then. */
 static int report_lost(const struct session *s, int status)
 {
 	const struct vl_redirect_lost *lost = &s->redirect.lost;
-	_cleanup_error_ struct vl_error *disk = NULL, *rest = NULL;
+	_cleanup_error_ struct vl_error *disk = describe_disk(lost);
+	_cleanup_error_ struct vl_error *rest = describe_unanswered(lost), *names = NULL;
+	_cleanup_error_ struct vl_error *refused = status ? describe_refused(lost) : NULL;
 
-	if (lost->on_disk == 1)
-		disk = vl_error_new(VL_ERR_BLOCKED, "%s is on the guest's disk, not in its memory",
-				    lost->on_disk_first);
-	else if (lost->on_disk)
-		disk = vl_error_hint(vl_error_new(VL_ERR_BLOCKED,
-						  "%" PRIu64 " files or folders are on the guest's "
-						  "disk and not in its memory",
-						  lost->on_disk),
-				     "the first is %s", lost->on_disk_first);
-	if (lost->unanswered)
-		rest = vl_error_hint(
-			vl_error_new(VL_ERR_BLOCKED, "%" PRIu64 " question%s had no answer: %s",
-				     lost->unanswered, lost->unanswered > 1 ? "s" : "", lost->why),
-			"%s", *lost->hint ? lost->hint : "try again");
+	if (lost->names)
+		names = vl_error_hint(vl_error_new(VL_ERR_BLOCKED,
+						   "names of users and groups are on the guest's "
+						   "disk, not in its memory"),
+				      "they are shown as numbers");
+	if (names)
+		error_report(s->applet->name, s->options.spec, names);
 	if (disk)
 		error_report(s->applet->name, s->options.spec, disk);
 	if (rest)
 		error_report(s->applet->name, s->options.spec, rest);
+	if (refused)
+		error_report(s->applet->name, s->options.spec, refused);
 	/* The program may take what it was not told for what is not there. */
 	if (!status && lost->main && (disk || rest))
 		return rest ? STATUS_GUEST : STATUS_MISSING;

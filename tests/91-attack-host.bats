@@ -124,6 +124,7 @@ both() {
 		for f in zoneinfo/Europe/Berlin zoneinfo/Nowhere misc/pci.ids; do echo guest >/usr/share/\$f; done
 		echo guest >/usr/lib/locale/C.utf8/LC_CTYPE
 		echo nameserver 192.0.2.7 >/etc/resolv.conf; echo 'passwd: guest files' >/etc/nsswitch.conf"
+	# shellcheck disable=SC2086 # words
 	assert_same "$(in_guest g61 "find $dirs 2>&1 | sort")" "$(vexec "$g" find $dirs 2>&1 | tr -d "\047" | sort)"
 	assert_same "$(in_guest g61 "ls -i /usr/share/misc /usr/share/zoneinfo /usr/lib/locale")" \
 		"$(vexec "$g" ls -i /usr/share/misc /usr/share/zoneinfo /usr/lib/locale)"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2016 # the guest's shell expands
+# shellcheck disable=SC2016,SC2030,SC2031 # the guest's shell expands; bats: a test is a subshell
 #
 # What a guest puts into names and texts, and what it keeps from us: neither drives the
 # terminal of who reads it, nor passes for an answer.
@@ -162,6 +162,7 @@ X"
 		# shellcheck disable=SC2086 # words
 		run --separate-stderr vexec "$g" nft $words
 		[[ $status -ne 0 ]] || fail "$words: status 0"
+		[[ ${stderr_lines[-1]} == *"a change of the guest's network was refused"* ]] || { show_run; fail "no reason"; }
 	done
 	assert_same "$before" "$(in_guest g61 'nft list ruleset')"
 	run --separate-stderr vexec "$g" iptables -L -n
@@ -221,8 +222,46 @@ no_disks() {
 	# Other CPUs would have to do their part.
 	run --separate-stderr vexec "$g" cat /proc/sys/vm/stat_refresh
 	assert_status 1
-	[[ ${stderr_lines[-1]} == "vexec: $g: "*" had no answer: the guest's kernel would sleep in "*"; "* ]] ||
+	[[ ${stderr_lines[-1]} == "vexec: $g: /proc/sys/vm/stat_refresh had no answer: the guest's kernel would sleep in "*"; "* ]] ||
 		{ show_run; fail "no reason"; }
+}
+
+# fails_with TEXT COMMAND...: it fails, and our last line says why.
+fails_with() {
+	run --separate-stderr vexec "$g" "${@:2}"
+	[[ $status -ne 0 && ${stderr_lines[-1]} == "vexec: $g: $1"* ]] || { show_run; fail "does not say: $1"; }
+}
+
+@test "what a program cannot have is said when it fails: a service, a terminal, a process, a program" {
+	local g connect py=/usr/bin/python3
+	g=$(guest g61)
+	[[ -x $py ]] || skip "python3 is not installed"
+	connect='import socket, sys; socket.socket(int(sys.argv[1])).connect(eval(sys.argv[2]))'
+	fails_with "/run/x.sock: no service of the guest can be asked" $py -c "$connect" 1 '"/run/x.sock"'
+	fails_with "@abstract: no service of the guest can be asked" $py -c "$connect" 1 '"\0abstract"'
+	fails_with "port 6379 of 127.0.0.1: no service of the guest can be asked" $py -c "$connect" 2 '("127.0.0.1", 6379)'
+	fails_with "port 80 of ::1: no service of the guest can be asked" $py -c "$connect" 10 '("::1", 80)'
+	fails_with "a change of the guest's network was refused" ip link set lo mtu 1400
+	fails_with "$BATS_TEST_TMPDIR/x is not run" sh -c "env $BATS_TEST_TMPDIR/x || exit 1"
+	if command -v script; then fails_with "a program gets no new terminal" script -qec true /dev/null; fi
+	if command -v strace; then fails_with "no process can be traced" strace -p 1; fi
+	# What libraries try by the way is no reason, and nothing is said of what succeeds.
+	run --separate-stderr vexec "$g" sh -c 'id root; getent hosts localhost; exit 1'
+	[[ -z $stderr ]] || { show_run; fail "a reason of nothing"; }
+	run --separate-stderr vexec "$g" sh -c 'ip link set lo mtu 1400 2>/dev/null; true'
+	[[ $status -eq 0 && -z $stderr ]] || { show_run; fail "a reason without need"; }
+}
+
+@test "vcat: tame on a terminal, byte by byte in a pipe" {
+	local g pid
+	g=$(guest g61)
+	pid=$(in_guest g61 'cat /run/hostile.pid; printf "a\033[31mb\n" >/tmp/hostile/esc')
+	[[ $(vcat "$g" /tmp/hostile/esc) == $'a\e[31mb' ]]
+	command -v script || skip "script is not installed"
+	for f in /tmp/hostile/esc "/proc/$pid/cmdline" "/proc/$pid/comm" /proc/sys/kernel/hostname; do
+		script -qefc "vcat $g $f" /dev/null </dev/null | tr -d '\r' | assert_tame
+	done
+	[[ $(script -qefc "vcat $g /tmp/hostile/esc" /dev/null </dev/null | tr -d '\r') == 'a^[[31mb' ]]
 }
 
 @test "what the guest answers leaves no such line" {

@@ -57,6 +57,8 @@ void vl_blame(struct vl_trap *t, const struct vl_error *err)
 	const char *path;
 
 	path = path_of(t, &row);
+	if (path && (!strcmp(path, "/etc/passwd") || !strcmp(path, "/etc/group")))
+		lost->names |= row->on_fail == F_EMPTY && !t->r->no_epoch;
 	if (row && row->on_fail != F_ERRNO)
 		return;
 	lost->main |= !task || task->tgid == t->r->main;
@@ -72,5 +74,15 @@ void vl_blame(struct vl_trap *t, const struct vl_error *err)
 	if (!lost->unanswered++) {
 		snprintf(lost->why, sizeof(lost->why), "%s", err->message);
 		snprintf(lost->hint, sizeof(lost->hint), "%s", err->hint ? err->hint : "");
+		snprintf(lost->unanswered_first, sizeof(lost->unanswered_first), "%.255s",
+			 path && *path == '/' ? path : "");
 	}
+}
+
+void vl_refused(struct vl_trap *t, enum vl_redirect_refused kind, const char *what)
+{
+	struct vl_redirect_lost *lost = &t->r->stats->lost;
+
+	lost->refused = kind;
+	snprintf(lost->refused_what, sizeof(lost->refused_what), "%.255s", what);
 }

@@ -21,7 +21,7 @@
 
 /* Where commands are on most systems, whatever PATH says. */
 static const char *const folders[] = {
-	"/usr/local/sbin", "/usr/local/bin", "/usr/sbin",   "/usr/bin",
+	"/usr/local/sbin", "/usr/local/bin", "/usr/sbin",  "/usr/bin",
 	"/sbin",	   "/bin",	     "/usr/games", "/usr/local/games",
 };
 
@@ -104,7 +104,8 @@ char *vl_command_path(const char *path)
 		size_t n = strcspn(at, ":");
 
 		if (*at == '/')
-			out += sprintf(out, "%.*s%s:", (int)n, at, n > 1 && at[n - 1] == '/' ? "." : MARK);
+			out += sprintf(out, "%.*s%s:", (int)n, at,
+				       n > 1 && at[n - 1] == '/' ? "." : MARK);
 		at += n;
 	}
 	strcpy(out, path);

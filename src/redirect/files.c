@@ -294,7 +294,10 @@ struct vl_error *vl_give_empty_folder(struct vl_trap *t, uint64_t flags)
 		.path = t->where.path,
 		.cloexec = flags & O_CLOEXEC,
 		.at = -1,
-		.file = { .kind = K_DIR, .row = t->where.row, .flags = (int)flags, .has_stat = true },
+		.file = { .kind = K_DIR,
+			  .row = t->where.row,
+			  .flags = (int)flags,
+			  .has_stat = true },
 	};
 
 	g.file.st = vl_supplied_stat("");
@@ -429,6 +432,8 @@ struct vl_error *vl_h_open(struct vl_trap *t)
 	if ((h.flags & O_ACCMODE) != O_RDONLY || (h.flags & change)) {
 		if (!t->where.row->writable) {
 			vl_deny_as(t, EROFS);
+			if (vl_path_below(t->where.path, "/dev/ptmx"))
+				vl_refused(t, VL_REFUSED_TERMINAL, "");
 			return NULL;
 		}
 	}

@@ -575,6 +575,7 @@ struct vl_error *vl_h_exec(struct vl_trap *t)
 	if (vl_mem_string(t, t->args[0], self, sizeof(self)) || self[0] != '/' ||
 	    !vl_own_executable(t, norm)) {
 		vl_deny_as(t, vl_path_below(norm, "/proc/self/fd") ? EACCES : ENOENT);
+		vl_refused(t, VL_REFUSED_PROGRAM, norm);
 		return NULL;
 	}
 	t->ret = 0;

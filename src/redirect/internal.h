@@ -368,6 +368,8 @@ struct vl_error *vl_h_getcwd(struct vl_trap *t);
 
 /* The guest gave no answer to @t, for good: count it, and note why. */
 void vl_blame(struct vl_trap *t, const struct vl_error *err);
+/* The program cannot have @what, of that kind. */
+void vl_refused(struct vl_trap *t, enum vl_redirect_refused kind, const char *what);
 
 /* --- tame.c: no name or text of the guest drives a terminal --- */
 
@@ -398,6 +400,7 @@ void vl_deny_as(struct vl_trap *t, int err);
 /* Answer that there is no such call. */
 void vl_not_allowed(struct vl_trap *t);
 struct vl_error *vl_h_deny(struct vl_trap *t);
+struct vl_error *vl_h_ptrace(struct vl_trap *t);
 struct vl_error *vl_h_errno(struct vl_trap *t);
 
 /* --- state.c, ids.c, ipc.c: what the program asks about the machine --- */

@@ -33,6 +33,9 @@
 	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = H_AUTO, .on_fail = fail, \
 	  .tries = 2, .note = why }
 
+#define LIBC_DISK_ROW(p, fail, why) \
+	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = H_AUTO, .on_fail = fail, \
+	  .tries = 2, .calls = C_LIBC, .note = why }
 /* What libraries of the program read; to all other calls these are files of the guest. */
 #define LIBC_ROW(p, why) \
 	{ .pattern = p, .open = P_HOST, .query = P_HOST, .calls = C_LIBC, .note = why }
@@ -114,8 +117,8 @@ static const struct vl_path_row rows[] = {
 	DEVICE_ROW("/dev/tty", W_TTY, "its terminal; but ps asks for the numbers of the guest's"),
 	DEVICE_ROW("/dev/pts/*", W_TTY, "its terminal; but ps asks for the numbers of the guest's"),
 	/* names and time zone: the guest's, never the host's */
-	DISK_ROW("/etc/passwd", F_EMPTY, "without it, numbers; never the host's names"),
-	DISK_ROW("/etc/group", F_EMPTY, "without it, numbers; never the host's names"),
+	LIBC_DISK_ROW("/etc/passwd", F_EMPTY, "without it, numbers; never the host's names"),
+	LIBC_DISK_ROW("/etc/group", F_EMPTY, "without it, numbers; never the host's names"),
 	{ .pattern = "/etc/nsswitch.conf",
 	  .calls = C_CONFIG,
 	  .open = P_SUPPLY,
@@ -124,8 +127,8 @@ static const struct vl_path_row rows[] = {
 		  "hosts: files\nnetworks: files\nprotocols: files\nservices: files\n"
 		  "ethers: files\nrpc: files\nnetgroup: files\naliases: files\n",
 	  .note = "no module (systemd, sss, ldap) may bring in the host's names" },
-	DISK_ROW("/etc/localtime", F_ZONE, "the guest's zone by name, the host's data for it"),
-	DISK_ROW("/etc/hosts", F_EMPTY, "host names are the guest's"),
+	LIBC_DISK_ROW("/etc/localtime", F_ZONE, "the guest's zone by name, the host's data for it"),
+	LIBC_DISK_ROW("/etc/hosts", F_EMPTY, "host names are the guest's"),
 	DISK_ROW("/etc/services", F_HOST, "the same everywhere, nearly"),
 	DISK_ROW("/etc/protocols", F_HOST, "the same everywhere, nearly"),
 	DISK_ROW("/etc/rpc", F_HOST, "the same everywhere, nearly"),
@@ -164,9 +167,15 @@ static const struct vl_path_row forced_row = DISK_ROW("", F_ERRNO, "the caller s
 static const struct vl_path_row look_rows[] = {
 	[LOOK_HOST] = { .open = P_GUEST, .query = P_HOST, .note = "a command, which runs here" },
 	[LOOK_NOBODY] = { .open = P_GUEST, .query = P_NOBODY, .note = "only the guest's count" },
-	[LOOK_SEARCH] = { .open = P_GUEST, .query = P_GUEST, .on_fail = F_HOST, .tries = 1,
+	[LOOK_SEARCH] = { .open = P_GUEST,
+			  .query = P_GUEST,
+			  .on_fail = F_HOST,
+			  .tries = 1,
 			  .note = "a command that is on the guest's disk" },
-	[LOOK_TYPED] = { .open = P_GUEST, .query = P_GUEST_THEN_HOST, .on_fail = F_HOST, .tries = 1,
+	[LOOK_TYPED] = { .open = P_GUEST,
+			 .query = P_GUEST_THEN_HOST,
+			 .on_fail = F_HOST,
+			 .tries = 1,
 			 .note = "a command of either" },
 };
 static const struct vl_path_row term_row = {

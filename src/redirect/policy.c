@@ -186,7 +186,7 @@ const struct vl_policy vl_policy[] = {
 	ROW(sched_setattr, LOCAL, vl_h_own, PID),
 	ROW(migrate_pages, LOCAL, vl_h_own, PID),
 	ROW(move_pages, LOCAL, vl_h_own, PID),
-	DENIED(ptrace, "stops and changes a process"),
+	ROW(ptrace, DENY, vl_h_ptrace, INT),
 	DENIED(process_vm_readv, "the host's process of that number is another"),
 	DENIED(process_vm_writev, "changes a process"),
 	DENIED(kcmp, "compares processes of the host"),

@@ -14,7 +14,10 @@
 #include "internal.h"
 
 #define SHELL_ROW(n, p, why) { .names = n, .paths = p, .commands = true, .shell = true, .note = why }
-#define ZSH_ROW(n, p, why) { .names = n, .paths = p, .commands = true, .note = why }
+#define ZSH_ROW(n, p, why) \
+	{ \
+		.names = n, .paths = p, .commands = true, .note = why \
+	}
 #define ROW(n, p, why) { .names = n, .paths = p, .note = why }
 
 /*
@@ -28,18 +31,19 @@ static const struct vl_program programs[] = {
 		  "~/.bash_profile ~/.bash_login ~/.profile ~/.bash_aliases ~/.bash_history "
 		  "~/.inputrc",
 		  "commands that an interactive shell runs"),
-	SHELL_ROW("dash ash busybox mksh ksh* yash",
-		  "/etc/profile /etc/profile.d /etc/kshrc /etc/mkshrc ~/.profile ~/.kshrc ~/.mkshrc "
-		  "~/.shrc",
-		  "commands that an interactive shell runs"),
+	SHELL_ROW(
+		"dash ash busybox mksh ksh* yash",
+		"/etc/profile /etc/profile.d /etc/kshrc /etc/mkshrc ~/.profile ~/.kshrc ~/.mkshrc "
+		"~/.shrc",
+		"commands that an interactive shell runs"),
 	ZSH_ROW("zsh*",
-		 "/etc/zsh /etc/zshrc /etc/zshenv /etc/zprofile /etc/profile /etc/profile.d "
-		 "/usr/share/zsh /usr/local/share/zsh /usr/lib/*/zsh ~/.zshrc ~/.zshenv ~/.zprofile "
-		 "~/.zlogin ~/.zsh_history ~/.zcompdump ~/.profile",
-		 "also without a terminal: ~/.zshenv"),
+		"/etc/zsh /etc/zshrc /etc/zshenv /etc/zprofile /etc/profile /etc/profile.d "
+		"/usr/share/zsh /usr/local/share/zsh /usr/lib/*/zsh ~/.zshrc ~/.zshenv ~/.zprofile "
+		"~/.zlogin ~/.zsh_history ~/.zcompdump ~/.profile",
+		"also without a terminal: ~/.zshenv"),
 	ZSH_ROW("fish",
-		 "/etc/fish /usr/share/fish /usr/local/share/fish ~/.config/fish ~/.local/share/fish",
-		 "also without a terminal: config.fish"),
+		"/etc/fish /usr/share/fish /usr/local/share/fish ~/.config/fish ~/.local/share/fish",
+		"also without a terminal: config.fish"),
 	ROW("htop", "/etc/htoprc ~/.htoprc ~/.config/htop", "columns and colours"),
 	ROW("top", "/etc/toprc /etc/topdefaultrc ~/.toprc ~/.config/procps", "columns and colours"),
 	ROW("less more most", "/etc/lesskey* /etc/syslesskey ~/.less ~/.lesskey ~/.config/lesskey",
@@ -49,47 +53,58 @@ static const struct vl_program programs[] = {
 	    "/usr/share/nvim /usr/local/share/nvim /usr/lib/nvim /etc/xdg/nvim ~/.vimrc ~/.vim "
 	    "~/.exrc ~/.config/nvim ~/.local/share/nvim",
 	    "commands that an editor runs"),
-	ROW("nano rnano", "/etc/nanorc /usr/share/nano ~/.nanorc ~/.config/nano", "keys and colours"),
-	ROW("emacs*", "/etc/emacs /usr/share/emacs /usr/lib/emacs /usr/libexec/emacs ~/.emacs ~/.emacs.d",
+	ROW("nano rnano", "/etc/nanorc /usr/share/nano ~/.nanorc ~/.config/nano",
+	    "keys and colours"),
+	ROW("emacs*",
+	    "/etc/emacs /usr/share/emacs /usr/lib/emacs /usr/libexec/emacs ~/.emacs ~/.emacs.d",
 	    "commands that an editor runs"),
 	ROW("python* pypy*",
-		 /* getpath.py looks beside the executable, and upwards from there */
-		 "/pyvenv.cfg /*/pyvenv.cfg /usr/*/pyvenv.cfg /usr/local/*/pyvenv.cfg "
-		 "/bin/pybuilddir.txt /usr/bin/pybuilddir.txt /usr/local/bin/pybuilddir.txt "
-		 "/bin/lib /usr/bin/lib /usr/local/bin/lib /bin/lib64 /usr/bin/lib64 "
-		 "/usr/local/bin/lib64 /bin/Modules /usr/bin/Modules /usr/local/bin/Modules "
-		 "/lib/python* /lib64/python* /usr/lib64/python* /usr/local/lib64/python* "
-		 "/etc/python* /usr/lib/python* /usr/lib/*/python* /usr/local/lib/python* "
-		 "/usr/share/python* /usr/lib/pypy* ~/.local/lib/python* /etc/inputrc ~/.inputrc",
-		 "code, and what says where it is"),
+	    /* getpath.py looks beside the executable, and upwards from there */
+	    "/pyvenv.cfg /*/pyvenv.cfg /usr/*/pyvenv.cfg /usr/local/*/pyvenv.cfg "
+	    "/bin/pybuilddir.txt /usr/bin/pybuilddir.txt /usr/local/bin/pybuilddir.txt "
+	    "/bin/lib /usr/bin/lib /usr/local/bin/lib /bin/lib64 /usr/bin/lib64 "
+	    "/usr/local/bin/lib64 /bin/Modules /usr/bin/Modules /usr/local/bin/Modules "
+	    "/lib/python* /lib64/python* /usr/lib64/python* /usr/local/lib64/python* "
+	    "/etc/python* /usr/lib/python* /usr/lib/*/python* /usr/local/lib/python* "
+	    "/usr/share/python* /usr/lib/pypy* ~/.local/lib/python* /etc/inputrc ~/.inputrc",
+	    "code, and what says where it is"),
 	ROW("perl*",
-		 "/etc/perl /usr/lib/perl* /usr/lib64/perl* /usr/lib/*/perl* /usr/share/perl* "
-		 "/usr/local/share/perl* /usr/local/lib/*/perl* /usr/local/lib/perl* "
-		 "/usr/local/lib64/perl* /usr/local/lib/site_perl",
-		 "code"),
+	    "/etc/perl /usr/lib/perl* /usr/lib64/perl* /usr/lib/*/perl* /usr/share/perl* "
+	    "/usr/local/share/perl* /usr/local/lib/*/perl* /usr/local/lib/perl* "
+	    "/usr/local/lib64/perl* /usr/local/lib/site_perl",
+	    "code"),
 	ROW("ruby*",
-		 "/usr/lib/ruby /usr/lib/*/ruby /usr/share/ruby* /var/lib/gems /usr/lib64/ruby "
-		 "/usr/local/lib/site_ruby /usr/local/lib/*/site_ruby ~/.gem ~/.local/share/gem",
-		 "code"),
+	    "/usr/lib/ruby /usr/lib/*/ruby /usr/share/ruby* /var/lib/gems /usr/lib64/ruby "
+	    "/usr/local/lib/site_ruby /usr/local/lib/*/site_ruby ~/.gem ~/.local/share/gem",
+	    "code"),
 	ROW("lua*",
-		 "/usr/share/lua /usr/lib/*/lua /usr/lib/lua /usr/local/share/lua /usr/local/lib/lua",
-		 "code"),
+	    "/usr/share/lua /usr/lib/*/lua /usr/lib/lua /usr/local/share/lua /usr/local/lib/lua",
+	    "code"),
 	ROW("node",
-		 "/usr/share/nodejs /usr/lib/*/nodejs /usr/share/node_modules /usr/lib/node* "
-		 "/usr/lib/*/node* ~/.node_modules ~/.node_libraries",
-		 "code"),
+	    "/usr/share/nodejs /usr/lib/*/nodejs /usr/share/node_modules /usr/lib/node* "
+	    "/usr/lib/*/node* ~/.node_modules ~/.node_libraries",
+	    "code"),
 	ROW("gdb gdb-* drgn",
 	    "/etc/gdb /usr/share/gdb /usr/share/python* /usr/lib/python* /usr/lib/*/python* ~/.gdbinit "
 	    "~/.config/gdb /etc/inputrc ~/.inputrc",
 	    "commands that a debugger runs"),
-	ROW("git*", "/usr/lib/git-core /usr/share/git-core /etc/gitconfig ~/.gitconfig ~/.config/git",
+	ROW("git*",
+	    "/usr/lib/git-core /usr/share/git-core /etc/gitconfig ~/.gitconfig ~/.config/git",
 	    "its commands and settings"),
-	ROW("xtables-* ip*tables* arptables* ebtables*", "/usr/lib/*/xtables /usr/lib/xtables /etc/ethertypes",
+	ROW("xtables-* ip*tables* arptables* ebtables*",
+	    "/usr/lib/*/xtables /usr/lib/xtables /etc/ethertypes",
 	    "libraries that it looks for by their names"),
-	ROW("ip ss tc bridge", "/usr/lib/*/tc /usr/lib/tc", "libraries that it looks for by their names"),
+	ROW("ip ss tc bridge", "/usr/lib/*/tc /usr/lib/tc",
+	    "libraries that it looks for by their names"),
 	ROW("dircolors", "/etc/DIR_COLORS ~/.dircolors", "colours of the terminal"),
 	ROW("tmux", "/etc/tmux.conf ~/.tmux.conf ~/.config/tmux", "keys and colours"),
 	ROW("screen", "/etc/screenrc ~/.screenrc", "keys and colours"),
+	ROW("man", "/etc/manpath.config /etc/man_db.conf", "where pages are"),
+	ROW("groff nroff troff grotty tbl eqn preconv", "/usr/share/groff /etc/groff",
+	    "fonts and macros"),
+	ROW("dpkg* apt*",
+	    "/etc/dpkg /usr/share/dpkg /etc/apt/apt.conf /etc/apt/apt.conf.d /usr/share/apt",
+	    "settings, commands among them"),
 	ROW("lsusb lspci lshw hwinfo inxi",
 	    "/var/lib/usbutils /usr/share/misc /usr/share/hwdata /usr/share/pci.ids /usr/share/usb.ids",
 	    "names of devices: the same everywhere"),
@@ -99,6 +114,9 @@ static const struct vl_program programs[] = {
 /* What every program has by its name: patterns with %s. */
 static const char *const by_name[] = { "/usr/share/%s", "/usr/lib/%s", "/usr/lib/*/%s",
 				       "/usr/libexec/%s" };
+
+/* Programs with the name of a folder that is not theirs. */
+static const char *const shared[] = { "man", "info", "locale", "doc", "misc", "help" };
 
 /* The next word of @list, of *@len bytes; NULL: there is none. */
 static const char *next_word(const char *list, size_t *len)
@@ -210,6 +228,9 @@ void vl_program_begins(struct vl_task *task, const char *exe)
 	snprintf(task->name, sizeof(task->name), "%s", strlen(name) < sizeof(task->name) ? name : "");
 	if (strpbrk(task->name, "*?["))
 		task->name[0] = 0;
+	for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++)
+		if (!strcmp(task->name, shared[i]))
+			task->name[0] = 0;
 	if (!task->program || !task->program->shell)
 		return;
 	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)task->tid);

@@ -67,8 +67,7 @@ static bool ask_guest(struct vl_trap *t, int dirfd, uint64_t path, bool *answere
 /* Shall the host be asked after the guest said @ret? */
 static bool then_host(const struct vl_trap *t, int64_t ret)
 {
-	return ret < 0 && !t->where.file &&
-	       t->where.row->query == P_GUEST_THEN_HOST;
+	return ret < 0 && !t->where.file && t->where.row->query == P_GUEST_THEN_HOST;
 }
 
 /* Is t->where a descriptor of ours, named by a pid that is the program's to itself? */

@@ -77,13 +77,27 @@ struct vl_redirect_calls {
 	} call[VL_REDIRECT_CALLS_MAX];
 };
 
+/* What a program cannot have here, which may be why it fails. */
+enum vl_redirect_refused {
+	VL_REFUSED_NOTHING,
+	VL_REFUSED_SERVICE,  /* to ask a service over a socket; what: its address */
+	VL_REFUSED_CHANGE,   /* to change something of the guest over netlink */
+	VL_REFUSED_TERMINAL, /* a new terminal */
+	VL_REFUSED_TRACE,    /* to trace a process */
+	VL_REFUSED_PROGRAM,  /* to run what is no program of this host; what: its path */
+};
+
 /* What the program asked and was not told, where nothing stands in for it. */
 struct vl_redirect_lost {
 	uint64_t on_disk;	 /* files and folders that are on a disk of the guest */
 	char on_disk_first[256]; /* the first of them, perhaps cut off */
 	uint64_t unanswered;	 /* calls that had no answer for another reason: */
 	char why[160], hint[160];
-	bool main; /* the program's first process asked for some of it */
+	char unanswered_first[256];	  /* the path that the first of them was about, or "" */
+	bool main;			  /* the program's first process asked for some of it */
+	bool names;			  /* of users or groups, which are numbers instead */
+	enum vl_redirect_refused refused; /* the last of them */
+	char refused_what[256];
 };
 
 /* What a program is confined by, besides the filter. */

@@ -47,6 +47,14 @@ struct vl_error *vl_h_deny(struct vl_trap *t)
 	return NULL;
 }
 
+/* Stops and changes a process. */
+struct vl_error *vl_h_ptrace(struct vl_trap *t)
+{
+	vl_deny(t);
+	vl_refused(t, VL_REFUSED_TRACE, "");
+	return NULL;
+}
+
 /* A fixed errno: args[0].n of the row. */
 struct vl_error *vl_h_errno(struct vl_trap *t)
 {

@@ -104,21 +104,6 @@ struct vl_error *vl_h_socket(struct vl_trap *t)
 	}
 }
 
-/* connect(fd, addr, len): nobody who listens on this host speaks for the guest */
-struct vl_error *vl_h_connect(struct vl_trap *t)
-{
-	struct vl_file *f = vl_fd_ours(t->args[0]) ? vl_fd_find(t, t->args[0]) : NULL;
-	struct sockaddr_un sa = { 0 };
-	size_t len = t->args[2] < sizeof(sa) ? t->args[2] : sizeof(sa);
-
-	t->ret = vl_mem_read(t, t->args[1], &sa, len);
-	if (t->ret)
-		return NULL;
-	if (!f || f->domain != AF_NETLINK)
-		vl_deny_as(t, ECONNREFUSED);
-	return NULL;
-}
-
 /*
  * bind(fd, addr, len): netlink has one address here, whatever is asked for. listen and
  * accept: nobody reaches the program.
@@ -480,6 +465,7 @@ struct vl_error *vl_h_send(struct vl_trap *t)
 	if (asks)
 		return ask(t, f, request, len);
 	vl_deny(t);
+	vl_refused(t, VL_REFUSED_CHANGE, "");
 	return refuse(t, f, request, len);
 }
 

@@ -134,6 +134,13 @@ same_ps() {
 	mkdir -p "$T/etc"
 	echo 'superuser:x:0:0::/:/bin/sh' >"$T/etc/passwd"
 	[ "$("$V" -r "$T" ps -o user:20= -p 1)" = superuser ]
+	# Who asks for the file itself is told, and not given an empty one.
+	run "$V" -s -p /etc/passwd ps -eo user:20
+	[[ $output == *"names are numbers"* ]]
+	run "$V" -s -p /etc/passwd cat /etc/passwd
+	[[ $status -eq 1 && $output == *"Input/output error"* && $output != *"names are numbers"* ]]
+	run "$V" -s ps -eo user:20
+	[[ $output != *"names are numbers"* ]]
 }
 
 @test "paths that the caller gives to the guest; libraries stay the host's" {

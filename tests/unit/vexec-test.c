@@ -27,6 +27,8 @@ static void print_stats(const struct vl_redirect_stats *s)
 	fprintf(stderr, "on disk %lu (%s) unanswered %lu (%s) %s\n", s->lost.on_disk,
 		s->lost.on_disk_first, s->lost.unanswered, s->lost.why,
 		s->lost.main ? "main" : "child");
+	if (s->lost.names)
+		fputs("names are numbers\n", stderr);
 	print_calls("denied", &s->denied);
 	print_calls("not allowed", &s->not_allowed);
 	fprintf(stderr, "confined: %x\n", s->confined);
