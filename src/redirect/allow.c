@@ -10,7 +10,6 @@
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 #include <termios.h>
 #include <unistd.h>
@@ -130,9 +129,7 @@ const struct vl_native vl_native[] = {
 	CALL(cachestat, "what it has open"), CALL(tee, "between its pipes"),
 	CALL(vmsplice, "to its pipe"), CALL(inotify_init, "it watches nothing"),
 	CALL(inotify_init1, "it watches nothing"), CALL(inotify_rm_watch, "it watches nothing"),
-	IF(socketpair, 1, 0xf, SOCK_STREAM, "between its own"),
-	IF(socketpair, 1, 0xf, SOCK_SEQPACKET, "between its own"),
-	CALL(shutdown, "what the caller opened"), CALL(getpeername, "what the caller opened"),
+	CALL(getpeername, "what the caller opened"),
 	CALL(recvmmsg, "what the caller opened"),
 	FCNTL(F_GETFD, "a question"), FCNTL(F_SETFD, "its descriptor"), FCNTL(F_GETFL, "a question"),
 	FCNTL(F_GETLK, "a question"), FCNTL(F_OFD_GETLK, "a question"), FCNTL(F_GETOWN, "a question"),

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -25,6 +26,7 @@ void vl_given_init(struct vl_redirect *r)
 		r->memory = st.st_dev;
 	if (fd >= 0)
 		close(fd);
+	r->group = getpgid(r->main);
 	for (int i = 0; i < 3; i++) {
 		snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)r->main, i);
 		if (!stat(link, &st)) {
@@ -202,6 +204,34 @@ struct vl_error *vl_h_mmap(struct vl_trap *t)
 	if ((fcntl(fd, F_GETFL) & (O_ACCMODE | O_APPEND)) == (O_RDWR | O_APPEND) &&
 	    rights(t->r, fd) == MAY_USE)
 		vl_deny_as(t, EACCES);
+	close(fd);
+	return NULL;
+}
+
+/* socketpair(domain, type, …): between its own; a datagram could be sent to anybody */
+struct vl_error *vl_h_socketpair(struct vl_trap *t)
+{
+	int type = (int)t->args[1] & 0xf; /* linux/net.h: SOCK_TYPE_MASK */
+
+	t->pass = (int)t->args[0] == AF_UNIX && (type == SOCK_STREAM || type == SOCK_SEQPACKET);
+	if (!t->pass)
+		vl_deny(t);
+	return NULL;
+}
+
+/* shutdown(fd, how): not of a socket that others have, too */
+struct vl_error *vl_h_shutdown(struct vl_trap *t)
+{
+	int fd = vl_fd_borrow(t, (int)t->args[0]);
+	struct stat st;
+
+	t->ret = fd;
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &st) || is_given(t->r, &st))
+		vl_deny_as(t, ENOTCONN);
+	else
+		answer(t, shutdown(fd, (int)t->args[1]));
 	close(fd);
 	return NULL;
 }

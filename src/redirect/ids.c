@@ -70,9 +70,12 @@ struct vl_error *vl_h_group_id(struct vl_trap *t)
 	return NULL;
 }
 
-static bool group_is_ours(struct vl_redirect *r, pid_t pgid)
+bool vl_group_is_ours(struct vl_redirect *r, pid_t pgid)
 {
-	return vl_task_find(r, pgid) || pgid == getpgid(r->main);
+	for (size_t i = 0; i < r->nr_tasks; i++)
+		if (pgid == r->tasks[i].tid || pgid == getpgid(r->tasks[i].tgid))
+			return true;
+	return pgid == r->group;
 }
 
 /*
@@ -98,7 +101,7 @@ static void send_group(struct vl_trap *t, int pid, int sig)
 	pid_t group = pid ? own ? -pid - VL_OWN_PID : -pid : getpgid(t->tid);
 	struct vl_redirect *r = t->r;
 
-	if (pid == -1 || !group_is_ours(r, group)) {
+	if (pid == -1 || !vl_group_is_ours(r, group)) {
 		vl_deny(t);
 		return;
 	}
@@ -134,12 +137,59 @@ struct vl_error *vl_h_kill(struct vl_trap *t)
 	return NULL;
 }
 
-/* pidfd_send_signal(fd, sig, …): killall names a process by its directory */
+/* The process that @fd of ours is a pidfd of; 0: it is none. */
+static pid_t pid_of(int fd)
+{
+	char path[64], line[128];
+	int pid = 0;
+	FILE *info;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info = fopen(path, "re");
+	while (info && fgets(line, sizeof(line), info))
+		if (sscanf(line, "Pid: %d", &pid) == 1)
+			break;
+	if (info)
+		fclose(info);
+	return pid;
+}
+
+/*
+ * To a pidfd: those of the program's own. It can have others, a socket tells who is at its
+ * other end, and by a flag the signal goes to a whole group.
+ */
+static void send_pidfd(struct vl_trap *t)
+{
+	const unsigned int flags = 3; /* PIDFD_SIGNAL_THREAD, PIDFD_SIGNAL_THREAD_GROUP */
+	int fd = vl_fd_borrow(t, (int)t->args[0]);
+
+	t->ret = fd;
+	if (fd < 0)
+		return;
+	if ((t->args[3] & ~flags) || !vl_task_find(t->r, pid_of(fd))) {
+		vl_deny(t);
+	} else {
+		t->ret = 0;
+		if (!t->r->killable)
+			vl_answer(t);
+		if (syscall(SYS_pidfd_send_signal, fd, (int)t->args[1], NULL,
+			    (unsigned int)t->args[3]))
+			t->ret = -errno;
+	}
+	close(fd);
+}
+
+/* pidfd_send_signal(fd, sig, info, flags): killall names a process by its directory */
 struct vl_error *vl_h_kill_fd(struct vl_trap *t)
 {
-	struct vl_file *f = vl_fd_find(t, t->args[0]);
+	struct vl_file *f;
 	int pid, end = 0;
 
+	if (!vl_fd_ours(t->args[0])) {
+		send_pidfd(t);
+		return NULL;
+	}
+	f = vl_fd_find(t, t->args[0]);
 	if (!f || sscanf(f->path, "/proc/%d%n", &pid, &end) != 1 || f->path[end])
 		t->ret = -EBADF;
 	else if (!t->args[1]) /* is it there? */

@@ -319,6 +319,8 @@ bool vl_fd_given(struct vl_trap *t, int fd);
 struct vl_error *vl_h_change_open(struct vl_trap *t);
 struct vl_error *vl_h_fcntl(struct vl_trap *t);
 struct vl_error *vl_h_mmap(struct vl_trap *t);
+struct vl_error *vl_h_socketpair(struct vl_trap *t);
+struct vl_error *vl_h_shutdown(struct vl_trap *t);
 
 /* --- records.c: the table of struct vl_file --- */
 
@@ -416,6 +418,8 @@ struct vl_error *vl_h_id(struct vl_trap *t);
 struct vl_error *vl_h_group_id(struct vl_trap *t);
 struct vl_error *vl_h_kill(struct vl_trap *t);
 struct vl_error *vl_h_kill_fd(struct vl_trap *t);
+/* Is it a process group of the program, or the tool's? */
+bool vl_group_is_ours(struct vl_redirect *r, pid_t pgid);
 struct vl_error *vl_h_ipcctl(struct vl_trap *t);
 struct vl_error *vl_h_ipcget(struct vl_trap *t);
 
@@ -504,6 +508,7 @@ struct vl_redirect {
 	bool forced; /* the program has come to them */
 	const struct vl_redirect_filter *filter;
 	struct vl_redirect_filter *own_filter; /* NULL: the options have one */
+	pid_t group;			       /* that it began in, the tool's */
 	dev_t memory;			       /* of memory files */
 	struct {
 		uint64_t dev, ino;

@@ -258,7 +258,7 @@ static bool group_at(pid_t tid, uint64_t addr, pid_t *group, bool write)
 }
 
 /* At setpgid(pid, group), ioctl(fd, TIOCSPGRP or TIOCGPGRP, &group). How to go on. */
-static int on_call(pid_t tid)
+static int on_call(struct vl_redirect *r, pid_t tid)
 {
 	struct user_regs_struct regs;
 	pid_t group;
@@ -271,9 +271,17 @@ static int on_call(pid_t tid)
 		ptrace(PTRACE_SETREGS, tid, NULL, &regs);
 	} else if (regs.rsi == TIOCGPGRP) {
 		return PTRACE_SYSCALL;
-	} else if (group_at(tid, regs.rdx, &group, false) && vl_pid_own(group)) {
-		group -= VL_OWN_PID;
-		group_at(tid, regs.rdx, &group, true);
+	} else if (group_at(tid, regs.rdx, &group, false)) {
+		if (vl_pid_own(group)) {
+			group -= VL_OWN_PID;
+			group_at(tid, regs.rdx, &group, true);
+		}
+		if (!vl_group_is_ours(r, group)) {
+			/* The terminal goes to no other job of the operator's. */
+			regs.orig_rax = -1;
+			regs.rax = -EPERM;
+			ptrace(PTRACE_SETREGS, tid, NULL, &regs);
+		}
 	}
 	return PTRACE_CONT;
 }
@@ -326,7 +334,7 @@ static void on_stop(struct vl_redirect *r, pid_t tid, int status)
 		sig = 0;
 		break;
 	case PTRACE_EVENT_SECCOMP:
-		ptrace(on_call(tid), tid, NULL, NULL);
+		ptrace(on_call(r, tid), tid, NULL, NULL);
 		return;
 	case PTRACE_EVENT_STOP:
 		if (sig == SIGSTOP || sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) {

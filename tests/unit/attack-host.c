@@ -5,6 +5,7 @@
  *
  *	attack-host calls PID SOCKET	system calls; PID: a process of the host, SOCKET: the
  *					path of a socket of the host that is listened at
+ *	attack-host peer		stdin is a socket of a process of the host
  *	attack-host append		stdout is appended to: what is there stays
  *	attack-host memory		its own memory files, and the guest's files as code
  *	attack-host again FILE		FILE of the guest's, which changes, is read twice
@@ -284,6 +285,39 @@ static void sockets(const char *path)
 	NEVER(socket(40 /* AF_VSOCK */, SOCK_STREAM, 0));
 }
 
+/* Who is at the other end of stdin, a process of the host, can be had as a descriptor. */
+static void peer(void)
+{
+	int peer = -1, pair[2], pid, own;
+	socklen_t len = sizeof(peer);
+
+	(void)!getsockopt(0, SOL_SOCKET, 77 /* SO_PEERPIDFD */, &peer, &len);
+	if (peer >= 0) {
+		NEVER(syscall(SYS_pidfd_send_signal, peer, SIGUSR1, NULL, 0));
+		NEVER(syscall(SYS_pidfd_getfd, peer, 0, 0));
+	}
+	NEVER(setsockopt(0, SOL_SOCKET, SO_SNDBUF, &len, sizeof(len)));
+	NEVER(shutdown(0, SHUT_RDWR));
+	NEVER(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
+	NEVER(socketpair(30 /* AF_TIPC */, SOCK_SEQPACKET, 0, pair));
+	/* Its own it may signal, but not a group with others in it. */
+	pid = fork();
+	if (!pid)
+		_exit(pause());
+	own = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (own < 0) /* to itself it has another number */
+		row("pidfd_open of a child", errno != EPERM);
+	NEVER(syscall(SYS_pidfd_send_signal, own, SIGUSR1, NULL,
+		      4 /* PIDFD_SIGNAL_PROCESS_GROUP */));
+	row("a signal to a child",
+	    own >= 0 && syscall(SYS_pidfd_send_signal, own, SIGKILL, NULL, 0));
+	if (own < 0)
+		kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	row("shutdown of a socket of its own",
+	    socketpair(AF_UNIX, SOCK_STREAM, 0, pair) || shutdown(pair[0], SHUT_WR));
+}
+
 /* What is appended to (stdout) has its beginning for ever. */
 static void append(void)
 {
@@ -561,6 +595,8 @@ int main(int argc, char **argv)
 		files();
 		sockets(argv[3]);
 		execution();
+	} else if (argc == 2 && !strcmp(argv[1], "peer")) {
+		peer();
 	} else if (argc == 2 && !strcmp(argv[1], "append")) {
 		append();
 	} else if (argc == 2 && !strcmp(argv[1], "memory")) {

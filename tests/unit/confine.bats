@@ -90,6 +90,23 @@ as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
 	[ "$(stat -c %s "$T/folder/g")" = 100 ]
 }
 
+@test "who is at the other end of a socket gets no signal, nor does a group" {
+	[ -x /usr/bin/python3 ] || skip "python3 is not installed"
+	for user in "" as_user; do
+		[ "$user" != as_user ] || as_user test -x "$V" || continue
+		# shellcheck disable=SC2086 # nothing, or a word
+		run $user /usr/bin/python3 -c '
+import socket, subprocess, sys
+ours, theirs = socket.socketpair()
+got = subprocess.run(sys.argv[1:], stdin=theirs, start_new_session=True).returncode
+theirs.send(b"x")
+sys.exit(got or ours.recv(1) != b"x")' "$V" "$A" peer
+		echo "$output"
+		[ "$status" -eq 0 ]
+		[[ $output == "tried "* ]]
+	done
+}
+
 @test "memory files of its own; files of the guest as code, by any number" {
 	run "$V" "$A" memory
 	echo "$output"
