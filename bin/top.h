@@ -67,6 +67,7 @@ struct top_guest {
 	uint64_t retry_at, retry_ns, moved_at, asked_at, moved_sum;
 	enum top_state last_state;    /* as it was last found, */
 	char state_means[64];	      /* in words */
+	unsigned lost;		      /* who read it has died, so often since the last sample */
 	uint64_t wrong_at;	      /* since when its memory makes no sense; 0: it does */
 	uint64_t anew_after, anew_ns; /* when its kernel may be looked for anew, and then again */
 	bool anew;

@@ -246,7 +246,7 @@ static json_object *guest_json(struct top *t, const struct top_guest *g)
 /* Report what is wrong with a guest, once for as long as it stays so. */
 static bool report(struct top *t, struct top_guest *g, enum top_state *last)
 {
-	bool fresh = g->err && g->state != *last;
+	bool fresh = g->err && (g->state != *last || g->err->code == VL_ERR_CRASHED);
 
 	*last = g->err ? g->state : TOP_RUNNING;
 	if (fresh)

@@ -255,6 +255,22 @@ static enum top_state state_of(struct top_guest *g, const struct vl_top_sample *
 	return g->last_state;
 }
 
+/*
+ * Who reads has died, and there is no sample: the next one is made for the next sample. One
+ * that dies again is not replaced for a while.
+ */
+static void lost_reader(struct top_guest *g, struct vl_error *err)
+{
+	enum top_state state = g->last_state;
+
+	if (g->lost++) {
+		forget(g);
+		g->retry_at = now_ns() + RETRY_MOST;
+		state = TOP_GONE;
+	}
+	publish(g, state, err, NULL);
+}
+
 static void take_sample(struct top_guest *g)
 {
 	struct vl_top_sample *fill = &g->samples[g->next];
@@ -276,11 +292,11 @@ static void take_sample(struct top_guest *g)
 		is_there(g);
 		return;
 	}
-	/* Who reads has died: the next one is made for the next sample. */
 	if (err && !fill->at_ns) {
-		publish(g, g->last_state, err, NULL);
+		lost_reader(g, err);
 		return;
 	}
+	g->lost = 0;
 	if (!err)
 		g->wrong_at = 0;
 	else if (!g->wrong_at)

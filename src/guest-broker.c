@@ -55,7 +55,7 @@ static struct vl_error *lost(struct vl_guest *g, struct vl_error *err)
 	settle(g);
 	end_worker(g);
 	/* Of a class that is not tried again, when that makes no sense. */
-	if (++g->deaths >= MAX_DEATHS || hopeless)
+	if ((++g->deaths >= MAX_DEATHS || hopeless) && g->uses & VL_GUEST_ASK)
 		err->code = VL_ERR_KERNEL;
 	return err;
 }

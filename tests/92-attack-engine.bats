@@ -16,6 +16,8 @@ setup_file() {
 	mkdir "$EVIL"
 	"${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -Wall -shared -fPIC -O1 -o "$EVIL/libunicorn.so.2" \
 		"$VT_TESTS/unit/evil-engine.c"
+	"${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -Wall -shared -fPIC -O1 -DEVIL_READER \
+		-o "$EVIL/reader.so" "$VT_TESTS/unit/evil-engine.c"
 	vuname "$(guest g61)" >/dev/null
 }
 
@@ -42,7 +44,7 @@ ours() {
 			grep -qxF "VLENS_RUN_DIR=$VLENS_RUN_DIR" || echo "$pid"
 	done
 }
-no_workers() { [[ -z $(ours vlens-engine) ]]; }
+no_workers() { [[ -z $(ours vlens-engine)$(ours vlens-reader) ]]; }
 
 # evil ATTACK APPLET ARGS...: with hostile code in the emulator's place.
 evil() {
@@ -130,4 +132,73 @@ ended() {
 	run --separate-stderr vuname --stats "$G" -n
 	grep -q '^box: *user, network, empty root, IPC, processes, system call filter, limits$' <<<"$stderr"
 	run ! grep -q '^box lacks' <<<"$stderr"
+}
+
+# --- the same where a guest's memory is read raw ---
+
+# evil_view ATTACK APPLET ARGS...: with hostile code where a view makes its rows.
+evil_view() {
+	local attack=$1
+	shift
+	run --separate-stderr env LD_PRELOAD="$EVIL/reader.so" EVIL_ATTACK="$attack" \
+		EVIL_AFTER="${after:-0}" EVIL_VICTIM=$$ "$@"
+	assert_runs g61
+	[[ ! -e /tmp/evil ]]
+	eventually 5 no_workers
+}
+
+# The attack fails, and the view goes on.
+view_goes_on() {
+	evil_view "$1" vpidlist --no-headers -o PID "$G"
+	assert_status 0
+	grep -qx ' *1' <<<"$output"
+}
+@test "a view taken over opens no file" { view_goes_on opens; }
+@test "a view taken over writes to no memory of the guest" { view_goes_on writes; }
+@test "a view taken over kills nobody" { view_goes_on kills; }
+
+# The attack ends the worker.
+view_ended() {
+	evil_view "$1" vpslist "$G"
+	assert_refused vpslist "$G" "tried what it may not do"
+}
+@test "a view taken over runs no program" { view_ended runs; }
+@test "a view taken over has no network" { view_ended talks; }
+@test "a view taken over traces nobody" { view_ended traces; }
+@test "a view taken over makes no process" { view_ended forks; }
+
+@test "a view that crashes, or whose every word is a lie" {
+	evil_view dies vpslist "$G"
+	assert_refused vpslist "$G" "has died"
+	evil_view babbles vpslist "$G"
+	assert_refused vpslist "$G" "the process that reads the guest"
+	evil_view lies vps --json "$G"
+	assert_status 3
+	[[ $stderr == "vps: $G: the process that reads the guest gave an answer that is none"* ]]
+}
+
+@test "what reads is killed in the middle of a view: one line, and it was not the tool" {
+	LD_PRELOAD=$EVIL/reader.so EVIL_ATTACK=hangs vpslist "$G" >"$T/out" 2>"$T/err" 3>&- &
+	local tool=$! status=0
+	TOOL=$tool
+	reads() { [[ -n $(ours vlens-reader) ]]; }
+	eventually 5 reads
+	kill -9 "$(ours vlens-reader)"
+	wait "$tool" || status=$?
+	[[ $status -eq 3 && ! -s $T/out && $(wc -l <"$T/err") -eq 1 ]]
+	grep -q "^vpslist: $G: the process that reads the guest has died: Killed" "$T/err"
+	assert_runs g61
+}
+
+@test "vtop: what reads dies, and the next frame has a new one" {
+	vtop -b -n 6 -d 1 "$G" >"$T/out" 2>"$T/err" 3>&- &
+	local tool=$! first status=0
+	TOOL=$tool
+	frames() { [[ $(grep -c '^vtop - ' "$T/out") -ge 1 ]]; }
+	eventually 20 frames
+	first=$(ours vlens-reader)
+	kill -9 "$first"
+	wait "$tool" || status=$?
+	[[ $status -eq 0 && $(grep -c '^vtop - ' "$T/out") -ge 4 ]]
+	grep -q "has died: Killed" "$T/out" "$T/err"
 }

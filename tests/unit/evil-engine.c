@@ -4,6 +4,9 @@
  * the real one, at EVIL_UNICORN, and runs hostile code in its place when it is told to
  * by EVIL_ATTACK. It is loaded by LD_LIBRARY_PATH (tests/92-attack-engine.bats).
  *
+ * With -DEVIL_READER the same in a worker that reads a guest raw: it is loaded by
+ * LD_PRELOAD, and the hostile code stands where a view makes room for its first row.
+ *
  * EVIL_AFTER: after so many runs. An attack that gets through ends the worker by SIGABRT, which the tool reports. One
  * that fails goes on to the real emulator: the answer is then right.
  */
@@ -23,6 +26,7 @@
 
 #include "../../src/box/wire.h"
 
+#ifndef EVIL_READER
 #define FORWARD(name) \
 	__attribute__((used)) static void *real_##name; \
 	__asm__(".globl uc_" #name "\n\t.type uc_" #name ",@function\nuc_" #name \
@@ -48,11 +52,21 @@ FORWARDED(FORWARD)
 
 static int (*real_emu_start)(void *uc, uint64_t begin, uint64_t until, uint64_t timeout,
 			     size_t count);
+#endif
+
 static const char *attack;
 static long after; /* so many runs go well */
 static pid_t broker;
 static struct vl_wire *wire;
 
+static void take_orders(void)
+{
+	attack = getenv("EVIL_ATTACK");
+	after = getenv("EVIL_AFTER") ? atol(getenv("EVIL_AFTER")) : 0;
+	broker = (pid_t)atoi(getenv("EVIL_VICTIM") ? getenv("EVIL_VICTIM") : "1");
+}
+
+#ifndef EVIL_READER
 /* What a worker could find in its memory: where it talks to its broker. */
 static void find_wire(void)
 {
@@ -78,11 +92,10 @@ __attribute__((constructor)) static void load(void)
 #define LOAD(name) real_##name = dlsym(lib, "uc_" #name);
 	FORWARDED(LOAD)
 	*(void **)&real_emu_start = dlsym(lib, "uc_emu_start");
-	attack = getenv("EVIL_ATTACK");
-	after = getenv("EVIL_AFTER") ? atol(getenv("EVIL_AFTER")) : 0;
-	broker = (pid_t)atoi(getenv("EVIL_VICTIM") ? getenv("EVIL_VICTIM") : "1");
+	take_orders();
 	find_wire();
 }
+#endif
 
 /* --- attacks; true: it got through --- */
 
@@ -191,26 +204,69 @@ static bool babbles(void)
 	return hangs();
 }
 
+/* Say that what is asked for was found, and is anything. */
+static bool lies(void)
+{
+	struct vl_message m = { .op = VL_OP_REPLY, .value = { 0, 4096 } };
+
+	for (size_t k = 0; k < 512; k++)
+		((uint64_t *)wire->window)[k] = number();
+	vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
+	return hangs();
+}
+
 static const struct {
 	const char *name;
 	bool (*run)(void);
 } attacks[] = {
 	{ "opens", opens }, { "writes", writes },   { "kills", kills }, { "runs", runs },
 	{ "talks", talks }, { "traces", traces },   { "forks", forks }, { "dies", dies },
-	{ "hangs", hangs }, { "babbles", babbles },
+	{ "hangs", hangs }, { "babbles", babbles }, { "lies", lies },
 };
 
-int uc_emu_start(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count);
-
-int uc_emu_start(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count)
+static void run_attack(void)
 {
 	bool now = attack && after-- <= 0;
 
 	for (size_t i = 0; now && i < sizeof(attacks) / sizeof(*attacks); i++)
 		if (!strcmp(attack, attacks[i].name) && attacks[i].run())
 			abort();
+}
+
+#ifdef EVIL_READER
+static pid_t loaded; /* by this process, which forks the worker */
+
+__attribute__((constructor)) static void load(void)
+{
+	loaded = getpid();
+	take_orders();
+}
+
+/* The broker makes the wire: where it is, the worker inherits. */
+void *mmap(void *at, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	void *p = (void *)syscall(SYS_mmap, at, len, prot, flags, fd, offset);
+
+	if (len == sizeof(*wire) && getpid() == loaded)
+		wire = p;
+	return p;
+}
+
+void *reallocarray(void *p, size_t nr, size_t size)
+{
+	if (getpid() != loaded)
+		run_attack();
+	return realloc(p, nr * size);
+}
+#else
+int uc_emu_start(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count);
+
+int uc_emu_start(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count)
+{
+	run_attack();
 	return real_emu_start(uc, begin, until, timeout, count);
 }
+#endif
 
 /* The same as in wire.c, which is not linked with this. */
 void vl_wire_wake(_Atomic uint32_t *word)
