@@ -27,6 +27,7 @@ struct block {
 	struct block_exit exits[BLOCK_EXITS];
 	size_t nr_exits;
 	bool ended;
+	bool refused; /* there was an instruction that is not understood */
 };
 
 /* --- translate.c --- */

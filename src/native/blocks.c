@@ -111,6 +111,7 @@ void block_except(struct block *b, unsigned vector, uint64_t va)
 
 void block_refuse(struct block *b)
 {
+	b->refused = true;
 	block_leave(b, VL_NATIVE_REFUSED, b->va);
 }
 

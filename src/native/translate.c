@@ -88,11 +88,11 @@ static bool with_segment(struct block *b, unsigned segment, unsigned opcode, uns
 		emit(e, rest, n);
 		return true;
 	}
-	/* X would make an index of what stands for none. */
-	if (!emit_can_say(rip_target(b)) ||
-	    (d->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY ? d->raw.rex.X :
-	     d->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX    ? d->raw.vex.X :
-								d->raw.evex.X))
+	/* X would make an index of what stands for none. VEX and EVEX have it inverted. */
+	if (d->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY ? d->raw.rex.X :
+							       rest[0] != 0xc5 && !(rest[1] & 0x40))
+		return false;
+	if (!emit_can_say(rip_target(b)))
 		return false;
 	emit(e, rest, modrm);
 	emit1(e, (rest[modrm] & 0x38) | 4);
