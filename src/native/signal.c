@@ -121,9 +121,12 @@ static void page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_nati
 		e->last_fault == at && e->last_rip == *reg(uc, REG_RIP) ? e->same_faults + 1 : 0;
 	e->last_fault = at;
 	e->last_rip = *reg(uc, REG_RIP);
+	/* The upper half is not ours: the stack is elsewhere, or an address does not fold. */
 	if (at >= 1UL << 47) {
-		/* A kernel address that was not folded: the stack is elsewhere. */
-		give_up(uc, m, m->va, "the kernel changed its stack");
+		if (*reg(uc, REG_RSP) - at + VL_PAGE_SIZE < 2 * VL_PAGE_SIZE)
+			give_up(uc, m, m->va, "the kernel changed its stack");
+		else
+			except(uc, m, m->va, TRAP_PF, va);
 		return;
 	}
 	if (at == va) {

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "handmade.h"
 #include "tap.h"
 #include "util/machine.h"
 #include "vmst/vcpu.h"
@@ -41,13 +42,8 @@ CODE(c_msr, "mov $0x12345678, %ecx; rdmsr; wrmsr; hlt")
 
 /* --- a guest --- */
 
-#define RAM_SIZE (1UL << 20)
-#define FILE_RAM 4096UL
-
-#define OWN_GPA 0x100000000UL
-#define OWN_SIZE (1UL << 20)
 /* Pages of the own region. */
-enum { P_TOP, P_TABLES, P_CODE = 16, P_ROOM = 20, P_STACK = 32, P_DATA = 40 };
+enum { P_CODE = OWN_TABLES, P_ROOM = 20, P_STACK = 32, P_DATA = 40 };
 
 #define BASE 0xffff900000000000UL /* the own region, page by page */
 #define RAM_VA 0xffff900040000000UL
@@ -70,82 +66,7 @@ enum { P_TOP, P_TABLES, P_CODE = 16, P_ROOM = 20, P_STACK = 32, P_DATA = 40 };
 #define FIXED_FLAGS 2UL
 #define BUDGET_NS 2000000000UL
 
-static unsigned char *own;
-static unsigned next_table;
-static char path[] = "/tmp/vlens-vcpu-XXXXXX";
-
-static void *own_page(unsigned page)
-{
-	return own + page * VL_PAGE_SIZE;
-}
-
-static uint64_t *leaf(uint64_t va)
-{
-	uint64_t *table = own_page(P_TOP);
-
-	for (int level = 4; level > 1; level--) {
-		uint64_t *e = &table[vl_pgtable_index(va, level)];
-
-		if (!*e)
-			*e = (OWN_GPA + (P_TABLES + next_table++) * VL_PAGE_SIZE) | X86_PTE_P |
-			     X86_PTE_RW | X86_PTE_A;
-		table = own_page((unsigned)(((*e & X86_PTE_ADDR) - OWN_GPA) / VL_PAGE_SIZE));
-	}
-	return &table[vl_pgtable_index(va, 1)];
-}
-
-static void map(uint64_t va, uint64_t gpa)
-{
-	*leaf(va) = gpa | X86_PTE_P | X86_PTE_RW | X86_PTE_A | X86_PTE_D;
-}
-
-static uint64_t pattern(uint64_t gpa)
-{
-	return gpa * 0x9e3779b97f4a7c15UL + 1;
-}
-
-/* A dump with RAM in which each page begins with its pattern. */
-static bool make_dump(void)
-{
-	Elf64_Ehdr eh = { .e_ident = ELFMAG,
-			  .e_type = ET_CORE,
-			  .e_machine = EM_X86_64,
-			  .e_version = EV_CURRENT,
-			  .e_phoff = sizeof(eh),
-			  .e_ehsize = sizeof(eh),
-			  .e_phentsize = sizeof(Elf64_Phdr),
-			  .e_phnum = 2 };
-	/* A note of QEMU's, of which only version and size are looked at. */
-	unsigned char note[20 + 440] = { 5, 0, 0, 0, 440 & 0xff, 440 >> 8 };
-	Elf64_Phdr ph[2] = {
-		{ .p_type = PT_NOTE, .p_offset = 1024, .p_filesz = sizeof(note) },
-		{ .p_type = PT_LOAD,
-		  .p_offset = FILE_RAM,
-		  .p_filesz = RAM_SIZE,
-		  .p_memsz = RAM_SIZE },
-	};
-	int fd = mkstemp(path);
-	bool good;
-
-	eh.e_ident[EI_CLASS] = ELFCLASS64;
-	eh.e_ident[EI_DATA] = ELFDATA2LSB;
-	eh.e_ident[EI_VERSION] = EV_CURRENT;
-	memcpy(note + 12, "QEMU", 5);
-	note[20] = 1;
-	note[24] = 440 & 0xff;
-	note[25] = 440 >> 8;
-	good = fd >= 0 && !ftruncate(fd, FILE_RAM + RAM_SIZE) &&
-	       pwrite(fd, &eh, sizeof(eh), 0) == sizeof(eh) &&
-	       pwrite(fd, ph, sizeof(ph), sizeof(eh)) == sizeof(ph) &&
-	       pwrite(fd, note, sizeof(note), 1024) == sizeof(note);
-	for (uint64_t at = 0; good && at < RAM_SIZE; at += VL_PAGE_SIZE) {
-		uint64_t word = pattern(at);
-
-		good = pwrite(fd, &word, sizeof(word), (off_t)(FILE_RAM + at)) == sizeof(word);
-	}
-	close(fd);
-	return good;
-}
+static struct guest guest;
 
 /* --- running on an engine --- */
 
@@ -162,7 +83,7 @@ static void prepare(struct machine *m, const unsigned char *code, const unsigned
 {
 	uint64_t at = CODE_ROOM * m->nr++ % (CODE_PAGES * VL_PAGE_SIZE);
 
-	memcpy((unsigned char *)own_page(P_CODE) + at, code, (size_t)(end - code));
+	memcpy((unsigned char *)guest_page(&guest, P_CODE) + at, code, (size_t)(end - code));
 	m->at = CODE_VA + at;
 }
 
@@ -203,7 +124,7 @@ static bool halted(const struct machine *m, uint64_t rax)
 
 static void test_exceptions(struct machine *m, const char *name)
 {
-	*leaf(NOWHERE) = 0;
+	*guest_leaf(&guest, NOWHERE) = 0;
 	RUN(m, c_ud2, 0, 0);
 	ok(took(m, 6, m->at + 5) && m->regs.gpr[VL_RAX] == 5, "%s: ud2", name);
 	RUN(m, c_int3, 0, 0);
@@ -275,7 +196,7 @@ static void test_memory(struct machine *m, const char *name, struct vl_view *vie
 
 	for (uint64_t at = 0; at < RAM_SIZE && good; at += 7 * VL_PAGE_SIZE) {
 		RUN(m, c_read, RAM_VA + at, 0);
-		good = halted(m, pattern(at));
+		good = halted(m, guest_pattern(at));
 	}
 	ok(good, "%s: the guest's RAM, page by page as it is touched", name);
 	RUN(m, c_write, RAM_VA + 3 * VL_PAGE_SIZE, 77);
@@ -284,20 +205,22 @@ static void test_memory(struct machine *m, const char *name, struct vl_view *vie
 	/* Pages change behind the engine: overwritten in place, then taken away. */
 	err = vl_view_refresh(view, NULL, 0);
 	RUN(m, c_read, RAM_VA + 3 * VL_PAGE_SIZE, 0);
-	ok(!err && halted(m, pattern(3 * VL_PAGE_SIZE)), "%s: is undone by a fresh view", name);
+	ok(!err && halted(m, guest_pattern(3 * VL_PAGE_SIZE)), "%s: is undone by a fresh view",
+	   name);
 	vl_error_destroy(err);
 	RUN(m, c_write, RAM_VA + 3 * VL_PAGE_SIZE, 78);
 	vl_view_keep(view, NULL, 0);
 	RUN(m, c_read, RAM_VA + 3 * VL_PAGE_SIZE, 0);
-	ok(halted(m, pattern(3 * VL_PAGE_SIZE)), "%s: and by pages that are dropped", name);
+	ok(halted(m, guest_pattern(3 * VL_PAGE_SIZE)), "%s: and by pages that are dropped", name);
 
-	map(NOWHERE, 5 * VL_PAGE_SIZE);
+	guest_map(&guest, NOWHERE, 5 * VL_PAGE_SIZE);
 	RUN(m, c_read, NOWHERE, 0);
-	good = halted(m, pattern(5 * VL_PAGE_SIZE));
-	map(NOWHERE, 6 * VL_PAGE_SIZE);
+	good = halted(m, guest_pattern(5 * VL_PAGE_SIZE));
+	guest_map(&guest, NOWHERE, 6 * VL_PAGE_SIZE);
 	m->ops->flush(m->e);
 	start(m, NOWHERE, 0);
-	ok(good && halted(m, pattern(6 * VL_PAGE_SIZE)), "%s: page tables that changed", name);
+	ok(good && halted(m, guest_pattern(6 * VL_PAGE_SIZE)), "%s: page tables that changed",
+	   name);
 }
 
 struct noted {
@@ -320,7 +243,7 @@ static void test_code(struct machine *m, const char *name, const struct noted *n
 
 	RUN(m, c_add, 1, 2);
 	ok(!n->nr && halted(m, 3), "%s: code of the image is not noted", name);
-	map(MODULE_VA, OWN_GPA + (m->at - BASE) / VL_PAGE_SIZE * VL_PAGE_SIZE);
+	guest_map(&guest, MODULE_VA, OWN_GPA + (m->at - BASE) / VL_PAGE_SIZE * VL_PAGE_SIZE);
 	m->ops->flush(m->e);
 	m->at = MODULE_VA + m->at % VL_PAGE_SIZE;
 	start(m, 3, 4);
@@ -334,7 +257,7 @@ static void test_code(struct machine *m, const char *name, const struct noted *n
 static void test_engine(struct machine *m, const char *name, struct vl_view *view,
 			const struct noted *noted)
 {
-	uint64_t *data = own_page(P_DATA), *stack = own_page(P_STACK + 1), hlt;
+	uint64_t *data = guest_page(&guest, P_DATA), *stack = guest_page(&guest, P_STACK + 1), hlt;
 
 	RUN(m, c_add, 40, 2);
 	ok(halted(m, 42) && m->regs.gpr[VL_R15] == 7, "%s: registers in and out", name);
@@ -353,7 +276,7 @@ static void test_engine(struct machine *m, const char *name, struct vl_view *vie
 	test_budget(m, name);
 	data[0] = 111;
 	data[512] = 222;
-	map(DATA_VA + VL_PAGE_SIZE, OWN_GPA + (P_DATA + 1) * VL_PAGE_SIZE);
+	guest_map(&guest, DATA_VA + VL_PAGE_SIZE, OWN_GPA + (P_DATA + 1) * VL_PAGE_SIZE);
 	m->ops->set_gs(m->e, DATA_VA, DATA_VA + VL_PAGE_SIZE);
 	/* No function of the kernel's swaps them. */
 	if (m->ops == &vl_engine_native)
@@ -418,7 +341,6 @@ int main(void)
 {
 	static const enum vl_executor which[] = { VL_EXECUTOR_UNICORN, VL_EXECUTOR_NATIVE,
 						  VL_EXECUTOR_KVM };
-	struct vl_target_options to = { 0 };
 	struct vl_vcpu_region region = { OWN_GPA, OWN_SIZE, NULL };
 	struct vl_vcpu_state st = {
 		.cr0 = 0x80050033,
@@ -432,26 +354,25 @@ int main(void)
 		.return_va = BASE,
 	};
 	char why[VL_EXECUTOR_WHY];
-	struct vl_target *target;
 	struct vl_view *view;
 	int kvm;
 
-	own = mmap(NULL, OWN_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (own == MAP_FAILED || !make_dump() || vl_discard(vl_target_open(path, &to, &target)) ||
-	    vl_discard(vl_view_create(target, true, &view))) {
+	if (!guest_make(&guest)) {
 		printf("Bail out! no guest\n");
 		return 1;
 	}
-	region.host = own;
-	st.room = own_page(P_ROOM);
+	region.host = guest.own;
+	view = guest.view;
+	st.room = guest_page(&guest, P_ROOM);
 	for (unsigned i = P_CODE; i < P_DATA + 1; i++)
-		map(BASE + i * VL_PAGE_SIZE, OWN_GPA + i * VL_PAGE_SIZE);
+		guest_map(&guest, BASE + i * VL_PAGE_SIZE, OWN_GPA + i * VL_PAGE_SIZE);
 	for (unsigned i = 0; i < 2; i++)
-		map(STACK_VA + i * VL_PAGE_SIZE, OWN_GPA + (P_STACK + i) * VL_PAGE_SIZE);
+		guest_map(&guest, STACK_VA + i * VL_PAGE_SIZE,
+			  OWN_GPA + (P_STACK + i) * VL_PAGE_SIZE);
 	for (uint64_t at = 0; at < RAM_SIZE; at += VL_PAGE_SIZE)
-		map(RAM_VA + at, at);
-	map(DEVICE_VA, DEVICE_GPA);
-	map(DEVICE_VA + 4096, DEVICE_GPA + 4096);
+		guest_map(&guest, RAM_VA + at, at);
+	guest_map(&guest, DEVICE_VA, DEVICE_GPA);
+	guest_map(&guest, DEVICE_VA + 4096, DEVICE_GPA + 4096);
 
 	test_features();
 	for (size_t i = 0; i < sizeof(which) / sizeof(which[0]); i++) {
@@ -490,8 +411,6 @@ int main(void)
 		}
 		m.ops->destroy(m.e);
 	}
-	vl_view_destroy(view);
-	vl_target_close(target);
-	unlink(path);
+	guest_unmake(&guest);
 	return tap_end();
 }
