@@ -1,0 +1,148 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The guest kernel's code rewritten for user mode: it says what an emulator says, it
+# understands all that answers, and hostile code gets nothing but its process's end.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+load lib/clone
+
+setup_file() {
+	export DUMPS=$BATS_FILE_TMPDIR VLENS_KEEP=0
+	grep -qw fsgsbase /proc/cpuinfo || skip "this processor has no FSGSBASE"
+	make -s -C "$VLENS_BUILD" tests/unit/native-survey
+}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+}
+
+# dump NAME: $DUMPS/NAME.elf, of the guest as it is now.
+dump() {
+	need_guest "$1"
+	[[ ! -e $DUMPS/$1.elf ]] || return 0
+	qmp "$1" stop >/dev/null
+	qmp "$1" dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$DUMPS/$1.elf\"}" >/dev/null
+	qmp "$1" cont >/dev/null
+}
+
+# All that is asked, twice over: the second time with what the first one changed.
+same_answers() {
+	local emulated
+	dump "$1"
+	ask_clone vmst/unicorn "$DUMPS/$1.elf" 2
+	emulated=$(hashes "$output")
+	ask_clone vmst/native "$DUMPS/$1.elf" 2
+	assert_same "$emulated" "$(hashes "$output")"
+}
+
+# What may be refused: the kernel's entry, task switches, devices, what no call of ours does.
+ALLOWED='encls|enclu|iretq|jmp|lidt|lgdt|lldt|ltr|monitor|mov|mwait|pvalidate|rdfsbase|rdgsbase|rdpkru|rdpmc'
+ALLOWED+='|ret|rmpadjust|sgdt|sidt|sldt|str|swapgs|syscall|sysret|sysexit|wbinvd|wbnoinvd|wrfsbase|wrgsbase|wrpkru'
+ALLOWED+='|xrstors64|xsaves64|xsetbv|vmcall|vmmcall|vmrun|vmload|vmsave|vmread|vmwrite|vmlaunch|vmresume|vmxon'
+ALLOWED+='|vmxoff|vmclear|vmptrld|vmptrst|invept|invvpid|skinit|clgi|stgi|call|in|out|insb|insd|insw|outsb|outsd'
+ALLOWED+='|outsw|int|popfd|pushfd|xbegin|hlt|invd|lmsw|smsw|tdcall|seamcall|erets|eretu|wrussq|wrssq|lkgs|wrmsrns'
+ALLOWED+='|psmash|rmpupdate|rmpquery|rmpread|invlpgb|tlbsync|clrssbsy|setssbsy|rstorssp|saveprevssp|incsspq|rdsspq|cli|sti|enqcmds|enqcmd|movdir64b'
+
+whole_text() {
+	local insns refused
+	dump "$1"
+	run "$VLENS_BUILD/tests/unit/native-survey" "$DUMPS/$1.elf"
+	assert_status 0
+	echo "# $1: $(tail -n 1 <<<"$output")" >&3
+	insns=$(sed -n 's/ instructions of .*//p' <<<"$output")
+	refused=$(awk '/^refused/ { n += $3 } END { print n + 0 }' <<<"$output")
+	[[ $insns -gt 1000000 && $refused -lt $((insns / 5000)) ]] || fail "$output"
+	! grep '^refused' <<<"$output" | grep -vE "^refused: ($ALLOWED) " || fail "not to be refused"
+}
+
+@test "5.10: what an emulator says" { same_answers g510; }
+@test "6.1: what an emulator says" { same_answers g61; }
+@test "five levels of page tables, 6.12: no room for these addresses, and so the emulator's" {
+	dump g612
+	run --separate-stderr vuname --engine=vmst/native "$DUMPS/g612.elf" -n
+	assert_status 3
+	[[ $stderr == *"five levels"*"--engine=vmst takes what serves"* ]] || fail "$stderr"
+	run --separate-stderr vuname --stats "$DUMPS/g612.elf" -n
+	assert_status 0
+	grep -q '^engine: *vmst/unicorn' <<<"$stderr" || fail "$stderr"
+}
+@test "7: what an emulator says" { same_answers g7; }
+
+@test "5.10: all of the kernel's text" { whole_text g510; }
+@test "6.1: all of the kernel's text" { whole_text g61; }
+@test "6.12: all of the kernel's text" { whole_text g612; }
+@test "7: all of the kernel's text" { whole_text g7; }
+
+# plant NAME HEX: $T/NAME.elf, in which uname(2) is that code.
+plant() {
+	local at
+	dump g61
+	cp "$DUMPS/g61.elf" "$T/$1.elf"
+	at=$(vcat "$DUMPS/g61.elf" /proc/kallsyms | awk '$3 == "__x64_sys_newuname" { print $1 }')
+	# As they lie in memory: the file has them once.
+	vpeek --json "$DUMPS/g61.elf" "0x$at" 64 >"$T/bytes"
+	python3 - "$T/$1.elf" "$T/bytes" "$2" <<-'EOF'
+		import json, mmap, re, sys
+		path, told, code = sys.argv[1:]
+		text = json.dumps(json.load(open(told)))
+		old = bytes.fromhex("".join(re.findall(r'"(?:bytes|hex)": "([0-9a-f ]+)"', text)).replace(" ", ""))
+		assert len(old) == 64, text
+		with open(path, "r+b") as f:
+		    m = mmap.mmap(f.fileno(), 0)
+		    at = m.find(old)
+		    assert at >= 0 and m.find(old, at + 1) < 0
+		    new = bytes.fromhex(code)
+		    m[at:at + len(new)] = new
+	EOF
+}
+
+# fails NAME PATTERN: the program has no answer, and one line of ours says why.
+fails() {
+	run --separate-stderr vuname --engine=vmst/native "$T/$1.elf" -a
+	[[ $status -ne 0 && -z $output && $(grep -c '^vuname:' <<<"$stderr") -eq 1 && $stderr == *$2* ]] ||
+		{ show_run; fail "$1"; }
+}
+
+@test "planted code: a system call is no instruction of a kernel's" {
+	plant syscall b83b0000000f05 # mov $59,%eax; syscall
+	fails syscall "an instruction is not understood"
+}
+
+@test "planted code: a jump into our own pages" {
+	plant jump 48c7c000002040ffe0 # mov $0x40200000,%rax; jmp *%rax
+	fails jump "control leaves the kernel's text"
+	plant call e8fbffff7f # call far away: of the guest's addresses, not of ours
+	fails call "control leaves the kernel's text"
+}
+
+# movabs $0xffff840040a00000,%rdi, which folds to where emitted code is; movabs $CODE,%rax;
+# mov %rax,(%rdi); push $0x40a00000; ret
+over_code() { echo "48bf0000a0400084ffff48b8${1}488907680000a040c3"; }
+
+@test "planted code: written over emitted code, it gets nothing but its end" {
+	plant execve "$(over_code 6a3b580f05ebfe90)" # push $59; pop %rax; syscall; 1: jmp 1b
+	fails execve "tried what it may not do"
+	plant socket "$(over_code 6a29580f05ebfe90)"
+	fails socket "tried what it may not do"
+	plant ptrace "$(over_code 6a65580f05ebfe90)"
+	fails ptrace "tried what it may not do"
+	plant loop "$(over_code ebfe909090909090)"
+	fails loop ""
+}
+
+@test "planted code: a stack that overflows, an endless call" {
+	plant deep 4881ec0000020050c3 # sub $0x20000,%rsp; push %rax; ret
+	fails deep "took exception 14"
+	plant self e8fbffffff # 1: call 1b
+	fails self "took exception 14"
+}
+
+@test "what is not understood is the emulator's" {
+	plant swapgs 0f01f80f01f831c0c3 # swapgs; swapgs; xor %eax,%eax; ret
+	run --separate-stderr vuname --stats "$T/swapgs.elf" -n
+	assert_status 0
+	grep -q '^engine: *vmst/unicorn' <<<"$stderr" || fail "$stderr"
+}
