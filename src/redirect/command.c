@@ -57,30 +57,29 @@ static bool in_folder(const struct vl_redirect *r, const char *norm, size_t len)
 	return vl_command_folder(r, norm) > 0;
 }
 
-/* Does the task look for the same name as before, in another folder? */
-static bool is_again(struct vl_trap *t, const char *norm)
+/* Does @task look for the same name as before, in another folder? */
+static bool is_again(const struct vl_redirect *r, struct vl_task *task, const char *norm)
 {
-	struct vl_redirect *r = t->r;
 	const char *slash = strrchr(norm, '/');
 	size_t len = slash ? slash - norm : 0;
 
-	if (!slash || len > NAME_MAX || strlen(slash + 1) > NAME_MAX || !in_folder(r, norm, len))
+	if (!slash || len >= sizeof(task->look.dir) || !in_folder(r, norm, len) ||
+	    strlen(slash + 1) >= sizeof(task->look.name))
 		return false;
-	if (r->look.tid != t->tid || strcmp(r->look.name, slash + 1)) {
-		r->look.tid = t->tid;
-		r->look.again = false;
-		strcpy(r->look.name, slash + 1);
-	} else if (strlen(r->look.dir) != len || strncmp(r->look.dir, norm, len)) {
-		r->look.again = true;
+	if (strcmp(task->look.name, slash + 1)) {
+		task->look.again = false;
+		strcpy(task->look.name, slash + 1);
+	} else if (strlen(task->look.dir) != len || strncmp(task->look.dir, norm, len)) {
+		task->look.again = true;
 	}
-	snprintf(r->look.dir, sizeof(r->look.dir), "%.*s", (int)len, norm);
-	return r->look.again;
+	snprintf(task->look.dir, sizeof(task->look.dir), "%.*s", (int)len, norm);
+	return task->look.again;
 }
 
 enum vl_look vl_command_look(struct vl_trap *t, const char *path, const char *norm)
 {
-	const struct vl_task *task = vl_task_find(t->r, t->tid);
-	bool again = task && task->program && task->program->commands && is_again(t, norm);
+	struct vl_task *task = vl_task_find(t->r, t->tid);
+	bool again = task && task->program && task->program->commands && is_again(t->r, task, norm);
 
 	if (is_marked(path) && vl_command_folder(t->r, norm))
 		return task && task->asks ? LOOK_NOBODY : LOOK_HOST;

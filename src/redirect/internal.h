@@ -465,6 +465,10 @@ struct vl_task {
 	char name[32];			  /* of its executable, "" if that is longer */
 	bool interactive;		  /* a shell that takes a user's commands */
 	bool asks;			  /* for commands, and runs none: which */
+	struct {
+		char name[64], dir[64]; /* the last command that it looked for, and where */
+		bool again;		/* in more than one folder */
+	} look;
 };
 
 struct vl_task *vl_task_find(struct vl_redirect *r, pid_t tid);
@@ -514,11 +518,6 @@ struct vl_redirect {
 		uint64_t dev, ino;
 	} given[3];		 /* standard input, output and error; 0: closed */
 	const char *home, *path; /* in the program's environment, or NULL; what is for PATH */
-	struct {
-		pid_t tid; /* who last looked for a command, */
-		char name[NAME_MAX + 1], dir[NAME_MAX + 1];
-		bool again; /* in more than one folder */
-	} look;
 	int listener;
 	struct vl_terminal terminal;
 	int link;	 /* to the process that forked the program, or -1: we did */

@@ -171,7 +171,7 @@ static const struct vl_path_row look_rows[] = {
 			  .query = P_GUEST,
 			  .on_fail = F_HOST,
 			  .tries = 1,
-			  .note = "a command that is on the guest's disk" },
+			  .note = "what is on the guest's disk is here, or nowhere" },
 	[LOOK_TYPED] = { .open = P_GUEST,
 			 .query = P_GUEST_THEN_HOST,
 			 .on_fail = F_HOST,
@@ -294,6 +294,17 @@ static bool is_among(const struct vl_trap *t, enum vl_calls calls, const char *n
 	default:
 		return true;
 	}
+}
+
+/*
+ * Is @name what a link of /proc/PID/fd says of what is no file ("socket:[123]")? ps looks
+ * whether it is the name of a terminal.
+ */
+static bool is_no_name(const char *name)
+{
+	const char *at = strstr(name, ":[");
+
+	return at && !strchr(name, '/') && at[2 + strspn(at + 2, "0123456789")] == ']';
 }
 
 /* The row that decides on absolute path @path; @as_is: it is just what the program wrote. */
@@ -420,5 +431,7 @@ int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret
 		err = join(ret, base, rel);
 	if (!err)
 		set_row(t, ret, false);
+	if (!err && is_no_name(rel))
+		ret->row = &look_rows[LOOK_SEARCH];
 	return err;
 }

@@ -382,6 +382,8 @@ sys.exit(got or ours.recv(1) != b"x")' "$V" "$A" peer
 	for shell in bash dash; do
 		[ "$(PATH=$T/bin:$PATH "$V" $shell -c 'command -v tool-of-mine && tool-of-mine x')" = \
 			"$T/bin/./tool-of-mine"$'\n'"script x" ]
+		# A PATH of the script's own, and what the guest has of it is on its disk.
+		[ "$("$V" -p /usr/bin/cat $shell -c 'PATH=/usr/sbin:/usr/bin; echo a | cat | cat')" = a ]
 	done
 }
 

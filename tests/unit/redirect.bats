@@ -127,6 +127,12 @@ same_ps() {
 	[[ $stderr == *"on disk 0 () unanswered 0 () child"* ]]
 }
 
+@test "what is no file is not looked for on a disk" {
+	cd /
+	run "$V" -s -p "/socket:[1]" stat "socket:[1]"
+	[[ $status -eq 1 && $output == *"No such file"*"unanswered 0 "* ]]
+}
+
 @test "no names: numbers, never the host's" {
 	run "$V" -p /etc/passwd ps -eo user:20
 	[ "$status" -eq 0 ]
