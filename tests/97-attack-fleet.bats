@@ -114,6 +114,61 @@ at_once() {
 	assert_runs g61 5
 }
 
+# ---- what is left behind ------------------------------------------------------
+
+@test "a first contact removes what is of guests and keepers that are gone, and no lock in use" {
+	need_guest g61
+	cold
+	local boot run gone="" kept="" file key=0123456789abcdef
+	boot=$(head -c 8 /proc/sys/kernel/random/boot_id)
+	run=qemu-$$-1-$boot # another process, by its start time
+	mkdir -m 700 "$T/run"
+	for file in "$run".{ram,contact,pulse} "$run"-first.lock qemu-999999999-5-$boot.ram \
+		qemu-1-0-00000000.ram keep-$key.{0,1}.lock keep-$key.1.sock domain-$key.lock; do
+		touch "$T/run/$file"
+		gone+=" $file"
+	done
+	printf '%-255s\n' "$$ $run 0 0 0" >"$T/run/monitor-unix-1-2-3.4.lock"
+	printf 'vlens-domain 1\nx\n\n\n%s %s u\n' $$ "$run" >"$T/run/$key.dom"
+	gone+=" monitor-unix-1-2-3.4.lock $key.dom"
+	for file in "$run"-held.lock keep-$key.2.lock monitor-unix-5-6-7.8.lock; do
+		cp "$T/run/monitor-unix-1-2-3.4.lock" "$T/run/$file"
+		kept+=" $file"
+	done
+	(for file in $kept; do exec {fd}<"$T/run/$file"; flock "$fd"; done; touch "$T/locked"
+		exec sleep 60 3>&-) &
+	echo $! >>"$T/pids"
+	disown
+	eventually 10 test -e "$T/locked"
+	[[ $(vuname "$(guest g61)" -n) == g61 ]]
+	for file in $gone; do
+		[[ ! -e $T/run/$file ]] || fail "$file is still there"
+	done
+	for file in $kept; do
+		[[ -e $T/run/$file ]] || fail "$file is gone"
+	done
+}
+
+@test "the cache has a size, and loses what was not used for the longest time" {
+	need_guest g61
+	cold
+	local old new own key
+	mkdir -m 755 "$T/cache"
+	old=$(printf a%.0s {1..64}) new=$(printf b%.0s {1..64})
+	truncate -s 120M "$T/cache"/{$old,$new}.kernel
+	truncate -s 140M "$T/cache"/{$old,$new}.btf
+	touch -d "2 days ago" "$T/cache/$old".*
+	touch -d "yesterday" "$T/cache/$new".*
+	[[ $(vuname "$(guest g61)" -n) == g61 ]]
+	key=("$T/cache"/*.kernel)
+	[[ ! -e $T/cache/$old.kernel && ! -e $T/cache/$old.btf ]]
+	[[ -e $T/cache/$new.kernel && -e $T/cache/$new.btf ]]
+	for own in "${key[@]}"; do
+		[[ $own == *$new.kernel || -e ${own%.kernel}.btf ]]
+	done
+	[[ ${#key[@]} -eq 2 ]]
+}
+
 # ---- elsewhere ----------------------------------------------------------------
 
 # A QEMU with no guest in it, in namespaces of its own; its folder is $T/apart there.
@@ -308,7 +363,7 @@ find_apart() {
 	apart -- -name "$name" -qmp unix:qmp,server=on,wait=off
 	guest=$name
 	run --separate-stderr vps "$guest" -e
-	assert_refused vps "$guest" "several"
+	assert_refused vps "$guest" "QEMUs have this name"
 	[[ $stderr == *"qemu:$apart"* && $stderr == *"qemu:$(<"$T/first")"* ]] || fail "$stderr"
 }
 

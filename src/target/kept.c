@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "../util/dirs.h"
 #include "internal.h"
+#include "tidy.h"
 
 static const struct {
 	const char *suffix;
@@ -48,6 +50,15 @@ static struct vl_error *path_of(struct vl_target *t, enum vl_kept kind, const ch
 	return n < 0 ? vl_error_nomem() : NULL;
 }
 
+/* What is used is not among the first to go: see tidy.h. */
+static void note_use(int fd)
+{
+	struct stat st;
+
+	if (!fstat(fd, &st) && st.st_mtime < time(NULL) - 24 * 3600 && futimens(fd, NULL))
+		errno = 0;
+}
+
 struct vl_error *vl_kept_open(struct vl_target *t, enum vl_kept kind, const char *key, int *fd_ret,
 			      size_t *size_ret)
 {
@@ -61,6 +72,8 @@ struct vl_error *vl_kept_open(struct vl_target *t, enum vl_kept kind, const char
 		return err;
 	err = vl_file_open(path, kinds[kind].max, fd_ret, size_ret);
 	free(path);
+	if (!err && kinds[kind].cached)
+		note_use(*fd_ret);
 	return err;
 }
 
@@ -93,5 +106,7 @@ struct vl_error *vl_kept_store(struct vl_target *t, enum vl_kept kind, const cha
 	err = size <= kinds[kind].max ? vl_file_store(path, data, size) :
 					vl_error_os(EFBIG, "cannot write %s", path);
 	free(path);
+	if (!err && kinds[kind].cached)
+		vl_tidy_cache(key);
 	return err;
 }

@@ -249,7 +249,7 @@ static bool one_round(struct vl_target *t, struct vl_monitor *m, uint64_t wait_n
 		}
 		s->failed[i] = attempt(t, m, a, wait_ns, &ours);
 		if (has_key && ours && !s->failed[i])
-			vl_turn_speaks(m->lock, key);
+			vl_turn_speaks(m->lock, key, (int)t->pid, vl_target_run_id(t));
 		if (ours && !s->failed[i])
 			return true;
 		if (s->failed[i]) {
@@ -257,7 +257,8 @@ static bool one_round(struct vl_target *t, struct vl_monitor *m, uint64_t wait_n
 		} else {
 			s->own += wait_ns;
 			if (has_key) {
-				vl_turn_is_silent(m->lock, key, wait_ns);
+				vl_turn_is_silent(m->lock, key, (int)t->pid, vl_target_run_id(t),
+						  wait_ns);
 				take_note(s, key);
 			}
 		}

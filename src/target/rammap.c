@@ -21,6 +21,7 @@
 #include "internal.h"
 #include "module.h"
 #include "proc.h"
+#include "tidy.h"
 #include "../util/dirs.h"
 
 #define CACHE_HEADER "vlens-ram 1\n"
@@ -130,21 +131,6 @@ static uint64_t backing_ino(const struct vl_target *t, const struct vl_ram *r)
 	return 0;
 }
 
-/* Remove the maps of guests that have gone: run ids begin with "qemu-PID-". */
-static void cache_prune(void)
-{
-	_cleanup_free_ char *dir = vl_run_path(".");
-	DIR *d = dir ? opendir(dir) : NULL;
-	struct dirent *de;
-	int pid;
-
-	while (d && (de = readdir(d)))
-		if (sscanf(de->d_name, "qemu-%d-", &pid) == 1 && kill(pid, 0) < 0 && errno == ESRCH)
-			unlinkat(dirfd(d), de->d_name, 0);
-	if (d)
-		closedir(d);
-}
-
 /* Best effort: without the cache the next attach asks the monitor again. */
 static void cache_store(struct vl_target *t)
 {
@@ -154,7 +140,7 @@ static void cache_store(struct vl_target *t)
 
 	if (!path)
 		return;
-	cache_prune();
+	vl_tidy_run();
 	f = open_memstream(&text, &len);
 	if (!f)
 		return;

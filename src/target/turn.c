@@ -46,22 +46,30 @@ void vl_turn_store(int lock, const struct vl_turn *turn)
 		errno = 0;
 }
 
-void vl_turn_speaks(int lock, const char *key)
+static void set_owner(struct vl_turn *turn, int pid, const char *run)
+{
+	turn->pid = pid;
+	snprintf(turn->run, sizeof(turn->run), "%s", run);
+}
+
+void vl_turn_speaks(int lock, const char *key, int pid, const char *run)
 {
 	struct vl_turn turn;
 
 	vl_turn_load(key, &turn);
+	set_owner(&turn, pid, run);
 	turn.spoke = vl_now_ns();
 	turn.silent_since = turn.silent_until = 0;
 	vl_turn_store(lock, &turn);
 }
 
-void vl_turn_is_silent(int lock, const char *key, uint64_t ns)
+void vl_turn_is_silent(int lock, const char *key, int pid, const char *run, uint64_t ns)
 {
 	uint64_t now = vl_now_ns();
 	struct vl_turn turn;
 
 	vl_turn_load(key, &turn);
+	set_owner(&turn, pid, run);
 	/* A time that has yet to come was written before this host's last boot. */
 	if (now - ns > turn.silent_until + APART_NS || turn.silent_until > now)
 		turn.silent_since = now - ns;

@@ -23,9 +23,9 @@ void vl_turn_load(const char *key, struct vl_turn *ret);
 /* Nothing when @lock is none, see vl_run_lock(). */
 void vl_turn_store(int lock, const struct vl_turn *turn);
 
-/* It has greeted. */
-void vl_turn_speaks(int lock, const char *key);
+/* It has greeted, process @pid of @run. */
+void vl_turn_speaks(int lock, const char *key, int pid, const char *run);
 /* It has not, for @ns nanoseconds until now. */
-void vl_turn_is_silent(int lock, const char *key, uint64_t ns);
+void vl_turn_is_silent(int lock, const char *key, int pid, const char *run, uint64_t ns);
 
 #endif

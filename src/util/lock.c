@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,19 +20,16 @@ static uint64_t now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-int vl_run_lock(unsigned int ms, const char *name)
+static int open_lock(const char *path)
 {
-	char *path = vl_run_path("%s.lock", name);
-	uint64_t deadline = now_ms() + ms;
-	struct timespec nap = { 0, 200000 };
-	int fd;
+	return open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+}
 
-	if (!path)
-		return VL_LOCK_NONE;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
-	free(path);
-	if (fd < 0)
-		return VL_LOCK_NONE;
+/* Wait for the lock that @fd is; closes it where it cannot be had. */
+static int wait_for(int fd, uint64_t deadline)
+{
+	struct timespec nap = { 0, 200000 };
+
 	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if ((errno != EWOULDBLOCK && errno != EINTR) || now_ms() >= deadline) {
 			close(fd);
@@ -41,5 +39,30 @@ int vl_run_lock(unsigned int ms, const char *name)
 		if (nap.tv_nsec < 5000000)
 			nap.tv_nsec *= 2;
 	}
+	return fd;
+}
+
+int vl_run_lock(unsigned int ms, const char *name)
+{
+	char *path = vl_run_path("%s.lock", name);
+	uint64_t deadline = now_ms() + ms;
+	struct stat st;
+	int fd;
+
+	if (!path)
+		return VL_LOCK_NONE;
+	for (;;) {
+		fd = open_lock(path);
+		if (fd < 0) {
+			fd = VL_LOCK_NONE;
+			break;
+		}
+		fd = wait_for(fd, deadline);
+		/* Whoever tidied up has taken the file away: it is not the lock any more. */
+		if (fd < 0 || fstat(fd, &st) || st.st_nlink)
+			break;
+		close(fd);
+	}
+	free(path);
 	return fd;
 }
