@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -241,28 +242,29 @@ int vl_proc_open_mapped(pid_t pid, const struct vl_vma *vma)
 	return fd >= 0 ? fd : err;
 }
 
-int vl_proc_all_stopped(pid_t pid)
+static DIR *open_threads(pid_t pid)
 {
 	char path[64];
-	struct dirent *de;
-	int stopped = 1;
-	DIR *dir;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	dir = opendir(path);
-	if (!dir)
-		return -errno;
-	while (stopped && (de = readdir(dir))) {
-		char name[sizeof(de->d_name) + 8], text[512];
+	return opendir(path);
+}
+
+/* The next thread's state; 0: there is no other. */
+static char next_state(DIR *threads)
+{
+	struct dirent *de;
+
+	while ((de = readdir(threads))) {
+		char name[sizeof(de->d_name) + 8], text[512], state;
 		uint64_t start;
-		char state;
 		ssize_t n;
 		int fd;
 
 		if (de->d_name[0] == '.')
 			continue;
 		snprintf(name, sizeof(name), "%s/stat", de->d_name);
-		fd = openat(dirfd(dir), name, O_RDONLY | O_CLOEXEC);
+		fd = openat(dirfd(threads), name, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			continue; /* the thread has ended */
 		n = read(fd, text, sizeof(text) - 1);
@@ -270,18 +272,50 @@ int vl_proc_all_stopped(pid_t pid)
 		if (n <= 0)
 			continue;
 		text[n] = '\0';
-		if (!vl_parse_stat(text, &state, &start))
-			continue;
-		/*
-		 * T, t: stopped. Z, X: dead. D, I: asleep in the kernel where
-		 * no signal reaches; such a thread cannot go back to user or
-		 * guest mode without meeting the pending stop first.
-		 */
-		if (!strchr("TtZXDI", state))
-			stopped = 0;
+		if (vl_parse_stat(text, &state, &start))
+			return state;
 	}
-	closedir(dir);
-	return stopped;
+	return 0;
+}
+
+int vl_proc_all_stopped(pid_t pid)
+{
+	DIR *threads = open_threads(pid);
+	char state;
+
+	if (!threads)
+		return -errno;
+	/*
+	 * T, t: stopped. Z, X: dead. D, I: asleep in the kernel where
+	 * no signal reaches; such a thread cannot go back to user or
+	 * guest mode without meeting the pending stop first.
+	 */
+	while ((state = next_state(threads)) && strchr("TtZXDI", state))
+		;
+	closedir(threads);
+	return !state;
+}
+
+bool vl_proc_is_stopping(pid_t pid)
+{
+	char path[64], status[4096], state = 0;
+	const char *pending;
+	DIR *threads;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	if (vl_proc_line(path, status, sizeof(status)) < 0)
+		return false;
+	/* proc(5): a mask, the signal 1 is its lowest bit. */
+	pending = strstr(status, "\nShdPnd:");
+	if (pending && strtoull(pending + 8, NULL, 16) >> (SIGSTOP - 1) & 1)
+		return true;
+	/* The first thread that takes the signal stops, and has the others stop. */
+	threads = open_threads(pid);
+	while (threads && (state = next_state(threads)) && state != 'T' && state != 't')
+		;
+	if (threads)
+		closedir(threads);
+	return state;
 }
 
 struct vl_error *vl_proc_stopped(pid_t pid)

@@ -58,6 +58,9 @@ int vl_proc_open_mapped(pid_t pid, const struct vl_vma *vma);
  */
 int vl_proc_all_stopped(pid_t pid);
 
+/* Has @pid been stopped, though not all of its threads know yet? On a busy host that takes time. */
+bool vl_proc_is_stopping(pid_t pid);
+
 /* The error for a process that exists but that we may not look into. */
 struct vl_error *vl_proc_denied(pid_t pid, int err) __attribute__((returns_nonnull));
 

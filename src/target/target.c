@@ -241,7 +241,8 @@ bool vl_target_is_stopped(struct vl_target *t)
 	char state;
 
 	for (unsigned i = 0; t->pid && i < STOPPED_LOOKS; i++) {
-		if (vl_proc_stat(t->pid, &state, &start) < 0 || (state != 'T' && state != 't'))
+		if (vl_proc_stat(t->pid, &state, &start) < 0 ||
+		    (state != 'T' && state != 't' && !vl_proc_is_stopping(t->pid)))
 			return false;
 		nanosleep(&wait, NULL);
 	}

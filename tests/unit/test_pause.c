@@ -3,6 +3,7 @@
  * Pause, guard and lock, over a process that counts in the place of a guest.
  */
 #include <dirent.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -226,6 +227,37 @@ static void kill_guards(void)
 		closedir(proc);
 }
 
+/* What a thread does that is slow to stop: the leader of a process that was told to. */
+static void *spin(void *arg)
+{
+	for (;;)
+		usleep(1000);
+	return arg;
+}
+
+static void test_stopping(void)
+{
+	int missed = 0;
+	pid_t pid = fork();
+
+	if (!pid) {
+		pthread_t thread;
+
+		pthread_create(&thread, NULL, spin, NULL);
+		spin(NULL);
+	}
+	usleep(50000);
+	ok(!vl_proc_is_stopping(pid), "a process that runs is not stopping");
+	for (int i = 0; i < 500; i++) {
+		kill(pid, SIGSTOP);
+		missed += !vl_proc_is_stopping(pid);
+		kill(pid, SIGCONT);
+	}
+	ok(!missed, "one that was told to stop is, from that moment on: %d missed", missed);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
 static void test_guard_killed(void)
 {
 	struct vl_target *t = new_target();
@@ -382,6 +414,7 @@ int main(void)
 	test_budget();
 	test_death();
 	test_contention();
+	test_stopping();
 	test_guard_killed();
 	test_both_killed();
 	kill(guest, SIGKILL);
