@@ -21,6 +21,7 @@ enum {
 	OPT_KEEP,
 	OPT_RAW_NAMES,
 	OPT_STATS,
+	OPT_STRICT,
 	OPT_DIFF,
 	OPT_HOST_FILES,
 	OPT_SORT,
@@ -40,7 +41,8 @@ enum {
 #define OPTIONS_MIDDLE \
 	{ "keep", OPT_KEEP, "SECONDS", 0, "stay ready for so long behind the run (default: 60)", 0 }, \
 	{ "raw-names", OPT_RAW_NAMES, NULL, 0, "let names of the guest pass as they are", 0 }, \
-	{ "stats", OPT_STATS, NULL, 0, "print to stderr what it cost the guest", 0 }
+	{ "stats", OPT_STATS, NULL, 0, "print to stderr what it cost the guest", 0 }, \
+	{ "strict", OPT_STRICT, NULL, 0, "fail where an answer may mix several moments", 0 }
 /* With the first, --diff or --engine=imee a view answers (views.h), which takes them all. */
 #define OPTION_JSON \
 	{ "json", 'J', NULL, 0, "print JSON, from memory alone", 0 }
@@ -301,6 +303,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return parse_host_files(p, arg);
 	case OPT_STATS:
 		p->options->stats = true;
+		return 0;
+	case OPT_STRICT:
+		p->options->strict = true;
 		return 0;
 	case 'o':
 	case OPT_SORT:

@@ -14,6 +14,7 @@ struct applet;
 struct options {
 	struct vl_guest_options guest;
 	bool stats;
+	bool strict; /* an answer that may be of several moments is an error */
 	bool raw_names;
 	unsigned int keep; /* how long a keeper stays, in seconds; 0: none is used */
 	char *spec;	   /* GUEST */

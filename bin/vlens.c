@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
@@ -133,6 +134,24 @@ static const char *label_of(const struct session *s)
 	return slash ? slash + 1 : name;
 }
 
+/* With --strict: say what was answered while the guest changed; the status of that. */
+static int judge(const struct session *s, int status)
+{
+	const struct vl_answers *n = &s->stats.answers;
+	_cleanup_error_ struct vl_error *err = NULL;
+
+	if (!s->options.strict || !n->running)
+		return status;
+	err = vl_error_hint(vl_error_new(VL_ERR_BLOCKED,
+					 "%" PRIu64 " of %" PRIu64
+					 " answers may mix several moments, "
+					 "as the guest changed meanwhile",
+					 n->running, n->paused + n->validated + n->running),
+			    "run it again, or allow longer pauses with --max-pause");
+	error_report(s->applet->name, s->options.spec, err);
+	return status ? status : STATUS_GUEST;
+}
+
 static int run_applet(const struct applet *a, int argc, char **argv)
 {
 	const struct view *view = view_find(a->name);
@@ -151,6 +170,7 @@ static int run_applet(const struct applet *a, int argc, char **argv)
 	report_fate(a->name, s.options.spec, s.stats.fate);
 	if (s.options.stats && (s.guest || s.kept))
 		print_stats(&s.stats, &s.redirect, s.kept);
+	status = judge(&s, status);
 	vl_guest_close(s.guest);
 	return status;
 }

@@ -12,6 +12,10 @@ setup_file() {
 	need_guest g61
 }
 
+teardown_file() {
+	drop_guest busy
+}
+
 setup() {
 	T=$BATS_TEST_TMPDIR
 	G=$(guest g61)
@@ -58,4 +62,22 @@ steady() { awk '{ print $2, $8 }' | grep -E '(init|sleeper|factory)' | sort; }
 		run --separate-stderr vps --max-pause="$bad" "$G"
 		[[ $status -ne 0 && $stderr == *"milliseconds"* ]] || fail "'$bad': $stderr"
 	done
+}
+
+@test "an answer that may mix several moments says so, and --strict is a status for it" {
+	# A process whose page of state no two readings find the same, and no pause for it.
+	local busy=(vexec --max-pause=0 --stats) i
+	need_guest busy
+	run --separate-stderr vps --strict --stats "$G" -ef
+	assert_status "$([[ $(stat_of 'while it ran' "$stderr") == 0 ]] && echo 0 || echo 3)"
+	for i in 1 2 3 4 5; do
+		run --separate-stderr "${busy[@]}" --strict "$(guest busy)" sh -c \
+			'for i in 1 2 3 4 5 6 7 8; do cat /proc/stat /proc/[0-9]*/stat; done'
+		[[ $(stat_of 'while it ran' "$stderr") == 0 ]] || break
+	done
+	assert_status 3
+	[[ $stderr == *"vexec: $(guest busy): $(stat_of 'while it ran' "$stderr") of "*" answers may mix several moments"* ]]
+	run --separate-stderr vexec --max-pause=0 "$(guest busy)" cat /proc/stat
+	assert_status 0
+	[[ -z $stderr ]]
 }
