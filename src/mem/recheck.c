@@ -19,6 +19,8 @@
 #define BATCH 128
 /* For so many answers a page lingers. A program asks up to 7 things of a process. */
 #define LINGER 96
+/* But not if there are more: one question of a large guest can touch thousands. */
+#define HELD_MAX 2048
 /* A page that is missing again after so many answers is needed all the time. */
 #define NEAR (2 * LINGER)
 /* If that happens so often it stays. */
@@ -167,7 +169,7 @@ struct vl_error *vl_view_ask(struct vl_view *v, bool again)
 {
 	struct vl_recheck *r = &v->pages;
 	struct vl_error *err = NULL;
-	uint64_t since;
+	uint64_t since, linger;
 
 	pthread_mutex_lock(&v->lock);
 	if (!again)
@@ -177,11 +179,12 @@ struct vl_error *vl_view_ask(struct vl_view *v, bool again)
 		err = begin(v);
 	r->time += !again;
 	since = stay_since(r);
+	linger = r->nr_held > HELD_MAX ? 0 : LINGER;
 	for (size_t i = r->nr_held; i-- > 0;) {
 		struct vl_recheck_page *p = &r->v[r->held[i]];
 		void *host = host_of(v, p);
 
-		if (!again && (p->stays ? p->touched < since : r->time - p->touched > LINGER)) {
+		if (!again && (p->stays ? p->touched < since : r->time - p->touched > linger)) {
 			let_go(v, p);
 			r->held[i] = r->held[--r->nr_held];
 		} else if (memcmp(host, p->was, VL_PAGE_SIZE)) {

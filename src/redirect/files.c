@@ -106,38 +106,113 @@ fail:
 	return error;
 }
 
-/* All entries of directory @fd of the guest, as getdents64 gives them; malloc'ed. */
-struct vl_error *vl_list_whole(struct vl_redirect *r, int64_t fd, char **data, size_t *len,
-			       int64_t *err)
+/* What getdents64 gives at once: some 300 processes. */
+#define PIECE 8192
+/* linux/limits.h: NAME_MAX, and what is before the name and behind it. */
+#define ENTRY_MAX 280
+
+/* Where what follows the entries in @data begins (d_off of the last one); -1: they are none. */
+static int64_t behind(const char *data, size_t len)
 {
-	struct vl_error *error;
-	size_t max = 0;
-	int64_t n;
+	int64_t ret = 0;
+
+	for (size_t at = 0; at < len;) {
+		const struct vl_dirent64 *d = (const void *)(data + at);
+
+		if (len - at < sizeof(*d) || d->reclen <= sizeof(*d) || d->reclen > len - at)
+			return -1;
+		ret = d->off;
+		at += d->reclen;
+	}
+	return ret;
+}
+
+/* Descriptor *@fd is directory @path in a new epoch, or -errno. */
+static struct vl_error *open_dir(struct vl_redirect *r, const char *path, int64_t *fd)
+{
+	return VL_GUEST(r, "openat", fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
+			VL_ARG_INT(O_RDONLY | O_DIRECTORY | O_NONBLOCK), VL_ARG_INT(0));
+}
+
+/* Let descriptor *@fd go on behind what is settled of the listing. */
+static struct vl_error *seek_dir(struct vl_trap *t, int64_t *fd)
+{
+	const struct vl_listing *l = &t->listing;
+	struct vl_error *err;
+	int64_t at;
+
+	if (*fd < 0 || !l->settled)
+		return NULL;
+	err = VL_GUEST(t->r, "lseek", &at, VL_ARG_INT(*fd), VL_ARG_INT(l->behind),
+		       VL_ARG_INT(SEEK_SET));
+	if (!err && at < 0)
+		*fd = at;
+	return err;
+}
+
+/* The next piece of @fd; *@n is what the kernel said, *@next where the one behind it begins. */
+static struct vl_error *list_piece(struct vl_trap *t, int64_t fd, int64_t *n, int64_t *next)
+{
+	struct vl_listing *l = &t->listing;
+	struct vl_error *err;
+
+	if (!room(&l->data, &l->max, l->len + PIECE))
+		return vl_error_nomem();
+	err = VL_GUEST(t->r, "getdents64", n, VL_ARG_INT(fd), VL_ARG_OUT(l->data + l->len, PIECE),
+		       VL_ARG_INT(PIECE));
+	if (err || *n <= 0)
+		return err;
+	*next = behind(l->data + l->len, (size_t)*n);
+	if (*next < 0 || l->pieces++ == PIECES_MAX)
+		*n = -EIO;
+	else
+		l->len += (size_t)*n;
+	return NULL;
+}
+
+/*
+ * All entries of directory *@fd of the guest, which is @path, as getdents64 gives them;
+ * malloc'ed. A full piece is an answer of its own, as it is to a program that lists the
+ * directory there: the next may be of a later epoch, with another *@fd, and what is tried
+ * again begins behind it.
+ */
+struct vl_error *vl_list_whole(struct vl_trap *t, int64_t *fd, const char *path, char **data,
+			       size_t *len, int64_t *err)
+{
+	struct vl_listing *l = &t->listing;
+	struct vl_error *error = seek_dir(t, fd);
+	int64_t n = 0, next;
 
 	*data = NULL;
 	*len = 0;
-	*err = 0;
-	for (unsigned pieces = 0;; pieces++) {
-		if (!room(data, &max, *len + VL_CHUNK / 2))
-			error = vl_error_nomem();
-		else
-			error = VL_GUEST(r, "getdents64", &n, VL_ARG_INT(fd),
-					 VL_ARG_OUT(*data + *len, VL_CHUNK / 2),
-					 VL_ARG_INT(VL_CHUNK / 2));
-		if (error) {
-			free(*data);
-			*data = NULL;
-			return error;
-		}
-		if (pieces == PIECES_MAX)
-			n = -EIO;
-		if (n < 0)
-			*err = n;
-		if (n <= 0 || *len > VL_SNAPSHOT_MAX)
+	l->len = l->settled;
+	while (!error && *fd >= 0) {
+		error = list_piece(t, *fd, &n, &next);
+		if (error || n <= 0 || l->len > VL_SNAPSHOT_MAX)
 			break;
-		*len += n;
+		if (n + ENTRY_MAX <= PIECE)
+			continue;
+		if (!vl_settled(t->r))
+			return vl_error_new(VL_ERR_BLOCKED, "%s changed while it was listed", path);
+		l->settled = l->len;
+		l->behind = next;
+		if (!t->r->sys->brief)
+			continue;
+		vl_epoch_end(t->r);
+		error = open_dir(t->r, path, fd);
+		if (!error)
+			error = seek_dir(t, fd);
 	}
-	return vl_tame_listing(r, data, len);
+	if (error)
+		return error;
+	*err = *fd < 0 ? *fd : n < 0 ? n : 0;
+	*data = malloc(l->len + 1);
+	if (!*data)
+		return vl_error_nomem();
+	*len = l->len;
+	if (l->len)
+		memcpy(*data, l->data, l->len);
+	return vl_tame_listing(t->r, data, len);
 }
 
 static struct vl_error *give_text(struct vl_trap *t, const struct how *h, const char *text,
@@ -276,8 +351,9 @@ static struct vl_error *give_dir(struct vl_trap *t, const struct how *h, int64_t
 		       VL_ARG_OUT(&g.file.st, sizeof(g.file.st)));
 	g.file.has_stat = !ret;
 	if (!err && !(h->flags & O_PATH))
-		err = vl_list_whole(t->r, fd, &g.file.listing, &g.file.listing_len, &ret);
-	if (!err)
+		err = vl_list_whole(t, &fd, t->where.path, &g.file.listing, &g.file.listing_len,
+				    &ret);
+	if (!err && fd >= 0)
 		err = guest_close(t->r, fd);
 	if (err) {
 		free(g.file.listing);

@@ -344,8 +344,8 @@ struct vl_dirent64 {
 
 struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, const char *path, bool once,
 			       char **data, size_t *len, int64_t *err);
-struct vl_error *vl_list_whole(struct vl_redirect *r, int64_t fd, char **data, size_t *len,
-			       int64_t *err);
+struct vl_error *vl_list_whole(struct vl_trap *t, int64_t *fd, const char *path, char **data,
+			       size_t *len, int64_t *err);
 /* The stat of a file with content @text that the guest does not have. */
 struct stat vl_supplied_stat(const char *text);
 struct vl_error *vl_give_empty_folder(struct vl_trap *t, uint64_t flags);
@@ -547,6 +547,15 @@ struct vl_redirect {
 	char *chunk;	  /* VL_CHUNK bytes */
 };
 
+/* What is listed of a directory, as the guest gives it. */
+struct vl_listing {
+	char *data; /* struct vl_dirent64s; malloc'ed */
+	size_t len, max;
+	size_t settled; /* so many bytes stay when the call is tried again */
+	int64_t behind; /* the position for what follows those */
+	unsigned pieces;
+};
+
 /* One system call of the program that waits for its answer. */
 struct vl_trap {
 	struct vl_redirect *r;
@@ -565,6 +574,7 @@ struct vl_trap {
 	int fail_errno;
 	vl_handler fallback;
 	struct vl_where where; /* of the path argument, scratch of the handler */
+	struct vl_listing listing;
 };
 
 /* A call in the guest; opens an epoch if there is none. */

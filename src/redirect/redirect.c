@@ -156,6 +156,7 @@ static bool is_transient(const struct vl_error *err)
 static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 {
 	int tries = r->o->tries > 0 ? r->o->tries : TRIES, missed = 0;
+	size_t settled = 0;
 	struct vl_error *err;
 
 	for (int i = 0;; i++) {
@@ -171,6 +172,11 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 		if (t->sent) {
 			vl_error_destroy(err);
 			return NULL;
+		}
+		/* A part is done: what is left has its own tries. */
+		if (t->listing.settled > settled) {
+			settled = t->listing.settled;
+			i = missed = 0;
 		}
 		/* That says nothing of the guest, which is held after some of them. */
 		if (r->sys->missed && missed++ < MISSES)
@@ -217,6 +223,7 @@ static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n,
 		err = handle(r, &t);
 	else
 		vl_not_allowed(&t);
+	free(t.listing.data);
 	if (err)
 		return err; /* the guest is gone: the program ends */
 	vl_answer(&t);

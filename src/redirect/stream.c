@@ -229,7 +229,7 @@ static struct vl_error *list_again(struct vl_trap *t, struct vl_file *f)
 	err = VL_GUEST(t->r, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(f->path),
 		       VL_ARG_INT(O_RDONLY | O_DIRECTORY), VL_ARG_INT(0));
 	if (!err && fd >= 0)
-		err = vl_list_whole(t->r, fd, &new, &len, &n);
+		err = vl_list_whole(t, &fd, f->path, &new, &len, &n);
 	if (!err && fd >= 0)
 		err = VL_GUEST(t->r, "close", &n, VL_ARG_INT(fd));
 	if (err || !vl_settled(t->r)) {

@@ -211,6 +211,7 @@ static struct vl_error *host_begin(struct vl_sys *sys)
 	if (sys->open)
 		return NULL;
 	sys->open = 1;
+	sys->brief = h->o.brief;
 	sys->self = (struct vl_identity){
 		pid, pid, h->o.pid ? 0 : getppid(), getpgid(pid), getsid(pid), 0, 0, 0, 0
 	};

@@ -3,6 +3,8 @@
 #ifndef VLENS_TEST_HOSTSYS_H
 #define VLENS_TEST_HOSTSYS_H
 
+#include <stdbool.h>
+
 #include "vmst/sys.h"
 
 struct hostsys_options {
@@ -12,6 +14,7 @@ struct hostsys_options {
 	unsigned int gone_after; /* the guest is gone after N calls; 0: never */
 	unsigned int call_us;	 /* each call takes so long more */
 	long clock_offset;	 /* seconds that the guest's date differs */
+	bool brief;		 /* each answer ends its epoch */
 	pid_t pid;		 /* of the identity */
 	const char *lie_of;	 /* this call, or "all", */
 	int64_t lie;		 /* returns this when it goes well */

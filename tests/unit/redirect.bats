@@ -304,6 +304,18 @@ for f in (lambda: os.fchmod(1, 0o777), lambda: os.fchown(1, 1, 1), lambda: os.ut
 	"$V" -t -100000000 timeout 5 sleep 0.1
 }
 
+@test "a large directory is listed in pieces, each in an epoch of its own" {
+	mkdir "$T/many"
+	(cd "$T/many" && seq -f 'a file with a name that is not short %g' 2000 | tr '\n' '\0' | xargs -0 touch)
+	for options in "-s" "-s -b" "-s -b -f 7"; do
+		# shellcheck disable=SC2086 # words
+		"$V" $options -G "$T" ls -f "$T/many" 2>"$T/err" | sort >"$T/got"
+		diff <(ls -f "$T/many" | sort) "$T/got"
+	done
+	[ "$(sed -n 's/.* epochs \([0-9]*\) .*/\1/p' "$T/err")" -gt 10 ]
+	[ "$("$V" -b find /proc/1 -maxdepth 1 | wc -l)" = "$(find /proc/1 -maxdepth 1 | wc -l)" ]
+}
+
 @test "no epoch is open while the program sleeps" {
 	run "$V" -s sh -c 'cat /proc/version; sleep 0.5'
 	open=$(sed -n 's/.*open \([0-9]*\).*/\1/p' <<<"$output")

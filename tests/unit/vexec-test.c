@@ -44,7 +44,7 @@ int main(int argc, char **argv)
 	struct vl_sys *sys;
 	int c, status, verbose = 0;
 
-	while ((c = getopt(argc, argv, "+r:f:p:g:u:i:sG:a:nt:l:L:F:")) != -1)
+	while ((c = getopt(argc, argv, "+r:f:p:g:u:i:sG:a:bnt:l:L:F:")) != -1)
 		switch (c) {
 		case 'r':
 			h.root = optarg;
@@ -85,6 +85,9 @@ int main(int argc, char **argv)
 			break;
 		case 'a':
 			o.arg0 = optarg;
+			break;
+		case 'b':
+			h.brief = true;
 			break;
 		case 'n':
 			o.no_pin = true;
