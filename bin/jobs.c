@@ -122,6 +122,7 @@ void view_jobs_free(struct view_job *jobs, size_t nr)
 {
 	for (size_t i = 0; jobs && i < nr; i++) {
 		vl_error_destroy(jobs[i].err);
+		vl_guest_close(jobs[i].guest);
 		free((char *)jobs[i].spec);
 		view_forget(&jobs[i]);
 	}
@@ -179,6 +180,14 @@ void view_note(struct view_job *job, struct vl_guest *g)
 	}
 	vl_guest_stats(g, &stats);
 	job->paused_ns = stats.paused_ns;
+}
+
+void view_end(struct view_job *job, struct vl_guest *g)
+{
+	if (g)
+		vl_guest_dismiss(g);
+	vl_guest_close(job->guest);
+	job->guest = g;
 }
 
 void view_forget(struct view_job *job)

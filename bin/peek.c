@@ -129,7 +129,7 @@ static void look(void *ctx, struct view_job *job)
 	job->look_ns = view_now() - begin;
 	if (g && p->o.stats)
 		view_note(job, g);
-	vl_guest_close(g);
+	view_end(job, g);
 	if (r->out && p->many)
 		fclose(r->out);
 }

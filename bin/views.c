@@ -206,7 +206,11 @@ static void look_once(const struct run *r, struct view_job *job, const struct vl
 	job->live = g && vl_guest_is_live(g);
 	if (g && r->o.stats)
 		view_note(job, g);
-	vl_guest_close(g);
+	/* The kernel's worker has something to store. */
+	if (r->o.diff)
+		vl_guest_close(g);
+	else
+		view_end(job, g);
 }
 
 static void look(void *ctx, struct view_job *job)
@@ -236,7 +240,7 @@ static void look_list(void *ctx, struct view_job *job)
 	job->attach_ns = view_now() - start;
 	if (g && r->o.stats)
 		view_note(job, g);
-	vl_guest_close(g);
+	view_end(job, g);
 	if (!job->err || job->err->code == VL_ERR_NOMEM)
 		return;
 	/* One that is here, but cannot be opened, is listed; one that was named is an error. */

@@ -91,7 +91,8 @@ struct view_job {
 	char *reason, *others;	      /* of the engine, of those not taken; malloc'ed */
 	uint64_t paused_ns, attach_ns, look_ns;
 	bool live;
-	void *result; /* of `fn` */
+	struct vl_guest *guest; /* to be closed when all is printed; NULL: it is closed */
+	void *result;		/* of `fn` */
 };
 
 /*
@@ -111,6 +112,9 @@ uint64_t view_now(void);
 /* Keep in @job what @g has to say for --stats; forget it again. */
 void view_note(struct view_job *job, struct vl_guest *g);
 void view_forget(struct view_job *job);
+
+/* Nothing more is asked of @g, which becomes @job's: its worker ends while we print. */
+void view_end(struct view_job *job, struct vl_guest *g);
 
 /* Report what failed, and with --stats the rest. Returns 3 if something did, else @status. */
 int view_report(const struct view_options *o, struct view_job *jobs, size_t nr, int status);

@@ -202,6 +202,12 @@ struct vl_error *vl_guest_top(struct vl_guest *g, struct vl_top_sample *ret)
 	return err;
 }
 
+void vl_guest_dismiss(struct vl_guest *g)
+{
+	if (g->box && !(g->uses & VL_GUEST_ASK))
+		vl_box_dismiss(g->box);
+}
+
 /* The name of an engine that there is. */
 static const char *engine_name(const char *said)
 {

@@ -154,6 +154,12 @@ struct vl_error *vl_guest_scan(struct vl_guest *g, const struct vl_scan *scan, s
 struct vl_error *vl_guest_diff(struct vl_guest *g, const struct vl_diff *diff, struct vl_table *t);
 
 /*
+ * No more is asked of a guest that was opened to be read: what reads it ends while the
+ * caller does something else. vl_guest_close() waits for that.
+ */
+void vl_guest_dismiss(struct vl_guest *g);
+
+/*
  * Who reads; false: nobody does. The texts are the guest's, and stay until it is asked
  * the next time.
  */

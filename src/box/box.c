@@ -85,8 +85,7 @@ static int highest(const struct vl_box_fds *keep)
 }
 
 static void __attribute__((noreturn))
-work(const struct vl_box_options *o, const struct vl_box_filter *f, struct vl_wire *wire, int link,
-     bool own_pids)
+work(const struct vl_box_options *o, struct vl_wire *wire, int link, bool own_pids)
 {
 	struct vl_box_fds keep = { .nr = 0 };
 	struct vl_message m = { .op = VL_OP_REPLY };
@@ -105,7 +104,7 @@ work(const struct vl_box_options *o, const struct vl_box_filter *f, struct vl_wi
 		no_terminal(&keep);
 		vl_box_close_others(&keep);
 		vl_box_unmap_shared(wire);
-		err = vl_box_enter(f, o->memory, highest(&keep), own_pids, &report);
+		err = vl_box_enter(o->memory, highest(&keep), own_pids, &report);
 	}
 	m.value[0] = report.has;
 	m.value[1] = report.uid;
@@ -143,16 +142,21 @@ static pid_t fork_alone(bool *own_pids)
 	return pid;
 }
 
+void vl_box_dismiss(const struct vl_box *b)
+{
+	if (b->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, b->pidfd, SIGKILL, NULL, 0);
+	else
+		kill(b->pid, SIGKILL);
+}
+
 /* It has ended, or is to: find out how. */
 static void bury(struct vl_box *b)
 {
 	if (b->gone)
 		return;
 	b->gone = true;
-	if (b->pidfd >= 0)
-		syscall(SYS_pidfd_send_signal, b->pidfd, SIGKILL, NULL, 0);
-	else
-		kill(b->pid, SIGKILL);
+	vl_box_dismiss(b);
 	while (waitpid(b->pid, &b->status, 0) < 0)
 		if (errno != EINTR) {
 			b->status = -1; /* somebody else has waited for it */
@@ -283,19 +287,13 @@ static struct vl_error *wait_ready(struct vl_box *b)
 
 static struct vl_error *launch(struct vl_box *b, const struct vl_box_options *o)
 {
-	struct vl_box_filter *f;
-	struct vl_error *err;
+	struct vl_error *err = NULL;
 	int link[2];
 	bool own_pids;
 
-	err = vl_box_filter_create(&f);
-	if (err)
-		return err;
 	b->wire = vl_wire_create();
-	if (!b->wire || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link)) {
-		vl_box_filter_destroy(f);
+	if (!b->wire || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link))
 		return vl_error_os(errno, "cannot talk to a process");
-	}
 	b->link = link[0];
 	/* It speaks first; the other channel is silent until it asks. */
 	for (int id = 0; id < VL_NR_CHANNELS; id++)
@@ -304,12 +302,11 @@ static struct vl_error *launch(struct vl_box *b, const struct vl_box_options *o)
 	b->pid = fork_alone(&own_pids);
 	if (!b->pid) {
 		close(link[0]);
-		work(o, f, b->wire, link[1], own_pids);
+		work(o, b->wire, link[1], own_pids);
 	}
 	if (b->pid < 0)
 		err = vl_error_os(errno, "cannot start a process");
 	close(link[1]);
-	vl_box_filter_destroy(f);
 	if (err)
 		return err;
 	/* For no other child of ours. */

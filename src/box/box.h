@@ -68,6 +68,9 @@ struct vl_error *vl_box_start(const struct vl_box_options *o, struct vl_box **re
 /* End the worker; NULL is allowed. */
 void vl_box_stop(struct vl_box *b);
 
+/* It is not needed any more: have it end while we do something else. vl_box_stop() waits. */
+void vl_box_dismiss(const struct vl_box *b);
+
 pid_t vl_box_pid(const struct vl_box *b);
 struct vl_wire *vl_box_wire(const struct vl_box *b);
 const struct vl_box_report *vl_box_report(const struct vl_box *b);
@@ -111,20 +114,16 @@ int vl_box_link(const struct vl_box *b);
 /* The file that the broker has passed over @link; -1: there is none, errno says why. */
 int vl_box_take_file(int link);
 
-struct vl_box_filter;
-
-struct vl_error *vl_box_filter_create(struct vl_box_filter **ret);
-void vl_box_filter_destroy(struct vl_box_filter *f);
-/* 0 or -errno. */
-int vl_box_filter_load(const struct vl_box_filter *f);
+/* Have the calling thread under the filter. 0 or -errno. */
+int vl_box_filter_load(void);
 
 /*
  * Enter the box. The process must have one thread. @own_pids: it is in a PID namespace
  * of its own already. What cannot be had without rights is left out and noted; an error
  * where a part cannot be had that anybody can have.
  */
-struct vl_error *vl_box_enter(const struct vl_box_filter *f, uint64_t memory, int max_fd,
-			      bool own_pids, struct vl_box_report *ret);
+struct vl_error *vl_box_enter(uint64_t memory, int max_fd, bool own_pids,
+			      struct vl_box_report *ret);
 
 /* Keep @fd, which may be -1. False: there are too many. */
 bool vl_box_keep(struct vl_box_fds *keep, int fd);

@@ -169,8 +169,7 @@ static bool change_user(struct vl_box_report *r)
 	return limit(RLIMIT_NPROC, MAX_THREADS);
 }
 
-struct vl_error *vl_box_enter(const struct vl_box_filter *f, uint64_t memory, int max_fd,
-			      bool own_pids, struct vl_box_report *ret)
+struct vl_error *vl_box_enter(uint64_t memory, int max_fd, bool own_pids, struct vl_box_report *ret)
 {
 	int err;
 
@@ -192,7 +191,7 @@ struct vl_error *vl_box_enter(const struct vl_box_filter *f, uint64_t memory, in
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return vl_error_os(errno, "cannot give up rights");
-	err = vl_box_filter_load(f);
+	err = vl_box_filter_load();
 	if (err)
 		return vl_error_os(-err, "cannot install the system call filter");
 	ret->has |= VL_BOX_FILTER;
