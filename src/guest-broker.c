@@ -18,6 +18,8 @@
  * them begin an epoch, after waiting for its turn (target/pause.c: 5 s).
  */
 #define CALL_NS (5 * NS_PER_S)
+/* A contact has a deadline of its own (vmst/contact.h), after which it says so. */
+#define CONTACT_NS (VL_CONTACT_NS + NS_PER_S / 2)
 #define BEGIN_NS (20 * NS_PER_S)
 /* Processor time of one epoch, which a worker that is not waited for has as well. */
 #define CPU_NS (120 * NS_PER_S)
@@ -40,6 +42,8 @@ static void end_worker(struct vl_guest *g)
 	vl_target_set_helper(g->target, 0);
 	vl_box_stop(g->box);
 	g->box = NULL;
+	g->in_contact = false;
+	vl_kept_end_turn(g->target);
 	/* Without its last word: no figure is below that at the run's beginning. */
 	if (g->gone.epochs < g->base.epochs)
 		g->gone = g->base;
@@ -49,6 +53,7 @@ static struct vl_error *lost(struct vl_guest *g, struct vl_error *err)
 {
 	bool hopeless = vl_box_hopeless(g->box);
 
+	g->late = vl_box_late(g->box);
 	if (g->sys.open)
 		g->sys.epoch++;
 	g->sys.open = g->sys.missed = g->sys.ready = 0;
@@ -94,7 +99,7 @@ struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_
 	return vl_message_error(m);
 }
 
-static struct vl_error *start(struct vl_guest *g)
+struct vl_error *vl_broker_start(struct vl_guest *g)
 {
 	struct vl_box_options o = {
 		.name = g->uses & VL_GUEST_ASK ? "vlens-engine" : "vlens-reader",
@@ -105,15 +110,28 @@ static struct vl_error *start(struct vl_guest *g)
 		.ctx = g,
 	};
 	const struct vl_ram *ram;
-	struct vl_error *err;
 	size_t nr;
 
+	if (g->box)
+		return NULL;
 	ram = vl_target_ram(g->target, &nr);
 	for (size_t i = 0; i < nr; i++)
 		o.memory += 6 * ram[i].size;
-	err = vl_box_start(&o, &g->box);
-	if (err)
+	vl_target_ready_port(g->target);
+	return vl_box_launch(&o, &g->box);
+}
+
+/* The worker, in its box. */
+static struct vl_error *need_worker(struct vl_guest *g)
+{
+	struct vl_error *err = vl_broker_start(g);
+
+	if (!err)
+		err = vl_box_wait(g->box);
+	if (err) {
+		vl_broker_stop(g);
 		return err;
+	}
 	g->box_is = *vl_box_report(g->box);
 	vl_target_set_helper(g->target, vl_box_pid(g->box));
 	return NULL;
@@ -124,7 +142,8 @@ static bool figures(struct vl_guest *g, struct vl_stats *ret)
 {
 	struct vl_message m = { .op = VL_OP_STATS };
 
-	if (!g->box || !(g->uses & VL_GUEST_ASK) || vl_discard(vl_broker_ask(g, &m, CALL_NS)))
+	if (!g->in_contact || !(g->uses & VL_GUEST_ASK) ||
+	    vl_discard(vl_broker_ask(g, &m, CALL_NS)))
 		return false;
 	memcpy(ret, vl_box_wire(g->box)->window, sizeof(*ret));
 	ret->engine[sizeof(ret->engine) - 1] = '\0';
@@ -168,20 +187,94 @@ void vl_broker_stop(struct vl_guest *g)
 
 /* --- the port --- */
 
-struct vl_error *vl_broker_ready(struct vl_guest *g, bool contact)
+static bool is_hex(const char *text, size_t max)
 {
-	struct vl_error *err = vl_guest_drop_dead(g);
+	size_t n = strspn(text, "0123456789abcdef");
 
-	if (!err && contact && !g->contact)
-		err = vl_guest_contact(g, g->distrusts);
-	g->distrusts = false;
-	if (!err && !g->box)
-		err = start(g);
-	if (err)
-		return err;
+	return n <= max && !text[n];
+}
+
+/*
+ * Have the worker be in contact with the kernel, or look whether that still runs. *@want_ret:
+ * it does not, and takes another worker.
+ */
+static struct vl_error *contact(struct vl_guest *g, bool *want_ret)
+{
+	struct vl_message m = { .op = VL_OP_CONTACT, .value = { g->distrusts } };
+	bool first = !g->in_contact;
+	struct vl_error *err;
+
+	*want_ret = false;
 	vl_box_follow(g->box);
 	vl_box_allow_time(g->box, CPU_NS);
+	err = vl_broker_ask(g, &m, CONTACT_NS);
+	vl_kept_end_turn(g->target);
+	/* What it read took it so long: another one would read the same. */
+	if (err && !g->box && g->late && first) {
+		vl_error_destroy(err);
+		return vl_contact_late();
+	}
+	if (err) {
+		*want_ret = g->box && m.value[0] == VL_WANT_CONTACT;
+		return err;
+	}
+	if (first) {
+		m.text[sizeof(m.text) - 1] = '\0';
+		if (is_hex(m.text, VL_BUILD_ID_MAX))
+			strcpy(g->build_id, m.text);
+		g->first = m.value[0];
+		g->known = m.value[1];
+	}
+	g->in_contact = true;
 	return NULL;
+}
+
+struct vl_error *vl_broker_ready(struct vl_guest *g, bool with_contact)
+{
+	struct vl_error *err = need_worker(g);
+	bool again;
+
+	if (err)
+		return err;
+	if (!with_contact && !g->in_contact) {
+		vl_box_follow(g->box);
+		vl_box_allow_time(g->box, CPU_NS);
+		return NULL;
+	}
+	err = contact(g, &again);
+	if (again) {
+		vl_error_destroy(err);
+		vl_broker_stop(g);
+		err = need_worker(g);
+		if (!err)
+			err = contact(g, &again);
+	}
+	g->distrusts = false;
+	return err;
+}
+
+struct vl_error *vl_guest_runs(struct vl_guest *g, bool *ret)
+{
+	struct vl_error *err;
+	bool other;
+
+	*ret = false;
+	if (!g->in_contact)
+		return NULL;
+	err = contact(g, &other);
+	*ret = !err;
+	if (other) {
+		vl_error_destroy(err);
+		err = NULL;
+	}
+	vl_target_rest(g->target);
+	return err;
+}
+
+void vl_broker_renew(struct vl_guest *g)
+{
+	g->anew = g->distrusts = true;
+	vl_broker_stop(g);
 }
 
 struct vl_error *vl_broker_lied(struct vl_guest *g)
@@ -202,12 +295,9 @@ static struct vl_error *begin_once(struct vl_guest *g, bool *again_ret)
 	if (err)
 		return err;
 	err = vl_broker_ask(g, &m, BEGIN_NS);
-	if (!err || !g->box || m.value[0] != VL_WANT_CONTACT_ANEW || g->anew)
-		return err;
 	/* Once in a run: a worker that wants it for ever has its error. */
-	vl_error_destroy(err);
-	g->anew = *again_ret = true;
-	return vl_guest_contact(g, true);
+	*again_ret = err && g->box && m.value[0] == VL_WANT_CONTACT_ANEW && !g->anew;
+	return err;
 }
 
 static struct vl_error *broker_begin(struct vl_sys *sys)
@@ -219,8 +309,11 @@ static struct vl_error *broker_begin(struct vl_sys *sys)
 	if (sys->open)
 		return NULL;
 	err = begin_once(g, &again);
-	if (!err && again)
+	if (again) {
+		vl_error_destroy(err);
+		vl_broker_renew(g);
 		err = begin_once(g, &again);
+	}
 	if (!err && !sys->open)
 		err = vl_error_new(VL_ERR_CRASHED, "the guest's kernel gives no answer");
 	return err;
@@ -314,29 +407,15 @@ const struct vl_sys_ops vl_broker_ops = {
 
 /* --- between two runs --- */
 
-/* Is it a working set as one is kept: whole pages in ascending order? */
-static bool is_workset(const uint64_t *gpas, size_t nr)
-{
-	for (size_t i = 0; i < nr; i++)
-		if (gpas[i] % VL_PAGE_SIZE || (i && gpas[i] <= gpas[i - 1]))
-			return false;
-	return true;
-}
-
 void vl_broker_learn(struct vl_guest *g)
 {
 	struct vl_message m = { .op = VL_OP_LEARN };
 	size_t nr;
 	uint64_t *gpas;
 
-	if (!g->box || !(g->uses & VL_GUEST_ASK) || vl_discard(vl_broker_ask(g, &m, CALL_NS)))
+	if (!g->in_contact || !(g->uses & VL_GUEST_ASK) ||
+	    vl_discard(vl_broker_ask(g, &m, CALL_NS)))
 		return;
-	if (m.value[VL_LEARNED_ANCHOR] &&
-	    (int64_t)m.value[VL_LEARNED_LO] <= (int64_t)m.value[VL_LEARNED_HI]) {
-		g->contact->has_anchor = true;
-		g->contact->anchor_lo = (int64_t)m.value[VL_LEARNED_LO];
-		g->contact->anchor_hi = (int64_t)m.value[VL_LEARNED_HI];
-	}
 	nr = m.value[VL_LEARNED_PAGES];
 	if (!m.value[VL_LEARNED_CHANGED] || nr > VL_WORKSET_MAX)
 		return;
@@ -344,7 +423,7 @@ void vl_broker_learn(struct vl_guest *g)
 	if (!gpas)
 		return;
 	memcpy(gpas, vl_box_wire(g->box)->window, nr * sizeof(*gpas));
-	if (!is_workset(gpas, nr)) {
+	if (!vl_workset_sane(gpas, nr)) {
 		free(gpas);
 		return;
 	}
@@ -360,8 +439,11 @@ void vl_broker_next(struct vl_guest *g, bool relabelled)
 
 	g->deaths = 0;
 	g->sys.ready = 0;
-	if (!g->box)
+	/* One that has asked nothing yet has what it was forked with. */
+	if (!g->in_contact) {
+		vl_broker_stop(g);
 		return;
+	}
 	if (g->workset.nr <= VL_WORKSET_MAX)
 		memcpy(vl_box_wire(g->box)->window, g->workset.gpas,
 		       g->workset.nr * sizeof(*g->workset.gpas));

@@ -98,7 +98,7 @@ static struct vl_error *check_contact(struct patient *p)
 		vl_doctor_error(p->d, "contact", VL_DOCTOR_PROBLEM, err);
 	else
 		vl_doctor_row(p->d, "contact", VL_DOCTOR_OK, NULL,
-			      p->g->contact->known ?
+			      p->g->known ?
 				      "known from before: nothing was paused" :
 				      "made now, for the first time: nothing was paused");
 	return err;

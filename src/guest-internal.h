@@ -2,8 +2,8 @@
 /*
  * A guest, opened, as the files that implement it see it. The same structure is in two
  * processes: the broker has the target, the guard and the monitor, a worker in a box
- * (box/box.h) has the view, the clone and the engine. The worker is a fork of the broker,
- * made when the kernel is known, and lives as long as that.
+ * (box/box.h) has the contact with the kernel, the view, the clone and the engine. The worker
+ * is a fork of the broker, made when the target is open, and ends when its contact proves wrong.
  *
  *	guest.c		what both have, and what the worker does
  *	guest-epoch.c	the worker's epochs
@@ -21,16 +21,17 @@
 #include "vmst/contact.h"
 #include "vmst/workset.h"
 
-/* What a worker cannot do itself. */
+/* What a worker wants another one for: it has one contact, and no other. */
 enum vl_want {
 	VL_WANT_NOTHING,
+	VL_WANT_CONTACT,      /* the kernel that it knows no longer runs */
 	VL_WANT_CONTACT_ANEW, /* what is known of the kernel is wrong */
 };
 
 struct vl_guest {
 	struct vl_sys sys; /* first: a vl_sys of ours is a vl_guest */
 	struct vl_target *target;
-	struct vl_contact *contact; /* NULL until the first epoch */
+	struct vl_contact *contact; /* in the worker; NULL until the first epoch */
 	struct vl_view *view;	    /* made at the first epoch, fresh in each */
 	struct vl_clone *clone;	    /* likewise */
 	pid_t as;
@@ -60,7 +61,7 @@ struct vl_guest {
 	const char *engine;	  /* of raw reads; NULL: any */
 	bool explain;		  /* likewise: why none of the others */
 	bool distrusts;		  /* the first contact is to be made anew */
-	struct vl_error *why;	  /* there is no contact, and views do without */
+	struct vl_error *why;	  /* in the worker: there is no contact, and views do without */
 	struct vl_words *words;	  /* what the worker said of its reader, in the broker */
 	struct vl_viewer *viewer; /* in the worker */
 
@@ -76,13 +77,18 @@ struct vl_guest {
 	struct vl_answers answers; /* since the process began */
 
 	/* The guest's code runs in a worker, which has a copy of all of this. */
-	struct vl_box *box;	     /* in the broker; NULL: there is no worker now */
-	bool boxed;		     /* this is the worker's copy */
-	struct vl_worker *worker;    /* in the worker */
-	enum vl_want want;	     /* in the worker: what it cannot do itself */
-	struct vl_stats gone;	     /* in the broker: figures of workers that are gone */
-	unsigned deaths;	     /* of workers, since the last vl_guest_next() */
-	struct vl_box_report box_is; /* what the last worker's box had */
+	struct vl_box *box;		    /* in the broker; NULL: there is no worker now */
+	bool in_contact;		    /* in the broker: and it knows the kernel */
+	bool first;			    /* in the broker: which nobody had known */
+	bool known;			    /* in the broker: from the file of the run */
+	char build_id[VL_BUILD_ID_MAX + 1]; /* in the broker: as the guest claims it */
+	bool boxed;			    /* this is the worker's copy */
+	struct vl_worker *worker;	    /* in the worker */
+	enum vl_want want;		    /* in the worker: what it cannot do itself */
+	struct vl_stats gone;		    /* in the broker: figures of workers that are gone */
+	unsigned deaths;		    /* of workers, since the last vl_guest_next() */
+	bool late;			    /* the last one had not answered in time */
+	struct vl_box_report box_is;	    /* what the last worker's box had */
 };
 
 static inline struct vl_guest *vl_guest_of(struct vl_sys *sys)
@@ -95,11 +101,11 @@ static inline struct vl_guest *vl_guest_of(struct vl_sys *sys)
 /* The operations themselves, for the worker. */
 extern const struct vl_sys_ops vl_guest_ops;
 
-/* Get in contact with the guest; @anew: whatever is known of it is wrong. */
+/*
+ * In the worker: get in contact; @anew: whatever is known of the guest is wrong. Or look
+ * whether the kernel that it is in contact with still runs: g->want.
+ */
 struct vl_error *vl_guest_contact(struct vl_guest *g, bool anew);
-
-/* A contact with a kernel that no longer runs is none: forget it, and the worker. */
-struct vl_error *vl_guest_drop_dead(struct vl_guest *g);
 
 /* Figures of this process since it began, without those of the pauses. */
 void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret);
@@ -141,6 +147,8 @@ struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_
 struct vl_error *vl_views_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns,
 			      struct vl_parcel *p);
 
+/* What is known of the kernel proved wrong: end the worker, the next contact is made anew. */
+void vl_broker_renew(struct vl_guest *g);
 /* The worker said what no honest one says: end it. */
 struct vl_error *vl_broker_lied(struct vl_guest *g);
 
@@ -150,6 +158,8 @@ void vl_broker_learn(struct vl_guest *g);
 void vl_broker_next(struct vl_guest *g, bool relabelled);
 /* Figures of all workers, this one and those before. */
 void vl_broker_figures(struct vl_guest *g, struct vl_stats *ret);
+/* Start a worker, if there is none; it is not waited for. */
+struct vl_error *vl_broker_start(struct vl_guest *g);
 /* End the worker: the next epoch makes a new one. */
 void vl_broker_stop(struct vl_guest *g);
 
@@ -157,18 +167,20 @@ void vl_broker_stop(struct vl_guest *g);
 
 /* What the broker asks, in vl_message.op; what the worker does: enum vl_port_op. */
 enum vl_broker_op {
-	VL_OP_BEGIN = 1, /* reply: value[0] is enum vl_want */
+	/* value[0]: anew; reply: enum vl_want, or: [0]: first, [1]: known, text: build id */
+	VL_OP_CONTACT = 1,
+	VL_OP_BEGIN, /* reply: value[0] is enum vl_want */
 	VL_OP_END,
 	VL_OP_CALL,  /* text: the name; args; reply: value[0] is what the kernel returned */
 	VL_OP_PUSH,  /* value[0] bytes of the window; value[1]: there are such; reply: value[0] */
 	VL_OP_PULL,  /* value[0]: address, value[1]: length; reply: the window */
 	VL_OP_RESET, /* of the pushed buffers */
-	VL_OP_LEARN, /* reply: enum vl_learned, the working set is in the window */
+	VL_OP_LEARN, /* stores the contact; reply: enum vl_learned, the working set is in the window */
 	VL_OP_NEXT,  /* value[0]: relabelled, value[1]: pages in the window */
 	VL_OP_STATS, /* reply: struct vl_stats in the window */
 	VL_OP_SETTLE,
 	/* of views; a reply has the length of what was found in value[1], its beginning in the window */
-	VL_OP_ATTACH, /* value[0]: it must have a kernel */
+	VL_OP_ATTACH, /* with the error that there is no contact for, if there is none */
 	VL_OP_SCAN,   /* value[0]: struct vl_scan, an address in both processes */
 	VL_OP_DIFF,   /* value[0]: struct vl_diff, likewise; reply: value[0] is enum vl_want */
 	VL_OP_PIECE,  /* value[0]: where; reply: the window, as much as goes in */
@@ -187,9 +199,6 @@ struct vl_words {
 
 /* Values of the reply to VL_OP_LEARN. */
 enum vl_learned {
-	VL_LEARNED_ANCHOR, /* there is one: the next two */
-	VL_LEARNED_LO,
-	VL_LEARNED_HI,
 	VL_LEARNED_CHANGED, /* the working set is another one */
 	VL_LEARNED_PAGES,   /* so many */
 };

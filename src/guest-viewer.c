@@ -176,8 +176,11 @@ static void say_who(struct vl_viewer *v, struct vl_wire *wire)
 struct vl_error *vl_viewer_serve(struct vl_guest *g, struct vl_wire *wire, struct vl_message *m)
 {
 	m->value[1] = 0;
-	if (m->op == VL_OP_ATTACH)
+	if (m->op == VL_OP_ATTACH) {
+		vl_error_destroy(g->why);
+		g->why = vl_message_error(m);
 		return attach(g);
+	}
 	if (!g->viewer)
 		return vl_error_new(VL_ERR_ARG, "not a question");
 	switch (m->op) {

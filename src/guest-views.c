@@ -46,10 +46,8 @@ struct vl_error *vl_guest_attach(struct vl_guest *g, bool need_kernel)
 	struct vl_message m = { .op = VL_OP_ATTACH };
 	struct vl_error *err = vl_broker_ready(g, true);
 
-	vl_error_destroy(g->why);
-	g->why = NULL;
-	if (err && !need_kernel && !g->contact && is_bearable(err)) {
-		g->why = err;
+	if (err && !need_kernel && !g->in_contact && is_bearable(err)) {
+		vl_message_put_error(&m, err);
 		err = vl_broker_ready(g, false);
 	}
 	if (!err)
@@ -140,11 +138,9 @@ struct vl_error *vl_guest_diff(struct vl_guest *g, const struct vl_diff *diff, s
 		return err;
 	/* Once: see begin_once() in guest-broker.c. */
 	vl_error_destroy(err);
-	g->anew = true;
+	vl_broker_renew(g);
 	vl_table_clear(t);
-	err = vl_guest_contact(g, true);
-	if (!err)
-		err = vl_guest_attach(g, true);
+	err = vl_guest_attach(g, true);
 	m = (struct vl_message){ .op = VL_OP_DIFF, .value = { (uintptr_t)diff } };
 	return err ? err : ask_table(g, &m, DIFF_NS, t);
 }

@@ -91,18 +91,31 @@ static struct vl_error *call(struct vl_worker *w, struct vl_message *m)
 
 static void learn(struct vl_worker *w, struct vl_message *m)
 {
-	const struct vl_contact *c = w->guest->contact;
 	struct vl_workset *ws = &w->guest->workset;
 
 	vl_epoch_learn(w->guest);
-	m->value[VL_LEARNED_ANCHOR] = c->has_anchor;
-	m->value[VL_LEARNED_LO] = (uint64_t)c->anchor_lo;
-	m->value[VL_LEARNED_HI] = (uint64_t)c->anchor_hi;
+	if (w->guest->contact && w->guest->contact->has_anchor)
+		vl_contact_save(w->guest->contact);
 	m->value[VL_LEARNED_CHANGED] = ws->changed && ws->nr <= VL_WORKSET_MAX;
 	m->value[VL_LEARNED_PAGES] = ws->nr;
 	if (m->value[VL_LEARNED_CHANGED] && ws->nr)
 		memcpy(w->asker.wire->window, ws->gpas, ws->nr * sizeof(*ws->gpas));
 	ws->changed = false;
+}
+
+static struct vl_error *contact(struct vl_worker *w, struct vl_message *m)
+{
+	struct vl_guest *g = w->guest;
+	struct vl_error *err;
+
+	err = vl_guest_contact(g, m->value[0]);
+	m->value[0] = g->want;
+	if (err)
+		return err;
+	m->value[0] = g->contact->first;
+	m->value[1] = g->contact->known;
+	strcpy(m->text, g->contact->build_id);
+	return NULL;
 }
 
 /* The contact stays, and with it what is still in the working set's eyes. */
@@ -137,6 +150,8 @@ static struct vl_error *serve(struct vl_worker *w, struct vl_message *m)
 	struct vl_stats stats;
 
 	switch (m->op) {
+	case VL_OP_CONTACT:
+		return contact(w, m);
 	case VL_OP_BEGIN:
 		g->want = VL_WANT_NOTHING;
 		err = sys->ops->begin(sys);

@@ -41,31 +41,23 @@ static void forget_clone(struct vl_guest *g)
 	g->view = NULL;
 }
 
-static void forget_contact(struct vl_guest *g)
-{
-	vl_broker_stop(g);
-	forget_clone(g);
-	vl_contact_destroy(g->contact);
-	vl_workset_deinit(&g->workset);
-	g->contact = NULL;
-	g->know_self = false;
-	g->task = 0;
-}
-
 struct vl_error *vl_guest_contact(struct vl_guest *g, bool anew)
 {
 	struct vl_error *err;
+	bool runs;
 
-	if (g->boxed) {
-		/* The broker makes it, and a new worker. */
-		g->want = VL_WANT_CONTACT_ANEW;
-		return vl_error_new(VL_ERR_KERNEL, "what is known of the kernel is wrong");
+	g->want = VL_WANT_NOTHING;
+	if (!g->contact) {
+		err = vl_contact_make(g->target, anew, &g->contact);
+		if (!err && g->uses & VL_GUEST_ASK)
+			vl_workset_find_still(&g->workset, g->contact);
+		return err;
 	}
-	forget_contact(g);
-	err = vl_contact_make(g->target, anew, &g->contact);
-	if (!err && g->uses & VL_GUEST_ASK)
-		vl_workset_load(&g->workset, g->contact, g->label);
-	return err;
+	err = vl_pulse_look(g->contact, &runs);
+	if (err || (runs && vl_contact_holds(g->contact)))
+		return err;
+	g->want = VL_WANT_CONTACT;
+	return vl_error_new(VL_ERR_KERNEL, "the kernel that is known no longer runs");
 }
 
 /*
@@ -104,19 +96,6 @@ static void forget_old(struct vl_guest *g)
 	g->suspect = false;
 }
 
-struct vl_error *vl_guest_drop_dead(struct vl_guest *g)
-{
-	struct vl_error *err;
-	bool runs;
-
-	if (!g->contact)
-		return NULL;
-	err = vl_pulse_look(g->contact, &runs);
-	if (!err && (!runs || !vl_contact_holds(g->contact)))
-		forget_contact(g);
-	return err;
-}
-
 static struct vl_error *guest_begin(struct vl_sys *sys)
 {
 	struct vl_guest *g = vl_guest_of(sys);
@@ -131,10 +110,8 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 	 * a while: ask the vCPUs. */
 	if (err && (err->code == VL_ERR_CRASHED || err->code == VL_ERR_KERNEL) && !g->anew) {
 		vl_error_destroy(err);
-		g->anew = true;
-		err = vl_guest_contact(g, true);
-		if (!err)
-			err = vl_epoch_open(g);
+		g->want = VL_WANT_CONTACT_ANEW;
+		err = vl_error_new(VL_ERR_KERNEL, "what is known of the kernel is wrong");
 	}
 	if (err)
 		return err;
@@ -211,10 +188,8 @@ void vl_guest_rest(struct vl_guest *g)
 {
 	g->sys.ops->end(&g->sys);
 	vl_broker_learn(g);
-	if (g->contact && g->contact->has_anchor && g->uses & VL_GUEST_ASK)
-		vl_contact_save(g->contact);
-	if (g->contact && g->label)
-		vl_workset_save(&g->workset, g->contact, g->label);
+	if (g->label)
+		vl_workset_save(&g->workset, g->target, g->label);
 	g->workset.changed = false;
 	vl_guest_hang_up(g);
 }
@@ -239,10 +214,7 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
 	vl_target_paused_reset(g->target);
 	vl_target_set_budget(g->target, budget);
 	g->anew = false;
-	if (g->contact && !vl_contact_holds(g->contact))
-		forget_contact(g);
-	if (g->contact)
-		g->contact->first = false;
+	g->first = false;
 	if (!wants_workset(g) || (label && g->label && !strcmp(label, g->label)))
 		goto out;
 	if (label) {
@@ -254,8 +226,7 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
 	g->label = copy;
 	relabelled = true;
 	vl_workset_deinit(&g->workset);
-	if (g->contact)
-		vl_workset_load(&g->workset, g->contact, g->label);
+	vl_workset_load(&g->workset, g->target, g->label);
 out:
 	vl_broker_next(g, relabelled);
 	return NULL;
@@ -287,10 +258,12 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	if (!err && !vl_target_is_live(g->target))
 		g->budget_ns = VL_BUDGET_DUMP_NS;
 	g->pauses = opts->target.pause != VL_PAUSE_NONE;
-	if (!err && opts->label && wants_workset(g)) {
+	if (!err && opts->label && g->uses & VL_GUEST_ASK && wants_workset(g)) {
 		g->label = strdup(opts->label);
 		if (!g->label)
 			err = vl_error_nomem();
+		else
+			vl_workset_load(&g->workset, g->target, g->label);
 	}
 	if (err) {
 		vl_target_close(g->target);
@@ -311,13 +284,14 @@ void vl_guest_close(struct vl_guest *g)
 	free(g->label);
 	free(g->words);
 	vl_error_destroy(g->why);
-	vl_contact_destroy(g->contact);
 	vl_target_close(g->target);
 	free(g);
 }
 
 struct vl_sys *vl_guest_sys(struct vl_guest *g)
 {
+	/* Its box takes some milliseconds. What fails fails again when it is needed. */
+	vl_error_destroy(vl_broker_start(g));
 	return &g->sys;
 }
 
@@ -361,9 +335,8 @@ void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret)
 	ret->answers.paused -= g->base.answers.paused;
 	ret->answers.validated -= g->base.answers.validated;
 	ret->answers.running -= g->base.answers.running;
-	ret->first_contact = g->contact && g->contact->first;
-	if (g->contact)
-		memcpy(ret->kernel, g->contact->build_id, sizeof(g->contact->build_id));
+	ret->first_contact = g->first;
+	memcpy(ret->kernel, g->build_id, sizeof(g->build_id));
 	vl_box_describe(&g->box_is, ret->box);
 	snprintf(ret->no_box, sizeof(ret->no_box), "%s", g->box_is.missing);
 	ret->paused_ns = vl_target_paused_ns(g->target, &ret->paused_longest_ns);
@@ -406,18 +379,6 @@ struct vl_error *vl_guest_reader(struct vl_guest *g, const struct vl_reader_opti
 struct vl_error *vl_guest_alive(struct vl_guest *g)
 {
 	return vl_target_alive(g->target);
-}
-
-struct vl_error *vl_guest_runs(struct vl_guest *g, bool *ret)
-{
-	struct vl_error *err;
-
-	*ret = g->contact && vl_contact_holds(g->contact);
-	if (!*ret)
-		return NULL;
-	err = vl_pulse_look(g->contact, ret);
-	vl_target_rest(g->target);
-	return err;
 }
 
 pid_t vl_guest_pid(const struct vl_guest *g)

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mem/paging.h"
+#include "kernel/kernel.h"
+#include "target/held.h"
 #include "vmst/moment.h"
 
 /* A view's filler asks while the main thread waits for it. */
@@ -158,6 +159,77 @@ static struct vl_error *port_kept_store(void *ctx, enum vl_kept kind, const void
 	return ask(a, &m);
 }
 
+static bool port_turn(void *ctx, const struct timespec *since, uint64_t wait_ns)
+{
+	struct vl_message m = {
+		.op = VL_OP_TURN,
+		.value = { (uint64_t)since->tv_sec, (uint64_t)since->tv_nsec, wait_ns },
+	};
+
+	return !vl_discard(ask(ctx, &m)) && m.value[0];
+}
+
+static void port_end_turn(void *ctx)
+{
+	struct vl_message m = { .op = VL_OP_END_TURN };
+
+	vl_error_destroy(ask(ctx, &m));
+}
+
+static struct vl_error *port_kernel(void *ctx, const struct vl_kernel_source *src,
+				    struct vl_deadline deadline, char key_ret[VL_KEY_MAX + 1],
+				    bool *made_ret, int *fd_ret, size_t *size_ret)
+{
+	const struct vl_kernel_part *const parts[] = { &src->names, &src->tokens, &src->offsets,
+						       &src->btf };
+	struct vl_message m = { .op = VL_OP_KERNEL,
+				.value = {
+					[VL_KERNEL_ROOT] = src->pt.root,
+					[VL_KERNEL_LEVELS] = (uint64_t)src->pt.levels,
+					[VL_KERNEL_FORM] = src->form,
+					[VL_KERNEL_NR] = src->nr,
+					[VL_KERNEL_DEADLINE] = (uint64_t)deadline.at_ns,
+				} };
+	struct vl_port_asker *a = ctx;
+	struct vl_error *err;
+
+	for (size_t i = 0; i < 4; i++) {
+		m.value[VL_KERNEL_PARTS + 2 * i] = parts[i]->va;
+		m.value[VL_KERNEL_PARTS + 2 * i + 1] = parts[i]->len;
+	}
+	err = ask(a, &m);
+	if (err)
+		return err;
+	snprintf(key_ret, VL_KEY_MAX + 1, "%.*s", VL_KEY_MAX, m.text);
+	*size_ret = m.value[0];
+	*made_ret = m.value[1];
+	*fd_ret = vl_box_take_file(a->link);
+	return *fd_ret < 0 ? vl_error_os(errno, "no file has come") : NULL;
+}
+
+static bool port_held(void *ctx, bool anew, struct vl_held **ret, size_t *nr_ret, bool *same_ret)
+{
+	struct vl_message m = { .op = VL_OP_HELD, .value = { anew } };
+	struct vl_port_asker *a = ctx;
+
+	if (vl_discard(ask(a, &m)))
+		return false;
+	*ret = calloc(m.value[0] + 1, sizeof(**ret));
+	if (!*ret)
+		return false;
+	memcpy(*ret, a->wire->back[channel(a)], m.value[0] * sizeof(**ret));
+	*nr_ret = m.value[0];
+	*same_ret = m.value[1];
+	return true;
+}
+
+static void port_held_start(void *ctx)
+{
+	struct vl_message m = { .op = VL_OP_HELD_START };
+
+	vl_error_destroy(ask(ctx, &m));
+}
+
 /* --- before the box --- */
 
 struct keeping {
@@ -190,6 +262,11 @@ struct vl_error *vl_port_prepare(struct vl_port_asker *a, struct vl_target *t,
 		.alive = port_alive,
 		.kept_open = port_kept_open,
 		.kept_store = port_kept_store,
+		.turn = port_turn,
+		.end_turn = port_end_turn,
+		.kernel = port_kernel,
+		.held = port_held,
+		.held_start = port_held_start,
 		.uffd = -1,
 		.machine = { .kvm = -1 },
 	};

@@ -5,7 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mem/paging.h"
+#include "kernel/kernel.h"
+#include "target/held.h"
 #include "vmst/moment.h"
 
 /* A worker may pause within a pause; no code of ours goes deeper. */
@@ -116,6 +117,66 @@ static struct vl_error *serve_store(struct vl_target *t, const struct vl_message
 	return err;
 }
 
+static struct vl_error *serve_turn(struct vl_target *t, struct vl_message *m)
+{
+	const struct timespec since = { (time_t)m->value[0], (long)m->value[1] };
+
+	m->value[0] =
+		vl_kept_turn(t, &since, m->value[2] < VL_CONTACT_NS ? m->value[2] : VL_CONTACT_NS);
+	return NULL;
+}
+
+static struct vl_error *serve_kernel(struct vl_target *t, struct vl_box *box, struct vl_message *m)
+{
+	const uint64_t *v = m->value, *p = v + VL_KERNEL_PARTS;
+	const struct vl_kernel_source src = {
+		.pt = { .root = v[VL_KERNEL_ROOT], .levels = v[VL_KERNEL_LEVELS] == 5 ? 5 : 4 },
+		.form = v[VL_KERNEL_FORM] <= VL_KALLSYMS_PLACE ?
+				(enum vl_kallsyms_form)v[VL_KERNEL_FORM] :
+				VL_KALLSYMS_PERCPU,
+		.nr = v[VL_KERNEL_NR] <= VL_SYMBOLS_MAX ? (uint32_t)v[VL_KERNEL_NR] : 0,
+		.names = { p[0], p[1] },
+		.tokens = { p[2], p[3] },
+		.offsets = { p[4], p[5] },
+		.btf = { p[6], p[7] },
+	};
+	struct vl_deadline deadline = vl_deadline_in(VL_CONTACT_NS);
+	char key[VL_KEY_MAX + 1];
+	struct vl_error *err;
+	size_t size;
+	bool made;
+	int fd;
+
+	if (v[VL_KERNEL_DEADLINE] < (uint64_t)deadline.at_ns)
+		deadline.at_ns = (int64_t)v[VL_KERNEL_DEADLINE];
+	err = vl_kernel_provide(t, &src, deadline, key, &made, &fd, &size);
+	if (err)
+		return err;
+	memcpy(m->text, key, sizeof(key));
+	m->value[0] = size;
+	m->value[1] = made;
+	err = vl_box_pass_file(box, fd);
+	close(fd);
+	return err;
+}
+
+static struct vl_error *serve_held(struct vl_target *t, struct vl_message *m, unsigned char *back)
+{
+	struct vl_held *held;
+	bool same;
+	size_t nr;
+
+	if (!vl_held_look(t, m->value[0], &held, &nr, &same))
+		return vl_error_new(VL_ERR_TARGET, "it is not known where");
+	if (nr > VL_WINDOW_BACK / sizeof(*held))
+		nr = VL_WINDOW_BACK / sizeof(*held);
+	memcpy(back, held, nr * sizeof(*held));
+	free(held);
+	m->value[0] = nr;
+	m->value[1] = same;
+	return NULL;
+}
+
 void vl_port_serve(struct vl_target *t, struct vl_box *box, enum vl_channel_id id,
 		   struct vl_message *m)
 {
@@ -149,6 +210,23 @@ void vl_port_serve(struct vl_target *t, struct vl_box *box, enum vl_channel_id i
 		break;
 	case VL_OP_STORE:
 		err = serve_store(t, m, back);
+		break;
+	case VL_OP_TURN:
+		err = serve_turn(t, m);
+		break;
+	case VL_OP_END_TURN:
+		vl_kept_end_turn(t);
+		err = NULL;
+		break;
+	case VL_OP_KERNEL:
+		err = serve_kernel(t, box, m);
+		break;
+	case VL_OP_HELD:
+		err = serve_held(t, m, back);
+		break;
+	case VL_OP_HELD_START:
+		vl_held_start(t);
+		err = NULL;
 		break;
 	default:
 		err = vl_error_new(VL_ERR_ARG, "that is not to be asked");

@@ -21,6 +21,11 @@ enum vl_port_op {
 	VL_OP_ALIVE,
 	VL_OP_OPEN,  /* value[0]: enum vl_kept, text: a key; reply: value[0] is its size */
 	VL_OP_STORE, /* value[0]: enum vl_kept, value[1]: length of what is in the window */
+	VL_OP_TURN,  /* value[0], [1]: since, s and ns, [2]: to wait; reply: [0] */
+	VL_OP_END_TURN,
+	VL_OP_KERNEL, /* enum vl_port_kernel; reply: text: the key, [0]: size, [1]: it was made */
+	VL_OP_HELD,   /* value[0]: anew; reply: [0]: so many in the window, [1]: the same */
+	VL_OP_HELD_START,
 };
 
 /* Values of VL_OP_PAUSE. */
@@ -35,6 +40,18 @@ enum vl_port_pause {
 	VL_PAUSE_PID_AT,
 	VL_NR_PAUSE_VALUES,
 };
+
+/* Values of VL_OP_KERNEL: struct vl_kernel_source. */
+enum vl_port_kernel {
+	VL_KERNEL_ROOT,
+	VL_KERNEL_LEVELS,
+	VL_KERNEL_FORM,
+	VL_KERNEL_NR,
+	VL_KERNEL_DEADLINE,
+	VL_KERNEL_PARTS, /* the address and the length of each */
+	VL_NR_KERNEL_VALUES = VL_KERNEL_PARTS + 8,
+};
+_Static_assert(VL_NR_KERNEL_VALUES <= VL_WIRE_VALUES, "a message has room for it");
 
 /* --- the worker's end, port-ask.c --- */
 

@@ -33,7 +33,7 @@ struct vl_box {
 	struct vl_box_report report;
 	cpu_set_t cpus;
 	const char *does;
-	bool gone, late;
+	bool ready, gone, late;
 	int status; /* as waitpid gives it; -1: not known */
 };
 
@@ -178,6 +178,11 @@ bool vl_box_attacked(const struct vl_box *b)
 	       WTERMSIG(b->status) == SIGSYS;
 }
 
+bool vl_box_late(const struct vl_box *b)
+{
+	return b->late;
+}
+
 bool vl_box_hopeless(const struct vl_box *b)
 {
 	return vl_box_attacked(b) || b->late;
@@ -270,11 +275,14 @@ struct vl_error *vl_box_ask(struct vl_box *b, struct vl_message *m, uint64_t tim
 	return wait_reply(b, m, timeout_ns, serve, ctx);
 }
 
-static struct vl_error *wait_ready(struct vl_box *b)
+struct vl_error *vl_box_wait(struct vl_box *b)
 {
 	struct vl_message m;
-	struct vl_error *err = wait_reply(b, &m, START_NS, NULL, NULL);
+	struct vl_error *err;
 
+	if (b->ready)
+		return NULL;
+	err = wait_reply(b, &m, START_NS, NULL, NULL);
 	if (!err)
 		err = vl_message_error(&m);
 	if (err)
@@ -282,6 +290,7 @@ static struct vl_error *wait_ready(struct vl_box *b)
 	b->report.has = (uint32_t)m.value[0];
 	b->report.uid = (uint32_t)m.value[1];
 	memcpy(b->report.missing, m.text, sizeof(b->report.missing) - 1);
+	b->ready = true;
 	return NULL;
 }
 
@@ -312,14 +321,15 @@ static struct vl_error *launch(struct vl_box *b, const struct vl_box_options *o)
 	/* For no other child of ours. */
 	madvise(b->wire, sizeof(*b->wire), MADV_DONTFORK);
 	b->pidfd = (int)syscall(SYS_pidfd_open, b->pid, 0);
-	return wait_ready(b);
+	return NULL;
 }
 
-struct vl_error *vl_box_start(const struct vl_box_options *o, struct vl_box **ret)
+struct vl_error *vl_box_launch(const struct vl_box_options *o, struct vl_box **ret)
 {
 	struct vl_box *b = calloc(1, sizeof(*b));
 	struct vl_error *err;
 
+	*ret = NULL;
 	if (!b)
 		return vl_error_nomem();
 	b->pid = b->pidfd = b->link = -1;
@@ -332,6 +342,19 @@ struct vl_error *vl_box_start(const struct vl_box_options *o, struct vl_box **re
 	}
 	*ret = b;
 	return NULL;
+}
+
+struct vl_error *vl_box_start(const struct vl_box_options *o, struct vl_box **ret)
+{
+	struct vl_error *err = vl_box_launch(o, ret);
+
+	if (!err)
+		err = vl_box_wait(*ret);
+	if (err) {
+		vl_box_stop(*ret);
+		*ret = NULL;
+	}
+	return err;
 }
 
 void vl_box_stop(struct vl_box *b)

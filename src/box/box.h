@@ -61,9 +61,13 @@ struct vl_box_options {
 };
 
 /*
- * Fork a worker and wait until it is in its box. The calling thread must live as long as
+ * Fork a worker, which enters its box meanwhile. The calling thread must live as long as
  * the worker, which ends with it. On success *@ret is owned by the caller.
  */
+struct vl_error *vl_box_launch(const struct vl_box_options *o, struct vl_box **ret);
+/* Wait until it is in its box. Its report is there then. It is to be called before any question. */
+struct vl_error *vl_box_wait(struct vl_box *b);
+/* Both. */
 struct vl_error *vl_box_start(const struct vl_box_options *o, struct vl_box **ret);
 /* End the worker; NULL is allowed. */
 void vl_box_stop(struct vl_box *b);
@@ -91,6 +95,9 @@ struct vl_error *vl_box_ask(struct vl_box *b, struct vl_message *m, uint64_t tim
 
 /* Did the worker die of what no honest worker does (a denied system call)? */
 bool vl_box_attacked(const struct vl_box *b);
+
+/* Did it not answer in time? */
+bool vl_box_late(const struct vl_box *b);
 
 /* Would another one fare no better: did it attack, or not answer in time? */
 bool vl_box_hopeless(const struct vl_box *b);

@@ -93,24 +93,27 @@ struct btf_header {
 };
 #define BTF_MAGIC 0xeb9f
 
-/* The bytes from symbol @start to symbol @stop; NULL when they are not in the image. */
-static const unsigned char *between(const struct vl_image *img, const char *start, const char *stop,
+/* Symbols at both ends of something. */
+enum { BTF_START, BTF_STOP, NOTES_START, NOTES_STOP, NR_ENDS };
+
+/* include/asm-generic/vmlinux.lds.h */
+static const char *const ends[NR_ENDS] = { "__start_BTF", "__stop_BTF", "__start_notes",
+					   "__stop_notes" };
+
+/* The bytes from @from to @to; NULL when they are not in the image. */
+static const unsigned char *between(const struct vl_image *img, uint64_t from, uint64_t to,
 				    size_t *len_ret)
 {
-	uint64_t from = vl_kallsyms_address(&img->symbols, start);
-	uint64_t to = vl_kallsyms_address(&img->symbols, stop);
-
 	if (from < img->base || to > img->end || from >= to)
 		return NULL;
 	*len_ret = to - from;
 	return img->bytes + (from - img->base);
 }
 
-/* include/asm-generic/vmlinux.lds.h: BTF */
-static void find_btf(struct vl_image *img)
+static void find_btf(struct vl_image *img, const uint64_t *at)
 {
 	size_t size;
-	const unsigned char *p = between(img, "__start_BTF", "__stop_BTF", &size);
+	const unsigned char *p = between(img, at[BTF_START], at[BTF_STOP], &size);
 	struct btf_header h;
 
 	if (!p || size < sizeof(h))
@@ -123,11 +126,11 @@ static void find_btf(struct vl_image *img)
 }
 
 /* Its notes are those of ELF; one of GNU, type 3, is a build id (elf(5)). */
-static void find_build_id(struct vl_image *img)
+static void find_build_id(struct vl_image *img, const uint64_t *at)
 {
 	static const char gnu[] = "\4\0\0\0";
 	size_t left;
-	const unsigned char *p = between(img, "__start_notes", "__stop_notes", &left);
+	const unsigned char *p = between(img, at[NOTES_START], at[NOTES_STOP], &left);
 
 	while (p && left > 16) {
 		uint32_t name, len, type;
@@ -184,8 +187,8 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 			       struct vl_deadline deadline, struct vl_image **ret)
 {
 	unsigned char gate[16];
+	uint64_t rip, at[NR_ENDS];
 	struct vl_image *img;
-	uint64_t rip;
 
 	if (!vl_target_read_virt(t, pt, idt_base + 16 * GATE_PAGE_FAULT, gate, sizeof(gate)))
 		return no_linux("its interrupt table is not mapped");
@@ -227,8 +230,9 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 		vl_image_destroy(img);
 		return no_linux("there is no table of its symbols (CONFIG_KALLSYMS)");
 	}
-	find_btf(img);
-	find_build_id(img);
+	vl_kallsyms_addresses(img->bytes, &img->symbols, ends, NR_ENDS, at);
+	find_btf(img, at);
+	find_build_id(img, at);
 	*ret = img;
 	return NULL;
 }
@@ -237,7 +241,6 @@ void vl_image_destroy(struct vl_image *img)
 {
 	if (!img)
 		return;
-	vl_kallsyms_deinit(&img->symbols);
 	if (img->bytes)
 		munmap(img->bytes, img->end - img->base);
 	free(img);

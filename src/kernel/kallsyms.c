@@ -12,8 +12,7 @@
 #define MARKERS_MIN 16
 /* What stands behind the markers is taken for so many more at most, less one. */
 #define MARKERS_CHANCE 3
-/* More than any has (7.3: 210,000), and more than all their names take (5 MiB). */
-#define SYMBOLS_MAX (2u << 20)
+/* More than all their names take (5 MiB). */
 #define TEXT_MAX (64u << 20)
 /* Between the names and the tokens are the markers, and three bytes a symbol of an order. */
 #define MARKERS_REACH (16u << 20)
@@ -169,7 +168,7 @@ static uint32_t markers_at(const struct finder *f, size_t at)
 
 	if (get32(f, at))
 		return 0;
-	for (at += 4; at + 4 <= f->tokens && nr <= SYMBOLS_MAX / MARKER_STEP; at += 4, nr++) {
+	for (at += 4; at + 4 <= f->tokens && nr <= VL_SYMBOLS_MAX / MARKER_STEP; at += 4, nr++) {
 		uint32_t v = get32(f, at);
 
 		if (v < last + 2 * MARKER_STEP || v - last > MARKER_STEP * (NAME_MAX_LEN + 2))
@@ -197,7 +196,7 @@ static bool find_names(struct finder *f, uint32_t nr_markers)
 		for (unsigned gap = 8; gap >= 4; gap -= 4) {
 			uint32_t nr = get32(f, names - gap);
 
-			if (nr > SYMBOLS_MAX ||
+			if (nr > VL_SYMBOLS_MAX ||
 			    (nr + MARKER_STEP - 1) / MARKER_STEP != nr_markers ||
 			    !names_fit(f, names, nr))
 				continue;
@@ -299,22 +298,33 @@ static bool find_offsets(const struct finder *f, struct vl_kallsyms *k)
 	return false;
 }
 
-/* Expand the names; false: one is longer than any is, or there is no memory. */
-static bool decode(const struct finder *f, struct vl_kallsyms *k)
-{
-	const char *token[TOKENS];
-	size_t token_len[TOKENS], room = 0, at = f->names;
+/* Tokens, as strings. */
+struct tokens {
+	const char *text[TOKENS];
+	size_t len[TOKENS];
+};
 
+static void get_tokens(const struct finder *f, struct tokens *ret)
+{
 	for (unsigned i = 0; i < TOKENS; i++) {
-		token[i] = (const char *)f->image + f->tokens + get16(f, f->index + 2 * i);
-		token_len[i] = strlen(token[i]);
+		ret->text[i] = (const char *)f->image + f->tokens + get16(f, f->index + 2 * i);
+		ret->len[i] = strlen(ret->text[i]);
 	}
+}
+
+/* Expand the names; false: one is longer than any is, or there is no memory. */
+static bool decode(const struct finder *f, const struct vl_kallsyms *k, struct vl_symbols *ret)
+{
+	size_t room = 0, at = f->names;
+	struct tokens t;
+
+	get_tokens(f, &t);
 	/* At first how long they are all together. */
 	for (uint32_t i = 0; i < f->nr; i++) {
 		size_t head, len = name_length(f, at, f->names_end, &head), whole = 0;
 
 		for (size_t n = 0; n < len; n++)
-			whole += token_len[f->image[at + head + n]];
+			whole += t.len[f->image[at + head + n]];
 		if (whole < 2 || whole > NAME_MAX_LEN)
 			return false;
 		room += whole; /* less the type, and a NUL */
@@ -322,41 +332,121 @@ static bool decode(const struct finder *f, struct vl_kallsyms *k)
 	}
 	if (room > TEXT_MAX)
 		return false;
-	k->addresses = malloc(f->nr * sizeof(*k->addresses));
-	k->name_at = malloc(f->nr * sizeof(*k->name_at));
-	k->text = malloc(room);
-	if (!k->addresses || !k->name_at || !k->text)
+	ret->addresses = malloc(f->nr * sizeof(*ret->addresses));
+	ret->name_at = malloc(f->nr * sizeof(*ret->name_at));
+	ret->text = malloc(room);
+	if (!ret->addresses || !ret->name_at || !ret->text)
 		return false;
-	k->text_len = room;
+	ret->nr = f->nr;
+	ret->base = k->base;
+	ret->text_len = room;
 	at = f->names;
 	room = 0;
 	for (uint32_t i = 0; i < f->nr; i++) {
 		size_t head, len = name_length(f, at, f->names_end, &head), skip = 1;
 
-		k->addresses[i] = address(f, k, i);
-		k->name_at[i] = (uint32_t)room;
+		ret->addresses[i] = address(f, k, i);
+		ret->name_at[i] = (uint32_t)room;
 		at += head;
 		for (size_t n = 0; n < len; n++) {
-			unsigned char t = f->image[at + n];
+			unsigned char c = f->image[at + n];
 
 			/* The first character is the symbol's type. */
-			if (token_len[t] > skip)
-				memcpy(k->text + room, token[t] + skip, token_len[t] - skip);
-			room += token_len[t] > skip ? token_len[t] - skip : 0;
-			skip -= token_len[t] < skip ? token_len[t] : skip;
+			if (t.len[c] > skip)
+				memcpy(ret->text + room, t.text[c] + skip, t.len[c] - skip);
+			room += t.len[c] > skip ? t.len[c] - skip : 0;
+			skip -= t.len[c] < skip ? t.len[c] : skip;
 		}
-		k->text[room++] = '\0';
+		ret->text[room++] = '\0';
 		at += len;
 	}
 	return true;
 }
 
-/* asm_exc_page_fault since 5.8, page_fault before. */
-static bool handler_named(const struct vl_kallsyms *k, uint64_t handler)
+/* Is the name of @len tokens at @at, less its type, @name? */
+static bool name_is(const struct finder *f, const struct tokens *t, size_t at, size_t len,
+		    const char *name)
 {
-	for (uint32_t i = 0; i < k->nr; i++)
-		if (k->addresses[i] == handler && strstr(k->text + k->name_at[i], "page_fault"))
-			return true;
+	size_t skip = 1;
+
+	for (size_t n = 0; n < len; n++) {
+		unsigned char c = f->image[at + n];
+
+		if (t->len[c] > skip) {
+			size_t more = t->len[c] - skip;
+
+			if (strncmp(name, t->text[c] + skip, more))
+				return false;
+			name += more;
+		}
+		skip -= t->len[c] < skip ? t->len[c] : skip;
+	}
+	return !*name;
+}
+
+void vl_kallsyms_addresses(const unsigned char *image, const struct vl_kallsyms *k,
+			   const char *const *names, size_t nr, uint64_t *ret)
+{
+	const struct finder f = {
+		.image = image,
+		.tokens = k->tokens.at,
+		.index = k->index.at,
+		.names = k->names.at,
+		.names_end = k->names.at + k->names.len,
+		.nr = k->nr,
+	};
+	size_t at = f.names;
+	struct tokens t;
+
+	get_tokens(&f, &t);
+	memset(ret, 0, nr * sizeof(*ret));
+	for (uint32_t i = 0; i < f.nr; i++) {
+		size_t head, len = name_length(&f, at, f.names_end, &head);
+
+		at += head;
+		for (size_t n = 0; n < nr; n++)
+			if (!ret[n] && name_is(&f, &t, at, len, names[n]))
+				ret[n] = address(&f, k, i);
+		at += len;
+	}
+}
+
+/* Expand the name of @len tokens at @at, less its type, as far as there is room. */
+static void expand(const struct finder *f, const struct tokens *t, size_t at, size_t len,
+		   char buf[NAME_MAX_LEN + 1])
+{
+	size_t used = 0;
+
+	for (size_t n = 0; n < len; n++) {
+		const char *text = t->text[f->image[at + n]];
+
+		while (*text && used < NAME_MAX_LEN)
+			buf[used++] = *text++;
+	}
+	buf[used] = '\0';
+	if (used)
+		memmove(buf, buf + 1, used);
+}
+
+/* asm_exc_page_fault since 5.8, page_fault before. */
+static bool handler_named(const struct finder *f, const struct vl_kallsyms *k)
+{
+	size_t at = f->names;
+	struct tokens t;
+
+	get_tokens(f, &t);
+	for (uint32_t i = 0; i < f->nr; i++) {
+		size_t head, len = name_length(f, at, f->names_end, &head);
+		char name[NAME_MAX_LEN + 1];
+
+		at += head;
+		if (address(f, k, i) == f->handler) {
+			expand(f, &t, at, len, name);
+			if (strstr(name, "page_fault"))
+				return true;
+		}
+		at += len;
+	}
 	return false;
 }
 
@@ -372,25 +462,91 @@ bool vl_kallsyms_find(const unsigned char *image, size_t len, uint64_t va, uint6
 		ret->nr = f.nr;
 		ret->names = (struct vl_kallsyms_part){ f.names, f.names_end - f.names };
 		ret->tokens = (struct vl_kallsyms_part){ f.tokens, f.index - f.tokens };
-		if (decode(&f, ret) && handler_named(ret, handler))
+		ret->index = (struct vl_kallsyms_part){ f.index, 2 * TOKENS };
+		if (handler_named(&f, ret))
 			return true;
-		vl_kallsyms_deinit(ret);
 	}
 	return false;
 }
 
-void vl_kallsyms_deinit(struct vl_kallsyms *k)
+/* Do @nr names end where their table does? */
+static bool names_end(const struct finder *f)
 {
-	free(k->addresses);
-	free(k->name_at);
-	free(k->text);
-	memset(k, 0, sizeof(*k));
+	size_t at = 0;
+
+	for (uint32_t i = 0; i < f->nr; i++) {
+		size_t head, len;
+
+		if (at >= f->names_end)
+			return false;
+		len = name_length(f, at, f->names_end, &head);
+		if (!len || len > NAME_MAX_LEN || len > f->names_end - at - head)
+			return false;
+		at += head + len;
+	}
+	return at == f->names_end;
 }
 
-uint64_t vl_kallsyms_address(const struct vl_kallsyms *k, const char *name)
+/* Make the index of the tokens behind them; false: they are not as many as tokens are. */
+static bool index_tokens(unsigned char *tokens, size_t len, unsigned char *index)
 {
-	for (uint32_t i = 0; i < k->nr; i++)
-		if (!strcmp(k->text + k->name_at[i], name))
-			return k->addresses[i];
-	return 0;
+	size_t at = 0;
+
+	for (unsigned i = 0; i < TOKENS; i++) {
+		const uint16_t place = (uint16_t)at;
+		const unsigned char *nul = at < len ? memchr(tokens + at, 0, len - at) : NULL;
+
+		if (!nul || at > UINT16_MAX)
+			return false;
+		memcpy(index + 2 * i, &place, sizeof(place));
+		at = (size_t)(nul - tokens) + 1;
+	}
+	return true;
+}
+
+static bool ascend(const struct finder *f, const struct vl_kallsyms *k)
+{
+	for (uint32_t i = 1; i < f->nr; i++)
+		if (address(f, k, i) < address(f, k, i - 1))
+			return false;
+	return true;
+}
+
+bool vl_kallsyms_decode(const struct vl_kallsyms_tables *t, uint64_t base, struct vl_symbols *ret)
+{
+	struct finder f = { .nr = t->nr, .names_end = t->names.len };
+	struct vl_kallsyms k = { .form = t->form, .nr = t->nr, .base = base };
+	unsigned char *image;
+	bool ok;
+
+	memset(ret, 0, sizeof(*ret));
+	if (!t->nr || t->nr > VL_SYMBOLS_MAX || t->names.len > VL_NAMES_MAX ||
+	    t->tokens.len > VL_TOKENS_MAX || t->offsets.len != 4 * (size_t)t->nr ||
+	    (unsigned)t->form > VL_KALLSYMS_PLACE)
+		return false;
+	f.tokens = t->names.len;
+	f.index = f.tokens + t->tokens.len;
+	k.offsets = (struct vl_kallsyms_part){ f.index + 2 * TOKENS, t->offsets.len };
+	f.len = k.offsets.at + k.offsets.len;
+	image = malloc(f.len);
+	if (!image)
+		return false;
+	memcpy(image, t->names.at, t->names.len);
+	memcpy(image + f.tokens, t->tokens.at, t->tokens.len);
+	memcpy(image + k.offsets.at, t->offsets.at, t->offsets.len);
+	f.image = image;
+	ok = index_tokens(image + f.tokens, t->tokens.len, image + f.index) && names_end(&f) &&
+	     ascend(&f, &k) && decode(&f, &k, ret);
+	free(image);
+	if (!ok)
+		vl_symbols_deinit(ret);
+	return ok;
+}
+
+void vl_symbols_deinit(struct vl_symbols *s)
+{
+	free(s->addresses);
+	free(s->name_at);
+	free(s->text);
+	memset(s, 0, sizeof(*s));
 }

@@ -23,23 +23,52 @@ enum vl_kallsyms_form {
 	VL_KALLSYMS_PLACE,
 };
 
+/* Tables that all symbols follow from, once a base is known, wherever they came from. */
+struct vl_kallsyms_tables {
+	enum vl_kallsyms_form form;
+	uint32_t nr;
+	struct vl_kallsyms_bytes {
+		const unsigned char *at;
+		size_t len;
+	} names, tokens, offsets;
+};
+
+/* More than any kernel has (7.3: 210,000), and than its tables and types take. */
+#define VL_SYMBOLS_MAX (2u << 20)
+#define VL_NAMES_MAX (32u << 20)
+#define VL_TOKENS_MAX (256u << 10)
+
 /* Pieces of the image, in bytes from its start. */
 struct vl_kallsyms_part {
 	size_t at, len;
 };
 
+/* Where the tables are in an image. */
 struct vl_kallsyms {
 	enum vl_kallsyms_form form;
 	uint32_t nr;
-	/*
-	 * The tables that all symbols follow from, once @base is known: names (each with
-	 * its length before it), tokens, offsets.
-	 */
-	struct vl_kallsyms_part names, tokens, offsets;
+	/* names (each with its length before it), tokens, offsets, where each token begins */
+	struct vl_kallsyms_part names, tokens, offsets, index;
 	/* What addresses are relative to: a virtual address that moves with the kernel. */
 	uint64_t base;
+};
 
-	/* Decoded: symbol @i's address, and where in @text its name begins. */
+/*
+ * Find the tables in @image, which is @len bytes from the virtual address
+ * @va on. @handler is the kernel's page-fault handler: it must have a symbol, and by
+ * its name. False when there are none, or @deadline has passed. No more is read than @len.
+ */
+bool vl_kallsyms_find(const unsigned char *image, size_t len, uint64_t va, uint64_t handler,
+		      struct vl_deadline deadline, struct vl_kallsyms *ret);
+
+/* The addresses of symbols @names of the tables @k that were found in @image; 0: there is none. */
+void vl_kallsyms_addresses(const unsigned char *image, const struct vl_kallsyms *k,
+			   const char *const *names, size_t nr, uint64_t *ret);
+
+/* All symbols: @i's address, and where in @text its name begins. */
+struct vl_symbols {
+	uint32_t nr;
+	uint64_t base;
 	uint64_t *addresses;
 	uint32_t *name_at;
 	char *text;
@@ -47,16 +76,11 @@ struct vl_kallsyms {
 };
 
 /*
- * Find and decode the tables in @image, which is @len bytes from the virtual address
- * @va on. @handler is the kernel's page-fault handler: it must have a symbol, and by
- * its name. False when there are none, or @deadline has passed. No more is read than @len, no more is
- * allocated than a small multiple of it.
+ * Decode @tables, placed at @base. False: they are none. Nothing is read beyond them, and no
+ * more is allocated than a small multiple of them.
  */
-bool vl_kallsyms_find(const unsigned char *image, size_t len, uint64_t va, uint64_t handler,
-		      struct vl_deadline deadline, struct vl_kallsyms *ret);
-void vl_kallsyms_deinit(struct vl_kallsyms *k);
-
-/* The address of symbol @name, 0 when there is none. Looks through all. */
-uint64_t vl_kallsyms_address(const struct vl_kallsyms *k, const char *name);
+bool vl_kallsyms_decode(const struct vl_kallsyms_tables *tables, uint64_t base,
+			struct vl_symbols *ret);
+void vl_symbols_deinit(struct vl_symbols *s);
 
 #endif

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "../error.h"
+#include "../mem/paging.h"
 #include "../target/kept.h"
 #include "kallsyms.h"
 
@@ -272,7 +273,7 @@ struct vl_error *vl_layout_from_btf(const void *btf, size_t len, struct vl_deadl
  * Make a kernel from the tables of its symbols and its types. It is a function of
  * these two only, and kept under a key of these two: see vl_kernel_key().
  */
-struct vl_error *vl_kernel_create(const struct vl_kallsyms *from, const struct vl_layout *layout,
+struct vl_error *vl_kernel_create(const struct vl_symbols *from, const struct vl_layout *layout,
 				  struct vl_kernel **ret);
 void vl_kernel_destroy(struct vl_kernel *k);
 
@@ -284,8 +285,34 @@ void vl_kernel_destroy(struct vl_kernel *k);
  * vl_kernel_create() makes it of, as it lies in the guest's memory. What a guest makes
  * up is found again by no guest that does not make up the same.
  */
-void vl_kernel_key(const struct vl_kallsyms *symbols, const unsigned char *image, const void *btf,
-		   size_t btf_len, char ret[VL_KEY_MAX + 1]);
+void vl_kernel_key(const struct vl_kallsyms_tables *symbols, const void *btf, size_t btf_len,
+		   char ret[VL_KEY_MAX + 1]);
+
+/* Where in its guest the tables lie that a kernel is made of. */
+struct vl_kernel_source {
+	struct vl_pgtable pt;
+	enum vl_kallsyms_form form;
+	uint32_t nr;
+	struct vl_kernel_part {
+		uint64_t va, len;
+	} names, tokens, offsets, btf;
+};
+
+/*
+ * The kernel of the tables at @src, placed at @base: from the cache, else it is made and kept
+ * there. It is read, hashed and made of the very same bytes, by a process in a box that has
+ * seen nothing else (maker.c): so what a guest makes up lies under a key of its own, even if
+ * it takes that process over. *@made_ret: it was not in the cache.
+ */
+struct vl_error *vl_kernel_get(struct vl_target *t, const struct vl_kernel_source *src,
+			       uint64_t base, struct vl_deadline deadline,
+			       char key_ret[VL_KEY_MAX + 1], bool *made_ret,
+			       struct vl_kernel **ret);
+
+/* The same, for who has rights: as an open file. Nothing in @src is believed. */
+struct vl_error *vl_kernel_provide(struct vl_target *t, const struct vl_kernel_source *src,
+				   struct vl_deadline deadline, char key_ret[VL_KEY_MAX + 1],
+				   bool *made_ret, int *fd_ret, size_t *size_ret);
 
 /*
  * Write to, read from the cache by @key. Loading gives NULL in *@ret when
@@ -293,6 +320,10 @@ void vl_kernel_key(const struct vl_kallsyms *symbols, const unsigned char *image
  * kernel it is: it may be one without rights (target/kept.h).
  */
 struct vl_error *vl_kernel_store(const struct vl_kernel *k, const char *key);
+/* What is stored, *@len_ret bytes, owned by @k. */
+const void *vl_kernel_bytes(const struct vl_kernel *k, size_t *len_ret);
+/* Of a file that has it, of @size bytes; takes over @fd. NULL in *@ret: it was damaged. */
+void vl_kernel_map(int fd, size_t size, uint64_t base, struct vl_kernel **ret);
 void vl_kernel_load(struct vl_target *t, const char *key, uint64_t base, struct vl_kernel **ret);
 
 /* Keep the guest's BTF beside it, for whoever needs more than the fields here. */

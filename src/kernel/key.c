@@ -16,11 +16,11 @@ static void add(struct sha256_ctx *sha, const void *data, uint64_t len)
 		sha256_update(sha, len, data);
 }
 
-void vl_kernel_key(const struct vl_kallsyms *symbols, const unsigned char *image, const void *btf,
-		   size_t btf_len, char ret[VL_KEY_MAX + 1])
+void vl_kernel_key(const struct vl_kallsyms_tables *symbols, const void *btf, size_t btf_len,
+		   char ret[VL_KEY_MAX + 1])
 {
-	const struct vl_kallsyms_part *parts[] = { &symbols->names, &symbols->tokens,
-						   &symbols->offsets };
+	const struct vl_kallsyms_bytes parts[] = { symbols->names, symbols->tokens,
+						   symbols->offsets };
 	const uint32_t head[] = { symbols->form, symbols->nr };
 	uint8_t digest[SHA256_DIGEST_SIZE];
 	struct sha256_ctx sha;
@@ -28,7 +28,7 @@ void vl_kernel_key(const struct vl_kallsyms *symbols, const unsigned char *image
 	sha256_init(&sha);
 	add(&sha, head, sizeof(head));
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		add(&sha, image + parts[i]->at, parts[i]->len);
+		add(&sha, parts[i].at, parts[i].len);
 	add(&sha, btf, btf_len);
 	sha256_digest(&sha, sizeof(digest), digest);
 	for (size_t i = 0; i < sizeof(digest); i++)

@@ -148,7 +148,7 @@ void vl_kernel_find_tsc_sites(const struct vl_kernel *k, const unsigned char *im
 	}
 }
 
-struct vl_error *vl_kernel_create(const struct vl_kallsyms *from, const struct vl_layout *layout,
+struct vl_error *vl_kernel_create(const struct vl_symbols *from, const struct vl_layout *layout,
 				  struct vl_kernel **ret)
 {
 	struct vl_kernel *k = calloc(1, sizeof(*k));
@@ -238,17 +238,18 @@ static bool table_sane(const struct table *t, size_t size)
 	       table_size(t->nr, t->names_size) == size && !((const char *)t)[size - 1];
 }
 
-void vl_kernel_load(struct vl_target *t, const char *key, uint64_t base, struct vl_kernel **ret)
+const void *vl_kernel_bytes(const struct vl_kernel *k, size_t *len_ret)
 {
+	*len_ret = k->size;
+	return k->t;
+}
+
+void vl_kernel_map(int fd, size_t size, uint64_t base, struct vl_kernel **ret)
+{
+	void *p = size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
 	struct vl_kernel *k;
-	size_t size;
-	int fd;
-	void *p;
 
 	*ret = NULL;
-	if (vl_discard(vl_kept_open(t, VL_KEPT_KERNEL, key, &fd, &size)))
-		return;
-	p = size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
 	close(fd);
 	if (p == MAP_FAILED)
 		return;
@@ -264,6 +265,16 @@ void vl_kernel_load(struct vl_target *t, const char *key, uint64_t base, struct 
 	k->base = base;
 	set_parts(k);
 	*ret = k;
+}
+
+void vl_kernel_load(struct vl_target *t, const char *key, uint64_t base, struct vl_kernel **ret)
+{
+	size_t size;
+	int fd;
+
+	*ret = NULL;
+	if (!vl_discard(vl_kept_open(t, VL_KEPT_KERNEL, key, &fd, &size)))
+		vl_kernel_map(fd, size, base, ret);
 }
 
 /* The first whose name is not less. Copies with a suffix come behind. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../util/dirs.h"
 #include "internal.h"
 #include "proc.h"
 
@@ -19,6 +20,20 @@ _Static_assert(sizeof(struct vl_held) == 280, "as in QEMU: no padding");
 
 #define CR0_PG (1UL << 31)
 #define CR4_PGE (1UL << 7)
+
+#define FORMAT "vlens-pulse-1"
+/* Of the file: 288 bytes a vCPU, and QEMU has at most 4096. */
+#define FILE_MAX (2UL << 20)
+
+/* As it is in the file. */
+struct vl_held_place {
+	char format[16];
+	uint64_t nr;
+	struct {
+		uint64_t at; /* in the hypervisor process */
+		struct vl_held was;
+	} cpus[];
+};
 
 struct search {
 	struct vl_target *t;
@@ -154,4 +169,94 @@ bool vl_held_find(struct vl_target *t, const struct vl_vcpu *vcpus, size_t nr, u
 	s.buf = buf;
 	search_all(&s, vmas, nr_vmas);
 	return !s.left && !s.twice;
+}
+
+/* ---- what is kept of it ---- */
+
+static size_t size_of(uint64_t nr)
+{
+	return sizeof(struct vl_held_place) + nr * sizeof(((struct vl_held_place *)NULL)->cpus[0]);
+}
+
+static void save(struct vl_target *t)
+{
+	_cleanup_free_ char *path = vl_run_path("%s.pulse", vl_target_run_id(t));
+
+	if (path)
+		vl_error_destroy(vl_file_store(path, t->held, size_of(t->held->nr)));
+}
+
+static void load(struct vl_target *t)
+{
+	_cleanup_free_ char *path = vl_run_path("%s.pulse", vl_target_run_id(t));
+	struct vl_held_place *p;
+	char *text = NULL;
+	size_t len = 0;
+
+	free(t->held);
+	t->held = NULL;
+	if (!path || vl_discard(vl_file_load(path, FILE_MAX, &text, &len)))
+		return;
+	p = (struct vl_held_place *)text;
+	if (len > sizeof(*p) && !strncmp(p->format, FORMAT, sizeof(p->format)) &&
+	    p->nr <= FILE_MAX / sizeof(p->cpus[0]) && len == size_of(p->nr))
+		t->held = p;
+	else
+		free(text);
+}
+
+bool vl_held_look(struct vl_target *t, bool anew, struct vl_held **ret, size_t *nr_ret,
+		  bool *same_ret)
+{
+	const struct vl_held_place *p;
+	struct vl_held *now;
+
+	if (t->port)
+		return t->port->held(t->port->ctx, anew, ret, nr_ret, same_ret);
+	if (!t->held || anew)
+		load(t);
+	p = t->held;
+	now = p && p->nr ? calloc(p->nr, sizeof(*now)) : NULL;
+	if (!now)
+		return false;
+	*same_ret = true;
+	for (uint64_t i = 0; i < p->nr; i++) {
+		if (!vl_held_read(t, p->cpus[i].at, &now[i])) {
+			free(now);
+			return false;
+		}
+		*same_ret = *same_ret && !memcmp(&now[i], &p->cpus[i].was, sizeof(now[i]));
+	}
+	*ret = now;
+	*nr_ret = p->nr;
+	return true;
+}
+
+void vl_held_start(struct vl_target *t)
+{
+	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
+	_cleanup_free_ uint64_t *at = NULL;
+	struct vl_held_place *p;
+	size_t nr;
+
+	if (t->port) {
+		t->port->held_start(t->port->ctx);
+		return;
+	}
+	free(t->held);
+	t->held = NULL;
+	if (vl_discard(vl_target_vcpus(t, &vcpus, &nr)))
+		return;
+	p = calloc(1, size_of(nr));
+	at = calloc(nr, sizeof(*at));
+	if (!p || !at || !vl_held_find(t, vcpus, nr, at)) {
+		free(p);
+		return;
+	}
+	strcpy(p->format, FORMAT);
+	for (size_t i = 0; i < nr; i++)
+		if (at[i] && vl_held_read(t, at[i], &p->cpus[p->nr].was))
+			p->cpus[p->nr++].at = at[i];
+	t->held = p;
+	save(t);
 }

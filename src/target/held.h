@@ -30,6 +30,17 @@ struct vl_held {
 };
 
 /*
+ * The registers of all vCPUs, as they are held now; *@ret is malloc'ed. *@same_ret: all are as
+ * they were when their place was found. @anew: another tool may have found it since the
+ * last time. False: the place is not known, or it cannot be read.
+ */
+bool vl_held_look(struct vl_target *t, bool anew, struct vl_held **ret, size_t *nr_ret,
+		  bool *same_ret);
+
+/* Find the place, and keep it for this run of the guest. It may fail. */
+void vl_held_start(struct vl_target *t);
+
+/*
  * Find where the process holds the registers of @vcpus, @nr of them, which are known: @at[i]
  * is an address in the process, or 0 for a vCPU whose paging is off. Reads all of the
  * process's own memory, the guest's RAM apart: tens of milliseconds. False: it is no QEMU, or

@@ -17,6 +17,7 @@
 #define VL_NSEC_PER_SEC 1000000000ULL
 
 struct vl_guard;
+struct vl_held_place;
 struct vl_module;
 
 /* A file that backs guest RAM, opened once however many ranges lie in it. */
@@ -81,11 +82,14 @@ struct vl_target {
 	bool without_module;	    /* it is not to be used */
 	bool takes_module;	    /* it goes along into a process without rights */
 
+	struct vl_held_place *held; /* held.c; NULL: not looked for yet, or not found */
+
 	enum vl_pause_mode pause_mode;
 	unsigned int pause_depth;
 	bool hurries;	      /* we are of a real-time class for so long */
 	bool pause_ours;      /* not a guest that somebody else had paused */
 	int lock_fd, turn_fd; /* pause.c; -1: not open yet */
+	int first_fd;	      /* kept.c; -1: it is not our turn to make a first contact */
 	struct vl_guard *guard;
 	pid_t helper; /* a process that works while the guest is paused; 0: none */
 	const struct vl_target_port *port; /* NULL: this process has rights of its own */

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "../util/dirs.h"
+#include "../util/lock.h"
 #include "internal.h"
 #include "tidy.h"
 
@@ -109,4 +110,45 @@ struct vl_error *vl_kept_store(struct vl_target *t, enum vl_kept kind, const cha
 	if (!err && kinds[kind].cached)
 		vl_tidy_cache(key);
 	return err;
+}
+
+/* Was the contact of this run stored at @since or later? */
+static bool stored_since(struct vl_target *t, const struct timespec *since)
+{
+	struct stat st;
+	bool later = false;
+	char *path;
+
+	if (vl_discard(path_of(t, VL_KEPT_CONTACT, NULL, &path)))
+		return false;
+	if (!lstat(path, &st))
+		later = st.st_mtim.tv_sec > since->tv_sec || (st.st_mtim.tv_sec == since->tv_sec &&
+							      st.st_mtim.tv_nsec >= since->tv_nsec);
+	free(path);
+	return later;
+}
+
+bool vl_kept_turn(struct vl_target *t, const struct timespec *since, uint64_t wait_ns)
+{
+	char *name;
+
+	if (t->port)
+		return t->port->turn(t->port->ctx, since, wait_ns);
+	vl_kept_end_turn(t);
+	if (asprintf(&name, "%s-first", vl_target_run_id(t)) >= 0) {
+		t->first_fd = vl_run_lock((unsigned)(wait_ns / 1000000), name);
+		free(name);
+	}
+	return stored_since(t, since);
+}
+
+void vl_kept_end_turn(struct vl_target *t)
+{
+	if (t->port) {
+		t->port->end_turn(t->port->ctx);
+		return;
+	}
+	if (t->first_fd >= 0)
+		close(t->first_fd);
+	t->first_fd = -1;
 }

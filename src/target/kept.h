@@ -6,6 +6,8 @@
 #ifndef VLENS_KEPT_H
 #define VLENS_KEPT_H
 
+#include <time.h>
+
 #include "target.h"
 
 enum vl_kept {
@@ -39,5 +41,14 @@ struct vl_error *vl_kept_load(struct vl_target *t, enum vl_kept kind, const char
  */
 struct vl_error *vl_kept_store(struct vl_target *t, enum vl_kept kind, const char *key,
 			       const void *data, size_t size);
+
+/*
+ * Of several tools that need a first contact with a run, one makes it. Wait @wait_ns for our
+ * turn at most, which lasts until vl_kept_end_turn(): true if the contact that is kept was
+ * stored at @since or later, in the file system's clock (CLOCK_REALTIME_COARSE): another one
+ * has made it. Whoever comes to no turn may go on without.
+ */
+bool vl_kept_turn(struct vl_target *t, const struct timespec *since, uint64_t wait_ns);
+void vl_kept_end_turn(struct vl_target *t);
 
 #endif

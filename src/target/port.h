@@ -7,10 +7,13 @@
 #ifndef VLENS_TARGET_PORT_H
 #define VLENS_TARGET_PORT_H
 
+#include "../util/deadline.h"
 #include "../util/machine.h"
 #include "kept.h"
 #include "target.h"
 
+struct vl_held;
+struct vl_kernel_source;
 struct vl_moment;
 
 struct vl_target_port {
@@ -26,15 +29,27 @@ struct vl_target_port {
 	struct vl_error *(*read_pages)(void *ctx, const uint64_t *gpas, void *const *bufs,
 				       size_t nr);
 	struct vl_error *(*alive)(void *ctx);
-	/* Files of the cache and of this run: vl_kept_open(), vl_kept_store(). */
+	/* Files of the cache and of this run: kept.h. */
 	struct vl_error *(*kept_open)(void *ctx, enum vl_kept kind, const char *key, int *fd_ret,
 				      size_t *size_ret);
 	struct vl_error *(*kept_store)(void *ctx, enum vl_kept kind, const void *data, size_t size);
+	bool (*turn)(void *ctx, const struct timespec *since, uint64_t wait_ns);
+	void (*end_turn)(void *ctx);
+	/* vl_kernel_provide() */
+	struct vl_error *(*kernel)(void *ctx, const struct vl_kernel_source *src,
+				   struct vl_deadline deadline, char key_ret[VL_KEY_MAX + 1],
+				   bool *made_ret, int *fd_ret, size_t *size_ret);
+	/* vl_held_look(), vl_held_start() */
+	bool (*held)(void *ctx, bool anew, struct vl_held **ret, size_t *nr_ret, bool *same_ret);
+	void (*held_start)(void *ctx);
 	/* What was opened ahead; -1: it could not be. */
 	int uffd;
 	bool uffd_user_only; /* it serves no faults of the host's kernel */
 	struct vl_machine_host machine;
 };
+
+/* Before the fork: find out what the forked process could not, and both need. */
+void vl_target_ready_port(struct vl_target *t);
 
 /*
  * From now on @t goes by @port, which must outlive it. In a forked process, while it still

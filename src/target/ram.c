@@ -407,10 +407,15 @@ void vl_target_take_module(struct vl_target *t)
 	t->takes_module = t->module && vl_module_inherit(t->module);
 }
 
+void vl_target_ready_port(struct vl_target *t)
+{
+	vl_target_run_id(t);
+	vl_ram_by_module(t);
+}
+
 void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
 			void (*keep)(void *ctx, int fd), void *ctx)
 {
-	vl_target_run_id(t); /* once it can still be found out */
 	if (t->takes_module)
 		keep(ctx, t->module->fd);
 	else

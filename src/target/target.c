@@ -137,7 +137,7 @@ struct vl_error *vl_target_open(const char *spec, const struct vl_target_options
 
 	if (!t)
 		return vl_error_nomem();
-	t->pidfd = t->proc_mem = t->lock_fd = t->turn_fd = -1;
+	t->pidfd = t->proc_mem = t->lock_fd = t->turn_fd = t->first_fd = -1;
 	t->pause_mode = opts ? opts->pause : VL_PAUSE_FREEZE;
 	t->without_module = opts && opts->no_module;
 	vl_target_set_budget(t, opts ? &opts->budget : NULL);
@@ -168,6 +168,8 @@ void vl_target_close(struct vl_target *t)
 		close(t->lock_fd);
 	if (t->turn_fd >= 0)
 		close(t->turn_fd);
+	vl_kept_end_turn(t);
+	free(t->held);
 	free(t->map_cache);
 	free(t->name);
 	free(t);

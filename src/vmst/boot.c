@@ -17,9 +17,6 @@
 #define EFER_LMA (1UL << 10)
 #define EFER_NXE (1UL << 11)
 
-/* How long it may take, whatever the guest's memory holds. */
-#define BOOT_NS 5000000000L
-
 /* What of the contact the symbols name. */
 static struct vl_error *settle(struct vl_contact *c, const struct vl_image *img)
 {
@@ -65,32 +62,28 @@ static struct vl_error *find_image(struct vl_contact *c, const struct vl_vcpu *v
 	return NULL;
 }
 
-/* The kernel of @img: from the cache, if one has the same tables, else made of them. */
+/* The kernel of @img. Where its tables lie is all that is told to who makes it. */
 static struct vl_error *get_kernel(struct vl_contact *c, const struct vl_image *img,
 				   struct vl_deadline deadline)
 {
-	struct vl_layout layout;
-	struct vl_error *err;
+	const struct vl_kallsyms *k = &img->symbols;
+	const struct vl_kernel_source src = {
+		.pt = c->pt,
+		.form = k->form,
+		.nr = k->nr,
+		.names = { img->base + k->names.at, k->names.len },
+		.tokens = { img->base + k->tokens.at, k->tokens.len },
+		.offsets = { img->base + k->offsets.at, k->offsets.len },
+		.btf = { img->base + (uint64_t)((const unsigned char *)img->btf - img->bytes),
+			 img->btf_len },
+	};
 
 	if (!img->btf)
 		return vl_error_hint(
 			vl_error_new(VL_ERR_KERNEL, "the guest's kernel has no BTF types"),
 			"it must be built with CONFIG_DEBUG_INFO_BTF");
-	vl_kernel_key(&img->symbols, img->bytes, img->btf, img->btf_len, c->key);
-	c->base = img->symbols.base;
-	vl_kernel_load(c->target, c->key, c->base, &c->kernel);
-	if (c->kernel)
-		return NULL;
-	c->first = true;
-	err = vl_layout_from_btf(img->btf, img->btf_len, deadline, &layout);
-	if (!err)
-		err = vl_kernel_create(&img->symbols, &layout, &c->kernel);
-	if (err)
-		return err;
-	/* Without a cache the next contact only takes as long as this one. */
-	vl_error_destroy(vl_kernel_store(c->kernel, c->key));
-	vl_error_destroy(vl_kernel_store_btf(c->key, img->btf, img->btf_len));
-	return NULL;
+	c->base = k->base;
+	return vl_kernel_get(c->target, &src, c->base, deadline, c->key, &c->first, &c->kernel);
 }
 
 static struct vl_error *boot_with(struct vl_contact *c, const struct vl_vcpu *v,
@@ -123,10 +116,9 @@ static struct vl_error *boot_with(struct vl_contact *c, const struct vl_vcpu *v,
  */
 #define LOOKS 5
 
-struct vl_error *vl_boot(struct vl_contact *c)
+struct vl_error *vl_boot(struct vl_contact *c, struct vl_deadline deadline)
 {
 	const struct timespec wait = { .tv_nsec = 3000000 };
-	struct vl_deadline deadline = vl_deadline_in(BOOT_NS);
 	struct vl_error *err = NULL;
 
 	for (unsigned look = 0; look < LOOKS; look++) {
@@ -157,10 +149,7 @@ struct vl_error *vl_boot(struct vl_contact *c)
 	}
 	if (err && vl_late(deadline)) {
 		vl_error_destroy(err);
-		err = vl_error_hint(
-			vl_error_new(VL_ERR_KERNEL, "the guest's kernel was not found within %ld s",
-				     BOOT_NS / 1000000000),
-			"its symbol tables or types are damaged, or this host is very busy");
+		err = vl_contact_late();
 	}
 	/* What a kernel has from its beginning on is not there. */
 	if (err && err->code == VL_ERR_FAULT)

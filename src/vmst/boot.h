@@ -11,6 +11,6 @@
  * asked. VL_ERR_KERNEL when it runs no Linux that can be understood, VL_ERR_BOOTING when
  * what every kernel has is not there.
  */
-struct vl_error *vl_boot(struct vl_contact *c);
+struct vl_error *vl_boot(struct vl_contact *c, struct vl_deadline deadline);
 
 #endif

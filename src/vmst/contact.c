@@ -5,24 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "../kernel/image.h"
-#include "../util/dirs.h"
-#include "../util/lock.h"
 #include "boot.h"
 #include "pulse.h"
 
 #define RUN_FORMAT "vlens-run-2"
-/* Of several tools that need a first contact one makes it: its time is well within this. */
-#define FIRST_TIMEOUT_MS 20000
-
-static char *run_path(struct vl_target *t)
-{
-	return vl_run_path("%s.contact", vl_target_run_id(t));
-}
+/* Waiting for another tool's first contact leaves time to make one. */
+#define TURN_NS (VL_CONTACT_NS / 5 * 3)
 
 void vl_contact_save(const struct vl_contact *c)
 {
@@ -112,9 +103,7 @@ static struct vl_error *take_known(struct vl_contact *c, bool *crashed_ret)
 	if (c->known)
 		return NULL;
 	*crashed_ret = !err && vl_pulse_crashed(c);
-	vl_pulse_destroy(c->pulse);
 	vl_kernel_destroy(c->kernel);
-	c->pulse = NULL;
 	c->kernel = NULL;
 	return err;
 }
@@ -146,28 +135,22 @@ static struct vl_error *explain(struct vl_contact *c, struct vl_error *err, bool
 	}
 }
 
-/* Was the run's file written at @since or later? */
-static bool saved_since(struct vl_target *t, const struct timespec *since)
+struct vl_error *vl_contact_late(void)
 {
-	char *path = run_path(t);
-	struct stat st;
-	bool later = path && !stat(path, &st) &&
-		     (st.st_mtim.tv_sec > since->tv_sec ||
-		      (st.st_mtim.tv_sec == since->tv_sec && st.st_mtim.tv_nsec >= since->tv_nsec));
-
-	free(path);
-	return later;
+	return vl_error_hint(vl_error_new(VL_ERR_KERNEL,
+					  "the guest's kernel was not found within %ld s",
+					  VL_CONTACT_NS / 1000000000),
+			     "its symbol tables or types are damaged, or this host is very busy");
 }
 
-static struct vl_error *boot(struct vl_contact *c, bool crashed)
+static struct vl_error *boot(struct vl_contact *c, bool crashed, struct vl_deadline deadline)
 {
 	struct vl_target *t = c->target;
 	struct vl_error *err;
 
-	vl_pulse_destroy(c->pulse);
 	memset(c, 0, sizeof(*c));
 	c->target = t;
-	err = vl_boot(c);
+	err = vl_boot(c, deadline);
 	if (err)
 		return explain(c, err, crashed);
 	vl_pulse_start(c);
@@ -180,27 +163,21 @@ static struct vl_error *boot(struct vl_contact *c, bool crashed)
  * what was there at @since is of no use.
  */
 static struct vl_error *first_contact(struct vl_contact *c, bool crashed,
-				      const struct timespec *since)
+				      const struct timespec *since, struct vl_deadline deadline)
 {
 	struct vl_error *err = NULL;
-	int lock = VL_LOCK_NONE;
-	char *name;
 
-	if (asprintf(&name, "%s-first", vl_target_run_id(c->target)) >= 0) {
-		lock = vl_run_lock(FIRST_TIMEOUT_MS, name);
-		free(name);
-	}
-	if (saved_since(c->target, since))
+	if (vl_kept_turn(c->target, since, TURN_NS))
 		err = take_known(c, &crashed);
 	if (!err && !c->kernel)
-		err = boot(c, crashed);
-	if (lock >= 0)
-		close(lock);
+		err = boot(c, crashed, deadline);
+	vl_kept_end_turn(c->target);
 	return err;
 }
 
 struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_contact **ret)
 {
+	struct vl_deadline deadline = vl_deadline_in(VL_CONTACT_NS);
 	struct vl_contact *c = calloc(1, sizeof(*c));
 	struct vl_error *err = NULL;
 	bool crashed = false;
@@ -214,7 +191,7 @@ struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_conta
 	if (!anew)
 		err = take_known(c, &crashed);
 	if (!err && !c->kernel)
-		err = first_contact(c, crashed, &now);
+		err = first_contact(c, crashed, &now, deadline);
 	if (err) {
 		vl_contact_destroy(c);
 		return err;
@@ -245,7 +222,6 @@ void vl_contact_destroy(struct vl_contact *c)
 {
 	if (!c)
 		return;
-	vl_pulse_destroy(c->pulse);
 	vl_kernel_destroy(c->kernel);
 	free(c);
 }

@@ -29,17 +29,21 @@ struct vl_contact {
 	/* Where this guest's timekeeping reads the TSC; 0: no more. */
 	uint64_t tsc_sites[VL_MAX_TSC_SITES];
 	struct vl_kernel *kernel;
-	struct vl_pulse *pulse; /* how to see that it runs (pulse.h); NULL: not known yet */
-	bool known;		/* it is from the run's file */
-	bool first;		/* this was the first contact with this run */
+	bool looked; /* at whether it runs: pulse.h */
+	bool known;  /* it is from the run's file */
+	bool first;  /* nothing was known of this kernel */
 };
 
 /*
- * Get in contact: from the run's file, if the kernel there is the one that runs; else, or
+ * Within VL_CONTACT_NS, get in contact: from the run's file, if the kernel there is the one that runs; else, or
  * with @anew, by looking at the vCPUs and the kernel's image. That pauses nothing. What it
  * says of a guest that runs no kernel is what the guest is at instead.
  */
+#define VL_CONTACT_NS 5000000000L
 struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_contact **ret);
+
+/* The error where that time has passed. */
+struct vl_error *vl_contact_late(void) __attribute__((returns_nonnull));
 
 /*
  * The same from the run's file only; NULL in *@ret: there was no contact with this run

@@ -6,11 +6,6 @@
 #include <time.h>
 
 #include "../target/held.h"
-#include "../util/dirs.h"
-
-#define PULSE_FORMAT "vlens-pulse-1"
-/* Of the file: 288 bytes a vCPU, and QEMU has at most 4096. */
-#define PULSE_MAX (2UL << 20)
 
 /* A page table can end between the look at CR3 and the walk: looks before that counts. */
 #define LOOKS 8
@@ -20,60 +15,10 @@
 /* More ticks than pass between two looks are no count of ticks. */
 #define TICKS_MOST 1000
 
-struct vl_pulse {
-	char format[16];
-	uint64_t nr;
-	struct vl_pulse_cpu {
-		uint64_t at; /* in the hypervisor process */
-		struct vl_held was;
-	} cpus[];
-};
-
 /* Of a look at vCPUs: how many run the kernel, and how many another one. */
 struct tally {
 	size_t ours, others, off;
 };
-
-static size_t size_of(uint64_t nr)
-{
-	return sizeof(struct vl_pulse) + nr * sizeof(struct vl_pulse_cpu);
-}
-
-static char *pulse_path(const struct vl_contact *c)
-{
-	return vl_run_path("%s.pulse", vl_target_run_id(c->target));
-}
-
-static void save(const struct vl_contact *c)
-{
-	char *path = pulse_path(c);
-
-	if (path)
-		vl_error_destroy(vl_file_store(path, c->pulse, size_of(c->pulse->nr)));
-	free(path);
-}
-
-static void load(struct vl_contact *c)
-{
-	char *path = pulse_path(c), *text = NULL;
-	struct vl_pulse *p;
-	size_t len = 0;
-
-	if (!path || vl_discard(vl_file_load(path, PULSE_MAX, &text, &len)))
-		text = NULL;
-	free(path);
-	p = (struct vl_pulse *)text;
-	if (p && len > sizeof(*p) && !strncmp(p->format, PULSE_FORMAT, sizeof(p->format)) &&
-	    p->nr <= PULSE_MAX / sizeof(p->cpus[0]) && len == size_of(p->nr))
-		c->pulse = p;
-	else
-		free(text);
-}
-
-void vl_pulse_destroy(struct vl_pulse *p)
-{
-	free(p);
-}
 
 /* ---- what the kernel's own memory says ---- */
 
@@ -149,23 +94,21 @@ static bool runs(const struct tally *t, bool gave_up)
 	return t->ours && !(gave_up && t->others);
 }
 
-/* By what the hypervisor process holds. */
-static bool looks_alive(const struct vl_contact *c, uint64_t entry_gpa, bool gave_up)
+/* By what the hypervisor process holds. *@known_ret: where that is. */
+static bool looks_alive(struct vl_contact *c, uint64_t entry_gpa, bool gave_up, bool *known_ret)
 {
-	const struct vl_pulse *p = c->pulse;
 	struct tally t = { 0 };
-	bool same = p->nr;
+	struct vl_held *now;
+	bool same;
+	size_t nr;
 
-	for (uint64_t i = 0; i < p->nr; i++) {
-		struct vl_held now;
-
-		if (!vl_held_read(c->target, p->cpus[i].at, &now))
-			return false;
-		same = same && !memcmp(&now, &p->cpus[i].was, sizeof(now));
-		count(&t, c, entry_gpa, now.cr[0], now.cr[3], now.cr[4]);
-		if (!gave_up && t.ours)
-			return true;
-	}
+	*known_ret = vl_held_look(c->target, !c->looked, &now, &nr, &same);
+	c->looked = true;
+	if (!*known_ret)
+		return false;
+	for (size_t i = 0; i < nr; i++)
+		count(&t, c, entry_gpa, now[i].cr[0], now[i].cr[3], now[i].cr[4]);
+	free(now);
 	return runs(&t, gave_up) || (same && !gave_up);
 }
 
@@ -189,26 +132,6 @@ static bool ticks(const struct vl_contact *c)
 
 /* ---- looks ---- */
 
-static void start(struct vl_contact *c, const struct vl_vcpu *vcpus, size_t nr)
-{
-	struct vl_pulse *p = calloc(1, size_of(nr));
-	uint64_t *at = calloc(nr, sizeof(*at));
-
-	vl_pulse_destroy(c->pulse);
-	c->pulse = NULL;
-	if (p && at && vl_held_find(c->target, vcpus, nr, at)) {
-		strcpy(p->format, PULSE_FORMAT);
-		for (size_t i = 0; i < nr; i++)
-			if (at[i] && vl_held_read(c->target, at[i], &p->cpus[p->nr].was))
-				p->cpus[p->nr++].at = at[i];
-		c->pulse = p;
-		p = NULL;
-		save(c);
-	}
-	free(at);
-	free(p);
-}
-
 /* By the module or the monitor. */
 static struct vl_error *ask(struct vl_contact *c, uint64_t entry_gpa, bool gave_up, bool *runs_ret)
 {
@@ -229,7 +152,7 @@ static struct vl_error *ask(struct vl_contact *c, uint64_t entry_gpa, bool gave_
 			break;
 	}
 	if (alive)
-		start(c, vcpus, nr);
+		vl_held_start(c->target);
 	else if (!gave_up)
 		alive = ticks(c);
 	free(vcpus);
@@ -245,7 +168,7 @@ static struct vl_error *ask(struct vl_contact *c, uint64_t entry_gpa, bool gave_
 
 struct vl_error *vl_pulse_look(struct vl_contact *c, bool *runs_ret)
 {
-	bool ended = false;
+	bool ended, known = true;
 	struct vl_xlat x;
 
 	*runs_ret = true;
@@ -255,24 +178,18 @@ struct vl_error *vl_pulse_look(struct vl_contact *c, bool *runs_ret)
 		*runs_ret = false;
 		return NULL;
 	}
-	if (!c->pulse)
-		load(c);
 	ended = gave_up(c);
-	for (unsigned look = 0; c->pulse && look < LOOKS; look++)
-		if (looks_alive(c, x.gpa, ended))
+	for (unsigned look = 0; known && look < LOOKS; look++)
+		if (looks_alive(c, x.gpa, ended, &known))
 			return NULL;
 	return ask(c, x.gpa, ended, runs_ret);
 }
 
 void vl_pulse_start(struct vl_contact *c)
 {
-	struct vl_vcpu *vcpus;
-	size_t nr;
-
-	if (!vl_target_is_live(c->target) || vl_discard(vl_target_vcpus(c->target, &vcpus, &nr)))
-		return;
-	start(c, vcpus, nr);
-	free(vcpus);
+	if (vl_target_is_live(c->target))
+		vl_held_start(c->target);
+	c->looked = true;
 }
 
 size_t vl_pulse_successors(const struct vl_contact *c, struct vl_vcpu *vcpus, size_t nr)

@@ -26,8 +26,6 @@ enum vl_life {
 	VL_LIFE_KERNEL,	  /* in a kernel, which may just boot */
 };
 
-struct vl_pulse;
-
 /*
  * Does the kernel of @c run? Takes microseconds, and asks the monitor only in doubt.
  * VL_ERR_TARGET: there is doubt, and who could tell does not answer. Of a dump it always
@@ -37,7 +35,6 @@ struct vl_error *vl_pulse_look(struct vl_contact *c, bool *runs_ret);
 
 /* After a first contact: find out where to look from now on. It may fail. */
 void vl_pulse_start(struct vl_contact *c);
-void vl_pulse_destroy(struct vl_pulse *p);
 
 /*
  * Of a kernel that crashed or restarted: move the vCPUs that run another one to the front

@@ -7,7 +7,7 @@
 
 #include "../util/dirs.h"
 
-static char *file_path(const struct vl_contact *c, const char *label)
+static char *file_path(struct vl_target *t, const char *label)
 {
 	char *path, *name = strdup(label);
 
@@ -15,7 +15,7 @@ static char *file_path(const struct vl_contact *c, const char *label)
 	for (char *p = name; p && *p; p++)
 		if (*p == '/')
 			*p = '_';
-	path = name ? vl_run_path("%s.%s.pages", vl_target_run_id(c->target), name) : NULL;
+	path = name ? vl_run_path("%s.%s.pages", vl_target_run_id(t), name) : NULL;
 	free(name);
 	return path;
 }
@@ -38,27 +38,38 @@ static struct vl_view_still between(const struct vl_contact *c, const char *firs
 	return (struct vl_view_still){ a.gpa & VL_PAGE_MASK, end - (a.gpa & VL_PAGE_MASK) };
 }
 
-void vl_workset_load(struct vl_workset *ws, const struct vl_contact *c, const char *label)
+void vl_workset_find_still(struct vl_workset *ws, const struct vl_contact *c)
 {
-	char *path = label ? file_path(c, label) : NULL, *data = NULL;
+	ws->still[0] = between(c, "_text", "_etext");
+	ws->still[1] = between(c, "__start_rodata", "__end_rodata");
+}
+
+void vl_workset_load(struct vl_workset *ws, struct vl_target *t, const char *label)
+{
+	char *path = label ? file_path(t, label) : NULL, *data = NULL;
 	size_t len = 0;
 
 	memset(ws, 0, sizeof(*ws));
-	ws->still[0] = between(c, "_text", "_etext");
-	ws->still[1] = between(c, "__start_rodata", "__end_rodata");
 	if (!path || vl_discard(vl_file_load(path, VL_WORKSET_MAX * 8 + 8, &data, &len)))
 		len = 0;
 	free(path);
 	ws->gpas = (uint64_t *)data;
 	ws->nr = len / 8 <= VL_WORKSET_MAX ? len / 8 : 0;
-	for (size_t i = 0; i < ws->nr; i++)
-		if (ws->gpas[i] % VL_PAGE_SIZE || (i && ws->gpas[i] <= ws->gpas[i - 1]))
-			ws->nr = 0;
+	if (!vl_workset_sane(ws->gpas, ws->nr))
+		ws->nr = 0;
 }
 
-void vl_workset_save(const struct vl_workset *ws, const struct vl_contact *c, const char *label)
+bool vl_workset_sane(const uint64_t *gpas, size_t nr)
 {
-	char *path = ws->changed ? file_path(c, label) : NULL;
+	for (size_t i = 0; i < nr; i++)
+		if (gpas[i] % VL_PAGE_SIZE || (i && gpas[i] <= gpas[i - 1]))
+			return false;
+	return true;
+}
+
+void vl_workset_save(const struct vl_workset *ws, struct vl_target *t, const char *label)
+{
+	char *path = ws->changed ? file_path(t, label) : NULL;
 
 	if (path)
 		vl_error_destroy(vl_file_store(path, ws->gpas, ws->nr * 8));

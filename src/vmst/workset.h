@@ -21,12 +21,18 @@ struct vl_workset {
 
 /*
  * Read what is kept for @label (a program's name) about this run of the guest;
- * empty when there is nothing, or no label. The kernel's text goes to ->still.
+ * empty when there is nothing, or no label.
  */
-void vl_workset_load(struct vl_workset *ws, const struct vl_contact *c, const char *label);
+void vl_workset_load(struct vl_workset *ws, struct vl_target *t, const char *label);
+
+/* Are they a working set's: whole pages in ascending order? */
+bool vl_workset_sane(const uint64_t *gpas, size_t nr);
+
+/* Where the kernel's text and constants are: ->still. */
+void vl_workset_find_still(struct vl_workset *ws, const struct vl_contact *c);
 
 /* Keep it, if it changed. Failing to is no error. */
-void vl_workset_save(const struct vl_workset *ws, const struct vl_contact *c, const char *label);
+void vl_workset_save(const struct vl_workset *ws, struct vl_target *t, const char *label);
 
 /* Make it the pages that @v has. Too many empty the set. */
 void vl_workset_update(struct vl_workset *ws, const struct vl_view *v);

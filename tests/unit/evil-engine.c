@@ -24,7 +24,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../../src/box/wire.h"
+#include "../../src/port-wire.h"
 
 #ifndef EVIL_READER
 #define FORWARD(name) \
@@ -178,7 +178,7 @@ static uint64_t number(void)
 	return state & 1 ? special[state % 10] : state;
 }
 
-/* Ask for everything, with any numbers; in the end reply. */
+/* Ask for everything, with any numbers; in the end reply, and say no more. */
 static bool babbles(void)
 {
 	struct vl_channel *c = &wire->channel[VL_CHANNEL_MAIN];
@@ -189,14 +189,17 @@ static bool babbles(void)
 
 		for (size_t k = 0; k < sizeof(m) / 8; k++)
 			w[k] = number();
-		m.op = i % 3 ? 64 + (uint32_t)(number() % 8) : (uint32_t)number() | 1;
-		/* Pauses would only wait: a few are enough. */
-		if (m.op == 64 && i > 50)
-			m.op = 65;
+		m.op = i % 3 ? VL_OP_PAUSE + (uint32_t)(number() % 16) : (uint32_t)number() | 1;
+		/* A few are enough of what only waits, or searches the hypervisor's memory. */
+		if ((m.op == VL_OP_PAUSE || m.op == VL_OP_HELD_START) && i > 50)
+			m.op = VL_OP_RESUME;
 		for (size_t k = 0; k < 64; k++)
 			((uint64_t *)wire->back)[k] = number();
-		if (i == 19999)
+		if (i == 19999) {
 			m.op = VL_OP_REPLY;
+			m.error = 1;
+			m.code = VL_ERR_CRASHED; /* it is asked again */
+		}
 		vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
 		while (!atomic_load(&c->turn) && m.op != VL_OP_REPLY)
 			vl_wire_sleep(&c->turn, 0, 1000000);

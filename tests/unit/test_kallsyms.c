@@ -167,23 +167,54 @@ static bool find(const struct image *m, struct vl_kallsyms *ret)
 				ret);
 }
 
+/* Its tables alone, each in memory of exactly its size. */
+static struct vl_kallsyms_tables copy_tables(const struct image *m, const struct vl_kallsyms *k)
+{
+	const struct vl_kallsyms_part *from[] = { &k->names, &k->tokens, &k->offsets };
+	struct vl_kallsyms_tables t = { .form = k->form, .nr = k->nr };
+	struct vl_kallsyms_bytes *to[] = { &t.names, &t.tokens, &t.offsets };
+
+	for (size_t i = 0; i < 3; i++) {
+		unsigned char *p = malloc(from[i]->len);
+
+		memcpy(p, m->bytes + from[i]->at, from[i]->len);
+		*to[i] = (struct vl_kallsyms_bytes){ p, from[i]->len };
+	}
+	return t;
+}
+
+static void free_tables(struct vl_kallsyms_tables *t)
+{
+	free((void *)t->names.at);
+	free((void *)t->tokens.at);
+	free((void *)t->offsets.at);
+}
+
 static bool found_all(const struct image *m)
 {
+	static const char *const names[] = { "sym_4999.part.0", "sym_", "sym_4999.part.00",
+					     "asm_exc_page_fault" };
+	struct vl_kallsyms_tables t;
+	struct vl_symbols d;
 	struct vl_kallsyms k;
+	uint64_t at[4];
 	bool all;
 
 	if (!find(m, &k))
 		return false;
-	all = k.nr == m->nr && k.form == m->form;
+	vl_kallsyms_addresses(m->bytes, &k, names, 4, at);
+	t = copy_tables(m, &k);
+	all = at[0] == VA + 16 * 4999UL && !at[1] && !at[2] && at[3] == VA + 16 * HANDLER &&
+	      k.nr == m->nr && k.form == m->form && vl_kallsyms_decode(&t, k.base, &d);
+	free_tables(&t);
 	for (unsigned i = 0; all && i < m->nr; i++) {
 		char name[512];
 
 		name_of(i, name, sizeof(name));
-		all = k.addresses[i] == address_of(m, i) && !strcmp(k.text + k.name_at[i], name);
+		all = d.addresses[i] == address_of(m, i) && !strcmp(d.text + d.name_at[i], name);
 	}
-	all = all && vl_kallsyms_address(&k, "sym_4999.part.0") == VA + 16 * 4999UL &&
-	      !vl_kallsyms_address(&k, "sym_");
-	vl_kallsyms_deinit(&k);
+	if (all)
+		vl_symbols_deinit(&d);
 	return all;
 }
 
@@ -197,8 +228,6 @@ static bool refused(struct image *m, size_t at, uint32_t v)
 	memcpy(&was, m->bytes + at, sizeof(was));
 	memcpy(m->bytes + at, &v, sizeof(v));
 	found = find(m, &k);
-	if (found)
-		vl_kallsyms_deinit(&k);
 	memcpy(m->bytes + at, &was, sizeof(was));
 	return !found;
 }
@@ -223,9 +252,8 @@ static void test_forged(struct image *m)
 				     &k),
 	   "another page-fault handler");
 	for (size_t len = m->index; len < m->at; len += 997)
-		if (vl_kallsyms_find(m->bytes, len, VA, VA + 16 * HANDLER,
-				     (struct vl_deadline){ 0 }, &k))
-			vl_kallsyms_deinit(&k);
+		vl_kallsyms_find(m->bytes, len, VA, VA + 16 * HANDLER, (struct vl_deadline){ 0 },
+				 &k);
 	ok(true, "an image that ends within them");
 
 	/* Tables of tokens everywhere, and markers that lead nowhere. */
@@ -240,6 +268,76 @@ static void test_forged(struct image *m)
 			     &k) &&
 		   vl_monotonic_ns() - start < 5000000000L,
 	   "made to take long: it ends");
+}
+
+/* Whatever is said of them, nothing beyond the tables is read, and no more made than there is. */
+static void test_tables(struct image *m)
+{
+	struct vl_kallsyms_tables t, bad;
+	struct vl_symbols d;
+	struct vl_kallsyms k;
+	unsigned made = 0;
+
+	build(m, VL_KALLSYMS_BASE, false, true);
+	if (!ok(find(m, &k), "tables"))
+		return;
+	t = copy_tables(m, &k);
+	for (unsigned i = 0; i < 9; i++) {
+		bad = t;
+		switch (i) {
+		case 0:
+			bad.nr++;
+			break;
+		case 1:
+			bad.nr = 0;
+			break;
+		case 2:
+			bad.nr = UINT32_MAX;
+			break;
+		case 3:
+			bad.form = (enum vl_kallsyms_form)7;
+			break;
+		case 4:
+			bad.names.len--;
+			break;
+		case 5:
+			bad.tokens.len = 100;
+			break;
+		case 6:
+			bad.offsets.len -= 4;
+			break;
+		case 7:
+			bad.names.len = 1;
+			break;
+		case 8:
+			bad.tokens.len = 0;
+			break;
+		}
+		made += vl_kallsyms_decode(&bad, VA, &d);
+	}
+	ok(!made, "tables that do not fit each other");
+	/* All that a byte can be, in places that lengths and tokens depend on. */
+	for (size_t at = 0; at < t.names.len; at += 61) {
+		unsigned char *p = (unsigned char *)t.names.at + at, was = *p;
+
+		for (unsigned v = 0; v < 256; v += 51) {
+			*p = (unsigned char)v;
+			if (vl_kallsyms_decode(&t, VA, &d))
+				vl_symbols_deinit(&d);
+		}
+		*p = was;
+	}
+	for (size_t at = 0; at < t.tokens.len; at++) {
+		unsigned char *p = (unsigned char *)t.tokens.at + at, was = *p;
+
+		*p = was ? 0 : 'x';
+		if (vl_kallsyms_decode(&t, VA, &d))
+			vl_symbols_deinit(&d);
+		*p = was;
+	}
+	ok(vl_kallsyms_decode(&t, VA, &d), "damaged ones end within themselves");
+	vl_symbols_deinit(&d);
+	free_tables(&t);
 }
 
 /* The last marker may be of any number of names, from one on. */
@@ -277,6 +375,7 @@ int main(void)
 			   i & 2 ? ", with the order of the names" : "");
 		}
 	test_last_marker(&m);
+	test_tables(&m);
 	test_forged(&m);
 	free(m.bytes);
 	return tap_end();
