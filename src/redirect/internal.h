@@ -392,7 +392,7 @@ struct vl_error *vl_tame_listing(const struct vl_redirect *r, char **listing, si
 /* What call t->nr gave back in @args. Returns @ret, or what it is now. */
 int64_t vl_tame_answer(struct vl_trap *t, const struct vl_arg *args, int64_t ret);
 /* message.c: one netlink message, with its header. */
-void vl_tame_message(const struct vl_redirect *r, int protocol, char *message, size_t len);
+void vl_tame_message(struct vl_redirect *r, int protocol, char *message, size_t len);
 
 /* --- refuse.c: what is refused is counted --- */
 
@@ -494,8 +494,12 @@ struct vl_error *vl_launch(struct vl_redirect *r, int sock, int *status_ret);
 
 /* --- redirect.c --- */
 
+/* message.c: as many families of generic netlink have texts. */
+#define VL_GENL_FAMILIES 8
+
 struct vl_redirect {
 	struct vl_sys *sys;
+	uint16_t genl_ids[VL_GENL_FAMILIES]; /* as the guest's kernel numbers them; 0: not known */
 	const struct vl_redirect_options *o;
 	struct vl_redirect_stats *stats;
 	char *exe;  /* the program's file, as it is executed */

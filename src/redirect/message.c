@@ -5,10 +5,13 @@
  * of a text, and must stay what it is. Their length is fixed by what is around them, so
  * hostile characters become '?'.
  */
+#include <linux/devlink.h>
+#include <linux/ethtool_netlink.h>
 #include <linux/fib_rules.h>
 #include <linux/genetlink.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/if_team.h>
 #include <linux/neighbour.h>
 #include <linux/netfilter/ipset/ip_set.h>
 #include <linux/netfilter/nf_tables.h>
@@ -17,12 +20,14 @@
 #include <linux/netfilter/nfnetlink_acct.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netlink.h>
+#include <linux/nl80211.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/tc_act/tc_defact.h>
 #include <linux/unix_diag.h>
+#include <linux/wireguard.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -34,9 +39,18 @@
 /* Any number: an array. */
 #define ANY 0x3fff /* NLA_TYPE_MASK */
 
+/* Families of generic netlink. The number of each is up to the guest's kernel. */
+enum { DEVLINK = 1, ETHTOOL, NL80211, TEAM, WIREGUARD, NR_FAMILIES };
+
+static const char *const families[NR_FAMILIES] = {
+	[DEVLINK] = DEVLINK_GENL_NAME, [ETHTOOL] = ETHTOOL_GENL_NAME, [NL80211] = NL80211_GENL_NAME,
+	[TEAM] = TEAM_GENL_NAME,       [WIREGUARD] = WG_GENL_NAME,
+};
+_Static_assert(NR_FAMILIES <= VL_GENL_FAMILIES, "there is room for the number of each");
+
 struct text {
 	int protocol;
-	uint16_t type;
+	uint16_t type;	/* generic netlink: of families[], or GENL_ID_CTRL */
 	uint8_t family; /* sock_diag: of which this is the first byte; 0: any */
 	uint8_t head;	/* length of what is in front of the attributes */
 	uint16_t path[DEPTH];
@@ -61,6 +75,12 @@ struct text {
 	{ .protocol = NETLINK_ROUTE, .type = RTM_NEWTFILTER, .head = sizeof(struct tcmsg), \
 	  .path = { TCA_OPTIONS, acts, ANY, TCA_ACT_OPTIONS, TCA_DEF_DATA }, \
 	  .level = 3, .attr = TCA_ACT_KIND, .is = "simple" }
+#define GENERIC(t, ...) \
+	{ .protocol = NETLINK_GENERIC, .type = t, .head = sizeof(struct genlmsghdr), \
+	  .path = { __VA_ARGS__ } }
+#define DEVLINK_INFO(which) \
+	GENERIC(DEVLINK, which, DEVLINK_ATTR_INFO_VERSION_NAME), \
+	GENERIC(DEVLINK, which, DEVLINK_ATTR_INFO_VERSION_VALUE)
 #define NETFILTER(sub, msg) \
 	.protocol = NETLINK_NETFILTER, .type = NFNL_SUBSYS_##sub << 8 | (msg), \
 	.head = sizeof(struct nfgenmsg)
@@ -110,10 +130,37 @@ static const struct text texts[] = {
 	ACTION_TEXT(TCA_BASIC_ACT),
 	{ .protocol = NETLINK_SOCK_DIAG, .type = SOCK_DIAG_BY_FAMILY, .family = AF_UNIX,
 	  .head = sizeof(struct unix_diag_msg), .path = { UNIX_DIAG_NAME } },
-	{ .protocol = NETLINK_GENERIC, .type = GENL_ID_CTRL, .head = sizeof(struct genlmsghdr),
-	  .path = { CTRL_ATTR_FAMILY_NAME } },
-	{ .protocol = NETLINK_GENERIC, .type = GENL_ID_CTRL, .head = sizeof(struct genlmsghdr),
-	  .path = { CTRL_ATTR_MCAST_GROUPS, ANY, CTRL_ATTR_MCAST_GRP_NAME } },
+	GENERIC(GENL_ID_CTRL, CTRL_ATTR_FAMILY_NAME),
+	GENERIC(GENL_ID_CTRL, CTRL_ATTR_MCAST_GROUPS, ANY, CTRL_ATTR_MCAST_GRP_NAME),
+	GENERIC(DEVLINK, DEVLINK_ATTR_BUS_NAME),
+	GENERIC(DEVLINK, DEVLINK_ATTR_DEV_NAME),
+	GENERIC(DEVLINK, DEVLINK_ATTR_PORT_NETDEV_NAME),
+	GENERIC(DEVLINK, DEVLINK_ATTR_PORT_IBDEV_NAME),
+	GENERIC(DEVLINK, DEVLINK_ATTR_PARAM, DEVLINK_ATTR_PARAM_NAME),
+	GENERIC(DEVLINK, DEVLINK_ATTR_REGION_NAME),
+	GENERIC(DEVLINK, DEVLINK_ATTR_INFO_DRIVER_NAME),
+	GENERIC(DEVLINK, DEVLINK_ATTR_INFO_SERIAL_NUMBER),
+	GENERIC(DEVLINK, DEVLINK_ATTR_INFO_BOARD_SERIAL_NUMBER),
+	DEVLINK_INFO(DEVLINK_ATTR_INFO_VERSION_FIXED),
+	DEVLINK_INFO(DEVLINK_ATTR_INFO_VERSION_RUNNING),
+	DEVLINK_INFO(DEVLINK_ATTR_INFO_VERSION_STORED),
+	GENERIC(DEVLINK, DEVLINK_ATTR_RESOURCE_LIST, DEVLINK_ATTR_RESOURCE,
+		DEVLINK_ATTR_RESOURCE_NAME),
+	GENERIC(DEVLINK, DEVLINK_ATTR_HEALTH_REPORTER, DEVLINK_ATTR_HEALTH_REPORTER_NAME),
+	GENERIC(DEVLINK, DEVLINK_ATTR_FMSG, DEVLINK_ATTR_FMSG_OBJ_NAME),
+	GENERIC(DEVLINK, DEVLINK_ATTR_TRAP_NAME),
+	GENERIC(DEVLINK, DEVLINK_ATTR_TRAP_GROUP_NAME),
+	GENERIC(DEVLINK, DEVLINK_ATTR_RATE_NODE_NAME),
+	GENERIC(DEVLINK, DEVLINK_ATTR_RATE_PARENT_NODE_NAME),
+	/* The header is the first attribute of each message. */
+	GENERIC(ETHTOOL, ETHTOOL_A_STRSET_HEADER, ETHTOOL_A_HEADER_DEV_NAME),
+	GENERIC(ETHTOOL, ETHTOOL_A_STRSET_STRINGSETS, ETHTOOL_A_STRINGSETS_STRINGSET,
+		ETHTOOL_A_STRINGSET_STRINGS, ETHTOOL_A_STRINGS_STRING, ETHTOOL_A_STRING_VALUE),
+	GENERIC(NL80211, NL80211_ATTR_IFNAME),
+	GENERIC(NL80211, NL80211_ATTR_WIPHY_NAME),
+	GENERIC(NL80211, NL80211_ATTR_REG_ALPHA2),
+	GENERIC(TEAM, TEAM_ATTR_LIST_OPTION, TEAM_ATTR_ITEM_OPTION, TEAM_ATTR_OPTION_NAME),
+	GENERIC(WIREGUARD, WGDEVICE_A_IFNAME),
 	/* nftables; the numbers of comments are those of libnftnl's udata.h */
 	NFT(NEWGEN, NFTA_GEN_PROC_NAME),
 	NFT(NEWTABLE, NFTA_TABLE_NAME),
@@ -312,18 +359,45 @@ static void mask_interfaces(char *at, size_t len)
 	}
 }
 
-void vl_tame_message(const struct vl_redirect *r, int protocol, char *message, size_t len)
+/* The guest's kernel says which number a family has: the program will go by that. */
+static void learn_family(struct vl_redirect *r, char *at, size_t len)
 {
+	char *attrs = at, *payload;
+	size_t left = len, size;
+	uint16_t type, id = 0;
+
+	while ((payload = next_attr(&attrs, &left, &type, &size)))
+		if (type == CTRL_ATTR_FAMILY_ID && size >= sizeof(id))
+			memcpy(&id, payload, sizeof(id));
+	for (size_t i = 1; i < NR_FAMILIES; i++)
+		if (has_string(at, len, CTRL_ATTR_FAMILY_NAME, families[i]))
+			r->genl_ids[i] = id;
+}
+
+/* Is @text about messages of type @type? */
+static bool is_about(const struct vl_redirect *r, const struct text *text, uint16_t type)
+{
+	bool family = text->protocol == NETLINK_GENERIC && text->type < NR_FAMILIES;
+
+	return type == (family ? r->genl_ids[text->type] : text->type);
+}
+
+void vl_tame_message(struct vl_redirect *r, int protocol, char *message, size_t len)
+{
+	const size_t genl = NLMSG_HDRLEN + sizeof(struct genlmsghdr);
 	const size_t nf = NLMSG_HDRLEN + sizeof(struct nfgenmsg);
 	struct nlmsghdr h;
 
 	if (r->o->raw_names || len < sizeof(h))
 		return;
 	memcpy(&h, message, sizeof(h));
+	if (protocol == NETLINK_GENERIC && h.nlmsg_type == GENL_ID_CTRL && len > genl)
+		learn_family(r, message + genl, len - genl);
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		size_t head = NLMSG_HDRLEN + NLMSG_ALIGN(texts[i].head);
 
-		if (texts[i].protocol == protocol && texts[i].type == h.nlmsg_type && len > head &&
+		if (texts[i].protocol == protocol && is_about(r, &texts[i], h.nlmsg_type) &&
+		    len > head &&
 		    (!texts[i].family || (uint8_t)message[NLMSG_HDRLEN] == texts[i].family))
 			mask(&texts[i], 0, message + head, len - head);
 	}

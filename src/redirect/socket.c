@@ -246,7 +246,7 @@ static int check_request(int protocol, const char *buf, size_t len)
  * The guest addressed its answers to the socket that asked; the program shall
  * find the address that getsockname gave it.
  */
-static void readdress(const struct vl_redirect *r, int protocol, char *buf, size_t len)
+static void readdress(struct vl_redirect *r, int protocol, char *buf, size_t len)
 {
 	while (len >= sizeof(struct nlmsghdr)) {
 		struct nlmsghdr h;
