@@ -213,6 +213,7 @@ same_calls() {
 	need_guest g61
 	run --separate-stderr vmem -J "$(guest g61)"
 	assert_status 0
+	[[ $(jq -r '.memory[0].backing' <<<"$output") == "/memfd:memory-backend-memfd (deleted), at 0x0" ]]
 	[[ $(jq '[.memory[] | select(.space == "phys") | .size] | add' <<<"$output") == $((512 * 1024)) ]]
 	local text
 	text=$(jq -r '.memory[] | select(.what == "kernel text") | .start' <<<"$output")

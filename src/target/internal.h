@@ -70,6 +70,7 @@ struct vl_target {
 
 	struct vl_ram *ram;
 	struct vl_ram_map *map; /* per range */
+	char **files;		/* per range: the name of the file behind it, or NULL */
 	size_t nr_ram, cap_ram;
 	enum vl_ram_way way;
 	struct vl_backing *backings;

@@ -99,6 +99,19 @@ static bool maps_hold(struct vl_target *t)
 	return false;
 }
 
+/* Its name, malloc'ed, or NULL. A process without rights could not look it up later. */
+static char *file_of(const struct vl_ram *r)
+{
+	char path[64], name[256];
+	ssize_t n;
+
+	if (r->fd < 0)
+		return NULL;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", r->fd);
+	n = readlink(path, name, sizeof(name));
+	return n < 0 ? NULL : strndup(name, (size_t)n);
+}
+
 struct vl_error *vl_ram_finish(struct vl_target *t)
 {
 	size_t out = 0;
@@ -126,8 +139,11 @@ struct vl_error *vl_ram_finish(struct vl_target *t)
 	}
 	t->nr_ram = out;
 	t->map = calloc(out ? out : 1, sizeof(*t->map));
-	if (!t->map)
+	t->files = calloc(out ? out : 1, sizeof(*t->files));
+	if (!t->map || !t->files)
 		return vl_error_nomem();
+	for (size_t i = 0; i < out; i++)
+		t->files[i] = file_of(&t->ram[i]);
 	return NULL;
 }
 
@@ -175,6 +191,10 @@ void vl_ram_deinit(struct vl_target *t)
 			close(t->backings[i].fd);
 	if (t->proc_mem >= 0)
 		close(t->proc_mem);
+	for (size_t i = 0; t->files && i < t->nr_ram; i++)
+		free(t->files[i]);
+	free(t->files);
+	t->files = NULL;
 	free(t->map);
 	free(t->ram);
 	free(t->backings);
@@ -394,6 +414,11 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
 		i++;
 	}
 	return NULL;
+}
+
+const char *vl_target_ram_file(const struct vl_target *t, size_t i)
+{
+	return t->files ? t->files[i] : NULL;
 }
 
 const struct vl_ram *vl_target_ram(const struct vl_target *t, size_t *nr_ret)

@@ -138,6 +138,9 @@ const char *vl_target_run_id(struct vl_target *t);
 /* The RAM map, sorted by gpa, no overlaps; owned by the target. */
 const struct vl_ram *vl_target_ram(const struct vl_target *t, size_t *nr_ret);
 
+/* The name of the file behind range @i of them; NULL: anonymous memory, or nobody knows. */
+const char *vl_target_ram_file(const struct vl_target *t, size_t i);
+
 /*
  * The state of every vCPU, in the order of their numbers. Asks the kernel module, if
  * it has the guest, which takes microseconds and stops nothing; else the monitor

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../mem/paging.h"
 #include "../vmst/contact.h"
@@ -41,20 +40,14 @@ static const struct vl_column columns[] = {
 
 /* ---- guest-physical ---- */
 
-static void show_backing(struct vl_table *t, const struct vl_subject *s, const struct vl_ram *r)
+static void show_backing(struct vl_table *t, const struct vl_subject *s, const struct vl_ram *r,
+			 const char *file)
 {
-	char path[64], name[256];
-	ssize_t n;
-
-	if (r->fd < 0) {
+	if (r->fd < 0)
 		vl_table_printf(t, MAP_WHERE, "anonymous, at 0x%" PRIx64 " of process %d", r->hva,
 				(int)vl_target_pid(s->target));
-		return;
-	}
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", r->fd);
-	n = readlink(path, name, sizeof(name) - 1);
-	vl_table_printf(t, MAP_WHERE, "%.*s, at 0x%" PRIx64, n > 0 ? (int)n : 1, n > 0 ? name : "?",
-			r->fd_offset);
+	else
+		vl_table_printf(t, MAP_WHERE, "%s, at 0x%" PRIx64, file ? file : "?", r->fd_offset);
 }
 
 static void show_ram(struct vl_subject *s, struct vl_table *t)
@@ -71,7 +64,7 @@ static void show_ram(struct vl_subject *s, struct vl_table *t)
 		vl_table_str(t, MAP_WHAT, "RAM");
 		vl_table_uint(t, MAP_PHYS, ram[i].gpa);
 		vl_table_uint(t, MAP_PAGE, ram[i].page_size / KIB);
-		show_backing(t, s, &ram[i]);
+		show_backing(t, s, &ram[i], vl_target_ram_file(s->target, i));
 	}
 }
 
