@@ -171,6 +171,15 @@ static bool fetch(struct block *b, const ZydisDecoder *decoder)
 	return false;
 }
 
+/* What is kept of a guest's modules is for the caller to compare: first and last byte. */
+static void note(const struct vl_engine *e, uint64_t first, uint64_t last)
+{
+	if (!e->st.code_from || first < e->st.code_from)
+		return;
+	e->st.on_code(e->st.ctx, first);
+	e->st.on_code(e->st.ctx, last);
+}
+
 uint64_t vl_native_code(struct vl_engine *e, uint64_t va)
 {
 	struct block b = { .e = e };
@@ -207,6 +216,7 @@ uint64_t vl_native_code(struct vl_engine *e, uint64_t va)
 		block_translate(&b);
 		b.va += b.d.length;
 	}
+	note(e, va, b.va > va ? b.va - 1 : va);
 	finish(&b);
 	return code;
 }

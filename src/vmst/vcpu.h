@@ -68,7 +68,8 @@ struct vl_vcpu_state {
 	const struct vl_machine_host *host; /* of KVM; NULL: look */
 	/*
 	 * An engine that keeps code translated calls @on_code(@ctx) for the first and the last
-	 * byte of each piece that it runs at @code_from or above (0: of none): a guest's modules.
+	 * byte of each piece at @code_from or above (0: of none), once at least: a guest's
+	 * modules.
 	 */
 	uint64_t code_from;
 	void (*on_code)(void *ctx, uint64_t va);

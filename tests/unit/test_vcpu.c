@@ -239,7 +239,7 @@ static void note(void *ctx, uint64_t va)
 /* What is kept translated is noted when it runs, if it is a module's: no code of KVM's is. */
 static void test_code(struct machine *m, const char *name, const struct noted *n)
 {
-	bool keeps = m->ops == &vl_engine_unicorn;
+	bool keeps = m->ops != &vl_engine_kvm;
 
 	RUN(m, c_add, 1, 2);
 	ok(!n->nr && halted(m, 3), "%s: code of the image is not noted", name);
