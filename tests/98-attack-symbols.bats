@@ -133,3 +133,47 @@ refused() {
 	chmod 777 "$VLENS_CACHE_DIR"
 	[[ $(vuname "$D" -a) == Linux* ]]
 }
+
+# planted AT ATTACK: with hostile code in the place of what searches the image, or makes a kernel of its tables.
+planted() {
+	another
+	rm -rf "$VLENS_CACHE_DIR" /tmp/evil
+	[[ -e $DUMPS/evil.so ]] ||
+		"${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -Wall -shared -fPIC -O1 -o "$DUMPS/evil.so" \
+			"$VT_TESTS/unit/evil-parser.c"
+	run --separate-stderr timeout 60 env LD_PRELOAD="$DUMPS/evil.so" EVIL_AT="$1" \
+		EVIL_ATTACK="$2" "${3:-vuname}" "$D"
+	[[ ! -e /tmp/evil ]]
+	echo "$stderr"
+}
+
+fails_with() {
+	assert_status 3
+	[[ -z $output && ${#stderr_lines[@]} -eq 1 && $stderr == *"$1"* ]]
+}
+
+@test "what searches a kernel's image, and what makes its symbols, is in a box" {
+	for at in image symbols; do
+		for tool in vuname vpslist; do
+			planted "$at" marks "$tool"
+			assert_status 0
+			[[ -n $output ]]
+		done
+		for attack in runs talks traces; do
+			planted "$at" "$attack"
+			fails_with "tried what it may not do"
+		done
+	done
+}
+
+@test "a parser that crashes" {
+	planted image dies
+	fails_with "has died"
+	planted symbols dies
+	fails_with "has died"
+}
+
+@test "a parser that hangs" {
+	planted image hangs
+	fails_with "was not found within 5 s"
+}
