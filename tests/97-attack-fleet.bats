@@ -155,8 +155,8 @@ at_once() {
 	local old new own key
 	mkdir -m 755 "$T/cache"
 	old=$(printf a%.0s {1..64}) new=$(printf b%.0s {1..64})
-	truncate -s 120M "$T/cache"/{$old,$new}.kernel
-	truncate -s 140M "$T/cache"/{$old,$new}.btf
+	truncate -s 120M "$T/cache"/{"$old","$new"}.kernel
+	truncate -s 140M "$T/cache"/{"$old","$new"}.btf
 	touch -d "2 days ago" "$T/cache/$old".*
 	touch -d "yesterday" "$T/cache/$new".*
 	[[ $(vuname "$(guest g61)" -n) == g61 ]]
