@@ -200,24 +200,6 @@ struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_conta
 	return NULL;
 }
 
-struct vl_error *vl_contact_known(struct vl_target *t, struct vl_contact **ret)
-{
-	struct vl_contact *c = calloc(1, sizeof(*c));
-	struct vl_error *err;
-	bool crashed;
-
-	*ret = NULL;
-	if (!c)
-		return vl_error_nomem();
-	c->target = t;
-	err = take_known(c, &crashed);
-	if (!err && c->kernel)
-		*ret = c;
-	else
-		vl_contact_destroy(c);
-	return err;
-}
-
 void vl_contact_destroy(struct vl_contact *c)
 {
 	if (!c)

@@ -46,12 +46,6 @@ struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_conta
 struct vl_error *vl_contact_late(void) __attribute__((returns_nonnull));
 
 /*
- * The same from the run's file only; NULL in *@ret: there was no contact with this run
- * of the guest yet, or its kernel is another one by now.
- */
-struct vl_error *vl_contact_known(struct vl_target *t, struct vl_contact **ret);
-
-/*
  * Is the kernel still where it was? A guest that rebooted has the same hypervisor
  * process, but its kernel is somewhere else, or is another one.
  */
