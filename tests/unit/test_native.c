@@ -443,7 +443,7 @@ int main(void)
 		.return_va = CODE,
 	};
 	struct vl_vcpu_region region = { OWN_GPA, OWN_SIZE, NULL };
-	struct fuzz *f = aligned_alloc(64, sizeof(*f)); /* XSAVE wants that */
+	struct fuzz *f;
 	struct vl_error *err;
 	struct guest g;
 
@@ -451,6 +451,7 @@ int main(void)
 		ok(true, "rewritten code # skip %s", vl_native_unfit(&st));
 		return tap_end();
 	}
+	f = aligned_alloc(64, sizeof(*f)); /* XSAVE wants that */
 	if (f)
 		memset(f, 0, sizeof(*f));
 	if (!f || !guest_make(&g)) {
