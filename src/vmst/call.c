@@ -200,6 +200,14 @@ static void look_up_bug(struct vl_clone *c, uint64_t rip, unsigned *len_ret)
 	}
 }
 
+/* ud2 stands there: memory that changed under the kernel made it give up. */
+static bool is_bug(struct vl_clone *c, uint64_t rip)
+{
+	unsigned char insn[2];
+
+	return vl_clone_read(c, rip, insn, sizeof(insn)) && insn[0] == 0x0f && insn[1] == 0x0b;
+}
+
 /* Would-be preemption: nobody to switch to, so it returns at once. */
 static bool is_preemption(struct vl_clone *c, uint64_t caller)
 {
@@ -322,7 +330,7 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 				char what[80];
 
 				/* Perhaps an instruction that this processor lacks. */
-				c->unfit |= exit.vector == 6;
+				c->unfit |= exit.vector == 6 && !is_bug(c, regs->rip);
 				snprintf(what, sizeof(what), "took exception %d (address 0x%lx)",
 					 exit.vector, (unsigned long)exit.address);
 				return crashed(c, what, regs->rip);
