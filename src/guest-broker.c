@@ -6,6 +6,7 @@
 #include "guest-internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -285,35 +286,47 @@ struct vl_error *vl_broker_lied(struct vl_guest *g)
 				     "try again; the guest may be hostile"));
 }
 
-static struct vl_error *begin_once(struct vl_guest *g, bool *again_ret)
+static struct vl_error *begin_once(struct vl_guest *g, uint64_t *want_ret)
 {
 	struct vl_message m = { .op = VL_OP_BEGIN };
 	struct vl_error *err;
 
-	*again_ret = false;
+	*want_ret = VL_WANT_NOTHING;
 	err = vl_broker_ready(g, true);
 	if (err)
 		return err;
 	err = vl_broker_ask(g, &m, BEGIN_NS);
-	/* Once in a run: a worker that wants it for ever has its error. */
-	*again_ret = err && g->box && m.value[0] == VL_WANT_CONTACT_ANEW && !g->anew;
+	if (err && g->box)
+		*want_ret = m.value[0];
 	return err;
+}
+
+/* What a worker wants that could not begin; once in a run: one that wants it for ever has its error. */
+static bool grant(struct vl_guest *g, uint64_t want, const struct vl_error *err)
+{
+	if (want == VL_WANT_CONTACT_ANEW && !g->anew) {
+		vl_broker_renew(g);
+		return true;
+	}
+	if (want == VL_WANT_EMULATOR && g->executor == VL_EXECUTOR_ANY) {
+		snprintf(g->no_kvm, sizeof(g->no_kvm), "%s", err->message);
+		g->executor = VL_EXECUTOR_UNICORN;
+		vl_broker_stop(g);
+		return true;
+	}
+	return false;
 }
 
 static struct vl_error *broker_begin(struct vl_sys *sys)
 {
 	struct vl_guest *g = vl_guest_of(sys);
 	struct vl_error *err;
-	bool again;
+	uint64_t want;
 
 	if (sys->open)
 		return NULL;
-	err = begin_once(g, &again);
-	if (again) {
+	while ((err = begin_once(g, &want)) && grant(g, want, err))
 		vl_error_destroy(err);
-		vl_broker_renew(g);
-		err = begin_once(g, &again);
-	}
 	if (!err && !sys->open)
 		err = vl_error_new(VL_ERR_CRASHED, "the guest's kernel gives no answer");
 	return err;

@@ -88,6 +88,7 @@ static struct vl_error *make_clone(struct vl_guest *g)
 	start.gdt_limit = 127; /* GDT_ENTRIES * 8 - 1 */
 	err = fresh ? vl_clone_create(contact, g->view, &start, &g->clone) :
 		      vl_clone_refresh(g->clone, start.percpu);
+	g->engineless = err && fresh;
 	if (err)
 		return err;
 	g->clone->budget_ns = g->budget_ns;

@@ -26,6 +26,7 @@ enum vl_want {
 	VL_WANT_NOTHING,
 	VL_WANT_CONTACT,      /* the kernel that it knows no longer runs */
 	VL_WANT_CONTACT_ANEW, /* what is known of the kernel is wrong */
+	VL_WANT_EMULATOR,     /* no engine but the one that was not loaded */
 };
 
 struct vl_guest {
@@ -43,6 +44,8 @@ struct vl_guest {
 	struct vl_vcpu_count vcpu;     /* likewise */
 	enum vl_executor executor;
 	char no_kvm[VL_EXECUTOR_WHY]; /* it was found unfit, and why */
+	bool emulator;		      /* in the worker: Unicorn is loaded */
+	bool engineless;	      /* in the worker: no engine could be made */
 	int64_t looked_ns,
 		looked_code_ns; /* when what is kept was compared, in the host's CLOCK_MONOTONIC */
 	uint64_t born_epoch;	/* sys.epoch when the clone was made */

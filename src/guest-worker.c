@@ -51,6 +51,7 @@ struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep)
 {
 	struct vl_guest *g = guest;
 	struct vl_worker *w = calloc(1, sizeof(*w));
+	const struct vl_vcpu_state nothing = { 0 };
 	struct vl_unicorn_api unused;
 	struct vl_error *err;
 
@@ -62,8 +63,14 @@ struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep)
 	err = vl_port_prepare(&w->asker, g->target, keep);
 	if (!err && !open_ahead(g, &w->asker.port, keep))
 		err = vl_error_new(VL_ERR_OS, "too many files are behind the guest's memory");
-	/* No file can be opened in the box. */
-	if (!err && g->uses & VL_GUEST_ASK && g->executor != VL_EXECUTOR_KVM)
+	/*
+	 * No file can be opened in the box. To load Unicorn takes longer than a short run, so that is
+	 * done where it is known to be needed; else another worker is made (VL_WANT_EMULATOR).
+	 */
+	g->emulator = g->uses & VL_GUEST_ASK &&
+		      (g->executor == VL_EXECUTOR_UNICORN ||
+		       (g->executor == VL_EXECUTOR_ANY && vl_native_unfit(&nothing)));
+	if (!err && g->emulator)
 		err = vl_unicorn_load(&unused);
 	g->boxed = true;
 	g->box = NULL;

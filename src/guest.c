@@ -104,8 +104,17 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 	if (sys->open)
 		return NULL;
 	sys->missed = 0;
+	g->engineless = false;
 	forget_old(g);
 	err = vl_epoch_open(g);
+	if (err && g->engineless && !g->emulator) {
+		g->want = VL_WANT_EMULATOR;
+		/* Why the engine before it was left says more than that there is no other. */
+		if (!*g->no_kvm)
+			return err;
+		vl_error_destroy(err);
+		return vl_error_new(VL_ERR_OS, "%s", g->no_kvm);
+	}
 	/* A guest that was reset still has the old kernel's text in its memory for
 	 * a while: ask the vCPUs. */
 	if (err && (err->code == VL_ERR_CRASHED || err->code == VL_ERR_KERNEL) && !g->anew) {

@@ -33,8 +33,8 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 				const struct vl_engine_ops **ops_ret, struct vl_engine **ret,
 				char why[VL_EXECUTOR_WHY])
 {
+	struct vl_error *err, *no_native = NULL;
 	const char *reason;
-	struct vl_error *err;
 
 	*why = '\0';
 	if (which == VL_EXECUTOR_ANY || which == VL_EXECUTOR_KVM) {
@@ -61,10 +61,16 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 		if (which == VL_EXECUTOR_NATIVE)
 			return vl_error_hint(vl_error_prefix(err, "vmst/native"),
 					     "--engine=vmst takes what serves");
-		vl_error_destroy(err);
+		no_native = err;
 	}
 	*ops_ret = &vl_engine_unicorn;
-	return vl_engine_unicorn.create(st, view, own, ret);
+	err = vl_engine_unicorn.create(st, view, own, ret);
+	if (err && no_native) {
+		vl_error_destroy(err);
+		return no_native;
+	}
+	vl_error_destroy(no_native);
+	return err;
 }
 
 /* Of a machine that is made for this and closed: what KVM has not got for @st. */
