@@ -5,12 +5,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "view/checkup.h"
 #include "view/inside.h"
 #include "view/state.h"
-#include "vmst/unicorn_api.h"
+#include "vmst/vcpu.h"
 
 #define MIB (1UL << 20)
 
@@ -98,9 +99,8 @@ static struct vl_error *check_contact(struct patient *p)
 		vl_doctor_error(p->d, "contact", VL_DOCTOR_PROBLEM, err);
 	else
 		vl_doctor_row(p->d, "contact", VL_DOCTOR_OK, NULL,
-			      p->g->known ?
-				      "known from before: nothing was paused" :
-				      "made now, for the first time: nothing was paused");
+			      p->g->known ? "known from before: nothing was paused" :
+					    "made now, for the first time: nothing was paused");
 	return err;
 }
 
@@ -176,17 +176,24 @@ static bool is_check(const struct vl_table *t, size_t row, const char *name)
 	return (size_t)len == strlen(name) && !memcmp(check, name, (size_t)len);
 }
 
+static bool says(const struct vl_table *t, size_t row, const char *word)
+{
+	int len;
+	const char *text = text_of(t, row, VL_DOCTOR_FINDING, &len);
+
+	return memmem(text, (size_t)len, word, strlen(word));
+}
+
 /* What takes a look at its memory, and with it what is to be had here of the host. */
 static struct vl_error *check_inside(struct patient *p)
 {
-	struct vl_unicorn_api api;
-	struct vl_error *no_emulator = vl_unicorn_load(&api), *err;
+	struct vl_error *no_emulator = vl_emulator_load(), *err;
 	struct vl_table t;
 
 	vl_table_init(&t, vl_doctor_columns);
 	err = vl_guest_scan(p->g, &vl_scan_checkup, &t);
 	for (size_t i = 0; i < t.nr_rows; i++)
-		if (no_emulator && is_check(&t, i, VL_CHECKUP_VMST))
+		if (no_emulator && is_check(&t, i, VL_CHECKUP_VMST) && says(&t, i, "vmst/unicorn"))
 			vl_doctor_error(p->d, VL_CHECKUP_VMST, VL_DOCTOR_PROBLEM, no_emulator);
 		else if (is_check(&t, i, VL_CHECKUP_PROGRAMS))
 			check_programs(p, !no_emulator);

@@ -7,7 +7,6 @@
 
 #include "target/module.h"
 #include "target/port.h"
-#include "vmst/unicorn_api.h"
 
 struct vl_worker {
 	struct vl_guest *guest;
@@ -52,7 +51,6 @@ struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep)
 	struct vl_guest *g = guest;
 	struct vl_worker *w = calloc(1, sizeof(*w));
 	const struct vl_vcpu_state nothing = { 0 };
-	struct vl_unicorn_api unused;
 	struct vl_error *err;
 
 	if (!w)
@@ -71,7 +69,7 @@ struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep)
 		      (g->executor == VL_EXECUTOR_UNICORN ||
 		       (g->executor == VL_EXECUTOR_ANY && vl_native_unfit(&nothing)));
 	if (!err && g->emulator)
-		err = vl_unicorn_load(&unused);
+		err = vl_emulator_load();
 	g->boxed = true;
 	g->box = NULL;
 	g->sys.ops = &vl_guest_ops;

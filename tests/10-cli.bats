@@ -30,7 +30,7 @@ applets() { vlens --list; }
 		assert_status 0
 		[[ -z $stderr && ${#lines[@]} -eq 2 ]]
 		[[ ${lines[0]} =~ ^$a\ from\ vlens\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
-		[[ ${lines[1]} == *unicorn\ 2.* ]]
+		[[ ${lines[1]} == *unicorn\ 2.* || ${lines[1]} == *-unicorn* ]]
 	done
 }
 

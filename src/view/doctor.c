@@ -26,7 +26,7 @@
 #include "../redirect/confine.h"
 #include "../redirect/redirect.h"
 #include "../util/dirs.h"
-#include "../vmst/unicorn_api.h"
+#include "../vmst/vcpu.h"
 
 const struct vl_column vl_doctor_columns[] = {
 	[VL_DOCTOR_AREA] = { "AREA", VL_CELL_TEXT, true, "host, programs, or the guest" },
@@ -266,19 +266,36 @@ static void check_box(struct vl_doctor *d)
 	vl_box_stop(b);
 }
 
+/* Without virtualization, does the guest's code run on this processor itself? */
+static void check_native(struct vl_doctor *d)
+{
+	const struct vl_vcpu_state nothing = { 0 };
+	const char *why = vl_native_unfit(&nothing);
+
+	if (why)
+		vl_doctor_row(d, "native", VL_DOCTOR_WARNING,
+			      "an emulator runs the guest's code, three times slower",
+			      "rewritten code cannot run: %s", why);
+	else
+		vl_doctor_row(d, "native", VL_DOCTOR_OK, NULL, "rewritten code can run");
+}
+
 /* Unicorn's releases below 2.1 have no working MMU for x86. */
 #define UNICORN_LEAST 0x201
 
 static void check_unicorn(struct vl_doctor *d)
 {
 	unsigned int (*version)(unsigned int *major, unsigned int *minor);
-	struct vl_unicorn_api api;
-	struct vl_error *err = vl_unicorn_load(&api);
+	const struct vl_vcpu_state nothing = { 0 };
+	struct vl_error *err = vl_emulator_load();
 	unsigned int major = 0, minor = 0, word = 0;
 	void *lib;
 
 	if (err) {
-		vl_doctor_error(d, "unicorn", VL_DOCTOR_PROBLEM, err);
+		/* What it is for is rewritten code that cannot go on, and five levels of page tables. */
+		vl_doctor_error(d, "unicorn",
+				vl_native_unfit(&nothing) ? VL_DOCTOR_PROBLEM : VL_DOCTOR_WARNING,
+				err);
 		vl_error_destroy(err);
 		return;
 	}
@@ -446,6 +463,7 @@ void vl_doctor_host(struct vl_doctor *d, const char *uri)
 	check_seccomp(d);
 	check_box(d);
 	check_confinement(d);
+	check_native(d);
 	check_unicorn(d);
 	check_libvirt(d, uri);
 	check_kvm(d);

@@ -43,6 +43,13 @@ static const int gpr_ids[VL_NR_GPR + 2] = {
 	UC_X86_REG_R15, UC_X86_REG_RIP, UC_X86_REG_RFLAGS,
 };
 
+struct vl_error *vl_emulator_load(void)
+{
+	struct vl_unicorn_api unused;
+
+	return vl_unicorn_load(&unused);
+}
+
 static void stop(void *ctx)
 {
 	struct vl_engine *e = ctx;

@@ -144,6 +144,11 @@ struct vl_engine_ops {
 
 extern const struct vl_engine_ops vl_engine_unicorn, vl_engine_kvm, vl_engine_native;
 
+/* --- vcpu-unicorn.c, or nounicorn.c in a build without it --- */
+
+/* Load the emulator, ahead of the time when no file can be opened. The error: there is none. */
+struct vl_error *vl_emulator_load(void);
+
 /* --- vcpu.c --- */
 
 /* May an engine of the kind @which, on the host that @host says (NULL: look), need a shared view? */

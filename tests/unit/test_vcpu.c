@@ -388,6 +388,12 @@ int main(void)
 			}
 			close(kvm);
 		}
+		err = which[i] == VL_EXECUTOR_UNICORN ? vl_emulator_load() : NULL;
+		if (err) {
+			ok(true, "vmst/unicorn # skip %s", err->message);
+			vl_error_destroy(err);
+			continue;
+		}
 		if (which[i] == VL_EXECUTOR_NATIVE && vl_native_unfit(&st)) {
 			ok(true, "vmst/native # skip %s", vl_native_unfit(&st));
 			continue;

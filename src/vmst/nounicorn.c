@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* In the place of vcpu-unicorn.c and unicorn_api.c when vlens is built without Unicorn. */
+#include "vcpu.h"
+
+struct vl_error *vl_emulator_load(void)
+{
+	return vl_error_hint(
+		vl_error_new(VL_ERR_OS, "this vlens is built without the emulator Unicorn"),
+		"a build with it runs what the host's processor cannot");
+}
+
+static struct vl_error *no_unicorn(const struct vl_vcpu_state *st, struct vl_view *view,
+				   const struct vl_vcpu_region *own, struct vl_engine **ret)
+{
+	(void)st, (void)view, (void)own, (void)ret;
+	return vl_emulator_load();
+}
+
+const struct vl_engine_ops vl_engine_unicorn = {
+	.name = "vmst/unicorn",
+	.create = no_unicorn,
+};
