@@ -205,7 +205,9 @@ job_control() {
 	shows 'Stopped .*sleep 4711'
 	keys "bg; jobs" Enter
 	shows 'Running .*sleep 4711'
-	keys "kill %1; wait; clear" Enter
+	# What is typed while that runs would stand in front of what is said.
+	keys "kill %1; wait; clear; echo go''ne" Enter
+	shows '^gone'
 	keys "cat | sed s/here/there/" Enter
 	keys "here" Enter
 	shows '^there'
