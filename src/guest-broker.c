@@ -327,6 +327,7 @@ static struct vl_error *broker_begin(struct vl_sys *sys)
 		return NULL;
 	while ((err = begin_once(g, &want)) && grant(g, want, err))
 		vl_error_destroy(err);
+	g->ask.unsettled = true;
 	if (!err && !sys->open)
 		err = vl_error_new(VL_ERR_CRASHED, "the guest's kernel gives no answer");
 	return err;
@@ -337,7 +338,11 @@ static struct vl_error *broker_settle(struct vl_sys *sys)
 	struct vl_guest *g = vl_guest_of(sys);
 	struct vl_message m = { .op = VL_OP_SETTLE };
 
-	return g->box && sys->open ? vl_broker_ask(g, &m, CALL_NS) : NULL;
+	/* Most of what a program asks about is the host's: the worker need not be woken. */
+	if (!g->box || !sys->open || !g->ask.unsettled)
+		return NULL;
+	g->ask.unsettled = false;
+	return vl_broker_ask(g, &m, CALL_NS);
 }
 
 static void broker_end(struct vl_sys *sys)
@@ -370,6 +375,7 @@ static struct vl_error *broker_call(struct vl_sys *sys, const char *name, const 
 		return NULL;
 	}
 	strcpy(m.text, name);
+	g->ask.unsettled = true;
 	err = vl_broker_ask(g, &m, CALL_NS);
 	if (err)
 		return err;
