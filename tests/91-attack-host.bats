@@ -191,6 +191,31 @@ both() {
 	assert_same SECRET "$(cat x)"
 }
 
+@test "programs of a keeper: the second has no network of the host's either, nor that of another" {
+	[[ $(id -u) -eq 0 ]] || skip "needs root"
+	unshare -n true || skip "no new namespaces here"
+	export VLENS_KEEP=60
+	vexec "$g" true
+	local i ns pid=() tool=()
+	for i in 1 2; do
+		vexec "$g" sleep "4717.$i" 3>&- 4>&- &
+		tool+=($!)
+		eventually 20 pgrep -fx "sleep 4717.$i"
+		pid+=("$(pgrep -fx "sleep 4717.$i")")
+	done
+	for ns in net ipc mnt; do
+		assert_same 3 "$(readlink "/proc/self/ns/$ns" "/proc/${pid[0]}/ns/$ns" "/proc/${pid[1]}/ns/$ns" | sort -u | wc -l)"
+	done
+	for i in 0 1; do
+		[[ $(awk '$6 !~ /^ro(,|$)/' "/proc/${pid[i]}/mountinfo" | wc -l) -eq 0 ]]
+		# A loopback device that is down, and no address.
+		assert_same 'lo:' "$(awk 'NR > 2 { print $1 }' "/proc/${pid[i]}/net/dev")"
+		assert_same "" "$(cat "/proc/${pid[i]}/net/if_inet6" 2>/dev/null)"
+	done
+	kill "${pid[@]}"
+	wait "${tool[@]}" || true
+}
+
 @test "--stats says what a program is confined by" {
 	run --separate-stderr vuname --stats "$g"
 	[[ $stderr == *"confined:       seccomp"* ]] || fail "$stderr"

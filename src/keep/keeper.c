@@ -25,6 +25,7 @@ struct keeper {
 	int listener, pidfd;
 	unsigned int seconds;
 	struct vl_redirect_filter *filter;
+	int network;		/* of its programs; -1: there was none yet */
 	struct vl_guest *guest; /* NULL until the first request */
 	struct vl_keep_self self;
 	struct vl_keep_message in, out;
@@ -136,6 +137,7 @@ static struct vl_error *serve(struct keeper *kp, const struct request *r, int li
 		.no_pin = r->q.no_pin,
 		.raw_names = r->q.raw_names,
 		.filter = kp->filter,
+		.network = &kp->network,
 	};
 	struct vl_redirect_client client = { r->q.pid, sock, link };
 	struct vl_error *err;
@@ -278,7 +280,12 @@ static void loop(struct keeper *kp)
 struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slot)
 {
 	struct keeper kp = {
-		.k = k, .slot = slot, .listener = -1, .pidfd = -1, .seconds = k->seconds
+		.k = k,
+		.slot = slot,
+		.listener = -1,
+		.pidfd = -1,
+		.seconds = k->seconds,
+		.network = -1,
 	};
 	struct vl_error *err;
 
@@ -302,6 +309,8 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 		loop(&kp);
 	vl_guest_close(kp.guest);
 	vl_redirect_filter_destroy(kp.filter);
+	if (kp.network >= 0)
+		close(kp.network);
 	if (kp.pidfd >= 0)
 		close(kp.pidfd);
 	if (kp.listener >= 0)

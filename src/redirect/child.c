@@ -179,11 +179,34 @@ static bool take(int sock, void *buf, size_t len)
 	return recv(sock, buf, len, MSG_WAITALL) == (ssize_t)len;
 }
 
+/* The number of instructions that will follow, and with it a descriptor or -1. */
+static bool take_number(int sock, uint32_t *ret, int *fd_ret)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { ret, sizeof(*ret) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *c;
+
+	*fd_ret = -1;
+	if (recvmsg(sock, &msg, MSG_WAITALL | MSG_CMSG_CLOEXEC) != sizeof(*ret))
+		return false;
+	c = CMSG_FIRSTHDR(&msg);
+	if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(fd_ret, CMSG_DATA(c), sizeof(int));
+	return true;
+}
+
 static void __attribute__((noreturn)) child_run(const struct child *c)
 {
 	struct sock_fprog prog = { .filter = c->filter };
 	unsigned int confined = 0;
-	int listener, flags = 0;
+	int listener, network, flags = 0;
 	uint32_t nr;
 	char go;
 
@@ -195,14 +218,14 @@ static void __attribute__((noreturn)) child_run(const struct child *c)
 	if (c->tracer)
 		prctl(PR_SET_PTRACER, c->tracer, 0, 0, 0);
 	say(c->sock, 0);
-	if (!take(c->sock, &nr, sizeof(nr)) || nr > BPF_MAXINSNS ||
+	if (!take_number(c->sock, &nr, &network) || nr > BPF_MAXINSNS ||
 	    !take(c->sock, c->filter, nr * sizeof(*c->filter)))
 		_exit(125);
 	if (c->ready)
 		c->ready(c->ready_ctx);
 	prog.len = nr;
 	setrlimit(RLIMIT_NOFILE, &c->nofile);
-	if (!vl_confine(c->sock, &confined))
+	if (!vl_confine(c->sock, network, &confined))
 		_exit(125);
 	listener = install(&prog, &flags);
 	say(c->sock, listener);

@@ -6,7 +6,8 @@
  *
  *	child: int     0: from now on it can be traced
  *	we: uint32_t, struct sock_filter[]
- *		       how many, and the filter; the child is traced by then
+ *		       how many, and the filter; the child is traced by then. With the
+ *		       number, perhaps, a network to enter
  *	child: int     the number of the listener in the child, or -errno
  *	child: int     which of the two sets of flags the kernel took; from bit 1 on what
  *		       it is confined by (VL_CONFINED_*)

@@ -7,10 +7,11 @@
 
 /*
  * Confine this process, and what it will execute; of open files it keeps the first
- * three, pipes and @keep. *@done_ret: what the host let it do, VL_CONFINED_* (redirect.h).
+ * three, pipes and @keep. @network: an empty one to enter; -1: a new one is made.
+ * *@done_ret: what the host let it do, VL_CONFINED_* (redirect.h).
  * False: not even that is possible which always is. Safe after a fork of a
  * threaded process.
  */
-bool vl_confine(int keep, unsigned int *done_ret);
+bool vl_confine(int keep, int network, unsigned int *done_ret);
 
 #endif

@@ -4,8 +4,10 @@
  * fetches the listener and lets it exec. child.h has what is said.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -78,6 +80,37 @@ static bool say(int sock, const void *buf, size_t len)
 	return send(sock, buf, len, MSG_NOSIGNAL) == (ssize_t)len;
 }
 
+/* How many instructions will follow, and a network, if we have one. */
+static bool say_number(int sock, uint32_t nr, const int *network)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { &nr, sizeof(nr) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (network && *network >= 0) {
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+		control.head = (struct cmsghdr){ CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
+		memcpy(CMSG_DATA(&control.head), network, sizeof(*network));
+	}
+	return sendmsg(sock, &msg, MSG_NOSIGNAL) == sizeof(nr);
+}
+
+/* Keep the network that the program has made for those that come after it. */
+static void keep_network(const struct vl_redirect *r)
+{
+	int *network = r->o->network;
+	char path[64];
+
+	if (!network || *network >= 0 || !(r->stats->confined & VL_CONFINED_NETWORK))
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)r->main);
+	*network = open(path, O_RDONLY | O_CLOEXEC);
+}
+
 /* The first exec is ours, and traps as well. */
 static void let_exec(struct vl_redirect *r)
 {
@@ -112,13 +145,15 @@ struct vl_error *vl_launch(struct vl_redirect *r, int sock, int *status_ret)
 		return no_ptrace(errno);
 	if (!vl_task_add(r, r->main, r->main, 0))
 		return vl_error_nomem();
-	if (!say(sock, &f->nr, sizeof(f->nr)) || !say(sock, f->insns, f->nr * sizeof(*f->insns)) ||
-	    !hear(sock, &value) || !hear(sock, &flags))
+	if (!say_number(sock, f->nr, r->o->network) ||
+	    !say(sock, f->insns, f->nr * sizeof(*f->insns)) || !hear(sock, &value) ||
+	    !hear(sock, &flags))
 		return died();
 	if (value < 0)
 		return no_listener(-value);
 	r->killable = !(flags & 1);
 	r->stats->confined = (unsigned int)flags >> 1;
+	keep_network(r);
 	err = fetch(r, value);
 	if (err)
 		return err;

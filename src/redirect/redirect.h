@@ -52,6 +52,12 @@ struct vl_redirect_options {
 	int tries;
 	/* The filter to use; NULL: one is made for this run. */
 	const struct vl_redirect_filter *filter;
+	/*
+	 * The empty network of the programs that one caller runs one after the other, a
+	 * descriptor: the first, where this is -1, makes it, and it is the caller's to
+	 * close. NULL: each has one of its own.
+	 */
+	int *network;
 	/* Names and texts of the guest as they are, also where they would drive a terminal. */
 	bool raw_names;
 	/* Do not pin supervisor and program to one CPU. */
@@ -118,10 +124,10 @@ struct vl_redirect_stats {
 	uint64_t guest_calls; /* calls made in the guest's kernel */
 	uint64_t snapshots;   /* files handed over whole */
 	uint64_t epochs;
-	uint64_t retries; /* transactions repeated on a fresh epoch */
-	uint64_t gave_up; /* calls that failed after the last retry */
-	uint64_t open_ns; /* all epochs together, begin to end */
-	unsigned int confined; /* VL_CONFINED_* */
+	uint64_t retries;		      /* transactions repeated on a fresh epoch */
+	uint64_t gave_up;		      /* calls that failed after the last retry */
+	uint64_t open_ns;		      /* all epochs together, begin to end */
+	unsigned int confined;		      /* VL_CONFINED_* */
 	struct vl_redirect_calls denied;      /* would change something, or ask somebody */
 	struct vl_redirect_calls not_allowed; /* do not exist for a program: ENOSYS */
 	struct vl_redirect_lost lost;

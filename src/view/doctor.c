@@ -200,7 +200,7 @@ static void check_confinement(struct vl_doctor *d)
 	pid_t pid = fork();
 
 	if (!pid)
-		_exit((int)(vl_confine(-1, &done) ? done : failed));
+		_exit((int)(vl_confine(-1, -1, &done) ? done : failed));
 	if (pid > 0)
 		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 			;
