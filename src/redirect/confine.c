@@ -194,13 +194,14 @@ bool vl_confine(int keep, int network, unsigned int *done_ret)
 {
 	const struct rlimit none = { 0, 0 };
 
-	*done_ret = leave_namespaces(network);
 	/* A core dump would be a file of this host. */
 	setrlimit(RLIMIT_CORE, &none);
+	/* While there are devices. */
+	close_datagrams();
+	*done_ret = leave_namespaces(network);
 	/* Where it stands is kept by the supervisor. */
 	if (!close_others(keep) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || chdir("/"))
 		return false;
-	close_datagrams();
 	*done_ret |= landlock() | drop_capabilities();
 	return true;
 }

@@ -107,6 +107,23 @@ sys.exit(got or ours.recv(1) != b"x")' "$V" "$A" peer
 	done
 }
 
+@test "a datagram socket as standard input or output is an empty file" {
+	[ -x /usr/bin/python3 ] || skip "python3 is not installed"
+	/usr/bin/python3 -c '
+import socket, subprocess, sys
+ours, theirs = socket.socketpair(type=socket.SOCK_DGRAM)
+ours.send(b"x")
+for fd in 0, 1:
+    got = subprocess.run([sys.argv[1], "sh", "-c", "cat; echo y"], **{("stdin", "stdout")[fd]: theirs},
+                         **{("stdout", "stdin")[fd]: subprocess.PIPE if fd == 0 else subprocess.DEVNULL})
+    assert got.returncode == 0 and got.stdout == (b"y\n" if fd == 0 else None), got
+ours.settimeout(0.1)
+try:
+    sys.exit(f"sent {ours.recv(9)}")
+except TimeoutError:
+    pass' "$V"
+}
+
 @test "memory files of its own; files of the guest as code, by any number" {
 	run "$V" "$A" memory
 	echo "$output"
