@@ -25,7 +25,7 @@ struct keeper {
 	int listener, pidfd;
 	unsigned int seconds;
 	struct vl_redirect_filter *filter;
-	int network;		/* of its programs; -1: there was none yet */
+	struct vl_redirect_kept kept;
 	struct vl_guest *guest; /* NULL until the first request */
 	struct vl_keep_self self;
 	struct vl_keep_message in, out;
@@ -137,7 +137,7 @@ static struct vl_error *serve(struct keeper *kp, const struct request *r, int li
 		.no_pin = r->q.no_pin,
 		.raw_names = r->q.raw_names,
 		.filter = kp->filter,
-		.network = &kp->network,
+		.kept = &kp->kept,
 	};
 	struct vl_redirect_client client = { r->q.pid, sock, link };
 	struct vl_error *err;
@@ -197,6 +197,9 @@ static void serve_and_tell(struct keeper *kp, const struct request *r, int link,
 	put_reply(&kp->out, &reply, err);
 	vl_keep_send(link, &kp->out, -1);
 	vl_error_destroy(err);
+	if (kp->kept.mounts >= 0)
+		close(kp->kept.mounts);
+	kp->kept.mounts = -1;
 	/* What the run taught is stored when no tool waits for it. */
 	if (kp->guest)
 		vl_guest_rest(kp->guest);
@@ -285,7 +288,7 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 		.listener = -1,
 		.pidfd = -1,
 		.seconds = k->seconds,
-		.network = -1,
+		.kept = { -1, -1 },
 	};
 	struct vl_error *err;
 
@@ -309,8 +312,8 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 		loop(&kp);
 	vl_guest_close(kp.guest);
 	vl_redirect_filter_destroy(kp.filter);
-	if (kp.network >= 0)
-		close(kp.network);
+	if (kp.kept.network >= 0)
+		close(kp.kept.network);
 	if (kp.pidfd >= 0)
 		close(kp.pidfd);
 	if (kp.listener >= 0)

@@ -81,7 +81,7 @@ static bool say(int sock, const void *buf, size_t len)
 }
 
 /* How many instructions will follow, and a network, if we have one. */
-static bool say_number(int sock, uint32_t nr, const int *network)
+static bool say_number(int sock, uint32_t nr, const struct vl_redirect_kept *kept)
 {
 	union {
 		struct cmsghdr head;
@@ -90,25 +90,33 @@ static bool say_number(int sock, uint32_t nr, const int *network)
 	struct iovec iov = { &nr, sizeof(nr) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-	if (network && *network >= 0) {
+	if (kept && kept->network >= 0) {
 		msg.msg_control = &control;
 		msg.msg_controllen = sizeof(control);
 		control.head = (struct cmsghdr){ CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
-		memcpy(CMSG_DATA(&control.head), network, sizeof(*network));
+		memcpy(CMSG_DATA(&control.head), &kept->network, sizeof(kept->network));
 	}
 	return sendmsg(sock, &msg, MSG_NOSIGNAL) == sizeof(nr);
 }
 
-/* Keep the network that the program has made for those that come after it. */
-static void keep_network(const struct vl_redirect *r)
+static int open_namespace(const struct vl_redirect *r, const char *name)
 {
-	int *network = r->o->network;
 	char path[64];
 
-	if (!network || *network >= 0 || !(r->stats->confined & VL_CONFINED_NETWORK))
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)r->main, name);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static void keep_namespaces(const struct vl_redirect *r)
+{
+	struct vl_redirect_kept *kept = r->o->kept;
+
+	if (!kept)
 		return;
-	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)r->main);
-	*network = open(path, O_RDONLY | O_CLOEXEC);
+	if (kept->network < 0 && r->stats->confined & VL_CONFINED_NETWORK)
+		kept->network = open_namespace(r, "net");
+	if (kept->mounts < 0 && r->stats->confined & VL_CONFINED_MOUNTS)
+		kept->mounts = open_namespace(r, "mnt");
 }
 
 /* The first exec is ours, and traps as well. */
@@ -145,7 +153,7 @@ struct vl_error *vl_launch(struct vl_redirect *r, int sock, int *status_ret)
 		return no_ptrace(errno);
 	if (!vl_task_add(r, r->main, r->main, 0))
 		return vl_error_nomem();
-	if (!say_number(sock, f->nr, r->o->network) ||
+	if (!say_number(sock, f->nr, r->o->kept) ||
 	    !say(sock, f->insns, f->nr * sizeof(*f->insns)) || !hear(sock, &value) ||
 	    !hear(sock, &flags))
 		return died();
@@ -153,7 +161,7 @@ struct vl_error *vl_launch(struct vl_redirect *r, int sock, int *status_ret)
 		return no_listener(-value);
 	r->killable = !(flags & 1);
 	r->stats->confined = (unsigned int)flags >> 1;
-	keep_network(r);
+	keep_namespaces(r);
 	err = fetch(r, value);
 	if (err)
 		return err;

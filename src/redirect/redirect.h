@@ -24,6 +24,16 @@ struct vl_redirect_filter;
 struct vl_error *vl_redirect_filter_create(struct vl_redirect_filter **ret);
 void vl_redirect_filter_destroy(struct vl_redirect_filter *f);
 
+/* Namespaces that outlive a program: descriptors, the caller's to close. -1: none. */
+struct vl_redirect_kept {
+	int network; /* an empty one: the first program makes it, the next ones enter it */
+	/*
+	 * The last program's. Whoever lets go of mounts last takes them down, which may
+	 * take milliseconds: the caller does when nobody waits any more.
+	 */
+	int mounts;
+};
+
 struct vl_redirect_options {
 	/*
 	 * The command and its arguments, NULL-terminated. argv[0] is looked up
@@ -52,12 +62,8 @@ struct vl_redirect_options {
 	int tries;
 	/* The filter to use; NULL: one is made for this run. */
 	const struct vl_redirect_filter *filter;
-	/*
-	 * The empty network of the programs that one caller runs one after the other, a
-	 * descriptor: the first, where this is -1, makes it, and it is the caller's to
-	 * close. NULL: each has one of its own.
-	 */
-	int *network;
+	/* For a caller that runs one program after the other; NULL: nothing is kept. */
+	struct vl_redirect_kept *kept;
 	/* Names and texts of the guest as they are, also where they would drive a terminal. */
 	bool raw_names;
 	/* Do not pin supervisor and program to one CPU. */
