@@ -20,6 +20,8 @@
 #include "direct.h"
 
 #define HUGE_PAGE (2UL << 20)
+/* The frames, and the guesses. */
+#define LIVE_SIZE (DIRECT_FRAMES * VL_PAGE_SIZE + DIRECT_ENTRIES * sizeof(struct direct_entry_was))
 
 static enum direct_kind map_piece(struct vl_direct *d, const struct vl_ram *r)
 {
@@ -123,11 +125,12 @@ struct vl_error *direct_map(struct vl_direct *d)
 			return vl_error_nomem();
 	}
 	if (d->has_live) {
-		p = mmap(NULL, DIRECT_FRAMES * VL_PAGE_SIZE, PROT_READ | PROT_WRITE,
+		p = mmap(NULL, LIVE_SIZE, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		if (p == MAP_FAILED)
 			return vl_error_nomem();
 		d->frames = p;
+		d->entries = (void *)(d->frames + DIRECT_FRAMES * VL_PAGE_SIZE);
 	}
 	return NULL;
 }
@@ -135,7 +138,7 @@ struct vl_error *direct_map(struct vl_direct *d)
 void direct_unmap(struct vl_direct *d)
 {
 	if (d->frames)
-		munmap(d->frames, DIRECT_FRAMES * VL_PAGE_SIZE);
+		munmap(d->frames, LIVE_SIZE);
 	if (d->reserved)
 		munmap(d->reserved, d->span + HUGE_PAGE);
 	free(d->present);
@@ -177,15 +180,43 @@ static bool read_file(const struct direct_piece *p, uint64_t gpa, unsigned char 
 	return true;
 }
 
-static size_t frame_of(uint64_t page)
+/* The first of the frames that @page can be in. */
+static size_t set_of(uint64_t page)
 {
-	return (page / VL_PAGE_SIZE) * 0x9e3779b97f4a7c15UL >> 32 & (DIRECT_FRAMES - 1);
+	return (page / VL_PAGE_SIZE) * 0x9e3779b97f4a7c15UL >> 32 & (DIRECT_FRAMES - DIRECT_WAYS);
+}
+
+/* Where @page is; NULL: it is not at hand. */
+static unsigned char *frame_with(const struct vl_direct *d, uint64_t page)
+{
+	size_t f = set_of(page);
+
+	for (size_t end = f + DIRECT_WAYS; f < end; f++)
+		if (d->tags[f] == (page | 1))
+			return d->frames + f * VL_PAGE_SIZE;
+	return NULL;
+}
+
+static bool is_wanted(const struct vl_direct *d, uint64_t page)
+{
+	for (size_t i = 0; i < d->nr_wanted; i++)
+		if (d->wanted[i] == page)
+			return true;
+	return false;
 }
 
 static unsigned char *claim_frame(struct vl_direct *d, uint64_t page)
 {
-	size_t f = frame_of(page);
+	size_t set = set_of(page), f = set, end = set + DIRECT_WAYS;
 
+	while (f < end && d->tags[f] & 1)
+		f++;
+	/* Not that of one which is fetched with this one: want() sees to it that there is another. */
+	if (f == end) {
+		f = set + d->way++ % DIRECT_WAYS;
+		for (int i = 1; i < DIRECT_WAYS && is_wanted(d, d->tags[f] & VL_PAGE_MASK); i++)
+			f = set + d->way++ % DIRECT_WAYS;
+	}
 	if (!d->tags[f])
 		d->used[d->nr_used++] = (uint16_t)f;
 	d->tags[f] = page | 1;
@@ -195,7 +226,9 @@ static unsigned char *claim_frame(struct vl_direct *d, uint64_t page)
 static void drop_frame(struct vl_direct *d, uint64_t page)
 {
 	/* It stays among the used ones: another tag there tells that it is new. */
-	d->tags[frame_of(page)] = 2;
+	for (size_t f = set_of(page), end = f + DIRECT_WAYS; f < end; f++)
+		if (d->tags[f] == (page | 1))
+			d->tags[f] = 2;
 }
 
 void direct_forget(struct vl_direct *d)
@@ -205,15 +238,16 @@ void direct_forget(struct vl_direct *d)
 	d->nr_wanted = 0;
 }
 
-static bool want(struct vl_direct *d, uint64_t page)
+static void want(struct vl_direct *d, uint64_t page)
 {
+	size_t same = 0;
+
+	if (d->nr_wanted == DIRECT_WANTS || is_wanted(d, page))
+		return;
 	for (size_t i = 0; i < d->nr_wanted; i++)
-		if (frame_of(d->wanted[i]) == frame_of(page))
-			return d->wanted[i] == page;
-	if (d->nr_wanted == DIRECT_WANTS)
-		return false;
-	d->wanted[d->nr_wanted++] = page;
-	return true;
+		same += set_of(d->wanted[i]) == set_of(page);
+	if (same < DIRECT_WAYS)
+		d->wanted[d->nr_wanted++] = page;
 }
 
 /*
@@ -263,11 +297,10 @@ bool direct_fetch(struct vl_direct *d)
 
 static const unsigned char *live_page(struct vl_direct *d, uint64_t page, enum vl_read_status *st)
 {
-	size_t f = frame_of(page);
-	void *buf;
+	void *buf = frame_with(d, page);
 
-	if (d->tags[f] == (page | 1))
-		return d->frames + f * VL_PAGE_SIZE;
+	if (buf)
+		return buf;
 	if (d->collecting) {
 		want(d, page);
 		*st = DIRECT_WANTED;
@@ -280,6 +313,23 @@ static const unsigned char *live_page(struct vl_direct *d, uint64_t page, enum v
 		return NULL;
 	}
 	return buf;
+}
+
+const unsigned char *direct_have(struct vl_direct *d, uint64_t gpa)
+{
+	uint64_t page = gpa & VL_PAGE_MASK;
+	const struct direct_piece *p = find(d, gpa);
+	const unsigned char *at;
+
+	if (!p || p->kind == DIRECT_STILL)
+		return NULL;
+	if (p->kind == DIRECT_MAPPED)
+		return d->base + gpa;
+	at = frame_with(d, page);
+	if (at)
+		return at + (gpa - page);
+	want(d, page);
+	return NULL;
 }
 
 bool direct_stays(const struct vl_direct *d, uint64_t gpa)

@@ -83,6 +83,8 @@ static __attribute__((noinline, cold)) enum vl_read_status read_slow(struct vl_r
 	enum vl_read_status st;
 
 	direct_begin(d);
+	if (d->has_live)
+		direct_at_hand(d, s, va, len);
 	st = direct_read(d, s, va, buf, len, fault);
 	if (st)
 		memset(buf, 0, len);
@@ -118,8 +120,11 @@ static enum vl_read_status string_op(struct vl_raw *e, const struct vl_space *s,
 	direct_begin(d);
 	while (size) {
 		size_t n = VL_PAGE_SIZE - va % VL_PAGE_SIZE;
-		const unsigned char *p = direct_at(d, s, va, &st);
+		const unsigned char *p;
 
+		if (d->has_live)
+			direct_at_hand(d, s, va, 1);
+		p = direct_at(d, s, va, &st);
 		if (!p) {
 			*fault = va;
 			return st;
@@ -155,6 +160,7 @@ static void gather_live(struct vl_direct *d, const struct vl_space *s, struct vl
 
 			if (items[i].status != RETRY)
 				continue;
+			direct_expect(d, s, items[i].va, items[i].len);
 			st = direct_read(d, s, items[i].va, items[i].buf, items[i].len, &fault);
 			if (st != DIRECT_WANTED)
 				items[i].status = st;

@@ -36,8 +36,15 @@ struct direct_piece {
 };
 
 #define DIRECT_GUESSES 32
-#define DIRECT_FRAMES 512 /* pages held within a request; a power of two */
-#define DIRECT_WANTS 128  /* pages that are fetched by one call */
+#define DIRECT_FRAMES 512   /* pages held within a request; a power of two */
+#define DIRECT_WAYS 4	    /* frames that a page can be in */
+#define DIRECT_WANTS 128    /* pages that are fetched by one call */
+#define DIRECT_ENTRIES 4096 /* guesses of where a table is; a power of two */
+
+/* What an entry was when it was last read: a guess (expect.c), and never a translation. */
+struct direct_entry_was {
+	uint64_t key, entry;
+};
 
 struct vl_module;
 
@@ -64,9 +71,11 @@ struct vl_direct {
 	/* LIVE: the pages of this request. */
 	bool has_live;
 	unsigned char *frames;
-	uint64_t tags[DIRECT_FRAMES]; /* gpa of the page | 1 if it is of this request, else 0 */
-	uint16_t used[DIRECT_FRAMES]; /* those to be forgotten */
+	struct direct_entry_was *entries; /* DIRECT_ENTRIES of them, behind the frames */
+	uint64_t tags[DIRECT_FRAMES];	  /* gpa of the page | 1 if it is of this request, else 0 */
+	uint16_t used[DIRECT_FRAMES];	  /* those to be forgotten */
 	size_t nr_used;
+	unsigned way;	 /* that is given up next */
 	bool collecting; /* note what is wanted, do not fetch it */
 	uint64_t wanted[DIRECT_WANTS];
 	size_t nr_wanted;
@@ -82,6 +91,9 @@ void direct_unmap(struct vl_direct *d);
  * For whatever is not in the fast runs.
  */
 const unsigned char *direct_slow(struct vl_direct *d, uint64_t gpa, enum vl_read_status *st);
+
+/* LIVE: where the byte at @gpa is, if its page is at hand; else it is noted as wanted. */
+const unsigned char *direct_have(struct vl_direct *d, uint64_t gpa);
 
 /* Is the page at @gpa where it is for good, and not a copy that was read for this request? */
 bool direct_stays(const struct vl_direct *d, uint64_t gpa);
@@ -99,6 +111,14 @@ bool direct_read_pages(struct vl_direct *d, const uint64_t *gpas, void *const *b
 
 /* Fetch what was noted as wanted; false: there was nothing. */
 bool direct_fetch(struct vl_direct *d);
+
+/* ---- expect.c ---- */
+
+/* Note as wanted what a read of @len bytes at @va probably needs and that is not at hand. */
+void direct_expect(struct vl_direct *d, const struct vl_space *s, uint64_t va, size_t len);
+
+/* Likewise, and fetch it, unless all that is wanted is being collected. */
+void direct_at_hand(struct vl_direct *d, const struct vl_space *s, uint64_t va, size_t len);
 
 /* ---- direct.c ---- */
 

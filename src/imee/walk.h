@@ -148,6 +148,8 @@ walk_span(struct walker *k, uint64_t va, uint64_t len, uint64_t *guess)
 
 static inline enum vl_read_status walk_get(struct walker *k, uint64_t va, void *buf, size_t len)
 {
+	if (unlikely(k->d->has_live))
+		direct_at_hand(k->d, k->s, va, len);
 	return direct_read(k->d, k->s, va, buf, len, &k->ret->fault);
 }
 
