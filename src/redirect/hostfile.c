@@ -304,8 +304,15 @@ static struct vl_error *open_again(struct vl_trap *t, int number, uint64_t flags
 {
 	int fd, has, wants = flags & O_ACCMODE;
 
-	if (vl_fd_ours(number))
-		return vl_fd_duplicate(t, number, flags & O_CLOEXEC);
+	/* Its path is in the program's memory: such a call never passes. */
+	if (vl_fd_ours(number) && vl_fd_find(t, number)) {
+		struct vl_error *err = vl_fd_duplicate(t, number, flags & O_CLOEXEC);
+
+		if (t->pass)
+			t->ret = -EBADF;
+		t->pass = false;
+		return err;
+	}
 	fd = vl_fd_borrow(t, number);
 	t->ret = fd == -EBADF ? -ENOENT : fd;
 	if (fd < 0)

@@ -160,7 +160,7 @@ struct vl_where {
 	struct vl_file *file;	       /* the path was empty: this descriptor */
 	bool empty;		       /* the path was empty, the descriptor @fd is the host's */
 	int fd;
-	char path[PATH_MAX];	       /* absolute, as the guest shall see it */
+	char path[PATH_MAX]; /* absolute, as the guest shall see it */
 };
 
 /*
@@ -185,6 +185,8 @@ void vl_own_start(struct vl_redirect *r);
 void vl_own_deinit(struct vl_redirect *r);
 /* One more executable: a child's. */
 void vl_own_exe(struct vl_redirect *r, const char *exe);
+/* Task @tid has executed @exe: is it one that was looked at, and not another by a race? */
+bool vl_own_approved(const struct vl_redirect *r, pid_t tid);
 /* File @path, opened as @fd, is executed: a script is opened by that name again. */
 void vl_own_script(struct vl_redirect *r, const char *path, int fd);
 bool vl_own_folder(const struct vl_redirect *r, const char *norm);
@@ -285,8 +287,7 @@ struct vl_error *vl_fd_give(struct vl_trap *t, struct vl_gift *g);
 /* The record of descriptor @fd of the trapping task, or NULL. */
 struct vl_file *vl_fd_find(struct vl_trap *t, int fd);
 /* New content for the memfd of record @f, which is open as @fd in the trapping task. */
-int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void *data,
-		  size_t len);
+int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void *data, size_t len);
 /*
  * Descriptor @fd of the trapping task has no record. True: it is a stand-in all the same,
  * and t->ret is -EIO; a call by it may not pass.
@@ -370,6 +371,11 @@ struct vl_error *vl_h_getcwd(struct vl_trap *t);
 
 /* The guest gave no answer to @t, for good: count it, and note why. */
 void vl_blame(struct vl_trap *t, const struct vl_error *err);
+/*
+ * Was @path on the guest's disk and not in its memory, when it was opened a moment ago? A program
+ * that asks for it again and again (lsof, for each user's name) has its answer then.
+ */
+bool vl_absent(const struct vl_redirect *r, const char *path);
 /* The program cannot have @what, of that kind. */
 void vl_refused(struct vl_trap *t, enum vl_redirect_refused kind, const char *what);
 
@@ -382,11 +388,9 @@ void vl_tame_fixed(const struct vl_redirect *r, void *text, size_t len);
 /* A string that may grow to @room bytes; it is cut there. Returns its length. */
 size_t vl_tame_string(const struct vl_redirect *r, char *text, size_t len, size_t room);
 /* The whole content of the file @path; *@data is malloc'ed. */
-struct vl_error *vl_tame_file(struct vl_redirect *r, const char *path, char **data,
-			      size_t *len);
+struct vl_error *vl_tame_file(struct vl_redirect *r, const char *path, char **data, size_t *len);
 /* One piece of the stream @path, which may grow to @room bytes. Returns its length. */
-size_t vl_tame_piece(struct vl_redirect *r, const char *path, char *data, size_t len,
-		     size_t room);
+size_t vl_tame_piece(struct vl_redirect *r, const char *path, char *data, size_t len, size_t room);
 /* A listing of struct vl_dirent64, malloc'ed. */
 struct vl_error *vl_tame_listing(const struct vl_redirect *r, char **listing, size_t *len);
 /* What call t->nr gave back in @args. Returns @ret, or what it is now. */
@@ -456,11 +460,11 @@ int vl_mem_string(struct vl_trap *t, uint64_t addr, char *buf, size_t size);
 /* --- tasks.c: the program's processes and threads --- */
 
 struct vl_task {
-	pid_t tid, tgid, parent; /* parent: tgid of the creator, 0: not ours */
-	bool stopped;		 /* in a group stop */
-	char *cwd;		 /* in the guest, or NULL: where the program began */
-	uint64_t loader, loader_end; /* the code of its loader */
-	bool loader_libc;	     /* which is its C library as well (musl) */
+	pid_t tid, tgid, parent;	  /* parent: tgid of the creator, 0: not ours */
+	bool stopped;			  /* in a group stop */
+	char *cwd;			  /* in the guest, or NULL: where the program began */
+	uint64_t loader, loader_end;	  /* the code of its loader */
+	bool loader_libc;		  /* which is its C library as well (musl) */
 	const struct vl_program *program; /* settings it has, or NULL */
 	char name[32];			  /* of its executable, "" if that is longer */
 	bool interactive;		  /* a shell that takes a user's commands */
@@ -497,6 +501,9 @@ struct vl_error *vl_launch(struct vl_redirect *r, int sock, int *status_ret);
 /* message.c: as many families of generic netlink have texts. */
 #define VL_GENL_FAMILIES 8
 
+#define VL_MAX_APPROVED 64
+#define VL_MAX_ABSENT 64
+
 struct vl_redirect {
 	struct vl_sys *sys;
 	uint16_t genl_ids[VL_GENL_FAMILIES]; /* as the guest's kernel numbers them; 0: not known */
@@ -507,10 +514,22 @@ struct vl_redirect {
 	size_t nr_own;
 	char start_dir[PATH_MAX]; /* where the program begins, in the guest */
 	bool start_known;	  /* it was asked about */
-	char *folder;		  /* --host-files, or NULL */
+	/* Programs of the host that may be executed by now: what a race runs is none of them. */
+	struct vl_program_id {
+		dev_t dev;
+		ino_t ino;
+	} approved[VL_MAX_APPROVED];
+	size_t nr_approved; /* the last ones, in a ring */
+	char *folder;	    /* --host-files, or NULL */
 	bool folder_ro;
 	char **guest_paths; /* those of the options, normalised */
 	size_t nr_guest_paths;
+	/* Paths that could not be read just now, as they are on the guest's disk: a ring. */
+	struct vl_absent {
+		uint64_t hash;
+		int64_t ns; /* when that was found */
+	} absent[VL_MAX_ABSENT];
+	size_t nr_absent;
 	uint64_t *on_disk; /* hashes of paths that were counted as such */
 	size_t nr_on_disk;
 	bool forced; /* the program has come to them */

@@ -85,19 +85,10 @@ static struct vl_error *ask(struct vl_trap *t, const struct vl_file *f, size_t i
 }
 
 /* ioctl(fd, cmd, arg) on a file of the guest */
-static struct vl_error *file_ioctl(struct vl_trap *t)
+static struct vl_error *file_ioctl(struct vl_trap *t, struct vl_file *f)
 {
-	struct vl_file *f = vl_fd_find(t, t->args[0]);
 	unsigned int cmd = t->args[1];
 
-	if (!f) {
-		vl_fd_pass(t, t->args[0]); /* EBADF */
-		return NULL;
-	}
-	if (sets(cmd)) {
-		vl_deny(t);
-		return NULL;
-	}
 	t->ret = -ENOTTY;
 	/* What an ioctl opened has no name to open it again by. */
 	for (size_t i = 0; !(f->flags & O_PATH) && i < sizeof(questions) / sizeof(questions[0]);
@@ -130,22 +121,26 @@ static bool is_dangerous(unsigned int cmd)
 		return true;
 	}
 	return (cmd & 0xff00) == 'K' << 8 || (cmd & 0xff00) == 'V' << 8 || sets(cmd) ||
-	       cmd == FIOSETOWN || cmd == SIOCSPGRP;
+	       cmd == FIOSETOWN || cmd == SIOCSPGRP || cmd == FIOASYNC;
 }
 
 struct vl_error *vl_h_ioctl(struct vl_trap *t)
 {
 	unsigned int cmd = t->args[1];
+	struct vl_file *f;
 
-	if (!vl_fd_ours(t->args[0]) && (is_dangerous(cmd) || (cmd & 0xffffff00) != 0x8900)) {
-		if (is_dangerous(cmd))
-			vl_deny(t);
-		else
-			vl_deny_as(t, ENOTTY);
+	/* Whatever the number: a program can have a file of the host's at one of ours. */
+	if (is_dangerous(cmd)) {
+		vl_deny(t);
 		return NULL;
 	}
 	/* linux/sockios.h, on whatever socket */
-	if ((t->args[1] & 0xffffff00) == 0x8900)
+	if ((cmd & 0xffffff00) == 0x8900)
 		return vl_h_netif(t);
-	return file_ioctl(t);
+	f = vl_fd_ours(t->args[0]) ? vl_fd_find(t, t->args[0]) : NULL;
+	if (f)
+		return file_ioctl(t, f);
+	if (!vl_fd_ours(t->args[0]) || !vl_fd_lost(t, t->args[0]))
+		vl_deny_as(t, ENOTTY);
+	return NULL;
 }

@@ -224,18 +224,61 @@ static void own_python(struct vl_redirect *r, const char *exe)
 	own(r, path, strlen(path));
 }
 
+static void approve(struct vl_redirect *r, int fd)
+{
+	struct stat st;
+
+	if (!fstat(fd, &st))
+		r->approved[r->nr_approved++ % VL_MAX_APPROVED] =
+			(struct vl_program_id){ st.st_dev, st.st_ino };
+}
+
+/* The kernel executes it for a script that begins with "#!" and @line. */
+static void approve_interpreter(struct vl_redirect *r, char *line)
+{
+	int fd;
+
+	line += strspn(line, " \t");
+	line[strcspn(line, " \t\n")] = 0;
+	fd = *line == '/' ? open(line, O_PATH | O_CLOEXEC) : -1;
+	if (fd < 0)
+		return;
+	approve(r, fd);
+	close(fd);
+}
+
 void vl_own_script(struct vl_redirect *r, const char *path, int fd)
 {
-	char head[2], link[32];
+	char head[256], link[32];
+	ssize_t n;
 	int ro;
 
+	approve(r, fd);
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	ro = open(link, O_RDONLY | O_CLOEXEC);
-	if (ro >= 0 && read(ro, head, 2) == 2 && !memcmp(head, "#!", 2))
+	n = ro < 0 ? -1 : read(ro, head, sizeof(head) - 1);
+	if (n > 2 && !memcmp(head, "#!", 2)) {
 		own(r, path, strlen(path));
+		head[n] = 0;
+		approve_interpreter(r, head + 2);
+	}
 	if (ro >= 0)
 		close(ro);
 	own_python(r, path);
+}
+
+bool vl_own_approved(const struct vl_redirect *r, pid_t tid)
+{
+	char link[32];
+	struct stat st;
+
+	snprintf(link, sizeof(link), "/proc/%d/exe", (int)tid);
+	if (stat(link, &st))
+		return false;
+	for (size_t i = 0; i < r->nr_approved && i < VL_MAX_APPROVED; i++)
+		if (r->approved[i].dev == st.st_dev && r->approved[i].ino == st.st_ino)
+			return true;
+	return false;
 }
 
 static struct vl_error *take_guest_paths(struct vl_redirect *r)

@@ -152,15 +152,16 @@ struct vl_error *vl_h_setsockopt(struct vl_trap *t)
 {
 	struct vl_file *f;
 
-	if (((uint32_t)t->args[0] & VL_FD_STREAM_MASK) != VL_FD_STREAM) {
+	f = vl_fd_ours(t->args[0]) ? vl_fd_find(t, (int)t->args[0]) : NULL;
+	if (!f) {
 		t->pass = true;
 		if (vl_fd_given(t, (int)t->args[0]))
 			vl_deny_as(t, ENOPROTOOPT);
-		return NULL;
-	}
-	f = socket_of(t);
-	if (f && (int)t->args[1] != SOL_SOCKET)
+	} else if (f->kind != K_SOCKET) {
+		t->ret = -ENOTSOCK;
+	} else if ((int)t->args[1] != SOL_SOCKET) {
 		t->ret = -ENOPROTOOPT; /* an older kernel's answer: programs do without */
+	}
 	return NULL;
 }
 

@@ -231,7 +231,7 @@ static void on_exec(struct vl_redirect *r, pid_t tid)
 	snprintf(link, sizeof(link), "/proc/%d/exe", (int)tid);
 	n = readlink(link, exe, sizeof(exe) - 1);
 	exe[n > 0 ? n : 0] = 0;
-	if (n > 0)
+	if (n > 0 && vl_own_approved(r, tid))
 		vl_own_exe(r, exe);
 	t = vl_task_find(r, tid);
 	if (t) {

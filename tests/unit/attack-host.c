@@ -192,6 +192,7 @@ static void processes(pid_t pid)
 
 static void files(void)
 {
+	static const int given[] = { 0, 1, 2, 600, 900 };
 	char buf[16];
 	struct timespec ts[2] = { { 1, 0 }, { 1, 0 } };
 
@@ -221,7 +222,12 @@ static void files(void)
 	NEVER(utimensat(AT_FDCWD, "/usr/bin/env", ts, 0));
 	NEVER(setxattr("/usr/bin/env", "user.x", "1", 1, 0));
 	NEVER(removexattr("/usr/bin/env", "user.x"));
-	for (int fd = 0; fd < 3; fd++) {
+	/* A program may have them at numbers that are vlens's for the guest's files, too. */
+	dup2(1, 600);
+	dup2(1, 900);
+	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+		int fd = given[i];
+
 		NEVER(fchmod(fd, 0777));
 		NEVER(fchown(fd, 1, 1));
 		NEVER(futimens(fd, ts));
@@ -239,6 +245,8 @@ static void files(void)
 		NEVER(syscall(SYS_pwritev2, fd, &(struct iovec){ buf, 0 }, 1, -1, -1, 0x20));
 		NEVER(ioctl(fd, 0x40086602, buf)); /* FS_IOC_SETFLAGS */
 		NEVER(ioctl(fd, TIOCSTI, "x"));
+		NEVER(ioctl(fd, FIOSETOWN, &(int){ 1 }));
+		NEVER(ioctl(fd, FIOASYNC, &(int){ 1 }));
 		NEVER(ioctl(fd, TIOCLINUX, "\014"));
 		NEVER(ioctl(fd, TIOCSETD, &(int){ 0 }));
 		NEVER(ioctl(fd, TIOCCONS, 0));
