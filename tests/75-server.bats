@@ -68,3 +68,12 @@ same_pids() {
 		grep -qx "tcp *${port// / *}" <<<"$output" || fail "no $port: $output"
 	done
 }
+
+# The last one: it takes from the guest's memory what others look at.
+@test "server: with nothing of its files in memory, the same is not asked again and again" {
+	in_guest server 'sync; echo 3 >/proc/sys/vm/drop_caches'
+	run --separate-stderr vlsof --stats "$g"
+	[[ $status -le 1 && $(wc -l <<<"$output") -gt 500 ]] || { show_run; fail "too little"; }
+	[[ $stderr == *"they are shown as numbers"* ]] || fail "$stderr"
+	[[ $(stat_of "gave up" "$stderr") -lt 200 ]] || fail "$stderr"
+}

@@ -49,6 +49,27 @@ static bool is_known(struct vl_redirect *r, const char *path)
 	return false;
 }
 
+/* So long that is believed. */
+#define ABSENT_NS 1000000000L
+
+bool vl_absent(const struct vl_redirect *r, const char *path)
+{
+	uint64_t h = hash_of(path);
+
+	for (size_t i = 0; i < r->nr_absent && i < VL_MAX_ABSENT; i++)
+		if (r->absent[i].hash == h && vl_now_ns() - r->absent[i].ns < ABSENT_NS)
+			return true;
+	return false;
+}
+
+/* Rows with few tries are of file systems on a disk: there a call sleeps for it. */
+static bool is_on_disk(const struct vl_trap *t, const struct vl_path_row *row,
+		       const struct vl_error *err)
+{
+	return row && row->tries && err->code == VL_ERR_BLOCKED && !t->r->sys->missed &&
+	       !t->r->no_epoch;
+}
+
 void vl_blame(struct vl_trap *t, const struct vl_error *err)
 {
 	struct vl_redirect_lost *lost = &t->r->stats->lost;
@@ -57,14 +78,15 @@ void vl_blame(struct vl_trap *t, const struct vl_error *err)
 	const char *path;
 
 	path = path_of(t, &row);
+	if (path && is_on_disk(t, row, err) && !vl_absent(t->r, path))
+		t->r->absent[t->r->nr_absent++ % VL_MAX_ABSENT] =
+			(struct vl_absent){ hash_of(path), vl_now_ns() };
 	if (path && (!strcmp(path, "/etc/passwd") || !strcmp(path, "/etc/group")))
 		lost->names |= row->on_fail == F_EMPTY && !t->r->no_epoch;
 	if (row && row->on_fail != F_ERRNO)
 		return;
 	lost->main |= !task || task->tgid == t->r->main;
-	/* Rows with few tries are of file systems on a disk: there a call sleeps for it. */
-	if (path && row && row->tries && err->code == VL_ERR_BLOCKED && !t->r->sys->missed &&
-	    !t->r->no_epoch) {
+	if (path && is_on_disk(t, row, err)) {
 		if (is_known(t->r, path))
 			return;
 		if (!lost->on_disk++)

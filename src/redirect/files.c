@@ -520,5 +520,9 @@ struct vl_error *vl_h_open(struct vl_trap *t)
 	t->tries = t->where.row->tries;
 	t->fail_errno = EIO;
 	t->fallback = open_fallback;
+	if (vl_absent(t->r, t->where.path)) {
+		t->ret = -t->fail_errno;
+		return open_fallback(t);
+	}
 	return open_guest(t, &h);
 }
