@@ -2,6 +2,7 @@
 /* What the guest's addresses fold to: mapped when it is touched. */
 #include "native.h"
 
+#include <link.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,8 +19,6 @@
 #define OURS_STEP (2UL << 20)
 #define OURS_ROOM (64UL << 20)
 #define OURS_MAX (8UL << 30)
-
-extern const char __executable_start;
 
 /* Memory behind @gpa, in this process; *@left_ret bytes of it follow each other. */
 static void *behind(struct vl_engine *e, uint64_t gpa, uint64_t *left_ret, bool *view_ret)
@@ -115,8 +114,23 @@ static bool is_free(const struct vl_engine *e, uint64_t va, uint64_t size)
 	return va >= FOLD_KERNEL + FOLD_LOW && (at + size <= e->ours || at >= e->ours_end);
 }
 
+/* Where the program begins, which is the first of the objects that are loaded. */
+static int find_program(struct dl_phdr_info *info, size_t size, void *ret)
+{
+	uint64_t *start = ret;
+
+	(void)size;
+	*start = UINT64_MAX;
+	for (int i = 0; i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_LOAD &&
+		    info->dlpi_addr + info->dlpi_phdr[i].p_vaddr < *start)
+			*start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+	return 1;
+}
+
 bool vl_native_has_room(struct vl_engine *e)
 {
+	uint64_t start = UINT64_MAX;
 	const struct vl_view_range *r;
 	struct vl_xlat x;
 	size_t nr;
@@ -125,7 +139,8 @@ bool vl_native_has_room(struct vl_engine *e)
 	for (size_t i = 0; i < nr; i++)
 		if ((uint64_t)r[i].host < VL_NATIVE_G)
 			return false;
-	e->ours = (uint64_t)&__executable_start & ~(OURS_STEP - 1);
+	dl_iterate_phdr(find_program, &start);
+	e->ours = start & ~(OURS_STEP - 1);
 	e->ours_end = ((uint64_t)sbrk(0) + OURS_ROOM) & ~(OURS_STEP - 1);
 	if (e->ours_end < e->ours || e->ours_end - e->ours > OURS_MAX)
 		return false;
