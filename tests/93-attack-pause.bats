@@ -66,7 +66,7 @@ steady() { awk '{ print $2, $8 }' | grep -E '(init|sleeper|factory)' | sort; }
 
 @test "an answer that may mix several moments says so, and --strict is a status for it" {
 	# A process whose page of state no two readings find the same, and no pause for it.
-	local busy=(vexec --max-pause=0 --stats) i
+	local busy=(vexec --max-pause=0 --stats)
 	need_guest busy
 	run --separate-stderr vps --strict --stats "$G" -ef
 	assert_status "$([[ $(stat_of 'while it ran' "$stderr") == 0 ]] && echo 0 || echo 3)"
