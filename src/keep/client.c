@@ -140,7 +140,7 @@ static bool find_keeper(const struct vl_keep_options *k, const char *key, struct
 /* The terminal's stop signal reached us as well: stop as the program does. */
 static void stop_too(struct run *r)
 {
-	static const char word = VL_LINK_CONTINUE;
+	static const struct vl_link word = { .word = VL_LINK_CONTINUE };
 	siginfo_t si = { 0 };
 
 	/* Its end is not taken: the pid stays its own until we are done. */
@@ -150,7 +150,7 @@ static void stop_too(struct run *r)
 	r->terminal.stop = false;
 	kill(getpid(), SIGSTOP);
 	/* Perhaps only we were continued. */
-	send(r->link, &word, 1, MSG_NOSIGNAL);
+	send(r->link, &word, sizeof(word), MSG_NOSIGNAL);
 }
 
 /*
@@ -174,6 +174,21 @@ static void take_signals(struct run *r)
 	look_after_program(r);
 }
 
+/* A shell gives the terminal to another of its groups: @m, if the keeper says so. */
+static bool give_terminal(struct run *r, const struct vl_keep_message *m)
+{
+	struct vl_link word;
+
+	if (m->len != sizeof(word))
+		return false;
+	memcpy(&word, m->data, sizeof(word));
+	if (word.word != VL_LINK_FOREGROUND)
+		return false;
+	word.result = vl_terminal_give(word.from, word.to);
+	send(r->link, &word, sizeof(word), MSG_NOSIGNAL);
+	return true;
+}
+
 /* When the program has ended, so long for the keeper to say so. */
 #define OVER_TIMEOUT_MS 1000
 /* A keeper may have the last program's remains to see to. */
@@ -195,7 +210,8 @@ static bool wait_message(struct run *r, struct vl_keep_message *m, int timeout)
 			take_signals(r);
 		if (p[0].revents) {
 			r->lost = !vl_keep_receive(r->link, m, NULL);
-			return !r->lost;
+			if (r->lost || !give_terminal(r, m))
+				return !r->lost;
 		}
 	}
 }

@@ -7,7 +7,7 @@
  *		is passed along
  *	keeper: uint32_t VL_KEEP_TAKEN, or VL_KEEP_DECLINED: nothing is done, and
  *		nothing else is said
- *	tool:   VL_LINK_CONTINUE, any number of times (redirect.h)
+ *	both:   struct vl_link, any number of times (redirect.h)
  *	keeper: struct vl_keep_reply, its strings, when the program has ended
  *
  * A tool that closes early ends the program; a keeper that does has died. One

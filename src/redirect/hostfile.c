@@ -155,34 +155,13 @@ static int find_device(const char *norm)
 	return -ENOENT;
 }
 
-/* The controlling terminal of the task: field 7 of proc(5) stat; 0: it has none. */
-static dev_t controlling(const struct vl_trap *t)
-{
-	char path[64], text[1024];
-	const char *at;
-	ssize_t n = -1;
-	int fd, nr = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)t->tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		n = read(fd, text, sizeof(text) - 1);
-		close(fd);
-	}
-	text[n > 0 ? n : 0] = 0;
-	at = strrchr(text, ')');
-	if (!at || sscanf(at, ") %*c %*d %*d %*d %d", &nr) != 1)
-		return 0;
-	return (dev_t)(unsigned int)nr;
-}
-
 /* Is terminal @rdev the program's: its controlling one, or where its output goes? */
 static bool has_terminal(const struct vl_trap *t, dev_t rdev)
 {
 	char link[64];
 	struct stat st;
 
-	if (controlling(t) == rdev)
+	if (vl_controlling(t, NULL) == rdev)
 		return true;
 	for (int fd = 0; fd < 3; fd++) {
 		snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)t->tid, fd);
@@ -202,7 +181,7 @@ static int find_terminal(struct vl_trap *t, const char *norm)
 
 	snprintf(path, sizeof(path), "%s", norm);
 	if (!strcmp(norm, "/dev/tty")) {
-		tty = controlling(t);
+		tty = vl_controlling(t, NULL);
 		if (!tty)
 			return -ENXIO;
 		if (major(tty) == 4) /* drivers/tty: consoles, then serial lines */

@@ -5,7 +5,7 @@
  * with that of the identity they would be blind to PID 1. Below /proc such a number
  * is /proc/self (paths.c), since ps looks itself up there and ends when it is
  * missing. Process groups and sessions are between the program and its terminal,
- * and stay the host's (tasks.c).
+ * and stay the host's (jobs.c).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -49,33 +49,6 @@ struct vl_error *vl_h_id(struct vl_trap *t)
 		t->ret = id->egid;
 	}
 	return NULL;
-}
-
-/* getpgrp(), getpgid(pid), getsid(pid): a group that it leads has its own pid */
-struct vl_error *vl_h_group_id(struct vl_trap *t)
-{
-	struct vl_task *task = vl_task_find(t->r, t->tid);
-	pid_t self = task ? task->tgid : t->tid, pid = self;
-
-	if (t->nr != __NR_getpgrp && t->args[0]) {
-		if (!vl_pid_own((int)t->args[0]))
-			return vl_h_forward(t);
-		pid = (int)t->args[0] - VL_OWN_PID;
-	}
-	t->ret = t->nr == __NR_getsid ? getsid(pid) : getpgid(pid);
-	if (t->ret < 0)
-		t->ret = -errno;
-	else if (t->ret == self)
-		t->ret += VL_OWN_PID;
-	return NULL;
-}
-
-bool vl_group_is_ours(struct vl_redirect *r, pid_t pgid)
-{
-	for (size_t i = 0; i < r->nr_tasks; i++)
-		if (pgid == r->tasks[i].tid || pgid == getpgid(r->tasks[i].tgid))
-			return true;
-	return pgid == r->group;
 }
 
 /*

@@ -400,6 +400,8 @@ void vl_tame_message(struct vl_redirect *r, int protocol, char *message, size_t 
 
 /* --- refuse.c: what is refused is counted --- */
 
+/* Count call @nr, which somebody else answers. */
+void vl_denied(struct vl_redirect *r, int nr);
 /* Answer EPERM, or @err. */
 void vl_deny(struct vl_trap *t);
 void vl_deny_as(struct vl_trap *t, int err);
@@ -419,13 +421,30 @@ struct vl_error *vl_h_prlimit(struct vl_trap *t);
 struct vl_error *vl_h_prctl(struct vl_trap *t);
 struct vl_error *vl_h_own(struct vl_trap *t);
 struct vl_error *vl_h_id(struct vl_trap *t);
-struct vl_error *vl_h_group_id(struct vl_trap *t);
 struct vl_error *vl_h_kill(struct vl_trap *t);
 struct vl_error *vl_h_kill_fd(struct vl_trap *t);
-/* Is it a process group of the program, or the tool's? */
-bool vl_group_is_ours(struct vl_redirect *r, pid_t pgid);
 struct vl_error *vl_h_ipcctl(struct vl_trap *t);
 struct vl_error *vl_h_ipcget(struct vl_trap *t);
+
+/* --- jobs.c: process groups, and which of them has the terminal --- */
+
+struct vl_task;
+/* Is it a process group of the program, or the tool's? */
+bool vl_group_is_ours(struct vl_redirect *r, pid_t pgid);
+struct vl_error *vl_h_group_id(struct vl_trap *t);
+/*
+ * The controlling terminal of the task; 0: it has none. *@foreground_ret, unless NULL, is the
+ * process group that has it.
+ */
+dev_t vl_controlling(const struct vl_trap *t, pid_t *foreground_ret);
+/* ioctl(fd, TIOCSPGRP, &group) */
+struct vl_error *vl_h_foreground(struct vl_trap *t);
+/* The program has ended: a terminal that one of its groups has goes back to the tool's. */
+void vl_jobs_end(struct vl_redirect *r);
+/* Task @tid stopped at a call that the filter gives to the tracer. How to go on (ptrace). */
+int vl_group_call(struct vl_redirect *r, pid_t tid);
+/* @task stopped behind such a call. */
+void vl_group_return(const struct vl_task *task);
 
 /* --- socket.c, genl.c, netif.c: what the program asks over sockets --- */
 
@@ -536,6 +555,7 @@ struct vl_redirect {
 	const struct vl_redirect_filter *filter;
 	struct vl_redirect_filter *own_filter; /* NULL: the options have one */
 	pid_t group;			       /* that it began in, the tool's */
+	pid_t foreground;		       /* that it last gave the terminal to, or 0 */
 	dev_t memory;			       /* of memory files */
 	struct {
 		uint64_t dev, ino;
@@ -615,6 +635,9 @@ void vl_epoch_end(struct vl_redirect *r);
  * again, whatever its handler answers.
  */
 bool vl_settled(struct vl_redirect *r);
+/* The process that forked the program says @word. */
+struct vl_link;
+void vl_link_word(struct vl_redirect *r, const struct vl_link *word);
 /* Is the trapping task still waiting for this answer? */
 bool vl_trap_valid(struct vl_trap *t);
 /* Send the answer now; nothing happens at a second time. */

@@ -169,7 +169,6 @@ const struct vl_policy vl_policy[] = {
 	ROW(sched_rr_get_interval, GUEST, vl_h_forward, PID, OUT(16)),
 	ROW(prlimit64, GUEST, vl_h_prlimit, PID, INT, INT, OUT(16)),
 	{ CALL(setpgid), .decision = TRACE, .note = "of processes as they are named to themselves" },
-	{ CALL(ioctl), .decision = TRACE, WHEN(IS(1, TIOCSPGRP)), .note = "a group named so" },
 	{ CALL(ioctl), .decision = TRACE, WHEN(IS(1, TIOCGPGRP)), .note = "a group named so" },
 	ROW(kill, LOCAL, vl_h_kill, INT, INT),
 	ROW(tkill, LOCAL, vl_h_kill, INT, INT),

@@ -261,14 +261,20 @@ static void take_signals(struct vl_redirect *r)
 	stop_too(r);
 }
 
+void vl_link_word(struct vl_redirect *r, const struct vl_link *word)
+{
+	if (word->word == VL_LINK_CONTINUE)
+		continue_all(r);
+}
+
 /* The process that forked the program has something to say, or is gone. */
 static void take_link(struct vl_redirect *r)
 {
-	char word;
-	ssize_t n = recv(r->link, &word, 1, MSG_DONTWAIT);
+	struct vl_link word;
+	ssize_t n = recv(r->link, &word, sizeof(word), MSG_DONTWAIT);
 
-	if (n == 1 && word == VL_LINK_CONTINUE)
-		continue_all(r);
+	if (n == sizeof(word))
+		vl_link_word(r, &word);
 	else if (!n || (n < 0 && errno != EAGAIN && errno != EINTR))
 		r->left = true;
 }
@@ -384,6 +390,7 @@ static struct vl_error *run(struct vl_redirect *r, int sock, int *status_ret)
 	if (err && !r->ended)
 		kill(r->main, SIGKILL);
 	vl_tasks_kill(r);
+	vl_jobs_end(r);
 	if (r->listener >= 0)
 		close(r->listener);
 	if (pinned)

@@ -159,13 +159,25 @@ struct vl_redirect_client {
 	pid_t pid; /* the program's first process */
 	int sock;  /* it waits there; the caller's */
 	/*
-	 * A socket to the process that forked it. Its end ends the program, the
-	 * byte VL_LINK_CONTINUE continues it. The caller's.
+	 * A socket to the process that forked it, for struct vl_link. Its end ends the
+	 * program. The caller's.
 	 */
 	int link;
 };
 
-#define VL_LINK_CONTINUE 'c'
+/* One message between a supervisor and the process that forked its program. */
+struct vl_link {
+	enum {
+		VL_LINK_CONTINUE = 1, /* to the supervisor: continue the program */
+		/*
+		 * To the other: call vl_terminal_give() with from and to. And the answer,
+		 * with the result.
+		 */
+		VL_LINK_FOREGROUND,
+	} word;
+	int result;
+	pid_t from, to;
+};
 
 /* The name of a call of struct vl_redirect_calls, malloc'ed; NULL: without memory. */
 char *vl_redirect_number_name(int nr);

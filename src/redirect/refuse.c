@@ -21,11 +21,16 @@ static void count(struct vl_redirect_calls *c, int nr)
 	c->call[i].count++;
 }
 
+void vl_denied(struct vl_redirect *r, int nr)
+{
+	count(&r->stats->denied, nr);
+}
+
 void vl_deny_as(struct vl_trap *t, int err)
 {
 	t->pass = false;
 	t->ret = -err;
-	count(&t->r->stats->denied, t->nr);
+	vl_denied(t->r, t->nr);
 }
 
 void vl_deny(struct vl_trap *t)

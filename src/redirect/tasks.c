@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -240,65 +239,6 @@ static void on_exec(struct vl_redirect *r, pid_t tid)
 	}
 }
 
-/* Where pids pass that the filter gives to the tracer (policy.c: TRACE). */
-
-static uint64_t host_pid(uint64_t pid)
-{
-	return vl_pid_own((int)pid) ? pid - VL_OWN_PID : pid;
-}
-
-/* The group that an ioctl of task @tid points to, or with @write a new one. */
-static bool group_at(pid_t tid, uint64_t addr, pid_t *group, bool write)
-{
-	struct iovec ours = { group, sizeof(*group) };
-	struct iovec theirs = { (void *)(uintptr_t)addr, sizeof(*group) };
-
-	return (write ? process_vm_writev : process_vm_readv)(tid, &ours, 1, &theirs, 1, 0) ==
-	       sizeof(*group);
-}
-
-/* At setpgid(pid, group), ioctl(fd, TIOCSPGRP or TIOCGPGRP, &group). How to go on. */
-static int on_call(struct vl_redirect *r, pid_t tid)
-{
-	struct user_regs_struct regs;
-	pid_t group;
-
-	if (ptrace(PTRACE_GETREGS, tid, NULL, &regs))
-		return PTRACE_CONT;
-	if (regs.orig_rax == __NR_setpgid) {
-		regs.rdi = host_pid(regs.rdi);
-		regs.rsi = host_pid(regs.rsi);
-		ptrace(PTRACE_SETREGS, tid, NULL, &regs);
-	} else if (regs.rsi == TIOCGPGRP) {
-		return PTRACE_SYSCALL;
-	} else if (group_at(tid, regs.rdx, &group, false)) {
-		if (vl_pid_own(group)) {
-			group -= VL_OWN_PID;
-			group_at(tid, regs.rdx, &group, true);
-		}
-		if (!vl_group_is_ours(r, group)) {
-			/* The terminal goes to no other job of the operator's. */
-			regs.orig_rax = -1;
-			regs.rax = -EPERM;
-			ptrace(PTRACE_SETREGS, tid, NULL, &regs);
-		}
-	}
-	return PTRACE_CONT;
-}
-
-/* Behind ioctl(fd, TIOCGPGRP, &group): a group that it leads has its own pid. */
-static void on_return(const struct vl_task *t)
-{
-	struct user_regs_struct regs;
-	pid_t group;
-
-	if (ptrace(PTRACE_GETREGS, t->tid, NULL, &regs) || regs.rax ||
-	    !group_at(t->tid, regs.rdx, &group, false) || group != t->tgid)
-		return;
-	group += VL_OWN_PID;
-	group_at(t->tid, regs.rdx, &group, true);
-}
-
 static void on_new(struct vl_redirect *r, pid_t tid, int event)
 {
 	struct vl_task *t = vl_task_find(r, tid);
@@ -334,7 +274,7 @@ static void on_stop(struct vl_redirect *r, pid_t tid, int status)
 		sig = 0;
 		break;
 	case PTRACE_EVENT_SECCOMP:
-		ptrace(on_call(r, tid), tid, NULL, NULL);
+		ptrace(vl_group_call(r, tid), tid, NULL, NULL);
 		return;
 	case PTRACE_EVENT_STOP:
 		if (sig == SIGSTOP || sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) {
@@ -347,7 +287,7 @@ static void on_stop(struct vl_redirect *r, pid_t tid, int status)
 	default:
 		if (sig != (SIGTRAP | 0x80)) /* PTRACE_O_TRACESYSGOOD */
 			break;		     /* a signal on its way to the program */
-		on_return(t);
+		vl_group_return(t);
 		sig = 0;
 	}
 	ptrace(PTRACE_CONT, tid, NULL, (void *)(long)sig);

@@ -2,6 +2,7 @@
 #include "terminal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -36,6 +37,20 @@ void vl_terminal_give_back(struct vl_terminal *t)
 	t->fd = -1;
 	pthread_sigmask(SIG_SETMASK, &t->old_set, NULL);
 	sigaction(SIGCHLD, &t->old_chld, NULL);
+}
+
+int vl_terminal_give(pid_t from, pid_t to)
+{
+	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY), err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (tcgetpgrp(fd) != from)
+		err = -EPERM;
+	else if (tcsetpgrp(fd, to))
+		err = -errno;
+	close(fd);
+	return err;
 }
 
 void vl_terminal_read(struct vl_terminal *t, pid_t program)

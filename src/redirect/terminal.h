@@ -23,6 +23,11 @@ struct vl_terminal {
 struct vl_error *vl_terminal_take(struct vl_terminal *t, bool all);
 /* Let go, if they are taken. */
 void vl_terminal_give_back(struct vl_terminal *t);
+/*
+ * Give the controlling terminal from process group @from to @to, which must be of this
+ * session: 0 or -errno; -EPERM: another one has it. SIGTTOU must be taken.
+ */
+int vl_terminal_give(pid_t from, pid_t to);
 /* Read those that have come. What kill(1) sent to us goes on to @program. */
 void vl_terminal_read(struct vl_terminal *t, pid_t program);
 
