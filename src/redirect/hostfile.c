@@ -538,9 +538,8 @@ int vl_host_is_dir(struct vl_trap *t)
 }
 
 /*
- * execve(path, …): programs are the host's. The kernel reads the path again, so this
- * says which programs there are and is no barrier: whatever else it would execute by
- * then is under the same filter.
+ * execve(path, …): programs are the host's. The kernel reads the path again, so this says
+ * which programs there are, and the tracer ends what has become another one (on_exec()).
  */
 struct vl_error *vl_h_exec(struct vl_trap *t)
 {
@@ -559,7 +558,7 @@ struct vl_error *vl_h_exec(struct vl_trap *t)
 	}
 	/* The kernel's own idea of the working directory is the root. */
 	if (vl_mem_string(t, t->args[0], self, sizeof(self)) || self[0] != '/' ||
-	    !vl_own_executable(t, norm)) {
+	    !vl_own_executable(t->r, norm)) {
 		vl_deny_as(t, vl_path_below(norm, "/proc/self/fd") ? EACCES : ENOENT);
 		vl_refused(t, VL_REFUSED_PROGRAM, norm);
 		return NULL;

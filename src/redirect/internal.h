@@ -193,7 +193,7 @@ bool vl_own_folder(const struct vl_redirect *r, const char *norm);
 bool vl_own_library(struct vl_trap *t, const char *norm);
 bool vl_own_library_file(int fd, const char *norm, const struct stat *st);
 bool vl_own_file(struct vl_trap *t, const char *norm);
-bool vl_own_executable(struct vl_trap *t, const char *norm);
+bool vl_own_executable(const struct vl_redirect *r, const char *norm);
 size_t vl_own_terminfo(const struct vl_redirect *r, const char *norm);
 /* So many bytes of @norm name the place of the host that it is in; 0: it is in none. */
 size_t vl_own_root(struct vl_trap *t, const char *norm);

@@ -112,10 +112,10 @@ bool vl_own_file(struct vl_trap *t, const char *norm)
 }
 
 /* May the host run @norm? What is installed, in PATH, or the operator's own. */
-bool vl_own_executable(struct vl_trap *t, const char *norm)
+bool vl_own_executable(const struct vl_redirect *r, const char *norm)
 {
-	return in_list(norm, installed, COUNT(installed)) || in_own(t->r, norm) ||
-	       vl_own_folder(t->r, norm) || vl_command_folder(t->r, norm);
+	return in_list(norm, installed, COUNT(installed)) || in_own(r, norm) ||
+	       vl_own_folder(r, norm) || vl_command_folder(r, norm);
 }
 
 /* ~/.terminfo is the operator's: its length. */

@@ -230,8 +230,13 @@ static void on_exec(struct vl_redirect *r, pid_t tid)
 	snprintf(link, sizeof(link), "/proc/%d/exe", (int)tid);
 	n = readlink(link, exe, sizeof(exe) - 1);
 	exe[n > 0 ? n : 0] = 0;
-	if (n > 0 && vl_own_approved(r, tid))
+	if (n > 0 && vl_own_approved(r, tid)) {
 		vl_own_exe(r, exe);
+	} else if (!vl_own_executable(r, exe)) {
+		/* What it asked for was another file a moment ago. */
+		vl_denied(r, __NR_execve);
+		kill(tid, SIGKILL);
+	}
 	t = vl_task_find(r, tid);
 	if (t) {
 		find_loader(t, base);
