@@ -16,6 +16,23 @@
 
 #include "internal.h"
 
+/* Is descriptor @fd of @pid for reading, and for appending? As proc(5) fdinfo shows it. */
+static bool appends(pid_t pid, int fd)
+{
+	char path[64], line[128];
+	unsigned int flags = O_RDWR | O_APPEND; /* not known: as if it were */
+	FILE *info;
+
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", (int)pid, fd);
+	info = fopen(path, "re");
+	while (info && fgets(line, sizeof(line), info))
+		if (sscanf(line, "flags: %o", &flags) == 1)
+			break;
+	if (info)
+		fclose(info);
+	return (flags & (O_ACCMODE | O_APPEND)) == (O_RDWR | O_APPEND);
+}
+
 void vl_given_init(struct vl_redirect *r)
 {
 	int fd = memfd_create("device", MFD_CLOEXEC);
@@ -32,25 +49,17 @@ void vl_given_init(struct vl_redirect *r)
 		if (!stat(link, &st)) {
 			r->given[i].dev = st.st_dev;
 			r->given[i].ino = st.st_ino;
+			r->given_appends |= S_ISREG(st.st_mode) && appends(r->main, i);
 		}
 	}
 }
 
-static bool is_given(const struct vl_redirect *r, const struct stat *st)
+bool vl_given(const struct vl_redirect *r, const struct stat *st)
 {
 	for (int i = 0; i < 3; i++)
 		if (r->given[i].ino == st->st_ino && r->given[i].dev == st->st_dev)
 			return true;
 	return false;
-}
-
-bool vl_fd_given(struct vl_trap *t, int fd)
-{
-	struct stat st;
-	char link[64];
-
-	snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)t->tid, fd);
-	return !stat(link, &st) && is_given(t->r, &st);
 }
 
 /* What the program may do with a file that it has open. */
@@ -66,7 +75,7 @@ static enum rights rights(const struct vl_redirect *r, int fd)
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return MAY_USE;
 	if (r->memory && st.st_dev == r->memory)
-		return is_given(r, &st) ? MAY_USE : MAY_CHANGE_MEMORY;
+		return vl_given(r, &st) ? MAY_USE : MAY_CHANGE_MEMORY;
 	if (!r->folder || r->folder_ro)
 		return MAY_USE;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
@@ -117,12 +126,27 @@ struct vl_error *vl_h_change_open(struct vl_trap *t)
 	return NULL;
 }
 
-/* A lock of the whole process, which only that can take. */
-static void lock(struct vl_trap *t, enum rights may)
+/*
+ * F_SETLK and its kin. A lock of the whole process only that can take, but the kernel would
+ * read the number of the file once more. So all are locks of the open file: a process
+ * with two of one file locks itself out, and that is all that differs.
+ */
+static void lock(struct vl_trap *t, int fd, enum rights may)
 {
-	t->pass = may == MAY_CHANGE;
-	if (may == MAY_USE)
+	bool process = (int)t->args[1] == F_SETLK || (int)t->args[1] == F_SETLKW;
+	struct flock l;
+
+	if (may == MAY_USE) {
 		vl_deny_as(t, ENOLCK);
+		return;
+	}
+	t->ret = vl_mem_read(t, t->args[2], &l, sizeof(l));
+	if (t->ret)
+		return;
+	if (process)
+		l.l_pid = 0; /* which such a call does not look at */
+	/* We do not wait for anybody. */
+	answer(t, fcntl(fd, F_OFD_SETLK, &l));
 }
 
 /* F_SETFL: what is appended to stays so. */
@@ -159,7 +183,7 @@ struct vl_error *vl_h_fcntl(struct vl_trap *t)
 	case F_SETLKW:
 	case F_OFD_SETLK:
 	case F_OFD_SETLKW:
-		lock(t, may);
+		lock(t, fd, may);
 		break;
 	case F_ADD_SEALS:
 		if (may == MAY_CHANGE_MEMORY)
@@ -175,15 +199,14 @@ struct vl_error *vl_h_fcntl(struct vl_trap *t)
 }
 
 /*
- * mmap(addr, length, rights, flags, fd, offset) of a stream, of code, or shared: code of a
- * guest never runs on this host, whatever number its file has, and a mapping would write to
- * the middle of what is appended to.
+ * mmap(addr, length, rights, flags, fd, offset) of a stream, of code, or shared. No loader
+ * takes a file of the guest for code, whatever number that has. A shared mapping would write
+ * to the middle of what is appended to, so there is none for who was given such a file.
  */
 struct vl_error *vl_h_mmap(struct vl_trap *t)
 {
 	char link[64], name[64];
 	ssize_t n;
-	int fd;
 
 	if (((uint32_t)t->args[4] & VL_FD_STREAM_MASK) == VL_FD_STREAM) {
 		vl_deny_as(t, ENODEV);
@@ -198,13 +221,9 @@ struct vl_error *vl_h_mmap(struct vl_trap *t)
 			vl_deny_as(t, ENODEV);
 		return NULL;
 	}
-	fd = vl_fd_borrow(t, (int)t->args[4]);
-	if (fd < 0)
-		return NULL;
-	if ((fcntl(fd, F_GETFL) & (O_ACCMODE | O_APPEND)) == (O_RDWR | O_APPEND) &&
-	    rights(t->r, fd) == MAY_USE)
+	/* Whichever file it is: the kernel reads the number once more. */
+	if (t->r->given_appends)
 		vl_deny_as(t, EACCES);
-	close(fd);
 	return NULL;
 }
 
@@ -228,7 +247,7 @@ struct vl_error *vl_h_shutdown(struct vl_trap *t)
 	t->ret = fd;
 	if (fd < 0)
 		return NULL;
-	if (fstat(fd, &st) || is_given(t->r, &st))
+	if (fstat(fd, &st) || vl_given(t->r, &st))
 		vl_deny_as(t, ENOTCONN);
 	else
 		answer(t, shutdown(fd, (int)t->args[1]));

@@ -315,8 +315,8 @@ struct vl_error *vl_fd_duplicate_from(struct vl_trap *t);
 
 /* Note what the program is given: before it begins. */
 void vl_given_init(struct vl_redirect *r);
-/* Is descriptor @fd of the task, of the host, one that the caller gave? */
-bool vl_fd_given(struct vl_trap *t, int fd);
+/* Is the file with @st one that the caller gave? */
+bool vl_given(const struct vl_redirect *r, const struct stat *st);
 struct vl_error *vl_h_change_open(struct vl_trap *t);
 struct vl_error *vl_h_fcntl(struct vl_trap *t);
 struct vl_error *vl_h_mmap(struct vl_trap *t);
@@ -560,6 +560,7 @@ struct vl_redirect {
 	struct {
 		uint64_t dev, ino;
 	} given[3];		 /* standard input, output and error; 0: closed */
+	bool given_appends;	 /* one of them is a file for reading, and for appending */
 	const char *home, *path; /* in the program's environment, or NULL; what is for PATH */
 	int listener;
 	struct vl_terminal terminal;

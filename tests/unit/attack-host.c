@@ -19,6 +19,12 @@
  *					the place of a file of the guest that is read again
  *	attack-host swap-mode INSIDE	the same with the file INSIDE of --host-files, whose
  *					mode changes
+ *	attack-host swap-lock INSIDE	the same with the file INSIDE, which is locked
+ *	attack-host swap-map		stdout, for reading and appending, in the place of a
+ *					memory file that is mapped
+ *	attack-host swap-option		stdin is a socket of the host, in the place of one of
+ *					its own that gets an option
+ *	attack-host jobs GROUP		stdin is a terminal, GROUP another job of its session
  *	attack-host loader FILE		open FILE from within the loader's code
  */
 #ifndef _GNU_SOURCE
@@ -46,6 +52,7 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
+#include <termios.h>
 #include <unistd.h>
 
 static int tried, failed;
@@ -143,8 +150,8 @@ static int with_flag(unsigned long flag)
 
 static void processes(pid_t pid)
 {
-	static const unsigned long flags[] = { CLONE_NEWNS,  CLONE_NEWUTS, CLONE_NEWIPC,
-					       CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWUSER,
+	static const unsigned long flags[] = { CLONE_NEWNS,	CLONE_NEWUTS, CLONE_NEWIPC,
+					       CLONE_NEWPID,	CLONE_NEWNET, CLONE_NEWUSER,
 					       CLONE_NEWCGROUP, 0x00800000 /* untraced */ };
 	char buf[16];
 	struct iovec v = { buf, 16 };
@@ -175,8 +182,8 @@ static void processes(pid_t pid)
 	CALL(rt_tgsigqueueinfo, pid, pid, SIGUSR1, &si);
 	CALL(setpriority, 0, pid, 5);
 	CALL(ioprio_set, 1, pid, 0);
-	CALL(setpriority, 1, 0, 5); /* PRIO_PGRP */
-	CALL(setpriority, 2, 0, 5); /* PRIO_USER */
+	CALL(setpriority, 1, 0, 5);	 /* PRIO_PGRP */
+	CALL(setpriority, 2, 0, 5);	 /* PRIO_USER */
 	CALL(ioprio_set, 2, 0, 3 << 13); /* IOPRIO_WHO_PGRP, IOPRIO_CLASS_IDLE */
 	CALL(ioprio_set, 3, 0, 3 << 13); /* IOPRIO_WHO_USER */
 	CALL(sched_setaffinity, pid, 8, &args);
@@ -250,6 +257,14 @@ static void files(void)
 		NEVER(ioctl(fd, TIOCLINUX, "\014"));
 		NEVER(ioctl(fd, TIOCSETD, &(int){ 0 }));
 		NEVER(ioctl(fd, TIOCCONS, 0));
+		NEVER(ioctl(fd, TIOCSWINSZ, &(struct winsize){ 1, 1, 0, 0 }));
+		NEVER(ioctl(fd, TCXONC, TCOOFF));
+		NEVER(ioctl(fd, TCXONC, TCIOFF));
+		NEVER(ioctl(fd, TCSBRK, 0));
+		NEVER(ioctl(fd, TCSBRKP, 1));
+		NEVER(ioctl(fd, TIOCSBRK, 0));
+		NEVER(ioctl(fd, TIOCEXCL, 0));
+		NEVER(ioctl(fd, TIOCSPGRP, &(int){ 1 }));
 		NEVER(ioctl(fd, TIOCSCTTY, 1));
 		NEVER(ioctl(fd, 0x4b4e, 0)); /* KDSIGACCEPT */
 		NEVER(ioctl(fd, 0x5606, 1)); /* VT_ACTIVATE */
@@ -559,6 +574,138 @@ static void race_swap(const char *file, int flags, int number, int rounds)
 	pthread_join(t, NULL);
 }
 
+/* @inside and stdin or stdout, @given, take turns at number 100. */
+static pthread_t begin_swap(int given)
+{
+	pthread_t t;
+
+	from = given;
+	slot = 100;
+	row("begin", inside < 0 || dup2(inside, slot) != slot);
+	pthread_create(&t, NULL, swap, NULL);
+	return t;
+}
+
+static void end_swap(pthread_t t)
+{
+	stop = 1;
+	pthread_join(t, NULL);
+}
+
+static void race_lock(const char *file)
+{
+	pthread_t t;
+
+	inside = open(file, O_RDWR | O_CREAT, 0600);
+	t = begin_swap(0);
+	for (int i = 0; i < 10000; i++) {
+		struct flock l = { .l_type = F_RDLCK }, now = { .l_type = F_WRLCK };
+
+		fcntl(slot, F_OFD_SETLK, &l);
+		if (fcntl(0, F_GETLK, &now) || now.l_type != F_UNLCK) {
+			row("a file of the host was locked by a race", 1);
+			break;
+		}
+	}
+	end_swap(t);
+}
+
+static void race_map(void)
+{
+	pthread_t t;
+	struct stat st;
+
+	row("stdout is not as it should be",
+	    fstat(1, &st) || !st.st_size ||
+		    (fcntl(1, F_GETFL) & (O_ACCMODE | O_APPEND)) != (O_RDWR | O_APPEND));
+	inside = memfd_create("x", 0);
+	row("ftruncate", ftruncate(inside, 4096));
+	t = begin_swap(1);
+	for (int i = 0; i < 10000; i++) {
+		char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, slot, 0);
+
+		/* A memory file is empty. */
+		if (map != MAP_FAILED && *map) {
+			row("what is appended to was mapped by a race", 1);
+			break;
+		}
+		if (map != MAP_FAILED)
+			munmap(map, 4096);
+	}
+	end_swap(t);
+}
+
+static void race_option(void)
+{
+	int pair[2], one = 1, now = 0;
+	socklen_t len = sizeof(now);
+	pthread_t t;
+
+	row("socketpair", socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	inside = pair[0];
+	t = begin_swap(0);
+	for (int i = 0; i < 10000; i++) {
+		setsockopt(slot, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+		if (getsockopt(0, SOL_SOCKET, SO_KEEPALIVE, &now, &len) || now) {
+			row("an option of a socket of the host was set by a race", 1);
+			break;
+		}
+	}
+	end_swap(t);
+	row("an option of its own socket",
+	    setsockopt(pair[1], SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)));
+}
+
+/* --- jobs --- */
+
+static volatile pid_t group;
+static pid_t mine, other;
+
+static void *flip_group(void *unused)
+{
+	while (!stop) {
+		group = mine;
+		for (volatile int i = 0; i < 300; i++)
+			;
+		group = other;
+		for (volatile int i = 0; i < 300; i++)
+			;
+	}
+	return unused;
+}
+
+/* The terminal and the operator's other jobs: a program has its own groups only. */
+static void jobs(void)
+{
+	pthread_t t;
+	pid_t pid;
+
+	signal(SIGTTOU, SIG_IGN);
+	mine = getpgrp();
+	row("not a terminal", tcgetpgrp(0) != mine);
+	pid = fork();
+	if (!pid)
+		_exit(pause());
+	NEVER(setpgid(0, other));
+	NEVER(setpgid(pid, other));
+	NEVER(setpgid(pid, getsid(0)));
+	NEVER(tcsetpgrp(0, other));
+	row("a group of its own", setpgid(pid, pid) || tcsetpgrp(0, pid) || tcsetpgrp(0, mine));
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	pthread_create(&t, NULL, flip_group, NULL);
+	for (int i = 0; i < 10000; i++) {
+		ioctl(0, TIOCSPGRP, &group);
+		if (tcgetpgrp(0) != mine) {
+			row("another job has the terminal, by a race", 1);
+			break;
+		}
+	}
+	end_swap(t);
+	row("tcdrain", tcdrain(0));
+	row("tcflow", tcflow(0, TCOON));
+}
+
 /* "syscall; ret" within the loader: the supervisor knows that one by where it runs. */
 static const unsigned char *loader_gadget(void)
 {
@@ -626,6 +773,15 @@ int main(int argc, char **argv)
 		race_swap("/proc/stat", O_RDONLY, 600, 100);
 	} else if (argc == 3 && !strcmp(argv[1], "swap-mode")) {
 		race_swap(argv[2], O_RDWR | O_CREAT, 100, 20000);
+	} else if (argc == 3 && !strcmp(argv[1], "swap-lock")) {
+		race_lock(argv[2]);
+	} else if (argc == 2 && !strcmp(argv[1], "swap-map")) {
+		race_map();
+	} else if (argc == 2 && !strcmp(argv[1], "swap-option")) {
+		race_option();
+	} else if (argc == 3 && !strcmp(argv[1], "jobs")) {
+		other = atoi(argv[2]);
+		jobs();
 	} else if (argc == 3 && !strcmp(argv[1], "loader")) {
 		loader(argv[2]);
 	} else {

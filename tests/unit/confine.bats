@@ -196,6 +196,11 @@ except TimeoutError:
 	chmod 755 "$T/evil"
 	"$V" -r "$T/guest" "$A" exec /bin/true "$T/evil"
 	[ ! -e "$T/ran" ] && [ ! -e "$T/ran2" ]
+	# And what is no program for it ends before it begins.
+	cp /bin/uname "$T/evil2"
+	run "$V" -n -r "$T/guest" "$A" exec /bin/true "$T/evil2"
+	echo "$output"
+	[[ $output == "tried 40" ]]
 }
 
 @test "a copy of a stream whose record had to make room" {
@@ -223,6 +228,39 @@ except TimeoutError:
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[ "$(stat -c %a "$T/secret" "$T/folder/f")" = $'600\n777' ]
+}
+
+@test "the same with one that is locked, one that is mapped, and a socket that gets an option" {
+	echo SECRET >"$T/secret"
+	mkdir "$T/folder"
+	run "$V" -n -F "$T/folder" "$A" swap-lock "$T/folder/f" <"$T/secret"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	cp "$T/secret" "$T/out"
+	/usr/bin/python3 -c '
+import subprocess, sys
+sys.exit(subprocess.run(sys.argv[2:], stdout=open(sys.argv[1], "a+")).returncode)' "$T/out" "$V" -n "$A" swap-map || { cat "$T/out"; false; }
+	[[ $(cat "$T/out") == SECRET*"tried "* ]]
+	run /usr/bin/python3 -c '
+import socket, subprocess, sys
+ours, theirs = socket.socketpair()
+sys.exit(subprocess.run(sys.argv[1:], stdin=theirs).returncode)' "$V" -n "$A" swap-option
+	echo "$output"
+	[ "$status" -eq 0 ]
+}
+
+@test "the terminal goes to no other job of the operator's, and none is joined" {
+	command -v script || skip "script is not installed"
+	cat >"$T/jobs" <<-END
+		set -m
+		sleep 600 &
+		"$V" -n "$A" jobs \$!
+		echo "status \$?"
+		kill %1
+	END
+	run script -qefc "bash $T/jobs" /dev/null
+	echo "$output"
+	[[ $output == *"status 0"* && $output != *"not ok"* ]]
 }
 
 @test "the loader gets libraries of the host, whatever it is told, and nothing else" {
