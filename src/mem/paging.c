@@ -48,3 +48,30 @@ bool vl_translate(const struct vl_pgtable *pt, vl_read_entry_fn read, void *ctx,
 	}
 	return false;
 }
+
+static bool is_empty(vl_read_entry_fn read, void *ctx, uint64_t table, int level, uint64_t va,
+		     uint64_t last)
+{
+	uint64_t size = 1UL << (12 + 9 * (level - 1));
+
+	for (;;) {
+		uint64_t stop = va | (size - 1), entry;
+
+		if (stop > last)
+			stop = last;
+		if (read(ctx, table + 8 * vl_pgtable_index(va, level), &entry) &&
+		    entry & X86_PTE_P &&
+		    (level == 2 || (level == 3 && entry & X86_PTE_PS) ||
+		     !is_empty(read, ctx, entry & X86_PTE_ADDR, level - 1, va, stop)))
+			return false;
+		if (stop == last)
+			return true;
+		va = stop + 1;
+	}
+}
+
+bool vl_pgtable_is_empty(const struct vl_pgtable *pt, vl_read_entry_fn read, void *ctx, uint64_t va,
+			 uint64_t last)
+{
+	return is_empty(read, ctx, pt->root, pt->levels, va, last);
+}

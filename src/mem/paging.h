@@ -62,4 +62,11 @@ bool vl_canonical(uint64_t va, int levels);
 bool vl_translate(const struct vl_pgtable *pt, vl_read_entry_fn read, void *ctx, uint64_t va,
 		  struct vl_xlat *ret);
 
+/*
+ * Has the canonical half with [@va, @last] (inclusive) nothing there: no large page, and no
+ * table of 4 KiB pages, which can have entries at any time?
+ */
+bool vl_pgtable_is_empty(const struct vl_pgtable *pt, vl_read_entry_fn read, void *ctx, uint64_t va,
+			 uint64_t last);
+
 #endif

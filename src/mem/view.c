@@ -545,6 +545,20 @@ bool vl_view_read_entry(void *view, uint64_t gpa, uint64_t *ret)
 	return true;
 }
 
+bool vl_view_peek_entry(void *view, uint64_t gpa, uint64_t *ret)
+{
+	struct vl_view *v = view;
+	const struct vl_view_range *r = vl_view_find(v, gpa);
+	struct vl_error *err;
+
+	if (r && vl_view_test_bit(v, vl_view_first_bit(v, r) + (gpa - r->gpa) / VL_PAGE_SIZE))
+		return vl_view_read_entry(v, gpa, ret);
+	err = r ? vl_target_read(v->target, gpa, ret, sizeof(*ret)) : NULL;
+	if (err)
+		vl_error_destroy(err);
+	return r && !err;
+}
+
 bool vl_view_read(struct vl_view *v, const struct vl_pgtable *pt, uint64_t va, void *buf,
 		  size_t len)
 {

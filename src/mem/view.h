@@ -106,6 +106,12 @@ void *vl_view_host(const struct vl_view *v, uint64_t gpa, size_t len);
 bool vl_view_read_entry(void *view, uint64_t gpa, uint64_t *ret);
 
 /*
+ * The same, where a page that the view has not is read from the guest, and neither filled nor
+ * counted as touched: for what is no part of an answer.
+ */
+bool vl_view_peek_entry(void *view, uint64_t gpa, uint64_t *ret);
+
+/*
  * Copy @len bytes at virtual address @va under @pt to @buf. False when an
  * address is not mapped.
  */
