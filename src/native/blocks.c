@@ -91,12 +91,70 @@ const struct vl_native_mark *vl_native_mark_at(const struct vl_engine *e, uint64
 	return &e->marks[lo];
 }
 
+/* --- what stands in place of the guest's code --- */
+
+/* The first at @va or above. */
+static size_t first_replaced(const struct vl_engine *e, uint64_t va)
+{
+	size_t lo = 0, hi = e->nr_replaced;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (e->replaced[mid].va < va)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+bool vl_native_put_replaced(struct vl_engine *e, uint64_t va, const void *code, size_t len)
+{
+	size_t i = first_replaced(e, va);
+	struct vl_native_replaced *r;
+
+	if (!len || len > VL_CODE_MAX)
+		return false;
+	if (e->nr_replaced == e->cap_replaced) {
+		size_t cap = 2 * e->cap_replaced + 64;
+		struct vl_native_replaced *more = realloc(e->replaced, cap * sizeof(*more));
+
+		if (!more)
+			return false;
+		e->replaced = more;
+		e->cap_replaced = cap;
+	}
+	r = &e->replaced[i];
+	if (i == e->nr_replaced || r->va != va) {
+		memmove(r + 1, r, (e->nr_replaced - i) * sizeof(*r));
+		e->nr_replaced++;
+	}
+	r->va = va;
+	r->len = len;
+	memcpy(r->code, code, len);
+	return true;
+}
+
+void vl_native_get_replaced(const struct vl_engine *e, uint64_t va, void *buf, size_t len)
+{
+	for (size_t i = first_replaced(e, va - VL_CODE_MAX);
+	     i < e->nr_replaced && e->replaced[i].va < va + len; i++) {
+		const struct vl_native_replaced *r = &e->replaced[i];
+		uint64_t from = r->va > va ? r->va : va;
+		uint64_t to = r->va + r->len < va + len ? r->va + r->len : va + len;
+
+		if (from < to)
+			memcpy((char *)buf + (from - va), r->code + (from - r->va), to - from);
+	}
+}
+
 /* --- ways out --- */
 
 /* Back to C, at the instruction. */
 void block_leave(struct block *b, enum vl_native_kind kind, uint64_t va)
 {
-	emit_set_va(b->e, va);
+	emit_set_va(b->e, CTL_VA, va);
 	emit_set(b->e, CTL_KIND, kind);
 	emit_jump_by(b->e, CTL_LEAVE, false);
 	b->ended = true;
@@ -141,7 +199,7 @@ static void finish(struct block *b)
 			b->va = x->va;
 			block_mark(b, VL_STATE_PLAIN);
 			code = (uint64_t)e->cursor;
-			emit_set_va(e, x->va);
+			emit_set_va(e, CTL_VA, x->va);
 			emit_set(e, CTL_PATCH, (uint32_t)(uint64_t)x->at);
 			emit_jump_by(e, CTL_MISS, false);
 		}
@@ -149,23 +207,37 @@ static void finish(struct block *b)
 	}
 }
 
+/* There is no code at @address, which can be in the middle of the instruction. */
+static void fetch_fault(struct block *b, uint64_t address)
+{
+	emit_set_va(b->e, CTL_ADDRESS, address);
+	block_except(b, 14, b->va);
+	/* By the next call there may be some. */
+	b->e->dirty = true;
+}
+
 static bool fetch(struct block *b, const ZydisDecoder *decoder)
 {
 	struct vl_engine *e = b->e;
 	size_t len = VL_PAGE_SIZE - (b->va & (VL_PAGE_SIZE - 1));
+	ZyanStatus status;
 
 	/* It may end before a page that is not there. */
 	if (len > INSN_MAX)
 		len = INSN_MAX;
 	if (!vl_native_read(e, b->va, b->in, len, true)) {
-		VL_CTL->address = b->va;
-		block_except(b, 14, b->va);
+		fetch_fault(b, b->va);
 		return false;
 	}
-	if (!ZYAN_FAILED(ZydisDecoderDecodeFull(decoder, b->in, len, &b->d, b->o)))
-		return true;
-	if (len < INSN_MAX && vl_native_read(e, b->va, b->in, INSN_MAX, true) &&
-	    !ZYAN_FAILED(ZydisDecoderDecodeFull(decoder, b->in, INSN_MAX, &b->d, b->o)))
+	status = ZydisDecoderDecodeFull(decoder, b->in, len, &b->d, b->o);
+	if (status == ZYDIS_STATUS_NO_MORE_DATA && len < INSN_MAX) {
+		if (!vl_native_read(e, b->va, b->in, INSN_MAX, true)) {
+			fetch_fault(b, b->va + len);
+			return false;
+		}
+		status = ZydisDecoderDecodeFull(decoder, b->in, INSN_MAX, &b->d, b->o);
+	}
+	if (ZYAN_SUCCESS(status))
 		return true;
 	block_except(b, 6, b->va);
 	return false;

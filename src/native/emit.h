@@ -47,6 +47,15 @@ static inline void emit_load(struct vl_engine *e, unsigned reg, unsigned field)
 	emit4(e, VL_NATIVE_CTL + field);
 }
 
+/* The lower half of it, which clears the upper one. @reg is none of r8 to r15. */
+static inline void emit_load32(struct vl_engine *e, unsigned reg, unsigned field)
+{
+	emit1(e, 0x8b);
+	emit1(e, reg << 3 | 4);
+	emit1(e, 0x25);
+	emit4(e, VL_NATIVE_CTL + field);
+}
+
 /* movq $imm,ctl+@field, the number sign-extended */
 static inline void emit_set(struct vl_engine *e, unsigned field, uint32_t imm)
 {
@@ -61,17 +70,17 @@ static inline bool emit_can_say(uint64_t va)
 	return (uint64_t)(int64_t)(int32_t)va == va;
 }
 
-/* ctl->va = @va */
-static inline void emit_set_va(struct vl_engine *e, uint64_t va)
+/* ctl+@field = @va */
+static inline void emit_set_va(struct vl_engine *e, unsigned field, uint64_t va)
 {
 	if (emit_can_say(va)) {
-		emit_set(e, CTL_VA, (uint32_t)va);
+		emit_set(e, field, (uint32_t)va);
 		return;
 	}
 	emit_store(e, 0, CTL_RAX);
 	emit(e, "\x48\xb8", 2); /* movabs $va,%rax */
 	emit8(e, va);
-	emit_store(e, 0, CTL_VA);
+	emit_store(e, 0, field);
 	emit_load(e, 0, CTL_RAX);
 }
 

@@ -15,6 +15,8 @@
 #define FLAGS_USER 0xcd5UL
 #define FLAGS_IF 0x200UL
 
+static const char crowded[] = "the guest's kernel has memory where vlens is";
+
 const char *vl_native_unfit(const struct vl_vcpu_state *st)
 {
 #ifdef __SANITIZE_ADDRESS__
@@ -42,6 +44,7 @@ static void native_destroy(struct vl_engine *e)
 	free(e->aliases);
 	free(e->blocks);
 	free(e->marks);
+	free(e->replaced);
 	free(e);
 }
 
@@ -96,7 +99,7 @@ static struct vl_error *native_create(const struct vl_vcpu_state *st, struct vl_
 	}
 	if (!vl_native_has_room(e)) {
 		native_destroy(e);
-		return vl_error_new(VL_ERR_OS, "the guest's kernel has memory where vlens is");
+		return vl_error_new(VL_ERR_OS, "%s", crowded);
 	}
 	vl_native_reset(e);
 	*VL_CTL = (struct vl_native_ctl){
@@ -161,7 +164,9 @@ static void native_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budge
 {
 	struct vl_native_ctl *ctl = VL_CTL;
 
-	*ret = (struct vl_exit){ .reason = VL_EXIT_BROKEN, .detail = "it has no code" };
+	*ret = (struct vl_exit){ .reason = VL_EXIT_BROKEN, .detail = crowded };
+	if (e->crowded)
+		return;
 	fix_return(e, regs);
 	memcpy(ctl->regs, regs->gpr, sizeof(ctl->regs));
 	ctl->rflags = (regs->rflags & FLAGS_USER) | 2;
@@ -214,6 +219,7 @@ static void native_flush(struct vl_engine *e)
 {
 	vl_native_unmap_all(e);
 	e->pending = 0;
+	e->crowded = !vl_native_has_room(e);
 }
 
 static struct vl_error *native_map_blank(struct vl_engine *e, uint64_t gpa)
@@ -236,9 +242,16 @@ static uint64_t native_code_va(const struct vl_engine *e, uint64_t value)
 	return m ? m->va : value;
 }
 
-static void native_forget_code(struct vl_engine *e)
+static bool native_replace(struct vl_engine *e, uint64_t va, const void *code, size_t len)
 {
 	e->dirty = e->nr_blocks > 0;
+	return vl_native_put_replaced(e, va, code, len);
+}
+
+static void native_set_tsc(struct vl_engine *e, uint64_t tsc)
+{
+	(void)e;
+	VL_CTL->tsc = tsc;
 }
 
 const struct vl_engine_ops vl_engine_native = {
@@ -251,5 +264,6 @@ const struct vl_engine_ops vl_engine_native = {
 	.flush = native_flush,
 	.map_blank = native_map_blank,
 	.code_va = native_code_va,
-	.forget_code = native_forget_code,
+	.replace = native_replace,
+	.set_tsc = native_set_tsc,
 };

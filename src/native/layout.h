@@ -32,5 +32,7 @@
 #define CTL_LEAVE 0x70
 #define CTL_RFLAGS 0x78
 #define CTL_REGS 0x80
+#define CTL_TSC 0x100
+#define CTL_ADDRESS 0x108
 
 #endif

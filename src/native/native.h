@@ -59,11 +59,35 @@ struct vl_native_ctl {
 	uint64_t miss, indirect, leave;
 	uint64_t rflags;
 	uint64_t regs[VL_NR_GPR];
+	uint64_t tsc;	  /* what rdtsc gives */
+	uint64_t address; /* of an access that faulted */
 	/* --- of C only --- */
-	uint64_t vector, address;
 	const char *why;
 	struct vl_engine *engine;
 };
+
+#define VL_CTL_IS(offset, field) \
+	_Static_assert(offsetof(struct vl_native_ctl, field) == (offset), #field)
+
+VL_CTL_IS(CTL_RAX, rax);
+VL_CTL_IS(CTL_RCX, rcx);
+VL_CTL_IS(CTL_RDX, rdx);
+VL_CTL_IS(CTL_TARGET, target);
+VL_CTL_IS(CTL_HOST_RSP, host_rsp);
+VL_CTL_IS(CTL_PATCH, patch);
+VL_CTL_IS(CTL_VA, va);
+VL_CTL_IS(CTL_KIND, kind);
+VL_CTL_IS(CTL_HOST_FS, host_fs);
+VL_CTL_IS(CTL_GUEST_FS, guest_fs);
+VL_CTL_IS(CTL_IF, interrupts);
+VL_CTL_IS(CTL_GS, gs);
+VL_CTL_IS(CTL_MISS, miss);
+VL_CTL_IS(CTL_INDIRECT, indirect);
+VL_CTL_IS(CTL_LEAVE, leave);
+VL_CTL_IS(CTL_RFLAGS, rflags);
+VL_CTL_IS(CTL_REGS, regs);
+VL_CTL_IS(CTL_TSC, tsc);
+VL_CTL_IS(CTL_ADDRESS, address);
 
 #define VL_CTL ((struct vl_native_ctl *)(unsigned long)VL_NATIVE_CTL)
 
@@ -76,6 +100,7 @@ struct vl_native_entry {
 /* How the registers are to be read where emitted code stands. */
 enum vl_native_state {
 	VL_STATE_PLAIN,	 /* they are the guest's, before the instruction */
+	VL_STATE_RAX,	 /* rax is in ctl */
 	VL_STATE_STRING, /* rdi is folded, rdx is in ctl */
 };
 
@@ -86,8 +111,26 @@ struct vl_native_mark {
 	uint64_t va;
 };
 
+/* Code that is translated in place of the guest's at @va. */
+struct vl_native_replaced {
+	uint64_t va;
+	size_t len;
+	unsigned char code[VL_CODE_MAX];
+};
+
 struct vl_native_alias {
 	uint64_t host, size;
+};
+
+/* Where something of ours is, below VL_NATIVE_G: [start, end), nothing if they are the same. */
+struct vl_native_span {
+	uint64_t start, end;
+};
+
+enum {
+	VL_SPAN_PROGRAM,  /* with its heap */
+	VL_SPAN_MAPPINGS, /* libraries and what else is mapped */
+	VL_NATIVE_SPANS
 };
 
 struct vl_native_blank {
@@ -109,12 +152,15 @@ struct vl_engine {
 	size_t nr_marks, cap_marks;
 	struct vl_native_entry *blocks; /* a hash table, open addressing */
 	size_t nr_blocks, cap_blocks;
+	struct vl_native_replaced *replaced; /* in ascending order */
+	size_t nr_replaced, cap_replaced;
 	uint64_t hlt_code; /* emitted code that the clone's hlt is */
 	unsigned pending;  /* calls that have begun, and have not ended */
 	bool dirty;	   /* text was changed: translate anew before the next call */
 
 	/* pages */
-	uint64_t ours, ours_end; /* where our program is */
+	struct vl_native_span ours[VL_NATIVE_SPANS];
+	bool crowded; /* the guest has memory where something of ours is */
 	struct vl_native_alias *aliases;
 	size_t nr_aliases, cap_aliases;
 	struct vl_native_blank blanks[VL_NATIVE_BLANKS];
@@ -154,11 +200,17 @@ static inline void vl_native_set_fs(uint64_t v)
 
 /* --- pages.c --- */
 
-/* Bytes at @va of the guest; false when they are not all mapped. @exec: as code. */
+/*
+ * Bytes at @va of the guest; false when they are not all mapped. @exec: as code, with what
+ * replaces it.
+ */
 bool vl_native_read(struct vl_engine *e, uint64_t va, void *buf, size_t len, bool exec);
 
-/* Does the guest's kernel have no memory where our program would be? */
+/* Does the guest's kernel have no memory where something of ours is, by its tables of now? */
 bool vl_native_has_room(struct vl_engine *e);
+
+/* Is there anything at @va, by the guest's tables? */
+bool vl_native_is_mapped(struct vl_engine *e, uint64_t va);
 
 enum vl_native_page {
 	VL_PAGE_MAPPED, /* the access can be tried again */
@@ -172,6 +224,11 @@ enum vl_native_page vl_native_map(struct vl_engine *e, uint64_t va, bool write, 
 void vl_native_unmap_all(struct vl_engine *e);
 
 /* --- blocks.c --- */
+
+/* From now on @code is what is translated for @va; false: no memory, or it is too long. */
+bool vl_native_put_replaced(struct vl_engine *e, uint64_t va, const void *code, size_t len);
+/* Put into @buf, bytes at @va of the guest's code, what replaces them. */
+void vl_native_get_replaced(const struct vl_engine *e, uint64_t va, void *buf, size_t len);
 
 /* Emitted code of the block at @va; 0: ctl says what is in the way. */
 uint64_t vl_native_code(struct vl_engine *e, uint64_t va);

@@ -15,10 +15,9 @@
 /* Below it lies what is ours; no kernel has memory where that would come from. */
 #define FOLD_LOW (1UL << 39)
 
-/* Our program with its heap: it is looked at by so many bytes, and may grow by so many. */
-#define OURS_STEP (2UL << 20)
-#define OURS_ROOM (64UL << 20)
-#define OURS_MAX (8UL << 30)
+/* The heap behind our program may grow by so much, and what is mapped on both sides. */
+#define PROGRAM_ROOM (64UL << 20)
+#define MAPPINGS_ROOM (64UL << 30)
 
 /* Memory behind @gpa, in this process; *@left_ret bytes of it follow each other. */
 static void *behind(struct vl_engine *e, uint64_t gpa, uint64_t *left_ret, bool *view_ret)
@@ -59,8 +58,17 @@ static bool read_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 	return true;
 }
 
+bool vl_native_is_mapped(struct vl_engine *e, uint64_t va)
+{
+	struct vl_xlat x;
+
+	return vl_translate(&e->pt, read_entry, e, va, &x);
+}
+
 bool vl_native_read(struct vl_engine *e, uint64_t va, void *buf, size_t len, bool exec)
 {
+	const uint64_t start = va;
+	const size_t size = len;
 	char *out = buf;
 
 	while (len) {
@@ -82,6 +90,8 @@ bool vl_native_read(struct vl_engine *e, uint64_t va, void *buf, size_t len, boo
 		va += n;
 		len -= n;
 	}
+	if (exec)
+		vl_native_get_replaced(e, start, buf, size);
 	return true;
 }
 
@@ -102,8 +112,7 @@ static bool note(struct vl_engine *e, uint64_t host, uint64_t size)
 
 /*
  * May the guest's [va, va + size) be mapped where it folds to? User addresses are the clone's own,
- * and all in the first GiB. Kernel addresses must not come to lie where our program is; its
- * libraries, stacks and mappings are on top of the user half, where user addresses would be.
+ * and all in the first GiB. Kernel addresses must not come to lie where something of ours is.
  */
 static bool is_free(const struct vl_engine *e, uint64_t va, uint64_t size)
 {
@@ -111,43 +120,109 @@ static bool is_free(const struct vl_engine *e, uint64_t va, uint64_t size)
 
 	if (va < USER_END)
 		return true;
-	return va >= FOLD_KERNEL + FOLD_LOW && (at + size <= e->ours || at >= e->ours_end);
+	for (size_t i = 0; i < VL_NATIVE_SPANS; i++)
+		if (at < e->ours[i].end && at + size > e->ours[i].start)
+			return false;
+	return va >= FOLD_KERNEL + FOLD_LOW;
 }
 
-/* Where the program begins, which is the first of the objects that are loaded. */
-static int find_program(struct dl_phdr_info *info, size_t size, void *ret)
+/* vl_read_entry_fn, of what is no part of an answer */
+static bool peek_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 {
-	uint64_t *start = ret;
+	struct vl_engine *e = ctx;
+
+	if (gpa >= e->own.gpa && gpa - e->own.gpa < e->own.size)
+		return read_entry(ctx, gpa, ret);
+	return vl_view_peek_entry(e->view, gpa, ret);
+}
+
+/* The span of what is mapped, as far as it is not above all that guests' addresses fold to. */
+struct mappings {
+	bool program; /* it was seen: the first of the objects that are loaded */
+	uint64_t program_start;
+	struct vl_native_span span;
+};
+
+static void add_mapping(struct mappings *m, uint64_t start, uint64_t end)
+{
+	if (start >= VL_NATIVE_G + USER_END + MAPPINGS_ROOM)
+		return;
+	if (start < m->span.start)
+		m->span.start = start;
+	if (end > m->span.end)
+		m->span.end = end;
+}
+
+/* dl_iterate_phdr() */
+static int add_object(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+	uint64_t start = UINT64_MAX, end = 0;
+	struct mappings *m = ctx;
 
 	(void)size;
-	*start = UINT64_MAX;
-	for (int i = 0; i < info->dlpi_phnum; i++)
-		if (info->dlpi_phdr[i].p_type == PT_LOAD &&
-		    info->dlpi_addr + info->dlpi_phdr[i].p_vaddr < *start)
-			*start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
-	return 1;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		uint64_t at = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+
+		if (info->dlpi_phdr[i].p_type != PT_LOAD)
+			continue;
+		start = at < start ? at : start;
+		end = at + info->dlpi_phdr[i].p_memsz > end ? at + info->dlpi_phdr[i].p_memsz : end;
+	}
+	if (m->program)
+		add_mapping(m, start, end);
+	else
+		m->program_start = start;
+	m->program = true;
+	return 0;
+}
+
+/*
+ * Mappings are on top of the user half, where user addresses of guests would be. A host that
+ * randomizes by more bits (vm.mmap_rnd_bits), or maps from below, has them elsewhere.
+ */
+static bool find_ours(struct vl_engine *e)
+{
+	struct mappings m = { .span = { UINT64_MAX, 0 } };
+	struct vl_native_span *p = &e->ours[VL_SPAN_PROGRAM], *s = &e->ours[VL_SPAN_MAPPINGS];
+	const struct vl_view_range *r;
+	size_t nr;
+
+	dl_iterate_phdr(add_object, &m);
+	add_mapping(&m, (uint64_t)&m, (uint64_t)(&m + 1)); /* a stack */
+	add_mapping(&m, (uint64_t)e->own.host, (uint64_t)e->own.host + e->own.size);
+	r = vl_view_ranges(e->view, &nr);
+	for (size_t i = 0; i < nr; i++) {
+		add_mapping(&m, (uint64_t)r[i].host, (uint64_t)r[i].host + r[i].size);
+		if (r[i].again)
+			add_mapping(&m, (uint64_t)r[i].again, (uint64_t)r[i].again + r[i].size);
+	}
+	*p = (struct vl_native_span){ m.program_start & VL_PAGE_MASK,
+				      (uint64_t)sbrk(0) + PROGRAM_ROOM };
+	*s = (struct vl_native_span){ 0, 0 };
+	if (m.span.end)
+		*s = (struct vl_native_span){ m.span.start - MAPPINGS_ROOM,
+					      m.span.end + MAPPINGS_ROOM };
+	return p->start < p->end && p->end <= VL_NATIVE_G && m.span.start >= MAPPINGS_ROOM &&
+	       s->end <= VL_NATIVE_G;
 }
 
 bool vl_native_has_room(struct vl_engine *e)
 {
-	uint64_t start = UINT64_MAX;
-	const struct vl_view_range *r;
-	struct vl_xlat x;
-	size_t nr;
-
-	r = vl_view_ranges(e->view, &nr);
-	for (size_t i = 0; i < nr; i++)
-		if ((uint64_t)r[i].host < VL_NATIVE_G)
-			return false;
-	dl_iterate_phdr(find_program, &start);
-	e->ours = start & ~(OURS_STEP - 1);
-	e->ours_end = ((uint64_t)sbrk(0) + OURS_ROOM) & ~(OURS_STEP - 1);
-	if (e->ours_end < e->ours || e->ours_end - e->ours > OURS_MAX)
+	if (!find_ours(e))
 		return false;
-	for (uint64_t at = e->ours; at < e->ours_end; at += OURS_STEP)
-		if (vl_translate(&e->pt, read_entry, e, at - VL_NATIVE_G, &x))
+	for (size_t i = 0; i < VL_NATIVE_SPANS; i++)
+		if (e->ours[i].end &&
+		    !vl_pgtable_is_empty(&e->pt, peek_entry, e, e->ours[i].start - VL_NATIVE_G,
+					 e->ours[i].end - VL_NATIVE_G - 1))
 			return false;
 	return true;
+}
+
+/* The same as vl_view_alias() of what is not the view's. */
+static bool map_again(void *p, uint64_t size, void *at, bool writable)
+{
+	return mremap(p, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at) != MAP_FAILED &&
+	       (writable || !mprotect(at, size, PROT_READ));
 }
 
 enum vl_native_page vl_native_map(struct vl_engine *e, uint64_t va, bool write, uint64_t *gpa_ret)
@@ -182,10 +257,10 @@ enum vl_native_page vl_native_map(struct vl_engine *e, uint64_t va, bool write, 
 		return VL_PAGE_BROKEN;
 	if (!note(e, at, size))
 		return VL_PAGE_BROKEN;
-	if (view ? !vl_view_alias(e->view, page, size, (void *)at, x.flags & X86_PTE_RW) :
-		   mremap(p, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)at) == MAP_FAILED)
-		return VL_PAGE_BROKEN;
-	return VL_PAGE_MAPPED;
+	if (view ? vl_view_alias(e->view, page, size, (void *)at, x.flags & X86_PTE_RW) :
+		   map_again(p, size, (void *)at, x.flags & X86_PTE_RW))
+		return VL_PAGE_MAPPED;
+	return VL_PAGE_BROKEN;
 }
 
 void vl_native_unmap_all(struct vl_engine *e)

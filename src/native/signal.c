@@ -44,6 +44,8 @@ static void end_run(ucontext_t *uc, const struct vl_native_mark *m, enum vl_nati
 		ctl->regs[VL_RDX] = ctl->rdx;
 		ctl->regs[VL_RDI] -= VL_NATIVE_G;
 	}
+	if (m && m->state == VL_STATE_RAX)
+		ctl->regs[VL_RAX] = ctl->rax;
 	ctl->rflags = *reg(uc, REG_EFL);
 	ctl->kind = kind;
 	ctl->va = va;
@@ -77,12 +79,13 @@ static bool was_page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_
 	ZydisDecodedInstruction d;
 	ZydisDecoder decoder;
 	unsigned char in[15];
-	size_t len = VL_PAGE_SIZE - (m->va & (VL_PAGE_SIZE - 1));
+	size_t left = VL_PAGE_SIZE - (m->va & (VL_PAGE_SIZE - 1)), len = sizeof(in);
 
-	if (len > sizeof(in))
-		len = sizeof(in);
-	if (!vl_native_read(e, m->va, in, len, true))
-		return false;
+	if (!vl_native_read(e, m->va, in, len, true)) {
+		len = left < len ? left : len;
+		if (!vl_native_read(e, m->va, in, len, true))
+			return false;
+	}
 	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	if (ZYAN_FAILED(ZydisDecoderDecodeFull(&decoder, in, len, &d, o)))
 		return false;
@@ -108,6 +111,14 @@ static bool was_page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_
 	return false;
 }
 
+static const char does_not_fold[] = "an address does not fold";
+
+/* Is @at where push, pop, call, ret or leave would access the stack with this in rsp or rbp? */
+static bool is_near(uint64_t at, uint64_t pointer)
+{
+	return pointer - at + VL_PAGE_SIZE < 2 * VL_PAGE_SIZE;
+}
+
 /* An access at linear address @at. */
 static void page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_native_mark *m,
 		       uint64_t at)
@@ -123,8 +134,10 @@ static void page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_nati
 	e->last_rip = *reg(uc, REG_RIP);
 	/* The upper half is not ours: the stack is elsewhere, or an address does not fold. */
 	if (at >= 1UL << 47) {
-		if (*reg(uc, REG_RSP) - at + VL_PAGE_SIZE < 2 * VL_PAGE_SIZE)
+		if (is_near(at, *reg(uc, REG_RSP)) || is_near(at, *reg(uc, REG_RBP)))
 			give_up(uc, m, m->va, "the kernel changed its stack");
+		else if (vl_native_is_mapped(e, va))
+			give_up(uc, m, m->va, does_not_fold);
 		else
 			except(uc, m, m->va, TRAP_PF, va);
 		return;
@@ -147,7 +160,7 @@ static void page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_nati
 		VL_CTL->address = gpa;
 		return;
 	case VL_PAGE_BROKEN:
-		give_up(uc, m, m->va, "an address does not fold");
+		give_up(uc, m, m->va, does_not_fold);
 		return;
 	}
 }
@@ -161,10 +174,8 @@ static void fetch_fault(struct vl_engine *e, ucontext_t *uc)
 	code = vl_native_code(e, va);
 	if (code)
 		*reg(uc, REG_RIP) = code;
-	else if (VL_CTL->why)
-		give_up(uc, NULL, va, VL_CTL->why);
 	else
-		except(uc, NULL, va, TRAP_PF, va);
+		give_up(uc, NULL, va, VL_CTL->why);
 }
 
 static void guest_signal(struct vl_engine *e, int sig, ucontext_t *uc)

@@ -112,6 +112,8 @@ static unsigned reg_id(const ZydisDecodedOperand *o)
 /* rax, which is kept in ctl, has the address to go to. */
 static void go_indirect(struct block *b, bool call)
 {
+	if (call)
+		block_mark(b, VL_STATE_RAX);
 	emit_jump_by(b->e, CTL_INDIRECT, call);
 }
 
@@ -475,6 +477,14 @@ void block_translate(struct block *b)
 	case ZYDIS_MNEMONIC_RDMSR:
 	case ZYDIS_MNEMONIC_WRMSR:
 		block_except(b, 13, b->va);
+		return;
+	/* The clone's clocks stand still. */
+	case ZYDIS_MNEMONIC_RDTSCP:
+		emit(e, "\xb9\x00\x00\x00\x00", 5); /* mov $0,%ecx: TSC_AUX */
+		/* fall through */
+	case ZYDIS_MNEMONIC_RDTSC:
+		emit_load32(e, 0, CTL_TSC);
+		emit_load32(e, 2, CTL_TSC + 4);
 		return;
 	case ZYDIS_MNEMONIC_INVLPG:
 	case ZYDIS_MNEMONIC_INVPCID:

@@ -314,11 +314,10 @@ bool vl_clone_read(struct vl_clone *c, uint64_t va, void *buf, size_t len)
 	return clone_copy(c, va, buf, len, false);
 }
 
-bool vl_clone_write_code(struct vl_clone *c, uint64_t va, const void *buf, size_t len)
+bool vl_clone_replace(struct vl_clone *c, uint64_t va, const void *code, size_t len)
 {
-	if (c->ops->forget_code)
-		c->ops->forget_code(c->engine);
-	return vl_clone_write(c, va, buf, len);
+	return c->ops->replace ? c->ops->replace(c->engine, va, code, len) :
+				 vl_clone_write(c, va, code, len);
 }
 
 bool vl_clone_write(struct vl_clone *c, uint64_t va, const void *buf, size_t len)

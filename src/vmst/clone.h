@@ -100,8 +100,11 @@ void vl_clone_count(const struct vl_clone *c, struct vl_vcpu_count *ret);
 /* Guest-virtual memory as the clone sees it. False when not mapped. */
 bool vl_clone_read(struct vl_clone *c, uint64_t va, void *buf, size_t len);
 bool vl_clone_write(struct vl_clone *c, uint64_t va, const void *buf, size_t len);
-/* The same for code of the guest's kernel. */
-bool vl_clone_write_code(struct vl_clone *c, uint64_t va, const void *buf, size_t len);
+/*
+ * Have @code, VL_CODE_MAX bytes at most, run where the guest's kernel has other at @va. An engine
+ * that translates has it beside the kernel's text, else it is written into the clone's copy.
+ */
+bool vl_clone_replace(struct vl_clone *c, uint64_t va, const void *code, size_t len);
 bool vl_clone_read64(struct vl_clone *c, uint64_t va, uint64_t *ret);
 
 /* --- mounts.c --- */
@@ -129,8 +132,8 @@ void vl_clone_user_reset(struct vl_clone *c);
 /* --- patch.c --- */
 
 /*
- * Write into the clone's private text what makes it safe to be alone: locks
- * granted, other CPUs not called, sleeping trapped. After vl_clone_become().
+ * Replace what is not safe to run alone: locks are granted, other CPUs not called, sleeping is
+ * trapped. After vl_clone_become().
  */
 void vl_clone_patch(struct vl_clone *c);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is changed in the clone's private copy of the kernel's text, as data.
+ * What functions of the kernel are replaced by in a clone, as data.
  *
  * The clone is alone and private. A lock whose holder was paused will never be
  * released, so the slow path of every lock grants it; other CPUs never answer,
@@ -165,13 +165,13 @@ static size_t emit(const struct patch *p, const struct vl_layout *l, uint64_t ta
 static void apply(struct vl_clone *c, const struct patch *p, uint64_t va)
 {
 	const struct vl_kernel *k = c->contact->kernel;
-	unsigned char code[64];
+	unsigned char code[VL_CODE_MAX];
 	uint64_t room;
 	size_t n;
 
 	n = emit(p, vl_kernel_layout(k), c->task_va, code);
 	room = vl_symbol_after(k, va);
-	if (!n || (room && room - va < n) || !vl_clone_write_code(c, va, code, n))
+	if (!n || (room && room - va < n) || !vl_clone_replace(c, va, code, n))
 		return;
 	if (p->kind == P_SCHEDULE)
 		c->trap_schedule = va;
@@ -195,5 +195,5 @@ bool vl_clone_return_from(struct vl_clone *c, uint64_t va, uint64_t from)
 	unsigned char code[14] = { 0x48, 0xb8, [10] = 0x48, 0x8b, 0x00, 0xc3 };
 
 	memcpy(code + 2, &from, 8);
-	return vl_clone_write_code(c, va, code, sizeof(code));
+	return vl_clone_replace(c, va, code, sizeof(code));
 }

@@ -150,7 +150,7 @@ static void trap_tsc(struct vl_clone *c)
 			 !memcmp(code, "\x0f\x31", 2)		  ? 2 :
 			 !memcmp(code, "\x0f\x01\xf9", 3)	  ? 3 :
 								    0;
-		if (t->len && vl_clone_write_code(c, va, "\xcc", 1))
+		if (t->len && vl_clone_replace(c, va, "\xcc", 1))
 			c->nr_tsc_traps++;
 	}
 }
@@ -162,7 +162,8 @@ static void patch_clocks(struct vl_clone *c, uint64_t read_fn)
 						    "native_sched_clock", "kvm_sched_clock_read",
 						    "pvclock_clocksource_read_nowd" };
 
-	trap_tsc(c);
+	if (!c->ops->set_tsc)
+		trap_tsc(c);
 	vl_clone_return_from(c, read_fn, c->clocks_va + CLOCK_CYCLES);
 	for (size_t i = 0; i < sizeof(sched_clocks) / sizeof(*sched_clocks); i++) {
 		uint64_t va = vl_symbol(c->contact->kernel, sched_clocks[i]);
@@ -226,6 +227,8 @@ void vl_clone_set_time(struct vl_clone *c, struct vl_contact *contact)
 		ck.sched += (uint64_t)(now - ck.mono);
 	}
 	c->tsc = ck.cycles;
+	if (c->ops->set_tsc)
+		c->ops->set_tsc(c->engine, c->tsc);
 	vl_clone_write(c, c->clocks_va + CLOCK_CYCLES, &ck.cycles, 8);
 	vl_clone_write(c, c->clocks_va + CLOCK_SCHED, &ck.sched, 8);
 	/* A guest can change its clocksource between two looks. */

@@ -41,6 +41,9 @@ struct vl_regs {
 	uint64_t rflags;
 };
 
+/* Of code that replaces other. */
+#define VL_CODE_MAX 64
+
 #define VL_ROOM_PAGES 4
 #define VL_NR_CAPS 20
 
@@ -138,8 +141,13 @@ struct vl_engine_ops {
 	 * address of emitted code. NULL: return addresses are the guest's own.
 	 */
 	uint64_t (*code_va)(const struct vl_engine *e, uint64_t value);
-	/* The guest's code was changed from outside; NULL: nothing is kept of it. */
-	void (*forget_code)(struct vl_engine *e);
+	/*
+	 * Run @code, VL_CODE_MAX bytes at most, where the guest has other at @va, which stays as it is.
+	 * False: no memory. NULL: what is to run is written there.
+	 */
+	bool (*replace)(struct vl_engine *e, uint64_t va, const void *code, size_t len);
+	/* What instructions that read the TSC give. NULL: they are to be replaced. */
+	void (*set_tsc)(struct vl_engine *e, uint64_t tsc);
 };
 
 extern const struct vl_engine_ops vl_engine_unicorn, vl_engine_kvm, vl_engine_native;

@@ -193,7 +193,7 @@ static bool compare(struct fuzz *f, const unsigned char *in, size_t len)
 {
 	static const unsigned char out[] = { 0xff, 0x24, 0x25 };
 	uint32_t leave = VL_NATIVE_CTL + CTL_LEAVE;
-	uint64_t code, raw_kind;
+	uint64_t code, raw_kind, raw_va;
 	const char *what;
 
 	memset(f->code, 0xf4, VL_PAGE_SIZE);
@@ -202,6 +202,7 @@ static bool compare(struct fuzz *f, const unsigned char *in, size_t len)
 	memcpy(f->code + len + sizeof(out), &leave, 4);
 	run(f, &f->raw, RAW);
 	raw_kind = VL_CTL->kind;
+	raw_va = VL_CTL->va;
 	memset(f->code + len, 0xf4, 16);
 	vl_native_reset(f->e);
 	code = vl_native_code(f->e, CODE);
@@ -215,7 +216,10 @@ static bool compare(struct fuzz *f, const unsigned char *in, size_t len)
 	if (raw_kind != VL_NATIVE_RETURNED || VL_CTL->kind != VL_NATIVE_HLT) {
 		if (raw_kind != VL_NATIVE_RETURNED && VL_CTL->kind == VL_NATIVE_EXCEPTION) {
 			f->faults++;
-			return true;
+			what = VL_CTL->va - CODE != raw_va - RAW ? "where it faulted" : differs(f);
+			if (what)
+				tell(f, in, len, what);
+			return !what;
 		}
 		printf("# as it is %lu, rewritten %lu\n", (unsigned long)raw_kind,
 		       (unsigned long)VL_CTL->kind);
@@ -265,7 +269,9 @@ static uint64_t *gpr(struct fuzz *f, ZydisRegister r)
 static bool aim(struct fuzz *f, const ZydisDecodedOperand *o)
 {
 	uint64_t *base = gpr(f, o->mem.base), *index = gpr(f, o->mem.index);
-	uint64_t at = DATA + DATA_SIZE / 4 + (draw(f) & 0x1fc0);
+	/* Sometimes over the end. */
+	uint64_t at = draw(f) & 15 ? DATA + DATA_SIZE / 4 + (draw(f) & 0x1fc0) :
+				     DATA + DATA_SIZE - (draw(f) & 31);
 
 	if (o->mem.segment == ZYDIS_REGISTER_FS || o->mem.segment == ZYDIS_REGISTER_GS ||
 	    o->mem.type == ZYDIS_MEMOP_TYPE_VSIB || !base || base == index)
