@@ -4,7 +4,7 @@
  * registers and memory, and all of both is compared. They come from a table of what kernels have and
  * compilers do not emit, and, decoded from any byte on, from the text of the C library.
  *
- * VLENS_NATIVE_RUNS: so many of the latter (20000).
+ * VLENS_NATIVE_RUNS: so many of the latter (20000). VLENS_NATIVE_SEED: others, a number that is not 0.
  */
 #include <dlfcn.h>
 #include <link.h>
@@ -412,10 +412,17 @@ static void test_interrupts(struct fuzz *f)
 	ok(((gpr[VL_RAX] ^ f->start.rflags) & FLAGS) == 0, "and the others are as they were");
 }
 
+static unsigned long number(const char *variable, unsigned long otherwise)
+{
+	const char *env = getenv(variable);
+	unsigned long value = env ? strtoul(env, NULL, 10) : 0;
+
+	return value ? value : otherwise;
+}
+
 static void test_text(struct fuzz *f)
 {
-	const char *env = getenv("VLENS_NATIVE_RUNS");
-	unsigned long runs = env ? strtoul(env, NULL, 10) : 20000, wrong = 0;
+	unsigned long runs = number("VLENS_NATIVE_RUNS", 20000), wrong = 0;
 	const unsigned char *text[2] = { NULL, NULL };
 
 	dl_iterate_phdr(find_text, text);
@@ -475,7 +482,7 @@ int main(void)
 	f->near = guest_page(&g, 41);
 	f->stack = guest_page(&g, 32);
 	f->data = guest_page(&g, 48);
-	f->seed = 0x123456789abcdefUL;
+	f->seed = number("VLENS_NATIVE_SEED", 0x123456789abcdefUL);
 	ZydisDecoderInit(&f->decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	err = vl_engine_native.create(&st, g.view, &region, &f->e);
 	if (!ok(!err, "an engine is made%s%s", err ? ": " : "", err ? err->message : ""))
