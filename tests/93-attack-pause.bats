@@ -81,3 +81,16 @@ steady() { awk '{ print $2, $8 }' | grep -E '(init|sleeper|factory)' | sort; }
 	assert_status 0
 	[[ -z $stderr ]]
 }
+
+@test "a process of 32,000 mappings: all of them, and the guest is not held for them" {
+	local pid
+	pid=$(in_guest g61 'factory mappings 32000')
+	in_guest g61 "sed 's/ .*//' /proc/$pid/maps" >"$T/want"
+	vcat "$G" "/proc/$pid/smaps" | sed -n 's/^\([0-9a-f]*-[0-9a-f]*\) .*/\1/p' >"$T/got"
+	vexec --max-pause=0 --stats "$G" sed 's/ .*//' "/proc/$pid/maps" 2>"$T/err" >"$T/unpaused"
+	in_guest g61 "kill -9 $pid"
+	[[ $(wc -l <"$T/want") -gt 32000 ]]
+	cmp "$T/want" "$T/got"
+	cmp "$T/want" "$T/unpaused"
+	[[ $(figure pauses "$T/err") == 0 ]]
+}

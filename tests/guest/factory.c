@@ -7,6 +7,7 @@
  *   factory agent TTY     runs commands that come over a serial port (agent.c)
  *   factory make          makes the state, then sleeps
  *   factory crowd N       forks until there are N processes; they stay
+ *   factory mappings N    starts a process with N mappings, which stays; prints its PID
  *
  * A process that "make" made gets its role by the environment (FACTORY_ROLE),
  * so that its command line can be anything.
@@ -29,6 +30,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -390,34 +392,60 @@ static void fork_one(uid_t uid)
 
 static void make_crowd(int count)
 {
+	lift_limits();
 	for (int i = 0; i < count; i++)
 		fork_one(uids[i % 3]);
 }
 
-/* The crowd has a parent of its own; this one returns when all are there. */
-static int run_crowd(int want)
+/* The kernel does not merge neighbours whose protection differs. */
+static void make_mappings(int count)
 {
-	int settled[2], count = want - count_processes() - 1;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *base = mmap(NULL, (size_t)count * page, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (base == MAP_FAILED)
+		die("mmap");
+	prctl(PR_SET_NAME, "mappings");
+	for (int i = 1; i < count; i += 2)
+		if (mprotect(base + (size_t)i * page, page, PROT_READ))
+			die("mprotect");
+}
+
+/* Calls @make_it in a process that stays; returns its PID when that is done, 0 if it failed. */
+static pid_t leave_behind(void (*make_it)(int), int count)
+{
+	int settled[2];
+	pid_t pid;
 	char c;
 
 	if (pipe2(settled, O_CLOEXEC))
 		die("pipe");
-	switch (fork()) {
+	pid = fork();
+	switch (pid) {
 	case -1:
 		die("fork");
 		break;
 	case 0:
 		setsid();
-		lift_limits();
 		for (int fd = 0; fd < 3; fd++)
 			dup2(open("/dev/null", O_RDWR | O_CLOEXEC), fd);
-		make_crowd(count);
+		make_it(count);
 		if (write(settled[1], "", 1) != 1)
 			die("pipe");
 		sleep_for_ever();
 	}
 	close(settled[1]);
-	return read(settled[0], &c, 1) == 1 ? 0 : 1;
+	return read(settled[0], &c, 1) == 1 ? pid : 0;
+}
+
+static int run_mappings(int count)
+{
+	pid_t pid = leave_behind(make_mappings, count);
+
+	if (pid)
+		printf("%d\n", pid);
+	return pid ? 0 : 1;
 }
 
 static void make_long(void)
@@ -470,10 +498,8 @@ static void make_all(void)
 		snprintf(number, sizeof(number), "--number=%d", i);
 		make("sleeper", uids[i % 3], number, NULL);
 	}
-	if (want - have > SLEEPERS_MAX) {
-		lift_limits();
+	if (want - have > SLEEPERS_MAX)
 		make_crowd(want - have - SLEEPERS_MAX);
-	}
 	/* Last, as they leave little for others. */
 	for (int cpu = 0; role && cpu < cpus; cpu++)
 		spawn(role, UID_FACTORY, cpu, (char *[]){ (char *)role, NULL });
@@ -524,7 +550,10 @@ int main(int argc, char **argv)
 	if (argc > 2 && !strcmp(argv[1], "agent"))
 		return run_agent(argv[2]);
 	if (argc > 2 && !strcmp(argv[1], "crowd"))
-		return run_crowd(atoi(argv[2]));
-	fprintf(stderr, "Usage: factory make | factory agent TTY | factory crowd N\n");
+		return leave_behind(make_crowd, atoi(argv[2]) - count_processes() - 1) ? 0 : 1;
+	if (argc > 2 && !strcmp(argv[1], "mappings"))
+		return run_mappings(atoi(argv[2]));
+	fprintf(stderr, "Usage: factory make | factory agent TTY | factory crowd N | "
+			"factory mappings N\n");
 	return 2;
 }
