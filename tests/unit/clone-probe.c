@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Usage: clone-probe ENGINE GUEST [ROUNDS]
+ * Usage: clone-probe ENGINE GUEST [ROUNDS [ps]]
  *
  * Asks the guest's kernel for its processes and for what /proc says of the machine, in one
  * epoch, again and again, by the engine (vmst, vmst/kvm, vmst/native, vmst/unicorn). Prints which one
@@ -8,6 +8,9 @@
  * KVM, microseconds, bytes of the answers, and a hash over them, which must be the same
  * for each engine and round where the guest stands still. A round that the kernel
  * does not get through (it would sleep, or is too slow) is done anew, in a new epoch.
+ *
+ * With "ps" only processes are asked for, and the last line is the processor time, in microseconds,
+ * of what answered: of the worker's whole life. ENGINE "host" asks this machine's kernel.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -16,7 +19,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../../src/vlens.h"
 #include "../../src/vmst/answer.h"
@@ -27,7 +33,7 @@
 struct answers {
 	struct vl_sys *sys;
 	bool live;
-	uint64_t hash, bytes;
+	uint64_t hash, bytes, calls;
 	char buf[CHUNK];
 };
 
@@ -39,20 +45,22 @@ static double now_us(void)
 	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
 }
 
-/* FNV-1a */
+/* FNV-1a; of hash 0 nothing becomes of it. */
 static void add(struct answers *a, const void *data, size_t len)
 {
 	const unsigned char *p = data;
 
 	a->bytes += len;
-	while (len--)
+	while (a->hash && len--)
 		a->hash = (a->hash ^ *p++) * 0x100000001b3;
 }
 
+#define CALL(a, ...) ((a)->calls++, VL_SYS_CALL((a)->sys, __VA_ARGS__))
+
 static struct vl_error *open_file(struct answers *a, const char *path, int flags, int64_t *fd_ret)
 {
-	return VL_SYS_CALL(a->sys, "openat", fd_ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
-			   VL_ARG_INT(flags), VL_ARG_INT(0));
+	return CALL(a, "openat", fd_ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path), VL_ARG_INT(flags),
+		    VL_ARG_INT(0));
 }
 
 static struct vl_error *read_file(struct answers *a, const char *path)
@@ -68,12 +76,12 @@ static struct vl_error *read_file(struct answers *a, const char *path)
 		return NULL;
 	}
 	while (!err && n > 0) {
-		err = VL_SYS_CALL(a->sys, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(a->buf, CHUNK),
-				  VL_ARG_INT(CHUNK));
+		err = CALL(a, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(a->buf, CHUNK),
+			   VL_ARG_INT(CHUNK));
 		if (!err)
 			add(a, n > 0 ? (void *)a->buf : &n, n > 0 ? (size_t)n : sizeof(n));
 	}
-	return err ? err : VL_SYS_CALL(a->sys, "close", &closed, VL_ARG_INT(fd));
+	return err ? err : CALL(a, "close", &closed, VL_ARG_INT(fd));
 }
 
 struct entry { /* struct linux_dirent64 */
@@ -94,8 +102,8 @@ static struct vl_error *read_processes(struct answers *a)
 
 	err = open_file(a, "/proc", O_RDONLY | O_DIRECTORY, &fd);
 	if (!err)
-		err = VL_SYS_CALL(a->sys, "getdents64", &n, VL_ARG_INT(fd), VL_ARG_OUT(list, CHUNK),
-				  VL_ARG_INT(CHUNK));
+		err = CALL(a, "getdents64", &n, VL_ARG_INT(fd), VL_ARG_OUT(list, CHUNK),
+			   VL_ARG_INT(CHUNK));
 	for (int64_t at = 0; !err && at < n;) {
 		const struct entry *e = (const struct entry *)(list + at);
 
@@ -105,7 +113,7 @@ static struct vl_error *read_processes(struct answers *a)
 			err = read_file(a, path);
 		}
 	}
-	return err ? err : VL_SYS_CALL(a->sys, "close", &closed, VL_ARG_INT(fd));
+	return err ? err : CALL(a, "close", &closed, VL_ARG_INT(fd));
 }
 
 static struct vl_error *read_all(struct answers *a)
@@ -137,7 +145,57 @@ static struct vl_error *read_all(struct answers *a)
 	return err;
 }
 
-static struct vl_error *rounds(struct vl_guest *g, unsigned nr)
+/* --- this machine's kernel behind the same port --- */
+
+static struct vl_error *host_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
+				  size_t nr, int64_t *ret)
+{
+	static const struct {
+		const char *name;
+		long nr;
+	} calls[] = { { "read", SYS_read },
+		      { "openat", SYS_openat },
+		      { "close", SYS_close },
+		      { "getdents64", SYS_getdents64 } };
+	long a[4] = { 0 };
+	size_t i = 0;
+
+	(void)sys;
+	while (strcmp(calls[i].name, name) != 0)
+		i++;
+	for (size_t j = 0; j < nr; j++)
+		a[j] = args[j].kind == VL_INT ? (long)args[j].value : (long)args[j].buf;
+	*ret = syscall(calls[i].nr, a[0], a[1], a[2], a[3]);
+	if (*ret < 0)
+		*ret = -errno;
+	return NULL;
+}
+
+static uint64_t processor_us(int who)
+{
+	struct rusage u;
+
+	getrusage(who, &u);
+	return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 +
+	       (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+static int ask_host(unsigned nr)
+{
+	static const struct vl_sys_ops ops = { .call = host_call };
+	struct vl_sys sys = { .ops = &ops };
+	static struct answers a;
+	uint64_t start = processor_us(RUSAGE_SELF);
+
+	a.sys = &sys;
+	for (unsigned i = 0; i < nr; i++)
+		vl_error_destroy(read_processes(&a));
+	printf("host: %" PRIu64 " calls\n", a.calls);
+	printf("processor: %" PRIu64 " us\n", processor_us(RUSAGE_SELF) - start);
+	return 0;
+}
+
+static struct vl_error *rounds(struct vl_guest *g, unsigned nr, bool only_processes)
 {
 	struct vl_sys *sys = vl_guest_sys(g);
 	struct vl_error *err = sys->ops->begin(sys);
@@ -167,7 +225,7 @@ static struct vl_error *rounds(struct vl_guest *g, unsigned nr)
 			       before.no_kvm);
 		a = (struct answers){ .sys = sys, .live = live, .hash = 0xcbf29ce484222325 };
 		start = now_us();
-		err = read_all(&a);
+		err = only_processes ? read_processes(&a) : read_all(&a);
 		if (err)
 			continue;
 		i++;
@@ -190,17 +248,25 @@ int main(int argc, char **argv)
 	struct vl_guest_options o = { .label = "clone-probe" };
 	struct vl_error *err;
 	struct vl_guest *g;
+	bool only_processes;
+	unsigned nr;
 
 	if (argc < 3)
 		return 2;
+	nr = argc > 3 ? (unsigned)atoi(argv[3]) : 3;
+	only_processes = argc > 4 && !strcmp(argv[4], "ps");
+	if (!strcmp(argv[1], "host"))
+		return ask_host(nr);
 	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++)
 		if (!strcmp(argv[1], engines[i]))
 			o.executor = (enum vl_executor)i;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	err = vl_guest_open(argv[2], &o, &g);
 	if (!err) {
-		err = rounds(g, argc > 3 ? (unsigned)atoi(argv[3]) : 3);
+		err = rounds(g, nr, only_processes);
 		vl_guest_close(g);
+		if (only_processes)
+			printf("processor: %" PRIu64 " us\n", processor_us(RUSAGE_CHILDREN));
 	}
 	if (!err)
 		return 0;
