@@ -70,11 +70,27 @@ static bool passes(const char *text, size_t len, enum vl_text_kept kept)
 	return !*text || (kept == VL_TEXT_LINES && (*text == '\n' || *text == '\t'));
 }
 
+/*
+ * So many bytes at the front of @text are printable ASCII and no backslash, as nearly all are:
+ * they are not looked at one by one.
+ */
+static size_t plain(const char *text, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && text[n] >= ' ' && text[n] <= '~' && text[n] != '\\')
+		n++;
+	return n;
+}
+
 void vl_text_mask(char *text, size_t len, enum vl_text_kept kept)
 {
 	for (size_t i = 0, n; i < len; i += n) {
 		bool hostile;
 
+		n = plain(text + i, len - i);
+		if (n)
+			continue;
 		n = vl_text_next(text + i, len - i, &hostile);
 		if (hostile && !passes(text + i, n, kept))
 			memset(text + i, '?', n);
@@ -145,6 +161,11 @@ size_t vl_text_escape(const char *text, size_t len, enum vl_text_kept kept, char
 		char raw[4];
 		bool hostile;
 
+		n = plain(text + i, len - i);
+		if (n) {
+			put(&o, text + i, n);
+			continue;
+		}
 		n = vl_text_next(text + i, len - i, &hostile);
 		if (hostile && !passes(text + i, n, kept)) {
 			for (size_t k = 0; k < n; k++)
