@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -133,6 +134,9 @@ static const struct rule {
 	CALL(open_by_handle_at, KILL),
 };
 
+/* So many rows are looked at one by one. */
+#define LEAF 3
+
 /* A program under construction: some two instructions for a row, nine with a condition. */
 struct program {
 	struct sock_filter insns[1024];
@@ -189,20 +193,58 @@ static void put_head(struct program *p)
 	put(p, BPF_RET | BPF_K, KILL, 0, 0);
 }
 
+static int by_number(const void *a, const void *b)
+{
+	const struct rule *x = *(const struct rule *const *)a, *y = *(const struct rule *const *)b;
+
+	if (x->nr != y->nr)
+		return x->nr < y->nr ? -1 : 1;
+	return x < y ? -1 : x > y; /* in the table's order */
+}
+
+/*
+ * A tree: the kernel runs the program for each number there is when it is installed
+ * (seccomp_cache_prepare), which takes longer than all else here if it goes through all rows.
+ */
+static void put_rules(struct program *p, const struct rule *const *r, size_t nr)
+{
+	size_t mid = nr / 2;
+	unsigned short jump;
+
+	/* Rows of one call stay together. */
+	while (mid && mid < nr && r[mid]->nr == r[mid - 1]->nr)
+		mid++;
+	if (nr <= LEAF || mid == nr) {
+		for (size_t i = 0; i < nr; i++)
+			put_rule(p, r[i]);
+		put(p, BPF_RET | BPF_K, FAIL(EPERM), 0, 0);
+		return;
+	}
+	put(p, BPF_JMP | BPF_JGE | BPF_K, (uint32_t)r[mid]->nr, 0, 1);
+	jump = p->nr;
+	put(p, BPF_JMP | BPF_JA, 0, 0, 0);
+	put_rules(p, r, mid);
+	if (!p->full)
+		p->insns[jump].k = p->nr - jump - 1U;
+	put_rules(p, r + mid, nr - mid);
+}
+
 int vl_box_filter_load(void)
 {
 	/* Signals go to threads of its own only. */
 	const struct rule own = { SCMP_SYS(tgkill), ALLOW, 0, UINT64_MAX, (uint64_t)getpid() };
+	const struct rule *sorted[sizeof(rules) / sizeof(rules[0]) + 1] = { &own };
 	struct program p = { .nr = 0 };
 	struct sock_fprog prog;
+	size_t nr = 1;
 
-	put_head(&p);
-	put_rule(&p, &own);
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		/* A call that has no number here fails as what has no row. */
 		if (rules[i].nr >= 0)
-			put_rule(&p, &rules[i]);
-	put(&p, BPF_RET | BPF_K, FAIL(EPERM), 0, 0);
+			sorted[nr++] = &rules[i];
+	qsort(sorted, nr, sizeof(sorted[0]), by_number);
+	put_head(&p);
+	put_rules(&p, sorted, nr);
 	if (p.full)
 		return -E2BIG;
 	prog = (struct sock_fprog){ p.nr, p.insns };
