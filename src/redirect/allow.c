@@ -44,7 +44,7 @@
 /* clang-format off */
 #define CALL(n, why) { .nr = __NR_##n, .note = why }
 #define IF(n, a, m, v, why) \
-	{ .nr = __NR_##n, .conditional = true, .arg = a, .mask = m, .value = v, .note = why }
+	{ .nr = __NR_##n, .conditional = true, .when = { a, m, v }, .note = why }
 #define IOCTL(v, why) IF(ioctl, 1, ~0u, v, why)
 #define FCNTL(v, why) IF(fcntl, 1, ~0u, v, why)
 #define PRCTL(v, why) IF(prctl, 0, ~0u, v, why)
@@ -153,15 +153,3 @@ const struct vl_native vl_native[] = {
 /* clang-format on */
 
 const size_t vl_native_nr = sizeof(vl_native) / sizeof(vl_native[0]);
-
-/* Does call @nr exist for the program, in this table or in policy.c? */
-bool vl_call_is_known(int nr)
-{
-	for (size_t i = 0; i < vl_native_nr; i++)
-		if (vl_native[i].nr == nr)
-			return true;
-	for (size_t i = 0; i < vl_policy_nr; i++)
-		if (vl_policy[i].nr == nr)
-			return true;
-	return false;
-}

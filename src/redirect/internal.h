@@ -79,6 +79,12 @@ struct vl_argspec {
 	uint16_t n;
 };
 
+/* The lower half of args[arg], under @mask, is @value. */
+struct vl_condition {
+	unsigned int arg;
+	uint32_t mask, value;
+};
+
 struct vl_policy {
 	int nr;
 	const char *name;
@@ -87,7 +93,7 @@ struct vl_policy {
 	const char *call; /* the guest's handler; NULL: name */
 	struct vl_argspec args[6];
 	unsigned int nr_cmp; /* the filter traps only if all of cmp hold */
-	struct scmp_arg_cmp cmp[2];
+	struct vl_condition cmp[2];
 	const char *note;
 };
 
@@ -98,15 +104,13 @@ extern const size_t vl_policy_nr;
 
 struct vl_native {
 	int nr;
-	bool conditional; /* only where the lower half of args[arg], under @mask, is @value */
-	unsigned int arg;
-	uint32_t mask, value;
+	bool conditional; /* only where @when holds */
+	struct vl_condition when;
 	const char *note;
 };
 
 extern const struct vl_native vl_native[];
 extern const size_t vl_native_nr;
-bool vl_call_is_known(int nr);
 
 /* --- paths.c: one row per path prefix --- */
 

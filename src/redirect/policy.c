@@ -39,13 +39,13 @@
 /* clang-format off */
 #define CALL(n) .nr = __NR_##n, .name = #n
 /* conditions: a descriptor of ours; one of a directory or stream; a value */
-#define ANY(a) { a, SCMP_CMP_MASKED_EQ, VL_FD_MASK, VL_FD_LO }
-#define STREAM(a) { a, SCMP_CMP_MASKED_EQ, VL_FD_STREAM_MASK, VL_FD_STREAM }
-#define IS(a, v) { a, SCMP_CMP_MASKED_EQ, 0xffffffff, v }
+#define ANY(a) { a, VL_FD_MASK, VL_FD_LO }
+#define STREAM(a) { a, VL_FD_STREAM_MASK, VL_FD_STREAM }
+#define IS(a, v) { a, 0xffffffff, v }
 /* of mmap: a mapping of a file, shared or not */
-#define FILE_MAP(v) { 3, SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS | (v), v }
+#define FILE_MAP(v) { 3, MAP_ANONYMOUS | (v), v }
 #define WHEN(...) \
-	.nr_cmp = sizeof((struct scmp_arg_cmp[]){ __VA_ARGS__ }) / sizeof(struct scmp_arg_cmp), \
+	.nr_cmp = sizeof((struct vl_condition[]){ __VA_ARGS__ }) / sizeof(struct vl_condition), \
 	.cmp = { __VA_ARGS__ }
 
 #define INT { A_INT, 0 }
@@ -121,7 +121,7 @@ const struct vl_policy vl_policy[] = {
 	{ CALL(preadv2), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, ENOSYS } },
 	  WHEN(STREAM(0)), .note = "libc falls back to preadv" },
 	ON(mmap, vl_h_mmap, (STREAM(4)), "the stand-in has no content"),
-	ON(mmap, vl_h_mmap, (FILE_MAP(0), { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC }),
+	ON(mmap, vl_h_mmap, (FILE_MAP(0), { 2, PROT_EXEC, PROT_EXEC }),
 	   "code of a guest never runs on this host"),
 	ON(mmap, vl_h_mmap, (FILE_MAP(MAP_SHARED)), "writes to a file that is appended to"),
 	{ CALL(sendfile), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, EINVAL } },
