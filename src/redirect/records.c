@@ -29,7 +29,8 @@ void vl_record_free(struct vl_redirect *r, struct vl_file *f)
 
 void vl_records_deinit(struct vl_redirect *r)
 {
-	for (size_t i = 0; i < r->nr_files; i++)
+	/* No further than there are some: most of the table was never touched. */
+	for (size_t i = 0; r->used_files && i < r->nr_files; i++)
 		if (record(r, i)->kind != K_FREE)
 			vl_record_free(r, record(r, i));
 	for (size_t i = 0; i < VL_FILES_BLOCKS; i++)
