@@ -6,6 +6,7 @@
 #include "guest-internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,7 @@ static void take_sys(struct vl_guest *g, const struct vl_sys *said)
 	sys->ready = said->ready != 0;
 	sys->missed = said->missed != 0;
 	sys->brief = said->brief != 0;
+	sys->steady = said->steady != 0;
 	sys->self = said->self;
 	settle(g);
 }
@@ -342,6 +344,10 @@ static struct vl_error *broker_settle(struct vl_sys *sys)
 	if (!g->box || !sys->open || !g->ask.unsettled)
 		return NULL;
 	g->ask.unsettled = false;
+	if (sys->steady) {
+		g->gone.answers.paused++;
+		return NULL;
+	}
 	return vl_broker_ask(g, &m, CALL_NS);
 }
 
@@ -384,6 +390,33 @@ static struct vl_error *broker_call(struct vl_sys *sys, const char *name, const 
 	return NULL;
 }
 
+static struct vl_error *broker_open_read(struct vl_sys *sys, const char *path, int flags, void *buf,
+					 size_t len, int64_t *fd_ret, int64_t *n_ret)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_message m = { .op = VL_OP_OPEN_READ, .value = { (uint64_t)(int64_t)flags, len } };
+	size_t size = strlen(path) + 1;
+	struct vl_error *err;
+
+	if (!g->box || !sys->open)
+		return vl_error_new(VL_ERR_ARG, "a call outside of an epoch");
+	sys->missed = 0;
+	if (size > PATH_MAX || len > VL_WINDOW_MAIN) {
+		*fd_ret = -ENAMETOOLONG;
+		return NULL;
+	}
+	memcpy(vl_box_wire(g->box)->window, path, size);
+	g->ask.unsettled = true;
+	err = vl_broker_ask(g, &m, 2 * CALL_NS);
+	if (err)
+		return err;
+	*fd_ret = (int64_t)m.value[0];
+	*n_ret = (int64_t)m.value[1];
+	if (*fd_ret >= 0 && *n_ret > 0 && (uint64_t)*n_ret <= len)
+		memcpy(buf, vl_box_wire(g->box)->window, (size_t)*n_ret);
+	return NULL;
+}
+
 static uint64_t broker_push(struct vl_sys *sys, const void *buf, size_t len)
 {
 	struct vl_guest *g = vl_guest_of(sys);
@@ -416,6 +449,7 @@ static void broker_reset(struct vl_sys *sys)
 
 const struct vl_sys_ops vl_broker_ops = {
 	.call = broker_call,
+	.open_read = broker_open_read,
 	.settle = broker_settle,
 	.push = broker_push,
 	.pull = broker_pull,

@@ -222,6 +222,8 @@ static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 		err = ready(g);
 	if (!err && vl_view_missed(g->view))
 		err = again(g);
+	/* Nobody asks to settle what is of one moment. */
+	g->know_mounts |= !err;
 	return err;
 }
 

@@ -174,7 +174,10 @@ enum vl_broker_op {
 	VL_OP_CONTACT = 1,
 	VL_OP_BEGIN, /* reply: value[0] is enum vl_want */
 	VL_OP_END,
-	VL_OP_CALL,  /* text: the name; args; reply: value[0] is what the kernel returned */
+	VL_OP_CALL, /* text: the name; args; reply: value[0] is what the kernel returned */
+	/* value[0]: flags, [1]: length, the window: the path; reply: what openat and read returned,
+	 * the window: what was read */
+	VL_OP_OPEN_READ,
 	VL_OP_PUSH,  /* value[0] bytes of the window; value[1]: there are such; reply: value[0] */
 	VL_OP_PULL,  /* value[0]: address, value[1]: length; reply: the window */
 	VL_OP_RESET, /* of the pushed buffers */

@@ -2,11 +2,14 @@
 /* The worker of a guest: does what the broker says, and asks it for what needs rights. */
 #include "guest-internal.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "target/module.h"
 #include "target/port.h"
+#include "vmst/answer.h"
 
 struct vl_worker {
 	struct vl_guest *guest;
@@ -94,6 +97,21 @@ static struct vl_error *call(struct vl_worker *w, struct vl_message *m)
 	return err;
 }
 
+static struct vl_error *open_read(struct vl_worker *w, struct vl_message *m)
+{
+	unsigned char *window = w->asker.wire->window;
+	uint64_t len = m->value[1];
+	int64_t fd = -EBADF, n = -EBADF;
+	struct vl_error *err;
+
+	window[PATH_MAX - 1] = '\0';
+	err = vl_sys_open_read(&w->guest->sys, (const char *)window, (int)m->value[0], window,
+			       len <= VL_WINDOW_MAIN ? len : VL_WINDOW_MAIN, &fd, &n);
+	m->value[0] = (uint64_t)fd;
+	m->value[1] = (uint64_t)n;
+	return err;
+}
+
 static void learn(struct vl_worker *w, struct vl_message *m)
 {
 	struct vl_workset *ws = &w->guest->workset;
@@ -169,6 +187,8 @@ static struct vl_error *serve(struct vl_worker *w, struct vl_message *m)
 		return NULL;
 	case VL_OP_CALL:
 		return call(w, m);
+	case VL_OP_OPEN_READ:
+		return open_read(w, m);
 	case VL_OP_PUSH:
 		m->value[0] = sys->ops->push(sys, m->value[1] ? w->asker.wire->window : NULL,
 					     m->value[0]);

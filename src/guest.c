@@ -126,6 +126,7 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 		return err;
 	g->epochs++;
 	sys->open = 1;
+	sys->steady = !g->ask.on;
 	return NULL;
 }
 

@@ -14,15 +14,6 @@
 
 #include "internal.h"
 
-/* The first read: most files of /proc are below a page. */
-#define FIRST 16384
-
-/*
- * Reads of one file or directory. What the kernel makes up it gives by the page,
- * so this is four times VL_SNAPSHOT_MAX; a kernel that gives a byte at a time has an end.
- */
-#define PIECES_MAX 65536
-
 /* How open(2) and its kin were meant, whichever was called. */
 struct how {
 	int dirfd;
@@ -46,173 +37,6 @@ static struct vl_error *guest_close(struct vl_redirect *r, int64_t fd)
 	if (fd < GUEST_FILES)
 		return NULL;
 	return VL_GUEST(r, "close_range", &ret, VL_ARG_INT(3), VL_ARG_INT(~0U), VL_ARG_INT(0));
-}
-
-static bool room(char **data, size_t *max, size_t need)
-{
-	size_t more = *max ? *max : FIRST;
-	char *new;
-
-	while (more < need)
-		more *= 2;
-	if (more == *max)
-		return true;
-	new = realloc(*data, more);
-	if (!new)
-		return false;
-	*data = new;
-	*max = more;
-	return true;
-}
-
-/*
- * Read from guest descriptor @fd of @path to its end, or to VL_SNAPSHOT_MAX + 1 bytes.
- * @once: a short read is the end. *@err is 0 or the -errno that ended it; *@data is
- * malloc'ed.
- */
-struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, const char *path, bool once,
-			       char **data, size_t *len, int64_t *err)
-{
-	size_t want = FIRST, max = 0;
-	struct vl_error *error;
-	int64_t n;
-
-	*data = NULL;
-	*len = 0;
-	*err = 0;
-	for (unsigned pieces = 0;; pieces++) {
-		if (!room(data, &max, *len + want))
-			return vl_error_nomem();
-		error = VL_GUEST(r, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(*data + *len, want),
-				 VL_ARG_INT(want));
-		if (error)
-			goto fail;
-		if (pieces == PIECES_MAX)
-			n = -EIO;
-		if (n < 0)
-			*err = n;
-		if (n > 0)
-			*len += n;
-		if (n <= 0 || (once && (size_t)n < want) || *len > VL_SNAPSHOT_MAX)
-			break;
-		want = VL_CHUNK;
-	}
-	error = vl_tame_file(r, path, data, len);
-	if (!error)
-		return NULL;
-fail:
-	free(*data);
-	*data = NULL;
-	return error;
-}
-
-/* What getdents64 gives at once: some 300 processes. */
-#define PIECE 8192
-/* linux/limits.h: NAME_MAX, and what is before the name and behind it. */
-#define ENTRY_MAX 280
-
-/* Where what follows the entries in @data begins (d_off of the last one); -1: they are none. */
-static int64_t behind(const char *data, size_t len)
-{
-	int64_t ret = 0;
-
-	for (size_t at = 0; at < len;) {
-		const struct vl_dirent64 *d = (const void *)(data + at);
-
-		if (len - at < sizeof(*d) || d->reclen <= sizeof(*d) || d->reclen > len - at)
-			return -1;
-		ret = d->off;
-		at += d->reclen;
-	}
-	return ret;
-}
-
-/* Descriptor *@fd is directory @path in a new epoch, or -errno. */
-static struct vl_error *open_dir(struct vl_redirect *r, const char *path, int64_t *fd)
-{
-	return VL_GUEST(r, "openat", fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
-			VL_ARG_INT(O_RDONLY | O_DIRECTORY | O_NONBLOCK), VL_ARG_INT(0));
-}
-
-/* Let descriptor *@fd go on behind what is settled of the listing. */
-static struct vl_error *seek_dir(struct vl_trap *t, int64_t *fd)
-{
-	const struct vl_listing *l = &t->listing;
-	struct vl_error *err;
-	int64_t at;
-
-	if (*fd < 0 || !l->settled)
-		return NULL;
-	err = VL_GUEST(t->r, "lseek", &at, VL_ARG_INT(*fd), VL_ARG_INT(l->behind),
-		       VL_ARG_INT(SEEK_SET));
-	if (!err && at < 0)
-		*fd = at;
-	return err;
-}
-
-/* The next piece of @fd; *@n is what the kernel said, *@next where the one behind it begins. */
-static struct vl_error *list_piece(struct vl_trap *t, int64_t fd, int64_t *n, int64_t *next)
-{
-	struct vl_listing *l = &t->listing;
-	struct vl_error *err;
-
-	if (!room(&l->data, &l->max, l->len + PIECE))
-		return vl_error_nomem();
-	err = VL_GUEST(t->r, "getdents64", n, VL_ARG_INT(fd), VL_ARG_OUT(l->data + l->len, PIECE),
-		       VL_ARG_INT(PIECE));
-	if (err || *n <= 0)
-		return err;
-	*next = behind(l->data + l->len, (size_t)*n);
-	if (*next < 0 || l->pieces++ == PIECES_MAX)
-		*n = -EIO;
-	else
-		l->len += (size_t)*n;
-	return NULL;
-}
-
-/*
- * All entries of directory *@fd of the guest, which is @path, as getdents64 gives them;
- * malloc'ed. A full piece is an answer of its own, as it is to a program that lists the
- * directory there: the next may be of a later epoch, with another *@fd, and what is tried
- * again begins behind it.
- */
-struct vl_error *vl_list_whole(struct vl_trap *t, int64_t *fd, const char *path, char **data,
-			       size_t *len, int64_t *err)
-{
-	struct vl_listing *l = &t->listing;
-	struct vl_error *error = seek_dir(t, fd);
-	int64_t n = 0, next;
-
-	*data = NULL;
-	*len = 0;
-	l->len = l->settled;
-	while (!error && *fd >= 0) {
-		error = list_piece(t, *fd, &n, &next);
-		if (error || n <= 0 || l->len > VL_SNAPSHOT_MAX)
-			break;
-		if (n + ENTRY_MAX <= PIECE)
-			continue;
-		if (!vl_settled(t->r))
-			return vl_error_new(VL_ERR_BLOCKED, "%s changed while it was listed", path);
-		l->settled = l->len;
-		l->behind = next;
-		if (!t->r->sys->brief)
-			continue;
-		vl_epoch_end(t->r);
-		error = open_dir(t->r, path, fd);
-		if (!error)
-			error = seek_dir(t, fd);
-	}
-	if (error)
-		return error;
-	*err = *fd < 0 ? *fd : n < 0 ? n : 0;
-	*data = malloc(l->len + 1);
-	if (!*data)
-		return vl_error_nomem();
-	*len = l->len;
-	if (l->len)
-		memcpy(*data, l->data, l->len);
-	return vl_tame_listing(t->r, data, len);
 }
 
 static struct vl_error *give_text(struct vl_trap *t, const struct how *h, const char *text,
@@ -396,22 +220,20 @@ static struct vl_error *give_stream(struct vl_trap *t, const struct how *h, int6
 	return vl_fd_give(t, &g);
 }
 
-static struct vl_error *give_file(struct vl_trap *t, const struct how *h, int64_t fd)
+/* Hand over what was read of @fd, @data, which is freed; @ret is what ended it. */
+static struct vl_error *give_read(struct vl_trap *t, const struct how *h, int64_t fd, char *data,
+				  size_t len, int64_t ret)
 {
 	struct vl_gift g = {
+		.data = data,
+		.len = len,
 		.path = t->where.path,
 		.cloexec = h->flags & O_CLOEXEC,
 		.at = -1,
 		.file = { .kind = K_SNAPSHOT, .row = t->where.row, .flags = h->flags },
 	};
 	struct vl_error *err;
-	int64_t ret;
-	char *data;
 
-	err = vl_read_whole(t->r, fd, t->where.path, t->where.row->how == H_ONCE, &data, &g.len,
-			    &ret);
-	if (err)
-		return err;
 	if (ret == -EISDIR) {
 		free(data);
 		return give_dir(t, h, fd);
@@ -427,12 +249,23 @@ static struct vl_error *give_file(struct vl_trap *t, const struct how *h, int64_
 	}
 	err = guest_close(t->r, fd);
 	if (!err) {
-		g.data = data;
 		g.file.taken_ns = vl_now_ns();
 		err = vl_fd_give(t, &g);
 	}
 	free(data);
 	return err;
+}
+
+static struct vl_error *give_file(struct vl_trap *t, const struct how *h, int64_t fd)
+{
+	struct vl_error *err;
+	int64_t ret;
+	size_t len;
+	char *data;
+
+	err = vl_read_whole(t->r, fd, t->where.path, t->where.row->how == H_ONCE, &data, &len,
+			    &ret);
+	return err ? err : give_read(t, h, fd, data, len, ret);
 }
 
 /*
@@ -456,27 +289,43 @@ static bool give_own_info(struct vl_trap *t, const struct how *h, struct vl_erro
 	return true;
 }
 
+static struct vl_error *not_opened(struct vl_trap *t, const struct how *h, int64_t fd)
+{
+	struct vl_error *err;
+
+	t->ret = fd;
+	return fd == -ENOENT && give_own_info(t, h, &err) ? err : open_failed(t, h);
+}
+
 static struct vl_error *open_guest(struct vl_trap *t, const struct how *h)
 {
 	const int keep = O_DIRECTORY | O_NOFOLLOW | O_PATH | O_NOATIME;
+	/* Never block on a FIFO or a device. */
+	int flags = (int)(h->flags & keep) | O_RDONLY | O_NONBLOCK;
+	bool folder = h->flags & (O_DIRECTORY | O_PATH); /* O_PATH: only its name and stat count */
 	enum vl_how how = t->where.row->how;
 	struct vl_error *err;
 	struct stat st;
 	int64_t fd, ret;
 
-	/* Never block on a FIFO or a device. */
+	if (!folder && (how == H_SNAPSHOT || how == H_ONCE)) {
+		size_t len;
+		char *data;
+
+		err = vl_open_whole(t->r, t->where.path, flags, how == H_ONCE, &fd, &data, &len,
+				    &ret);
+		if (err)
+			return err;
+		return fd < 0 ? not_opened(t, h, fd) : give_read(t, h, fd, data, len, ret);
+	}
 	err = VL_GUEST(t->r, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(t->where.path),
-		       VL_ARG_INT((h->flags & keep) | O_RDONLY | O_NONBLOCK), VL_ARG_INT(0));
+		       VL_ARG_INT(flags), VL_ARG_INT(0));
 	if (err)
 		return err;
-	if (fd < 0) {
-		t->ret = fd;
-		return fd == -ENOENT && give_own_info(t, h, &err) ? err : open_failed(t, h);
-	}
-	if (h->flags & (O_DIRECTORY | O_PATH)) /* O_PATH: only its name and stat count */
+	if (fd < 0)
+		return not_opened(t, h, fd);
+	if (folder)
 		return give_dir(t, h, fd);
-	if (how == H_SNAPSHOT || how == H_ONCE)
-		return give_file(t, h, fd);
 	err = VL_GUEST(t->r, "newfstat", &ret, VL_ARG_INT(fd), VL_ARG_OUT(&st, sizeof(st)));
 	if (err)
 		return err;

@@ -336,7 +336,7 @@ struct vl_file *vl_record_new(struct vl_redirect *r);
 void vl_record_free(struct vl_redirect *r, struct vl_file *f);
 void vl_records_deinit(struct vl_redirect *r);
 
-/* --- files.c, query.c, stream.c: what the program does with files --- */
+/* --- whole.c, files.c, query.c, stream.c: what the program does with files --- */
 
 /* linux/dirent.h: struct linux_dirent64. */
 struct vl_dirent64 {
@@ -349,6 +349,8 @@ struct vl_dirent64 {
 
 struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, const char *path, bool once,
 			       char **data, size_t *len, int64_t *err);
+struct vl_error *vl_open_whole(struct vl_redirect *r, const char *path, int flags, bool once,
+			       int64_t *fd, char **data, size_t *len, int64_t *err);
 struct vl_error *vl_list_whole(struct vl_trap *t, int64_t *fd, const char *path, char **data,
 			       size_t *len, int64_t *err);
 /* The stat of a file with content @text that the guest does not have. */
@@ -631,6 +633,9 @@ struct vl_error *vl_guest(struct vl_redirect *r, const char *name, int64_t *ret,
 #define VL_GUEST(r, name, ret, ...) \
 	vl_guest(r, name, ret, (const struct vl_arg[]){ __VA_ARGS__ }, \
 		 sizeof((const struct vl_arg[]){ __VA_ARGS__ }) / sizeof(struct vl_arg))
+/* Likewise vl_sys_open_read(). */
+struct vl_error *vl_guest_open_read(struct vl_redirect *r, const char *path, int flags, void *buf,
+				    size_t len, int64_t *fd_ret, int64_t *n_ret);
 /* The identity, which needs one epoch for the first time. */
 struct vl_error *vl_self(struct vl_redirect *r, const struct vl_identity **ret);
 void vl_epoch_end(struct vl_redirect *r);

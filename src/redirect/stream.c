@@ -153,15 +153,10 @@ static struct vl_error *refresh(struct vl_trap *t, struct vl_file *f)
 		t->ret = -t->fail_errno;
 		return NULL;
 	}
-	err = VL_GUEST(t->r, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(f->path),
-		       VL_ARG_INT(O_RDONLY | O_NONBLOCK | (f->flags & O_NOFOLLOW)), VL_ARG_INT(0));
-	if (err)
-		return err;
-	if (fd >= 0) {
-		err = vl_read_whole(t->r, fd, f->path, f->row->how == H_ONCE, &data, &len, &ret);
-		if (!err)
-			err = VL_GUEST(t->r, "close", &ret, VL_ARG_INT(fd));
-	}
+	err = vl_open_whole(t->r, f->path, O_RDONLY | O_NONBLOCK | (f->flags & O_NOFOLLOW),
+			    f->row->how == H_ONCE, &fd, &data, &len, &ret);
+	if (!err && fd >= 0)
+		err = VL_GUEST(t->r, "close", &ret, VL_ARG_INT(fd));
 	/* It is gone: nothing to read any more. */
 	if (!err && !vl_fd_rewrite(t, t->args[0], f, data, len)) {
 		f->epoch = t->r->sys->epoch;

@@ -2,6 +2,7 @@
 #include "answer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <string.h>
@@ -60,5 +61,27 @@ struct vl_error *vl_sys_call(struct vl_sys *sys, const char *name, const struct 
 
 	if (!err)
 		*ret = vl_sys_check(name, args, nr, *ret);
+	return err;
+}
+
+struct vl_error *vl_sys_open_read(struct vl_sys *sys, const char *path, int flags, void *buf,
+				  size_t len, int64_t *fd_ret, int64_t *n_ret)
+{
+	const struct vl_arg open[] = { VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path), VL_ARG_INT(flags),
+				       VL_ARG_INT(0) };
+	struct vl_arg read[] = { VL_ARG_INT(-1), VL_ARG_OUT(buf, len), VL_ARG_INT(len) };
+	struct vl_error *err;
+
+	*n_ret = -EBADF;
+	if (!sys->ops->open_read) {
+		err = vl_sys_call(sys, "openat", open, 4, fd_ret);
+		read[0].value = (uint64_t)*fd_ret;
+		return err || *fd_ret < 0 ? err : vl_sys_call(sys, "read", read, 3, n_ret);
+	}
+	err = sys->ops->open_read(sys, path, flags, buf, len, fd_ret, n_ret);
+	if (!err) {
+		*fd_ret = vl_sys_check("openat", open, 4, *fd_ret);
+		*n_ret = *fd_ret < 0 ? -EBADF : vl_sys_check("read", read, 3, *n_ret);
+	}
 	return err;
 }

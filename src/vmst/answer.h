@@ -16,6 +16,10 @@ int64_t vl_sys_check(const char *name, const struct vl_arg *args, size_t nr, int
 struct vl_error *vl_sys_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
 			     size_t nr, int64_t *ret);
 
+/* Likewise open_read of the port, or the two calls. */
+struct vl_error *vl_sys_open_read(struct vl_sys *sys, const char *path, int flags, void *buf,
+				  size_t len, int64_t *fd_ret, int64_t *n_ret);
+
 #define VL_SYS_CALL(sys, name, ret, ...) \
 	vl_sys_call(sys, name, (const struct vl_arg[]){ __VA_ARGS__ }, \
 		    sizeof((const struct vl_arg[]){ __VA_ARGS__ }) / sizeof(struct vl_arg), ret)

@@ -59,6 +59,13 @@ struct vl_sys_ops {
 	struct vl_error *(*call)(struct vl_sys *sys, const char *name, const struct vl_arg *args,
 				 size_t nr, int64_t *ret);
 	/*
+	 * Open @path and read its first @len bytes: openat(AT_FDCWD, @path, @flags) and read() of
+	 * what that opened, in one step. *@fd_ret and *@n_ret are what the two returned; the second
+	 * is -EBADF where the first failed. NULL: two calls do the same.
+	 */
+	struct vl_error *(*open_read)(struct vl_sys *sys, const char *path, int flags, void *buf,
+				      size_t len, int64_t *fd_ret, int64_t *n_ret);
+	/*
 	 * Before what the calls returned is handed on: is it of one moment, as far as
 	 * that can be had? VL_ERR_BLOCKED: it is not, and is to be asked again in an
 	 * epoch of its own; `missed` is set. NULL where answers always are.
@@ -91,11 +98,12 @@ struct vl_identity {
 
 struct vl_sys {
 	const struct vl_sys_ops *ops;
-	uint64_t epoch;		 /* counts up at each end */
-	int open;		 /* an epoch is open */
-	int ready;		 /* an epoch begins at once and holds nobody: it may be early */
-	int brief;		 /* the epoch had its answers: it is to end now */
-	int missed;		 /* no answer, as the guest changed: that says nothing of it */
+	uint64_t epoch; /* counts up at each end */
+	int open;	/* an epoch is open */
+	int ready;	/* an epoch begins at once and holds nobody: it may be early */
+	int brief;	/* the epoch had its answers: it is to end now */
+	int steady;	/* all answers of the epoch are of one moment: nothing is to settle */
+	int missed;	/* no answer, as the guest changed: that says nothing of it */
 	struct vl_identity self; /* valid inside an epoch */
 	/* Nobody else has files open here: close_range() may take all above 2. */
 	int own_files;

@@ -199,6 +199,7 @@ static bool babbles(void)
 			m.op = VL_OP_REPLY;
 			m.error = 1;
 			m.code = VL_ERR_CRASHED; /* it is asked again */
+			m.text[0] = '\0';
 		}
 		vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
 		while (!atomic_load(&c->turn) && m.op != VL_OP_REPLY)

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the program gets in one piece: the content of a file of the guest, and the listing of
+ * a directory.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* The first read: most files of /proc are below a page. */
+#define FIRST 16384
+
+/*
+ * Reads of one file or directory. What the kernel makes up it gives by the page,
+ * so this is four times VL_SNAPSHOT_MAX; a kernel that gives a byte at a time has an end.
+ */
+#define PIECES_MAX 65536
+
+static bool room(char **data, size_t *max, size_t need)
+{
+	size_t more = *max ? *max : FIRST;
+	char *new;
+
+	while (more < need)
+		more *= 2;
+	if (more == *max)
+		return true;
+	new = realloc(*data, more);
+	if (!new)
+		return false;
+	*data = new;
+	*max = more;
+	return true;
+}
+
+/* A file of the guest that is read whole. */
+struct whole {
+	struct vl_redirect *r;
+	int64_t fd;
+	const char *path;
+	bool once; /* a short read is the end */
+	char *data;
+	size_t len, max;
+};
+
+/*
+ * To the end of @w, or to VL_SNAPSHOT_MAX + 1 bytes; @n is what the first read said, of @want
+ * bytes. *@err is 0 or the -errno that ended it.
+ */
+static struct vl_error *read_on(struct whole *w, int64_t n, size_t want, int64_t *err)
+{
+	struct vl_error *error;
+
+	for (unsigned pieces = 0;; pieces++) {
+		if (pieces == PIECES_MAX)
+			n = -EIO;
+		if (n < 0)
+			*err = n;
+		if (n > 0)
+			w->len += (size_t)n;
+		if (n <= 0 || (w->once && (size_t)n < want) || w->len > VL_SNAPSHOT_MAX)
+			return NULL;
+		want = VL_CHUNK;
+		if (!room(&w->data, &w->max, w->len + want))
+			return vl_error_nomem();
+		error = VL_GUEST(w->r, "read", &n, VL_ARG_INT(w->fd),
+				 VL_ARG_OUT(w->data + w->len, want), VL_ARG_INT(want));
+		if (error)
+			return error;
+	}
+}
+
+/* Hand out what @w has, unless there is @error. */
+static struct vl_error *end_whole(struct whole *w, struct vl_error *error, char **data, size_t *len)
+{
+	if (!error)
+		error = vl_tame_file(w->r, w->path, &w->data, &w->len);
+	if (error) {
+		free(w->data);
+		return error;
+	}
+	*data = w->data;
+	*len = w->len;
+	return NULL;
+}
+
+/*
+ * Read from guest descriptor @fd of @path to its end, or to VL_SNAPSHOT_MAX + 1 bytes.
+ * @once: a short read is the end. *@err is 0 or the -errno that ended it; *@data is
+ * malloc'ed.
+ */
+struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, const char *path, bool once,
+			       char **data, size_t *len, int64_t *err)
+{
+	struct whole w = { .r = r, .fd = fd, .path = path, .once = once };
+	struct vl_error *error;
+	int64_t n;
+
+	*data = NULL;
+	*len = 0;
+	*err = 0;
+	if (!room(&w.data, &w.max, FIRST))
+		return vl_error_nomem();
+	error = VL_GUEST(r, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(w.data, FIRST),
+			 VL_ARG_INT(FIRST));
+	if (!error)
+		error = read_on(&w, n, FIRST, err);
+	return end_whole(&w, error, data, len);
+}
+
+/*
+ * Likewise of @path, which is opened: *@fd is what openat returned. *@data is NULL if that
+ * failed.
+ */
+struct vl_error *vl_open_whole(struct vl_redirect *r, const char *path, int flags, bool once,
+			       int64_t *fd, char **data, size_t *len, int64_t *err)
+{
+	struct whole w = { .r = r, .path = path, .once = once };
+	struct vl_error *error;
+	int64_t n;
+
+	*data = NULL;
+	*len = 0;
+	*err = 0;
+	if (!room(&w.data, &w.max, FIRST))
+		return vl_error_nomem();
+	error = vl_guest_open_read(r, path, flags, w.data, FIRST, fd, &n);
+	if (!error && *fd < 0) {
+		free(w.data);
+		return NULL;
+	}
+	w.fd = *fd;
+	if (!error)
+		error = read_on(&w, n, FIRST, err);
+	return end_whole(&w, error, data, len);
+}
+
+/* What getdents64 gives at once: some 300 processes. */
+#define PIECE 8192
+/* linux/limits.h: NAME_MAX, and what is before the name and behind it. */
+#define ENTRY_MAX 280
+
+/* Where what follows the entries in @data begins (d_off of the last one); -1: they are none. */
+static int64_t behind(const char *data, size_t len)
+{
+	int64_t ret = 0;
+
+	for (size_t at = 0; at < len;) {
+		const struct vl_dirent64 *d = (const void *)(data + at);
+
+		if (len - at < sizeof(*d) || d->reclen <= sizeof(*d) || d->reclen > len - at)
+			return -1;
+		ret = d->off;
+		at += d->reclen;
+	}
+	return ret;
+}
+
+/* Descriptor *@fd is directory @path in a new epoch, or -errno. */
+static struct vl_error *open_dir(struct vl_redirect *r, const char *path, int64_t *fd)
+{
+	return VL_GUEST(r, "openat", fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
+			VL_ARG_INT(O_RDONLY | O_DIRECTORY | O_NONBLOCK), VL_ARG_INT(0));
+}
+
+/* Let descriptor *@fd go on behind what is settled of the listing. */
+static struct vl_error *seek_dir(struct vl_trap *t, int64_t *fd)
+{
+	const struct vl_listing *l = &t->listing;
+	struct vl_error *err;
+	int64_t at;
+
+	if (*fd < 0 || !l->settled)
+		return NULL;
+	err = VL_GUEST(t->r, "lseek", &at, VL_ARG_INT(*fd), VL_ARG_INT(l->behind),
+		       VL_ARG_INT(SEEK_SET));
+	if (!err && at < 0)
+		*fd = at;
+	return err;
+}
+
+/* The next piece of @fd; *@n is what the kernel said, *@next where the one behind it begins. */
+static struct vl_error *list_piece(struct vl_trap *t, int64_t fd, int64_t *n, int64_t *next)
+{
+	struct vl_listing *l = &t->listing;
+	struct vl_error *err;
+
+	if (!room(&l->data, &l->max, l->len + PIECE))
+		return vl_error_nomem();
+	err = VL_GUEST(t->r, "getdents64", n, VL_ARG_INT(fd), VL_ARG_OUT(l->data + l->len, PIECE),
+		       VL_ARG_INT(PIECE));
+	if (err || *n <= 0)
+		return err;
+	*next = behind(l->data + l->len, (size_t)*n);
+	if (*next < 0 || l->pieces++ == PIECES_MAX)
+		*n = -EIO;
+	else
+		l->len += (size_t)*n;
+	return NULL;
+}
+
+/*
+ * All entries of directory *@fd of the guest, which is @path, as getdents64 gives them;
+ * malloc'ed. A full piece is an answer of its own, as it is to a program that lists the
+ * directory there: the next may be of a later epoch, with another *@fd, and what is tried
+ * again begins behind it.
+ */
+struct vl_error *vl_list_whole(struct vl_trap *t, int64_t *fd, const char *path, char **data,
+			       size_t *len, int64_t *err)
+{
+	struct vl_listing *l = &t->listing;
+	struct vl_error *error = seek_dir(t, fd);
+	int64_t n = 0, next;
+
+	*data = NULL;
+	*len = 0;
+	l->len = l->settled;
+	while (!error && *fd >= 0) {
+		error = list_piece(t, *fd, &n, &next);
+		if (error || n <= 0 || l->len > VL_SNAPSHOT_MAX)
+			break;
+		if (n + ENTRY_MAX <= PIECE)
+			continue;
+		if (!vl_settled(t->r))
+			return vl_error_new(VL_ERR_BLOCKED, "%s changed while it was listed", path);
+		l->settled = l->len;
+		l->behind = next;
+		if (!t->r->sys->brief)
+			continue;
+		vl_epoch_end(t->r);
+		error = open_dir(t->r, path, fd);
+		if (!error)
+			error = seek_dir(t, fd);
+	}
+	if (error)
+		return error;
+	*err = *fd < 0 ? *fd : n < 0 ? n : 0;
+	*data = malloc(l->len + 1);
+	if (!*data)
+		return vl_error_nomem();
+	*len = l->len;
+	if (l->len)
+		memcpy(*data, l->data, l->len);
+	return vl_tame_listing(t->r, data, len);
+}
