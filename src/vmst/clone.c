@@ -337,8 +337,11 @@ uint64_t vl_clone_user_push(struct vl_clone *c, const void *buf, size_t len)
 	if (len > VL_USER_WINDOW - at)
 		return 0;
 	c->user_used = at + len;
+	/* What an earlier call left there would be in the answer of one that writes nothing. */
 	if (buf)
 		memcpy((char *)c->own.host + OWN_USER + at, buf, len);
+	else
+		memset((char *)c->own.host + OWN_USER + at, 0, len);
 	return c->user_va + at;
 }
 
