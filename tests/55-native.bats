@@ -44,7 +44,7 @@ ALLOWED+='|ret|rmpadjust|sgdt|sidt|sldt|str|swapgs|syscall|sysret|sysexit|wbinvd
 ALLOWED+='|xrstors64|xsaves64|xsetbv|vmcall|vmmcall|vmrun|vmload|vmsave|vmread|vmwrite|vmlaunch|vmresume|vmxon'
 ALLOWED+='|vmxoff|vmclear|vmptrld|vmptrst|invept|invvpid|skinit|clgi|stgi|call|in|out|insb|insd|insw|outsb|outsd'
 ALLOWED+='|outsw|int|popfd|pushfd|xbegin|hlt|invd|lmsw|smsw|tdcall|seamcall|erets|eretu|wrussq|wrssq|lkgs|wrmsrns'
-ALLOWED+='|psmash|rmpupdate|rmpquery|rmpread|invlpgb|tlbsync|clrssbsy|setssbsy|rstorssp|saveprevssp|incsspq|rdsspq|cli|sti|enqcmds|enqcmd|movdir64b'
+ALLOWED+='|cpuid|lar|lsl|rdpid|verr|xgetbv|psmash|rmpupdate|rmpquery|rmpread|invlpgb|tlbsync|clrssbsy|setssbsy|rstorssp|saveprevssp|incsspq|rdsspq|cli|sti|enqcmds|enqcmd|movdir64b'
 
 whole_text() {
 	local insns refused
@@ -138,6 +138,33 @@ over_code() { echo "48bf0000a0400084ffff48b8${1}488907680000a040c3"; }
 	fails deep "took exception 14"
 	plant self e8fbffffff # 1: call 1b
 	fails self "took exception 14"
+}
+
+@test "an I/O port: no executor makes up what a device would say" {
+	plant port bacf0c0000ec31c0c3 # mov $0xccf,%edx; in (%dx),%al; xor %eax,%eax; ret
+	local engine
+	for engine in vmst/native vmst/unicorn; do
+		run --separate-stderr vuname --engine=$engine "$T/port.elf" -a
+		[[ $status -ne 0 && -z $output && $(grep -c '^vuname:' <<<"$stderr") -eq 1 &&
+			$stderr == *"uses an I/O port at __"*newuname* ]] || { show_run; fail "$engine"; }
+	done
+}
+
+@test "what this processor would answer of itself is the emulator's to say" {
+	plant cpuid 31c00fa231c0c3 # xor %eax,%eax; cpuid; xor %eax,%eax; ret
+	run --separate-stderr vuname --stats "$T/cpuid.elf" -n
+	grep -q '^engine: *vmst/unicorn' <<<"$stderr" || fail "$stderr"
+}
+
+@test "an answer that nobody wrote has nothing of an earlier one" {
+	plant nothing 31c0c3 # xor %eax,%eax; ret
+	local engine
+	for engine in vmst/native vmst/unicorn; do
+		run --separate-stderr vexec --engine=$engine "$T/nothing.elf" sh -c 'cat /proc/version; uname -snrvm'
+		assert_status 0
+		assert_same $'Linux version' "${lines[0]:0:13}"
+		[[ ${lines[1]} != *[a-zA-Z0-9]* ]] || fail "$engine: ${lines[1]}"
+	done
 }
 
 @test "what is not understood is the emulator's" {

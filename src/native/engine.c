@@ -210,6 +210,9 @@ static void native_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budge
 	case VL_NATIVE_BUDGET:
 		ret->reason = VL_EXIT_BUDGET;
 		break;
+	case VL_NATIVE_PORT:
+		ret->reason = VL_EXIT_PORT;
+		break;
 	default:
 		ret->detail = ctl->why ? ctl->why : "an instruction is not understood";
 	}

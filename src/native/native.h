@@ -44,6 +44,7 @@ enum vl_native_kind {
 	VL_NATIVE_REFUSED,   /* it is at an instruction that is not understood */
 	VL_NATIVE_BUDGET,
 	VL_NATIVE_PHYS,
+	VL_NATIVE_PORT, /* it is at an instruction that uses one */
 };
 
 struct vl_native_ctl {

@@ -486,6 +486,16 @@ void block_translate(struct block *b)
 		emit_load32(e, 0, CTL_TSC);
 		emit_load32(e, 2, CTL_TSC + 4);
 		return;
+	case ZYDIS_MNEMONIC_IN:
+	case ZYDIS_MNEMONIC_INSB:
+	case ZYDIS_MNEMONIC_INSW:
+	case ZYDIS_MNEMONIC_INSD:
+	case ZYDIS_MNEMONIC_OUT:
+	case ZYDIS_MNEMONIC_OUTSB:
+	case ZYDIS_MNEMONIC_OUTSW:
+	case ZYDIS_MNEMONIC_OUTSD:
+		block_leave(b, VL_NATIVE_PORT, b->va);
+		return;
 	case ZYDIS_MNEMONIC_INVLPG:
 	case ZYDIS_MNEMONIC_INVPCID:
 		block_leave(b, VL_NATIVE_FLUSH, next);
@@ -523,6 +533,13 @@ void block_translate(struct block *b)
 	case ZYDIS_MNEMONIC_SLDT:
 	case ZYDIS_MNEMONIC_SMSW:
 	case ZYDIS_MNEMONIC_STR:
+	/* This processor and its tables would answer, not the guest's. */
+	case ZYDIS_MNEMONIC_CPUID:
+	case ZYDIS_MNEMONIC_LAR:
+	case ZYDIS_MNEMONIC_LSL:
+	case ZYDIS_MNEMONIC_RDPID:
+	case ZYDIS_MNEMONIC_VERR:
+	case ZYDIS_MNEMONIC_XGETBV:
 		block_refuse(b);
 		return;
 	default:

@@ -284,6 +284,7 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 	const struct vl_error *failed;
 	struct vl_error *err;
 	struct vl_exit exit;
+	char what[128];
 	unsigned len;
 	bool fixed;
 
@@ -305,6 +306,12 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 			if (err)
 				return err;
 			break;
+		case VL_EXIT_PORT:
+			return vl_error_hint(
+				vl_error_new(VL_ERR_CRASHED,
+					     "the guest's kernel code uses an I/O port at %s",
+					     where(c, regs->rip, what, sizeof(what))),
+				"what it asks for is in a device, not in memory");
 		case VL_EXIT_BROKEN:
 			c->unfit = true;
 			return vl_error_new(VL_ERR_CRASHED, "the engine %s stopped: %s",
@@ -327,8 +334,6 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 			if (err)
 				return err;
 			if (!fixed) {
-				char what[80];
-
 				/* Perhaps an instruction that this processor lacks. */
 				c->unfit |= exit.vector == 6 && !is_bug(c, regs->rip);
 				snprintf(what, sizeof(what), "took exception %d (address 0x%lx)",

@@ -425,14 +425,6 @@ static void on_hlt(struct vl_engine *e, struct vl_regs *regs, struct vl_exit *re
 		ret->address = sregs.cr2;
 }
 
-/* What the guest's code reads from ports where nothing is. */
-static void answer_port(struct kvm_run *run)
-{
-	if (run->io.direction == KVM_EXIT_IO_IN)
-		memset((char *)run + run->io.data_offset, 0xff,
-		       (size_t)run->io.size * run->io.count);
-}
-
 /* KVM came back, with error @error or 0. True: nothing of it is for the caller. */
 static bool go_on(struct vl_engine *e, int error, struct vl_exit *ret)
 {
@@ -467,8 +459,10 @@ static bool go_on(struct vl_engine *e, int error, struct vl_exit *ret)
 		e->answered = false;
 		return false;
 	case KVM_EXIT_IO:
-		answer_port(run);
-		return true;
+		ret->reason = VL_EXIT_PORT;
+		e->pending = true;
+		e->answered = false;
+		return false;
 	case KVM_EXIT_X86_RDMSR:
 		run->msr.data = 0;
 		run->msr.error = 0;

@@ -29,6 +29,8 @@ struct vl_engine {
 	uc_context *fresh; /* as it was before the first run */
 	uint64_t phys_address;
 	bool phys_missing;
+	bool port; /* it was about to use one, at port_rip */
+	uint64_t port_rip;
 
 	void *blanks[MAX_BLANKS];
 	size_t nr_blanks;
@@ -85,6 +87,28 @@ static bool on_unmapped(uc_engine *uc, uc_mem_type type, uint64_t address, int s
 	e->phys_missing = true;
 	e->phys_address = address;
 	return false;
+}
+
+static void on_port(uc_engine *uc, struct vl_engine *e)
+{
+	if (e->port)
+		return; /* the rest of that block */
+	e->port = true;
+	e->api.reg_read(uc, UC_X86_REG_RIP, &e->port_rip);
+	e->api.emu_stop(uc);
+}
+
+static uint32_t on_in(uc_engine *uc, uint32_t port, int size, void *ctx)
+{
+	(void)port, (void)size;
+	on_port(uc, ctx);
+	return 0;
+}
+
+static void on_out(uc_engine *uc, uint32_t port, int size, uint32_t value, void *ctx)
+{
+	(void)port, (void)size, (void)value;
+	on_port(uc, ctx);
 }
 
 static void set_msr(struct vl_engine *e, uint32_t msr, uint64_t value)
@@ -171,6 +195,10 @@ static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl
 		err = e->api.hook_add(e->uc, &hook, UC_HOOK_INTR, on_exception, e, 1, 0);
 	if (!err)
 		err = e->api.hook_add(e->uc, &hook, UC_HOOK_MEM_UNMAPPED, on_unmapped, e, 1, 0);
+	if (!err)
+		err = e->api.hook_add(e->uc, &hook, UC_HOOK_INSN, on_in, e, 1, 0, UC_X86_INS_IN);
+	if (!err)
+		err = e->api.hook_add(e->uc, &hook, UC_HOOK_INSN, on_out, e, 1, 0, UC_X86_INS_OUT);
 	if (!err && st->code_from)
 		err = e->api.hook_add(e->uc, &hook, UC_HOOK_BLOCK, on_block, e, st->code_from,
 				      UINT64_MAX);
@@ -245,6 +273,7 @@ static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budg
 
 	e->vector = -1;
 	e->phys_missing = false;
+	e->port = false;
 	if (e->faulted)
 		get_over_fault(e);
 	e->api.reg_write_batch(e->uc, ids, vals, VL_NR_GPR + 2);
@@ -255,7 +284,11 @@ static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budg
 	e->api.reg_read_batch(e->uc, ids, vals, VL_NR_GPR + 2);
 
 	*ret = (struct vl_exit){ .reason = VL_EXIT_HLT };
-	if (e->phys_missing) {
+	if (e->port) {
+		ret->reason = VL_EXIT_PORT;
+		regs->rip = e->port_rip;
+		e->faulted |= e->vector >= 0;
+	} else if (e->phys_missing) {
 		ret->reason = VL_EXIT_PHYS;
 		ret->address = e->phys_address;
 	} else if (e->vector >= 0) {

@@ -90,6 +90,7 @@ enum vl_exit_reason {
 	VL_EXIT_EXCEPTION, /* vector, address (page fault); rip is at the instruction,
 			    * for int3 behind it */
 	VL_EXIT_PHYS,	   /* touched guest-physical address with nothing behind it */
+	VL_EXIT_PORT,	   /* about to read or write an I/O port */
 	VL_EXIT_BUDGET,	   /* ran longer than allowed */
 	VL_EXIT_BROKEN,	   /* the engine cannot go on; text in detail */
 };
