@@ -124,6 +124,8 @@ ended() {
 		[[ $(readlink "/proc/$pid/ns/$kind") != "$(readlink "/proc/self/ns/$kind")" ]]
 	done
 	[[ -z $(ls -A "/proc/$pid/root/") ]]
+	# When memory is short it goes, before the guest does.
+	[[ $(cat "/proc/$pid/oom_score_adj") == 1000 ]]
 	# Nothing of this host is open for writing but /dev/null and its own.
 	for kind in "/proc/$pid/fd/"*; do
 		[[ $(readlink "$kind") != /* || $(readlink "$kind") == /dev/null ]] ||

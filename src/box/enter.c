@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../util/process.h"
 #include "box.h"
 
 /*
@@ -174,6 +175,8 @@ struct vl_error *vl_box_enter(uint64_t memory, int max_fd, bool own_pids, struct
 	int err;
 
 	*ret = (struct vl_box_report){ 0 };
+	/* The limit is of address space. When memory is short we go, and not the guest. */
+	vl_process_set_oom("1000");
 	if (!set_limits(memory, max_fd))
 		return vl_error_os(errno, "cannot set limits");
 	ret->has |= VL_BOX_LIMITS;

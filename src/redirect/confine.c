@@ -23,6 +23,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../util/process.h"
 #include "internal.h"
 
 /* Newer than some headers: linux/mount.h, linux/landlock.h, asm/unistd_64.h. */
@@ -194,6 +195,8 @@ bool vl_confine(int keep, int network, unsigned int *done_ret)
 {
 	const struct rlimit none = { 0, 0 };
 
+	/* When memory is short, the guest is not what goes. */
+	vl_process_set_oom("1000");
 	/* A core dump would be a file of this host. */
 	setrlimit(RLIMIT_CORE, &none);
 	/* While there are devices. */

@@ -174,6 +174,7 @@ except TimeoutError:
 	read -r pid <"$T/pid"
 	[ "$(grep -c '^Cap\(Inh\|Prm\|Eff\|Bnd\|Amb\):.*[[:space:]]0*$' "/proc/$pid/status")" = 5 ]
 	grep -q '^NoNewPrivs:.*1$' "/proc/$pid/status"
+	[ "$(cat "/proc/$pid/oom_score_adj")" = 1000 ]
 	# shellcheck disable=SC2009
 	if [ "$(readlink "/proc/$pid/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]; then
 		[ "$(awk '$6 !~ /^ro(,|$)/' "/proc/$pid/mountinfo" | wc -l)" = 0 ]
