@@ -130,6 +130,21 @@ dies() {
 @test "SIGTERM while it holds the guest" { dies TERM; }
 @test "Ctrl-C while it holds the guest" { dies INT; }
 
+@test "all of a tool's processes hang (SIGSTOP) while it holds the guest" {
+	local i
+	for i in 1 2 3; do
+		hold
+		# shellcheck disable=SC2046 # words
+		kill -STOP "$TOOL" $(guards) $(pgrep -P "$TOOL")
+		eventually 4 not_stopped "$QEMU" || fail "still held four seconds after SIGSTOP"
+		sleep 0.5
+		assert_runs g61
+		kill -KILL "$TOOL"
+		wait "$TOOL" || true
+		nothing_left
+	done
+}
+
 @test "a tool that hangs (SIGSTOP) while it holds the guest" {
 	hold
 	kill -STOP "$TOOL"

@@ -53,7 +53,46 @@ struct guard_side {
 	int wake, tool, resume_fd; /* descriptors; -1: none */
 	int mute, muted;	   /* the switch: what mutes it, and while it is mute */
 	bool late;		   /* the pause that we ended may begin yet */
+	timer_t alarm;
+	bool has_alarm;
 };
+
+/*
+ * SIGCONT to ourselves, by a timer, so by the host's kernel: a guard that was stopped (SIGSTOP)
+ * goes on. While the guest is held that is when the pause is over, else once a second: the
+ * guard may be stopped before it gets to see that a pause has begun.
+ */
+#define ALARM_LATER 1000000ULL
+#define ALARM_HELD 20000000ULL
+#define ALARM_IDLE VL_NSEC_PER_SEC
+
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+static void init_alarm(struct guard_side *g)
+{
+	/* An ignored signal would stop the timer. */
+	struct sigaction sa = { .sa_handler = on_alarm };
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGCONT };
+
+	sigaction(SIGCONT, &sa, NULL);
+	g->has_alarm = !timer_create(CLOCK_MONOTONIC, &event, &g->alarm);
+}
+
+static struct timespec as_timespec(uint64_t ns)
+{
+	return (struct timespec){ (time_t)(ns / VL_NSEC_PER_SEC), (long)(ns % VL_NSEC_PER_SEC) };
+}
+
+static void set_alarm(const struct guard_side *g, uint64_t at, uint64_t again)
+{
+	const struct itimerspec when = { as_timespec(again), as_timespec(at) };
+
+	if (g->has_alarm)
+		timer_settime(g->alarm, TIMER_ABSTIME, &when, NULL);
+}
 
 static void do_resume(const struct guard_side *g)
 {
@@ -118,14 +157,15 @@ static const struct timespec *next_timeout(const struct guard_side *g, struct ti
 	/* Announce the sleep, then look again: a pause begun before wakes us. */
 	atomic_store(&g->s->asleep_until, UINT64_MAX);
 	state = atomic_load(&g->s->state);
-	if (state != HELD && state != RELEASING)
+	if (state != HELD && state != RELEASING) {
+		set_alarm(g, vl_now_ns() + ALARM_IDLE, ALARM_IDLE);
 		return NULL;
+	}
 	deadline = atomic_load(&g->s->deadline);
 	atomic_store(&g->s->asleep_until, deadline);
+	set_alarm(g, deadline + ALARM_LATER, ALARM_HELD);
 	now = vl_now_ns();
-	deadline = deadline > now ? deadline - now : 0;
-	*ts = (struct timespec){ (time_t)(deadline / VL_NSEC_PER_SEC),
-				 (long)(deadline % VL_NSEC_PER_SEC) };
+	*ts = as_timespec(deadline > now ? deadline - now : 0);
 	return ts;
 }
 
@@ -195,7 +235,6 @@ static void guard_main(struct vl_target *t, struct guard_side *g)
 {
 	int *const fds[] = { &g->wake, &g->tool, &g->resume_fd, &t->lock_fd, &t->pidfd, &g->mute };
 	sigset_t none;
-	int fd;
 
 	for (int sig = 1; sig < NSIG; sig++)
 		if (sig != SIGCHLD)
@@ -203,6 +242,7 @@ static void guard_main(struct vl_target *t, struct guard_side *g)
 	/* A fault of our own shall end us, not loop. */
 	signal(SIGSEGV, SIG_DFL);
 	signal(SIGBUS, SIG_DFL);
+	init_alarm(g);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	keep_only(fds, sizeof(fds) / sizeof(fds[0]));
@@ -210,11 +250,7 @@ static void guard_main(struct vl_target *t, struct guard_side *g)
 		errno = 0;
 	vl_process_rename("vlens-guard");
 	/* The last process that should go when memory is short; root only. */
-	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-	if (fd >= 0 && write(fd, "-1000", 5) < 0)
-		errno = 0;
-	if (fd >= 0)
-		close(fd);
+	vl_process_set_oom("-1000");
 	be_first();
 	guard_loop(g);
 	_exit(0);
@@ -246,7 +282,7 @@ struct vl_error *vl_guard_start(struct vl_target *t, struct vl_guard **ret)
 	if (pid < 0)
 		goto fail;
 	if (pid == 0) {
-		struct guard_side side = { t, g->s, wake[0], tool, -1, mute, -1, false };
+		struct guard_side side = { t, g->s, wake[0], tool, -1, mute, -1, .late = false };
 
 		/*
 		 * Out of our group before the guard is there: a signal to all of it ends

@@ -17,7 +17,8 @@
  *
  * The guard has its own session, ignores every signal it can, and has neither
  * our name nor our command line, so it survives what kills us by terminal,
- * process group or name. It does not survive SIGKILL to itself, or to a whole
+ * process group or name. Stopped by a signal it goes on by itself, before the guest is
+ * held for long: a timer of the host's kernel continues it. It does not survive SIGKILL to itself, or to a whole
  * control group at once: then the host's kernel resumes the guest (deadman.h).
  */
 #ifndef VLENS_TARGET_GUARD_H

@@ -202,8 +202,8 @@ static void test_death(void)
 	}
 }
 
-/* Kill the guards of our guest: they alone have its memory file open. */
-static void kill_guards(void)
+/* Signal the guards of our guest: they alone have its memory file open. */
+static void signal_guards(int sig)
 {
 	char mine[64], path[512], link[256];
 	struct dirent *de;
@@ -220,7 +220,7 @@ static void kill_guards(void)
 			n = readlink(path, link, sizeof(link) - 1);
 			link[n < 0 ? 0 : n] = '\0';
 			if (!strcmp(link, mine))
-				kill(pid, SIGKILL);
+				kill(pid, sig);
 		}
 	}
 	if (proc)
@@ -258,6 +258,36 @@ static void test_stopping(void)
 	waitpid(pid, NULL, 0);
 }
 
+/* All of us are: the tool, which is this test, does nothing, and its guard cannot. */
+static void test_guard_stopped(void)
+{
+	const struct vl_pause_budget budget = { true, 100000000, 10000000000 };
+	struct vl_target *t = new_target();
+	int ms;
+
+	t->ops = &no_ops;
+	vl_target_set_budget(t, &budget);
+	vl_error_destroy(vl_target_pause(t));
+	vl_error_destroy(vl_target_resume(t));
+	for (int i = 0; i < 2; i++) {
+		struct vl_error *err = NULL;
+
+		/* It shows itself once it has closed what it does not need. */
+		usleep(150000);
+		if (i)
+			signal_guards(SIGSTOP);
+		err = vl_target_pause(t);
+		if (!i)
+			signal_guards(SIGSTOP);
+		ms = err ? -1 : runs_within();
+		ok(ms >= 0, "a guard that is stopped %s pause goes on: the guest runs after %d ms",
+		   i ? "before a" : "in a", ms);
+		vl_error_destroy(err);
+		vl_error_destroy(vl_target_resume(t));
+	}
+	end_target(t);
+}
+
 static void test_guard_killed(void)
 {
 	struct vl_target *t = new_target();
@@ -267,7 +297,7 @@ static void test_guard_killed(void)
 	vl_error_destroy(vl_target_resume(t));
 	/* It is known by what it has open, and may not have got so far yet. */
 	for (int i = 0; i < 200 && !vl_guard_is_dead(t->guard); i++) {
-		kill_guards();
+		signal_guards(SIGKILL);
 		usleep(10000);
 	}
 	ok(vl_guard_is_dead(t->guard), "a killed guard is noticed");
@@ -322,10 +352,10 @@ static pid_t hung_tool(int how)
 static void kill_both(pid_t tool, bool guard_first)
 {
 	if (guard_first)
-		kill_guards();
+		signal_guards(SIGKILL);
 	kill(tool, SIGKILL);
 	if (!guard_first)
-		kill_guards();
+		signal_guards(SIGKILL);
 	waitpid(tool, NULL, 0);
 }
 
@@ -415,6 +445,7 @@ int main(void)
 	test_death();
 	test_contention();
 	test_stopping();
+	test_guard_stopped();
 	test_guard_killed();
 	test_both_killed();
 	kill(guest, SIGKILL);
