@@ -13,8 +13,8 @@
 #include "tap.h"
 #include "util/machine.h"
 
-/* Pages of the own region. */
-enum { P_CODE = OWN_TABLES, P_ROOM = 20, P_STACK = 32, P_DATA = 48 };
+/* Pages of the own region, behind as many tables as all these addresses take. */
+enum { P_CODE = 2 * OWN_TABLES, P_ROOM = 48, P_STACK = 64, P_DATA = 72 };
 
 #define CODE_VA 0xffffffff81000000UL
 #define ROOM_VA 0xffff900000000000UL
