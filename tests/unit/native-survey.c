@@ -3,8 +3,9 @@
  * Usage: native-survey GUEST
  *
  * Translates all functions of the guest's kernel, from its first instruction to its last, and
- * runs none. Prints what is refused, by mnemonic: how often, and the first place; then how
- * many instructions of how many functions there were, and how many are no instructions.
+ * runs none. Prints what is refused, by kind: how often, and the first place; then how
+ * many instructions of how many functions there were, and how many are no instructions. A kind is
+ * a mnemonic, and what makes a kind of its own of some (kind_of()).
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,7 +21,11 @@
 /* Of the longest instruction, emitted, with room. */
 #define EMITTED_MAX 4096
 
+#define KIND_SIZE 32
+#define KINDS 256
+
 struct refused {
+	char kind[KIND_SIZE];
 	unsigned long nr;
 	uint64_t first;
 };
@@ -29,11 +34,62 @@ struct survey {
 	const struct vl_kernel *k;
 	struct vl_engine e;
 	ZydisDecoder decoder;
-	struct refused refused[ZYDIS_MNEMONIC_MAX_VALUE + 1];
+	struct refused refused[KINDS];
 	unsigned long functions, insns, odd;
 	uint64_t first_odd;
 	unsigned char emitted[EMITTED_MAX];
 };
+
+/*
+ * Far control, registers that are not general ones, segments that no kernel's data are in, and
+ * addresses of 32 bits: a plain instruction of the same mnemonic is not to be refused.
+ */
+static void kind_of(const struct block *b, char kind[KIND_SIZE])
+{
+	const char *what = "";
+
+	if (b->d.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
+		what = "-far";
+	for (unsigned i = 0; i < b->d.operand_count; i++) {
+		const ZydisDecodedOperand *o = &b->o[i];
+
+		if (o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN)
+			continue;
+		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    (o->mem.segment == ZYDIS_REGISTER_FS || o->mem.segment == ZYDIS_REGISTER_ES))
+			what = "-segment";
+		if (o->type != ZYDIS_OPERAND_TYPE_REGISTER)
+			continue;
+		if (o->reg.value == ZYDIS_REGISTER_RSP)
+			what = "-rsp";
+		else if (ZydisRegisterGetClass(o->reg.value) == ZYDIS_REGCLASS_SEGMENT)
+			what = "-segment";
+		else if (ZydisRegisterGetClass(o->reg.value) == ZYDIS_REGCLASS_CONTROL)
+			what = "-control";
+		else if (ZydisRegisterGetClass(o->reg.value) == ZYDIS_REGCLASS_DEBUG)
+			what = "-debug";
+	}
+	if (b->d.address_width == 32)
+		what = "-narrow";
+	snprintf(kind, KIND_SIZE, "%s%s", ZydisMnemonicGetString(b->d.mnemonic), what);
+}
+
+static void refuse(struct survey *s, const struct block *b)
+{
+	char kind[KIND_SIZE];
+	struct refused *r = s->refused;
+
+	kind_of(b, kind);
+	while (r->nr && strcmp(r->kind, kind))
+		if (++r == s->refused + KINDS) {
+			fprintf(stderr, "too many kinds are refused\n");
+			exit(1);
+		}
+	if (!r->nr++) {
+		memcpy(r->kind, kind, sizeof(kind));
+		r->first = b->va;
+	}
+}
 
 static void one(struct survey *s, struct block *b)
 {
@@ -47,12 +103,8 @@ static void one(struct survey *s, struct block *b)
 		fprintf(stderr, "too long at 0x%" PRIx64 "\n", b->va);
 		exit(1);
 	}
-	if (b->refused) {
-		struct refused *r = &s->refused[b->d.mnemonic];
-
-		if (!r->nr++)
-			r->first = b->va;
-	}
+	if (b->refused)
+		refuse(s, b);
 }
 
 static void function(struct survey *s, uint64_t va, const unsigned char *text, size_t len)
@@ -102,15 +154,13 @@ static struct vl_error *survey(struct survey *s, struct vl_view *view,
 
 static void print(const struct survey *s)
 {
-	for (unsigned m = 0; m <= ZYDIS_MNEMONIC_MAX_VALUE; m++)
-		if (s->refused[m].nr) {
-			uint64_t off = 0;
-			const char *name = vl_symbol_at(s->k, s->refused[m].first, &off);
+	for (const struct refused *r = s->refused; r < s->refused + KINDS && r->nr; r++) {
+		uint64_t off = 0;
+		const char *name = vl_symbol_at(s->k, r->first, &off);
 
-			printf("refused: %s %lu, first at %s+0x%" PRIx64 "\n",
-			       ZydisMnemonicGetString((ZydisMnemonic)m), s->refused[m].nr,
-			       name ? name : "?", off);
-		}
+		printf("refused: %s %lu, first at %s+0x%" PRIx64 "\n", r->kind, r->nr,
+		       name ? name : "?", off);
+	}
 	printf("%lu instructions of %lu functions, %lu bytes of none", s->insns, s->functions,
 	       s->odd);
 	if (s->odd) {
