@@ -367,7 +367,7 @@ struct vl_error *vl_h_open(struct vl_trap *t)
 	if (t->where.row->open == P_SUPPLY)
 		return give_text(t, &h, t->where.row->text, strlen(t->where.row->text));
 	t->tries = t->where.row->tries;
-	t->fail_errno = EIO;
+	t->fail_errno = t->where.row->on_fail == F_ABSENT ? ENOENT : EIO;
 	t->fallback = open_fallback;
 	if (vl_absent(t->r, t->where.path)) {
 		t->ret = -t->fail_errno;

@@ -130,8 +130,11 @@ enum vl_how {
 	H_RECORDS, /* a stream of numbered records, one a read: /dev/kmsg */
 };
 
-/* When the guest cannot open it; F_HOST: only if its kernel gives no answer. */
-enum vl_on_fail { F_ERRNO, F_EMPTY, F_HOST, F_ZONE };
+/*
+ * When the guest cannot open it; F_HOST: only if its kernel gives no answer. F_ABSENT: as if
+ * it were not there, where the answer that the program makes is none the worse.
+ */
+enum vl_on_fail { F_ERRNO, F_EMPTY, F_HOST, F_ZONE, F_ABSENT };
 
 /* A row that is for some calls only; for all others the path is the guest's. */
 enum vl_calls {
@@ -140,12 +143,16 @@ enum vl_calls {
 	C_CONFIG, /* how it reads its settings: that, and stat */
 	C_TERM,	  /* how the terminal's entry is found: open and access */
 	C_STAT,	  /* stat that follows links */
+	C_OPEN,	  /* an open of what is no folder */
+	C_PROBE,  /* access and statfs, which libraries call and shells do not */
+	C_CRYPTO, /* an open by a program that has OpenSSL's library */
 };
 
 struct vl_path_row {
 	const char *pattern; /* absolute; a component '*' is any one component */
 	bool exact;	     /* not what is below it */
 	enum vl_calls calls;
+	const char *called; /* by programs that are called so, parted by blanks; NULL: by all */
 	enum vl_whose open;
 	enum vl_whose query; /* stat, access, readlink, xattr */
 	enum vl_how how;
@@ -239,6 +246,8 @@ struct vl_task;
 size_t vl_program_file(const struct vl_redirect *r, const struct vl_task *task, const char *norm);
 /* @task has become the program with the executable @exe. */
 void vl_program_begins(struct vl_task *task, const char *exe);
+/* Is @name one of @names, which are patterns, parted by blanks? */
+bool vl_program_among(const char *names, const char *name);
 
 /* --- hostfile.c: files of the host, opened and asked about in the program's place --- */
 
@@ -492,6 +501,7 @@ struct vl_task {
 	bool loader_libc;		  /* which is its C library as well (musl) */
 	const struct vl_program *program; /* settings it has, or NULL */
 	char name[32];			  /* of its executable, "" if that is longer */
+	char called[16];		  /* by which name it was executed */
 	bool interactive;		  /* a shell that takes a user's commands */
 	bool asks;			  /* for commands, and runs none: which */
 	struct {

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -39,6 +40,10 @@
 /* What libraries of the program read; to all other calls these are files of the guest. */
 #define LIBC_ROW(p, why) \
 	{ .pattern = p, .open = P_HOST, .query = P_HOST, .calls = C_LIBC, .note = why }
+/* What a library looks for and does well without; a shell's look is for the guest's file. */
+#define SPARE_ROW(p, which, why) \
+	{ .pattern = p, .exact = true, .open = P_GUEST, .query = P_GUEST, .on_fail = F_ABSENT, \
+	  .tries = 1, .calls = which, .note = why }
 #define TERM_ROWS(p) \
 	{ .pattern = p, .exact = true, .open = P_GUEST, .query = P_GUEST_THEN_HOST, \
 	  .on_fail = F_HOST, .tries = 1, .calls = C_STAT, .note = "ncurses looks for it" }, \
@@ -138,8 +143,12 @@ static const struct vl_path_row rows[] = {
 	LIBC_ROW("/usr/share/locale", "the language is the operator's"),
 	LIBC_ROW("/usr/share/locale-langpack", "the language is the operator's"),
 	LIBC_ROW("/etc/locale.alias", "the language is the operator's"),
+	{ .pattern = "/usr/lib/*/gconv/gconv-modules.cache", .exact = true, .open = P_HOST,
+	  .query = P_HOST, .calls = C_OPEN, .note = "as gconv; it is opened without close-on-exec" },
 	LIBC_ROW("/usr/lib/*/gconv", "the characters of the terminal"),
 	LIBC_ROW("/usr/lib/gconv", "the characters of the terminal"),
+	{ .pattern = "/usr/lib64/gconv/gconv-modules.cache", .exact = true, .open = P_HOST,
+	  .query = P_HOST, .calls = C_OPEN, .note = "as gconv; it is opened without close-on-exec" },
 	LIBC_ROW("/usr/lib64/gconv", "the characters of the terminal"),
 	LIBC_ROW("/usr/share/zoneinfo", "data of the zones; which one it is, the guest says"),
 	TERM_ROWS("/usr/share/terminfo"),
@@ -147,10 +156,22 @@ static const struct vl_path_row rows[] = {
 	TERM_ROWS("/lib/terminfo"),
 	TERM_ROWS("/etc/terminfo"),
 	{ .pattern = "/usr/lib/ssl/openssl.cnf",
+	  .calls = C_CRYPTO,
 	  .open = P_SUPPLY,
 	  .query = P_SUPPLY,
 	  .text = "",
 	  .note = "settings of a library: the guest's do not steer a program of this host" },
+	/* what libraries look for besides */
+	SPARE_ROW("/selinux", C_PROBE, "libselinux: where its files were before Linux 3.0"),
+	SPARE_ROW("/etc/selinux/config", C_PROBE, "libselinux: whether it is there"),
+	SPARE_ROW("/var/run/utmpx", C_PROBE, "getutxent: it reads utmp then"),
+	SPARE_ROW("/run/utmpx", C_PROBE, "getutxent: it reads utmp then"),
+	SPARE_ROW("/var/log/wtmpx", C_PROBE, "getutxent: it reads wtmp then"),
+	SPARE_ROW("/etc/host.conf", C_LIBC, "settings for several addresses of one name"),
+	SPARE_ROW("/etc/resolv.conf", C_LIBC, "names come from files only (nsswitch.conf)"),
+	{ .pattern = "/lib/modules/*/modules.softdep", .exact = true, .open = P_GUEST,
+	  .query = P_GUEST, .on_fail = F_ABSENT, .tries = 1, .calls = C_LIBC,
+	  .called = "lsmod modinfo rmmod", .note = "libkmod reads it for modprobe" },
 	DISK_ROW(REST, F_ERRNO, "all else: what the guest's kernel holds in memory"),
 };
 
@@ -274,6 +295,24 @@ static int64_t open_flags(const struct vl_trap *t)
 				      -1;
 }
 
+/* Has the program mapped a file whose path has @name in it? */
+static bool has_library(const struct vl_trap *t, const char *name)
+{
+	char path[64], *line = NULL;
+	bool found = false;
+	size_t size = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)t->tid);
+	f = fopen(path, "re");
+	while (f && !found && getline(&line, &size, f) > 0)
+		found = strstr(line, name);
+	free(line);
+	if (f)
+		fclose(f);
+	return found;
+}
+
 /* Is the call about @norm among @calls? */
 static bool is_among(const struct vl_trap *t, enum vl_calls calls, const char *norm)
 {
@@ -291,9 +330,23 @@ static bool is_among(const struct vl_trap *t, enum vl_calls calls, const char *n
 		       t->nr == __NR_faccessat2;
 	case C_STAT:
 		return looks;
+	case C_OPEN:
+		return opens;
+	case C_PROBE:
+		return t->nr == __NR_access || t->nr == __NR_statfs;
+	case C_CRYPTO:
+		return opens && has_library(t, "/libcrypto.so");
 	default:
 		return true;
 	}
+}
+
+/* Was the program executed by one of @names, if any are given? */
+static bool is_called(const struct vl_trap *t, const char *names)
+{
+	const struct vl_task *task = names ? vl_task_find(t->r, t->tid) : NULL;
+
+	return !names || (task && vl_program_among(names, task->called));
 }
 
 /*
@@ -332,7 +385,8 @@ static const struct vl_path_row *row_of(struct vl_trap *t, const char *path, boo
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		size_t n = vl_path_below(norm, rows[i].pattern);
 
-		if (n && !(rows[i].exact && norm[n]) && is_among(t, rows[i].calls, norm))
+		if (n && !(rows[i].exact && norm[n]) && is_among(t, rows[i].calls, norm) &&
+		    is_called(t, rows[i].called))
 			return &rows[i];
 	}
 	return &forced_row; /* not reached: "/" matches all */

@@ -126,20 +126,25 @@ static const char *next_word(const char *list, size_t *len)
 	return *len ? list : NULL;
 }
 
+bool vl_program_among(const char *names, const char *name)
+{
+	size_t len = 0;
+
+	while ((names = next_word(names + len, &len))) {
+		char pattern[64];
+
+		snprintf(pattern, sizeof(pattern), "%.*s", (int)len, names);
+		if (!fnmatch(pattern, name, 0))
+			return true;
+	}
+	return false;
+}
+
 static const struct vl_program *find(const char *name)
 {
-	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
-		const char *word = programs[i].names;
-		size_t len = 0;
-
-		while ((word = next_word(word + len, &len))) {
-			char pattern[64];
-
-			snprintf(pattern, sizeof(pattern), "%.*s", (int)len, word);
-			if (!fnmatch(pattern, name, 0))
-				return &programs[i];
-		}
-	}
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
+		if (vl_program_among(programs[i].names, name))
+			return &programs[i];
 	return NULL;
 }
 
@@ -214,6 +219,23 @@ static bool is_which(const char *args, size_t len)
 	return !fnmatch("which*", slash ? slash + 1 : script, 0);
 }
 
+/* By which name @task was executed: lsmod and modprobe are one executable. */
+static void find_called(struct vl_task *task)
+{
+	char path[64];
+	ssize_t n = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)task->tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, task->called, sizeof(task->called) - 1);
+		close(fd);
+	}
+	task->called[n > 0 ? n : 0] = 0;
+	task->called[strcspn(task->called, "\n")] = 0;
+}
+
 /* Which program @task has become: @exe is its executable. */
 void vl_program_begins(struct vl_task *task, const char *exe)
 {
@@ -223,9 +245,11 @@ void vl_program_begins(struct vl_task *task, const char *exe)
 	int fd;
 
 	task->program = find(name);
+	find_called(task);
 	task->interactive = false;
 	task->asks = !strcmp(name, "which");
-	snprintf(task->name, sizeof(task->name), "%s", strlen(name) < sizeof(task->name) ? name : "");
+	snprintf(task->name, sizeof(task->name), "%s",
+		 strlen(name) < sizeof(task->name) ? name : "");
 	if (strpbrk(task->name, "*?["))
 		task->name[0] = 0;
 	for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++)

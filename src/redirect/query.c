@@ -45,7 +45,7 @@ static bool ask_guest(struct vl_trap *t, int dirfd, uint64_t path, bool *answere
 		return false;
 	}
 	t->tries = t->where.row->tries;
-	t->fail_errno = EIO;
+	t->fail_errno = t->where.row->on_fail == F_ABSENT ? ENOENT : EIO;
 	if (!t->where.file && !t->where.empty && t->where.row->query == P_NOBODY) {
 		t->ret = -ENOENT;
 		*answered = true;
