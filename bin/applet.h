@@ -37,6 +37,7 @@ struct session {
 	struct options options;
 	struct vl_guest *guest; /* NULL until session_open() */
 	bool kept;		/* a keeper did it */
+	bool failed;		/* there is no answer, and why was said */
 	/* For --stats. */
 	struct vl_stats stats;
 	struct vl_redirect_stats redirect;

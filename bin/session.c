@@ -96,32 +96,6 @@ static struct vl_error *redirect(struct session *s, struct vl_redirect_options *
 	return vl_redirect_run(vl_guest_sys(s->guest), o, status_ret, &s->redirect);
 }
 
-/* Why the program failed, perhaps: something that it cannot have here. */
-static struct vl_error *describe_refused(const struct vl_redirect_lost *lost)
-{
-	static const struct {
-		const char *message, *hint; /* a %s of the message is what it was */
-	} texts[] = {
-		[VL_REFUSED_SERVICE] = { "%s: no service of the guest can be asked from outside",
-					 "only its kernel can, and the files in its memory" },
-		[VL_REFUSED_CHANGE] = { "a change of the guest's network was refused%s",
-					"nothing in the guest is changed" },
-		[VL_REFUSED_TERMINAL] = { "a program gets no new terminal%s",
-					  "run script, tmux or screen around this tool" },
-		[VL_REFUSED_TRACE] = { "no process can be traced from outside of the guest%s",
-				       "nothing in the guest is stopped or changed" },
-		[VL_REFUSED_PROGRAM] = { "%s is not run: it is no program installed on this host",
-					 "--host-files allows those of a folder" },
-	};
-
-	if (lost->refused <= VL_REFUSED_NOTHING ||
-	    (size_t)lost->refused >= sizeof(texts) / sizeof(texts[0]))
-		return NULL;
-	return vl_error_hint(
-		vl_error_new(VL_ERR_ARG, texts[lost->refused].message, lost->refused_what), "%s",
-		texts[lost->refused].hint);
-}
-
 static struct vl_error *describe_disk(const struct vl_redirect_lost *lost)
 {
 	if (!lost->on_disk)
@@ -159,8 +133,11 @@ static int report_lost(const struct session *s, int status)
 	const struct vl_redirect_lost *lost = &s->redirect.lost;
 	_cleanup_error_ struct vl_error *disk = describe_disk(lost);
 	_cleanup_error_ struct vl_error *rest = describe_unanswered(lost), *names = NULL;
-	_cleanup_error_ struct vl_error *refused = status ? describe_refused(lost) : NULL;
+	_cleanup_error_ struct vl_error *refused = NULL;
 
+	/* Why it failed, perhaps. */
+	if (status)
+		refused = vl_redirect_refusal(lost->refused, lost->refused_what);
 	if (lost->names)
 		names = vl_error_hint(vl_error_new(VL_ERR_BLOCKED,
 						   "names of users and groups are on the guest's "
@@ -209,6 +186,7 @@ int session_redirect(struct session *s, const char *path, const char *arg0, char
 			status = STATUS_GUEST;
 	}
 	free(argv);
+	s->failed = err;
 	if (err)
 		error_report(s->applet->name, s->options.spec, err);
 	return report_lost(s, status);

@@ -108,3 +108,68 @@ void vl_refused(struct vl_trap *t, enum vl_redirect_refused kind, const char *wh
 	lost->refused = kind;
 	snprintf(lost->refused_what, sizeof(lost->refused_what), "%.255s", what);
 }
+
+void vl_refused_write(struct vl_trap *t)
+{
+	const struct vl_task *task = vl_task_find(t->r, t->tid);
+
+	/* A shell writes its history at its end, whatever its status. */
+	if (t->r->stats->lost.refused == VL_REFUSED_NOTHING && !(task && task->interactive))
+		vl_refused(t, VL_REFUSED_WRITE, t->where.path);
+}
+
+void vl_refused_end(struct vl_redirect *r)
+{
+	if (r->stats->lost.refused == VL_REFUSED_WRITE)
+		r->stats->lost.refused = VL_REFUSED_NOTHING;
+}
+
+/* Files that a program for terminals makes before it opens one. */
+static bool is_of_terminal(const char *path)
+{
+	static const char *const patterns[] = { "/tmp/tmux-*", "/run/screen", "/var/run/screen",
+						"/tmp/screens" };
+
+	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++)
+		if (vl_path_below(path, patterns[i]))
+			return true;
+	return false;
+}
+
+struct vl_error *vl_redirect_refusal(enum vl_redirect_refused kind, const char *what)
+{
+	static const struct {
+		const char *message, *hint; /* a %s of the message is what it was */
+	} texts[VL_NR_REFUSED] = {
+		[VL_REFUSED_SERVICE] = { "%s: no service of the guest can be asked from outside",
+					 "only its kernel can, and the files in its memory" },
+		[VL_REFUSED_CHANGE] = { "a change of the guest's network was refused%s",
+					"nothing in the guest is changed" },
+		[VL_REFUSED_TERMINAL] = { "a program gets no new terminal%s",
+					  "run script, tmux or screen around this tool" },
+		[VL_REFUSED_TRACE] = { "no process can be traced from outside of the guest%s",
+				       "nothing in the guest is stopped or changed" },
+		[VL_REFUSED_PROGRAM] = { "%s is not run: it is no program installed on this host",
+					 "--host-files allows those of a folder" },
+		[VL_REFUSED_PROCESSOR] = { "%s is not run: it asks the processor, which is this "
+					   "host's",
+					   "see /sys/class/dmi/id and /proc/cpuinfo of the guest" },
+		[VL_REFUSED_LOADER] = { "%s is not run: it would load libraries of this host",
+					"readelf -d and objdump -p name those that a file of the "
+					"guest needs" },
+		[VL_REFUSED_NAMESPACE] = { "a program can neither enter nor make a namespace%s",
+					   "--as=PID shows what a task of the guest sees in its own" },
+		[VL_REFUSED_WRITE] = { "%s is not written: neither the guest nor this host is "
+				       "changed",
+				       "--host-files gives a program a folder of this host" },
+	};
+
+	if (kind == VL_REFUSED_WRITE && is_of_terminal(what)) {
+		kind = VL_REFUSED_TERMINAL;
+		what = "";
+	}
+	if ((size_t)kind >= VL_NR_REFUSED || !texts[kind].message)
+		return NULL;
+	return vl_error_hint(vl_error_new(VL_ERR_ARG, texts[kind].message, what), "%s",
+			     texts[kind].hint);
+}

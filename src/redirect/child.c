@@ -135,6 +135,12 @@ struct vl_error *vl_child_find(const struct vl_redirect_options *o, char **path_
 		free(found);
 		return vl_error_hint(error, "use its 64-bit build");
 	}
+	if (!err && vl_program_foreign(found)) {
+		*status_ret = 126;
+		error = vl_redirect_refusal(vl_program_foreign(found), name);
+		free(found);
+		return error;
+	}
 	if (!err) {
 		*path_ret = found;
 		return NULL;

@@ -359,6 +359,8 @@ struct vl_error *vl_h_open(struct vl_trap *t)
 			vl_deny_as(t, EROFS);
 			if (vl_path_below(t->where.path, "/dev/ptmx"))
 				vl_refused(t, VL_REFUSED_TERMINAL, "");
+			else
+				vl_refused_write(t);
 			return NULL;
 		}
 	}

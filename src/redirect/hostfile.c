@@ -544,6 +544,7 @@ int vl_host_is_dir(struct vl_trap *t)
 struct vl_error *vl_h_exec(struct vl_trap *t)
 {
 	char norm[PATH_MAX], self[PATH_MAX];
+	enum vl_redirect_refused foreign;
 	struct stat st;
 	int fd;
 
@@ -558,11 +559,12 @@ struct vl_error *vl_h_exec(struct vl_trap *t)
 	}
 	/* The kernel's own idea of the working directory is the root. */
 	if (vl_mem_string(t, t->args[0], self, sizeof(self)) || self[0] != '/' ||
-	    !vl_own_executable(t->r, norm)) {
-		vl_deny_as(t, vl_path_below(norm, "/proc/self/fd") ? EACCES : ENOENT);
-		vl_refused(t, VL_REFUSED_PROGRAM, norm);
-		return NULL;
-	}
+	    !vl_own_executable(t->r, norm))
+		return vl_refuse_program(t, vl_path_below(norm, "/proc/self/fd") ? EACCES : ENOENT,
+					 VL_REFUSED_PROGRAM, norm);
+	foreign = vl_program_foreign(norm);
+	if (foreign)
+		return vl_refuse_program(t, EACCES, foreign, norm);
 	t->ret = 0;
 	fd = find(t, norm, false);
 	if (fd >= 0 && !fstat(fd, &st) && !S_ISREG(st.st_mode))

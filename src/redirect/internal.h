@@ -246,6 +246,8 @@ struct vl_task;
 size_t vl_program_file(const struct vl_redirect *r, const struct vl_task *task, const char *norm);
 /* @task has become the program with the executable @exe. */
 void vl_program_begins(struct vl_task *task, const char *exe);
+/* Is what the program @path shows not of the guest, whatever that answers? Why it is not run. */
+enum vl_redirect_refused vl_program_foreign(const char *path);
 /* Is @name one of @names, which are patterns, parted by blanks? */
 bool vl_program_among(const char *names, const char *name);
 
@@ -393,6 +395,10 @@ void vl_blame(struct vl_trap *t, const struct vl_error *err);
 bool vl_absent(const struct vl_redirect *r, const char *path);
 /* The program cannot have @what, of that kind. */
 void vl_refused(struct vl_trap *t, enum vl_redirect_refused kind, const char *what);
+/* The program cannot write t->where: that counts if it asks for nothing of the guest after it. */
+void vl_refused_write(struct vl_trap *t);
+/* It went on. */
+void vl_refused_end(struct vl_redirect *r);
 
 /* --- tame.c: no name or text of the guest drives a terminal --- */
 
@@ -422,8 +428,12 @@ void vl_deny(struct vl_trap *t);
 void vl_deny_as(struct vl_trap *t, int err);
 /* Answer that there is no such call. */
 void vl_not_allowed(struct vl_trap *t);
+/* Answer @err to the execve of @path. */
+struct vl_error *vl_refuse_program(struct vl_trap *t, int err, enum vl_redirect_refused why,
+				   const char *path);
 struct vl_error *vl_h_deny(struct vl_trap *t);
 struct vl_error *vl_h_ptrace(struct vl_trap *t);
+struct vl_error *vl_h_namespace(struct vl_trap *t);
 struct vl_error *vl_h_errno(struct vl_trap *t);
 
 /* --- state.c, ids.c, ipc.c: what the program asks about the machine --- */

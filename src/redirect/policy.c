@@ -64,6 +64,7 @@
 #define CHANGES(n, ...) \
 	{ CALL(n), .decision = DENY, .handle = vl_h_change_path, .args = { __VA_ARGS__ }, \
 	  .note = "changes a file" }
+#define NAMESPACE(n, why) { CALL(n), .decision = DENY, .handle = vl_h_namespace, .note = why }
 #define ERRNO(n, e, why) \
 	{ CALL(n), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, e } }, .note = why }
 #define ON(n, h, cond, why) { CALL(n), .decision = GUEST, .handle = h, WHEN cond, .note = why }
@@ -191,9 +192,9 @@ const struct vl_policy vl_policy[] = {
 	DENIED(kcmp, "compares processes of the host"),
 	DENIED(pidfd_getfd, "takes files of a process"),
 	DENIED(process_madvise, "changes a process"),
-	DENIED(clone, "with a new namespace, or untraced; all others are native"),
+	NAMESPACE(clone, "with a new namespace, or untraced; all others are native"),
 	ERRNO(clone3, ENOSYS, "its flags cannot be looked at; libc takes clone"),
-	DENIED(unshare, "namespaces of the host"),
+	NAMESPACE(unshare, "namespaces of the host"),
 	{ CALL(prctl), .decision = LOCAL, .handle = vl_h_prctl, .note = "what is not native" },
 
 	/* System V IPC */
@@ -302,7 +303,7 @@ const struct vl_policy vl_policy[] = {
 	DENIED(vhangup, "changes the terminal"),
 	DENIED(iopl, "the host's ports"),
 	DENIED(ioperm, "the host's ports"),
-	DENIED(setns, "namespaces of the host"),
+	NAMESPACE(setns, "namespaces of the host"),
 	DENIED(bpf, "programs and maps of the host"),
 	DENIED(perf_event_open, "counters of the host"),
 	DENIED(fanotify_init, "files of the host"),

@@ -111,6 +111,15 @@ static const struct vl_program programs[] = {
 	ROW("file", "/usr/share/misc /etc/magic*", "kinds of files: the same everywhere"),
 };
 
+/* Programs whose answer is this host's, and no call of them says so. */
+static const struct {
+	const char *names;
+	enum vl_redirect_refused why;
+} foreign[] = {
+	{ "systemd-detect-virt virt-what virt-what-cpuid-helper cpuid", VL_REFUSED_PROCESSOR },
+	{ "ld-linux*.so* ld-musl-*.so* ld.so ldd", VL_REFUSED_LOADER },
+};
+
 /* What every program has by its name: patterns with %s. */
 static const char *const by_name[] = { "/usr/share/%s", "/usr/lib/%s", "/usr/lib/*/%s",
 				       "/usr/libexec/%s" };
@@ -146,6 +155,16 @@ static const struct vl_program *find(const char *name)
 		if (vl_program_among(programs[i].names, name))
 			return &programs[i];
 	return NULL;
+}
+
+enum vl_redirect_refused vl_program_foreign(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
+		if (vl_program_among(foreign[i].names, slash ? slash + 1 : path))
+			return foreign[i].why;
+	return VL_REFUSED_NOTHING;
 }
 
 /* How much of @norm the pattern of @len bytes at @word matches. */

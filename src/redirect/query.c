@@ -287,6 +287,7 @@ struct vl_error *vl_h_change_path(struct vl_trap *t)
 		if (t->where.file || t->where.empty || t->where.row->host != W_TREE ||
 		    !t->where.row->writable) {
 			vl_deny_as(t, EROFS);
+			vl_refused_write(t);
 			return NULL;
 		}
 	}

@@ -217,6 +217,7 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n, size_t size)
 {
 	struct vl_trap t = { .r = r };
+	uint64_t calls = r->stats->guest_calls;
 	struct vl_error *err = NULL;
 
 	memset(n, 0, size);
@@ -235,6 +236,8 @@ static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n,
 	else
 		vl_not_allowed(&t);
 	free(t.listing.data);
+	if (r->stats->guest_calls != calls)
+		vl_refused_end(r);
 	if (err)
 		return err; /* the guest is gone: the program ends */
 	vl_answer(&t);

@@ -92,12 +92,20 @@ struct vl_redirect_calls {
 /* What a program cannot have here, which may be why it fails. */
 enum vl_redirect_refused {
 	VL_REFUSED_NOTHING,
-	VL_REFUSED_SERVICE,  /* to ask a service over a socket; what: its address */
-	VL_REFUSED_CHANGE,   /* to change something of the guest over netlink */
-	VL_REFUSED_TERMINAL, /* a new terminal */
-	VL_REFUSED_TRACE,    /* to trace a process */
-	VL_REFUSED_PROGRAM,  /* to run what is no program of this host; what: its path */
+	VL_REFUSED_SERVICE,   /* to ask a service over a socket; what: its address */
+	VL_REFUSED_CHANGE,    /* to change something of the guest over netlink */
+	VL_REFUSED_TERMINAL,  /* a new terminal */
+	VL_REFUSED_TRACE,     /* to trace a process */
+	VL_REFUSED_PROGRAM,   /* to run what is no program of this host; what: its path */
+	VL_REFUSED_PROCESSOR, /* to run what asks the processor; what: its path */
+	VL_REFUSED_LOADER,    /* to run the loader for its list of libraries; what: its path */
+	VL_REFUSED_NAMESPACE, /* to enter or make a namespace */
+	VL_REFUSED_WRITE,     /* to write a file; what: its path */
+	VL_NR_REFUSED
 };
+
+/* Why it cannot have @what, in one line; NULL: @kind is none. */
+struct vl_error *vl_redirect_refusal(enum vl_redirect_refused kind, const char *what);
 
 /* What the program asked and was not told, where nothing stands in for it. */
 struct vl_redirect_lost {

@@ -60,6 +60,22 @@ struct vl_error *vl_h_ptrace(struct vl_trap *t)
 	return NULL;
 }
 
+struct vl_error *vl_refuse_program(struct vl_trap *t, int err, enum vl_redirect_refused why,
+				   const char *path)
+{
+	vl_deny_as(t, err);
+	vl_refused(t, why, path);
+	return NULL;
+}
+
+/* Of the host it may not, and of the guest it cannot. */
+struct vl_error *vl_h_namespace(struct vl_trap *t)
+{
+	vl_deny(t);
+	vl_refused(t, VL_REFUSED_NAMESPACE, "");
+	return NULL;
+}
+
 /* A fixed errno: args[0].n of the row. */
 struct vl_error *vl_h_errno(struct vl_trap *t)
 {
