@@ -122,6 +122,8 @@ static bool open_guest(struct top_guest *g)
 			state = TOP_BOOTING;
 		if (err->code == VL_ERR_FIRMWARE)
 			state = TOP_FIRMWARE;
+		if (err->code == VL_ERR_DOWN)
+			state = TOP_CRASHED;
 		forget(g);
 		g->retry_ns = g->retry_ns ? g->retry_ns * 2 : RETRY_FIRST;
 		g->retry_ns = g->retry_ns < RETRY_MOST ? g->retry_ns : RETRY_MOST;

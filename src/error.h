@@ -20,6 +20,7 @@ enum vl_errc {
 	VL_ERR_CRASHED,	 /* a guest kernel call hit BUG, a bad fault, a budget */
 	VL_ERR_FIRMWARE, /* the guest is reached, but no kernel runs in it yet */
 	VL_ERR_BOOTING,	 /* a kernel runs in it, but is not up yet */
+	VL_ERR_DOWN,	 /* its kernel has crashed, and no other one is up yet */
 	VL_ERR_SPENT,	 /* the run may not pause the guest any longer */
 	VL_NR_ERR	 /* how many classes there are */
 };

@@ -52,7 +52,8 @@ struct vl_error *vl_guest_attach(struct vl_guest *g, bool need_kernel)
 	}
 	if (!err)
 		err = vl_broker_ask(g, &m, LOOK_NS);
-	if (err && (err->code == VL_ERR_KERNEL || err->code == VL_ERR_BOOTING))
+	if (err &&
+	    (err->code == VL_ERR_KERNEL || err->code == VL_ERR_BOOTING || err->code == VL_ERR_DOWN))
 		err = still_works(err);
 	return err;
 }

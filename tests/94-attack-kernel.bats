@@ -66,10 +66,12 @@ first_line() { head -n 1 <<<"$1"; }
 	vtop -b -n 1 "$g" | head -n 1 | grep -q ', running$'
 	: >"$VLENS_TEST_RUN/kdump/console.log"
 	timeout 5 "$VT_TESTS/guest/run" kdump 'echo c >/proc/sysrq-trigger' >/dev/null 2>&1 3>&- 4>&- || true
-	local end=$((SECONDS + 180)) name
+	local end=$((SECONDS + 180)) name state
 	until grep -aq '^vlens-guest: ready' "$VLENS_TEST_RUN/kdump/console.log"; do
 		name=$(vuname "$g" -n 2>/dev/null) || true
 		[[ $name != kdump ]] || fail "the name of the kernel that crashed"
+		state=$(vlist -J "$g" | jq -r '.guests[0].state')
+		[[ $state == crashed ]] || fail "while the capture kernel comes up: $state"
 		[[ $SECONDS -lt $end ]] || fail "the capture kernel did not come up"
 		sleep 0.3
 	done
@@ -104,11 +106,13 @@ first_line() { head -n 1 <<<"$1"; }
 	run --separate-stderr vtop -b -n 1 "$g"
 	vpslist "$g" >"$BATS_TEST_TMPDIR/stopped"
 	vlist -J "$g" >"$BATS_TEST_TMPDIR/list"
+	vlens doctor "$g" >"$BATS_TEST_TMPDIR/doctor"
 	kill -CONT "$pid"
 	assert_status 0
 	[[ $(first_line "$output") == *", stopped: its hypervisor is stopped by a signal (SIGSTOP)" ]]
 	grep -q sleeper "$BATS_TEST_TMPDIR/stopped"
 	[[ $(jq -r '.guests[0].state' "$BATS_TEST_TMPDIR/list") == stopped ]]
+	grep -qE "^  warning +state +stopped: its hypervisor is stopped by a signal" "$BATS_TEST_TMPDIR/doctor"
 	run --separate-stderr vtop -b -n 1 "$g"
 	[[ $(first_line "$output") == *", running" ]]
 }

@@ -31,6 +31,11 @@ static bool is_booting(const struct look *l)
 	return l->why && l->why->code == VL_ERR_BOOTING;
 }
 
+static bool is_down(const struct look *l)
+{
+	return l->why && l->why->code == VL_ERR_DOWN;
+}
+
 static bool captures(const struct look *l)
 {
 	return l->fate->captures;
@@ -52,6 +57,7 @@ static const struct state {
 	{ panicked, "crashed", "its kernel has panicked" },
 	{ is_firmware, "firmware", "in its firmware or boot loader: no kernel runs" },
 	{ is_booting, "booting", "its kernel is not up yet" },
+	{ is_down, "crashed", "its kernel has crashed, and no other one is up" },
 };
 
 void vl_state_of(const struct vl_target_info *info, const struct vl_fate *fate,

@@ -111,28 +111,30 @@ static struct vl_error *take_known(struct vl_contact *c, bool *crashed_ret)
 /* There is no contact, for @err: is it that no kernel runs, or not yet? */
 static struct vl_error *explain(struct vl_contact *c, struct vl_error *err, bool crashed)
 {
+	enum vl_life life;
+
 	if (err->code != VL_ERR_KERNEL && err->code != VL_ERR_BOOTING)
 		return err;
-	if (crashed) {
-		err->code = VL_ERR_BOOTING;
-		err = vl_error_prefix(err, "the guest has crashed");
-		return vl_error_hint(err,
-				     "wait until its capture kernel has booted, or it restarts");
-	}
-	switch (vl_pulse_life(c->target)) {
-	case VL_LIFE_FIRMWARE:
+	life = vl_pulse_life(c->target);
+	if (life == VL_LIFE_FIRMWARE) {
 		vl_error_destroy(err);
 		return vl_error_hint(vl_error_new(VL_ERR_FIRMWARE,
 						  "the guest is in its firmware or boot "
 						  "loader: no kernel runs"),
 				     "wait until it has booted");
-	case VL_LIFE_LOW:
-		err->code = VL_ERR_KERNEL;
-		return vl_error_prefix(err, "the guest is in its firmware or boot loader, or "
-					    "runs no Linux");
-	default:
-		return err;
 	}
+	if (crashed) {
+		err->code = VL_ERR_DOWN;
+		err = vl_error_prefix(err, "the guest has crashed");
+		return vl_error_hint(err,
+				     "wait until its capture kernel has booted, or it restarts");
+	}
+	if (life != VL_LIFE_LOW)
+		return err;
+	err->code = VL_ERR_FIRMWARE;
+	err = vl_error_prefix(err, "the guest is in its firmware or boot loader, or runs no Linux");
+	return vl_error_hint(err, "wait until it has booted; vmem and vpeek with an address "
+				  "still work");
 }
 
 struct vl_error *vl_contact_late(void)
