@@ -107,6 +107,7 @@ static struct view_job *jobs_of_host(const struct view_options *o, size_t *nr_re
 bool view_jobs(const struct view_options *o, char *const *words, size_t nr, struct view_job **ret,
 	       size_t *nr_ret)
 {
+	report_dirs(o->applet->name);
 	if (o->all) {
 		*ret = jobs_of_host(o, nr_ret);
 		return *ret;

@@ -7,9 +7,11 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <wchar.h>
 #include <wctype.h>
 
+#include "util/dirs.h"
 #include "util/text.h"
 
 #define NSEC_PER_USEC 1000
@@ -130,6 +132,45 @@ void report_fate(const char *applet, const char *guest, enum vl_kernel_fate fate
 	err = vl_error_hint(vl_error_new(VL_ERR_KERNEL, "%s", notes[fate].says), "%s",
 			    notes[fate].means);
 	error_report(applet, guest, err);
+}
+
+/* Why the folder of @variable, which @find makes, cannot be used; NULL: it can. */
+static struct vl_error *check_dir(const char *variable, const char *value,
+				  struct vl_error *(*find)(char **ret), const char *lost)
+{
+	struct vl_error *err;
+	char *dir = NULL;
+
+	if (*value != '/')
+		return vl_error_hint(vl_error_new(VL_ERR_ARG, "%s is no absolute path", variable),
+				     "the usual directory is used");
+	err = find(&dir);
+	if (!err && access(dir, W_OK | X_OK))
+		err = vl_error_os(errno, "cannot write in %s", dir);
+	free(dir);
+	return err ? vl_error_hint(vl_error_prefix(err, "%s", variable), "%s", lost) : NULL;
+}
+
+void report_dirs(const char *applet)
+{
+	static const struct {
+		const char *variable, *lost;
+		struct vl_error *(*find)(char **ret);
+	} dirs[] = {
+		{ "VLENS_CACHE_DIR", "symbols are not kept for the next run", vl_cache_dir },
+		{ "VLENS_RUN_DIR", "what is learned of the guest is not kept for the next run",
+		  vl_run_dir },
+	};
+
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+		const char *value = secure_getenv(dirs[i].variable);
+		_cleanup_error_ struct vl_error *err = NULL;
+
+		if (value && *value)
+			err = check_dir(dirs[i].variable, value, dirs[i].find, dirs[i].lost);
+		if (err)
+			error_report(applet, NULL, err);
+	}
 }
 
 void usage_report(const char *applet, const char *fmt, ...)

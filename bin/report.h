@@ -28,6 +28,9 @@ void error_report(const char *applet, const char *guest, const struct vl_error *
 /* Say in the same way which kernel it is that answered, if it is not the one that was booted. */
 void report_fate(const char *applet, const char *guest, enum vl_kernel_fate fate);
 
+/* Say which folder that the environment names cannot be used: all works without it, slower. */
+void report_dirs(const char *applet);
+
 /* "APPLET: MESSAGE" and "Try 'APPLET --help' ..." on stderr. */
 void usage_report(const char *applet, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

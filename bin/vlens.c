@@ -163,11 +163,14 @@ static int run_applet(const struct applet *a, int argc, char **argv)
 		return view->run(a, view, argc, argv);
 	if (!options_parse(a, argc, argv, &s.options, &status))
 		return status;
+	report_dirs(a->name);
 	s.options.guest.label = label_of(&s);
 	status = a->run(&s);
 	if (s.guest)
 		vl_guest_stats(s.guest, &s.stats);
-	report_fate(a->name, s.options.spec, s.stats.fate);
+	/* Of an answer; an error says itself what the kernel is at. */
+	if (!s.failed)
+		report_fate(a->name, s.options.spec, s.stats.fate);
 	if (s.options.stats && (s.guest || s.kept))
 		print_stats(&s.stats, &s.redirect, s.kept);
 	status = judge(&s, status);

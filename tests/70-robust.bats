@@ -129,6 +129,22 @@ watch_boot() {
 	[[ $(VLENS_CACHE_DIR=/etc/passwd/x VLENS_RUN_DIR=/etc/passwd/x vuname "$g" -n) == g61 ]]
 }
 
+@test "a directory that is named and cannot be used: one line, and the answer" {
+	need_guest g61
+	local g tool
+	g=$(guest g61)
+	for tool in "vuname $g" "vpslist $g" "vlist $g" "vtop -b -n 1 $g" "vpeek $g init_task.comm"; do
+		# shellcheck disable=SC2086 # words
+		VLENS_CACHE_DIR=/etc/passwd/x run --separate-stderr $tool
+		assert_status 0
+		[[ -n $output && ${#stderr_lines[@]} -eq 1 ]] || { show_run; fail "$tool: no answer, or more than a line"; }
+		[[ $stderr == "${tool%% *}: VLENS_CACHE_DIR: cannot make the directory /etc/passwd/x: Not a directory; "* ]] || fail "$stderr"
+	done
+	# Nothing is said where nothing is looked for.
+	VLENS_CACHE_DIR=/etc/passwd/x run --separate-stderr vuname --help
+	[[ -z $stderr ]]
+}
+
 @test "both monitors are taken by others" {
 	need_guest g61
 	local g holder
