@@ -244,12 +244,25 @@ fails_with() {
 	fails_with "a change of the guest's network was refused" ip link set lo mtu 1400
 	fails_with "$BATS_TEST_TMPDIR/x is not run" sh -c "env $BATS_TEST_TMPDIR/x || exit 1"
 	if command -v script; then fails_with "a program gets no new terminal" script -qec true /dev/null; fi
+	if command -v tmux; then fails_with "a program gets no new terminal" tmux new; fi
 	if command -v strace; then fails_with "no process can be traced" strace -p 1; fi
+	fails_with "a program can neither enter nor make a namespace" ip netns exec box true
+	fails_with "a program can neither enter nor make a namespace" ip -n box addr
+	fails_with "a program can neither enter nor make a namespace" unshare -n true
+	fails_with "/tmp/new is not written" sh -c 'echo x >/tmp/new'
+	fails_with "/tmp/new is not written" mkdir /tmp/new
+	fails_with "/usr/bin/ldd is not run: it would load libraries of this host" sh -c 'ldd /bin/ls'
+	run --separate-stderr vexec "$g" ldd /bin/ls
+	[[ $status -eq 126 && $stderr == "vexec: $g: ldd is not run: it would load libraries of this host; "* ]]
+	[[ -z $output ]] || { show_run; fail "ldd: an answer"; }
 	# What libraries try by the way is no reason, and nothing is said of what succeeds.
 	run --separate-stderr vexec "$g" sh -c 'id root; getent hosts localhost; exit 1'
 	[[ -z $stderr ]] || { show_run; fail "a reason of nothing"; }
 	run --separate-stderr vexec "$g" sh -c 'ip link set lo mtu 1400 2>/dev/null; true'
 	[[ $status -eq 0 && -z $stderr ]] || { show_run; fail "a reason without need"; }
+	# It could not write, and then went on with the guest: that is not why it fails.
+	run --separate-stderr vexec "$g" sh -c 'mkdir /tmp/new 2>/dev/null; cat /proc/uptime; exit 1'
+	[[ $status -eq 1 && -z $stderr ]] || { show_run; fail "a reason that is none"; }
 }
 
 @test "vcat: tame on a terminal, byte by byte in a pipe" {
