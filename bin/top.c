@@ -203,6 +203,14 @@ static void help(const struct top *t, const struct view *v)
 
 /* ---- running ---- */
 
+static bool shows_users(const struct top *t)
+{
+	for (size_t i = 0; i < t->show.nr_shown; i++)
+		if (t->show.shown[i].index == VL_TOP_USER)
+			return true;
+	return false;
+}
+
 static bool start_guests(struct top *t, const struct view_job *jobs, size_t nr)
 {
 	t->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -215,6 +223,9 @@ static bool start_guests(struct top *t, const struct view_job *jobs, size_t nr)
 		g->spec = jobs[t->nr].spec;
 		g->scan = &t->o.scan;
 		g->event_fd = t->event_fd;
+		g->users_when = !t->batch ? TOP_USERS_LATER :
+				shows_users(t) ? TOP_USERS_FIRST :
+						 TOP_USERS_NEVER;
 		if (!top_guest_start(g))
 			return false;
 	}

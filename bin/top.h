@@ -43,6 +43,8 @@ struct top_guest {
 	const char *spec;
 	const struct vl_scan_options *scan;
 	int event_fd; /* is told when something is new */
+	/* When names of users are asked for. */
+	enum { TOP_USERS_NEVER, TOP_USERS_FIRST, TOP_USERS_LATER } users_when;
 	pthread_t thread;
 	bool started;
 
@@ -63,6 +65,8 @@ struct top_guest {
 	/* The thread's own. */
 	struct vl_guest *guest;
 	struct vl_top_sample samples[2];
+	struct vl_users *users; /* of this boot; NULL: not known */
+	bool users_asked;
 	unsigned next; /* of samples, the one to fill */
 	uint64_t retry_at, retry_ns, moved_at, asked_at, moved_sum;
 	enum top_state last_state;    /* as it was last found, */
@@ -74,7 +78,7 @@ struct top_guest {
 	uint64_t paused_before; /* by guests that are closed */
 };
 
-/* Start the thread of @g, which has its first three fields. False: without memory. */
+/* Start the thread of @g, which has the fields before that. False: without memory. */
 bool top_guest_start(struct top_guest *g);
 /* End it; waits for what it is in the middle of. */
 void top_guest_stop(struct top_guest *g);
@@ -87,6 +91,8 @@ const char *top_state_name(enum top_state state);
 void top_detail_read(const char *spec, const struct vl_target_options *target,
 		     struct top_detail *d);
 void top_detail_clear(struct top_detail *d);
+/* The users in /etc/passwd of guest @spec, if that is in its memory; it is not paused. */
+struct vl_users *top_users_read(const char *spec, const struct vl_target_options *target);
 
 /* ---- which processes, in which order (toplist.c) ---- */
 

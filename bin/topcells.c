@@ -170,8 +170,8 @@ void top_cell(struct top_text *t, const struct vl_top_sample *s, const struct vl
 		snprintf(buf, sizeof(buf), "%" PRId32, p->pid);
 		break;
 	case VL_TOP_USER:
-		if (!p->euid) {
-			set(t, "root");
+		if (vl_top_user(s, p->euid)) {
+			set(t, vl_top_user(s, p->euid));
 			return;
 		}
 		snprintf(buf, sizeof(buf), "%" PRIu32, p->euid);

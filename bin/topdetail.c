@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "top.h"
+#include "view/users.h"
 #include "vmst/answer.h"
 
 #define FILE_MAX_BYTES (1u << 20) /* of one file of /proc; the rest is left out */
@@ -348,4 +349,24 @@ void top_detail_read(const char *spec, const struct vl_target_options *target, s
 		fclose(r.out);
 	free(r.inodes);
 	free(r.buf);
+}
+
+struct vl_users *top_users_read(const char *spec, const struct vl_target_options *target)
+{
+	struct vl_guest_options opts = { .target = *target, .label = LABEL };
+	struct vl_users *users = NULL;
+	struct vl_file_piece piece;
+	struct vl_guest *g = NULL;
+	char *buf;
+
+	opts.target.pause = VL_PAUSE_NONE;
+	if (vl_discard(vl_guest_open(spec, &opts, &g)))
+		return NULL;
+	buf = malloc(FILE_MAX_BYTES);
+	if (buf && !vl_discard(vl_file_read(vl_guest_sys(g), "/etc/passwd", 0, NULL, buf,
+					    FILE_MAX_BYTES, &piece)))
+		users = vl_users_parse(buf, piece.len);
+	free(buf);
+	vl_guest_close(g);
+	return users;
 }

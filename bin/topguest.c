@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "top.h"
+#include "view/users.h"
 
 #define MSEC 1000000ULL
 #define SEC (1000 * MSEC)
@@ -145,6 +146,9 @@ static bool open_guest(struct top_guest *g)
 	/* What was seen of the guest before is of another one. */
 	g->sample = NULL;
 	pthread_mutex_unlock(&g->lock);
+	vl_users_destroy(g->users);
+	g->users = NULL;
+	g->users_asked = false;
 	return true;
 }
 
@@ -273,6 +277,21 @@ static void lost_reader(struct top_guest *g, struct vl_error *err)
 	publish(g, state, err, NULL);
 }
 
+/* Once for each boot. It takes the kernel's code, and some tenths of a second. */
+static void find_users(struct top_guest *g)
+{
+	if (g->users_asked || !g->guest)
+		return;
+	g->users_asked = true;
+	g->users = top_users_read(g->spec, &g->scan->target);
+	pthread_mutex_lock(&g->lock);
+	for (size_t i = 0; i < 2; i++)
+		g->samples[i].users = g->users;
+	pthread_mutex_unlock(&g->lock);
+	if (g->users)
+		tell(g);
+}
+
 static void take_sample(struct top_guest *g)
 {
 	struct vl_top_sample *fill = &g->samples[g->next];
@@ -288,7 +307,10 @@ static void take_sample(struct top_guest *g)
 	}
 	if (!is_there(g))
 		return;
+	if (g->users_when == TOP_USERS_FIRST)
+		find_users(g);
 	err = vl_guest_top(g->guest, fill);
+	fill->users = g->users;
 	if (err && err->code == VL_ERR_TARGET) {
 		vl_error_destroy(err);
 		is_there(g);
@@ -354,6 +376,8 @@ static void *work(void *arg)
 			read_detail(g);
 		if (due)
 			take_sample(g);
+		if (due && g->users_when == TOP_USERS_LATER && g->sample)
+			find_users(g);
 	}
 	pthread_mutex_unlock(&g->lock);
 	forget(g);
@@ -386,6 +410,7 @@ void top_guest_stop(struct top_guest *g)
 	g->started = false;
 	for (size_t i = 0; i < 2; i++)
 		vl_top_sample_deinit(&g->samples[i]);
+	vl_users_destroy(g->users);
 	vl_error_destroy(g->err);
 	g->err = NULL;
 	top_detail_clear(&g->detail);

@@ -95,16 +95,19 @@ void top_act_user_menu(struct top *t, int arg)
 				m->values[nr++] = m->values[i + 1];
 		m->nr = nr;
 	}
-	pthread_mutex_unlock(&g->lock);
 	for (size_t i = 0; i < m->nr; i++) {
+		const char *name = s ? vl_top_user(s, m->values[i]) : NULL;
+
 		if (m->values[i] == t->filter.user)
 			m->at = i;
 		if (m->values[i] == TOP_ANY_USER)
 			snprintf(m->items[i], sizeof(m->items[0]), "all users");
+		else if (name)
+			snprintf(m->items[i], sizeof(m->items[0]), "%.10s (%u)", name, m->values[i]);
 		else
-			snprintf(m->items[i], sizeof(m->items[0]),
-				 m->values[i] ? "%u" : "root (%u)", m->values[i]);
+			snprintf(m->items[i], sizeof(m->items[0]), "%u", m->values[i]);
 	}
+	pthread_mutex_unlock(&g->lock);
 }
 
 void top_menu_key(struct top *t, int key)

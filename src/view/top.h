@@ -13,6 +13,8 @@
 
 #include "scan.h"
 
+struct vl_users;
+
 #define VL_TOP_UNKNOWN (-1) /* of what is in tenths: there is no sample before */
 
 /* A process. */
@@ -65,6 +67,8 @@ struct vl_top_sample {
 	char *text;
 	size_t text_len, text_cap;
 	uint64_t requests; /* of the reader, so far */
+	/* Their names, who reads the sample knows them; NULL: users are numbers. Not owned. */
+	const struct vl_users *users;
 };
 
 struct vl_top;
@@ -110,6 +114,9 @@ enum {
 };
 extern const struct vl_column vl_top_columns[];
 void vl_top_row(const struct vl_top_sample *sample, size_t i, struct vl_table *t);
+
+/* The name of user @uid of @sample, or NULL. */
+const char *vl_top_user(const struct vl_top_sample *sample, uint32_t uid);
 
 /* Order of two processes by column @column: less than, equal to, greater than 0. */
 int vl_top_compare(const struct vl_top_sample *sample, const struct vl_top_task *a,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "top.h"
+#include "users.h"
 
 const struct vl_column vl_top_columns[] = {
 	[VL_TOP_PID] = { "PID", VL_CELL_INT, true, "process id" },
@@ -28,17 +29,25 @@ const struct vl_column vl_top_columns[] = {
 	{ 0 },
 };
 
+const char *vl_top_user(const struct vl_top_sample *sample, uint32_t uid)
+{
+	const char *name = vl_users_name(sample->users, uid);
+
+	return name || uid ? name : "root";
+}
+
 void vl_top_row(const struct vl_top_sample *sample, size_t i, struct vl_table *t)
 {
 	const struct vl_top_task *p = &sample->tasks[i];
 	size_t comm_len = strnlen(p->comm, sizeof(p->comm));
+	const char *user = vl_top_user(sample, p->euid);
 
 	vl_table_row(t);
 	vl_table_int(t, VL_TOP_PID, p->pid);
-	if (p->euid)
-		vl_table_printf(t, VL_TOP_USER, "%u", p->euid);
+	if (user)
+		vl_table_str(t, VL_TOP_USER, user);
 	else
-		vl_table_str(t, VL_TOP_USER, "root");
+		vl_table_printf(t, VL_TOP_USER, "%u", p->euid);
 	vl_table_int(t, VL_TOP_PRI, p->priority);
 	vl_table_int(t, VL_TOP_NI, p->nice);
 	vl_table_uint(t, VL_TOP_VIRT, p->virt);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../../src/util/text.h"
+#include "../../src/view/users.h"
 #include "tap.h"
 
 #define ROUNDS 200000
@@ -82,6 +83,33 @@ static bool is_hostile(const char *text)
 	return vl_text_next(text, strlen(text), &hostile) == strlen(text) && hostile;
 }
 
+static bool is_named(const struct vl_users *u, uint32_t uid, const char *want)
+{
+	const char *name = vl_users_name(u, uid);
+
+	return want ? name && !strcmp(name, want) : !name;
+}
+
+static void users(void)
+{
+	static const char text[] = "root:x:0:0::/root:/bin/sh\n\n:x:7::\nalice:x:4242:1::\n"
+				   "toor:x:0:0\nsp ace:x:1:1\nesc\x1b[1m:x:2:2\nshort:3\n"
+				   "neg:x:-1:1\nbig:x:4294967296:1\nlast:x:4294967294:1\n"
+				   "verylongnameverylongnameverylongna:x:5:5\nend:x:9";
+	struct vl_users *u = vl_users_parse(text, sizeof(text) - 1);
+
+	ok(is_named(u, 0, "root"), "the first of two users with one id");
+	ok(is_named(u, 4242, "alice") && is_named(u, 4294967294, "last"), "users");
+	ok(is_named(u, 9, "end"), "a line without an end");
+	ok(is_named(u, 1, NULL) && is_named(u, 2, NULL) && is_named(u, 5, NULL),
+	   "names that nobody has");
+	ok(is_named(u, 7, NULL) && is_named(u, 3, NULL) && is_named(u, 4294967295, NULL),
+	   "lines that are none");
+	vl_users_destroy(u);
+	ok(!vl_users_parse("", 0) && !vl_users_parse("\n\n", 2) && is_named(NULL, 0, NULL),
+	   "no user at all");
+}
+
 int main(void)
 {
 	static const char *const bad[] = {
@@ -114,5 +142,6 @@ int main(void)
 	vl_text_mask(text, sizeof(text) - 1, VL_TEXT_WORD);
 	ok(!memcmp(text, "a\0?\0b", sizeof(text)), "NUL passes");
 	ok(round_trips(), "what was escaped comes back");
+	users();
 	return tap_end();
 }

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Names of users, out of the text of a guest's /etc/passwd. */
+#ifndef VLENS_USERS_H
+#define VLENS_USERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct vl_users;
+
+/*
+ * The users that @text of @len bytes lists, which is hostile: of a name with anything but
+ * visible ASCII in it, or one that is too long, nothing is believed. NULL: there is none, or
+ * no memory.
+ */
+struct vl_users *vl_users_parse(const char *text, size_t len);
+void vl_users_destroy(struct vl_users *u);
+
+/* The name of user @uid, the first that is listed; NULL: it has none. @u may be NULL. */
+const char *vl_users_name(const struct vl_users *u, uint32_t uid);
+
+#endif
