@@ -24,20 +24,22 @@ struct patient {
 static void check_kind(struct patient *p, const char *spec)
 {
 	pid_t pid = vl_target_pid(p->g->target);
+	char vcpus[32] = "vCPUs not known";
 
 	vl_target_info(p->g->target, &p->info);
+	if (p->info.vcpus)
+		snprintf(vcpus, sizeof(vcpus), "%u vCPU%s", p->info.vcpus,
+			 p->info.vcpus == 1 ? "" : "s");
 	if (!pid)
-		vl_doctor_row(p->d, "kind", VL_DOCTOR_OK, NULL, "a memory dump, %u vCPU%s",
-			      p->info.vcpus, p->info.vcpus == 1 ? "" : "s");
+		vl_doctor_row(p->d, "kind", VL_DOCTOR_OK, NULL, "a memory dump, %s", vcpus);
 	else
-		vl_doctor_row(p->d, "kind", VL_DOCTOR_OK, NULL, "%s%s%s, process %d, %s%s%u vCPU%s",
+		vl_doctor_row(p->d, "kind", VL_DOCTOR_OK, NULL, "%s%s%s, process %d, %s%s%s",
 			      !strncmp(spec, "qemu:", 5) || !strncmp(spec, "qmp:", 4) ?
 				      "a QEMU without libvirt" :
 			      !strncmp(spec, "kvm:", 4) ? "a guest of KVM, by the module" :
 							  "a libvirt domain",
 			      p->info.name[0] ? ", " : "", p->info.name, (int)pid, p->info.state,
-			      p->info.state[0] ? ", " : "", p->info.vcpus,
-			      p->info.vcpus == 1 ? "" : "s");
+			      p->info.state[0] ? ", " : "", vcpus);
 }
 
 static void check_ram(struct patient *p)
@@ -107,6 +109,7 @@ static struct vl_error *check_contact(struct patient *p)
 /* What it is at, if that is not what one would think. */
 static void check_state(struct patient *p, const struct vl_error *why)
 {
+	bool stopped = vl_target_is_stopped(p->g->target);
 	struct vl_fate fate = { false, false };
 	struct vl_table inside;
 	struct vl_state state;
@@ -120,8 +123,10 @@ static void check_state(struct patient *p, const struct vl_error *why)
 	vl_state_of(&p->info, &fate, why, &state);
 	if (state.means[0])
 		vl_doctor_row(p->d, "state", VL_DOCTOR_WARNING,
-			      why ? NULL : "what is shown is of the kernel that is there", "%s: %s",
-			      state.word, state.means);
+			      stopped ? "kill -CONT lets it run; what is shown is as it stands" :
+			      why     ? NULL :
+					"what is shown is of the kernel that is there",
+			      "%s: %s", state.word, state.means);
 }
 
 static void check_programs(struct patient *p, bool work)
