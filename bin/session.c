@@ -133,6 +133,7 @@ static int report_lost(const struct session *s, int status)
 	const struct vl_redirect_lost *lost = &s->redirect.lost;
 	_cleanup_error_ struct vl_error *disk = describe_disk(lost);
 	_cleanup_error_ struct vl_error *rest = describe_unanswered(lost), *names = NULL;
+	_cleanup_error_ struct vl_error *hosts = NULL;
 	_cleanup_error_ struct vl_error *refused = NULL;
 
 	/* Why it failed, perhaps. */
@@ -143,8 +144,15 @@ static int report_lost(const struct session *s, int status)
 						   "names of users and groups are on the guest's "
 						   "disk, not in its memory"),
 				      "they are shown as numbers");
+	if (lost->hosts)
+		hosts = vl_error_hint(vl_error_new(VL_ERR_BLOCKED,
+						   "names of hosts (/etc/hosts) are on the guest's "
+						   "disk, not in its memory"),
+				      "no host has one");
 	if (names)
 		error_report(s->applet->name, s->options.spec, names);
+	if (hosts)
+		error_report(s->applet->name, s->options.spec, hosts);
 	if (disk)
 		error_report(s->applet->name, s->options.spec, disk);
 	if (rest)

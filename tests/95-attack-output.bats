@@ -180,6 +180,12 @@ X"
 	assert_same "$in" "$output"
 	[[ $output == "blue (id: "* && -z $stderr ]] || { show_run; fail "no number"; }
 	vip "$g" link show vt0 | grep -q 'link-netns blue'
+	for in in "vexec $g ip netns exec blue true" "vip $g -n blue addr"; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr $in
+		[[ $status -ne 0 && $stderr == *": a program can neither enter nor make a namespace; --as=PID shows "* ]] ||
+			{ show_run; fail "$in: why?"; }
+	done
 	in_guest g61 'ip netns del blue'
 }
 
@@ -245,13 +251,19 @@ fails_with() {
 	fails_with "$BATS_TEST_TMPDIR/x is not run" sh -c "env $BATS_TEST_TMPDIR/x || exit 1"
 	if command -v script; then fails_with "a program gets no new terminal" script -qec true /dev/null; fi
 	if command -v tmux; then fails_with "a program gets no new terminal" tmux new; fi
+	if command -v iptables-legacy; then
+		fails_with "rules of iptables-legacy cannot be asked for" iptables-legacy -L
+		XTABLES_LOCKFILE=$BATS_TEST_TMPDIR/lock run --separate-stderr vexec \
+			--host-files="$BATS_TEST_TMPDIR" "$g" iptables-legacy -L
+		[[ ${stderr_lines[-1]} == "vexec: $g: rules of iptables-legacy cannot be asked for"* ]] || { show_run; fail "iptables: why?"; }
+	fi
 	if command -v strace; then fails_with "no process can be traced" strace -p 1; fi
-	fails_with "a program can neither enter nor make a namespace" ip netns exec box true
-	fails_with "a program can neither enter nor make a namespace" ip -n box addr
+	fails_with "a program can neither enter nor make a namespace" nsenter -t 1 -n true
 	fails_with "a program can neither enter nor make a namespace" unshare -n true
 	fails_with "/tmp/new is not written" sh -c 'echo x >/tmp/new'
 	fails_with "/tmp/new is not written" mkdir /tmp/new
-	fails_with "/usr/bin/ldd is not run: it would load libraries of this host" sh -c 'ldd /bin/ls'
+	fails_with "/" sh -c 'ldd /bin/ls'
+	[[ ${stderr_lines[-1]} == *"/ldd is not run: it would load libraries of this host; "* ]] || fail "$stderr"
 	run --separate-stderr vexec "$g" ldd /bin/ls
 	[[ $status -eq 126 && $stderr == "vexec: $g: ldd is not run: it would load libraries of this host; "* ]]
 	[[ -z $output ]] || { show_run; fail "ldd: an answer"; }

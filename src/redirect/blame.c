@@ -83,6 +83,8 @@ void vl_blame(struct vl_trap *t, const struct vl_error *err)
 			(struct vl_absent){ hash_of(path), vl_now_ns() };
 	if (path && (!strcmp(path, "/etc/passwd") || !strcmp(path, "/etc/group")))
 		lost->names |= row->on_fail == F_EMPTY && !t->r->no_epoch;
+	if (path && !strcmp(path, "/etc/hosts"))
+		lost->hosts |= row->on_fail == F_EMPTY && !t->r->no_epoch;
 	if (row && row->on_fail != F_ERRNO)
 		return;
 	lost->main |= !task || task->tgid == t->r->main;
@@ -124,16 +126,25 @@ void vl_refused_end(struct vl_redirect *r)
 		r->stats->lost.refused = VL_REFUSED_NOTHING;
 }
 
-/* Files that a program for terminals makes before it opens one. */
-static bool is_of_terminal(const char *path)
-{
-	static const char *const patterns[] = { "/tmp/tmux-*", "/run/screen", "/var/run/screen",
-						"/tmp/screens" };
+/* What a program wants that begins with a file of its own. */
+static const struct {
+	const char *pattern;
+	enum vl_redirect_refused wants;
+} beginnings[] = {
+	{ "/tmp/tmux-*", VL_REFUSED_TERMINAL },
+	{ "/run/screen", VL_REFUSED_TERMINAL },
+	{ "/var/run/screen", VL_REFUSED_TERMINAL },
+	{ "/tmp/screens", VL_REFUSED_TERMINAL },
+	{ "/run/xtables.lock", VL_REFUSED_XTABLES },
+	{ "/var/run/xtables.lock", VL_REFUSED_XTABLES },
+};
 
-	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++)
-		if (vl_path_below(path, patterns[i]))
-			return true;
-	return false;
+static enum vl_redirect_refused wanted(const char *path)
+{
+	for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)
+		if (vl_path_below(path, beginnings[i].pattern))
+			return beginnings[i].wants;
+	return VL_REFUSED_WRITE;
 }
 
 struct vl_error *vl_redirect_refusal(enum vl_redirect_refused kind, const char *what)
@@ -159,13 +170,17 @@ struct vl_error *vl_redirect_refusal(enum vl_redirect_refused kind, const char *
 					"guest needs" },
 		[VL_REFUSED_NAMESPACE] = { "a program can neither enter nor make a namespace%s",
 					   "--as=PID shows what a task of the guest sees in its own" },
+		[VL_REFUSED_XTABLES] = { "rules of iptables-legacy cannot be asked for from "
+					 "outside%s",
+					 "iptables-nft and nft can; /proc/net/ip_tables_names has the "
+					 "tables" },
 		[VL_REFUSED_WRITE] = { "%s is not written: neither the guest nor this host is "
 				       "changed",
 				       "--host-files gives a program a folder of this host" },
 	};
 
-	if (kind == VL_REFUSED_WRITE && is_of_terminal(what)) {
-		kind = VL_REFUSED_TERMINAL;
+	if (kind == VL_REFUSED_WRITE && wanted(what) != kind) {
+		kind = wanted(what);
 		what = "";
 	}
 	if ((size_t)kind >= VL_NR_REFUSED || !texts[kind].message)

@@ -152,7 +152,8 @@ struct vl_path_row {
 	const char *pattern; /* absolute; a component '*' is any one component */
 	bool exact;	     /* not what is below it */
 	enum vl_calls calls;
-	const char *called; /* by programs that are called so, parted by blanks; NULL: by all */
+	/* By programs with such a name, patterns parted by blanks, or, behind "!", all others. */
+	const char *called;
 	enum vl_whose open;
 	enum vl_whose query; /* stat, access, readlink, xattr */
 	enum vl_how how;
@@ -586,8 +587,9 @@ struct vl_redirect {
 	struct {
 		uint64_t dev, ino;
 	} given[3];		 /* standard input, output and error; 0: closed */
-	bool given_appends;	 /* one of them is a file for reading, and for appending */
-	const char *home, *path; /* in the program's environment, or NULL; what is for PATH */
+	bool given_appends; /* one of them is a file for reading, and for appending */
+	/* In the program's environment, or NULL; what is for PATH. */
+	const char *home, *path, *pwd;
 	int listener;
 	struct vl_terminal terminal;
 	int link;	 /* to the process that forked the program, or -1: we did */

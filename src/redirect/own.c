@@ -340,6 +340,8 @@ struct vl_error *vl_own_init(struct vl_redirect *r)
 			r->home = *env + 5;
 		if (!strncmp(*env, "PATH=", 5))
 			r->path = *env + 5;
+		if (!strncmp(*env, "PWD=", 4))
+			r->pwd = *env + 4;
 		for (size_t i = 0; i < COUNT(vars); i++) {
 			size_t n = strlen(vars[i]);
 			const char *at = *env + n;

@@ -164,11 +164,15 @@ static const struct vl_path_row rows[] = {
 	/* what libraries look for besides */
 	SPARE_ROW("/selinux", C_PROBE, "libselinux: where its files were before Linux 3.0"),
 	SPARE_ROW("/etc/selinux/config", C_PROBE, "libselinux: whether it is there"),
+	SPARE_ROW("/var/run/setrans/.setrans-unix", C_PROBE, "libselinux: who translates labels"),
+	SPARE_ROW("/run/setrans/.setrans-unix", C_PROBE, "libselinux: who translates labels"),
 	SPARE_ROW("/var/run/utmpx", C_PROBE, "getutxent: it reads utmp then"),
 	SPARE_ROW("/run/utmpx", C_PROBE, "getutxent: it reads utmp then"),
 	SPARE_ROW("/var/log/wtmpx", C_PROBE, "getutxent: it reads wtmp then"),
 	SPARE_ROW("/etc/host.conf", C_LIBC, "settings for several addresses of one name"),
-	SPARE_ROW("/etc/resolv.conf", C_LIBC, "names come from files only (nsswitch.conf)"),
+	{ .pattern = "/etc/resolv.conf", .exact = true, .open = P_GUEST, .query = P_GUEST,
+	  .on_fail = F_ABSENT, .tries = 1, .calls = C_CONFIG, .called = "! *sh busybox test [",
+	  .note = "names come from files only (nsswitch.conf); without it /etc/hosts goes, too" },
 	{ .pattern = "/lib/modules/*/modules.softdep", .exact = true, .open = P_GUEST,
 	  .query = P_GUEST, .on_fail = F_ABSENT, .tries = 1, .calls = C_LIBC,
 	  .called = "lsmod modinfo rmmod", .note = "libkmod reads it for modprobe" },
@@ -203,6 +207,21 @@ static const struct vl_path_row term_row = {
 	.open = P_HOST,
 	.query = P_HOST,
 	.note = "the terminal is the operator's",
+};
+/* A shell asks whether PWD is where it is. */
+static const struct vl_path_row pwd_row = {
+	.open = P_GUEST,
+	.query = P_GUEST,
+	.on_fail = F_ABSENT,
+	.tries = 1,
+	.note = "where the program was started, which the guest may have, too",
+};
+static const struct vl_path_row terminfo_row = {
+	.open = P_GUEST,
+	.query = P_GUEST_THEN_HOST,
+	.on_fail = F_HOST,
+	.tries = 1,
+	.note = "ncurses looks for it",
 };
 static const struct vl_path_row folder_rows[] = {
 	HOST_ROW("", "--host-files=DIR:ro"),
@@ -295,6 +314,14 @@ static int64_t open_flags(const struct vl_trap *t)
 				      -1;
 }
 
+/* Of any category: gettext(3) opens them without close-on-exec. */
+static bool is_messages(const char *norm)
+{
+	size_t len = strlen(norm);
+
+	return strstr(norm, "/LC_") && len > 3 && !strcmp(norm + len - 3, ".mo");
+}
+
 /* Has the program mapped a file whose path has @name in it? */
 static bool has_library(const struct vl_trap *t, const char *name)
 {
@@ -322,7 +349,7 @@ static bool is_among(const struct vl_trap *t, enum vl_calls calls, const char *n
 	looks = t->nr == __NR_stat || (t->nr == __NR_newfstatat && !(int)t->args[3]);
 	switch (calls) {
 	case C_LIBC:
-		return opens && ((flags & O_CLOEXEC) || strstr(norm, "/LC_MESSAGES/"));
+		return opens && ((flags & O_CLOEXEC) || is_messages(norm));
 	case C_CONFIG:
 		return looks || (opens && (flags & O_CLOEXEC));
 	case C_TERM:
@@ -341,12 +368,13 @@ static bool is_among(const struct vl_trap *t, enum vl_calls calls, const char *n
 	}
 }
 
-/* Was the program executed by one of @names, if any are given? */
+/* Was the program executed by one of @names, or behind a "!" by none of them? NULL: any. */
 static bool is_called(const struct vl_trap *t, const char *names)
 {
 	const struct vl_task *task = names ? vl_task_find(t->r, t->tid) : NULL;
+	bool none = names && *names == '!';
 
-	return !names || (task && vl_program_among(names, task->called));
+	return !names || (task && vl_program_among(names + none, task->called) != none);
 }
 
 /*
@@ -382,6 +410,10 @@ static const struct vl_path_row *row_of(struct vl_trap *t, const char *path, boo
 		return &look_rows[look];
 	if (vl_own_terminfo(r, norm) && is_among(t, C_TERM, norm))
 		return &term_row;
+	if (vl_own_terminfo(r, norm) == strlen(norm) && is_among(t, C_STAT, norm))
+		return &terminfo_row;
+	if (r->pwd && !strcmp(norm, r->pwd) && is_among(t, C_STAT, norm))
+		return &pwd_row;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		size_t n = vl_path_below(norm, rows[i].pattern);
 

@@ -196,7 +196,8 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 			break;
 		vl_error_destroy(err);
 		r->stats->retries++;
-		sleep_ns(i * MS);
+		/* Who is in the middle of something may have to wait for a CPU. */
+		sleep_ns(i * i * 2 * MS);
 	}
 	r->stats->gave_up++;
 	vl_blame(t, err);

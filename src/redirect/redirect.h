@@ -100,6 +100,7 @@ enum vl_redirect_refused {
 	VL_REFUSED_PROCESSOR, /* to run what asks the processor; what: its path */
 	VL_REFUSED_LOADER,    /* to run the loader for its list of libraries; what: its path */
 	VL_REFUSED_NAMESPACE, /* to enter or make a namespace */
+	VL_REFUSED_XTABLES,   /* to ask for rules of iptables by the older interface */
 	VL_REFUSED_WRITE,     /* to write a file; what: its path */
 	VL_NR_REFUSED
 };
@@ -116,6 +117,7 @@ struct vl_redirect_lost {
 	char unanswered_first[256];	  /* the path that the first of them was about, or "" */
 	bool main;			  /* the program's first process asked for some of it */
 	bool names;			  /* of users or groups, which are numbers instead */
+	bool hosts;			  /* of hosts: there are none */
 	enum vl_redirect_refused refused; /* the last of them */
 	char refused_what[256];
 };

@@ -209,6 +209,9 @@ struct vl_error *vl_h_getsockopt(struct vl_trap *t)
 		return NULL;
 	if ((int)t->args[1] != SOL_SOCKET) {
 		t->ret = -ENOPROTOOPT;
+		/* IPT_BASE_CTL and IP6T_BASE_CTL of linux/netfilter_ipv?/ip?_tables.h */
+		if (f->type == SOCK_RAW && (int)t->args[2] == 64)
+			vl_refused(t, VL_REFUSED_XTABLES, "");
 		return NULL;
 	}
 	switch ((int)t->args[2]) {

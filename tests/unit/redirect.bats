@@ -127,6 +127,58 @@ same_ps() {
 	[[ $stderr == *"on disk 0 () unanswered 0 () child"* ]]
 }
 
+@test "what libraries look for by the way is not missed, and by its name it is" {
+	export LC_ALL=C.UTF-8
+	local softdep path cmd
+	softdep=/lib/modules/$(uname -r)/modules.softdep
+	while read -r path cmd; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr "$V" -s -p "$path" $cmd
+		[[ $stderr == *"on disk 0 () unanswered 0 ()"* ]] || { echo "$cmd: $stderr"; false; }
+		run --separate-stderr "$V" -s -p "$path" cat "$path"
+		[[ $status -eq 1 && $stderr == *"on disk 1 ($path)"* ]] || { echo "cat $path: $stderr"; false; }
+	done <<-EOF
+		/selinux ls -d /
+		/etc/selinux/config ls -d /
+		/var/run/utmpx who
+		/etc/host.conf getent ahosts localhost
+		$softdep lsmod
+	EOF
+	# modprobe needs it.
+	run --separate-stderr "$V" -s -p "$softdep" modprobe --show-depends vlens_none
+	[[ $stderr == *"on disk 1 ($softdep)"* ]]
+	# The C library's own, which it opens as cat does.
+	run --separate-stderr "$V" -s -p /usr/lib/x86_64-linux-gnu/gconv/gconv-modules.cache ls -d /
+	[[ $stderr == *"on disk 0 () unanswered 0 ()"* ]]
+	run --separate-stderr "$V" -s -p /selinux sh -c '[ -e /selinux ] || ! echo none'
+	[[ $stderr == *"on disk 1 (/selinux)"* ]]
+}
+
+@test "openssl.cnf is the guest's, and empty to who has the library" {
+	mkdir -p "$T/usr/lib/ssl"
+	echo guest >"$T/usr/lib/ssl/openssl.cnf"
+	[ "$("$V" -r "$T" cat /usr/lib/ssl/openssl.cnf)" = guest ]
+	local py=/usr/bin/python3
+	[ -x "$py" ] || skip "python3 is not installed"
+	run -0 --separate-stderr "$V" -r "$T" "$py" -c 'print(open("/usr/lib/ssl/openssl.cnf").read(), end="")'
+	[ "$output" = guest ]
+	ldd "$("$py" -c 'import _hashlib; print(_hashlib.__file__)')" | grep -q libcrypto || skip "no module with the library"
+	run -0 --separate-stderr "$V" -r "$T" "$py" -c 'import _hashlib
+print(open("/usr/lib/ssl/openssl.cnf").read(), end="")'
+	[ -z "$output" ]
+}
+
+@test "what this host would answer, whatever the guest says, is not run" {
+	local name
+	for name in systemd-detect-virt ldd; do
+		command -v "$name" >/dev/null || continue
+		run --separate-stderr "$V" "$name" /bin/ls
+		[[ $status -eq 126 && -z $output && $stderr == *"is not run"* ]]
+		run --separate-stderr "$V" sh -c "$name /bin/ls"
+		[[ $status -eq 126 && -z $output && $stderr == *"Permission denied"* ]]
+	done
+}
+
 @test "what is no file is not looked for on a disk" {
 	cd /
 	run "$V" -s -p "/socket:[1]" stat "socket:[1]"
