@@ -117,8 +117,10 @@ static void learn(struct vl_worker *w, struct vl_message *m)
 	struct vl_workset *ws = &w->guest->workset;
 
 	vl_epoch_learn(w->guest);
-	if (w->guest->contact && w->guest->contact->has_anchor)
+	if (w->guest->contact && w->guest->contact->anchor_changed) {
 		vl_contact_save(w->guest->contact);
+		w->guest->contact->anchor_changed = false;
+	}
 	m->value[VL_LEARNED_CHANGED] = ws->changed && ws->nr <= VL_WORKSET_MAX;
 	m->value[VL_LEARNED_PAGES] = ws->nr;
 	if (m->value[VL_LEARNED_CHANGED] && ws->nr)

@@ -25,7 +25,7 @@ struct vl_contact {
 	 * and when the guest was paused, in the host's CLOCK_MONOTONIC; 0: now.
 	 */
 	int64_t anchor_lo, anchor_hi, paused_host_ns;
-	bool has_anchor;
+	bool has_anchor, anchor_changed; /* since it was stored */
 	/* Where this guest's timekeeping reads the TSC; 0: no more. */
 	uint64_t tsc_sites[VL_MAX_TSC_SITES];
 	struct vl_kernel *kernel;
