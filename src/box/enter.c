@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "../util/process.h"
+#include "../util/procmap.h"
 #include "box.h"
 
 /*
@@ -240,7 +241,8 @@ void vl_box_close_others(struct vl_box_fds *keep)
 	close_between(next, ~0U);
 }
 
-void vl_box_unmap_shared(const struct vl_wire *w)
+/* The host's kernel cannot be asked for them: by text. */
+static void unmap_by_text(const struct vl_wire *w)
 {
 	FILE *f = fopen("/proc/self/maps", "re");
 	struct {
@@ -260,4 +262,19 @@ void vl_box_unmap_shared(const struct vl_wire *w)
 	fclose(f);
 	for (size_t i = 0; i < nr; i++)
 		munmap((void *)found[i].start, found[i].end - found[i].start);
+}
+
+void vl_box_unmap_shared(const struct vl_wire *w)
+{
+	const uint64_t flags = VL_PROCMAP_NEXT | VL_PROCMAP_WRITABLE | VL_PROCMAP_SHARED;
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC), r;
+	struct vl_procmap m = { .end = 0 };
+
+	while (!(r = vl_procmap_query(fd, flags, m.end, &m)))
+		if (m.end <= (uint64_t)w || m.start >= (uint64_t)(w + 1))
+			munmap((void *)m.start, m.end - m.start);
+	if (fd >= 0)
+		close(fd);
+	if (r != -ENOENT)
+		unmap_by_text(w);
 }

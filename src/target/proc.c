@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "../util/procmap.h"
 
 /* A QEMU has some hundred mappings of about 80 bytes; this is for 100,000. */
 #define MAPS_MAX (8U << 20)
@@ -188,6 +189,78 @@ struct vl_error *vl_proc_maps(pid_t pid, struct vl_vma **ret, size_t *nr_ret)
 	if (!*text)
 		return vl_proc_denied(pid, ESRCH);
 	return vl_parse_maps(text, ret, nr_ret);
+}
+
+struct vl_error *vl_maps_open(struct vl_maps *m, pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+	*m = (struct vl_maps){ .pid = pid, .fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) };
+	return m->fd < 0 ? vl_proc_denied(pid, errno) : NULL;
+}
+
+struct vl_error *vl_maps_read(struct vl_maps *m)
+{
+	return vl_proc_maps(m->pid, &m->all, &m->nr);
+}
+
+static const struct vl_vma *find_in(const struct vl_vma *v, size_t nr, uint64_t va)
+{
+	size_t lo = 0, hi = nr;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (va < v[mid].start)
+			hi = mid;
+		else if (va >= v[mid].end)
+			lo = mid + 1;
+		else
+			return &v[mid];
+	}
+	return NULL;
+}
+
+struct vl_error *vl_maps_find(struct vl_maps *m, uint64_t va, struct vl_vma *ret, bool *found_ret)
+{
+	const struct vl_vma *vma;
+	struct vl_procmap q;
+	struct vl_error *err;
+	int r;
+
+	r = m->all ? -ENOTTY : vl_procmap_query(m->fd, 0, va, &q);
+	*found_ret = !r;
+	if (r == -ENOENT)
+		return NULL;
+	if (!r) {
+		*ret = (struct vl_vma){
+			q.start,
+			q.end,
+			q.offset,
+			makedev(q.major, q.minor),
+			q.ino,
+			q.flags & VL_PROCMAP_SHARED,
+			q.flags & VL_PROCMAP_WRITABLE,
+			q.flags & VL_PROCMAP_EXECUTABLE,
+		};
+		return NULL;
+	}
+	err = m->all ? NULL : vl_maps_read(m);
+	if (err)
+		return err;
+	vma = find_in(m->all, m->nr, va);
+	*found_ret = vma;
+	if (vma)
+		*ret = *vma;
+	return NULL;
+}
+
+void vl_maps_close(struct vl_maps *m)
+{
+	if (m->fd >= 0)
+		close(m->fd);
+	free(m->all);
 }
 
 /*

@@ -46,6 +46,22 @@ struct vl_error *vl_parse_maps(const char *text, struct vl_vma **ret, size_t *nr
 /* The mappings of process @pid. VL_ERR_TARGET when they may not be read. */
 struct vl_error *vl_proc_maps(pid_t pid, struct vl_vma **ret, size_t *nr_ret);
 
+/* Those that are asked for, one by one. */
+struct vl_maps {
+	pid_t pid;
+	int fd;
+	struct vl_vma *all; /* NULL: the kernel is asked for each */
+	size_t nr;
+};
+
+/* The mappings of process @pid; errors as vl_proc_maps(). To be closed in any case. */
+struct vl_error *vl_maps_open(struct vl_maps *m, pid_t pid);
+/* Read them all now, as where the host's kernel cannot be asked for one. */
+struct vl_error *vl_maps_read(struct vl_maps *m);
+/* The mapping that holds address @va; *@found_ret: there is one. */
+struct vl_error *vl_maps_find(struct vl_maps *m, uint64_t va, struct vl_vma *ret, bool *found_ret);
+void vl_maps_close(struct vl_maps *m);
+
 /*
  * Open for reading the file that @vma of process @pid maps. Returns a
  * descriptor or -errno.

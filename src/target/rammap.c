@@ -29,24 +29,6 @@
 /* For all questions: a machine has some ten ranges, each takes a millisecond. */
 #define BUILD_TIMEOUT_NS (10 * VL_NSEC_PER_SEC)
 
-/* The mapping of the process that holds address @hva, or NULL. */
-static const struct vl_vma *find_vma(const struct vl_vma *v, size_t nr, uint64_t hva)
-{
-	size_t lo = 0, hi = nr;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (hva < v[mid].start)
-			hi = mid;
-		else if (hva >= v[mid].end)
-			lo = mid + 1;
-		else
-			return &v[mid];
-	}
-	return NULL;
-}
-
 /* The file behind @vma, opened once per target. NULL: out of memory. */
 static struct vl_backing *backing(struct vl_target *t, const struct vl_vma *vma)
 {
@@ -77,34 +59,38 @@ static struct vl_backing *backing(struct vl_target *t, const struct vl_vma *vma)
  * Add the RAM at [@gpa, @gpa + @size), which lies at @hva in the process,
  * piece by piece as the process has it mapped.
  */
-static struct vl_error *add_range(struct vl_target *t, const struct vl_vma *vmas, size_t nr,
-				  uint64_t gpa, uint64_t size, uint64_t hva)
+static struct vl_error *add_range(struct vl_target *t, struct vl_maps *maps, uint64_t gpa,
+				  uint64_t size, uint64_t hva)
 {
 	struct vl_error *err;
 
 	while (size) {
-		const struct vl_vma *vma = find_vma(vmas, nr, hva);
+		struct vl_vma vma;
+		bool is_mapped;
 		struct vl_ram r = { gpa, size, hva, -1, 0, VL_PAGE_SIZE };
 		struct vl_backing *b;
 
-		if (!vma || (hva | gpa | size) % VL_PAGE_SIZE)
+		err = vl_maps_find(maps, hva, &vma, &is_mapped);
+		if (err)
+			return err;
+		if (!is_mapped || (hva | gpa | size) % VL_PAGE_SIZE)
 			return vl_error_hint(
 				vl_error_new(VL_ERR_TARGET,
 					     "guest RAM is not mapped in process %d where the "
 					     "monitor says",
 					     (int)t->pid),
 				"does the monitor belong to another process?");
-		if (r.size > vma->end - hva)
-			r.size = vma->end - hva;
-		if (vma->ino) {
-			b = backing(t, vma);
+		if (r.size > vma.end - hva)
+			r.size = vma.end - hva;
+		if (vma.ino) {
+			b = backing(t, &vma);
 			if (!b)
 				return vl_error_nomem();
 			r.page_size = b->page_size;
 			/* A private mapping of a file has pages that the file lacks. */
-			if (vma->shared && b->fd >= 0) {
+			if (vma.shared && b->fd >= 0) {
 				r.fd = b->fd;
-				r.fd_offset = vma->offset + (hva - vma->start);
+				r.fd_offset = vma.offset + (hva - vma.start);
 			}
 		}
 		err = vl_ram_add(t, &r);
@@ -170,24 +156,22 @@ static bool as_cached(const struct vl_target *t, size_t from, uint64_t ino, uint
 
 bool vl_rammap_cached(struct vl_target *t)
 {
-	_cleanup_free_ struct vl_vma *vmas = NULL;
+	__attribute__((cleanup(vl_maps_close))) struct vl_maps maps = { .fd = -1 };
 	_cleanup_free_ char *text = NULL;
 	_cleanup_error_ struct vl_error *err = NULL;
 	char *path = cache_path(t);
-	size_t nr = 0;
 
 	if (!path || vl_read_file(AT_FDCWD, path, CACHE_MAX, &text, NULL) < 0 ||
 	    strncmp(text, CACHE_HEADER, strlen(CACHE_HEADER)) != 0)
 		goto no;
-	err = vl_proc_maps(t->pid, &vmas, &nr);
+	err = vl_maps_open(&maps, t->pid);
 	for (char *p = text + strlen(CACHE_HEADER); !err && *p; p++) {
 		uint64_t gpa, size, hva, ino, offset;
 		size_t from = t->nr_ram;
 
 		if (sscanf(p, "%" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64, &gpa,
 			   &size, &hva, &ino, &offset) != 5 ||
-		    (err = add_range(t, vmas, nr, gpa, size, hva)) ||
-		    !as_cached(t, from, ino, offset))
+		    (err = add_range(t, &maps, gpa, size, hva)) || !as_cached(t, from, ino, offset))
 			goto no;
 		p = strchr(p, '\n');
 		if (!p)
@@ -237,14 +221,14 @@ struct vl_error *vl_rammap_by_module(struct vl_target *t)
 struct vl_error *vl_rammap_build(struct vl_target *t, vl_hmp_fn *hmp, void *ctx)
 {
 	_cleanup_free_ struct vl_hmp_range *ranges = NULL;
-	_cleanup_free_ struct vl_vma *vmas = NULL;
+	__attribute__((cleanup(vl_maps_close))) struct vl_maps maps = { .fd = -1 };
 	_cleanup_free_ char *text = NULL;
 	uint64_t deadline = vl_now_ns() + BUILD_TIMEOUT_NS;
 	struct vl_error *err;
-	size_t nr, nr_vmas;
+	size_t nr;
 
 	/* Without this right nothing else will work, and it says so best. */
-	err = vl_proc_maps(t->pid, &vmas, &nr_vmas);
+	err = vl_maps_open(&maps, t->pid);
 	if (!err)
 		err = hmp(ctx, "info mtree -f", &text);
 	if (!err)
@@ -265,7 +249,7 @@ struct vl_error *vl_rammap_build(struct vl_target *t, vl_hmp_fn *hmp, void *ctx)
 		if (!err)
 			err = vl_hmp_gpa2hva(answer, &hva);
 		if (!err)
-			err = add_range(t, vmas, nr_vmas, ranges[i].gpa, ranges[i].size, hva);
+			err = add_range(t, &maps, ranges[i].gpa, ranges[i].size, hva);
 		if (err)
 			return err;
 	}

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Texts of /proc, and QEMU command lines. */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tap.h"
@@ -56,6 +59,65 @@ static void test_maps(void)
 	err = vl_proc_maps(0x3fffffff, &v, &nr);
 	ok(err && err->code == VL_ERR_TARGET && err->hint, "no such process");
 	vl_error_destroy(err);
+}
+
+/* Is each of @v found at both of its ends, as it is? */
+static bool finds(struct vl_maps *m, const struct vl_vma *v, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		for (unsigned end = 0; end < 2; end++) {
+			uint64_t va = end ? v[i].end - 1 : v[i].start;
+			struct vl_vma found = { .ino = 0 };
+			bool is;
+
+			/* [vsyscall] is no mapping, though it is in the text. */
+			if (va >> 63)
+				continue;
+			if (vl_maps_find(m, va, &found, &is) || !is || found.start != v[i].start ||
+			    found.end != v[i].end || found.offset != v[i].offset ||
+			    found.ino != v[i].ino || found.dev != v[i].dev ||
+			    found.shared != v[i].shared || found.writable != v[i].writable ||
+			    found.executable != v[i].executable)
+				return false;
+		}
+	return true;
+}
+
+static void test_find(void)
+{
+	void *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct vl_maps m = { .fd = -1 }, gone;
+	struct vl_error *err;
+	struct vl_vma *v, one;
+	pid_t pid = fork();
+	size_t nr;
+	bool is;
+
+	/* Of a process that does nothing: our own heap may grow meanwhile. */
+	if (!pid)
+		for (;;)
+			pause();
+	err = vl_proc_maps(pid, &v, &nr);
+	if (!err)
+		err = vl_maps_open(&m, pid);
+	ok(!err && finds(&m, v, nr), "each mapping is found by its address");
+	ok(!vl_maps_find(&m, (uint64_t)shared, &one, &is) && is && one.shared && one.writable,
+	   "one that is shared");
+	ok(!vl_maps_find(&m, 1, &one, &is) && !is, "none at address 1");
+	err = m.all ? NULL : vl_maps_read(&m);
+	ok(!err && finds(&m, v, nr), "and where the kernel is not asked for one");
+	ok(!vl_maps_find(&m, 1, &one, &is) && !is, "none at address 1");
+	free(v);
+	vl_maps_close(&m);
+	err = vl_maps_open(&gone, pid);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	if (!err)
+		err = vl_maps_find(&gone, (uint64_t)shared, &one, &is);
+	ok(err && err->code == VL_ERR_TARGET, "of a process that has ended: an error");
+	vl_error_destroy(err);
+	vl_maps_close(&gone);
+	munmap(shared, 4096);
 }
 
 #define PARSE(text) vl_qemu_args_parse(text, sizeof(text) - 1, &a)
@@ -136,6 +198,7 @@ int main(void)
 	test_tcp();
 	test_stat();
 	test_maps();
+	test_find();
 	test_args();
 	return tap_end();
 }
