@@ -89,6 +89,17 @@ static int follow(int dir, const char *rest, char at[PATH_MAX])
 	return err;
 }
 
+/* Directory @path, which stays open for the next files below it, or -errno. */
+static int open_place(struct vl_redirect *r, const char *path)
+{
+	int fd = vl_own_place(r, path);
+
+	if (fd >= 0)
+		return fd;
+	fd = open_path(AT_FDCWD, path, O_DIRECTORY, 0);
+	return fd < 0 ? fd : vl_own_keep_place(r, path, fd);
+}
+
 /* File @path of the host as an O_PATH descriptor, or -errno. */
 static int find(struct vl_trap *t, const char *path, bool nofollow)
 {
@@ -109,17 +120,14 @@ static int find(struct vl_trap *t, const char *path, bool nofollow)
 		snprintf(root, sizeof(root), "%.*s", (int)len, at);
 		if (!*rest)
 			return open_path(AT_FDCWD, root, flags, 0);
-		dir = open_path(AT_FDCWD, root, O_DIRECTORY, 0);
+		dir = open_place(t->r, root);
 		if (dir < 0)
 			return dir;
 		fd = open_path(dir, rest, flags, RESOLVE_BENEATH);
-		if (fd != -EXDEV) {
-			close(dir);
+		if (fd != -EXDEV)
 			return fd;
-		}
 		snprintf(tail, sizeof(tail), "%s", rest);
 		err = follow(dir, tail, at);
-		close(dir);
 		if (err)
 			return err;
 	}

@@ -209,6 +209,10 @@ bool vl_own_executable(const struct vl_redirect *r, const char *norm);
 size_t vl_own_terminfo(const struct vl_redirect *r, const char *norm);
 /* So many bytes of @norm name the place of the host that it is in; 0: it is in none. */
 size_t vl_own_root(struct vl_trap *t, const char *norm);
+/* Directory @path, if it is open: the files there are opened below it; else -errno. */
+int vl_own_place(const struct vl_redirect *r, const char *path);
+/* Keep it open, @fd, which is taken over: @fd or -errno. Of some the oldest is closed. */
+int vl_own_keep_place(struct vl_redirect *r, const char *path, int fd);
 /* The working directory of the trapping task, as the guest sees it: PATH_MAX bytes. */
 void vl_cwd(struct vl_trap *t, char *ret);
 bool vl_is_terminal(const struct stat *st);
@@ -549,6 +553,7 @@ struct vl_error *vl_launch(struct vl_redirect *r, int sock, int *status_ret);
 
 #define VL_MAX_APPROVED 64
 #define VL_MAX_ABSENT 64
+#define VL_PLACES 4
 
 struct vl_redirect {
 	struct vl_sys *sys;
@@ -566,7 +571,12 @@ struct vl_redirect {
 		ino_t ino;
 	} approved[VL_MAX_APPROVED];
 	size_t nr_approved; /* the last ones, in a ring */
-	char *folder;	    /* --host-files, or NULL */
+	struct vl_place {
+		char *path; /* NULL: free */
+		int fd;
+	} places[VL_PLACES]; /* with files of the host, likewise */
+	size_t nr_places;
+	char *folder; /* --host-files, or NULL */
 	bool folder_ro;
 	char **guest_paths; /* those of the options, normalised */
 	size_t nr_guest_paths;

@@ -147,6 +147,31 @@ size_t vl_own_root(struct vl_trap *t, const char *norm)
 	return n ? n : in_list(norm, others, COUNT(others));
 }
 
+int vl_own_place(const struct vl_redirect *r, const char *path)
+{
+	for (size_t i = 0; i < VL_PLACES; i++)
+		if (r->places[i].path && !strcmp(r->places[i].path, path))
+			return r->places[i].fd;
+	return -ENOENT;
+}
+
+int vl_own_keep_place(struct vl_redirect *r, const char *path, int fd)
+{
+	struct vl_place *place = &r->places[r->nr_places % VL_PLACES];
+	char *copy = strdup(path);
+
+	if (!copy) {
+		close(fd);
+		return -ENOMEM;
+	}
+	if (place->path)
+		close(place->fd);
+	free(place->path);
+	*place = (struct vl_place){ copy, fd };
+	r->nr_places++;
+	return fd;
+}
+
 /* Add @path, @len bytes, to the program's own. False: without memory. */
 static bool own(struct vl_redirect *r, const char *path, size_t len)
 {
@@ -418,6 +443,11 @@ void vl_own_deinit(struct vl_redirect *r)
 	for (size_t i = 0; i < r->nr_own; i++)
 		free(r->own[i]);
 	free(r->own);
+	for (size_t i = 0; i < VL_PLACES; i++) {
+		if (r->places[i].path)
+			close(r->places[i].fd);
+		free(r->places[i].path);
+	}
 	for (size_t i = 0; i < r->nr_guest_paths; i++)
 		free(r->guest_paths[i]);
 	free(r->guest_paths);

@@ -24,6 +24,18 @@ struct stat vl_supplied_stat(const char *text)
 	};
 }
 
+/* fstat(2), as a C library makes it, of an open file of the host. */
+static int stat_open(struct vl_trap *t)
+{
+	struct stat st;
+	char link[64];
+
+	snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)t->tid, t->where.fd);
+	if (stat(link, &st))
+		return errno == ENOENT ? -EBADF : -errno;
+	return vl_mem_write(t, t->args[2], &st, sizeof(st));
+}
+
 /* The guest's kernel gave no answer. */
 static struct vl_error *ask_host(struct vl_trap *t)
 {
@@ -53,12 +65,14 @@ static bool ask_guest(struct vl_trap *t, int dirfd, uint64_t path, bool *answere
 	}
 	if (!t->where.file && !t->where.empty && t->where.row->on_fail == F_HOST)
 		t->fallback = ask_host;
-	if (!t->where.empty &&
-	    (t->where.file || t->where.row->query == P_GUEST ||
-	     t->where.row->query == P_GUEST_THEN_HOST))
+	if (!t->where.empty && (t->where.file || t->where.row->query == P_GUEST ||
+				t->where.row->query == P_GUEST_THEN_HOST))
 		return true;
 	if (t->where.empty || t->where.row->query == P_HOST) {
-		vl_host_query(t);
+		if (t->where.empty && t->nr == __NR_newfstatat && t->args[3] & AT_EMPTY_PATH)
+			t->ret = stat_open(t);
+		else
+			vl_host_query(t);
 		*answered = true;
 	}
 	return false;

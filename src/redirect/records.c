@@ -137,7 +137,8 @@ struct vl_file *vl_record_new(struct vl_redirect *r)
 	struct vl_file *f, **block = r->files + r->nr_files / VL_FILES_BLOCK;
 
 	if (r->used_files == r->nr_files) {
-		collect(r);
+		if (r->nr_files)
+			collect(r);
 		if (r->used_files >= r->nr_files / 4 * 3 && block < r->files + VL_FILES_BLOCKS)
 			*block = calloc(VL_FILES_BLOCK, sizeof(**block));
 		if (block < r->files + VL_FILES_BLOCKS && *block) {
