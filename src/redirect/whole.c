@@ -11,8 +11,9 @@
 
 #include "internal.h"
 
-/* The first read: most files of /proc are below a page. */
+/* The first read; of a file that is made in one piece: nearly all are below a page. */
 #define FIRST 16384
+#define FIRST_ONCE 4096
 
 /*
  * Reads of one file or directory. What the kernel makes up it gives by the page,
@@ -120,22 +121,24 @@ struct vl_error *vl_open_whole(struct vl_redirect *r, const char *path, int flag
 			       int64_t *fd, char **data, size_t *len, int64_t *err)
 {
 	struct whole w = { .r = r, .path = path, .once = once };
+	/* All of the room for it is cleared and copied, three times. */
+	size_t want = once ? FIRST_ONCE : FIRST;
 	struct vl_error *error;
 	int64_t n;
 
 	*data = NULL;
 	*len = 0;
 	*err = 0;
-	if (!room(&w.data, &w.max, FIRST))
+	if (!room(&w.data, &w.max, want))
 		return vl_error_nomem();
-	error = vl_guest_open_read(r, path, flags, w.data, FIRST, fd, &n);
+	error = vl_guest_open_read(r, path, flags, w.data, want, fd, &n);
 	if (!error && *fd < 0) {
 		free(w.data);
 		return NULL;
 	}
 	w.fd = *fd;
 	if (!error)
-		error = read_on(&w, n, FIRST, err);
+		error = read_on(&w, n, want, err);
 	return end_whole(&w, error, data, len);
 }
 
