@@ -10,7 +10,8 @@
  * A question: everything else. The guest runs. The program's one question is
  * answered from pages that are copied as it touches them, and at its end these are
  * read again: if none has changed, the answer is of one moment (mem/recheck.c). Else
- * the question is asked again, at last on its pages as they are in a short pause;
+ * the question is asked again on its pages as they were at one moment, if there is one
+ * at which they can be read, at last as they are in a short pause;
  * and when the budget for pauses is used up, an answer is taken as the guest's
  * own kernel gives them, which lives with changes while it reads.
  *
@@ -31,7 +32,7 @@
 /* A copy that lacked a page is made again so often in a run, for half of its budget. */
 #define MAX_MISSES 16
 /* A question is asked so often while the guest runs, then so often in pauses. */
-#define LIVE_TRIES 2
+#define LIVE_TRIES 4
 #define TAKE_TRIES 4
 /*
  * So many answers an epoch may have while nothing has changed, as to begin one costs as
@@ -252,8 +253,9 @@ static void take(struct vl_guest *g)
 {
 	struct vl_error *err = pause_guest(g, TAKE_MOMENTS);
 
+	/* One that came to nothing counts, too: a question has an end. */
+	g->ask.takes++;
 	if (!err) {
-		g->ask.takes++;
 		err = vl_view_take(g->view);
 		if (err)
 			vl_error_destroy(vl_target_resume(g->target));
@@ -289,7 +291,7 @@ static struct vl_error *changed(struct vl_guest *g, bool *ret)
 	size_t nr = 0;
 
 	*ret = false;
-	if (g->ask.taken && !vl_view_missed(g->view))
+	if ((g->ask.taken && !vl_view_missed(g->view)) || vl_view_is_whole(g->view))
 		return NULL;
 	err = vl_view_recheck(g->view, &nr);
 	g->ask.taken = false;
@@ -447,12 +449,13 @@ struct vl_error *vl_epoch_settle(struct vl_guest *g)
 {
 	struct vl_asking *a = &g->ask;
 	struct vl_error *err;
+	bool stale = false, whole;
 	uint64_t *count;
-	bool stale = false;
 
 	if (!a->unsettled)
 		return NULL;
 	a->unsettled = false;
+	whole = a->on && vl_view_is_whole(g->view);
 	if (!a->on || (a->taken && !vl_view_missed(g->view))) {
 		count = &g->answers.paused;
 	} else {
@@ -469,13 +472,17 @@ struct vl_error *vl_epoch_settle(struct vl_guest *g)
 	a->tries = a->takes = 0;
 	/* By now what was found of them when the epoch began holds, too. */
 	g->know_mounts |= !stale;
-	g->sys.brief = a->on &&
-		       (stale || ++a->answers >= MAX_ANSWERS || vl_view_asked(g->view) > MAX_ASKED);
+	/* What is whole is of a moment that is over. */
+	g->sys.brief = a->on && (stale || whole || ++a->answers >= MAX_ANSWERS ||
+				 vl_view_asked(g->view) > MAX_ASKED);
 	return NULL;
 }
 
 void vl_epoch_close(struct vl_guest *g)
 {
+	/* An answer that its reader gave up: perhaps its pages were of no one moment. */
+	if (g->ask.on && g->ask.unsettled && g->view)
+		vl_view_doubt(g->view);
 	/* The clone and its memory are kept for the next epoch: what is translated
 	 * need not be again. */
 	if (g->label && !g->ask.on && vl_target_is_live(g->target))

@@ -9,6 +9,10 @@
  * costs a fiftieth of a fault. One that stays and changes is dropped, as perhaps it
  * is not needed at all. Time is counted in
  * questions and answers, so all this is the same on a slow host.
+ *
+ * A guest that never rests changes some pages in every question. So when pages have
+ * changed all are read until they are of one moment, and the question is asked on
+ * these: if it touches no other page, its answer is of that moment.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +33,9 @@
 #define STAY_MAX 640
 /* Pages known at all; 256 MiB of them. */
 #define KNOWN_MAX 65536
+/* Of a guest that never rests: so often all pages are read, and the hot ones each time. */
+#define ROUNDS 4
+#define HOT_ROUNDS 16
 
 void vl_recheck_deinit(struct vl_recheck *r)
 {
@@ -114,6 +121,7 @@ void vl_recheck_filled(struct vl_view *v, uint64_t gpa, const unsigned char *byt
 		return;
 	}
 	memcpy(p->was, bytes, VL_PAGE_SIZE);
+	atomic_store(&r->whole, false);
 	p->uses = r->time - p->touched <= NEAR ? p->uses + 1 : 1;
 	p->touched = r->time;
 	if (!p->has)
@@ -165,36 +173,6 @@ static uint64_t stay_since(const struct vl_recheck *r)
 	return oldest + (r->time - oldest) / 2 + 1;
 }
 
-struct vl_error *vl_view_ask(struct vl_view *v, bool again)
-{
-	struct vl_recheck *r = &v->pages;
-	struct vl_error *err = NULL;
-	uint64_t since, linger;
-
-	pthread_mutex_lock(&v->lock);
-	if (!again)
-		atomic_store(&v->released, false);
-	atomic_store(&v->missed, false);
-	if (!v->asking || r->full || (!again && r->nr > KNOWN_MAX))
-		err = begin(v);
-	r->time += !again;
-	since = stay_since(r);
-	linger = r->nr_held > HELD_MAX ? 0 : LINGER;
-	for (size_t i = r->nr_held; i-- > 0;) {
-		struct vl_recheck_page *p = &r->v[r->held[i]];
-		void *host = host_of(v, p);
-
-		if (!again && (p->stays ? p->touched < since : r->time - p->touched > linger)) {
-			let_go(v, p);
-			r->held[i] = r->held[--r->nr_held];
-		} else if (memcmp(host, p->was, VL_PAGE_SIZE)) {
-			memcpy(host, p->was, VL_PAGE_SIZE);
-		}
-	}
-	pthread_mutex_unlock(&v->lock);
-	return err;
-}
-
 struct batch {
 	uint64_t gpas[BATCH];
 	void *bufs[BATCH];
@@ -214,6 +192,7 @@ static void compare_page(struct vl_view *v, struct vl_recheck_page *p, const voi
 	v->pages.nr_stays -= p->stays;
 	p->stays = false;
 	p->uses = 0;
+	p->hot = true;
 	++*changed;
 }
 
@@ -227,8 +206,10 @@ static struct vl_error *flush(struct vl_view *v, struct batch *b, size_t *change
 	return err;
 }
 
-/* Read all of them; those that are not the same are so from now on. */
-static struct vl_error *read_again(struct vl_view *v, size_t *changed)
+enum which { ALL, HOT, COLD };
+
+/* Read @which of them; those that are not the same are so from now on. */
+static struct vl_error *read_again(struct vl_view *v, enum which which, size_t *changed)
 {
 	struct vl_recheck *r = &v->pages;
 	struct batch *b = malloc(sizeof(*b));
@@ -240,8 +221,11 @@ static struct vl_error *read_again(struct vl_view *v, size_t *changed)
 	b->nr = 0;
 	for (size_t i = 0; !err && i < r->nr_held; i++) {
 		struct vl_recheck_page *p = &r->v[r->held[i]];
-		const void *now = vl_target_page(v->target, p->gpa);
+		const void *now;
 
+		if (which != ALL && p->hot != (which == HOT))
+			continue;
+		now = vl_target_page(v->target, p->gpa);
 		if (now) {
 			compare_page(v, p, now, changed);
 			continue;
@@ -258,16 +242,93 @@ static struct vl_error *read_again(struct vl_view *v, size_t *changed)
 	return err;
 }
 
+/* All that is held, again and again until it is of one moment; *@changed as at first. */
+static struct vl_error *find_moment(struct vl_view *v, size_t *changed)
+{
+	struct vl_recheck *r = &v->pages;
+	struct vl_error *err = read_again(v, ALL, changed);
+	size_t nr = *changed;
+
+	r->restless = nr;
+	/* What changes from here on is hot. */
+	for (size_t i = 0; i < r->nr_held; i++)
+		r->v[r->held[i]].hot = false;
+	for (unsigned i = 0; !err && nr && i < ROUNDS; i++) {
+		/*
+		 * Two readings of the hot pages are the same, and the others are as they
+		 * were before: then all were so between these two.
+		 */
+		for (unsigned j = 0; !err && nr && j < HOT_ROUNDS; j++)
+			err = read_again(v, HOT, &nr);
+		if (err || nr)
+			break;
+		err = read_again(v, COLD, &nr);
+	}
+	atomic_store(&r->whole, !err && !nr);
+	return err;
+}
+
 struct vl_error *vl_view_recheck(struct vl_view *v, size_t *changed_ret)
 {
 	struct vl_error *err;
 
 	pthread_mutex_lock(&v->lock);
-	err = read_again(v, changed_ret);
+	err = find_moment(v, changed_ret);
+	/* The answer was of that moment: the next is not to be, too. */
+	if (!*changed_ret)
+		atomic_store(&v->pages.whole, false);
 	v->pages.time++;
 	atomic_store(&v->released, false);
 	pthread_mutex_unlock(&v->lock);
 	return err;
+}
+
+struct vl_error *vl_view_ask(struct vl_view *v, bool again)
+{
+	struct vl_recheck *r = &v->pages;
+	struct vl_error *err = NULL;
+	uint64_t since, linger;
+	size_t changed;
+
+	pthread_mutex_lock(&v->lock);
+	if (!again)
+		atomic_store(&v->released, false);
+	atomic_store(&v->missed, false);
+	if (!v->asking || r->full || (!again && r->nr > KNOWN_MAX))
+		err = begin(v);
+	r->time += !again;
+	if (!again) {
+		atomic_store(&r->whole, false);
+		if (!err && r->restless)
+			err = find_moment(v, &changed);
+	}
+	since = stay_since(r);
+	linger = r->nr_held > HELD_MAX ? 0 : LINGER;
+	for (size_t i = r->nr_held; i-- > 0;) {
+		struct vl_recheck_page *p = &r->v[r->held[i]];
+		void *host = host_of(v, p);
+
+		if (!again && (p->stays ? p->touched < since : r->time - p->touched > linger)) {
+			let_go(v, p);
+			r->held[i] = r->held[--r->nr_held];
+		} else if (memcmp(host, p->was, VL_PAGE_SIZE)) {
+			memcpy(host, p->was, VL_PAGE_SIZE);
+		}
+	}
+	pthread_mutex_unlock(&v->lock);
+	return err;
+}
+
+bool vl_view_is_whole(const struct vl_view *v)
+{
+	return atomic_load(&v->pages.whole);
+}
+
+void vl_view_doubt(struct vl_view *v)
+{
+	pthread_mutex_lock(&v->lock);
+	v->pages.restless = true;
+	pthread_mutex_unlock(&v->lock);
 }
 
 struct vl_error *vl_view_take(struct vl_view *v)
@@ -279,6 +340,7 @@ struct vl_error *vl_view_take(struct vl_view *v)
 	size_t nr = r->nr_held;
 
 	pthread_mutex_lock(&v->lock);
+	atomic_store(&r->whole, false);
 	for (size_t i = 0; !err && i < nr; i++) {
 		gpas[i] = r->v[r->held[i]].gpa;
 		bufs[i] = r->v[r->held[i]].was;

@@ -15,6 +15,7 @@ struct vl_recheck_page {
 	unsigned char *was; /* as it was read; NULL: nothing is kept */
 	bool has;	    /* the view has it: it is in @held */
 	bool stays;	    /* most questions touch it: it is not dropped between them */
+	bool hot;	    /* it changed between two readings of all pages */
 	uint32_t uses;	    /* how often it was missing, each time soon after the last */
 	uint64_t touched;   /* the time when it was missing last */
 };
@@ -26,8 +27,10 @@ struct vl_recheck {
 	size_t nr_slots;
 	uint32_t *held; /* indices of those that the view has */
 	size_t nr_held, nr_stays;
-	uint64_t time; /* counts questions, and how often their pages were read again */
-	bool full;     /* without memory: nothing can be said of what was read */
+	uint64_t time;	    /* counts questions, and how often their pages were read again */
+	bool full;	    /* without memory: nothing can be said of what was read */
+	bool restless;	    /* when pages were read again last, some had changed */
+	_Atomic bool whole; /* all that is held is of one moment */
 };
 
 /* A second mapping of pages of the view. */

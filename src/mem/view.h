@@ -154,6 +154,16 @@ struct vl_error *vl_view_recheck(struct vl_view *v, size_t *changed_ret);
  */
 struct vl_error *vl_view_take(struct vl_view *v);
 
+/*
+ * Are all pages that the question touched so far of one moment? If pages had changed
+ * vl_view_recheck() reads them until two readings are the same, where it can; so does
+ * vl_view_ask() of a guest whose pages had changed the last time.
+ */
+bool vl_view_is_whole(const struct vl_view *v);
+
+/* A question was given up: the next vl_view_ask() is to be of one moment. */
+void vl_view_doubt(struct vl_view *v);
+
 /* How many pages vl_view_take() would read. */
 size_t vl_view_asked(const struct vl_view *v);
 

@@ -17,10 +17,12 @@
 #define LOOKS 3
 #define LOOK_NS 20000000L
 /*
- * Tries of one look, should the kernel not be able to answer at that moment. A dump
- * stays as it is, but its call may have run out of time on a busy host.
+ * Tries of one look, should the kernel not be able to answer at that moment: enough for
+ * a guest that never rests, of which an answer is taken as it comes after some tries
+ * (guest-epoch.c). A dump stays as it is, but its call may have run out of time on a
+ * busy host.
  */
-#define TRIES 8
+#define TRIES 16
 #define DUMP_TRIES 2
 
 void vl_diff_see(struct vl_diff_items *l, uint64_t key, const char *name, size_t len,
@@ -98,8 +100,14 @@ struct vl_error *vl_diff_ask(struct vl_sys *sys, const char *path, const char *c
 		err = vl_error_new(VL_ERR_KERNEL, "cannot open %s in the guest: %s", path,
 				   strerror((int)-fd));
 	while (!err) {
-		char *more = len < ANSWER_MAX ? realloc(buf, len + CHUNK) : NULL;
+		char *more;
 
+		/* Of a list that changed under the kernel's feet, or was made to loop. */
+		if (len >= ANSWER_MAX) {
+			err = vl_error_new(VL_ERR_BLOCKED, "%s of the guest does not end", path);
+			break;
+		}
+		more = realloc(buf, len + CHUNK);
 		if (!more) {
 			err = vl_error_nomem();
 			break;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Questions to a running guest: what changes is noticed, and nothing else. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -57,6 +58,60 @@ static void test_change(void)
 	ok(changed() == 1, "one to what the clone has written, too");
 	ram[5 * VL_PAGE_SIZE] = 1;
 	ok(ask(true) && changed() == 0, "one of a page that was not touched is none");
+}
+
+static void test_whole(void)
+{
+	ok(ask(false) && touch(40) == 40 && touch(41) == 41 && !vl_view_is_whole(view),
+	   "what is copied as it is touched is of no one moment");
+	ok(changed() == 0 && !vl_view_is_whole(view), "that the answer was of one says nothing "
+						      "of the next");
+	ram[40 * VL_PAGE_SIZE + 8] = 50;
+	ok(changed() == 1 && vl_view_is_whole(view), "after a change all are of one moment");
+	ram[41 * VL_PAGE_SIZE + 8] = 51;
+	ok(ask(true) && touch(40) == 50 && touch(41) == 41 && vl_view_is_whole(view),
+	   "and so is the answer");
+	ok(ask(false) && touch(40) == 50 && touch(41) == 51 && vl_view_is_whole(view),
+	   "the next question is of the next moment");
+	ok(touch(42) == 42 && !vl_view_is_whole(view), "but for a page that it touches besides");
+	ok(changed() == 0 && ask(false) && !vl_view_is_whole(view),
+	   "a guest that rests is looked at afterwards, as before");
+}
+
+static _Atomic bool enough;
+
+/* The first is never behind the last. */
+static void *count(void *arg)
+{
+	volatile unsigned *first = (void *)(ram + 50 * VL_PAGE_SIZE + 64);
+	volatile unsigned *last = (void *)(ram + 51 * VL_PAGE_SIZE + 64);
+
+	while (!enough) {
+		++*first;
+		++*last;
+	}
+	return arg;
+}
+
+/* Two pages that change all the time: if they are of one moment, they agree. */
+static void test_moments(void)
+{
+	unsigned wrong = 0;
+	pthread_t thread;
+
+	ok(ask(false) && touch(51) == 51 && touch(50) == 50, "two pages");
+	ok(!pthread_create(&thread, NULL, count, NULL), "that never rest");
+	for (int i = 0; i < 2000; i++) {
+		unsigned first, last;
+
+		wrong += changed() < 0 || !ask(i & 1);
+		memcpy(&first, (void *)(page(50) + 64), sizeof(first));
+		memcpy(&last, (void *)(page(51) + 64), sizeof(last));
+		wrong += vl_view_is_whole(view) && first - last > 1;
+	}
+	enough = true;
+	pthread_join(thread, NULL);
+	ok(!wrong && changed() >= 0, "are never shown as of one moment when they are not");
 }
 
 static void test_take(void)
@@ -126,6 +181,8 @@ int main(void)
 		return 0;
 	}
 	test_change();
+	test_whole();
+	test_moments();
 	test_take();
 	test_forget();
 	test_copy();
