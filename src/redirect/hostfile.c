@@ -573,10 +573,11 @@ struct vl_error *vl_h_exec(struct vl_trap *t)
 	foreign = vl_program_foreign(norm);
 	if (foreign)
 		return vl_refuse_program(t, EACCES, foreign, norm);
-	t->ret = 0;
 	fd = find(t, norm, false);
-	if (fd >= 0 && !fstat(fd, &st) && !S_ISREG(st.st_mode))
-		t->ret = -EACCES;
+	/* A link of this host's may lead anywhere; one of the program's own may not. */
+	if (fd < 0 && !vl_own_folder(t->r, norm))
+		fd = open_path(AT_FDCWD, norm, 0, 0);
+	t->ret = fd < 0 ? fd : !fstat(fd, &st) && !S_ISREG(st.st_mode) ? -EACCES : 0;
 	if (fd >= 0) {
 		vl_own_script(t->r, norm, fd);
 		close(fd);
