@@ -68,7 +68,10 @@ bool vl_group_is_ours(struct vl_redirect *r, pid_t pgid)
 	return pgid == r->group || is_zombie_of_ours(r, pgid);
 }
 
-/* getpgrp(), getpgid(pid), getsid(pid): a group that it leads has its own pid */
+/*
+ * getpgrp(), getpgid(pid), getsid(pid): a group that it leads has its own pid. Of processes it
+ * sees its own, and those of the guest.
+ */
 struct vl_error *vl_h_group_id(struct vl_trap *t)
 {
 	struct vl_task *task = vl_task_find(t->r, t->tid);
@@ -78,6 +81,10 @@ struct vl_error *vl_h_group_id(struct vl_trap *t)
 		if (!vl_pid_own((int)t->args[0]))
 			return vl_h_forward(t);
 		pid = (int)t->args[0] - VL_OWN_PID;
+		if (!vl_task_find(t->r, pid) && !is_zombie_of_ours(t->r, pid)) {
+			t->ret = -ESRCH;
+			return NULL;
+		}
 	}
 	t->ret = t->nr == __NR_getsid ? getsid(pid) : getpgid(pid);
 	if (t->ret < 0)

@@ -168,6 +168,10 @@ struct vl_error *vl_h_clock(struct vl_trap *t)
 
 	if (t->nr == __NR_clock_gettime && is_pair(t))
 		return vl_h_forward(t);
+	/* The CPU time of process ~(clock >> 3), as clock_getcpuclockid(3) has it; 0: its own. */
+	if ((int)t->args[0] < 0 && ~((int)t->args[0] >> 3) &&
+	    !vl_task_find(t->r, ~((int)t->args[0] >> 3)))
+		return vl_h_forward(t);
 	for (size_t i = 0; i < sizeof(guest_clocks) / sizeof(guest_clocks[0]); i++)
 		if (guest_clocks[i].clock == (int)t->args[0]) {
 			err = vl_h_forward(t);

@@ -53,7 +53,11 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
+
+/* PID_MAX_LIMIT */
+#define OWN_PID 4194304
 
 static int tried, failed;
 
@@ -191,6 +195,13 @@ static void processes(pid_t pid)
 	CALL(migrate_pages, pid, 0, NULL, NULL);
 	CALL(move_pages, pid, 0, NULL, NULL, NULL, 0);
 	CALL(prlimit64, pid, 0, &v, NULL);
+	CALL(get_robust_list, pid, &v, &args);
+	CALL(timer_create, ~pid << 3 | 2, NULL, &args);
+	row("clock_nanosleep", syscall(SYS_clock_nanosleep, ~pid << 3 | 2, TIMER_ABSTIME,
+				       &(struct timespec){ 0 }, NULL) >= 0);
+	/* To itself its own have such pids. */
+	CALL(getpgid, OWN_PID + pid);
+	CALL(getsid, OWN_PID + pid);
 	row("fcntl F_SETOWN", !fcntl(0, F_SETOWN, pid));
 	row("fcntl F_SETSIG", !fcntl(0, 10, SIGUSR1));
 	row("prctl PR_SET_MM", !prctl(35, 1, 0, 0, 0));

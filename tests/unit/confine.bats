@@ -355,6 +355,14 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs).returncode)' "$V" -n "$A" sw
 	[ "$(PYTHONSAFEPATH="" "$V" -F "$T/f:ro" /usr/bin/python3 "$T/f/check.py")" = mine ]
 }
 
+@test "a link that the program makes in the folder of --host-files leads to no program" {
+	mkdir "$T/folder"
+	cp /bin/uname "$T/secret"
+	run -127 "$V" -F "$T/folder" sh -c "ln -s ../secret $T/folder/x; exec $T/folder/x"
+	[[ $output != *Linux* ]]
+	[ "$("$V" -F "$T/folder" sh -c "cp /bin/uname $T/folder/own 2>/dev/null; ln -s /bin/uname $T/folder/y; exec $T/folder/y")" = Linux ]
+}
+
 @test "nothing of the host is below a descriptor in /proc" {
 	mkdir "$T/folder" "$T/out"
 	echo SECRET | tee "$T/out/s" >"$T/out/comm"
@@ -438,6 +446,11 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs).returncode)' "$V" -n "$A" sw
 	for shell in bash dash; do
 		[ "$(PATH=$T/bin:$PATH "$V" $shell -c 'command -v tool-of-mine && tool-of-mine x')" = \
 			"$T/bin/./tool-of-mine"$'\n'"script x" ]
+		# A link of this host's leads anywhere.
+		mkdir -p "$T/else"
+		ln -sf ../else/uname "$T/bin/uname-of-mine"
+		cp /bin/uname "$T/else"
+		[ "$(PATH=$T/bin:$PATH "$V" $shell -c 'uname-of-mine')" = Linux ]
 		# A PATH of the script's own, and what the guest has of it is on its disk.
 		[ "$("$V" -p /usr/bin/cat $shell -c 'PATH=/usr/sbin:/usr/bin; echo a | cat | cat')" = a ]
 	done
