@@ -311,9 +311,10 @@ static void sockets(const char *path)
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", slash ? slash + 1 : path);
 	s = socket(AF_UNIX, SOCK_STREAM, 0);
 	NEVER(connect(s, (void *)&sa, sizeof(sa)));
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%c%s", 0, "vlens-attack");
-	memcpy(sa.sun_path + 1, "vlens-attack", 12);
-	NEVER(connect(s, (void *)&sa, offsetof(struct sockaddr_un, sun_path) + 13));
+	memset(sa.sun_path, 0, sizeof(sa.sun_path));
+	snprintf(sa.sun_path + 1, sizeof(sa.sun_path) - 1, "%s", path);
+	NEVER(connect(s, (void *)&sa,
+		      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(path))));
 	NEVER(socket(AF_PACKET, SOCK_RAW, 0));
 	NEVER(socket(38 /* AF_ALG */, SOCK_SEQPACKET, 0));
 	NEVER(socket(40 /* AF_VSOCK */, SOCK_STREAM, 0));

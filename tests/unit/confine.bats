@@ -23,15 +23,19 @@ teardown() {
 listen() {
 	/usr/bin/python3 -c '
 import select, socket, sys
-all = [socket.socket(socket.AF_UNIX) for _ in "ab"] + [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)]
-for s, name in zip(all, (sys.argv[1] + "/stream", "\0vlens-attack", sys.argv[1] + "/datagram")):
+all = [socket.socket(socket.AF_UNIX) for _ in "abc"] + [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)]
+stream, datagram = (sys.argv[1] + name for name in ("/stream", "/datagram"))
+for s, name in zip(all, (stream, "\0" + stream, "\0" + datagram, datagram)):
     s.bind(name)
-[s.listen() for s in all[:2]]
+[s.listen() for s in all[:3]]
 open(sys.argv[1] + "/ready", "w")
 select.select(all, [], [])
 open(sys.argv[1] + "/came", "w")' "$T" 3>&- &
 	listener=$!
-	until [ -e "$T/ready" ]; do sleep 0.05; done
+	until [ -e "$T/ready" ]; do
+		kill -0 "$listener" || return 1
+		sleep 0.05
+	done
 	chmod 777 "$T"/stream "$T"/datagram
 }
 
@@ -169,8 +173,8 @@ except TimeoutError:
 
 @test "capabilities, mounts and network of the program, as the host sees them" {
 	[ "$(id -u)" = 0 ] || skip "needs root"
-	"$V" sleep 4716.5 3>&- &
-	until pgrep -fx 'sleep 4716.5' >"$T/pid"; do sleep 0.05; done
+	"$V" sleep "4716.$$" 3>&- &
+	until pgrep -fx "sleep 4716[.]$$" >"$T/pid"; do sleep 0.05; done
 	read -r pid <"$T/pid"
 	[ "$(grep -c '^Cap\(Inh\|Prm\|Eff\|Bnd\|Amb\):.*[[:space:]]0*$' "/proc/$pid/status")" = 5 ]
 	grep -q '^NoNewPrivs:.*1$' "/proc/$pid/status"
