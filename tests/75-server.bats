@@ -69,6 +69,22 @@ same_pids() {
 	done
 }
 
+@test "server: memory that is swapped out is said to be there" {
+	local group=/sys/fs/cgroup/system.slice/vlens-swapped.service pid
+	pid=$(in_guest server "head -n 1 $group/cgroup.procs")
+	# It says that it could not get as much, and takes what there is.
+	in_guest server "echo 64M >$group/memory.reclaim" 2>/dev/null || true
+	run --separate-stderr vcat "$g" "/proc/$pid/cmdline"
+	assert_status 3
+	[[ $stderr == "vcat: $g: /proc/$pid/cmdline: memory of the process is in the guest's swap space; "* ]] || fail "$stderr"
+	run --separate-stderr vps "$g" -p "$pid" -o pid,args --no-headers
+	assert_status 3
+	[[ $(xargs <<<"$output") == "$pid [sh]" && $stderr == *": memory of the process is in the guest's swap space; "* ]] || { show_run; fail "not said"; }
+	in_guest server "cat /proc/$pid/cmdline" >/dev/null
+	run --separate-stderr vcat "$g" "/proc/$pid/cmdline"
+	assert_status 0
+}
+
 # The last one: it takes from the guest's memory what others look at.
 @test "server: with nothing of its files in memory, the same is not asked again and again" {
 	in_guest server 'sync; echo 3 >/proc/sys/vm/drop_caches'

@@ -249,10 +249,38 @@ static const char *sleeper(struct vl_clone *c, uint64_t sp, char *buf, size_t si
 	return buf;
 }
 
+/* Is a page wanted that was swapped out? Its owner has to touch it, no second try helps. */
+static bool wants_swap(struct vl_clone *c, uint64_t sp)
+{
+	for (uint64_t at = sp; at < sp + 2048; at += 8) {
+		const char *name;
+		uint64_t va, off;
+
+		if (!read_stack(c, at, &va))
+			return false;
+		name = vl_symbol_at(c->contact->kernel, va, &off);
+		if (name && off && !strcmp(name, "do_swap_page"))
+			return true;
+	}
+	return false;
+}
+
+static struct vl_error *would_sleep(struct vl_clone *c, uint64_t sp)
+{
+	char buf[128];
+
+	if (wants_swap(c, sp))
+		return vl_error_hint(vl_error_new(VL_ERR_BLOCKED,
+						  "memory of the process is in the guest's swap "
+						  "space"),
+				     "it is not read from there");
+	return vl_error_new(VL_ERR_BLOCKED, "the guest's kernel would sleep in %s",
+			    sleeper(c, sp, buf, sizeof(buf)));
+}
+
 static struct vl_error *on_int3(struct vl_clone *c, struct vl_regs *regs)
 {
 	uint64_t at = regs->rip - 1, caller = 0;
-	char buf[128];
 
 	if (c->trap_schedule && at == c->trap_schedule) {
 		read_stack(c, regs->gpr[VL_RSP], &caller);
@@ -261,8 +289,7 @@ static struct vl_error *on_int3(struct vl_clone *c, struct vl_regs *regs)
 			regs->gpr[VL_RSP] += 8;
 			return NULL;
 		}
-		return vl_error_new(VL_ERR_BLOCKED, "the guest's kernel would sleep in %s",
-				    sleeper(c, regs->gpr[VL_RSP], buf, sizeof(buf)));
+		return would_sleep(c, regs->gpr[VL_RSP]);
 	}
 	for (size_t i = 0; i < c->nr_tsc_traps; i++)
 		if (at == c->tsc_traps[i].va) {
