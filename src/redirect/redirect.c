@@ -197,7 +197,7 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 		vl_error_destroy(err);
 		r->stats->retries++;
 		/* Who is in the middle of something may have to wait for a CPU. */
-		sleep_ns(i * i * 2 * MS);
+		sleep_ns(i > 0 ? i * i * 2 * MS : 0);
 	}
 	r->stats->gave_up++;
 	vl_blame(t, err);
