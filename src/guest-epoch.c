@@ -358,7 +358,8 @@ static void begin_asking(struct vl_guest *g, bool from_start)
 static bool leave_engine(struct vl_guest *g, const struct vl_error *err)
 {
 	if (err->code != VL_ERR_CRASHED || !g->clone || !g->clone->unfit ||
-	    g->clone->ops == &vl_engine_unicorn || g->executor != VL_EXECUTOR_ANY)
+	    g->clone->ops == &vl_engine_unicorn || g->executor != VL_EXECUTOR_ANY ||
+	    !vl_emulator_is_built())
 		return false;
 	snprintf(g->no_kvm, sizeof(g->no_kvm), "%s", err->message);
 	g->executor = VL_EXECUTOR_UNICORN;

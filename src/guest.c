@@ -107,7 +107,7 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 	g->engineless = false;
 	forget_old(g);
 	err = vl_epoch_open(g);
-	if (err && g->engineless && !g->emulator) {
+	if (err && g->engineless && !g->emulator && vl_emulator_is_built()) {
 		g->want = VL_WANT_EMULATOR;
 		/* Why the engine before it was left says more than that there is no other. */
 		if (!*g->no_kvm)

@@ -72,7 +72,10 @@ judge() {
 
 @test "QMP's dump-guest-memory: 5.10" { judge g510; }
 @test "QMP's dump-guest-memory: 6.1, 2 CPUs, page-table isolation" { judge g61; }
-@test "QMP's dump-guest-memory: 6.12, 5-level paging" { judge g612; }
+@test "QMP's dump-guest-memory: 6.12, 5-level paging" {
+	need_emulator
+	judge g612
+}
 
 @test "with nothing in the cache" {
 	dump g61

@@ -50,6 +50,7 @@ no_workers() { [[ -z $(ours vlens-engine)$(ours vlens-reader) ]]; }
 evil() {
 	local attack=$1
 	shift
+	need_emulator
 	run --separate-stderr env LD_LIBRARY_PATH="$EVIL" EVIL_UNICORN="$unicorn" \
 		EVIL_ATTACK="$attack" EVIL_AFTER="${after:-0}" EVIL_VICTIM=$$ \
 		"$1" --engine=vmst/unicorn "${@:2}"

@@ -2,6 +2,11 @@
 /* In the place of vcpu-unicorn.c and unicorn_api.c when vlens is built without Unicorn. */
 #include "vcpu.h"
 
+bool vl_emulator_is_built(void)
+{
+	return false;
+}
+
 struct vl_error *vl_emulator_load(void)
 {
 	return vl_error_hint(

@@ -45,6 +45,11 @@ static const int gpr_ids[VL_NR_GPR + 2] = {
 	UC_X86_REG_R15, UC_X86_REG_RIP, UC_X86_REG_RFLAGS,
 };
 
+bool vl_emulator_is_built(void)
+{
+	return true;
+}
+
 struct vl_error *vl_emulator_load(void)
 {
 	struct vl_unicorn_api unused;

@@ -157,6 +157,7 @@ extern const struct vl_engine_ops vl_engine_unicorn, vl_engine_kvm, vl_engine_na
 
 /* Load the emulator, ahead of the time when no file can be opened. The error: there is none. */
 struct vl_error *vl_emulator_load(void);
+bool vl_emulator_is_built(void);
 
 /* --- vcpu.c --- */
 

@@ -25,6 +25,10 @@ fail() {
 	return 1
 }
 
+# Has this build the emulator? A test that is of it is skipped without.
+has_emulator() { [[ $(vlens --version) != *-unicorn* ]]; }
+need_emulator() { has_emulator || skip "a build without Unicorn"; }
+
 # Everything the last `run --separate-stderr` left, for the log of a failure.
 show_run() {
 	printf 'status %s\n--- stdout\n%s\n--- stderr\n%s\n' "$status" \
