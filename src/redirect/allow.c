@@ -10,6 +10,7 @@
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <termios.h>
 #include <unistd.h>
@@ -64,7 +65,7 @@ const struct vl_native vl_native[] = {
 	CALL(mbind, "its memory"), CALL(set_mempolicy, "its memory"),
 	CALL(get_mempolicy, "its memory"), CALL(pkey_mprotect, "its memory"),
 	CALL(pkey_alloc, "its memory"), CALL(pkey_free, "its memory"),
-	CALL(memfd_create, "its memory"), CALL(map_shadow_stack, "its memory"),
+	IF(memfd_create, 1, MFD_HUGETLB, 0, "its memory"), CALL(map_shadow_stack, "its memory"),
 	CALL(mseal, "its memory"), CALL(getrandom, "noise"),
 
 	/* threads and processes of its own */

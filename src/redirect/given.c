@@ -199,7 +199,7 @@ struct vl_error *vl_h_fcntl(struct vl_trap *t)
 }
 
 /*
- * mmap(addr, length, rights, flags, fd, offset) of a stream, of code, or shared. No loader
+ * mmap(addr, length, rights, flags, fd, offset) of a stream, of code, shared, or huge. No loader
  * takes a file of the guest for code, whatever number that has. A shared mapping would write
  * to the middle of what is appended to, so there is none for who was given such a file.
  */
@@ -210,6 +210,10 @@ struct vl_error *vl_h_mmap(struct vl_trap *t)
 
 	if (((uint32_t)t->args[4] & VL_FD_STREAM_MASK) == VL_FD_STREAM) {
 		vl_deny_as(t, ENODEV);
+		return NULL;
+	}
+	if (t->args[3] & MAP_HUGETLB) {
+		vl_deny_as(t, ENOMEM);
 		return NULL;
 	}
 	t->pass = true;

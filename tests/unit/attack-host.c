@@ -204,6 +204,9 @@ static void processes(pid_t pid)
 	CALL(getsid, OWN_PID + pid);
 	row("fcntl F_SETOWN", !fcntl(0, F_SETOWN, pid));
 	row("fcntl F_SETSIG", !fcntl(0, 10, SIGUSR1));
+	row("huge pages", mmap(NULL, 2 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB,
+			       -1, 0) != MAP_FAILED);
+	NEVER(memfd_create("x", MFD_HUGETLB));
 	row("prctl PR_SET_MM", !prctl(35, 1, 0, 0, 0));
 	row("int 0x80", old_call(20) != -ENOSYS); /* getpid */
 }
