@@ -81,9 +81,13 @@ static uint32_t action_of(const struct vl_policy *p)
 /* What is native under conditions comes first, then what goes to the tracer. */
 static void put_call(struct program *p, int nr)
 {
+	uint32_t otherwise = SECCOMP_RET_ALLOW;
+
 	for (size_t i = 0; i < vl_native_nr; i++)
-		if (vl_native[i].conditional && vl_native[i].nr == nr)
+		if (vl_native[i].conditional && vl_native[i].nr == nr) {
 			put_case(p, &vl_native[i].when, 1, SECCOMP_RET_ALLOW);
+			otherwise = NOTIFY;
+		}
 	for (int traced = 1; traced >= 0; traced--)
 		for (size_t i = 0; i < vl_policy_nr; i++) {
 			const struct vl_policy *row = &vl_policy[i];
@@ -94,7 +98,7 @@ static void put_call(struct program *p, int nr)
 			if (!row->nr_cmp)
 				return;
 		}
-	put_return(p, SECCOMP_RET_ALLOW);
+	put_return(p, otherwise);
 }
 
 /* Numbers from @first on, up to the next range, fare alike: as @action, or as put_call() says. */
