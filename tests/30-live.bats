@@ -95,10 +95,10 @@ kernel_7() {
 @test "6.1: files" { files g61; }
 @test "6.1: times" { times g61; }
 
-@test "6.12, memory in a file, 5-level paging: ps" { all_ps g612; }
-@test "6.12: lsmod, uname, free, uptime" { other_tools g612; }
-@test "6.12: files" { files g612; }
-@test "6.12: times" { times g612; }
+@test "6.12, memory in a file, 5-level paging: ps" { need_emulator; all_ps g612; }
+@test "6.12: lsmod, uname, free, uptime" { need_emulator; other_tools g612; }
+@test "6.12: files" { need_emulator; files g612; }
+@test "6.12: times" { need_emulator; times g612; }
 
 @test "7, memfd, 2 CPUs: ps" { kernel_7 all_ps; }
 @test "7: lsmod, uname, free, uptime" { kernel_7 other_tools; }
@@ -116,6 +116,7 @@ kernel_7() {
 }
 
 @test "user mode on every CPU, 5-level paging, 6.12" {
+	need_emulator # of five levels
 	need_guest spin
 	same_as_guest spin "ps -ef"
 	[[ $(vps "$(guest spin)" -eo args | grep -c '^spinner') -eq 2 ]]
