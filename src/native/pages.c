@@ -225,6 +225,37 @@ static bool map_again(void *p, uint64_t size, void *at, bool writable)
 	       (writable || !mprotect(at, size, PROT_READ));
 }
 
+/* Pages that are mapped at once, where tables map each by itself. */
+#define AROUND (16 * VL_PAGE_SIZE)
+
+/*
+ * The page at @va is mapped to @gpa with @flags: widen that to what lies around both in the
+ * same way, by the same table, which the walk has read anyway. Returns the size, and the
+ * addresses where it begins.
+ */
+static uint64_t look_around(struct vl_engine *e, uint64_t *va, uint64_t *gpa, uint64_t flags)
+{
+	uint64_t first = *va & ~(AROUND - 1), start = *va, end = *va + VL_PAGE_SIZE, size, left;
+	struct vl_xlat x;
+	bool view;
+
+	while (start > first && vl_translate(&e->pt, read_entry, e, start - VL_PAGE_SIZE, &x) &&
+	       x.size == VL_PAGE_SIZE && x.gpa + (*va - start) + VL_PAGE_SIZE == *gpa &&
+	       !((x.flags ^ flags) & X86_PTE_RW))
+		start -= VL_PAGE_SIZE;
+	while (end < first + AROUND && vl_translate(&e->pt, read_entry, e, end, &x) &&
+	       x.size == VL_PAGE_SIZE && x.gpa - (end - *va) == *gpa &&
+	       !((x.flags ^ flags) & X86_PTE_RW))
+		end += VL_PAGE_SIZE;
+	size = end - start;
+	if (!is_free(e, start, size) || !behind(e, *gpa - (*va - start), &left, &view) || !view ||
+	    left < size)
+		return VL_PAGE_SIZE;
+	*gpa -= *va - start;
+	*va = start;
+	return size;
+}
+
 enum vl_native_page vl_native_map(struct vl_engine *e, uint64_t va, bool write, uint64_t *gpa_ret)
 {
 	uint64_t page, size, left, at, base;
@@ -252,6 +283,8 @@ enum vl_native_page vl_native_map(struct vl_engine *e, uint64_t va, bool write, 
 		if (!p || left < size)
 			return VL_PAGE_PHYS;
 	}
+	if (view && size == VL_PAGE_SIZE)
+		size = look_around(e, &base, &page, x.flags);
 	at = vl_native_fold(base);
 	if (!is_free(e, base, size))
 		return VL_PAGE_BROKEN;
