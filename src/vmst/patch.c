@@ -77,6 +77,12 @@ static const struct patch patches[] = {
 	RETURN("synchronize_srcu"),
 	RETURN("rcu_barrier"),
 	RETURN("invoke_rcu_core"),
+	/* A list of a guest that runs, or was paused half-way, is no reason to BUG: the clone can live
+	 * with it as a kernel does that has no checks (lib/list_debug.c; since 6.6 ..._or_report). */
+	RETURN_1("__list_add_valid"),
+	RETURN_1("__list_add_valid_or_report"),
+	RETURN_1("__list_del_entry_valid"),
+	RETURN_1("__list_del_entry_valid_or_report"),
 	/* No modprobe runs for us (sock_diag asks for tcp_diag): movl $-ENOENT,%eax; ret */
 	BYTES("__request_module", "\xb8\xfe\xff\xff\xff\xc3"),
 	/* Delays: time stands still. */
