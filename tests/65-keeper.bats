@@ -191,7 +191,10 @@ s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(8); time.sleep(
 # A tool that asks without end, at a moment when it holds the guest.
 hold() {
 	local end=$((SECONDS + 20)) stat
-	vexec "$G" sh -c 'while :; do cat /proc/[0-9]*/stat >/dev/null; done' \
+	# What nothing is known of is asked without a hold.
+	vexec "$G" sh -c 'cat /proc/[0-9]*/stat' >/dev/null 3>&- 4>&-
+	# A copy is made whenever it has been silent for a while; its budget does not end.
+	vexec --max-pause=900,60000 "$G" sh -c 'while :; do cat /proc/[0-9]*/stat >/dev/null; sleep 0.06; done' \
 		>/dev/null 2>"$T/err" 3>&- 4>&- &
 	TOOL=$!
 	while read -r stat <"/proc/$QEMU/stat" && [[ $stat != *") T "* ]]; do
