@@ -105,6 +105,9 @@ void vl_view_put_pages(struct vl_view *v, const struct vl_view_range *r, uint64_
 		       const unsigned char *src, size_t nr);
 void vl_view_drop(struct vl_view *v, const struct vl_view_range *r, uint64_t gpa, size_t nr);
 
+/* alias.c: where the view has the page that is touched at @host, which may be its second mapping. */
+uint64_t vl_view_unaliased(const struct vl_view *v, uint64_t host);
+
 /* recheck.c, called by the thread that fills: page @gpa is @bytes. */
 void vl_recheck_filled(struct vl_view *v, uint64_t gpa, const unsigned char *bytes);
 void vl_recheck_deinit(struct vl_recheck *r);

@@ -129,57 +129,16 @@ static void fill(struct vl_view *v, uint64_t host)
 /* The same for a page that may be touched by its second mapping. */
 static void fill_at(struct vl_view *v, uint64_t host)
 {
-	for (size_t i = v->nr_aliases; i-- > 0;) {
-		const struct vl_view_alias *a = &v->aliases[i];
+	uint64_t first = vl_view_unaliased(v, host);
 
-		if (host - a->host >= a->size)
-			continue;
-		fill(v, (uint64_t)vl_view_host(v, a->gpa + (host - a->host), VL_PAGE_SIZE));
+	fill(v, first);
+	if (first != host)
 		ioctl(v->uffd, UFFDIO_WAKE, &(struct uffdio_range){ host, VL_PAGE_SIZE });
-		return;
-	}
-	fill(v, host);
-}
-
-bool vl_view_alias(struct vl_view *v, uint64_t gpa, uint64_t size, void *at, bool writable)
-{
-	struct uffdio_register reg = { .range = { (uint64_t)at, size },
-				       .mode = UFFDIO_REGISTER_MODE_MISSING };
-	const struct vl_view_range *r = vl_view_find(v, gpa);
-	bool ok = false;
-
-	pthread_mutex_lock(&v->lock);
-	if (v->nr_aliases == v->cap_aliases) {
-		size_t cap = 2 * v->cap_aliases + 64;
-		struct vl_view_alias *more = realloc(v->aliases, cap * sizeof(*more));
-
-		if (!more)
-			goto out;
-		v->aliases = more;
-		v->cap_aliases = cap;
-	}
-	if (!r || !r->again || size > r->size - (gpa - r->gpa) ||
-	    mremap((char *)r->again + (gpa - r->gpa), 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at) ==
-		    MAP_FAILED)
-		goto out;
-	ok = (writable || !mprotect(at, size, PROT_READ)) && !ioctl(v->uffd, UFFDIO_REGISTER, &reg);
-	if (ok)
-		v->aliases[v->nr_aliases++] = (struct vl_view_alias){ (uint64_t)at, gpa, size };
-out:
-	pthread_mutex_unlock(&v->lock);
-	return ok;
 }
 
 bool vl_view_is_shared(const struct vl_view *v)
 {
 	return v->shared;
-}
-
-void vl_view_unalias(struct vl_view *v)
-{
-	pthread_mutex_lock(&v->lock);
-	v->nr_aliases = 0;
-	pthread_mutex_unlock(&v->lock);
 }
 
 static void *filler(void *arg)

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Second mappings of the view's pages, where an executor has the guest's addresses. */
+#include <linux/userfaultfd.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "view-internal.h"
+
+uint64_t vl_view_unaliased(const struct vl_view *v, uint64_t host)
+{
+	for (size_t i = v->nr_aliases; i-- > 0;) {
+		const struct vl_view_alias *a = &v->aliases[i];
+
+		if (host - a->host < a->size)
+			return (uint64_t)vl_view_host(v, a->gpa + (host - a->host), VL_PAGE_SIZE);
+	}
+	return host;
+}
+
+bool vl_view_alias(struct vl_view *v, uint64_t gpa, uint64_t size, void *at, bool writable)
+{
+	struct uffdio_register reg = { .range = { (uint64_t)at, size },
+				       .mode = UFFDIO_REGISTER_MODE_MISSING };
+	const struct vl_view_range *r = vl_view_find(v, gpa);
+	bool ok = false;
+
+	pthread_mutex_lock(&v->lock);
+	if (v->nr_aliases == v->cap_aliases) {
+		size_t cap = 2 * v->cap_aliases + 64;
+		struct vl_view_alias *more = realloc(v->aliases, cap * sizeof(*more));
+
+		if (!more)
+			goto out;
+		v->aliases = more;
+		v->cap_aliases = cap;
+	}
+	if (!r || !r->again || size > r->size - (gpa - r->gpa) ||
+	    mremap((char *)r->again + (gpa - r->gpa), 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at) ==
+		    MAP_FAILED)
+		goto out;
+	ok = (writable || !mprotect(at, size, PROT_READ)) && !ioctl(v->uffd, UFFDIO_REGISTER, &reg);
+	if (ok)
+		v->aliases[v->nr_aliases++] = (struct vl_view_alias){ (uint64_t)at, gpa, size };
+out:
+	pthread_mutex_unlock(&v->lock);
+	return ok;
+}
+
+void vl_view_unalias(struct vl_view *v)
+{
+	pthread_mutex_lock(&v->lock);
+	v->nr_aliases = 0;
+	pthread_mutex_unlock(&v->lock);
+}
