@@ -468,6 +468,27 @@ has_not_booted() { ! has_booted "$1"; }
 	jq -e '.processes | length > 20' <<<"$output"
 }
 
+@test "a list of processes that leads back to itself ends" {
+	local name pids nr
+	for name in g510 g7; do
+		use "$name"
+		mapfile -t pids < <(vpslist --no-headers -o pid,comm "$D" | awk '$2 == "sleeper" { print $1 }')
+		# The kernel goes on behind the number that an id says it has.
+		nr=$(address "$(task_of "${pids[10]}"):task_struct.thread_pid->numbers[0].nr")
+		plant "$nr" "$(le "${pids[0]}" | cut -c1-8)"
+		run --separate-stderr vls "$D" /proc
+		assert_status 2
+		[[ -z $output && $stderr == *"leads back to itself"*"'vpslist'"* ]]
+		run --separate-stderr vps "$D" -e
+		assert_status 1
+		[[ $stderr == *"leads back to itself"*"'vpslist'"* ]]
+		run --separate-stderr vps --diff "$D"
+		assert_status 3
+		[[ $stderr == *"/proc was not compared: the guest's list of /proc leads back to itself" ]]
+		[[ $(vpslist --no-headers -o pid "$D" | grep -cxE " *(${pids[0]}|${pids[10]})") == 2 ]]
+	done
+}
+
 @test "vpeek: what cannot be read, or does not exist" {
 	need_guest g61
 	local g want

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "../vmst/answer.h"
 #include "redirect.h"
 #include "rows.h"
 #include "terminal.h"
@@ -222,15 +223,6 @@ void vl_record_free(struct vl_redirect *r, struct vl_file *f);
 void vl_records_deinit(struct vl_redirect *r);
 
 /* --- whole.c, files.c, query.c, stream.c: what the program does with files --- */
-
-/* linux/dirent.h: struct linux_dirent64. */
-struct vl_dirent64 {
-	uint64_t ino;
-	int64_t off;
-	uint16_t reclen;
-	uint8_t type;
-	char name[];
-} __attribute__((packed));
 
 struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, const char *path, bool once,
 			       char **data, size_t *len, int64_t *err);
@@ -504,6 +496,7 @@ struct vl_listing {
 	size_t len, max;
 	size_t settled; /* so many bytes stay when the call is tried again */
 	int64_t behind; /* the position for what follows those */
+	struct vl_listed seen;
 	unsigned pieces;
 };
 

@@ -147,22 +147,6 @@ struct vl_error *vl_open_whole(struct vl_redirect *r, const char *path, int flag
 /* linux/limits.h: NAME_MAX, and what is before the name and behind it. */
 #define ENTRY_MAX 280
 
-/* Where what follows the entries in @data begins (d_off of the last one); -1: they are none. */
-static int64_t behind(const char *data, size_t len)
-{
-	int64_t ret = 0;
-
-	for (size_t at = 0; at < len;) {
-		const struct vl_dirent64 *d = (const void *)(data + at);
-
-		if (len - at < sizeof(*d) || d->reclen <= sizeof(*d) || d->reclen > len - at)
-			return -1;
-		ret = d->off;
-		at += d->reclen;
-	}
-	return ret;
-}
-
 /* Descriptor *@fd is directory @path in a new epoch, or -errno. */
 static struct vl_error *open_dir(struct vl_redirect *r, const char *path, int64_t *fd)
 {
@@ -187,7 +171,8 @@ static struct vl_error *seek_dir(struct vl_trap *t, int64_t *fd)
 }
 
 /* The next piece of @fd; *@n is what the kernel said, *@next where the one behind it begins. */
-static struct vl_error *list_piece(struct vl_trap *t, int64_t fd, int64_t *n, int64_t *next)
+static struct vl_error *list_piece(struct vl_trap *t, int64_t fd, const char *path, int64_t *n,
+				   int64_t *next)
 {
 	struct vl_listing *l = &t->listing;
 	struct vl_error *err;
@@ -198,7 +183,14 @@ static struct vl_error *list_piece(struct vl_trap *t, int64_t fd, int64_t *n, in
 		       VL_ARG_INT(PIECE));
 	if (err || *n <= 0)
 		return err;
-	*next = behind(l->data + l->len, (size_t)*n);
+	*next = vl_listed_add(&l->seen, l->data + l->len, (size_t)*n);
+	if (*next == -ELOOP) {
+		l->settled = 0; /* all of it is in doubt */
+		return vl_error_hint(vl_error_new(VL_ERR_CRASHED,
+						  "the guest's list of %s leads back to itself",
+						  path),
+				     "see what the raw views show, as 'vpslist'");
+	}
 	if (*next < 0 || l->pieces++ == PIECES_MAX)
 		*n = -EIO;
 	else
@@ -222,9 +214,12 @@ struct vl_error *vl_list_whole(struct vl_trap *t, int64_t *fd, const char *path,
 	*data = NULL;
 	*len = 0;
 	l->len = l->settled;
+	l->seen = (struct vl_listed){ 0 };
 	while (!error && *fd >= 0) {
-		error = list_piece(t, *fd, &n, &next);
-		if (error || n <= 0 || l->len > VL_SNAPSHOT_MAX)
+		error = list_piece(t, *fd, path, &n, &next);
+		if (!error && l->len > VL_SNAPSHOT_MAX)
+			n = -EOVERFLOW;
+		if (error || n <= 0)
 			break;
 		if (n + ENTRY_MAX <= PIECE)
 			continue;

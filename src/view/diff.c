@@ -2,6 +2,7 @@
 /* The same list by several ways: what hides from one shows in another. */
 #include "diff.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +90,8 @@ static void merge(struct vl_diff_items *l)
 struct vl_error *vl_diff_ask(struct vl_sys *sys, const char *path, const char *call, char **ret,
 			     size_t *len_ret)
 {
+	bool lists = !strcmp(call, "getdents64");
+	struct vl_listed seen = { 0 };
 	struct vl_error *err;
 	char *buf = NULL;
 	int64_t fd, n;
@@ -102,7 +105,6 @@ struct vl_error *vl_diff_ask(struct vl_sys *sys, const char *path, const char *c
 	while (!err) {
 		char *more;
 
-		/* Of a list that changed under the kernel's feet, or was made to loop. */
 		if (len >= ANSWER_MAX) {
 			err = vl_error_new(VL_ERR_BLOCKED, "%s of the guest does not end", path);
 			break;
@@ -120,7 +122,10 @@ struct vl_error *vl_diff_ask(struct vl_sys *sys, const char *path, const char *c
 					   strerror((int)-n));
 		if (err || !n)
 			break;
-		len += (size_t)n <= CHUNK ? (size_t)n : CHUNK;
+		if (lists && vl_listed_add(&seen, buf + len, (size_t)n) == -ELOOP)
+			err = vl_error_new(VL_ERR_BLOCKED,
+					   "the guest's list of %s leads back to itself", path);
+		len += (size_t)n;
 	}
 	if (err) {
 		free(buf);

@@ -85,3 +85,40 @@ struct vl_error *vl_sys_open_read(struct vl_sys *sys, const char *path, int flag
 	}
 	return err;
 }
+
+/* FNV-1a */
+static uint64_t hash(const char *name, size_t max)
+{
+	uint64_t ret = 0xcbf29ce484222325;
+
+	for (size_t i = 0; i < max && name[i]; i++)
+		ret = (ret ^ (unsigned char)name[i]) * 0x100000001b3;
+	return ret;
+}
+
+/* Brent's way: the entry that is compared with is exchanged after 1, 2, 4, 8 ... others. */
+int64_t vl_listed_add(struct vl_listed *l, const void *data, size_t len)
+{
+	int64_t ret = 0;
+
+	for (size_t at = 0; at < len;) {
+		const struct vl_dirent64 *d = (const void *)((const char *)data + at);
+		uint64_t name;
+
+		if (len - at < sizeof(*d) || d->reclen <= sizeof(*d) || d->reclen > len - at ||
+		    d->off < 0)
+			return -EIO;
+		name = hash(d->name, d->reclen - sizeof(*d));
+		if (l->turn && d->off == l->off && name == l->name)
+			return -ELOOP;
+		if (l->nr++ == l->turn) {
+			l->turn = 2 * l->turn + 1;
+			l->nr = 0;
+			l->off = d->off;
+			l->name = name;
+		}
+		ret = d->off;
+		at += d->reclen;
+	}
+	return ret;
+}

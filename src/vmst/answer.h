@@ -20,6 +20,29 @@ struct vl_error *vl_sys_call(struct vl_sys *sys, const char *name, const struct 
 struct vl_error *vl_sys_open_read(struct vl_sys *sys, const char *path, int flags, void *buf,
 				  size_t len, int64_t *fd_ret, int64_t *n_ret);
 
+/* linux/dirent.h: struct linux_dirent64, what getdents64 gives */
+struct vl_dirent64 {
+	uint64_t ino;
+	int64_t off; /* where what follows this entry begins */
+	uint16_t reclen;
+	uint8_t type;
+	char name[];
+} __attribute__((packed));
+
+/* What was seen of a directory; all 0 at its beginning. */
+struct vl_listed {
+	int64_t off; /* of the entry that later ones are compared with */
+	uint64_t name;
+	uint64_t nr, turn;
+};
+
+/*
+ * Add @len bytes of entries. Returns where what follows them begins, -EIO if they are no
+ * entries, or -ELOOP if the directory leads back to itself, which shows before it was gone
+ * around three times.
+ */
+int64_t vl_listed_add(struct vl_listed *l, const void *data, size_t len);
+
 #define VL_SYS_CALL(sys, name, ret, ...) \
 	vl_sys_call(sys, name, (const struct vl_arg[]){ __VA_ARGS__ }, \
 		    sizeof((const struct vl_arg[]){ __VA_ARGS__ }) / sizeof(struct vl_arg), ret)

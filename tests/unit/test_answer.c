@@ -96,9 +96,49 @@ static void test_readers(void)
 	ok(asks, "vl_diff_ask() keeps to its buffer");
 }
 
+/* Entries with these offsets, all named alike if @same; what vl_listed_add() says of each piece. */
+static int64_t listed(struct vl_listed *l, const int64_t *offs, size_t nr, bool same)
+{
+	char buf[64 * 32] = { 0 };
+
+	for (size_t i = 0; i < nr; i++) {
+		struct vl_dirent64 *d = (void *)(buf + i * 32);
+
+		d->off = offs[i];
+		d->reclen = 32;
+		snprintf(d->name, 8, "%d", same ? 0 : (int)offs[i]);
+	}
+	return vl_listed_add(l, buf, nr * 32);
+}
+
+static void test_listed(void)
+{
+	const int64_t up[] = { 1, 2, 300, 1000, INT64_MAX }, zero[] = { 0, 0, 0, 0, 0, 0 };
+	const int64_t ring[] = { 1, 2, 3, 7, 8, 9, 7, 8, 9, 7, 8, 9, 7, 8, 9, 7, 8, 9, 7, 8, 9 };
+	struct vl_listed l = { 0 };
+	int64_t got = 0;
+
+	ok(listed(&l, up, 5, false) == INT64_MAX, "where what follows begins");
+	l = (struct vl_listed){ 0 };
+	for (size_t i = 0; i < 21 && got >= 0; i++)
+		got = listed(&l, ring + i, 1, false);
+	ok(got == -ELOOP, "a list that leads back to itself, piece by piece");
+	l = (struct vl_listed){ 0 };
+	ok(listed(&l, ring, 21, false) == -ELOOP, "and in one");
+	l = (struct vl_listed){ 0 };
+	for (int64_t i = 0; i < 3000 && got != -EIO; i++)
+		got = listed(&l, &(int64_t){ i % 1000 + 1 }, 1, false) == -ELOOP ? -EIO : i;
+	ok(got == -EIO, "and a long one, before it was gone around three times");
+	l = (struct vl_listed){ 0 };
+	ok(listed(&l, zero, 6, true) == -ELOOP, "six times the same");
+	l = (struct vl_listed){ 0 };
+	ok(vl_listed_add(&l, "too short", 9) == -EIO, "no entries");
+}
+
 int main(void)
 {
 	test_check();
 	test_readers();
+	test_listed();
 	return tap_end();
 }
