@@ -198,6 +198,8 @@ static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 
 	if (err)
 		return err;
+	/* What questions of an earlier run left is of another moment. */
+	vl_view_ask_end(g->view);
 	if (g->trim)
 		vl_view_keep(g->view, g->workset.gpas, g->workset.nr);
 	if (!whole)
@@ -453,10 +455,12 @@ struct vl_error *vl_epoch_settle(struct vl_guest *g)
 	bool stale = false, whole;
 	uint64_t *count;
 
-	if (!a->unsettled)
+	whole = a->on && g->view && vl_view_is_whole(g->view);
+	if (!a->unsettled) {
+		g->sys.brief |= whole;
 		return NULL;
+	}
 	a->unsettled = false;
-	whole = a->on && vl_view_is_whole(g->view);
 	if (!a->on || (a->taken && !vl_view_missed(g->view))) {
 		count = &g->answers.paused;
 	} else {

@@ -114,6 +114,7 @@ void vl_recheck_filled(struct vl_view *v, uint64_t gpa, const unsigned char *byt
 	struct vl_recheck *r = &v->pages;
 	struct vl_recheck_page *p = add(r, gpa);
 
+	atomic_store(&r->whole, false);
 	if (p && !p->was)
 		p->was = malloc(VL_PAGE_SIZE);
 	if (!p || !p->was) {
@@ -121,7 +122,6 @@ void vl_recheck_filled(struct vl_view *v, uint64_t gpa, const unsigned char *byt
 		return;
 	}
 	memcpy(p->was, bytes, VL_PAGE_SIZE);
-	atomic_store(&r->whole, false);
 	p->uses = r->time - p->touched <= NEAR ? p->uses + 1 : 1;
 	p->touched = r->time;
 	if (!p->has)

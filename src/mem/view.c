@@ -109,12 +109,10 @@ static void fill(struct vl_view *v, uint64_t host)
 		first = off & ~(nr * VL_PAGE_SIZE - 1);
 		if (nr > (r->size - first) / VL_PAGE_SIZE)
 			nr = (r->size - first) / VL_PAGE_SIZE;
-		/* No neighbour that can change may pass for touched. */
-		if (v->asking ? !still :
-				!late && v->still.at[0].size &&
-					(!vl_still_has(&v->still, r->gpa + first) ||
-					 !vl_still_has(&v->still,
-						       r->gpa + first + (nr - 1) * VL_PAGE_SIZE))) {
+		/* No neighbour that can change may pass for touched, or for still. */
+		if ((v->asking || (!late && v->still.at[0].size)) &&
+		    (!still || !vl_still_has(&v->still, r->gpa + first) ||
+		     !vl_still_has(&v->still, r->gpa + first + (nr - 1) * VL_PAGE_SIZE))) {
 			first = off;
 			nr = 1;
 		}

@@ -183,6 +183,8 @@ static struct vl_error *give_dir(struct vl_trap *t, const struct how *h, int64_t
 		free(g.file.listing);
 		return err;
 	}
+	if (!(h->flags & O_PATH))
+		g.file.listing_end = vl_listing_end(ret);
 	hide_own_fd(t, g.file.listing, &g.file.listing_len, fd);
 	return vl_fd_give(t, &g);
 }

@@ -217,17 +217,19 @@ struct vl_error *vl_h_mmap(struct vl_trap *t)
 		return NULL;
 	}
 	t->pass = true;
+	/* Whichever file it is: the kernel reads the number once more. */
+	if (t->r->given_appends && (t->args[3] & MAP_TYPE) != MAP_PRIVATE &&
+	    !(t->args[3] & MAP_ANONYMOUS)) {
+		vl_deny_as(t, EACCES);
+		return NULL;
+	}
 	if (t->args[2] & PROT_EXEC) {
 		snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)t->tid, (int)t->args[4]);
 		n = readlink(link, name, sizeof(name) - 1);
 		name[n > 0 ? n : 0] = 0;
 		if (vl_memfd_name(name))
 			vl_deny_as(t, ENODEV);
-		return NULL;
 	}
-	/* Whichever file it is: the kernel reads the number once more. */
-	if (t->r->given_appends)
-		vl_deny_as(t, EACCES);
 	return NULL;
 }
 

@@ -578,10 +578,10 @@ struct vl_error *vl_h_exec(struct vl_trap *t)
 	if (fd < 0 && !vl_own_folder(t->r, norm))
 		fd = open_path(AT_FDCWD, norm, 0, 0);
 	t->ret = fd < 0 ? fd : !fstat(fd, &st) && !S_ISREG(st.st_mode) ? -EACCES : 0;
-	if (fd >= 0) {
+	if (!t->ret)
 		vl_own_script(t->r, norm, fd);
+	if (fd >= 0)
 		close(fd);
-	}
 	t->pass = !t->ret;
 	return NULL;
 }

@@ -153,6 +153,7 @@ struct vl_file {
 	struct stat st;
 	char *listing; /* K_DIR: struct vl_dirent64s; K_SOCKET: answers */
 	size_t listing_len;
+	int listing_end;	    /* K_DIR: the -errno behind the last entry; 0: it is the end */
 	size_t pos;		    /* offset of the next entry or answer in listing */
 	int64_t taken_ns;	    /* K_SNAPSHOT: when its content was handed over */
 	int64_t guest_fd;	    /* K_STREAM: valid in @epoch only */
@@ -228,6 +229,8 @@ struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, const char *pa
 			       char **data, size_t *len, int64_t *err);
 struct vl_error *vl_open_whole(struct vl_redirect *r, const char *path, int flags, bool once,
 			       int64_t *fd, char **data, size_t *len, int64_t *err);
+/* What a program is told behind the last entry, where vl_list_whole() ended with @err. */
+int vl_listing_end(int64_t err);
 struct vl_error *vl_list_whole(struct vl_trap *t, int64_t *fd, const char *path, char **data,
 			       size_t *len, int64_t *err);
 /* The stat of a file with content @text that the guest does not have. */

@@ -280,7 +280,7 @@ void vl_own_script(struct vl_redirect *r, const char *path, int fd)
 
 	approve(r, fd);
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	ro = open(link, O_RDONLY | O_CLOEXEC);
+	ro = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	n = ro < 0 ? -1 : read(ro, head, sizeof(head) - 1);
 	if (n > 2 && !memcmp(head, "#!", 2)) {
 		own(r, path, strlen(path));

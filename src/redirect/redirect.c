@@ -180,7 +180,7 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 		vl_epoch_end(r);
 		if (i + 1 >= tries && r->no_epoch)
 			return err; /* the guest cannot be had at all */
-		if (t->sent) {
+		if (t->sent || !vl_trap_valid(t)) {
 			vl_error_destroy(err);
 			return NULL;
 		}

@@ -232,14 +232,14 @@ static const struct vl_dirent64 *entry(const struct vl_file *f, size_t at)
 static struct vl_error *list_again(struct vl_trap *t, struct vl_file *f)
 {
 	struct vl_error *err;
-	int64_t fd, n = 0;
+	int64_t fd, end = 0, n;
 	char *new = NULL;
 	size_t len = 0;
 
 	err = VL_GUEST(t->r, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(f->path),
 		       VL_ARG_INT(O_RDONLY | O_DIRECTORY), VL_ARG_INT(0));
 	if (!err && fd >= 0)
-		err = vl_list_whole(t, &fd, f->path, &new, &len, &n);
+		err = vl_list_whole(t, &fd, f->path, &new, &len, &end);
 	if (!err && fd >= 0)
 		err = VL_GUEST(t->r, "close", &n, VL_ARG_INT(fd));
 	if (err || !vl_settled(t->r)) {
@@ -249,6 +249,7 @@ static struct vl_error *list_again(struct vl_trap *t, struct vl_file *f)
 	free(f->listing);
 	f->listing = new;
 	f->listing_len = len;
+	f->listing_end = vl_listing_end(fd < 0 ? fd : end);
 	f->epoch = t->r->sys->epoch;
 	return NULL;
 }
@@ -292,6 +293,10 @@ struct vl_error *vl_h_getdents(struct vl_trap *t)
 	}
 	if (!len && at < f->listing_len && entry(f, at)) {
 		t->ret = -EINVAL; /* not even one fits */
+		return NULL;
+	}
+	if (!len && f->listing_end) {
+		t->ret = f->listing_end;
 		return NULL;
 	}
 	t->ret = vl_mem_write(t, t->args[1], t->r->chunk, len);

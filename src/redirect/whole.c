@@ -142,6 +142,12 @@ struct vl_error *vl_open_whole(struct vl_redirect *r, const char *path, int flag
 	return end_whole(&w, error, data, len);
 }
 
+int vl_listing_end(int64_t err)
+{
+	/* Of what went away meanwhile nothing is there. */
+	return err >= 0 || err == -ENOENT || err == -ESRCH ? 0 : (int)err;
+}
+
 /* What getdents64 gives at once: some 300 processes. */
 #define PIECE 8192
 /* linux/limits.h: NAME_MAX, and what is before the name and behind it. */

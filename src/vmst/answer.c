@@ -105,8 +105,7 @@ int64_t vl_listed_add(struct vl_listed *l, const void *data, size_t len)
 		const struct vl_dirent64 *d = (const void *)((const char *)data + at);
 		uint64_t name;
 
-		if (len - at < sizeof(*d) || d->reclen <= sizeof(*d) || d->reclen > len - at ||
-		    d->off < 0)
+		if (len - at < sizeof(*d) || d->reclen <= sizeof(*d) || d->reclen > len - at)
 			return -EIO;
 		name = hash(d->name, d->reclen - sizeof(*d));
 		if (l->turn && d->off == l->off && name == l->name)

@@ -9,6 +9,8 @@
 #include "answer.h"
 
 #define DEFAULT_TRIES 4
+/* So often the guest may have changed under a read, whatever the port says of it. */
+#define MAX_MISSED 64
 
 /* One read: well within the window that a clone has for user buffers. */
 #define CHUNK (512u << 10)
@@ -33,8 +35,8 @@ static struct vl_error *open_at(struct vl_sys *sys, const char *path, uint64_t o
 }
 
 /* One try, in one epoch. No close: descriptors end with the epoch. */
-static struct vl_error *read_once(struct vl_sys *sys, const char *path, uint64_t offset,
-				  char *buf, size_t size, struct vl_file_piece *ret)
+static struct vl_error *read_once(struct vl_sys *sys, const char *path, uint64_t offset, char *buf,
+				  size_t size, struct vl_file_piece *ret)
 {
 	struct vl_error *err = sys->ops->begin(sys);
 	int64_t fd, n;
@@ -77,7 +79,7 @@ struct vl_error *vl_file_read(struct vl_sys *sys, const char *path, uint64_t off
 			      struct vl_file_piece *ret)
 {
 	int tries = opts && opts->tries > 0 ? opts->tries : DEFAULT_TRIES;
-	unsigned int retries = 0;
+	unsigned int retries = 0, missed = 0;
 	struct vl_error *err;
 
 	for (;;) {
@@ -94,7 +96,7 @@ struct vl_error *vl_file_read(struct vl_sys *sys, const char *path, uint64_t off
 			return NULL;
 		}
 		/* That the guest changed says nothing: the port gives up on that itself. */
-		if (!sys->missed && !--tries)
+		if (sys->missed ? ++missed > MAX_MISSED : !--tries)
 			return on_disk(sys, path, err);
 		vl_error_destroy(err);
 		retries++;
