@@ -28,7 +28,7 @@ teardown_file() {
 refused_soon() {
 	local words=$1
 	shift
-	run --separate-stderr timeout 10 "$@"
+	run --separate-stderr timeout 30 "$@"
 	assert_refused vps "$guest" "$words"
 }
 
@@ -116,7 +116,7 @@ qmp_status() {
 		[[ $a != vcat ]] || args=(/proc/version)
 		[[ $a != vexec ]] || args=(true)
 		[[ $a != vpeek ]] || args=(init_task)
-		run --separate-stderr timeout 10 "$a" -c test:///default "${ours[@]}" nosuch "${args[@]}"
+		run --separate-stderr timeout 30 "$a" -c test:///default "${ours[@]}" nosuch "${args[@]}"
 		assert_refused "$a" nosuch "no such domain"
 	done
 }
@@ -308,7 +308,7 @@ qmp_status() {
 	install -m 755 "$VLENS_BUILD/vlens" "$dir/vps"
 	[[ -s $BATS_FILE_TMPDIR/bios.pid ]] || boot_nothing bios
 	guest=qemu:$(<"$BATS_FILE_TMPDIR/bios.pid")
-	run --separate-stderr timeout 10 setpriv --reuid 65534 --regid 65534 --clear-groups \
+	run --separate-stderr timeout 30 setpriv --reuid 65534 --regid 65534 --clear-groups \
 		env -u VLENS_CACHE_DIR -u VLENS_RUN_DIR "$dir/vps" "$guest" -ef
 	assert_refused vps "$guest" "ermission"
 }

@@ -156,10 +156,12 @@ kernel_7() {
 	local g
 	g=$(guest g61)
 	# A user of both, under two names; a user of the host only.
+	# shellcheck disable=SC2016 # for the guest's shell
 	in_guest g61 'echo gone:x:1:1::/:/bin/sh >>/etc/passwd
 		su -s /bin/sh guestmail -c "exec sleep 8080" &
 		su -s /bin/sh gone -c "exec sleep 8081" &
-		sleep 1
+		n=0
+		until [ "$(pgrep -fx "sleep 808[01]" | wc -l)" = 2 ] || [ $n = 200 ]; do n=$((n+1)); sleep 0.1; done
 		sed -i /^gone:/d /etc/passwd'
 	grep -q '^mail:x:8:' /etc/passwd && grep -q '^daemon:x:1:' /etc/passwd
 	vps "$g" -eo user:20,group:20,args >"$T/users"

@@ -39,8 +39,10 @@ monitors_busy() { occupy "$VLENS_TEST_RUN"/g61/qmp{,2}.sock; }
 
 @test "nothing of it where standard error is no terminal" {
 	monitors_busy
-	(sleep 2.5 && occupied_no_more) &
+	(sleep 2.5 && occupied_no_more) 3>&- &
+	local release=$!
 	VLENS_CACHE_DIR=$T/c VLENS_RUN_DIR=$T/r VLENS_KEEP=0 \
 		run --separate-stderr timeout 60 vps "qemu:$PID" -e
+	wait "$release" || true
 	[[ $stderr != *waiting* ]] || fail "$stderr"
 }

@@ -486,6 +486,7 @@ has_not_booted() { ! has_booted "$1"; }
 		assert_status 3
 		[[ $stderr == *"/proc was not compared: the guest's list of /proc leads back to itself" ]]
 		[[ $(vpslist --no-headers -o pid "$D" | grep -cxE " *(${pids[0]}|${pids[10]})") == 2 ]]
+		teardown
 	done
 }
 

@@ -73,7 +73,10 @@ same_pids() {
 	local group=/sys/fs/cgroup/system.slice/vlens-swapped.service pid
 	pid=$(in_guest server "head -n 1 $group/cgroup.procs")
 	# It says that it could not get as much, and takes what there is.
-	in_guest server "echo 64M >$group/memory.reclaim" 2>/dev/null || true
+	# A page whose write is under way is still there.
+	for _ in 1 2 3; do
+		in_guest server "echo 64M >$group/memory.reclaim; sync; sleep 0.5" 2>/dev/null || true
+	done
 	run --separate-stderr vcat "$g" "/proc/$pid/cmdline"
 	assert_status 3
 	[[ $stderr == "vcat: $g: /proc/$pid/cmdline: memory of the process is in the guest's swap space; "* ]] || fail "$stderr"

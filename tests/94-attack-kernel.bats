@@ -137,7 +137,7 @@ import socket, subprocess, sys
 taken = [socket.socket(socket.AF_UNIX) for _ in range(2)]
 for s, path in zip(taken, sys.argv[1:3]):
     s.connect(path)
-sys.exit(subprocess.call(["vpidlist", sys.argv[3]], stdout=subprocess.DEVNULL, timeout=5))
+sys.exit(subprocess.call(["vpidlist", sys.argv[3]], stdout=subprocess.DEVNULL, timeout=30))
 ' "$VLENS_TEST_RUN/$name/qmp.sock" "$VLENS_TEST_RUN/$name/qmp2.sock" "$g"
 	done
 }

@@ -250,7 +250,7 @@ fails_with() {
 	fails_with "a change of the guest's network was refused" ip link set lo mtu 1400
 	fails_with "$BATS_TEST_TMPDIR/x is not run" sh -c "env $BATS_TEST_TMPDIR/x || exit 1"
 	if command -v script; then fails_with "a program gets no new terminal" script -qec true /dev/null; fi
-	if command -v tmux; then fails_with "a program gets no new terminal" tmux new; fi
+	if command -v tmux; then fails_with "a program gets no new terminal" env -u TMUX -u TMUX_PANE tmux new; fi
 	if command -v iptables-legacy; then
 		fails_with "rules of iptables-legacy cannot be asked for" iptables-legacy -L
 		XTABLES_LOCKFILE=$BATS_TEST_TMPDIR/lock run --separate-stderr vexec \

@@ -95,7 +95,7 @@ at_once() {
 		start=$SECONDS
 		run --separate-stderr timeout 60 vuname "$guest" -n
 		assert_refused vuname "$guest" "the monitor is busy"
-		[[ $((SECONDS - start)) -le 5 ]]
+		[[ $((SECONDS - start)) -le 15 ]]
 	done
 	# What one of many tools waits for, none of the others waits for once more.
 	cold
@@ -109,7 +109,7 @@ at_once() {
 		wait "${jobs[i]}" && fail "$i: it has an answer"
 		grep -q "the monitor is busy" "$T/$i.err"
 	done
-	[[ $((SECONDS - start)) -le 5 ]]
+	[[ $((SECONDS - start)) -le 15 ]]
 	occupied_no_more
 	assert_runs g61 5
 }
@@ -246,7 +246,8 @@ find_apart() {
 }
 
 @test "QMP over TCP" {
-	local port=$((20000 + RANDOM % 10000)) guest
+	local port guest
+	port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 	cold
 	apart -- -qmp "tcp:127.0.0.1:$port,server=on,wait=off"
 	for guest in "qemu:$apart" "qmp:127.0.0.1:$port" "qmp:tcp:localhost:$port"; do

@@ -64,7 +64,7 @@ as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
 
 @test "the same on a terminal: nothing is typed for its shell" {
 	command -v script || skip "script is not installed"
-	on_terminal() { script -qefc "$V $*" /dev/null; }
+	on_terminal() { script -qefc "$V $*" /dev/null </dev/null; }
 	attack on_terminal
 }
 
@@ -263,7 +263,7 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs).returncode)' "$V" -n "$A" sw
 		echo "status \$?"
 		kill %1
 	END
-	run script -qefc "bash $T/jobs" /dev/null
+	run script -qefc "bash $T/jobs" /dev/null </dev/null
 	echo "$output"
 	[[ $output == *"status 0"* && $output != *"not ok"* ]]
 }

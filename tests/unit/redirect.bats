@@ -14,7 +14,7 @@ setup() {
 private() {
 	unshare -pf --mount-proc bash -c "
 		for i in {1..100}; do sleep 100 & done
-		sleep 0.3
+		until [ \"\$(pgrep -xc sleep)\" -ge 100 ]; do sleep 0.05; done
 		$1" 3>&-
 }
 
@@ -370,9 +370,9 @@ for f in (lambda: os.fchmod(1, 0o777), lambda: os.fchown(1, 1, 1), lambda: os.ut
 }
 
 @test "no epoch is open while the program sleeps" {
-	run "$V" -s sh -c 'cat /proc/version; sleep 0.5'
+	run "$V" -s sh -c 'cat /proc/version; sleep 3'
 	open=$(sed -n 's/.*open \([0-9]*\).*/\1/p' <<<"$output")
-	[ "$open" -lt 100 ]
+	[ "$open" -lt 1500 ]
 }
 
 @test "network: interfaces and sockets, and no change" {
