@@ -627,12 +627,17 @@ static void race_lock(const char *file)
 
 static void race_map(void)
 {
+	const int shared[] = { MAP_SHARED, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_SHARED_VALIDATE };
 	pthread_t t;
 	struct stat st;
 
 	row("stdout is not as it should be",
 	    fstat(1, &st) || !st.st_size ||
 		    (fcntl(1, F_GETFL) & (O_ACCMODE | O_APPEND)) != (O_RDWR | O_APPEND));
+	for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++)
+		row("stdout was mapped as memory to share",
+		    mmap(NULL, 4096, PROT_READ | PROT_WRITE | (int)(i & 1 ? PROT_EXEC : 0),
+			 shared[i], 1, 0) != MAP_FAILED);
 	inside = memfd_create("x", 0);
 	row("ftruncate", ftruncate(inside, 4096));
 	t = begin_swap(1);

@@ -78,6 +78,25 @@ static void test_whole(void)
 	   "a guest that rests is looked at afterwards, as before");
 }
 
+/* Pages beside still ones are copied when they are touched, each by itself. */
+static void test_still(void)
+{
+	const struct vl_view_still still[VL_MAX_STILL] = { { 194 * VL_PAGE_SIZE,
+							     6 * VL_PAGE_SIZE } };
+
+	vl_view_set_still(view, still);
+	ok(ask(false) && touch(198) == 198 && touch(193) == 193 && touch(201) == 201,
+	   "a still page, and two beside them");
+	ram[193 * VL_PAGE_SIZE + 8] = 1;
+	ram[201 * VL_PAGE_SIZE + 8] = 2;
+	ram[203 * VL_PAGE_SIZE + 8] = 3;
+	ok(changed() == 2 && touch(203) == 3,
+	   "that is noticed of these, and no other is there yet");
+	ram[203 * VL_PAGE_SIZE + 8] = 203;
+	ok(changed() == 1 && changed() == 0, "and then of it");
+	vl_view_set_still(view, (struct vl_view_still[VL_MAX_STILL]){ { 0 } });
+}
+
 static _Atomic bool enough;
 
 /* The first is never behind the last. */
@@ -182,6 +201,7 @@ int main(void)
 	}
 	test_change();
 	test_whole();
+	test_still();
 	test_moments();
 	test_take();
 	test_forget();
