@@ -191,6 +191,9 @@ static struct vl_error *list_piece(struct vl_trap *t, int64_t fd, const char *pa
 		return err;
 	*next = vl_listed_add(&l->seen, l->data + l->len, (size_t)*n);
 	if (*next == -ELOOP) {
+		/* Or is it of pages that never were together? Then it is asked again. */
+		if (!vl_settled(t->r))
+			return vl_error_new(VL_ERR_BLOCKED, "%s changed while it was listed", path);
 		l->settled = 0; /* all of it is in doubt */
 		return vl_error_hint(vl_error_new(VL_ERR_CRASHED,
 						  "the guest's list of %s leads back to itself",

@@ -165,6 +165,9 @@ static struct vl_error *look_once(struct vl_looker *k, struct vl_diff_items *ite
 			why = way->go(k, items, 1U << i);
 		}
 		if (why && is_momentary(why) && !final) {
+			/* If what it was of has changed, the next try is of one moment. */
+			if (open && k->sys->ops->settle)
+				vl_error_destroy(k->sys->ops->settle(k->sys));
 			k->sys->ops->end(k->sys);
 			return why;
 		}
