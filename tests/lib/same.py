@@ -241,13 +241,16 @@ def order(x, other):
 
 # ---- are we blind? ----------------------------------------------------------
 
-def plants(command, text, chance):
-    """Yields (what, text) of texts that no guest could have printed where this one
-    is right: a line less, a line more, another word, another number.  chance is a
-    random.Random."""
+def plants(command, before, vlens, after, chance):
+    """Yields (what, text) of texts that this guest could not have printed between
+    the two of its own where vlens is right: a line less, a line more, another word,
+    another number.  chance is a random.Random."""
     rule = rule_of(command)
-    table = Table(text, rule, command)
-    rows = [row for key, row in table.rows.items() if key not in table.workers and row[0].strip()]
+    table = Table(vlens, rule, command)
+    # A row that the guest itself had only once comes and goes: none is right, too.
+    first, last = (Table(guest_text(text, rule), rule, command).rows for text in (before, after))
+    rows = [row for key, row in table.rows.items() if key not in table.workers and row[0].strip()
+            and key in first and key in last]
 
     def planted(number, *instead):
         return "".join(f"{line}\n" for line in
