@@ -60,6 +60,9 @@ static struct vl_error *map_ours(struct vl_engine *e)
 		return vl_error_os(errno, "cannot map room for code at a fixed address");
 	}
 	madvise(VL_CTL, VL_NATIVE_SIZE, MADV_DONTFORK);
+	/* Nothing is there until the kernel changes its stack. */
+	if (mprotect((void *)VL_NATIVE_STACKS, VL_NATIVE_STACKS_END - VL_NATIVE_STACKS, PROT_NONE))
+		return vl_error_os(errno, "cannot keep room for stacks");
 	/* Nothing may be there; then the stack is put there a second time. */
 	at = mmap((void *)e->st.stack_va, e->st.stack_size, PROT_NONE,
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
@@ -187,6 +190,7 @@ static void native_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budge
 	}
 	vl_watchdog_disarm(&e->watchdog);
 	memcpy(regs->gpr, ctl->regs, sizeof(ctl->regs));
+	vl_native_stack_va(e, regs->gpr[VL_RSP], &regs->gpr[VL_RSP]);
 	regs->rip = ctl->va;
 	regs->rflags = (ctl->rflags & ~FLAGS_IF) | ctl->interrupts;
 	switch (ctl->kind) {
@@ -221,6 +225,7 @@ static void native_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budge
 static void native_flush(struct vl_engine *e)
 {
 	vl_native_unmap_all(e);
+	vl_native_forget_stacks(e);
 	e->pending = 0;
 	e->crowded = !vl_native_has_room(e);
 }

@@ -12,7 +12,15 @@
 #define VL_NATIVE_TABLE 0x40010000 /* 64 Ki entries of { guest address, code } */
 #define VL_NATIVE_CODE 0x40200000
 #define VL_NATIVE_CODE_SIZE 0x02000000
-#define VL_NATIVE_SIZE (VL_NATIVE_CODE + VL_NATIVE_CODE_SIZE - VL_NATIVE_CTL)
+/*
+ * Stacks that the kernel changes to: places of VL_NATIVE_STACK bytes for what is around each,
+ * and as many where nothing is.
+ */
+#define VL_NATIVE_STACKS (VL_NATIVE_CODE + VL_NATIVE_CODE_SIZE)
+#define VL_NATIVE_NR_STACKS 16
+#define VL_NATIVE_STACK 0x10000
+#define VL_NATIVE_STACKS_END (VL_NATIVE_STACKS + VL_NATIVE_NR_STACKS * 2 * VL_NATIVE_STACK)
+#define VL_NATIVE_SIZE (VL_NATIVE_STACKS_END - VL_NATIVE_CTL)
 
 /* Offsets in struct vl_native_ctl. */
 #define CTL_RAX 0x00

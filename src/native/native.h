@@ -11,7 +11,8 @@
  * Stack. push, pop, call and ret take no prefix. The clone's stack is at a low address of
  * the guest, and is mapped there, too, besides where that folds to. A return
  * address is one of the emitted code's; one that the guest's code wrote itself
- * faults, and is translated then.
+ * faults, and is translated then. A stack of the kernel's that its code changes to is
+ * mapped at two such addresses as well, and rsp has the low one in place of the kernel's.
  *
  * Pages. What an address folds to is mapped when it is first touched: the handler of
  * SIGSEGV walks the guest's tables, and maps the view's memory a second time.
@@ -166,6 +167,8 @@ struct vl_engine {
 	size_t nr_aliases, cap_aliases;
 	struct vl_native_blank blanks[VL_NATIVE_BLANKS];
 	size_t nr_blanks;
+	uint64_t stacks[VL_NATIVE_NR_STACKS]; /* what the guest's address of each place is */
+	size_t nr_stacks;
 	uint64_t last_fault, last_rip;
 	unsigned same_faults;
 
@@ -221,8 +224,23 @@ enum vl_native_page {
 };
 
 enum vl_native_page vl_native_map(struct vl_engine *e, uint64_t va, bool write, uint64_t *gpa_ret);
+/* Map the page of @va alone, at @at: where vl_native_stack_va() says that it is. */
+enum vl_native_page vl_native_map_page(struct vl_engine *e, uint64_t va, uint64_t at, bool write,
+				       uint64_t *gpa_ret);
 /* All that was mapped is mapped anew when it is touched. */
 void vl_native_unmap_all(struct vl_engine *e);
+
+/* --- stacks.c --- */
+
+/*
+ * The low address of @va, which is of a stack of the kernel's; 0: there are too many. It stays
+ * the same until vl_native_forget_stacks().
+ */
+uint64_t vl_native_put_stack(struct vl_engine *e, uint64_t va);
+/* *@va_ret: what @at, a low address or what that folds to, is of a stack. False: it is none. */
+bool vl_native_stack_va(const struct vl_engine *e, uint64_t at, uint64_t *va_ret);
+/* For when nothing is mapped, and no call is under way. */
+void vl_native_forget_stacks(struct vl_engine *e);
 
 /* --- blocks.c --- */
 

@@ -225,6 +225,15 @@ static bool map_again(void *p, uint64_t size, void *at, bool writable)
 	       (writable || !mprotect(at, size, PROT_READ));
 }
 
+/* Map @size bytes at @gpa, which are at @p, at @at. */
+static bool alias(struct vl_engine *e, uint64_t gpa, uint64_t size, void *p, bool view, uint64_t at,
+		  uint64_t flags)
+{
+	return note(e, at, size) &&
+	       (view ? vl_view_alias(e->view, gpa, size, (void *)at, flags & X86_PTE_RW) :
+		       map_again(p, size, (void *)at, flags & X86_PTE_RW));
+}
+
 /* Pages that are mapped at once, where tables map each by itself. */
 #define AROUND (16 * VL_PAGE_SIZE)
 
@@ -288,12 +297,26 @@ enum vl_native_page vl_native_map(struct vl_engine *e, uint64_t va, bool write, 
 	at = vl_native_fold(base);
 	if (!is_free(e, base, size))
 		return VL_PAGE_BROKEN;
-	if (!note(e, at, size))
-		return VL_PAGE_BROKEN;
-	if (view ? vl_view_alias(e->view, page, size, (void *)at, x.flags & X86_PTE_RW) :
-		   map_again(p, size, (void *)at, x.flags & X86_PTE_RW))
-		return VL_PAGE_MAPPED;
-	return VL_PAGE_BROKEN;
+	return alias(e, page, size, p, view, at, x.flags) ? VL_PAGE_MAPPED : VL_PAGE_BROKEN;
+}
+
+enum vl_native_page vl_native_map_page(struct vl_engine *e, uint64_t va, uint64_t at, bool write,
+				       uint64_t *gpa_ret)
+{
+	uint64_t left;
+	struct vl_xlat x;
+	bool view;
+	void *p;
+
+	if (!vl_translate(&e->pt, read_entry, e, va, &x) || (write && !(x.flags & X86_PTE_RW)))
+		return VL_PAGE_FAULT;
+	*gpa_ret = x.gpa & VL_PAGE_MASK;
+	p = behind(e, *gpa_ret, &left, &view);
+	if (!p || left < VL_PAGE_SIZE)
+		return VL_PAGE_PHYS;
+	return alias(e, *gpa_ret, VL_PAGE_SIZE, p, view, at & VL_PAGE_MASK, x.flags) ?
+		       VL_PAGE_MAPPED :
+		       VL_PAGE_BROKEN;
 }
 
 void vl_native_unmap_all(struct vl_engine *e)

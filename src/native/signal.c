@@ -113,10 +113,31 @@ static bool was_page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_
 
 static const char does_not_fold[] = "an address does not fold";
 
-/* Is @at where push, pop, call, ret or leave would access the stack with this in rsp or rbp? */
+/* Is @at in what push, pop, call, ret or leave accesses with this in rsp or rbp? */
 static bool is_near(uint64_t at, uint64_t pointer)
 {
-	return pointer - at + VL_PAGE_SIZE < 2 * VL_PAGE_SIZE;
+	return at - pointer + sizeof(at) < 2 * sizeof(at);
+}
+
+/* If an access at @at, in the kernel's half, is of the stack: go on with the stack's low address. */
+static bool stack_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_native_mark *m,
+			uint64_t at)
+{
+	uint64_t *pointer = reg(uc, REG_RSP), low;
+
+	/* leave goes by rbp, which can be on one stack while rsp is on another. */
+	if (!is_near(at, *pointer))
+		pointer = reg(uc, REG_RBP);
+	if (!is_near(at, *pointer))
+		return false;
+	low = vl_native_is_mapped(e, at) ? vl_native_put_stack(e, *pointer) : 0;
+	if (low)
+		*pointer = low;
+	else if (vl_native_is_mapped(e, at))
+		give_up(uc, m, m->va, "the kernel has too many stacks");
+	else
+		except(uc, m, m->va, TRAP_PF, at);
+	return true;
 }
 
 /* An access at linear address @at. */
@@ -125,7 +146,7 @@ static void page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_nati
 {
 	/* The stack's instructions use addresses as they are, the others fold them. */
 	uint64_t va = at < 1UL << 39 ? at : at - VL_NATIVE_G, gpa = 0;
-	bool write = *reg(uc, REG_ERR) & PF_WRITE;
+	bool write = *reg(uc, REG_ERR) & PF_WRITE, is_stack;
 
 	e->nr_faults++;
 	e->same_faults =
@@ -134,19 +155,21 @@ static void page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_nati
 	e->last_rip = *reg(uc, REG_RIP);
 	/* The upper half is not ours: the stack is elsewhere, or an address does not fold. */
 	if (at >= 1UL << 47) {
-		if (is_near(at, *reg(uc, REG_RSP)) || is_near(at, *reg(uc, REG_RBP)))
-			give_up(uc, m, m->va, "the kernel changed its stack");
-		else if (vl_native_is_mapped(e, va))
+		if (stack_fault(e, uc, m, at))
+			return;
+		if (vl_native_is_mapped(e, va))
 			give_up(uc, m, m->va, does_not_fold);
 		else
 			except(uc, m, m->va, TRAP_PF, va);
 		return;
 	}
+	is_stack = vl_native_stack_va(e, at, &va);
 	if (at == va) {
 		except(uc, m, m->va, TRAP_PF, va);
 		return;
 	}
-	switch (vl_native_map(e, va, write, &gpa)) {
+	switch (is_stack ? vl_native_map_page(e, va, at, write, &gpa) :
+			   vl_native_map(e, va, write, &gpa)) {
 	case VL_PAGE_MAPPED:
 		/* It was mapped before, and faults all the same. */
 		if (e->same_faults > 2)

@@ -23,6 +23,11 @@ enum { P_CODE = 2 * OWN_TABLES, P_ROOM = 48, P_STACK = 64, P_DATA = 72 };
 #define HOLE (DATA_VA + 2 * VL_PAGE_SIZE)
 /* What takes part in no call: a stack of the kernel's own. */
 #define OTHER_STACK 0xffffc90000004000UL
+#define OTHER_STACK_END (OTHER_STACK + VL_PAGE_SIZE)
+/* The last page of many such, which are so far apart that each is taken for a stack. */
+#define NR_STACKS 20
+#define STACKS_APART 0x20000UL
+#define MANY_STACKS (OTHER_STACK + NR_STACKS * STACKS_APART)
 #define STACK_VA 0x20000000UL
 #define STACK_SIZE (2 * VL_PAGE_SIZE)
 #define GUARD (STACK_VA - 8)
@@ -103,9 +108,24 @@ enum end {
 	ROW(middle_too, "mov $2, %ecx; 1: mov $0x909001b0, %eax; dec %ecx; jnz 1b+1", 0, 0, 0, \
 	    HALTED, 0, 0, "an instruction and its middle by turns") \
 	ROW(other_stack, "mov %rsp, %rcx; mov %rdi, %rsp; push %rax; pop %rbx; mov %rcx, %rsp", \
-	    0, OTHER_STACK + 64, 0, NATIVE_CANNOT, 0, 0, "the kernel changed its stack") \
+	    0, OTHER_STACK + 64, 0, HALTED, 0, 0, "a stack of the kernel's") \
 	ROW(other_frame, "mov %rsp, %rcx; mov %rdi, %rbp; leave; mov %rcx, %rsp", \
-	    0, OTHER_STACK + 64, 0, NATIVE_CANNOT, 0, 0, "the kernel changed its stack") \
+	    0, OTHER_STACK + 64, 0, HALTED, 0, 0, "leave to there") \
+	ROW(other_call, "mov %rsp, -8(%rdi); lea -8(%rdi), %rsp; call 1f; pop %rsp; jmp 2f; " \
+	    "1: push %rbp; mov %rsp, %rbp; push %rdi; pushf; lea 8(%rsp), %rsi; mov (%rsi), %rbx; " \
+	    "popf; leave; ret; 2: xor %esi, %esi; mov -24(%rdi), %rdx", \
+	    0, OTHER_STACK_END, 0, HALTED, 0, 0, "a call on it, as of softirqs") \
+	ROW(other_fault, "mov %rdi, %rsp; push %rax; mov (%rsi), %rbx", \
+	    HOLE, OTHER_STACK + 64, 0, TOOK, 14, HOLE, "a fault on it") \
+	ROW(other_end, "mov %rdi, %rsp; push %rax; push %rbx", 0, OTHER_STACK + 8, 0, \
+	    TOOK, 14, OTHER_STACK - 8, "push at its end") \
+	ROW(other_none, "mov %rdi, %rsp; call 1f; 1: nop", 0, OTHER_STACK, 0, \
+	    TOOK, 14, OTHER_STACK - 8, "a call at its end") \
+	ROW(other_behind, "mov %rdi, %rsp; pop %rax; ret", 0, OTHER_STACK_END - 8, 0, \
+	    TOOK, 14, OTHER_STACK_END, "ret behind its beginning") \
+	ROW(many_stacks, "mov %rsp, %rcx; mov $20, %ebx; 1: mov %rdi, %rsp; push %rax; " \
+	    "sub $0x20000, %rdi; dec %ebx; jnz 1b; mov %rcx, %rsp", \
+	    0, MANY_STACKS + 64, 0, NATIVE_CANNOT, 0, 0, "the kernel has too many stacks") \
 	ROW(low, "mov (%rdi), %rax", 0, LOW_VA + 8, 0, \
 	    NATIVE_CANNOT, 0, 0, "an address does not fold") \
 	ROW(low_hole, "mov (%rdi), %rax", 0, LOW_VA + VL_PAGE_SIZE, 0, \
@@ -422,7 +442,9 @@ int main(void)
 			  OWN_GPA + (P_DATA + i) * VL_PAGE_SIZE);
 	}
 	*guest_leaf(&guest, DATA_VA + VL_PAGE_SIZE) &= ~X86_PTE_RW;
-	guest_map(&guest, OTHER_STACK, OWN_GPA + (P_DATA + 4) * VL_PAGE_SIZE);
+	for (unsigned i = 0; i <= NR_STACKS; i++)
+		guest_map(&guest, OTHER_STACK + i * STACKS_APART,
+			  OWN_GPA + (P_DATA + 4) * VL_PAGE_SIZE);
 	guest_map(&guest, LOW_VA, OWN_GPA + P_DATA * VL_PAGE_SIZE);
 	put_code();
 	test_engine(VL_EXECUTOR_UNICORN, &st, &region);
