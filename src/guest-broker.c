@@ -6,7 +6,6 @@
 #include "guest-internal.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,14 +13,10 @@
 #include "target/port.h"
 
 #define NS_PER_S 1000000000UL
-/*
- * A worker that has not replied after so long hangs: a call has a budget of half a second
- * (vmst/clone.h), with some for the fixups in it; of a dump three times that. Some ten of
- * them begin an epoch, after waiting for its turn (target/pause.c: 5 s).
- */
-#define CALL_NS (5 * NS_PER_S)
+#define CALL_NS VL_CALL_NS
 /* A contact has a deadline of its own (vmst/contact.h), after which it says so. */
 #define CONTACT_NS (VL_CONTACT_NS + NS_PER_S / 2)
+/* Some ten calls begin an epoch, after waiting for its turn (target/pause.c: 5 s). */
 #define BEGIN_NS (20 * NS_PER_S)
 /* Processor time of one epoch, which a worker that is not waited for has as well. */
 #define CPU_NS (120 * NS_PER_S)
@@ -379,6 +374,8 @@ static struct vl_error *broker_call(struct vl_sys *sys, const char *name, const 
 
 	if (!g->box || !sys->open)
 		return vl_error_new(VL_ERR_ARG, "a call outside of an epoch");
+	if (vl_ask_call(g, name, args, nr, ret, &err))
+		return err;
 	sys->missed = 0;
 	if (strlen(name) >= sizeof(m.text) ||
 	    !vl_message_put_args(&m, vl_box_wire(g->box)->window, args, nr)) {
@@ -391,7 +388,7 @@ static struct vl_error *broker_call(struct vl_sys *sys, const char *name, const 
 	if (err)
 		return err;
 	*ret = (int64_t)m.value[0];
-	vl_message_pull_args(vl_box_wire(g->box)->window, args, nr);
+	vl_message_pull_args(vl_box_wire(g->box)->window, name, args, nr, *ret);
 	return NULL;
 }
 
@@ -399,27 +396,10 @@ static struct vl_error *broker_open_read(struct vl_sys *sys, const char *path, i
 					 size_t len, int64_t *fd_ret, int64_t *n_ret)
 {
 	struct vl_guest *g = vl_guest_of(sys);
-	struct vl_message m = { .op = VL_OP_OPEN_READ, .value = { (uint64_t)(int64_t)flags, len } };
-	size_t size = strlen(path) + 1;
-	struct vl_error *err;
 
 	if (!g->box || !sys->open)
 		return vl_error_new(VL_ERR_ARG, "a call outside of an epoch");
-	sys->missed = 0;
-	if (size > PATH_MAX || len > VL_WINDOW_MAIN) {
-		*fd_ret = -ENAMETOOLONG;
-		return NULL;
-	}
-	memcpy(vl_box_wire(g->box)->window, path, size);
-	g->ask.unsettled = true;
-	err = vl_broker_ask(g, &m, 2 * CALL_NS);
-	if (err)
-		return err;
-	*fd_ret = (int64_t)m.value[0];
-	*n_ret = (int64_t)m.value[1];
-	if (*fd_ret >= 0 && *n_ret > 0 && (uint64_t)*n_ret <= len)
-		memcpy(buf, vl_box_wire(g->box)->window, (size_t)*n_ret);
-	return NULL;
+	return vl_ask_file(g, path, flags, buf, len, fd_ret, n_ret);
 }
 
 static uint64_t broker_push(struct vl_sys *sys, const void *buf, size_t len)

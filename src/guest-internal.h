@@ -8,12 +8,14 @@
  *	guest.c		what both have, and what the worker does
  *	guest-epoch.c	the worker's epochs
  *	guest-broker.c	the broker: struct vl_sys by messages
+ *	guest-ask.c	its questions about files, which may be asked ahead
  *	guest-worker.c	the worker's side of them
  */
 #ifndef VLENS_GUEST_INTERNAL_H
 #define VLENS_GUEST_INTERNAL_H
 
 #include "box/box.h"
+#include "guest-ahead.h"
 #include "port-wire.h"
 #include "view/parcel.h"
 #include "vlens.h"
@@ -80,6 +82,7 @@ struct vl_guest {
 	struct vl_answers answers; /* since the process began */
 
 	/* The guest's code runs in a worker, which has a copy of all of this. */
+	struct vl_ahead *ahead;		    /* in the broker; NULL: nothing is asked ahead */
 	struct vl_box *box;		    /* in the broker; NULL: there is no worker now */
 	bool in_contact;		    /* in the broker: and it knows the kernel */
 	bool first;			    /* in the broker: which nobody had known */
@@ -134,6 +137,12 @@ void vl_epoch_reset(struct vl_guest *g);
 
 /* --- guest-broker.c --- */
 
+/*
+ * A worker that has not replied after so many nanoseconds hangs: a call has a budget of half a second
+ * (vmst/clone.h), with some for the fixups in it; of a dump three times that.
+ */
+#define VL_CALL_NS 5000000000UL
+
 extern const struct vl_sys_ops vl_broker_ops;
 
 /*
@@ -166,6 +175,18 @@ struct vl_error *vl_broker_start(struct vl_guest *g);
 /* End the worker: the next epoch makes a new one. */
 void vl_broker_stop(struct vl_guest *g);
 
+/* --- guest-ask.c --- */
+
+/*
+ * Is call @name one that can be asked ahead? Then *@err_ret and *@ret are what came of it. Nothing
+ * else is done for one that is not.
+ */
+bool vl_ask_call(struct vl_guest *g, const char *name, const struct vl_arg *args, size_t nr,
+		 int64_t *ret, struct vl_error **err_ret);
+/* See struct vl_sys_ops: open_read. */
+struct vl_error *vl_ask_file(struct vl_guest *g, const char *path, int flags, void *buf, size_t len,
+			     int64_t *fd_ret, int64_t *n_ret);
+
 /* --- guest-worker.c --- */
 
 /* What the broker asks, in vl_message.op; what the worker does: enum vl_port_op. */
@@ -175,9 +196,9 @@ enum vl_broker_op {
 	VL_OP_BEGIN, /* reply: value[0] is enum vl_want */
 	VL_OP_END,
 	VL_OP_CALL, /* text: the name; args; reply: value[0] is what the kernel returned */
-	/* value[0]: flags, [1]: length, the window: the path; reply: what openat and read returned,
-	 * the window: what was read */
-	VL_OP_OPEN_READ,
+	/* value[0]: how many questions, the window: struct vl_asked; reply: value[0]: how many are
+	 * answered, the window behind that: the answers */
+	VL_OP_ASK,
 	VL_OP_PUSH,  /* value[0] bytes of the window; value[1]: there are such; reply: value[0] */
 	VL_OP_PULL,  /* value[0]: address, value[1]: length; reply: the window */
 	VL_OP_RESET, /* of the pushed buffers */

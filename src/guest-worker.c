@@ -2,13 +2,14 @@
 /* The worker of a guest: does what the broker says, and asks it for what needs rights. */
 #include "guest-internal.h"
 
-#include <errno.h>
-#include <limits.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "target/module.h"
 #include "target/port.h"
+#include "util/deadline.h"
 #include "vmst/answer.h"
 
 struct vl_worker {
@@ -97,19 +98,60 @@ static struct vl_error *call(struct vl_worker *w, struct vl_message *m)
 	return err;
 }
 
-static struct vl_error *open_read(struct vl_worker *w, struct vl_message *m)
+static struct vl_error *answer(struct vl_sys *sys, const char *path, const struct vl_question *q,
+			       struct vl_answer *ret, void *buf)
+{
+	switch (q->what) {
+	case VL_ASKS_FILE:
+		return vl_sys_open_read(sys, path, q->flags, buf, q->len, &ret->ret, &ret->n);
+	case VL_ASKS_STAT:
+		return VL_SYS_CALL(sys, "newfstatat", &ret->ret, VL_ARG_INT(AT_FDCWD),
+				   VL_ARG_STR(path), VL_ARG_OUT(buf, q->len), VL_ARG_INT(q->flags));
+	case VL_ASKS_LINK:
+		return VL_SYS_CALL(sys, "readlinkat", &ret->ret, VL_ARG_INT(AT_FDCWD),
+				   VL_ARG_STR(path), VL_ARG_OUT(buf, q->len), VL_ARG_INT(q->len));
+	}
+	return vl_error_new(VL_ERR_ARG, "not a question");
+}
+
+/* So long nobody waits for what may not be asked for. */
+#define AHEAD_NS 20000000L
+
+/*
+ * Answer what is asked, and then what is likely to be: should one of these get no answer, the epoch
+ * ends, as after any such call.
+ */
+static struct vl_error *ask(struct vl_worker *w, struct vl_message *m)
 {
 	unsigned char *window = w->asker.wire->window;
-	uint64_t len = m->value[1];
-	int64_t fd = -EBADF, n = -EBADF;
-	struct vl_error *err;
+	struct vl_asked *asked = (struct vl_asked *)window;
+	size_t nr = m->value[0] < VL_AHEAD_MAX ? m->value[0] : VL_AHEAD_MAX, at = sizeof(*asked);
+	int64_t end = vl_monotonic_ns() + AHEAD_NS;
+	struct vl_sys *sys = &w->guest->sys;
+	char path[PATH_MAX + VL_LEAF_MAX];
 
-	window[PATH_MAX - 1] = '\0';
-	err = vl_sys_open_read(&w->guest->sys, (const char *)window, (int)m->value[0], window,
-			       len <= VL_WINDOW_MAIN ? len : VL_WINDOW_MAIN, &fd, &n);
-	m->value[0] = (uint64_t)fd;
-	m->value[1] = (uint64_t)n;
-	return err;
+	for (size_t i = 0; i < nr && (!i || vl_monotonic_ns() < end); i++) {
+		const struct vl_question *q = &asked->questions[i];
+		struct vl_answer *a = (struct vl_answer *)(window + at);
+		struct vl_error *err;
+
+		at = vl_answer_next(at, q->len);
+		if (at > VL_WINDOW_MAIN)
+			return vl_error_new(VL_ERR_ARG, "not a question");
+		snprintf(path, sizeof(path), "%.*s%.*s", PATH_MAX - 1, asked->base, VL_LEAF_MAX - 1,
+			 q->leaf);
+		err = answer(sys, path, q, a, a + 1);
+		if (err && !i)
+			return err;
+		if (err) {
+			vl_error_destroy(err);
+			sys->missed = 0;
+			sys->brief = 1;
+			break;
+		}
+		m->value[0] = i + 1;
+	}
+	return NULL;
 }
 
 static void learn(struct vl_worker *w, struct vl_message *m)
@@ -191,8 +233,8 @@ static struct vl_error *serve(struct vl_worker *w, struct vl_message *m)
 		return NULL;
 	case VL_OP_CALL:
 		return call(w, m);
-	case VL_OP_OPEN_READ:
-		return open_read(w, m);
+	case VL_OP_ASK:
+		return ask(w, m);
 	case VL_OP_PUSH:
 		m->value[0] = sys->ops->push(sys, m->value[1] ? w->asker.wire->window : NULL,
 					     m->value[0]);

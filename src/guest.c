@@ -235,6 +235,9 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
 	free(g->label);
 	g->label = copy;
 	relabelled = true;
+	/* Another program asks other questions. */
+	vl_ahead_destroy(g->ahead);
+	g->ahead = vl_ahead_create();
 	vl_workset_deinit(&g->workset);
 	vl_workset_load(&g->workset, g->target, g->label);
 out:
@@ -264,6 +267,7 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	g->distrusts = opts->anew;
 	g->executor = opts->executor;
 	g->budget_ns = VL_BUDGET_NS;
+	g->ahead = vl_ahead_create();
 	err = vl_target_open(spec, &opts->target, &g->target);
 	if (!err && !vl_target_is_live(g->target))
 		g->budget_ns = VL_BUDGET_DUMP_NS;
@@ -277,6 +281,7 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	}
 	if (err) {
 		vl_target_close(g->target);
+		vl_ahead_destroy(g->ahead);
 		free(g);
 		return err;
 	}
@@ -291,6 +296,7 @@ void vl_guest_close(struct vl_guest *g)
 	vl_guest_rest(g);
 	vl_broker_stop(g);
 	vl_workset_deinit(&g->workset);
+	vl_ahead_destroy(g->ahead);
 	free(g->label);
 	free(g->words);
 	vl_error_destroy(g->why);

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../vmst/answer.h"
+
 /* How often a worker that waits looks whether its broker is still there. */
 #define LOOK_NS 200000000UL
 
@@ -166,7 +168,8 @@ bool vl_message_args(const struct vl_message *m, unsigned char *window,
 	return true;
 }
 
-void vl_message_pull_args(const unsigned char *window, const struct vl_arg *args, size_t nr)
+void vl_message_pull_args(const unsigned char *window, const char *name, const struct vl_arg *args,
+			  size_t nr, int64_t ret)
 {
 	uint64_t at = 0;
 
@@ -178,7 +181,7 @@ void vl_message_pull_args(const unsigned char *window, const struct vl_arg *args
 		if (!place(&at, a->len))
 			return;
 		if (a->kind != VL_IN)
-			memcpy(a->buf, window + at, a->len);
+			memcpy(a->buf, window + at, vl_sys_filled(name, a, ret));
 		at += a->len;
 	}
 }

@@ -111,7 +111,11 @@ bool vl_message_put_args(struct vl_message *m, unsigned char *window, const stru
 /* Make arguments that point into @window of those in @m. False: they do not lie in it. */
 bool vl_message_args(const struct vl_message *m, unsigned char *window,
 		     struct vl_arg args_ret[VL_WIRE_ARGS]);
-/* Copy back what the call has put out, by our own @args: the same as were put. */
-void vl_message_pull_args(const unsigned char *window, const struct vl_arg *args, size_t nr);
+/*
+ * Copy back what call @name, which returned @ret, has put out, by our own @args: the same as
+ * were put.
+ */
+void vl_message_pull_args(const unsigned char *window, const char *name, const struct vl_arg *args,
+			  size_t nr, int64_t ret);
 
 #endif

@@ -54,6 +54,17 @@ int64_t vl_sys_check(const char *name, const struct vl_arg *args, size_t nr, int
 	return ret < -MAX_ERRNO || ret > max ? -EIO : ret;
 }
 
+/* Calls whose value is how much of their one buffer they have filled. */
+static const char *const counts[] = { "read", "pread64", "getdents64", "readlink", "readlinkat" };
+
+size_t vl_sys_filled(const char *name, const struct vl_arg *arg, int64_t ret)
+{
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		if (!strcmp(counts[i], name))
+			return ret <= 0 ? 0 : (uint64_t)ret < arg->len ? (size_t)ret : arg->len;
+	return arg->len;
+}
+
 struct vl_error *vl_sys_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
 			     size_t nr, int64_t *ret)
 {

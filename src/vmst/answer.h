@@ -12,6 +12,12 @@
  */
 int64_t vl_sys_check(const char *name, const struct vl_arg *args, size_t nr, int64_t ret);
 
+/*
+ * So much of @arg, which call @name had to fill, is filled after it returned @ret; never more
+ * than there is.
+ */
+size_t vl_sys_filled(const char *name, const struct vl_arg *arg, int64_t ret);
+
 /* Make a call through the port. The only way: *@ret has passed vl_sys_check(). */
 struct vl_error *vl_sys_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
 			     size_t nr, int64_t *ret);

@@ -402,12 +402,25 @@ static bool push_args(struct vl_clone *c, const struct vl_arg *args, size_t nr, 
 	return true;
 }
 
-static void pull_args(struct vl_clone *c, const struct vl_arg *args, size_t nr,
-		      const uint64_t *values)
+/* What the call @name, which returned @ret, has put out. @dirty: of the window before it. */
+static void pull_args(struct vl_clone *c, const char *name, const struct vl_arg *args, size_t nr,
+		      const uint64_t *values, int64_t ret, size_t dirty)
 {
-	for (size_t i = 0; i < nr; i++)
-		if (args[i].buf && (args[i].kind == VL_OUT || args[i].kind == VL_INOUT))
-			vl_clone_user_pull(c, values[i], args[i].buf, args[i].len);
+	for (size_t i = 0; i < nr; i++) {
+		const struct vl_arg *a = &args[i];
+		size_t len = a->len;
+
+		if (a->kind == VL_INT || !a->buf)
+			continue;
+		if (a->kind != VL_IN) {
+			/* An error says nothing of what was written before it. */
+			len = ret < 0 ? len : vl_sys_filled(name, a, ret);
+			vl_clone_user_pull(c, values[i], a->buf, len);
+		}
+		if (dirty < values[i] - c->user_va + len)
+			dirty = values[i] - c->user_va + len;
+	}
+	c->user_dirty = dirty;
 }
 
 struct vl_error *vl_clone_syscall(struct vl_clone *c, const char *name, const struct vl_arg *args,
@@ -416,7 +429,7 @@ struct vl_error *vl_clone_syscall(struct vl_clone *c, const char *name, const st
 	struct user_regs_struct frame;
 	struct vl_regs regs = { 0 };
 	uint64_t values[6] = { 0 };
-	size_t mark = c->user_used;
+	size_t mark = c->user_used, dirty = c->user_dirty;
 	struct vl_error *err;
 	uint64_t fn, frame_va;
 	char symbol[80];
@@ -446,7 +459,7 @@ struct vl_error *vl_clone_syscall(struct vl_clone *c, const char *name, const st
 	err = call(c, fn, &regs, frame_va - 64);
 	if (!err) {
 		*ret = vl_sys_check(name, args, nr, (int64_t)regs.gpr[VL_RAX]);
-		pull_args(c, args, nr, values);
+		pull_args(c, name, args, nr, values, *ret, dirty);
 	}
 	c->user_used = mark;
 	return err;

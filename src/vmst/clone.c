@@ -340,8 +340,11 @@ uint64_t vl_clone_user_push(struct vl_clone *c, const void *buf, size_t len)
 	/* What an earlier call left there would be in the answer of one that writes nothing. */
 	if (buf)
 		memcpy((char *)c->own.host + OWN_USER + at, buf, len);
-	else
-		memset((char *)c->own.host + OWN_USER + at, 0, len);
+	else if (at < c->user_dirty)
+		memset((char *)c->own.host + OWN_USER + at, 0,
+		       len < c->user_dirty - at ? len : c->user_dirty - at);
+	if (c->user_dirty < at + len)
+		c->user_dirty = at + len;
 	return c->user_va + at;
 }
 

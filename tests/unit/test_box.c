@@ -524,7 +524,7 @@ static void test_args(void)
 	strcpy(got[2].buf, "result");
 	strcpy(got[3].buf, "z");
 	strcpy(got[1].buf, "no");
-	vl_message_pull_args(window, args, 4);
+	vl_message_pull_args(window, "ioctl", args, 4, 0);
 	ok(!strcmp(out, "result") && !strcmp(both, "z") && !strcmp(in, "abc"),
 	   "what was put out comes back, and nothing else");
 	ok(!vl_message_put_args(&m, window, big, 1), "more than the window");

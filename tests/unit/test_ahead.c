@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is asked ahead of one process, as programs asked of the last one (guest-ahead.h). */
+#include <string.h>
+
+#include "guest-ahead.h"
+#include "tap.h"
+
+#define ROOM (1UL << 20)
+
+static const char *const leaves[] = { "", "/stat", "/status", "/environ", "/cmdline", "/ctty" };
+#define NR_LEAVES (sizeof(leaves) / sizeof(leaves[0]))
+
+struct run {
+	struct vl_ahead *a;
+	uint64_t epoch;
+	size_t messages, foreseen, wrong;
+};
+
+/* A file's content, as this epoch's kernel gives it. */
+static int64_t content(const struct run *r, const char *base, const char *leaf)
+{
+	return (int64_t)(r->epoch * 1000000 + strlen(leaf) * 1000 + (size_t)base[6]);
+}
+
+/* Ask as the broker does: what is not foreseen is a message. */
+static void ask(struct run *r, const char *path)
+{
+	struct vl_question q = { .what = VL_ASKS_FILE, .len = 64 }, plan[VL_AHEAD_MAX];
+	struct vl_answer answer;
+	char base[VL_BASE_MAX];
+	int64_t got = 0;
+	size_t nr;
+
+	if (!vl_ahead_split(path, base, &q)) {
+		r->wrong++;
+		return;
+	}
+	if (vl_ahead_take(r->a, r->epoch, base, &q, &answer, &got)) {
+		r->foreseen++;
+		r->wrong += answer.n != sizeof(got) || got != content(r, base, q.leaf);
+		return;
+	}
+	r->messages++;
+	nr = vl_ahead_plan(r->a, &q, ROOM, plan);
+	r->wrong += !nr || strcmp(plan[0].leaf, q.leaf) != 0;
+	for (size_t i = 1; i < nr; i++) {
+		answer = (struct vl_answer){ 3, sizeof(got) };
+		got = content(r, base, plan[i].leaf);
+		vl_ahead_put(r->a, &plan[i], &answer, &got);
+	}
+}
+
+static void ask_of(struct run *r, int pid, size_t from, size_t to)
+{
+	char path[64];
+
+	for (size_t i = from; i < to; i++) {
+		snprintf(path, sizeof(path), "/proc/%d%s", pid, leaves[i]);
+		ask(r, path);
+	}
+}
+
+static struct run start(void)
+{
+	return (struct run){ .a = vl_ahead_create(), .epoch = 1 };
+}
+
+static void test_split(void)
+{
+	struct vl_question q;
+	char base[VL_BASE_MAX];
+
+	ok(vl_ahead_split("/proc/12/fd/3", base, &q) && !strcmp(base, "/proc/12") &&
+		   !strcmp(q.leaf, "/fd/3"),
+	   "a file of a process");
+	ok(vl_ahead_split("/proc/12", base, &q) && !*q.leaf, "the process itself");
+	ok(!vl_ahead_split("/proc/self/stat", base, &q) && !vl_ahead_split("/proc/", base, &q) &&
+		   !vl_ahead_split("/proc/1x/stat", base, &q) &&
+		   !vl_ahead_split("/sys/12/stat", base, &q),
+	   "what is of no process");
+	ok(!vl_ahead_split("/proc/111111111111111111111111/stat", base, &q) &&
+		   !vl_ahead_split("/proc/1/fd/a-name-that-is-longer-than-those-of-files", base,
+				   &q),
+	   "what is too long");
+}
+
+static void test_ps(void)
+{
+	struct run r = start();
+
+	for (int pid = 1; pid < 10; pid++)
+		ask_of(&r, pid, 0, NR_LEAVES);
+	ok(r.messages == NR_LEAVES + 8 && r.foreseen == 8 * (NR_LEAVES - 1) && !r.wrong,
+	   "after the first process one message each: %zu", r.messages);
+	r.messages = 0;
+	ask_of(&r, 9, 1, 2);
+	ok(r.messages == 1, "an answer is for one question");
+	r.messages = 0;
+	ask_of(&r, 1, 0, 3);
+	r.epoch++;
+	ask_of(&r, 1, 3, 4);
+	ok(r.messages == 2 && !r.wrong, "what was answered in the last epoch is asked again");
+	ask_of(&r, 2, 0, 2);
+	r.messages = 0;
+	vl_ahead_drop(r.a);
+	ask_of(&r, 2, 2, 3);
+	ok(r.messages == 1, "what is dropped is asked again");
+	vl_ahead_destroy(r.a);
+}
+
+/* Of most processes two questions are asked, of some all. */
+static void test_lsof(void)
+{
+	struct run r = start();
+
+	for (int pid = 1; pid < 10; pid += 3) {
+		ask_of(&r, pid, 0, NR_LEAVES);
+		ask_of(&r, pid + 1, 0, 2);
+		ask_of(&r, pid + 2, 0, 2);
+	}
+	r.messages = r.foreseen = 0;
+	ask_of(&r, 2, 0, 2);
+	ok(r.messages == 1 && r.foreseen == 1, "of one kind: what it is asked");
+	r.messages = 0;
+	ask_of(&r, 1, 0, NR_LEAVES);
+	ok(r.messages == 2 && !r.wrong, "of the other: the same, then all else");
+	vl_ahead_destroy(r.a);
+}
+
+static void test_bounds(void)
+{
+	struct vl_question q = { .what = VL_ASKS_FILE, .len = 64 }, plan[VL_AHEAD_MAX];
+	struct vl_answer a = { 3, 1 << 30 };
+	struct run r = start();
+	char path[64], buf[64];
+	size_t nr;
+
+	for (int pid = 1; pid < 3; pid++)
+		for (int i = 0; i < 100; i++) {
+			snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, i);
+			ask(&r, path);
+		}
+	ok(!r.wrong && r.messages == 100 + 69, "more than are asked together: %zu", r.messages);
+	vl_ahead_destroy(r.a);
+
+	r = start();
+	ask_of(&r, 1, 0, NR_LEAVES);
+	ok(!vl_ahead_take(r.a, 1, "/proc/2", &q, &a, buf), "another process");
+	nr = vl_ahead_plan(r.a, &q, vl_answer_next(vl_answer_next(0, 64), 64), plan);
+	ok(nr == 2, "not more than there is room for: %zu", nr);
+	vl_ahead_cut(r.a);
+	ok(!vl_ahead_take(r.a, 1, "/proc/3", &q, &a, buf) &&
+		   vl_ahead_plan(r.a, &q, ROOM, plan) == 1,
+	   "what got no answer is not asked ahead again");
+	vl_ahead_destroy(r.a);
+
+	ok(vl_answer_size(&q, &a) == 64, "a count beyond the room");
+	a.n = -5;
+	ok(!vl_answer_size(&q, &a), "a negative count");
+	a = (struct vl_answer){ -2, 10 };
+	ok(!vl_answer_size(&q, &a), "a count of what was not opened");
+}
+
+int main(void)
+{
+	test_split();
+	test_ps();
+	test_lsof();
+	test_bounds();
+	return tap_end();
+}
