@@ -130,9 +130,22 @@ fails() {
 	fails call "control leaves the kernel's text"
 }
 
-# movabs $0xffff840040a00000,%rdi, which folds to where emitted code is; movabs $CODE,%rax;
-# mov %rax,(%rdi); push $0x40a00000; ret
-over_code() { echo "48bf0000a0400084ffff48b8${1}488907680000a040c3"; }
+# What folds to what is ours: the process's own pages are no memory of the guest's.
+@test "planted code: our own memory is not mapped" {
+	# movabs $0xffff840040a00000,%rdi, which folds to where emitted code is; mov (%rdi),%rax; ret
+	plant read 48bf0000a0400084ffff488b07c3
+	fails read "took exception 14 (address 0xffff840040a00000)"
+	# mov %rax,8(%rdi); ret
+	plant write 48bf0000a0400084ffff48894708c3
+	fails write "took exception 14 (address 0xffff840040a00008)"
+	# movabs $0x7dfffffff000,%rdi; mov %rsp,%rsi; mov $8,%ecx; rep movsb; ret
+	plant copy 48bf00f0ffffff7d00004889e6b908000000f3a4c3
+	fails copy "took exception 14 (address 0x7dfffffff000)"
+}
+
+# Instructions of the stack are not looked at: movabs $CODE,%rax; mov $0x40a00008,%esp; push %rax;
+# push $0x40a00000; ret
+over_code() { echo "48b8${1}bc0800a04050680000a040c3"; }
 
 @test "planted code: written over emitted code, it gets nothing but its end" {
 	plant execve "$(over_code 6a3b580f05ebfe90)" # push $59; pop %rax; syscall; 1: jmp 1b

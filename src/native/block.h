@@ -26,6 +26,7 @@ struct block {
 	ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
 	struct block_exit exits[BLOCK_EXITS];
 	size_t nr_exits;
+	unsigned checked; /* registers that are known to lead to nothing of ours, a bit each */
 	bool ended;
 	bool refused; /* there was an instruction that is not understood */
 };
@@ -34,6 +35,16 @@ struct block {
 
 /* Emit what the instruction of @b does; the last one of a block sets @b->ended. */
 void block_translate(struct block *b);
+
+/* --- check.c --- */
+
+/*
+ * Emit what makes a fault of the accesses of @b's instruction that lead to what is ours. It
+ * stands before all else that is emitted for the access. False: cannot be done, or it is one.
+ */
+bool block_check(struct block *b);
+/* The instruction has been translated: forget what it makes unknown. */
+void block_checked(struct block *b);
 
 /* --- blocks.c --- */
 

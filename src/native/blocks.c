@@ -286,6 +286,7 @@ uint64_t vl_native_code(struct vl_engine *e, uint64_t va)
 			break;
 		e->nr_insns++;
 		block_translate(&b);
+		block_checked(&b);
 		b.va += b.d.length;
 	}
 	note(e, va, b.va > va ? b.va - 1 : va);

@@ -61,8 +61,10 @@ static struct vl_error *map_ours(struct vl_engine *e)
 	}
 	madvise(VL_CTL, VL_NATIVE_SIZE, MADV_DONTFORK);
 	/* Nothing is there until the kernel changes its stack. */
-	if (mprotect((void *)VL_NATIVE_STACKS, VL_NATIVE_STACKS_END - VL_NATIVE_STACKS, PROT_NONE))
-		return vl_error_os(errno, "cannot keep room for stacks");
+	if (mprotect((void *)VL_NATIVE_STACKS, VL_NATIVE_STACKS_END - VL_NATIVE_STACKS,
+		     PROT_NONE) ||
+	    mprotect((void *)VL_NATIVE_WALL, VL_PAGE_SIZE, PROT_NONE))
+		return vl_error_os(errno, "cannot keep room for what is not to be accessed");
 	/* Nothing may be there; then the stack is put there a second time. */
 	at = mmap((void *)e->st.stack_va, e->st.stack_size, PROT_NONE,
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
@@ -77,6 +79,7 @@ static void native_set_gs(struct vl_engine *e, uint64_t gs_base, uint64_t kernel
 {
 	(void)e, (void)kernel_gs_base;
 	VL_CTL->guest_fs = vl_native_fold(gs_base);
+	VL_CTL->percpu = gs_base;
 }
 
 static struct vl_error *native_create(const struct vl_vcpu_state *st, struct vl_view *view,

@@ -7,9 +7,11 @@
 #ifndef VLENS_NATIVE_LAYOUT_H
 #define VLENS_NATIVE_LAYOUT_H
 
-#define VL_NATIVE_CTL 0x40000000   /* struct vl_native_ctl */
-#define VL_NATIVE_XSAVE 0x40001000 /* vector registers while C code runs */
-#define VL_NATIVE_TABLE 0x40010000 /* 64 Ki entries of { guest address, code } */
+#define VL_NATIVE_CTL 0x40000000    /* struct vl_native_ctl */
+#define VL_NATIVE_XSAVE 0x40001000  /* vector registers while C code runs */
+#define VL_NATIVE_TABLE 0x40010000  /* 64 Ki entries of { guest address, code } */
+#define VL_NATIVE_BARRED 0x40110000 /* 64 Ki bytes, one for each TiB: 1 where something is ours */
+#define VL_NATIVE_WALL 0x40121000   /* a page without access; the one before it can be read */
 #define VL_NATIVE_CODE 0x40200000
 #define VL_NATIVE_CODE_SIZE 0x02000000
 /*
@@ -42,5 +44,9 @@
 #define CTL_REGS 0x80
 #define CTL_TSC 0x100
 #define CTL_ADDRESS 0x108
+#define CTL_CHECK 0x110
+#define CTL_CHECK_RCX 0x118
+#define CTL_CHECK_RDX 0x120
+#define CTL_PERCPU 0x128
 
 #endif

@@ -17,6 +17,10 @@
  * Pages. What an address folds to is mapped when it is first touched: the handler of
  * SIGSEGV walks the guest's tables, and maps the view's memory a second time.
  *
+ * What is ours lies where the guest has nothing, but a wild pointer of its could lead
+ * there. So the address of an access is looked up in a table by its TiB before, where it
+ * is not one that the code itself says: in ours it is a page fault.
+ *
  * Code. A block is translated when control first reaches it, and ends in jumps to others
  * that are filled in when they are first taken. Indirect ones go through a table.
  *
@@ -63,6 +67,9 @@ struct vl_native_ctl {
 	uint64_t regs[VL_NR_GPR];
 	uint64_t tsc;	  /* what rdtsc gives */
 	uint64_t address; /* of an access that faulted */
+	uint64_t check;	  /* an address, or what is near it, while it is looked up */
+	uint64_t check_rcx, check_rdx;
+	uint64_t percpu; /* base of the kernel's gs */
 	/* --- of C only --- */
 	const char *why;
 	struct vl_engine *engine;
@@ -90,8 +97,27 @@ VL_CTL_IS(CTL_RFLAGS, rflags);
 VL_CTL_IS(CTL_REGS, regs);
 VL_CTL_IS(CTL_TSC, tsc);
 VL_CTL_IS(CTL_ADDRESS, address);
+VL_CTL_IS(CTL_CHECK, check);
+VL_CTL_IS(CTL_CHECK_RCX, check_rcx);
+VL_CTL_IS(CTL_CHECK_RDX, check_rdx);
+VL_CTL_IS(CTL_PERCPU, percpu);
 
 #define VL_CTL ((struct vl_native_ctl *)(unsigned long)VL_NATIVE_CTL)
+
+/*
+ * Where something of ours is, by TiB of the guest's addresses: an access there is a fault of the
+ * guest's, which has nothing there.
+ */
+#define VL_NATIVE_TIB 40
+#define VL_NATIVE_NR_BARRED 0x10000
+/* An access so far from an address that was looked up is not looked up by itself. */
+#define VL_NATIVE_NEAR 65536
+
+static inline unsigned char *vl_native_barred(uint64_t va)
+{
+	return (unsigned char *)(unsigned long)VL_NATIVE_BARRED +
+	       (va >> VL_NATIVE_TIB) % VL_NATIVE_NR_BARRED;
+}
 
 struct vl_native_entry {
 	uint64_t va, code;
@@ -101,9 +127,11 @@ struct vl_native_entry {
 
 /* How the registers are to be read where emitted code stands. */
 enum vl_native_state {
-	VL_STATE_PLAIN,	 /* they are the guest's, before the instruction */
-	VL_STATE_RAX,	 /* rax is in ctl */
-	VL_STATE_STRING, /* rdi is folded, rdx is in ctl */
+	VL_STATE_PLAIN,	       /* they are the guest's, before the instruction */
+	VL_STATE_RAX,	       /* rax is in ctl */
+	VL_STATE_STRING,       /* rdi is folded, rdx is in ctl */
+	VL_STATE_CHECK,	       /* rcx is in ctl, as check_rcx */
+	VL_STATE_CHECK_PERCPU, /* and rdx */
 };
 
 /* Emitted code from @code on is of the guest's instruction at @va. */

@@ -8,12 +8,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define TIB (1UL << VL_NATIVE_TIB)
 /* The first kernel address that folds. */
 #define FOLD_KERNEL (-VL_NATIVE_G)
 /* Where the clone's own user addresses end. */
 #define USER_END (1UL << 30)
 /* Below it lies what is ours; no kernel has memory where that would come from. */
-#define FOLD_LOW (1UL << 39)
+#define FOLD_LOW TIB
 
 /* The heap behind our program may grow by so much, and what is mapped on both sides. */
 #define PROGRAM_ROOM (64UL << 20)
@@ -206,10 +207,36 @@ static bool find_ours(struct vl_engine *e)
 	       s->end <= VL_NATIVE_G;
 }
 
+/*
+ * An access of the guest's to where [@start, @end) of ours folds from is a fault, by whole TiB. Where the
+ * guest has something in the same TiB, it has not where we are: that was looked at.
+ */
+static void bar(struct vl_engine *e, uint64_t start, uint64_t end)
+{
+	for (uint64_t at = start & ~(TIB - 1); at < end; at += TIB) {
+		uint64_t va = at - VL_NATIVE_G;
+
+		*vl_native_barred(va) =
+			vl_pgtable_is_empty(&e->pt, peek_entry, e, va, va + TIB - 1);
+	}
+}
+
+static void bar_ours(struct vl_engine *e)
+{
+	memset(vl_native_barred(0), 0, VL_NATIVE_NR_BARRED);
+	for (size_t i = 0; i < VL_NATIVE_SPANS; i++)
+		if (e->ours[i].end)
+			bar(e, e->ours[i].start - VL_NATIVE_NEAR, e->ours[i].end + VL_NATIVE_NEAR);
+	bar(e, 0, TIB);
+	/* Of the guest's user addresses the first TiB is for the clone's own. */
+	bar(e, VL_NATIVE_G + TIB, 1UL << 47);
+}
+
 bool vl_native_has_room(struct vl_engine *e)
 {
 	if (!find_ours(e))
 		return false;
+	bar_ours(e);
 	for (size_t i = 0; i < VL_NATIVE_SPANS; i++)
 		if (e->ours[i].end &&
 		    !vl_pgtable_is_empty(&e->pt, peek_entry, e, e->ours[i].start - VL_NATIVE_G,

@@ -32,20 +32,36 @@ static uint64_t *reg(ucontext_t *uc, int which)
 	return (uint64_t *)&uc->uc_mcontext.gregs[which];
 }
 
+/* What they are to the guest. */
+static void guest_regs(ucontext_t *uc, const struct vl_native_mark *m, uint64_t regs[VL_NR_GPR])
+{
+	const struct vl_native_ctl *ctl = VL_CTL;
+
+	for (int i = 0; i < VL_NR_GPR; i++)
+		regs[i] = *reg(uc, gregs[i]);
+	switch (m ? m->state : VL_STATE_PLAIN) {
+	case VL_STATE_RAX:
+		regs[VL_RAX] = ctl->rax;
+		break;
+	case VL_STATE_STRING:
+		regs[VL_RDX] = ctl->rdx;
+		regs[VL_RDI] -= VL_NATIVE_G;
+		break;
+	case VL_STATE_CHECK_PERCPU:
+		regs[VL_RDX] = ctl->check_rdx;
+		/* fall through */
+	case VL_STATE_CHECK:
+		regs[VL_RCX] = ctl->check_rcx;
+	}
+}
+
 /* Have the handler's return be the end of the run. */
 static void end_run(ucontext_t *uc, const struct vl_native_mark *m, enum vl_native_kind kind,
 		    uint64_t va)
 {
 	struct vl_native_ctl *ctl = VL_CTL;
 
-	for (int i = 0; i < VL_NR_GPR; i++)
-		ctl->regs[i] = *reg(uc, gregs[i]);
-	if (m && m->state == VL_STATE_STRING) {
-		ctl->regs[VL_RDX] = ctl->rdx;
-		ctl->regs[VL_RDI] -= VL_NATIVE_G;
-	}
-	if (m && m->state == VL_STATE_RAX)
-		ctl->regs[VL_RAX] = ctl->rax;
+	guest_regs(uc, m, ctl->regs);
 	ctl->rflags = *reg(uc, REG_EFL);
 	ctl->kind = kind;
 	ctl->va = va;
@@ -71,9 +87,21 @@ static void give_up(ucontext_t *uc, const struct vl_native_mark *m, uint64_t va,
  * A general protection fault has no address. One that is not canonical once it is folded can
  * have been of a user address that is merely not mapped.
  */
-static bool was_page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_native_mark *m,
-			   uint64_t *address_ret)
+static bool has_no_place(uint64_t va)
 {
+	return vl_canonical(va, 4) && !vl_canonical(vl_native_fold(va), 4);
+}
+
+static bool is_barred(uint64_t va)
+{
+	return *vl_native_barred(va);
+}
+
+/* An address that the instruction accesses, and that is so; false: none is. */
+static bool find_access(struct vl_engine *e, ucontext_t *uc, const struct vl_native_mark *m,
+			bool (*is)(uint64_t va), uint64_t *address_ret)
+{
+	uint64_t gpr[VL_NR_GPR];
 	ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
 	ZydisRegisterContext regs = { 0 };
 	ZydisDecodedInstruction d;
@@ -89,12 +117,9 @@ static bool was_page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_
 	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	if (ZYAN_FAILED(ZydisDecoderDecodeFull(&decoder, in, len, &d, o)))
 		return false;
+	guest_regs(uc, m, gpr);
 	for (int i = 0; i < VL_NR_GPR; i++)
-		regs.values[ZYDIS_REGISTER_RAX + i] = *reg(uc, gregs[i]);
-	if (m->state == VL_STATE_STRING) {
-		regs.values[ZYDIS_REGISTER_RDX] = VL_CTL->rdx;
-		regs.values[ZYDIS_REGISTER_RDI] -= VL_NATIVE_G;
-	}
+		regs.values[ZYDIS_REGISTER_RAX + i] = gpr[i];
 	for (unsigned i = 0; i < d.operand_count; i++) {
 		uint64_t va;
 
@@ -102,8 +127,8 @@ static bool was_page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_
 		    ZYAN_FAILED(ZydisCalcAbsoluteAddressEx(&d, &o[i], m->va, &regs, &va)))
 			continue;
 		if (o[i].mem.segment == ZYDIS_REGISTER_GS)
-			va += VL_CTL->guest_fs - VL_NATIVE_G;
-		if (vl_canonical(va, 4) && !vl_canonical(vl_native_fold(va), 4)) {
+			va += VL_CTL->percpu;
+		if (is(va)) {
 			*address_ret = va;
 			return true;
 		}
@@ -148,6 +173,13 @@ static void page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_nati
 	uint64_t va = at < 1UL << 39 ? at : at - VL_NATIVE_G, gpa = 0;
 	bool write = *reg(uc, REG_ERR) & PF_WRITE, is_stack;
 
+	if (at - VL_NATIVE_WALL < VL_PAGE_SIZE) {
+		if (find_access(e, uc, m, is_barred, &va))
+			except(uc, m, m->va, vl_canonical(va, 4) ? TRAP_PF : TRAP_GP, va);
+		else
+			give_up(uc, m, m->va, does_not_fold);
+		return;
+	}
 	e->nr_faults++;
 	e->same_faults =
 		e->last_fault == at && e->last_rip == *reg(uc, REG_RIP) ? e->same_faults + 1 : 0;
@@ -221,7 +253,7 @@ static void guest_signal(struct vl_engine *e, int sig, ucontext_t *uc)
 		page_fault(e, uc, m, *reg(uc, REG_CR2));
 		break;
 	case TRAP_GP:
-		if (was_page_fault(e, uc, m, &address))
+		if (find_access(e, uc, m, has_no_place, &address))
 			except(uc, m, m->va, TRAP_PF, address);
 		else
 			except(uc, m, m->va, TRAP_GP, 0);

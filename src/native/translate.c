@@ -64,7 +64,7 @@ static bool with_segment(struct block *b, unsigned segment, unsigned opcode, uns
 	unsigned char rest[INSN_MAX];
 	size_t n, modrm;
 
-	if (has_prefix(b, 0x67))
+	if (has_prefix(b, 0x67) || !block_check(b))
 		return false;
 	if (segment)
 		emit1(e, segment);
@@ -291,7 +291,7 @@ static void string(struct block *b)
 				return;
 			}
 		}
-	if (has_prefix(b, 0x67) || (!di && !si)) {
+	if (has_prefix(b, 0x67) || (!di && !si) || !block_check(b)) {
 		block_refuse(b);
 		return;
 	}
@@ -403,7 +403,9 @@ static void plain(struct block *b)
 	for (unsigned i = 0; i < b->d.operand_count; i++) {
 		const ZydisDecodedOperand *o = &b->o[i];
 
-		if (o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN)
+		/* The stack's take no prefix; xlat and maskmov do. */
+		if (o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN &&
+		    (o->type != ZYDIS_OPERAND_TYPE_MEMORY || o->mem.base == ZYDIS_REGISTER_RSP))
 			continue;
 		special |= is_special_register(o);
 		if (o->type != ZYDIS_OPERAND_TYPE_MEMORY || o->mem.type == ZYDIS_MEMOP_TYPE_AGEN)

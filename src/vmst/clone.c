@@ -92,9 +92,9 @@ static struct vl_error *build_tables(struct vl_clone *c)
 		return err;
 	/*
 	 * The start of the kernel half is a guard hole that nothing maps; the engine `native`
-	 * needs what is above its first 4.5 TiB.
+	 * needs what is above its first 5 TiB.
 	 */
-	for (slot = c->pt.levels == 4 ? 265 : 256; slot < 511 && top[slot] & X86_PTE_P; slot++)
+	for (slot = c->pt.levels == 4 ? 266 : 256; slot < 511 && top[slot] & X86_PTE_P; slot++)
 		;
 	if (slot == 511)
 		return vl_error_new(VL_ERR_KERNEL, "the guest's kernel half has no free slot");

@@ -4,6 +4,7 @@
  * makes several instructions of, and code that is no proper code. All engines that are there must
  * say the same of it, but for what only one of them cannot do, which it must say.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -361,11 +362,87 @@ static void test_crowded(struct vl_engine *e, const struct vl_vcpu_state *st,
 	*guest_leaf(&guest, va) = 0;
 }
 
+/* --- what is ours, where the guest has nothing --- */
+
+/* Accesses at rdi and rsi, which are the same. */
+/* clang-format off */
+#define ACCESS(text) \
+	__asm__(".pushsection accesses, \"a\"\n.byte 2f-1f\n1:" text "; hlt\n2:\n.popsection");
+ACCESS("mov (%rdi), %rax") ACCESS("mov %al, (%rdi)") ACCESS("mov -64(%rdi), %eax")
+ACCESS("mov (%rdi,%rcx,8), %rax") ACCESS("lock incl 0x20000(%rdi,%rcx)") ACCESS("mov (,%rdi), %rax")
+ACCESS("movabs $-0xffff900000100000, %rbx; add %rdi, %rbx; mov %gs:(%rbx), %rax")
+ACCESS("movups %xmm0, (%rdi)") ACCESS("lock cmpxchg %rbx, (%rdi)") ACCESS("xchg %rax, (%rdi)")
+ACCESS("push (%rdi)") ACCESS("pop (%rdi)") ACCESS("call *(%rdi)") ACCESS("jmp *8(%rdi)")
+ACCESS("inc %ecx; rep movsb") ACCESS("stosq") ACCESS("lodsl") ACCESS("inc %ecx; repne scasb")
+ACCESS("mov %rdi, %rbx; xor %eax, %eax; xlat") ACCESS("mov %rdi, %rcx; mov (%rcx), %rcx")
+ACCESS("mov (%rsp), %eax; mov %rdi, %rbp; mov (%rbp), %rax") ACCESS("mov %rdi, %r13; mov %rcx, (%r13)")
+ACCESS("lea 8(%rsp), %rax; mov (%rax), %ecx; mov %rdi, %rax; mov (%rax), %ecx")
+ACCESS("lea (%rsp), %rax; mov (%rax), %ecx; xchg %rax, %rdi; mov (%rax), %ecx")
+ACCESS("lea (%rsp), %rax; mov (%rax), %ecx; push %rdi; pop %rax; mov (%rax), %ecx")
+ACCESS("bts %rcx, (%rdi)") ACCESS("fxsave64 (%rdi)") ACCESS("cmpb $0, 8(%rdi)")
+extern const unsigned char __start_accesses[], __stop_accesses[];
+/* clang-format on */
+
+#define ACCESS_VA (CODE_VA + 3 * VL_PAGE_SIZE)
+#define ACCESS_ROOM 32UL
+
+static unsigned put_accesses(void)
+{
+	unsigned char *code = guest_page(&guest, P_CODE + 3);
+	unsigned nr = 0;
+
+	for (const unsigned char *p = __start_accesses; p < __stop_accesses; p += 1 + *p)
+		memcpy(code + ACCESS_ROOM * nr++, p + 1, *p);
+	return nr;
+}
+
+/* Does each fault at @va as it does where nothing is? */
+static bool all_fault(struct vl_engine *e, uint64_t va, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++) {
+		start(&now, ACCESS_VA + i * ACCESS_ROOM);
+		now.regs.gpr[VL_RCX] = 0;
+		now.regs.gpr[VL_RSI] = now.regs.gpr[VL_RDI] = va;
+		vl_engine_native.run(e, &now.regs, BUDGET_NS, &now.exit);
+		if (now.exit.reason == VL_EXIT_EXCEPTION && now.exit.vector == 14 &&
+		    now.exit.address - va + 64 <= 0x20000 + 64 &&
+		    now.regs.gpr[VL_RSP] == STACK_VA + STACK_SIZE - 64)
+			continue;
+		printf("# access %u at 0x%lx\n", i, (unsigned long)va);
+		print("ours", &now);
+		return false;
+	}
+	return true;
+}
+
+static void test_ours(struct vl_engine *e)
+{
+	unsigned nr = put_accesses(), maps = 0;
+	bool wrong = false;
+	FILE *f = fopen("/proc/self/maps", "re");
+	unsigned long first, end;
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f) && sscanf(line, "%lx-%lx", &first, &end) == 2) {
+		const uint64_t at[] = { first, (first + end) / 2, end - VL_PAGE_SIZE + 16 };
+
+		for (size_t i = 0; i < sizeof(at) / sizeof(at[0]) && end <= 1UL << 47; i++)
+			if (!wrong && !vl_native_is_mapped(e, at[i] - VL_NATIVE_G))
+				wrong = !all_fault(e, at[i] - VL_NATIVE_G, nr);
+		maps++;
+	}
+	if (f)
+		fclose(f);
+	ok(nr > 20 && maps > 20 && !wrong,
+	   "%u accesses to each of %u mappings of ours: each is a fault", nr, maps);
+}
+
 static void test_native(struct vl_engine *e, const struct vl_vcpu_state *st,
 			const struct vl_vcpu_region *region)
 {
 	test_replace(e);
 	test_tsc(e);
+	test_ours(e);
 	test_crowded(e, st, region);
 }
 

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Accesses to what is ours: the guest has nothing there, so to it they are page faults.
+ *
+ * The flags are the guest's, so nothing is compared: the table's byte is added to an
+ * address whose next one cannot be accessed. The handler then finds what was accessed.
+ */
+#include "block.h"
+
+enum { RCX = 1, RDX = 2, RSP = 4, NONE = 4 };
+
+static unsigned gpr(ZydisRegister r)
+{
+	return (unsigned)ZydisRegisterGetId(r);
+}
+
+/* lea disp(%base,%index,scale),%rcx */
+static void emit_address(struct vl_engine *e, const ZydisDecodedOperandMem *m)
+{
+	bool base = m->base != ZYDIS_REGISTER_NONE, index = m->index != ZYDIS_REGISTER_NONE;
+	unsigned b = base ? gpr(m->base) : 5, i = index ? gpr(m->index) : NONE, scale = 0;
+
+	while (index && 1U << scale < m->scale)
+		scale++;
+	emit1(e, 0x48 | (i >= 8) << 1 | (b >= 8));
+	emit1(e, 0x8d);
+	emit1(e, (base ? 0x80 : 0) | RCX << 3 | 4);
+	emit1(e, scale << 6 | (i & 7) << 3 | (b & 7));
+	emit4(e, (uint32_t)m->disp.value);
+}
+
+/* ctl+@field has the address: look it up. rcx is free. */
+static void emit_look_up(struct vl_engine *e, unsigned field)
+{
+	emit(e, "\x0f\xb7\x0c\x25", 4); /* movzwl ctl+field+5,%ecx */
+	emit4(e, VL_NATIVE_CTL + field + VL_NATIVE_TIB / 8);
+	emit(e, "\x0f\xb6\x89", 3); /* movzbl barred(%rcx),%ecx */
+	emit4(e, VL_NATIVE_BARRED);
+	emit(e, "\x8a\x89", 2); /* mov wall-1(%rcx),%cl */
+	emit4(e, VL_NATIVE_WALL - 1);
+}
+
+static bool check_register(struct block *b, unsigned reg)
+{
+	struct vl_engine *e = b->e;
+	bool good;
+
+	if (b->checked >> reg & 1)
+		return true;
+	b->checked |= 1U << reg;
+	emit_store(e, RCX, CTL_CHECK_RCX);
+	if (reg != RCX)
+		emit_store(e, reg, CTL_CHECK);
+	good = block_mark(b, VL_STATE_CHECK);
+	emit_look_up(e, reg == RCX ? CTL_CHECK_RCX : CTL_CHECK);
+	emit_load(e, RCX, CTL_CHECK_RCX);
+	return block_mark(b, VL_STATE_PLAIN) && good;
+}
+
+static bool check_sum(struct block *b, const ZydisDecodedOperandMem *m)
+{
+	bool percpu = m->segment == ZYDIS_REGISTER_GS, good = true;
+	struct vl_engine *e = b->e;
+
+	emit_store(e, RCX, CTL_CHECK_RCX);
+	if (percpu)
+		emit_store(e, RDX, CTL_CHECK_RDX);
+	good &= block_mark(b, percpu ? VL_STATE_CHECK_PERCPU : VL_STATE_CHECK);
+	emit_address(e, m);
+	if (percpu) {
+		emit_load(e, RDX, CTL_PERCPU);
+		emit(e, "\x48\x8d\x0c\x11", 4); /* lea (%rcx,%rdx),%rcx */
+		emit_load(e, RDX, CTL_CHECK_RDX);
+	}
+	emit_store(e, RCX, CTL_CHECK);
+	emit_look_up(e, CTL_CHECK);
+	emit_load(e, RCX, CTL_CHECK_RCX);
+	return block_mark(b, VL_STATE_PLAIN) && good;
+}
+
+static bool check_operand(struct block *b, const ZydisDecodedOperandMem *m)
+{
+	if (m->type == ZYDIS_MEMOP_TYPE_VSIB)
+		return false;
+	/* What the code itself says is in reach of its image, or below 2 GiB, but for movabs. */
+	if (m->base == ZYDIS_REGISTER_RIP ||
+	    (m->base == ZYDIS_REGISTER_NONE && m->index == ZYDIS_REGISTER_NONE))
+		return emit_can_say((uint64_t)m->disp.value) ||
+		       !*vl_native_barred((uint64_t)m->disp.value);
+	/* The stack's pointer is where push and pop use it, too, which are not looked up. */
+	if (m->base == ZYDIS_REGISTER_RSP && m->index == ZYDIS_REGISTER_NONE)
+		return true;
+	if (m->base != ZYDIS_REGISTER_NONE && m->index == ZYDIS_REGISTER_NONE &&
+	    m->segment != ZYDIS_REGISTER_GS && m->disp.value > -VL_NATIVE_NEAR &&
+	    m->disp.value < VL_NATIVE_NEAR)
+		return check_register(b, gpr(m->base));
+	return check_sum(b, m);
+}
+
+bool block_check(struct block *b)
+{
+	for (unsigned i = 0; i < b->d.operand_count; i++)
+		if (b->o[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    b->o[i].mem.type != ZYDIS_MEMOP_TYPE_AGEN && !check_operand(b, &b->o[i].mem))
+			return false;
+	return true;
+}
+
+void block_checked(struct block *b)
+{
+	if (b->d.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE ||
+	    b->d.meta.category == ZYDIS_CATEGORY_STRINGOP)
+		b->checked = 0;
+	for (unsigned i = 0; i < b->d.operand_count; i++) {
+		const ZydisDecodedOperand *o = &b->o[i];
+		ZydisRegister r;
+
+		if (o->type != ZYDIS_OPERAND_TYPE_REGISTER ||
+		    !(o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+			continue;
+		r = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, o->reg.value);
+		if (ZydisRegisterGetClass(r) == ZYDIS_REGCLASS_GPR64)
+			b->checked &= ~(1U << gpr(r));
+	}
+}
