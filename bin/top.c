@@ -223,7 +223,7 @@ static bool start_guests(struct top *t, const struct view_job *jobs, size_t nr)
 		g->spec = jobs[t->nr].spec;
 		g->scan = &t->o.scan;
 		g->event_fd = t->event_fd;
-		g->users_when = !t->batch ? TOP_USERS_LATER :
+		g->users_when = !t->batch      ? TOP_USERS_LATER :
 				shows_users(t) ? TOP_USERS_FIRST :
 						 TOP_USERS_NEVER;
 		if (!top_guest_start(g))

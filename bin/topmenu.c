@@ -103,7 +103,8 @@ void top_act_user_menu(struct top *t, int arg)
 		if (m->values[i] == TOP_ANY_USER)
 			snprintf(m->items[i], sizeof(m->items[0]), "all users");
 		else if (name)
-			snprintf(m->items[i], sizeof(m->items[0]), "%.10s (%u)", name, m->values[i]);
+			snprintf(m->items[i], sizeof(m->items[0]), "%.10s (%u)", name,
+				 m->values[i]);
 		else
 			snprintf(m->items[i], sizeof(m->items[0]), "%u", m->values[i]);
 	}

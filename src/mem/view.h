@@ -23,7 +23,7 @@ struct vl_view;
 
 struct vl_view_range {
 	uint64_t gpa, size;
-	void *host; /* ours, readable and writable, for the view's lifetime */
+	void *host;  /* ours, readable and writable, for the view's lifetime */
 	void *again; /* of a shared view: what further mappings are made of; never touched */
 };
 

@@ -483,7 +483,7 @@ void block_translate(struct block *b)
 	/* The clone's clocks stand still. */
 	case ZYDIS_MNEMONIC_RDTSCP:
 		emit(e, "\xb9\x00\x00\x00\x00", 5); /* mov $0,%ecx: TSC_AUX */
-		/* fall through */
+		__attribute__((fallthrough));
 	case ZYDIS_MNEMONIC_RDTSC:
 		emit_load32(e, 0, CTL_TSC);
 		emit_load32(e, 2, CTL_TSC + 4);

@@ -283,7 +283,8 @@ static bool is_forced(struct vl_redirect *r, const char *norm)
 			r->forced = true;
 			return true;
 		}
-		if (r->forced && vl_path_below(norm, r->guest_paths[i]) && !vl_path_below(norm, "/proc/self"))
+		if (r->forced && vl_path_below(norm, r->guest_paths[i]) &&
+		    !vl_path_below(norm, "/proc/self"))
 			return true;
 	}
 	return false;

@@ -13,12 +13,11 @@
 
 #include "internal.h"
 
+/* clang-format off */
 #define SHELL_ROW(n, p, why) { .names = n, .paths = p, .commands = true, .shell = true, .note = why }
-#define ZSH_ROW(n, p, why) \
-	{ \
-		.names = n, .paths = p, .commands = true, .note = why \
-	}
+#define ZSH_ROW(n, p, why) { .names = n, .paths = p, .commands = true, .note = why }
 #define ROW(n, p, why) { .names = n, .paths = p, .note = why }
+/* clang-format on */
 
 /*
  * Names of executables, and paths, parted by blanks. A '*' stands for any part of one

@@ -15,8 +15,7 @@ struct vl_error *vl_libvirt_open(struct vl_target *t, const char *spec, const ch
 			     "name the guest as qemu:PID, qmp:SOCKET or by a dump file");
 }
 
-struct vl_error *vl_target_list(const char *uri, void (*fn)(void *ctx, const char *name),
-				void *ctx)
+struct vl_error *vl_target_list(const char *uri, void (*fn)(void *ctx, const char *name), void *ctx)
 {
 	(void)uri, (void)fn, (void)ctx;
 	return NULL;

@@ -30,6 +30,7 @@ struct patch {
 	size_t len;
 };
 
+/* clang-format off */
 #define BYTES(sym, bytes) { sym, P_BYTES, bytes, sizeof(bytes) - 1 }
 #define RETURN(sym) BYTES(sym, "\xc3")		  /* ret */
 #define RETURN_0(sym) BYTES(sym, "\x31\xc0\xc3") /* xor %eax,%eax; ret */
@@ -37,6 +38,7 @@ struct patch {
 /* movl $1,(%rdi); ret: _Q_LOCKED_VAL, nobody pending, no queue
  * (include/asm-generic/qspinlock_types.h) */
 #define SPIN_LOCK(sym) BYTES(sym, "\xc7\x07\x01\x00\x00\x00\xc3")
+/* clang-format on */
 
 static const struct patch patches[] = {
 	SPIN_LOCK("queued_spin_lock_slowpath"),
@@ -190,8 +192,8 @@ void vl_clone_patch(struct vl_clone *c)
 	uint64_t va;
 
 	for (size_t i = 0; i < sizeof(patches) / sizeof(*patches); i++)
-		for (size_t n = 0;
-		     (va = vl_symbol_nth(c->contact->kernel, patches[i].symbol, n)); n++)
+		for (size_t n = 0; (va = vl_symbol_nth(c->contact->kernel, patches[i].symbol, n));
+		     n++)
 			apply(c, &patches[i], va);
 }
 

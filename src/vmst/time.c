@@ -192,8 +192,8 @@ static void use_anchor(struct clocks *ck, struct vl_contact *contact)
 			hi = h;
 		}
 	}
-	contact->anchor_changed |= !contact->has_anchor || lo != contact->anchor_lo ||
-				   hi != contact->anchor_hi;
+	contact->anchor_changed |=
+		!contact->has_anchor || lo != contact->anchor_lo || hi != contact->anchor_hi;
 	contact->has_anchor = true;
 	contact->anchor_lo = lo;
 	contact->anchor_hi = hi;

@@ -7,9 +7,9 @@ static struct vl_error *missing(void)
 {
 	const char *why = dlerror();
 
-	return vl_error_hint(vl_error_new(VL_ERR_OS, "cannot load Unicorn: %s",
-					  why ? why : "unknown reason"),
-			     "install Unicorn's library, 2.1 or later (on Debian: libunicorn2t64)");
+	return vl_error_hint(
+		vl_error_new(VL_ERR_OS, "cannot load Unicorn: %s", why ? why : "unknown reason"),
+		"install Unicorn's library, 2.1 or later (on Debian: libunicorn2t64)");
 }
 
 struct vl_error *vl_unicorn_load(struct vl_unicorn_api *ret)

@@ -31,7 +31,7 @@ enum { LINE_MAX_BYTES = 1 << 20, ID_BYTES = 32 };
 
 struct agent {
 	int tty;
-	char *line;	   /* what came so far of one request */
+	char *line; /* what came so far of one request */
 	size_t len;
 	char id[ID_BYTES]; /* of the command that runs */
 	pid_t pid;	   /* its process group, 0 when none runs */

@@ -203,7 +203,8 @@ static void role_escape(void)
 
 static void role_listener(void)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(4242),
+	struct sockaddr_in in = { .sin_family = AF_INET,
+				  .sin_port = htons(4242),
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct sockaddr_un un = { .sun_family = AF_UNIX, .sun_path = "/tmp/factory.sock" };
 	int tcp = socket(AF_INET, SOCK_STREAM, 0);
@@ -226,8 +227,7 @@ static void role_listener(void)
 static void container_init(void)
 {
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("proc", "/proc", "proc", 0, NULL) ||
-	    mount("inside", "/mnt", "tmpfs", 0, NULL) ||
+	    mount("proc", "/proc", "proc", 0, NULL) || mount("inside", "/mnt", "tmpfs", 0, NULL) ||
 	    sethostname("container", strlen("container")))
 		die("container");
 	write_file("/mnt/inside", "only the container sees this\n");
@@ -323,12 +323,10 @@ static const struct role {
 	const char *name;
 	void (*run)(void);
 } roles[] = {
-	{ "sleeper", role_sleeper },	 { "threads", role_threads },
-	{ "escape", role_escape },	 { "long", role_sleeper },
-	{ "stopped", role_stopped },	 { "listener", role_listener },
-	{ "container", role_container }, { "forker", role_forker },
-	{ "spinner", role_spinner },	 { "realtime", role_realtime },
-	{ "nice", role_nice },		 { "flipper", role_flipper },
+	{ "sleeper", role_sleeper },	 { "threads", role_threads }, { "escape", role_escape },
+	{ "long", role_sleeper },	 { "stopped", role_stopped }, { "listener", role_listener },
+	{ "container", role_container }, { "forker", role_forker },   { "spinner", role_spinner },
+	{ "realtime", role_realtime },	 { "nice", role_nice },	      { "flipper", role_flipper },
 };
 
 static int run_role(const char *name)
@@ -454,7 +452,8 @@ static void make_long(void)
 	char *argv[WORDS + 2] = { "long" };
 
 	for (int i = 1; i <= WORDS; i++)
-		if (asprintf(&argv[i], "--option-%02d=a-value-that-makes-this-line-longer-than-a-page",
+		if (asprintf(&argv[i],
+			     "--option-%02d=a-value-that-makes-this-line-longer-than-a-page",
 			     i) < 0)
 			die("asprintf");
 	spawn("long", UID_FACTORY, -1, argv);
@@ -476,7 +475,9 @@ static void make_zombie(void)
 static void make_all(void)
 {
 	const char *mode = kernel_option("vlens.mode", "quiet");
-	const char *role = !strcmp(mode, "busy") ? "forker" : !strcmp(mode, "spin") ? "spinner" : NULL;
+	const char *role = !strcmp(mode, "busy") ? "forker" :
+			   !strcmp(mode, "spin") ? "spinner" :
+						   NULL;
 	int cpus = sysconf(_SC_NPROCESSORS_ONLN), have;
 	int want = atoi(kernel_option("vlens.procs", "0"));
 

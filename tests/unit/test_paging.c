@@ -39,7 +39,7 @@ int main(void)
 	ram[4][5] = 0xabc000 | ALL | X86_PTE_NX;
 	ram[3][1] = 0x40000000 | PRW | X86_PTE_PS;		 /* 2 MiB, supervisor */
 	ram[2][1] = 0x80000000 | ALL | X86_PTE_PS | (1UL << 12); /* 1 GiB, PAT bit set */
-	ram[4][6] = 0xdef000; /* not present */
+	ram[4][6] = 0xdef000;					 /* not present */
 	ram[4][7] = 0;
 	ram[3][2] = 0xffff000 | P; /* a table that is not RAM */
 	ram[1][511] = 0x2000 | ALL;
