@@ -75,6 +75,7 @@ static struct vl_error *redirect(struct session *s, struct vl_redirect_options *
 		.guest = s->options.guest,
 		.seconds = s->options.keep,
 	};
+	struct vl_redirect_options with = *o;
 	struct keep_command command;
 	struct progress progress;
 	struct vl_error *err;
@@ -83,11 +84,10 @@ static struct vl_error *redirect(struct session *s, struct vl_redirect_options *
 	keep_command(s, &command);
 	k.command = command.argv;
 	progress_begin(&progress, s->applet->name, s->options.spec);
-	o->ready = progress_clear;
-	o->ready_ctx = &progress;
-	err = vl_keep_run(&k, o, status_ret, &s->stats, &s->redirect, &s->kept);
+	with.ready = progress_clear;
+	with.ready_ctx = &progress;
+	err = vl_keep_run(&k, &with, status_ret, &s->stats, &s->redirect, &s->kept);
 	progress_end(&progress);
-	o->ready = NULL;
 	if (err || s->kept)
 		return err;
 	*opened_ret = session_open(s);

@@ -138,8 +138,8 @@ static void draw_help(struct top *t)
 static void draw_detail(struct top *t, struct top_guest *g, int y, int end)
 {
 	const struct top_detail *d = &g->detail;
-	const char *p = d->text, *stop = d->text + d->len;
 	size_t nr = 0, room = end > y ? (size_t)(end - y) : 0;
+	const char *p = d->text, *stop;
 	char buf[96];
 
 	snprintf(buf, sizeof(buf), "Process %d: %s", (int)d->pid,
@@ -152,6 +152,7 @@ static void draw_detail(struct top *t, struct top_guest *g, int y, int end)
 	attrset(A_NORMAL);
 	if (!d->text || !room)
 		return;
+	stop = p + d->len;
 	for (const char *c = p; c < stop; c++)
 		nr += *c == '\n';
 	clip_scroll(t, nr, room - 1);

@@ -191,7 +191,7 @@ static void set_cpu(const struct vl_top *t, struct vl_top_task *p, const struct 
 {
 	uint64_t most = elapsed * (t->totals.nr_online ? t->totals.nr_online : 1), used;
 
-	p->cpu_ns = f ? cpu_time(t, r, f) : was->cpu_ns;
+	p->cpu_ns = f ? cpu_time(t, r, f) : was ? was->cpu_ns : 0;
 	p->cpu = VL_TOP_UNKNOWN;
 	if (!was)
 		return;

@@ -67,21 +67,21 @@ static struct vl_error *get_kernel(struct vl_contact *c, const struct vl_image *
 				   struct vl_deadline deadline)
 {
 	const struct vl_kallsyms *k = &img->symbols;
-	const struct vl_kernel_source src = {
+	struct vl_kernel_source src = {
 		.pt = c->pt,
 		.form = k->form,
 		.nr = k->nr,
 		.names = { img->base + k->names.at, k->names.len },
 		.tokens = { img->base + k->tokens.at, k->tokens.len },
 		.offsets = { img->base + k->offsets.at, k->offsets.len },
-		.btf = { img->base + (uint64_t)((const unsigned char *)img->btf - img->bytes),
-			 img->btf_len },
 	};
 
 	if (!img->btf)
 		return vl_error_hint(
 			vl_error_new(VL_ERR_KERNEL, "the guest's kernel has no BTF types"),
 			"it must be built with CONFIG_DEBUG_INFO_BTF");
+	src.btf.va = img->base + (uint64_t)((const unsigned char *)img->btf - img->bytes);
+	src.btf.len = img->btf_len;
 	c->base = k->base;
 	return vl_kernel_get(c->target, &src, c->base, deadline, c->key, &c->first, &c->kernel);
 }
