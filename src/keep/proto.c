@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "../util/dirs.h"
+#include "../util/hash.h"
 
 struct vl_error *vl_keep_message_init(struct vl_keep_message *m)
 {
@@ -142,19 +143,10 @@ char *vl_keep_key(const struct vl_keep_options *k)
 	return key;
 }
 
-/* FNV-1a: the name of a file, nothing that must be safe; the key itself is compared. */
-static uint64_t hash(const char *s)
-{
-	uint64_t h = 0xcbf29ce484222325;
-
-	for (; *s; s++)
-		h = (h ^ (unsigned char)*s) * 0x100000001b3;
-	return h;
-}
-
 char *vl_keep_path(const char *key, unsigned int slot, const char *suffix)
 {
-	return vl_run_path("keep-%016" PRIx64 ".%u.%s", hash(key), slot, suffix);
+	/* The name of a file, nothing that must be safe: the key itself is compared. */
+	return vl_run_path("keep-%016" PRIx64 ".%u.%s", vl_hash_text(key), slot, suffix);
 }
 
 bool vl_keep_address(const char *path, struct sockaddr_un *ret)

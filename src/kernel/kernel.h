@@ -21,6 +21,7 @@
  * members. A field that a kernel does not have is VL_NO_FIELD; rows for older
  * and newer names stand side by side.
  */
+/* clang-format off */
 #define VL_FIELDS(F)                                                                              \
 	F(SIZE_TASK, "task_struct", "")                                                           \
 	F(TASK_PID, "task_struct", "pid")                                                         \
@@ -245,6 +246,7 @@
 	F(NODE_SWAPCACHE, "enum node_stat_item", "NR_SWAPCACHE")                                  \
 	/* above it: a kernel that ends (include/linux/kernel.h) */                               \
 	F(SYSTEM_RUNNING, "enum system_states", "SYSTEM_RUNNING")
+/* clang-format on */
 
 enum vl_field {
 #define VL_FIELD_ID(id, type, path) VL_F_##id,
@@ -375,6 +377,11 @@ void vl_kernel_find_tsc_sites(const struct vl_kernel *k, const unsigned char *im
 
 /* The type and the path of members that row @f asks for; static. */
 void vl_field_name(enum vl_field f, const char **type_ret, const char **path_ret);
+
+/*
+ * Of all rows: what is kept was made with the same ones, or its offsets are of other fields.
+ */
+uint64_t vl_fields_hash(void);
 
 static inline bool vl_has(const struct vl_layout *l, enum vl_field f)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Types of the guest's kernel, from its own BTF. */
 #include "kernel.h"
+#include "../util/hash.h"
 
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -19,6 +20,21 @@ void vl_field_name(enum vl_field f, const char **type_ret, const char **path_ret
 {
 	*type_ret = fields[f].type;
 	*path_ret = fields[f].path;
+}
+
+/* With the ends of both, so that no letter can go from one to the other. */
+static uint64_t hash_row(uint64_t hash, const char *type, const char *path)
+{
+	return vl_hash(vl_hash(hash, type, strlen(type) + 1), path, strlen(path) + 1);
+}
+
+uint64_t vl_fields_hash(void)
+{
+	uint64_t hash = VL_HASH;
+
+	for (int i = 0; i < VL_NR_FIELDS; i++)
+		hash = hash_row(hash, fields[i].type, fields[i].path);
+	return hash;
 }
 
 /* Follow typedefs and qualifiers to what they name. */

@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MAGIC "vlens-kb"
+#define MAGIC "vlens-kc"
 
 struct symbol {
 	int64_t value; /* relative to the base, or as it is if absolute */
@@ -25,7 +25,8 @@ struct symbol {
  */
 struct table {
 	char magic[8];
-	uint32_t nr, nr_placed, names_size, nr_fields;
+	uint32_t nr, nr_placed, names_size, spare;
+	uint64_t fields; /* vl_fields_hash() of who made it */
 	struct vl_layout layout;
 } __attribute__((aligned(8))); /* as the symbols behind it need */
 
@@ -168,7 +169,7 @@ struct vl_error *vl_kernel_create(const struct vl_symbols *from, const struct vl
 	memcpy(k->t->magic, MAGIC, sizeof(k->t->magic));
 	k->t->nr = from->nr;
 	k->t->names_size = (uint32_t)from->text_len;
-	k->t->nr_fields = VL_NR_FIELDS;
+	k->t->fields = vl_fields_hash();
 	k->t->layout = *layout;
 	k->base = from->base;
 	set_parts(k);
@@ -234,7 +235,7 @@ struct vl_error *vl_kernel_load_btf(struct vl_target *t, const char *key, void *
 static bool table_sane(const struct table *t, size_t size)
 {
 	return size >= sizeof(*t) && !memcmp(t->magic, MAGIC, sizeof(t->magic)) &&
-	       t->nr_fields == VL_NR_FIELDS && t->nr_placed <= t->nr && t->names_size &&
+	       t->fields == vl_fields_hash() && t->nr_placed <= t->nr && t->names_size &&
 	       table_size(t->nr, t->names_size) == size && !((const char *)t)[size - 1];
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "../util/hash.h"
 
 /* The path that the call is about, and its row; NULL: it is about none. */
 static const char *path_of(struct vl_trap *t, const struct vl_path_row **row_ret)
@@ -21,20 +22,13 @@ static const char *path_of(struct vl_trap *t, const struct vl_path_row **row_ret
 	return f ? f->path : t->where.row ? t->where.path : NULL;
 }
 
-/* FNV-1a; a collision makes the count of files one less. */
-static uint64_t hash_of(const char *path)
-{
-	uint64_t h = 0xcbf29ce484222325;
-
-	while (*path)
-		h = (h ^ (unsigned char)*path++) * 0x100000001b3;
-	return h;
-}
-
-/* Count each path once: ls asks for the same file in several ways. */
+/*
+ * Count each path once: ls asks for the same file in several ways. Two paths of one hash make
+ * the count one less.
+ */
 static bool is_known(struct vl_redirect *r, const char *path)
 {
-	uint64_t h = hash_of(path), *more;
+	uint64_t h = vl_hash_text(path), *more;
 
 	for (size_t i = 0; i < r->nr_on_disk; i++)
 		if (r->on_disk[i] == h)
@@ -54,7 +48,7 @@ static bool is_known(struct vl_redirect *r, const char *path)
 
 bool vl_absent(const struct vl_redirect *r, const char *path)
 {
-	uint64_t h = hash_of(path);
+	uint64_t h = vl_hash_text(path);
 
 	for (size_t i = 0; i < r->nr_absent && i < VL_MAX_ABSENT; i++)
 		if (r->absent[i].hash == h && vl_now_ns() - r->absent[i].ns < ABSENT_NS)
@@ -80,7 +74,7 @@ void vl_blame(struct vl_trap *t, const struct vl_error *err)
 	path = path_of(t, &row);
 	if (path && is_on_disk(t, row, err) && !vl_absent(t->r, path))
 		t->r->absent[t->r->nr_absent++ % VL_MAX_ABSENT] =
-			(struct vl_absent){ hash_of(path), vl_now_ns() };
+			(struct vl_absent){ vl_hash_text(path), vl_now_ns() };
 	if (path && (!strcmp(path, "/etc/passwd") || !strcmp(path, "/etc/group")))
 		lost->names |= row->on_fail == F_EMPTY && !t->r->no_epoch;
 	if (path && !strcmp(path, "/etc/hosts"))

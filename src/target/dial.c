@@ -30,6 +30,7 @@
 
 #include "internal.h"
 #include "proc.h"
+#include "../util/hash.h"
 
 /* A loopback connection is made at once, unless the listener's queue is full. */
 #define TCP_TIMEOUT_MS 1000
@@ -310,7 +311,6 @@ int vl_dial(const struct vl_qmp_address *a, int *fd_ret)
 bool vl_dial_key(const struct vl_qmp_address *a, char *buf, size_t size)
 {
 	_cleanup_close_ int at = -1;
-	uint64_t hash = 0xcbf29ce484222325; /* FNV-1a, 64 bits */
 	struct stat st;
 	char path[64];
 
@@ -328,9 +328,8 @@ bool vl_dial_key(const struct vl_qmp_address *a, char *buf, size_t size)
 		snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)a->pid);
 	if (stat(a->pid ? path : "/proc/self/ns/net", &st) < 0)
 		return false;
-	for (const char *p = a->kind == VL_QMP_ABSTRACT ? a->path : ""; *p; p++)
-		hash = (hash ^ (unsigned char)*p) * 0x100000001b3;
-	snprintf(buf, size, "net-%" PRIx64 "-%u-%" PRIx64, (uint64_t)st.st_ino, a->port, hash);
+	snprintf(buf, size, "net-%" PRIx64 "-%u-%" PRIx64, (uint64_t)st.st_ino, a->port,
+		 vl_hash_text(a->kind == VL_QMP_ABSTRACT ? a->path : ""));
 	return true;
 }
 

@@ -8,6 +8,7 @@
 #include "internal.h"
 #include "proc.h"
 #include "../util/dirs.h"
+#include "../util/hash.h"
 #include "../util/lock.h"
 
 #define HEADER "vlens-domain 1\n"
@@ -29,18 +30,9 @@ static char *make_key(const char *spec, const char *uri)
 	return key;
 }
 
-static uint64_t hash_of(const char *key)
-{
-	uint64_t hash = 0xcbf29ce484222325; /* FNV-1a, 64 bits */
-
-	for (const char *p = key; *p; p++)
-		hash = (hash ^ (unsigned char)*p) * 0x100000001b3;
-	return hash;
-}
-
 static char *make_path(const char *key)
 {
-	return vl_run_path("%016llx.dom", (unsigned long long)hash_of(key));
+	return vl_run_path("%016llx.dom", (unsigned long long)vl_hash_text(key));
 }
 
 /* For all before us: one that finds a domain stopped takes some seconds. */
@@ -53,7 +45,7 @@ int vl_domcache_lock(const char *spec, const char *uri)
 
 	if (!key)
 		return VL_LOCK_NONE;
-	snprintf(name, sizeof(name), "domain-%016llx", (unsigned long long)hash_of(key));
+	snprintf(name, sizeof(name), "domain-%016llx", (unsigned long long)vl_hash_text(key));
 	return vl_run_lock(LOCK_MS, name);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "answer.h"
+#include "../util/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -97,16 +98,6 @@ struct vl_error *vl_sys_open_read(struct vl_sys *sys, const char *path, int flag
 	return err;
 }
 
-/* FNV-1a */
-static uint64_t hash(const char *name, size_t max)
-{
-	uint64_t ret = 0xcbf29ce484222325;
-
-	for (size_t i = 0; i < max && name[i]; i++)
-		ret = (ret ^ (unsigned char)name[i]) * 0x100000001b3;
-	return ret;
-}
-
 /* Brent's way: the entry that is compared with is exchanged after 1, 2, 4, 8 ... others. */
 int64_t vl_listed_add(struct vl_listed *l, const void *data, size_t len)
 {
@@ -118,7 +109,7 @@ int64_t vl_listed_add(struct vl_listed *l, const void *data, size_t len)
 
 		if (len - at < sizeof(*d) || d->reclen <= sizeof(*d) || d->reclen > len - at)
 			return -EIO;
-		name = hash(d->name, d->reclen - sizeof(*d));
+		name = vl_hash(VL_HASH, d->name, strnlen(d->name, d->reclen - sizeof(*d)));
 		if (l->turn && d->off == l->off && name == l->name)
 			return -ELOOP;
 		if (l->nr++ == l->turn) {
