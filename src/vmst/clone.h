@@ -49,7 +49,7 @@ struct vl_clone {
 	uint64_t hlt_va, stack_top, user_va;
 	uint64_t clocks_va; /* values that the clocks answer: see time.c */
 	size_t user_used;
-	size_t user_dirty; /* behind it the window is zeros */
+	size_t user_dirty;   /* behind it the window is zeros */
 	uint64_t slot_entry; /* what maps our pages: entry @slot of the top table */
 	unsigned slot;
 
