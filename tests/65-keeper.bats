@@ -75,15 +75,15 @@ nr_keepers() { keepers | wc -l; }
 	vuname --keep=0 "$G" >/dev/null
 	VLENS_KEEP=0 vps "$G" -ef >/dev/null
 	vuname --pause=none "$G" >/dev/null
-	eventually 3 no_keepers
-	eventually 3 no_guards
+	eventually 15 no_keepers
+	eventually 15 no_guards
 }
 
 @test "a keeper ends after its time, with its guard and its files" {
 	vuname --keep=3 "$G" >/dev/null
 	[[ $(nr_keepers) -eq 1 ]]
-	eventually 8 no_keepers || fail "it stays: $(keepers)"
-	eventually 3 no_guards || fail "its guard stays: $(guards)"
+	eventually 20 no_keepers || fail "it stays: $(keepers)"
+	eventually 15 no_guards || fail "its guard stays: $(guards)"
 	[[ -z $(compgen -G "$VLENS_RUN_DIR/keep-*") ]] || fail "$(ls "$VLENS_RUN_DIR")"
 }
 
@@ -96,10 +96,17 @@ nr_keepers() { keepers | wc -l; }
 
 @test "tools at the same time have a keeper each, the fifth none" {
 	local i pids=()
+	mkfifo "$T/in"
 	for i in {1..7}; do
-		vexec "$G" sh -c 'uname -n; sleep 2' >"$T/out$i" 2>"$T/err$i" 3>&- 4>&- &
+		vexec "$G" sh -c 'uname -n; read x; true' <"$T/in" >"$T/out$i" 2>"$T/err$i" 3>&- 4>&- &
 		pids+=($!)
 	done
+	# They end when all are there.
+	exec 9>"$T/in"
+	for i in {1..7}; do
+		eventually 60 grep -q g61 "$T/out$i" || fail "$(cat "$T"/err*)"
+	done
+	exec 9>&-
 	for i in "${pids[@]}"; do
 		wait "$i" || fail "$(cat "$T"/err*)"
 	done
@@ -116,11 +123,16 @@ nr_keepers() { keepers | wc -l; }
 	[[ ${lines[0]} == /tmp && ${lines[1]} == in && ${lines[2]} == 2000 && ${lines[3]} == 5 ]] ||
 		fail "$output"
 	# The group of the terminal's signals is the tool's.
-	run bash -c "vexec $G sleep 5 & sleep 1; ps -o pgid= -C sleep | sort -u | tr -d ' '; ps -o pgid= -p \$!;
-		kill \$!; wait"
-	grep -qx " *${lines[1]// /}" <<<"$output"
+	set -m
+	vexec "$G" sleep "4716.$$" 3>&- 4>&- &
+	TOOL=$!
+	set +m
+	eventually 60 pgrep -fx "sleep 4716.$$" || fail "it does not run"
+	assert_same "$TOOL" "$(ps -o pgid= -p "$(pgrep -fx "sleep 4716.$$")" | tr -d ' ')"
+	kill "$TOOL"
+	wait "$TOOL" || true
 	# A keeper has no part of the tool's pipes: the reader sees the end at once.
-	run timeout 15 bash -c "VLENS_RUN_DIR=$T/run2 VLENS_KEEP=20 vuname $G -n | cat"
+	run timeout 45 bash -c "VLENS_RUN_DIR=$T/run2 VLENS_KEEP=60 vuname $G -n | cat"
 	assert_status 0
 	VLENS_RUN_DIR=$T/run2 kill_keepers
 }
@@ -136,7 +148,7 @@ kill_keepers() {
 	vuname "$G" >/dev/null
 	vexec "$G" sh -c 'trap "echo got; exit 9" TERM; uname -n; while :; do sleep 0.1; done' >"$T/out" 3>&- 4>&- &
 	TOOL=$!
-	eventually 10 grep -q g61 "$T/out"
+	eventually 60 grep -q g61 "$T/out"
 	kill "$TOOL"
 	status=0
 	wait "$TOOL" || status=$?
@@ -161,7 +173,7 @@ s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(8); time.sleep(
 	sleep 0.5
 	# shellcheck disable=SC2046 # words
 	kill -INT $(pgrep -P "$TOOL") "$TOOL"
-	eventually 3 test ! -e "/proc/$TOOL/exe" || fail "it goes on"
+	eventually 15 test ! -e "/proc/$TOOL/exe" || fail "it goes on"
 	kill "$mute"
 	[[ ! -s $T/out ]]
 }
@@ -169,35 +181,41 @@ s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(8); time.sleep(
 @test "job control: it stops with the program, and goes on" {
 	vuname "$G" >/dev/null
 	set -m
-	vexec "$G" sh -c 'uname -n; sleep 3; echo over' >"$T/out" 3>&- 4>&- &
+	mkfifo "$T/in"
+	exec 9<>"$T/in"
+	env --default-signal=TSTP vexec "$G" sh -c 'uname -n; read x; echo over' <"$T/in" >"$T/out" 3>&- 4>&- 9>&- &
 	TOOL=$!
-	eventually 10 grep -q g61 "$T/out"
+	eventually 60 grep -q g61 "$T/out"
 	kill -TSTP -- "-$TOOL"
 	stopped() { [[ $(process_state "$TOOL") == T ]]; }
-	eventually 3 stopped || fail "the tool does not stop"
-	sleep 4
+	eventually 15 stopped || fail "the tool does not stop"
+	echo >&9
+	sleep 1
 	! grep -q over "$T/out" || fail "the program went on"
 	kill -CONT -- "-$TOOL"
-	eventually 10 grep -q over "$T/out" || fail "the program does not go on"
+	eventually 60 grep -q over "$T/out" || fail "the program does not go on"
 	wait "$TOOL"
 	# Only the tool is continued: the program is as well.
-	vexec "$G" sh -c 'uname -n; sleep 3; echo over' >"$T/out" 3>&- 4>&- &
+	env --default-signal=TSTP vexec "$G" sh -c 'uname -n; read x; echo over' <"$T/in" >"$T/out" 3>&- 4>&- 9>&- &
 	TOOL=$!
-	eventually 10 grep -q g61 "$T/out"
+	eventually 60 grep -q g61 "$T/out"
 	kill -TSTP -- "-$TOOL"
-	eventually 3 stopped
+	eventually 15 stopped
+	echo >&9
 	kill -CONT "$TOOL"
-	eventually 10 grep -q over "$T/out" || fail "the program does not go on"
+	eventually 60 grep -q over "$T/out" || fail "the program does not go on"
 	wait "$TOOL"
+	exec 9>&-
 }
 
-# A tool that asks without end, at a moment when it holds the guest.
+# hold [MS]: a tool that asks without end, at a moment when it holds the guest; a pause is
+# ended after so long.
 hold() {
-	local end=$((SECONDS + 20)) stat
+	local end=$((SECONDS + 60)) stat
 	# What nothing is known of is asked without a hold.
 	vexec "$G" sh -c 'cat /proc/[0-9]*/stat' >/dev/null 2>&1 3>&- 4>&- || true
 	# A copy is made whenever it has been silent for a while; its budget does not end.
-	vexec --max-pause=900,60000 "$G" sh -c 'while :; do cat /proc/[0-9]*/stat >/dev/null; sleep 0.06; done' \
+	vexec --max-pause="${1:-30000},60000" "$G" sh -c 'while :; do cat /proc/[0-9]*/stat >/dev/null; sleep 0.06; done' \
 		>/dev/null 2>"$T/err" 3>&- 4>&- &
 	TOOL=$!
 	while read -r stat <"/proc/$QEMU/stat" && [[ $stat != *") T "* ]]; do
@@ -215,13 +233,13 @@ none_below() { ! pgrep -P "$1" >/dev/null; }
 		hold
 		pgrep -P "$TOOL" >"$T/program"
 		kill -9 "$TOOL"
-		eventually 1 not_stopped "$QEMU" || fail "still held"
+		eventually 5 not_stopped "$QEMU" || fail "still held"
 		program_gone() { [[ ! -e /proc/$(head -n 1 "$T/program")/exe ]]; }
-		eventually 3 program_gone || fail "its program goes on"
+		eventually 15 program_gone || fail "its program goes on"
 		[[ $(vuname "$G" -n) == g61 ]]
 	done
 	grep -qxF "$first" <<<"$(keepers)"
-	assert_runs g61 1
+	assert_runs g61 5
 }
 
 @test "kill -9 of a keeper that holds the guest: it runs, the tool says so" {
@@ -229,17 +247,17 @@ none_below() { ! pgrep -P "$1" >/dev/null; }
 	for i in 1 2 3; do
 		hold
 		kill_keepers_hard
-		eventually 1 not_stopped "$QEMU" || fail "still held a second after SIGKILL"
+		eventually 5 not_stopped "$QEMU" || fail "still held after SIGKILL"
 		status=0
 		wait "$TOOL" || status=$?
 		[[ $status -eq 3 ]] || fail "status $status"
 		# (Calls of the program may have failed before it was killed, in the middle of a line.)
 		grep -q 'vexec: .* the keeper of this guest has died; try again' "$T/err" || fail "$(<"$T/err")"
-		eventually 3 no_guards || fail "guards are left: $(guards)"
+		eventually 15 no_guards || fail "guards are left: $(guards)"
 		# The next one has a new keeper.
 		[[ $(vuname "$G" -n) == g61 ]]
 	done
-	assert_runs g61 1
+	assert_runs g61 5
 }
 
 kill_keepers_hard() {
@@ -250,14 +268,14 @@ kill_keepers_hard() {
 }
 
 @test "a keeper that hangs holds nobody: the guest runs, the tool can be ended" {
-	hold
+	hold 200
 	# shellcheck disable=SC2046 # words
 	kill -STOP $(keepers)
-	eventually 1 not_stopped "$QEMU" || fail "still held a second after SIGSTOP"
+	eventually 10 not_stopped "$QEMU" || fail "still held after SIGSTOP"
 	kill -9 "$TOOL"
-	eventually 3 test ! -e "/proc/$TOOL/exe"
+	eventually 15 test ! -e "/proc/$TOOL/exe"
 	# Its lock is free, it does not answer: who comes next must not wait for ever.
-	run timeout 20 vuname "$G" -n
+	run timeout 60 vuname "$G" -n
 	[[ $output == g61 ]] || fail "$output"
 }
 
@@ -266,7 +284,7 @@ kill_keepers_hard() {
 	vuname "$(guest victim)" >/dev/null
 	[[ $(nr_keepers) -eq 1 ]]
 	kill -9 "$(guest_pid victim)"
-	eventually 3 no_keepers || fail "it stays"
+	eventually 15 no_keepers || fail "it stays"
 	drop_guest victim
 }
 
@@ -278,7 +296,7 @@ kill_keepers_hard() {
 	[[ $output == g61 ]]
 	grep -q '^keeper: *no$' <<<"$stderr"
 	# That keeper makes place.
-	eventually 3 no_keepers || fail "it stays"
+	eventually 15 no_keepers || fail "it stays"
 }
 
 @test "one keeper a guest, an identity and a connection; none for a dump" {

@@ -79,4 +79,9 @@ guest() { if is_domain "$1"; then echo "$1"; else printf 'qemu:%s\n' "$(guest_pi
 factory_pid() { in_guest "$1" "sed -n 's/^$2 //p' /run/factory/pids"; }
 
 # The state of a process, one letter: T is stopped.
-process_state() { sed 's/.*) //; s/ .*//' "/proc/$1/stat"; }
+process_state() {
+	local stat
+	read -r stat <"/proc/$1/stat" || return
+	stat=${stat##*) }
+	echo "${stat%% *}"
+}

@@ -85,10 +85,12 @@ each_vcpu() {
 
 # It moves: no cache, no snapshot.
 moves() {
-	local first
-	first=$(raw "$1" bytes "$(raw_symbol "$2" jiffies)" 8)
-	sleep 0.1
-	[[ $(raw "$1" bytes "$(raw_symbol "$2" jiffies)" 8) != "$first" ]] || fail "jiffies stand still"
+	local at first
+	at=$(raw_symbol "$2" jiffies)
+	first=$(raw "$1" bytes "$at" 8)
+	# shellcheck disable=SC2317 # by eventually
+	moved() { [[ $(raw "$1" bytes "$2" 8) != "$first" ]]; }
+	eventually 20 moved "$1" "$at" || fail "jiffies stand still"
 }
 raw_symbol() { in_guest "$1" "awk '\$3 == \"$2\" { print \"0x\" \$1; exit }' /proc/kallsyms"; }
 

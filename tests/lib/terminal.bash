@@ -6,7 +6,7 @@
 
 # shellcheck disable=SC2154 # bats sets variables
 
-PATIENCE=40
+PATIENCE=90
 
 tm() { tmux -L "vlens-$$-$BATS_TEST_NUMBER" -f /dev/null "$@"; }
 

@@ -60,13 +60,23 @@ assert_usage() {
 		{ show_run; fail "does not point to --help"; }
 }
 
-# eventually SECONDS COMMAND...: true as soon as the command is.
+# eventually SECONDS COMMAND...: true as soon as the command is. The last try begins after
+# that time, however slow they are.
 eventually() {
-	local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+	local end=$((${EPOCHREALTIME/./} + $1 * 1000000)) now
+	shift
+	while now=${EPOCHREALTIME/./} && ! "$@"; do
+		[[ $now -lt $end ]] || return 1
+		sleep 0.05
+	done
+}
+
+# tries N COMMAND...: true if one of so many in a row is, for what can change between two looks.
+tries() {
+	local n=$1
 	shift
 	until "$@"; do
-		[[ ${EPOCHREALTIME/./} -lt $end ]] || return 1
-		sleep 0.05
+		((--n)) || return 1
 	done
 }
 
@@ -155,7 +165,7 @@ for path in sys.argv[1:]:
     held[-1].connect(path)
     held[-1].recv(100)
 print("ready", flush=True)
-time.sleep(60)' "$@" >"$T/ready" 3>&- &
+time.sleep(600)' "$@" >"$T/ready" 3>&- &
 	echo $! >>"$T/pids"
 	disown
 	eventually 10 test -s "$T/ready"

@@ -87,12 +87,16 @@ static bool make_dump(char *path)
 bool guest_make(struct guest *g)
 {
 	struct vl_target_options to = { 0 };
+	char path[] = "/tmp/vlens-guest-XXXXXX";
+	bool open;
 
-	*g = (struct guest){ .path = "/tmp/vlens-guest-XXXXXX" };
+	*g = (struct guest){ 0 };
 	g->own = mmap(NULL, OWN_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	return g->own != MAP_FAILED && make_dump(g->path) &&
-	       !vl_discard(vl_target_open(g->path, &to, &g->target)) &&
-	       !vl_discard(vl_view_create(g->target, true, &g->view));
+	open = g->own != MAP_FAILED && make_dump(path) &&
+	       !vl_discard(vl_target_open(path, &to, &g->target));
+	/* Whatever becomes of the test, it leaves no file. */
+	unlink(path);
+	return open && !vl_discard(vl_view_create(g->target, true, &g->view));
 }
 
 void guest_unmake(struct guest *g)
@@ -100,5 +104,4 @@ void guest_unmake(struct guest *g)
 	vl_view_destroy(g->view);
 	vl_target_close(g->target);
 	munmap(g->own, OWN_SIZE);
-	unlink(g->path);
 }

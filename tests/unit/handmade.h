@@ -19,7 +19,6 @@
 struct guest {
 	unsigned char *own;
 	unsigned next_table;
-	char path[32];
 	struct vl_target *target;
 	struct vl_view *view; /* shared */
 };
