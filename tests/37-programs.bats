@@ -292,14 +292,20 @@ stays() {
 	stays "htop -d 10" 'PID +USER +PRI'
 }
 
-@test "top: the share of a CPU is what the guest counts" {
-	local a b x
-	half
+share() {
+	local a b
 	read -ra a < <(busy)
 	vexec "$g" top -b -n 3 -d 2 >"$T/top"
 	read -ra b < <(busy)
+	theirs=$(((b[0] - a[0]) * 100 / (b[1] - a[1])))
+	ours=$(awk '/^%Cpu/ { idle = $8 } END { print 100 - idle }' "$T/top")
+	near "$theirs" "$ours" 20
+}
+
+@test "top: the share of a CPU is what the guest counts" {
+	local theirs ours
+	half
+	# The last of its screens is of a part of that time.
+	tries 5 share || fail "the guest was busy to $theirs%, top says $ours"
 	in_guest g61 'rm /tmp/half'
-	x=$(awk '/^%Cpu/ { idle = $8 } END { print 100 - idle }' "$T/top")
-	near "$(((b[0] - a[0]) * 100 / (b[1] - a[1])))" "$x" 20 ||
-		fail "the guest was busy to $(((b[0] - a[0]) * 100 / (b[1] - a[1])))%, top says $x"
 }

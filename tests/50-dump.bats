@@ -120,7 +120,7 @@ judge() {
 	for part in $((size - 100)) $((size / 2)) 1000000 3000; do
 		cp --reflink=auto --sparse=always "$DUMPS/g61.elf" "$T/cut"
 		truncate -s "$part" "$T/cut"
-		run --separate-stderr timeout 20 vps "$T/cut" -ef
+		run --separate-stderr timeout 60 vps "$T/cut" -ef
 		assert_refused vps "$T/cut" "truncated"
 	done
 }
@@ -132,7 +132,7 @@ judge() {
 	cp --sparse=always "$DUMPS/g61.elf" "$T/bad"
 	# All but the headers and the notes.
 	dd if=/dev/urandom of="$T/bad" bs=1M seek=1 count=$((size / 1048576 - 2)) conv=notrunc status=none
-	run --separate-stderr timeout 30 vps "$T/bad" -ef
+	run --separate-stderr timeout 60 vps "$T/bad" -ef
 	assert_refused vps "$T/bad" ""
 	rm "$T/bad"
 }

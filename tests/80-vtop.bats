@@ -44,7 +44,7 @@ sorted() { eventually "$PATIENCE" is_sorted "$@" || { screen >&2; fail "not sort
 # same_processes NAME SLACK: to SLACK KiB of RSS, as some kernels know their own not better.
 # Running, idle, waiting for a disk: that changes from one look to the next.
 same_processes() {
-	need_guest "$1"
+	need_guest "$1" || return
 	in_guest "$1" 'ps -eo pid,ppid,state,ni,vsz,rss,nlwp,comm --no-headers' |
 		awk '$8 !~ /^(kworker|ps$|sh$)|evil/ { sub(/[RID]/, "S", $3)
 			print $1, $2, $3, $4, $5, $6, $7, substr($8, 1, 15) }' | sort -n >"$T/guest"
@@ -53,22 +53,22 @@ same_processes() {
 			.threads, .comm] | map(tostring) | join(" ")' |
 		awk '$8 !~ /^(kworker|ps$|sh$)|evil/ { sub(/[RID]/, "S", $3)
 			print $1, $2, $3, $4, $5, $6, $7, $8 }' | sort -n >"$T/vlens"
-	[[ $(wc -l <"$T/guest") -gt 60 ]]
+	[[ $(wc -l <"$T/guest") -gt 60 ]] || fail "a short list" || return
 	# A real-time process has no nice value in ps.
 	awk -v slack="$2" 'NR == FNR { rss[$1] = $6; $6 = ""; if ($4 == "-") $4 = 0; was[$1] = $0; next }
 		!($1 in was) { next }
 		{ n++; d = $6 - rss[$1]; $6 = "" }
 		d > slack || -d > slack { print "RSS of " $1 " is off by " d; bad = 1 }
 		$0 != was[$1] { print "< " was[$1]; print "> " $0; bad = 1 }
-		END { print n + 0 " compared"; exit bad || n < 60 }' "$T/guest" "$T/vlens"
+		END { print n + 0 " compared"; exit bad || n < 60 }' "$T/guest" "$T/vlens" || return
 	# None is missing, none too many.
 	assert_same "$(cut -d' ' -f1,8 "$T/guest")" "$(cut -d' ' -f1,8 "$T/vlens")"
 }
 
-@test "processes: what ps shows, 5.10" { same_processes g510 0; }
-@test "processes: what ps shows, 6.1" { same_processes g61 0; }
-@test "processes: what ps shows, 6.12" { same_processes g612 400; }
-@test "processes: what ps shows, 7" { same_processes g7 800; }
+@test "processes: what ps shows, 5.10" { tries 3 same_processes g510 0; }
+@test "processes: what ps shows, 6.1" { tries 3 same_processes g61 0; }
+@test "processes: what ps shows, 6.12" { tries 3 same_processes g612 400; }
+@test "processes: what ps shows, 7" { tries 3 same_processes g7 800; }
 
 @test "command lines: what ps shows" {
 	need_guest g61
@@ -85,19 +85,24 @@ same_processes() {
 
 totals() {
 	need_guest "$1"
+	tries 3 same_totals "$1"
+}
+
+same_totals() {
 	in_guest "$1" 'cat /proc/meminfo; cut -d" " -f1 /proc/uptime; uname -rn; nproc' >"$T/guest"
 	vtop -b -J -n 1 "$(guest "$1")" | jq '.guests[0]' >"$T/vlens"
 	k() { sed -n "s/^$1: *\([0-9]*\) kB/\1/p" "$T/guest"; }
 	j() { jq -r "$1" "$T/vlens"; }
-	[[ $(j .mem_total) -eq $(($(k MemTotal) * 1024)) ]]
-	near "$(j '.mem_free / 1024')" "$(k MemFree)" 6000
-	near "$(j '.mem_available / 1024')" "$(k MemAvailable)" 6000
-	near "$(j '.mem_shared / 1024')" "$(k Shmem)" 600
-	[[ $(j .swap_total) -eq $(($(k SwapTotal) * 1024)) ]]
-	near "$(j .uptime)" "$(grep -xE '[0-9]+\.[0-9]+' "$T/guest")" 8
-	[[ "$(j .hostname) $(j .kernel)" == "$(grep -E '^[a-z0-9]+ [0-9]+\.' "$T/guest")" ]]
-	[[ $(j '.cpus | length') == "$(tail -n 1 "$T/guest")" ]]
-	[[ $(j '.state') == running ]]
+	[[ $(j .mem_total) -eq $(($(k MemTotal) * 1024)) ]] &&
+		near "$(j '.mem_free / 1024')" "$(k MemFree)" 6000 &&
+		near "$(j '.mem_available / 1024')" "$(k MemAvailable)" 6000 &&
+		near "$(j '.mem_shared / 1024')" "$(k Shmem)" 600 &&
+		[[ $(j .swap_total) -eq $(($(k SwapTotal) * 1024)) ]] &&
+		near "$(j .uptime)" "$(grep -xE '[0-9]+\.[0-9]+' "$T/guest")" 8 &&
+		[[ "$(j .hostname) $(j .kernel)" == "$(grep -E '^[a-z0-9]+ [0-9]+\.' "$T/guest")" ]] &&
+		[[ $(j '.cpus | length') == "$(tail -n 1 "$T/guest")" ]] &&
+		[[ $(j '.state') == running ]] && return
+	fail "$(cat "$T/guest" "$T/vlens")"
 }
 
 @test "totals: what the guest says, 5.10" { totals g510; }
@@ -105,18 +110,33 @@ totals() {
 @test "totals: what the guest says, 6.12" { totals g612; }
 @test "totals: what the guest says, 7" { totals g7; }
 
+# Ticks of all CPUs that were not idle, by the guest's own count.
+ticks() { in_guest "$1" "awk '/^cpu / { print \$2 + \$3 + \$4 + \$7 + \$8 }' /proc/stat"; }
+
+# Where this host is busy a vCPU has no time now and then: its kernel counts fewer ticks, and a
+# process's time late. So one frame of three has to be right of the process, and the CPUs are
+# compared with what the guest counted meanwhile, which is a longer time.
+shares() {
+	local before after
+	before=$(ticks "$1")
+	vtop -b -J -n 4 -d 1 -p "$2" "$(guest "$1")" >"$T/out"
+	after=$(ticks "$1")
+	jq -es --argjson all $((after - before)) 'map(.guests[0]) | ([range(1; length) as $i
+		| (.[$i].uptime - .[$i - 1].uptime) * ([.[$i].cpus[].busy] | add)] | add) as $seen
+		| [$seen, $all, .[1:][].processes[0].cpu],
+		  (any(.[1:][].processes[0].cpu; . > 60 and . < 112) and $seen > $all / 4 and $seen < $all * 1.1 + 20)' \
+		"$T/out" >"$T/judged"
+}
+
 busy_process() {
 	need_guest "$1"
-	local pid cpu
+	local pid
 	pid=$(in_guest "$1" 'sh -c "while :; do :; done" >/dev/null 2>&1 & echo $!')
-	vtop -b -J -n 4 -d 1 -p "$pid" "$(guest "$1")" >"$T/out"
+	tries 5 shares "$1" "$pid" || fail "ticks seen and counted, its CPU: $(<"$T/judged")"
 	in_guest "$1" "kill $pid"
 	# Nothing is known from one look.
 	[[ $(jq -rs '.[0].guests[0] | "\(.cpu) \(.processes[0].cpu) \(.cpus[0].busy)"' "$T/out") == "null null null" ]]
-	cpu=$(jq -rs 'map(.guests[0].processes[0].cpu)[1:] | max' "$T/out")
-	awk -v c="$cpu" 'BEGIN { exit !(c > 60 && c < 112) }' || fail "a busy process has $cpu%"
-	cpu=$(jq -rs '.[1:] | map(.guests[0].cpus | map(.busy) | max) | max' "$T/out")
-	awk -v c="$cpu" 'BEGIN { exit !(c > 60 && c <= 100) }' || fail "its CPU has $cpu%"
+	[[ $(jq -s '[.[1:][].guests[0].cpus[].busy] | max <= 100' "$T/out") == true ]] || fail "a CPU has more than all"
 }
 
 @test "a busy process takes a CPU, 6.1" { busy_process g61; }
@@ -144,7 +164,7 @@ busy_process() {
 	# Downwards by its time.
 	vtop -b -J -n 1 -s -time -o time "$g" | jq -e '[.guests[0].processes[].time] | . == (sort | reverse)'
 	# Every frame is flushed, and a pipe that is closed ends it.
-	timeout 20 vtop -b -d 0.1 "$g" | head -n 3 | grep -q '^vtop - '
+	timeout 60 vtop -b -d 0.1 "$g" | head -n 3 | grep -q '^vtop - '
 }
 
 @test "several guests, one of which is none" {
@@ -354,7 +374,7 @@ only_sleepers() { [[ $(column 12 | sort -u) == sleeper ]]; }
 	shows 'paused the guest for [0-9]+\.[0-9]+ ms'
 	keys r
 	shows 'FACTORY_ROLE=listener'
-	assert_runs g61 2
+	assert_runs g61 5
 	keys q
 	shows 'status=0'
 }
@@ -412,7 +432,9 @@ only_sleepers() { [[ $(column 12 | sort -u) == sleeper ]]; }
 	shows 'status=0'
 }
 
-coloured() { tm capture-pane -pe | grep -qE $'\033\\[([0-9]+;)*[34][0-7][;m]'; }
+# In the end: what is shown first may have none yet.
+coloured() { eventually "$PATIENCE" has_colour || fail "no colour"; }
+has_colour() { tm capture-pane -pe | grep -qE $'\033\\[([0-9]+;)*[34][0-7][;m]'; }
 
 @test "NO_COLOR, vt100, ASCII; what cannot be drawn on is refused" {
 	need_guest g61
@@ -424,13 +446,14 @@ coloured() { tm capture-pane -pe | grep -qE $'\033\\[([0-9]+;)*[34][0-7][;m]'; }
 	shows 'status=0'
 	keys 'export NO_COLOR=1' Enter
 	vtop_on -s pid "$g"
-	run ! coloured
+	shows '\[kthreadd\]'
+	run ! has_colour
 	keys q
 	shows 'status=0'
 	keys 'unset NO_COLOR; export TERM=vt100' Enter
 	vtop_on -s pid --tree "$g"
 	shows '(\|-|`-) factory'
-	run ! coloured
+	run ! has_colour
 	keys F1
 	shows '^vtop: keys'
 	keys q q
@@ -454,10 +477,11 @@ coloured() { tm capture-pane -pe | grep -qE $'\033\\[([0-9]+;)*[34][0-7][;m]'; }
 	shows 'status=0'
 }
 
-# The modes of the terminal, as stty has them.
+# The modes of the terminal, as stty has them. What an earlier call left on the screen is another's.
 modes() {
-	keys "clear; stty -a | grep -oE -- '-?(icanon|echo|isig|icrnl|onlcr)\\b' | paste -sd ' '; echo modes" Enter
-	shows '^modes'
+	local mark=modes-$RANDOM
+	keys "clear; stty -a | grep -oE -- '-?(icanon|echo|isig|icrnl|onlcr)\\b' | paste -sd ' '; echo $mark" Enter
+	shows "^$mark"
 	screen | grep -E 'icanon' | tail -n 1
 }
 
@@ -487,7 +511,7 @@ no_new_guards() { ! guards | grep -vxF "${GUARDS_BEFORE:-none}"; }
 	kill -TERM "$(pgrep -f "^vtop -d 0.2 -s pid $(guest g61)\$")"
 	shows 'Terminated'
 	[[ $(modes) == "$before" ]]
-	eventually 5 no_new_guards || fail "guards are left"
+	eventually 20 no_new_guards || fail "guards are left"
 }
 
 @test "iterations end it" {

@@ -31,7 +31,7 @@ state() { LC_ALL=C virsh -q -c qemu:///system domstate "$NAME" 2>/dev/null; }
 	# The command that it says opens vtop, typed in a terminal.
 	word=$(grep -oE "[^ ]+/vtop $NAME\$" <<<"$output")
 	tmux -L "$NAME" -f /dev/null new-session -d -x 100 -y 30 "$word" 3>&- 4>&-
-	eventually 20 seen 'kthreadd' || fail "vtop shows: $(screen)"
+	eventually 60 seen 'kthreadd' || fail "vtop shows: $(screen)"
 	tmux -L "$NAME" send-keys q
 	tmux -L "$NAME" kill-server 2>/dev/null || true
 
@@ -97,7 +97,7 @@ as_nobody() {
 	[[ $status -eq 0 && ! -e /proc/$pid/exe ]] || fail "status $status: $output"
 	pid=$(grep -oE '/vtop qemu:[0-9]+' <<<"$output" | tr -dc 0-9)
 	as_nobody "$DEMO" --stop --name "$NAME"
-	eventually 5 test ! -e "/proc/$pid/exe"
+	eventually 20 test ! -e "/proc/$pid/exe"
 	[[ ! -e $home/.local/state/vlens-demo/$NAME ]]
 }
 

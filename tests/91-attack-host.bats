@@ -198,10 +198,10 @@ both() {
 	vexec "$g" true
 	local i ns pid=() tool=()
 	for i in 1 2; do
-		vexec "$g" sleep "4717.$i" 3>&- 4>&- &
+		vexec "$g" sleep "4717$i.$$" 3>&- 4>&- &
 		tool+=($!)
-		eventually 20 pgrep -fx "sleep 4717.$i"
-		pid+=("$(pgrep -fx "sleep 4717.$i")")
+		eventually 60 pgrep -fx "sleep 4717$i.$$"
+		pid+=("$(pgrep -fx "sleep 4717$i.$$")")
 	done
 	for ns in net ipc mnt; do
 		assert_same 3 "$(readlink "/proc/self/ns/$ns" "/proc/${pid[0]}/ns/$ns" "/proc/${pid[1]}/ns/$ns" | sort -u | wc -l)"

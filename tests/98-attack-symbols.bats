@@ -85,7 +85,7 @@ uname_symbol() { raw "$D" symbols | grep ' __x64_sys_newuname$'; }
 refused() {
 	another
 	forge "$@"
-	run --separate-stderr timeout 30 vuname "$D" -a
+	run --separate-stderr timeout 60 vuname "$D" -a
 	assert_status 3
 	[[ -z $output ]]
 	[[ ${#stderr_lines[@]} -eq 1 ]]
