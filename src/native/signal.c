@@ -77,6 +77,14 @@ static void except(ucontext_t *uc, const struct vl_native_mark *m, uint64_t va, 
 	VL_CTL->address = address;
 }
 
+/* Nothing is at @va; where it is not canonical it can all the same fold to what is. */
+static void fault_at(ucontext_t *uc, const struct vl_native_mark *m, uint64_t va)
+{
+	bool canonical = vl_canonical(va, 4);
+
+	except(uc, m, m->va, canonical ? TRAP_PF : TRAP_GP, canonical ? va : 0);
+}
+
 static void give_up(ucontext_t *uc, const struct vl_native_mark *m, uint64_t va, const char *why)
 {
 	end_run(uc, m, VL_NATIVE_REFUSED, va);
@@ -175,7 +183,7 @@ static void page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_nati
 
 	if (at - VL_NATIVE_WALL < VL_PAGE_SIZE) {
 		if (find_access(e, uc, m, is_barred, &va))
-			except(uc, m, m->va, vl_canonical(va, 4) ? TRAP_PF : TRAP_GP, va);
+			fault_at(uc, m, va);
 		else
 			give_up(uc, m, m->va, does_not_fold);
 		return;
@@ -192,7 +200,7 @@ static void page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_nati
 		if (vl_native_is_mapped(e, va))
 			give_up(uc, m, m->va, does_not_fold);
 		else
-			except(uc, m, m->va, TRAP_PF, va);
+			fault_at(uc, m, va);
 		return;
 	}
 	is_stack = vl_native_stack_va(e, at, &va);

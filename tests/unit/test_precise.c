@@ -35,6 +35,7 @@ enum { P_CODE = 2 * OWN_TABLES, P_ROOM = 48, P_STACK = 64, P_DATA = 72 };
 /* A user address that a program can have, and the clone has not. */
 #define USER 0x7ffc12345000UL
 #define NOT_CANONICAL 0x8000000000000UL
+#define HIGH_NOT_CANONICAL 0xffff100000000000UL
 /* Below what folds. */
 #define LOW_VA 0xffff810000000000UL
 /* So that it is in no register by chance. */
@@ -68,6 +69,8 @@ enum end {
 	ROW(user, "mov 8(%rsi), %rax", USER, 0, 0, TOOK, 14, USER + 8, "a user address") \
 	ROW(wild, "mov (%rsi,%rdi,8), %rax", NOT_CANONICAL, 1, 0, \
 	    TOOK, 13, 0, "an address that is not canonical") \
+	ROW(wild_high, "mov (%rdi), %rax", 0, HIGH_NOT_CANONICAL, 0, \
+	    TOOK, 13, 0, "one that is not, and folds to one that is") \
 	ROW(xchg, "xchg %rax, (%rdi)", 0, HOLE, 0, TOOK, 14, HOLE, "xchg") \
 	ROW(cmpxchg, "lock cmpxchg %rbx, (%rdi)", 0, HOLE, 0, TOOK, 14, HOLE, "cmpxchg") \
 	ROW(read_only, "lock incl (%rdi)", 0, DATA_VA + VL_PAGE_SIZE, 0, \
