@@ -112,10 +112,16 @@ no_guards() { [[ -z $(guards) ]]; }
 stat_of() { sed -n "s/^$1: *\([0-9.]*\).*/\1/p" <<<"$2"; }
 
 # near A B SECONDS: two numbers, perhaps with fractions.
-near() { awk -v a="$1" -v b="$2" -v d="$3" 'BEGIN { exit !((a > b ? a - b : b - a) <= d) }'; }
+near() {
+	[[ $1 =~ ^-?[0-9.]+$ && $2 =~ ^-?[0-9.]+$ ]] || fail "no number: '$1', '$2'"
+	awk -v a="$1" -v b="$2" -v d="$3" 'BEGIN { exit !((a > b ? a - b : b - a) <= d) }'
+}
 
 # between LEAST N MOST: likewise.
-between() { awk -v a="$1" -v n="$2" -v b="$3" 'BEGIN { exit !(a <= n && n <= b) }'; }
+between() {
+	[[ $2 =~ ^-?[0-9.]+$ ]] || fail "no number: '$2'"
+	awk -v a="$1" -v n="$2" -v b="$3" 'BEGIN { exit !(a <= n && n <= b) }'
+}
 
 # The text is the same, or the differences are shown.
 assert_same() {
