@@ -2,6 +2,7 @@
 /* Second mappings of the view's pages, where an executor has the guest's addresses. */
 #include <linux/userfaultfd.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
@@ -47,9 +48,17 @@ out:
 	return ok;
 }
 
-void vl_view_unalias(struct vl_view *v)
+void vl_view_unalias(struct vl_view *v, uint64_t host)
 {
+	size_t i;
+
 	pthread_mutex_lock(&v->lock);
-	v->nr_aliases = 0;
+	for (i = v->nr_aliases; i && v->aliases[i - 1].host != host; i--)
+		;
+	if (i) {
+		memmove(&v->aliases[i - 1], &v->aliases[i],
+			(v->nr_aliases - i) * sizeof(*v->aliases));
+		v->nr_aliases--;
+	}
 	pthread_mutex_unlock(&v->lock);
 }

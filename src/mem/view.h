@@ -49,8 +49,8 @@ struct vl_error *vl_view_create(struct vl_target *t, bool shared, struct vl_view
  */
 bool vl_view_alias(struct vl_view *v, uint64_t gpa, uint64_t size, void *at, bool writable);
 bool vl_view_is_shared(const struct vl_view *v);
-/* All that were mapped so have been unmapped. */
-void vl_view_unalias(struct vl_view *v);
+/* What was mapped so at @host last has been unmapped. */
+void vl_view_unalias(struct vl_view *v, uint64_t host);
 
 /*
  * Open what a view of this process needs, ahead of the time when it no longer may (-1: errno
@@ -104,6 +104,9 @@ void *vl_view_host(const struct vl_view *v, uint64_t gpa, size_t len);
 
 /* vl_read_entry_fn over a view. */
 bool vl_view_read_entry(void *view, uint64_t gpa, uint64_t *ret);
+
+/* The same of a page that the view has; false: it has not. Nothing is filled. */
+bool vl_view_held_entry(void *view, uint64_t gpa, uint64_t *ret);
 
 /*
  * The same, where a page that the view has not is read from the guest, and neither filled nor

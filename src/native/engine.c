@@ -227,7 +227,7 @@ static void native_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budge
 
 static void native_flush(struct vl_engine *e)
 {
-	vl_native_unmap_all(e);
+	vl_native_unmap_old(e);
 	vl_native_forget_stacks(e);
 	e->pending = 0;
 	e->crowded = !vl_native_has_room(e);

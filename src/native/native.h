@@ -148,8 +148,10 @@ struct vl_native_replaced {
 	unsigned char code[VL_CODE_MAX];
 };
 
+/* The guest's @size bytes at @va, which are at @gpa, are mapped at @host, too. */
 struct vl_native_alias {
-	uint64_t host, size;
+	uint64_t host, size, va, gpa;
+	bool writable, view;
 };
 
 /* Where something of ours is, below VL_NATIVE_G: [start, end), nothing if they are the same. */
@@ -257,6 +259,8 @@ enum vl_native_page vl_native_map_page(struct vl_engine *e, uint64_t va, uint64_
 				       uint64_t *gpa_ret);
 /* All that was mapped is mapped anew when it is touched. */
 void vl_native_unmap_all(struct vl_engine *e);
+/* Likewise what is mapped otherwise by the guest's tables of now, or by tables that are not there. */
+void vl_native_unmap_old(struct vl_engine *e);
 
 /* --- stacks.c --- */
 

@@ -96,8 +96,23 @@ bool vl_native_read(struct vl_engine *e, uint64_t va, void *buf, size_t len, boo
 	return true;
 }
 
-static bool note(struct vl_engine *e, uint64_t host, uint64_t size)
+/* Unmap @a, which is none of ours after that. */
+static void unmap(struct vl_engine *e, const struct vl_native_alias *a)
 {
+	munmap((void *)a->host, a->size);
+	if (a->view)
+		vl_view_unalias(e->view, a->host);
+}
+
+/* Note @a in place of what is mapped there. */
+static bool note(struct vl_engine *e, const struct vl_native_alias *a)
+{
+	for (size_t i = 0; i < e->nr_aliases; i++)
+		if (e->aliases[i].host == a->host) {
+			unmap(e, &e->aliases[i]);
+			e->aliases[i] = e->aliases[--e->nr_aliases];
+			break;
+		}
 	if (e->nr_aliases == e->cap_aliases) {
 		size_t cap = 2 * e->cap_aliases + 64;
 		struct vl_native_alias *more = realloc(e->aliases, cap * sizeof(*more));
@@ -107,7 +122,7 @@ static bool note(struct vl_engine *e, uint64_t host, uint64_t size)
 		e->aliases = more;
 		e->cap_aliases = cap;
 	}
-	e->aliases[e->nr_aliases++] = (struct vl_native_alias){ host, size };
+	e->aliases[e->nr_aliases++] = *a;
 	return true;
 }
 
@@ -252,13 +267,12 @@ static bool map_again(void *p, uint64_t size, void *at, bool writable)
 	       (writable || !mprotect(at, size, PROT_READ));
 }
 
-/* Map @size bytes at @gpa, which are at @p, at @at. */
-static bool alias(struct vl_engine *e, uint64_t gpa, uint64_t size, void *p, bool view, uint64_t at,
-		  uint64_t flags)
+/* Map what @a says, which is at @p. */
+static bool alias(struct vl_engine *e, const struct vl_native_alias *a, void *p)
 {
-	return note(e, at, size) &&
-	       (view ? vl_view_alias(e->view, gpa, size, (void *)at, flags & X86_PTE_RW) :
-		       map_again(p, size, (void *)at, flags & X86_PTE_RW));
+	return note(e, a) &&
+	       (a->view ? vl_view_alias(e->view, a->gpa, a->size, (void *)a->host, a->writable) :
+			  map_again(p, a->size, (void *)a->host, a->writable));
 }
 
 /* Pages that are mapped at once, where tables map each by itself. */
@@ -294,7 +308,8 @@ static uint64_t look_around(struct vl_engine *e, uint64_t *va, uint64_t *gpa, ui
 
 enum vl_native_page vl_native_map(struct vl_engine *e, uint64_t va, bool write, uint64_t *gpa_ret)
 {
-	uint64_t page, size, left, at, base;
+	uint64_t page, size, left, base;
+	struct vl_native_alias a;
 	struct vl_xlat x;
 	bool view;
 	void *p;
@@ -321,15 +336,17 @@ enum vl_native_page vl_native_map(struct vl_engine *e, uint64_t va, bool write, 
 	}
 	if (view && size == VL_PAGE_SIZE)
 		size = look_around(e, &base, &page, x.flags);
-	at = vl_native_fold(base);
 	if (!is_free(e, base, size))
 		return VL_PAGE_BROKEN;
-	return alias(e, page, size, p, view, at, x.flags) ? VL_PAGE_MAPPED : VL_PAGE_BROKEN;
+	a = (struct vl_native_alias){ vl_native_fold(base), size, base, page,
+				      x.flags & X86_PTE_RW, view };
+	return alias(e, &a, p) ? VL_PAGE_MAPPED : VL_PAGE_BROKEN;
 }
 
 enum vl_native_page vl_native_map_page(struct vl_engine *e, uint64_t va, uint64_t at, bool write,
 				       uint64_t *gpa_ret)
 {
+	struct vl_native_alias a;
 	uint64_t left;
 	struct vl_xlat x;
 	bool view;
@@ -341,15 +358,56 @@ enum vl_native_page vl_native_map_page(struct vl_engine *e, uint64_t va, uint64_
 	p = behind(e, *gpa_ret, &left, &view);
 	if (!p || left < VL_PAGE_SIZE)
 		return VL_PAGE_PHYS;
-	return alias(e, *gpa_ret, VL_PAGE_SIZE, p, view, at & VL_PAGE_MASK, x.flags) ?
-		       VL_PAGE_MAPPED :
-		       VL_PAGE_BROKEN;
+	a = (struct vl_native_alias){ at & VL_PAGE_MASK, VL_PAGE_SIZE,	       va & VL_PAGE_MASK,
+				      *gpa_ret,		 x.flags & X86_PTE_RW, view };
+	return alias(e, &a, p) ? VL_PAGE_MAPPED : VL_PAGE_BROKEN;
 }
 
 void vl_native_unmap_all(struct vl_engine *e)
 {
+	while (e->nr_aliases)
+		unmap(e, &e->aliases[--e->nr_aliases]);
+}
+
+/* vl_read_entry_fn, of tables that an answer has read, and that are of its moment */
+static bool held_entry(void *ctx, uint64_t gpa, uint64_t *ret)
+{
+	struct vl_engine *e = ctx;
+
+	if (gpa >= e->own.gpa && gpa - e->own.gpa < e->own.size)
+		return read_entry(ctx, gpa, ret);
+	return vl_view_held_entry(e->view, gpa, ret);
+}
+
+/* Would it be mapped as it is? */
+static bool is_as_mapped(struct vl_engine *e, const struct vl_native_alias *a)
+{
+	struct vl_xlat x;
+
+	if (a->host != vl_native_fold(a->va))
+		return false;
+	for (uint64_t at = 0; at < a->size; at += x.size - (x.gpa & (x.size - 1)))
+		if (!vl_translate(&e->pt, held_entry, e, a->va + at, &x) || x.gpa != a->gpa + at ||
+		    !(x.flags & X86_PTE_RW) == a->writable)
+			return false;
+	return true;
+}
+
+/* More are not kept: to look for one takes as long as there are others. */
+#define ALIASES_KEPT 1024
+
+void vl_native_unmap_old(struct vl_engine *e)
+{
+	size_t kept = 0;
+
+	if (e->nr_aliases > ALIASES_KEPT) {
+		vl_native_unmap_all(e);
+		return;
+	}
 	for (size_t i = 0; i < e->nr_aliases; i++)
-		munmap((void *)e->aliases[i].host, e->aliases[i].size);
-	e->nr_aliases = 0;
-	vl_view_unalias(e->view);
+		if (is_as_mapped(e, &e->aliases[i]))
+			e->aliases[kept++] = e->aliases[i];
+		else
+			unmap(e, &e->aliases[i]);
+	e->nr_aliases = kept;
 }

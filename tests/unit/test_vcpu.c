@@ -239,6 +239,21 @@ static void test_memory(struct machine *m, const char *name, struct vl_view *vie
 	start(m, NOWHERE, 0);
 	ok(good && halted(m, guest_pattern(6 * VL_PAGE_SIZE)), "%s: page tables that changed",
 	   name);
+	/* The engine may keep what is mapped as it was: its pages have gone, or may be written no more. */
+	vl_view_keep(view, NULL, 0);
+	m->ops->flush(m->e);
+	start(m, NOWHERE, 0);
+	ok(halted(m, guest_pattern(6 * VL_PAGE_SIZE)), "%s: and that did not", name);
+	*guest_leaf(&guest, NOWHERE) &= ~X86_PTE_RW;
+	m->ops->flush(m->e);
+	start(m, NOWHERE, 0);
+	good = halted(m, guest_pattern(6 * VL_PAGE_SIZE));
+	RUN(m, c_write, NOWHERE, 5);
+	ok(good && took(m, 14, m->at), "%s: a page that may be written no more", name);
+	*guest_leaf(&guest, NOWHERE) = 0;
+	m->ops->flush(m->e);
+	RUN(m, c_read, NOWHERE, 0);
+	ok(took(m, 14, m->at), "%s: a page that is mapped no more", name);
 }
 
 struct noted {

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Bytes of a view, by physical and by virtual addresses. */
+#include <string.h>
+
+#include "view-internal.h"
+
+void *vl_view_host(const struct vl_view *v, uint64_t gpa, size_t len)
+{
+	const struct vl_view_range *r = vl_view_find(v, gpa);
+
+	if (!r || len > r->size - (gpa - r->gpa))
+		return NULL;
+	return (char *)r->host + (gpa - r->gpa);
+}
+
+bool vl_view_read_entry(void *view, uint64_t gpa, uint64_t *ret)
+{
+	const void *p = vl_view_host(view, gpa, sizeof(*ret));
+
+	if (!p)
+		return false;
+	memcpy(ret, p, sizeof(*ret));
+	return true;
+}
+
+bool vl_view_held_entry(void *view, uint64_t gpa, uint64_t *ret)
+{
+	struct vl_view *v = view;
+	const struct vl_view_range *r = vl_view_find(v, gpa);
+
+	return r && vl_view_test_bit(v, vl_view_first_bit(v, r) + (gpa - r->gpa) / VL_PAGE_SIZE) &&
+	       vl_view_read_entry(v, gpa, ret);
+}
+
+bool vl_view_peek_entry(void *view, uint64_t gpa, uint64_t *ret)
+{
+	struct vl_view *v = view;
+	const struct vl_view_range *r = vl_view_find(v, gpa);
+	struct vl_error *err;
+
+	if (vl_view_held_entry(v, gpa, ret))
+		return true;
+	err = r ? vl_target_read(v->target, gpa, ret, sizeof(*ret)) : NULL;
+	if (err)
+		vl_error_destroy(err);
+	return r && !err;
+}
+
+bool vl_view_read(struct vl_view *v, const struct vl_pgtable *pt, uint64_t va, void *buf,
+		  size_t len)
+{
+	char *out = buf;
+
+	while (len) {
+		size_t n = VL_PAGE_SIZE - (va & (VL_PAGE_SIZE - 1));
+		struct vl_xlat x;
+		const void *p;
+
+		if (n > len)
+			n = len;
+		if (!vl_translate(pt, vl_view_read_entry, v, va, &x))
+			return false;
+		p = vl_view_host(v, x.gpa, n);
+		if (!p)
+			return false;
+		memcpy(out, p, n);
+		out += n;
+		va += n;
+		len -= n;
+	}
+	return true;
+}
