@@ -341,10 +341,14 @@ static bool pick(struct fuzz *f, const unsigned char *text, size_t *len_ret)
 			    ZYDIS_REGISTER_RSP)
 			return false;
 	}
+	/* What the text does not name is the stack, where strings are, or xlat's and its kin. */
 	for (unsigned i = 0; i < d.operand_count; i++)
 		if (o[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
 		    o[i].mem.type != ZYDIS_MEMOP_TYPE_AGEN &&
-		    o[i].visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT && !aim(f, &o[i]))
+		    (o[i].visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT ||
+		     (o[i].mem.base != ZYDIS_REGISTER_RSP &&
+		      d.meta.category != ZYDIS_CATEGORY_STRINGOP)) &&
+		    !aim(f, &o[i]))
 			return false;
 	*len_ret = d.length;
 	return true;
