@@ -99,6 +99,9 @@ static bool check_operand(struct block *b, const ZydisDecodedOperandMem *m)
 
 bool block_check(struct block *b)
 {
+	/* These never fault. */
+	if (b->d.meta.category == ZYDIS_CATEGORY_PREFETCH)
+		return true;
 	for (unsigned i = 0; i < b->d.operand_count; i++)
 		if (b->o[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
 		    b->o[i].mem.type != ZYDIS_MEMOP_TYPE_AGEN && !check_operand(b, &b->o[i].mem))

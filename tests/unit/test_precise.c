@@ -36,6 +36,8 @@ enum { P_CODE = 2 * OWN_TABLES, P_ROOM = 48, P_STACK = 64, P_DATA = 72 };
 #define USER 0x7ffc12345000UL
 #define NOT_CANONICAL 0x8000000000000UL
 #define HIGH_NOT_CANONICAL 0xffff100000000000UL
+/* What folds to where emitted code is. */
+#define OURS (VL_NATIVE_CODE - VL_NATIVE_G)
 /* Below what folds. */
 #define LOW_VA 0xffff810000000000UL
 /* So that it is in no register by chance. */
@@ -134,6 +136,8 @@ enum end {
 	    NATIVE_CANNOT, 0, 0, "an address does not fold") \
 	ROW(low_hole, "mov (%rdi), %rax", 0, LOW_VA + VL_PAGE_SIZE, 0, \
 	    TOOK, 14, LOW_VA + VL_PAGE_SIZE, "an address below the fold, where nothing is") \
+	ROW(prefetch, "prefetcht0 (%rdi); prefetchw 8(%rdi); prefetchnta (%rsi,%rdi)", 0, OURS, 0, \
+	    HALTED, 0, 0, "a prefetch of what is not there") \
 	ROW(user_code, "jmp *%rdi", 0, USER, 0, \
 	    NATIVE_CANNOT, 0, 0, "control leaves the kernel's text")
 
