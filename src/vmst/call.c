@@ -382,6 +382,8 @@ static struct vl_error *call(struct vl_clone *c, uint64_t va, struct vl_regs *re
 	if (!vl_clone_write(c, sp, &c->hlt_va, 8))
 		return vl_error_new(VL_ERR_CRASHED, "the clone has no stack");
 	c->nr_calls++;
+	/* What was said of an earlier call can have come of memory that was of no one moment. */
+	c->unfit = false;
 	return run(c, regs, 0);
 }
 
