@@ -452,14 +452,11 @@ struct vl_error *vl_epoch_settle(struct vl_guest *g)
 {
 	struct vl_asking *a = &g->ask;
 	struct vl_error *err;
-	bool stale = false, whole;
+	bool stale = false;
 	uint64_t *count;
 
-	whole = a->on && g->view && vl_view_is_whole(g->view);
-	if (!a->unsettled) {
-		g->sys.brief |= whole;
+	if (!a->unsettled)
 		return NULL;
-	}
 	a->unsettled = false;
 	if (!a->on || (a->taken && !vl_view_missed(g->view))) {
 		count = &g->answers.paused;
@@ -477,9 +474,8 @@ struct vl_error *vl_epoch_settle(struct vl_guest *g)
 	a->tries = a->takes = 0;
 	/* By now what was found of them when the epoch began holds, too. */
 	g->know_mounts |= !stale;
-	/* What is whole is of a moment that is over. */
-	g->sys.brief = a->on && (stale || whole || ++a->answers >= MAX_ANSWERS ||
-				 vl_view_asked(g->view) > MAX_ASKED);
+	g->sys.brief = a->on &&
+		       (stale || ++a->answers >= MAX_ANSWERS || vl_view_asked(g->view) > MAX_ASKED);
 	return NULL;
 }
 

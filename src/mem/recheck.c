@@ -274,9 +274,6 @@ struct vl_error *vl_view_recheck(struct vl_view *v, size_t *changed_ret)
 
 	pthread_mutex_lock(&v->lock);
 	err = find_moment(v, changed_ret);
-	/* The answer was of that moment: the next is not to be, too. */
-	if (!*changed_ret)
-		atomic_store(&v->pages.whole, false);
 	v->pages.time++;
 	atomic_store(&v->released, false);
 	pthread_mutex_unlock(&v->lock);

@@ -160,7 +160,8 @@ struct vl_error *vl_view_take(struct vl_view *v);
 /*
  * Are all pages that the question touched so far of one moment? If pages had changed
  * vl_view_recheck() reads them until two readings are the same, where it can; so does
- * vl_view_ask() of a guest whose pages had changed the last time.
+ * vl_view_ask() of a guest whose pages had changed the last time. It lasts until a page is
+ * touched that was not there.
  */
 bool vl_view_is_whole(const struct vl_view *v);
 
