@@ -411,6 +411,19 @@ struct vl_error *vl_epoch_open(struct vl_guest *g)
 	return err;
 }
 
+/* A question that would sleep for the same reason in memory of two moments would sleep. */
+static bool is_confirmed(struct vl_guest *g, const struct vl_error *err)
+{
+	struct vl_asking *a = &g->ask;
+	char why[sizeof(a->blocked)];
+	bool same;
+
+	snprintf(why, sizeof(why), "%s", err->code == VL_ERR_BLOCKED ? err->message : "");
+	same = a->tries && *why && !strcmp(why, a->blocked);
+	strcpy(a->blocked, why);
+	return same;
+}
+
 struct vl_error *vl_epoch_called(struct vl_guest *g, struct vl_error *err)
 {
 	struct vl_error *check = NULL;
@@ -429,7 +442,8 @@ struct vl_error *vl_epoch_called(struct vl_guest *g, struct vl_error *err)
 	g->ask.unsettled = true;
 	if (err && g->ask.on) {
 		check = changed(g, &stale);
-		if (!check && stale && g->ask.tries < LIVE_TRIES + TAKE_TRIES) {
+		if (!check && stale && g->ask.tries < LIVE_TRIES + TAKE_TRIES &&
+		    !is_confirmed(g, err)) {
 			g->ask.tries++;
 			check = again(g);
 		}

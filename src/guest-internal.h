@@ -78,6 +78,7 @@ struct vl_guest {
 		bool unsettled;	       /* calls were made since the last answer */
 		unsigned answers;      /* of the open epoch */
 		unsigned tries, takes; /* of this question, how many in pauses */
+		char blocked[128];     /* why the last of them had no answer */
 	} ask;
 	struct vl_answers answers; /* since the process began */
 
