@@ -257,6 +257,8 @@ struct vl_error *vl_h_getcwd(struct vl_trap *t);
 
 /* The guest gave no answer to @t, for good: count it, and note why. */
 void vl_blame(struct vl_trap *t, const struct vl_error *err);
+/* unshown.c: does the program show nothing of file @path, although it reads it? */
+bool vl_unshown(const struct vl_trap *t, const char *path);
 /*
  * Was @path on the guest's disk and not in its memory, when it was opened a moment ago? A program
  * that asks for it again and again (lsof, for each user's name) has its answer then.

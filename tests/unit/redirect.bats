@@ -159,6 +159,61 @@ same_ps() {
 	[[ $stderr == *"on disk 1 (/selinux)"* ]]
 }
 
+@test "what ps reads and does not show is not missed, and what it shows is" {
+	local sleeper words
+	sleep 1000 3>&- &
+	sleeper=$!
+	while read -r words; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr "$V" -s -p "/proc/$sleeper/environ" ps $words
+		[[ $stderr == *"unanswered 0 ()"* ]] || { echo "environ, ps $words: $stderr"; false; }
+	done <<-EOF
+		-ef
+		aux
+		-eo pid,etime
+		-o etime -e
+		axo etime
+		-p $$ e
+		-C sleep -o pid,args
+	EOF
+	while read -r words; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr "$V" -s -p "/proc/$sleeper/environ" ps $words
+		[[ $stderr == *"unanswered 1 (injected)"* ]] || { echo "environ, ps $words: $stderr"; false; }
+	done <<-EOF
+		axe
+		auxeww
+		-p $$,$sleeper e
+	EOF
+	while read -r words; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr "$V" -s -p "/proc/$sleeper/cmdline" ps $words
+		[[ $stderr == *"unanswered 0 ()"* ]] || { echo "cmdline, ps $words: $stderr"; false; }
+	done <<-EOF
+		-p $$
+		-fp $$
+		$$
+		p $$ uw
+		--pid $$ -o args
+		--pid=$$,1 --no-headers
+		-o args -q $$
+	EOF
+	while read -r words; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr "$V" -s -p "/proc/$sleeper/cmdline" ps $words
+		[[ $stderr == *"unanswered 1 (injected)"* ]] || { echo "cmdline, ps $words: $stderr"; false; }
+	done <<-EOF
+		-ef
+		aux
+		-p $sleeper
+		-p $$ -C sleep
+		-p $$ a
+		-u root -p $$
+		--ppid $$
+	EOF
+	kill "$sleeper"
+}
+
 @test "openssl.cnf is the guest's, and empty to who has the library" {
 	mkdir -p "$T/usr/lib/ssl"
 	echo guest >"$T/usr/lib/ssl/openssl.cnf"

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a program reads although it shows nothing of it: without an answer to that, nothing
+ * is missing of what it prints. The words it was called with say what it shows.
+ */
+#include <ctype.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Words of a command, a NUL behind each; a word for the program itself comes first. */
+struct words {
+	const char *at, *end;
+};
+
+static const char *next_word(struct words *w)
+{
+	const char *word = w->at;
+
+	if (word >= w->end)
+		return NULL;
+	w->at += strlen(word) + 1;
+	return word;
+}
+
+/* --- ps --- */
+
+/* Options of ps(1) of procps. A letter that is in none of these asks for more than we know. */
+#define UNIX_VALUES "CGOUNgkopqstu"
+#define UNIX_HARMLESS "FHLMOPVZcfjklmnowy"
+#define BSD_VALUES "ONUkopqt"
+#define BSD_HARMLESS "HLNOSVXZcfhjklmnosuvw"
+
+struct ps_words {
+	long pid;	 /* is it among those that are listed? */
+	bool environ;	 /* environments are shown */
+	bool lists, has; /* processes are listed by pid, and @pid is one */
+	bool others;	 /* there are others, perhaps */
+};
+
+static void ps_list(struct ps_words *ps, const char *list)
+{
+	char *end;
+
+	ps->lists = true;
+	for (; *list; list = *end ? end + 1 : end) {
+		ps->has |= strtol(list, &end, 10) == ps->pid;
+		if (end == list || !strchr(", \t", *end)) {
+			ps->others = true;
+			return;
+		}
+	}
+}
+
+/* Letters of one word; the value of the last may be the next word. */
+static void ps_letters(struct ps_words *ps, struct words *w, const char *letters, bool bsd)
+{
+	const char *values = bsd ? BSD_VALUES : UNIX_VALUES;
+	const char *harmless = bsd ? BSD_HARMLESS : UNIX_HARMLESS;
+
+	for (; *letters; letters++) {
+		const char *value = strchr(values, *letters) ? letters + 1 : NULL;
+
+		if (value && !*value)
+			value = next_word(w);
+		if (value && strchr("pq", *letters))
+			ps_list(ps, value);
+		else if (value && strchr("oO", *letters))
+			ps->environ |= strstr(value, "env") != NULL;
+		else if (bsd && *letters == 'e')
+			ps->environ = true;
+		else if (!strchr(harmless, *letters))
+			ps->others = true;
+		if (strchr(values, *letters))
+			return;
+	}
+}
+
+static void ps_long(struct ps_words *ps, struct words *w, const char *word)
+{
+	static const char *const plain[] = { "no-headers", "no-heading", "headers", "forest",
+					     "cumulative" };
+	const char *value = strchr(word, '=');
+	size_t len = value ? (size_t)(value - word) : strlen(word);
+
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		if (!strcmp(word, plain[i]))
+			return;
+	value = value ? value + 1 : next_word(w);
+	if (value && ((len == 3 && !strncmp(word, "pid", 3)) ||
+		      (len == 9 && !strncmp(word, "quick-pid", 9))))
+		ps_list(ps, value);
+	else if (len != 4 || strncmp(word, "sort", 4))
+		ps->others = ps->environ = true;
+}
+
+/* Does ps with the words @w show anything of the file @path, "/proc/PID/..."? */
+static bool ps_shows(struct words *w, const char *path)
+{
+	struct ps_words ps = { .pid = strtol(path + strlen("/proc/"), NULL, 10) };
+	const char *word;
+
+	while ((word = next_word(w)))
+		if (word[0] == '-' && word[1] == '-')
+			ps_long(&ps, w, word + 2);
+		else if (word[0] == '-')
+			ps_letters(&ps, w, word + 1, false);
+		else if (isdigit((unsigned char)word[0]))
+			ps_list(&ps, word);
+		else
+			ps_letters(&ps, w, word, true);
+	if (!ps.environ && !strcmp(strrchr(path, '/'), "/environ"))
+		return false;
+	return !ps.lists || ps.has || ps.others;
+}
+
+/* --- */
+
+static const struct {
+	const char *program, *pattern;
+	bool (*shows)(struct words *w, const char *path);
+	const char *note;
+} unshown[] = {
+	{ "ps", "/proc/*/environ", ps_shows, "read of each, and shown by 'ps e'" },
+	{ "ps", "/proc/*/cmdline", ps_shows, "read of each, whatever is selected" },
+};
+
+bool vl_unshown(const struct vl_trap *t, const char *path)
+{
+	const struct vl_task *task = vl_task_find(t->r, t->tid);
+	char args[4096], name[64];
+	ssize_t n = 0;
+	int fd;
+
+	for (size_t i = 0; task && i < sizeof(unshown) / sizeof(unshown[0]); i++) {
+		struct words w;
+
+		if (strcmp(task->name, unshown[i].program) ||
+		    vl_path_below(path, unshown[i].pattern) != strlen(path))
+			continue;
+		snprintf(name, sizeof(name), "/proc/%d/cmdline", (int)task->tid);
+		fd = open(name, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0) {
+			n = read(fd, args, sizeof(args));
+			close(fd);
+		}
+		/* One that does not fit may go on. */
+		if (n <= 0 || n == sizeof(args) || args[n - 1])
+			return false;
+		w = (struct words){ args, args + n };
+		next_word(&w);
+		return !unshown[i].shows(&w, path);
+	}
+	return false;
+}
