@@ -49,8 +49,19 @@ bool vl_translate(const struct vl_pgtable *pt, vl_read_entry_fn read, void *ctx,
 	return false;
 }
 
-static bool is_empty(vl_read_entry_fn read, void *ctx, uint64_t table, int level, uint64_t va,
-		     uint64_t last)
+/*
+ * Entries that are looked at: some 60 tables. Kernels have few where they have no memory, but a
+ * hostile one can have 2^18 of them lead to nothing.
+ */
+#define MAX_ENTRIES (1u << 15)
+
+struct walk {
+	vl_read_entry_fn read;
+	void *ctx;
+	unsigned left;
+};
+
+static bool is_empty(struct walk *w, uint64_t table, int level, uint64_t va, uint64_t last)
 {
 	uint64_t size = 1UL << (12 + 9 * (level - 1));
 
@@ -59,10 +70,13 @@ static bool is_empty(vl_read_entry_fn read, void *ctx, uint64_t table, int level
 
 		if (stop > last)
 			stop = last;
-		if (read(ctx, table + 8 * vl_pgtable_index(va, level), &entry) &&
+		if (!w->left)
+			return false;
+		w->left--;
+		if (w->read(w->ctx, table + 8 * vl_pgtable_index(va, level), &entry) &&
 		    entry & X86_PTE_P &&
 		    (level == 2 || (level == 3 && entry & X86_PTE_PS) ||
-		     !is_empty(read, ctx, entry & X86_PTE_ADDR, level - 1, va, stop)))
+		     !is_empty(w, entry & X86_PTE_ADDR, level - 1, va, stop)))
 			return false;
 		if (stop == last)
 			return true;
@@ -73,5 +87,5 @@ static bool is_empty(vl_read_entry_fn read, void *ctx, uint64_t table, int level
 bool vl_pgtable_is_empty(const struct vl_pgtable *pt, vl_read_entry_fn read, void *ctx, uint64_t va,
 			 uint64_t last)
 {
-	return is_empty(read, ctx, pt->root, pt->levels, va, last);
+	return is_empty(&(struct walk){ read, ctx, MAX_ENTRIES }, pt->root, pt->levels, va, last);
 }

@@ -64,7 +64,8 @@ bool vl_translate(const struct vl_pgtable *pt, vl_read_entry_fn read, void *ctx,
 
 /*
  * Has the canonical half with [@va, @last] (inclusive) nothing there: no large page, and no
- * table of 4 KiB pages, which can have entries at any time?
+ * table of 4 KiB pages, which can have entries at any time? False after so many entries as no
+ * kernel has there.
  */
 bool vl_pgtable_is_empty(const struct vl_pgtable *pt, vl_read_entry_fn read, void *ctx, uint64_t va,
 			 uint64_t last);

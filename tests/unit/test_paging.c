@@ -16,6 +16,17 @@ static bool read_ram(void *ctx, uint64_t gpa, uint64_t *ret)
 	return true;
 }
 
+static unsigned reads;
+
+/* Tables that lead to tables, and never to memory: what is read of page 3 is nothing. */
+static bool read_maze(void *ctx, uint64_t gpa, uint64_t *ret)
+{
+	(void)ctx;
+	reads++;
+	*ret = gpa / 4096 < 3 ? (gpa / 4096 + 1) * 4096 | X86_PTE_P : 0;
+	return true;
+}
+
 static bool xlat(int levels, uint64_t va, struct vl_xlat *x)
 {
 	struct vl_pgtable pt = { 0x1000, levels };
@@ -70,6 +81,12 @@ int main(void)
 	memset(ram, 0, sizeof(ram));
 	ram[1][0] = 0x1000 | ALL;
 	ok(xlat(4, 0, &x) && x.gpa == 0x1000, "a loop ends");
+
+	pt = (struct vl_pgtable){ 0x1000, 4 };
+	ok(vl_pgtable_is_empty(&pt, read_maze, NULL, 0, (1UL << 33) - 1) && reads < 8192,
+	   "tables that lead to nothing are empty");
+	ok(!vl_pgtable_is_empty(&pt, read_maze, NULL, 0, (1UL << 47) - 1) && reads < 65536,
+	   "too many of them are not, and have an end");
 
 	pt = vl_pgtable(0x8000000012345fff, X86_CR4_LA57);
 	ok(pt.root == 0x12345000 && pt.levels == 5, "CR3's flags and bit 63 are no address");
