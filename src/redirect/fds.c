@@ -118,6 +118,8 @@ void vl_fd_add(struct vl_trap *t, int fd, int number, bool cloexec)
 		return;
 	}
 	t->sent = ret >= 0 || errno == ENOENT; /* ENOENT: the task is gone */
+	if (t->sent)
+		t->r->asked = 0;
 	t->ret = ret >= 0 ? ret : -errno;
 }
 

@@ -81,6 +81,57 @@ struct vl_error *vl_self(struct vl_redirect *r, const struct vl_identity **ret)
 	return err;
 }
 
+/* From then on, and each time so much later, it is looked whether a signal waits for the answer. */
+#define PATIENCE_NS (200 * MS)
+
+/* Signals that task @tid waits to be given, and that would end it, or run a handler. */
+static uint64_t waiting_signals(pid_t tid)
+{
+	static const char *const names[] = { "SigPnd:", "ShdPnd:", "SigBlk:", "SigIgn:" };
+	uint64_t set[4] = { 0 };
+	char path[32], line[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		for (size_t i = 0; i < 4; i++)
+			if (!strncmp(line, names[i], strlen(names[i])))
+				set[i] = strtoull(line + strlen(names[i]), NULL, 16);
+	if (f)
+		fclose(f);
+	return (set[0] | set[1]) & ~set[2] & ~set[3];
+}
+
+/* The signals by which a user ends a program. */
+static bool is_interrupted(pid_t tid)
+{
+	static const int signals[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGKILL };
+	uint64_t set = waiting_signals(tid);
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (set >> (signals[i] - 1) & 1)
+			return true;
+	return false;
+}
+
+/*
+ * Does nobody wait any more for what is being asked? The call has ended with its task, or a
+ * signal is to end it: those of a task that is traced do not (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV).
+ */
+static struct vl_error *unasked(struct vl_redirect *r)
+{
+	if (!r->asked)
+		return NULL;
+	if (!r->interrupted && vl_now_ns() - r->looked_ns > PATIENCE_NS) {
+		r->interrupted = is_interrupted(r->asking);
+		r->looked_ns = vl_now_ns();
+	}
+	if (!r->interrupted && !ioctl(r->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &r->asked))
+		return NULL;
+	return vl_error_new(VL_ERR_BLOCKED, "the program no longer waits for the answer");
+}
+
 /*
  * Make a call in the guest, whose result, a value or -errno, goes to *@ret.
  * Opens an epoch if none is open.
@@ -88,8 +139,10 @@ struct vl_error *vl_self(struct vl_redirect *r, const struct vl_identity **ret)
 struct vl_error *vl_guest(struct vl_redirect *r, const char *name, int64_t *ret,
 			  const struct vl_arg *args, size_t nr)
 {
-	struct vl_error *err = r->sys->open ? NULL : epoch_begin(r);
+	struct vl_error *err = unasked(r);
 
+	if (!err && !r->sys->open)
+		err = epoch_begin(r);
 	if (err)
 		return err;
 	r->stats->guest_calls++;
@@ -99,8 +152,10 @@ struct vl_error *vl_guest(struct vl_redirect *r, const char *name, int64_t *ret,
 struct vl_error *vl_guest_open_read(struct vl_redirect *r, const char *path, int flags, void *buf,
 				    size_t len, int64_t *fd_ret, int64_t *n_ret)
 {
-	struct vl_error *err = r->sys->open ? NULL : epoch_begin(r);
+	struct vl_error *err = unasked(r);
 
+	if (!err && !r->sys->open)
+		err = epoch_begin(r);
 	if (err)
 		return err;
 	r->stats->guest_calls += 2;
@@ -153,6 +208,7 @@ void vl_answer(struct vl_trap *t)
 	/* ENOENT: a signal ended the call or the task meanwhile. Nothing to do. */
 	ioctl(t->r->listener, SECCOMP_IOCTL_NOTIF_SEND, &resp);
 	t->sent = true;
+	t->r->asked = 0;
 }
 
 static bool is_transient(const struct vl_error *err)
@@ -180,8 +236,10 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 		vl_epoch_end(r);
 		if (i + 1 >= tries && r->no_epoch)
 			return err; /* the guest cannot be had at all */
-		if (t->sent || !vl_trap_valid(t)) {
+		if (t->sent || r->interrupted || !vl_trap_valid(t)) {
 			vl_error_destroy(err);
+			t->pass = false;
+			t->ret = -EINTR;
 			return NULL;
 		}
 		/* A part is done: what is left has its own tries. */
@@ -225,7 +283,9 @@ static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n,
 	if (ioctl(r->listener, SECCOMP_IOCTL_NOTIF_RECV, n))
 		return NULL; /* ENOENT: the task was killed; EINTR */
 	r->stats->traps++;
-	t.id = n->id;
+	t.id = r->asked = n->id;
+	r->interrupted = false;
+	r->looked_ns = vl_now_ns();
 	t.tid = r->asking = n->pid;
 	/* Numbers of another architecture mean other calls. */
 	t.nr = n->data.arch == AUDIT_ARCH_X86_64 ? n->data.nr : -1;
@@ -242,6 +302,7 @@ static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n,
 	if (err)
 		return err; /* the guest is gone: the program ends */
 	vl_answer(&t);
+	r->asked = 0;
 	if (r->sys->brief)
 		vl_epoch_end(r);
 	return NULL;

@@ -516,6 +516,20 @@ no_process() { ! pgrep -f "$1"; }
 	wait_for no_process "sleep 471[123].$$"
 }
 
+# Each call takes so long that the file would not come to its end; an answer waits for one.
+@test "an interrupt ends a question without end" {
+	local p
+	set -m # or it is ignored in the background
+	"$V" -u 500000 cat /proc/kallsyms >/dev/null 3>&- &
+	p=$!
+	wait_for pgrep -P $p -x cat
+	sleep 1
+	kill -INT "$(pgrep -P $p -x cat)"
+	status=0
+	wait $p || status=$?
+	[ "$status" -eq 130 ]
+}
+
 @test "children in the background end with the program" {
 	"$V" sh -c "sleep 4714.$$ & :" 3>&-
 	wait_for no_process "sleep 4714.$$"
