@@ -354,9 +354,12 @@ int main(int argc, char **argv)
 	int status;
 
 	take_standard_descriptors();
-	setlocale(LC_ALL, "");
-	/* In JSON and in arguments a number has a point everywhere. */
-	setlocale(LC_NUMERIC, "C");
+	/*
+	 * The width of characters and the language of errors. Numbers have a point everywhere, and
+	 * each category that is loaded costs a file.
+	 */
+	setlocale(LC_CTYPE, "");
+	setlocale(LC_MESSAGES, "");
 	/* What goes wrong is one line, and one write: others may write there too. */
 	setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
 	/* A parent may have ignored it; a model's pipe must end it all the same. */
