@@ -34,7 +34,8 @@ static struct vl_error *own_dir(char *path, mode_t mode, char **ret)
 
 	if (!path)
 		return vl_error_nomem();
-	if (make_path(path, mode) || lstat(path, &st)) {
+	/* It is there nearly always. */
+	if (lstat(path, &st) && (make_path(path, mode) || lstat(path, &st))) {
 		err = vl_error_os(errno, "cannot make the directory %s", path);
 		free(path);
 		return err;
