@@ -27,7 +27,8 @@
 /* Who one is: a keeper serves only tools with the same. */
 struct vl_keep_self {
 	uint64_t program[3];	/* device, inode and time of change of the executable */
-	uint64_t namespaces[5]; /* mnt, pid, user, net; the root directory */
+	uint64_t namespaces[4]; /* mnt, pid, user, net */
+	uint64_t root;		/* the root directory's inode */
 	uint64_t uid;
 };
 
