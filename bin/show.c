@@ -331,12 +331,23 @@ static size_t line_width(void)
 	return isatty(STDOUT_FILENO) && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) ? ws.ws_col : 0;
 }
 
+/* Bytes at the front of @text that are printable ASCII: a column each, in all locales. */
+static size_t plain(const char *text)
+{
+	size_t n = 0;
+
+	while (text[n] >= ' ' && text[n] < 0x7f)
+		n++;
+	return n;
+}
+
 size_t text_width(const char *text)
 {
+	size_t width = plain(text), len = strlen(text + width);
 	mbstate_t mb = { 0 };
-	size_t width = 0, len = strlen(text);
 	wchar_t wc;
 
+	text += width;
 	while (len) {
 		size_t n = mbrtowc(&wc, text, len, &mb);
 
@@ -351,10 +362,13 @@ size_t text_width(const char *text)
 
 size_t text_fitting(const char *text, size_t room)
 {
+	size_t at = plain(text), len = strlen(text);
 	mbstate_t mb = { 0 };
-	size_t at = 0, len = strlen(text);
 	wchar_t wc;
 
+	if (at > room)
+		return room;
+	room -= at;
 	while (at < len) {
 		size_t n = mbrtowc(&wc, text + at, len - at, &mb), w;
 

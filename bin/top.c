@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +56,7 @@ static bool take_delay(struct top *t, const char *arg)
 
 	if (end == arg || *end || !(v >= 0) || v > MOST_DELAY)
 		return wrong(t, "number of seconds", arg);
-	t->delay_ns = (uint64_t)llround(v * NSEC_PER_SEC);
+	t->delay_ns = (uint64_t)(v * NSEC_PER_SEC + 0.5);
 	/* As fast as it goes would take a whole CPU. */
 	if (t->delay_ns < 10000000)
 		t->delay_ns = 10000000;
