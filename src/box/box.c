@@ -25,10 +25,14 @@
 /* A worker that has died is noticed after so long at the latest. */
 #define LOOK_NS 10000000UL
 #define START_NS (10 * NS_PER_S)
+/* Who borrows one waits for it, too, and could have made its own. */
+#define LEND_NS (NS_PER_S / 20)
 
 struct vl_box {
 	pid_t pid;
 	int pidfd, link; /* our end: the other one closes when the worker ends */
+	int wire_fd;	 /* -1: the wire is in no file */
+	int lender;	 /* a connection with whose child it is; -1: it is ours */
 	struct vl_wire *wire;
 	struct vl_box_report report;
 	cpu_set_t cpus;
@@ -84,6 +88,15 @@ static int highest(const struct vl_box_fds *keep)
 	return max;
 }
 
+/* The process whose namespaces are taken; -1: none that has them all. */
+static int beside_of(const struct vl_box_options *o)
+{
+	const uint32_t all = VL_BOX_NET | VL_BOX_MOUNT | VL_BOX_IPC;
+	const struct vl_box *b = o->beside;
+
+	return b && !b->gone && (b->report.has & all) == all ? b->pidfd : -1;
+}
+
 static void __attribute__((noreturn))
 work(const struct vl_box_options *o, struct vl_wire *wire, int link, bool own_pids)
 {
@@ -92,19 +105,20 @@ work(const struct vl_box_options *o, struct vl_wire *wire, int link, bool own_pi
 	struct vl_box_report report = { 0 };
 	struct pollfd p = { .fd = link };
 	struct vl_error *err = NULL;
+	int beside = beside_of(o);
 
 	setsid();
 	start_over_signals();
 	vl_process_rename(o->name);
 	if (o->prepare)
 		err = o->prepare(o->ctx, &keep);
-	if (!err && !vl_box_keep(&keep, link))
+	if (!err && (!vl_box_keep(&keep, link) || !vl_box_keep(&keep, beside)))
 		err = vl_error_new(VL_ERR_OS, "too many files are behind the guest's memory");
 	if (!err) {
 		no_terminal(&keep);
 		vl_box_close_others(&keep);
 		vl_box_unmap_shared(wire);
-		err = vl_box_enter(o->memory, highest(&keep), own_pids, &report);
+		err = vl_box_enter(o->memory, highest(&keep), own_pids, beside, &report);
 	}
 	m.value[0] = report.has;
 	m.value[1] = report.uid;
@@ -157,6 +171,8 @@ static void bury(struct vl_box *b)
 		return;
 	b->gone = true;
 	vl_box_dismiss(b);
+	if (vl_box_is_borrowed(b))
+		return;
 	while (waitpid(b->pid, &b->status, 0) < 0)
 		if (errno != EINTR) {
 			b->status = -1; /* somebody else has waited for it */
@@ -275,14 +291,14 @@ struct vl_error *vl_box_ask(struct vl_box *b, struct vl_message *m, uint64_t tim
 	return wait_reply(b, m, timeout_ns, serve, ctx);
 }
 
-struct vl_error *vl_box_wait(struct vl_box *b)
+static struct vl_error *wait_ready(struct vl_box *b, uint64_t timeout_ns)
 {
 	struct vl_message m;
 	struct vl_error *err;
 
 	if (b->ready)
 		return NULL;
-	err = wait_reply(b, &m, START_NS, NULL, NULL);
+	err = wait_reply(b, &m, timeout_ns, NULL, NULL);
 	if (!err)
 		err = vl_message_error(&m);
 	if (err)
@@ -294,13 +310,30 @@ struct vl_error *vl_box_wait(struct vl_box *b)
 	return NULL;
 }
 
+struct vl_error *vl_box_wait(struct vl_box *b)
+{
+	return wait_ready(b, START_NS);
+}
+
+static struct vl_box *new_box(const char *does)
+{
+	struct vl_box *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	b->pid = b->pidfd = b->link = b->wire_fd = b->lender = -1;
+	b->status = -1;
+	b->does = does;
+	return b;
+}
+
 static struct vl_error *launch(struct vl_box *b, const struct vl_box_options *o)
 {
 	struct vl_error *err = NULL;
 	int link[2];
 	bool own_pids;
 
-	b->wire = vl_wire_create();
+	b->wire = o->lendable ? vl_wire_create_file(&b->wire_fd) : vl_wire_create();
 	if (!b->wire || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link))
 		return vl_error_os(errno, "cannot talk to a process");
 	b->link = link[0];
@@ -326,15 +359,12 @@ static struct vl_error *launch(struct vl_box *b, const struct vl_box_options *o)
 
 struct vl_error *vl_box_launch(const struct vl_box_options *o, struct vl_box **ret)
 {
-	struct vl_box *b = calloc(1, sizeof(*b));
+	struct vl_box *b = new_box(o->does);
 	struct vl_error *err;
 
 	*ret = NULL;
 	if (!b)
 		return vl_error_nomem();
-	b->pid = b->pidfd = b->link = -1;
-	b->status = -1;
-	b->does = o->does;
 	err = launch(b, o);
 	if (err) {
 		vl_box_stop(b);
@@ -357,18 +387,127 @@ struct vl_error *vl_box_start(const struct vl_box_options *o, struct vl_box **re
 	return err;
 }
 
+static void close_one(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* The worker is somebody else's from now on, or gone. */
+static void hang_up(struct vl_box *b)
+{
+	close_one(&b->link);
+	close_one(&b->wire_fd);
+	vl_wire_destroy(b->wire);
+	b->wire = NULL;
+}
+
 void vl_box_stop(struct vl_box *b)
 {
 	if (!b)
 		return;
 	if (b->pid > 0)
 		bury(b);
-	if (b->pidfd >= 0)
-		close(b->pidfd);
-	if (b->link >= 0)
-		close(b->link);
-	vl_wire_destroy(b->wire);
+	hang_up(b);
+	close_one(&b->pidfd);
+	/* Last: the lender takes it for the end. */
+	close_one(&b->lender);
 	free(b);
+}
+
+/* --- a worker for another process --- */
+
+/* What goes along with its wire, our end of the link and its pidfd, in this order. */
+struct loan {
+	pid_t pid;
+	struct vl_box_report report;
+};
+enum { LOAN_WIRE, LOAN_LINK, LOAN_PIDFD, LOAN_FDS };
+
+union loan_fds {
+	struct cmsghdr head;
+	char room[CMSG_SPACE(LOAN_FDS * sizeof(int))];
+};
+
+bool vl_box_lend(struct vl_box *b, int sock)
+{
+	const int fds[LOAN_FDS] = { b->wire_fd, b->link, b->pidfd };
+	struct loan loan = { .pid = b->pid };
+	struct iovec iov = { &loan, sizeof(loan) };
+	union loan_fds control = { .head = { CMSG_LEN(sizeof(fds)), SOL_SOCKET, SCM_RIGHTS } };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+
+	if (b->gone || b->wire_fd < 0 || b->pidfd < 0 || vl_discard(wait_ready(b, LEND_NS)) ||
+	    has_ended(b))
+		return false;
+	loan.report = b->report;
+	memcpy(CMSG_DATA(&control.head), fds, sizeof(fds));
+	if (sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof(loan))
+		return false;
+	hang_up(b);
+	return true;
+}
+
+/* What came over @sock: all of it, or nothing. */
+static bool receive(int sock, struct loan *loan, int fds[LOAN_FDS])
+{
+	struct iovec iov = { loan, sizeof(*loan) };
+	union loan_fds control = { .room = { 0 } };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = CMSG_LEN(LOAN_FDS * sizeof(int)) };
+	ssize_t n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+	size_t nr = 0;
+
+	if (c && c->cmsg_type == SCM_RIGHTS) {
+		nr = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		memcpy(fds, CMSG_DATA(c), nr * sizeof(int));
+	}
+	if (n == sizeof(*loan) && nr == LOAN_FDS)
+		return true;
+	for (size_t i = 0; i < nr; i++)
+		close(fds[i]);
+	return false;
+}
+
+struct vl_box *vl_box_borrow(int sock, int wait_ms, const char *does)
+{
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+	struct vl_box *b = new_box(does);
+	int fds[LOAN_FDS] = { -1, -1, -1 };
+	struct loan loan;
+
+	if (!b || poll(&p, 1, wait_ms) <= 0 || !receive(sock, &loan, fds)) {
+		free(b);
+		return NULL;
+	}
+	b->wire = vl_wire_map(fds[LOAN_WIRE]);
+	close(fds[LOAN_WIRE]);
+	b->link = fds[LOAN_LINK];
+	b->pidfd = fds[LOAN_PIDFD];
+	if (!b->wire) {
+		close(b->link);
+		close(b->pidfd);
+		free(b);
+		return NULL;
+	}
+	madvise(b->wire, sizeof(*b->wire), MADV_DONTFORK);
+	b->pid = loan.pid;
+	b->report = loan.report;
+	b->lender = sock;
+	b->ready = true;
+	return b;
+}
+
+bool vl_box_is_borrowed(const struct vl_box *b)
+{
+	return b->lender >= 0;
 }
 
 pid_t vl_box_pid(const struct vl_box *b)

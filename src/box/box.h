@@ -50,6 +50,12 @@ struct vl_box_options {
 	const char *name; /* of the process, 15 bytes at most */
 	const char *does; /* "runs the guest's code": for messages; static */
 	uint64_t memory;  /* bytes that it may map beyond what the broker has mapped */
+	bool lendable;	  /* it is made for vl_box_lend() */
+	/*
+	 * It takes this one's namespaces, in which there is nothing: to make a network
+	 * takes longer than all else. NULL, or where that cannot be: its own.
+	 */
+	const struct vl_box *beside;
 	/*
 	 * In the worker, while it still has the broker's rights: open what cannot be
 	 * opened later, and add to @keep what the worker needs. May be NULL.
@@ -116,6 +122,23 @@ struct vl_error *vl_box_pass_file(struct vl_box *b, int fd);
 /* Our end of the socket to the worker; -1: it is gone. */
 int vl_box_link(const struct vl_box *b);
 
+/* --- a worker that is ready before it is asked, for another process --- */
+
+/*
+ * Hand a worker that was made lendable over to who is at the other end of @sock: from now
+ * on it answers there and ends with that, and here it can only be stopped. False: it is not, as it
+ * has died, or is not ready within some milliseconds.
+ */
+bool vl_box_lend(struct vl_box *b, int sock);
+
+/*
+ * Take what comes over @sock within @wait_ms; @does as in the options. On success @sock
+ * belongs to the box. NULL: nothing came. It is of another process, which may end it: how it
+ * ended is not known here.
+ */
+struct vl_box *vl_box_borrow(int sock, int wait_ms, const char *does);
+bool vl_box_is_borrowed(const struct vl_box *b);
+
 /* --- files.c, enter.c, filter.c: in the worker --- */
 
 /* The file that the broker has passed over @link; -1: there is none, errno says why. */
@@ -126,10 +149,11 @@ int vl_box_filter_load(void);
 
 /*
  * Enter the box. The process must have one thread. @own_pids: it is in a PID namespace
- * of its own already. What cannot be had without rights is left out and noted; an error
+ * of its own already. @beside: a descriptor of a process whose other namespaces are empty, to be
+ * taken and closed; -1: none. What cannot be had without rights is left out and noted; an error
  * where a part cannot be had that anybody can have.
  */
-struct vl_error *vl_box_enter(uint64_t memory, int max_fd, bool own_pids,
+struct vl_error *vl_box_enter(uint64_t memory, int max_fd, bool own_pids, int beside,
 			      struct vl_box_report *ret);
 
 /* Keep @fd, which may be -1. False: there are too many. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "wire.h"
 
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <stdio.h>
@@ -21,6 +22,29 @@ struct vl_wire *vl_wire_create(void)
 				 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return w == MAP_FAILED ? NULL : w;
+}
+
+struct vl_wire *vl_wire_map(int fd)
+{
+	struct vl_wire *w = mmap(NULL, sizeof(*w), PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_NORESERVE, fd, 0);
+
+	return w == MAP_FAILED ? NULL : w;
+}
+
+struct vl_wire *vl_wire_create_file(int *fd_ret)
+{
+	int fd = memfd_create("vlens-wire", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct vl_wire *w = NULL;
+
+	/* Nobody can cut it short under who has it mapped. */
+	if (fd >= 0 && !ftruncate(fd, sizeof(*w)) &&
+	    !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		w = vl_wire_map(fd);
+	if (!w && fd >= 0)
+		close(fd);
+	*fd_ret = w ? fd : -1;
+	return w;
 }
 
 void vl_wire_destroy(struct vl_wire *w)

@@ -71,6 +71,9 @@ struct vl_wire {
 
 /* Make one, shared with processes that are forked from now on. NULL: errno says why. */
 struct vl_wire *vl_wire_create(void);
+/* Likewise, for another process, too: it maps *@fd_ret, whose size is fixed. */
+struct vl_wire *vl_wire_create_file(int *fd_ret);
+struct vl_wire *vl_wire_map(int fd);
 void vl_wire_destroy(struct vl_wire *w);
 
 /*

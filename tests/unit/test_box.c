@@ -278,12 +278,16 @@ static void attack(void *ctx, struct vl_wire *wire, int link)
 	}
 }
 
-static struct vl_box *box_of(void (*fn)(void *ctx, struct vl_wire *wire, int link))
+/* @beside: one whose namespaces it takes, for another process; NULL: neither. */
+static struct vl_box *box_beside(const struct vl_box *beside,
+				 void (*fn)(void *ctx, struct vl_wire *wire, int link))
 {
 	struct vl_box_options o = {
 		.name = "vlens-test",
 		.does = "is tested",
 		.memory = 1UL << 30,
+		.lendable = beside != NULL,
+		.beside = beside,
 		.prepare = prepare,
 		.main = fn,
 	};
@@ -292,9 +296,14 @@ static struct vl_box *box_of(void (*fn)(void *ctx, struct vl_wire *wire, int lin
 	return vl_discard(vl_box_start(&o, &b)) ? NULL : b;
 }
 
+static struct vl_box *box_of(void (*fn)(void *ctx, struct vl_wire *wire, int link))
+{
+	return box_beside(NULL, fn);
+}
+
 #define SECOND 1000000000UL
 
-static void test_attacks(void)
+static void test_attacks(const struct vl_box *beside)
 {
 	struct vl_box *b = NULL;
 
@@ -307,8 +316,8 @@ static void test_attacks(void)
 		if (a->run == many_threads && geteuid())
 			continue;
 		if (!b)
-			b = box_of(attack);
-		if (!ok(b, "a box for: %s", a->name))
+			b = box_beside(beside, attack);
+		if (!ok(b, "a box %sfor: %s", beside ? "beside another " : "", a->name))
 			return;
 		err = vl_box_ask(b, &m, 20 * SECOND, NULL, NULL);
 		ok(err ? a->how != FAILS : a->how != ENDS && m.value[1], "cannot %s: %s", a->name,
@@ -391,6 +400,96 @@ static void test_box(void)
 	}
 	vl_box_stop(b);
 	ok(kill(pid, 0) && errno == ESRCH, "it is gone after that");
+}
+
+/* --- a worker for another process --- */
+
+static ino_t namespace_of(pid_t pid, const char *kind)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, kind);
+	return stat(path, &st) ? 0 : st.st_ino;
+}
+
+/* What one has that takes another's namespaces. */
+static void test_beside(const struct vl_box *first, const struct vl_box *b)
+{
+	const char *const shared[] = { "net", "mnt", "ipc", "uts" };
+	pid_t pid = vl_box_pid(b);
+
+	ok(status_is(pid, "Seccomp", "2") && status_is(pid, "CapEff", "0000000000000000") &&
+		   status_is(pid, "NoNewPrivs", "1"),
+	   "a filter, and no rights");
+	if (geteuid())
+		return;
+	ok(vl_box_report(b)->has == VL_BOX_ALL, "root can have all of it beside another");
+	ok(status_is(pid, "CapBnd", "0000000000000000"), "and no capability to get");
+	ok(vl_box_report(b)->uid >= 0x80000000u &&
+		   vl_box_report(b)->uid != vl_box_report(first)->uid,
+	   "a user id of its own");
+	for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++)
+		ok(has_own(pid, shared[i]) && namespace_of(pid, shared[i]) ==
+						      namespace_of(vl_box_pid(first), shared[i]),
+		   "it takes the empty one: %s", shared[i]);
+	ok(namespace_of(pid, "pid") != namespace_of(vl_box_pid(first), "pid") &&
+		   has_own(pid, "pid"),
+	   "but sees no process");
+}
+
+/* Each end of a connection that a worker goes over. */
+static bool connection(int sv[2])
+{
+	return !socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv);
+}
+
+static void test_lend(void)
+{
+	struct vl_box *first = box_of(attack), *b = box_beside(first, attack), *c;
+	struct vl_message m = { .op = 1 };
+	int sv[2];
+	pid_t pid;
+
+	if (!ok(first && b && connection(sv), "a box beside another"))
+		return;
+	test_beside(first, b);
+	ok(!vl_box_borrow(sv[1], 0, "is tested"), "nothing comes of who lends nothing");
+	ok(!vl_box_lend(first, sv[0]), "one that was not made for it is not lent");
+	pid = vl_box_pid(b);
+	ok(vl_box_lend(b, sv[0]), "a worker is lent");
+	c = vl_box_borrow(sv[1], 1000, "is tested");
+	if (!ok(c && vl_box_is_borrowed(c) && vl_box_pid(c) == pid, "and taken"))
+		return;
+	ok(!vl_box_wait(c) && vl_box_report(c)->has == vl_box_report(b)->has, "as what it is");
+	ok(!vl_box_ask(c, &m, 5 * SECOND, NULL, NULL) && m.value[1], "it answers, from its box");
+	vl_box_stop(b);
+	ok(kill(pid, 0) && errno == ESRCH, "who lent it can end it");
+	ok(vl_discard(vl_box_ask(c, &m, 5 * SECOND, NULL, NULL)), "which is noticed");
+	vl_box_stop(c);
+	close(sv[0]);
+
+	b = box_beside(first, attack);
+	if (!ok(b && connection(sv) && vl_box_lend(b, sv[0]), "another one is lent"))
+		return;
+	c = vl_box_borrow(sv[1], 1000, "is tested");
+	ok(c, "and taken");
+	vl_box_stop(c);
+	ok(!recv(sv[0], &m, 1, 0), "its end is seen where it came from");
+	vl_box_stop(b);
+	close(sv[0]);
+
+	b = box_beside(first, attack);
+	if (!ok(b && connection(sv), "one that dies"))
+		return;
+	kill(vl_box_pid(b), SIGKILL);
+	ok(waitid(P_PID, (id_t)vl_box_pid(b), &(siginfo_t){ 0 }, WEXITED | WNOWAIT) == 0 &&
+		   !vl_box_lend(b, sv[0]),
+	   "is not lent");
+	vl_box_stop(b);
+	close(sv[0]);
+	close(sv[1]);
+	vl_box_stop(first);
 }
 
 /* --- a worker that does not behave --- */
@@ -546,6 +645,7 @@ static void test_args(void)
 int main(void)
 {
 	char *secret = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct vl_box *first;
 	char path[64];
 	int fd = memfd_create("ram", MFD_ALLOW_SEALING);
 
@@ -557,7 +657,11 @@ int main(void)
 	given.secret = secret;
 	given.ram = open(path, O_RDONLY | O_CLOEXEC);
 	test_box();
-	test_attacks();
+	test_attacks(NULL);
+	first = box_of(attack);
+	test_attacks(first);
+	vl_box_stop(first);
+	test_lend();
 	test_manners();
 	test_lies();
 	test_args();
