@@ -225,9 +225,9 @@ static error_t parse_keep(struct parse *p, const char *arg)
 	return usage(p);
 }
 
-/* $VLENS_KEEP, as --keep takes it; anything else in it is not heeded. */
-static unsigned int default_keep(void)
+unsigned int options_default_keep(void)
 {
+	/* Anything else in it is not heeded. */
 	const char *env = getenv("VLENS_KEEP");
 	unsigned int n;
 
@@ -429,7 +429,7 @@ bool options_parse(const struct applet *a, int argc, char **argv, struct options
 	const char *foreign;
 	char *why;
 
-	*ret = (struct options){ .keep = default_keep() };
+	*ret = (struct options){ .keep = options_default_keep() };
 	*status_ret = a->usage_status;
 	if (!options_check(argp.options, argc, argv, &why, &foreign)) {
 		if (foreign && a->program)

@@ -36,6 +36,9 @@ const struct argp_option *options_of(const struct applet *a);
 bool options_parse(const struct applet *a, int argc, char **argv, struct options *ret,
 		   int *status_ret);
 
+/* How long a keeper stays, in seconds, if nothing is said: $VLENS_KEEP, as --keep takes it. */
+unsigned int options_default_keep(void);
+
 /*
  * Check the options at the front of @argv against @table, as argp would take
  * them but by their full names only. False: the first that does not fit is

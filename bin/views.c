@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include "applet.h"
+#include "guest-spare.h"
+#include "keep/keep.h"
+#include "options.h"
 #include "parse.h"
 #include "progress.h"
 #include "report.h"
@@ -179,6 +182,12 @@ static void help(const struct run *r)
 	printf("\nFor more details see %s(1).\n", a->name);
 }
 
+/* A worker of the guest's keeper, if it has one that waits. */
+static struct vl_box *borrow(void *ctx, uint64_t print)
+{
+	return vl_keep_borrow(ctx, print);
+}
+
 /* Open the guest and look, once. */
 static void look_once(const struct run *r, struct view_job *job, const struct vl_scan_options *o)
 {
@@ -190,13 +199,21 @@ static void look_once(const struct run *r, struct view_job *job, const struct vl
 		.explain = r->o.stats,
 		.anew = o->anew,
 	};
+	/* As it is looked up by a tool that starts one; nothing is started here. */
+	struct vl_keep_options keep = {
+		.spec = job->spec,
+		.guest = go,
+		.seconds = options_default_keep(),
+	};
 	struct vl_table *t = job->result;
 	struct vl_guest *g = NULL;
 	uint64_t start = view_now();
 
 	job->err = vl_guest_open(job->spec, &go, &g);
-	if (!job->err)
+	if (!job->err) {
+		vl_guest_use_lender(g, borrow, &keep);
 		job->err = vl_guest_attach(g, need);
+	}
 	job->attach_ns = view_now() - start;
 	start = view_now();
 	if (!job->err)

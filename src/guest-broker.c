@@ -56,6 +56,8 @@ static struct vl_error *lost(struct vl_guest *g, struct vl_error *err)
 	bool hopeless = vl_box_hopeless(g->box);
 
 	g->late = vl_box_late(g->box);
+	/* One that does not answer would not in another process either. */
+	g->lost = vl_box_is_borrowed(g->box) && !g->late;
 	if (g->sys.open)
 		g->sys.epoch++;
 	g->sys.open = g->sys.missed = g->sys.ready = 0;
@@ -102,9 +104,12 @@ struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_
 	return vl_message_error(m);
 }
 
-struct vl_error *vl_broker_start(struct vl_guest *g)
+void vl_broker_box_options(struct vl_guest *g, struct vl_box_options *ret)
 {
-	struct vl_box_options o = {
+	const struct vl_ram *ram;
+	size_t nr;
+
+	*ret = (struct vl_box_options){
 		.name = g->uses & VL_GUEST_ASK ? "vlens-engine" : "vlens-reader",
 		.does = g->uses & VL_GUEST_ASK ? "runs the guest's code" : "reads the guest",
 		.memory = MORE_MEMORY,
@@ -112,15 +117,19 @@ struct vl_error *vl_broker_start(struct vl_guest *g)
 		.main = vl_worker_main,
 		.ctx = g,
 	};
-	const struct vl_ram *ram;
-	size_t nr;
-
-	if (g->box)
-		return NULL;
 	ram = vl_target_ram(g->target, &nr);
 	for (size_t i = 0; i < nr; i++)
-		o.memory += RAM_MAPPINGS * ram[i].size;
+		ret->memory += RAM_MAPPINGS * ram[i].size;
 	vl_target_ready_port(g->target);
+}
+
+struct vl_error *vl_broker_start(struct vl_guest *g)
+{
+	struct vl_box_options o;
+
+	if (g->box || vl_spare_take(g))
+		return NULL;
+	vl_broker_box_options(g, &o);
 	return vl_box_launch(&o, &g->box);
 }
 

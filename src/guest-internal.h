@@ -10,12 +10,14 @@
  *	guest-broker.c	the broker: struct vl_sys by messages
  *	guest-ask.c	its questions about files, which may be asked ahead
  *	guest-worker.c	the worker's side of them
+ *	guest-spare.c	a worker of a keeper's, for a tool
  */
 #ifndef VLENS_GUEST_INTERNAL_H
 #define VLENS_GUEST_INTERNAL_H
 
 #include "box/box.h"
 #include "guest-ahead.h"
+#include "guest-spare.h"
 #include "port-wire.h"
 #include "view/parcel.h"
 #include "vlens.h"
@@ -85,6 +87,9 @@ struct vl_guest {
 	/* The guest's code runs in a worker, which has a copy of all of this. */
 	struct vl_ahead *ahead;		    /* in the broker; NULL: nothing is asked ahead */
 	struct vl_box *box;		    /* in the broker; NULL: there is no worker now */
+	vl_lend_fn *lend;		    /* in the broker: who may have one; or NULL */
+	void *lend_ctx;
+	bool lost;			    /* in the broker: one that was lent has ended */
 	bool in_contact;		    /* in the broker: and it knows the kernel */
 	bool first;			    /* in the broker: which nobody had known */
 	bool known;			    /* in the broker: from the file of the run */
@@ -171,6 +176,8 @@ void vl_broker_learn(struct vl_guest *g);
 void vl_broker_next(struct vl_guest *g, bool relabelled);
 /* Figures of all workers, this one and those before. */
 void vl_broker_figures(struct vl_guest *g, struct vl_stats *ret);
+/* What a worker of @g is, to be started while @g is there. */
+void vl_broker_box_options(struct vl_guest *g, struct vl_box_options *ret);
 /* Start a worker, if there is none; it is not waited for. */
 struct vl_error *vl_broker_start(struct vl_guest *g);
 /* End the worker: the next epoch makes a new one. */
@@ -187,6 +194,13 @@ bool vl_ask_call(struct vl_guest *g, const char *name, const struct vl_arg *args
 /* See struct vl_sys_ops: open_read. */
 struct vl_error *vl_ask_file(struct vl_guest *g, const char *path, int flags, void *buf, size_t len,
 			     int64_t *fd_ret, int64_t *n_ret);
+
+/* --- guest-spare.c --- */
+
+/* Have a worker that is ready, from whoever lends them. False: there is none. */
+bool vl_spare_take(struct vl_guest *g);
+/* Was the worker that is gone a lent one? The next one is our own, then. */
+bool vl_spare_lost(struct vl_guest *g);
 
 /* --- guest-worker.c --- */
 
@@ -209,7 +223,7 @@ enum vl_broker_op {
 	VL_OP_SETTLE,
 	/* of views; a reply has the length of what was found in value[1], its beginning in the window */
 	VL_OP_ATTACH, /* with the error that there is no contact for, if there is none */
-	VL_OP_SCAN,   /* value[0]: struct vl_scan, an address in both processes */
+	VL_OP_SCAN,   /* value[0]: struct vl_scan, by vl_scan_number() */
 	VL_OP_DIFF,   /* value[0]: struct vl_diff, likewise; reply: value[0] is enum vl_want */
 	VL_OP_PIECE,  /* value[0]: where; reply: the window, as much as goes in */
 	VL_OP_FIND,   /* the window: struct vl_peek_ask */
@@ -218,6 +232,20 @@ enum vl_broker_op {
 	VL_OP_TOP,    /* value[0]: a sample, too */
 	VL_OP_READER, /* reply: struct vl_words in the window */
 };
+
+/*
+ * A view by its distance from something else of this program, which may lie at another address
+ * in the worker. And back.
+ */
+static inline uint64_t vl_scan_number(const struct vl_scan *scan)
+{
+	return (uintptr_t)scan - (uintptr_t)&vl_guest_ops;
+}
+
+static inline const struct vl_scan *vl_scan_of(uint64_t number)
+{
+	return (const struct vl_scan *)((uintptr_t)&vl_guest_ops + number);
+}
 
 /* What the reader of the views says of itself. */
 struct vl_words {

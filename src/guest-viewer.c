@@ -99,7 +99,7 @@ static struct vl_error *hand_over_table(struct vl_viewer *v, struct vl_wire *wir
 
 static struct vl_error *scan(struct vl_viewer *v, struct vl_wire *wire, struct vl_message *m)
 {
-	const struct vl_scan *scan = (const struct vl_scan *)(uintptr_t)m->value[0];
+	const struct vl_scan *scan = vl_scan_of(m->value[0]);
 	struct vl_error *err;
 	struct vl_table t;
 

@@ -41,7 +41,7 @@ static struct vl_error *still_works(struct vl_error *err)
 	return err;
 }
 
-struct vl_error *vl_guest_attach(struct vl_guest *g, bool need_kernel)
+static struct vl_error *attach(struct vl_guest *g, bool need_kernel)
 {
 	struct vl_message m = { .op = VL_OP_ATTACH };
 	struct vl_error *err = vl_broker_ready(g, true);
@@ -56,6 +56,16 @@ struct vl_error *vl_guest_attach(struct vl_guest *g, bool need_kernel)
 	    (err->code == VL_ERR_KERNEL || err->code == VL_ERR_BOOTING || err->code == VL_ERR_DOWN))
 		err = still_works(err);
 	return err;
+}
+
+struct vl_error *vl_guest_attach(struct vl_guest *g, bool need_kernel)
+{
+	struct vl_error *err = attach(g, need_kernel);
+
+	if (!err || !vl_spare_lost(g))
+		return err;
+	vl_error_destroy(err);
+	return attach(g, need_kernel);
 }
 
 /* All @len bytes of what was found; the window has the first of them. */
@@ -125,9 +135,17 @@ static struct vl_error *ask_table(struct vl_guest *g, struct vl_message *m, uint
 
 struct vl_error *vl_guest_scan(struct vl_guest *g, const struct vl_scan *scan, struct vl_table *t)
 {
-	struct vl_message m = { .op = VL_OP_SCAN, .value = { (uintptr_t)scan } };
+	const struct vl_message m = { .op = VL_OP_SCAN, .value = { vl_scan_number(scan) } };
+	struct vl_message ask = m;
+	struct vl_error *err = ask_table(g, &ask, LOOK_NS, t);
 
-	return ask_table(g, &m, LOOK_NS, t);
+	if (!err || !vl_spare_lost(g))
+		return err;
+	vl_error_destroy(err);
+	vl_table_clear(t);
+	err = attach(g, scan->need_kernel);
+	ask = m;
+	return err ? err : ask_table(g, &ask, LOOK_NS, t);
 }
 
 struct vl_error *vl_guest_diff(struct vl_guest *g, const struct vl_diff *diff, struct vl_table *t)

@@ -320,3 +320,150 @@ kill_keepers_hard() {
 	[[ $output == g61 ]]
 	grep -q '^keeper: *no$' <<<"$stderr"
 }
+
+# --- a worker that waits for a raw view ---
+
+# Processes of this name whose files are this test's.
+ours() {
+	local pid
+	for pid in $(pgrep -x "$1"); do
+		! tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" |
+			grep -qxF "VLENS_RUN_DIR=$VLENS_RUN_DIR" || echo "$pid"
+	done
+}
+spare_waits() { [[ $(ours vlens-spare | wc -w) -eq 1 ]]; }
+no_spares() { [[ -z $(ours vlens-spare) ]]; }
+another_waits() { spare_waits && [[ $(ours vlens-spare) != "$1" ]]; }
+# Under its filter there is one thing to sleep for: it is in its box, and has said so.
+is_boxed() {
+	[[ $(awk '/^Seccomp:/ { print $2 }' "/proc/$1/status") == 2 && $(process_state "$1") == S ]]
+}
+
+# have_spare: a keeper, and a worker that waits in it: the first view asks for one.
+have_spare() {
+	vuname "$G" >/dev/null
+	vpidlist "$G" >/dev/null
+	eventually 10 spare_waits || fail "no worker waits"
+	SPARE=$(ours vlens-spare)
+	eventually 10 is_boxed "$SPARE"
+}
+
+has_init() { grep -qx ' *1' <<<"$1"; }
+
+# hold_view: a view at work, whose worker is stopped.
+hold_view() {
+	have_spare
+	kill -STOP "$SPARE"
+	vpidlist --no-headers -o PID "$G" >"$T/out" 2>"$T/err" 3>&- 4>&- &
+	TOOL=$!
+	# It has the worker: what it asks for lies on the wire, and it sleeps on the answer.
+	has_wire() { grep -q 'memfd:vlens-wire' "/proc/$TOOL/maps"; }
+	eventually 4 has_wire || fail "it has another one: $(cat "$T/err")"
+}
+
+@test "a raw view has the worker that waits, the next view another one" {
+	have_spare
+	run --separate-stderr vpidlist --no-headers -o PID "$G"
+	assert_status 0
+	has_init "$output"
+	# It served one run, and the next is ready.
+	eventually 10 another_waits "$SPARE" || fail "the same one waits, or none"
+	# All views, and what waits prints the same.
+	local cmd
+	for cmd in "vlsmod --engine=imee" vsyscalldump "vuname --json"; do
+		eventually 10 spare_waits
+		read -ra words <<<"$cmd"
+		run "${words[@]}" "$G"
+		local with=$output
+		VLENS_KEEP=0 run "${words[@]}" "$G"
+		assert_same "$output" "$with"
+	done
+}
+
+@test "a worker that waits is in its box" {
+	have_spare
+	local status kind engine
+	engine=$(ours vlens-engine)
+	status=$(<"/proc/$SPARE/status")
+	grep -q '^NoNewPrivs:[[:space:]]*1$' <<<"$status"
+	grep -q '^CapEff:[[:space:]]*0*$' <<<"$status"
+	grep -q '^CapBnd:[[:space:]]*0*$' <<<"$status"
+	for kind in net mnt ipc uts pid; do
+		[[ $(readlink "/proc/$SPARE/ns/$kind") != "$(readlink "/proc/self/ns/$kind")" ]]
+	done
+	[[ $(readlink "/proc/$SPARE/ns/pid") != "$(readlink "/proc/$engine/ns/pid")" ]]
+	[[ -z $(ls -A "/proc/$SPARE/root/") ]]
+	if [[ $UID -eq 0 ]]; then
+		[[ $(awk '/^Uid:/ { print $3 }' <<<"$status") -gt 2147483647 ]]
+		[[ $(awk '/^Uid:/ { print $3 }' <<<"$status") != \
+			"$(awk '/^Uid:/ { print $3 }' "/proc/$engine/status")" ]]
+	fi
+	# It has the wire mapped, and not the file, which it could write to.
+	run ! grep -q vlens-wire <(readlink "/proc/$SPARE/fd/"*)
+}
+
+@test "who asks for none: --keep=0, --stats, an engine by name; and what begins no keeper" {
+	vpidlist "$G" >/dev/null
+	[[ -z $(keepers) ]]
+	[[ -z $(compgen -G "$VLENS_RUN_DIR/keep-*") ]] || fail "$(ls "$VLENS_RUN_DIR")"
+	have_spare
+	VLENS_KEEP=0 vpidlist "$G" >/dev/null
+	vpidlist --stats "$G" >/dev/null 2>&1
+	vpidlist --engine=direct "$G" >/dev/null
+	assert_same "$SPARE" "$(ours vlens-spare)"
+}
+
+@test "the worker that waits is killed: the view is right, and the next one waits" {
+	have_spare
+	kill -9 "$SPARE"
+	run --separate-stderr vpidlist --no-headers -o PID "$G"
+	assert_status 0
+	has_init "$output" && [[ -z $stderr ]]
+	eventually 10 another_waits "$SPARE"
+}
+
+@test "the keeper is killed with a worker that waits, and with one at work" {
+	have_spare
+	kill_keepers_hard
+	eventually 5 no_spares || fail "it stays"
+	run --separate-stderr vpidlist --no-headers -o PID "$G"
+	assert_status 0
+	has_init "$output" && [[ -z $stderr ]]
+	hold_view
+	kill_keepers_hard
+	wait "$TOOL" || fail "$(cat "$T/err")"
+	has_init "$(<"$T/out")" && [[ ! -s $T/err ]]
+	eventually 5 no_spares || fail "it stays"
+}
+
+@test "the tool is killed with a worker at work, which ends" {
+	hold_view
+	kill -9 "$TOOL"
+	eventually 10 another_waits "$SPARE" || fail "it stays, or no other waits"
+}
+
+@test "two views at once, a keeper at work, a keeper that hangs: one has a worker of its own" {
+	hold_view
+	run --separate-stderr vpidlist --no-headers -o PID "$G"
+	assert_status 0
+	has_init "$output" && [[ -z $stderr ]]
+	# Who has waited for one that says nothing does not wait for another.
+	kill -CONT "$SPARE"
+	wait "$TOOL" || fail "$(cat "$T/err")"
+	has_init "$(<"$T/out")"
+	eventually 10 another_waits "$SPARE"
+	SPARE=$(ours vlens-spare)
+	vexec "$G" sh -c 'uname -n; sleep 60' >"$T/out" 2>"$T/err" 3>&- 4>&- &
+	TOOL=$!
+	eventually 10 test -s "$T/out"
+	run --separate-stderr vpidlist --no-headers -o PID "$G"
+	assert_status 0
+	has_init "$output" && [[ -z $stderr ]]
+	assert_same "$SPARE" "$(ours vlens-spare)"
+	kill -9 "$TOOL"
+	# shellcheck disable=SC2046 # words
+	kill -STOP $(keepers)
+	run --separate-stderr timeout 20 vpidlist --no-headers -o PID "$G"
+	assert_status 0
+	has_init "$output" && [[ -z $stderr ]]
+}

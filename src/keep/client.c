@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../box/box.h"
 #include "../redirect/child.h"
 #include "../redirect/terminal.h"
 #include "proto.h"
@@ -29,28 +30,6 @@ struct run {
 };
 
 /* --- finding and starting --- */
-
-static int dial(const char *key, unsigned int slot, pid_t *pid_ret)
-{
-	char *path = vl_keep_path(key, slot, "sock");
-	struct sockaddr_un address;
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-	int fd = -1;
-
-	if (path && vl_keep_address(path, &address))
-		fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	free(path);
-	if (fd < 0)
-		return -1;
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) || peer.uid != geteuid()) {
-		close(fd);
-		return -1;
-	}
-	*pid_ret = peer.pid;
-	return fd;
-}
 
 /* In the child: become a keeper, with nothing of the tool but the connection. */
 static void __attribute__((noreturn)) become(char *const *argv, int link)
@@ -127,7 +106,7 @@ static bool find_keeper(const struct vl_keep_options *k, const char *key, struct
 			break;
 		if (r->lock < 0)
 			continue;
-		r->link = dial(key, slot, &r->keeper);
+		r->link = vl_keep_dial(key, slot, &r->keeper);
 		if (r->link < 0)
 			r->link = start(k, slot, &r->keeper);
 		return r->link >= 0;
@@ -331,6 +310,49 @@ static bool is_for_keeper(const struct vl_keep_options *k)
 		    (strchr(k->spec, '/') || (!stat(k->spec, &st) && S_ISREG(st.st_mode)));
 
 	return k->seconds && !dump && k->guest.target.pause == VL_PAUSE_FREEZE;
+}
+
+/* An idle keeper answers in microseconds, and makes the next worker in some milliseconds. */
+#define BORROW_TIMEOUT_MS 100
+
+static struct vl_box *borrow(const char *key, uint64_t print)
+{
+	struct vl_keep_request q = { .borrows = 1, .print = print };
+	struct vl_keep_message m = { 0 };
+	struct vl_box *box = NULL;
+	bool asked;
+	pid_t pid;
+	int link;
+
+	if (!vl_keep_is_idle(key, 0))
+		return NULL;
+	link = vl_keep_dial(key, 0, &pid);
+	if (link < 0 || vl_discard(vl_keep_message_init(&m))) {
+		if (link >= 0)
+			close(link);
+		return NULL;
+	}
+	vl_keep_self(&q.self);
+	vl_keep_put(&m, &q, sizeof(q));
+	vl_keep_put_string(&m, key);
+	for (int i = 0; i < 3; i++)
+		vl_keep_put_string(&m, "");
+	asked = vl_keep_send(link, &m, -1);
+	vl_keep_message_deinit(&m);
+	if (asked)
+		box = vl_box_borrow(link, BORROW_TIMEOUT_MS, "reads the guest");
+	if (!box)
+		close(link);
+	return box;
+}
+
+struct vl_box *vl_keep_borrow(const struct vl_keep_options *k, uint64_t print)
+{
+	char *key = is_for_keeper(k) ? vl_keep_key(k) : NULL;
+	struct vl_box *box = key ? borrow(key, print) : NULL;
+
+	free(key);
+	return box;
 }
 
 struct vl_error *vl_keep_run(const struct vl_keep_options *k, const struct vl_redirect_options *o,

@@ -16,6 +16,8 @@
 #include "../redirect/redirect.h"
 #include "../vlens.h"
 
+struct vl_box;
+
 struct vl_keep_options {
 	const char *spec; /* the guest, as vl_guest_open() takes it */
 	struct vl_guest_options guest;
@@ -42,6 +44,12 @@ struct vl_keep_options {
 struct vl_error *vl_keep_run(const struct vl_keep_options *k, const struct vl_redirect_options *o,
 			     int *status_ret, struct vl_stats *stats_ret,
 			     struct vl_redirect_stats *redirect_ret, bool *used_ret);
+
+/*
+ * A worker for raw views of the guest @k, whose vl_guest_print() is @print, from its first keeper:
+ * vl_box_borrow(). NULL: there is no keeper, or it has none now. Never waits for long.
+ */
+struct vl_box *vl_keep_borrow(const struct vl_keep_options *k, uint64_t print);
 
 /*
  * Be keeper number @slot of the guest @k, for the connection VL_KEEP_FD first.

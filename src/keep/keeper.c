@@ -10,6 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../box/box.h"
+#include "../guest-spare.h"
 #include "../util/dirs.h"
 #include "proto.h"
 
@@ -30,6 +32,11 @@ struct keeper {
 	struct vl_keep_self self;
 	struct vl_keep_message in, out;
 	bool end; /* serve no more */
+
+	/* Workers for raw views (guest-spare.h), from when the first tool asks for one. */
+	bool lends;
+	struct vl_box *spare, *lent; /* that waits, that is away; NULL: none is */
+	int loan;		     /* the connection to who has that; -1 */
 };
 
 /* One request, taken apart. */
@@ -101,7 +108,7 @@ static bool parse(struct keeper *kp, int link, struct request *r)
 	r->paths = calloc(r->q.nr_paths + 1, sizeof(*r->paths));
 	for (uint32_t i = 0; r->paths && i < r->q.nr_paths; i++)
 		r->paths[i] = vl_keep_get_string(m);
-	return r->paths && !m->bad && !strcmp(r->key, kp->key) && read_environ(r);
+	return r->paths && !m->bad && !strcmp(r->key, kp->key) && (r->q.borrows || read_environ(r));
 }
 
 static struct vl_error *open_guest(struct keeper *kp, const char *label,
@@ -205,23 +212,67 @@ static void serve_and_tell(struct keeper *kp, const struct request *r, int link,
 		vl_guest_rest(kp->guest);
 }
 
-/* Serve the tool at @link. */
-static void take_tool(struct keeper *kp, int link)
+/* --- workers that are lent --- */
+
+/* Have one that waits. One at a time is away: a second tool has one of its own. */
+static void make_spare(struct keeper *kp)
+{
+	if (kp->lends && !kp->spare && !kp->lent && kp->guest && !kp->end)
+		vl_error_destroy(vl_guest_make_spare(kp->guest, &kp->spare));
+}
+
+static void end_spares(struct keeper *kp)
+{
+	vl_box_stop(kp->spare);
+	vl_box_stop(kp->lent);
+	kp->spare = kp->lent = NULL;
+	if (kp->loan >= 0)
+		close(kp->loan);
+	kp->loan = -1;
+}
+
+/* The tool at @link wants one; true: it has it, and stays connected. */
+static bool lend(struct keeper *kp, int link, uint64_t print)
+{
+	kp->lends = true;
+	if (!kp->spare || !kp->guest || print != vl_guest_print(kp->guest))
+		return false;
+	if (!vl_box_lend(kp->spare, link)) {
+		/* It has died: the next one will be better. */
+		end_spares(kp);
+		return false;
+	}
+	kp->lent = kp->spare;
+	kp->spare = NULL;
+	kp->loan = link;
+	return true;
+}
+
+/* --- */
+
+/* Serve the tool at @link; true: it stays connected. */
+static bool take_tool(struct keeper *kp, int link)
 {
 	struct pollfd p = { link, POLLIN, 0 };
 	struct request r = { 0 };
+	bool stays = false;
 	int sock = -1;
 
 	if (poll(&p, 1, REQUEST_MS) > 0 && vl_keep_receive(link, &kp->in, &sock)) {
-		bool ours = sock >= 0 && parse(kp, link, &r);
+		bool ours = parse(kp, link, &r);
 
-		answer(kp, link, ours ? VL_KEEP_TAKEN : VL_KEEP_DECLINED);
+		if (ours && r.q.borrows)
+			stays = lend(kp, link, r.q.print);
+		ours &= sock >= 0 && !r.q.borrows;
+		if (!stays)
+			answer(kp, link, ours ? VL_KEEP_TAKEN : VL_KEEP_DECLINED);
 		if (ours)
 			serve_and_tell(kp, &r, link, sock);
 	}
 	if (sock >= 0)
 		close(sock);
 	request_deinit(&r);
+	return stays;
 }
 
 static struct vl_error *listen_at(struct keeper *kp)
@@ -263,11 +314,24 @@ static bool go(struct keeper *kp)
 static void loop(struct keeper *kp)
 {
 	for (;;) {
-		struct pollfd p[2] = { { kp->listener, POLLIN, 0 }, { kp->pidfd, POLLIN, 0 } };
-		int nr = poll(p, 2, kp->end ? 20 : (int)kp->seconds * 1000), link;
+		struct pollfd p[4] = { { kp->listener, POLLIN, 0 },
+				       { kp->pidfd, POLLIN, 0 },
+				       { kp->loan, POLLIN, 0 },
+				       { -1, POLLIN, 0 } };
+		int nr, link;
 
+		make_spare(kp);
+		/* It never writes there: readable is that it has ended. */
+		if (kp->spare)
+			p[3].fd = vl_box_link(kp->spare);
+		nr = poll(p, 4, kp->end ? 20 : (int)kp->seconds * 1000);
 		if (nr < 0 && errno != EINTR)
 			return;
+		if (nr > 0 && (p[2].revents || p[3].revents))
+			end_spares(kp);
+		/* A tool at work is something to do. */
+		if (!nr && kp->lent && !kp->end)
+			continue;
 		if ((!nr || kp->end || (nr > 0 && p[1].revents)) && go(kp))
 			return;
 		if (nr <= 0 || !p[0].revents)
@@ -275,8 +339,8 @@ static void loop(struct keeper *kp)
 		link = accept4(kp->listener, NULL, NULL, SOCK_CLOEXEC);
 		if (link < 0)
 			continue;
-		take_tool(kp, link);
-		close(link);
+		if (!take_tool(kp, link))
+			close(link);
 	}
 }
 
@@ -289,6 +353,7 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 		.pidfd = -1,
 		.seconds = k->seconds,
 		.kept = { -1, -1 },
+		.loan = -1,
 	};
 	struct vl_error *err;
 
@@ -302,6 +367,7 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 		err = listen_at(&kp);
 	vl_keep_self(&kp.self);
 	fcntl(VL_KEEP_FD, F_SETFD, FD_CLOEXEC);
+	/* Who starts one has a program. */
 	if (!err)
 		take_tool(&kp, VL_KEEP_FD);
 	else if (kp.out.data)
@@ -310,6 +376,7 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 	/* Nothing of where the tool was started is to be kept busy. */
 	if (!err && !chdir("/"))
 		loop(&kp);
+	end_spares(&kp);
 	vl_guest_close(kp.guest);
 	vl_redirect_filter_destroy(kp.filter);
 	if (kp.kept.network >= 0)

@@ -217,3 +217,38 @@ int vl_keep_lock(const char *key, unsigned int slot)
 	free(path);
 	return fd;
 }
+
+bool vl_keep_is_idle(const char *key, unsigned int slot)
+{
+	char *path = vl_keep_path(key, slot, "lock");
+	/* Made by the tool that started the keeper. */
+	int fd = path ? open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW) : -1;
+	bool idle = fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB);
+
+	free(path);
+	if (fd >= 0)
+		close(fd);
+	return idle;
+}
+
+int vl_keep_dial(const char *key, unsigned int slot, pid_t *pid_ret)
+{
+	char *path = vl_keep_path(key, slot, "sock");
+	struct sockaddr_un address;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	int fd = -1;
+
+	if (path && vl_keep_address(path, &address))
+		fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	free(path);
+	if (fd < 0)
+		return -1;
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) || peer.uid != geteuid()) {
+		close(fd);
+		return -1;
+	}
+	*pid_ret = peer.pid;
+	return fd;
+}

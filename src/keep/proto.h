@@ -12,6 +12,13 @@
  *
  * A tool that closes early ends the program; a keeper that does has died. One
  * that does not take a request in time hangs, and is let alone.
+ *
+ * Or, of a tool that mirrors no program:
+ *
+ *	tool:   struct vl_keep_request with `borrows`
+ *	keeper: a worker (vl_box_lend()), or VL_KEEP_DECLINED
+ *
+ * When one of the two closes, the worker ends.
  */
 #ifndef VLENS_KEEP_PROTO_H
 #define VLENS_KEEP_PROTO_H
@@ -35,6 +42,8 @@ struct vl_keep_self {
 struct vl_keep_request {
 	struct vl_keep_self self;
 	int32_t pid; /* of the program */
+	uint32_t borrows;
+	uint64_t print; /* vl_guest_print(), if so */
 	uint32_t seconds;
 	int32_t idle_ms, tries, no_pin, raw_names; /* as in struct vl_redirect_options */
 	uint32_t has_label, has_files, nr_paths;
@@ -90,5 +99,9 @@ void vl_keep_self(struct vl_keep_self *ret);
  * somebody else has it, -2: there is no place for it.
  */
 int vl_keep_lock(const char *key, unsigned int slot);
+/* Has it a keeper that serves no tool now? */
+bool vl_keep_is_idle(const char *key, unsigned int slot);
+/* A connection to it, -1: there is none. *@pid_ret is the keeper's. */
+int vl_keep_dial(const char *key, unsigned int slot, pid_t *pid_ret);
 
 #endif
