@@ -475,8 +475,8 @@ struct vl_redirect {
 	bool ended;	 /* it is gone, and its status is: */
 	int wait_status; /* as waitpid gives it */
 	bool tasks_changed;
-	pid_t asking;	/* the task whose call is being answered */
-	uint64_t asked; /* the call's id as long as there is no answer; or 0 */
+	pid_t asking;	   /* the task whose call is being answered */
+	uint64_t asked;	   /* the call's id as long as there is no answer; or 0 */
 	bool interrupted;  /* a signal waits for its end */
 	int64_t looked_ns; /* when that was looked at */
 	const struct vl_policy *by_nr[VL_NR_MAX];

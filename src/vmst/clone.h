@@ -36,7 +36,7 @@ struct vl_clone {
 	const struct vl_engine_ops *ops;
 	struct vl_engine *engine;
 	char why[VL_EXECUTOR_WHY]; /* it does not run on KVM */
-	bool unfit;		   /* the engine, not the guest, could not go on with the last call */
+	bool unfit;		   /* it was the engine that could not go on, in the last call */
 	struct vl_vcpu_state state;
 	struct vl_view *view;
 	struct vl_vcpu_region own;
