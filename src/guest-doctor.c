@@ -194,16 +194,20 @@ static struct vl_error *check_inside(struct patient *p)
 {
 	struct vl_error *no_emulator = vl_emulator_load(), *err;
 	struct vl_table t;
+	bool work = true;
 
 	vl_table_init(&t, vl_doctor_columns);
 	err = vl_guest_scan(p->g, &vl_scan_checkup, &t);
 	for (size_t i = 0; i < t.nr_rows; i++)
-		if (no_emulator && is_check(&t, i, VL_CHECKUP_VMST) && says(&t, i, "vmst/unicorn"))
+		if (no_emulator && is_check(&t, i, VL_CHECKUP_VMST) &&
+		    says(&t, i, "vmst/unicorn")) {
 			vl_doctor_error(p->d, VL_CHECKUP_VMST, VL_DOCTOR_PROBLEM, no_emulator);
-		else if (is_check(&t, i, VL_CHECKUP_PROGRAMS))
-			check_programs(p, !no_emulator);
-		else
+			work = false;
+		} else if (is_check(&t, i, VL_CHECKUP_PROGRAMS)) {
+			check_programs(p, work);
+		} else {
 			take_row(p, &t, i);
+		}
 	if (err)
 		vl_doctor_error(p->d, "memory", VL_DOCTOR_PROBLEM, err);
 	vl_error_destroy(no_emulator);
