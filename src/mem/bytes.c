@@ -32,18 +32,16 @@ bool vl_view_held_entry(void *view, uint64_t gpa, uint64_t *ret)
 	       vl_view_read_entry(v, gpa, ret);
 }
 
-bool vl_view_peek_entry(void *view, uint64_t gpa, uint64_t *ret)
+bool vl_view_peek_page(struct vl_view *v, uint64_t gpa, void *buf)
 {
-	struct vl_view *v = view;
 	const struct vl_view_range *r = vl_view_find(v, gpa);
-	struct vl_error *err;
 
-	if (vl_view_held_entry(v, gpa, ret))
-		return true;
-	err = r ? vl_target_read(v->target, gpa, ret, sizeof(*ret)) : NULL;
-	if (err)
-		vl_error_destroy(err);
-	return r && !err;
+	if (!r)
+		return false;
+	if (!vl_view_test_bit(v, vl_view_first_bit(v, r) + (gpa - r->gpa) / VL_PAGE_SIZE))
+		return !vl_discard(vl_target_read(v->target, gpa, buf, VL_PAGE_SIZE));
+	memcpy(buf, (char *)r->host + (gpa - r->gpa), VL_PAGE_SIZE);
+	return true;
 }
 
 bool vl_view_read(struct vl_view *v, const struct vl_pgtable *pt, uint64_t va, void *buf,

@@ -109,10 +109,10 @@ bool vl_view_read_entry(void *view, uint64_t gpa, uint64_t *ret);
 bool vl_view_held_entry(void *view, uint64_t gpa, uint64_t *ret);
 
 /*
- * The same, where a page that the view has not is read from the guest, and neither filled nor
+ * The page at @gpa, which is read from the guest if the view has it not, and neither filled nor
  * counted as touched: for what is no part of an answer.
  */
-bool vl_view_peek_entry(void *view, uint64_t gpa, uint64_t *ret);
+bool vl_view_peek_page(struct vl_view *v, uint64_t gpa, void *buf);
 
 /*
  * Copy @len bytes at virtual address @va under @pt to @buf. False when an

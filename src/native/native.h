@@ -172,6 +172,14 @@ struct vl_native_blank {
 
 #define VL_NATIVE_BLANKS 16
 
+/* A table of the guest's that was looked at. */
+struct vl_native_peeked {
+	bool has;
+	uint64_t gpa, entries[VL_PAGE_SIZE / sizeof(uint64_t)];
+};
+
+#define VL_NATIVE_PEEKED 8
+
 struct vl_engine {
 	struct vl_vcpu_state st;
 	struct vl_view *view;
@@ -199,6 +207,7 @@ struct vl_engine {
 	size_t nr_blanks;
 	uint64_t stacks[VL_NATIVE_NR_STACKS]; /* what the guest's address of each place is */
 	size_t nr_stacks;
+	struct vl_native_peeked peeked[VL_NATIVE_PEEKED];
 	uint64_t last_fault, last_rip;
 	unsigned same_faults;
 

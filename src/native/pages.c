@@ -146,10 +146,19 @@ static bool is_free(const struct vl_engine *e, uint64_t va, uint64_t size)
 static bool peek_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 {
 	struct vl_engine *e = ctx;
+	struct vl_native_peeked *p = &e->peeked[gpa / VL_PAGE_SIZE % VL_NATIVE_PEEKED];
 
 	if (gpa >= e->own.gpa && gpa - e->own.gpa < e->own.size)
 		return read_entry(ctx, gpa, ret);
-	return vl_view_peek_entry(e->view, gpa, ret);
+	/* Whole tables: where memory is not mapped here each read is a message. */
+	if (!p->has || p->gpa != (gpa & VL_PAGE_MASK)) {
+		p->gpa = gpa & VL_PAGE_MASK;
+		p->has = vl_view_peek_page(e->view, p->gpa, p->entries);
+		if (!p->has)
+			return false;
+	}
+	*ret = p->entries[gpa % VL_PAGE_SIZE / sizeof(*ret)];
+	return true;
 }
 
 /* The span of what is mapped, as far as it is not above all that guests' addresses fold to. */
@@ -251,6 +260,8 @@ bool vl_native_has_room(struct vl_engine *e)
 {
 	if (!find_ours(e))
 		return false;
+	for (size_t i = 0; i < VL_NATIVE_PEEKED; i++)
+		e->peeked[i].has = false;
 	bar_ours(e);
 	for (size_t i = 0; i < VL_NATIVE_SPANS; i++)
 		if (e->ours[i].end &&
