@@ -85,9 +85,9 @@ struct vl_guest {
 	struct vl_answers answers; /* since the process began */
 
 	/* The guest's code runs in a worker, which has a copy of all of this. */
-	struct vl_ahead *ahead;		    /* in the broker; NULL: nothing is asked ahead */
-	struct vl_box *box;		    /* in the broker; NULL: there is no worker now */
-	vl_lend_fn *lend;		    /* in the broker: who may have one; or NULL */
+	struct vl_ahead *ahead; /* in the broker; NULL: nothing is asked ahead */
+	struct vl_box *box;	/* in the broker; NULL: there is no worker now */
+	vl_lend_fn *lend;	/* in the broker: who may have one; or NULL */
 	void *lend_ctx;
 	bool lost;			    /* in the broker: one that was lent has ended */
 	bool in_contact;		    /* in the broker: and it knows the kernel */

@@ -26,8 +26,8 @@ struct vl_wire *vl_wire_create(void)
 
 struct vl_wire *vl_wire_map(int fd)
 {
-	struct vl_wire *w = mmap(NULL, sizeof(*w), PROT_READ | PROT_WRITE,
-				 MAP_SHARED | MAP_NORESERVE, fd, 0);
+	struct vl_wire *w =
+		mmap(NULL, sizeof(*w), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 
 	return w == MAP_FAILED ? NULL : w;
 }
