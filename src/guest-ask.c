@@ -29,6 +29,8 @@ static struct vl_error *ask_worker(struct vl_guest *g, const char *base,
 	err = vl_broker_ask(g, &m, 2 * VL_CALL_NS);
 	if (err)
 		return err;
+	if (!m.value[0])
+		return vl_broker_lied(g);
 	for (size_t i = 0; i < nr && i < m.value[0]; i++) {
 		struct vl_answer a;
 

@@ -374,6 +374,13 @@ static void broker_end(struct vl_sys *sys)
 	}
 }
 
+/* A hostile worker can end one and say nothing of it. */
+static struct vl_error *no_epoch(void)
+{
+	return vl_error_hint(vl_error_new(VL_ERR_ARG, "a call outside of an epoch"),
+			     "try again; if it stays so, the guest may be hostile");
+}
+
 static struct vl_error *broker_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
 				    size_t nr, int64_t *ret)
 {
@@ -382,7 +389,7 @@ static struct vl_error *broker_call(struct vl_sys *sys, const char *name, const 
 	struct vl_error *err;
 
 	if (!g->box || !sys->open)
-		return vl_error_new(VL_ERR_ARG, "a call outside of an epoch");
+		return no_epoch();
 	if (vl_ask_call(g, name, args, nr, ret, &err))
 		return err;
 	sys->missed = 0;
@@ -407,7 +414,7 @@ static struct vl_error *broker_open_read(struct vl_sys *sys, const char *path, i
 	struct vl_guest *g = vl_guest_of(sys);
 
 	if (!g->box || !sys->open)
-		return vl_error_new(VL_ERR_ARG, "a call outside of an epoch");
+		return no_epoch();
 	return vl_ask_file(g, path, flags, buf, len, fd_ret, n_ret);
 }
 

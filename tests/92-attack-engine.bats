@@ -91,6 +91,19 @@ ended() {
 	assert_refused vuname "$G" "the process that runs the guest's code"
 }
 
+# It answers on, and each answer is nonsense: whatever the program makes of it, it comes to its end.
+@test "a worker that goes on, and forges every answer" {
+	local after=3 command words seed
+	for command in "vps -ef" "vlsof" "vss -tan" "vls -l /proc/1" "vip addr" "vdmesg"; do
+		read -ra words <<<"$command"
+		for seed in 1 2 3; do
+			EVIL_SEED=$seed evil forges "${words[0]}" "$G" "${words[@]:1}"
+			[[ $status -lt 124 ]] || { show_run; fail "${words[*]}, $seed"; }
+			! LC_ALL=C grep -q $'\033' <<<"$output$stderr" || fail "${words[*]}, $seed: it drives a terminal"
+		done
+	done
+}
+
 @test "a keeper survives its worker's attack, and serves the next tool" {
 	export VLENS_RUN_DIR=$T/run VLENS_KEEP=30
 	vuname "$G" >/dev/null

@@ -7,8 +7,9 @@
  * With -DEVIL_READER the same in a worker that reads a guest raw: it is loaded by
  * LD_PRELOAD, and the hostile code stands where a view makes room for its first row.
  *
- * EVIL_AFTER: after so many runs. An attack that gets through ends the worker by SIGABRT, which the tool reports. One
- * that fails goes on to the real emulator: the answer is then right.
+ * EVIL_AFTER: after so many runs. EVIL_SEED: other random numbers. An attack that gets
+ * through ends the worker by SIGABRT, which the tool reports. One that fails goes on to the
+ * real emulator: the answer is then right.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -57,6 +58,7 @@ static int (*real_emu_start)(void *uc, uint64_t begin, uint64_t until, uint64_t 
 static const char *attack;
 static long after; /* so many runs go well */
 static pid_t broker;
+static uint64_t state = 88172645463325252;
 static struct vl_wire *wire;
 
 static void take_orders(void)
@@ -64,6 +66,7 @@ static void take_orders(void)
 	attack = getenv("EVIL_ATTACK");
 	after = getenv("EVIL_AFTER") ? atol(getenv("EVIL_AFTER")) : 0;
 	broker = (pid_t)atoi(getenv("EVIL_VICTIM") ? getenv("EVIL_VICTIM") : "1");
+	state ^= (uint64_t)(getenv("EVIL_SEED") ? atol(getenv("EVIL_SEED")) : 0) << 20;
 }
 
 #ifndef EVIL_READER
@@ -163,7 +166,19 @@ static bool hangs(void)
 	return true;
 }
 
-static uint64_t state = 88172645463325252;
+static uint64_t any(void)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state >> 24;
+}
+
+/* Once in @n times. */
+static bool one_of(unsigned n)
+{
+	return any() % n == 0;
+}
 
 static uint64_t number(void)
 {
@@ -172,10 +187,7 @@ static uint64_t number(void)
 					    1UL << 32, 1UL << 47, 1UL << 63,
 					    UINT64_MAX };
 
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state & 1 ? special[state % 10] : state;
+	return one_of(2) ? special[any() % 10] : any() << 24 ^ any();
 }
 
 /* Ask for everything, with any numbers; in the end reply, and say no more. */
@@ -219,13 +231,69 @@ static bool lies(void)
 	return hangs();
 }
 
+/* Lengths, counts and errors as an answer may have them, and as none may. */
+static uint64_t length(const struct vl_message *asked)
+{
+	uint64_t room = asked->args[any() % VL_WIRE_ARGS].len;
+	uint64_t lengths[] = {
+		0, 1, room, room - 1, room + 1, room / 2, asked->value[0], asked->value[1]
+	};
+
+	return one_of(4) ? number() : lengths[any() % 8];
+}
+
+/* A name of a folder's list, or what looks like one. */
+static void fill(const struct vl_message *asked)
+{
+	uint64_t *window = (uint64_t *)wire->window;
+	bool listed = one_of(2);
+
+	for (size_t k = 0; k < sizeof(wire->window) / 8; k++)
+		window[k] = k % 512 ? number() : length(asked);
+	for (size_t at = 0; listed && at + 64 <= sizeof(wire->window); at += 64) {
+		uint16_t reclen = one_of(64) ? (uint16_t)number() : 64;
+
+		memcpy(wire->window + at + 16, &reclen, sizeof(reclen));
+		wire->window[at + 60] = 0;
+	}
+}
+
+/* It stays, and answers each question with what comes to its mind. */
+static bool forges(void)
+{
+	struct vl_channel *c = &wire->channel[VL_CHANNEL_MAIN];
+	struct vl_message m = c->message;
+
+	for (int i = 0; i < 3000; i++) {
+		m.op = VL_OP_REPLY;
+		m.error = one_of(128);
+		m.code = (int32_t)number();
+		fill(&m);
+		for (size_t k = 0; k < VL_WIRE_VALUES; k++)
+			m.value[k] = length(&m);
+		memset(m.text, '\033', sizeof(m.text));
+		m.sys.epoch += one_of(64);
+		m.sys.open = !one_of(1024);
+		m.sys.steady = one_of(2);
+		m.sys.brief = one_of(32);
+		m.sys.missed = one_of(32);
+		m.sys.self.pid = (pid_t)number();
+		m.sys.self.uid = (uid_t)number();
+		vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
+		while (!atomic_load(&c->turn))
+			vl_wire_sleep(&c->turn, 0, 1000000);
+		m = c->message;
+	}
+	return true;
+}
+
 static const struct {
 	const char *name;
 	bool (*run)(void);
 } attacks[] = {
 	{ "opens", opens }, { "writes", writes },   { "kills", kills }, { "runs", runs },
 	{ "talks", talks }, { "traces", traces },   { "forks", forks }, { "dies", dies },
-	{ "hangs", hangs }, { "babbles", babbles }, { "lies", lies },
+	{ "hangs", hangs }, { "babbles", babbles }, { "lies", lies },	{ "forges", forges },
 };
 
 static void run_attack(void)
