@@ -39,7 +39,7 @@ many() {
 
 @test "a busy guest, 2 CPUs, 6.1: $RUNS runs in a row" { many busy "$RUNS"; }
 @test "a busy guest, 2 CPUs, 5.10, anonymous memory" { many busy510 $((RUNS / 2)); }
-@test "a busy guest, 2 CPUs, 6.12, 5-level paging" { many busy612 $((RUNS / 2)); }
+@test "a busy guest, 2 CPUs, 6.12, 5-level paging" { need_emulator; many busy612 $((RUNS / 2)); }
 
 # While a guest boots: an answer or one line, at any moment, and never a hang.
 watch_boot() {
