@@ -16,23 +16,20 @@ callers() {
 }
 
 @test "a pipe that nobody reads ends it by SIGPIPE, silently" {
-	local a w
+	local a
 	while read -ra a; do
-		exec {w}> >(:)
-		wait $!
-		run --separate-stderr bash -c 'exec "$@" >&'"$w" bash "${a[@]}" --help
-		exec {w}>&-
+		open_broken_pipe
+		run --separate-stderr bash -c 'exec "$@" >&'"$W" bash "${a[@]}" --help
+		exec {W}>&-
 		assert_status 141
 		[[ -z $stderr ]] || fail "${a[*]}: $stderr"
 	done < <(callers)
 }
 
 @test "so it does where a parent has SIGPIPE ignored" {
-	local w
-	exec {w}> >(:)
-	wait $!
-	run --separate-stderr bash -c "trap '' PIPE; exec vps --help >&$w"
-	exec {w}>&-
+	open_broken_pipe
+	run --separate-stderr bash -c "trap '' PIPE; exec vps --help >&$W"
+	exec {W}>&-
 	assert_status 141
 }
 

@@ -288,7 +288,7 @@ qmp_status() {
 	local end=$((SECONDS + 120))
 	# It has to get through its firmware first.
 	until [[ ${stderr:-} == *"cannot find a Linux kernel"* || $SECONDS -gt $end ]]; do
-		run --separate-stderr timeout 30 vps "$guest" -ef
+		run --separate-stderr timeout 60 vps "$guest" -ef
 		assert_refused vps "$guest" ""
 		sleep 0.3
 	done

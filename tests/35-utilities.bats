@@ -106,7 +106,7 @@ except BlockingIOError:
 
 # ---- again and again --------------------------------------------------------
 
-# Work that takes about half of a CPU, in bursts, until its file is gone.
+# Work that takes about half of a CPU, in bursts, until its file is gone; its process.
 work() {
 	# shellcheck disable=SC2016 # the guest's shell expands it
 	in_guest g61 'touch /tmp/work; (while [ -e /tmp/work ]; do i=0
@@ -139,8 +139,9 @@ rates() {
 	wait
 	read -ra b < <(ticks "$pid")
 	in_guest g61 'rm /tmp/work'
+	eventually 60 in_guest g61 "[ ! -e /proc/$pid ]"
 	cat "$T/guest" "$T"/*stat
-	[[ $(wc -l <"$T/vmstat") -eq 4 ]] || return 1
+	[[ $(wc -l <"$T/vmstat") -eq 4 ]] || { echo "vmstat has other lines" >"$T/apart"; return 1; }
 	read -ra guest <"$T/guest"
 	read -ra vlens < <(tail -n 1 "$T/vmstat")
 	# Context switches, which who looks makes too; user; idle.

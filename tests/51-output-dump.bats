@@ -83,11 +83,9 @@ ours() {
 
 # broken COMMAND...: into a pipe that nobody reads.
 broken() {
-	local w
-	exec {w}> >(:)
-	wait $!
-	run --separate-stderr bash -c 'exec "$@" >&'"$w" bash "$@"
-	exec {w}>&-
+	open_broken_pipe
+	run --separate-stderr bash -c 'exec "$@" >&'"$W" bash "$@"
+	exec {W}>&-
 }
 
 @test "a pipe that nobody reads ends it by SIGPIPE, silently" {

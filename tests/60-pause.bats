@@ -90,25 +90,11 @@ untouched() {
 
 # ---- the guard --------------------------------------------------------------
 
-# hold [MS]: starts a tool that asks without end, and returns while it holds the guest; a
-# pause is ended after so long.
-hold() {
-	local stat end=$((SECONDS + 60))
-	# A copy is made whenever it has been silent for a while; its budget does not end.
-	env --default-signal=INT vexec --max-pause="${1:-900},60000" "$G" sh -c \
-		'while :; do cat /proc/[0-9]*/stat >/dev/null; sleep 0.06; done' >/dev/null 2>"$T/err" 3>&- 4>&- &
-	TOOL=$!
-	while read -r stat <"/proc/$QEMU/stat" && [[ $stat != *") T "* ]]; do
-		[[ $SECONDS -lt $end ]] || fail "the guest was never held: $(<"$T/err")"
-	done
-}
-
 # Nothing is left of a tool: no guard, no program that it ran.
 nothing_left() {
 	eventually 15 no_guards || fail "guards are left: $(guards)"
 	eventually 15 none_below "$TOOL" || fail "processes are left: $(pgrep -a -g "$TOOL")"
 }
-none_below() { ! pgrep -P "$1" >/dev/null; }
 
 # dies SIGNAL: in the middle of a hold.
 dies() {
@@ -134,7 +120,7 @@ dies() {
 @test "all of a tool's processes hang (SIGSTOP) while it holds the guest" {
 	local i
 	for i in 1 2 3; do
-		hold
+		hold 900
 		# shellcheck disable=SC2046 # words
 		kill -STOP "$TOOL" $(guards) $(pgrep -P "$TOOL")
 		eventually 10 not_stopped "$QEMU" || fail "still held after SIGSTOP"
@@ -147,7 +133,7 @@ dies() {
 }
 
 @test "a tool that hangs (SIGSTOP) while it holds the guest" {
-	hold
+	hold 900
 	kill -STOP "$TOOL"
 	eventually 10 not_stopped "$QEMU" || fail "still held after SIGSTOP"
 	sleep 0.5
@@ -235,14 +221,18 @@ runs_for_a_second() {
 	done
 }
 
-# slow_reader FILE: reads standard input, a pipe with room for one page, from when FILE is
-# there; FILE.full says that the page has something in it.
+# slow_reader FILE: reads standard input, a pipe, from when FILE is there. FILE.ready says that
+# it has room for one page, FILE.full that there is something in it.
 slow_reader() {
 	python3 -c '
-import fcntl, os, select, shutil, sys, time
+import array, fcntl, os, select, shutil, sys, termios, time
 fcntl.fcntl(0, fcntl.F_SETPIPE_SZ, 4096)
+open(sys.argv[1] + ".ready", "w").close()
 select.select([0], [], [])
-open(sys.argv[1] + ".full", "w").close()
+waiting = array.array("i", [0])
+fcntl.ioctl(0, termios.FIONREAD, waiting)
+if waiting[0] > 0:
+    open(sys.argv[1] + ".full", "w").close()
 while not os.path.exists(sys.argv[1]):
     time.sleep(0.02)
 shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)' "$1"
@@ -251,10 +241,16 @@ shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)' "$1"
 # A pause that waits for the reader would last as long as that sleeps: the budget allows it.
 @test "it is not held while output waits for a slow reader" {
 	local command
+	mkfifo "$T/pipe"
 	for command in "vcat $G /proc/kallsyms" "vps $G -ef"; do
-		rm -f "$T/go" "$T/go.full"
+		rm -f "$T"/go*
+		# A writer that says nothing, until the reader has made the pipe small.
+		exec 9<>"$T/pipe"
+		slow_reader "$T/go" <"$T/pipe" >"$T/out" 3>&- 9>&- &
+		eventually 60 test -e "$T/go.ready"
 		# shellcheck disable=SC2086 # words
-		${command%% *} --max-pause=60000,60000 ${command#* } 2>"$T/err" 3>&- | slow_reader "$T/go" >"$T/out" &
+		${command%% *} --max-pause=60000,60000 ${command#* } >"$T/pipe" 2>"$T/err" 3>&- 9>&- &
+		exec 9>&-
 		eventually 60 test -e "$T/go.full" || fail "$command: no output"
 		eventually 30 runs_for_a_second || fail "$command: held while the reader sleeps"
 		touch "$T/go"

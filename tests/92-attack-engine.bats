@@ -36,27 +36,19 @@ teardown() {
 	kill -CONT "$(guest_pid g61)"
 }
 
-# Processes of this name whose files are this test's.
-ours() {
-	local pid
-	for pid in $(pgrep -x "$1"); do
-		! tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" |
-			grep -qxF "VLENS_RUN_DIR=$VLENS_RUN_DIR" || echo "$pid"
-	done
-}
-no_workers() { [[ -z $(ours vlens-engine)$(ours vlens-reader) ]]; }
+no_workers() { [[ -z $(ours vlens-engine)$(ours vlens-reader)$(ours vlens-spare) ]]; }
 
 # evil ATTACK APPLET ARGS...: with hostile code in the emulator's place.
 evil() {
 	local attack=$1
 	shift
 	need_emulator
-	run --separate-stderr env LD_LIBRARY_PATH="$EVIL" EVIL_UNICORN="$unicorn" \
+	run --separate-stderr timeout 120 env LD_LIBRARY_PATH="$EVIL" EVIL_UNICORN="$unicorn" \
 		EVIL_ATTACK="$attack" EVIL_AFTER="${after:-0}" EVIL_VICTIM=$$ \
 		"$1" --engine=vmst/unicorn "${@:2}"
 	assert_runs g61
 	[[ ! -e /tmp/evil ]]
-	eventually 20 no_workers
+	eventually 60 no_workers
 }
 
 # The attack fails where it stands, and the emulator goes on.
@@ -121,7 +113,7 @@ ended() {
 	export VLENS_RUN_DIR=$T/run VLENS_KEEP=30
 	vuname "$G" >/dev/null
 	kill -9 "$(ours vlens-keeper)"
-	eventually 20 no_workers
+	eventually 60 no_workers
 }
 
 @test "what a worker has" {
@@ -160,7 +152,7 @@ evil_view() {
 		EVIL_AFTER="${after:-0}" EVIL_VICTIM=$$ "$@"
 	assert_runs g61
 	[[ ! -e /tmp/evil ]]
-	eventually 20 no_workers
+	eventually 60 no_workers
 }
 
 # The attack fails, and the view goes on.

@@ -71,7 +71,8 @@ first_line() { head -n 1 <<<"$1"; }
 	local asks=$!
 	crashed() { [[ $(vlist -J "$g" | jq -r '.guests[0].state') == crashed ]]; }
 	eventually 60 crashed || fail "it does not crash"
-	kill "$asks"
+	kill "$asks" 2>/dev/null || true
+	wait "$asks" || true
 	local end=$((SECONDS + 300)) name state
 	until grep -aq '^vlens-guest: ready' "$VLENS_TEST_RUN/kdump/console.log"; do
 		name=$(vuname "$g" -n 2>/dev/null) || true

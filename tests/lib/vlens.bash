@@ -80,6 +80,15 @@ tries() {
 	done
 }
 
+# open_broken_pipe: $W is a descriptor of a pipe that nobody reads.
+open_broken_pipe() {
+	local reader
+	exec {W}> >(:)
+	reader=$!
+	# bash may have forgotten it already.
+	wait "$reader" || eventually 60 test ! -e "/proc/$reader"
+}
+
 not_stopped() { [[ $(process_state "$1") != [Tt] ]]; }
 
 # As its monitor says.
@@ -98,28 +107,53 @@ assert_runs() {
 	[[ $state == running ]] || fail "$1 is not running: $state"
 }
 
-# Guards of this run's tools: their environment tells them from others'.
-guards() {
+# ours NAME: processes of this name of this run's tools: their environment tells them from
+# others'.
+ours() {
 	local pid
-	for pid in $(pgrep -x vlens-guard); do
+	for pid in $(pgrep -x "$1"); do
 		! tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" |
 			grep -qxF "VLENS_RUN_DIR=$VLENS_RUN_DIR" || echo "$pid"
 	done
 }
+guards() { ours vlens-guard; }
 no_guards() { [[ -z $(guards) ]]; }
+none_below() { ! pgrep -P "$1" >/dev/null; }
+
+# hold [MS]: starts a tool, $TOOL, that asks the guest $G, of process $QEMU, without end, and
+# returns while it holds it; a pause is ended after so long.  It uses $T.
+hold() {
+	local end stat
+	for _ in 1 2 3 4; do
+		# What nothing is known of is asked without a hold.
+		vexec "$G" sh -c 'cat /proc/[0-9]*/stat' >/dev/null 2>&1 3>&- 4>&- || true
+		# A copy is made whenever it has been silent for a while; its budget does not end.
+		env --default-signal=INT vexec --max-pause="${1:-30000},60000" "$G" sh -c \
+			'while :; do cat /proc/[0-9]*/stat >/dev/null; sleep 0.06; done' \
+			>/dev/null 2>"$T/err" 3>&- 4>&- &
+		TOOL=$!
+		end=$((SECONDS + 15))
+		while [[ $SECONDS -lt $end ]] && read -r stat <"/proc/$QEMU/stat"; do
+			[[ $stat != *") T "* ]] || return 0
+		done
+		# On a loaded machine a run can come to ask without copies, and goes on so.
+		kill -9 "$TOOL"
+	done
+	fail "the guest was never held: $(<"$T/err")"
+}
 
 # The value of one line of --stats, as a number of milliseconds or a count.
 stat_of() { sed -n "s/^$1: *\([0-9.]*\).*/\1/p" <<<"$2"; }
 
 # near A B SECONDS: two numbers, perhaps with fractions.
 near() {
-	[[ $1 =~ ^-?[0-9.]+$ && $2 =~ ^-?[0-9.]+$ ]] || fail "no number: '$1', '$2'"
+	[[ $1 =~ ^-?[0-9.]+$ && $2 =~ ^-?[0-9.]+$ ]] || { fail "no number: '$1', '$2'"; return 1; }
 	awk -v a="$1" -v b="$2" -v d="$3" 'BEGIN { exit !((a > b ? a - b : b - a) <= d) }'
 }
 
 # between LEAST N MOST: likewise.
 between() {
-	[[ $2 =~ ^-?[0-9.]+$ ]] || fail "no number: '$2'"
+	[[ $2 =~ ^-?[0-9.]+$ ]] || { fail "no number: '$2'"; return 1; }
 	awk -v a="$1" -v n="$2" -v b="$3" 'BEGIN { exit !(a <= n && n <= b) }'
 }
 
@@ -174,7 +208,7 @@ print("ready", flush=True)
 time.sleep(600)' "$@" >"$T/ready" 3>&- &
 	echo $! >>"$T/pids"
 	disown
-	eventually 10 test -s "$T/ready"
+	eventually 60 test -s "$T/ready"
 }
 
 occupied_no_more() { xargs kill -9 <"$T/pids" && rm "$T/pids"; }

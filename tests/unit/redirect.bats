@@ -525,6 +525,8 @@ no_process() { ! pgrep -f "$1"; }
 	wait_for pgrep -P $p -x cat
 	sleep 1
 	kill -INT "$(pgrep -P $p -x cat)"
+	ended() { [ ! -e "/proc/$p/exe" ]; }
+	wait_for ended || { kill -9 $p; false; }
 	status=0
 	wait $p || status=$?
 	[ "$status" -eq 130 ]

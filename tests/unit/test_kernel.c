@@ -159,7 +159,7 @@ int main(void)
 	struct vl_kernel *k, *again;
 	uint64_t off;
 	const char *name;
-	int nr_damaged = 0;
+	int nr_damaged = 0, nr_refused = 0;
 
 	if (!mkdtemp(dir))
 		return 99;
@@ -213,10 +213,10 @@ int main(void)
 		if (stat(path, &st) || at + 4 > st.st_size)
 			break;
 		damage(path, at, "\xff\xff\xff\x7f", 4);
-		loads(BASE);
+		nr_refused += !loads(BASE);
 		nr_damaged++;
 	}
-	ok(nr_damaged > 20, "damaged tables lead nowhere outside of themselves");
+	ok(nr_refused && nr_refused < nr_damaged, "damaged tables lead nowhere outside of themselves");
 	vl_error_destroy(vl_kernel_store(k, ID));
 	test_files(path, k);
 	vl_kernel_destroy(k);
