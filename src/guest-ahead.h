@@ -27,7 +27,6 @@ enum vl_asks {
 	VL_ASKS_FILE, /* to open and to read; flags of openat() */
 	VL_ASKS_STAT, /* flags of newfstatat() */
 	VL_ASKS_LINK, /* readlinkat() */
-	VL_NR_ASKS,
 };
 
 struct vl_question {

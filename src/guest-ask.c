@@ -114,7 +114,8 @@ struct vl_error *vl_ask_file(struct vl_guest *g, const char *path, int flags, vo
 	struct vl_error *err;
 
 	if (len > ANSWER_MAX)
-		return vl_error_new(VL_ERR_ARG, "too much at once");
+		return vl_error_new(VL_ERR_ARG, "a read of more than %zu bytes",
+				    (size_t)ANSWER_MAX);
 	err = ask(g, path, &q, &a, buf);
 	*fd_ret = a.ret;
 	*n_ret = a.n;

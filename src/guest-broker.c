@@ -13,7 +13,6 @@
 #include "target/port.h"
 
 #define NS_PER_S 1000000000UL
-#define CALL_NS VL_CALL_NS
 /* A contact has a deadline of its own (vmst/contact.h), after which it says so. */
 #define CONTACT_NS (VL_CONTACT_NS + NS_PER_S / 2)
 /* Some ten calls begin an epoch, after waiting for its turn (target/pause.c: 5 s). */
@@ -56,7 +55,7 @@ static struct vl_error *lost(struct vl_guest *g, struct vl_error *err)
 	bool hopeless = vl_box_hopeless(g->box);
 
 	g->late = vl_box_late(g->box);
-	/* One that does not answer would not in another process either. */
+	/* One that does not answer in time is not tried again: ours would read the same guest. */
 	g->lost = vl_box_is_borrowed(g->box) && !g->late;
 	if (g->sys.open)
 		g->sys.epoch++;
@@ -155,7 +154,7 @@ static bool figures(struct vl_guest *g, struct vl_stats *ret)
 	struct vl_message m = { .op = VL_OP_STATS };
 
 	if (!g->in_contact || !(g->uses & VL_GUEST_ASK) ||
-	    vl_discard(vl_broker_ask(g, &m, CALL_NS)))
+	    vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
 		return false;
 	memcpy(ret, vl_box_wire(g->box)->window, sizeof(*ret));
 	ret->engine[sizeof(ret->engine) - 1] = '\0';
@@ -357,7 +356,7 @@ static struct vl_error *broker_settle(struct vl_sys *sys)
 		g->gone.answers.paused++;
 		return NULL;
 	}
-	return vl_broker_ask(g, &m, CALL_NS);
+	return vl_broker_ask(g, &m, VL_CALL_NS);
 }
 
 static void broker_end(struct vl_sys *sys)
@@ -367,7 +366,7 @@ static void broker_end(struct vl_sys *sys)
 
 	if (!sys->open)
 		return;
-	if (!vl_discard(vl_broker_ask(g, &m, CALL_NS)) && sys->open) {
+	if (!vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)) && sys->open) {
 		sys->open = 0;
 		sys->epoch++;
 		settle(g);
@@ -377,8 +376,9 @@ static void broker_end(struct vl_sys *sys)
 /* A hostile worker can end one and say nothing of it. */
 static struct vl_error *no_epoch(void)
 {
-	return vl_error_hint(vl_error_new(VL_ERR_ARG, "a call outside of an epoch"),
-			     "try again; if it stays so, the guest may be hostile");
+	return vl_error_hint(
+		vl_error_new(VL_ERR_ARG, "the worker ended its snapshot of the guest unasked"),
+		"try again; if it stays so, the guest may be hostile");
 }
 
 static struct vl_error *broker_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
@@ -400,7 +400,7 @@ static struct vl_error *broker_call(struct vl_sys *sys, const char *name, const 
 	}
 	strcpy(m.text, name);
 	g->ask.unsettled = true;
-	err = vl_broker_ask(g, &m, CALL_NS);
+	err = vl_broker_ask(g, &m, VL_CALL_NS);
 	if (err)
 		return err;
 	*ret = (int64_t)m.value[0];
@@ -427,7 +427,7 @@ static uint64_t broker_push(struct vl_sys *sys, const void *buf, size_t len)
 		return 0;
 	if (buf)
 		memcpy(vl_box_wire(g->box)->window, buf, len);
-	return vl_discard(vl_broker_ask(g, &m, CALL_NS)) ? 0 : m.value[0];
+	return vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)) ? 0 : m.value[0];
 }
 
 static void broker_pull(struct vl_sys *sys, uint64_t addr, void *buf, size_t len)
@@ -435,7 +435,7 @@ static void broker_pull(struct vl_sys *sys, uint64_t addr, void *buf, size_t len
 	struct vl_guest *g = vl_guest_of(sys);
 	struct vl_message m = { .op = VL_OP_PULL, .value = { addr, len } };
 
-	if (g->box && len <= VL_WINDOW_MAIN && !vl_discard(vl_broker_ask(g, &m, CALL_NS)))
+	if (g->box && len <= VL_WINDOW_MAIN && !vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
 		memcpy(buf, vl_box_wire(g->box)->window, len);
 }
 
@@ -445,7 +445,7 @@ static void broker_reset(struct vl_sys *sys)
 	struct vl_message m = { .op = VL_OP_RESET };
 
 	if (g->box)
-		vl_error_destroy(vl_broker_ask(g, &m, CALL_NS));
+		vl_error_destroy(vl_broker_ask(g, &m, VL_CALL_NS));
 }
 
 const struct vl_sys_ops vl_broker_ops = {
@@ -468,7 +468,7 @@ void vl_broker_learn(struct vl_guest *g)
 	uint64_t *gpas;
 
 	if (!g->in_contact || !(g->uses & VL_GUEST_ASK) ||
-	    vl_discard(vl_broker_ask(g, &m, CALL_NS)))
+	    vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
 		return;
 	nr = m.value[VL_LEARNED_PAGES];
 	if (!m.value[VL_LEARNED_CHANGED] || nr > VL_WORKSET_MAX)
@@ -501,5 +501,5 @@ void vl_broker_next(struct vl_guest *g, bool relabelled)
 	if (g->workset.nr <= VL_WORKSET_MAX)
 		memcpy(vl_box_wire(g->box)->window, g->workset.gpas,
 		       g->workset.nr * sizeof(*g->workset.gpas));
-	vl_error_destroy(vl_broker_ask(g, &m, CALL_NS));
+	vl_error_destroy(vl_broker_ask(g, &m, VL_CALL_NS));
 }

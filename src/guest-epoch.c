@@ -40,6 +40,8 @@
  */
 #define MAX_ANSWERS 128
 #define MAX_ASKED 1000
+/* Nor is an answer of a moment longer ago: a program that asks again wants another one. */
+#define MAX_AGE_NS 1000000000L
 /* Tries to open an epoch on memory that changes. */
 #define OPEN_TRIES 12
 /* Moments that are tried before a pause: for a copy, for a question. */
@@ -182,7 +184,7 @@ static struct vl_error *pause_guest(struct vl_guest *g, unsigned moments)
 }
 
 /* Nothing of it was of one moment, or something was missing. */
-static struct vl_error *again(struct vl_guest *g)
+struct vl_error *vl_epoch_again(struct vl_guest *g)
 {
 	g->sys.missed = 1;
 	return vl_error_new(VL_ERR_BLOCKED, "the guest changed while its memory was read");
@@ -224,7 +226,7 @@ static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 	if (!err)
 		err = ready(g);
 	if (!err && vl_view_missed(g->view))
-		err = again(g);
+		err = vl_epoch_again(g);
 	/* Nobody asks to settle what is of one moment. */
 	g->know_mounts |= !err;
 	return err;
@@ -382,7 +384,11 @@ struct vl_error *vl_epoch_open(struct vl_guest *g)
 
 	g->ask.unsettled = false;
 	g->ask.answers = 0;
+	g->ask.cut = false;
+	g->ask.begun_ns = vl_monotonic_ns();
 	g->sys.brief = 0;
+	/* Of a copy; before its first call, as that may lack a page, too. */
+	g->sys.steady = 1;
 	if (!vl_target_is_live(g->target)) {
 		err = open_copy(g, true);
 		allow_longer(g, err);
@@ -404,6 +410,7 @@ struct vl_error *vl_epoch_open(struct vl_guest *g)
 			vl_workset_update(&g->workset, g->view);
 		vl_error_destroy(err);
 	}
+	g->sys.steady = 0;
 	err = open_question(g);
 	allow_longer(g, err);
 	if (err)
@@ -411,7 +418,7 @@ struct vl_error *vl_epoch_open(struct vl_guest *g)
 	return err;
 }
 
-/* A question that would sleep for the same reason in memory of two moments would sleep. */
+/* The call would sleep for the same reason in memory of two moments: it does not depend on them. */
 static bool is_confirmed(struct vl_guest *g, const struct vl_error *err)
 {
 	struct vl_asking *a = &g->ask;
@@ -431,21 +438,22 @@ struct vl_error *vl_epoch_called(struct vl_guest *g, struct vl_error *err)
 
 	if (err && err->code == VL_ERR_TARGET)
 		return err;
-	if (!g->ask.on && vl_view_missed(g->view)) {
+	if (g->sys.steady && vl_view_missed(g->view)) {
 		/* Whatever came of it: it was computed from what was not there. */
 		vl_error_destroy(err);
 		vl_workset_update(&g->workset, g->view);
-		if (is_vain(g))
+		/* For the next epoch: this one stays one of a copy. */
+		if (!g->ask.on && is_vain(g))
 			begin_asking(g, false);
-		return again(g);
+		return vl_epoch_again(g);
 	}
 	g->ask.unsettled = true;
-	if (err && g->ask.on) {
+	if (err && !g->sys.steady) {
 		check = changed(g, &stale);
 		if (!check && stale && g->ask.tries < LIVE_TRIES + TAKE_TRIES &&
 		    !is_confirmed(g, err)) {
 			g->ask.tries++;
-			check = again(g);
+			check = vl_epoch_again(g);
 		}
 		if (check) {
 			vl_error_destroy(err);
@@ -472,7 +480,7 @@ struct vl_error *vl_epoch_settle(struct vl_guest *g)
 	if (!a->unsettled)
 		return NULL;
 	a->unsettled = false;
-	if (!a->on || (a->taken && !vl_view_missed(g->view))) {
+	if (g->sys.steady || (a->taken && !vl_view_missed(g->view))) {
 		count = &g->answers.paused;
 	} else {
 		err = changed(g, &stale);
@@ -481,22 +489,23 @@ struct vl_error *vl_epoch_settle(struct vl_guest *g)
 		a->tries += stale;
 		/* No pause helps any more: it is as if a task of the guest had asked. */
 		if (stale && (a->tries < LIVE_TRIES || take_fits(g)))
-			return again(g);
+			return vl_epoch_again(g);
 		count = stale ? &g->answers.running : &g->answers.validated;
 	}
 	++*count;
 	a->tries = a->takes = 0;
 	/* By now what was found of them when the epoch began holds, too. */
 	g->know_mounts |= !stale;
-	g->sys.brief = a->on &&
-		       (stale || ++a->answers >= MAX_ANSWERS || vl_view_asked(g->view) > MAX_ASKED);
+	g->sys.brief = !g->sys.steady && (stale || ++a->answers >= MAX_ANSWERS ||
+					  vl_view_asked(g->view) > MAX_ASKED ||
+					  vl_monotonic_ns() - a->begun_ns > MAX_AGE_NS);
 	return NULL;
 }
 
 void vl_epoch_close(struct vl_guest *g)
 {
 	/* An answer that its reader gave up: perhaps its pages were of no one moment. */
-	if (g->ask.on && g->ask.unsettled && g->view)
+	if (!g->sys.steady && g->ask.unsettled && g->view)
 		vl_view_doubt(g->view);
 	/* The clone and its memory are kept for the next epoch: what is translated
 	 * need not be again. */

@@ -75,10 +75,12 @@ struct vl_guest {
 	/* Epochs of one question each, for the rest of the run. */
 	struct vl_asking {
 		bool on;
-		bool all;	       /* so it was from the run's beginning */
-		bool taken;	       /* the open one's pages are from a pause */
-		bool unsettled;	       /* calls were made since the last answer */
-		unsigned answers;      /* of the open epoch */
+		bool all;	  /* so it was from the run's beginning */
+		bool taken;	  /* the open one's pages are from a pause */
+		bool unsettled;	  /* calls were made since the last answer */
+		unsigned answers; /* of the open epoch */
+		bool cut;	  /* in which a call ended in its middle, and nobody was told */
+		int64_t begun_ns; /* when it was opened, in the host's CLOCK_MONOTONIC */
 		unsigned tries, takes; /* of this question, how many in pauses */
 		char blocked[128];     /* why the last of them had no answer */
 	} ask;
@@ -129,6 +131,8 @@ bool vl_guest_ready(const struct vl_guest *g);
 
 /* Open an epoch: of a copy that is made in one pause, or of one question. */
 struct vl_error *vl_epoch_open(struct vl_guest *g);
+/* The error that makes the caller ask once more, in a new epoch. */
+struct vl_error *vl_epoch_again(struct vl_guest *g);
 /* After a call in the open epoch, that came to @err (owned by it): what it comes to. */
 struct vl_error *vl_epoch_called(struct vl_guest *g, struct vl_error *err);
 /* See struct vl_sys_ops: settle. */

@@ -5,21 +5,20 @@
 
 #include "guest-internal.h"
 #include "target/module.h"
+#include "util/hash.h"
 
-/* FNV-1a: both sides are the same program of the same user. */
-static uint64_t add(uint64_t h, uint64_t word)
+/* Both sides are the same program of the same user. */
+static uint64_t add(uint64_t hash, uint64_t word)
 {
-	return (h ^ word) * 0x100000001b3;
+	return vl_hash(hash, &word, sizeof(word));
 }
 
 uint64_t vl_guest_print(struct vl_guest *g)
 {
-	uint64_t h = 0xcbf29ce484222325;
+	uint64_t h = vl_hash_text(vl_target_run_id(g->target));
 	const struct vl_ram *ram;
 	size_t nr;
 
-	for (const char *id = vl_target_run_id(g->target); *id; id++)
-		h = add(h, (unsigned char)*id);
 	ram = vl_target_ram(g->target, &nr);
 	for (size_t i = 0; i < nr; i++) {
 		h = add(add(add(h, ram[i].gpa), ram[i].size), ram[i].hva);
@@ -40,9 +39,9 @@ struct vl_error *vl_guest_make_spare(struct vl_guest *g, struct vl_box **ret)
 	struct vl_box_options o;
 
 	*ret = NULL;
-	vl_broker_box_options(&reads, &o);
 	if (vl_ram_by_module(g->target))
 		return NULL;
+	vl_broker_box_options(&reads, &o);
 	o.name = "vlens-spare";
 	o.lendable = true;
 	/* An engine's of the same guest. */

@@ -182,7 +182,7 @@ struct vl_error *vl_viewer_serve(struct vl_guest *g, struct vl_wire *wire, struc
 		return attach(g);
 	}
 	if (!g->viewer)
-		return vl_error_new(VL_ERR_ARG, "not a question");
+		return vl_error_new(VL_ERR_ARG, "a malformed request");
 	switch (m->op) {
 	case VL_OP_SCAN:
 		return scan(g->viewer, wire, m);
@@ -201,5 +201,5 @@ struct vl_error *vl_viewer_serve(struct vl_guest *g, struct vl_wire *wire, struc
 		say_who(g->viewer, wire);
 		return NULL;
 	}
-	return vl_error_new(VL_ERR_ARG, "not a question");
+	return vl_error_new(VL_ERR_ARG, "a malformed request");
 }

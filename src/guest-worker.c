@@ -111,10 +111,10 @@ static struct vl_error *answer(struct vl_sys *sys, const char *path, const struc
 		return VL_SYS_CALL(sys, "readlinkat", &ret->ret, VL_ARG_INT(AT_FDCWD),
 				   VL_ARG_STR(path), VL_ARG_OUT(buf, q->len), VL_ARG_INT(q->len));
 	}
-	return vl_error_new(VL_ERR_ARG, "not a question");
+	return vl_error_new(VL_ERR_ARG, "a malformed request");
 }
 
-/* So long nobody waits for what may not be asked for. */
+/* The longest time for questions that are asked ahead: meanwhile the program waits. */
 #define AHEAD_NS 20000000L
 
 /*
@@ -137,7 +137,7 @@ static struct vl_error *ask(struct vl_worker *w, struct vl_message *m)
 
 		at = vl_answer_next(at, q->len);
 		if (at > VL_WINDOW_MAIN)
-			return vl_error_new(VL_ERR_ARG, "not a question");
+			return vl_error_new(VL_ERR_ARG, "a malformed request");
 		snprintf(path, sizeof(path), "%.*s%.*s", PATH_MAX - 1, asked->base, VL_LEAF_MAX - 1,
 			 q->leaf);
 		err = answer(sys, path, q, a, a + 1);
@@ -147,6 +147,7 @@ static struct vl_error *ask(struct vl_worker *w, struct vl_message *m)
 			vl_error_destroy(err);
 			sys->missed = 0;
 			sys->brief = 1;
+			w->guest->ask.cut = true;
 			break;
 		}
 		m->value[0] = i + 1;

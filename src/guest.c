@@ -126,7 +126,6 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 		return err;
 	g->epochs++;
 	sys->open = 1;
-	sys->steady = !g->ask.on;
 	return NULL;
 }
 
@@ -138,6 +137,8 @@ static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const s
 	if (!g->clone)
 		return vl_error_new(VL_ERR_ARG, "a call outside of an epoch");
 	sys->missed = 0;
+	if (g->ask.cut)
+		return vl_epoch_again(g);
 	return vl_epoch_called(g, vl_clone_syscall(g->clone, name, args, nr, ret));
 }
 

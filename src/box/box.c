@@ -550,7 +550,9 @@ void vl_box_allow_time(struct vl_box *b, uint64_t ns)
 	struct rlimit l;
 	clockid_t clock;
 
-	if (b->gone || clock_getcpuclockid(b->pid, &clock) || clock_gettime(clock, &used))
+	/* Of a borrowed one that has ended the number may be another's by now. */
+	if (b->gone || has_ended(b) || clock_getcpuclockid(b->pid, &clock) ||
+	    clock_gettime(clock, &used))
 		return;
 	l.rlim_cur = l.rlim_max = (rlim_t)used.tv_sec + ns / NS_PER_S + 1;
 	if (geteuid())
@@ -562,7 +564,8 @@ void vl_box_follow(struct vl_box *b)
 {
 	cpu_set_t now;
 
-	if (b->gone || sched_getaffinity(0, sizeof(now), &now) || CPU_EQUAL(&now, &b->cpus))
+	if (b->gone || sched_getaffinity(0, sizeof(now), &now) || CPU_EQUAL(&now, &b->cpus) ||
+	    has_ended(b))
 		return;
 	if (!sched_setaffinity(b->pid, sizeof(now), &now))
 		b->cpus = now;

@@ -83,8 +83,11 @@ static bool read_environ(struct request *r)
 	return r->envp;
 }
 
-/* Take the message of the tool at @link apart; false: it is none that we serve. */
-static bool parse(struct keeper *kp, int link, struct request *r)
+/*
+ * Take the message of the tool at @link apart; false: it is none that we serve. Another build that
+ * has a program (@program) needs our place.
+ */
+static bool parse(struct keeper *kp, int link, bool program, struct request *r)
 {
 	struct vl_keep_message *m = &kp->in;
 	struct ucred peer;
@@ -96,7 +99,7 @@ static bool parse(struct keeper *kp, int link, struct request *r)
 	vl_keep_get(m, &r->q, sizeof(r->q));
 	/* Another build of vlens may put other things behind this. */
 	if (m->bad || memcmp(&r->q.self, &kp->self, sizeof(kp->self))) {
-		kp->end = true;
+		kp->end |= program;
 		return false;
 	}
 	r->key = vl_keep_get_string(m);
@@ -259,7 +262,7 @@ static bool take_tool(struct keeper *kp, int link)
 	int sock = -1;
 
 	if (poll(&p, 1, REQUEST_MS) > 0 && vl_keep_receive(link, &kp->in, &sock)) {
-		bool ours = parse(kp, link, &r);
+		bool ours = parse(kp, link, sock >= 0, &r);
 
 		if (ours && r.q.borrows)
 			stays = lend(kp, link, r.q.print);
@@ -327,6 +330,9 @@ static void loop(struct keeper *kp)
 		nr = poll(p, 4, kp->end ? 20 : (int)kp->seconds * 1000);
 		if (nr < 0 && errno != EINTR)
 			return;
+		/* One that ended by itself is not made again for nobody. */
+		if (nr > 0 && p[3].revents)
+			kp->lends = false;
 		if (nr > 0 && (p[2].revents || p[3].revents))
 			end_spares(kp);
 		/* A tool at work is something to do. */

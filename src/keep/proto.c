@@ -9,10 +9,16 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "../util/dirs.h"
 #include "../util/hash.h"
+
+/* So long a keeper may take to have room for one more connection. */
+#define DIAL_US 100000
+/* Longer than vl_keep_is_idle() holds a lock. */
+#define LOOK_US 200
 
 struct vl_error *vl_keep_message_init(struct vl_keep_message *m)
 {
@@ -192,6 +198,7 @@ void vl_keep_self(struct vl_keep_self *ret)
 int vl_keep_lock(const char *key, unsigned int slot)
 {
 	char *path = vl_keep_path(key, slot, "lock");
+	bool patient = true;
 	struct stat st;
 	int fd = -1;
 
@@ -204,7 +211,12 @@ int vl_keep_lock(const char *key, unsigned int slot)
 		if (flock(fd, LOCK_EX | LOCK_NB)) {
 			close(fd);
 			fd = -1;
-			break;
+			/* Somebody may just have looked (vl_keep_is_idle()). */
+			if (!patient)
+				break;
+			patient = false;
+			usleep(LOOK_US);
+			continue;
 		}
 		/* A keeper that ended meanwhile has taken the file away: not the lock. */
 		if (!fstat(fd, &st) && st.st_nlink)
@@ -233,6 +245,8 @@ bool vl_keep_is_idle(const char *key, unsigned int slot)
 
 int vl_keep_dial(const char *key, unsigned int slot, pid_t *pid_ret)
 {
+	/* Of one that hangs the queue is full at some time. */
+	const struct timeval soon = { 0, DIAL_US }, ever = { 0, 0 };
 	char *path = vl_keep_path(key, slot, "sock");
 	struct sockaddr_un address;
 	struct ucred peer;
@@ -244,7 +258,9 @@ int vl_keep_dial(const char *key, unsigned int slot, pid_t *pid_ret)
 	free(path);
 	if (fd < 0)
 		return -1;
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) ||
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof(soon)) ||
+	    connect(fd, (struct sockaddr *)&address, sizeof(address)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &ever, sizeof(ever)) ||
 	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) || peer.uid != geteuid()) {
 		close(fd);
 		return -1;

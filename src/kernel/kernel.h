@@ -378,9 +378,7 @@ void vl_kernel_find_tsc_sites(const struct vl_kernel *k, const unsigned char *im
 /* The type and the path of members that row @f asks for; static. */
 void vl_field_name(enum vl_field f, const char **type_ret, const char **path_ret);
 
-/*
- * Of all rows: what is kept was made with the same ones, or its offsets are of other fields.
- */
+/* Over all rows of VL_FIELDS: a kept layout that has another value is not used. */
 uint64_t vl_fields_hash(void);
 
 static inline bool vl_has(const struct vl_layout *l, enum vl_field f)

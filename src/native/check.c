@@ -2,8 +2,9 @@
 /*
  * Accesses to what is ours: the guest has nothing there, so to it they are page faults.
  *
- * The flags are the guest's, so nothing is compared: the table's byte is added to an
- * address whose next one cannot be accessed. The handler then finds what was accessed.
+ * The flags hold the guest's values, so no comparison is emitted. The code reads the byte at the
+ * wall's address less one plus the table's entry: an entry of 1 hits the page without access, and
+ * the signal's handler works out the guest's address.
  */
 #include "block.h"
 

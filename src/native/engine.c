@@ -64,7 +64,7 @@ static struct vl_error *map_ours(struct vl_engine *e)
 	if (mprotect((void *)VL_NATIVE_STACKS, VL_NATIVE_STACKS_END - VL_NATIVE_STACKS,
 		     PROT_NONE) ||
 	    mprotect((void *)VL_NATIVE_WALL, VL_PAGE_SIZE, PROT_NONE))
-		return vl_error_os(errno, "cannot keep room for what is not to be accessed");
+		return vl_error_os(errno, "cannot reserve addresses without access");
 	/* Nothing may be there; then the stack is put there a second time. */
 	at = mmap((void *)e->st.stack_va, e->st.stack_size, PROT_NONE,
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);

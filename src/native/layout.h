@@ -15,8 +15,8 @@
 #define VL_NATIVE_CODE 0x40200000
 #define VL_NATIVE_CODE_SIZE 0x02000000
 /*
- * Stacks that the kernel changes to: places of VL_NATIVE_STACK bytes for what is around each,
- * and as many where nothing is.
+ * Stacks that the kernel changes to: a slot of VL_NATIVE_STACK bytes for each, followed by as
+ * many that stay unmapped.
  */
 #define VL_NATIVE_STACKS (VL_NATIVE_CODE + VL_NATIVE_CODE_SIZE)
 #define VL_NATIVE_NR_STACKS 16

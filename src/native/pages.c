@@ -96,7 +96,7 @@ bool vl_native_read(struct vl_engine *e, uint64_t va, void *buf, size_t len, boo
 	return true;
 }
 
-/* Unmap @a, which is none of ours after that. */
+/* Unmap @a; the caller drops it from the engine's list. */
 static void unmap(struct vl_engine *e, const struct vl_native_alias *a)
 {
 	munmap((void *)a->host, a->size);
@@ -232,8 +232,8 @@ static bool find_ours(struct vl_engine *e)
 }
 
 /*
- * An access of the guest's to where [@start, @end) of ours folds from is a fault, by whole TiB. Where the
- * guest has something in the same TiB, it has not where we are: that was looked at.
+ * Bar the guest's addresses that fold to [@start, @end), rounded to whole TiB. A TiB in which the
+ * guest has memory is not barred: none of that folds to what is ours, which has been looked at.
  */
 static void bar(struct vl_engine *e, uint64_t start, uint64_t end)
 {
@@ -390,15 +390,16 @@ static bool held_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 	return vl_view_held_entry(e->view, gpa, ret);
 }
 
-/* Would it be mapped as it is? */
-static bool is_as_mapped(struct vl_engine *e, const struct vl_native_alias *a)
+/* Would it be mapped as it is? @walks is how many translations may still be made for that. */
+static bool is_as_mapped(struct vl_engine *e, const struct vl_native_alias *a, size_t *walks)
 {
 	struct vl_xlat x;
 
 	if (a->host != vl_native_fold(a->va))
 		return false;
 	for (uint64_t at = 0; at < a->size; at += x.size - (x.gpa & (x.size - 1)))
-		if (!vl_translate(&e->pt, held_entry, e, a->va + at, &x) || x.gpa != a->gpa + at ||
+		if (!*walks || !(*walks)-- ||
+		    !vl_translate(&e->pt, held_entry, e, a->va + at, &x) || x.gpa != a->gpa + at ||
 		    !(x.flags & X86_PTE_RW) == a->writable)
 			return false;
 	return true;
@@ -406,17 +407,19 @@ static bool is_as_mapped(struct vl_engine *e, const struct vl_native_alias *a)
 
 /* More are not kept: to look for one takes as long as there are others. */
 #define ALIASES_KEPT 1024
+/* Translations that are made to keep them: a guest can part what was one page into very many. */
+#define WALKS_MAX 65536
 
 void vl_native_unmap_old(struct vl_engine *e)
 {
-	size_t kept = 0;
+	size_t kept = 0, walks = WALKS_MAX;
 
 	if (e->nr_aliases > ALIASES_KEPT) {
 		vl_native_unmap_all(e);
 		return;
 	}
 	for (size_t i = 0; i < e->nr_aliases; i++)
-		if (is_as_mapped(e, &e->aliases[i]))
+		if (is_as_mapped(e, &e->aliases[i], &walks))
 			e->aliases[kept++] = e->aliases[i];
 		else
 			unmap(e, &e->aliases[i]);

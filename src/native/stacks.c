@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Stacks of the kernel's that its code changes to (of softirqs, of interrupts). Instructions of
- * the stack take no prefix, so rsp gets a low address where the same pages are. What such a
- * stack is around has a place of its own; what lies beside it is reached by no address of it.
+ * the stack take no prefix, so rsp gets a low address where the same pages are. Each stack has
+ * a slot of such addresses, and behind each slot as many stay unmapped.
  */
 #include "native.h"
 

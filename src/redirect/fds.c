@@ -188,6 +188,7 @@ struct vl_error *vl_fd_give(struct vl_trap *t, struct vl_gift *g)
 	f->dev = st.st_dev;
 	f->ino = st.st_ino;
 	f->epoch = t->r->sys->epoch;
+	f->closings = t->r->closings;
 	f->path = path;
 	if (f->kind == K_SNAPSHOT)
 		t->r->stats->snapshots++;

@@ -36,6 +36,7 @@ static struct vl_error *guest_close(struct vl_redirect *r, int64_t fd)
 		return VL_GUEST(r, "close", &ret, VL_ARG_INT(fd));
 	if (fd < GUEST_FILES)
 		return NULL;
+	r->closings++;
 	return VL_GUEST(r, "close_range", &ret, VL_ARG_INT(3), VL_ARG_INT(~0U), VL_ARG_INT(0));
 }
 

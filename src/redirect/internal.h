@@ -146,6 +146,7 @@ struct vl_file {
 	uint64_t dev, ino; /* of the memfd in the program: its name for us */
 	bool unseen;	   /* the last collection did not find it open */
 	uint64_t epoch;	   /* of the content, or of guest_fd */
+	unsigned closings; /* of vl_redirect, when guest_fd was opened */
 	char *path;
 	const struct vl_path_row *row;
 	int flags; /* of open */
@@ -490,8 +491,9 @@ struct vl_redirect {
 	struct vl_error *unsettled; /* why what was asked is not to be handed on */
 	pid_t uptime_tid;	    /* whose last question for a clock was CLOCK_BOOTTIME, or 0 */
 	uint64_t uptime_epoch;
-	int64_t sem_id;	  /* the semaphore set that the program was last told of, */
-	uint64_t sem_len; /* and how many it has: what it makes room for */
+	unsigned closings; /* so often all of the guest's descriptors were closed in an epoch */
+	int64_t sem_id;	   /* the semaphore set that the program was last told of, */
+	uint64_t sem_len;  /* and how many it has: what it makes room for */
 	bool know_self;
 	struct vl_identity self;
 	int64_t begun_ns; /* of the open epoch */

@@ -116,8 +116,8 @@ static bool is_interrupted(pid_t tid)
 }
 
 /*
- * Does nobody wait any more for what is being asked? The call has ended with its task, or a
- * signal is to end it: those of a task that is traced do not (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV).
+ * An error if the program no longer waits: its task is gone, or a signal that ends programs is
+ * pending. The task is traced, so that such a signal does not interrupt the call by itself.
  */
 static struct vl_error *unasked(struct vl_redirect *r)
 {

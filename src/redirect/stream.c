@@ -42,7 +42,7 @@ static struct vl_error *reopen(struct vl_redirect *r, struct vl_file *f, int64_t
 	int64_t fd, at;
 
 	*ret = f->guest_fd;
-	if (fresh(r, f))
+	if (fresh(r, f) && f->closings == r->closings)
 		return NULL;
 	err = VL_GUEST(r, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(f->path),
 		       VL_ARG_INT(f->flags), VL_ARG_INT(0));
@@ -59,6 +59,7 @@ static struct vl_error *reopen(struct vl_redirect *r, struct vl_file *f, int64_t
 	}
 	f->guest_fd = *ret = fd;
 	f->epoch = r->sys->epoch;
+	f->closings = r->closings;
 	return NULL;
 }
 

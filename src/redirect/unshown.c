@@ -31,6 +31,7 @@ static const char *next_word(struct words *w)
 
 /* Options of ps(1) of procps. A letter that is in none of these asks for more than we know. */
 #define UNIX_VALUES "CGOUNgkopqstu"
+#define UNIX_USERS "GUgu"
 #define UNIX_HARMLESS "FHLMOPVZcfjklmnowy"
 #define BSD_VALUES "ONUkopqt"
 #define BSD_HARMLESS "HLNOSVXZcfhjklmnosuvw"
@@ -65,6 +66,13 @@ static void ps_letters(struct ps_words *ps, struct words *w, const char *letters
 	for (; *letters; letters++) {
 		const char *value = strchr(values, *letters) ? letters + 1 : NULL;
 
+		/*
+		 * Where "-" is before what is none of its letters, or before a user that is
+		 * none, all words are meant without it: -axe is axe.
+		 */
+		if (!bsd && (value ? *value && strchr(UNIX_USERS, *letters) :
+				     !strchr("ANTade", *letters) && !strchr(harmless, *letters)))
+			ps->environ = ps->others = true;
 		if (value && !*value)
 			value = next_word(w);
 		if (value && strchr("pq", *letters))

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* FNV-1a with 64 bits, for names of files and tables of ours: who wants to makes two alike. */
+/*
+ * FNV-1a with 64 bits, for names of files and tables of ours. It resists no collisions: whoever
+ * wants to can make two texts of one hash.
+ */
 #ifndef VLENS_UTIL_HASH_H
 #define VLENS_UTIL_HASH_H
 
@@ -20,6 +23,7 @@ static inline uint64_t vl_hash(uint64_t hash, const void *bytes, size_t len)
 	return hash;
 }
 
+/* Of @text alone, without its NUL. */
 static inline uint64_t vl_hash_text(const char *text)
 {
 	return vl_hash(VL_HASH, text, strlen(text));

@@ -83,6 +83,7 @@ tries() {
 # open_broken_pipe: $W is a descriptor of a pipe that nobody reads.
 open_broken_pipe() {
 	local reader
+	# shellcheck disable=SC2034 # whose caller uses it
 	exec {W}> >(:)
 	reader=$!
 	# bash may have forgotten it already.

@@ -183,6 +183,10 @@ same_ps() {
 	done <<-EOF
 		axe
 		auxeww
+		-axe
+		-auxeww
+		-eaux
+		-ax -e
 		-p $$,$sleeper e
 	EOF
 	while read -r words; do

@@ -215,6 +215,7 @@ int main(void)
 		damage(path, at, "\xff\xff\xff\x7f", 4);
 		nr_refused += !loads(BASE);
 		nr_damaged++;
+		vl_error_destroy(vl_kernel_store(k, ID));
 	}
 	ok(nr_refused && nr_refused < nr_damaged, "damaged tables lead nowhere outside of themselves");
 	vl_error_destroy(vl_kernel_store(k, ID));
