@@ -217,7 +217,8 @@ int main(void)
 		nr_damaged++;
 		vl_error_destroy(vl_kernel_store(k, ID));
 	}
-	ok(nr_refused && nr_refused < nr_damaged, "damaged tables lead nowhere outside of themselves");
+	ok(nr_refused && nr_refused < nr_damaged,
+	   "damaged tables lead nowhere outside of themselves");
 	vl_error_destroy(vl_kernel_store(k, ID));
 	test_files(path, k);
 	vl_kernel_destroy(k);
