@@ -53,6 +53,7 @@ struct guard_side {
 	int wake, tool, resume_fd; /* descriptors; -1: none */
 	int mute, muted;	   /* the switch: what mutes it, and while it is mute */
 	bool late;		   /* the pause that we ended may begin yet */
+	bool waited;		   /* for a tool that is past the deadline and resumes the guest */
 	timer_t alarm;
 	bool has_alarm;
 };
@@ -131,8 +132,14 @@ static void overdue(struct guard_side *g)
 			g->muted = vl_deadman_mute(g->mute);
 		flock(g->t->lock_fd, LOCK_UN);
 	} else if (expected == RELEASING) {
-		/* Hung in the very act: to resume twice under one lock is harmless. */
-		do_resume(g);
+		/*
+		 * Hung in the very act? To resume twice under one lock is harmless, where that is a
+		 * signal. A monitor takes its time: who is asked second may answer when the tool
+		 * is done, and somebody else has suspended the guest.
+		 */
+		if (g->waited || g->t->pause_mode != VL_PAUSE_SUSPEND)
+			do_resume(g);
+		g->waited = true;
 		atomic_store(&g->s->deadline, vl_now_ns() + VL_NSEC_PER_SEC);
 	}
 }
@@ -187,6 +194,7 @@ static void guard_loop(struct guard_side *g)
 		    (!(pfd[0].revents & POLLIN) && pfd[0].revents) || pfd[1].revents)
 			break;
 		state = atomic_load(&g->s->state);
+		g->waited &= state == RELEASING;
 		if ((state == HELD || state == RELEASING) &&
 		    vl_now_ns() >= atomic_load(&g->s->deadline))
 			overdue(g);
@@ -351,10 +359,10 @@ static void wake_up(const struct vl_guard *g)
 	send(g->wake, "", 1, MSG_NOSIGNAL);
 }
 
-void vl_guard_make_ready(const struct vl_guard *g)
+void vl_guard_make_ready(const struct vl_guard *g, unsigned ms)
 {
-	/* Its own deadline is no longer than that; a guard that was killed is never ready. */
-	for (int i = 0; i < 200 && atomic_load(&g->s->busy) && !vl_guard_is_dead(g); i++)
+	/* A guard that was killed is never ready. */
+	for (unsigned i = 0; i < 20 * ms && atomic_load(&g->s->busy) && !vl_guard_is_dead(g); i++)
 		nanosleep(&(struct timespec){ .tv_nsec = 50000 }, NULL);
 }
 

@@ -42,10 +42,10 @@ void vl_guard_stop(struct vl_guard *g);
 bool vl_guard_is_dead(const struct vl_guard *g);
 
 /*
- * Wait until the guard is through with the pause that it has ended: before the lock is
- * taken for the next one.
+ * Wait until the guard is through with the pause that it has ended, @ms at the most: before the
+ * lock is taken for the next one.
  */
-void vl_guard_make_ready(const struct vl_guard *g);
+void vl_guard_make_ready(const struct vl_guard *g, unsigned ms);
 
 /*
  * IDLE -> HELD until @deadline, on vl_now_ns()'s clock, of process @pid: before pausing, and with

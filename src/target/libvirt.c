@@ -184,14 +184,28 @@ static struct vl_error *domain_vcpus(struct vl_target *t, struct vl_vcpu **ret, 
 	return err ? err : vl_hmp_registers(text, ret, nr_ret);
 }
 
-static struct vl_error *call_suspended(struct call *c)
+static bool get_suspended(const struct vl_domain *d, bool *ret)
 {
-	const struct vl_domain *d = c->d;
 	int state = 0, reason = 0;
 
 	if (d->vir.DomainGetState(d->dom, &state, &reason, 0) < 0)
-		return vl_domain_hinted(vl_domain_error(d, "cannot get the domain's state"));
-	c->suspended = state == VIR_DOMAIN_PAUSED || state == VIR_DOMAIN_PMSUSPENDED;
+		return false;
+	*ret = state == VIR_DOMAIN_PAUSED || state == VIR_DOMAIN_PMSUSPENDED;
+	return true;
+}
+
+/* True as well where it runs already: tool and guard may both ask for that. */
+static bool resume(const struct vl_domain *d)
+{
+	bool suspended;
+
+	return d->vir.DomainResume(d->dom) == 0 || (get_suspended(d, &suspended) && !suspended);
+}
+
+static struct vl_error *call_suspended(struct call *c)
+{
+	if (!get_suspended(c->d, &c->suspended))
+		return vl_domain_hinted(vl_domain_error(c->d, "cannot get the domain's state"));
 	return NULL;
 }
 
@@ -220,7 +234,7 @@ static struct vl_error *domain_suspend(struct vl_target *t)
 
 static struct vl_error *call_unsuspend(struct call *c)
 {
-	if (c->d->vir.DomainResume(c->d->dom) == 0)
+	if (resume(c->d))
 		return NULL;
 	return vl_domain_hinted(vl_domain_error(c->d, "cannot resume the domain"));
 }
@@ -252,7 +266,7 @@ static void domain_guard_resume(const struct vl_target *t, int fd)
 		if (pid == 0) {
 			d.conn = d.vir.ConnectOpen(d.uri);
 			d.dom = d.conn ? vl_domain_lookup(&d, d.spec) : NULL;
-			_exit(!d.dom || d.vir.DomainResume(d.dom) < 0);
+			_exit(!d.dom || !resume(&d));
 		}
 		for (int k = 0; pid > 0; k++) {
 			if (waitpid(pid, &status, WNOHANG) == pid) {

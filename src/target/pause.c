@@ -103,6 +103,12 @@ void vl_pause_let_go(struct vl_target *t)
 	flock(t->lock_fd, LOCK_UN);
 }
 
+/* How long the guard may take to resume the guest: by a signal, by its monitor. */
+static unsigned ready_ms(const struct vl_target *t)
+{
+	return t->pause_mode == VL_PAUSE_SUSPEND ? 5000 : 10;
+}
+
 /* Another try may go better: a class that callers try again on. */
 static struct vl_error *forced(void)
 {
@@ -326,7 +332,7 @@ struct vl_error *vl_target_pause(struct vl_target *t)
 	if (!err && !t->guard)
 		err = vl_guard_start(t, &t->guard);
 	if (!err)
-		vl_guard_make_ready(t->guard);
+		vl_guard_make_ready(t->guard, ready_ms(t));
 	if (!err)
 		err = take_locks(t);
 	if (err)
@@ -363,10 +369,11 @@ struct vl_error *vl_target_resume(struct vl_target *t)
 	}
 	t->pause_ours = false;
 	if (!vl_guard_begin_release(t->guard)) {
-		/* The guard has resumed the guest and let go of the lock. */
+		/* The guard has resumed the guest, or does, and lets go of the lock. */
 		calm_down(t);
-		account(t, forced_at(t));
 		vl_guard_end_release(t->guard);
+		vl_guard_make_ready(t->guard, ready_ms(t));
+		account(t, forced_at(t));
 		return forced();
 	}
 	if (t->pause_mode == VL_PAUSE_SUSPEND)
