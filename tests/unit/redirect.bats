@@ -160,60 +160,42 @@ same_ps() {
 }
 
 @test "what ps reads and does not show is not missed, and what it shows is" {
-	local sleeper words
+	local sleeper file missed words
 	sleep 1000 3>&- &
 	sleeper=$!
-	while read -r words; do
+	while read -r file missed words; do
 		# shellcheck disable=SC2086 # words
-		run --separate-stderr "$V" -s -p "/proc/$sleeper/environ" ps $words
-		[[ $stderr == *"unanswered 0 ()"* ]] || { echo "environ, ps $words: $stderr"; false; }
+		run --separate-stderr "$V" -s -p "/proc/$sleeper/$file" ps $words
+		[[ $stderr == *"unanswered $missed ("* ]] || { echo "$file, ps $words: $stderr"; false; }
 	done <<-EOF
-		-ef
-		aux
-		-eo pid,etime
-		-o etime -e
-		axo etime
-		-p $$ e
-		-C sleep -o pid,args
-	EOF
-	while read -r words; do
-		# shellcheck disable=SC2086 # words
-		run --separate-stderr "$V" -s -p "/proc/$sleeper/environ" ps $words
-		[[ $stderr == *"unanswered 1 (injected)"* ]] || { echo "environ, ps $words: $stderr"; false; }
-	done <<-EOF
-		axe
-		auxeww
-		-axe
-		-auxeww
-		-eaux
-		-ax -e
-		-p $$,$sleeper e
-	EOF
-	while read -r words; do
-		# shellcheck disable=SC2086 # words
-		run --separate-stderr "$V" -s -p "/proc/$sleeper/cmdline" ps $words
-		[[ $stderr == *"unanswered 0 ()"* ]] || { echo "cmdline, ps $words: $stderr"; false; }
-	done <<-EOF
-		-p $$
-		-fp $$
-		$$
-		p $$ uw
-		--pid $$ -o args
-		--pid=$$,1 --no-headers
-		-o args -q $$
-	EOF
-	while read -r words; do
-		# shellcheck disable=SC2086 # words
-		run --separate-stderr "$V" -s -p "/proc/$sleeper/cmdline" ps $words
-		[[ $stderr == *"unanswered 1 (injected)"* ]] || { echo "cmdline, ps $words: $stderr"; false; }
-	done <<-EOF
-		-ef
-		aux
-		-p $sleeper
-		-p $$ -C sleep
-		-p $$ a
-		-u root -p $$
-		--ppid $$
+		environ 0 -ef
+		environ 0 aux
+		environ 0 -eo pid,etime
+		environ 0 -o etime -e
+		environ 0 axo etime
+		environ 0 -p $$ e
+		environ 0 -C sleep -o pid,args
+		environ 1 axe
+		environ 1 auxeww
+		environ 1 -axe
+		environ 1 -auxeww
+		environ 1 -eaux
+		environ 1 -ax -e
+		environ 1 -p $$,$sleeper e
+		cmdline 0 -p $$
+		cmdline 0 -fp $$
+		cmdline 0 $$
+		cmdline 0 p $$ uw
+		cmdline 0 --pid $$ -o args
+		cmdline 0 --pid=$$,1 --no-headers
+		cmdline 0 -o args -q $$
+		cmdline 1 -ef
+		cmdline 1 aux
+		cmdline 1 -p $sleeper
+		cmdline 1 -p $$ -C sleep
+		cmdline 1 -p $$ a
+		cmdline 1 -u root -p $$
+		cmdline 1 --ppid $$
 	EOF
 	kill "$sleeper"
 }
