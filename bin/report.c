@@ -11,8 +11,8 @@
 #include <wchar.h>
 #include <wctype.h>
 
-#include "util/dirs.h"
-#include "util/text.h"
+#include "base/dirs.h"
+#include "base/text.h"
 
 #define NSEC_PER_USEC 1000
 #define USEC_PER_MSEC 1000

@@ -11,7 +11,7 @@
 #include <wchar.h>
 
 #include "report.h"
-#include "util/text.h"
+#include "base/text.h"
 
 #define GUEST_NAME "GUEST"
 #define SEPARATORS ", \t\n"

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "applet.h"
-#include "guest-spare.h"
+#include "guest/spare.h"
 #include "keep/keep.h"
 #include "options.h"
 #include "parse.h"

@@ -16,7 +16,7 @@
 
 #include "applet.h"
 #include "report.h"
-#include "util/near.h"
+#include "base/near.h"
 #include "views.h"
 
 /* clang-format off */

@@ -15,7 +15,7 @@
 #include "error.h"
 #include "imee/imee.h"
 #include "redirect/redirect.h"
-#include "target/target.h"
+#include "host/target.h"
 #include "view/doctor.h"
 #include "vmst/files.h"
 #include "view/peek.h"

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../util/process.h"
+#include "../base/process.h"
 
 #define NS_PER_S 1000000000UL
 /* A worker that has died is noticed after so long at the latest. */

@@ -17,8 +17,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../util/process.h"
-#include "../util/procmap.h"
+#include "../base/process.h"
+#include "../base/procmap.h"
 #include "box.h"
 
 /*

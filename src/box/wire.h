@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #include "../error.h"
-#include "../target/port.h"
+#include "../host/port.h"
 #include "../vmst/sys.h"
 
 enum vl_channel_id { VL_CHANNEL_MAIN, VL_CHANNEL_PAGES, VL_NR_CHANNELS };

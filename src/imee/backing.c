@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../target/module.h"
+#include "../host/module.h"
 #include "direct.h"
 
 #define HUGE_PAGE (2UL << 20)

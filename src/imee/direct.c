@@ -3,7 +3,7 @@
  * The direct engine: a walk through the guest's page tables in software, over
  * its RAM where it lies. See direct.h for the walk, backing.c for the RAM.
  */
-#include "../target/module.h"
+#include "../host/module.h"
 #include "direct.h"
 
 #include <stdio.h>

@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #include "../error.h"
-#include "../target/target.h"
+#include "../host/target.h"
 
 struct vl_contact;
 struct vl_reader;

@@ -9,7 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "../target/port.h"
+#include "../host/port.h"
 #include "kvm.h"
 
 /* Samples of a watch in one entry: a millisecond; where KVM emulates, a hundred. */

@@ -24,8 +24,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#include "../target/module.h"
-#include "../util/machine.h"
+#include "../host/module.h"
+#include "../base/machine.h"
 #include "agent.h"
 #include "direct.h"
 #include "mirror.h"

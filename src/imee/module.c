@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../target/module.h"
+#include "../host/module.h"
 #include "direct.h"
 
 struct vl_module_raw {

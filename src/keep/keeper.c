@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "../box/box.h"
-#include "../guest-spare.h"
-#include "../util/dirs.h"
+#include "../guest/spare.h"
+#include "../base/dirs.h"
 #include "proto.h"
 
 /* An environment is what exec can pass. */
@@ -33,7 +33,7 @@ struct keeper {
 	struct vl_keep_message in, out;
 	bool end; /* serve no more */
 
-	/* Workers for raw views (guest-spare.h), from when the first tool asks for one. */
+	/* Workers for raw views (guest/spare.h), from when the first tool asks for one. */
 	bool lends;
 	struct vl_box *spare, *lent; /* that waits, that is away; NULL: none is */
 	int loan;		     /* the connection to who has that; -1 */

@@ -12,8 +12,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "../util/dirs.h"
-#include "../util/hash.h"
+#include "../base/dirs.h"
+#include "../base/hash.h"
 
 /* So long a keeper may take to have room for one more connection. */
 #define DIAL_US 100000

@@ -8,7 +8,7 @@
 
 #include "../error.h"
 #include "../mem/paging.h"
-#include "../target/target.h"
+#include "../host/target.h"
 #include "kallsyms.h"
 
 #define VL_BUILD_ID_MAX 64

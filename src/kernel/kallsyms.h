@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../util/deadline.h"
+#include "../base/deadline.h"
 
 /* How a symbol's address is made of its entry in the table of offsets. */
 enum vl_kallsyms_form {

@@ -13,7 +13,7 @@
 
 #include "../error.h"
 #include "../mem/paging.h"
-#include "../target/kept.h"
+#include "../host/kept.h"
 #include "kallsyms.h"
 
 /*
@@ -319,7 +319,7 @@ struct vl_error *vl_kernel_provide(struct vl_target *t, const struct vl_kernel_s
 /*
  * Write to, read from the cache by @key. Loading gives NULL in *@ret when
  * it is not there, or was damaged. @base places the kernel (struct vl_kallsyms). @t is whose
- * kernel it is: it may be one without rights (target/kept.h).
+ * kernel it is: it may be one without rights (host/kept.h).
  */
 struct vl_error *vl_kernel_store(const struct vl_kernel *k, const char *key);
 /* What is stored, *@len_ret bytes, owned by @k. */

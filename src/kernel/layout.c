@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Types of the guest's kernel, from its own BTF. */
 #include "kernel.h"
-#include "../util/hash.h"
+#include "../base/hash.h"
 
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>

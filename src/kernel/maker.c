@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "../box/box.h"
-#include "../target/port.h"
+#include "../host/port.h"
 #include "image.h"
 #include "kernel.h"
 

@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../target/port.h"
+#include "../host/port.h"
 
 /*
  * Pages filled for one fault: the neighbours of a touched page are likely

@@ -16,7 +16,7 @@
 #define VLENS_VIEW_H
 
 #include "../error.h"
-#include "../target/target.h"
+#include "../host/target.h"
 #include "paging.h"
 
 struct vl_view;

@@ -10,7 +10,7 @@
 
 #include <Zydis/Zydis.h>
 
-#include "util/machine.h"
+#include "base/machine.h"
 
 #define STACK_SIZE (256UL << 10)
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "internal.h"
-#include "../util/hash.h"
+#include "../base/hash.h"
 
 /* The path that the call is about, and its row; NULL: it is about none. */
 static const char *path_of(struct vl_trap *t, const struct vl_path_row **row_ret)

@@ -23,7 +23,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../util/process.h"
+#include "../base/process.h"
 #include "internal.h"
 
 /* Newer than some headers: linux/mount.h, linux/landlock.h, asm/unistd_64.h. */

@@ -31,7 +31,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "../util/text.h"
+#include "../base/text.h"
 #include "internal.h"
 
 /* Attributes on the way from the message to a text; the last is the text. */

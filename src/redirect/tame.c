@@ -5,7 +5,7 @@
  * one text look like another, and most programs print what they are given. It makes no
  * difference where the output goes: a log is read on a terminal in the end.
  *
- * So no answer has hostile characters (util/text.h). A text may grow, and there they are
+ * So no answer has hostile characters (base/text.h). A text may grow, and there they are
  * escaped, as \xNN; a path with such escapes means the file again (vl_untame()). What has a
  * fixed place has '?' there. The content of a file on a disk of the guest is data, not a
  * name, and stays as it is. With the option raw_names all does.
@@ -16,7 +16,7 @@
 #include <string.h>
 #include <utmp.h>
 
-#include "../util/text.h"
+#include "../base/text.h"
 #include "internal.h"
 
 void vl_untame(const struct vl_redirect *r, char *path)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../target/port.h"
+#include "../host/port.h"
 #include "../vmst/contact.h"
 #include "../vmst/vcpu.h"
 

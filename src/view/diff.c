@@ -20,7 +20,7 @@
 /*
  * Tries of one look, should the kernel not be able to answer at that moment: enough for
  * a guest that never rests, of which an answer is taken as it comes after some tries
- * (guest-epoch.c). A dump stays as it is, but its call may have run out of time on a
+ * (guest/epoch.c). A dump stays as it is, but its call may have run out of time on a
  * busy host.
  */
 #define TRIES 16

@@ -25,7 +25,7 @@
 #include "../box/box.h"
 #include "../redirect/confine.h"
 #include "../redirect/redirect.h"
-#include "../util/dirs.h"
+#include "../base/dirs.h"
 #include "../vmst/vcpu.h"
 
 const struct vl_column vl_doctor_columns[] = {

@@ -4,7 +4,7 @@
 #define VLENS_PAGES_H
 
 #include "../imee/imee.h"
-#include "../target/target.h"
+#include "../host/target.h"
 
 /* A page: @size bytes at @va are guest-physical @gpa. @flags: the entry's others, NX too. */
 struct vl_leaf {

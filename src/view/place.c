@@ -11,7 +11,7 @@
 
 #include "../vmst/contact.h"
 #include "collect.h"
-#include "../util/near.h"
+#include "../base/near.h"
 
 /* Anonymous members that are entered. */
 #define MAX_VISITS 8000

@@ -10,7 +10,7 @@
 
 #include "../error.h"
 #include "../imee/imee.h"
-#include "../target/target.h"
+#include "../host/target.h"
 #include "table.h"
 
 struct vl_contact;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "answer.h"
-#include "../util/hash.h"
+#include "../base/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>

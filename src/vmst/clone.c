@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "../target/port.h"
+#include "../host/port.h"
 
 /*
  * Our own memory, above the guest's RAM: offsets in one region of 4 MiB.

@@ -9,7 +9,7 @@
 
 #include "../kernel/kernel.h"
 #include "../kernel/image.h"
-#include "../target/target.h"
+#include "../host/target.h"
 
 struct vl_contact {
 	struct vl_target *target;	    /* not owned */

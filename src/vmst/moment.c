@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-#include "../target/port.h"
+#include "../host/port.h"
 
 static bool read_virt(struct vl_target *t, const struct vl_moment *m, uint64_t va, void *buf,
 		      size_t len)

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "../target/held.h"
+#include "../host/held.h"
 
 /* A page table can end between the look at CR3 and the walk: looks before that counts. */
 #define LOOKS 8

@@ -4,7 +4,7 @@
  * capture kernel (kdump), the memory of the kernel before is intact: nothing in it tells.
  * The registers do. They are looked at where they cost little:
  *
- *  1. in the hypervisor process (target/held.h): a page table in use that maps the
+ *  1. in the hypervisor process (host/held.h): a page table in use that maps the
  *     kernel's entry to where it is says that it runs; so does a copy that is as it was,
  *     as long as the kernel's own memory does not say that it crashed or restarted;
  *  2. else by the kernel module or the monitor;

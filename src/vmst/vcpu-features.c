@@ -6,7 +6,7 @@
  */
 #include <stddef.h>
 
-#include "../util/machine.h"
+#include "../base/machine.h"
 #include "vcpu.h"
 
 #define CR4_PSE (1UL << 4)

@@ -20,7 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../util/machine.h"
+#include "../base/machine.h"
 #include "watchdog.h"
 
 #define MAX_BLANKS 16

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../util/machine.h"
+#include "../base/machine.h"
 
 /* What can be said without asking KVM; NULL: it may fit. */
 static const char *unfit(const struct vl_vcpu_state *st)

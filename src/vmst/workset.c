@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../util/dirs.h"
+#include "../base/dirs.h"
 
 static char *file_path(struct vl_target *t, const char *label)
 {

@@ -25,7 +25,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../../src/port-wire.h"
+#include "../../src/guest/port-wire.h"
 
 #ifndef EVIL_READER
 #define FORWARD(name) \

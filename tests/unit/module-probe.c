@@ -16,7 +16,7 @@
 
 #include "../../src/imee/engine.h"
 #include "../../src/mem/paging.h"
-#include "../../src/util/dirs.h"
+#include "../../src/base/dirs.h"
 #include "../../src/vlens.h"
 #include "tap.h"
 

@@ -14,7 +14,7 @@
 
 #include "../../src/kernel/kernel.h"
 #include "../../src/native/block.h"
-#include "../../src/target/target.h"
+#include "../../src/host/target.h"
 #include "../../src/vmst/contact.h"
 
 #define FUNCTION_MAX (1UL << 20)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is asked ahead of one process, as programs asked of the last one (guest-ahead.h). */
+/* What is asked ahead of one process, as programs asked of the last one (guest/ahead.h). */
 #include <string.h>
 
-#include "guest-ahead.h"
+#include "guest/ahead.h"
 #include "tap.h"
 
 #define ROOM (1UL << 20)

@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #include "box/box.h"
-#include "guest-internal.h"
+#include "guest/internal.h"
 #include "tap.h"
 
 /* What the worker was given. */

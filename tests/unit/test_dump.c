@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "tap.h"
-#include "target/target.h"
+#include "host/target.h"
 
 /* QEMU target/i386/arch_dump.c QEMUCPUState, by offset. */
 #define NOTE_OLD 432

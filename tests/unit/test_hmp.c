@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "tap.h"
-#include "target/hmp.h"
+#include "host/hmp.h"
 
 static const char q35[] =
 	"FlatView #0\n"

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "../../src/kernel/kernel.h"
-#include "../../src/util/dirs.h"
+#include "../../src/base/dirs.h"
 #include "tap.h"
 
 #define BASE 0xffffffff81000000UL

@@ -16,7 +16,7 @@
 #include "imee/reader.h"
 #include "tap.h"
 #undef VL_PAGE_SIZE
-#include "target/internal.h"
+#include "host/internal.h"
 
 #define MIB 0x100000UL
 #define RAM_SIZE (80 * MIB)

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "tap.h"
-#include "target/guard.h"
-#include "target/internal.h"
-#include "target/proc.h"
+#include "host/guard.h"
+#include "host/internal.h"
+#include "host/proc.h"
 
 static _Atomic uint64_t *count;
 static pid_t guest;

@@ -12,7 +12,7 @@
 #include "handmade.h"
 #include "native/native.h"
 #include "tap.h"
-#include "util/machine.h"
+#include "base/machine.h"
 
 /* Pages of the own region, behind as many tables as all these addresses take. */
 enum { P_CODE = 2 * OWN_TABLES, P_ROOM = 48, P_STACK = 64, P_DATA = 72 };

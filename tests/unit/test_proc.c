@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "tap.h"
-#include "target/proc.h"
-#include "target/qemu_args.h"
+#include "host/proc.h"
+#include "host/qemu_args.h"
 
 static void test_stat(void)
 {

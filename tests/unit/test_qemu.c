@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "tap.h"
-#include "target/internal.h"
+#include "host/internal.h"
 
 #define MIB 0x100000UL
 

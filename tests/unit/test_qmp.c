@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "tap.h"
-#include "target/qmp.h"
+#include "host/qmp.h"
 
 #define HELLO "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}\r\n"
 #define READY "{\"return\": {}, \"id\": 1}\r\n"

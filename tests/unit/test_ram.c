@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "tap.h"
-#include "target/internal.h"
+#include "host/internal.h"
 
 #define MIB 0x100000UL
 #define HIGH 0x100000000UL

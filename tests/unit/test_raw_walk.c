@@ -14,7 +14,7 @@
 #include "mem/paging.h"
 #include "tap.h"
 #undef VL_PAGE_SIZE
-#include "target/internal.h"
+#include "host/internal.h"
 
 #define MIB 0x100000UL
 #define SIZE (16 * MIB)

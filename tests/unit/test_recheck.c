@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "tap.h"
-#include "target/internal.h"
+#include "host/internal.h"
 
 /* Each layer has its own, of its own type. */
 #undef VL_PAGE_SIZE

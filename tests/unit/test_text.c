@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../src/util/text.h"
+#include "../../src/base/text.h"
 #include "../../src/view/users.h"
 #include "tap.h"
 

@@ -14,7 +14,7 @@
 
 #include "handmade.h"
 #include "tap.h"
-#include "util/machine.h"
+#include "base/machine.h"
 #include "vmst/vcpu.h"
 
 /* --- code, as the clone would run it: position independent, ends in hlt --- */

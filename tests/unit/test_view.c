@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Views: tables, near names, the switch over system calls, entries of functions. */
 #include "view/dispatch.h"
-#include "util/near.h"
+#include "base/near.h"
 #include "view/table.h"
 
 #include <stdlib.h>

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One mapping of a process, asked for by its address. Text of all of them takes the kernel a
+ * microsecond for each, and a hypervisor has hundreds.
+ */
+#ifndef VLENS_BASE_PROCMAP_H
+#define VLENS_BASE_PROCMAP_H
+
+#include <stdint.h>
+
+/* PROCMAP_QUERY_* of linux/fs.h, since Linux 6.11. */
+enum vl_procmap_flag {
+	VL_PROCMAP_WRITABLE = 0x02,
+	VL_PROCMAP_EXECUTABLE = 0x04,
+	VL_PROCMAP_SHARED = 0x08,
+	VL_PROCMAP_NEXT = 0x10, /* or, if there is none, the one behind the address */
+};
+
+struct vl_procmap {
+	uint64_t start, end; /* end exclusive */
+	uint64_t flags;	     /* enum vl_procmap_flag */
+	uint64_t offset;     /* of start in the file */
+	uint64_t ino;	     /* 0: no file */
+	uint32_t major, minor;
+};
+
+/*
+ * The mapping that holds @addr, if it has all @flags. @fd is an open maps file of /proc. Returns
+ * 0 or -errno: -ENOENT: there is none; -ENOTTY: this host's kernel cannot be asked.
+ */
+int vl_procmap_query(int fd, uint64_t flags, uint64_t addr, struct vl_procmap *ret);
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The broker's questions about files, one after the other or several at once (ahead.h). */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+/* The longest answer. */
+#define ANSWER_MAX (VL_WINDOW_MAIN / 2)
+
+/* Ask @q of @base, and what is likely to follow it. */
+static struct vl_error *ask_worker(struct vl_guest *g, const char *base,
+				   const struct vl_question *q, bool ahead, struct vl_answer *ret,
+				   void *buf)
+{
+	unsigned char *window = vl_box_wire(g->box)->window;
+	struct vl_asked *asked = (struct vl_asked *)window;
+	struct vl_question plan[VL_AHEAD_MAX] = { *q };
+	struct vl_message m = { .op = VL_OP_ASK, .value = { 1 } };
+	size_t nr = 1, at = sizeof(*asked);
+	struct vl_error *err;
+
+	if (ahead)
+		nr = vl_ahead_plan(g->ahead, q, VL_WINDOW_MAIN - at, plan);
+	m.value[0] = nr;
+	strcpy(asked->base, base);
+	memcpy(asked->questions, plan, nr * sizeof(*plan));
+	err = vl_broker_ask(g, &m, 2 * VL_CALL_NS);
+	if (err)
+		return err;
+	if (!m.value[0])
+		return vl_broker_lied(g);
+	for (size_t i = 0; i < nr && i < m.value[0]; i++) {
+		struct vl_answer a;
+
+		memcpy(&a, window + at, sizeof(a));
+		if (i) {
+			vl_ahead_put(g->ahead, &plan[i], &a, window + at + sizeof(a));
+		} else {
+			*ret = a;
+			memcpy(buf, window + at + sizeof(a), vl_answer_size(q, &a));
+		}
+		at = vl_answer_next(at, plan[i].len);
+	}
+	/* One of them made the epoch end. */
+	if (ahead && m.value[0] < nr && g->sys.brief)
+		vl_ahead_cut(g->ahead);
+	return NULL;
+}
+
+/* What @q asks of the file at @path, of which only the leaf is not filled in yet. */
+static struct vl_error *ask(struct vl_guest *g, const char *path, struct vl_question *q,
+			    struct vl_answer *ret, void *buf)
+{
+	char base[VL_BASE_MAX];
+	bool ahead;
+
+	if (strlen(path) >= PATH_MAX)
+		return NULL;
+	g->sys.missed = 0;
+	g->ask.unsettled = true;
+	ahead = g->ahead && g->sys.steady && vl_ahead_split(path, base, q);
+	if (ahead && vl_ahead_take(g->ahead, g->sys.epoch, base, q, ret, buf))
+		return NULL;
+	return ask_worker(g, ahead ? base : path, q, ahead, ret, buf);
+}
+
+/* Is it a question that can be asked ahead? Then to @ret; @path and @buf are its arguments. */
+static bool is_question(const char *name, const struct vl_arg *args, size_t nr,
+			struct vl_question *ret, const char **path, void **buf)
+{
+	const struct vl_arg *a = args;
+
+	if (!strcmp(name, "newfstatat") && nr == 4 && (int)a->value == AT_FDCWD)
+		*ret = (struct vl_question){ .what = VL_ASKS_STAT, .flags = (int)a[3].value };
+	else if (!strcmp(name, "readlinkat") && nr == 4 && (int)a->value == AT_FDCWD)
+		*ret = (struct vl_question){ .what = VL_ASKS_LINK };
+	else if (strcmp(name, "readlink") != 0 || nr != 3)
+		return false;
+	else
+		*ret = (struct vl_question){ .what = VL_ASKS_LINK };
+	a += nr == 4;
+	*path = a[0].buf;
+	*buf = a[1].buf;
+	ret->len = (uint32_t)a[1].len;
+	return a[0].kind == VL_IN && a[1].kind == VL_OUT && a[0].buf && a[1].buf &&
+	       a[1].len <= ANSWER_MAX;
+}
+
+bool vl_ask_call(struct vl_guest *g, const char *name, const struct vl_arg *args, size_t nr,
+		 int64_t *ret, struct vl_error **err_ret)
+{
+	struct vl_answer a = { -ENAMETOOLONG, 0 };
+	struct vl_question q;
+	const char *path;
+	void *buf;
+
+	/* It closes what was opened ahead, too. */
+	if (g->ahead && !strcmp(name, "close_range"))
+		vl_ahead_drop(g->ahead);
+	if (!is_question(name, args, nr, &q, &path, &buf))
+		return false;
+	*err_ret = ask(g, path, &q, &a, buf);
+	*ret = a.ret;
+	return true;
+}
+
+struct vl_error *vl_ask_file(struct vl_guest *g, const char *path, int flags, void *buf, size_t len,
+			     int64_t *fd_ret, int64_t *n_ret)
+{
+	struct vl_question q = { .what = VL_ASKS_FILE, .flags = flags, .len = (uint32_t)len };
+	struct vl_answer a = { -ENAMETOOLONG, -EBADF };
+	struct vl_error *err;
+
+	if (len > ANSWER_MAX)
+		return vl_error_new(VL_ERR_ARG, "a read of more than %zu bytes",
+				    (size_t)ANSWER_MAX);
+	err = ask(g, path, &q, &a, buf);
+	*fd_ret = a.ret;
+	*n_ret = a.n;
+	return err;
+}

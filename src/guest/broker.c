@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The broker of a guest: answers struct vl_sys by asking its worker, makes contact, pauses
+ * and reads memory for it. A worker's word is that of a hostile guest.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../host/port.h"
+
+#define NS_PER_S 1000000000UL
+/* A contact has a deadline of its own (vmst/contact.h), after which it says so. */
+#define CONTACT_NS (VL_CONTACT_NS + NS_PER_S / 2)
+/* Some ten calls begin an epoch, after waiting for its turn (host/pause.c: 5 s). */
+#define BEGIN_NS (20 * NS_PER_S)
+/* Processor time of one epoch, which a worker that is not waited for has as well. */
+#define CPU_NS (120 * NS_PER_S)
+/*
+ * Address space of a worker. It maps RAM for a view, its base, the raw readers and rewritten
+ * code (4 x RAM and 0.2 GiB, measured), and Unicorn takes 1.3 GiB. What of that is memory in
+ * use the host bounds, which ends a worker before any other process (vl_box_enter()).
+ */
+#define MORE_MEMORY (6UL << 30)
+#define RAM_MAPPINGS 6
+/* After so many in one run the next one would not fare better. */
+#define MAX_DEATHS 2
+
+/* --- asking it --- */
+
+/* Between two questions nobody is paused, whatever the worker does. */
+static void settle(struct vl_guest *g)
+{
+	while (vl_target_pause_depth(g->target))
+		vl_error_destroy(vl_target_resume(g->target));
+}
+
+static void end_worker(struct vl_guest *g)
+{
+	vl_target_set_helper(g->target, 0);
+	vl_box_stop(g->box);
+	g->box = NULL;
+	g->in_contact = false;
+	vl_kept_end_turn(g->target);
+	/* Without its last word: no figure is below that at the run's beginning. */
+	if (g->gone.epochs < g->base.epochs)
+		g->gone = g->base;
+}
+
+static struct vl_error *lost(struct vl_guest *g, struct vl_error *err)
+{
+	bool hopeless = vl_box_hopeless(g->box);
+
+	g->late = vl_box_late(g->box);
+	/* One that does not answer in time is not tried again: ours would read the same guest. */
+	g->lost = vl_box_is_borrowed(g->box) && !g->late;
+	if (g->sys.open)
+		g->sys.epoch++;
+	g->sys.open = g->sys.missed = g->sys.ready = 0;
+	settle(g);
+	end_worker(g);
+	/* Of a class that is not tried again, when that makes no sense. */
+	if ((++g->deaths >= MAX_DEATHS || hopeless) && g->uses & VL_GUEST_ASK)
+		err->code = VL_ERR_KERNEL;
+	return err;
+}
+
+/* What the worker says of the epoch; the operations and what is ours stay. */
+static void take_sys(struct vl_guest *g, const struct vl_sys *said)
+{
+	struct vl_sys *sys = &g->sys;
+
+	sys->epoch = said->epoch;
+	sys->open = said->open != 0;
+	sys->ready = said->ready != 0;
+	sys->missed = said->missed != 0;
+	sys->brief = said->brief != 0;
+	sys->steady = said->steady != 0;
+	sys->self = said->self;
+	settle(g);
+}
+
+static void serve(void *ctx, enum vl_channel_id id, struct vl_message *m)
+{
+	struct vl_guest *g = ctx;
+
+	vl_port_serve(g->target, g->box, id, m);
+}
+
+struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns)
+{
+	struct vl_error *err;
+
+	m->sys = g->sys;
+	vl_target_get_account(g->target, &m->pauses);
+	err = vl_box_ask(g->box, m, timeout_ns, serve, g);
+	if (err)
+		return lost(g, err);
+	take_sys(g, &m->sys);
+	return vl_message_error(m);
+}
+
+void vl_broker_box_options(struct vl_guest *g, struct vl_box_options *ret)
+{
+	const struct vl_ram *ram;
+	size_t nr;
+
+	*ret = (struct vl_box_options){
+		.name = g->uses & VL_GUEST_ASK ? "vlens-engine" : "vlens-reader",
+		.does = g->uses & VL_GUEST_ASK ? "runs the guest's code" : "reads the guest",
+		.memory = MORE_MEMORY,
+		.prepare = vl_worker_prepare,
+		.main = vl_worker_main,
+		.ctx = g,
+	};
+	ram = vl_target_ram(g->target, &nr);
+	for (size_t i = 0; i < nr; i++)
+		ret->memory += RAM_MAPPINGS * ram[i].size;
+	vl_target_ready_port(g->target);
+}
+
+struct vl_error *vl_broker_start(struct vl_guest *g)
+{
+	struct vl_box_options o;
+
+	if (g->box || vl_spare_take(g))
+		return NULL;
+	vl_broker_box_options(g, &o);
+	return vl_box_launch(&o, &g->box);
+}
+
+/* The worker, in its box. */
+static struct vl_error *need_worker(struct vl_guest *g)
+{
+	struct vl_error *err = vl_broker_start(g);
+
+	if (!err)
+		err = vl_box_wait(g->box);
+	if (err) {
+		vl_broker_stop(g);
+		return err;
+	}
+	g->box_is = *vl_box_report(g->box);
+	vl_target_set_helper(g->target, vl_box_pid(g->box));
+	return NULL;
+}
+
+/* Figures of the worker that runs. */
+static bool figures(struct vl_guest *g, struct vl_stats *ret)
+{
+	struct vl_message m = { .op = VL_OP_STATS };
+
+	if (!g->in_contact || !(g->uses & VL_GUEST_ASK) ||
+	    vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
+		return false;
+	memcpy(ret, vl_box_wire(g->box)->window, sizeof(*ret));
+	ret->engine[sizeof(ret->engine) - 1] = '\0';
+	ret->no_kvm[sizeof(ret->no_kvm) - 1] = '\0';
+	return true;
+}
+
+void vl_broker_figures(struct vl_guest *g, struct vl_stats *ret)
+{
+	struct vl_stats now = { .engine = "vmst" };
+	const struct vl_stats *gone = &g->gone;
+
+	if (!figures(g, &now) || now.fate > VL_KERNEL_CAPTURES)
+		now.fate = gone->fate;
+	*ret = (struct vl_stats){
+		.epochs = gone->epochs + now.epochs,
+		.kernel_calls = gone->kernel_calls + now.kernel_calls,
+		.kvm_entries = gone->kvm_entries + now.kvm_entries,
+		.kvm_exits = gone->kvm_exits + now.kvm_exits,
+		.pages_copied = gone->pages_copied + now.pages_copied,
+		.pages_touched = now.pages_touched,
+		.answers = {
+			gone->answers.paused + now.answers.paused,
+			gone->answers.validated + now.answers.validated,
+			gone->answers.running + now.answers.running,
+		},
+		.fate = now.fate,
+	};
+	memcpy(ret->engine, now.engine, sizeof(ret->engine));
+	memcpy(ret->no_kvm, now.no_kvm, sizeof(ret->no_kvm));
+}
+
+void vl_broker_stop(struct vl_guest *g)
+{
+	if (!g->box)
+		return;
+	vl_broker_figures(g, &g->gone);
+	if (g->box)
+		end_worker(g);
+}
+
+/* --- the port --- */
+
+static bool is_hex(const char *text, size_t max)
+{
+	size_t n = strspn(text, "0123456789abcdef");
+
+	return n <= max && !text[n];
+}
+
+/*
+ * Have the worker be in contact with the kernel, or look whether that still runs. *@want_ret:
+ * it does not, and takes another worker.
+ */
+static struct vl_error *contact(struct vl_guest *g, bool *want_ret)
+{
+	struct vl_message m = { .op = VL_OP_CONTACT, .value = { g->distrusts } };
+	bool first = !g->in_contact;
+	struct vl_error *err;
+
+	*want_ret = false;
+	vl_box_follow(g->box);
+	vl_box_allow_time(g->box, CPU_NS);
+	err = vl_broker_ask(g, &m, CONTACT_NS);
+	vl_kept_end_turn(g->target);
+	/* What it read took it so long: another one would read the same. */
+	if (err && !g->box && g->late && first) {
+		vl_error_destroy(err);
+		return vl_contact_late();
+	}
+	if (err) {
+		*want_ret = g->box && m.value[0] == VL_WANT_CONTACT;
+		return err;
+	}
+	if (first) {
+		m.text[sizeof(m.text) - 1] = '\0';
+		if (is_hex(m.text, VL_BUILD_ID_MAX))
+			strcpy(g->build_id, m.text);
+		g->first = m.value[0];
+		g->known = m.value[1];
+	}
+	g->in_contact = true;
+	return NULL;
+}
+
+struct vl_error *vl_broker_ready(struct vl_guest *g, bool with_contact)
+{
+	struct vl_error *err = need_worker(g);
+	bool again;
+
+	if (err)
+		return err;
+	if (!with_contact && !g->in_contact) {
+		vl_box_follow(g->box);
+		vl_box_allow_time(g->box, CPU_NS);
+		return NULL;
+	}
+	err = contact(g, &again);
+	if (again) {
+		vl_error_destroy(err);
+		vl_broker_stop(g);
+		err = need_worker(g);
+		if (!err)
+			err = contact(g, &again);
+	}
+	g->distrusts = false;
+	return err;
+}
+
+struct vl_error *vl_guest_runs(struct vl_guest *g, bool *ret)
+{
+	struct vl_error *err;
+	bool other;
+
+	*ret = false;
+	if (!g->in_contact)
+		return NULL;
+	err = contact(g, &other);
+	*ret = !err;
+	if (other) {
+		vl_error_destroy(err);
+		err = NULL;
+	}
+	vl_target_rest(g->target);
+	return err;
+}
+
+void vl_broker_renew(struct vl_guest *g)
+{
+	g->anew = g->distrusts = true;
+	vl_broker_stop(g);
+}
+
+struct vl_error *vl_broker_lied(struct vl_guest *g)
+{
+	return lost(g, vl_error_hint(vl_error_new(VL_ERR_CRASHED,
+						  "the process that reads the guest gave an "
+						  "answer that is none, and was ended"),
+				     "try again; the guest may be hostile"));
+}
+
+static struct vl_error *begin_once(struct vl_guest *g, uint64_t *want_ret)
+{
+	struct vl_message m = { .op = VL_OP_BEGIN };
+	struct vl_error *err;
+
+	*want_ret = VL_WANT_NOTHING;
+	err = vl_broker_ready(g, true);
+	if (err)
+		return err;
+	err = vl_broker_ask(g, &m, BEGIN_NS);
+	if (err && g->box)
+		*want_ret = m.value[0];
+	return err;
+}
+
+/* What a worker wants that could not begin; once in a run: one that wants it for ever has its error. */
+static bool grant(struct vl_guest *g, uint64_t want, const struct vl_error *err)
+{
+	if (want == VL_WANT_CONTACT_ANEW && !g->anew) {
+		vl_broker_renew(g);
+		return true;
+	}
+	if (want == VL_WANT_EMULATOR && g->executor == VL_EXECUTOR_ANY) {
+		snprintf(g->no_kvm, sizeof(g->no_kvm), "%s", err->message);
+		g->executor = VL_EXECUTOR_UNICORN;
+		vl_broker_stop(g);
+		return true;
+	}
+	return false;
+}
+
+static struct vl_error *broker_begin(struct vl_sys *sys)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_error *err;
+	uint64_t want;
+
+	if (sys->open)
+		return NULL;
+	while ((err = begin_once(g, &want)) && grant(g, want, err))
+		vl_error_destroy(err);
+	g->ask.unsettled = true;
+	if (!err && !sys->open)
+		err = vl_error_new(VL_ERR_CRASHED, "the guest's kernel gives no answer");
+	return err;
+}
+
+static struct vl_error *broker_settle(struct vl_sys *sys)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_message m = { .op = VL_OP_SETTLE };
+
+	/* Most of what a program asks about is the host's: the worker need not be woken. */
+	if (!g->box || !sys->open || !g->ask.unsettled)
+		return NULL;
+	g->ask.unsettled = false;
+	if (sys->steady) {
+		g->gone.answers.paused++;
+		return NULL;
+	}
+	return vl_broker_ask(g, &m, VL_CALL_NS);
+}
+
+static void broker_end(struct vl_sys *sys)
+{
+	struct vl_message m = { .op = VL_OP_END };
+	struct vl_guest *g = vl_guest_of(sys);
+
+	if (!sys->open)
+		return;
+	if (!vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)) && sys->open) {
+		sys->open = 0;
+		sys->epoch++;
+		settle(g);
+	}
+}
+
+/* A hostile worker can end one and say nothing of it. */
+static struct vl_error *no_epoch(void)
+{
+	return vl_error_hint(
+		vl_error_new(VL_ERR_ARG, "the worker ended its snapshot of the guest unasked"),
+		"try again; if it stays so, the guest may be hostile");
+}
+
+static struct vl_error *broker_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
+				    size_t nr, int64_t *ret)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_message m = { .op = VL_OP_CALL };
+	struct vl_error *err;
+
+	if (!g->box || !sys->open)
+		return no_epoch();
+	if (vl_ask_call(g, name, args, nr, ret, &err))
+		return err;
+	sys->missed = 0;
+	if (strlen(name) >= sizeof(m.text) ||
+	    !vl_message_put_args(&m, vl_box_wire(g->box)->window, args, nr)) {
+		*ret = -E2BIG;
+		return NULL;
+	}
+	strcpy(m.text, name);
+	g->ask.unsettled = true;
+	err = vl_broker_ask(g, &m, VL_CALL_NS);
+	if (err)
+		return err;
+	*ret = (int64_t)m.value[0];
+	vl_message_pull_args(vl_box_wire(g->box)->window, name, args, nr, *ret);
+	return NULL;
+}
+
+static struct vl_error *broker_open_read(struct vl_sys *sys, const char *path, int flags, void *buf,
+					 size_t len, int64_t *fd_ret, int64_t *n_ret)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+
+	if (!g->box || !sys->open)
+		return no_epoch();
+	return vl_ask_file(g, path, flags, buf, len, fd_ret, n_ret);
+}
+
+static uint64_t broker_push(struct vl_sys *sys, const void *buf, size_t len)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_message m = { .op = VL_OP_PUSH, .value = { len, buf != NULL } };
+
+	if (!g->box || len > VL_WINDOW_MAIN)
+		return 0;
+	if (buf)
+		memcpy(vl_box_wire(g->box)->window, buf, len);
+	return vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)) ? 0 : m.value[0];
+}
+
+static void broker_pull(struct vl_sys *sys, uint64_t addr, void *buf, size_t len)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_message m = { .op = VL_OP_PULL, .value = { addr, len } };
+
+	if (g->box && len <= VL_WINDOW_MAIN && !vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
+		memcpy(buf, vl_box_wire(g->box)->window, len);
+}
+
+static void broker_reset(struct vl_sys *sys)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_message m = { .op = VL_OP_RESET };
+
+	if (g->box)
+		vl_error_destroy(vl_broker_ask(g, &m, VL_CALL_NS));
+}
+
+const struct vl_sys_ops vl_broker_ops = {
+	.call = broker_call,
+	.open_read = broker_open_read,
+	.settle = broker_settle,
+	.push = broker_push,
+	.pull = broker_pull,
+	.reset = broker_reset,
+	.begin = broker_begin,
+	.end = broker_end,
+};
+
+/* --- between two runs --- */
+
+void vl_broker_learn(struct vl_guest *g)
+{
+	struct vl_message m = { .op = VL_OP_LEARN };
+	size_t nr;
+	uint64_t *gpas;
+
+	if (!g->in_contact || !(g->uses & VL_GUEST_ASK) ||
+	    vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
+		return;
+	nr = m.value[VL_LEARNED_PAGES];
+	if (!m.value[VL_LEARNED_CHANGED] || nr > VL_WORKSET_MAX)
+		return;
+	gpas = malloc(nr * sizeof(*gpas) + 1);
+	if (!gpas)
+		return;
+	memcpy(gpas, vl_box_wire(g->box)->window, nr * sizeof(*gpas));
+	if (!vl_workset_sane(gpas, nr)) {
+		free(gpas);
+		return;
+	}
+	free(g->workset.gpas);
+	g->workset.gpas = gpas;
+	g->workset.nr = nr;
+	g->workset.changed = true;
+}
+
+void vl_broker_next(struct vl_guest *g, bool relabelled)
+{
+	struct vl_message m = { .op = VL_OP_NEXT, .value = { relabelled, g->workset.nr } };
+
+	g->deaths = 0;
+	g->sys.ready = 0;
+	/* One that has asked nothing yet has what it was forked with. */
+	if (!g->in_contact) {
+		vl_broker_stop(g);
+		return;
+	}
+	if (g->workset.nr <= VL_WORKSET_MAX)
+		memcpy(vl_box_wire(g->box)->window, g->workset.gpas,
+		       g->workset.nr * sizeof(*g->workset.gpas));
+	vl_error_destroy(vl_broker_ask(g, &m, VL_CALL_NS));
+}

@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Epochs: when the guest is looked at. Two kinds for a live guest.
+ *
+ * A copy: the guest is paused, the working set of the program is copied, the guest
+ * runs again, and the program's questions are answered from that one moment. It is
+ * for a program that has a working set, and one that can be copied within the
+ * budget of one pause.
+ *
+ * A question: everything else. The guest runs. The program's one question is
+ * answered from pages that are copied as it touches them, and at its end these are
+ * read again: if none has changed, the answer is of one moment (mem/recheck.c). Else
+ * the question is asked again on its pages as they were at one moment, if there is one
+ * at which they can be read, at last as they are in a short pause;
+ * and when the budget for pauses is used up, an answer is taken as the guest's
+ * own kernel gives them, which lives with changes while it reads.
+ *
+ * A dump does not change: one epoch does.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "internal.h"
+#include "../host/port.h"
+#include "../vmst/moment.h"
+
+/* Pages a millisecond that are copied in a pause, until it is measured. */
+#define COPY_RATE 1000
+/* A copy is tried if it should take so much of the longest pause, in percent. */
+#define COPY_SHARE 80
+/* A copy that lacked a page is made again so often in a run, for half of its budget. */
+#define MAX_MISSES 16
+/* A question is asked so often while the guest runs, then so often in pauses. */
+#define LIVE_TRIES 4
+#define TAKE_TRIES 4
+/*
+ * So many answers an epoch may have while nothing has changed, as to begin one costs as
+ * much as an answer does; and on so many pages, as all are read again for each.
+ */
+#define MAX_ANSWERS 128
+#define MAX_ASKED 1000
+/* Nor is an answer of a moment longer ago: a program that asks again wants another one. */
+#define MAX_AGE_NS 1000000000L
+/* Tries to open an epoch on memory that changes. */
+#define OPEN_TRIES 12
+/* Moments that are tried before a pause: for a copy, for a question. */
+#define COPY_MOMENTS 8
+#define TAKE_MOMENTS 2
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000L + ts.tv_nsec;
+}
+
+/* The task that calls are made as; 0: there is none. */
+static uint64_t find_task(struct vl_guest *g)
+{
+	const struct vl_layout *l = vl_kernel_layout(g->contact->kernel);
+	uint64_t init = vl_symbol(g->contact->kernel, "init_task");
+
+	if (!init)
+		return 0;
+	/* With many tasks the walk is long. */
+	if (!g->task || !vl_clone_is_task(g->clone, l, g->task, g->as ? g->as : 1))
+		g->task = vl_clone_find_task(g->clone, l, init, g->as ? g->as : 1);
+	return g->task;
+}
+
+/* The clone of the epoch: a new one, or that of the last epoch in fresh memory. */
+static struct vl_error *make_clone(struct vl_guest *g)
+{
+	const struct vl_contact *contact = g->contact;
+	const struct vl_kernel *k = contact->kernel;
+	struct vl_clone_start start = { .root = contact->pt.root, .executor = g->executor };
+	uint64_t offsets = vl_symbol(k, "__per_cpu_offset"), task;
+	bool fresh = !g->clone;
+	struct vl_error *err;
+
+	if (!offsets || !vl_view_read(g->view, &contact->pt, offsets + 8UL * g->cpu, &start.percpu,
+				      sizeof(start.percpu)))
+		return vl_error_hint(
+			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's per-CPU data"),
+			"wait until it has booted");
+	start.gdt_base = vl_symbol(k, "gdt_page");
+	if (start.gdt_base)
+		start.gdt_base += start.percpu;
+	start.gdt_limit = 127; /* GDT_ENTRIES * 8 - 1 */
+	err = fresh ? vl_clone_create(contact, g->view, &start, &g->clone) :
+		      vl_clone_refresh(g->clone, start.percpu);
+	g->engineless = err && fresh;
+	if (err)
+		return err;
+	g->clone->budget_ns = g->budget_ns;
+	g->clone->live = g->ask.on && !g->ask.taken;
+	task = find_task(g);
+	if (!task && g->as)
+		return vl_error_hint(vl_error_new(VL_ERR_ARG, "the guest has no process %d", g->as),
+				     "see 'vps GUEST -e' for those it has");
+	if (!task || !vl_clone_become(g->clone, task))
+		return vl_error_hint(
+			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's init process"),
+			"wait until it has booted");
+	if (fresh)
+		vl_clone_patch(g->clone);
+	vl_clone_set_time(g->clone, g->contact);
+	return vl_clone_own_files(g->clone);
+}
+
+static struct vl_error *ask_id(struct vl_guest *g, const char *name, int64_t arg, size_t nr,
+			       int64_t *ret)
+{
+	return vl_clone_syscall(g->clone, name, (struct vl_arg[]){ VL_ARG_INT(arg) }, nr, ret);
+}
+
+/* PID_MAX_LIMIT, include/linux/threads.h */
+#define PID_LIMIT (4L << 20)
+
+/* Fill in who calls are made as. */
+static struct vl_error *ask_self(struct vl_guest *g)
+{
+	struct vl_identity *self = &g->sys.self;
+	static const char *const names[] = { "getpid", "gettid",  "getppid", "getpgid", "getsid",
+					     "getuid", "geteuid", "getgid",  "getegid" };
+	int64_t v[9] = { 0 };
+	struct vl_error *err = NULL;
+
+	for (size_t i = 0; !err && i < 9; i++)
+		err = ask_id(g, names[i], 0, i == 3 || i == 4, &v[i]);
+	/* Pids lie below those that the program's own processes have (redirect/ids.c). */
+	for (size_t i = 0; !err && i < 9; i++)
+		if (v[i] < 0 || v[i] >= (i < 5 ? PID_LIMIT : 1L << 32))
+			err = vl_error_new(VL_ERR_KERNEL,
+					   "the guest's kernel gives no answer to %s", names[i]);
+	*self = (struct vl_identity){ (pid_t)v[0], (pid_t)v[1], (pid_t)v[2],
+				      (pid_t)v[3], (pid_t)v[4], (uid_t)v[5],
+				      (uid_t)v[6], (gid_t)v[7], (gid_t)v[8] };
+	return err;
+}
+
+/* The clone in the view as it is now, ready to answer. */
+static struct vl_error *ready(struct vl_guest *g)
+{
+	struct vl_error *err = make_clone(g);
+
+	/* A mount that failed is not tried again: the answers are those of a machine without. */
+	if (!err)
+		err = vl_clone_mount(g->clone, g->know_mounts, g->no_mount);
+	g->know_mounts &= !err || !g->ask.on;
+	if (!err && !g->know_self)
+		err = ask_self(g);
+	if (!err)
+		g->know_self = true;
+	return err;
+}
+
+static struct vl_error *need_view(struct vl_guest *g)
+{
+	const struct vl_target_port *port = vl_target_port(g->target);
+	const struct vl_machine_host *host = port ? &port->machine : NULL;
+	struct vl_error *err;
+
+	if (g->view)
+		return NULL;
+	err = vl_view_create(g->target, vl_vcpu_wants_shared(g->executor, host), &g->view);
+	if (!err)
+		vl_view_set_still(g->view, g->workset.still);
+	return err;
+}
+
+static struct vl_error *pause_guest(struct vl_guest *g, unsigned moments)
+{
+	struct vl_moment m;
+	struct vl_error *err;
+
+	vl_moment_find(g->contact, &m);
+	err = vl_moment_pause(g->target, &m, moments, &g->cpu);
+	if (!err)
+		g->contact->paused_host_ns = now_ns();
+	return err;
+}
+
+/* Nothing of it was of one moment, or something was missing. */
+struct vl_error *vl_epoch_again(struct vl_guest *g)
+{
+	g->sys.missed = 1;
+	return vl_error_new(VL_ERR_BLOCKED, "the guest changed while its memory was read");
+}
+
+/* ---- a copy ---- */
+
+static struct vl_error *open_copy(struct vl_guest *g, bool whole)
+{
+	struct vl_error *err = need_view(g), *resumed;
+	int64_t start;
+	uint64_t rate;
+
+	if (err)
+		return err;
+	/* What questions of an earlier run left is of another moment. */
+	vl_view_ask_end(g->view);
+	if (g->trim)
+		vl_view_keep(g->view, g->workset.gpas, g->workset.nr);
+	if (!whole)
+		vl_view_reserve(g->view, g->workset.gpas, g->workset.nr);
+	g->trim = false;
+	err = pause_guest(g, COPY_MOMENTS);
+	if (err)
+		return err;
+	start = now_ns();
+	err = vl_view_refresh(g->view, g->workset.gpas, g->workset.nr);
+	if (!whole)
+		vl_view_release(g->view);
+	resumed = vl_target_resume(g->target);
+	rate = g->workset.nr * 1000000 / (uint64_t)(now_ns() - start + 1);
+	/* The best of all: another time the host was busy. */
+	if (rate > g->copy_rate)
+		g->copy_rate = rate;
+	if (err)
+		vl_error_destroy(resumed);
+	else
+		err = resumed;
+	if (!err)
+		err = ready(g);
+	if (!err && vl_view_missed(g->view))
+		err = vl_epoch_again(g);
+	/* Nobody asks to settle what is of one moment. */
+	g->know_mounts |= !err;
+	return err;
+}
+
+bool vl_epoch_copies(const struct vl_guest *g)
+{
+	uint64_t rate = g->copy_rate ? g->copy_rate : COPY_RATE;
+	uint64_t left = vl_target_pause_left(g->target);
+
+	return g->pauses && g->label && g->workset.nr &&
+	       left / 100 * COPY_SHARE / 1000000 * rate > g->workset.nr;
+}
+
+/* ---- a question ---- */
+
+static bool take_fits(const struct vl_guest *g)
+{
+	uint64_t rate = g->copy_rate ? g->copy_rate : COPY_RATE;
+	uint64_t left = vl_target_pause_left(g->target);
+
+	return g->pauses && left && g->ask.takes < TAKE_TRIES &&
+	       left / 100 * COPY_SHARE * rate / 1000000 > vl_view_asked(g->view);
+}
+
+/* Take the question's pages in a pause; without success the guest just runs. */
+static void take(struct vl_guest *g)
+{
+	struct vl_error *err = pause_guest(g, TAKE_MOMENTS);
+
+	/* One that came to nothing counts, too: a question has an end. */
+	g->ask.takes++;
+	if (!err) {
+		err = vl_view_take(g->view);
+		if (err)
+			vl_error_destroy(vl_target_resume(g->target));
+		else
+			err = vl_target_resume(g->target);
+	}
+	g->ask.taken = !err;
+	vl_error_destroy(err);
+}
+
+static struct vl_error *try_question(struct vl_guest *g)
+{
+	struct vl_asking *a = &g->ask;
+	struct vl_error *err;
+
+	a->taken = false;
+	if (a->tries >= LIVE_TRIES && take_fits(g))
+		take(g);
+	if (!a->taken) {
+		g->cpu = vl_moment_cpu(g->contact, g->cpu);
+		g->contact->paused_host_ns = now_ns();
+	}
+	err = vl_view_ask(g->view, a->tries);
+	if (!err)
+		err = ready(g);
+	return err;
+}
+
+/* Have the pages of the question changed since they were copied? */
+static struct vl_error *changed(struct vl_guest *g, bool *ret)
+{
+	struct vl_error *err;
+	size_t nr = 0;
+
+	*ret = false;
+	if ((g->ask.taken && !vl_view_missed(g->view)) || vl_view_is_whole(g->view))
+		return NULL;
+	err = vl_view_recheck(g->view, &nr);
+	g->ask.taken = false;
+	*ret = nr;
+	return err;
+}
+
+static bool is_final(const struct vl_error *err)
+{
+	return err->code == VL_ERR_TARGET || err->code == VL_ERR_NOMEM || err->code == VL_ERR_OS;
+}
+
+static struct vl_error *open_question(struct vl_guest *g)
+{
+	struct vl_error *err = need_view(g);
+
+	for (unsigned i = 0; !err; i++) {
+		struct vl_error *check;
+		bool stale;
+
+		err = try_question(g);
+		if (!err || is_final(err) || i == OPEN_TRIES)
+			break;
+		check = changed(g, &stale);
+		if (check) {
+			vl_error_destroy(err);
+			return check;
+		}
+		if (!stale)
+			break;
+		g->ask.tries++;
+		vl_error_destroy(err);
+		err = NULL;
+	}
+	if (err)
+		g->ask.tries = g->ask.takes = 0;
+	return err;
+}
+
+/* Enough of copies that lacked something: the guest changes faster than we learn. */
+static bool is_vain(struct vl_guest *g)
+{
+	uint64_t left = vl_target_pauses_left(g->target);
+	uint64_t paused = vl_target_paused_ns(g->target, NULL);
+
+	return ++g->misses >= MAX_MISSES || paused > left;
+}
+
+/* From now on question by question. */
+static void begin_asking(struct vl_guest *g, bool from_start)
+{
+	g->ask.on = true;
+	g->ask.all = from_start;
+	g->ask.tries = g->ask.takes = 0;
+}
+
+/* ---- both ---- */
+
+/*
+ * The engine could not go on with it: KVM cannot emulate every instruction, rewriting knows
+ * not all, or the processor lacks one. The next clone runs on Unicorn, if that is not
+ * excluded.
+ */
+static bool leave_engine(struct vl_guest *g, const struct vl_error *err)
+{
+	if (err->code != VL_ERR_CRASHED || !g->clone || !g->clone->unfit ||
+	    g->clone->ops == &vl_engine_unicorn || g->executor != VL_EXECUTOR_ANY ||
+	    !vl_emulator_is_built())
+		return false;
+	snprintf(g->no_kvm, sizeof(g->no_kvm), "%s", err->message);
+	g->executor = VL_EXECUTOR_UNICORN;
+	g->suspect = true;
+	return true;
+}
+
+/* A call that was cut off may run longer when it is tried again: perhaps the host is slow. */
+static void allow_longer(struct vl_guest *g, const struct vl_error *err)
+{
+	if (err && err->code == VL_ERR_CRASHED && g->budget_ns < VL_BUDGET_MAX_NS)
+		g->budget_ns *= 2;
+}
+
+struct vl_error *vl_epoch_open(struct vl_guest *g)
+{
+	struct vl_error *err = NULL;
+
+	g->ask.unsettled = false;
+	g->ask.answers = 0;
+	g->ask.cut = false;
+	g->ask.begun_ns = vl_monotonic_ns();
+	g->sys.brief = 0;
+	/* Of a copy; before its first call, as that may lack a page, too. */
+	g->sys.steady = 1;
+	if (!vl_target_is_live(g->target)) {
+		err = open_copy(g, true);
+		allow_longer(g, err);
+		return err;
+	}
+	while (!g->ask.on) {
+		bool fits = vl_epoch_copies(g);
+
+		err = fits ? open_copy(g, false) : NULL;
+		if (fits && (!err || is_final(err)))
+			return err;
+		if (err)
+			leave_engine(g, err);
+		/* The guard may have ended the pause, or a page been missing. Else, what
+		 * it was shows when it is looked at while the guest runs. */
+		if (!fits || err->code != VL_ERR_BLOCKED || is_vain(g))
+			begin_asking(g, !fits);
+		else
+			vl_workset_update(&g->workset, g->view);
+		vl_error_destroy(err);
+	}
+	g->sys.steady = 0;
+	err = open_question(g);
+	allow_longer(g, err);
+	if (err)
+		leave_engine(g, err);
+	return err;
+}
+
+/* The call would sleep for the same reason in memory of two moments: it does not depend on them. */
+static bool is_confirmed(struct vl_guest *g, const struct vl_error *err)
+{
+	struct vl_asking *a = &g->ask;
+	char why[sizeof(a->blocked)];
+	bool same;
+
+	snprintf(why, sizeof(why), "%s", err->code == VL_ERR_BLOCKED ? err->message : "");
+	same = a->tries && *why && !strcmp(why, a->blocked);
+	strcpy(a->blocked, why);
+	return same;
+}
+
+struct vl_error *vl_epoch_called(struct vl_guest *g, struct vl_error *err)
+{
+	struct vl_error *check = NULL;
+	bool stale = false;
+
+	if (err && err->code == VL_ERR_TARGET)
+		return err;
+	if (g->sys.steady && vl_view_missed(g->view)) {
+		/* Whatever came of it: it was computed from what was not there. */
+		vl_error_destroy(err);
+		vl_workset_update(&g->workset, g->view);
+		/* For the next epoch: this one stays one of a copy. */
+		if (!g->ask.on && is_vain(g))
+			begin_asking(g, false);
+		return vl_epoch_again(g);
+	}
+	g->ask.unsettled = true;
+	if (err && !g->sys.steady) {
+		check = changed(g, &stale);
+		if (!check && stale && g->ask.tries < LIVE_TRIES + TAKE_TRIES &&
+		    !is_confirmed(g, err)) {
+			g->ask.tries++;
+			check = vl_epoch_again(g);
+		}
+		if (check) {
+			vl_error_destroy(err);
+			return check;
+		}
+		g->ask.tries = g->ask.takes = 0;
+	}
+	allow_longer(g, err);
+	if (err && err->code == VL_ERR_CRASHED)
+		leave_engine(g, err);
+	/* Of code that was translated in an earlier epoch? A module may be gone. */
+	if (err && err->code == VL_ERR_CRASHED && g->sys.epoch != g->born_epoch)
+		g->suspect = true;
+	return err;
+}
+
+struct vl_error *vl_epoch_settle(struct vl_guest *g)
+{
+	struct vl_asking *a = &g->ask;
+	struct vl_error *err;
+	bool stale = false;
+	uint64_t *count;
+
+	if (!a->unsettled)
+		return NULL;
+	a->unsettled = false;
+	if (g->sys.steady || (a->taken && !vl_view_missed(g->view))) {
+		count = &g->answers.paused;
+	} else {
+		err = changed(g, &stale);
+		if (err)
+			return err;
+		a->tries += stale;
+		/* No pause helps any more: it is as if a task of the guest had asked. */
+		if (stale && (a->tries < LIVE_TRIES || take_fits(g)))
+			return vl_epoch_again(g);
+		count = stale ? &g->answers.running : &g->answers.validated;
+	}
+	++*count;
+	a->tries = a->takes = 0;
+	/* By now what was found of them when the epoch began holds, too. */
+	g->know_mounts |= !stale;
+	g->sys.brief = !g->sys.steady && (stale || ++a->answers >= MAX_ANSWERS ||
+					  vl_view_asked(g->view) > MAX_ASKED ||
+					  vl_monotonic_ns() - a->begun_ns > MAX_AGE_NS);
+	return NULL;
+}
+
+void vl_epoch_close(struct vl_guest *g)
+{
+	/* An answer that its reader gave up: perhaps its pages were of no one moment. */
+	if (!g->sys.steady && g->ask.unsettled && g->view)
+		vl_view_doubt(g->view);
+	/* The clone and its memory are kept for the next epoch: what is translated
+	 * need not be again. */
+	if (g->label && !g->ask.on && vl_target_is_live(g->target))
+		vl_workset_update(&g->workset, g->view);
+}
+
+void vl_epoch_learn(struct vl_guest *g)
+{
+	struct vl_workset *ws = &g->workset;
+
+	if (!g->ask.on || !g->view || !g->label)
+		return;
+	if (g->clone)
+		vl_clone_touch_time(g->clone);
+	/* A run of questions alone touched all that it needs; what else there is is old. */
+	if (g->ask.all)
+		ws->nr = 0;
+	if (vl_discard(vl_view_all_asked(g->view, &ws->gpas, &ws->nr)) || ws->nr > VL_WORKSET_MAX)
+		ws->nr = 0;
+	ws->changed = true;
+}
+
+void vl_epoch_reset(struct vl_guest *g)
+{
+	g->ask = (struct vl_asking){ 0 };
+	g->sys.brief = 0;
+	g->misses = 0;
+}

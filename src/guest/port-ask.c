@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "port-wire.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../kernel/kernel.h"
+#include "../host/held.h"
+#include "../vmst/moment.h"
+
+/* A view's filler asks while the main thread waits for it. */
+static enum vl_channel_id channel(const struct vl_port_asker *a)
+{
+	return pthread_equal(pthread_self(), a->main) ? VL_CHANNEL_MAIN : VL_CHANNEL_PAGES;
+}
+
+static struct vl_error *ask(struct vl_port_asker *a, struct vl_message *m)
+{
+	enum vl_channel_id id = channel(a);
+
+	vl_wire_say(a->wire, id, m);
+	if (!vl_wire_hear(a->wire, id, a->link, m))
+		_exit(0);
+	if (id == VL_CHANNEL_MAIN)
+		vl_target_set_account(a->target, &m->pauses);
+	return vl_message_error(m);
+}
+
+static struct vl_error *port_pause(void *ctx)
+{
+	struct vl_message m = { .op = VL_OP_PAUSE };
+
+	return ask(ctx, &m);
+}
+
+static struct vl_error *port_moment(void *ctx, const struct vl_moment *at, unsigned tries,
+				    unsigned *cpu_ret)
+{
+	struct vl_message m = { .op = VL_OP_PAUSE,
+				.value = {
+					[VL_PAUSE_MOMENTS] = tries,
+					[VL_PAUSE_ROOT] = at->pt.root,
+					[VL_PAUSE_LEVELS] = (uint64_t)at->pt.levels,
+					[VL_PAUSE_OFFSETS] = at->offsets,
+					[VL_PAUSE_PREEMPT] = at->preempt,
+					[VL_PAUSE_CURRENT] = at->current,
+					[VL_PAUSE_CPUS] = at->nr,
+					[VL_PAUSE_PID_AT] = at->pid_at,
+				} };
+	struct vl_error *err = ask(ctx, &m);
+
+	*cpu_ret = (unsigned)m.value[0];
+	return err;
+}
+
+static struct vl_error *port_resume(void *ctx)
+{
+	struct vl_message m = { .op = VL_OP_RESUME };
+
+	return ask(ctx, &m);
+}
+
+static struct vl_error *port_vcpus(void *ctx, struct vl_vcpu **ret, size_t *nr_ret)
+{
+	struct vl_message m = { .op = VL_OP_VCPUS };
+	struct vl_port_asker *a = ctx;
+	struct vl_error *err = ask(a, &m);
+
+	if (err)
+		return err;
+	*ret = calloc(m.value[0] + 1, sizeof(**ret));
+	if (!*ret)
+		return vl_error_nomem();
+	memcpy(*ret, a->wire->back[channel(a)], m.value[0] * sizeof(**ret));
+	*nr_ret = m.value[0];
+	return NULL;
+}
+
+static struct vl_error *port_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+{
+	struct vl_port_asker *a = ctx;
+	char *out = buf;
+
+	while (len) {
+		size_t n = len < VL_WINDOW_BACK ? len : VL_WINDOW_BACK;
+		struct vl_message m = { .op = VL_OP_READ, .value = { gpa, n } };
+		struct vl_error *err = ask(a, &m);
+
+		if (err)
+			return err;
+		memcpy(out, a->wire->back[channel(a)], n);
+		out += n;
+		gpa += n;
+		len -= n;
+	}
+	return NULL;
+}
+
+static struct vl_error *port_read_pages(void *ctx, const uint64_t *gpas, void *const *bufs,
+					size_t nr)
+{
+	const size_t most = VL_WINDOW_BACK / VL_PAGE_SIZE;
+	struct vl_port_asker *a = ctx;
+	unsigned char *back = a->wire->back[channel(a)];
+
+	while (nr) {
+		size_t n = nr < most ? nr : most;
+		struct vl_message m = { .op = VL_OP_PAGES, .value = { n } };
+		struct vl_error *err;
+
+		memcpy(back, gpas, n * sizeof(*gpas));
+		err = ask(a, &m);
+		if (err)
+			return err;
+		for (size_t i = 0; i < n; i++)
+			memcpy(bufs[i], back + i * VL_PAGE_SIZE, VL_PAGE_SIZE);
+		gpas += n;
+		bufs += n;
+		nr -= n;
+	}
+	return NULL;
+}
+
+static struct vl_error *port_alive(void *ctx)
+{
+	struct vl_message m = { .op = VL_OP_ALIVE };
+
+	return ask(ctx, &m);
+}
+
+/* Nobody opens files here: the broker does, and passes them on. */
+static struct vl_error *port_kept_open(void *ctx, enum vl_kept kind, const char *key, int *fd_ret,
+				       size_t *size_ret)
+{
+	struct vl_message m = { .op = VL_OP_OPEN, .value = { kind } };
+	struct vl_port_asker *a = ctx;
+	struct vl_error *err;
+
+	snprintf(m.text, sizeof(m.text), "%s", key ? key : "");
+	err = ask(a, &m);
+	if (err)
+		return err;
+	*fd_ret = vl_box_take_file(a->link);
+	*size_ret = m.value[0];
+	return *fd_ret < 0 ? vl_error_os(errno, "no file has come") : NULL;
+}
+
+static struct vl_error *port_kept_store(void *ctx, enum vl_kept kind, const void *data, size_t size)
+{
+	struct vl_message m = { .op = VL_OP_STORE, .value = { kind, size } };
+	struct vl_port_asker *a = ctx;
+
+	if (size > VL_WINDOW_BACK)
+		return vl_error_new(VL_ERR_ARG, "too much at once");
+	memcpy(a->wire->back[channel(a)], data, size);
+	return ask(a, &m);
+}
+
+static bool port_turn(void *ctx, const struct timespec *since, uint64_t wait_ns)
+{
+	struct vl_message m = {
+		.op = VL_OP_TURN,
+		.value = { (uint64_t)since->tv_sec, (uint64_t)since->tv_nsec, wait_ns },
+	};
+
+	return !vl_discard(ask(ctx, &m)) && m.value[0];
+}
+
+static void port_end_turn(void *ctx)
+{
+	struct vl_message m = { .op = VL_OP_END_TURN };
+
+	vl_error_destroy(ask(ctx, &m));
+}
+
+static struct vl_error *port_kernel(void *ctx, const struct vl_kernel_source *src,
+				    struct vl_deadline deadline, char key_ret[VL_KEY_MAX + 1],
+				    bool *made_ret, int *fd_ret, size_t *size_ret)
+{
+	const struct vl_kernel_part *const parts[] = { &src->names, &src->tokens, &src->offsets,
+						       &src->btf };
+	struct vl_message m = { .op = VL_OP_KERNEL,
+				.value = {
+					[VL_KERNEL_ROOT] = src->pt.root,
+					[VL_KERNEL_LEVELS] = (uint64_t)src->pt.levels,
+					[VL_KERNEL_FORM] = src->form,
+					[VL_KERNEL_NR] = src->nr,
+					[VL_KERNEL_DEADLINE] = (uint64_t)deadline.at_ns,
+				} };
+	struct vl_port_asker *a = ctx;
+	struct vl_error *err;
+
+	for (size_t i = 0; i < 4; i++) {
+		m.value[VL_KERNEL_PARTS + 2 * i] = parts[i]->va;
+		m.value[VL_KERNEL_PARTS + 2 * i + 1] = parts[i]->len;
+	}
+	err = ask(a, &m);
+	if (err)
+		return err;
+	snprintf(key_ret, VL_KEY_MAX + 1, "%.*s", VL_KEY_MAX, m.text);
+	*size_ret = m.value[0];
+	*made_ret = m.value[1];
+	*fd_ret = vl_box_take_file(a->link);
+	return *fd_ret < 0 ? vl_error_os(errno, "no file has come") : NULL;
+}
+
+static bool port_held(void *ctx, bool anew, struct vl_held **ret, size_t *nr_ret, bool *same_ret)
+{
+	struct vl_message m = { .op = VL_OP_HELD, .value = { anew } };
+	struct vl_port_asker *a = ctx;
+
+	if (vl_discard(ask(a, &m)))
+		return false;
+	*ret = calloc(m.value[0] + 1, sizeof(**ret));
+	if (!*ret)
+		return false;
+	memcpy(*ret, a->wire->back[channel(a)], m.value[0] * sizeof(**ret));
+	*nr_ret = m.value[0];
+	*same_ret = m.value[1];
+	return true;
+}
+
+static void port_held_start(void *ctx)
+{
+	struct vl_message m = { .op = VL_OP_HELD_START };
+
+	vl_error_destroy(ask(ctx, &m));
+}
+
+/* --- before the box --- */
+
+struct keeping {
+	struct vl_box_fds *keep;
+	bool full;
+};
+
+static void keep_one(void *ctx, int fd)
+{
+	struct keeping *k = ctx;
+
+	k->full |= !vl_box_keep(k->keep, fd);
+}
+
+struct vl_error *vl_port_prepare(struct vl_port_asker *a, struct vl_target *t,
+				 struct vl_box_fds *keep)
+{
+	struct keeping k = { .keep = keep };
+
+	a->target = t;
+	a->main = pthread_self();
+	a->port = (struct vl_target_port){
+		.ctx = a,
+		.pause = port_pause,
+		.resume = port_resume,
+		.moment = port_moment,
+		.vcpus = port_vcpus,
+		.read = port_read,
+		.read_pages = port_read_pages,
+		.alive = port_alive,
+		.kept_open = port_kept_open,
+		.kept_store = port_kept_store,
+		.turn = port_turn,
+		.end_turn = port_end_turn,
+		.kernel = port_kernel,
+		.held = port_held,
+		.held_start = port_held_start,
+		.uffd = -1,
+		.machine = { .kvm = -1 },
+	};
+	vl_target_use_port(t, &a->port, keep_one, &k);
+	return k.full ? vl_error_new(VL_ERR_OS, "too many files are behind the guest's memory") :
+			NULL;
+}
+
+void vl_port_connect(struct vl_port_asker *a, struct vl_wire *wire, int link)
+{
+	a->main = pthread_self();
+	a->wire = wire;
+	a->link = link;
+}

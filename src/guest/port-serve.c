@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "port-wire.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../kernel/kernel.h"
+#include "../host/held.h"
+#include "../vmst/moment.h"
+
+/* A worker may pause within a pause; no code of ours goes deeper. */
+#define MAX_DEPTH 2
+#define MAX_PAGES (VL_WINDOW_BACK / VL_PAGE_SIZE)
+/* Moments that are tried for one pause. */
+#define MAX_MOMENTS 64
+
+static struct vl_error *serve_pause(struct vl_target *t, struct vl_message *m)
+{
+	const uint64_t *v = m->value;
+	const struct vl_moment at = {
+		.pt = { .root = v[VL_PAUSE_ROOT], .levels = v[VL_PAUSE_LEVELS] == 5 ? 5 : 4 },
+		.offsets = v[VL_PAUSE_OFFSETS],
+		.preempt = v[VL_PAUSE_PREEMPT],
+		.current = v[VL_PAUSE_CURRENT],
+		.nr = v[VL_PAUSE_CPUS] <= VL_MOMENT_CPUS ? (uint32_t)v[VL_PAUSE_CPUS] : 0,
+		.pid_at = v[VL_PAUSE_PID_AT],
+	};
+	uint64_t tries = v[VL_PAUSE_MOMENTS];
+	struct vl_error *err;
+	unsigned cpu = 0;
+
+	if (vl_target_pause_depth(t) >= MAX_DEPTH)
+		return vl_error_new(VL_ERR_ARG, "the guest is paused already");
+	err = tries ? vl_moment_pause(t, &at, tries < MAX_MOMENTS ? (unsigned)tries : MAX_MOMENTS,
+				      &cpu) :
+		      vl_target_pause(t);
+	m->value[0] = cpu;
+	return err;
+}
+
+static struct vl_error *serve_vcpus(struct vl_target *t, struct vl_message *m, unsigned char *back)
+{
+	struct vl_vcpu *vcpus;
+	struct vl_error *err;
+	size_t nr;
+
+	err = vl_target_vcpus(t, &vcpus, &nr);
+	if (err)
+		return err;
+	if (nr > VL_WINDOW_BACK / sizeof(*vcpus))
+		nr = VL_WINDOW_BACK / sizeof(*vcpus);
+	memcpy(back, vcpus, nr * sizeof(*vcpus));
+	m->value[0] = nr;
+	free(vcpus);
+	return NULL;
+}
+
+/* Memory of the guest and no other: the target looks each address up in its map. */
+static struct vl_error *serve_read(struct vl_target *t, const struct vl_message *m,
+				   unsigned char *back)
+{
+	if (m->value[1] > VL_WINDOW_BACK)
+		return vl_error_new(VL_ERR_ARG, "too much at once");
+	return vl_target_read(t, m->value[0], back, m->value[1]);
+}
+
+static struct vl_error *serve_pages(struct vl_target *t, const struct vl_message *m,
+				    unsigned char *back)
+{
+	uint64_t gpas[MAX_PAGES];
+	void *bufs[MAX_PAGES];
+	size_t nr = m->value[0];
+
+	if (nr > MAX_PAGES)
+		return vl_error_new(VL_ERR_ARG, "too much at once");
+	memcpy(gpas, back, nr * sizeof(*gpas));
+	for (size_t i = 0; i < nr; i++)
+		bufs[i] = back + i * VL_PAGE_SIZE;
+	return vl_target_read_pages(t, gpas, bufs, nr);
+}
+
+/* Of this run of the guest, or a kernel's whose key it knows: nothing else has a name. */
+static struct vl_error *serve_open(struct vl_target *t, struct vl_box *box, struct vl_message *m)
+{
+	struct vl_error *err;
+	size_t size;
+	int fd;
+
+	m->text[sizeof(m->text) - 1] = '\0';
+	if (m->value[0] >= VL_NR_KEPT)
+		return vl_error_new(VL_ERR_ARG, "that is no file that is kept");
+	err = vl_kept_open(t, (enum vl_kept)m->value[0], m->text, &fd, &size);
+	if (err)
+		return err;
+	m->value[0] = size;
+	err = vl_box_pass_file(box, fd);
+	close(fd);
+	return err;
+}
+
+static struct vl_error *serve_store(struct vl_target *t, const struct vl_message *m,
+				    const unsigned char *back)
+{
+	size_t size = m->value[1];
+	struct vl_error *err;
+	void *data;
+
+	if (m->value[0] != VL_KEPT_CONTACT || size > VL_WINDOW_BACK)
+		return vl_error_new(VL_ERR_ARG, "that is not to be stored");
+	data = malloc(size + 1);
+	if (!data)
+		return vl_error_nomem();
+	memcpy(data, back, size);
+	err = vl_kept_store(t, VL_KEPT_CONTACT, NULL, data, size);
+	free(data);
+	return err;
+}
+
+static struct vl_error *serve_turn(struct vl_target *t, struct vl_message *m)
+{
+	const struct timespec since = { (time_t)m->value[0], (long)m->value[1] };
+
+	m->value[0] =
+		vl_kept_turn(t, &since, m->value[2] < VL_CONTACT_NS ? m->value[2] : VL_CONTACT_NS);
+	return NULL;
+}
+
+static struct vl_error *serve_kernel(struct vl_target *t, struct vl_box *box, struct vl_message *m)
+{
+	const uint64_t *v = m->value, *p = v + VL_KERNEL_PARTS;
+	const struct vl_kernel_source src = {
+		.pt = { .root = v[VL_KERNEL_ROOT], .levels = v[VL_KERNEL_LEVELS] == 5 ? 5 : 4 },
+		.form = v[VL_KERNEL_FORM] <= VL_KALLSYMS_PLACE ?
+				(enum vl_kallsyms_form)v[VL_KERNEL_FORM] :
+				VL_KALLSYMS_PERCPU,
+		.nr = v[VL_KERNEL_NR] <= VL_SYMBOLS_MAX ? (uint32_t)v[VL_KERNEL_NR] : 0,
+		.names = { p[0], p[1] },
+		.tokens = { p[2], p[3] },
+		.offsets = { p[4], p[5] },
+		.btf = { p[6], p[7] },
+	};
+	struct vl_deadline deadline = vl_deadline_in(VL_CONTACT_NS);
+	char key[VL_KEY_MAX + 1];
+	struct vl_error *err;
+	size_t size;
+	bool made;
+	int fd;
+
+	if (v[VL_KERNEL_DEADLINE] < (uint64_t)deadline.at_ns)
+		deadline.at_ns = (int64_t)v[VL_KERNEL_DEADLINE];
+	err = vl_kernel_provide(t, &src, deadline, key, &made, &fd, &size);
+	if (err)
+		return err;
+	memcpy(m->text, key, sizeof(key));
+	m->value[0] = size;
+	m->value[1] = made;
+	err = vl_box_pass_file(box, fd);
+	close(fd);
+	return err;
+}
+
+static struct vl_error *serve_held(struct vl_target *t, struct vl_message *m, unsigned char *back)
+{
+	struct vl_held *held;
+	bool same;
+	size_t nr;
+
+	if (!vl_held_look(t, m->value[0], &held, &nr, &same))
+		return vl_error_new(VL_ERR_TARGET, "it is not known where");
+	if (nr > VL_WINDOW_BACK / sizeof(*held))
+		nr = VL_WINDOW_BACK / sizeof(*held);
+	memcpy(back, held, nr * sizeof(*held));
+	free(held);
+	m->value[0] = nr;
+	m->value[1] = same;
+	return NULL;
+}
+
+void vl_port_serve(struct vl_target *t, struct vl_box *box, enum vl_channel_id id,
+		   struct vl_message *m)
+{
+	unsigned char *back = vl_box_wire(box)->back[id];
+	struct vl_error *err;
+
+	/* The thread behind the other channel does nothing but read. */
+	if (id != VL_CHANNEL_MAIN && m->op != VL_OP_READ && m->op != VL_OP_PAGES)
+		m->op = VL_OP_REPLY;
+	switch (m->op) {
+	case VL_OP_PAUSE:
+		err = serve_pause(t, m);
+		break;
+	case VL_OP_RESUME:
+		err = vl_target_resume(t);
+		break;
+	case VL_OP_VCPUS:
+		err = serve_vcpus(t, m, back);
+		break;
+	case VL_OP_READ:
+		err = serve_read(t, m, back);
+		break;
+	case VL_OP_PAGES:
+		err = serve_pages(t, m, back);
+		break;
+	case VL_OP_ALIVE:
+		err = vl_target_alive(t);
+		break;
+	case VL_OP_OPEN:
+		err = serve_open(t, box, m);
+		break;
+	case VL_OP_STORE:
+		err = serve_store(t, m, back);
+		break;
+	case VL_OP_TURN:
+		err = serve_turn(t, m);
+		break;
+	case VL_OP_END_TURN:
+		vl_kept_end_turn(t);
+		err = NULL;
+		break;
+	case VL_OP_KERNEL:
+		err = serve_kernel(t, box, m);
+		break;
+	case VL_OP_HELD:
+		err = serve_held(t, m, back);
+		break;
+	case VL_OP_HELD_START:
+		vl_held_start(t);
+		err = NULL;
+		break;
+	default:
+		err = vl_error_new(VL_ERR_ARG, "that is not to be asked");
+	}
+	vl_message_put_error(m, err);
+	vl_target_get_account(t, &m->pauses);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The two ends of a target's port (host/port.h): a worker in a box asks over its wire,
+ * its broker serves it. What the worker says is a hostile guest's word.
+ */
+#ifndef VLENS_PORT_WIRE_H
+#define VLENS_PORT_WIRE_H
+
+#include <pthread.h>
+
+#include "../box/box.h"
+#include "../host/port.h"
+
+/* What is asked, in vl_message.op; values above those of any broker. */
+enum vl_port_op {
+	VL_OP_PAUSE = 64, /* value[0]: moments to try, then struct vl_moment; reply: the CPU */
+	VL_OP_RESUME,
+	VL_OP_VCPUS, /* reply: value[0] of struct vl_vcpu in the window */
+	VL_OP_READ,  /* value[0]: address, value[1]: length */
+	VL_OP_PAGES, /* value[0] addresses in the window; reply: the pages, in their place */
+	VL_OP_ALIVE,
+	VL_OP_OPEN,  /* value[0]: enum vl_kept, text: a key; reply: value[0] is its size */
+	VL_OP_STORE, /* value[0]: enum vl_kept, value[1]: length of what is in the window */
+	VL_OP_TURN,  /* value[0], [1]: since, s and ns, [2]: to wait; reply: [0] */
+	VL_OP_END_TURN,
+	VL_OP_KERNEL, /* enum vl_port_kernel; reply: text: the key, [0]: size, [1]: it was made */
+	VL_OP_HELD,   /* value[0]: anew; reply: [0]: so many in the window, [1]: the same */
+	VL_OP_HELD_START,
+};
+
+/* Values of VL_OP_PAUSE. */
+enum vl_port_pause {
+	VL_PAUSE_MOMENTS, /* 0: at any; then none of the following counts */
+	VL_PAUSE_ROOT,
+	VL_PAUSE_LEVELS,
+	VL_PAUSE_OFFSETS,
+	VL_PAUSE_PREEMPT,
+	VL_PAUSE_CURRENT,
+	VL_PAUSE_CPUS,
+	VL_PAUSE_PID_AT,
+	VL_NR_PAUSE_VALUES,
+};
+
+/* Values of VL_OP_KERNEL: struct vl_kernel_source. */
+enum vl_port_kernel {
+	VL_KERNEL_ROOT,
+	VL_KERNEL_LEVELS,
+	VL_KERNEL_FORM,
+	VL_KERNEL_NR,
+	VL_KERNEL_DEADLINE,
+	VL_KERNEL_PARTS, /* the address and the length of each */
+	VL_NR_KERNEL_VALUES = VL_KERNEL_PARTS + 8,
+};
+_Static_assert(VL_NR_KERNEL_VALUES <= VL_WIRE_VALUES, "a message has room for it");
+
+/* --- the worker's end, port-ask.c --- */
+
+struct vl_port_asker {
+	struct vl_target *target;
+	struct vl_wire *wire;
+	int link;
+	pthread_t main;
+	struct vl_target_port port;
+};
+
+/*
+ * In a worker, before it is in its box: @t goes by this port from now on. Adds to @keep
+ * what @t needs. @a must outlive @t; more of a->port can be filled in afterwards.
+ */
+struct vl_error *vl_port_prepare(struct vl_port_asker *a, struct vl_target *t,
+				 struct vl_box_fds *keep);
+/* In the box, before the first question: the calling thread is the main one. */
+void vl_port_connect(struct vl_port_asker *a, struct vl_wire *wire, int link);
+
+/* --- the broker's end, port-serve.c --- */
+
+/* Answer what a worker of @t asks: for vl_box_ask(). @box is the worker's. */
+void vl_port_serve(struct vl_target *t, struct vl_box *box, enum vl_channel_id id,
+		   struct vl_message *m);
+
+#endif

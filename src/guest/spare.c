@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "spare.h"
+
+#include <stdlib.h>
+
+#include "internal.h"
+#include "../host/module.h"
+#include "../base/hash.h"
+
+/* Both sides are the same program of the same user. */
+static uint64_t add(uint64_t hash, uint64_t word)
+{
+	return vl_hash(hash, &word, sizeof(word));
+}
+
+uint64_t vl_guest_print(struct vl_guest *g)
+{
+	uint64_t h = vl_hash_text(vl_target_run_id(g->target));
+	const struct vl_ram *ram;
+	size_t nr;
+
+	ram = vl_target_ram(g->target, &nr);
+	for (size_t i = 0; i < nr; i++) {
+		h = add(add(add(h, ram[i].gpa), ram[i].size), ram[i].hva);
+		h = add(add(add(h, ram[i].fd >= 0), ram[i].fd_offset), ram[i].page_size);
+	}
+	return h;
+}
+
+struct vl_error *vl_guest_make_spare(struct vl_guest *g, struct vl_box **ret)
+{
+	struct vl_guest reads = {
+		.sys = g->sys,
+		.target = g->target,
+		.uses = VL_GUEST_READ,
+		.pauses = g->pauses,
+		.budget_ns = g->budget_ns,
+	};
+	struct vl_box_options o;
+
+	*ret = NULL;
+	if (vl_ram_by_module(g->target))
+		return NULL;
+	vl_broker_box_options(&reads, &o);
+	o.name = "vlens-spare";
+	o.lendable = true;
+	/* An engine's of the same guest. */
+	o.beside = g->box;
+	return vl_box_launch(&o, ret);
+}
+
+void vl_guest_use_lender(struct vl_guest *g, vl_lend_fn *lend, void *ctx)
+{
+	if (g->uses != VL_GUEST_READ || g->engine || g->explain || !vl_target_is_live(g->target))
+		return;
+	g->lend = lend;
+	g->lend_ctx = ctx;
+}
+
+bool vl_spare_take(struct vl_guest *g)
+{
+	if (g->lend && !vl_ram_by_module(g->target))
+		g->box = g->lend(g->lend_ctx, vl_guest_print(g));
+	return g->box;
+}
+
+bool vl_spare_lost(struct vl_guest *g)
+{
+	bool lost = g->lend && g->lost;
+
+	g->lost = false;
+	if (lost)
+		g->lend = NULL;
+	return lost;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Views of a guest, in the worker: a reader over its memory, and what was found last. */
+#include "internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../view/peekbox.h"
+#include "../view/topbox.h"
+
+struct vl_viewer {
+	struct vl_subject s;
+	struct vl_parcel found;
+	struct vl_peeker peeker;
+	struct vl_top *top;
+	struct vl_top_sample samples[2];
+	unsigned nr_samples; /* the last one is the one before that */
+};
+
+static struct vl_error *open_reader(struct vl_guest *g)
+{
+	struct vl_reader_options o = { .engine = g->engine };
+	struct vl_viewer *v = g->viewer;
+	struct vl_error *err;
+
+	v->s.target = g->target;
+	v->s.contact = g->contact;
+	v->s.why = g->why;
+	g->why = NULL;
+	/* Without a kernel there are no addresses to read. */
+	if (!g->contact)
+		return NULL;
+	err = vl_reader_open(g->target, g->contact, &o, &v->s.reader);
+	if (!err)
+		v->s.space = vl_reader_kernel(v->s.reader);
+	return err;
+}
+
+static struct vl_error *attach(struct vl_guest *g)
+{
+	struct vl_error *err;
+
+	if (g->viewer)
+		return NULL;
+	g->viewer = calloc(1, sizeof(*g->viewer));
+	if (!g->viewer)
+		return vl_error_nomem();
+	err = open_reader(g);
+	if (err) {
+		vl_error_destroy(g->viewer->s.why);
+		free(g->viewer);
+		g->viewer = NULL;
+	}
+	return err;
+}
+
+/* Put as much of what was found as goes into the window there, from @at on. */
+static void show(const struct vl_viewer *v, struct vl_wire *wire, size_t at)
+{
+	size_t n = at < v->found.len ? v->found.len - at : 0;
+
+	if (n)
+		memcpy(wire->window, v->found.bytes + at, n < VL_WINDOW_MAIN ? n : VL_WINDOW_MAIN);
+}
+
+static void begin(struct vl_viewer *v)
+{
+	v->found.len = 0;
+	v->found.bad = false;
+}
+
+/* Hand over what was found, with @err. */
+static struct vl_error *hand_over(struct vl_viewer *v, struct vl_wire *wire, struct vl_message *m,
+				  struct vl_error *err)
+{
+	if (v->found.bad) {
+		v->found.len = 0;
+		vl_error_destroy(err);
+		err = vl_error_hint(vl_error_new(VL_ERR_KERNEL, "that is more than %lu MiB",
+						 VL_PARCEL_MAX >> 20),
+				    "the guest may be hostile: no honest one has so much to show");
+	}
+	m->value[1] = v->found.len;
+	show(v, wire, 0);
+	return err;
+}
+
+/* Likewise @t, ends it. */
+static struct vl_error *hand_over_table(struct vl_viewer *v, struct vl_wire *wire,
+					struct vl_message *m, struct vl_table *t,
+					struct vl_error *err)
+{
+	begin(v);
+	vl_parcel_put_table(&v->found, t);
+	vl_table_deinit(t);
+	return hand_over(v, wire, m, err);
+}
+
+static struct vl_error *scan(struct vl_viewer *v, struct vl_wire *wire, struct vl_message *m)
+{
+	const struct vl_scan *scan = vl_scan_of(m->value[0]);
+	struct vl_error *err;
+	struct vl_table t;
+
+	vl_table_init(&t, scan->columns);
+	err = scan->run(&v->s, &t);
+	return hand_over_table(v, wire, m, &t, err);
+}
+
+static struct vl_error *diff(struct vl_guest *g, struct vl_wire *wire, struct vl_message *m)
+{
+	const struct vl_diff *diff = (const struct vl_diff *)(uintptr_t)m->value[0];
+	struct vl_error *err;
+	struct vl_table t;
+
+	vl_table_init(&t, diff->columns);
+	g->want = VL_WANT_NOTHING;
+	err = diff->run(&g->viewer->s, &g->sys, &t);
+	m->value[0] = g->want;
+	return hand_over_table(g->viewer, wire, m, &t, err);
+}
+
+static struct vl_error *peek(struct vl_guest *g, struct vl_wire *wire, struct vl_message *m)
+{
+	struct vl_viewer *v = g->viewer;
+	struct vl_error *err;
+	struct vl_peek_ask ask;
+
+	begin(v);
+	if (m->op == VL_OP_FIND) {
+		memcpy(&ask, wire->window, sizeof(ask));
+		err = vl_peeker_find(&v->peeker, &v->s, g->engine, &ask, &v->found);
+	} else if (!v->peeker.is_found) {
+		err = vl_error_new(VL_ERR_ARG, "no place was found");
+	} else if (m->op == VL_OP_BYTES) {
+		err = vl_peeker_bytes(&v->peeker, m->value[0], m->value[2], m->value[3], &v->found);
+	} else {
+		err = vl_peeker_values(&v->peeker, m->value[0], &v->found);
+	}
+	return hand_over(v, wire, m, err);
+}
+
+static struct vl_error *top(struct vl_viewer *v, struct vl_wire *wire, struct vl_message *m)
+{
+	struct vl_top_sample *now = &v->samples[v->nr_samples % 2];
+	struct vl_top_sample *last = v->nr_samples ? &v->samples[(v->nr_samples - 1) % 2] : NULL;
+	struct vl_error *err = v->top ? NULL : vl_top_open(&v->s, &v->top);
+
+	if (err || !m->value[0])
+		return err;
+	err = vl_top_sample(v->top, last, now);
+	v->nr_samples++;
+	begin(v);
+	vl_parcel_put_sample(&v->found, now);
+	return hand_over(v, wire, m, err);
+}
+
+static void say_who(struct vl_viewer *v, struct vl_wire *wire)
+{
+	struct vl_reader_stats stats = { .engine = NULL };
+	struct vl_words w = { .open_ns = 0 };
+
+	if (v->s.reader)
+		vl_reader_stats(v->s.reader, &stats);
+	if (stats.engine) {
+		snprintf(w.engine, sizeof(w.engine), "%s", stats.engine);
+		snprintf(w.reason, sizeof(w.reason), "%s", stats.reason);
+		snprintf(w.others, sizeof(w.others), "%s", stats.others);
+		w.open_ns = stats.open_ns;
+		w.requests = stats.requests;
+	}
+	memcpy(wire->window, &w, sizeof(w));
+}
+
+struct vl_error *vl_viewer_serve(struct vl_guest *g, struct vl_wire *wire, struct vl_message *m)
+{
+	m->value[1] = 0;
+	if (m->op == VL_OP_ATTACH) {
+		vl_error_destroy(g->why);
+		g->why = vl_message_error(m);
+		return attach(g);
+	}
+	if (!g->viewer)
+		return vl_error_new(VL_ERR_ARG, "a malformed request");
+	switch (m->op) {
+	case VL_OP_SCAN:
+		return scan(g->viewer, wire, m);
+	case VL_OP_DIFF:
+		return diff(g, wire, m);
+	case VL_OP_FIND:
+	case VL_OP_BYTES:
+	case VL_OP_VALUES:
+		return peek(g, wire, m);
+	case VL_OP_TOP:
+		return top(g->viewer, wire, m);
+	case VL_OP_PIECE:
+		show(g->viewer, wire, m->value[0]);
+		return NULL;
+	case VL_OP_READER:
+		say_who(g->viewer, wire);
+		return NULL;
+	}
+	return vl_error_new(VL_ERR_ARG, "a malformed request");
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Views of a guest, in the broker: the worker is asked, and what it says is checked as
+ * what a guest says is.
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../view/collect.h"
+#include "../view/plausible.h"
+#include "../view/topbox.h"
+#include "../vmst/contact.h"
+
+#define NS_PER_S 1000000000UL
+/*
+ * A look at a list takes milliseconds, of the longest of all and where each page costs a
+ * system call some seconds; a comparison holds the guest for its looks, and waits between.
+ */
+#define LOOK_NS (30 * NS_PER_S)
+#define DIFF_NS (120 * NS_PER_S)
+#define WORD_NS (5 * NS_PER_S)
+
+#define NOT_ATTACHED "a look at a guest that is not attached"
+
+/* May a view do without what @err says is missing? */
+static bool is_bearable(const struct vl_error *err)
+{
+	return err->code != VL_ERR_TARGET && err->code != VL_ERR_NOMEM;
+}
+
+/* A guest whose kernel is not understood has memory all the same. */
+static struct vl_error *still_works(struct vl_error *err)
+{
+	char *hint = err->hint ? strdup(err->hint) : NULL;
+
+	vl_error_hint(err, "%s%swithout its types vmem and vpeek with an address still work",
+		      hint ? hint : "", hint ? "; " : "");
+	free(hint);
+	return err;
+}
+
+static struct vl_error *attach(struct vl_guest *g, bool need_kernel)
+{
+	struct vl_message m = { .op = VL_OP_ATTACH };
+	struct vl_error *err = vl_broker_ready(g, true);
+
+	if (err && !need_kernel && !g->in_contact && is_bearable(err)) {
+		vl_message_put_error(&m, err);
+		err = vl_broker_ready(g, false);
+	}
+	if (!err)
+		err = vl_broker_ask(g, &m, LOOK_NS);
+	if (err &&
+	    (err->code == VL_ERR_KERNEL || err->code == VL_ERR_BOOTING || err->code == VL_ERR_DOWN))
+		err = still_works(err);
+	return err;
+}
+
+struct vl_error *vl_guest_attach(struct vl_guest *g, bool need_kernel)
+{
+	struct vl_error *err = attach(g, need_kernel);
+
+	if (!err || !vl_spare_lost(g))
+		return err;
+	vl_error_destroy(err);
+	return attach(g, need_kernel);
+}
+
+/* All @len bytes of what was found; the window has the first of them. */
+static struct vl_error *fetch(struct vl_guest *g, uint64_t len, struct vl_parcel *p)
+{
+	struct vl_error *err;
+
+	if (len > VL_PARCEL_MAX)
+		return vl_broker_lied(g);
+	p->bytes = malloc(len + 1);
+	if (!p->bytes)
+		return vl_error_nomem();
+	for (;;) {
+		struct vl_message m = { .op = VL_OP_PIECE };
+		size_t n = len - p->len < VL_WINDOW_MAIN ? len - p->len : VL_WINDOW_MAIN;
+
+		memcpy(p->bytes + p->len, vl_box_wire(g->box)->window, n);
+		p->len += n;
+		if (p->len == len)
+			return NULL;
+		m.value[0] = p->len;
+		err = vl_broker_ask(g, &m, WORD_NS);
+		if (err)
+			return err;
+	}
+}
+
+struct vl_error *vl_views_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns,
+			      struct vl_parcel *p)
+{
+	struct vl_error *said, *err;
+
+	if (!g->box)
+		return vl_error_new(VL_ERR_ARG, NOT_ATTACHED);
+	said = vl_broker_ask(g, m, timeout_ns);
+	if (!g->box)
+		return said;
+	err = fetch(g, m->value[1], p);
+	if (!err)
+		return said;
+	vl_error_destroy(said);
+	vl_parcel_deinit(p);
+	return err;
+}
+
+static struct vl_error *ask_table(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns,
+				  struct vl_table *t)
+{
+	const struct vl_subject subject = { .target = g->target };
+	struct vl_parcel p = { .bytes = NULL };
+	struct vl_error *err = vl_views_ask(g, m, timeout_ns, &p), *wrong;
+
+	if (!p.bytes)
+		return err;
+	if (!vl_parcel_take_table(&p, t) || vl_parcel_left(&p)) {
+		vl_error_destroy(err);
+		err = vl_broker_lied(g);
+		vl_table_deinit(t);
+	}
+	vl_parcel_deinit(&p);
+	wrong = vl_plausible_table(&subject, t);
+	if (!err)
+		return wrong;
+	vl_error_destroy(wrong);
+	return err;
+}
+
+struct vl_error *vl_guest_scan(struct vl_guest *g, const struct vl_scan *scan, struct vl_table *t)
+{
+	const struct vl_message m = { .op = VL_OP_SCAN, .value = { vl_scan_number(scan) } };
+	struct vl_message ask = m;
+	struct vl_error *err = ask_table(g, &ask, LOOK_NS, t);
+
+	if (!err || !vl_spare_lost(g))
+		return err;
+	vl_error_destroy(err);
+	vl_table_clear(t);
+	err = attach(g, scan->need_kernel);
+	ask = m;
+	return err ? err : ask_table(g, &ask, LOOK_NS, t);
+}
+
+struct vl_error *vl_guest_diff(struct vl_guest *g, const struct vl_diff *diff, struct vl_table *t)
+{
+	struct vl_message m = { .op = VL_OP_DIFF, .value = { (uintptr_t)diff } };
+	struct vl_error *err = ask_table(g, &m, DIFF_NS, t);
+
+	if (!err || !g->box || m.value[0] != VL_WANT_CONTACT_ANEW || g->anew)
+		return err;
+	/* Once: see begin_once() in broker.c. */
+	vl_error_destroy(err);
+	vl_broker_renew(g);
+	vl_table_clear(t);
+	err = vl_guest_attach(g, true);
+	m = (struct vl_message){ .op = VL_OP_DIFF, .value = { (uintptr_t)diff } };
+	return err ? err : ask_table(g, &m, DIFF_NS, t);
+}
+
+struct vl_error *vl_guest_top_open(struct vl_guest *g)
+{
+	struct vl_message m = { .op = VL_OP_TOP };
+
+	return g->box ? vl_broker_ask(g, &m, LOOK_NS) : vl_error_new(VL_ERR_ARG, NOT_ATTACHED);
+}
+
+/* Have a worker: the last one may have died. */
+static struct vl_error *have_top(struct vl_guest *g)
+{
+	struct vl_error *err;
+
+	if (g->box)
+		return NULL;
+	err = vl_guest_attach(g, true);
+	return err ? err : vl_guest_top_open(g);
+}
+
+struct vl_error *vl_guest_top(struct vl_guest *g, struct vl_top_sample *ret)
+{
+	const struct vl_subject subject = { .target = g->target };
+	struct vl_message m = { .op = VL_OP_TOP, .value = { 1 } };
+	struct vl_parcel p = { .bytes = NULL };
+	uint64_t begin = vl_view_now();
+	struct vl_error *err, *wrong;
+
+	ret->at_ns = 0;
+	ret->nr_tasks = ret->nr_cpus = 0;
+	err = have_top(g);
+	if (!err)
+		err = vl_views_ask(g, &m, LOOK_NS, &p);
+	if (!vl_parcel_left(&p))
+		return err ? err : vl_broker_lied(g);
+	if (vl_parcel_take_sample(&p, ret) && !vl_parcel_left(&p)) {
+		ret->at_ns = begin;
+		ret->cost_ns = vl_view_now() - begin;
+	} else {
+		vl_error_destroy(err);
+		err = vl_broker_lied(g);
+		ret->nr_tasks = ret->nr_cpus = 0;
+	}
+	vl_parcel_deinit(&p);
+	wrong = vl_plausible_totals(&subject, ret);
+	if (!wrong)
+		wrong = vl_plausible_tasks(&subject, ret);
+	else
+		vl_error_destroy(vl_plausible_tasks(&subject, ret));
+	if (!err)
+		return wrong;
+	vl_error_destroy(wrong);
+	return err;
+}
+
+void vl_guest_dismiss(struct vl_guest *g)
+{
+	if (g->box && !(g->uses & VL_GUEST_ASK))
+		vl_box_dismiss(g->box);
+}
+
+/* The name of an engine that there is. */
+static const char *engine_name(const char *said)
+{
+	static const char *const names[] = { "direct", "kvm", "module" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(said, names[i]))
+			return names[i];
+	return NULL;
+}
+
+#define END(text) (text)[sizeof(text) - 1] = '\0'
+
+bool vl_guest_reader_stats(struct vl_guest *g, struct vl_reader_stats *ret)
+{
+	struct vl_message m = { .op = VL_OP_READER };
+	struct vl_words *w;
+
+	*ret = (struct vl_reader_stats){ .engine = NULL };
+	if (!g->words)
+		g->words = malloc(sizeof(*g->words));
+	if (!g->words || !g->box || vl_discard(vl_broker_ask(g, &m, WORD_NS)))
+		return false;
+	w = g->words;
+	memcpy(w, vl_box_wire(g->box)->window, sizeof(*w));
+	END(w->engine);
+	END(w->reason);
+	END(w->others);
+	*ret = (struct vl_reader_stats){
+		.engine = engine_name(w->engine),
+		.reason = w->reason,
+		.others = w->others,
+		.open_ns = w->open_ns,
+		.requests = w->requests,
+	};
+	return ret->engine;
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The worker of a guest: does what the broker says, and asks it for what needs rights. */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../host/module.h"
+#include "../host/port.h"
+#include "../base/deadline.h"
+#include "../vmst/answer.h"
+
+struct vl_worker {
+	struct vl_guest *guest;
+	struct vl_port_asker asker;
+};
+
+/* --- before the box --- */
+
+/* Would something here run on /dev/kvm? */
+static bool wants_kvm(const struct vl_guest *g)
+{
+	if (g->uses & VL_GUEST_READ && (!g->engine || !strcmp(g->engine, "kvm")))
+		return true;
+	return g->uses & VL_GUEST_ASK &&
+	       (g->executor == VL_EXECUTOR_KVM ||
+		(g->executor == VL_EXECUTOR_ANY && vl_machine_kind() == VL_MACHINE_TWO_LEVELS));
+}
+
+/*
+ * Would something here read by the kernel module? It is asked where it maps the RAM, and
+ * else if somebody wants to know.
+ */
+static bool wants_module(const struct vl_guest *g)
+{
+	bool named = g->engine && !strcmp(g->engine, "module");
+
+	return vl_ram_by_module(g->target) ||
+	       ((named || g->explain) && vl_target_module(g->target, NULL));
+}
+
+/* What cannot be opened in the box; @keep: what was. */
+static bool open_ahead(const struct vl_guest *g, struct vl_target_port *p, struct vl_box_fds *keep)
+{
+	if (g->uses & VL_GUEST_ASK)
+		p->uffd = vl_view_open_uffd(&p->uffd_user_only);
+	vl_machine_look(&p->machine, wants_kvm(g));
+	return vl_box_keep(keep, p->uffd) && vl_box_keep(keep, p->machine.kvm);
+}
+
+struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep)
+{
+	struct vl_guest *g = guest;
+	struct vl_worker *w = calloc(1, sizeof(*w));
+	const struct vl_vcpu_state nothing = { 0 };
+	struct vl_error *err;
+
+	if (!w)
+		return vl_error_nomem();
+	w->guest = g;
+	if (g->uses & VL_GUEST_READ && wants_module(g))
+		vl_target_take_module(g->target);
+	err = vl_port_prepare(&w->asker, g->target, keep);
+	if (!err && !open_ahead(g, &w->asker.port, keep))
+		err = vl_error_new(VL_ERR_OS, "too many files are behind the guest's memory");
+	/*
+	 * No file can be opened in the box. To load Unicorn takes longer than a short run, so that is
+	 * done where it is known to be needed; else another worker is made (VL_WANT_EMULATOR).
+	 */
+	g->emulator = g->uses & VL_GUEST_ASK &&
+		      (g->executor == VL_EXECUTOR_UNICORN ||
+		       (g->executor == VL_EXECUTOR_ANY && vl_native_unfit(&nothing)));
+	if (!err && g->emulator)
+		err = vl_emulator_load();
+	g->boxed = true;
+	g->box = NULL;
+	g->sys.ops = &vl_guest_ops;
+	g->worker = w;
+	return err;
+}
+
+/* --- in the box --- */
+
+static struct vl_error *call(struct vl_worker *w, struct vl_message *m)
+{
+	struct vl_sys *sys = &w->guest->sys;
+	struct vl_arg args[VL_WIRE_ARGS];
+	struct vl_error *err;
+	int64_t ret = 0;
+
+	m->text[sizeof(m->text) - 1] = '\0';
+	if (!vl_message_args(m, w->asker.wire->window, args))
+		return vl_error_new(VL_ERR_ARG, "not a call");
+	err = sys->ops->call(sys, m->text, args, m->nr_args, &ret);
+	m->value[0] = (uint64_t)ret;
+	return err;
+}
+
+static struct vl_error *answer(struct vl_sys *sys, const char *path, const struct vl_question *q,
+			       struct vl_answer *ret, void *buf)
+{
+	switch (q->what) {
+	case VL_ASKS_FILE:
+		return vl_sys_open_read(sys, path, q->flags, buf, q->len, &ret->ret, &ret->n);
+	case VL_ASKS_STAT:
+		return VL_SYS_CALL(sys, "newfstatat", &ret->ret, VL_ARG_INT(AT_FDCWD),
+				   VL_ARG_STR(path), VL_ARG_OUT(buf, q->len), VL_ARG_INT(q->flags));
+	case VL_ASKS_LINK:
+		return VL_SYS_CALL(sys, "readlinkat", &ret->ret, VL_ARG_INT(AT_FDCWD),
+				   VL_ARG_STR(path), VL_ARG_OUT(buf, q->len), VL_ARG_INT(q->len));
+	}
+	return vl_error_new(VL_ERR_ARG, "a malformed request");
+}
+
+/* The longest time for questions that are asked ahead: meanwhile the program waits. */
+#define AHEAD_NS 20000000L
+
+/*
+ * Answer what is asked, and then what is likely to be: should one of these get no answer, the epoch
+ * ends, as after any such call.
+ */
+static struct vl_error *ask(struct vl_worker *w, struct vl_message *m)
+{
+	unsigned char *window = w->asker.wire->window;
+	struct vl_asked *asked = (struct vl_asked *)window;
+	size_t nr = m->value[0] < VL_AHEAD_MAX ? m->value[0] : VL_AHEAD_MAX, at = sizeof(*asked);
+	int64_t end = vl_monotonic_ns() + AHEAD_NS;
+	struct vl_sys *sys = &w->guest->sys;
+	char path[PATH_MAX + VL_LEAF_MAX];
+
+	for (size_t i = 0; i < nr && (!i || vl_monotonic_ns() < end); i++) {
+		const struct vl_question *q = &asked->questions[i];
+		struct vl_answer *a = (struct vl_answer *)(window + at);
+		struct vl_error *err;
+
+		at = vl_answer_next(at, q->len);
+		if (at > VL_WINDOW_MAIN)
+			return vl_error_new(VL_ERR_ARG, "a malformed request");
+		snprintf(path, sizeof(path), "%.*s%.*s", PATH_MAX - 1, asked->base, VL_LEAF_MAX - 1,
+			 q->leaf);
+		err = answer(sys, path, q, a, a + 1);
+		if (err && !i)
+			return err;
+		if (err) {
+			vl_error_destroy(err);
+			sys->missed = 0;
+			sys->brief = 1;
+			w->guest->ask.cut = true;
+			break;
+		}
+		m->value[0] = i + 1;
+	}
+	return NULL;
+}
+
+static void learn(struct vl_worker *w, struct vl_message *m)
+{
+	struct vl_workset *ws = &w->guest->workset;
+
+	vl_epoch_learn(w->guest);
+	if (w->guest->contact && w->guest->contact->anchor_changed) {
+		vl_contact_save(w->guest->contact);
+		w->guest->contact->anchor_changed = false;
+	}
+	m->value[VL_LEARNED_CHANGED] = ws->changed && ws->nr <= VL_WORKSET_MAX;
+	m->value[VL_LEARNED_PAGES] = ws->nr;
+	if (m->value[VL_LEARNED_CHANGED] && ws->nr)
+		memcpy(w->asker.wire->window, ws->gpas, ws->nr * sizeof(*ws->gpas));
+	ws->changed = false;
+}
+
+static struct vl_error *contact(struct vl_worker *w, struct vl_message *m)
+{
+	struct vl_guest *g = w->guest;
+	struct vl_error *err;
+
+	err = vl_guest_contact(g, m->value[0]);
+	m->value[0] = g->want;
+	if (err)
+		return err;
+	m->value[0] = g->contact->first;
+	m->value[1] = g->contact->known;
+	strcpy(m->text, g->contact->build_id);
+	return NULL;
+}
+
+/* The contact stays, and with it what is still in the working set's eyes. */
+static struct vl_error *next(struct vl_worker *w, const struct vl_message *m)
+{
+	struct vl_guest *g = w->guest;
+	size_t nr = m->value[1];
+
+	g->anew = false;
+	g->know_mounts = false; /* they can have changed since */
+	/* So can the identity of a task; the init process stays what it is. */
+	g->know_self &= !g->as;
+	/* A keeper's answer is that of a tool which begins anew. */
+	g->looked_ns = g->looked_code_ns = 0;
+	vl_epoch_reset(g);
+	if (m->value[0]) {
+		g->trim = true;
+		vl_workset_deinit(&g->workset);
+		g->workset.gpas = nr <= VL_WORKSET_MAX ? malloc(nr * 8 + 1) : NULL;
+		if (!g->workset.gpas)
+			return vl_error_nomem();
+		memcpy(g->workset.gpas, w->asker.wire->window, nr * 8);
+		g->workset.nr = nr;
+	}
+	g->sys.ready = vl_guest_ready(g);
+	return NULL;
+}
+
+static struct vl_error *serve(struct vl_worker *w, struct vl_message *m)
+{
+	struct vl_guest *g = w->guest;
+	struct vl_sys *sys = &g->sys;
+	struct vl_error *err;
+	struct vl_stats stats;
+
+	switch (m->op) {
+	case VL_OP_CONTACT:
+		return contact(w, m);
+	case VL_OP_BEGIN:
+		g->want = VL_WANT_NOTHING;
+		err = sys->ops->begin(sys);
+		m->value[0] = g->want;
+		return err;
+	case VL_OP_SETTLE:
+		return sys->ops->settle(sys);
+	case VL_OP_END:
+		sys->ops->end(sys);
+		return NULL;
+	case VL_OP_CALL:
+		return call(w, m);
+	case VL_OP_ASK:
+		return ask(w, m);
+	case VL_OP_PUSH:
+		m->value[0] = sys->ops->push(sys, m->value[1] ? w->asker.wire->window : NULL,
+					     m->value[0]);
+		return NULL;
+	case VL_OP_PULL:
+		sys->ops->pull(sys, m->value[0], w->asker.wire->window, m->value[1]);
+		return NULL;
+	case VL_OP_RESET:
+		sys->ops->reset(sys);
+		return NULL;
+	case VL_OP_LEARN:
+		learn(w, m);
+		return NULL;
+	case VL_OP_NEXT:
+		return next(w, m);
+	case VL_OP_STATS:
+		vl_guest_figures(g, &stats);
+		memcpy(w->asker.wire->window, &stats, sizeof(stats));
+		return NULL;
+	}
+	return vl_viewer_serve(g, w->asker.wire, m);
+}
+
+void vl_worker_main(void *guest, struct vl_wire *wire, int link)
+{
+	struct vl_guest *g = guest;
+	struct vl_worker *w = g->worker;
+	const struct vl_sys_ops *ops = g->sys.ops;
+	struct vl_message m;
+
+	vl_port_connect(&w->asker, wire, link);
+	while (vl_wire_hear(wire, VL_CHANNEL_MAIN, link, &m)) {
+		g->sys = m.sys;
+		g->sys.ops = ops;
+		vl_target_set_account(g->target, &m.pauses);
+		vl_message_put_error(&m, serve(w, &m));
+		m.sys = g->sys;
+		m.op = VL_OP_REPLY;
+		vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
+	}
+}

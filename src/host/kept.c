@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "kept.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../base/dirs.h"
+#include "../base/lock.h"
+#include "internal.h"
+#include "tidy.h"
+
+static const struct {
+	const char *suffix;
+	bool cached; /* else of the run */
+	size_t max;
+} kinds[VL_NR_KEPT] = {
+	[VL_KEPT_CONTACT] = { "contact", false, 4096 },
+	/* More than the largest table that vl_kallsyms_find() lets through. */
+	[VL_KEPT_KERNEL] = { "kernel", true, 128U << 20 },
+	/* VL_BTF_MAX */
+	[VL_KEPT_BTF] = { "btf", true, 32U << 20 },
+};
+
+bool vl_is_key(const char *key)
+{
+	size_t n = 0;
+
+	while (n < VL_KEY_MAX &&
+	       ((key[n] >= '0' && key[n] <= '9') || (key[n] >= 'a' && key[n] <= 'f')))
+		n++;
+	return n == VL_KEY_MAX && !key[n];
+}
+
+/* *@ret is malloc'ed. */
+static struct vl_error *path_of(struct vl_target *t, enum vl_kept kind, const char *key, char **ret)
+{
+	struct vl_error *err;
+	char *dir;
+	int n;
+
+	if (kind >= VL_NR_KEPT || (kinds[kind].cached ? !key || !vl_is_key(key) : !t))
+		return vl_error_new(VL_ERR_ARG, "that is no file that is kept");
+	err = kinds[kind].cached ? vl_cache_dir(&dir) : vl_run_dir(&dir);
+	if (err)
+		return err;
+	n = asprintf(ret, "%s/%s.%s", dir, kinds[kind].cached ? key : vl_target_run_id(t),
+		     kinds[kind].suffix);
+	free(dir);
+	return n < 0 ? vl_error_nomem() : NULL;
+}
+
+/* What is used is not among the first to go: see tidy.h. */
+static void note_use(int fd)
+{
+	struct stat st;
+
+	if (!fstat(fd, &st) && st.st_mtime < time(NULL) - 24 * 3600 && futimens(fd, NULL))
+		errno = 0;
+}
+
+struct vl_error *vl_kept_open(struct vl_target *t, enum vl_kept kind, const char *key, int *fd_ret,
+			      size_t *size_ret)
+{
+	struct vl_error *err;
+	char *path;
+
+	if (t && t->port)
+		return t->port->kept_open(t->port->ctx, kind, key, fd_ret, size_ret);
+	err = path_of(t, kind, key, &path);
+	if (err)
+		return err;
+	err = vl_file_open(path, kinds[kind].max, fd_ret, size_ret);
+	free(path);
+	if (!err && kinds[kind].cached)
+		note_use(*fd_ret);
+	return err;
+}
+
+struct vl_error *vl_kept_load(struct vl_target *t, enum vl_kept kind, const char *key, char **ret,
+			      size_t *size_ret)
+{
+	struct vl_error *err;
+	size_t size;
+	int fd;
+
+	err = vl_kept_open(t, kind, key, &fd, &size);
+	if (err)
+		return err;
+	err = vl_file_slurp(fd, size, ret, size_ret);
+	close(fd);
+	return err;
+}
+
+struct vl_error *vl_kept_store(struct vl_target *t, enum vl_kept kind, const char *key,
+			       const void *data, size_t size)
+{
+	struct vl_error *err;
+	char *path;
+
+	if (t && t->port)
+		return t->port->kept_store(t->port->ctx, kind, data, size);
+	err = path_of(t, kind, key, &path);
+	if (err)
+		return err;
+	err = size <= kinds[kind].max ? vl_file_store(path, data, size) :
+					vl_error_os(EFBIG, "cannot write %s", path);
+	free(path);
+	if (!err && kinds[kind].cached)
+		vl_tidy_cache(key);
+	return err;
+}
+
+/* Was the contact of this run stored at @since or later? */
+static bool stored_since(struct vl_target *t, const struct timespec *since)
+{
+	struct stat st;
+	bool later = false;
+	char *path;
+
+	if (vl_discard(path_of(t, VL_KEPT_CONTACT, NULL, &path)))
+		return false;
+	if (!lstat(path, &st))
+		later = st.st_mtim.tv_sec > since->tv_sec || (st.st_mtim.tv_sec == since->tv_sec &&
+							      st.st_mtim.tv_nsec >= since->tv_nsec);
+	free(path);
+	return later;
+}
+
+bool vl_kept_turn(struct vl_target *t, const struct timespec *since, uint64_t wait_ns)
+{
+	char *name;
+
+	if (t->port)
+		return t->port->turn(t->port->ctx, since, wait_ns);
+	vl_kept_end_turn(t);
+	if (asprintf(&name, "%s-first", vl_target_run_id(t)) >= 0) {
+		t->first_fd = vl_run_lock((unsigned)(wait_ns / 1000000), name);
+		free(name);
+	}
+	return stored_since(t, since);
+}
+
+void vl_kept_end_turn(struct vl_target *t)
+{
+	if (t->port) {
+		t->port->end_turn(t->port->ctx);
+		return;
+	}
+	if (t->first_fd >= 0)
+		close(t->first_fd);
+	t->first_fd = -1;
+}
