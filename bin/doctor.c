@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "applet.h"
+#include "base/array.h"
 #include "parse.h"
 #include "progress.h"
 #include "report.h"
@@ -153,7 +154,7 @@ static void print_rows(const struct vl_table *t, bool color)
 		}
 		last = area;
 		last_len = len;
-		for (size_t k = 0; color && k < sizeof(looks) / sizeof(looks[0]); k++)
+		for (size_t k = 0; color && k < ARRAY_SIZE(looks); k++)
 			if (strlen(looks[k].state) == state_len &&
 			    !memcmp(state, looks[k].state, state_len))
 				sgr = looks[k].sgr;

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "applet.h"
+#include "base/array.h"
 #include "options.h"
 #include "report.h"
 #include "views.h"
@@ -65,7 +66,7 @@ bool view_option(struct view_options *o, int key, char *arg)
 				     arg);
 		return false;
 	case VIEW_PAUSE:
-		for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
 			if (strcmp(arg, modes[i].name))
 				continue;
 			o->scan.target.pause = modes[i].mode;

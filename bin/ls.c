@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "applet.h"
+#include "base/array.h"
 #include "report.h"
 
 /* Does option @arg of GNU ls take the next argument as its value? */
@@ -21,7 +22,7 @@ static bool takes_next(const char *arg)
 	};
 
 	if (arg[1] == '-') {
-		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 			if (!strcmp(arg, names[i]))
 				return true;
 		return false;

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "applet.h"
+#include "base/array.h"
 #include "report.h"
 #include "views.h"
 
@@ -155,7 +156,7 @@ static error_t parse_pause(struct parse *p, const char *arg)
 		{ "none", VL_PAUSE_NONE },
 	};
 
-	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
 		if (!strcmp(arg, modes[i].name)) {
 			p->options->guest.target.pause = modes[i].mode;
 			return 0;

@@ -11,6 +11,7 @@
 #include <wchar.h>
 #include <wctype.h>
 
+#include "base/array.h"
 #include "base/dirs.h"
 #include "base/text.h"
 
@@ -127,7 +128,7 @@ void report_fate(const char *applet, const char *guest, enum vl_kernel_fate fate
 	};
 	_cleanup_error_ struct vl_error *err = NULL;
 
-	if (fate >= sizeof(notes) / sizeof(notes[0]) || !notes[fate].says)
+	if (fate >= ARRAY_SIZE(notes) || !notes[fate].says)
 		return;
 	err = vl_error_hint(vl_error_new(VL_ERR_KERNEL, "%s", notes[fate].says), "%s",
 			    notes[fate].means);
@@ -162,7 +163,7 @@ void report_dirs(const char *applet)
 		  vl_run_dir },
 	};
 
-	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
 		const char *value = secure_getenv(dirs[i].variable);
 		_cleanup_error_ struct vl_error *err = NULL;
 
@@ -267,7 +268,7 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 	print_text("keeper:", kept ? "yes" : "no");
 	print_ms("paused:", stats->paused_ns);
 	print_ms("paused longest:", stats->paused_longest_ns);
-	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
 		fprintf(stderr, "%-16s%" PRIu64 "\n", counts[i].key, counts[i].value);
 	vl_confined_describe(redirect->confined, walls);
 	snprintf(confined, sizeof(confined), "seccomp%s%s", *walls ? ", " : "", walls);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "applet.h"
+#include "base/array.h"
 #include "parse.h"
 #include "report.h"
 #include "top.h"
@@ -124,7 +125,7 @@ static const char *known_as(const char *word, size_t len)
 		{ "NLWP", "THREADS" },	  { "STATE", "S" },
 	};
 
-	for (size_t i = 0; i < sizeof(also) / sizeof(also[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(also); i++)
 		if (strlen(also[i].name) == len && !strncasecmp(also[i].name, word, len))
 			return also[i].column;
 	return NULL;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "top.h"
 #include "view/users.h"
 #include "vmst/answer.h"
@@ -253,7 +254,7 @@ static const char *tcp_state(unsigned state)
 					     "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT", "CLOSE",
 					     "CLOSE-WAIT", "LAST-ACK",	 "LISTEN",    "CLOSING" };
 
-	return state < sizeof(names) / sizeof(names[0]) ? names[state] : "";
+	return state < ARRAY_SIZE(names) ? names[state] : "";
 }
 
 static void print_inet(struct reading *r, const char *name, const char *line)
@@ -297,7 +298,7 @@ static void print_sockets(struct reading *r, bool all_files)
 	fputs("Sockets\n", r->out);
 	if (!r->nr_inodes)
 		fputs(all_files ? "  (none)\n" : "  (not known without its files)\n", r->out);
-	for (size_t i = 0; r->nr_inodes && i < sizeof(tables) / sizeof(tables[0]); i++) {
+	for (size_t i = 0; r->nr_inodes && i < ARRAY_SIZE(tables); i++) {
 		char path[16], *rest = r->buf, *line;
 		size_t len;
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "topscreen.h"
 
 #define CTRL(c) ((c)&0x1f)
@@ -325,7 +326,7 @@ static const struct key {
 	{ { 'i' }, TOP_TASKS, NULL, 0, "i", "set the I/O priority: likewise" },
 };
 
-#define NR_KEYS (sizeof(keys) / sizeof(keys[0]))
+#define NR_KEYS ARRAY_SIZE(keys)
 
 bool top_help_line(size_t i, char *buf, size_t size, bool *grey)
 {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "topscreen.h"
 
 #define NSEC_PER_USEC 1000
@@ -309,7 +310,7 @@ static void draw_keys(struct top *t)
 	};
 	int x = 0, y = LINES - 1;
 
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		int wide = (int)(strlen(keys[i].key) + strlen(keys[i].what)) + 1;
 
 		if (!(keys[i].panes & t->pane) || x + wide >= COLS)

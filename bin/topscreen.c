@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "applet.h"
+#include "base/array.h"
 #include "report.h"
 #include "topscreen.h"
 
@@ -255,7 +256,7 @@ static void start_colours(struct top *t)
 	if (!t->colour)
 		return;
 	own = use_default_colors() == ERR;
-	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++)
 		init_pair(pairs[i].pair, pairs[i].fg,
 			  own && pairs[i].bg < 0 ? COLOR_BLACK : pairs[i].bg);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "applet.h"
+#include "base/array.h"
 #include "guest/spare.h"
 #include "keep/keep.h"
 #include "options.h"
@@ -89,7 +90,7 @@ static const struct view views[] = {
 
 const struct view *view_find(const char *name)
 {
-	for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(views); i++)
 		if (!strcmp(name, views[i].applet))
 			return &views[i];
 	return NULL;

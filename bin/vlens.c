@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "applet.h"
+#include "base/array.h"
 #include "report.h"
 #include "base/near.h"
 #include "views.h"
@@ -111,7 +112,7 @@ static const struct applet applets[] = {
 };
 /* clang-format on */
 
-#define NR_APPLETS (sizeof(applets) / sizeof(applets[0]))
+#define NR_APPLETS ARRAY_SIZE(applets)
 
 /* The applet called @name: "vps", and "ps" where @bare. */
 static const struct applet *find_applet(const char *name, bool bare)

@@ -18,6 +18,7 @@
 
 #include "../src/imee/engine.h"
 #include "../src/vlens.h"
+#include "base/array.h"
 
 #define ROUNDS 301
 #define SLOW_ROUNDS 15
@@ -206,7 +207,7 @@ static void make_native(struct reads *t)
 static void bench_reads(struct vl_reader *r, const uint64_t *stacks, size_t nr_stacks)
 {
 	static const size_t sizes[] = { 4, 64, 128, 512, 1024, 4096 };
-	static const size_t nr_sizes = sizeof(sizes) / sizeof(sizes[0]);
+	static const size_t nr_sizes = ARRAY_SIZE(sizes);
 	struct reads *t = calloc(1, sizeof(*t));
 	uint64_t hot = vl_reader_symbol(r, "init_task") & ~4095UL;
 	uint64_t *va = malloc(NR_RANDOM * sizeof(*va));

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "array.h"
+
 /* \xNN */
 #define ESCAPE_LEN 4
 
@@ -22,7 +24,7 @@ static const struct {
 
 bool vl_text_unseen(uint32_t c)
 {
-	for (size_t i = 0; i < sizeof(unseen) / sizeof(unseen[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(unseen); i++)
 		if (c >= unseen[i].first && c <= unseen[i].last)
 			return true;
 	return false;

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../base/array.h"
 #include "../base/process.h"
 
 #define NS_PER_S 1000000000UL
@@ -538,7 +539,7 @@ void vl_box_describe(const struct vl_box_report *r, char buf[VL_BOX_TEXT])
 	size_t n = 0;
 
 	buf[0] = '\0';
-	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
 		if (r->has & 1U << i && n < VL_BOX_TEXT)
 			n += (size_t)snprintf(buf + n, VL_BOX_TEXT - n, "%s%s", n ? ", " : "",
 					      names[i]);

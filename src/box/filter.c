@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../base/array.h"
 #include "box.h"
 
 /* The type byte of an ioctl: linux/userfaultfd.h, linux/kvm.h, kmod/imee.h. */
@@ -233,12 +234,12 @@ int vl_box_filter_load(void)
 {
 	/* Signals go to threads of its own only. */
 	const struct rule own = { SCMP_SYS(tgkill), ALLOW, 0, UINT64_MAX, (uint64_t)getpid() };
-	const struct rule *sorted[sizeof(rules) / sizeof(rules[0]) + 1] = { &own };
+	const struct rule *sorted[ARRAY_SIZE(rules) + 1] = { &own };
 	struct program p = { .nr = 0 };
 	struct sock_fprog prog;
 	size_t nr = 1;
 
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
 		/* A call that has no number here fails as what has no row. */
 		if (rules[i].nr >= 0)
 			sorted[nr++] = &rules[i];

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "../view/collect.h"
 #include "../view/plausible.h"
 #include "../view/topbox.h"
@@ -228,7 +229,7 @@ static const char *engine_name(const char *said)
 {
 	static const char *const names[] = { "direct", "kvm", "module" };
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (!strcmp(said, names[i]))
 			return names[i];
 	return NULL;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../base/array.h"
 #include "internal.h"
 #include "notes.h"
 
@@ -48,7 +49,7 @@ static struct vl_error *not_elf(int fd)
 	char head[16] = "";
 	ssize_t n = pread(fd, head, sizeof(head), 0);
 
-	for (size_t i = 0; n > 0 && i < sizeof(others) / sizeof(others[0]); i++)
+	for (size_t i = 0; n > 0 && i < ARRAY_SIZE(others); i++)
 		if (!memcmp(head, others[i].magic, strlen(others[i].magic)))
 			return vl_error_hint(
 				vl_error_new(VL_ERR_TARGET, "the file is %s", others[i].what), "%s",

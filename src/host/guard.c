@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "../base/array.h"
 #include "../base/process.h"
 #include "deadman.h"
 
@@ -253,7 +254,7 @@ static void guard_main(struct vl_target *t, struct guard_side *g)
 	init_alarm(g);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	keep_only(fds, sizeof(fds) / sizeof(fds[0]));
+	keep_only(fds, ARRAY_SIZE(fds));
 	if (chdir("/") < 0)
 		errno = 0;
 	vl_process_rename("vlens-guard");

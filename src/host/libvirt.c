@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "../base/array.h"
 #include "bounded.h"
 #include "domcache.h"
 #include "hmp.h"
@@ -347,7 +348,7 @@ static struct vl_error *call_info(struct call *c)
 	snprintf(ret->id, sizeof(ret->id), "%u", d->vir.DomainGetID(d->dom));
 	if (d->vir.DomainGetInfo(d->dom, &info) < 0)
 		return NULL;
-	if (info.state < sizeof(states) / sizeof(states[0]) && states[info.state])
+	if (info.state < ARRAY_SIZE(states) && states[info.state])
 		snprintf(ret->state, sizeof(ret->state), "%s", states[info.state]);
 	ret->vcpus = info.nrVirtCpu;
 	return NULL;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "internal.h"
 #include "qemu_args.h"
 #include "../base/near.h"
@@ -12,7 +13,7 @@ bool vl_name_is_taken(const char *name)
 {
 	static const char *const prefixes[] = { "qemu:", "qmp:", "kvm:", "-" };
 
-	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
 		if (!strncmp(name, prefixes[i], strlen(prefixes[i])))
 			return true;
 	/* A UUID is 32 digits and perhaps hyphens. */

@@ -12,6 +12,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "../base/array.h"
 #include "../base/dirs.h"
 #include "../base/hash.h"
 
@@ -189,7 +190,7 @@ void vl_keep_self(struct vl_keep_self *ret)
 		ret->program[2] =
 			(uint64_t)st.st_ctim.tv_sec * 1000000000 + (uint64_t)st.st_ctim.tv_nsec;
 	}
-	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
 		ret->namespaces[i] = namespace_of(links[i]);
 	if (!stat("/", &st))
 		ret->root = st.st_ino;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
+
 /* KSYM_NAME_LEN, include/linux/kallsyms.h: a type and a name. */
 #define NAME_MAX_LEN 512
 /* A marker for every so many names. */
@@ -267,7 +269,7 @@ static bool try_offsets(const struct finder *f, size_t offsets, size_t base_at,
 						       VL_KALLSYMS_PLACE };
 
 	k->offsets = (struct vl_kallsyms_part){ offsets, 4 * (size_t)f->nr };
-	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
 		k->form = forms[i];
 		k->base = k->form == VL_KALLSYMS_PLACE ? f->va + offsets : get64(f, base_at);
 		if (k->base >= f->va && k->base - f->va < f->len && offsets_fit(f, k))
@@ -287,7 +289,7 @@ static bool find_offsets(const struct finder *f, struct vl_kallsyms *k)
 	size_t places[] = { (behind + 3) & ~(size_t)3, align8(behind),
 			    (f->num - 8 - size) & ~(size_t)7, (f->num - size) & ~(size_t)3 };
 
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		if (i >= 2 && f->num < size + 8)
 			break;
 		if (places[i] > f->len || f->len - places[i] < size + 16)

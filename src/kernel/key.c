@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "kernel.h"
 
 _Static_assert(2 * SHA256_DIGEST_SIZE == VL_KEY_MAX, "a key is a SHA-256");
@@ -27,7 +28,7 @@ void vl_kernel_key(const struct vl_kallsyms_tables *symbols, const void *btf, si
 
 	sha256_init(&sha);
 	add(&sha, head, sizeof(head));
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
 		add(&sha, parts[i].at, parts[i].len);
 	add(&sha, btf, btf_len);
 	sha256_digest(&sha, sizeof(digest), digest);

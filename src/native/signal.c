@@ -10,12 +10,13 @@
 
 #include <Zydis/Zydis.h>
 
+#include "../base/array.h"
 #include "base/machine.h"
 
 #define STACK_SIZE (256UL << 10)
 
 static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, VL_MACHINE_SIGNAL };
-#define NR_SIGNALS (sizeof(signals) / sizeof(signals[0]))
+#define NR_SIGNALS ARRAY_SIZE(signals)
 
 /* By the numbers of registers in machine code. */
 static const int gregs[VL_NR_GPR] = {

@@ -154,4 +154,4 @@ const struct vl_native vl_native[] = {
 
 /* clang-format on */
 
-const size_t vl_native_nr = sizeof(vl_native) / sizeof(vl_native[0]);
+const size_t vl_native_nr = ARRAY_SIZE(vl_native);

@@ -135,7 +135,7 @@ static const struct {
 
 static enum vl_redirect_refused wanted(const char *path)
 {
-	for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(beginnings); i++)
 		if (vl_path_below(path, beginnings[i].pattern))
 			return beginnings[i].wants;
 	return VL_REFUSED_WRITE;

@@ -51,7 +51,7 @@ static bool is_marked(const char *path)
 
 static bool in_folder(const struct vl_redirect *r, const char *norm, size_t len)
 {
-	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
 		if (strlen(folders[i]) == len && !strncmp(norm, folders[i], len))
 			return true;
 	return vl_command_folder(r, norm) > 0;

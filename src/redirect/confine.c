@@ -222,7 +222,7 @@ void vl_confined_describe(unsigned int confined, char buf[VL_CONFINED_TEXT])
 	};
 
 	*buf = '\0';
-	for (size_t i = 0; i < sizeof(walls) / sizeof(walls[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(walls); i++)
 		if (confined & walls[i].bit) {
 			strcat(buf, *buf ? ", " : "");
 			strcat(buf, walls[i].name);

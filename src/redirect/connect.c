@@ -19,7 +19,7 @@ static bool is_by_the_way(const struct vl_file *f, const struct sockaddr_un *sa)
 
 	if (sa->sun_family != AF_UNIX) /* getaddrinfo() connects to learn its own address */
 		return !f || f->type != SOCK_STREAM;
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
 		if (vl_path_below(sa->sun_path + !sa->sun_path[0], places[i]))
 			return true;
 	return false;

@@ -86,10 +86,10 @@ static char *clean(const char *var, bool *nomem)
 	char *ret = NULL;
 	const char *value;
 
-	for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(dropped); i++)
 		if (value_of(var, dropped[i]))
 			return NULL;
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
 		value = value_of(var, lists[i].name);
 		if (!value)
 			continue;

@@ -147,7 +147,7 @@ static const struct {
 
 static int find_device(const char *norm)
 {
-	for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
 		struct stat st;
 		int fd;
 

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "../base/array.h"
 #include "../vmst/answer.h"
 #include "redirect.h"
 #include "rows.h"

@@ -93,8 +93,7 @@ static struct vl_error *file_ioctl(struct vl_trap *t, struct vl_file *f)
 
 	t->ret = -ENOTTY;
 	/* What an ioctl opened has no name to open it again by. */
-	for (size_t i = 0; !(f->flags & O_PATH) && i < sizeof(questions) / sizeof(questions[0]);
-	     i++)
+	for (size_t i = 0; !(f->flags & O_PATH) && i < ARRAY_SIZE(questions); i++)
 		if (questions[i].cmd == cmd)
 			return ask(t, f, i);
 	return NULL;
@@ -113,7 +112,7 @@ static const unsigned int dangerous[] = {
 
 static bool is_dangerous(unsigned int cmd)
 {
-	for (size_t i = 0; i < sizeof(dangerous) / sizeof(dangerous[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(dangerous); i++)
 		if (cmd == dangerous[i])
 			return true;
 	return (cmd & 0xff00) == 'K' << 8 || (cmd & 0xff00) == 'V' << 8 || sets(cmd);

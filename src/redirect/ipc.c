@@ -81,7 +81,7 @@ struct vl_error *vl_h_ipcctl(struct vl_trap *t)
 	int64_t ret;
 	size_t len;
 
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (commands[i].nr == t->nr && commands[i].cmd == cmd)
 			c = &commands[i];
 	if (!c) {

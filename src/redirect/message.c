@@ -393,7 +393,7 @@ void vl_tame_message(struct vl_redirect *r, int protocol, char *message, size_t 
 	memcpy(&h, message, sizeof(h));
 	if (protocol == NETLINK_GENERIC && h.nlmsg_type == GENL_ID_CTRL && len > genl)
 		learn_family(r, message + genl, len - genl);
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		size_t head = NLMSG_HDRLEN + NLMSG_ALIGN(texts[i].head);
 
 		if (texts[i].protocol == protocol && is_about(r, &texts[i], h.nlmsg_type) &&

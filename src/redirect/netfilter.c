@@ -42,7 +42,7 @@ static const struct {
 
 bool vl_netfilter_asks(uint16_t type)
 {
-	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(questions); i++)
 		if (questions[i].subsystem == NFNL_SUBSYS_ID(type) &&
 		    questions[i].message == NFNL_MSG_TYPE(type))
 			return true;

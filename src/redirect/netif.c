@@ -115,10 +115,10 @@ struct vl_error *vl_h_netif(struct vl_trap *t)
 		t->pass = true;
 		return NULL;
 	}
-	for (i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(questions); i++)
 		if (questions[i].cmd == cmd)
 			break;
-	if (i == sizeof(questions) / sizeof(questions[0])) {
+	if (i == ARRAY_SIZE(questions)) {
 		vl_deny(t);
 		return NULL;
 	}

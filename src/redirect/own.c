@@ -30,8 +30,6 @@ static const char *const others[] = {
 	"/etc/services",     "/etc/protocols",		 "/etc/rpc",	       "/etc/iproute2",
 };
 
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-
 static size_t in_list(const char *norm, const char *const *list, size_t nr)
 {
 	for (size_t i = 0; i < nr; i++) {
@@ -73,8 +71,8 @@ bool vl_own_library(struct vl_trap *t, const char *norm)
 		return false;
 	if (!task->loader_libc)
 		return strcmp(norm, "/proc/self/exe") && strcmp(norm, "/proc/self/maps");
-	return in_list(norm, loader_settings, COUNT(loader_settings)) ||
-	       (in_list(norm, installed, COUNT(installed)) && strstr(norm, ".so"));
+	return in_list(norm, loader_settings, ARRAY_SIZE(loader_settings)) ||
+	       (in_list(norm, installed, ARRAY_SIZE(installed)) && strstr(norm, ".so"));
 }
 
 /*
@@ -92,7 +90,7 @@ bool vl_own_library_file(int fd, const char *norm, const struct stat *st)
 	/* access(2) goes by the real user. */
 	if (!S_ISREG(st->st_mode) || (!(st->st_mode & S_IROTH) && access(link, R_OK)))
 		return false;
-	if (in_list(norm, loader_settings, COUNT(loader_settings)))
+	if (in_list(norm, loader_settings, ARRAY_SIZE(loader_settings)))
 		return true;
 	ro = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (ro < 0)
@@ -114,7 +112,7 @@ bool vl_own_file(struct vl_trap *t, const char *norm)
 /* May the host run @norm? What is installed, in PATH, or the operator's own. */
 bool vl_own_executable(const struct vl_redirect *r, const char *norm)
 {
-	return in_list(norm, installed, COUNT(installed)) || in_own(r, norm) ||
+	return in_list(norm, installed, ARRAY_SIZE(installed)) || in_own(r, norm) ||
 	       vl_own_folder(r, norm) || vl_command_folder(r, norm);
 }
 
@@ -139,12 +137,12 @@ size_t vl_own_root(struct vl_trap *t, const char *norm)
 	if (!n && task)
 		n = vl_program_file(t->r, task, norm);
 	if (!n)
-		n = in_list(norm, installed, COUNT(installed));
+		n = in_list(norm, installed, ARRAY_SIZE(installed));
 	if (!n)
 		n = vl_command_folder(t->r, norm);
 	if (!n)
 		n = vl_own_terminfo(t->r, norm);
-	return n ? n : in_list(norm, others, COUNT(others));
+	return n ? n : in_list(norm, others, ARRAY_SIZE(others));
 }
 
 int vl_own_place(const struct vl_redirect *r, const char *path)
@@ -214,11 +212,11 @@ void vl_own_exe(struct vl_redirect *r, const char *exe)
 	if (!up || up == exe || !strncmp(exe, "/usr/", 5))
 		return;
 	own(r, exe, strlen(exe));
-	for (size_t i = 0; i < COUNT(dirs); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
 		if ((size_t)(slash - up - 1) != strlen(dirs[i]) ||
 		    strncmp(up + 1, dirs[i], strlen(dirs[i])))
 			continue;
-		for (size_t k = 0; k < COUNT(beside); k++) {
+		for (size_t k = 0; k < ARRAY_SIZE(beside); k++) {
 			snprintf(path, sizeof(path), "%.*s/%s", (int)(up - exe), exe, beside[k]);
 			own(r, path, strlen(path));
 		}
@@ -367,7 +365,7 @@ struct vl_error *vl_own_init(struct vl_redirect *r)
 			r->path = *env + 5;
 		if (!strncmp(*env, "PWD=", 4))
 			r->pwd = *env + 4;
-		for (size_t i = 0; i < COUNT(vars); i++) {
+		for (size_t i = 0; i < ARRAY_SIZE(vars); i++) {
 			size_t n = strlen(vars[i]);
 			const char *at = *env + n;
 

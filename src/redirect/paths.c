@@ -415,7 +415,7 @@ static const struct vl_path_row *row_of(struct vl_trap *t, const char *path, boo
 		return &terminfo_row;
 	if (r->pwd && !strcmp(norm, r->pwd) && is_among(t, C_STAT, norm))
 		return &pwd_row;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		size_t n = vl_path_below(norm, rows[i].pattern);
 
 		if (n && !(rows[i].exact && norm[n]) && is_among(t, rows[i].calls, norm) &&

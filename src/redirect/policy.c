@@ -337,4 +337,4 @@ const struct vl_policy vl_policy[] = {
 
 /* clang-format on */
 
-const size_t vl_policy_nr = sizeof(vl_policy) / sizeof(vl_policy[0]);
+const size_t vl_policy_nr = ARRAY_SIZE(vl_policy);

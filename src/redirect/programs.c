@@ -150,7 +150,7 @@ bool vl_program_among(const char *names, const char *name)
 
 static const struct vl_program *find(const char *name)
 {
-	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
 		if (vl_program_among(programs[i].names, name))
 			return &programs[i];
 	return NULL;
@@ -160,7 +160,7 @@ enum vl_redirect_refused vl_program_foreign(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 
-	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(foreign); i++)
 		if (vl_program_among(foreign[i].names, slash ? slash + 1 : path))
 			return foreign[i].why;
 	return VL_REFUSED_NOTHING;
@@ -189,7 +189,7 @@ size_t vl_program_file(const struct vl_redirect *r, const struct vl_task *task, 
 
 	while (!n && (word = next_word(word + len, &len)))
 		n = matches(r, word, len, norm);
-	for (size_t i = 0; !n && task->name[0] && i < sizeof(by_name) / sizeof(by_name[0]); i++) {
+	for (size_t i = 0; !n && task->name[0] && i < ARRAY_SIZE(by_name); i++) {
 		char pattern[128];
 
 		snprintf(pattern, sizeof(pattern), by_name[i], task->name);
@@ -270,7 +270,7 @@ void vl_program_begins(struct vl_task *task, const char *exe)
 		 strlen(name) < sizeof(task->name) ? name : "");
 	if (strpbrk(task->name, "*?["))
 		task->name[0] = 0;
-	for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(shared); i++)
 		if (!strcmp(task->name, shared[i]))
 			task->name[0] = 0;
 	if (!task->program || !task->program->shell)

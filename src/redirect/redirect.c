@@ -109,7 +109,7 @@ static bool is_interrupted(pid_t tid)
 	static const int signals[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGKILL };
 	uint64_t set = waiting_signals(tid);
 
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		if (set >> (signals[i] - 1) & 1)
 			return true;
 	return false;

@@ -162,7 +162,7 @@ static void set_plain(struct vl_trap *t)
 	char value[16];
 	int fd;
 
-	for (size_t i = 0; i < sizeof(plain_options) / sizeof(plain_options[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(plain_options); i++)
 		plain |= (int)t->args[1] == SOL_SOCKET && (int)t->args[2] == plain_options[i];
 	t->ret = vl_mem_read(t, t->args[3], value, len);
 	if (t->ret)

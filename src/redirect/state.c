@@ -172,7 +172,7 @@ struct vl_error *vl_h_clock(struct vl_trap *t)
 	if ((int)t->args[0] < 0 && ~((int)t->args[0] >> 3) &&
 	    !vl_task_find(t->r, ~((int)t->args[0] >> 3)))
 		return vl_h_forward(t);
-	for (size_t i = 0; i < sizeof(guest_clocks) / sizeof(guest_clocks[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(guest_clocks); i++)
 		if (guest_clocks[i].clock == (int)t->args[0]) {
 			err = vl_h_forward(t);
 			t->r->uptime_epoch = t->r->sys->epoch;

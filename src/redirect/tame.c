@@ -63,7 +63,7 @@ static void tame_names(struct vl_redirect *r, char *data, size_t len)
 	const struct vl_task *task = vl_task_find(r, r->asking);
 	enum vl_text_kept kept = VL_TEXT_WORD;
 
-	for (size_t i = 0; i < sizeof(careful) / sizeof(careful[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(careful); i++)
 		if (task && !strcmp(task->name, careful[i]))
 			kept = VL_TEXT_BYTES;
 	if (len && data[len - 1] == '\n')
@@ -162,7 +162,7 @@ static enum text_kind kind_of(const struct vl_redirect *r, const char *path)
 		return DATA;
 	snprintf(norm, sizeof(norm), "%s", path);
 	vl_path_normalise(norm);
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (vl_path_below(norm, kinds[i].pattern))
 			return kinds[i].kind;
 	return DATA;
@@ -302,7 +302,7 @@ int64_t vl_tame_answer(struct vl_trap *t, const struct vl_arg *args, int64_t ret
 		return ret;
 	if (t->nr == __NR_syslog && args[1].buf)
 		vl_text_mask(args[1].buf, args[1].len, VL_TEXT_LINES);
-	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
 		const struct vl_arg *a = &args[answers[i].arg];
 
 		if (answers[i].nr != t->nr || !a->buf)

@@ -6,6 +6,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "../base/array.h"
+
 struct vl_error *vl_terminal_take(struct vl_terminal *t, bool all)
 {
 	static const int taken[] = { SIGCHLD, SIGINT,  SIGQUIT, SIGTERM, SIGHUP,
@@ -15,7 +17,7 @@ struct vl_error *vl_terminal_take(struct vl_terminal *t, bool all)
 	sigset_t set;
 
 	sigemptyset(&set);
-	for (size_t i = 0; i < (all ? sizeof(taken) / sizeof(taken[0]) : 1); i++)
+	for (size_t i = 0; i < (all ? ARRAY_SIZE(taken) : 1); i++)
 		sigaddset(&set, taken[i]);
 	t->stop = false;
 	t->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

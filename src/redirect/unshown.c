@@ -95,7 +95,7 @@ static void ps_long(struct ps_words *ps, struct words *w, const char *word)
 	const char *value = strchr(word, '=');
 	size_t len = value ? (size_t)(value - word) : strlen(word);
 
-	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
 		if (!strcmp(word, plain[i]))
 			return;
 	value = value ? value + 1 : next_word(w);
@@ -144,7 +144,7 @@ bool vl_unshown(const struct vl_trap *t, const char *path)
 	ssize_t n = 0;
 	int fd;
 
-	for (size_t i = 0; task && i < sizeof(unshown) / sizeof(unshown[0]); i++) {
+	for (size_t i = 0; task && i < ARRAY_SIZE(unshown); i++) {
 		struct words w;
 
 		if (strcmp(task->name, unshown[i].program) ||

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "../host/port.h"
 #include "../vmst/contact.h"
 #include "../vmst/vcpu.h"
@@ -100,7 +101,7 @@ static void check_engines(struct checkup *p)
 	static const char *const names[] = { "direct", "kvm", "module" };
 	struct vl_error *err;
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		struct vl_reader_options o = { .engine = names[i] };
 		unsigned char now[sizeof(p->s->contact->probe)];
 		struct vl_reader_stats stats;
@@ -159,7 +160,7 @@ static void check_views(struct checkup *p)
 {
 	const struct vl_layout *l = vl_kernel_layout(p->s->contact->kernel);
 
-	for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(views); i++) {
 		const char *lacks = NULL, *path;
 		unsigned int n;
 

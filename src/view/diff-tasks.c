@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "diff.h"
 
 /* Of the task list: as tasks.c, but only what is needed here. */
@@ -92,14 +93,14 @@ static struct vl_error *by_pids(struct vl_looker *k, struct vl_diff_items *items
 		.xa_slots = vl_offset(l, VL_F_XA_SLOTS),
 		.xa_nr_slots = (vl_offset(l, VL_F_XA_MARKS) - vl_offset(l, VL_F_XA_SLOTS)) / 8,
 		.fields = fields,
-		.nr_fields = sizeof(fields) / sizeof(fields[0]),
+		.nr_fields = ARRAY_SIZE(fields),
 		.stride = sizeof(struct seen_pid),
 	};
 	const struct seen_pid *p;
 	struct vl_error *err;
 	size_t nr;
 
-	err = vl_need_fields(k->s, need, sizeof(need) / sizeof(need[0]), "the tree of ids");
+	err = vl_need_fields(k->s, need, ARRAY_SIZE(need), "the tree of ids");
 	if (!err)
 		err = vl_need_symbol(k->s, "init_pid_ns", "the tree of ids", &w.head);
 	if (err)

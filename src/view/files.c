@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "../vmst/contact.h"
 #include "objects.h"
 
@@ -31,8 +32,6 @@ bool vl_object(struct vl_subject *s, uint64_t base, const struct vl_part *parts,
 	}
 	return n && vl_gather(s->reader, &s->space, gets, n) < n;
 }
-
-#define NR(parts) (sizeof(parts) / sizeof((parts)[0]))
 
 /* ---- who has what ---- */
 
@@ -72,7 +71,7 @@ static void add_file(struct vl_subject *s, struct vl_opened *f, size_t task, int
 	};
 
 	/* Closed in the meantime. */
-	if (!vl_object(s, at, parts, NR(parts)) || !file->inode)
+	if (!vl_object(s, at, parts, ARRAY_SIZE(parts)) || !file->inode)
 		f->nr--;
 }
 
@@ -105,11 +104,11 @@ static void collect_others(struct vl_subject *s, struct vl_opened *f, size_t tas
 	};
 	const struct vl_part mm[] = { VL_PART(MM_EXE, exe) };
 
-	if (vl_object(s, p->fs, fs, NR(fs))) {
+	if (vl_object(s, p->fs, fs, ARRAY_SIZE(fs))) {
 		add_folder(s, f, task, VL_FILE_CWD, &pwd);
 		add_folder(s, f, task, VL_FILE_ROOT, &root);
 	}
-	if (vl_object(s, p->mm, mm, NR(mm)) && exe)
+	if (vl_object(s, p->mm, mm, ARRAY_SIZE(mm)) && exe)
 		add_file(s, f, task, -1, VL_FILE_TEXT, exe);
 }
 
@@ -120,8 +119,8 @@ static void collect_fds(struct vl_subject *s, struct vl_opened *f, size_t task)
 	const struct vl_part files[] = { VL_PART(FILES_FDT, table) };
 	const struct vl_part fdt[] = { VL_PART(FDT_MAX, nr), VL_PART(FDT_FD, fds) };
 
-	if (!vl_object(s, f->tasks[task].files, files, NR(files)) ||
-	    !vl_object(s, table, fdt, NR(fdt)) || !fds)
+	if (!vl_object(s, f->tasks[task].files, files, ARRAY_SIZE(files)) ||
+	    !vl_object(s, table, fdt, ARRAY_SIZE(fdt)) || !fds)
 		return;
 	nr = nr < MAX_FDS ? nr : MAX_FDS;
 	for (uint32_t at = 0; at < nr && !f->full; at += CHUNK) {
@@ -150,7 +149,8 @@ static struct vl_error *collect_tasks(struct vl_subject *s, struct vl_opened *f)
 		.node = vl_offset(l, VL_F_TASK_TASKS),
 		.stride = sizeof(struct vl_file_task),
 	};
-	struct vl_error *err = vl_need_fields(s, need, NR(need), "what processes have open");
+	struct vl_error *err =
+		vl_need_fields(s, need, ARRAY_SIZE(need), "what processes have open");
 	uint64_t init;
 
 	if (!err)
@@ -208,8 +208,8 @@ void vl_inode_read(struct vl_subject *s, uint64_t va, struct vl_inode *ret)
 	const struct vl_part kind[] = { VL_PART(FSTYPE_NAME, name) };
 
 	*ret = (struct vl_inode){ .at = va };
-	if (vl_object(s, va, parts, NR(parts)) && vl_object(s, ret->sb, sb, NR(sb)) &&
-	    vl_object(s, type, kind, NR(kind)))
+	if (vl_object(s, va, parts, ARRAY_SIZE(parts)) &&
+	    vl_object(s, ret->sb, sb, ARRAY_SIZE(sb)) && vl_object(s, type, kind, ARRAY_SIZE(kind)))
 		vl_read_string(s->reader, &s->space, name, ret->fs, sizeof(ret->fs));
 }
 
@@ -229,7 +229,7 @@ static bool read_dentry(struct vl_subject *s, uint64_t at, struct dentry *d)
 		VL_PART(DENTRY_HASHED, d->hashed),
 	};
 
-	return vl_object(s, at, parts, NR(parts)) && d->name;
+	return vl_object(s, at, parts, ARRAY_SIZE(parts)) && d->name;
 }
 
 /* The mount that struct vfsmount @mnt is part of, and where it is mounted. */
@@ -249,7 +249,8 @@ static bool read_mount(struct vl_subject *s, uint64_t mnt, struct mount *m)
 	if (!mnt || !vl_has(l, VL_F_MOUNT_MNT))
 		return false;
 	m->at = mnt - vl_offset(l, VL_F_MOUNT_MNT);
-	return vl_object(s, m->at, parts, NR(parts)) && vl_object(s, mnt, vfs, NR(vfs));
+	return vl_object(s, m->at, parts, ARRAY_SIZE(parts)) &&
+	       vl_object(s, mnt, vfs, ARRAY_SIZE(vfs));
 }
 
 /* A name that is made from its end. */

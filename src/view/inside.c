@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "inside.h"
 
+#include "../base/array.h"
 #include "../vmst/contact.h"
 #include "../vmst/pulse.h"
 #include "collect.h"
@@ -39,7 +40,7 @@ bool vl_subject_uptime(struct vl_subject *s, uint64_t *ret)
 	uint64_t tk = vl_kernel_timekeeper(s->contact->kernel), mono, base, nsec, asleep;
 	uint32_t shift;
 
-	if (!tk || vl_discard(vl_need_fields(s, need, sizeof(need) / sizeof(need[0]), "its clock")))
+	if (!tk || vl_discard(vl_need_fields(s, need, ARRAY_SIZE(need), "its clock")))
 		return false;
 	mono = tk + vl_offset(l, VL_F_TK_MONO);
 	if (vl_read_u64(s->reader, &s->space, mono + vl_offset(l, VL_F_TKR_BASE), &base) ||

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "../base/array.h"
 #include "../vmst/contact.h"
 #include "objects.h"
 
@@ -126,7 +127,7 @@ static void file_name(struct vl_subject *s, struct vl_table *t, const struct vl_
 	char name[PATH_MAX];
 	bool deleted;
 
-	for (size_t k = 0; k < sizeof(numbered) / sizeof(numbered[0]); k++) {
+	for (size_t k = 0; k < ARRAY_SIZE(numbered); k++) {
 		if (strcmp(i->fs, numbered[k].fs) != 0)
 			continue;
 		vl_table_printf(t, OF_NAME, "%s:[%" PRIu64 "]", numbered[k].word, i->number);

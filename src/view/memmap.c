@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "../mem/paging.h"
 #include "../vmst/contact.h"
 #include "collect.h"
@@ -163,7 +164,7 @@ static void show_kernel(struct vl_subject *s, struct vl_table *t)
 				last = bases[n] - 1;
 		show_range(s, t, areas[i].what, base, last, true);
 	}
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		uint64_t start = vl_symbol(k, parts[i].start), end = vl_symbol(k, parts[i].end);
 
 		if (start && end > start)

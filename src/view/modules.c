@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "../vmst/contact.h"
 #include "pages.h"
 
@@ -86,7 +87,7 @@ struct vl_error *vl_modules_listed(struct vl_subject *s, struct vl_module **ret,
 
 	*ret = NULL;
 	*nr_ret = 0;
-	err = vl_need_fields(s, need, sizeof(need) / sizeof(need[0]), "the list of modules");
+	err = vl_need_fields(s, need, ARRAY_SIZE(need), "the list of modules");
 	if (!err)
 		err = vl_need_symbol(s, "modules", "the list of modules", &w.head);
 	if (err)
@@ -146,7 +147,7 @@ struct vl_error *vl_modules_of_kobjects(struct vl_subject *s, uint64_t **ret, si
 
 	*ret = NULL;
 	*nr_ret = 0;
-	err = vl_need_fields(s, need, sizeof(need) / sizeof(need[0]), "the modules' kobjects");
+	err = vl_need_fields(s, need, ARRAY_SIZE(need), "the modules' kobjects");
 	if (!err)
 		err = vl_need_symbol(s, "module_kset", "the modules' kobjects", &var);
 	if (!err)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "../vmst/contact.h"
 #include "collect.h"
 #include "../base/near.h"
@@ -103,7 +104,7 @@ static const char *const spellings[][2] = {
 
 static uint32_t by_spelling(struct vl_types *t, const char *name, size_t len)
 {
-	for (size_t i = 0; i < sizeof(spellings) / sizeof(spellings[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(spellings); i++)
 		if (len == strlen(spellings[i][0]) && !memcmp(name, spellings[i][0], len))
 			return by_name(t, spellings[i][1], strlen(spellings[i][1]), KIND(INT));
 	return 0;
@@ -135,7 +136,7 @@ static struct vl_error *parse_type(struct vl_types *t, const char **p, uint32_t 
 	if (err)
 		return err;
 	*p += strspn(*p, " ");
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		if (!strncmp(*p, words[i].word, strlen(words[i].word))) {
 			kinds = words[i].kinds;
 			*p += strlen(words[i].word);
@@ -205,7 +206,7 @@ static uint32_t type_of_symbol(struct vl_types *t, const char *name, size_t len,
 		*percpu_ret = true;
 		return btf__type_by_id(t->btf, id)->type;
 	}
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		if (strlen(known[i].symbol) == len && !memcmp(known[i].symbol, name, len))
 			return by_name(t, known[i].type, strlen(known[i].type),
 				       KIND(STRUCT) | KIND(TYPEDEF) | KIND(INT));

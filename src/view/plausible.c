@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "../base/array.h"
+
 #define YEAR_NS (365UL * 24 * 3600 * 1000000000)
 /* Of the guest's RAM; memory may have been plugged in since its map was made. */
 #define RAM_TIMES 16
@@ -43,7 +45,7 @@ static const struct limit {
 
 static const struct limit *limit_of(const char *column)
 {
-	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
 		if (!strcmp(limits[i].column, column))
 			return &limits[i];
 	return NULL;

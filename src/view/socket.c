@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "../vmst/contact.h"
 #include "objects.h"
 
@@ -22,8 +23,6 @@ enum {
 	TCP_NEW_SYN_RECV_STATE = 12
 };
 #define SUN_PATH 2U /* offset of sun_path in sockaddr_un */
-
-#define NR(parts) (sizeof(parts) / sizeof((parts)[0]))
 
 static bool is_ip(const struct vl_socket *k)
 {
@@ -87,17 +86,17 @@ static void read_queues(struct vl_subject *s, struct vl_socket *k)
 	};
 	const struct vl_part udp[] = { VL_PART(UDP_DEFICIT, deficit) };
 
-	if (k->state == TCP_LISTEN_STATE && vl_object(s, k->at, listen, NR(listen))) {
+	if (k->state == TCP_LISTEN_STATE && vl_object(s, k->at, listen, ARRAY_SIZE(listen))) {
 		k->receive = backlog;
 		k->send = k->family == AF_UNIX ? most : 0;
 	} else if (is_ip(k) && k->type == SOCK_STREAM) {
 		/* copied_seq is set when the connection is; one in flight can be ahead. */
-		if (vl_object(s, k->at, tcp, NR(tcp)) && k->state != TCP_CLOSE_STATE) {
+		if (vl_object(s, k->at, tcp, ARRAY_SIZE(tcp)) && k->state != TCP_CLOSE_STATE) {
 			k->receive = (int32_t)(next - copied) > 0 ? next - copied : 0;
 			k->send = (int32_t)(written - acked) > 0 ? written - acked : 0;
 		}
-	} else if (vl_object(s, k->at, any, NR(any))) {
-		vl_object(s, k->type == SOCK_DGRAM && is_ip(k) ? k->at : 0, udp, NR(udp));
+	} else if (vl_object(s, k->at, any, ARRAY_SIZE(any))) {
+		vl_object(s, k->type == SOCK_DGRAM && is_ip(k) ? k->at : 0, udp, ARRAY_SIZE(udp));
 		k->receive = rmem > deficit ? rmem - deficit : 0;
 		/* One stands for the socket itself (sk_alloc()). */
 		k->send = wmem > 1 ? wmem - 1 : 0;
@@ -135,7 +134,7 @@ static void read_unix(struct vl_subject *s, struct vl_socket *k)
 {
 	const struct vl_part parts[] = { VL_PART(UNIX_PEER, k->peer) };
 
-	vl_object(s, k->at, parts, NR(parts));
+	vl_object(s, k->at, parts, ARRAY_SIZE(parts));
 	read_unix_name(s, k->at, k->local);
 	read_unix_name(s, k->peer, k->remote);
 	k->named = k->local[0];
@@ -172,23 +171,23 @@ bool vl_socket_read(struct vl_subject *s, uint64_t va, struct vl_socket *ret)
 
 	memset(ret, 0, sizeof(*ret));
 	ret->at = va;
-	if (!vl_object(s, va, common, NR(common)) || !ret->family)
+	if (!vl_object(s, va, common, ARRAY_SIZE(common)) || !ret->family)
 		return false;
 	if (is_whole(ret)) {
-		vl_object(s, va, whole, NR(whole));
+		vl_object(s, va, whole, ARRAY_SIZE(whole));
 		ret->inode = inode_of(s, ret->socket);
 		read_queues(s, ret);
 	} else {
 		ret->type = SOCK_STREAM;
 		ret->protocol = IPPROTO_TCP;
 	}
-	vl_object(s, ret->net, net, NR(net));
+	vl_object(s, ret->net, net, ARRAY_SIZE(net));
 	if (is_ip(ret))
 		read_ip(s, ret);
 	else if (ret->family == AF_UNIX)
 		read_unix(s, ret);
 	else if (ret->family == AF_NETLINK)
-		vl_object(s, va, netlink, NR(netlink));
+		vl_object(s, va, netlink, ARRAY_SIZE(netlink));
 	return true;
 }
 
@@ -218,7 +217,7 @@ const char *vl_socket_protocol(const struct vl_socket *k, char buf[24])
 		return vl_socket_family(k, buf);
 	if (k->type == SOCK_RAW)
 		return k->family == AF_INET ? "raw" : "raw6";
-	for (size_t i = 0; i < NR(of_ip); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(of_ip); i++)
 		if (of_ip[i].protocol == k->protocol)
 			return k->family == AF_INET ? of_ip[i].v4 : of_ip[i].v6;
 	snprintf(buf, 24, "ip%s:%u", k->family == AF_INET ? "" : "6", k->protocol);
@@ -239,7 +238,7 @@ const char *vl_socket_family(const struct vl_socket *k, char buf[24])
 		{ AF_KEY, "key" },	   { AF_QIPCRTR, "qipcrtr" },
 	};
 
-	for (size_t i = 0; i < NR(families); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
 		if (families[i].family == k->family)
 			return families[i].word;
 	snprintf(buf, 24, "family:%u", k->family);
@@ -256,7 +255,7 @@ const char *vl_socket_state(const struct vl_socket *k)
 	};
 
 	/* Where there are no connections, this is no state but what has never been set. */
-	if (k->state >= NR(states) ||
+	if (k->state >= ARRAY_SIZE(states) ||
 	    (k->state == TCP_CLOSE_STATE && !(is_ip(k) && k->type == SOCK_STREAM)) ||
 	    (k->state == TCP_ESTABLISHED_STATE && !is_ip(k) && k->family != AF_UNIX &&
 	     k->family != AF_VSOCK))

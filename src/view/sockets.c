@@ -8,10 +8,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "../base/array.h"
 #include "../vmst/contact.h"
 #include "objects.h"
 
-#define NR(parts) (sizeof(parts) / sizeof((parts)[0]))
 /* The most buckets of a table that are looked at. */
 #define MAX_BUCKETS (16U << 20)
 /* INET_LHTABLE_SIZE, include/net/inet_hashtables.h, as long as there was that table. */
@@ -97,7 +97,7 @@ static void add_tcp(struct sockets *all)
 		VL_PART(INET_LHASH2_MASK, lmask),
 	};
 
-	if (!vl_object(all->s, hash, parts, NR(parts)))
+	if (!vl_object(all->s, hash, parts, ARRAY_SIZE(parts)))
 		return;
 	add_table(all, VL_WALK_NULLS, ehash, 1UL + mask, vl_offset(all->l, VL_F_SIZE_EHASH), node);
 	if (vl_has(all->l, VL_F_INET_LISTEN))
@@ -117,7 +117,8 @@ static void add_udp(struct sockets *all)
 	uint32_t mask;
 	const struct vl_part parts[] = { VL_PART(UDP_HASH, hash), VL_PART(UDP_MASK, mask) };
 
-	if (vl_object(all->s, vl_symbol(all->s->contact->kernel, "udp_table"), parts, NR(parts)))
+	if (vl_object(all->s, vl_symbol(all->s->contact->kernel, "udp_table"), parts,
+		      ARRAY_SIZE(parts)))
 		add_table(all, VL_WALK_CHAIN, hash, 1UL + mask,
 			  vl_offset(all->l, VL_F_SIZE_UDP_SLOT), vl_offset(all->l, VL_F_SOCK_NODE));
 }
@@ -342,7 +343,7 @@ static struct vl_error *run(struct vl_subject *s, struct vl_table *t)
 {
 	const enum vl_field need[] = { VL_F_SOCK_FAMILY, VL_F_SOCK_NODE, VL_F_SOCKET_SK };
 	struct sockets all = { .s = s, .l = vl_kernel_layout(s->contact->kernel) };
-	struct vl_error *err = vl_need_fields(s, need, NR(need), "sockets");
+	struct vl_error *err = vl_need_fields(s, need, ARRAY_SIZE(need), "sockets");
 	struct vl_opened files;
 
 	if (err)

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/array.h"
+
 struct look {
 	const struct vl_target_info *info;
 	const struct vl_fate *fate;
@@ -66,7 +68,7 @@ void vl_state_of(const struct vl_target_info *info, const struct vl_fate *fate,
 	const struct look look = { info, fate, why };
 	const char *word = info->state, *means = "";
 
-	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
 		if (!states[i].holds(&look))
 			continue;
 		word = states[i].word ? states[i].word : word;

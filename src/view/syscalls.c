@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "../vmst/contact.h"
 #include "collect.h"
 #include "dispatch.h"
@@ -160,7 +161,7 @@ static bool is_handler(const struct check *c, const char *name, uint64_t va)
 {
 	const char *handler = name;
 
-	for (size_t i = 0; i < sizeof(renamed) / sizeof(renamed[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(renamed); i++)
 		if (!strcmp(name, renamed[i].call))
 			handler = renamed[i].handler;
 	return is_at(c, "__x64_sys_", handler, va) || is_at(c, "__x64_sys_", name, va);
@@ -179,7 +180,7 @@ static bool named_so(const char *symbol)
 						"__x64_compat_sys_", "__ia32_compat_sys_",
 						"compat_sys_" };
 
-	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
 		if (!strncmp(symbol, prefixes[i], strlen(prefixes[i])))
 			return true;
 	return false;

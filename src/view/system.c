@@ -2,6 +2,7 @@
 /* The guest as a whole, one row: what its kernel is, how much memory it has. */
 #include <string.h>
 
+#include "../base/array.h"
 #include "../vmst/contact.h"
 #include "collect.h"
 #include "totals.h"
@@ -26,7 +27,7 @@ static const enum vl_field uts_fields[] = {
 	[UTS_RELEASE] = VL_F_UTS_RELEASE, [UTS_VERSION] = VL_F_UTS_VERSION,
 	[UTS_MACHINE] = VL_F_UTS_MACHINE, [UTS_DOMAINNAME] = VL_F_UTS_DOMAINNAME,
 };
-#define NR_UTS (sizeof(uts_fields) / sizeof(uts_fields[0]))
+#define NR_UTS ARRAY_SIZE(uts_fields)
 #define UTS_LEN 65 /* __NEW_UTS_LEN and a NUL, include/uapi/linux/utsname.h */
 
 static struct vl_error *run_uts(struct vl_subject *s, struct vl_table *t)

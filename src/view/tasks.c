@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "../vmst/contact.h"
 #include "collect.h"
 
@@ -51,7 +52,7 @@ static struct vl_error *walk_tasks(struct vl_subject *s, const struct vl_fields 
 
 	*ret = NULL;
 	*nr_ret = 0;
-	err = vl_need_fields(s, need, sizeof(need) / sizeof(need[0]), "the task list");
+	err = vl_need_fields(s, need, ARRAY_SIZE(need), "the task list");
 	if (!err)
 		err = vl_need_symbol(s, "init_task", "the task list", &init);
 	if (err)

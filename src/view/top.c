@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "../vmst/contact.h"
 #include "plausible.h"
 #include "topfar.h"
@@ -54,7 +55,7 @@ struct vl_error *vl_top_open(struct vl_subject *s, struct vl_top **ret)
 		return vl_error_nomem();
 	t->s = s;
 	t->layout = vl_kernel_layout(s->contact->kernel);
-	err = vl_need_fields(s, need, sizeof(need) / sizeof(need[0]), "the task list");
+	err = vl_need_fields(s, need, ARRAY_SIZE(need), "the task list");
 	if (!err)
 		err = vl_need_symbol(s, "init_task", "the task list", &t->init);
 	if (!err)
@@ -164,7 +165,7 @@ static uint64_t cpu_time(const struct vl_top *t, const struct record *r, const s
 
 	if (!max || !node || !r->signal || !vl_has(t->layout, VL_F_SIGNAL_THREAD_HEAD))
 		return sum + r->sum_exec;
-	if (max > sizeof(few) / sizeof(few[0]))
+	if (max > ARRAY_SIZE(few))
 		each = malloc(max * sizeof(*each));
 	if (!each)
 		return sum + r->sum_exec;

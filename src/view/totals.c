@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "../vmst/contact.h"
 #include "collect.h"
 #include "plausible.h"
@@ -158,7 +159,7 @@ static void sample_cpu(struct vl_top_cpu *c, const uint64_t times[NR_CPUTIMES],
 	uint64_t all = 0, before = 0;
 
 	memset(c->ns, 0, sizeof(c->ns));
-	for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(of); i++)
 		c->ns[of[i].use] += times[of[i].time];
 	for (size_t i = 0; i < VL_NR_USES; i++) {
 		c->use[i] = was ? share(c->ns[i], was->ns[i], elapsed) : VL_TOP_UNKNOWN;

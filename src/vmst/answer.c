@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "../base/array.h"
 #include "answer.h"
 #include "../base/hash.h"
 
@@ -35,10 +36,10 @@ int64_t vl_sys_check(const char *name, const struct vl_arg *args, size_t nr, int
 	int64_t max = UINT32_MAX;
 	size_t i;
 
-	for (i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(values); i++)
 		if (!strcmp(values[i].name, name))
 			break;
-	if (i < sizeof(values) / sizeof(values[0])) {
+	if (i < ARRAY_SIZE(values)) {
 		max = values[i].max;
 	} else {
 		size_t room = 0;
@@ -60,7 +61,7 @@ static const char *const counts[] = { "read", "pread64", "getdents64", "readlink
 
 size_t vl_sys_filled(const char *name, const struct vl_arg *arg, int64_t ret)
 {
-	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
 		if (!strcmp(counts[i], name))
 			return ret <= 0 ? 0 : (uint64_t)ret < arg->len ? (size_t)ret : arg->len;
 	return arg->len;

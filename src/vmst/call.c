@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/user.h>
 
+#include "../base/array.h"
 #include "answer.h"
 #include "clone.h"
 
@@ -239,7 +240,7 @@ static const char *sleeper(struct vl_clone *c, uint64_t sp, char *buf, size_t si
 		if (va < text || va >= etext)
 			continue;
 		name = vl_symbol_at(c->contact->kernel, va, &off);
-		for (size_t i = 0; name && i < sizeof(common) / sizeof(*common); i++)
+		for (size_t i = 0; name && i < ARRAY_SIZE(common); i++)
 			skip |= !!strstr(name, common[i]);
 		if (!name || !off || skip)
 			continue;

@@ -11,6 +11,7 @@
  */
 #include <string.h>
 
+#include "../base/array.h"
 #include "clone.h"
 
 enum patch_kind {
@@ -191,7 +192,7 @@ void vl_clone_patch(struct vl_clone *c)
 {
 	uint64_t va;
 
-	for (size_t i = 0; i < sizeof(patches) / sizeof(*patches); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(patches); i++)
 		for (size_t n = 0; (va = vl_symbol_nth(c->contact->kernel, patches[i].symbol, n));
 		     n++)
 			apply(c, &patches[i], va);

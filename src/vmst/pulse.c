@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../base/array.h"
 #include "../host/held.h"
 
 /* A page table can end between the look at CR3 and the walk: looks before that counts. */
@@ -35,7 +36,7 @@ bool vl_pulse_crashed(const struct vl_contact *c)
 	static const char *const cpus[] = { "panic_cpu", "crashing_cpu" };
 	int32_t cpu;
 
-	for (size_t i = 0; i < sizeof(cpus) / sizeof(cpus[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(cpus); i++)
 		if (read_symbol(c, cpus[i], &cpu, sizeof(cpu)) && cpu != -1)
 			return true;
 	return false;

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../base/array.h"
 #include "clone.h"
 
 #define NS_PER_S 1000000000L
@@ -165,7 +166,7 @@ static void patch_clocks(struct vl_clone *c, uint64_t read_fn)
 	if (!c->ops->set_tsc)
 		trap_tsc(c);
 	vl_clone_return_from(c, read_fn, c->clocks_va + CLOCK_CYCLES);
-	for (size_t i = 0; i < sizeof(sched_clocks) / sizeof(*sched_clocks); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(sched_clocks); i++) {
 		uint64_t va = vl_symbol(c->contact->kernel, sched_clocks[i]);
 
 		if (va && va != read_fn)

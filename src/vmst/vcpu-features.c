@@ -6,6 +6,7 @@
  */
 #include <stddef.h>
 
+#include "../base/array.h"
 #include "../base/machine.h"
 #include "vcpu.h"
 
@@ -93,7 +94,7 @@ const char *vl_vcpu_missing(const struct vl_vcpu_state *st, struct kvm_cpuid2 *h
 {
 	*cr4_ret = (st->cr4 & CR4_PLAIN) | CR4_PAE;
 	*xcr0_ret = 0;
-	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
 		const struct feature *f = &features[i];
 
 		if (!(st->cr4 & f->cr4) && !told(st, f->word, f->bit))

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "../base/array.h"
 #include "unicorn_api.h"
 #include "watchdog.h"
 
@@ -234,7 +235,7 @@ fail:
 /* What a fault leaves, of what get_over_fault() does not write anyway. */
 static const int kept_ids[] = { UC_X86_REG_CR0, UC_X86_REG_CR3, UC_X86_REG_CR4,
 				UC_X86_REG_GS_BASE };
-#define NR_KEPT (sizeof(kept_ids) / sizeof(kept_ids[0]))
+#define NR_KEPT ARRAY_SIZE(kept_ids)
 
 /*
  * As no fault is ever delivered, Unicorn would take the next one for one within its

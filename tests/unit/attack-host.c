@@ -56,6 +56,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/array.h"
+
 /* PID_MAX_LIMIT */
 #define OWN_PID 4194304
 
@@ -162,7 +164,7 @@ static void processes(pid_t pid)
 	siginfo_t si = { .si_signo = SIGUSR1, .si_code = SI_QUEUE };
 	uint64_t args[11] = { 0 };
 
-	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
 		row("clone with a namespace", with_flag(flags[i]));
 		if (flags[i] != 0x00800000)
 			NEVER(unshare((int)flags[i]));
@@ -246,7 +248,7 @@ static void files(void)
 	/* A program may have them at numbers that are vlens's for the guest's files, too. */
 	dup2(1, 600);
 	dup2(1, 900);
-	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(given); i++) {
 		int fd = given[i];
 
 		NEVER(fchmod(fd, 0777));
@@ -634,7 +636,7 @@ static void race_map(void)
 	row("stdout is not as it should be",
 	    fstat(1, &st) || !st.st_size ||
 		    (fcntl(1, F_GETFL) & (O_ACCMODE | O_APPEND)) != (O_RDWR | O_APPEND));
-	for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(shared); i++)
 		row("stdout was mapped as memory to share",
 		    mmap(NULL, 4096, PROT_READ | PROT_WRITE | (int)(i & 1 ? PROT_EXEC : 0),
 			 shared[i], 1, 0) != MAP_FAILED);

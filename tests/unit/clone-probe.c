@@ -26,6 +26,7 @@
 
 #include "../../src/vlens.h"
 #include "../../src/vmst/answer.h"
+#include "base/array.h"
 
 #define TRIES 40
 #define CHUNK 65536
@@ -129,9 +130,9 @@ static struct vl_error *read_all(struct answers *a)
 	char name[6 * 65];
 	int64_t ret;
 
-	for (size_t i = 0; !err && i < sizeof(files) / sizeof(files[0]); i++)
+	for (size_t i = 0; !err && i < ARRAY_SIZE(files); i++)
 		err = read_file(a, files[i]);
-	for (size_t i = 0; !err && !a->live && i < sizeof(of_time) / sizeof(of_time[0]); i++)
+	for (size_t i = 0; !err && !a->live && i < ARRAY_SIZE(of_time); i++)
 		err = read_file(a, of_time[i]);
 	if (!err)
 		err = VL_SYS_CALL(a->sys, "newuname", &ret, VL_ARG_OUT(name, sizeof(name)));
@@ -257,7 +258,7 @@ int main(int argc, char **argv)
 	only_processes = argc > 4 && !strcmp(argv[4], "ps");
 	if (!strcmp(argv[1], "host"))
 		return ask_host(nr);
-	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(engines); i++)
 		if (!strcmp(argv[1], engines[i]))
 			o.executor = (enum vl_executor)i;
 	setvbuf(stdout, NULL, _IOLBF, 0);

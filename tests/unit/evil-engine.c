@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "../../src/guest/port-wire.h"
+#include "base/array.h"
 
 #ifndef EVIL_READER
 #define FORWARD(name) \
@@ -107,7 +108,7 @@ static bool opens(void)
 	const char *const paths[] = { "/etc/shadow", "/", "/proc/self/mem", "/dev/kvm",
 				      "/dev/mem" };
 
-	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
 		if (open(paths[i], O_RDONLY) >= 0)
 			return true;
 	return open("/tmp/evil", O_CREAT | O_RDWR, 0600) >= 0;
@@ -300,7 +301,7 @@ static void run_attack(void)
 {
 	bool now = attack && after-- <= 0;
 
-	for (size_t i = 0; now && i < sizeof(attacks) / sizeof(*attacks); i++)
+	for (size_t i = 0; now && i < ARRAY_SIZE(attacks); i++)
 		if (!strcmp(attack, attacks[i].name) && attacks[i].run())
 			abort();
 }

@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/array.h"
+
 #define PUSHED_MAX 64
 #define FDS_MAX 4096
 
@@ -99,7 +101,7 @@ static const struct {
 
 static int number_of(const char *name)
 {
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		if (!strcmp(numbers[i].name, name))
 			return numbers[i].nr;
 	return -1;

@@ -27,6 +27,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/array.h"
 #include "kvm-probe.h"
 
 int fail(struct vl_error *err)
@@ -121,7 +122,7 @@ static int sweep(struct probe *p, unsigned long one_of)
 					0xffffffffff5ffffc };
 
 	sweep_table(p, p->s.root, 0, p->s.levels, one_of);
-	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(odd); i++)
 		same(p, &p->s, odd[i], 8);
 	/* More than one entry takes; through the text, where the agent is. */
 	if (p->agent)
@@ -462,7 +463,7 @@ static void bench_all(struct probe *p, struct job *j, const char *how)
 	static unsigned char buf[100 * 4096];
 	double us, exits;
 
-	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
 		for (size_t n = 0; n < 100; n++)
 			j->get[n] =
 				(struct vl_get){ j->at + 8 * (n % 8), buf + n * 4096, lens[i], 0 };

@@ -17,6 +17,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/array.h"
+
 /* arch/x86/include/uapi/asm/hwcap2.h */
 #define FSGSBASE 2UL
 
@@ -47,7 +49,7 @@ __attribute__((constructor)) static void refuse(void)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	struct sock_fprog prog = { sizeof(insns) / sizeof(insns[0]), insns };
+	struct sock_fprog prog = { ARRAY_SIZE(insns), insns };
 
 	if (lacks("arch_prctl") && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 				    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog)))

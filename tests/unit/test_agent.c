@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "imee/kvm.h"
 #include "imee/reader.h"
 #include "tap.h"
@@ -229,7 +230,7 @@ static void test_reads(const char *what)
 	same(DIRECT_MAP + RAM_SIZE - 4096, 8192);
 	same(USER, 4096);
 	same(USER + 4000, 1000);
-	for (unsigned i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
+	for (unsigned i = 0; i < ARRAY_SIZE(odd); i++)
 		same(odd[i], 8);
 	/* More than one entry carries, over the agent by both its addresses. */
 	same(TEXT, 300 << 10);
@@ -280,7 +281,7 @@ static void test_strings(void)
 	strcpy((char *)ram + 0xf01ffb, "over the edge");
 	memcpy(ram + RAM_SIZE - 4, "end", 4);
 	changed();
-	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
 		char a[128] = "x", b[128] = "y";
 		enum vl_read_status sa, sb;
 

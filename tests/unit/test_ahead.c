@@ -2,13 +2,14 @@
 /* What is asked ahead of one process, as programs asked of the last one (guest/ahead.h). */
 #include <string.h>
 
+#include "base/array.h"
 #include "guest/ahead.h"
 #include "tap.h"
 
 #define ROOM (1UL << 20)
 
 static const char *const leaves[] = { "", "/stat", "/status", "/environ", "/cmdline", "/ctty" };
-#define NR_LEAVES (sizeof(leaves) / sizeof(leaves[0]))
+#define NR_LEAVES ARRAY_SIZE(leaves)
 
 struct run {
 	struct vl_ahead *a;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "tap.h"
 #include "view/diff.h"
 #include "vmst/answer.h"
@@ -57,7 +58,7 @@ static void test_check(void)
 {
 	bool all = true;
 
-	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(lies); i++)
 		all = all && with_buffer("read", 1 << 16, lies[i]) == -EIO;
 	ok(all, "a length beyond the buffer, or no error's number, is EIO");
 	ok(with_buffer("read", 10, 10) == 10 && !with_buffer("read", 10, 0), "a length within it");
@@ -75,7 +76,7 @@ static void test_readers(void)
 {
 	bool files = true, asks = true;
 
-	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
 		struct liar l = { .sys.ops = &ops, .ret = lies[i], .left = 1000 };
 		struct vl_file_piece piece;
 		size_t size = 1 << 16, len;

@@ -23,6 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "box/box.h"
 #include "guest/internal.h"
 #include "tap.h"
@@ -254,7 +255,7 @@ static const struct attack {
 	{ "become root", be_root, ENDS },
 	{ "a system call of another architecture", compat_call, ENDS },
 };
-#define NR_ATTACKS (sizeof(attacks) / sizeof(attacks[0]))
+#define NR_ATTACKS ARRAY_SIZE(attacks)
 
 /* --- in the worker --- */
 
@@ -429,7 +430,7 @@ static void test_beside(const struct vl_box *first, const struct vl_box *b)
 	ok(vl_box_report(b)->uid >= 0x80000000u &&
 		   vl_box_report(b)->uid != vl_box_report(first)->uid,
 	   "a user id of its own");
-	for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(shared); i++)
 		ok(has_own(pid, shared[i]) && namespace_of(pid, shared[i]) ==
 						      namespace_of(vl_box_pid(first), shared[i]),
 		   "it takes the empty one: %s", shared[i]);
@@ -572,7 +573,7 @@ static void test_manners(void)
 		{ "asks for ever", babbles },
 	};
 
-	for (size_t i = 0; i < sizeof(rude) / sizeof(rude[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(rude); i++) {
 		struct vl_box *b = box_of(rude[i].fn);
 		struct vl_message m = { .op = 1 };
 		struct vl_error *err = b ? vl_box_ask(b, &m, SECOND / 2, count, NULL) : NULL;

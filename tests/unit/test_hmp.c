@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "tap.h"
 #include "host/hmp.h"
 
@@ -96,7 +97,7 @@ static void test_mtree(void)
 	check_mtree(q35, "LF");
 	check_mtree(crlf, "CRLF");
 	free(crlf);
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct vl_hmp_range *r = NULL;
 		size_t nr;
 		struct vl_error *err = vl_hmp_mtree(bad[i], &r, &nr);
@@ -137,7 +138,7 @@ static void test_gpa2hva(void)
 	ok(!vl_hmp_gpa2hva("Host virtual address for 0x0 (pc.ram) is 0x7f38e7e00000\r\n", &hva) &&
 		   hva == 0x7f38e7e00000,
 	   "gpa2hva");
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct vl_error *err = vl_hmp_gpa2hva(bad[i], &hva);
 
 		ok(err && err->code == VL_ERR_TARGET && !strpbrk(err->message, "\r\n"),

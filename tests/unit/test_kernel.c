@@ -10,6 +10,7 @@
 
 #include "../../src/kernel/kernel.h"
 #include "../../src/base/dirs.h"
+#include "base/array.h"
 #include "tap.h"
 
 #define BASE 0xffffffff81000000UL
@@ -35,7 +36,7 @@ static const struct {
 	{ BASE + 0x1000000, "init_task" },
 };
 
-#define NR (sizeof(symbols) / sizeof(symbols[0]))
+#define NR ARRAY_SIZE(symbols)
 
 static struct vl_kernel *make(void)
 {

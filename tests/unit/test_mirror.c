@@ -16,6 +16,7 @@
 #include "imee/reader.h"
 #include "tap.h"
 #undef VL_PAGE_SIZE
+#include "base/array.h"
 #include "host/internal.h"
 
 #define MIB 0x100000UL
@@ -148,7 +149,7 @@ static void test_same(const char *what)
 		bad += request(SMALL + 4096 * i + 16) != PAGES + 4096 * i + 16;
 	ok(!bad, "%s: mapped addresses lead to the guest's pages", what);
 	root = mirror_begin(&m, &space, false);
-	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
 		enum vl_read_status st = mirror_map(&m, &space, odd[i], &gpa);
 
 		/* A page that is no RAM is mirrored all the same: the access fails. */
@@ -159,8 +160,7 @@ static void test_same(const char *what)
 		else
 			good += gpa == RAM_SIZE;
 	}
-	ok(good == sizeof(odd) / sizeof(odd[0]), "%s: all others have the software walk's reasons",
-	   what);
+	ok(good == ARRAY_SIZE(odd), "%s: all others have the software walk's reasons", what);
 	ok(mirror_map(&m, &space, SMALL + 7 * 4096, &gpa) == VL_READ_NO_RAM &&
 		   !processor(root, SMALL + 7 * 4096, space.levels),
 	   "%s: nothing leads to memory of ours", what);

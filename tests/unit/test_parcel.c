@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "tap.h"
 #include "view/peekbox.h"
 
@@ -117,7 +118,7 @@ static void lied(void)
 
 	make(&t, 2);
 	vl_parcel_put_table(&p, &t);
-	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
 		const struct lie *l = &lies[i];
 		unsigned char was[8];
 

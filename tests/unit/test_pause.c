@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "tap.h"
 #include "host/guard.h"
 #include "host/internal.h"
@@ -197,7 +198,7 @@ static void test_death(void)
 {
 	static const char *const ways[] = { "exit", "SIGKILL", "SIGSEGV", "group", "child" };
 
-	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
 		pid_t pid = fork();
 		int ms;
 

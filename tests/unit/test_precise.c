@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "handmade.h"
 #include "native/native.h"
 #include "tap.h"
@@ -160,7 +161,7 @@ static const struct row {
 	{ c_##name, c_##name##_end, rsi, rdi, rsp, end, vector, address, what },
 	ROWS(ENTRY)
 };
-#define NR_ROWS (sizeof(rows) / sizeof(rows[0]))
+#define NR_ROWS ARRAY_SIZE(rows)
 
 struct result {
 	struct vl_regs regs;
@@ -433,7 +434,7 @@ static void test_ours(struct vl_engine *e)
 	while (f && fgets(line, sizeof(line), f) && sscanf(line, "%lx-%lx", &first, &end) == 2) {
 		const uint64_t at[] = { first, (first + end) / 2, end - VL_PAGE_SIZE + 16 };
 
-		for (size_t i = 0; i < sizeof(at) / sizeof(at[0]) && end <= 1UL << 47; i++)
+		for (size_t i = 0; i < ARRAY_SIZE(at) && end <= 1UL << 47; i++)
 			if (!wrong && !vl_native_is_mapped(e, at[i] - VL_NATIVE_G))
 				wrong = !all_fault(e, at[i] - VL_NATIVE_G, nr);
 		maps++;

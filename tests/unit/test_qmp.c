@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "tap.h"
 #include "host/qmp.h"
 
@@ -255,7 +256,7 @@ static size_t mutate(char *text, size_t len, size_t size, uint32_t *seed)
 
 	for (uint32_t n = 1 + next(seed) % 4; n; n--) {
 		size_t at = next(seed) % (len + 1), left = len - at, cut;
-		const char *word = words[next(seed) % (sizeof(words) / sizeof(words[0]))];
+		const char *word = words[next(seed) % ARRAY_SIZE(words)];
 
 		switch (next(seed) % 4) {
 		case 0: /* one byte */

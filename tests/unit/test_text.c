@@ -5,6 +5,7 @@
 
 #include "../../src/base/text.h"
 #include "../../src/view/users.h"
+#include "base/array.h"
 #include "tap.h"
 
 #define ROUNDS 200000
@@ -45,7 +46,7 @@ static size_t make(char *text)
 	size_t len = 0, nr = 1 + (size_t)rand() % 9;
 
 	while (nr--) {
-		const char *p = pieces[(size_t)rand() % (sizeof(pieces) / sizeof(pieces[0]))];
+		const char *p = pieces[(size_t)rand() % ARRAY_SIZE(pieces)];
 
 		memcpy(text + len, p, strlen(p));
 		len += strlen(p);
@@ -123,9 +124,9 @@ int main(void)
 	};
 	char text[] = "a\0\x1b\0b";
 
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		ok(is_hostile(bad[i]), "hostile %zu", i);
-	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
 		ok(!is_hostile(good[i]), "not hostile %zu", i);
 	ok(escapes_to("a\x1b[31mb", "a\\x1b[31mb"), "a control character");
 	ok(escapes_to("x\xe2\x80\xaetxt", "x\\xe2\\x80\\xaetxt"), "a mark of direction");

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "handmade.h"
 #include "tap.h"
 #include "base/machine.h"
@@ -407,7 +408,7 @@ int main(void)
 	guest_map(&guest, DEVICE_VA + 4096, DEVICE_GPA + 4096);
 
 	test_features();
-	for (size_t i = 0; i < sizeof(which) / sizeof(which[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(which); i++) {
 		struct noted noted = { 0 };
 		struct machine m = { 0 };
 		struct vl_error *err;
