@@ -15,7 +15,7 @@
 #include "base/array.h"
 #include "top.h"
 #include "view/users.h"
-#include "vmst/answer.h"
+#include "syscall/answer.h"
 
 #define FILE_MAX_BYTES (1u << 20) /* of one file of /proc; the rest is left out */
 #define MAX_FILES 4096

@@ -17,11 +17,11 @@
 #include "redirect/redirect.h"
 #include "host/target.h"
 #include "view/doctor.h"
-#include "vmst/files.h"
+#include "syscall/files.h"
 #include "view/peek.h"
 #include "view/scan.h"
 #include "view/top.h"
-#include "vmst/sys.h"
+#include "syscall/sys.h"
 
 struct vl_guest;
 

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../vmst/answer.h"
+#include "../syscall/answer.h"
 
 /* How often a worker that waits looks whether its broker is still there. */
 #define LOOK_NS 200000000UL

@@ -21,7 +21,7 @@
 
 #include "../error.h"
 #include "../host/port.h"
-#include "../vmst/sys.h"
+#include "../syscall/sys.h"
 
 enum vl_channel_id { VL_CHANNEL_MAIN, VL_CHANNEL_PAGES, VL_NR_CHANNELS };
 

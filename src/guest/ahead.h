@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../vmst/sys.h"
+#include "../syscall/sys.h"
 
 /* Questions of one process that are asked together; longer leaves are asked alone. */
 #define VL_AHEAD_MAX 32

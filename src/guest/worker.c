@@ -10,7 +10,7 @@
 #include "../host/module.h"
 #include "../host/port.h"
 #include "../base/deadline.h"
-#include "../vmst/answer.h"
+#include "../syscall/answer.h"
 
 struct vl_worker {
 	struct vl_guest *guest;

@@ -15,7 +15,7 @@
 #include <sys/types.h>
 
 #include "../base/array.h"
-#include "../vmst/answer.h"
+#include "../syscall/answer.h"
 #include "redirect.h"
 #include "rows.h"
 #include "terminal.h"

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../vmst/answer.h"
+#include "../syscall/answer.h"
 #include "child.h"
 #include "internal.h"
 

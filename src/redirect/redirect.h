@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "../error.h"
-#include "../vmst/sys.h"
+#include "../syscall/sys.h"
 
 /* The compiled policy: made once, used for any number of runs. */
 struct vl_redirect_filter;

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "../vmst/answer.h"
+#include "../syscall/answer.h"
 
 /*
  * On a running guest something can be on its way in or out at any moment, so a

@@ -4,7 +4,7 @@
 #define VLENS_DIFF_H
 
 #include "../vmst/contact.h"
-#include "../vmst/sys.h"
+#include "../syscall/sys.h"
 #include "collect.h"
 #include "modules.h"
 

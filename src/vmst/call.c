@@ -9,7 +9,7 @@
 #include <sys/user.h>
 
 #include "../base/array.h"
-#include "answer.h"
+#include "../syscall/answer.h"
 #include "clone.h"
 
 /* Traps of one call that are stepped over. */

@@ -12,7 +12,7 @@
 
 #include "../kernel/kernel.h"
 #include "contact.h"
-#include "sys.h"
+#include "../syscall/sys.h"
 #include "vcpu.h"
 
 /* The window that holds user buffers of one call: a read is at most half of it. */

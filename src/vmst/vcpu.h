@@ -10,7 +10,7 @@
 
 #include "../error.h"
 #include "../mem/view.h"
-#include "sys.h"
+#include "../syscall/sys.h"
 
 struct vl_machine_host;
 

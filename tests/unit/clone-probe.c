@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #include "../../src/vlens.h"
-#include "../../src/vmst/answer.h"
+#include "../../src/syscall/answer.h"
 #include "base/array.h"
 
 #define TRIES 40

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "vmst/sys.h"
+#include "syscall/sys.h"
 
 struct hostsys_options {
 	const char *root;	 /* "/etc/passwd" is root/etc/passwd if that exists; or NULL */

@@ -9,8 +9,8 @@
 #include "base/array.h"
 #include "tap.h"
 #include "view/diff.h"
-#include "vmst/answer.h"
-#include "vmst/files.h"
+#include "syscall/answer.h"
+#include "syscall/files.h"
 
 struct liar {
 	struct vl_sys sys;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A port through which somebody's kernel answers system calls. The clone
- * implements it for a guest (vmst/); the tests implement it over the host's
- * own kernel, so that the redirection can be tested with no guest.
+ * A port through which a kernel answers system calls. A guest implements it (guest/);
+ * the tests implement it over the host's own kernel, so that the redirection can be tested
+ * with no guest.
  */
 #ifndef VLENS_SYS_H
 #define VLENS_SYS_H
