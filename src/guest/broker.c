@@ -13,7 +13,7 @@
 #include "../host/port.h"
 
 #define NS_PER_S 1000000000UL
-/* A contact has a deadline of its own (vmst/contact.h), after which it says so. */
+/* A contact has a deadline of its own (attach/contact.h), after which it says so. */
 #define CONTACT_NS (VL_CONTACT_NS + NS_PER_S / 2)
 /* Some ten calls begin an epoch, after waiting for its turn (host/pause.c: 5 s). */
 #define BEGIN_NS (20 * NS_PER_S)

@@ -11,7 +11,7 @@
 
 #include "../imee/engine.h"
 #include "../base/deadline.h"
-#include "../vmst/pulse.h"
+#include "../attach/pulse.h"
 
 /* What clones have counted so far, those that are gone and this one. */
 static void add_counts(const struct vl_guest *g, uint64_t *calls_ret, struct vl_vcpu_count *ret)

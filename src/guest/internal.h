@@ -22,7 +22,7 @@
 #include "../view/parcel.h"
 #include "../vlens.h"
 #include "../vmst/clone.h"
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 #include "../vmst/workset.h"
 
 /* What a worker wants another one for: it has one contact, and no other. */

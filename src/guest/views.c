@@ -12,7 +12,7 @@
 #include "../view/collect.h"
 #include "../view/plausible.h"
 #include "../view/topbox.h"
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 
 #define NS_PER_S 1000000000UL
 /*

@@ -18,7 +18,7 @@
 /* More slots than KVM allows (KVM_USER_MEM_SLOTS is 32764 at most). */
 #define MAX_SLOTS 65536U
 
-/* What a vCPU cannot be understood without (vmst/boot.c, vl_reader_vcpu()). */
+/* What a vCPU cannot be understood without (attach/boot.c, vl_reader_vcpu()). */
 #define NEEDED \
 	(IMEE_REGS_CR0 | IMEE_REGS_CR3 | IMEE_REGS_CR4 | IMEE_REGS_EFER | IMEE_REGS_GPR | \
 	 IMEE_REGS_GS | IMEE_REGS_TABLES | IMEE_REGS_TR | IMEE_REGS_CS_SS)

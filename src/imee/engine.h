@@ -8,7 +8,7 @@
 #ifndef VLENS_IMEE_ENGINE_H
 #define VLENS_IMEE_ENGINE_H
 
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 #include "imee.h"
 
 #define VL_RAW_WHY 160 /* bytes of a reason, its NUL included */

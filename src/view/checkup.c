@@ -7,7 +7,7 @@
 
 #include "../base/array.h"
 #include "../host/port.h"
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 #include "../vmst/vcpu.h"
 
 #define KIB (1UL << 10)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 
 /* A list of a running guest changes while it is walked. */
 #define TRIES 8

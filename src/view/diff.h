@@ -3,7 +3,7 @@
 #ifndef VLENS_DIFF_H
 #define VLENS_DIFF_H
 
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 #include "../syscall/sys.h"
 #include "collect.h"
 #include "modules.h"

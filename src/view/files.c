@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 #include "objects.h"
 
 /* The most descriptors of one process that are looked at: sysctl_nr_open, fs/file.c. */

@@ -2,8 +2,8 @@
 #include "inside.h"
 
 #include "../base/array.h"
-#include "../vmst/contact.h"
-#include "../vmst/pulse.h"
+#include "../attach/contact.h"
+#include "../attach/pulse.h"
 #include "collect.h"
 
 static const struct vl_column columns[] = {

@@ -6,7 +6,7 @@
 
 #include "../base/array.h"
 #include "../mem/paging.h"
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 #include "collect.h"
 #include "modules.h"
 #include "pages.h"

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 #include "pages.h"
 
 /*

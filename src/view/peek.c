@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 #include "collect.h"
 
 /* Structures within structures: more is a type that a guest made up. */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 
 #define PAGE 4096UL
 /* Structures within structures, and behind pointers: above what peek.c goes down. */

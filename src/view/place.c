@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 #include "collect.h"
 #include "../base/near.h"
 

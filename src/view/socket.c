@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 #include "objects.h"
 
 /* include/linux/socket.h, net/tcp_states.h: the host's headers have them all but these. */

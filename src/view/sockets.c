@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #include "../base/array.h"
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 #include "objects.h"
 
 /* The most buckets of a table that are looked at. */

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 #include "collect.h"
 #include "dispatch.h"
 #include "modules.h"

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 #include "collect.h"
 #include "totals.h"
 

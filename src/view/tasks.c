@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 #include "collect.h"
 
 /* Bits of task_struct.__state, .exit_state and .flags, include/linux/sched.h. */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 #include "plausible.h"
 #include "topfar.h"
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../vmst/contact.h"
+#include "../attach/contact.h"
 #include "collect.h"
 
 /* Steps through typedefs and qualifiers. */

@@ -11,7 +11,7 @@
 #include <sys/types.h>
 
 #include "../kernel/kernel.h"
-#include "contact.h"
+#include "../attach/contact.h"
 #include "../syscall/sys.h"
 #include "vcpu.h"
 

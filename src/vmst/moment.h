@@ -3,7 +3,7 @@
 #ifndef VLENS_MOMENT_H
 #define VLENS_MOMENT_H
 
-#include "contact.h"
+#include "../attach/contact.h"
 
 #define VL_MOMENT_CPUS 8192 /* CONFIG_NR_CPUS of x86 is no more */
 

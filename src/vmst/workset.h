@@ -7,7 +7,7 @@
 #define VLENS_WORKSET_H
 
 #include "../mem/view.h"
-#include "contact.h"
+#include "../attach/contact.h"
 
 /* 128 MiB: above that copying takes longer than it is worth. */
 #define VL_WORKSET_MAX 32768

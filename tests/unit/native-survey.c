@@ -15,7 +15,7 @@
 #include "../../src/kernel/kernel.h"
 #include "../../src/native/block.h"
 #include "../../src/host/target.h"
-#include "../../src/vmst/contact.h"
+#include "../../src/attach/contact.h"
 
 #define FUNCTION_MAX (1UL << 20)
 /* Of the longest instruction, emitted, with room. */

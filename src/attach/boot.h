@@ -7,9 +7,9 @@
 
 /*
  * Find out what @c's guest runs, with nothing known of it: fills everything
- * of @c but target. The guest is paused for as long as its own code must be
- * asked. VL_ERR_KERNEL when it runs no Linux that can be understood, VL_ERR_BOOTING when
- * what every kernel has is not there.
+ * of @c but target. Reads memory and registers only, and pauses nothing. VL_ERR_KERNEL when
+ * it runs no Linux that can be understood, VL_ERR_BOOTING when what every kernel has is not
+ * there.
  */
 struct vl_error *vl_boot(struct vl_contact *c, struct vl_deadline deadline);
 
