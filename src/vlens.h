@@ -12,11 +12,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "doctor/doctor.h"
 #include "error.h"
 #include "imee/imee.h"
 #include "redirect/redirect.h"
 #include "host/target.h"
-#include "view/doctor.h"
 #include "syscall/files.h"
 #include "view/peek.h"
 #include "view/scan.h"
@@ -212,6 +212,13 @@ void vl_guest_state(struct vl_guest *g, struct vl_state *ret);
  */
 struct vl_error *vl_list_guest(const char *spec, const struct vl_scan_options *opts, bool explain,
 			       struct vl_table *t, struct vl_guest **ret);
+
+/*
+ * Examine guest @spec, which is not paused. An error when it cannot be reached or
+ * understood; that is in the rows, too.
+ */
+struct vl_error *vl_doctor_guest(struct vl_doctor *d, const char *spec,
+				 const struct vl_target_options *opts);
 
 /* Figures up to now, from vl_guest_open() or the last vl_guest_next() on. */
 void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret);

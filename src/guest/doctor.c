@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../view/checkup.h"
+#include "../doctor/checkup.h"
 #include "../view/inside.h"
 #include "../view/state.h"
 #include "../vmst/vcpu.h"

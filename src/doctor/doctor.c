@@ -26,6 +26,7 @@
 #include "../redirect/confine.h"
 #include "../redirect/redirect.h"
 #include "../base/dirs.h"
+#include "../view/scan.h"
 #include "../vmst/vcpu.h"
 
 const struct vl_column vl_doctor_columns[] = {

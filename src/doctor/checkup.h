@@ -6,6 +6,7 @@
 #ifndef VLENS_CHECKUP_H
 #define VLENS_CHECKUP_H
 
+#include "../view/scan.h"
 #include "doctor.h"
 
 #define VL_CHECKUP_VMST "engine vmst"

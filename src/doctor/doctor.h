@@ -6,7 +6,8 @@
 #ifndef VLENS_DOCTOR_H
 #define VLENS_DOCTOR_H
 
-#include "scan.h"
+#include "../error.h"
+#include "../view/table.h"
 
 enum vl_doctor_state {
 	VL_DOCTOR_OK,
@@ -43,13 +44,5 @@ void vl_doctor_error(struct vl_doctor *d, const char *check, enum vl_doctor_stat
  * libvirt for its domains; touches no guest.
  */
 void vl_doctor_host(struct vl_doctor *d, const char *uri);
-
-/*
- * Examine guest @spec. Pauses it only if its kernel is not known yet, which a row
- * then says. An error when the guest cannot be reached or understood; it is in
- * the rows, too.
- */
-struct vl_error *vl_doctor_guest(struct vl_doctor *d, const char *spec,
-				 const struct vl_target_options *opts);
 
 #endif
