@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "applet.h"
 #include "base/array.h"
@@ -162,14 +161,6 @@ void view_each(struct view_job *jobs, size_t nr, void (*fn)(void *ctx, struct vi
 	work(&p);
 	while (n)
 		pthread_join(threads[--n], NULL);
-}
-
-uint64_t view_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
 void view_note(struct view_job *job, struct vl_guest *g)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "applet.h"
+#include "base/clock.h"
 #include "parse.h"
 #include "peek.h"
 #include "report.h"
@@ -111,7 +112,7 @@ static void look(void *ctx, struct view_job *job)
 		.explain = p->o.stats,
 	};
 	struct result *r = job->result;
-	uint64_t begin = view_now();
+	uint64_t begin = vl_now_ns();
 	struct vl_peek_found place;
 	struct vl_guest *g = NULL;
 
@@ -119,14 +120,14 @@ static void look(void *ctx, struct view_job *job)
 	job->err = r->out ? vl_guest_open(job->spec, &go, &g) : vl_error_nomem();
 	if (!job->err)
 		job->err = vl_guest_attach(g, false);
-	job->attach_ns = view_now() - begin;
-	begin = view_now();
+	job->attach_ns = vl_now_ns() - begin;
+	begin = vl_now_ns();
 	if (!job->err)
 		job->err = vl_guest_peek(g, p->what, p->as, p->elements, p->depth, &place);
 	if (!job->err)
 		job->err = place.typed ? show_typed(p, g, &place, job->spec, r) :
 					 show_bytes(p, g, &place, job->spec, r);
-	job->look_ns = view_now() - begin;
+	job->look_ns = vl_now_ns() - begin;
 	if (g && p->o.stats)
 		view_note(job, g);
 	view_end(job, g);

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "report.h"
 
 /* A process of its own: no signal interrupts us, and no lock of ours is held over a fork. */
@@ -47,7 +48,7 @@ void progress_begin(struct progress *p, const char *applet, const char *spec)
 	if (!isatty(STDERR_FILENO))
 		return;
 	fflush(NULL);
-	clock_gettime(CLOCK_MONOTONIC, &p->begin);
+	p->begin = vl_now_ns();
 	p->pid = fork();
 	if (!p->pid)
 		say(parent, applet, spec);
@@ -59,15 +60,13 @@ void progress_clear(void *progress)
 {
 	static const char clear[] = "\r\033[K";
 	const struct progress *p = progress;
-	struct timespec now;
 	ssize_t n;
 
 	if (p->pid <= 0)
 		return;
 	kill(p->pid, SIGKILL);
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	/* Before, nothing was said, and what stands in the line is not ours. */
-	if (now.tv_sec - p->begin.tv_sec + (now.tv_nsec >= p->begin.tv_nsec) <= 1)
+	if (vl_now_ns() - p->begin < VL_NSEC_PER_SEC)
 		return;
 	n = write(STDERR_FILENO, clear, sizeof(clear) - 1);
 	(void)n;

@@ -6,12 +6,12 @@
 #ifndef VLENS_BIN_PROGRESS_H
 #define VLENS_BIN_PROGRESS_H
 
+#include <stdint.h>
 #include <sys/types.h>
-#include <time.h>
 
 struct progress {
-	pid_t pid; /* of the process that says it; 0: none does */
-	struct timespec begin;
+	pid_t pid;	/* of the process that says it; 0: none does */
+	uint64_t begin; /* by vl_now_ns() */
 };
 
 /* Begin to wait for guest @spec (NULL: for several). Nothing without a terminal. */

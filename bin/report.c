@@ -12,10 +12,10 @@
 #include <wctype.h>
 
 #include "base/array.h"
+#include "base/clock.h"
 #include "base/dirs.h"
 #include "base/text.h"
 
-#define NSEC_PER_USEC 1000
 #define USEC_PER_MSEC 1000
 
 static void print_byte(FILE *f, unsigned char c)
@@ -205,7 +205,7 @@ void print_version(const char *applet)
 /* Milliseconds with three digits, whatever the locale's decimal point is. */
 static void print_ms(const char *key, uint64_t ns)
 {
-	uint64_t us = ns / NSEC_PER_USEC;
+	uint64_t us = ns / VL_NSEC_PER_USEC;
 
 	fprintf(stderr, "%-16s%" PRIu64 ".%03" PRIu64 " ms\n", key, us / USEC_PER_MSEC,
 		us % USEC_PER_MSEC);

@@ -10,12 +10,12 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include "base/clock.h"
 #include "report.h"
 #include "base/text.h"
 
 #define GUEST_NAME "GUEST"
 #define SEPARATORS ", \t\n"
-#define NSEC_PER_SEC 1e9
 
 void show_init(struct show *s, const struct vl_column *columns)
 {
@@ -219,7 +219,7 @@ static json_object *cell_json(const struct vl_table *t, const struct vl_cell *c)
 		return json_object_new_boolean(c->u != 0);
 	case VL_CELL_SECONDS:
 		vl_cell_format(c, buf);
-		return json_object_new_double_s((double)c->i / NSEC_PER_SEC, buf);
+		return json_object_new_double_s((double)c->i / VL_NSEC_PER_SEC, buf);
 	case VL_CELL_HEX:
 		vl_cell_format(c, buf);
 		return json_object_new_string(buf);

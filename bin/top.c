@@ -12,11 +12,11 @@
 
 #include "applet.h"
 #include "base/array.h"
+#include "base/clock.h"
 #include "parse.h"
 #include "report.h"
 #include "top.h"
 
-#define NSEC_PER_SEC 1e9
 #define DEFAULT_DELAY 1.5
 #define MOST_DELAY 86400
 
@@ -57,7 +57,7 @@ static bool take_delay(struct top *t, const char *arg)
 
 	if (end == arg || *end || !(v >= 0) || v > MOST_DELAY)
 		return wrong(t, "number of seconds", arg);
-	t->delay_ns = (uint64_t)(v * NSEC_PER_SEC + 0.5);
+	t->delay_ns = (uint64_t)(v * VL_NSEC_PER_SEC + 0.5);
 	/* As fast as it goes would take a whole CPU. */
 	if (t->delay_ns < 10000000)
 		t->delay_ns = 10000000;
@@ -274,7 +274,7 @@ int top_run(const struct applet *a, const struct view *v, int argc, char **argv)
 {
 	struct top t = {
 		.o = { .applet = a },
-		.delay_ns = (uint64_t)(DEFAULT_DELAY * NSEC_PER_SEC),
+		.delay_ns = (uint64_t)(DEFAULT_DELAY * VL_NSEC_PER_SEC),
 		.filter = { .column = VL_TOP_CPU, .down = true, .user = TOP_ANY_USER },
 		.event_fd = -1,
 	};

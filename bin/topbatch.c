@@ -9,12 +9,9 @@
 #include <unistd.h>
 
 #include "applet.h"
+#include "base/clock.h"
 #include "report.h"
 #include "top.h"
-
-#define NSEC_PER_SEC 1000000000ULL
-#define NSEC_PER_USEC 1000.0
-#define NSEC_PER_MSEC 1000000.0
 
 static void wait_answers(struct top *t)
 {
@@ -125,7 +122,7 @@ static void print_text(struct top *t, struct top_guest *g, size_t room)
 		return;
 	print_totals(s);
 	printf("Engine: imee/%s, read in %.0f us, paused %.3f ms\n\n", g->engine,
-	       (double)s->cost_ns / NSEC_PER_USEC, (double)g->paused_ns / NSEC_PER_MSEC);
+	       (double)s->cost_ns / VL_NSEC_PER_USEC, (double)g->paused_ns / VL_NSEC_PER_MSEC);
 	if (!top_list_make(&t->list, s, &t->filter))
 		return;
 	top_line_header(t, s, &t->line);
@@ -192,7 +189,7 @@ static void add_totals(json_object *o, const struct vl_top_sample *s)
 
 	add_text(o, "hostname", s->node);
 	add_text(o, "kernel", s->release);
-	add_fixed(o, "uptime", (double)s->uptime / NSEC_PER_SEC, 2);
+	add_fixed(o, "uptime", (double)s->uptime / VL_NSEC_PER_SEC, 2);
 	for (size_t i = 0; i < 3; i++) {
 		char buf[16];
 
@@ -222,7 +219,7 @@ static void add_totals(json_object *o, const struct vl_top_sample *s)
 	add_uint(o, "threads", s->nr_threads);
 	add_uint(o, "kthreads", s->nr_kernel);
 	add_uint(o, "running", s->nr_running);
-	add_fixed(o, "read_us", (double)s->cost_ns / NSEC_PER_USEC, 1);
+	add_fixed(o, "read_us", (double)s->cost_ns / VL_NSEC_PER_USEC, 1);
 }
 
 static json_object *guest_json(struct top *t, const struct top_guest *g)
@@ -234,7 +231,7 @@ static json_object *guest_json(struct top *t, const struct top_guest *g)
 	add_text(o, "state", top_state_name(g->state));
 	snprintf(engine, sizeof(engine), "imee/%s", g->engine);
 	add_text(o, "engine", engine);
-	add_fixed(o, "paused_ms", (double)g->paused_ns / NSEC_PER_MSEC, 3);
+	add_fixed(o, "paused_ms", (double)g->paused_ns / VL_NSEC_PER_MSEC, 3);
 	if (g->sample)
 		add_totals(o, g->sample);
 	json_object_object_add(o, "processes", processes_json(t, g));
@@ -291,8 +288,7 @@ int top_batch(struct top *t)
 	bool good = true;
 
 	for (uint64_t frame = 0; states && (!t->iterations || frame < t->iterations); frame++) {
-		const struct timespec ts = { (time_t)(t->delay_ns / NSEC_PER_SEC),
-					     (long)(t->delay_ns % NSEC_PER_SEC) };
+		const struct timespec ts = vl_ns_timespec(t->delay_ns);
 
 		if (frame)
 			nanosleep(&ts, NULL);

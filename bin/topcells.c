@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "report.h"
 #include "top.h"
 
 #define KIB 1024UL
-#define SEC 1000000000UL
 
 const struct top_format top_formats[] = {
 	[VL_TOP_PID] = { "PID", 5, false },	[VL_TOP_USER] = { "USER", 8, true },
@@ -61,7 +61,7 @@ void top_kib(uint64_t bytes, char buf[TOP_TEXT])
 
 void top_time(uint64_t ns, char buf[TOP_TEXT])
 {
-	uint64_t s = ns / SEC, centi = ns % SEC / (SEC / 100);
+	uint64_t s = ns / VL_NSEC_PER_SEC, centi = ns % VL_NSEC_PER_SEC / (VL_NSEC_PER_SEC / 100);
 
 	if (s < 6000)
 		snprintf(buf, TOP_TEXT, "%" PRIu64 ":%02" PRIu64 ".%02" PRIu64, s / 60, s % 60,
@@ -75,7 +75,7 @@ void top_time(uint64_t ns, char buf[TOP_TEXT])
 
 void top_uptime(uint64_t ns, char buf[TOP_TEXT])
 {
-	uint64_t s = ns / SEC;
+	uint64_t s = ns / VL_NSEC_PER_SEC;
 	int n = 0;
 
 	if (s >= 86400)
@@ -223,8 +223,8 @@ void top_cell(struct top_text *t, const struct vl_top_sample *s, const struct vl
 		snprintf(buf, sizeof(buf), "%" PRId32, p->threads);
 		break;
 	case VL_TOP_START:
-		snprintf(buf, sizeof(buf), "%" PRIu64 ".%02" PRIu64, p->start / SEC,
-			 p->start % SEC / (SEC / 100));
+		snprintf(buf, sizeof(buf), "%" PRIu64 ".%02" PRIu64, p->start / VL_NSEC_PER_SEC,
+			 p->start % VL_NSEC_PER_SEC / (VL_NSEC_PER_SEC / 100));
 		break;
 	case VL_TOP_COMM:
 		set_command(t, s, p, true);

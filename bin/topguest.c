@@ -7,33 +7,24 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "top.h"
 #include "view/users.h"
 
-#define MSEC 1000000ULL
-#define SEC (1000 * MSEC)
 /* What cannot be opened is tried again; a guest that boots pauses a little each time. */
-#define RETRY_FIRST (500 * MSEC)
-#define RETRY_MOST (5 * SEC)
+#define RETRY_FIRST (500 * VL_NSEC_PER_MSEC)
+#define RETRY_MOST (5 * VL_NSEC_PER_SEC)
 /* One whose clock stands for so long may be paused: its hypervisor knows. */
-#define STILL (2 * SEC)
-#define ASK_EVERY (3 * SEC)
+#define STILL (2 * VL_NSEC_PER_SEC)
+#define ASK_EVERY (3 * VL_NSEC_PER_SEC)
 /*
  * A guest that booted again, with the kernel where it was, has everything else elsewhere: what
  * is read makes no sense. It is opened anew when that is so for this long; less often each
  * time, as that pauses the guest and the reason may be another.
  */
-#define WRONG (1 * SEC)
-#define ANEW_FIRST (5 * SEC)
-#define ANEW_MOST (300 * SEC)
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * SEC + (uint64_t)ts.tv_nsec;
-}
+#define WRONG (1 * VL_NSEC_PER_SEC)
+#define ANEW_FIRST (5 * VL_NSEC_PER_SEC)
+#define ANEW_MOST (300 * VL_NSEC_PER_SEC)
 
 const char *top_state_name(enum top_state state)
 {
@@ -110,7 +101,7 @@ static bool open_guest(struct top_guest *g)
 	struct vl_reader_stats stats;
 	struct vl_error *err;
 
-	if (now_ns() < g->retry_at)
+	if (vl_now_ns() < g->retry_at)
 		return false;
 	err = vl_guest_open(g->spec, &o, &g->guest);
 	if (!err)
@@ -128,7 +119,7 @@ static bool open_guest(struct top_guest *g)
 		forget(g);
 		g->retry_ns = g->retry_ns ? g->retry_ns * 2 : RETRY_FIRST;
 		g->retry_ns = g->retry_ns < RETRY_MOST ? g->retry_ns : RETRY_MOST;
-		g->retry_at = now_ns() + g->retry_ns;
+		g->retry_at = vl_now_ns() + g->retry_ns;
 		publish(g, state, err, NULL);
 		return false;
 	}
@@ -160,7 +151,7 @@ static bool is_there(struct top_guest *g)
 
 	if (err) {
 		forget(g);
-		g->retry_at = now_ns() + RETRY_FIRST;
+		g->retry_at = vl_now_ns() + RETRY_FIRST;
 		publish(g, TOP_GONE, err, NULL);
 		return false;
 	}
@@ -168,7 +159,7 @@ static bool is_there(struct top_guest *g)
 	if (!err && runs)
 		return true;
 	forget(g);
-	g->retry_at = now_ns() + RETRY_FIRST;
+	g->retry_at = vl_now_ns() + RETRY_FIRST;
 	if (!err)
 		err = vl_error_new(VL_ERR_KERNEL, "its kernel is gone: it boots");
 	publish(g, TOP_BOOTING, err, NULL);
@@ -240,7 +231,7 @@ static enum top_state ask_state(struct top_guest *g)
  */
 static enum top_state state_of(struct top_guest *g, const struct vl_top_sample *s)
 {
-	uint64_t now = now_ns(), sum = moves(s);
+	uint64_t now = vl_now_ns(), sum = moves(s);
 
 	if (!vl_guest_is_live(g->guest))
 		return TOP_DUMP;
@@ -271,7 +262,7 @@ static void lost_reader(struct top_guest *g, struct vl_error *err)
 
 	if (g->lost++) {
 		forget(g);
-		g->retry_at = now_ns() + RETRY_MOST;
+		g->retry_at = vl_now_ns() + RETRY_MOST;
 		state = TOP_GONE;
 	}
 	publish(g, state, err, NULL);
@@ -326,7 +317,7 @@ static void take_sample(struct top_guest *g)
 	else if (!g->wrong_at)
 		g->wrong_at = fill->at_ns;
 	state = state_of(g, fill);
-	if ((g->wrong_at && fill->at_ns - g->wrong_at > WRONG && look_anew(g, now_ns())) ||
+	if ((g->wrong_at && fill->at_ns - g->wrong_at > WRONG && look_anew(g, vl_now_ns())) ||
 	    went_back(g, fill)) {
 		vl_error_destroy(err);
 		return;

@@ -6,10 +6,9 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/clock.h"
 #include "topscreen.h"
 
-#define NSEC_PER_USEC 1000
-#define NSEC_PER_MSEC 1000000.0
 /* More CPUs than that have one meter together. */
 #define MOST_METERS 16
 #define LABEL 5
@@ -181,8 +180,8 @@ static void draw_title(struct top *t, const struct top_guest *g, int y)
 	l->len = 0;
 	if (s)
 		top_line_printf(l, "imee/%s  read: %" PRIu64 " us  ", g->engine,
-				s->cost_ns / NSEC_PER_USEC);
-	top_line_printf(l, "paused: %.3f ms  %s%s%s%s", (double)g->paused_ns / NSEC_PER_MSEC,
+				s->cost_ns / VL_NSEC_PER_USEC);
+	top_line_printf(l, "paused: %.3f ms  %s%s%s%s", (double)g->paused_ns / VL_NSEC_PER_MSEC,
 			top_state_name(g->state), g->boots > 1 ? ", opened anew" : "",
 			g->means[0] ? ": " : "", g->means);
 	if (g->err) {
@@ -259,8 +258,8 @@ void top_guest_line(struct top *t, const struct top_guest *g, struct top_line *l
 	top_line_printf(l, "%4zu %6s %6s %5.1f %6zu ", s->nr_cpus, cpu, mem, percent, s->nr_tasks);
 	top_clean(&t->text, s->release, strlen(s->release));
 	padded(l, t->text.text, 20);
-	top_line_printf(l, "%12s %8" PRIu64 " %10.3f", up, s->cost_ns / NSEC_PER_USEC,
-			(double)g->paused_ns / NSEC_PER_MSEC);
+	top_line_printf(l, "%12s %8" PRIu64 " %10.3f", up, s->cost_ns / VL_NSEC_PER_USEC,
+			(double)g->paused_ns / VL_NSEC_PER_MSEC);
 }
 
 void top_draw_summary(struct top *t, int *y)
@@ -282,7 +281,7 @@ void top_draw_summary(struct top *t, int *y)
 	snprintf(buf, sizeof(buf),
 		 "%zu guests, %zu running  %zu processes  imee  read: %" PRIu64
 		 " us  paused: %.3f ms",
-		 t->nr, running, tasks, cost / NSEC_PER_USEC, (double)paused / NSEC_PER_MSEC);
+		 t->nr, running, tasks, cost / VL_NSEC_PER_USEC, (double)paused / VL_NSEC_PER_MSEC);
 	attrset(A_BOLD);
 	put(t, *y, 0, COLS, buf);
 	attrset(A_NORMAL);

@@ -14,11 +14,10 @@
 
 #include "applet.h"
 #include "base/array.h"
+#include "base/clock.h"
 #include "report.h"
 #include "topscreen.h"
 
-#define MSEC 1000000ULL
-#define SEC (1000 * MSEC)
 #define ESC_MS 50 /* a key that begins with ESC comes at once */
 
 void top_put(struct top *t, int y, int x, int width, const char *text, size_t len)
@@ -309,14 +308,6 @@ static SCREEN *start_terminal(struct top *t)
 
 /* ---- the loop ---- */
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * SEC + (uint64_t)ts.tv_nsec;
-}
-
 static void take_keys(struct top *t)
 {
 	int key;
@@ -339,8 +330,8 @@ static void wait_for(struct top *t, int signal_fd, uint64_t until)
 		{ t->event_fd, POLLIN, 0 },
 		{ signal_fd, POLLIN, 0 },
 	};
-	uint64_t now = now_ns(), left = until > now ? until - now : 0, count;
-	struct timespec ts = { (time_t)(left / SEC), (long)(left % SEC) };
+	uint64_t now = vl_now_ns(), left = until > now ? until - now : 0, count;
+	struct timespec ts = vl_ns_timespec(left);
 	struct signalfd_siginfo info;
 	sigset_t mask;
 
@@ -376,11 +367,11 @@ static bool all_answered(struct top *t)
 
 static void loop(struct top *t, int signal_fd)
 {
-	uint64_t next = now_ns(), frames = 0;
+	uint64_t next = vl_now_ns(), frames = 0;
 	bool asked = false;
 
 	while (!t->quit) {
-		uint64_t now = now_ns();
+		uint64_t now = vl_now_ns();
 
 		if (now >= next) {
 			top_ask(t);

@@ -8,6 +8,7 @@
 
 #include "applet.h"
 #include "base/array.h"
+#include "base/clock.h"
 #include "guest/spare.h"
 #include "keep/keep.h"
 #include "options.h"
@@ -208,19 +209,19 @@ static void look_once(const struct run *r, struct view_job *job, const struct vl
 	};
 	struct vl_table *t = job->result;
 	struct vl_guest *g = NULL;
-	uint64_t start = view_now();
+	uint64_t start = vl_now_ns();
 
 	job->err = vl_guest_open(job->spec, &go, &g);
 	if (!job->err) {
 		vl_guest_use_lender(g, borrow, &keep);
 		job->err = vl_guest_attach(g, need);
 	}
-	job->attach_ns = view_now() - start;
-	start = view_now();
+	job->attach_ns = vl_now_ns() - start;
+	start = vl_now_ns();
 	if (!job->err)
 		job->err = r->o.diff ? vl_guest_diff(g, r->view->diff, t) :
 				       vl_guest_scan(g, r->view->scan, t);
-	job->look_ns = view_now() - start;
+	job->look_ns = vl_now_ns() - start;
 	job->live = g && vl_guest_is_live(g);
 	if (g && r->o.stats)
 		view_note(job, g);
@@ -251,11 +252,11 @@ static void look_list(void *ctx, struct view_job *job)
 {
 	const struct run *r = ctx;
 
-	uint64_t start = view_now();
+	uint64_t start = vl_now_ns();
 	struct vl_guest *g = NULL;
 
 	job->err = vl_list_guest(job->spec, &r->o.scan, r->o.stats, job->result, &g);
-	job->attach_ns = view_now() - start;
+	job->attach_ns = vl_now_ns() - start;
 	if (g && r->o.stats)
 		view_note(job, g);
 	view_end(job, g);

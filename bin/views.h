@@ -107,8 +107,6 @@ void view_jobs_free(struct view_job *jobs, size_t nr);
 void view_each(struct view_job *jobs, size_t nr, void (*fn)(void *ctx, struct view_job *job),
 	       void *ctx);
 
-uint64_t view_now(void);
-
 /* Keep in @job what @g has to say for --stats; forget it again. */
 void view_note(struct view_job *job, struct vl_guest *g);
 void view_forget(struct view_job *job);

@@ -19,6 +19,7 @@
 #include "../src/imee/engine.h"
 #include "../src/vlens.h"
 #include "base/array.h"
+#include "base/clock.h"
 
 #define ROUNDS 301
 #define SLOW_ROUNDS 15
@@ -43,10 +44,7 @@ static void check(struct vl_reader *r, enum vl_read_status st)
 
 static double now_ns(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+	return (double)vl_now_ns();
 }
 
 static int by_value(const void *a, const void *b)

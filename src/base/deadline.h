@@ -5,29 +5,22 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <time.h>
+
+#include "clock.h"
 
 /* A moment of the host's CLOCK_MONOTONIC in ns; 0: none. */
 struct vl_deadline {
-	int64_t at_ns;
+	uint64_t at_ns;
 };
 
-static inline int64_t vl_monotonic_ns(void)
+static inline struct vl_deadline vl_deadline_in(uint64_t ns)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000L + ts.tv_nsec;
-}
-
-static inline struct vl_deadline vl_deadline_in(int64_t ns)
-{
-	return (struct vl_deadline){ vl_monotonic_ns() + ns };
+	return (struct vl_deadline){ vl_now_ns() + ns };
 }
 
 static inline bool vl_late(struct vl_deadline d)
 {
-	return d.at_ns && vl_monotonic_ns() > d.at_ns;
+	return d.at_ns && vl_now_ns() > d.at_ns;
 }
 
 #endif

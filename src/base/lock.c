@@ -10,15 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "dirs.h"
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 static int open_lock(const char *path)
 {
@@ -31,7 +24,7 @@ static int wait_for(int fd, uint64_t deadline)
 	struct timespec nap = { 0, 200000 };
 
 	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if ((errno != EWOULDBLOCK && errno != EINTR) || now_ms() >= deadline) {
+		if ((errno != EWOULDBLOCK && errno != EINTR) || vl_now_ns() >= deadline) {
 			close(fd);
 			return VL_LOCK_BUSY;
 		}
@@ -45,7 +38,7 @@ static int wait_for(int fd, uint64_t deadline)
 int vl_run_lock(unsigned int ms, const char *name)
 {
 	char *path = vl_run_path("%s.lock", name);
-	uint64_t deadline = now_ms() + ms;
+	uint64_t deadline = vl_now_ns() + (uint64_t)ms * VL_NSEC_PER_MSEC;
 	struct stat st;
 	int fd;
 

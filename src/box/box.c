@@ -20,14 +20,14 @@
 #include <unistd.h>
 
 #include "../base/array.h"
+#include "../base/clock.h"
 #include "../base/process.h"
 
-#define NS_PER_S 1000000000UL
 /* A worker that has died is noticed after so long at the latest. */
 #define LOOK_NS 10000000UL
-#define START_NS (10 * NS_PER_S)
+#define START_NS (10 * VL_NSEC_PER_SEC)
 /* Who borrows one waits for it, too, and could have made its own. */
-#define LEND_NS (NS_PER_S / 20)
+#define LEND_NS (VL_NSEC_PER_SEC / 20)
 
 struct vl_box {
 	pid_t pid;
@@ -41,14 +41,6 @@ struct vl_box {
 	bool ready, gone, late;
 	int status; /* as waitpid gives it; -1: not known */
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
-}
 
 /* --- the worker, until it is in its box --- */
 
@@ -256,7 +248,7 @@ static void give(struct vl_box *b, enum vl_channel_id id, const struct vl_messag
 static struct vl_error *wait_reply(struct vl_box *b, struct vl_message *m, uint64_t timeout_ns,
 				   vl_box_serve_fn serve, void *ctx)
 {
-	uint64_t deadline = now_ns() + timeout_ns;
+	uint64_t deadline = vl_now_ns() + timeout_ns;
 
 	for (;;) {
 		uint32_t seen = atomic_load(&b->wire->bell);
@@ -278,7 +270,7 @@ static struct vl_error *wait_reply(struct vl_box *b, struct vl_message *m, uint6
 		/* It is asked only now and then: a word comes within microseconds. */
 		if (idle && atomic_load(&b->wire->bell) == seen && has_ended(b))
 			return died(b, false);
-		if (now_ns() > deadline)
+		if (vl_now_ns() > deadline)
 			return died(b, true);
 	}
 }
@@ -555,7 +547,7 @@ void vl_box_allow_time(struct vl_box *b, uint64_t ns)
 	if (b->gone || has_ended(b) || clock_getcpuclockid(b->pid, &clock) ||
 	    clock_gettime(clock, &used))
 		return;
-	l.rlim_cur = l.rlim_max = (rlim_t)used.tv_sec + ns / NS_PER_S + 1;
+	l.rlim_cur = l.rlim_max = (rlim_t)used.tv_sec + ns / VL_NSEC_PER_SEC + 1;
 	if (geteuid())
 		l.rlim_max = RLIM_INFINITY; /* it could not be raised the next time */
 	prlimit(b->pid, RLIMIT_CPU, &l, NULL);

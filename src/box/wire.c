@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../base/clock.h"
 #include "../syscall/answer.h"
 
 /* How often a worker that waits looks whether its broker is still there. */
@@ -55,7 +56,7 @@ void vl_wire_destroy(struct vl_wire *w)
 
 void vl_wire_sleep(_Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns)
 {
-	struct timespec ts = { (time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000) };
+	struct timespec ts = vl_ns_timespec(timeout_ns);
 
 	/* Not FUTEX_PRIVATE: the word is shared by two processes. */
 	syscall(SYS_futex, word, FUTEX_WAIT, seen, &ts, NULL, 0);

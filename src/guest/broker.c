@@ -10,15 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/clock.h"
 #include "../host/port.h"
 
-#define NS_PER_S 1000000000UL
 /* A contact has a deadline of its own (attach/contact.h), after which it says so. */
-#define CONTACT_NS (VL_CONTACT_NS + NS_PER_S / 2)
+#define CONTACT_NS (VL_CONTACT_NS + VL_NSEC_PER_SEC / 2)
 /* Some ten calls begin an epoch, after waiting for its turn (host/pause.c: 5 s). */
-#define BEGIN_NS (20 * NS_PER_S)
+#define BEGIN_NS (20 * VL_NSEC_PER_SEC)
 /* Processor time of one epoch, which a worker that is not waited for has as well. */
-#define CPU_NS (120 * NS_PER_S)
+#define CPU_NS (120 * VL_NSEC_PER_SEC)
 /*
  * Address space of a worker. It maps RAM for a view, its base, the raw readers and rewritten
  * code (4 x RAM and 0.2 GiB, measured), and Unicorn takes 1.3 GiB. What of that is memory in

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../base/clock.h"
 #include "internal.h"
 #include "../host/port.h"
 #include "../vmst/moment.h"
@@ -47,14 +48,6 @@
 /* Moments that are tried before a pause: for a copy, for a question. */
 #define COPY_MOMENTS 8
 #define TAKE_MOMENTS 2
-
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000L + ts.tv_nsec;
-}
 
 /* The task that calls are made as; 0: there is none. */
 static uint64_t find_task(struct vl_guest *g)
@@ -179,7 +172,7 @@ static struct vl_error *pause_guest(struct vl_guest *g, unsigned moments)
 	vl_moment_find(g->contact, &m);
 	err = vl_moment_pause(g->target, &m, moments, &g->cpu);
 	if (!err)
-		g->contact->paused_host_ns = now_ns();
+		g->contact->paused_host_ns = vl_now_ns();
 	return err;
 }
 
@@ -210,12 +203,12 @@ static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 	err = pause_guest(g, COPY_MOMENTS);
 	if (err)
 		return err;
-	start = now_ns();
+	start = vl_now_ns();
 	err = vl_view_refresh(g->view, g->workset.gpas, g->workset.nr);
 	if (!whole)
 		vl_view_release(g->view);
 	resumed = vl_target_resume(g->target);
-	rate = g->workset.nr * 1000000 / (uint64_t)(now_ns() - start + 1);
+	rate = g->workset.nr * 1000000 / (uint64_t)(vl_now_ns() - start + 1);
 	/* The best of all: another time the host was busy. */
 	if (rate > g->copy_rate)
 		g->copy_rate = rate;
@@ -280,7 +273,7 @@ static struct vl_error *try_question(struct vl_guest *g)
 		take(g);
 	if (!a->taken) {
 		g->cpu = vl_moment_cpu(g->contact, g->cpu);
-		g->contact->paused_host_ns = now_ns();
+		g->contact->paused_host_ns = vl_now_ns();
 	}
 	err = vl_view_ask(g->view, a->tries);
 	if (!err)
@@ -385,7 +378,7 @@ struct vl_error *vl_epoch_open(struct vl_guest *g)
 	g->ask.unsettled = false;
 	g->ask.answers = 0;
 	g->ask.cut = false;
-	g->ask.begun_ns = vl_monotonic_ns();
+	g->ask.begun_ns = vl_now_ns();
 	g->sys.brief = 0;
 	/* Of a copy; before its first call, as that may lack a page, too. */
 	g->sys.steady = 1;
@@ -498,7 +491,7 @@ struct vl_error *vl_epoch_settle(struct vl_guest *g)
 	g->know_mounts |= !stale;
 	g->sys.brief = !g->sys.steady && (stale || ++a->answers >= MAX_ANSWERS ||
 					  vl_view_asked(g->view) > MAX_ASKED ||
-					  vl_monotonic_ns() - a->begun_ns > MAX_AGE_NS);
+					  vl_now_ns() - a->begun_ns > MAX_AGE_NS);
 	return NULL;
 }
 

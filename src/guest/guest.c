@@ -71,7 +71,7 @@ struct vl_error *vl_guest_contact(struct vl_guest *g, bool anew)
 
 static bool is_old(struct vl_guest *g)
 {
-	int64_t now = vl_monotonic_ns();
+	int64_t now = vl_now_ns();
 	bool all = now - g->looked_ns >= LOOK_NS;
 
 	if (!vl_target_is_live(g->target) || now - g->looked_code_ns < LOOK_CODE_NS)
@@ -91,7 +91,7 @@ static void forget_old(struct vl_guest *g)
 	if (g->clone && !g->suspect && g->workset.still[0].size && !is_old(g))
 		return;
 	forget_clone(g);
-	g->looked_ns = g->looked_code_ns = vl_monotonic_ns();
+	g->looked_ns = g->looked_code_ns = vl_now_ns();
 	g->born_epoch = g->sys.epoch;
 	g->suspect = false;
 }

@@ -188,7 +188,7 @@ static struct vl_error *port_kernel(void *ctx, const struct vl_kernel_source *sr
 					[VL_KERNEL_LEVELS] = (uint64_t)src->pt.levels,
 					[VL_KERNEL_FORM] = src->form,
 					[VL_KERNEL_NR] = src->nr,
-					[VL_KERNEL_DEADLINE] = (uint64_t)deadline.at_ns,
+					[VL_KERNEL_DEADLINE] = deadline.at_ns,
 				} };
 	struct vl_port_asker *a = ctx;
 	struct vl_error *err;

@@ -147,8 +147,8 @@ static struct vl_error *serve_kernel(struct vl_target *t, struct vl_box *box, st
 	bool made;
 	int fd;
 
-	if (v[VL_KERNEL_DEADLINE] < (uint64_t)deadline.at_ns)
-		deadline.at_ns = (int64_t)v[VL_KERNEL_DEADLINE];
+	if (v[VL_KERNEL_DEADLINE] < deadline.at_ns)
+		deadline.at_ns = v[VL_KERNEL_DEADLINE];
 	err = vl_kernel_provide(t, &src, deadline, key, &made, &fd, &size);
 	if (err)
 		return err;

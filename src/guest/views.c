@@ -9,19 +9,19 @@
 #include <string.h>
 
 #include "../base/array.h"
+#include "../base/clock.h"
 #include "../view/collect.h"
 #include "../view/plausible.h"
 #include "../view/topbox.h"
 #include "../attach/contact.h"
 
-#define NS_PER_S 1000000000UL
 /*
  * A look at a list takes milliseconds, of the longest of all and where each page costs a
  * system call some seconds; a comparison holds the guest for its looks, and waits between.
  */
-#define LOOK_NS (30 * NS_PER_S)
-#define DIFF_NS (120 * NS_PER_S)
-#define WORD_NS (5 * NS_PER_S)
+#define LOOK_NS (30 * VL_NSEC_PER_SEC)
+#define DIFF_NS (120 * VL_NSEC_PER_SEC)
+#define WORD_NS (5 * VL_NSEC_PER_SEC)
 
 #define NOT_ATTACHED "a look at a guest that is not attached"
 
@@ -188,7 +188,7 @@ struct vl_error *vl_guest_top(struct vl_guest *g, struct vl_top_sample *ret)
 	const struct vl_subject subject = { .target = g->target };
 	struct vl_message m = { .op = VL_OP_TOP, .value = { 1 } };
 	struct vl_parcel p = { .bytes = NULL };
-	uint64_t begin = vl_view_now();
+	uint64_t begin = vl_now_ns();
 	struct vl_error *err, *wrong;
 
 	ret->at_ns = 0;
@@ -200,7 +200,7 @@ struct vl_error *vl_guest_top(struct vl_guest *g, struct vl_top_sample *ret)
 		return err ? err : vl_broker_lied(g);
 	if (vl_parcel_take_sample(&p, ret) && !vl_parcel_left(&p)) {
 		ret->at_ns = begin;
-		ret->cost_ns = vl_view_now() - begin;
+		ret->cost_ns = vl_now_ns() - begin;
 	} else {
 		vl_error_destroy(err);
 		err = vl_broker_lied(g);

@@ -126,11 +126,11 @@ static struct vl_error *ask(struct vl_worker *w, struct vl_message *m)
 	unsigned char *window = w->asker.wire->window;
 	struct vl_asked *asked = (struct vl_asked *)window;
 	size_t nr = m->value[0] < VL_AHEAD_MAX ? m->value[0] : VL_AHEAD_MAX, at = sizeof(*asked);
-	int64_t end = vl_monotonic_ns() + AHEAD_NS;
+	uint64_t end = vl_now_ns() + AHEAD_NS;
 	struct vl_sys *sys = &w->guest->sys;
 	char path[PATH_MAX + VL_LEAF_MAX];
 
-	for (size_t i = 0; i < nr && (!i || vl_monotonic_ns() < end); i++) {
+	for (size_t i = 0; i < nr && (!i || vl_now_ns() < end); i++) {
 		const struct vl_question *q = &asked->questions[i];
 		struct vl_answer *a = (struct vl_answer *)(window + at);
 		struct vl_error *err;

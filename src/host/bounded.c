@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "../base/clock.h"
+
 /* Freed by whoever is the last to leave: the thread, or who waits for it. */
 struct job {
 	pthread_mutex_t lock;
@@ -80,13 +82,7 @@ bool vl_bounded(void (*fn)(void *arg), void *arg, unsigned int ms, void (*left)(
 		fn(arg);
 		return true;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
+	until = vl_ns_timespec(vl_now_ns() + (uint64_t)ms * VL_NSEC_PER_MSEC);
 	pthread_mutex_lock(&j->lock);
 	while (!j->done && pthread_cond_timedwait(&j->ended, &j->lock, &until) == 0)
 		;

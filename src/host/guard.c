@@ -83,14 +83,9 @@ static void init_alarm(struct guard_side *g)
 	g->has_alarm = !timer_create(CLOCK_MONOTONIC, &event, &g->alarm);
 }
 
-static struct timespec as_timespec(uint64_t ns)
-{
-	return (struct timespec){ (time_t)(ns / VL_NSEC_PER_SEC), (long)(ns % VL_NSEC_PER_SEC) };
-}
-
 static void set_alarm(const struct guard_side *g, uint64_t at, uint64_t again)
 {
-	const struct itimerspec when = { as_timespec(again), as_timespec(at) };
+	const struct itimerspec when = { vl_ns_timespec(again), vl_ns_timespec(at) };
 
 	if (g->has_alarm)
 		timer_settime(g->alarm, TIMER_ABSTIME, &when, NULL);
@@ -173,7 +168,7 @@ static const struct timespec *next_timeout(const struct guard_side *g, struct ti
 	atomic_store(&g->s->asleep_until, deadline);
 	set_alarm(g, deadline + ALARM_LATER, ALARM_HELD);
 	now = vl_now_ns();
-	*ts = as_timespec(deadline > now ? deadline - now : 0);
+	*ts = vl_ns_timespec(deadline > now ? deadline - now : 0);
 	return ts;
 }
 

@@ -10,11 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../base/clock.h"
 #include "port.h"
 #include "target.h"
 
 #define VL_PAGE_SIZE 4096ULL
-#define VL_NSEC_PER_SEC 1000000000ULL
 
 struct vl_guard;
 struct vl_held_place;
@@ -164,14 +164,6 @@ bool vl_rammap_cached(struct vl_target *t);
 struct vl_error *vl_rammap_by_module(struct vl_target *t);
 
 /* ---- helpers ---- */
-
-static inline uint64_t vl_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * VL_NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-}
 
 static inline void vl_freep(void *p)
 {

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 
+#include "../base/clock.h"
 #include "kvm.h"
 
 #define LOOK_MS 100
@@ -17,28 +18,16 @@
 /* Wait for @ms or until woken; called with the lock. */
 static void wait_ms(struct vl_kvm *k, unsigned ms)
 {
-	struct timespec ts;
+	struct timespec ts = vl_ns_timespec(vl_clock_ns(CLOCK_REALTIME) + ms * VL_NSEC_PER_MSEC);
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	ts.tv_nsec += (long)ms * 1000000;
-	ts.tv_sec += ts.tv_nsec / 1000000000;
-	ts.tv_nsec %= 1000000000;
 	pthread_cond_timedwait(&k->cond, &k->lock, &ts);
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 /* A request that is still the same one after limit_ms. */
 static void *watchdog(void *arg)
 {
 	struct vl_kvm *k = arg;
-	uint64_t since = now_ms();
+	uint64_t since = vl_now_ns();
 	uint32_t seen = 0;
 
 	pthread_mutex_lock(&k->lock);
@@ -47,8 +36,8 @@ static void *watchdog(void *arg)
 
 		if (served != seen || served == atomic_load((_Atomic uint32_t *)&k->ring->posted)) {
 			seen = served;
-			since = now_ms();
-		} else if (now_ms() - since > atomic_load(&k->limit_ms)) {
+			since = vl_now_ns();
+		} else if (vl_now_ns() - since > atomic_load(&k->limit_ms) * VL_NSEC_PER_MSEC) {
 			atomic_store(&k->broken, true);
 			/* Again and again: it may just be on its way in. */
 			if (k->running)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../base/clock.h"
 #include "reader.h"
 
 #define likely(x) __builtin_expect(!!(x), 1)
@@ -14,14 +15,6 @@
 /* The rank decides; in the order of the best that they can have. */
 static const struct vl_raw_ops *const engines[NR_ENGINES] = { &vl_raw_direct, &vl_raw_module,
 							      &vl_raw_kvm };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
-}
 
 /* The engine of that name, if it can serve. */
 static struct vl_error *named(struct vl_reader *r, const char *name, const struct vl_raw_ops **ret)
@@ -114,7 +107,7 @@ struct vl_error *vl_reader_open(struct vl_target *t, const struct vl_contact *c,
 {
 	struct vl_reader *r = calloc(1, sizeof(*r));
 	const char *name = opts ? opts->engine : NULL;
-	uint64_t begin = now_ns();
+	uint64_t begin = vl_now_ns();
 	struct vl_error *err;
 
 	if (!r)
@@ -135,7 +128,7 @@ struct vl_error *vl_reader_open(struct vl_target *t, const struct vl_contact *c,
 		free(r);
 		return err;
 	}
-	r->open_ns = now_ns() - begin;
+	r->open_ns = vl_now_ns() - begin;
 	*ret = r;
 	return NULL;
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../base/array.h"
+#include "../base/clock.h"
 #include "../base/dirs.h"
 #include "../base/hash.h"
 
@@ -187,8 +188,7 @@ void vl_keep_self(struct vl_keep_self *ret)
 	if (!stat("/proc/self/exe", &st)) {
 		ret->program[0] = st.st_dev;
 		ret->program[1] = st.st_ino;
-		ret->program[2] =
-			(uint64_t)st.st_ctim.tv_sec * 1000000000 + (uint64_t)st.st_ctim.tv_nsec;
+		ret->program[2] = vl_timespec_ns(st.st_ctim);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
 		ret->namespaces[i] = namespace_of(links[i]);

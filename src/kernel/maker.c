@@ -80,10 +80,10 @@ static void maker_main(void *ctx, struct vl_wire *wire, int link)
 
 static uint64_t left_ns(struct vl_deadline d)
 {
-	int64_t now = vl_monotonic_ns();
+	uint64_t now = vl_now_ns();
 
 	/* What is late already is told by who is asked, in its own words. */
-	return d.at_ns > now ? (uint64_t)(d.at_ns - now) + 100000000 : 100000000;
+	return d.at_ns > now ? d.at_ns - now + 100000000 : 100000000;
 }
 
 static bool append(int fd, const unsigned char *data, size_t len)

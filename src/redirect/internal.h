@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "../base/array.h"
+#include "../base/clock.h"
 #include "../syscall/answer.h"
 #include "redirect.h"
 #include "rows.h"
@@ -557,6 +558,5 @@ void vl_link_word(struct vl_redirect *r, const struct vl_link *word);
 bool vl_trap_valid(struct vl_trap *t);
 /* Send the answer now; nothing happens at a second time. */
 void vl_answer(struct vl_trap *t);
-int64_t vl_now_ns(void);
 
 #endif

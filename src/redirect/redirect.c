@@ -32,17 +32,9 @@
 /* A lost SIGCHLD (another thread took it) delays an exec by so much. */
 #define TICK_MS 100
 
-int64_t vl_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
-}
-
 static void sleep_ns(int64_t ns)
 {
-	struct timespec ts = { ns / 1000000000ll, ns % 1000000000ll };
+	struct timespec ts = vl_ns_timespec((uint64_t)ns);
 
 	if (ns > 0)
 		nanosleep(&ts, NULL);

@@ -40,15 +40,6 @@ void vl_fields_add_plain(struct vl_fields *fs, enum vl_field_kind kind, size_t o
 struct vl_error *vl_collect(struct vl_subject *s, struct vl_walk *w, const char *what,
 			    size_t *nr_ret);
 
-/* The host's CLOCK_MONOTONIC, in ns. */
-static inline uint64_t vl_view_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 /* Offset of @f, for a row that is known to be there; 0 else. */
 static inline uint32_t vl_offset(const struct vl_layout *l, enum vl_field f)
 {

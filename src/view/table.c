@@ -8,8 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
-#define NSEC_PER_SEC 1000000000
-#define NSEC_PER_CENTISEC (NSEC_PER_SEC / 100)
+#include "../base/clock.h"
+
+#define NSEC_PER_CENTISEC (VL_NSEC_PER_SEC / 100)
 
 static const struct vl_cell none;
 
@@ -196,7 +197,7 @@ void vl_cell_format(const struct vl_cell *c, char buf[VL_CELL_TEXT_MAX])
 	case VL_CELL_SECONDS:
 		ns = c->i < 0 ? -(uint64_t)c->i : (uint64_t)c->i;
 		snprintf(buf, VL_CELL_TEXT_MAX, "%s%" PRIu64 ".%02" PRIu64, c->i < 0 ? "-" : "",
-			 ns / NSEC_PER_SEC, ns % NSEC_PER_SEC / NSEC_PER_CENTISEC);
+			 ns / VL_NSEC_PER_SEC, ns % VL_NSEC_PER_SEC / NSEC_PER_CENTISEC);
 		break;
 	default:
 		snprintf(buf, VL_CELL_TEXT_MAX, "-");

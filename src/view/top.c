@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../base/array.h"
 #include "../attach/contact.h"
+#include "../base/array.h"
+#include "../base/clock.h"
 #include "plausible.h"
 #include "topfar.h"
 
@@ -346,7 +347,7 @@ struct vl_error *vl_top_sample(struct vl_top *t, const struct vl_top_sample *las
 	struct vl_error *err, *wrong;
 	struct vl_reader_stats stats;
 
-	ret->at_ns = vl_view_now();
+	ret->at_ns = vl_now_ns();
 	ret->nr_tasks = ret->nr_threads = ret->nr_kernel = ret->nr_running = 0;
 	ret->text_len = 0;
 	t->round++;
@@ -362,6 +363,6 @@ struct vl_error *vl_top_sample(struct vl_top *t, const struct vl_top_sample *las
 		err = wrong;
 	vl_reader_stats(t->s->reader, &stats);
 	ret->requests = stats.requests;
-	ret->cost_ns = vl_view_now() - ret->at_ns;
+	ret->cost_ns = vl_now_ns() - ret->at_ns;
 	return err;
 }

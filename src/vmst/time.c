@@ -17,17 +17,17 @@
 #include <time.h>
 
 #include "../base/array.h"
+#include "../base/clock.h"
 #include "clone.h"
 
-#define NS_PER_S 1000000000L
 /* A timer interrupt can be this late before we doubt that the guest ran. */
-#define LATE_NS (NS_PER_S / 20)
+#define LATE_NS (VL_NSEC_PER_SEC / 20)
 /* A CPU without a next event (KTIME_MAX), or a far one, bounds nothing. */
-#define FAR_NS (10 * NS_PER_S)
+#define FAR_NS (10 * VL_NSEC_PER_SEC)
 #define MAX_CPUS 8192
 
 /* Of a guest that runs the clocks are set no more often than that. */
-#define LIVE_NS (NS_PER_S / 200)
+#define LIVE_NS (VL_NSEC_PER_SEC / 200)
 
 /* Offsets in the clone's page of clocks. */
 enum { CLOCK_CYCLES = 0, CLOCK_SCHED = 8 };
@@ -127,14 +127,6 @@ static void read_cpus(struct vl_clone *c, struct clocks *ck)
 	ck->hi += LATE_NS;
 }
 
-static int64_t host_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
-}
-
 /* Trap the reads of the TSC that are inlined into the timekeeping code. */
 static void trap_tsc(struct vl_clone *c)
 {
@@ -181,7 +173,7 @@ static void patch_clocks(struct vl_clone *c, uint64_t read_fn)
  */
 static void use_anchor(struct clocks *ck, struct vl_contact *contact)
 {
-	int64_t host = contact->paused_host_ns ? contact->paused_host_ns : host_ns();
+	int64_t host = contact->paused_host_ns ? contact->paused_host_ns : (int64_t)vl_now_ns();
 	int64_t lo = ck->lo - host, hi = ck->hi - host;
 
 	if (contact->has_anchor) {
@@ -214,7 +206,7 @@ void vl_clone_touch_time(struct vl_clone *c)
 void vl_clone_set_time(struct vl_clone *c, struct vl_contact *contact)
 {
 	struct clocks ck = { 0 };
-	int64_t now = host_ns();
+	int64_t now = vl_now_ns();
 
 	if (c->live && c->time_ns && now - c->time_ns < LIVE_NS)
 		return;

@@ -4,17 +4,11 @@
 #include <signal.h>
 #include <time.h>
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000UL + (uint64_t)ts.tv_nsec;
-}
+#include "../base/clock.h"
 
 static bool past(uint64_t deadline)
 {
-	return deadline && now_ns() > deadline;
+	return deadline && vl_now_ns() > deadline;
 }
 
 bool vl_watchdog_over(const struct vl_watchdog *w)
@@ -28,14 +22,8 @@ static void *watch(void *arg)
 
 	pthread_mutex_lock(&w->lock);
 	while (!w->quit) {
-		struct timespec ts;
+		struct timespec ts = vl_ns_timespec(vl_now_ns() + VL_WATCHDOG_NS);
 
-		clock_gettime(CLOCK_MONOTONIC, &ts);
-		ts.tv_nsec += VL_WATCHDOG_NS;
-		if (ts.tv_nsec >= 1000000000L) {
-			ts.tv_nsec -= 1000000000L;
-			ts.tv_sec++;
-		}
 		pthread_cond_timedwait(&w->cond, &w->lock, &ts);
 		if (vl_watchdog_over(w)) {
 			atomic_store(&w->expired, true);
@@ -90,7 +78,7 @@ void vl_watchdog_stop(struct vl_watchdog *w)
 void vl_watchdog_arm(struct vl_watchdog *w, uint64_t budget_ns)
 {
 	atomic_store(&w->expired, false);
-	atomic_store(&w->deadline, now_ns() + budget_ns);
+	atomic_store(&w->deadline, vl_now_ns() + budget_ns);
 }
 
 bool vl_watchdog_disarm(struct vl_watchdog *w)

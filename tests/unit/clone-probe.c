@@ -27,6 +27,7 @@
 #include "../../src/vlens.h"
 #include "../../src/syscall/answer.h"
 #include "base/array.h"
+#include "base/clock.h"
 
 #define TRIES 40
 #define CHUNK 65536
@@ -40,10 +41,7 @@ struct answers {
 
 static double now_us(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+	return (double)vl_now_ns() / 1e3;
 }
 
 /* FNV-1a; of hash 0 nothing becomes of it. */

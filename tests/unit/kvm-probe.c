@@ -28,6 +28,7 @@
 #include <time.h>
 
 #include "base/array.h"
+#include "base/clock.h"
 #include "kvm-probe.h"
 
 int fail(struct vl_error *err)
@@ -49,10 +50,7 @@ static uint64_t random_u64(struct probe *p)
 
 double now_us(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+	return (double)vl_now_ns() / 1e3;
 }
 
 /* ---- the same from both ---- */

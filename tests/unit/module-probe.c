@@ -18,17 +18,10 @@
 #include "../../src/mem/paging.h"
 #include "../../src/base/dirs.h"
 #include "../../src/vlens.h"
+#include "base/clock.h"
 #include "tap.h"
 
 #define RUNS 15
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
-}
 
 static void die(struct vl_error *err)
 {
@@ -67,7 +60,7 @@ static void forget(struct vl_target *t)
 static uint64_t first_byte(const char *spec, bool no_module)
 {
 	struct vl_target_options opts = { .no_module = no_module };
-	uint64_t start = now_ns(), spent;
+	uint64_t start = vl_now_ns(), spent;
 	struct vl_reader *r = NULL;
 	struct vl_vcpu *v = NULL;
 	struct vl_target *t;
@@ -86,7 +79,7 @@ static uint64_t first_byte(const char *spec, bool no_module)
 	s = vl_space_of(v[0].cr3, v[0].cr4);
 	/* In user mode the page can be away; the time is the same. */
 	(void)vl_read_u8(r, &s, v[0].rip, &byte);
-	spent = now_ns() - start;
+	spent = vl_now_ns() - start;
 	forget(t);
 	free(v);
 	vl_reader_close(r);

@@ -25,6 +25,7 @@
 
 #include "../../src/imee/engine.h"
 #include "../../src/vlens.h"
+#include "base/clock.h"
 
 static int fail(struct vl_error *err)
 {
@@ -220,10 +221,7 @@ static int cut(struct vl_reader *r, const char *path)
 
 static double now(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+	return (double)vl_now_ns() / 1e9;
 }
 
 static int watch(struct vl_reader *r, const char *pid, const char *count)

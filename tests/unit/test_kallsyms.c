@@ -266,10 +266,10 @@ static void test_forged(struct image *m)
 	for (size_t at = m->at; at + 2048 < SIZE; at += 2048)
 		memcpy(m->bytes + at, m->bytes + m->index - 1200, 1200 + 512);
 	m->bytes[m->names + 5] ^= 0x40;
-	start = vl_monotonic_ns();
+	start = vl_now_ns();
 	ok(!vl_kallsyms_find(m->bytes, SIZE, VA, VA + 16 * HANDLER, vl_deadline_in(200000000),
 			     &k) &&
-		   vl_monotonic_ns() - start < 5000000000L,
+		   vl_now_ns() - start < 5000000000L,
 	   "made to take long: it ends");
 }
 

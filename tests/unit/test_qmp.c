@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/array.h"
+#include "base/clock.h"
 #include "tap.h"
 #include "host/qmp.h"
 
@@ -94,10 +95,7 @@ static void finish(struct vl_qmp *q, pid_t pid)
 
 static double seconds(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + ts.tv_nsec / 1e9;
+	return (double)vl_now_ns() / 1e9;
 }
 
 /* "query-x" gives 42 */

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The host's clocks, in nanoseconds. */
+#ifndef VLENS_BASE_CLOCK_H
+#define VLENS_BASE_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+#define VL_NSEC_PER_SEC 1000000000L
+#define VL_NSEC_PER_MSEC 1000000L
+#define VL_NSEC_PER_USEC 1000L
+
+static inline uint64_t vl_timespec_ns(struct timespec ts)
+{
+	return (uint64_t)ts.tv_sec * VL_NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+static inline struct timespec vl_ns_timespec(uint64_t ns)
+{
+	return (struct timespec){ (time_t)(ns / VL_NSEC_PER_SEC), (long)(ns % VL_NSEC_PER_SEC) };
+}
+
+/* What @clock, one that the host has, shows. */
+static inline uint64_t vl_clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return vl_timespec_ns(ts);
+}
+
+/* What CLOCK_MONOTONIC shows: all deadlines and spans of ours are of it. */
+static inline uint64_t vl_now_ns(void)
+{
+	return vl_clock_ns(CLOCK_MONOTONIC);
+}
+
+#endif
