@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "report.h"
+#include "../report.h"
 #include "top.h"
 
 #define KIB 1024UL

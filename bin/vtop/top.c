@@ -10,11 +10,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "applet.h"
+#include "../applet.h"
 #include "base/array.h"
 #include "base/clock.h"
-#include "parse.h"
-#include "report.h"
+#include "../parse.h"
+#include "../report.h"
 #include "top.h"
 
 #define DEFAULT_DELAY 1.5

@@ -8,9 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "applet.h"
+#include "../applet.h"
 #include "base/clock.h"
-#include "report.h"
+#include "../report.h"
 #include "top.h"
 
 static void wait_answers(struct top *t)

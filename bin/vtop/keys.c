@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "topscreen.h"
+#include "screen.h"
 
 #define CTRL(c) ((c)&0x1f)
 #define SHIFT 8 /* columns that left and right move by */

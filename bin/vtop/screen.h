@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What vtop's files that use curses share. */
-#ifndef VLENS_BIN_TOPSCREEN_H
-#define VLENS_BIN_TOPSCREEN_H
+#ifndef VLENS_BIN_VTOP_SCREEN_H
+#define VLENS_BIN_VTOP_SCREEN_H
 
 #include "top.h"
 
@@ -37,7 +37,7 @@ enum top_way {
 size_t top_moved(size_t at, size_t nr, size_t page, int way);
 void top_sort_by(struct top *t, int column);
 
-/* Menus and prompts (topmenu.c): keys while one is open, and what opens them. */
+/* Menus and prompts (menu.c): keys while one is open, and what opens them. */
 #define TOP_ESC 27
 void top_menu_key(struct top *t, int key);
 void top_prompt_key(struct top *t, int key);

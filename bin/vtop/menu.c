@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "topscreen.h"
+#include "screen.h"
 
 static struct top_guest *shown(struct top *t)
 {

@@ -12,11 +12,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "applet.h"
+#include "../applet.h"
 #include "base/array.h"
 #include "base/clock.h"
-#include "report.h"
-#include "topscreen.h"
+#include "../report.h"
+#include "screen.h"
 
 #define ESC_MS 50 /* a key that begins with ESC comes at once */
 

@@ -7,7 +7,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
-#include "topscreen.h"
+#include "screen.h"
 
 /* More CPUs than that have one meter together. */
 #define MOST_METERS 16

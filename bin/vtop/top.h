@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vtop. A thread for each guest reads it (topguest.c) and hands a sample over; this
+ * vtop. A thread for each guest reads it (guest.c) and hands a sample over; this
  * one has the screen and the keys, so that a guest that does not answer stops
  * neither the others nor the terminal.
  */
-#ifndef VLENS_BIN_TOP_H
-#define VLENS_BIN_TOP_H
+#ifndef VLENS_BIN_VTOP_TOP_H
+#define VLENS_BIN_VTOP_TOP_H
 
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "show.h"
-#include "views.h"
+#include "../show.h"
+#include "../views.h"
 #include "vlens.h"
 
-/* ---- guests (topguest.c) ---- */
+/* ---- guests (guest.c) ---- */
 
 enum top_state {
 	TOP_OPENING, /* for the first time */
@@ -30,7 +30,7 @@ enum top_state {
 	TOP_GONE,     /* it has ended, or cannot be opened */
 };
 
-/* What the guest's kernel is asked for about a process (topdetail.c). */
+/* What the guest's kernel is asked for about a process (detail.c). */
 struct top_detail {
 	int32_t pid;
 	char *text; /* lines, the guest's bytes; NULL: not here yet */
@@ -94,7 +94,7 @@ void top_detail_clear(struct top_detail *d);
 /* The users in /etc/passwd of guest @spec, if that is in its memory; it is not paused. */
 struct vl_users *top_users_read(const char *spec, const struct vl_target_options *target);
 
-/* ---- which processes, in which order (toplist.c) ---- */
+/* ---- which processes, in which order (list.c) ---- */
 
 #define TOP_ANY_USER UINT32_MAX
 
@@ -124,7 +124,7 @@ void top_list_deinit(struct top_list *l);
 /* Does the command of @p, or its name, contain @text? */
 bool top_matches(const struct vl_top_sample *s, const struct vl_top_task *p, const char *text);
 
-/* ---- text (topcells.c) ---- */
+/* ---- text (cells.c) ---- */
 
 struct top_format {
 	const char *header;
@@ -153,7 +153,7 @@ void top_clean(struct top_text *t, const char *text, size_t len);
 void top_cell(struct top_text *t, const struct vl_top_sample *s, const struct vl_top_task *p,
 	      int column, bool comm);
 
-/* ---- lines (topline.c) ---- */
+/* ---- lines (line.c) ---- */
 
 struct top;
 
@@ -223,12 +223,12 @@ struct top {
 	int signal; /* that ended it; 0: none */
 };
 
-/* Draw all of it (topscreen.c), and what it is made of. */
+/* Draw all of it (screen.c), and what it is made of. */
 void top_draw(struct top *t);
 void top_draw_header(struct top *t, struct top_guest *g, int *y);
 void top_put(struct top *t, int y, int x, int width, const char *text, size_t len);
 
-/* Handle key @key (topkeys.c). */
+/* Handle key @key (keys.c). */
 void top_key(struct top *t, int key);
 /* The help, line by line: NULL behind the last. @grey: a key that would change something. */
 bool top_help_line(size_t i, char *buf, size_t size, bool *grey);
@@ -237,9 +237,9 @@ bool top_sorts_up(int column);
 /* Put the selection where it belongs after the list has changed. */
 void top_settle(struct top *t);
 
-/* Text for a pipe (topbatch.c). Returns the exit status. */
+/* Text for a pipe (batch.c). Returns the exit status. */
 int top_batch(struct top *t);
-/* With a terminal (topscreen.c). */
+/* With a terminal (screen.c). */
 int top_screen(struct top *t);
 
 /* Ask all guests that are looked at. */
