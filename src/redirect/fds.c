@@ -18,23 +18,9 @@
 
 #include "internal.h"
 
-#define MEMFD_NAME "vlens"
-
 static void link_of(struct vl_trap *t, int fd, char buf[64])
 {
 	snprintf(buf, 64, "/proc/%d/fd/%d", (int)t->tid, fd);
-}
-
-/* The record of descriptor @fd of the trapping task, or NULL. */
-struct vl_file *vl_fd_find(struct vl_trap *t, int fd)
-{
-	struct stat st;
-	char link[64];
-
-	link_of(t, fd, link);
-	if (stat(link, &st) || !S_ISREG(st.st_mode))
-		return NULL;
-	return vl_record_find(t->r, &st);
 }
 
 static const struct vl_error lost_record = {
@@ -68,12 +54,6 @@ bool vl_fd_lost(struct vl_trap *t, int fd)
 void vl_fd_pass(struct vl_trap *t, int fd)
 {
 	t->pass = !vl_fd_lost(t, fd);
-}
-
-/* Is @name, as /proc shows it, that of a memfd of ours? */
-bool vl_memfd_name(const char *name)
-{
-	return !strcmp(name, "/memfd:" MEMFD_NAME " (deleted)");
 }
 
 /* A number in [lo, hi) that is free in the task, from the last on; or -1. */
@@ -131,7 +111,7 @@ static int make_memfd(const void *data, size_t len)
 	ssize_t n;
 	int rw, ro;
 
-	rw = memfd_create(MEMFD_NAME, MFD_CLOEXEC);
+	rw = memfd_create(VL_MEMFD_NAME, MFD_CLOEXEC);
 	if (rw < 0)
 		return -errno;
 	/* Nobody executes it, and an ordinary user renews it (vl_fd_rewrite()). */
@@ -337,4 +317,34 @@ struct vl_error *vl_h_dup(struct vl_trap *t)
 	}
 	free(data);
 	return err;
+}
+
+/* What stands in for a file that the guest does not give: zeros but for these. */
+struct stat vl_supplied_stat(const char *text)
+{
+	return (struct stat){
+		.st_mode = S_IFREG | 0444,
+		.st_nlink = 1,
+		.st_ino = 1,
+		.st_size = strlen(text),
+		.st_blksize = 4096,
+	};
+}
+
+/* A folder with nothing in it: a listing is the guest's, or none. */
+struct vl_error *vl_give_empty_folder(struct vl_trap *t, uint64_t flags)
+{
+	struct vl_gift g = {
+		.path = t->where.path,
+		.cloexec = flags & O_CLOEXEC,
+		.at = -1,
+		.file = { .kind = K_DIR,
+			  .row = t->where.row,
+			  .flags = (int)flags,
+			  .has_stat = true },
+	};
+
+	g.file.st = vl_supplied_stat("");
+	g.file.st.st_mode = S_IFDIR | 0555;
+	return vl_fd_give(t, &g);
 }

@@ -190,24 +190,6 @@ static struct vl_error *give_dir(struct vl_trap *t, const struct how *h, int64_t
 	return vl_fd_give(t, &g);
 }
 
-/* A folder with nothing in it: a listing is the guest's, or none. */
-struct vl_error *vl_give_empty_folder(struct vl_trap *t, uint64_t flags)
-{
-	struct vl_gift g = {
-		.path = t->where.path,
-		.cloexec = flags & O_CLOEXEC,
-		.at = -1,
-		.file = { .kind = K_DIR,
-			  .row = t->where.row,
-			  .flags = (int)flags,
-			  .has_stat = true },
-	};
-
-	g.file.st = vl_supplied_stat("");
-	g.file.st.st_mode = S_IFDIR | 0555;
-	return vl_fd_give(t, &g);
-}
-
 static struct vl_error *give_stream(struct vl_trap *t, const struct how *h, int64_t fd)
 {
 	struct vl_gift g = {

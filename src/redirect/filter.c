@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -187,4 +188,20 @@ void vl_redirect_filter_destroy(struct vl_redirect_filter *f)
 		return;
 	free(f->insns);
 	free(f);
+}
+
+char *vl_redirect_number_name(int nr)
+{
+	char *name;
+	int n;
+
+	/* libseccomp may be older than the tables. */
+	for (size_t i = 0; i < vl_policy_nr; i++)
+		if (vl_policy[i].nr == nr)
+			return strdup(vl_policy[i].name);
+	name = nr < 0 ? NULL : seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, nr);
+	if (name)
+		return name;
+	n = nr < 0 ? asprintf(&name, "a 32-bit call") : asprintf(&name, "number %d", nr);
+	return n < 0 ? NULL : name;
 }

@@ -178,8 +178,6 @@ struct vl_gift {
 
 /* Hand over @g as a new descriptor; answers the trap, also with an errno. */
 struct vl_error *vl_fd_give(struct vl_trap *t, struct vl_gift *g);
-/* The record of descriptor @fd of the trapping task, or NULL. */
-struct vl_file *vl_fd_find(struct vl_trap *t, int fd);
 /* New content for the memfd of record @f, which is open as @fd in the trapping task. */
 int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void *data, size_t len);
 /*
@@ -189,14 +187,15 @@ int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void
 bool vl_fd_lost(struct vl_trap *t, int fd);
 /* The same, and all else passes. */
 void vl_fd_pass(struct vl_trap *t, int fd);
-/* Is @name, as /proc shows it, that of a memfd of ours? */
-bool vl_memfd_name(const char *name);
 /* Put @fd of ours into the task as @number, or with -1 as the next that is free. */
 void vl_fd_add(struct vl_trap *t, int fd, int number, bool cloexec);
 /* The trapping task's open file @fd as a descriptor of ours, or -errno. */
 int vl_fd_borrow(struct vl_trap *t, int fd);
 /* A second number, of the same kind, for descriptor @fd of ours in the task. */
 struct vl_error *vl_fd_duplicate(struct vl_trap *t, int fd, bool cloexec);
+/* The stat of a file with content @text that the guest does not have. */
+struct stat vl_supplied_stat(const char *text);
+struct vl_error *vl_give_empty_folder(struct vl_trap *t, uint64_t flags);
 static inline bool vl_fd_ours(uint64_t fd)
 {
 	return (fd & VL_FD_MASK) == VL_FD_LO;
@@ -219,6 +218,11 @@ struct vl_error *vl_h_shutdown(struct vl_trap *t);
 
 /* --- records.c: the table of struct vl_file --- */
 
+/* The name of all memfds that are handed over, and that of one as /proc shows it. */
+#define VL_MEMFD_NAME "vlens"
+bool vl_memfd_name(const char *name);
+/* The record of descriptor @fd of the trapping task, or NULL. */
+struct vl_file *vl_fd_find(struct vl_trap *t, int fd);
 /* The record of the memfd with @st, or NULL. */
 struct vl_file *vl_record_find(struct vl_redirect *r, const struct stat *st);
 /* A place for one more, zeroed; NULL: none. May free records of closed files. */
@@ -236,9 +240,6 @@ struct vl_error *vl_open_whole(struct vl_redirect *r, const char *path, int flag
 int vl_listing_end(int64_t err);
 struct vl_error *vl_list_whole(struct vl_trap *t, int64_t *fd, const char *path, char **data,
 			       size_t *len, int64_t *err);
-/* The stat of a file with content @text that the guest does not have. */
-struct stat vl_supplied_stat(const char *text);
-struct vl_error *vl_give_empty_folder(struct vl_trap *t, uint64_t flags);
 struct vl_error *vl_h_open(struct vl_trap *t);
 /* Is t->where a descriptor of ours, named by a pid that is the program's to itself? */
 struct vl_file *vl_self_fd(struct vl_trap *t, bool *info_ret, int *fd_ret);
@@ -338,6 +339,9 @@ struct vl_error *vl_h_group_id(struct vl_trap *t);
 dev_t vl_controlling(const struct vl_trap *t, pid_t *foreground_ret);
 /* ioctl(fd, TIOCSPGRP, &group) */
 struct vl_error *vl_h_foreground(struct vl_trap *t);
+/* The process that forked the program says @word. */
+struct vl_link;
+void vl_link_word(struct vl_redirect *r, const struct vl_link *word);
 /* The program has ended: a terminal that one of its groups has goes back to the tool's. */
 void vl_jobs_end(struct vl_redirect *r);
 /* Task @tid stopped at a call that the filter gives to the tracer. How to go on (ptrace). */
@@ -397,6 +401,11 @@ struct vl_task {
 struct vl_task *vl_task_find(struct vl_redirect *r, pid_t tid);
 struct vl_task *vl_task_add(struct vl_redirect *r, pid_t tid, pid_t tgid, pid_t parent);
 void vl_task_remove(struct vl_redirect *r, pid_t tid);
+/* Continue all that the program has become; one may have stopped without our notice yet. */
+void vl_tasks_continue(struct vl_redirect *r);
+
+/* --- trace.c: they are traced --- */
+
 /* Take up all that waits: stops, forks, execs, exits. */
 struct vl_error *vl_tasks_reap(struct vl_redirect *r);
 /* End them all and wait until they are gone. */
@@ -544,6 +553,7 @@ struct vl_error *vl_guest_open_read(struct vl_redirect *r, const char *path, int
 				    size_t len, int64_t *fd_ret, int64_t *n_ret);
 /* The identity, which needs one epoch for the first time. */
 struct vl_error *vl_self(struct vl_redirect *r, const struct vl_identity **ret);
+struct vl_error *vl_epoch_begin(struct vl_redirect *r);
 void vl_epoch_end(struct vl_redirect *r);
 /*
  * May what the guest said since the last time be handed on? To be asked before the
@@ -551,9 +561,6 @@ void vl_epoch_end(struct vl_redirect *r);
  * again, whatever its handler answers.
  */
 bool vl_settled(struct vl_redirect *r);
-/* The process that forked the program says @word. */
-struct vl_link;
-void vl_link_word(struct vl_redirect *r, const struct vl_link *word);
 /* Is the trapping task still waiting for this answer? */
 bool vl_trap_valid(struct vl_trap *t);
 /* Send the answer now; nothing happens at a second time. */

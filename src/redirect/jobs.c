@@ -163,6 +163,12 @@ dev_t vl_controlling(const struct vl_trap *t, pid_t *foreground_ret)
 	return (dev_t)(unsigned int)nr;
 }
 
+void vl_link_word(struct vl_redirect *r, const struct vl_link *word)
+{
+	if (word->word == VL_LINK_CONTINUE)
+		vl_tasks_continue(r);
+}
+
 /* Ask the tool, which has the terminal: 0 or -errno. */
 static int ask_tool(struct vl_redirect *r, pid_t from, pid_t to)
 {

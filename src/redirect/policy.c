@@ -2,7 +2,7 @@
 /*
  * What happens to each system call that is not simply native (allow.c). A row with
  * conditions traps only where they hold; several rows of one call share its
- * handler, but for those that go to the tracer (tasks.c).
+ * handler, but for those that go to the tracer (trace.c).
  *
  * Sizes are of the x86-64 ABI (asm/stat.h, linux/utsname.h, linux/time_types.h,
  * linux/statfs.h, linux/sysinfo.h, linux/timex.h, linux/capability.h).

@@ -12,18 +12,6 @@
 
 #include "internal.h"
 
-/* What stands in for a file that the guest does not give: zeros but for these. */
-struct stat vl_supplied_stat(const char *text)
-{
-	return (struct stat){
-		.st_mode = S_IFREG | 0444,
-		.st_nlink = 1,
-		.st_ino = 1,
-		.st_size = strlen(text),
-		.st_blksize = 4096,
-	};
-}
-
 /* fstat(2), as a C library makes it, of an open file of the host. */
 static int stat_open(struct vl_trap *t)
 {

@@ -48,6 +48,24 @@ struct vl_file *vl_record_find(struct vl_redirect *r, const struct stat *st)
 	return NULL;
 }
 
+/* The record of descriptor @fd of the trapping task, or NULL. */
+struct vl_file *vl_fd_find(struct vl_trap *t, int fd)
+{
+	struct stat st;
+	char link[64];
+
+	snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)t->tid, fd);
+	if (stat(link, &st) || !S_ISREG(st.st_mode))
+		return NULL;
+	return vl_record_find(t->r, &st);
+}
+
+/* Is @name, as /proc shows it, that of a memfd of ours? */
+bool vl_memfd_name(const char *name)
+{
+	return !strcmp(name, "/memfd:" VL_MEMFD_NAME " (deleted)");
+}
+
 /* Inode numbers of the memfds that are open in the program. */
 struct open_memfds {
 	uint64_t *ino;

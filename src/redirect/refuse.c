@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What is refused to the program: each call is counted, under its number. */
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "internal.h"
 
@@ -84,20 +81,4 @@ struct vl_error *vl_h_errno(struct vl_trap *t)
 	else
 		vl_deny_as(t, t->row->args[0].n);
 	return NULL;
-}
-
-char *vl_redirect_number_name(int nr)
-{
-	char *name;
-	int n;
-
-	/* libseccomp may be older than the tables. */
-	for (size_t i = 0; i < vl_policy_nr; i++)
-		if (vl_policy[i].nr == nr)
-			return strdup(vl_policy[i].name);
-	name = nr < 0 ? NULL : seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, nr);
-	if (name)
-		return name;
-	n = nr < 0 ? asprintf(&name, "a 32-bit call") : asprintf(&name, "number %d", nr);
-	return n < 0 ? NULL : name;
 }
