@@ -27,6 +27,7 @@ finding() { jq -r --arg c "$1" '.checks[] | select(.check == $c) | .finding' <<<
 	jq -e --arg g "$g" '.checks | map(select(.area == $g)) | all(.state == "ok")' <<<"$output"
 	[[ $(finding kernel) == "Linux $(in_guest g61 'uname -r'),"* ]]
 	[[ $(finding memory) == *"can be mapped"* ]]
+	[[ $(finding kind) == "a QEMU without libvirt, "*", process ${g#*:}, running, 2 vCPUs" ]]
 	[[ $(finding "page tables") == "4 levels" ]]
 	[[ $(finding "engine direct") == "reads right"* ]]
 	said=$(finding "engine vmst")

@@ -365,6 +365,7 @@ find_apart() {
 	vlist | grep -q "^$name "
 	sees "$name"
 	sees "qemu:$name"
+	vlens doctor "$name" | grep -q " kind .* a QEMU without libvirt, $name, process $apart, "
 	guest=vlens-$$-nmae
 	run --separate-stderr vps "$guest" -e
 	assert_refused vps "$guest" "no such domain"

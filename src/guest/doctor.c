@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../doctor/checkup.h"
+#include "../host/drivers.h"
 #include "../view/inside.h"
 #include "../view/state.h"
 #include "../vmst/vcpu.h"
@@ -21,8 +22,9 @@ struct patient {
 	struct vl_target_info info;
 };
 
-static void check_kind(struct patient *p, const char *spec)
+static void check_kind(struct patient *p)
 {
+	const char *kind = vl_target_kind(p->g->target);
 	pid_t pid = vl_target_pid(p->g->target);
 	char vcpus[32] = "vCPUs not known";
 
@@ -31,13 +33,9 @@ static void check_kind(struct patient *p, const char *spec)
 		snprintf(vcpus, sizeof(vcpus), "%u vCPU%s", p->info.vcpus,
 			 p->info.vcpus == 1 ? "" : "s");
 	if (!pid)
-		vl_doctor_row(p->d, "kind", VL_DOCTOR_OK, NULL, "a memory dump, %s", vcpus);
+		vl_doctor_row(p->d, "kind", VL_DOCTOR_OK, NULL, "%s, %s", kind, vcpus);
 	else
-		vl_doctor_row(p->d, "kind", VL_DOCTOR_OK, NULL, "%s%s%s, process %d, %s%s%s",
-			      !strncmp(spec, "qemu:", 5) || !strncmp(spec, "qmp:", 4) ?
-				      "a QEMU without libvirt" :
-			      !strncmp(spec, "kvm:", 4) ? "a guest of KVM, by the module" :
-							  "a libvirt domain",
+		vl_doctor_row(p->d, "kind", VL_DOCTOR_OK, NULL, "%s%s%s, process %d, %s%s%s", kind,
 			      p->info.name[0] ? ", " : "", p->info.name, (int)pid, p->info.state,
 			      p->info.state[0] ? ", " : "", vcpus);
 }
@@ -232,7 +230,7 @@ struct vl_error *vl_doctor_guest(struct vl_doctor *d, const char *spec,
 		vl_doctor_error(d, "reached", VL_DOCTOR_PROBLEM, err);
 		return err;
 	}
-	check_kind(&p, spec);
+	check_kind(&p);
 	check_ram(&p);
 	check_hold(&p);
 	err = check_contact(&p);

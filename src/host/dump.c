@@ -202,8 +202,9 @@ static struct vl_error *wrong_type(const char *path, mode_t mode)
 			     "a memory dump is a regular file");
 }
 
-struct vl_error *vl_dump_open(struct vl_target *t, const char *path)
+struct vl_error *vl_dump_open(struct vl_target *t, struct vl_spec *s)
 {
+	const char *path = s->arg;
 	struct dump *d;
 	struct stat st;
 	int fd;

@@ -60,6 +60,7 @@ enum vl_ram_way { VL_RAM_UNDECIDED, VL_RAM_FILES, VL_RAM_MODULE };
 struct vl_target {
 	char *name;
 	char run_id[112]; /* "": of a process, and not asked for yet */
+	const struct vl_driver *driver;
 	const struct vl_target_ops *ops;
 	void *priv; /* of the ops */
 
@@ -115,17 +116,51 @@ void vl_target_reset(struct vl_target *t);
 /* The error for a guest whose memory cannot be understood from outside. */
 struct vl_error *vl_target_encrypted(void) __attribute__((returns_nonnull));
 
-/* ---- the kinds ---- */
+/* ---- drivers.c ---- */
 
-struct vl_error *vl_qemu_open_pid(struct vl_target *t, const char *arg);
-/* *@no_such_ret: no bare QEMU was given this name. */
-struct vl_error *vl_qemu_open_name(struct vl_target *t, const char *name, bool *no_such_ret);
-struct vl_error *vl_qemu_open_socket(struct vl_target *t, const char *arg);
-struct vl_error *vl_kvm_open_pid(struct vl_target *t, const char *arg);
-struct vl_error *vl_dump_open(struct vl_target *t, const char *path);
-/* *@no_such_ret: the reason is that there is no domain of this name (or no libvirt). */
-struct vl_error *vl_libvirt_open(struct vl_target *t, const char *spec, const char *uri,
-				 bool *no_such_ret);
+/* What is looked for. */
+struct vl_spec {
+	const char *arg; /* what was given, behind the prefix */
+	const char *uri; /* libvirt's, or NULL */
+	bool no_such;	 /* set by an open that failed: it has no such guest, another may have */
+};
+
+typedef struct vl_error *vl_open_fn(struct vl_target *t, struct vl_spec *s);
+
+/* One way to find a guest. Members may be NULL, but for kind and open. */
+struct vl_driver {
+	const char *prefix; /* a spec with it is this driver's alone */
+	const char *form;   /* how such a guest is named, for a user; NULL: as another */
+	const char *kind;   /* what it is, for a user */
+	bool (*takes)(const char *spec); /* without a prefix: may it have @spec? */
+	vl_open_fn *open;
+	/* Its guests, one of: specs, and process ids that stand behind the prefix. */
+	struct vl_error *(*list)(const char *uri, void (*fn)(void *ctx, const char *spec),
+				 void *ctx);
+	void (*list_pids)(void (*fn)(void *ctx, pid_t pid), void *ctx);
+	/* Names of guests that another driver lists. One may come twice, or be no spec. */
+	void (*list_names)(void (*fn)(void *ctx, const char *name), void *ctx);
+	bool kept;    /* a keeper may stay for it */
+	bool is_path; /* a path of the host stands behind the prefix */
+};
+
+/* All of them; the last has no open. */
+extern const struct vl_driver vl_drivers[];
+
+vl_open_fn vl_libvirt_open, vl_qemu_open_name, vl_qemu_open, vl_qemu_open_socket, vl_kvm_open,
+	vl_dump_open;
+void vl_qemu_list_names(void (*fn)(void *ctx, const char *name), void *ctx);
+
+/* Open @spec by the drivers that take it. */
+struct vl_error *vl_driver_open(struct vl_target *t, const char *spec, const char *uri);
+
+/* ---- guests.c ---- */
+
+/*
+ * @err says that there is no guest @spec (at libvirt's @uri): add what is near, and where all are
+ * shown. Returns @err.
+ */
+struct vl_error *vl_name_unknown(struct vl_error *err, const char *spec, const char *uri);
 
 /* ---- ram.c ---- */
 

@@ -3,6 +3,7 @@
  * Any process with a guest on KVM, by its process id: Firecracker, crosvm, kvmtool, a
  * QEMU without a monitor. The kernel module tells all there is to know of it.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,6 +13,7 @@
 #include "internal.h"
 #include "module.h"
 #include "proc.h"
+#include "qemu_args.h"
 
 static struct vl_error *kvm_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
 {
@@ -46,17 +48,18 @@ static const struct vl_target_ops kvm_ops = {
 	.close = kvm_close,
 };
 
-struct vl_error *vl_kvm_open_pid(struct vl_target *t, const char *arg)
+struct vl_error *vl_kvm_open(struct vl_target *t, struct vl_spec *s)
 {
 	struct vl_error *err;
 	char *end;
 	long pid;
 
 	errno = 0;
-	pid = strtol(arg, &end, 10);
-	if (errno || *end || end == arg || pid <= 0 || pid > INT_MAX)
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "not a process id: \"%s\"", arg),
-				     "write kvm:PID");
+	pid = strtol(s->arg, &end, 10);
+	if (errno || *end || end == s->arg || pid <= 0 || pid > INT_MAX)
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "not a process id: \"%s\"", s->arg),
+			"write kvm:PID");
 	if (t->pause_mode == VL_PAUSE_SUSPEND)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
 						  "a guest without a monitor cannot be suspended"),
@@ -66,4 +69,22 @@ struct vl_error *vl_kvm_open_pid(struct vl_target *t, const char *arg)
 		return err;
 	t->ops = &kvm_ops;
 	return vl_rammap_by_module(t);
+}
+
+void vl_target_list_kvm(void (*fn)(void *ctx, pid_t pid), void *ctx)
+{
+	struct dirent **list;
+	int nr = vl_module_present() ? scandir("/proc", &list, NULL, versionsort) : 0;
+
+	for (int i = 0; i < nr; i++) {
+		pid_t pid = (pid_t)strtol(list[i]->d_name, NULL, 10);
+		struct vl_qemu_args qa;
+
+		free(list[i]);
+		if (pid > 0 && vl_module_find_vm(pid) >= 0 &&
+		    !(vl_qemu_args_read(pid, &qa, NULL) && qa.is_qemu))
+			fn(ctx, pid);
+	}
+	if (nr > 0)
+		free(list);
 }

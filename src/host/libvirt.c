@@ -16,7 +16,7 @@
 #include "hmp.h"
 #include "internal.h"
 #include "libvirt_find.h"
-#include "names.h"
+#include "drivers.h"
 #include "proc.h"
 
 /*
@@ -393,14 +393,13 @@ static bool known(struct vl_target *t, struct vl_domain *d)
 }
 
 /* Not known: of several tools one asks libvirt, and the monitor, and the others wait. */
-static struct vl_error *find_domain(struct vl_target *t, const char *spec, const char *uri,
-				    bool *no_such_ret)
+static struct vl_error *find_domain(struct vl_target *t, struct vl_spec *s)
 {
 	_cleanup_call_ struct call *c = NULL, *sev = NULL;
 	struct vl_error *err;
 
 	err = ask_target(t, call_find, FIND_MS, NULL, &c);
-	*no_such_ret = c && c->no_such;
+	s->no_such = c && c->no_such;
 	if (!err)
 		err = vl_target_bind(t, c->pid);
 	if (!err && !vl_rammap_cached(t)) {
@@ -409,12 +408,11 @@ static struct vl_error *find_domain(struct vl_target *t, const char *spec, const
 			err = vl_rammap_build(t, domain_hmp, t);
 	}
 	if (!err && c->uuid[0])
-		vl_domcache_store(t, spec, uri, c->uuid);
+		vl_domcache_store(t, s->arg, s->uri, c->uuid);
 	return err;
 }
 
-struct vl_error *vl_libvirt_open(struct vl_target *t, const char *spec, const char *uri,
-				 bool *no_such_ret)
+struct vl_error *vl_libvirt_open(struct vl_target *t, struct vl_spec *s)
 {
 	struct vl_domain *d = calloc(1, sizeof(*d));
 	struct vl_error *err = NULL;
@@ -424,15 +422,15 @@ struct vl_error *vl_libvirt_open(struct vl_target *t, const char *spec, const ch
 		return vl_error_nomem();
 	t->priv = d;
 	t->ops = &domain_ops;
-	d->spec = strdup(spec);
-	d->uri = uri ? strdup(uri) : NULL;
-	if (!d->spec || (uri && !d->uri))
+	d->spec = strdup(s->arg);
+	d->uri = s->uri ? strdup(s->uri) : NULL;
+	if (!d->spec || (s->uri && !d->uri))
 		return vl_error_nomem();
 	if (known(t, d))
 		return NULL;
-	lock = vl_domcache_lock(spec, uri);
+	lock = vl_domcache_lock(s->arg, s->uri);
 	if (!known(t, d))
-		err = find_domain(t, spec, uri, no_such_ret);
+		err = find_domain(t, s);
 	if (lock >= 0)
 		close(lock);
 	return err;

@@ -2,16 +2,14 @@
 /* In the place of libvirt.c when vlens is built without libvirt. */
 #include "internal.h"
 
-struct vl_error *vl_libvirt_open(struct vl_target *t, const char *spec, const char *uri,
-				 bool *no_such_ret)
+struct vl_error *vl_libvirt_open(struct vl_target *t, struct vl_spec *s)
 {
 	(void)t;
-	(void)uri;
-	*no_such_ret = true;
+	s->no_such = true;
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
 					  "no file \"%s\", and no libvirt domain: "
 					  "this vlens is built without libvirt",
-					  spec),
+					  s->arg),
 			     "name the guest as qemu:PID, qmp:SOCKET or by a dump file");
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A QEMU that no libvirt manages: by its process id or by its QMP socket. */
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -234,22 +235,25 @@ void vl_target_list_bare(void (*fn)(void *ctx, pid_t pid), void *ctx)
 		free(list);
 }
 
-void vl_target_list_kvm(void (*fn)(void *ctx, pid_t pid), void *ctx)
+struct taker {
+	void (*fn)(void *ctx, const char *name);
+	void *ctx;
+};
+
+static void take_named(void *ctx, pid_t pid)
 {
-	struct dirent **list;
-	int nr = vl_module_present() ? scandir("/proc", &list, NULL, versionsort) : 0;
+	const struct taker *t = ctx;
+	struct vl_qemu_args qa;
 
-	for (int i = 0; i < nr; i++) {
-		pid_t pid = (pid_t)strtol(list[i]->d_name, NULL, 10);
-		struct vl_qemu_args qa;
+	if (vl_qemu_args_read(pid, &qa, NULL) && qa.guest_name[0])
+		t->fn(t->ctx, qa.guest_name);
+}
 
-		free(list[i]);
-		if (pid > 0 && vl_module_find_vm(pid) >= 0 &&
-		    !(vl_qemu_args_read(pid, &qa, NULL) && qa.is_qemu))
-			fn(ctx, pid);
-	}
-	if (nr > 0)
-		free(list);
+void vl_qemu_list_names(void (*fn)(void *ctx, const char *name), void *ctx)
+{
+	struct taker t = { fn, ctx };
+
+	vl_target_list_bare(take_named, &t);
 }
 
 static void qemu_close(struct vl_target *t)
@@ -376,8 +380,9 @@ static struct vl_error *open_tcp(struct vl_target *t, const struct vl_qmp_addres
 	return err;
 }
 
-struct vl_error *vl_qemu_open_socket(struct vl_target *t, const char *arg)
+struct vl_error *vl_qemu_open_socket(struct vl_target *t, struct vl_spec *s)
 {
+	const char *arg = s->arg;
 	struct vl_qmp_address a = { .kind = VL_QMP_UNIX };
 	struct vl_qemu_args qa;
 	struct vl_error *err;
@@ -443,26 +448,7 @@ static struct vl_error *several(const struct named *n)
 			     "write %s%s", text, n->nr > shown ? "; vlist shows all" : "");
 }
 
-struct vl_error *vl_qemu_open_name(struct vl_target *t, const char *name, bool *no_such_ret)
-{
-	struct named n = { .name = name };
-	char pid[16];
-
-	if (*name)
-		vl_target_list_bare(compare_name, &n);
-	*no_such_ret = !n.nr;
-	if (!n.nr)
-		return vl_error_hint(
-			vl_error_new(VL_ERR_TARGET,
-				     "neither a process id nor the name of a QEMU: \"%s\"", name),
-			"write qemu:PID; vlist shows all guests");
-	if (n.nr > 1)
-		return several(&n);
-	snprintf(pid, sizeof(pid), "%d", (int)n.pids[0]);
-	return vl_qemu_open_pid(t, pid);
-}
-
-struct vl_error *vl_qemu_open_pid(struct vl_target *t, const char *arg)
+static struct vl_error *open_pid(struct vl_target *t, const char *arg)
 {
 	struct vl_qemu_args qa;
 	struct vl_error *err;
@@ -498,4 +484,34 @@ struct vl_error *vl_qemu_open_pid(struct vl_target *t, const char *arg)
 		return err;
 	add_addresses(t, &qa);
 	return first_contact(t);
+}
+
+struct vl_error *vl_qemu_open_name(struct vl_target *t, struct vl_spec *s)
+{
+	struct named n = { .name = s->arg };
+	char pid[16];
+
+	if (*n.name)
+		vl_target_list_bare(compare_name, &n);
+	s->no_such = !n.nr;
+	if (!n.nr)
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET,
+				     "neither a process id nor the name of a QEMU: \"%s\"", n.name),
+			"write qemu:PID; vlist shows all guests");
+	if (n.nr > 1)
+		return several(&n);
+	snprintf(pid, sizeof(pid), "%d", (int)n.pids[0]);
+	return open_pid(t, pid);
+}
+
+struct vl_error *vl_qemu_open(struct vl_target *t, struct vl_spec *s)
+{
+	struct vl_error *err;
+
+	if (isdigit((unsigned char)*s->arg))
+		return open_pid(t, s->arg);
+	err = vl_qemu_open_name(t, s);
+	s->no_such = false;
+	return err;
 }

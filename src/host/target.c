@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "target.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "guard.h"
 #include "internal.h"
 #include "module.h"
-#include "names.h"
 #include "proc.h"
 
 struct vl_error *vl_target_encrypted(void)
@@ -74,61 +71,6 @@ void vl_target_reset(struct vl_target *t)
 	vl_target_unbind(t);
 }
 
-static bool is_regular_file(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
-}
-
-/* No domain has the name, for @err: a QEMU may have it that libvirt does not manage, or a file. */
-static struct vl_error *open_elsewhere(struct vl_target *t, const char *spec, const char *uri,
-				       struct vl_error *err)
-{
-	struct vl_error *other;
-	bool no_such;
-
-	vl_target_reset(t);
-	other = vl_qemu_open_name(t, spec, &no_such);
-	if (other && no_such && is_regular_file(spec)) {
-		vl_error_destroy(other);
-		vl_target_reset(t);
-		other = vl_dump_open(t, spec);
-		no_such = false;
-	}
-	if (no_such) {
-		vl_error_destroy(other);
-		return vl_name_unknown(err, spec, uri);
-	}
-	vl_error_destroy(err);
-	return other;
-}
-
-static struct vl_error *open_kind(struct vl_target *t, const char *spec, const char *uri)
-{
-	struct vl_error *err;
-	bool no_such = false;
-
-	if (!*spec)
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no guest given"),
-				     "name a libvirt domain, qemu:PID, qmp:SOCKET, kvm:PID or a "
-				     "dump file");
-	if (!strncmp(spec, "qemu:", 5) && isdigit((unsigned char)spec[5]))
-		return vl_qemu_open_pid(t, spec + 5);
-	if (!strncmp(spec, "qemu:", 5))
-		return vl_qemu_open_name(t, spec + 5, &no_such);
-	if (!strncmp(spec, "qmp:", 4))
-		return vl_qemu_open_socket(t, spec + 4);
-	if (!strncmp(spec, "kvm:", 4))
-		return vl_kvm_open_pid(t, spec + 4);
-	if (strchr(spec, '/'))
-		return vl_dump_open(t, spec);
-	err = vl_libvirt_open(t, spec, uri, &no_such);
-	if (!err || !no_such)
-		return err;
-	return open_elsewhere(t, spec, uri, err);
-}
-
 struct vl_error *vl_target_open(const char *spec, const struct vl_target_options *opts,
 				struct vl_target **ret)
 {
@@ -142,7 +84,7 @@ struct vl_error *vl_target_open(const char *spec, const struct vl_target_options
 	t->without_module = opts && opts->no_module;
 	vl_target_set_budget(t, opts ? &opts->budget : NULL);
 	t->name = strdup(spec);
-	err = t->name ? open_kind(t, spec, opts ? opts->uri : NULL) : vl_error_nomem();
+	err = t->name ? vl_driver_open(t, spec, opts ? opts->uri : NULL) : vl_error_nomem();
 	if (err) {
 		vl_target_close(t);
 		/* Whatever it was, the guest could not be reached. */

@@ -109,14 +109,26 @@ struct vl_error *vl_target_list(const char *uri, void (*fn)(void *ctx, const cha
  */
 void vl_target_list_bare(void (*fn)(void *ctx, pid_t pid), void *ctx);
 
-/* Call @fn with the name of each of them that has one which is no other's, and is no spec. */
-void vl_target_list_named(void (*fn)(void *ctx, const char *name), void *ctx);
-
 /*
  * Call @fn with the process id of every process of this host, QEMUs apart, that has a guest
  * on KVM, in ascending order: what kvm:PID opens. Nothing without the kernel module.
  */
 void vl_target_list_kvm(void (*fn)(void *ctx, pid_t pid), void *ctx);
+
+/*
+ * The names (vl_target_open()) of all guests of this host: libvirt's domains at
+ * @uri (NULL: its default) that run, and the QEMUs that libvirt does not manage. Where
+ * there is no libvirt, or no access to it, only those. *@ret is malloc'ed, for
+ * vl_host_guests_free().
+ */
+struct vl_error *vl_host_guests(const char *uri, char ***ret, size_t *nr_ret);
+void vl_host_guests_free(char **names, size_t nr);
+
+/*
+ * The same, and the names besides that QEMUs have which libvirt does not manage, where such a
+ * name is one guest's: all that can be written for a guest of this host.
+ */
+struct vl_error *vl_host_guest_names(const char *uri, char ***ret, size_t *nr_ret);
 
 /* The spec it was opened by. */
 const char *vl_target_name(const struct vl_target *t);

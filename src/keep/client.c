@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "../box/box.h"
+#include "../host/drivers.h"
 #include "../redirect/child.h"
 #include "../redirect/terminal.h"
 #include "proto.h"
@@ -298,18 +298,12 @@ static void clean_up(struct run *r)
 }
 
 /*
- * A file may be a dump, even if a domain has its name. A dump never changes, and is
- * read without anybody's help. A guest that is to be suspended is held by its
- * monitor, which has no room for two: a keeper would have it for all the time it
- * stays.
+ * A guest that is to be suspended is held by its monitor, which has no room for two: a keeper
+ * would have it for all the time it stays.
  */
 static bool is_for_keeper(const struct vl_keep_options *k)
 {
-	struct stat st;
-	bool dump = strncmp(k->spec, "qmp:", 4) && strncmp(k->spec, "qemu:", 5) &&
-		    (strchr(k->spec, '/') || (!stat(k->spec, &st) && S_ISREG(st.st_mode)));
-
-	return k->seconds && !dump && k->guest.target.pause == VL_PAUSE_FREEZE;
+	return k->seconds && vl_spec_is_kept(k->spec) && k->guest.target.pause == VL_PAUSE_FREEZE;
 }
 
 /* An idle keeper answers in microseconds, and makes the next worker in some milliseconds. */

@@ -16,6 +16,7 @@
 #include "../base/clock.h"
 #include "../base/dirs.h"
 #include "../base/hash.h"
+#include "../host/drivers.h"
 
 /* So long a keeper may take to have room for one more connection. */
 #define DIAL_US 100000
@@ -140,8 +141,7 @@ char *vl_keep_key(const struct vl_keep_options *k)
 	const char *env = getenv("LIBVIRT_DEFAULT_URI"), *cache = getenv("VLENS_CACHE_DIR");
 	char *cwd = NULL, *key;
 
-	/* A socket may be named from where we are. */
-	if (!strncmp(k->spec, "qmp:", 4) && k->spec[4] != '/')
+	if (vl_spec_is_relative(k->spec))
 		cwd = getcwd(NULL, 0);
 	if (asprintf(&key, "%s\n%s\n%s\n%s\n%d\n%d\n%s", k->spec, uri, env ? env : "",
 		     cache ? cache : "", (int)k->guest.as, (int)k->guest.executor,

@@ -79,21 +79,6 @@ struct vl_diff {
 
 extern const struct vl_diff vl_diff_processes, vl_diff_modules;
 
-/*
- * The names (vl_target_open()) of all guests of this host: libvirt's domains at
- * @uri (NULL: its default) that run, and the QEMUs that libvirt does not manage. Where
- * there is no libvirt, or no access to it, only those. *@ret is malloc'ed, for
- * vl_host_guests_free().
- */
-struct vl_error *vl_host_guests(const char *uri, char ***ret, size_t *nr_ret);
-void vl_host_guests_free(char **names, size_t nr);
-
-/*
- * The same, and the names besides that QEMUs have which libvirt does not manage, where such a
- * name is one guest's: all that can be written for a guest of this host.
- */
-struct vl_error *vl_host_guest_names(const char *uri, char ***ret, size_t *nr_ret);
-
 /* Of vl_list_guest(). */
 extern const struct vl_column vl_list_columns[];
 

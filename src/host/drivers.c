@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "drivers.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "internal.h"
+
+static bool is_name(const char *spec)
+{
+	return !strchr(spec, '/');
+}
+
+static bool is_file(const char *spec)
+{
+	struct stat st;
+
+	return strchr(spec, '/') || (!stat(spec, &st) && S_ISREG(st.st_mode));
+}
+
+/*
+ * A spec with a prefix is that row's. Any other is tried by the rows that take it, in this
+ * order, until one does not say that it has no such guest.
+ */
+const struct vl_driver vl_drivers[] = {
+	/* clang-format off */
+	{ NULL, "a libvirt domain", "a libvirt domain", is_name, vl_libvirt_open,
+	  .list = vl_target_list, .kept = true },
+	{ NULL, NULL, "a QEMU without libvirt", is_name, vl_qemu_open_name,
+	  .list_names = vl_qemu_list_names, .kept = true },
+	{ "qemu:", "qemu:PID", "a QEMU without libvirt", NULL, vl_qemu_open,
+	  .list_pids = vl_target_list_bare, .kept = true },
+	{ "qmp:", "qmp:SOCKET", "a QEMU without libvirt", NULL, vl_qemu_open_socket,
+	  .kept = true, .is_path = true },
+	{ "kvm:", "kvm:PID", "a guest of KVM, by the module", NULL, vl_kvm_open,
+	  .list_pids = vl_target_list_kvm, .kept = true },
+	{ NULL, "a dump file", "a memory dump", is_file, vl_dump_open, .kept = false },
+	{ .open = NULL },
+	/* clang-format on */
+};
+
+static size_t prefix_len(const struct vl_driver *d)
+{
+	return d->prefix ? strlen(d->prefix) : 0;
+}
+
+/* The driver whose prefix @spec has; NULL: it has none. */
+static const struct vl_driver *by_prefix(const char *spec)
+{
+	for (const struct vl_driver *d = vl_drivers; d->open; d++)
+		if (d->prefix && !strncmp(spec, d->prefix, prefix_len(d)))
+			return d;
+	return NULL;
+}
+
+/* The next one behind @d (NULL: the first) that may have @spec; NULL: no more. */
+static const struct vl_driver *next(const struct vl_driver *d, const char *spec)
+{
+	const struct vl_driver *only = by_prefix(spec);
+
+	if (only)
+		return d ? NULL : only;
+	for (d = d ? d + 1 : vl_drivers; d->open; d++)
+		if (d->takes && d->takes(spec))
+			return d;
+	return NULL;
+}
+
+static struct vl_error *none_given(void)
+{
+	char forms[256] = "";
+	size_t at = 0;
+
+	for (const struct vl_driver *d = vl_drivers; d->open; d++)
+		if (d->form && at < sizeof(forms))
+			at += (size_t)snprintf(forms + at, sizeof(forms) - at, "%s%s",
+					       !at	 ? "" :
+					       d[1].open ? ", " :
+							   " or ",
+					       d->form);
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no guest given"), "name %s", forms);
+}
+
+struct vl_error *vl_driver_open(struct vl_target *t, const char *spec, const char *uri)
+{
+	struct vl_error *first = NULL, *err;
+
+	if (!*spec)
+		return none_given();
+	for (const struct vl_driver *d = next(NULL, spec); d; d = next(d, spec)) {
+		struct vl_spec s = { .arg = spec + prefix_len(d), .uri = uri };
+
+		t->driver = d;
+		err = d->open(t, &s);
+		if (!err || !s.no_such) {
+			vl_error_destroy(first);
+			return err;
+		}
+		vl_target_reset(t);
+		if (first)
+			vl_error_destroy(err);
+		else
+			first = err;
+	}
+	return vl_name_unknown(first, spec, uri);
+}
+
+const char *vl_target_kind(const struct vl_target *t)
+{
+	return t->driver->kind;
+}
+
+bool vl_spec_is_kept(const char *spec)
+{
+	const struct vl_driver *d = next(NULL, spec);
+
+	while (d && d->kept)
+		d = next(d, spec);
+	return !d;
+}
+
+bool vl_spec_is_relative(const char *spec)
+{
+	const struct vl_driver *d = by_prefix(spec);
+
+	return d && d->is_path && spec[prefix_len(d)] != '/';
+}
+
+bool vl_name_is_taken(const char *name)
+{
+	/* A UUID is 32 digits and perhaps hyphens. */
+	return by_prefix(name) || *name == '-' || strchr(name, '/') ||
+	       !name[strspn(name, "0123456789")] ||
+	       (strlen(name) >= 32 && !name[strspn(name, "0123456789abcdefABCDEF-")]);
+}

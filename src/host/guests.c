@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The guests of this host, and how each can be named. */
+#include <stdio.h>
+#include <string.h>
+
+#include "../base/near.h"
+#include "drivers.h"
+#include "internal.h"
+
+struct names {
+	char **names;
+	size_t nr;
+	bool full;
+	const char *prefix; /* of the process ids that are taken */
+};
+
+static void take_name(void *ctx, const char *name)
+{
+	struct names *n = ctx;
+	char **more = reallocarray(n->names, n->nr + 1, sizeof(*more));
+
+	if (more)
+		n->names = more;
+	if (more && (more[n->nr] = strdup(name)))
+		n->nr++;
+	else
+		n->full = true;
+}
+
+static void take_pid(void *ctx, pid_t pid)
+{
+	const struct names *n = ctx;
+	char spec[32];
+
+	snprintf(spec, sizeof(spec), "%s%d", n->prefix, (int)pid);
+	take_name(ctx, spec);
+}
+
+struct vl_error *vl_host_guests(const char *uri, char ***ret, size_t *nr_ret)
+{
+	struct names n = { .names = NULL };
+	struct vl_error *err = NULL;
+
+	for (const struct vl_driver *d = vl_drivers; d->open && !err; d++) {
+		n.prefix = d->prefix;
+		if (d->list)
+			err = d->list(uri, take_name, &n);
+		if (d->list_pids)
+			d->list_pids(take_pid, &n);
+		/* A host without libvirt has guests, too; one that was named has to be there. */
+		if (err && !uri) {
+			vl_error_destroy(err);
+			err = NULL;
+		}
+	}
+	if (!err && n.full)
+		err = vl_error_nomem();
+	if (err) {
+		vl_host_guests_free(n.names, n.nr);
+		return err;
+	}
+	*ret = n.names;
+	*nr_ret = n.nr;
+	return NULL;
+}
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void take_names(struct names *n)
+{
+	for (const struct vl_driver *d = vl_drivers; d->open; d++)
+		if (d->list_names)
+			d->list_names(take_name, n);
+}
+
+static bool has(char *const *names, size_t nr, const char *name)
+{
+	size_t i = 0;
+
+	while (i < nr && strcmp(names[i], name) != 0)
+		i++;
+	return i < nr;
+}
+
+struct vl_error *vl_host_guest_names(const char *uri, char ***ret, size_t *nr_ret)
+{
+	struct names all = { .names = NULL }, own = { .names = NULL };
+	struct vl_error *err = vl_host_guests(uri, &all.names, &all.nr);
+	size_t specs = all.nr;
+
+	if (err)
+		return err;
+	take_names(&own);
+	if (own.nr)
+		qsort(own.names, own.nr, sizeof(*own.names), compare);
+	for (size_t i = 0, same; i < own.nr; i += same) {
+		for (same = 1; i + same < own.nr && !strcmp(own.names[i + same], own.names[i]);)
+			same++;
+		/* A domain's name is the domain. */
+		if (same == 1 && !vl_name_is_taken(own.names[i]) &&
+		    !has(all.names, specs, own.names[i]))
+			take_name(&all, own.names[i]);
+	}
+	vl_host_guests_free(own.names, own.nr);
+	*ret = all.names;
+	*nr_ret = all.nr;
+	return NULL;
+}
+
+void vl_host_guests_free(char **names, size_t nr)
+{
+	for (size_t i = 0; names && i < nr; i++)
+		free(names[i]);
+	free(names);
+}
+
+struct vl_error *vl_name_unknown(struct vl_error *err, const char *spec, const char *uri)
+{
+	struct names n = { .names = NULL };
+	struct vl_near near;
+	char *text;
+
+	for (const struct vl_driver *d = vl_drivers; d->open; d++)
+		if (d->list)
+			vl_error_destroy(d->list(uri, take_name, &n));
+	take_names(&n);
+	vl_near_init(&near, spec, strlen(spec));
+	for (size_t i = 0; i < n.nr; i++)
+		vl_near_try(&near, n.names[i]);
+	text = vl_near_text(&near);
+	if (text)
+		vl_error_hint(err, "%s vlist shows all", text);
+	free(text);
+	vl_host_guests_free(n.names, n.nr);
+	return err;
+}
