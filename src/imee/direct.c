@@ -14,59 +14,6 @@ static struct vl_direct *direct_of(struct vl_raw *e)
 	return (struct vl_direct *)e;
 }
 
-/* Pages of one batch of a long read. */
-#define BATCH 64
-
-/*
- * What cannot be mapped, a batch of whole pages by one call, straight to where
- * they are wanted. Returns how many bytes of @len it did; 0: go on page by page.
- */
-static size_t read_batch(struct vl_direct *d, const struct vl_space *s, uint64_t va, char *buf,
-			 size_t len)
-{
-	uint64_t gpas[BATCH], size;
-	void *bufs[BATCH];
-	size_t nr;
-
-	if (!d->has_live || d->collecting || va % VL_PAGE_SIZE)
-		return 0;
-	for (nr = 0; nr < BATCH && len - nr * VL_PAGE_SIZE >= VL_PAGE_SIZE; nr++) {
-		if (direct_translate(d, s, va + nr * VL_PAGE_SIZE, &gpas[nr], &size))
-			break;
-		bufs[nr] = buf + nr * VL_PAGE_SIZE;
-	}
-	if (nr < 2 || !direct_read_pages(d, gpas, bufs, nr))
-		return 0;
-	return nr * VL_PAGE_SIZE;
-}
-
-enum vl_read_status direct_pages(struct vl_direct *d, const struct vl_space *s, uint64_t va,
-				 void *buf, size_t len, uint64_t *fault)
-{
-	char *to = buf;
-
-	while (len) {
-		size_t n = read_batch(d, s, va, to, len);
-		enum vl_read_status st;
-		const unsigned char *p;
-
-		if (!n) {
-			n = VL_PAGE_SIZE - va % VL_PAGE_SIZE;
-			n = n < len ? n : len;
-			p = direct_at(d, s, va, &st);
-			if (unlikely(!p)) {
-				*fault = va;
-				return st;
-			}
-			direct_copy(to, p, n, d->wide);
-		}
-		to += n;
-		va += n;
-		len -= n;
-	}
-	return VL_READ_OK;
-}
-
 enum vl_read_status direct_where(struct vl_direct *d, const struct vl_space *s, uint64_t va,
 				 uint64_t *gpa_ret, uint64_t *size_ret)
 {
@@ -182,8 +129,8 @@ static void gather_op(struct vl_raw *e, const struct vl_space *s, struct vl_get 
 
 	direct_begin(d);
 	if (d->has_live) {
-		for (size_t i = 0; i < nr; i += BATCH)
-			gather_live(d, s, items + i, nr - i < BATCH ? nr - i : BATCH);
+		for (size_t i = 0; i < nr; i += DIRECT_BATCH)
+			gather_live(d, s, items + i, nr - i < DIRECT_BATCH ? nr - i : DIRECT_BATCH);
 		return;
 	}
 	for (size_t i = 0; i < nr; i++)

@@ -38,6 +38,7 @@ struct direct_piece {
 #define DIRECT_GUESSES 32
 #define DIRECT_FRAMES 512   /* pages held within a request; a power of two */
 #define DIRECT_WAYS 4	    /* frames that a page can be in */
+#define DIRECT_BATCH 64	    /* pages of a long read that are asked for at once */
 #define DIRECT_WANTS 128    /* pages that are fetched by one call */
 #define DIRECT_ENTRIES 4096 /* guesses of where a table is; a power of two */
 
@@ -340,7 +341,7 @@ direct_copy(void *to, const unsigned char *p, size_t len, bool wide)
 	return VL_READ_OK;
 }
 
-/* A read of any length, page by page. */
+/* A read of any length, page by page; translate.c. */
 enum vl_read_status direct_pages(struct vl_direct *d, const struct vl_space *s, uint64_t va,
 				 void *buf, size_t len, uint64_t *fault);
 

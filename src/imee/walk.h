@@ -73,12 +73,14 @@ struct walker {
 	} upper[UPPERS];
 };
 
+/* ---- plan.c ---- */
+
 /* Plan how the fields of @w are read; no groups without @spans. */
 void direct_plan(struct plan *p, const struct vl_walk *w, bool spans);
 
 /*
  * One field by itself: its status, which is also what ends the walk if there is
- * nowhere to say so. plan.c.
+ * nowhere to say so.
  */
 enum vl_read_status direct_field(struct walker *k, unsigned i, uint64_t element, uint64_t index,
 				 unsigned char *record, uint8_t *status);
@@ -92,6 +94,8 @@ void direct_ahead(struct walker *k, uint64_t element, uint64_t index, uint64_t n
 
 /* What is behind a string's end is no part of it. */
 void direct_end_string(char *buf, size_t size);
+
+/* ---- translate.c ---- */
 
 /* Find out walker.upper of @va; 0 when it is not mapped, or not by mapped RAM. */
 uintptr_t direct_upper(struct walker *k, uint64_t va);
