@@ -50,7 +50,7 @@ static uint64_t prepare(struct vl_kvm *k, const struct agent_request *rqs, unsig
 	return root;
 }
 
-bool kvm_mirror_serve(struct vl_kvm *k, unsigned nr)
+static bool serve_mirrored(struct vl_kvm *k, unsigned nr)
 {
 	struct agent_request saved[AGENT_NR_REQUESTS];
 	uint32_t first = k->ring->posted;
@@ -81,19 +81,11 @@ bool kvm_mirror_serve(struct vl_kvm *k, unsigned nr)
 	return false;
 }
 
-void kvm_mirror_answer(struct vl_kvm *k)
+bool kvm_serve(struct vl_kvm *k, unsigned nr)
 {
-	struct agent_vars *v = &k->page->vars;
-	unsigned before = k->mirror->nr_entries;
-	uint64_t gpa;
-
-	/* The same again, with nothing to add, would go on for ever. */
-	k->asks++;
-	v->ask = k->asked++ < MIRROR_ENTRIES && k->mirror->running &&
-				 !mirror_map(k->mirror, &k->space, v->asked, &gpa) &&
-				 k->mirror->nr_entries > before ?
-			 AGENT_GRANTED :
-			 AGENT_REFUSED;
+	if (k->mirror)
+		return serve_mirrored(k, nr);
+	return kvm_post(k, &k->ring->posted, k->ring->posted + nr);
 }
 
 struct vl_error *vl_kvm_mirror(struct vl_raw *e)

@@ -49,28 +49,6 @@ static void *watchdog(void *arg)
 	return NULL;
 }
 
-static void *poller(void *arg)
-{
-	struct vl_kvm *k = arg;
-	_Atomic uint32_t *served = (_Atomic uint32_t *)&k->ring->served;
-	_Atomic uint32_t *posted = (_Atomic uint32_t *)&k->ring->posted;
-
-	pthread_mutex_lock(&k->lock);
-	while (!atomic_load(&k->stop) && !atomic_load(&k->broken)) {
-		atomic_store(&k->asleep, 1);
-		if (atomic_load(served) == atomic_load(posted)) {
-			pthread_cond_wait(&k->cond, &k->lock);
-			continue;
-		}
-		atomic_store(&k->asleep, 0);
-		pthread_mutex_unlock(&k->lock);
-		kvm_vm_run(k);
-		pthread_mutex_lock(&k->lock);
-	}
-	pthread_mutex_unlock(&k->lock);
-	return NULL;
-}
-
 int kvm_enter_begin(struct vl_kvm *k, sigset_t *old)
 {
 	if (!vl_machine_signal_begin(old))
@@ -91,7 +69,7 @@ void kvm_enter_end(struct vl_kvm *k, const sigset_t *old)
 }
 
 /* A thread of ours takes none of the program's signals. */
-static int start(pthread_t *t, void *(*fn)(void *), struct vl_kvm *k)
+int kvm_thread_start(pthread_t *t, void *(*fn)(void *), struct vl_kvm *k)
 {
 	sigset_t all, old;
 	int err;
@@ -105,26 +83,11 @@ static int start(pthread_t *t, void *(*fn)(void *), struct vl_kvm *k)
 
 struct vl_error *kvm_watchdog_start(struct vl_kvm *k)
 {
-	int err = start(&k->watchdog, watchdog, k);
+	int err = kvm_thread_start(&k->watchdog, watchdog, k);
 
 	if (err)
 		return vl_error_os(err, "cannot start a thread");
 	k->has_watchdog = true;
-	return NULL;
-}
-
-struct vl_error *vl_kvm_poll(struct vl_raw *e, uint32_t spin)
-{
-	struct vl_kvm *k = kvm_of(e);
-	int err;
-
-	if (k->polling)
-		return NULL;
-	k->ring->spin = k->spin = spin;
-	err = start(&k->poller, poller, k);
-	if (err)
-		return vl_error_os(err, "cannot start a thread");
-	k->polling = true;
 	return NULL;
 }
 

@@ -232,6 +232,22 @@ static bool lose_request(struct vl_kvm *k)
 	return reset_vcpu(k, k->levels);
 }
 
+/* The agent asks for an address (mirror.h). */
+static void answer_agent(struct vl_kvm *k)
+{
+	struct agent_vars *v = &k->page->vars;
+	unsigned before = k->mirror->nr_entries;
+	uint64_t gpa;
+
+	/* The same again, with nothing to add, would go on for ever. */
+	k->asks++;
+	v->ask = k->asked++ < MIRROR_ENTRIES && k->mirror->running &&
+				 !mirror_map(k->mirror, &k->space, v->asked, &gpa) &&
+				 k->mirror->nr_entries > before ?
+			 AGENT_GRANTED :
+			 AGENT_REFUSED;
+}
+
 static bool run(struct vl_kvm *k)
 {
 	_Atomic uint32_t *served = (_Atomic uint32_t *)&k->ring->served;
@@ -256,7 +272,7 @@ static bool run(struct vl_kvm *k)
 		switch (k->machine.run->exit_reason) {
 		case KVM_EXIT_HLT:
 			if (k->mirror && k->page->vars.ask == AGENT_ASKING)
-				kvm_mirror_answer(k);
+				answer_agent(k);
 			continue;
 		case KVM_EXIT_MMIO:
 			if (k->machine.run->mmio.is_write ? !lose_request(k) : !fault_agent(k))
@@ -298,6 +314,23 @@ bool kvm_vm_run(struct vl_kvm *k)
 }
 
 /* ---- making it ---- */
+
+bool kvm_slot_aligned(const struct vl_ram *r)
+{
+	return r->gpa % VL_PAGE_SIZE == 0 && r->size % VL_PAGE_SIZE == 0;
+}
+
+/*
+ * Can the range be in a memory slot: mapped, page by page? That a file is cut short
+ * is no danger, as only KVM touches the mapping. Huge pages that the guest never touched
+ * are taken from its own reservation when they are read.
+ */
+bool kvm_slot_fits(const struct vl_ram *r)
+{
+	return r->fd >= 0 && r->fd_offset % VL_PAGE_SIZE == 0 && kvm_slot_aligned(r) &&
+	       (r->page_size <= VL_PAGE_SIZE ||
+		(r->fd_offset % r->page_size == 0 && r->size % r->page_size == 0));
+}
 
 static struct vl_error *map_ram(struct vl_kvm *k, struct vl_target *t)
 {

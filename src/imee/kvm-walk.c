@@ -392,7 +392,7 @@ static enum vl_read_status open_node(struct walker *k, uint64_t entry, unsigned 
 		{ entry - 2 + w->xa_slots, l->slots, 8 * w->xa_nr_slots, VL_READ_OK },
 	};
 
-	vl_raw_kvm.gather(&k->k->raw, k->s, get, 2);
+	kvm_gather_op(&k->k->raw, k->s, get, 2);
 	for (int i = 0; i < 2; i++)
 		if (get[i].status) {
 			k->ret->fault = get[i].va;

@@ -124,6 +124,11 @@ struct vl_error *kvm_vm_add_mirror(struct vl_kvm *k);
 /* Enter until the ring is served; false: it is broken. */
 bool kvm_vm_run(struct vl_kvm *k);
 
+/* Is it of whole pages, as a memory slot is? */
+bool kvm_slot_aligned(const struct vl_ram *r);
+/* Can the range be mapped from its file for a memory slot? */
+bool kvm_slot_fits(const struct vl_ram *r);
+
 /* ---- kvm-place.c: where the agent is ---- */
 
 /*
@@ -161,7 +166,7 @@ static inline bool kvm_stands(const struct vl_kvm *k)
 bool kvm_recover(struct vl_kvm *k, const struct vl_space *s, const struct agent_request *rq,
 		 unsigned *tries, enum vl_read_status *st);
 
-/* ---- kvm-thread.c: the watchdog, and poll mode ---- */
+/* ---- kvm-thread.c: the watchdog ---- */
 
 /* Around KVM_RUN: the watchdog can end it from here on. */
 int kvm_enter_begin(struct vl_kvm *k, sigset_t *old);
@@ -173,37 +178,24 @@ void kvm_threads_stop(struct vl_kvm *k);
 /* Out of the guest, until the next request: the machine can be changed. */
 void kvm_quiesce(struct vl_kvm *k);
 
+/* A thread that takes none of the program's signals; an errno. */
+int kvm_thread_start(pthread_t *t, void *(*fn)(void *), struct vl_kvm *k);
+
+/* ---- kvm-ring.c: requests, as the agent gets them ---- */
+
+/* The next free request of the ring, cleared; posted with all others by kvm_serve(). */
+struct agent_request *kvm_request(struct vl_kvm *k, unsigned i, const struct vl_space *s,
+				  uint32_t op);
+
+/* Set that one of the ring's counters to @to, and wait until both are the same. */
+bool kvm_post(struct vl_kvm *k, uint32_t *counter, uint32_t to);
+
 /*
  * Have a thread of its own keep the vCPU in the guest, where the agent looks at the
  * ring again and again: a request then needs no exit. It takes a whole CPU. The agent
  * halts after @spin looks in vain, and is woken by the next request.
  */
 struct vl_error *vl_kvm_poll(struct vl_raw *e, uint32_t spin);
-
-/* ---- kvm.c: requests ---- */
-
-/* Is it of whole pages, as a memory slot is? */
-bool kvm_slot_aligned(const struct vl_ram *r);
-/* Can the range be mapped from its file for a memory slot? */
-bool kvm_slot_fits(const struct vl_ram *r);
-
-/* The next free request of the ring, cleared; posted with all others by kvm_serve(). */
-struct agent_request *kvm_request(struct vl_kvm *k, unsigned i, const struct vl_space *s,
-				  uint32_t op);
-
-/*
- * Post @nr requests and wait until they are served; false: the machine is broken, or
- * the guest changes its tables too fast for the mirror.
- */
-bool kvm_serve(struct vl_kvm *k, unsigned nr);
-
-/* Set that one of the ring's counters to @to, and wait until both are the same. */
-bool kvm_post(struct vl_kvm *k, uint32_t *counter, uint32_t to);
-
-enum vl_read_status kvm_read(struct vl_kvm *k, const struct vl_space *s, uint64_t va, void *buf,
-			     size_t len, uint64_t *fault);
-enum vl_read_status kvm_string(struct vl_kvm *k, const struct vl_space *s, uint64_t va, char *buf,
-			       size_t size, uint64_t *fault);
 
 /* ---- kvm-mirror.c ---- */
 
@@ -214,16 +206,35 @@ enum vl_read_status kvm_string(struct vl_kvm *k, const struct vl_space *s, uint6
 struct vl_error *vl_kvm_mirror(struct vl_raw *e);
 void kvm_mirror_destroy(struct vl_kvm *k);
 
-/* kvm_serve() through the mirror. */
-bool kvm_mirror_serve(struct vl_kvm *k, unsigned nr);
+/*
+ * Post @nr requests and wait until they are served; false: the machine is broken, or
+ * the guest changes its tables too fast for the mirror.
+ */
+bool kvm_serve(struct vl_kvm *k, unsigned nr);
 
-/* The agent asks for an address. */
-void kvm_mirror_answer(struct vl_kvm *k);
+/* ---- kvm-read.c: requests for bytes ---- */
+
+enum vl_read_status kvm_read(struct vl_kvm *k, const struct vl_space *s, uint64_t va, void *buf,
+			     size_t len, uint64_t *fault);
+enum vl_read_status kvm_string(struct vl_kvm *k, const struct vl_space *s, uint64_t va, char *buf,
+			       size_t size, uint64_t *fault);
+
+/* The engine's operations (engine.h). */
+enum vl_read_status kvm_read_op(struct vl_raw *e, const struct vl_space *s, uint64_t va, void *buf,
+				size_t len, uint64_t *fault);
+enum vl_read_status kvm_string_op(struct vl_raw *e, const struct vl_space *s, uint64_t va,
+				  char *buf, size_t size, uint64_t *fault);
+void kvm_gather_op(struct vl_raw *e, const struct vl_space *s, struct vl_get *items, size_t nr);
+enum vl_read_status kvm_watch_op(struct vl_raw *e, const struct vl_space *s, uint64_t va,
+				 unsigned size, uint64_t old, uint64_t max, uint64_t *ret,
+				 uint64_t *samples_ret, uint64_t *fault);
 
 /* ---- kvm-walk.c ---- */
 
 void kvm_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_walk *w,
 	      struct vl_walked *ret);
+
+/* ---- kvm.c ---- */
 
 /* What the engine did so far, for tests and benchmarks. */
 struct vl_kvm_stats {
