@@ -427,3 +427,27 @@ void top_guest_ask_detail(struct top_guest *g, int32_t pid)
 	pthread_cond_signal(&g->wake);
 	pthread_mutex_unlock(&g->lock);
 }
+
+/* ---- all of them ---- */
+
+void top_ask(struct top *t)
+{
+	for (size_t i = 0; i < t->nr; i++)
+		if (t->batch || t->pane == TOP_GUESTS ||
+		    (t->pane == TOP_HELP && t->below == TOP_GUESTS) || i == t->guest)
+			top_guest_ask(&t->guests[i]);
+}
+
+bool top_all_failed(struct top *t)
+{
+	bool all = true;
+
+	for (size_t i = 0; all && i < t->nr; i++) {
+		struct top_guest *g = &t->guests[i];
+
+		pthread_mutex_lock(&g->lock);
+		all = g->err && !g->boots;
+		pthread_mutex_unlock(&g->lock);
+	}
+	return all;
+}

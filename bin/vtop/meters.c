@@ -13,23 +13,6 @@
 #define MOST_METERS 16
 #define LABEL 5
 
-int top_bar_attr(const struct top *t)
-{
-	return t->colour ? COLOR_PAIR(TOP_BAR) : A_REVERSE;
-}
-
-int top_selected_attr(const struct top *t)
-{
-	return t->colour ? COLOR_PAIR(TOP_SELECTED) : A_REVERSE | A_BOLD;
-}
-
-int top_grey_attr(const struct top *t, bool grey)
-{
-	int mono = A_DIM, colour = COLOR_PAIR(TOP_GREY) | A_BOLD;
-
-	return !grey ? 0 : t->colour ? colour : mono;
-}
-
 static void put(struct top *t, int y, int x, int width, const char *text)
 {
 	top_put(t, y, x, width, text, strlen(text));

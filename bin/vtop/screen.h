@@ -18,14 +18,15 @@ enum {
 	TOP_SORTED,
 };
 
+/* What draws with them: paint.c. */
 int top_bar_attr(const struct top *t);
 int top_selected_attr(const struct top *t);
 int top_grey_attr(const struct top *t, bool grey);
 
-/* The summary over all guests; the bottom line: keys, a message, or what is typed. */
+/* The summary over all guests (meters.c); the bottom line: keys, a message, or what is typed. */
 void top_draw_summary(struct top *t, int *y);
 void top_draw_bottom(struct top *t);
-/* Moving in a list of @nr from @at, by pages of @page. */
+/* Moving in a list of @nr from @at, by pages of @page (select.c). */
 enum top_way {
 	TOP_UP,
 	TOP_DOWN,

@@ -20,28 +20,6 @@
 #define DEFAULT_DELAY 1.5
 #define MOST_DELAY 86400
 
-void top_ask(struct top *t)
-{
-	for (size_t i = 0; i < t->nr; i++)
-		if (t->batch || t->pane == TOP_GUESTS ||
-		    (t->pane == TOP_HELP && t->below == TOP_GUESTS) || i == t->guest)
-			top_guest_ask(&t->guests[i]);
-}
-
-bool top_all_failed(struct top *t)
-{
-	bool all = true;
-
-	for (size_t i = 0; all && i < t->nr; i++) {
-		struct top_guest *g = &t->guests[i];
-
-		pthread_mutex_lock(&g->lock);
-		all = g->err && !g->boots;
-		pthread_mutex_unlock(&g->lock);
-	}
-	return all;
-}
-
 /* ---- options ---- */
 
 static bool wrong(const struct top *t, const char *what, const char *arg)

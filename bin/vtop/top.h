@@ -223,7 +223,7 @@ struct top {
 	int signal; /* that ended it; 0: none */
 };
 
-/* Draw all of it (screen.c), and what it is made of. */
+/* Draw all of it (draw.c), and what it is made of (meters.c, paint.c). */
 void top_draw(struct top *t);
 void top_draw_header(struct top *t, struct top_guest *g, int *y);
 void top_put(struct top *t, int y, int x, int width, const char *text, size_t len);
@@ -232,7 +232,7 @@ void top_put(struct top *t, int y, int x, int width, const char *text, size_t le
 void top_key(struct top *t, int key);
 /* The help, line by line: NULL behind the last. @grey: a key that would change something. */
 bool top_help_line(size_t i, char *buf, size_t size, bool *grey);
-/* Is the natural order by column @column upwards? */
+/* Is the natural order by column @column upwards? (select.c) */
 bool top_sorts_up(int column);
 /* Put the selection where it belongs after the list has changed. */
 void top_settle(struct top *t);
@@ -242,7 +242,7 @@ int top_batch(struct top *t);
 /* With a terminal (screen.c). */
 int top_screen(struct top *t);
 
-/* Ask all guests that are looked at. */
+/* Ask all guests that are looked at. (guest.c) */
 void top_ask(struct top *t);
 /* Errors of the guests that could not be opened; true: that was all of them. */
 bool top_all_failed(struct top *t);
