@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "applet.h"
+#include "base/cleanup.h"
 #include "report.h"
 
 /* Of one epoch. */
@@ -39,7 +40,7 @@ static struct vl_error *cat_file(struct session *s, const char *path, char *buf,
 int cat_run(struct session *s)
 {
 	const struct applet *a = s->applet;
-	char *buf;
+	_cleanup_free_ char *buf = NULL;
 	int status = 0;
 
 	if (!session_open(s))
@@ -66,6 +67,5 @@ int cat_run(struct session *s)
 		error_report(a->name, s->options.spec, err);
 		status = error ? 1 : STATUS_GUEST;
 	}
-	free(buf);
 	return status;
 }

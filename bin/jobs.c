@@ -9,6 +9,7 @@
 
 #include "applet.h"
 #include "base/array.h"
+#include "base/cleanup.h"
 #include "options.h"
 #include "report.h"
 #include "views.h"

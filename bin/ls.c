@@ -10,6 +10,7 @@
 
 #include "applet.h"
 #include "base/array.h"
+#include "base/cleanup.h"
 #include "report.h"
 
 /* Does option @arg of GNU ls take the next argument as its value? */

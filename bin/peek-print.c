@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "report.h"
 #include "show.h"
 
@@ -63,7 +64,7 @@ static size_t dump_lines(struct dump *d, uint64_t va, const unsigned char *p, si
 /* As hexdump -C has it: lines that repeat the one before are a star. */
 struct vl_error *peek_dump(struct vl_guest *g, uint64_t va, uint64_t length, FILE *f)
 {
-	unsigned char *buf = malloc(CHUNK + LINE);
+	_cleanup_free_ unsigned char *buf = malloc(CHUNK + LINE);
 	struct dump d = { .f = f };
 	struct vl_error *err = buf ? NULL : vl_error_nomem();
 	size_t kept = 0; /* bytes of an unfinished line, at the front of buf */
@@ -82,35 +83,29 @@ struct vl_error *peek_dump(struct vl_guest *g, uint64_t va, uint64_t length, FIL
 	}
 	if (!err)
 		fprintf(f, "%016" PRIx64 "\n", va);
-	free(buf);
 	return err;
 }
 
 struct vl_error *peek_dump_json(struct vl_guest *g, uint64_t va, uint64_t length, json_object *o)
 {
+	_cleanup_free_ unsigned char *buf = NULL;
+	_cleanup_free_ char *hex = NULL;
 	struct vl_error *err;
-	unsigned char *buf;
 	size_t done;
-	char *hex;
 
 	if (length > JSON_MAX)
 		return vl_error_new(VL_ERR_ARG, "more than %u MiB are too many for JSON",
 				    JSON_MAX >> 20);
 	buf = malloc(length + 1);
 	hex = malloc(2 * length + 1);
-	if (!buf || !hex) {
-		free(buf);
-		free(hex);
+	if (!buf || !hex)
 		return vl_error_nomem();
-	}
 	err = vl_guest_peek_bytes(g, va, buf, length, true, &done);
 	for (uint64_t i = 0; !err && i < length; i++)
 		sprintf(hex + 2 * i, "%02x", buf[i]);
 	if (!err)
 		json_object_object_add(o, "bytes",
 				       json_object_new_string_len(hex, (int)(2 * length)));
-	free(buf);
-	free(hex);
 	return err;
 }
 

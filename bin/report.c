@@ -12,6 +12,7 @@
 #include <wctype.h>
 
 #include "base/array.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/dirs.h"
 #include "base/text.h"

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "applet.h"
+#include "base/cleanup.h"
 #include "keep/keep.h"
 #include "progress.h"
 #include "report.h"

@@ -16,6 +16,7 @@
 
 #include "applet.h"
 #include "base/array.h"
+#include "base/cleanup.h"
 #include "report.h"
 #include "base/near.h"
 #include "views.h"

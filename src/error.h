@@ -63,12 +63,6 @@ struct vl_error *vl_error_prefix(struct vl_error *err, const char *fmt, ...)
 /* End @err; NULL is allowed. */
 void vl_error_destroy(struct vl_error *err);
 
-static inline void vl_error_destroyp(struct vl_error **err)
-{
-	vl_error_destroy(*err);
-}
-#define _cleanup_error_ __attribute__((cleanup(vl_error_destroyp)))
-
 /* End @err and tell whether there was one: for what may fail. */
 static inline bool vl_discard(struct vl_error *err)
 {

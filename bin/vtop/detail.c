@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/cleanup.h"
 #include "top.h"
 #include "view/users.h"
 #include "syscall/answer.h"
@@ -181,11 +182,10 @@ static struct vl_error *read_files_once(struct reading *r, FILE *f)
 /* False: they could not be read, at least not all. */
 static bool print_files(struct reading *r)
 {
-	struct vl_error *err = NULL;
+	_cleanup_error_ struct vl_error *err = NULL;
+	_cleanup_free_ char *text = NULL;
 	unsigned tries = TRIES;
-	char *text = NULL;
 	size_t len = 0;
-	bool all;
 
 	for (;;) {
 		FILE *f;
@@ -207,7 +207,6 @@ static bool print_files(struct reading *r)
 		if (!r->sys->missed && !--tries)
 			break;
 	}
-	all = !err;
 	fputs("Files\n", r->out);
 	if (err)
 		fprintf(r->out, "  (%s)\n", err->message);
@@ -216,9 +215,7 @@ static bool print_files(struct reading *r)
 	if (text)
 		fwrite(text, 1, len, r->out);
 	putc('\n', r->out);
-	vl_error_destroy(err);
-	free(text);
-	return all;
+	return !err;
 }
 
 /* ---- sockets ---- */

@@ -14,6 +14,7 @@
 
 #include "../applet.h"
 #include "base/array.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "../report.h"
 #include "screen.h"

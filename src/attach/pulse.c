@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "../base/array.h"
+#include "../base/cleanup.h"
 #include "../host/held.h"
 
 /* A page table can end between the look at CR3 and the walk: looks before that counts. */
@@ -136,7 +137,7 @@ static bool ticks(const struct vl_contact *c)
 /* By the module or the monitor. */
 static struct vl_error *ask(struct vl_contact *c, uint64_t entry_gpa, bool gave_up, bool *runs_ret)
 {
-	struct vl_vcpu *vcpus = NULL;
+	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
 	struct vl_error *err = NULL;
 	bool alive = false;
 	size_t nr = 0;
@@ -156,7 +157,6 @@ static struct vl_error *ask(struct vl_contact *c, uint64_t entry_gpa, bool gave_
 		vl_held_start(c->target);
 	else if (!gave_up)
 		alive = ticks(c);
-	free(vcpus);
 	*runs_ret = alive;
 	if (!err || alive) {
 		vl_error_destroy(err);
@@ -220,7 +220,7 @@ static bool is_high(uint64_t va)
 enum vl_life vl_pulse_life(struct vl_target *t)
 {
 	enum vl_life life = VL_LIFE_FIRMWARE;
-	struct vl_vcpu *vcpus;
+	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
 	size_t nr;
 
 	if (!vl_target_is_live(t) || vl_discard(vl_target_vcpus(t, &vcpus, &nr)))
@@ -233,6 +233,5 @@ enum vl_life vl_pulse_life(struct vl_target *t)
 		else if (life == VL_LIFE_FIRMWARE)
 			life = VL_LIFE_LOW;
 	}
-	free(vcpus);
 	return life;
 }

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cleanup.h"
+
 /* Make @path and what is missing above it. */
 static int make_path(char *path, mode_t mode)
 {
@@ -99,36 +101,31 @@ struct vl_error *vl_run_dir(char **ret)
 
 char *vl_run_path(const char *fmt, ...)
 {
-	char *dir, *name, *path = NULL;
+	_cleanup_free_ char *dir = NULL;
+	_cleanup_free_ char *name = NULL;
 	va_list ap;
+	int n;
 
 	if (vl_discard(vl_run_dir(&dir)))
 		return NULL;
 	va_start(ap, fmt);
-	if (vasprintf(&name, fmt, ap) >= 0) {
-		path = join(dir, name);
-		free(name);
-	}
+	n = vasprintf(&name, fmt, ap);
 	va_end(ap);
-	free(dir);
-	return path;
+	return n >= 0 ? join(dir, name) : NULL;
 }
 
 struct vl_error *vl_file_store(const char *path, const void *data, size_t size)
 {
 	struct vl_error *err = NULL;
 	const char *p = data;
-	char *tmp;
+	_cleanup_free_ char *tmp = NULL;
 	int fd;
 
 	if (asprintf(&tmp, "%s.XXXXXX", path) < 0)
 		return vl_error_nomem();
 	fd = mkostemp(tmp, O_CLOEXEC);
-	if (fd < 0) {
-		err = vl_error_os(errno, "cannot write %s", path);
-		free(tmp);
-		return err;
-	}
+	if (fd < 0)
+		return vl_error_os(errno, "cannot write %s", path);
 	while (size) {
 		ssize_t n = write(fd, p, size);
 
@@ -147,39 +144,30 @@ struct vl_error *vl_file_store(const char *path, const void *data, size_t size)
 		err = vl_error_os(errno, "cannot write %s", path);
 	if (err)
 		unlink(tmp);
-	free(tmp);
 	return err;
 }
 
 struct vl_error *vl_file_open(const char *path, size_t max, int *fd_ret, size_t *size_ret)
 {
 	/* A FIFO in its place shall not keep us waiting. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-	struct vl_error *err;
+	_cleanup_close_ int fd =
+		open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
 
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &st))
 		return vl_error_os(errno, "cannot read %s", path);
-	if (fstat(fd, &st))
-		err = vl_error_os(errno, "cannot read %s", path);
-	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_mode & 022)
-		err = vl_error_new(VL_ERR_OS, "%s is not a file that only we can write to", path);
-	else if ((uint64_t)st.st_size > max)
-		err = vl_error_os(EFBIG, "cannot read %s", path);
-	else
-		err = NULL;
-	if (err) {
-		close(fd);
-		return err;
-	}
-	*fd_ret = fd;
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_mode & 022)
+		return vl_error_new(VL_ERR_OS, "%s is not a file that only we can write to", path);
+	if ((uint64_t)st.st_size > max)
+		return vl_error_os(EFBIG, "cannot read %s", path);
+	*fd_ret = vl_taken_fd(&fd);
 	*size_ret = (size_t)st.st_size;
 	return NULL;
 }
 
 struct vl_error *vl_file_slurp(int fd, size_t max, char **ret, size_t *size_ret)
 {
-	char *buf = malloc(max + 1);
+	_cleanup_free_ char *buf = malloc(max + 1);
 	size_t size = 0;
 
 	if (!buf)
@@ -189,30 +177,27 @@ struct vl_error *vl_file_slurp(int fd, size_t max, char **ret, size_t *size_ret)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0) {
-			free(buf);
+		if (n < 0)
 			return vl_error_os(errno, "cannot read a file");
-		}
 		if (!n)
 			break;
 		size += (size_t)n;
 	}
 	buf[size] = '\0';
-	*ret = buf;
+	*ret = vl_taken(buf);
 	*size_ret = size;
 	return NULL;
 }
 
 struct vl_error *vl_file_load(const char *path, size_t max, char **ret, size_t *size_ret)
 {
+	_cleanup_close_ int fd = -1;
 	struct vl_error *err;
 	size_t size;
-	int fd;
 
 	err = vl_file_open(path, max, &fd, &size);
 	if (err)
 		return err;
 	err = vl_file_slurp(fd, size, ret, size_ret);
-	close(fd);
 	return err ? vl_error_prefix(err, "%s", path) : NULL;
 }

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cleanup.h"
 #include "clock.h"
 #include "dirs.h"
 
@@ -37,7 +38,7 @@ static int wait_for(int fd, uint64_t deadline)
 
 int vl_run_lock(unsigned int ms, const char *name)
 {
-	char *path = vl_run_path("%s.lock", name);
+	_cleanup_free_ char *path = vl_run_path("%s.lock", name);
 	uint64_t deadline = vl_now_ns() + (uint64_t)ms * VL_NSEC_PER_MSEC;
 	struct stat st;
 	int fd;
@@ -46,16 +47,12 @@ int vl_run_lock(unsigned int ms, const char *name)
 		return VL_LOCK_NONE;
 	for (;;) {
 		fd = open_lock(path);
-		if (fd < 0) {
-			fd = VL_LOCK_NONE;
-			break;
-		}
+		if (fd < 0)
+			return VL_LOCK_NONE;
 		fd = wait_for(fd, deadline);
 		/* Whoever tidied up has taken the file away: it is not the lock any more. */
 		if (fd < 0 || fstat(fd, &st) || st.st_nlink)
-			break;
+			return fd;
 		close(fd);
 	}
-	free(path);
-	return fd;
 }

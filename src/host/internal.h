@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "port.h"
 #include "target.h"
@@ -199,18 +200,5 @@ bool vl_rammap_cached(struct vl_target *t);
 struct vl_error *vl_rammap_by_module(struct vl_target *t);
 
 /* ---- helpers ---- */
-
-static inline void vl_freep(void *p)
-{
-	free(*(void **)p);
-}
-#define _cleanup_free_ __attribute__((cleanup(vl_freep)))
-
-static inline void vl_closep(const int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-#define _cleanup_close_ __attribute__((cleanup(vl_closep)))
 
 #endif

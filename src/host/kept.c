@@ -117,14 +117,13 @@ static bool stored_since(struct vl_target *t, const struct timespec *since)
 {
 	struct stat st;
 	bool later = false;
-	char *path;
+	_cleanup_free_ char *path = NULL;
 
 	if (vl_discard(path_of(t, VL_KEPT_CONTACT, NULL, &path)))
 		return false;
 	if (!lstat(path, &st))
 		later = st.st_mtim.tv_sec > since->tv_sec || (st.st_mtim.tv_sec == since->tv_sec &&
 							      st.st_mtim.tv_nsec >= since->tv_nsec);
-	free(path);
 	return later;
 }
 

@@ -68,7 +68,7 @@ static void free_callp(struct call **c)
 	if (*c)
 		free_call(*c);
 }
-#define _cleanup_call_ __attribute__((cleanup(free_callp)))
+#define _cleanup_call_ _cleanup_(free_callp)
 
 static struct vl_error *no_answer(void)
 {

@@ -93,7 +93,7 @@ virDomainPtr vl_domain_lookup(const struct vl_domain *d, const char *spec)
 static struct vl_error *no_such_domain(const struct vl_domain *d, bool *no_such_ret)
 {
 	virErrorPtr e = d->vir.GetLastError();
-	char *uri;
+	_cleanup_free_ char *uri = NULL;
 	struct vl_error *err;
 
 	if (e && e->code != VIR_ERR_NO_DOMAIN)
@@ -107,7 +107,6 @@ static struct vl_error *no_such_domain(const struct vl_domain *d, bool *no_such_
 				   "-c qemu:///system");
 	else
 		vl_error_hint(err, "see: vlist, virsh list --all; a process is qemu:PID");
-	free(uri);
 	return err;
 }
 

@@ -46,8 +46,8 @@ int vl_module_find_vm(pid_t pid)
 {
 	char path[64], name[16];
 	struct dirent *de;
+	_cleanup_closedir_ DIR *dir = NULL;
 	int fd = -ENOENT;
-	DIR *dir;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
 	dir = opendir(path);
@@ -61,7 +61,6 @@ int vl_module_find_vm(pid_t pid)
 	while (fd < 0 && (de = readdir(dir)))
 		if (de->d_name[0] != '.' && is_vm(dirfd(dir), de->d_name))
 			fd = atoi(de->d_name);
-	closedir(dir);
 	return fd;
 }
 
@@ -212,31 +211,24 @@ void vl_module_detach(struct vl_module *m)
 
 struct vl_error *vl_module_slots(struct vl_module *m, struct imee_slot **ret, size_t *nr_ret)
 {
-	struct imee_slot *slots = NULL;
+	_cleanup_free_ struct imee_slot *slots = NULL;
 	struct imee_slots ask = { .capacity = 32 };
 
 	/* As many as there are: told when there was no room. */
 	for (;;) {
 		struct imee_slot *more = reallocarray(slots, ask.capacity, sizeof(*more));
 
-		if (!more) {
-			free(slots);
+		if (!more)
 			return vl_error_nomem();
-		}
 		slots = more;
 		ask.slots = (uintptr_t)slots;
-		if (ioctl(m->fd, IMEE_GET_SLOTS, &ask) < 0) {
-			struct vl_error *err =
-				vl_error_os(errno, "the module does not list the guest's memory");
-
-			free(slots);
-			return err;
-		}
+		if (ioctl(m->fd, IMEE_GET_SLOTS, &ask) < 0)
+			return vl_error_os(errno, "the module does not list the guest's memory");
 		if (ask.count <= ask.capacity || ask.count > MAX_SLOTS)
 			break;
 		ask.capacity = ask.count;
 	}
-	*ret = slots;
+	*ret = vl_taken(slots);
 	*nr_ret = ask.count <= ask.capacity ? ask.count : 0;
 	return NULL;
 }

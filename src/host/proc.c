@@ -22,8 +22,9 @@
 int vl_read_file(int dirfd, const char *path, size_t max, char **ret, size_t *len_ret)
 {
 	_cleanup_close_ int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	_cleanup_free_ char *buf = NULL;
 	size_t len = 0, size = 4096;
-	char *buf, *more;
+	char *more;
 	ssize_t n;
 
 	if (fd < 0)
@@ -35,31 +36,23 @@ int vl_read_file(int dirfd, const char *path, size_t max, char **ret, size_t *le
 		n = read(fd, buf + len, size - len - 1);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0) {
-			int err = errno;
-
-			free(buf);
-			return -err;
-		}
+		if (n < 0)
+			return -errno;
 		if (n == 0)
 			break;
 		len += (size_t)n;
-		if (len > max) {
-			free(buf);
+		if (len > max)
 			return -EFBIG;
-		}
 		if (size - len > 4000)
 			continue;
 		size *= 2;
 		more = realloc(buf, size);
-		if (!more) {
-			free(buf);
+		if (!more)
 			return -ENOMEM;
-		}
 		buf = more;
 	}
 	buf[len] = '\0';
-	*ret = buf;
+	*ret = vl_taken(buf);
 	if (len_ret)
 		*len_ret = len;
 	return 0;

@@ -156,10 +156,10 @@ static bool as_cached(const struct vl_target *t, size_t from, uint64_t ino, uint
 
 bool vl_rammap_cached(struct vl_target *t)
 {
-	__attribute__((cleanup(vl_maps_close))) struct vl_maps maps = { .fd = -1 };
+	_cleanup_(vl_maps_close) struct vl_maps maps = { .fd = -1 };
 	_cleanup_free_ char *text = NULL;
 	_cleanup_error_ struct vl_error *err = NULL;
-	char *path = cache_path(t);
+	_cleanup_free_ char *path = cache_path(t);
 
 	if (!path || vl_read_file(AT_FDCWD, path, CACHE_MAX, &text, NULL) < 0 ||
 	    strncmp(text, CACHE_HEADER, strlen(CACHE_HEADER)) != 0)
@@ -181,11 +181,10 @@ bool vl_rammap_cached(struct vl_target *t)
 		err = vl_ram_finish(t);
 	if (err || !t->nr_ram)
 		goto no;
-	t->map_cache = path;
+	t->map_cache = vl_taken(path);
 	return true;
 no:
 	vl_ram_deinit(t);
-	free(path);
 	return false;
 }
 
@@ -221,7 +220,7 @@ struct vl_error *vl_rammap_by_module(struct vl_target *t)
 struct vl_error *vl_rammap_build(struct vl_target *t, vl_hmp_fn *hmp, void *ctx)
 {
 	_cleanup_free_ struct vl_hmp_range *ranges = NULL;
-	__attribute__((cleanup(vl_maps_close))) struct vl_maps maps = { .fd = -1 };
+	_cleanup_(vl_maps_close) struct vl_maps maps = { .fd = -1 };
 	_cleanup_free_ char *text = NULL;
 	uint64_t deadline = vl_now_ns() + BUILD_TIMEOUT_NS;
 	struct vl_error *err;

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
+#include "../base/cleanup.h"
 #include "kvm.h"
 
 /*
@@ -360,7 +361,7 @@ static struct vl_error *map_ram(struct vl_kvm *k, struct vl_target *t)
  */
 static struct vl_error *set_cpuid(struct vl_kvm *k, unsigned *phys_bits_ret)
 {
-	struct kvm_cpuid2 *c;
+	_cleanup_free_ struct kvm_cpuid2 *c = NULL;
 	struct kvm_cpuid_entry2 *e;
 	struct vl_error *err = vl_machine_cpuid(&k->machine, &c);
 
@@ -373,9 +374,8 @@ static struct vl_error *set_cpuid(struct vl_kvm *k, unsigned *phys_bits_ret)
 		e->edx |= 1U << 26;
 	*phys_bits_ret = vl_machine_phys_bits(c);
 	if (ioctl(k->machine.vcpu, KVM_SET_CPUID2, c))
-		err = vl_error_os(errno, "KVM_SET_CPUID2");
-	free(c);
-	return err;
+		return vl_error_os(errno, "KVM_SET_CPUID2");
+	return NULL;
 }
 
 /*

@@ -2,6 +2,7 @@
 /* Address spaces: a process's, a vCPU's; where an address is. */
 #include <stdlib.h>
 
+#include "../base/cleanup.h"
 #include "direct.h"
 #include "reader.h"
 
@@ -119,22 +120,19 @@ static struct vl_error *no_vcpu(unsigned cpu)
 /* From the registers. CR3 of a vCPU in user mode may be the user's root: take the other. */
 static struct vl_error *ask_vcpu(struct vl_reader *r, unsigned cpu, struct vl_space *ret)
 {
-	struct vl_vcpu *vcpus;
+	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
 	struct vl_error *err;
 	size_t nr;
 
 	err = vl_target_vcpus(r->target, &vcpus, &nr);
 	if (err)
 		return err;
-	if (cpu >= nr) {
-		err = no_vcpu(cpu);
-	} else {
-		*ret = vl_space_of(vcpus[cpu].cr3, vcpus[cpu].cr4);
-		if (ret->root & VL_PAGE_SIZE && is_isolated(r, ret->root - VL_PAGE_SIZE))
-			ret->root -= VL_PAGE_SIZE;
-	}
-	free(vcpus);
-	return err;
+	if (cpu >= nr)
+		return no_vcpu(cpu);
+	*ret = vl_space_of(vcpus[cpu].cr3, vcpus[cpu].cr4);
+	if (ret->root & VL_PAGE_SIZE && is_isolated(r, ret->root - VL_PAGE_SIZE))
+		ret->root -= VL_PAGE_SIZE;
+	return NULL;
 }
 
 /* While a CPU switches from one to another it has LOADED_MM_SWITCHING there. */

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../base/cleanup.h"
 #include "../box/box.h"
 #include "../host/drivers.h"
 #include "../redirect/child.h"
@@ -60,18 +61,16 @@ static void __attribute__((noreturn)) become(char *const *argv, int link)
 static int start(const struct vl_keep_options *k, unsigned int slot, pid_t *pid_ret)
 {
 	char number[16];
+	_cleanup_free_ char **argv = NULL;
 	size_t nr = 0;
-	char **argv;
 	int sv[2];
 	pid_t pid;
 
 	while (k->command[nr])
 		nr++;
 	argv = calloc(nr + 2, sizeof(*argv));
-	if (!argv || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv)) {
-		free(argv);
+	if (!argv || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv))
 		return -1;
-	}
 	memcpy(argv, k->command, nr * sizeof(*argv));
 	snprintf(number, sizeof(number), "%u", slot);
 	argv[nr] = number;
@@ -84,7 +83,6 @@ static int start(const struct vl_keep_options *k, unsigned int slot, pid_t *pid_
 			become(argv, sv[1]);
 		_exit(send(sv[1], &pid, sizeof(pid), MSG_NOSIGNAL) != sizeof(pid));
 	}
-	free(argv);
 	close(sv[1]);
 	if (pid > 0)
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
@@ -314,18 +312,15 @@ static struct vl_box *borrow(const char *key, uint64_t print)
 	struct vl_keep_request q = { .borrows = 1, .print = print };
 	struct vl_keep_message m = { 0 };
 	struct vl_box *box = NULL;
+	_cleanup_close_ int link = -1;
 	bool asked;
 	pid_t pid;
-	int link;
 
 	if (!vl_keep_is_idle(key, 0))
 		return NULL;
 	link = vl_keep_dial(key, 0, &pid);
-	if (link < 0 || vl_discard(vl_keep_message_init(&m))) {
-		if (link >= 0)
-			close(link);
+	if (link < 0 || vl_discard(vl_keep_message_init(&m)))
 		return NULL;
-	}
 	vl_keep_self(&q.self);
 	vl_keep_put(&m, &q, sizeof(q));
 	vl_keep_put_string(&m, key);
@@ -335,18 +330,16 @@ static struct vl_box *borrow(const char *key, uint64_t print)
 	vl_keep_message_deinit(&m);
 	if (asked)
 		box = vl_box_borrow(link, BORROW_TIMEOUT_MS, "reads the guest");
-	if (!box)
-		close(link);
+	if (box)
+		link = -1;
 	return box;
 }
 
 struct vl_box *vl_keep_borrow(const struct vl_keep_options *k, uint64_t print)
 {
-	char *key = is_for_keeper(k) ? vl_keep_key(k) : NULL;
-	struct vl_box *box = key ? borrow(key, print) : NULL;
+	_cleanup_free_ char *key = is_for_keeper(k) ? vl_keep_key(k) : NULL;
 
-	free(key);
-	return box;
+	return key ? borrow(key, print) : NULL;
 }
 
 struct vl_error *vl_keep_run(const struct vl_keep_options *k, const struct vl_redirect_options *o,

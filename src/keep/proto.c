@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../base/array.h"
+#include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "../base/dirs.h"
 #include "../base/hash.h"
@@ -139,15 +140,15 @@ char *vl_keep_key(const struct vl_keep_options *k)
 {
 	const char *uri = k->guest.target.uri ? k->guest.target.uri : "";
 	const char *env = getenv("LIBVIRT_DEFAULT_URI"), *cache = getenv("VLENS_CACHE_DIR");
-	char *cwd = NULL, *key;
+	_cleanup_free_ char *cwd = NULL;
+	char *key;
 
 	if (vl_spec_is_relative(k->spec))
 		cwd = getcwd(NULL, 0);
 	if (asprintf(&key, "%s\n%s\n%s\n%s\n%d\n%d\n%s", k->spec, uri, env ? env : "",
 		     cache ? cache : "", (int)k->guest.as, (int)k->guest.executor,
 		     cwd ? cwd : "") < 0)
-		key = NULL;
-	free(cwd);
+		return NULL;
 	return key;
 }
 
@@ -198,17 +199,15 @@ void vl_keep_self(struct vl_keep_self *ret)
 
 int vl_keep_lock(const char *key, unsigned int slot)
 {
-	char *path = vl_keep_path(key, slot, "lock");
+	_cleanup_free_ char *path = vl_keep_path(key, slot, "lock");
 	bool patient = true;
 	struct stat st;
 	int fd = -1;
 
 	for (int tries = 0; path && tries < 8; tries++) {
 		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-		if (fd < 0) {
-			free(path);
+		if (fd < 0)
 			return -2;
-		}
 		if (flock(fd, LOCK_EX | LOCK_NB)) {
 			close(fd);
 			fd = -1;
@@ -225,10 +224,7 @@ int vl_keep_lock(const char *key, unsigned int slot)
 		close(fd);
 		fd = -1;
 	}
-	if (!path)
-		fd = -2;
-	free(path);
-	return fd;
+	return path ? fd : -2;
 }
 
 bool vl_keep_is_idle(const char *key, unsigned int slot)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/cleanup.h"
+
 /* Pages read in one go. */
 #define BATCH 64
 
@@ -125,7 +127,7 @@ static bool look(struct batch *b, struct vl_target *t, uint64_t gpa, uint64_t su
 
 bool vl_still_changed(const struct vl_still *s, struct vl_target *t, bool all)
 {
-	struct batch *b;
+	_cleanup_free_ struct batch *b = NULL;
 	bool changed = false;
 
 	if (!all && !s->nr_code)
@@ -146,7 +148,5 @@ bool vl_still_changed(const struct vl_still *s, struct vl_target *t, bool all)
 			if (sum)
 				changed = look(b, t, s->at[i].gpa + at, sum);
 		}
-	changed = changed || differs(b, t);
-	free(b);
-	return changed;
+	return changed || differs(b, t);
 }

@@ -40,9 +40,8 @@ static const char *value_of(const char *var, const char *name)
 /* Is the working folder in that of --host-files? What is relative is the operator's then. */
 static bool begins_in_folder(const struct vl_redirect_options *o)
 {
-	char *cwd, *folder;
+	_cleanup_free_ char *cwd = NULL, *folder = NULL;
 	size_t len = o->host_files ? strlen(o->host_files) : 0;
-	bool yes = false;
 
 	if (!len)
 		return false;
@@ -50,13 +49,10 @@ static bool begins_in_folder(const struct vl_redirect_options *o)
 		len -= 3;
 	cwd = getcwd(NULL, 0);
 	folder = strndup(o->host_files, len);
-	if (folder && cwd) {
-		vl_path_normalise(folder);
-		yes = vl_path_below(cwd, folder);
-	}
-	free(folder);
-	free(cwd);
-	return yes;
+	if (!folder || !cwd)
+		return false;
+	vl_path_normalise(folder);
+	return vl_path_below(cwd, folder);
 }
 
 /* @var without the elements that are no absolute paths; malloc'ed. */

@@ -106,30 +106,24 @@ void vl_fd_add(struct vl_trap *t, int fd, int number, bool cloexec)
 /* A read-only memfd with @data in it, or -errno. */
 static int make_memfd(const void *data, size_t len)
 {
+	_cleanup_close_ int rw = memfd_create(VL_MEMFD_NAME, MFD_CLOEXEC);
 	char link[64];
 	size_t done;
 	ssize_t n;
-	int rw, ro;
+	int ro;
 
-	rw = memfd_create(VL_MEMFD_NAME, MFD_CLOEXEC);
 	if (rw < 0)
 		return -errno;
 	/* Nobody executes it, and an ordinary user renews it (vl_fd_rewrite()). */
 	fchmod(rw, 0644);
 	for (done = 0; done < len; done += n) {
 		n = write(rw, (const char *)data + done, len - done);
-		if (n <= 0) {
-			ro = n ? -errno : -EIO;
-			goto out;
-		}
+		if (n <= 0)
+			return n ? -errno : -EIO;
 	}
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", rw);
 	ro = open(link, O_RDONLY | O_CLOEXEC);
-	if (ro < 0)
-		ro = -errno;
-out:
-	close(rw);
-	return ro;
+	return ro < 0 ? -errno : ro;
 }
 
 /*
@@ -138,10 +132,11 @@ out:
  */
 struct vl_error *vl_fd_give(struct vl_trap *t, struct vl_gift *g)
 {
+	_cleanup_close_ int fd = -1;
 	struct vl_file *f;
-	struct stat st;
-	int fd = -1, number;
 	char *path = NULL;
+	struct stat st;
+	int number;
 
 	number = g->at >= 0 ? g->at : number_for(t, g->file.kind);
 	if (number < 0 || !vl_settled(t->r)) {
@@ -176,12 +171,9 @@ struct vl_error *vl_fd_give(struct vl_trap *t, struct vl_gift *g)
 	vl_fd_add(t, fd, number, g->cloexec);
 	if (t->ret < 0)
 		vl_record_free(t->r, f);
-	close(fd);
 	return NULL;
 fail:
 	free(path);
-	if (fd >= 0)
-		close(fd);
 	free(g->file.listing);
 	return NULL;
 }
@@ -193,7 +185,7 @@ fail:
  */
 int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void *data, size_t len)
 {
-	int held, rw, err = 0;
+	_cleanup_close_ int held = -1, rw = -1;
 	struct stat st;
 	char link[64];
 
@@ -202,45 +194,34 @@ int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void
 	held = vl_fd_borrow(t, fd);
 	if (held < 0)
 		return held;
-	if (fstat(held, &st) || st.st_dev != f->dev || st.st_ino != f->ino) {
-		close(held);
+	if (fstat(held, &st) || st.st_dev != f->dev || st.st_ino != f->ino)
 		return -EBADF;
-	}
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", held);
 	rw = open(link, O_RDWR | O_CLOEXEC);
 	if (rw < 0)
-		err = -errno;
-	close(held);
+		return -errno;
 	/* Write, then cut: a reader in another thread never finds it empty. */
-	for (size_t done = 0; done < len && !err;) {
+	for (size_t done = 0; done < len;) {
 		ssize_t n = pwrite(rw, (const char *)data + done, len - done, done);
 
 		if (n <= 0)
-			err = n ? -errno : -EIO;
-		else
-			done += n;
+			return n ? -errno : -EIO;
+		done += n;
 	}
-	if (!err && ftruncate(rw, len))
-		err = -errno;
-	if (rw >= 0)
-		close(rw);
-	return err;
+	return ftruncate(rw, len) ? -errno : 0;
 }
 
 /* The trapping task's own open file @fd as a descriptor of ours, or -errno. */
 int vl_fd_borrow(struct vl_trap *t, int fd)
 {
 	struct vl_task *task = vl_task_find(t->r, t->tid);
-	int pidfd = syscall(SYS_pidfd_open, task ? task->tgid : t->tid, 0);
+	_cleanup_close_ int pidfd = syscall(SYS_pidfd_open, task ? task->tgid : t->tid, 0);
 	int ours;
 
 	if (pidfd < 0)
 		return -errno;
 	ours = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
-	if (ours < 0)
-		ours = -errno;
-	close(pidfd);
-	return ours;
+	return ours < 0 ? -errno : ours;
 }
 
 /* A second number, of the same kind, for descriptor @fd of the task. */

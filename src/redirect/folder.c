@@ -118,22 +118,18 @@ void vl_folder_open(struct vl_trap *t, uint64_t flags, uint64_t mode)
 static int parent_of(struct vl_trap *t, char name[NAME_MAX + 1])
 {
 	char rest[PATH_MAX], *slash;
-	int dir = folder_of(t, rest), fd;
+	_cleanup_close_ int dir = folder_of(t, rest);
 
 	if (dir < 0)
 		return dir;
 	slash = strrchr(rest, '/');
-	if (!*rest || strlen(slash ? slash + 1 : rest) > NAME_MAX) {
-		close(dir);
+	if (!*rest || strlen(slash ? slash + 1 : rest) > NAME_MAX)
 		return *rest ? -ENAMETOOLONG : -EBUSY; /* the folder itself */
-	}
 	strcpy(name, slash ? slash + 1 : rest);
 	if (!slash)
-		return dir;
+		return vl_taken_fd(&dir);
 	*slash = 0;
-	fd = open_below(dir, rest, O_PATH | O_DIRECTORY, 0);
-	close(dir);
-	return fd;
+	return open_below(dir, rest, O_PATH | O_DIRECTORY, 0);
 }
 
 /* chmod, truncate, utimensat: by what is found there. @link: its name for us. */
@@ -177,17 +173,12 @@ static int change_held(struct vl_trap *t, int fd)
 static int change_file(struct vl_trap *t)
 {
 	char rest[PATH_MAX];
-	int dir = folder_of(t, rest), fd, err;
+	_cleanup_close_ int dir = folder_of(t, rest), fd = -1;
 
 	if (dir < 0)
 		return dir;
 	fd = open_below(dir, rest, O_PATH, 0);
-	close(dir);
-	if (fd < 0)
-		return fd;
-	err = change_held(t, fd);
-	close(fd);
-	return err;
+	return fd < 0 ? fd : change_held(t, fd);
 }
 
 /* One name: @dir has it. */
@@ -245,8 +236,8 @@ static int change_two(struct vl_trap *t, int from, const char *old, int to, cons
 int vl_folder_change(struct vl_trap *t, const struct vl_where *other)
 {
 	char name[NAME_MAX + 1], from[NAME_MAX + 1];
+	_cleanup_close_ int dir = -1, dir2 = -1;
 	struct vl_where now = t->where;
-	int dir, dir2 = -1, ret;
 
 	switch (t->nr) {
 	case __NR_truncate:
@@ -259,21 +250,14 @@ int vl_folder_change(struct vl_trap *t, const struct vl_where *other)
 	dir = parent_of(t, name);
 	if (dir < 0)
 		return dir;
-	if (other) {
-		t->where = *other;
-		dir2 = parent_of(t, from);
-		t->where = now;
-		if (dir2 < 0) {
-			close(dir);
-			return dir2;
-		}
-		ret = change_two(t, dir2, from, dir, name) ? -errno : 0;
-		close(dir2);
-	} else {
-		ret = change_name(t, dir, name) ? -errno : 0;
-	}
-	close(dir);
-	return ret;
+	if (!other)
+		return change_name(t, dir, name) ? -errno : 0;
+	t->where = *other;
+	dir2 = parent_of(t, from);
+	t->where = now;
+	if (dir2 < 0)
+		return dir2;
+	return change_two(t, dir2, from, dir, name) ? -errno : 0;
 }
 
 /*
@@ -283,7 +267,7 @@ int vl_folder_change(struct vl_trap *t, const struct vl_where *other)
  */
 struct vl_error *vl_h_change_fd(struct vl_trap *t)
 {
-	int fd = vl_fd_borrow(t, (int)t->args[0]);
+	_cleanup_close_ int fd = vl_fd_borrow(t, (int)t->args[0]);
 	char link[32], name[PATH_MAX];
 	ssize_t n;
 
@@ -300,6 +284,5 @@ struct vl_error *vl_h_change_fd(struct vl_trap *t)
 		t->ret = change_held(t, fd);
 	else
 		t->ret = t->nr == __NR_fchown ? -EPERM : -EOPNOTSUPP;
-	close(fd);
 	return NULL;
 }

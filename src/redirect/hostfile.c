@@ -244,7 +244,8 @@ static int find_self(struct vl_trap *t, const char *norm, bool nofollow)
 	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
 				.resolve = RESOLVE_NO_SYMLINKS };
 	char path[PATH_MAX], *name;
-	int dir, fd;
+	_cleanup_close_ int dir = -1;
+	int fd;
 
 	self_name(t, norm, path);
 	name = strrchr(path, '/');
@@ -253,10 +254,7 @@ static int find_self(struct vl_trap *t, const char *norm, bool nofollow)
 	if (dir < 0)
 		return errno == ELOOP ? -ENOTDIR : -errno;
 	fd = openat(dir, name, O_PATH | O_CLOEXEC | (nofollow ? O_NOFOLLOW : 0));
-	if (fd < 0)
-		fd = -errno;
-	close(dir);
-	return fd;
+	return fd < 0 ? -errno : fd;
 }
 
 /* What t->where names on the host, as an O_PATH descriptor, or -errno. */
@@ -338,9 +336,9 @@ struct vl_error *vl_host_open(struct vl_trap *t, uint64_t flags, uint64_t mode)
 {
 	bool tree = t->where.row->host == W_TREE, comm;
 	char norm[PATH_MAX], self[PATH_MAX];
+	_cleanup_close_ int fd = -1;
 	struct stat st;
-	struct vl_error *err = NULL;
-	int fd, number;
+	int number;
 
 	snprintf(norm, sizeof(norm), "%s", t->where.path);
 	vl_path_normalise(norm);
@@ -371,13 +369,12 @@ struct vl_error *vl_host_open(struct vl_trap *t, uint64_t flags, uint64_t mode)
 	else if (tree && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !(flags & O_PATH))
 		vl_deny_as(t, EACCES); /* a device, a FIFO or a socket speaks with somebody */
 	else if (t->where.row->calls != C_ALL && S_ISDIR(st.st_mode))
-		err = vl_give_empty_folder(t, flags);
+		return vl_give_empty_folder(t, flags);
 	else if (t->where.row->library && !vl_own_library_file(fd, norm, &st))
 		vl_deny_as(t, EACCES);
 	else
 		give(t, fd, flags);
-	close(fd);
-	return err;
+	return NULL;
 }
 
 /* --- questions --- */
@@ -535,14 +532,12 @@ void vl_host_query(struct vl_trap *t)
 /* Is t->where a directory of the host? 0 or -errno. */
 int vl_host_is_dir(struct vl_trap *t)
 {
+	_cleanup_close_ int fd = host_fd(t, false);
 	struct stat st;
-	int fd = host_fd(t, false), err;
 
 	if (fd < 0)
 		return fd;
-	err = fstat(fd, &st) ? -errno : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
-	close(fd);
-	return err;
+	return fstat(fd, &st) ? -errno : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
 /*

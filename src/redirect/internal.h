@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "../base/array.h"
+#include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "../syscall/answer.h"
 #include "redirect.h"

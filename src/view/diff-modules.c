@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/cleanup.h"
 #include "diff.h"
 
 /* MODULE_STATE_LIVE; what is not is being loaded or unloaded. */
@@ -31,39 +32,36 @@ static void see_module(struct vl_looker *k, struct vl_diff_items *items, uint64_
 
 static struct vl_error *by_list(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
 {
-	struct vl_module *m;
+	_cleanup_free_ struct vl_module *m = NULL;
 	size_t nr;
 	struct vl_error *err = vl_modules_listed(k->s, &m, &nr);
 
 	for (size_t i = 0; i < nr; i++)
 		vl_diff_see(items, 0, m[i].name, strnlen(m[i].name, VL_MODULE_NAME), m[i].module,
 			    bit, m[i].state != LIVE);
-	free(m);
 	return err;
 }
 
 static struct vl_error *by_kobjects(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
 {
-	uint64_t *m;
+	_cleanup_free_ uint64_t *m = NULL;
 	size_t nr;
 	struct vl_error *err = vl_modules_of_kobjects(k->s, &m, &nr);
 
 	for (size_t i = 0; i < nr; i++)
 		if (m[i])
 			see_module(k, items, m[i], bit);
-	free(m);
 	return err;
 }
 
 static struct vl_error *by_memory(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
 {
-	uint64_t *m;
+	_cleanup_free_ uint64_t *m = NULL;
 	size_t nr;
 	struct vl_error *err = vl_modules_in_memory(k->s, &m, &nr);
 
 	for (size_t i = 0; i < nr; i++)
 		see_module(k, items, m[i], bit);
-	free(m);
 	return err;
 }
 

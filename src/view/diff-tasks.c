@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../base/array.h"
+#include "../base/cleanup.h"
 #include "diff.h"
 
 /* Of the task list: as tasks.c, but only what is needed here. */
@@ -123,8 +124,8 @@ static struct vl_error *by_pids(struct vl_looker *k, struct vl_diff_items *items
 
 static struct vl_error *by_proc(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
 {
+	_cleanup_free_ char *buf = NULL;
 	struct vl_error *err;
-	char *buf;
 	size_t len;
 
 	err = vl_diff_ask(k->sys, "/proc", "getdents64", &buf, &len);
@@ -141,7 +142,6 @@ static struct vl_error *by_proc(struct vl_looker *k, struct vl_diff_items *items
 			vl_diff_see(items, strtoul(name, NULL, 10), "", 0, 0, bit, false);
 		at += size;
 	}
-	free(buf);
 	return NULL;
 }
 

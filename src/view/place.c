@@ -11,6 +11,7 @@
 
 #include "../base/array.h"
 #include "../attach/contact.h"
+#include "../base/cleanup.h"
 #include "collect.h"
 #include "../base/near.h"
 
@@ -25,11 +26,10 @@ static struct vl_error *no_such(const struct vl_near *near, const char *kind, co
 {
 	struct vl_error *err = vl_error_new(VL_ERR_ARG, "no %s '%.*s'%s%s", kind, (int)near->len,
 					    near->name, *where ? " in " : "", where);
-	char *text = vl_near_text(near);
+	_cleanup_free_ char *text = vl_near_text(near);
 
 	if (text)
 		vl_error_hint(err, "%s", text);
-	free(text);
 	return err;
 }
 

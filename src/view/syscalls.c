@@ -14,6 +14,7 @@
 
 #include "../base/array.h"
 #include "../attach/contact.h"
+#include "../base/cleanup.h"
 #include "collect.h"
 #include "dispatch.h"
 #include "modules.h"
@@ -89,8 +90,8 @@ static struct vl_error *find_called(struct check *c)
 {
 	uint64_t start = vl_symbol(c->k, "x64_sys_call");
 	uint64_t end = start ? vl_symbol_after(c->k, start) : 0;
+	_cleanup_free_ unsigned char *code = NULL;
 	struct vl_error *err;
-	unsigned char *code;
 
 	memcpy(c->called, c->table, sizeof(c->called));
 	if (end <= start)
@@ -110,7 +111,6 @@ static struct vl_error *find_called(struct check *c)
 							 i),
 					    "the kernel may have been changed: see it with "
 					    "vpeek GUEST x64_sys_call 4096");
-	free(code);
 	return err;
 }
 

@@ -5,19 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/cleanup.h"
 #include "../base/dirs.h"
 
 static char *file_path(struct vl_target *t, const char *label)
 {
-	char *path, *name = strdup(label);
+	_cleanup_free_ char *name = strdup(label);
 
 	/* The label is a program's name, but may be any. */
 	for (char *p = name; p && *p; p++)
 		if (*p == '/')
 			*p = '_';
-	path = name ? vl_run_path("%s.%s.pages", vl_target_run_id(t), name) : NULL;
-	free(name);
-	return path;
+	return name ? vl_run_path("%s.%s.pages", vl_target_run_id(t), name) : NULL;
 }
 
 /* Guest-physical memory of the kernel between two symbols: one run, as the

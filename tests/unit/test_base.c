@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What src/base/ has for everybody: the clock. */
+/* What src/base/ has for everybody: the clock, what ends with its scope. */
+#include <fcntl.h>
+#include <string.h>
+
 #include "base/array.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "tap.h"
 
@@ -24,8 +28,34 @@ static void test_clock(void)
 	   "the time of day counts from 1970");
 }
 
+/* Opens /dev/null and a string in a scope of their own; with @keep both are handed on. */
+static int own(bool keep, char **text_ret)
+{
+	_cleanup_close_ int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), none = -1;
+	_cleanup_free_ char *text = strdup("text");
+	_cleanup_error_ struct vl_error *err = vl_error_new(VL_ERR_ARG, "an error");
+
+	if (!keep)
+		return fd;
+	*text_ret = vl_taken(text);
+	return text || none >= 0 || !err ? -1 : vl_taken_fd(&fd);
+}
+
+static void test_cleanup(void)
+{
+	_cleanup_free_ char *text = NULL;
+	int fd = own(false, &text);
+
+	ok(fd >= 0 && fcntl(fd, F_GETFD) < 0 && !text, "a descriptor is closed with its scope");
+	fd = own(true, &text);
+	ok(fd >= 0 && !fcntl(fd, F_SETFD, 0) && text && !strcmp(text, "text"),
+	   "what is handed on stays");
+	close(fd);
+}
+
 int main(void)
 {
+	test_cleanup();
 	test_clock();
 	return tap_end();
 }
