@@ -11,11 +11,13 @@
 #include <linux/sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <termios.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "../base/array.h"
+#include "rows.h"
 
 /* Newer than some headers: asm/unistd_64.h of 6.17. */
 #ifndef __NR_cachestat

@@ -8,8 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "../base/array.h"
+#include "../base/clock.h"
 #include "../base/hash.h"
+#include "blame.h"
+#include "fds.h"
+#include "pathname.h"
+#include "tasks.h"
+#include "trap.h"
+#include "unshown.h"
 
 /* The path that the call is about, and its row; NULL: it is about none. */
 static const char *path_of(struct vl_trap *t, const struct vl_path_row **row_ret)

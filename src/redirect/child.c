@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "confine.h"
-#include "internal.h"
+#include "fds.h"
+#include "pathname.h"
+#include "programs.h"
 
 /* linux/seccomp.h, since 5.19; a received call is not interrupted by signals. */
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV

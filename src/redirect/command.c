@@ -14,8 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "child.h"
-#include "internal.h"
+#include "command.h"
+#include "programs.h"
+#include "tasks.h"
+#include "trap.h"
 
 #define MARK "/."
 

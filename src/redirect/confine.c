@@ -23,8 +23,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../base/array.h"
 #include "../base/process.h"
-#include "internal.h"
+#include "../syscall/answer.h"
+#include "fds.h"
+#include "redirect.h"
 
 /* Newer than some headers: linux/mount.h, linux/landlock.h, asm/unistd_64.h. */
 #ifndef __NR_mount_setattr

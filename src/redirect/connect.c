@@ -7,7 +7,14 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "internal.h"
+#include "../base/array.h"
+#include "blame.h"
+#include "fds.h"
+#include "handlers.h"
+#include "pathname.h"
+#include "refuse.h"
+#include "remote.h"
+#include "trap.h"
 
 /* Where libraries ask first, and do without an answer. */
 static bool is_by_the_way(const struct vl_file *f, const struct sockaddr_un *sa)

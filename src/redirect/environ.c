@@ -8,8 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/array.h"
+#include "../base/cleanup.h"
 #include "child.h"
-#include "internal.h"
+#include "command.h"
+#include "pathname.h"
 
 /* Where code is looked for: of these lists no element may depend on the working folder. */
 static const struct {

@@ -8,15 +8,23 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "../base/cleanup.h"
+#include "blame.h"
+#include "fds.h"
+#include "handlers.h"
+#include "tasks.h"
+#include "trap.h"
+#include "whole.h"
 
 static void link_of(struct vl_trap *t, int fd, char buf[64])
 {

@@ -7,12 +7,25 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "../base/clock.h"
+#include "blame.h"
+#include "fds.h"
+#include "handlers.h"
+#include "hostfile.h"
+#include "pathname.h"
+#include "query.h"
+#include "refuse.h"
+#include "remote.h"
+#include "trap.h"
+#include "whole.h"
 
 /* How open(2) and its kin were meant, whichever was called. */
 struct how {

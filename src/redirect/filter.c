@@ -7,11 +7,14 @@
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "filter.h"
+#include "run.h"
 
 #define NOTIFY SECCOMP_RET_USER_NOTIF
 

@@ -6,14 +6,24 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "../base/cleanup.h"
+#include "fds.h"
+#include "folder.h"
+#include "handlers.h"
+#include "own.h"
+#include "pathname.h"
+#include "refuse.h"
+#include "remote.h"
+#include "trap.h"
 
 #define MODE_BITS 01777
 

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "internal.h"
+#include "netlink.h"
+#include "trap.h"
 
 struct request {
 	struct nlmsghdr head;

@@ -8,13 +8,22 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "fds.h"
+#include "given.h"
+#include "handlers.h"
+#include "own.h"
+#include "refuse.h"
+#include "remote.h"
+#include "trap.h"
 
 /* Is descriptor @fd of @pid for reading, and for appending? As proc(5) fdinfo shows it. */
 static bool appends(pid_t pid, int fd)

@@ -8,17 +8,32 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "../base/array.h"
+#include "../base/cleanup.h"
+#include "fds.h"
+#include "folder.h"
+#include "handlers.h"
+#include "hostfile.h"
+#include "jobs.h"
+#include "own.h"
+#include "pathname.h"
+#include "programs.h"
+#include "refuse.h"
+#include "remote.h"
+#include "tasks.h"
+#include "trap.h"
 
 /* As the kernel counts them (MAXSYMLINKS). */
 #define LINKS_MAX 40

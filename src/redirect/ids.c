@@ -8,12 +8,18 @@
  * and stay the host's (jobs.c).
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "fds.h"
+#include "handlers.h"
+#include "jobs.h"
+#include "refuse.h"
+#include "tasks.h"
+#include "trap.h"
 
 /* getpid, gettid, getppid, getuid, geteuid, getgid, getegid */
 struct vl_error *vl_h_id(struct vl_trap *t)

@@ -14,7 +14,12 @@
 #include <linux/sockios.h>
 #include <termios.h>
 
-#include "internal.h"
+#include "../base/array.h"
+#include "fds.h"
+#include "handlers.h"
+#include "refuse.h"
+#include "remote.h"
+#include "trap.h"
 
 /* What is not here a file does not know, or it would change something. */
 static const struct {

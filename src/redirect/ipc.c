@@ -8,7 +8,11 @@
 #include <sys/shm.h>
 #include <sys/syscall.h>
 
-#include "internal.h"
+#include "../base/array.h"
+#include "handlers.h"
+#include "refuse.h"
+#include "remote.h"
+#include "trap.h"
 
 /* Since Linux 4.17: linux/shm.h, linux/sem.h, linux/msg.h. */
 #ifndef SHM_STAT_ANY

@@ -18,12 +18,20 @@
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "fds.h"
+#include "handlers.h"
+#include "jobs.h"
+#include "own.h"
+#include "refuse.h"
+#include "remote.h"
+#include "tasks.h"
+#include "trap.h"
 
 /* The tool answers at once, unless it is stopped. */
 #define LINK_MS 2000

@@ -16,7 +16,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "filter.h"
+#include "launch.h"
+#include "run.h"
+#include "tasks.h"
 
 /* linux/seccomp.h, since 6.6; the waker and the woken share a CPU. */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS

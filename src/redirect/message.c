@@ -31,8 +31,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "../base/array.h"
 #include "../base/text.h"
-#include "internal.h"
+#include "netlink.h"
+#include "run.h"
 
 /* Attributes on the way from the message to a text; the last is the text. */
 #define DEPTH 7

@@ -10,7 +10,8 @@
 #include <linux/netfilter/nfnetlink_acct.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 
-#include "internal.h"
+#include "../base/array.h"
+#include "netlink.h"
 
 static const struct {
 	uint8_t subsystem, message;

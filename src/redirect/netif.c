@@ -13,7 +13,13 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "internal.h"
+#include "../base/array.h"
+#include "fds.h"
+#include "handlers.h"
+#include "refuse.h"
+#include "remote.h"
+#include "tame.h"
+#include "trap.h"
 
 #define CONF_MAX 32768
 

@@ -9,7 +9,9 @@
 #include <linux/rtnetlink.h>
 #include <string.h>
 
-#include "internal.h"
+#include "fds.h"
+#include "netlink.h"
+#include "trap.h"
 
 /* Put a descriptor of the guest's in the place of the program's at @at. */
 static struct vl_error *translate(struct vl_trap *t, char *at)

@@ -8,6 +8,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,13 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "../base/array.h"
+#include "command.h"
+#include "own.h"
+#include "pathname.h"
+#include "programs.h"
+#include "tasks.h"
+#include "trap.h"
 
 /* Where programs and their libraries are installed. */
 static const char *const installed[] = {

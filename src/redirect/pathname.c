@@ -2,7 +2,7 @@
 /* Paths as text: nothing is looked up. */
 #include <string.h>
 
-#include "internal.h"
+#include "pathname.h"
 
 /* How much of @path @pattern matches, so that the rest is below it; 0: it does not. */
 size_t vl_path_below(const char *path, const char *pattern)

@@ -8,12 +8,23 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "../base/array.h"
+#include "command.h"
+#include "fds.h"
+#include "own.h"
+#include "pathname.h"
+#include "programs.h"
+#include "remote.h"
+#include "tame.h"
+#include "tasks.h"
+#include "trap.h"
 
 /* clang-format off */
 #define HOST_ROW(p, why) { .pattern = p, .open = P_HOST, .query = P_HOST, .note = why }

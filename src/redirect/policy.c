@@ -11,9 +11,12 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "../base/array.h"
+#include "fds.h"
+#include "handlers.h"
 
 /* Newer than some headers: asm/unistd_64.h of 6.18. */
 #ifndef __NR_statmount

@@ -6,12 +6,17 @@
  */
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "../base/array.h"
+#include "pathname.h"
+#include "programs.h"
+#include "run.h"
+#include "tasks.h"
 
 /* clang-format off */
 #define SHELL_ROW(n, p, why) { .names = n, .paths = p, .commands = true, .shell = true, .note = why }

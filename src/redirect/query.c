@@ -7,10 +7,21 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "blame.h"
+#include "fds.h"
+#include "folder.h"
+#include "handlers.h"
+#include "hostfile.h"
+#include "query.h"
+#include "refuse.h"
+#include "remote.h"
+#include "tasks.h"
+#include "trap.h"
 
 /* fstat(2), as a C library makes it, of an open file of the host. */
 static int stat_open(struct vl_trap *t)

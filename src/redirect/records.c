@@ -9,9 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "records.h"
+#include "tasks.h"
+#include "trap.h"
 
 static struct vl_file *record(struct vl_redirect *r, size_t i)
 {

@@ -8,8 +8,10 @@
 
 #include <errno.h>
 #include <linux/audit.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -19,8 +21,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../base/clock.h"
+#include "blame.h"
 #include "child.h"
-#include "internal.h"
+#include "given.h"
+#include "jobs.h"
+#include "launch.h"
+#include "own.h"
+#include "records.h"
+#include "refuse.h"
+#include "tasks.h"
+#include "trace.h"
+#include "trap.h"
 
 #define MS 1000000ll
 #define IDLE_MS 40

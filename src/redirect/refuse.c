@@ -2,7 +2,10 @@
 /* What is refused to the program: each call is counted, under its number. */
 #include <errno.h>
 
-#include "internal.h"
+#include "blame.h"
+#include "handlers.h"
+#include "refuse.h"
+#include "trap.h"
 
 static void count(struct vl_redirect_calls *c, int nr)
 {

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#include "internal.h"
+#include "remote.h"
+#include "trap.h"
 
 #define PAGE 4096u
 

@@ -7,6 +7,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
+
+/* Above every x86-64 system call number (7.3: to 472). */
+#define VL_NR_MAX 512
+
+/* Newer than some headers: Linux 6.6. */
+#ifndef __NR_fchmodat2
+#define __NR_fchmodat2 452
+#endif
 
 struct vl_redirect;
 struct vl_trap;
@@ -135,12 +144,5 @@ struct vl_where {
  * the program.
  */
 int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret);
-/* Take ".", ".." and "//" out of @path, in place, without following links. */
-void vl_path_normalise(char *path);
-/*
- * How many bytes of @path @pattern matches, in which '*' is any part of one component,
- * so that the rest is below it; 0: it does not.
- */
-size_t vl_path_below(const char *path, const char *pattern);
 
 #endif

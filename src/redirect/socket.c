@@ -18,11 +18,20 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 
-#include "internal.h"
+#include "../base/array.h"
+#include "blame.h"
+#include "fds.h"
+#include "given.h"
+#include "handlers.h"
+#include "netlink.h"
+#include "refuse.h"
+#include "remote.h"
+#include "trap.h"
 
 /* The program's address: libnetlink compares it with that of the answers. "vlen". */
 #define PORT 0x766c656e

@@ -7,11 +7,18 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "../base/array.h"
+#include "handlers.h"
+#include "refuse.h"
+#include "remote.h"
+#include "tame.h"
+#include "tasks.h"
+#include "trap.h"
 
 /* The largest fixed structure: struct new_utsname, 390 bytes. */
 #define FIXED 512

@@ -6,13 +6,27 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "../base/clock.h"
+#include "blame.h"
+#include "fds.h"
+#include "handlers.h"
+#include "hostfile.h"
+#include "own.h"
+#include "pathname.h"
+#include "remote.h"
+#include "tame.h"
+#include "tasks.h"
+#include "trap.h"
+#include "whole.h"
 
 /*
  * Who reads a file again from its start after so long wants to know what has

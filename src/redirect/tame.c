@@ -11,13 +11,19 @@
  * name, and stays as it is. With the option raw_names all does.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <utmp.h>
 
+#include "../base/array.h"
 #include "../base/text.h"
-#include "internal.h"
+#include "pathname.h"
+#include "tame.h"
+#include "tasks.h"
+#include "trap.h"
 
 void vl_untame(const struct vl_redirect *r, char *path)
 {

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "tasks.h"
+#include "trap.h"
 
 /* The record of thread @tid, or NULL when it is none of ours. */
 struct vl_task *vl_task_find(struct vl_redirect *r, pid_t tid)

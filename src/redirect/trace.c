@@ -9,6 +9,8 @@
  */
 #include <elf.h>
 #include <errno.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +21,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "jobs.h"
+#include "own.h"
+#include "programs.h"
+#include "refuse.h"
+#include "tasks.h"
+#include "trace.h"
+#include "trap.h"
 
 /* The process that thread @tid belongs to. */
 static pid_t tgid_of(pid_t tid)

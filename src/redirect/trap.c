@@ -13,7 +13,7 @@
 
 #include "../base/array.h"
 #include "../base/clock.h"
-#include "internal.h"
+#include "trap.h"
 
 /* End the epoch, if one is open. */
 void vl_epoch_end(struct vl_redirect *r)

@@ -10,7 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "../base/array.h"
+#include "pathname.h"
+#include "tasks.h"
+#include "trap.h"
+#include "unshown.h"
 
 /* Words of a command, a NUL behind each; a word for the program itself comes first. */
 struct words {

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "tame.h"
+#include "trap.h"
+#include "whole.h"
 
 /* The first read; of a file that is made in one piece: nearly all are below a page. */
 #define FIRST 16384

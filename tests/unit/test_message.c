@@ -6,7 +6,8 @@
 #include <linux/nl80211.h>
 #include <string.h>
 
-#include "../../src/redirect/internal.h"
+#include "../../src/redirect/netlink.h"
+#include "../../src/redirect/run.h"
 #include "tap.h"
 
 #define FAMILY 29
