@@ -49,104 +49,23 @@
 #define COPY_MOMENTS 8
 #define TAKE_MOMENTS 2
 
-/* The task that calls are made as; 0: there is none. */
-static uint64_t find_task(struct vl_guest *g)
-{
-	const struct vl_layout *l = vl_kernel_layout(g->contact->kernel);
-	uint64_t init = vl_symbol(g->contact->kernel, "init_task");
-
-	if (!init)
-		return 0;
-	/* With many tasks the walk is long. */
-	if (!g->task || !vl_clone_is_task(g->clone, l, g->task, g->as ? g->as : 1))
-		g->task = vl_clone_find_task(g->clone, l, init, g->as ? g->as : 1);
-	return g->task;
-}
-
-/* The clone of the epoch: a new one, or that of the last epoch in fresh memory. */
-static struct vl_error *make_clone(struct vl_guest *g)
-{
-	const struct vl_contact *contact = g->contact;
-	const struct vl_kernel *k = contact->kernel;
-	struct vl_clone_start start = { .root = contact->pt.root, .executor = g->executor };
-	uint64_t offsets = vl_symbol(k, "__per_cpu_offset"), task;
-	bool fresh = !g->clone;
-	struct vl_error *err;
-
-	if (!offsets || !vl_view_read(g->view, &contact->pt, offsets + 8UL * g->cpu, &start.percpu,
-				      sizeof(start.percpu)))
-		return vl_error_hint(
-			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's per-CPU data"),
-			"wait until it has booted");
-	start.gdt_base = vl_symbol(k, "gdt_page");
-	if (start.gdt_base)
-		start.gdt_base += start.percpu;
-	start.gdt_limit = 127; /* GDT_ENTRIES * 8 - 1 */
-	err = fresh ? vl_clone_create(contact, g->view, &start, &g->clone) :
-		      vl_clone_refresh(g->clone, start.percpu);
-	g->engineless = err && fresh;
-	if (err)
-		return err;
-	g->clone->budget_ns = g->budget_ns;
-	g->clone->live = g->ask.on && !g->ask.taken;
-	task = find_task(g);
-	if (!task && g->as)
-		return vl_error_hint(vl_error_new(VL_ERR_ARG, "the guest has no process %d", g->as),
-				     "see 'vps GUEST -e' for those it has");
-	if (!task || !vl_clone_become(g->clone, task))
-		return vl_error_hint(
-			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's init process"),
-			"wait until it has booted");
-	if (fresh)
-		vl_clone_patch(g->clone);
-	vl_clone_set_time(g->clone, g->contact);
-	return vl_clone_own_files(g->clone);
-}
-
-static struct vl_error *ask_id(struct vl_guest *g, const char *name, int64_t arg, size_t nr,
-			       int64_t *ret)
-{
-	return vl_clone_syscall(g->clone, name, (struct vl_arg[]){ VL_ARG_INT(arg) }, nr, ret);
-}
-
-/* PID_MAX_LIMIT, include/linux/threads.h */
-#define PID_LIMIT (4L << 20)
-
-/* Fill in who calls are made as. */
-static struct vl_error *ask_self(struct vl_guest *g)
-{
-	struct vl_identity *self = &g->sys.self;
-	static const char *const names[] = { "getpid", "gettid",  "getppid", "getpgid", "getsid",
-					     "getuid", "geteuid", "getgid",  "getegid" };
-	int64_t v[9] = { 0 };
-	struct vl_error *err = NULL;
-
-	for (size_t i = 0; !err && i < 9; i++)
-		err = ask_id(g, names[i], 0, i == 3 || i == 4, &v[i]);
-	/* Pids lie below those that the program's own processes have (redirect/ids.c). */
-	for (size_t i = 0; !err && i < 9; i++)
-		if (v[i] < 0 || v[i] >= (i < 5 ? PID_LIMIT : 1L << 32))
-			err = vl_error_new(VL_ERR_KERNEL,
-					   "the guest's kernel gives no answer to %s", names[i]);
-	*self = (struct vl_identity){ (pid_t)v[0], (pid_t)v[1], (pid_t)v[2],
-				      (pid_t)v[3], (pid_t)v[4], (uid_t)v[5],
-				      (uid_t)v[6], (gid_t)v[7], (gid_t)v[8] };
-	return err;
-}
-
 /* The clone in the view as it is now, ready to answer. */
 static struct vl_error *ready(struct vl_guest *g)
 {
-	struct vl_error *err = make_clone(g);
+	const struct vl_clone_start start = {
+		.contact = g->contact,
+		.view = g->view,
+		.executor = g->executor,
+		.cpu = g->cpu,
+		.as = g->as,
+		.budget_ns = g->budget_ns,
+		.live = g->ask.on && !g->ask.taken,
+	};
+	struct vl_error *err = vl_clone_make(&start, &g->memo, &g->clone);
 
-	/* A mount that failed is not tried again: the answers are those of a machine without. */
+	g->memo.know_mounts &= !err || !g->ask.on;
 	if (!err)
-		err = vl_clone_mount(g->clone, g->know_mounts, g->no_mount);
-	g->know_mounts &= !err || !g->ask.on;
-	if (!err && !g->know_self)
-		err = ask_self(g);
-	if (!err)
-		g->know_self = true;
+		g->sys.self = g->memo.self;
 	return err;
 }
 
@@ -221,7 +140,7 @@ static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 	if (!err && vl_view_missed(g->view))
 		err = vl_epoch_again(g);
 	/* Nobody asks to settle what is of one moment. */
-	g->know_mounts |= !err;
+	g->memo.know_mounts |= !err;
 	return err;
 }
 
@@ -488,7 +407,7 @@ struct vl_error *vl_epoch_settle(struct vl_guest *g)
 	++*count;
 	a->tries = a->takes = 0;
 	/* By now what was found of them when the epoch began holds, too. */
-	g->know_mounts |= !stale;
+	g->memo.know_mounts |= !stale;
 	g->sys.brief = !g->sys.steady && (stale || ++a->answers >= MAX_ANSWERS ||
 					  vl_view_asked(g->view) > MAX_ASKED ||
 					  vl_now_ns() - a->begun_ns > MAX_AGE_NS);

@@ -104,10 +104,10 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 	if (sys->open)
 		return NULL;
 	sys->missed = 0;
-	g->engineless = false;
+	g->memo.engineless = false;
 	forget_old(g);
 	err = vl_epoch_open(g);
-	if (err && g->engineless && !g->emulator && vl_emulator_is_built()) {
+	if (err && g->memo.engineless && !g->emulator && vl_emulator_is_built()) {
 		g->want = VL_WANT_EMULATOR;
 		/* Why the engine before it was left says more than that there is no other. */
 		if (!*g->no_kvm)

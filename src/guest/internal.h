@@ -40,8 +40,7 @@ struct vl_guest {
 	struct vl_view *view;	    /* made at the first epoch, fresh in each */
 	struct vl_clone *clone;	    /* likewise */
 	pid_t as;
-	uint64_t task; /* where @as was found */
-	unsigned cpu;  /* that the clone stands in for */
+	unsigned cpu; /* that the clone stands in for */
 	bool pauses;
 	uint64_t epochs;
 	uint64_t kernel_calls, copies; /* of clones and views that are gone */
@@ -49,28 +48,26 @@ struct vl_guest {
 	enum vl_executor executor;
 	char no_kvm[VL_EXECUTOR_WHY]; /* it was found unfit, and why */
 	bool emulator;		      /* in the worker: Unicorn is loaded */
-	bool engineless;	      /* in the worker: no engine could be made */
 	int64_t looked_ns,
 		looked_code_ns; /* when what is kept was compared, in the host's CLOCK_MONOTONIC */
 	uint64_t born_epoch;	/* sys.epoch when the clone was made */
 	bool suspect;		/* it is to be made anew */
 	uint64_t budget_ns;	/* of the next clone's calls */
 	struct vl_workset workset;
-	char *label;	    /* whose working set it is; NULL: none is kept */
-	uint64_t copy_rate; /* pages a millisecond, as it was measured; 0: not yet */
-	unsigned misses;    /* copies of this run that lacked a page */
-	bool trim;	    /* the view has pages of another working set */
-	bool know_self;
-	bool know_mounts, no_mount[VL_NR_MOUNTS]; /* what the identity does not see */
-	struct vl_stats base;			  /* figures when counting began */
-	bool anew;		  /* contact was made anew, as what was known proved wrong */
-	unsigned uses;		  /* enum vl_guest_use */
-	const char *engine;	  /* of raw reads; NULL: any */
-	bool explain;		  /* likewise: why none of the others */
-	bool distrusts;		  /* the first contact is to be made anew */
-	struct vl_error *why;	  /* in the worker: there is no contact, and views do without */
-	struct vl_words *words;	  /* what the worker said of its reader, in the broker */
-	struct vl_viewer *viewer; /* in the worker */
+	char *label;		   /* whose working set it is; NULL: none is kept */
+	uint64_t copy_rate;	   /* pages a millisecond, as it was measured; 0: not yet */
+	unsigned misses;	   /* copies of this run that lacked a page */
+	bool trim;		   /* the view has pages of another working set */
+	struct vl_clone_memo memo; /* what clones of this kernel have found out */
+	struct vl_stats base;	   /* figures when counting began */
+	bool anew;		   /* contact was made anew, as what was known proved wrong */
+	unsigned uses;		   /* enum vl_guest_use */
+	const char *engine;	   /* of raw reads; NULL: any */
+	bool explain;		   /* likewise: why none of the others */
+	bool distrusts;		   /* the first contact is to be made anew */
+	struct vl_error *why;	   /* in the worker: there is no contact, and views do without */
+	struct vl_words *words;	   /* what the worker said of its reader, in the broker */
+	struct vl_viewer *viewer;  /* in the worker */
 
 	/* Epochs of one question each, for the rest of the run. */
 	struct vl_asking {

@@ -193,9 +193,9 @@ static struct vl_error *next(struct vl_worker *w, const struct vl_message *m)
 	size_t nr = m->value[1];
 
 	g->anew = false;
-	g->know_mounts = false; /* they can have changed since */
+	g->memo.know_mounts = false; /* they can have changed since */
 	/* So can the identity of a task; the init process stays what it is. */
-	g->know_self &= !g->as;
+	g->memo.know_self &= !g->as;
 	/* A keeper's answer is that of a tool which begins anew. */
 	g->looked_ns = g->looked_code_ns = 0;
 	vl_epoch_reset(g);

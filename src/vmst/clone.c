@@ -174,25 +174,26 @@ static void on_code(void *ctx, uint64_t va)
 		c->ran[page / 64] |= 1UL << (page % 64);
 }
 
-struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_view *view,
-				 const struct vl_clone_start *start, struct vl_clone **ret)
+/* @percpu: the per-CPU base of its CPU. */
+static struct vl_error *create(const struct vl_clone_start *start, uint64_t percpu,
+			       struct vl_clone **ret)
 {
+	const struct vl_contact *contact = start->contact;
 	const struct vl_target_port *port = vl_target_port(contact->target);
+	uint64_t gdt = vl_symbol(contact->kernel, "gdt_page"), end;
 	const struct vl_view_range *ranges;
 	struct vl_error *err;
 	struct vl_clone *c;
-	uint64_t end;
 	size_t nr;
 
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return vl_error_nomem();
 	c->contact = contact;
-	c->view = view;
-	c->percpu = start->percpu;
-	c->budget_ns = VL_BUDGET_MAX_NS;
+	c->view = start->view;
+	c->percpu = percpu;
 
-	ranges = vl_view_ranges(view, &nr);
+	ranges = vl_view_ranges(c->view, &nr);
 	end = ranges[nr - 1].gpa + ranges[nr - 1].size;
 	c->own.size = OWN_SIZE;
 	c->own.gpa = (end + OWN_SIZE - 1) & ~(uint64_t)(OWN_SIZE - 1);
@@ -208,7 +209,7 @@ struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_vie
 	}
 	madvise(c->own.host, OWN_SIZE, MADV_DONTFORK);
 	c->pt = (struct vl_pgtable){ c->own.gpa + OWN_TOP, contact->pt.levels };
-	c->root = start->root;
+	c->root = contact->pt.root;
 	err = build_tables(c);
 	if (err)
 		goto fail;
@@ -220,8 +221,8 @@ struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_vie
 		.cr3 = c->pt.root,
 		.cr4 = contact->cr4,
 		.efer = contact->efer,
-		.gdt_base = start->gdt_base,
-		.gdt_limit = start->gdt_limit,
+		.gdt_base = gdt ? gdt + percpu : 0,
+		.gdt_limit = 127, /* GDT_ENTRIES * 8 - 1 */
 		/* Calls go straight to kernel functions: there is nothing to swap in. */
 		.gs_base = c->percpu,
 		.host = port ? &port->machine : NULL,
@@ -247,7 +248,11 @@ fail:
 	return err;
 }
 
-struct vl_error *vl_clone_refresh(struct vl_clone *c, uint64_t percpu)
+/*
+ * The view was made fresh: take the guest's top-level table of now. What is in the kernel's
+ * text (patches, translated code) stays.
+ */
+static struct vl_error *refresh(struct vl_clone *c, uint64_t percpu)
 {
 	struct vl_error *err = copy_top(c);
 
@@ -259,6 +264,42 @@ struct vl_error *vl_clone_refresh(struct vl_clone *c, uint64_t percpu)
 	c->ops->set_gs(c->engine, percpu, 0);
 	c->ops->flush(c->engine);
 	return NULL;
+}
+
+struct vl_error *vl_clone_make(const struct vl_clone_start *start, struct vl_clone_memo *memo,
+			       struct vl_clone **c)
+{
+	const struct vl_contact *contact = start->contact;
+	uint64_t offsets = vl_symbol(contact->kernel, "__per_cpu_offset"), percpu;
+	bool fresh = !*c;
+	struct vl_error *err;
+
+	if (!offsets || !vl_view_read(start->view, &contact->pt, offsets + 8UL * start->cpu,
+				      &percpu, sizeof(percpu)))
+		return vl_error_hint(
+			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's per-CPU data"),
+			"wait until it has booted");
+	err = fresh ? create(start, percpu, c) : refresh(*c, percpu);
+	memo->engineless = err && fresh;
+	if (err)
+		return err;
+	(*c)->budget_ns = start->budget_ns;
+	(*c)->live = start->live;
+	err = vl_clone_become(*c, start->as, &memo->task);
+	if (err)
+		return err;
+	if (fresh)
+		vl_clone_patch(*c);
+	vl_clone_set_time(*c, start->contact);
+	err = vl_clone_own_files(*c);
+	/* A mount that failed is not tried again: the answers are those of a machine without. */
+	if (!err)
+		err = vl_clone_mount(*c, memo->know_mounts, memo->no_mount);
+	if (!err && !memo->know_self)
+		err = vl_clone_ask_self(*c, &memo->self);
+	if (!err)
+		memo->know_self = true;
+	return err;
 }
 
 void vl_clone_count(const struct vl_clone *c, struct vl_vcpu_count *ret)

@@ -75,25 +75,37 @@ struct vl_clone {
 	uint64_t ran[(2UL << 30) / VL_PAGE_SIZE / 64];
 };
 
-/* The vCPU the clone stands for. */
+/* What a clone is to be. */
 struct vl_clone_start {
-	uint64_t root;	   /* a page table whose kernel half is complete */
-	uint64_t percpu;   /* per-CPU base */
-	uint64_t gdt_base; /* 0 when not known */
-	uint32_t gdt_limit;
+	struct vl_contact *contact;
+	struct vl_view *view;
 	enum vl_executor executor;
+	unsigned cpu;	    /* that it stands in for */
+	pid_t as;	    /* make calls under this task; 0: PID 1 */
+	uint64_t budget_ns; /* of one call */
+	bool live;	    /* the guest runs: its clock is read from it */
 };
 
-struct vl_error *vl_clone_create(const struct vl_contact *contact, struct vl_view *view,
-				 const struct vl_clone_start *start, struct vl_clone **ret);
-void vl_clone_destroy(struct vl_clone *c);
+/* File systems that programs know a machine by: mounts.c. */
+#define VL_NR_MOUNTS 2
+
+/* What clones of one kernel have found out, so that the next need not; all 0 at first. */
+struct vl_clone_memo {
+	bool know_self;
+	struct vl_identity self;
+	uint64_t task;				  /* where it was found */
+	bool know_mounts, no_mount[VL_NR_MOUNTS]; /* what the identity does not see */
+	bool engineless;			  /* no engine could be made, the last time */
+};
 
 /*
- * The view was made fresh: take the guest's top-level table of now, and stand in
- * for the CPU with per-CPU base @percpu. What is in the kernel's text (patches,
- * translated code) stays.
+ * Make *@c answer calls in the view as it is now: a new clone if it is NULL, else the same
+ * one, whose engine, patches and translated code stay. With an error it answers none; what
+ * was made is the caller's all the same.
  */
-struct vl_error *vl_clone_refresh(struct vl_clone *c, uint64_t percpu);
+struct vl_error *vl_clone_make(const struct vl_clone_start *start, struct vl_clone_memo *memo,
+			       struct vl_clone **c);
+void vl_clone_destroy(struct vl_clone *c);
 
 /* What its engines did, all together. */
 void vl_clone_count(const struct vl_clone *c, struct vl_vcpu_count *ret);
@@ -109,9 +121,6 @@ bool vl_clone_replace(struct vl_clone *c, uint64_t va, const void *code, size_t 
 bool vl_clone_read64(struct vl_clone *c, uint64_t va, uint64_t *ret);
 
 /* --- mounts.c --- */
-
-/* File systems that programs know a machine by. */
-#define VL_NR_MOUNTS 2
 
 /*
  * Let the identity see /proc and /sys, where it does not. @known: @missing says which are
@@ -156,21 +165,14 @@ void vl_clone_touch_time(struct vl_clone *c);
 /* --- identity.c --- */
 
 /*
- * The thread group leader with @pid in the initial pid namespace, from the
- * task list that starts at @init_task; 0 when there is none.
+ * Make calls under the task with pid @as (0: 1), or rather under a copy of it: what the kernel
+ * does to `current`, or does not tell of it, then does not show in the task. *@task is where
+ * that was the last time, 0: not known.
  */
-uint64_t vl_clone_find_task(struct vl_clone *c, const struct vl_layout *l, uint64_t init_task,
-			    pid_t pid);
+struct vl_error *vl_clone_become(struct vl_clone *c, pid_t as, uint64_t *task);
 
-/* Is @task in the list of tasks, with that pid? */
-bool vl_clone_is_task(struct vl_clone *c, const struct vl_layout *l, uint64_t task, pid_t pid);
-
-/*
- * Make calls under @task, or rather under a copy of it: what the kernel does to
- * `current`, or does not tell of it, then does not show in the task. False when
- * the kernel has no place for it that we know.
- */
-bool vl_clone_become(struct vl_clone *c, uint64_t task);
+/* Ask who calls are made as. */
+struct vl_error *vl_clone_ask_self(struct vl_clone *c, struct vl_identity *ret);
 
 /*
  * Give the identity a table of open files of its own: what is opened in the

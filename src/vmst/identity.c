@@ -6,11 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
+
 /* A guest has no more tasks than this (PID_MAX_LIMIT); a list that goes on is broken. */
 #define MAX_TASKS (4u << 20)
 
-uint64_t vl_clone_find_task(struct vl_clone *c, const struct vl_layout *l, uint64_t init_task,
-			    pid_t pid)
+/*
+ * The thread group leader with @pid in the initial pid namespace, from the
+ * task list that starts at @init_task; 0 when there is none.
+ */
+static uint64_t find_task(struct vl_clone *c, const struct vl_layout *l, uint64_t init_task,
+			  pid_t pid)
 {
 	uint64_t head = init_task + (uint64_t)l->offset[VL_F_TASK_TASKS];
 	uint64_t at = head;
@@ -29,7 +35,8 @@ uint64_t vl_clone_find_task(struct vl_clone *c, const struct vl_layout *l, uint6
 	return 0;
 }
 
-bool vl_clone_is_task(struct vl_clone *c, const struct vl_layout *l, uint64_t task, pid_t pid)
+/* Is @task in the list of tasks, with that pid? */
+static bool is_task(struct vl_clone *c, const struct vl_layout *l, uint64_t task, pid_t pid)
 {
 	uint64_t at = task + (uint64_t)l->offset[VL_F_TASK_TASKS], next, back;
 	int32_t tgid;
@@ -61,7 +68,8 @@ static uint64_t percpu_field(const struct vl_clone *c, const char *symbol, enum 
  */
 #define PREEMPT_ENABLED 0x80000000u
 
-bool vl_clone_become(struct vl_clone *c, uint64_t task)
+/* False when the kernel has no place for a current task that we know. */
+static bool copy_task(struct vl_clone *c, uint64_t task)
 {
 	const struct vl_layout *l = vl_kernel_layout(c->contact->kernel);
 	uint64_t current = percpu_field(c, "current_task", VL_F_HOT_TASK);
@@ -85,6 +93,49 @@ bool vl_clone_become(struct vl_clone *c, uint64_t task)
 	       vl_clone_write(c, preempt, &enabled, sizeof(enabled)) &&
 	       vl_clone_write(c, c->task_va + (uint64_t)l->offset[VL_F_THREAD_INFO_FLAGS],
 			      &no_flags, sizeof(no_flags));
+}
+
+struct vl_error *vl_clone_become(struct vl_clone *c, pid_t as, uint64_t *task)
+{
+	const struct vl_layout *l = vl_kernel_layout(c->contact->kernel);
+	uint64_t init = vl_symbol(c->contact->kernel, "init_task");
+	pid_t pid = as ? as : 1;
+
+	/* With many tasks the walk is long. */
+	if (init && (!*task || !is_task(c, l, *task, pid)))
+		*task = find_task(c, l, init, pid);
+	if ((!init || !*task) && as)
+		return vl_error_hint(vl_error_new(VL_ERR_ARG, "the guest has no process %d", as),
+				     "see 'vps GUEST -e' for those it has");
+	if (!init || !*task || !copy_task(c, *task))
+		return vl_error_hint(
+			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's init process"),
+			"wait until it has booted");
+	return NULL;
+}
+
+/* PID_MAX_LIMIT, include/linux/threads.h */
+#define PID_LIMIT (4L << 20)
+
+struct vl_error *vl_clone_ask_self(struct vl_clone *c, struct vl_identity *ret)
+{
+	static const char *const names[] = { "getpid", "gettid",  "getppid", "getpgid", "getsid",
+					     "getuid", "geteuid", "getgid",  "getegid" };
+	const struct vl_arg nought = VL_ARG_INT(0);
+	int64_t v[ARRAY_SIZE(names)] = { 0 };
+	struct vl_error *err = NULL;
+
+	for (size_t i = 0; !err && i < ARRAY_SIZE(names); i++)
+		err = vl_clone_syscall(c, names[i], &nought, i == 3 || i == 4, &v[i]);
+	/* Pids lie below those that the program's own processes have (redirect/ids.c). */
+	for (size_t i = 0; !err && i < ARRAY_SIZE(names); i++)
+		if (v[i] < 0 || v[i] >= (i < 5 ? PID_LIMIT : 1L << 32))
+			err = vl_error_new(VL_ERR_KERNEL,
+					   "the guest's kernel gives no answer to %s", names[i]);
+	*ret = (struct vl_identity){ (pid_t)v[0], (pid_t)v[1], (pid_t)v[2],
+				     (pid_t)v[3], (pid_t)v[4], (uid_t)v[5],
+				     (uid_t)v[6], (gid_t)v[7], (gid_t)v[8] };
+	return err;
 }
 
 struct vl_error *vl_clone_own_files(struct vl_clone *c)
