@@ -129,12 +129,12 @@ bool vl_guest_is_live(const struct vl_guest *g);
 struct vl_sys *vl_guest_sys(struct vl_guest *g);
 
 /*
- * Open a reader over the guest, for raw reads (imee.h). When its kernel is known
- * from before, nothing is paused and no monitor is asked; else that is found out
- * now. *@ret is owned by the caller, and must be closed before the guest is.
+ * The reader of the guest in this process, for raw reads (imee.h), by the engine that it
+ * was opened for; it is the guest's, and made when it is first asked for. When the kernel is
+ * known from before, no monitor is asked; else that is found out then. Once vl_reader_current()
+ * says that another kernel runs, open the guest anew.
  */
-struct vl_error *vl_guest_reader(struct vl_guest *g, const struct vl_reader_options *opts,
-				 struct vl_reader **ret);
+struct vl_error *vl_guest_reader(struct vl_guest *g, struct vl_reader **ret);
 
 /*
  * Get ready for views, in a worker that has no rights (box/box.h) and alone reads what the

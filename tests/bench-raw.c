@@ -26,7 +26,7 @@
 #define MAX_TASKS 4096
 #define MAX_GUESTS 16
 
-static struct vl_reader_options how;
+static const char *engine_name;
 static bool slow; /* an engine of microseconds: fewer of everything */
 
 static void die(struct vl_error *err)
@@ -436,11 +436,11 @@ static void bench_syscalls(struct vl_reader *r)
 
 static void open_guest(const char *spec, struct vl_guest **g, struct vl_reader **r)
 {
-	struct vl_guest_options options = { 0 };
+	struct vl_guest_options options = { .engine = engine_name };
 	struct vl_error *err = vl_guest_open(spec, &options, g);
 
 	if (!err)
-		err = vl_guest_reader(*g, &how, r);
+		err = vl_guest_reader(*g, r);
 	if (err)
 		die(err);
 }
@@ -478,7 +478,6 @@ static void bench_attach(const char *spec)
 		all[i] = now_ns() - begin;
 		vl_reader_stats(r, &stats);
 		engine[i] = (double)stats.open_ns;
-		vl_reader_close(r);
 		vl_guest_close(g);
 	}
 	qsort(all, (size_t)nr, sizeof(all[0]), by_value);
@@ -577,7 +576,7 @@ int main(int argc, char **argv)
 
 	for (; argc > 1 && argv[1][0] == '-'; argc--, argv++) {
 		if (!strncmp(argv[1], "--engine=", 9))
-			how.engine = argv[1] + 9;
+			engine_name = argv[1] + 9;
 		else if (!strncmp(argv[1], "--flipper=", 10))
 			flipper = (uint32_t)strtoul(argv[1] + 10, NULL, 10);
 	}
@@ -599,9 +598,7 @@ int main(int argc, char **argv)
 	if (flipper)
 		bench_watch(readers[0], flipper);
 	printf("\n}\n");
-	while (nr--) {
-		vl_reader_close(readers[nr]);
+	while (nr--)
 		vl_guest_close(guests[nr]);
-	}
 	return 0;
 }

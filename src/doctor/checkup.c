@@ -24,18 +24,13 @@ static void check_kernel(struct checkup *p)
 	const struct vl_layout *l = vl_kernel_layout(k);
 	uint64_t uts = vl_symbol(k, "init_uts_ns");
 	char release[65] = ""; /* __NEW_UTS_LEN and a NUL, include/uapi/linux/utsname.h */
-	struct vl_space space;
-	struct vl_reader *r;
 	size_t symbols = 0, len;
 	void *btf;
 
-	if (!vl_discard(vl_reader_open(p->s->target, p->s->contact, NULL, &r))) {
-		space = vl_reader_kernel(r);
-		if (uts && vl_has(l, VL_F_UTS_RELEASE))
-			vl_read_string(r, &space, uts + (uint64_t)l->offset[VL_F_UTS_RELEASE],
-				       release, sizeof(release));
-		vl_reader_close(r);
-	}
+	if (uts && vl_has(l, VL_F_UTS_RELEASE))
+		vl_read_string(p->s->reader, &p->s->space,
+			       uts + (uint64_t)l->offset[VL_F_UTS_RELEASE], release,
+			       sizeof(release));
 	vl_doctor_row(&p->d, "kernel", VL_DOCTOR_OK, NULL, "Linux %s, build id %s",
 		      release[0] ? release : "of unknown release", p->s->contact->build_id);
 	while (vl_symbol_name(k, symbols))
@@ -67,18 +62,12 @@ static void read_state(struct checkup *p, struct vl_vcpu_state *st)
 {
 	const struct vl_layout *l = vl_kernel_layout(p->s->contact->kernel);
 	uint64_t va = vl_symbol(p->s->contact->kernel, "boot_cpu_data");
-	struct vl_space space;
-	struct vl_reader *r;
 
 	st->cr4 = p->s->contact->cr4;
-	if (vl_discard(vl_reader_open(p->s->target, p->s->contact, NULL, &r)))
-		return;
-	space = vl_reader_kernel(r);
 	if (va && vl_has(l, VL_F_CPU_CAPS) &&
-	    !vl_read(r, &space, va + (uint64_t)l->offset[VL_F_CPU_CAPS], st->caps,
+	    !vl_read(p->s->reader, &p->s->space, va + (uint64_t)l->offset[VL_F_CPU_CAPS], st->caps,
 		     sizeof(st->caps)))
 		st->nr_caps = VL_NR_CAPS;
-	vl_reader_close(r);
 }
 
 static void check_vmst(struct checkup *p)

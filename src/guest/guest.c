@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../imee/engine.h"
 #include "../base/deadline.h"
 #include "../attach/pulse.h"
 
@@ -301,6 +300,8 @@ void vl_guest_close(struct vl_guest *g)
 	free(g->label);
 	free(g->words);
 	vl_error_destroy(g->why);
+	vl_reader_close(g->reader);
+	vl_contact_destroy(g->contact);
 	vl_target_close(g->target);
 	free(g);
 }
@@ -375,21 +376,17 @@ bool vl_guest_is_live(const struct vl_guest *g)
 	return vl_target_is_live(g->target);
 }
 
-struct vl_error *vl_guest_reader(struct vl_guest *g, const struct vl_reader_options *opts,
-				 struct vl_reader **ret)
+struct vl_error *vl_guest_reader(struct vl_guest *g, struct vl_reader **ret)
 {
-	struct vl_contact *c;
-	struct vl_error *err;
+	const struct vl_reader_options o = { .engine = g->engine };
+	struct vl_error *err = NULL;
 
-	/* A contact of its own: the guest's is made anew when it proves wrong. */
-	err = vl_contact_make(g->target, false, &c);
-	if (err)
-		return err;
-	err = vl_reader_open(g->target, c, opts, ret);
-	if (err)
-		vl_contact_destroy(c);
-	else
-		vl_reader_adopt(*ret, c);
+	if (!g->contact)
+		err = vl_contact_make(g->target, false, &g->contact);
+	if (!err && !g->reader)
+		err = vl_reader_open(g->target, g->contact, &o, &g->reader);
+	if (!err)
+		*ret = g->reader;
 	return err;
 }
 

@@ -36,7 +36,8 @@ enum vl_want {
 struct vl_guest {
 	struct vl_sys sys; /* first: a vl_sys of ours is a vl_guest */
 	struct vl_target *target;
-	struct vl_contact *contact; /* in the worker; NULL until the first epoch */
+	struct vl_contact *contact; /* NULL: not yet needed in this process */
+	struct vl_reader *reader;   /* likewise */
 	struct vl_view *view;	    /* made at the first epoch, fresh in each */
 	struct vl_clone *clone;	    /* likewise */
 	pid_t as;
@@ -93,7 +94,6 @@ struct vl_guest {
 	bool first;			    /* in the broker: which nobody had known */
 	bool known;			    /* in the broker: from the file of the run */
 	char build_id[VL_BUILD_ID_MAX + 1]; /* in the broker: as the guest claims it */
-	bool boxed;			    /* this is the worker's copy */
 	struct vl_worker *worker;	    /* in the worker */
 	enum vl_want want;		    /* in the worker: what it cannot do itself */
 	struct vl_stats gone;		    /* in the broker: figures of workers that are gone */

@@ -20,7 +20,6 @@ struct vl_viewer {
 
 static struct vl_error *open_reader(struct vl_guest *g)
 {
-	struct vl_reader_options o = { .engine = g->engine };
 	struct vl_viewer *v = g->viewer;
 	struct vl_error *err;
 
@@ -31,7 +30,7 @@ static struct vl_error *open_reader(struct vl_guest *g)
 	/* Without a kernel there are no addresses to read. */
 	if (!g->contact)
 		return NULL;
-	err = vl_reader_open(g->target, g->contact, &o, &v->s.reader);
+	err = vl_guest_reader(g, &v->s.reader);
 	if (!err)
 		v->s.space = vl_reader_kernel(v->s.reader);
 	return err;

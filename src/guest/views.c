@@ -115,7 +115,6 @@ struct vl_error *vl_views_ask(struct vl_guest *g, struct vl_message *m, uint64_t
 static struct vl_error *ask_table(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns,
 				  struct vl_table *t)
 {
-	const struct vl_subject subject = { .target = g->target };
 	struct vl_parcel p = { .bytes = NULL };
 	struct vl_error *err = vl_views_ask(g, m, timeout_ns, &p), *wrong;
 
@@ -127,7 +126,7 @@ static struct vl_error *ask_table(struct vl_guest *g, struct vl_message *m, uint
 		vl_table_deinit(t);
 	}
 	vl_parcel_deinit(&p);
-	wrong = vl_plausible_table(&subject, t);
+	wrong = vl_plausible_table(g->target, t);
 	if (!err)
 		return wrong;
 	vl_error_destroy(wrong);
@@ -185,7 +184,6 @@ static struct vl_error *have_top(struct vl_guest *g)
 
 struct vl_error *vl_guest_top(struct vl_guest *g, struct vl_top_sample *ret)
 {
-	const struct vl_subject subject = { .target = g->target };
 	struct vl_message m = { .op = VL_OP_TOP, .value = { 1 } };
 	struct vl_parcel p = { .bytes = NULL };
 	uint64_t begin = vl_now_ns();
@@ -207,11 +205,11 @@ struct vl_error *vl_guest_top(struct vl_guest *g, struct vl_top_sample *ret)
 		ret->nr_tasks = ret->nr_cpus = 0;
 	}
 	vl_parcel_deinit(&p);
-	wrong = vl_plausible_totals(&subject, ret);
+	wrong = vl_plausible_totals(g->target, ret);
 	if (!wrong)
-		wrong = vl_plausible_tasks(&subject, ret);
+		wrong = vl_plausible_tasks(g->target, ret);
 	else
-		vl_error_destroy(vl_plausible_tasks(&subject, ret));
+		vl_error_destroy(vl_plausible_tasks(g->target, ret));
 	if (!err)
 		return wrong;
 	vl_error_destroy(wrong);

@@ -74,8 +74,10 @@ struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep)
 		       (g->executor == VL_EXECUTOR_ANY && vl_native_unfit(&nothing)));
 	if (!err && g->emulator)
 		err = vl_emulator_load();
-	g->boxed = true;
 	g->box = NULL;
+	/* What the box is to read, it finds out itself. */
+	g->contact = NULL;
+	g->reader = NULL;
 	g->sys.ops = &vl_guest_ops;
 	g->worker = w;
 	return err;

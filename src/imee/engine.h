@@ -79,7 +79,4 @@ extern const struct vl_raw_ops vl_raw_module;
 /* The contact of @r, or NULL. */
 const struct vl_contact *vl_reader_contact(const struct vl_reader *r);
 
-/* @c, that @r was opened with, is ended with it. */
-void vl_reader_adopt(struct vl_reader *r, struct vl_contact *c);
-
 #endif

@@ -140,7 +140,6 @@ void vl_reader_close(struct vl_reader *r)
 	if (r->walker && r->walker != r->engine)
 		vl_raw_direct.close(r->walker);
 	r->ops->close(r->engine);
-	vl_contact_destroy(r->own);
 	free(r);
 }
 
@@ -165,11 +164,6 @@ const struct vl_contact *vl_reader_contact(const struct vl_reader *r)
 uint64_t vl_reader_symbol(const struct vl_reader *r, const char *name)
 {
 	return r->contact && r->contact->kernel ? vl_symbol(r->contact->kernel, name) : 0;
-}
-
-void vl_reader_adopt(struct vl_reader *r, struct vl_contact *c)
-{
-	r->own = c;
 }
 
 bool vl_reader_current(struct vl_reader *r)

@@ -13,7 +13,6 @@ struct vl_reader {
 	struct vl_raw *walker; /* a direct engine for vl_reader_where(); NULL: not yet needed */
 	struct vl_target *target;
 	const struct vl_contact *contact;
-	struct vl_contact *own; /* the same, if it is to be ended with the reader */
 	struct vl_space kernel;
 	uint64_t fault, requests, open_ns;
 	bool named; /* the engine was asked for by its name */

@@ -51,13 +51,13 @@ static const struct limit *limit_of(const char *column)
 	return NULL;
 }
 
-static int64_t ram_of(const struct vl_subject *s)
+static int64_t ram_of(struct vl_target *target)
 {
 	const struct vl_ram *ram;
 	uint64_t bytes = 0;
 	size_t nr;
 
-	ram = vl_target_ram(s->target, &nr);
+	ram = vl_target_ram(target, &nr);
 	for (size_t i = 0; i < nr; i++)
 		bytes += ram[i].size;
 	return bytes < 1UL << 56 ? (int64_t)bytes : 1L << 56;
@@ -69,11 +69,11 @@ static bool fits(const struct limit *l, int64_t value, int64_t ram)
 }
 
 /* Is a figure what it could be? The first that is not makes *@err. */
-static bool check(const struct vl_subject *s, const char *column, int64_t value,
+static bool check(struct vl_target *target, const char *column, int64_t value,
 		  struct vl_error **err)
 {
 	const struct limit *l = limit_of(column);
-	bool fit = fits(l, value, ram_of(s));
+	bool fit = fits(l, value, ram_of(target));
 
 	if (!fit && !*err)
 		*err = vl_error_hint(vl_error_new(VL_ERR_KERNEL,
@@ -84,7 +84,7 @@ static bool check(const struct vl_subject *s, const char *column, int64_t value,
 	return fit;
 }
 
-struct vl_error *vl_plausible_table(const struct vl_subject *s, struct vl_table *t)
+struct vl_error *vl_plausible_table(struct vl_target *target, struct vl_table *t)
 {
 	struct vl_error *err = NULL;
 
@@ -102,35 +102,35 @@ struct vl_error *vl_plausible_table(const struct vl_subject *s, struct vl_table 
 
 			if (c->kind != kind)
 				continue;
-			if (!check(s, t->columns[k].name, c->i, &err))
+			if (!check(target, t->columns[k].name, c->i, &err))
 				*c = (struct vl_cell){ .kind = VL_CELL_NONE };
 		}
 	}
 	return err;
 }
 
-struct vl_error *vl_plausible_totals(const struct vl_subject *s, struct vl_top_sample *sample)
+struct vl_error *vl_plausible_totals(struct vl_target *target, struct vl_top_sample *sample)
 {
 	struct vl_error *err = NULL;
 
-	if (!check(s, "UPTIME", (int64_t)sample->uptime, &err))
+	if (!check(target, "UPTIME", (int64_t)sample->uptime, &err))
 		sample->uptime = 0;
-	if (!check(s, "TOTAL", (int64_t)sample->mem.total, &err))
+	if (!check(target, "TOTAL", (int64_t)sample->mem.total, &err))
 		memset(&sample->mem, 0, sizeof(sample->mem));
-	if (!check(s, "SWAP_TOTAL", (int64_t)sample->swap.total, &err))
+	if (!check(target, "SWAP_TOTAL", (int64_t)sample->swap.total, &err))
 		memset(&sample->swap, 0, sizeof(sample->swap));
 	for (size_t i = 0; i < 3; i++)
-		if (!check(s, "LOAD", sample->load[i], &err))
+		if (!check(target, "LOAD", sample->load[i], &err))
 			memset(sample->load, 0, sizeof(sample->load));
 	return err;
 }
 
-struct vl_error *vl_plausible_tasks(const struct vl_subject *s, struct vl_top_sample *sample)
+struct vl_error *vl_plausible_tasks(struct vl_target *target, struct vl_top_sample *sample)
 {
 	const struct limit *pid = limit_of("PID"), *threads = limit_of("THREADS"),
 			   *start = limit_of("START"), *rss = limit_of("RSS");
 	struct vl_error *err = NULL;
-	int64_t ram = ram_of(s);
+	int64_t ram = ram_of(target);
 	size_t kept = 0;
 
 	for (size_t i = 0; i < sample->nr_tasks; i++) {
@@ -138,9 +138,10 @@ struct vl_error *vl_plausible_tasks(const struct vl_subject *s, struct vl_top_sa
 
 		if ((fits(pid, p->pid, ram) && fits(threads, p->threads, ram) &&
 		     fits(start, (int64_t)p->start, ram) && fits(rss, (int64_t)p->res, ram)) ||
-		    (check(s, "PID", p->pid, &err) && check(s, "THREADS", p->threads, &err) &&
-		     check(s, "START", (int64_t)p->start, &err) &&
-		     check(s, "RSS", (int64_t)p->res, &err)))
+		    (check(target, "PID", p->pid, &err) &&
+		     check(target, "THREADS", p->threads, &err) &&
+		     check(target, "START", (int64_t)p->start, &err) &&
+		     check(target, "RSS", (int64_t)p->res, &err)))
 			sample->tasks[kept++] = *p;
 	}
 	sample->nr_tasks = kept;

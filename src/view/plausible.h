@@ -16,7 +16,7 @@
  * Of a sample of vtop: a total that could not be is made unknown, a process that
  * could not be is taken out.
  */
-struct vl_error *vl_plausible_totals(const struct vl_subject *s, struct vl_top_sample *sample);
-struct vl_error *vl_plausible_tasks(const struct vl_subject *s, struct vl_top_sample *sample);
+struct vl_error *vl_plausible_totals(struct vl_target *target, struct vl_top_sample *sample);
+struct vl_error *vl_plausible_tasks(struct vl_target *target, struct vl_top_sample *sample);
 
 #endif

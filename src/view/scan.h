@@ -42,10 +42,10 @@ struct vl_state {
 };
 
 /*
- * Empty each cell of @t, which a view of @s has filled, that no running kernel could have;
+ * Empty each cell of @t, which a view of a guest has filled, that no running kernel could have;
  * the error names the first of them. NULL: there was none.
  */
-struct vl_error *vl_plausible_table(const struct vl_subject *s, struct vl_table *t);
+struct vl_error *vl_plausible_table(struct vl_target *target, struct vl_table *t);
 
 /* One view. */
 struct vl_scan {

@@ -354,9 +354,9 @@ struct vl_error *vl_top_sample(struct vl_top *t, const struct vl_top_sample *las
 	wrong = vl_totals_sample(&t->totals, last, ret);
 	err = take_tasks(t, last, ret);
 	if (!wrong)
-		wrong = vl_plausible_tasks(t->s, ret);
+		wrong = vl_plausible_tasks(t->s->target, ret);
 	else
-		vl_error_destroy(vl_plausible_tasks(t->s, ret));
+		vl_error_destroy(vl_plausible_tasks(t->s->target, ret));
 	if (err)
 		vl_error_destroy(wrong);
 	else

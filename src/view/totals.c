@@ -277,7 +277,7 @@ struct vl_error *vl_totals_sample(struct vl_totals *t, const struct vl_top_sampl
 	read_name(t, VL_F_UTS_NODENAME, ret->node);
 	if (!vl_subject_uptime(t->s, &ret->uptime))
 		ret->uptime = 0;
-	return vl_plausible_totals(t->s, ret);
+	return vl_plausible_totals(t->s->target, ret);
 }
 
 struct vl_error *vl_totals_once(struct vl_subject *s, struct vl_top_sample *ret)

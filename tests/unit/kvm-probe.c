@@ -518,8 +518,8 @@ static int bench(struct probe *p, double span_ms)
 
 int main(int argc, char **argv)
 {
-	struct vl_reader_options direct = { "direct" }, kvm = { "kvm" };
-	struct vl_guest_options options = { 0 };
+	struct vl_guest_options options = { .engine = "direct" };
+	struct vl_reader_options kvm = { "kvm" };
 	struct probe p = { .seed = 0x9e3779b97f4a7c15, .vcpu_stats = -1 };
 	struct vl_guest *g;
 	struct vl_error *err;
@@ -538,9 +538,9 @@ int main(int argc, char **argv)
 	err = vl_guest_open(argv[1], &options, &g);
 	if (err)
 		return fail(err);
-	err = vl_guest_reader(g, &direct, &p.direct);
+	err = vl_guest_reader(g, &p.direct);
 	if (!err)
-		err = vl_guest_reader(g, &kvm, &p.kvm);
+		err = vl_reader_open(p.direct->target, vl_reader_contact(p.direct), &kvm, &p.kvm);
 	if (!err && mirror && p.agent)
 		err = vl_kvm_mirror(p.kvm->engine);
 	if (err)
@@ -563,7 +563,6 @@ int main(int argc, char **argv)
 	else if (!strcmp(argv[2], "bench"))
 		ret = bench(&p, argc == 4 ? strtod(argv[3], NULL) : 1000);
 	vl_reader_close(p.kvm);
-	vl_reader_close(p.direct);
 	vl_guest_close(g);
 	return ret;
 }

@@ -304,14 +304,13 @@ static int run(struct vl_reader *r, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct vl_guest_options options = { 0 };
-	struct vl_reader_options how = { 0 };
 	struct vl_reader *r;
 	struct vl_guest *g;
 	struct vl_error *err;
 	int ret;
 
 	if (argc > 1 && !strncmp(argv[1], "--engine=", 9)) {
-		how.engine = argv[1] + 9;
+		options.engine = argv[1] + 9;
 		argc--;
 		argv++;
 	}
@@ -320,13 +319,12 @@ int main(int argc, char **argv)
 	err = vl_guest_open(argv[1], &options, &g);
 	if (err)
 		return fail(err);
-	err = vl_guest_reader(g, &how, &r);
+	err = vl_guest_reader(g, &r);
 	if (err) {
 		vl_guest_close(g);
 		return fail(err);
 	}
 	ret = run(r, argc - 2, argv + 2);
-	vl_reader_close(r);
 	vl_guest_close(g);
 	return ret;
 }
