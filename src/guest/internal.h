@@ -5,8 +5,9 @@
  * (box/box.h) has the contact with the kernel, the view, the clone and the engine. The worker
  * is a fork of the broker, made when the target is open, and ends when its contact proves wrong.
  *
- *	guest.c		what both have, and what the worker does
- *	epoch.c	the worker's epochs
+ *	guest.c		what both have
+ *	session.c	what the worker does
+ *	epoch.c		the worker's epochs
  *	broker.c	the broker: struct vl_sys by messages
  *	ask.c	its questions about files, which may be asked ahead
  *	worker.c	the worker's side of them
@@ -38,68 +39,74 @@ struct vl_guest {
 	struct vl_target *target;
 	struct vl_contact *contact; /* NULL: not yet needed in this process */
 	struct vl_reader *reader;   /* likewise */
-	struct vl_view *view;	    /* made at the first epoch, fresh in each */
-	struct vl_clone *clone;	    /* likewise */
-	pid_t as;
-	unsigned cpu; /* that the clone stands in for */
-	bool pauses;
-	uint64_t epochs;
-	uint64_t kernel_calls, copies; /* of clones and views that are gone */
-	struct vl_vcpu_count vcpu;     /* likewise */
-	enum vl_executor executor;
-	char no_kvm[VL_EXECUTOR_WHY]; /* it was found unfit, and why */
-	bool emulator;		      /* in the worker: Unicorn is loaded */
-	int64_t looked_ns,
-		looked_code_ns; /* when what is kept was compared, in the host's CLOCK_MONOTONIC */
-	uint64_t born_epoch;	/* sys.epoch when the clone was made */
-	bool suspect;		/* it is to be made anew */
-	uint64_t budget_ns;	/* of the next clone's calls */
-	struct vl_workset workset;
-	char *label;		   /* whose working set it is; NULL: none is kept */
-	uint64_t copy_rate;	   /* pages a millisecond, as it was measured; 0: not yet */
-	unsigned misses;	   /* copies of this run that lacked a page */
-	bool trim;		   /* the view has pages of another working set */
-	struct vl_clone_memo memo; /* what clones of this kernel have found out */
-	struct vl_stats base;	   /* figures when counting began */
-	bool anew;		   /* contact was made anew, as what was known proved wrong */
-	unsigned uses;		   /* enum vl_guest_use */
-	const char *engine;	   /* of raw reads; NULL: any */
-	bool explain;		   /* likewise: why none of the others */
-	bool distrusts;		   /* the first contact is to be made anew */
-	struct vl_error *why;	   /* in the worker: there is no contact, and views do without */
-	struct vl_words *words;	   /* what the worker said of its reader, in the broker */
-	struct vl_viewer *viewer;  /* in the worker */
 
+	/* --- what it was opened for --- */
+
+	unsigned uses; /* enum vl_guest_use */
+	pid_t as;
+	bool pauses;
+	enum vl_executor executor;
+	const char *engine; /* of raw reads; NULL: any */
+	bool explain;	    /* likewise: why none of the others */
+	char *label;	    /* whose working set it is; NULL: none is kept */
+	struct vl_workset workset;
+	bool anew; /* contact was made anew, as what was known proved wrong */
+
+	/* --- the session, in the worker --- */
+
+	struct vl_view *view;	   /* made at the first epoch, fresh in each */
+	struct vl_clone *clone;	   /* likewise */
+	struct vl_clone_memo memo; /* what clones of this kernel have found out */
+	unsigned cpu;		   /* that the clone stands in for */
+	uint64_t budget_ns;	   /* of the next clone's calls */
+	uint64_t born_epoch;	   /* sys.epoch when the clone was made */
+	bool suspect;		   /* it is to be made anew */
+	bool emulator;		   /* Unicorn is loaded */
+	/* When what is kept was compared, in the host's CLOCK_MONOTONIC. */
+	int64_t looked_ns, looked_code_ns;
+	uint64_t copy_rate; /* pages a millisecond, as it was measured; 0: not yet */
+	unsigned misses;    /* copies of this run that lacked a page */
+	bool trim;	    /* the view has pages of another working set */
 	/* Epochs of one question each, for the rest of the run. */
 	struct vl_asking {
 		bool on;
 		bool all;	  /* so it was from the run's beginning */
 		bool taken;	  /* the open one's pages are from a pause */
-		bool unsettled;	  /* calls were made since the last answer */
+		bool unsettled;	  /* calls were made since the last answer; in the broker, too */
 		unsigned answers; /* of the open epoch */
 		bool cut;	  /* in which a call ended in its middle, and nobody was told */
 		int64_t begun_ns; /* when it was opened, in the host's CLOCK_MONOTONIC */
 		unsigned tries, takes; /* of this question, how many in pauses */
 		char blocked[128];     /* why the last of them had no answer */
 	} ask;
-	struct vl_answers answers; /* since the process began */
+	uint64_t epochs;
+	uint64_t kernel_calls, copies; /* of clones and views that are gone */
+	struct vl_vcpu_count vcpu;     /* likewise */
+	struct vl_answers answers;     /* since the process began */
+	char no_kvm[VL_EXECUTOR_WHY];  /* KVM was found unfit, and why; in the broker, too */
+	struct vl_worker *worker;
+	enum vl_want want; /* what it cannot do itself */
+	struct vl_viewer *viewer;
+	struct vl_error *why; /* there is no contact, and views do without */
 
-	/* The guest's code runs in a worker, which has a copy of all of this. */
-	struct vl_ahead *ahead; /* in the broker; NULL: nothing is asked ahead */
-	struct vl_box *box;	/* in the broker; NULL: there is no worker now */
-	vl_lend_fn *lend;	/* in the broker: who may have one; or NULL */
+	/* --- in the broker --- */
+
+	struct vl_box *box;	/* the worker's; NULL: there is none now */
+	struct vl_ahead *ahead; /* NULL: nothing is asked ahead */
+	struct vl_words *words; /* what the worker said of its reader */
+	vl_lend_fn *lend;	/* who may have a worker; or NULL */
 	void *lend_ctx;
-	bool lost;			    /* in the broker: one that was lent has ended */
-	bool in_contact;		    /* in the broker: and it knows the kernel */
-	bool first;			    /* in the broker: which nobody had known */
-	bool known;			    /* in the broker: from the file of the run */
-	char build_id[VL_BUILD_ID_MAX + 1]; /* in the broker: as the guest claims it */
-	struct vl_worker *worker;	    /* in the worker */
-	enum vl_want want;		    /* in the worker: what it cannot do itself */
-	struct vl_stats gone;		    /* in the broker: figures of workers that are gone */
+	bool lost;			    /* one that was lent has ended */
+	bool distrusts;			    /* the first contact is to be made anew */
+	bool in_contact;		    /* the worker knows the kernel */
+	bool first;			    /* which nobody had known */
+	bool known;			    /* from the file of the run */
+	char build_id[VL_BUILD_ID_MAX + 1]; /* as the guest claims it */
 	unsigned deaths;		    /* of workers, since the last vl_guest_next() */
 	bool late;			    /* the last one had not answered in time */
 	struct vl_box_report box_is;	    /* what the last worker's box had */
+	struct vl_stats gone;		    /* figures of workers that are gone */
+	struct vl_stats base;		    /* figures when counting began */
 };
 
 static inline struct vl_guest *vl_guest_of(struct vl_sys *sys)
@@ -108,6 +115,11 @@ static inline struct vl_guest *vl_guest_of(struct vl_sys *sys)
 }
 
 /* --- guest.c --- */
+
+/* Would an epoch begin at once, and hold nobody? */
+bool vl_guest_ready(const struct vl_guest *g);
+
+/* --- session.c --- */
 
 /* The operations themselves, for the worker. */
 extern const struct vl_sys_ops vl_guest_ops;
@@ -120,9 +132,6 @@ struct vl_error *vl_guest_contact(struct vl_guest *g, bool anew);
 
 /* Figures of this process since it began, without those of the pauses. */
 void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret);
-
-/* Would an epoch begin at once, and hold nobody? */
-bool vl_guest_ready(const struct vl_guest *g);
 
 /* --- epoch.c --- */
 

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The session, in the worker: the clone, the snapshot that it runs in, and the epochs in
+ * which the guest's kernel answers. All are made when they are first asked for.
+ */
+#include "internal.h"
+
+#include <stdio.h>
+
+#include "../attach/pulse.h"
+#include "../base/deadline.h"
+
+/* What clones have counted so far, those that are gone and this one. */
+static void add_counts(const struct vl_guest *g, uint64_t *calls_ret, struct vl_vcpu_count *ret)
+{
+	struct vl_vcpu_count now = { 0 };
+
+	if (g->clone)
+		vl_clone_count(g->clone, &now);
+	*calls_ret = g->kernel_calls + (g->clone ? g->clone->nr_calls : 0);
+	*ret = (struct vl_vcpu_count){ g->vcpu.entries + now.entries, g->vcpu.exits + now.exits };
+}
+
+/* The next epoch makes them anew; what they counted is kept. */
+static void forget_clone(struct vl_guest *g)
+{
+	uint64_t pages, copies;
+
+	add_counts(g, &g->kernel_calls, &g->vcpu);
+	vl_epoch_learn(g);
+	if (g->view) {
+		vl_view_count(g->view, &pages, &copies);
+		g->copies += copies;
+	}
+	vl_clone_destroy(g->clone);
+	vl_view_destroy(g->view);
+	g->clone = NULL;
+	g->view = NULL;
+}
+
+struct vl_error *vl_guest_contact(struct vl_guest *g, bool anew)
+{
+	struct vl_error *err;
+	bool runs;
+
+	g->want = VL_WANT_NOTHING;
+	if (!g->contact) {
+		err = vl_contact_make(g->target, anew, &g->contact);
+		if (!err && g->uses & VL_GUEST_ASK)
+			vl_workset_find_still(&g->workset, g->contact);
+		return err;
+	}
+	err = vl_pulse_look(g->contact, &runs);
+	if (err || (runs && vl_contact_holds(g->contact)))
+		return err;
+	g->want = VL_WANT_CONTACT;
+	return vl_error_new(VL_ERR_KERNEL, "the kernel that is known no longer runs");
+}
+
+/*
+ * What is kept from epoch to epoch, and could be old: the kernel's text and constants as they
+ * were copied, and code as it was translated. All is compared when a run begins, and in a long
+ * one again and again. The kernel patches its text rarely, and to compare it takes 2 ms. Code
+ * of modules comes and goes; what has run of it is some pages, which take 20 us.
+ */
+#define LOOK_NS 1000000000L
+#define LOOK_CODE_NS 10000000L
+
+static bool is_old(struct vl_guest *g)
+{
+	int64_t now = vl_now_ns();
+	bool all = now - g->looked_ns >= LOOK_NS;
+
+	if (!vl_target_is_live(g->target) || now - g->looked_code_ns < LOOK_CODE_NS)
+		return false;
+	g->looked_code_ns = now;
+	if (all)
+		g->looked_ns = now;
+	return vl_view_still_changed(g->view, all);
+}
+
+/*
+ * Start over where the kernel's text cannot be told from what a refresh copies again, too, as
+ * that would undo what was patched.
+ */
+static void forget_old(struct vl_guest *g)
+{
+	if (g->clone && !g->suspect && g->workset.still[0].size && !is_old(g))
+		return;
+	forget_clone(g);
+	g->looked_ns = g->looked_code_ns = vl_now_ns();
+	g->born_epoch = g->sys.epoch;
+	g->suspect = false;
+}
+
+static struct vl_error *guest_begin(struct vl_sys *sys)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_error *err;
+
+	if (sys->open)
+		return NULL;
+	sys->missed = 0;
+	g->memo.engineless = false;
+	forget_old(g);
+	err = vl_epoch_open(g);
+	if (err && g->memo.engineless && !g->emulator && vl_emulator_is_built()) {
+		g->want = VL_WANT_EMULATOR;
+		/* Why the engine before it was left says more than that there is no other. */
+		if (!*g->no_kvm)
+			return err;
+		vl_error_destroy(err);
+		return vl_error_new(VL_ERR_OS, "%s", g->no_kvm);
+	}
+	/* A guest that was reset still has the old kernel's text in its memory for
+	 * a while: ask the vCPUs. */
+	if (err && (err->code == VL_ERR_CRASHED || err->code == VL_ERR_KERNEL) && !g->anew) {
+		vl_error_destroy(err);
+		g->want = VL_WANT_CONTACT_ANEW;
+		err = vl_error_new(VL_ERR_KERNEL, "what is known of the kernel is wrong");
+	}
+	if (err)
+		return err;
+	g->epochs++;
+	sys->open = 1;
+	return NULL;
+}
+
+static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
+				   size_t nr, int64_t *ret)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+
+	if (!g->clone)
+		return vl_error_new(VL_ERR_ARG, "a call outside of an epoch");
+	sys->missed = 0;
+	if (g->ask.cut)
+		return vl_epoch_again(g);
+	return vl_epoch_called(g, vl_clone_syscall(g->clone, name, args, nr, ret));
+}
+
+static struct vl_error *guest_settle(struct vl_sys *sys)
+{
+	sys->missed = 0;
+	return vl_epoch_settle(vl_guest_of(sys));
+}
+
+static void guest_end(struct vl_sys *sys)
+{
+	if (!sys->open)
+		return;
+	vl_epoch_close(vl_guest_of(sys));
+	sys->open = 0;
+	sys->epoch++;
+}
+
+static uint64_t guest_push(struct vl_sys *sys, const void *buf, size_t len)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+
+	return g->clone ? vl_clone_user_push(g->clone, buf, len) : 0;
+}
+
+static void guest_pull(struct vl_sys *sys, uint64_t addr, void *buf, size_t len)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+
+	if (g->clone)
+		vl_clone_user_pull(g->clone, addr, buf, len);
+}
+
+static void guest_reset(struct vl_sys *sys)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+
+	if (g->clone)
+		vl_clone_user_reset(g->clone);
+}
+
+const struct vl_sys_ops vl_guest_ops = {
+	.call = guest_call,
+	.settle = guest_settle,
+	.push = guest_push,
+	.pull = guest_pull,
+	.reset = guest_reset,
+	.begin = guest_begin,
+	.end = guest_end,
+};
+
+static enum vl_kernel_fate fate_of(const struct vl_guest *g)
+{
+	if (!g->contact || !g->contact->kernel)
+		return VL_KERNEL_RUNS;
+	return vl_pulse_captures(g->contact) ? VL_KERNEL_CAPTURES :
+	       vl_pulse_crashed(g->contact)  ? VL_KERNEL_CRASHED :
+					       VL_KERNEL_RUNS;
+}
+
+void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret)
+{
+	struct vl_vcpu_count vcpu;
+
+	*ret = (struct vl_stats){ .epochs = g->epochs };
+	add_counts(g, &ret->kernel_calls, &vcpu);
+	ret->kvm_entries = vcpu.entries;
+	ret->kvm_exits = vcpu.exits;
+	snprintf(ret->engine, sizeof(ret->engine), "%s", g->clone ? g->clone->ops->name : "vmst");
+	snprintf(ret->no_kvm, sizeof(ret->no_kvm), "%s",
+		 *g->no_kvm ? g->no_kvm :
+		 g->clone   ? g->clone->why :
+			      "");
+	if (g->view)
+		vl_view_count(g->view, &ret->pages_touched, &ret->pages_copied);
+	ret->pages_copied += g->copies;
+	ret->answers = g->answers;
+	ret->fate = fate_of(g);
+}
