@@ -14,7 +14,8 @@ setup_file() {
 	grep -qw fsgsbase /proc/cpuinfo || skip "this processor has no FSGSBASE"
 	make -s -C "$VLENS_BUILD" tests/unit/native-survey
 	export POOR_HOST=$BATS_FILE_TMPDIR/poor-host.so
-	"${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -Wall -shared -fPIC -o "$POOR_HOST" "$VT_TESTS/unit/poor-host.c"
+	"${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -Wall -shared -fPIC -iquote "$VT_TESTS/../src" \
+		-o "$POOR_HOST" "$VT_TESTS/unit/poor-host.c"
 }
 
 # engine_is ENGINE: by the figures on $stderr.

@@ -14,10 +14,10 @@ setup_file() {
 	export VLENS_KEEP=0 EVIL=$BATS_FILE_TMPDIR/evil VLENS_RUN_DIR=$BATS_FILE_TMPDIR/run
 	need_guest g61
 	mkdir "$EVIL"
-	"${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -Wall -shared -fPIC -O1 -o "$EVIL/libunicorn.so.2" \
-		"$VT_TESTS/unit/evil-engine.c"
-	"${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -Wall -shared -fPIC -O1 -DEVIL_READER \
-		-o "$EVIL/reader.so" "$VT_TESTS/unit/evil-engine.c"
+	local build=("${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -Wall -shared -fPIC -O1
+		-iquote "$VT_TESTS/../src" "$VT_TESTS/unit/evil-engine.c")
+	"${build[@]}" -o "$EVIL/libunicorn.so.2"
+	"${build[@]}" -DEVIL_READER -o "$EVIL/reader.so"
 	vuname "$(guest g61)" >/dev/null
 }
 
