@@ -11,6 +11,7 @@
  *   vlens complete engines APPLET   what its --engine can be, one a line
  *   vlens complete model APPLET     the program whose options follow GUEST
  *   vlens complete guests           what guests that run here can be called
+ *   vlens complete prefixes         what a guest's name begins with when a path follows
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,6 +85,11 @@ int complete_run(const struct applet *applets, size_t nr, int argc, char **argv)
 
 	if (!strcmp(what, "guests")) {
 		list_guests();
+		return 0;
+	}
+	if (!strcmp(what, "prefixes")) {
+		for (size_t i = 0; vl_host_path_prefix(i); i++)
+			puts(vl_host_path_prefix(i));
 		return 0;
 	}
 	if (!strcmp(what, "commands")) {

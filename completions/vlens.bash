@@ -19,13 +19,11 @@ _vlens_lines() {
 
 # The guests that can be named, and files: a dump is one, too.
 _vlens_guests() {
-	local cur=$1 i
+	local cur=$1 i prefix=''
 	_vlens_lines "$cur" "$(vlens complete guests 2>/dev/null)"
-	if [[ $cur == qmp:* ]]; then
-		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -P qmp: -- "${cur#qmp:}")
-	else
-		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$cur")
-	fi
+	[[ $cur != *:* || $'\n'$(vlens complete prefixes 2>/dev/null)$'\n' != *$'\n'"${cur%%:*}:"$'\n'* ]] ||
+		prefix=${cur%%:*}:
+	mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -P "$prefix" -- "${cur#"$prefix"}")
 	# Readline replaces only what is behind the last colon that has no quotes.
 	if [[ ${raw-$cur} == *[^\\]:* && ${raw-} != [\"\']* && $COMP_WORDBREAKS == *:* ]]; then
 		for i in "${!COMPREPLY[@]}"; do

@@ -5,11 +5,13 @@
 # The guests that can be named, and files: a dump is one, too. $argv: the word.
 function __vlens_guests
     vlens complete guests 2>/dev/null
-    if string match -q 'qmp:*' -- $argv
-        string replace -r '^' qmp: -- (__fish_complete_path (string sub -s 5 -- $argv))
-    else
-        __fish_complete_path $argv
+    for prefix in (vlens complete prefixes 2>/dev/null)
+        if string match -q "$prefix*" -- $argv
+            string replace -r '^' $prefix -- (__fish_complete_path (string replace $prefix '' -- $argv))
+            return
+        end
     end
+    __fish_complete_path $argv
 end
 
 # The values of option $argv[1] of applet $argv[2].

@@ -46,6 +46,10 @@ judge() {
 	: >"$BATS_TEST_TMPDIR/web.dump"
 	cd "$BATS_TEST_TMPDIR" || return
 	offers 'vps ./web.du' | grep -qx ./web.dump || offers 'vps ./web.du' | grep -qx web.dump
+	# A path stands behind some prefixes.
+	assert_same "$(vlens complete prefixes)" qmp:
+	offers 'vps qmp:./web.du' | grep -qxE '(qmp:)?(\./)?web.dump'
+	[[ -z $(offers 'vps kvm:./web.du') ]]
 }
 
 @test "bash" { judge bash; }

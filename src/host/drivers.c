@@ -127,6 +127,14 @@ bool vl_spec_is_relative(const char *spec)
 	return d && d->is_path && spec[prefix_len(d)] != '/';
 }
 
+const char *vl_host_path_prefix(size_t i)
+{
+	for (const struct vl_driver *d = vl_drivers; d->open; d++)
+		if (d->is_path && !i--)
+			return d->prefix;
+	return NULL;
+}
+
 bool vl_name_is_taken(const char *name)
 {
 	/* A UUID is 32 digits and perhaps hyphens. */

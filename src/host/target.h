@@ -130,6 +130,12 @@ void vl_host_guests_free(char **names, size_t nr);
  */
 struct vl_error *vl_host_guest_names(const char *uri, char ***ret, size_t *nr_ret);
 
+/*
+ * A prefix of specs behind which the path of a file stands: the one of number @i, or NULL behind
+ * the last.
+ */
+const char *vl_host_path_prefix(size_t i);
+
 /* The spec it was opened by. */
 const char *vl_target_name(const struct vl_target *t);
 
