@@ -3,7 +3,6 @@
  * Any process with a guest on KVM, by its process id: Firecracker, crosvm, kvmtool, a
  * QEMU without a monitor. The kernel module tells all there is to know of it.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -73,18 +72,14 @@ struct vl_error *vl_kvm_open(struct vl_target *t, struct vl_spec *s)
 
 void vl_target_list_kvm(void (*fn)(void *ctx, pid_t pid), void *ctx)
 {
-	struct dirent **list;
-	int nr = vl_module_present() ? scandir("/proc", &list, NULL, versionsort) : 0;
+	_cleanup_free_ pid_t *pids = NULL;
+	size_t nr = vl_module_present() ? vl_proc_pids(&pids) : 0;
 
-	for (int i = 0; i < nr; i++) {
-		pid_t pid = (pid_t)strtol(list[i]->d_name, NULL, 10);
+	for (size_t i = 0; i < nr; i++) {
 		struct vl_qemu_args qa;
 
-		free(list[i]);
-		if (pid > 0 && vl_module_find_vm(pid) >= 0 &&
-		    !(vl_qemu_args_read(pid, &qa, NULL) && qa.is_qemu))
-			fn(ctx, pid);
+		if (vl_module_find_vm(pids[i]) >= 0 &&
+		    !(vl_qemu_args_read(pids[i], &qa, NULL) && qa.is_qemu))
+			fn(ctx, pids[i]);
 	}
-	if (nr > 0)
-		free(list);
 }

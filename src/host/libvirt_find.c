@@ -3,7 +3,6 @@
 #include "libvirt_find.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -212,9 +211,9 @@ struct vl_error *vl_domain_pid(const struct vl_domain *d, pid_t *ret)
 {
 	const char *name = d->vir.DomainGetName(d->dom);
 	char uuid[VIR_UUID_STRING_BUFLEN];
-	struct dirent *de;
+	_cleanup_free_ pid_t *pids = NULL;
+	size_t nr;
 	pid_t pid;
-	DIR *dir;
 
 	if (d->vir.DomainGetUUIDString(d->dom, uuid) < 0)
 		return vl_domain_hinted(vl_domain_error(d, "cannot get the domain's UUID"));
@@ -222,12 +221,10 @@ struct vl_error *vl_domain_pid(const struct vl_domain *d, pid_t *ret)
 	pid = pid_from_file("/run/libvirt", "qemu", name, uuid);
 	if (!pid)
 		pid = pid_from_file(getenv("XDG_RUNTIME_DIR"), "libvirt/qemu/run", name, uuid);
-	dir = pid ? NULL : opendir("/proc");
-	while (dir && !pid && (de = readdir(dir)))
-		if (isdigit((unsigned char)de->d_name[0]) && vl_domain_runs(atoi(de->d_name), uuid))
-			pid = atoi(de->d_name);
-	if (dir)
-		closedir(dir);
+	nr = pid ? 0 : vl_proc_pids(&pids);
+	for (size_t i = 0; i < nr && !pid; i++)
+		if (vl_domain_runs(pids[i], uuid))
+			pid = pids[i];
 	*ret = pid;
 	if (pid)
 		return NULL;

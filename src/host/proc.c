@@ -109,6 +109,26 @@ int vl_proc_stat(pid_t pid, char *state_ret, uint64_t *start_ret)
 	return vl_parse_stat(text, state_ret, start_ret) ? 0 : -EINVAL;
 }
 
+size_t vl_proc_pids(pid_t **ret)
+{
+	struct dirent **list;
+	int all = scandir("/proc", &list, NULL, versionsort);
+	pid_t *pids = all > 0 ? calloc((size_t)all, sizeof(*pids)) : NULL;
+	size_t nr = 0;
+
+	for (int i = 0; i < all; i++) {
+		pid_t pid = (pid_t)strtol(list[i]->d_name, NULL, 10);
+
+		if (pids && pid > 0)
+			pids[nr++] = pid;
+		free(list[i]);
+	}
+	if (all >= 0)
+		free(list);
+	*ret = pids;
+	return nr;
+}
+
 struct vl_error *vl_parse_maps(const char *text, struct vl_vma **ret, size_t *nr_ret)
 {
 	_cleanup_free_ struct vl_vma *v = NULL;

@@ -40,6 +40,9 @@ int vl_proc_line(const char *path, char *buf, size_t size);
 /* State letter and start time of process @pid. Returns 0 or -errno. */
 int vl_proc_stat(pid_t pid, char *state_ret, uint64_t *start_ret);
 
+/* The ids of all processes, in ascending order; returns how many. *@ret is malloc'ed, or NULL. */
+size_t vl_proc_pids(pid_t **ret);
+
 /* Parse the text of a maps file; *@ret is malloc'ed, in the order of the text. */
 struct vl_error *vl_parse_maps(const char *text, struct vl_vma **ret, size_t *nr_ret);
 

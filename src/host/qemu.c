@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A QEMU that no libvirt manages: by its process id or by its QMP socket. */
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -219,20 +218,16 @@ static void qemu_info(struct vl_target *t, struct vl_target_info *ret)
 
 void vl_target_list_bare(void (*fn)(void *ctx, pid_t pid), void *ctx)
 {
-	struct dirent **list;
-	int nr = scandir("/proc", &list, NULL, versionsort);
+	_cleanup_free_ pid_t *pids = NULL;
+	size_t nr = vl_proc_pids(&pids);
 
-	for (int i = 0; i < nr; i++) {
-		pid_t pid = (pid_t)strtol(list[i]->d_name, NULL, 10);
+	for (size_t i = 0; i < nr; i++) {
 		struct vl_qemu_args qa;
 		bool managed;
 
-		free(list[i]);
-		if (pid > 0 && vl_qemu_args_read(pid, &qa, &managed) && qa.is_qemu && !managed)
-			fn(ctx, pid);
+		if (vl_qemu_args_read(pids[i], &qa, &managed) && qa.is_qemu && !managed)
+			fn(ctx, pids[i]);
 	}
-	if (nr >= 0)
-		free(list);
 }
 
 struct taker {
@@ -338,25 +333,18 @@ static void add_addresses(struct vl_target *t, struct vl_qemu_args *qa)
 /* The QEMU that listens at @a. */
 static struct vl_error *bind_listener(struct vl_target *t, const struct vl_qmp_address *a)
 {
-	struct vl_error *err;
-	struct dirent **list;
-	pid_t found = 0;
+	_cleanup_free_ pid_t *pids = NULL;
+	size_t nr = vl_proc_pids(&pids);
 	char name[PATH_MAX + 16];
-	int nr = scandir("/proc", &list, NULL, versionsort);
+	struct vl_error *err;
 
-	for (int i = 0; i < nr; i++) {
-		pid_t pid = (pid_t)strtol(list[i]->d_name, NULL, 10);
+	for (size_t i = 0; i < nr; i++) {
 		struct vl_qemu_args qa;
 
-		if (!found && pid > 0 && vl_qemu_args_read(pid, &qa, NULL) && qa.is_qemu &&
-		    vl_dial_listens(a, pid))
-			found = pid;
-		free(list[i]);
+		if (vl_qemu_args_read(pids[i], &qa, NULL) && qa.is_qemu &&
+		    vl_dial_listens(a, pids[i]))
+			return vl_target_bind(t, pids[i]);
 	}
-	if (nr >= 0)
-		free(list);
-	if (found)
-		return vl_target_bind(t, found);
 	vl_dial_name(a, name, sizeof(name));
 	err = vl_error_new(VL_ERR_TARGET, "no QEMU of this host listens on %s", name);
 	return vl_error_hint(err, geteuid() ? "run as root, to see whose socket it is" :
