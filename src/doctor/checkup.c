@@ -8,7 +8,7 @@
 #include "../base/array.h"
 #include "../host/port.h"
 #include "../attach/contact.h"
-#include "../vmst/vcpu.h"
+#include "../vmst/engines.h"
 
 #define KIB (1UL << 10)
 

@@ -10,6 +10,7 @@
 #include "../host/module.h"
 #include "../host/port.h"
 #include "../base/deadline.h"
+#include "../native/engine.h"
 #include "../syscall/answer.h"
 
 struct vl_worker {

@@ -35,8 +35,8 @@
 
 #include "layout.h"
 #include "mem/paging.h"
-#include "vmst/vcpu.h"
-#include "vmst/watchdog.h"
+#include "engine.h"
+#include "vcpu/watchdog.h"
 
 #define VL_NATIVE_G 0x7c0000000000UL
 

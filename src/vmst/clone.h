@@ -13,7 +13,7 @@
 #include "../kernel/kernel.h"
 #include "../attach/contact.h"
 #include "../syscall/sys.h"
-#include "vcpu.h"
+#include "engines.h"
 
 /* The window that holds user buffers of one call: a read is at most half of it. */
 #define VL_USER_WINDOW (2UL << 20)

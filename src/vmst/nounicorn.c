@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* In the place of vcpu-unicorn.c and unicorn_api.c when vlens is built without Unicorn. */
-#include "vcpu.h"
+#include "engines.h"
 
 bool vl_emulator_is_built(void)
 {

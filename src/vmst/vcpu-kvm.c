@@ -9,7 +9,7 @@
  * that RIP tells the vector, on a stack of its own (IST), so that nothing of the
  * guest's is touched; what the processor pushed there is what the registers were.
  */
-#include "vcpu.h"
+#include "engines.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "../base/machine.h"
-#include "watchdog.h"
+#include "../vcpu/watchdog.h"
 
 #define MAX_BLANKS 16
 

@@ -8,7 +8,7 @@
  * blocks costs nothing where they are outside of its range, which is looked at when they
  * are translated: so it is for code of modules only.
  */
-#include "vcpu.h"
+#include "engines.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@
 
 #include "../base/array.h"
 #include "unicorn_api.h"
-#include "watchdog.h"
+#include "../vcpu/watchdog.h"
 
 #define MAX_BLANKS 16
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Which engine a clone gets. */
-#include "vcpu.h"
+#include "engines.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "../base/machine.h"
+#include "../native/engine.h"
 
 /* What can be said without asking KVM; NULL: it may fit. */
 static const char *unfit(const struct vl_vcpu_state *st)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A guest made by hand, for what stands behind vmst/vcpu.h: some RAM, and page tables. */
+/* A guest made by hand, for what stands behind vcpu/vcpu.h: some RAM, and page tables. */
 #ifndef VLENS_TESTS_HANDMADE_H
 #define VLENS_TESTS_HANDMADE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vmst/vcpu.h"
+#include "native/engine.h"
+#include "vmst/engines.h"
 
 #define RAM_SIZE (1UL << 20)
 

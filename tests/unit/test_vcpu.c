@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What stands behind vmst/vcpu.h, over a guest made by hand: all engines must say
+ * What stands behind vcpu/vcpu.h, over a guest made by hand: all engines must say
  * the same of the same code. KVM is tested where /dev/kvm is, whatever is behind it;
  * if that does not run a kernel's code, that is said.
  */
@@ -17,7 +17,8 @@
 #include "handmade.h"
 #include "tap.h"
 #include "base/machine.h"
-#include "vmst/vcpu.h"
+#include "native/engine.h"
+#include "vmst/engines.h"
 
 /* --- code, as the clone would run it: position independent, ends in hlt --- */
 
