@@ -25,6 +25,7 @@ bool view_option(struct view_options *o, int key, char *arg)
 		const char *name;
 		enum vl_pause_mode mode;
 	} modes[] = {
+		{ "auto", VL_PAUSE_AUTO },
 		{ "freeze", VL_PAUSE_FREEZE },
 		{ "suspend", VL_PAUSE_SUSPEND },
 		{ "none", VL_PAUSE_NONE },
@@ -72,7 +73,8 @@ bool view_option(struct view_options *o, int key, char *arg)
 			o->scan.target.pause = modes[i].mode;
 			return true;
 		}
-		usage_report(o->applet->name, "no way to pause '%s': freeze, suspend or none", arg);
+		usage_report(o->applet->name, "no way to pause '%s': auto, freeze, suspend or none",
+			     arg);
 		return false;
 	case VIEW_MAX_PAUSE:
 		return max_pause_parse(o->applet->name, arg, &o->scan.target.budget);

@@ -37,7 +37,7 @@ enum {
 	{ "connect", 'c', "URI", 0, "look the guest up at this libvirt URI", 0 }, \
 	{ "engine", OPT_ENGINE, "ENGINE", 0, "who answers: vmst[/kvm|/native|/unicorn] (default) or imee", 0 }, \
 	{ "as", OPT_AS, "PID", 0, "see what this task of the guest sees (default: 1)", 0 }, \
-	{ "pause", OPT_PAUSE, "HOW", 0, "hold the guest by freeze (default), suspend or none", 0 }, \
+	{ "pause", OPT_PAUSE, "HOW", 0, "hold the guest: auto (default), freeze, suspend, none", 0 }, \
 	{ "max-pause", OPT_MAX_PAUSE, "MS", 0, "the longest pause[,all of a run] (default: 10,50)", 0 }
 #define OPTIONS_MIDDLE \
 	{ "keep", OPT_KEEP, "SECONDS", 0, "stay ready for so long behind the run (default: 60)", 0 }, \
@@ -151,6 +151,7 @@ static error_t parse_pause(struct parse *p, const char *arg)
 		const char *name;
 		enum vl_pause_mode mode;
 	} modes[] = {
+		{ "auto", VL_PAUSE_AUTO },
 		{ "freeze", VL_PAUSE_FREEZE },
 		{ "suspend", VL_PAUSE_SUSPEND },
 		{ "none", VL_PAUSE_NONE },
@@ -162,7 +163,7 @@ static error_t parse_pause(struct parse *p, const char *arg)
 			return 0;
 		}
 	}
-	usage_report(p->applet->name, "no way to pause '%s': freeze, suspend or none", arg);
+	usage_report(p->applet->name, "no way to pause '%s': auto, freeze, suspend or none", arg);
 	return usage(p);
 }
 

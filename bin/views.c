@@ -53,7 +53,7 @@ static const struct argp_option top_options[] = {
 	{ "all", VIEW_ALL, NULL, 0, "all guests of this host, as without any name", 0 },
 	{ "engine", VIEW_ENGINE, "ENGINE", 0, "who reads: imee (the fastest), direct, kvm, module", 0 },
 	{ "json", 'J', NULL, 0, "with -b: print JSON", 0 },
-	{ "pause", VIEW_PAUSE, "HOW", 0, "to ask a kernel: freeze, suspend, none", 0 },
+	{ "pause", VIEW_PAUSE, "HOW", 0, "to ask a kernel: auto, freeze, suspend, none", 0 },
 	{ "max-pause", VIEW_MAX_PAUSE, "MS", 0, "the longest pause[,all of a question] (10,50)", 0 },
 	{ "help", VIEW_HELP, NULL, 0, "print this help", 0 },
 	{ "version", VIEW_VERSION, NULL, 0, "print the version and what is built in", 0 },

@@ -60,7 +60,7 @@ enum {
 	{ "engine", VIEW_ENGINE, "ENGINE", 0, "who reads: imee (the fastest), direct, kvm, module", 0 }, \
 	{ "json", 'J', NULL, 0, "print JSON", 0 }
 #define VIEW_OPTIONS_BACK \
-	{ "pause", VIEW_PAUSE, "HOW", 0, "should its kernel be asked: freeze, suspend, none", 0 }, \
+	{ "pause", VIEW_PAUSE, "HOW", 0, "should its kernel be asked: auto, freeze, suspend, none", 0 }, \
 	{ "max-pause", VIEW_MAX_PAUSE, "MS", 0, "the longest pause[,all of a run] (10,50)", 0 }, \
 	{ "stats", VIEW_STATS, NULL, 0, "print to stderr how it was read", 0 }, \
 	{ "help", VIEW_HELP, NULL, 0, "print this help", 0 }, \

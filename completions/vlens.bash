@@ -40,7 +40,7 @@ _vlens_value() {
 	-o | --output) _vlens_words "$2" "$(vlens complete columns "$3" 2>/dev/null)" ;;
 	-s | --sort) _vlens_words "${2#-}" "$(vlens complete columns "$3" 2>/dev/null)" ;;
 	-g | --guest) _vlens_guests "$2" ;;
-	--pause) _vlens_words "$2" 'freeze suspend none' ;;
+	--pause) _vlens_words "$2" 'auto freeze suspend none' ;;
 	--color) _vlens_words "$2" 'auto always never' ;;
 	-c | --connect) _vlens_words "$2" "${LIBVIRT_DEFAULT_URI-}" ;;
 	esac

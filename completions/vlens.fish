@@ -24,7 +24,7 @@ function __vlens_values
         case -g --guest
             __vlens_guests ''
         case --pause
-            printf '%s\n' freeze suspend none
+            printf '%s\n' auto freeze suspend none
         case --color
             printf '%s\n' auto always never
         case -c --connect

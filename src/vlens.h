@@ -101,11 +101,12 @@ void vl_guest_close(struct vl_guest *g);
 
 /*
  * Begin something new on an open guest, as if it had been closed and opened with
- * @label and @budget (NULL: the default): what is known of the kernel, and what is translated of it, stays. The
+ * @label, @budget (NULL: the default) and VL_PAUSE_FREEZE (@freeze) or VL_PAUSE_AUTO in place
+ * of each other: what is known of the kernel, and what is translated of it, stays. The
  * figures of vl_guest_stats() start from nought.
  */
 struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
-			       const struct vl_pause_budget *budget);
+			       const struct vl_pause_budget *budget, bool freeze);
 
 /*
  * Nothing more is asked for now: the guest runs, and what was learned of it is

@@ -114,7 +114,7 @@ applets() { vlens --list; }
 	run --separate-stderr vps --as 0 web1
 	assert_usage vps "0"
 	run --separate-stderr vps --pause=sometimes web1
-	assert_usage vps "freeze, suspend or none"
+	assert_usage vps "auto, freeze, suspend or none"
 	run --separate-stderr vps --engine=crystal web1
 	assert_usage vps "vmst or imee"
 	run --separate-stderr vdate --engine=imee web1

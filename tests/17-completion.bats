@@ -34,7 +34,7 @@ judge() {
 	assert_same "$(vlens complete columns vlist | sort)" "$(offers 'vlist --sort ')"
 	assert_same "$(vlens complete engines vps | sort)" "$(offers 'vps --engine ')"
 	assert_same "$(vlens complete engines vps | sort)" "$(offers 'vps --engine=')"
-	assert_same "$(printf '%s\n' freeze none suspend)" "$(offers 'vls --pause=')"
+	assert_same "$(printf '%s\n' auto freeze none suspend)" "$(offers 'vls --pause=')"
 	# Guests: libvirt's, and those that libvirt does not manage.
 	offers 'vps te' | grep -qx test
 	offers 'vpslist te' | grep -qx test

@@ -320,7 +320,7 @@ same_program() {
 	need_guest g61
 	local how g
 	g=qmp:$VLENS_TEST_RUN/g61/qmp.sock
-	for how in freeze suspend none; do
+	for how in auto freeze suspend none; do
 		[[ $(vuname --pause="$how" "$g" -n) == g61 ]]
 		vps --pause="$how" "$g" -ef >"$T/vlens"
 		grep -q ' /sbin/init$' "$T/vlens"

@@ -70,7 +70,7 @@ assert_domain_runs() {
 @test "a domain that was paused stays paused, and can be looked into" {
 	virsh suspend "$DOMAIN"
 	local how
-	for how in freeze suspend none; do
+	for how in auto freeze suspend none; do
 		vps --pause="$how" "$DOMAIN" -ef >"$T/$how"
 		grep -q ' /sbin/init$' "$T/$how"
 		[[ $(virsh domstate "$DOMAIN") == paused ]]

@@ -275,13 +275,23 @@ static struct vl_error *wait_reply(struct vl_box *b, struct vl_message *m, uint6
 	}
 }
 
+void vl_box_tell(struct vl_box *b, const struct vl_message *m)
+{
+	if (!b->gone)
+		give(b, VL_CHANNEL_MAIN, m);
+}
+
+struct vl_error *vl_box_reply(struct vl_box *b, struct vl_message *ret, uint64_t timeout_ns,
+			      vl_box_serve_fn serve, void *ctx)
+{
+	return b->gone ? died(b, false) : wait_reply(b, ret, timeout_ns, serve, ctx);
+}
+
 struct vl_error *vl_box_ask(struct vl_box *b, struct vl_message *m, uint64_t timeout_ns,
 			    vl_box_serve_fn serve, void *ctx)
 {
-	if (b->gone)
-		return died(b, false);
-	give(b, VL_CHANNEL_MAIN, m);
-	return wait_reply(b, m, timeout_ns, serve, ctx);
+	vl_box_tell(b, m);
+	return vl_box_reply(b, m, timeout_ns, serve, ctx);
 }
 
 static struct vl_error *wait_ready(struct vl_box *b, uint64_t timeout_ns)

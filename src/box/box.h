@@ -99,6 +99,14 @@ typedef void (*vl_box_serve_fn)(void *ctx, enum vl_channel_id id, struct vl_mess
 struct vl_error *vl_box_ask(struct vl_box *b, struct vl_message *m, uint64_t timeout_ns,
 			    vl_box_serve_fn serve, void *ctx);
 
+/*
+ * The same in two steps, between which we do other things: what the worker asks back waits for
+ * the second. Nothing else is asked meanwhile.
+ */
+void vl_box_tell(struct vl_box *b, const struct vl_message *m);
+struct vl_error *vl_box_reply(struct vl_box *b, struct vl_message *ret, uint64_t timeout_ns,
+			      vl_box_serve_fn serve, void *ctx);
+
 /* Did the worker die of what no honest worker does (a denied system call)? */
 bool vl_box_attacked(const struct vl_box *b);
 

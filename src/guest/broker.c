@@ -43,6 +43,7 @@ static void end_worker(struct vl_guest *g)
 	vl_target_set_helper(g->target, 0);
 	vl_box_stop(g->box);
 	g->box = NULL;
+	g->prepares = false;
 	g->in_contact = false;
 	vl_kept_end_turn(g->target);
 	/* Without its last word: no figure is below that at the run's beginning. */
@@ -59,7 +60,7 @@ static struct vl_error *lost(struct vl_guest *g, struct vl_error *err)
 	g->lost = vl_box_is_borrowed(g->box) && !g->late;
 	if (g->sys.open)
 		g->sys.epoch++;
-	g->sys.open = g->sys.missed = g->sys.ready = 0;
+	g->sys.open = g->sys.missed = g->sys.ready = g->sys.alone = 0;
 	settle(g);
 	end_worker(g);
 	/* Of a class that is not tried again, when that makes no sense. */
@@ -76,6 +77,7 @@ static void take_sys(struct vl_guest *g, const struct vl_sys *said)
 	sys->epoch = said->epoch;
 	sys->open = said->open != 0;
 	sys->ready = said->ready != 0;
+	sys->alone = said->alone != 0;
 	sys->missed = said->missed != 0;
 	sys->brief = said->brief != 0;
 	sys->steady = said->steady != 0;
@@ -90,17 +92,41 @@ static void serve(void *ctx, enum vl_channel_id id, struct vl_message *m)
 	vl_port_serve(g->target, g->box, id, m);
 }
 
-struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns)
+static void tell(struct vl_guest *g, struct vl_message *m)
 {
-	struct vl_error *err;
-
 	m->sys = g->sys;
 	vl_target_get_account(g->target, &m->pauses);
-	err = vl_box_ask(g->box, m, timeout_ns, serve, g);
+	vl_box_tell(g->box, m);
+}
+
+static struct vl_error *reply(struct vl_guest *g, struct vl_message *ret, uint64_t timeout_ns)
+{
+	struct vl_error *err = vl_box_reply(g->box, ret, timeout_ns, serve, g);
+
 	if (err)
 		return lost(g, err);
-	take_sys(g, &m->sys);
-	return vl_message_error(m);
+	take_sys(g, &ret->sys);
+	return vl_message_error(ret);
+}
+
+/* Wait for the epoch that the worker was told to prepare: *@m is what it says of it. */
+static struct vl_error *prepared(struct vl_guest *g, struct vl_message *m)
+{
+	g->prepares = false;
+	vl_box_follow(g->box);
+	return reply(g, m, BEGIN_NS);
+}
+
+struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns)
+{
+	struct vl_message first;
+
+	if (g->prepares)
+		vl_error_destroy(prepared(g, &first));
+	if (!g->box)
+		return vl_error_new(VL_ERR_CRASHED, "the guest's kernel gives no answer");
+	tell(g, m);
+	return reply(g, m, timeout_ns);
 }
 
 void vl_broker_box_options(struct vl_guest *g, struct vl_box_options *ret)
@@ -302,10 +328,14 @@ static struct vl_error *begin_once(struct vl_guest *g, uint64_t *want_ret)
 	struct vl_error *err;
 
 	*want_ret = VL_WANT_NOTHING;
-	err = vl_broker_ready(g, true);
-	if (err)
-		return err;
-	err = vl_broker_ask(g, &m, BEGIN_NS);
+	if (g->prepares) {
+		err = prepared(g, &m);
+	} else {
+		err = vl_broker_ready(g, true);
+		if (err)
+			return err;
+		err = vl_broker_ask(g, &m, BEGIN_NS);
+	}
 	if (err && g->box)
 		*want_ret = m.value[0];
 	return err;
@@ -343,6 +373,17 @@ static struct vl_error *broker_begin(struct vl_sys *sys)
 	return err;
 }
 
+static void broker_prepare(struct vl_sys *sys)
+{
+	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_message m = { .op = VL_OP_BEGIN };
+
+	if (sys->open || g->prepares || vl_discard(vl_broker_ready(g, true)) || !sys->alone)
+		return;
+	tell(g, &m);
+	g->prepares = true;
+}
+
 static struct vl_error *broker_settle(struct vl_sys *sys)
 {
 	struct vl_guest *g = vl_guest_of(sys);
@@ -364,8 +405,11 @@ static void broker_end(struct vl_sys *sys)
 	struct vl_message m = { .op = VL_OP_END };
 	struct vl_guest *g = vl_guest_of(sys);
 
+	if (g->prepares)
+		vl_error_destroy(prepared(g, &m));
 	if (!sys->open)
 		return;
+	m = (struct vl_message){ .op = VL_OP_END };
 	if (!vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)) && sys->open) {
 		sys->open = 0;
 		sys->epoch++;
@@ -456,6 +500,7 @@ const struct vl_sys_ops vl_broker_ops = {
 	.pull = broker_pull,
 	.reset = broker_reset,
 	.begin = broker_begin,
+	.prepare = broker_prepare,
 	.end = broker_end,
 };
 
@@ -489,7 +534,8 @@ void vl_broker_learn(struct vl_guest *g)
 
 void vl_broker_next(struct vl_guest *g, bool relabelled)
 {
-	struct vl_message m = { .op = VL_OP_NEXT, .value = { relabelled, g->workset.nr } };
+	struct vl_message m = { .op = VL_OP_NEXT,
+				.value = { relabelled, g->workset.nr, g->may_run } };
 
 	g->deaths = 0;
 	g->sys.ready = 0;

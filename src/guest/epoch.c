@@ -2,10 +2,11 @@
 /*
  * Epochs: when the guest is looked at. Two kinds for a live guest.
  *
- * A copy: the guest is paused, the working set of the program is copied, the guest
- * runs again, and the program's questions are answered from that one moment. It is
- * for a program that has a working set, and one that can be copied within the
- * budget of one pause.
+ * A copy: the working set of the program is copied, and the program's questions are
+ * answered from that one moment. The guest runs meanwhile if it stands still enough for
+ * two readings to be the same (mem/collect.c); else it is paused for the copy. It is for a
+ * program that has a working set, and a pause for one that can be copied within the budget
+ * of one.
  *
  * A question: everything else. The guest runs. The program's one question is
  * answered from pages that are copied as it touches them, and at its end these are
@@ -32,6 +33,8 @@
 #define COPY_SHARE 80
 /* A copy that lacked a page is made again so often in a run, for half of its budget. */
 #define MAX_MISSES 16
+/* One of so many pages counts for two. */
+#define MISS_PAGES 4096
 /* A question is asked so often while the guest runs, then so often in pauses. */
 #define LIVE_TRIES 4
 #define TAKE_TRIES 4
@@ -48,6 +51,12 @@
 /* Moments that are tried before a pause: for a copy, for a question. */
 #define COPY_MOMENTS 8
 #define TAKE_MOMENTS 2
+/*
+ * The same for a copy of a guest that runs. After one that came to nothing it is paused, once,
+ * twice, four times ... up to so often, before the next is tried.
+ */
+#define COLLECT_MOMENTS 3
+#define COLLECT_AVOID_MAX 64
 
 /* The clone in the view as it is now, ready to answer. */
 static struct vl_error *ready(struct vl_guest *g)
@@ -104,22 +113,61 @@ struct vl_error *vl_epoch_again(struct vl_guest *g)
 
 /* ---- a copy ---- */
 
-static struct vl_error *open_copy(struct vl_guest *g, bool whole)
+bool vl_epoch_runs(const struct vl_guest *g)
 {
-	struct vl_error *err = need_view(g), *resumed;
+	return g->may_run && !g->collect_wait;
+}
+
+/* Can the working set be copied in one pause? */
+static bool pause_fits(const struct vl_guest *g)
+{
+	uint64_t rate = g->copy_rate ? g->copy_rate : COPY_RATE;
+	uint64_t left = vl_target_pause_left(g->target);
+
+	return g->pauses && left / 100 * COPY_SHARE / 1000000 * rate > g->workset.nr;
+}
+
+bool vl_epoch_copies(const struct vl_guest *g)
+{
+	return g->label && g->workset.nr && (vl_epoch_runs(g) || pause_fits(g));
+}
+
+/* Copy the working set while the guest runs. *@ret: it is of one moment, and of a good one. */
+static struct vl_error *collect(struct vl_guest *g, bool *ret)
+{
+	struct vl_moment m;
+	struct vl_error *err;
+
+	vl_moment_find(g->contact, &m);
+	*ret = false;
+	err = vl_view_refresh(g->view, g->workset.gpas, g->workset.nr);
+	/* So that what it looks at is among the pages. */
+	if (!err)
+		vl_moment_is_good(g->view, &m, &g->cpu);
+	for (unsigned i = 0; !err && i <= COLLECT_MOMENTS; i++) {
+		bool agrees;
+
+		err = vl_view_collect(g->view, &agrees, &g->contact->paused_host_ns);
+		if (err || !agrees)
+			break;
+		*ret = vl_moment_is_good(g->view, &m, &g->cpu);
+		if (*ret)
+			break;
+	}
+	g->collect_avoid = !*ret ? 2 * g->collect_avoid + 1 : g->collect_avoid / 2;
+	if (g->collect_avoid > COLLECT_AVOID_MAX)
+		g->collect_avoid = COLLECT_AVOID_MAX;
+	g->collect_wait = *ret ? 0 : g->collect_avoid;
+	return err;
+}
+
+/* Copy the working set in a pause; @whole: all that is touched may be copied then. */
+static struct vl_error *copy_paused(struct vl_guest *g, bool whole)
+{
+	struct vl_error *err = pause_guest(g, COPY_MOMENTS), *resumed;
 	int64_t start;
 	uint64_t rate;
 
-	if (err)
-		return err;
-	/* What questions of an earlier run left is of another moment. */
-	vl_view_ask_end(g->view);
-	if (g->trim)
-		vl_view_keep(g->view, g->workset.gpas, g->workset.nr);
-	if (!whole)
-		vl_view_reserve(g->view, g->workset.gpas, g->workset.nr);
-	g->trim = false;
-	err = pause_guest(g, COPY_MOMENTS);
 	if (err)
 		return err;
 	start = vl_now_ns();
@@ -131,10 +179,36 @@ static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 	/* The best of all: another time the host was busy. */
 	if (rate > g->copy_rate)
 		g->copy_rate = rate;
+	if (!err)
+		return resumed;
+	vl_error_destroy(resumed);
+	return err;
+}
+
+static struct vl_error *open_copy(struct vl_guest *g, bool whole)
+{
+	struct vl_error *err = need_view(g);
+	bool done = false;
+
 	if (err)
-		vl_error_destroy(resumed);
-	else
-		err = resumed;
+		return err;
+	/* What questions of an earlier run left is of another moment. */
+	vl_view_ask_end(g->view);
+	if (g->trim)
+		vl_view_keep(g->view, g->workset.gpas, g->workset.nr);
+	if (!whole)
+		vl_view_reserve(g->view, g->workset.gpas, g->workset.nr);
+	g->trim = false;
+	if (!whole && vl_epoch_runs(g))
+		err = collect(g, &done);
+	else if (g->collect_wait)
+		g->collect_wait--;
+	if (done)
+		vl_view_release(g->view);
+	else if (!err && !whole && !pause_fits(g))
+		err = vl_error_new(VL_ERR_SPENT, "the guest's memory does not stand still");
+	else if (!err)
+		err = copy_paused(g, whole);
 	if (!err)
 		err = ready(g);
 	if (!err && vl_view_missed(g->view))
@@ -142,15 +216,6 @@ static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 	/* Nobody asks to settle what is of one moment. */
 	g->memo.know_mounts |= !err;
 	return err;
-}
-
-bool vl_epoch_copies(const struct vl_guest *g)
-{
-	uint64_t rate = g->copy_rate ? g->copy_rate : COPY_RATE;
-	uint64_t left = vl_target_pause_left(g->target);
-
-	return g->pauses && g->label && g->workset.nr &&
-	       left / 100 * COPY_SHARE / 1000000 * rate > g->workset.nr;
 }
 
 /* ---- a question ---- */
@@ -253,7 +318,8 @@ static bool is_vain(struct vl_guest *g)
 	uint64_t left = vl_target_pauses_left(g->target);
 	uint64_t paused = vl_target_paused_ns(g->target, NULL);
 
-	return ++g->misses >= MAX_MISSES || paused > left;
+	g->misses += 1 + (unsigned)(g->workset.nr / MISS_PAGES);
+	return g->misses >= MAX_MISSES || paused > left;
 }
 
 /* From now on question by question. */

@@ -21,14 +21,14 @@ void vl_guest_rest(struct vl_guest *g)
 	vl_guest_hang_up(g);
 }
 
-/* A dump needs no haste, and a guest that is not paused has no moment. */
+/* A dump needs no haste. */
 static bool wants_workset(const struct vl_guest *g)
 {
-	return vl_target_is_live(g->target) && g->pauses;
+	return vl_target_is_live(g->target) && (g->pauses || g->may_run);
 }
 
 struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
-			       const struct vl_pause_budget *budget)
+			       const struct vl_pause_budget *budget, bool freeze)
 {
 	bool relabelled = false;
 	struct vl_stats now;
@@ -40,6 +40,7 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
 	g->base = now;
 	vl_target_paused_reset(g->target);
 	vl_target_set_budget(g->target, budget);
+	g->may_run = !freeze && vl_target_freezes(g->target);
 	g->anew = false;
 	g->first = false;
 	if (!wants_workset(g) || (label && g->label && !strcmp(label, g->label)))
@@ -67,6 +68,17 @@ bool vl_guest_ready(const struct vl_guest *g)
 	return g->clone && vl_epoch_copies(g);
 }
 
+bool vl_guest_alone(const struct vl_guest *g)
+{
+	size_t nr;
+	const struct vl_ram *ram = vl_target_ram(g->target, &nr);
+
+	for (size_t i = 0; i < nr; i++)
+		if (ram[i].fd < 0)
+			return false;
+	return vl_guest_ready(g) && vl_epoch_runs(g);
+}
+
 struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *opts,
 			       struct vl_guest **ret)
 {
@@ -89,6 +101,7 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	if (!err && !vl_target_is_live(g->target))
 		g->budget_ns = VL_BUDGET_DUMP_NS;
 	g->pauses = opts->target.pause != VL_PAUSE_NONE;
+	g->may_run = opts->target.pause == VL_PAUSE_AUTO || !g->pauses;
 	if (!err && opts->label && g->uses & VL_GUEST_ASK && wants_workset(g)) {
 		g->label = strdup(opts->label);
 		if (!g->label)

@@ -44,7 +44,8 @@ struct vl_guest {
 
 	unsigned uses; /* enum vl_guest_use */
 	pid_t as;
-	bool pauses;
+	bool pauses;  /* it may be paused */
+	bool may_run; /* it need not be, for a copy */
 	enum vl_executor executor;
 	const char *engine; /* of raw reads; NULL: any */
 	bool explain;	    /* likewise: why none of the others */
@@ -66,7 +67,8 @@ struct vl_guest {
 	int64_t looked_ns, looked_code_ns;
 	uint64_t copy_rate; /* pages a millisecond, as it was measured; 0: not yet */
 	unsigned misses;    /* copies of this run that lacked a page */
-	bool trim;	    /* the view has pages of another working set */
+	unsigned collect_wait, collect_avoid; /* copies to be made in a pause, now and next time */
+	bool trim;			      /* the view has pages of another working set */
 	/* Epochs of one question each, for the rest of the run. */
 	struct vl_asking {
 		bool on;
@@ -98,6 +100,7 @@ struct vl_guest {
 	void *lend_ctx;
 	bool lost;			    /* one that was lent has ended */
 	bool distrusts;			    /* the first contact is to be made anew */
+	bool prepares;			    /* the worker begins an epoch, and nobody waits */
 	bool in_contact;		    /* the worker knows the kernel */
 	bool first;			    /* which nobody had known */
 	bool known;			    /* from the file of the run */
@@ -116,8 +119,9 @@ static inline struct vl_guest *vl_guest_of(struct vl_sys *sys)
 
 /* --- guest.c --- */
 
-/* Would an epoch begin at once, and hold nobody? */
+/* Would an epoch begin at once, and hold nobody? Would it take nobody's help? */
 bool vl_guest_ready(const struct vl_guest *g);
+bool vl_guest_alone(const struct vl_guest *g);
 
 /* --- session.c --- */
 
@@ -144,8 +148,9 @@ struct vl_error *vl_epoch_called(struct vl_guest *g, struct vl_error *err);
 /* See struct vl_sys_ops: settle. */
 struct vl_error *vl_epoch_settle(struct vl_guest *g);
 void vl_epoch_close(struct vl_guest *g);
-/* Would the next epoch of this run be a copy? */
+/* Would the next epoch of this run be a copy? Would the guest run meanwhile? */
 bool vl_epoch_copies(const struct vl_guest *g);
+bool vl_epoch_runs(const struct vl_guest *g);
 /* Take over into the working set what questions touched. */
 void vl_epoch_learn(struct vl_guest *g);
 /* A new run begins. */
@@ -228,7 +233,7 @@ enum vl_broker_op {
 	VL_OP_PULL,  /* value[0]: address, value[1]: length; reply: the window */
 	VL_OP_RESET, /* of the pushed buffers */
 	VL_OP_LEARN, /* stores the contact; reply: enum vl_learned, the working set is in the window */
-	VL_OP_NEXT,  /* value[0]: relabelled, value[1]: pages in the window */
+	VL_OP_NEXT,  /* value[0]: relabelled, value[1]: pages in the window, value[2]: may_run */
 	VL_OP_STATS, /* reply: struct vl_stats in the window */
 	VL_OP_SETTLE,
 	/* of views; a reply has the length of what was found in value[1], its beginning in the window */

@@ -201,6 +201,7 @@ static struct vl_error *next(struct vl_worker *w, const struct vl_message *m)
 	g->memo.know_self &= !g->as;
 	/* A keeper's answer is that of a tool which begins anew. */
 	g->looked_ns = g->looked_code_ns = 0;
+	g->may_run = m->value[2];
 	vl_epoch_reset(g);
 	if (m->value[0]) {
 		g->trim = true;
@@ -212,6 +213,7 @@ static struct vl_error *next(struct vl_worker *w, const struct vl_message *m)
 		g->workset.nr = nr;
 	}
 	g->sys.ready = vl_guest_ready(g);
+	g->sys.alone = vl_guest_alone(g);
 	return NULL;
 }
 

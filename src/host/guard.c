@@ -271,7 +271,7 @@ struct vl_error *vl_guard_start(struct vl_target *t, struct vl_guard **ret)
 	if (!g)
 		return vl_error_nomem();
 	/* The lock is let go of after the guest, and so closed after the switch. */
-	if (t->pause_mode == VL_PAUSE_FREEZE)
+	if (vl_target_freezes(t))
 		vl_deadman_init(&g->deadman, t->lock_fd, &mute);
 	else
 		g->deadman = (struct vl_deadman){ { -1, -1 } };

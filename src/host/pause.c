@@ -126,6 +126,11 @@ static struct vl_error *forced(void)
 /* Less than this is not worth a pause: stopping and continuing take most of it. */
 #define PAUSE_LEAST_NS (400000UL + GUARD_LATE_NS)
 
+bool vl_target_freezes(const struct vl_target *t)
+{
+	return t->pause_mode == VL_PAUSE_AUTO || t->pause_mode == VL_PAUSE_FREEZE;
+}
+
 void vl_target_set_budget(struct vl_target *t, const struct vl_pause_budget *budget)
 {
 	t->budget = budget && budget->given ?
@@ -285,7 +290,7 @@ static struct vl_error *begin(struct vl_target *t)
 	account(t, vl_guard_holds(t->guard) ? vl_now_ns() : forced_at(t));
 	if (!err) {
 		/* We took so long to pause that the guard has given up on us. */
-		if (t->pause_mode == VL_PAUSE_FREEZE)
+		if (vl_target_freezes(t))
 			vl_guard_signal(t, SIGCONT);
 		else
 			err = t->ops->unsuspend(t);

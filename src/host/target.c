@@ -80,7 +80,7 @@ struct vl_error *vl_target_open(const char *spec, const struct vl_target_options
 	if (!t)
 		return vl_error_nomem();
 	t->pidfd = t->proc_mem = t->lock_fd = t->turn_fd = t->first_fd = -1;
-	t->pause_mode = opts ? opts->pause : VL_PAUSE_FREEZE;
+	t->pause_mode = opts ? opts->pause : VL_PAUSE_AUTO;
 	t->without_module = opts && opts->no_module;
 	vl_target_set_budget(t, opts ? &opts->budget : NULL);
 	t->name = strdup(spec);
@@ -212,7 +212,7 @@ struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size
 	/* With no monitor and no pause; it tells of a frozen guest, too. */
 	if (m && !vl_discard(vl_module_vcpus(m, ret, nr_ret)))
 		return NULL;
-	if (t->pause_depth && t->pid && t->pause_mode == VL_PAUSE_FREEZE)
+	if (t->pause_depth && t->pid && vl_target_freezes(t))
 		return vl_error_new(VL_ERR_ARG, "a frozen guest's monitor cannot be asked");
 	if (vl_target_is_stopped(t))
 		return stopped_error(t);

@@ -17,7 +17,8 @@
 struct vl_target;
 
 enum vl_pause_mode {
-	VL_PAUSE_FREEZE,  /* stop the hypervisor process for the moment (default) */
+	VL_PAUSE_AUTO,	  /* as freeze, but only where its memory does not stand still (default) */
+	VL_PAUSE_FREEZE,  /* stop the hypervisor process for the moment */
 	VL_PAUSE_SUSPEND, /* the official suspend: virDomainSuspend, QMP stop */
 	VL_PAUSE_NONE,	  /* do not pause: the clone runs over moving memory */
 };
@@ -197,6 +198,8 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
  * guard has resumed the guest, and what was read meanwhile is not of one moment.
  */
 struct vl_error *vl_target_pause(struct vl_target *t);
+/* Would it stop the process? */
+bool vl_target_freezes(const struct vl_target *t);
 struct vl_error *vl_target_resume(struct vl_target *t);
 bool vl_target_is_paused(const struct vl_target *t);
 

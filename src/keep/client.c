@@ -237,6 +237,7 @@ static bool ask(const struct vl_keep_options *k, const struct vl_redirect_option
 		.raw_names = o->raw_names,
 		.has_label = k->guest.label != NULL,
 		.budget = k->guest.target.budget,
+		.freeze = k->guest.target.pause == VL_PAUSE_FREEZE,
 		.has_files = o->host_files != NULL,
 	};
 
@@ -301,7 +302,8 @@ static void clean_up(struct run *r)
  */
 static bool is_for_keeper(const struct vl_keep_options *k)
 {
-	return k->seconds && vl_spec_is_kept(k->spec) && k->guest.target.pause == VL_PAUSE_FREEZE;
+	return k->seconds && vl_spec_is_kept(k->spec) &&
+	       (k->guest.target.pause == VL_PAUSE_AUTO || k->guest.target.pause == VL_PAUSE_FREEZE);
 }
 
 /* An idle keeper answers in microseconds, and makes the next worker in some milliseconds. */

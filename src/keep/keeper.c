@@ -115,15 +115,16 @@ static bool parse(struct keeper *kp, int link, bool program, struct request *r)
 }
 
 static struct vl_error *open_guest(struct keeper *kp, const char *label,
-				   const struct vl_pause_budget *budget)
+				   const struct vl_pause_budget *budget, bool freeze)
 {
 	struct vl_guest_options opts = kp->k->guest;
 	struct vl_error *err;
 
 	opts.label = label;
 	opts.target.budget = *budget;
+	opts.target.pause = freeze ? VL_PAUSE_FREEZE : VL_PAUSE_AUTO;
 	if (kp->guest)
-		return vl_guest_next(kp->guest, label, budget);
+		return vl_guest_next(kp->guest, label, budget, freeze);
 	err = vl_guest_open(kp->k->spec, &opts, &kp->guest);
 	if (err)
 		return err;
@@ -196,7 +197,7 @@ static void serve_and_tell(struct keeper *kp, const struct request *r, int link,
 	struct vl_keep_reply reply = { .status = 3 };
 	struct vl_error *err;
 
-	err = open_guest(kp, r->q.has_label ? r->label : NULL, &r->q.budget);
+	err = open_guest(kp, r->q.has_label ? r->label : NULL, &r->q.budget, r->q.freeze);
 	if (err)
 		kp->end = true;
 	else

@@ -46,7 +46,7 @@ struct vl_keep_request {
 	uint64_t print; /* vl_guest_print(), if so */
 	uint32_t seconds;
 	int32_t idle_ms, tries, no_pin, raw_names; /* as in struct vl_redirect_options */
-	uint32_t has_label, has_files, nr_paths;
+	uint32_t has_label, has_files, nr_paths, freeze;
 	struct vl_pause_budget budget;
 	/*
 	 * Strings, each with its NUL: the key, the label, the program's path, host_files,

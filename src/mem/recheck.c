@@ -19,8 +19,6 @@
 
 #include "view-internal.h"
 
-/* Pages read in one go. */
-#define BATCH 128
 /* For so many answers a page lingers. A program asks up to 7 things of a process. */
 #define LINGER 96
 /* But not if there are more: one question of a large guest can touch thousands. */
@@ -173,72 +171,47 @@ static uint64_t stay_since(const struct vl_recheck *r)
 	return oldest + (r->time - oldest) / 2 + 1;
 }
 
-struct batch {
-	uint64_t gpas[BATCH];
-	void *bufs[BATCH];
-	struct vl_recheck_page *pages[BATCH];
-	size_t nr;
-	unsigned char bytes[BATCH][VL_PAGE_SIZE];
+enum which { ALL, HOT, COLD };
+
+struct reading {
+	struct vl_view *v;
+	enum which which;
+	size_t changed;
 };
 
-/* Page @p is @now in the guest. */
-static void compare_page(struct vl_view *v, struct vl_recheck_page *p, const void *now,
-			 size_t *changed)
+static uint64_t held_at(void *ctx, size_t i)
 {
+	const struct reading *c = ctx;
+	const struct vl_recheck *r = &c->v->pages;
+	const struct vl_recheck_page *p = &r->v[r->held[i]];
+
+	return c->which == ALL || p->hot == (c->which == HOT) ? p->gpa : VL_NO_PAGE;
+}
+
+static void compare(void *ctx, size_t i, const void *now)
+{
+	struct reading *c = ctx;
+	struct vl_recheck *r = &c->v->pages;
+	struct vl_recheck_page *p = &r->v[r->held[i]];
+
 	if (!memcmp(now, p->was, VL_PAGE_SIZE))
 		return;
 	memcpy(p->was, now, VL_PAGE_SIZE);
 	/* Does a question need it at all? That shows when it is missing. */
-	v->pages.nr_stays -= p->stays;
+	r->nr_stays -= p->stays;
 	p->stays = false;
 	p->uses = 0;
 	p->hot = true;
-	++*changed;
+	c->changed++;
 }
-
-static struct vl_error *flush(struct vl_view *v, struct batch *b, size_t *changed)
-{
-	struct vl_error *err = vl_target_read_pages(v->target, b->gpas, b->bufs, b->nr);
-
-	for (size_t i = 0; !err && i < b->nr; i++)
-		compare_page(v, b->pages[i], b->bytes[i], changed);
-	b->nr = 0;
-	return err;
-}
-
-enum which { ALL, HOT, COLD };
 
 /* Read @which of them; those that are not the same are so from now on. */
 static struct vl_error *read_again(struct vl_view *v, enum which which, size_t *changed)
 {
-	struct vl_recheck *r = &v->pages;
-	struct batch *b = malloc(sizeof(*b));
-	struct vl_error *err = b ? NULL : vl_error_nomem();
+	struct reading c = { v, which, v->pages.full };
+	struct vl_error *err = vl_view_read_now(v, v->pages.nr_held, held_at, compare, &c);
 
-	*changed = r->full;
-	if (err)
-		return err;
-	b->nr = 0;
-	for (size_t i = 0; !err && i < r->nr_held; i++) {
-		struct vl_recheck_page *p = &r->v[r->held[i]];
-		const void *now;
-
-		if (which != ALL && p->hot != (which == HOT))
-			continue;
-		now = vl_target_page(v->target, p->gpa);
-		if (now) {
-			compare_page(v, p, now, changed);
-			continue;
-		}
-		b->pages[b->nr] = p;
-		b->gpas[b->nr] = p->gpa;
-		b->bufs[b->nr] = b->bytes[b->nr];
-		if (++b->nr == BATCH)
-			err = flush(v, b, changed);
-	}
-	if (!err && b->nr)
-		err = flush(v, b, changed);
-	free(b);
+	*changed = c.changed;
 	return err;
 }
 
@@ -356,7 +329,7 @@ size_t vl_view_asked(const struct vl_view *v)
 	return v->pages.nr_held;
 }
 
-static int compare(const void *a, const void *b)
+static int by_address(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
@@ -372,7 +345,7 @@ struct vl_error *vl_view_all_asked(const struct vl_view *v, uint64_t **gpas, siz
 		return vl_error_nomem();
 	for (size_t i = 0; i < v->pages.nr; i++)
 		all[n++] = v->pages.v[i].gpa;
-	qsort(all, n, sizeof(*all), compare);
+	qsort(all, n, sizeof(*all), by_address);
 	for (size_t i = 0; i < n; i++)
 		if (!kept || all[kept - 1] != all[i])
 			all[kept++] = all[i];

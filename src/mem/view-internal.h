@@ -108,6 +108,17 @@ void vl_view_drop(struct vl_view *v, const struct vl_view_range *r, uint64_t gpa
 /* alias.c: where the view has the page that is touched at @host, which may be its second mapping. */
 uint64_t vl_view_unaliased(const struct vl_view *v, uint64_t host);
 
+#define VL_NO_PAGE UINT64_MAX
+
+/* The address of a page, of number @i; VL_NO_PAGE: that one is left out. */
+typedef uint64_t vl_page_at_fn(void *ctx, size_t i);
+/* It is @now in the guest. */
+typedef void vl_page_now_fn(void *ctx, size_t i, const void *now);
+
+/* collect.c: read @nr pages as they are now, in place where they are mapped. */
+struct vl_error *vl_view_read_now(struct vl_view *v, size_t nr, vl_page_at_fn *at,
+				  vl_page_now_fn *fn, void *ctx);
+
 /* recheck.c, called by the thread that fills: page @gpa is @bytes. */
 void vl_recheck_filled(struct vl_view *v, uint64_t gpa, const unsigned char *bytes);
 void vl_recheck_deinit(struct vl_recheck *r);

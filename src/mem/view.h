@@ -92,6 +92,13 @@ void vl_view_keep(struct vl_view *v, const uint64_t *gpas, size_t nr);
  * later is copied when it is touched.
  */
 struct vl_error *vl_view_refresh(struct vl_view *v, const uint64_t *gpas, size_t nr);
+
+/*
+ * After vl_view_refresh() of a guest that ran meanwhile: make all that the view has one of a
+ * moment. *@ret: it is, that of *@at_ns (the host's CLOCK_MONOTONIC); else pages of it changed
+ * again and again.
+ */
+struct vl_error *vl_view_collect(struct vl_view *v, bool *ret, int64_t *at_ns);
 void vl_view_destroy(struct vl_view *v);
 
 const struct vl_view_range *vl_view_ranges(const struct vl_view *v, size_t *nr_ret);

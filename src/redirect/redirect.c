@@ -207,7 +207,7 @@ static struct vl_error *loop(struct vl_redirect *r, struct seccomp_notif *n, siz
 		struct pollfd p[3] = { { listener, POLLIN, 0 },
 				       { r->terminal.fd, POLLIN, 0 },
 				       { r->link, POLLIN, 0 } };
-		int nr = poll(p, 3, r->sys->open ? idle_ms : TICK_MS);
+		int nr = poll(p, 3, r->sys->open || r->prepares ? idle_ms : TICK_MS);
 
 		if (nr < 0 && errno != EINTR)
 			return vl_error_os(errno, "cannot wait for the program");
@@ -293,12 +293,16 @@ static struct vl_error *run(struct vl_redirect *r, int sock, int *status_ret)
 	cpu_set_t cpus, one;
 	struct vl_error *err;
 
+	/* While the program starts on another CPU, if there is one. */
+	if (r->sys->alone && r->sys->ops->prepare) {
+		r->sys->ops->prepare(r->sys);
+		r->prepares = true;
+	}
 	pinned = pin(r, &cpus, &one);
 	vl_own_start(r);
 	vl_given_init(r);
 	err = vl_launch(r, sock, status_ret);
-	/* While the program execs on another CPU, if there is one. */
-	if (!err && r->sys->ready)
+	if (!err && !r->prepares && r->sys->ready)
 		vl_error_destroy(vl_epoch_begin(r));
 	if (pinned)
 		sched_setaffinity(r->main, sizeof(one), &one);

@@ -104,6 +104,7 @@ struct vl_redirect {
 	bool know_self;
 	struct vl_identity self;
 	int64_t begun_ns; /* of the open epoch */
+	bool prepares;	  /* the next epoch is being opened, and nobody has waited for it yet */
 	char *chunk;	  /* VL_CHUNK bytes */
 };
 

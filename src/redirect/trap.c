@@ -18,10 +18,12 @@
 /* End the epoch, if one is open. */
 void vl_epoch_end(struct vl_redirect *r)
 {
-	if (!r->sys->open)
+	if (r->sys->open)
+		r->stats->open_ns += vl_now_ns() - r->begun_ns;
+	else if (!r->prepares)
 		return;
+	r->prepares = false;
 	r->sys->ops->end(r->sys);
-	r->stats->open_ns += vl_now_ns() - r->begun_ns;
 }
 
 struct vl_error *vl_epoch_begin(struct vl_redirect *r)
@@ -29,6 +31,7 @@ struct vl_error *vl_epoch_begin(struct vl_redirect *r)
 	struct vl_error *err;
 
 	r->begun_ns = vl_now_ns();
+	r->prepares = false;
 	err = r->sys->ops->begin(r->sys);
 	r->no_epoch = err;
 	if (err)

@@ -86,6 +86,11 @@ struct vl_sys_ops {
 	 * Descriptors do not survive an epoch.
 	 */
 	struct vl_error *(*begin)(struct vl_sys *sys);
+	/*
+	 * Where `alone`: begin to open an epoch, which begin then waits for, or end gives up. NULL:
+	 * there is no such thing.
+	 */
+	void (*prepare)(struct vl_sys *sys);
 	void (*end)(struct vl_sys *sys);
 };
 
@@ -101,6 +106,7 @@ struct vl_sys {
 	uint64_t epoch; /* counts up at each end */
 	int open;	/* an epoch is open */
 	int ready;	/* an epoch begins at once and holds nobody: it may be early */
+	int alone;	/* nobody has to help it begin */
 	int brief;	/* the epoch had its answers: it is to end now */
 	int steady;	/* all answers of the epoch are of one moment: nothing is to settle */
 	int missed;	/* no answer, as the guest changed: that says nothing of it */

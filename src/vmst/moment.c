@@ -5,10 +5,17 @@
 
 #include "../host/port.h"
 
-static bool read_virt(struct vl_target *t, const struct vl_moment *m, uint64_t va, void *buf,
+/* What is looked at: the guest as it is now, or a view of it. */
+struct source {
+	struct vl_target *target;
+	struct vl_view *view;
+};
+
+static bool read_virt(struct source s, const struct vl_moment *m, uint64_t va, void *buf,
 		      size_t len)
 {
-	return vl_target_read_virt(t, &m->pt, va, buf, len);
+	return s.view ? vl_view_read(s.view, &m->pt, va, buf, len) :
+			vl_target_read_virt(s.target, &m->pt, va, buf, len);
 }
 
 void vl_moment_find(const struct vl_contact *c, struct vl_moment *ret)
@@ -26,7 +33,8 @@ void vl_moment_find(const struct vl_contact *c, struct vl_moment *ret)
 		m.current = hot + (uint64_t)l->offset[VL_F_HOT_TASK];
 	m.pid_at = (uint64_t)l->offset[VL_F_TASK_PID];
 	if (!m.offsets || !m.preempt || !m.current || !ids ||
-	    !read_virt(c->target, &m, ids, &m.nr, sizeof(m.nr)) || m.nr > VL_MOMENT_CPUS)
+	    !read_virt((struct source){ .target = c->target }, &m, ids, &m.nr, sizeof(m.nr)) ||
+	    m.nr > VL_MOMENT_CPUS)
 		m.nr = 0;
 	*ret = m;
 }
@@ -41,7 +49,7 @@ struct cpu {
  * preempted. The idle task runs with a depth of 1, which is nothing. Higher
  * bits count the interrupts that are being served (include/linux/preempt.h).
  */
-static struct cpu look(struct vl_target *t, const struct vl_moment *m, unsigned cpu)
+static struct cpu look(struct source t, const struct vl_moment *m, unsigned cpu)
 {
 	uint64_t base, task;
 	uint32_t count;
@@ -57,6 +65,31 @@ static struct cpu look(struct vl_target *t, const struct vl_moment *m, unsigned 
 	return (struct cpu){ count, false };
 }
 
+/* How deep the deepest CPU is; *@cpu_ret is the one that is the least. */
+static uint32_t look_at_all(struct source s, const struct vl_moment *m, unsigned *cpu_ret)
+{
+	uint32_t best = ~0u, worst = 0;
+
+	for (unsigned cpu = 0; cpu < m->nr; cpu++) {
+		uint32_t d = look(s, m, cpu).depth;
+
+		if (d < best) {
+			best = d;
+			*cpu_ret = cpu;
+		}
+		/* A CPU that cannot be read is one that never came up. */
+		if (d != ~0u && d > worst)
+			worst = d;
+	}
+	return worst;
+}
+
+bool vl_moment_is_good(struct vl_view *v, const struct vl_moment *m, unsigned *cpu_ret)
+{
+	*cpu_ret = 0;
+	return !look_at_all((struct source){ .view = v }, m, cpu_ret);
+}
+
 unsigned vl_moment_cpu(const struct vl_contact *contact, unsigned before)
 {
 	struct vl_moment m;
@@ -66,7 +99,7 @@ unsigned vl_moment_cpu(const struct vl_contact *contact, unsigned before)
 	vl_moment_find(contact, &m);
 	for (unsigned i = 0; i < m.nr; i++) {
 		unsigned cpu = (before + i) % m.nr;
-		struct cpu c = look(contact->target, &m, cpu);
+		struct cpu c = look((struct source){ .target = contact->target }, &m, cpu);
 
 		/* Its per-CPU data and slabs stand still. */
 		if (c.idle)
@@ -89,23 +122,13 @@ struct vl_error *vl_moment_pause(struct vl_target *t, const struct vl_moment *m,
 		return vl_target_pause_at_moment(t, m, tries, cpu_ret);
 	for (unsigned try = 0;; try++) {
 		struct vl_error *err = vl_target_pause(t);
-		uint32_t best = ~0u, worst = 0;
+		uint32_t worst;
 		/* Odd steps, so as not to keep in step with the guest. */
 		struct timespec wait = { .tv_nsec = 40000 + 17000 * (try % 7) };
 
 		if (err || !m->nr)
 			return err;
-		for (unsigned cpu = 0; cpu < m->nr; cpu++) {
-			uint32_t d = look(t, m, cpu).depth;
-
-			if (d < best) {
-				best = d;
-				*cpu_ret = cpu;
-			}
-			/* A CPU that cannot be read is one that never came up. */
-			if (d != ~0u && d > worst)
-				worst = d;
-		}
+		worst = look_at_all((struct source){ .target = t }, m, cpu_ret);
 		if (!worst || try == tries || vl_target_pause_left(t) <= enough ||
 		    !vl_target_is_live(t))
 			return NULL;

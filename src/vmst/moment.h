@@ -4,6 +4,7 @@
 #define VLENS_MOMENT_H
 
 #include "../attach/contact.h"
+#include "../mem/view.h"
 
 #define VL_MOMENT_CPUS 8192 /* CONFIG_NR_CPUS of x86 is no more */
 
@@ -26,6 +27,12 @@ void vl_moment_find(const struct vl_contact *contact, struct vl_moment *ret);
  */
 struct vl_error *vl_moment_pause(struct vl_target *t, const struct vl_moment *m, unsigned tries,
 				 unsigned *cpu_ret);
+
+/*
+ * Is @v, a view of one moment, of a good one? Pages of @v that it takes to know are filled.
+ * *@cpu_ret: as above.
+ */
+bool vl_moment_is_good(struct vl_view *v, const struct vl_moment *m, unsigned *cpu_ret);
 
 /*
  * The CPU to stand in for while the guest runs: one that is idle, if there is one;

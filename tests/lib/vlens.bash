@@ -129,7 +129,7 @@ hold() {
 		# What nothing is known of is asked without a hold.
 		vexec "$G" sh -c 'cat /proc/[0-9]*/stat' >/dev/null 2>&1 3>&- 4>&- || true
 		# A copy is made whenever it has been silent for a while; its budget does not end.
-		env --default-signal=INT vexec --max-pause="${1:-30000},60000" "$G" sh -c \
+		env --default-signal=INT vexec --pause=freeze --max-pause="${1:-30000},60000" "$G" sh -c \
 			'while :; do cat /proc/[0-9]*/stat >/dev/null; sleep 0.06; done' \
 			>/dev/null 2>"$T/err" 3>&- 4>&- &
 		TOOL=$!

@@ -135,6 +135,48 @@ static void test_moments(void)
 	ok(!wrong && changed() >= 0, "are never shown as of one moment when they are not");
 }
 
+static bool collect(void)
+{
+	bool ret;
+	int64_t at;
+
+	return !vl_discard(vl_view_collect(view, &ret, &at)) && ret;
+}
+
+/* The same pages, and others, copied while they change: of one moment, or it says no. */
+static void test_collect(void)
+{
+	const uint64_t gpas[] = { 50 * VL_PAGE_SIZE, 51 * VL_PAGE_SIZE, 60 * VL_PAGE_SIZE };
+	unsigned wrong = 0, good = 0;
+	pthread_t thread;
+
+	vl_view_keep(view, NULL, 0);
+	ok(!vl_discard(vl_view_refresh(view, gpas, 3)) && collect() && touch(60) == 60,
+	   "three pages that stand still are of one moment");
+	ram[60 * VL_PAGE_SIZE + 8] = 1;
+	ok(collect() && touch(60) == 1, "one that changed is read anew");
+	vl_view_release(view);
+	ok(!vl_view_missed(view) && touch(61) == 61 && vl_view_missed(view),
+	   "one that was not copied is noticed");
+	ram[60 * VL_PAGE_SIZE + 8] = 60;
+	enough = false;
+	ok(!pthread_create(&thread, NULL, count, NULL), "two that never rest");
+	for (int i = 0; i < 20000; i++) {
+		unsigned first, last;
+
+		wrong += vl_discard(vl_view_refresh(view, gpas, 3));
+		if (!collect())
+			continue;
+		good++;
+		memcpy(&first, (void *)(page(50) + 64), sizeof(first));
+		memcpy(&last, (void *)(page(51) + 64), sizeof(last));
+		wrong += first - last > 1;
+	}
+	enough = true;
+	pthread_join(thread, NULL);
+	ok(!wrong, "are never taken for one moment when they are not (%u were)", good);
+}
+
 static void test_take(void)
 {
 	ok(ask(false) && touch(10) == 10 && vl_view_asked(view) > 0, "a question");
@@ -208,6 +250,8 @@ int main(void)
 	test_take();
 	test_forget();
 	test_copy();
+	vl_view_ask_end(view);
+	test_collect();
 	vl_view_destroy(view);
 	vl_ram_deinit(&target);
 	return tap_end();

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A copy of one moment, of a guest that runs: all pages are read, and read once more. If
+ * none has changed, all had this content when the second reading began ("double collect":
+ * Afek, Attiya, Dolev, Gafni, Merritt, Shavit, "Atomic Snapshots of Shared Memory", 1993).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/clock.h"
+#include "view-internal.h"
+
+/* Pages read in one go. */
+#define BATCH 128
+/* So often all pages are read, and those that change each time. */
+#define ROUNDS 3
+#define HOT_ROUNDS 8
+
+struct batch {
+	uint64_t gpas[BATCH];
+	void *bufs[BATCH];
+	size_t index[BATCH];
+	size_t nr;
+	unsigned char bytes[BATCH][VL_PAGE_SIZE];
+};
+
+static struct vl_error *flush(struct vl_view *v, struct batch *b, vl_page_now_fn *fn, void *ctx)
+{
+	struct vl_error *err = NULL;
+
+	if (b->nr)
+		err = vl_target_read_pages(v->target, b->gpas, b->bufs, b->nr);
+	for (size_t i = 0; !err && i < b->nr; i++)
+		fn(ctx, b->index[i], b->bytes[i]);
+	b->nr = 0;
+	return err;
+}
+
+struct vl_error *vl_view_read_now(struct vl_view *v, size_t nr, vl_page_at_fn *at,
+				  vl_page_now_fn *fn, void *ctx)
+{
+	struct batch *b = malloc(sizeof(*b));
+	struct vl_error *err = b ? NULL : vl_error_nomem();
+
+	if (err)
+		return err;
+	b->nr = 0;
+	for (size_t i = 0; !err && i < nr; i++) {
+		uint64_t gpa = at(ctx, i);
+		const void *now = gpa == VL_NO_PAGE ? NULL : vl_target_page(v->target, gpa);
+
+		if (now) {
+			fn(ctx, i, now);
+		} else if (gpa != VL_NO_PAGE) {
+			b->index[b->nr] = i;
+			b->gpas[b->nr] = gpa;
+			b->bufs[b->nr] = b->bytes[b->nr];
+			if (++b->nr == BATCH)
+				err = flush(v, b, fn, ctx);
+		}
+	}
+	if (!err)
+		err = flush(v, b, fn, ctx);
+	free(b);
+	return err;
+}
+
+enum which { ALL, HOT, COLD };
+
+struct collect {
+	struct vl_view *v;
+	uint64_t *gpas;
+	bool *hot; /* it changed between two readings of all pages */
+	enum which which;
+	size_t changed;
+};
+
+static uint64_t page_at(void *ctx, size_t i)
+{
+	const struct collect *c = ctx;
+
+	return c->which == ALL || c->hot[i] == (c->which == HOT) ? c->gpas[i] : VL_NO_PAGE;
+}
+
+static void compare(void *ctx, size_t i, const void *now)
+{
+	struct collect *c = ctx;
+	void *host = vl_view_host(c->v, c->gpas[i], VL_PAGE_SIZE);
+
+	if (!host || !memcmp(host, now, VL_PAGE_SIZE))
+		return;
+	memcpy(host, now, VL_PAGE_SIZE);
+	c->hot[i] = true;
+	c->changed++;
+}
+
+static struct vl_error *read_again(struct collect *c, size_t nr, enum which which)
+{
+	c->which = which;
+	c->changed = 0;
+	return vl_view_read_now(c->v, nr, page_at, compare, c);
+}
+
+struct vl_error *vl_view_collect(struct vl_view *v, bool *ret, int64_t *at_ns)
+{
+	struct collect c = { .v = v };
+	size_t nr;
+	struct vl_error *err = vl_view_pages(v, &c.gpas, &nr);
+
+	*ret = false;
+	if (err)
+		return err;
+	c.hot = calloc(nr + 1, sizeof(*c.hot));
+	err = c.hot ? NULL : vl_error_nomem();
+	*at_ns = (int64_t)vl_now_ns();
+	if (!err)
+		err = read_again(&c, nr, ALL);
+	for (unsigned i = 0; !err && c.changed && i < ROUNDS; i++) {
+		/*
+		 * Two readings of the hot pages are the same, and the others are as they
+		 * were before: then all were so between these two.
+		 */
+		for (unsigned j = 0; !err && c.changed && j < HOT_ROUNDS; j++) {
+			*at_ns = (int64_t)vl_now_ns();
+			err = read_again(&c, nr, HOT);
+		}
+		if (err || c.changed)
+			break;
+		err = read_again(&c, nr, COLD);
+	}
+	*ret = !err && !c.changed;
+	free(c.hot);
+	free(c.gpas);
+	return err;
+}
