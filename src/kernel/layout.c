@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Types of the guest's kernel, from its own BTF. */
 #include "kernel.h"
-#include "../base/hash.h"
 
 #include <bpf/btf.h>
-#include <bpf/libbpf.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "../base/hash.h"
+#include "btf.h"
 
 static const struct {
 	const char *type, *path;
@@ -37,55 +38,6 @@ uint64_t vl_fields_hash(void)
 	return hash;
 }
 
-/* Follow typedefs and qualifiers to what they name. */
-static const struct btf_type *resolve(const struct btf *btf, uint32_t id)
-{
-	const struct btf_type *t = btf__type_by_id(btf, id);
-
-	for (int depth = 0; t && depth < 32; depth++) {
-		if (!btf_is_mod(t) && !btf_is_typedef(t))
-			return t;
-		t = btf__type_by_id(btf, t->type);
-	}
-	return NULL;
-}
-
-/* Members looked at for one field; the largest type has a few hundred. What a
- * hostile guest gives for types can nest without end. */
-#define MAX_VISITS 4000
-
-/*
- * Bit offset of member @name (@len bytes of it) in @t, looked for in anonymous
- * members too; -1 when it is not there. *@type_ret is the member's type.
- */
-static int64_t member_bit(const struct btf *btf, const struct btf_type *t, const char *name,
-			  size_t len, unsigned *visits, uint32_t *type_ret)
-{
-	const struct btf_member *m;
-
-	if (!t || !btf_is_composite(t))
-		return -1;
-	m = btf_members(t);
-	for (int i = 0; i < btf_vlen(t); i++, m++) {
-		const char *n = btf__name_by_offset(btf, m->name_off);
-
-		if (++*visits > MAX_VISITS)
-			return -1;
-		if (n && strlen(n) == len && !memcmp(n, name, len)) {
-			*type_ret = m->type;
-			return btf_member_bit_offset(t, i);
-		}
-		if (!n || !*n) {
-			int64_t in =
-				member_bit(btf, resolve(btf, m->type), name, len, visits, type_ret);
-
-			if (in >= 0)
-				return btf_member_bit_offset(t, i) + in;
-		}
-	}
-	return -1;
-}
-
 static int32_t enumerator(const struct btf *btf, int32_t id, const char *name)
 {
 	const struct btf_type *t = btf__type_by_id(btf, (uint32_t)id);
@@ -104,8 +56,7 @@ static int32_t enumerator(const struct btf *btf, int32_t id, const char *name)
 static int32_t field_offset(const struct btf *btf, int32_t id, const char *path)
 {
 	const struct btf_type *t;
-	unsigned visits = 0;
-	int64_t bits = 0;
+	uint64_t bits = 0;
 
 	if (!id)
 		return VL_NO_FIELD;
@@ -116,13 +67,12 @@ static int32_t field_offset(const struct btf *btf, int32_t id, const char *path)
 		return t->size <= INT32_MAX ? (int32_t)t->size : VL_NO_FIELD;
 	while (*path) {
 		size_t len = strcspn(path, ".");
-		uint32_t next;
-		int64_t at = member_bit(btf, t, path, len, &visits, &next);
+		struct vl_btf_member m;
 
-		if (at < 0)
+		if (!vl_btf_find_member(btf, t, path, len, &m))
 			return VL_NO_FIELD;
-		bits += at;
-		t = resolve(btf, next);
+		bits += m.bit;
+		t = vl_btf_resolve(btf, m.type, NULL);
 		path += len;
 		if (*path == '.')
 			path++;
@@ -178,23 +128,16 @@ static bool find_types(const struct btf *btf, struct wanted *w, size_t nr,
 	}
 }
 
-static int silent(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	(void)level, (void)fmt, (void)ap;
-	return 0;
-}
-
 struct vl_error *vl_layout_from_btf(const void *data, size_t len, struct vl_deadline deadline,
 				    struct vl_layout *ret)
 {
 	struct wanted w[VL_NR_FIELDS];
 	struct btf *btf;
+	struct vl_error *err = vl_btf_open(data, len, &btf);
 	size_t nr = 0;
 
-	libbpf_set_print(silent);
-	btf = btf__new(data, (uint32_t)len);
-	if (libbpf_get_error(btf))
-		return vl_error_new(VL_ERR_KERNEL, "cannot read the types of the guest's kernel");
+	if (err)
+		return err;
 	for (int i = 0; i < VL_NR_FIELDS; i++)
 		w[i] = wanted_of(fields[i].type);
 	qsort(w, VL_NR_FIELDS, sizeof(*w), by_type);

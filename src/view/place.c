@@ -14,9 +14,8 @@
 #include "../base/cleanup.h"
 #include "collect.h"
 #include "../base/near.h"
+#include "../kernel/btf.h"
 
-/* Anonymous members that are entered. */
-#define MAX_VISITS 8000
 /* NR_CPUS of the largest configuration. */
 #define MAX_CPUS 8192
 
@@ -289,35 +288,6 @@ static struct vl_error *parse_symbol(struct vl_types *t, const char **p, bool ty
 	return NULL;
 }
 
-/* Find member @name of @type: its place in bits from the start. Anonymous ones are entered. */
-static bool find_member(struct vl_types *t, const struct btf_type *type, const char *name,
-			size_t len, unsigned *visits, uint64_t *bit_ret, uint32_t *bits_ret,
-			uint32_t *type_ret)
-{
-	const struct btf_member *m = btf_members(type);
-
-	for (unsigned i = 0; i < btf_vlen(type) && ++*visits < MAX_VISITS; i++) {
-		const char *n = vl_types_string(t, m[i].name_off);
-		const struct btf_type *inner;
-
-		if (*n) {
-			if (strncmp(n, name, len) || n[len])
-				continue;
-			*bit_ret = btf_member_bit_offset(type, i);
-			*bits_ret = btf_member_bitfield_size(type, i);
-			*type_ret = m[i].type;
-			return true;
-		}
-		inner = vl_types_resolve(t, m[i].type, NULL);
-		if (inner && btf_is_composite(inner) &&
-		    find_member(t, inner, name, len, visits, bit_ret, bits_ret, type_ret)) {
-			*bit_ret += btf_member_bit_offset(type, i);
-			return true;
-		}
-	}
-	return false;
-}
-
 /* Go to what the pointer at @place points to. */
 static struct vl_error *follow(struct vl_types *t, struct vl_place *place,
 			       const struct btf_type *type)
@@ -338,9 +308,8 @@ static struct vl_error *take_member(struct vl_types *t, const char **p, struct v
 {
 	const struct btf_type *type = vl_types_resolve(t, place->type, &place->type);
 	const char *name = *p;
+	struct vl_btf_member m;
 	struct vl_error *err;
-	unsigned visits = 0;
-	uint64_t bit;
 	size_t len = 0;
 
 	if (type && btf_is_ptr(type)) {
@@ -359,10 +328,12 @@ static struct vl_error *take_member(struct vl_types *t, const char **p, struct v
 		return vl_error_new(VL_ERR_ARG, "no member '%.*s': %s has no members", (int)len,
 				    name, text);
 	}
-	if (!len || !find_member(t, type, name, len, &visits, &bit, &place->bits, &place->type))
+	if (!len || !vl_btf_find_member(t->btf, type, name, len, &m))
 		return no_member(t, place->type, type, name, len);
-	place->va += bit / 8;
-	place->bit = place->bits ? bit % 8 : 0;
+	place->va += m.bit / 8;
+	place->bit = m.bits ? m.bit % 8 : 0;
+	place->bits = m.bits;
+	place->type = m.type;
 	return NULL;
 }
 

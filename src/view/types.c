@@ -2,13 +2,13 @@
 #include "types.h"
 
 #include <bpf/btf.h>
-#include <bpf/libbpf.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../attach/contact.h"
+#include "../kernel/btf.h"
 #include "collect.h"
 
 /* Steps through typedefs and qualifiers. */
@@ -27,18 +27,11 @@ void vl_types_deinit(struct vl_types *t)
 	t->btf = NULL;
 }
 
-static int silent(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	(void)level, (void)fmt, (void)ap;
-	return 0;
-}
-
 /* As the kernel has it in its memory, should the cache have lost it. */
 static struct vl_error *read_btf(struct vl_types *t, void **ret, size_t *len_ret)
 {
 	const struct vl_kernel *k = t->s->contact->kernel;
 	uint64_t start = vl_symbol(k, "__start_BTF"), stop = vl_symbol(k, "__stop_BTF");
-	struct vl_error *err;
 
 	if (!start || stop <= start || stop - start > BTF_MAX)
 		return vl_error_hint(
@@ -48,10 +41,7 @@ static struct vl_error *read_btf(struct vl_types *t, void **ret, size_t *len_ret
 	*ret = malloc(*len_ret);
 	if (!*ret)
 		return vl_error_nomem();
-	err = vl_read_error(vl_read(t->s->reader, &t->s->space, start, *ret, *len_ret), start);
-	if (err)
-		free(*ret);
-	return err;
+	return vl_read_error(vl_read(t->s->reader, &t->s->space, start, *ret, *len_ret), start);
 }
 
 struct vl_error *vl_types_need(struct vl_types *t)
@@ -62,17 +52,12 @@ struct vl_error *vl_types_need(struct vl_types *t)
 
 	if (t->btf)
 		return NULL;
-	libbpf_set_print(silent);
 	if (vl_discard(vl_kernel_load_btf(t->s->target, t->s->contact->key, &data, &len)))
 		err = read_btf(t, &data, &len);
-	if (err)
-		return err;
-	t->btf = btf__new(data, (uint32_t)len);
+	if (!err)
+		err = vl_btf_open(data, len, &t->btf);
 	free(data);
-	if (!libbpf_get_error(t->btf))
-		return NULL;
-	t->btf = NULL;
-	return vl_error_new(VL_ERR_KERNEL, "cannot read the types of the guest's kernel");
+	return err;
 }
 
 const char *vl_types_string(const struct vl_types *t, uint32_t offset)
@@ -84,20 +69,7 @@ const char *vl_types_string(const struct vl_types *t, uint32_t offset)
 
 const struct btf_type *vl_types_resolve(const struct vl_types *t, uint32_t id, uint32_t *id_ret)
 {
-	for (unsigned i = 0; i < MAX_STEPS; i++) {
-		const struct btf_type *type = btf__type_by_id(t->btf, id);
-
-		if (!type)
-			return NULL;
-		/* BTF_KIND_TYPE_TAG (5.17) qualifies, too. */
-		if (!btf_is_mod(type) && !btf_is_typedef(type) && btf_kind(type) != 18) {
-			if (id_ret)
-				*id_ret = id;
-			return type;
-		}
-		id = type->type;
-	}
-	return NULL;
+	return vl_btf_resolve(t->btf, id, id_ret);
 }
 
 uint64_t vl_types_size(const struct vl_types *t, uint32_t id)

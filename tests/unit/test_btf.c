@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Members of types of the guest's kernel, as it has them and as a hostile guest makes them up. */
+#include <bpf/btf.h>
+#include <string.h>
+
+#include "kernel/btf.h"
+#include "tap.h"
+
+/* struct outer { int a; struct { int b; const struct { int c; int d : 3; }; }; }; */
+static struct btf *make(int *outer_ret)
+{
+	struct btf *btf = btf__new_empty();
+	int number = btf__add_int(btf, "int", 4, BTF_INT_SIGNED), inner, between, fixed;
+
+	inner = btf__add_struct(btf, "", 8);
+	btf__add_field(btf, "c", number, 0, 0);
+	btf__add_field(btf, "d", number, 37, 3);
+	fixed = btf__add_const(btf, inner);
+	between = btf__add_struct(btf, "", 12);
+	btf__add_field(btf, "b", number, 0, 0);
+	btf__add_field(btf, "", fixed, 32, 0);
+	*outer_ret = btf__add_struct(btf, "outer", 16);
+	btf__add_field(btf, "a", number, 0, 0);
+	btf__add_field(btf, "", between, 32, 0);
+	/* Two that a guest can make up: one has itself for a member, a typedef names itself. */
+	btf__add_struct(btf, "nested", 4);
+	btf__add_field(btf, "", *outer_ret + 1, 0, 0);
+	btf__add_field(btf, "", *outer_ret + 1, 0, 0);
+	btf__add_typedef(btf, "endless", *outer_ret + 2);
+	return btf;
+}
+
+static bool is_at(const struct btf *btf, int type, const char *name, uint64_t bit, uint32_t bits)
+{
+	struct vl_btf_member m;
+
+	return vl_btf_find_member(btf, btf__type_by_id(btf, (uint32_t)type), name, strlen(name),
+				  &m) &&
+	       m.bit == bit && m.bits == bits && m.type == 1;
+}
+
+int main(void)
+{
+	struct vl_btf_member m;
+	struct vl_error *err;
+	struct btf *btf;
+	uint32_t id;
+	int outer;
+
+	btf = make(&outer);
+	ok(is_at(btf, outer, "a", 0, 0), "a member");
+	ok(is_at(btf, outer, "b", 32, 0) && is_at(btf, outer, "c", 64, 0),
+	   "one of an anonymous structure, and of one in that, which is const");
+	ok(is_at(btf, outer, "d", 64 + 37, 3), "a bitfield");
+	ok(!is_at(btf, outer, "e", 0, 0) && !is_at(btf, 1, "a", 0, 0) &&
+		   !vl_btf_find_member(btf, NULL, "a", 1, &m),
+	   "none of that name, none of an int, none of no type");
+	ok(vl_btf_find_member(btf, btf__type_by_id(btf, (uint32_t)outer), "abc", 1, &m) &&
+		   !vl_btf_find_member(btf, btf__type_by_id(btf, (uint32_t)outer), "abc", 2, &m),
+	   "a name is as long as is said");
+	ok(!is_at(btf, outer + 1, "a", 0, 0), "a structure within itself has an end");
+	ok(!vl_btf_resolve(btf, (uint32_t)outer + 2, &id), "so does a typedef of itself");
+	ok(vl_btf_resolve(btf, 3, &id) && id == 2, "a qualifier is of what it qualifies");
+	btf__free(btf);
+	err = vl_btf_open("no types", 8, &btf);
+	ok(err && err->code == VL_ERR_KERNEL, "what is no BTF is an error");
+	vl_error_destroy(err);
+	return tap_end();
+}
