@@ -13,6 +13,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "../base/grow.h"
 #include "internal.h"
 #include "../base/procmap.h"
 
@@ -147,22 +148,14 @@ struct vl_error *vl_parse_maps(const char *text, struct vl_vma **ret, size_t *nr
 		vma.writable = perm[1] == 'w';
 		vma.executable = perm[2] == 'x';
 		vma.shared = perm[3] == 's';
-		if (nr == size) {
-			struct vl_vma *more;
-
-			size = size ? size * 2 : 256;
-			more = reallocarray(v, size, sizeof(*v));
-			if (!more)
-				return vl_error_nomem();
-			v = more;
-		}
+		if (!vl_grow(v, size, nr, 256))
+			return vl_error_nomem();
 		v[nr++] = vma;
 		p = strchr(p, '\n');
 		if (!p)
 			break;
 	}
-	*ret = v;
-	v = NULL;
+	*ret = vl_taken(v);
 	*nr_ret = nr;
 	return NULL;
 }

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "../base/grow.h"
 #include "view-internal.h"
 
 uint64_t vl_view_unaliased(const struct vl_view *v, uint64_t host)
@@ -27,16 +28,8 @@ bool vl_view_alias(struct vl_view *v, uint64_t gpa, uint64_t size, void *at, boo
 	bool ok = false;
 
 	pthread_mutex_lock(&v->lock);
-	if (v->nr_aliases == v->cap_aliases) {
-		size_t cap = 2 * v->cap_aliases + 64;
-		struct vl_view_alias *more = realloc(v->aliases, cap * sizeof(*more));
-
-		if (!more)
-			goto out;
-		v->aliases = more;
-		v->cap_aliases = cap;
-	}
-	if (!r || !r->again || size > r->size - (gpa - r->gpa) ||
+	if (!vl_grow(v->aliases, v->cap_aliases, v->nr_aliases, 64) || !r || !r->again ||
+	    size > r->size - (gpa - r->gpa) ||
 	    mremap((char *)r->again + (gpa - r->gpa), 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at) ==
 		    MAP_FAILED)
 		goto out;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../base/cleanup.h"
+#include "../base/grow.h"
 
 /* Pages read in one go. */
 #define BATCH 64
@@ -82,15 +83,8 @@ void vl_still_note(struct vl_still *s, uint64_t gpa, const void *page)
 
 bool vl_still_note_code(struct vl_still *s, uint64_t gpa, const void *page)
 {
-	if (s->nr_code == s->cap_code) {
-		size_t cap = s->cap_code ? 2 * s->cap_code : 64;
-		struct vl_still_code *code = reallocarray(s->code, cap, sizeof(*code));
-
-		if (!code)
-			return false;
-		s->code = code;
-		s->cap_code = cap;
-	}
+	if (!vl_grow(s->code, s->cap_code, s->nr_code, 64))
+		return false;
 	s->code[s->nr_code++] = (struct vl_still_code){ gpa, sum_of(page) };
 	return true;
 }

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "../base/grow.h"
+
 /* Bytes that are kept free for one block. */
 #define BLOCK_ROOM 16384
 
@@ -59,15 +61,8 @@ bool block_mark(struct block *b, enum vl_native_state state)
 {
 	struct vl_engine *e = b->e;
 
-	if (e->nr_marks == e->cap_marks) {
-		size_t cap = 2 * e->cap_marks + 16384;
-		struct vl_native_mark *more = realloc(e->marks, cap * sizeof(*more));
-
-		if (!more)
-			return false;
-		e->marks = more;
-		e->cap_marks = cap;
-	}
+	if (!vl_grow(e->marks, e->cap_marks, e->nr_marks, 16384))
+		return false;
 	e->marks[e->nr_marks++] =
 		(struct vl_native_mark){ (uint32_t)((uint64_t)e->cursor - VL_NATIVE_CODE), state,
 					 b->va };
@@ -116,15 +111,8 @@ bool vl_native_put_replaced(struct vl_engine *e, uint64_t va, const void *code, 
 
 	if (!len || len > VL_CODE_MAX)
 		return false;
-	if (e->nr_replaced == e->cap_replaced) {
-		size_t cap = 2 * e->cap_replaced + 64;
-		struct vl_native_replaced *more = realloc(e->replaced, cap * sizeof(*more));
-
-		if (!more)
-			return false;
-		e->replaced = more;
-		e->cap_replaced = cap;
-	}
+	if (!vl_grow(e->replaced, e->cap_replaced, e->nr_replaced, 64))
+		return false;
 	r = &e->replaced[i];
 	if (i == e->nr_replaced || r->va != va) {
 		memmove(r + 1, r, (e->nr_replaced - i) * sizeof(*r));

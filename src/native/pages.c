@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../base/grow.h"
+
 #define TIB (1UL << VL_NATIVE_TIB)
 /* The first kernel address that folds. */
 #define FOLD_KERNEL (-VL_NATIVE_G)
@@ -113,15 +115,8 @@ static bool note(struct vl_engine *e, const struct vl_native_alias *a)
 			e->aliases[i] = e->aliases[--e->nr_aliases];
 			break;
 		}
-	if (e->nr_aliases == e->cap_aliases) {
-		size_t cap = 2 * e->cap_aliases + 64;
-		struct vl_native_alias *more = realloc(e->aliases, cap * sizeof(*more));
-
-		if (!more)
-			return false;
-		e->aliases = more;
-		e->cap_aliases = cap;
-	}
+	if (!vl_grow(e->aliases, e->cap_aliases, e->nr_aliases, 64))
+		return false;
 	e->aliases[e->nr_aliases++] = *a;
 	return true;
 }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../base/grow.h"
 #include "records.h"
 #include "tasks.h"
 #include "trap.h"
@@ -78,18 +79,10 @@ struct open_memfds {
 
 static void note(struct open_memfds *o, uint64_t ino)
 {
-	size_t max = o->max ? 2 * o->max : 256;
-	uint64_t *more;
-
-	if (o->nr == o->max) {
-		more = realloc(o->ino, max * sizeof(*more));
-		o->failed |= !more;
-		if (!more)
-			return;
-		o->ino = more;
-		o->max = max;
-	}
-	o->ino[o->nr++] = ino;
+	if (vl_grow(o->ino, o->max, o->nr, 256))
+		o->ino[o->nr++] = ino;
+	else
+		o->failed = true;
 }
 
 static void note_all(struct open_memfds *o, pid_t tid)

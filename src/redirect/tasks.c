@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/grow.h"
 #include "tasks.h"
 #include "trap.h"
 
@@ -23,15 +24,8 @@ struct vl_task *vl_task_add(struct vl_redirect *r, pid_t tid, pid_t tgid, pid_t 
 
 	if (t)
 		return t;
-	if (r->nr_tasks == r->max_tasks) {
-		size_t max = r->max_tasks ? 2 * r->max_tasks : 16;
-
-		t = realloc(r->tasks, max * sizeof(*t));
-		if (!t)
-			return NULL;
-		r->tasks = t;
-		r->max_tasks = max;
-	}
+	if (!vl_grow(r->tasks, r->max_tasks, r->nr_tasks, 16))
+		return NULL;
 	t = &r->tasks[r->nr_tasks++];
 	*t = (struct vl_task){ .tid = tid, .tgid = tgid, .parent = parent };
 	from = vl_task_find(r, parent);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../base/grow.h"
 #include "../syscall/answer.h"
 
 /*
@@ -31,16 +32,9 @@ void vl_diff_see(struct vl_diff_items *l, uint64_t key, const char *name, size_t
 {
 	struct vl_diff_item *it;
 
-	if (l->nr == l->cap) {
-		size_t cap = l->cap ? 2 * l->cap : 256;
-
-		it = reallocarray(l->v, cap, sizeof(*it));
-		if (!it) {
-			l->full = true;
-			return;
-		}
-		l->v = it;
-		l->cap = cap;
+	if (!vl_grow(l->v, l->cap, l->nr, 256)) {
+		l->full = true;
+		return;
 	}
 	it = &l->v[l->nr++];
 	*it = (struct vl_diff_item){

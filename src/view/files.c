@@ -5,6 +5,7 @@
 
 #include "../base/array.h"
 #include "../attach/contact.h"
+#include "../base/grow.h"
 #include "objects.h"
 
 /* The most descriptors of one process that are looked at: sysctl_nr_open, fs/file.c. */
@@ -37,16 +38,9 @@ bool vl_object(struct vl_subject *s, uint64_t base, const struct vl_part *parts,
 
 static struct vl_file *add(struct vl_opened *f, size_t task, int32_t fd, enum vl_file_use use)
 {
-	if (f->nr == f->cap) {
-		size_t cap = f->cap ? 2 * f->cap : 256;
-		struct vl_file *more = reallocarray(f->files, cap, sizeof(*more));
-
-		if (!more) {
-			f->full = true;
-			return NULL;
-		}
-		f->files = more;
-		f->cap = cap;
+	if (!vl_grow(f->files, f->cap, f->nr, 256)) {
+		f->full = true;
+		return NULL;
 	}
 	f->files[f->nr] = (struct vl_file){ .task = task, .fd = fd, .use = (uint8_t)use };
 	return &f->files[f->nr++];

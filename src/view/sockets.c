@@ -10,6 +10,7 @@
 
 #include "../base/array.h"
 #include "../attach/contact.h"
+#include "../base/grow.h"
 #include "objects.h"
 
 /* The most buckets of a table that are looked at. */
@@ -38,16 +39,9 @@ struct sockets {
 
 static void add(struct sockets *all, uint64_t sk, int32_t pid, int32_t fd, const char *comm)
 {
-	if (all->nr == all->cap) {
-		size_t cap = all->cap ? 2 * all->cap : 256;
-		struct found *more = reallocarray(all->found, cap, sizeof(*more));
-
-		if (!more) {
-			all->full = true;
-			return;
-		}
-		all->found = more;
-		all->cap = cap;
+	if (!vl_grow(all->found, all->cap, all->nr, 256)) {
+		all->full = true;
+		return;
 	}
 	all->found[all->nr++] = (struct found){ .sk = sk, .pid = pid, .fd = fd, .comm = comm };
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What src/base/ has for everybody: the clock, what ends with its scope. */
+/* What src/base/ has for everybody: the clock, what ends with its scope, arrays. */
 #include <fcntl.h>
 #include <string.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/grow.h"
 #include "tap.h"
 
 static void test_clock(void)
@@ -53,8 +54,34 @@ static void test_cleanup(void)
 	close(fd);
 }
 
+static void test_grow(void)
+{
+	_cleanup_free_ uint16_t *v = NULL;
+	/* Volatile, as gcc warns of what it knows to be too large. */
+	const volatile size_t huge = SIZE_MAX / 4;
+	size_t nr = 0, cap = 0, grown = 0;
+	bool same = true;
+
+	while (nr < 100) {
+		size_t was = cap;
+
+		if (!vl_grow(v, cap, nr, 4))
+			break;
+		grown += cap != was;
+		v[nr] = (uint16_t)nr;
+		nr++;
+	}
+	for (size_t i = 0; i < nr; i++)
+		same = same && v[i] == i;
+	ok(same && nr == 100 && cap == 128 && grown == 6, "an array doubles, from 4 to 128");
+	nr = cap = huge;
+	ok(!vl_grow(v, cap, nr, 4) && cap == huge && v[99] == 99,
+	   "what does not fit into memory leaves it as it was");
+}
+
 int main(void)
 {
+	test_grow();
 	test_cleanup();
 	test_clock();
 	return tap_end();
