@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "options.h"
+#include "request.h"
 #include "vlens.h"
 
 /* The guest cannot be reached or understood; any other status is the model's. */
@@ -18,10 +19,19 @@
 
 struct session;
 
-/* One row of the table in vlens.c: help, manual check and links come from it. */
+/* What an applet shows raw: from memory, with no model and no kernel asked. */
+struct view {
+	int (*run)(struct request *r);	 /* returns the exit status; NULL: there is none */
+	unsigned scope;			 /* enum scope: of its options, but for --diff */
+	const struct vl_scan *scan;	 /* one look; NULL: `run` does something else */
+	const struct vl_diff *diff;	 /* --diff; or NULL */
+	const struct vl_column *columns; /* without a scan: of what -o can show; or NULL */
+};
+
+/* One row of the table in applets.c: help, manual check and links come from it. */
 struct applet {
 	const char *name; /* "vps"; `vlens ps` finds it too */
-	/* Does the work on an open guest; returns the exit status. NULL: views.h does. */
+	/* Does the work on an open guest; returns the exit status. NULL: the view does. */
 	int (*run)(struct session *s);
 	const char *args;    /* of the usage line: "GUEST COMMAND [ARG...]" */
 	const char *summary; /* one line of purpose */
@@ -29,12 +39,37 @@ struct applet {
 	const char *package; /* Debian's package that has the model; or NULL */
 	int usage_status;    /* what the model exits with on a bad option */
 	const char *needs;   /* what at least one argument behind GUEST is; or NULL */
+	unsigned scope;	     /* enum scope: of the options in front of GUEST */
+	struct view view;    /* with a model: for --engine=imee, --json and --diff */
 };
+
+extern const struct applet applets[];
+extern const size_t nr_applets;
+
+/* What vlens does besides: `vlens NAME …`. */
+struct command {
+	const char *name;
+	const struct applet *applet; /* that does it; or NULL: */
+	int (*run)(int argc, char **argv);
+	const char *summary; /* neither this nor an applet: not for users, and not listed */
+};
+
+/* Ends with a row that has no name. */
+extern const struct command commands[];
+
+/* The applet called @name: "vps", and "ps" where @bare; the command. NULL: there is none. */
+const struct applet *applet_find(const char *name, bool bare);
+const struct command *command_find(const char *name);
+/* Is it for users? */
+bool command_is_listed(const struct command *c);
+/* Print what there is of both, as a part of --help. */
+void applets_help(void);
 
 /* A run of an applet on one guest. */
 struct session {
 	const struct applet *applet;
-	struct options options;
+	const struct request *request;
+	struct vl_guest_options options;
 	struct vl_guest *guest; /* NULL until session_open() */
 	bool kept;		/* a keeper did it */
 	bool failed;		/* there is no answer, and why was said */
@@ -53,9 +88,6 @@ struct keep_command {
 };
 
 void keep_command(const struct session *s, struct keep_command *ret);
-
-/* `vlens keep …`, what that command calls. */
-int keep_run(int argc, char **argv);
 
 int model_run(struct session *s);
 int exec_run(struct session *s);
@@ -76,11 +108,19 @@ int session_redirect(struct session *s, const char *path, const char *arg0, char
  */
 char *model_find(const struct applet *a);
 
-/* `vlens doctor [GUEST...]`; its options, for the completion. */
-int doctor_run(const struct applet *applets, size_t nr, int argc, char **argv);
-extern const struct argp_option doctor_options[];
+/* The columns that @v can show, with --diff those of that; NULL: it is no table. */
+const struct vl_column *view_columns(const struct view *v, bool diff);
 
-/* `vlens complete WHAT [ARG...]`, for the completion scripts only. */
-int complete_run(const struct applet *applets, size_t nr, int argc, char **argv);
+/* Run a view; returns the exit status. */
+int view_run(struct request *r);
+int list_run(struct request *r);
+int peek_run(struct request *r);
+int top_run(struct request *r);
+int doctor_run(struct request *r);
+
+/* Commands: `vlens help [NAME]`; what keep_command() calls; what completion scripts ask. */
+int help_run(int argc, char **argv);
+int keep_run(int argc, char **argv);
+int complete_run(int argc, char **argv);
 
 #endif

@@ -26,7 +26,7 @@ static struct vl_error *cat_file(struct session *s, const char *path, char *buf,
 	do {
 		err = vl_file_read(vl_guest_sys(s->guest), path, offset, NULL, buf, PIECE, &piece);
 		s->redirect.retries += piece.retries;
-		if (tty && !s->options.raw_names)
+		if (tty && !s->request->raw_names)
 			print_clean(stdout, buf, piece.len, true, &clean);
 		else
 			fwrite(buf, 1, piece.len, stdout);
@@ -47,11 +47,11 @@ int cat_run(struct session *s)
 		return STATUS_GUEST;
 	buf = malloc(PIECE);
 	if (!buf) {
-		error_report(a->name, s->options.spec, vl_error_nomem());
+		error_report(a->name, s->request->spec, vl_error_nomem());
 		return STATUS_GUEST;
 	}
-	for (int i = 0; i < s->options.nr_args && !ferror(stdout); i++) {
-		const char *path = s->options.args[i];
+	for (int i = 0; i < s->request->nr_args && !ferror(stdout); i++) {
+		const char *path = s->request->args[i];
 		_cleanup_error_ struct vl_error *err = NULL;
 		int error = 0;
 
@@ -61,10 +61,10 @@ int cat_run(struct session *s)
 		if (!err)
 			err = vl_error_new(VL_ERR_ARG, "%s: %s", path, strerror(error));
 		else if (err->code == VL_ERR_TARGET || err->code == VL_ERR_OS)
-			i = s->options.nr_args; /* nor will any other file be read */
+			i = s->request->nr_args; /* nor will any other file be read */
 		else
 			vl_error_prefix(err, "%s", path);
-		error_report(a->name, s->options.spec, err);
+		error_report(a->name, s->request->spec, err);
 		status = error ? 1 : STATUS_GUEST;
 	}
 	return status;

@@ -8,7 +8,7 @@
  *   vlens complete options APPLET   its options, those before GUEST, one a line
  *   vlens complete valued APPLET    those of them that take a value, one a line
  *   vlens complete columns APPLET   what its -o can show, one a line
- *   vlens complete engines APPLET   what its --engine can be, one a line
+ *   vlens complete values APPLET OPTION  what the option's value can be, one a line
  *   vlens complete model APPLET     the program whose options follow GUEST
  *   vlens complete guests           what guests that run here can be called
  *   vlens complete prefixes         what a guest's name begins with when a path follows
@@ -19,43 +19,27 @@
 
 #include "applet.h"
 #include "report.h"
-#include "views.h"
 
-static void list_options(const struct argp_option *o)
+/* @which's options, those in front of GUEST; only those that take a value, if @valued. */
+static void list_options(const struct applet *a, bool valued)
 {
-	for (; o->name; o++) {
-		if (o->key > ' ' && o->key < 0x7f)
-			printf("-%c\n", o->key);
-		printf("--%s%s\n", o->name, o->arg ? "=" : "");
-	}
-}
+	const unsigned scopes = options_scopes(a, !a->run);
 
-static void list_valued(const struct argp_option *o)
-{
-	for (; o->name; o++) {
-		if (o->arg && o->key > ' ' && o->key < 0x7f)
+	for (const struct option_row *o = option_rows; o->name; o++) {
+		if (!(o->scopes & scopes) || (valued && !o->arg))
+			continue;
+		if (o->key < OPT_ENGINE)
 			printf("-%c\n", o->key);
-		if (o->arg)
-			printf("--%s\n", o->name);
+		printf("--%s%s\n", o->name, o->arg && !valued ? "=" : "");
 	}
 }
 
 static void list_columns(const struct applet *a)
 {
-	const struct view *v = view_find(a->name);
-	const struct vl_column *c = !v ? NULL : v->scan ? v->scan->columns : v->columns;
+	const struct vl_column *c = view_columns(&a->view, false);
 
 	for (; c && c->name; c++)
 		puts(c->name);
-}
-
-static void list_engines(const struct applet *a)
-{
-	for (size_t i = 0; (a->program || a->run) && vmst_engines[i]; i++)
-		puts(vmst_engines[i]);
-	puts("imee");
-	for (size_t i = 0; view_find(a->name) && view_engines[i]; i++)
-		puts(view_engines[i]);
 }
 
 static void print_name(const char *name)
@@ -79,9 +63,33 @@ static void list_guests(void)
 	vl_host_guests_free(names, nr);
 }
 
-int complete_run(const struct applet *applets, size_t nr, int argc, char **argv)
+/* What @option of @a can be. */
+static void list_values(const struct applet *a, const char *option)
+{
+	const struct option_row *o =
+		option_by_word(option, strlen(option), options_scopes(a, !a->run));
+	const char *uri = getenv("LIBVIRT_DEFAULT_URI");
+
+	if (!o)
+		return;
+	if (o->key == 'o' || o->key == 's' || o->key == OPT_SORT)
+		list_columns(a);
+	if (o->key == 'g')
+		list_guests();
+	if (o->key == 'c' && uri)
+		print_name(uri);
+	for (size_t i = 0; o->choice && o->choice->names[i]; i++)
+		/* Single engines read memory: that takes a view. */
+		if (o->key != OPT_ENGINE || a->view.run || i <= ENGINE_IMEE)
+			puts(o->choice->names[i]);
+}
+
+int complete_run(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "", *which = argc > 2 ? argv[2] : "";
+	const bool helped = !strcmp(what, "helped");
+	const struct command *c;
+	const struct applet *a;
 
 	if (!strcmp(what, "guests")) {
 		list_guests();
@@ -92,36 +100,31 @@ int complete_run(const struct applet *applets, size_t nr, int argc, char **argv)
 			puts(vl_host_path_prefix(i));
 		return 0;
 	}
-	if (!strcmp(what, "commands")) {
-		puts("doctor\nhelp");
-		return 0;
-	}
-	if (!strcmp(what, "helped"))
-		puts("doctor");
-	if (!strcmp(which, "doctor") && (!strcmp(what, "options") || !strcmp(what, "valued"))) {
-		(*what == 'o' ? list_options : list_valued)(doctor_options);
-		return 0;
-	}
-	for (size_t i = 0; i < nr; i++) {
-		const struct applet *a = &applets[i];
-
-		if (!strcmp(what, "applets") || !strcmp(what, "helped")) {
-			printf("%s\n", a->name);
-		} else if (!strcmp(which, a->name)) {
-			if (!strcmp(what, "options"))
-				list_options(options_of(a));
-			else if (!strcmp(what, "valued"))
-				list_valued(options_of(a));
-			else if (!strcmp(what, "columns"))
-				list_columns(a);
-			else if (!strcmp(what, "engines"))
-				list_engines(a);
-			else if (!strcmp(what, "model") && a->program)
-				printf("%s\n", a->program);
-			else if (strcmp(what, "model"))
-				return 1;
+	if (helped || !strcmp(what, "commands")) {
+		for (c = commands; c->name; c++)
+			if (helped ? c->applet != NULL : command_is_listed(c))
+				puts(c->name);
+		if (!helped)
 			return 0;
-		}
 	}
-	return strcmp(what, "applets") && strcmp(what, "helped");
+	if (helped || !strcmp(what, "applets")) {
+		for (size_t i = 0; i < nr_applets; i++)
+			puts(applets[i].name);
+		return 0;
+	}
+	c = command_find(which);
+	a = c ? c->applet : applet_find(which, false);
+	if (!a)
+		return 1;
+	if (!strcmp(what, "options") || !strcmp(what, "valued"))
+		list_options(a, *what == 'v');
+	else if (!strcmp(what, "values"))
+		list_values(a, argc > 3 ? argv[3] : "");
+	else if (!strcmp(what, "columns"))
+		list_columns(a);
+	else if (!strcmp(what, "model") && a->program)
+		puts(a->program);
+	else
+		return strcmp(what, "model") != 0;
+	return 0;
 }

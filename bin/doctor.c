@@ -9,89 +9,29 @@
 
 #include "applet.h"
 #include "base/array.h"
-#include "parse.h"
 #include "progress.h"
 #include "report.h"
 #include "show.h"
 
 #define STATUS_PROBLEM 1
 
-enum {
-	OPT_COLOR = 0x100,
-	OPT_HELP,
-	OPT_VERSION,
-};
+enum { AUTO, ALWAYS, NEVER }; /* colour, as --color has them */
 
-/* clang-format off */
-const struct argp_option doctor_options[] = {
-	{ "connect", 'c', "URI", 0, "look guests up at this libvirt URI", 0 },
-	{ "json", 'J', NULL, 0, "print JSON", 0 },
-	{ "color", OPT_COLOR, "WHEN", 0, "colour: auto (on a terminal), always or never", 0 },
-	{ "help", OPT_HELP, NULL, 0, "print this help", 0 },
-	{ "version", OPT_VERSION, NULL, 0, "print the version and what is built in", 0 },
-	{ 0 },
-};
-/* clang-format on */
-
-/* No row of the table: it is called by no name of its own. */
-static const struct applet self = {
-	.name = "vlens doctor",
-	.args = "[GUEST...]",
-	.summary = "Check what works on this host, and with a virtual machine",
-	.usage_status = STATUS_PROBLEM,
-};
-
-struct run {
-	struct vl_target_options target;
-	enum { AUTO, ALWAYS, NEVER } color;
-	bool json, help, version;
-	char **words; /* the guests */
-	size_t nr_words;
-};
-
-static bool take(void *ctx, int key, char *arg)
+static bool take(struct request *r, void *color, int key, char *arg)
 {
-	static const char *const whens[] = { "auto", "always", "never" };
-	struct run *r = ctx;
-
-	switch (key) {
-	case 'c':
-		r->target.uri = arg;
-		return true;
-	case 'J':
-		r->json = true;
-		return true;
-	case OPT_COLOR:
-		for (int i = AUTO; i <= NEVER; i++)
-			if (!strcmp(arg, whens[i])) {
-				r->color = i;
-				return true;
-			}
-		usage_report(self.name, "no colour '%s': auto, always or never", arg);
-		return false;
-	case OPT_HELP:
-		r->help = true;
-		return true;
-	case OPT_VERSION:
-		r->version = true;
-		return true;
-	default:
-		if (!*arg) {
-			usage_report(self.name, "no guest is named");
-			return false;
-		}
-		r->words[r->nr_words++] = arg;
-		return true;
-	}
+	if (key != OPT_COLOR)
+		return request_option(r, NULL, key, arg);
+	*(int *)color = request_choice(r, key, arg);
+	return *(int *)color >= 0;
 }
 
 /* Which of the mirrored programs this host has; one row for those that are there. */
-static void check_programs(struct vl_doctor *d, const struct applet *applets, size_t nr)
+static void check_programs(struct vl_doctor *d)
 {
 	char there[512] = "";
 
 	d->area = "programs";
-	for (size_t i = 0; i < nr; i++) {
+	for (size_t i = 0; i < nr_applets; i++) {
 		char *path = applets[i].program ? model_find(&applets[i]) : NULL;
 		char advice[128];
 
@@ -174,23 +114,23 @@ static void print_rows(const struct vl_table *t, bool color)
 	}
 }
 
-static bool wants_color(const struct run *r)
+static bool wants_color(int color)
 {
 	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
 
-	if (r->color != AUTO)
-		return r->color == ALWAYS;
+	if (color != AUTO)
+		return color == ALWAYS;
 	return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
 }
 
-static bool print(const struct run *r, const struct vl_doctor *d)
+static bool print(const struct request *r, const struct vl_doctor *d, int color)
 {
 	struct show_part part = { "", d->table };
 	struct show s;
 	bool ok = true;
 
 	if (!r->json) {
-		print_rows(d->table, wants_color(r));
+		print_rows(d->table, wants_color(color));
 		printf("\n%u problem%s, %u warning%s\n", d->problems, d->problems == 1 ? "" : "s",
 		       d->warnings, d->warnings == 1 ? "" : "s");
 		return true;
@@ -204,7 +144,7 @@ static bool print(const struct run *r, const struct vl_doctor *d)
 	return ok;
 }
 
-static int examine(const struct run *r, const struct applet *applets, size_t nr)
+static int examine(const struct request *r, int color)
 {
 	struct vl_table t;
 	struct vl_doctor d = { .table = &t };
@@ -212,23 +152,23 @@ static int examine(const struct run *r, const struct applet *applets, size_t nr)
 	int status = 0;
 
 	vl_table_init(&t, vl_doctor_columns);
-	vl_doctor_host(&d, r->target.uri);
-	check_programs(&d, applets, nr);
+	vl_doctor_host(&d, r->scan.target.uri);
+	check_programs(&d);
 	for (size_t i = 0; i < r->nr_words; i++) {
 		struct progress progress;
 
-		progress_begin(&progress, self.name, r->words[i]);
-		err = vl_doctor_guest(&d, r->words[i], &r->target);
+		progress_begin(&progress, r->applet->name, r->words[i]);
+		err = vl_doctor_guest(&d, r->words[i], &r->scan.target);
 		progress_end(&progress);
 		if (err)
 			status = STATUS_GUEST;
 		vl_error_destroy(err);
 	}
 	err = vl_table_end(&t);
-	if (!err && !print(r, &d))
+	if (!err && !print(r, &d, color))
 		err = vl_error_nomem();
 	if (err)
-		error_report(self.name, NULL, err);
+		error_report(r->applet->name, NULL, err);
 	if (!status && (err || d.problems))
 		status = STATUS_PROBLEM;
 	vl_error_destroy(err);
@@ -236,25 +176,16 @@ static int examine(const struct run *r, const struct applet *applets, size_t nr)
 	return status;
 }
 
-int doctor_run(const struct applet *applets, size_t nr, int argc, char **argv)
+int doctor_run(struct request *r)
 {
-	struct run r = { .words = calloc((size_t)argc + 1, sizeof(*r.words)) };
-	int status = STATUS_PROBLEM;
+	int color = AUTO, status;
 
-	if (!r.words) {
-		error_report(self.name, NULL, vl_error_nomem());
-	} else if (!parse_arguments(&self, doctor_options, argc, argv, take, &r)) {
-		status = STATUS_PROBLEM;
-	} else if (r.help) {
-		options_help(doctor_options, self.name, self.args, self.summary);
-		puts("\nFor more details see vlens-doctor(1).");
-		status = 0;
-	} else if (r.version) {
-		print_version("vlens");
-		status = 0;
-	} else {
-		status = examine(&r, applets, nr);
-	}
-	free(r.words);
-	return status;
+	if (!request_take(r, take, &color, &status))
+		return status;
+	for (size_t i = 0; i < r->nr_words; i++)
+		if (!*r->words[i]) {
+			usage_report(r->applet->name, "no guest is named");
+			return status;
+		}
+	return examine(r, color);
 }

@@ -8,94 +8,23 @@
 #include <string.h>
 
 #include "applet.h"
-#include "base/array.h"
 #include "base/cleanup.h"
-#include "options.h"
 #include "report.h"
 #include "views.h"
 
 /* Most of the time a thread waits: for libvirt, a monitor, a disk. */
 #define MAX_THREADS 16
 
-const char *const view_engines[] = { "direct", "kvm", "module", NULL };
-
-bool view_option(struct view_options *o, int key, char *arg)
-{
-	static const struct {
-		const char *name;
-		enum vl_pause_mode mode;
-	} modes[] = {
-		{ "auto", VL_PAUSE_AUTO },
-		{ "freeze", VL_PAUSE_FREEZE },
-		{ "suspend", VL_PAUSE_SUSPEND },
-		{ "none", VL_PAUSE_NONE },
-	};
-
-	switch (key) {
-	case 'c':
-		o->scan.target.uri = arg;
-		return true;
-	case 'J':
-		o->json = true;
-		return true;
-	case VIEW_ALL:
-		o->all = true;
-		return true;
-	case VIEW_DIFF:
-		o->diff = true;
-		return true;
-	case VIEW_STATS:
-		o->stats = true;
-		return true;
-	case VIEW_HELP:
-	case VIEW_VERSION:
-		/* The first of them ends the matter. */
-		if (!o->end)
-			o->end = key == VIEW_HELP ? VIEW_END_HELP : VIEW_END_VERSION;
-		return true;
-	case VIEW_ENGINE:
-		o->scan.engine = NULL;
-		for (size_t i = 0; view_engines[i]; i++)
-			if (!strcmp(arg, view_engines[i]))
-				o->scan.engine = view_engines[i];
-		if (o->scan.engine || !strcmp(arg, "imee"))
-			return true;
-		if (!strcmp(arg, "vmst") || !strncmp(arg, "vmst/", 5))
-			usage_report(o->applet->name, "only raw reads answer this");
-		else
-			usage_report(o->applet->name, "no engine '%s': imee, direct, kvm or module",
-				     arg);
-		return false;
-	case VIEW_PAUSE:
-		for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
-			if (strcmp(arg, modes[i].name))
-				continue;
-			o->scan.target.pause = modes[i].mode;
-			return true;
-		}
-		usage_report(o->applet->name, "no way to pause '%s': auto, freeze, suspend or none",
-			     arg);
-		return false;
-	case VIEW_MAX_PAUSE:
-		return max_pause_parse(o->applet->name, arg, &o->scan.target.budget);
-	case ARGP_KEY_ARG:
-		o->words[o->nr_words++] = arg;
-		return true;
-	default:
-		return false;
-	}
-}
-
-static struct view_job *jobs_of_host(const struct view_options *o, size_t *nr_ret)
+static struct view_job *jobs_of_host(const struct request *r, size_t *nr_ret)
 {
 	_cleanup_error_ struct vl_error *err = NULL;
 	struct view_job *jobs;
 	char **names = NULL;
 
 	*nr_ret = 0;
-	err = vl_host_guests(o->scan.target.uri, &names, nr_ret);
+	err = vl_host_guests(r->scan.target.uri, &names, nr_ret);
 	if (err) {
-		error_report(o->applet->name, NULL, err);
+		error_report(r->applet->name, NULL, err);
 		return NULL;
 	}
 	jobs = calloc(*nr_ret + 1, sizeof(*jobs));
@@ -107,12 +36,12 @@ static struct view_job *jobs_of_host(const struct view_options *o, size_t *nr_re
 	return jobs;
 }
 
-bool view_jobs(const struct view_options *o, char *const *words, size_t nr, struct view_job **ret,
+bool view_jobs(const struct request *r, char *const *words, size_t nr, struct view_job **ret,
 	       size_t *nr_ret)
 {
-	report_dirs(o->applet->name);
-	if (o->all) {
-		*ret = jobs_of_host(o, nr_ret);
+	report_dirs(r->applet->name);
+	if (r->all) {
+		*ret = jobs_of_host(r, nr_ret);
 		return *ret;
 	}
 	*ret = calloc(nr + 1, sizeof(**ret));
@@ -223,16 +152,16 @@ static void print_job_stats(const struct view_job *job)
 	print_us("paused:", job->paused_ns);
 }
 
-int view_report(const struct view_options *o, struct view_job *jobs, size_t nr, int status)
+int view_report(const struct request *r, struct view_job *jobs, size_t nr, int status)
 {
 	for (size_t i = 0; i < nr; i++) {
 		if (!jobs[i].err)
 			continue;
-		error_report(o->applet->name, jobs[i].spec, jobs[i].err);
+		error_report(r->applet->name, jobs[i].spec, jobs[i].err);
 		status = STATUS_GUEST;
 	}
 	fflush(stdout);
-	for (size_t i = 0; o->stats && i < nr; i++)
+	for (size_t i = 0; r->stats && i < nr; i++)
 		print_job_stats(&jobs[i]);
 	return status;
 }

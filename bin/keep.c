@@ -8,20 +8,19 @@
 
 void keep_command(const struct session *s, struct keep_command *ret)
 {
-	const struct vl_guest_options *g = &s->options.guest;
+	const struct vl_guest_options *g = &s->options;
 	size_t nr = 0;
 
 	ret->argv[nr++] = (char *)"vlens";
 	ret->argv[nr++] = (char *)"keep";
-	snprintf(ret->seconds, sizeof(ret->seconds), "--keep=%u", s->options.keep);
+	snprintf(ret->seconds, sizeof(ret->seconds), "--keep=%u", s->request->keep);
 	ret->argv[nr++] = ret->seconds;
 	if (g->as) {
 		snprintf(ret->as, sizeof(ret->as), "--as=%d", (int)g->as);
 		ret->argv[nr++] = ret->as;
 	}
 	if (g->executor) {
-		snprintf(ret->engine, sizeof(ret->engine), "--engine=%s",
-			 vmst_engines[g->executor]);
+		snprintf(ret->engine, sizeof(ret->engine), "--engine=%s", engines[g->executor]);
 		ret->argv[nr++] = ret->engine;
 	}
 	if (g->target.uri) {
@@ -29,7 +28,7 @@ void keep_command(const struct session *s, struct keep_command *ret)
 		ret->argv[nr++] = (char *)g->target.uri;
 	}
 	ret->argv[nr++] = (char *)"--";
-	ret->argv[nr++] = (char *)s->options.spec;
+	ret->argv[nr++] = (char *)s->request->spec;
 	ret->argv[nr] = NULL;
 }
 
@@ -41,17 +40,21 @@ int keep_run(int argc, char **argv)
 		.summary = "Keep a guest open for the tools to come",
 		.usage_status = 1,
 		.needs = "slot",
+		.scope = SCOPE_MIRRORED,
 	};
 	struct vl_keep_options k = { 0 };
-	struct options options;
-	int status;
+	int status = self.usage_status;
+	struct request r;
 
-	if (!options_parse(&self, argc, argv, &options, &status))
-		return status;
-	prctl(PR_SET_NAME, "vlens-keeper");
-	k.spec = options.spec;
-	k.guest = options.guest;
-	k.seconds = options.keep;
-	/* Whoever started us has no ear for an error but by the connection. */
-	return vl_discard(vl_keep_serve(&k, (unsigned int)atoi(options.args[0])));
+	if (request_read(&r, &self, argc, argv) &&
+	    request_take(&r, request_option, NULL, &status) && request_guest(&r)) {
+		prctl(PR_SET_NAME, "vlens-keeper");
+		k.spec = r.spec;
+		k.guest = request_guest_options(&r);
+		k.seconds = r.keep;
+		/* Whoever started us has no ear for an error but by the connection. */
+		status = vl_discard(vl_keep_serve(&k, (unsigned int)atoi(r.args[0])));
+	}
+	request_free(&r);
+	return status;
 }

@@ -36,7 +36,7 @@ static bool takes_next(const char *arg)
 int ls_run(struct session *s)
 {
 	/* Room for "/" and the end. */
-	size_t max = (size_t)s->options.nr_args + 2, nr_made = 0, nr_paths = 0;
+	size_t max = (size_t)s->request->nr_args + 2, nr_made = 0, nr_paths = 0;
 	char **args = calloc(max, sizeof(*args)), **paths = calloc(max, sizeof(*paths));
 	char **made = calloc(max, sizeof(*made)), *program = NULL;
 	bool ended = false;
@@ -44,8 +44,8 @@ int ls_run(struct session *s)
 
 	if (!args || !paths || !made)
 		goto nomem;
-	for (i = 0; i < s->options.nr_args; i++) {
-		char *arg = s->options.args[i];
+	for (i = 0; i < s->request->nr_args; i++) {
+		char *arg = s->request->args[i];
 
 		args[i] = arg;
 		if (!ended && !strcmp(arg, "--")) {
@@ -53,9 +53,9 @@ int ls_run(struct session *s)
 			continue;
 		}
 		if (!ended && arg[0] == '-' && arg[1]) {
-			if (takes_next(arg) && i + 1 < s->options.nr_args) {
+			if (takes_next(arg) && i + 1 < s->request->nr_args) {
 				i++;
-				args[i] = s->options.args[i];
+				args[i] = s->request->args[i];
 			}
 			continue;
 		}
@@ -81,7 +81,7 @@ int ls_run(struct session *s)
 	}
 	goto out;
 nomem:
-	error_report(s->applet->name, s->options.spec, vl_error_nomem());
+	error_report(s->applet->name, s->request->spec, vl_error_nomem());
 out:
 	while (nr_made)
 		free(made[--nr_made]);

@@ -1,63 +1,85 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The options that all applets share: `APPLET [OURS] GUEST [THEIRS]`. */
+/*
+ * The options of all applets and commands: one table. The command line is read by it
+ * (request.h); --help, completion and the check of the manual print it.
+ */
 #ifndef VLENS_BIN_OPTIONS_H
 #define VLENS_BIN_OPTIONS_H
 
-#include <argp.h>
-#include <limits.h>
 #include <stdbool.h>
-
-#include "vlens.h"
+#include <stddef.h>
 
 struct applet;
 
-struct options {
-	struct vl_guest_options guest;
-	bool stats;
-	bool strict; /* an answer that may be of several moments is an error */
-	bool raw_names;
-	unsigned int keep; /* how long a keeper stays, in seconds; 0: none is used */
-	char *spec;	   /* GUEST */
-	char **args;	   /* what stands behind it, NULL-terminated, untouched */
-	int nr_args;
-	char host_files[PATH_MAX]; /* as struct vl_redirect_options takes it; "": none */
+/* Which command lines have an option, as bits. */
+enum scope {
+	SCOPE_MIRRORED = 1 << 0, /* in front of GUEST, where the guest's kernel answers */
+	SCOPE_EXEC = 1 << 1,	 /* there, of the applet that runs any program */
+	SCOPE_EITHER = 1 << 2,	 /* there, of an applet that can read memory instead */
+	SCOPE_COMPARE = 1 << 3,	 /* there, of one that can compare both */
+	SCOPE_RAW = 1 << 4,	 /* of a table that is read from memory */
+	SCOPE_DIFF = 1 << 5,	 /* of one that can be compared with the kernel's answer */
+	SCOPE_PEEK = 1 << 6,
+	SCOPE_TOP = 1 << 7,
+	SCOPE_DOCTOR = 1 << 8,
+	SCOPE_VLENS = 1 << 9,
 };
 
-/* What --engine can be where the guest's kernel answers, by enum vl_executor; then NULL. */
-extern const char *const vmst_engines[];
+/* Keys of options that have no letter: above every character. */
+enum {
+	OPT_ENGINE = 0x100,
+	OPT_AS,
+	OPT_PAUSE,
+	OPT_MAX_PAUSE,
+	OPT_KEEP,
+	OPT_RAW_NAMES,
+	OPT_STATS,
+	OPT_STRICT,
+	OPT_DIFF,
+	OPT_HOST_FILES,
+	OPT_SORT,
+	OPT_NO_HEADERS,
+	OPT_ALL,
+	OPT_DEPTH,
+	OPT_ELEMENTS,
+	OPT_TREE,
+	OPT_COLOR,
+	OPT_LIST,
+	OPT_HELP,
+	OPT_VERSION,
+};
 
-/* The options of applet @a; before GUEST, if it has a model. Ends with a zeroed row. */
-const struct argp_option *options_of(const struct applet *a);
+/* The values that an option can have. */
+struct choice {
+	const char *what;	  /* one of them is: "way to pause" */
+	const char *const *names; /* NULL-terminated */
+};
 
-/*
- * Parse @argv of applet @a. True: go on with *@ret. False: all is said (help,
- * version, or a usage error), exit with *@status_ret.
- */
-bool options_parse(const struct applet *a, int argc, char **argv, struct options *ret,
-		   int *status_ret);
+struct option_row {
+	const char *name;
+	int key;	 /* its letter, or one of the above */
+	const char *arg; /* what its value is; NULL: it takes none */
+	unsigned scopes;
+	const char *text;	     /* of --help */
+	const struct choice *choice; /* NULL: any value */
+};
 
-/* How long a keeper stays, in seconds, if nothing is said: $VLENS_KEEP, as --keep takes it. */
-unsigned int options_default_keep(void);
+/* In the order of --help. Ends with a row that has no name. */
+extern const struct option_row option_rows[];
 
-/*
- * Check the options at the front of @argv against @table, as argp would take
- * them but by their full names only. False: the first that does not fit is
- * described in *@why_ret (malloc'ed, NULL without memory), and *@foreign_ret
- * is the argument when it is no option of ours at all, else NULL.
- */
-bool options_check(const struct argp_option *table, int argc, char **argv, char **why_ret,
-		   const char **foreign_ret);
+/* All that --engine can be: those of the guest's kernel by enum vl_executor, then imee, then
+ * the single ones of raw reads; then NULL. */
+extern const char *const engines[];
+#define ENGINE_IMEE 4
 
-/*
- * Parse @arg of --max-pause: "MS" or "MS,MS". False: it is wrong, and has been
- * reported in the name of @applet.
- */
-bool max_pause_parse(const char *applet, const char *arg, struct vl_pause_budget *ret);
+/* The scopes of @a's options, where it reads memory (@raw) or in front of GUEST. */
+unsigned options_scopes(const struct applet *a, bool raw);
 
-/* Print to stdout the usage line and the purpose; the options; both. */
-void options_head(const char *name, const char *args, const char *summary);
-void options_list(const struct argp_option *table);
-void options_help(const struct argp_option *table, const char *name, const char *args,
-		  const char *summary);
+/* The first row with key @key, or that @word ("--pause", "-c") means, in @scopes; NULL: none. */
+const struct option_row *option_by_key(int key, unsigned scopes);
+const struct option_row *option_by_word(const char *word, size_t len, unsigned scopes);
+
+/* Print "Options:" of --help. */
+void options_list(unsigned scopes);
 
 #endif

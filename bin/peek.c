@@ -10,7 +10,6 @@
 
 #include "applet.h"
 #include "base/clock.h"
-#include "parse.h"
 #include "peek.h"
 #include "report.h"
 #include "show.h"
@@ -21,7 +20,7 @@
 #define MAX_DEPTH 16
 
 struct peek {
-	struct view_options o;
+	struct request *request;
 	char **also; /* guests of --guest */
 	size_t nr_also;
 	const char *what;
@@ -67,7 +66,7 @@ static struct vl_error *show_bytes(const struct peek *p, struct vl_guest *g,
 		return vl_read_error(VL_READ_TOO_LONG, place->va);
 	if (place->va + (length - 1) < place->va)
 		return vl_read_error(VL_READ_WRAPS, place->va);
-	if (!p->o.json)
+	if (!p->request->json)
 		return peek_dump(g, place->va, length, r->out);
 	r->object = json_object_new_object();
 	describe(r->object, guest, place, p->what, NULL, length);
@@ -82,7 +81,7 @@ static struct vl_error *show_typed(const struct peek *p, struct vl_guest *g,
 	struct peek_text *text;
 	struct vl_error *err;
 
-	if (p->o.json) {
+	if (p->request->json) {
 		r->object = json_object_new_object();
 		describe(r->object, guest, place, p->what, place->type, place->size);
 		err = vl_guest_peek_values(g, p->length, &peek_tree_ops, &tree);
@@ -106,10 +105,10 @@ static void look(void *ctx, struct view_job *job)
 {
 	const struct peek *p = ctx;
 	const struct vl_guest_options go = {
-		.target = p->o.scan.target,
+		.target = p->request->scan.target,
 		.uses = VL_GUEST_READ,
-		.engine = p->o.scan.engine,
-		.explain = p->o.stats,
+		.engine = p->request->scan.engine,
+		.explain = p->request->stats,
 	};
 	struct result *r = job->result;
 	uint64_t begin = vl_now_ns();
@@ -128,7 +127,7 @@ static void look(void *ctx, struct view_job *job)
 		job->err = place.typed ? show_typed(p, g, &place, job->spec, r) :
 					 show_bytes(p, g, &place, job->spec, r);
 	job->look_ns = vl_now_ns() - begin;
-	if (g && p->o.stats)
+	if (g && p->request->stats)
 		view_note(job, g);
 	view_end(job, g);
 	if (r->out && p->many)
@@ -146,11 +145,11 @@ static bool take_number(const struct peek *p, const char *arg, uint64_t max, con
 	*ret = strtoull(arg, &end, 0);
 	if (!errno && isdigit((unsigned char)*arg) && !*end && *ret <= max)
 		return true;
-	usage_report(p->o.applet->name, "'%s' is no %s", arg, what);
+	usage_report(p->request->applet->name, "'%s' is no %s", arg, what);
 	return false;
 }
 
-static bool take(void *ctx, int key, char *arg)
+static bool take(struct request *r, void *ctx, int key, char *arg)
 {
 	struct peek *p = ctx;
 	uint64_t n;
@@ -159,20 +158,20 @@ static bool take(void *ctx, int key, char *arg)
 	case 'g':
 		p->also[p->nr_also++] = arg;
 		return true;
-	case VIEW_AS:
+	case OPT_AS:
 		if (!take_number(p, arg, INT_MAX, "process id", &n))
 			return false;
 		p->as = (pid_t)n;
 		return true;
-	case VIEW_DEPTH:
+	case OPT_DEPTH:
 		if (!take_number(p, arg, MAX_DEPTH, "depth (0 to 16)", &n))
 			return false;
 		p->depth = (unsigned)n;
 		return true;
-	case VIEW_ELEMENTS:
+	case OPT_ELEMENTS:
 		return take_number(p, arg, UINT64_MAX, "number of elements", &p->elements);
 	default:
-		return view_option(&p->o, key, arg);
+		return request_option(r, NULL, key, arg);
 	}
 }
 
@@ -185,11 +184,11 @@ static int run(struct peek *p)
 	int status;
 
 	json_object_object_add(top, "places", list);
-	status = view_jobs(&p->o, p->also, p->nr_also, &jobs, &nr) ? 0 : STATUS_GUEST;
+	status = view_jobs(p->request, p->also, p->nr_also, &jobs, &nr) ? 0 : STATUS_GUEST;
 	results = calloc(nr + 1, sizeof(*results));
 	for (size_t i = 0; results && i < nr; i++)
 		jobs[i].result = &results[i];
-	p->many = nr > 1 || p->o.all;
+	p->many = nr > 1 || p->request->all;
 	if (results)
 		view_each(jobs, nr, look, p);
 	for (size_t i = 0; results && i < nr; i++) {
@@ -198,7 +197,7 @@ static int run(struct peek *p)
 			json_object_put(results[i].object);
 		else if (results[i].object)
 			json_object_array_add(list, results[i].object);
-		if (p->many && !p->o.json && results[i].len) {
+		if (p->many && !p->request->json && results[i].len) {
 			print_clean(stdout, jobs[i].spec, strlen(jobs[i].spec), false, NULL);
 			puts(":");
 		}
@@ -206,11 +205,11 @@ static int run(struct peek *p)
 			fwrite(results[i].text, 1, results[i].len, stdout);
 		free(results[i].text);
 	}
-	if (p->o.json)
+	if (p->request->json)
 		show_json_print(top);
 	else
 		json_object_put(top);
-	status = view_report(&p->o, jobs, nr, status);
+	status = view_report(p->request, jobs, nr, status);
 	free(results);
 	view_jobs_free(jobs, nr);
 	return status;
@@ -219,59 +218,47 @@ static int run(struct peek *p)
 /* GUEST, unless others name the guests; WHAT; LENGTH. */
 static bool take_words(struct peek *p)
 {
-	const char *name = p->o.applet->name;
-	size_t first = p->o.all || p->nr_also ? 0 : 1;
+	const char *name = p->request->applet->name;
+	size_t first = p->request->all || p->nr_also ? 0 : 1;
 
-	if (p->o.all && p->nr_also) {
+	if (p->request->all && p->nr_also) {
 		usage_report(name, "--all and --guest are too many");
 		return false;
 	}
-	if (first && !p->o.nr_words) {
+	if (first && !p->request->nr_words) {
 		usage_report(name, "no guest is named");
 		return false;
 	}
 	if (first)
-		p->also[p->nr_also++] = p->o.words[0];
-	if (p->o.nr_words == first) {
+		p->also[p->nr_also++] = p->request->words[0];
+	if (p->request->nr_words == first) {
 		usage_report(name, "no address or symbol is named");
 		return false;
 	}
-	if (p->o.nr_words > first + 2) {
-		usage_report(name, "'%s' is too many", p->o.words[first + 2]);
+	if (p->request->nr_words > first + 2) {
+		usage_report(name, "'%s' is too many", p->request->words[first + 2]);
 		return false;
 	}
-	p->what = p->o.words[first];
-	if (p->o.nr_words == first + 1)
+	p->what = p->request->words[first];
+	if (p->request->nr_words == first + 1)
 		return true;
-	if (!take_number(p, p->o.words[first + 1], UINT64_MAX, "length", &p->length))
+	if (!take_number(p, p->request->words[first + 1], UINT64_MAX, "length", &p->length))
 		return false;
 	if (!p->length)
 		usage_report(name, "a length of 0 shows nothing");
 	return p->length;
 }
 
-int peek_run(const struct applet *a, const struct view *v, int argc, char **argv)
+int peek_run(struct request *r)
 {
-	struct peek p = { .o = { .applet = a }, .elements = DEFAULT_ELEMENTS };
-	int status = a->usage_status;
+	struct peek p = { .request = r, .elements = DEFAULT_ELEMENTS };
+	int status = r->applet->usage_status;
 
-	p.o.words = calloc((size_t)argc + 1, sizeof(*p.o.words));
-	p.also = calloc((size_t)argc + 1, sizeof(*p.also));
-	if (!p.o.words || !p.also) {
-		error_report(a->name, NULL, vl_error_nomem());
-	} else if (!parse_arguments(a, v->options, argc, argv, take, &p)) {
-		status = a->usage_status;
-	} else if (p.o.end == VIEW_END_HELP) {
-		options_help(v->options, a->name, a->args, a->summary);
-		printf("\nFor more details see %s(1).\n", a->name);
-		status = 0;
-	} else if (p.o.end == VIEW_END_VERSION) {
-		print_version(a->name);
-		status = 0;
-	} else if (take_words(&p)) {
+	p.also = calloc(r->nr_given + 1, sizeof(*p.also));
+	if (!p.also)
+		error_report(r->applet->name, NULL, vl_error_nomem());
+	else if (request_take(r, take, &p, &status) && take_words(&p))
 		status = run(&p);
-	}
-	free(p.o.words);
 	free(p.also);
 	return status;
 }

@@ -196,7 +196,8 @@ void usage_report(const char *applet, const char *fmt, ...)
 
 void print_version(const char *applet)
 {
-	if (strcmp(applet, "vlens"))
+	/* "vlens doctor" is vlens. */
+	if (strncmp(applet, "vlens", 5) != 0)
 		printf("%s from vlens %s\n", applet, vl_version());
 	else
 		printf("vlens %s\n", vl_version());

@@ -59,11 +59,11 @@ bool session_open(struct session *s)
 
 	if (s->guest)
 		return true;
-	progress_begin(&progress, s->applet->name, s->options.spec);
-	err = vl_guest_open(s->options.spec, &s->options.guest, &s->guest);
+	progress_begin(&progress, s->applet->name, s->request->spec);
+	err = vl_guest_open(s->request->spec, &s->options, &s->guest);
 	progress_end(&progress);
 	if (err)
-		error_report(s->applet->name, s->options.spec, err);
+		error_report(s->applet->name, s->request->spec, err);
 	return !err;
 }
 
@@ -72,9 +72,9 @@ static struct vl_error *redirect(struct session *s, struct vl_redirect_options *
 				 bool *opened_ret)
 {
 	struct vl_keep_options k = {
-		.spec = s->options.spec,
-		.guest = s->options.guest,
-		.seconds = s->options.keep,
+		.spec = s->request->spec,
+		.guest = s->options,
+		.seconds = s->request->keep,
 	};
 	struct vl_redirect_options with = *o;
 	struct keep_command command;
@@ -84,7 +84,7 @@ static struct vl_error *redirect(struct session *s, struct vl_redirect_options *
 	*opened_ret = true;
 	keep_command(s, &command);
 	k.command = command.argv;
-	progress_begin(&progress, s->applet->name, s->options.spec);
+	progress_begin(&progress, s->applet->name, s->request->spec);
 	with.ready = progress_clear;
 	with.ready_ctx = &progress;
 	err = vl_keep_run(&k, &with, status_ret, &s->stats, &s->redirect, &s->kept);
@@ -151,15 +151,15 @@ static int report_lost(const struct session *s, int status)
 						   "disk, not in its memory"),
 				      "no host has one");
 	if (names)
-		error_report(s->applet->name, s->options.spec, names);
+		error_report(s->applet->name, s->request->spec, names);
 	if (hosts)
-		error_report(s->applet->name, s->options.spec, hosts);
+		error_report(s->applet->name, s->request->spec, hosts);
 	if (disk)
-		error_report(s->applet->name, s->options.spec, disk);
+		error_report(s->applet->name, s->request->spec, disk);
 	if (rest)
-		error_report(s->applet->name, s->options.spec, rest);
+		error_report(s->applet->name, s->request->spec, rest);
 	if (refused)
-		error_report(s->applet->name, s->options.spec, refused);
+		error_report(s->applet->name, s->request->spec, refused);
 	/* The program may take what it was not told for what is not there. */
 	if (!status && lost->main && (disk || rest))
 		return rest ? STATUS_GUEST : STATUS_MISSING;
@@ -172,8 +172,8 @@ int session_redirect(struct session *s, const char *path, const char *arg0, char
 	struct vl_redirect_options o = {
 		.arg0 = arg0,
 		.guest_paths = guest_paths,
-		.raw_names = s->options.raw_names,
-		.host_files = *s->options.host_files ? s->options.host_files : NULL,
+		.raw_names = s->request->raw_names,
+		.host_files = *s->request->host_files ? s->request->host_files : NULL,
 	};
 	_cleanup_error_ struct vl_error *err = NULL;
 	int status = STATUS_GUEST;
@@ -197,7 +197,7 @@ int session_redirect(struct session *s, const char *path, const char *arg0, char
 	free(argv);
 	s->failed = err;
 	if (err)
-		error_report(s->applet->name, s->options.spec, err);
+		error_report(s->applet->name, s->request->spec, err);
 	return report_lost(s, status);
 }
 
@@ -215,12 +215,12 @@ int model_run(struct session *s)
 		error_report(a->name, NULL, err);
 		return STATUS_NOT_FOUND;
 	}
-	status = session_redirect(s, path, a->program, s->options.args, NULL);
+	status = session_redirect(s, path, a->program, s->request->args, NULL);
 	free(path);
 	return status;
 }
 
 int exec_run(struct session *s)
 {
-	return session_redirect(s, s->options.args[0], NULL, s->options.args + 1, NULL);
+	return session_redirect(s, s->request->args[0], NULL, s->request->args + 1, NULL);
 }

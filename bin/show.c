@@ -11,6 +11,7 @@
 #include <wchar.h>
 
 #include "base/clock.h"
+#include "options.h"
 #include "report.h"
 #include "base/text.h"
 
@@ -63,7 +64,7 @@ static bool bad(const char *word, size_t len, char **bad_ret)
 	return false;
 }
 
-bool show_take_columns(struct show *s, const char *spec, char **bad_ret)
+static bool take_columns(struct show *s, const char *spec, char **bad_ret)
 {
 	for (spec += strspn(spec, SEPARATORS); *spec; spec += strspn(spec, SEPARATORS)) {
 		size_t name = strcspn(spec, SEPARATORS "=:"), len = strcspn(spec, ",");
@@ -95,7 +96,7 @@ bool show_take_columns(struct show *s, const char *spec, char **bad_ret)
 	return true;
 }
 
-bool show_take_sort(struct show *s, const char *spec, char **bad_ret)
+static bool take_sort(struct show *s, const char *spec, char **bad_ret)
 {
 	for (spec += strspn(spec, SEPARATORS); *spec; spec += strspn(spec, SEPARATORS)) {
 		size_t len = strcspn(spec, SEPARATORS), sign = *spec == '+' || *spec == '-';
@@ -110,6 +111,22 @@ bool show_take_sort(struct show *s, const char *spec, char **bad_ret)
 		spec += len;
 	}
 	return true;
+}
+
+bool show_option(struct show *s, const char *applet, int key, const char *arg)
+{
+	char *word = NULL;
+	bool ok = true;
+
+	if (key == OPT_NO_HEADERS)
+		s->no_headers = true;
+	else
+		ok = key == 'o' ? take_columns(s, arg, &word) : take_sort(s, arg, &word);
+	if (!ok)
+		usage_report(applet, "error: unknown %s specifier \"%s\"",
+			     key == 'o' ? "user-defined format" : "sort", word ? word : "");
+	free(word);
+	return ok;
 }
 
 bool show_settle(struct show *s, bool guests)

@@ -41,12 +41,11 @@ void show_init(struct show *s, const struct vl_column *columns);
 void show_deinit(struct show *s);
 
 /*
- * Take -o @spec: names with commas or blanks between, each perhaps with =HEADER and
- * :WIDTH. Or --sort @spec: [+-]name, likewise. False: *@bad_ret (malloc'ed) is
- * the one that is not understood.
+ * Take @arg of the option with key @key. -o: names with commas or blanks between, each
+ * perhaps with =HEADER and :WIDTH. --sort: [+-]name, likewise. --no-headers. False: it is
+ * wrong, and has been reported in the name of @applet.
  */
-bool show_take_columns(struct show *s, const char *spec, char **bad_ret);
-bool show_take_sort(struct show *s, const char *spec, char **bad_ret);
+bool show_option(struct show *s, const char *applet, int key, const char *arg);
 
 /*
  * With no columns asked for, those of the view; @guests: and first, which guest a

@@ -36,13 +36,9 @@ _vlens_guests() {
 # The values $2 of option $1 of applet $3.
 _vlens_value() {
 	case $1 in
-	--engine) _vlens_words "$2" "$(vlens complete engines "$3" 2>/dev/null)" ;;
-	-o | --output) _vlens_words "$2" "$(vlens complete columns "$3" 2>/dev/null)" ;;
-	-s | --sort) _vlens_words "${2#-}" "$(vlens complete columns "$3" 2>/dev/null)" ;;
 	-g | --guest) _vlens_guests "$2" ;;
-	--pause) _vlens_words "$2" 'auto freeze suspend none' ;;
-	--color) _vlens_words "$2" 'auto always never' ;;
-	-c | --connect) _vlens_words "$2" "${LIBVIRT_DEFAULT_URI-}" ;;
+	-s | --sort) _vlens_words "${2#-}" "$(vlens complete values "$3" "$1" 2>/dev/null)" ;;
+	*) _vlens_words "$2" "$(vlens complete values "$3" "$1" 2>/dev/null)" ;;
 	esac
 }
 

@@ -17,18 +17,10 @@ end
 # The values of option $argv[1] of applet $argv[2].
 function __vlens_values
     switch $argv[1]
-        case --engine
-            vlens complete engines $argv[2] 2>/dev/null
-        case -o --output --sort
-            vlens complete columns $argv[2] 2>/dev/null
         case -g --guest
             __vlens_guests ''
-        case --pause
-            printf '%s\n' auto freeze suspend none
-        case --color
-            printf '%s\n' auto always never
-        case -c --connect
-            set -q LIBVIRT_DEFAULT_URI; and echo $LIBVIRT_DEFAULT_URI
+        case '*'
+            vlens complete values $argv[2] $argv[1] 2>/dev/null
     end
 end
 

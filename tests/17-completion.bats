@@ -32,8 +32,8 @@ judge() {
 	assert_same "$(options doctor | grep '^--')" "$(offers 'vlens doctor --')"
 	assert_same "$(vlens complete columns vpslist | sort)" "$(offers 'vpslist -o ')"
 	assert_same "$(vlens complete columns vlist | sort)" "$(offers 'vlist --sort ')"
-	assert_same "$(vlens complete engines vps | sort)" "$(offers 'vps --engine ')"
-	assert_same "$(vlens complete engines vps | sort)" "$(offers 'vps --engine=')"
+	assert_same "$(vlens complete values vps --engine | sort)" "$(offers 'vps --engine ')"
+	assert_same "$(vlens complete values vps --engine | sort)" "$(offers 'vps --engine=')"
 	assert_same "$(printf '%s\n' auto freeze none suspend)" "$(offers 'vls --pause=')"
 	# Guests: libvirt's, and those that libvirt does not manage.
 	offers 'vps te' | grep -qx test

@@ -247,7 +247,7 @@ static bool report(struct top *t, struct top_guest *g, enum top_state *last)
 
 	*last = g->err ? g->state : TOP_RUNNING;
 	if (fresh)
-		error_report(t->o.applet->name, g->spec, g->err);
+		error_report(t->o->applet->name, g->spec, g->err);
 	return g->err;
 }
 
@@ -257,7 +257,7 @@ static bool print_frame(struct top *t, uint64_t frame, enum top_state *states)
 	size_t room = line_room();
 	bool failed = false;
 
-	if (t->o.json) {
+	if (t->o->json) {
 		top = json_object_new_object();
 		list = json_object_new_array();
 		json_object_object_add(top, "guests", list);
@@ -295,7 +295,7 @@ int top_batch(struct top *t)
 		top_ask(t);
 		wait_answers(t);
 		/* Text of none of them would be empty frames for ever. */
-		if (!frame && top_all_failed(t) && !t->o.json)
+		if (!frame && top_all_failed(t) && !t->o->json)
 			break;
 		good = print_frame(t, frame, states);
 		if (ferror(stdout) || (!frame && top_all_failed(t)))

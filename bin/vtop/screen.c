@@ -54,7 +54,7 @@ __attribute__((format(printf, 2, 0))) static void no_terminal(const struct top *
 	_cleanup_error_ struct vl_error *err =
 		vl_error_hint(vl_error_new(VL_ERR_ARG, fmt, what), "%s", hint);
 
-	error_report(t->o.applet->name, NULL, err);
+	error_report(t->o->applet->name, NULL, err);
 }
 
 /* newterm(), as initscr() would end the program. */
@@ -190,7 +190,7 @@ int top_screen(struct top *t)
 	int signal_fd;
 
 	if (!screen)
-		return t->o.applet->usage_status;
+		return t->o->applet->usage_status;
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGINT);
 	sigaddset(&ends, SIGTERM);

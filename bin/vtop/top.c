@@ -13,7 +13,6 @@
 #include "../applet.h"
 #include "base/array.h"
 #include "base/clock.h"
-#include "../parse.h"
 #include "../report.h"
 #include "top.h"
 
@@ -24,7 +23,7 @@
 
 static bool wrong(const struct top *t, const char *what, const char *arg)
 {
-	usage_report(t->o.applet->name, "no %s: '%s'", what, arg);
+	usage_report(t->o->applet->name, "no %s: '%s'", what, arg);
 	return false;
 }
 
@@ -118,7 +117,7 @@ static bool take_sort(struct top *t, const char *arg)
 		vl_column_find(vl_top_columns, other ? other : name, strlen(other ? other : name));
 
 	if (column < 0) {
-		usage_report(t->o.applet->name, "error: unknown sort specifier \"%s\"", arg);
+		usage_report(t->o->applet->name, "error: unknown sort specifier \"%s\"", arg);
 		return false;
 	}
 	t->filter.column = column;
@@ -126,11 +125,9 @@ static bool take_sort(struct top *t, const char *arg)
 	return true;
 }
 
-static bool take(void *ctx, int key, char *arg)
+static bool take(struct request *r, void *ctx, int key, char *arg)
 {
 	struct top *t = ctx;
-	char *word = NULL;
-	bool ok = true;
 
 	switch (key) {
 	case 'b':
@@ -146,37 +143,16 @@ static bool take(void *ctx, int key, char *arg)
 		return take_user(t, arg);
 	case 's':
 		return take_sort(t, arg);
-	case VIEW_TREE:
+	case OPT_TREE:
 		t->filter.tree = true;
 		break;
-	case VIEW_NO_HEADERS:
-		t->show.no_headers = true;
-		break;
 	case 'o':
-		ok = show_take_columns(&t->show, arg, &word);
-		if (!ok)
-			usage_report(t->o.applet->name,
-				     "error: unknown user-defined format specifier \"%s\"",
-				     word ? word : "");
-		break;
+	case OPT_NO_HEADERS:
+		return show_option(&t->show, r->applet->name, key, arg);
 	default:
-		return view_option(&t->o, key, arg);
+		return request_option(r, NULL, key, arg);
 	}
-	free(word);
-	return ok;
-}
-
-static void help(const struct top *t, const struct view *v)
-{
-	const struct applet *a = t->o.applet;
-
-	options_head(a->name, a->args, a->summary);
-	puts("\nColumns (* if none are asked for):");
-	for (const struct vl_column *c = v->columns; c->name; c++)
-		printf("  %c %-12s %s\n", c->shown ? '*' : ' ', c->name, c->doc);
-	puts("\nKeys: F1 shows them.");
-	options_list(v->options);
-	printf("\nFor more details see %s(1).\n", a->name);
+	return true;
 }
 
 /* ---- running ---- */
@@ -199,7 +175,7 @@ static bool start_guests(struct top *t, const struct view_job *jobs, size_t nr)
 		struct top_guest *g = &t->guests[t->nr];
 
 		g->spec = jobs[t->nr].spec;
-		g->scan = &t->o.scan;
+		g->scan = &t->o->scan;
 		g->event_fd = t->event_fd;
 		g->users_when = !t->batch      ? TOP_USERS_LATER :
 				shows_users(t) ? TOP_USERS_FIRST :
@@ -216,8 +192,8 @@ static int report_failures(struct top *t, int status)
 	if (!top_all_failed(t))
 		return status;
 	for (size_t i = 0; i < t->nr; i++)
-		if (!t->batch || t->o.json || t->guests[i].err)
-			error_report(t->o.applet->name, t->guests[i].spec, t->guests[i].err);
+		if (!t->batch || t->o->json || t->guests[i].err)
+			error_report(t->o->applet->name, t->guests[i].spec, t->guests[i].err);
 	return STATUS_GUEST;
 }
 
@@ -228,15 +204,15 @@ static int run_on(struct top *t)
 	size_t nr = 0;
 
 	/* Without a name, all there are. */
-	t->o.all = t->o.all || !t->o.nr_words;
-	if (!view_jobs(&t->o, t->o.words, t->o.nr_words, &jobs, &nr))
+	t->o->all = t->o->all || !t->o->nr_words;
+	if (!view_jobs(t->o, t->o->words, t->o->nr_words, &jobs, &nr))
 		return STATUS_GUEST;
 	if (!nr)
-		error_report(t->o.applet->name, NULL,
+		error_report(t->o->applet->name, NULL,
 			     vl_error_hint(vl_error_new(VL_ERR_TARGET, "no guest runs here"),
 					   "name one: a domain, qemu:PID, or a dump's path"));
 	else if (!show_settle(&t->show, false) || !start_guests(t, jobs, nr))
-		error_report(t->o.applet->name, NULL, vl_error_nomem());
+		error_report(t->o->applet->name, NULL, vl_error_nomem());
 	else
 		status = report_failures(t, t->batch ? top_batch(t) : top_screen(t));
 	for (size_t i = 0; i < t->nr; i++)
@@ -248,39 +224,31 @@ static int run_on(struct top *t)
 	return status;
 }
 
-int top_run(const struct applet *a, const struct view *v, int argc, char **argv)
+int top_run(struct request *r)
 {
 	struct top t = {
-		.o = { .applet = a },
+		.o = r,
 		.delay_ns = (uint64_t)(DEFAULT_DELAY * VL_NSEC_PER_SEC),
 		.filter = { .column = VL_TOP_CPU, .down = true, .user = TOP_ANY_USER },
 		.event_fd = -1,
 	};
-	int status = a->usage_status;
+	int status;
 
 	t.filter.text = t.filter_text;
-	t.o.words = calloc((size_t)argc + 1, sizeof(*t.o.words));
-	show_init(&t.show, v->columns);
-	if (!t.o.words)
-		error_report(a->name, NULL, vl_error_nomem());
-	else if (!parse_arguments(a, v->options, argc, argv, take, &t))
-		status = a->usage_status;
-	else if (t.o.end == VIEW_END_HELP)
-		help(&t, v), status = 0;
-	else if (t.o.end == VIEW_END_VERSION)
-		print_version(a->name), status = 0;
-	else if (t.o.nr_words && t.o.all)
-		usage_report(a->name, "--all and '%s' are too many", t.o.words[0]);
-	else if (t.o.json && !t.batch)
-		usage_report(a->name, "--json is for -b");
-	else
-		status = run_on(&t);
+	show_init(&t.show, r->applet->view.columns);
+	if (request_take(r, take, &t, &status)) {
+		if (r->nr_words && r->all)
+			usage_report(r->applet->name, "--all and '%s' are too many", r->words[0]);
+		else if (r->json && !t.batch)
+			usage_report(r->applet->name, "--json is for -b");
+		else
+			status = run_on(&t);
+	}
 	show_deinit(&t.show);
 	top_list_deinit(&t.list);
 	free(t.text.text);
 	free(t.line.text);
 	free(t.pids);
-	free(t.o.words);
 	if (t.signal) {
 		/* The terminal is as it was: end as if there had been no handler. */
 		signal(t.signal, SIG_DFL);

@@ -191,7 +191,7 @@ struct top_prompt {
 };
 
 struct top {
-	struct view_options o;
+	struct request *o;
 	struct show show;
 	uint64_t delay_ns;
 	uint64_t iterations; /* 0: for ever */

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The list of applets, and of the commands of vlens. --list, help, completion and
+ * the check of the manual read it.
+ */
+#include "applet.h"
+
+#include <string.h>
+
+#include "base/array.h"
+
+/* clang-format off */
+/* An applet that mirrors @model, a program of @package; its name has a "v" in front. */
+#define MIRROR(model, of, status, purpose) \
+	.name = "v" model, .run = model_run, .args = "GUEST [" model "'s options...]", \
+	.summary = purpose ", as " model " does inside it", .program = model, .package = of, \
+	.usage_status = status, .scope = SCOPE_MIRRORED
+
+/* One that reads memory only. */
+#define READER(title, words, purpose) \
+	.name = title, .args = words, .summary = purpose, .usage_status = 1
+
+/* A table that is read from memory. */
+#define TABLE(what) .view = { .run = view_run, .scope = SCOPE_RAW, .scan = &(what) }
+#define TABLE_AND_DIFF(what, how) \
+	.view = { .run = view_run, .scope = SCOPE_RAW, .scan = &(what), .diff = &(how) }
+
+const struct applet applets[] = {
+	{ MIRROR("ps", "procps", 1, "Show the processes of a virtual machine"),
+	  TABLE_AND_DIFF(vl_scan_ps, vl_diff_processes) },
+	{ MIRROR("uname", "coreutils", 1, "Show the kernel of a virtual machine"),
+	  TABLE(vl_scan_uname) },
+	{ MIRROR("free", "procps", 1, "Show the memory use of a virtual machine"),
+	  TABLE(vl_scan_free) },
+	{ MIRROR("lsmod", "kmod", 1, "Show the kernel modules of a virtual machine"),
+	  TABLE_AND_DIFF(vl_scan_modules, vl_diff_modules) },
+	{ MIRROR("uptime", "procps", 1, "Show how long a virtual machine has been up") },
+	{ MIRROR("lsof", "lsof", 1, "List the open files of a virtual machine"),
+	  TABLE(vl_scan_files) },
+	{ MIRROR("ipcs", "util-linux", 1, "Show the System V IPC of a virtual machine") },
+	{ MIRROR("ss", "iproute2", 1, "Show the sockets of a virtual machine") },
+	{ MIRROR("ip", "iproute2", 1, "Show the network of a virtual machine") },
+	{ MIRROR("netstat", "net-tools", 3, "Show the connections of a virtual machine"),
+	  TABLE(vl_scan_sockets) },
+	{ MIRROR("ifconfig", "net-tools", 1, "Show the interfaces of a virtual machine") },
+	{ MIRROR("arp", "net-tools", 3, "Show the neighbours of a virtual machine") },
+	{ MIRROR("date", "coreutils", 1, "Show the clock of a virtual machine") },
+	{ MIRROR("dmesg", "util-linux", 1, "Show the kernel log of a virtual machine") },
+	{ MIRROR("vmstat", "procps", 1, "Show how busy a virtual machine is") },
+	{ MIRROR("pidstat", "sysstat", 1, "Show what each process of a virtual machine uses") },
+	{ MIRROR("mpstat", "sysstat", 1, "Show the CPUs of a virtual machine") },
+	{ MIRROR("iostat", "sysstat", 1, "Show the disks of a virtual machine") },
+	{ .name = "vls", .run = ls_run, .args = "GUEST [ls's options...] [PATH...]",
+	  .summary = "List directories of a virtual machine, as ls does inside it",
+	  .program = "ls", .package = "coreutils", .usage_status = 2, .scope = SCOPE_MIRRORED },
+	{ .name = "vcat", .run = cat_run, .args = "GUEST PATH...",
+	  .summary = "Print files of a virtual machine that its kernel has in memory",
+	  .usage_status = 1, .needs = "path", .scope = SCOPE_MIRRORED },
+	{ READER("vlist", "[GUEST...]",
+		 "List the virtual machines of this host and what is known of each"),
+	  .view = { .run = list_run, .scope = SCOPE_RAW, .columns = vl_list_columns } },
+	{ READER("vmem", "GUEST...",
+		 "Show the memory map of a virtual machine, of its hardware and of its kernel"),
+	  TABLE(vl_scan_memory) },
+	{ READER("vpidlist", "GUEST...",
+		 "List the process ids of a virtual machine, read from its memory"),
+	  TABLE(vl_scan_pidlist) },
+	{ READER("vpslist", "GUEST...",
+		 "List the processes of a virtual machine, read from its memory"),
+	  TABLE(vl_scan_pslist) },
+	{ READER("vcredlist", "GUEST...",
+		 "List the credentials of a virtual machine's processes, read from its memory"),
+	  TABLE(vl_scan_credlist) },
+	{ READER("vtop", "[GUEST...]",
+		 "Watch virtual machines and their processes, as htop does, from outside"),
+	  .view = { .run = top_run, .scope = SCOPE_TOP, .columns = vl_top_columns } },
+	{ READER("vsyscalldump", "GUEST...",
+		 "Show and check the system calls of a virtual machine's kernel"),
+	  TABLE(vl_scan_syscalls) },
+	{ READER("vpeek", "GUEST WHAT [LENGTH]",
+		 "Show memory of a virtual machine, as bytes or by its kernel's types"),
+	  .view = { .run = peek_run, .scope = SCOPE_PEEK } },
+	{ .name = "vexec", .run = exec_run, .args = "GUEST COMMAND [ARG...]",
+	  .summary = "Run a program of this host that sees a virtual machine in its place",
+	  .usage_status = 1, .needs = "command", .scope = SCOPE_MIRRORED | SCOPE_EXEC },
+};
+
+static const struct applet doctor = {
+	READER("vlens doctor", "[GUEST...]",
+	       "Check what works on this host, and with a virtual machine"),
+	.view = { .run = doctor_run, .scope = SCOPE_DOCTOR },
+};
+/* clang-format on */
+
+const size_t nr_applets = ARRAY_SIZE(applets);
+
+const struct command commands[] = {
+	{ .name = "doctor", .applet = &doctor },
+	{ .name = "help", .run = help_run, .summary = "Show the options of one of these" },
+	{ .name = "keep", .run = keep_run },
+	{ .name = "complete", .run = complete_run },
+	{ 0 },
+};
+
+const struct applet *applet_find(const char *name, bool bare)
+{
+	for (size_t i = 0; i < nr_applets; i++)
+		if (!strcmp(name, applets[i].name) || (bare && !strcmp(name, applets[i].name + 1)))
+			return &applets[i];
+	return NULL;
+}
+
+const struct command *command_find(const char *name)
+{
+	const struct command *c = commands;
+
+	while (c->name && strcmp(name, c->name) != 0)
+		c++;
+	return c->name ? c : NULL;
+}
+
+bool command_is_listed(const struct command *c)
+{
+	return c->applet || c->summary;
+}
+
+void applets_help(void)
+{
+	puts("\nApplets:");
+	for (size_t i = 0; i < nr_applets; i++)
+		printf("  %-14s%s\n", applets[i].name, applets[i].summary);
+	puts("\nCommands:");
+	for (const struct command *c = commands; c->name; c++)
+		if (command_is_listed(c))
+			printf("  %-14s%s\n", c->name, c->applet ? c->applet->summary : c->summary);
+}

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "request.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "applet.h"
+#include "base/array.h"
+#include "options.h"
+#include "report.h"
+
+/* ---- words ---- */
+
+static bool is_long(const struct given *g)
+{
+	return g->word[1] == '-';
+}
+
+static const struct option_row *row_of(const struct given *g, unsigned scopes)
+{
+	return is_long(g) ? option_by_word(g->word, g->len + 2, scopes) :
+			    option_by_key((unsigned char)*g->at, scopes);
+}
+
+/* All that can stand in the line: what it then may have depends on what it asks for. */
+static unsigned any_scope(const struct applet *a)
+{
+	return options_scopes(a, false) | options_scopes(a, true) |
+	       (a->view.run ? SCOPE_COMPARE : 0);
+}
+
+/* Add the options of argv[@i]; returns how many words they take, 0 without memory. */
+static int read_options(struct request *r, char **argv, int i)
+{
+	char *word = argv[i], *at = word + 1 + (word[1] == '-');
+	int taken = 1;
+
+	do {
+		struct given *more = reallocarray(r->given, r->nr_given + 1, sizeof(*more)), *g;
+		const struct option_row *o;
+		char *rest;
+
+		if (!more)
+			return 0;
+		r->given = more;
+		g = &more[r->nr_given++];
+		*g = (struct given){ word, at, 1, NULL };
+		if (is_long(g))
+			g->len = strcspn(at, "=");
+		rest = at + g->len;
+		o = row_of(g, any_scope(r->applet));
+		if (is_long(g))
+			g->value = *rest ? rest + 1 : NULL;
+		else if (o && o->arg && *rest)
+			g->value = rest;
+		if (o && o->arg && !g->value && argv[i + 1]) {
+			g->value = argv[i + 1];
+			taken++;
+		}
+		at = is_long(g) || !o || o->arg ? NULL : rest;
+	} while (at && *at);
+	return taken;
+}
+
+/* Do the options in front of GUEST ask for what is in memory? */
+static bool asks_raw(const struct request *r)
+{
+	for (size_t i = 0; r->applet->view.run && i < r->nr_given; i++) {
+		const struct option_row *o = row_of(&r->given[i], any_scope(r->applet));
+
+		if (o && (o->key == 'J' || o->key == OPT_DIFF))
+			return true;
+		for (size_t k = 0; o && o->key == OPT_ENGINE && r->given[i].value; k++)
+			if (!engines[k] || !strcmp(engines[k], r->given[i].value))
+				return engines[k] && k >= ENGINE_IMEE;
+	}
+	return false;
+}
+
+bool request_read(struct request *r, const struct applet *a, int argc, char **argv)
+{
+	bool ended = false;
+	int taken = 1;
+
+	*r = (struct request){ .applet = a, .keep = request_default_keep() };
+	r->words = calloc((size_t)argc + 1, sizeof(*r->words));
+	r->raw = a->view.run && !a->run;
+	for (int i = 1; r->words && taken && i < argc; i += taken) {
+		taken = 1;
+		if (ended || argv[i][0] != '-' || !argv[i][1]) {
+			r->words[r->nr_words++] = argv[i];
+			/* Behind the guest all is the program's. */
+			ended = ended || !(r->raw || asks_raw(r));
+		} else if (!strcmp(argv[i], "--")) {
+			ended = true;
+		} else {
+			taken = read_options(r, argv, i);
+		}
+	}
+	r->raw = r->raw || asks_raw(r);
+	if (r->words && taken)
+		return true;
+	error_report(a->name, NULL, vl_error_nomem());
+	return false;
+}
+
+void request_free(struct request *r)
+{
+	free(r->given);
+	free(r->words);
+}
+
+bool request_has(const struct request *r, int key)
+{
+	for (size_t i = 0; i < r->nr_given; i++) {
+		const struct option_row *o = row_of(&r->given[i], any_scope(r->applet));
+
+		if (o && o->key == key)
+			return true;
+	}
+	return false;
+}
+
+/* ---- values ---- */
+
+static bool wrong(const struct request *r, const char *fmt, const char *arg)
+{
+	usage_report(r->applet->name, fmt, arg);
+	return false;
+}
+
+int request_choice(const struct request *r, int key, const char *arg)
+{
+	const struct choice *c = option_by_key(key, options_scopes(r->applet, r->raw))->choice;
+	char all[128] = "";
+
+	for (int i = 0; c->names[i]; i++) {
+		size_t used = strlen(all);
+
+		if (!strcmp(arg, c->names[i]))
+			return i;
+		snprintf(all + used, sizeof(all) - used, "%s%s",
+			 !i		 ? "" :
+			 c->names[i + 1] ? ", " :
+					   " or ",
+			 c->names[i]);
+	}
+	usage_report(r->applet->name, "no %s '%s': %s", c->what, arg, all);
+	return -1;
+}
+
+/* Of the guest's kernel; those of raw reads have made it a raw one. */
+static bool take_executor(struct request *r, const char *arg)
+{
+	int i = 0;
+
+	while (i < ENGINE_IMEE && strcmp(engines[i], arg) != 0)
+		i++;
+	if (i < ENGINE_IMEE)
+		r->executor = (enum vl_executor)i;
+	else if (!strcmp(arg, engines[ENGINE_IMEE]))
+		usage_report(r->applet->name, "only the engine vmst answers this");
+	else
+		usage_report(r->applet->name,
+			     "no engine '%s': vmst or imee, vmst/kvm, vmst/native or vmst/unicorn",
+			     arg);
+	return i < ENGINE_IMEE;
+}
+
+static bool take_reader(struct request *r, const char *arg)
+{
+	int i;
+
+	if (!strcmp(arg, "vmst") || !strncmp(arg, "vmst/", 5)) {
+		usage_report(r->applet->name, "only raw reads answer this");
+		return false;
+	}
+	i = request_choice(r, OPT_ENGINE, arg);
+	/* imee is the fastest of them. */
+	r->scan.engine = i > 0 ? engines[ENGINE_IMEE + i] : NULL;
+	return i >= 0;
+}
+
+static bool take_as(struct request *r, const char *arg)
+{
+	char *end;
+	long pid;
+
+	errno = 0;
+	pid = strtol(arg, &end, 10);
+	r->as = (pid_t)pid;
+	return (!errno && end != arg && !*end && pid >= 1 && pid <= INT_MAX) ||
+	       wrong(r, "'%s' is no process id", arg);
+}
+
+/* "10", "2.5,20": milliseconds, up to a minute. */
+static bool milliseconds_of(const char *arg, const char **end_ret, uint64_t *ns_ret)
+{
+	const double most = 60000;
+	char *end;
+	double ms;
+
+	errno = 0;
+	ms = strtod(arg, &end);
+	*end_ret = end;
+	/* Digits and a point: no "nan", no "0x10". */
+	if (errno || end == arg || end != arg + strspn(arg, "0123456789.") || ms > most)
+		return false;
+	*ns_ret = (uint64_t)(ms * 1000000);
+	return true;
+}
+
+static bool take_max_pause(struct request *r, const char *arg)
+{
+	struct vl_pause_budget *b = &r->scan.target.budget;
+	const char *at;
+	bool first;
+
+	*b = (struct vl_pause_budget){ .given = true };
+	first = milliseconds_of(arg, &at, &b->longest_ns);
+	if (first && !*at) {
+		/* As many pauses as the default has. */
+		b->total_ns = b->longest_ns * (VL_PAUSE_TOTAL_NS / VL_PAUSE_LONGEST_NS);
+		return true;
+	}
+	return (first && *at == ',' && milliseconds_of(at + 1, &at, &b->total_ns) && !*at) ||
+	       wrong(r, "'%s' is no time in milliseconds, nor two with a comma between", arg);
+}
+
+/* How long a keeper stays where nothing else is said, and the most, in seconds. */
+#define KEEP_DEFAULT 60
+#define KEEP_MAX 86400
+
+static bool seconds_of(const char *arg, unsigned int *ret)
+{
+	char *end;
+	long n;
+
+	errno = 0;
+	n = strtol(arg, &end, 10);
+	if (errno || end == arg || *end || n < 0 || n > KEEP_MAX)
+		return false;
+	*ret = (unsigned int)n;
+	return true;
+}
+
+unsigned int request_default_keep(void)
+{
+	/* Anything else in it is not heeded. */
+	const char *env = getenv("VLENS_KEEP");
+	unsigned int n;
+
+	return env && seconds_of(env, &n) ? n : KEEP_DEFAULT;
+}
+
+static bool take_keep(struct request *r, const char *arg)
+{
+	if (seconds_of(arg, &r->keep))
+		return true;
+	usage_report(r->applet->name, "'%s' is no number of seconds from 0 to %d", arg, KEEP_MAX);
+	return false;
+}
+
+static bool take_host_files(struct request *r, const char *arg)
+{
+	/* Whole file systems of the machine are no folder of files. */
+	static const char *const not [] = { "/", "/proc", "/sys", "/dev" };
+	const size_t len = strlen(arg);
+	const bool ro = len > 3 && !strcmp(arg + len - 3, ":ro");
+	char dir[PATH_MAX], real[PATH_MAX];
+	struct stat st;
+	bool bad;
+
+	snprintf(dir, sizeof(dir), "%.*s", (int)(len - (ro ? 3 : 0)), arg);
+	bad = !realpath(dir, real) || stat(real, &st) || !S_ISDIR(st.st_mode);
+
+	for (size_t i = 0; !bad && i < ARRAY_SIZE(not ); i++)
+		bad = !strcmp(real, not [i]) || (i && !strncmp(real, not [i], strlen(not [i])) &&
+						 real[strlen(not [i])] == '/');
+	return (!bad &&
+		snprintf(r->host_files, PATH_MAX, "%s%s", real, ro ? ":ro" : "") < PATH_MAX) ||
+	       wrong(r, "'%s' is no folder that a program can be given", dir);
+}
+
+bool request_option(struct request *r, void *ctx, int key, char *arg)
+{
+	int i;
+
+	(void)ctx;
+	switch (key) {
+	case 'c':
+		r->scan.target.uri = arg;
+		return true;
+	case OPT_ENGINE:
+		return r->raw ? take_reader(r, arg) : take_executor(r, arg);
+	case OPT_AS:
+		return take_as(r, arg);
+	case OPT_PAUSE:
+		i = request_choice(r, key, arg);
+		r->scan.target.pause = (enum vl_pause_mode)i;
+		return i >= 0;
+	case OPT_MAX_PAUSE:
+		return take_max_pause(r, arg);
+	case OPT_KEEP:
+		return take_keep(r, arg);
+	case OPT_HOST_FILES:
+		return take_host_files(r, arg);
+	case OPT_ALL:
+		r->all = true;
+		break;
+	case 'J':
+		r->json = true;
+		break;
+	case OPT_STATS:
+		r->stats = true;
+		break;
+	case OPT_DIFF:
+		r->diff = true;
+		break;
+	case OPT_STRICT:
+		r->strict = true;
+		break;
+	case OPT_RAW_NAMES:
+		r->raw_names = true;
+		break;
+	case OPT_HELP:
+	case OPT_VERSION:
+	case OPT_LIST:
+		/* The first of them ends the matter. */
+		r->end = r->end ? r->end : key;
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
+/* ---- all of it ---- */
+
+static bool unknown(const struct request *r, const char *word)
+{
+	const char *name = r->applet->name, *program = r->applet->program;
+
+	if (!program)
+		usage_report(name, "unknown option '%s'", word);
+	else if (r->raw)
+		usage_report(name, "'%s' is no option of raw reads; those of %s need --engine=vmst",
+			     word, program);
+	else
+		usage_report(name,
+			     "'%s' is no option of %s; options of %s go behind the guest: "
+			     "%s GUEST %s",
+			     word, name, program, name, word);
+	return false;
+}
+
+static bool check(const struct request *r, const struct given *g)
+{
+	const struct option_row *o = row_of(g, options_scopes(r->applet, r->raw));
+	const char letter[] = { '-', *g->at, '\0' };
+	const char *word = is_long(g) ? g->word : letter;
+
+	if (!o)
+		return unknown(r, r->raw ? word : g->word);
+	if (!o->arg == !g->value)
+		return true;
+	usage_report(r->applet->name, "option '%.*s' %s argument", (int)g->len + 2, word,
+		     o->arg ? "needs an" : "takes no");
+	return false;
+}
+
+/* What only raw reads take, and none was asked for. */
+static bool raw_only(const struct request *r, const struct option_row *o)
+{
+	const struct applet *a = r->applet;
+
+	if (o->key == 'J' || o->key == OPT_DIFF)
+		usage_report(a->name, "'--%s' is not for --engine=vmst", o->name);
+	else
+		usage_report(a->name,
+			     "'--%s' goes with --json or --engine=imee; options of %s go behind "
+			     "the guest",
+			     o->name, a->program);
+	return false;
+}
+
+static bool take_all(struct request *r, take_fn *take, void *ctx)
+{
+	const unsigned scopes = options_scopes(r->applet, r->raw);
+
+	/* In front of the guest an option of the program is the most likely mistake. */
+	for (size_t i = 0; !r->raw && i < r->nr_given; i++)
+		if (!check(r, &r->given[i]))
+			return false;
+	for (size_t i = 0; i < r->nr_given && (r->raw || !r->end); i++) {
+		const struct given *g = &r->given[i];
+		const struct option_row *o = row_of(g, scopes);
+
+		if (r->raw && !check(r, g))
+			return false;
+		if (!r->raw && !(o->scopes & ~(SCOPE_EITHER | SCOPE_COMPARE)))
+			return raw_only(r, o);
+		if (!take(r, ctx, o->key, g->value))
+			return false;
+	}
+	return true;
+}
+
+static void print_help(const struct request *r)
+{
+	const struct applet *a = r->applet;
+	const struct vl_column *c =
+		r->raw ? view_columns(&a->view, request_has(r, OPT_DIFF)) : NULL;
+
+	printf("Usage: %s [OPTION...] %s\n%s.\n", a->name,
+	       r->raw && a->program ? "GUEST..." : a->args, a->summary);
+	if (c)
+		puts("\nColumns (* if none are asked for):");
+	for (; c && c->name; c++)
+		printf("  %c %-12s %s\n", c->shown ? '*' : ' ', c->name, c->doc);
+	if (a->view.scope & SCOPE_TOP)
+		puts("\nKeys: F1 shows them.");
+	options_list(options_scopes(a, r->raw));
+	if (a->scope & SCOPE_VLENS)
+		applets_help();
+	fputs("\nFor more details see ", stdout);
+	/* The page of "vlens doctor" is vlens-doctor(1). */
+	for (const char *p = a->name; *p; p++)
+		putchar(*p == ' ' ? '-' : *p);
+	puts("(1).");
+}
+
+bool request_take(struct request *r, take_fn *take, void *ctx, int *status_ret)
+{
+	*status_ret = r->applet->usage_status;
+	if (!take_all(r, take, ctx))
+		return false;
+	if (!r->end)
+		return true;
+	if (r->end == OPT_HELP)
+		print_help(r);
+	else if (r->end == OPT_VERSION)
+		print_version(r->applet->name);
+	for (size_t i = 0; r->end == OPT_LIST && i < nr_applets; i++)
+		puts(applets[i].name);
+	*status_ret = 0;
+	return false;
+}
+
+bool request_guest(struct request *r)
+{
+	const struct applet *a = r->applet;
+
+	if (!r->nr_words || !*r->words[0]) {
+		usage_report(a->name, "no guest is named");
+		return false;
+	}
+	r->spec = r->words[0];
+	r->args = r->words + 1;
+	/* As getopt has it, one "--" may part the guest from what is meant for it. */
+	if (!a->program && *r->args && !strcmp(*r->args, "--"))
+		r->args++;
+	r->nr_args = (int)(r->nr_words - (size_t)(r->args - r->words));
+	if (!a->needs || r->nr_args)
+		return true;
+	usage_report(a->name, "no %s is named", a->needs);
+	return false;
+}
+
+struct vl_guest_options request_guest_options(const struct request *r)
+{
+	return (struct vl_guest_options){
+		.target = r->scan.target,
+		.engine = r->scan.engine,
+		.as = r->as,
+		.executor = r->executor,
+	};
+}
