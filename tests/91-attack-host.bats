@@ -163,7 +163,7 @@ both() {
 }
 
 @test "system calls against the host: none works, by none of its descriptors" {
-	gcc -Wall -Wextra -O1 -pthread -iquote "$VT_TESTS/../src" -o "$T/attack" "$VT_TESTS/unit/attack-host.c"
+	gcc -Wall -Wextra -O1 -pthread -iquote "$VT_TESTS/../src" -o "$T/attack" "$VT_TESTS"/unit/attack-{host,races}.c
 	sleep 600 3>&- &
 	local victim=$! out
 	echo >"$T/out"
@@ -184,7 +184,7 @@ both() {
 }
 
 @test "a path that another thread changes: never the host's" {
-	gcc -Wall -Wextra -O1 -pthread -iquote "$VT_TESTS/../src" -o "$T/attack" "$VT_TESTS/unit/attack-host.c"
+	gcc -Wall -Wextra -O1 -pthread -iquote "$VT_TESTS/../src" -o "$T/attack" "$VT_TESTS"/unit/attack-{host,races}.c
 	echo SECRET >x
 	run both vexec "$g" "$T/attack" race /usr/share/zoneinfo/UTC "$HOME/x" "$(stat -c %i x)"
 	assert_status 0
