@@ -140,6 +140,5 @@ _vlens() {
 	fi
 }
 
-complete -F _vlens vlens varp vcat vcredlist vdate vdmesg vexec vfree vifconfig viostat vip \
-	vipcs vlist vls vlsmod vlsof vmem vmpstat vnetstat vpeek vpidlist vpidstat vps vpslist vss \
-	vsyscalldump vtop vuname vuptime vvmstat
+# shellcheck disable=SC2046 # names
+complete -F _vlens vlens $(vlens complete applets 2>/dev/null)
