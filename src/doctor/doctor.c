@@ -201,8 +201,11 @@ static void check_confinement(struct vl_doctor *d)
 	int status = 0;
 	pid_t pid = fork();
 
-	if (!pid)
-		_exit((int)(vl_confine(-1, -1, &done) ? done : failed));
+	if (!pid) {
+		vl_confine_given();
+		_exit((int)(vl_confine_begin(-1, &done) && vl_confine_end(-1, &done) ? done :
+										      failed));
+	}
 	if (pid > 0)
 		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 			;

@@ -123,8 +123,6 @@ static struct vl_error *open_guest(struct keeper *kp, const char *label,
 	opts.label = label;
 	opts.target.budget = *budget;
 	opts.target.pause = freeze ? VL_PAUSE_FREEZE : VL_PAUSE_AUTO;
-	if (kp->guest)
-		return vl_guest_next(kp->guest, label, budget, freeze);
 	err = vl_guest_open(kp->k->spec, &opts, &kp->guest);
 	if (err)
 		return err;
@@ -134,10 +132,31 @@ static struct vl_error *open_guest(struct keeper *kp, const char *label,
 	return NULL;
 }
 
+/* The guest for @r: it is open, and its last run is over. */
+struct next {
+	struct keeper *kp;
+	const struct request *r;
+};
+
+static struct vl_error *next_run(void *ctx)
+{
+	const struct next *n = ctx;
+	struct keeper *kp = n->kp;
+	struct vl_error *err;
+
+	err = vl_guest_next(kp->guest, n->r->q.has_label ? n->r->label : NULL, &n->r->q.budget,
+			    n->r->q.freeze);
+	kp->end |= err != NULL;
+	/* For what was stopped there. */
+	vl_guest_sys(kp->guest);
+	return err;
+}
+
 static struct vl_error *serve(struct keeper *kp, const struct request *r, int link, int sock,
-			      struct vl_keep_reply *reply)
+			      bool again, struct vl_keep_reply *reply)
 {
 	char *argv[] = { (char *)r->exe, NULL };
+	struct next next = { kp, r };
 	struct vl_redirect_options o = {
 		.argv = argv,
 		.envp = r->envp,
@@ -149,8 +168,10 @@ static struct vl_error *serve(struct keeper *kp, const struct request *r, int li
 		.raw_names = r->q.raw_names,
 		.filter = kp->filter,
 		.kept = &kp->kept,
+		.meanwhile = again ? next_run : NULL,
+		.meanwhile_ctx = &next,
 	};
-	struct vl_redirect_client client = { r->q.pid, sock, link };
+	struct vl_redirect_client client = { r->q.pid, r->tool, sock, link };
 	struct vl_error *err;
 	int status = 3;
 
@@ -195,13 +216,15 @@ static void answer(struct keeper *kp, int link, uint32_t word)
 static void serve_and_tell(struct keeper *kp, const struct request *r, int link, int sock)
 {
 	struct vl_keep_reply reply = { .status = 3 };
-	struct vl_error *err;
+	const bool again = kp->guest != NULL;
+	struct vl_error *err = NULL;
 
-	err = open_guest(kp, r->q.has_label ? r->label : NULL, &r->q.budget, r->q.freeze);
+	if (!again)
+		err = open_guest(kp, r->q.has_label ? r->label : NULL, &r->q.budget, r->q.freeze);
 	if (err)
 		kp->end = true;
 	else
-		err = serve(kp, r, link, sock, &reply);
+		err = serve(kp, r, link, sock, again, &reply);
 	/* The tool's end may be what others wait for. */
 	if (kp->guest)
 		vl_guest_hang_up(kp->guest);

@@ -215,10 +215,10 @@ static bool take_number(int sock, uint32_t *ret, int *fd_ret)
 static void __attribute__((noreturn)) child_run(const struct child *c)
 {
 	struct sock_fprog prog = { .filter = c->filter };
-	unsigned int confined = 0;
-	int listener, network, flags = 0;
+	struct vl_child_begins begins = { 0 };
 	uint32_t nr;
-	char go;
+	int network;
+	ssize_t n;
 
 	/* Or we would never see that it was closed. */
 	close(c->other);
@@ -227,22 +227,25 @@ static void __attribute__((noreturn)) child_run(const struct child *c)
 	/* Where only ancestors may trace (yama), one that is none must be named. */
 	if (c->tracer)
 		prctl(PR_SET_PTRACER, c->tracer, 0, 0, 0);
+	/* The supervisor looks at them. */
+	vl_confine_given();
 	say(c->sock, 0);
-	if (!take_number(c->sock, &nr, &network) || nr > BPF_MAXINSNS ||
+	/* While the supervisor gets ready. */
+	setrlimit(RLIMIT_NOFILE, &c->nofile);
+	if (!vl_confine_begin(c->sock, &begins.confined) ||
+	    !take_number(c->sock, &nr, &network) || nr > BPF_MAXINSNS ||
 	    !take(c->sock, c->filter, nr * sizeof(*c->filter)))
 		_exit(125);
 	if (c->ready)
 		c->ready(c->ready_ctx);
 	prog.len = nr;
-	setrlimit(RLIMIT_NOFILE, &c->nofile);
-	if (!vl_confine(c->sock, network, &confined))
+	if (!vl_confine_end(network, &begins.confined))
 		_exit(125);
-	listener = install(&prog, &flags);
-	say(c->sock, listener);
-	say(c->sock, flags | (int)(confined << 1));
-	if (listener < 0 || !take(c->sock, &go, 1))
+	begins.listener = install(&prog, &begins.old_flags);
+	n = write(c->sock, &begins, sizeof(begins));
+	if (begins.listener < 0 || n != sizeof(begins))
 		_exit(125);
-	close(listener);
+	/* Which closes the listener: the kernel makes it so. */
 	execve(c->path, c->argv, c->envp);
 	say(c->sock, -errno);
 	_exit(125);

@@ -4,14 +4,12 @@
  * (the process that forked it, or a keeper) talks with it over a socket that
  * exec closes:
  *
- *	child: int     0: from now on it can be traced
+ *	child: int     0: from now on it can be traced, and begins to confine itself
  *	we: uint32_t, struct sock_filter[]
  *		       how many, and the filter; the child is traced by then. With the
  *		       number, perhaps, a network to enter
- *	child: int     the number of the listener in the child, or -errno
- *	child: int     which of the two sets of flags the kernel took; from bit 1 on what
- *		       it is confined by (VL_CONFINED_*)
- *	we: 'k'        the listener is fetched
+ *	child: struct vl_child_begins
+ *		       and calls execve, which waits for an answer at the listener
  *	child: int     -errno of execve, or nothing (the socket closed)
  *
  * When the other end is closed early the child exits.
@@ -23,6 +21,13 @@
 #include <sys/types.h>
 
 #include "redirect.h"
+
+/* What the child says when it is under the filter. */
+struct vl_child_begins {
+	int listener;	       /* its number in the child, or -errno */
+	int old_flags;	       /* the kernel took the second set of flags */
+	unsigned int confined; /* VL_CONFINED_* */
+};
 
 struct vl_child {
 	pid_t pid;

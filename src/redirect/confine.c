@@ -49,6 +49,9 @@ struct mount_flags {
 #define NO_SUID 0x2
 #define NO_DEV 0x4
 
+/* From the first half to the second; not among what is said (redirect.h). */
+#define VL_CONFINED_IPC (1u << 31)
+
 /* struct landlock_ruleset_attr, by the ABI that has each part. */
 struct ruleset {
 	uint64_t fs;	 /* 1 */
@@ -65,12 +68,8 @@ struct ruleset {
 #define NET_TCP 3u    /* LANDLOCK_ACCESS_NET_BIND_TCP, CONNECT_TCP */
 #define SCOPED_ALL 3u /* LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, SIGNAL */
 
-/*
- * Mounts of its own, read-only; no network. What a kernel does to make a network takes
- * longer than all else here. One that is shared holds nothing: a program can neither
- * change it nor have a socket in it. IPC is always its own, as objects would outlive it.
- */
-static unsigned int leave_namespaces(int network)
+/* Mounts of its own, read-only; and IPC, as objects would outlive it. */
+static unsigned int leave_namespaces(void)
 {
 	struct mount_flags flags = { .set = READ_ONLY | NO_SUID | NO_DEV,
 				     .propagation = MS_PRIVATE };
@@ -79,13 +78,18 @@ static unsigned int leave_namespaces(int network)
 	if (!unshare(CLONE_NEWNS) &&
 	    !syscall(__NR_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &flags, sizeof(flags)))
 		done |= VL_CONFINED_MOUNTS;
-	if (network >= 0 && !setns(network, CLONE_NEWNET)) {
-		if (!unshare(CLONE_NEWIPC))
-			done |= VL_CONFINED_NETWORK;
-	} else if (!unshare(CLONE_NEWNET | CLONE_NEWIPC)) {
-		done |= VL_CONFINED_NETWORK;
-	}
+	if (!unshare(CLONE_NEWIPC))
+		done |= VL_CONFINED_IPC;
 	return done;
+}
+
+/*
+ * No network. What a kernel does to make one takes longer than all else here. One that is
+ * shared holds nothing: a program can neither change it nor have a socket in it.
+ */
+static bool leave_network(int network)
+{
+	return (network >= 0 && !setns(network, CLONE_NEWNET)) || !unshare(CLONE_NEWNET);
 }
 
 /* Landlock: no change to any file, no socket and no signal to anybody outside. */
@@ -121,7 +125,15 @@ static unsigned int landlock(void)
 	return ok ? VL_CONFINED_LANDLOCK : 0;
 }
 
-/* No capability, and no way to get one by exec. */
+/* No way to get a capability by exec. */
+static void bound_capabilities(void)
+{
+	for (unsigned long cap = 0; cap < 64; cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) && errno == EINVAL)
+			break; /* the kernel has no more */
+}
+
+/* And none that it has. */
 static unsigned int drop_capabilities(void)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -132,9 +144,6 @@ static unsigned int drop_capabilities(void)
 
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	prctl(PR_SET_SECUREBITS, bits, 0, 0, 0);
-	for (unsigned long cap = 0; cap < 64; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) && errno == EINVAL)
-			break; /* the kernel has no more */
 	if (syscall(SYS_capset, &head, data) || syscall(SYS_capget, &head, data))
 		return 0;
 	for (int i = 0; i < 2; i++)
@@ -194,7 +203,13 @@ static void close_datagrams(void)
 	}
 }
 
-bool vl_confine(int keep, int network, unsigned int *done_ret)
+void vl_confine_given(void)
+{
+	/* While there are devices. */
+	close_datagrams();
+}
+
+bool vl_confine_begin(int keep, unsigned int *done_ret)
 {
 	const struct rlimit none = { 0, 0 };
 
@@ -202,13 +217,24 @@ bool vl_confine(int keep, int network, unsigned int *done_ret)
 	vl_process_set_oom("1000");
 	/* A core dump would be a file of this host. */
 	setrlimit(RLIMIT_CORE, &none);
-	/* While there are devices. */
-	close_datagrams();
-	*done_ret = leave_namespaces(network);
+	*done_ret = leave_namespaces();
+	bound_capabilities();
+	return close_others(keep) && !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+bool vl_confine_end(int network, unsigned int *done)
+{
+	const bool ipc = *done & VL_CONFINED_IPC;
+
+	*done &= ~VL_CONFINED_IPC;
+	if (leave_network(network) && ipc)
+		*done |= VL_CONFINED_NETWORK;
+	if (network >= 0)
+		close(network);
 	/* Where it stands is kept by the supervisor. */
-	if (!close_others(keep) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || chdir("/"))
+	if (chdir("/"))
 		return false;
-	*done_ret |= landlock() | drop_capabilities();
+	*done |= landlock() | drop_capabilities();
 	return true;
 }
 

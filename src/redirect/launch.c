@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "filter.h"
 #include "launch.h"
 #include "run.h"
@@ -73,25 +74,22 @@ static struct vl_error *died(void)
 	return vl_error_new(VL_ERR_OS, "the program's process died before it began");
 }
 
-static bool hear(int sock, int *ret)
+static bool hear(int sock, void *ret, size_t len)
 {
-	return recv(sock, ret, sizeof(*ret), MSG_WAITALL) == sizeof(*ret);
+	return recv(sock, ret, len, MSG_WAITALL) == (ssize_t)len;
 }
 
-static bool say(int sock, const void *buf, size_t len)
-{
-	return send(sock, buf, len, MSG_NOSIGNAL) == (ssize_t)len;
-}
-
-/* How many instructions will follow, and a network, if we have one. */
-static bool say_number(int sock, uint32_t nr, const struct vl_redirect_kept *kept)
+/* The filter, and a network if we have one. */
+static bool say_filter(int sock, const struct vl_redirect_filter *f,
+		       const struct vl_redirect_kept *kept)
 {
 	union {
 		struct cmsghdr head;
 		char room[CMSG_SPACE(sizeof(int))];
 	} control = { 0 };
-	struct iovec iov = { &nr, sizeof(nr) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	uint32_t nr = f->nr;
+	struct iovec iov[2] = { { &nr, sizeof(nr) }, { f->insns, nr * sizeof(*f->insns) } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
 
 	if (kept && kept->network >= 0) {
 		msg.msg_control = &control;
@@ -99,7 +97,7 @@ static bool say_number(int sock, uint32_t nr, const struct vl_redirect_kept *kep
 		control.head = (struct cmsghdr){ CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
 		memcpy(CMSG_DATA(&control.head), &kept->network, sizeof(kept->network));
 	}
-	return sendmsg(sock, &msg, MSG_NOSIGNAL) == sizeof(nr);
+	return sendmsg(sock, &msg, MSG_NOSIGNAL) == (ssize_t)(iov[0].iov_len + iov[1].iov_len);
 }
 
 static int open_namespace(const struct vl_redirect *r, const char *name)
@@ -141,37 +139,47 @@ static void let_exec(struct vl_redirect *r)
 	ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SEND, &resp);
 }
 
-struct vl_error *vl_launch(struct vl_redirect *r, int sock, int *status_ret)
+struct vl_error *vl_launch_begin(struct vl_redirect *r, int sock)
 {
 	const long options = PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK |
 			     PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACESECCOMP |
 			     PTRACE_O_TRACESYSGOOD;
-	struct vl_error *err;
-	int value, flags;
-	const struct vl_redirect_filter *f = r->filter;
+	int value;
 
-	if (!hear(sock, &value))
+	if (!hear(sock, &value, sizeof(value)))
 		return died();
 	if (ptrace(PTRACE_SEIZE, r->main, NULL, options))
 		return no_ptrace(errno);
 	if (!vl_task_add(r, r->main, r->main, 0))
 		return vl_error_nomem();
-	if (!say_number(sock, f->nr, r->o->kept) ||
-	    !say(sock, f->insns, f->nr * sizeof(*f->insns)) || !hear(sock, &value) ||
-	    !hear(sock, &flags))
+	return say_filter(sock, r->filter, r->o->kept) ? NULL : died();
+}
+
+struct vl_error *vl_launch(struct vl_redirect *r, int sock)
+{
+	struct vl_child_begins begins;
+	struct vl_error *err;
+
+	if (!hear(sock, &begins, sizeof(begins)))
 		return died();
-	if (value < 0)
-		return no_listener(-value);
-	r->killable = !(flags & 1);
-	r->stats->confined = (unsigned int)flags >> 1;
-	keep_namespaces(r);
-	err = fetch(r, value);
+	if (begins.listener < 0)
+		return no_listener(-begins.listener);
+	r->killable = !begins.old_flags;
+	r->stats->confined = begins.confined;
+	err = fetch(r, begins.listener);
 	if (err)
 		return err;
-	if (!say(sock, "k", 1))
-		return died();
 	let_exec(r);
-	if (!hear(sock, &value))
+	keep_namespaces(r);
+	return NULL;
+}
+
+struct vl_error *vl_launch_end(struct vl_redirect *r, int sock, int *status_ret)
+{
+	struct vl_error *err;
+	int value;
+
+	if (!hear(sock, &value, sizeof(value)))
 		return NULL; /* exec closed it */
 	*status_ret = value == -ENOENT ? 127 : 126;
 	err = vl_error_os(-value, "cannot run %s", r->exe);

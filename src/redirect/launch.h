@@ -8,10 +8,14 @@
 struct vl_redirect;
 
 /*
- * Let the program begin: @r->main is its first process, which waits at @sock (see
- * child.h), and @r->filter is what it is to be put under. On success it is
- * traced, about to run its first instruction, and @r->listener is set.
+ * Let the program begin, in three steps. @r->main is its first process, which waits at @sock
+ * (see child.h), and @r->filter is what it is to be put under. First: trace it, and tell it
+ * to confine itself.
  */
-struct vl_error *vl_launch(struct vl_redirect *r, int sock, int *status_ret);
+struct vl_error *vl_launch_begin(struct vl_redirect *r, int sock);
+/* Fetch @r->listener, and let the process execute the program. */
+struct vl_error *vl_launch(struct vl_redirect *r, int sock);
+/* Wait until it does. On success it is about to run its first instruction. */
+struct vl_error *vl_launch_end(struct vl_redirect *r, int sock, int *status_ret);
 
 #endif

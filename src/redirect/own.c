@@ -396,13 +396,13 @@ bool vl_is_terminal(const struct stat *st)
 					(major(st->st_rdev) >= 136 && major(st->st_rdev) <= 143));
 }
 
-/* Where the program is started: before it begins. */
+/* Where the program is started: it has left that folder itself by now. */
 void vl_own_start(struct vl_redirect *r)
 {
 	char link[32];
 	ssize_t n;
 
-	snprintf(link, sizeof(link), "/proc/%d/cwd", (int)r->main);
+	snprintf(link, sizeof(link), "/proc/%d/cwd", (int)r->starter);
 	n = readlink(link, r->start_dir, sizeof(r->start_dir) - 1);
 	r->start_dir[n > 0 ? n : 0] = 0;
 	if (r->start_dir[0] != '/')

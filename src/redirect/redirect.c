@@ -268,10 +268,20 @@ static bool pin(const struct vl_redirect *r, cpu_set_t *old, cpu_set_t *one)
 	return !sched_setaffinity(0, sizeof(*one), one);
 }
 
-static struct vl_error *init(struct vl_redirect *r)
+static struct vl_error *init_filter(struct vl_redirect *r)
 {
 	struct vl_error *err;
 
+	r->filter = r->o->filter;
+	if (r->filter)
+		return NULL;
+	err = vl_redirect_filter_create(&r->own_filter);
+	r->filter = r->own_filter;
+	return err;
+}
+
+static struct vl_error *init(struct vl_redirect *r)
+{
 	for (size_t i = 0; i < vl_policy_nr; i++)
 		if (vl_policy[i].decision != TRACE && vl_policy[i].nr >= 0 &&
 		    vl_policy[i].nr < VL_NR_MAX)
@@ -279,11 +289,32 @@ static struct vl_error *init(struct vl_redirect *r)
 	r->chunk = malloc(VL_CHUNK);
 	if (!r->chunk)
 		return vl_error_nomem();
-	r->filter = r->o->filter;
-	err = r->filter ? NULL : vl_redirect_filter_create(&r->own_filter);
-	if (!r->filter)
-		r->filter = r->own_filter;
-	return err ? err : vl_own_init(r);
+	vl_own_start(r);
+	vl_given_init(r);
+	return vl_own_init(r);
+}
+
+/* Have the program begin; what takes time is done while its process does its own part. */
+static struct vl_error *launch(struct vl_redirect *r, int sock, int *status_ret)
+{
+	struct vl_error *err = vl_launch_begin(r, sock);
+
+	if (!err && r->o->meanwhile)
+		err = r->o->meanwhile(r->o->meanwhile_ctx);
+	if (!err && r->sys->alone && r->sys->ops->prepare) {
+		r->sys->ops->prepare(r->sys);
+		r->prepares = true;
+	}
+	if (!err)
+		err = init(r);
+	if (!err)
+		err = vl_launch(r, sock);
+	if (err)
+		return err;
+	/* While the program execs on another CPU, if there is one. */
+	if (!r->prepares && r->sys->ready)
+		vl_error_destroy(vl_epoch_begin(r));
+	return vl_launch_end(r, sock, status_ret);
 }
 
 /* Supervise the program whose first process waits at @sock, until it ends. */
@@ -293,17 +324,8 @@ static struct vl_error *run(struct vl_redirect *r, int sock, int *status_ret)
 	cpu_set_t cpus, one;
 	struct vl_error *err;
 
-	/* While the program starts on another CPU, if there is one. */
-	if (r->sys->alone && r->sys->ops->prepare) {
-		r->sys->ops->prepare(r->sys);
-		r->prepares = true;
-	}
 	pinned = pin(r, &cpus, &one);
-	vl_own_start(r);
-	vl_given_init(r);
-	err = vl_launch(r, sock, status_ret);
-	if (!err && !r->prepares && r->sys->ready)
-		vl_error_destroy(vl_epoch_begin(r));
+	err = launch(r, sock, status_ret);
 	if (pinned)
 		sched_setaffinity(r->main, sizeof(one), &one);
 	if (!err)
@@ -332,6 +354,7 @@ static struct vl_error *run_own(struct vl_redirect *r, int *status_ret)
 		err = vl_child_fork(r->o, r->exe, &r->terminal.old_set, 0, &child);
 	if (!err) {
 		r->main = child.pid;
+		r->starter = getpid();
 		err = run(r, child.sock, status_ret);
 		close(child.sock);
 		if (err)
@@ -348,6 +371,7 @@ static struct vl_error *run_for(struct vl_redirect *r, const struct vl_redirect_
 	struct vl_error *err = vl_terminal_take(&r->terminal, false);
 
 	r->main = c->pid;
+	r->starter = c->starter;
 	r->link = c->link;
 	if (!err)
 		err = run(r, c->sock, status_ret);
@@ -369,7 +393,7 @@ static void deinit(struct vl_redirect *r)
 static struct vl_error *redirect(struct vl_redirect *r, const struct vl_redirect_client *c,
 				 int *status_ret)
 {
-	struct vl_error *err = init(r);
+	struct vl_error *err = init_filter(r);
 
 	if (!err)
 		err = c ? run_for(r, c, status_ret) : run_own(r, status_ret);

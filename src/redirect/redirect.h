@@ -74,6 +74,12 @@ struct vl_redirect_options {
 	 */
 	void (*ready)(void *ctx);
 	void *ready_ctx;
+	/*
+	 * Called while the program's process confines itself, for what takes time: an error
+	 * ends the run. NULL: nothing is.
+	 */
+	struct vl_error *(*meanwhile)(void *ctx);
+	void *meanwhile_ctx;
 };
 
 /* More names than any table of calls has. */
@@ -166,8 +172,9 @@ struct vl_error *vl_redirect_run(struct vl_sys *sys, const struct vl_redirect_op
 
 /* A program that another process has forked with vl_child_fork(). */
 struct vl_redirect_client {
-	pid_t pid; /* the program's first process */
-	int sock;  /* it waits there; the caller's */
+	pid_t pid;     /* the program's first process */
+	pid_t starter; /* who forked it */
+	int sock;      /* it waits there; the caller's */
 	/*
 	 * A socket to the process that forked it, for struct vl_link. Its end ends the
 	 * program. The caller's.

@@ -79,6 +79,7 @@ struct vl_redirect {
 	int link;	 /* to the process that forked the program, or -1: we did */
 	bool left;	 /* that one is gone */
 	pid_t main;	 /* the program's first process */
+	pid_t starter;	 /* who forked it */
 	bool killable;	 /* signals wait for the answer of a call (Linux 5.19) */
 	bool ended;	 /* it is gone, and its status is: */
 	int wait_status; /* as waitpid gives it */
