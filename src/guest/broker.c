@@ -44,7 +44,7 @@ static void end_worker(struct vl_guest *g)
 	vl_box_stop(g->box);
 	g->box = NULL;
 	g->prepares = false;
-	g->in_contact = false;
+	g->in_contact = g->now_known = false;
 	vl_kept_end_turn(g->target);
 	/* Without its last word: no figure is below that at the run's beginning. */
 	if (g->gone.epochs < g->base.epochs)
@@ -94,6 +94,7 @@ static void serve(void *ctx, enum vl_channel_id id, struct vl_message *m)
 
 static void tell(struct vl_guest *g, struct vl_message *m)
 {
+	g->now_known = g->next_begun = false;
 	m->sys = g->sys;
 	vl_target_get_account(g->target, &m->pauses);
 	vl_box_tell(g->box, m);
@@ -174,17 +175,29 @@ static struct vl_error *need_worker(struct vl_guest *g)
 	return NULL;
 }
 
-/* Figures of the worker that runs. */
+/* What the worker that runs says of its figures. */
+static void take_figures(struct vl_guest *g)
+{
+	struct vl_stats *now = &g->now;
+
+	memcpy(now, vl_box_wire(g->box)->window, sizeof(*now));
+	now->engine[sizeof(now->engine) - 1] = '\0';
+	now->no_kvm[sizeof(now->no_kvm) - 1] = '\0';
+	g->now_known = true;
+}
+
 static bool figures(struct vl_guest *g, struct vl_stats *ret)
 {
 	struct vl_message m = { .op = VL_OP_STATS };
 
-	if (!g->in_contact || !(g->uses & VL_GUEST_ASK) ||
-	    vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
+	if (!g->in_contact || !(g->uses & VL_GUEST_ASK))
 		return false;
-	memcpy(ret, vl_box_wire(g->box)->window, sizeof(*ret));
-	ret->engine[sizeof(ret->engine) - 1] = '\0';
-	ret->no_kvm[sizeof(ret->no_kvm) - 1] = '\0';
+	if (!g->now_known) {
+		if (vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
+			return false;
+		take_figures(g);
+	}
+	*ret = g->now;
 	return true;
 }
 
@@ -410,7 +423,11 @@ static void broker_end(struct vl_sys *sys)
 	if (!sys->open)
 		return;
 	m = (struct vl_message){ .op = VL_OP_END };
-	if (!vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)) && sys->open) {
+	if (vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
+		return;
+	/* It says them along with it. */
+	take_figures(g);
+	if (sys->open) {
 		sys->open = 0;
 		sys->epoch++;
 		settle(g);

@@ -27,39 +27,49 @@ static bool wants_workset(const struct vl_guest *g)
 	return vl_target_is_live(g->target) && (g->pauses || g->may_run);
 }
 
-struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
-			       const struct vl_pause_budget *budget, bool freeze)
+static void begin_count(struct vl_guest *g)
 {
-	bool relabelled = false;
 	struct vl_stats now;
-	char *copy = NULL;
 
-	vl_guest_rest(g);
 	g->base = (struct vl_stats){ 0 };
 	vl_guest_stats(g, &now);
 	g->base = now;
+}
+
+struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
+			       const struct vl_pause_budget *budget, bool freeze)
+{
+	const bool may_run = !freeze && vl_target_freezes(g->target);
+	bool begun = g->next_begun && g->may_run == may_run, relabelled;
+	char *copy = NULL;
+
+	if (!g->next_begun) {
+		vl_guest_rest(g);
+		begin_count(g);
+	}
 	vl_target_paused_reset(g->target);
 	vl_target_set_budget(g->target, budget);
-	g->may_run = !freeze && vl_target_freezes(g->target);
+	g->may_run = may_run;
 	g->anew = false;
 	g->first = false;
-	if (!wants_workset(g) || (label && g->label && !strcmp(label, g->label)))
-		goto out;
-	if (label) {
-		copy = strdup(label);
-		if (!copy)
-			return vl_error_nomem();
+	relabelled = wants_workset(g) && !(label && g->label && !strcmp(label, g->label));
+	if (relabelled) {
+		if (label) {
+			copy = strdup(label);
+			if (!copy)
+				return vl_error_nomem();
+		}
+		free(g->label);
+		g->label = copy;
+		/* Another program asks other questions. */
+		vl_ahead_destroy(g->ahead);
+		g->ahead = vl_ahead_create();
+		vl_workset_deinit(&g->workset);
+		vl_workset_load(&g->workset, g->target, g->label);
 	}
-	free(g->label);
-	g->label = copy;
-	relabelled = true;
-	/* Another program asks other questions. */
-	vl_ahead_destroy(g->ahead);
-	g->ahead = vl_ahead_create();
-	vl_workset_deinit(&g->workset);
-	vl_workset_load(&g->workset, g->target, g->label);
-out:
-	vl_broker_next(g, relabelled);
+	if (relabelled || !begun)
+		vl_broker_next(g, relabelled);
+	g->next_begun = true;
 	return NULL;
 }
 

@@ -110,6 +110,9 @@ struct vl_guest {
 	struct vl_box_report box_is;	    /* what the last worker's box had */
 	struct vl_stats gone;		    /* figures of workers that are gone */
 	struct vl_stats base;		    /* figures when counting began */
+	struct vl_stats now;		    /* the worker's, */
+	bool now_known;			    /* unless it was asked something since */
+	bool next_begun;		    /* nor was it since vl_guest_next() */
 };
 
 static inline struct vl_guest *vl_guest_of(struct vl_sys *sys)

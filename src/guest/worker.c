@@ -217,12 +217,19 @@ static struct vl_error *next(struct vl_worker *w, const struct vl_message *m)
 	return NULL;
 }
 
+static void say_figures(struct vl_worker *w)
+{
+	struct vl_stats stats;
+
+	vl_guest_figures(w->guest, &stats);
+	memcpy(w->asker.wire->window, &stats, sizeof(stats));
+}
+
 static struct vl_error *serve(struct vl_worker *w, struct vl_message *m)
 {
 	struct vl_guest *g = w->guest;
 	struct vl_sys *sys = &g->sys;
 	struct vl_error *err;
-	struct vl_stats stats;
 
 	switch (m->op) {
 	case VL_OP_CONTACT:
@@ -236,6 +243,7 @@ static struct vl_error *serve(struct vl_worker *w, struct vl_message *m)
 		return sys->ops->settle(sys);
 	case VL_OP_END:
 		sys->ops->end(sys);
+		say_figures(w);
 		return NULL;
 	case VL_OP_CALL:
 		return call(w, m);
@@ -257,8 +265,7 @@ static struct vl_error *serve(struct vl_worker *w, struct vl_message *m)
 	case VL_OP_NEXT:
 		return next(w, m);
 	case VL_OP_STATS:
-		vl_guest_figures(g, &stats);
-		memcpy(w->asker.wire->window, &stats, sizeof(stats));
+		say_figures(w);
 		return NULL;
 	}
 	return vl_viewer_serve(g, w->asker.wire, m);

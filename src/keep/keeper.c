@@ -234,9 +234,10 @@ static void serve_and_tell(struct keeper *kp, const struct request *r, int link,
 	if (kp->kept.mounts >= 0)
 		close(kp->kept.mounts);
 	kp->kept.mounts = -1;
-	/* What the run taught is stored when no tool waits for it. */
+	/* What the run taught is stored when no tool waits for it, and the next run begun. */
 	if (kp->guest)
-		vl_guest_rest(kp->guest);
+		kp->end |= vl_discard(vl_guest_next(kp->guest, r->q.has_label ? r->label : NULL,
+						    &r->q.budget, r->q.freeze));
 }
 
 /* --- workers that are lent --- */
