@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../base/array.h"
 #include "jobs.h"
 #include "own.h"
 #include "programs.h"
@@ -52,15 +53,15 @@ struct words {
 	pid_t tid;
 	uint64_t addr; /* of the next word */
 	size_t at, nr;
-	uint64_t buf[64];
+	uint64_t buf[256];
 };
 
 static bool next_word(struct words *w, uint64_t *ret)
 {
 	/* Near the top of the stack a whole buffer may be more than there is. */
-	static const size_t sizes[] = { 64, 1 };
+	static const size_t sizes[] = { ARRAY_SIZE(w->buf), 64, 1 };
 
-	for (size_t i = 0; i < 2 && w->at == w->nr; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(sizes) && w->at == w->nr; i++) {
 		struct iovec ours = { w->buf, sizes[i] * 8 };
 		struct iovec theirs = { (void *)(uintptr_t)w->addr, sizes[i] * 8 };
 
@@ -141,25 +142,31 @@ static bool is_musl(pid_t tid, uint64_t base)
 	return yes;
 }
 
+/* More segments than any loader has. */
+#define SEGMENTS 32
+
 /* Where the code of the loader at @base is: its segments that are executable. */
 static void find_loader(struct vl_task *t, uint64_t base)
 {
 	Elf64_Ehdr head;
-	Elf64_Phdr segment;
+	Elf64_Phdr segments[SEGMENTS];
+	size_t nr;
 
 	t->loader = t->loader_end = 0;
-	t->loader_libc = is_musl(t->tid, base);
+	t->loader_libc = base && is_musl(t->tid, base);
 	if (!base || !peek(t->tid, base, &head, sizeof(head)))
 		return;
-	for (unsigned int i = 0; i < head.e_phnum && i < 32; i++) {
-		if (!peek(t->tid, base + head.e_phoff + i * sizeof(segment), &segment,
-			  sizeof(segment)))
-			return;
-		if (segment.p_type != PT_LOAD || !(segment.p_flags & PF_X))
+	nr = head.e_phnum < SEGMENTS ? head.e_phnum : SEGMENTS;
+	if (!peek(t->tid, base + head.e_phoff, segments, nr * sizeof(segments[0])))
+		return;
+	for (size_t i = 0; i < nr; i++) {
+		const Elf64_Phdr *s = &segments[i];
+
+		if (s->p_type != PT_LOAD || !(s->p_flags & PF_X))
 			continue;
 		if (!t->loader)
-			t->loader = base + segment.p_vaddr;
-		t->loader_end = base + segment.p_vaddr + segment.p_memsz;
+			t->loader = base + s->p_vaddr;
+		t->loader_end = base + s->p_vaddr + s->p_memsz;
 	}
 }
 
