@@ -83,6 +83,7 @@ const struct vl_native vl_native[] = {
 	CALL(sched_get_priority_max, "a constant"), CALL(sched_get_priority_min, "a constant"),
 	CALL(setsid, "its session"), CALL(getrusage, "its own use"),
 	CALL(getrlimit, "its own limits"), CALL(setrlimit, "its own limits"),
+	IF(prlimit64, 0, ~0u, 0, "its own limits"),
 	CALL(umask, "its own files"), CALL(personality, "its own"),
 	CALL(restart_syscall, "the kernel's own"), CALL(seccomp, "a filter only adds to ours"),
 	CALL(setuid, "it has no right that this gives"), CALL(setgid, "no right"),

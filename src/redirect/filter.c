@@ -129,10 +129,28 @@ static size_t make_ranges(struct range ret[VL_NR_MAX + 1])
 	return nr;
 }
 
+/* Where the test at @at holds, go on behind all that has been put. */
+static void jump_from(struct program *p, uint32_t at)
+{
+	uint32_t len = p->nr - at - 1;
+
+	if (len <= UINT8_MAX) {
+		p->insns[at].jt = (uint8_t)len;
+		return;
+	}
+	/* Too far for a test: by way of a jump, which the other case passes over. */
+	put_return(p, 0);
+	if (p->full)
+		return;
+	memmove(&p->insns[at + 2], &p->insns[at + 1], len * sizeof(p->insns[0]));
+	p->insns[at + 1] = (struct sock_filter){ BPF_JMP | BPF_JA, 0, 0, len };
+	p->insns[at].jf = 1;
+}
+
 static void put_ranges(struct program *p, const struct range *r, size_t nr)
 {
 	size_t mid = nr / 2;
-	uint32_t jump;
+	uint32_t at;
 
 	if (nr == 1) {
 		if (r->plain)
@@ -141,12 +159,11 @@ static void put_ranges(struct program *p, const struct range *r, size_t nr)
 			put_call(p, r->first);
 		return;
 	}
-	put(p, BPF_JMP | BPF_JGE | BPF_K, (uint32_t)r[mid].first, 0, 1);
-	jump = p->nr;
-	put(p, BPF_JMP | BPF_JA, 0, 0, 0);
+	at = p->nr;
+	put(p, BPF_JMP | BPF_JGE | BPF_K, (uint32_t)r[mid].first, 0, 0);
 	put_ranges(p, r, mid);
 	if (!p->full)
-		p->insns[jump].k = p->nr - jump - 1;
+		jump_from(p, at);
 	put_ranges(p, r + mid, nr - mid);
 }
 

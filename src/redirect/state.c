@@ -217,13 +217,9 @@ struct vl_error *vl_h_syslog(struct vl_trap *t)
 	}
 }
 
-/* prlimit64(pid, resource, new, old): its own limits are the host's */
+/* prlimit64(pid, resource, new, old): of a process of the guest; its own are native */
 struct vl_error *vl_h_prlimit(struct vl_trap *t)
 {
-	if (!t->args[0]) {
-		t->pass = true;
-		return NULL;
-	}
 	if (!t->args[2])
 		return vl_h_forward(t);
 	vl_deny(t);
