@@ -11,6 +11,11 @@ import os
 import re
 import sys
 
+
+def layer(f):
+    return "bin" if f.startswith("bin/") else os.path.dirname(f)
+
+
 PARTED = ("bin/vtop/", "src/redirect/", "src/imee/", "src/view/", "src/keep/")
 
 files = sorted(f for p in ("bin", "src") for f in glob.glob(p + "/**/*.[ch]", recursive=True))
@@ -32,12 +37,10 @@ for f in files:
     if f.endswith(".c"):
         words = set(re.findall(r"(?<![.>\w])[a-z]\w+", code[f])) - {"main"}
         for word in sorted(words - set(re.findall(private, code[f], re.M))):
-            if len(defined.get(word, ())) == 1 and f not in defined[word]:
-                uses[f][min(defined[word])] = word
-
-
-def layer(f):
-    return "bin" if f.startswith("bin/") else os.path.dirname(f)
+            at = defined.get(word, ())
+            # The library is linked without bin/: such a word is a local name there.
+            if len(at) == 1 and f not in at and (layer(f) == "bin" or layer(min(at)) != "bin"):
+                uses[f][min(at)] = word
 
 
 def circle(to):
