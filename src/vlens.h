@@ -103,7 +103,8 @@ void vl_guest_close(struct vl_guest *g);
  * Begin something new on an open guest, as if it had been closed and opened with
  * @label, @budget (NULL: the default) and VL_PAUSE_FREEZE (@freeze) or VL_PAUSE_AUTO in place
  * of each other: what is known of the kernel, and what is translated of it, stays. The
- * figures of vl_guest_stats() start from nought.
+ * figures of vl_guest_stats() start from nought. A second call in a row costs nothing: a
+ * caller that has time behind a run makes the first one there.
  */
 struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
 			       const struct vl_pause_budget *budget, bool freeze);

@@ -204,7 +204,7 @@ static void check_confinement(struct vl_doctor *d)
 	if (!pid) {
 		vl_confine_given();
 		_exit((int)(vl_confine_begin(-1, &done) && vl_confine_end(-1, &done) ? done :
-										      failed));
+										       failed));
 	}
 	if (pid > 0)
 		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)

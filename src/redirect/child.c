@@ -232,9 +232,8 @@ static void __attribute__((noreturn)) child_run(const struct child *c)
 	say(c->sock, 0);
 	/* While the supervisor gets ready. */
 	setrlimit(RLIMIT_NOFILE, &c->nofile);
-	if (!vl_confine_begin(c->sock, &begins.confined) ||
-	    !take_number(c->sock, &nr, &network) || nr > BPF_MAXINSNS ||
-	    !take(c->sock, c->filter, nr * sizeof(*c->filter)))
+	if (!vl_confine_begin(c->sock, &begins.confined) || !take_number(c->sock, &nr, &network) ||
+	    nr > BPF_MAXINSNS || !take(c->sock, c->filter, nr * sizeof(*c->filter)))
 		_exit(125);
 	if (c->ready)
 		c->ready(c->ready_ctx);
