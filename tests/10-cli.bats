@@ -130,6 +130,17 @@ applets() { vlens --list; }
 	assert_usage vexec "no command"
 }
 
+@test "whether memory is read follows from all options, however they are written" {
+	run --separate-stderr vps -Jo NOSUCH web1
+	assert_usage vps 'unknown user-defined format specifier "NOSUCH"'
+	run --separate-stderr vps --keep 5 --json web1
+	assert_usage vps "'--keep' is no option of raw reads"
+	run --separate-stderr vps -o --json --json web1
+	assert_usage vps 'unknown user-defined format specifier "--json"'
+	run --separate-stderr vps --engine=vmst --json web1
+	assert_usage vps "'--json' is not for --engine=vmst"
+}
+
 @test "usage errors print no control characters" {
 	run --separate-stderr vps $'--a\e[31mb\n' web1
 	assert_status 1
