@@ -2,10 +2,14 @@
 #include "process.h"
 
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+
+#include "cleanup.h"
 
 void vl_process_rename(const char *name)
 {
@@ -31,6 +35,28 @@ void vl_process_rename(const char *name)
 		return;
 	memset((void *)start, 0, end - start);
 	memcpy((void *)start, name, len < end - start ? len : end - start - 1);
+}
+
+uint64_t vl_proc_number(const char *name, int base, uint64_t otherwise, const char *fmt, ...)
+{
+	char path[64], line[256], *end;
+	_cleanup_fclose_ FILE *f = NULL;
+	size_t len = strlen(name);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(path, sizeof(path), fmt, ap);
+	va_end(ap);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		uint64_t value;
+
+		if (strncmp(line, name, len) != 0 || line[len] != ':')
+			continue;
+		value = strtoull(line + len + 1, &end, base);
+		return end > line + len + 1 ? value : otherwise;
+	}
+	return otherwise;
 }
 
 void vl_process_set_oom(const char *score)

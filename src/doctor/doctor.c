@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../base/process.h"
 #include "../box/box.h"
 #include "../redirect/confine.h"
 #include "../redirect/redirect.h"
@@ -83,16 +84,7 @@ static bool first_line(const char *path, char *buf, size_t size)
 
 static bool has_capability(unsigned int bit)
 {
-	FILE *f = fopen("/proc/self/status", "re");
-	unsigned long long caps = 0;
-	char line[256];
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "CapEff: %llx", &caps) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return caps >> bit & 1;
+	return vl_proc_number("CapEff", 16, 0, "/proc/self/status") >> bit & 1;
 }
 
 #define CAP_SYS_PTRACE 19 /* linux/capability.h */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "../base/cleanup.h"
+#include "../base/process.h"
 #include "fds.h"
 #include "folder.h"
 #include "handlers.h"
@@ -42,17 +43,8 @@ static int open_below(int dir, const char *rest, uint64_t flags, uint64_t mode)
 /* The mode of a new file: @mode less what the task masks. */
 static mode_t masked(const struct vl_trap *t, uint64_t mode)
 {
-	char path[64], line[128];
-	unsigned int mask = 022;
-	FILE *f;
+	mode_t mask = vl_proc_number("Umask", 8, 022, "/proc/%d/status", (int)t->tid);
 
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)t->tid);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "Umask: %o", &mask) == 1)
-			break;
-	if (f)
-		fclose(f);
 	return mode & MODE_BITS & ~mask;
 }
 

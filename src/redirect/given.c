@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../base/process.h"
 #include "fds.h"
 #include "given.h"
 #include "handlers.h"
@@ -28,17 +29,10 @@
 /* Is descriptor @fd of @pid for reading, and for appending? As proc(5) fdinfo shows it. */
 static bool appends(pid_t pid, int fd)
 {
-	char path[64], line[128];
-	unsigned int flags = O_RDWR | O_APPEND; /* not known: as if it were */
-	FILE *info;
+	/* Not known: as if it were. */
+	uint64_t flags =
+		vl_proc_number("flags", 8, O_RDWR | O_APPEND, "/proc/%d/fdinfo/%d", (int)pid, fd);
 
-	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", (int)pid, fd);
-	info = fopen(path, "re");
-	while (info && fgets(line, sizeof(line), info))
-		if (sscanf(line, "flags: %o", &flags) == 1)
-			break;
-	if (info)
-		fclose(info);
 	return (flags & (O_ACCMODE | O_APPEND)) == (O_RDWR | O_APPEND);
 }
 

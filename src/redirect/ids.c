@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../base/process.h"
 #include "fds.h"
 #include "handlers.h"
 #include "jobs.h"
@@ -119,18 +120,7 @@ struct vl_error *vl_h_kill(struct vl_trap *t)
 /* The process that @fd of ours is a pidfd of; 0: it is none. */
 static pid_t pid_of(int fd)
 {
-	char path[64], line[128];
-	int pid = 0;
-	FILE *info;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	info = fopen(path, "re");
-	while (info && fgets(line, sizeof(line), info))
-		if (sscanf(line, "Pid: %d", &pid) == 1)
-			break;
-	if (info)
-		fclose(info);
-	return pid;
+	return (pid_t)vl_proc_number("Pid", 10, 0, "/proc/self/fdinfo/%d", fd);
 }
 
 /*

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "../base/array.h"
+#include "../base/process.h"
 #include "jobs.h"
 #include "own.h"
 #include "programs.h"
@@ -33,19 +34,7 @@
 /* The process that thread @tid belongs to. */
 static pid_t tgid_of(pid_t tid)
 {
-	char path[64], line[256];
-	pid_t tgid = tid;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
-	f = fopen(path, "re");
-	if (!f)
-		return tid;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "Tgid: %d", &tgid) == 1)
-			break;
-	fclose(f);
-	return tgid;
+	return (pid_t)vl_proc_number("Tgid", 10, (uint64_t)tid, "/proc/%d/status", (int)tid);
 }
 
 /* The words of a task's stack, upwards. */

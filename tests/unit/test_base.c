@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What src/base/ has for everybody: the clock, what ends with its scope, arrays. */
+/* What src/base/ has for everybody: the clock, what ends with its scope, arrays, /proc. */
 #include <fcntl.h>
 #include <string.h>
 
@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/grow.h"
+#include "base/process.h"
 #include "tap.h"
 
 static void test_clock(void)
@@ -79,8 +80,27 @@ static void test_grow(void)
 	   "what does not fit into memory leaves it as it was");
 }
 
+static void test_proc_number(void)
+{
+	int fd = open("/dev/null", O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	ok(vl_proc_number("Pid", 10, 0, "/proc/self/status") == (uint64_t)getpid() &&
+		   vl_proc_number("PPid", 10, 0, "/proc/%d/status", getpid()) ==
+			   (uint64_t)getppid(),
+	   "a number of a process, and of one of a longer name");
+	ok((vl_proc_number("flags", 8, 0, "/proc/self/fdinfo/%d", fd) & (O_ACCMODE | O_APPEND)) ==
+		   (O_WRONLY | O_APPEND),
+	   "one of another base");
+	ok(vl_proc_number("Pi", 10, 7, "/proc/self/status") == 7 &&
+		   vl_proc_number("Name", 10, 7, "/proc/self/status") == 7 &&
+		   vl_proc_number("Pid", 10, 7, "/proc/self/none") == 7,
+	   "no such line, no number in it, no such file");
+	close(fd);
+}
+
 int main(void)
 {
+	test_proc_number();
 	test_grow();
 	test_cleanup();
 	test_clock();
