@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "applet.h"
+#include "base/append.h"
 #include "base/array.h"
 #include "progress.h"
 #include "report.h"
@@ -36,10 +37,8 @@ static void check_programs(struct vl_doctor *d)
 		char advice[128];
 
 		if (path) {
-			size_t used = strlen(there);
-
-			snprintf(there + used, sizeof(there) - used, "%s%s", used ? ", " : "",
-				 applets[i].program);
+			vl_append(there, sizeof(there), "%s%s", *there ? ", " : "",
+				  applets[i].program);
 		} else if (applets[i].program) {
 			snprintf(advice, sizeof(advice), "install the package %s",
 				 applets[i].package);

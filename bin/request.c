@@ -9,6 +9,7 @@
 
 #include "applet.h"
 #include "base/array.h"
+#include "base/number.h"
 #include "options.h"
 #include "report.h"
 
@@ -186,14 +187,12 @@ static bool take_reader(struct request *r, const char *arg)
 
 static bool take_as(struct request *r, const char *arg)
 {
-	char *end;
+	bool good;
 	long pid;
 
-	errno = 0;
-	pid = strtol(arg, &end, 10);
+	good = vl_number(arg, 1, INT_MAX, &pid);
 	r->as = (pid_t)pid;
-	return (!errno && end != arg && !*end && pid >= 1 && pid <= INT_MAX) ||
-	       wrong(r, "'%s' is no process id", arg);
+	return good || wrong(r, "'%s' is no process id", arg);
 }
 
 /* "10", "2.5,20": milliseconds, up to a minute. */
@@ -236,12 +235,9 @@ static bool take_max_pause(struct request *r, const char *arg)
 
 static bool seconds_of(const char *arg, unsigned int *ret)
 {
-	char *end;
 	long n;
 
-	errno = 0;
-	n = strtol(arg, &end, 10);
-	if (errno || end == arg || *end || n < 0 || n > KEEP_MAX)
+	if (!vl_number(arg, 0, KEEP_MAX, &n))
 		return false;
 	*ret = (unsigned int)n;
 	return true;

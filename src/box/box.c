@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../base/append.h"
 #include "../base/array.h"
 #include "../base/clock.h"
 #include "../base/process.h"
@@ -538,13 +539,11 @@ void vl_box_describe(const struct vl_box_report *r, char buf[VL_BOX_TEXT])
 	static const char *const names[] = { "user",  "network",   "empty root",
 					     "IPC",   "processes", "system call filter",
 					     "limits" };
-	size_t n = 0;
 
 	buf[0] = '\0';
 	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
-		if (r->has & 1U << i && n < VL_BOX_TEXT)
-			n += (size_t)snprintf(buf + n, VL_BOX_TEXT - n, "%s%s", n ? ", " : "",
-					      names[i]);
+		if (r->has & 1U << i)
+			vl_append(buf, VL_BOX_TEXT, "%s%s", *buf ? ", " : "", names[i]);
 }
 
 void vl_box_allow_time(struct vl_box *b, uint64_t ns)

@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../base/append.h"
 #include "../base/process.h"
 #include "../box/box.h"
 #include "../redirect/confine.h"
@@ -433,16 +434,16 @@ static void check_keepers(struct vl_doctor *d)
 static void check_guests(struct vl_doctor *d, const char *uri)
 {
 	char **names, list[256] = "";
-	size_t nr, used = 0;
+	bool all = true;
+	size_t nr;
 
 	if (vl_discard(vl_host_guests(uri, &names, &nr)))
 		return;
-	for (size_t i = 0; i < nr && i < NAMED && used < sizeof(list); i++)
-		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "",
-					 names[i]);
+	for (size_t i = 0; all && i < nr && i < NAMED; i++)
+		all = vl_append(list, sizeof(list), "%s%s", i ? ", " : "", names[i]);
 	if (nr)
 		vl_doctor_row(d, "guests", VL_DOCTOR_OK, NULL, "%zu: %s%s", nr, list,
-			      nr > NAMED || used >= sizeof(list) ? ", ..." : "");
+			      nr > NAMED || !all ? ", ..." : "");
 	else
 		vl_doctor_row(d, "guests", VL_DOCTOR_WARNING,
 			      "start one; a memory dump can be looked into, too",

@@ -28,6 +28,7 @@
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 
+#include "../base/number.h"
 #include "internal.h"
 #include "proc.h"
 #include "../base/hash.h"
@@ -39,10 +40,9 @@
 
 static bool parse_port(const char *text, uint16_t *ret)
 {
-	char *end;
-	unsigned long v = strtoul(text, &end, 10);
+	long v;
 
-	if (*text < '0' || *text > '9' || *end || !v || v > 65535)
+	if (*text < '0' || *text > '9' || !vl_number(text, 1, 65535, &v))
 		return false;
 	*ret = (uint16_t)v;
 	return true;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../base/append.h"
 #include "internal.h"
 
 static bool is_name(const char *spec)
@@ -70,15 +71,14 @@ static const struct vl_driver *next(const struct vl_driver *d, const char *spec)
 static struct vl_error *none_given(void)
 {
 	char forms[256] = "";
-	size_t at = 0;
 
 	for (const struct vl_driver *d = vl_drivers; d->open; d++)
-		if (d->form && at < sizeof(forms))
-			at += (size_t)snprintf(forms + at, sizeof(forms) - at, "%s%s",
-					       !at	 ? "" :
-					       d[1].open ? ", " :
-							   " or ",
-					       d->form);
+		if (d->form)
+			vl_append(forms, sizeof(forms), "%s%s",
+				  !*forms   ? "" :
+				  d[1].open ? ", " :
+					      " or ",
+				  d->form);
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no guest given"), "name %s", forms);
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/number.h"
 #include "internal.h"
 #include "module.h"
 #include "proc.h"
@@ -50,12 +51,9 @@ static const struct vl_target_ops kvm_ops = {
 struct vl_error *vl_kvm_open(struct vl_target *t, struct vl_spec *s)
 {
 	struct vl_error *err;
-	char *end;
 	long pid;
 
-	errno = 0;
-	pid = strtol(s->arg, &end, 10);
-	if (errno || *end || end == s->arg || pid <= 0 || pid > INT_MAX)
+	if (!vl_number(s->arg, 1, INT_MAX, &pid))
 		return vl_error_hint(
 			vl_error_new(VL_ERR_TARGET, "not a process id: \"%s\"", s->arg),
 			"write kvm:PID");

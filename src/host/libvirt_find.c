@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/number.h"
 #include "internal.h"
 #include "proc.h"
 #include "qemu_args.h"
@@ -75,12 +76,9 @@ struct vl_error *vl_domain_connect(struct vl_domain *d)
 virDomainPtr vl_domain_lookup(const struct vl_domain *d, const char *spec)
 {
 	virDomainPtr dom = NULL;
-	char *end;
 	long id;
 
-	errno = 0;
-	id = strtol(spec, &end, 10);
-	if (isdigit((unsigned char)*spec) && !*end && !errno && id <= INT_MAX)
+	if (isdigit((unsigned char)*spec) && vl_number(spec, 0, INT_MAX, &id))
 		dom = d->vir.DomainLookupByID(d->conn, (int)id);
 	if (!dom && strlen(spec) >= VIR_UUID_STRING_BUFLEN - 5)
 		dom = d->vir.DomainLookupByUUIDString(d->conn, spec);

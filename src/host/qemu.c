@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "../base/append.h"
+#include "../base/number.h"
 #include "hmp.h"
 #include "internal.h"
 #include "module.h"
@@ -424,14 +426,13 @@ static struct vl_error *several(const struct named *n)
 {
 	unsigned shown = n->nr < NAMED_SHOWN ? n->nr : NAMED_SHOWN;
 	char text[NAMED_SHOWN * 32] = "";
-	int at = 0;
 
 	for (unsigned i = 0; i < shown; i++)
-		at += snprintf(text + at, sizeof(text) - (size_t)at, "%sqemu:%d",
-			       !i			      ? "" :
-			       i + 1 < n->nr && i + 1 < shown ? ", " :
-								" or ",
-			       (int)n->pids[i]);
+		vl_append(text, sizeof(text), "%sqemu:%d",
+			  !i				 ? "" :
+			  i + 1 < n->nr && i + 1 < shown ? ", " :
+							   " or ",
+			  (int)n->pids[i]);
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "%u QEMUs have this name", n->nr),
 			     "write %s%s", text, n->nr > shown ? "; vlist shows all" : "");
 }
@@ -440,12 +441,9 @@ static struct vl_error *open_pid(struct vl_target *t, const char *arg)
 {
 	struct vl_qemu_args qa;
 	struct vl_error *err;
-	char *end;
 	long pid;
 
-	errno = 0;
-	pid = strtol(arg, &end, 10);
-	if (errno || *end || end == arg || pid <= 0 || pid > INT_MAX)
+	if (!vl_number(arg, 1, INT_MAX, &pid))
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "not a process id: \"%s\"", arg),
 				     "write qemu:PID");
 	err = vl_target_bind(t, (pid_t)pid);

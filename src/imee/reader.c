@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../base/append.h"
 #include "../base/clock.h"
 #include "reader.h"
 
@@ -22,8 +23,7 @@ static struct vl_error *named(struct vl_reader *r, const char *name, const struc
 	char why[VL_RAW_WHY] = "", all[64] = "";
 
 	for (size_t i = 0; i < NR_ENGINES; i++) {
-		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "",
-			 engines[i]->name);
+		vl_append(all, sizeof(all), "%s%s", i ? ", " : "", engines[i]->name);
 		if (strcmp(engines[i]->name, name) != 0)
 			continue;
 		if (!engines[i]->rank(r->target, r->contact, why))
@@ -91,14 +91,12 @@ static struct vl_error *open_best(struct vl_reader *r)
 /* What the engines that were not taken have to say, "kvm: ...; module: ...". */
 static void ask_others(struct vl_reader *r)
 {
-	size_t n = 0;
-
-	for (size_t i = 0; i < NR_ENGINES && n < sizeof(r->others); i++) {
+	for (size_t i = 0; i < NR_ENGINES; i++) {
 		if (engines[i] == r->ops)
 			continue;
 		rank_of(r, i);
-		n += (size_t)snprintf(r->others + n, sizeof(r->others) - n, "%s%s: %s",
-				      n ? "; " : "", engines[i]->name, r->why[i]);
+		vl_append(r->others, sizeof(r->others), "%s%s: %s", *r->others ? "; " : "",
+			  engines[i]->name, r->why[i]);
 	}
 }
 

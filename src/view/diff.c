@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../base/append.h"
 #include "../base/grow.h"
 #include "../syscall/answer.h"
 
@@ -237,18 +238,18 @@ static void confirm(struct vl_diff_items *now, const struct vl_diff_items *befor
 static void show_mark(struct vl_table *t, size_t column, const struct vl_diff_kind *kind,
 		      const struct vl_diff_item *it, unsigned all)
 {
-	char text[256];
-	size_t n = 0, nr = 0;
+	char text[256] = "";
+	size_t nr = 0;
 
 	if (it->split)
-		n = (size_t)snprintf(text, sizeof(text), "is two under one name");
+		vl_append(text, sizeof(text), "is two under one name");
 	for (size_t i = 0; i < kind->nr_ways; i++)
 		if (all & ~it->shown & 1U << i)
-			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s",
-					      nr++ ? ", " :
-					      n	   ? ", hidden from " :
-						     "hidden from ",
-					      kind->ways[i].name);
+			vl_append(text, sizeof(text), "%s%s",
+				  nr++	? ", " :
+				  *text ? ", hidden from " :
+					  "hidden from ",
+				  kind->ways[i].name);
 	vl_table_str(t, column, text);
 	t->nr_marked++;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What src/base/ has for everybody: the clock, what ends with its scope, arrays, /proc. */
+/* What src/base/ has for everybody: the clock, what ends with its scope, arrays, numbers, text. */
 #include <fcntl.h>
 #include <string.h>
 
+#include "base/append.h"
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/grow.h"
+#include "base/number.h"
 #include "base/process.h"
 #include "tap.h"
 
@@ -98,8 +100,36 @@ static void test_proc_number(void)
 	close(fd);
 }
 
+static void test_number(void)
+{
+	static const char *const none[] = { "",	  " ",	"x",   "1x", "1 ",
+					    "-6", "10", "0x1", "1.", "99999999999999999999" };
+	bool taken = false;
+	long n;
+
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		taken = taken || vl_number(none[i], -5, 9, &n);
+	ok(!taken, "what is no number, or too small or large, is not taken");
+	ok(vl_number("-5", -5, 9, &n) && n == -5 && vl_number("9", -5, 9, &n) && n == 9,
+	   "both ends are");
+}
+
+static void test_append(void)
+{
+	char buf[8] = "";
+
+	ok(vl_append(buf, sizeof(buf), "%d", 12) && vl_append(buf, sizeof(buf), ", %d", 345) &&
+		   !strcmp(buf, "12, 345"),
+	   "text is put behind text, up to the last byte");
+	ok(vl_append(buf, sizeof(buf), "%s", "") && !vl_append(buf, sizeof(buf), "6") &&
+		   !strcmp(buf, "12, 345"),
+	   "nothing goes further");
+}
+
 int main(void)
 {
+	test_number();
+	test_append();
 	test_proc_number();
 	test_grow();
 	test_cleanup();
