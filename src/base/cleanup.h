@@ -49,11 +49,11 @@ static inline void vl_error_destroyp(struct vl_error **err)
 #define _cleanup_error_ _cleanup_(vl_error_destroyp)
 
 /* The pointer @p, which its scope owns no longer. */
-#define vl_taken(p)                                                                                \
-	__extension__({                                                                            \
-		__typeof__(p) taken_ = (p);                                                        \
-		(p) = NULL;                                                                        \
-		taken_;                                                                            \
+#define vl_taken(p) \
+	__extension__({ \
+		__typeof__(p) taken_ = (p); \
+		(p) = NULL; \
+		taken_; \
 	})
 
 /* The same of a descriptor. */
