@@ -25,6 +25,7 @@ struct vl_error *vl_h_fcntl(struct vl_trap *t);
 struct vl_error *vl_h_mmap(struct vl_trap *t);
 struct vl_error *vl_h_socketpair(struct vl_trap *t);
 struct vl_error *vl_h_shutdown(struct vl_trap *t);
+struct vl_error *vl_h_setsockopt(struct vl_trap *t);
 
 /* hostfile.c */
 struct vl_error *vl_h_exec(struct vl_trap *t);
@@ -67,7 +68,6 @@ struct vl_error *vl_h_errno(struct vl_trap *t);
 struct vl_error *vl_h_socket(struct vl_trap *t);
 struct vl_error *vl_h_bind(struct vl_trap *t);
 struct vl_error *vl_h_getsockname(struct vl_trap *t);
-struct vl_error *vl_h_setsockopt(struct vl_trap *t);
 struct vl_error *vl_h_getsockopt(struct vl_trap *t);
 struct vl_error *vl_h_send(struct vl_trap *t);
 struct vl_error *vl_h_recv(struct vl_trap *t);

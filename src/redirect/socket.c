@@ -18,15 +18,12 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 
-#include "../base/array.h"
 #include "blame.h"
 #include "fds.h"
-#include "given.h"
 #include "handlers.h"
 #include "netlink.h"
 #include "refuse.h"
@@ -150,60 +147,6 @@ struct vl_error *vl_h_getsockname(struct vl_trap *t)
 		t->ret = vl_mem_write(t, t->args[1], addr, room < len ? room : len);
 	if (!t->ret)
 		t->ret = vl_mem_write(t, t->args[2], &len, sizeof(len));
-	return NULL;
-}
-
-/* Options that a program may set of a socket pair of its own: plain values, for itself. */
-static const int plain_options[] = {
-	SO_SNDBUF,    SO_RCVBUF,   SO_RCVTIMEO,	 SO_SNDTIMEO, SO_LINGER,    SO_KEEPALIVE,
-	SO_REUSEADDR, SO_PASSCRED, SO_TIMESTAMP, SO_RCVLOWAT, SO_OOBINLINE,
-};
-
-/*
- * setsockopt(fd, SOL_SOCKET, option, value, len) of a socket of the host. A socket of the
- * caller's stays as it is, so what is looked at and changed is a descriptor that we hold.
- */
-static void set_plain(struct vl_trap *t)
-{
-	size_t len = t->args[4] < 16 ? t->args[4] : 16; /* struct timeval is the longest */
-	bool plain = false;
-	struct stat st;
-	char value[16];
-	int fd;
-
-	for (size_t i = 0; i < ARRAY_SIZE(plain_options); i++)
-		plain |= (int)t->args[1] == SOL_SOCKET && (int)t->args[2] == plain_options[i];
-	t->ret = vl_mem_read(t, t->args[3], value, len);
-	if (t->ret)
-		return;
-	fd = vl_fd_borrow(t, (int)t->args[0]);
-	t->ret = fd;
-	if (fd < 0)
-		return;
-	if (fstat(fd, &st) || !S_ISSOCK(st.st_mode))
-		t->ret = -ENOTSOCK;
-	else if (!plain || vl_given(t->r, &st))
-		vl_deny_as(t, ENOPROTOOPT);
-	else
-		t->ret = setsockopt(fd, SOL_SOCKET, (int)t->args[2], value, (socklen_t)len) ?
-				 -errno :
-				 0;
-	close(fd);
-}
-
-/* setsockopt: sizes of buffers do not matter; netlink's own options are not kept. */
-struct vl_error *vl_h_setsockopt(struct vl_trap *t)
-{
-	struct vl_file *f;
-
-	f = vl_fd_ours(t->args[0]) ? vl_fd_find(t, (int)t->args[0]) : NULL;
-	if (!f) {
-		set_plain(t);
-	} else if (f->kind != K_SOCKET) {
-		t->ret = -ENOTSOCK;
-	} else if ((int)t->args[1] != SOL_SOCKET) {
-		t->ret = -ENOPROTOOPT; /* an older kernel's answer: programs do without */
-	}
 	return NULL;
 }
 
