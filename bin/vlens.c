@@ -16,7 +16,7 @@
 #include "applet.h"
 #include "base/cleanup.h"
 #include "report.h"
-#include "base/near.h"
+#include "base/suggest.h"
 
 /* Under which name the guest's working set is kept: the program's. */
 static const char *label_of(const struct session *s)
@@ -90,21 +90,21 @@ static int run_applet(const struct applet *a, int argc, char **argv)
 /* What @name could have been meant to be is said. */
 static int unknown_applet(const char *name)
 {
-	struct vl_near near;
+	struct vl_suggest near;
 	char *text;
 
-	vl_near_init(&near, name, strlen(name));
+	vl_suggest_init(&near, name, strlen(name));
 	/* All are called by two names: the one that looks like what was written. */
 	for (size_t i = 0; i < nr_applets; i++) {
 		if (*name != 'v' || applets[i].name[1] == 'v')
-			vl_near_try(&near, applets[i].name + 1);
+			vl_suggest_try(&near, applets[i].name + 1);
 		if (*name == 'v')
-			vl_near_try(&near, applets[i].name);
+			vl_suggest_try(&near, applets[i].name);
 	}
 	for (const struct command *c = commands; c->name; c++)
 		if (command_is_listed(c))
-			vl_near_try(&near, c->name);
-	text = vl_near_text(&near);
+			vl_suggest_try(&near, c->name);
+	text = vl_suggest_text(&near);
 	usage_report("vlens", "no applet '%s'%s%s", name, text ? "; " : "", text ? text : "");
 	free(text);
 	return 1;

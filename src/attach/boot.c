@@ -18,7 +18,7 @@
 #define EFER_NXE (1UL << 11)
 
 /* What of the contact the symbols name. */
-static struct vl_error *settle(struct vl_contact *c, const struct vl_image *img)
+static struct vl_error *settle(struct vl_attach *c, const struct vl_image *img)
 {
 	uint64_t pgd = vl_symbol(c->kernel, "init_top_pgt");
 	struct vl_xlat x;
@@ -46,7 +46,7 @@ static struct vl_error *settle(struct vl_contact *c, const struct vl_image *img)
  * before it (bit 12, PTI_USER_PGTABLE_BIT). Without isolation the page before
  * is anything: so it is only the second that is tried.
  */
-static struct vl_error *find_image(struct vl_contact *c, const struct vl_vcpu *v,
+static struct vl_error *find_image(struct vl_attach *c, const struct vl_vcpu *v,
 				   struct vl_deadline deadline, struct vl_image **ret)
 {
 	struct vl_error *err;
@@ -63,7 +63,7 @@ static struct vl_error *find_image(struct vl_contact *c, const struct vl_vcpu *v
 }
 
 /* The kernel of @img. Where its tables lie is all that is told to who makes it. */
-static struct vl_error *get_kernel(struct vl_contact *c, const struct vl_image *img,
+static struct vl_error *get_kernel(struct vl_attach *c, const struct vl_image *img,
 				   struct vl_deadline deadline)
 {
 	const struct vl_kallsyms *k = &img->symbols;
@@ -86,7 +86,7 @@ static struct vl_error *get_kernel(struct vl_contact *c, const struct vl_image *
 	return vl_kernel_get(c->target, &src, c->base, deadline, c->key, &c->first, &c->kernel);
 }
 
-static struct vl_error *boot_with(struct vl_contact *c, const struct vl_vcpu *v,
+static struct vl_error *boot_with(struct vl_attach *c, const struct vl_vcpu *v,
 				  struct vl_deadline deadline)
 {
 	struct vl_image *img = NULL;
@@ -116,7 +116,7 @@ static struct vl_error *boot_with(struct vl_contact *c, const struct vl_vcpu *v,
  */
 #define LOOKS 5
 
-struct vl_error *vl_boot(struct vl_contact *c, struct vl_deadline deadline)
+struct vl_error *vl_boot(struct vl_attach *c, struct vl_deadline deadline)
 {
 	const struct timespec wait = { .tv_nsec = 3000000 };
 	struct vl_error *err = NULL;
@@ -149,7 +149,7 @@ struct vl_error *vl_boot(struct vl_contact *c, struct vl_deadline deadline)
 	}
 	if (err && vl_late(deadline)) {
 		vl_error_destroy(err);
-		err = vl_contact_late();
+		err = vl_attach_late();
 	}
 	/* What a kernel has from its beginning on is not there. */
 	if (err && err->code == VL_ERR_FAULT)

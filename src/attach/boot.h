@@ -3,7 +3,7 @@
 #ifndef VLENS_BOOT_H
 #define VLENS_BOOT_H
 
-#include "contact.h"
+#include "attach.h"
 
 /*
  * Find out what @c's guest runs, with nothing known of it: fills everything
@@ -11,6 +11,6 @@
  * it runs no Linux that can be understood, VL_ERR_BOOTING when what every kernel has is not
  * there.
  */
-struct vl_error *vl_boot(struct vl_contact *c, struct vl_deadline deadline);
+struct vl_error *vl_boot(struct vl_attach *c, struct vl_deadline deadline);
 
 #endif

@@ -24,14 +24,14 @@ struct tally {
 
 /* ---- what the kernel's own memory says ---- */
 
-static bool read_symbol(const struct vl_contact *c, const char *name, void *buf, size_t len)
+static bool read_symbol(const struct vl_attach *c, const char *name, void *buf, size_t len)
 {
 	uint64_t va = vl_symbol(c->kernel, name);
 
 	return va && vl_target_read_virt(c->target, &c->pt, va, buf, len);
 }
 
-bool vl_pulse_crashed(const struct vl_contact *c)
+bool vl_pulse_crashed(const struct vl_attach *c)
 {
 	/* PANIC_CPU_INVALID is -1 (kernel/panic.c), and so is arch/x86/kernel/reboot.c's. */
 	static const char *const cpus[] = { "panic_cpu", "crashing_cpu" };
@@ -43,7 +43,7 @@ bool vl_pulse_crashed(const struct vl_contact *c)
 	return false;
 }
 
-bool vl_pulse_captures(const struct vl_contact *c)
+bool vl_pulse_captures(const struct vl_attach *c)
 {
 	uint64_t addr; /* ELFCORE_ADDR_MAX is -1: is_kdump_kernel(), include/linux/crash_dump.h */
 
@@ -51,7 +51,7 @@ bool vl_pulse_captures(const struct vl_contact *c)
 }
 
 /* Does the kernel say that it gave the machine away, or is about to? */
-static bool gave_up(const struct vl_contact *c)
+static bool gave_up(const struct vl_attach *c)
 {
 	const struct vl_layout *l = vl_kernel_layout(c->kernel);
 	int32_t state;
@@ -67,7 +67,7 @@ static bool gave_up(const struct vl_contact *c)
 /* ---- what a vCPU runs ---- */
 
 /* The kernel's entry is where it is under every page table of its own, a process's, too. */
-static bool is_ours(const struct vl_contact *c, uint64_t entry_gpa, uint64_t cr3, uint64_t cr4)
+static bool is_ours(const struct vl_attach *c, uint64_t entry_gpa, uint64_t cr3, uint64_t cr4)
 {
 	struct vl_pgtable pt = vl_pgtable(cr3, cr4);
 	struct vl_xlat x;
@@ -76,7 +76,7 @@ static bool is_ours(const struct vl_contact *c, uint64_t entry_gpa, uint64_t cr3
 	       x.gpa == entry_gpa;
 }
 
-static void count(struct tally *t, const struct vl_contact *c, uint64_t entry_gpa, uint64_t cr0,
+static void count(struct tally *t, const struct vl_attach *c, uint64_t entry_gpa, uint64_t cr0,
 		  uint64_t cr3, uint64_t cr4)
 {
 	if (!(cr0 & X86_CR0_PG))
@@ -97,7 +97,7 @@ static bool runs(const struct tally *t, bool gave_up)
 }
 
 /* By what the hypervisor process holds. *@known_ret: where that is. */
-static bool looks_alive(struct vl_contact *c, uint64_t entry_gpa, bool gave_up, bool *known_ret)
+static bool looks_alive(struct vl_attach *c, uint64_t entry_gpa, bool gave_up, bool *known_ret)
 {
 	struct tally t = { 0 };
 	struct vl_held *now;
@@ -115,7 +115,7 @@ static bool looks_alive(struct vl_contact *c, uint64_t entry_gpa, bool gave_up, 
 }
 
 /* Do the kernel's ticks go on, under our eyes? */
-static bool ticks(const struct vl_contact *c)
+static bool ticks(const struct vl_attach *c)
 {
 	const struct timespec wait = { .tv_nsec = TICK_NS };
 	uint64_t first, now;
@@ -135,7 +135,7 @@ static bool ticks(const struct vl_contact *c)
 /* ---- looks ---- */
 
 /* By the module or the monitor. */
-static struct vl_error *ask(struct vl_contact *c, uint64_t entry_gpa, bool gave_up, bool *runs_ret)
+static struct vl_error *ask(struct vl_attach *c, uint64_t entry_gpa, bool gave_up, bool *runs_ret)
 {
 	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
 	struct vl_error *err = NULL;
@@ -167,7 +167,7 @@ static struct vl_error *ask(struct vl_contact *c, uint64_t entry_gpa, bool gave_
 	return err;
 }
 
-struct vl_error *vl_pulse_look(struct vl_contact *c, bool *runs_ret)
+struct vl_error *vl_pulse_look(struct vl_attach *c, bool *runs_ret)
 {
 	bool ended, known = true;
 	struct vl_xlat x;
@@ -186,14 +186,14 @@ struct vl_error *vl_pulse_look(struct vl_contact *c, bool *runs_ret)
 	return ask(c, x.gpa, ended, runs_ret);
 }
 
-void vl_pulse_start(struct vl_contact *c)
+void vl_pulse_start(struct vl_attach *c)
 {
 	if (vl_target_is_live(c->target))
 		vl_held_start(c->target);
 	c->looked = true;
 }
 
-size_t vl_pulse_successors(const struct vl_contact *c, struct vl_vcpu *vcpus, size_t nr)
+size_t vl_pulse_successors(const struct vl_attach *c, struct vl_vcpu *vcpus, size_t nr)
 {
 	struct vl_xlat x;
 	size_t found = 0;

@@ -16,7 +16,7 @@
 #ifndef VLENS_PULSE_H
 #define VLENS_PULSE_H
 
-#include "contact.h"
+#include "attach.h"
 
 /* What the vCPUs of a guest are at. */
 enum vl_life {
@@ -31,22 +31,22 @@ enum vl_life {
  * VL_ERR_TARGET: there is doubt, and who could tell does not answer. Of a dump it always
  * does. Not while the guest is held by us.
  */
-struct vl_error *vl_pulse_look(struct vl_contact *c, bool *runs_ret);
+struct vl_error *vl_pulse_look(struct vl_attach *c, bool *runs_ret);
 
 /* After a first contact: find out where to look from now on. It may fail. */
-void vl_pulse_start(struct vl_contact *c);
+void vl_pulse_start(struct vl_attach *c);
 
 /*
  * Of a kernel that crashed or restarted: move the vCPUs that run another one to the front
  * of @vcpus and return how many they are. 0 for a kernel that did not: all are its own.
  */
-size_t vl_pulse_successors(const struct vl_contact *c, struct vl_vcpu *vcpus, size_t nr);
+size_t vl_pulse_successors(const struct vl_attach *c, struct vl_vcpu *vcpus, size_t nr);
 
 /* Has the kernel of @c crashed, by its own memory? */
-bool vl_pulse_crashed(const struct vl_contact *c);
+bool vl_pulse_crashed(const struct vl_attach *c);
 
 /* Is it a capture kernel, which another one that crashed has started (kdump)? */
-bool vl_pulse_captures(const struct vl_contact *c);
+bool vl_pulse_captures(const struct vl_attach *c);
 
 /* What a guest is at whose kernel is not known. Asks the module or the monitor. */
 enum vl_life vl_pulse_life(struct vl_target *t);

@@ -7,8 +7,8 @@
 
 #include "../base/array.h"
 #include "../host/port.h"
-#include "../attach/contact.h"
-#include "../vmst/engines.h"
+#include "../attach/attach.h"
+#include "../vmst/executors.h"
 
 #define KIB (1UL << 10)
 
@@ -20,7 +20,7 @@ struct checkup {
 
 static void check_kernel(struct checkup *p)
 {
-	const struct vl_kernel *k = p->s->contact->kernel;
+	const struct vl_kernel *k = p->s->attach->kernel;
 	const struct vl_layout *l = vl_kernel_layout(k);
 	uint64_t uts = vl_symbol(k, "init_uts_ns");
 	char release[65] = ""; /* __NEW_UTS_LEN and a NUL, include/uapi/linux/utsname.h */
@@ -32,11 +32,11 @@ static void check_kernel(struct checkup *p)
 			       uts + (uint64_t)l->offset[VL_F_UTS_RELEASE], release,
 			       sizeof(release));
 	vl_doctor_row(&p->d, "kernel", VL_DOCTOR_OK, NULL, "Linux %s, build id %s",
-		      release[0] ? release : "of unknown release", p->s->contact->build_id);
+		      release[0] ? release : "of unknown release", p->s->attach->build_id);
 	while (vl_symbol_name(k, symbols))
 		symbols++;
 	vl_doctor_row(&p->d, "symbols", VL_DOCTOR_OK, NULL, "%zu, in its own tables", symbols);
-	if (vl_discard(vl_kernel_load_btf(p->s->target, p->s->contact->key, &btf, &len))) {
+	if (vl_discard(vl_kernel_load_btf(p->s->target, p->s->attach->key, &btf, &len))) {
 		vl_doctor_row(&p->d, "types", VL_DOCTOR_WARNING,
 			      "remove this kernel's files from the cache; they are asked for anew",
 			      "its BTF is not in the cache: vpeek by type does not work");
@@ -46,7 +46,7 @@ static void check_kernel(struct checkup *p)
 		free(btf);
 	}
 	vl_doctor_row(&p->d, "page tables", VL_DOCTOR_OK, NULL, "%d levels",
-		      p->s->contact->pt.levels);
+		      p->s->attach->pt.levels);
 }
 
 /* The reason, less that it was asked for. */
@@ -60,10 +60,10 @@ static const char *reason_of(const struct vl_reader_stats *stats)
 /* What of a clone's state says whether KVM can run it, without a clone. */
 static void read_state(struct checkup *p, struct vl_vcpu_state *st)
 {
-	const struct vl_layout *l = vl_kernel_layout(p->s->contact->kernel);
-	uint64_t va = vl_symbol(p->s->contact->kernel, "boot_cpu_data");
+	const struct vl_layout *l = vl_kernel_layout(p->s->attach->kernel);
+	uint64_t va = vl_symbol(p->s->attach->kernel, "boot_cpu_data");
 
-	st->cr4 = p->s->contact->cr4;
+	st->cr4 = p->s->attach->cr4;
 	if (va && vl_has(l, VL_F_CPU_CAPS) &&
 	    !vl_read(p->s->reader, &p->s->space, va + (uint64_t)l->offset[VL_F_CPU_CAPS], st->caps,
 		     sizeof(st->caps)))
@@ -92,7 +92,7 @@ static void check_engines(struct checkup *p)
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		struct vl_reader_options o = { .engine = names[i] };
-		unsigned char now[sizeof(p->s->contact->probe)];
+		unsigned char now[sizeof(p->s->attach->probe)];
 		struct vl_reader_stats stats;
 		enum vl_read_status st;
 		struct vl_reader *r;
@@ -100,7 +100,7 @@ static void check_engines(struct checkup *p)
 		char check[32];
 
 		snprintf(check, sizeof(check), "engine %s", names[i]);
-		err = vl_reader_open(p->s->target, p->s->contact, &o, &r);
+		err = vl_reader_open(p->s->target, p->s->attach, &o, &r);
 		if (err) {
 			/* One is enough, and what is lacking is seldom to be mended. */
 			vl_doctor_row(&p->d, check, VL_DOCTOR_OK, NULL, "not here: %s",
@@ -111,8 +111,8 @@ static void check_engines(struct checkup *p)
 		}
 		vl_reader_stats(r, &stats);
 		space = vl_reader_kernel(r);
-		st = vl_read(r, &space, p->s->contact->entry, now, sizeof(now));
-		if (!st && !memcmp(now, p->s->contact->probe, sizeof(now))) {
+		st = vl_read(r, &space, p->s->attach->entry, now, sizeof(now));
+		if (!st && !memcmp(now, p->s->attach->probe, sizeof(now))) {
 			p->engines++;
 			vl_doctor_row(&p->d, check, VL_DOCTOR_OK, NULL, "reads right: %s",
 				      reason_of(&stats));
@@ -147,7 +147,7 @@ static const struct {
 
 static void check_views(struct checkup *p)
 {
-	const struct vl_layout *l = vl_kernel_layout(p->s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(p->s->attach->kernel);
 
 	for (size_t i = 0; i < ARRAY_SIZE(views); i++) {
 		const char *lacks = NULL, *path;

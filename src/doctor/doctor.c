@@ -29,8 +29,8 @@
 #include "../redirect/redirect.h"
 #include "../base/dirs.h"
 #include "../view/scan.h"
-#include "../native/engine.h"
-#include "../vmst/engines.h"
+#include "../native/executor.h"
+#include "../vmst/executors.h"
 
 const struct vl_column vl_doctor_columns[] = {
 	[VL_DOCTOR_AREA] = { "AREA", VL_CELL_TEXT, true, "host, programs, or the guest" },

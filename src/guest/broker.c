@@ -13,7 +13,7 @@
 #include "../base/clock.h"
 #include "../host/port.h"
 
-/* A contact has a deadline of its own (attach/contact.h), after which it says so. */
+/* A contact has a deadline of its own (attach/attach.h), after which it says so. */
 #define CONTACT_NS (VL_CONTACT_NS + VL_NSEC_PER_SEC / 2)
 /* Some ten calls begin an epoch, after waiting for its turn (host/pause.c: 5 s). */
 #define BEGIN_NS (20 * VL_NSEC_PER_SEC)
@@ -248,7 +248,7 @@ static bool is_hex(const char *text, size_t max)
  * Have the worker be in contact with the kernel, or look whether that still runs. *@want_ret:
  * it does not, and takes another worker.
  */
-static struct vl_error *contact(struct vl_guest *g, bool *want_ret)
+static struct vl_error *attach(struct vl_guest *g, bool *want_ret)
 {
 	struct vl_message m = { .op = VL_OP_CONTACT, .value = { g->distrusts } };
 	bool first = !g->in_contact;
@@ -262,7 +262,7 @@ static struct vl_error *contact(struct vl_guest *g, bool *want_ret)
 	/* What it read took it so long: another one would read the same. */
 	if (err && !g->box && g->late && first) {
 		vl_error_destroy(err);
-		return vl_contact_late();
+		return vl_attach_late();
 	}
 	if (err) {
 		*want_ret = g->box && m.value[0] == VL_WANT_CONTACT;
@@ -291,13 +291,13 @@ struct vl_error *vl_broker_ready(struct vl_guest *g, bool with_contact)
 		vl_box_allow_time(g->box, CPU_NS);
 		return NULL;
 	}
-	err = contact(g, &again);
+	err = attach(g, &again);
 	if (again) {
 		vl_error_destroy(err);
 		vl_broker_stop(g);
 		err = need_worker(g);
 		if (!err)
-			err = contact(g, &again);
+			err = attach(g, &again);
 	}
 	g->distrusts = false;
 	return err;
@@ -311,7 +311,7 @@ struct vl_error *vl_guest_runs(struct vl_guest *g, bool *ret)
 	*ret = false;
 	if (!g->in_contact)
 		return NULL;
-	err = contact(g, &other);
+	err = attach(g, &other);
 	*ret = !err;
 	if (other) {
 		vl_error_destroy(err);

@@ -12,7 +12,7 @@
 #include "../host/drivers.h"
 #include "../view/inside.h"
 #include "../view/state.h"
-#include "../vmst/engines.h"
+#include "../vmst/executors.h"
 
 #define MIB (1UL << 20)
 

@@ -25,7 +25,7 @@
 #include "../base/clock.h"
 #include "internal.h"
 #include "../host/port.h"
-#include "../vmst/moment.h"
+#include "../vmst/quiesce.h"
 
 /* Pages a millisecond that are copied in a pause, until it is measured. */
 #define COPY_RATE 1000
@@ -62,7 +62,7 @@
 static struct vl_error *ready(struct vl_guest *g)
 {
 	const struct vl_clone_start start = {
-		.contact = g->contact,
+		.attach = g->attach,
 		.view = g->view,
 		.executor = g->executor,
 		.cpu = g->cpu,
@@ -86,21 +86,21 @@ static struct vl_error *need_view(struct vl_guest *g)
 
 	if (g->view)
 		return NULL;
-	err = vl_view_create(g->target, vl_vcpu_wants_shared(g->executor, host), &g->view);
+	err = vl_snapshot_create(g->target, vl_vcpu_wants_shared(g->executor, host), &g->view);
 	if (!err)
-		vl_view_set_still(g->view, g->workset.still);
+		vl_snapshot_set_still(g->view, g->workset.still);
 	return err;
 }
 
 static struct vl_error *pause_guest(struct vl_guest *g, unsigned moments)
 {
-	struct vl_moment m;
+	struct vl_quiesce m;
 	struct vl_error *err;
 
-	vl_moment_find(g->contact, &m);
-	err = vl_moment_pause(g->target, &m, moments, &g->cpu);
+	vl_quiesce_find(g->attach, &m);
+	err = vl_quiesce_pause(g->target, &m, moments, &g->cpu);
 	if (!err)
-		g->contact->paused_host_ns = vl_now_ns();
+		g->attach->paused_host_ns = vl_now_ns();
 	return err;
 }
 
@@ -135,22 +135,22 @@ bool vl_epoch_copies(const struct vl_guest *g)
 /* Copy the working set while the guest runs. *@ret: it is of one moment, and of a good one. */
 static struct vl_error *collect(struct vl_guest *g, bool *ret)
 {
-	struct vl_moment m;
+	struct vl_quiesce m;
 	struct vl_error *err;
 
-	vl_moment_find(g->contact, &m);
+	vl_quiesce_find(g->attach, &m);
 	*ret = false;
-	err = vl_view_refresh(g->view, g->workset.gpas, g->workset.nr);
+	err = vl_snapshot_refresh(g->view, g->workset.gpas, g->workset.nr);
 	/* So that what it looks at is among the pages. */
 	if (!err)
-		vl_moment_is_good(g->view, &m, &g->cpu);
+		vl_quiesce_is_good(g->view, &m, &g->cpu);
 	for (unsigned i = 0; !err && i <= COLLECT_MOMENTS; i++) {
 		bool agrees;
 
-		err = vl_view_collect(g->view, &agrees, &g->contact->paused_host_ns);
+		err = vl_snapshot_collect(g->view, &agrees, &g->attach->paused_host_ns);
 		if (err || !agrees)
 			break;
-		*ret = vl_moment_is_good(g->view, &m, &g->cpu);
+		*ret = vl_quiesce_is_good(g->view, &m, &g->cpu);
 		if (*ret)
 			break;
 	}
@@ -171,9 +171,9 @@ static struct vl_error *copy_paused(struct vl_guest *g, bool whole)
 	if (err)
 		return err;
 	start = vl_now_ns();
-	err = vl_view_refresh(g->view, g->workset.gpas, g->workset.nr);
+	err = vl_snapshot_refresh(g->view, g->workset.gpas, g->workset.nr);
 	if (!whole)
-		vl_view_release(g->view);
+		vl_snapshot_release(g->view);
 	resumed = vl_target_resume(g->target);
 	rate = g->workset.nr * 1000000 / (uint64_t)(vl_now_ns() - start + 1);
 	/* The best of all: another time the host was busy. */
@@ -193,25 +193,25 @@ static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 	if (err)
 		return err;
 	/* What questions of an earlier run left is of another moment. */
-	vl_view_ask_end(g->view);
+	vl_snapshot_ask_end(g->view);
 	if (g->trim)
-		vl_view_keep(g->view, g->workset.gpas, g->workset.nr);
+		vl_snapshot_keep(g->view, g->workset.gpas, g->workset.nr);
 	if (!whole)
-		vl_view_reserve(g->view, g->workset.gpas, g->workset.nr);
+		vl_snapshot_reserve(g->view, g->workset.gpas, g->workset.nr);
 	g->trim = false;
 	if (!whole && vl_epoch_runs(g))
 		err = collect(g, &done);
 	else if (g->collect_wait)
 		g->collect_wait--;
 	if (done)
-		vl_view_release(g->view);
+		vl_snapshot_release(g->view);
 	else if (!err && !whole && !pause_fits(g))
 		err = vl_error_new(VL_ERR_SPENT, "the guest's memory does not stand still");
 	else if (!err)
 		err = copy_paused(g, whole);
 	if (!err)
 		err = ready(g);
-	if (!err && vl_view_missed(g->view))
+	if (!err && vl_snapshot_missed(g->view))
 		err = vl_epoch_again(g);
 	/* Nobody asks to settle what is of one moment. */
 	g->memo.know_mounts |= !err;
@@ -226,7 +226,7 @@ static bool take_fits(const struct vl_guest *g)
 	uint64_t left = vl_target_pause_left(g->target);
 
 	return g->pauses && left && g->ask.takes < TAKE_TRIES &&
-	       left / 100 * COPY_SHARE * rate / 1000000 > vl_view_asked(g->view);
+	       left / 100 * COPY_SHARE * rate / 1000000 > vl_snapshot_asked(g->view);
 }
 
 /* Take the question's pages in a pause; without success the guest just runs. */
@@ -237,7 +237,7 @@ static void take(struct vl_guest *g)
 	/* One that came to nothing counts, too: a question has an end. */
 	g->ask.takes++;
 	if (!err) {
-		err = vl_view_take(g->view);
+		err = vl_snapshot_take(g->view);
 		if (err)
 			vl_error_destroy(vl_target_resume(g->target));
 		else
@@ -256,10 +256,10 @@ static struct vl_error *try_question(struct vl_guest *g)
 	if (a->tries >= LIVE_TRIES && take_fits(g))
 		take(g);
 	if (!a->taken) {
-		g->cpu = vl_moment_cpu(g->contact, g->cpu);
-		g->contact->paused_host_ns = vl_now_ns();
+		g->cpu = vl_quiesce_cpu(g->attach, g->cpu);
+		g->attach->paused_host_ns = vl_now_ns();
 	}
-	err = vl_view_ask(g->view, a->tries);
+	err = vl_snapshot_ask(g->view, a->tries);
 	if (!err)
 		err = ready(g);
 	return err;
@@ -272,9 +272,9 @@ static struct vl_error *changed(struct vl_guest *g, bool *ret)
 	size_t nr = 0;
 
 	*ret = false;
-	if ((g->ask.taken && !vl_view_missed(g->view)) || vl_view_is_whole(g->view))
+	if ((g->ask.taken && !vl_snapshot_missed(g->view)) || vl_snapshot_is_whole(g->view))
 		return NULL;
-	err = vl_view_recheck(g->view, &nr);
+	err = vl_snapshot_recheck(g->view, &nr);
 	g->ask.taken = false;
 	*ret = nr;
 	return err;
@@ -340,7 +340,7 @@ static void begin_asking(struct vl_guest *g, bool from_start)
 static bool leave_engine(struct vl_guest *g, const struct vl_error *err)
 {
 	if (err->code != VL_ERR_CRASHED || !g->clone || !g->clone->unfit ||
-	    g->clone->ops == &vl_engine_unicorn || g->executor != VL_EXECUTOR_ANY ||
+	    g->clone->ops == &vl_executor_unicorn || g->executor != VL_EXECUTOR_ANY ||
 	    !vl_emulator_is_built())
 		return false;
 	snprintf(g->no_kvm, sizeof(g->no_kvm), "%s", err->message);
@@ -416,7 +416,7 @@ struct vl_error *vl_epoch_called(struct vl_guest *g, struct vl_error *err)
 
 	if (err && err->code == VL_ERR_TARGET)
 		return err;
-	if (g->sys.steady && vl_view_missed(g->view)) {
+	if (g->sys.steady && vl_snapshot_missed(g->view)) {
 		/* Whatever came of it: it was computed from what was not there. */
 		vl_error_destroy(err);
 		vl_workset_update(&g->workset, g->view);
@@ -458,7 +458,7 @@ struct vl_error *vl_epoch_settle(struct vl_guest *g)
 	if (!a->unsettled)
 		return NULL;
 	a->unsettled = false;
-	if (g->sys.steady || (a->taken && !vl_view_missed(g->view))) {
+	if (g->sys.steady || (a->taken && !vl_snapshot_missed(g->view))) {
 		count = &g->answers.paused;
 	} else {
 		err = changed(g, &stale);
@@ -475,7 +475,7 @@ struct vl_error *vl_epoch_settle(struct vl_guest *g)
 	/* By now what was found of them when the epoch began holds, too. */
 	g->memo.know_mounts |= !stale;
 	g->sys.brief = !g->sys.steady && (stale || ++a->answers >= MAX_ANSWERS ||
-					  vl_view_asked(g->view) > MAX_ASKED ||
+					  vl_snapshot_asked(g->view) > MAX_ASKED ||
 					  vl_now_ns() - a->begun_ns > MAX_AGE_NS);
 	return NULL;
 }
@@ -484,7 +484,7 @@ void vl_epoch_close(struct vl_guest *g)
 {
 	/* An answer that its reader gave up: perhaps its pages were of no one moment. */
 	if (!g->sys.steady && g->ask.unsettled && g->view)
-		vl_view_doubt(g->view);
+		vl_snapshot_doubt(g->view);
 	/* The clone and its memory are kept for the next epoch: what is translated
 	 * need not be again. */
 	if (g->label && !g->ask.on && vl_target_is_live(g->target))
@@ -502,7 +502,8 @@ void vl_epoch_learn(struct vl_guest *g)
 	/* A run of questions alone touched all that it needs; what else there is is old. */
 	if (g->ask.all)
 		ws->nr = 0;
-	if (vl_discard(vl_view_all_asked(g->view, &ws->gpas, &ws->nr)) || ws->nr > VL_WORKSET_MAX)
+	if (vl_discard(vl_snapshot_all_asked(g->view, &ws->gpas, &ws->nr)) ||
+	    ws->nr > VL_WORKSET_MAX)
 		ws->nr = 0;
 	ws->changed = true;
 }

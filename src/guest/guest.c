@@ -141,7 +141,7 @@ void vl_guest_close(struct vl_guest *g)
 	free(g->words);
 	vl_error_destroy(g->why);
 	vl_reader_close(g->reader);
-	vl_contact_destroy(g->contact);
+	vl_attach_destroy(g->attach);
 	vl_target_close(g->target);
 	free(g);
 }
@@ -192,10 +192,10 @@ struct vl_error *vl_guest_reader(struct vl_guest *g, struct vl_reader **ret)
 	const struct vl_reader_options o = { .engine = g->engine };
 	struct vl_error *err = NULL;
 
-	if (!g->contact)
-		err = vl_contact_make(g->target, false, &g->contact);
+	if (!g->attach)
+		err = vl_attach_make(g->target, false, &g->attach);
 	if (!err && !g->reader)
-		err = vl_reader_open(g->target, g->contact, &o, &g->reader);
+		err = vl_reader_open(g->target, g->attach, &o, &g->reader);
 	if (!err)
 		*ret = g->reader;
 	return err;

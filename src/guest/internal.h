@@ -23,7 +23,7 @@
 #include "../view/parcel.h"
 #include "../vlens.h"
 #include "../vmst/clone.h"
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "../vmst/workset.h"
 
 /* What a worker wants another one for: it has one contact, and no other. */
@@ -37,8 +37,8 @@ enum vl_want {
 struct vl_guest {
 	struct vl_sys sys; /* first: a vl_sys of ours is a vl_guest */
 	struct vl_target *target;
-	struct vl_contact *contact; /* NULL: not yet needed in this process */
-	struct vl_reader *reader;   /* likewise */
+	struct vl_attach *attach; /* NULL: not yet needed in this process */
+	struct vl_reader *reader; /* likewise */
 
 	/* --- what it was opened for --- */
 
@@ -55,7 +55,7 @@ struct vl_guest {
 
 	/* --- the session, in the worker --- */
 
-	struct vl_view *view;	   /* made at the first epoch, fresh in each */
+	struct vl_snapshot *view;  /* made at the first epoch, fresh in each */
 	struct vl_clone *clone;	   /* likewise */
 	struct vl_clone_memo memo; /* what clones of this kernel have found out */
 	unsigned cpu;		   /* that the clone stands in for */

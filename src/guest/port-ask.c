@@ -9,7 +9,7 @@
 
 #include "../kernel/kernel.h"
 #include "../host/held.h"
-#include "../vmst/moment.h"
+#include "../vmst/quiesce.h"
 
 /* A view's filler asks while the main thread waits for it. */
 static enum vl_channel_id channel(const struct vl_port_asker *a)
@@ -36,7 +36,7 @@ static struct vl_error *port_pause(void *ctx)
 	return ask(ctx, &m);
 }
 
-static struct vl_error *port_moment(void *ctx, const struct vl_moment *at, unsigned tries,
+static struct vl_error *port_moment(void *ctx, const struct vl_quiesce *at, unsigned tries,
 				    unsigned *cpu_ret)
 {
 	struct vl_message m = { .op = VL_OP_PAUSE,

@@ -7,7 +7,7 @@
 
 #include "../kernel/kernel.h"
 #include "../host/held.h"
-#include "../vmst/moment.h"
+#include "../vmst/quiesce.h"
 
 /* A worker may pause within a pause; no code of ours goes deeper. */
 #define MAX_DEPTH 2
@@ -18,12 +18,12 @@
 static struct vl_error *serve_pause(struct vl_target *t, struct vl_message *m)
 {
 	const uint64_t *v = m->value;
-	const struct vl_moment at = {
+	const struct vl_quiesce at = {
 		.pt = { .root = v[VL_PAUSE_ROOT], .levels = v[VL_PAUSE_LEVELS] == 5 ? 5 : 4 },
 		.offsets = v[VL_PAUSE_OFFSETS],
 		.preempt = v[VL_PAUSE_PREEMPT],
 		.current = v[VL_PAUSE_CURRENT],
-		.nr = v[VL_PAUSE_CPUS] <= VL_MOMENT_CPUS ? (uint32_t)v[VL_PAUSE_CPUS] : 0,
+		.nr = v[VL_PAUSE_CPUS] <= VL_QUIESCE_CPUS ? (uint32_t)v[VL_PAUSE_CPUS] : 0,
 		.pid_at = v[VL_PAUSE_PID_AT],
 	};
 	uint64_t tries = v[VL_PAUSE_MOMENTS];
@@ -32,8 +32,8 @@ static struct vl_error *serve_pause(struct vl_target *t, struct vl_message *m)
 
 	if (vl_target_pause_depth(t) >= MAX_DEPTH)
 		return vl_error_new(VL_ERR_ARG, "the guest is paused already");
-	err = tries ? vl_moment_pause(t, &at, tries < MAX_MOMENTS ? (unsigned)tries : MAX_MOMENTS,
-				      &cpu) :
+	err = tries ? vl_quiesce_pause(t, &at, tries < MAX_MOMENTS ? (unsigned)tries : MAX_MOMENTS,
+				       &cpu) :
 		      vl_target_pause(t);
 	m->value[0] = cpu;
 	return err;

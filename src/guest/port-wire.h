@@ -13,7 +13,7 @@
 
 /* What is asked, in vl_message.op; values above those of any broker. */
 enum vl_port_op {
-	VL_OP_PAUSE = 64, /* value[0]: moments to try, then struct vl_moment; reply: the CPU */
+	VL_OP_PAUSE = 64, /* value[0]: moments to try, then struct vl_quiesce; reply: the CPU */
 	VL_OP_RESUME,
 	VL_OP_VCPUS, /* reply: value[0] of struct vl_vcpu in the window */
 	VL_OP_READ,  /* value[0]: address, value[1]: length */

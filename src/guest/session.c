@@ -29,11 +29,11 @@ static void forget_clone(struct vl_guest *g)
 	add_counts(g, &g->kernel_calls, &g->vcpu);
 	vl_epoch_learn(g);
 	if (g->view) {
-		vl_view_count(g->view, &pages, &copies);
+		vl_snapshot_count(g->view, &pages, &copies);
 		g->copies += copies;
 	}
 	vl_clone_destroy(g->clone);
-	vl_view_destroy(g->view);
+	vl_snapshot_destroy(g->view);
 	g->clone = NULL;
 	g->view = NULL;
 }
@@ -44,14 +44,14 @@ struct vl_error *vl_guest_contact(struct vl_guest *g, bool anew)
 	bool runs;
 
 	g->want = VL_WANT_NOTHING;
-	if (!g->contact) {
-		err = vl_contact_make(g->target, anew, &g->contact);
+	if (!g->attach) {
+		err = vl_attach_make(g->target, anew, &g->attach);
 		if (!err && g->uses & VL_GUEST_ASK)
-			vl_workset_find_still(&g->workset, g->contact);
+			vl_workset_find_still(&g->workset, g->attach);
 		return err;
 	}
-	err = vl_pulse_look(g->contact, &runs);
-	if (err || (runs && vl_contact_holds(g->contact)))
+	err = vl_pulse_look(g->attach, &runs);
+	if (err || (runs && vl_attach_holds(g->attach)))
 		return err;
 	g->want = VL_WANT_CONTACT;
 	return vl_error_new(VL_ERR_KERNEL, "the kernel that is known no longer runs");
@@ -76,7 +76,7 @@ static bool is_old(struct vl_guest *g)
 	g->looked_code_ns = now;
 	if (all)
 		g->looked_ns = now;
-	return vl_view_still_changed(g->view, all);
+	return vl_snapshot_still_changed(g->view, all);
 }
 
 /*
@@ -189,11 +189,11 @@ const struct vl_sys_ops vl_guest_ops = {
 
 static enum vl_kernel_fate fate_of(const struct vl_guest *g)
 {
-	if (!g->contact || !g->contact->kernel)
+	if (!g->attach || !g->attach->kernel)
 		return VL_KERNEL_RUNS;
-	return vl_pulse_captures(g->contact) ? VL_KERNEL_CAPTURES :
-	       vl_pulse_crashed(g->contact)  ? VL_KERNEL_CRASHED :
-					       VL_KERNEL_RUNS;
+	return vl_pulse_captures(g->attach) ? VL_KERNEL_CAPTURES :
+	       vl_pulse_crashed(g->attach)  ? VL_KERNEL_CRASHED :
+					      VL_KERNEL_RUNS;
 }
 
 void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret)
@@ -210,7 +210,7 @@ void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret)
 		 g->clone   ? g->clone->why :
 			      "");
 	if (g->view)
-		vl_view_count(g->view, &ret->pages_touched, &ret->pages_copied);
+		vl_snapshot_count(g->view, &ret->pages_touched, &ret->pages_copied);
 	ret->pages_copied += g->copies;
 	ret->answers = g->answers;
 	ret->fate = fate_of(g);

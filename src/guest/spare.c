@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "internal.h"
-#include "../host/module.h"
+#include "../host/kmod.h"
 #include "../base/hash.h"
 
 /* Both sides are the same program of the same user. */

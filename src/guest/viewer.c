@@ -24,11 +24,11 @@ static struct vl_error *open_reader(struct vl_guest *g)
 	struct vl_error *err;
 
 	v->s.target = g->target;
-	v->s.contact = g->contact;
+	v->s.attach = g->attach;
 	v->s.why = g->why;
 	g->why = NULL;
 	/* Without a kernel there are no addresses to read. */
-	if (!g->contact)
+	if (!g->attach)
 		return NULL;
 	err = vl_guest_reader(g, &v->s.reader);
 	if (!err)

@@ -13,7 +13,7 @@
 #include "../view/collect.h"
 #include "../view/plausible.h"
 #include "../view/topbox.h"
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 
 /*
  * A look at a list takes milliseconds, of the longest of all and where each page costs a

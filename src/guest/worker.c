@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../host/module.h"
+#include "../host/kmod.h"
 #include "../host/port.h"
 #include "../base/deadline.h"
-#include "../native/engine.h"
+#include "../native/executor.h"
 #include "../syscall/answer.h"
 
 struct vl_worker {
@@ -46,7 +46,7 @@ static bool wants_module(const struct vl_guest *g)
 static bool open_ahead(const struct vl_guest *g, struct vl_target_port *p, struct vl_box_fds *keep)
 {
 	if (g->uses & VL_GUEST_ASK)
-		p->uffd = vl_view_open_uffd(&p->uffd_user_only);
+		p->uffd = vl_snapshot_open_uffd(&p->uffd_user_only);
 	vl_machine_look(&p->machine, wants_kvm(g));
 	return vl_box_keep(keep, p->uffd) && vl_box_keep(keep, p->machine.kvm);
 }
@@ -77,7 +77,7 @@ struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep)
 		err = vl_emulator_load();
 	g->box = NULL;
 	/* What the box is to read, it finds out itself. */
-	g->contact = NULL;
+	g->attach = NULL;
 	g->reader = NULL;
 	g->sys.ops = &vl_guest_ops;
 	g->worker = w;
@@ -163,9 +163,9 @@ static void learn(struct vl_worker *w, struct vl_message *m)
 	struct vl_workset *ws = &w->guest->workset;
 
 	vl_epoch_learn(w->guest);
-	if (w->guest->contact && w->guest->contact->anchor_changed) {
-		vl_contact_save(w->guest->contact);
-		w->guest->contact->anchor_changed = false;
+	if (w->guest->attach && w->guest->attach->anchor_changed) {
+		vl_attach_save(w->guest->attach);
+		w->guest->attach->anchor_changed = false;
 	}
 	m->value[VL_LEARNED_CHANGED] = ws->changed && ws->nr <= VL_WORKSET_MAX;
 	m->value[VL_LEARNED_PAGES] = ws->nr;
@@ -174,7 +174,7 @@ static void learn(struct vl_worker *w, struct vl_message *m)
 	ws->changed = false;
 }
 
-static struct vl_error *contact(struct vl_worker *w, struct vl_message *m)
+static struct vl_error *attach(struct vl_worker *w, struct vl_message *m)
 {
 	struct vl_guest *g = w->guest;
 	struct vl_error *err;
@@ -183,9 +183,9 @@ static struct vl_error *contact(struct vl_worker *w, struct vl_message *m)
 	m->value[0] = g->want;
 	if (err)
 		return err;
-	m->value[0] = g->contact->first;
-	m->value[1] = g->contact->known;
-	strcpy(m->text, g->contact->build_id);
+	m->value[0] = g->attach->first;
+	m->value[1] = g->attach->known;
+	strcpy(m->text, g->attach->build_id);
 	return NULL;
 }
 
@@ -233,7 +233,7 @@ static struct vl_error *serve(struct vl_worker *w, struct vl_message *m)
 
 	switch (m->op) {
 	case VL_OP_CONTACT:
-		return contact(w, m);
+		return attach(w, m);
 	case VL_OP_BEGIN:
 		g->want = VL_WANT_NOTHING;
 		err = sys->ops->begin(sys);

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../base/near.h"
+#include "../base/suggest.h"
 #include "drivers.h"
 #include "internal.h"
 
@@ -120,17 +120,17 @@ void vl_host_guests_free(char **names, size_t nr)
 struct vl_error *vl_name_unknown(struct vl_error *err, const char *spec, const char *uri)
 {
 	struct names n = { .names = NULL };
-	struct vl_near near;
+	struct vl_suggest near;
 	char *text;
 
 	for (const struct vl_driver *d = vl_drivers; d->open; d++)
 		if (d->list)
 			vl_error_destroy(d->list(uri, take_name, &n));
 	take_names(&n);
-	vl_near_init(&near, spec, strlen(spec));
+	vl_suggest_init(&near, spec, strlen(spec));
 	for (size_t i = 0; i < n.nr; i++)
-		vl_near_try(&near, n.names[i]);
-	text = vl_near_text(&near);
+		vl_suggest_try(&near, n.names[i]);
+	text = vl_suggest_text(&near);
 	if (text)
 		vl_error_hint(err, "%s vlist shows all", text);
 	free(text);

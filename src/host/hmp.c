@@ -200,7 +200,7 @@ static bool table(const char *line, const char *name, uint64_t *base_ret, uint32
  * GDT's in full. Linux keeps TSS and GDT of a CPU in one cpu_entry_area,
  * well within 4 GiB: take the upper half that brings TR nearest to the GDT.
  */
-static void mend_tr(struct vl_vcpu *c)
+static void complete_tr(struct vl_vcpu *c)
 {
 	uint64_t near = (c->gdt_base & ~0xffffffffULL) | (c->tr_base & 0xffffffff);
 
@@ -284,7 +284,7 @@ struct vl_error *vl_hmp_registers(const char *text, struct vl_vcpu **ret, size_t
 			vl_error_new(VL_ERR_TARGET, "the monitor shows no x86 registers"),
 			"only x86-64 guests are understood; see `info registers -a`");
 	for (size_t i = 0; i < nr; i++)
-		mend_tr(&v[i]);
+		complete_tr(&v[i]);
 	*ret = v;
 	v = NULL;
 	*nr_ret = nr;

@@ -19,7 +19,7 @@
 
 struct vl_guard;
 struct vl_held_place;
-struct vl_module;
+struct vl_kmod;
 
 /* A file that backs guest RAM, opened once however many ranges lie in it. */
 struct vl_backing {
@@ -80,7 +80,7 @@ struct vl_target {
 	char *map_cache; /* the file the RAM map came from, or NULL */
 
 	/* The kernel module's attachment, made when it is first asked for. */
-	struct vl_module *module;
+	struct vl_kmod *module;
 	struct vl_error *no_module; /* why there is none, once that was tried */
 	bool without_module;	    /* it is not to be used */
 	bool takes_module;	    /* it goes along into a process without rights */

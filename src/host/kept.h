@@ -11,7 +11,7 @@
 #include "target.h"
 
 enum vl_kept {
-	VL_KEPT_CONTACT, /* of a guest's run: where its kernel is (attach/contact.h) */
+	VL_KEPT_CONTACT, /* of a guest's run: where its kernel is (attach/attach.h) */
 	VL_KEPT_KERNEL,	 /* of the cache: a kernel's symbols and fields (kernel/kernel.h) */
 	VL_KEPT_BTF,	 /* of the cache: its types */
 	VL_NR_KEPT,

@@ -11,14 +11,14 @@
 
 #include "../base/number.h"
 #include "internal.h"
-#include "module.h"
+#include "kmod.h"
 #include "proc.h"
 #include "qemu_args.h"
 
 static struct vl_error *kvm_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
 {
 	/* The module was asked before, and something is in its way. */
-	return vl_module_vcpus(t->module, ret, nr_ret);
+	return vl_kmod_vcpus(t->module, ret, nr_ret);
 }
 
 static void kvm_info(struct vl_target *t, struct vl_target_info *ret)
@@ -71,12 +71,12 @@ struct vl_error *vl_kvm_open(struct vl_target *t, struct vl_spec *s)
 void vl_target_list_kvm(void (*fn)(void *ctx, pid_t pid), void *ctx)
 {
 	_cleanup_free_ pid_t *pids = NULL;
-	size_t nr = vl_module_present() ? vl_proc_pids(&pids) : 0;
+	size_t nr = vl_kmod_present() ? vl_proc_pids(&pids) : 0;
 
 	for (size_t i = 0; i < nr; i++) {
 		struct vl_qemu_args qa;
 
-		if (vl_module_find_vm(pids[i]) >= 0 &&
+		if (vl_kmod_find_vm(pids[i]) >= 0 &&
 		    !(vl_qemu_args_read(pids[i], &qa, NULL) && qa.is_qemu))
 			fn(ctx, pids[i]);
 	}

@@ -36,7 +36,7 @@ static bool key_of(const struct vl_qmp_address *a, char key[128])
 {
 	char name[112];
 
-	if (!vl_dial_key(a, name, sizeof(name)))
+	if (!vl_connect_key(a, name, sizeof(name)))
 		return false;
 	snprintf(key, 128, "monitor-%s", name);
 	return true;
@@ -154,9 +154,9 @@ static struct vl_error *check_owner(struct vl_target *t, const struct vl_qmp_add
 {
 	char name[PATH_MAX + 16];
 
-	if (a->kind == VL_QMP_TCP && vl_dial_listens(a, t->pid))
+	if (a->kind == VL_QMP_TCP && vl_connect_listens(a, t->pid))
 		vl_qmp_set_pid(qmp, t->pid);
-	vl_dial_name(a, name, sizeof(name));
+	vl_connect_name(a, name, sizeof(name));
 	if (vl_qmp_pid(qmp) == t->pid || (a->kind != VL_QMP_TCP && vl_qmp_pid(qmp) <= 0))
 		return NULL;
 	/* The path may be an old one that another QEMU has taken over. */

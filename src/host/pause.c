@@ -208,7 +208,7 @@ static int set_class(pid_t pid, int priority)
 				  &param);
 }
 
-static void hurry(struct vl_target *t)
+static void raise_priority(struct vl_target *t)
 {
 	t->hurries = sched_getscheduler(0) == SCHED_OTHER && !set_class(0, PRIORITY_OURS);
 	if (t->hurries && t->helper)
@@ -343,7 +343,7 @@ struct vl_error *vl_target_pause(struct vl_target *t)
 	if (err)
 		return err;
 	t->pause_ours = false;
-	hurry(t);
+	raise_priority(t);
 	err = begin(t);
 	if (err) {
 		calm_down(t);
@@ -398,7 +398,7 @@ struct vl_error *vl_target_resume(struct vl_target *t)
 	return !err && r < 0 ? vl_proc_denied(t->pid, -r) : err;
 }
 
-struct vl_error *vl_target_pause_at_moment(struct vl_target *t, const struct vl_moment *m,
+struct vl_error *vl_target_pause_at_moment(struct vl_target *t, const struct vl_quiesce *m,
 					   unsigned tries, unsigned *cpu_ret)
 {
 	return count_pause(t, t->port->moment(t->port->ctx, m, tries, cpu_ret));

@@ -14,14 +14,14 @@
 
 struct vl_held;
 struct vl_kernel_source;
-struct vl_moment;
+struct vl_quiesce;
 
 struct vl_target_port {
 	void *ctx;
 	struct vl_error *(*pause)(void *ctx);
 	struct vl_error *(*resume)(void *ctx);
-	/* Pause at a good moment (vmst/moment.h). */
-	struct vl_error *(*moment)(void *ctx, const struct vl_moment *m, unsigned tries,
+	/* Pause at a good moment (vmst/quiesce.h). */
+	struct vl_error *(*moment)(void *ctx, const struct vl_quiesce *m, unsigned tries,
 				   unsigned *cpu_ret);
 	struct vl_error *(*vcpus)(void *ctx, struct vl_vcpu **ret, size_t *nr_ret);
 	/* Memory that is neither mapped nor in a file. */
@@ -73,8 +73,8 @@ const struct vl_target_port *vl_target_port(const struct vl_target *t);
  */
 void vl_target_set_helper(struct vl_target *t, pid_t pid);
 
-/* Pause at a good moment, by the port that @t must have: vl_moment_pause(). */
-struct vl_error *vl_target_pause_at_moment(struct vl_target *t, const struct vl_moment *m,
+/* Pause at a good moment, by the port that @t must have: vl_quiesce_pause(). */
+struct vl_error *vl_target_pause_at_moment(struct vl_target *t, const struct vl_quiesce *m,
 					   unsigned tries, unsigned *cpu_ret);
 
 /* What the pauses of a run came to, and may come to: a port's user has it from there. */

@@ -13,7 +13,7 @@
 #include "../base/number.h"
 #include "hmp.h"
 #include "internal.h"
-#include "module.h"
+#include "kmod.h"
 #include "monitor.h"
 #include "notes.h"
 #include "proc.h"
@@ -344,10 +344,10 @@ static struct vl_error *bind_listener(struct vl_target *t, const struct vl_qmp_a
 		struct vl_qemu_args qa;
 
 		if (vl_qemu_args_read(pids[i], &qa, NULL) && qa.is_qemu &&
-		    vl_dial_listens(a, pids[i]))
+		    vl_connect_listens(a, pids[i]))
 			return vl_target_bind(t, pids[i]);
 	}
-	vl_dial_name(a, name, sizeof(name));
+	vl_connect_name(a, name, sizeof(name));
 	err = vl_error_new(VL_ERR_TARGET, "no QEMU of this host listens on %s", name);
 	return vl_error_hint(err, geteuid() ? "run as root, to see whose socket it is" :
 					      "see what does: ss -tlnp");

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "dial.h"
+#include "connect.h"
 
 /* More monitors than anybody gives a QEMU. */
 #define VL_QEMU_MONITORS 4

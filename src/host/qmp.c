@@ -77,7 +77,7 @@ static struct vl_error *connect_error(int err, const struct vl_qmp_address *a)
 {
 	char name[PATH_MAX + 16];
 
-	vl_dial_name(a, name, sizeof(name));
+	vl_connect_name(a, name, sizeof(name));
 	if (err == ENOENT || err == ENOTDIR)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no such socket: %s", name),
 				     "is the guest running?");
@@ -106,7 +106,7 @@ struct vl_error *vl_qmp_connect(const struct vl_qmp_address *a, uint64_t deadlin
 
 	*ret = NULL;
 	/* EAGAIN: the backlog is full, somebody is before us. */
-	while ((r = vl_dial(a, &fd)) == -EAGAIN && vl_now_ns() < deadline)
+	while ((r = vl_connect(a, &fd)) == -EAGAIN && vl_now_ns() < deadline)
 		usleep(5000);
 	if (r == -EAGAIN)
 		return NULL;

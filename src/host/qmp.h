@@ -11,7 +11,7 @@
 
 #include <json-c/json.h>
 
-#include "dial.h"
+#include "connect.h"
 #include "error.h"
 
 struct vl_qmp;

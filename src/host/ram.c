@@ -11,7 +11,7 @@
 #include <sys/uio.h>
 
 #include "internal.h"
-#include "module.h"
+#include "kmod.h"
 #include "proc.h"
 
 /* Requests that go into one system call. */
@@ -64,7 +64,7 @@ void *vl_ram_map(const struct vl_ram *r)
 static void *map_range(struct vl_target *t, const struct vl_ram *r)
 {
 	if (vl_ram_by_module(t))
-		return vl_module_map(t->module, NULL, r->gpa, r->size);
+		return vl_kmod_map(t->module, NULL, r->gpa, r->size);
 	return vl_ram_mappable(r) ? vl_ram_map(r) : NULL;
 }
 
@@ -89,7 +89,7 @@ static unsigned char *mapped(struct vl_target *t, const struct vl_ram *r)
  */
 static bool maps_hold(struct vl_target *t)
 {
-	if (!t->module || vl_module_sound(t->module) || !vl_ram_by_module(t))
+	if (!t->module || vl_kmod_sound(t->module) || !vl_ram_by_module(t))
 		return true;
 	for (size_t i = 0; i < t->nr_ram; i++)
 		if (t->map[i].at) {
@@ -429,7 +429,7 @@ const struct vl_ram *vl_target_ram(const struct vl_target *t, size_t *nr_ret)
 
 void vl_target_take_module(struct vl_target *t)
 {
-	t->takes_module = t->module && vl_module_inherit(t->module);
+	t->takes_module = t->module && vl_kmod_inherit(t->module);
 }
 
 void vl_target_ready_port(struct vl_target *t)

@@ -19,7 +19,7 @@
 
 #include "hmp.h"
 #include "internal.h"
-#include "module.h"
+#include "kmod.h"
 #include "proc.h"
 #include "tidy.h"
 #include "../base/dirs.h"
@@ -192,14 +192,14 @@ struct vl_error *vl_rammap_by_module(struct vl_target *t)
 {
 	_cleanup_free_ struct imee_slot *slots = NULL;
 	const struct vl_error *why;
-	struct vl_module *m = vl_target_module(t, &why);
+	struct vl_kmod *m = vl_target_module(t, &why);
 	struct vl_error *err;
 	size_t nr = 0;
 
 	if (!m)
 		return vl_error_hint(vl_error_new(why->code, "%s", why->message), "%s",
 				     why->hint ? why->hint : "see imee(4)");
-	err = vl_module_slots(m, &slots, &nr);
+	err = vl_kmod_slots(m, &slots, &nr);
 	for (size_t i = 0; !err && i < nr; i++) {
 		/* The module maps it, whatever backs it. */
 		struct vl_ram r = {

@@ -11,7 +11,7 @@
 
 #include "guard.h"
 #include "internal.h"
-#include "module.h"
+#include "kmod.h"
 #include "proc.h"
 
 struct vl_error *vl_target_encrypted(void)
@@ -49,7 +49,7 @@ struct vl_error *vl_target_bind(struct vl_target *t, pid_t pid)
 
 void vl_target_unbind(struct vl_target *t)
 {
-	vl_module_detach(t->module);
+	vl_kmod_detach(t->module);
 	vl_error_destroy(t->no_module);
 	t->module = NULL;
 	t->no_module = NULL;
@@ -159,14 +159,14 @@ const char *vl_target_run_id(struct vl_target *t)
 	return t->run_id;
 }
 
-struct vl_module *vl_target_module(struct vl_target *t, const struct vl_error **why_ret)
+struct vl_kmod *vl_target_module(struct vl_target *t, const struct vl_error **why_ret)
 {
 	if (!t->module && !t->no_module) {
 		if (t->without_module)
 			t->no_module =
 				vl_error_new(VL_ERR_TARGET, "the kernel module is not to be used");
 		else if (t->pid)
-			t->no_module = vl_module_attach(t->pid, t->pidfd, &t->module);
+			t->no_module = vl_kmod_attach(t->pid, t->pidfd, &t->module);
 		else
 			t->no_module = vl_error_new(VL_ERR_TARGET, "a dump is no running guest");
 	}
@@ -202,7 +202,7 @@ static struct vl_error *stopped_error(const struct vl_target *t)
 
 struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
 {
-	struct vl_module *m;
+	struct vl_kmod *m;
 
 	*ret = NULL;
 	*nr_ret = 0;
@@ -210,7 +210,7 @@ struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size
 		return t->port->vcpus(t->port->ctx, ret, nr_ret);
 	m = vl_target_module(t, NULL);
 	/* With no monitor and no pause; it tells of a frozen guest, too. */
-	if (m && !vl_discard(vl_module_vcpus(m, ret, nr_ret)))
+	if (m && !vl_discard(vl_kmod_vcpus(m, ret, nr_ret)))
 		return NULL;
 	if (t->pause_depth && t->pid && vl_target_freezes(t))
 		return vl_error_new(VL_ERR_ARG, "a frozen guest's monitor cannot be asked");

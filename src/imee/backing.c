@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../host/module.h"
+#include "../host/kmod.h"
 #include "direct.h"
 
 #define HUGE_PAGE (2UL << 20)
@@ -38,7 +38,7 @@ static enum direct_kind map_piece(struct vl_direct *d, const struct vl_ram *r)
 		return DIRECT_STILL;
 	}
 	if (d->module && vl_ram_by_module(d->t))
-		return vl_module_map(d->module, at, r->gpa, r->size) ? DIRECT_MAPPED : DIRECT_LIVE;
+		return vl_kmod_map(d->module, at, r->gpa, r->size) ? DIRECT_MAPPED : DIRECT_LIVE;
 	if (!vl_ram_mappable(r) || vl_ram_by_module(d->t) ||
 	    mmap(at, r->size, PROT_READ, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, r->fd,
 		 (off_t)r->fd_offset) == MAP_FAILED)

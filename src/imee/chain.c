@@ -305,8 +305,8 @@ void direct_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_wal
 	k.w = w;
 	k.ret = ret;
 	k.guess = 0;
-	k.third_key = UINT64_MAX;
-	memset(k.upper, 0xff, sizeof(k.upper));
+	k.pud_key = UINT64_MAX;
+	memset(k.pmd, 0xff, sizeof(k.pmd));
 	direct_begin(k.d);
 	direct_plan(&k.plan, w, k.d->fast[0].size || k.d->fast[1].size);
 	for (uint32_t i = 0; i < (w->nr_heads ? w->nr_heads : 1) && !ret->status; i++) {

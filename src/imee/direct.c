@@ -3,7 +3,7 @@
  * The direct engine: a walk through the guest's page tables in software, over
  * its RAM where it lies. See direct.h for the walk, backing.c for the RAM.
  */
-#include "../host/module.h"
+#include "../host/kmod.h"
 #include "direct.h"
 
 #include <stdio.h>
@@ -161,7 +161,7 @@ static enum vl_read_status watch_op(struct vl_raw *e, const struct vl_space *s, 
 	return st;
 }
 
-static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_RAW_WHY])
+static int rank_op(struct vl_target *t, const struct vl_attach *c, char why[VL_RAW_WHY])
 {
 	(void)c;
 	if (!vl_target_is_live(t)) {
@@ -182,7 +182,7 @@ static void close_op(struct vl_raw *e)
 	free(e);
 }
 
-struct vl_error *direct_open(struct vl_target *t, struct vl_module *module, struct vl_raw **ret)
+struct vl_error *direct_open(struct vl_target *t, struct vl_kmod *module, struct vl_raw **ret)
 {
 	struct vl_direct *d = calloc(1, sizeof(*d));
 	struct vl_error *err;
@@ -202,8 +202,7 @@ struct vl_error *direct_open(struct vl_target *t, struct vl_module *module, stru
 	return NULL;
 }
 
-static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
-				struct vl_raw **ret)
+static struct vl_error *open_op(struct vl_target *t, const struct vl_attach *c, struct vl_raw **ret)
 {
 	(void)c;
 	return direct_open(t, NULL, ret);

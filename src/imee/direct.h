@@ -47,7 +47,7 @@ struct direct_entry_was {
 	uint64_t key, entry;
 };
 
-struct vl_module;
+struct vl_kmod;
 
 struct vl_direct {
 	struct vl_raw raw;
@@ -63,7 +63,7 @@ struct vl_direct {
 	uint64_t guess[DIRECT_GUESSES];
 	struct vl_target *t;
 	bool wide;		     /* the processor moves a line as fast as a word: copy.c */
-	struct vl_module *module;    /* maps what else could not be mapped; NULL: nobody does */
+	struct vl_kmod *module;	     /* maps what else could not be mapped; NULL: nobody does */
 	struct direct_piece *pieces; /* sorted by gpa */
 	size_t nr_pieces;
 	uint64_t span;	   /* bytes at base */
@@ -124,16 +124,16 @@ void direct_at_hand(struct vl_direct *d, const struct vl_space *s, uint64_t va, 
 /* ---- direct.c ---- */
 
 /* As vl_raw_ops.open; @module (may be NULL) maps what has no file to be mapped. */
-struct vl_error *direct_open(struct vl_target *t, struct vl_module *module, struct vl_raw **ret);
+struct vl_error *direct_open(struct vl_target *t, struct vl_kmod *module, struct vl_raw **ret);
 
 /* vl_reader_where(), see there. */
 enum vl_read_status direct_where(struct vl_direct *d, const struct vl_space *s, uint64_t va,
 				 uint64_t *gpa_ret, uint64_t *size_ret);
 
-/* ---- module.c ---- */
+/* ---- kmod.c ---- */
 
-/* The walk of a module engine, over its mappings: who uses it asks vl_module_sound(). */
-struct vl_direct *vl_module_walk(struct vl_raw *e);
+/* The walk of a module engine, over its mappings: who uses it asks vl_kmod_sound(). */
+struct vl_direct *vl_kmod_walk(struct vl_raw *e);
 
 /* ---- chain.c ---- */
 

@@ -8,7 +8,7 @@
 #ifndef VLENS_IMEE_ENGINE_H
 #define VLENS_IMEE_ENGINE_H
 
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "imee.h"
 
 #define VL_RAW_WHY 160 /* bytes of a reason, its NUL included */
@@ -29,13 +29,13 @@ struct vl_raw_ops {
 	 * faster: VL_RANK_*. Must be cheap (no monitor, no VM is made). @why gets the
 	 * reason, one line.
 	 */
-	int (*rank)(struct vl_target *t, const struct vl_contact *c, char why[VL_RAW_WHY]);
+	int (*rank)(struct vl_target *t, const struct vl_attach *c, char why[VL_RAW_WHY]);
 
 	/*
 	 * Make it ready; @c may be NULL. VL_ERR_TARGET with a hint when it cannot
 	 * serve here.
 	 */
-	struct vl_error *(*open)(struct vl_target *t, const struct vl_contact *c,
+	struct vl_error *(*open)(struct vl_target *t, const struct vl_attach *c,
 				 struct vl_raw **ret);
 	void (*close)(struct vl_raw *e);
 
@@ -77,6 +77,6 @@ extern const struct vl_raw_ops vl_raw_kvm;
 extern const struct vl_raw_ops vl_raw_module;
 
 /* The contact of @r, or NULL. */
-const struct vl_contact *vl_reader_contact(const struct vl_reader *r);
+const struct vl_attach *vl_reader_contact(const struct vl_reader *r);
 
 #endif

@@ -24,7 +24,7 @@
 #include "../error.h"
 #include "../host/target.h"
 
-struct vl_contact;
+struct vl_attach;
 struct vl_reader;
 
 /* What came of one address. Status 0 is success, and only that. */
@@ -79,7 +79,7 @@ struct vl_reader_stats {
  * by the caller. VL_ERR_ARG: no such engine; VL_ERR_TARGET: the one that was
  * asked for cannot serve here, and why.
  */
-struct vl_error *vl_reader_open(struct vl_target *t, const struct vl_contact *c,
+struct vl_error *vl_reader_open(struct vl_target *t, const struct vl_attach *c,
 				const struct vl_reader_options *opts, struct vl_reader **ret);
 void vl_reader_close(struct vl_reader *r);
 

@@ -43,7 +43,7 @@ static uint64_t prepare(struct vl_kvm *k, const struct agent_request *rqs, unsig
 	for (unsigned i = 0; i < nr; i++)
 		if (!map_request(k, &rqs[i]))
 			return 0;
-	if (mirror_map(k->mirror, &k->space, k->va, &gpa) || (gpa & VL_PAGE_MASK) != k->blind)
+	if (mirror_map(k->mirror, &k->space, k->va, &gpa) || (gpa & VL_PAGE_MASK) != k->overlay)
 		return 0;
 	k->asked = 0;
 	k->mirror->running = true;

@@ -118,7 +118,7 @@ bool kvm_ready(struct vl_kvm *k, const struct vl_space *s)
 
 	k->space = *s;
 	return (likely(k->placed && k->levels == s->levels) && executable(k, s, k->va, &gpa) &&
-		gpa == k->blind) ||
+		gpa == k->overlay) ||
 	       find_place(k, s);
 }
 
@@ -137,7 +137,7 @@ bool kvm_recover(struct vl_kvm *k, const struct vl_space *s, const struct agent_
 	switch (rq->status) {
 	case AGENT_BLIND:
 		*st = KVM_BY_WALK;
-		k->hits[k->nr_hits++ % KVM_HITS] = k->blind;
+		k->hits[k->nr_hits++ % KVM_HITS] = k->overlay;
 		return *tries <= TRIES_BLIND && move(k, s);
 	case AGENT_LOST:
 		/* Not mapped any more, or never was; else it was a moment's state. */

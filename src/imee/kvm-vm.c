@@ -48,34 +48,34 @@ static bool set_range(struct vl_kvm *k, size_t i)
 }
 
 /* A slot cannot change its size: away with it, then two beside the hole. */
-static bool redirect(struct vl_kvm *k, size_t i, uint64_t blind)
+static bool redirect(struct vl_kvm *k, size_t i, uint64_t overlay)
 {
 	const struct kvm_range *r = &k->ranges[i];
-	uint64_t below = blind - r->gpa, above = r->size - below - VL_PAGE_SIZE;
+	uint64_t below = overlay - r->gpa, above = r->size - below - VL_PAGE_SIZE;
 	unsigned slot = 2 * (unsigned)i;
 
 	if (!vl_machine_slot(&k->machine, slot, r->gpa, 0, NULL, true))
 		return false;
 	if (below && !vl_machine_slot(&k->machine, slot, r->gpa, below, r->host, true))
 		return false;
-	if (above && !vl_machine_slot(&k->machine, slot + 1, blind + VL_PAGE_SIZE, above,
+	if (above && !vl_machine_slot(&k->machine, slot + 1, overlay + VL_PAGE_SIZE, above,
 				      (char *)r->host + below + VL_PAGE_SIZE, true))
 		return false;
-	return vl_machine_slot(&k->machine, agent_slot(k), blind, VL_PAGE_SIZE, k->page, false);
+	return vl_machine_slot(&k->machine, agent_slot(k), overlay, VL_PAGE_SIZE, k->page, false);
 }
 
 static bool restore(struct vl_kvm *k)
 {
 	unsigned slot = 2 * (unsigned)k->split;
 	const struct kvm_range *r = &k->ranges[k->split];
-	uint64_t below = k->blind - r->gpa;
+	uint64_t below = k->overlay - r->gpa;
 
-	if (!vl_machine_slot(&k->machine, agent_slot(k), k->blind, 0, NULL, false))
+	if (!vl_machine_slot(&k->machine, agent_slot(k), k->overlay, 0, NULL, false))
 		return false;
 	if (below && !vl_machine_slot(&k->machine, slot, r->gpa, 0, NULL, true))
 		return false;
 	if (r->size - below > VL_PAGE_SIZE &&
-	    !vl_machine_slot(&k->machine, slot + 1, k->blind + VL_PAGE_SIZE, 0, NULL, true))
+	    !vl_machine_slot(&k->machine, slot + 1, k->overlay + VL_PAGE_SIZE, 0, NULL, true))
 		return false;
 	return set_range(k, k->split);
 }
@@ -172,7 +172,7 @@ bool kvm_vm_place(struct vl_kvm *k, uint64_t va, uint64_t gpa, int levels)
 	if (i == k->nr_ranges || !k->ranges[i].host || (levels == 5 && !k->la57))
 		return false;
 	kvm_quiesce(k);
-	if (!k->placed || gpa != k->blind) {
+	if (!k->placed || gpa != k->overlay) {
 		if (k->placed && !restore(k))
 			return false;
 		k->placed = false;
@@ -180,7 +180,7 @@ bool kvm_vm_place(struct vl_kvm *k, uint64_t va, uint64_t gpa, int levels)
 			return false;
 	}
 	k->split = i;
-	k->blind = gpa;
+	k->overlay = gpa;
 	k->va = va;
 	k->levels = levels;
 	k->placed = true;
@@ -347,7 +347,7 @@ static struct vl_error *map_ram(struct vl_kvm *k, struct vl_target *t)
 		k->ranges[i] = (struct kvm_range){ r->gpa, r->size, NULL };
 		if (k->module ? !kvm_slot_aligned(r) : !kvm_slot_fits(r))
 			continue;
-		p = k->module ? vl_module_map(k->module, NULL, r->gpa, r->size) : vl_ram_map(r);
+		p = k->module ? vl_kmod_map(k->module, NULL, r->gpa, r->size) : vl_ram_map(r);
 		if (!p)
 			return vl_error_os(errno, "cannot map the guest's RAM");
 		k->ranges[i].host = p;

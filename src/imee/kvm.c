@@ -46,7 +46,7 @@ static bool mirror_fits(struct vl_target *t)
  * Can most of the RAM be in slots? With *@module_ret, as the module maps it. What cannot,
  * a display's memory for one, is read by the other engine.
  */
-static bool most_fits(struct vl_target *t, struct vl_module **module_ret)
+static bool most_fits(struct vl_target *t, struct vl_kmod **module_ret)
 {
 	bool by_module = vl_ram_by_module(t);
 
@@ -54,10 +54,10 @@ static bool most_fits(struct vl_target *t, struct vl_module **module_ret)
 	return vl_ram_most(t, by_module ? kvm_slot_aligned : kvm_slot_fits);
 }
 
-static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_RAW_WHY])
+static int rank_op(struct vl_target *t, const struct vl_attach *c, char why[VL_RAW_WHY])
 {
 	struct vl_machine_host host;
-	struct vl_module *module;
+	struct vl_kmod *module;
 	int rank = VL_RANK_NONE;
 	const char *how;
 
@@ -122,7 +122,7 @@ static void close_op(struct vl_raw *e)
  * processor has to deliver an exception under the guest's tables. On a processor that
  * cannot walk tables in read-only memory (see rank_op()) KVM hangs over that.
  */
-static struct vl_error *probe(struct vl_kvm *k, const struct vl_contact *c)
+static struct vl_error *probe(struct vl_kvm *k, const struct vl_attach *c)
 {
 	struct vl_space s = { c->pt.root, c->pt.levels };
 	uint64_t word, fault, by_walk = k->by_walk;
@@ -144,15 +144,14 @@ static struct vl_error *probe(struct vl_kvm *k, const struct vl_contact *c)
 	return vl_error_new(VL_ERR_TARGET, "the immersive vCPU does not run here: %s", what);
 }
 
-static struct vl_error *open_other(struct vl_kvm *k, struct vl_target *t,
-				   const struct vl_contact *c)
+static struct vl_error *open_other(struct vl_kvm *k, struct vl_target *t, const struct vl_attach *c)
 {
 	struct vl_error *err;
 
 	if (k->module) {
 		err = vl_raw_module.open(t, c, &k->other);
 		if (!err)
-			k->walk = vl_module_walk(k->other);
+			k->walk = vl_kmod_walk(k->other);
 	} else {
 		err = vl_raw_direct.open(t, c, &k->other);
 		if (!err)
@@ -161,8 +160,7 @@ static struct vl_error *open_other(struct vl_kvm *k, struct vl_target *t,
 	return err;
 }
 
-static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
-				struct vl_raw **ret)
+static struct vl_error *open_op(struct vl_target *t, const struct vl_attach *c, struct vl_raw **ret)
 {
 	struct vl_kvm *k = calloc(1, sizeof(*k));
 	struct vl_machine_host host;
@@ -207,7 +205,7 @@ void vl_kvm_stats(const struct vl_raw *e, struct vl_kvm_stats *ret)
 	const struct vl_kvm *k = (const struct vl_kvm *)e;
 
 	*ret = (struct vl_kvm_stats){ k->exits,	 k->relocations, k->by_walk, k->asks,
-				      k->redone, k->va,		 k->blind };
+				      k->redone, k->va,		 k->overlay };
 }
 
 const struct vl_raw_ops vl_raw_kvm = {

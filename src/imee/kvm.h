@@ -24,7 +24,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#include "../host/module.h"
+#include "../host/kmod.h"
 #include "../base/machine.h"
 #include "agent.h"
 #include "direct.h"
@@ -54,7 +54,7 @@ struct vl_kvm {
 	/* Serves what the agent cannot: the direct engine, or the module engine; its walk. */
 	struct vl_raw *other;
 	struct vl_direct *walk;
-	struct vl_module *module; /* the target's, where it maps the RAM; else NULL */
+	struct vl_kmod *module; /* the target's, where it maps the RAM; else NULL */
 	struct vl_machine machine;
 	struct kvm_range *ranges;
 	size_t nr_ranges;
@@ -66,7 +66,7 @@ struct vl_kvm {
 	unsigned char *out;
 
 	bool placed, la57;
-	uint64_t va, blind;	 /* where the agent is: virtual, physical */
+	uint64_t va, overlay;	 /* where the agent is: virtual, physical */
 	size_t split;		 /* the range with the hole at blind */
 	int levels;		 /* of paging, that the vCPU is set to */
 	uint64_t hint;		 /* look for a place from here */
@@ -149,7 +149,7 @@ static inline void kvm_begin(struct vl_kvm *k)
  */
 static inline bool kvm_stands(const struct vl_kvm *k)
 {
-	return likely(!k->module || vl_module_sound(k->module));
+	return likely(!k->module || vl_kmod_sound(k->module));
 }
 
 /*

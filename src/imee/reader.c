@@ -26,7 +26,7 @@ static struct vl_error *named(struct vl_reader *r, const char *name, const struc
 		vl_append(all, sizeof(all), "%s%s", i ? ", " : "", engines[i]->name);
 		if (strcmp(engines[i]->name, name) != 0)
 			continue;
-		if (!engines[i]->rank(r->target, r->contact, why))
+		if (!engines[i]->rank(r->target, r->attach, why))
 			return vl_error_hint(vl_error_new(VL_ERR_TARGET,
 							  "the %s engine cannot serve here: %s",
 							  name, why),
@@ -44,7 +44,7 @@ static int rank_of(struct vl_reader *r, size_t i)
 {
 	if (!r->asked[i]) {
 		r->asked[i] = true;
-		r->rank[i] = engines[i]->rank(r->target, r->contact, r->why[i]);
+		r->rank[i] = engines[i]->rank(r->target, r->attach, r->why[i]);
 	}
 	return r->rank[i];
 }
@@ -70,7 +70,7 @@ static struct vl_error *open_best(struct vl_reader *r)
 	size_t best;
 
 	while ((best = find_best(r)) < NR_ENGINES) {
-		struct vl_error *err = engines[best]->open(r->target, r->contact, &r->engine);
+		struct vl_error *err = engines[best]->open(r->target, r->attach, &r->engine);
 
 		if (!err) {
 			r->ops = engines[best];
@@ -100,7 +100,7 @@ static void ask_others(struct vl_reader *r)
 	}
 }
 
-struct vl_error *vl_reader_open(struct vl_target *t, const struct vl_contact *c,
+struct vl_error *vl_reader_open(struct vl_target *t, const struct vl_attach *c,
 				const struct vl_reader_options *opts, struct vl_reader **ret)
 {
 	struct vl_reader *r = calloc(1, sizeof(*r));
@@ -111,7 +111,7 @@ struct vl_error *vl_reader_open(struct vl_target *t, const struct vl_contact *c,
 	if (!r)
 		return vl_error_nomem();
 	r->target = t;
-	r->contact = c;
+	r->attach = c;
 	if (c)
 		r->kernel = (struct vl_space){ c->pt.root, c->pt.levels };
 	r->named = name;
@@ -154,24 +154,24 @@ void vl_reader_stats(struct vl_reader *r, struct vl_reader_stats *ret)
 	};
 }
 
-const struct vl_contact *vl_reader_contact(const struct vl_reader *r)
+const struct vl_attach *vl_reader_contact(const struct vl_reader *r)
 {
-	return r->contact;
+	return r->attach;
 }
 
 uint64_t vl_reader_symbol(const struct vl_reader *r, const char *name)
 {
-	return r->contact && r->contact->kernel ? vl_symbol(r->contact->kernel, name) : 0;
+	return r->attach && r->attach->kernel ? vl_symbol(r->attach->kernel, name) : 0;
 }
 
 bool vl_reader_current(struct vl_reader *r)
 {
-	unsigned char now[sizeof(r->contact->probe)];
+	unsigned char now[sizeof(r->attach->probe)];
 
 	if (vl_discard(vl_target_alive(r->target)))
 		return false;
-	return !r->contact || (!vl_read(r, &r->kernel, r->contact->entry, now, sizeof(now)) &&
-			       !memcmp(now, r->contact->probe, sizeof(now)));
+	return !r->attach || (!vl_read(r, &r->kernel, r->attach->entry, now, sizeof(now)) &&
+			      !memcmp(now, r->attach->probe, sizeof(now)));
 }
 
 uint64_t vl_reader_fault(const struct vl_reader *r)

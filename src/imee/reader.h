@@ -12,7 +12,7 @@ struct vl_reader {
 	const struct vl_raw_ops *ops;
 	struct vl_raw *walker; /* a direct engine for vl_reader_where(); NULL: not yet needed */
 	struct vl_target *target;
-	const struct vl_contact *contact;
+	const struct vl_attach *attach;
 	struct vl_space kernel;
 	uint64_t fault, requests, open_ns;
 	bool named; /* the engine was asked for by its name */

@@ -22,7 +22,7 @@ enum vl_read_status vl_reader_where(struct vl_reader *r, const struct vl_space *
 	if (!r->walker && r->ops == &vl_raw_direct)
 		r->walker = r->engine;
 	/* Without memory for another engine there is no answer. */
-	if (!r->walker && vl_discard(vl_raw_direct.open(r->target, r->contact, &r->walker)))
+	if (!r->walker && vl_discard(vl_raw_direct.open(r->target, r->attach, &r->walker)))
 		st = VL_READ_GONE;
 	else if (s->levels == 4 || s->levels == 5)
 		st = direct_where((struct vl_direct *)r->walker, s, va, &gpa, &size);
@@ -96,9 +96,9 @@ enum vl_read_status vl_reader_task(struct vl_reader *r, uint64_t task, struct vl
 
 	*ret = (struct vl_space){ 0, 0 };
 	r->fault = task;
-	if (!r->contact || !r->contact->kernel)
+	if (!r->attach || !r->attach->kernel)
 		return VL_READ_BAD;
-	l = vl_kernel_layout(r->contact->kernel);
+	l = vl_kernel_layout(r->attach->kernel);
 	if (!vl_has(l, VL_F_TASK_MM) || !vl_has(l, VL_F_MM_PGD))
 		return VL_READ_BAD;
 	st = vl_read_u64(r, &r->kernel, task + (uint64_t)l->offset[VL_F_TASK_MM], &mm);
@@ -140,7 +140,7 @@ static struct vl_error *ask_vcpu(struct vl_reader *r, unsigned cpu, struct vl_sp
 
 struct vl_error *vl_reader_vcpu(struct vl_reader *r, unsigned cpu, struct vl_space *ret)
 {
-	const struct vl_kernel *k = r->contact ? r->contact->kernel : NULL;
+	const struct vl_kernel *k = r->attach ? r->attach->kernel : NULL;
 	const struct vl_layout *l = k ? vl_kernel_layout(k) : NULL;
 	uint64_t offsets = vl_reader_symbol(r, "__per_cpu_offset"), percpu, mm;
 	uint64_t state = vl_reader_symbol(r, "cpu_tlbstate");

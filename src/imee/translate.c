@@ -56,14 +56,14 @@ enum vl_read_status direct_pages(struct vl_direct *d, const struct vl_space *s, 
 }
 
 /* The entry of level 3 for @va; false when that is not mapped. */
-static bool third(struct walker *k, uint64_t va, uint64_t *ret)
+static bool find_pud(struct walker *k, uint64_t va, uint64_t *ret)
 {
 	int shift = 64 - (12 + 9 * k->s->levels);
 	enum vl_read_status st;
 	uint64_t e = k->s->root;
 
-	if (k->third_key == va >> 30) {
-		*ret = k->third;
+	if (k->pud_key == va >> 30) {
+		*ret = k->pud;
 		return true;
 	}
 	if ((uint64_t)((int64_t)(va << shift) >> shift) != va)
@@ -73,18 +73,18 @@ static bool third(struct walker *k, uint64_t va, uint64_t *ret)
 			return false;
 	if (!direct_entry(k->d, e, va, 3, &e, &st))
 		return false;
-	k->third_key = va >> 30;
-	*ret = k->third = e;
+	k->pud_key = va >> 30;
+	*ret = k->pud = e;
 	return true;
 }
 
-uintptr_t direct_upper(struct walker *k, uint64_t va)
+uintptr_t direct_pmd(struct walker *k, uint64_t va)
 {
-	size_t i = (va >> 21) % UPPERS;
+	size_t i = (va >> 21) % PMDS;
 	uint64_t e, size = VL_PAGE_SIZE;
 	enum vl_read_status st;
 
-	if (!third(k, va, &e))
+	if (!find_pud(k, va, &e))
 		return 0;
 	if (e & X86_PTE_PS) {
 		/* Those 2 MiB of it that are asked for. */
@@ -102,9 +102,9 @@ uintptr_t direct_upper(struct walker *k, uint64_t va)
 	e &= X86_PTE_ADDR & ~(size - 1);
 	if (!direct_in_run(k->d, e, size))
 		return 0;
-	k->upper[i].key = va >> 21;
-	k->upper[i].host = (uintptr_t)k->d->base + e + (size == VL_PAGE_SIZE ? 0 : UPPER_PAGE);
-	return k->upper[i].host;
+	k->pmd[i].key = va >> 21;
+	k->pmd[i].host = (uintptr_t)k->d->base + e + (size == VL_PAGE_SIZE ? 0 : PMD_PAGE);
+	return k->pmd[i].host;
 }
 
 bool direct_in_other(const struct vl_direct *d, uint64_t gpa)

@@ -53,9 +53,9 @@ struct plan {
 };
 
 /* Upper entries that are at hand; a power of two. */
-#define UPPERS 32
+#define PMDS 32
 /* Bit 0 of upper.host: it is a page of 2 MiB, not a table. */
-#define UPPER_PAGE 1UL
+#define PMD_PAGE 1UL
 
 struct walker {
 	struct vl_direct *d;
@@ -64,13 +64,13 @@ struct walker {
 	struct vl_walked *ret;
 	struct plan plan;
 	/* The last entry of level 3, by the address's bits from 30 on. */
-	uint64_t third_key, third;
+	uint64_t pud_key, pud;
 	uint64_t guess; /* direct_guess(), for an xarray */
 	/* By the address's bits from 21 on: what maps those 2 MiB, in mapped RAM. */
 	struct {
 		uint64_t key;	/* the bits; no address has UINT64_MAX */
 		uintptr_t host; /* the table of level 1, or the page of 2 MiB */
-	} upper[UPPERS];
+	} pmd[PMDS];
 };
 
 /* ---- plan.c ---- */
@@ -98,7 +98,7 @@ void direct_end_string(char *buf, size_t size);
 /* ---- translate.c ---- */
 
 /* Find out walker.upper of @va; 0 when it is not mapped, or not by mapped RAM. */
-uintptr_t direct_upper(struct walker *k, uint64_t va);
+uintptr_t direct_pmd(struct walker *k, uint64_t va);
 
 /* Do the @len bytes at @va, of which the first is at @p, lie in a row? */
 bool direct_in_row(struct walker *k, uint64_t va, const unsigned char *p, uint64_t len);
@@ -114,17 +114,17 @@ static inline __attribute__((always_inline)) const unsigned char *
 walk_host(struct walker *k, uint64_t va, uint64_t len)
 {
 	uint64_t key = va >> 21, off = va & (VL_PAGE_SIZE - 1), e;
-	uintptr_t host = k->upper[key % UPPERS].host;
+	uintptr_t host = k->pmd[key % PMDS].host;
 	const unsigned char *p;
 
-	if (unlikely(k->upper[key % UPPERS].key != key)) {
-		host = direct_upper(k, va);
+	if (unlikely(k->pmd[key % PMDS].key != key)) {
+		host = direct_pmd(k, va);
 		if (unlikely(!host))
 			return NULL;
 	}
-	if (host & UPPER_PAGE) {
+	if (host & PMD_PAGE) {
 		off = va & ((1UL << 21) - 1);
-		p = (const unsigned char *)(host - UPPER_PAGE + off);
+		p = (const unsigned char *)(host - PMD_PAGE + off);
 		if (unlikely(off + len > 1UL << 21) && !direct_in_row(k, va, p, len))
 			return NULL;
 		return p;

@@ -7,24 +7,25 @@
 #include <sys/mman.h>
 
 #include "../base/grow.h"
-#include "view-internal.h"
+#include "snapshot-internal.h"
 
-uint64_t vl_view_unaliased(const struct vl_view *v, uint64_t host)
+uint64_t vl_snapshot_unaliased(const struct vl_snapshot *v, uint64_t host)
 {
 	for (size_t i = v->nr_aliases; i-- > 0;) {
-		const struct vl_view_alias *a = &v->aliases[i];
+		const struct vl_snapshot_alias *a = &v->aliases[i];
 
 		if (host - a->host < a->size)
-			return (uint64_t)vl_view_host(v, a->gpa + (host - a->host), VL_PAGE_SIZE);
+			return (uint64_t)vl_snapshot_host(v, a->gpa + (host - a->host),
+							  VL_PAGE_SIZE);
 	}
 	return host;
 }
 
-bool vl_view_alias(struct vl_view *v, uint64_t gpa, uint64_t size, void *at, bool writable)
+bool vl_snapshot_alias(struct vl_snapshot *v, uint64_t gpa, uint64_t size, void *at, bool writable)
 {
 	struct uffdio_register reg = { .range = { (uint64_t)at, size },
 				       .mode = UFFDIO_REGISTER_MODE_MISSING };
-	const struct vl_view_range *r = vl_view_find(v, gpa);
+	const struct vl_snapshot_range *r = vl_snapshot_find(v, gpa);
 	bool ok = false;
 
 	pthread_mutex_lock(&v->lock);
@@ -35,13 +36,13 @@ bool vl_view_alias(struct vl_view *v, uint64_t gpa, uint64_t size, void *at, boo
 		goto out;
 	ok = (writable || !mprotect(at, size, PROT_READ)) && !ioctl(v->uffd, UFFDIO_REGISTER, &reg);
 	if (ok)
-		v->aliases[v->nr_aliases++] = (struct vl_view_alias){ (uint64_t)at, gpa, size };
+		v->aliases[v->nr_aliases++] = (struct vl_snapshot_alias){ (uint64_t)at, gpa, size };
 out:
 	pthread_mutex_unlock(&v->lock);
 	return ok;
 }
 
-void vl_view_unalias(struct vl_view *v, uint64_t host)
+void vl_snapshot_unalias(struct vl_snapshot *v, uint64_t host)
 {
 	size_t i;
 

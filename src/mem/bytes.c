@@ -2,20 +2,20 @@
 /* Bytes of a view, by physical and by virtual addresses. */
 #include <string.h>
 
-#include "view-internal.h"
+#include "snapshot-internal.h"
 
-void *vl_view_host(const struct vl_view *v, uint64_t gpa, size_t len)
+void *vl_snapshot_host(const struct vl_snapshot *v, uint64_t gpa, size_t len)
 {
-	const struct vl_view_range *r = vl_view_find(v, gpa);
+	const struct vl_snapshot_range *r = vl_snapshot_find(v, gpa);
 
 	if (!r || len > r->size - (gpa - r->gpa))
 		return NULL;
 	return (char *)r->host + (gpa - r->gpa);
 }
 
-bool vl_view_read_entry(void *view, uint64_t gpa, uint64_t *ret)
+bool vl_snapshot_read_entry(void *view, uint64_t gpa, uint64_t *ret)
 {
-	const void *p = vl_view_host(view, gpa, sizeof(*ret));
+	const void *p = vl_snapshot_host(view, gpa, sizeof(*ret));
 
 	if (!p)
 		return false;
@@ -23,29 +23,31 @@ bool vl_view_read_entry(void *view, uint64_t gpa, uint64_t *ret)
 	return true;
 }
 
-bool vl_view_held_entry(void *view, uint64_t gpa, uint64_t *ret)
+bool vl_snapshot_held_entry(void *view, uint64_t gpa, uint64_t *ret)
 {
-	struct vl_view *v = view;
-	const struct vl_view_range *r = vl_view_find(v, gpa);
+	struct vl_snapshot *v = view;
+	const struct vl_snapshot_range *r = vl_snapshot_find(v, gpa);
 
-	return r && vl_view_test_bit(v, vl_view_first_bit(v, r) + (gpa - r->gpa) / VL_PAGE_SIZE) &&
-	       vl_view_read_entry(v, gpa, ret);
+	return r &&
+	       vl_snapshot_test_bit(v,
+				    vl_snapshot_first_bit(v, r) + (gpa - r->gpa) / VL_PAGE_SIZE) &&
+	       vl_snapshot_read_entry(v, gpa, ret);
 }
 
-bool vl_view_peek_page(struct vl_view *v, uint64_t gpa, void *buf)
+bool vl_snapshot_peek_page(struct vl_snapshot *v, uint64_t gpa, void *buf)
 {
-	const struct vl_view_range *r = vl_view_find(v, gpa);
+	const struct vl_snapshot_range *r = vl_snapshot_find(v, gpa);
 
 	if (!r)
 		return false;
-	if (!vl_view_test_bit(v, vl_view_first_bit(v, r) + (gpa - r->gpa) / VL_PAGE_SIZE))
+	if (!vl_snapshot_test_bit(v, vl_snapshot_first_bit(v, r) + (gpa - r->gpa) / VL_PAGE_SIZE))
 		return !vl_discard(vl_target_read(v->target, gpa, buf, VL_PAGE_SIZE));
 	memcpy(buf, (char *)r->host + (gpa - r->gpa), VL_PAGE_SIZE);
 	return true;
 }
 
-bool vl_view_read(struct vl_view *v, const struct vl_pgtable *pt, uint64_t va, void *buf,
-		  size_t len)
+bool vl_snapshot_read(struct vl_snapshot *v, const struct vl_pgtable *pt, uint64_t va, void *buf,
+		      size_t len)
 {
 	char *out = buf;
 
@@ -56,9 +58,9 @@ bool vl_view_read(struct vl_view *v, const struct vl_pgtable *pt, uint64_t va, v
 
 		if (n > len)
 			n = len;
-		if (!vl_translate(pt, vl_view_read_entry, v, va, &x))
+		if (!vl_translate(pt, vl_snapshot_read_entry, v, va, &x))
 			return false;
-		p = vl_view_host(v, x.gpa, n);
+		p = vl_snapshot_host(v, x.gpa, n);
 		if (!p)
 			return false;
 		memcpy(out, p, n);

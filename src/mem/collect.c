@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "../base/clock.h"
-#include "view-internal.h"
+#include "snapshot-internal.h"
 
 /* Pages read in one go. */
 #define BATCH 128
@@ -24,7 +24,7 @@ struct batch {
 	unsigned char bytes[BATCH][VL_PAGE_SIZE];
 };
 
-static struct vl_error *flush(struct vl_view *v, struct batch *b, vl_page_now_fn *fn, void *ctx)
+static struct vl_error *flush(struct vl_snapshot *v, struct batch *b, vl_page_now_fn *fn, void *ctx)
 {
 	struct vl_error *err = NULL;
 
@@ -36,8 +36,8 @@ static struct vl_error *flush(struct vl_view *v, struct batch *b, vl_page_now_fn
 	return err;
 }
 
-struct vl_error *vl_view_read_now(struct vl_view *v, size_t nr, vl_page_at_fn *at,
-				  vl_page_now_fn *fn, void *ctx)
+struct vl_error *vl_snapshot_read_now(struct vl_snapshot *v, size_t nr, vl_page_at_fn *at,
+				      vl_page_now_fn *fn, void *ctx)
 {
 	struct batch *b = malloc(sizeof(*b));
 	struct vl_error *err = b ? NULL : vl_error_nomem();
@@ -68,7 +68,7 @@ struct vl_error *vl_view_read_now(struct vl_view *v, size_t nr, vl_page_at_fn *a
 enum which { ALL, HOT, COLD };
 
 struct collect {
-	struct vl_view *v;
+	struct vl_snapshot *v;
 	uint64_t *gpas;
 	bool *hot; /* it changed between two readings of all pages */
 	enum which which;
@@ -85,7 +85,7 @@ static uint64_t page_at(void *ctx, size_t i)
 static void compare(void *ctx, size_t i, const void *now)
 {
 	struct collect *c = ctx;
-	void *host = vl_view_host(c->v, c->gpas[i], VL_PAGE_SIZE);
+	void *host = vl_snapshot_host(c->v, c->gpas[i], VL_PAGE_SIZE);
 
 	if (!host || !memcmp(host, now, VL_PAGE_SIZE))
 		return;
@@ -98,14 +98,14 @@ static struct vl_error *read_again(struct collect *c, size_t nr, enum which whic
 {
 	c->which = which;
 	c->changed = 0;
-	return vl_view_read_now(c->v, nr, page_at, compare, c);
+	return vl_snapshot_read_now(c->v, nr, page_at, compare, c);
 }
 
-struct vl_error *vl_view_collect(struct vl_view *v, bool *ret, int64_t *at_ns)
+struct vl_error *vl_snapshot_collect(struct vl_snapshot *v, bool *ret, int64_t *at_ns)
 {
 	struct collect c = { .v = v };
 	size_t nr;
-	struct vl_error *err = vl_view_pages(v, &c.gpas, &nr);
+	struct vl_error *err = vl_snapshot_pages(v, &c.gpas, &nr);
 
 	*ret = false;
 	if (err)

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "view-internal.h"
+#include "snapshot-internal.h"
 
 /* For so many answers a page lingers. A program asks up to 7 things of a process. */
 #define LINGER 96
@@ -107,7 +107,7 @@ static struct vl_recheck_page *add(struct vl_recheck *r, uint64_t gpa)
 	return p;
 }
 
-void vl_recheck_filled(struct vl_view *v, uint64_t gpa, const unsigned char *bytes)
+void vl_recheck_filled(struct vl_snapshot *v, uint64_t gpa, const unsigned char *bytes)
 {
 	struct vl_recheck *r = &v->pages;
 	struct vl_recheck_page *p = add(r, gpa);
@@ -131,14 +131,14 @@ void vl_recheck_filled(struct vl_view *v, uint64_t gpa, const unsigned char *byt
 	}
 }
 
-static void *host_of(const struct vl_view *v, const struct vl_recheck_page *p)
+static void *host_of(const struct vl_snapshot *v, const struct vl_recheck_page *p)
 {
-	return vl_view_host(v, p->gpa, VL_PAGE_SIZE);
+	return vl_snapshot_host(v, p->gpa, VL_PAGE_SIZE);
 }
 
-static void let_go(struct vl_view *v, struct vl_recheck_page *p)
+static void let_go(struct vl_snapshot *v, struct vl_recheck_page *p)
 {
-	vl_view_drop(v, vl_view_find(v, p->gpa), p->gpa, 1);
+	vl_snapshot_drop(v, vl_snapshot_find(v, p->gpa), p->gpa, 1);
 	free(p->was);
 	p->was = NULL;
 	p->has = false;
@@ -147,11 +147,11 @@ static void let_go(struct vl_view *v, struct vl_recheck_page *p)
 }
 
 /* Begin with nothing: what is in the view is of something else. */
-static struct vl_error *begin(struct vl_view *v)
+static struct vl_error *begin(struct vl_snapshot *v)
 {
 	vl_recheck_deinit(&v->pages);
 	v->asking = true;
-	vl_view_keep(v, NULL, 0);
+	vl_snapshot_keep(v, NULL, 0);
 	return NULL;
 }
 
@@ -174,7 +174,7 @@ static uint64_t stay_since(const struct vl_recheck *r)
 enum which { ALL, HOT, COLD };
 
 struct reading {
-	struct vl_view *v;
+	struct vl_snapshot *v;
 	enum which which;
 	size_t changed;
 };
@@ -206,17 +206,17 @@ static void compare(void *ctx, size_t i, const void *now)
 }
 
 /* Read @which of them; those that are not the same are so from now on. */
-static struct vl_error *read_again(struct vl_view *v, enum which which, size_t *changed)
+static struct vl_error *read_again(struct vl_snapshot *v, enum which which, size_t *changed)
 {
 	struct reading c = { v, which, v->pages.full };
-	struct vl_error *err = vl_view_read_now(v, v->pages.nr_held, held_at, compare, &c);
+	struct vl_error *err = vl_snapshot_read_now(v, v->pages.nr_held, held_at, compare, &c);
 
 	*changed = c.changed;
 	return err;
 }
 
 /* All that is held, again and again until it is of one moment; *@changed as at first. */
-static struct vl_error *find_moment(struct vl_view *v, size_t *changed)
+static struct vl_error *find_moment(struct vl_snapshot *v, size_t *changed)
 {
 	struct vl_recheck *r = &v->pages;
 	struct vl_error *err = read_again(v, ALL, changed);
@@ -241,7 +241,7 @@ static struct vl_error *find_moment(struct vl_view *v, size_t *changed)
 	return err;
 }
 
-struct vl_error *vl_view_recheck(struct vl_view *v, size_t *changed_ret)
+struct vl_error *vl_snapshot_recheck(struct vl_snapshot *v, size_t *changed_ret)
 {
 	struct vl_error *err;
 
@@ -253,7 +253,7 @@ struct vl_error *vl_view_recheck(struct vl_view *v, size_t *changed_ret)
 	return err;
 }
 
-struct vl_error *vl_view_ask(struct vl_view *v, bool again)
+struct vl_error *vl_snapshot_ask(struct vl_snapshot *v, bool again)
 {
 	struct vl_recheck *r = &v->pages;
 	struct vl_error *err = NULL;
@@ -289,19 +289,19 @@ struct vl_error *vl_view_ask(struct vl_view *v, bool again)
 	return err;
 }
 
-bool vl_view_is_whole(const struct vl_view *v)
+bool vl_snapshot_is_whole(const struct vl_snapshot *v)
 {
 	return atomic_load(&v->pages.whole);
 }
 
-void vl_view_doubt(struct vl_view *v)
+void vl_snapshot_doubt(struct vl_snapshot *v)
 {
 	pthread_mutex_lock(&v->lock);
 	v->pages.restless = true;
 	pthread_mutex_unlock(&v->lock);
 }
 
-struct vl_error *vl_view_take(struct vl_view *v)
+struct vl_error *vl_snapshot_take(struct vl_snapshot *v)
 {
 	struct vl_recheck *r = &v->pages;
 	uint64_t *gpas = reallocarray(NULL, r->nr_held + 1, sizeof(*gpas));
@@ -324,7 +324,7 @@ struct vl_error *vl_view_take(struct vl_view *v)
 	return err;
 }
 
-size_t vl_view_asked(const struct vl_view *v)
+size_t vl_snapshot_asked(const struct vl_snapshot *v)
 {
 	return v->pages.nr_held;
 }
@@ -336,7 +336,7 @@ static int by_address(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-struct vl_error *vl_view_all_asked(const struct vl_view *v, uint64_t **gpas, size_t *nr)
+struct vl_error *vl_snapshot_all_asked(const struct vl_snapshot *v, uint64_t **gpas, size_t *nr)
 {
 	uint64_t *all = reallocarray(*gpas, *nr + v->pages.nr + 1, sizeof(*all));
 	size_t n = *nr, kept = 0;
@@ -354,7 +354,7 @@ struct vl_error *vl_view_all_asked(const struct vl_view *v, uint64_t **gpas, siz
 	return NULL;
 }
 
-void vl_view_ask_end(struct vl_view *v)
+void vl_snapshot_ask_end(struct vl_snapshot *v)
 {
 	if (!v->asking)
 		return;

@@ -14,7 +14,7 @@
 /* The kernel's text and its constants; a region that is longer is none. */
 #define MAX_SIZE (256u << 20)
 
-void vl_still_set(struct vl_still *s, const struct vl_view_still *still)
+void vl_still_set(struct vl_still *s, const struct vl_snapshot_still *still)
 {
 	vl_still_deinit(s);
 	memcpy(s->at, still, sizeof(s->at));

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What of a view is still (see view.h), and what it was like when it was copied: a kernel's
+ * What of a view is still (see snapshot.h), and what it was like when it was copied: a kernel's
  * text is patched now and then, by the kernel itself or by whoever has taken it over.
  */
 #ifndef VLENS_STILL_H
 #define VLENS_STILL_H
 
-#include "view.h"
+#include "snapshot.h"
 
 struct vl_still {
-	struct vl_view_still at[VL_MAX_STILL];
+	struct vl_snapshot_still at[VL_MAX_STILL];
 	/* A sum for each page, 0: not copied. NULL: there is no memory for them. */
 	_Atomic uint64_t *sums[VL_MAX_STILL];
 	/* Pages elsewhere (modules) whose code has run: what it was like when it first did. */
@@ -19,7 +19,7 @@ struct vl_still {
 	size_t nr_code, cap_code;
 };
 
-void vl_still_set(struct vl_still *s, const struct vl_view_still *still);
+void vl_still_set(struct vl_still *s, const struct vl_snapshot_still *still);
 void vl_still_deinit(struct vl_still *s);
 
 bool vl_still_has(const struct vl_still *s, uint64_t gpa);

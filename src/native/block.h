@@ -19,7 +19,7 @@ struct block_exit {
 };
 
 struct block {
-	struct vl_engine *e;
+	struct vl_executor_state *e;
 	uint64_t va; /* of the instruction */
 	unsigned char in[INSN_MAX + 1];
 	ZydisDecodedInstruction d;

@@ -11,12 +11,12 @@
 
 /* --- what is known --- */
 
-static size_t slot_of(const struct vl_engine *e, uint64_t va)
+static size_t slot_of(const struct vl_executor_state *e, uint64_t va)
 {
 	return (va * 0x9e3779b97f4a7c15UL >> 20) & (e->cap_blocks - 1);
 }
 
-static uint64_t find_block(const struct vl_engine *e, uint64_t va)
+static uint64_t find_block(const struct vl_executor_state *e, uint64_t va)
 {
 	if (!e->cap_blocks)
 		return 0;
@@ -26,7 +26,7 @@ static uint64_t find_block(const struct vl_engine *e, uint64_t va)
 	return 0;
 }
 
-static void put_block(struct vl_engine *e, uint64_t va, uint64_t code)
+static void put_block(struct vl_executor_state *e, uint64_t va, uint64_t code)
 {
 	size_t i = slot_of(e, va);
 
@@ -36,7 +36,7 @@ static void put_block(struct vl_engine *e, uint64_t va, uint64_t code)
 	e->nr_blocks++;
 }
 
-static bool room_for_block(struct vl_engine *e)
+static bool room_for_block(struct vl_executor_state *e)
 {
 	struct vl_native_entry *old = e->blocks;
 	size_t nr = e->cap_blocks;
@@ -59,7 +59,7 @@ static bool room_for_block(struct vl_engine *e)
 
 bool block_mark(struct block *b, enum vl_native_state state)
 {
-	struct vl_engine *e = b->e;
+	struct vl_executor_state *e = b->e;
 
 	if (!vl_grow(e->marks, e->cap_marks, e->nr_marks, 16384))
 		return false;
@@ -69,7 +69,7 @@ bool block_mark(struct block *b, enum vl_native_state state)
 	return true;
 }
 
-const struct vl_native_mark *vl_native_mark_at(const struct vl_engine *e, uint64_t code)
+const struct vl_native_mark *vl_native_mark_at(const struct vl_executor_state *e, uint64_t code)
 {
 	size_t lo = 0, hi = e->nr_marks;
 
@@ -89,7 +89,7 @@ const struct vl_native_mark *vl_native_mark_at(const struct vl_engine *e, uint64
 /* --- what stands in place of the guest's code --- */
 
 /* The first at @va or above. */
-static size_t first_replaced(const struct vl_engine *e, uint64_t va)
+static size_t first_replaced(const struct vl_executor_state *e, uint64_t va)
 {
 	size_t lo = 0, hi = e->nr_replaced;
 
@@ -104,7 +104,7 @@ static size_t first_replaced(const struct vl_engine *e, uint64_t va)
 	return lo;
 }
 
-bool vl_native_put_replaced(struct vl_engine *e, uint64_t va, const void *code, size_t len)
+bool vl_native_put_replaced(struct vl_executor_state *e, uint64_t va, const void *code, size_t len)
 {
 	size_t i = first_replaced(e, va);
 	struct vl_native_replaced *r;
@@ -124,7 +124,7 @@ bool vl_native_put_replaced(struct vl_engine *e, uint64_t va, const void *code, 
 	return true;
 }
 
-void vl_native_get_replaced(const struct vl_engine *e, uint64_t va, void *buf, size_t len)
+void vl_native_get_replaced(const struct vl_executor_state *e, uint64_t va, void *buf, size_t len)
 {
 	for (size_t i = first_replaced(e, va - VL_CODE_MAX);
 	     i < e->nr_replaced && e->replaced[i].va < va + len; i++) {
@@ -177,7 +177,7 @@ void block_jump_to(struct block *b, uint64_t va)
 /* Where there is no code yet: to who makes it, and fills in the displacement. */
 static void finish(struct block *b)
 {
-	struct vl_engine *e = b->e;
+	struct vl_executor_state *e = b->e;
 
 	for (size_t i = 0; i < b->nr_exits; i++) {
 		const struct block_exit *x = &b->exits[i];
@@ -206,7 +206,7 @@ static void fetch_fault(struct block *b, uint64_t address)
 
 static bool fetch(struct block *b, const ZydisDecoder *decoder)
 {
-	struct vl_engine *e = b->e;
+	struct vl_executor_state *e = b->e;
 	size_t len = VL_PAGE_SIZE - (b->va & (VL_PAGE_SIZE - 1));
 	ZyanStatus status;
 
@@ -232,7 +232,7 @@ static bool fetch(struct block *b, const ZydisDecoder *decoder)
 }
 
 /* What is kept of a guest's modules is for the caller to compare: first and last byte. */
-static void note(const struct vl_engine *e, uint64_t first, uint64_t last)
+static void note(const struct vl_executor_state *e, uint64_t first, uint64_t last)
 {
 	if (!e->st.code_from || first < e->st.code_from)
 		return;
@@ -240,7 +240,7 @@ static void note(const struct vl_engine *e, uint64_t first, uint64_t last)
 	e->st.on_code(e->st.ctx, last);
 }
 
-uint64_t vl_native_code(struct vl_engine *e, uint64_t va)
+uint64_t vl_native_code(struct vl_executor_state *e, uint64_t va)
 {
 	struct block b = { .e = e };
 	uint64_t code = find_block(e, va);
@@ -282,7 +282,7 @@ uint64_t vl_native_code(struct vl_engine *e, uint64_t va)
 	return code;
 }
 
-uint64_t vl_native_return_code(struct vl_engine *e)
+uint64_t vl_native_return_code(struct vl_executor_state *e)
 {
 	struct block b = { .e = e, .va = e->st.return_va };
 
@@ -293,7 +293,7 @@ uint64_t vl_native_return_code(struct vl_engine *e)
 	return e->hlt_code;
 }
 
-void vl_native_reset(struct vl_engine *e)
+void vl_native_reset(struct vl_executor_state *e)
 {
 	e->cursor = (unsigned char *)(unsigned long)VL_NATIVE_CODE;
 	e->nr_marks = 0;

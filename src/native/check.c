@@ -16,7 +16,7 @@ static unsigned gpr(ZydisRegister r)
 }
 
 /* lea disp(%base,%index,scale),%rcx */
-static void emit_address(struct vl_engine *e, const ZydisDecodedOperandMem *m)
+static void emit_address(struct vl_executor_state *e, const ZydisDecodedOperandMem *m)
 {
 	bool base = m->base != ZYDIS_REGISTER_NONE, index = m->index != ZYDIS_REGISTER_NONE;
 	unsigned b = base ? gpr(m->base) : 5, i = index ? gpr(m->index) : NONE, scale = 0;
@@ -31,7 +31,7 @@ static void emit_address(struct vl_engine *e, const ZydisDecodedOperandMem *m)
 }
 
 /* ctl+@field has the address: look it up. rcx is free. */
-static void emit_look_up(struct vl_engine *e, unsigned field)
+static void emit_look_up(struct vl_executor_state *e, unsigned field)
 {
 	emit(e, "\x0f\xb7\x0c\x25", 4); /* movzwl ctl+field+5,%ecx */
 	emit4(e, VL_NATIVE_CTL + field + VL_NATIVE_TIB / 8);
@@ -43,7 +43,7 @@ static void emit_look_up(struct vl_engine *e, unsigned field)
 
 static bool check_register(struct block *b, unsigned reg)
 {
-	struct vl_engine *e = b->e;
+	struct vl_executor_state *e = b->e;
 	bool good;
 
 	if (b->checked >> reg & 1)
@@ -61,7 +61,7 @@ static bool check_register(struct block *b, unsigned reg)
 static bool check_sum(struct block *b, const ZydisDecodedOperandMem *m)
 {
 	bool percpu = m->segment == ZYDIS_REGISTER_GS, good = true;
-	struct vl_engine *e = b->e;
+	struct vl_executor_state *e = b->e;
 
 	emit_store(e, RCX, CTL_CHECK_RCX);
 	if (percpu)

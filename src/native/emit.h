@@ -7,29 +7,29 @@
 
 #include "native.h"
 
-static inline void emit(struct vl_engine *e, const void *bytes, size_t len)
+static inline void emit(struct vl_executor_state *e, const void *bytes, size_t len)
 {
 	memcpy(e->cursor, bytes, len);
 	e->cursor += len;
 }
 
-static inline void emit1(struct vl_engine *e, unsigned byte)
+static inline void emit1(struct vl_executor_state *e, unsigned byte)
 {
 	*e->cursor++ = (unsigned char)byte;
 }
 
-static inline void emit4(struct vl_engine *e, uint32_t v)
+static inline void emit4(struct vl_executor_state *e, uint32_t v)
 {
 	emit(e, &v, sizeof(v));
 }
 
-static inline void emit8(struct vl_engine *e, uint64_t v)
+static inline void emit8(struct vl_executor_state *e, uint64_t v)
 {
 	emit(e, &v, sizeof(v));
 }
 
 /* mov %reg,ctl+@field and back: ModRM with a SIB that has neither base nor index. */
-static inline void emit_store(struct vl_engine *e, unsigned reg, unsigned field)
+static inline void emit_store(struct vl_executor_state *e, unsigned reg, unsigned field)
 {
 	emit1(e, reg >= 8 ? 0x4c : 0x48);
 	emit1(e, 0x89);
@@ -38,7 +38,7 @@ static inline void emit_store(struct vl_engine *e, unsigned reg, unsigned field)
 	emit4(e, VL_NATIVE_CTL + field);
 }
 
-static inline void emit_load(struct vl_engine *e, unsigned reg, unsigned field)
+static inline void emit_load(struct vl_executor_state *e, unsigned reg, unsigned field)
 {
 	emit1(e, reg >= 8 ? 0x4c : 0x48);
 	emit1(e, 0x8b);
@@ -48,7 +48,7 @@ static inline void emit_load(struct vl_engine *e, unsigned reg, unsigned field)
 }
 
 /* The lower half of it, which clears the upper one. @reg is none of r8 to r15. */
-static inline void emit_load32(struct vl_engine *e, unsigned reg, unsigned field)
+static inline void emit_load32(struct vl_executor_state *e, unsigned reg, unsigned field)
 {
 	emit1(e, 0x8b);
 	emit1(e, reg << 3 | 4);
@@ -57,7 +57,7 @@ static inline void emit_load32(struct vl_engine *e, unsigned reg, unsigned field
 }
 
 /* movq $imm,ctl+@field, the number sign-extended */
-static inline void emit_set(struct vl_engine *e, unsigned field, uint32_t imm)
+static inline void emit_set(struct vl_executor_state *e, unsigned field, uint32_t imm)
 {
 	emit(e, "\x48\xc7\x04\x25", 4);
 	emit4(e, VL_NATIVE_CTL + field);
@@ -71,7 +71,7 @@ static inline bool emit_can_say(uint64_t va)
 }
 
 /* ctl+@field = @va */
-static inline void emit_set_va(struct vl_engine *e, unsigned field, uint64_t va)
+static inline void emit_set_va(struct vl_executor_state *e, unsigned field, uint64_t va)
 {
 	if (emit_can_say(va)) {
 		emit_set(e, field, (uint32_t)va);
@@ -85,7 +85,7 @@ static inline void emit_set_va(struct vl_engine *e, unsigned field, uint64_t va)
 }
 
 /* jmp or call *ctl+@field */
-static inline void emit_jump_by(struct vl_engine *e, unsigned field, bool call)
+static inline void emit_jump_by(struct vl_executor_state *e, unsigned field, bool call)
 {
 	emit1(e, 0xff);
 	emit1(e, call ? 0x14 : 0x24);

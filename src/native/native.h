@@ -35,7 +35,7 @@
 
 #include "layout.h"
 #include "mem/paging.h"
-#include "engine.h"
+#include "executor.h"
 #include "vcpu/watchdog.h"
 
 #define VL_NATIVE_G 0x7c0000000000UL
@@ -72,7 +72,7 @@ struct vl_native_ctl {
 	uint64_t percpu; /* base of the kernel's gs */
 	/* --- of C only --- */
 	const char *why;
-	struct vl_engine *engine;
+	struct vl_executor_state *engine;
 };
 
 #define VL_CTL_IS(offset, field) \
@@ -180,9 +180,9 @@ struct vl_native_peeked {
 
 #define VL_NATIVE_PEEKED 8
 
-struct vl_engine {
+struct vl_executor_state {
 	struct vl_vcpu_state st;
-	struct vl_view *view;
+	struct vl_snapshot *view;
 	struct vl_vcpu_region own;
 	struct vl_pgtable pt;
 
@@ -247,13 +247,13 @@ static inline void vl_native_set_fs(uint64_t v)
  * Bytes at @va of the guest; false when they are not all mapped. @exec: as code, with what
  * replaces it.
  */
-bool vl_native_read(struct vl_engine *e, uint64_t va, void *buf, size_t len, bool exec);
+bool vl_native_read(struct vl_executor_state *e, uint64_t va, void *buf, size_t len, bool exec);
 
 /* Does the guest's kernel have no memory where something of ours is, by its tables of now? */
-bool vl_native_has_room(struct vl_engine *e);
+bool vl_native_has_room(struct vl_executor_state *e);
 
 /* Is there anything at @va, by the guest's tables? */
-bool vl_native_is_mapped(struct vl_engine *e, uint64_t va);
+bool vl_native_is_mapped(struct vl_executor_state *e, uint64_t va);
 
 enum vl_native_page {
 	VL_PAGE_MAPPED, /* the access can be tried again */
@@ -262,14 +262,15 @@ enum vl_native_page {
 	VL_PAGE_BROKEN,
 };
 
-enum vl_native_page vl_native_map(struct vl_engine *e, uint64_t va, bool write, uint64_t *gpa_ret);
+enum vl_native_page vl_native_map(struct vl_executor_state *e, uint64_t va, bool write,
+				  uint64_t *gpa_ret);
 /* Map the page of @va alone, at @at: where vl_native_stack_va() says that it is. */
-enum vl_native_page vl_native_map_page(struct vl_engine *e, uint64_t va, uint64_t at, bool write,
-				       uint64_t *gpa_ret);
+enum vl_native_page vl_native_map_page(struct vl_executor_state *e, uint64_t va, uint64_t at,
+				       bool write, uint64_t *gpa_ret);
 /* All that was mapped is mapped anew when it is touched. */
-void vl_native_unmap_all(struct vl_engine *e);
+void vl_native_unmap_all(struct vl_executor_state *e);
 /* Likewise what is mapped otherwise by the guest's tables of now, or by tables that are not there. */
-void vl_native_unmap_old(struct vl_engine *e);
+void vl_native_unmap_old(struct vl_executor_state *e);
 
 /* --- stacks.c --- */
 
@@ -277,32 +278,32 @@ void vl_native_unmap_old(struct vl_engine *e);
  * The low address of @va, which is of a stack of the kernel's; 0: there are too many. It stays
  * the same until vl_native_forget_stacks().
  */
-uint64_t vl_native_put_stack(struct vl_engine *e, uint64_t va);
+uint64_t vl_native_put_stack(struct vl_executor_state *e, uint64_t va);
 /* *@va_ret: what @at, a low address or what that folds to, is of a stack. False: it is none. */
-bool vl_native_stack_va(const struct vl_engine *e, uint64_t at, uint64_t *va_ret);
+bool vl_native_stack_va(const struct vl_executor_state *e, uint64_t at, uint64_t *va_ret);
 /* For when nothing is mapped, and no call is under way. */
-void vl_native_forget_stacks(struct vl_engine *e);
+void vl_native_forget_stacks(struct vl_executor_state *e);
 
 /* --- blocks.c --- */
 
 /* From now on @code is what is translated for @va; false: no memory, or it is too long. */
-bool vl_native_put_replaced(struct vl_engine *e, uint64_t va, const void *code, size_t len);
+bool vl_native_put_replaced(struct vl_executor_state *e, uint64_t va, const void *code, size_t len);
 /* Put into @buf, bytes at @va of the guest's code, what replaces them. */
-void vl_native_get_replaced(const struct vl_engine *e, uint64_t va, void *buf, size_t len);
+void vl_native_get_replaced(const struct vl_executor_state *e, uint64_t va, void *buf, size_t len);
 
 /* Emitted code of the block at @va; 0: ctl says what is in the way. */
-uint64_t vl_native_code(struct vl_engine *e, uint64_t va);
+uint64_t vl_native_code(struct vl_executor_state *e, uint64_t va);
 /* Emitted code that the clone's hlt is. */
-uint64_t vl_native_return_code(struct vl_engine *e);
+uint64_t vl_native_return_code(struct vl_executor_state *e);
 /* The mark of emitted code at @code; NULL: there is none. */
-const struct vl_native_mark *vl_native_mark_at(const struct vl_engine *e, uint64_t code);
+const struct vl_native_mark *vl_native_mark_at(const struct vl_executor_state *e, uint64_t code);
 /* Forget all of it. */
-void vl_native_reset(struct vl_engine *e);
+void vl_native_reset(struct vl_executor_state *e);
 
 /* --- signal.c --- */
 
-struct vl_error *vl_native_signals(struct vl_engine *e);
-void vl_native_signals_end(struct vl_engine *e);
+struct vl_error *vl_native_signals(struct vl_executor_state *e);
+void vl_native_signals_end(struct vl_executor_state *e);
 
 /* --- enter.S --- */
 

@@ -23,9 +23,9 @@
 #define MAPPINGS_ROOM (64UL << 30)
 
 /* Memory behind @gpa, in this process; *@left_ret bytes of it follow each other. */
-static void *behind(struct vl_engine *e, uint64_t gpa, uint64_t *left_ret, bool *view_ret)
+static void *behind(struct vl_executor_state *e, uint64_t gpa, uint64_t *left_ret, bool *view_ret)
 {
-	const struct vl_view_range *r;
+	const struct vl_snapshot_range *r;
 	size_t nr;
 
 	*view_ret = false;
@@ -33,7 +33,7 @@ static void *behind(struct vl_engine *e, uint64_t gpa, uint64_t *left_ret, bool 
 		*left_ret = e->own.size - (gpa - e->own.gpa);
 		return (char *)e->own.host + (gpa - e->own.gpa);
 	}
-	r = vl_view_ranges(e->view, &nr);
+	r = vl_snapshot_ranges(e->view, &nr);
 	for (size_t i = 0; i < nr; i++)
 		if (gpa >= r[i].gpa && gpa - r[i].gpa < r[i].size) {
 			*view_ret = true;
@@ -61,14 +61,14 @@ static bool read_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 	return true;
 }
 
-bool vl_native_is_mapped(struct vl_engine *e, uint64_t va)
+bool vl_native_is_mapped(struct vl_executor_state *e, uint64_t va)
 {
 	struct vl_xlat x;
 
 	return vl_translate(&e->pt, read_entry, e, va, &x);
 }
 
-bool vl_native_read(struct vl_engine *e, uint64_t va, void *buf, size_t len, bool exec)
+bool vl_native_read(struct vl_executor_state *e, uint64_t va, void *buf, size_t len, bool exec)
 {
 	const uint64_t start = va;
 	const size_t size = len;
@@ -99,15 +99,15 @@ bool vl_native_read(struct vl_engine *e, uint64_t va, void *buf, size_t len, boo
 }
 
 /* Unmap @a; the caller drops it from the engine's list. */
-static void unmap(struct vl_engine *e, const struct vl_native_alias *a)
+static void unmap(struct vl_executor_state *e, const struct vl_native_alias *a)
 {
 	munmap((void *)a->host, a->size);
 	if (a->view)
-		vl_view_unalias(e->view, a->host);
+		vl_snapshot_unalias(e->view, a->host);
 }
 
 /* Note @a in place of what is mapped there. */
-static bool note(struct vl_engine *e, const struct vl_native_alias *a)
+static bool note(struct vl_executor_state *e, const struct vl_native_alias *a)
 {
 	for (size_t i = 0; i < e->nr_aliases; i++)
 		if (e->aliases[i].host == a->host) {
@@ -125,7 +125,7 @@ static bool note(struct vl_engine *e, const struct vl_native_alias *a)
  * May the guest's [va, va + size) be mapped where it folds to? User addresses are the clone's own,
  * and all in the first GiB. Kernel addresses must not come to lie where something of ours is.
  */
-static bool is_free(const struct vl_engine *e, uint64_t va, uint64_t size)
+static bool is_free(const struct vl_executor_state *e, uint64_t va, uint64_t size)
 {
 	uint64_t at = vl_native_fold(va);
 
@@ -140,7 +140,7 @@ static bool is_free(const struct vl_engine *e, uint64_t va, uint64_t size)
 /* vl_read_entry_fn, of what is no part of an answer */
 static bool peek_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 {
-	struct vl_engine *e = ctx;
+	struct vl_executor_state *e = ctx;
 	struct vl_native_peeked *p = &e->peeked[gpa / VL_PAGE_SIZE % VL_NATIVE_PEEKED];
 
 	if (gpa >= e->own.gpa && gpa - e->own.gpa < e->own.size)
@@ -148,7 +148,7 @@ static bool peek_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 	/* Whole tables: where memory is not mapped here each read is a message. */
 	if (!p->has || p->gpa != (gpa & VL_PAGE_MASK)) {
 		p->gpa = gpa & VL_PAGE_MASK;
-		p->has = vl_view_peek_page(e->view, p->gpa, p->entries);
+		p->has = vl_snapshot_peek_page(e->view, p->gpa, p->entries);
 		if (!p->has)
 			return false;
 	}
@@ -200,17 +200,17 @@ static int add_object(struct dl_phdr_info *info, size_t size, void *ctx)
  * Mappings are on top of the user half, where user addresses of guests would be. A host that
  * randomizes by more bits (vm.mmap_rnd_bits), or maps from below, has them elsewhere.
  */
-static bool find_ours(struct vl_engine *e)
+static bool find_ours(struct vl_executor_state *e)
 {
 	struct mappings m = { .span = { UINT64_MAX, 0 } };
 	struct vl_native_span *p = &e->ours[VL_SPAN_PROGRAM], *s = &e->ours[VL_SPAN_MAPPINGS];
-	const struct vl_view_range *r;
+	const struct vl_snapshot_range *r;
 	size_t nr;
 
 	dl_iterate_phdr(add_object, &m);
 	add_mapping(&m, (uint64_t)&m, (uint64_t)(&m + 1)); /* a stack */
 	add_mapping(&m, (uint64_t)e->own.host, (uint64_t)e->own.host + e->own.size);
-	r = vl_view_ranges(e->view, &nr);
+	r = vl_snapshot_ranges(e->view, &nr);
 	for (size_t i = 0; i < nr; i++) {
 		add_mapping(&m, (uint64_t)r[i].host, (uint64_t)r[i].host + r[i].size);
 		if (r[i].again)
@@ -230,7 +230,7 @@ static bool find_ours(struct vl_engine *e)
  * Bar the guest's addresses that fold to [@start, @end), rounded to whole TiB. A TiB in which the
  * guest has memory is not barred: none of that folds to what is ours, which has been looked at.
  */
-static void bar(struct vl_engine *e, uint64_t start, uint64_t end)
+static void bar(struct vl_executor_state *e, uint64_t start, uint64_t end)
 {
 	for (uint64_t at = start & ~(TIB - 1); at < end; at += TIB) {
 		uint64_t va = at - VL_NATIVE_G;
@@ -240,7 +240,7 @@ static void bar(struct vl_engine *e, uint64_t start, uint64_t end)
 	}
 }
 
-static void bar_ours(struct vl_engine *e)
+static void bar_ours(struct vl_executor_state *e)
 {
 	memset(vl_native_barred(0), 0, VL_NATIVE_NR_BARRED);
 	for (size_t i = 0; i < VL_NATIVE_SPANS; i++)
@@ -251,7 +251,7 @@ static void bar_ours(struct vl_engine *e)
 	bar(e, VL_NATIVE_G + TIB, 1UL << 47);
 }
 
-bool vl_native_has_room(struct vl_engine *e)
+bool vl_native_has_room(struct vl_executor_state *e)
 {
 	if (!find_ours(e))
 		return false;
@@ -266,7 +266,7 @@ bool vl_native_has_room(struct vl_engine *e)
 	return true;
 }
 
-/* The same as vl_view_alias() of what is not the view's. */
+/* The same as vl_snapshot_alias() of what is not the view's. */
 static bool map_again(void *p, uint64_t size, void *at, bool writable)
 {
 	return mremap(p, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at) != MAP_FAILED &&
@@ -274,11 +274,11 @@ static bool map_again(void *p, uint64_t size, void *at, bool writable)
 }
 
 /* Map what @a says, which is at @p. */
-static bool alias(struct vl_engine *e, const struct vl_native_alias *a, void *p)
+static bool alias(struct vl_executor_state *e, const struct vl_native_alias *a, void *p)
 {
-	return note(e, a) &&
-	       (a->view ? vl_view_alias(e->view, a->gpa, a->size, (void *)a->host, a->writable) :
-			  map_again(p, a->size, (void *)a->host, a->writable));
+	return note(e, a) && (a->view ? vl_snapshot_alias(e->view, a->gpa, a->size, (void *)a->host,
+							  a->writable) :
+					map_again(p, a->size, (void *)a->host, a->writable));
 }
 
 /* Pages that are mapped at once, where tables map each by itself. */
@@ -289,7 +289,8 @@ static bool alias(struct vl_engine *e, const struct vl_native_alias *a, void *p)
  * same way, by the same table, which the walk has read anyway. Returns the size, and the
  * addresses where it begins.
  */
-static uint64_t look_around(struct vl_engine *e, uint64_t *va, uint64_t *gpa, uint64_t flags)
+static uint64_t look_around(struct vl_executor_state *e, uint64_t *va, uint64_t *gpa,
+			    uint64_t flags)
 {
 	uint64_t first = *va & ~(AROUND - 1), start = *va, end = *va + VL_PAGE_SIZE, size, left;
 	struct vl_xlat x;
@@ -312,7 +313,8 @@ static uint64_t look_around(struct vl_engine *e, uint64_t *va, uint64_t *gpa, ui
 	return size;
 }
 
-enum vl_native_page vl_native_map(struct vl_engine *e, uint64_t va, bool write, uint64_t *gpa_ret)
+enum vl_native_page vl_native_map(struct vl_executor_state *e, uint64_t va, bool write,
+				  uint64_t *gpa_ret)
 {
 	uint64_t page, size, left, base;
 	struct vl_native_alias a;
@@ -349,8 +351,8 @@ enum vl_native_page vl_native_map(struct vl_engine *e, uint64_t va, bool write, 
 	return alias(e, &a, p) ? VL_PAGE_MAPPED : VL_PAGE_BROKEN;
 }
 
-enum vl_native_page vl_native_map_page(struct vl_engine *e, uint64_t va, uint64_t at, bool write,
-				       uint64_t *gpa_ret)
+enum vl_native_page vl_native_map_page(struct vl_executor_state *e, uint64_t va, uint64_t at,
+				       bool write, uint64_t *gpa_ret)
 {
 	struct vl_native_alias a;
 	uint64_t left;
@@ -369,7 +371,7 @@ enum vl_native_page vl_native_map_page(struct vl_engine *e, uint64_t va, uint64_
 	return alias(e, &a, p) ? VL_PAGE_MAPPED : VL_PAGE_BROKEN;
 }
 
-void vl_native_unmap_all(struct vl_engine *e)
+void vl_native_unmap_all(struct vl_executor_state *e)
 {
 	while (e->nr_aliases)
 		unmap(e, &e->aliases[--e->nr_aliases]);
@@ -378,15 +380,16 @@ void vl_native_unmap_all(struct vl_engine *e)
 /* vl_read_entry_fn, of tables that an answer has read, and that are of its moment */
 static bool held_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 {
-	struct vl_engine *e = ctx;
+	struct vl_executor_state *e = ctx;
 
 	if (gpa >= e->own.gpa && gpa - e->own.gpa < e->own.size)
 		return read_entry(ctx, gpa, ret);
-	return vl_view_held_entry(e->view, gpa, ret);
+	return vl_snapshot_held_entry(e->view, gpa, ret);
 }
 
 /* Would it be mapped as it is? @walks is how many translations may still be made for that. */
-static bool is_as_mapped(struct vl_engine *e, const struct vl_native_alias *a, size_t *walks)
+static bool is_as_mapped(struct vl_executor_state *e, const struct vl_native_alias *a,
+			 size_t *walks)
 {
 	struct vl_xlat x;
 
@@ -405,7 +408,7 @@ static bool is_as_mapped(struct vl_engine *e, const struct vl_native_alias *a, s
 /* Translations that are made to keep them: a guest can part what was one page into very many. */
 #define WALKS_MAX 65536
 
-void vl_native_unmap_old(struct vl_engine *e)
+void vl_native_unmap_old(struct vl_executor_state *e)
 {
 	size_t kept = 0, walks = WALKS_MAX;
 

@@ -107,7 +107,7 @@ static bool is_barred(uint64_t va)
 }
 
 /* An address that the instruction accesses, and that is so; false: none is. */
-static bool find_access(struct vl_engine *e, ucontext_t *uc, const struct vl_native_mark *m,
+static bool find_access(struct vl_executor_state *e, ucontext_t *uc, const struct vl_native_mark *m,
 			bool (*is)(uint64_t va), uint64_t *address_ret)
 {
 	uint64_t gpr[VL_NR_GPR];
@@ -154,7 +154,7 @@ static bool is_near(uint64_t at, uint64_t pointer)
 }
 
 /* If an access at @at, in the kernel's half, is of the stack: go on with the stack's low address. */
-static bool stack_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_native_mark *m,
+static bool stack_fault(struct vl_executor_state *e, ucontext_t *uc, const struct vl_native_mark *m,
 			uint64_t at)
 {
 	uint64_t *pointer = reg(uc, REG_RSP), low;
@@ -175,7 +175,7 @@ static bool stack_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_nat
 }
 
 /* An access at linear address @at. */
-static void page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_native_mark *m,
+static void page_fault(struct vl_executor_state *e, ucontext_t *uc, const struct vl_native_mark *m,
 		       uint64_t at)
 {
 	/* The stack's instructions use addresses as they are, the others fold them. */
@@ -230,7 +230,7 @@ static void page_fault(struct vl_engine *e, ucontext_t *uc, const struct vl_nati
 }
 
 /* Control is at an address of the guest: a return to where the guest's code said. */
-static void fetch_fault(struct vl_engine *e, ucontext_t *uc)
+static void fetch_fault(struct vl_executor_state *e, ucontext_t *uc)
 {
 	uint64_t va = *reg(uc, REG_RIP), code;
 
@@ -242,7 +242,7 @@ static void fetch_fault(struct vl_engine *e, ucontext_t *uc)
 		give_up(uc, NULL, va, VL_CTL->why);
 }
 
-static void guest_signal(struct vl_engine *e, int sig, ucontext_t *uc)
+static void guest_signal(struct vl_executor_state *e, int sig, ucontext_t *uc)
 {
 	uint64_t rip = *reg(uc, REG_RIP), address;
 	const struct vl_native_mark *m = vl_native_mark_at(e, rip);
@@ -279,7 +279,7 @@ static void guest_signal(struct vl_engine *e, int sig, ucontext_t *uc)
 __attribute__((no_stack_protector)) static void on_signal(int sig, siginfo_t *info, void *context)
 {
 	/* There is one such engine in a process, for ctl is at a fixed address. */
-	struct vl_engine *e = VL_CTL->engine;
+	struct vl_executor_state *e = VL_CTL->engine;
 	ucontext_t *uc = context;
 
 	(void)info;
@@ -298,12 +298,12 @@ __attribute__((no_stack_protector)) static void on_signal(int sig, siginfo_t *in
 
 static void kick(void *ctx)
 {
-	struct vl_engine *e = ctx;
+	struct vl_executor_state *e = ctx;
 
 	pthread_kill(e->thread, VL_MACHINE_SIGNAL);
 }
 
-struct vl_error *vl_native_signals(struct vl_engine *e)
+struct vl_error *vl_native_signals(struct vl_executor_state *e)
 {
 	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 	stack_t stack = { .ss_size = STACK_SIZE };
@@ -331,7 +331,7 @@ struct vl_error *vl_native_signals(struct vl_engine *e)
 	return NULL;
 }
 
-void vl_native_signals_end(struct vl_engine *e)
+void vl_native_signals_end(struct vl_executor_state *e)
 {
 	vl_watchdog_stop(&e->watchdog);
 	if (e->has_signals) {

@@ -14,7 +14,7 @@ static uint64_t place(size_t i)
 	return VL_NATIVE_STACKS + (2 * i + 1) * VL_NATIVE_STACK;
 }
 
-uint64_t vl_native_put_stack(struct vl_engine *e, uint64_t va)
+uint64_t vl_native_put_stack(struct vl_executor_state *e, uint64_t va)
 {
 	/* A stack that is empty begins where it ends. */
 	uint64_t base = ((va - 1) & ~(STACK_ALIGN - 1UL)) - STACK_ALIGN / 2;
@@ -29,7 +29,7 @@ uint64_t vl_native_put_stack(struct vl_engine *e, uint64_t va)
 	return place(i) + (va - e->stacks[i]);
 }
 
-bool vl_native_stack_va(const struct vl_engine *e, uint64_t at, uint64_t *va_ret)
+bool vl_native_stack_va(const struct vl_executor_state *e, uint64_t at, uint64_t *va_ret)
 {
 	uint64_t low = at < VL_NATIVE_G ? at : at - VL_NATIVE_G;
 	/* Half of what is between two places goes with either. */
@@ -41,7 +41,7 @@ bool vl_native_stack_va(const struct vl_engine *e, uint64_t at, uint64_t *va_ret
 	return true;
 }
 
-void vl_native_forget_stacks(struct vl_engine *e)
+void vl_native_forget_stacks(struct vl_executor_state *e)
 {
 	e->nr_stacks = 0;
 }

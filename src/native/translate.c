@@ -60,7 +60,7 @@ static bool with_segment(struct block *b, unsigned segment, unsigned opcode, uns
 {
 	const unsigned char *p = b->in, *end = b->in + b->d.length;
 	const ZydisDecodedInstruction *d = &b->d;
-	struct vl_engine *e = b->e;
+	struct vl_executor_state *e = b->e;
 	unsigned char rest[INSN_MAX];
 	size_t n, modrm;
 
@@ -119,7 +119,7 @@ static void go_indirect(struct block *b, bool call)
 
 static void indirect_by_register(struct block *b, unsigned reg, bool call)
 {
-	struct vl_engine *e = b->e;
+	struct vl_executor_state *e = b->e;
 
 	emit_store(e, 0, CTL_RAX);
 	if (reg) {
@@ -178,7 +178,7 @@ static void branch(struct block *b)
 static void conditional(struct block *b)
 {
 	uint64_t to = b->va + b->d.length + (uint64_t)b->o[0].imm.value.s;
-	struct vl_engine *e = b->e;
+	struct vl_executor_state *e = b->e;
 
 	if (has_prefix(b, 0x67)) {
 		block_refuse(b);
@@ -211,7 +211,7 @@ static void conditional(struct block *b)
  */
 static bool retpoline(struct block *b)
 {
-	struct vl_engine *e = b->e;
+	struct vl_executor_state *e = b->e;
 	const ZydisDecodedOperand *o = b->o;
 	unsigned char next[1];
 	uint64_t va = b->va + b->d.length;
@@ -243,7 +243,7 @@ static bool retpoline(struct block *b)
 /* What user mode pushes always has the interrupt flag. */
 static void pushf(struct block *b)
 {
-	struct vl_engine *e = b->e;
+	struct vl_executor_state *e = b->e;
 
 	emit1(e, 0x9c);
 	emit_store(e, 0, CTL_RAX);
@@ -258,7 +258,7 @@ static void pushf(struct block *b)
 
 static void popf(struct block *b)
 {
-	struct vl_engine *e = b->e;
+	struct vl_executor_state *e = b->e;
 
 	emit_store(e, 0, CTL_RAX);
 	emit_store(e, 1, CTL_RCX);
@@ -278,7 +278,7 @@ static void popf(struct block *b)
 /* rdi takes no prefix: it is folded for the while. */
 static void string(struct block *b)
 {
-	struct vl_engine *e = b->e;
+	struct vl_executor_state *e = b->e;
 	bool di = false, si = false;
 
 	for (unsigned i = 0; i < b->d.operand_count; i++)
@@ -316,7 +316,7 @@ static void string(struct block *b)
 
 static void lea(struct block *b)
 {
-	struct vl_engine *e = b->e;
+	struct vl_executor_state *e = b->e;
 	unsigned reg = reg_id(&b->o[0]);
 
 	if (!by_rip(&b->d)) {
@@ -427,7 +427,7 @@ static void plain(struct block *b)
 void block_translate(struct block *b)
 {
 	uint64_t next = b->va + b->d.length;
-	struct vl_engine *e = b->e;
+	struct vl_executor_state *e = b->e;
 
 	switch (b->d.mnemonic) {
 	case ZYDIS_MNEMONIC_RET:

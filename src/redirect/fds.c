@@ -138,7 +138,7 @@ static int make_memfd(const void *data, size_t len)
  * Hand over @g as a new descriptor, which answers the trap, be it with an
  * errno. Takes ownership of @g->file.listing.
  */
-struct vl_error *vl_fd_give(struct vl_trap *t, struct vl_gift *g)
+struct vl_error *vl_fd_hand_over(struct vl_trap *t, struct vl_addfd *g)
 {
 	_cleanup_close_ int fd = -1;
 	struct vl_file *f;
@@ -270,7 +270,7 @@ struct vl_error *vl_fd_duplicate_from(struct vl_trap *t)
 struct vl_error *vl_h_dup(struct vl_trap *t)
 {
 	struct vl_file *f;
-	struct vl_gift g = { .at = (int)t->args[1] };
+	struct vl_addfd g = { .at = (int)t->args[1] };
 	struct vl_error *err;
 	int64_t fd, ret;
 	size_t len = 0;
@@ -302,7 +302,7 @@ struct vl_error *vl_h_dup(struct vl_trap *t)
 		g.path = f->path;
 		g.file = (struct vl_file){ .kind = K_SNAPSHOT, .row = f->row, .flags = f->flags };
 		g.cloexec = t->nr == __NR_dup3 && (t->args[2] & O_CLOEXEC);
-		err = vl_fd_give(t, &g);
+		err = vl_fd_hand_over(t, &g);
 	}
 	free(data);
 	return err;
@@ -323,7 +323,7 @@ struct stat vl_supplied_stat(const char *text)
 /* A folder with nothing in it: a listing is the guest's, or none. */
 struct vl_error *vl_give_empty_folder(struct vl_trap *t, uint64_t flags)
 {
-	struct vl_gift g = {
+	struct vl_addfd g = {
 		.path = t->where.path,
 		.cloexec = flags & O_CLOEXEC,
 		.at = -1,
@@ -335,5 +335,5 @@ struct vl_error *vl_give_empty_folder(struct vl_trap *t, uint64_t flags)
 
 	g.file.st = vl_supplied_stat("");
 	g.file.st.st_mode = S_IFDIR | 0555;
-	return vl_fd_give(t, &g);
+	return vl_fd_hand_over(t, &g);
 }

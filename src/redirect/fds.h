@@ -26,7 +26,7 @@ struct vl_trap;
 #define VL_FD_STREAM_MASK 0xffffff80u /* fd & mask == VL_FD_STREAM: 896..1023 */
 
 /* What is to be handed over; ownership of listing passes on success. */
-struct vl_gift {
+struct vl_addfd {
 	const void *data; /* content of the memfd */
 	size_t len;
 	struct vl_file file;
@@ -36,7 +36,7 @@ struct vl_gift {
 };
 
 /* Hand over @g as a new descriptor; answers the trap, also with an errno. */
-struct vl_error *vl_fd_give(struct vl_trap *t, struct vl_gift *g);
+struct vl_error *vl_fd_hand_over(struct vl_trap *t, struct vl_addfd *g);
 /* New content for the memfd of record @f, which is open as @fd in the trapping task. */
 int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void *data, size_t len);
 /*

@@ -56,7 +56,7 @@ static struct vl_error *guest_close(struct vl_redirect *r, int64_t fd)
 static struct vl_error *give_text(struct vl_trap *t, const struct how *h, const char *text,
 				  size_t len)
 {
-	struct vl_gift g = {
+	struct vl_addfd g = {
 		.data = text,
 		.len = len,
 		.path = t->where.path,
@@ -69,7 +69,7 @@ static struct vl_error *give_text(struct vl_trap *t, const struct how *h, const 
 		g.file.has_stat = true;
 		g.file.st = vl_supplied_stat(text);
 	}
-	return vl_fd_give(t, &g);
+	return vl_fd_hand_over(t, &g);
 }
 
 /* Data of the zone that the guest's /etc/localtime names, from the host. */
@@ -176,7 +176,7 @@ static void hide_own_fd(struct vl_trap *t, char *listing, size_t *len, int64_t f
 
 static struct vl_error *give_dir(struct vl_trap *t, const struct how *h, int64_t fd)
 {
-	struct vl_gift g = {
+	struct vl_addfd g = {
 		.path = t->where.path,
 		.cloexec = h->flags & O_CLOEXEC,
 		.at = -1,
@@ -200,12 +200,12 @@ static struct vl_error *give_dir(struct vl_trap *t, const struct how *h, int64_t
 	if (!(h->flags & O_PATH))
 		g.file.listing_end = vl_listing_end(ret);
 	hide_own_fd(t, g.file.listing, &g.file.listing_len, fd);
-	return vl_fd_give(t, &g);
+	return vl_fd_hand_over(t, &g);
 }
 
 static struct vl_error *give_stream(struct vl_trap *t, const struct how *h, int64_t fd)
 {
-	struct vl_gift g = {
+	struct vl_addfd g = {
 		.path = t->where.path,
 		.cloexec = h->flags & O_CLOEXEC,
 		.at = -1,
@@ -215,14 +215,14 @@ static struct vl_error *give_stream(struct vl_trap *t, const struct how *h, int6
 			  .guest_fd = fd },
 	};
 
-	return vl_fd_give(t, &g);
+	return vl_fd_hand_over(t, &g);
 }
 
 /* Hand over what was read of @fd, @data, which is freed; @ret is what ended it. */
 static struct vl_error *give_read(struct vl_trap *t, const struct how *h, int64_t fd, char *data,
 				  size_t len, int64_t ret)
 {
-	struct vl_gift g = {
+	struct vl_addfd g = {
 		.data = data,
 		.len = len,
 		.path = t->where.path,
@@ -248,7 +248,7 @@ static struct vl_error *give_read(struct vl_trap *t, const struct how *h, int64_
 	err = guest_close(t->r, fd);
 	if (!err) {
 		g.file.taken_ns = vl_now_ns();
-		err = vl_fd_give(t, &g);
+		err = vl_fd_hand_over(t, &g);
 	}
 	free(data);
 	return err;

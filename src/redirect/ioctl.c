@@ -46,7 +46,7 @@ static bool sets(unsigned int cmd)
 /* Descriptor @fd of the guest, which has no name, as one of the program. */
 static struct vl_error *give(struct vl_trap *t, const struct vl_file *of, int64_t fd)
 {
-	struct vl_gift g = {
+	struct vl_addfd g = {
 		.path = of->path,
 		.cloexec = true, /* as fs/nsfs.c opens it */
 		.at = -1,
@@ -60,7 +60,7 @@ static struct vl_error *give(struct vl_trap *t, const struct vl_file *of, int64_
 	if (err)
 		return err;
 	g.file.has_stat = !ret;
-	return vl_fd_give(t, &g);
+	return vl_fd_hand_over(t, &g);
 }
 
 static struct vl_error *ask(struct vl_trap *t, const struct vl_file *f, size_t i)

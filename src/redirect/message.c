@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Texts of the guest in netlink messages (tame.c has the rest). Which attribute is a text is
+ * Texts of the guest in netlink messages (sanitize.c has the rest). Which attribute is a text is
  * known from the kernel's headers, and there is a row for each: a number can have the bytes
  * of a text, and must stay what it is. Their length is fixed by what is around them, so
  * hostile characters become '?'.
@@ -384,7 +384,7 @@ static bool is_about(const struct vl_redirect *r, const struct text *text, uint1
 	return type == (family ? r->genl_ids[text->type] : text->type);
 }
 
-void vl_tame_message(struct vl_redirect *r, int protocol, char *message, size_t len)
+void vl_sanitize_message(struct vl_redirect *r, int protocol, char *message, size_t len)
 {
 	const size_t genl = NLMSG_HDRLEN + sizeof(struct genlmsghdr);
 	const size_t nf = NLMSG_HDRLEN + sizeof(struct nfgenmsg);

@@ -18,7 +18,7 @@
 #include "handlers.h"
 #include "refuse.h"
 #include "remote.h"
-#include "tame.h"
+#include "sanitize.h"
 #include "trap.h"
 
 #define CONF_MAX 32768
@@ -79,7 +79,7 @@ static struct vl_error *ask_conf(struct vl_trap *t, int64_t fd)
 		ops->pull(t->r->sys, at, t->r->chunk, guest.ifc_len);
 		for (int i = 0; i + (int)sizeof(struct ifreq) <= guest.ifc_len;
 		     i += sizeof(struct ifreq))
-			vl_tame_fixed(t->r, t->r->chunk + i, IFNAMSIZ);
+			vl_sanitize_fixed(t->r, t->r->chunk + i, IFNAMSIZ);
 		t->ret = vl_mem_write(t, (uintptr_t)conf.ifc_buf, t->r->chunk, guest.ifc_len);
 	}
 	conf.ifc_len = guest.ifc_len;
@@ -100,7 +100,7 @@ static struct vl_error *ask_fixed(struct vl_trap *t, int64_t fd, unsigned int cm
 		       VL_ARG_INOUT(buf, size));
 	if (!err && t->ret >= 0) {
 		if (cmd == SIOCGIFNAME)
-			vl_tame_fixed(t->r, ((struct ifreq *)buf)->ifr_name, IFNAMSIZ);
+			vl_sanitize_fixed(t->r, ((struct ifreq *)buf)->ifr_name, IFNAMSIZ);
 		int e = vl_mem_write(t, t->args[2], buf, size);
 
 		t->ret = e ? e : t->ret;

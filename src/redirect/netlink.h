@@ -13,7 +13,7 @@ struct vl_redirect;
 struct vl_trap;
 
 /* message.c: one netlink message, with its header. */
-void vl_tame_message(struct vl_redirect *r, int protocol, char *message, size_t len);
+void vl_sanitize_message(struct vl_redirect *r, int protocol, char *message, size_t len);
 struct vl_error *vl_genl_asks(struct vl_trap *t, const char *buf, size_t len, bool *ret);
 
 /* netfilter.c: does message @type of NETLINK_NETFILTER only ask? */

@@ -22,7 +22,7 @@
 #include "pathname.h"
 #include "programs.h"
 #include "remote.h"
-#include "tame.h"
+#include "sanitize.h"
 #include "tasks.h"
 #include "trap.h"
 

@@ -59,7 +59,7 @@ static const struct vl_error no_netfilter = {
 
 static struct vl_error *give_socket(struct vl_trap *t, int domain, int type, int protocol)
 {
-	struct vl_gift g = {
+	struct vl_addfd g = {
 		.path = "socket:",
 		.cloexec = type & SOCK_CLOEXEC,
 		.at = -1,
@@ -85,7 +85,7 @@ static struct vl_error *give_socket(struct vl_trap *t, int domain, int type, int
 	g.file.has_stat = !ret;
 	if (!err)
 		err = VL_GUEST(t->r, "close", &ret, VL_ARG_INT(fd));
-	return err ? err : vl_fd_give(t, &g);
+	return err ? err : vl_fd_hand_over(t, &g);
 }
 
 /* socket(domain, type, protocol): all are stand-ins; socketpair() makes real ones */
@@ -248,7 +248,7 @@ static void readdress(struct vl_redirect *r, int protocol, char *buf, size_t len
 			h.nlmsg_pid = PORT;
 			memcpy(buf, &h, sizeof(h));
 		}
-		vl_tame_message(r, protocol, buf, h.nlmsg_len);
+		vl_sanitize_message(r, protocol, buf, h.nlmsg_len);
 		n = NLMSG_ALIGN(h.nlmsg_len);
 		if (n > len)
 			return;

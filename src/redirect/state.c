@@ -16,7 +16,7 @@
 #include "handlers.h"
 #include "refuse.h"
 #include "remote.h"
-#include "tame.h"
+#include "sanitize.h"
 #include "tasks.h"
 #include "trap.h"
 
@@ -117,7 +117,7 @@ struct vl_error *vl_h_forward(struct vl_trap *t)
 		if (t->row->args[i].kind == A_OUTIDS && args[i].buf &&
 		    (uint64_t)ret > args[i].len / 4)
 			ret = -EIO;
-	t->ret = ret = vl_tame_answer(t, args, ret);
+	t->ret = ret = vl_sanitize_answer(t, args, ret);
 	/* The guest does not know it, but it may be one of the program's own. */
 	if (ret == -ESRCH)
 		for (size_t i = 0; i < nr; i++)

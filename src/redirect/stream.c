@@ -23,7 +23,7 @@
 #include "own.h"
 #include "pathname.h"
 #include "remote.h"
-#include "tame.h"
+#include "sanitize.h"
 #include "tasks.h"
 #include "trap.h"
 #include "whole.h"
@@ -123,7 +123,7 @@ static struct vl_error *read_piece(struct vl_trap *t, struct vl_file *f, uint64_
 		n = -EIO;
 	took = n;
 	if (n > 0)
-		n = vl_tame_piece(r, f->path, r->chunk, n, len);
+		n = vl_sanitize_piece(r, f->path, r->chunk, n, len);
 	t->ret = n > 0 ? vl_mem_write(t, addr, r->chunk, n) : 0;
 	if (t->ret)
 		return NULL;
@@ -448,7 +448,7 @@ struct vl_error *vl_h_getcwd(struct vl_trap *t)
 	size_t len;
 
 	vl_cwd(t, cwd);
-	len = vl_tame_string(t->r, cwd, strlen(cwd), sizeof(cwd) - 1);
+	len = vl_sanitize_string(t->r, cwd, strlen(cwd), sizeof(cwd) - 1);
 	cwd[len++] = 0;
 	t->ret = len > t->args[1] ? -ERANGE : vl_mem_write(t, t->args[0], cwd, len);
 	if (!t->ret)

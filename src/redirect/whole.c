@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tame.h"
+#include "sanitize.h"
 #include "trap.h"
 #include "whole.h"
 
@@ -81,7 +81,7 @@ static struct vl_error *read_on(struct whole *w, int64_t n, size_t want, int64_t
 static struct vl_error *end_whole(struct whole *w, struct vl_error *error, char **data, size_t *len)
 {
 	if (!error)
-		error = vl_tame_file(w->r, w->path, &w->data, &w->len);
+		error = vl_sanitize_file(w->r, w->path, &w->data, &w->len);
 	if (error) {
 		free(w->data);
 		return error;
@@ -254,5 +254,5 @@ struct vl_error *vl_list_whole(struct vl_trap *t, int64_t *fd, const char *path,
 	*len = l->len;
 	if (l->len)
 		memcpy(*data, l->data, l->len);
-	return vl_tame_listing(t->r, data, len);
+	return vl_sanitize_listing(t->r, data, len);
 }

@@ -9,7 +9,7 @@
 #define VLENS_VCPU_H
 
 #include "../error.h"
-#include "../mem/view.h"
+#include "../mem/snapshot.h"
 #include "../syscall/sys.h"
 
 struct vl_machine_host;
@@ -56,10 +56,10 @@ struct vl_vcpu_state {
 	uint64_t kernel_gs_base; /* what swapgs brings in */
 	/*
 	 * VL_ROOM_PAGES pages of the clone's own that the engine may use, mapped at
-	 * @room_va: the first can be executed, the others be written to.
+	 * @scratch_va: the first can be executed, the others be written to.
 	 */
 	void *room;
-	uint64_t room_va;
+	uint64_t scratch_va;
 	/* The stack that calls begin on, in the clone's own memory, and where they return to. */
 	uint64_t stack_va, stack_gpa, stack_size, return_va;
 	/*
@@ -102,7 +102,7 @@ struct vl_exit {
 	const char *detail;
 };
 
-struct vl_engine;
+struct vl_executor_state;
 
 /* What an engine on hardware did so far. */
 struct vl_vcpu_count {
@@ -110,45 +110,46 @@ struct vl_vcpu_count {
 	uint64_t exits;	  /* all that KVM counted, with those that it served itself; 0: not known */
 };
 
-struct vl_engine_ops {
+struct vl_executor_ops {
 	const char *name;
 	bool shared; /* the view's and our own memory must be shared mappings */
 	/*
 	 * Make a vCPU over all of @view plus @own, in the state of @st. Nothing
 	 * of @view and @own is copied; both must outlive it.
 	 */
-	struct vl_error *(*create)(const struct vl_vcpu_state *st, struct vl_view *view,
-				   const struct vl_vcpu_region *own, struct vl_engine **ret);
-	void (*destroy)(struct vl_engine *e);
+	struct vl_error *(*create)(const struct vl_vcpu_state *st, struct vl_snapshot *view,
+				   const struct vl_vcpu_region *own,
+				   struct vl_executor_state **ret);
+	void (*destroy)(struct vl_executor_state *e);
 	/* The active GS base and the one that swapgs brings in. */
-	void (*set_gs)(struct vl_engine *e, uint64_t gs_base, uint64_t kernel_gs_base);
+	void (*set_gs)(struct vl_executor_state *e, uint64_t gs_base, uint64_t kernel_gs_base);
 	/*
 	 * Run from @regs until something of enum vl_exit_reason happens; @regs
 	 * is then what the registers are. @budget_ns bounds the time.
 	 */
-	void (*run)(struct vl_engine *e, struct vl_regs *regs, uint64_t budget_ns,
+	void (*run)(struct vl_executor_state *e, struct vl_regs *regs, uint64_t budget_ns,
 		    struct vl_exit *ret);
 	/* Forget translations: page tables were changed from outside. */
-	void (*flush)(struct vl_engine *e);
+	void (*flush)(struct vl_executor_state *e);
 	/*
 	 * Put memory behind a guest-physical page: what VL_EXIT_PHYS was about. The
 	 * next run goes on with that access if it is given the registers that it ended with.
 	 */
-	struct vl_error *(*map_blank)(struct vl_engine *e, uint64_t gpa);
+	struct vl_error *(*map_blank)(struct vl_executor_state *e, uint64_t gpa);
 	/* What it did so far; NULL: nothing is counted. */
-	void (*count)(const struct vl_engine *e, struct vl_vcpu_count *ret);
+	void (*count)(const struct vl_executor_state *e, struct vl_vcpu_count *ret);
 	/*
 	 * Where code of the guest is that stands on the stack as @value; @value itself where it is no
 	 * address of emitted code. NULL: return addresses are the guest's own.
 	 */
-	uint64_t (*code_va)(const struct vl_engine *e, uint64_t value);
+	uint64_t (*code_va)(const struct vl_executor_state *e, uint64_t value);
 	/*
 	 * Run @code, VL_CODE_MAX bytes at most, where the guest has other at @va, which stays as it is.
 	 * False: no memory. NULL: what is to run is written there.
 	 */
-	bool (*replace)(struct vl_engine *e, uint64_t va, const void *code, size_t len);
+	bool (*replace)(struct vl_executor_state *e, uint64_t va, const void *code, size_t len);
 	/* What instructions that read the TSC give. NULL: they are to be replaced. */
-	void (*set_tsc)(struct vl_engine *e, uint64_t tsc);
+	void (*set_tsc)(struct vl_executor_state *e, uint64_t tsc);
 };
 
 #endif

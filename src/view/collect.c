@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 
 /* A list of a running guest changes while it is walked. */
 #define TRIES 8
@@ -110,7 +110,7 @@ struct vl_error *vl_collect(struct vl_subject *s, struct vl_walk *w, const char 
 struct vl_error *vl_need_symbol(struct vl_subject *s, const char *name, const char *what,
 				uint64_t *ret)
 {
-	*ret = vl_symbol(s->contact->kernel, name);
+	*ret = vl_symbol(s->attach->kernel, name);
 	return *ret ? NULL :
 		      vl_error_new(VL_ERR_KERNEL,
 				   "the guest's kernel has no symbol %s: %s cannot be found", name,
@@ -120,7 +120,7 @@ struct vl_error *vl_need_symbol(struct vl_subject *s, const char *name, const ch
 struct vl_error *vl_need_fields(struct vl_subject *s, const enum vl_field *f, size_t nr,
 				const char *what)
 {
-	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
 	const char *type, *path;
 
 	for (size_t i = 0; i < nr; i++) {

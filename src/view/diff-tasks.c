@@ -21,7 +21,7 @@ struct seen_task {
 
 static struct vl_error *by_task_list(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
 {
-	const struct vl_layout *l = vl_kernel_layout(k->s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(k->s->attach->kernel);
 	struct vl_fields fs = { .layout = l };
 	struct vl_walk w = {
 		.kind = VL_WALK_LIST,
@@ -69,7 +69,7 @@ static struct vl_error *by_pids(struct vl_looker *k, struct vl_diff_items *items
 	const enum vl_field need[] = { VL_F_PIDNS_HEAD, VL_F_PID_TASKS,	    VL_F_PID_NUMBERS,
 				       VL_F_UPID_NR,	VL_F_XA_SHIFT,	    VL_F_XA_SLOTS,
 				       VL_F_XA_MARKS,	VL_F_TASK_PID_LINKS };
-	const struct vl_layout *l = vl_kernel_layout(k->s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(k->s->attach->kernel);
 	int32_t link = (int32_t)vl_offset(l, VL_F_PID_TASKS) + PIDTYPE_TGID * HLIST_HEAD;
 	int32_t node = (int32_t)vl_offset(l, VL_F_TASK_PID_LINKS) + PIDTYPE_TGID * HLIST_NODE;
 	const struct vl_walk_field fields[] = {

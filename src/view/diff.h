@@ -3,7 +3,7 @@
 #ifndef VLENS_DIFF_H
 #define VLENS_DIFF_H
 
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "../syscall/sys.h"
 #include "collect.h"
 #include "modules.h"

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "../base/grow.h"
 #include "objects.h"
 
@@ -18,7 +18,7 @@
 
 bool vl_object(struct vl_subject *s, uint64_t base, const struct vl_part *parts, size_t nr)
 {
-	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
 	struct vl_get gets[VL_PARTS_MAX];
 	size_t n = 0;
 
@@ -136,7 +136,7 @@ static struct vl_error *collect_tasks(struct vl_subject *s, struct vl_opened *f)
 	const enum vl_field need[] = { VL_F_TASK_TASKS, VL_F_TASK_TGID,	 VL_F_TASK_FILES,
 				       VL_F_FILES_FDT,	VL_F_FDT_MAX,	 VL_F_FDT_FD,
 				       VL_F_FILE_INODE, VL_F_FILE_DENTRY };
-	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
 	struct vl_fields fs = { .layout = l };
 	struct vl_walk w = {
 		.kind = VL_WALK_LIST,
@@ -233,7 +233,7 @@ struct mount {
 
 static bool read_mount(struct vl_subject *s, uint64_t mnt, struct mount *m)
 {
-	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
 	const struct vl_part parts[] = {
 		VL_PART(MOUNT_PARENT, m->parent),
 		VL_PART(MOUNT_POINT, m->point),
@@ -280,7 +280,7 @@ static bool put_part(struct vl_subject *s, struct name *n, const struct dentry *
 void vl_path_name(struct vl_subject *s, const struct vl_path *p, char *buf, size_t size,
 		  bool *deleted_ret)
 {
-	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
 	struct name n = { .buf = buf, .at = size - 1 };
 	uint64_t at = p->dentry;
 	struct mount m = { 0 };

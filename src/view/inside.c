@@ -2,7 +2,7 @@
 #include "inside.h"
 
 #include "../base/array.h"
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "../attach/pulse.h"
 #include "collect.h"
 
@@ -18,7 +18,7 @@ static const struct vl_column columns[] = {
 
 static void read_name(struct vl_subject *s, struct vl_table *t, size_t column, enum vl_field f)
 {
-	const struct vl_kernel *k = s->contact->kernel;
+	const struct vl_kernel *k = s->attach->kernel;
 	const struct vl_layout *l = vl_kernel_layout(k);
 	uint64_t uts = vl_symbol(k, "init_uts_ns");
 	char text[65]; /* __NEW_UTS_LEN and a NUL, include/uapi/linux/utsname.h */
@@ -36,8 +36,8 @@ bool vl_subject_uptime(struct vl_subject *s, uint64_t *ret)
 {
 	const enum vl_field need[] = { VL_F_TK_MONO, VL_F_TKR_BASE, VL_F_TKR_XTIME_NSEC,
 				       VL_F_TKR_SHIFT, VL_F_TK_OFFS_BOOT };
-	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
-	uint64_t tk = vl_kernel_timekeeper(s->contact->kernel), mono, base, nsec, asleep;
+	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
+	uint64_t tk = vl_kernel_timekeeper(s->attach->kernel), mono, base, nsec, asleep;
 	uint32_t shift;
 
 	if (!tk || vl_discard(vl_need_fields(s, need, ARRAY_SIZE(need), "its clock")))
@@ -62,9 +62,9 @@ static struct vl_error *run_inside(struct vl_subject *s, struct vl_table *t)
 	read_name(s, t, VL_INSIDE_NODE, VL_F_UTS_NODENAME);
 	if (vl_subject_uptime(s, &uptime))
 		vl_table_uint(t, VL_INSIDE_UPTIME, uptime);
-	vl_table_str(t, VL_INSIDE_BUILD, s->contact->build_id);
-	vl_table_uint(t, VL_INSIDE_CAPTURES, vl_pulse_captures(s->contact));
-	vl_table_uint(t, VL_INSIDE_CRASHED, vl_pulse_crashed(s->contact));
+	vl_table_str(t, VL_INSIDE_BUILD, s->attach->build_id);
+	vl_table_uint(t, VL_INSIDE_CAPTURES, vl_pulse_captures(s->attach));
+	vl_table_uint(t, VL_INSIDE_CRASHED, vl_pulse_crashed(s->attach));
 	return vl_table_end(t);
 }
 

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #include "../base/array.h"
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "objects.h"
 
 /* struct file.f_mode, include/linux/fs.h. */

@@ -6,7 +6,7 @@
 
 #include "../base/array.h"
 #include "../mem/paging.h"
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "collect.h"
 #include "modules.h"
 #include "pages.h"
@@ -147,7 +147,7 @@ static const struct {
 
 static void show_kernel(struct vl_subject *s, struct vl_table *t)
 {
-	const struct vl_kernel *k = s->contact->kernel;
+	const struct vl_kernel *k = s->attach->kernel;
 	uint64_t base, last, bases[3] = { 0 };
 
 	for (size_t i = 0; i < 3; i++)
@@ -170,7 +170,7 @@ static void show_kernel(struct vl_subject *s, struct vl_table *t)
 		if (start && end > start)
 			show_range(s, t, parts[i].what, start, end - 1, false);
 	}
-	vl_module_space(s, &base, &last);
+	vl_kmod_space(s, &base, &last);
 	show_range(s, t, "modules", base, last, true);
 }
 

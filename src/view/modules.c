@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "pages.h"
 
 /*
@@ -18,9 +18,9 @@
 #define PMD_SIZE (2UL << 20)
 #define USERS_TEXT 4096 /* more users of a module are not named */
 
-void vl_module_space(struct vl_subject *s, uint64_t *start_ret, uint64_t *last_ret)
+void vl_kmod_space(struct vl_subject *s, uint64_t *start_ret, uint64_t *last_ret)
 {
-	uint64_t end = vl_symbol(s->contact->kernel, "_end");
+	uint64_t end = vl_symbol(s->attach->kernel, "_end");
 
 	end = (end + PMD_SIZE - 1) & ~(PMD_SIZE - 1);
 	*start_ret = end > MODULES_LEAST ? end : MODULES_LEAST;
@@ -42,12 +42,12 @@ struct raw {
 
 /* The areas since "module: replace module_layout with module_memory" (6.4). */
 static void take_areas(const struct vl_layout *l, const struct raw *r, size_t mem,
-		       struct vl_module *m)
+		       struct vl_kmod *m)
 {
 	size_t size = vl_offset(l, VL_F_SIZE_MODMEM);
 
 	if (!mem) {
-		m->areas[0] = (struct vl_module_area){ r->core_base, r->core_size };
+		m->areas[0] = (struct vl_kmod_area){ r->core_base, r->core_size };
 		return;
 	}
 	for (size_t i = 0; i < VL_MODULE_AREAS && (i + 1) * size <= mem; i++) {
@@ -71,9 +71,9 @@ static size_t mem_bytes(const struct vl_layout *l)
 	return 7 * size <= room ? 7 * size : room / size * size;
 }
 
-struct vl_error *vl_modules_listed(struct vl_subject *s, struct vl_module **ret, size_t *nr_ret)
+struct vl_error *vl_modules_listed(struct vl_subject *s, struct vl_kmod **ret, size_t *nr_ret)
 {
-	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
 	const enum vl_field need[] = { VL_F_MOD_LIST, VL_F_MOD_NAME };
 	struct vl_fields fs = { .layout = l };
 	struct vl_walk w = {
@@ -106,7 +106,7 @@ struct vl_error *vl_modules_listed(struct vl_subject *s, struct vl_module **ret,
 	raw = w.records;
 	*ret = calloc(nr + 1, sizeof(**ret));
 	for (size_t i = 0; *ret && i < nr; i++) {
-		struct vl_module *m = &(*ret)[i];
+		struct vl_kmod *m = &(*ret)[i];
 
 		m->module = raw[i].module;
 		memcpy(m->name, raw[i].name, sizeof(m->name));
@@ -120,7 +120,7 @@ struct vl_error *vl_modules_listed(struct vl_subject *s, struct vl_module **ret,
 	return err || *ret ? err : vl_error_nomem();
 }
 
-const struct vl_module *vl_module_at(const struct vl_module *m, size_t nr, uint64_t va)
+const struct vl_kmod *vl_kmod_at(const struct vl_kmod *m, size_t nr, uint64_t va)
 {
 	for (size_t i = 0; i < nr; i++)
 		for (size_t k = 0; k < VL_MODULE_AREAS; k++)
@@ -135,7 +135,7 @@ struct vl_error *vl_modules_of_kobjects(struct vl_subject *s, uint64_t **ret, si
 {
 	const enum vl_field need[] = { VL_F_KSET_LIST, VL_F_KOBJ_ENTRY, VL_F_MKOBJ_KOBJ,
 				       VL_F_MKOBJ_MOD };
-	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
 	struct vl_fields fs = { .layout = l };
 	struct vl_walk w = {
 		.kind = VL_WALK_LIST,
@@ -207,7 +207,7 @@ static bool hunt_page(void *ctx, const struct vl_leaf *leaf)
 struct vl_error *vl_modules_in_memory(struct vl_subject *s, uint64_t **ret, size_t *nr_ret)
 {
 	const enum vl_field need[] = { VL_F_MOD_MKOBJ_MOD };
-	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
 	struct hunt h = { .s = s, .self = vl_offset(l, VL_F_MOD_MKOBJ_MOD) };
 	uint64_t start, last;
 	struct vl_error *err;
@@ -217,7 +217,7 @@ struct vl_error *vl_modules_in_memory(struct vl_subject *s, uint64_t **ret, size
 	err = vl_need_fields(s, need, 1, "modules in memory");
 	if (err)
 		return err;
-	vl_module_space(s, &start, &last);
+	vl_kmod_space(s, &start, &last);
 	if (!vl_pages_each(s->target, &s->space, start, last, hunt_page, &h) && !h.full)
 		err = vl_error_new(VL_ERR_KERNEL, "the page tables of the modules have no end");
 	*ret = h.found;
@@ -241,9 +241,9 @@ static const struct vl_column columns[] = {
 };
 
 /* The names of the modules that use @m; those that a name is not known of are left out. */
-static void show_users(struct vl_subject *s, struct vl_table *t, const struct vl_module *m)
+static void show_users(struct vl_subject *s, struct vl_table *t, const struct vl_kmod *m)
 {
-	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
 	struct vl_fields fs = { .layout = l };
 	struct vl_walk w = {
 		.kind = VL_WALK_LIST,
@@ -281,7 +281,7 @@ static struct vl_error *run_modules(struct vl_subject *s, struct vl_table *t)
 {
 	/* enum module_state */
 	static const char *const states[] = { "live", "coming", "going", "unformed" };
-	struct vl_module *m;
+	struct vl_kmod *m;
 	size_t nr;
 	struct vl_error *err = vl_modules_listed(s, &m, &nr);
 

@@ -8,25 +8,25 @@
 #define VL_MODULE_NAME 56 /* MODULE_NAME_LEN on 64 bits, include/linux/module.h */
 #define VL_MODULE_AREAS 8 /* MOD_MEM_NUM_TYPES (7), or the core and init layouts */
 
-struct vl_module {
+struct vl_kmod {
 	uint64_t module; /* address of its struct module */
 	char name[VL_MODULE_NAME];
 	uint32_t state;
 	int32_t refcnt; /* one more than its users, as MODULE_REF_BASE has it */
-	struct vl_module_area {
+	struct vl_kmod_area {
 		uint64_t base;
 		uint64_t size;
 	} areas[VL_MODULE_AREAS]; /* size 0: none; [0] is its text */
 };
 
 /* The addresses that modules can be at. */
-void vl_module_space(struct vl_subject *s, uint64_t *start_ret, uint64_t *last_ret);
+void vl_kmod_space(struct vl_subject *s, uint64_t *start_ret, uint64_t *last_ret);
 
 /*
  * All modules of the list that starts at `modules`. *@ret is malloc'ed, also when
  * an error says that the list is not good to its end.
  */
-struct vl_error *vl_modules_listed(struct vl_subject *s, struct vl_module **ret, size_t *nr_ret);
+struct vl_error *vl_modules_listed(struct vl_subject *s, struct vl_kmod **ret, size_t *nr_ret);
 
 /*
  * The addresses of struct module by other ways: those that have a kobject in sysfs
@@ -37,6 +37,6 @@ struct vl_error *vl_modules_of_kobjects(struct vl_subject *s, uint64_t **ret, si
 struct vl_error *vl_modules_in_memory(struct vl_subject *s, uint64_t **ret, size_t *nr_ret);
 
 /* Whose memory @va is; NULL: no module's of @m. */
-const struct vl_module *vl_module_at(const struct vl_module *m, size_t nr, uint64_t va);
+const struct vl_kmod *vl_kmod_at(const struct vl_kmod *m, size_t nr, uint64_t va);
 
 #endif

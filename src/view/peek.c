@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "collect.h"
 
 /* Structures within structures: more is a type that a guest made up. */
@@ -168,7 +168,7 @@ static void show_pointer(struct show *s, const char *name, const struct btf_type
 	char text[STRING_MAX];
 
 	if (v.u >= s->text_start && v.u < s->text_end)
-		v.text = vl_symbol_at(s->t->s->contact->kernel, v.u, &v.offset);
+		v.text = vl_symbol_at(s->t->s->attach->kernel, v.u, &v.offset);
 	if (!v.u || s->depth >= s->t->depth) {
 		emit(s, name, v);
 	} else if (is_char(to)) {
@@ -323,8 +323,8 @@ struct vl_error *vl_peek_show(struct vl_types *t, const struct vl_place *place,
 		free(buf);
 		return vl_read_error(status, vl_reader_fault(t->s->reader));
 	}
-	s.text_start = vl_symbol(t->s->contact->kernel, "_stext");
-	s.text_end = vl_symbol(t->s->contact->kernel, "_end");
+	s.text_start = vl_symbol(t->s->attach->kernel, "_stext");
+	s.text_end = vl_symbol(t->s->attach->kernel, "_end");
 	if (place->nr)
 		show_row(&s, NULL, place->type, nr, &at);
 	else

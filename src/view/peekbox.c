@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 
 #define PAGE 4096UL
 /* Structures within structures, and behind pointers: above what peek.c goes down. */
@@ -72,8 +72,8 @@ static struct vl_error *find(struct vl_peeker *p, struct vl_subject *s, const ch
 		s->why = NULL;
 	}
 	if (!err && ask->as)
-		err = s->contact ? use_process(s, ask->as, &p->types.space) :
-				   vl_error_new(VL_ERR_KERNEL, "its processes are not known");
+		err = s->attach ? use_process(s, ask->as, &p->types.space) :
+				  vl_error_new(VL_ERR_KERNEL, "its processes are not known");
 	return err;
 }
 

@@ -10,10 +10,10 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "../base/cleanup.h"
 #include "collect.h"
-#include "../base/near.h"
+#include "../base/suggest.h"
 #include "../kernel/btf.h"
 
 /* NR_CPUS of the largest configuration. */
@@ -21,11 +21,11 @@
 
 /* ---- names that do not exist ---- */
 
-static struct vl_error *no_such(const struct vl_near *near, const char *kind, const char *where)
+static struct vl_error *no_such(const struct vl_suggest *near, const char *kind, const char *where)
 {
 	struct vl_error *err = vl_error_new(VL_ERR_ARG, "no %s '%.*s'%s%s", kind, (int)near->len,
 					    near->name, *where ? " in " : "", where);
-	_cleanup_free_ char *text = vl_near_text(near);
+	_cleanup_free_ char *text = vl_suggest_text(near);
 
 	if (text)
 		vl_error_hint(err, "%s", text);
@@ -34,26 +34,26 @@ static struct vl_error *no_such(const struct vl_near *near, const char *kind, co
 
 static struct vl_error *no_symbol(struct vl_types *t, const char *name, size_t len)
 {
-	const struct vl_kernel *k = t->s->contact->kernel;
-	struct vl_near near;
+	const struct vl_kernel *k = t->s->attach->kernel;
+	struct vl_suggest near;
 	const char *n;
 
-	vl_near_init(&near, name, len);
+	vl_suggest_init(&near, name, len);
 	for (size_t i = 0; (n = vl_symbol_name(k, i)); i++)
-		vl_near_try(&near, n);
+		vl_suggest_try(&near, n);
 	return no_such(&near, "symbol", "");
 }
 
 static struct vl_error *no_type(struct vl_types *t, const char *name, size_t len)
 {
-	struct vl_near near;
+	struct vl_suggest near;
 	const struct btf_type *type;
 
-	vl_near_init(&near, name, len);
+	vl_suggest_init(&near, name, len);
 	for (uint32_t id = 1; (type = btf__type_by_id(t->btf, id)); id++)
 		if (btf_is_composite(type) || btf_is_typedef(type) || btf_is_int(type) ||
 		    btf_is_enum(type))
-			vl_near_try(&near, vl_types_string(t, type->name_off));
+			vl_suggest_try(&near, vl_types_string(t, type->name_off));
 	return no_such(&near, "type", "");
 }
 
@@ -62,11 +62,11 @@ static struct vl_error *no_member(struct vl_types *t, uint32_t id, const struct 
 {
 	const struct btf_member *m = btf_members(type);
 	char where[VL_TYPE_NAME];
-	struct vl_near near;
+	struct vl_suggest near;
 
-	vl_near_init(&near, name, len);
+	vl_suggest_init(&near, name, len);
 	for (unsigned i = 0; i < btf_vlen(type); i++)
-		vl_near_try(&near, vl_types_string(t, m[i].name_off));
+		vl_suggest_try(&near, vl_types_string(t, m[i].name_off));
 	vl_types_name(t, id, where);
 	return no_such(&near, "member", where);
 }
@@ -246,7 +246,7 @@ static struct vl_error *parse_address(const char **p, uint64_t *ret)
 static struct vl_error *parse_symbol(struct vl_types *t, const char **p, bool typed,
 				     struct vl_place *ret)
 {
-	const struct vl_kernel *k = t->s->contact->kernel;
+	const struct vl_kernel *k = t->s->attach->kernel;
 	const char *name = *p;
 	struct vl_error *err;
 	uint64_t cpu, offset;
@@ -408,7 +408,7 @@ struct vl_error *vl_types_find(struct vl_types *t, const char *what, struct vl_p
 	*ret = (struct vl_place){ .va = 0 };
 	if (is_address(p))
 		err = parse_address(&p, &ret->va);
-	else if (!t->s->contact)
+	else if (!t->s->attach)
 		err = vl_error_hint(vl_error_new(VL_ERR_KERNEL, "its symbols are not known"),
 				    "give an address: 0x...");
 	else

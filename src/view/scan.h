@@ -13,7 +13,7 @@
 #include "../host/target.h"
 #include "table.h"
 
-struct vl_contact;
+struct vl_attach;
 struct vl_sys;
 
 struct vl_scan_options {
@@ -29,10 +29,10 @@ struct vl_scan_options {
 /* A guest as the views see it, in the worker that reads it (vl_guest_attach()). */
 struct vl_subject {
 	struct vl_target *target;
-	struct vl_contact *contact; /* NULL: its kernel is not understood, and */
-	struct vl_error *why;	    /* this is why */
-	struct vl_reader *reader;   /* NULL likewise */
-	struct vl_space space;	    /* the kernel's own */
+	struct vl_attach *attach; /* NULL: its kernel is not understood, and */
+	struct vl_error *why;	  /* this is why */
+	struct vl_reader *reader; /* NULL likewise */
+	struct vl_space space;	  /* the kernel's own */
 };
 
 /* What a guest is at, in a word for a column, and what that means ("" when it is plain). */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "objects.h"
 
 /* include/linux/socket.h, net/tcp_states.h: the host's headers have them all but these. */
@@ -106,7 +106,7 @@ static void read_queues(struct vl_subject *s, struct vl_socket *k)
 /* The name of a unix socket: a path, or "@..." of the abstract ones; empty: none. */
 static void read_unix_name(struct vl_subject *s, uint64_t sk, char name[VL_ADDRESS_MAX])
 {
-	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
 	uint64_t addr;
 	int32_t len;
 	const struct vl_part unix_sock[] = { VL_PART(UNIX_ADDR, addr) };
@@ -143,7 +143,7 @@ static void read_unix(struct vl_subject *s, struct vl_socket *k)
 /* The inode that is allocated with the struct socket at @socket. */
 static uint64_t inode_of(struct vl_subject *s, uint64_t socket)
 {
-	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
 	uint64_t number;
 	const struct vl_part parts[] = { VL_PART(INODE_INO, number) };
 

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #include "../base/array.h"
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "../base/grow.h"
 #include "objects.h"
 
@@ -82,7 +82,7 @@ static void add_table(struct sockets *all, enum vl_walk_kind kind, uint64_t head
 
 static void add_tcp(struct sockets *all)
 {
-	uint64_t hash = vl_symbol(all->s->contact->kernel, "tcp_hashinfo"), ehash, lhash;
+	uint64_t hash = vl_symbol(all->s->attach->kernel, "tcp_hashinfo"), ehash, lhash;
 	uint32_t mask, lmask, node = vl_offset(all->l, VL_F_SOCK_NODE);
 	const struct vl_part parts[] = {
 		VL_PART(INET_EHASH, ehash),
@@ -111,7 +111,7 @@ static void add_udp(struct sockets *all)
 	uint32_t mask;
 	const struct vl_part parts[] = { VL_PART(UDP_HASH, hash), VL_PART(UDP_MASK, mask) };
 
-	if (vl_object(all->s, vl_symbol(all->s->contact->kernel, "udp_table"), parts,
+	if (vl_object(all->s, vl_symbol(all->s->attach->kernel, "udp_table"), parts,
 		      ARRAY_SIZE(parts)))
 		add_table(all, VL_WALK_CHAIN, hash, 1UL + mask,
 			  vl_offset(all->l, VL_F_SIZE_UDP_SLOT), vl_offset(all->l, VL_F_SOCK_NODE));
@@ -120,7 +120,7 @@ static void add_udp(struct sockets *all)
 /* Since 6.0 each network namespace has a table of its own. */
 static void add_unix(struct sockets *all)
 {
-	const struct vl_kernel *k = all->s->contact->kernel;
+	const struct vl_kernel *k = all->s->attach->kernel;
 	uint32_t node = vl_offset(all->l, VL_F_SOCK_NODE),
 		 stride = vl_offset(all->l, VL_F_SIZE_HLIST_HEAD);
 	struct vl_fields fs = { .layout = all->l };
@@ -336,7 +336,7 @@ static void show(struct sockets *all, struct vl_table *t)
 static struct vl_error *run(struct vl_subject *s, struct vl_table *t)
 {
 	const enum vl_field need[] = { VL_F_SOCK_FAMILY, VL_F_SOCK_NODE, VL_F_SOCKET_SK };
-	struct sockets all = { .s = s, .l = vl_kernel_layout(s->contact->kernel) };
+	struct sockets all = { .s = s, .l = vl_kernel_layout(s->attach->kernel) };
 	struct vl_error *err = vl_need_fields(s, need, ARRAY_SIZE(need), "sockets");
 	struct vl_opened files;
 

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "../base/cleanup.h"
 #include "collect.h"
 #include "dispatch.h"
@@ -56,7 +56,7 @@ struct check {
 	struct vl_subject *s;
 	const struct vl_kernel *k;
 	uint64_t stext, etext;
-	struct vl_module *modules;
+	struct vl_kmod *modules;
 	size_t nr_modules;
 	uint64_t table[MAX_CALLS], called[MAX_CALLS];
 	unsigned char entries[MAX_CALLS][ENTRY_LEN];
@@ -137,7 +137,7 @@ static bool in_text(const struct check *c, uint64_t va)
 /* "in module x", "outside the kernel's text": where @va is, in @buf. */
 static void where(const struct check *c, uint64_t va, char *buf, size_t size)
 {
-	const struct vl_module *m = vl_module_at(c->modules, c->nr_modules, va);
+	const struct vl_kmod *m = vl_kmod_at(c->modules, c->nr_modules, va);
 
 	if (in_text(c, va))
 		snprintf(buf, size, "in the kernel's text");
@@ -297,7 +297,7 @@ static struct vl_error *run_syscalls(struct vl_subject *s, struct vl_table *t)
 	if (!c)
 		return vl_error_nomem();
 	c->s = s;
-	c->k = s->contact->kernel;
+	c->k = s->attach->kernel;
 	err = vl_need_symbol(s, "_stext", "the kernel's text", &c->stext);
 	if (!err)
 		err = vl_need_symbol(s, "_etext", "the kernel's text", &c->etext);

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "collect.h"
 #include "totals.h"
 
@@ -32,7 +32,7 @@ static const enum vl_field uts_fields[] = {
 
 static struct vl_error *run_uts(struct vl_subject *s, struct vl_table *t)
 {
-	const struct vl_layout *l = vl_kernel_layout(s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
 	struct vl_error *err = vl_need_fields(s, uts_fields, NR_UTS, "its name");
 	uint64_t uts;
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "collect.h"
 
 /* Bits of task_struct.__state, .exit_state and .flags, include/linux/sched.h. */
@@ -66,7 +66,7 @@ static struct vl_error *walk_tasks(struct vl_subject *s, const struct vl_fields 
 
 static void add_basics(struct vl_subject *s, struct vl_fields *fs)
 {
-	*fs = (struct vl_fields){ .layout = vl_kernel_layout(s->contact->kernel) };
+	*fs = (struct vl_fields){ .layout = vl_kernel_layout(s->attach->kernel) };
 	vl_fields_add_plain(fs, VL_FIELD_ADDRESS, offsetof(struct task, task));
 	vl_fields_add(fs, VL_F_TASK_TGID, OUT(pid));
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "../base/array.h"
 #include "../base/clock.h"
 #include "plausible.h"
@@ -55,7 +55,7 @@ struct vl_error *vl_top_open(struct vl_subject *s, struct vl_top **ret)
 	if (!t)
 		return vl_error_nomem();
 	t->s = s;
-	t->layout = vl_kernel_layout(s->contact->kernel);
+	t->layout = vl_kernel_layout(s->attach->kernel);
 	err = vl_need_fields(s, need, ARRAY_SIZE(need), "the task list");
 	if (!err)
 		err = vl_need_symbol(s, "init_task", "the task list", &t->init);

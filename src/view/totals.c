@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "collect.h"
 #include "plausible.h"
 
@@ -28,7 +28,7 @@ enum {
 
 static uint64_t symbol(const struct vl_totals *t, const char *name)
 {
-	return vl_symbol(t->s->contact->kernel, name);
+	return vl_symbol(t->s->attach->kernel, name);
 }
 
 static bool read_at(const struct vl_totals *t, uint64_t va, void *buf, size_t len)
@@ -46,7 +46,7 @@ static uint64_t read_word(const struct vl_totals *t, uint64_t va)
 /* A count of pages that each CPU adds to now and then: it can be negative. */
 static uint64_t read_count(const struct vl_totals *t, const char *array, enum vl_field index)
 {
-	const struct vl_layout *l = vl_kernel_layout(t->s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(t->s->attach->kernel);
 	uint64_t va = symbol(t, array);
 	int64_t v;
 
@@ -59,7 +59,7 @@ static uint64_t read_count(const struct vl_totals *t, const char *array, enum vl
 /* Above these marks memory counts as available: see si_mem_available(), mm/show_mem.c. */
 static void read_watermarks(struct vl_totals *t)
 {
-	const struct vl_layout *l = vl_kernel_layout(t->s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(t->s->attach->kernel);
 	uint64_t nodes = symbol(t, "node_data"), alone = symbol(t, "contig_page_data");
 	uint32_t size = vl_offset(l, VL_F_SIZE_ZONE), mark = vl_offset(l, VL_F_ZONE_WATERMARK);
 
@@ -172,7 +172,7 @@ static void sample_cpu(struct vl_top_cpu *c, const uint64_t times[NR_CPUTIMES],
 static void sample_cpus(struct vl_totals *t, const struct vl_top_sample *last,
 			struct vl_top_sample *ret)
 {
-	const struct vl_kernel *k = t->s->contact->kernel;
+	const struct vl_kernel *k = t->s->attach->kernel;
 	/* 7.x has other things in front of them, for CPUs that are idle. */
 	uint32_t at = vl_offset(vl_kernel_layout(k), VL_F_CPUSTAT_TIMES);
 	uint64_t base = symbol(t, "kernel_cpustat") + at,
@@ -259,7 +259,7 @@ static void sample_load(struct vl_totals *t, struct vl_top_sample *ret)
 
 static void read_name(struct vl_totals *t, enum vl_field f, char name[65])
 {
-	const struct vl_layout *l = vl_kernel_layout(t->s->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(t->s->attach->kernel);
 	uint64_t uts = symbol(t, "init_uts_ns");
 
 	name[0] = '\0';

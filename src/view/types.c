@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "../kernel/btf.h"
 #include "collect.h"
 
@@ -30,7 +30,7 @@ void vl_types_deinit(struct vl_types *t)
 /* As the kernel has it in its memory, should the cache have lost it. */
 static struct vl_error *read_btf(struct vl_types *t, void **ret, size_t *len_ret)
 {
-	const struct vl_kernel *k = t->s->contact->kernel;
+	const struct vl_kernel *k = t->s->attach->kernel;
 	uint64_t start = vl_symbol(k, "__start_BTF"), stop = vl_symbol(k, "__stop_BTF");
 
 	if (!start || stop <= start || stop - start > BTF_MAX)
@@ -52,7 +52,7 @@ struct vl_error *vl_types_need(struct vl_types *t)
 
 	if (t->btf)
 		return NULL;
-	if (vl_discard(vl_kernel_load_btf(t->s->target, t->s->contact->key, &data, &len)))
+	if (vl_discard(vl_kernel_load_btf(t->s->target, t->s->attach->key, &data, &len)))
 		err = read_btf(t, &data, &len);
 	if (!err)
 		err = vl_btf_open(data, len, &t->btf);

@@ -24,7 +24,7 @@ static const int sys_gpr[6] = { VL_RDI, VL_RSI, VL_RDX, VL_R10, VL_R8, VL_R9 };
 static const char *where(struct vl_clone *c, uint64_t va, char *buf, size_t size)
 {
 	uint64_t off;
-	const char *name = vl_symbol_at(c->contact->kernel, va, &off);
+	const char *name = vl_symbol_at(c->attach->kernel, va, &off);
 
 	if (name)
 		snprintf(buf, size, "%s+0x%lx", name, (unsigned long)off);
@@ -121,7 +121,7 @@ static struct vl_error *fix_fault(struct vl_clone *c, struct vl_regs *regs,
 	uint64_t fn, frame_va, sp;
 
 	*fixed_ret = false;
-	fn = vl_symbol(c->contact->kernel, "fixup_exception");
+	fn = vl_symbol(c->attach->kernel, "fixup_exception");
 	if (!fn || depth > 2)
 		return NULL;
 	frame_va = (regs->gpr[VL_RSP] - 256 - PT_REGS_SIZE) & ~15UL;
@@ -159,7 +159,7 @@ static struct vl_error *fix_fault(struct vl_clone *c, struct vl_regs *regs,
  */
 static void look_up_bug(struct vl_clone *c, uint64_t rip, unsigned *len_ret)
 {
-	const struct vl_kernel *k = c->contact->kernel;
+	const struct vl_kernel *k = c->attach->kernel;
 	const struct vl_layout *l = vl_kernel_layout(k);
 	uint64_t start = vl_symbol(k, "__start___bug_table");
 	uint64_t end = vl_symbol(k, "__stop___bug_table");
@@ -213,7 +213,7 @@ static bool is_bug(struct vl_clone *c, uint64_t rip)
 static bool is_preemption(struct vl_clone *c, uint64_t caller)
 {
 	uint64_t off;
-	const char *name = vl_symbol_at(c->contact->kernel, caller, &off);
+	const char *name = vl_symbol_at(c->attach->kernel, caller, &off);
 
 	return name && (strstr(name, "preempt_schedule") || strstr(name, "cond_resched"));
 }
@@ -226,8 +226,8 @@ static const char *sleeper(struct vl_clone *c, uint64_t sp, char *buf, size_t si
 {
 	static const char *const common[] = { "schedule", "__wait", "wait_", "mutex",
 					      "rwsem",	  "down_",  "rt_",   "prepare_to" };
-	uint64_t text = vl_symbol(c->contact->kernel, "_text");
-	uint64_t etext = vl_symbol(c->contact->kernel, "_etext");
+	uint64_t text = vl_symbol(c->attach->kernel, "_text");
+	uint64_t etext = vl_symbol(c->attach->kernel, "_etext");
 
 	snprintf(buf, size, "schedule");
 	for (uint64_t at = sp; at < sp + 1024; at += 8) {
@@ -239,7 +239,7 @@ static const char *sleeper(struct vl_clone *c, uint64_t sp, char *buf, size_t si
 			break;
 		if (va < text || va >= etext)
 			continue;
-		name = vl_symbol_at(c->contact->kernel, va, &off);
+		name = vl_symbol_at(c->attach->kernel, va, &off);
 		for (size_t i = 0; name && i < ARRAY_SIZE(common); i++)
 			skip |= !!strstr(name, common[i]);
 		if (!name || !off || skip)
@@ -259,7 +259,7 @@ static bool wants_swap(struct vl_clone *c, uint64_t sp)
 
 		if (!read_stack(c, at, &va))
 			return false;
-		name = vl_symbol_at(c->contact->kernel, va, &off);
+		name = vl_symbol_at(c->attach->kernel, va, &off);
 		if (name && off && !strcmp(name, "do_swap_page"))
 			return true;
 	}
@@ -318,7 +318,7 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 
 	for (unsigned traps = 0; traps < MAX_TRAPS; traps++) {
 		c->ops->run(c->engine, regs, c->budget_ns, &exit);
-		failed = vl_view_failed(c->view);
+		failed = vl_snapshot_failed(c->view);
 		if (failed)
 			return vl_error_new(VL_ERR_TARGET, "cannot read the guest's memory: %s",
 					    failed->message);
@@ -442,7 +442,7 @@ struct vl_error *vl_clone_syscall(struct vl_clone *c, const char *name, const st
 	 * syscall calling convention for 64-bit syscalls" (4.17).
 	 */
 	snprintf(symbol, sizeof(symbol), "__x64_sys_%s", name);
-	fn = vl_symbol(c->contact->kernel, symbol);
+	fn = vl_symbol(c->attach->kernel, symbol);
 	if (!fn) {
 		*ret = -ENOSYS;
 		return NULL;

@@ -62,7 +62,7 @@ static uint64_t *own_path(struct vl_clone *c, uint64_t va, int level, unsigned *
 /* Take over the kernel half of the guest's top-level table. */
 static struct vl_error *copy_top(struct vl_clone *c)
 {
-	const char *src = vl_view_host(c->view, c->root, VL_PAGE_SIZE);
+	const char *src = vl_snapshot_host(c->view, c->root, VL_PAGE_SIZE);
 
 	if (!src)
 		return vl_error_new(VL_ERR_KERNEL, "the guest's page table at 0x%lx is not in RAM",
@@ -133,7 +133,7 @@ static const unsigned char hlt_code[] = { 0xf4, 0xeb, 0xfd }; /* 1: hlt; jmp 1b 
 /* What the guest's kernel uses of its processor. */
 static void find_caps(struct vl_clone *c)
 {
-	const struct vl_kernel *k = c->contact->kernel;
+	const struct vl_kernel *k = c->attach->kernel;
 	const struct vl_layout *l = vl_kernel_layout(k);
 	uint64_t va = vl_symbol(k, "boot_cpu_data");
 
@@ -152,7 +152,7 @@ static bool read_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 		memcpy(ret, (char *)c->own.host + (gpa - c->own.gpa), sizeof(*ret));
 		return true;
 	}
-	return vl_view_read_entry(c->view, gpa, ret);
+	return vl_snapshot_read_entry(c->view, gpa, ret);
 }
 
 /*
@@ -170,7 +170,7 @@ static void on_code(void *ctx, uint64_t va)
 
 	if (va < NEAR_KERNEL || c->ran[page / 64] >> (page % 64) & 1)
 		return;
-	if (vl_translate(&c->pt, read_entry, c, va, &x) && vl_view_note_code(c->view, x.gpa))
+	if (vl_translate(&c->pt, read_entry, c, va, &x) && vl_snapshot_note_code(c->view, x.gpa))
 		c->ran[page / 64] |= 1UL << (page % 64);
 }
 
@@ -178,10 +178,10 @@ static void on_code(void *ctx, uint64_t va)
 static struct vl_error *create(const struct vl_clone_start *start, uint64_t percpu,
 			       struct vl_clone **ret)
 {
-	const struct vl_contact *contact = start->contact;
-	const struct vl_target_port *port = vl_target_port(contact->target);
-	uint64_t gdt = vl_symbol(contact->kernel, "gdt_page"), end;
-	const struct vl_view_range *ranges;
+	const struct vl_attach *attach = start->attach;
+	const struct vl_target_port *port = vl_target_port(attach->target);
+	uint64_t gdt = vl_symbol(attach->kernel, "gdt_page"), end;
+	const struct vl_snapshot_range *ranges;
 	struct vl_error *err;
 	struct vl_clone *c;
 	size_t nr;
@@ -189,11 +189,11 @@ static struct vl_error *create(const struct vl_clone_start *start, uint64_t perc
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return vl_error_nomem();
-	c->contact = contact;
+	c->attach = attach;
 	c->view = start->view;
 	c->percpu = percpu;
 
-	ranges = vl_view_ranges(c->view, &nr);
+	ranges = vl_snapshot_ranges(c->view, &nr);
 	end = ranges[nr - 1].gpa + ranges[nr - 1].size;
 	c->own.size = OWN_SIZE;
 	c->own.gpa = (end + OWN_SIZE - 1) & ~(uint64_t)(OWN_SIZE - 1);
@@ -208,29 +208,29 @@ static struct vl_error *create(const struct vl_clone_start *start, uint64_t perc
 		goto fail;
 	}
 	madvise(c->own.host, OWN_SIZE, MADV_DONTFORK);
-	c->pt = (struct vl_pgtable){ c->own.gpa + OWN_TOP, contact->pt.levels };
-	c->root = contact->pt.root;
+	c->pt = (struct vl_pgtable){ c->own.gpa + OWN_TOP, attach->pt.levels };
+	c->root = attach->pt.root;
 	err = build_tables(c);
 	if (err)
 		goto fail;
 	memcpy((char *)c->own.host + OWN_CODE, hlt_code, sizeof(hlt_code));
 
 	c->state = (struct vl_vcpu_state){
-		.cr0 = contact->cr0,
+		.cr0 = attach->cr0,
 		/* A process context id of 0, and no cached one to keep. */
 		.cr3 = c->pt.root,
-		.cr4 = contact->cr4,
-		.efer = contact->efer,
+		.cr4 = attach->cr4,
+		.efer = attach->efer,
 		.gdt_base = gdt ? gdt + percpu : 0,
 		.gdt_limit = 127, /* GDT_ENTRIES * 8 - 1 */
 		/* Calls go straight to kernel functions: there is nothing to swap in. */
 		.gs_base = c->percpu,
 		.host = port ? &port->machine : NULL,
-		.code_from = vl_symbol(contact->kernel, "_etext"),
+		.code_from = vl_symbol(attach->kernel, "_etext"),
 		.on_code = on_code,
 		.ctx = c,
 		.room = (char *)c->own.host + OWN_ROOM,
-		.room_va = c->hlt_va + 4 * VL_PAGE_SIZE,
+		.scratch_va = c->hlt_va + 4 * VL_PAGE_SIZE,
 		.stack_va = STACK_VA,
 		.stack_gpa = c->own.gpa + OWN_STACK,
 		.stack_size = OWN_STACK_SIZE,
@@ -269,13 +269,13 @@ static struct vl_error *refresh(struct vl_clone *c, uint64_t percpu)
 struct vl_error *vl_clone_make(const struct vl_clone_start *start, struct vl_clone_memo *memo,
 			       struct vl_clone **c)
 {
-	const struct vl_contact *contact = start->contact;
-	uint64_t offsets = vl_symbol(contact->kernel, "__per_cpu_offset"), percpu;
+	const struct vl_attach *attach = start->attach;
+	uint64_t offsets = vl_symbol(attach->kernel, "__per_cpu_offset"), percpu;
 	bool fresh = !*c;
 	struct vl_error *err;
 
-	if (!offsets || !vl_view_read(start->view, &contact->pt, offsets + 8UL * start->cpu,
-				      &percpu, sizeof(percpu)))
+	if (!offsets || !vl_snapshot_read(start->view, &attach->pt, offsets + 8UL * start->cpu,
+					  &percpu, sizeof(percpu)))
 		return vl_error_hint(
 			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's per-CPU data"),
 			"wait until it has booted");
@@ -290,7 +290,7 @@ struct vl_error *vl_clone_make(const struct vl_clone_start *start, struct vl_clo
 		return err;
 	if (fresh)
 		vl_clone_patch(*c);
-	vl_clone_set_time(*c, start->contact);
+	vl_clone_set_time(*c, start->attach);
 	err = vl_clone_own_files(*c);
 	/* A mount that failed is not tried again: the answers are those of a machine without. */
 	if (!err)
@@ -336,7 +336,7 @@ static bool clone_copy(struct vl_clone *c, uint64_t va, void *buf, size_t len, b
 		if (x.gpa >= c->own.gpa && x.gpa - c->own.gpa < OWN_SIZE)
 			host = (char *)c->own.host + (x.gpa - c->own.gpa);
 		else
-			host = vl_view_host(c->view, x.gpa, n);
+			host = vl_snapshot_host(c->view, x.gpa, n);
 		if (!host)
 			return false;
 		if (write)

@@ -11,9 +11,9 @@
 #include <sys/types.h>
 
 #include "../kernel/kernel.h"
-#include "../attach/contact.h"
+#include "../attach/attach.h"
 #include "../syscall/sys.h"
-#include "engines.h"
+#include "executors.h"
 
 /* The window that holds user buffers of one call: a read is at most half of it. */
 #define VL_USER_WINDOW (2UL << 20)
@@ -32,13 +32,13 @@
 #define VL_BUDGET_DUMP_NS 1500000000UL
 
 struct vl_clone {
-	const struct vl_contact *contact;
-	const struct vl_engine_ops *ops;
-	struct vl_engine *engine;
+	const struct vl_attach *attach;
+	const struct vl_executor_ops *ops;
+	struct vl_executor_state *engine;
 	char why[VL_EXECUTOR_WHY]; /* it does not run on KVM */
 	bool unfit;		   /* it was the engine that could not go on, in the last call */
 	struct vl_vcpu_state state;
-	struct vl_view *view;
+	struct vl_snapshot *view;
 	struct vl_vcpu_region own;
 	struct vl_pgtable pt; /* ours: the guest's kernel half, our user half */
 	uint64_t root;	      /* the guest's top-level table */
@@ -77,8 +77,8 @@ struct vl_clone {
 
 /* What a clone is to be. */
 struct vl_clone_start {
-	struct vl_contact *contact;
-	struct vl_view *view;
+	struct vl_attach *attach;
+	struct vl_snapshot *view;
 	enum vl_executor executor;
 	unsigned cpu;	    /* that it stands in for */
 	pid_t as;	    /* make calls under this task; 0: PID 1 */
@@ -157,7 +157,7 @@ bool vl_clone_return_from(struct vl_clone *c, uint64_t va, uint64_t from);
  * use and the scheduler's clock. Keeps the guest's relation to the host's time
  * in @contact, for when no tick of the guest is near.
  */
-void vl_clone_set_time(struct vl_clone *c, struct vl_contact *contact);
+void vl_clone_set_time(struct vl_clone *c, struct vl_attach *attach);
 
 /* Touch in the view what that reads where the guest does not run. */
 void vl_clone_touch_time(struct vl_clone *c);

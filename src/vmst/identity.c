@@ -50,7 +50,7 @@ static bool is_task(struct vl_clone *c, const struct vl_layout *l, uint64_t task
 /* Per-CPU places: a symbol of its own, or a field of struct pcpu_hot. */
 static uint64_t percpu_field(const struct vl_clone *c, const char *symbol, enum vl_field hot)
 {
-	const struct vl_kernel *k = c->contact->kernel;
+	const struct vl_kernel *k = c->attach->kernel;
 	const struct vl_layout *l = vl_kernel_layout(k);
 	uint64_t at = vl_symbol(k, symbol);
 
@@ -71,7 +71,7 @@ static uint64_t percpu_field(const struct vl_clone *c, const char *symbol, enum 
 /* False when the kernel has no place for a current task that we know. */
 static bool copy_task(struct vl_clone *c, uint64_t task)
 {
-	const struct vl_layout *l = vl_kernel_layout(c->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(c->attach->kernel);
 	uint64_t current = percpu_field(c, "current_task", VL_F_HOT_TASK);
 	uint64_t preempt = percpu_field(c, "__preempt_count", VL_F_HOT_PREEMPT);
 	const uint32_t enabled = PREEMPT_ENABLED;
@@ -97,8 +97,8 @@ static bool copy_task(struct vl_clone *c, uint64_t task)
 
 struct vl_error *vl_clone_become(struct vl_clone *c, pid_t as, uint64_t *task)
 {
-	const struct vl_layout *l = vl_kernel_layout(c->contact->kernel);
-	uint64_t init = vl_symbol(c->contact->kernel, "init_task");
+	const struct vl_layout *l = vl_kernel_layout(c->attach->kernel);
+	uint64_t init = vl_symbol(c->attach->kernel, "init_task");
 	pid_t pid = as ? as : 1;
 
 	/* With many tasks the walk is long. */
@@ -140,7 +140,7 @@ struct vl_error *vl_clone_ask_self(struct vl_clone *c, struct vl_identity *ret)
 
 struct vl_error *vl_clone_own_files(struct vl_clone *c)
 {
-	const struct vl_layout *l = vl_kernel_layout(c->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(c->attach->kernel);
 	uint64_t files, at;
 	uint32_t count;
 	int64_t ret;

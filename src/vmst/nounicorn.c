@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* In the place of vcpu-unicorn.c and unicorn_api.c when vlens is built without Unicorn. */
-#include "engines.h"
+#include "executors.h"
 
 bool vl_emulator_is_built(void)
 {
@@ -14,14 +14,14 @@ struct vl_error *vl_emulator_load(void)
 		"a build with it runs what the host's processor cannot");
 }
 
-static struct vl_error *no_unicorn(const struct vl_vcpu_state *st, struct vl_view *view,
-				   const struct vl_vcpu_region *own, struct vl_engine **ret)
+static struct vl_error *no_unicorn(const struct vl_vcpu_state *st, struct vl_snapshot *view,
+				   const struct vl_vcpu_region *own, struct vl_executor_state **ret)
 {
 	(void)st, (void)view, (void)own, (void)ret;
 	return vl_emulator_load();
 }
 
-const struct vl_engine_ops vl_engine_unicorn = {
+const struct vl_executor_ops vl_executor_unicorn = {
 	.name = "vmst/unicorn",
 	.create = no_unicorn,
 };

@@ -173,7 +173,7 @@ static size_t emit(const struct patch *p, const struct vl_layout *l, uint64_t ta
 
 static void apply(struct vl_clone *c, const struct patch *p, uint64_t va)
 {
-	const struct vl_kernel *k = c->contact->kernel;
+	const struct vl_kernel *k = c->attach->kernel;
 	unsigned char code[VL_CODE_MAX];
 	uint64_t room;
 	size_t n;
@@ -193,7 +193,7 @@ void vl_clone_patch(struct vl_clone *c)
 	uint64_t va;
 
 	for (size_t i = 0; i < ARRAY_SIZE(patches); i++)
-		for (size_t n = 0; (va = vl_symbol_nth(c->contact->kernel, patches[i].symbol, n));
+		for (size_t n = 0; (va = vl_symbol_nth(c->attach->kernel, patches[i].symbol, n));
 		     n++)
 			apply(c, &patches[i], va);
 }

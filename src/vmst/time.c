@@ -46,21 +46,21 @@ struct clocks {
  */
 static bool read_clock(struct vl_clone *c, uint64_t va, void *buf, size_t len)
 {
-	return c->live ? vl_target_read_virt(c->contact->target, &c->contact->pt, va, buf, len) :
+	return c->live ? vl_target_read_virt(c->attach->target, &c->attach->pt, va, buf, len) :
 			 vl_clone_read(c, va, buf, len);
 }
 
 static bool read_field(struct vl_clone *c, uint64_t base, enum vl_field f, void *buf, size_t len)
 {
-	const struct vl_layout *l = vl_kernel_layout(c->contact->kernel);
+	const struct vl_layout *l = vl_kernel_layout(c->attach->kernel);
 
 	return vl_has(l, f) && read_clock(c, base + (uint64_t)l->offset[f], buf, len);
 }
 
 static bool read_timekeeper(struct vl_clone *c, struct clocks *ck)
 {
-	const struct vl_layout *l = vl_kernel_layout(c->contact->kernel);
-	uint64_t tk = vl_kernel_timekeeper(c->contact->kernel), tkr, clock, nsec;
+	const struct vl_layout *l = vl_kernel_layout(c->attach->kernel);
+	uint64_t tk = vl_kernel_timekeeper(c->attach->kernel), tkr, clock, nsec;
 	int64_t base;
 
 	if (!tk || !vl_has(l, VL_F_TK_MONO))
@@ -97,7 +97,7 @@ static bool read_live(struct vl_clone *c, struct clocks *ck)
 
 static void read_cpus(struct vl_clone *c, struct clocks *ck)
 {
-	const struct vl_kernel *k = c->contact->kernel;
+	const struct vl_kernel *k = c->attach->kernel;
 	uint64_t offsets = vl_symbol(k, "__per_cpu_offset"), rq = vl_symbol(k, "runqueues");
 	uint64_t sched = vl_symbol(k, "tick_cpu_sched"), device = vl_symbol(k, "tick_cpu_device");
 	uint64_t ids = vl_symbol(k, "nr_cpu_ids");
@@ -132,7 +132,7 @@ static void trap_tsc(struct vl_clone *c)
 {
 	uint64_t va;
 
-	for (size_t i = 0; i < VL_MAX_TSC_SITES && (va = c->contact->tsc_sites[i]); i++) {
+	for (size_t i = 0; i < VL_MAX_TSC_SITES && (va = c->attach->tsc_sites[i]); i++) {
 		struct vl_tsc_trap *t = &c->tsc_traps[c->nr_tsc_traps];
 		unsigned char code[5];
 
@@ -159,7 +159,7 @@ static void patch_clocks(struct vl_clone *c, uint64_t read_fn)
 		trap_tsc(c);
 	vl_clone_return_from(c, read_fn, c->clocks_va + CLOCK_CYCLES);
 	for (size_t i = 0; i < ARRAY_SIZE(sched_clocks); i++) {
-		uint64_t va = vl_symbol(c->contact->kernel, sched_clocks[i]);
+		uint64_t va = vl_symbol(c->attach->kernel, sched_clocks[i]);
 
 		if (va && va != read_fn)
 			vl_clone_return_from(c, va, c->clocks_va + CLOCK_SCHED);
@@ -171,25 +171,25 @@ static void patch_clocks(struct vl_clone *c, uint64_t read_fn)
  * Narrow the bounds by what is known from earlier looks at a live guest; keep
  * what is known now.
  */
-static void use_anchor(struct clocks *ck, struct vl_contact *contact)
+static void use_anchor(struct clocks *ck, struct vl_attach *attach)
 {
-	int64_t host = contact->paused_host_ns ? contact->paused_host_ns : (int64_t)vl_now_ns();
+	int64_t host = attach->paused_host_ns ? attach->paused_host_ns : (int64_t)vl_now_ns();
 	int64_t lo = ck->lo - host, hi = ck->hi - host;
 
-	if (contact->has_anchor) {
-		int64_t l = lo > contact->anchor_lo ? lo : contact->anchor_lo;
-		int64_t h = hi < contact->anchor_hi ? hi : contact->anchor_hi;
+	if (attach->has_anchor) {
+		int64_t l = lo > attach->anchor_lo ? lo : attach->anchor_lo;
+		int64_t h = hi < attach->anchor_hi ? hi : attach->anchor_hi;
 
 		if (l <= h) {
 			lo = l;
 			hi = h;
 		}
 	}
-	contact->anchor_changed |=
-		!contact->has_anchor || lo != contact->anchor_lo || hi != contact->anchor_hi;
-	contact->has_anchor = true;
-	contact->anchor_lo = lo;
-	contact->anchor_hi = hi;
+	attach->anchor_changed |=
+		!attach->has_anchor || lo != attach->anchor_lo || hi != attach->anchor_hi;
+	attach->has_anchor = true;
+	attach->anchor_lo = lo;
+	attach->anchor_hi = hi;
 	ck->lo = lo + host;
 	ck->hi = hi + host;
 }
@@ -203,7 +203,7 @@ void vl_clone_touch_time(struct vl_clone *c)
 		read_cpus(c, &ck);
 }
 
-void vl_clone_set_time(struct vl_clone *c, struct vl_contact *contact)
+void vl_clone_set_time(struct vl_clone *c, struct vl_attach *attach)
 {
 	struct clocks ck = { 0 };
 	int64_t now = vl_now_ns();
@@ -214,8 +214,8 @@ void vl_clone_set_time(struct vl_clone *c, struct vl_contact *contact)
 		return;
 	c->time_ns = now;
 	read_cpus(c, &ck);
-	if (vl_target_is_live(contact->target))
-		use_anchor(&ck, contact);
+	if (vl_target_is_live(attach->target))
+		use_anchor(&ck, attach);
 	now = ck.lo + (ck.hi - ck.lo) / 2;
 	if (now > ck.mono) {
 		ck.cycles += (uint64_t)(((unsigned __int128)(now - ck.mono) << ck.shift) / ck.mult);

@@ -8,7 +8,7 @@
 
 #include "../base/array.h"
 #include "../base/machine.h"
-#include "engines.h"
+#include "executors.h"
 
 #define CR4_PSE (1UL << 4)
 #define CR4_PAE (1UL << 5)

@@ -9,7 +9,7 @@
  * that RIP tells the vector, on a stack of its own (IST), so that nothing of the
  * guest's is touched; what the processor pushed there is what the registers were.
  */
-#include "engines.h"
+#include "executors.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -64,12 +64,12 @@ enum { FRAME_SS = 1, FRAME_RSP, FRAME_RFLAGS, FRAME_CS, FRAME_RIP };
 #define EFER_NX (1UL << 11)
 #define MSR_KERNEL_GS_BASE 0xc0000102
 
-struct vl_engine {
+struct vl_executor_state {
 	struct vl_machine m;
 	struct vl_watchdog watchdog;
 	_Atomic int runner; /* the thread that runs, as the kernel numbers it */
 	unsigned char *room;
-	uint64_t room_va;
+	uint64_t scratch_va;
 
 	/* What the vCPU is set to when it is stale: new, led astray, or its page tables
 	 * were changed from outside. */
@@ -94,7 +94,7 @@ struct vl_engine {
 
 static void kick(void *ctx)
 {
-	struct vl_engine *e = ctx;
+	struct vl_executor_state *e = ctx;
 
 	/* Not yet inside: it will not get in. Inside: the signal gets it out. */
 	__atomic_store_n(&e->m.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
@@ -103,15 +103,15 @@ static void kick(void *ctx)
 
 /* --- making it --- */
 
-static void make_room(struct vl_engine *e)
+static void make_room(struct vl_executor_state *e)
 {
 	uint64_t *idt = (uint64_t *)(e->room + ROOM_IDT * VL_PAGE_SIZE);
 	uint64_t *gdt = (uint64_t *)(e->room + ROOM_TABLES * VL_PAGE_SIZE);
-	uint64_t stack = e->room_va + (ROOM_STACK + 1) * VL_PAGE_SIZE;
+	uint64_t stack = e->scratch_va + (ROOM_STACK + 1) * VL_PAGE_SIZE;
 
 	memset(e->room, HLT, NR_VECTORS);
 	for (uint64_t i = 0; i < NR_VECTORS; i++) {
-		uint64_t stub = e->room_va + i;
+		uint64_t stub = e->scratch_va + i;
 
 		idt[2 * i] = (stub & 0xffff) | KERNEL_CS << 16 | GATE_INTERRUPT_IST1 << 32 |
 			     (stub >> 16 & 0xffff) << 48;
@@ -127,9 +127,9 @@ static void make_room(struct vl_engine *e)
 }
 
 /* What set_state() will set, from what @st and the vCPU's own state are. */
-static bool make_sregs(struct vl_engine *e, const struct vl_vcpu_state *st, uint64_t cr4)
+static bool make_sregs(struct vl_executor_state *e, const struct vl_vcpu_state *st, uint64_t cr4)
 {
-	uint64_t tables = e->room_va + ROOM_TABLES * VL_PAGE_SIZE;
+	uint64_t tables = e->scratch_va + ROOM_TABLES * VL_PAGE_SIZE;
 	struct kvm_sregs *s = &e->sregs;
 
 	if (ioctl(e->m.vcpu, KVM_GET_SREGS, s))
@@ -151,7 +151,7 @@ static bool make_sregs(struct vl_engine *e, const struct vl_vcpu_state *st, uint
 	s->ldt = (struct kvm_segment){ .unusable = 1 };
 	s->gdt.base = tables;
 	s->gdt.limit = GDT_ENTRIES * 8 - 1;
-	s->idt.base = e->room_va + ROOM_IDT * VL_PAGE_SIZE;
+	s->idt.base = e->scratch_va + ROOM_IDT * VL_PAGE_SIZE;
 	s->idt.limit = NR_VECTORS * 16 - 1;
 	memset(s->interrupt_bitmap, 0, sizeof(s->interrupt_bitmap));
 	e->kernel_gs_base = st->kernel_gs_base;
@@ -159,7 +159,7 @@ static bool make_sregs(struct vl_engine *e, const struct vl_vcpu_state *st, uint
 	return true;
 }
 
-static bool set_state(struct vl_engine *e)
+static bool set_state(struct vl_executor_state *e)
 {
 	struct {
 		struct kvm_msrs head;
@@ -181,7 +181,7 @@ static bool set_state(struct vl_engine *e)
 	return true;
 }
 
-static struct vl_error *set_features(struct vl_engine *e, const struct vl_vcpu_state *st,
+static struct vl_error *set_features(struct vl_executor_state *e, const struct vl_vcpu_state *st,
 				     const struct vl_vcpu_region *own, uint64_t *cr4_ret)
 {
 	struct kvm_cpuid2 *c;
@@ -204,14 +204,14 @@ static struct vl_error *set_features(struct vl_engine *e, const struct vl_vcpu_s
 	return err;
 }
 
-static struct vl_error *set_slots(struct vl_engine *e, struct vl_view *view,
+static struct vl_error *set_slots(struct vl_executor_state *e, struct vl_snapshot *view,
 				  const struct vl_vcpu_region *own)
 {
-	const struct vl_view_range *ranges;
+	const struct vl_snapshot_range *ranges;
 	bool ok = true;
 	size_t nr;
 
-	ranges = vl_view_ranges(view, &nr);
+	ranges = vl_snapshot_ranges(view, &nr);
 	for (size_t i = 0; ok && i < nr; i++)
 		ok = vl_machine_slot(&e->m, e->nr_slots++, ranges[i].gpa, ranges[i].size,
 				     ranges[i].host, false);
@@ -219,12 +219,12 @@ static struct vl_error *set_slots(struct vl_engine *e, struct vl_view *view,
 	return ok ? NULL : vl_error_os(errno, "KVM_SET_USER_MEMORY_REGION");
 }
 
-static bool can(const struct vl_engine *e, int cap)
+static bool can(const struct vl_executor_state *e, int cap)
 {
 	return ioctl(e->m.kvm, KVM_CHECK_EXTENSION, cap) > 0;
 }
 
-static struct vl_error *set_up(struct vl_engine *e)
+static struct vl_error *set_up(struct vl_executor_state *e)
 {
 	/* Reading or writing an MSR that KVM does not know is left to us. */
 	struct kvm_enable_cap msrs = {
@@ -244,7 +244,7 @@ static struct vl_error *set_up(struct vl_engine *e)
 	return NULL;
 }
 
-static void kvm_destroy(struct vl_engine *e)
+static void kvm_destroy(struct vl_executor_state *e)
 {
 	if (!e)
 		return;
@@ -255,10 +255,10 @@ static void kvm_destroy(struct vl_engine *e)
 	free(e);
 }
 
-static struct vl_error *kvm_create(const struct vl_vcpu_state *st, struct vl_view *view,
-				   const struct vl_vcpu_region *own, struct vl_engine **ret)
+static struct vl_error *kvm_create(const struct vl_vcpu_state *st, struct vl_snapshot *view,
+				   const struct vl_vcpu_region *own, struct vl_executor_state **ret)
 {
-	struct vl_engine *e = calloc(1, sizeof(*e));
+	struct vl_executor_state *e = calloc(1, sizeof(*e));
 	struct vl_error *err;
 	uint64_t cr4 = 0;
 
@@ -266,8 +266,8 @@ static struct vl_error *kvm_create(const struct vl_vcpu_state *st, struct vl_vie
 		return vl_error_nomem();
 	e->m = (struct vl_machine)VL_MACHINE_NONE;
 	e->room = st->room;
-	e->room_va = st->room_va;
-	if (!vl_view_serves_kernel(view))
+	e->scratch_va = st->scratch_va;
+	if (!vl_snapshot_serves_kernel(view))
 		err = vl_error_new(VL_ERR_TARGET, "userfaultfd serves no faults of the host's "
 						  "kernel without privilege");
 	else
@@ -295,7 +295,7 @@ static struct vl_error *kvm_create(const struct vl_vcpu_state *st, struct vl_vie
 
 /* --- accesses that meet no memory --- */
 
-static struct blank *find_blank(struct vl_engine *e, uint64_t gpa)
+static struct blank *find_blank(struct vl_executor_state *e, uint64_t gpa)
 {
 	for (size_t i = 0; i < e->nr_blanks; i++)
 		if (e->blanks[i].gpa == (gpa & VL_PAGE_MASK))
@@ -304,7 +304,7 @@ static struct blank *find_blank(struct vl_engine *e, uint64_t gpa)
 }
 
 /* KVM waits for an answer to the access in its page: as the blank page gives it. */
-static void answer(struct vl_engine *e, const struct blank *b)
+static void answer(struct vl_executor_state *e, const struct blank *b)
 {
 	struct kvm_run *run = e->m.run;
 	uint64_t off = run->mmio.phys_addr & ~VL_PAGE_MASK;
@@ -318,7 +318,7 @@ static void answer(struct vl_engine *e, const struct blank *b)
 		memcpy(run->mmio.data, b->host + off, len);
 }
 
-static struct vl_error *kvm_map_blank(struct vl_engine *e, uint64_t gpa)
+static struct vl_error *kvm_map_blank(struct vl_executor_state *e, uint64_t gpa)
 {
 	struct blank *b = find_blank(e, gpa);
 	void *page;
@@ -349,7 +349,7 @@ static struct vl_error *kvm_map_blank(struct vl_engine *e, uint64_t gpa)
 }
 
 /* Whoever asked is not interested any more: finish it, whatever comes of it. */
-static void abandon(struct vl_engine *e)
+static void abandon(struct vl_executor_state *e)
 {
 	e->m.run->immediate_exit = 1;
 	for (int i = 0; i < 16 && !ioctl(e->m.vcpu, KVM_RUN, 0); i++)
@@ -360,7 +360,7 @@ static void abandon(struct vl_engine *e)
 
 /* --- running --- */
 
-static void put_regs(struct vl_engine *e, const struct vl_regs *r)
+static void put_regs(struct vl_executor_state *e, const struct vl_regs *r)
 {
 	e->m.run->s.regs.regs = (struct kvm_regs){
 		.rax = r->gpr[VL_RAX],
@@ -385,7 +385,7 @@ static void put_regs(struct vl_engine *e, const struct vl_regs *r)
 	e->m.run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
 }
 
-static void get_regs(const struct vl_engine *e, struct vl_regs *r)
+static void get_regs(const struct vl_executor_state *e, struct vl_regs *r)
 {
 	const struct kvm_regs *k = &e->m.run->s.regs.regs;
 
@@ -397,7 +397,8 @@ static void get_regs(const struct vl_engine *e, struct vl_regs *r)
 	};
 }
 
-static void broke(struct vl_engine *e, struct vl_exit *ret, const char *what, unsigned number)
+static void broke(struct vl_executor_state *e, struct vl_exit *ret, const char *what,
+		  unsigned number)
 {
 	snprintf(e->detail, sizeof(e->detail), "%s (%u)", what, number);
 	ret->reason = VL_EXIT_BROKEN;
@@ -406,10 +407,10 @@ static void broke(struct vl_engine *e, struct vl_exit *ret, const char *what, un
 }
 
 /* It halted: in one of the stubs, or where it was told to. */
-static void on_hlt(struct vl_engine *e, struct vl_regs *regs, struct vl_exit *ret)
+static void on_hlt(struct vl_executor_state *e, struct vl_regs *regs, struct vl_exit *ret)
 {
 	const uint64_t *top = (uint64_t *)(e->room + (ROOM_STACK + 1) * VL_PAGE_SIZE);
-	uint64_t stub = regs->rip - 1 - e->room_va;
+	uint64_t stub = regs->rip - 1 - e->scratch_va;
 	struct kvm_sregs sregs;
 
 	ret->reason = VL_EXIT_HLT;
@@ -426,7 +427,7 @@ static void on_hlt(struct vl_engine *e, struct vl_regs *regs, struct vl_exit *re
 }
 
 /* KVM came back, with error @error or 0. True: nothing of it is for the caller. */
-static bool go_on(struct vl_engine *e, int error, struct vl_exit *ret)
+static bool go_on(struct vl_executor_state *e, int error, struct vl_exit *ret)
 {
 	struct kvm_run *run = e->m.run;
 	const struct blank *b;
@@ -490,7 +491,7 @@ static bool same(const struct vl_regs *a, const struct vl_regs *b)
 	       a->rflags == b->rflags;
 }
 
-static void kvm_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budget_ns,
+static void kvm_run(struct vl_executor_state *e, struct vl_regs *regs, uint64_t budget_ns,
 		    struct vl_exit *ret)
 {
 	bool resumes = e->pending && e->answered && same(&e->left, regs);
@@ -526,24 +527,24 @@ static void kvm_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budget_n
 	e->left = *regs;
 }
 
-static void kvm_set_gs(struct vl_engine *e, uint64_t gs_base, uint64_t kernel_gs_base)
+static void kvm_set_gs(struct vl_executor_state *e, uint64_t gs_base, uint64_t kernel_gs_base)
 {
 	e->sregs.gs.base = gs_base;
 	e->kernel_gs_base = kernel_gs_base;
 	e->stale = true;
 }
 
-static void kvm_flush(struct vl_engine *e)
+static void kvm_flush(struct vl_executor_state *e)
 {
 	e->stale = true;
 }
 
-static void kvm_count(const struct vl_engine *e, struct vl_vcpu_count *ret)
+static void kvm_count(const struct vl_executor_state *e, struct vl_vcpu_count *ret)
 {
 	*ret = (struct vl_vcpu_count){ e->entries, vl_machine_exits(&e->m) };
 }
 
-const struct vl_engine_ops vl_engine_kvm = {
+const struct vl_executor_ops vl_executor_kvm = {
 	.name = "vmst/kvm",
 	.create = kvm_create,
 	.destroy = kvm_destroy,

@@ -8,7 +8,7 @@
  * blocks costs nothing where they are outside of its range, which is looked at when they
  * are translated: so it is for code of modules only.
  */
-#include "engines.h"
+#include "executors.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@
 
 #define MAX_BLANKS 16
 
-struct vl_engine {
+struct vl_executor_state {
 	struct vl_unicorn_api api;
 	uc_engine *uc;
 	struct vl_vcpu_state st;
@@ -60,14 +60,14 @@ struct vl_error *vl_emulator_load(void)
 
 static void stop(void *ctx)
 {
-	struct vl_engine *e = ctx;
+	struct vl_executor_state *e = ctx;
 
 	e->api.emu_stop(e->uc);
 }
 
 static void on_exception(uc_engine *uc, uint32_t vector, void *ctx)
 {
-	struct vl_engine *e = ctx;
+	struct vl_executor_state *e = ctx;
 
 	e->vector = (int)vector;
 	e->api.emu_stop(uc);
@@ -75,7 +75,7 @@ static void on_exception(uc_engine *uc, uint32_t vector, void *ctx)
 
 static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *ctx)
 {
-	struct vl_engine *e = ctx;
+	struct vl_executor_state *e = ctx;
 
 	(void)uc;
 	e->st.on_code(e->st.ctx, address);
@@ -87,7 +87,7 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *ctx)
 static bool on_unmapped(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value,
 			void *ctx)
 {
-	struct vl_engine *e = ctx;
+	struct vl_executor_state *e = ctx;
 
 	(void)uc, (void)type, (void)size, (void)value;
 	e->phys_missing = true;
@@ -95,7 +95,7 @@ static bool on_unmapped(uc_engine *uc, uc_mem_type type, uint64_t address, int s
 	return false;
 }
 
-static void on_port(uc_engine *uc, struct vl_engine *e)
+static void on_port(uc_engine *uc, struct vl_executor_state *e)
 {
 	if (e->port)
 		return; /* the rest of that block */
@@ -117,7 +117,7 @@ static void on_out(uc_engine *uc, uint32_t port, int size, uint32_t value, void 
 	on_port(uc, ctx);
 }
 
-static void set_msr(struct vl_engine *e, uint32_t msr, uint64_t value)
+static void set_msr(struct vl_executor_state *e, uint32_t msr, uint64_t value)
 {
 	uc_x86_msr m = { .rid = msr, .value = value };
 
@@ -128,13 +128,13 @@ static void set_msr(struct vl_engine *e, uint32_t msr, uint64_t value)
 #define MSR_EFER 0xc0000080
 #define MSR_KERNEL_GS_BASE 0xc0000102
 
-static void unicorn_set_gs(struct vl_engine *e, uint64_t gs_base, uint64_t kernel_gs_base)
+static void unicorn_set_gs(struct vl_executor_state *e, uint64_t gs_base, uint64_t kernel_gs_base)
 {
 	e->api.reg_write(e->uc, UC_X86_REG_GS_BASE, &gs_base);
 	set_msr(e, MSR_KERNEL_GS_BASE, kernel_gs_base);
 }
 
-static void set_state(struct vl_engine *e, const struct vl_vcpu_state *st)
+static void set_state(struct vl_executor_state *e, const struct vl_vcpu_state *st)
 {
 	uc_x86_mmr gdt = { .base = st->gdt_base, .limit = st->gdt_limit };
 	uint64_t cr0 = st->cr0, cr3 = st->cr3, cr4 = st->cr4;
@@ -147,7 +147,7 @@ static void set_state(struct vl_engine *e, const struct vl_vcpu_state *st)
 	unicorn_set_gs(e, st->gs_base, st->kernel_gs_base);
 }
 
-static void unicorn_destroy(struct vl_engine *e)
+static void unicorn_destroy(struct vl_executor_state *e)
 {
 	if (!e)
 		return;
@@ -161,17 +161,18 @@ static void unicorn_destroy(struct vl_engine *e)
 	free(e);
 }
 
-static struct vl_error *uc_error(const struct vl_engine *e, uc_err err, const char *what)
+static struct vl_error *uc_error(const struct vl_executor_state *e, uc_err err, const char *what)
 {
 	return vl_error_new(VL_ERR_OS, "cannot %s: unicorn: %s", what, e->api.strerror(err));
 }
 
-static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl_view *view,
-				       const struct vl_vcpu_region *own, struct vl_engine **ret)
+static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl_snapshot *view,
+				       const struct vl_vcpu_region *own,
+				       struct vl_executor_state **ret)
 {
-	const struct vl_view_range *ranges;
+	const struct vl_snapshot_range *ranges;
 	struct vl_error *error;
-	struct vl_engine *e;
+	struct vl_executor_state *e;
 	uc_hook hook;
 	uc_err err;
 	size_t nr;
@@ -191,7 +192,7 @@ static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl
 	}
 	/* A model with SMAP, or stac in the guest's text is an invalid opcode. */
 	err = e->api.ctl(e->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_X86_ICELAKE_SERVER);
-	ranges = vl_view_ranges(view, &nr);
+	ranges = vl_snapshot_ranges(view, &nr);
 	for (size_t i = 0; !err && i < nr; i++)
 		err = e->api.mem_map_ptr(e->uc, ranges[i].gpa, ranges[i].size, UC_PROT_ALL,
 					 ranges[i].host);
@@ -242,7 +243,7 @@ static const int kept_ids[] = { UC_X86_REG_CR0, UC_X86_REG_CR3, UC_X86_REG_CR4,
  * delivery: a double fault, and the one after that for a reset. The state of before
  * the first run has no fault in it.
  */
-static void get_over_fault(struct vl_engine *e)
+static void get_over_fault(struct vl_executor_state *e)
 {
 	uc_x86_msr gs = { .rid = MSR_KERNEL_GS_BASE };
 	uint64_t kept[NR_KEPT], now, xmm[NR_XMM][2];
@@ -263,7 +264,7 @@ static void get_over_fault(struct vl_engine *e)
 	e->faulted = false;
 }
 
-static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budget_ns,
+static void unicorn_run(struct vl_executor_state *e, struct vl_regs *regs, uint64_t budget_ns,
 			struct vl_exit *ret)
 {
 	int ids[VL_NR_GPR + 2];
@@ -315,12 +316,12 @@ static void unicorn_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budg
 	}
 }
 
-static void unicorn_flush(struct vl_engine *e)
+static void unicorn_flush(struct vl_executor_state *e)
 {
 	e->api.ctl(e->uc, UC_CTL_WRITE(UC_CTL_TLB_FLUSH, 0));
 }
 
-static struct vl_error *unicorn_map_blank(struct vl_engine *e, uint64_t gpa)
+static struct vl_error *unicorn_map_blank(struct vl_executor_state *e, uint64_t gpa)
 {
 	void *page;
 	uc_err err;
@@ -339,7 +340,7 @@ static struct vl_error *unicorn_map_blank(struct vl_engine *e, uint64_t gpa)
 	return NULL;
 }
 
-const struct vl_engine_ops vl_engine_unicorn = {
+const struct vl_executor_ops vl_executor_unicorn = {
 	.name = "vmst/unicorn",
 	.create = unicorn_create,
 	.destroy = unicorn_destroy,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Which engine a clone gets. */
-#include "engines.h"
+#include "executors.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "../base/machine.h"
-#include "../native/engine.h"
+#include "../native/executor.h"
 
 /* What can be said without asking KVM; NULL: it may fit. */
 static const char *unfit(const struct vl_vcpu_state *st)
@@ -30,9 +30,9 @@ bool vl_vcpu_wants_shared(enum vl_executor which, const struct vl_machine_host *
 }
 
 struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_state *st,
-				struct vl_view *view, const struct vl_vcpu_region *own,
-				const struct vl_engine_ops **ops_ret, struct vl_engine **ret,
-				char why[VL_EXECUTOR_WHY])
+				struct vl_snapshot *view, const struct vl_vcpu_region *own,
+				const struct vl_executor_ops **ops_ret,
+				struct vl_executor_state **ret, char why[VL_EXECUTOR_WHY])
 {
 	struct vl_error *err, *no_native = NULL;
 	const char *reason;
@@ -41,8 +41,8 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 	if (which == VL_EXECUTOR_ANY || which == VL_EXECUTOR_KVM) {
 		reason = which == VL_EXECUTOR_ANY ? unfit(st) : NULL;
 		if (!reason) {
-			*ops_ret = &vl_engine_kvm;
-			err = vl_engine_kvm.create(st, view, own, ret);
+			*ops_ret = &vl_executor_kvm;
+			err = vl_executor_kvm.create(st, view, own, ret);
 			if (!err)
 				return NULL;
 			if (which == VL_EXECUTOR_KVM)
@@ -54,9 +54,10 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 			snprintf(why, VL_EXECUTOR_WHY, "%s", reason);
 		}
 	}
-	if (which == VL_EXECUTOR_NATIVE || (which == VL_EXECUTOR_ANY && vl_view_is_shared(view))) {
-		*ops_ret = &vl_engine_native;
-		err = vl_engine_native.create(st, view, own, ret);
+	if (which == VL_EXECUTOR_NATIVE ||
+	    (which == VL_EXECUTOR_ANY && vl_snapshot_is_shared(view))) {
+		*ops_ret = &vl_executor_native;
+		err = vl_executor_native.create(st, view, own, ret);
 		if (!err)
 			return NULL;
 		if (which == VL_EXECUTOR_NATIVE)
@@ -64,8 +65,8 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 					     "--engine=vmst takes what serves");
 		no_native = err;
 	}
-	*ops_ret = &vl_engine_unicorn;
-	err = vl_engine_unicorn.create(st, view, own, ret);
+	*ops_ret = &vl_executor_unicorn;
+	err = vl_executor_unicorn.create(st, view, own, ret);
 	if (err && no_native) {
 		vl_error_destroy(err);
 		return no_native;
@@ -103,6 +104,6 @@ const char *vl_vcpu_outlook(const struct vl_vcpu_state *st, char why[VL_EXECUTOR
 	snprintf(why, VL_EXECUTOR_WHY, "%s", reason ? reason : err ? err->message : "");
 	vl_error_destroy(err);
 	if (!*why)
-		return vl_engine_kvm.name;
-	return vl_native_unfit(st) ? vl_engine_unicorn.name : vl_engine_native.name;
+		return vl_executor_kvm.name;
+	return vl_native_unfit(st) ? vl_executor_unicorn.name : vl_executor_native.name;
 }

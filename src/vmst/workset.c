@@ -21,7 +21,8 @@ static char *file_path(struct vl_target *t, const char *label)
 
 /* Guest-physical memory of the kernel between two symbols: one run, as the
  * image is loaded in one piece. */
-static struct vl_view_still between(const struct vl_contact *c, const char *first, const char *last)
+static struct vl_snapshot_still between(const struct vl_attach *c, const char *first,
+					const char *last)
 {
 	uint64_t start = vl_symbol(c->kernel, first), end = vl_symbol(c->kernel, last);
 	struct vl_xlat a, b;
@@ -30,14 +31,14 @@ static struct vl_view_still between(const struct vl_contact *c, const char *firs
 	    !vl_translate(&c->pt, vl_target_read_entry, c->target, start, &a) ||
 	    !vl_translate(&c->pt, vl_target_read_entry, c->target, end - 1, &b) ||
 	    b.gpa - a.gpa != end - 1 - start)
-		return (struct vl_view_still){ 0, 0 };
+		return (struct vl_snapshot_still){ 0, 0 };
 	/* Whole pages: the section behind starts on one of its own, and what was
 	 * patched in the last page must stay as well. */
 	end = (b.gpa | (VL_PAGE_SIZE - 1)) + 1;
-	return (struct vl_view_still){ a.gpa & VL_PAGE_MASK, end - (a.gpa & VL_PAGE_MASK) };
+	return (struct vl_snapshot_still){ a.gpa & VL_PAGE_MASK, end - (a.gpa & VL_PAGE_MASK) };
 }
 
-void vl_workset_find_still(struct vl_workset *ws, const struct vl_contact *c)
+void vl_workset_find_still(struct vl_workset *ws, const struct vl_attach *c)
 {
 	ws->still[0] = between(c, "_text", "_etext");
 	ws->still[1] = between(c, "__start_rodata", "__end_rodata");
@@ -75,12 +76,12 @@ void vl_workset_save(const struct vl_workset *ws, struct vl_target *t, const cha
 	free(path);
 }
 
-void vl_workset_update(struct vl_workset *ws, const struct vl_view *v)
+void vl_workset_update(struct vl_workset *ws, const struct vl_snapshot *v)
 {
 	uint64_t *pages;
 	size_t nr;
 
-	if (vl_discard(vl_view_pages(v, &pages, &nr)))
+	if (vl_discard(vl_snapshot_pages(v, &pages, &nr)))
 		return;
 	if (nr > VL_WORKSET_MAX) {
 		/* It only grows: start over. */

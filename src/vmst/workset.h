@@ -6,8 +6,8 @@
 #ifndef VLENS_WORKSET_H
 #define VLENS_WORKSET_H
 
-#include "../mem/view.h"
-#include "../attach/contact.h"
+#include "../mem/snapshot.h"
+#include "../attach/attach.h"
 
 /* 128 MiB: above that copying takes longer than it is worth. */
 #define VL_WORKSET_MAX 32768
@@ -16,7 +16,7 @@ struct vl_workset {
 	uint64_t *gpas; /* ascending */
 	size_t nr;
 	bool changed;
-	struct vl_view_still still[VL_MAX_STILL]; /* left out: never changes */
+	struct vl_snapshot_still still[VL_MAX_STILL]; /* left out: never changes */
 };
 
 /*
@@ -29,13 +29,13 @@ void vl_workset_load(struct vl_workset *ws, struct vl_target *t, const char *lab
 bool vl_workset_sane(const uint64_t *gpas, size_t nr);
 
 /* Where the kernel's text and constants are: ->still. */
-void vl_workset_find_still(struct vl_workset *ws, const struct vl_contact *c);
+void vl_workset_find_still(struct vl_workset *ws, const struct vl_attach *c);
 
 /* Keep it, if it changed. Failing to is no error. */
 void vl_workset_save(const struct vl_workset *ws, struct vl_target *t, const char *label);
 
 /* Make it the pages that @v has. Too many empty the set. */
-void vl_workset_update(struct vl_workset *ws, const struct vl_view *v);
+void vl_workset_update(struct vl_workset *ws, const struct vl_snapshot *v);
 
 void vl_workset_deinit(struct vl_workset *ws);
 

@@ -96,12 +96,12 @@ bool guest_make(struct guest *g)
 	       !vl_discard(vl_target_open(path, &to, &g->target));
 	/* Whatever becomes of the test, it leaves no file. */
 	unlink(path);
-	return open && !vl_discard(vl_view_create(g->target, true, &g->view));
+	return open && !vl_discard(vl_snapshot_create(g->target, true, &g->view));
 }
 
 void guest_unmake(struct guest *g)
 {
-	vl_view_destroy(g->view);
+	vl_snapshot_destroy(g->view);
 	vl_target_close(g->target);
 	munmap(g->own, OWN_SIZE);
 }

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "native/engine.h"
-#include "vmst/engines.h"
+#include "native/executor.h"
+#include "vmst/executors.h"
 
 #define RAM_SIZE (1UL << 20)
 
@@ -21,7 +21,7 @@ struct guest {
 	unsigned char *own;
 	unsigned next_table;
 	struct vl_target *target;
-	struct vl_view *view; /* shared */
+	struct vl_snapshot *view; /* shared */
 };
 
 /* False: the reason was printed. */

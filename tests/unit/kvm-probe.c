@@ -377,7 +377,7 @@ static int hostile(struct probe *p)
 	kvm_quiesce(k);
 	memcpy(k->page->code, "\xeb\xfe", 2);
 	k->limit_ms = 300;
-	kvm_vm_place(k, k->va, k->blind, p->s.levels);
+	kvm_vm_place(k, k->va, k->overlay, p->s.levels);
 	begin = now_us();
 	same(p, &p->s, vl_reader_symbol(p->direct, "linux_banner"), 16);
 	printf("a loop: %s, %lu different\n", now_us() - begin < 5e6 ? "soon" : "late",

@@ -15,7 +15,7 @@
 #include "../../src/kernel/kernel.h"
 #include "../../src/native/block.h"
 #include "../../src/host/target.h"
-#include "../../src/attach/contact.h"
+#include "../../src/attach/attach.h"
 
 #define FUNCTION_MAX (1UL << 20)
 /* Of the longest instruction, emitted, with room. */
@@ -32,7 +32,7 @@ struct refused {
 
 struct survey {
 	const struct vl_kernel *k;
-	struct vl_engine e;
+	struct vl_executor_state e;
 	ZydisDecoder decoder;
 	struct refused refused[KINDS];
 	unsigned long functions, insns, odd;
@@ -130,14 +130,14 @@ static void function(struct survey *s, uint64_t va, const unsigned char *text, s
 	}
 }
 
-static struct vl_error *survey(struct survey *s, struct vl_view *view,
-			       const struct vl_contact *contact)
+static struct vl_error *survey(struct survey *s, struct vl_snapshot *view,
+			       const struct vl_attach *attach)
 {
 	uint64_t va = vl_symbol(s->k, "_text"), end = vl_symbol(s->k, "_etext"), next;
 	unsigned char *text = malloc(FUNCTION_MAX);
 
 	s->e.view = view;
-	s->e.pt = contact->pt;
+	s->e.pt = attach->pt;
 	ZydisDecoderInit(&s->decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	for (; text && va && va < end; va = next) {
 		next = vl_symbol_after(s->k, va);
@@ -145,7 +145,7 @@ static struct vl_error *survey(struct survey *s, struct vl_view *view,
 			next = end;
 		/* A hole between two sections is not mapped. */
 		if (next - va <= FUNCTION_MAX &&
-		    vl_view_read(view, &contact->pt, va, text, next - va))
+		    vl_snapshot_read(view, &attach->pt, va, text, next - va))
 			function(s, va, text, next - va);
 	}
 	free(text);
@@ -176,28 +176,28 @@ int main(int argc, char **argv)
 {
 	struct vl_target_options to = { 0 };
 	struct survey *s = calloc(1, sizeof(*s));
-	struct vl_contact *contact = NULL;
+	struct vl_attach *attach = NULL;
 	struct vl_target *target = NULL;
-	struct vl_view *view = NULL;
+	struct vl_snapshot *view = NULL;
 	struct vl_error *err;
 
 	if (argc != 2 || !s)
 		return 2;
 	err = vl_target_open(argv[1], &to, &target);
 	if (!err)
-		err = vl_contact_make(target, false, &contact);
+		err = vl_attach_make(target, false, &attach);
 	if (!err)
-		err = vl_view_create(target, false, &view);
+		err = vl_snapshot_create(target, false, &view);
 	if (!err) {
-		s->k = contact->kernel;
-		err = survey(s, view, contact);
+		s->k = attach->kernel;
+		err = survey(s, view, attach);
 	}
 	if (!err)
 		print(s);
 	else
 		fprintf(stderr, "native-survey: %s\n", err->message);
-	vl_view_destroy(view);
-	vl_contact_destroy(contact);
+	vl_snapshot_destroy(view);
+	vl_attach_destroy(attach);
 	vl_target_close(target);
 	free(s->e.marks);
 	free(s);

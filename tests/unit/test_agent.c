@@ -544,7 +544,7 @@ static void test_machine(bool mirrored)
 	struct vl_target_options options = { 0 };
 	struct vl_reader_options d = { "direct" }, k = { "kvm" };
 	uint64_t four, five, empty;
-	struct vl_contact contact = { 0 };
+	struct vl_attach contact = { 0 };
 	struct vl_kvm *machine;
 	char why[VL_RAW_WHY];
 
@@ -571,7 +571,7 @@ static void test_machine(bool mirrored)
 	contact.target = target;
 	contact.entry = TEXT + 0x3000;
 	contact.pt = (struct vl_pgtable){ four, 4 };
-	err = vl_reader_open(target, &contact, &k, &kvm);
+	err = vl_reader_open(target, &attach, &k, &kvm);
 	if (err) {
 		/* Only for what the host cannot do. */
 		ok(strstr(err->message, "does not run here"), "# SKIP %s", err->message);

@@ -43,7 +43,7 @@ static char *put(struct message *m, uint16_t type, const void *payload, size_t s
 
 static void tame(struct vl_redirect *r, struct message *m)
 {
-	vl_tame_message(r, NETLINK_GENERIC, m->at, m->len);
+	vl_sanitize_message(r, NETLINK_GENERIC, m->at, m->len);
 }
 
 static void introduce(struct vl_redirect *r, const char *name)

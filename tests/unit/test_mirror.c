@@ -386,9 +386,9 @@ static void follow(const char *what, uint64_t (*fn)(uint64_t now))
 
 static void test_kvm(void)
 {
-	struct vl_contact contact = { .target = &target,
-				      .entry = TEXT + 0x3000,
-				      .pt = { root4, 4 } };
+	struct vl_attach contact = { .target = &target,
+				     .entry = TEXT + 0x3000,
+				     .pt = { root4, 4 } };
 	struct vl_reader_options how = { "kvm" };
 	struct vl_error *err;
 	uint64_t node = WINDOW + 64;
@@ -399,7 +399,7 @@ static void test_kvm(void)
 		ok(true, "# SKIP %s", why);
 		return;
 	}
-	err = vl_reader_open(&target, &contact, &how, &kvm);
+	err = vl_reader_open(&target, &attach, &how, &kvm);
 	if (err) {
 		ok(strstr(err->message, "does not run here"), "# SKIP %s", err->message);
 		vl_error_destroy(err);

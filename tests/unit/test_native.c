@@ -84,7 +84,7 @@ struct state {
 };
 
 struct fuzz {
-	struct vl_engine *e;
+	struct vl_executor_state *e;
 	unsigned char *code, *near, *data, *stack; /* as we see them */
 	struct state start, raw, rewritten;
 	unsigned long done, faults, refused;
@@ -488,7 +488,7 @@ int main(void)
 	f->data = guest_page(&g, 48);
 	f->seed = number("VLENS_NATIVE_SEED", 0x123456789abcdefUL);
 	ZydisDecoderInit(&f->decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	err = vl_engine_native.create(&st, g.view, &region, &f->e);
+	err = vl_executor_native.create(&st, g.view, &region, &f->e);
 	if (!ok(!err, "an engine is made%s%s", err ? ": " : "", err ? err->message : ""))
 		return tap_end();
 	if (mremap(f->data, 0, DATA_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)DATA) ==
@@ -505,7 +505,7 @@ int main(void)
 	test_table(f);
 	test_interrupts(f);
 	test_text(f);
-	vl_engine_native.destroy(f->e);
+	vl_executor_native.destroy(f->e);
 	guest_unmake(&g);
 	free(f);
 	return tap_end();

@@ -221,7 +221,7 @@ static void start(struct result *n, uint64_t rip)
 	*(uint64_t *)guest_page(&guest, P_DATA) = CODE_VA;
 }
 
-static void run_row(const struct vl_engine_ops *ops, struct vl_engine *e, size_t i)
+static void run_row(const struct vl_executor_ops *ops, struct vl_executor_state *e, size_t i)
 {
 	const struct row *r = &rows[i];
 
@@ -237,13 +237,13 @@ static void run_row(const struct vl_engine_ops *ops, struct vl_engine *e, size_t
 	now.has = true;
 }
 
-static void test_row(const struct vl_engine_ops *ops, struct vl_engine *e, size_t i)
+static void test_row(const struct vl_executor_ops *ops, struct vl_executor_state *e, size_t i)
 {
-	bool native = ops == &vl_engine_native, good;
+	bool native = ops == &vl_executor_native, good;
 	const struct row *r = &rows[i];
 
 	run_row(ops, e, i);
-	if (r->end == PROCESSOR_TOOK && ops == &vl_engine_unicorn)
+	if (r->end == PROCESSOR_TOOK && ops == &vl_executor_unicorn)
 		return;
 	if (r->end == NATIVE_CANNOT) {
 		good = !native || (now.exit.reason == VL_EXIT_BROKEN && now.exit.detail &&
@@ -274,10 +274,10 @@ static void put_last(const void *code, size_t len)
 	memcpy((char *)guest_page(&guest, P_CODE + 8) - len, code, len);
 }
 
-static void test_edge(const struct vl_engine_ops *ops, struct vl_engine *e)
+static void test_edge(const struct vl_executor_ops *ops, struct vl_executor_state *e)
 {
 	/* Unicorn says where the block begins. */
-	bool block = ops == &vl_engine_unicorn;
+	bool block = ops == &vl_executor_unicorn;
 
 	*guest_leaf(&guest, NEXT_VA) = 0;
 	ops->flush(e);
@@ -308,7 +308,7 @@ static void test_edge(const struct vl_engine_ops *ops, struct vl_engine *e)
 
 /* --- what only an engine has that translates --- */
 
-static void test_replace(struct vl_engine *e)
+static void test_replace(struct vl_executor_state *e)
 {
 	static const unsigned char code[] = { 0xb8, 7, 0, 0, 0, 0xf4 }; /* mov $7,%eax; hlt */
 	static const unsigned char more[] = { 9, 0 };
@@ -316,33 +316,33 @@ static void test_replace(struct vl_engine *e)
 	unsigned char *page = guest_page(&guest, P_CODE + 6);
 
 	memset(page, 0xf4, VL_PAGE_SIZE);
-	ok(vl_engine_native.replace(e, at + 2, code, sizeof(code)), "code is replaced");
+	ok(vl_executor_native.replace(e, at + 2, code, sizeof(code)), "code is replaced");
 	memcpy(page, "\x90\x90", 2);
 	start(&now, at);
-	vl_engine_native.run(e, &now.regs, BUDGET_NS, &now.exit);
+	vl_executor_native.run(e, &now.regs, BUDGET_NS, &now.exit);
 	ok(now.exit.reason == VL_EXIT_HLT && now.regs.gpr[VL_RAX] == 7 &&
 		   now.regs.rip == at + 2 + sizeof(code) && page[2] == 0xf4,
 	   "and runs in place of the guest's, which stays");
 	/* A call begins with another return address. */
-	vl_engine_native.flush(e);
-	ok(vl_engine_native.replace(e, at + 3, more, sizeof(more)), "a part of that is replaced");
+	vl_executor_native.flush(e);
+	ok(vl_executor_native.replace(e, at + 3, more, sizeof(more)), "a part of that is replaced");
 	start(&now, at);
 	*(uint64_t *)((char *)guest_page(&guest, P_STACK) + STACK_SIZE - 64) = CODE_VA - 8;
-	vl_engine_native.run(e, &now.regs, BUDGET_NS, &now.exit);
+	vl_executor_native.run(e, &now.regs, BUDGET_NS, &now.exit);
 	ok(now.regs.gpr[VL_RAX] == 9, "what was translated before is translated anew");
-	ok(!vl_engine_native.replace(e, at, page, VL_CODE_MAX + 1), "too much is refused");
+	ok(!vl_executor_native.replace(e, at, page, VL_CODE_MAX + 1), "too much is refused");
 }
 
-static void test_tsc(struct vl_engine *e)
+static void test_tsc(struct vl_executor_state *e)
 {
 	/* rdtsc; mov %rax,%rbx; mov %rdx,%rbp; rdtscp; hlt */
 	static const unsigned char code[] = "\x0f\x31\x48\x89\xc3\x48\x89\xd5\x0f\x01\xf9\xf4";
 	const uint64_t at = CODE_VA + 5 * VL_PAGE_SIZE, *gpr = now.regs.gpr;
 
 	memcpy(guest_page(&guest, P_CODE + 5), code, sizeof(code));
-	vl_engine_native.set_tsc(e, 0x123456789abcdef0);
+	vl_executor_native.set_tsc(e, 0x123456789abcdef0);
 	start(&now, at);
-	vl_engine_native.run(e, &now.regs, BUDGET_NS, &now.exit);
+	vl_executor_native.run(e, &now.regs, BUDGET_NS, &now.exit);
 	ok(now.exit.reason == VL_EXIT_HLT && gpr[VL_RBX] == 0x9abcdef0 &&
 		   gpr[VL_RBP] == 0x12345678 && gpr[VL_RAX] == gpr[VL_RBX] &&
 		   gpr[VL_RDX] == gpr[VL_RBP],
@@ -350,21 +350,21 @@ static void test_tsc(struct vl_engine *e)
 }
 
 /* A guest that has memory where the program is: at once, or later. */
-static void test_crowded(struct vl_engine *e, const struct vl_vcpu_state *st,
+static void test_crowded(struct vl_executor_state *e, const struct vl_vcpu_state *st,
 			 const struct vl_vcpu_region *region)
 {
 	uint64_t va = ((uint64_t)&start & VL_PAGE_MASK) - VL_NATIVE_G;
-	struct vl_engine *second = NULL;
+	struct vl_executor_state *second = NULL;
 	struct vl_error *err;
 
 	guest_map(&guest, va, OWN_GPA + P_DATA * VL_PAGE_SIZE);
-	vl_engine_native.flush(e);
+	vl_executor_native.flush(e);
 	start(&now, CODE_VA);
-	vl_engine_native.run(e, &now.regs, BUDGET_NS, &now.exit);
+	vl_executor_native.run(e, &now.regs, BUDGET_NS, &now.exit);
 	ok(now.exit.reason == VL_EXIT_BROKEN && strstr(now.exit.detail, "where vlens is"),
 	   "no run where the guest has memory by now that folds to ours");
-	vl_engine_native.destroy(e);
-	err = vl_engine_native.create(st, guest.view, region, &second);
+	vl_executor_native.destroy(e);
+	err = vl_executor_native.create(st, guest.view, region, &second);
 	ok(err && strstr(err->message, "where vlens is"), "nor where it has from the start");
 	vl_error_destroy(err);
 	*guest_leaf(&guest, va) = 0;
@@ -405,13 +405,13 @@ static unsigned put_accesses(void)
 }
 
 /* Does each fault at @va as it does where nothing is? */
-static bool all_fault(struct vl_engine *e, uint64_t va, unsigned nr)
+static bool all_fault(struct vl_executor_state *e, uint64_t va, unsigned nr)
 {
 	for (unsigned i = 0; i < nr; i++) {
 		start(&now, ACCESS_VA + i * ACCESS_ROOM);
 		now.regs.gpr[VL_RCX] = 0;
 		now.regs.gpr[VL_RSI] = now.regs.gpr[VL_RDI] = va;
-		vl_engine_native.run(e, &now.regs, BUDGET_NS, &now.exit);
+		vl_executor_native.run(e, &now.regs, BUDGET_NS, &now.exit);
 		if (now.exit.reason == VL_EXIT_EXCEPTION && now.exit.vector == 14 &&
 		    now.exit.address - va + 64 <= 0x20000 + 64 &&
 		    now.regs.gpr[VL_RSP] == STACK_VA + STACK_SIZE - 64)
@@ -423,7 +423,7 @@ static bool all_fault(struct vl_engine *e, uint64_t va, unsigned nr)
 	return true;
 }
 
-static void test_ours(struct vl_engine *e)
+static void test_ours(struct vl_executor_state *e)
 {
 	unsigned nr = put_accesses(), maps = 0;
 	bool wrong = false;
@@ -445,7 +445,7 @@ static void test_ours(struct vl_engine *e)
 	   "%u accesses to each of %u mappings of ours: each is a fault", nr, maps);
 }
 
-static void test_native(struct vl_engine *e, const struct vl_vcpu_state *st,
+static void test_native(struct vl_executor_state *e, const struct vl_vcpu_state *st,
 			const struct vl_vcpu_region *region)
 {
 	test_replace(e);
@@ -464,9 +464,9 @@ const char *__lsan_default_suppressions(void)
 static void test_engine(enum vl_executor which, const struct vl_vcpu_state *st,
 			const struct vl_vcpu_region *region)
 {
-	const struct vl_engine_ops *ops;
+	const struct vl_executor_ops *ops;
 	char why[VL_EXECUTOR_WHY];
-	struct vl_engine *e;
+	struct vl_executor_state *e;
 	struct vl_error *err = which == VL_EXECUTOR_UNICORN ? vl_emulator_load() : NULL;
 
 	if (err) {
@@ -501,7 +501,7 @@ int main(void)
 		.cr3 = OWN_GPA,
 		.cr4 = 0x6a0,
 		.efer = 0xd01,
-		.room_va = ROOM_VA,
+		.scratch_va = ROOM_VA,
 		.stack_va = STACK_VA,
 		.stack_gpa = OWN_GPA + P_STACK * VL_PAGE_SIZE,
 		.stack_size = STACK_SIZE,

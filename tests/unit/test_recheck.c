@@ -11,17 +11,17 @@
 
 /* Each layer has its own, of its own type. */
 #undef VL_PAGE_SIZE
-#include "mem/view.h"
+#include "mem/snapshot.h"
 
 #define PAGES 256UL
 
 static struct vl_target target; /* this process plays the hypervisor */
 static unsigned char *ram;
-static struct vl_view *view;
+static struct vl_snapshot *view;
 
 static volatile unsigned char *page(size_t i)
 {
-	return vl_view_host(view, i * VL_PAGE_SIZE, VL_PAGE_SIZE);
+	return vl_snapshot_host(view, i * VL_PAGE_SIZE, VL_PAGE_SIZE);
 }
 
 static unsigned char touch(size_t i)
@@ -34,12 +34,12 @@ static int changed(void)
 {
 	size_t nr;
 
-	return vl_discard(vl_view_recheck(view, &nr)) ? -1 : (int)nr;
+	return vl_discard(vl_snapshot_recheck(view, &nr)) ? -1 : (int)nr;
 }
 
 static bool ask(bool again)
 {
-	return !vl_discard(vl_view_ask(view, again));
+	return !vl_discard(vl_snapshot_ask(view, again));
 }
 
 static void test_change(void)
@@ -62,31 +62,33 @@ static void test_change(void)
 
 static void test_whole(void)
 {
-	ok(ask(false) && touch(40) == 40 && touch(41) == 41 && !vl_view_is_whole(view),
+	ok(ask(false) && touch(40) == 40 && touch(41) == 41 && !vl_snapshot_is_whole(view),
 	   "what is copied as it is touched is of no one moment");
-	ok(changed() == 0 && vl_view_is_whole(view), "read again and the same, they are");
-	ok(touch(41) == 41 && vl_view_is_whole(view), "and so is the next answer on these alone");
-	ok(touch(43) == 43 && !vl_view_is_whole(view), "but not one on a page besides");
+	ok(changed() == 0 && vl_snapshot_is_whole(view), "read again and the same, they are");
+	ok(touch(41) == 41 && vl_snapshot_is_whole(view),
+	   "and so is the next answer on these alone");
+	ok(touch(43) == 43 && !vl_snapshot_is_whole(view), "but not one on a page besides");
 	ok(changed() == 0, "until they are read again");
 	ram[40 * VL_PAGE_SIZE + 8] = 50;
-	ok(changed() == 1 && vl_view_is_whole(view), "after a change all are of one moment");
+	ok(changed() == 1 && vl_snapshot_is_whole(view), "after a change all are of one moment");
 	ram[41 * VL_PAGE_SIZE + 8] = 51;
-	ok(ask(true) && touch(40) == 50 && touch(41) == 41 && vl_view_is_whole(view),
+	ok(ask(true) && touch(40) == 50 && touch(41) == 41 && vl_snapshot_is_whole(view),
 	   "and so is the answer");
-	ok(ask(false) && touch(40) == 50 && touch(41) == 51 && vl_view_is_whole(view),
+	ok(ask(false) && touch(40) == 50 && touch(41) == 51 && vl_snapshot_is_whole(view),
 	   "the next question is of the next moment");
-	ok(touch(42) == 42 && !vl_view_is_whole(view), "but for a page that it touches besides");
-	ok(changed() == 0 && ask(false) && !vl_view_is_whole(view),
+	ok(touch(42) == 42 && !vl_snapshot_is_whole(view),
+	   "but for a page that it touches besides");
+	ok(changed() == 0 && ask(false) && !vl_snapshot_is_whole(view),
 	   "a guest that rests is looked at afterwards, as before");
 }
 
 /* Pages beside still ones are copied when they are touched, each by itself. */
 static void test_still(void)
 {
-	const struct vl_view_still still[VL_MAX_STILL] = { { 194 * VL_PAGE_SIZE,
-							     6 * VL_PAGE_SIZE } };
+	const struct vl_snapshot_still still[VL_MAX_STILL] = { { 194 * VL_PAGE_SIZE,
+								 6 * VL_PAGE_SIZE } };
 
-	vl_view_set_still(view, still);
+	vl_snapshot_set_still(view, still);
 	ok(ask(false) && touch(198) == 198 && touch(193) == 193 && touch(201) == 201,
 	   "a still page, and two beside them");
 	ram[193 * VL_PAGE_SIZE + 8] = 1;
@@ -96,7 +98,7 @@ static void test_still(void)
 	   "that is noticed of these, and no other is there yet");
 	ram[203 * VL_PAGE_SIZE + 8] = 203;
 	ok(changed() == 1 && changed() == 0, "and then of it");
-	vl_view_set_still(view, (struct vl_view_still[VL_MAX_STILL]){ { 0 } });
+	vl_snapshot_set_still(view, (struct vl_snapshot_still[VL_MAX_STILL]){ { 0 } });
 }
 
 static _Atomic bool enough;
@@ -128,7 +130,7 @@ static void test_moments(void)
 		wrong += changed() < 0 || !ask(i & 1);
 		memcpy(&first, (void *)(page(50) + 64), sizeof(first));
 		memcpy(&last, (void *)(page(51) + 64), sizeof(last));
-		wrong += vl_view_is_whole(view) && first - last > 1;
+		wrong += vl_snapshot_is_whole(view) && first - last > 1;
 	}
 	enough = true;
 	pthread_join(thread, NULL);
@@ -140,7 +142,7 @@ static bool collect(void)
 	bool ret;
 	int64_t at;
 
-	return !vl_discard(vl_view_collect(view, &ret, &at)) && ret;
+	return !vl_discard(vl_snapshot_collect(view, &ret, &at)) && ret;
 }
 
 /* The same pages, and others, copied while they change: of one moment, or it says no. */
@@ -150,13 +152,13 @@ static void test_collect(void)
 	unsigned wrong = 0, good = 0;
 	pthread_t thread;
 
-	vl_view_keep(view, NULL, 0);
-	ok(!vl_discard(vl_view_refresh(view, gpas, 3)) && collect() && touch(60) == 60,
+	vl_snapshot_keep(view, NULL, 0);
+	ok(!vl_discard(vl_snapshot_refresh(view, gpas, 3)) && collect() && touch(60) == 60,
 	   "three pages that stand still are of one moment");
 	ram[60 * VL_PAGE_SIZE + 8] = 1;
 	ok(collect() && touch(60) == 1, "one that changed is read anew");
-	vl_view_release(view);
-	ok(!vl_view_missed(view) && touch(61) == 61 && vl_view_missed(view),
+	vl_snapshot_release(view);
+	ok(!vl_snapshot_missed(view) && touch(61) == 61 && vl_snapshot_missed(view),
 	   "one that was not copied is noticed");
 	ram[60 * VL_PAGE_SIZE + 8] = 60;
 	enough = false;
@@ -164,7 +166,7 @@ static void test_collect(void)
 	for (int i = 0; i < 20000; i++) {
 		unsigned first, last;
 
-		wrong += vl_discard(vl_view_refresh(view, gpas, 3));
+		wrong += vl_discard(vl_snapshot_refresh(view, gpas, 3));
 		if (!collect())
 			continue;
 		good++;
@@ -179,17 +181,18 @@ static void test_collect(void)
 
 static void test_take(void)
 {
-	ok(ask(false) && touch(10) == 10 && vl_view_asked(view) > 0, "a question");
+	ok(ask(false) && touch(10) == 10 && vl_snapshot_asked(view) > 0, "a question");
 	ram[10 * VL_PAGE_SIZE + 8] = 50;
 	ok(changed() == 1, "changes");
 	ram[10 * VL_PAGE_SIZE + 8] = 51;
-	ok(!vl_view_take(view), "taken");
+	ok(!vl_snapshot_take(view), "taken");
 	ram[10 * VL_PAGE_SIZE + 8] = 52;
-	ok(ask(true) && touch(10) == 51 && !vl_view_missed(view), "of the moment of the taking");
-	ok(touch(11) == 11 && vl_view_missed(view), "a page that was not taken is missed");
-	ok(changed() == 1 && ask(true) && touch(10) == 52 && !vl_view_missed(view),
+	ok(ask(true) && touch(10) == 51 && !vl_snapshot_missed(view),
+	   "of the moment of the taking");
+	ok(touch(11) == 11 && vl_snapshot_missed(view), "a page that was not taken is missed");
+	ok(changed() == 1 && ask(true) && touch(10) == 52 && !vl_snapshot_missed(view),
 	   "read again, it is asked of the guest that runs");
-	ok(touch(12) == 12 && !vl_view_missed(view), "where nothing is missed");
+	ok(touch(12) == 12 && !vl_snapshot_missed(view), "where nothing is missed");
 }
 
 static void test_forget(void)
@@ -208,7 +211,7 @@ static void test_forget(void)
 		same &= ask(false) && touch(21) == 21 && changed() == 0;
 	ram[21 * VL_PAGE_SIZE] = 1;
 	ok(same && changed() == 1, "one that all touch stays, and its change is noticed");
-	ok(!vl_view_all_asked(view, &gpas, &nr), "all that were touched");
+	ok(!vl_snapshot_all_asked(view, &gpas, &nr), "all that were touched");
 	for (size_t i = 0; i < nr; i++)
 		found += gpas[i] == 20 * VL_PAGE_SIZE || gpas[i] == 21 * VL_PAGE_SIZE;
 	ok(found == 2, "are known");
@@ -220,11 +223,11 @@ static void test_copy(void)
 	const uint64_t gpas[] = { 30 * VL_PAGE_SIZE, 31 * VL_PAGE_SIZE };
 
 	ram[21 * VL_PAGE_SIZE + 8] = 77;
-	ok(!vl_view_refresh(view, gpas, 2), "a copy after questions");
-	vl_view_release(view);
-	ok(touch(30) == 30 && touch(31) == 31 && !vl_view_missed(view), "has its pages");
-	ok(touch(21) == 77 && !vl_view_missed(view), "and theirs, as they are now");
-	ok(ask(false) && touch(30) == 30 && !vl_view_missed(view) && changed() == 0,
+	ok(!vl_snapshot_refresh(view, gpas, 2), "a copy after questions");
+	vl_snapshot_release(view);
+	ok(touch(30) == 30 && touch(31) == 31 && !vl_snapshot_missed(view), "has its pages");
+	ok(touch(21) == 77 && !vl_snapshot_missed(view), "and theirs, as they are now");
+	ok(ask(false) && touch(30) == 30 && !vl_snapshot_missed(view) && changed() == 0,
 	   "and questions again");
 }
 
@@ -239,7 +242,7 @@ int main(void)
 	vl_error_destroy(vl_ram_add(
 		&target, &(struct vl_ram){ 0, PAGES * VL_PAGE_SIZE, (uintptr_t)ram, -1, 0, 4096 }));
 	vl_error_destroy(vl_ram_finish(&target));
-	if (vl_discard(vl_view_create(&target, false, &view))) {
+	if (vl_discard(vl_snapshot_create(&target, false, &view))) {
 		printf("1..0 # SKIP no userfaultfd here\n");
 		return 0;
 	}
@@ -250,9 +253,9 @@ int main(void)
 	test_take();
 	test_forget();
 	test_copy();
-	vl_view_ask_end(view);
+	vl_snapshot_ask_end(view);
 	test_collect();
-	vl_view_destroy(view);
+	vl_snapshot_destroy(view);
 	vl_ram_deinit(&target);
 	return tap_end();
 }

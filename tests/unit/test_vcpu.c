@@ -17,8 +17,8 @@
 #include "handmade.h"
 #include "tap.h"
 #include "base/machine.h"
-#include "native/engine.h"
-#include "vmst/engines.h"
+#include "native/executor.h"
+#include "vmst/executors.h"
 
 /* --- code, as the clone would run it: position independent, ends in hlt --- */
 
@@ -77,8 +77,8 @@ static struct guest guest;
 /* --- running on an engine --- */
 
 struct machine {
-	const struct vl_engine_ops *ops;
-	struct vl_engine *e;
+	const struct vl_executor_ops *ops;
+	struct vl_executor_state *e;
 	uint64_t at; /* where the program is */
 	unsigned nr; /* programs so far */
 	struct vl_regs regs;
@@ -207,7 +207,7 @@ static void test_budget(struct machine *m, const char *name)
 	ok(halted(m, 9), "%s: and then it runs again", name);
 }
 
-static void test_memory(struct machine *m, const char *name, struct vl_view *view)
+static void test_memory(struct machine *m, const char *name, struct vl_snapshot *view)
 {
 	struct vl_error *err;
 	bool good = true;
@@ -219,15 +219,16 @@ static void test_memory(struct machine *m, const char *name, struct vl_view *vie
 	ok(good, "%s: the guest's RAM, page by page as it is touched", name);
 	RUN(m, c_write, RAM_VA + 3 * VL_PAGE_SIZE, 77);
 	ok(halted(m, 77), "%s: a write", name);
-	ok(*(uint64_t *)vl_view_host(view, 3 * VL_PAGE_SIZE, 8) == 77, "%s: is seen here", name);
+	ok(*(uint64_t *)vl_snapshot_host(view, 3 * VL_PAGE_SIZE, 8) == 77, "%s: is seen here",
+	   name);
 	/* Pages change behind the engine: overwritten in place, then taken away. */
-	err = vl_view_refresh(view, NULL, 0);
+	err = vl_snapshot_refresh(view, NULL, 0);
 	RUN(m, c_read, RAM_VA + 3 * VL_PAGE_SIZE, 0);
 	ok(!err && halted(m, guest_pattern(3 * VL_PAGE_SIZE)), "%s: is undone by a fresh view",
 	   name);
 	vl_error_destroy(err);
 	RUN(m, c_write, RAM_VA + 3 * VL_PAGE_SIZE, 78);
-	vl_view_keep(view, NULL, 0);
+	vl_snapshot_keep(view, NULL, 0);
 	RUN(m, c_read, RAM_VA + 3 * VL_PAGE_SIZE, 0);
 	ok(halted(m, guest_pattern(3 * VL_PAGE_SIZE)), "%s: and by pages that are dropped", name);
 
@@ -240,7 +241,7 @@ static void test_memory(struct machine *m, const char *name, struct vl_view *vie
 	ok(good && halted(m, guest_pattern(6 * VL_PAGE_SIZE)), "%s: page tables that changed",
 	   name);
 	/* The engine may keep what is mapped as it was: its pages have gone, or may be written no more. */
-	vl_view_keep(view, NULL, 0);
+	vl_snapshot_keep(view, NULL, 0);
 	m->ops->flush(m->e);
 	start(m, NOWHERE, 0);
 	ok(halted(m, guest_pattern(6 * VL_PAGE_SIZE)), "%s: and that did not", name);
@@ -272,7 +273,7 @@ static void note(void *ctx, uint64_t va)
 /* What is kept translated is noted when it runs, if it is a module's: no code of KVM's is. */
 static void test_code(struct machine *m, const char *name, const struct noted *n)
 {
-	bool keeps = m->ops != &vl_engine_kvm;
+	bool keeps = m->ops != &vl_executor_kvm;
 
 	RUN(m, c_add, 1, 2);
 	ok(!n->nr && halted(m, 3), "%s: code of the image is not noted", name);
@@ -287,7 +288,7 @@ static void test_code(struct machine *m, const char *name, const struct noted *n
 	ok(halted(m, 8) && (keeps ? n->nr >= 2 : !n->nr), "%s: and runs again", name);
 }
 
-static void test_engine(struct machine *m, const char *name, struct vl_view *view,
+static void test_engine(struct machine *m, const char *name, struct vl_snapshot *view,
 			const struct noted *noted)
 {
 	uint64_t *data = guest_page(&guest, P_DATA), *stack = guest_page(&guest, P_STACK + 1), hlt;
@@ -313,7 +314,7 @@ static void test_engine(struct machine *m, const char *name, struct vl_view *vie
 	guest_map(&guest, DATA_VA + VL_PAGE_SIZE, OWN_GPA + (P_DATA + 1) * VL_PAGE_SIZE);
 	m->ops->set_gs(m->e, DATA_VA, DATA_VA + VL_PAGE_SIZE);
 	/* No function of the kernel's swaps them. */
-	if (m->ops == &vl_engine_native)
+	if (m->ops == &vl_executor_native)
 		return;
 	RUN(m, c_gs, 0, 0);
 	ok(halted(m, 111) && m->regs.gpr[VL_RDX] == 222, "%s: both GS bases", name);
@@ -379,14 +380,14 @@ int main(void)
 		.cr3 = OWN_GPA,
 		.cr4 = 0x6a0,
 		.efer = 0xd01,
-		.room_va = BASE + P_ROOM * VL_PAGE_SIZE,
+		.scratch_va = BASE + P_ROOM * VL_PAGE_SIZE,
 		.stack_va = STACK_VA,
 		.stack_gpa = OWN_GPA + P_STACK * VL_PAGE_SIZE,
 		.stack_size = 2 * VL_PAGE_SIZE,
 		.return_va = BASE,
 	};
 	char why[VL_EXECUTOR_WHY];
-	struct vl_view *view;
+	struct vl_snapshot *view;
 	int kvm;
 
 	if (!guest_make(&guest)) {

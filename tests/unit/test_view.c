@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Views: tables, near names, the switch over system calls, entries of functions. */
 #include "view/dispatch.h"
-#include "base/near.h"
+#include "base/suggest.h"
 #include "view/table.h"
 
 #include <stdlib.h>
@@ -76,14 +76,14 @@ static void test_table(void)
 
 static bool near_is(const char *name, const char *const *candidates, const char *want)
 {
-	struct vl_near n;
+	struct vl_suggest n;
 	char *text;
 	bool same;
 
-	vl_near_init(&n, name, strlen(name));
+	vl_suggest_init(&n, name, strlen(name));
 	for (; *candidates; candidates++)
-		vl_near_try(&n, *candidates);
-	text = vl_near_text(&n);
+		vl_suggest_try(&n, *candidates);
+	text = vl_suggest_text(&n);
 	same = text && want ? !strcmp(text, want) : !text && !want;
 	if (!same)
 		printf("# %s\n", text ? text : "nothing");
@@ -158,7 +158,7 @@ static void test_switch(void)
 	   "switch: traced, and by calls");
 	ok(leads(loop, sizeof(loop) - 1, 2, 0), "switch: a loop ends");
 	ok(leads(table, sizeof(table) - 1, 2, 0), "switch: something else");
-	ok(leads(blind, sizeof(blind) - 1, 2, 0), "switch: a jump before any comparison");
+	ok(leads(overlay, sizeof(blind) - 1, 2, 0), "switch: a jump before any comparison");
 	ok(leads(code, 0, 2, 0), "switch: nothing");
 }
 

@@ -4,14 +4,14 @@
  * It does not change after boot, so it is found once, kept in a file that is
  * named after the run, and read back by every later command.
  */
-#ifndef VLENS_CONTACT_H
-#define VLENS_CONTACT_H
+#ifndef VLENS_ATTACH_H
+#define VLENS_ATTACH_H
 
 #include "../kernel/kernel.h"
 #include "../kernel/image.h"
 #include "../host/target.h"
 
-struct vl_contact {
+struct vl_attach {
 	struct vl_target *target;	    /* not owned */
 	char build_id[VL_BUILD_ID_MAX + 1]; /* that the guest claims: to be shown */
 	char key[VL_KEY_MAX + 1];	    /* its kernel's in the cache */
@@ -40,20 +40,20 @@ struct vl_contact {
  * says of a guest that runs no kernel is what the guest is at instead.
  */
 #define VL_CONTACT_NS 5000000000L
-struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_contact **ret);
+struct vl_error *vl_attach_make(struct vl_target *t, bool anew, struct vl_attach **ret);
 
 /* The error where that time has passed. */
-struct vl_error *vl_contact_late(void) __attribute__((returns_nonnull));
+struct vl_error *vl_attach_late(void) __attribute__((returns_nonnull));
 
 /*
  * Is the kernel still where it was? A guest that rebooted has the same hypervisor
  * process, but its kernel is somewhere else, or is another one.
  */
-bool vl_contact_holds(const struct vl_contact *c);
+bool vl_attach_holds(const struct vl_attach *c);
 
-void vl_contact_destroy(struct vl_contact *c);
+void vl_attach_destroy(struct vl_attach *c);
 
 /* Write the run's file again (the anchor changed). Failing to is no error. */
-void vl_contact_save(const struct vl_contact *c);
+void vl_attach_save(const struct vl_attach *c);
 
 #endif

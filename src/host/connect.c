@@ -5,7 +5,7 @@
  * are followed within that root only, and what is reached is asked who it is afterwards
  * (monitor.c). Likewise for its network, where the loopback is another one.
  */
-#include "dial.h"
+#include "connect.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -189,7 +189,7 @@ static int open_path(const struct vl_qmp_address *a)
 	return own;
 }
 
-static int dial_unix(const struct vl_qmp_address *a, int *fd_ret)
+static int connect_unix(const struct vl_qmp_address *a, int *fd_ret)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	_cleanup_close_ int at = open_path(a);
@@ -270,7 +270,7 @@ static int finish_connect(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 ? -errno : -err;
 }
 
-static int dial_network(const struct vl_qmp_address *a, int *fd_ret)
+static int connect_network(const struct vl_qmp_address *a, int *fd_ret)
 {
 	struct sockaddr_storage sa = { 0 };
 	socklen_t len;
@@ -303,12 +303,12 @@ static int dial_network(const struct vl_qmp_address *a, int *fd_ret)
 	return r;
 }
 
-int vl_dial(const struct vl_qmp_address *a, int *fd_ret)
+int vl_connect(const struct vl_qmp_address *a, int *fd_ret)
 {
-	return a->kind == VL_QMP_UNIX ? dial_unix(a, fd_ret) : dial_network(a, fd_ret);
+	return a->kind == VL_QMP_UNIX ? connect_unix(a, fd_ret) : connect_network(a, fd_ret);
 }
 
-bool vl_dial_key(const struct vl_qmp_address *a, char *buf, size_t size)
+bool vl_connect_key(const struct vl_qmp_address *a, char *buf, size_t size)
 {
 	_cleanup_close_ int at = -1;
 	struct stat st;
@@ -440,7 +440,7 @@ static uint64_t listener_of(const struct stat *st)
 	}
 }
 
-bool vl_dial_listens(const struct vl_qmp_address *a, pid_t pid)
+bool vl_connect_listens(const struct vl_qmp_address *a, pid_t pid)
 {
 	_cleanup_close_ int at = -1;
 	struct stat st;
@@ -453,7 +453,7 @@ bool vl_dial_listens(const struct vl_qmp_address *a, pid_t pid)
 	return ino && has_socket(pid, ino, a);
 }
 
-const char *vl_dial_name(const struct vl_qmp_address *a, char *buf, size_t size)
+const char *vl_connect_name(const struct vl_qmp_address *a, char *buf, size_t size)
 {
 	if (a->kind == VL_QMP_TCP)
 		snprintf(buf, size, strchr(a->path, ':') ? "[%s]:%u" : "%s:%u",

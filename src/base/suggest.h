@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* "Did you mean": the names that are the nearest to one that does not exist. */
-#ifndef VLENS_NEAR_H
-#define VLENS_NEAR_H
+#ifndef VLENS_SUGGEST_H
+#define VLENS_SUGGEST_H
 
 #include <stddef.h>
 
 #define VL_NEAR 3
 
-struct vl_near {
+struct vl_suggest {
 	const char *name; /* what was asked for */
 	size_t len;
 	const char *found[VL_NEAR]; /* NULL behind the last */
 	unsigned distance[VL_NEAR];
 };
 
-void vl_near_init(struct vl_near *n, const char *name, size_t len);
+void vl_suggest_init(struct vl_suggest *n, const char *name, size_t len);
 /* Offer @candidate, which must stay. */
-void vl_near_try(struct vl_near *n, const char *candidate);
+void vl_suggest_try(struct vl_suggest *n, const char *candidate);
 /* "did you mean a, b?", malloc'ed; NULL when nothing is near. */
-char *vl_near_text(const struct vl_near *n);
+char *vl_suggest_text(const struct vl_suggest *n);
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What view.c and recheck.c share; nobody else includes this. */
-#ifndef VLENS_VIEW_INTERNAL_H
-#define VLENS_VIEW_INTERNAL_H
+/* What snapshot.c and recheck.c share; nobody else includes this. */
+#ifndef VLENS_SNAPSHOT_INTERNAL_H
+#define VLENS_SNAPSHOT_INTERNAL_H
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "still.h"
-#include "view.h"
+#include "snapshot.h"
 
 /* A page that questions touched. */
 struct vl_recheck_page {
@@ -34,13 +34,13 @@ struct vl_recheck {
 };
 
 /* A second mapping of pages of the view. */
-struct vl_view_alias {
+struct vl_snapshot_alias {
 	uint64_t host, gpa, size;
 };
 
-struct vl_view {
+struct vl_snapshot {
 	struct vl_target *target;
-	struct vl_view_range *ranges;
+	struct vl_snapshot_range *ranges;
 	size_t nr;
 	struct vl_still still;
 	/* A bit for each page of RAM: it has content. One allocation that is
@@ -59,11 +59,12 @@ struct vl_view {
 	pthread_mutex_t lock;
 	struct vl_recheck pages;
 	bool shared;
-	struct vl_view_alias *aliases; /* under @lock */
+	struct vl_snapshot_alias *aliases; /* under @lock */
 	size_t nr_aliases, cap_aliases;
 };
 
-static inline const struct vl_view_range *vl_view_find(const struct vl_view *v, uint64_t gpa)
+static inline const struct vl_snapshot_range *vl_snapshot_find(const struct vl_snapshot *v,
+							       uint64_t gpa)
 {
 	size_t lo = 0, hi = v->nr;
 
@@ -81,32 +82,34 @@ static inline const struct vl_view_range *vl_view_find(const struct vl_view *v, 
 }
 
 /* The number of the first page's bit of range @r. */
-static inline size_t vl_view_first_bit(const struct vl_view *v, const struct vl_view_range *r)
+static inline size_t vl_snapshot_first_bit(const struct vl_snapshot *v,
+					   const struct vl_snapshot_range *r)
 {
 	size_t bit = 0;
 
-	for (const struct vl_view_range *p = v->ranges; p < r; p++)
+	for (const struct vl_snapshot_range *p = v->ranges; p < r; p++)
 		bit += (p->size / VL_PAGE_SIZE + 63) & ~63UL;
 	return bit;
 }
 
-static inline bool vl_view_test_bit(const struct vl_view *v, size_t bit)
+static inline bool vl_snapshot_test_bit(const struct vl_snapshot *v, size_t bit)
 {
 	return atomic_load(&v->present[bit / 64]) >> (bit % 64) & 1;
 }
 
-static inline void vl_view_set_bit(struct vl_view *v, size_t bit)
+static inline void vl_snapshot_set_bit(struct vl_snapshot *v, size_t bit)
 {
 	atomic_fetch_or(&v->present[bit / 64], 1UL << (bit % 64));
 }
 
-/* view.c: */
-void vl_view_put_pages(struct vl_view *v, const struct vl_view_range *r, uint64_t off,
-		       const unsigned char *src, size_t nr);
-void vl_view_drop(struct vl_view *v, const struct vl_view_range *r, uint64_t gpa, size_t nr);
+/* snapshot.c: */
+void vl_snapshot_put_pages(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t off,
+			   const unsigned char *src, size_t nr);
+void vl_snapshot_drop(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t gpa,
+		      size_t nr);
 
 /* alias.c: where the view has the page that is touched at @host, which may be its second mapping. */
-uint64_t vl_view_unaliased(const struct vl_view *v, uint64_t host);
+uint64_t vl_snapshot_unaliased(const struct vl_snapshot *v, uint64_t host);
 
 #define VL_NO_PAGE UINT64_MAX
 
@@ -116,11 +119,11 @@ typedef uint64_t vl_page_at_fn(void *ctx, size_t i);
 typedef void vl_page_now_fn(void *ctx, size_t i, const void *now);
 
 /* collect.c: read @nr pages as they are now, in place where they are mapped. */
-struct vl_error *vl_view_read_now(struct vl_view *v, size_t nr, vl_page_at_fn *at,
-				  vl_page_now_fn *fn, void *ctx);
+struct vl_error *vl_snapshot_read_now(struct vl_snapshot *v, size_t nr, vl_page_at_fn *at,
+				      vl_page_now_fn *fn, void *ctx);
 
 /* recheck.c, called by the thread that fills: page @gpa is @bytes. */
-void vl_recheck_filled(struct vl_view *v, uint64_t gpa, const unsigned char *bytes);
+void vl_recheck_filled(struct vl_snapshot *v, uint64_t gpa, const unsigned char *bytes);
 void vl_recheck_deinit(struct vl_recheck *r);
 
 #endif

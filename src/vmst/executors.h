@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The engines that a clone can run on, and which one it gets. */
-#ifndef VLENS_VMST_ENGINES_H
-#define VLENS_VMST_ENGINES_H
+#ifndef VLENS_VMST_EXECUTORS_H
+#define VLENS_VMST_EXECUTORS_H
 
 #include "../vcpu/vcpu.h"
 
-extern const struct vl_engine_ops vl_engine_unicorn, vl_engine_kvm;
+extern const struct vl_executor_ops vl_executor_unicorn, vl_executor_kvm;
 
 /* --- vcpu-unicorn.c, or nounicorn.c in a build without it --- */
 
@@ -23,9 +23,9 @@ bool vl_vcpu_wants_shared(enum vl_executor which, const struct vl_machine_host *
  * is, or is not wanted). Forced to KVM, whatever is behind /dev/kvm is tried.
  */
 struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_state *st,
-				struct vl_view *view, const struct vl_vcpu_region *own,
-				const struct vl_engine_ops **ops_ret, struct vl_engine **ret,
-				char why[VL_EXECUTOR_WHY]);
+				struct vl_snapshot *view, const struct vl_vcpu_region *own,
+				const struct vl_executor_ops **ops_ret,
+				struct vl_executor_state **ret, char why[VL_EXECUTOR_WHY]);
 
 /*
  * Which engine would be made of a state with these cr4 and caps, with none made: "vmst/kvm" or

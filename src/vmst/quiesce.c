@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "moment.h"
+#include "quiesce.h"
 
 #include <time.h>
 
@@ -8,21 +8,21 @@
 /* What is looked at: the guest as it is now, or a view of it. */
 struct source {
 	struct vl_target *target;
-	struct vl_view *view;
+	struct vl_snapshot *view;
 };
 
-static bool read_virt(struct source s, const struct vl_moment *m, uint64_t va, void *buf,
+static bool read_virt(struct source s, const struct vl_quiesce *m, uint64_t va, void *buf,
 		      size_t len)
 {
-	return s.view ? vl_view_read(s.view, &m->pt, va, buf, len) :
+	return s.view ? vl_snapshot_read(s.view, &m->pt, va, buf, len) :
 			vl_target_read_virt(s.target, &m->pt, va, buf, len);
 }
 
-void vl_moment_find(const struct vl_contact *c, struct vl_moment *ret)
+void vl_quiesce_find(const struct vl_attach *c, struct vl_quiesce *ret)
 {
 	const struct vl_layout *l = vl_kernel_layout(c->kernel);
 	uint64_t hot = vl_symbol(c->kernel, "pcpu_hot"), ids = vl_symbol(c->kernel, "nr_cpu_ids");
-	struct vl_moment m = { .pt = c->pt };
+	struct vl_quiesce m = { .pt = c->pt };
 
 	m.offsets = vl_symbol(c->kernel, "__per_cpu_offset");
 	m.preempt = vl_symbol(c->kernel, "__preempt_count");
@@ -34,7 +34,7 @@ void vl_moment_find(const struct vl_contact *c, struct vl_moment *ret)
 	m.pid_at = (uint64_t)l->offset[VL_F_TASK_PID];
 	if (!m.offsets || !m.preempt || !m.current || !ids ||
 	    !read_virt((struct source){ .target = c->target }, &m, ids, &m.nr, sizeof(m.nr)) ||
-	    m.nr > VL_MOMENT_CPUS)
+	    m.nr > VL_QUIESCE_CPUS)
 		m.nr = 0;
 	*ret = m;
 }
@@ -49,7 +49,7 @@ struct cpu {
  * preempted. The idle task runs with a depth of 1, which is nothing. Higher
  * bits count the interrupts that are being served (include/linux/preempt.h).
  */
-static struct cpu look(struct source t, const struct vl_moment *m, unsigned cpu)
+static struct cpu look(struct source t, const struct vl_quiesce *m, unsigned cpu)
 {
 	uint64_t base, task;
 	uint32_t count;
@@ -66,7 +66,7 @@ static struct cpu look(struct source t, const struct vl_moment *m, unsigned cpu)
 }
 
 /* How deep the deepest CPU is; *@cpu_ret is the one that is the least. */
-static uint32_t look_at_all(struct source s, const struct vl_moment *m, unsigned *cpu_ret)
+static uint32_t look_at_all(struct source s, const struct vl_quiesce *m, unsigned *cpu_ret)
 {
 	uint32_t best = ~0u, worst = 0;
 
@@ -84,22 +84,22 @@ static uint32_t look_at_all(struct source s, const struct vl_moment *m, unsigned
 	return worst;
 }
 
-bool vl_moment_is_good(struct vl_view *v, const struct vl_moment *m, unsigned *cpu_ret)
+bool vl_quiesce_is_good(struct vl_snapshot *v, const struct vl_quiesce *m, unsigned *cpu_ret)
 {
 	*cpu_ret = 0;
 	return !look_at_all((struct source){ .view = v }, m, cpu_ret);
 }
 
-unsigned vl_moment_cpu(const struct vl_contact *contact, unsigned before)
+unsigned vl_quiesce_cpu(const struct vl_attach *attach, unsigned before)
 {
-	struct vl_moment m;
+	struct vl_quiesce m;
 	uint32_t best = ~0u;
 	unsigned ret = 0;
 
-	vl_moment_find(contact, &m);
+	vl_quiesce_find(attach, &m);
 	for (unsigned i = 0; i < m.nr; i++) {
 		unsigned cpu = (before + i) % m.nr;
-		struct cpu c = look((struct source){ .target = contact->target }, &m, cpu);
+		struct cpu c = look((struct source){ .target = attach->target }, &m, cpu);
 
 		/* Its per-CPU data and slabs stand still. */
 		if (c.idle)
@@ -112,8 +112,8 @@ unsigned vl_moment_cpu(const struct vl_contact *contact, unsigned before)
 	return ret;
 }
 
-struct vl_error *vl_moment_pause(struct vl_target *t, const struct vl_moment *m, unsigned tries,
-				 unsigned *cpu_ret)
+struct vl_error *vl_quiesce_pause(struct vl_target *t, const struct vl_quiesce *m, unsigned tries,
+				  unsigned *cpu_ret)
 {
 	uint64_t enough = vl_target_pause_left(t) / 2;
 

@@ -29,7 +29,7 @@ const char *vl_native_unfit(const struct vl_vcpu_state *st)
 	return NULL;
 }
 
-static void native_destroy(struct vl_engine *e)
+static void native_destroy(struct vl_executor_state *e)
 {
 	if (!e)
 		return;
@@ -48,7 +48,7 @@ static void native_destroy(struct vl_engine *e)
 	free(e);
 }
 
-static struct vl_error *map_ours(struct vl_engine *e)
+static struct vl_error *map_ours(struct vl_executor_state *e)
 {
 	void *stack = (char *)e->own.host + (e->st.stack_gpa - e->own.gpa);
 	void *at = mmap(VL_CTL, VL_NATIVE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
@@ -75,18 +75,19 @@ static struct vl_error *map_ours(struct vl_engine *e)
 	return NULL;
 }
 
-static void native_set_gs(struct vl_engine *e, uint64_t gs_base, uint64_t kernel_gs_base)
+static void native_set_gs(struct vl_executor_state *e, uint64_t gs_base, uint64_t kernel_gs_base)
 {
 	(void)e, (void)kernel_gs_base;
 	VL_CTL->guest_fs = vl_native_fold(gs_base);
 	VL_CTL->percpu = gs_base;
 }
 
-static struct vl_error *native_create(const struct vl_vcpu_state *st, struct vl_view *view,
-				      const struct vl_vcpu_region *own, struct vl_engine **ret)
+static struct vl_error *native_create(const struct vl_vcpu_state *st, struct vl_snapshot *view,
+				      const struct vl_vcpu_region *own,
+				      struct vl_executor_state **ret)
 {
 	const char *why = vl_native_unfit(st);
-	struct vl_engine *e;
+	struct vl_executor_state *e;
 	struct vl_error *err;
 
 	if (why)
@@ -128,7 +129,7 @@ static struct vl_error *native_create(const struct vl_vcpu_state *st, struct vl_
 uint64_t vl_native_missed(void)
 {
 	struct vl_native_ctl *ctl = VL_CTL;
-	struct vl_engine *e = ctl->engine;
+	struct vl_executor_state *e = ctl->engine;
 	uint64_t code;
 
 	e->nr_misses++;
@@ -149,7 +150,7 @@ uint64_t vl_native_missed(void)
 }
 
 /* A call returns to the clone's hlt; as an address of the guest it would fault. */
-static void fix_return(struct vl_engine *e, const struct vl_regs *regs)
+static void fix_return(struct vl_executor_state *e, const struct vl_regs *regs)
 {
 	uint64_t sp = regs->gpr[VL_RSP], *word = (uint64_t *)sp, code;
 
@@ -165,7 +166,7 @@ static void fix_return(struct vl_engine *e, const struct vl_regs *regs)
 		*word = code;
 }
 
-static void native_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budget_ns,
+static void native_run(struct vl_executor_state *e, struct vl_regs *regs, uint64_t budget_ns,
 		       struct vl_exit *ret)
 {
 	struct vl_native_ctl *ctl = VL_CTL;
@@ -225,7 +226,7 @@ static void native_run(struct vl_engine *e, struct vl_regs *regs, uint64_t budge
 	}
 }
 
-static void native_flush(struct vl_engine *e)
+static void native_flush(struct vl_executor_state *e)
 {
 	vl_native_unmap_old(e);
 	vl_native_forget_stacks(e);
@@ -233,7 +234,7 @@ static void native_flush(struct vl_engine *e)
 	e->crowded = !vl_native_has_room(e);
 }
 
-static struct vl_error *native_map_blank(struct vl_engine *e, uint64_t gpa)
+static struct vl_error *native_map_blank(struct vl_executor_state *e, uint64_t gpa)
 {
 	void *page;
 
@@ -246,26 +247,26 @@ static struct vl_error *native_map_blank(struct vl_engine *e, uint64_t gpa)
 	return NULL;
 }
 
-static uint64_t native_code_va(const struct vl_engine *e, uint64_t value)
+static uint64_t native_code_va(const struct vl_executor_state *e, uint64_t value)
 {
 	const struct vl_native_mark *m = vl_native_mark_at(e, value);
 
 	return m ? m->va : value;
 }
 
-static bool native_replace(struct vl_engine *e, uint64_t va, const void *code, size_t len)
+static bool native_replace(struct vl_executor_state *e, uint64_t va, const void *code, size_t len)
 {
 	e->dirty = e->nr_blocks > 0;
 	return vl_native_put_replaced(e, va, code, len);
 }
 
-static void native_set_tsc(struct vl_engine *e, uint64_t tsc)
+static void native_set_tsc(struct vl_executor_state *e, uint64_t tsc)
 {
 	(void)e;
 	VL_CTL->tsc = tsc;
 }
 
-const struct vl_engine_ops vl_engine_native = {
+const struct vl_executor_ops vl_executor_native = {
 	.name = "vmst/native",
 	.shared = true,
 	.create = native_create,

@@ -5,8 +5,8 @@
  * whatever backs it, and has the vCPUs' registers, with no monitor and no pause. See
  * kmod/imee.h and imee(4).
  */
-#ifndef VLENS_HOST_MODULE_H
-#define VLENS_HOST_MODULE_H
+#ifndef VLENS_HOST_KMOD_H
+#define VLENS_HOST_KMOD_H
 
 #include <stdatomic.h>
 
@@ -14,7 +14,7 @@
 #include "target.h"
 
 /* One attachment to one guest. */
-struct vl_module {
+struct vl_kmod {
 	int fd;					   /* of the device */
 	const volatile struct imee_status *status; /* written by the module */
 	unsigned int nr_vcpus;
@@ -25,38 +25,38 @@ struct vl_module {
  * *@ret is owned by the caller. VL_ERR_TARGET: no module, no right to it, or the
  * process has no guest on KVM; why, and what to do.
  */
-struct vl_error *vl_module_attach(pid_t pid, int pidfd, struct vl_module **ret);
-void vl_module_detach(struct vl_module *m);
+struct vl_error *vl_kmod_attach(pid_t pid, int pidfd, struct vl_kmod **ret);
+void vl_kmod_detach(struct vl_kmod *m);
 
 /*
  * In a process that was forked from the one that attached: have the attachment there, too,
  * as mappings do not pass a fork. False: it is not to be had.
  */
-bool vl_module_inherit(struct vl_module *m);
+bool vl_kmod_inherit(struct vl_kmod *m);
 
 /*
  * Does process @pid have a guest on KVM? Its kvm-vm descriptor, or -errno; -ENOENT:
  * it has none.
  */
-int vl_module_find_vm(pid_t pid);
+int vl_kmod_find_vm(pid_t pid);
 
 /* Is the module loaded, whether it may be used or not? */
-bool vl_module_present(void);
+bool vl_kmod_present(void);
 
 /* The memory slots, by address; *@ret is malloc'ed. */
-struct vl_error *vl_module_slots(struct vl_module *m, struct imee_slot **ret, size_t *nr_ret);
+struct vl_error *vl_kmod_slots(struct vl_kmod *m, struct imee_slot **ret, size_t *nr_ret);
 
 /*
  * Map guest-physical [@gpa, @gpa + @size) at @at (NULL: anywhere), readable. Where a page
- * cannot be had zeros are read, and vl_module_sound() tells. NULL: it cannot be mapped.
+ * cannot be had zeros are read, and vl_kmod_sound() tells. NULL: it cannot be mapped.
  */
-void *vl_module_map(struct vl_module *m, void *at, uint64_t gpa, uint64_t size);
+void *vl_kmod_map(struct vl_kmod *m, void *at, uint64_t gpa, uint64_t size);
 
 /*
  * Is what was read of mappings so far the guest's memory? False when a page could not be
- * had, until vl_module_renew(), or the guest has ended. No system call: a look at a page.
+ * had, until vl_kmod_renew(), or the guest has ended. No system call: a look at a page.
  */
-static inline bool vl_module_sound(const struct vl_module *m)
+static inline bool vl_kmod_sound(const struct vl_kmod *m)
 {
 	/* What was read before is read before; the processor keeps loads in order. */
 	atomic_signal_fence(memory_order_seq_cst);
@@ -67,13 +67,13 @@ static inline bool vl_module_sound(const struct vl_module *m)
  * The attachment to @t's guest, owned by the target and made when it is first asked for;
  * NULL: there is none, and *@why_ret (may be NULL), the target's, says why.
  */
-struct vl_module *vl_target_module(struct vl_target *t, const struct vl_error **why_ret);
+struct vl_kmod *vl_target_module(struct vl_target *t, const struct vl_error **why_ret);
 
 /* Pages that could not be had are asked for again; false: the guest has ended. */
-bool vl_module_renew(struct vl_module *m);
+bool vl_kmod_renew(struct vl_kmod *m);
 
 /* The registers of all vCPUs, as vl_target_vcpus(). */
-struct vl_error *vl_module_vcpus(struct vl_module *m, struct vl_vcpu **ret, size_t *nr_ret);
+struct vl_error *vl_kmod_vcpus(struct vl_kmod *m, struct vl_vcpu **ret, size_t *nr_ret);
 
 /* Does @is hold for more than half of @t's RAM, by bytes? */
 bool vl_ram_most(const struct vl_target *t, bool (*is)(const struct vl_ram *));

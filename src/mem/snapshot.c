@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "view-internal.h"
+#include "snapshot-internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,10 +32,10 @@
  * Put @nr pages of @src behind each other at offset @off of @r, where some may
  * be already: those stay. Wakes whoever waits for one of them.
  */
-void vl_view_put_pages(struct vl_view *v, const struct vl_view_range *r, uint64_t off,
-		       const unsigned char *src, size_t nr)
+void vl_snapshot_put_pages(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t off,
+			   const unsigned char *src, size_t nr)
 {
-	size_t bit = vl_view_first_bit(v, r) + off / VL_PAGE_SIZE;
+	size_t bit = vl_snapshot_first_bit(v, r) + off / VL_PAGE_SIZE;
 	uint64_t host = (uint64_t)r->host + off;
 
 	for (size_t i = 0; i < nr;) {
@@ -59,7 +59,7 @@ void vl_view_put_pages(struct vl_view *v, const struct vl_view_range *r, uint64_
 		for (; done--; i++) {
 			vl_still_note(&v->still, r->gpa + off + i * VL_PAGE_SIZE,
 				      src + i * VL_PAGE_SIZE);
-			vl_view_set_bit(v, bit + i);
+			vl_snapshot_set_bit(v, bit + i);
 		}
 	}
 	/* If all was there already the fault raced with another: wake anyway. */
@@ -67,7 +67,7 @@ void vl_view_put_pages(struct vl_view *v, const struct vl_view_range *r, uint64_
 }
 
 /* Read @nr pages from @gpa on into @buf; zeroes where that fails. */
-static void read_pages(struct vl_view *v, uint64_t gpa, unsigned char *buf, size_t nr)
+static void read_pages(struct vl_snapshot *v, uint64_t gpa, unsigned char *buf, size_t nr)
 {
 	uint64_t gpas[MISS_PAGES] = { 0 };
 	void *bufs[MISS_PAGES] = { NULL };
@@ -81,19 +81,19 @@ static void read_pages(struct vl_view *v, uint64_t gpa, unsigned char *buf, size
 	if (!err)
 		return;
 	/* The thread that touched the page must go on: it gets zeroes and finds
-	 * out by vl_view_failed(). */
+	 * out by vl_snapshot_failed(). */
 	memset(buf, 0, nr * VL_PAGE_SIZE);
 	if (!atomic_compare_exchange_strong(&v->failed, &none, err))
 		vl_error_destroy(err);
 }
 
 /* Give the page at @host, and those of its neighbours that are missing, content. */
-static void fill(struct vl_view *v, uint64_t host)
+static void fill(struct vl_snapshot *v, uint64_t host)
 {
 	unsigned char bounce[MISS_PAGES * VL_PAGE_SIZE] __attribute__((aligned(4096)));
 
 	for (size_t i = 0; i < v->nr; i++) {
-		const struct vl_view_range *r = &v->ranges[i];
+		const struct vl_snapshot_range *r = &v->ranges[i];
 		uint64_t off = host - (uint64_t)r->host, first;
 		bool still = vl_still_has(&v->still, r->gpa + off);
 		bool late = atomic_load(&v->released) && !still;
@@ -119,29 +119,29 @@ static void fill(struct vl_view *v, uint64_t host)
 		read_pages(v, r->gpa + first, bounce, nr);
 		if (v->asking && !still)
 			vl_recheck_filled(v, r->gpa + first, bounce);
-		vl_view_put_pages(v, r, first, bounce, nr);
+		vl_snapshot_put_pages(v, r, first, bounce, nr);
 		return;
 	}
 }
 
 /* The same for a page that may be touched by its second mapping. */
-static void fill_at(struct vl_view *v, uint64_t host)
+static void fill_at(struct vl_snapshot *v, uint64_t host)
 {
-	uint64_t first = vl_view_unaliased(v, host);
+	uint64_t first = vl_snapshot_unaliased(v, host);
 
 	fill(v, first);
 	if (first != host)
 		ioctl(v->uffd, UFFDIO_WAKE, &(struct uffdio_range){ host, VL_PAGE_SIZE });
 }
 
-bool vl_view_is_shared(const struct vl_view *v)
+bool vl_snapshot_is_shared(const struct vl_snapshot *v)
 {
 	return v->shared;
 }
 
 static void *filler(void *arg)
 {
-	struct vl_view *v = arg;
+	struct vl_snapshot *v = arg;
 	struct pollfd fds[2] = {
 		{ .fd = v->uffd, .events = POLLIN },
 		{ .fd = v->stop_fd, .events = POLLIN },
@@ -164,7 +164,7 @@ static void *filler(void *arg)
 	}
 }
 
-int vl_view_open_uffd(bool *user_only_ret)
+int vl_snapshot_open_uffd(bool *user_only_ret)
 {
 	struct uffdio_api api = { .api = UFFD_API };
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
@@ -180,7 +180,7 @@ int vl_view_open_uffd(bool *user_only_ret)
 	return fd;
 }
 
-static struct vl_error *open_uffd(struct vl_view *v)
+static struct vl_error *open_uffd(struct vl_snapshot *v)
 {
 	const struct vl_target_port *port = vl_target_port(v->target);
 
@@ -188,7 +188,7 @@ static struct vl_error *open_uffd(struct vl_view *v)
 		v->uffd = port->uffd < 0 ? -1 : fcntl(port->uffd, F_DUPFD_CLOEXEC, 0);
 		v->user_only = port->uffd_user_only;
 	} else {
-		v->uffd = vl_view_open_uffd(&v->user_only);
+		v->uffd = vl_snapshot_open_uffd(&v->user_only);
 	}
 	if (v->uffd < 0)
 		return vl_error_hint(vl_error_os(errno, "cannot use userfaultfd"),
@@ -200,8 +200,8 @@ static struct vl_error *open_uffd(struct vl_view *v)
 	return NULL;
 }
 
-static struct vl_error *map_range(struct vl_view *v, const struct vl_ram *ram,
-				  struct vl_view_range *r)
+static struct vl_error *map_range(struct vl_snapshot *v, const struct vl_ram *ram,
+				  struct vl_snapshot_range *r)
 {
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 
@@ -234,11 +234,11 @@ static struct vl_error *map_range(struct vl_view *v, const struct vl_ram *ram,
 	return NULL;
 }
 
-struct vl_error *vl_view_create(struct vl_target *t, bool shared, struct vl_view **ret)
+struct vl_error *vl_snapshot_create(struct vl_target *t, bool shared, struct vl_snapshot **ret)
 {
 	const struct vl_ram *ram;
 	struct vl_error *err;
-	struct vl_view *v;
+	struct vl_snapshot *v;
 	size_t nr;
 	int e;
 
@@ -258,7 +258,7 @@ struct vl_error *vl_view_create(struct vl_target *t, bool shared, struct vl_view
 	}
 	if (err)
 		goto fail;
-	v->present_size = vl_view_first_bit(v, v->ranges + v->nr) / 8;
+	v->present_size = vl_snapshot_first_bit(v, v->ranges + v->nr) / 8;
 	v->present = mmap(NULL, v->present_size, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (v->present == MAP_FAILED) {
@@ -275,30 +275,30 @@ struct vl_error *vl_view_create(struct vl_target *t, bool shared, struct vl_view
 	*ret = v;
 	return NULL;
 fail:
-	vl_view_destroy(v);
+	vl_snapshot_destroy(v);
 	return err;
 }
 
-void vl_view_set_still(struct vl_view *v, const struct vl_view_still *still)
+void vl_snapshot_set_still(struct vl_snapshot *v, const struct vl_snapshot_still *still)
 {
 	vl_still_set(&v->still, still);
 }
 
-bool vl_view_note_code(struct vl_view *v, uint64_t gpa)
+bool vl_snapshot_note_code(struct vl_snapshot *v, uint64_t gpa)
 {
-	const void *page = vl_view_host(v, gpa & VL_PAGE_MASK, VL_PAGE_SIZE);
+	const void *page = vl_snapshot_host(v, gpa & VL_PAGE_MASK, VL_PAGE_SIZE);
 
 	return page && vl_still_note_code(&v->still, gpa & VL_PAGE_MASK, page);
 }
 
-bool vl_view_still_changed(const struct vl_view *v, bool all)
+bool vl_snapshot_still_changed(const struct vl_snapshot *v, bool all)
 {
 	return vl_still_changed(&v->still, v->target, all);
 }
 
 /* Pages waiting to be read in one go. */
 struct batch {
-	struct vl_view *v;
+	struct vl_snapshot *v;
 	unsigned char *bounce;
 	uint64_t gpas[BATCH];
 	void *bufs[BATCH];
@@ -307,25 +307,26 @@ struct batch {
 
 static struct vl_error *flush(struct batch *b)
 {
-	struct vl_view *v = b->v;
+	struct vl_snapshot *v = b->v;
 	struct vl_error *err;
 
 	if (!b->nr)
 		return NULL;
 	err = vl_target_read_pages(v->target, b->gpas, b->bufs, b->nr);
 	for (size_t i = 0; !err && i < b->nr;) {
-		const struct vl_view_range *r = vl_view_find(v, b->gpas[i]);
+		const struct vl_snapshot_range *r = vl_snapshot_find(v, b->gpas[i]);
 		uint64_t off = b->gpas[i] - r->gpa;
-		size_t bit = vl_view_first_bit(v, r) + off / VL_PAGE_SIZE, n = 1;
+		size_t bit = vl_snapshot_first_bit(v, r) + off / VL_PAGE_SIZE, n = 1;
 
-		if (vl_view_test_bit(v, bit)) {
+		if (vl_snapshot_test_bit(v, bit)) {
 			atomic_fetch_add(&v->copies, 1); /* it was read in place */
 		} else {
 			/* New ones that follow each other go in together. */
 			while (i + n < b->nr && b->gpas[i + n] == b->gpas[i] + n * VL_PAGE_SIZE &&
-			       off + n * VL_PAGE_SIZE < r->size && !vl_view_test_bit(v, bit + n))
+			       off + n * VL_PAGE_SIZE < r->size &&
+			       !vl_snapshot_test_bit(v, bit + n))
 				n++;
-			vl_view_put_pages(v, r, off, b->bufs[i], n);
+			vl_snapshot_put_pages(v, r, off, b->bufs[i], n);
 		}
 		i += n;
 	}
@@ -335,54 +336,55 @@ static struct vl_error *flush(struct batch *b)
 
 static struct vl_error *add_page(struct batch *b, uint64_t gpa)
 {
-	const struct vl_view_range *r = vl_view_find(b->v, gpa);
+	const struct vl_snapshot_range *r = vl_snapshot_find(b->v, gpa);
 	size_t bit;
 
 	if (!r)
 		return NULL; /* no RAM any more: nobody will miss it */
-	bit = vl_view_first_bit(b->v, r) + (gpa - r->gpa) / VL_PAGE_SIZE;
+	bit = vl_snapshot_first_bit(b->v, r) + (gpa - r->gpa) / VL_PAGE_SIZE;
 	b->gpas[b->nr] = gpa;
 	/* A page that is there can be written to; a missing one must be put. */
-	b->bufs[b->nr] = vl_view_test_bit(b->v, bit) ? (char *)r->host + (gpa - r->gpa) :
-						       (char *)b->bounce + b->nr * VL_PAGE_SIZE;
+	b->bufs[b->nr] = vl_snapshot_test_bit(b->v, bit) ? (char *)r->host + (gpa - r->gpa) :
+							   (char *)b->bounce + b->nr * VL_PAGE_SIZE;
 	return ++b->nr == BATCH ? flush(b) : NULL;
 }
 
 /* How many of @gpas follow each other from the first on, all with (or without) content. */
-static size_t run_length(const struct vl_view *v, const struct vl_view_range *r,
+static size_t run_length(const struct vl_snapshot *v, const struct vl_snapshot_range *r,
 			 const uint64_t *gpas, size_t nr, bool present)
 {
-	size_t bit = vl_view_first_bit(v, r) + (gpas[0] - r->gpa) / VL_PAGE_SIZE, n = 0;
+	size_t bit = vl_snapshot_first_bit(v, r) + (gpas[0] - r->gpa) / VL_PAGE_SIZE, n = 0;
 
 	while (n < nr && gpas[n] == gpas[0] + n * VL_PAGE_SIZE && gpas[n] - r->gpa < r->size &&
-	       vl_view_test_bit(v, bit + n) == present)
+	       vl_snapshot_test_bit(v, bit + n) == present)
 		n++;
 	return n;
 }
 
-void vl_view_reserve(struct vl_view *v, const uint64_t *gpas, size_t nr)
+void vl_snapshot_reserve(struct vl_snapshot *v, const uint64_t *gpas, size_t nr)
 {
 	static const unsigned char nothing[FILL_PAGES * VL_PAGE_SIZE]
 		__attribute__((aligned(4096)));
 	uint64_t copies = atomic_load(&v->copies);
 
 	for (size_t i = 0; i < nr;) {
-		const struct vl_view_range *r = vl_view_find(v, gpas[i]);
+		const struct vl_snapshot_range *r = vl_snapshot_find(v, gpas[i]);
 		size_t n = r ? run_length(v, r, gpas + i, nr - i, false) : 0;
 
 		if (n > FILL_PAGES)
 			n = FILL_PAGES;
 		if (n)
-			vl_view_put_pages(v, r, gpas[i] - r->gpa, nothing, n);
+			vl_snapshot_put_pages(v, r, gpas[i] - r->gpa, nothing, n);
 		i += n ? n : 1;
 	}
 	atomic_store(&v->copies, copies);
 }
 
 /* Drop @nr pages of @r from @gpa on. */
-void vl_view_drop(struct vl_view *v, const struct vl_view_range *r, uint64_t gpa, size_t nr)
+void vl_snapshot_drop(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t gpa,
+		      size_t nr)
 {
-	size_t bit = vl_view_first_bit(v, r) + (gpa - r->gpa) / VL_PAGE_SIZE;
+	size_t bit = vl_snapshot_first_bit(v, r) + (gpa - r->gpa) / VL_PAGE_SIZE;
 
 	if (madvise((char *)r->host + (gpa - r->gpa), nr * VL_PAGE_SIZE,
 		    v->shared ? MADV_REMOVE : MADV_DONTNEED))
@@ -393,12 +395,12 @@ void vl_view_drop(struct vl_view *v, const struct vl_view_range *r, uint64_t gpa
 	}
 }
 
-void vl_view_keep(struct vl_view *v, const uint64_t *gpas, size_t nr)
+void vl_snapshot_keep(struct vl_snapshot *v, const uint64_t *gpas, size_t nr)
 {
 	uint64_t *pages;
 	size_t nr_pages, kept = 0, k = 0;
 
-	if (vl_discard(vl_view_pages(v, &pages, &nr_pages)))
+	if (vl_discard(vl_snapshot_pages(v, &pages, &nr_pages)))
 		return;
 	for (size_t i = 0; i < nr_pages; i++) {
 		while (k < nr && gpas[k] < pages[i])
@@ -407,26 +409,26 @@ void vl_view_keep(struct vl_view *v, const uint64_t *gpas, size_t nr)
 			pages[kept++] = pages[i];
 	}
 	for (size_t i = 0; i < kept;) {
-		const struct vl_view_range *r = vl_view_find(v, pages[i]);
+		const struct vl_snapshot_range *r = vl_snapshot_find(v, pages[i]);
 		size_t n = run_length(v, r, pages + i, kept - i, true);
 
-		vl_view_drop(v, r, pages[i], n);
+		vl_snapshot_drop(v, r, pages[i], n);
 		i += n;
 	}
 	free(pages);
 }
 
-struct vl_error *vl_view_refresh(struct vl_view *v, const uint64_t *gpas, size_t nr)
+struct vl_error *vl_snapshot_refresh(struct vl_snapshot *v, const uint64_t *gpas, size_t nr)
 {
 	struct batch b = { .v = v };
 	struct vl_error *err;
 	uint64_t *old;
 	size_t nr_old, i = 0, k = 0;
 
-	vl_view_ask_end(v);
+	vl_snapshot_ask_end(v);
 	atomic_store(&v->released, false);
 	atomic_store(&v->missed, false);
-	err = vl_view_pages(v, &old, &nr_old);
+	err = vl_snapshot_pages(v, &old, &nr_old);
 	if (err)
 		return err;
 	b.bounce = aligned_alloc(VL_PAGE_SIZE, BATCH * VL_PAGE_SIZE);
@@ -446,7 +448,7 @@ struct vl_error *vl_view_refresh(struct vl_view *v, const uint64_t *gpas, size_t
 	return err;
 }
 
-void vl_view_destroy(struct vl_view *v)
+void vl_snapshot_destroy(struct vl_snapshot *v)
 {
 	if (!v)
 		return;
@@ -477,29 +479,29 @@ void vl_view_destroy(struct vl_view *v)
 	free(v);
 }
 
-const struct vl_view_range *vl_view_ranges(const struct vl_view *v, size_t *nr_ret)
+const struct vl_snapshot_range *vl_snapshot_ranges(const struct vl_snapshot *v, size_t *nr_ret)
 {
 	*nr_ret = v->nr;
 	return v->ranges;
 }
 
-void vl_view_release(struct vl_view *v)
+void vl_snapshot_release(struct vl_snapshot *v)
 {
 	atomic_store(&v->released, true);
 }
 
-bool vl_view_missed(const struct vl_view *v)
+bool vl_snapshot_missed(const struct vl_snapshot *v)
 {
 	return atomic_load(&v->missed);
 }
 
-struct vl_error *vl_view_pages(const struct vl_view *v, uint64_t **ret, size_t *nr_ret)
+struct vl_error *vl_snapshot_pages(const struct vl_snapshot *v, uint64_t **ret, size_t *nr_ret)
 {
 	uint64_t *gpas = NULL;
 	size_t nr = 0, room = 0, word = 0;
 
 	for (size_t i = 0; i < v->nr; i++) {
-		const struct vl_view_range *r = &v->ranges[i];
+		const struct vl_snapshot_range *r = &v->ranges[i];
 		size_t words = (r->size / VL_PAGE_SIZE + 63) / 64;
 
 		for (size_t w = 0; w < words; w++, word++) {
@@ -528,7 +530,7 @@ struct vl_error *vl_view_pages(const struct vl_view *v, uint64_t **ret, size_t *
 	return NULL;
 }
 
-void vl_view_count(const struct vl_view *v, uint64_t *pages_ret, uint64_t *copies_ret)
+void vl_snapshot_count(const struct vl_snapshot *v, uint64_t *pages_ret, uint64_t *copies_ret)
 {
 	*pages_ret = 0;
 	for (size_t i = 0; i < v->present_size / 8; i++)
@@ -536,12 +538,12 @@ void vl_view_count(const struct vl_view *v, uint64_t *pages_ret, uint64_t *copie
 	*copies_ret = atomic_load(&v->copies);
 }
 
-bool vl_view_serves_kernel(const struct vl_view *v)
+bool vl_snapshot_serves_kernel(const struct vl_snapshot *v)
 {
 	return !v->user_only;
 }
 
-const struct vl_error *vl_view_failed(const struct vl_view *v)
+const struct vl_error *vl_snapshot_failed(const struct vl_snapshot *v)
 {
 	return atomic_load(&v->failed);
 }

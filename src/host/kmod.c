@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "module.h"
+#include "kmod.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -42,7 +42,7 @@ static bool is_vm(int dir, const char *name)
 #define FIRST_FD 8
 #define LAST_FD 47
 
-int vl_module_find_vm(pid_t pid)
+int vl_kmod_find_vm(pid_t pid)
 {
 	char path[64], name[16];
 	struct dirent *de;
@@ -64,7 +64,7 @@ int vl_module_find_vm(pid_t pid)
 	return fd;
 }
 
-bool vl_module_present(void)
+bool vl_kmod_present(void)
 {
 	return access(IMEE_DEVICE, F_OK) == 0;
 }
@@ -142,7 +142,7 @@ static struct vl_error *refused(pid_t pid, int err)
 	}
 }
 
-static struct vl_error *attach(struct vl_module *m, pid_t pid, int pidfd)
+static struct vl_error *attach(struct vl_kmod *m, pid_t pid, int pidfd)
 {
 	_cleanup_close_ int vm = -1;
 	struct imee_attach a;
@@ -152,7 +152,7 @@ static struct vl_error *attach(struct vl_module *m, pid_t pid, int pidfd)
 	m->fd = open(IMEE_DEVICE, O_RDONLY | O_CLOEXEC);
 	if (m->fd < 0)
 		return no_device(errno);
-	theirs = vl_module_find_vm(pid);
+	theirs = vl_kmod_find_vm(pid);
 	if (theirs < 0)
 		return no_guest(pid, -theirs);
 	vm = take_fd(pid, pidfd, theirs);
@@ -173,23 +173,23 @@ static struct vl_error *attach(struct vl_module *m, pid_t pid, int pidfd)
 	return NULL;
 }
 
-struct vl_error *vl_module_attach(pid_t pid, int pidfd, struct vl_module **ret)
+struct vl_error *vl_kmod_attach(pid_t pid, int pidfd, struct vl_kmod **ret)
 {
-	struct vl_module *m = calloc(1, sizeof(*m));
+	struct vl_kmod *m = calloc(1, sizeof(*m));
 	struct vl_error *err;
 
 	if (!m)
 		return vl_error_nomem();
 	err = attach(m, pid, pidfd);
 	if (err) {
-		vl_module_detach(m);
+		vl_kmod_detach(m);
 		return err;
 	}
 	*ret = m;
 	return NULL;
 }
 
-bool vl_module_inherit(struct vl_module *m)
+bool vl_kmod_inherit(struct vl_kmod *m)
 {
 	const void *page =
 		mmap(NULL, VL_PAGE_SIZE, PROT_READ, MAP_SHARED, m->fd, (off_t)IMEE_STATUS_OFFSET);
@@ -198,7 +198,7 @@ bool vl_module_inherit(struct vl_module *m)
 	return m->status;
 }
 
-void vl_module_detach(struct vl_module *m)
+void vl_kmod_detach(struct vl_kmod *m)
 {
 	if (!m)
 		return;
@@ -209,7 +209,7 @@ void vl_module_detach(struct vl_module *m)
 	free(m);
 }
 
-struct vl_error *vl_module_slots(struct vl_module *m, struct imee_slot **ret, size_t *nr_ret)
+struct vl_error *vl_kmod_slots(struct vl_kmod *m, struct imee_slot **ret, size_t *nr_ret)
 {
 	_cleanup_free_ struct imee_slot *slots = NULL;
 	struct imee_slots ask = { .capacity = 32 };
@@ -233,14 +233,14 @@ struct vl_error *vl_module_slots(struct vl_module *m, struct imee_slot **ret, si
 	return NULL;
 }
 
-bool vl_module_renew(struct vl_module *m)
+bool vl_kmod_renew(struct vl_kmod *m)
 {
 	struct imee_slots ask = { .capacity = 0 };
 
 	return ioctl(m->fd, IMEE_GET_SLOTS, &ask) == 0;
 }
 
-void *vl_module_map(struct vl_module *m, void *at, uint64_t gpa, uint64_t size)
+void *vl_kmod_map(struct vl_kmod *m, void *at, uint64_t gpa, uint64_t size)
 {
 	void *p = mmap(at, size, PROT_READ, MAP_SHARED | (at ? MAP_FIXED : 0), m->fd, (off_t)gpa);
 
@@ -251,7 +251,7 @@ void *vl_module_map(struct vl_module *m, void *at, uint64_t gpa, uint64_t size)
  * A vCPU that was never started has no state that means anything; it is listed all the
  * same, as vCPUs are known by their numbers.
  */
-static struct vl_error *read_vcpu(struct vl_module *m, unsigned int i, struct vl_vcpu *ret)
+static struct vl_error *read_vcpu(struct vl_kmod *m, unsigned int i, struct vl_vcpu *ret)
 {
 	struct imee_regs r = { .vcpu = i };
 
@@ -285,7 +285,7 @@ static struct vl_error *read_vcpu(struct vl_module *m, unsigned int i, struct vl
 	return NULL;
 }
 
-struct vl_error *vl_module_vcpus(struct vl_module *m, struct vl_vcpu **ret, size_t *nr_ret)
+struct vl_error *vl_kmod_vcpus(struct vl_kmod *m, struct vl_vcpu **ret, size_t *nr_ret)
 {
 	_cleanup_free_ struct vl_vcpu *vcpus = calloc(m->nr_vcpus + 1UL, sizeof(*vcpus));
 	struct vl_error *err = NULL;

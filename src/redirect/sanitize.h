@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* No name or text of the guest drives a terminal. */
-#ifndef VLENS_REDIRECT_TAME_H
-#define VLENS_REDIRECT_TAME_H
+#ifndef VLENS_REDIRECT_SANITIZE_H
+#define VLENS_REDIRECT_SANITIZE_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -15,16 +15,18 @@ struct vl_trap;
 /* @path of the program: with what was escaped in an answer as it is in the guest. */
 void vl_untame(const struct vl_redirect *r, char *path);
 /* Strings in fixed places, that are parted by NUL. */
-void vl_tame_fixed(const struct vl_redirect *r, void *text, size_t len);
+void vl_sanitize_fixed(const struct vl_redirect *r, void *text, size_t len);
 /* A string that may grow to @room bytes; it is cut there. Returns its length. */
-size_t vl_tame_string(const struct vl_redirect *r, char *text, size_t len, size_t room);
+size_t vl_sanitize_string(const struct vl_redirect *r, char *text, size_t len, size_t room);
 /* The whole content of the file @path; *@data is malloc'ed. */
-struct vl_error *vl_tame_file(struct vl_redirect *r, const char *path, char **data, size_t *len);
+struct vl_error *vl_sanitize_file(struct vl_redirect *r, const char *path, char **data,
+				  size_t *len);
 /* One piece of the stream @path, which may grow to @room bytes. Returns its length. */
-size_t vl_tame_piece(struct vl_redirect *r, const char *path, char *data, size_t len, size_t room);
+size_t vl_sanitize_piece(struct vl_redirect *r, const char *path, char *data, size_t len,
+			 size_t room);
 /* A listing of struct vl_dirent64, malloc'ed. */
-struct vl_error *vl_tame_listing(const struct vl_redirect *r, char **listing, size_t *len);
+struct vl_error *vl_sanitize_listing(const struct vl_redirect *r, char **listing, size_t *len);
 /* What call t->nr gave back in @args. Returns @ret, or what it is now. */
-int64_t vl_tame_answer(struct vl_trap *t, const struct vl_arg *args, int64_t ret);
+int64_t vl_sanitize_answer(struct vl_trap *t, const struct vl_arg *args, int64_t ret);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Where a QMP monitor listens, and how we get there. */
-#ifndef VLENS_HOST_DIAL_H
-#define VLENS_HOST_DIAL_H
+#ifndef VLENS_HOST_CONNECT_H
+#define VLENS_HOST_CONNECT_H
 
 #include <limits.h>
 #include <stdbool.h>
@@ -44,21 +44,21 @@ bool vl_qmp_is_loopback(const char *host);
  * listener's queue is full, -ENOTSOCK when something else is at the path. Waits for nothing
  * longer than a second.
  */
-int vl_dial(const struct vl_qmp_address *a, int *fd_ret);
+int vl_connect(const struct vl_qmp_address *a, int *fd_ret);
 
 /*
  * A name for the socket, fit for a file name, the same however it was written; false when it
  * is not there.
  */
-bool vl_dial_key(const struct vl_qmp_address *a, char *buf, size_t size);
+bool vl_connect_key(const struct vl_qmp_address *a, char *buf, size_t size);
 
 /*
  * Does process @pid listen at @a? Without a connection; of a path only where both are in our
  * network namespace, by which the kernel lists such sockets, too.
  */
-bool vl_dial_listens(const struct vl_qmp_address *a, pid_t pid);
+bool vl_connect_listens(const struct vl_qmp_address *a, pid_t pid);
 
 /* How @a is written in messages: "socket PATH", "HOST:PORT". */
-const char *vl_dial_name(const struct vl_qmp_address *a, char *buf, size_t size);
+const char *vl_connect_name(const struct vl_qmp_address *a, char *buf, size_t size);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "contact.h"
+#include "attach.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 /* Waiting for another tool's first contact leaves time to make one. */
 #define TURN_NS (VL_CONTACT_NS / 5 * 3)
 
-void vl_contact_save(const struct vl_contact *c)
+void vl_attach_save(const struct vl_attach *c)
 {
 	char *text = NULL, probe[2 * sizeof(c->probe) + 1];
 	char sites[VL_MAX_TSC_SITES * 17 + 1] = "";
@@ -39,7 +39,7 @@ void vl_contact_save(const struct vl_contact *c)
 }
 
 /* Read the run's file; false when there is none, or it is not ours. */
-static bool load_run(struct vl_contact *c)
+static bool load_run(struct vl_attach *c)
 {
 	char *text, probe[2 * sizeof(c->probe) + 1];
 	int anchor, n, end = 0, more;
@@ -72,7 +72,7 @@ static bool load_run(struct vl_contact *c)
 	return true;
 }
 
-bool vl_contact_holds(const struct vl_contact *c)
+bool vl_attach_holds(const struct vl_attach *c)
 {
 	unsigned char now[sizeof(c->probe)];
 
@@ -81,16 +81,16 @@ bool vl_contact_holds(const struct vl_contact *c)
 }
 
 /* Does what the file says still hold, and is the kernel known? */
-static bool still_there(struct vl_contact *c)
+static bool still_there(struct vl_attach *c)
 {
-	if (!vl_contact_holds(c))
+	if (!vl_attach_holds(c))
 		return false;
 	vl_kernel_load(c->target, c->key, c->base, &c->kernel);
 	return c->kernel;
 }
 
 /* From the run's file; without a kernel when that is not the one that runs. */
-static struct vl_error *take_known(struct vl_contact *c, bool *crashed_ret)
+static struct vl_error *take_known(struct vl_attach *c, bool *crashed_ret)
 {
 	struct vl_error *err;
 	bool runs;
@@ -109,7 +109,7 @@ static struct vl_error *take_known(struct vl_contact *c, bool *crashed_ret)
 }
 
 /* There is no contact, for @err: is it that no kernel runs, or not yet? */
-static struct vl_error *explain(struct vl_contact *c, struct vl_error *err, bool crashed)
+static struct vl_error *explain(struct vl_attach *c, struct vl_error *err, bool crashed)
 {
 	enum vl_life life;
 
@@ -137,7 +137,7 @@ static struct vl_error *explain(struct vl_contact *c, struct vl_error *err, bool
 				  "still work");
 }
 
-struct vl_error *vl_contact_late(void)
+struct vl_error *vl_attach_late(void)
 {
 	return vl_error_hint(vl_error_new(VL_ERR_KERNEL,
 					  "the guest's kernel was not found within %ld s",
@@ -145,7 +145,7 @@ struct vl_error *vl_contact_late(void)
 			     "its symbol tables or types are damaged, or this host is very busy");
 }
 
-static struct vl_error *boot(struct vl_contact *c, bool crashed, struct vl_deadline deadline)
+static struct vl_error *boot(struct vl_attach *c, bool crashed, struct vl_deadline deadline)
 {
 	struct vl_target *t = c->target;
 	struct vl_error *err;
@@ -156,7 +156,7 @@ static struct vl_error *boot(struct vl_contact *c, bool crashed, struct vl_deadl
 	if (err)
 		return explain(c, err, crashed);
 	vl_pulse_start(c);
-	vl_contact_save(c);
+	vl_attach_save(c);
 	return NULL;
 }
 
@@ -164,7 +164,7 @@ static struct vl_error *boot(struct vl_contact *c, bool crashed, struct vl_deadl
  * Make the first contact, or have what another tool learned while we waited for our turn:
  * what was there at @since is of no use.
  */
-static struct vl_error *first_contact(struct vl_contact *c, bool crashed,
+static struct vl_error *first_contact(struct vl_attach *c, bool crashed,
 				      const struct timespec *since, struct vl_deadline deadline)
 {
 	struct vl_error *err = NULL;
@@ -177,10 +177,10 @@ static struct vl_error *first_contact(struct vl_contact *c, bool crashed,
 	return err;
 }
 
-struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_contact **ret)
+struct vl_error *vl_attach_make(struct vl_target *t, bool anew, struct vl_attach **ret)
 {
 	struct vl_deadline deadline = vl_deadline_in(VL_CONTACT_NS);
-	struct vl_contact *c = calloc(1, sizeof(*c));
+	struct vl_attach *c = calloc(1, sizeof(*c));
 	struct vl_error *err = NULL;
 	bool crashed = false;
 	struct timespec now;
@@ -195,14 +195,14 @@ struct vl_error *vl_contact_make(struct vl_target *t, bool anew, struct vl_conta
 	if (!err && !c->kernel)
 		err = first_contact(c, crashed, &now, deadline);
 	if (err) {
-		vl_contact_destroy(c);
+		vl_attach_destroy(c);
 		return err;
 	}
 	*ret = c;
 	return NULL;
 }
 
-void vl_contact_destroy(struct vl_contact *c)
+void vl_attach_destroy(struct vl_attach *c)
 {
 	if (!c)
 		return;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "near.h"
+#include "suggest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +9,9 @@
 /* Of what is no misspelling: the name with something in front or behind. */
 #define PART 4
 
-void vl_near_init(struct vl_near *n, const char *name, size_t len)
+void vl_suggest_init(struct vl_suggest *n, const char *name, size_t len)
 {
-	*n = (struct vl_near){ .name = name, .len = len };
+	*n = (struct vl_suggest){ .name = name, .len = len };
 }
 
 /*
@@ -49,7 +49,7 @@ static unsigned edits(const char *a, size_t la, const char *b, size_t lb, unsign
 	return last[lb];
 }
 
-void vl_near_try(struct vl_near *n, const char *candidate)
+void vl_suggest_try(struct vl_suggest *n, const char *candidate)
 {
 	size_t len = strlen(candidate);
 	unsigned limit = n->len < 5 ? 1 : n->len < 9 ? 2 : 3, d = limit + 1;
@@ -79,7 +79,7 @@ void vl_near_try(struct vl_near *n, const char *candidate)
 	}
 }
 
-char *vl_near_text(const struct vl_near *n)
+char *vl_suggest_text(const struct vl_suggest *n)
 {
 	char *text = NULL;
 

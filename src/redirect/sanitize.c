@@ -21,7 +21,7 @@
 #include "../base/array.h"
 #include "../base/text.h"
 #include "pathname.h"
-#include "tame.h"
+#include "sanitize.h"
 #include "tasks.h"
 #include "trap.h"
 
@@ -31,13 +31,13 @@ void vl_untame(const struct vl_redirect *r, char *path)
 		vl_text_unescape(path);
 }
 
-void vl_tame_fixed(const struct vl_redirect *r, void *text, size_t len)
+void vl_sanitize_fixed(const struct vl_redirect *r, void *text, size_t len)
 {
 	if (!r->o->raw_names)
 		vl_text_mask(text, len, VL_TEXT_WORD);
 }
 
-size_t vl_tame_string(const struct vl_redirect *r, char *text, size_t len, size_t room)
+size_t vl_sanitize_string(const struct vl_redirect *r, char *text, size_t len, size_t room)
 {
 	size_t n = r->o->raw_names ? len : vl_text_escape(text, len, VL_TEXT_WORD, NULL);
 	char *out = n == len ? NULL : malloc(n);
@@ -206,7 +206,7 @@ static size_t tame_record(char *data, size_t len, size_t room)
 	return len;
 }
 
-struct vl_error *vl_tame_file(struct vl_redirect *r, const char *path, char **data, size_t *len)
+struct vl_error *vl_sanitize_file(struct vl_redirect *r, const char *path, char **data, size_t *len)
 {
 	switch (kind_of(r, path)) {
 	case NAMES:
@@ -226,7 +226,8 @@ struct vl_error *vl_tame_file(struct vl_redirect *r, const char *path, char **da
 	}
 }
 
-size_t vl_tame_piece(struct vl_redirect *r, const char *path, char *data, size_t len, size_t room)
+size_t vl_sanitize_piece(struct vl_redirect *r, const char *path, char *data, size_t len,
+			 size_t room)
 {
 	switch (kind_of(r, path)) {
 	case RECORDS:
@@ -254,7 +255,7 @@ static size_t name_length(const char *listing, size_t len)
 	return strnlen(d->name, d->reclen - ENTRY_HEAD);
 }
 
-struct vl_error *vl_tame_listing(const struct vl_redirect *r, char **listing, size_t *len)
+struct vl_error *vl_sanitize_listing(const struct vl_redirect *r, char **listing, size_t *len)
 {
 	size_t at = 0, n = 0, name;
 	bool hostile = false;
@@ -302,7 +303,7 @@ static const struct {
 	{ __NR_flistxattr, 1, false, "names" },
 };
 
-int64_t vl_tame_answer(struct vl_trap *t, const struct vl_arg *args, int64_t ret)
+int64_t vl_sanitize_answer(struct vl_trap *t, const struct vl_arg *args, int64_t ret)
 {
 	if (ret < 0 || t->r->o->raw_names)
 		return ret;
@@ -316,7 +317,7 @@ int64_t vl_tame_answer(struct vl_trap *t, const struct vl_arg *args, int64_t ret
 		if (!answers[i].grows)
 			vl_text_mask(a->buf, a->len, VL_TEXT_WORD);
 		else if ((uint64_t)ret <= a->len)
-			ret = (int64_t)vl_tame_string(t->r, a->buf, (size_t)ret, a->len);
+			ret = (int64_t)vl_sanitize_string(t->r, a->buf, (size_t)ret, a->len);
 	}
 	return ret;
 }

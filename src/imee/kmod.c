@@ -8,37 +8,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../host/module.h"
+#include "../host/kmod.h"
 #include "direct.h"
 
-struct vl_module_raw {
+struct vl_kmod_raw {
 	struct vl_raw raw;
 	struct vl_target *t;
-	struct vl_module *module;
+	struct vl_kmod *module;
 	struct vl_raw *walk; /* over mappings */
 	struct vl_raw *slow; /* by system calls; NULL: not needed so far */
 };
 
-static struct vl_module_raw *module_of(struct vl_raw *e)
+static struct vl_kmod_raw *module_of(struct vl_raw *e)
 {
-	return (struct vl_module_raw *)e;
+	return (struct vl_kmod_raw *)e;
 }
 
-struct vl_direct *vl_module_walk(struct vl_raw *e)
+struct vl_direct *vl_kmod_walk(struct vl_raw *e)
 {
 	return (struct vl_direct *)module_of(e)->walk;
 }
 
 /* Does what @m->walk answered stand? */
-static inline bool stands(const struct vl_module_raw *m)
+static inline bool stands(const struct vl_kmod_raw *m)
 {
-	return likely(vl_module_sound(m->module));
+	return likely(vl_kmod_sound(m->module));
 }
 
 /* What serves the one request in place of the mappings; NULL: the guest has gone. */
-static struct vl_raw *slow(struct vl_module_raw *m)
+static struct vl_raw *slow(struct vl_kmod_raw *m)
 {
-	if (!vl_module_renew(m->module))
+	if (!vl_kmod_renew(m->module))
 		return NULL;
 	if (!m->slow && vl_discard(direct_open(m->t, NULL, &m->slow)))
 		return NULL;
@@ -48,7 +48,7 @@ static struct vl_raw *slow(struct vl_module_raw *m)
 static enum vl_read_status read_op(struct vl_raw *e, const struct vl_space *s, uint64_t va,
 				   void *buf, size_t len, uint64_t *fault)
 {
-	struct vl_module_raw *m = module_of(e);
+	struct vl_kmod_raw *m = module_of(e);
 	enum vl_read_status st;
 
 	st = vl_raw_direct.read(m->walk, s, va, buf, len, fault);
@@ -63,7 +63,7 @@ static enum vl_read_status read_op(struct vl_raw *e, const struct vl_space *s, u
 static enum vl_read_status string_op(struct vl_raw *e, const struct vl_space *s, uint64_t va,
 				     char *buf, size_t size, uint64_t *fault)
 {
-	struct vl_module_raw *m = module_of(e);
+	struct vl_kmod_raw *m = module_of(e);
 	enum vl_read_status st;
 
 	st = vl_raw_direct.string(m->walk, s, va, buf, size, fault);
@@ -75,7 +75,7 @@ static enum vl_read_status string_op(struct vl_raw *e, const struct vl_space *s,
 /* Items that had been refused before the request keep their status. */
 static void gather_op(struct vl_raw *e, const struct vl_space *s, struct vl_get *items, size_t nr)
 {
-	struct vl_module_raw *m = module_of(e);
+	struct vl_kmod_raw *m = module_of(e);
 	uint64_t fault;
 
 	for (size_t i = 0; i < nr; i++)
@@ -87,7 +87,7 @@ static void gather_op(struct vl_raw *e, const struct vl_space *s, struct vl_get 
 static void walk_op(struct vl_raw *e, const struct vl_space *s, const struct vl_walk *w,
 		    struct vl_walked *ret)
 {
-	struct vl_module_raw *m = module_of(e);
+	struct vl_kmod_raw *m = module_of(e);
 
 	vl_raw_direct.walk(m->walk, s, w, ret);
 	if (stands(m))
@@ -102,7 +102,7 @@ static enum vl_read_status watch_op(struct vl_raw *e, const struct vl_space *s, 
 				    unsigned size, uint64_t old, uint64_t max, uint64_t *ret,
 				    uint64_t *samples_ret, uint64_t *fault)
 {
-	struct vl_module_raw *m = module_of(e);
+	struct vl_kmod_raw *m = module_of(e);
 	enum vl_read_status st;
 
 	st = vl_raw_direct.watch(m->walk, s, va, size, old, max, ret, samples_ret, fault);
@@ -113,7 +113,7 @@ static enum vl_read_status watch_op(struct vl_raw *e, const struct vl_space *s, 
 			 VL_READ_GONE;
 }
 
-static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_RAW_WHY])
+static int rank_op(struct vl_target *t, const struct vl_attach *c, char why[VL_RAW_WHY])
 {
 	const struct vl_error *no;
 
@@ -130,7 +130,7 @@ static int rank_op(struct vl_target *t, const struct vl_contact *c, char why[VL_
 
 static void close_op(struct vl_raw *e)
 {
-	struct vl_module_raw *m = module_of(e);
+	struct vl_kmod_raw *m = module_of(e);
 
 	if (m->walk)
 		vl_raw_direct.close(m->walk);
@@ -139,10 +139,9 @@ static void close_op(struct vl_raw *e)
 	free(m);
 }
 
-static struct vl_error *open_op(struct vl_target *t, const struct vl_contact *c,
-				struct vl_raw **ret)
+static struct vl_error *open_op(struct vl_target *t, const struct vl_attach *c, struct vl_raw **ret)
 {
-	struct vl_module_raw *m = calloc(1, sizeof(*m));
+	struct vl_kmod_raw *m = calloc(1, sizeof(*m));
 	struct vl_error *err;
 
 	(void)c;
