@@ -447,6 +447,63 @@ static void test_contention(void)
 	ok(runs(), "and the guest runs after them");
 }
 
+/* A monitor that takes its time. */
+static struct monitor {
+	_Atomic unsigned slow_ms;
+	_Atomic unsigned by_guard; /* how often the guard has resumed the guest by it */
+} * monitor;
+
+static struct vl_error *monitor_suspended(struct vl_target *t, bool *ret)
+{
+	(void)t;
+	*ret = false;
+	return NULL;
+}
+
+static struct vl_error *monitor_suspend(struct vl_target *t)
+{
+	kill(t->pid, SIGSTOP);
+	return NULL;
+}
+
+static struct vl_error *monitor_unsuspend(struct vl_target *t)
+{
+	usleep(1000 * monitor->slow_ms);
+	kill(t->pid, SIGCONT);
+	return NULL;
+}
+
+static void monitor_guard_resume(const struct vl_target *t, int fd)
+{
+	(void)fd;
+	monitor->by_guard++;
+	kill(t->pid, SIGCONT);
+}
+
+/* The guard resumes in place of a tool that is at it only if that takes a second more. */
+static void test_slow_monitor(void)
+{
+	static const struct vl_target_ops ops = { .suspended = monitor_suspended,
+						  .suspend = monitor_suspend,
+						  .unsuspend = monitor_unsuspend,
+						  .guard_resume = monitor_guard_resume };
+	struct vl_target *t = new_target();
+	uint64_t start = vl_now_ns();
+
+	monitor = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	t->ops = &ops;
+	t->pause_mode = VL_PAUSE_SUSPEND;
+	vl_target_set_budget(t, &(struct vl_pause_budget){ true, 100000000, 100000000000 });
+	monitor->slow_ms = 400;
+	ok(!vl_discard(vl_target_pause(t)) && !vl_discard(vl_target_resume(t)) &&
+		   (!monitor->by_guard || vl_now_ns() - start > VL_NSEC_PER_SEC),
+	   "a resume past the deadline is the tool's");
+	monitor->slow_ms = 2000;
+	ok(!vl_discard(vl_target_pause(t)) && !vl_discard(vl_target_resume(t)) && monitor->by_guard,
+	   "and the guard's, where it takes a second more");
+	end_target(t);
+}
+
 int main(void)
 {
 	start_guest();
@@ -459,6 +516,7 @@ int main(void)
 	test_guard_stopped();
 	test_guard_killed();
 	test_both_killed();
+	test_slow_monitor();
 	kill(guest, SIGKILL);
 	return tap_end();
 }
