@@ -12,7 +12,7 @@
 #include "pulse.h"
 
 #define RUN_FORMAT "vlens-run-2"
-/* Waiting for another tool's first contact leaves time to make one. */
+/* Longest wait for another tool's first contact; what remains is enough for our own. */
 #define TURN_NS (VL_CONTACT_NS / 5 * 3)
 
 void vl_attach_save(const struct vl_attach *c)
@@ -38,7 +38,7 @@ void vl_attach_save(const struct vl_attach *c)
 	free(text);
 }
 
-/* Read the run's file; false when there is none, or it is not ours. */
+/* Read the run's file; false if there is none or its format is another. */
 static bool load_run(struct vl_attach *c)
 {
 	char *text, probe[2 * sizeof(c->probe) + 1];
@@ -80,7 +80,7 @@ bool vl_attach_holds(const struct vl_attach *c)
 	       !memcmp(now, c->probe, sizeof(now));
 }
 
-/* Does what the file says still hold, and is the kernel known? */
+/* Is the kernel of the run's file still there, and in the cache? Loads it. */
 static bool still_there(struct vl_attach *c)
 {
 	if (!vl_attach_holds(c))
@@ -89,7 +89,7 @@ static bool still_there(struct vl_attach *c)
 	return c->kernel;
 }
 
-/* From the run's file; without a kernel when that is not the one that runs. */
+/* Fill @c from the run's file. c->kernel stays NULL if that kernel no longer runs. */
 static struct vl_error *take_known(struct vl_attach *c, bool *crashed_ret)
 {
 	struct vl_error *err;
@@ -108,7 +108,7 @@ static struct vl_error *take_known(struct vl_attach *c, bool *crashed_ret)
 	return err;
 }
 
-/* There is no contact, for @err: is it that no kernel runs, or not yet? */
+/* The first contact failed with @err: say so if no kernel runs, or none runs yet. */
 static struct vl_error *explain(struct vl_attach *c, struct vl_error *err, bool crashed)
 {
 	enum vl_life life;
@@ -161,8 +161,8 @@ static struct vl_error *boot(struct vl_attach *c, bool crashed, struct vl_deadli
 }
 
 /*
- * Make the first contact, or have what another tool learned while we waited for our turn:
- * what was there at @since is of no use.
+ * Make the first contact, or take what another tool has stored while we waited for our turn.
+ * A file that was there at @since is of no use.
  */
 static struct vl_error *first_contact(struct vl_attach *c, bool crashed,
 				      const struct timespec *since, struct vl_deadline deadline)
@@ -188,7 +188,7 @@ struct vl_error *vl_attach_make(struct vl_target *t, bool anew, struct vl_attach
 	if (!c)
 		return vl_error_nomem();
 	c->target = t;
-	/* The clock of the file system's times, which is a tick behind the other one. */
+	/* File times come from the coarse clock, which is up to a tick behind CLOCK_REALTIME. */
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	if (!anew)
 		err = take_known(c, &crashed);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is known of one run of a guest: where its kernel is, and what kernel.
- * It does not change after boot, so it is found once, kept in a file that is
- * named after the run, and read back by every later command.
+ * An attach: what is known of one run of a guest, that is, which kernel it runs and where
+ * that lies. This does not change after boot: the first contact finds it and keeps it in a
+ * file named after the run, and every later command reads that file.
  */
 #ifndef VLENS_ATTACH_H
 #define VLENS_ATTACH_H
@@ -13,47 +13,48 @@
 
 struct vl_attach {
 	struct vl_target *target;	    /* not owned */
-	char build_id[VL_BUILD_ID_MAX + 1]; /* that the guest claims: to be shown */
-	char key[VL_KEY_MAX + 1];	    /* its kernel's in the cache */
+	char build_id[VL_BUILD_ID_MAX + 1]; /* as the guest claims it; for display only */
+	char key[VL_KEY_MAX + 1];	    /* of its kernel in the cache */
 	uint64_t cr0, cr4, efer;
-	uint64_t base;		 /* what places its symbols: struct vl_kallsyms */
+	uint64_t base;		 /* base address of its symbols: see struct vl_kallsyms */
 	uint64_t entry;		 /* virtual address of entry_SYSCALL_64 */
 	struct vl_pgtable pt;	 /* the kernel's own page table (swapper_pg_dir) */
-	unsigned char probe[32]; /* the entry's bytes: tell that it is still there */
+	unsigned char probe[32]; /* bytes at the entry, to check that it is still there */
 	/*
-	 * Bounds of the guest's monotonic clock less the host's, in ns (time.c),
-	 * and when the guest was paused, in the host's CLOCK_MONOTONIC; 0: now.
+	 * Bounds of the guest's monotonic clock minus the host's, in ns (vmst/time.c), and the
+	 * host's CLOCK_MONOTONIC when the guest was paused; 0: now.
 	 */
 	int64_t anchor_lo, anchor_hi, paused_host_ns;
-	bool has_anchor, anchor_changed; /* since it was stored */
-	/* Where this guest's timekeeping reads the TSC; 0: no more. */
+	bool has_anchor, anchor_changed; /* changed: since the last save */
+	/* Addresses where this guest's timekeeping reads the TSC; 0 ends the list. */
 	uint64_t tsc_sites[VL_MAX_TSC_SITES];
 	struct vl_kernel *kernel;
-	bool looked; /* at whether it runs: pulse.h */
-	bool known;  /* it is from the run's file */
-	bool first;  /* nothing was known of this kernel */
+	bool looked; /* vl_pulse_look() was called before */
+	bool known;  /* read from the run's file */
+	bool first;  /* the kernel was not in the cache */
 };
 
 /*
- * Within VL_CONTACT_NS, get in contact: from the run's file, if the kernel there is the one that runs; else, or
- * with @anew, by looking at the vCPUs and the kernel's image. That pauses nothing. What it
- * says of a guest that runs no kernel is what the guest is at instead.
+ * Make the attach of @t, within VL_CONTACT_NS: from the run's file, if the kernel that it
+ * names still runs; else, or with @anew, by a first contact, which reads the vCPUs' registers
+ * and the kernel's image. The guest is not paused. The error for a guest that runs no kernel
+ * says what it runs instead (its firmware, ...).
  */
 #define VL_CONTACT_NS 5000000000L
 struct vl_error *vl_attach_make(struct vl_target *t, bool anew, struct vl_attach **ret);
 
-/* The error where that time has passed. */
+/* The error when VL_CONTACT_NS have passed. */
 struct vl_error *vl_attach_late(void) __attribute__((returns_nonnull));
 
 /*
- * Is the kernel still where it was? A guest that rebooted has the same hypervisor
- * process, but its kernel is somewhere else, or is another one.
+ * Is the kernel still at the same place? After a reboot the hypervisor process is the same,
+ * but the kernel lies elsewhere, or is another one.
  */
 bool vl_attach_holds(const struct vl_attach *c);
 
 void vl_attach_destroy(struct vl_attach *c);
 
-/* Write the run's file again (the anchor changed). Failing to is no error. */
+/* Write the run's file again (the anchor changed). A failure is ignored. */
 void vl_attach_save(const struct vl_attach *c);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * First contact. Nothing is known but a vCPU's registers: the interrupt table leads
- * to the kernel's image, and in that lie its symbols, its types and its build id
- * (image.c). None of the guest's code is run, and the guest is not paused.
+ * The first contact. It starts from a vCPU's registers: the interrupt table leads to the
+ * kernel's image, which has the symbols, the types and the build id (kernel/image.c). No code
+ * of the guest runs, and the guest is not paused.
  */
 #include "boot.h"
 
@@ -17,16 +17,16 @@
 #define EFER_LMA (1UL << 10)
 #define EFER_NXE (1UL << 11)
 
-/* What of the contact the symbols name. */
-static struct vl_error *settle(struct vl_attach *c, const struct vl_image *img)
+/* Fill what the symbols lead to: the kernel's page table, its entry, its TSC sites. */
+static struct vl_error *take_symbols(struct vl_attach *c, const struct vl_image *img)
 {
 	uint64_t pgd = vl_symbol(c->kernel, "init_top_pgt");
 	struct vl_xlat x;
 
-	/* swapper_pg_dir is a macro for it, but was a symbol once. */
+	/* swapper_pg_dir was a symbol before it became a macro for init_top_pgt. */
 	if (!pgd)
 		pgd = vl_symbol(c->kernel, "swapper_pg_dir");
-	/* The kernel's own page table in place of a process's. */
+	/* From here on translate by the kernel's own page table, not a process's. */
 	if (!pgd || !vl_translate(&c->pt, vl_target_read_entry, c->target, pgd, &x))
 		return vl_error_new(VL_ERR_FAULT, "cannot find the kernel's page table");
 	c->pt.root = x.gpa;
@@ -41,10 +41,9 @@ static struct vl_error *settle(struct vl_attach *c, const struct vl_image *img)
 }
 
 /*
- * Find the image under the vCPU's page table. With page-table isolation a CPU
- * in user mode has one that maps only the entry text; the kernel's is the page
- * before it (bit 12, PTI_USER_PGTABLE_BIT). Without isolation the page before
- * is anything: so it is only the second that is tried.
+ * Find the image under the vCPU's page table. With page-table isolation, the table of a CPU in
+ * user mode maps only the entry text; the kernel's table is the page before it (bit 12,
+ * PTI_USER_PGTABLE_BIT). Without isolation that page can hold anything, so try it second.
  */
 static struct vl_error *find_image(struct vl_attach *c, const struct vl_vcpu *v,
 				   struct vl_deadline deadline, struct vl_image **ret)
@@ -62,7 +61,7 @@ static struct vl_error *find_image(struct vl_attach *c, const struct vl_vcpu *v,
 	return NULL;
 }
 
-/* The kernel of @img. Where its tables lie is all that is told to who makes it. */
+/* Get the kernel of @img. The maker gets only the places of its tables (kernel/maker.c). */
 static struct vl_error *get_kernel(struct vl_attach *c, const struct vl_image *img,
 				   struct vl_deadline deadline)
 {
@@ -99,29 +98,29 @@ static struct vl_error *boot_with(struct vl_attach *c, const struct vl_vcpu *v,
 			"wait until it has booted");
 	c->cr0 = v->cr0;
 	c->cr4 = v->cr4;
-	/* Whoever does not tell EFER: a 64-bit kernel has these four. */
+	/* 0: the source of the registers has no EFER. A 64-bit kernel sets these four bits. */
 	c->efer = v->efer ? v->efer : EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 	err = find_image(c, v, deadline, &img);
 	if (!err)
 		err = get_kernel(c, img, deadline);
 	if (!err)
-		err = settle(c, img);
+		err = take_symbols(c, img);
 	vl_image_destroy(img);
 	return err;
 }
 
 /*
- * The page table of a vCPU is that of a process, which may end between the look
- * at the registers and the walk: a fault is worth another look.
+ * A vCPU's page table belongs to a process, which may end between the read of the registers
+ * and the walk: retry after a fault.
  */
-#define LOOKS 5
+#define MAX_TRIES 5
 
 struct vl_error *vl_boot(struct vl_attach *c, struct vl_deadline deadline)
 {
 	const struct timespec wait = { .tv_nsec = 3000000 };
 	struct vl_error *err = NULL;
 
-	for (unsigned look = 0; look < LOOKS; look++) {
+	for (unsigned i = 0; i < MAX_TRIES; i++) {
 		struct vl_vcpu *vcpus;
 		size_t nr;
 
@@ -129,11 +128,11 @@ struct vl_error *vl_boot(struct vl_attach *c, struct vl_deadline deadline)
 		err = vl_target_vcpus(c->target, &vcpus, &nr);
 		if (err)
 			return err;
-		/* Registers are a moment older than the memory: what matters of them,
-		 * the kernel's own tables and bases, does not change. */
+		/* The registers are older than the memory that is read next. That is harmless:
+		 * the kernel's own tables and bases do not change. */
 		err = nr ? boot_with(c, vcpus, deadline) :
 			   vl_error_new(VL_ERR_KERNEL, "the guest has no virtual CPU");
-		/* CPUs that a kernel left behind show it, and not the one that runs. */
+		/* vCPUs that a dead kernel left behind still show that kernel. */
 		nr = err ? 0 : vl_pulse_successors(c, vcpus, nr);
 		if (nr) {
 			vl_kernel_destroy(c->kernel);
@@ -151,7 +150,7 @@ struct vl_error *vl_boot(struct vl_attach *c, struct vl_deadline deadline)
 		vl_error_destroy(err);
 		err = vl_attach_late();
 	}
-	/* What a kernel has from its beginning on is not there. */
+	/* A running kernel has all that was looked for. */
 	if (err && err->code == VL_ERR_FAULT)
 		err->code = VL_ERR_BOOTING;
 	if (err && (err->code == VL_ERR_KERNEL || err->code == VL_ERR_BOOTING) && !err->hint)

@@ -9,15 +9,15 @@
 #include "../base/cleanup.h"
 #include "../host/held.h"
 
-/* A page table can end between the look at CR3 and the walk: looks before that counts. */
-#define LOOKS 8
-/* The slowest tick is 10 ms (CONFIG_HZ=100); a CPU that is busy misses none. */
+/* A page table can end between the read of CR3 and the walk: so retry before giving up. */
+#define MAX_LOOKS 8
+/* The slowest tick is 10 ms (CONFIG_HZ=100); a busy CPU misses none. */
 #define TICK_NS 2000000L
 #define TICK_LOOKS 12
-/* More ticks than pass between two looks are no count of ticks. */
+/* A larger step between two looks: the value is no tick counter. */
 #define TICKS_MOST 1000
 
-/* Of a look at vCPUs: how many run the kernel, and how many another one. */
+/* How many vCPUs run our kernel, run another one, or have paging off. */
 struct tally {
 	size_t ours, others, off;
 };
@@ -50,7 +50,7 @@ bool vl_pulse_captures(const struct vl_attach *c)
 	return read_symbol(c, "elfcorehdr_addr", &addr, sizeof(addr)) && addr != UINT64_MAX;
 }
 
-/* Does the kernel say that it gave the machine away, or is about to? */
+/* Does the kernel's memory say that it gave the machine up, or is about to? */
 static bool gave_up(const struct vl_attach *c)
 {
 	const struct vl_layout *l = vl_kernel_layout(c->kernel);
@@ -66,7 +66,7 @@ static bool gave_up(const struct vl_attach *c)
 
 /* ---- what a vCPU runs ---- */
 
-/* The kernel's entry is where it is under every page table of its own, a process's, too. */
+/* Each page table of a kernel, also a process's, maps the entry to the same place. */
 static bool is_ours(const struct vl_attach *c, uint64_t entry_gpa, uint64_t cr3, uint64_t cr4)
 {
 	struct vl_pgtable pt = vl_pgtable(cr3, cr4);
@@ -88,15 +88,15 @@ static void count(struct tally *t, const struct vl_attach *c, uint64_t entry_gpa
 }
 
 /*
- * With @gave_up, CPUs that stand still where the old kernel left them say nothing: it is
- * the others that count.
+ * With @gave_up, vCPUs may stand where the old kernel left them, so one that runs another
+ * kernel decides.
  */
 static bool runs(const struct tally *t, bool gave_up)
 {
 	return t->ours && !(gave_up && t->others);
 }
 
-/* By what the hypervisor process holds. *@known_ret: where that is. */
+/* Judge by registers in the hypervisor process. *@known_ret: their place is known. */
 static bool looks_alive(struct vl_attach *c, uint64_t entry_gpa, bool gave_up, bool *known_ret)
 {
 	struct tally t = { 0 };
@@ -114,7 +114,7 @@ static bool looks_alive(struct vl_attach *c, uint64_t entry_gpa, bool gave_up, b
 	return runs(&t, gave_up) || (same && !gave_up);
 }
 
-/* Do the kernel's ticks go on, under our eyes? */
+/* Does the kernel's tick counter advance while we watch? */
 static bool ticks(const struct vl_attach *c)
 {
 	const struct timespec wait = { .tv_nsec = TICK_NS };
@@ -134,7 +134,7 @@ static bool ticks(const struct vl_attach *c)
 
 /* ---- looks ---- */
 
-/* By the module or the monitor. */
+/* Judge by registers from the kernel module or the monitor, then by the ticks. */
 static struct vl_error *ask(struct vl_attach *c, uint64_t entry_gpa, bool gave_up, bool *runs_ret)
 {
 	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
@@ -180,7 +180,7 @@ struct vl_error *vl_pulse_look(struct vl_attach *c, bool *runs_ret)
 		return NULL;
 	}
 	ended = gave_up(c);
-	for (unsigned look = 0; known && look < LOOKS; look++)
+	for (unsigned look = 0; known && look < MAX_LOOKS; look++)
 		if (looks_alive(c, x.gpa, ended, &known))
 			return NULL;
 	return ask(c, x.gpa, ended, runs_ret);

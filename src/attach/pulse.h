@@ -1,54 +1,54 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Is the kernel that is known the one that runs? After a reset, in the firmware or in a
- * capture kernel (kdump), the memory of the kernel before is intact: nothing in it tells.
- * The registers do. They are looked at where they cost little:
+ * Does the known kernel still run? After a reset, in the firmware or in a capture kernel
+ * (kdump), the memory of the kernel before is intact and shows nothing. The registers decide.
+ * They are read where that costs least:
  *
- *  1. in the hypervisor process (host/held.h): a page table in use that maps the
- *     kernel's entry to where it is says that it runs; so does a copy that is as it was,
- *     as long as the kernel's own memory does not say that it crashed or restarted;
- *  2. else by the kernel module or the monitor;
- *  3. a vCPU can run something else by rights (a guest of its own): where no vCPU runs
- *     the kernel, its count of ticks, seen moving, says that it lives.
+ *  1. in the hypervisor process (host/held.h): the kernel runs if a page table in use maps its
+ *     entry to the known place, or if the registers have not changed since the last look and
+ *     the kernel's own memory does not say that it crashed or restarted;
+ *  2. else from the kernel module or the monitor;
+ *  3. a vCPU may legitimately run something else (a nested guest): if no vCPU runs the kernel,
+ *     it lives if its tick counter advances.
  *
- * That an idle guest's clock stands still, or a paused one's, says nothing and is not used.
+ * A clock that stands still proves nothing: the guest may be idle or paused.
  */
 #ifndef VLENS_PULSE_H
 #define VLENS_PULSE_H
 
 #include "attach.h"
 
-/* What the vCPUs of a guest are at. */
+/* What the vCPUs of a guest run. */
 enum vl_life {
-	VL_LIFE_UNKNOWN,  /* nobody tells */
+	VL_LIFE_UNKNOWN,  /* the registers cannot be read */
 	VL_LIFE_FIRMWARE, /* in the firmware or a boot loader: paging is off */
-	VL_LIFE_LOW,	  /* in UEFI firmware, its boot loader, or no Linux: only low addresses */
-	VL_LIFE_KERNEL,	  /* in a kernel, which may just boot */
+	VL_LIFE_LOW,	  /* low addresses only: UEFI firmware, its boot loader, or no Linux */
+	VL_LIFE_KERNEL,	  /* in a kernel, which may still boot */
 };
 
 /*
  * Does the kernel of @c run? Takes microseconds, and asks the monitor only in doubt.
- * VL_ERR_TARGET: there is doubt, and who could tell does not answer. Of a dump it always
- * does. Not while the guest is held by us.
+ * VL_ERR_TARGET: in doubt, and the monitor does not answer. The kernel of a dump always runs.
+ * Must not be called while we hold the guest.
  */
 struct vl_error *vl_pulse_look(struct vl_attach *c, bool *runs_ret);
 
-/* After a first contact: find out where to look from now on. It may fail. */
+/* After a first contact: find where to look from now on. A failure is ignored. */
 void vl_pulse_start(struct vl_attach *c);
 
 /*
- * Of a kernel that crashed or restarted: move the vCPUs that run another one to the front
- * of @vcpus and return how many they are. 0 for a kernel that did not: all are its own.
+ * If the kernel of @c crashed or restarted: move the vCPUs that run another kernel to the
+ * front of @vcpus and return their number. 0 if it did neither: all vCPUs are its own.
  */
 size_t vl_pulse_successors(const struct vl_attach *c, struct vl_vcpu *vcpus, size_t nr);
 
-/* Has the kernel of @c crashed, by its own memory? */
+/* Does the memory of @c's kernel say that it has crashed? */
 bool vl_pulse_crashed(const struct vl_attach *c);
 
-/* Is it a capture kernel, which another one that crashed has started (kdump)? */
+/* Is it a capture kernel (kdump), started by a kernel that crashed? */
 bool vl_pulse_captures(const struct vl_attach *c);
 
-/* What a guest is at whose kernel is not known. Asks the module or the monitor. */
+/* What a guest runs whose kernel is not known. Asks the kernel module or the monitor. */
 enum vl_life vl_pulse_life(struct vl_target *t);
 
 #endif
