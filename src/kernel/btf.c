@@ -35,7 +35,7 @@ const struct btf_type *vl_btf_resolve(const struct btf *btf, uint32_t id, uint32
 
 		if (!type)
 			return NULL;
-		/* BTF_KIND_TYPE_TAG (5.17) qualifies, too. */
+		/* 18: BTF_KIND_TYPE_TAG (5.17) is a qualifier, too. */
 		if (!btf_is_mod(type) && !btf_is_typedef(type) && btf_kind(type) != 18) {
 			if (id_ret)
 				*id_ret = id;

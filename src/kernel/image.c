@@ -16,7 +16,7 @@
 #define IMAGE_START 0xffffffff80000000UL
 #define IMAGE_LIMIT 0xffffffffc0000000UL
 #define PMD_SIZE (2UL << 20)
-/* Above any kernel yet seen (60 MiB), below what would hurt. */
+/* Larger than any kernel seen so far (60 MiB), small enough to map. */
 #define IMAGE_MAX (512UL << 20)
 
 bool vl_target_read_entry(void *target, uint64_t gpa, uint64_t *ret)
@@ -93,7 +93,7 @@ struct btf_header {
 };
 #define BTF_MAGIC 0xeb9f
 
-/* Symbols at both ends of something. */
+/* The symbols at both ends of the BTF and of the notes. */
 enum { BTF_START, BTF_STOP, NOTES_START, NOTES_STOP, NR_ENDS };
 
 /* include/asm-generic/vmlinux.lds.h */
@@ -125,7 +125,7 @@ static void find_btf(struct vl_image *img, const uint64_t *at)
 	img->btf_len = size;
 }
 
-/* Its notes are those of ELF; one of GNU, type 3, is a build id (elf(5)). */
+/* The notes have ELF's format; the note of type 3 by "GNU" is the build id (elf(5)). */
 static void find_build_id(struct vl_image *img, const uint64_t *at)
 {
 	static const char gnu[] = "\4\0\0\0";

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a kernel's image in memory says of itself: where it is, its symbols, its types
- * and its build id.
+ * A kernel's image in the guest's memory: its place, symbols, types and build id.
  */
 #ifndef VLENS_IMAGE_H
 #define VLENS_IMAGE_H
@@ -14,20 +13,20 @@
 #define VL_BUILD_ID_MAX 64
 
 struct vl_image {
-	uint64_t base, end;   /* virtual, 2 MiB aligned; holes are possible */
-	unsigned char *bytes; /* end - base bytes; what is not mapped is zero */
+	uint64_t base, end;   /* virtual, 2 MiB aligned; may have holes */
+	unsigned char *bytes; /* end - base bytes; unmapped ones are zero */
 	uint64_t rip;	      /* an address in its text: the page-fault handler */
 	struct vl_kallsyms symbols;
 	const void *btf; /* in bytes, or NULL */
 	size_t btf_len;
-	/* The build id that its notes claim, in hexadecimal, or "": for showing only. */
+	/* The build id that its notes claim, in hexadecimal, or ""; for display only. */
 	char build_id[VL_BUILD_ID_MAX + 1];
 };
 
 /* Guest-physical reads over a target, for vl_translate(). */
 bool vl_target_read_entry(void *target, uint64_t gpa, uint64_t *ret);
 
-/* Read virtual memory; false when something of it is not mapped. */
+/* Read virtual memory; false if a part of it is not mapped. */
 bool vl_target_read_virt(struct vl_target *t, const struct vl_pgtable *pt, uint64_t va, void *buf,
 			 size_t len);
 
@@ -36,10 +35,9 @@ uint64_t vl_image_fault_handler(struct vl_target *t, const struct vl_pgtable *pt
 				uint64_t idt_base);
 
 /*
- * Find the kernel that the interrupt table at @idt_base leads to. The guest
- * need not be paused: what is read does not change after boot. VL_ERR_FAULT when
- * there is no Linux kernel of 64 bits there: or @pt has ended meanwhile, or @deadline
- * has passed.
+ * Find the kernel that the interrupt table at @idt_base leads to. The guest need not be
+ * paused: the image does not change after boot. VL_ERR_FAULT: there is no 64-bit Linux kernel,
+ * @pt has ended meanwhile, or @deadline has passed.
  */
 struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt, uint64_t idt_base,
 			       struct vl_deadline deadline, struct vl_image **ret);

@@ -8,20 +8,20 @@
 
 /* KSYM_NAME_LEN, include/linux/kallsyms.h: a type and a name. */
 #define NAME_MAX_LEN 512
-/* A marker for every so many names. */
+/* There is one marker for every 256 names. */
 #define MARKER_STEP 256
-/* Fewer symbols has no kernel: 5.10 without CONFIG_KALLSYMS_ALL has 40,000. */
+/* No kernel has fewer: 5.10 without CONFIG_KALLSYMS_ALL has 40,000 symbols. */
 #define MARKERS_MIN 16
-/* What stands behind the markers is taken for so many more at most, less one. */
+/* Bytes behind the markers can look like up to two more markers. */
 #define MARKERS_CHANCE 3
-/* More than all their names take (5 MiB). */
+/* Upper bound of all expanded names, in bytes (kernels have 5 MiB). */
 #define TEXT_MAX (64u << 20)
-/* Between the names and the tokens are the markers, and three bytes a symbol of an order. */
+/* Between names and tokens lie the markers and the order by name (3 bytes a symbol). */
 #define MARKERS_REACH (16u << 20)
 
 #define TOKENS 256
 
-/* Made-up tables can be such that all take long: so many steps of a loop apart. */
+/* Forged tables can make any loop long: steps between two checks of the deadline. */
 #define LOOK_AT_CLOCK 4096
 
 struct finder {
@@ -66,8 +66,8 @@ static size_t align8(size_t at)
 }
 
 /*
- * Is @index a table of where each token of @tokens begins? Tokens are strings, one
- * behind the other.
+ * Does @index have the offset of each token in @tokens? Tokens are strings, one behind the
+ * other.
  */
 static bool index_fits(const struct finder *f, size_t tokens, size_t index)
 {
@@ -87,8 +87,8 @@ static bool index_fits(const struct finder *f, size_t tokens, size_t index)
 }
 
 /*
- * The token of a character that is in a symbol's name is that character, and all
- * digits are in names. Behind the last token is the index.
+ * A character that occurs in names is its own token, and all digits occur in names: so search
+ * for the tokens "0" to "9". The index is behind the last token.
  */
 static bool find_tokens(struct finder *f, size_t from)
 {
@@ -124,7 +124,7 @@ static bool find_tokens(struct finder *f, size_t from)
 	return false;
 }
 
-/* The length of the name at @at, and in *@head_ret of what stands before it. */
+/* The length, in tokens, of the name at @at. *@head_ret: bytes that the length takes. */
 static size_t name_length(const struct finder *f, size_t at, size_t end, size_t *head_ret)
 {
 	size_t len = f->image[at];
@@ -138,7 +138,7 @@ static size_t name_length(const struct finder *f, size_t at, size_t end, size_t 
 	return len;
 }
 
-/* Do @nr names from @names on pass every marker, and end before the markers? */
+/* Do @nr names from @names on begin where each marker says, and end before the markers? */
 static bool names_fit(struct finder *f, size_t names, uint32_t nr)
 {
 	size_t at = names;
@@ -163,7 +163,7 @@ static bool names_fit(struct finder *f, size_t names, uint32_t nr)
 	return true;
 }
 
-/* How far the numbers from @at on ascend as markers do, from 0 on. */
+/* How many numbers from @at on begin at 0 and ascend as markers do. */
 static uint32_t markers_at(const struct finder *f, size_t at)
 {
 	uint32_t nr = 1, last = 0;
@@ -181,9 +181,9 @@ static uint32_t markers_at(const struct finder *f, size_t at)
 }
 
 /*
- * The names are before the markers, their number before the names. The last marker
- * says where they begin but for what its own names take: one to MARKER_STEP of them,
- * each a length and a character at least.
+ * The names lie before the markers, and their number before the names. The last marker gives
+ * where they begin, less the bytes of the last group: 1 to MARKER_STEP names, each of at least
+ * a length and a character.
  */
 static bool find_names(struct finder *f, uint32_t nr_markers)
 {
@@ -221,7 +221,7 @@ static bool find_markers(struct finder *f)
 			return false;
 		nr = markers_at(f, at);
 		f->markers = at;
-		/* By chance numbers behind the last may look like more. */
+		/* Numbers behind the last marker may look like markers by chance. */
 		for (uint32_t more = 0; more < MARKERS_CHANCE && nr >= MARKERS_MIN + more; more++)
 			if (find_names(f, nr - more))
 				return true;
@@ -245,7 +245,7 @@ static uint64_t address(const struct finder *f, const struct vl_kallsyms *k, uin
 	return k->base + 4 * (uint64_t)i + (uint64_t)off;
 }
 
-/* Do the addresses ascend, as they are sorted by them, and does one symbol have @handler? */
+/* Do the addresses ascend (kernels sort by them), and is one of them the page-fault handler? */
 static bool offsets_fit(const struct finder *f, const struct vl_kallsyms *k)
 {
 	uint64_t last = 0;
@@ -279,13 +279,13 @@ static bool try_offsets(const struct finder *f, size_t offsets, size_t base_at,
 }
 
 /*
- * The offsets, with the base behind them, are behind the index of the tokens, or, before
+ * The offsets, followed by the base, lie behind the index of the tokens; before
  * "scripts/kallsyms: change the output order" (6.4), before the number of symbols.
  */
 static bool find_offsets(const struct finder *f, struct vl_kallsyms *k)
 {
 	size_t size = 4 * (size_t)f->nr, behind = f->index + 2 * TOKENS;
-	/* Aligned by 8; by 4 where there is no base. */
+	/* Aligned to 8 bytes; to 4 where there is no base. */
 	size_t places[] = { (behind + 3) & ~(size_t)3, align8(behind),
 			    (f->num - 8 - size) & ~(size_t)7, (f->num - size) & ~(size_t)3 };
 
@@ -300,7 +300,7 @@ static bool find_offsets(const struct finder *f, struct vl_kallsyms *k)
 	return false;
 }
 
-/* Tokens, as strings. */
+/* The tokens as strings. */
 struct tokens {
 	const char *text[TOKENS];
 	size_t len[TOKENS];
@@ -314,14 +314,14 @@ static void get_tokens(const struct finder *f, struct tokens *ret)
 	}
 }
 
-/* Expand the names; false: one is longer than any is, or there is no memory. */
+/* Expand the names; false: a name is too short or too long, or there is no memory. */
 static bool decode(const struct finder *f, const struct vl_kallsyms *k, struct vl_symbols *ret)
 {
-	size_t room = 0, at = f->names;
+	size_t used = 0, at = f->names;
 	struct tokens t;
 
 	get_tokens(f, &t);
-	/* At first how long they are all together. */
+	/* The first pass adds up the lengths. */
 	for (uint32_t i = 0; i < f->nr; i++) {
 		size_t head, len = name_length(f, at, f->names_end, &head), whole = 0;
 
@@ -329,43 +329,43 @@ static bool decode(const struct finder *f, const struct vl_kallsyms *k, struct v
 			whole += t.len[f->image[at + head + n]];
 		if (whole < 2 || whole > NAME_MAX_LEN)
 			return false;
-		room += whole; /* less the type, and a NUL */
+		used += whole; /* the type falls away, a NUL comes in */
 		at += head + len;
 	}
-	if (room > TEXT_MAX)
+	if (used > TEXT_MAX)
 		return false;
 	ret->addresses = malloc(f->nr * sizeof(*ret->addresses));
 	ret->name_at = malloc(f->nr * sizeof(*ret->name_at));
-	ret->text = malloc(room);
+	ret->text = malloc(used);
 	if (!ret->addresses || !ret->name_at || !ret->text)
 		return false;
 	ret->nr = f->nr;
 	ret->base = k->base;
-	ret->text_len = room;
+	ret->text_len = used;
 	at = f->names;
-	room = 0;
+	used = 0;
 	for (uint32_t i = 0; i < f->nr; i++) {
 		size_t head, len = name_length(f, at, f->names_end, &head), skip = 1;
 
 		ret->addresses[i] = address(f, k, i);
-		ret->name_at[i] = (uint32_t)room;
+		ret->name_at[i] = (uint32_t)used;
 		at += head;
 		for (size_t n = 0; n < len; n++) {
 			unsigned char c = f->image[at + n];
 
 			/* The first character is the symbol's type. */
 			if (t.len[c] > skip)
-				memcpy(ret->text + room, t.text[c] + skip, t.len[c] - skip);
-			room += t.len[c] > skip ? t.len[c] - skip : 0;
+				memcpy(ret->text + used, t.text[c] + skip, t.len[c] - skip);
+			used += t.len[c] > skip ? t.len[c] - skip : 0;
 			skip -= t.len[c] < skip ? t.len[c] : skip;
 		}
-		ret->text[room++] = '\0';
+		ret->text[used++] = '\0';
 		at += len;
 	}
 	return true;
 }
 
-/* Is the name of @len tokens at @at, less its type, @name? */
+/* Is the name of @len tokens at @at, without its type, equal to @name? */
 static bool name_is(const struct finder *f, const struct tokens *t, size_t at, size_t len,
 		    const char *name)
 {
@@ -413,7 +413,7 @@ void vl_kallsyms_addresses(const unsigned char *image, const struct vl_kallsyms 
 	}
 }
 
-/* Expand the name of @len tokens at @at, less its type, as far as there is room. */
+/* Expand the name of @len tokens at @at, without its type; cut at NAME_MAX_LEN. */
 static void expand(const struct finder *f, const struct tokens *t, size_t at, size_t len,
 		   char buf[NAME_MAX_LEN + 1])
 {
@@ -430,7 +430,7 @@ static void expand(const struct finder *f, const struct tokens *t, size_t at, si
 		memmove(buf, buf + 1, used);
 }
 
-/* asm_exc_page_fault since 5.8, page_fault before. */
+/* Is the handler's symbol asm_exc_page_fault (since 5.8) or page_fault (before)? */
 static bool handler_named(const struct finder *f, const struct vl_kallsyms *k)
 {
 	size_t at = f->names;
@@ -471,7 +471,7 @@ bool vl_kallsyms_find(const unsigned char *image, size_t len, uint64_t va, uint6
 	return false;
 }
 
-/* Do @nr names end where their table does? */
+/* Do the names end exactly where their table does? */
 static bool names_end(const struct finder *f)
 {
 	size_t at = 0;
@@ -489,7 +489,7 @@ static bool names_end(const struct finder *f)
 	return at == f->names_end;
 }
 
-/* Make the index of the tokens behind them; false: they are not as many as tokens are. */
+/* Write to @index the offset of each token; false: @tokens has fewer than TOKENS strings. */
 static bool index_tokens(unsigned char *tokens, size_t len, unsigned char *index)
 {
 	size_t at = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A kernel's symbols as they lie in its image: the tables that scripts/kallsyms.c
- * of Linux writes into its read-only data. Each is found by what it is, not by where
- * it stands, and has to agree with the others.
+ * of Linux writes into its read-only data. Each table is recognized by its content, and must
+ * agree with the others.
  */
 #ifndef VLENS_KALLSYMS_H
 #define VLENS_KALLSYMS_H
@@ -13,17 +13,17 @@
 
 #include "../base/deadline.h"
 
-/* How a symbol's address is made of its entry in the table of offsets. */
+/* How an entry in the table of offsets gives a symbol's address. */
 enum vl_kallsyms_form {
-	/* negative: below the base, less 1; else the value (CONFIG_KALLSYMS_ABSOLUTE_PERCPU) */
+	/* negative: base - 1 - entry; else the address itself (CONFIG_KALLSYMS_ABSOLUTE_PERCPU) */
 	VL_KALLSYMS_PERCPU,
-	/* above the base */
+	/* base + entry */
 	VL_KALLSYMS_BASE,
-	/* from the entry itself: "kallsyms: Get rid of kallsyms relative base" (7.0) */
+	/* address of the entry + entry: "kallsyms: Get rid of kallsyms relative base" (7.0) */
 	VL_KALLSYMS_PLACE,
 };
 
-/* Tables that all symbols follow from, once a base is known, wherever they came from. */
+/* The tables that, with a base, give all symbols. */
 struct vl_kallsyms_tables {
 	enum vl_kallsyms_form form;
 	uint32_t nr;
@@ -33,7 +33,7 @@ struct vl_kallsyms_tables {
 	} names, tokens, offsets;
 };
 
-/* More than any kernel has (7.3: 210,000), and than its tables and types take. */
+/* Upper bounds: symbols (7.3 has 210,000), and bytes of the tables. */
 #define VL_SYMBOLS_MAX (2u << 20)
 #define VL_NAMES_MAX (32u << 20)
 #define VL_TOKENS_MAX (256u << 10)
@@ -54,9 +54,9 @@ struct vl_kallsyms {
 };
 
 /*
- * Find the tables in @image, which is @len bytes from the virtual address
- * @va on. @handler is the kernel's page-fault handler: it must have a symbol, and by
- * its name. False when there are none, or @deadline has passed. No more is read than @len.
+ * Find the tables in @image: @len bytes from the virtual address @va on. @handler is the
+ * kernel's page-fault handler: the tables must have a symbol of that name there. False if
+ * there are no tables, or @deadline has passed. Reads at most @len bytes.
  */
 bool vl_kallsyms_find(const unsigned char *image, size_t len, uint64_t va, uint64_t handler,
 		      struct vl_deadline deadline, struct vl_kallsyms *ret);
@@ -65,7 +65,7 @@ bool vl_kallsyms_find(const unsigned char *image, size_t len, uint64_t va, uint6
 void vl_kallsyms_addresses(const unsigned char *image, const struct vl_kallsyms *k,
 			   const char *const *names, size_t nr, uint64_t *ret);
 
-/* All symbols: @i's address, and where in @text its name begins. */
+/* All symbols: addresses, and the offsets of their names in @text. */
 struct vl_symbols {
 	uint32_t nr;
 	uint64_t base;
@@ -76,8 +76,8 @@ struct vl_symbols {
 };
 
 /*
- * Decode @tables, placed at @base. False: they are none. Nothing is read beyond them, and no
- * more is allocated than a small multiple of them.
+ * Decode @tables, placed at @base. False: they are malformed. Reads nothing beyond them, and
+ * allocates at most a small multiple of their size.
  */
 bool vl_kallsyms_decode(const struct vl_kallsyms_tables *tables, uint64_t base,
 			struct vl_symbols *ret);

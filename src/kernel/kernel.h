@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a guest's kernel is: its symbols and the layout of a few types, out of its
- * own tables (kallsyms, BTF). Kept on disk, so that the next contact with any guest
- * that has the same tables need not make it again.
+ * A guest's kernel: its symbols and the layout of some types, from its own tables (kallsyms,
+ * BTF). It is kept on disk for the next first contact with any guest that has the same tables.
  */
 #ifndef VLENS_KERNEL_H
 #define VLENS_KERNEL_H
@@ -17,9 +16,8 @@
 #include "kallsyms.h"
 
 /*
- * Fields whose place is needed, one row each: name here, type, path of
- * members. A field that a kernel does not have is VL_NO_FIELD; rows for older
- * and newer names stand side by side.
+ * Fields whose offset is needed, one row each: our name, type, path of members. A field that a
+ * kernel lacks is VL_NO_FIELD; older and newer names of a field have a row each.
  */
 /* clang-format off */
 #define VL_FIELDS(F)                                                                              \
@@ -94,7 +92,7 @@
 	F(NODE_NR_ZONES, "pglist_data", "nr_zones")                                               \
 	F(SIZE_ZONE, "zone", "")                                                                  \
 	F(ZONE_WATERMARK, "zone", "_watermark")                                                   \
-	/* of an enum: the value, no place */                                                     \
+	/* of an enum: the value, not an offset */                                                \
 	F(WMARK_LOW, "enum zone_watermarks", "WMARK_LOW")                                         \
 	F(ZONE_FREE_PAGES, "enum zone_stat_item", "NR_FREE_PAGES")                                \
 	F(NODE_INACTIVE_FILE, "enum node_stat_item", "NR_INACTIVE_FILE")                          \
@@ -244,7 +242,7 @@
 	F(UTS_MACHINE, "uts_namespace", "name.machine")                                           \
 	F(UTS_DOMAINNAME, "uts_namespace", "name.domainname")                                     \
 	F(NODE_SWAPCACHE, "enum node_stat_item", "NR_SWAPCACHE")                                  \
-	/* above it: a kernel that ends (include/linux/kernel.h) */                               \
+	/* larger states: the kernel shuts down (include/linux/kernel.h) */                       \
 	F(SYSTEM_RUNNING, "enum system_states", "SYSTEM_RUNNING")
 /* clang-format on */
 
@@ -259,38 +257,37 @@ enum vl_field {
 
 struct vl_kernel;
 
-/* Where fields are, in bytes from the start of their type. */
+/* Offsets of fields, in bytes from the start of their type. */
 struct vl_layout {
 	int32_t offset[VL_NR_FIELDS]; /* SIZE_*: the size of the type */
 };
 
 /*
- * Find every field in @btf (the kernel's own, @len bytes). VL_ERR_KERNEL when
- * it cannot be read or lacks task_struct, or @deadline has passed.
+ * Find every field in @btf (the kernel's own, @len bytes). VL_ERR_KERNEL: it cannot be read or
+ * lacks task_struct; VL_ERR_FAULT: @deadline has passed.
  */
 struct vl_error *vl_layout_from_btf(const void *btf, size_t len, struct vl_deadline deadline,
 				    struct vl_layout *ret);
 
 /*
- * Make a kernel from the tables of its symbols and its types. It is a function of
- * these two only, and kept under a key of these two: see vl_kernel_key().
+ * Make a kernel from its symbols and its types. The result depends on these two only, and so
+ * does the key that it is kept under: see vl_kernel_key().
  */
 struct vl_error *vl_kernel_create(const struct vl_symbols *from, const struct vl_layout *layout,
 				  struct vl_kernel **ret);
 void vl_kernel_destroy(struct vl_kernel *k);
 
-/* Types larger than any kernel's (7 MiB) are none. */
+/* Longest BTF that is accepted; kernels have up to 7 MiB. */
 #define VL_BTF_MAX (32U << 20)
 
 /*
- * The key of a kernel in the cache: a hash, in hexadecimal, of all that
- * vl_kernel_create() makes it of, as it lies in the guest's memory. What a guest makes
- * up is found again by no guest that does not make up the same.
+ * The key of a kernel in the cache: a hash, in hexadecimal, of all bytes of the guest's memory
+ * that vl_kernel_create() uses. So forged tables are found only by a guest that has the same.
  */
 void vl_kernel_key(const struct vl_kallsyms_tables *symbols, const void *btf, size_t btf_len,
 		   char ret[VL_KEY_MAX + 1]);
 
-/* Where in its guest the tables lie that a kernel is made of. */
+/* Where the tables that a kernel is made of lie in its guest. */
 struct vl_kernel_source {
 	struct vl_pgtable pt;
 	enum vl_kallsyms_form form;
@@ -301,34 +298,34 @@ struct vl_kernel_source {
 };
 
 /*
- * The kernel of the tables at @src, placed at @base: from the cache, else it is made and kept
- * there. It is read, hashed and made of the very same bytes, by a process in a box that has
- * seen nothing else (maker.c): so what a guest makes up lies under a key of its own, even if
- * it takes that process over. *@made_ret: it was not in the cache.
+ * The kernel of the tables at @src, placed at @base: from the cache, else made and cached. The
+ * same bytes are hashed and used, by a process in a box that has seen nothing else (maker.c).
+ * So forged tables lie under a key of their own, even if they take that process over.
+ * *@made_ret: it was not in the cache.
  */
 struct vl_error *vl_kernel_get(struct vl_target *t, const struct vl_kernel_source *src,
 			       uint64_t base, struct vl_deadline deadline,
 			       char key_ret[VL_KEY_MAX + 1], bool *made_ret,
 			       struct vl_kernel **ret);
 
-/* The same, for who has rights: as an open file. Nothing in @src is believed. */
+/* The same in a process with rights; gives an open file. @src is untrusted: a worker's word. */
 struct vl_error *vl_kernel_provide(struct vl_target *t, const struct vl_kernel_source *src,
 				   struct vl_deadline deadline, char key_ret[VL_KEY_MAX + 1],
 				   bool *made_ret, int *fd_ret, size_t *size_ret);
 
 /*
- * Write to, read from the cache by @key. Loading gives NULL in *@ret when
- * it is not there, or was damaged. @base places the kernel (struct vl_kallsyms). @t is whose
- * kernel it is: it may be one without rights (host/kept.h).
+ * Store and load a kernel in the cache by @key. *@ret is NULL if it is not there or damaged.
+ * @base places the kernel (struct vl_kallsyms). @t is the target that runs it, in a worker too
+ * (host/kept.h).
  */
 struct vl_error *vl_kernel_store(const struct vl_kernel *k, const char *key);
 /* What is stored, *@len_ret bytes, owned by @k. */
 const void *vl_kernel_bytes(const struct vl_kernel *k, size_t *len_ret);
-/* Of a file that has it, of @size bytes; takes over @fd. NULL in *@ret: it was damaged. */
+/* Map a kernel from a file of @size bytes; takes over @fd. *@ret is NULL if it is damaged. */
 void vl_kernel_map(int fd, size_t size, uint64_t base, struct vl_kernel **ret);
 void vl_kernel_load(struct vl_target *t, const char *key, uint64_t base, struct vl_kernel **ret);
 
-/* Keep the guest's BTF beside it, for whoever needs more than the fields here. */
+/* Keep the guest's BTF beside it, for types that VL_FIELDS lacks. */
 struct vl_error *vl_kernel_store_btf(const char *key, const void *btf, size_t len);
 
 /* Read it back; *@ret is malloc'ed. */
@@ -336,9 +333,9 @@ struct vl_error *vl_kernel_load_btf(struct vl_target *t, const char *key, void *
 				    size_t *len_ret);
 
 /*
- * The address of symbol @name of the kernel itself (no module); 0 when there is
- * none. A local copy with a compiler's suffix (".isra.0", ".constprop.0",
- * ".part.0") is found when the plain name is not.
+ * The address of symbol @name of the kernel itself (no module); 0 if there is none. Without
+ * the plain name, a copy with a compiler's suffix (".isra.0", ".constprop.0", ".part.0") is
+ * found.
  */
 uint64_t vl_symbol(const struct vl_kernel *k, const char *name);
 
@@ -351,8 +348,8 @@ const char *vl_symbol_name(const struct vl_kernel *k, size_t i);
 /* The name of the @i-th in the order of addresses, and its address; NULL behind the last. */
 const char *vl_symbol_placed(const struct vl_kernel *k, size_t i, uint64_t *address_ret);
 
-/* The @n-th (from 0) of several functions of that name, static ones of
- * different files; 0 behind the last. */
+/* The @n-th (from 0) of several functions of that name (static ones of different files); 0
+ * behind the last. */
 uint64_t vl_symbol_nth(const struct vl_kernel *k, const char *name, size_t n);
 
 /*
@@ -361,15 +358,14 @@ uint64_t vl_symbol_nth(const struct vl_kernel *k, const char *name, size_t n);
  */
 uint64_t vl_symbol_after(const struct vl_kernel *k, uint64_t va);
 
-/* The function or variable @va is in, and how far; NULL when before all. */
+/* The function or variable that contains @va, and the offset in it; NULL: @va is below all. */
 const char *vl_symbol_at(const struct vl_kernel *k, uint64_t va, uint64_t *offset_ret);
 
 /*
- * Places where the timekeeping code reads the TSC: it is inlined there since "x86:
- * Inline TSC reads in timekeeping" (7.1), so there is not one function to change.
- * What stands there (rdtsc, lfence; rdtsc, or rdtscp) depends on the CPU, so it is
- * found in the text of each guest: @image, @len bytes from @va on. @ret: addresses, and 0
- * behind the last if there is room.
+ * Find where the timekeeping code reads the TSC. The read is inlined since "x86: Inline TSC
+ * reads in timekeeping" (7.1), so no single function can be patched. The instruction (rdtsc,
+ * lfence; rdtsc, or rdtscp) depends on the CPU, so the text of each guest is searched: @image,
+ * @len bytes from @va on. @ret: addresses, and 0 behind the last if there is space.
  */
 #define VL_MAX_TSC_SITES 64
 void vl_kernel_find_tsc_sites(const struct vl_kernel *k, const unsigned char *image, size_t len,
@@ -378,7 +374,7 @@ void vl_kernel_find_tsc_sites(const struct vl_kernel *k, const unsigned char *im
 /* The type and the path of members that row @f asks for; static. */
 void vl_field_name(enum vl_field f, const char **type_ret, const char **path_ret);
 
-/* Over all rows of VL_FIELDS: a kept layout that has another value is not used. */
+/* A hash of all rows of VL_FIELDS: a kept layout with another value is not used. */
 uint64_t vl_fields_hash(void);
 
 static inline bool vl_has(const struct vl_layout *l, enum vl_field f)

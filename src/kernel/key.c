@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which kernel of the cache it is: by its content, not by what it calls itself. */
+/* The key of a kernel in the cache: a hash of its content, whatever name it claims. */
 #include <nettle/sha2.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 
 _Static_assert(2 * SHA256_DIGEST_SIZE == VL_KEY_MAX, "a key is a SHA-256");
 
-/* Each piece with its length before it: two never run into one. */
+/* The length goes first, so that bytes cannot move from one piece to the next. */
 static void add(struct sha256_ctx *sha, const void *data, uint64_t len)
 {
 	sha256_update(sha, sizeof(len), (const uint8_t *)&len);

@@ -23,7 +23,7 @@ void vl_field_name(enum vl_field f, const char **type_ret, const char **path_ret
 	*path_ret = fields[f].path;
 }
 
-/* With the ends of both, so that no letter can go from one to the other. */
+/* The NULs are hashed, too, so that letters cannot move from one string to the other. */
 static uint64_t hash_row(uint64_t hash, const char *type, const char *path)
 {
 	return vl_hash(vl_hash(hash, type, strlen(type) + 1), path, strlen(path) + 1);
@@ -52,7 +52,7 @@ static int32_t enumerator(const struct btf *btf, int32_t id, const char *name)
 	return VL_NO_FIELD;
 }
 
-/* @id: what structure or enum it is in; 0: there is none. */
+/* @id: the structure or enum that has it; 0: there is none. */
 static int32_t field_offset(const struct btf *btf, int32_t id, const char *path)
 {
 	const struct btf_type *t;
@@ -80,7 +80,7 @@ static int32_t field_offset(const struct btf *btf, int32_t id, const char *path)
 	return bits / 8 <= INT32_MAX ? (int32_t)(bits / 8) : VL_NO_FIELD;
 }
 
-/* A type that fields ask for, by its name; several rows of the table of fields share one. */
+/* A type that rows of the table of fields name; several rows share one. */
 struct wanted {
 	const char *name;
 	bool is_enum;
@@ -102,10 +102,10 @@ static struct wanted wanted_of(const char *type)
 	return (struct wanted){ is_enum ? type + 5 : type, is_enum, 0 };
 }
 
-/* Types to look at between two looks at the clock. */
+/* Types between two checks of the deadline. */
 #define LOOK_AT_CLOCK 65536
 
-/* Go through all types once; false: it takes too long. */
+/* Go through all types once; false: the deadline has passed. */
 static bool find_types(const struct btf *btf, struct wanted *w, size_t nr,
 		       struct vl_deadline deadline)
 {
@@ -146,7 +146,7 @@ struct vl_error *vl_layout_from_btf(const void *data, size_t len, struct vl_dead
 			w[nr++] = w[i];
 	if (!find_types(btf, w, nr, deadline)) {
 		btf__free(btf);
-		return vl_error_new(VL_ERR_FAULT, "the types of the guest's kernel do not end");
+		return vl_error_new(VL_ERR_FAULT, "it takes too long to read the kernel's types");
 	}
 	for (int i = 0; i < VL_NR_FIELDS; i++) {
 		struct wanted key = wanted_of(fields[i].type);
@@ -156,6 +156,6 @@ struct vl_error *vl_layout_from_btf(const void *data, size_t len, struct vl_dead
 	}
 	btf__free(btf);
 	if (!vl_has(ret, VL_F_TASK_PID) || !vl_has(ret, VL_F_TASK_TASKS))
-		return vl_error_new(VL_ERR_KERNEL, "the guest's kernel tells no task_struct");
+		return vl_error_new(VL_ERR_KERNEL, "the kernel's BTF has no struct task_struct");
 	return NULL;
 }

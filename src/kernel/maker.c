@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Makes a kernel of its tables, in a box. The process there gets these tables and nothing
- * else: what it makes, even if they took it over, is a function of the bytes that the key
- * is a hash of. So the cache can be shared by guests that do not trust each other.
+ * Makes a struct vl_kernel from the guest's tables, in a box. The process in the box gets these
+ * tables and nothing else. Its result, even if the tables took it over, is a function of the
+ * bytes that the key is a hash of. So guests that do not trust each other can share the cache.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,13 +16,13 @@
 #include "image.h"
 #include "kernel.h"
 
-/* Its tables, decoded and sorted: a few times their size. */
+/* Decoding and sorting takes a few times the size of the tables. */
 #define MAKER_MEMORY (1UL << 30)
-/* Where symbols are while it is made; it is kept relative to that. */
+/* The base while symbols are decoded; they are stored relative to it. */
 #define MAKER_BASE 0xffffffff81000000UL
-/* As vl_kept_open() takes one. */
+/* The largest file that vl_kept_open() takes. */
 #define KERNEL_MAX (128UL << 20)
-/* Copied between two looks at the clock. */
+/* Bytes copied between two checks of the deadline. */
 #define COPY_STEP (1UL << 20)
 
 enum { OP_MAKE = 1, OP_PIECE };
@@ -43,7 +43,7 @@ static struct vl_error *make(struct maker *mk)
 	struct vl_error *err;
 
 	if (!vl_kallsyms_decode(&mk->symbols, MAKER_BASE, &decoded))
-		return vl_error_new(VL_ERR_FAULT, "the tables of the kernel's symbols are none");
+		return vl_error_new(VL_ERR_FAULT, "the kernel's symbol tables are malformed");
 	err = vl_layout_from_btf(mk->btf.at, mk->btf.len, mk->deadline, &layout);
 	if (!err)
 		err = vl_kernel_create(&decoded, &layout, &mk->made);
@@ -82,7 +82,7 @@ static uint64_t left_ns(struct vl_deadline d)
 {
 	uint64_t now = vl_now_ns();
 
-	/* What is late already is told by who is asked, in its own words. */
+	/* 0.1 s more, so that the worker can report the deadline itself. */
 	return d.at_ns > now ? d.at_ns - now + 100000000 : 100000000;
 }
 
@@ -101,7 +101,7 @@ static bool append(int fd, const unsigned char *data, size_t len)
 	return true;
 }
 
-/* Write what the worker has made, @size bytes as it says, to @fd. */
+/* Write the worker's kernel to @fd: @size bytes, which is the worker's word. */
 static struct vl_error *fetch(struct vl_box *b, struct vl_deadline deadline, size_t size, int fd)
 {
 	for (size_t at = 0; at < size; at += VL_WINDOW_MAIN) {
@@ -119,7 +119,7 @@ static struct vl_error *fetch(struct vl_box *b, struct vl_deadline deadline, siz
 	return NULL;
 }
 
-/* In a file in memory, which nobody can change. */
+/* Make the kernel in a box; *@fd_ret is a sealed file in memory. */
 static struct vl_error *make_in_box(struct maker *mk, int *fd_ret, size_t *size_ret)
 {
 	const struct vl_box_options o = {
@@ -140,7 +140,7 @@ static struct vl_error *make_in_box(struct maker *mk, int *fd_ret, size_t *size_
 	if (!err) {
 		err = vl_box_ask(b, &m, left_ns(mk->deadline), NULL, NULL);
 		if (err)
-			err->code = VL_ERR_KERNEL; /* the same bytes do the same again */
+			err->code = VL_ERR_KERNEL; /* a retry would fail, too */
 		else
 			err = vl_message_error(&m);
 		if (!err && (!m.value[1] || m.value[1] > KERNEL_MAX))
@@ -161,7 +161,7 @@ static struct vl_error *make_in_box(struct maker *mk, int *fd_ret, size_t *size_
 	return NULL;
 }
 
-/* A copy, so that what is hashed is what it is made of. */
+/* Copy @part, so that the same bytes are hashed and used. */
 static struct vl_error *copy_part(struct vl_target *t, const struct vl_kernel_source *src,
 				  const struct vl_kernel_part *part, uint64_t max,
 				  struct vl_deadline deadline, struct vl_kallsyms_bytes *ret)
@@ -169,7 +169,7 @@ static struct vl_error *copy_part(struct vl_target *t, const struct vl_kernel_so
 	unsigned char *p;
 
 	if (!part->len || part->len > max)
-		return vl_error_new(VL_ERR_FAULT, "the tables of the kernel's symbols are none");
+		return vl_error_new(VL_ERR_FAULT, "the kernel's symbol tables are malformed");
 	p = malloc(part->len);
 	if (!p)
 		return vl_error_nomem();
@@ -190,7 +190,7 @@ static struct vl_error *copy(struct vl_target *t, const struct vl_kernel_source 
 	struct vl_error *err;
 
 	if (src->nr > VL_SYMBOLS_MAX || (unsigned)src->form > VL_KALLSYMS_PLACE)
-		return vl_error_new(VL_ERR_FAULT, "the tables of the kernel's symbols are none");
+		return vl_error_new(VL_ERR_FAULT, "the kernel's symbol tables are malformed");
 	mk->symbols.form = src->form;
 	mk->symbols.nr = src->nr;
 	err = copy_part(t, src, &src->names, VL_NAMES_MAX, mk->deadline, &mk->symbols.names);
@@ -205,7 +205,7 @@ static struct vl_error *copy(struct vl_target *t, const struct vl_kernel_source 
 	return err;
 }
 
-/* Without a cache the next contact only takes as long as this one. */
+/* Store both in the cache. Errors are ignored: the next first contact then takes as long. */
 static void keep(const char *key, int fd, size_t size, const struct maker *mk)
 {
 	void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Symbols: one flat table that is the same in memory and on disk, sorted by
- * name, with a second index by address.
+ * Symbols: one flat table, the same in memory and on disk, sorted by name, with a second index
+ * by address.
  */
 #include "kernel.h"
 
@@ -14,21 +14,21 @@
 #define MAGIC "vlens-kc"
 
 struct symbol {
-	int64_t value; /* relative to the base, or as it is if absolute */
+	int64_t value; /* relative to the base, unless absolute */
 	uint32_t name; /* offset in names */
 	uint32_t absolute;
 };
 
 /*
- * Followed by symbols[nr], by_address[nr] (indices of those that are not
- * absolute first, in the order of their values), names[names_size].
+ * Followed by symbols[nr], by_address[nr] (indices, in the order of the values, the absolute
+ * symbols last), names[names_size].
  */
 struct table {
 	char magic[8];
 	uint32_t nr, nr_placed, names_size, spare;
-	uint64_t fields; /* vl_fields_hash() of who made it */
+	uint64_t fields; /* vl_fields_hash() of the build that made it */
 	struct vl_layout layout;
-} __attribute__((aligned(8))); /* as the symbols behind it need */
+} __attribute__((aligned(8))); /* the alignment of the symbols behind it */
 
 struct vl_kernel {
 	uint64_t base;
@@ -40,7 +40,7 @@ struct vl_kernel {
 	const char *names;
 };
 
-/* Addresses below are per-CPU offsets or plain numbers: KASLR does not move them. */
+/* Smaller values are per-CPU offsets or plain numbers, which KASLR does not move. */
 #define KERNEL_HALF 0xffff800000000000UL
 
 static size_t table_size(uint32_t nr, uint32_t names_size)
@@ -58,7 +58,7 @@ static void set_parts(struct vl_kernel *k)
 
 static const char *name_of(const struct vl_kernel *k, const struct symbol *s)
 {
-	/* Cached tables come from a file: an offset past the end is no name. */
+	/* The table comes from a file and can be damaged: check the offset. */
 	return s->name < k->t->names_size ? k->names + s->name : "";
 }
 
@@ -67,7 +67,7 @@ static uint64_t value_of(const struct vl_kernel *k, const struct symbol *s)
 	return s->absolute ? (uint64_t)s->value : k->base + (uint64_t)s->value;
 }
 
-/* The first bytes of a name, for a comparison that mostly ends there. */
+/* A sort key: most comparisons end within the first 8 bytes of the names. */
 struct order {
 	uint64_t prefix;
 	uint32_t name, symbol;
@@ -92,11 +92,11 @@ static int by_name(const void *a, const void *b, void *names)
 	if (x->prefix != y->prefix)
 		return x->prefix < y->prefix ? -1 : 1;
 	order = strcmp((char *)names + x->name, (char *)names + y->name);
-	/* Several of one name stay in the order of their addresses. */
+	/* Symbols of the same name stay in the order of their addresses. */
 	return order ? order : x->symbol < y->symbol ? -1 : 1;
 }
 
-/* Code that asks a clocksource for the time. */
+/* Is it a function of the timekeeping code, which reads a clocksource? */
 static bool reads_clock(const char *name)
 {
 	if (!strstr(name, "time"))
@@ -106,9 +106,9 @@ static bool reads_clock(const char *name)
 }
 
 /*
- * rdtsc_ordered() (arch/x86/include/asm/tsc.h) is one of rdtsc, lfence; rdtsc
- * and rdtscp at the start of a slot of 5 bytes, and the halves of its result
- * are joined soon after: shl $0x20 of the register with the upper one.
+ * rdtsc_ordered() (arch/x86/include/asm/tsc.h) is rdtsc, lfence; rdtsc or rdtscp, at the start
+ * of a slot of 5 bytes. Soon after, the halves of the result are joined: shl $0x20 of the
+ * register that has the upper one.
  */
 static bool is_tsc_read(const unsigned char *p, size_t left)
 {
@@ -188,7 +188,7 @@ struct vl_error *vl_kernel_create(const struct vl_symbols *from, const struct vl
 					      order[i].name, absolute };
 		k->t->nr_placed += !absolute;
 	}
-	/* They come in the order of their addresses, the absolute ones first. */
+	/* @from is in the order of addresses, so the absolute symbols come first. */
 	for (uint32_t i = 0; i < from->nr; i++) {
 		uint32_t at = order[i].symbol, nr_absolute = from->nr - k->t->nr_placed;
 
@@ -231,7 +231,7 @@ struct vl_error *vl_kernel_load_btf(struct vl_target *t, const char *key, void *
 	return err;
 }
 
-/* A file cut short or overwritten must not make us read past its end. */
+/* A truncated or overwritten file must not make us read past its end. */
 static bool table_sane(const struct table *t, size_t size)
 {
 	return size >= sizeof(*t) && !memcmp(t->magic, MAGIC, sizeof(t->magic)) &&
@@ -278,7 +278,7 @@ void vl_kernel_load(struct vl_target *t, const char *key, uint64_t base, struct 
 		vl_kernel_map(fd, size, base, ret);
 }
 
-/* The first whose name is not less. Copies with a suffix come behind. */
+/* The first symbol whose name is not less than @name. Copies with a suffix follow it. */
 static size_t first_not_less(const struct vl_kernel *k, const char *name)
 {
 	size_t lo = 0, hi = k->t->nr;
@@ -389,7 +389,7 @@ uint64_t vl_kernel_timekeeper(const struct vl_kernel *k)
 	const struct vl_layout *l = vl_kernel_layout(k);
 	uint64_t at = vl_symbol(k, "tk_core");
 
-	/* Newer kernels have several (TIMEKEEPERS_MAX); the first is the core one. */
+	/* Newer kernels have several timekeepers (TIMEKEEPERS_MAX); the core one is the first. */
 	if (!at)
 		at = vl_symbol(k, "timekeeper_data");
 	if (!at)
@@ -397,8 +397,8 @@ uint64_t vl_kernel_timekeeper(const struct vl_kernel *k)
 	if (vl_has(l, VL_F_TK_DATA))
 		return at + (uint64_t)l->offset[VL_F_TK_DATA];
 	/*
-	 * Before it had a name: a seqcount and, aligned to 8, the timekeeper. The
-	 * seqcount holds a pointer to its lock where that can sleep (PREEMPT_RT;
+	 * The type of tk_core had no name before: it is a seqcount and, aligned to 8, the
+	 * timekeeper. The seqcount has a pointer to its lock if that can sleep (PREEMPT_RT;
 	 * "seqlock: Extend seqcount API with associated locks", 5.9).
 	 */
 	if (vl_has(l, VL_F_SIZE_TK_SEQ))
