@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Second mappings of the view's pages, where an executor has the guest's addresses. */
+/* Second mappings of a snapshot's pages, at the guest's addresses, for an executor. */
 #include <linux/userfaultfd.h>
 #include <stdlib.h>
 #include <string.h>

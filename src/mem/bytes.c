@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Bytes of a view, by physical and by virtual addresses. */
+/* Bytes of a snapshot, by physical and by virtual addresses. */
 #include <string.h>
 
 #include "snapshot-internal.h"
@@ -13,9 +13,9 @@ void *vl_snapshot_host(const struct vl_snapshot *v, uint64_t gpa, size_t len)
 	return (char *)r->host + (gpa - r->gpa);
 }
 
-bool vl_snapshot_read_entry(void *view, uint64_t gpa, uint64_t *ret)
+bool vl_snapshot_read_entry(void *snapshot, uint64_t gpa, uint64_t *ret)
 {
-	const void *p = vl_snapshot_host(view, gpa, sizeof(*ret));
+	const void *p = vl_snapshot_host(snapshot, gpa, sizeof(*ret));
 
 	if (!p)
 		return false;
@@ -23,9 +23,9 @@ bool vl_snapshot_read_entry(void *view, uint64_t gpa, uint64_t *ret)
 	return true;
 }
 
-bool vl_snapshot_held_entry(void *view, uint64_t gpa, uint64_t *ret)
+bool vl_snapshot_held_entry(void *snapshot, uint64_t gpa, uint64_t *ret)
 {
-	struct vl_snapshot *v = view;
+	struct vl_snapshot *v = snapshot;
 	const struct vl_snapshot_range *r = vl_snapshot_find(v, gpa);
 
 	return r &&

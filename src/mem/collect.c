@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A copy of one moment, of a guest that runs: all pages are read, and read once more. If
- * none has changed, all had this content when the second reading began ("double collect":
- * Afek, Attiya, Dolev, Gafni, Merritt, Shavit, "Atomic Snapshots of Shared Memory", 1993).
+ * Copies a running guest so that all pages are of one moment: all pages are read twice. If none
+ * has changed, all had this content when the second reading began ("double collect": Afek,
+ * Attiya, Dolev, Gafni, Merritt, Shavit, "Atomic Snapshots of Shared Memory", 1993).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 
 /* Pages read in one go. */
 #define BATCH 128
-/* So often all pages are read, and those that change each time. */
+/* How often all pages are read; in each round, how often those that keep changing. */
 #define ROUNDS 3
 #define HOT_ROUNDS 8
 
@@ -70,7 +70,7 @@ enum which { ALL, HOT, COLD };
 struct collect {
 	struct vl_snapshot *v;
 	uint64_t *gpas;
-	bool *hot; /* it changed between two readings of all pages */
+	bool *hot; /* the page changed between two readings */
 	enum which which;
 	size_t changed;
 };
@@ -117,8 +117,8 @@ struct vl_error *vl_snapshot_collect(struct vl_snapshot *v, bool *ret, int64_t *
 		err = read_again(&c, nr, ALL);
 	for (unsigned i = 0; !err && c.changed && i < ROUNDS; i++) {
 		/*
-		 * Two readings of the hot pages are the same, and the others are as they
-		 * were before: then all were so between these two.
+		 * If two readings of the hot pages agree, and the cold ones have not changed
+		 * since before, all pages had this content between these two readings.
 		 */
 		for (unsigned j = 0; !err && c.changed && j < HOT_ROUNDS; j++) {
 			*at_ns = (int64_t)vl_now_ns();

@@ -43,13 +43,13 @@ struct vl_xlat {
 };
 
 /*
- * The root in @cr3 as @cr4 has it. Bits 0 to 11 are flags or the PCID. Bit 12
- * is kept: with page-table isolation it picks the user half, which maps only
- * the entry code.
+ * The root that @cr3 and @cr4 select. Bits 0 to 11 of CR3 are flags or the PCID. Bit 12 is part
+ * of the address: with page-table isolation it selects the user's table, which maps only the
+ * entry code.
  */
 struct vl_pgtable vl_pgtable(uint64_t cr3, uint64_t cr4);
 
-/* Entries of one table a virtual address selects at @level (1 is the page table). */
+/* The index of the entry that @va selects at @level (1: page table, 2: PMD, 3: PUD ...). */
 static inline unsigned vl_pgtable_index(uint64_t va, int level)
 {
 	return (va >> (12 + 9 * (level - 1))) & 511;
@@ -63,9 +63,9 @@ bool vl_translate(const struct vl_pgtable *pt, vl_read_entry_fn read, void *ctx,
 		  struct vl_xlat *ret);
 
 /*
- * Has the canonical half with [@va, @last] (inclusive) nothing there: no large page, and no
- * table of 4 KiB pages, which can have entries at any time? False after so many entries as no
- * kernel has there.
+ * Is nothing mapped in [@va, @last] (inclusive, within one canonical half): no large page, and
+ * no table of 4 KiB pages, which could get entries at any time? Also false after more entries
+ * than any honest kernel has there.
  */
 bool vl_pgtable_is_empty(const struct vl_pgtable *pt, vl_read_entry_fn read, void *ctx, uint64_t va,
 			 uint64_t last);

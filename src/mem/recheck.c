@@ -1,37 +1,36 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Questions to a running guest: which pages they touched, as what they were read,
- * and whether they are still the same.
+ * Questions to a running guest: records the pages that they touch and the content that was
+ * read, and rechecks whether that has changed.
  *
- * To know what a question touches its pages must be missing when it begins, and
- * each of those costs a fault. So pages that nearly all questions touch stay, and
- * the others linger: to look again at a page that was not touched
- * costs a fiftieth of a fault. One that stays and changes is dropped, as perhaps it
- * is not needed at all. Time is counted in
- * questions and answers, so all this is the same on a slow host.
+ * A touch is noticed only if the page is missing when the question begins, and then costs a
+ * fault. So pages that nearly all questions touch stay, and the others linger: to recheck a
+ * page that was not touched costs a fiftieth of a fault. A page that stays and then changes
+ * may be dropped, as perhaps no question needs it any more. Time is counted in questions and
+ * rechecks, so that this works the same on a slow host.
  *
- * A guest that never rests changes some pages in every question. So when pages have
- * changed all are read until they are of one moment, and the question is asked on
- * these: if it touches no other page, its answer is of that moment.
+ * A busy guest changes some pages during every question. So when pages have changed, all are
+ * read until they are of one moment, and the question is asked again on these: if it touches no
+ * other page, its answer is of that moment.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "snapshot-internal.h"
 
-/* For so many answers a page lingers. A program asks up to 7 things of a process. */
+/* A page lingers for so many answers. A program asks up to 7 questions about a process. */
 #define LINGER 96
-/* But not if there are more: one question of a large guest can touch thousands. */
+/* With more pages than this none lingers: one question to a large guest can touch thousands. */
 #define HELD_MAX 2048
-/* A page that is missing again after so many answers is needed all the time. */
+/* A fault on a page within so many answers of the last one counts as one more use of it. */
 #define NEAR (2 * LINGER)
-/* If that happens so often it stays. */
+/* A page with so many uses stays. */
 #define STAY_USES 3
-/* If more stay, the older ones go: the program does something else. */
+/* If more pages stay, drop the older half: the program does something else now. */
 #define STAY_MAX 640
-/* Pages known at all; 256 MiB of them. */
+/* Pages recorded at most: 256 MiB. */
 #define KNOWN_MAX 65536
-/* Of a guest that never rests: so often all pages are read, and the hot ones each time. */
+/* How often all pages are read; in each round, how often those that keep changing. */
 #define ROUNDS 4
 #define HOT_ROUNDS 16
 
@@ -59,7 +58,7 @@ static void place(struct vl_recheck *r, size_t index)
 	r->slots[at] = (uint32_t)index + 1;
 }
 
-/* Half of the slots are free at least. */
+/* Double the space. At least half of the slots stay free. */
 static bool grow(struct vl_recheck *r)
 {
 	size_t cap = r->cap ? 2 * r->cap : 1024;
@@ -136,7 +135,7 @@ static void *host_of(const struct vl_snapshot *v, const struct vl_recheck_page *
 	return vl_snapshot_host(v, p->gpa, VL_PAGE_SIZE);
 }
 
-static void let_go(struct vl_snapshot *v, struct vl_recheck_page *p)
+static void drop(struct vl_snapshot *v, struct vl_recheck_page *p)
 {
 	vl_snapshot_drop(v, vl_snapshot_find(v, p->gpa), p->gpa, 1);
 	free(p->was);
@@ -146,7 +145,7 @@ static void let_go(struct vl_snapshot *v, struct vl_recheck_page *p)
 	p->stays = false;
 }
 
-/* Begin with nothing: what is in the view is of something else. */
+/* Start empty: drop the snapshot's pages, which are not of questions. */
 static struct vl_error *begin(struct vl_snapshot *v)
 {
 	vl_recheck_deinit(&v->pages);
@@ -155,7 +154,7 @@ static struct vl_error *begin(struct vl_snapshot *v)
 	return NULL;
 }
 
-/* Pages that stay are dropped if they were touched before that answer. */
+/* The time before which a page that stays must have been touched to be dropped now. */
 static uint64_t stay_since(const struct vl_recheck *r)
 {
 	uint64_t oldest = r->time;
@@ -197,7 +196,7 @@ static void compare(void *ctx, size_t i, const void *now)
 	if (!memcmp(now, p->was, VL_PAGE_SIZE))
 		return;
 	memcpy(p->was, now, VL_PAGE_SIZE);
-	/* Does a question need it at all? That shows when it is missing. */
+	/* Is it still needed? A fault will show that after it has been dropped. */
 	r->nr_stays -= p->stays;
 	p->stays = false;
 	p->uses = 0;
@@ -205,7 +204,7 @@ static void compare(void *ctx, size_t i, const void *now)
 	c->changed++;
 }
 
-/* Read @which of them; those that are not the same are so from now on. */
+/* Read @which of the held pages again, and take over what has changed. */
 static struct vl_error *read_again(struct vl_snapshot *v, enum which which, size_t *changed)
 {
 	struct reading c = { v, which, v->pages.full };
@@ -215,7 +214,7 @@ static struct vl_error *read_again(struct vl_snapshot *v, enum which which, size
 	return err;
 }
 
-/* All that is held, again and again until it is of one moment; *@changed as at first. */
+/* Read the held pages until all are of one moment. *@changed: of the first reading. */
 static struct vl_error *find_moment(struct vl_snapshot *v, size_t *changed)
 {
 	struct vl_recheck *r = &v->pages;
@@ -223,13 +222,13 @@ static struct vl_error *find_moment(struct vl_snapshot *v, size_t *changed)
 	size_t nr = *changed;
 
 	r->restless = nr;
-	/* What changes from here on is hot. */
+	/* Pages that change from here on are hot. */
 	for (size_t i = 0; i < r->nr_held; i++)
 		r->v[r->held[i]].hot = false;
 	for (unsigned i = 0; !err && nr && i < ROUNDS; i++) {
 		/*
-		 * Two readings of the hot pages are the same, and the others are as they
-		 * were before: then all were so between these two.
+		 * If two readings of the hot pages agree, and the cold ones have not changed
+		 * since before, all pages had this content between these two readings.
 		 */
 		for (unsigned j = 0; !err && nr && j < HOT_ROUNDS; j++)
 			err = read_again(v, HOT, &nr);
@@ -279,7 +278,7 @@ struct vl_error *vl_snapshot_ask(struct vl_snapshot *v, bool again)
 		void *host = host_of(v, p);
 
 		if (!again && (p->stays ? p->touched < since : r->time - p->touched > linger)) {
-			let_go(v, p);
+			drop(v, p);
 			r->held[i] = r->held[--r->nr_held];
 		} else if (memcmp(host, p->was, VL_PAGE_SIZE)) {
 			memcpy(host, p->was, VL_PAGE_SIZE);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What snapshot.c and recheck.c share; nobody else includes this. */
+/* Shared by the files that implement a snapshot; no other file includes it. */
 #ifndef VLENS_SNAPSHOT_INTERNAL_H
 #define VLENS_SNAPSHOT_INTERNAL_H
 
@@ -9,15 +9,15 @@
 #include "still.h"
 #include "snapshot.h"
 
-/* A page that questions touched. */
+/* A page that questions have touched. */
 struct vl_recheck_page {
 	uint64_t gpa;
-	unsigned char *was; /* as it was read; NULL: nothing is kept */
-	bool has;	    /* the view has it: it is in @held */
-	bool stays;	    /* most questions touch it: it is not dropped between them */
+	unsigned char *was; /* its content when it was read; NULL: not kept */
+	bool has;	    /* the snapshot has it: it is in @held */
+	bool stays;	    /* most questions touch it: not dropped between them */
 	bool hot;	    /* it changed between two readings of all pages */
-	uint32_t uses;	    /* how often it was missing, each time soon after the last */
-	uint64_t touched;   /* the time when it was missing last */
+	uint32_t uses;	    /* faults on it, each soon after the last */
+	uint64_t touched;   /* @time of the last fault on it */
 };
 
 struct vl_recheck {
@@ -25,15 +25,15 @@ struct vl_recheck {
 	size_t nr, cap;
 	uint32_t *slots; /* a hash table of indices in @v, plus 1 */
 	size_t nr_slots;
-	uint32_t *held; /* indices of those that the view has */
+	uint32_t *held; /* indices of the pages that the snapshot has */
 	size_t nr_held, nr_stays;
-	uint64_t time;	    /* counts questions, and how often their pages were read again */
-	bool full;	    /* without memory: nothing can be said of what was read */
-	bool restless;	    /* when pages were read again last, some had changed */
-	_Atomic bool whole; /* all that is held is of one moment */
+	uint64_t time;	    /* counts questions and rechecks */
+	bool full;	    /* out of memory: a page that was read is not recorded */
+	bool restless;	    /* at the last recheck some pages had changed */
+	_Atomic bool whole; /* all held pages are of one moment */
 };
 
-/* A second mapping of pages of the view. */
+/* A second mapping of pages of the snapshot. */
 struct vl_snapshot_alias {
 	uint64_t host, gpa, size;
 };
@@ -43,8 +43,8 @@ struct vl_snapshot {
 	struct vl_snapshot_range *ranges;
 	size_t nr;
 	struct vl_still still;
-	/* A bit for each page of RAM: it has content. One allocation that is
-	 * mostly untouched, with the bits of all ranges one behind the other. */
+	/* A bit for each page of RAM: it has content. The bits of all ranges lie one behind the
+	 * other in one allocation, most of which is never touched. */
 	_Atomic uint64_t *present;
 	size_t present_size; /* bytes */
 	int uffd;
@@ -54,7 +54,7 @@ struct vl_snapshot {
 	_Atomic uint64_t copies;
 	_Atomic bool released, missed;
 	_Atomic(struct vl_error *) failed;
-	/* Of a question (recheck.c); @lock is held while a page is filled for one. */
+	/* For questions (recheck.c); @lock is held while a page is filled. */
 	bool asking;
 	pthread_mutex_t lock;
 	struct vl_recheck pages;
@@ -108,21 +108,21 @@ void vl_snapshot_put_pages(struct vl_snapshot *v, const struct vl_snapshot_range
 void vl_snapshot_drop(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t gpa,
 		      size_t nr);
 
-/* alias.c: where the view has the page that is touched at @host, which may be its second mapping. */
+/* alias.c: the address in the first mapping of @host, which may be in a second one. */
 uint64_t vl_snapshot_unaliased(const struct vl_snapshot *v, uint64_t host);
 
 #define VL_NO_PAGE UINT64_MAX
 
-/* The address of a page, of number @i; VL_NO_PAGE: that one is left out. */
+/* The address of page number @i; VL_NO_PAGE: skip it. */
 typedef uint64_t vl_page_at_fn(void *ctx, size_t i);
-/* It is @now in the guest. */
+/* Page number @i has the content @now in the guest. */
 typedef void vl_page_now_fn(void *ctx, size_t i, const void *now);
 
-/* collect.c: read @nr pages as they are now, in place where they are mapped. */
+/* collect.c: read @nr pages from the guest, in place where its memory is mapped. */
 struct vl_error *vl_snapshot_read_now(struct vl_snapshot *v, size_t nr, vl_page_at_fn *at,
 				      vl_page_now_fn *fn, void *ctx);
 
-/* recheck.c, called by the thread that fills: page @gpa is @bytes. */
+/* recheck.c, called by the filler thread: page @gpa was filled with @bytes. */
 void vl_recheck_filled(struct vl_snapshot *v, uint64_t gpa, const unsigned char *bytes);
 void vl_recheck_deinit(struct vl_recheck *r);
 

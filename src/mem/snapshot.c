@@ -17,20 +17,19 @@
 #include "../host/port.h"
 
 /*
- * Pages filled for one fault: the neighbours of a touched page are likely
- * next (a walk over text, a slab), and a read of 16 pages costs little more
- * than a read of one.
+ * Pages filled for one fault: the neighbours of a touched page are likely to follow (a walk
+ * over text, a slab), and a read of 16 pages costs little more than a read of one.
  */
 #define FILL_PAGES 16
-/* Around a page that a copy lacked: what was allocated anew goes on there. */
+/* Pages filled around a page that a copy lacked: new allocations are often adjacent. */
 #define MISS_PAGES 32
 
 /* Pages read in one go when many are copied ahead: 1 MiB at a time. */
 #define BATCH 256
 
 /*
- * Put @nr pages of @src behind each other at offset @off of @r, where some may
- * be already: those stay. Wakes whoever waits for one of them.
+ * Copy @nr contiguous pages of @src to offset @off of @r. Pages that are present already stay
+ * as they are. Wakes the threads that wait for one of them.
  */
 void vl_snapshot_put_pages(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t off,
 			   const unsigned char *src, size_t nr)
@@ -51,7 +50,7 @@ void vl_snapshot_put_pages(struct vl_snapshot *v, const struct vl_snapshot_range
 		else if (c.copy > 0)
 			done = (size_t)c.copy / VL_PAGE_SIZE;
 		atomic_fetch_add(&v->copies, done);
-		/* Stopped at a page that is there already: step over it. */
+		/* The copy stopped at a page that is present already: skip it. */
 		if (!done && (errno == EEXIST || c.copy == -EEXIST))
 			done = 1;
 		else if (!done && errno != EAGAIN)
@@ -62,7 +61,7 @@ void vl_snapshot_put_pages(struct vl_snapshot *v, const struct vl_snapshot_range
 			vl_snapshot_set_bit(v, bit + i);
 		}
 	}
-	/* If all was there already the fault raced with another: wake anyway. */
+	/* If all were present, another fault on them came first: wake anyway. */
 	ioctl(v->uffd, UFFDIO_WAKE, &(struct uffdio_range){ host, nr * VL_PAGE_SIZE });
 }
 
@@ -80,14 +79,14 @@ static void read_pages(struct vl_snapshot *v, uint64_t gpa, unsigned char *buf, 
 	err = vl_target_read_pages(v->target, gpas, bufs, nr);
 	if (!err)
 		return;
-	/* The thread that touched the page must go on: it gets zeroes and finds
-	 * out by vl_snapshot_failed(). */
+	/* The thread that touched the page must go on: it gets zeroes, and the error by
+	 * vl_snapshot_failed(). */
 	memset(buf, 0, nr * VL_PAGE_SIZE);
 	if (!atomic_compare_exchange_strong(&v->failed, &none, err))
 		vl_error_destroy(err);
 }
 
-/* Give the page at @host, and those of its neighbours that are missing, content. */
+/* Fill the page at @host, and its missing neighbours. */
 static void fill(struct vl_snapshot *v, uint64_t host)
 {
 	unsigned char bounce[MISS_PAGES * VL_PAGE_SIZE] __attribute__((aligned(4096)));
@@ -101,15 +100,14 @@ static void fill(struct vl_snapshot *v, uint64_t host)
 
 		if (host < (uint64_t)r->host || off >= r->size)
 			continue;
-		/* What is computed now is thrown away, or looked at again; the neighbours
-		 * are for the next time. Where one page is missing (a new slab, a stack)
-		 * others will be. */
+		/* The current result is thrown away or rechecked; the neighbours are for the
+		 * next time. Where one page is missing (a new slab, a stack) others will be. */
 		if (late)
 			atomic_store(&v->missed, true);
 		first = off & ~(nr * VL_PAGE_SIZE - 1);
 		if (nr > (r->size - first) / VL_PAGE_SIZE)
 			nr = (r->size - first) / VL_PAGE_SIZE;
-		/* No neighbour that can change may pass for touched, or for still. */
+		/* A neighbour that can change must not count as touched, or as still. */
 		if ((v->asking || (!late && v->still.at[0].size)) &&
 		    (!still || !vl_still_has(&v->still, r->gpa + first) ||
 		     !vl_still_has(&v->still, r->gpa + first + (nr - 1) * VL_PAGE_SIZE))) {
@@ -124,7 +122,7 @@ static void fill(struct vl_snapshot *v, uint64_t host)
 	}
 }
 
-/* The same for a page that may be touched by its second mapping. */
+/* The same; @host may be in a second mapping. */
 static void fill_at(struct vl_snapshot *v, uint64_t host)
 {
 	uint64_t first = vl_snapshot_unaliased(v, host);
@@ -148,7 +146,7 @@ static void *filler(void *arg)
 	};
 	struct uffd_msg msg;
 
-	/* The guest may be held while somebody waits for a page. */
+	/* The guest may be held while a thread waits for a page. */
 	setpriority(PRIO_PROCESS, 0, -20);
 	for (;;) {
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
@@ -169,7 +167,7 @@ int vl_snapshot_open_uffd(bool *user_only_ret)
 	struct uffdio_api api = { .api = UFFD_API };
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
-	/* Without privilege only faults from user mode can be had. */
+	/* Without privilege, only faults from user mode can be served. */
 	*user_only_ret = fd < 0 && errno == EPERM;
 	if (*user_only_ret)
 		fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
@@ -211,8 +209,8 @@ static struct vl_error *map_range(struct vl_snapshot *v, const struct vl_ram *ra
 		mmap(NULL, ram->size, PROT_READ | PROT_WRITE,
 		     (v->shared ? MAP_SHARED : MAP_PRIVATE) | MAP_NORESERVE | MAP_ANONYMOUS, -1, 0);
 	/*
-	 * One that is not watched: mremap() would merge a copy of one that is with a neighbour
-	 * that is, and then watch neither.
+	 * Make aliases from a mapping that userfaultfd does not watch: mremap() would merge a copy
+	 * of a watched mapping with a watched neighbour, and then neither is watched.
 	 */
 	if (v->shared && r->host != MAP_FAILED) {
 		r->again = r->host;
@@ -224,7 +222,7 @@ static struct vl_error *map_range(struct vl_snapshot *v, const struct vl_ram *ra
 		return vl_error_os(errno, "cannot map %lu MiB for the guest's memory",
 				   (unsigned long)(ram->size >> 20));
 	}
-	/* A child never looks at it, and would make every page copy once more. */
+	/* A child never uses it, and would make every page copied once more. */
 	madvise(r->host, r->size, MADV_DONTFORK);
 	/* A huge page at the first touch would have to be filled whole. */
 	madvise(r->host, r->size, MADV_NOHUGEPAGE);
@@ -340,16 +338,16 @@ static struct vl_error *add_page(struct batch *b, uint64_t gpa)
 	size_t bit;
 
 	if (!r)
-		return NULL; /* no RAM any more: nobody will miss it */
+		return NULL; /* no longer RAM: not needed */
 	bit = vl_snapshot_first_bit(b->v, r) + (gpa - r->gpa) / VL_PAGE_SIZE;
 	b->gpas[b->nr] = gpa;
-	/* A page that is there can be written to; a missing one must be put. */
+	/* A present page is written in place; a missing one goes in by UFFDIO_COPY. */
 	b->bufs[b->nr] = vl_snapshot_test_bit(b->v, bit) ? (char *)r->host + (gpa - r->gpa) :
 							   (char *)b->bounce + b->nr * VL_PAGE_SIZE;
 	return ++b->nr == BATCH ? flush(b) : NULL;
 }
 
-/* How many of @gpas follow each other from the first on, all with (or without) content. */
+/* How many of @gpas, from the first on, are contiguous and all present (or all missing). */
 static size_t run_length(const struct vl_snapshot *v, const struct vl_snapshot_range *r,
 			 const uint64_t *gpas, size_t nr, bool present)
 {
@@ -388,7 +386,7 @@ void vl_snapshot_drop(struct vl_snapshot *v, const struct vl_snapshot_range *r, 
 
 	if (madvise((char *)r->host + (gpa - r->gpa), nr * VL_PAGE_SIZE,
 		    v->shared ? MADV_REMOVE : MADV_DONTNEED))
-		return; /* it stays, and will be copied again */
+		return; /* they stay, and the next refresh copies them */
 	while (nr--) {
 		atomic_fetch_and(&v->present[bit / 64], ~(1UL << (bit % 64)));
 		bit++;
@@ -498,7 +496,7 @@ bool vl_snapshot_missed(const struct vl_snapshot *v)
 struct vl_error *vl_snapshot_pages(const struct vl_snapshot *v, uint64_t **ret, size_t *nr_ret)
 {
 	uint64_t *gpas = NULL;
-	size_t nr = 0, room = 0, word = 0;
+	size_t nr = 0, cap = 0, word = 0;
 
 	for (size_t i = 0; i < v->nr; i++) {
 		const struct vl_snapshot_range *r = &v->ranges[i];
@@ -507,14 +505,14 @@ struct vl_error *vl_snapshot_pages(const struct vl_snapshot *v, uint64_t **ret, 
 		for (size_t w = 0; w < words; w++, word++) {
 			uint64_t bits = atomic_load(&v->present[word]);
 
-			if (room - nr < 64) {
-				uint64_t *more = bits ? realloc(gpas, (2 * room + 4096) * 8) : gpas;
+			if (cap - nr < 64) {
+				uint64_t *more = bits ? realloc(gpas, (2 * cap + 4096) * 8) : gpas;
 
 				if (bits && !more) {
 					free(gpas);
 					return vl_error_nomem();
 				}
-				room = bits ? 2 * room + 4096 : room;
+				cap = bits ? 2 * cap + 4096 : cap;
 				gpas = more;
 			}
 			for (; bits; bits &= bits - 1) {

@@ -11,7 +11,7 @@
 /* Pages read in one go. */
 #define BATCH 64
 
-/* The kernel's text and its constants; a region that is longer is none. */
+/* The kernel's text and constants are smaller; a longer region gets no checksums. */
 #define MAX_SIZE (256u << 20)
 
 void vl_still_set(struct vl_still *s, const struct vl_snapshot_still *still)
@@ -52,10 +52,10 @@ static uint64_t add(uint64_t sum, uint64_t word)
 	return sum ^ sum >> 32;
 }
 
-/* Several sums at a time, as the processor waits for each step of one. */
+/* Independent sums: the steps of a single one would wait for each other. */
 #define LANES 8
 
-/* Never 0. No secret is kept: a guest that finds another page with the same sum fools itself. */
+/* Never 0. No key is needed: a guest that forges a page with the same sum fools only itself. */
 static uint64_t sum_of(const void *page)
 {
 	uint64_t lane[LANES], sum = 0xcbf29ce484222325;
@@ -107,7 +107,7 @@ static bool differs(struct batch *b, struct vl_target *t)
 	return changed;
 }
 
-/* Page @gpa had @sum: has it another one, or one of those before it in the batch? */
+/* Page @gpa had @sum: has that changed, or, when the batch is full, that of a page in it? */
 static bool look(struct batch *b, struct vl_target *t, uint64_t gpa, uint64_t sum)
 {
 	const void *page = vl_target_page(t, gpa);
