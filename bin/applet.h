@@ -43,27 +43,33 @@ struct applet {
 	struct view view;    /* with a model: for --engine=imee, --json and --diff */
 };
 
-extern const struct applet applets[];
-extern const size_t nr_applets;
+struct applet_table;
 
-/* What vlens does besides: `vlens NAME …`. */
+/* A command that is no applet: `vlens NAME …`. It has an applet's row, or a function. */
 struct command {
 	const char *name;
-	const struct applet *applet; /* that does it; or NULL: */
-	int (*run)(int argc, char **argv);
-	const char *summary; /* neither this nor an applet: not for users, and not listed */
+	const struct applet *applet;
+	int (*run)(const struct applet_table *t, int argc, char **argv);
+	const char *summary; /* NULL, and no applet: an internal command, which is not listed */
 };
 
-/* Ends with a row that has no name. */
-extern const struct command commands[];
+/* All applets and commands. Functions get it as an argument; only main() names it. */
+struct applet_table {
+	const struct applet *applets;
+	size_t nr_applets;
+	const struct command *commands; /* ends with a row without a name */
+};
 
-/* The applet called @name: "vps", and "ps" where @bare; the command. NULL: there is none. */
-const struct applet *applet_find(const char *name, bool bare);
-const struct command *command_find(const char *name);
-/* Is it for users? */
+extern const struct applet_table applet_table;
+
+/* The applet called @name: "vps", or also "ps" with @bare. NULL: there is none. */
+const struct applet *applet_find(const struct applet_table *t, const char *name, bool bare);
+/* The command called @name. NULL: there is none. */
+const struct command *command_find(const struct applet_table *t, const char *name);
+/* Is the command for users? */
 bool command_is_listed(const struct command *c);
-/* Print what there is of both, as a part of --help. */
-void applets_help(void);
+/* Print all applets and listed commands, as a part of --help. */
+void applets_help(const struct applet_table *t);
 
 /* A run of an applet on one guest. */
 struct session {
@@ -119,8 +125,11 @@ int top_run(struct request *r);
 int doctor_run(struct request *r);
 
 /* Commands: `vlens help [NAME]`; what keep_command() calls; what completion scripts ask. */
-int help_run(int argc, char **argv);
-int keep_run(int argc, char **argv);
-int complete_run(int argc, char **argv);
+int help_run(const struct applet_table *t, int argc, char **argv);
+int keep_run(const struct applet_table *t, int argc, char **argv);
+int complete_run(const struct applet_table *t, int argc, char **argv);
+
+/* Run the applet or command that @argv names; returns the exit status, stdout closed. */
+int dispatch(const struct applet_table *t, int argc, char **argv);
 
 #endif

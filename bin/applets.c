@@ -5,8 +5,6 @@
  */
 #include "applet.h"
 
-#include <string.h>
-
 #include "base/array.h"
 
 /* clang-format off */
@@ -25,7 +23,7 @@
 #define TABLE_AND_DIFF(what, how) \
 	.view = { .run = view_run, .scope = SCOPE_RAW, .scan = &(what), .diff = &(how) }
 
-const struct applet applets[] = {
+static const struct applet applets[] = {
 	{ MIRROR("ps", "procps", 1, "Show the processes of a virtual machine"),
 	  TABLE_AND_DIFF(vl_scan_ps, vl_diff_processes) },
 	{ MIRROR("uname", "coreutils", 1, "Show the kernel of a virtual machine"),
@@ -92,9 +90,7 @@ static const struct applet doctor = {
 };
 /* clang-format on */
 
-const size_t nr_applets = ARRAY_SIZE(applets);
-
-const struct command commands[] = {
+static const struct command commands[] = {
 	{ .name = "doctor", .applet = &doctor },
 	{ .name = "help", .run = help_run, .summary = "Show the options of one of these" },
 	{ .name = "keep", .run = keep_run },
@@ -102,35 +98,8 @@ const struct command commands[] = {
 	{ 0 },
 };
 
-const struct applet *applet_find(const char *name, bool bare)
-{
-	for (size_t i = 0; i < nr_applets; i++)
-		if (!strcmp(name, applets[i].name) || (bare && !strcmp(name, applets[i].name + 1)))
-			return &applets[i];
-	return NULL;
-}
-
-const struct command *command_find(const char *name)
-{
-	const struct command *c = commands;
-
-	while (c->name && strcmp(name, c->name) != 0)
-		c++;
-	return c->name ? c : NULL;
-}
-
-bool command_is_listed(const struct command *c)
-{
-	return c->applet || c->summary;
-}
-
-void applets_help(void)
-{
-	puts("\nApplets:");
-	for (size_t i = 0; i < nr_applets; i++)
-		printf("  %-14s%s\n", applets[i].name, applets[i].summary);
-	puts("\nCommands:");
-	for (const struct command *c = commands; c->name; c++)
-		if (command_is_listed(c))
-			printf("  %-14s%s\n", c->name, c->applet ? c->applet->summary : c->summary);
-}
+const struct applet_table applet_table = {
+	.applets = applets,
+	.nr_applets = ARRAY_SIZE(applets),
+	.commands = commands,
+};

@@ -84,7 +84,7 @@ static void list_values(const struct applet *a, const char *option)
 			puts(o->choice->names[i]);
 }
 
-int complete_run(int argc, char **argv)
+int complete_run(const struct applet_table *t, int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "", *which = argc > 2 ? argv[2] : "";
 	const bool helped = !strcmp(what, "helped");
@@ -101,19 +101,19 @@ int complete_run(int argc, char **argv)
 		return 0;
 	}
 	if (helped || !strcmp(what, "commands")) {
-		for (c = commands; c->name; c++)
+		for (c = t->commands; c->name; c++)
 			if (helped ? c->applet != NULL : command_is_listed(c))
 				puts(c->name);
 		if (!helped)
 			return 0;
 	}
 	if (helped || !strcmp(what, "applets")) {
-		for (size_t i = 0; i < nr_applets; i++)
-			puts(applets[i].name);
+		for (size_t i = 0; i < t->nr_applets; i++)
+			puts(t->applets[i].name);
 		return 0;
 	}
-	c = command_find(which);
-	a = c ? c->applet : applet_find(which, false);
+	c = command_find(t, which);
+	a = c ? c->applet : applet_find(t, which, false);
 	if (!a)
 		return 1;
 	if (!strcmp(what, "options") || !strcmp(what, "valued"))

@@ -27,23 +27,22 @@ static bool take(struct request *r, void *color, int key, char *arg)
 }
 
 /* Which of the mirrored programs this host has; one row for those that are there. */
-static void check_programs(struct vl_doctor *d)
+static void check_programs(struct vl_doctor *d, const struct applet_table *t)
 {
 	char there[512] = "";
 
 	d->area = "programs";
-	for (size_t i = 0; i < nr_applets; i++) {
-		char *path = applets[i].program ? model_find(&applets[i]) : NULL;
+	for (size_t i = 0; i < t->nr_applets; i++) {
+		const struct applet *a = &t->applets[i];
+		char *path = a->program ? model_find(a) : NULL;
 		char advice[128];
 
 		if (path) {
-			vl_append(there, sizeof(there), "%s%s", *there ? ", " : "",
-				  applets[i].program);
-		} else if (applets[i].program) {
-			snprintf(advice, sizeof(advice), "install the package %s",
-				 applets[i].package);
-			vl_doctor_row(d, applets[i].program, VL_DOCTOR_WARNING, advice,
-				      "not installed: %s does not work", applets[i].name);
+			vl_append(there, sizeof(there), "%s%s", *there ? ", " : "", a->program);
+		} else if (a->program) {
+			snprintf(advice, sizeof(advice), "install the package %s", a->package);
+			vl_doctor_row(d, a->program, VL_DOCTOR_WARNING, advice,
+				      "not installed: %s does not work", a->name);
 		}
 		free(path);
 	}
@@ -152,7 +151,7 @@ static int examine(const struct request *r, int color)
 
 	vl_table_init(&t, vl_doctor_columns);
 	vl_doctor_host(&d, r->scan.target.uri);
-	check_programs(&d);
+	check_programs(&d, r->table);
 	for (size_t i = 0; i < r->nr_words; i++) {
 		struct progress progress;
 

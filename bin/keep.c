@@ -32,7 +32,7 @@ void keep_command(const struct session *s, struct keep_command *ret)
 	ret->argv[nr] = NULL;
 }
 
-int keep_run(int argc, char **argv)
+int keep_run(const struct applet_table *t, int argc, char **argv)
 {
 	static const struct applet self = {
 		.name = "vlens",
@@ -46,7 +46,7 @@ int keep_run(int argc, char **argv)
 	int status = self.usage_status;
 	struct request r;
 
-	if (request_read(&r, &self, argc, argv) &&
+	if (request_read(&r, t, &self, argc, argv) &&
 	    request_take(&r, request_option, NULL, &status) && request_guest(&r)) {
 		prctl(PR_SET_NAME, "vlens-keeper");
 		k.spec = r.spec;

@@ -81,12 +81,13 @@ static bool asks_raw(const struct request *r)
 	return false;
 }
 
-bool request_read(struct request *r, const struct applet *a, int argc, char **argv)
+bool request_read(struct request *r, const struct applet_table *t, const struct applet *a, int argc,
+		  char **argv)
 {
 	bool ended = false;
 	int taken = 1;
 
-	*r = (struct request){ .applet = a, .keep = request_default_keep() };
+	*r = (struct request){ .table = t, .applet = a, .keep = request_default_keep() };
 	r->words = calloc((size_t)argc + 1, sizeof(*r->words));
 	r->raw = a->view.run && !a->run;
 	for (int i = 1; r->words && taken && i < argc; i += taken) {
@@ -421,7 +422,7 @@ static void print_help(const struct request *r)
 		puts("\nKeys: F1 shows them.");
 	options_list(options_scopes(a, r->raw));
 	if (a->scope & SCOPE_VLENS)
-		applets_help();
+		applets_help(r->table);
 	fputs("\nFor more details see ", stdout);
 	/* The page of "vlens doctor" is vlens-doctor(1). */
 	for (const char *p = a->name; *p; p++)
@@ -440,8 +441,8 @@ bool request_take(struct request *r, take_fn *take, void *ctx, int *status_ret)
 		print_help(r);
 	else if (r->end == OPT_VERSION)
 		print_version(r->applet->name);
-	for (size_t i = 0; r->end == OPT_LIST && i < nr_applets; i++)
-		puts(applets[i].name);
+	for (size_t i = 0; r->end == OPT_LIST && i < r->table->nr_applets; i++)
+		puts(r->table->applets[i].name);
 	*status_ret = 0;
 	return false;
 }

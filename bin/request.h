@@ -14,6 +14,7 @@
 #include "vlens.h"
 
 struct applet;
+struct applet_table;
 
 /* An option as it was given. */
 struct given {
@@ -24,6 +25,7 @@ struct given {
 };
 
 struct request {
+	const struct applet_table *table;
 	const struct applet *applet;
 	bool raw; /* memory is read; else the guest's kernel is asked */
 	struct given *given;
@@ -55,8 +57,9 @@ struct request {
 typedef bool take_fn(struct request *r, void *ctx, int key, char *arg);
 take_fn request_option;
 
-/* Read @argv of applet @a. False: there is no memory, which has been reported. */
-bool request_read(struct request *r, const struct applet *a, int argc, char **argv);
+/* Read @argv of applet @a. False: out of memory, which has been reported. */
+bool request_read(struct request *r, const struct applet_table *t, const struct applet *a, int argc,
+		  char **argv);
 void request_free(struct request *r);
 
 /*

@@ -198,11 +198,6 @@ static int run_table(struct request *request, const char *plural,
 	return status;
 }
 
-const struct vl_column *view_columns(const struct view *v, bool diff)
-{
-	return diff && v->diff ? v->diff->columns : v->scan ? v->scan->columns : v->columns;
-}
-
 int view_run(struct request *r)
 {
 	return run_table(r, r->applet->view.scan->plural, look);

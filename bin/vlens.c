@@ -1,166 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * The one program behind all names: `vps GUEST …` through a link, or
- * `vlens ps GUEST …`. The table of them is in applets.c.
- */
-#include <errno.h>
+/* main(): the one program behind all names. */
 #include <fcntl.h>
-#include <inttypes.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "applet.h"
-#include "base/cleanup.h"
-#include "report.h"
-#include "base/suggest.h"
-
-/* Under which name the guest's working set is kept: the program's. */
-static const char *label_of(const struct session *s)
-{
-	const char *name = s->applet->program ? s->applet->program : s->applet->name;
-	const char *slash;
-
-	if (s->applet->needs && s->applet->run == exec_run)
-		name = s->request->args[0];
-	slash = strrchr(name, '/');
-	return slash ? slash + 1 : name;
-}
-
-/* With --strict: say what was answered while the guest changed; the status of that. */
-static int judge(const struct session *s, int status)
-{
-	const struct vl_answers *n = &s->stats.answers;
-	_cleanup_error_ struct vl_error *err = NULL;
-
-	if (!s->request->strict || !n->running)
-		return status;
-	err = vl_error_hint(vl_error_new(VL_ERR_BLOCKED,
-					 "%" PRIu64 " of %" PRIu64
-					 " answers may mix several moments, "
-					 "as the guest changed meanwhile",
-					 n->running, n->paused + n->validated + n->running),
-			    "run it again, or allow longer pauses with --max-pause");
-	error_report(s->applet->name, s->request->spec, err);
-	return status ? status : STATUS_GUEST;
-}
-
-static int run_session(struct request *r)
-{
-	const struct applet *a = r->applet;
-	struct session s = { .applet = a, .request = r };
-	int status;
-
-	if (!request_take(r, request_option, NULL, &status))
-		return status;
-	if (!request_guest(r))
-		return a->usage_status;
-	report_dirs(a->name);
-	s.options = request_guest_options(r);
-	s.options.label = label_of(&s);
-	status = a->run(&s);
-	if (s.guest)
-		vl_guest_stats(s.guest, &s.stats);
-	/* Of an answer; an error says itself what the kernel is at. */
-	if (!s.failed)
-		report_fate(a->name, r->spec, s.stats.fate);
-	if (r->stats && (s.guest || s.kept))
-		print_stats(&s.stats, &s.redirect, s.kept);
-	status = judge(&s, status);
-	vl_guest_close(s.guest);
-	return status;
-}
-
-static int run_applet(const struct applet *a, int argc, char **argv)
-{
-	int status = a->usage_status;
-	struct request r;
-
-	if (request_read(&r, a, argc, argv))
-		status = r.raw ? a->view.run(&r) : run_session(&r);
-	request_free(&r);
-	return status;
-}
-
-/* --- vlens itself: the second way in --- */
-
-/* What @name could have been meant to be is said. */
-static int unknown_applet(const char *name)
-{
-	struct vl_suggest near;
-	char *text;
-
-	vl_suggest_init(&near, name, strlen(name));
-	/* All are called by two names: the one that looks like what was written. */
-	for (size_t i = 0; i < nr_applets; i++) {
-		if (*name != 'v' || applets[i].name[1] == 'v')
-			vl_suggest_try(&near, applets[i].name + 1);
-		if (*name == 'v')
-			vl_suggest_try(&near, applets[i].name);
-	}
-	for (const struct command *c = commands; c->name; c++)
-		if (command_is_listed(c))
-			vl_suggest_try(&near, c->name);
-	text = vl_suggest_text(&near);
-	usage_report("vlens", "no applet '%s'%s%s", name, text ? "; " : "", text ? text : "");
-	free(text);
-	return 1;
-}
-
-static int run_command(int argc, char **argv)
-{
-	const struct command *c = command_find(argv[0]);
-	const struct applet *a = c ? c->applet : applet_find(argv[0], true);
-
-	if (a)
-		return run_applet(a, argc, argv);
-	return c ? c->run(argc, argv) : unknown_applet(argv[0]);
-}
-
-static int run_vlens(int argc, char **argv)
-{
-	static const struct applet self = {
-		.name = "vlens",
-		.args = "APPLET [ARG...]",
-		.summary =
-			"Look inside a running virtual machine, or a dump of one, from outside it",
-		.usage_status = 1,
-		.scope = SCOPE_VLENS,
-	};
-	int status = self.usage_status;
-	struct request r;
-
-	if (request_read(&r, &self, argc, argv) &&
-	    request_take(&r, request_option, NULL, &status)) {
-		if (r.nr_words)
-			status = run_command((int)r.nr_words, r.words);
-		else
-			usage_report(self.name, "no applet is named");
-	}
-	request_free(&r);
-	return status;
-}
-
-/* "help", and "help NAME", which is "NAME --help". */
-int help_run(int argc, char **argv)
-{
-	char help[] = "--help", *words[] = { argv[1], help, NULL };
-	char *all[] = { argv[0], help, NULL };
-	const struct command *c = argc > 1 ? command_find(argv[1]) : NULL;
-
-	if (argc > 2) {
-		usage_report("vlens", "help is about one applet");
-		return 1;
-	}
-	if (argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help"))
-		return run_vlens(2, all);
-	if (c && !command_is_listed(c))
-		return unknown_applet(argv[1]);
-	return run_command(2, words);
-}
 
 /*
  * A standard descriptor that is closed would be the number of the next file that is opened:
@@ -180,10 +26,6 @@ static void take_standard_descriptors(void)
 
 int main(int argc, char **argv)
 {
-	const struct applet *a;
-	const char *name;
-	int status;
-
 	take_standard_descriptors();
 	/*
 	 * The width of characters and the language of errors. Numbers have a point everywhere, and
@@ -199,13 +41,5 @@ int main(int argc, char **argv)
 		fputs("vlens: called without a name\n", stderr);
 		return 1;
 	}
-	name = strrchr(argv[0], '/');
-	name = name ? name + 1 : argv[0];
-	a = applet_find(name, false);
-	if (a) {
-		status = run_applet(a, argc, argv);
-		return close_stdout(a->name, status);
-	}
-	status = run_vlens(argc, argv);
-	return close_stdout("vlens", status);
+	return dispatch(&applet_table, argc, argv);
 }

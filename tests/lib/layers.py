@@ -16,7 +16,7 @@ def layer(f):
     return "bin" if f.startswith("bin/") else os.path.dirname(f)
 
 
-PARTED = ("bin/vtop/", "src/redirect/", "src/imee/", "src/view/", "src/keep/")
+PARTED = ("bin/", "src/redirect/", "src/imee/", "src/view/", "src/keep/")
 
 files = sorted(f for p in ("bin", "src") for f in glob.glob(p + "/**/*.[ch]", recursive=True))
 source = {f: open(f, encoding="utf-8").read() for f in files}
