@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What an applet is, and what one has in its hands while it runs. */
+/* Applets: the rows of their table, and the state of a run. */
 #ifndef VLENS_BIN_APPLET_H
 #define VLENS_BIN_APPLET_H
 
@@ -12,33 +12,33 @@
 
 /* The guest cannot be reached or understood; any other status is the model's. */
 #define STATUS_GUEST 3
-/* Something of the guest is on its disk; the model said 0. */
+/* The model ended with 0, but a file that it wanted is on the guest's disk. */
 #define STATUS_MISSING 1
 #define STATUS_NOT_EXECUTABLE 126
 #define STATUS_NOT_FOUND 127
 
 struct session;
 
-/* What an applet shows raw: from memory, with no model and no kernel asked. */
+/* The raw side of an applet: a report that is read from memory. */
 struct view {
 	int (*run)(struct request *r);	 /* returns the exit status; NULL: there is none */
-	unsigned scope;			 /* enum scope: of its options, but for --diff */
-	const struct vl_scan *scan;	 /* one look; NULL: `run` does something else */
+	unsigned scope;			 /* enum scope: of its options, without --diff */
+	const struct vl_scan *scan;	 /* what `run` prints; NULL: no single view */
 	const struct vl_diff *diff;	 /* --diff; or NULL */
-	const struct vl_column *columns; /* without a scan: of what -o can show; or NULL */
+	const struct vl_column *columns; /* without a scan: those of -o; or NULL */
 };
 
-/* One row of the table in applets.c: help, manual check and links come from it. */
+/* A row of the table in applets.c. Help, links and the check of the manual come from it. */
 struct applet {
 	const char *name; /* "vps"; `vlens ps` finds it too */
-	/* Does the work on an open guest; returns the exit status. NULL: the view does. */
+	/* Asks the guest's kernel; returns the exit status. NULL: the applet only has a view. */
 	int (*run)(struct session *s);
 	const char *args;    /* of the usage line: "GUEST COMMAND [ARG...]" */
 	const char *summary; /* one line of purpose */
 	const char *program; /* the model, a program of the host; or NULL */
 	const char *package; /* Debian's package that has the model; or NULL */
 	int usage_status;    /* what the model exits with on a bad option */
-	const char *needs;   /* what at least one argument behind GUEST is; or NULL */
+	const char *needs;   /* the argument that must follow GUEST; or NULL */
 	unsigned scope;	     /* enum scope: of the options in front of GUEST */
 	struct view view;    /* with a model: for --engine=imee, --json and --diff */
 };
@@ -77,14 +77,14 @@ struct session {
 	const struct request *request;
 	struct vl_guest_options options;
 	struct vl_guest *guest; /* NULL until session_open() */
-	bool kept;		/* a keeper did it */
-	bool failed;		/* there is no answer, and why was said */
+	bool kept;		/* a keeper ran the program */
+	bool failed;		/* no answer; the error has been reported */
 	/* For --stats. */
 	struct vl_stats stats;
 	struct vl_redirect_stats redirect;
 };
 
-/* Open the guest, if it is not open. False: reported, the status is STATUS_GUEST. */
+/* Open the guest, if it is not open. False: reported; exit with STATUS_GUEST. */
 bool session_open(struct session *s);
 
 /* The command that starts a keeper (keep.c); it lives as long as the session. */
@@ -110,11 +110,11 @@ int session_redirect(struct session *s, const char *path, const char *arg0, char
 
 /*
  * The path of the applet's model on this host, malloc'ed; NULL when it is not
- * installed. Never vlens itself, should somebody have linked it as "ps".
+ * installed. Never vlens itself, even where it is linked as "ps".
  */
 char *model_find(const struct applet *a);
 
-/* The columns that @v can show, with --diff those of that; NULL: it is no table. */
+/* The columns of @v, with @diff those of its --diff. NULL: it prints no table. */
 const struct vl_column *view_columns(const struct view *v, bool diff);
 
 /* Run a view; returns the exit status. */
@@ -124,7 +124,7 @@ int peek_run(struct request *r);
 int top_run(struct request *r);
 int doctor_run(struct request *r);
 
-/* Commands: `vlens help [NAME]`; what keep_command() calls; what completion scripts ask. */
+/* Commands: `vlens help [NAME]`, `vlens keep` (see keep_command()), `vlens complete`. */
 int help_run(const struct applet_table *t, int argc, char **argv);
 int keep_run(const struct applet_table *t, int argc, char **argv);
 int complete_run(const struct applet_table *t, int argc, char **argv);

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The list of applets, and of the commands of vlens. --list, help, completion and
- * the check of the manual read it.
+ * The table of applets and commands. --list, help, completion and the check of the
+ * manual read it.
  */
 #include "applet.h"
 
 #include "base/array.h"
 
 /* clang-format off */
-/* An applet that mirrors @model, a program of @package; its name has a "v" in front. */
+/* An applet that mirrors @model, a program of @of. Its name has a "v" in front. */
 #define MIRROR(model, of, status, purpose) \
 	.name = "v" model, .run = model_run, .args = "GUEST [" model "'s options...]", \
 	.summary = purpose ", as " model " does inside it", .program = model, .package = of, \
 	.usage_status = status, .scope = SCOPE_MIRRORED
 
-/* One that reads memory only. */
+/* An applet that only reads memory. */
 #define READER(title, words, purpose) \
 	.name = title, .args = words, .summary = purpose, .usage_status = 1
 

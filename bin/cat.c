@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vcat: files as the guest's kernel serves them from memory, byte by byte. An
- * epoch is over before its piece is written: a slow reader holds nothing.
+ * vcat prints files as the guest's kernel has them in memory, byte by byte. An epoch
+ * ends before its piece is written, so a slow reader of the output keeps none open.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "report.h"
 
-/* Of one epoch. */
+/* Bytes that are read in one epoch. */
 #define PIECE (8u << 20)
 
 static struct vl_error *cat_file(struct session *s, const char *path, char *buf, int *errno_ret)
@@ -61,7 +61,7 @@ int cat_run(struct session *s)
 		if (!err)
 			err = vl_error_new(VL_ERR_ARG, "%s: %s", path, strerror(error));
 		else if (err->code == VL_ERR_TARGET || err->code == VL_ERR_OS)
-			i = s->request->nr_args; /* nor will any other file be read */
+			i = s->request->nr_args; /* no other file can be read either */
 		else
 			vl_error_prefix(err, "%s", path);
 		error_report(a->name, s->request->spec, err);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the completion scripts ask, so that they never drift from the program:
+ * `vlens complete`: completion scripts ask it, so they cannot drift from the program.
  *
  *   vlens complete applets          every applet and its summary
- *   vlens complete commands         what vlens can do besides
- *   vlens complete helped           what "vlens help" has something about
+ *   vlens complete commands         the other commands of vlens
+ *   vlens complete helped           the names that "vlens help" takes
  *   vlens complete options APPLET   its options, those before GUEST, one a line
  *   vlens complete valued APPLET    those of them that take a value, one a line
- *   vlens complete columns APPLET   what its -o can show, one a line
- *   vlens complete values APPLET OPTION  what the option's value can be, one a line
+ *   vlens complete columns APPLET   the names that its -o takes, one a line
+ *   vlens complete values APPLET OPTION  the values that the option takes, one a line
  *   vlens complete model APPLET     the program whose options follow GUEST
- *   vlens complete guests           what guests that run here can be called
- *   vlens complete prefixes         what a guest's name begins with when a path follows
+ *   vlens complete guests           names of the guests that run here
+ *   vlens complete prefixes         prefixes of a guest's name that a path follows
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 #include "applet.h"
 #include "report.h"
 
-/* @which's options, those in front of GUEST; only those that take a value, if @valued. */
+/* Print the options of @a in front of GUEST; with @valued only those with a value. */
 static void list_options(const struct applet *a, bool valued)
 {
 	const unsigned scopes = options_scopes(a, !a->run);
@@ -63,7 +63,7 @@ static void list_guests(void)
 	vl_host_guests_free(names, nr);
 }
 
-/* What @option of @a can be. */
+/* Print the values that @option of @a takes. */
 static void list_values(const struct applet *a, const char *option)
 {
 	const struct option_row *o =
@@ -79,7 +79,7 @@ static void list_values(const struct applet *a, const char *option)
 	if (o->key == 'c' && uri)
 		print_name(uri);
 	for (size_t i = 0; o->choice && o->choice->names[i]; i++)
-		/* Single engines read memory: that takes a view. */
+		/* The engines behind imee only read memory: they need a view. */
 		if (o->key != OPT_ENGINE || a->view.run || i <= ENGINE_IMEE)
 			puts(o->choice->names[i]);
 }

@@ -10,7 +10,7 @@
 #include "report.h"
 #include "base/suggest.h"
 
-/* Under which name the guest's working set is kept: the program's. */
+/* The name under which the working set is kept: that of the program. */
 static const char *label_of(const struct session *s)
 {
 	const char *name = s->applet->program ? s->applet->program : s->applet->name;
@@ -22,7 +22,7 @@ static const char *label_of(const struct session *s)
 	return slash ? slash + 1 : name;
 }
 
-/* With --strict: say what was answered while the guest changed; the status of that. */
+/* With --strict: report answers that may mix moments. Returns the exit status. */
 static int judge(const struct session *s, int status)
 {
 	const struct vl_answers *n = &s->stats.answers;
@@ -56,7 +56,7 @@ static int run_session(struct request *r)
 	status = a->run(&s);
 	if (s.guest)
 		vl_guest_stats(s.guest, &s.stats);
-	/* Of an answer; an error says itself what the kernel is at. */
+	/* Only behind an answer: an error already says what the kernel is at. */
 	if (!s.failed)
 		report_fate(a->name, r->spec, s.stats.fate);
 	if (r->stats && (s.guest || s.kept))
@@ -77,16 +77,16 @@ static int run_applet(const struct applet_table *t, const struct applet *a, int 
 	return status;
 }
 
-/* --- vlens itself: the second way in --- */
+/* --- vlens itself --- */
 
-/* What @name could have been meant to be is said. */
+/* Report that there is no applet @name, and suggest one. Returns the exit status. */
 static int unknown_applet(const struct applet_table *t, const char *name)
 {
 	struct vl_suggest near;
 	char *text;
 
 	vl_suggest_init(&near, name, strlen(name));
-	/* All are called by two names: the one that looks like what was written. */
+	/* Each applet has two names. Suggest the one that begins as @name does. */
 	for (size_t i = 0; i < t->nr_applets; i++) {
 		const char *known = t->applets[i].name;
 

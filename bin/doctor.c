@@ -16,7 +16,7 @@
 
 #define STATUS_PROBLEM 1
 
-enum { AUTO, ALWAYS, NEVER }; /* colour, as --color has them */
+enum { AUTO, ALWAYS, NEVER }; /* the values of --color */
 
 static bool take(struct request *r, void *color, int key, char *arg)
 {
@@ -26,7 +26,7 @@ static bool take(struct request *r, void *color, int key, char *arg)
 	return *(int *)color >= 0;
 }
 
-/* Which of the mirrored programs this host has; one row for those that are there. */
+/* Check the mirrored programs: a row for each missing one, one row for all others. */
 static void check_programs(struct vl_doctor *d, const struct applet_table *t)
 {
 	char there[512] = "";
@@ -68,7 +68,7 @@ static void put(const struct vl_table *t, size_t row, size_t column)
 	print_clean(stdout, text, len, false, NULL);
 }
 
-/* A heading for each area; behind a finding, on a line of its own, what to do. */
+/* A heading for each area. Advice follows its finding, on a line of its own. */
 static void print_rows(const struct vl_table *t, bool color)
 {
 	static const struct {

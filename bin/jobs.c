@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Several guests at once: who they are, threads over them, what they reported. */
+/* Several guests at once: their list, threads over them, and the report. */
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,7 +12,7 @@
 #include "report.h"
 #include "views.h"
 
-/* Most of the time a thread waits: for libvirt, a monitor, a disk. */
+/* Threads mostly wait: for libvirt, a monitor, a disk. */
 #define MAX_THREADS 16
 
 static struct view_job *jobs_of_host(const struct request *r, size_t *nr_ret)
@@ -87,7 +87,7 @@ void view_each(struct view_job *jobs, size_t nr, void (*fn)(void *ctx, struct vi
 	pthread_t threads[MAX_THREADS];
 	size_t n = 0;
 
-	/* This thread works, too: for one guest none is started. */
+	/* This thread works, too, so a single guest starts no other. */
 	while (n + 1 < nr && n < MAX_THREADS && !pthread_create(&threads[n], NULL, work, &p))
 		n++;
 	work(&p);

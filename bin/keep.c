@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `vlens keep [OPTION...] GUEST SLOT`: what a tool leaves behind, see src/keep/keep.h. */
+/* `vlens keep [OPTION...] GUEST SLOT`: the keeper of src/keep/keep.h. */
 #include <stdlib.h>
 #include <sys/prctl.h>
 
@@ -52,7 +52,7 @@ int keep_run(const struct applet_table *t, int argc, char **argv)
 		k.spec = r.spec;
 		k.guest = request_guest_options(&r);
 		k.seconds = r.keep;
-		/* Whoever started us has no ear for an error but by the connection. */
+		/* The tool that started us learns of errors by its connection only. */
 		status = vl_discard(vl_keep_serve(&k, (unsigned int)atoi(r.args[0])));
 	}
 	request_free(&r);

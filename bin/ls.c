@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vls: the host's ls over a guest. Other than vexec it takes every path for the
- * guest's, also those that programs have from the host (/usr, /lib); a path
- * that is not absolute starts at the guest's root, and none means that root.
+ * vls: the host's ls over a guest. Every path is the guest's, also those that programs
+ * under vexec have from the host (/usr, /lib). A relative path starts at the guest's
+ * root. Without a path, the root is listed.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -87,7 +87,7 @@ const struct option_row option_rows[] = {
 	{ "stats", OPT_STATS, NULL, READS, "print to stderr how it was read", NULL },
 	{ "strict", OPT_STRICT, NULL, MIRRORED, "fail where an answer may mix several moments", NULL },
 
-	/* With the first, --diff or --engine=imee the applet reads memory, and takes them all. */
+	/* --json, --diff and --engine=imee make the applet read memory. It then takes all of these. */
 	{ "json", 'J', NULL, EITHER, "print JSON, from memory alone", NULL },
 	{ "diff", OPT_DIFF, NULL, SCOPE_COMPARE,
 	  "compare what the kernel says with what is in memory", NULL },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The options of all applets and commands: one table. The command line is read by it
- * (request.h); --help, completion and the check of the manual print it.
+ * The options of all applets and commands, in one table. It serves the reading of the
+ * command line (request.h), --help, completion and the check of the manual.
  */
 #ifndef VLENS_BIN_OPTIONS_H
 #define VLENS_BIN_OPTIONS_H
@@ -14,11 +14,11 @@ struct applet;
 /* Which command lines have an option, as bits. */
 enum scope {
 	SCOPE_MIRRORED = 1 << 0, /* in front of GUEST, where the guest's kernel answers */
-	SCOPE_EXEC = 1 << 1,	 /* there, of the applet that runs any program */
-	SCOPE_EITHER = 1 << 2,	 /* there, of an applet that can read memory instead */
-	SCOPE_COMPARE = 1 << 3,	 /* there, of one that can compare both */
+	SCOPE_EXEC = 1 << 1,	 /* the same, of the applet that runs any program */
+	SCOPE_EITHER = 1 << 2,	 /* the same, of applets that can read memory instead */
+	SCOPE_COMPARE = 1 << 3,	 /* the same, of applets that can compare both */
 	SCOPE_RAW = 1 << 4,	 /* of a table that is read from memory */
-	SCOPE_DIFF = 1 << 5,	 /* of one that can be compared with the kernel's answer */
+	SCOPE_DIFF = 1 << 5,	 /* of such a table that has a --diff */
 	SCOPE_PEEK = 1 << 6,
 	SCOPE_TOP = 1 << 7,
 	SCOPE_DOCTOR = 1 << 8,
@@ -51,14 +51,14 @@ enum {
 
 /* The values that an option can have. */
 struct choice {
-	const char *what;	  /* one of them is: "way to pause" */
+	const char *what;	  /* one value, as errors call it: "way to pause" */
 	const char *const *names; /* NULL-terminated */
 };
 
 struct option_row {
 	const char *name;
 	int key;	 /* its letter, or one of the above */
-	const char *arg; /* what its value is; NULL: it takes none */
+	const char *arg; /* its value, as --help calls it; NULL: it takes none */
 	unsigned scopes;
 	const char *text;	     /* of --help */
 	const struct choice *choice; /* NULL: any value */
@@ -67,15 +67,17 @@ struct option_row {
 /* In the order of --help. Ends with a row that has no name. */
 extern const struct option_row option_rows[];
 
-/* All that --engine can be: those of the guest's kernel by enum vl_executor, then imee, then
- * the single ones of raw reads; then NULL. */
+/*
+ * All values of --engine: executors in the order of enum vl_executor, imee, then the single
+ * engines of raw reads. NULL ends them.
+ */
 extern const char *const engines[];
 #define ENGINE_IMEE 4
 
-/* The scopes of @a's options, where it reads memory (@raw) or in front of GUEST. */
+/* The scopes of @a's options: for raw reads (@raw), or in front of GUEST. */
 unsigned options_scopes(const struct applet *a, bool raw);
 
-/* The first row with key @key, or that @word ("--pause", "-c") means, in @scopes; NULL: none. */
+/* The first row in @scopes with key @key, or for @word ("--pause", "-c"). NULL: none. */
 const struct option_row *option_by_key(int key, unsigned scopes);
 const struct option_row *option_by_word(const char *word, size_t len, unsigned scopes);
 

@@ -10,12 +10,12 @@
 #include "show.h"
 
 #define LINE 16
-/* All of it is one string in JSON. */
+/* The most bytes in JSON, where they are one string. */
 #define JSON_MAX (64U << 20)
 
 /* ---- bytes ---- */
 
-/* A dump that goes on. */
+/* The state of a hex dump between two chunks. */
 struct dump {
 	FILE *f;
 	unsigned char last[LINE];
@@ -37,10 +37,13 @@ static void dump_line(FILE *f, uint64_t va, const unsigned char *p, size_t len)
 	fputs("|\n", f);
 }
 
-/* Bytes that are asked for at once. */
+/* Bytes of one request. */
 #define CHUNK (1UL << 20)
 
-/* Lines of @n bytes that end before @va: all whole ones, and what is left if it is the @end. */
+/*
+ * Print the @n bytes that end before @va: whole lines, at the @end also a short one. Returns
+ * the number of bytes printed.
+ */
 static size_t dump_lines(struct dump *d, uint64_t va, const unsigned char *p, size_t n, bool end)
 {
 	size_t at = 0;
@@ -61,7 +64,7 @@ static size_t dump_lines(struct dump *d, uint64_t va, const unsigned char *p, si
 	return at;
 }
 
-/* As hexdump -C has it: lines that repeat the one before are a star. */
+/* As in hexdump -C, lines that repeat the one before become one star. */
 struct vl_error *peek_dump(struct vl_guest *g, uint64_t va, uint64_t length, FILE *f)
 {
 	_cleanup_free_ unsigned char *buf = malloc(CHUNK + LINE);
@@ -76,7 +79,7 @@ struct vl_error *peek_dump(struct vl_guest *g, uint64_t va, uint64_t length, FIL
 		va += n;
 		length -= n;
 		n += kept;
-		/* The last line may be short; before an end that is none, too. */
+		/* The last line may be short, also where an error ends the dump. */
 		at = dump_lines(&d, va, buf, n, err || !length);
 		kept = n - at;
 		memmove(buf, buf + at, kept);
@@ -273,7 +276,7 @@ static void tree_open(void *ctx, const char *name, const char *type, bool array,
 		x->beyond++;
 		return;
 	}
-	/* Members of a member without name are those of what it is in. */
+	/* Members of an anonymous struct or union are those of the object around it. */
 	if (parent && !name && !array && json_object_is_type(parent, json_type_object)) {
 		x->stack[x->level++] = parent;
 		return;

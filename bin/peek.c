@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vpeek: memory as bytes, or as the kernel's types have it. */
+/* vpeek: memory as bytes, or as values of the kernel's types. */
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -24,14 +24,14 @@ struct peek {
 	char **also; /* guests of --guest */
 	size_t nr_also;
 	const char *what;
-	uint64_t length; /* 0: not said */
+	uint64_t length; /* 0: not given */
 	uint64_t elements;
 	unsigned depth;
 	pid_t as;
 	bool many;
 };
 
-/* What one guest gave: text in `out`, or an object. */
+/* The result of one guest: text in `out`, or an object. */
 struct result {
 	FILE *out;
 	char *text;
@@ -61,7 +61,7 @@ static struct vl_error *show_bytes(const struct peek *p, struct vl_guest *g,
 {
 	uint64_t length = p->length ? p->length : DEFAULT_LENGTH;
 
-	/* Refused as a whole; what comes after is read page by page. */
+	/* Check the whole range here: it is read page by page. */
 	if (length > VL_READ_MAX)
 		return vl_read_error(VL_READ_TOO_LONG, place->va);
 	if (place->va + (length - 1) < place->va)
@@ -192,7 +192,7 @@ static int run(struct peek *p)
 	if (results)
 		view_each(jobs, nr, look, p);
 	for (size_t i = 0; results && i < nr; i++) {
-		/* What could not be read is not there. */
+		/* A place that could not be read is left out. */
 		if (jobs[i].err)
 			json_object_put(results[i].object);
 		else if (results[i].object)
@@ -215,7 +215,7 @@ static int run(struct peek *p)
 	return status;
 }
 
-/* GUEST, unless others name the guests; WHAT; LENGTH. */
+/* The words: GUEST (not with --guest or --all), WHAT, LENGTH. */
 static bool take_words(struct peek *p)
 {
 	const char *name = p->request->applet->name;

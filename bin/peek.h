@@ -8,16 +8,16 @@
 
 #include "vlens.h"
 
-/* @length bytes at @va to @f, as hexdump -C has them; up to the first that cannot be read. */
+/* Print @length bytes at @va to @f as hexdump -C does, up to the first unreadable one. */
 struct vl_error *peek_dump(struct vl_guest *g, uint64_t va, uint64_t length, FILE *f);
 
-/* The same as "bytes" of @o, all or nothing. */
+/* Add these bytes to @o as "bytes": all or none. */
 struct vl_error *peek_dump_json(struct vl_guest *g, uint64_t va, uint64_t length, json_object *o);
 
-/* vl_guest_peek_values() with these shows values as text or builds an object. */
+/* Callbacks for vl_guest_peek_values(): print text, or build a JSON object. */
 struct peek_text {
 	FILE *f;
-	char *head; /* malloc'ed: the line before all others; NULL once it is printed */
+	char *head; /* the first line, malloc'ed; NULL once it is printed */
 	unsigned level;
 };
 extern const struct vl_peek_ops peek_text_ops;

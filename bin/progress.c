@@ -13,13 +13,13 @@
 #include "base/clock.h"
 #include "report.h"
 
-/* A process of its own: no signal interrupts us, and no lock of ours is held over a fork. */
+/* A process, no timer or thread: no signal interrupts us, no lock is held over a fork. */
 static void __attribute__((noreturn)) say(pid_t parent, const char *applet, const char *spec)
 {
 	const struct timespec second = { .tv_sec = 1 };
 	struct clean_state state = { 0 };
 
-	/* The terminal's signals are for those who work. */
+	/* The terminal's signals are for the tool. */
 	setpgid(0, 0);
 	signal(SIGTTOU, SIG_IGN);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -65,7 +65,7 @@ void progress_clear(void *progress)
 	if (p->pid <= 0)
 		return;
 	kill(p->pid, SIGKILL);
-	/* Before, nothing was said, and what stands in the line is not ours. */
+	/* In the first second nothing is printed: the line is not ours. */
 	if (vl_now_ns() - p->begin < VL_NSEC_PER_SEC)
 		return;
 	n = write(STDERR_FILENO, clear, sizeof(clear) - 1);
@@ -78,7 +78,7 @@ void progress_end(struct progress *p)
 
 	if (p->pid <= 0)
 		return;
-	/* One that has been ended was cleared away, too, and there is output since. */
+	/* A process that is gone was ended by progress_clear(): there may be output since. */
 	if (!waitpid(p->pid, &status, WNOHANG)) {
 		progress_clear(p);
 		while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)

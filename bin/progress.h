@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is said while something takes long, on a terminal only: one line on
- * standard error, from the second second on, that is gone when it has come to an end.
+ * A line on standard error while something takes long, on a terminal only. It appears
+ * after a second and is removed at the end.
  */
 #ifndef VLENS_BIN_PROGRESS_H
 #define VLENS_BIN_PROGRESS_H
@@ -10,20 +10,20 @@
 #include <sys/types.h>
 
 struct progress {
-	pid_t pid;	/* of the process that says it; 0: none does */
+	pid_t pid;	/* of the process that prints it; 0: none */
 	uint64_t begin; /* by vl_now_ns() */
 };
 
-/* Begin to wait for guest @spec (NULL: for several). Nothing without a terminal. */
+/* Begin to wait for guest @spec (NULL: for several). Does nothing without a terminal. */
 void progress_begin(struct progress *p, const char *applet, const char *spec);
 
 /*
- * What was waited for is there: take the line away. Safe in a process that was forked
- * from the one that began; that one still calls progress_end().
+ * The wait is over: remove the line. Safe in a process that was forked from the one that
+ * began; the latter still calls progress_end().
  */
 void progress_clear(void *progress);
 
-/* Likewise, and for good. */
+/* Remove the line and end the process that prints it. */
 void progress_end(struct progress *p);
 
 #endif

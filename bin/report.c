@@ -50,7 +50,7 @@ static size_t print_character(FILE *f, const char *text, size_t len, bool lines)
 	n = mbrtowc(&wc, text, len, &mb);
 	if (n == (size_t)-2)
 		return 0;
-	/* Neither an invalid byte nor a control character beyond ASCII (C1). */
+	/* Escape an invalid byte, or a control character beyond ASCII (C1). */
 	if (n == (size_t)-1 || !n || !iswprint((wint_t)wc) || vl_text_unseen((uint32_t)wc)) {
 		print_byte(f, c);
 		return 1;
@@ -64,7 +64,7 @@ void print_clean(FILE *f, const char *text, size_t len, bool lines, struct clean
 	size_t n;
 
 	while (state && state->len && len) {
-		/* Byte by byte, until what was cut is whole or cannot become so. */
+		/* Byte by byte, until the cut character is complete or invalid. */
 		state->head[state->len++] = *text++;
 		len--;
 		n = print_character(f, state->head, state->len, lines);
@@ -103,7 +103,7 @@ void print_clean_end(FILE *f, struct clean_state *state)
 
 void error_report(const char *applet, const char *guest, const struct vl_error *err)
 {
-	/* What was printed stands before what went wrong after it. */
+	/* Keep the order of output and errors. */
 	fflush(stdout);
 	fprintf(stderr, "%s: ", applet);
 	if (guest) {
@@ -136,7 +136,7 @@ void report_fate(const char *applet, const char *guest, enum vl_kernel_fate fate
 	error_report(applet, guest, err);
 }
 
-/* Why the folder of @variable, which @find makes, cannot be used; NULL: it can. */
+/* The error if the folder of @variable, which @find makes, cannot be used; or NULL. */
 static struct vl_error *check_dir(const char *variable, const char *value,
 				  struct vl_error *(*find)(char **ret), const char *lost)
 {
@@ -285,7 +285,7 @@ int close_stdout(const char *applet, int status)
 	bool failed = ferror(stdout);
 
 	errno = 0;
-	/* Closed from the start (>&-) is no error when nothing was to be said. */
+	/* A stdout that was closed from the start (>&-) is no error without output. */
 	if (fclose(stdout) && (pending || failed || errno != EBADF))
 		failed = true;
 	if (!failed)

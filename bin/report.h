@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* All that an applet says on its own behalf: errors, figures, its version. */
+/* What the applets themselves print: errors, statistics, the version. */
 #ifndef VLENS_BIN_REPORT_H
 #define VLENS_BIN_REPORT_H
 
@@ -9,26 +9,25 @@
 #include "vlens.h"
 
 /*
- * Write @len bytes to @f so that they cannot drive a terminal: control
- * characters as ^X, what is no character as \xNN. With @lines, newline and tab
- * pass. @state carries a character that is cut at the end of one call over to
- * the next; NULL: there is no next.
+ * Write @len bytes to @f, sanitized: control characters as ^X, bytes that are no
+ * character as \xNN. With @lines, newline and tab pass. @state keeps a character that
+ * is cut at the end of one call for the next; NULL: there is no next call.
  */
 struct clean_state {
-	char head[8]; /* the first bytes of a character whose rest is to come */
+	char head[8]; /* the first bytes of an incomplete character */
 	size_t len;
 };
 void print_clean(FILE *f, const char *text, size_t len, bool lines, struct clean_state *state);
-/* Write what @state holds: it stays incomplete. */
+/* Write the bytes that @state keeps, of a character that stays incomplete. */
 void print_clean_end(FILE *f, struct clean_state *state);
 
 /* "APPLET: GUEST: MESSAGE; HINT" on stderr, one line. @guest may be NULL. */
 void error_report(const char *applet, const char *guest, const struct vl_error *err);
 
-/* Say in the same way which kernel it is that answered, if it is not the one that was booted. */
+/* Report in the same way that the kernel has panicked, or that a capture kernel answers. */
 void report_fate(const char *applet, const char *guest, enum vl_kernel_fate fate);
 
-/* Say which folder that the environment names cannot be used: all works without it, slower. */
+/* Warn of a folder in the environment that cannot be used. All works without it, slower. */
 void report_dirs(const char *applet);
 
 /* "APPLET: MESSAGE" and "Try 'APPLET --help' ..." on stderr. */
@@ -41,8 +40,8 @@ void print_version(const char *applet);
 void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *redirect, bool kept);
 
 /*
- * Close stdout: what could not be written is an error, though it shows only
- * now. Returns @status, or 1 when it was 0 and output is lost.
+ * Close stdout: errors of buffered writes show only now. Returns @status, or 1 if it was
+ * 0 and output is lost.
  */
 int close_stdout(const char *applet, int status);
 

@@ -26,14 +26,14 @@ static const struct option_row *row_of(const struct given *g, unsigned scopes)
 			    option_by_key((unsigned char)*g->at, scopes);
 }
 
-/* All that can stand in the line: what it then may have depends on what it asks for. */
+/* All scopes of @a. Which of them apply is known when all options are read. */
 static unsigned any_scope(const struct applet *a)
 {
 	return options_scopes(a, false) | options_scopes(a, true) |
 	       (a->view.run ? SCOPE_COMPARE : 0);
 }
 
-/* Add the options of argv[@i]; returns how many words they take, 0 without memory. */
+/* Add the options of argv[@i]. Returns the number of words that they take; 0: no memory. */
 static int read_options(struct request *r, char **argv, int i)
 {
 	char *word = argv[i], *at = word + 1 + (word[1] == '-');
@@ -66,7 +66,7 @@ static int read_options(struct request *r, char **argv, int i)
 	return taken;
 }
 
-/* Do the options in front of GUEST ask for what is in memory? */
+/* Do the options so far ask for raw reads? */
 static bool asks_raw(const struct request *r)
 {
 	for (size_t i = 0; r->applet->view.run && i < r->nr_given; i++) {
@@ -94,7 +94,7 @@ bool request_read(struct request *r, const struct applet_table *t, const struct 
 		taken = 1;
 		if (ended || argv[i][0] != '-' || !argv[i][1]) {
 			r->words[r->nr_words++] = argv[i];
-			/* Behind the guest all is the program's. */
+			/* All words behind the guest are the program's. */
 			ended = ended || !(r->raw || asks_raw(r));
 		} else if (!strcmp(argv[i], "--")) {
 			ended = true;
@@ -154,7 +154,7 @@ int request_choice(const struct request *r, int key, const char *arg)
 	return -1;
 }
 
-/* Of the guest's kernel; those of raw reads have made it a raw one. */
+/* --engine where the guest's kernel answers: engines of raw reads have set `raw`. */
 static bool take_executor(struct request *r, const char *arg)
 {
 	int i = 0;
@@ -181,7 +181,7 @@ static bool take_reader(struct request *r, const char *arg)
 		return false;
 	}
 	i = request_choice(r, OPT_ENGINE, arg);
-	/* imee is the fastest of them. */
+	/* NULL, for imee: the fastest engine. */
 	r->scan.engine = i > 0 ? engines[ENGINE_IMEE + i] : NULL;
 	return i >= 0;
 }
@@ -196,7 +196,7 @@ static bool take_as(struct request *r, const char *arg)
 	return good || wrong(r, "'%s' is no process id", arg);
 }
 
-/* "10", "2.5,20": milliseconds, up to a minute. */
+/* Milliseconds, up to a minute, at the front of "10" or "2.5,20". */
 static bool milliseconds_of(const char *arg, const char **end_ret, uint64_t *ns_ret)
 {
 	const double most = 60000;
@@ -222,7 +222,7 @@ static bool take_max_pause(struct request *r, const char *arg)
 	*b = (struct vl_pause_budget){ .given = true };
 	first = milliseconds_of(arg, &at, &b->longest_ns);
 	if (first && !*at) {
-		/* As many pauses as the default has. */
+		/* As many pauses as the default budget allows. */
 		b->total_ns = b->longest_ns * (VL_PAUSE_TOTAL_NS / VL_PAUSE_LONGEST_NS);
 		return true;
 	}
@@ -230,7 +230,7 @@ static bool take_max_pause(struct request *r, const char *arg)
 	       wrong(r, "'%s' is no time in milliseconds, nor two with a comma between", arg);
 }
 
-/* How long a keeper stays where nothing else is said, and the most, in seconds. */
+/* Seconds that a keeper stays: by default, and at most. */
 #define KEEP_DEFAULT 60
 #define KEEP_MAX 86400
 
@@ -246,7 +246,7 @@ static bool seconds_of(const char *arg, unsigned int *ret)
 
 unsigned int request_default_keep(void)
 {
-	/* Anything else in it is not heeded. */
+	/* An invalid value is ignored. */
 	const char *env = getenv("VLENS_KEEP");
 	unsigned int n;
 
@@ -263,7 +263,7 @@ static bool take_keep(struct request *r, const char *arg)
 
 static bool take_host_files(struct request *r, const char *arg)
 {
-	/* Whole file systems of the machine are no folder of files. */
+	/* The root and the kernel's file systems are the host itself: refuse them. */
 	static const char *const not [] = { "/", "/proc", "/sys", "/dev" };
 	const size_t len = strlen(arg);
 	const bool ro = len > 3 && !strcmp(arg + len - 3, ":ro");
@@ -326,7 +326,7 @@ bool request_option(struct request *r, void *ctx, int key, char *arg)
 	case OPT_HELP:
 	case OPT_VERSION:
 	case OPT_LIST:
-		/* The first of them ends the matter. */
+		/* The first of them counts. */
 		r->end = r->end ? r->end : key;
 		break;
 	default:
@@ -369,7 +369,7 @@ static bool check(const struct request *r, const struct given *g)
 	return false;
 }
 
-/* What only raw reads take, and none was asked for. */
+/* Report an option of raw reads where the guest's kernel answers. */
 static bool raw_only(const struct request *r, const struct option_row *o)
 {
 	const struct applet *a = r->applet;
@@ -388,7 +388,7 @@ static bool take_all(struct request *r, take_fn *take, void *ctx)
 {
 	const unsigned scopes = options_scopes(r->applet, r->raw);
 
-	/* In front of the guest an option of the program is the most likely mistake. */
+	/* Report an option of the program first: it is the likeliest mistake. */
 	for (size_t i = 0; !r->raw && i < r->nr_given; i++)
 		if (!check(r, &r->given[i]))
 			return false;
@@ -457,7 +457,7 @@ bool request_guest(struct request *r)
 	}
 	r->spec = r->words[0];
 	r->args = r->words + 1;
-	/* As getopt has it, one "--" may part the guest from what is meant for it. */
+	/* As with getopt, one "--" may stand between the guest and its arguments. */
 	if (!a->program && *r->args && !strcmp(*r->args, "--"))
 		r->args++;
 	r->nr_args = (int)(r->nr_words - (size_t)(r->args - r->words));

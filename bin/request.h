@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a command line asks for. It is read once, by the table of options: those of an
- * applet that asks the guest's kernel stand in front of GUEST, `APPLET [OURS] GUEST
- * [THEIRS]`; those of one that reads memory stand anywhere. "--" ends them, and no name
- * is abbreviated.
+ * A command line, read once by the table of options. Where the guest's kernel answers,
+ * options stand in front of GUEST: `APPLET [OURS] GUEST [THEIRS]`. Where memory is read
+ * they stand anywhere. "--" ends the options. Names are not abbreviated.
  */
 #ifndef VLENS_BIN_REQUEST_H
 #define VLENS_BIN_REQUEST_H
@@ -18,8 +17,8 @@ struct applet_table;
 
 /* An option as it was given. */
 struct given {
-	const char *word; /* that it stands in */
-	const char *at;	  /* its name in there, without dashes */
+	const char *word; /* the word that it stands in */
+	const char *at;	  /* its name in `word`, without dashes */
 	size_t len;	  /* of the name */
 	char *value;	  /* NULL: none */
 };
@@ -30,12 +29,12 @@ struct request {
 	bool raw; /* memory is read; else the guest's kernel is asked */
 	struct given *given;
 	size_t nr_given;
-	char **words; /* that are no options, NULL-terminated: with !raw GUEST, and all behind it */
+	char **words; /* other words, NULL-terminated; with !raw: GUEST and all behind it */
 	size_t nr_words;
 
-	/* What the options say; see request_take(). */
-	int end;		     /* 0, or the option that asks for help, version or list */
-	struct vl_scan_options scan; /* where the guest is, how it is held, who reads its memory */
+	/* Set by request_take(), from the options. */
+	int end;		     /* the first of --help, --version and --list; 0: none */
+	struct vl_scan_options scan; /* the guest's place, its pauses, the engine */
 	enum vl_executor executor;
 	pid_t as;
 	bool all, json, stats, diff;
@@ -46,13 +45,13 @@ struct request {
 
 	/* Of request_guest(). */
 	char *spec;  /* GUEST */
-	char **args; /* what stands behind it, NULL-terminated, untouched */
+	char **args; /* the words behind it, NULL-terminated, as given */
 	int nr_args;
 };
 
 /*
- * Called for each option (@key of its row, @arg its value or NULL). What it does not
- * know it hands to request_option(). False: it is wrong, and has been reported.
+ * Called for each option: @key is that of its row, @arg its value or NULL. Options that it
+ * does not know it hands to request_option(). False: a bad value, which has been reported.
  */
 typedef bool take_fn(struct request *r, void *ctx, int key, char *arg);
 take_fn request_option;
@@ -63,24 +62,24 @@ bool request_read(struct request *r, const struct applet_table *t, const struct 
 void request_free(struct request *r);
 
 /*
- * Check the options, and call @take for each. True: go on. False: all is said (help,
- * version, or a usage error), exit with *@status_ret.
+ * Check the options, and call @take for each. True: go on. False: help,
+ * version or a usage error has been printed; exit with *@status_ret.
  */
 bool request_take(struct request *r, take_fn *take, void *ctx, int *status_ret);
 
-/* Find the guest, and what the applet needs behind it. False: it is not there, and reported. */
+/* Set `spec` and `args`. False: the guest or a needed argument is missing; reported. */
 bool request_guest(struct request *r);
 
 /* Is the option with key @key given? */
 bool request_has(const struct request *r, int key);
 
-/* The place of @arg among the values of the option with key @key; -1: none, and reported. */
+/* The index of @arg in the values of option @key; -1: it is none of them; reported. */
 int request_choice(const struct request *r, int key, const char *arg);
 
-/* How the guest is opened. */
+/* The options to open the guest with. */
 struct vl_guest_options request_guest_options(const struct request *r);
 
-/* How long a keeper stays, in seconds, if nothing is said: $VLENS_KEEP, as --keep takes it. */
+/* Seconds that a keeper stays without --keep: $VLENS_KEEP if it is valid, or a default. */
 unsigned int request_default_keep(void);
 
 #endif

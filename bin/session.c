@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Programs of the host over a guest: the models, ls, and whatever vexec is told. */
+/* Programs of the host over a guest: the models, ls, and those of vexec. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,14 +23,14 @@ static bool is_program(const char *path)
 		st.st_ino != self.st_ino);
 }
 
-/* @name in the directories of @list, parted by colons; NULL: in none. */
+/* Find @name in the directories of @list, separated by colons. NULL: in none. */
 static char *find_in(const char *list, const char *name)
 {
 	while (*list) {
 		size_t len = strcspn(list, ":");
 		char *path;
 
-		/* No relative directory: what would run there is up to others. */
+		/* Skip relative directories: others can put programs there. */
 		if (*list == '/') {
 			if (asprintf(&path, "%.*s/%s", (int)len, list, name) < 0)
 				return NULL;
@@ -67,7 +67,7 @@ bool session_open(struct session *s)
 	return !err;
 }
 
-/* With a keeper, if one is to be had; else with the guest in our own hands. */
+/* Run the program under a keeper if there is one, else on a guest that we open. */
 static struct vl_error *redirect(struct session *s, struct vl_redirect_options *o, int *status_ret,
 				 bool *opened_ret)
 {
@@ -128,7 +128,7 @@ static struct vl_error *describe_unanswered(const struct vl_redirect_lost *lost)
 	return vl_error_hint(err, "%s", *lost->hint ? lost->hint : "try again");
 }
 
-/* Say what the program was not told; returns @status, or what it is then. */
+/* Report the program's unanswered questions. Returns the exit status, made of @status. */
 static int report_lost(const struct session *s, int status)
 {
 	const struct vl_redirect_lost *lost = &s->redirect.lost;
@@ -137,7 +137,7 @@ static int report_lost(const struct session *s, int status)
 	_cleanup_error_ struct vl_error *hosts = NULL;
 	_cleanup_error_ struct vl_error *refused = NULL;
 
-	/* Why it failed, perhaps. */
+	/* A refused call may be the reason. */
 	if (status)
 		refused = vl_redirect_refusal(lost->refused, lost->refused_what);
 	if (lost->names)
@@ -160,7 +160,7 @@ static int report_lost(const struct session *s, int status)
 		error_report(s->applet->name, s->request->spec, rest);
 	if (refused)
 		error_report(s->applet->name, s->request->spec, refused);
-	/* The program may take what it was not told for what is not there. */
+	/* A program may succeed although an answer is missing. */
 	if (!status && lost->main && (disk || rest))
 		return rest ? STATUS_GUEST : STATUS_MISSING;
 	return status;

@@ -73,7 +73,7 @@ static bool take_columns(struct show *s, const char *spec, char **bad_ret)
 		char *header = NULL, *end;
 		long width = 0;
 
-		/* A header may have blanks in it, a name not. */
+		/* A header may contain blanks, a name may not. */
 		if (*equals != '=')
 			len = strcspn(spec, SEPARATORS);
 		if (index < SHOW_GUEST)
@@ -146,7 +146,7 @@ bool show_settle(struct show *s, bool guests)
 struct row {
 	const struct show_part *part;
 	size_t index; /* in its table */
-	size_t order; /* as they came: sorting must not mix equal ones up */
+	size_t order; /* in the input: keeps the sort stable */
 };
 
 static int compare_rows(const void *a, const void *b, void *ctx)
@@ -273,15 +273,15 @@ void show_json_row(const struct show *s, const struct show_part *part, size_t ro
 }
 
 /*
- * What JSON allows in a string as it is, but a terminal obeys, or is deceived by: DEL
- * and the C1 controls, characters that are not seen.
+ * Characters that JSON allows unescaped, but that drive a terminal or deceive its reader:
+ * DEL, the C1 controls, invisible characters.
  */
 static bool is_escaped(uint32_t c)
 {
 	return (c >= 0x7f && c <= 0x9f) || vl_text_unseen(c);
 }
 
-/* RFC 8259, 7: above 16 bits two surrogates. */
+/* RFC 8259, section 7: a character above 16 bits is two surrogates. */
 static void print_escaped(uint32_t c)
 {
 	if (c > 0xffff)
@@ -332,7 +332,7 @@ static void print_json(const struct show *s, const char *plural, const struct ro
 
 /* ---- text ---- */
 
-/* Columns that a line may have; 0: any number. */
+/* The most columns of a line; 0: no limit. */
 static size_t line_width(void)
 {
 	const char *columns = getenv("COLUMNS");
@@ -439,7 +439,7 @@ static const char *header_of(const struct show *s, size_t i)
 					s->columns[c->index].name;
 }
 
-/* One line of @texts, which are as wide as @widths has it, but for the last. */
+/* Print one line: @texts, each padded to its width in @widths except the last. */
 static void print_line(const struct show *s, const char *const *texts, const size_t *widths,
 		       size_t room)
 {
@@ -490,7 +490,7 @@ static void print_text(const struct show *s, const struct row *rows, size_t nr)
 				widths[i] = text_width(text);
 		}
 	}
-	/* Above nothing there is no need for names. */
+	/* An empty table has no header. */
 	if (headed && nr && !s->no_headers)
 		print_line(s, headers, widths, room);
 	for (size_t k = 0; k < nr; k++)

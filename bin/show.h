@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Tables as text or JSON, with the columns and in the order that were asked for. */
+/* Prints tables as text or JSON, with the columns and order of the options. */
 #ifndef VLENS_BIN_SHOW_H
 #define VLENS_BIN_SHOW_H
 
@@ -9,7 +9,7 @@
 #include "vlens.h"
 
 struct show_column {
-	int index;    /* in the table's columns; SHOW_GUEST */
+	int index;    /* of a table's column; or SHOW_GUEST */
 	char *header; /* NULL: the column's name */
 	int width;    /* at least so many characters; 0: as needed */
 };
@@ -30,7 +30,7 @@ struct show {
 	bool json, no_headers;
 };
 
-/* What one guest gave. */
+/* The table of one guest. */
 struct show_part {
 	const char *guest;
 	const struct vl_table *table;
@@ -41,15 +41,15 @@ void show_init(struct show *s, const struct vl_column *columns);
 void show_deinit(struct show *s);
 
 /*
- * Take @arg of the option with key @key. -o: names with commas or blanks between, each
- * perhaps with =HEADER and :WIDTH. --sort: [+-]name, likewise. --no-headers. False: it is
- * wrong, and has been reported in the name of @applet.
+ * Take option @key with value @arg. -o: names separated by commas or blanks, each with an
+ * optional =HEADER or :WIDTH. --sort: a list of [+-]name. --no-headers. False: a bad value,
+ * which has been reported in the name of @applet.
  */
 bool show_option(struct show *s, const char *applet, int key, const char *arg);
 
 /*
- * With no columns asked for, those of the view; @guests: and first, which guest a
- * row is of. False without memory.
+ * If no columns were asked for, take those of the view; with @guests, the guest's name
+ * comes first. False: no memory.
  */
 bool show_settle(struct show *s, bool guests);
 
@@ -60,13 +60,13 @@ void show_print(const struct show *s, const char *plural, const struct show_part
 size_t text_width(const char *text);
 size_t text_fitting(const char *text, size_t room);
 
-/* A row of @t as JSON, the columns that are shown added to @o. */
+/* Add the shown columns of a row to @o. */
 void show_json_row(const struct show *s, const struct show_part *part, size_t row, json_object *o);
 
 /* A guest's text in JSON: what is not UTF-8 becomes \xNN. */
 json_object *show_json_text(const char *text, size_t len);
 
-/* Print @o to stdout, a line end behind it, and end it. */
+/* Print @o and a newline to stdout, and free @o. */
 void show_json_print(json_object *o);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The applets that print a table of what is in memory. */
+/* The applets that print a view as a table. */
 #include "views.h"
 
 #include <stdio.h>
@@ -41,7 +41,7 @@ static bool take(struct request *request, void *ctx, int key, char *arg)
 	}
 }
 
-/* A worker of the guest's keeper, if it has one that waits. */
+/* Borrow a spare worker from the guest's keeper. NULL: it has none. */
 static struct vl_box *borrow(void *ctx, uint64_t print)
 {
 	return vl_keep_borrow(ctx, print);
@@ -58,7 +58,7 @@ static void look_once(const struct run *r, struct view_job *job, const struct vl
 		.explain = r->request->stats,
 		.anew = o->anew,
 	};
-	/* As it is looked up by a tool that starts one; nothing is started here. */
+	/* Keepers are found by the options that start them. None is started here. */
 	struct vl_keep_options keep = {
 		.spec = job->spec,
 		.guest = go,
@@ -82,7 +82,7 @@ static void look_once(const struct run *r, struct view_job *job, const struct vl
 	job->live = g && vl_guest_is_live(g);
 	if (g && r->request->stats)
 		view_note(job, g);
-	/* The kernel's worker has something to store. */
+	/* A worker that asked the kernel stores what it learned: wait for it. */
 	if (r->request->diff)
 		vl_guest_close(g);
 	else
@@ -119,7 +119,7 @@ static void look_list(void *ctx, struct view_job *job)
 	view_end(job, g);
 	if (!job->err || job->err->code == VL_ERR_NOMEM)
 		return;
-	/* One that is here, but cannot be opened, is listed; one that was named is an error. */
+	/* With --all, a guest that cannot be opened is listed. A named one is an error. */
 	if (!r->request->all) {
 		vl_table_clear(job->result);
 		return;
@@ -138,7 +138,7 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 	size_t nr = 0, marked = 0;
 	bool ready;
 
-	/* vlist: without a name, all there are. */
+	/* vlist: without a name, all guests. */
 	r->request->all = r->request->all || !r->request->nr_words;
 	ready = view_jobs(r->request, r->request->words, r->request->nr_words, &jobs, &nr);
 	tables = calloc(nr + 1, sizeof(*tables));
@@ -175,7 +175,7 @@ static int run_table(struct request *request, const char *plural,
 		     void (*fn)(void *ctx, struct view_job *job))
 {
 	const struct applet *a = request->applet;
-	/* It decides what the columns are, wherever it stands. */
+	/* --diff decides the columns, wherever it stands in the line. */
 	const struct vl_diff *diff = request_has(request, OPT_DIFF) ? a->view.diff : NULL;
 	struct run r = {
 		.request = request,

@@ -9,9 +9,9 @@
 #include "applet.h"
 
 /*
- * A standard descriptor that is closed would be the number of the next file that is opened:
- * of a dump, of a socket. It is taken by one that can be neither read nor written, which
- * gives EBADF as a closed one does.
+ * If a standard descriptor is closed, the next open() gets its number, and output would go
+ * to a dump or a socket. Fill such numbers with a descriptor that can be neither read nor
+ * written: it gives EBADF, as a closed one does.
  */
 static void take_standard_descriptors(void)
 {
@@ -28,14 +28,14 @@ int main(int argc, char **argv)
 {
 	take_standard_descriptors();
 	/*
-	 * The width of characters and the language of errors. Numbers have a point everywhere, and
-	 * each category that is loaded costs a file.
+	 * The width of characters and the language of errors. LC_NUMERIC stays "C": numbers have a
+	 * decimal point everywhere. Each category costs a file to load.
 	 */
 	setlocale(LC_CTYPE, "");
 	setlocale(LC_MESSAGES, "");
-	/* What goes wrong is one line, and one write: others may write there too. */
+	/* One write for each line of an error: other processes write to stderr, too. */
 	setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
-	/* A parent may have ignored it; a model's pipe must end it all the same. */
+	/* A parent may have ignored SIGPIPE. A closed pipe must end a tool all the same. */
 	signal(SIGPIPE, SIG_DFL);
 	if (argc < 1) {
 		fputs("vlens: called without a name\n", stderr);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vtop -b: one frame after the other, as text or JSON, to wherever stdout is. */
+/* vtop -b: frames on stdout, as text or JSON. */
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -240,7 +240,7 @@ static json_object *guest_json(struct top *t, const struct top_guest *g)
 
 /* ---- frames ---- */
 
-/* Report what is wrong with a guest, once for as long as it stays so. */
+/* Report the error of a guest, once for each state. Returns whether it has one. */
 static bool report(struct top *t, struct top_guest *g, enum top_state *last)
 {
 	bool fresh = g->err && (g->state != *last || g->err->code == VL_ERR_CRASHED);
@@ -294,7 +294,7 @@ int top_batch(struct top *t)
 			nanosleep(&ts, NULL);
 		top_ask(t);
 		wait_answers(t);
-		/* Text of none of them would be empty frames for ever. */
+		/* With no guest, text would be empty frames for ever. */
 		if (!frame && top_all_failed(t) && !t->o->json)
 			break;
 		good = print_frame(t, frame, states);

@@ -32,7 +32,7 @@ void top_tenths(int32_t tenths, char buf[TOP_TEXT])
 		snprintf(buf, TOP_TEXT, "%" PRId32 ".%" PRId32, tenths / 10, tenths % 10);
 }
 
-/* Three digits, and as many behind the point as they leave. */
+/* Three significant digits. */
 void top_bytes(uint64_t bytes, char buf[TOP_TEXT])
 {
 	static const char units[] = "KMGTPE";
@@ -50,7 +50,7 @@ void top_bytes(uint64_t bytes, char buf[TOP_TEXT])
 		 v, units[unit]);
 }
 
-/* KiB as long as they are five digits, as in top. */
+/* KiB up to five digits, as in top. */
 void top_kib(uint64_t bytes, char buf[TOP_TEXT])
 {
 	if (bytes < 100000 * KIB)
@@ -113,7 +113,7 @@ void top_clean(struct top_text *t, const char *text, size_t len)
 	FILE *f;
 
 	t->len = 0;
-	/* What is escaped becomes up to four times as long. */
+	/* Escapes are up to four times as long. */
 	if (!reserve(t, len * 4 + 1))
 		return;
 	t->text[0] = '\0';
@@ -141,7 +141,7 @@ static void set(struct top_text *t, const char *text)
 	top_clean(t, text, strlen(text));
 }
 
-/* A thread of the kernel, and what has lost its arguments, in brackets as in ps. */
+/* Kernel threads and processes without arguments are in brackets, as in ps. */
 static void set_command(struct top_text *t, const struct vl_top_sample *s,
 			const struct vl_top_task *p, bool comm)
 {
@@ -177,7 +177,7 @@ void top_cell(struct top_text *t, const struct vl_top_sample *s, const struct vl
 		snprintf(buf, sizeof(buf), "%" PRIu32, p->euid);
 		break;
 	case VL_TOP_PRI:
-		/* As top has it: that of the idle class for deadlines. */
+		/* As in top: RT for the highest real-time priority and the deadline class. */
 		if (p->priority < -99)
 			snprintf(buf, sizeof(buf), "RT");
 		else

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * All about one process, asked of the guest's kernel through a clone of it: its state,
- * files, sockets, maps, environment. Only when somebody wants it, as it holds the
- * guest for some milliseconds.
+ * The details of one process, from the guest's kernel by a clone: state, files, sockets,
+ * maps, environment. Only on request, as it may hold the guest for some milliseconds.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,7 +21,7 @@
 #define MAX_FILES 4096
 #define TRIES 4
 #define LINK_MAX_BYTES 4096
-#define LABEL "vtop" /* what its questions touch is remembered under */
+#define LABEL "vtop" /* names the working set of these questions */
 
 void top_detail_clear(struct top_detail *d)
 {
@@ -60,7 +59,7 @@ static struct vl_error *read_proc(struct reading *r, const char *name, size_t *l
 	return err;
 }
 
-/* The lines of /proc/PID/@name below a title; @separator ends them there. */
+/* Print /proc/PID/@name below a title, as lines; in the file @separator ends them. */
 static void print_file(struct reading *r, const char *title, const char *name, char separator)
 {
 	struct vl_error *err;
@@ -79,7 +78,7 @@ static void print_file(struct reading *r, const char *title, const char *name, c
 		size_t n = end ? (size_t)(end - p) : len;
 
 		fputs("  ", r->out);
-		/* Escaped when it is shown; only what ends our lines must not be in one. */
+		/* It is sanitized when it is shown. Here only line feeds must not remain. */
 		for (size_t i = 0; i < n; i++)
 			if (p[i] == '\n')
 				fputs("\\n", r->out);
@@ -126,7 +125,7 @@ static void print_link(struct reading *r, FILE *f, const char *name, const char 
 	putc('\n', f);
 }
 
-/* The links in directory @fd, whose names are in r->buf. */
+/* Print the links in directory @fd, whose names are in r->buf. */
 static struct vl_error *read_links(struct reading *r, FILE *f, int64_t fd, size_t len)
 {
 	char target[LINK_MAX_BYTES];
@@ -153,7 +152,7 @@ static struct vl_error *read_links(struct reading *r, FILE *f, int64_t fd, size_
 	return err;
 }
 
-/* In one epoch: descriptors of the guest end with it. */
+/* All in one epoch: the guest's descriptors end with it. */
 static struct vl_error *read_files_once(struct reading *r, FILE *f)
 {
 	struct vl_error *err = r->sys->ops->begin(r->sys);
@@ -179,7 +178,7 @@ static struct vl_error *read_files_once(struct reading *r, FILE *f)
 	return err;
 }
 
-/* False: they could not be read, at least not all. */
+/* False: some or all could not be read. */
 static bool print_files(struct reading *r)
 {
 	_cleanup_error_ struct vl_error *err = NULL;
@@ -203,7 +202,7 @@ static bool print_files(struct reading *r)
 		fclose(f);
 		if (!err || (err->code != VL_ERR_BLOCKED && err->code != VL_ERR_CRASHED))
 			break;
-		/* That the guest changed says nothing: the port gives up on that itself. */
+		/* Retries after a change of the guest do not count: the port limits them itself. */
 		if (!r->sys->missed && !--tries)
 			break;
 	}
@@ -327,7 +326,7 @@ void top_detail_read(const char *spec, const struct vl_target_options *target, s
 		d->err = vl_error_nomem();
 	} else {
 		r.sys = vl_guest_sys(g);
-		/* What is not there ends it; all else is said where it stands. */
+		/* Without the process nothing is printed. Later errors go into their sections. */
 		d->err = read_proc(&r, "comm", &len);
 	}
 	if (!d->err) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vtop's panes. All is drawn each time: curses writes differences only. */
+/* vtop's panes. Each frame is drawn whole: curses writes only the differences. */
 #include <curses.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,7 +116,7 @@ static void draw_detail(struct top *t, struct top_guest *g, int y, int end)
 
 	snprintf(buf, sizeof(buf), "Process %d: %s", (int)d->pid,
 		 d->err	 ? d->err->message :
-		 d->text ? "as its kernel tells" :
+		 d->text ? "from its kernel" :
 			   "asking its kernel...");
 	attrset(top_bar_attr(t));
 	mvhline(y, 0, ' ', COLS);

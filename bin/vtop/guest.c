@@ -11,16 +11,16 @@
 #include "top.h"
 #include "view/users.h"
 
-/* What cannot be opened is tried again; a guest that boots pauses a little each time. */
+/* Retries of a guest that cannot be opened. Each may pause a guest that boots. */
 #define RETRY_FIRST (500 * VL_NSEC_PER_MSEC)
 #define RETRY_MOST (5 * VL_NSEC_PER_SEC)
-/* One whose clock stands for so long may be paused: its hypervisor knows. */
+/* If its clock stands still for so long it may be paused: ask the hypervisor. */
 #define STILL (2 * VL_NSEC_PER_SEC)
 #define ASK_EVERY (3 * VL_NSEC_PER_SEC)
 /*
- * A guest that booted again, with the kernel where it was, has everything else elsewhere: what
- * is read makes no sense. It is opened anew when that is so for this long; less often each
- * time, as that pauses the guest and the reason may be another.
+ * After a reboot the kernel can be in its old place while all else has moved: what is read
+ * makes no sense. The guest is opened anew when that lasts this long, with a backoff: opening
+ * can pause the guest, and the reason may be another one.
  */
 #define WRONG (1 * VL_NSEC_PER_SEC)
 #define ANEW_FIRST (5 * VL_NSEC_PER_SEC)
@@ -42,7 +42,7 @@ static void tell(const struct top_guest *g)
 	const uint64_t one = 1;
 	ssize_t n = write(g->event_fd, &one, sizeof(one));
 
-	(void)n; /* A counter that is full has been told. */
+	(void)n; /* a full counter wakes the reader, too */
 }
 
 static uint64_t paused_by_guest(const struct top_guest *g)
@@ -54,7 +54,7 @@ static uint64_t paused_by_guest(const struct top_guest *g)
 	return stats.paused_ns;
 }
 
-/* Takes @err. Rates and a sample are kept: they are shown as what was last seen. */
+/* Takes over @err. Without a new @sample the last one stays on show. */
 static void publish(struct top_guest *g, enum top_state state, struct vl_error *err,
 		    const struct vl_top_sample *sample)
 {
@@ -109,7 +109,7 @@ static bool open_guest(struct top_guest *g)
 	if (!err)
 		err = vl_guest_top_open(g->guest);
 	if (err) {
-		/* The guest is there: what runs in it is not understood yet. */
+		/* The guest is there, but its memory is not understood yet. */
 		if (err->code != VL_ERR_TARGET && !is_state(g, TOP_OPENING))
 			state = TOP_BOOTING;
 		if (err->code == VL_ERR_FIRMWARE)
@@ -125,7 +125,7 @@ static bool open_guest(struct top_guest *g)
 	}
 	g->retry_ns = g->wrong_at = g->asked_at = 0;
 	g->anew = false;
-	/* Whether it moves is not known before the second sample: its hypervisor is asked. */
+	/* Only the second sample shows whether it moves: ask its hypervisor until then. */
 	g->moved_sum = 0;
 	g->moved_at = 0;
 	vl_guest_reader_stats(g->guest, &stats);
@@ -134,7 +134,7 @@ static bool open_guest(struct top_guest *g)
 	memset(g->engine, 0, sizeof(g->engine));
 	strncpy(g->engine, stats.engine ? stats.engine : "none", sizeof(g->engine) - 1);
 	g->boots++;
-	/* What was seen of the guest before is of another one. */
+	/* The last sample is of another run of the guest. */
 	g->sample = NULL;
 	pthread_mutex_unlock(&g->lock);
 	vl_users_destroy(g->users);
@@ -143,7 +143,7 @@ static bool open_guest(struct top_guest *g)
 	return true;
 }
 
-/* It ended, or its kernel is not the one that runs. */
+/* Does the guest run, with this kernel? If not, close it and publish the reason. */
 static bool is_there(struct top_guest *g)
 {
 	struct vl_error *err = vl_guest_alive(g->guest);
@@ -183,8 +183,8 @@ static bool look_anew(struct top_guest *g, uint64_t now)
 }
 
 /*
- * Its clock went back: it is at a snapshot of before, or booted again where it was. What was
- * found when it was opened is of another time.
+ * Did its clock go back? Then the guest went back to a snapshot, or booted with its kernel in
+ * the same place. What was found when it was opened is stale: close it.
  */
 static bool went_back(struct top_guest *g, const struct vl_top_sample *s)
 {
@@ -206,13 +206,13 @@ static uint64_t moves(const struct vl_top_sample *s)
 	return sum;
 }
 
-/* A word of vl_guest_state(), as far as it is not plain. */
+/* The state that a word of vl_guest_state() means. */
 static enum top_state state_by_name(const char *word)
 {
 	for (int state = TOP_RUNNING; state <= TOP_GONE; state++)
 		if (!strcmp(word, top_state_name((enum top_state)state)))
 			return (enum top_state)state;
-	/* "prelaunch", "suspended" …: it stands. One that is not known may run. */
+	/* Other words ("prelaunch", "suspended"): it stands still. No word: it runs. */
 	return *word ? TOP_PAUSED : TOP_RUNNING;
 }
 
@@ -226,8 +226,8 @@ static enum top_state ask_state(struct top_guest *g)
 }
 
 /*
- * What its hypervisor says at first; from then on it is asked only when the guest has not
- * moved for a while.
+ * The state of the guest. Its hypervisor is asked at first, and then only when the guest has
+ * not moved for a while.
  */
 static enum top_state state_of(struct top_guest *g, const struct vl_top_sample *s)
 {
@@ -242,7 +242,7 @@ static enum top_state state_of(struct top_guest *g, const struct vl_top_sample *
 	} else if (sum != g->moved_sum) {
 		g->moved_sum = sum;
 		g->moved_at = now;
-		/* It was paused, and goes on; one that has crashed moves, too. */
+		/* It was paused and goes on. A crashed guest may move, too. */
 		if (g->last_state != TOP_RUNNING && g->last_state != TOP_CRASHED)
 			g->last_state = ask_state(g);
 	} else if (now - g->moved_at >= STILL && now - g->asked_at >= ASK_EVERY) {
@@ -253,8 +253,8 @@ static enum top_state state_of(struct top_guest *g, const struct vl_top_sample *
 }
 
 /*
- * Who reads has died, and there is no sample: the next one is made for the next sample. One
- * that dies again is not replaced for a while.
+ * The worker died before it had a sample. The next sample gets a new worker. If that dies,
+ * too, the guest is closed for RETRY_MOST.
  */
 static void lost_reader(struct top_guest *g, struct vl_error *err)
 {
@@ -268,7 +268,7 @@ static void lost_reader(struct top_guest *g, struct vl_error *err)
 	publish(g, state, err, NULL);
 }
 
-/* Once for each boot. It takes the kernel's code, and some tenths of a second. */
+/* Once for each boot: it runs the kernel's code, for some tenths of a second. */
 static void find_users(struct top_guest *g)
 {
 	if (g->users_asked || !g->guest)
@@ -337,7 +337,7 @@ static void read_detail(struct top_guest *g)
 	pthread_mutex_lock(&g->lock);
 	g->paused_before += d.paused_ns;
 	g->paused_ns += d.paused_ns;
-	/* Meanwhile another one may have been asked for. */
+	/* Meanwhile another process may have been asked for. */
 	if (g->detail.pid == d.pid) {
 		top_detail_clear(&g->detail);
 		g->detail = d;

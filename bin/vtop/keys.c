@@ -59,7 +59,7 @@ static void act_invert(struct top *t, int arg)
 	t->filter.down = !t->filter.down;
 }
 
-/* To the column beside, as top does. */
+/* Sort by the next column to the left or right, as in top. */
 static void act_sort_beside(struct top *t, int by)
 {
 	size_t nr = t->show.nr_shown, at = nr;
@@ -201,7 +201,7 @@ static const struct key {
 	void (*act)(struct top *t,
 		    int arg); /* NULL: it would change something, so it does nothing */
 	int arg;
-	const char *name, *what; /* NULL: the help has it with the one above */
+	const char *name, *what; /* NULL: the row above has it in its help */
 } keys[] = {
 	{ { KEY_UP }, ALL, act_move, TOP_UP, "Up Down", "move in the list" },
 	{ { KEY_DOWN }, ALL, act_move, TOP_DOWN, NULL, NULL },

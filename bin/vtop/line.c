@@ -82,7 +82,7 @@ static bool is_last(const struct top *t, size_t i)
 	return i + 1 == t->show.nr_shown;
 }
 
-/* What is too long for its column is cut, the last column is free; numbers push the next. */
+/* Text too long for its column is cut, except in the last one. Numbers push the next. */
 static void cell(struct top_line *l, const char *text, size_t len, size_t width, bool left,
 		 bool last)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which processes are shown, and in which order; as a list or as a tree. */
+/* Filters and sorts the processes, as a list or as a tree. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "top.h"
 
-/* What is deeper is shown at that depth; a hostile tree can be as deep as it has tasks. */
+/* Deeper tasks get a tree of their own: a hostile tree can be as deep as it has tasks. */
 #define MAX_DEPTH 63
 
 void top_list_deinit(struct top_list *l)
@@ -70,7 +70,7 @@ struct node {
 struct tree {
 	const struct vl_top_sample *sample;
 	const struct top_item *sorted;
-	uint32_t *first, *next; /* children of an item, by its place in the list; + 1, 0: none */
+	uint32_t *first, *next; /* child, sibling of an item: index + 1; 0: none */
 	struct top_item *out;
 	size_t nr, done;
 };
@@ -83,8 +83,8 @@ static int compare_nodes(const void *a, const void *b)
 }
 
 /*
- * Lay @at out and what is below it. Not by recursion, and every item is laid out once
- * only, as its list of children is taken away: parents that form a circle end there.
+ * Lay out @at and the items below it, without recursion. An item's list of children is
+ * taken away when it is laid out, so parents that form a circle end there.
  */
 static void lay_out(struct tree *t, uint32_t at)
 {
@@ -103,7 +103,7 @@ static void lay_out(struct tree *t, uint32_t at)
 			continue;
 		}
 		i--;
-		/* Its brothers are next; those at depth 0 are not ours. */
+		/* Its siblings are next, except at depth 0: these are the caller's. */
 		stack[depth] = depth ? t->next[i] : 0;
 		more &= depth < 63 ? (1ULL << depth) - 1 : ~0ULL;
 		if (depth && stack[depth])
@@ -132,7 +132,7 @@ static bool make_tree(struct top_list *l, const struct vl_top_sample *s)
 		nodes[i] = (struct node){ s->tasks[l->items[i].task].pid, (uint32_t)i };
 	if (ok)
 		qsort(nodes, l->nr, sizeof(*nodes), compare_nodes);
-	/* From the last to the first, so that the lists of children have the order of all. */
+	/* Backwards, so that lists of children have the order of the whole list. */
 	for (size_t i = l->nr; ok && i-- > 0;) {
 		const struct vl_top_task *p = &s->tasks[l->items[i].task];
 		const struct node key = { .pid = p->ppid };
@@ -149,7 +149,7 @@ static bool make_tree(struct top_list *l, const struct vl_top_sample *s)
 	for (size_t i = 0; ok && i < l->nr; i++)
 		if (!child[i])
 			lay_out(&t, (uint32_t)i);
-	/* What is left is below itself. */
+	/* The rest are circles, and what is below MAX_DEPTH. */
 	for (size_t i = 0; ok && i < l->nr && t.done < t.nr; i++)
 		if (t.first[i])
 			lay_out(&t, (uint32_t)i);

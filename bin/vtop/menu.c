@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vtop's menus at the left, and what is typed at the bottom. */
+/* vtop's menus at the left, and its prompt at the bottom. */
 #include <curses.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,7 +152,7 @@ void top_menu_key(struct top *t, int key)
 	}
 }
 
-/* ---- what is typed ---- */
+/* ---- the prompt ---- */
 
 static void find_from(struct top *t, size_t first)
 {
@@ -247,7 +247,7 @@ void top_prompt_key(struct top *t, int key)
 	case KEY_BACKSPACE:
 	case '\b':
 	case 0x7f:
-		/* Bytes that continue a character of UTF-8, and its first. */
+		/* A character of UTF-8: its continuation bytes, then the first. */
 		while (len && (p->text[len - 1] & 0xc0) == 0x80)
 			p->text[--len] = '\0';
 		if (len)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What stands above and below vtop's lists: meters, the line of guests, the keys. */
+/* Above and below vtop's lists: meters, the line of a guest, the keys. */
 #include <curses.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "screen.h"
 
-/* More CPUs than that have one meter together. */
+/* More CPUs than this share one meter. */
 #define MOST_METERS 16
 #define LABEL 5
 
@@ -140,7 +140,7 @@ static void draw_counts(struct top *t, const struct vl_top_sample *s, int y)
 	put(t, y + 1, x, COLS - x, buf);
 }
 
-/* Who it is, and what looking at it costs: the part that is not in htop. */
+/* The guest, and the cost of reading it, which htop does not have. */
 static void draw_title(struct top *t, const struct top_guest *g, int y)
 {
 	const struct vl_top_sample *s = g->sample;
@@ -184,7 +184,7 @@ void top_draw_header(struct top *t, struct top_guest *g, int *y)
 
 	draw_title(t, g, *y);
 	*y += 2;
-	/* On a small screen the list is worth more. */
+	/* A small screen is for the list. */
 	if (!s || LINES < 12)
 		return;
 	*y = draw_cpus(t, s, *y);
@@ -218,7 +218,7 @@ void top_guest_line(struct top *t, const struct top_guest *g, struct top_line *l
 
 	l->len = 0;
 	snprintf(name, sizeof(name), "%s", g->spec);
-	/* A process id says little. */
+	/* Add the host name: a process id alone says little. */
 	if (s && s->node[0] && strcmp(s->node, g->spec))
 		snprintf(name, sizeof(name), "%s (%s)", g->spec, s->node);
 	top_clean(&t->text, name, strlen(name));
@@ -308,7 +308,7 @@ static void draw_keys(struct top *t)
 		attrset(A_NORMAL);
 		x++;
 	}
-	/* What the list leaves out must not be forgotten. */
+	/* Show the filters, as they hide processes. */
 	if (t->pane == TOP_TASKS) {
 		char user[32] = "", buf[256];
 

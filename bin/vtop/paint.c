@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Text and attributes, as vtop's screen has them. */
+/* Text and attributes of vtop's screen. */
 #include <curses.h>
 
 #include "../report.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vtop on a terminal: its set-up, and the loop. */
+/* vtop on a terminal: set-up and main loop. */
 #include <curses.h>
 #include <errno.h>
 #include <langinfo.h>
@@ -19,7 +19,7 @@
 #include "../report.h"
 #include "screen.h"
 
-#define ESC_MS 50 /* a key that begins with ESC comes at once */
+#define ESC_MS 50 /* the longest wait for the rest of an escape sequence */
 
 static void start_colours(struct top *t)
 {
@@ -57,7 +57,7 @@ __attribute__((format(printf, 2, 0))) static void no_terminal(const struct top *
 	error_report(t->o->applet->name, NULL, err);
 }
 
-/* newterm(), as initscr() would end the program. */
+/* newterm(), because initscr() exits on an error. */
 static SCREEN *start_terminal(struct top *t)
 {
 	const char *term = getenv("TERM"), *cup;
@@ -69,7 +69,7 @@ static SCREEN *start_terminal(struct top *t)
 			    "use -b to print to a pipe");
 		return NULL;
 	}
-	/* What is not known, and what cannot move its cursor, as "dumb". */
+	/* Refuse unknown terminals, and those that cannot move the cursor ("dumb"). */
 	screen = newterm(NULL, stdout, stdin);
 	cup = screen ? tigetstr("cup") : NULL;
 	if (!cup || cup == (const char *)-1) {
@@ -108,8 +108,8 @@ static void take_keys(struct top *t)
 }
 
 /*
- * Wait for a key, a guest's answer or @until. Signals come in here only, so curses is
- * never interrupted: its own handlers serve Ctrl-Z and a new size.
+ * Wait for a key, a guest's answer or @until. Signals are let in here only, so
+ * curses is never interrupted. Its own handlers serve Ctrl-Z and a new size.
  */
 static void wait_for(struct top *t, int signal_fd, uint64_t until)
 {
@@ -164,8 +164,8 @@ static void loop(struct top *t, int signal_fd)
 		if (now >= next) {
 			top_ask(t);
 			asked = true;
+			/* Keep the rhythm. Later than a whole delay, begin a new one. */
 			next = now - next < t->delay_ns ? next + t->delay_ns : now + t->delay_ns;
-			/* Of the last frame that was asked for, nobody waits. */
 		}
 		if (t->dirty)
 			top_draw(t);

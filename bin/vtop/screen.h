@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What vtop's files that use curses share. */
+/* Shared by vtop's files that use curses. */
 #ifndef VLENS_BIN_VTOP_SCREEN_H
 #define VLENS_BIN_VTOP_SCREEN_H
 
@@ -18,12 +18,12 @@ enum {
 	TOP_SORTED,
 };
 
-/* What draws with them: paint.c. */
+/* Attributes made of these (paint.c). */
 int top_bar_attr(const struct top *t);
 int top_selected_attr(const struct top *t);
 int top_grey_attr(const struct top *t, bool grey);
 
-/* The summary over all guests (meters.c); the bottom line: keys, a message, or what is typed. */
+/* The summary over all guests; the bottom line: keys, message or prompt (meters.c). */
 void top_draw_summary(struct top *t, int *y);
 void top_draw_bottom(struct top *t);
 /* Moving in a list of @nr from @at, by pages of @page (select.c). */
@@ -38,7 +38,7 @@ enum top_way {
 size_t top_moved(size_t at, size_t nr, size_t page, int way);
 void top_sort_by(struct top *t, int column);
 
-/* Menus and prompts (menu.c): keys while one is open, and what opens them. */
+/* Menus and prompts (menu.c): keys while one is open, and the actions that open them. */
 #define TOP_ESC 27
 void top_menu_key(struct top *t, int key);
 void top_prompt_key(struct top *t, int key);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Where the selection is in a list, and what a list is sorted by. */
+/* The selection in a list, and its sort column. */
 #include "screen.h"
 
 void top_settle(struct top *t)
@@ -15,7 +15,7 @@ void top_settle(struct top *t)
 		t->from = t->at;
 	if (t->at >= t->from + t->page)
 		t->from = t->at - t->page + 1;
-	/* No empty lines at the end while there is something above. */
+	/* No empty lines at the end while lines above are hidden. */
 	if (t->from + t->page > t->list.nr)
 		t->from = t->list.nr > t->page ? t->list.nr - t->page : 0;
 }
@@ -42,7 +42,7 @@ size_t top_moved(size_t at, size_t nr, size_t page, int how)
 
 bool top_sorts_up(int column)
 {
-	/* Names and numbers of processes from the smallest on, amounts from the largest. */
+	/* Names and ids sort from the smallest, amounts from the largest. */
 	static const bool up[] = {
 		[VL_TOP_PID] = true,  [VL_TOP_USER] = true, [VL_TOP_PRI] = true,
 		[VL_TOP_NI] = true,   [VL_TOP_S] = true,    [VL_TOP_COMMAND] = true,

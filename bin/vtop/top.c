@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vtop: its options, and the guests it is about. */
+/* vtop: its options, and the start of its guests. */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,7 @@ static bool take_delay(struct top *t, const char *arg)
 	if (end == arg || *end || !(v >= 0) || v > MOST_DELAY)
 		return wrong(t, "number of seconds", arg);
 	t->delay_ns = (uint64_t)(v * VL_NSEC_PER_SEC + 0.5);
-	/* As fast as it goes would take a whole CPU. */
+	/* Without a limit vtop would take a whole CPU. */
 	if (t->delay_ns < 10000000)
 		t->delay_ns = 10000000;
 	return true;
@@ -75,7 +75,7 @@ static bool take_pids(struct top *t, const char *arg)
 	return true;
 }
 
-/* A number: the host's names are not the guest's. */
+/* A number, or root: the host's names are not the guest's. */
 static bool take_user(struct top *t, const char *arg)
 {
 	unsigned long v;
@@ -91,7 +91,7 @@ static bool take_user(struct top *t, const char *arg)
 	return true;
 }
 
-/* As others call them: "%CPU", "pcpu". */
+/* Names of columns in top, htop and ps: "%CPU", "NLWP". */
 static const char *known_as(const char *word, size_t len)
 {
 	static const struct {
@@ -108,7 +108,7 @@ static const char *known_as(const char *word, size_t len)
 	return NULL;
 }
 
-/* [+-]COLUMN: with a sign in that direction, as in top; without in the natural one. */
+/* [+-]COLUMN: the sign is the direction, as in top. Without one it is the default's. */
 static bool take_sort(struct top *t, const char *arg)
 {
 	bool sign = *arg == '+' || *arg == '-';
@@ -186,7 +186,7 @@ static bool start_guests(struct top *t, const struct view_job *jobs, size_t nr)
 	return true;
 }
 
-/* Why none could be opened. */
+/* If no guest could be opened, report why. Returns the exit status. */
 static int report_failures(struct top *t, int status)
 {
 	if (!top_all_failed(t))
@@ -203,7 +203,7 @@ static int run_on(struct top *t)
 	int status = STATUS_GUEST;
 	size_t nr = 0;
 
-	/* Without a name, all there are. */
+	/* Without a name, all guests. */
 	t->o->all = t->o->all || !t->o->nr_words;
 	if (!view_jobs(t->o, t->o->words, t->o->nr_words, &jobs, &nr))
 		return STATUS_GUEST;
@@ -250,7 +250,7 @@ int top_run(struct request *r)
 	free(t.line.text);
 	free(t.pids);
 	if (t.signal) {
-		/* The terminal is as it was: end as if there had been no handler. */
+		/* The terminal is restored: end as without a handler. */
 		signal(t.signal, SIG_DFL);
 		raise(t.signal);
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vtop. A thread for each guest reads it (guest.c) and hands a sample over; this
- * one has the screen and the keys, so that a guest that does not answer stops
- * neither the others nor the terminal.
+ * vtop. Each guest has a thread (guest.c), which reads it and hands over samples. The main
+ * thread has the screen and the keys, so a guest that does not answer blocks neither the
+ * other guests nor the terminal.
  */
 #ifndef VLENS_BIN_VTOP_TOP_H
 #define VLENS_BIN_VTOP_TOP_H
@@ -21,29 +21,29 @@
 enum top_state {
 	TOP_OPENING, /* for the first time */
 	TOP_RUNNING,
-	TOP_PAUSED,  /* it stands still; somebody has paused it */
+	TOP_PAUSED,  /* by somebody else */
 	TOP_STOPPED, /* its hypervisor process is stopped by a signal */
 	TOP_CRASHED, /* its kernel has panicked, or a capture kernel runs in its place */
 	TOP_DUMP,
-	TOP_FIRMWARE, /* it is there, but no kernel runs yet */
-	TOP_BOOTING,  /* it is there, but its kernel is not the one of before, or not up yet */
+	TOP_FIRMWARE, /* the guest runs, but no kernel yet */
+	TOP_BOOTING,  /* the guest runs, but with another kernel, or its kernel is not up yet */
 	TOP_GONE,     /* it has ended, or cannot be opened */
 };
 
-/* What the guest's kernel is asked for about a process (detail.c). */
+/* Details of a process, from the guest's kernel (detail.c). */
 struct top_detail {
 	int32_t pid;
 	char *text; /* lines, the guest's bytes; NULL: not here yet */
 	size_t len;
 	struct vl_error *err;
-	uint64_t paused_ns; /* what that took the guest */
+	uint64_t paused_ns; /* how long the guest was held for it */
 };
 
 struct top_guest {
 	const char *spec;
 	const struct vl_scan_options *scan;
-	int event_fd; /* is told when something is new */
-	/* When names of users are asked for. */
+	int event_fd; /* written when something is new */
+	/* When to read the names of users. */
 	enum { TOP_USERS_NEVER, TOP_USERS_FIRST, TOP_USERS_LATER } users_when;
 	pthread_t thread;
 	bool started;
@@ -51,14 +51,14 @@ struct top_guest {
 	pthread_mutex_t lock; /* over what follows */
 	pthread_cond_t wake;
 	bool quit, due; /* for the thread: end; take a sample */
-	bool answered;	/* the last sample that was asked for is there, or none can be had */
+	bool answered;	/* the last request was served, with a sample or without */
 	enum top_state state;
-	char means[64];			    /* the state, in words; "": it is plain */
-	struct vl_error *err;		    /* why it is as it is; NULL: no reason */
+	char means[64];			    /* what the state means; "": its name says it */
+	struct vl_error *err;		    /* the reason for the state; NULL: none */
 	const struct vl_top_sample *sample; /* the last; NULL: none yet */
 	char engine[16];
 	uint64_t paused_ns;
-	unsigned boots; /* so often it was seen to boot, or come back */
+	unsigned boots; /* times it was opened: first, after a boot, or when it came back */
 	struct top_detail detail;
 	bool detail_due;
 
@@ -67,20 +67,20 @@ struct top_guest {
 	struct vl_top_sample samples[2];
 	struct vl_users *users; /* of this boot; NULL: not known */
 	bool users_asked;
-	unsigned next; /* of samples, the one to fill */
+	unsigned next; /* index of the sample to fill */
 	uint64_t retry_at, retry_ns, moved_at, asked_at, moved_sum;
-	enum top_state last_state;    /* as it was last found, */
-	char state_means[64];	      /* in words */
-	unsigned lost;		      /* who read it has died, so often since the last sample */
+	enum top_state last_state;    /* as last found */
+	char state_means[64];	      /* what it means */
+	unsigned lost;		      /* deaths of its worker since the last sample */
 	uint64_t wrong_at;	      /* since when its memory makes no sense; 0: it does */
-	uint64_t anew_after, anew_ns; /* when its kernel may be looked for anew, and then again */
+	uint64_t anew_after, anew_ns; /* earliest next search for its kernel; backoff */
 	bool anew;
-	uint64_t paused_before; /* by guests that are closed */
+	uint64_t paused_before; /* ns, by openings before the current one */
 };
 
-/* Start the thread of @g, which has the fields before that. False: without memory. */
+/* Start the thread of @g; the fields above `thread` are set. False: it cannot be started. */
 bool top_guest_start(struct top_guest *g);
-/* End it; waits for what it is in the middle of. */
+/* End the thread; waits until it is done with its current request. */
 void top_guest_stop(struct top_guest *g);
 /* Ask for a sample; for the details of a process. */
 void top_guest_ask(struct top_guest *g);
@@ -91,7 +91,7 @@ const char *top_state_name(enum top_state state);
 void top_detail_read(const char *spec, const struct vl_target_options *target,
 		     struct top_detail *d);
 void top_detail_clear(struct top_detail *d);
-/* The users in /etc/passwd of guest @spec, if that is in its memory; it is not paused. */
+/* The users in /etc/passwd of guest @spec, without a pause. NULL: not in its memory. */
 struct vl_users *top_users_read(const char *spec, const struct vl_target_options *target);
 
 /* ---- which processes, in which order (list.c) ---- */
@@ -110,7 +110,7 @@ struct top_filter {
 struct top_item {
 	uint32_t task;	/* of the sample */
 	uint16_t depth; /* in the tree */
-	uint64_t more;	/* bit i: at depth i another one follows below */
+	uint64_t more;	/* bit i: a sibling follows at depth i */
 };
 
 struct top_list {
@@ -133,7 +133,7 @@ struct top_format {
 };
 extern const struct top_format top_formats[]; /* by column of vl_top_columns */
 
-/* "12.3", "-"; "512K", "1.25G"; "1:02.33"; "3 days, 01:02:03". Of at most 32 bytes. */
+/* Texts: "12.3", "-"; "512K", "1.25G"; "1:02.33"; "3d 01:02:03". */
 #define TOP_TEXT 32
 void top_tenths(int32_t tenths, char buf[TOP_TEXT]);
 void top_bytes(uint64_t bytes, char buf[TOP_TEXT]);
@@ -142,8 +142,8 @@ void top_time(uint64_t ns, char buf[TOP_TEXT]);
 void top_uptime(uint64_t ns, char buf[TOP_TEXT]);
 
 /*
- * The cell of column @column as it is shown: nothing in it can drive a terminal. *@buf
- * is a buffer that grows, malloc'ed.
+ * A growing buffer, malloc'ed. top_clean() and top_cell() set it to a sanitized text, to
+ * that of a cell.
  */
 struct top_text {
 	char *text;
@@ -157,11 +157,11 @@ void top_cell(struct top_text *t, const struct vl_top_sample *s, const struct vl
 
 struct top;
 
-/* A line over all columns, as wide as it gets. */
+/* A line over all columns, of any width. */
 struct top_line {
 	char *text;
 	size_t len, cap;
-	int sort_x, sort_width; /* of a header: where the column is that is sorted by */
+	int sort_x, sort_width; /* of a header: place of the sort column */
 };
 void top_line_header(const struct top *t, const struct vl_top_sample *s, struct top_line *l);
 void top_line_task(struct top *t, const struct vl_top_sample *s, const struct top_item *item,
@@ -173,7 +173,7 @@ void top_line_printf(struct top_line *l, const char *fmt, ...)
 
 enum top_pane { TOP_GUESTS = 1, TOP_TASKS = 2, TOP_DETAIL = 4, TOP_HELP = 8 };
 
-/* A list to choose from, at the left: by what to sort, whose processes. */
+/* A menu at the left: sort columns, or users. */
 struct top_menu {
 	const char *title;
 	char (*items)[24];
@@ -182,12 +182,12 @@ struct top_menu {
 	void (*take)(void *top, uint32_t value);
 };
 
-/* A line that is typed. */
+/* A line of input. */
 struct top_prompt {
 	const char *title; /* NULL: there is none */
 	char text[128];
 	void (*changed)(void *top, bool done);
-	char before[128]; /* for Esc */
+	char before[128]; /* restored by Esc */
 };
 
 struct top {
@@ -205,36 +205,36 @@ struct top {
 
 	/* The screen. */
 	bool colour, utf8, quit, dirty;
-	enum top_pane pane, below; /* help is over it */
-	size_t guest;		   /* the one that is shown */
+	enum top_pane pane, below; /* below: the pane under the help */
+	size_t guest;		   /* index of the shown one */
 	size_t guest_at, guest_from;
 	struct top_list list;
 	size_t at, from; /* the selected line, the first that is shown */
 	size_t page;	 /* lines that are shown */
-	int32_t follow;	 /* the process to stay on; 0: on the line */
+	int32_t follow;	 /* the selection stays on this pid; 0: on its line */
 	size_t scroll;	 /* of the detail pane and the help */
 	size_t scroll_max;
-	size_t column_from; /* so many columns of text are left of the screen */
+	size_t column_from; /* columns of text that are left of the screen */
 	struct top_menu menu;
 	struct top_prompt prompt;
 	char message[160]; /* until the next key */
 	struct top_text text;
 	struct top_line line;
-	int signal; /* that ended it; 0: none */
+	int signal; /* the one that ended vtop; 0: none */
 };
 
-/* Draw all of it (draw.c), and what it is made of (meters.c, paint.c). */
+/* Draw the screen (draw.c), the header (meters.c), a text (paint.c). */
 void top_draw(struct top *t);
 void top_draw_header(struct top *t, struct top_guest *g, int *y);
 void top_put(struct top *t, int y, int x, int width, const char *text, size_t len);
 
 /* Handle key @key (keys.c). */
 void top_key(struct top *t, int key);
-/* The help, line by line: NULL behind the last. @grey: a key that would change something. */
+/* Line @i of the help. False: there is none. @grey: a key that would change a guest. */
 bool top_help_line(size_t i, char *buf, size_t size, bool *grey);
-/* Is the natural order by column @column upwards? (select.c) */
+/* Does column @column sort upwards by default? (select.c) */
 bool top_sorts_up(int column);
-/* Put the selection where it belongs after the list has changed. */
+/* Put the selection in its place after the list has changed. */
 void top_settle(struct top *t);
 
 /* Text for a pipe (batch.c). Returns the exit status. */
@@ -242,9 +242,9 @@ int top_batch(struct top *t);
 /* With a terminal (screen.c). */
 int top_screen(struct top *t);
 
-/* Ask all guests that are looked at. (guest.c) */
+/* Ask all guests that are shown for a sample (guest.c). */
 void top_ask(struct top *t);
-/* Errors of the guests that could not be opened; true: that was all of them. */
+/* Have all guests an error, and was none ever opened? */
 bool top_all_failed(struct top *t);
 
 #endif
