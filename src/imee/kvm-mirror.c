@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kvm engine where the processor cannot walk the guest's own tables: requests go
- * through a mirror of them (mirror.h), which is filled ahead for addresses that are
- * known, and while the agent waits for those that it finds by itself.
+ * The kvm engine on processors that cannot walk the guest's own tables: requests go through a
+ * mirror of them (mirror.h). Addresses that are known are filled in before a request, those
+ * that the agent finds by itself while it waits.
  */
 #include <stdlib.h>
 
 #include "kvm.h"
 
-/* How often requests are made again because their tables changed meanwhile. */
+/* Tries of requests whose tables changed meanwhile. */
 #define TRIES_CHANGED 8
 
 /*
- * What a request will use for sure. False: no room. What the guest has not got mapped now
- * it may have by the time that the agent asks, and then the agent goes on behind it: so
- * those pages are looked at all the same, or it would find there what is from before.
+ * Mirror all pages that a request surely uses. False: no room. Pages behind an unmapped one are
+ * refreshed, too: the guest may map that one before the agent asks for it, and the agent would
+ * then go on to stale entries.
  */
 static bool map_request(struct vl_kvm *k, const struct agent_request *rq)
 {
@@ -27,8 +27,8 @@ static bool map_request(struct vl_kvm *k, const struct agent_request *rq)
 }
 
 /*
- * The agent's page comes last: whatever was changed for the requests, it is where it
- * should be, and stays there while the vCPU runs.
+ * Fill the mirror for @nr requests; returns its root, or 0. The agent's page comes last:
+ * whatever the requests changed, it is in place, and stays so while the vCPU runs.
  */
 static uint64_t prepare(struct vl_kvm *k, const struct agent_request *rqs, unsigned nr)
 {
@@ -69,7 +69,7 @@ static bool serve_mirrored(struct vl_kvm *k, unsigned nr)
 			*rq = saved[i];
 			rq->cr3 = root;
 		}
-		/* What was served once is to be served again: by counting back. */
+		/* A retry is posted by setting served back. */
 		if (tries)
 			k->redone++;
 		if (!kvm_post(k, tries ? &k->ring->served : &k->ring->posted,

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where the agent is. In every space that is read it must be mapped executable, at
- * one virtual address; the page of the guest that it stands on cannot be read
- * meanwhile. It starts beside the system-call entry, which also the user half of an
- * isolated process maps, and moves when that page is asked for or is not there.
+ * The place of the agent's page. Every space that is read must map it as executable, at one
+ * virtual address. It overlays a page of the guest, which cannot be read meanwhile. The agent
+ * starts beside the system-call entry, which the user root of an isolated process maps, too. It
+ * moves when a request needs the overlay page, or when a space does not map it.
  */
 #include <stdlib.h>
 
 #include "kvm.h"
 
-/* Pages that are looked at around the hint, on either side. */
+/* Pages to try on either side of the hint. */
 #define NEAR 64
 /* Entries of page tables that a search may read. */
 #define SEARCH_BUDGET 65536
-/* How often one request is posted again for one reason without getting further. */
+/* Tries of a request that makes no progress, by reason. */
 #define TRIES_BLIND (2 * KVM_HITS)
 #define TRIES_FAULT 4
 
 /*
- * The physical page that @va is mapped to, if the processor would execute there. Pages
- * of user mode are as good: SMEP is off.
+ * The physical page that @va is mapped to, if the processor would execute there. A page of user
+ * mode will do: SMEP is off.
  */
 static bool executable(struct vl_kvm *k, const struct vl_space *s, uint64_t va, uint64_t *gpa_ret)
 {
@@ -67,7 +67,10 @@ struct search {
 	unsigned budget;
 };
 
-/* The table at @table covers addresses from @base on. From the top: there the kernel is. */
+/*
+ * Search the table at @table, which covers addresses from @base on. It begins at the top, where
+ * the kernel is.
+ */
 static bool search(struct search *f, uint64_t table, uint64_t base, int level)
 {
 	for (int i = 511; i >= 0 && f->budget; i--) {
@@ -109,8 +112,8 @@ static bool find_place(struct vl_kvm *k, const struct vl_space *s)
 }
 
 /*
- * Looked at for every request: were the page replaced by another one of the guest's,
- * that would run in the agent's place.
+ * Checked for every request: a page that the guest maps in place of the agent's would run
+ * instead of the agent.
  */
 bool kvm_ready(struct vl_kvm *k, const struct vl_space *s)
 {
@@ -140,7 +143,10 @@ bool kvm_recover(struct vl_kvm *k, const struct vl_space *s, const struct agent_
 		k->hits[k->nr_hits++ % KVM_HITS] = k->overlay;
 		return *tries <= TRIES_BLIND && move(k, s);
 	case AGENT_LOST:
-		/* Not mapped any more, or never was; else it was a moment's state. */
+		/*
+		 * Move if the agent is not mapped there; if it is, that was the state of a
+		 * moment.
+		 */
 		*st = KVM_BY_WALK;
 		return *tries <= TRIES_FAULT && kvm_ready(k, s);
 	default:
@@ -149,8 +155,9 @@ bool kvm_recover(struct vl_kvm *k, const struct vl_space *s, const struct agent_
 		if (*st || !direct_host(k->walk, gpa, st))
 			return false;
 		/*
-		 * Both have looked, at two moments: the agent looks again. What this
-		 * processor cannot translate (pages of 1 GiB, not all have them) the walk can.
+		 * The walk succeeds where the agent failed: the tables changed in between, so
+		 * retry. Pages of 1 GiB, which not all processors translate, are left to the
+		 * walk.
 		 */
 		*st = KVM_BY_WALK;
 		return *tries <= (size == 1UL << 30 ? 1 : TRIES_FAULT);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The kvm engine: requests for bytes. What the agent cannot serve the other engine does. */
+/* The kvm engine: requests for bytes. The other engine serves what the agent cannot. */
 #include "kvm.h"
 
-/* Samples of a watch in one entry: a millisecond; where KVM emulates, a hundred. */
+/* Samples of a watch in one KVM_RUN: a millisecond; a hundred where KVM emulates. */
 #define WATCH_SAMPLES 4096
 
 /* ---- bytes ---- */
 
-/* A failure is named as the software walk does: the page's first byte, or @va itself. */
+/* The address of a failure, as the software walk reports it: the page's first byte, or @va. */
 static uint64_t fault_at(uint64_t va, uint64_t at)
 {
 	return (at & VL_PAGE_MASK) > va ? at & VL_PAGE_MASK : va;
@@ -38,7 +38,7 @@ enum vl_read_status kvm_read(struct vl_kvm *k, const struct vl_space *s, uint64_
 		at += done;
 		if (likely(!rq->status && done))
 			continue;
-		/* What the agent never says: it is not the agent that answers. */
+		/* The agent sets a status or makes progress: something else ran in its place. */
 		if (!rq->status)
 			return KVM_BY_WALK;
 		tries = done ? 0 : tries;
@@ -58,7 +58,7 @@ enum vl_read_status kvm_string(struct vl_kvm *k, const struct vl_space *s, uint6
 		size_t n = VL_PAGE_SIZE - va % VL_PAGE_SIZE;
 		enum vl_read_status st;
 
-		/* Most strings are short, and what is read costs. */
+		/* Most strings are short, and each byte costs time. */
 		n = n < 256 ? n : 256;
 		n = n < size ? n : size;
 		st = kvm_read(k, s, va, buf, n, fault);
@@ -107,10 +107,10 @@ enum vl_read_status kvm_string_op(struct vl_raw *e, const struct vl_space *s, ui
 	return st;
 }
 
-/* Marks an item that is to be read alone; no status, and not what reader.c marks with. */
+/* The status of an item to read alone; neither a vl_read_status nor the mark of reader.c. */
 #define REDO (VL_NR_READ_STATUS + 1)
 
-/* As many of @items as have room, by one entry; returns how many those are. */
+/* Serve as many of @items as have room, by one KVM_RUN; returns their number. */
 static size_t gather_some(struct vl_kvm *k, const struct vl_space *s, struct vl_get *items,
 			  size_t nr)
 {
@@ -128,7 +128,7 @@ static size_t gather_some(struct vl_kvm *k, const struct vl_space *s, struct vl_
 		rq->va = items[n].va;
 		rq->left = items[n].len;
 		rq->out = kvm_out_va(used);
-		/* Pieces are carried in whole words. */
+		/* The agent copies whole words. */
 		used = (used + items[n].len + 15) & ~7UL;
 	}
 	if (posted && !kvm_serve(k, posted))
@@ -160,7 +160,7 @@ void kvm_gather_op(struct vl_raw *e, const struct vl_space *s, struct vl_get *it
 
 		bool stand = n && kvm_stands(k);
 
-		/* What did not fit, or did not come out, alone. */
+		/* An item that did not fit, or failed, is read alone. */
 		n = n ? n : 1;
 		for (size_t j = i; j < i + n && !stand; j++)
 			if (!items[j].status)
@@ -191,7 +191,7 @@ static enum vl_read_status watch(struct vl_kvm *k, const struct vl_space *s, uin
 			max - *samples_ret < WATCH_SAMPLES ? max - *samples_ret : WATCH_SAMPLES;
 		struct agent_request *rq;
 
-		/* Not within one aligned word: one by one. */
+		/* Not within one aligned word: sample by kvm_read(). */
 		if ((va & 7) + size > 8 || old & ~mask) {
 			*ret = 0;
 			++*samples_ret;

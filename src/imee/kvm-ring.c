@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kvm engine's ring: requests are posted there, and the vCPU runs until they are
- * served. In poll mode a thread keeps the vCPU in the guest, where the agent looks at it.
+ * The kvm engine's ring: requests are posted there, and the vCPU runs until they are served. In
+ * poll mode a thread keeps the vCPU in the guest, where the agent polls the ring.
  */
 #include <sched.h>
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kvm engine's threads. The watchdog ends a vCPU that does not come back: a guest
- * can change its tables so that the agent's page becomes another one, whose code then
- * runs, for ever if it likes, over memory that it cannot write; and there are KVMs that
- * themselves never get through (see probe() in kvm.c). Only a signal gets it out. It is
- * blocked outside of KVM_RUN, so that no handler of the program is ever called.
+ * The kvm engine's threads. The watchdog ends a KVM_RUN that does not return. A guest can
+ * change its tables so that another page takes the place of the agent's, whose code then runs,
+ * for ever if it likes, over memory that it cannot write. Some KVMs hang by themselves (see
+ * probe() in kvm.c). Only a signal ends KVM_RUN. It is blocked elsewhere, so that no handler of
+ * the program is ever called.
  */
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -23,7 +23,7 @@ static void wait_ms(struct vl_kvm *k, unsigned ms)
 	pthread_cond_timedwait(&k->cond, &k->lock, &ts);
 }
 
-/* A request that is still the same one after limit_ms. */
+/* End a request that is not served within limit_ms. */
 static void *watchdog(void *arg)
 {
 	struct vl_kvm *k = arg;
@@ -39,7 +39,7 @@ static void *watchdog(void *arg)
 			since = vl_now_ns();
 		} else if (vl_now_ns() - since > atomic_load(&k->limit_ms) * VL_NSEC_PER_MSEC) {
 			atomic_store(&k->broken, true);
-			/* Again and again: it may just be on its way in. */
+			/* Repeated: the thread may be just about to enter KVM_RUN. */
 			if (k->running)
 				pthread_kill(k->runner, VL_MACHINE_SIGNAL);
 		}
@@ -100,7 +100,7 @@ void kvm_quiesce(struct vl_kvm *k)
 	k->ring->spin = 0;
 	while (!atomic_load(&k->asleep) && !atomic_load(&k->broken))
 		nanosleep(&moment, NULL);
-	/* It holds the lock until it sleeps. */
+	/* The poller releases the lock when it sleeps. */
 	pthread_mutex_lock(&k->lock);
 	k->ring->spin = k->spin;
 	pthread_mutex_unlock(&k->lock);
@@ -110,7 +110,7 @@ void kvm_threads_stop(struct vl_kvm *k)
 {
 	pthread_mutex_lock(&k->lock);
 	atomic_store(&k->stop, true);
-	/* The agent is not to look for more. */
+	/* Have the agent stop polling. */
 	if (k->ring)
 		k->ring->spin = 0;
 	pthread_cond_broadcast(&k->cond);

@@ -47,8 +47,8 @@ static bool set_range(struct vl_kvm *k, size_t i)
 	       vl_machine_slot(&k->machine, 2 * (unsigned)i, r->gpa, r->size, r->host, true);
 }
 
-/* A slot cannot change its size: away with it, then two beside the hole. */
-static bool redirect(struct vl_kvm *k, size_t i, uint64_t overlay)
+/* A slot's size cannot change: delete it, then add one on each side of the hole. */
+static bool punch_hole(struct vl_kvm *k, size_t i, uint64_t overlay)
 {
 	const struct kvm_range *r = &k->ranges[i];
 	uint64_t below = overlay - r->gpa, above = r->size - below - VL_PAGE_SIZE;
@@ -64,7 +64,7 @@ static bool redirect(struct vl_kvm *k, size_t i, uint64_t overlay)
 	return vl_machine_slot(&k->machine, agent_slot(k), overlay, VL_PAGE_SIZE, k->page, false);
 }
 
-static bool restore(struct vl_kvm *k)
+static bool close_hole(struct vl_kvm *k)
 {
 	unsigned slot = 2 * (unsigned)k->split;
 	const struct kvm_range *r = &k->ranges[k->split];
@@ -126,7 +126,7 @@ static void make_page(struct vl_kvm *k, uint64_t va)
 	}
 }
 
-/* At the agent's entry, in the local space. */
+/* Set the vCPU to the agent's entry, in the local space. */
 static bool reset_vcpu(struct vl_kvm *k, int levels)
 {
 	struct kvm_regs regs = { .rip = k->va + AGENT_ENTRY,
@@ -138,9 +138,9 @@ static bool reset_vcpu(struct vl_kvm *k, int levels)
 	if (ioctl(k->machine.vcpu, KVM_GET_SREGS, &s))
 		return false;
 	/*
-	 * The guest's tables mean the same under these: NX is defined, CR0.WP, SMEP and
-	 * SMAP are off; global pages and PCIDs are off, so that a load of CR3 drops
-	 * every translation.
+	 * Under these the guest's tables translate as in the guest: NX is defined; CR0.WP, SMEP
+	 * and SMAP are off. Global pages and PCIDs are off, so that a load of CR3 drops every
+	 * translation.
 	 */
 	s.cr0 = X86_CR0_PG | CR0_PE | CR0_ET | CR0_NE;
 	s.cr3 = k->exchange_gpa;
@@ -158,7 +158,7 @@ static bool reset_vcpu(struct vl_kvm *k, int levels)
 	    ioctl(k->machine.vcpu, KVM_SET_REGS, &regs))
 		return false;
 	k->page->vars.ask = 0;
-	/* What a triple fault may have left pending. */
+	/* A triple fault may have left events pending. */
 	ioctl(k->machine.vcpu, KVM_SET_VCPU_EVENTS, &events);
 	return true;
 }
@@ -173,10 +173,10 @@ bool kvm_vm_place(struct vl_kvm *k, uint64_t va, uint64_t gpa, int levels)
 		return false;
 	kvm_quiesce(k);
 	if (!k->placed || gpa != k->overlay) {
-		if (k->placed && !restore(k))
+		if (k->placed && !close_hole(k))
 			return false;
 		k->placed = false;
-		if (!redirect(k, i, gpa))
+		if (!punch_hole(k, i, gpa))
 			return false;
 	}
 	k->split = i;
@@ -192,15 +192,15 @@ bool kvm_vm_place(struct vl_kvm *k, uint64_t va, uint64_t gpa, int levels)
 /* ---- running ---- */
 
 /*
- * The agent's access met what KVM cannot give: no RAM, or a page of the file that is
- * not there. To the agent that is a fault.
+ * Make the agent's access a fault: KVM cannot serve it, as there is no RAM, or no such page in
+ * the file.
  */
 static bool fault_agent(struct vl_kvm *k)
 {
 	static const struct kvm_vcpu_events none;
 	struct kvm_regs regs;
 
-	/* An access is completed first, with whatever it got. */
+	/* Let KVM complete the access first, with any value. */
 	if (k->machine.run->exit_reason == KVM_EXIT_MMIO) {
 		k->machine.run->immediate_exit = 1;
 		while (!ioctl(k->machine.vcpu, KVM_RUN, 0) &&
@@ -211,14 +211,14 @@ static bool fault_agent(struct vl_kvm *k)
 	if (ioctl(k->machine.vcpu, KVM_GET_REGS, &regs))
 		return false;
 	regs.rip = k->va + vl_agent_fault;
-	/* An exception that could not be delivered is not to come again. */
+	/* Drop an exception that could not be delivered. */
 	return !ioctl(k->machine.vcpu, KVM_SET_REGS, &regs) &&
 	       !ioctl(k->machine.vcpu, KVM_SET_VCPU_EVENTS, &none);
 }
 
 /*
- * The request led the vCPU astray: in that space the agent's page is not where it
- * should be. It starts anew, with the next one.
+ * Fail the request and reset the vCPU for the next one: in that space the agent's page is not
+ * where it should be, so the vCPU left the agent's code.
  */
 static bool lose_request(struct vl_kvm *k)
 {
@@ -233,14 +233,14 @@ static bool lose_request(struct vl_kvm *k)
 	return reset_vcpu(k, k->levels);
 }
 
-/* The agent asks for an address (mirror.h). */
+/* Answer the agent, which asks for an address (mirror.h). */
 static void answer_agent(struct vl_kvm *k)
 {
 	struct agent_vars *v = &k->page->vars;
 	unsigned before = k->mirror->nr_entries;
 	uint64_t gpa;
 
-	/* The same again, with nothing to add, would go on for ever. */
+	/* With no entry added the agent would ask again for ever. */
 	k->asks++;
 	v->ask = k->asked++ < MIRROR_ENTRIES && k->mirror->running &&
 				 !mirror_map(k->mirror, &k->space, v->asked, &gpa) &&
@@ -281,9 +281,9 @@ static bool run(struct vl_kvm *k)
 			continue;
 		case KVM_EXIT_INTERNAL_ERROR:
 			/*
-			 * Where page tables in read-only memory cannot be walked by the
-			 * processor, KVM emulates each instruction, but no exception: newer
-			 * ones say so, older ones hang (probe() in kvm.c).
+			 * Where the processor cannot walk tables in read-only memory KVM
+			 * emulates each instruction, but delivers no exception: newer kernels
+			 * report that, older ones hang (probe() in kvm.c).
 			 */
 			if (k->machine.run->internal.suberror == KVM_INTERNAL_ERROR_DELIVERY_EV ?
 				    !fault_agent(k) :
@@ -322,9 +322,9 @@ bool kvm_slot_aligned(const struct vl_ram *r)
 }
 
 /*
- * Can the range be in a memory slot: mapped, page by page? That a file is cut short
- * is no danger, as only KVM touches the mapping. Huge pages that the guest never touched
- * are taken from its own reservation when they are read.
+ * Can the range be mapped for a memory slot, page by page? A truncated file is no danger, as
+ * only KVM touches the mapping. A read of a huge page that the guest never touched takes it
+ * from the guest's own reservation.
  */
 bool kvm_slot_fits(const struct vl_ram *r)
 {
@@ -356,8 +356,8 @@ static struct vl_error *map_ram(struct vl_kvm *k, struct vl_target *t)
 }
 
 /*
- * What the vCPU can do: all that KVM has, and pages of 1 GiB, which the guest may
- * use though KVM does not offer them (where it walks the tables itself).
+ * Give the vCPU all features of KVM, and pages of 1 GiB: KVM does not offer those where it
+ * walks the tables itself, but the guest may use them.
  */
 static struct vl_error *set_cpuid(struct vl_kvm *k, unsigned *phys_bits_ret)
 {
@@ -379,8 +379,8 @@ static struct vl_error *set_cpuid(struct vl_kvm *k, unsigned *phys_bits_ret)
 }
 
 /*
- * The exchange pages lie in the upper half of what can be addressed, where no RAM
- * is, at a place that the guest cannot know: a page table that names it would see them.
+ * The exchange pages lie in the upper half of the physical addresses, where no RAM is, at a
+ * random place: a guest that knew it could map them by its page tables.
  */
 static struct vl_error *place_exchange(struct vl_kvm *k, unsigned phys_bits)
 {
@@ -388,7 +388,7 @@ static struct vl_error *place_exchange(struct vl_kvm *k, unsigned phys_bits)
 
 	if (phys_bits < 32 || phys_bits > 52 ||
 	    getrandom(&where, sizeof(where), 0) != (ssize_t)sizeof(where))
-		return vl_error_new(VL_ERR_TARGET, "KVM tells no width of physical addresses");
+		return vl_error_new(VL_ERR_TARGET, "KVM reports no width of physical addresses");
 	k->exchange_gpa = half | ((where & (half / 2 - 1)) & ~((1UL << 21) - 1));
 	if (!vl_machine_slot(&k->machine, agent_slot(k) + 1, k->exchange_gpa,
 			     KVM_EXCHANGE_PAGES * VL_PAGE_SIZE, k->exchange, false))
@@ -412,7 +412,7 @@ struct vl_error *kvm_vm_add_mirror(struct vl_kvm *k)
 	if (!vl_machine_slot(&k->machine, agent_slot(k) + 2, k->exchange_gpa + KVM_MIRROR_OFFSET,
 			     MIRROR_TABLES * VL_PAGE_SIZE, k->mirror_pages, false))
 		return vl_error_os(errno, "KVM_SET_USER_MEMORY_REGION");
-	/* Page faults lead elsewhere now. */
+	/* With a mirror page faults have another handler. */
 	if (k->placed)
 		make_page(k, k->va);
 	return NULL;
@@ -427,7 +427,10 @@ static struct vl_error *make_own_pages(struct vl_kvm *k)
 	k->ring = (struct agent_ring *)(k->exchange + KVM_TABLE_PAGES * VL_PAGE_SIZE);
 	k->out = (unsigned char *)k->ring + KVM_RING_PAGES * VL_PAGE_SIZE;
 	memcpy(k->page, vl_agent_page, AGENT_SIZE);
-	/* Random behind the code: what is equal to the guest's memory by chance costs time. */
+	/*
+	 * Random behind the code: memory of the guest that equals the canary by chance costs
+	 * time.
+	 */
 	if (getrandom((unsigned char *)k->page + AGENT_VARS, 256, 0) != 256 ||
 	    getrandom(k->page->stage, 256, 0) != 256)
 		return vl_error_os(errno, "getrandom");

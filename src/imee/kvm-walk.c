@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kvm engine's walks. The agent follows a list and collects the fields of its
- * elements by itself: one entry returns all of it. What it puts out is checked here:
- * it stops at a bound, so a loop is found in what it brought. An xarray's nodes are
- * read one by one, their elements by one entry for each node.
+ * The kvm engine's walks. The agent follows a list and collects the fields of its elements by
+ * itself: one KVM_RUN returns all of it. Its output is checked here. The agent stops at a
+ * bound, and a loop is found in its output. An xarray's nodes are read one by one, the elements
+ * of each node by one KVM_RUN.
  */
 #include <stdlib.h>
 
@@ -15,9 +15,11 @@ struct walker {
 	const struct vl_walk *w;
 	struct vl_walked *ret;
 	uint64_t tortoise, steps, lap; /* finds loops: Brent's algorithm */
-	/* Too large for the stage: the agent tells the address, and it is read later. */
+	/*
+	 * Too large for the stage: the agent puts out the address, and the field is read later.
+	 */
 	bool later[VL_WALK_FIELDS];
-	size_t record; /* what the agent puts out for an element, bytes */
+	size_t record; /* bytes of output for an element */
 };
 
 static size_t padded(size_t bytes)
@@ -89,7 +91,7 @@ static enum vl_read_status field_failed(struct walker *k, uint64_t status, uint6
 	return st;
 }
 
-/* Field @f from what the agent put out at @in to @out. */
+/* Copy field @i from the agent's output at @in to @out. */
 static enum vl_read_status take_field(struct walker *k, size_t i, uint64_t index,
 				      const unsigned char *in, unsigned char *out)
 {
@@ -122,7 +124,7 @@ static enum vl_read_status take_field(struct walker *k, size_t i, uint64_t index
 	return VL_READ_OK;
 }
 
-/* One element of what the agent put out; a status ends the walk. */
+/* Take one element of the agent's output; a status but VL_READ_OK ends the walk. */
 static enum vl_read_status take(struct walker *k, const unsigned char *in, uint64_t index)
 {
 	const struct vl_walk *w = k->w;
@@ -149,7 +151,7 @@ static enum vl_read_status take(struct walker *k, const unsigned char *in, uint6
 	return VL_READ_OK;
 }
 
-/* A list cannot come back to @node before it ends. */
+/* Is the walk at a node for the second time? Brent's algorithm. */
 static bool loops(struct walker *k, uint64_t node)
 {
 	if (node == k->tortoise) {
@@ -165,8 +167,8 @@ static bool loops(struct walker *k, uint64_t node)
 }
 
 /*
- * Elements from @in on, @nr of them. What is to be read later goes through the same
- * pages, so they are copied then.
+ * Take @nr elements of the agent's output. Fields that are read later go through the same
+ * pages, so the output is then copied first.
  */
 static enum vl_read_status take_all(struct walker *k, size_t nr, uint64_t index, bool head)
 {
@@ -193,7 +195,7 @@ static enum vl_read_status take_all(struct walker *k, size_t nr, uint64_t index,
 	return st;
 }
 
-/* What ended the agent's walk, in our words. VL_READ_OK: go on. */
+/* Translate the status that ended the agent's walk. VL_READ_OK without *@done: go on. */
 static enum vl_read_status ended(struct walker *k, const struct agent_request *rq, bool *done)
 {
 	*done = true;
@@ -206,7 +208,7 @@ static enum vl_read_status ended(struct walker *k, const struct agent_request *r
 	case AGENT_GARBAGE:
 		return VL_READ_GARBAGE;
 	case AGENT_MORE:
-		/* Room for no more in this entry, or at all. */
+		/* The bound was that of this KVM_RUN, or that of the caller. */
 		*done = k->ret->nr == k->w->max;
 		if (!*done)
 			return VL_READ_OK;
@@ -226,7 +228,7 @@ static enum vl_read_status chain(struct walker *k, uint64_t head, uint64_t index
 	const struct vl_walk *w = k->w;
 	bool list = w->kind == VL_WALK_LIST, done = false;
 	bool first = list && w->with_head;
-	/* One entry must not take longer than the watchdog allows, where KVM emulates. */
+	/* Where KVM emulates, one KVM_RUN must stay within the watchdog's limit. */
 	size_t most = KVM_WALK_FIELDS / (w->nr_fields + 8);
 	uint64_t at = first ? head : head + (list ? w->next : 0);
 	enum vl_read_status st = VL_READ_OK;
@@ -270,7 +272,7 @@ static enum vl_read_status chain(struct walker *k, uint64_t head, uint64_t index
 		if (done)
 			continue;
 		if (got.status == AGENT_FULL || got.status == AGENT_MORE) {
-			/* The agent always gets further. */
+			/* The agent always makes progress. */
 			st = nr ? st : KVM_BY_WALK;
 			continue;
 		}
@@ -281,8 +283,8 @@ static enum vl_read_status chain(struct walker *k, uint64_t head, uint64_t index
 }
 
 /*
- * xarray, after include/linux/xarray.h: an entry is a pointer, a value (bit 0),
- * or internal (bits 1, 0 are 10): above 4096 a node, else something to be passed over.
+ * xarray, after include/linux/xarray.h: an entry is a pointer, a value (bit 0), or internal
+ * (bits 1, 0 are 10): above 4096 a node, else to be skipped.
  */
 static bool is_node(uint64_t entry)
 {
@@ -294,7 +296,7 @@ static bool is_element(uint64_t entry)
 	return entry && !(entry & 3);
 }
 
-/* Have the agent collect one element; what it put out is at the start of out. */
+/* Have the agent collect one element; its output is at the start of out. */
 static enum vl_read_status element(struct walker *k, uint64_t entry)
 {
 	enum vl_read_status st;
@@ -321,7 +323,7 @@ static enum vl_read_status element(struct walker *k, uint64_t entry)
 
 #define NODE_SLOTS 64
 
-/* The elements among @nr entries of one node, first by one entry for all. */
+/* Take the elements among @nr entries of one node, first by one KVM_RUN for all. */
 static enum vl_read_status elements(struct walker *k, const uint64_t *entries, unsigned nr,
 				    uint64_t index, unsigned shift)
 {
@@ -345,7 +347,7 @@ static enum vl_read_status elements(struct walker *k, const uint64_t *entries, u
 		return VL_READ_OK;
 	if (!kvm_serve(k->k, posted))
 		return KVM_BY_WALK;
-	/* What follows may go through the same pages. */
+	/* Later reads may go through the same pages. */
 	all = malloc(posted * k->record);
 	if (!all)
 		return KVM_BY_WALK;
@@ -403,7 +405,7 @@ static enum vl_read_status open_node(struct walker *k, uint64_t entry, unsigned 
 		k->ret->fault = entry - 2;
 		return VL_READ_GARBAGE;
 	}
-	/* Lowest of all: no nodes below it. */
+	/* The lowest level: no nodes below it. */
 	if (!l->shift) {
 		l->slot = w->xa_nr_slots;
 		return elements(k, l->slots, w->xa_nr_slots, l->index, 0);
@@ -437,7 +439,7 @@ static enum vl_read_status xarray(struct walker *k, uint64_t head, uint64_t *nod
 		entry = l->slots[l->slot];
 		index = l->index + ((uint64_t)l->slot++ << l->shift);
 		if (is_node(entry)) {
-			/* Nodes that lead nowhere would keep us for ever. */
+			/* Bounded: nodes without elements could go on for ever. */
 			if (depth == XA_DEPTH_MAX || !(*nodes_left)--) {
 				k->ret->fault = entry - 2;
 				return VL_READ_LOOP;
@@ -455,8 +457,10 @@ void kvm_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_walk *
 	      struct vl_walked *ret)
 {
 	struct walker k = { .k = kvm_of(e), .s = s, .w = w, .ret = ret };
-	/* A node has at least one entry and they nest less than 16 deep; the rest is
-	 * for values. */
+	/*
+	 * A node has at least one entry, and nodes nest less than 16 deep. The constant is for
+	 * nodes of values.
+	 */
 	uint64_t nodes_left = 16 * (uint64_t)w->max + 65536;
 
 	*ret = (struct vl_walked){ 0 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The kvm engine: when it can serve at all, and its table of operations. */
+/* The kvm engine: where it can serve, and its table of operations. */
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include "../host/port.h"
 #include "kvm.h"
 
-/* What KVM makes of it is asked when a machine is made; that ioctl takes its time. */
+/* Of the processor. KVM is asked when a machine is made, as that ioctl is slow. */
 static bool has_la57(void)
 {
 	unsigned a, b, c = 0, d;
@@ -19,7 +19,7 @@ static bool has_la57(void)
 	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && c >> 16 & 1;
 }
 
-/* What there is of KVM: a process without rights was told before. */
+/* What this host has of KVM. A process without rights was told at its start. */
 static void look_host(struct vl_target *t, struct vl_machine_host *ret)
 {
 	const struct vl_target_port *port = vl_target_port(t);
@@ -36,15 +36,15 @@ static void leave_host(struct vl_target *t, struct vl_machine_host *h)
 		close(h->kvm);
 }
 
-/* For a mirror of the guest's tables those must be in memory that stays at its place. */
+/* A mirror needs the guest's tables in memory that stays mapped at one place. */
 static bool mirror_fits(struct vl_target *t)
 {
 	return !vl_target_is_live(t) || vl_ram_by_module(t) || vl_ram_most(t, vl_ram_mappable);
 }
 
 /*
- * Can most of the RAM be in slots? With *@module_ret, as the module maps it. What cannot,
- * a display's memory for one, is read by the other engine.
+ * Can most of the RAM be in slots? *@module_ret is the module if it maps the RAM. The other
+ * engine reads the rest, a display's memory for one.
  */
 static bool most_fits(struct vl_target *t, struct vl_kmod **module_ret)
 {
@@ -118,9 +118,9 @@ static void close_op(struct vl_raw *e)
 }
 
 /*
- * Does it work at all? A word that is there, and an address that is not, where the
- * processor has to deliver an exception under the guest's tables. On a processor that
- * cannot walk tables in read-only memory (see rank_op()) KVM hangs over that.
+ * Does the vCPU work? Read a word that is mapped, then an address that is not: there the
+ * processor delivers an exception under the guest's tables. On a processor that cannot walk
+ * tables in read-only memory (see rank_op()) KVM hangs over that.
  */
 static struct vl_error *probe(struct vl_kvm *k, const struct vl_attach *c)
 {
@@ -134,7 +134,7 @@ static struct vl_error *probe(struct vl_kvm *k, const struct vl_attach *c)
 	else if (k->by_walk != by_walk)
 		what = "no page of the guest can be executed";
 	else
-		/* The first page of all is mapped by no kernel. */
+		/* No kernel maps the first page. */
 		vl_raw_kvm.read(&k->raw, &s, 0, &word, sizeof(word), &fault);
 	atomic_store(&k->limit_ms, 3000);
 	if (atomic_load(&k->broken))

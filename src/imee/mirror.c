@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-/* What processors set by themselves, the guest's in its tables and ours in the mirror. */
+/* Set by processors: in the guest's tables by its own, in the mirror by ours. */
 #define FLAGS (X86_PTE_A | X86_PTE_D)
 
 struct step {
@@ -37,7 +37,7 @@ static void clear(struct mirror *m)
 	m->nr_tables = m->nr_entries = 0;
 }
 
-/* Where in the hash the table of @key is, or would be. */
+/* The slot of the hash for the table of @key. */
 static unsigned slot_of(const struct mirror *m, uint64_t key)
 {
 	/* Multiplicative hashing, by 2^64 over the golden ratio. */
@@ -74,7 +74,7 @@ static int table(struct mirror *m, uint64_t gpa, int level, enum vl_read_status 
 	return (int)m->nr_tables - 1;
 }
 
-/* The entries that translate @va, by level; the leaf is the one at *@leaf_ret. */
+/* The entries that translate @va, by level; that of level *@leaf_ret is the leaf. */
 static enum vl_read_status translate(struct mirror *m, const struct vl_space *s, uint64_t va,
 				     struct step path[6], int *leaf_ret)
 {
@@ -101,7 +101,7 @@ static enum vl_read_status translate(struct mirror *m, const struct vl_space *s,
 	return VL_READ_OK;
 }
 
-/* Entry @index of table @t is @entry, which the processor shall see as @as. */
+/* Record @entry as the guest's entry @index of table @t; the processor sees @as. */
 static enum vl_read_status fill(struct mirror *m, unsigned t, unsigned index, uint64_t entry,
 				uint64_t as)
 {
@@ -111,8 +111,8 @@ static enum vl_read_status fill(struct mirror *m, unsigned t, unsigned index, ui
 	entry &= ~FLAGS;
 	if (*known != entry) {
 		/*
-		 * While it runs the processor may have the old one still, and the agent
-		 * must stay where it is.
+		 * The running processor may have the old entry cached, and the agent must stay
+		 * in place.
 		 */
 		if (*known && m->running) {
 			m->changed = true;
@@ -136,9 +136,9 @@ static enum vl_read_status fill(struct mirror *m, unsigned t, unsigned index, ui
 }
 
 /*
- * The guest has not got @va mapped, or to what nobody may see: what the mirror has of it
- * from before goes, or the processor would find it there. The last entry goes in any case,
- * as the guest may have just put back what it was.
+ * Remove stale entries for @va, which the guest does not map, or maps to our own memory: the
+ * processor would find them. The last entry goes even if it is unchanged, as the guest may have
+ * just restored it.
  */
 static void cut(struct mirror *m, const struct vl_space *s, uint64_t va)
 {
@@ -157,7 +157,7 @@ static void cut(struct mirror *m, const struct vl_space *s, uint64_t va)
 			return;
 		if (level == 1 || *known & X86_PTE_PS ||
 		    *known != (m->tables[t].live[index] & ~FLAGS)) {
-			/* It stays in the list of entries, as one that has nothing. */
+			/* It stays in the list of entries, as an empty one. */
 			*known = 0;
 			__atomic_store_n(&m->pages[t][index], 0, __ATOMIC_RELEASE);
 			return;
@@ -212,7 +212,7 @@ static bool differs(const struct mirror *m, uint32_t id)
 	return (t->live[id & 511] & ~FLAGS) != t->known[id & 511];
 }
 
-/* Take out what the guest has changed; true: some of it the processor has used. */
+/* Remove entries that the guest has changed; true: the processor has used some of them. */
 static bool drop_changed(struct mirror *m)
 {
 	bool used = false;

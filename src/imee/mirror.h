@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A mirror of those page table entries that are in use, for processors that count
- * their own walk of a guest's page tables as a write to them (AMD APM volume 2, 15.25.5;
- * Intel SDM volume 3, "EPT violations", with accessed and dirty flags for EPT): the guest's
- * tables are read-only to us, and such a processor cannot walk them there.
+ * A mirror of those page table entries that are in use, for processors that treat their own
+ * walk of a guest's page tables as a write to them (AMD APM volume 2, 15.25.5; Intel SDM volume
+ * 3, "EPT violations", with accessed and dirty flags for EPT): the guest's tables are read-only
+ * to us, and such a processor cannot walk them there.
  *
- * The mirror has an own page for each table, at guest-physical addresses of ours. An
- * entry in it is the guest's: a leaf as it is, else with the address of the next
- * table's mirror. Entries are filled in when an address needs them; all others are not
- * present. Data are not mirrored: a leaf leads to the guest's own page.
+ * The mirror has one page for each table, at guest-physical addresses of ours. An entry in it
+ * is the guest's: a leaf is unchanged, any other has the address of the next table's mirror.
+ * Entries are filled in when an address needs them; all others are not present. Data are not
+ * mirrored: a leaf leads to the guest's own page.
  *
- * Nothing stale comes out of it. What was filled in is known, and where in the guest's
- * memory it is from; it is compared before a request, and again after it, with what is
- * there then. A request whose entries changed is made again. So what was read went
- * through entries that were the guest's before and after, as with a software walk.
+ * No stale entry is used. Each one is recorded with its place in the guest's memory, and
+ * compared with that before a request and after it. A request whose entries changed is retried.
+ * So every read went through entries that the guest had before and after it, as with a software
+ * walk.
  *
  * Only the accessed and dirty flags are the mirror's own; the processor sets them.
  */
@@ -23,9 +23,9 @@
 #include "direct.h"
 
 #define MIRROR_TABLES 2048   /* pages of 4 KiB, touched as they are needed */
-#define MIRROR_ENTRIES 16384 /* filled in at a time */
-#define MIRROR_USED 2048     /* noted as used by one request; beyond that all are */
-/* Before a request that compares all of them they are not to be more than this. */
+#define MIRROR_ENTRIES 16384 /* at a time */
+#define MIRROR_USED 2048     /* used entries of one request; beyond that all count as used */
+/* A request that compares all entries begins with this many at most. */
 #define MIRROR_ALL 4096
 #define MIRROR_HASH (2 * MIRROR_TABLES)
 
@@ -37,14 +37,14 @@ typedef uint64_t mirror_page[512];
 struct mirror_table {
 	uint64_t key;		       /* its guest-physical address | its level */
 	const volatile uint64_t *live; /* the guest's own */
-	/* What was filled in, without the flags that processors set; 0: nothing. */
+	/* Recorded entries, without the flags that processors set; 0: none. */
 	uint64_t known[512];
 };
 
 struct mirror {
 	struct vl_direct *walk; /* tables in RAM that it has not mapped are not mirrored */
 	mirror_page *pages;	/* what the processor walks; not owned */
-	uint64_t gpa;		/* where it sees them */
+	uint64_t gpa;		/* their guest-physical address */
 	/* Memory of ours that no entry may lead to, guest-physical. */
 	uint64_t own, own_size;
 	struct mirror_table *tables;
@@ -52,10 +52,10 @@ struct mirror {
 	uint32_t *entries, *used; /* table << 9 | index */
 	unsigned nr_entries, nr_used;
 	uint16_t hash[MIRROR_HASH]; /* table + 1, or 0 */
-	bool all;		    /* whatever there is counts as used */
+	bool all;		    /* all entries count as used */
 	/*
-	 * The processor is at a request: what is filled in stays as it is, but for what is
-	 * added. changed: the guest's was something else by then.
+	 * running: the processor serves a request, so entries may be added but not changed.
+	 * changed: the guest changed one meanwhile.
 	 */
 	bool running, changed;
 };
@@ -66,21 +66,21 @@ struct vl_error *mirror_init(struct mirror *m, struct vl_direct *walk, mirror_pa
 void mirror_deinit(struct mirror *m);
 
 /*
- * A request begins. @all: it is not known what it will use. Returns the guest-physical
+ * Begin a request. @all: it is not known which entries it will use. Returns the guest-physical
  * address of the mirror of the root of @s, or 0: there is no RAM at the root.
  */
 uint64_t mirror_begin(struct mirror *m, const struct vl_space *s, bool all);
 
 /*
- * Translate @va as direct_translate() does, and have it in the mirror, as used. Also
- * MIRROR_FULL; and VL_READ_NO_RAM for a page that reaches into our own memory.
+ * Translate @va by the rules of direct_translate(), and mirror its entries as used. Also
+ * returns MIRROR_FULL, and VL_READ_NO_RAM for a page that reaches into our own memory.
  */
 enum vl_read_status mirror_map(struct mirror *m, const struct vl_space *s, uint64_t va,
 			       uint64_t *gpa_ret);
 
 /*
- * The request has ended: is all that it used as it was? If not, the request is to be
- * made again, from mirror_begin() on.
+ * End a request: are the entries that it used unchanged? If not it is retried, from
+ * mirror_begin() on.
  */
 bool mirror_holds(struct mirror *m);
 
