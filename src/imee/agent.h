@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the supervisor (kvm*.c) and the agent (agent/imee.S) agree on: the
- * layout of the agent's page, and of the exchange pages with the ring. Included
- * by both; the structures below the numbers are asserted to be the same.
+ * The contract between the supervisor (kvm*.c) and the agent (agent/imee.S): the layout of the
+ * agent's page, and of the exchange pages with the ring. Both include this file. Assertions
+ * keep the structures equal to the numbers above them.
  *
- * The page is the only memory of ours that the target address space has, at the
- * guest-virtual address that the agent runs at. The exchange pages are mapped in
- * the local address space only.
+ * The page is our only memory in the target address space, at the guest-virtual address where
+ * the agent runs. The exchange pages are mapped in the local address space only.
  */
 #ifndef VLENS_IMEE_AGENT_H
 #define VLENS_IMEE_AGENT_H
@@ -20,7 +19,7 @@
 #define AGENT_STACK 0x688 /* lowest byte; an exception pushes 48 bytes */
 #define AGENT_TOP 0x700	  /* the first stack pointer, 16-byte aligned */
 #define AGENT_FIELDS 0x700
-#define AGENT_STAGE 0xa18 /* what was read, until it is carried to the exchange pages */
+#define AGENT_STAGE 0xa18 /* bytes just read, before they go to the exchange pages */
 #define AGENT_SIZE 0x1000
 
 #define AGENT_STAGE_SIZE (AGENT_SIZE - AGENT_STAGE)
@@ -94,13 +93,13 @@
 #define AGENT_BLIND 2	/* the address is in the agent's own page */
 #define AGENT_NULL 3	/* a pointer on the way to a field, or to the next node, is NULL */
 #define AGENT_MORE 4	/* a walk: as many elements as were allowed, and not at the end */
-#define AGENT_GARBAGE 5 /* a walk: what should be a node is not aligned */
+#define AGENT_GARBAGE 5 /* a walk: the pointer to a node is not aligned */
 #define AGENT_FULL 6	/* a walk: no room for the next element; go on from va */
 #define AGENT_LOST 7	/* by the supervisor: the agent's page is not mapped in that space */
 
 /* agent_vars.ask. */
 #define AGENT_ASKING 1	/* by the agent: nothing is mapped at asked */
-#define AGENT_GRANTED 2 /* by the supervisor: now there is, look again */
+#define AGENT_GRANTED 2 /* by the supervisor: it is mapped now, try again */
 #define AGENT_REFUSED 3 /* by the supervisor: it is a fault */
 
 #ifndef __ASSEMBLER__
@@ -108,22 +107,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What the supervisor sets up, and behind it what the agent notes for itself. */
+/* The supervisor sets the fields up to once; the others are the agent's own variables. */
 struct agent_vars {
 	uint64_t canary;    /* tells this page from all others: random */
 	uint64_t local_cr3; /* guest-physical address of the local top-level table */
 	uint64_t ring;	    /* AGENT_EXCHANGE_VA */
 	uint64_t end_mask;  /* a walk ends where (node & end_mask) == request.end */
-	int32_t next;	    /* where in a node the pointer to the next one is */
-	int32_t node;	    /* where in an element its node is */
-	uint32_t record;    /* bytes of what one element puts out */
-	uint32_t once;	    /* do not go on to a next element */
+	int32_t next;	    /* offset in a node of the pointer to the next one */
+	int32_t node;	    /* offset of the node in its element */
+	uint32_t record;    /* bytes of output for one element */
+	uint32_t once;	    /* stop after one element */
 	uint64_t request, out, out_end, mark, field_at, fault;
-	/* Where the tables are filled on demand: AGENT_ASKING ..., and the address. */
+	/* With a mirror (mirror.h): AGENT_ASKING and its like, and the address asked for. */
 	uint64_t ask, asked, saved;
 };
 
-/* One field of a walk's elements; as struct vl_walk_field. */
+/* One field of a walk's elements, like struct vl_walk_field. */
 struct agent_field {
 	uint8_t kind, derefs;
 	uint16_t bytes;
@@ -142,15 +141,15 @@ struct agent_page {
 };
 
 /*
- * A request. va, left and out are moved on as it is served.
+ * A request. The agent advances va, left and out as it serves it.
  *
- * READ: left bytes at va go to out.
- * WALK: va is where the pointer to the next node is; or, with first, the first node
- * itself. For each of at most left elements out gets: the node (8 bytes); for each
- * field 8 bytes of status and its bytes, padded to 8; in their place, if the status
- * is not AGENT_OK, the address that failed.
- * WATCH: the aligned 8 bytes at va are read left times at most, until they are not
- * end under mask; the last ones are put into end.
+ * READ: copy left bytes at va to out.
+ * WALK: va is the address of the pointer to the next node or, with first, of the first node
+ * itself. At most left elements are put out. For each, out gets the node (8 bytes), and for
+ * each field 8 bytes of status and its bytes, padded to 8. If the status is not AGENT_OK the
+ * address that failed takes the place of the bytes.
+ * WATCH: read the aligned 8 bytes at va until they differ from end under mask, at most left
+ * times; end gets the last value.
  */
 struct agent_request {
 	uint32_t op, status;
@@ -163,13 +162,13 @@ struct agent_request {
 };
 
 /*
- * The supervisor fills a request, then counts posted up; the agent serves it, then
- * counts served up. Request n is in slot n % AGENT_NR_REQUESTS. With none left the
- * agent looks again spin times, then halts, which is the one exit of a batch.
+ * The supervisor fills a request and increments posted; the agent serves it and increments
+ * served. Request n is in slot n % AGENT_NR_REQUESTS. When all are served the agent polls
+ * posted spin times, then halts: the only exit of a batch.
  */
 struct agent_ring {
 	uint32_t posted;
-	uint32_t pad0[15]; /* not in one cache line with what the agent writes */
+	uint32_t pad0[15]; /* keeps posted out of the cache line that the agent writes */
 	uint32_t served;
 	uint32_t spin;
 	uint32_t pad1[14];
@@ -226,8 +225,8 @@ _Static_assert(sizeof(struct agent_request) == RQ_SIZE, "");
 _Static_assert(AGENT_TOP % 16 == 0 && AGENT_STAGE % 8 == 0, "");
 
 /*
- * The page as it was assembled, AGENT_SIZE bytes; where in it a fault is met, and where
- * a page fault is when tables are filled on demand.
+ * The assembled page, AGENT_SIZE bytes, and offsets in it: the handler of faults, and that of
+ * page faults with a mirror.
  */
 extern const unsigned char vl_agent_page[AGENT_SIZE];
 extern const uint32_t vl_agent_fault, vl_agent_ask;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where the direct engine has the guest's RAM from.
+ * How the direct engine gets at the guest's RAM.
  *
- * Mapped, where the file behind it cannot be cut short under us, which would be a
- * SIGBUS: QEMU seals its memfds against that.
- * A dump's pages are read when they are first touched and kept: it does not
- * change, and a dump that is cut short meanwhile is an error like any other. Of all
- * else (anonymous RAM; a file without that seal; hugetlbfs, where touching a page takes
- * it from the host's pool) pages are read by system calls, many by one, and are
- * held for the one request: it sees each page as of one moment.
+ * - A file that cannot be truncated under us is mapped: QEMU seals its memfds against that.
+ *   With any other a truncation would be a SIGBUS.
+ * - Pages of a dump are read when they are first touched, and kept, as a dump does not change.
+ *   A dump that is truncated meanwhile is an error like any other.
+ * - All else is read by system calls, many pages by one: anonymous RAM, a file without that
+ *   seal, hugetlbfs (where touching a page takes it from the host's pool). These pages are held
+ *   for one request, which sees each page as of one moment.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,7 +20,7 @@
 #include "direct.h"
 
 #define HUGE_PAGE (2UL << 20)
-/* The frames, and the guesses. */
+/* Bytes of vl_direct.frames, with vl_direct.entries behind them. */
 #define LIVE_SIZE (DIRECT_FRAMES * VL_PAGE_SIZE + DIRECT_ENTRIES * sizeof(struct direct_entry_was))
 
 static enum direct_kind map_piece(struct vl_direct *d, const struct vl_ram *r)
@@ -33,7 +33,7 @@ static enum direct_kind map_piece(struct vl_direct *d, const struct vl_ram *r)
 			 0) == MAP_FAILED)
 			return DIRECT_LIVE;
 		madvise(at, r->size, MADV_DONTDUMP);
-		/* Of 2 MiB most would never be asked for. */
+		/* Pages are read one by one: most of a huge page would stay unused. */
 		madvise(at, r->size, MADV_NOHUGEPAGE);
 		return DIRECT_STILL;
 	}
@@ -48,7 +48,7 @@ static enum direct_kind map_piece(struct vl_direct *d, const struct vl_ram *r)
 	return DIRECT_MAPPED;
 }
 
-/* Have the mapped run of @gpa and @size among the two largest. */
+/* Enter the mapped run into fast[] if it is one of the two largest. */
 static void add_fast(struct vl_direct *d, uint64_t gpa, uint64_t size)
 {
 	int least = d->fast[1].size < d->fast[0].size;
@@ -80,8 +80,8 @@ static void find_fast(struct vl_direct *d)
 }
 
 /*
- * Addresses only, no memory: whatever is no RAM stays without access. They go with the
- * guest's in what a huge page is aligned to, so that one can be mapped as it is. NULL: none.
+ * Reserve addresses without memory: what is no RAM stays inaccessible. The base is aligned to a
+ * huge page, so that huge pages can be mapped as such. NULL: failed.
  */
 static void *reserve(struct vl_direct *d)
 {
@@ -90,7 +90,7 @@ static void *reserve(struct vl_direct *d)
 
 	if (p == MAP_FAILED)
 		return NULL;
-	/* What is over at both ends stays reserved: to give it back takes longer than all else here. */
+	/* Both ends stay reserved: munmap() takes longer than all else here. */
 	d->reserved = p;
 	return p + -(uintptr_t)p % HUGE_PAGE;
 }
@@ -163,7 +163,7 @@ static const struct direct_piece *find(const struct vl_direct *d, uint64_t gpa)
 	return NULL;
 }
 
-/* Not by vl_target_read(), which has files mapped whether they have a name or not. */
+/* Not vl_target_read(), which may map the file. */
 static bool read_file(const struct direct_piece *p, uint64_t gpa, unsigned char *to, size_t len)
 {
 	while (len) {
@@ -180,13 +180,13 @@ static bool read_file(const struct direct_piece *p, uint64_t gpa, unsigned char 
 	return true;
 }
 
-/* The first of the frames that @page can be in. */
+/* The first of the frames that may hold @page. */
 static size_t set_of(uint64_t page)
 {
 	return (page / VL_PAGE_SIZE) * 0x9e3779b97f4a7c15UL >> 32 & (DIRECT_FRAMES - DIRECT_WAYS);
 }
 
-/* Where @page is; NULL: it is not at hand. */
+/* The frame that holds @page, or NULL. */
 static unsigned char *frame_with(const struct vl_direct *d, uint64_t page)
 {
 	size_t f = set_of(page);
@@ -211,7 +211,7 @@ static unsigned char *claim_frame(struct vl_direct *d, uint64_t page)
 
 	while (f < end && d->tags[f] & 1)
 		f++;
-	/* Not that of one which is fetched with this one: want() sees to it that there is another. */
+	/* Keep the pages of the same fetch: want() leaves a frame for each. */
 	if (f == end) {
 		f = set + d->way++ % DIRECT_WAYS;
 		for (int i = 1; i < DIRECT_WAYS && is_wanted(d, d->tags[f] & VL_PAGE_MASK); i++)
@@ -225,7 +225,7 @@ static unsigned char *claim_frame(struct vl_direct *d, uint64_t page)
 
 static void drop_frame(struct vl_direct *d, uint64_t page)
 {
-	/* It stays among the used ones: another tag there tells that it is new. */
+	/* Invalid, but still listed in used[]: 0 would list it again. */
 	for (size_t f = set_of(page), end = f + DIRECT_WAYS; f < end; f++)
 		if (d->tags[f] == (page | 1))
 			d->tags[f] = 2;
@@ -251,8 +251,8 @@ static void want(struct vl_direct *d, uint64_t page)
 }
 
 /*
- * Read pages into @bufs: those of files each by itself, all others by one call.
- * False when some cannot be read; which of them is not told.
+ * Read pages into @bufs: one pread() for each page of a file, one call for all others. False
+ * when any page cannot be read.
  */
 bool direct_read_pages(struct vl_direct *d, const uint64_t *gpas, void *const *bufs, size_t nr)
 {
@@ -288,7 +288,7 @@ bool direct_fetch(struct vl_direct *d)
 	for (size_t i = 0; i < nr; i++)
 		bufs[i] = claim_frame(d, d->wanted[i]);
 	d->nr_wanted = 0;
-	/* A page that cannot be read is found again when it is read alone. */
+	/* Each page is then read alone, which finds the bad one. */
 	if (!direct_read_pages(d, d->wanted, bufs, nr))
 		for (size_t i = 0; i < nr; i++)
 			drop_frame(d, d->wanted[i]);

@@ -2,7 +2,7 @@
 /* The direct engine's walks: lists, hash chains, xarrays. */
 #include "walk.h"
 
-/* All parts of a group, which is at @p. */
+/* Copy all parts of a group, whose bytes are at @p. */
 static inline __attribute__((always_inline)) void take(const struct plan *plan, unsigned group,
 						       uint64_t element, uint64_t index,
 						       const unsigned char *p,
@@ -72,7 +72,7 @@ static __attribute__((noinline)) enum vl_read_status take_alone(struct walker *k
 	return st;
 }
 
-/* Where the group is whose base is at @va; NULL: it is to be read one by one. */
+/* The bytes of @g for a base at @va; NULL: read its fields one by one. */
 static inline __attribute__((always_inline)) const unsigned char *
 group_at(struct walker *k, const struct group *g, uint64_t va, uint64_t *guess)
 {
@@ -88,8 +88,8 @@ struct sink {
 };
 
 /*
- * Collect @element into the next record; @p: where its own group is, or NULL. A
- * field that cannot be read ends the walk if there is nowhere to say so.
+ * Collect @element into the next record. @p points to its own group, or is NULL. Without status
+ * bytes a field that cannot be read ends the walk.
  */
 static inline __attribute__((always_inline)) enum vl_read_status
 collect(struct walker *k, struct sink *to, uint64_t element, uint64_t index, uint64_t node,
@@ -136,7 +136,7 @@ collect(struct walker *k, struct sink *to, uint64_t element, uint64_t index, uin
 static inline __attribute__((always_inline)) enum vl_read_status
 chain(struct walker *k, struct sink *sink, uint64_t head, uint64_t index, enum vl_walk_kind kind)
 {
-	uint64_t tortoise = 0, steps = 0, lap = 1; /* Brent: a loop comes back to the tortoise */
+	uint64_t tortoise = 0, steps = 0, lap = 1; /* Brent: a loop meets the tortoise again */
 	const uint64_t offset = k->w->node, next_at = k->w->next;
 	const struct group own = k->plan.groups[0];
 	uint64_t node, next, slow = 0, guess = 0;
@@ -167,8 +167,9 @@ chain(struct walker *k, struct sink *sink, uint64_t head, uint64_t index, enum v
 		}
 		p = group_at(k, &own, node - offset, &guess);
 		/*
-		 * First on the way to the next one: the fields wait for nobody. It is where @p
-		 * and the guess, which is right now, say; by the guess it is one sum from here.
+		 * Load the next pointer first, so that its latency overlaps with the fields.
+		 * The guess is right here: by it the address is one addition away and does not
+		 * depend on @p.
 		 */
 		if (likely(p)) {
 			next = direct_load(
@@ -186,15 +187,15 @@ chain(struct walker *k, struct sink *sink, uint64_t head, uint64_t index, enum v
 }
 
 /*
- * xarray, after include/linux/xarray.h: an entry is a pointer, a value (bit 0),
- * or internal (bits 1, 0 are 10): above 4096 a node, else something to be passed over.
+ * xarray, after include/linux/xarray.h: an entry is a pointer, a value (bit 0), or internal
+ * (bits 1, 0 are 10): above 4096 a node, else to be skipped.
  */
 static bool is_node(uint64_t entry)
 {
 	return (entry & 3) == 2 && entry > 4096;
 }
 
-/* 64 bits of index, 6 by each node; 4 where memory is small. */
+/* 64 bits of index, 6 a node; 4 a node with CONFIG_BASE_SMALL. */
 #define XA_DEPTH_MAX 16
 
 static enum vl_read_status open_node(struct walker *k, uint64_t entry, unsigned above,
@@ -253,7 +254,7 @@ static enum vl_read_status walk_xarray(struct walker *k, struct sink *to, uint64
 		if (!entry)
 			continue;
 		if (is_node(entry)) {
-			/* Nodes that lead nowhere would keep us for ever. */
+			/* Bounded: nodes without elements could go on for ever. */
 			if (depth == XA_DEPTH_MAX || !(*nodes_left)--) {
 				k->ret->fault = entry - 2;
 				return VL_READ_LOOP;
@@ -271,7 +272,7 @@ static enum vl_read_status walk_xarray(struct walker *k, struct sink *to, uint64
 	return st;
 }
 
-/* Not inline: each kind is a loop of its own. */
+/* Not inline: each kind gets a loop of its own. */
 static __attribute__((noinline)) enum vl_read_status walk_list(struct walker *k, struct sink *to,
 							       uint64_t head, uint64_t index)
 {
@@ -295,8 +296,10 @@ void direct_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_wal
 {
 	struct sink to = { w->records, w->stride, w->status, w->max };
 	struct walker k;
-	/* A node has at least one entry and they nest less than 16 deep; the rest is
-	 * for values. */
+	/*
+	 * A node has at least one entry, and nodes nest less than 16 deep. The constant is for
+	 * nodes of values.
+	 */
 	uint64_t nodes_left = 16 * (uint64_t)w->max + 65536;
 
 	*ret = (struct vl_walked){ 0 };

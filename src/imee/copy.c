@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Copies of more than a few words. Memory that is not in a cache is waited for: what
- * counts is how many of its lines are on their way at a time, and that is bounded by how
- * many loads and stores the processor can hold back. So a line is one of each, where there
- * are registers of that size.
+ * Copies of more than a few words. Throughput from uncached memory depends on the number of
+ * cache lines in flight, which the processor's load and store buffers bound. So a line is one
+ * load and one store, where there are registers of 64 bytes.
  */
 #include "direct.h"
 
-/* What the loader has found out: to ask the processor anew takes 20 us a question in a VM. */
+/* The loader's result: each CPUID takes 20 us in a VM. */
 #if __has_include(<sys/platform/x86.h>)
 #include <sys/platform/x86.h>
 #define HAS_VBMI2 CPU_FEATURE_ACTIVE(AVX512_VBMI2)
@@ -29,7 +28,7 @@ direct_copy_lines(void *to, const unsigned char *from, size_t len)
 }
 
 /*
- * Processors before Ice Lake and Zen 4, the first with VBMI2, lower their clock, or take two
+ * Processors before Ice Lake and Zen 4 (the first with VBMI2) lower their clock, or take two
  * steps, for registers of 64 bytes.
  */
 bool direct_has_lines(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The direct engine: a walk through the guest's page tables in software, over
- * its RAM where it lies. See direct.h for the walk, backing.c for the RAM.
+ * The direct engine: a software walk through the guest's page tables, over its RAM in place.
+ * The walk is in direct.h, the access to RAM in backing.c.
  */
 #include "../host/kmod.h"
 #include "direct.h"
@@ -39,10 +39,9 @@ static __attribute__((noinline, cold)) enum vl_read_status read_slow(struct vl_r
 }
 
 /*
- * Reads that follow one another overlap: the next is begun while the memory of this one is
- * waited for, as long as the processor can hold back all that they store, and it holds 40 to
- * 70 stores. So registers that would have to be saved are not used: nothing is left to be
- * done after a call, and what is not as it mostly is is begun anew, by read_slow().
+ * Consecutive reads overlap: the processor begins the next one while it waits for the memory of
+ * this one, as long as its store buffer (40 to 70 entries) has room. So this path saves no
+ * registers and ends in a tail call. When it fails, read_slow() restarts from the root.
  */
 static enum vl_read_status read_op(struct vl_raw *e, const struct vl_space *s, uint64_t va,
 				   void *buf, size_t len, uint64_t *fault)
@@ -77,7 +76,7 @@ static enum vl_read_status string_op(struct vl_raw *e, const struct vl_space *s,
 			return st;
 		}
 		n = n < size ? n : size;
-		/* Copied first: the guest may write meanwhile. */
+		/* Copy before the search: the guest may write meanwhile. */
 		memcpy(buf, p, n);
 		if (memchr(buf, 0, n))
 			return VL_READ_OK;
@@ -89,7 +88,7 @@ static enum vl_read_status string_op(struct vl_raw *e, const struct vl_space *s,
 	return VL_READ_UNENDED;
 }
 
-/* Marks an item that is to be tried again; no status. */
+/* The status of an item to retry; outside of enum vl_read_status. */
 #define RETRY UINT32_MAX
 
 static void gather_live(struct vl_direct *d, const struct vl_space *s, struct vl_get *items,
@@ -99,7 +98,7 @@ static void gather_live(struct vl_direct *d, const struct vl_space *s, struct vl
 
 	for (size_t i = 0; i < nr; i++)
 		items[i].status = items[i].status ? items[i].status : RETRY;
-	/* Each round gets one step further in all of them, by one call. */
+	/* Each round takes all items one step further, with one call. */
 	d->collecting = true;
 	for (int round = 0; round < 8; round++) {
 		for (size_t i = 0; i < nr; i++) {

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The direct engine: what its files share. The walk through the guest's page
- * tables is here, to be inlined where it is needed.
+ * The direct engine's internal header, with the walk through the guest's page tables, which is
+ * inlined.
  *
- * All RAM that can be mapped stands at one base, each byte at its guest-physical
- * address from there, so that an address becomes a pointer by one addition.
- * Nothing is kept from one request to the next but that mapping: each address is
- * translated afresh, from the tables as they are in the guest's memory.
+ * RAM that can be mapped lies at one base, each byte at its guest-physical address from there,
+ * so that an address becomes a pointer by one addition. Requests share that mapping and nothing
+ * else: each one translates its addresses afresh, from the tables in the guest's memory.
  */
 #ifndef VLENS_IMEE_DIRECT_H
 #define VLENS_IMEE_DIRECT_H
@@ -19,7 +18,7 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-/* Internal: the page is not at hand, it was noted as wanted (backing.c). */
+/* Internal: the page is not at hand and was noted as wanted (backing.c). */
 #define DIRECT_WANTED VL_NR_READ_STATUS
 
 enum direct_kind {
@@ -42,7 +41,7 @@ struct direct_piece {
 #define DIRECT_WANTS 128    /* pages that are fetched by one call */
 #define DIRECT_ENTRIES 4096 /* guesses of where a table is; a power of two */
 
-/* What an entry was when it was last read: a guess (expect.c), and never a translation. */
+/* The last known value of an entry: a prediction (expect.c), never a translation. */
 struct direct_entry_was {
 	uint64_t key, entry;
 };
@@ -57,27 +56,27 @@ struct vl_direct {
 		uint64_t gpa, size;
 	} fast[2];
 	/*
-	 * What was last added to an address of that part of the address space to get
-	 * its pointer: a guess, see direct_at().
+	 * The last difference of pointer and virtual address in each 512 GiB of the address
+	 * space: see direct_guess().
 	 */
 	uint64_t guess[DIRECT_GUESSES];
 	struct vl_target *t;
 	bool wide;		     /* the processor moves a line as fast as a word: copy.c */
-	struct vl_kmod *module;	     /* maps what else could not be mapped; NULL: nobody does */
+	struct vl_kmod *module;	     /* maps RAM that has no mappable file; or NULL */
 	struct direct_piece *pieces; /* sorted by gpa */
 	size_t nr_pieces;
 	uint64_t span;	   /* bytes at base */
-	void *reserved;	   /* the reservation that base is in: a huge page more, or NULL */
+	void *reserved;	   /* the reservation around base, 2 MiB larger; or NULL */
 	uint64_t *present; /* STILL: a bit for each page of the span that was read */
 	/* LIVE: the pages of this request. */
 	bool has_live;
 	unsigned char *frames;
 	struct direct_entry_was *entries; /* DIRECT_ENTRIES of them, behind the frames */
 	uint64_t tags[DIRECT_FRAMES];	  /* gpa of the page | 1 if it is of this request, else 0 */
-	uint16_t used[DIRECT_FRAMES];	  /* those to be forgotten */
+	uint16_t used[DIRECT_FRAMES];	  /* frames to be reset */
 	size_t nr_used;
-	unsigned way;	 /* that is given up next */
-	bool collecting; /* note what is wanted, do not fetch it */
+	unsigned way;	 /* the next victim in a set */
+	bool collecting; /* note missing pages as wanted, do not fetch them */
 	uint64_t wanted[DIRECT_WANTS];
 	size_t nr_wanted;
 };
@@ -88,18 +87,18 @@ struct vl_error *direct_map(struct vl_direct *d);
 void direct_unmap(struct vl_direct *d);
 
 /*
- * Where the byte at @gpa is, with the rest of its page; NULL, and why in *@st.
- * For whatever is not in the fast runs.
+ * Pointer to the byte at @gpa, valid to the end of its page; NULL with the reason in *@st. For
+ * addresses outside of fast[].
  */
 const unsigned char *direct_slow(struct vl_direct *d, uint64_t gpa, enum vl_read_status *st);
 
-/* LIVE: where the byte at @gpa is, if its page is at hand; else it is noted as wanted. */
+/* LIVE: pointer to the byte at @gpa if its page is at hand; else the page is noted as wanted. */
 const unsigned char *direct_have(struct vl_direct *d, uint64_t gpa);
 
-/* Is the page at @gpa where it is for good, and not a copy that was read for this request? */
+/* Is the page at @gpa at a fixed address? A LIVE page is a copy, held for one request. */
 bool direct_stays(const struct vl_direct *d, uint64_t gpa);
 
-/* A request begins: pages of the last one are forgotten. */
+/* Begin a request: forget the pages of the last one. */
 void direct_forget(struct vl_direct *d);
 static inline void direct_begin(struct vl_direct *d)
 {
@@ -110,29 +109,29 @@ static inline void direct_begin(struct vl_direct *d)
 /* Read @nr pages (up to DIRECT_WANTS), by few calls; false when one cannot be read. */
 bool direct_read_pages(struct vl_direct *d, const uint64_t *gpas, void *const *bufs, size_t nr);
 
-/* Fetch what was noted as wanted; false: there was nothing. */
+/* Fetch the wanted pages; false: there are none. */
 bool direct_fetch(struct vl_direct *d);
 
 /* ---- expect.c ---- */
 
-/* Note as wanted what a read of @len bytes at @va probably needs and that is not at hand. */
+/* Note as wanted the missing pages that a read of @len bytes at @va probably needs. */
 void direct_expect(struct vl_direct *d, const struct vl_space *s, uint64_t va, size_t len);
 
-/* Likewise, and fetch it, unless all that is wanted is being collected. */
+/* Likewise, and fetch them, unless pages are being collected. */
 void direct_at_hand(struct vl_direct *d, const struct vl_space *s, uint64_t va, size_t len);
 
 /* ---- direct.c ---- */
 
-/* As vl_raw_ops.open; @module (may be NULL) maps what has no file to be mapped. */
+/* As vl_raw_ops.open; @module (may be NULL) maps RAM that has no mappable file. */
 struct vl_error *direct_open(struct vl_target *t, struct vl_kmod *module, struct vl_raw **ret);
 
-/* vl_reader_where(), see there. */
+/* Implements vl_reader_where(). */
 enum vl_read_status direct_where(struct vl_direct *d, const struct vl_space *s, uint64_t va,
 				 uint64_t *gpa_ret, uint64_t *size_ret);
 
 /* ---- kmod.c ---- */
 
-/* The walk of a module engine, over its mappings: who uses it asks vl_kmod_sound(). */
+/* The direct engine within a module engine. After use the caller checks vl_kmod_sound(). */
 struct vl_direct *vl_kmod_walk(struct vl_raw *e);
 
 /* ---- chain.c ---- */
@@ -143,8 +142,8 @@ void direct_walk(struct vl_raw *e, const struct vl_space *s, const struct vl_wal
 /* ---- the page tables ---- */
 
 /*
- * A reason that nobody wants: @st of those below may be NULL. Then they do what can be done
- * by mapped RAM alone, and if that is not enough it is to be begun anew, with one.
+ * The functions below accept NULL as @st. They then use mapped RAM only and give no reason; if
+ * they fail the caller starts again with an @st.
  */
 static inline __attribute__((always_inline)) void direct_say(enum vl_read_status *st,
 							     enum vl_read_status why)
@@ -156,17 +155,17 @@ static inline __attribute__((always_inline)) void direct_say(enum vl_read_status
 static inline __attribute__((always_inline)) const unsigned char *
 direct_host(struct vl_direct *d, uint64_t gpa, enum vl_read_status *st)
 {
-	/* Registers are for what has none to be saved: see read_op(). */
+	/* A barrier: the compiler loads again rather than save registers, see read_op(). */
 	if (!st)
 		__asm__ volatile("" ::: "memory");
-	/* Both are computed: which of the two it is cannot be foretold. */
+	/* Without a branch: which run it is cannot be predicted. */
 	if (likely((gpa - d->fast[0].gpa < d->fast[0].size) |
 		   (gpa - d->fast[1].gpa < d->fast[1].size)))
 		return d->base + gpa;
 	return st ? direct_slow(d, gpa, st) : NULL;
 }
 
-/* The processor takes bits 51 to 12, and so do we; more than there is RAM is NO_RAM. */
+/* As in a processor the address is bits 51 to 12; one beyond RAM is NO_RAM. */
 static inline __attribute__((always_inline)) bool direct_entry(struct vl_direct *d, uint64_t table,
 							       uint64_t va, int level,
 							       uint64_t *ret,
@@ -189,8 +188,8 @@ static inline __attribute__((always_inline)) bool direct_entry(struct vl_direct 
 #define LEAF_RESERVED(size) (((size)-1) & X86_PTE_ADDR & ~(1UL << 12))
 
 /*
- * Translate @va by the tables of @s as they are now. After Intel SDM volume 3,
- * 4.5. *@size_ret is the page's size. False, and why in *@st.
+ * Translate @va by the tables of @s as they are now, after Intel SDM volume 3, 4.5. *@size_ret
+ * is the page's size. False with the reason in *@st.
  */
 static inline __attribute__((always_inline)) bool
 direct_lookup(struct vl_direct *d, const struct vl_space *s, uint64_t va, uint64_t *gpa_ret,
@@ -249,20 +248,20 @@ static inline enum vl_read_status direct_translate(struct vl_direct *d, const st
 }
 
 /*
- * The pointer of the byte at virtual @va, which is known to be at @p.
+ * Return @p, the pointer to the byte at virtual @va, without a data dependency on the walk.
  *
- * Loads through the tables wait for each other, and what is read then waits for
- * the last of them. So the pointer is guessed, and the guess is used if the tables
- * say the same: the processor need not wait then, it reads ahead while it walks.
- * Most of a kernel is mapped in a row, so most guesses are right. Every address is
- * walked all the same. *@guess: what was last added to get a pointer.
+ * The loads of a walk depend on each other, and a read by @p depends on the last of them. So
+ * the pointer is guessed, too, and the guess is returned when the walk confirms it: the
+ * processor predicts that branch and reads ahead while it walks. Most of a kernel is mapped
+ * contiguously, so most guesses are right. Every address is walked. *@guess is the last
+ * difference of pointer and address.
  */
 static inline __attribute__((always_inline)) const unsigned char *
 direct_guess(uint64_t *guess, uint64_t va, const unsigned char *p)
 {
 	uint64_t guessed = va + *guess, same = guessed;
 
-	/* The compiler is not to see that they are the same, it would take @p. */
+	/* Hide from the compiler that both are equal: it would use @p. */
 	__asm__("" : "+r"(same));
 	if (likely((uintptr_t)p == guessed))
 		return (const unsigned char *)(uintptr_t)same;
@@ -270,7 +269,10 @@ direct_guess(uint64_t *guess, uint64_t va, const unsigned char *p)
 	return p;
 }
 
-/* Where the byte at virtual @va is now, with the rest of its 4 KiB; NULL, and why in *@st. */
+/*
+ * Pointer to the byte at virtual @va, valid to the end of its 4 KiB; NULL with the reason in
+ * *@st.
+ */
 static inline __attribute__((always_inline)) const unsigned char *
 direct_at(struct vl_direct *d, const struct vl_space *s, uint64_t va, enum vl_read_status *st)
 {
@@ -296,7 +298,7 @@ static inline bool direct_in_run(const struct vl_direct *d, uint64_t gpa, uint64
 		(end - d->fast[1].gpa < d->fast[1].size));
 }
 
-/* One load each, wherever they are: what the guest writes meanwhile is not seen in halves. */
+/* One load each, at any alignment, so that the guest's writes do not tear an aligned word. */
 typedef uint64_t direct_u64 __attribute__((aligned(1), may_alias));
 typedef uint32_t direct_u32 __attribute__((aligned(1), may_alias));
 typedef uint16_t direct_u16 __attribute__((aligned(1), may_alias));
@@ -314,10 +316,16 @@ static inline uint64_t direct_load(const unsigned char *p)
 /* May direct_copy_lines() be called here? */
 bool direct_has_lines(void);
 
-/* Copy @len bytes, at least DIRECT_LINE. VL_READ_OK, so that it can be the last that is called. */
+/*
+ * Copy @len bytes, at least DIRECT_LINE. Returns VL_READ_OK, so that callers can end in a tail
+ * call.
+ */
 enum vl_read_status direct_copy_lines(void *to, const unsigned char *from, size_t len);
 
-/* Copy within one page; @wide: longer ones line by line, direct_has_lines(). VL_READ_OK. */
+/*
+ * Copy within one page; with @wide (direct_has_lines()) long copies go line by line. Returns
+ * VL_READ_OK.
+ */
 static inline __attribute__((always_inline)) enum vl_read_status
 direct_copy(void *to, const unsigned char *p, size_t len, bool wide)
 {

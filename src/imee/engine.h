@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What stands behind a reader: the direct walk, the immersive vCPU, the kernel
- * module. reader.c has checked a request before an engine sees it: sizes are
- * within their bounds, nothing wraps, sizes of fields and their places in the record
- * are sane. Canonical addresses are the engine's to check, as it follows pointers.
+ * The interface between the reader and its engines: the direct walk, the immersive vCPU, the
+ * kernel module. reader.c checks a request before an engine sees it: sizes are within bounds,
+ * no address wraps, fields and their places in the record are sane. Engines check for canonical
+ * addresses, as they follow pointers.
  */
 #ifndef VLENS_IMEE_ENGINE_H
 #define VLENS_IMEE_ENGINE_H
@@ -25,24 +25,22 @@ struct vl_raw_ops {
 	int best;	  /* the highest that rank() returns */
 
 	/*
-	 * How well does it suit this target? 0: it cannot serve; the larger the
-	 * faster: VL_RANK_*. Must be cheap (no monitor, no VM is made). @why gets the
-	 * reason, one line.
+	 * The rank (VL_RANK_*) of this engine for @t: the larger the faster, 0 if it cannot
+	 * serve. Must be cheap: no monitor, no VM. @why gets the reason, one line.
 	 */
 	int (*rank)(struct vl_target *t, const struct vl_attach *c, char why[VL_RAW_WHY]);
 
 	/*
-	 * Make it ready; @c may be NULL. VL_ERR_TARGET with a hint when it cannot
-	 * serve here.
+	 * Open the engine; @c may be NULL. VL_ERR_TARGET with a hint when it cannot serve here.
 	 */
 	struct vl_error *(*open)(struct vl_target *t, const struct vl_attach *c,
 				 struct vl_raw **ret);
 	void (*close)(struct vl_raw *e);
 
 	/*
-	 * The requests of imee.h. On failure the status is returned, *@fault is the
-	 * address, and @buf is all zeros, but for a string: see there. *@fault may be
-	 * changed by what does not fail. @len is 1 to VL_READ_MAX.
+	 * The requests of imee.h. A failure returns the status, puts the address into *@fault,
+	 * and clears @buf (but see string). A success may change *@fault. @len is 1 to
+	 * VL_READ_MAX.
 	 */
 	enum vl_read_status (*read)(struct vl_raw *e, const struct vl_space *s, uint64_t va,
 				    void *buf, size_t len, uint64_t *fault);
@@ -50,21 +48,20 @@ struct vl_raw_ops {
 	enum vl_read_status (*string)(struct vl_raw *e, const struct vl_space *s, uint64_t va,
 				      char *buf, size_t size, uint64_t *fault);
 	/*
-	 * Items whose status is not VL_READ_OK at the call have been refused already:
-	 * leave them. Sets the status of all others; a buffer of one that failed is
-	 * cleared by reader.c.
+	 * Leave items whose status is not VL_READ_OK at the call: they were refused before. Set
+	 * the status of all others. reader.c clears the buffers of those that failed.
 	 */
 	void (*gather)(struct vl_raw *e, const struct vl_space *s, struct vl_get *items, size_t nr);
 	/* Fills all of *@ret. */
 	void (*walk)(struct vl_raw *e, const struct vl_space *s, const struct vl_walk *w,
 		     struct vl_walked *ret);
-	/* NULL: by read, again and again. */
+	/* NULL: reader.c repeats read(). */
 	enum vl_read_status (*watch)(struct vl_raw *e, const struct vl_space *s, uint64_t va,
 				     unsigned size, uint64_t old, uint64_t max, uint64_t *ret,
 				     uint64_t *samples_ret, uint64_t *fault);
 };
 
-/* Ranks. What needs a system call for each read is the last resort. */
+/* Ranks: the largest wins. */
 #define VL_RANK_NONE 0
 #define VL_RANK_SYSCALLS 10 /* direct over memory that cannot be mapped */
 #define VL_RANK_KVM_SLOW 5  /* kvm where the processor's own virtualization is emulated */
@@ -76,7 +73,7 @@ extern const struct vl_raw_ops vl_raw_direct;
 extern const struct vl_raw_ops vl_raw_kvm;
 extern const struct vl_raw_ops vl_raw_module;
 
-/* The contact of @r, or NULL. */
+/* The attach of @r, or NULL. */
 const struct vl_attach *vl_reader_contact(const struct vl_reader *r);
 
 #endif

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where RAM is not mapped, each step of a translation would be a call by itself: a table has
- * to be read before it is known where the next one is. So it is guessed, by what the entry
- * was when it was last read, and all of them are read by one call, with what they lead to.
- * A guess is good for nothing else: the walk goes by the tables as they have been read
- * for this request, and a page that it comes to and that nobody expected is read then.
+ * Prefetch of page tables where RAM is not mapped. Each step of a translation would be a system
+ * call, as an entry has to be read before the next table is known. So the path is predicted
+ * from the entries' last values, and all its pages are read by one call, with the page that it
+ * leads to. A prediction has no other use: the walk goes by the tables that were read for this
+ * request, and reads a page that was not predicted when it gets there.
  */
 #include "direct.h"
 
-/* Steps of a walk, and pages that are not where they were. */
+/* The steps of a walk; each wrong prediction takes another round. */
 #define ROUNDS 6
 
 static struct direct_entry_was *was_at(struct vl_direct *d, uint64_t key)
@@ -16,7 +16,7 @@ static struct direct_entry_was *was_at(struct vl_direct *d, uint64_t key)
 	return &d->entries[key * 0x9e3779b97f4a7c15UL >> 32 & (DIRECT_ENTRIES - 1)];
 }
 
-/* Note what is not at hand of @va's page, and of the tables to it. */
+/* Note as wanted the missing ones of the tables to @va and, @with_page, of its page. */
 static void expect_page(struct vl_direct *d, const struct vl_space *s, uint64_t va, bool with_page)
 {
 	uint64_t e = s->root, size = VL_PAGE_SIZE;
@@ -50,7 +50,7 @@ void direct_expect(struct vl_direct *d, const struct vl_space *s, uint64_t va, s
 {
 	uint64_t pages = (va % VL_PAGE_SIZE + len + VL_PAGE_SIZE - 1) / VL_PAGE_SIZE;
 
-	/* More than two are read straight to where they are wanted. */
+	/* A longer read goes straight into the caller's buffer (read_batch()). */
 	expect_page(d, s, va, pages <= 2);
 	if (pages == 2)
 		expect_page(d, s, va + len - 1, true);

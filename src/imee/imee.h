@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Raw reads: what bytes are at an address of the guest, through the guest's own
- * page tables, as they are at that moment. Nothing is remembered from one
- * request to the next, the guest is not paused, and its kernel is not asked.
+ * Raw reads: the bytes at an address of the guest, through the guest's own page tables. No
+ * state is kept between requests, the guest is not paused, and its kernel is not asked.
  *
- * A request names an address space and is answered as a whole: some bytes, a
- * string, many addresses (gather), or a walk over a list, a hash table or an
- * xarray that collects fields of each element. What stands behind is an engine:
- * "direct" (a software walk over the guest's RAM), "kvm" (the processor's own
- * walk, in an immersive vCPU) or "module" (imee.ko). All give the same bytes.
+ * A request names an address space and is answered as a whole: some bytes, a string, many
+ * addresses (gather), or a walk over a list, a hash table or an xarray that collects fields of
+ * each element. An engine serves it: "direct" (a software walk over the guest's RAM), "kvm"
+ * (the processor's own walk, in an immersive vCPU) or "module" (imee.ko). All give the same
+ * bytes.
  *
- * The guest runs meanwhile: a request is not of one instant, but each word is
- * what was there when it was read. An address that cannot be read has a status
- * of its own; what is handed over in its place is zeros.
+ * The guest runs meanwhile: a request is not atomic, but each word has the value of the moment
+ * at which it was read. An address that cannot be read has a status, and zeros for its bytes.
  */
 #ifndef VLENS_IMEE_H
 #define VLENS_IMEE_H
@@ -27,7 +25,7 @@
 struct vl_attach;
 struct vl_reader;
 
-/* What came of one address. Status 0 is success, and only that. */
+/* The result for one address; only 0 is success. */
 enum vl_read_status {
 	VL_READ_OK,
 	VL_READ_NOT_PRESENT,  /* no page: an entry on the way has its present bit clear */
@@ -40,7 +38,7 @@ enum vl_read_status {
 	VL_READ_NULL,	      /* a field: a pointer on the way to it is NULL */
 	VL_READ_LOOP,	      /* a walk: the list never comes back to its head */
 	VL_READ_MORE,	      /* a walk: there are more elements than were asked for */
-	VL_READ_GARBAGE,      /* a walk: what should be an element is none */
+	VL_READ_GARBAGE,      /* a walk: a pointer to no element, node or root */
 	VL_READ_GONE,	      /* the guest has ended, its RAM or the dump was cut short */
 	VL_READ_BAD,	      /* the request makes no sense (a size, an offset) */
 	VL_NR_READ_STATUS,
@@ -59,40 +57,38 @@ struct vl_space {
 };
 
 struct vl_reader_options {
-	const char *engine; /* "direct", "kvm", "module"; NULL: the fastest that is right */
+	const char *engine; /* "direct", "kvm", "module"; NULL: the fastest that can serve */
 };
 
 struct vl_reader_stats {
 	const char *engine; /* its name; static */
-	const char *reason; /* why this one, one line; the reader's */
-	const char *others; /* why none of the others, likewise; "" if it was asked for */
-	uint64_t open_ns;   /* what the engine took to get ready */
+	const char *reason; /* why this one, one line; owned by the reader */
+	const char *others; /* why not the others, likewise; "" if the engine was named */
+	uint64_t open_ns;   /* time to open the engine */
 	uint64_t requests;  /* served so far */
 };
 
 /*
- * Open a reader over @t, which must outlive it. @c is what is known of the
- * guest's kernel, likewise; NULL: nothing, then there is no kernel space, no
- * symbols, and the caller makes his spaces from CR3 (a dump, a bare target).
- * vl_guest_reader() does it all for a guest. One thread at a time may use a
- * reader; several readers of one target are allowed. On success *@ret is owned
- * by the caller. VL_ERR_ARG: no such engine; VL_ERR_TARGET: the one that was
- * asked for cannot serve here, and why.
+ * Open a reader over @t. @c is the guest's attach; without (NULL: a dump, a bare target) there
+ * is no kernel space and no symbol, and the caller makes spaces from CR3. Both must outlive the
+ * reader. vl_guest_reader() does all of this for a guest. One thread at a time may use a
+ * reader; a target may have several. On success the caller owns *@ret. VL_ERR_ARG: no such
+ * engine; VL_ERR_TARGET: the named engine cannot serve here, and why.
  */
 struct vl_error *vl_reader_open(struct vl_target *t, const struct vl_attach *c,
 				const struct vl_reader_options *opts, struct vl_reader **ret);
 void vl_reader_close(struct vl_reader *r);
 
-/* The engines that had not to be asked for the choice are asked here, the first time. */
+/* The first call also asks the engines that were not needed for the choice. */
 void vl_reader_stats(struct vl_reader *r, struct vl_reader_stats *ret);
 
-/* The guest-virtual address of kernel symbol @name; 0: none, or no contact. */
+/* The guest-virtual address of kernel symbol @name; 0: no such symbol, or no attach. */
 uint64_t vl_reader_symbol(const struct vl_reader *r, const char *name);
 
 /*
- * Is it still the kernel that was contacted? False when the guest has ended,
- * or has booted anew: open it again. Reads 32 bytes. Ask it after what takes long:
- * mapped memory can be read after its guest has ended, as it was in the end.
+ * Does the guest still run the attached kernel? False when it has ended or rebooted: open it
+ * again. Reads 32 bytes. Check after long work: mapped memory can be read after its guest has
+ * ended, with its last content.
  */
 bool vl_reader_current(struct vl_reader *r);
 
@@ -101,36 +97,35 @@ bool vl_reader_current(struct vl_reader *r);
 /* The space that control registers @cr3 and @cr4 describe. */
 struct vl_space vl_space_of(uint64_t cr3, uint64_t cr4);
 
-/* The kernel's own (swapper_pg_dir). {0, 0} without contact: nothing can be read there. */
+/* The kernel's own (swapper_pg_dir). {0, 0} without attach: no address can be read there. */
 struct vl_space vl_reader_kernel(const struct vl_reader *r);
 
 /*
- * The space whose mm_struct.pgd has the value @pgd (a kernel address): with
- * page-table isolation that is the root with all of the kernel. @user picks the
- * other one, that user mode runs on, if the guest is isolated.
+ * The space whose mm_struct.pgd is @pgd (a kernel address): with page-table isolation the root
+ * that maps all of the kernel. With @user it is the root of user mode, if the guest is
+ * isolated.
  */
 enum vl_read_status vl_reader_pgd(struct vl_reader *r, uint64_t pgd, bool user,
 				  struct vl_space *ret);
 
 /*
- * The space of the task whose task_struct is at @task; a kernel thread's is the
- * kernel's. VL_READ_BAD when the kernel's types do not tell.
+ * The space of the task whose task_struct is at @task; a kernel thread's is the kernel's.
+ * VL_READ_BAD when the kernel's types lack the fields.
  */
 enum vl_read_status vl_reader_task(struct vl_reader *r, uint64_t task, struct vl_space *ret);
 
 /*
- * The space vCPU @cpu (from 0) is in, with all of the kernel mapped. Of a live
- * guest from what its kernel notes of it (cpu_tlbstate.loaded_mm), which asks
- * no monitor and pauses nothing; of a dump from CR3. VL_ERR_ARG: no such vCPU.
+ * The space that vCPU @cpu (from 0) is in, with all of the kernel mapped. Taken from
+ * cpu_tlbstate.loaded_mm in a live guest's memory, with no monitor and no pause; from CR3 in a
+ * dump. VL_ERR_ARG: no such vCPU.
  */
 struct vl_error *vl_reader_vcpu(struct vl_reader *r, unsigned cpu, struct vl_space *ret);
 
 /* ---- bytes ---- */
 
 /*
- * Copy @len bytes (0 to VL_READ_MAX) at virtual address @va of @s to @buf. On
- * failure @buf is all zeros, whatever could have been read. Naturally aligned
- * words of 1, 2, 4 and 8 bytes are each read by one load.
+ * Copy @len bytes (0 to VL_READ_MAX) at virtual address @va of @s to @buf. A failure clears all
+ * of @buf. Naturally aligned words of 1, 2, 4 and 8 bytes are each read by one load.
  */
 enum vl_read_status vl_read(struct vl_reader *r, const struct vl_space *s, uint64_t va, void *buf,
 			    size_t len);
@@ -146,18 +141,18 @@ enum vl_read_status vl_read_u8(struct vl_reader *r, const struct vl_space *s, ui
 			       uint8_t *ret);
 
 /*
- * Copy the string at @va with its NUL to @buf, which has @size bytes (1 to
- * VL_READ_MAX), without touching a page behind its end. VL_READ_UNENDED: the first
- * @size - 1 bytes and a NUL are in @buf. On other failures @buf is "". The
- * bytes are the guest's: escape them before they are shown.
+ * Copy the string at @va with its NUL to @buf, which has @size bytes (1 to VL_READ_MAX). No
+ * page behind the string's end is touched. VL_READ_UNENDED: the first @size - 1 bytes and a NUL
+ * are in @buf. On other failures @buf is "". The bytes are the guest's: escape them before they
+ * are shown.
  */
 enum vl_read_status vl_read_string(struct vl_reader *r, const struct vl_space *s, uint64_t va,
 				   char *buf, size_t size);
 
 /*
- * Where @va is: its guest-physical address, and the size of its page (4096,
- * 2 MiB, 1 GiB), each NULL if not wanted. Whether there is RAM is not asked. By the
- * software walk with every engine.
+ * Translate @va to its guest-physical address and the size of its page (4096, 2 MiB, 1 GiB),
+ * each NULL if not wanted. There need not be RAM at that address. By the software walk with
+ * every engine.
  */
 enum vl_read_status vl_reader_where(struct vl_reader *r, const struct vl_space *s, uint64_t va,
 				    uint64_t *gpa_ret, uint64_t *size_ret);
@@ -195,15 +190,15 @@ enum vl_field_kind {
 #define VL_WALK_FIELD_SIZE 4096
 
 /*
- * A field of an element. From the element's address: add offset[0], read a
- * pointer there; … as often as derefs says; then add offset[derefs]: there the
- * field is. So task->cred->uid is { derefs 1, offset { cred, uid } }.
+ * A field of an element. Start at the element's address, add offset[0], follow the pointer
+ * there, and so on @derefs times; then add offset[derefs]. So task->cred->uid is { derefs 1,
+ * offset { cred, uid } }.
  */
 struct vl_walk_field {
 	uint8_t kind;	/* enum vl_field_kind */
 	uint8_t derefs; /* 0 to VL_WALK_DEREFS */
 	uint16_t size;	/* bytes, 1 to VL_WALK_FIELD_SIZE; 8 for ADDRESS and INDEX */
-	uint32_t out;	/* where in the element's record, in bytes */
+	uint32_t out;	/* offset in the element's record, in bytes */
 	int32_t offset[VL_WALK_DEREFS + 1]; /* bytes, may be negative (container_of) */
 };
 
@@ -212,19 +207,19 @@ struct vl_walk {
 	/* Collect also the container of the head itself, first: LIST only. */
 	bool with_head;
 	uint64_t head; /* virtual address of the (first) head */
-	/* A table of heads: so many (0 and 1: a single one), so many bytes apart. */
+	/* A table of heads: their number (0 and 1: a single one), their distance in bytes. */
 	uint32_t nr_heads, head_stride;
-	/* In a node, where the pointer to the next is: 0, or 8 for list_head.prev. */
+	/* Offset in a node of the pointer to the next: 0, or 8 for list_head.prev. */
 	uint32_t next;
-	/* Where the node is in its container, in bytes: what an element's address is less. */
+	/* Offset of the node in its element, in bytes. */
 	uint32_t node;
-	/* XARRAY: of struct xa_node, the places of shift (1 byte) and slots, how many slots. */
+	/* XARRAY: offsets in struct xa_node of shift (1 byte) and slots; the number of slots. */
 	uint32_t xa_shift, xa_slots, xa_nr_slots;
 	const struct vl_walk_field *fields;
 	size_t nr_fields; /* 0 to VL_WALK_FIELDS; 0: count only */
 	/*
-	 * Out: a record of @stride bytes for each element, room for @max of them; may be
-	 * NULL when there are no fields. What no field covers is left as it is.
+	 * Out: a record of @stride bytes for each element, room for @max of them; may be NULL
+	 * when there are no fields. Bytes that no field covers are left unchanged.
 	 */
 	void *records;
 	size_t stride, max;
@@ -242,13 +237,12 @@ struct vl_walked {
 };
 
 /*
- * Walk and collect, all as one request. A list is never followed for more than
- * max elements (VL_READ_MORE; one too many is looked for), and a loop that
- * misses the head is found (VL_READ_LOOP). An xarray's values (what is no pointer)
- * are passed over. Nodes must be aligned to 4 bytes, else VL_READ_GARBAGE: a freed
- * or poisoned element. Over a running guest an element may be unlinked while
- * one stands on it: walk again when that fails. A walk takes microseconds; within
- * it what is above a page of 4 KiB in the page tables may be read once only.
+ * Walk and collect, as one request. At most max elements are collected (VL_READ_MORE: there is
+ * another). A loop that misses the head is found (VL_READ_LOOP). Values of an xarray, which are
+ * no pointers, are skipped. Nodes must be aligned to 4 bytes, else VL_READ_GARBAGE: the element
+ * was freed or poisoned. A running guest may unlink the element that the walk is at: walk again
+ * after a failure. A walk takes microseconds; page table entries above that of a 4 KiB page may
+ * be read only once within it.
  */
 enum vl_read_status vl_walk(struct vl_reader *r, const struct vl_space *s,
 			    const struct vl_walk *walk, struct vl_walked *ret);
@@ -256,9 +250,8 @@ enum vl_read_status vl_walk(struct vl_reader *r, const struct vl_space *s,
 /* ---- watch ---- */
 
 /*
- * Read the @size (1, 2, 4, 8) bytes at @va again and again, translated afresh every
- * time, until they are not @old or @max samples were taken. The last value is in
- * *@ret; returns its status.
+ * Read the @size (1, 2, 4, 8) bytes at @va repeatedly, translated afresh every time, until they
+ * differ from @old or @max samples were taken. The last value is in *@ret; returns its status.
  */
 enum vl_read_status vl_watch(struct vl_reader *r, const struct vl_space *s, uint64_t va,
 			     unsigned size, uint64_t old, uint64_t max, uint64_t *ret,
@@ -266,7 +259,7 @@ enum vl_read_status vl_watch(struct vl_reader *r, const struct vl_space *s, uint
 
 /* ---- failures ---- */
 
-/* What a status means, a few words without full stop; static. */
+/* The meaning of a status in a few words, without full stop; static. */
 const char *vl_read_strstatus(enum vl_read_status status);
 
 /*

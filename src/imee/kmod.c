@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The module engine: the direct walk over RAM that the kernel module has mapped, whatever
- * backs it. Where the module has no page its mapping shows zeros, and it says that it did:
- * after every request that is looked at, and if it was so the request is served again,
- * by system calls, which know why.
+ * The module engine: the direct walk over RAM that the kernel module has mapped, whatever backs
+ * it. Where the module has no page its mapping shows zeros, and its page of status says so.
+ * Each request checks that page at its end. If it saw such zeros it is served again by system
+ * calls, which give the reason.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@ struct vl_kmod_raw {
 	struct vl_raw raw;
 	struct vl_target *t;
 	struct vl_kmod *module;
-	struct vl_raw *walk; /* over mappings */
+	struct vl_raw *walk; /* over the mappings */
 	struct vl_raw *slow; /* by system calls; NULL: not needed so far */
 };
 
@@ -29,13 +29,13 @@ struct vl_direct *vl_kmod_walk(struct vl_raw *e)
 	return (struct vl_direct *)module_of(e)->walk;
 }
 
-/* Does what @m->walk answered stand? */
+/* Is the answer of @m->walk valid? */
 static inline bool stands(const struct vl_kmod_raw *m)
 {
 	return likely(vl_kmod_sound(m->module));
 }
 
-/* What serves the one request in place of the mappings; NULL: the guest has gone. */
+/* The engine that serves this request in place of the mappings; NULL: the guest has gone. */
 static struct vl_raw *slow(struct vl_kmod_raw *m)
 {
 	if (!vl_kmod_renew(m->module))
@@ -72,7 +72,7 @@ static enum vl_read_status string_op(struct vl_raw *e, const struct vl_space *s,
 	return slow(m) ? vl_raw_direct.string(m->slow, s, va, buf, size, fault) : VL_READ_GONE;
 }
 
-/* Items that had been refused before the request keep their status. */
+/* Items that were refused before keep their status. */
 static void gather_op(struct vl_raw *e, const struct vl_space *s, struct vl_get *items, size_t nr)
 {
 	struct vl_kmod_raw *m = module_of(e);

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How the fields of an element are read in a walk: which of them together, and
- * those that cannot be, one by one.
+ * How a walk reads the fields of an element: in groups that lie together, the rest one by one.
  */
 #include "walk.h"
 
 /* ---- the plan ---- */
 
-/* Wider than that is no structure, and no field of it near the other. */
+/* No structure is larger: a field beyond that is in no group. */
 #define SANE_OFFSET (1 << 24)
 
 static bool is_near(int64_t offset)
@@ -64,7 +63,7 @@ static uint8_t op_of(const struct vl_walk_field *f)
 			       PART_BYTES;
 }
 
-/* Of 8 bytes, of 4, addresses, others: in this order a group has its parts. */
+/* The order of a group's parts: 8 bytes, 4 bytes, addresses, others. */
 #define PART_CLASSES 4
 
 static unsigned class_of(uint8_t op)
@@ -72,7 +71,7 @@ static unsigned class_of(uint8_t op)
 	return op == PART_8 ? 0 : op == PART_4 ? 1 : op == PART_ADDRESS ? 2 : 3;
 }
 
-/* The parts of all groups; @of: the group of each field, or NULL. */
+/* Lay out the parts of all groups; @of: the group of each field, or NULL. */
 static void add_parts(struct plan *p, const struct vl_walk *w, struct group *const *of)
 {
 	struct part *next[MAX_GROUPS][PART_CLASSES], *to = p->parts;

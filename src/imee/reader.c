@@ -13,7 +13,7 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-/* The rank decides; in the order of the best that they can have. */
+/* By their best rank, highest first: find_best() then asks few. The rank decides. */
 static const struct vl_raw_ops *const engines[NR_ENGINES] = { &vl_raw_direct, &vl_raw_module,
 							      &vl_raw_kvm };
 
@@ -39,7 +39,7 @@ static struct vl_error *named(struct vl_reader *r, const char *name, const struc
 			     all);
 }
 
-/* How well engine @i suits; asked once. */
+/* The rank of engine @i; asked once. */
 static int rank_of(struct vl_reader *r, size_t i)
 {
 	if (!r->asked[i]) {
@@ -49,7 +49,10 @@ static int rank_of(struct vl_reader *r, size_t i)
 	return r->rank[i];
 }
 
-/* Of those that were not given up yet; NR_ENGINES: none. Who cannot be better is not asked. */
+/*
+ * The engine with the highest rank that is not given up, or NR_ENGINES. An engine that cannot
+ * beat the best so far is not asked.
+ */
 static size_t find_best(struct vl_reader *r)
 {
 	size_t best = NR_ENGINES;
@@ -63,7 +66,7 @@ static size_t find_best(struct vl_reader *r)
 	return best;
 }
 
-/* Open the best engine; what cannot be opened after all gives way to the next. */
+/* Open the best engine, or the next best if that fails. */
 static struct vl_error *open_best(struct vl_reader *r)
 {
 	struct vl_error *first = NULL;
@@ -88,7 +91,7 @@ static struct vl_error *open_best(struct vl_reader *r)
 	return first ? first : vl_error_new(VL_ERR_TARGET, "no engine can read this guest");
 }
 
-/* What the engines that were not taken have to say, "kvm: ...; module: ...". */
+/* The reasons of the engines that were not taken, "kvm: ...; module: ...". */
 static void ask_others(struct vl_reader *r)
 {
 	for (size_t i = 0; i < NR_ENGINES; i++) {
@@ -186,7 +189,7 @@ struct vl_space vl_reader_kernel(const struct vl_reader *r)
 
 /* ---- requests ---- */
 
-/* What no engine is asked. */
+/* Refuse what no engine can serve. */
 static inline enum vl_read_status check(const struct vl_space *s, uint64_t va, size_t len)
 {
 	if (unlikely(len > VL_READ_MAX))
@@ -215,7 +218,7 @@ enum vl_read_status vl_read(struct vl_reader *r, const struct vl_space *s, uint6
 	r->requests++;
 	if (unlikely(st))
 		return failed(r, st, va, buf, len);
-	/* Last of all, see read_op() in direct.c. */
+	/* A tail call, see read_op() in direct.c. */
 	return likely(len) ? r->ops->read(r->engine, s, va, buf, len, &r->fault) : VL_READ_OK;
 }
 
@@ -240,7 +243,7 @@ enum vl_read_status vl_read_string(struct vl_reader *r, const struct vl_space *s
 	r->requests++;
 	if (!size || size > VL_READ_MAX)
 		return size ? VL_READ_TOO_LONG : VL_READ_BAD;
-	/* A string may end before the end of all addresses does. */
+	/* The buffer may reach beyond the last address, the string need not. */
 	st = check(s, va, 1);
 	if (!st && size - 1 > UINT64_MAX - va)
 		size = UINT64_MAX - va + 1;
@@ -278,7 +281,7 @@ size_t vl_gather(struct vl_reader *r, const struct vl_space *s, struct vl_get *i
 	return bad;
 }
 
-/* A table of more heads than any kernel has. */
+/* No kernel has a larger table of heads. */
 #define MAX_HEADS (1U << 26)
 
 static bool sane_field(const struct vl_walk_field *f, size_t stride)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the reader's own files share. */
+/* The reader's internal header. */
 #ifndef VLENS_IMEE_READER_H
 #define VLENS_IMEE_READER_H
 
@@ -16,7 +16,7 @@ struct vl_reader {
 	struct vl_space kernel;
 	uint64_t fault, requests, open_ns;
 	bool named; /* the engine was asked for by its name */
-	/* What the engines say of themselves: each is asked when it has to be. */
+	/* Each engine's rank and reason, asked when it is needed. */
 	bool asked[NR_ENGINES];
 	int rank[NR_ENGINES];
 	char why[NR_ENGINES][VL_RAW_WHY];

@@ -36,8 +36,8 @@ enum vl_read_status vl_reader_where(struct vl_reader *r, const struct vl_space *
 }
 
 /*
- * With page-table isolation the page behind a root is the user's root: it has the
- * entries of the lower half, that the kernel's has with NX in addition (__pti_set_user_pgtbl(),
+ * With page-table isolation the page behind a root is the user's root. Its lower half has the
+ * same entries, but for NX, which the kernel's have in addition (__pti_set_user_pgtbl(),
  * arch/x86/mm/pti.c).
  */
 static bool is_isolated(struct vl_reader *r, uint64_t root)
@@ -117,7 +117,10 @@ static struct vl_error *no_vcpu(unsigned cpu)
 			     "the first is 0");
 }
 
-/* From the registers. CR3 of a vCPU in user mode may be the user's root: take the other. */
+/*
+ * The space by the registers. CR3 of a vCPU in user mode may be the user's root: take the
+ * kernel's.
+ */
 static struct vl_error *ask_vcpu(struct vl_reader *r, unsigned cpu, struct vl_space *ret)
 {
 	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
@@ -135,7 +138,7 @@ static struct vl_error *ask_vcpu(struct vl_reader *r, unsigned cpu, struct vl_sp
 	return NULL;
 }
 
-/* While a CPU switches from one to another it has LOADED_MM_SWITCHING there. */
+/* A CPU that switches spaces has LOADED_MM_SWITCHING there: retry. */
 #define SWITCHING_TRIES 1000
 
 struct vl_error *vl_reader_vcpu(struct vl_reader *r, unsigned cpu, struct vl_space *ret)

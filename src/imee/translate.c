@@ -6,8 +6,8 @@
 #include "walk.h"
 
 /*
- * What cannot be mapped, a batch of whole pages by one call, straight to where
- * they are wanted. Returns how many bytes of @len it did; 0: go on page by page.
+ * Read a batch of whole pages that are not mapped by one call, straight into the caller's
+ * buffer. Returns the number of bytes read; 0: go on page by page.
  */
 static size_t read_batch(struct vl_direct *d, const struct vl_space *s, uint64_t va, char *buf,
 			 size_t len)
@@ -55,7 +55,7 @@ enum vl_read_status direct_pages(struct vl_direct *d, const struct vl_space *s, 
 	return VL_READ_OK;
 }
 
-/* The entry of level 3 for @va; false when that is not mapped. */
+/* The PUD entry for @va; false when there is none. */
 static bool find_pud(struct walker *k, uint64_t va, uint64_t *ret)
 {
 	int shift = 64 - (12 + 9 * k->s->levels);
@@ -87,7 +87,7 @@ uintptr_t direct_pmd(struct walker *k, uint64_t va)
 	if (!find_pud(k, va, &e))
 		return 0;
 	if (e & X86_PTE_PS) {
-		/* Those 2 MiB of it that are asked for. */
+		/* Use the 2 MiB around @va. */
 		if (e & LEAF_RESERVED(1UL << 30))
 			return 0;
 		size = 1UL << 21;

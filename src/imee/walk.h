@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the direct engine's walks share: the plan by which the fields of an element
- * are read, and the translation within a walk.
+ * Shared by the direct engine's walks: the plan by which the fields of an element are read, and
+ * the translation within a walk.
  *
- * A walk is one request, of microseconds. Within it an entry of the upper levels
- * (what is above a page of 4 KiB; a page of 2 MiB is such an entry) is read once,
- * as the processor does. The entry of a page of 4 KiB is read for each element. The
- * next walk knows nothing of it.
+ * A walk is one request, of microseconds. Within it each upper entry (all above that of a 4 KiB
+ * page, and that of a 2 MiB page) is read once, as in a processor. The entry of a 4 KiB page is
+ * read for each element. No entry is kept for the next walk.
  */
 #ifndef VLENS_IMEE_WALK_H
 #define VLENS_IMEE_WALK_H
@@ -25,20 +24,20 @@ enum part_op {
 	PART_INDEX,
 };
 
-/* A field that is read where its group is. */
+/* A field that is read with its group. */
 struct part {
 	uint8_t op;    /* enum part_op */
 	uint8_t index; /* of the field as the caller has it */
 	uint16_t size;
 	uint32_t out; /* in the record */
-	int64_t at;   /* from the begin of the group; ADDRESS: from the element */
+	int64_t at;   /* offset in the group; ADDRESS: from the element */
 };
 
 /* Fields that lie side by side: in the element, or behind one pointer in it. */
 struct group {
-	int64_t low;	 /* where it begins, from the element or what the pointer points to */
+	int64_t low;	 /* its start, from the element or the pointer's target */
 	uint64_t len;	 /* bytes; 0: nothing is read */
-	int64_t pointer; /* of others than the first: where in the first group */
+	int64_t pointer; /* offset of the pointer in the first group; not of the first */
 	/* Its parts: those of 8 bytes, of 4, addresses, others. */
 	const struct part *part, *end8, *end4, *end_address, *end;
 };
@@ -52,9 +51,9 @@ struct plan {
 	uint32_t alone; /* a bit for each field that is in no group */
 };
 
-/* Upper entries that are at hand; a power of two. */
+/* Upper entries that are kept; a power of two. */
 #define PMDS 32
-/* Bit 0 of upper.host: it is a page of 2 MiB, not a table. */
+/* Bit 0 of pmd.host: it is a page of 2 MiB, not a table. */
 #define PMD_PAGE 1UL
 
 struct walker {
@@ -63,10 +62,10 @@ struct walker {
 	const struct vl_walk *w;
 	struct vl_walked *ret;
 	struct plan plan;
-	/* The last entry of level 3, by the address's bits from 30 on. */
+	/* The last PUD entry, by the address's bits from 30 on. */
 	uint64_t pud_key, pud;
 	uint64_t guess; /* direct_guess(), for an xarray */
-	/* By the address's bits from 21 on: what maps those 2 MiB, in mapped RAM. */
+	/* By the address's bits from 21 on: the mapping of those 2 MiB, in mapped RAM. */
 	struct {
 		uint64_t key;	/* the bits; no address has UINT64_MAX */
 		uintptr_t host; /* the table of level 1, or the page of 2 MiB */
@@ -79,36 +78,36 @@ struct walker {
 void direct_plan(struct plan *p, const struct vl_walk *w, bool spans);
 
 /*
- * One field by itself: its status, which is also what ends the walk if there is
- * nowhere to say so.
+ * Read one field by itself. Its status goes to @status; without (NULL) it is returned, and ends
+ * the walk.
  */
 enum vl_read_status direct_field(struct walker *k, unsigned i, uint64_t element, uint64_t index,
 				 unsigned char *record, uint8_t *status);
 
 /*
- * Where RAM is not mapped: have all that @element and @node (0: none) need at hand.
- * What is in @record is of no account.
+ * Where RAM is not mapped: fetch all pages that @element and @node (0: none) need. @record is
+ * scratch.
  */
 void direct_ahead(struct walker *k, uint64_t element, uint64_t index, uint64_t node,
 		  unsigned char *record);
 
-/* What is behind a string's end is no part of it. */
+/* Clear the bytes behind a string's NUL. */
 void direct_end_string(char *buf, size_t size);
 
 /* ---- translate.c ---- */
 
-/* Find out walker.upper of @va; 0 when it is not mapped, or not by mapped RAM. */
+/* Fill in walker.pmd for @va; 0 when it is not mapped, or not by mapped RAM. */
 uintptr_t direct_pmd(struct walker *k, uint64_t va);
 
-/* Do the @len bytes at @va, of which the first is at @p, lie in a row? */
+/* Are the @len bytes at @va contiguous from @p on? */
 bool direct_in_row(struct walker *k, uint64_t va, const unsigned char *p, uint64_t len);
 
-/* Is the page of 4 KiB in mapped RAM, though not in the larger run of it? */
+/* Is the page of 4 KiB in mapped RAM? For pages outside of fast[0]. */
 bool direct_in_other(const struct vl_direct *d, uint64_t gpa);
 
 /*
- * Where @len bytes from @va on are, all in a row in mapped RAM; NULL when they are
- * not, for whatever reason: then they are read one by one.
+ * Pointer to @len bytes from @va on, contiguous in mapped RAM; NULL otherwise: then they are
+ * read one by one.
  */
 static inline __attribute__((always_inline)) const unsigned char *
 walk_host(struct walker *k, uint64_t va, uint64_t len)
