@@ -8,6 +8,7 @@
 #include "../base/array.h"
 #include "../host/port.h"
 #include "../attach/attach.h"
+#include "../imee/engine.h"
 #include "../vmst/executors.h"
 
 #define KIB (1UL << 10)
@@ -49,7 +50,7 @@ static void check_kernel(struct checkup *p)
 		      p->s->attach->pt.levels);
 }
 
-/* The reason, less that it was asked for. */
+/* The reason, without the words that say that it was asked for. */
 static const char *reason_of(const struct vl_reader_stats *stats)
 {
 	const char *rest = strstr(stats->reason, "; ");
@@ -57,7 +58,7 @@ static const char *reason_of(const struct vl_reader_stats *stats)
 	return rest ? rest + 2 : stats->reason;
 }
 
-/* What of a clone's state says whether KVM can run it, without a clone. */
+/* The part of a clone's state that decides whether KVM can run it; no clone is made. */
 static void read_state(struct checkup *p, struct vl_vcpu_state *st)
 {
 	const struct vl_layout *l = vl_kernel_layout(p->s->attach->kernel);
@@ -84,14 +85,14 @@ static void check_vmst(struct checkup *p)
 		      why);
 }
 
-/* Open each raw engine, and read the bytes that are known. */
+/* Open each raw engine, and read bytes that are known. */
 static void check_engines(struct checkup *p)
 {
-	static const char *const names[] = { "direct", "kvm", "module" };
 	struct vl_error *err;
+	const char *name;
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		struct vl_reader_options o = { .engine = names[i] };
+	for (size_t i = 0; (name = vl_raw_name(i)); i++) {
+		struct vl_reader_options o = { .engine = name };
 		unsigned char now[sizeof(p->s->attach->probe)];
 		struct vl_reader_stats stats;
 		enum vl_read_status st;
@@ -99,10 +100,10 @@ static void check_engines(struct checkup *p)
 		struct vl_space space;
 		char check[32];
 
-		snprintf(check, sizeof(check), "engine %s", names[i]);
+		snprintf(check, sizeof(check), "engine %s", name);
 		err = vl_reader_open(p->s->target, p->s->attach, &o, &r);
 		if (err) {
-			/* One is enough, and what is lacking is seldom to be mended. */
+			/* One engine is enough, and the reason is seldom one to mend. */
 			vl_doctor_row(&p->d, check, VL_DOCTOR_OK, NULL, "not here: %s",
 				      err->code == VL_ERR_ARG ? "this vlens is built without it" :
 								err->message);
@@ -126,7 +127,7 @@ static void check_engines(struct checkup *p)
 	}
 }
 
-/* What a view cannot do without. */
+/* The fields that a view needs. */
 static const struct {
 	const char *check, *what, *without;
 	enum vl_field fields[4];

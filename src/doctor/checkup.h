@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What doctor finds in a guest's memory, and which raw engine reads it: rows of
- * vl_doctor_columns. That Unicorn can be loaded is taken for granted.
+ * The examination of a guest's memory, and of the raw engines that read it: rows of
+ * vl_doctor_columns. It takes for granted that Unicorn can be loaded.
  */
 #ifndef VLENS_CHECKUP_H
 #define VLENS_CHECKUP_H

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../base/array.h"
 #include "../base/clock.h"
+#include "../imee/engine.h"
 #include "../view/collect.h"
 #include "../view/plausible.h"
 #include "../view/topbox.h"
@@ -225,12 +225,12 @@ void vl_guest_dismiss(struct vl_guest *g)
 /* The name of an engine that there is. */
 static const char *engine_name(const char *said)
 {
-	static const char *const names[] = { "direct", "kvm", "module" };
+	const char *name;
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (!strcmp(said, names[i]))
-			return names[i];
-	return NULL;
+	for (size_t i = 0; (name = vl_raw_name(i)); i++)
+		if (!strcmp(said, name))
+			break;
+	return name;
 }
 
 #define END(text) (text)[sizeof(text) - 1] = '\0'

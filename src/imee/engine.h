@@ -73,6 +73,9 @@ extern const struct vl_raw_ops vl_raw_direct;
 extern const struct vl_raw_ops vl_raw_kvm;
 extern const struct vl_raw_ops vl_raw_module;
 
+/* The name of engine @i (from 0), static; NULL: there are no more. */
+const char *vl_raw_name(size_t i);
+
 /* The attach of @r, or NULL. */
 const struct vl_attach *vl_reader_contact(const struct vl_reader *r);
 

@@ -17,6 +17,11 @@
 static const struct vl_raw_ops *const engines[NR_ENGINES] = { &vl_raw_direct, &vl_raw_module,
 							      &vl_raw_kvm };
 
+const char *vl_raw_name(size_t i)
+{
+	return i < NR_ENGINES ? engines[i]->name : NULL;
+}
+
 /* The engine of that name, if it can serve. */
 static struct vl_error *named(struct vl_reader *r, const char *name, const struct vl_raw_ops **ret)
 {
