@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * System calls that are the program's own business, and go to the host's kernel with no
- * trap: its memory, its processes, signals among them, and what it has open. One row
- * a call, and a condition where only some of its uses are harmless: policy.c has the row for the
- * others. A call that is in neither table does not exist (ENOSYS); the supervisor counts
- * it. A call with only conditional rows in policy.c is native where none holds.
+ * The system calls that go to the host's kernel without a trap. They affect only the program's
+ * memory, its processes, signals among these, and its open files. A row is one call, with a
+ * condition where only some uses of it are harmless: policy.c has the row for the other uses.
+ * A call that is in neither table fails with ENOSYS, and the supervisor counts it. A call that
+ * has only conditional rows in policy.c is native where none of them holds.
  */
 #include <fcntl.h>
 #include <linux/prctl.h>
@@ -19,7 +19,7 @@
 #include "../base/array.h"
 #include "rows.h"
 
-/* Newer than some headers: asm/unistd_64.h of 6.17. */
+/* Missing in older headers: asm/unistd_64.h of Linux 6.17. */
 #ifndef __NR_cachestat
 #define __NR_cachestat 451
 #endif
@@ -110,7 +110,7 @@ const struct vl_native vl_native[] = {
 	CALL(sigaltstack, "its signals"), CALL(signalfd, "its signals"),
 	CALL(signalfd4, "its signals"), CALL(pause, "its signals"), CALL(alarm, "its timers"),
 	CALL(nanosleep, "sleep"), CALL(getitimer, "its timers"), CALL(setitimer, "its timers"),
-	/* A clock below 0 can be that of another process. */
+	/* A negative clock id can be the CPU clock of another process. */
 	IF(clock_nanosleep, 0, 1u << 31, 0, "sleep"), IF(timer_create, 0, 1u << 31, 0, "its timers"),
 	CALL(timer_settime, "its timers"), CALL(timer_gettime, "its timers"),
 	CALL(timer_getoverrun, "its timers"), CALL(timer_delete, "its timers"),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the program asked and was not told, and why: it says no more than "Input/output
- * error", or nothing at all. Where something stands in for an answer (numbers for names of
- * users), nothing is missing.
+ * Counts the questions of the program that got no answer, and keeps the reason: the program
+ * itself prints "Input/output error" at most. A question whose answer has a substitute (numbers
+ * for names of users) is not counted.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@
 #include "trap.h"
 #include "unshown.h"
 
-/* The path that the call is about, and its row; NULL: it is about none. */
+/* The path of the file that the call concerns, and its row; NULL: it concerns no file. */
 static const char *path_of(struct vl_trap *t, const struct vl_path_row **row_ret)
 {
 	const struct vl_file *f = t->where.row ? t->where.file : NULL;
@@ -30,8 +30,8 @@ static const char *path_of(struct vl_trap *t, const struct vl_path_row **row_ret
 }
 
 /*
- * Count each path once: ls asks for the same file in several ways. Two paths of one hash make
- * the count one less.
+ * Was @path counted before? It is known from now on. Each path counts once, as ls asks for the
+ * same file in several ways. Two paths with one hash count as one.
  */
 static bool is_known(struct vl_redirect *r, const char *path)
 {
@@ -50,7 +50,7 @@ static bool is_known(struct vl_redirect *r, const char *path)
 	return false;
 }
 
-/* So long that is believed. */
+/* After this time a path that was absent is tried again. */
 #define ABSENT_NS 1000000000L
 
 bool vl_absent(const struct vl_redirect *r, const char *path)
@@ -63,7 +63,7 @@ bool vl_absent(const struct vl_redirect *r, const char *path)
 	return false;
 }
 
-/* Rows with few tries are of file systems on a disk: there a call sleeps for it. */
+/* Rows with @tries are of file systems on a disk: a call that blocks there waits for the disk. */
 static bool is_on_disk(const struct vl_trap *t, const struct vl_path_row *row,
 		       const struct vl_error *err)
 {
@@ -116,7 +116,7 @@ void vl_refused_write(struct vl_trap *t)
 {
 	const struct vl_task *task = vl_task_find(t->r, t->tid);
 
-	/* A shell writes its history at its end, whatever its status. */
+	/* A shell writes its history when it exits, whatever its status. */
 	if (t->r->stats->lost.refused == VL_REFUSED_NOTHING && !(task && task->interactive))
 		vl_refused(t, VL_REFUSED_WRITE, t->where.path);
 }
@@ -127,7 +127,7 @@ void vl_refused_end(struct vl_redirect *r)
 		r->stats->lost.refused = VL_REFUSED_NOTHING;
 }
 
-/* What a program wants that begins with a file of its own. */
+/* A program that cannot create one of these files needs more than the file: what to report. */
 static const struct {
 	const char *pattern;
 	enum vl_redirect_refused wants;
@@ -151,7 +151,7 @@ static enum vl_redirect_refused wanted(const char *path)
 struct vl_error *vl_redirect_refusal(enum vl_redirect_refused kind, const char *what)
 {
 	static const struct {
-		const char *message, *hint; /* a %s of the message is what it was */
+		const char *message, *hint; /* %s in the message is @what */
 	} texts[VL_NR_REFUSED] = {
 		[VL_REFUSED_SERVICE] = { "%s: no service of the guest can be asked from outside",
 					 "only its kernel can, and the files in its memory" },

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the program asked and was not told, or cannot have. */
+/* Counts what the program did not get: answers of the guest, and what is refused. */
 #ifndef VLENS_REDIRECT_BLAME_H
 #define VLENS_REDIRECT_BLAME_H
 
@@ -10,18 +10,18 @@
 struct vl_redirect;
 struct vl_trap;
 
-/* The guest gave no answer to @t, for good: count it, and note why. */
+/* The guest gave no answer to @t, after all retries: count that, and keep the reason. */
 void vl_blame(struct vl_trap *t, const struct vl_error *err);
 /*
- * Was @path on the guest's disk and not in its memory, when it was opened a moment ago? A program
- * that asks for it again and again (lsof, for each user's name) has its answer then.
+ * Was @path on the guest's disk, not in its memory, when it was opened within the last second?
+ * Then it is not tried again: lsof opens the same file for each user's name.
  */
 bool vl_absent(const struct vl_redirect *r, const char *path);
-/* The program cannot have @what, of that kind. */
+/* Note a refusal of @kind; the message names @what. */
 void vl_refused(struct vl_trap *t, enum vl_redirect_refused kind, const char *what);
-/* The program cannot write t->where: that counts if it asks for nothing of the guest after it. */
+/* Note that t->where cannot be written: reported unless vl_refused_end() follows. */
 void vl_refused_write(struct vl_trap *t);
-/* It went on. */
+/* The program goes on after a refused write: forget that one. */
 void vl_refused_end(struct vl_redirect *r);
 
 #endif

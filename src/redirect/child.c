@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The program's first process: finds the program, forks, and waits to be supervised. */
+/* The program's first process: fork, confine, install the filter, execve (see child.h). */
 #include "child.h"
 
 #include <elf.h>
@@ -25,16 +25,16 @@
 #include "pathname.h"
 #include "programs.h"
 
-/* linux/seccomp.h, since 5.19; a received call is not interrupted by signals. */
+/* linux/seccomp.h, since 5.19: only fatal signals interrupt a call that was received. */
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
 #endif
 
 /* Everything the child needs, made before the fork. */
 struct child {
-	int sock, other; /* ours, and the supervisor's end */
+	int sock, other; /* the child's end, and the supervisor's */
 	pid_t tracer;
-	const sigset_t *mask; /* the caller's own */
+	const sigset_t *mask; /* the caller's signal mask */
 	const char *path;
 	char *const *argv;
 	char *const *envp;
@@ -56,7 +56,7 @@ static int try_program(const char *path)
 	return access(path, X_OK) ? errno : 0;
 }
 
-/* As execvp(3) looks: a later directory may have what an earlier one forbids. */
+/* Search PATH as execvp(3) does: after EACCES later directories are tried. 0 or an errno. */
 static int search(const char *name, char **ret)
 {
 	const char *dirs = getenv("PATH"), *end;
@@ -87,7 +87,10 @@ static int search(const char *name, char **ret)
 	}
 }
 
-/* The program begins at the root, and its script is opened by this name. 0 or an errno. */
+/*
+ * Make *@path absolute: the program starts in /, where an interpreter opens its script by this
+ * name. 0 or an errno.
+ */
 static int make_absolute(char **path)
 {
 	char *cwd, *absolute;
@@ -159,7 +162,7 @@ struct vl_error *vl_child_find(const struct vl_redirect_options *o, char **path_
 	return vl_error_os(err, "%s", name);
 }
 
-/* In the child: only calls that are safe after a fork of a threaded process. */
+/* From here to child_run(): in the child. Only calls that are safe after a threaded fork. */
 static void say(int sock, int value)
 {
 	ssize_t n = write(sock, &value, sizeof(value));
@@ -189,7 +192,7 @@ static bool take(int sock, void *buf, size_t len)
 	return recv(sock, buf, len, MSG_WAITALL) == (ssize_t)len;
 }
 
-/* The number of instructions that will follow, and with it a descriptor or -1. */
+/* Receive the number of instructions that follow, and the descriptor sent with it, or -1. */
 static bool take_number(int sock, uint32_t *ret, int *fd_ret)
 {
 	union {
@@ -220,17 +223,17 @@ static void __attribute__((noreturn)) child_run(const struct child *c)
 	int network;
 	ssize_t n;
 
-	/* Or we would never see that it was closed. */
+	/* Else recv() would not notice that the supervisor has closed its end. */
 	close(c->other);
-	/* From here on the terminal can end it. */
+	/* From here on a signal of the terminal ends the child. */
 	sigprocmask(SIG_SETMASK, c->mask, NULL);
-	/* Where only ancestors may trace (yama), one that is none must be named. */
+	/* Yama lets only ancestors trace: permit a supervisor that is none. */
 	if (c->tracer)
 		prctl(PR_SET_PTRACER, c->tracer, 0, 0, 0);
-	/* The supervisor looks at them. */
+	/* Before the supervisor records the standard descriptors (vl_given_init()). */
 	vl_confine_given();
 	say(c->sock, 0);
-	/* While the supervisor gets ready. */
+	/* These steps run while the supervisor gets ready. */
 	setrlimit(RLIMIT_NOFILE, &c->nofile);
 	if (!vl_confine_begin(c->sock, &begins.confined) || !take_number(c->sock, &nr, &network) ||
 	    nr > BPF_MAXINSNS || !take(c->sock, c->filter, nr * sizeof(*c->filter)))
@@ -244,13 +247,13 @@ static void __attribute__((noreturn)) child_run(const struct child *c)
 	n = write(c->sock, &begins, sizeof(begins));
 	if (begins.listener < 0 || n != sizeof(begins))
 		_exit(125);
-	/* Which closes the listener: the kernel makes it so. */
+	/* This closes the listener, which the kernel creates close-on-exec. */
 	execve(c->path, c->argv, c->envp);
 	say(c->sock, -errno);
 	_exit(125);
 }
 
-/* The program may be handed descriptors up to 1023. */
+/* Redirected descriptors have numbers up to 1023 (fds.h). */
 static struct vl_error *nofile_limit(struct rlimit *ret)
 {
 	if (getrlimit(RLIMIT_NOFILE, ret))
@@ -292,7 +295,7 @@ struct vl_error *vl_child_fork(const struct vl_redirect_options *o, const char *
 	c.envp = env;
 	c.ready = o->ready;
 	c.ready_ctx = o->ready_ctx;
-	/* A number that the filter takes for redirected would be asked of the guest. */
+	/* The filter takes a number from VL_FD_LO on for a redirected descriptor. */
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) || sv[1] >= VL_FD_LO) {
 		err = vl_error_os(sv[1] >= 0 ? EMFILE : errno, "cannot make a socket pair");
 		goto out;

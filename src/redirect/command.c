@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Commands of PATH. They are the host's, and a shell looks by stat and access whether there
- * is one before it runs it; but a file of that name, when a script asks for it, is the
- * guest's. So the program's PATH has each folder twice: first as DIR/. , where a look is for
- * the host's command, which is then executed by that name, and behind all these as DIR,
- * which is the guest's folder.
+ * Commands of PATH. Commands are the host's: a shell checks by stat and access that one exists
+ * before it runs it. A script that checks for a file of the same name means the guest's. So the
+ * program's PATH has each folder twice. First come all folders as DIR/. , where a check finds
+ * the host's command, which is then executed by that name. All follow as DIR, the guest's.
  *
- * A program may have a PATH of its own, without these names (`PATH=/bin:/usr/bin` in a
- * script, /etc/profile). A shell that looks for one name in one folder after the other
- * looks for a command, too.
+ * A program may set a PATH without these marks (`PATH=/bin:/usr/bin` in a script, /etc/profile).
+ * A shell that tries one name in one folder after the other searches for a command, too.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,13 +21,13 @@
 
 #define MARK "/."
 
-/* Where commands are on most systems, whatever PATH says. */
+/* Folders of commands on most systems, whatever PATH has. */
 static const char *const folders[] = {
 	"/usr/local/sbin", "/usr/local/bin", "/usr/sbin",  "/usr/bin",
 	"/sbin",	   "/bin",	     "/usr/games", "/usr/local/games",
 };
 
-/* The folder of PATH that @norm is a file in: its length, or 0. */
+/* The length of the folder of PATH that file @norm is in, or 0. */
 size_t vl_command_folder(const struct vl_redirect *r, const char *norm)
 {
 	const char *list = r->path ? r->path : VL_PATH_DEFAULT, *slash = strrchr(norm, '/');
@@ -45,7 +43,7 @@ size_t vl_command_folder(const struct vl_redirect *r, const char *norm)
 	return 0;
 }
 
-/* Is @path, as the program wrote it, a name in the marked folder of a command? */
+/* Is @path, as the program wrote it, a name in a marked folder (DIR/.)? */
 static bool is_marked(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -61,7 +59,7 @@ static bool in_folder(const struct vl_redirect *r, const char *norm, size_t len)
 	return vl_command_folder(r, norm) > 0;
 }
 
-/* Does @task look for the same name as before, in another folder? */
+/* Does @task try the name that it tried before, in another folder? */
 static bool is_again(const struct vl_redirect *r, struct vl_task *task, const char *norm)
 {
 	const char *slash = strrchr(norm, '/');
@@ -92,12 +90,12 @@ enum vl_look vl_command_look(struct vl_trap *t, const char *path, const char *no
 	return task->interactive ? LOOK_TYPED : LOOK_SEARCH;
 }
 
-/* "PATH=…" with the marked folders in front; malloc'ed, NULL: without memory. */
+/* "PATH=…" with the marked folders in front; malloc'ed, NULL: out of memory. */
 char *vl_command_path(const char *path)
 {
 	char *ret = malloc(strlen("PATH=") + 3 * strlen(path) + 3), *out = ret;
 
-	if (!ret || strstr(path, MARK ":") || !*path) { /* it has them already */
+	if (!ret || strstr(path, MARK ":") || !*path) { /* it has the marks already */
 		if (ret)
 			sprintf(ret, "PATH=%s", path);
 		return ret;

@@ -8,21 +8,25 @@
 struct vl_redirect;
 struct vl_trap;
 
-/* Where there is none: as execvp(3) looks. */
+/* The PATH of a program that has none; execvp(3) has a default, too. */
 #define VL_PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 enum vl_look {
-	LOOK_NONE,   /* for no command */
-	LOOK_HOST,   /* for one of the host */
-	LOOK_NOBODY, /* for one of the host, where only the guest is asked about */
-	LOOK_SEARCH, /* perhaps, of a script: one that the guest has, but for an answer */
-	LOOK_TYPED,  /* perhaps, of an interactive shell: one of either */
+	LOOK_NONE,   /* no search for a command */
+	LOOK_HOST,   /* a command of the host */
+	LOOK_NOBODY, /* the same by which(1), which counts only the guest's */
+	LOOK_SEARCH, /* a script's search: the guest's; without an answer the host's */
+	LOOK_TYPED,  /* an interactive shell's search: a command of either */
 };
 
-/* @path is what the program wrote if that is absolute, @norm where it leads. */
+/*
+ * What does the call look for? @path is the path as the program wrote it, "" if that is not
+ * absolute; @norm is the path that it leads to.
+ */
 enum vl_look vl_command_look(struct vl_trap *t, const char *path, const char *norm);
+/* The length of the folder of PATH that file @norm is in, or 0. */
 size_t vl_command_folder(const struct vl_redirect *r, const char *norm);
-/* "PATH=…" for the program; malloc'ed, NULL: without memory. */
+/* "PATH=…" for the program; malloc'ed, NULL: out of memory. */
 char *vl_command_path(const char *path);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the program's process gives up before it becomes the program: rights, the mounts
- * it could write to, the network, open files. The filter is what it is confined by;
- * all this makes harmless what a mistake in a row would let through. Each step is
- * taken where the host lets it, and said (--stats).
+ * Before the program's process becomes the program it drops its rights, the mounts that it
+ * could write to, the network, and open files. The filter is what confines it. These steps
+ * make a call harmless that a wrong row of the tables would let through. A step that the host
+ * does not permit is skipped; --stats shows the steps that were taken.
  */
 #include "confine.h"
 
@@ -49,10 +49,10 @@ struct mount_flags {
 #define NO_SUID 0x2
 #define NO_DEV 0x4
 
-/* From the first half to the second; not among what is said (redirect.h). */
+/* From vl_confine_begin() to vl_confine_end(), which clears it; not one of redirect.h's. */
 #define VL_CONFINED_IPC (1u << 31)
 
-/* struct landlock_ruleset_attr, by the ABI that has each part. */
+/* struct landlock_ruleset_attr, with the version of the ABI that added each field. */
 struct ruleset {
 	uint64_t fs;	 /* 1 */
 	uint64_t net;	 /* 4 */
@@ -68,7 +68,7 @@ struct ruleset {
 #define NET_TCP 3u    /* LANDLOCK_ACCESS_NET_BIND_TCP, CONNECT_TCP */
 #define SCOPED_ALL 3u /* LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, SIGNAL */
 
-/* Mounts of its own, read-only; and IPC, as objects would outlive it. */
+/* Private read-only mounts, and a private IPC namespace: objects would outlive the program. */
 static unsigned int leave_namespaces(void)
 {
 	struct mount_flags flags = { .set = READ_ONLY | NO_SUID | NO_DEV,
@@ -84,15 +84,16 @@ static unsigned int leave_namespaces(void)
 }
 
 /*
- * No network. What a kernel does to make one takes longer than all else here. One that is
- * shared holds nothing: a program can neither change it nor have a socket in it.
+ * Enter an empty network namespace. To make one takes longer than all other steps, so programs
+ * of a keeper share one. It holds nothing: a program can neither change it nor have a socket
+ * in it.
  */
 static bool leave_network(int network)
 {
 	return (network >= 0 && !setns(network, CLONE_NEWNET)) || !unshare(CLONE_NEWNET);
 }
 
-/* Landlock: no change to any file, no socket and no signal to anybody outside. */
+/* Landlock: no change of a file, no TCP, no abstract socket of and no signal to others. */
 static unsigned int landlock(void)
 {
 	long abi = syscall(__NR_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION);
@@ -125,7 +126,7 @@ static unsigned int landlock(void)
 	return ok ? VL_CONFINED_LANDLOCK : 0;
 }
 
-/* No way to get a capability by exec. */
+/* Empty the bounding set, so that exec grants no capability. */
 static void bound_capabilities(void)
 {
 	for (unsigned long cap = 0; cap < 64; cap++)
@@ -133,7 +134,7 @@ static void bound_capabilities(void)
 			break; /* the kernel has no more */
 }
 
-/* And none that it has. */
+/* Drop all capabilities, for good. */
 static unsigned int drop_capabilities(void)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -153,8 +154,8 @@ static unsigned int drop_capabilities(void)
 }
 
 /*
- * Of what the caller has open the program gets its standard descriptors and pipes: a
- * shell passes `<(…)` as one. A directory would be a way out, a socket somebody to talk to.
+ * Close all but standard descriptors, pipes (a shell passes `<(…)` as one) and @keep. A
+ * directory would lead out of the confinement, a socket to other processes.
  */
 static bool close_others(int keep)
 {
@@ -182,8 +183,8 @@ static bool close_others(int keep)
 }
 
 /*
- * A socket for datagrams could send to anybody, by an address in the message that no
- * filter sees: it is none of the standard descriptors.
+ * Replace standard descriptors that are datagram sockets by /dev/null. Such a socket could
+ * send to any address: the address is in the message, where no filter sees it.
  */
 static void close_datagrams(void)
 {
@@ -205,7 +206,7 @@ static void close_datagrams(void)
 
 void vl_confine_given(void)
 {
-	/* While there are devices. */
+	/* Before leave_namespaces(): this opens /dev/null, which mounts with nodev forbid. */
 	close_datagrams();
 }
 
@@ -213,7 +214,7 @@ bool vl_confine_begin(int keep, unsigned int *done_ret)
 {
 	const struct rlimit none = { 0, 0 };
 
-	/* When memory is short, the guest is not what goes. */
+	/* When memory is short the host kills the program, not the guest. */
 	vl_process_set_oom("1000");
 	/* A core dump would be a file of this host. */
 	setrlimit(RLIMIT_CORE, &none);
@@ -231,7 +232,7 @@ bool vl_confine_end(int network, unsigned int *done)
 		*done |= VL_CONFINED_NETWORK;
 	if (network >= 0)
 		close(network);
-	/* Where it stands is kept by the supervisor. */
+	/* The supervisor keeps the program's working directory. */
 	if (chdir("/"))
 		return false;
 	*done |= landlock() | drop_capabilities();

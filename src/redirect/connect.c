@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Who a program would ask over a socket: nobody, but it is said whom, if it fails. */
+/* A program can connect to no service; if it fails, the message names the address. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -16,7 +16,7 @@
 #include "remote.h"
 #include "trap.h"
 
-/* Where libraries ask first, and do without an answer. */
+/* Is it a service that libraries try first, and can do without? */
 static bool is_by_the_way(const struct vl_file *f, const struct sockaddr_un *sa)
 {
 	static const char *const places[] = {
@@ -53,7 +53,7 @@ static void describe(const struct sockaddr_un *sa, char *ret, size_t size)
 	}
 }
 
-/* connect(fd, addr, len): nobody who listens on this host speaks for the guest */
+/* connect(fd, addr, len): refused, as services of this host do not know the guest */
 struct vl_error *vl_h_connect(struct vl_trap *t)
 {
 	struct vl_file *f = vl_fd_ours(t->args[0]) ? vl_fd_find(t, t->args[0]) : NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The program's environment, with the PATH of command.c. It is the operator's, but variables of it name code by the
- * working folder (which is the guest's here), or a file that a shell runs before anything
- * else (which would be the guest's). Those must not make the guest's files run on this host.
+ * The program's environment: the operator's, with the PATH of command.c. Some variables name
+ * code relative to the working folder, or a file that an interpreter runs when it starts. Here
+ * both are files of the guest, which must not run on this host: such values are removed.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 #include "command.h"
 #include "pathname.h"
 
-/* Where code is looked for: of these lists no element may depend on the working folder. */
+/* Lists of places with code. Elements that depend on the working folder are removed. */
 static const struct {
 	const char *name, *parted_by;
 	bool words; /* an element without a slash is no path */
@@ -26,10 +26,10 @@ static const struct {
 	{ "NODE_PATH", ":", false },
 };
 
-/* Files that are run at the start, and the folder that has them. */
+/* Files that an interpreter runs when it starts, and (ZDOTDIR) the folder of such files. */
 static const char *const dropped[] = { "BASH_ENV", "ENV", "ZDOTDIR", "PYTHONSTARTUP" };
 
-/* Not the script's folder, nor the working folder, in front of sys.path (Python 3.11). */
+/* Keeps the script's folder and the working folder out of sys.path (Python 3.11). */
 #define SAFE_PATH "PYTHONSAFEPATH"
 
 /* The value of @var ("NAME=VALUE") if its name is @name, or NULL. */
@@ -40,7 +40,7 @@ static const char *value_of(const char *var, const char *name)
 	return !strncmp(var, name, n) && var[n] == '=' ? var + n + 1 : NULL;
 }
 
-/* Is the working folder in that of --host-files? What is relative is the operator's then. */
+/* Is the working folder in that of --host-files? Then relative paths are the operator's. */
 static bool begins_in_folder(const struct vl_redirect_options *o)
 {
 	_cleanup_free_ char *cwd = NULL, *folder = NULL;
@@ -58,7 +58,7 @@ static bool begins_in_folder(const struct vl_redirect_options *o)
 	return vl_path_below(cwd, folder);
 }
 
-/* @var without the elements that are no absolute paths; malloc'ed. */
+/* @var without the elements that are relative paths; malloc'ed, NULL: out of memory. */
 static char *clean_list(const char *var, const char *value, const char *parted_by, bool words)
 {
 	char *copy = strdup(var), *out;
@@ -79,7 +79,7 @@ static char *clean_list(const char *var, const char *value, const char *parted_b
 	return copy;
 }
 
-/* @var as the program shall have it, malloc'ed, or NULL: not at all, or without memory. */
+/* @var for the program, malloc'ed. NULL: it is dropped, or *@nomem is set. */
 static char *clean(const char *var, bool *nomem)
 {
 	char *ret = NULL;
