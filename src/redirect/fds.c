@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What was handed over. Every descriptor that we give is a memfd: a snapshot
- * has the file's content in it, a directory or stream is an empty stand-in. Its
- * inode number is our name for it, so that a record is found again whatever the
- * program did: fork, dup, pass it on, close it behind our back. There is no
- * table per process to keep in step.
+ * The program's descriptors that stand for files of the guest. Each is a memfd: a
+ * snapshot has the file's content in it, a directory or stream is an empty stand-in.
+ * The inode number of the memfd identifies its record, whatever the program did: fork,
+ * dup, pass it on, close it without a trap. No table per process has to keep in step.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,9 +37,9 @@ static const struct vl_error lost_record = {
 };
 
 /*
- * Is descriptor @fd, which has no record, an empty stand-in? What the host's kernel says
- * about that is nothing of the guest's: EIO is the answer, and counted. A snapshot has its
- * content in it, all else is a file of the host.
+ * Is descriptor @fd, which has no record, an empty stand-in? The host's kernel knows nothing
+ * of the guest's file behind it, so the answer is EIO, which is counted. A memfd with content
+ * is a snapshot, and any other file is the host's.
  */
 bool vl_fd_lost(struct vl_trap *t, int fd)
 {
@@ -58,13 +57,13 @@ bool vl_fd_lost(struct vl_trap *t, int fd)
 	return true;
 }
 
-/* A call by @fd, which has no record: the host's kernel answers, if it can. */
+/* Descriptor @fd has no record: the host's kernel answers, unless @fd is a stand-in. */
 void vl_fd_pass(struct vl_trap *t, int fd)
 {
 	t->pass = !vl_fd_lost(t, fd);
 }
 
-/* A number in [lo, hi) that is free in the task, from the last on; or -1. */
+/* A number in [lo, hi) that is free in the task, or -1. The search starts after the last one. */
 static int free_number(struct vl_trap *t, int lo, int hi, unsigned int *next)
 {
 	for (int i = 0; i < hi - lo; i++) {
@@ -122,7 +121,7 @@ static int make_memfd(const void *data, size_t len)
 
 	if (rw < 0)
 		return -errno;
-	/* Nobody executes it, and an ordinary user renews it (vl_fd_rewrite()). */
+	/* Not executable; vl_fd_rewrite() opens it for writing, also as an ordinary user. */
 	fchmod(rw, 0644);
 	for (done = 0; done < len; done += n) {
 		n = write(rw, (const char *)data + done, len - done);
@@ -135,7 +134,7 @@ static int make_memfd(const void *data, size_t len)
 }
 
 /*
- * Hand over @g as a new descriptor, which answers the trap, be it with an
+ * Hand over @g as a new descriptor, and answer the trap with its number or an
  * errno. Takes ownership of @g->file.listing.
  */
 struct vl_error *vl_fd_hand_over(struct vl_trap *t, struct vl_addfd *g)
@@ -156,7 +155,7 @@ struct vl_error *vl_fd_hand_over(struct vl_trap *t, struct vl_addfd *g)
 		t->ret = fd < 0 ? fd : -errno;
 		goto fail;
 	}
-	/* A copy first: @g->path may belong to a record that is freed to make room. */
+	/* Copy first: vl_record_new() may free the record that owns @g->path. */
 	path = strdup(g->path);
 	if (!path) {
 		t->ret = -ENOMEM;
@@ -187,9 +186,10 @@ fail:
 }
 
 /*
- * New content for the memfd of record @f, which is open as @fd in the trapping task: 0 or
- * -errno. Another thread may have put a file of the host there since the record was found,
- * and we may write to that: what is checked and opened is what we hold ourselves.
+ * Replace the content of the memfd of record @f, which is open as @fd in the trapping task.
+ * 0 or -errno. Another thread may have put a file of the host at @fd since the record was
+ * found, and the supervisor may be able to write to it. So a descriptor of ours is checked,
+ * and opened again.
  */
 int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void *data, size_t len)
 {
@@ -219,7 +219,7 @@ int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void
 	return ftruncate(rw, len) ? -errno : 0;
 }
 
-/* The trapping task's own open file @fd as a descriptor of ours, or -errno. */
+/* The trapping task's open file @fd as a descriptor of ours, or -errno. */
 int vl_fd_borrow(struct vl_trap *t, int fd)
 {
 	struct vl_task *task = vl_task_find(t->r, t->tid);
@@ -232,7 +232,7 @@ int vl_fd_borrow(struct vl_trap *t, int fd)
 	return ours < 0 ? -errno : ours;
 }
 
-/* A second number, of the same kind, for descriptor @fd of the task. */
+/* Duplicate redirected descriptor @fd of the task, to a number in the same range. */
 struct vl_error *vl_fd_duplicate(struct vl_trap *t, int fd, bool cloexec)
 {
 	struct vl_file *f = vl_fd_find(t, fd);
@@ -252,7 +252,7 @@ struct vl_error *vl_fd_duplicate(struct vl_trap *t, int fd, bool cloexec)
 	return NULL;
 }
 
-/* Any number from the least on is right. */
+/* F_DUPFD may choose any number from args[2] on, so one of our range will do. */
 struct vl_error *vl_fd_duplicate_from(struct vl_trap *t)
 {
 	if (!vl_fd_ours(t->args[0]) || t->args[2] >= VL_FD_LO) {
@@ -263,9 +263,9 @@ struct vl_error *vl_fd_duplicate_from(struct vl_trap *t)
 }
 
 /*
- * dup, and dup2 or dup3 of a directory or stream. The number of dup is ours to
- * choose. To a number below ours a stream cannot follow, as reads there do not
- * trap: give what can be read now, as a snapshot (`cat </proc/kmsg`).
+ * dup, and dup2 or dup3 of a directory or stream. We choose the number that dup
+ * returns. Reads of a number below our range do not trap. A stream that moves there
+ * becomes a snapshot of what can be read now (`cat </proc/kmsg`).
  */
 struct vl_error *vl_h_dup(struct vl_trap *t)
 {
@@ -308,7 +308,7 @@ struct vl_error *vl_h_dup(struct vl_trap *t)
 	return err;
 }
 
-/* What stands in for a file that the guest does not give: zeros but for these. */
+/* The stat of a file that we supply in place of the guest: zeros but for these. */
 struct stat vl_supplied_stat(const char *text)
 {
 	return (struct stat){
@@ -320,7 +320,7 @@ struct stat vl_supplied_stat(const char *text)
 	};
 }
 
-/* A folder with nothing in it: a listing is the guest's, or none. */
+/* An empty directory: a listing is the guest's, or empty. */
 struct vl_error *vl_give_empty_folder(struct vl_trap *t, uint64_t flags)
 {
 	struct vl_addfd g = {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Opening. A file of the guest is read whole and handed over, a directory is
- * listed whole, both in one transaction with no state left in the guest's
- * kernel; so the next epoch may begin at any time. What cannot be read whole
- * becomes a stream.
+ * listed whole. Both are one transaction that leaves no state in the guest's
+ * kernel, so the next epoch may begin at any time. A file that cannot be read
+ * whole becomes a stream.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,19 +27,19 @@
 #include "trap.h"
 #include "whole.h"
 
-/* How open(2) and its kin were meant, whichever was called. */
+/* The arguments of open(2) and its kin, in one form. */
 struct how {
 	int dirfd;
 	uint64_t path; /* in the program */
 	uint64_t flags, mode;
 };
 
-/* Above this number of open files all are closed: no limit is below 1,024. */
+/* A descriptor from this number on makes us close all: no limit is below 1,024. */
 #define GUEST_FILES 400
 
 /*
- * Done with @fd. The epoch's end closes it, too, and nobody sees it until then:
- * what matters is only that the table of files does not fill.
+ * Release @fd of the guest. Where the table of files is ours alone, the epoch's end
+ * closes it, and it is closed earlier only so that the table does not fill.
  */
 static struct vl_error *guest_close(struct vl_redirect *r, int64_t fd)
 {
@@ -72,7 +72,7 @@ static struct vl_error *give_text(struct vl_trap *t, const struct how *h, const 
 	return vl_fd_hand_over(t, &g);
 }
 
-/* Data of the zone that the guest's /etc/localtime names, from the host. */
+/* Hand over the host's data of the time zone that the guest's /etc/localtime names. */
 static struct vl_error *give_zone(struct vl_trap *t, const struct how *h)
 {
 	char link[PATH_MAX], path[PATH_MAX + 32], data[16384];
@@ -99,7 +99,7 @@ static struct vl_error *give_zone(struct vl_trap *t, const struct how *h)
 	return n > 0 ? give_text(t, h, data, n) : NULL;
 }
 
-/* 0, or -errno for the program. */
+/* Read the arguments of the call into @h. 0, or -errno for the program. */
 static int decode(struct vl_trap *t, struct how *h)
 {
 	const uint64_t *a = t->args;
@@ -120,7 +120,7 @@ static int decode(struct vl_trap *t, struct how *h)
 	return err;
 }
 
-/* The guest does not open it, with t->ret. */
+/* The guest's open failed with t->ret: do what the row has for that. */
 static struct vl_error *open_failed(struct vl_trap *t, const struct how *h)
 {
 	switch (t->where.row->on_fail) {
@@ -138,15 +138,15 @@ static struct vl_error *open_fallback(struct vl_trap *t)
 {
 	struct how h;
 
-	(void)decode(t, &h); /* it could be read before */
+	(void)decode(t, &h); /* it succeeded before */
 	if (t->where.row->on_fail == F_HOST)
 		return vl_host_open(t, h.flags, h.mode);
 	return open_failed(t, &h);
 }
 
 /*
- * We read the listing of the identity's descriptors by a descriptor of the
- * identity: take that one entry out. No process but the observer has it.
+ * The listing of the identity's descriptors was read by a descriptor of the
+ * identity. Remove its entry: the identity's process does not have it.
  */
 static void hide_own_fd(struct vl_trap *t, char *listing, size_t *len, int64_t fd)
 {
@@ -218,7 +218,7 @@ static struct vl_error *give_stream(struct vl_trap *t, const struct how *h, int6
 	return vl_fd_hand_over(t, &g);
 }
 
-/* Hand over what was read of @fd, @data, which is freed; @ret is what ended it. */
+/* Hand over @data, which was read from @fd, and free it. @ret ended the reading: 0 or -errno. */
 static struct vl_error *give_read(struct vl_trap *t, const struct how *h, int64_t fd, char *data,
 				  size_t len, int64_t ret)
 {
@@ -267,9 +267,9 @@ static struct vl_error *give_file(struct vl_trap *t, const struct how *h, int64_
 }
 
 /*
- * lsof tries out what /proc tells of positions on a descriptor of its own, in
- * /proc/PID/fdinfo/FD. Behind the number may be a stand-in, whose position says
- * nothing. True: done, with *@err.
+ * lsof tests whether /proc shows positions by fdinfo of a descriptor of its own. The
+ * position of a stand-in means nothing, so the text is made from the record. True: the
+ * trap is answered, and *@err is the result.
  */
 static bool give_own_info(struct vl_trap *t, const struct how *h, struct vl_error **err)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The BPF program, from the tables of policy.c and allow.c. It is written here and not by
- * libseccomp, which takes three milliseconds for it. It is a tree over the numbers of the calls:
- * the kernel runs it for each number when it is installed, and for each call of the program.
+ * Makes the BPF program of the tables in policy.c and allow.c. libseccomp would take three
+ * milliseconds for it. The program is a binary tree over call numbers, because the kernel runs
+ * it for each number when it is installed, and for each call afterwards.
  */
 #include <errno.h>
 #include <linux/audit.h>
@@ -42,7 +42,7 @@ static void put_return(struct program *p, uint32_t action)
 	put(p, BPF_RET | BPF_K, action, 0, 0);
 }
 
-/* The lower half of an argument; where it is not so, go on behind the next @skip. */
+/* Test the lower half of an argument: if @c does not hold, skip @skip instructions. */
 static void put_condition(struct program *p, const struct vl_condition *c, uint8_t skip)
 {
 	load(p, offsetof(struct seccomp_data, args) + 8 * c->arg); /* little endian */
@@ -50,7 +50,7 @@ static void put_condition(struct program *p, const struct vl_condition *c, uint8
 	put(p, BPF_JMP | BPF_JEQ | BPF_K, c->value, 0, skip);
 }
 
-/* Return @action where all @nr conditions hold: three instructions each, and one. */
+/* Return @action if all @nr conditions hold: three instructions each, and one to return. */
 static void put_case(struct program *p, const struct vl_condition *c, size_t nr, uint32_t action)
 {
 	for (size_t i = 0; i < nr; i++)
@@ -58,7 +58,7 @@ static void put_case(struct program *p, const struct vl_condition *c, size_t nr,
 	put_return(p, action);
 }
 
-/* Is what happens to call @nr the same whatever its arguments are? Then *@ret is that. */
+/* Does call @nr have one action, whatever its arguments are? Then *@ret is that action. */
 static bool is_plain(int nr, uint32_t *ret)
 {
 	bool conditional = false, native = false;
@@ -82,7 +82,7 @@ static uint32_t action_of(const struct vl_policy *p)
 	return p->decision == TRACE ? SECCOMP_RET_TRACE : NOTIFY;
 }
 
-/* What is native under conditions comes first, then what goes to the tracer. */
+/* The order of rows: native under a condition, to the tracer, to the supervisor. */
 static void put_call(struct program *p, int nr)
 {
 	uint32_t otherwise = SECCOMP_RET_ALLOW;
@@ -105,7 +105,10 @@ static void put_call(struct program *p, int nr)
 	put_return(p, otherwise);
 }
 
-/* Numbers from @first on, up to the next range, fare alike: as @action, or as put_call() says. */
+/*
+ * The numbers from @first up to the next range. If @plain, all have @action; else it is one
+ * number, and put_call() emits its tests.
+ */
 struct range {
 	int first;
 	bool plain;
@@ -123,13 +126,13 @@ static size_t make_ranges(struct range ret[VL_NR_MAX + 1])
 		if (!nr || !r.plain || !ret[nr - 1].plain || ret[nr - 1].action != r.action)
 			ret[nr++] = r;
 	}
-	/* Numbers of x32 are among those that are too high: the supervisor says that there is none. */
+	/* Above all numbers, x32's among them: the supervisor answers ENOSYS. */
 	if (!ret[nr - 1].plain || ret[nr - 1].action != NOTIFY)
 		ret[nr++] = (struct range){ VL_NR_MAX, true, NOTIFY };
 	return nr;
 }
 
-/* Where the test at @at holds, go on behind all that has been put. */
+/* Make the test at @at jump to the end of the program so far if it holds. */
 static void jump_from(struct program *p, uint32_t at)
 {
 	uint32_t len = p->nr - at - 1;
@@ -138,7 +141,7 @@ static void jump_from(struct program *p, uint32_t at)
 		p->insns[at].jt = (uint8_t)len;
 		return;
 	}
-	/* Too far for a test: by way of a jump, which the other case passes over. */
+	/* Too far for 8 bits: insert a long jump behind the test, which the other case skips. */
 	put_return(p, 0);
 	if (p->full)
 		return;
@@ -168,9 +171,9 @@ static void put_ranges(struct program *p, const struct range *r, size_t nr)
 }
 
 /*
- * Build the filter: what the tables list is native or goes to the supervisor, as all
- * else does: calls of another architecture (int 0x80, x32), which the tables do
- * not cover, do not exist.
+ * Build the filter. A call is native, traced or the supervisor's, as the tables say. A call
+ * that they do not have goes to the supervisor, too, and fails with ENOSYS, as do calls of
+ * another architecture (int 0x80, x32).
  */
 struct vl_error *vl_redirect_filter_create(struct vl_redirect_filter **ret)
 {

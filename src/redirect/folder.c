@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * --host-files=DIR: the one folder of the host in which the program may change files. The
- * supervisor does it, below a descriptor of the folder, and no link leads out of it. No
- * file gets the bits of set-user-ID or set-group-ID, no owner, no attributes.
+ * supervisor makes the changes, below a descriptor of the folder, and follows no link out of
+ * it. It never sets the set-user-ID or set-group-ID bit, an owner or attributes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +40,7 @@ static int open_below(int dir, const char *rest, uint64_t flags, uint64_t mode)
 	return errno == EXDEV ? -EROFS : -errno; /* it leads out of the folder */
 }
 
-/* The mode of a new file: @mode less what the task masks. */
+/* The mode of a new file: @mode under the task's umask. */
 static mode_t masked(const struct vl_trap *t, uint64_t mode)
 {
 	mode_t mask = vl_proc_number("Umask", 8, 022, "/proc/%d/status", (int)t->tid);
@@ -48,7 +48,7 @@ static mode_t masked(const struct vl_trap *t, uint64_t mode)
 	return mode & MODE_BITS & ~mask;
 }
 
-/* The folder, and in @rest the name of t->where below it. */
+/* A descriptor of the folder, or -errno; @rest is the path of t->where below it. */
 static int folder_of(struct vl_trap *t, char rest[PATH_MAX])
 {
 	int dir = open(t->r->folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -62,7 +62,7 @@ static int folder_of(struct vl_trap *t, char rest[PATH_MAX])
 	return dir < 0 ? -errno : dir;
 }
 
-/* What is at t->where is there: a descriptor of it, opened as @flags say. */
+/* Open the file of O_PATH descriptor @found with @flags: a descriptor or -errno. */
 static int open_found(int found, uint64_t flags)
 {
 	const uint64_t keep = O_ACCMODE | O_APPEND | O_DIRECTORY | O_TRUNC;
@@ -83,7 +83,7 @@ static int open_found(int found, uint64_t flags)
 	return fd < 0 ? -errno : fd;
 }
 
-/* open(t->where, flags, mode) of a file that is to be written, or made. */
+/* open(t->where, flags, mode) for writing, or to create the file. */
 void vl_folder_open(struct vl_trap *t, uint64_t flags, uint64_t mode)
 {
 	const uint64_t make = O_ACCMODE | O_APPEND | O_CREAT | O_EXCL;
@@ -116,7 +116,7 @@ void vl_folder_open(struct vl_trap *t, uint64_t flags, uint64_t mode)
 	close(fd);
 }
 
-/* The directory that t->where is in, and its name there. */
+/* A descriptor of the directory of t->where, or -errno; @name is its name there. */
 static int parent_of(struct vl_trap *t, char name[NAME_MAX + 1])
 {
 	char rest[PATH_MAX], *slash;
@@ -134,7 +134,7 @@ static int parent_of(struct vl_trap *t, char name[NAME_MAX + 1])
 	return open_below(dir, rest, O_PATH | O_DIRECTORY, 0);
 }
 
-/* chmod, truncate, utimensat: by what is found there. @link: its name for us. */
+/* chmod, truncate, utimensat of the file that we have open. @link: its name in /proc. */
 static int change_found(struct vl_trap *t, const char *link, const uint64_t *a)
 {
 	struct timespec ts[2];
@@ -160,7 +160,7 @@ static int change_found(struct vl_trap *t, const char *link, const uint64_t *a)
 	}
 }
 
-/* The same of descriptor @fd of ours: 0 or -errno. */
+/* The same, by descriptor @fd of ours. 0 or -errno. */
 static int change_held(struct vl_trap *t, int fd)
 {
 	struct stat st;
@@ -183,7 +183,7 @@ static int change_file(struct vl_trap *t)
 	return fd < 0 ? fd : change_held(t, fd);
 }
 
-/* One name: @dir has it. */
+/* Calls that change one name, @name in @dir. */
 static int change_name(struct vl_trap *t, int dir, const char *name)
 {
 	const uint64_t *a = t->args;
@@ -232,8 +232,8 @@ static int change_two(struct vl_trap *t, int from, const char *old, int to, cons
 }
 
 /*
- * The call of the trap, which changes t->where, and before that @other, if that is not
- * NULL; both are in the folder. 0 or -errno.
+ * Make the trapped call, which changes t->where. @other, if not NULL, is the path that it moves
+ * or links to t->where. Both are in the folder. 0 or -errno.
  */
 int vl_folder_change(struct vl_trap *t, const struct vl_where *other)
 {
@@ -263,9 +263,8 @@ int vl_folder_change(struct vl_trap *t, const struct vl_where *other)
 }
 
 /*
- * Changes to a file by its descriptor: only of what is in the folder. Another thread may
- * put another file behind the number at any time, so that both the name and the change are
- * of a descriptor that we hold.
+ * Changes of a file by its descriptor: only files in the folder. Another thread may put
+ * another file behind the number at any time, so a descriptor of ours is checked and changed.
  */
 struct vl_error *vl_h_change_fd(struct vl_trap *t)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Generic netlink: what a family's request does is known to the family only. A dump
- * asks. Of the others the guest's kernel tells which need a right
- * (genl_ops::flags): what anybody may ask for changes nothing.
+ * Generic netlink: only a family itself knows what its requests do. A dump only reads. For
+ * all other requests the guest's kernel reports which need a right (genl_ops::flags). A
+ * request that needs none changes nothing.
  */
 #include <errno.h>
 #include <linux/genetlink.h>
@@ -21,13 +21,13 @@ struct request {
 	uint16_t pad;
 };
 
-/* What lies in attributes, one after the other. */
+/* Attributes, one after the other. */
 struct attrs {
 	const char *at;
 	size_t left;
 };
 
-/* The next one: its type without flags, or -1; *@in is what is in it. */
+/* Take the next attribute: its type without flags, or -1. *@in is its payload. */
 static int next(struct attrs *a, struct attrs *in)
 {
 	struct nlattr attr;
@@ -47,7 +47,7 @@ static int next(struct attrs *a, struct attrs *in)
 	return attr.nla_type & NLA_TYPE_MASK;
 }
 
-/* Attribute @type among @a; empty where there is none. */
+/* The payload of attribute @type of @a; empty if there is none. */
 static struct attrs find(struct attrs a, int type)
 {
 	struct attrs in;
@@ -67,7 +67,7 @@ static bool number(struct attrs a, uint32_t *ret)
 	return true;
 }
 
-/* May anybody give command @cmd, by the answer of the guest's kernel about its family? */
+/* Does command @cmd need no right? @answer is the guest's description of its family. */
 static bool free_for_all(const char *answer, size_t len, unsigned int cmd)
 {
 	const size_t head = sizeof(struct nlmsghdr) + sizeof(struct genlmsghdr);
@@ -90,8 +90,8 @@ static bool free_for_all(const char *answer, size_t len, unsigned int cmd)
 }
 
 /*
- * Does the request in @buf only ask? Of several in one message no family is asked
- * about. What is not known is no.
+ * Does the request in @buf only read? *@ret is false, too, if that is not known, and for
+ * several requests in one message.
  */
 struct vl_error *vl_genl_asks(struct vl_trap *t, const char *buf, size_t len, bool *ret)
 {
