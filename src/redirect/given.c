@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Open files of the host: what the caller gave as standard input, output and error. The
- * program reads and writes there, at any position that the caller could, and changes nothing
- * else: neither length nor locks nor flags that keep what is there (O_APPEND). Its own memory
- * files and those of --host-files it may change. Another thread may put another file behind
- * a number at any time, so what is looked at and changed is a descriptor that we hold.
+ * Open files of the host: the standard input, output and error that the caller gave. The
+ * program reads and writes them, at any position that the caller could. It cannot change their
+ * length, their locks, or flags that protect their content (O_APPEND). It may change its own
+ * memory files and those of --host-files. Another thread may put another file behind a number
+ * at any time, so a descriptor of ours is checked and changed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,10 +27,10 @@
 #include "remote.h"
 #include "trap.h"
 
-/* Is descriptor @fd of @pid for reading, and for appending? As proc(5) fdinfo shows it. */
+/* Is descriptor @fd of @pid open for reading and appending? From fdinfo of proc(5). */
 static bool appends(pid_t pid, int fd)
 {
-	/* Not known: as if it were. */
+	/* If that cannot be read, the answer is yes. */
 	uint64_t flags =
 		vl_proc_number("flags", 8, O_RDWR | O_APPEND, "/proc/%d/fdinfo/%d", (int)pid, fd);
 
@@ -69,7 +69,7 @@ bool vl_given(const struct vl_redirect *r, const struct stat *st)
 /* What the program may do with a file that it has open. */
 enum rights { MAY_USE, MAY_CHANGE, MAY_CHANGE_MEMORY };
 
-/* @fd is ours. */
+/* What the program may do with the file of descriptor @fd of ours. */
 static enum rights rights(const struct vl_redirect *r, int fd)
 {
 	char link[32], name[PATH_MAX];
@@ -112,7 +112,7 @@ struct vl_error *vl_h_change_open(struct vl_trap *t)
 			answer(t, ftruncate(fd, (off_t)t->args[1]));
 		break;
 	case __NR_fallocate:
-		/* Memory that we would have: the program writes to it instead. */
+		/* Pages of a memory file would be charged to us: the program writes instead. */
 		if (may != MAY_CHANGE)
 			vl_deny_as(t, EOPNOTSUPP);
 		else
@@ -120,7 +120,7 @@ struct vl_error *vl_h_change_open(struct vl_trap *t)
 					    (off_t)t->args[3]));
 		break;
 	default:
-		/* We do not wait for anybody. */
+		/* The supervisor never waits for a lock. */
 		if (may == MAY_USE)
 			vl_deny_as(t, ENOLCK);
 		else
@@ -131,9 +131,9 @@ struct vl_error *vl_h_change_open(struct vl_trap *t)
 }
 
 /*
- * F_SETLK and its kin. A lock of the whole process only that can take, but the kernel would
- * read the number of the file once more. So all are locks of the open file: a process
- * with two of one file locks itself out, and that is all that differs.
+ * F_SETLK and its kin. Only the process itself can take a lock of the process, but the kernel
+ * would read the descriptor's number again, after the check. So all locks are those of an open
+ * file. The one difference: two opens of a file by one process conflict.
  */
 static void lock(struct vl_trap *t, int fd, enum rights may)
 {
@@ -148,12 +148,12 @@ static void lock(struct vl_trap *t, int fd, enum rights may)
 	if (t->ret)
 		return;
 	if (process)
-		l.l_pid = 0; /* which such a call does not look at */
-	/* We do not wait for anybody. */
+		l.l_pid = 0; /* ignored by F_SETLK, must be 0 here */
+	/* The supervisor never waits for a lock. */
 	answer(t, fcntl(fd, F_OFD_SETLK, &l));
 }
 
-/* F_SETFL: what is appended to stays so. */
+/* F_SETFL: O_APPEND stays on a file that the program may not change. */
 static void set_flags(struct vl_trap *t, int fd, enum rights may)
 {
 	const int settable = O_APPEND | O_NONBLOCK | O_DIRECT;
@@ -165,7 +165,7 @@ static void set_flags(struct vl_trap *t, int fd, enum rights may)
 		answer(t, fcntl(fd, F_SETFL, (now & O_NOATIME) | (then & settable)));
 }
 
-/* fcntl(fd, command, argument): what is not native */
+/* fcntl(fd, command, argument): the commands that are not native */
 struct vl_error *vl_h_fcntl(struct vl_trap *t)
 {
 	enum rights may;
@@ -195,7 +195,7 @@ struct vl_error *vl_h_fcntl(struct vl_trap *t)
 		else
 			vl_deny(t);
 		break;
-	default: /* signals to others, leases, what is newer than this */
+	default: /* signals to others, leases, newer commands */
 		vl_deny(t);
 	}
 	close(fd);
@@ -203,9 +203,9 @@ struct vl_error *vl_h_fcntl(struct vl_trap *t)
 }
 
 /*
- * mmap(addr, length, rights, flags, fd, offset) of a stream, of code, shared, or huge. No loader
- * takes a file of the guest for code, whatever number that has. A shared mapping would write
- * to the middle of what is appended to, so there is none for who was given such a file.
+ * mmap(addr, length, rights, flags, fd, offset) of a stream, of code, shared, or huge. A file of
+ * the guest is never mapped as code, whatever its number is. A shared mapping could change the
+ * middle of a file that is open for appending, so a program with such a file has none.
  */
 struct vl_error *vl_h_mmap(struct vl_trap *t)
 {
@@ -221,7 +221,7 @@ struct vl_error *vl_h_mmap(struct vl_trap *t)
 		return NULL;
 	}
 	t->pass = true;
-	/* Whichever file it is: the kernel reads the number once more. */
+	/* For all files: the kernel reads the number again, after any check. */
 	if (t->r->given_appends && (t->args[3] & MAP_TYPE) != MAP_PRIVATE &&
 	    !(t->args[3] & MAP_ANONYMOUS)) {
 		vl_deny_as(t, EACCES);
@@ -237,7 +237,7 @@ struct vl_error *vl_h_mmap(struct vl_trap *t)
 	return NULL;
 }
 
-/* socketpair(domain, type, …): between its own; a datagram could be sent to anybody */
+/* socketpair(domain, type, …): no datagram sockets, which could send to any address */
 struct vl_error *vl_h_socketpair(struct vl_trap *t)
 {
 	int type = (int)t->args[1] & 0xf; /* linux/net.h: SOCK_TYPE_MASK */
@@ -248,7 +248,7 @@ struct vl_error *vl_h_socketpair(struct vl_trap *t)
 	return NULL;
 }
 
-/* shutdown(fd, how): not of a socket that others have, too */
+/* shutdown(fd, how): not of a socket that the caller gave */
 struct vl_error *vl_h_shutdown(struct vl_trap *t)
 {
 	int fd = vl_fd_borrow(t, (int)t->args[0]);
@@ -265,15 +265,15 @@ struct vl_error *vl_h_shutdown(struct vl_trap *t)
 	return NULL;
 }
 
-/* Options that a program may set of a socket pair of its own: plain values, for itself. */
+/* Options that a program may set on its socket pairs: plain values that affect only these. */
 static const int plain_options[] = {
 	SO_SNDBUF,    SO_RCVBUF,   SO_RCVTIMEO,	 SO_SNDTIMEO, SO_LINGER,    SO_KEEPALIVE,
 	SO_REUSEADDR, SO_PASSCRED, SO_TIMESTAMP, SO_RCVLOWAT, SO_OOBINLINE,
 };
 
 /*
- * setsockopt(fd, SOL_SOCKET, option, value, len) of a socket of the host. A socket of the
- * caller's stays as it is, so what is looked at and changed is a descriptor that we hold.
+ * setsockopt(fd, SOL_SOCKET, option, value, len) on a socket of the host. A socket that the
+ * caller gave stays as it is. A descriptor of ours is checked and changed.
  */
 static void set_plain(struct vl_trap *t)
 {
@@ -303,7 +303,7 @@ static void set_plain(struct vl_trap *t)
 	close(fd);
 }
 
-/* setsockopt: sizes of buffers do not matter; netlink's own options are not kept. */
+/* setsockopt: on a socket of the guest SOL_SOCKET is ignored, netlink's options are refused. */
 struct vl_error *vl_h_setsockopt(struct vl_trap *t)
 {
 	struct vl_file *f;

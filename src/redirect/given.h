@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Open files of the host. */
+/* The standard input, output and error that the caller gave the program. */
 #ifndef VLENS_REDIRECT_GIVEN_H
 #define VLENS_REDIRECT_GIVEN_H
 
@@ -8,9 +8,9 @@
 
 struct vl_redirect;
 
-/* Note what the program is given: before it begins. */
+/* Record the program's standard descriptors, before it starts. */
 void vl_given_init(struct vl_redirect *r);
-/* Is the file with @st one that the caller gave? */
+/* Is @st the stat of a file that the caller gave? */
 bool vl_given(const struct vl_redirect *r, const struct stat *st);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Files of the host, for the program. The supervisor opens them itself: below the place
- * that the row or own.c names, with every link that leaves it decided anew. What was
- * found is looked at, and handed over as a descriptor, or asked about in the program's
- * place. Nothing is let through by name: another thread could change the name behind the
- * check. All is read-only but devices and what folder.c opens.
+ * Files of the host, for the program. The supervisor opens a file itself, below the place that
+ * the row or own.c names. For a link that leaves the place it decides anew. It checks the open
+ * file, and hands over a descriptor or makes the program's query. No such call passes: another
+ * thread could change the path after the check. Files are read-only, but for devices and those
+ * that folder.c opens.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,7 @@
 #include "tasks.h"
 #include "trap.h"
 
-/* As the kernel counts them (MAXSYMLINKS). */
+/* The kernel's limit of links in a path (MAXSYMLINKS). */
 #define LINKS_MAX 40
 /* Largest answer to a question about extended attributes (XATTR_SIZE_MAX). */
 #define XATTR_MAX 65536
@@ -64,8 +64,8 @@ static int own_name(int fd, char *buf, size_t size)
 }
 
 /*
- * The first link in @rest, below the directory @dir, leads out of it: put into @at where
- * the whole path leads by it.
+ * @rest, a path below directory @dir, has a link that leads out of it. Put the path into @at,
+ * with its first link resolved. 0 or -errno.
  */
 static int follow(int dir, const char *rest, char at[PATH_MAX])
 {
@@ -104,7 +104,7 @@ static int follow(int dir, const char *rest, char at[PATH_MAX])
 	return err;
 }
 
-/* Directory @path, which stays open for the next files below it, or -errno. */
+/* A descriptor of directory @path, or -errno. It stays open for the next files below. */
 static int open_place(struct vl_redirect *r, const char *path)
 {
 	int fd = vl_own_place(r, path);
@@ -131,7 +131,7 @@ static int find(struct vl_trap *t, const char *path, bool nofollow)
 
 		if (!len)
 			return -ENOENT;
-		/* The place itself is the table's or the operator's: its links are followed. */
+		/* The table or the operator names the place itself: its links are followed. */
 		snprintf(root, sizeof(root), "%.*s", (int)len, at);
 		if (!*rest)
 			return open_path(AT_FDCWD, root, flags, 0);
@@ -149,7 +149,7 @@ static int find(struct vl_trap *t, const char *path, bool nofollow)
 	return -ELOOP;
 }
 
-/* --- what is in no folder --- */
+/* --- devices, terminals, /proc/self --- */
 
 /* Devices that are the same on every machine: linux/major.h, drivers/char/mem.c. */
 static const struct {
@@ -178,7 +178,7 @@ static int find_device(const char *norm)
 	return -ENOENT;
 }
 
-/* Is terminal @rdev the program's: its controlling one, or where its output goes? */
+/* Is @rdev the program's controlling terminal, or one of its standard descriptors? */
 static bool has_terminal(const struct vl_trap *t, dev_t rdev)
 {
 	char link[64];
@@ -194,7 +194,7 @@ static bool has_terminal(const struct vl_trap *t, dev_t rdev)
 	return false;
 }
 
-/* The terminal @norm, if it is the program's. /dev/tty is ours when we open it. */
+/* Terminal @norm if it is the program's, or -errno. Our own /dev/tty may be another one. */
 static int find_terminal(struct vl_trap *t, const char *norm)
 {
 	dev_t tty = 0;
@@ -224,7 +224,7 @@ static int find_terminal(struct vl_trap *t, const char *norm)
 	return -ENXIO;
 }
 
-/* The program's own part of the host's /proc for @norm; its descriptor there or -1. */
+/* @ret: the name of @norm in the host's /proc. Returns the descriptor that it names, or -1. */
 static int self_name(struct vl_trap *t, const char *norm, char ret[PATH_MAX])
 {
 	static const char *const names[] = { "/dev/stdin", "/dev/stdout", "/dev/stderr" };
@@ -251,8 +251,8 @@ static int self_name(struct vl_trap *t, const char *norm, char ret[PATH_MAX])
 }
 
 /*
- * What a descriptor stands for has nothing below it here: the kernel would follow any link
- * there, out of the folders that the program may see. Only the last part may be a link.
+ * Only the last part of the path may be a link. A path that goes on behind a descriptor's
+ * name would lead out of the folders that the program may see, by any link.
  */
 static int find_self(struct vl_trap *t, const char *norm, bool nofollow)
 {
@@ -272,7 +272,7 @@ static int find_self(struct vl_trap *t, const char *norm, bool nofollow)
 	return fd < 0 ? -errno : fd;
 }
 
-/* What t->where names on the host, as an O_PATH descriptor, or -errno. */
+/* The host's file t->where as an O_PATH descriptor, or -errno. */
 static int host_fd(struct vl_trap *t, bool nofollow)
 {
 	char norm[PATH_MAX];
@@ -299,12 +299,12 @@ static int host_fd(struct vl_trap *t, bool nofollow)
 
 /* --- opening --- */
 
-/* /dev/stdout and its kin: one more number for what is open, with no more rights. */
+/* /dev/stdout and its kin: duplicate descriptor @number, with no more rights than it has. */
 static struct vl_error *open_again(struct vl_trap *t, int number, uint64_t flags)
 {
 	int fd, has, wants = flags & O_ACCMODE;
 
-	/* Its path is in the program's memory: such a call never passes. */
+	/* The path is in the program's memory, so the call must not pass. */
 	if (vl_fd_ours(number) && vl_fd_find(t, number)) {
 		struct vl_error *err = vl_fd_duplicate(t, number, flags & O_CLOEXEC);
 
@@ -326,7 +326,7 @@ static struct vl_error *open_again(struct vl_trap *t, int number, uint64_t flags
 	return NULL;
 }
 
-/* Hand over what O_PATH descriptor @found is of, opened as @flags say. */
+/* Open the file of O_PATH descriptor @found with @flags, and hand it over. */
 static void give(struct vl_trap *t, int found, uint64_t flags)
 {
 	const uint64_t keep = O_ACCMODE | O_APPEND | O_NONBLOCK | O_DIRECTORY;
@@ -368,7 +368,7 @@ struct vl_error *vl_host_open(struct vl_trap *t, uint64_t flags, uint64_t mode)
 		vl_folder_open(t, flags, mode);
 		return NULL;
 	}
-	/* Of its folder in /proc a program changes its name only. */
+	/* In its own folder of /proc a program may write to comm only, its name. */
 	if ((tree || (t->where.row->host == W_SELF && !comm)) && (flags & O_ACCMODE) != O_RDONLY) {
 		vl_deny_as(t, EROFS);
 		return NULL;
@@ -382,7 +382,7 @@ struct vl_error *vl_host_open(struct vl_trap *t, uint64_t flags, uint64_t mode)
 	else if (S_ISLNK(st.st_mode) && !(flags & O_PATH))
 		t->ret = -ELOOP;
 	else if (tree && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !(flags & O_PATH))
-		vl_deny_as(t, EACCES); /* a device, a FIFO or a socket speaks with somebody */
+		vl_deny_as(t, EACCES); /* a device, a FIFO or a socket would reach others */
 	else if (t->where.row->calls != C_ALL && S_ISDIR(st.st_mode))
 		return vl_give_empty_folder(t, flags);
 	else if (t->where.row->library && !vl_own_library_file(fd, norm, &st))
@@ -466,7 +466,7 @@ static int64_t readlink_fd(struct vl_trap *t, int fd, uint64_t addr, int size)
 	if (size <= 0)
 		return -EINVAL;
 	n = readlinkat(fd, "", buf, sizeof(buf));
-	if (n < 0) /* ENOENT: it is none */
+	if (n < 0) /* ENOENT: it is no link */
 		return errno == ENOENT ? -EINVAL : -errno;
 	if (n > size)
 		n = size;
@@ -527,7 +527,7 @@ static int64_t ask(struct vl_trap *t, int fd)
 	}
 }
 
-/* Answer the trap, a question about t->where, which is the host's. */
+/* Answer the trap, a query of the host's file t->where. */
 void vl_host_query(struct vl_trap *t)
 {
 	int fd;
@@ -556,8 +556,9 @@ int vl_host_is_dir(struct vl_trap *t)
 }
 
 /*
- * execve(path, …): programs are the host's. The kernel reads the path again, so this says
- * which programs there are, and the tracer ends what has become another one (on_exec()).
+ * execve(path, …): programs are the host's. This check decides what the program sees. The
+ * kernel reads the path again, so the tracer kills a process that has become a program which
+ * was not approved (on_exec()).
  */
 struct vl_error *vl_h_exec(struct vl_trap *t)
 {
@@ -575,7 +576,7 @@ struct vl_error *vl_h_exec(struct vl_trap *t)
 		t->pass = true;
 		return NULL;
 	}
-	/* The kernel's own idea of the working directory is the root. */
+	/* The path must be absolute, as for the kernel the working directory is /. */
 	if (vl_mem_string(t, t->args[0], self, sizeof(self)) || self[0] != '/' ||
 	    !vl_own_executable(t->r, norm))
 		return vl_refuse_program(t, vl_path_below(norm, "/proc/self/fd") ? EACCES : ENOENT,
@@ -584,7 +585,7 @@ struct vl_error *vl_h_exec(struct vl_trap *t)
 	if (foreign)
 		return vl_refuse_program(t, EACCES, foreign, norm);
 	fd = find(t, norm, false);
-	/* A link of this host's may lead anywhere; one of the program's own may not. */
+	/* A link of the host may lead anywhere; one in --host-files can be the program's. */
 	if (fd < 0 && !vl_own_folder(t->r, norm))
 		fd = open_path(AT_FDCWD, norm, 0, 0);
 	t->ret = fd < 0 ? fd : !fstat(fd, &st) && !S_ISREG(st.st_mode) ? -EACCES : 0;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who the program is. Its users and groups are those of the identity, its pids are
- * nobody's: pgrep, fuser and killall leave out the process that has theirs, and
- * with that of the identity they would be blind to PID 1. Below /proc such a number
- * is /proc/self (paths.c), since ps looks itself up there and ends when it is
- * missing. Process groups and sessions are between the program and its terminal,
- * and stay the host's (jobs.c).
+ * The program's ids. Its users and groups are those of the identity. Its pids are
+ * numbers that no process of the guest has: pgrep, fuser and killall leave out the
+ * process with their own pid, and with the identity's they would miss PID 1. Below
+ * /proc such a number is /proc/self (paths.c), since ps looks itself up there and
+ * exits if it is missing. Process groups and sessions concern the program and its
+ * terminal, and stay the host's (jobs.c).
  */
 #include <errno.h>
 #include <signal.h>
@@ -61,8 +61,8 @@ struct vl_error *vl_h_id(struct vl_trap *t)
 /*
  * Send @sig to a process or group (@pid, as kill takes it) of the program on its
  * behalf, or to the thread @tid if that is not 0. Before Linux 5.19 a signal would
- * interrupt the very call we are answering, which would then begin again, for ever:
- * there the answer comes first.
+ * interrupt the call that is being answered, and the call would restart for ever:
+ * there the answer is sent first.
  */
 static void send(struct vl_trap *t, pid_t pid, pid_t tid, int sig)
 {
@@ -85,7 +85,7 @@ static void send_group(struct vl_trap *t, int pid, int sig)
 		vl_deny(t);
 		return;
 	}
-	/* Others of the terminal may be in it, as the next program of a pipe. */
+	/* One by one: the group can have other processes, as the next program of a pipe. */
 	t->ret = -ESRCH;
 	for (size_t i = 0; i < r->nr_tasks; i++)
 		if (r->tasks[i].tid == r->tasks[i].tgid && getpgid(r->tasks[i].tid) == group)
@@ -110,22 +110,22 @@ struct vl_error *vl_h_kill(struct vl_trap *t)
 	to = vl_task_find(t->r, vl_pid_own(tid) ? tid - VL_OWN_PID : tid);
 	if (to)
 		send(t, to->tgid, process ? 0 : to->tid, sig);
-	else if (!sig && process) /* is it there? changes nothing */
+	else if (!sig && process) /* only a test whether it exists */
 		return VL_GUEST(t->r, "kill", &t->ret, VL_ARG_INT(pid), VL_ARG_INT(0));
 	else
 		vl_deny(t);
 	return NULL;
 }
 
-/* The process that @fd of ours is a pidfd of; 0: it is none. */
+/* The process of pidfd @fd of ours; 0: it is no pidfd. */
 static pid_t pid_of(int fd)
 {
 	return (pid_t)vl_proc_number("Pid", 10, 0, "/proc/self/fdinfo/%d", fd);
 }
 
 /*
- * To a pidfd: those of the program's own. It can have others, a socket tells who is at its
- * other end, and by a flag the signal goes to a whole group.
+ * Signal a pidfd of one of the program's processes. The program can have others, since a socket
+ * gives one of its peer. Flags that signal a whole group are refused.
  */
 static void send_pidfd(struct vl_trap *t)
 {
@@ -161,7 +161,7 @@ struct vl_error *vl_h_kill_fd(struct vl_trap *t)
 	f = vl_fd_find(t, t->args[0]);
 	if (!f || sscanf(f->path, "/proc/%d%n", &pid, &end) != 1 || f->path[end])
 		t->ret = -EBADF;
-	else if (!t->args[1]) /* is it there? */
+	else if (!t->args[1]) /* only a test whether it exists */
 		return VL_GUEST(t->r, "kill", &t->ret, VL_ARG_INT(pid), VL_ARG_INT(0));
 	else
 		vl_deny(t);

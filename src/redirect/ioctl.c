@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Questions by ioctl about an open file of the guest: which namespaces are
- * related how (lsns), what flags a file has (lsattr). The file is opened anew in
- * the guest for each. Of the host's files only a terminal is asked (allow.c); what the
- * program may do to it is there, too, and here.
+ * ioctl. Queries of an open file of the guest: how namespaces are related (lsns),
+ * which flags a file has (lsattr). For each the file is opened again in the guest.
+ * Of the host's files only terminals take commands: allow.c has the harmless ones,
+ * this file those that are refused.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,29 +21,29 @@
 #include "remote.h"
 #include "trap.h"
 
-/* What is not here a file does not know, or it would change something. */
+/* The queries. All other commands are unknown to a file, or change something. */
 static const struct {
 	unsigned int cmd;
-	unsigned int size; /* of what is read through the pointer; 0: the value says all */
-	bool opens;	   /* the value is a new descriptor */
+	unsigned int size; /* bytes behind the pointer; 0: the return value is all */
+	bool opens;	   /* the return value is a new descriptor */
 } questions[] = {
 	{ NS_GET_USERNS, 0, true },
 	{ NS_GET_PARENT, 0, true },
 	{ NS_GET_NSTYPE, 0, false },
 	{ NS_GET_OWNER_UID, sizeof(uint32_t), false },
-	/* The numbers say long, what is passed is an int (ioctl_iflags(2)). */
+	/* The numbers have the size of a long, but an int is passed (ioctl_iflags(2)). */
 	{ FS_IOC_GETFLAGS, sizeof(uint32_t), false },
 	{ FS_IOC_GETVERSION, sizeof(uint32_t), false },
 	{ FS_IOC_FSGETXATTR, sizeof(struct fsxattr), false },
 };
 
-/* Is it a command that sets what another one gets? */
+/* Does @cmd set what one of the queries reads? */
 static bool sets(unsigned int cmd)
 {
 	return cmd == FS_IOC_SETFLAGS || cmd == FS_IOC_SETVERSION || cmd == FS_IOC_FSSETXATTR;
 }
 
-/* Descriptor @fd of the guest, which has no name, as one of the program. */
+/* Hand over descriptor @fd of the guest, which has no path. */
 static struct vl_error *give(struct vl_trap *t, const struct vl_file *of, int64_t fd)
 {
 	struct vl_addfd g = {
@@ -97,7 +97,7 @@ static struct vl_error *file_ioctl(struct vl_trap *t, struct vl_file *f)
 	unsigned int cmd = t->args[1];
 
 	t->ret = -ENOTTY;
-	/* What an ioctl opened has no name to open it again by. */
+	/* A descriptor that an ioctl opened (O_PATH) has no path to open it again. */
 	for (size_t i = 0; !(f->flags & O_PATH) && i < ARRAY_SIZE(questions); i++)
 		if (questions[i].cmd == cmd)
 			return ask(t, f, i);
@@ -105,9 +105,9 @@ static struct vl_error *file_ioctl(struct vl_trap *t, struct vl_file *f)
 }
 
 /*
- * What speaks for the operator, to the terminal's shell or to the machine's console, and
- * what of a terminal would stay so when the program has ended: asm-generic/ioctls.h,
- * linux/kd.h, linux/vt.h. All else a file of the host just does not know.
+ * Commands that act for the operator, on the terminal's shell or the machine's console, and
+ * those whose effect on a terminal outlasts the program: asm-generic/ioctls.h, linux/kd.h,
+ * linux/vt.h. All other commands fail with ENOTTY.
  */
 static const unsigned int dangerous[] = {
 	TIOCSTI,     TIOCLINUX,	  TIOCSETD, TIOCCONS, TIOCSCTTY, TIOCNOTTY, TIOCEXCL, TIOCNXCL,
@@ -123,7 +123,7 @@ static bool is_dangerous(unsigned int cmd)
 	return (cmd & 0xff00) == 'K' << 8 || (cmd & 0xff00) == 'V' << 8 || sets(cmd);
 }
 
-/* tcdrain(fd) and tcflow(fd, TCOON) say by their argument that they are harmless. */
+/* The argument makes tcdrain(fd) and tcflow(fd, TCOON) harmless. */
 static bool is_harmless(unsigned int cmd, uint64_t arg)
 {
 	return (cmd == TCSBRK && (int)arg) || (cmd == TCXONC && (int)arg == TCOON);
@@ -134,7 +134,7 @@ struct vl_error *vl_h_ioctl(struct vl_trap *t)
 	unsigned int cmd = t->args[1];
 	struct vl_file *f;
 
-	/* Whatever the number: a program can have a file of the host's at one of ours. */
+	/* For any number: a program can have a file of the host at a number of our range. */
 	if (cmd == TIOCSPGRP)
 		return vl_h_foreground(t);
 	if (is_harmless(cmd, t->args[2])) {
@@ -145,7 +145,7 @@ struct vl_error *vl_h_ioctl(struct vl_trap *t)
 		vl_deny(t);
 		return NULL;
 	}
-	/* linux/sockios.h, on whatever socket */
+	/* linux/sockios.h, on any socket */
 	if ((cmd & 0xffffff00) == 0x8900)
 		return vl_h_netif(t);
 	f = vl_fd_ours(t->args[0]) ? vl_fd_find(t, t->args[0]) : NULL;

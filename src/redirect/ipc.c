@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* System V IPC: status calls are the guest's, all else would change something. */
+/* System V IPC: status calls go to the guest; all others change something, and are refused. */
 #include <errno.h>
 #include <string.h>
 #include <sys/ipc.h>
@@ -45,7 +45,7 @@ static const struct ipc_command commands[] = {
 	{ __NR_semctl, GETPID, 0 },
 	{ __NR_semctl, GETNCNT, 0 },
 	{ __NR_semctl, GETZCNT, 0 },
-	{ __NR_semctl, GETALL, VL_CHUNK }, /* as many as the set has: below */
+	{ __NR_semctl, GETALL, VL_CHUNK }, /* depends on the set: getall_bytes() */
 	{ __NR_msgctl, IPC_STAT, sizeof(struct msqid_ds) },
 	{ __NR_msgctl, MSG_STAT, sizeof(struct msqid_ds) },
 	{ __NR_msgctl, MSG_STAT_ANY, sizeof(struct msqid_ds) },
@@ -53,7 +53,7 @@ static const struct ipc_command commands[] = {
 	{ __NR_msgctl, MSG_INFO, sizeof(struct msginfo) },
 };
 
-/* Bytes that GETALL of semaphore set @id writes; 0: cannot tell. */
+/* The bytes that GETALL of semaphore set @id writes; 0: t->ret is the error. */
 static struct vl_error *getall_bytes(struct vl_trap *t, int id, size_t *ret)
 {
 	struct semid_ds ds = { 0 };
@@ -62,7 +62,7 @@ static struct vl_error *getall_bytes(struct vl_trap *t, int id, size_t *ret)
 
 	err = VL_GUEST(t->r, "semctl", &n, VL_ARG_INT(id), VL_ARG_INT(0), VL_ARG_INT(IPC_STAT),
 		       VL_ARG_OUT(&ds, sizeof(ds)));
-	/* The program made room for as many as it was told before. */
+	/* The program's buffer has the size of the set in its last status call. */
 	if (!err && n >= 0 && (id != t->r->sem_id || ds.sem_nsems > t->r->sem_len))
 		n = -EIO;
 	*ret = ds.sem_nsems * sizeof(unsigned short);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Process groups, and which of them has the terminal. A shell makes groups of its own
- * processes, and gives the terminal to one after the other. The operator's other jobs
- * are groups of the same session: the program neither joins one nor gives it the terminal.
- * The call that makes a group is the program's own, since nobody can make it for a process,
- * but takes its arguments in registers; the tracer checks them, and puts the host's pids in
- * the place of those that the processes have to themselves. The group that gets
- * the terminal lies in memory, which another thread could change behind a check, so that
- * call is made by the process that runs the program.
+ * Process groups, and which of them has the terminal. A shell makes groups of its processes,
+ * and gives the terminal to one after the other. The operator's other jobs are groups of the
+ * same session: the program can neither join one nor give it the terminal.
+ *
+ * setpgid() runs in the program, as no other process can make it instead. Its arguments are in
+ * registers: the tracer checks them, and replaces the program's pids by the host's. The group
+ * that TIOCSPGRP gives the terminal to is in memory, which another thread could change after a
+ * check. So the tool that forked the program makes that call.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +41,7 @@ static pid_t host_pid(int pid)
 	return vl_pid_own(pid) ? pid - VL_OWN_PID : pid;
 }
 
-/* Is process @pid, which has ended, a child of ours that waits for its parent? */
+/* Is process @pid a zombie whose parent is a process of the program? */
 static bool is_zombie_of_ours(struct vl_redirect *r, pid_t pid)
 {
 	char path[64], text[1024] = "";
@@ -64,7 +64,7 @@ static bool is_zombie_of_ours(struct vl_redirect *r, pid_t pid)
 	return false;
 }
 
-/* Each group that a process of the program joins is one of these: so are all it can be in. */
+/* A process of the program joins only such groups, so it is never in another one. */
 bool vl_group_is_ours(struct vl_redirect *r, pid_t pgid)
 {
 	if (pgid <= 0)
@@ -72,13 +72,13 @@ bool vl_group_is_ours(struct vl_redirect *r, pid_t pgid)
 	for (size_t i = 0; i < r->nr_tasks; i++)
 		if (pgid == r->tasks[i].tgid || pgid == getpgid(r->tasks[i].tgid))
 			return true;
-	/* The first of a pipeline may have ended. */
+	/* The leader of a pipeline's group may have ended. */
 	return pgid == r->group || is_zombie_of_ours(r, pgid);
 }
 
 /*
- * getpgrp(), getpgid(pid), getsid(pid): a group that it leads has its own pid. Of processes it
- * sees its own, and those of the guest.
+ * getpgrp(), getpgid(pid), getsid(pid): a group that the caller leads has the caller's own pid.
+ * The program's processes are answered here, all others by the guest.
  */
 struct vl_error *vl_h_group_id(struct vl_trap *t)
 {
@@ -113,12 +113,12 @@ int vl_group_call(struct vl_redirect *r, pid_t tid)
 		return PTRACE_CONT;
 	if (regs.orig_rax == __NR_ioctl && (uint32_t)regs.rsi == TIOCGPGRP)
 		return PTRACE_SYSCALL;
-	/* By a filter of the program's own. */
+	/* A filter that the program installed stopped it. */
 	if (regs.orig_rax != __NR_setpgid)
 		return PTRACE_CONT;
 	regs.rdi = host_pid((int)regs.rdi);
 	regs.rsi = host_pid((int)regs.rsi);
-	/* 0: one of its own. */
+	/* 0: a new group of the process. */
 	if (regs.rsi && !vl_group_is_ours(r, (int)regs.rsi)) {
 		regs.orig_rax = -1;
 		regs.rax = -EPERM;
@@ -128,7 +128,7 @@ int vl_group_call(struct vl_redirect *r, pid_t tid)
 	return PTRACE_CONT;
 }
 
-/* Behind ioctl(fd, TIOCGPGRP, &group): a group that it leads has its own pid. */
+/* After ioctl(fd, TIOCGPGRP, &group): a group that the caller leads has its own pid. */
 void vl_group_return(const struct vl_task *task)
 {
 	struct user_regs_struct regs;
@@ -177,7 +177,7 @@ void vl_link_word(struct vl_redirect *r, const struct vl_link *word)
 		vl_tasks_continue(r);
 }
 
-/* Ask the tool, which has the terminal: 0 or -errno. */
+/* Ask the tool to hand over the terminal, which it has: 0 or -errno. */
 static int ask_tool(struct vl_redirect *r, pid_t from, pid_t to)
 {
 	const struct vl_link word = { .word = VL_LINK_FOREGROUND, .from = from, .to = to };
@@ -204,7 +204,7 @@ static int give_terminal(struct vl_redirect *r, pid_t from, pid_t to)
 {
 	int err;
 
-	/* A guest is not held meanwhile. */
+	/* The guest must not be held meanwhile. */
 	vl_epoch_end(r);
 	err = r->link < 0 ? vl_terminal_give(from, to) : ask_tool(r, from, to);
 	if (!err)
@@ -213,8 +213,8 @@ static int give_terminal(struct vl_redirect *r, pid_t from, pid_t to)
 }
 
 /*
- * The terminal goes from a group of the program to another one. Who does not have it
- * does not get it: it may be with another job of the operator's, or with the shell.
+ * ioctl(fd, TIOCSPGRP, &group): the terminal goes from one group of the program to another. If
+ * none has it the call is refused: another job of the operator or the shell may have it.
  */
 struct vl_error *vl_h_foreground(struct vl_trap *t)
 {
@@ -234,7 +234,7 @@ struct vl_error *vl_h_foreground(struct vl_trap *t)
 		t->ret = -ENOTTY;
 	} else {
 		to = host_pid(to);
-		/* The one that has it may be gone. */
+		/* The group that the program last gave it to may have ended. */
 		if (!vl_group_is_ours(r, to) ||
 		    !(vl_group_is_ours(r, from) || (from > 0 && from == r->foreground)))
 			vl_deny(t);

@@ -11,21 +11,20 @@ struct vl_redirect;
 struct vl_task;
 struct vl_trap;
 
-/* Is it a process group of the program, or the tool's? */
+/* Is @pgid a process group of the program, or the tool's? */
 bool vl_group_is_ours(struct vl_redirect *r, pid_t pgid);
 /*
  * The controlling terminal of the task; 0: it has none. *@foreground_ret, unless NULL, is the
  * process group that has it.
  */
 dev_t vl_controlling(const struct vl_trap *t, pid_t *foreground_ret);
-/* The process that forked the program says @word. */
-struct vl_link;
+/* Handle message @word of the process that forked the program. */
 void vl_link_word(struct vl_redirect *r, const struct vl_link *word);
-/* The program has ended: a terminal that one of its groups has goes back to the tool's. */
+/* The program has ended: give a terminal that one of its groups has to the tool's group. */
 void vl_jobs_end(struct vl_redirect *r);
-/* Task @tid stopped at a call that the filter gives to the tracer. How to go on (ptrace). */
+/* Check the call that the filter stopped @tid at. Returns the ptrace request to go on with. */
 int vl_group_call(struct vl_redirect *r, pid_t tid);
-/* @task stopped behind such a call. */
+/* @task stopped at the return of such a call. */
 void vl_group_return(const struct vl_task *task);
 
 #endif

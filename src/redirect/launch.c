@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Takes over the program's first process: traces it, puts it under the filter,
- * fetches the listener and lets it exec. child.h has what is said.
+ * fetches the listener and lets it exec. child.h has the protocol.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 #include "run.h"
 #include "tasks.h"
 
-/* linux/seccomp.h, since 6.6; the waker and the woken share a CPU. */
+/* linux/seccomp.h, since 6.6: the woken thread runs on the waker's CPU. */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
@@ -63,7 +63,7 @@ static struct vl_error *fetch(struct vl_redirect *r, int number)
 	close(pidfd);
 	if (r->listener < 0)
 		return vl_error_os(errno, "cannot fetch the program's listener");
-	/* Pinned, both are on one CPU anyway. EINVAL or ENOTTY before 6.6: no harm. */
+	/* Pinned, both are on one CPU anyway. It may fail (EINVAL or ENOTTY before 6.6). */
 	if (r->o->no_pin)
 		ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags);
 	return NULL;
@@ -79,7 +79,7 @@ static bool hear(int sock, void *ret, size_t len)
 	return recv(sock, ret, len, MSG_WAITALL) == (ssize_t)len;
 }
 
-/* The filter, and a network if we have one. */
+/* Send the filter, and the network of earlier programs if there is one. */
 static bool say_filter(int sock, const struct vl_redirect_filter *f,
 		       const struct vl_redirect_kept *kept)
 {
@@ -120,7 +120,7 @@ static void keep_namespaces(const struct vl_redirect *r)
 		kept->mounts = open_namespace(r, "mnt");
 }
 
-/* The first exec is ours, and traps as well. */
+/* The child's first execve traps, too: let it pass. */
 static void let_exec(struct vl_redirect *r)
 {
 	struct pollfd p = { r->listener, POLLIN, 0 };

@@ -8,14 +8,16 @@
 struct vl_redirect;
 
 /*
- * Let the program begin, in three steps. @r->main is its first process, which waits at @sock
- * (see child.h), and @r->filter is what it is to be put under. First: trace it, and tell it
- * to confine itself.
+ * Start the program, in three steps. @r->main is its first process, which waits at @sock
+ * (child.h), and @r->filter is its filter. First: trace the process, and send it the filter.
  */
 struct vl_error *vl_launch_begin(struct vl_redirect *r, int sock);
-/* Fetch @r->listener, and let the process execute the program. */
+/* Second: fetch @r->listener, and let the process execute the program. */
 struct vl_error *vl_launch(struct vl_redirect *r, int sock);
-/* Wait until it does. On success it is about to run its first instruction. */
+/*
+ * Third: wait for its execve. After success the program has not run an instruction yet; on an
+ * error *@status_ret is 127 (not found) or 126.
+ */
 struct vl_error *vl_launch_end(struct vl_redirect *r, int sock, int *status_ret);
 
 #endif

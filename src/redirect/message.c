@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Texts of the guest in netlink messages (sanitize.c has the rest). Which attribute is a text is
- * known from the kernel's headers, and there is a row for each: a number can have the bytes
- * of a text, and must stay what it is. Their length is fixed by what is around them, so
+ * Sanitizes texts of the guest in netlink messages (sanitize.c has the rest). Each attribute
+ * that is a text by the kernel's headers has a row. Other attributes stay as they are, since a
+ * number can have the bytes of a text. A text must keep its length within the message, so
  * hostile characters become '?'.
  */
 #include <linux/devlink.h>
@@ -36,12 +36,12 @@
 #include "netlink.h"
 #include "run.h"
 
-/* Attributes on the way from the message to a text; the last is the text. */
+/* The longest path of attributes from a message to a text, which is the last of them. */
 #define DEPTH 7
-/* Any number: an array. */
+/* Any type: the elements of an array. */
 #define ANY 0x3fff /* NLA_TYPE_MASK */
 
-/* Families of generic netlink. The number of each is up to the guest's kernel. */
+/* Families of generic netlink. The guest's kernel assigns their numbers. */
 enum { DEVLINK = 1, ETHTOOL, NL80211, TEAM, WIREGUARD, NR_FAMILIES };
 
 static const char *const families[NR_FAMILIES] = {
@@ -53,23 +53,23 @@ _Static_assert(NR_FAMILIES <= VL_GENL_FAMILIES, "there is room for the number of
 struct text {
 	int protocol;
 	uint16_t type;	/* generic netlink: of families[], or GENL_ID_CTRL */
-	uint8_t family; /* sock_diag: of which this is the first byte; 0: any */
-	uint8_t head;	/* length of what is in front of the attributes */
+	uint8_t family; /* sock_diag: the first byte of the message; 0: any */
+	uint8_t head;	/* bytes in front of the attributes */
 	uint16_t path[DEPTH];
-	/* Only where the attribute @attr beside path[level] is the string @is. */
+	/* With @is: only where the attribute @attr beside path[level] is that string. */
 	uint8_t level;
 	uint16_t attr;
 	const char *is;
-	uint16_t from;	 /* the text begins so many bytes behind the attribute's start */
+	uint16_t from;	 /* bytes of the payload in front of the text */
 	bool records;	 /* libnftnl's udata: u8 type, u8 length, value, one behind the other */
-	uint8_t comment; /* of which this type is a text */
+	uint8_t comment; /* the type of records that is a text */
 };
 
 /* clang-format off */
 #define ROUTE(t, h, ...) \
 	{ .protocol = NETLINK_ROUTE, .type = t, .head = sizeof(h), .path = { __VA_ARGS__ } }
 #define LINK(...) ROUTE(RTM_NEWLINK, struct ifinfomsg, __VA_ARGS__)
-/* Of a kind of filters, or of queueing disciplines. */
+/* Of filters of one kind. */
 #define FILTER(kind, ...) \
 	{ .protocol = NETLINK_ROUTE, .type = RTM_NEWTFILTER, .head = sizeof(struct tcmsg), \
 	  .path = { TCA_OPTIONS, __VA_ARGS__ }, .attr = TCA_KIND, .is = kind }
@@ -96,7 +96,7 @@ struct text {
 	  .path = { NFTA_RULE_EXPRESSIONS, NFTA_LIST_ELEM, NFTA_EXPR_DATA, __VA_ARGS__ }, \
 	  .level = 2, .attr = NFTA_EXPR_NAME, .is = name }
 #define EXPR(name, ...) EXPR_AT(name, 0, __VA_ARGS__)
-/* Of an extension of iptables: linux/netfilter/xt_*.h have where the text is. */
+/* Of an extension of iptables: the offset is from linux/netfilter/xt_*.h. */
 #define XT(expr, name, info, ext, offset) \
 	{ NETFILTER(NFTABLES, NFT_MSG_NEWRULE), .from = offset, \
 	  .path = { NFTA_RULE_EXPRESSIONS, NFTA_LIST_ELEM, NFTA_EXPR_DATA, info }, \
@@ -226,7 +226,7 @@ static const struct text texts[] = {
 };
 /* clang-format on */
 
-/* The next attribute of *@at, *@len bytes, of *@size bytes of payload; NULL: none. */
+/* Take the next attribute of the *@len bytes at *@at: its payload of *@size bytes, or NULL. */
 static char *next_attr(char **at, size_t *len, uint16_t *type, size_t *size)
 {
 	struct nlattr a;
@@ -297,7 +297,7 @@ static void mask(const struct text *text, unsigned int level, char *at, size_t l
 	}
 }
 
-/* Is the big-endian key at @key of an expression "meta" one of a text? */
+/* Does the big-endian key at @key, of an expression "meta", stand for a name? */
 static bool is_name(const char *key)
 {
 	if (key[0] || key[1] || key[2])
@@ -337,8 +337,8 @@ static bool loads_name(char *at, size_t len)
 }
 
 /*
- * A rule compares the name of an interface as the bytes of a register, which an expression
- * "meta" has loaded before.
+ * A rule compares the name of an interface ("cmp") with the bytes of a register that an
+ * expression "meta" has loaded before.
  */
 static void mask_interfaces(char *at, size_t len)
 {
@@ -354,14 +354,14 @@ static void mask_interfaces(char *at, size_t len)
 			if (has_string(expr, n, NFTA_EXPR_NAME, "meta"))
 				name = loads_name(expr, n);
 			else if (!has_string(expr, n, NFTA_EXPR_NAME, "cmp"))
-				name = false; /* the register may be another's now */
+				name = false; /* the register may hold something else now */
 			else if (name)
 				mask(&compared, 0, expr, n);
 		}
 	}
 }
 
-/* The guest's kernel says which number a family has: the program will go by that. */
+/* Remember the number that the guest's kernel gives a family: it is the type of its messages. */
 static void learn_family(struct vl_redirect *r, char *at, size_t len)
 {
 	char *attrs = at, *payload;
@@ -376,7 +376,7 @@ static void learn_family(struct vl_redirect *r, char *at, size_t len)
 			r->genl_ids[i] = id;
 }
 
-/* Is @text about messages of type @type? */
+/* Does @text apply to messages of type @type? */
 static bool is_about(const struct vl_redirect *r, const struct text *text, uint16_t type)
 {
 	bool family = text->protocol == NETLINK_GENERIC && text->type < NR_FAMILIES;
