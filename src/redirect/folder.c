@@ -18,8 +18,8 @@
 #include "../base/cleanup.h"
 #include "../base/process.h"
 #include "fds.h"
-#include "folder.h"
 #include "handlers.h"
+#include "hostfile.h"
 #include "own.h"
 #include "pathname.h"
 #include "refuse.h"
@@ -83,7 +83,6 @@ static int open_found(int found, uint64_t flags)
 	return fd < 0 ? -errno : fd;
 }
 
-/* open(t->where, flags, mode) for writing, or to create the file. */
 void vl_folder_open(struct vl_trap *t, uint64_t flags, uint64_t mode)
 {
 	const uint64_t make = O_ACCMODE | O_APPEND | O_CREAT | O_EXCL;
@@ -231,10 +230,6 @@ static int change_two(struct vl_trap *t, int from, const char *old, int to, cons
 	}
 }
 
-/*
- * Make the trapped call, which changes t->where. @other, if not NULL, is the path that it moves
- * or links to t->where. Both are in the folder. 0 or -errno.
- */
 int vl_folder_change(struct vl_trap *t, const struct vl_where *other)
 {
 	char name[NAME_MAX + 1], from[NAME_MAX + 1];

@@ -23,7 +23,6 @@
 #include "../base/array.h"
 #include "../base/cleanup.h"
 #include "fds.h"
-#include "folder.h"
 #include "handlers.h"
 #include "hostfile.h"
 #include "jobs.h"
@@ -346,7 +345,6 @@ static void give(struct vl_trap *t, int found, uint64_t flags)
 	close(fd);
 }
 
-/* Open t->where, which is the host's, as open(2) with @flags and @mode. */
 struct vl_error *vl_host_open(struct vl_trap *t, uint64_t flags, uint64_t mode)
 {
 	bool tree = t->where.row->host == W_TREE, comm;
@@ -527,7 +525,6 @@ static int64_t ask(struct vl_trap *t, int fd)
 	}
 }
 
-/* Answer the trap, a query of the host's file t->where. */
 void vl_host_query(struct vl_trap *t)
 {
 	int fd;
@@ -544,7 +541,6 @@ void vl_host_query(struct vl_trap *t)
 	close(fd);
 }
 
-/* Is t->where a directory of the host? 0 or -errno. */
 int vl_host_is_dir(struct vl_trap *t)
 {
 	_cleanup_close_ int fd = host_fd(t, false);

@@ -14,7 +14,6 @@
 
 #include "blame.h"
 #include "fds.h"
-#include "folder.h"
 #include "handlers.h"
 #include "hostfile.h"
 #include "query.h"
