@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Netfilter by netlink (nft, iptables over it, conntrack, ipset): which messages only ask. A
- * message that resets a counter while it asks changes the guest, and is none of them.
+ * Netfilter over netlink (nft, iptables on nftables, conntrack, ipset): the messages that only
+ * ask. A message that also resets a counter changes the guest, and is not listed.
  */
 #include <linux/netfilter/ipset/ip_set.h>
 #include <linux/netfilter/nf_tables.h>

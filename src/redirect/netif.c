@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Questions about network interfaces by ioctl (ifconfig, arp, if_nametoindex).
- * They may be put on any socket, also on AF_UNIX ones that are the host's; each
- * is put in the guest on a socket made for it.
+ * Ioctls that ask about network interfaces (ifconfig, arp, if_nametoindex). A program makes
+ * them on any socket, even on an AF_UNIX socket of the host. Each is made in the guest on a new
+ * socket.
  */
 #include <errno.h>
 #include <net/if.h>
@@ -23,7 +23,7 @@
 
 #define CONF_MAX 32768
 
-/* linux/sockios.h. What is not here is denied. */
+/* linux/sockios.h. All others are denied. */
 static const struct {
 	unsigned int cmd;
 	unsigned int size; /* of the structure, read and written */
@@ -38,7 +38,7 @@ static const struct {
 	{ SIOCGARP, sizeof(struct arpreq) },	  { SIOCGIFCONF, sizeof(struct ifconf) },
 };
 
-/* A list of addresses: the structure points to where it shall go. */
+/* SIOCGIFCONF: the structure points to a buffer for the list of addresses. */
 static struct vl_error *ask_conf(struct vl_trap *t, int64_t fd)
 {
 	const struct vl_sys_ops *ops = t->r->sys->ops;
@@ -70,7 +70,7 @@ static struct vl_error *ask_conf(struct vl_trap *t, int64_t fd)
 		       VL_ARG_INOUT(&guest, sizeof(guest)));
 	if (err || t->ret)
 		return err;
-	/* With a buffer, what is in it; without one, how long it would have to be. */
+	/* ifc_len: with a buffer, the bytes in it; without one, the bytes that it needs. */
 	if (guest.ifc_len < 0 || guest.ifc_len > (at ? room : CONF_MAX)) {
 		t->ret = -EIO;
 		return NULL;

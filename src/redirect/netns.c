@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Questions about network namespaces (ip netns) name one by a descriptor: what the program
- * has is ours, the guest's kernel knows one of its own.
+ * A request about a network namespace (ip netns) names it by a descriptor. The program's
+ * descriptor is a memfd of ours, so the guest's kernel gets a descriptor of its own.
  */
 #include <fcntl.h>
 #include <linux/net_namespace.h>
@@ -13,7 +13,7 @@
 #include "netlink.h"
 #include "trap.h"
 
-/* Put a descriptor of the guest's in the place of the program's at @at. */
+/* Replace the program's descriptor at @at by one of the guest. */
 static struct vl_error *translate(struct vl_trap *t, char *at)
 {
 	struct vl_error *err;
@@ -24,7 +24,7 @@ static struct vl_error *translate(struct vl_trap *t, char *at)
 	memcpy(&number, at, sizeof(number));
 	f = vl_fd_ours((uint32_t)number) ? vl_fd_find(t, number) : NULL;
 	if (!f)
-		return NULL; /* the guest finds that it is none */
+		return NULL; /* the guest's kernel refuses it */
 	err = VL_GUEST(t->r, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(f->path),
 		       VL_ARG_INT(O_RDONLY | O_NONBLOCK), VL_ARG_INT(0));
 	if (err || fd < 0)

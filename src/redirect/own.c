@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What of the host's files is the program's own: its executable and what is
- * installed beside it, the libraries that its loader opens, the data and settings of
- * the program that it is (programs.c), and the folder of --host-files. And where it
- * stands: its working directory is one of the guest's.
+ * The host's files that are the program's own: its executable and the files installed beside
+ * it, the libraries that its loader opens, its data and settings (programs.c), and the folder
+ * of --host-files. Also the program's working directory, which is a directory of the guest.
  */
 #include <elf.h>
 #include <errno.h>
@@ -30,7 +29,7 @@ static const char *const installed[] = {
 	"/sbin", "/opt", "/nix",   "/gnu",   "/snap",
 };
 
-/* What else a library or program can come from: links lead there, or rows name it. */
+/* Other places of libraries and programs: links lead there, or rows of paths.c name them. */
 static const char *const others[] = {
 	"/etc/alternatives", "/etc/ld.so.cache",	 "/etc/ld.so.preload", "/etc/ld.so.conf",
 	"/etc/ld.so.conf.d", "/etc/ld-musl-x86_64.path", "/etc/terminfo",      "/etc/locale.alias",
@@ -53,21 +52,21 @@ static size_t in_own(const struct vl_redirect *r, const char *norm)
 	return in_list(norm, (const char *const *)r->own, r->nr_own);
 }
 
-/* Is @norm in the folder that the operator gives to the program? */
+/* Is @norm in the folder of --host-files? */
 bool vl_own_folder(const struct vl_redirect *r, const char *norm)
 {
 	return r->folder && vl_path_below(norm, r->folder);
 }
 
-/* What a loader reads that is no library. */
+/* Files that a loader reads besides libraries. */
 static const char *const loader_settings[] = { "/etc/ld.so.cache", "/etc/ld.so.preload",
 					       "/etc/ld-musl-x86_64.path" };
 
 /*
- * Does the program's loader ask? It is known by where it runs. What it opens becomes code of
- * the program, so it gets files of the host or none, whatever the name: LD_LIBRARY_PATH and
- * its like can name the working folder, which is the guest's. musl's loader is also its C
- * library, and all of the program's calls come from there: for it, only what has the place
+ * Does the program's loader make the call? Its address says so. A file that the loader opens
+ * becomes code of the program, so the loader gets the host's file or none, whatever the path:
+ * LD_LIBRARY_PATH can name the working directory, which is the guest's. musl's loader is also
+ * its C library, which makes all of the program's calls. With musl, only a path with the place
  * and the name of a library counts.
  */
 bool vl_own_library(struct vl_trap *t, const char *norm)
@@ -83,9 +82,9 @@ bool vl_own_library(struct vl_trap *t, const char *norm)
 }
 
 /*
- * May @fd, found on the host as @norm, be handed to code that runs where the loader is? Any
- * code of the program can jump there, so this must not give it more than libraries: ELF
- * files that all, or the user who started us, may read. @fd is an O_PATH descriptor.
+ * May the loader have @fd, an O_PATH descriptor of the host's file @norm? Any code of the
+ * program can jump into the loader, so only libraries are handed over: ELF files that
+ * everybody, or the user who started us, may read.
  */
 bool vl_own_library_file(int fd, const char *norm, const struct stat *st)
 {
@@ -94,7 +93,7 @@ bool vl_own_library_file(int fd, const char *norm, const struct stat *st)
 	int ro;
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	/* access(2) goes by the real user. */
+	/* access(2) checks the rights of the real user. */
 	if (!S_ISREG(st->st_mode) || (!(st->st_mode & S_IROTH) && access(link, R_OK)))
 		return false;
 	if (in_list(norm, loader_settings, ARRAY_SIZE(loader_settings)))
@@ -116,14 +115,14 @@ bool vl_own_file(struct vl_trap *t, const char *norm)
 	return in_own(t->r, norm) || (task && vl_program_file(t->r, task, norm));
 }
 
-/* May the host run @norm? What is installed, in PATH, or the operator's own. */
+/* May the program execute @norm of the host? If it is installed, in PATH, or its own. */
 bool vl_own_executable(const struct vl_redirect *r, const char *norm)
 {
 	return in_list(norm, installed, ARRAY_SIZE(installed)) || in_own(r, norm) ||
 	       vl_own_folder(r, norm) || vl_command_folder(r, norm);
 }
 
-/* ~/.terminfo is the operator's: its length. */
+/* The bytes of @norm that name ~/.terminfo, which is the operator's; 0: it is elsewhere. */
 size_t vl_own_terminfo(const struct vl_redirect *r, const char *norm)
 {
 	char path[PATH_MAX];
@@ -135,7 +134,7 @@ size_t vl_own_terminfo(const struct vl_redirect *r, const char *norm)
 	return vl_path_below(norm, path);
 }
 
-/* So many bytes of @norm name the place of the host that it is in; 0: it is in none. */
+/* The bytes of @norm that name the place of the host that it is in; 0: it is in none. */
 size_t vl_own_root(struct vl_trap *t, const char *norm)
 {
 	const struct vl_task *task = vl_task_find(t->r, t->tid);
@@ -177,7 +176,7 @@ int vl_own_keep_place(struct vl_redirect *r, const char *path, int fd)
 	return fd;
 }
 
-/* Add @path, @len bytes, to the program's own. False: without memory. */
+/* Add @path, @len bytes, to the program's own. False: out of memory. */
 static bool own(struct vl_redirect *r, const char *path, size_t len)
 {
 	char **more, *copy;
@@ -195,7 +194,7 @@ static bool own(struct vl_redirect *r, const char *path, size_t len)
 	}
 	r->own = more;
 	vl_path_normalise(copy);
-	/* Never the root, nor what only the guest has. */
+	/* Never the root, and never /proc or /sys, which are the guest's. */
 	if (vl_path_below(copy, "/proc") || vl_path_below(copy, "/sys") || !strcmp(copy, "/"))
 		free(copy);
 	else
@@ -204,9 +203,9 @@ static bool own(struct vl_redirect *r, const char *path, size_t len)
 }
 
 /*
- * The executable is the program's own, and so is what it needs of PREFIX when it is
- * PREFIX/bin/PROGRAM and PREFIX is none of the places that all programs share: the
- * kernel alone reads an executable that is there.
+ * The executable is the program's own. If it is PREFIX/bin/PROGRAM, the libraries and data
+ * below PREFIX are its own, too. An executable in a place that all programs share is not added:
+ * only the kernel reads it.
  */
 void vl_own_exe(struct vl_redirect *r, const char *exe)
 {
@@ -231,8 +230,8 @@ void vl_own_exe(struct vl_redirect *r, const char *exe)
 }
 
 /*
- * A python goes by the name that it was started by, also if that is a link: pyvenv.cfg
- * beside it or one level up says where its library is, and that of a venv is below it.
+ * Python finds its library from the path that it was started by, even if that is a link:
+ * pyvenv.cfg beside it or one level up names the library. A venv has its library below itself.
  */
 static void own_python(struct vl_redirect *r, const char *exe)
 {
@@ -263,7 +262,7 @@ static void approve(struct vl_redirect *r, int fd)
 			(struct vl_program_id){ st.st_dev, st.st_ino };
 }
 
-/* The kernel executes it for a script that begins with "#!" and @line. */
+/* Approve the program that the kernel executes for a script that begins with "#!" and @line. */
 static void approve_interpreter(struct vl_redirect *r, char *line)
 {
 	int fd;
@@ -345,7 +344,7 @@ static struct vl_error *take_folder(struct vl_redirect *r)
 	return NULL;
 }
 
-/* What is the program's own by its executable and its environment. */
+/* Collect the program's own files from its executable and its environment. */
 struct vl_error *vl_own_init(struct vl_redirect *r)
 {
 	static const char *const vars[] = { "LD_LIBRARY_PATH", "LD_PRELOAD", "LOCPATH", "TERMINFO",
@@ -396,7 +395,7 @@ bool vl_is_terminal(const struct stat *st)
 					(major(st->st_rdev) >= 136 && major(st->st_rdev) <= 143));
 }
 
-/* Where the program is started: it has left that folder itself by now. */
+/* Note where the program is started. Its process has left that folder by now. */
 void vl_own_start(struct vl_redirect *r)
 {
 	char link[32];
@@ -412,8 +411,8 @@ void vl_own_start(struct vl_redirect *r)
 }
 
 /*
- * Where the program starts: in the guest's folder of the same name as the one that it
- * was started in, or in that of --host-files; where there is none, at the root.
+ * Check that the guest has a folder of the name that the program was started in. If not, the
+ * program starts at the root.
  */
 static void find_start(struct vl_redirect *r)
 {
@@ -423,7 +422,7 @@ static void find_start(struct vl_redirect *r)
 
 	err = VL_GUEST(r, "newfstatat", &ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(r->start_dir),
 		       VL_ARG_OUT(&st, sizeof(st)), VL_ARG_INT(0));
-	if (err) { /* the next question, below that name, meets it again */
+	if (err) { /* the next call below that name meets the same error */
 		vl_error_destroy(err);
 		vl_epoch_end(r);
 		return;

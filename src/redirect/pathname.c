@@ -4,7 +4,7 @@
 
 #include "pathname.h"
 
-/* How much of @path @pattern matches, so that the rest is below it; 0: it does not. */
+/* The bytes of @path that @pattern matches, so that the rest is below them; 0: no match. */
 size_t vl_path_below(const char *path, const char *pattern)
 {
 	const char *begin = path;

@@ -8,8 +8,8 @@
 /* Take ".", ".." and "//" out of @path, in place, without following links. */
 void vl_path_normalise(char *path);
 /*
- * How many bytes of @path @pattern matches, in which '*' is any part of one component,
- * so that the rest is below it; 0: it does not.
+ * The bytes of @path that @pattern matches, so that the rest is below them; 0: no match.
+ * A '*' matches the rest of one component.
  */
 size_t vl_path_below(const char *path, const char *pattern);
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whose a path is. The first row that matches decides, so the special stand
- * before the general. A program shows the guest's files; the host's are those
- * that it needs to run, and they are opened by the supervisor (hostfile.c),
- * read-only. own.c has what depends on the program: its executable, libraries,
- * settings.
+ * The table that says whether a path is the guest's or the host's. The first row that matches
+ * decides, so special rows stand before general ones. A program shows the guest's files. Of the
+ * host's it gets those that it needs to run; the supervisor opens them, read-only (hostfile.c).
+ * own.c has the files that depend on the program: its executable, libraries and settings.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,11 +27,11 @@
 
 /* clang-format off */
 #define HOST_ROW(p, why) { .pattern = p, .open = P_HOST, .query = P_HOST, .note = why }
-/* Of the program's own folder in the host's /proc. */
+/* Files of the program's own folder in the host's /proc. */
 #define SELF_ROW(p, why) \
 	{ .pattern = p, .open = P_HOST, .query = P_HOST, .host = W_SELF, .writable = true, \
 	  .note = why }
-/* Opened here, but what it looks like is asked of the guest. */
+/* Opened on the host; stat and its kin ask the guest first. */
 #define DEVICE_ROW(p, kind, why) \
 	{ .pattern = p, .open = P_HOST, .query = P_GUEST_THEN_HOST, .host = kind, \
 	  .writable = true, .note = why }
@@ -40,7 +39,7 @@
 	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = h, .note = why }
 #define ONCE_ROW(p) GUEST_ROW(p, H_ONCE, "made in one piece: a short read is the end")
 #define STREAM_ROW(p, why) GUEST_ROW(p, H_STREAM, why)
-/* Outside of /proc and /sys a call that blocks waits for a disk: no second try helps. */
+/* Outside of /proc and /sys a call that blocks waits for a disk: more retries do not help. */
 #define DISK_ROW(p, fail, why) \
 	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = H_AUTO, .on_fail = fail, \
 	  .tries = 2, .note = why }
@@ -48,10 +47,10 @@
 #define LIBC_DISK_ROW(p, fail, why) \
 	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = H_AUTO, .on_fail = fail, \
 	  .tries = 2, .calls = C_LIBC, .note = why }
-/* What libraries of the program read; to all other calls these are files of the guest. */
+/* Files that the program's libraries read. For all other calls they are the guest's. */
 #define LIBC_ROW(p, why) \
 	{ .pattern = p, .open = P_HOST, .query = P_HOST, .calls = C_LIBC, .note = why }
-/* What a library looks for and does well without; a shell's look is for the guest's file. */
+/* Files that a library looks for and does not need. A shell looks for the guest's file. */
 #define SPARE_ROW(p, which, why) \
 	{ .pattern = p, .exact = true, .open = P_GUEST, .query = P_GUEST, .on_fail = F_ABSENT, \
 	  .tries = 1, .calls = which, .note = why }
@@ -61,7 +60,7 @@
 	{ .pattern = p, .open = P_HOST, .query = P_HOST, .calls = C_TERM, \
 	  .note = "the terminal is the operator's" }
 
-/* All else. A path of it may be below where the program was started. */
+/* All other paths. */
 #define REST "/"
 
 static const struct vl_path_row rows[] = {
@@ -75,7 +74,7 @@ static const struct vl_path_row rows[] = {
 	SELF_ROW("/proc/self/task/*/comm", "pthread_setname_np"),
 	SELF_ROW("/proc/thread-self/comm", "its own name"),
 	SELF_ROW("/proc/thread-self/fd", "its own descriptors"),
-	/* windows: too big, endless, or different at every read */
+	/* read piece by piece: too big, endless, or different at every read */
 	STREAM_ROW("/proc/*/mem", "the whole address space"),
 	STREAM_ROW("/proc/*/task/*/mem", "the whole address space"),
 	STREAM_ROW("/proc/*/pagemap", "8 bytes a page of the address space"),
@@ -90,7 +89,7 @@ static const struct vl_path_row rows[] = {
 	STREAM_ROW("/sys/kernel/tracing", "trace_pipe never ends"),
 	GUEST_ROW("/dev/kmsg", H_RECORDS, "one record a read"),
 	STREAM_ROW("/dev/mem", "all memory"),
-	/* what ps and top read of every process: one call less each */
+	/* ps and top read these of every process: H_ONCE saves one call each */
 	ONCE_ROW("/proc/*/stat"),
 	ONCE_ROW("/proc/*/status"),
 	ONCE_ROW("/proc/*/statm"),
@@ -120,7 +119,7 @@ static const struct vl_path_row rows[] = {
 	ONCE_ROW("/proc/sys"),
 	GUEST_ROW("/proc", H_SNAPSHOT, "the point of it all"),
 	GUEST_ROW("/sys", H_SNAPSHOT, "the guest's devices"),
-	/* the program's terminal and its sources of nothing and of noise */
+	/* the program's terminal, and devices of zeros and random bytes */
 	DEVICE_ROW("/dev/null", W_DEVICE, "the program's own"),
 	DEVICE_ROW("/dev/zero", W_DEVICE, "the program's own"),
 	DEVICE_ROW("/dev/full", W_DEVICE, "the program's own"),
@@ -149,7 +148,7 @@ static const struct vl_path_row rows[] = {
 	DISK_ROW("/etc/protocols", F_HOST, "the same everywhere, nearly"),
 	DISK_ROW("/etc/rpc", F_HOST, "the same everywhere, nearly"),
 	DISK_ROW("/etc/iproute2", F_HOST, "names of tables and protocols"),
-	/* what any program needs to run; its libraries are own.c's */
+	/* files that any program needs to run; own.c has its libraries */
 	LIBC_ROW("/usr/lib/locale", "the language is the operator's"),
 	LIBC_ROW("/usr/share/locale", "the language is the operator's"),
 	LIBC_ROW("/usr/share/locale-langpack", "the language is the operator's"),
@@ -172,7 +171,7 @@ static const struct vl_path_row rows[] = {
 	  .query = P_SUPPLY,
 	  .text = "",
 	  .note = "settings of a library: the guest's do not steer a program of this host" },
-	/* what libraries look for besides */
+	/* other files that libraries look for */
 	SPARE_ROW("/selinux", C_PROBE, "libselinux: where its files were before Linux 3.0"),
 	SPARE_ROW("/etc/selinux/config", C_PROBE, "libselinux: whether it is there"),
 	SPARE_ROW("/var/run/setrans/.setrans-unix", C_PROBE, "libselinux: who translates labels"),
@@ -219,7 +218,7 @@ static const struct vl_path_row term_row = {
 	.query = P_HOST,
 	.note = "the terminal is the operator's",
 };
-/* A shell asks whether PWD is where it is. */
+/* A shell checks that $PWD is its working directory. */
 static const struct vl_path_row pwd_row = {
 	.open = P_GUEST,
 	.query = P_GUEST,
@@ -240,9 +239,9 @@ static const struct vl_path_row folder_rows[] = {
 };
 
 /*
- * Does the caller say that @norm is the guest's? Not before the program asks for
- * just what the caller named: until then it loads its libraries, which must be
- * the host's even for `vls GUEST /`.
+ * Did the caller name @norm, or a folder above it, as the guest's? A folder counts once the
+ * program has asked for a path that the caller named. Until then it loads its libraries, which
+ * must be the host's even for `vls GUEST /`.
  */
 static bool is_forced(struct vl_redirect *r, const char *norm)
 {
@@ -258,7 +257,7 @@ static bool is_forced(struct vl_redirect *r, const char *norm)
 	return false;
 }
 
-/* Does the call look at a file by its name, and no more? */
+/* Does the call only look at a file by its name? */
 static bool is_look(int nr)
 {
 	switch (nr) {
@@ -275,7 +274,7 @@ static bool is_look(int nr)
 	}
 }
 
-/* Flags of an open(2) or its kin, or -1: it is none. */
+/* The flags of open(2) or openat(2); -1: it is another call. */
 static int64_t open_flags(const struct vl_trap *t)
 {
 	return t->nr == __NR_open   ? (int64_t)(uint32_t)t->args[1] :
@@ -283,7 +282,7 @@ static int64_t open_flags(const struct vl_trap *t)
 				      -1;
 }
 
-/* Of any category: gettext(3) opens them without close-on-exec. */
+/* Is @norm a message catalogue? gettext(3) opens those without close-on-exec. */
 static bool is_messages(const char *norm)
 {
 	size_t len = strlen(norm);
@@ -337,7 +336,7 @@ static bool is_among(const struct vl_trap *t, enum vl_calls calls, const char *n
 	}
 }
 
-/* Was the program executed by one of @names, or behind a "!" by none of them? NULL: any. */
+/* Was the program executed under one of @names, or, after "!", under none? NULL: any name. */
 static bool is_called(const struct vl_trap *t, const char *names)
 {
 	const struct vl_task *task = names ? vl_task_find(t->r, t->tid) : NULL;
@@ -347,8 +346,8 @@ static bool is_called(const struct vl_trap *t, const char *names)
 }
 
 /*
- * Is @name what a link of /proc/PID/fd says of what is no file ("socket:[123]")? ps looks
- * whether it is the name of a terminal.
+ * Is @name the target of a link in /proc/PID/fd that is no file ("socket:[123]")? ps checks
+ * whether the target is a terminal.
  */
 static bool is_no_name(const char *name)
 {
@@ -357,7 +356,7 @@ static bool is_no_name(const char *name)
 	return at && !strchr(name, '/') && at[2 + strspn(at + 2, "0123456789")] == ']';
 }
 
-/* The row that decides on absolute path @path; @as_is: it is just what the program wrote. */
+/* The row that decides on absolute path @path; @as_is: the program passed this string. */
 static const struct vl_path_row *row_of(struct vl_trap *t, const char *path, bool as_is)
 {
 	struct vl_redirect *r = t->r;
@@ -394,8 +393,8 @@ static const struct vl_path_row *row_of(struct vl_trap *t, const char *path, boo
 }
 
 /*
- * /proc/PID by a pid that is the program's to itself: /proc/self, but for its
- * descriptors (vl_self_fd()).
+ * Turn /proc/PID into /proc/self if PID is how the program sees itself (VL_OWN_PID).
+ * vl_self_fd() does its descriptors.
  */
 static void own_pid(char *path)
 {
@@ -410,7 +409,7 @@ static void own_pid(char *path)
 		return;
 	if (sscanf(path, "/proc/%d/task/%d%n", &pid, &tid, &end) == 2 && vl_pid_own(tid))
 		name = thread;
-	/* Both names are shorter than what they stand for. */
+	/* Both names are shorter than what they replace. */
 	memmove(path + strlen(name), path + end, strlen(path + end) + 1);
 	memcpy(path, name, strlen(name));
 }

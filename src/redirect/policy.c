@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What happens to each system call that is not simply native (allow.c). A row with
- * conditions traps only where they hold; several rows of one call share its
- * handler, but for those that go to the tracer (trace.c).
+ * The decision on each system call that is not always native (allow.c). A row with conditions
+ * traps only if they hold. Rows of one call share its handler, except rows for the tracer
+ * (trace.c).
  *
  * Sizes are of the x86-64 ABI (asm/stat.h, linux/utsname.h, linux/time_types.h,
  * linux/statfs.h, linux/sysinfo.h, linux/timex.h, linux/capability.h).
@@ -143,7 +143,7 @@ const struct vl_policy vl_policy[] = {
 	{ CALL(uname), .decision = GUEST, .handle = vl_h_forward, .call = "newuname",
 	  .args = { OUT(390) } },
 	ROW(sysinfo, GUEST, vl_h_forward, OUT(112)),
-	ROW(clock_gettime, GUEST, vl_h_clock, INT, OUT(16)), /* which: state.c */
+	ROW(clock_gettime, GUEST, vl_h_clock, INT, OUT(16)), /* which clocks: state.c */
 	ROW(clock_getres, GUEST, vl_h_clock, INT, OUT(16)),
 	ROW(gettimeofday, GUEST, vl_h_forward, OUT(16), OUT(8)),
 	ROW(time, GUEST, vl_h_forward, OUT(8)),
@@ -324,7 +324,7 @@ const struct vl_policy vl_policy[] = {
 	DENIED(add_key, "keys of the host"),
 	DENIED(request_key, "keys of the host"),
 
-	/* would go past this table */
+	/* calls that bypass this table */
 	ERRNO(io_uring_setup, ENOSYS, "its calls do not pass the filter"),
 	ERRNO(statmount, ENOSYS, "mounts of the host; programs fall back to /proc"),
 	ERRNO(listmount, ENOSYS, "mounts of the host; programs fall back to /proc"),

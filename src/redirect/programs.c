@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Settings and data that a program needs to run as the operator knows it. They are
- * the host's for that program alone: `cat ~/.bashrc` shows the guest's. Some are commands
- * (.bashrc, .vimrc), and the guest's must not run on this host.
+ * Settings and data that a program needs to run as the operator knows it. They are the host's
+ * for that program alone: `cat ~/.bashrc` shows the guest's. Some hold commands (.bashrc,
+ * .vimrc): the guest's must not run on this host.
  */
 #include <fcntl.h>
 #include <fnmatch.h>
@@ -25,7 +25,7 @@
 /* clang-format on */
 
 /*
- * Names of executables, and paths, parted by blanks. A '*' stands for any part of one
+ * Names of executables and paths, separated by blanks. A '*' stands for any part of one
  * component, "~" for the operator's home.
  */
 static const struct vl_program programs[] = {
@@ -115,7 +115,7 @@ static const struct vl_program programs[] = {
 	ROW("file", "/usr/share/misc /etc/magic*", "kinds of files: the same everywhere"),
 };
 
-/* Programs whose answer is this host's, and no call of them says so. */
+/* Programs that show this host whatever their calls answer. */
 static const struct {
 	const char *names;
 	enum vl_redirect_refused why;
@@ -124,14 +124,14 @@ static const struct {
 	{ "ld-linux*.so* ld-musl-*.so* ld.so ldd", VL_REFUSED_LOADER },
 };
 
-/* What every program has by its name: patterns with %s. */
+/* Folders that are a program's own by its name, which replaces the %s. */
 static const char *const by_name[] = { "/usr/share/%s", "/usr/lib/%s", "/usr/lib/*/%s",
 				       "/usr/libexec/%s" };
 
-/* Programs with the name of a folder that is not theirs. */
+/* Names of programs that are also names of folders of other programs. */
 static const char *const shared[] = { "man", "info", "locale", "doc", "misc", "help" };
 
-/* The next word of @list, of *@len bytes; NULL: there is none. */
+/* The next word of @list, *@len bytes; NULL: there is none. */
 static const char *next_word(const char *list, size_t *len)
 {
 	list += strspn(list, " ");
@@ -171,7 +171,7 @@ enum vl_redirect_refused vl_program_foreign(const char *path)
 	return VL_REFUSED_NOTHING;
 }
 
-/* How much of @norm the pattern of @len bytes at @word matches. */
+/* The bytes of @norm that the pattern of @len bytes at @word matches. */
 static size_t matches(const struct vl_redirect *r, const char *word, size_t len, const char *norm)
 {
 	char pattern[PATH_MAX];
@@ -185,7 +185,7 @@ static size_t matches(const struct vl_redirect *r, const char *word, size_t len,
 	return vl_path_below(norm, pattern);
 }
 
-/* So many bytes of @norm are the root of something that is @task's program's; or 0. */
+/* The bytes of @norm that name something of @task's program; 0: it is not the program's. */
 size_t vl_program_file(const struct vl_redirect *r, const struct vl_task *task, const char *norm)
 {
 	const struct vl_program *p = task->program;
@@ -203,7 +203,7 @@ size_t vl_program_file(const struct vl_redirect *r, const struct vl_task *task, 
 	return n;
 }
 
-/* Is a shell with the words @args, @len bytes in all, one that takes a user's commands? */
+/* Does a shell with the arguments @args, @len bytes in all, take a user's commands? */
 static bool is_interactive(const char *args, size_t len)
 {
 	const char *end = args + len;
@@ -228,10 +228,10 @@ static bool is_interactive(const char *args, size_t len)
 		if (strpbrk(args, "oO") && args + strlen(args) + 1 < end)
 			args += strlen(args) + 1;
 	}
-	return !command; /* nor a script: it reads from its standard input */
+	return !command; /* without a script it reads its standard input */
 }
 
-/* Is a shell with the words @args one that runs the script `which`? */
+/* Does a shell with the arguments @args run the script `which`? */
 static bool is_which(const char *args, size_t len)
 {
 	const char *script = args + strlen(args) + 1, *slash;
@@ -242,7 +242,7 @@ static bool is_which(const char *args, size_t len)
 	return !fnmatch("which*", slash ? slash + 1 : script, 0);
 }
 
-/* By which name @task was executed: lsmod and modprobe are one executable. */
+/* Note the name that @task was executed under: lsmod and modprobe are one executable. */
 static void find_called(struct vl_task *task)
 {
 	char path[64];
@@ -259,7 +259,7 @@ static void find_called(struct vl_task *task)
 	task->called[strcspn(task->called, "\n")] = 0;
 }
 
-/* Which program @task has become: @exe is its executable. */
+/* Note which program @task has become: @exe is its executable. */
 void vl_program_begins(struct vl_task *task, const char *exe)
 {
 	const char *slash = strrchr(exe, '/'), *name = slash ? slash + 1 : exe;

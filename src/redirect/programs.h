@@ -12,20 +12,20 @@ struct vl_redirect;
 struct vl_task;
 
 struct vl_program {
-	const char *names; /* of executables, parted by blanks */
-	const char *paths; /* that are the host's for it, parted by blanks */
+	const char *names; /* of executables, separated by blanks */
+	const char *paths; /* the host's for this program, separated by blanks */
 	bool commands;	   /* it looks for commands before it runs them */
-	bool shell;	   /* and has settings only when it is interactive */
+	bool shell;	   /* its settings count only if it is interactive */
 	const char *note;
 };
 
-/* So many bytes of @norm are the root of something that is @task's program's; or 0. */
+/* The bytes of @norm that name something of @task's program; 0: it is not the program's. */
 size_t vl_program_file(const struct vl_redirect *r, const struct vl_task *task, const char *norm);
 /* @task has become the program with the executable @exe. */
 void vl_program_begins(struct vl_task *task, const char *exe);
-/* Is what the program @path shows not of the guest, whatever that answers? Why it is not run. */
+/* Why program @path is not run: it shows this host whatever the guest answers. */
 enum vl_redirect_refused vl_program_foreign(const char *path);
-/* Is @name one of @names, which are patterns, parted by blanks? */
+/* Does @name match one of @names, patterns that are separated by blanks? */
 bool vl_program_among(const char *names, const char *name);
 
 #endif
