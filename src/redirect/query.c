@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Questions about files: stat, access, readlink, extended attributes. And what
- * would change a file, which is refused for those of the guest.
+ * Calls that ask about files: stat, access, readlink, extended attributes. Also calls that
+ * change a file, which are refused for the guest's files.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 #include "tasks.h"
 #include "trap.h"
 
-/* fstat(2), as a C library makes it, of an open file of the host. */
+/* fstat(2) of an open file of the host, as C libraries make it: with newfstatat(2). */
 static int stat_open(struct vl_trap *t)
 {
 	struct stat st;
@@ -34,7 +34,7 @@ static int stat_open(struct vl_trap *t)
 	return vl_mem_write(t, t->args[2], &st, sizeof(st));
 }
 
-/* The guest's kernel gave no answer. */
+/* The fallback if the guest's kernel gives no answer. */
 static struct vl_error *ask_host(struct vl_trap *t)
 {
 	vl_host_query(t);
@@ -42,8 +42,8 @@ static struct vl_error *ask_host(struct vl_trap *t)
 }
 
 /*
- * Resolve for a question. True: the guest is to be asked about t->where.path;
- * false, with *@answered: it is answered; else the text of the row says all.
+ * Resolve @path for a question. True: the caller asks the guest about t->where.path. False
+ * with *@answered: t->ret is the answer. False without: the file is the text of the row.
  */
 static bool ask_guest(struct vl_trap *t, int dirfd, uint64_t path, bool *answered)
 {
@@ -76,13 +76,16 @@ static bool ask_guest(struct vl_trap *t, int dirfd, uint64_t path, bool *answere
 	return false;
 }
 
-/* Shall the host be asked after the guest said @ret? */
+/* Is the host asked next, after the guest answered @ret? */
 static bool then_host(const struct vl_trap *t, int64_t ret)
 {
 	return ret < 0 && !t->where.file && t->where.row->query == P_GUEST_THEN_HOST;
 }
 
-/* Is t->where a descriptor of ours, named by a pid that is the program's to itself? */
+/*
+ * The file if t->where is /proc/PID/fd/N or /proc/PID/fdinfo/N, PID is how the program sees
+ * itself, and N is a descriptor of ours; else NULL.
+ */
 struct vl_file *vl_self_fd(struct vl_trap *t, bool *info_ret, int *fd_ret)
 {
 	int pid, end = 0;
@@ -101,7 +104,7 @@ static struct vl_error *answer_stat(struct vl_trap *t, const struct stat *st, ui
 	return NULL;
 }
 
-/* The stat of an open file. What the guest cannot tell any more, the memfd does. */
+/* The stat of an open file. If the guest has the file no longer, the memfd answers. */
 static struct vl_error *stat_file(struct vl_trap *t, struct vl_file *f, uint64_t addr)
 {
 	struct vl_error *err;
@@ -195,7 +198,7 @@ static void stat_to_statx(const struct stat *st, struct statx *x)
 	};
 }
 
-/* Can the guest not be asked about it by its path? */
+/* Has @f no path in the guest? */
 static bool has_no_path(const struct vl_file *f)
 {
 	return f->kind == K_SOCKET || f->row->open == P_SUPPLY;
@@ -247,7 +250,7 @@ struct vl_error *vl_h_query(struct vl_trap *t)
 		dirfd = (int)t->args[0];
 		at = 1;
 	}
-	if (!ask_guest(t, dirfd, t->args[at], &answered)) /* a text is there, and no link */
+	if (!ask_guest(t, dirfd, t->args[at], &answered)) /* the row's text is no link */
 		return NULL;
 	if (t->where.file)
 		snprintf(t->where.path, sizeof(t->where.path), "%s", t->where.file->path);
@@ -272,7 +275,7 @@ struct vl_error *vl_h_fquery(struct vl_trap *t)
 	return vl_h_forward(t);
 }
 
-/* What would change a file: only in the folder of --host-files. */
+/* A call that changes a file is allowed only in the folder of --host-files. */
 struct vl_error *vl_h_change_path(struct vl_trap *t)
 {
 	struct vl_where first;

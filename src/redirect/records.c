@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The records of open files. We do not see when the program closes a descriptor, so a full
- * table is searched for records of what is open nowhere in the program any more. A record
- * of what is open is never given up: its descriptor would be an empty file from then on.
+ * The records of open files. The supervisor does not see close(2), so a full table is searched
+ * for records of files that are no longer open anywhere in the program. The record of an open
+ * file is never freed: its descriptor would be an empty file from then on.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,7 +22,7 @@ static struct vl_file *record(struct vl_redirect *r, size_t i)
 	return &r->files[i / VL_FILES_BLOCK][i % VL_FILES_BLOCK];
 }
 
-/* End record @f; its place is free. */
+/* Free record @f and its place. */
 void vl_record_free(struct vl_redirect *r, struct vl_file *f)
 {
 	free(f->path);
@@ -33,7 +33,7 @@ void vl_record_free(struct vl_redirect *r, struct vl_file *f)
 
 void vl_records_deinit(struct vl_redirect *r)
 {
-	/* No further than there are some: most of the table was never touched. */
+	/* Stop after the last record: most of the table was never touched. */
 	for (size_t i = 0; r->used_files && i < r->nr_files; i++)
 		if (record(r, i)->kind != K_FREE)
 			vl_record_free(r, record(r, i));
@@ -74,7 +74,7 @@ bool vl_memfd_name(const char *name)
 struct open_memfds {
 	uint64_t *ino;
 	size_t nr, max;
-	bool failed; /* there may be more */
+	bool failed; /* the list may be incomplete */
 };
 
 static void note(struct open_memfds *o, uint64_t ino)
@@ -98,7 +98,7 @@ static void note_all(struct open_memfds *o, pid_t tid)
 	while (dir && (errno = 0, d = readdir(dir))) {
 		n = readlinkat(dirfd(dir), d->d_name, name, sizeof(name) - 1);
 		name[n > 0 ? n : 0] = 0;
-		/* Nothing else is asked: stat of a file may wait for its server. */
+		/* Only memfds are looked at: stat of another file may wait for its server. */
 		if (vl_memfd_name(name) && !fstatat(dirfd(dir), d->d_name, &st, 0))
 			note(o, st.st_ino);
 	}
@@ -117,9 +117,9 @@ static int by_number(const void *a, const void *b)
 }
 
 /*
- * Free the records of what was open nowhere, this time and the last time. Once is not
- * enough: a descriptor may be on its way through a socket, or get another number while we
- * read the list. A child cannot be overlooked, as its parent stands still until we know it.
+ * Free the records of files that were open nowhere in two collections in a row. One is not
+ * enough: a descriptor may be on its way through a socket, or change its number while the list
+ * is read. No child is missed: its parent is stopped until the child is in the table.
  */
 static void collect(struct vl_redirect *r)
 {
@@ -142,9 +142,9 @@ static void collect(struct vl_redirect *r)
 }
 
 /*
- * A free place for a record, which counts as used from now on; NULL: too much is open, or
- * no memory. The table grows until a collection leaves a quarter of it free, so the cost of
- * one is spread over hundreds of files. Records do not move.
+ * A free place for a record, which counts as used from now on; NULL: too many files are open,
+ * or out of memory. The table grows if a collection leaves less than a quarter of it free, so
+ * there are hundreds of files to one collection. Records do not move.
  */
 struct vl_file *vl_record_new(struct vl_redirect *r)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The supervisor: takes one system call after the other from the program,
- * answers it by its row in the policy table, and opens and ends epochs so that
- * what is asked together is of one moment.
+ * The supervisor. It takes the program's system calls one after the other, answers each by its
+ * row in the policy table, and opens and ends epochs so that the answers to calls made together
+ * are of one moment.
  */
 #include "redirect.h"
 
@@ -37,9 +37,9 @@
 #define MS 1000000ll
 #define IDLE_MS 40
 #define TRIES 5
-/* Those that say nothing of the guest are not counted among them, but for ever. */
+/* Tries that fail because the guest changed meanwhile are counted apart, up to this many. */
 #define MISSES 16
-/* A lost SIGCHLD (another thread took it) delays an exec by so much. */
+/* A lost SIGCHLD (another thread took it) delays an exec by this much. */
 #define TICK_MS 100
 
 static void sleep_ns(int64_t ns)
@@ -50,7 +50,7 @@ static void sleep_ns(int64_t ns)
 		nanosleep(&ts, NULL);
 }
 
-/* Let the handler of @t answer; NULL: that may be handed on. */
+/* Let @handler answer @t; NULL: the answer may be handed to the program. */
 static struct vl_error *call_handler(struct vl_trap *t, vl_handler handler)
 {
 	struct vl_redirect *r = t->r;
@@ -73,8 +73,8 @@ static bool is_transient(const struct vl_error *err)
 }
 
 /*
- * Handle @t; when the guest's kernel gave no answer, again from the start on a
- * fresh epoch, a little later each time.
+ * Handle @t. If the guest's kernel gives no answer, start over on a fresh epoch, after a wait
+ * that grows with each try.
  */
 static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 {
@@ -91,26 +91,26 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 			return err;
 		vl_epoch_end(r);
 		if (i + 1 >= tries && r->no_epoch)
-			return err; /* the guest cannot be had at all */
+			return err; /* no epoch can be opened at all */
 		if (t->sent || r->interrupted || !vl_trap_valid(t)) {
 			vl_error_destroy(err);
 			t->pass = false;
 			t->ret = -EINTR;
 			return NULL;
 		}
-		/* A part is done: what is left has its own tries. */
+		/* A part of the listing is settled: the rest has its own tries. */
 		if (t->listing.settled > settled) {
 			settled = t->listing.settled;
 			i = missed = 0;
 		}
-		/* That says nothing of the guest, which is held after some of them. */
+		/* The guest changed meanwhile. After some such tries the epoch holds it. */
 		if (r->sys->missed && missed++ < MISSES)
 			i--;
 		else if (i + 1 >= (t->tries && !r->no_epoch ? t->tries : tries))
 			break;
 		vl_error_destroy(err);
 		r->stats->retries++;
-		/* Who is in the middle of something may have to wait for a CPU. */
+		/* A task of the guest that holds a lock may have to wait for a CPU. */
 		sleep_ns(i > 0 ? i * i * 2 * MS : 0);
 	}
 	r->stats->gave_up++;
@@ -175,7 +175,7 @@ static void stop_too(struct vl_redirect *r)
 	vl_epoch_end(r);
 	kill(getpid(), SIGSTOP);
 	vl_tasks_reap(r);
-	/* Perhaps only we were continued. */
+	/* SIGCONT may have reached only us. */
 	vl_tasks_continue(r);
 }
 
@@ -186,7 +186,7 @@ static void take_signals(struct vl_redirect *r)
 	stop_too(r);
 }
 
-/* The process that forked the program has something to say, or is gone. */
+/* The process that forked the program has sent a message, or is gone. */
 static void take_link(struct vl_redirect *r)
 {
 	struct vl_link word;
@@ -249,8 +249,8 @@ static struct vl_error *supervise(struct vl_redirect *r)
 }
 
 /*
- * Both on one CPU: a trap is then a switch, not a wake-up of another CPU. One that
- * the program may use, ours if it is one of those.
+ * Pin us to one CPU, which the program gets as well: a trap is then a context switch, which is
+ * quicker than a wake-up of another CPU. It is our CPU if the program may use that.
  */
 static bool pin(const struct vl_redirect *r, cpu_set_t *old, cpu_set_t *one)
 {
@@ -294,7 +294,7 @@ static struct vl_error *init(struct vl_redirect *r)
 	return vl_own_init(r);
 }
 
-/* Have the program begin; what takes time is done while its process does its own part. */
+/* Start the program. Slow work is done while the program's process prepares itself. */
 static struct vl_error *launch(struct vl_redirect *r, int sock, int *status_ret)
 {
 	struct vl_error *err = vl_launch_begin(r, sock);
@@ -311,7 +311,7 @@ static struct vl_error *launch(struct vl_redirect *r, int sock, int *status_ret)
 		err = vl_launch(r, sock);
 	if (err)
 		return err;
-	/* While the program execs on another CPU, if there is one. */
+	/* Done while the program execs on another CPU, if there is one. */
 	if (!r->prepares && r->sys->ready)
 		vl_error_destroy(vl_epoch_begin(r));
 	return vl_launch_end(r, sock, status_ret);
@@ -331,7 +331,7 @@ static struct vl_error *run(struct vl_redirect *r, int sock, int *status_ret)
 	if (!err)
 		err = supervise(r);
 	vl_epoch_end(r);
-	/* What was not traced yet does not end with its supervisor. */
+	/* A process that is not traced yet does not end with its supervisor. */
 	if (err && !r->ended)
 		kill(r->main, SIGKILL);
 	vl_tasks_kill(r);
@@ -343,7 +343,7 @@ static struct vl_error *run(struct vl_redirect *r, int sock, int *status_ret)
 	return err;
 }
 
-/* Fork the program and supervise it, with the terminal's signals in our hands. */
+/* Fork the program and supervise it. Meanwhile we take the terminal's signals. */
 static struct vl_error *run_own(struct vl_redirect *r, int *status_ret)
 {
 	struct vl_child child = { -1, -1 };
@@ -364,7 +364,7 @@ static struct vl_error *run_own(struct vl_redirect *r, int *status_ret)
 	return err;
 }
 
-/* The program was forked by another process, which deals with the terminal. */
+/* Supervise a program that another process forked, which handles the terminal. */
 static struct vl_error *run_for(struct vl_redirect *r, const struct vl_redirect_client *c,
 				int *status_ret)
 {

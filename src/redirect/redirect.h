@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Runs an unmodified host program whose system calls that ask about the
- * machine are answered by somebody else's kernel (struct vl_sys). The program's
- * own files, its terminal and its memory stay the host's. Nothing it does
- * changes the guest or the host.
+ * Runs an unmodified program of the host. Another kernel (struct vl_sys) answers those of its
+ * system calls that ask about the machine. The program's own files, its terminal and its memory
+ * stay the host's. Nothing it does changes the guest or the host.
  *
  * The program runs under a seccomp filter with user notification and is traced
  * with ptrace for exec and fork only; this layer prints nothing.
@@ -28,8 +27,8 @@ void vl_redirect_filter_destroy(struct vl_redirect_filter *f);
 struct vl_redirect_kept {
 	int network; /* an empty one: the first program makes it, the next ones enter it */
 	/*
-	 * The last program's. Whoever lets go of mounts last takes them down, which may
-	 * take milliseconds: the caller does when nobody waits any more.
+	 * The last program's. To close the last reference unmounts everything, which may take
+	 * milliseconds: the caller does it when no user waits.
 	 */
 	int mounts;
 };
@@ -45,18 +44,18 @@ struct vl_redirect_options {
 	/* The program's environment; NULL: the caller's. */
 	char *const *envp;
 	/*
-	 * Absolute paths, NULL-terminated, that are the guest's together with
-	 * all below them, although the path table says host (`vls GUEST /usr`);
-	 * from the moment the program first asks for one of them, so that the
-	 * libraries it starts with are still the host's. NULL: none.
+	 * Absolute paths, NULL-terminated. They and all files below them are the guest's,
+	 * even if the path table says host (`vls GUEST /usr`). This holds from the moment
+	 * that the program first asks for one of them: the libraries that it starts with are
+	 * the host's. NULL: none.
 	 */
 	const char *const *guest_paths;
 	/*
-	 * One folder of the host that the program may use, absolute, and read only with
-	 * ":ro" behind it; NULL: none.
+	 * One folder of the host that the program may use, absolute; read-only if ":ro"
+	 * follows. NULL: none.
 	 */
 	const char *host_files;
-	/* An epoch ends after so long without a call; 0: 40 ms. */
+	/* An epoch ends after so many ms without a call; 0: 40. */
 	int idle_ms;
 	/* Fresh epochs tried for one call before it fails; 0: 5. */
 	int tries;
@@ -64,19 +63,19 @@ struct vl_redirect_options {
 	const struct vl_redirect_filter *filter;
 	/* For a caller that runs one program after the other; NULL: nothing is kept. */
 	struct vl_redirect_kept *kept;
-	/* Names and texts of the guest as they are, also where they would drive a terminal. */
+	/* Leave the guest's names and texts as they are, even if they drive a terminal. */
 	bool raw_names;
 	/* Do not pin supervisor and program to one CPU. */
 	bool no_pin;
 	/*
-	 * Called in the program's process just before it becomes the program: the guest
-	 * is open. Only what is safe after a fork. NULL: nothing is.
+	 * Called in the program's process just before its exec, when the guest is open. It
+	 * must be safe after a fork. NULL: no call.
 	 */
 	void (*ready)(void *ctx);
 	void *ready_ctx;
 	/*
-	 * Called while the program's process confines itself, for what takes time: an error
-	 * ends the run. NULL: nothing is.
+	 * Called while the program's process confines itself, for slow work of the caller. An
+	 * error ends the run. NULL: no call.
 	 */
 	struct vl_error *(*meanwhile)(void *ctx);
 	void *meanwhile_ctx;
@@ -95,15 +94,15 @@ struct vl_redirect_calls {
 	} call[VL_REDIRECT_CALLS_MAX];
 };
 
-/* What a program cannot have here, which may be why it fails. */
+/* Requests of a program that are refused, which may be why it fails. */
 enum vl_redirect_refused {
 	VL_REFUSED_NOTHING,
 	VL_REFUSED_SERVICE,   /* to ask a service over a socket; what: its address */
 	VL_REFUSED_CHANGE,    /* to change something of the guest over netlink */
 	VL_REFUSED_TERMINAL,  /* a new terminal */
 	VL_REFUSED_TRACE,     /* to trace a process */
-	VL_REFUSED_PROGRAM,   /* to run what is no program of this host; what: its path */
-	VL_REFUSED_PROCESSOR, /* to run what asks the processor; what: its path */
+	VL_REFUSED_PROGRAM,   /* to run a file that is no program of this host; what: its path */
+	VL_REFUSED_PROCESSOR, /* to run a program that asks the processor; what: its path */
 	VL_REFUSED_LOADER,    /* to run the loader for its list of libraries; what: its path */
 	VL_REFUSED_NAMESPACE, /* to enter or make a namespace */
 	VL_REFUSED_XTABLES,   /* to ask for rules of iptables by the older interface */
@@ -111,10 +110,10 @@ enum vl_redirect_refused {
 	VL_NR_REFUSED
 };
 
-/* Why it cannot have @what, in one line; NULL: @kind is none. */
+/* Why @kind with @what is refused; NULL: @kind is VL_REFUSED_NOTHING. */
 struct vl_error *vl_redirect_refusal(enum vl_redirect_refused kind, const char *what);
 
-/* What the program asked and was not told, where nothing stands in for it. */
+/* Questions of the program that had no answer, and nothing that stands in for it. */
 struct vl_redirect_lost {
 	uint64_t on_disk;	 /* files and folders that are on a disk of the guest */
 	char on_disk_first[256]; /* the first of them, perhaps cut off */
@@ -122,13 +121,13 @@ struct vl_redirect_lost {
 	char why[160], hint[160];
 	char unanswered_first[256];	  /* the path that the first of them was about, or "" */
 	bool main;			  /* the program's first process asked for some of it */
-	bool names;			  /* of users or groups, which are numbers instead */
-	bool hosts;			  /* of hosts: there are none */
+	bool names;			  /* names of users or groups: numbers are shown instead */
+	bool hosts;			  /* names of hosts: none are shown */
 	enum vl_redirect_refused refused; /* the last of them */
 	char refused_what[256];
 };
 
-/* What a program is confined by, besides the filter. */
+/* What confines a program besides the filter. */
 #define VL_CONFINED_RIGHTS 1u	/* it has no capability */
 #define VL_CONFINED_MOUNTS 2u	/* mounts of its own, all read-only */
 #define VL_CONFINED_NETWORK 4u	/* a network of its own, empty */
@@ -150,7 +149,7 @@ struct vl_redirect_stats {
 	uint64_t gave_up;		      /* calls that failed after the last retry */
 	uint64_t open_ns;		      /* all epochs together, begin to end */
 	unsigned int confined;		      /* VL_CONFINED_* */
-	struct vl_redirect_calls denied;      /* would change something, or ask somebody */
+	struct vl_redirect_calls denied;      /* would change something, or ask a service */
 	struct vl_redirect_calls not_allowed; /* do not exist for a program: ENOSYS */
 	struct vl_redirect_lost lost;
 };
@@ -173,11 +172,11 @@ struct vl_error *vl_redirect_run(struct vl_sys *sys, const struct vl_redirect_op
 /* A program that another process has forked with vl_child_fork(). */
 struct vl_redirect_client {
 	pid_t pid;     /* the program's first process */
-	pid_t starter; /* who forked it */
-	int sock;      /* it waits there; the caller's */
+	pid_t starter; /* the process that forked it */
+	int sock;      /* where it waits; the caller closes it */
 	/*
-	 * A socket to the process that forked it, for struct vl_link. Its end ends the
-	 * program. The caller's.
+	 * A socket to the starter, for struct vl_link. If the starter closes its end, the
+	 * program is ended. The caller closes this one.
 	 */
 	int link;
 };
@@ -187,8 +186,8 @@ struct vl_link {
 	enum {
 		VL_LINK_CONTINUE = 1, /* to the supervisor: continue the program */
 		/*
-		 * To the other: call vl_terminal_give() with from and to. And the answer,
-		 * with the result.
+		 * To the process that forked: call vl_terminal_give() with from and to. And
+		 * its answer, with the result.
 		 */
 		VL_LINK_FOREGROUND,
 	} word;
@@ -196,7 +195,7 @@ struct vl_link {
 	pid_t from, to;
 };
 
-/* The name of a call of struct vl_redirect_calls, malloc'ed; NULL: without memory. */
+/* The name of a call of struct vl_redirect_calls, malloc'ed; NULL: out of memory. */
 char *vl_redirect_number_name(int nr);
 
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is refused to the program: each call is counted, under its number. */
+/* Refuses calls of the program, and counts each under its number. */
 #include <errno.h>
 
 #include "blame.h"
@@ -45,14 +45,12 @@ void vl_not_allowed(struct vl_trap *t)
 	count(&t->r->stats->not_allowed, t->nr);
 }
 
-/* Would change the machine. */
 struct vl_error *vl_h_deny(struct vl_trap *t)
 {
 	vl_deny(t);
 	return NULL;
 }
 
-/* Stops and changes a process. */
 struct vl_error *vl_h_ptrace(struct vl_trap *t)
 {
 	vl_deny(t);
@@ -68,7 +66,7 @@ struct vl_error *vl_refuse_program(struct vl_trap *t, int err, enum vl_redirect_
 	return NULL;
 }
 
-/* Of the host it may not, and of the guest it cannot. */
+/* Namespaces of the host are not allowed, and those of the guest cannot be entered. */
 struct vl_error *vl_h_namespace(struct vl_trap *t)
 {
 	vl_deny(t);

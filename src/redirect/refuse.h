@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is refused is counted. */
+/* Calls that are refused. Each is counted. */
 #ifndef VLENS_REDIRECT_REFUSE_H
 #define VLENS_REDIRECT_REFUSE_H
 
@@ -8,7 +8,7 @@
 struct vl_redirect;
 struct vl_trap;
 
-/* Count call @nr, which somebody else answers. */
+/* Count call @nr as denied; the caller answers it. */
 void vl_denied(struct vl_redirect *r, int nr);
 /* Answer EPERM, or @err. */
 void vl_deny(struct vl_trap *t);

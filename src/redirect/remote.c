@@ -37,15 +37,15 @@ int vl_mem_write(struct vl_trap *t, uint64_t addr, const void *buf, size_t len)
 {
 	if (!vl_settled(t->r))
 		return -EAGAIN;
-	/* The task may have died and its number been given away since the trap. */
+	/* Since the trap the task may have died, and another task may have its tid. */
 	if (len && !vl_trap_valid(t))
 		return -ESRCH;
 	return transfer(t, addr, (void *)buf, len, true);
 }
 
 /*
- * Read the string at @addr, at most @size bytes with its end. Page by page: the
- * one behind the end may not be mapped.
+ * Read the string at @addr, at most @size bytes with its NUL. It is read page by page: the page
+ * after its end may not be mapped.
  */
 int vl_mem_string(struct vl_trap *t, uint64_t addr, char *buf, size_t size)
 {

@@ -8,7 +8,7 @@
 
 struct vl_trap;
 
-/* All return 0 or -errno (-EFAULT; -ENAMETOOLONG; -ESRCH: it is gone). */
+/* All return 0, -EFAULT, -ENAMETOOLONG, -ESRCH (the task is gone) or -EAGAIN (vl_settled()). */
 int vl_mem_read(struct vl_trap *t, uint64_t addr, void *buf, size_t len);
 int vl_mem_write(struct vl_trap *t, uint64_t addr, const void *buf, size_t len);
 int vl_mem_string(struct vl_trap *t, uint64_t addr, char *buf, size_t size);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The tables that say what becomes of a call and of a path: what their rows are. */
+/* The rows of the tables that decide on calls and paths. */
 #ifndef VLENS_REDIRECT_ROWS_H
 #define VLENS_REDIRECT_ROWS_H
 
@@ -36,9 +36,9 @@ struct vl_argspec {
 		A_OUT,	  /* n bytes, may be NULL */
 		A_INOUT,  /* n bytes, may be NULL */
 		A_OUTLEN, /* as many bytes as argument number n says */
-		A_OUTRET, /* the same, of which as many are valid as the call returns */
+		A_OUTRET, /* the same; the call returns how many of them are valid */
 		A_OUTIDS, /* the same in units of four bytes */
-		A_PID,	  /* 0 or one of the program's own: the identity */
+		A_PID,	  /* a pid; 0 and the program's own are the identity's */
 	} kind : 8;
 	uint16_t n;
 };
@@ -83,7 +83,7 @@ enum vl_whose {
 	P_GUEST,
 	P_GUEST_THEN_HOST, /* the host's where the guest has none */
 	P_SUPPLY,	   /* text of ours */
-	P_NOBODY,	   /* it is not there */
+	P_NOBODY,	   /* there is no such file */
 };
 
 enum vl_how {
@@ -95,36 +95,36 @@ enum vl_how {
 };
 
 /*
- * When the guest cannot open it; F_HOST: only if its kernel gives no answer. F_ABSENT: as if
- * it were not there, where the answer that the program makes is none the worse.
+ * What the program gets if the guest cannot open a file. F_HOST: the host's file, only if the
+ * guest's kernel gives no answer. F_ABSENT: ENOENT, for files that its output does not need.
  */
 enum vl_on_fail { F_ERRNO, F_EMPTY, F_HOST, F_ZONE, F_ABSENT };
 
-/* A row that is for some calls only; for all others the path is the guest's. */
+/* The calls that a row is for. For all others a later row decides. */
 enum vl_calls {
 	C_ALL,
 	C_LIBC,	  /* how a C library opens its data: close-on-exec, or messages */
-	C_CONFIG, /* how it reads its settings: that, and stat */
+	C_CONFIG, /* how it reads its settings: close-on-exec, and stat */
 	C_TERM,	  /* how the terminal's entry is found: open and access */
 	C_STAT,	  /* stat that follows links */
-	C_OPEN,	  /* an open of what is no folder */
+	C_OPEN,	  /* an open without O_DIRECTORY */
 	C_PROBE,  /* access and statfs, which libraries call and shells do not */
 	C_CRYPTO, /* an open by a program that has OpenSSL's library */
 };
 
 struct vl_path_row {
 	const char *pattern; /* absolute; a component '*' is any one component */
-	bool exact;	     /* not what is below it */
+	bool exact;	     /* only the path itself, no file below it */
 	enum vl_calls calls;
-	/* By programs with such a name, patterns parted by blanks, or, behind "!", all others. */
+	/* The programs it is for: patterns separated by blanks; after "!", all other programs. */
 	const char *called;
 	enum vl_whose open;
 	enum vl_whose query; /* stat, access, readlink, xattr */
 	enum vl_how how;
 	enum vl_on_fail on_fail;
-	enum vl_host { W_TREE, W_DEVICE, W_TTY, W_SELF } host; /* P_HOST: what is found there */
+	enum vl_host { W_TREE, W_DEVICE, W_TTY, W_SELF } host; /* P_HOST: the kind of file */
 	bool writable;	  /* P_HOST: the program may open it for writing */
-	bool library;	  /* P_HOST: handed over only if it is one */
+	bool library;	  /* P_HOST: handed over only if it is a library */
 	int tries;	  /* fresh epochs for one transaction; 0: the default */
 	const char *text; /* P_SUPPLY */
 	const char *note;
@@ -136,7 +136,7 @@ struct vl_where {
 	struct vl_file *file;	       /* the path was empty: this descriptor */
 	bool empty;		       /* the path was empty, the descriptor @fd is the host's */
 	int fd;
-	char path[PATH_MAX]; /* absolute, as the guest shall see it */
+	char path[PATH_MAX]; /* absolute, as the guest gets it */
 };
 
 /*

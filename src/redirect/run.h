@@ -16,12 +16,12 @@
 struct vl_file;
 struct vl_task;
 
-/* message.c: as many families of generic netlink have texts. */
+/* The number of families of generic netlink that have texts (message.c). */
 #define VL_GENL_FAMILIES 8
 
 /* One transfer to or from the guest kernel. */
 #define VL_CHUNK 65536
-/* Records of open files: memory for so many at a time, and so often at the most. */
+/* Records of open files: how many are allocated at a time, and how often at most. */
 #define VL_FILES_BLOCK 1024
 #define VL_FILES_BLOCKS 16
 
@@ -38,56 +38,56 @@ struct vl_redirect {
 	char **own; /* absolute paths that are the program's own, with all below */
 	size_t nr_own;
 	char start_dir[PATH_MAX]; /* where the program begins, in the guest */
-	bool start_known;	  /* it was asked about */
-	/* Programs of the host that may be executed by now: what a race runs is none of them. */
+	bool start_known;	  /* start_dir was checked in the guest */
+	/* Files that were approved for exec. A file that a race puts in their place is not. */
 	struct vl_program_id {
 		dev_t dev;
 		ino_t ino;
 	} approved[VL_MAX_APPROVED];
-	size_t nr_approved; /* the last ones, in a ring */
+	size_t nr_approved; /* in all: a ring keeps the last ones */
 	struct vl_place {
 		char *path; /* NULL: free */
 		int fd;
-	} places[VL_PLACES]; /* with files of the host, likewise */
+	} places[VL_PLACES]; /* open folders with files of the host, a ring */
 	size_t nr_places;
 	char *folder; /* --host-files, or NULL */
 	bool folder_ro;
 	char **guest_paths; /* those of the options, normalised */
 	size_t nr_guest_paths;
-	/* Paths that could not be read just now, as they are on the guest's disk: a ring. */
+	/* Paths that were not readable, as they are on the guest's disk: a ring of the last. */
 	struct vl_absent {
 		uint64_t hash;
-		int64_t ns; /* when that was found */
+		int64_t ns; /* when it was found */
 	} absent[VL_MAX_ABSENT];
 	size_t nr_absent;
-	uint64_t *on_disk; /* hashes of paths that were counted as such */
+	uint64_t *on_disk; /* hashes of the paths that stats->lost.on_disk counts */
 	size_t nr_on_disk;
-	bool forced; /* the program has come to them */
+	bool forced; /* the program has asked for one of guest_paths */
 	const struct vl_redirect_filter *filter;
 	struct vl_redirect_filter *own_filter; /* NULL: the options have one */
-	pid_t group;			       /* that it began in, the tool's */
-	pid_t foreground;		       /* that it last gave the terminal to, or 0 */
-	dev_t memory;			       /* of memory files */
+	pid_t group;			       /* the program began in: the tool's */
+	pid_t foreground;		       /* the program last gave the terminal to, or 0 */
+	dev_t memory;			       /* the device of memfds */
 	struct {
 		uint64_t dev, ino;
 	} given[3];	    /* standard input, output and error; 0: closed */
 	bool given_appends; /* one of them is a file for reading, and for appending */
-	/* In the program's environment, or NULL; what is for PATH. */
+	/* HOME, PATH and PWD in the program's environment, or NULL. */
 	const char *home, *path, *pwd;
 	int listener;
 	struct vl_terminal terminal;
 	int link;	 /* to the process that forked the program, or -1: we did */
-	bool left;	 /* that one is gone */
+	bool left;	 /* the process at link is gone */
 	pid_t main;	 /* the program's first process */
-	pid_t starter;	 /* who forked it */
-	bool killable;	 /* signals wait for the answer of a call (Linux 5.19) */
-	bool ended;	 /* it is gone, and its status is: */
+	pid_t starter;	 /* the process that forked it */
+	bool killable;	 /* signals wait until a call is answered (Linux 5.19) */
+	bool ended;	 /* main is gone, and its status is: */
 	int wait_status; /* as waitpid gives it */
 	bool tasks_changed;
 	pid_t asking;	   /* the task whose call is being answered */
 	uint64_t asked;	   /* the call's id as long as there is no answer; or 0 */
-	bool interrupted;  /* a signal waits for its end */
-	int64_t looked_ns; /* when that was looked at */
+	bool interrupted;  /* a signal waits for the end of the call */
+	int64_t looked_ns; /* when interrupted was last checked */
 	const struct vl_policy *by_nr[VL_NR_MAX];
 	struct vl_task *tasks;
 	size_t nr_tasks, max_tasks;
@@ -96,16 +96,16 @@ struct vl_redirect {
 	size_t next_file;	     /* the place after the newest */
 	unsigned int next_snapshot, next_stream;
 	bool no_epoch;		    /* the last one could not be opened */
-	struct vl_error *unsettled; /* why what was asked is not to be handed on */
-	pid_t uptime_tid;	    /* whose last question for a clock was CLOCK_BOOTTIME, or 0 */
+	struct vl_error *unsettled; /* why answers may not be handed on, or NULL */
+	pid_t uptime_tid;	    /* the task that last read a clock, if CLOCK_BOOTTIME; or 0 */
 	uint64_t uptime_epoch;
-	unsigned closings; /* so often all of the guest's descriptors were closed in an epoch */
-	int64_t sem_id;	   /* the semaphore set that the program was last told of, */
-	uint64_t sem_len;  /* and how many it has: what it makes room for */
+	unsigned closings; /* how often the guest's descriptors were closed inside an epoch */
+	int64_t sem_id;	   /* the semaphore set that the program last asked about, */
+	uint64_t sem_len;  /* and its number of semaphores: the program has room for them */
 	bool know_self;
 	struct vl_identity self;
 	int64_t begun_ns; /* of the open epoch */
-	bool prepares;	  /* the next epoch is being opened, and nobody has waited for it yet */
+	bool prepares;	  /* the next epoch is being opened in the background */
 	char *chunk;	  /* VL_CHUNK bytes */
 };
 

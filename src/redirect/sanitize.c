@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Names and texts of the guest on their way to the program. Whoever chose them (a user of
- * the guest, or its kernel) may have put in what drives the operator's terminal, or makes
- * one text look like another, and most programs print what they are given. It makes no
- * difference where the output goes: a log is read on a terminal in the end.
+ * Sanitizes names and texts of the guest on their way to the program. A user of the guest, or
+ * its kernel, chooses them. They may drive the operator's terminal, or make one text look like
+ * another, and most programs print them as they are. The output's destination makes no
+ * difference: a log is read on a terminal in the end.
  *
- * So no answer has hostile characters (base/text.h). A text may grow, and there they are
- * escaped, as \xNN; a path with such escapes means the file again (vl_untame()). What has a
- * fixed place has '?' there. The content of a file on a disk of the guest is data, not a
- * name, and stays as it is. With the option raw_names all does.
+ * So no answer has hostile characters (base/text.h). In a text that may grow they are escaped
+ * as \xNN, and a path with such escapes names the file again (vl_untame()). In a field of fixed
+ * size each becomes '?'. The content of a file on a disk of the guest is data and stays as it
+ * is. With the option raw_names everything does.
  */
 #include <errno.h>
 #include <limits.h>
@@ -54,15 +54,14 @@ size_t vl_sanitize_string(const struct vl_redirect *r, char *text, size_t len, s
 }
 
 /*
- * Programs that put a character of their own in the place of what is not printable
- * (iswprint) in the name of a process, each time: what they print is to be what they
- * print in the guest.
+ * Programs that always replace the characters of a process's name that are not printable
+ * (iswprint). They get those characters, so that they print the same as in the guest.
  */
 static const char *const careful[] = { "lsof", "pgrep", "ps", "top" };
 
 /*
- * Names of processes and their arguments: strings that are parted by NUL. The file itself
- * is made with a line feed at its end.
+ * Names of processes and their arguments: strings separated by NUL. The kernel may end the
+ * file with a newline.
  */
 static void tame_names(struct vl_redirect *r, char *data, size_t len)
 {
@@ -77,7 +76,7 @@ static void tame_names(struct vl_redirect *r, char *data, size_t len)
 	vl_text_mask(data, len, kept);
 }
 
-/* utmp(5): its strings, of whoever logged in from somewhere. */
+/* The strings in records of utmp(5): a user who logs in can choose them. */
 static void tame_logins(char *data, size_t len)
 {
 	for (; len >= sizeof(struct utmp);
@@ -107,10 +106,10 @@ static struct vl_error *escape_text(char **data, size_t *len)
 	return NULL;
 }
 
-/* What is in a file. The first row that matches decides; none: data. */
+/* The content of a file. The first row that matches decides; none: data. */
 enum text_kind {
 	DATA,
-	NAMES, /* of processes, their arguments: strings parted by NUL */
+	NAMES, /* of processes, their arguments: strings separated by NUL */
 	LINES,
 	LINES_OR_DATA, /* data if a NUL is in it */
 	LOGINS,	       /* records of utmp(5) */
@@ -174,7 +173,7 @@ static enum text_kind kind_of(const struct vl_redirect *r, const char *path)
 	return DATA;
 }
 
-/* The kernel has escaped a record, but who reads it takes that back. */
+/* The kernel escapes a record of /dev/kmsg, but its readers undo that. */
 static struct vl_error *guard_text(char **data, size_t *len)
 {
 	char *out = malloc(2 * *len + 1);
@@ -187,7 +186,7 @@ static struct vl_error *guard_text(char **data, size_t *len)
 	return NULL;
 }
 
-/* The same for one, at @data. */
+/* The same for one record at @data, which may grow to @room bytes. */
 static size_t tame_record(char *data, size_t len, size_t room)
 {
 	char *copy = malloc(len + 1);
@@ -234,7 +233,7 @@ size_t vl_sanitize_piece(struct vl_redirect *r, const char *path, char *data, si
 		return tame_record(data, len, room);
 	case LINES:
 	case NAMES:
-		/* In place: a position in a stream is one in the guest's file. */
+		/* The length stays: positions in a stream are positions in the guest's file. */
 		vl_text_mask(data, len, VL_TEXT_LINES);
 		return len;
 	default:
@@ -242,7 +241,7 @@ size_t vl_sanitize_piece(struct vl_redirect *r, const char *path, char *data, si
 	}
 }
 
-/* What is in front of a name in struct linux_dirent64. */
+/* The bytes before the name in struct linux_dirent64. */
 #define ENTRY_HEAD offsetof(struct vl_dirent64, name)
 
 /* Length of the name in an entry of a listing, which may be any bytes; 0: it is broken. */
@@ -289,7 +288,7 @@ struct vl_error *vl_sanitize_listing(const struct vl_redirect *r, char **listing
 	return NULL;
 }
 
-/* Answers of system calls that are passed on as they are. */
+/* Texts in the answers of forwarded system calls. */
 static const struct {
 	int nr, arg;
 	bool grows; /* the answer's length is what the call returns */

@@ -12,9 +12,9 @@ struct vl_arg;
 struct vl_redirect;
 struct vl_trap;
 
-/* @path of the program: with what was escaped in an answer as it is in the guest. */
+/* Undo the escapes of an answer in @path of the program: it is as in the guest again. */
 void vl_untame(const struct vl_redirect *r, char *path);
-/* Strings in fixed places, that are parted by NUL. */
+/* Strings in a field of fixed size, separated by NUL. */
 void vl_sanitize_fixed(const struct vl_redirect *r, void *text, size_t len);
 /* A string that may grow to @room bytes; it is cut there. Returns its length. */
 size_t vl_sanitize_string(const struct vl_redirect *r, char *text, size_t len, size_t room);
@@ -26,7 +26,7 @@ size_t vl_sanitize_piece(struct vl_redirect *r, const char *path, char *data, si
 			 size_t room);
 /* A listing of struct vl_dirent64, malloc'ed. */
 struct vl_error *vl_sanitize_listing(const struct vl_redirect *r, char **listing, size_t *len);
-/* What call t->nr gave back in @args. Returns @ret, or what it is now. */
+/* The answer of call t->nr in @args, of which @ret is the result. Returns the new result. */
 int64_t vl_sanitize_answer(struct vl_trap *t, const struct vl_arg *args, int64_t ret);
 
 #endif
