@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Sockets that ask the kernel: netlink, and any with which interfaces are asked
- * about (netif.c). A netlink question is put and all its answers are taken at
- * once, in one transaction on a socket of the guest that does not outlive it;
- * the program then receives them from our queue. Nothing is sent over the
- * guest's network, and no daemon of the host (nscd, userdb, D-Bus) is asked.
+ * Sockets that ask the kernel: netlink, and sockets for ioctls about interfaces (netif.c). A
+ * netlink request is sent, and all its answers are received, in one transaction on a socket of
+ * the guest that is closed at its end. The program then receives the answers from a queue of
+ * ours. Nothing is sent over the guest's network, and no daemon of the host (nscd, userdb,
+ * D-Bus) is asked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,11 +30,11 @@
 #include "remote.h"
 #include "trap.h"
 
-/* The program's address: libnetlink compares it with that of the answers. "vlen". */
+/* The program's netlink port, "vlen": libnetlink compares it with that of the answers. */
 #define PORT 0x766c656e
-/* A queue of answers may not grow beyond this. */
+/* The most bytes in a queue of answers. */
 #define QUEUE_MAX (64u << 20)
-/* From sendmsg and recvmsg this many pieces are taken. */
+/* The most pieces of one sendmsg or recvmsg. */
 #define PIECES 16
 
 static struct vl_file *socket_of(struct vl_trap *t)
@@ -50,7 +50,7 @@ static struct vl_file *socket_of(struct vl_trap *t)
 	return f;
 }
 
-/* Programs then say no more than that the protocol is not supported. */
+/* Programs only print that the protocol is not supported. */
 static const struct vl_error no_netfilter = {
 	.code = VL_ERR_KERNEL,
 	.message = (char *)"the guest's kernel has not loaded nfnetlink",
@@ -111,8 +111,8 @@ struct vl_error *vl_h_socket(struct vl_trap *t)
 }
 
 /*
- * bind(fd, addr, len): netlink has one address here, whatever is asked for. listen and
- * accept: nobody reaches the program.
+ * bind(fd, addr, len): a netlink socket has one address (PORT), whatever the program asks for.
+ * All other sockets, listen and accept are denied: nothing connects to the program.
  */
 struct vl_error *vl_h_bind(struct vl_trap *t)
 {
@@ -204,7 +204,7 @@ static bool only_asks(int protocol, const struct nlmsghdr *h)
 		       h->nlmsg_type == DCCPDIAG_GETSOCK;
 	case NETLINK_NETFILTER:
 		return vl_netfilter_asks(h->nlmsg_type);
-	case NETLINK_GENERIC: /* vl_genl_asks() knows of others */
+	case NETLINK_GENERIC: /* vl_genl_asks() knows the others */
 		return h->nlmsg_type == GENL_ID_CTRL || (h->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
 	}
 	return false;
@@ -219,7 +219,7 @@ static int check_request(int protocol, const char *buf, size_t len)
 
 		memcpy(&h, buf, sizeof(h));
 		if (h.nlmsg_len < sizeof(h) || h.nlmsg_len > len)
-			break; /* nor does the kernel look further (netlink_rcv_skb) */
+			break; /* the kernel stops here, too (netlink_rcv_skb) */
 		if (!only_asks(protocol, &h))
 			return -EPERM;
 		n = NLMSG_ALIGN(h.nlmsg_len);
@@ -232,8 +232,8 @@ static int check_request(int protocol, const char *buf, size_t len)
 }
 
 /*
- * The guest addressed its answers to the socket that asked; the program shall
- * find the address that getsockname gave it.
+ * The answers have the port of the guest's socket. Put in the port that getsockname gives to
+ * the program, and sanitize them.
  */
 static void readdress(struct vl_redirect *r, int protocol, char *buf, size_t len)
 {
@@ -257,7 +257,7 @@ static void readdress(struct vl_redirect *r, int protocol, char *buf, size_t len
 	}
 }
 
-/* Take all answers of guest socket @fd: a length, then that many bytes, each. */
+/* Append all answers of guest socket @fd to *@queue: for each its length, then its bytes. */
 static struct vl_error *collect(struct vl_trap *t, int protocol, int64_t fd, char **queue,
 				size_t *queue_len)
 {
@@ -311,7 +311,7 @@ static struct vl_error *ask(struct vl_trap *t, struct vl_file *f, char *request,
 		free(queue);
 		return err;
 	}
-	free(f->listing); /* answers that nobody took belong to an older question */
+	free(f->listing); /* answers that are left belong to an older request */
 	f->listing = queue;
 	f->listing_len = queue_len;
 	f->pos = 0;
@@ -319,8 +319,8 @@ static struct vl_error *ask(struct vl_trap *t, struct vl_file *f, char *request,
 }
 
 /*
- * Answer a request as the kernel answers one who lacks the right: sent, and an
- * error message comes back. iproute2 probes for features in this way.
+ * Answer a request as the kernel does without the right to it: the send succeeds, and an error
+ * message comes back. iproute2 probes for features in this way.
  */
 static struct vl_error *refuse(struct vl_trap *t, struct vl_file *f, const char *request,
 			       size_t len)
@@ -371,7 +371,7 @@ static ssize_t gather(struct vl_trap *t, uint64_t iov, size_t nr, char *buf, siz
 	return len;
 }
 
-/* Is it a batch of netfilter's without a message between its begin and its end? */
+/* Is @buf a netfilter batch with no message between its begin and its end? */
 static bool is_empty_batch(const char *buf, size_t len)
 {
 	struct nlmsghdr h;
@@ -389,9 +389,9 @@ static bool is_empty_batch(const char *buf, size_t len)
 }
 
 /*
- * iptables ends with an empty batch, also when it only lists. The kernel has nothing to say
- * to that, so no answer can be read; but our stand-in is a file, which always can. What is
- * never readable takes its number, and the socket is of no use from then on.
+ * iptables ends with an empty batch, even if it only lists. The kernel does not answer that, so
+ * a socket would not become readable. Our stand-in is a file, which is always readable: an
+ * eventfd, which is not, takes its descriptor. The socket is of no use from then on.
  */
 static void take_empty_batch(struct vl_trap *t, size_t len)
 {
@@ -477,7 +477,7 @@ static void scatter(struct vl_trap *t, struct vl_file *f, const struct iovec *io
 
 	data = next_answer(f, &len);
 	if (!data) {
-		/* Rather than wait for what cannot come. libnetlink repeats at EAGAIN. */
+		/* No answer can come, so do not wait. libnetlink repeats at EAGAIN. */
 		t->ret = flags & MSG_DONTWAIT ? -EAGAIN : -EIO;
 		return;
 	}

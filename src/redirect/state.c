@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Calls that ask about the machine and need no more than to be passed on, as
- * their row describes; and those of them that could also change it.
+ * Calls that ask about the machine and are forwarded as their row describes. Some of them could
+ * also change it: those are checked first.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -112,13 +112,13 @@ struct vl_error *vl_h_forward(struct vl_trap *t)
 	error = vl_guest(t->r, t->row->call ? t->row->call : t->row->name, &ret, args, nr);
 	if (error)
 		return error;
-	/* A count of ids, and so many fit. */
+	/* The result is a count of ids: more than fit cannot be true. */
 	for (size_t i = 0; i < nr && ret > 0; i++)
 		if (t->row->args[i].kind == A_OUTIDS && args[i].buf &&
 		    (uint64_t)ret > args[i].len / 4)
 			ret = -EIO;
 	t->ret = ret = vl_sanitize_answer(t, args, ret);
-	/* The guest does not know it, but it may be one of the program's own. */
+	/* A pid that the guest does not know may be one of the program's own. */
 	if (ret == -ESRCH)
 		for (size_t i = 0; i < nr; i++)
 			t->pass |= t->row->args[i].kind == A_PID &&
@@ -153,14 +153,14 @@ static const struct {
 };
 
 /*
- * dmesg -T takes CLOCK_MONOTONIC from CLOCK_BOOTTIME: for how long was the
- * machine suspended? Such a pair must be of one machine. Whoever asks for the
- * uptime and at once for the other, in one look, makes no deadline.
+ * dmesg -T subtracts CLOCK_MONOTONIC from CLOCK_BOOTTIME: the time that the machine was
+ * suspended. The pair must be of one machine. A task that reads the uptime and then at once the
+ * other clock, in one epoch, makes no deadline.
  */
 static bool is_pair(struct vl_trap *t)
 {
 	struct vl_redirect *r = t->r;
-	/* Some epochs end with an answer. */
+	/* Some epochs end with their answer: then the next one is meant. */
 	bool pair = (int)t->args[0] == CLOCK_MONOTONIC && r->uptime_tid == t->tid &&
 		    r->sys->epoch - r->uptime_epoch <= !r->sys->open;
 
@@ -217,7 +217,7 @@ struct vl_error *vl_h_syslog(struct vl_trap *t)
 	}
 }
 
-/* prlimit64(pid, resource, new, old): of a process of the guest; its own are native */
+/* prlimit64(pid, resource, new, old): of a process of the guest; the program's own are native */
 struct vl_error *vl_h_prlimit(struct vl_trap *t)
 {
 	if (!t->args[2])
@@ -227,8 +227,8 @@ struct vl_error *vl_h_prlimit(struct vl_trap *t)
 }
 
 /*
- * Changes a process: the program's own it may, the guest's not. Nor those of a group
- * or of a user, among whom are others of the host.
+ * A call that changes a process is allowed for the program's own only. For all processes of a
+ * group or of a user it is denied: some of those are the host's.
  */
 struct vl_error *vl_h_own(struct vl_trap *t)
 {
@@ -252,10 +252,10 @@ struct vl_error *vl_h_own(struct vl_trap *t)
 	return NULL;
 }
 
-/* prctl(option, …): what is not native; a kernel that lacks an option says EINVAL. */
+/* prctl(option, …): an option that is not native gets EINVAL, as if the kernel had none. */
 struct vl_error *vl_h_prctl(struct vl_trap *t)
 {
-	/* Some set it for their secrets; we must be able to read the program. */
+	/* Programs set it to protect secrets. It is ignored: the supervisor reads their memory. */
 	if ((int)t->args[0] != PR_SET_DUMPABLE)
 		vl_deny_as(t, EINVAL);
 	return NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the program does with open directories and streams, its position in
- * files, and its working directory. Our record holds the position; the guest's
- * descriptor lives for one epoch only and is made anew in the next.
+ * Calls on open directories and streams, positions in files, and the working directory. The
+ * record (struct vl_file) holds the position. The guest's descriptor lives for one epoch, and
+ * the next one opens it again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,10 +29,9 @@
 #include "whole.h"
 
 /*
- * Who reads a file again from its start after so long wants to know what has
- * become of it, and that is another moment: with both reads in one epoch,
- * `top -n1` would find that no CPU did anything between them. Two of the guest's
- * ticks (CONFIG_HZ=100) at least.
+ * A program that reads a file again from its start after this long wants its present content,
+ * so the read gets a new epoch. With both reads in one epoch, `top -n1` would find that no CPU
+ * did anything between them. At least two of the guest's ticks (CONFIG_HZ=100).
  */
 #define REREAD_NS 20000000
 
@@ -49,7 +48,7 @@ static bool is_records(const struct vl_file *f)
 	return f->row->how == H_RECORDS;
 }
 
-/* The guest's descriptor of stream @f, at @f->off; or *@ret < 0. */
+/* *@ret is the guest's descriptor of stream @f, at @f->off, or -errno. */
 static struct vl_error *reopen(struct vl_redirect *r, struct vl_file *f, int64_t *ret)
 {
 	struct vl_error *err;
@@ -65,7 +64,7 @@ static struct vl_error *reopen(struct vl_redirect *r, struct vl_file *f, int64_t
 		return err;
 	}
 	if (is_records(f) ? f->whence : f->off) {
-		/* Records know no position but the ends; read_piece finds the next. */
+		/* A log can be sought to its ends only; read_piece() finds the next record. */
 		err = VL_GUEST(r, "lseek", &at, VL_ARG_INT(fd),
 			       VL_ARG_INT(is_records(f) ? 0 : f->off), VL_ARG_INT(f->whence));
 		if (err)
@@ -78,7 +77,7 @@ static struct vl_error *reopen(struct vl_redirect *r, struct vl_file *f, int64_t
 }
 
 /*
- * Number of the record of /dev/kmsg that is @text: "priority,number,time,...;"
+ * The number of @text, a record of /dev/kmsg: "priority,number,time,...;"
  * (Documentation/ABI/testing/dev-kmsg); -1 if it has none.
  */
 static int64_t record_number(const char *text, size_t len)
@@ -112,7 +111,7 @@ static struct vl_error *read_piece(struct vl_trap *t, struct vl_file *f, uint64_
 		err = VL_GUEST(r, "pread64", &n, VL_ARG_INT(fd), VL_ARG_OUT(r->chunk, len),
 			       VL_ARG_INT(len), VL_ARG_INT(*at));
 	else
-		do { /* a descriptor of a new epoch starts over: pass what was read before */
+		do { /* a descriptor of a new epoch starts over: skip the records that were read */
 			err = VL_GUEST(r, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(r->chunk, len),
 				       VL_ARG_INT(len));
 			number = !err && n > 0 && is_records(f) ? record_number(r->chunk, n) : -1;
@@ -137,14 +136,14 @@ static struct vl_error *read_piece(struct vl_trap *t, struct vl_file *f, uint64_
 	return NULL;
 }
 
-/* An empty text stands for the file: it is still the answer. */
+/* The fallback for a file that an empty text stands for: it stays empty. */
 static struct vl_error *stays_empty(struct vl_trap *t)
 {
 	t->pass = true;
 	return NULL;
 }
 
-/* Read the file of a snapshot again: the program starts over, time has passed. */
+/* Read the file of a snapshot again, as the program starts over at a later time. */
 static struct vl_error *refresh(struct vl_trap *t, struct vl_file *f)
 {
 	struct vl_error *err;
@@ -172,7 +171,7 @@ static struct vl_error *refresh(struct vl_trap *t, struct vl_file *f)
 			    f->row->how == H_ONCE, &fd, &data, &len, &ret);
 	if (!err && fd >= 0)
 		err = VL_GUEST(t->r, "close", &ret, VL_ARG_INT(fd));
-	/* It is gone: nothing to read any more. */
+	/* A file that is gone becomes empty. */
 	if (!err && !vl_fd_rewrite(t, t->args[0], f, data, len)) {
 		f->epoch = t->r->sys->epoch;
 		f->taken_ns = vl_now_ns();
@@ -207,7 +206,7 @@ struct vl_error *vl_h_read(struct vl_trap *t)
 	return NULL;
 }
 
-/* readv, preadv: the first piece with room; a short answer is allowed */
+/* readv, preadv: fill the first piece that has room; a short answer is allowed */
 struct vl_error *vl_h_readv(struct vl_trap *t)
 {
 	struct vl_file *f = vl_fd_find(t, t->args[0]);
@@ -237,7 +236,7 @@ static const struct vl_dirent64 *entry(const struct vl_file *f, size_t at)
 {
 	const struct vl_dirent64 *d = (const void *)(f->listing + at);
 
-	/* The listing is the guest's, and a guest may lie. */
+	/* The listing is the guest's and may be hostile. */
 	if (f->listing_len - at < sizeof(*d) || d->reclen < sizeof(*d) ||
 	    d->reclen > f->listing_len - at || !memchr(d->name, 0, d->reclen - sizeof(*d)))
 		return NULL;
@@ -269,7 +268,7 @@ static struct vl_error *list_again(struct vl_trap *t, struct vl_file *f)
 	return NULL;
 }
 
-/* getdents64: from the listing made at open; a rewound one is made anew */
+/* getdents64: from the listing made at open; after a rewind it is made again */
 struct vl_error *vl_h_getdents(struct vl_trap *t)
 {
 	struct vl_file *f = vl_fd_find(t, t->args[0]);
@@ -391,7 +390,7 @@ static struct vl_error *set_cwd(struct vl_trap *t, const char *path)
 	return NULL;
 }
 
-/* chdir: the directory is kept by us, the program's own stays where it is */
+/* chdir: the supervisor keeps the directory; that of the process does not change */
 struct vl_error *vl_h_chdir(struct vl_trap *t)
 {
 	struct vl_error *err;
@@ -426,7 +425,7 @@ struct vl_error *vl_h_fchdir(struct vl_trap *t)
 	struct stat st;
 	ssize_t n;
 
-	if (!f) { /* a directory of the host: by the name it was found under */
+	if (!f) { /* a directory of the host: by its name */
 		if (vl_fd_lost(t, t->args[0]))
 			return NULL;
 		snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)t->tid, (int)t->args[0]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The program's processes and threads, as a table; trace.c keeps it true. */
+/* The table of the program's processes and threads; trace.c keeps it up to date. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +54,7 @@ void vl_task_remove(struct vl_redirect *r, pid_t tid)
 	r->tasks_changed = true;
 }
 
-/* All that the program has become; one may have stopped without our notice yet. */
+/* Continue all processes of the program: one may have stopped without our notice yet. */
 void vl_tasks_continue(struct vl_redirect *r)
 {
 	for (size_t i = 0; i < r->nr_tasks; i++)

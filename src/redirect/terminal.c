@@ -26,7 +26,7 @@ struct vl_error *vl_terminal_take(struct vl_terminal *t, bool all)
 		t->fd = -1;
 		return err;
 	}
-	sigaction(SIGCHLD, &dfl, &t->old_chld); /* ignored, children would reap themselves */
+	sigaction(SIGCHLD, &dfl, &t->old_chld); /* if it is ignored, the kernel reaps children */
 	pthread_sigmask(SIG_BLOCK, &set, &t->old_set);
 	return NULL;
 }
@@ -73,7 +73,7 @@ void vl_terminal_read(struct vl_terminal *t, pid_t program)
 			t->stop = true;
 			/* fall through */
 		default:
-			/* The terminal signals the whole group; kill(1) only us. */
+			/* The terminal signals the whole group; kill(1) signals only us. */
 			if (si[i].ssi_code <= 0)
 				kill(program, (int)si[i].ssi_signo);
 		}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The signals that the process which runs a program takes for itself meanwhile: the
- * terminal's, which the program gets as well, and those of its end.
+ * The signals that a process takes for itself while it runs a program: the terminal's, which
+ * the program gets as well, SIGTERM, and SIGCHLD for the program's end.
  */
 #ifndef VLENS_REDIRECT_TERMINAL_H
 #define VLENS_REDIRECT_TERMINAL_H
@@ -16,19 +16,19 @@ struct vl_terminal {
 	int fd; /* a signalfd: readable when there are some; -1: not taken */
 	sigset_t old_set;
 	struct sigaction old_chld;
-	bool stop; /* the terminal asked for a stop, and nothing for going on since */
+	bool stop; /* a stop signal has come, and no SIGCONT since */
 };
 
-/* Take them; without @all only SIGCHLD, for whoever has no part in the terminal. */
+/* Take the signals; without @all only SIGCHLD, if another process handles the terminal. */
 struct vl_error *vl_terminal_take(struct vl_terminal *t, bool all);
-/* Let go, if they are taken. */
+/* Give them back, if they are taken. */
 void vl_terminal_give_back(struct vl_terminal *t);
 /*
  * Give the controlling terminal from process group @from to @to, which must be of this
  * session: 0 or -errno; -EPERM: another one has it. SIGTTOU must be taken.
  */
 int vl_terminal_give(pid_t from, pid_t to);
-/* Read those that have come. What kill(1) sent to us goes on to @program. */
+/* Read the pending signals. Those that kill(1) sent to us are passed on to @program. */
 void vl_terminal_read(struct vl_terminal *t, pid_t program);
 
 #endif

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The program's processes and threads. They are traced for three things only: to
- * hide the vDSO at each exec, since its clocks bypass the filter, to know every
- * child, and to put the host's pids in the place of those that they have to
- * themselves where a shell makes a process group, which nobody can do for it.
- * Signals and job control pass through. No process outlives the supervisor
- * (PTRACE_O_EXITKILL).
+ * Traces the program's processes and threads, for three things only. At each exec the vDSO is
+ * hidden: its clocks bypass the filter. Every child is entered in the table. And a call with
+ * which a shell makes a process group gets the host's pids in the place of VL_OWN_PID's, as no
+ * other process can make that call. Signals and job control pass through. No process outlives
+ * the supervisor (PTRACE_O_EXITKILL).
  */
 #include <elf.h>
 #include <errno.h>
@@ -47,7 +46,7 @@ struct words {
 
 static bool next_word(struct words *w, uint64_t *ret)
 {
-	/* Near the top of the stack a whole buffer may be more than there is. */
+	/* Near the top of the stack there may be less than a whole buffer. */
 	static const size_t sizes[] = { ARRAY_SIZE(w->buf), 64, 1 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes) && w->at == w->nr; i++) {
@@ -70,7 +69,7 @@ static bool next_word(struct words *w, uint64_t *ret)
  * At an exec stop the stack is as the kernel built it (x86-64 ABI, 3.4.1):
  * argc, the arguments, NULL, the environment, NULL, the auxiliary vector. Turn
  * its AT_SYSINFO_EHDR into AT_IGNORE: libc then makes real calls for the time.
- * The address of the loader, or 0: there is none.
+ * Returns the address of the loader; 0: there is none.
  */
 static uint64_t edit_auxv(pid_t tid)
 {
@@ -184,7 +183,7 @@ static void on_exec(struct vl_redirect *r, pid_t tid)
 	if (n > 0 && vl_own_approved(r, tid)) {
 		vl_own_exe(r, exe);
 	} else if (!vl_own_executable(r, exe)) {
-		/* What it asked for was another file a moment ago. */
+		/* The file was replaced after its approval. */
 		vl_denied(r, __NR_execve);
 		kill(tid, SIGKILL);
 	}
@@ -250,7 +249,7 @@ static void on_stop(struct vl_redirect *r, pid_t tid, int status)
 }
 
 /*
- * One task. Each is waited for by its number: other children of the caller
+ * Handle what waits of task @tid. The wait is for its pid alone: other children of the caller
  * (the guard of a paused guest, for one) are not ours to reap.
  */
 static void reap(struct vl_redirect *r, pid_t tid)
@@ -266,7 +265,7 @@ static void reap(struct vl_redirect *r, pid_t tid)
 			if (errno == EINTR)
 				continue;
 			if (tid == r->main)
-				r->ended = true; /* cannot be: it was reaped by another */
+				r->ended = true; /* another thread reaped it: must not happen */
 			vl_task_remove(r, tid);
 			return;
 		}
@@ -283,13 +282,13 @@ static void reap(struct vl_redirect *r, pid_t tid)
 	}
 }
 
-/* Take up all that waits: stops, forks, execs, exits. */
+/* Handle all stops, forks, execs and exits that wait. */
 struct vl_error *vl_tasks_reap(struct vl_redirect *r)
 {
 	pid_t tids[64];
 	size_t nr, at = 0;
 
-	do { /* in pieces: the table changes under our feet */
+	do { /* in pieces: handling changes the table */
 		r->tasks_changed = false;
 		for (nr = 0; nr < 64 && at + nr < r->nr_tasks; nr++)
 			tids[nr] = r->tasks[at + nr].tid;
@@ -300,7 +299,7 @@ struct vl_error *vl_tasks_reap(struct vl_redirect *r)
 	return NULL;
 }
 
-/* End them all and wait until they are gone. */
+/* Kill all tasks and wait until they are gone. */
 void vl_tasks_kill(struct vl_redirect *r)
 {
 	for (size_t i = 0; i < r->nr_tasks; i++)

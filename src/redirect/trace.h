@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The program's tasks are traced. */
+/* Traces the program's tasks. */
 #ifndef VLENS_REDIRECT_TRACE_H
 #define VLENS_REDIRECT_TRACE_H
 
@@ -7,9 +7,9 @@
 
 struct vl_redirect;
 
-/* Take up all that waits: stops, forks, execs, exits. */
+/* Handle all stops, forks, execs and exits that wait. */
 struct vl_error *vl_tasks_reap(struct vl_redirect *r);
-/* End them all and wait until they are gone. */
+/* Kill all tasks and wait until they are gone. */
 void vl_tasks_kill(struct vl_redirect *r);
 
 #endif

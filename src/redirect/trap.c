@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A system call of the program that waits for its answer: what a handler asks the guest's
- * kernel for it, in an epoch that is opened when there is none, and the answer.
+ * A system call of the program that waits for its answer: the calls that its handler makes in
+ * the guest's kernel, the epoch for them, and the answer.
  */
 #include <errno.h>
 #include <linux/seccomp.h>
@@ -51,10 +51,10 @@ struct vl_error *vl_self(struct vl_redirect *r, const struct vl_identity **ret)
 	return err;
 }
 
-/* From then on, and each time so much later, it is looked whether a signal waits for the answer. */
+/* A call that takes long is checked for a pending signal each time this has passed. */
 #define PATIENCE_NS (200 * VL_NSEC_PER_MSEC)
 
-/* Signals that task @tid waits to be given, and that would end it, or run a handler. */
+/* The pending signals of task @tid that it neither blocks nor ignores. */
 static uint64_t waiting_signals(pid_t tid)
 {
 	static const char *const names[] = { "SigPnd:", "ShdPnd:", "SigBlk:", "SigIgn:" };
@@ -73,7 +73,7 @@ static uint64_t waiting_signals(pid_t tid)
 	return (set[0] | set[1]) & ~set[2] & ~set[3];
 }
 
-/* The signals by which a user ends a program. */
+/* Is a signal pending by which a user ends a program? */
 static bool is_interrupted(pid_t tid)
 {
 	static const int signals[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGKILL };
@@ -145,7 +145,7 @@ bool vl_trap_valid(struct vl_trap *t)
 	return !ioctl(t->r->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &t->id);
 }
 
-/* Send the answer now; nothing happens at a second time. */
+/* Send the answer now. A second call does nothing. */
 void vl_answer(struct vl_trap *t)
 {
 	struct seccomp_notif_resp resp = { .id = t->id };
@@ -158,7 +158,7 @@ void vl_answer(struct vl_trap *t)
 		resp.error = t->ret;
 	else
 		resp.val = t->ret;
-	/* ENOENT: a signal ended the call or the task meanwhile. Nothing to do. */
+	/* ENOENT, if a signal ended the call or the task meanwhile, is no error. */
 	ioctl(t->r->listener, SECCOMP_IOCTL_NOTIF_SEND, &resp);
 	t->sent = true;
 	t->r->asked = 0;

@@ -12,12 +12,12 @@
 #include "rows.h"
 #include "run.h"
 
-/* What is listed of a directory, as the guest gives it. */
+/* The listing of a directory, as the guest gives it. */
 struct vl_listing {
 	char *data; /* struct vl_dirent64s; malloc'ed */
 	size_t len, max;
-	size_t settled; /* so many bytes stay when the call is tried again */
-	int64_t behind; /* the position for what follows those */
+	size_t settled; /* this many bytes stay when the call is retried */
+	int64_t behind; /* the position in the directory after those */
 	struct vl_listed seen;
 	unsigned pieces;
 };
@@ -35,7 +35,7 @@ struct vl_trap {
 	int64_t ret;
 	bool pass; /* let the host's kernel do it */
 	bool sent; /* answered already */
-	/* what to do when the guest gives none */
+	/* what to do if the guest gives no answer */
 	int tries;
 	int fail_errno;
 	vl_handler fallback;
@@ -52,19 +52,19 @@ struct vl_error *vl_guest(struct vl_redirect *r, const char *name, int64_t *ret,
 /* Likewise vl_sys_open_read(). */
 struct vl_error *vl_guest_open_read(struct vl_redirect *r, const char *path, int flags, void *buf,
 				    size_t len, int64_t *fd_ret, int64_t *n_ret);
-/* The identity, which needs one epoch for the first time. */
+/* The identity that guest calls are made under. The first time it needs an epoch. */
 struct vl_error *vl_self(struct vl_redirect *r, const struct vl_identity **ret);
 struct vl_error *vl_epoch_begin(struct vl_redirect *r);
 void vl_epoch_end(struct vl_redirect *r);
 /*
- * May what the guest said since the last time be handed on? To be asked before the
- * program, or a record of ours, gets anything of it. False: the trap is handled
- * again, whatever its handler answers.
+ * May the guest's answers since the last check be handed on? Call this before the program, or
+ * a record of ours, gets any part of them. False: the trap is handled again, whatever its
+ * handler answers.
  */
 bool vl_settled(struct vl_redirect *r);
 /* Is the trapping task still waiting for this answer? */
 bool vl_trap_valid(struct vl_trap *t);
-/* Send the answer now; nothing happens at a second time. */
+/* Send the answer now. A second call does nothing. */
 void vl_answer(struct vl_trap *t);
 
 #endif

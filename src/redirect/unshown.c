@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a program reads although it shows nothing of it: without an answer to that, nothing
- * is missing of what it prints. The words it was called with say what it shows.
+ * Files that a program reads although it shows nothing of them: without an answer to such a
+ * read its output is still complete. Its arguments say what it shows.
  */
 #include <ctype.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 #include "trap.h"
 #include "unshown.h"
 
-/* Words of a command, a NUL behind each; a word for the program itself comes first. */
+/* The arguments of a command, each with its NUL; argv[0] comes first. */
 struct words {
 	const char *at, *end;
 };
@@ -33,7 +33,7 @@ static const char *next_word(struct words *w)
 
 /* --- ps --- */
 
-/* Options of ps(1) of procps. A letter that is in none of these asks for more than we know. */
+/* Options of ps(1) of procps. A letter in none of these may ask for anything. */
 #define UNIX_VALUES "CGOUNgkopqstu"
 #define UNIX_USERS "GUgu"
 #define UNIX_HARMLESS "FHLMOPVZcfjklmnowy"
@@ -41,10 +41,10 @@ static const char *next_word(struct words *w)
 #define BSD_HARMLESS "HLNOSVXZcfhjklmnosuvw"
 
 struct ps_words {
-	long pid;	 /* is it among those that are listed? */
+	long pid;	 /* of the process in question */
 	bool environ;	 /* environments are shown */
 	bool lists, has; /* processes are listed by pid, and @pid is one */
-	bool others;	 /* there are others, perhaps */
+	bool others;	 /* other processes may be shown as well */
 };
 
 static void ps_list(struct ps_words *ps, const char *list)
@@ -61,7 +61,7 @@ static void ps_list(struct ps_words *ps, const char *list)
 	}
 }
 
-/* Letters of one word; the value of the last may be the next word. */
+/* The option letters of one word; the value of the last one may be the next word. */
 static void ps_letters(struct ps_words *ps, struct words *w, const char *letters, bool bsd)
 {
 	const char *values = bsd ? BSD_VALUES : UNIX_VALUES;
@@ -71,8 +71,8 @@ static void ps_letters(struct ps_words *ps, struct words *w, const char *letters
 		const char *value = strchr(values, *letters) ? letters + 1 : NULL;
 
 		/*
-		 * Where "-" is before what is none of its letters, or before a user that is
-		 * none, all words are meant without it: -axe is axe.
+		 * After "-" a letter that is no UNIX option, or a user that does not exist, makes
+		 * ps read all words as BSD options: -axe is axe.
 		 */
 		if (!bsd && (value ? *value && strchr(UNIX_USERS, *letters) :
 				     !strchr("ANTade", *letters) && !strchr(harmless, *letters)))
@@ -160,7 +160,7 @@ bool vl_unshown(const struct vl_trap *t, const char *path)
 			n = read(fd, args, sizeof(args));
 			close(fd);
 		}
-		/* One that does not fit may go on. */
+		/* Arguments that fill the buffer may be cut off. */
 		if (n <= 0 || n == sizeof(args) || args[n - 1])
 			return false;
 		w = (struct words){ args, args + n };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What programs read and do not show. */
+/* Files that programs read and do not show. */
 #ifndef VLENS_REDIRECT_UNSHOWN_H
 #define VLENS_REDIRECT_UNSHOWN_H
 

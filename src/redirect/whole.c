@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the program gets in one piece: the content of a file of the guest, and the listing of
- * a directory.
+ * Reads a file of the guest, or the listing of a directory, in one piece.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,13 +12,13 @@
 #include "trap.h"
 #include "whole.h"
 
-/* The first read; of a file that is made in one piece: nearly all are below a page. */
+/* Bytes of the first read; of a file that is made in one piece (nearly all are below a page). */
 #define FIRST 16384
 #define FIRST_ONCE 4096
 
 /*
- * Reads of one file or directory. What the kernel makes up it gives by the page,
- * so this is four times VL_SNAPSHOT_MAX; a kernel that gives a byte at a time has an end.
+ * The most reads of one file or directory. The kernel gives a generated file by the page, so
+ * these are four times VL_SNAPSHOT_MAX. They end a file that gives a byte at a time.
  */
 #define PIECES_MAX 65536
 
@@ -51,8 +50,8 @@ struct whole {
 };
 
 /*
- * To the end of @w, or to VL_SNAPSHOT_MAX + 1 bytes; @n is what the first read said, of @want
- * bytes. *@err is 0 or the -errno that ended it.
+ * Read @w to its end, or to VL_SNAPSHOT_MAX + 1 bytes. @n is the result of the first read, of
+ * @want bytes. *@err is 0 or the -errno that ended it.
  */
 static struct vl_error *read_on(struct whole *w, int64_t n, size_t want, int64_t *err)
 {
@@ -77,7 +76,7 @@ static struct vl_error *read_on(struct whole *w, int64_t n, size_t want, int64_t
 	}
 }
 
-/* Hand out what @w has, unless there is @error. */
+/* Sanitize @w and hand out its data, unless there is @error. */
 static struct vl_error *end_whole(struct whole *w, struct vl_error *error, char **data, size_t *len)
 {
 	if (!error)
@@ -116,14 +115,13 @@ struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, const char *pa
 }
 
 /*
- * Likewise of @path, which is opened: *@fd is what openat returned. *@data is NULL if that
- * failed.
+ * Open @path and read it likewise: *@fd is the result of openat. *@data is NULL if that failed.
  */
 struct vl_error *vl_open_whole(struct vl_redirect *r, const char *path, int flags, bool once,
 			       int64_t *fd, char **data, size_t *len, int64_t *err)
 {
 	struct whole w = { .r = r, .path = path, .once = once };
-	/* All of the room for it is cleared and copied, three times. */
+	/* The whole buffer is cleared and copied, three times: a small one is quicker. */
 	size_t want = once ? FIRST_ONCE : FIRST;
 	struct vl_error *error;
 	int64_t n;
@@ -146,23 +144,23 @@ struct vl_error *vl_open_whole(struct vl_redirect *r, const char *path, int flag
 
 int vl_listing_end(int64_t err)
 {
-	/* Of what went away meanwhile nothing is there. */
+	/* A directory that went away meanwhile is empty. */
 	return err >= 0 || err == -ENOENT || err == -ESRCH ? 0 : (int)err;
 }
 
-/* What getdents64 gives at once: some 300 processes. */
+/* Bytes of one getdents64: some 300 processes. */
 #define PIECE 8192
-/* linux/limits.h: NAME_MAX, and what is before the name and behind it. */
+/* NAME_MAX (linux/limits.h), and the bytes before and after the name. */
 #define ENTRY_MAX 280
 
-/* Descriptor *@fd is directory @path in a new epoch, or -errno. */
+/* Open directory @path in a new epoch: *@fd is the descriptor or -errno. */
 static struct vl_error *open_dir(struct vl_redirect *r, const char *path, int64_t *fd)
 {
 	return VL_GUEST(r, "openat", fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
 			VL_ARG_INT(O_RDONLY | O_DIRECTORY | O_NONBLOCK), VL_ARG_INT(0));
 }
 
-/* Let descriptor *@fd go on behind what is settled of the listing. */
+/* Move descriptor *@fd to the end of the settled part of the listing. */
 static struct vl_error *seek_dir(struct vl_trap *t, int64_t *fd)
 {
 	const struct vl_listing *l = &t->listing;
@@ -178,7 +176,7 @@ static struct vl_error *seek_dir(struct vl_trap *t, int64_t *fd)
 	return err;
 }
 
-/* The next piece of @fd; *@n is what the kernel said, *@next where the one behind it begins. */
+/* Read the next piece of @fd: *@n is the result, *@next the position of the piece after it. */
 static struct vl_error *list_piece(struct vl_trap *t, int64_t fd, const char *path, int64_t *n,
 				   int64_t *next)
 {
@@ -193,7 +191,7 @@ static struct vl_error *list_piece(struct vl_trap *t, int64_t fd, const char *pa
 		return err;
 	*next = vl_listed_add(&l->seen, l->data + l->len, (size_t)*n);
 	if (*next == -ELOOP) {
-		/* Or is it of pages that never were together? Then it is asked again. */
+		/* If it was read from pages of different moments, the call is retried. */
 		if (!vl_settled(t->r))
 			return vl_error_new(VL_ERR_BLOCKED, "%s changed while it was listed", path);
 		l->settled = 0; /* all of it is in doubt */
@@ -210,10 +208,10 @@ static struct vl_error *list_piece(struct vl_trap *t, int64_t fd, const char *pa
 }
 
 /*
- * All entries of directory *@fd of the guest, which is @path, as getdents64 gives them;
- * malloc'ed. A full piece is an answer of its own, as it is to a program that lists the
- * directory there: the next may be of a later epoch, with another *@fd, and what is tried
- * again begins behind it.
+ * List all entries of the guest's directory *@fd, which is @path, as getdents64 gives them;
+ * *@data is malloc'ed. A full piece is an answer of its own, as for a program that lists the
+ * directory in the guest: the next piece may be of a later epoch, with another *@fd, and a
+ * retry begins after the last full piece.
  */
 struct vl_error *vl_list_whole(struct vl_trap *t, int64_t *fd, const char *path, char **data,
 			       size_t *len, int64_t *err)
