@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Shared and never written: what is returned when nothing can be allocated. */
+/* Returned when nothing can be allocated; shared, never written. */
 static const struct vl_error nomem = {
 	.code = VL_ERR_NOMEM,
 	.message = (char *)"out of memory",

@@ -6,8 +6,8 @@
 #include <stddef.h>
 
 /*
- * Write behind the text in @buf (@size bytes, with a NUL among them), as much as there is room
- * for. False: not all of it.
+ * Append to the text in @buf, which ends in a NUL and has @size bytes in all. False: the result
+ * is cut off.
  */
 bool vl_append(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

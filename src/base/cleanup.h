@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a scope owns ends with it, on each way out: behind one of these a variable is set when it is
- * declared, or before the first return. What is returned or handed on is taken out first.
+ * Attributes that release a variable's resource on every way out of its scope. Such a variable
+ * is set when it is declared, or before the first return. vl_taken() takes a value out that is
+ * returned or handed on.
  */
 #ifndef VLENS_BASE_CLEANUP_H
 #define VLENS_BASE_CLEANUP_H
@@ -44,11 +45,11 @@ static inline void vl_error_destroyp(struct vl_error **err)
 #define _cleanup_(fn) __attribute__((cleanup(fn)))
 #define _cleanup_free_ _cleanup_(vl_freep)
 #define _cleanup_close_ _cleanup_(vl_closep)   /* a descriptor; -1: none */
-#define _cleanup_fclose_ _cleanup_(vl_fclosep) /* where what fclose() says does not matter */
+#define _cleanup_fclose_ _cleanup_(vl_fclosep) /* ignores the result of fclose() */
 #define _cleanup_closedir_ _cleanup_(vl_closedirp)
 #define _cleanup_error_ _cleanup_(vl_error_destroyp)
 
-/* The pointer @p, which its scope owns no longer. */
+/* Returns the pointer @p and sets @p to NULL: its scope no longer owns it. */
 #define vl_taken(p) \
 	__extension__({ \
 		__typeof__(p) taken_ = (p); \
@@ -56,7 +57,7 @@ static inline void vl_error_destroyp(struct vl_error **err)
 		taken_; \
 	})
 
-/* The same of a descriptor. */
+/* The same for a descriptor, which becomes -1. */
 static inline int vl_taken_fd(int *fd)
 {
 	int taken = *fd;

@@ -20,7 +20,7 @@ static inline struct timespec vl_ns_timespec(uint64_t ns)
 	return (struct timespec){ (time_t)(ns / VL_NSEC_PER_SEC), (long)(ns % VL_NSEC_PER_SEC) };
 }
 
-/* What @clock, one that the host has, shows. */
+/* The time of @clock, which must exist on this host. */
 static inline uint64_t vl_clock_ns(clockid_t clock)
 {
 	struct timespec ts;
@@ -29,7 +29,7 @@ static inline uint64_t vl_clock_ns(clockid_t clock)
 	return vl_timespec_ns(ts);
 }
 
-/* What CLOCK_MONOTONIC shows: all deadlines and spans of ours are of it. */
+/* The time of CLOCK_MONOTONIC, on which all our deadlines and durations are based. */
 static inline uint64_t vl_now_ns(void)
 {
 	return vl_clock_ns(CLOCK_MONOTONIC);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Until when something may go on that a guest's memory makes take long. */
+/* Deadlines for work whose length depends on the guest's memory. */
 #ifndef VLENS_DEADLINE_H
 #define VLENS_DEADLINE_H
 
@@ -8,7 +8,7 @@
 
 #include "clock.h"
 
-/* A moment of the host's CLOCK_MONOTONIC in ns; 0: none. */
+/* A time of the host's CLOCK_MONOTONIC in ns; 0: no deadline. */
 struct vl_deadline {
 	uint64_t at_ns;
 };

@@ -36,7 +36,7 @@ static struct vl_error *own_dir(char *path, mode_t mode, char **ret)
 
 	if (!path)
 		return vl_error_nomem();
-	/* It is there nearly always. */
+	/* The directory nearly always exists. */
 	if (lstat(path, &st) && (make_path(path, mode) || lstat(path, &st))) {
 		err = vl_error_os(errno, "cannot make the directory %s", path);
 		free(path);
@@ -149,7 +149,7 @@ struct vl_error *vl_file_store(const char *path, const void *data, size_t size)
 
 struct vl_error *vl_file_open(const char *path, size_t max, int *fd_ret, size_t *size_ret)
 {
-	/* A FIFO in its place shall not keep us waiting. */
+	/* O_NONBLOCK: to open a FIFO would wait for its writer. */
 	_cleanup_close_ int fd =
 		open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	struct stat st;

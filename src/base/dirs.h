@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Where vlens keeps files: what outlives a guest, and what dies with it. */
+/* The directories in which vlens keeps files: the cache, and that of a guest's run. */
 #ifndef VLENS_DIRS_H
 #define VLENS_DIRS_H
 
@@ -15,15 +15,15 @@
 struct vl_error *vl_cache_dir(char **ret);
 
 /*
- * The directory for what is true of one run of a guest, made when missing:
+ * The directory for files that are valid for one run of a guest, made when missing:
  * $VLENS_RUN_DIR, else /run/vlens for root, else $XDG_RUNTIME_DIR/vlens, else
  * /tmp/vlens-UID. Mode 0700 and ours, or an error. *@ret is malloc'ed.
  */
 struct vl_error *vl_run_dir(char **ret);
 
 /*
- * The path of a file in that directory, malloc'ed; NULL when there is none. For
- * what can be done without.
+ * The path of a file in that directory, malloc'ed; NULL when the directory cannot be had. For
+ * callers that can do without the file.
  */
 char *vl_run_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
@@ -34,8 +34,8 @@ char *vl_run_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 struct vl_error *vl_file_open(const char *path, size_t max, int *fd_ret, size_t *size_ret);
 
 /*
- * Write a whole file so that a reader sees all of it or the one before. What is in its
- * place, a link say, is replaced, not written to.
+ * Write a whole file. A reader sees all of it, or the whole file before. A link at @path is
+ * replaced; its destination stays as it is.
  */
 struct vl_error *vl_file_store(const char *path, const void *data, size_t size);
 

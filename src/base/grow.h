@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Arrays that get longer as they are filled. */
+/* Arrays that grow as they are filled. */
 #ifndef VLENS_BASE_GROW_H
 #define VLENS_BASE_GROW_H
 
@@ -7,9 +7,9 @@
 #include <stdlib.h>
 
 /*
- * See that array @v, a pointer, has room for more than @nr elements: where it has not, it and its
- * @cap double, from @first. False: there is no memory, and both are as before. @v is NULL at
- * first or malloc'ed, and the caller's to free.
+ * Make room for more than @nr elements in array @v, a pointer that is NULL or malloc'ed and that
+ * the caller frees. A full array doubles, with its capacity @cap; the first capacity is @first.
+ * False: out of memory, @v and @cap are unchanged.
  */
 #define vl_grow(v, cap, nr, first) \
 	((nr) < (cap) || __extension__({ \

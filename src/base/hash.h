@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * FNV-1a with 64 bits, for names of files and tables of ours. It resists no collisions: whoever
- * wants to can make two texts of one hash.
+ * FNV-1a with 64 bits, for names of files and hash tables. It does not resist an attacker, who
+ * can make two texts with the same hash.
  */
 #ifndef VLENS_BASE_HASH_H
 #define VLENS_BASE_HASH_H
@@ -10,10 +10,10 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Of nothing. */
+/* The hash of an empty text. */
 #define VL_HASH 0xcbf29ce484222325u
 
-/* @hash, of what is before, with @len more bytes. */
+/* Continue @hash with @len more bytes. */
 static inline uint64_t vl_hash(uint64_t hash, const void *bytes, size_t len)
 {
 	const unsigned char *p = bytes;
@@ -23,7 +23,7 @@ static inline uint64_t vl_hash(uint64_t hash, const void *bytes, size_t len)
 	return hash;
 }
 
-/* Of @text alone, without its NUL. */
+/* The hash of @text, without its NUL. */
 static inline uint64_t vl_hash_text(const char *text)
 {
 	return vl_hash(VL_HASH, text, strlen(text));

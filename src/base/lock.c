@@ -19,7 +19,7 @@ static int open_lock(const char *path)
 	return open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
 }
 
-/* Wait for the lock that @fd is; closes it where it cannot be had. */
+/* Wait for the lock on @fd. Closes @fd when the lock cannot be had. */
 static int wait_for(int fd, uint64_t deadline)
 {
 	struct timespec nap = { 0, 200000 };
@@ -50,7 +50,7 @@ int vl_run_lock(unsigned int ms, const char *name)
 		if (fd < 0)
 			return VL_LOCK_NONE;
 		fd = wait_for(fd, deadline);
-		/* Whoever tidied up has taken the file away: it is not the lock any more. */
+		/* A file that was removed meanwhile (tidy.c) is no lock any more: try again. */
 		if (fd < 0 || fstat(fd, &st) || st.st_nlink)
 			return fd;
 		close(fd);

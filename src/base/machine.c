@@ -209,7 +209,7 @@ void vl_machine_signal_end(const sigset_t *old, bool sent)
 	pthread_sigmask(SIG_SETMASK, old, NULL);
 }
 
-/* Where, in the file of a vCPU's statistics, the one called "exits" is; -1: nowhere. */
+/* The offset of the value "exits" in a vCPU's file of statistics; -1: there is none. */
 static off_t exits_offset(int fd)
 {
 	struct kvm_stats_header h;
@@ -237,7 +237,7 @@ uint64_t vl_machine_exits(const struct vl_machine *m)
 	off_t at;
 	int fd;
 
-	/* Since 5.14. */
+	/* Since Linux 5.14. */
 	fd = m->vcpu < 0 ? -1 : ioctl(m->vcpu, KVM_GET_STATS_FD, 0);
 	if (fd < 0)
 		return 0;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A virtual machine of our own on /dev/kvm, with one vCPU: what both engines
- * that have one (imee/kvm, vmst/kvm) need of KVM. Whether that works out depends
- * on what is behind /dev/kvm: enum vl_machine_kind.
+ * A virtual machine of our own on /dev/kvm, with one vCPU. imee/kvm and vmst/kvm share it.
+ * Its speed and its limits depend on the host's KVM: enum vl_machine_kind.
  */
 #ifndef VLENS_BASE_MACHINE_H
 #define VLENS_BASE_MACHINE_H
@@ -36,53 +35,53 @@ enum vl_machine_kind {
 	VL_MACHINE_EMULATED,   /* neither Intel's nor AMD's: software, slow and not complete */
 };
 
-/* What a process knows of KVM that can no longer look itself. */
+/* Facts about the host's KVM, for a process that can no longer look them up. */
 struct vl_machine_host {
 	int kvm; /* /dev/kvm, -1: none; a machine has a descriptor of its own */
 	enum vl_machine_kind kind;
 	/*
-	 * Does the processor take its walk of a guest's tables for writes to them? AMD's do
+	 * The processor treats its walk of a guest's page tables as writes to them. AMD's do
 	 * (APM volume 2, 15.25.5), Intel's with accessed and dirty flags for EPT (SDM
 	 * volume 3, "EPT violations"). Over read-only memory KVM then emulates instruction
-	 * by instruction, and hangs over exceptions (seen with kvm_amd of Linux 6.1 to 7.2).
+	 * by instruction, and hangs on exceptions (seen with kvm_amd of Linux 6.1 to 7.2).
 	 */
 	bool walks_write;
-	char why[96]; /* there is no descriptor, one line */
+	char why[96]; /* why there is no descriptor, one line */
 };
 
-/* What KVM has here, as its modules say; opens nothing. */
+/* The kind of KVM here, by the parameters of its modules; opens nothing. */
 enum vl_machine_kind vl_machine_kind(void);
 
-/* Look, and with @open open /dev/kvm, for the caller to close. */
+/* Fill @h. With @open, also open /dev/kvm, for the caller to close. */
 void vl_machine_look(struct vl_machine_host *h, bool open);
 
 /*
- * A yes or no of KVM's module for a processor ("kvm_intel"): 'Y', 'N', 0 when the
- * module or the parameter is not there.
+ * A boolean parameter of KVM's module for a processor ("kvm_intel"): 'Y' or 'N'; 0 when the
+ * module or the parameter does not exist.
  */
 char vl_machine_parameter(const char *module, const char *name);
 
-/* Open /dev/kvm and check that it is a KVM; else -1 and why, in @why of @size bytes. */
+/* Open /dev/kvm and check its version. -1: the reason is in @why, of @size bytes. */
 int vl_machine_open(char *why, size_t size);
 
 /*
- * A machine without memory; VL_MACHINE_NONE before, and closed after an error. @host: on
- * that descriptor; NULL: on /dev/kvm.
+ * Make a machine without memory. @m is VL_MACHINE_NONE before, and again after an error.
+ * @host: use its descriptor; NULL: open /dev/kvm.
  */
 struct vl_error *vl_machine_create(struct vl_machine *m, const struct vl_machine_host *host);
 void vl_machine_close(struct vl_machine *m);
 
-/* Set memory slot @slot; @size 0 takes it away. False: errno says why. */
+/* Set memory slot @slot; @size 0 removes it. False: errno says why. */
 bool vl_machine_slot(const struct vl_machine *m, unsigned slot, uint64_t gpa, uint64_t size,
 		     const void *host, bool readonly);
 
-/* All that KVM can give a vCPU here; *@ret is malloc'ed. */
+/* All CPUID entries that KVM supports here; *@ret is malloc'ed. */
 struct vl_error *vl_machine_cpuid(const struct vl_machine *m, struct kvm_cpuid2 **ret);
 
 /* The entry of a leaf in @c; NULL: none. */
 struct kvm_cpuid_entry2 *vl_machine_leaf(struct kvm_cpuid2 *c, uint32_t leaf, uint32_t index);
 
-/* Bits of a guest-physical address, by @c. */
+/* The width of a guest-physical address in bits, by @c. */
 unsigned vl_machine_phys_bits(struct kvm_cpuid2 *c);
 
 /* Flat 64-bit code and data segments at CPL 0, as a descriptor would have them. */
@@ -97,17 +96,16 @@ struct kvm_segment vl_machine_data(uint16_t selector);
 bool vl_machine_signal_mask(const struct vl_machine *m);
 
 /*
- * Around KVM_RUN: a VL_MACHINE_SIGNAL that another thread sends meanwhile is held back,
- * so that no handler of the program is called, but interrupts KVM_RUN. With
- * @sent, one that is pending is taken.
+ * Around KVM_RUN: between the two calls a VL_MACHINE_SIGNAL is blocked, so that no handler of
+ * the program is called; it still interrupts KVM_RUN. With @sent, a pending one is consumed.
  */
 bool vl_machine_signal_begin(sigset_t *old);
 void vl_machine_signal_end(const sigset_t *old, bool sent);
 
-/* Take one that is pending: it would interrupt the next KVM_RUN, too. */
+/* Consume a pending VL_MACHINE_SIGNAL, which would interrupt the next KVM_RUN, too. */
 void vl_machine_signal_take(void);
 
-/* VM exits that KVM has counted, with those that it served itself; 0: it tells none. */
+/* VM exits that KVM has counted, with those that it served itself; 0: KVM has no count. */
 uint64_t vl_machine_exits(const struct vl_machine *m);
 
 #endif

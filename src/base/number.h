@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 /*
- * Is all of @text a decimal number of [@min, @max], as strtol() takes one? *@ret is it; else
- * anything.
+ * Is all of @text a decimal number in [@min, @max], as strtol() reads one? *@ret is the number;
+ * it is undefined after false.
  */
 static inline bool vl_number(const char *text, long min, long max, long *ret)
 {

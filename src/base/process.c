@@ -64,7 +64,7 @@ void vl_process_set_oom(const char *score)
 	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? 0 : write(fd, score, strlen(score));
 
-	/* As it was, if it may not be changed. */
+	/* Without the right to change it, it stays as it was. */
 	(void)n;
 	if (fd >= 0)
 		close(fd);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One mapping of a process, asked for by its address. Text of all of them takes the kernel a
- * microsecond for each, and a hypervisor has hundreds.
+ * Look up one mapping of a process by its address. The text of /proc/PID/maps takes the kernel a
+ * microsecond a mapping, and a hypervisor has hundreds.
  */
 #ifndef VLENS_BASE_PROCMAP_H
 #define VLENS_BASE_PROCMAP_H
@@ -13,7 +13,7 @@ enum vl_procmap_flag {
 	VL_PROCMAP_WRITABLE = 0x02,
 	VL_PROCMAP_EXECUTABLE = 0x04,
 	VL_PROCMAP_SHARED = 0x08,
-	VL_PROCMAP_NEXT = 0x10, /* or, if there is none, the one behind the address */
+	VL_PROCMAP_NEXT = 0x10, /* if no mapping holds the address, take the next one */
 };
 
 struct vl_procmap {
@@ -26,7 +26,7 @@ struct vl_procmap {
 
 /*
  * The mapping that holds @addr, if it has all @flags. @fd is an open maps file of /proc. Returns
- * 0 or -errno: -ENOENT: there is none; -ENOTTY: this host's kernel cannot be asked.
+ * 0 or -errno. -ENOENT: there is none; -ENOTTY: the host's kernel is older than 6.11.
  */
 int vl_procmap_query(int fd, uint64_t flags, uint64_t addr, struct vl_procmap *ret);
 

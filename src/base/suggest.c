@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define LONGEST 64
-/* Of what is no misspelling: the name with something in front or behind. */
+/* The shortest name for which a candidate that only begins or ends with it counts as near. */
 #define PART 4
 
 void vl_suggest_init(struct vl_suggest *n, const char *name, size_t len)
@@ -15,8 +15,8 @@ void vl_suggest_init(struct vl_suggest *n, const char *name, size_t len)
 }
 
 /*
- * Edits (insert, delete, replace, swap neighbours) that make @b of @a; more than
- * @limit count as limit + 1.
+ * The number of edits (insert, delete, replace, swap neighbours) from @a to @b; more than @limit
+ * count as @limit + 1.
  */
 static unsigned edits(const char *a, size_t la, const char *b, size_t lb, unsigned limit)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* "Did you mean": the names that are the nearest to one that does not exist. */
+/* "Did you mean": the names nearest to one that does not exist. */
 #ifndef VLENS_SUGGEST_H
 #define VLENS_SUGGEST_H
 
@@ -8,14 +8,14 @@
 #define VL_NEAR 3
 
 struct vl_suggest {
-	const char *name; /* what was asked for */
+	const char *name; /* the name that does not exist */
 	size_t len;
-	const char *found[VL_NEAR]; /* NULL behind the last */
+	const char *found[VL_NEAR]; /* nearest first; NULL after the last */
 	unsigned distance[VL_NEAR];
 };
 
 void vl_suggest_init(struct vl_suggest *n, const char *name, size_t len);
-/* Offer @candidate, which must stay. */
+/* Offer @candidate, which must outlive @n. */
 void vl_suggest_try(struct vl_suggest *n, const char *candidate);
 /* "did you mean a, b?", malloc'ed; NULL when nothing is near. */
 char *vl_suggest_text(const struct vl_suggest *n);

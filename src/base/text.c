@@ -9,8 +9,8 @@
 #define ESCAPE_LEN 4
 
 /*
- * Of Unicode 15: categories Cf, Zl and Zp but for signs that are seen (Arabic numbers, their
- * kin), fillers, and what is no character.
+ * Unicode 15: categories Cf, Zl and Zp without the visible ones (Arabic number signs and the
+ * like), fillers, and noncharacters.
  */
 static const struct {
 	uint32_t first, last;
@@ -73,8 +73,8 @@ static bool passes(const char *text, size_t len, enum vl_text_kept kept)
 }
 
 /*
- * So many bytes at the front of @text are printable ASCII and no backslash, as nearly all are:
- * they are not looked at one by one.
+ * The number of bytes at the front of @text that are printable ASCII without a backslash. Nearly
+ * all text is, and needs no closer look.
  */
 static size_t plain(const char *text, size_t len)
 {
@@ -114,8 +114,8 @@ static int escaped(const char *text, size_t len)
 }
 
 /*
- * How many of the \xNN that follow each other at the front of @text make up one character;
- * its bytes go to @raw. 0: @text does not begin with one.
+ * The number of consecutive \xNN at the front of @text that make up one character; @raw gets its
+ * bytes. 0: @text does not begin with an escape.
  */
 static size_t escaped_next(const char *text, size_t len, char raw[4], bool *hostile_ret)
 {
@@ -136,7 +136,7 @@ static bool guards(const char *text, size_t len)
 }
 
 struct out {
-	char *at; /* NULL: it is only counted */
+	char *at; /* NULL: count only */
 	size_t len;
 };
 
@@ -200,7 +200,7 @@ void vl_text_unescape(char *text)
 		char raw[4];
 
 		if (guards(text + i, len - i)) {
-			/* The letters behind it are no escape. */
+			/* The letters after \x5c are text, no escape. */
 			n = 2 * ESCAPE_LEN - 1;
 			text[out++] = '\\';
 			memmove(text + out, text + i + ESCAPE_LEN, ESCAPE_LEN - 1);
