@@ -12,7 +12,10 @@
 
 _Static_assert(sizeof(struct vl_held) == 280, "as in QEMU: no padding");
 
-/* Read at once; and in all: a QEMU has some 30 MiB of its own, guests of many disks more. */
+/*
+ * Bytes read at once, and in all: a QEMU has some 30 MiB of its own memory, and more with many
+ * disks.
+ */
 #define CHUNK (1UL << 20)
 #define MOST (1UL << 30)
 /* /proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst: present, or swapped. */
@@ -22,10 +25,10 @@ _Static_assert(sizeof(struct vl_held) == 280, "as in QEMU: no padding");
 #define CR4_PGE (1UL << 7)
 
 #define FORMAT "vlens-pulse-1"
-/* Of the file: 288 bytes a vCPU, and QEMU has at most 4096. */
+/* Bytes of the file: 288 for each vCPU, and QEMU has at most 4096 vCPUs. */
 #define FILE_MAX (2UL << 20)
 
-/* As it is in the file. */
+/* The places of the registers, as in the file. */
 struct vl_held_place {
 	char format[16];
 	uint64_t nr;
@@ -42,15 +45,16 @@ struct search {
 	uint64_t *at;
 	bool twice;
 	int pagemap;
-	uint64_t *used, *buf; /* of a chunk */
+	uint64_t *used, *buf; /* of one chunk: its entries of pagemap, its bytes */
 };
 
-bool vl_held_read(struct vl_target *t, uint64_t at, struct vl_held *ret)
+/* Read the registers at @at in the process. */
+static bool read_held(struct vl_target *t, uint64_t at, struct vl_held *ret)
 {
 	return vl_target_read_process(t, at, ret, sizeof(*ret));
 }
 
-/* Of CR4 one bit is off while the kernel flushes the TLB; CR2 and CR3 change all the time. */
+/* CR4.PGE is off while the kernel flushes the TLB. CR2 and CR3 change all the time. */
 static bool is_vcpu(const struct vl_held *h, const struct vl_vcpu *v)
 {
 	return h->idt.base == v->idt_base && h->idt.limit == v->idt_limit &&
@@ -59,13 +63,13 @@ static bool is_vcpu(const struct vl_held *h, const struct vl_vcpu *v)
 	       ((h->cr[4] ^ v->cr4) & ~CR4_PGE) == 0;
 }
 
-/* A word of the process at @va is the base of a vCPU's interrupt table. */
+/* Check a place: the word of the process at @va has the value of a vCPU's IDT base. */
 static void look_at(struct search *s, uint64_t va)
 {
 	uint64_t at = va - offsetof(struct vl_held, idt.base);
 	struct vl_held h;
 
-	if (!vl_held_read(s->t, at, &h))
+	if (!read_held(s->t, at, &h))
 		return;
 	for (size_t i = 0; i < s->nr; i++) {
 		if (!(s->vcpus[i].cr0 & CR0_PG) || !is_vcpu(&h, &s->vcpus[i]))
@@ -84,10 +88,10 @@ static bool is_idt(const struct search *s, uint64_t word)
 	return false;
 }
 
-/* @len bytes at @va, less than a chunk, all in use. */
+/* Search @len bytes at @va, a chunk at most, all of pages in use. */
 static void search_run(struct search *s, uint64_t va, size_t len)
 {
-	/* Linux gives all CPUs the same interrupt table: one comparison tells most words. */
+	/* Linux gives all CPUs the same IDT: one comparison rules out most words. */
 	uint64_t first = 0;
 
 	for (size_t i = 0; i < s->nr && !first; i++)
@@ -107,7 +111,7 @@ static bool is_ram(const struct vl_target *t, uint64_t va)
 	return false;
 }
 
-/* One chunk of a mapping: the runs of it that are in use. */
+/* Search the runs of pages in use of one chunk of a mapping. */
 static void search_chunk(struct search *s, uint64_t va, uint64_t end)
 {
 	size_t pages = (end - va) / VL_PAGE_SIZE, from = 0;
@@ -131,7 +135,7 @@ static void search_all(struct search *s, const struct vl_vma *vmas, size_t nr)
 	for (size_t i = 0; i < nr; i++) {
 		const struct vl_vma *m = &vmas[i];
 
-		/* What malloc() gives is private, writable, and no code. */
+		/* Memory of malloc() is private, anonymous, writable and not executable. */
 		if (m->ino || m->shared || !m->writable || m->executable)
 			continue;
 		for (uint64_t va = m->start; va < m->end && most; va += CHUNK) {
@@ -146,7 +150,13 @@ static void search_all(struct search *s, const struct vl_vma *vmas, size_t nr)
 	}
 }
 
-bool vl_held_find(struct vl_target *t, const struct vl_vcpu *vcpus, size_t nr, uint64_t *at)
+/*
+ * Find the addresses at which the process holds the registers of the @nr vCPUs in @vcpus. @at[i]
+ * is an address in the process, or 0 for a vCPU whose paging is off. Reads all of the process's
+ * own memory without the guest's RAM: tens of milliseconds. False: it is no QEMU, or not each
+ * vCPU was found exactly once.
+ */
+static bool find_held(struct vl_target *t, const struct vl_vcpu *vcpus, size_t nr, uint64_t *at)
 {
 	struct search s = { .t = t, .vcpus = vcpus, .nr = nr, .at = at };
 	_cleanup_close_ int pagemap = -1;
@@ -171,7 +181,7 @@ bool vl_held_find(struct vl_target *t, const struct vl_vcpu *vcpus, size_t nr, u
 	return !s.left && !s.twice;
 }
 
-/* ---- what is kept of it ---- */
+/* ---- the file of the places ---- */
 
 static size_t size_of(uint64_t nr)
 {
@@ -221,7 +231,7 @@ bool vl_held_look(struct vl_target *t, bool anew, struct vl_held **ret, size_t *
 		return false;
 	*same_ret = true;
 	for (uint64_t i = 0; i < p->nr; i++) {
-		if (!vl_held_read(t, p->cpus[i].at, &now[i])) {
+		if (!read_held(t, p->cpus[i].at, &now[i])) {
 			free(now);
 			return false;
 		}
@@ -249,13 +259,13 @@ void vl_held_start(struct vl_target *t)
 		return;
 	p = calloc(1, size_of(nr));
 	at = calloc(nr, sizeof(*at));
-	if (!p || !at || !vl_held_find(t, vcpus, nr, at)) {
+	if (!p || !at || !find_held(t, vcpus, nr, at)) {
 		free(p);
 		return;
 	}
 	strcpy(p->format, FORMAT);
 	for (size_t i = 0; i < nr; i++)
-		if (at[i] && vl_held_read(t, at[i], &p->cpus[p->nr].was))
+		if (at[i] && read_held(t, at[i], &p->cpus[p->nr].was))
 			p->cpus[p->nr++].at = at[i];
 	t->held = p;
 	save(t);

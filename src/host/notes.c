@@ -21,10 +21,7 @@ struct qemu_cpu_state {
 	struct qemu_segment cs, ds, es, fs, gs, ss;
 	struct qemu_segment ldt, tr, gdt, idt;
 	uint64_t cr[5];
-	/*
-	 * Since QEMU 3.0. "Fields below are optional": the size field tells
-	 * whether they are there, the version stays.
-	 */
+	/* Since QEMU 3.0, with the same version: there if the note's size includes it. */
 	uint64_t kernel_gs_base;
 };
 
@@ -38,7 +35,11 @@ _Static_assert(QEMU_NOTE_SIZE_MIN == 432, "as QEMU lays it out");
 #error "the notes are little endian, as every x86 host is"
 #endif
 
-bool vl_note_vcpu(const void *desc, size_t len, struct vl_vcpu *ret)
+/*
+ * Decode the descriptor of one QEMU note, @len bytes at @desc. False: its version or size is not
+ * known.
+ */
+static bool decode_note(const void *desc, size_t len, struct vl_vcpu *ret)
 {
 	struct qemu_cpu_state s;
 
@@ -87,7 +88,7 @@ static struct vl_error *add_notes(Elf_Data *data, struct vl_vcpu **v, size_t *nr
 		if (!more)
 			return vl_error_nomem();
 		*v = more;
-		if (!vl_note_vcpu(base + desc_off, nhdr.n_descsz, &more[*nr]))
+		if (!decode_note(base + desc_off, nhdr.n_descsz, &more[*nr]))
 			return vl_error_hint(
 				vl_error_new(VL_ERR_TARGET,
 					     "the dump's CPU notes are of an unknown layout"),
