@@ -8,7 +8,7 @@
 
 #include "../base/clock.h"
 
-/* Freed by whoever is the last to leave: the thread, or who waits for it. */
+/* Freed by the last user: the thread, or the caller that waits for it. */
 struct job {
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
@@ -50,7 +50,7 @@ static bool start(struct job *j)
 	pthread_t thread;
 	bool ok;
 
-	/* Signals are for the threads that know what to do with them. */
+	/* The new thread takes no signals: the program's other threads handle them. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_attr_init(&attr);

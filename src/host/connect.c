@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A QEMU may live in a mount namespace of its own (a container, systemd's PrivateTmp): its
- * paths are then meant below /proc/PID/root. What lies there is the container's, so links
- * are followed within that root only, and what is reached is asked who it is afterwards
- * (monitor.c). Likewise for its network, where the loopback is another one.
+ * A QEMU may live in a mount namespace of its own (a container, systemd's PrivateTmp). Its paths
+ * are then looked up below /proc/PID/root. The container controls the files there, so links are
+ * followed within that root only, and the owner of the connection is checked afterwards
+ * (monitor.c). A QEMU in a network namespace of its own has another loopback.
  */
 #include "connect.h"
 
@@ -33,7 +33,7 @@
 #include "proc.h"
 #include "../base/hash.h"
 
-/* A loopback connection is made at once, unless the listener's queue is full. */
+/* A loopback connection takes no time, unless the listener's queue is full. */
 #define TCP_TIMEOUT_MS 1000
 /* /proc/net/tcp of a busy server: 150 bytes a connection. */
 #define TABLE_MAX (64U << 20)
@@ -73,7 +73,7 @@ bool vl_qmp_parse_tcp(const char *text, struct vl_qmp_address *ret)
 	return true;
 }
 
-/* The address to connect to: the loopback, where a listener takes any. */
+/* The address to connect to. A listener on any address is reached by the loopback. */
 static bool address_of(const char *host, uint16_t port, struct sockaddr_storage *sa,
 		       socklen_t *len_ret)
 {
@@ -115,7 +115,7 @@ bool vl_qmp_is_loopback(const char *host)
 
 /* ---- paths ---- */
 
-/* @path below the folder @file of process @pid; -errno. */
+/* Open @path below the link @file ("root", "cwd") of process @pid; or -errno. */
 static int open_below(pid_t pid, const char *file, const char *path, uint64_t resolve)
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC,
@@ -133,8 +133,8 @@ static int open_below(pid_t pid, const char *file, const char *path, uint64_t re
 }
 
 /*
- * The folder that the process was started in: -daemonize changes to "/", but PWD stays in
- * the environment.
+ * The directory in which the process was started, malloc'ed, or NULL. -daemonize changes to "/",
+ * but PWD stays in the environment.
  */
 static char *started_in(pid_t pid)
 {
@@ -158,7 +158,7 @@ static int open_relative(pid_t pid, const char *path)
 	_cleanup_free_ char *pwd = NULL, *full = NULL;
 	int fd = open_below(pid, "cwd", path, RESOLVE_BENEATH);
 
-	/* "../x", or a link that leads out: with no link at all, then. */
+	/* "../x", or a link that leads out of cwd: try once more, following no links. */
 	if (fd == -EXDEV)
 		fd = open_below(pid, "cwd", path, RESOLVE_NO_SYMLINKS);
 	if (fd != -ENOENT)
@@ -171,7 +171,7 @@ static int open_relative(pid_t pid, const char *path)
 	return open_below(pid, "root", full, RESOLVE_IN_ROOT);
 }
 
-/* What is at the path of @a, by O_PATH; -errno. */
+/* Open the path of @a by O_PATH; or -errno. */
 static int open_path(const struct vl_qmp_address *a)
 {
 	int fd = -ENOENT, own;
@@ -182,7 +182,7 @@ static int open_path(const struct vl_qmp_address *a)
 		fd = open_relative(a->pid, a->path);
 	if (fd >= 0 || (a->pid && *a->path != '/'))
 		return fd;
-	/* Its root is not ours to look into, or it has changed it since (-chroot). */
+	/* We may not look into its root, or it has changed the root since (-chroot). */
 	own = open(a->path, O_PATH | O_CLOEXEC);
 	if (own < 0)
 		return a->pid && fd != -EACCES && fd != -EPERM ? fd : -errno;
@@ -230,8 +230,8 @@ static bool same_network(pid_t pid)
 }
 
 /*
- * A socket of the network namespace of process @pid: a socket stays where it was made, so
- * this thread visits it for one system call.
+ * A socket in the network namespace of process @pid. A socket stays in the namespace in which it
+ * was made, so this thread enters it for one system call only.
  */
 static int socket_in(pid_t pid, int family)
 {
@@ -250,7 +250,7 @@ static int socket_in(pid_t pid, int family)
 		return -errno;
 	fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	err = errno;
-	/* Nothing else may happen in there. */
+	/* Nothing else may run in the other namespace. */
 	if (setns(own, CLONE_NEWNET) < 0)
 		abort();
 	return fd < 0 ? -err : fd;
@@ -318,7 +318,7 @@ bool vl_connect_key(const struct vl_qmp_address *a, char *buf, size_t size)
 		at = open_path(a);
 		if (at < 0 || fstat(at, &st) < 0)
 			return false;
-		/* With the time, as a removed socket's inode number comes again. */
+		/* With the time, as the inode number of a removed socket is used again. */
 		snprintf(buf, size, "unix-%" PRIx64 "-%" PRIx64 "-%" PRIx64 ".%lx",
 			 (uint64_t)st.st_dev, (uint64_t)st.st_ino, (uint64_t)st.st_ctim.tv_sec,
 			 (unsigned long)st.st_ctim.tv_nsec);
@@ -406,7 +406,7 @@ static uint64_t bound_to(const struct nlmsghdr *h, const struct stat *st)
 	return 0;
 }
 
-/* The inode of the socket that listens at the file @st; 0: there is none, or none is told. */
+/* The inode of the socket that listens at the file @st; 0: the kernel lists none. */
 static uint64_t listener_of(const struct stat *st)
 {
 	struct {
@@ -425,7 +425,7 @@ static uint64_t listener_of(const struct stat *st)
 	if (fd < 0 || send(fd, &ask, sizeof(ask), 0) < 0)
 		return 0;
 	for (;;) {
-		/* The kernel answers at once. */
+		/* The kernel has answered by now: do not wait. */
 		ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
 		const struct nlmsghdr *h = (const struct nlmsghdr *)buf;
 

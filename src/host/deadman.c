@@ -13,7 +13,7 @@ static void close_both(const int *fd)
 			close(fd[i]);
 }
 
-/* A signal that no owner gets yet. */
+/* Choose the signal. There is no owner yet, so it is sent to nobody. */
 static bool prepare(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
@@ -76,6 +76,6 @@ int vl_deadman_mute(int mute)
 	if (mute < 0)
 		return -1;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", mute);
-	/* One file that reads and writes: as it is closed, the pipe loses one of each. */
+	/* One more reader and writer: no other descriptor of the pipe is its last one now. */
 	return open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 }

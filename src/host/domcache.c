@@ -18,7 +18,7 @@ static bool all_digits(const char *s)
 	return s[strspn(s, "0123456789")] == '\0';
 }
 
-/* What a lookup depends on, one line each; malloc'ed. */
+/* All that a lookup depends on, one line each; malloc'ed. */
 static char *make_key(const char *spec, const char *uri)
 {
 	const char *env = getenv("LIBVIRT_DEFAULT_URI");
@@ -35,7 +35,7 @@ static char *make_path(const char *key)
 	return vl_run_path("%016llx.dom", (unsigned long long)vl_hash_text(key));
 }
 
-/* For all before us: one that finds a domain stopped takes some seconds. */
+/* For all tools before us. A tool that finds its domain stopped takes some seconds. */
 #define LOCK_MS 20000
 
 int vl_domcache_lock(const char *spec, const char *uri)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which process a domain's name meant last time. To ask libvirt costs some
- * 20 ms, most of it for loading the library; while that very process lives, its
- * domain is the same.
+ * A cache of the process that a domain's name meant last time. A question to libvirt costs some
+ * 20 ms, most of it for loading the library. An entry is valid as long as its process lives.
  */
 #ifndef VLENS_HOST_DOMCACHE_H
 #define VLENS_HOST_DOMCACHE_H
@@ -13,17 +12,17 @@
 struct vl_target;
 
 /*
- * The process and UUID that @spec (on @uri, NULL: the default) had; the caller
- * checks that the process's run id is *@run_ret. False: not known. A @spec of
- * digits alone is never answered, an id goes before a name and may be new.
+ * The process and UUID that @spec had on @uri (NULL: the default). The caller checks that the
+ * process's run id is *@run_ret. False: not known. A @spec of digits alone is never found: it
+ * may be the id of a new domain, and an id goes before a name.
  */
 bool vl_domcache_find(const char *spec, const char *uri, pid_t *pid_ret, char run_ret[64],
 		      char uuid_ret[40]);
 
-/* Remember for @spec what @t is bound to. Best effort. */
+/* Remember the process that @t is bound to under @spec. Best effort. */
 void vl_domcache_store(struct vl_target *t, const char *spec, const char *uri, const char *uuid);
 
-/* The lock for who finds the domain out; see vl_run_lock(). Waits for as long as that takes. */
+/* The lock for looking a domain up at libvirt; see vl_run_lock(). Waits 20 s at most. */
 int vl_domcache_lock(const char *spec, const char *uri);
 
 #endif

@@ -21,8 +21,8 @@ static bool is_file(const char *spec)
 }
 
 /*
- * A spec with a prefix is that row's. Any other is tried by the rows that take it, in this
- * order, until one does not say that it has no such guest.
+ * A spec with a prefix is opened by the row of the prefix. Any other is tried by the rows that
+ * take it, in this order, up to the first that opens it or fails without setting no_such.
  */
 const struct vl_driver vl_drivers[] = {
 	/* clang-format off */
@@ -55,7 +55,7 @@ static const struct vl_driver *by_prefix(const char *spec)
 	return NULL;
 }
 
-/* The next one behind @d (NULL: the first) that may have @spec; NULL: no more. */
+/* The next driver after @d (NULL: from the first) that may have @spec; NULL: no more. */
 static const struct vl_driver *next(const struct vl_driver *d, const char *spec)
 {
 	const struct vl_driver *only = by_prefix(spec);
@@ -137,7 +137,7 @@ const char *vl_host_path_prefix(size_t i)
 
 bool vl_name_is_taken(const char *name)
 {
-	/* A UUID is 32 digits and perhaps hyphens. */
+	/* A UUID is 32 hexadecimal digits, with or without hyphens. */
 	return by_prefix(name) || *name == '-' || strchr(name, '/') ||
 	       !name[strspn(name, "0123456789")] ||
 	       (strlen(name) >= 32 && !name[strspn(name, "0123456789abcdefABCDEF-")]);

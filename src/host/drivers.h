@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What can be told of a guest by how it is named: the table of drivers, one row for each way to
- * find a guest, is in drivers.c.
+ * Questions about a guest that its name alone answers. The table of drivers, one row for each
+ * way to find a guest, is in drivers.c.
  */
 #ifndef VLENS_HOST_DRIVERS_H
 #define VLENS_HOST_DRIVERS_H
@@ -12,12 +12,12 @@
 
 struct vl_target;
 
-/* Which kind of guest @t is, for a user: "a libvirt domain". */
+/* The kind of guest, for a user: "a libvirt domain". */
 const char *vl_target_kind(const struct vl_target *t);
 
 /*
- * May a keeper stay for the guest @spec? Not for a dump, which never changes and is read
- * without anybody's help; nor for a name that may be a dump's.
+ * May a keeper stay for the guest @spec? Not for a dump, which never changes and needs no
+ * broker, and not for a name that may be a dump's.
  */
 bool vl_spec_is_kept(const char *spec);
 
@@ -25,8 +25,8 @@ bool vl_spec_is_kept(const char *spec);
 bool vl_spec_is_relative(const char *spec);
 
 /*
- * Could a guest's own name be taken for something else where a guest is named: an id, a UUID, a
- * path, an option, qemu:PID and its kin? Such a guest is listed by its UUID.
+ * Would @name, a guest's own name, mean something else as a spec: an id, a UUID, a path, an
+ * option, or a form with a prefix (qemu:PID)? Such a guest is listed by its UUID.
  */
 bool vl_name_is_taken(const char *name);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A memory dump: ELF, as QMP dump-guest-memory and `virsh dump --memory-only`
- * write it. The segments are guest-physical memory, the notes the vCPUs.
+ * A memory dump: ELF, as written by QMP's dump-guest-memory and `virsh dump --memory-only`. The
+ * segments are guest-physical memory; the notes are the vCPUs' registers.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@ struct dump {
 	size_t nr_vcpus;
 };
 
-/* Files that people take for dumps, known by their first bytes. */
+/* Files that users mistake for dumps, known by their first bytes. */
 static const struct {
 	const char *magic, *what, *hint;
 } others[] = {
@@ -62,7 +62,7 @@ static struct vl_error *truncated(uint64_t need, uint64_t have)
 {
 	struct vl_error *err;
 
-	/* @need 0: not even the headers are there, so nobody knows. */
+	/* @need 0: the headers are cut off, so the full size is not known. */
 	if (need)
 		err = vl_error_new(VL_ERR_TARGET,
 				   "the dump is truncated: %" PRIu64 " of %" PRIu64 " bytes", have,
@@ -72,7 +72,7 @@ static struct vl_error *truncated(uint64_t need, uint64_t have)
 	return vl_error_hint(err, "make the dump again; was the disk full?");
 }
 
-/* The segments as RAM ranges; whether all of them lie within the file. */
+/* Add the segments as RAM ranges; an error unless all of them lie within the file. */
 static struct vl_error *add_segments(struct vl_target *t, Elf *elf, int fd, uint64_t file_size)
 {
 	struct vl_error *err;
@@ -121,7 +121,7 @@ static struct vl_error *load(struct vl_target *t, struct dump *d, uint64_t file_
 	Elf *elf;
 
 	elf_version(EV_CURRENT);
-	/* Not by mmap: a file that is cut short while we read must not kill us. */
+	/* Read, not mapped: a file that is truncated meanwhile would end us by SIGBUS. */
 	elf = elf_begin(d->fd, ELF_C_READ, NULL);
 	if (!elf || elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &eh)) {
 		elf_end(elf);
@@ -209,7 +209,7 @@ struct vl_error *vl_dump_open(struct vl_target *t, struct vl_spec *s)
 	struct stat st;
 	int fd;
 
-	/* Asked first: to open a FIFO would wait, a device might act. */
+	/* Check before opening: to open a FIFO would wait, and a device might act. */
 	if (stat(path, &st) < 0)
 		return cannot_open(path, errno);
 	if (!S_ISREG(st.st_mode))

@@ -26,16 +26,16 @@ enum { IDLE, HELD, RELEASING, FORCED };
 /* Shared by the two processes. */
 struct shared {
 	_Atomic int state;
-	_Atomic uint64_t asleep_until; /* the guard sleeps: wake it for an earlier deadline */
+	_Atomic uint64_t asleep_until; /* of the guard; UINT64_MAX: until woken, 0: awake */
 	_Atomic uint64_t deadline;
 	_Atomic uint64_t forced_at;
-	_Atomic bool sent; /* the signal that stops the guest */
-	_Atomic bool busy; /* the guard resumes, or the switch is mute since it did */
+	_Atomic bool sent; /* the signal that stops the guest has been sent */
+	_Atomic bool busy; /* the guard resumes the guest, or has, and the switch is still mute */
 };
 
 struct vl_guard {
 	struct shared *s;
-	int wake; /* our end of a socket pair; its end tells the guard that we left */
+	int wake; /* our end of a socket pair; the guard ends when it is closed */
 	struct vl_deadman deadman;
 };
 
@@ -52,17 +52,18 @@ struct guard_side {
 	const struct vl_target *t;
 	struct shared *s;
 	int wake, tool, resume_fd; /* descriptors; -1: none */
-	int mute, muted;	   /* the switch: what mutes it, and while it is mute */
-	bool late;		   /* the pause that we ended may begin yet */
-	bool waited;		   /* for a tool that is past the deadline and resumes the guest */
+	int mute, muted;	   /* descriptors: to mute the switch by; open while it is mute */
+	bool late;		   /* the tool may still stop the guest, after we ended the pause */
+	bool waited;		   /* for a tool that is past its deadline and still resuming */
 	timer_t alarm;
 	bool has_alarm;
 };
 
 /*
- * SIGCONT to ourselves, by a timer, so by the host's kernel: a guard that was stopped (SIGSTOP)
- * goes on. While the guest is held that is when the pause is over, else once a second: the
- * guard may be stopped before it gets to see that a pause has begun.
+ * A timer by which the host's kernel sends SIGCONT to the guard, in case somebody stops it
+ * (SIGSTOP). While the guest is held it fires ALARM_LATER after the deadline and then every
+ * ALARM_HELD, else every ALARM_IDLE: a guard can be stopped before it sees that a pause has
+ * begun. All in ns.
  */
 #define ALARM_LATER 1000000ULL
 #define ALARM_HELD 20000000ULL
@@ -99,14 +100,14 @@ static void do_resume(const struct guard_side *g)
 		vl_guard_signal(g->t, SIGCONT);
 }
 
-/* The tool is gone. */
+/* The tool has ended: resume the guest if it is still held. */
 static void last_duty(const struct guard_side *g)
 {
 	int state = atomic_load(&g->s->state);
 
 	/*
-	 * A tool that was itself stopped before it stopped the guest may have done that since we
-	 * resumed. Not ours to resume if another tool has taken the lock meanwhile.
+	 * FORCED and late: the tool was stopped itself, and may have stopped the guest after we
+	 * resumed it. If another tool has taken the lock meanwhile, the pause is that tool's.
 	 */
 	if (state == HELD || state == RELEASING ||
 	    (state == FORCED && g->late && flock(g->t->lock_fd, LOCK_EX | LOCK_NB) == 0))
@@ -123,15 +124,15 @@ static void overdue(struct guard_side *g)
 	if (atomic_compare_exchange_strong(&g->s->state, &expected, FORCED)) {
 		do_resume(g);
 		atomic_store(&g->s->forced_at, vl_now_ns());
-		/* Others need not wait for the one that hangs, whose end is nothing to them. */
+		/* Others may pause now: the end of the tool that hangs must not resume them. */
 		if (!g->late)
 			g->muted = vl_deadman_mute(g->mute);
 		flock(g->t->lock_fd, LOCK_UN);
 	} else if (expected == RELEASING) {
 		/*
-		 * Hung in the very act? To resume twice under one lock is harmless, where that is a
-		 * signal. A monitor takes its time: who is asked second may answer when the tool
-		 * is done, and somebody else has suspended the guest.
+		 * The tool may hang while it resumes. A second SIGCONT under the same lock is
+		 * harmless. A monitor is slow, and our command may run after the tool is done and
+		 * somebody else has suspended the guest: give the tool one more second first.
 		 */
 		if (g->waited || g->t->pause_mode != VL_PAUSE_SUSPEND)
 			do_resume(g);
@@ -140,7 +141,7 @@ static void overdue(struct guard_side *g)
 	}
 }
 
-/* Unless the tool has yet to notice that the guest was resumed. */
+/* Be ready for the next pause, once the tool has noticed a forced end of the last one. */
 static void be_ready(struct guard_side *g)
 {
 	if (!atomic_load(&g->s->busy) || atomic_load(&g->s->state) == FORCED)
@@ -151,13 +152,16 @@ static void be_ready(struct guard_side *g)
 	atomic_store(&g->s->busy, false);
 }
 
-/* How long to wait; NULL: until the tool wakes us. */
+/* The timeout for the next sleep; NULL: until the tool wakes us. */
 static const struct timespec *next_timeout(const struct guard_side *g, struct timespec *ts)
 {
 	uint64_t now, deadline;
 	int state;
 
-	/* Announce the sleep, then look again: a pause begun before wakes us. */
+	/*
+	 * Announce the sleep, then read the state: a pause that begins after this wakes us, and
+	 * one that began before is seen here.
+	 */
 	atomic_store(&g->s->asleep_until, UINT64_MAX);
 	state = atomic_load(&g->s->state);
 	if (state != HELD && state != RELEASING) {
@@ -222,12 +226,12 @@ static void keep_only(int *const *fds, int nr)
 		close(null);
 }
 
-/* On a busy host the deadline is kept, too: it runs for microseconds. Root only. */
+/* A real-time class, to keep the deadline on a busy host. It runs for microseconds. Root only. */
 static void be_first(void)
 {
 	const struct sched_param param = { .sched_priority = 3 };
 
-	/* What a timer may be late by, for its sleep to be joined with another's. */
+	/* In ns: how late the kernel may make our timers, to join them with others. */
 	prctl(PR_SET_TIMERSLACK, 1UL);
 	if (sched_setscheduler(0, SCHED_FIFO, &param) && setpriority(PRIO_PROCESS, 0, -20))
 		errno = 0;
@@ -243,7 +247,7 @@ static void guard_main(struct vl_target *t, struct guard_side *g)
 	for (int sig = 1; sig < NSIG; sig++)
 		if (sig != SIGCHLD)
 			signal(sig, SIG_IGN);
-	/* A fault of our own shall end us, not loop. */
+	/* A fault of our own must end us: ignored, it would loop. */
 	signal(SIGSEGV, SIG_DFL);
 	signal(SIGBUS, SIG_DFL);
 	init_alarm(g);
@@ -253,7 +257,7 @@ static void guard_main(struct vl_target *t, struct guard_side *g)
 	if (chdir("/") < 0)
 		errno = 0;
 	vl_process_rename("vlens-guard");
-	/* The last process that should go when memory is short; root only. */
+	/* The last process to be killed when memory is short; root only. */
 	vl_process_set_oom("-1000");
 	be_first();
 	guard_loop(g);
@@ -270,7 +274,7 @@ struct vl_error *vl_guard_start(struct vl_target *t, struct vl_guard **ret)
 
 	if (!g)
 		return vl_error_nomem();
-	/* The lock is let go of after the guest, and so closed after the switch. */
+	/* If we die, the switch must resume the guest before the lock is released. */
 	if (vl_target_freezes(t))
 		vl_deadman_init(&g->deadman, t->lock_fd, &mute);
 	else
@@ -280,7 +284,7 @@ struct vl_error *vl_guard_start(struct vl_target *t, struct vl_guard **ret)
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, wake) < 0)
 		goto fail;
 	g->wake = wake[1];
-	/* Children of ours may inherit the socket, so its end alone does not do. */
+	/* Children of ours may inherit the socket and keep it open: also watch our process. */
 	tool = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	pid = fork();
 	if (pid < 0)
@@ -289,14 +293,14 @@ struct vl_error *vl_guard_start(struct vl_target *t, struct vl_guard **ret)
 		struct guard_side side = { t, g->s, wake[0], tool, -1, mute, -1, .late = false };
 
 		/*
-		 * Out of our group before the guard is there: a signal to all of it ends
-		 * tool and guard otherwise, if it comes before the guard gets to run.
+		 * Leave our process group before the guard exists. Otherwise a signal to the
+		 * whole group could end the tool, and the guard before it ignores signals.
 		 */
 		setsid();
-		/* Twice, so that nobody who waits for children here meets it. */
+		/* Fork twice: the guard is then no child of ours that a wait() could return. */
 		if (fork() != 0)
 			_exit(0);
-		/* A monitor is for one client: not to be kept where it is not needed. */
+		/* A monitor has one client at a time: keep its connection only where needed. */
 		if (t->ops->guard_fd && t->pause_mode == VL_PAUSE_SUSPEND)
 			side.resume_fd = t->ops->guard_fd(t);
 		guard_main(t, &side);
@@ -305,7 +309,7 @@ struct vl_error *vl_guard_start(struct vl_target *t, struct vl_guard **ret)
 		;
 	close(wake[0]);
 	wake[0] = -1;
-	/* Did the second fork fail? Then nobody holds the other end. */
+	/* If the second fork failed, the other end is closed. */
 	errno = EAGAIN;
 	if (vl_guard_is_dead(g))
 		goto fail;
@@ -349,7 +353,7 @@ bool vl_guard_is_dead(const struct vl_guard *g)
 	return poll(&pfd, 1, 0) > 0 && pfd.revents & (POLLHUP | POLLERR);
 }
 
-/* A socket full of wake-ups wakes as well as one more. */
+/* A failed send needs no retry: a full socket wakes the guard as well. */
 static void wake_up(const struct vl_guard *g)
 {
 	send(g->wake, "", 1, MSG_NOSIGNAL);

@@ -12,14 +12,14 @@
  *   HELD -> FORCED      the guard is resuming: the deadline has passed
  *   FORCED -> IDLE      we have noticed
  *
- * The lock on the guest (pause.c) is one open file description in both
- * processes, so that after our death it is held until the guard has resumed.
+ * The lock on the guest (pause.c) is one open file description in both processes. After our
+ * death it is held until the guard has resumed the guest.
  *
- * The guard has its own session, ignores every signal it can, and has neither
- * our name nor our command line, so it survives what kills us by terminal,
- * process group or name. Stopped by a signal it goes on by itself, before the guest is
- * held for long: a timer of the host's kernel continues it. It does not survive SIGKILL to itself, or to a whole
- * control group at once: then the host's kernel resumes the guest (deadman.h).
+ * The guard has a session of its own, ignores every signal it can, and has neither our name nor
+ * our command line. So it survives signals to our terminal, our process group or our name. When
+ * it is stopped by a signal, a timer of the host's kernel continues it before the guest is held
+ * for long. It does not survive SIGKILL to itself, or to a whole control group: then the host's
+ * kernel resumes the guest (deadman.h).
  */
 #ifndef VLENS_HOST_GUARD_H
 #define VLENS_HOST_GUARD_H
@@ -30,50 +30,50 @@
 #include "internal.h"
 
 /*
- * Start a guard for @t. It keeps t->lock_fd, t->pidfd and what t->ops->guard_fd
- * says; what it does to resume depends on t->pause_mode.
+ * Start a guard for @t. It keeps t->lock_fd, t->pidfd and the descriptor of t->ops->guard_fd.
+ * It resumes the guest by t->pause_mode: a signal or the monitor.
  */
 struct vl_error *vl_guard_start(struct vl_target *t, struct vl_guard **ret);
 
 /* The guard ends by itself; a guest still held is resumed. NULL is allowed. */
 void vl_guard_stop(struct vl_guard *g);
 
-/* Has somebody killed the guard? */
+/* Has the guard been killed? */
 bool vl_guard_is_dead(const struct vl_guard *g);
 
 /*
- * Wait until the guard is through with the pause that it has ended, @ms at the most: before the
- * lock is taken for the next one.
+ * Wait, @ms milliseconds at most, until the guard has finished a pause that it ended by force.
+ * Call this before the lock is taken for the next pause.
  */
 void vl_guard_make_ready(const struct vl_guard *g, unsigned ms);
 
 /*
- * IDLE -> HELD until @deadline, on vl_now_ns()'s clock, of process @pid: before pausing, and with
- * the lock.
+ * IDLE -> HELD until @deadline, on vl_now_ns()'s clock. @pid is the guest's process. Call this
+ * with the lock, before the pause.
  */
 void vl_guard_arm(const struct vl_guard *g, pid_t pid, uint64_t deadline);
 
 /*
- * The guest has been told to stop, and is not told again. The guard leaves one that it has
- * resumed after this alone: whoever stops it from then on is somebody else.
+ * The signal that stops the guest has been sent; there is only one in a pause. A guest that the
+ * guard has resumed after this can only be stopped by somebody else, and the guard leaves it alone.
  */
 void vl_guard_note_stop(const struct vl_guard *g);
 
-/* Is the pause still ours? */
+/* Is the pause still ours (HELD)? */
 bool vl_guard_holds(const struct vl_guard *g);
 
 /* HELD -> RELEASING. False: the guard has resumed already (FORCED). */
 bool vl_guard_begin_release(const struct vl_guard *g);
 
-/* Back to IDLE: after resuming, or after having noticed FORCED. */
+/* Back to IDLE: after resuming, or after FORCED was noticed. */
 void vl_guard_end_release(const struct vl_guard *g);
 
 /* When the guard resumed by force, on vl_now_ns()'s clock. */
 uint64_t vl_guard_forced_at(const struct vl_guard *g);
 
 /*
- * Let process t->pid run on, or stop it: by the pidfd, so that it never hits a
- * process that has taken over the number. Returns 0 or -errno.
+ * Send @sig to process t->pid, by its pidfd where there is one: a process that has taken over the
+ * number is never hit. Returns 0 or -errno.
  */
 int vl_guard_signal(const struct vl_target *t, int sig);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The guests of this host, and how each can be named. */
+/* The guests of this host and their names. */
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@ struct names {
 	char **names;
 	size_t nr;
 	bool full;
-	const char *prefix; /* of the process ids that are taken */
+	const char *prefix; /* for process ids */
 };
 
 static void take_name(void *ctx, const char *name)
@@ -47,7 +47,7 @@ struct vl_error *vl_host_guests(const char *uri, char ***ret, size_t *nr_ret)
 			err = d->list(uri, take_name, &n);
 		if (d->list_pids)
 			d->list_pids(take_pid, &n);
-		/* A host without libvirt has guests, too; one that was named has to be there. */
+		/* Without libvirt there are other guests; a libvirt that was named must answer. */
 		if (err && !uri) {
 			vl_error_destroy(err);
 			err = NULL;
@@ -99,7 +99,7 @@ struct vl_error *vl_host_guest_names(const char *uri, char ***ret, size_t *nr_re
 	for (size_t i = 0, same; i < own.nr; i += same) {
 		for (same = 1; i + same < own.nr && !strcmp(own.names[i + same], own.names[i]);)
 			same++;
-		/* A domain's name is the domain. */
+		/* A name that is a domain's, too, means the domain. */
 		if (same == 1 && !vl_name_is_taken(own.names[i]) &&
 		    !has(all.names, specs, own.names[i]))
 			take_name(&all, own.names[i]);

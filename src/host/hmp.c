@@ -49,7 +49,7 @@ static bool parse_flat_line(const char *line, struct vl_hmp_range *r)
 	else
 		return false;
 	end = name + strlen(name);
-	/* The accelerator that has it mapped comes last. */
+	/* The last word is the accelerator that has the range mapped. */
 	if (end - name > 4 && !strcmp(end - 4, " KVM"))
 		*(end -= 4) = '\0';
 	r->offset = 0;
@@ -58,7 +58,7 @@ static bool parse_flat_line(const char *line, struct vl_hmp_range *r)
 		r->offset = strtoull(at + 2, NULL, 16);
 		*at = '\0';
 	}
-	/* Display memory is a device's: QEMU names it vga.vram, qxl.vram, … */
+	/* Display memory belongs to a device. QEMU calls it vga.vram, qxl.vram, … */
 	if (strstr(name, "vram"))
 		return false;
 	snprintf(r->name, sizeof(r->name), "%.*s", (int)sizeof(r->name) - 1, name);
@@ -72,7 +72,7 @@ static bool parse_flat_line(const char *line, struct vl_hmp_range *r)
 	return true;
 }
 
-/* Drop ROM of regions that are nowhere RAM; merge neighbours. Returns how many stay. */
+/* Drop ranges of regions that are ROM everywhere; merge neighbours. Returns how many are left. */
 static size_t tidy(struct vl_hmp_range *v, size_t nr)
 {
 	size_t out = 0;
@@ -88,7 +88,7 @@ static size_t tidy(struct vl_hmp_range *v, size_t nr)
 		if (prev && prev->gpa + prev->size == v[i].gpa &&
 		    prev->offset + prev->size == v[i].offset && !strcmp(prev->name, v[i].name)) {
 			prev->size += v[i].size;
-			/* rom means "nowhere RAM", and this run holds both. */
+			/* A run of both kinds is RAM in part. */
 			prev->rom = prev->rom && v[i].rom;
 			continue;
 		}
@@ -147,7 +147,7 @@ struct vl_error *vl_hmp_gpa2hva(const char *text, uint64_t *ret)
 		"QEMU 2.10 or later is needed (monitor command gpa2hva)");
 }
 
-/* The value after "NAME=" where NAME stands at the start or after a blank. */
+/* The value after "NAME=" at the start of the line or after a blank. */
 static bool field(const char *line, const char *name, uint64_t *ret)
 {
 	size_t len = strlen(name);
@@ -195,10 +195,10 @@ static bool table(const char *line, const char *name, uint64_t *base_ret, uint32
 }
 
 /*
- * Of a vCPU that runs 32-bit code in long mode QEMU prints segment bases cut
- * to 32 bits (target/i386/cpu-dump.c cpu_x86_dump_seg_cache()), but the
- * GDT's in full. Linux keeps TSS and GDT of a CPU in one cpu_entry_area,
- * well within 4 GiB: take the upper half that brings TR nearest to the GDT.
+ * When a vCPU runs 32-bit code in long mode, QEMU prints its segment bases cut to 32 bits
+ * (target/i386/cpu-dump.c cpu_x86_dump_seg_cache()), but the GDT's base in full. Linux keeps
+ * TSS and GDT of a CPU in one cpu_entry_area, well within 4 GiB. So take the upper half that
+ * brings TR nearest to the GDT.
  */
 static void complete_tr(struct vl_vcpu *c)
 {
@@ -224,7 +224,7 @@ enum {
 	GOT_ALL = 127
 };
 
-/* Take what one line tells; target/i386/cpu-dump.c x86_cpu_dump_state(). */
+/* Parse the registers of one line; target/i386/cpu-dump.c x86_cpu_dump_state(). */
 static int registers_line(const char *line, struct vl_vcpu *c)
 {
 	uint64_t v;

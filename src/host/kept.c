@@ -13,11 +13,11 @@
 
 static const struct {
 	const char *suffix;
-	bool cached; /* else of the run */
+	bool cached; /* in the cache directory; false: in the run directory */
 	size_t max;
 } kinds[VL_NR_KEPT] = {
 	[VL_KEPT_CONTACT] = { "contact", false, 4096 },
-	/* More than the largest table that vl_kallsyms_find() lets through. */
+	/* More than the largest table that vl_kallsyms_find() accepts. */
 	[VL_KEPT_KERNEL] = { "kernel", true, 128U << 20 },
 	/* VL_BTF_MAX */
 	[VL_KEPT_BTF] = { "btf", true, 32U << 20 },
@@ -33,7 +33,7 @@ bool vl_is_key(const char *key)
 	return n == VL_KEY_MAX && !key[n];
 }
 
-/* *@ret is malloc'ed. */
+/* The path of a file; *@ret is malloc'ed. */
 static struct vl_error *path_of(struct vl_target *t, enum vl_kept kind, const char *key, char **ret)
 {
 	struct vl_error *err;
@@ -51,7 +51,7 @@ static struct vl_error *path_of(struct vl_target *t, enum vl_kept kind, const ch
 	return n < 0 ? vl_error_nomem() : NULL;
 }
 
-/* What is used is not among the first to go: see tidy.h. */
+/* Update the time of use of a file: vl_tidy_cache() removes the oldest. Once a day is enough. */
 static void note_use(int fd)
 {
 	struct stat st;

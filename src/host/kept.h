@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Files that are kept, by their kinds. Who has no rights (port.h) asks its broker for
- * them: it says which kind, and never a name of its own making.
+ * The kinds of files that are kept. A worker without rights (port.h) asks its broker for a file
+ * by its kind; it cannot name a path.
  */
 #ifndef VLENS_KEPT_H
 #define VLENS_KEPT_H
@@ -20,33 +20,33 @@ enum vl_kept {
 /* A kernel's key: a SHA-256 in hexadecimal. */
 #define VL_KEY_MAX 64
 
-/* Is @key one, in small letters? No more of it is read than one has. */
+/* Is @key a kernel's key, in lower case? Reads VL_KEY_MAX + 1 bytes at most. */
 bool vl_is_key(const char *key);
 
 /*
- * Open a file to read it: of @t's run (@key is NULL), or of the cache by @key. It is a
- * regular file of ours and of no more than its kind may have: vl_file_open(). Its content
- * may be a guest's, as far as it is about that guest. @t: NULL for the cache, with rights.
+ * Open a file for reading: of @t's run (@key is NULL), or of the cache by @key. vl_file_open()
+ * checks it, with the size limit of its kind. Its content about a guest may come from that guest:
+ * it is hostile. @t may be NULL for the cache, in a process with rights.
  */
 struct vl_error *vl_kept_open(struct vl_target *t, enum vl_kept kind, const char *key, int *fd_ret,
 			      size_t *size_ret);
 
-/* Read a whole file, opened so; *@ret is malloc'ed, a NUL behind it. */
+/* Open a file as above and read all of it; *@ret is malloc'ed and ends in a NUL. */
 struct vl_error *vl_kept_load(struct vl_target *t, enum vl_kept kind, const char *key, char **ret,
 			      size_t *size_ret);
 
 /*
- * Write a whole file. Without rights it is only of the run: who was taken over by one guest
- * has nothing to say in the cache of all.
+ * Write a whole file. A process without rights can write files of the run only: a worker that
+ * was taken over by its guest must not change the cache, which is for all guests.
  */
 struct vl_error *vl_kept_store(struct vl_target *t, enum vl_kept kind, const char *key,
 			       const void *data, size_t size);
 
 /*
- * Of several tools that need a first contact with a run, one makes it. Wait @wait_ns for our
- * turn at most, which lasts until vl_kept_end_turn(): true if the contact that is kept was
- * stored at @since or later, in the file system's clock (CLOCK_REALTIME_COARSE): another one
- * has made it. Whoever comes to no turn may go on without.
+ * Of several tools that need a first contact with a run, one makes it. Wait @wait_ns at most for
+ * our turn, which lasts until vl_kept_end_turn(). True: the contact on file was stored at @since
+ * or later, by the file system's clock (CLOCK_REALTIME_COARSE): another tool has made it. After
+ * the timeout the caller may go on without a turn.
  */
 bool vl_kept_turn(struct vl_target *t, const struct timespec *since, uint64_t wait_ns);
 void vl_kept_end_turn(struct vl_target *t);

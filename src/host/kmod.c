@@ -18,7 +18,7 @@
 /* More slots than KVM allows (KVM_USER_MEM_SLOTS is 32764 at most). */
 #define MAX_SLOTS 65536U
 
-/* What a vCPU cannot be understood without (attach/boot.c, vl_reader_vcpu()). */
+/* The registers that attach/boot.c and vl_reader_vcpu() need. */
 #define NEEDED \
 	(IMEE_REGS_CR0 | IMEE_REGS_CR3 | IMEE_REGS_CR4 | IMEE_REGS_EFER | IMEE_REGS_GPR | \
 	 IMEE_REGS_GS | IMEE_REGS_TABLES | IMEE_REGS_TR | IMEE_REGS_CS_SS)
@@ -36,8 +36,8 @@ static bool is_vm(int dir, const char *name)
 }
 
 /*
- * The guest is made early, though not before what every process begins with: these are
- * tried before all are listed, which takes its time.
+ * A hypervisor opens the guest early, after the first descriptors of every process. These are
+ * tried before all are listed, which is slow.
  */
 #define FIRST_FD 8
 #define LAST_FD 47
@@ -77,7 +77,7 @@ static int take_fd(pid_t pid, int pidfd, int fd)
 
 	if (pidfd < 0) {
 		own = (int)syscall(SYS_pidfd_open, pid, 0);
-		/* Not EBADF, which says that the descriptor is no longer there. */
+		/* This is never EBADF, which callers take for a closed @fd. */
 		if (own < 0)
 			return -errno;
 		pidfd = own;
@@ -127,7 +127,7 @@ static struct vl_error *no_guest(pid_t pid, int err)
 	return vl_proc_denied(pid, err);
 }
 
-/* What the module's refusals mean; see kmod/imee.h. */
+/* The error when the module refuses to attach; see kmod/imee.h. */
 static struct vl_error *refused(pid_t pid, int err)
 {
 	struct vl_error *e =
@@ -214,7 +214,7 @@ struct vl_error *vl_kmod_slots(struct vl_kmod *m, struct imee_slot **ret, size_t
 	_cleanup_free_ struct imee_slot *slots = NULL;
 	struct imee_slots ask = { .capacity = 32 };
 
-	/* As many as there are: told when there was no room. */
+	/* If there was no room for all, count says how many there are. */
 	for (;;) {
 		struct imee_slot *more = reallocarray(slots, ask.capacity, sizeof(*more));
 
@@ -248,8 +248,8 @@ void *vl_kmod_map(struct vl_kmod *m, void *at, uint64_t gpa, uint64_t size)
 }
 
 /*
- * A vCPU that was never started has no state that means anything; it is listed all the
- * same, as vCPUs are known by their numbers.
+ * A vCPU that was never started has no meaningful state. It is listed all the same, as the
+ * index of a vCPU is its number.
  */
 static struct vl_error *read_vcpu(struct vl_kmod *m, unsigned int i, struct vl_vcpu *ret)
 {

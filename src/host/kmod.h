@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel module imee.ko, where this host has it: a guest on KVM, whoever its
- * hypervisor is, by its kvm-vm descriptor. It tells where the guest's RAM is, maps it
- * whatever backs it, and has the vCPUs' registers, with no monitor and no pause. See
- * kmod/imee.h and imee(4).
+ * Guests by the kernel module imee.ko, where this host has it. It takes the guest of any
+ * hypervisor on KVM by the kvm-vm descriptor. It lists the guest's RAM, maps it whatever backs
+ * it, and reads the vCPUs' registers, with no monitor and no pause. See kmod/imee.h and imee(4).
  */
 #ifndef VLENS_HOST_KMOD_H
 #define VLENS_HOST_KMOD_H
@@ -22,54 +21,55 @@ struct vl_kmod {
 
 /*
  * Attach to the guest of process @pid (@pidfd: the same process, or -1). On success
- * *@ret is owned by the caller. VL_ERR_TARGET: no module, no right to it, or the
- * process has no guest on KVM; why, and what to do.
+ * *@ret is owned by the caller. VL_ERR_TARGET, with a hint: no module, no right to it, or the
+ * process has no guest on KVM.
  */
 struct vl_error *vl_kmod_attach(pid_t pid, int pidfd, struct vl_kmod **ret);
 void vl_kmod_detach(struct vl_kmod *m);
 
 /*
- * In a process that was forked from the one that attached: have the attachment there, too,
- * as mappings do not pass a fork. False: it is not to be had.
+ * Make the attachment usable in a process that was forked from the one that attached: the status
+ * page, like all mappings of the module, does not pass a fork. False: it cannot be mapped.
  */
 bool vl_kmod_inherit(struct vl_kmod *m);
 
 /*
- * Does process @pid have a guest on KVM? Its kvm-vm descriptor, or -errno; -ENOENT:
- * it has none.
+ * The kvm-vm descriptor of process @pid, as a number there, or -errno. -ENOENT: it has no guest
+ * on KVM.
  */
 int vl_kmod_find_vm(pid_t pid);
 
-/* Is the module loaded, whether it may be used or not? */
+/* Is the module loaded? We may still have no right to use it. */
 bool vl_kmod_present(void);
 
 /* The memory slots, by address; *@ret is malloc'ed. */
 struct vl_error *vl_kmod_slots(struct vl_kmod *m, struct imee_slot **ret, size_t *nr_ret);
 
 /*
- * Map guest-physical [@gpa, @gpa + @size) at @at (NULL: anywhere), readable. Where a page
- * cannot be had zeros are read, and vl_kmod_sound() tells. NULL: it cannot be mapped.
+ * Map guest-physical [@gpa, @gpa + @size) at @at (NULL: anywhere), readable. A page that the
+ * module cannot get reads as zeros, and vl_kmod_sound() is then false. NULL: it cannot be mapped.
  */
 void *vl_kmod_map(struct vl_kmod *m, void *at, uint64_t gpa, uint64_t size);
 
 /*
- * Is what was read of mappings so far the guest's memory? False when a page could not be
- * had, until vl_kmod_renew(), or the guest has ended. No system call: a look at a page.
+ * Was all that was read from mappings so far the guest's memory? False after a page read as
+ * zeros, until vl_kmod_renew(), and when the guest has ended. No system call: reads the status
+ * page.
  */
 static inline bool vl_kmod_sound(const struct vl_kmod *m)
 {
-	/* What was read before is read before; the processor keeps loads in order. */
+	/* Earlier reads must come before this one; the processor keeps loads in order. */
 	atomic_signal_fence(memory_order_seq_cst);
 	return !m->status->dead && !m->status->zeros;
 }
 
 /*
- * The attachment to @t's guest, owned by the target and made when it is first asked for;
- * NULL: there is none, and *@why_ret (may be NULL), the target's, says why.
+ * The attachment to @t's guest, owned by the target and made by the first call. NULL: there is
+ * none; *@why_ret (@why_ret may be NULL), owned by the target, says why.
  */
 struct vl_kmod *vl_target_module(struct vl_target *t, const struct vl_error **why_ret);
 
-/* Pages that could not be had are asked for again; false: the guest has ended. */
+/* Have the module try again pages that it could not get; false: the guest has ended. */
 bool vl_kmod_renew(struct vl_kmod *m);
 
 /* The registers of all vCPUs, as vl_target_vcpus(). */
@@ -79,12 +79,12 @@ struct vl_error *vl_kmod_vcpus(struct vl_kmod *m, struct vl_vcpu **ret, size_t *
 bool vl_ram_most(const struct vl_target *t, bool (*is)(const struct vl_ram *));
 
 /*
- * Is it the kernel module that maps @t's RAM, rather than the files behind it? Both never
- * map into one process: when the host takes a page out of such a file it holds the lock of
- * that file's mappings (i_mmap_rwsem) while the module waits for that of its own, and to
- * make a virtual machine in this process the kernel takes the locks of all its areas
- * (mm_take_all_locks()), perhaps the other way round. Files do where they can be mapped
- * and hold the larger part; what else there is, is then read by system calls.
+ * Is @t's RAM mapped by the kernel module? Else it is mapped from the files behind it. One
+ * process never has mappings of both. When the host takes a page out of such a file, it holds
+ * the lock of that file's mappings (i_mmap_rwsem) while the module waits for the lock of its
+ * own. When a virtual machine is made in this process, the kernel takes the locks of all its
+ * areas (mm_take_all_locks()), perhaps in the opposite order. Files are used if they can be
+ * mapped and hold more than half of the RAM; system calls then read the rest.
  */
 bool vl_ram_by_module(struct vl_target *t);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Any process with a guest on KVM, by its process id: Firecracker, crosvm, kvmtool, a
- * QEMU without a monitor. The kernel module tells all there is to know of it.
+ * QEMU without a monitor. The kernel module is the only source of facts about the guest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 
 static struct vl_error *kvm_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
 {
-	/* The module was asked before, and something is in its way. */
+	/* vl_target_vcpus() has asked the module in vain: ask again for the error. */
 	return vl_kmod_vcpus(t->module, ret, nr_ret);
 }
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A libvirt domain. libvirt says which process it is, and passes commands on to
- * the human monitor (which taints the domain "custom-monitor"). QMP's
- * dump-guest-memory never goes that way: libvirtd 9.0.0 crashes on the event at
- * its end.
+ * A libvirt domain. libvirt knows its process, and passes commands on to the human monitor (which
+ * taints the domain "custom-monitor"). Never send QMP's dump-guest-memory through it: libvirtd
+ * 9.0.0 crashes on the event at its end.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -20,18 +19,18 @@
 #include "proc.h"
 
 /*
- * Libvirt's functions wait for its daemon, and that for a QEMU, with no end of their own. Each
- * question is therefore one call of these, in a thread of its own (bounded.h). While it runs
- * the domain belongs to it. A domain whose call does not end is lost: nobody touches it again.
+ * libvirt's functions wait for its daemon, and the daemon for a QEMU, without a timeout. So each
+ * question is one struct call, in a thread of its own (bounded.h). The thread owns the domain
+ * while it runs. After a timeout the domain is lost, and is never touched again.
  */
 struct call {
 	struct vl_domain *d;
 	struct vl_error *(*fn)(struct call *c);
 	struct vl_error *err;
 	char command[64]; /* for the human monitor */
-	char *text;	  /* its answer */
-	bool no_such;	  /* the reason is that there is no such domain, or no libvirt */
-	bool suspended;	  /* its state is that of a suspended domain */
+	char *text;	  /* the monitor's answer */
+	bool no_such;	  /* err means that there is no such domain, or no libvirt */
+	bool suspended;	  /* the domain is suspended */
 	pid_t pid;
 	char uuid[VIR_UUID_STRING_BUFLEN];
 	struct vl_target_info info;
@@ -78,8 +77,8 @@ static struct vl_error *no_answer(void)
 }
 
 /*
- * Ask libvirt by @fn about *@dp, which becomes NULL when there is no answer within @ms. *@ret is
- * for the caller to end by free_call(), and not NULL unless an error is returned.
+ * Ask libvirt by @fn about *@dp, which becomes NULL when there is no answer within @ms. The caller
+ * frees *@ret by free_call(); it can be NULL only after an error.
  */
 static struct vl_error *ask(struct vl_domain **dp, struct vl_error *(*fn)(struct call *),
 			    unsigned int ms, const char *command, struct call **ret)
@@ -150,7 +149,7 @@ static struct vl_error *call_hmp(struct call *c)
 			     "the connection must have the right to it: run as root");
 }
 
-/* Nobody freezes the process meanwhile, and one that somebody stopped is not asked. */
+/* Keep tools from freezing the process meanwhile. A stopped process is not asked. */
 static struct vl_error *domain_hmp(void *ctx, const char *command, char **ret)
 {
 	_cleanup_call_ struct call *c = NULL;
@@ -195,7 +194,7 @@ static bool get_suspended(const struct vl_domain *d, bool *ret)
 	return true;
 }
 
-/* True as well where it runs already: tool and guard may both ask for that. */
+/* Also true if the domain runs already: tool and guard may both resume it. */
 static bool resume(const struct vl_domain *d)
 {
 	bool suspended;
@@ -248,9 +247,9 @@ static struct vl_error *domain_unsuspend(struct vl_target *t)
 }
 
 /*
- * In the guard, which has only a copy of the connection's memory and not its
- * socket: connect anew, from what suspend's preparation has loaded. In a process that can be
- * ended, as libvirt may not answer.
+ * In the guard, which has a copy of the connection's memory but not its socket: make a new
+ * connection, by the functions that domain_prepare() has loaded. In a child process, which can
+ * be killed when libvirt does not answer.
  */
 static void domain_guard_resume(const struct vl_target *t, int fd)
 {
@@ -300,8 +299,8 @@ static struct vl_error *call_disconnect(struct call *c)
 }
 
 /*
- * The daemon may end and come again before the next question. A suspend goes by
- * the connection that it has.
+ * Disconnect, as the daemon may end and start again before the next question. In the mode
+ * suspend the connection is kept: pauses need it.
  */
 static void domain_rest(struct vl_target *t)
 {
@@ -374,7 +373,7 @@ static const struct vl_target_ops domain_ops = {
 	.close = domain_close,
 };
 
-/* What was known last time, if that process still runs and its map still fits. */
+/* Use the cache: the process that was found last time still runs, and its RAM map fits. */
 static bool known(struct vl_target *t, struct vl_domain *d)
 {
 	char run[64], uuid[40];
@@ -392,7 +391,10 @@ static bool known(struct vl_target *t, struct vl_domain *d)
 	return false;
 }
 
-/* Not known: of several tools one asks libvirt, and the monitor, and the others wait. */
+/*
+ * Ask libvirt, and the monitor. The caller holds the domain's lock, so that of several tools one
+ * asks and the others wait.
+ */
 static struct vl_error *find_domain(struct vl_target *t, struct vl_spec *s)
 {
 	_cleanup_call_ struct call *c = NULL, *sev = NULL;

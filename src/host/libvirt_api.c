@@ -4,7 +4,7 @@
 #include <dlfcn.h>
 #include <stddef.h>
 
-/* libvirt prints every error to stderr unless told where else it goes. */
+/* Without a function of ours libvirt prints every error to stderr. */
 static void quiet(void *data, virErrorPtr err)
 {
 	(void)data;

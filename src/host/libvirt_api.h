@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libvirt, loaded when a domain is named and not before: linking it costs every
- * run of every tool some 15 ms (measured, version 9.0), and a host with bare
- * QEMUs or dumps alone need not have it.
+ * libvirt, loaded when a domain is first named. Linked, it would cost every run of every tool some
+ * 15 ms (measured, version 9.0), and hosts with bare QEMUs or dumps only would need it, too.
  */
 #ifndef VLENS_HOST_LIBVIRT_API_H
 #define VLENS_HOST_LIBVIRT_API_H
@@ -13,7 +12,7 @@
 
 #include "error.h"
 
-/* The functions we use, under libvirt's names less "vir". */
+/* The functions we use, by libvirt's names without "vir". */
 #define VL_LIBVIRT_FUNCTIONS(F) \
 	F(ConnectOpen) \
 	F(ConnectClose) \
@@ -44,8 +43,8 @@ struct vl_libvirt_api {
 };
 
 /*
- * Load libvirt; it then prints nothing by itself. It is never unloaded. The
- * error says that it is not installed.
+ * Load libvirt, and silence its own messages. It is never unloaded. The error says that it is not
+ * installed.
  */
 struct vl_error *vl_libvirt_load(struct vl_libvirt_api *ret);
 

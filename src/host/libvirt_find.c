@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which domain, and which process: what libvirt is asked first. */
+/* Find a domain at libvirt, and its process. */
 #include "libvirt_find.h"
 
 #include <ctype.h>
@@ -13,7 +13,6 @@
 #include "proc.h"
 #include "qemu_args.h"
 
-/* libvirt's last error, on one line. */
 struct vl_error *vl_domain_error(const struct vl_domain *d, const char *what)
 {
 	virErrorPtr e = d->vir.GetLastError();
@@ -27,7 +26,7 @@ struct vl_error *vl_domain_hinted(struct vl_error *err)
 	return vl_error_hint(err, "see whether virsh can: virsh list --all");
 }
 
-/* What to do when libvirt does not let us in. */
+/* The hint when the connection fails. */
 static const char *connect_hint(const struct vl_domain *d)
 {
 	virErrorPtr e = d->vir.GetLastError();
@@ -42,7 +41,7 @@ static const char *connect_hint(const struct vl_domain *d)
 	case VIR_ERR_AUTH_UNAVAILABLE:
 		return "run as root; guests of your own session are on -c qemu:///session";
 	case VIR_ERR_SYSTEM_ERROR:
-		/* Its first number is errno. */
+		/* For this code, int1 is errno. */
 		if (e->int1 == EACCES || e->int1 == EPERM)
 			return "run as root; guests of your own session are on "
 			       "-c qemu:///session";
@@ -72,7 +71,7 @@ struct vl_error *vl_domain_connect(struct vl_domain *d)
 			     connect_hint(d));
 }
 
-/* The contract of virsh: id, UUID, name. A name may be a number. */
+/* In virsh's order: id, UUID, name. A name may be a number. */
 virDomainPtr vl_domain_lookup(const struct vl_domain *d, const char *spec)
 {
 	virDomainPtr dom = NULL;
@@ -107,7 +106,6 @@ static struct vl_error *no_such_domain(const struct vl_domain *d, bool *no_such_
 	return err;
 }
 
-/* Find the domain unless that has been done. */
 struct vl_error *vl_domain_need(struct vl_domain *d, bool *no_such_ret)
 {
 	struct vl_error *err;
@@ -165,7 +163,7 @@ struct vl_error *vl_domain_check(const struct vl_domain *d)
 	}
 }
 
-/* Encrypted memory would read as noise: say so instead. */
+/* Encrypted memory reads as noise: fail instead. */
 struct vl_error *vl_domain_encrypted(const struct vl_domain *d)
 {
 	_cleanup_free_ char *xml = d->vir.DomainGetXMLDesc(d->dom, 0);
@@ -188,7 +186,7 @@ bool vl_domain_runs(pid_t pid, const char *uuid)
 	return qa.is_qemu && !strcasecmp(qa.uuid, uuid);
 }
 
-/* The pid out of libvirt's pid file in @dir, 0 if that does not serve. */
+/* The pid in libvirt's pid file in @dir; 0: no file, or not the domain's process. */
 static pid_t pid_from_file(const char *dir, const char *sub, const char *name, const char *uuid)
 {
 	_cleanup_free_ char *path = NULL, *text = NULL;
@@ -204,7 +202,6 @@ static pid_t pid_from_file(const char *dir, const char *sub, const char *name, c
 	return pid > 0 && vl_domain_runs(pid, uuid) ? pid : 0;
 }
 
-/* The process of the domain. */
 struct vl_error *vl_domain_pid(const struct vl_domain *d, pid_t *ret)
 {
 	const char *name = d->vir.DomainGetName(d->dom);
@@ -215,7 +212,7 @@ struct vl_error *vl_domain_pid(const struct vl_domain *d, pid_t *ret)
 
 	if (d->vir.DomainGetUUIDString(d->dom, uuid) < 0)
 		return vl_domain_hinted(vl_domain_error(d, "cannot get the domain's UUID"));
-	/* Where libvirt's daemons keep them: of the system, of a session. */
+	/* The pid files of libvirt's daemons: of the system, of a session. */
 	pid = pid_from_file("/run/libvirt", "qemu", name, uuid);
 	if (!pid)
 		pid = pid_from_file(getenv("XDG_RUNTIME_DIR"), "libvirt/qemu/run", name, uuid);

@@ -14,14 +14,14 @@
 #include "../base/lock.h"
 
 #define MS 1000000ULL
-/* For tools before us: each has its turn for some milliseconds, a first contact for 100. */
+/* For all tools before us. A turn takes some milliseconds, one with a first contact 100 ms. */
 #define TURN_TIMEOUT_NS (20 * VL_NSEC_PER_SEC)
-/* For one of them to begin its turn, or to end it. */
+/* For one of these tools to begin its turn, or to end it. */
 #define STEP_TIMEOUT_NS (5 * VL_NSEC_PER_SEC)
-/* For a greeting, of all sockets together, where clients that are no tools have them. */
+/* For a greeting, of all sockets together, when clients other than tools have them. */
 #define GREETING_TIMEOUT_NS (1500 * MS)
 #define FIRST_GREETING_NS (100 * MS)
-/* What other tools found out before that is not true any more. */
+/* What other tools noted longer ago than this is stale. */
 #define FRESH_NS VL_NSEC_PER_SEC
 /* For all that is asked in one turn: `info mtree -f` takes a millisecond. */
 #define TALK_TIMEOUT_NS (10 * VL_NSEC_PER_SEC)
@@ -75,7 +75,7 @@ void vl_monitor_rest(struct vl_target *t, struct vl_monitor *m)
 
 /* ---- which process ---- */
 
-/* Whoever was found to listen there before. */
+/* Bind @t to the process that was found to listen at this socket before, if it still runs. */
 static bool remembered(struct vl_target *t, const char *key)
 {
 	struct vl_turn turn;
@@ -121,7 +121,7 @@ vl_monitor_bind(struct vl_target *t, struct vl_monitor *m, const struct vl_qmp_a
 		return NULL;
 	if (has_key)
 		m->lock = vl_run_lock(STEP_TIMEOUT_NS / MS, key);
-	/* Who has had it for so long has left a note by now, or hangs. */
+	/* The tool that held the lock meanwhile has left a note by now, or hangs. */
 	if (has_key && remembered(t, key)) {
 		hang_up(t, m);
 		return NULL;
@@ -129,7 +129,7 @@ vl_monitor_bind(struct vl_target *t, struct vl_monitor *m, const struct vl_qmp_a
 	if (m->lock == VL_LOCK_BUSY)
 		return vl_discard(search(t, a)) ? busy() : NULL;
 	err = vl_qmp_connect(a, vl_now_ns() + FIRST_GREETING_NS, &m->qmp);
-	/* A queue that is full stays so for as long as the client that is served. */
+	/* A full queue stays full until the client that is served leaves. */
 	if (!err && !m->qmp) {
 		err = vl_discard(search(t, a)) ? busy() : NULL;
 		hang_up(t, m);
@@ -148,7 +148,7 @@ vl_monitor_bind(struct vl_target *t, struct vl_monitor *m, const struct vl_qmp_a
 
 /* ---- whose turn ---- */
 
-/* Is it this guest's process that we are connected to? */
+/* An error unless we are connected to this guest's process. */
 static struct vl_error *check_owner(struct vl_target *t, const struct vl_qmp_address *a,
 				    struct vl_qmp *qmp)
 {
@@ -169,8 +169,8 @@ static struct vl_error *check_owner(struct vl_target *t, const struct vl_qmp_add
 }
 
 /*
- * Have our turn at @a until @deadline. NULL and not *@ret: it is busy. The lock is ours
- * already.
+ * Take our turn at @a, whose lock we hold: wait @wait_ns at most for the greeting. *@ret: it
+ * came. NULL and *@ret false: the monitor is busy.
  */
 static struct vl_error *attempt(struct vl_target *t, struct vl_monitor *m,
 				const struct vl_qmp_address *a, uint64_t wait_ns, bool *ret)
@@ -195,20 +195,20 @@ static struct vl_error *attempt(struct vl_target *t, struct vl_monitor *m,
 	return err;
 }
 
-/* What is known while the sockets are tried in turn. */
+/* The state while the sockets are tried in turn. */
 struct turns {
 	uint64_t start;
-	struct vl_error *failed[VL_QEMU_MONITORS + 1]; /* not to be tried again */
-	struct vl_error *silent;		       /* why one says nothing */
-	uint64_t own;				       /* how long we have waited for a greeting */
-	uint64_t together; /* how long tools have, as of now, of all sockets together */
-	uint64_t spoke;	   /* when one of them has last greeted a tool */
-	bool hopeful;	   /* there is one of which it is not known that it is silent */
-	bool others;	   /* tools have some of them */
-	size_t open;	   /* that have not failed */
+	struct vl_error *failed[VL_QEMU_MONITORS + 1]; /* these are not tried again */
+	struct vl_error *silent;		       /* why a socket sent no greeting */
+	uint64_t own;				       /* ns that we have waited for a greeting */
+	uint64_t together; /* ns that all tools have, over all sockets, as of this round */
+	uint64_t spoke;	   /* when a socket last greeted a tool */
+	bool hopeful;	   /* a socket is not known to be silent */
+	bool others;	   /* other tools hold the lock of a socket */
+	size_t open;	   /* sockets that have not failed */
 };
 
-/* What the tools know of a socket that is not our turn now. */
+/* Take over what other tools have noted of the socket. */
 static void take_note(struct turns *s, const char *key)
 {
 	struct vl_turn turn;
@@ -238,7 +238,7 @@ static bool one_round(struct vl_target *t, struct vl_monitor *m, uint64_t wait_n
 			continue;
 		s->open++;
 		has_key = key_of(a, key);
-		/* Connected when its process was looked for: that is the first. */
+		/* vl_monitor_bind() may have left a connection and a lock: of the first socket. */
 		if (!m->qmp && has_key)
 			m->lock = vl_run_lock(0, key);
 		if (m->lock == VL_LOCK_BUSY) {
@@ -269,7 +269,7 @@ static bool one_round(struct vl_target *t, struct vl_monitor *m, uint64_t wait_n
 	return false;
 }
 
-/* Nobody will greet us. */
+/* No greeting will come any more. */
 static bool hopeless(const struct turns *s)
 {
 	uint64_t now = vl_now_ns(), step = s->spoke > s->start ? s->spoke : s->start;
@@ -279,7 +279,7 @@ static bool hopeless(const struct turns *s)
 	       (!s->hopeful && s->together >= GREETING_TIMEOUT_NS);
 }
 
-/* The error after all was tried. */
+/* The error when no socket has greeted us. */
 static struct vl_error *no_turn(struct turns *s, size_t nr)
 {
 	struct vl_error *err = NULL;

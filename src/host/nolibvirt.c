@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* In the place of libvirt.c when vlens is built without libvirt. */
+/* Replaces libvirt.c when vlens is built without libvirt. */
 #include "internal.h"
 
 struct vl_error *vl_libvirt_open(struct vl_target *t, struct vl_spec *s)
