@@ -282,6 +282,8 @@ static struct vl_error *init_filter(struct vl_redirect *r)
 
 static struct vl_error *init(struct vl_redirect *r)
 {
+	struct vl_error *err;
+
 	for (size_t i = 0; i < vl_policy_nr; i++)
 		if (vl_policy[i].decision != TRACE && vl_policy[i].nr >= 0 &&
 		    vl_policy[i].nr < VL_NR_MAX)
@@ -289,9 +291,13 @@ static struct vl_error *init(struct vl_redirect *r)
 	r->chunk = malloc(VL_CHUNK);
 	if (!r->chunk)
 		return vl_error_nomem();
+	err = vl_own_init(r);
+	if (err)
+		return err;
+	/* In a folder of the program's own, if it is one. */
 	vl_own_start(r);
 	vl_given_init(r);
-	return vl_own_init(r);
+	return NULL;
 }
 
 /* Start the program. Slow work is done while the program's process prepares itself. */
