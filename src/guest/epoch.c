@@ -63,7 +63,7 @@ static struct vl_error *ready(struct vl_guest *g)
 {
 	const struct vl_clone_start start = {
 		.attach = g->attach,
-		.view = g->view,
+		.snapshot = g->view,
 		.executor = g->executor,
 		.cpu = g->cpu,
 		.as = g->as,

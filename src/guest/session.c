@@ -101,10 +101,10 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 	if (sys->open)
 		return NULL;
 	sys->missed = 0;
-	g->memo.engineless = false;
+	g->memo.no_executor = false;
 	forget_old(g);
 	err = vl_epoch_open(g);
-	if (err && g->memo.engineless && !g->emulator && vl_emulator_is_built()) {
+	if (err && g->memo.no_executor && !g->emulator && vl_emulator_is_built()) {
 		g->want = VL_WANT_EMULATOR;
 		/* Why the engine before it was left says more than that there is no other. */
 		if (!*g->no_kvm)

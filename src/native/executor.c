@@ -82,7 +82,7 @@ static void native_set_gs(struct vl_executor_state *e, uint64_t gs_base, uint64_
 	VL_CTL->percpu = gs_base;
 }
 
-static struct vl_error *native_create(const struct vl_vcpu_state *st, struct vl_snapshot *view,
+static struct vl_error *native_create(const struct vl_vcpu_state *st, struct vl_snapshot *snapshot,
 				      const struct vl_vcpu_region *own,
 				      struct vl_executor_state **ret)
 {
@@ -96,7 +96,7 @@ static struct vl_error *native_create(const struct vl_vcpu_state *st, struct vl_
 	if (!e)
 		return vl_error_nomem();
 	e->st = *st;
-	e->view = view;
+	e->snapshot = snapshot;
 	e->own = *own;
 	e->pt = vl_pgtable(st->cr3, st->cr4);
 	err = map_ours(e);
@@ -129,7 +129,7 @@ static struct vl_error *native_create(const struct vl_vcpu_state *st, struct vl_
 uint64_t vl_native_missed(void)
 {
 	struct vl_native_ctl *ctl = VL_CTL;
-	struct vl_executor_state *e = ctl->engine;
+	struct vl_executor_state *e = ctl->executor;
 	uint64_t code;
 
 	e->nr_misses++;

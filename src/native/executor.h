@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The engine that runs the guest's kernel as rewritten code. */
+/* The executor that runs the guest's kernel as rewritten code. */
 #ifndef VLENS_NATIVE_EXECUTOR_H
 #define VLENS_NATIVE_EXECUTOR_H
 

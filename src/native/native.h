@@ -15,7 +15,7 @@
  * mapped at two such addresses as well, and rsp has the low one in place of the kernel's.
  *
  * Pages. What an address folds to is mapped when it is first touched: the handler of
- * SIGSEGV walks the guest's tables, and maps the view's memory a second time.
+ * SIGSEGV walks the guest's tables, and maps the snapshot's memory a second time.
  *
  * What is ours lies where the guest has nothing, but a wild pointer of its could lead
  * there. So the address of an access is looked up in a table by its TiB before, where it
@@ -24,7 +24,7 @@
  * Code. A block is translated when control first reaches it, and ends in jumps to others
  * that are filled in when they are first taken. Indirect ones go through a table.
  *
- * What is not understood ends the run as one that this engine cannot go on with.
+ * What is not understood ends the run as one that this executor cannot go on with.
  */
 #ifndef VLENS_NATIVE_NATIVE_H
 #define VLENS_NATIVE_NATIVE_H
@@ -72,7 +72,7 @@ struct vl_native_ctl {
 	uint64_t percpu; /* base of the kernel's gs */
 	/* --- of C only --- */
 	const char *why;
-	struct vl_executor_state *engine;
+	struct vl_executor_state *executor;
 };
 
 #define VL_CTL_IS(offset, field) \
@@ -151,7 +151,7 @@ struct vl_native_replaced {
 /* The guest's @size bytes at @va, which are at @gpa, are mapped at @host, too. */
 struct vl_native_alias {
 	uint64_t host, size, va, gpa;
-	bool writable, view;
+	bool writable, in_snapshot;
 };
 
 /* Where something of ours is, below VL_NATIVE_G: [start, end), nothing if they are the same. */
@@ -182,7 +182,7 @@ struct vl_native_peeked {
 
 struct vl_executor_state {
 	struct vl_vcpu_state st;
-	struct vl_snapshot *view;
+	struct vl_snapshot *snapshot;
 	struct vl_vcpu_region own;
 	struct vl_pgtable pt;
 

@@ -23,20 +23,21 @@
 #define MAPPINGS_ROOM (64UL << 30)
 
 /* Memory behind @gpa, in this process; *@left_ret bytes of it follow each other. */
-static void *behind(struct vl_executor_state *e, uint64_t gpa, uint64_t *left_ret, bool *view_ret)
+static void *behind(struct vl_executor_state *e, uint64_t gpa, uint64_t *left_ret,
+		    bool *in_snapshot_ret)
 {
 	const struct vl_snapshot_range *r;
 	size_t nr;
 
-	*view_ret = false;
+	*in_snapshot_ret = false;
 	if (gpa >= e->own.gpa && gpa - e->own.gpa < e->own.size) {
 		*left_ret = e->own.size - (gpa - e->own.gpa);
 		return (char *)e->own.host + (gpa - e->own.gpa);
 	}
-	r = vl_snapshot_ranges(e->view, &nr);
+	r = vl_snapshot_ranges(e->snapshot, &nr);
 	for (size_t i = 0; i < nr; i++)
 		if (gpa >= r[i].gpa && gpa - r[i].gpa < r[i].size) {
-			*view_ret = true;
+			*in_snapshot_ret = true;
 			*left_ret = r[i].size - (gpa - r[i].gpa);
 			return (char *)r[i].host + (gpa - r[i].gpa);
 		}
@@ -52,8 +53,8 @@ static void *behind(struct vl_executor_state *e, uint64_t gpa, uint64_t *left_re
 static bool read_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 {
 	uint64_t left;
-	bool view;
-	const void *p = behind(ctx, gpa, &left, &view);
+	bool in_snapshot;
+	const void *p = behind(ctx, gpa, &left, &in_snapshot);
 
 	if (!p || left < sizeof(*ret))
 		return false;
@@ -78,14 +79,14 @@ bool vl_native_read(struct vl_executor_state *e, uint64_t va, void *buf, size_t 
 		size_t n = VL_PAGE_SIZE - (va & (VL_PAGE_SIZE - 1));
 		struct vl_xlat x;
 		uint64_t left;
-		bool view;
+		bool in_snapshot;
 		const void *p;
 
 		if (n > len)
 			n = len;
 		if (!vl_translate(&e->pt, read_entry, e, va, &x) || (exec && x.flags & X86_PTE_NX))
 			return false;
-		p = behind(e, x.gpa, &left, &view);
+		p = behind(e, x.gpa, &left, &in_snapshot);
 		if (!p || left < n)
 			return false;
 		memcpy(out, p, n);
@@ -98,12 +99,12 @@ bool vl_native_read(struct vl_executor_state *e, uint64_t va, void *buf, size_t 
 	return true;
 }
 
-/* Unmap @a; the caller drops it from the engine's list. */
+/* Unmap @a; the caller drops it from the executor's list. */
 static void unmap(struct vl_executor_state *e, const struct vl_native_alias *a)
 {
 	munmap((void *)a->host, a->size);
-	if (a->view)
-		vl_snapshot_unalias(e->view, a->host);
+	if (a->in_snapshot)
+		vl_snapshot_unalias(e->snapshot, a->host);
 }
 
 /* Note @a in place of what is mapped there. */
@@ -148,7 +149,7 @@ static bool peek_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 	/* Whole tables: where memory is not mapped here each read is a message. */
 	if (!p->has || p->gpa != (gpa & VL_PAGE_MASK)) {
 		p->gpa = gpa & VL_PAGE_MASK;
-		p->has = vl_snapshot_peek_page(e->view, p->gpa, p->entries);
+		p->has = vl_snapshot_peek_page(e->snapshot, p->gpa, p->entries);
 		if (!p->has)
 			return false;
 	}
@@ -210,7 +211,7 @@ static bool find_ours(struct vl_executor_state *e)
 	dl_iterate_phdr(add_object, &m);
 	add_mapping(&m, (uint64_t)&m, (uint64_t)(&m + 1)); /* a stack */
 	add_mapping(&m, (uint64_t)e->own.host, (uint64_t)e->own.host + e->own.size);
-	r = vl_snapshot_ranges(e->view, &nr);
+	r = vl_snapshot_ranges(e->snapshot, &nr);
 	for (size_t i = 0; i < nr; i++) {
 		add_mapping(&m, (uint64_t)r[i].host, (uint64_t)r[i].host + r[i].size);
 		if (r[i].again)
@@ -266,7 +267,7 @@ bool vl_native_has_room(struct vl_executor_state *e)
 	return true;
 }
 
-/* The same as vl_snapshot_alias() of what is not the view's. */
+/* The same as vl_snapshot_alias() of what is not the snapshot's. */
 static bool map_again(void *p, uint64_t size, void *at, bool writable)
 {
 	return mremap(p, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at) != MAP_FAILED &&
@@ -276,9 +277,9 @@ static bool map_again(void *p, uint64_t size, void *at, bool writable)
 /* Map what @a says, which is at @p. */
 static bool alias(struct vl_executor_state *e, const struct vl_native_alias *a, void *p)
 {
-	return note(e, a) && (a->view ? vl_snapshot_alias(e->view, a->gpa, a->size, (void *)a->host,
-							  a->writable) :
-					map_again(p, a->size, (void *)a->host, a->writable));
+	return note(e, a) && (a->in_snapshot ? vl_snapshot_alias(e->snapshot, a->gpa, a->size,
+								 (void *)a->host, a->writable) :
+					       map_again(p, a->size, (void *)a->host, a->writable));
 }
 
 /* Pages that are mapped at once, where tables map each by itself. */
@@ -294,7 +295,7 @@ static uint64_t look_around(struct vl_executor_state *e, uint64_t *va, uint64_t 
 {
 	uint64_t first = *va & ~(AROUND - 1), start = *va, end = *va + VL_PAGE_SIZE, size, left;
 	struct vl_xlat x;
-	bool view;
+	bool in_snapshot;
 
 	while (start > first && vl_translate(&e->pt, read_entry, e, start - VL_PAGE_SIZE, &x) &&
 	       x.size == VL_PAGE_SIZE && x.gpa + (*va - start) + VL_PAGE_SIZE == *gpa &&
@@ -305,8 +306,8 @@ static uint64_t look_around(struct vl_executor_state *e, uint64_t *va, uint64_t 
 	       !((x.flags ^ flags) & X86_PTE_RW))
 		end += VL_PAGE_SIZE;
 	size = end - start;
-	if (!is_free(e, start, size) || !behind(e, *gpa - (*va - start), &left, &view) || !view ||
-	    left < size)
+	if (!is_free(e, start, size) || !behind(e, *gpa - (*va - start), &left, &in_snapshot) ||
+	    !in_snapshot || left < size)
 		return VL_PAGE_SIZE;
 	*gpa -= *va - start;
 	*va = start;
@@ -319,7 +320,7 @@ enum vl_native_page vl_native_map(struct vl_executor_state *e, uint64_t va, bool
 	uint64_t page, size, left, base;
 	struct vl_native_alias a;
 	struct vl_xlat x;
-	bool view;
+	bool in_snapshot;
 	void *p;
 
 	if (!vl_translate(&e->pt, read_entry, e, va, &x))
@@ -327,27 +328,27 @@ enum vl_native_page vl_native_map(struct vl_executor_state *e, uint64_t va, bool
 	if (write && !(x.flags & X86_PTE_RW))
 		return VL_PAGE_FAULT;
 	*gpa_ret = x.gpa;
-	p = behind(e, x.gpa, &left, &view);
+	p = behind(e, x.gpa, &left, &in_snapshot);
 	if (!p)
 		return VL_PAGE_PHYS;
 	size = x.size;
 	page = x.gpa & ~(size - 1);
 	base = va & ~(size - 1);
-	p = behind(e, page, &left, &view);
+	p = behind(e, page, &left, &in_snapshot);
 	if (!p || left < size) {
 		size = VL_PAGE_SIZE;
 		page = x.gpa & VL_PAGE_MASK;
 		base = va & VL_PAGE_MASK;
-		p = behind(e, page, &left, &view);
+		p = behind(e, page, &left, &in_snapshot);
 		if (!p || left < size)
 			return VL_PAGE_PHYS;
 	}
-	if (view && size == VL_PAGE_SIZE)
+	if (in_snapshot && size == VL_PAGE_SIZE)
 		size = look_around(e, &base, &page, x.flags);
 	if (!is_free(e, base, size))
 		return VL_PAGE_BROKEN;
-	a = (struct vl_native_alias){ vl_native_fold(base), size, base, page,
-				      x.flags & X86_PTE_RW, view };
+	a = (struct vl_native_alias){ vl_native_fold(base), size,	base, page,
+				      x.flags & X86_PTE_RW, in_snapshot };
 	return alias(e, &a, p) ? VL_PAGE_MAPPED : VL_PAGE_BROKEN;
 }
 
@@ -357,17 +358,17 @@ enum vl_native_page vl_native_map_page(struct vl_executor_state *e, uint64_t va,
 	struct vl_native_alias a;
 	uint64_t left;
 	struct vl_xlat x;
-	bool view;
+	bool in_snapshot;
 	void *p;
 
 	if (!vl_translate(&e->pt, read_entry, e, va, &x) || (write && !(x.flags & X86_PTE_RW)))
 		return VL_PAGE_FAULT;
 	*gpa_ret = x.gpa & VL_PAGE_MASK;
-	p = behind(e, *gpa_ret, &left, &view);
+	p = behind(e, *gpa_ret, &left, &in_snapshot);
 	if (!p || left < VL_PAGE_SIZE)
 		return VL_PAGE_PHYS;
 	a = (struct vl_native_alias){ at & VL_PAGE_MASK, VL_PAGE_SIZE,	       va & VL_PAGE_MASK,
-				      *gpa_ret,		 x.flags & X86_PTE_RW, view };
+				      *gpa_ret,		 x.flags & X86_PTE_RW, in_snapshot };
 	return alias(e, &a, p) ? VL_PAGE_MAPPED : VL_PAGE_BROKEN;
 }
 
@@ -384,7 +385,7 @@ static bool held_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 
 	if (gpa >= e->own.gpa && gpa - e->own.gpa < e->own.size)
 		return read_entry(ctx, gpa, ret);
-	return vl_snapshot_held_entry(e->view, gpa, ret);
+	return vl_snapshot_held_entry(e->snapshot, gpa, ret);
 }
 
 /* Would it be mapped as it is? @walks is how many translations may still be made for that. */

@@ -278,8 +278,8 @@ static void guest_signal(struct vl_executor_state *e, int sig, ucontext_t *uc)
  */
 __attribute__((no_stack_protector)) static void on_signal(int sig, siginfo_t *info, void *context)
 {
-	/* There is one such engine in a process, for ctl is at a fixed address. */
-	struct vl_executor_state *e = VL_CTL->engine;
+	/* There is one such executor in a process, for ctl is at a fixed address. */
+	struct vl_executor_state *e = VL_CTL->executor;
 	ucontext_t *uc = context;
 
 	(void)info;
@@ -321,7 +321,7 @@ struct vl_error *vl_native_signals(struct vl_executor_state *e)
 	if (err)
 		return err;
 	sigfillset(&sa.sa_mask);
-	VL_CTL->engine = e;
+	VL_CTL->executor = e;
 	e->has_signals = true;
 	if (sigaltstack(&stack, &e->old_stack))
 		return vl_error_os(errno, "cannot set a signal stack");

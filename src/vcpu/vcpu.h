@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The vCPU that a clone runs on: small enough that Unicorn and KVM can both be
- * behind it. It executes at CPL 0 over a private view of the guest's memory
+ * behind it. It executes at CPL 0 over a private snapshot of the guest's memory
  * and stops at `hlt` and at every exception; what an exception means is for
  * the caller (vmst/call.c) to say.
  */
@@ -44,7 +44,7 @@ struct vl_regs {
 /* Of code that replaces other. */
 #define VL_CODE_MAX 64
 
-#define VL_ROOM_PAGES 4
+#define VL_SCRATCH_PAGES 4
 #define VL_NR_CAPS 20
 
 /* What does not change from call to call. */
@@ -55,10 +55,10 @@ struct vl_vcpu_state {
 	uint64_t gs_base;	 /* active */
 	uint64_t kernel_gs_base; /* what swapgs brings in */
 	/*
-	 * VL_ROOM_PAGES pages of the clone's own that the engine may use, mapped at
+	 * VL_SCRATCH_PAGES pages of the clone's own that the executor may use, mapped at
 	 * @scratch_va: the first can be executed, the others be written to.
 	 */
-	void *room;
+	void *scratch;
 	uint64_t scratch_va;
 	/* The stack that calls begin on, in the clone's own memory, and where they return to. */
 	uint64_t stack_va, stack_gpa, stack_size, return_va;
@@ -70,7 +70,7 @@ struct vl_vcpu_state {
 	unsigned nr_caps;
 	const struct vl_machine_host *host; /* of KVM; NULL: look */
 	/*
-	 * An engine that keeps code translated calls @on_code(@ctx) for the first and the last
+	 * An executor that keeps code translated calls @on_code(@ctx) for the first and the last
 	 * byte of each piece at @code_from or above (0: of none), once at least: a guest's
 	 * modules.
 	 */
@@ -92,7 +92,7 @@ enum vl_exit_reason {
 	VL_EXIT_PHYS,	   /* touched guest-physical address with nothing behind it */
 	VL_EXIT_PORT,	   /* about to read or write an I/O port */
 	VL_EXIT_BUDGET,	   /* ran longer than allowed */
-	VL_EXIT_BROKEN,	   /* the engine cannot go on; text in detail */
+	VL_EXIT_BROKEN,	   /* the executor cannot go on; text in detail */
 };
 
 struct vl_exit {
@@ -104,7 +104,7 @@ struct vl_exit {
 
 struct vl_executor_state;
 
-/* What an engine on hardware did so far. */
+/* What an executor on hardware did so far. */
 struct vl_vcpu_count {
 	uint64_t entries; /* of the vCPU, so also returns from there to us */
 	uint64_t exits;	  /* all that KVM counted, with those that it served itself; 0: not known */
@@ -112,12 +112,12 @@ struct vl_vcpu_count {
 
 struct vl_executor_ops {
 	const char *name;
-	bool shared; /* the view's and our own memory must be shared mappings */
+	bool shared; /* the snapshot's and our own memory must be shared mappings */
 	/*
-	 * Make a vCPU over all of @view plus @own, in the state of @st. Nothing
-	 * of @view and @own is copied; both must outlive it.
+	 * Make a vCPU over all of @snapshot plus @own, in the state of @st. Nothing
+	 * of @snapshot and @own is copied; both must outlive it.
 	 */
-	struct vl_error *(*create)(const struct vl_vcpu_state *st, struct vl_snapshot *view,
+	struct vl_error *(*create)(const struct vl_vcpu_state *st, struct vl_snapshot *snapshot,
 				   const struct vl_vcpu_region *own,
 				   struct vl_executor_state **ret);
 	void (*destroy)(struct vl_executor_state *e);

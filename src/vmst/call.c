@@ -39,7 +39,7 @@ static bool read_stack(struct vl_clone *c, uint64_t at, uint64_t *ret)
 	if (!vl_clone_read64(c, at, ret))
 		return false;
 	if (c->ops->code_va)
-		*ret = c->ops->code_va(c->engine, *ret);
+		*ret = c->ops->code_va(c->executor, *ret);
 	return true;
 }
 
@@ -317,8 +317,8 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 	bool fixed;
 
 	for (unsigned traps = 0; traps < MAX_TRAPS; traps++) {
-		c->ops->run(c->engine, regs, c->budget_ns, &exit);
-		failed = vl_snapshot_failed(c->view);
+		c->ops->run(c->executor, regs, c->budget_ns, &exit);
+		failed = vl_snapshot_failed(c->snapshot);
 		if (failed)
 			return vl_error_new(VL_ERR_TARGET, "cannot read the guest's memory: %s",
 					    failed->message);
@@ -330,7 +330,7 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 		case VL_EXIT_BUDGET:
 			return crashed(c, "did not come to an end", regs->rip);
 		case VL_EXIT_PHYS:
-			err = c->ops->map_blank(c->engine, exit.address);
+			err = c->ops->map_blank(c->executor, exit.address);
 			if (err)
 				return err;
 			break;

@@ -19,7 +19,7 @@ enum {
 	OWN_TABLES = 0x2000, /* lower tables, one page each */
 	OWN_CODE = 0x10000,
 	OWN_CLOCKS = 0x11000,
-	OWN_ROOM = 0x12000, /* of the engine */
+	OWN_SCRATCH = 0x12000, /* of the executor */
 	OWN_STACK = 0x20000,
 	OWN_STACK_SIZE = 0x20000,
 	OWN_TASK = 0x50000,
@@ -29,7 +29,7 @@ enum {
 };
 
 /*
- * User addresses of the window, and of the stack, which the engine `native` wants low
+ * User addresses of the window, and of the stack, which the executor `native` wants low
  * (native/native.h): any canonical lower half addresses would do for the others.
  */
 #define USER_VA 0x10000000UL
@@ -62,7 +62,7 @@ static uint64_t *own_path(struct vl_clone *c, uint64_t va, int level, unsigned *
 /* Take over the kernel half of the guest's top-level table. */
 static struct vl_error *copy_top(struct vl_clone *c)
 {
-	const char *src = vl_snapshot_host(c->view, c->root, VL_PAGE_SIZE);
+	const char *src = vl_snapshot_host(c->snapshot, c->root, VL_PAGE_SIZE);
 
 	if (!src)
 		return vl_error_new(VL_ERR_KERNEL, "the guest's page table at 0x%lx is not in RAM",
@@ -91,7 +91,7 @@ static struct vl_error *build_tables(struct vl_clone *c)
 	if (err)
 		return err;
 	/*
-	 * The start of the kernel half is a guard hole that nothing maps; the engine `native`
+	 * The start of the kernel half is a guard hole that nothing maps; the executor `native`
 	 * needs what is above its first 5 TiB.
 	 */
 	for (slot = c->pt.levels == 4 ? 266 : 256; slot < 511 && top[slot] & X86_PTE_P; slot++)
@@ -108,8 +108,8 @@ static struct vl_error *build_tables(struct vl_clone *c)
 	map_own(c, table, 0, OWN_CODE, VL_PAGE_SIZE, X86_PTE_P | X86_PTE_A);
 	map_own(c, table, 2, OWN_CLOCKS, VL_PAGE_SIZE, kernel | X86_PTE_NX);
 	c->clocks_va = c->hlt_va + 2 * VL_PAGE_SIZE;
-	map_own(c, table, 4, OWN_ROOM, VL_PAGE_SIZE, X86_PTE_P | X86_PTE_A);
-	map_own(c, table, 5, OWN_ROOM + VL_PAGE_SIZE, (VL_ROOM_PAGES - 1) * VL_PAGE_SIZE,
+	map_own(c, table, 4, OWN_SCRATCH, VL_PAGE_SIZE, X86_PTE_P | X86_PTE_A);
+	map_own(c, table, 5, OWN_SCRATCH + VL_PAGE_SIZE, (VL_SCRATCH_PAGES - 1) * VL_PAGE_SIZE,
 		kernel | X86_PTE_NX);
 	map_own(c, table, 64, OWN_TASK, OWN_TASK_SIZE, kernel | X86_PTE_NX);
 	c->task_va = c->hlt_va + 64 * VL_PAGE_SIZE;
@@ -143,7 +143,7 @@ static void find_caps(struct vl_clone *c)
 		c->state.nr_caps = VL_NR_CAPS;
 }
 
-/* vl_read_entry_fn over the view and our own tables. */
+/* vl_read_entry_fn over the snapshot and our own tables. */
 static bool read_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 {
 	struct vl_clone *c = ctx;
@@ -152,7 +152,7 @@ static bool read_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 		memcpy(ret, (char *)c->own.host + (gpa - c->own.gpa), sizeof(*ret));
 		return true;
 	}
-	return vl_snapshot_read_entry(c->view, gpa, ret);
+	return vl_snapshot_read_entry(c->snapshot, gpa, ret);
 }
 
 /*
@@ -170,7 +170,8 @@ static void on_code(void *ctx, uint64_t va)
 
 	if (va < NEAR_KERNEL || c->ran[page / 64] >> (page % 64) & 1)
 		return;
-	if (vl_translate(&c->pt, read_entry, c, va, &x) && vl_snapshot_note_code(c->view, x.gpa))
+	if (vl_translate(&c->pt, read_entry, c, va, &x) &&
+	    vl_snapshot_note_code(c->snapshot, x.gpa))
 		c->ran[page / 64] |= 1UL << (page % 64);
 }
 
@@ -190,10 +191,10 @@ static struct vl_error *create(const struct vl_clone_start *start, uint64_t perc
 	if (!c)
 		return vl_error_nomem();
 	c->attach = attach;
-	c->view = start->view;
+	c->snapshot = start->snapshot;
 	c->percpu = percpu;
 
-	ranges = vl_snapshot_ranges(c->view, &nr);
+	ranges = vl_snapshot_ranges(c->snapshot, &nr);
 	end = ranges[nr - 1].gpa + ranges[nr - 1].size;
 	c->own.size = OWN_SIZE;
 	c->own.gpa = (end + OWN_SIZE - 1) & ~(uint64_t)(OWN_SIZE - 1);
@@ -229,7 +230,7 @@ static struct vl_error *create(const struct vl_clone_start *start, uint64_t perc
 		.code_from = vl_symbol(attach->kernel, "_etext"),
 		.on_code = on_code,
 		.ctx = c,
-		.room = (char *)c->own.host + OWN_ROOM,
+		.scratch = (char *)c->own.host + OWN_SCRATCH,
 		.scratch_va = c->hlt_va + 4 * VL_PAGE_SIZE,
 		.stack_va = STACK_VA,
 		.stack_gpa = c->own.gpa + OWN_STACK,
@@ -237,8 +238,8 @@ static struct vl_error *create(const struct vl_clone_start *start, uint64_t perc
 		.return_va = c->hlt_va,
 	};
 	find_caps(c);
-	err = vl_vcpu_create(start->executor, &c->state, c->view, &c->own, &c->ops, &c->engine,
-			     c->why);
+	err = vl_vcpu_create(start->executor, &c->state, c->snapshot, &c->own, &c->ops,
+			     &c->executor, c->why);
 	if (err)
 		goto fail;
 	*ret = c;
@@ -249,7 +250,7 @@ fail:
 }
 
 /*
- * The view was made fresh: take the guest's top-level table of now. What is in the kernel's
+ * The snapshot was made fresh: take the guest's top-level table of now. What is in the kernel's
  * text (patches, translated code) stays.
  */
 static struct vl_error *refresh(struct vl_clone *c, uint64_t percpu)
@@ -261,8 +262,8 @@ static struct vl_error *refresh(struct vl_clone *c, uint64_t percpu)
 	((uint64_t *)c->own.host)[c->slot] = c->slot_entry;
 	c->percpu = percpu;
 	c->user_used = 0;
-	c->ops->set_gs(c->engine, percpu, 0);
-	c->ops->flush(c->engine);
+	c->ops->set_gs(c->executor, percpu, 0);
+	c->ops->flush(c->executor);
 	return NULL;
 }
 
@@ -274,13 +275,13 @@ struct vl_error *vl_clone_make(const struct vl_clone_start *start, struct vl_clo
 	bool fresh = !*c;
 	struct vl_error *err;
 
-	if (!offsets || !vl_snapshot_read(start->view, &attach->pt, offsets + 8UL * start->cpu,
+	if (!offsets || !vl_snapshot_read(start->snapshot, &attach->pt, offsets + 8UL * start->cpu,
 					  &percpu, sizeof(percpu)))
 		return vl_error_hint(
 			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's per-CPU data"),
 			"wait until it has booted");
 	err = fresh ? create(start, percpu, c) : refresh(*c, percpu);
-	memo->engineless = err && fresh;
+	memo->no_executor = err && fresh;
 	if (err)
 		return err;
 	(*c)->budget_ns = start->budget_ns;
@@ -305,16 +306,16 @@ struct vl_error *vl_clone_make(const struct vl_clone_start *start, struct vl_clo
 void vl_clone_count(const struct vl_clone *c, struct vl_vcpu_count *ret)
 {
 	*ret = (struct vl_vcpu_count){ 0 };
-	if (c->engine && c->ops->count)
-		c->ops->count(c->engine, ret);
+	if (c->executor && c->ops->count)
+		c->ops->count(c->executor, ret);
 }
 
 void vl_clone_destroy(struct vl_clone *c)
 {
 	if (!c)
 		return;
-	if (c->engine)
-		c->ops->destroy(c->engine);
+	if (c->executor)
+		c->ops->destroy(c->executor);
 	if (c->own.host)
 		munmap(c->own.host, OWN_SIZE);
 	free(c);
@@ -336,7 +337,7 @@ static bool clone_copy(struct vl_clone *c, uint64_t va, void *buf, size_t len, b
 		if (x.gpa >= c->own.gpa && x.gpa - c->own.gpa < OWN_SIZE)
 			host = (char *)c->own.host + (x.gpa - c->own.gpa);
 		else
-			host = vl_snapshot_host(c->view, x.gpa, n);
+			host = vl_snapshot_host(c->snapshot, x.gpa, n);
 		if (!host)
 			return false;
 		if (write)
@@ -357,7 +358,7 @@ bool vl_clone_read(struct vl_clone *c, uint64_t va, void *buf, size_t len)
 
 bool vl_clone_replace(struct vl_clone *c, uint64_t va, const void *code, size_t len)
 {
-	return c->ops->replace ? c->ops->replace(c->engine, va, code, len) :
+	return c->ops->replace ? c->ops->replace(c->executor, va, code, len) :
 				 vl_clone_write(c, va, code, len);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The clone: one vCPU of the guest, made again over a private view of its
+ * The clone: one vCPU of the guest, made again over a private snapshot of its
  * memory, that runs functions of the guest's kernel. It is alone there: no
  * other CPU runs, no interrupt comes, no lock's holder will ever return it.
  * What the kernel would wait for is granted (patch.c) or ends the call.
@@ -34,11 +34,11 @@
 struct vl_clone {
 	const struct vl_attach *attach;
 	const struct vl_executor_ops *ops;
-	struct vl_executor_state *engine;
+	struct vl_executor_state *executor;
 	char why[VL_EXECUTOR_WHY]; /* it does not run on KVM */
-	bool unfit;		   /* it was the engine that could not go on, in the last call */
+	bool unfit;		   /* it was the executor that could not go on, in the last call */
 	struct vl_vcpu_state state;
-	struct vl_snapshot *view;
+	struct vl_snapshot *snapshot;
 	struct vl_vcpu_region own;
 	struct vl_pgtable pt; /* ours: the guest's kernel half, our user half */
 	uint64_t root;	      /* the guest's top-level table */
@@ -78,7 +78,7 @@ struct vl_clone {
 /* What a clone is to be. */
 struct vl_clone_start {
 	struct vl_attach *attach;
-	struct vl_snapshot *view;
+	struct vl_snapshot *snapshot;
 	enum vl_executor executor;
 	unsigned cpu;	    /* that it stands in for */
 	pid_t as;	    /* make calls under this task; 0: PID 1 */
@@ -95,26 +95,26 @@ struct vl_clone_memo {
 	struct vl_identity self;
 	uint64_t task;				  /* where it was found */
 	bool know_mounts, no_mount[VL_NR_MOUNTS]; /* what the identity does not see */
-	bool engineless;			  /* no engine could be made, the last time */
+	bool no_executor;			  /* no executor could be made, the last time */
 };
 
 /*
- * Make *@c answer calls in the view as it is now: a new clone if it is NULL, else the same
- * one, whose engine, patches and translated code stay. With an error it answers none; what
+ * Make *@c answer calls in the snapshot as it is now: a new clone if it is NULL, else the same
+ * one, whose executor, patches and translated code stay. With an error it answers none; what
  * was made is the caller's all the same.
  */
 struct vl_error *vl_clone_make(const struct vl_clone_start *start, struct vl_clone_memo *memo,
 			       struct vl_clone **c);
 void vl_clone_destroy(struct vl_clone *c);
 
-/* What its engines did, all together. */
+/* What its executors did, all together. */
 void vl_clone_count(const struct vl_clone *c, struct vl_vcpu_count *ret);
 
 /* Guest-virtual memory as the clone sees it. False when not mapped. */
 bool vl_clone_read(struct vl_clone *c, uint64_t va, void *buf, size_t len);
 bool vl_clone_write(struct vl_clone *c, uint64_t va, const void *buf, size_t len);
 /*
- * Have @code, VL_CODE_MAX bytes at most, run where the guest's kernel has other at @va. An engine
+ * Have @code, VL_CODE_MAX bytes at most, run where the guest's kernel has other at @va. An executor
  * that translates has it beside the kernel's text, else it is written into the clone's copy.
  */
 bool vl_clone_replace(struct vl_clone *c, uint64_t va, const void *code, size_t len);
@@ -159,7 +159,7 @@ bool vl_clone_return_from(struct vl_clone *c, uint64_t va, uint64_t from);
  */
 void vl_clone_set_time(struct vl_clone *c, struct vl_attach *attach);
 
-/* Touch in the view what that reads where the guest does not run. */
+/* Touch in the snapshot what that reads where the guest does not run. */
 void vl_clone_touch_time(struct vl_clone *c);
 
 /* --- identity.c --- */

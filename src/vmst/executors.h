@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The engines that a clone can run on, and which one it gets. */
+/* The executors that a clone can run on, and which one it gets. */
 #ifndef VLENS_VMST_EXECUTORS_H
 #define VLENS_VMST_EXECUTORS_H
 
@@ -15,20 +15,20 @@ bool vl_emulator_is_built(void);
 
 /* --- vcpu.c --- */
 
-/* May an engine of the kind @which, on the host that @host says (NULL: look), need a shared view? */
+/* May an executor of the kind @which need a shared snapshot, on @host (NULL: look)? */
 bool vl_vcpu_wants_shared(enum vl_executor which, const struct vl_machine_host *host);
 
 /*
- * Make an engine of the kind that @which says; @why is why it is not KVM ("" when it
+ * Make an executor of the kind that @which says; @why is why it is not KVM ("" when it
  * is, or is not wanted). Forced to KVM, whatever is behind /dev/kvm is tried.
  */
 struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_state *st,
-				struct vl_snapshot *view, const struct vl_vcpu_region *own,
+				struct vl_snapshot *snapshot, const struct vl_vcpu_region *own,
 				const struct vl_executor_ops **ops_ret,
 				struct vl_executor_state **ret, char why[VL_EXECUTOR_WHY]);
 
 /*
- * Which engine would be made of a state with these cr4 and caps, with none made: "vmst/kvm" or
+ * Which executor would be made of a state with these cr4 and caps, with none made: "vmst/kvm" or
  * "vmst/unicorn", and why it is not KVM ("" when it is). What only making one tells may still
  * be in its way.
  */

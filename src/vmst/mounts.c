@@ -2,7 +2,7 @@
 /*
  * Programs know a machine by /proc and /sys. A guest's first process need not have them: an
  * init that never mounts them, one whose /proc somebody has unmounted to hide. The
- * clone then mounts its own, in its private memory: the guest's kernel makes that view out of
+ * clone then mounts its own, in its private memory: the guest's kernel makes what they show out of
  * the same tables, and nothing of it is left when the epoch ends.
  */
 #include <errno.h>

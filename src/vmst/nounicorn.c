@@ -14,10 +14,10 @@ struct vl_error *vl_emulator_load(void)
 		"a build with it runs what the host's processor cannot");
 }
 
-static struct vl_error *no_unicorn(const struct vl_vcpu_state *st, struct vl_snapshot *view,
+static struct vl_error *no_unicorn(const struct vl_vcpu_state *st, struct vl_snapshot *snapshot,
 				   const struct vl_vcpu_region *own, struct vl_executor_state **ret)
 {
-	(void)st, (void)view, (void)own, (void)ret;
+	(void)st, (void)snapshot, (void)own, (void)ret;
 	return vl_emulator_load();
 }
 

@@ -5,38 +5,39 @@
 
 #include "../host/port.h"
 
-/* What is looked at: the guest as it is now, or a view of it. */
+/* What is looked at: the guest as it is now, or a snapshot of it. */
 struct source {
 	struct vl_target *target;
-	struct vl_snapshot *view;
+	struct vl_snapshot *snapshot;
 };
 
-static bool read_virt(struct source s, const struct vl_quiesce *m, uint64_t va, void *buf,
+static bool read_virt(struct source s, const struct vl_quiesce *q, uint64_t va, void *buf,
 		      size_t len)
 {
-	return s.view ? vl_snapshot_read(s.view, &m->pt, va, buf, len) :
-			vl_target_read_virt(s.target, &m->pt, va, buf, len);
+	return s.snapshot ? vl_snapshot_read(s.snapshot, &q->pt, va, buf, len) :
+			    vl_target_read_virt(s.target, &q->pt, va, buf, len);
 }
 
-void vl_quiesce_find(const struct vl_attach *c, struct vl_quiesce *ret)
+void vl_quiesce_find(const struct vl_attach *attach, struct vl_quiesce *ret)
 {
-	const struct vl_layout *l = vl_kernel_layout(c->kernel);
-	uint64_t hot = vl_symbol(c->kernel, "pcpu_hot"), ids = vl_symbol(c->kernel, "nr_cpu_ids");
-	struct vl_quiesce m = { .pt = c->pt };
+	const struct vl_layout *l = vl_kernel_layout(attach->kernel);
+	uint64_t hot = vl_symbol(attach->kernel, "pcpu_hot");
+	uint64_t ids = vl_symbol(attach->kernel, "nr_cpu_ids");
+	struct vl_quiesce q = { .pt = attach->pt };
 
-	m.offsets = vl_symbol(c->kernel, "__per_cpu_offset");
-	m.preempt = vl_symbol(c->kernel, "__preempt_count");
-	m.current = vl_symbol(c->kernel, "current_task");
-	if (!m.preempt && hot && vl_has(l, VL_F_HOT_PREEMPT))
-		m.preempt = hot + (uint64_t)l->offset[VL_F_HOT_PREEMPT];
-	if (!m.current && hot && vl_has(l, VL_F_HOT_TASK))
-		m.current = hot + (uint64_t)l->offset[VL_F_HOT_TASK];
-	m.pid_at = (uint64_t)l->offset[VL_F_TASK_PID];
-	if (!m.offsets || !m.preempt || !m.current || !ids ||
-	    !read_virt((struct source){ .target = c->target }, &m, ids, &m.nr, sizeof(m.nr)) ||
-	    m.nr > VL_QUIESCE_CPUS)
-		m.nr = 0;
-	*ret = m;
+	q.offsets = vl_symbol(attach->kernel, "__per_cpu_offset");
+	q.preempt = vl_symbol(attach->kernel, "__preempt_count");
+	q.current = vl_symbol(attach->kernel, "current_task");
+	if (!q.preempt && hot && vl_has(l, VL_F_HOT_PREEMPT))
+		q.preempt = hot + (uint64_t)l->offset[VL_F_HOT_PREEMPT];
+	if (!q.current && hot && vl_has(l, VL_F_HOT_TASK))
+		q.current = hot + (uint64_t)l->offset[VL_F_HOT_TASK];
+	q.pid_at = (uint64_t)l->offset[VL_F_TASK_PID];
+	if (!q.offsets || !q.preempt || !q.current || !ids ||
+	    !read_virt((struct source){ .target = attach->target }, &q, ids, &q.nr, sizeof(q.nr)) ||
+	    q.nr > VL_QUIESCE_CPUS)
+		q.nr = 0;
+	*ret = q;
 }
 
 struct cpu {
@@ -49,29 +50,29 @@ struct cpu {
  * preempted. The idle task runs with a depth of 1, which is nothing. Higher
  * bits count the interrupts that are being served (include/linux/preempt.h).
  */
-static struct cpu look(struct source t, const struct vl_quiesce *m, unsigned cpu)
+static struct cpu look(struct source t, const struct vl_quiesce *q, unsigned cpu)
 {
 	uint64_t base, task;
 	uint32_t count;
 	int32_t pid;
 
-	if (!read_virt(t, m, m->offsets + 8UL * cpu, &base, sizeof(base)) || !base ||
-	    !read_virt(t, m, base + m->preempt, &count, sizeof(count)))
+	if (!read_virt(t, q, q->offsets + 8UL * cpu, &base, sizeof(base)) || !base ||
+	    !read_virt(t, q, base + q->preempt, &count, sizeof(count)))
 		return (struct cpu){ ~0u, false };
 	count &= 0x7fffffff; /* x86 keeps an inverted "need to reschedule" on top */
-	if (count == 1 && read_virt(t, m, base + m->current, &task, sizeof(task)) &&
-	    read_virt(t, m, task + m->pid_at, &pid, sizeof(pid)) && !pid)
+	if (count == 1 && read_virt(t, q, base + q->current, &task, sizeof(task)) &&
+	    read_virt(t, q, task + q->pid_at, &pid, sizeof(pid)) && !pid)
 		return (struct cpu){ 0, true };
 	return (struct cpu){ count, false };
 }
 
 /* How deep the deepest CPU is; *@cpu_ret is the one that is the least. */
-static uint32_t look_at_all(struct source s, const struct vl_quiesce *m, unsigned *cpu_ret)
+static uint32_t look_at_all(struct source s, const struct vl_quiesce *q, unsigned *cpu_ret)
 {
 	uint32_t best = ~0u, worst = 0;
 
-	for (unsigned cpu = 0; cpu < m->nr; cpu++) {
-		uint32_t d = look(s, m, cpu).depth;
+	for (unsigned cpu = 0; cpu < q->nr; cpu++) {
+		uint32_t d = look(s, q, cpu).depth;
 
 		if (d < best) {
 			best = d;
@@ -84,22 +85,22 @@ static uint32_t look_at_all(struct source s, const struct vl_quiesce *m, unsigne
 	return worst;
 }
 
-bool vl_quiesce_is_good(struct vl_snapshot *v, const struct vl_quiesce *m, unsigned *cpu_ret)
+bool vl_quiesce_is_good(struct vl_snapshot *v, const struct vl_quiesce *q, unsigned *cpu_ret)
 {
 	*cpu_ret = 0;
-	return !look_at_all((struct source){ .view = v }, m, cpu_ret);
+	return !look_at_all((struct source){ .snapshot = v }, q, cpu_ret);
 }
 
 unsigned vl_quiesce_cpu(const struct vl_attach *attach, unsigned before)
 {
-	struct vl_quiesce m;
+	struct vl_quiesce q;
 	uint32_t best = ~0u;
 	unsigned ret = 0;
 
-	vl_quiesce_find(attach, &m);
-	for (unsigned i = 0; i < m.nr; i++) {
-		unsigned cpu = (before + i) % m.nr;
-		struct cpu c = look((struct source){ .target = attach->target }, &m, cpu);
+	vl_quiesce_find(attach, &q);
+	for (unsigned i = 0; i < q.nr; i++) {
+		unsigned cpu = (before + i) % q.nr;
+		struct cpu c = look((struct source){ .target = attach->target }, &q, cpu);
 
 		/* Its per-CPU data and slabs stand still. */
 		if (c.idle)
@@ -112,23 +113,23 @@ unsigned vl_quiesce_cpu(const struct vl_attach *attach, unsigned before)
 	return ret;
 }
 
-struct vl_error *vl_quiesce_pause(struct vl_target *t, const struct vl_quiesce *m, unsigned tries,
+struct vl_error *vl_quiesce_pause(struct vl_target *t, const struct vl_quiesce *q, unsigned tries,
 				  unsigned *cpu_ret)
 {
 	uint64_t enough = vl_target_pause_left(t) / 2;
 
 	*cpu_ret = 0;
 	if (vl_target_port(t))
-		return vl_target_pause_at_moment(t, m, tries, cpu_ret);
+		return vl_target_pause_at_moment(t, q, tries, cpu_ret);
 	for (unsigned try = 0;; try++) {
 		struct vl_error *err = vl_target_pause(t);
 		uint32_t worst;
 		/* Odd steps, so as not to keep in step with the guest. */
 		struct timespec wait = { .tv_nsec = 40000 + 17000 * (try % 7) };
 
-		if (err || !m->nr)
+		if (err || !q->nr)
 			return err;
-		worst = look_at_all((struct source){ .target = t }, m, cpu_ret);
+		worst = look_at_all((struct source){ .target = t }, q, cpu_ret);
 		if (!worst || try == tries || vl_target_pause_left(t) <= enough ||
 		    !vl_target_is_live(t))
 			return NULL;

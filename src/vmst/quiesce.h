@@ -23,16 +23,16 @@ void vl_quiesce_find(const struct vl_attach *attach, struct vl_quiesce *ret);
  * Pause the guest at a good moment: one when no CPU holds a spinlock, writes
  * under a sequence counter or serves an interrupt, as far as the preemption
  * counters tell. Where none comes within @tries, or the tries cost too much, it is paused anyway.
- * *@cpu_ret is the CPU that a clone should stand in for. @m may be made up.
+ * *@cpu_ret is the CPU that a clone should stand in for. @q may be made up.
  */
-struct vl_error *vl_quiesce_pause(struct vl_target *t, const struct vl_quiesce *m, unsigned tries,
+struct vl_error *vl_quiesce_pause(struct vl_target *t, const struct vl_quiesce *q, unsigned tries,
 				  unsigned *cpu_ret);
 
 /*
- * Is @v, a view of one moment, of a good one? Pages of @v that it takes to know are filled.
+ * Is @v, a snapshot of one moment, of a good one? Pages of @v that it takes to know are filled.
  * *@cpu_ret: as above.
  */
-bool vl_quiesce_is_good(struct vl_snapshot *v, const struct vl_quiesce *m, unsigned *cpu_ret);
+bool vl_quiesce_is_good(struct vl_snapshot *v, const struct vl_quiesce *q, unsigned *cpu_ret);
 
 /*
  * The CPU to stand in for while the guest runs: one that is idle, if there is one;

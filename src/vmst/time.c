@@ -41,7 +41,7 @@ struct clocks {
 };
 
 /*
- * Of a guest that runs not by the view: what is read for its clocks is no part of
+ * Of a guest that runs not by the snapshot: what is read for its clocks is no part of
  * any answer, and changes all the time.
  */
 static bool read_clock(struct vl_clone *c, uint64_t va, void *buf, size_t len)
@@ -223,7 +223,7 @@ void vl_clone_set_time(struct vl_clone *c, struct vl_attach *attach)
 	}
 	c->tsc = ck.cycles;
 	if (c->ops->set_tsc)
-		c->ops->set_tsc(c->engine, c->tsc);
+		c->ops->set_tsc(c->executor, c->tsc);
 	vl_clone_write(c, c->clocks_va + CLOCK_CYCLES, &ck.cycles, 8);
 	vl_clone_write(c, c->clocks_va + CLOCK_SCHED, &ck.sched, 8);
 	/* A guest can change its clocksource between two looks. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The clone's vCPU on KVM: the processor itself runs the guest's code, over the view's
+ * The clone's vCPU on KVM: the processor itself runs the guest's code, over the snapshot's
  * pages and nothing else. It has no devices and no interrupts.
  *
  * A call costs one entry and one exit: registers go through the page that is shared
@@ -26,7 +26,7 @@
 #define MAX_BLANKS 16
 
 /* Pages of the room: which may be executed and which written is said in vcpu.h. */
-enum { ROOM_STUBS, ROOM_IDT, ROOM_TABLES, ROOM_STACK };
+enum { SCRATCH_STUBS, SCRATCH_IDT, SCRATCH_TABLES, SCRATCH_STACK };
 
 #define NR_VECTORS 256
 #define HLT 0xf4
@@ -68,7 +68,7 @@ struct vl_executor_state {
 	struct vl_machine m;
 	struct vl_watchdog watchdog;
 	_Atomic int runner; /* the thread that runs, as the kernel numbers it */
-	unsigned char *room;
+	unsigned char *scratch;
 	uint64_t scratch_va;
 
 	/* What the vCPU is set to when it is stale: new, led astray, or its page tables
@@ -103,13 +103,13 @@ static void kick(void *ctx)
 
 /* --- making it --- */
 
-static void make_room(struct vl_executor_state *e)
+static void fill_scratch(struct vl_executor_state *e)
 {
-	uint64_t *idt = (uint64_t *)(e->room + ROOM_IDT * VL_PAGE_SIZE);
-	uint64_t *gdt = (uint64_t *)(e->room + ROOM_TABLES * VL_PAGE_SIZE);
-	uint64_t stack = e->scratch_va + (ROOM_STACK + 1) * VL_PAGE_SIZE;
+	uint64_t *idt = (uint64_t *)(e->scratch + SCRATCH_IDT * VL_PAGE_SIZE);
+	uint64_t *gdt = (uint64_t *)(e->scratch + SCRATCH_TABLES * VL_PAGE_SIZE);
+	uint64_t stack = e->scratch_va + (SCRATCH_STACK + 1) * VL_PAGE_SIZE;
 
-	memset(e->room, HLT, NR_VECTORS);
+	memset(e->scratch, HLT, NR_VECTORS);
 	for (uint64_t i = 0; i < NR_VECTORS; i++) {
 		uint64_t stub = e->scratch_va + i;
 
@@ -129,7 +129,7 @@ static void make_room(struct vl_executor_state *e)
 /* What set_state() will set, from what @st and the vCPU's own state are. */
 static bool make_sregs(struct vl_executor_state *e, const struct vl_vcpu_state *st, uint64_t cr4)
 {
-	uint64_t tables = e->scratch_va + ROOM_TABLES * VL_PAGE_SIZE;
+	uint64_t tables = e->scratch_va + SCRATCH_TABLES * VL_PAGE_SIZE;
 	struct kvm_sregs *s = &e->sregs;
 
 	if (ioctl(e->m.vcpu, KVM_GET_SREGS, s))
@@ -151,7 +151,7 @@ static bool make_sregs(struct vl_executor_state *e, const struct vl_vcpu_state *
 	s->ldt = (struct kvm_segment){ .unusable = 1 };
 	s->gdt.base = tables;
 	s->gdt.limit = GDT_ENTRIES * 8 - 1;
-	s->idt.base = e->scratch_va + ROOM_IDT * VL_PAGE_SIZE;
+	s->idt.base = e->scratch_va + SCRATCH_IDT * VL_PAGE_SIZE;
 	s->idt.limit = NR_VECTORS * 16 - 1;
 	memset(s->interrupt_bitmap, 0, sizeof(s->interrupt_bitmap));
 	e->kernel_gs_base = st->kernel_gs_base;
@@ -204,14 +204,14 @@ static struct vl_error *set_features(struct vl_executor_state *e, const struct v
 	return err;
 }
 
-static struct vl_error *set_slots(struct vl_executor_state *e, struct vl_snapshot *view,
+static struct vl_error *set_slots(struct vl_executor_state *e, struct vl_snapshot *snapshot,
 				  const struct vl_vcpu_region *own)
 {
 	const struct vl_snapshot_range *ranges;
 	bool ok = true;
 	size_t nr;
 
-	ranges = vl_snapshot_ranges(view, &nr);
+	ranges = vl_snapshot_ranges(snapshot, &nr);
 	for (size_t i = 0; ok && i < nr; i++)
 		ok = vl_machine_slot(&e->m, e->nr_slots++, ranges[i].gpa, ranges[i].size,
 				     ranges[i].host, false);
@@ -255,7 +255,7 @@ static void kvm_destroy(struct vl_executor_state *e)
 	free(e);
 }
 
-static struct vl_error *kvm_create(const struct vl_vcpu_state *st, struct vl_snapshot *view,
+static struct vl_error *kvm_create(const struct vl_vcpu_state *st, struct vl_snapshot *snapshot,
 				   const struct vl_vcpu_region *own, struct vl_executor_state **ret)
 {
 	struct vl_executor_state *e = calloc(1, sizeof(*e));
@@ -265,9 +265,9 @@ static struct vl_error *kvm_create(const struct vl_vcpu_state *st, struct vl_sna
 	if (!e)
 		return vl_error_nomem();
 	e->m = (struct vl_machine)VL_MACHINE_NONE;
-	e->room = st->room;
+	e->scratch = st->scratch;
 	e->scratch_va = st->scratch_va;
-	if (!vl_snapshot_serves_kernel(view))
+	if (!vl_snapshot_serves_kernel(snapshot))
 		err = vl_error_new(VL_ERR_TARGET, "userfaultfd serves no faults of the host's "
 						  "kernel without privilege");
 	else
@@ -277,9 +277,9 @@ static struct vl_error *kvm_create(const struct vl_vcpu_state *st, struct vl_sna
 	if (!err)
 		err = set_features(e, st, own, &cr4);
 	if (!err)
-		err = set_slots(e, view, own);
+		err = set_slots(e, snapshot, own);
 	if (!err) {
-		make_room(e);
+		fill_scratch(e);
 		if (!make_sregs(e, st, cr4) || !set_state(e))
 			err = vl_error_os(errno, "KVM does not take the state of the guest's CPU");
 	}
@@ -409,7 +409,7 @@ static void broke(struct vl_executor_state *e, struct vl_exit *ret, const char *
 /* It halted: in one of the stubs, or where it was told to. */
 static void on_hlt(struct vl_executor_state *e, struct vl_regs *regs, struct vl_exit *ret)
 {
-	const uint64_t *top = (uint64_t *)(e->room + (ROOM_STACK + 1) * VL_PAGE_SIZE);
+	const uint64_t *top = (uint64_t *)(e->scratch + (SCRATCH_STACK + 1) * VL_PAGE_SIZE);
 	uint64_t stub = regs->rip - 1 - e->scratch_va;
 	struct kvm_sregs sregs;
 

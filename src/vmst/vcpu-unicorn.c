@@ -166,7 +166,7 @@ static struct vl_error *uc_error(const struct vl_executor_state *e, uc_err err, 
 	return vl_error_new(VL_ERR_OS, "cannot %s: unicorn: %s", what, e->api.strerror(err));
 }
 
-static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl_snapshot *view,
+static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl_snapshot *snapshot,
 				       const struct vl_vcpu_region *own,
 				       struct vl_executor_state **ret)
 {
@@ -192,7 +192,7 @@ static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl
 	}
 	/* A model with SMAP, or stac in the guest's text is an invalid opcode. */
 	err = e->api.ctl(e->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_X86_ICELAKE_SERVER);
-	ranges = vl_snapshot_ranges(view, &nr);
+	ranges = vl_snapshot_ranges(snapshot, &nr);
 	for (size_t i = 0; !err && i < nr; i++)
 		err = e->api.mem_map_ptr(e->uc, ranges[i].gpa, ranges[i].size, UC_PROT_ALL,
 					 ranges[i].host);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which engine a clone gets. */
+/* Which executor a clone gets. */
 #include "executors.h"
 
 #include <stdio.h>
@@ -30,7 +30,7 @@ bool vl_vcpu_wants_shared(enum vl_executor which, const struct vl_machine_host *
 }
 
 struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_state *st,
-				struct vl_snapshot *view, const struct vl_vcpu_region *own,
+				struct vl_snapshot *snapshot, const struct vl_vcpu_region *own,
 				const struct vl_executor_ops **ops_ret,
 				struct vl_executor_state **ret, char why[VL_EXECUTOR_WHY])
 {
@@ -42,7 +42,7 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 		reason = which == VL_EXECUTOR_ANY ? unfit(st) : NULL;
 		if (!reason) {
 			*ops_ret = &vl_executor_kvm;
-			err = vl_executor_kvm.create(st, view, own, ret);
+			err = vl_executor_kvm.create(st, snapshot, own, ret);
 			if (!err)
 				return NULL;
 			if (which == VL_EXECUTOR_KVM)
@@ -55,9 +55,9 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 		}
 	}
 	if (which == VL_EXECUTOR_NATIVE ||
-	    (which == VL_EXECUTOR_ANY && vl_snapshot_is_shared(view))) {
+	    (which == VL_EXECUTOR_ANY && vl_snapshot_is_shared(snapshot))) {
 		*ops_ret = &vl_executor_native;
-		err = vl_executor_native.create(st, view, own, ret);
+		err = vl_executor_native.create(st, snapshot, own, ret);
 		if (!err)
 			return NULL;
 		if (which == VL_EXECUTOR_NATIVE)
@@ -66,7 +66,7 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 		no_native = err;
 	}
 	*ops_ret = &vl_executor_unicorn;
-	err = vl_executor_unicorn.create(st, view, own, ret);
+	err = vl_executor_unicorn.create(st, snapshot, own, ret);
 	if (err && no_native) {
 		vl_error_destroy(err);
 		return no_native;

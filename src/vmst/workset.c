@@ -21,15 +21,15 @@ static char *file_path(struct vl_target *t, const char *label)
 
 /* Guest-physical memory of the kernel between two symbols: one run, as the
  * image is loaded in one piece. */
-static struct vl_snapshot_still between(const struct vl_attach *c, const char *first,
+static struct vl_snapshot_still between(const struct vl_attach *attach, const char *first,
 					const char *last)
 {
-	uint64_t start = vl_symbol(c->kernel, first), end = vl_symbol(c->kernel, last);
+	uint64_t start = vl_symbol(attach->kernel, first), end = vl_symbol(attach->kernel, last);
 	struct vl_xlat a, b;
 
 	if (!start || end <= start ||
-	    !vl_translate(&c->pt, vl_target_read_entry, c->target, start, &a) ||
-	    !vl_translate(&c->pt, vl_target_read_entry, c->target, end - 1, &b) ||
+	    !vl_translate(&attach->pt, vl_target_read_entry, attach->target, start, &a) ||
+	    !vl_translate(&attach->pt, vl_target_read_entry, attach->target, end - 1, &b) ||
 	    b.gpa - a.gpa != end - 1 - start)
 		return (struct vl_snapshot_still){ 0, 0 };
 	/* Whole pages: the section behind starts on one of its own, and what was
@@ -38,10 +38,10 @@ static struct vl_snapshot_still between(const struct vl_attach *c, const char *f
 	return (struct vl_snapshot_still){ a.gpa & VL_PAGE_MASK, end - (a.gpa & VL_PAGE_MASK) };
 }
 
-void vl_workset_find_still(struct vl_workset *ws, const struct vl_attach *c)
+void vl_workset_find_still(struct vl_workset *ws, const struct vl_attach *attach)
 {
-	ws->still[0] = between(c, "_text", "_etext");
-	ws->still[1] = between(c, "__start_rodata", "__end_rodata");
+	ws->still[0] = between(attach, "_text", "_etext");
+	ws->still[1] = between(attach, "__start_rodata", "__end_rodata");
 }
 
 void vl_workset_load(struct vl_workset *ws, struct vl_target *t, const char *label)

@@ -29,7 +29,7 @@ void vl_workset_load(struct vl_workset *ws, struct vl_target *t, const char *lab
 bool vl_workset_sane(const uint64_t *gpas, size_t nr);
 
 /* Where the kernel's text and constants are: ->still. */
-void vl_workset_find_still(struct vl_workset *ws, const struct vl_attach *c);
+void vl_workset_find_still(struct vl_workset *ws, const struct vl_attach *attach);
 
 /* Keep it, if it changed. Failing to is no error. */
 void vl_workset_save(const struct vl_workset *ws, struct vl_target *t, const char *label);

@@ -136,7 +136,7 @@ static struct vl_error *survey(struct survey *s, struct vl_snapshot *view,
 	uint64_t va = vl_symbol(s->k, "_text"), end = vl_symbol(s->k, "_etext"), next;
 	unsigned char *text = malloc(FUNCTION_MAX);
 
-	s->e.view = view;
+	s->e.snapshot = view;
 	s->e.pt = attach->pt;
 	ZydisDecoderInit(&s->decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	for (; text && va && va < end; va = next) {

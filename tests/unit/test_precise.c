@@ -513,11 +513,11 @@ int main(void)
 		return 1;
 	}
 	region.host = guest.own;
-	st.room = guest_page(&guest, P_ROOM);
+	st.scratch = guest_page(&guest, P_ROOM);
 	for (unsigned i = 0; i < 10; i++)
 		guest_map(&guest, CODE_VA + i * VL_PAGE_SIZE,
 			  OWN_GPA + (P_CODE + i) * VL_PAGE_SIZE);
-	for (unsigned i = 0; i < VL_ROOM_PAGES; i++)
+	for (unsigned i = 0; i < VL_SCRATCH_PAGES; i++)
 		guest_map(&guest, ROOM_VA + i * VL_PAGE_SIZE,
 			  OWN_GPA + (P_ROOM + i) * VL_PAGE_SIZE);
 	for (unsigned i = 0; i < 2; i++) {

@@ -396,7 +396,7 @@ int main(void)
 	}
 	region.host = guest.own;
 	view = guest.view;
-	st.room = guest_page(&guest, P_ROOM);
+	st.scratch = guest_page(&guest, P_ROOM);
 	for (unsigned i = P_CODE; i < P_DATA + 1; i++)
 		guest_map(&guest, BASE + i * VL_PAGE_SIZE, OWN_GPA + i * VL_PAGE_SIZE);
 	for (unsigned i = 0; i < 2; i++)
