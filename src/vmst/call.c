@@ -12,7 +12,7 @@
 #include "../syscall/answer.h"
 #include "clone.h"
 
-/* Traps of one call that are stepped over. */
+/* A call with more traps than this ends with an error. */
 #define MAX_TRAPS 20000
 
 #define EFLAGS_IF (1UL << 9)
@@ -33,7 +33,7 @@ static const char *where(struct vl_clone *c, uint64_t va, char *buf, size_t size
 	return buf;
 }
 
-/* A word of the stack, as the guest's own code would have left it there. */
+/* A word of the stack. A return address in emitted code becomes the guest's. */
 static bool read_stack(struct vl_clone *c, uint64_t at, uint64_t *ret)
 {
 	if (!vl_clone_read64(c, at, ret))
@@ -109,8 +109,8 @@ static void frame_to_regs(const struct user_regs_struct *u, struct vl_regs *r)
 static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth);
 
 /*
- * A fault in kernel code: let the kernel's own fixup_exception() find the
- * entry of its exception table and change the registers as it would have.
+ * Handle a fault in kernel code: the guest's fixup_exception() finds the entry of its exception
+ * table and changes the registers. *@fixed_ret: it found one.
  */
 static struct vl_error *fix_fault(struct vl_clone *c, struct vl_regs *regs,
 				  const struct vl_exit *exit, int depth, bool *fixed_ret)
@@ -201,7 +201,7 @@ static void look_up_bug(struct vl_clone *c, uint64_t rip, unsigned *len_ret)
 	}
 }
 
-/* ud2 stands there: memory that changed under the kernel made it give up. */
+/* Is there a ud2 at @rip? Then the kernel gave up: memory changed under it. */
 static bool is_bug(struct vl_clone *c, uint64_t rip)
 {
 	unsigned char insn[2];
@@ -209,7 +209,7 @@ static bool is_bug(struct vl_clone *c, uint64_t rip)
 	return vl_clone_read(c, rip, insn, sizeof(insn)) && insn[0] == 0x0f && insn[1] == 0x0b;
 }
 
-/* Would-be preemption: nobody to switch to, so it returns at once. */
+/* A preemption returns at once: there is no task to switch to. */
 static bool is_preemption(struct vl_clone *c, uint64_t caller)
 {
 	uint64_t off;
@@ -219,8 +219,8 @@ static bool is_preemption(struct vl_clone *c, uint64_t caller)
 }
 
 /*
- * Who wants to sleep: the first address on the stack at @sp that is not in one
- * of the functions that all sleeping goes through.
+ * The name of the function that would sleep: the first return address on the stack at @sp
+ * outside of the functions that all sleeping goes through.
  */
 static const char *sleeper(struct vl_clone *c, uint64_t sp, char *buf, size_t size)
 {
@@ -250,7 +250,7 @@ static const char *sleeper(struct vl_clone *c, uint64_t sp, char *buf, size_t si
 	return buf;
 }
 
-/* Is a page wanted that was swapped out? Its owner has to touch it, no second try helps. */
+/* Is the call waiting for a page in swap? A retry does not help: its owner has to touch it. */
 static bool wants_swap(struct vl_clone *c, uint64_t sp)
 {
 	for (uint64_t at = sp; at < sp + 2048; at += 8) {
@@ -294,7 +294,7 @@ static struct vl_error *on_int3(struct vl_clone *c, struct vl_regs *regs)
 	}
 	for (size_t i = 0; i < c->nr_tsc_traps; i++)
 		if (at == c->tsc_traps[i].va) {
-			/* rdtsc; rdtscp also gives TSC_AUX, which nobody here looks at */
+			/* rdtsc; the TSC_AUX that rdtscp also returns is not used here */
 			regs->gpr[VL_RAX] = (uint32_t)c->tsc;
 			regs->gpr[VL_RDX] = c->tsc >> 32;
 			regs->rip = at + c->tsc_traps[i].len;
@@ -383,7 +383,7 @@ static struct vl_error *call(struct vl_clone *c, uint64_t va, struct vl_regs *re
 	if (!vl_clone_write(c, sp, &c->hlt_va, 8))
 		return vl_error_new(VL_ERR_CRASHED, "the clone has no stack");
 	c->nr_calls++;
-	/* What was said of an earlier call can have come of memory that was of no one moment. */
+	/* An earlier call may have failed because its memory was not of one moment. */
 	c->unfit = false;
 	return run(c, regs, 0);
 }
@@ -405,7 +405,7 @@ static bool push_args(struct vl_clone *c, const struct vl_arg *args, size_t nr, 
 	return true;
 }
 
-/* What the call @name, which returned @ret, has put out. @dirty: of the window before it. */
+/* Copy out what the call @name wrote; it returned @ret. @dirty: c->user_dirty before the call. */
 static void pull_args(struct vl_clone *c, const char *name, const struct vl_arg *args, size_t nr,
 		      const uint64_t *values, int64_t ret, size_t dirty)
 {
@@ -416,7 +416,7 @@ static void pull_args(struct vl_clone *c, const char *name, const struct vl_arg 
 		if (a->kind == VL_INT || !a->buf)
 			continue;
 		if (a->kind != VL_IN) {
-			/* An error says nothing of what was written before it. */
+			/* After an error the length that was written is unknown: copy all. */
 			len = ret < 0 ? len : vl_sys_filled(name, a, ret);
 			vl_clone_user_pull(c, values[i], a->buf, len);
 		}

@@ -19,7 +19,7 @@ enum {
 	OWN_TABLES = 0x2000, /* lower tables, one page each */
 	OWN_CODE = 0x10000,
 	OWN_CLOCKS = 0x11000,
-	OWN_SCRATCH = 0x12000, /* of the executor */
+	OWN_SCRATCH = 0x12000, /* the executor's */
 	OWN_STACK = 0x20000,
 	OWN_STACK_SIZE = 0x20000,
 	OWN_TASK = 0x50000,
@@ -29,8 +29,8 @@ enum {
 };
 
 /*
- * User addresses of the window, and of the stack, which the executor `native` wants low
- * (native/native.h): any canonical lower half addresses would do for the others.
+ * User addresses of the window and of the stack. The executor `native` needs them low
+ * (native/native.h); the others take any canonical address of the lower half.
  */
 #define USER_VA 0x10000000UL
 #define STACK_VA 0x20000000UL
@@ -40,7 +40,7 @@ static uint64_t *own_table(struct vl_clone *c, uint64_t gpa)
 	return (uint64_t *)((char *)c->own.host + (gpa - c->own.gpa));
 }
 
-/* Build the levels from the top-level entry of @va down to @level; its table. */
+/* Build our tables for @va from the top level down to @level. Returns the table of @level. */
 static uint64_t *own_path(struct vl_clone *c, uint64_t va, int level, unsigned *next,
 			  uint64_t flags)
 {
@@ -49,8 +49,10 @@ static uint64_t *own_path(struct vl_clone *c, uint64_t va, int level, unsigned *
 	for (int l = c->pt.levels; l > level; l--) {
 		uint64_t *entry = &table[vl_pgtable_index(va, l)];
 
-		/* Entries of the guest's tables are never followed: only empty ones
-		 * of the top level are used, and all below is ours. */
+		/*
+		 * No entry of the guest's is followed: only empty top-level entries are used,
+		 * and all tables below are ours.
+		 */
 		if (!(*entry & X86_PTE_P)) {
 			*entry = (c->own.gpa + OWN_TABLES + VL_PAGE_SIZE * (*next)++) | flags;
 		}
@@ -59,7 +61,7 @@ static uint64_t *own_path(struct vl_clone *c, uint64_t va, int level, unsigned *
 	return table;
 }
 
-/* Take over the kernel half of the guest's top-level table. */
+/* Copy the kernel half of the guest's top-level table. */
 static struct vl_error *copy_top(struct vl_clone *c)
 {
 	const char *src = vl_snapshot_host(c->snapshot, c->root, VL_PAGE_SIZE);
@@ -91,8 +93,8 @@ static struct vl_error *build_tables(struct vl_clone *c)
 	if (err)
 		return err;
 	/*
-	 * The start of the kernel half is a guard hole that nothing maps; the executor `native`
-	 * needs what is above its first 5 TiB.
+	 * The kernel half starts with a guard hole that nothing maps. The executor `native`
+	 * needs a slot above its first 5 TiB.
 	 */
 	for (slot = c->pt.levels == 4 ? 266 : 256; slot < 511 && top[slot] & X86_PTE_P; slot++)
 		;
@@ -130,7 +132,7 @@ static struct vl_error *build_tables(struct vl_clone *c)
 /* Where calls return to. */
 static const unsigned char hlt_code[] = { 0xf4, 0xeb, 0xfd }; /* 1: hlt; jmp 1b */
 
-/* What the guest's kernel uses of its processor. */
+/* Find the features of its processor that the guest's kernel uses. */
 static void find_caps(struct vl_clone *c)
 {
 	const struct vl_kernel *k = c->attach->kernel;
@@ -156,12 +158,12 @@ static bool read_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 }
 
 /*
- * Modules and what else the kernel loads or makes (BPF, ftrace) is behind its image, within
- * the reach of its branches: Documentation/arch/x86/x86_64/mm.rst.
+ * Modules and generated code (BPF, ftrace) lie above the kernel's image, within reach of its
+ * branches: Documentation/arch/x86/x86_64/mm.rst.
  */
 #define NEAR_KERNEL 0xffffffff80000000UL
 
-/* Note the page at @va, where code runs that is not the image's. */
+/* Note the page at @va: code outside of the kernel's image ran there. */
 static void on_code(void *ctx, uint64_t va)
 {
 	struct vl_clone *c = ctx;
@@ -175,7 +177,7 @@ static void on_code(void *ctx, uint64_t va)
 		c->ran[page / 64] |= 1UL << (page % 64);
 }
 
-/* @percpu: the per-CPU base of its CPU. */
+/* @percpu: the per-CPU base of the CPU that it stands in for. */
 static struct vl_error *create(const struct vl_clone_start *start, uint64_t percpu,
 			       struct vl_clone **ret)
 {
@@ -198,7 +200,7 @@ static struct vl_error *create(const struct vl_clone_start *start, uint64_t perc
 	end = ranges[nr - 1].gpa + ranges[nr - 1].size;
 	c->own.size = OWN_SIZE;
 	c->own.gpa = (end + OWN_SIZE - 1) & ~(uint64_t)(OWN_SIZE - 1);
-	/* Below 4 GiB the local APIC and its kin have their addresses. */
+	/* The local APIC and other devices have their addresses below 4 GiB. */
 	if (c->own.gpa < 1UL << 32)
 		c->own.gpa = 1UL << 32;
 	c->own.host =
@@ -218,13 +220,13 @@ static struct vl_error *create(const struct vl_clone_start *start, uint64_t perc
 
 	c->state = (struct vl_vcpu_state){
 		.cr0 = attach->cr0,
-		/* A process context id of 0, and no cached one to keep. */
+		/* PCID 0, and without the bit that keeps cached translations. */
 		.cr3 = c->pt.root,
 		.cr4 = attach->cr4,
 		.efer = attach->efer,
 		.gdt_base = gdt ? gdt + percpu : 0,
 		.gdt_limit = 127, /* GDT_ENTRIES * 8 - 1 */
-		/* Calls go straight to kernel functions: there is nothing to swap in. */
+		/* Calls go straight to kernel functions, without swapgs. */
 		.gs_base = c->percpu,
 		.host = port ? &port->machine : NULL,
 		.code_from = vl_symbol(attach->kernel, "_etext"),
@@ -250,8 +252,8 @@ fail:
 }
 
 /*
- * The snapshot was made fresh: take the guest's top-level table of now. What is in the kernel's
- * text (patches, translated code) stays.
+ * After a refresh of the snapshot: copy the guest's top-level table again. Patches and
+ * translated code stay.
  */
 static struct vl_error *refresh(struct vl_clone *c, uint64_t percpu)
 {
@@ -293,7 +295,7 @@ struct vl_error *vl_clone_make(const struct vl_clone_start *start, struct vl_clo
 		vl_clone_patch(*c);
 	vl_clone_set_time(*c, start->attach);
 	err = vl_clone_own_files(*c);
-	/* A mount that failed is not tried again: the answers are those of a machine without. */
+	/* A mount that failed is not tried again: its answers are then missing. */
 	if (!err)
 		err = vl_clone_mount(*c, memo->know_mounts, memo->no_mount);
 	if (!err && !memo->know_self)
@@ -379,7 +381,7 @@ uint64_t vl_clone_user_push(struct vl_clone *c, const void *buf, size_t len)
 	if (len > VL_USER_WINDOW - at)
 		return 0;
 	c->user_used = at + len;
-	/* What an earlier call left there would be in the answer of one that writes nothing. */
+	/* Else the answer of a call that writes nothing would show the bytes of an earlier one. */
 	if (buf)
 		memcpy((char *)c->own.host + OWN_USER + at, buf, len);
 	else if (at < c->user_dirty)

@@ -9,7 +9,7 @@ extern const struct vl_executor_ops vl_executor_unicorn, vl_executor_kvm;
 
 /* --- vcpu-unicorn.c, or nounicorn.c in a build without it --- */
 
-/* Load the emulator, ahead of the time when no file can be opened. The error: there is none. */
+/* Load the emulator while files can still be opened. The error says that there is none. */
 struct vl_error *vl_emulator_load(void);
 bool vl_emulator_is_built(void);
 
@@ -19,8 +19,8 @@ bool vl_emulator_is_built(void);
 bool vl_vcpu_wants_shared(enum vl_executor which, const struct vl_machine_host *host);
 
 /*
- * Make an executor of the kind that @which says; @why is why it is not KVM ("" when it
- * is, or is not wanted). Forced to KVM, whatever is behind /dev/kvm is tried.
+ * Make an executor of the kind @which. @why is the reason that it is not KVM ("" when it is, or
+ * when KVM is not wanted). VL_EXECUTOR_KVM also tries a KVM that VL_EXECUTOR_ANY skips.
  */
 struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_state *st,
 				struct vl_snapshot *snapshot, const struct vl_vcpu_region *own,
@@ -28,9 +28,8 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 				struct vl_executor_state **ret, char why[VL_EXECUTOR_WHY]);
 
 /*
- * Which executor would be made of a state with these cr4 and caps, with none made: "vmst/kvm" or
- * "vmst/unicorn", and why it is not KVM ("" when it is). What only making one tells may still
- * be in its way.
+ * The name of the executor that VL_EXECUTOR_ANY would be for the cr4 and caps of @st; none is
+ * made. @why is the reason that it is not KVM ("" when it is). To make it can still fail.
  */
 const char *vl_vcpu_outlook(const struct vl_vcpu_state *st, char why[VL_EXECUTOR_WHY]);
 
@@ -39,14 +38,14 @@ const char *vl_vcpu_outlook(const struct vl_vcpu_state *st, char why[VL_EXECUTOR
 struct kvm_cpuid2;
 
 /*
- * Can a vCPU with the features @have (all that KVM can give here) run the guest's
- * kernel? NULL: yes, and *@cr4_ret is what is to be in CR4, *@xcr0_ret in XCR0 (0:
- * that is not used); else the name of what is missing.
+ * Can a vCPU with the features @have (all that KVM offers here) run the guest's kernel? If so
+ * NULL, and *@cr4_ret and *@xcr0_ret are the values of CR4 and XCR0 (0: not used). Else the
+ * name of a missing feature.
  */
 const char *vl_vcpu_missing(const struct vl_vcpu_state *st, struct kvm_cpuid2 *have,
 			    uint64_t *cr4_ret, uint64_t *xcr0_ret);
 
-/* That as an error. */
+/* The error for the missing feature @missing. */
 struct vl_error *vl_vcpu_lacks(const char *missing);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Whose calls the clone makes: a task of the guest that is not running. */
+/* The identity: the task of the guest that the clone's calls are made as. */
 #include "clone.h"
 
 #include <sched.h>
@@ -41,13 +41,16 @@ static bool is_task(struct vl_clone *c, const struct vl_layout *l, uint64_t task
 	uint64_t at = task + (uint64_t)l->offset[VL_F_TASK_TASKS], next, back;
 	int32_t tgid;
 
-	/* One that has ended keeps its link forward (list_del_rcu), not the one to itself. */
+	/*
+	 * An ended task keeps its forward link (list_del_rcu), but the next one does not link
+	 * back.
+	 */
 	return vl_clone_read(c, task + (uint64_t)l->offset[VL_F_TASK_TGID], &tgid, 4) &&
 	       tgid == pid && vl_clone_read64(c, at, &next) &&
 	       vl_clone_read64(c, next + 8, &back) && back == at;
 }
 
-/* Per-CPU places: a symbol of its own, or a field of struct pcpu_hot. */
+/* The address of a per-CPU variable: by its symbol, or as a field of struct pcpu_hot. */
 static uint64_t percpu_field(const struct vl_clone *c, const char *symbol, enum vl_field hot)
 {
 	const struct vl_kernel *k = c->attach->kernel;
@@ -68,7 +71,7 @@ static uint64_t percpu_field(const struct vl_clone *c, const char *symbol, enum 
  */
 #define PREEMPT_ENABLED 0x80000000u
 
-/* False when the kernel has no place for a current task that we know. */
+/* False when it is not known where the kernel keeps the current task. */
 static bool copy_task(struct vl_clone *c, uint64_t task)
 {
 	const struct vl_layout *l = vl_kernel_layout(c->attach->kernel);
@@ -88,7 +91,7 @@ static bool copy_task(struct vl_clone *c, uint64_t task)
 	ok = copy && vl_clone_read(c, task, copy, (size_t)l->offset[VL_F_SIZE_TASK]) &&
 	     vl_clone_write(c, c->task_va, copy, (size_t)l->offset[VL_F_SIZE_TASK]);
 	free(copy);
-	/* Pending signals or a wish to be scheduled would end calls early. */
+	/* Pending signals or need_resched would end calls early. */
 	return ok && vl_clone_write(c, current, &c->task_va, sizeof(c->task_va)) &&
 	       vl_clone_write(c, preempt, &enabled, sizeof(enabled)) &&
 	       vl_clone_write(c, c->task_va + (uint64_t)l->offset[VL_F_THREAD_INFO_FLAGS],
@@ -101,7 +104,7 @@ struct vl_error *vl_clone_become(struct vl_clone *c, pid_t as, uint64_t *task)
 	uint64_t init = vl_symbol(c->attach->kernel, "init_task");
 	pid_t pid = as ? as : 1;
 
-	/* With many tasks the walk is long. */
+	/* With many tasks the walk is long: try the address of the last time first. */
 	if (init && (!*task || !is_task(c, l, *task, pid)))
 		*task = find_task(c, l, init, pid);
 	if ((!init || !*task) && as)
@@ -127,7 +130,7 @@ struct vl_error *vl_clone_ask_self(struct vl_clone *c, struct vl_identity *ret)
 
 	for (size_t i = 0; !err && i < ARRAY_SIZE(names); i++)
 		err = vl_clone_syscall(c, names[i], &nought, i == 3 || i == 4, &v[i]);
-	/* Pids lie below those that the program's own processes have (redirect/ids.c). */
+	/* Pids of the guest lie below those of the program's own processes (redirect/ids.c). */
 	for (size_t i = 0; !err && i < ARRAY_SIZE(names); i++)
 		if (v[i] < 0 || v[i] >= (i < 5 ? PID_LIMIT : 1L << 32))
 			err = vl_error_new(VL_ERR_KERNEL,
@@ -151,7 +154,7 @@ struct vl_error *vl_clone_own_files(struct vl_clone *c)
 	at = files + (uint64_t)l->offset[VL_F_FILES_COUNT];
 	if (!vl_clone_read(c, at, &count, sizeof(count)))
 		return NULL;
-	/* Our copy of the task is one more user, which makes unshare() copy. */
+	/* Our copy of the task is one more user of the table, so unshare() copies it. */
 	count++;
 	if (!vl_clone_write(c, at, &count, sizeof(count)))
 		return NULL;

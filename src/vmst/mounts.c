@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Programs know a machine by /proc and /sys. A guest's first process need not have them: an
- * init that never mounts them, one whose /proc somebody has unmounted to hide. The
- * clone then mounts its own, in its private memory: the guest's kernel makes what they show out of
- * the same tables, and nothing of it is left when the epoch ends.
+ * Programs read /proc and /sys. The guest's first process may lack them: an init need not mount
+ * them, and an intruder can unmount /proc to hide. The clone then mounts its own, in its
+ * private memory. The guest's kernel fills them from the same tables, and nothing of them is
+ * left when the epoch ends.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +44,7 @@ static struct vl_error *mount_own(struct vl_clone *c, size_t i, int64_t *ret)
 		    VL_ARG_STR(mounts[i].type), VL_ARG_INT(0), VL_ARG_NULL);
 }
 
-/* Is the root a file system in memory? To make a folder on another would wait for a disk. */
+/* Is the root a file system in memory? On any other, mkdir would wait for a disk. */
 static struct vl_error *has_light_root(struct vl_clone *c, bool *ret)
 {
 	struct statfs st = { 0 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* In the place of vcpu-unicorn.c and unicorn_api.c when vlens is built without Unicorn. */
+/* Replaces vcpu-unicorn.c and unicorn_api.c in a build without Unicorn. */
 #include "executors.h"
 
 bool vl_emulator_is_built(void)

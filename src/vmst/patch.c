@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What functions of the kernel are replaced by in a clone, as data.
+ * The kernel functions that a clone replaces, as a table.
  *
- * The clone is alone and private. A lock whose holder was paused will never be
- * released, so the slow path of every lock grants it; other CPUs never answer,
- * so calls to them return at once; nothing can be waited for, so sleeping is
- * trapped. A function that a kernel does not have, or has under none of these
- * names, is passed over. All are entered by a call, so a patch is the body of
- * a function: what it does, and `ret`.
+ * The clone is alone and private. A lock whose holder was paused will never be released, so the
+ * slow path of every lock grants it; other CPUs never answer, so calls to them return at once;
+ * nothing can be waited for, so sleeping traps. A function that a kernel lacks is skipped. All
+ * are entered by a call, so a patch is the whole body of a function and ends in `ret`.
  */
 #include <string.h>
 
@@ -15,12 +13,12 @@
 #include "clone.h"
 
 enum patch_kind {
-	P_BYTES,    /* the code as it is */
+	P_BYTES,    /* @code as it is */
 	P_MUTEX,    /* mark the mutex as held by the identity, return 0 */
 	P_RT_MUTEX, /* the same for the mutex under every lock of PREEMPT_RT */
-	P_RWSEM_RD, /* one reader holds it, return it */
-	P_RWSEM_WR, /* the identity holds it, return it */
-	P_SCHEDULE, /* trap: somebody wants to sleep */
+	P_RWSEM_RD, /* mark it as held by one reader, return it */
+	P_RWSEM_WR, /* mark it as held by the identity, return it */
+	P_SCHEDULE, /* trap: the call would sleep */
 	P_DEAD,	    /* trap: the kernel gave up */
 };
 
@@ -58,7 +56,7 @@ static const struct patch patches[] = {
 	{ "rtlock_slowlock_locked", P_RT_MUTEX, NULL, 0 },
 	{ "__rt_mutex_slowlock_locked", P_RT_MUTEX, NULL, 0 },
 	RETURN_1("__percpu_down_read"),
-	/* Nobody wakes up in a clone. */
+	/* No other task runs in a clone. */
 	RETURN_0("try_to_wake_up"),
 	RETURN("preempt_schedule"),
 	RETURN("preempt_schedule_notrace"),
@@ -74,14 +72,17 @@ static const struct patch patches[] = {
 	RETURN("native_send_call_func_ipi"),
 	RETURN("arch_irq_work_raise"),
 	RETURN("kick_process"),
-	/* Readers elsewhere have all left: there is no elsewhere. */
+	/* No other CPU runs, so no RCU reader is left. */
 	RETURN("synchronize_rcu"),
 	RETURN("synchronize_rcu_expedited"),
 	RETURN("synchronize_srcu"),
 	RETURN("rcu_barrier"),
 	RETURN("invoke_rcu_core"),
-	/* A list of a guest that runs, or was paused half-way, is no reason to BUG: the clone can live
-	 * with it as a kernel does that has no checks (lib/list_debug.c; since 6.6 ..._or_report). */
+	/*
+	 * A list that was copied in the middle of a change is no reason to BUG: the clone goes
+	 * on, as a kernel without these checks does (lib/list_debug.c; since 6.6
+	 * ..._or_report).
+	 */
 	RETURN_1("__list_add_valid"),
 	RETURN_1("__list_add_valid_or_report"),
 	RETURN_1("__list_del_entry_valid"),
@@ -93,7 +94,7 @@ static const struct patch patches[] = {
 	RETURN("__udelay"),
 	RETURN("__ndelay"),
 	RETURN("__const_udelay"),
-	/* The log is the guest's; a WARN of ours must not spend its budget there. */
+	/* A WARN must not spend the call's budget on the log. */
 	RETURN_0("vprintk_emit"),
 	RETURN_0("vprintk"),
 	RETURN("__warn"),
@@ -107,7 +108,7 @@ static const struct patch patches[] = {
 	{ "__stack_chk_fail", P_DEAD, NULL, 0 },
 };
 
-/* mov disp32(%rdi): ModRM 87 with the register field of /0. */
+/* ModRM 0x87: the operand disp32(%rdi), register field 0. */
 static size_t emit_store_imm(unsigned char *p, int32_t disp, int32_t imm)
 {
 	/* movq $imm32,disp32(%rdi) */

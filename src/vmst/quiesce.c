@@ -5,7 +5,7 @@
 
 #include "../host/port.h"
 
-/* What is looked at: the guest as it is now, or a snapshot of it. */
+/* Where to read: the guest as it is now, or a snapshot of it. */
 struct source {
 	struct vl_target *target;
 	struct vl_snapshot *snapshot;
@@ -46,9 +46,9 @@ struct cpu {
 };
 
 /*
- * How deep a CPU is in something: 0 is user mode, or kernel code that could be
- * preempted. The idle task runs with a depth of 1, which is nothing. Higher
- * bits count the interrupts that are being served (include/linux/preempt.h).
+ * The preemption depth of a CPU; ~0 if it cannot be read. 0 is user mode, or kernel code that
+ * can be preempted. The idle task runs at depth 1, which counts as 0. Higher bits count the
+ * interrupts that are being served (include/linux/preempt.h).
  */
 static struct cpu look(struct source t, const struct vl_quiesce *q, unsigned cpu)
 {
@@ -66,7 +66,7 @@ static struct cpu look(struct source t, const struct vl_quiesce *q, unsigned cpu
 	return (struct cpu){ count, false };
 }
 
-/* How deep the deepest CPU is; *@cpu_ret is the one that is the least. */
+/* The largest depth of all CPUs; *@cpu_ret is the CPU with the smallest. */
 static uint32_t look_at_all(struct source s, const struct vl_quiesce *q, unsigned *cpu_ret)
 {
 	uint32_t best = ~0u, worst = 0;
@@ -102,7 +102,7 @@ unsigned vl_quiesce_cpu(const struct vl_attach *attach, unsigned before)
 		unsigned cpu = (before + i) % q.nr;
 		struct cpu c = look((struct source){ .target = attach->target }, &q, cpu);
 
-		/* Its per-CPU data and slabs stand still. */
+		/* The per-CPU data and slabs of an idle CPU do not change. */
 		if (c.idle)
 			return cpu;
 		if (c.depth < best) {
@@ -124,7 +124,7 @@ struct vl_error *vl_quiesce_pause(struct vl_target *t, const struct vl_quiesce *
 	for (unsigned try = 0;; try++) {
 		struct vl_error *err = vl_target_pause(t);
 		uint32_t worst;
-		/* Odd steps, so as not to keep in step with the guest. */
+		/* Uneven waits, so as not to run in step with the guest. */
 		struct timespec wait = { .tv_nsec = 40000 + 17000 * (try % 7) };
 
 		if (err || !q->nr)

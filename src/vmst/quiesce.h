@@ -1,42 +1,42 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* When to look, and through which CPU. */
+/* When to look at a guest: while it is quiesced. And which of its CPUs a clone stands in for. */
 #ifndef VLENS_QUIESCE_H
 #define VLENS_QUIESCE_H
 
 #include "../attach/attach.h"
 #include "../mem/snapshot.h"
 
-#define VL_QUIESCE_CPUS 8192 /* CONFIG_NR_CPUS of x86 is no more */
+#define VL_QUIESCE_CPUS 8192 /* the largest CONFIG_NR_CPUS of x86 */
 
-/* Where a kernel keeps what its CPUs are at. */
+/* Where a kernel keeps the state of its CPUs. */
 struct vl_quiesce {
 	struct vl_pgtable pt;
 	uint64_t offsets;	   /* __per_cpu_offset: an address for each CPU */
 	uint64_t preempt, current; /* per CPU: the preemption count, the task */
 	uint64_t pid_at;	   /* of a task */
-	uint32_t nr;		   /* CPUs; 0: it is not known where */
+	uint32_t nr;		   /* number of CPUs; 0: the addresses are not known */
 };
 
 void vl_quiesce_find(const struct vl_attach *attach, struct vl_quiesce *ret);
 
 /*
- * Pause the guest at a good moment: one when no CPU holds a spinlock, writes
- * under a sequence counter or serves an interrupt, as far as the preemption
- * counters tell. Where none comes within @tries, or the tries cost too much, it is paused anyway.
- * *@cpu_ret is the CPU that a clone should stand in for. @q may be made up.
+ * Pause the guest while it is quiesced: by its preemption counts no CPU holds a spinlock,
+ * writes under a seqcount or serves an interrupt. After @tries, or half of the pauses' budget,
+ * it is paused anyway. *@cpu_ret is the CPU that a clone should stand in for. @q is not
+ * trusted: it can come from a worker.
  */
 struct vl_error *vl_quiesce_pause(struct vl_target *t, const struct vl_quiesce *q, unsigned tries,
 				  unsigned *cpu_ret);
 
 /*
- * Is @v, a snapshot of one moment, of a good one? Pages of @v that it takes to know are filled.
+ * Was the guest quiesced in @v, a snapshot of one moment? Fills the pages of @v that it reads.
  * *@cpu_ret: as above.
  */
 bool vl_quiesce_is_good(struct vl_snapshot *v, const struct vl_quiesce *q, unsigned *cpu_ret);
 
 /*
- * The CPU to stand in for while the guest runs: one that is idle, if there is one;
- * @before, the one of the last time, if it will do.
+ * The CPU to stand in for while the guest runs: an idle one if there is one. The search begins
+ * at @before, the CPU of the last time.
  */
 unsigned vl_quiesce_cpu(const struct vl_attach *attach, unsigned before);
 

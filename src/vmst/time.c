@@ -26,7 +26,7 @@
 #define FAR_NS (10 * VL_NSEC_PER_SEC)
 #define MAX_CPUS 8192
 
-/* Of a guest that runs the clocks are set no more often than that. */
+/* The clocks of a guest that runs are set at most once in this time. */
 #define LIVE_NS (VL_NSEC_PER_SEC / 200)
 
 /* Offsets in the clone's page of clocks. */
@@ -41,8 +41,8 @@ struct clocks {
 };
 
 /*
- * Of a guest that runs not by the snapshot: what is read for its clocks is no part of
- * any answer, and changes all the time.
+ * A guest that runs is read past the snapshot: what its clocks are read from changes all the
+ * time, and is no part of an answer.
  */
 static bool read_clock(struct vl_clone *c, uint64_t va, void *buf, size_t len)
 {
@@ -81,7 +81,10 @@ static bool read_timekeeper(struct vl_clone *c, struct clocks *ck)
 	return true;
 }
 
-/* While it is updated nothing of it is right: until two looks are the same. */
+/*
+ * During an update the timekeeper is inconsistent: read it until two reads agree, 5 times at
+ * most.
+ */
 static bool read_live(struct vl_clone *c, struct clocks *ck)
 {
 	struct clocks second = { 0 };
@@ -121,7 +124,7 @@ static void read_cpus(struct vl_clone *c, struct clocks *ck)
 		    ns >= ck->mono && ns < ck->hi)
 			ck->hi = ns;
 	}
-	/* An event that is due bounds nothing but that now is about then. */
+	/* An event that is due means that its time is about now. */
 	if (ck->hi < ck->lo)
 		ck->hi = ck->lo;
 	ck->hi += LATE_NS;
@@ -148,7 +151,7 @@ static void trap_tsc(struct vl_clone *c)
 	}
 }
 
-/* Make the clock functions answer what stands in our page of clocks. */
+/* Make the clock functions return the values of our page of clocks. */
 static void patch_clocks(struct vl_clone *c, uint64_t read_fn)
 {
 	static const char *const sched_clocks[] = { "sched_clock", "sched_clock_noinstr",
@@ -167,10 +170,7 @@ static void patch_clocks(struct vl_clone *c, uint64_t read_fn)
 	c->clock_fn = read_fn;
 }
 
-/*
- * Narrow the bounds by what is known from earlier looks at a live guest; keep
- * what is known now.
- */
+/* Narrow the bounds by those of earlier looks at this live guest, and keep the result. */
 static void use_anchor(struct clocks *ck, struct vl_attach *attach)
 {
 	int64_t host = attach->paused_host_ns ? attach->paused_host_ns : (int64_t)vl_now_ns();

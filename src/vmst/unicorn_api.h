@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Unicorn, loaded when a clone is made and not before: it is 20 MB that every run
- * of a tool which needs no clone would load and relocate (5 ms, measured).
+ * Unicorn is loaded when an executor needs it. To load and relocate its 20 MB takes 5 ms
+ * (measured), which a tool without a clone does not spend.
  */
 #ifndef VLENS_VMST_UNICORN_API_H
 #define VLENS_VMST_UNICORN_API_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Does the processor have what the guest's kernel uses? At boot that patched its text
- * for the processor it found (stac, rdpkru, xsave ...), which need not be this
- * host's: a guest may be emulated, a dump come from elsewhere.
+ * Does the processor have the features that the guest's kernel uses? At boot the kernel patches
+ * its text for the processor it finds (stac, rdpkru, xsave ...). This host can have another
+ * one: a guest may be emulated, a dump may come from another host.
  */
 #include <stddef.h>
 
@@ -23,7 +23,7 @@
 #define CR4_SMAP (1UL << 21)
 #define CR4_PKE (1UL << 22)
 
-/* Of CR4: what every processor has that runs 64-bit kernels. */
+/* Bits of CR4 that every processor with 64-bit mode has. */
 #define CR4_PLAIN (CR4_PSE | CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT)
 
 #define XCR0_X87_SSE 3UL
@@ -35,11 +35,10 @@ enum reg { EAX, EBX, ECX, EDX };
 enum { W_1_EDX, W_8000_0001_EDX, W_1_ECX = 4, W_7_EBX = 9, W_D_1_EAX, W_7_ECX = 16, W_7_EDX = 18 };
 
 /*
- * A row: feature, its bit (the same in the word and in the register), the bit of CR4
- * that turns it on. Features that only libraries of ciphers and checksums use are not
- * here: what tells about the system does without. Other bits of CR4 (UMIP, MCE, VMXE,
- * CET, FRED ...) change nothing for functions that are called from within the kernel,
- * and are left out.
+ * A row: feature, its bit (the same in the word and in the register), the bit of CR4 that turns
+ * it on. Features that only ciphers and checksums use are left out: the code that reports on
+ * the system does not need them. Other bits of CR4 (UMIP, MCE, VMXE, CET, FRED ...) are left
+ * out: they change nothing for functions that are called from within the kernel.
  */
 static const struct feature {
 	const char *name;
@@ -84,7 +83,7 @@ static bool has(struct kvm_cpuid2 *c, uint32_t leaf, uint32_t index, enum reg re
 	return value >> bit & 1;
 }
 
-static bool told(const struct vl_vcpu_state *st, unsigned word, unsigned bit)
+static bool guest_has(const struct vl_vcpu_state *st, unsigned word, unsigned bit)
 {
 	return word < st->nr_caps && st->caps[word] >> bit & 1;
 }
@@ -97,7 +96,7 @@ const char *vl_vcpu_missing(const struct vl_vcpu_state *st, struct kvm_cpuid2 *h
 	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
 		const struct feature *f = &features[i];
 
-		if (!(st->cr4 & f->cr4) && !told(st, f->word, f->bit))
+		if (!(st->cr4 & f->cr4) && !guest_has(st, f->word, f->bit))
 			continue;
 		if (has(have, f->leaf, f->index, f->reg, f->bit))
 			*cr4_ret |= st->cr4 & f->cr4;
@@ -106,9 +105,9 @@ const char *vl_vcpu_missing(const struct vl_vcpu_state *st, struct kvm_cpuid2 *h
 	}
 	if (!(*cr4_ret & CR4_OSXSAVE))
 		return NULL;
-	/* No more than the guest has: what xsave writes must have room in its areas. */
+	/* No more than the guest has: its areas must have room for all that xsave writes. */
 	*xcr0_ret = XCR0_X87_SSE;
-	if (told(st, W_1_ECX, 28) && has(have, 0xd, 0, EAX, 2))
+	if (guest_has(st, W_1_ECX, 28) && has(have, 0xd, 0, EAX, 2))
 		*xcr0_ret |= XCR0_AVX;
 	return NULL;
 }

@@ -3,11 +3,11 @@
  * The clone's vCPU on KVM: the processor itself runs the guest's code, over the snapshot's
  * pages and nothing else. It has no devices and no interrupts.
  *
- * A call costs one entry and one exit: registers go through the page that is shared
- * with KVM, and a call ends in hlt, which KVM leaves to us. So does each exception: the
- * interrupt table is ours, its gates lead to a page that is hlt from 0 to 255, so
- * that RIP tells the vector, on a stack of its own (IST), so that nothing of the
- * guest's is touched; what the processor pushed there is what the registers were.
+ * A call costs one entry and one exit. Registers go through the page that is shared with KVM,
+ * and a call ends in hlt, which exits to us. An exception ends in hlt, too: the interrupt table
+ * is ours, and its gates lead to 256 hlt instructions in one page, so RIP gives the vector. The
+ * gates use a stack of their own (IST), so no memory of the guest's changes. The frame that the
+ * processor pushes there holds the guest's registers.
  */
 #include "executors.h"
 
@@ -25,13 +25,13 @@
 
 #define MAX_BLANKS 16
 
-/* Pages of the room: which may be executed and which written is said in vcpu.h. */
+/* Scratch pages. vcpu.h says which can be executed and which can be written. */
 enum { SCRATCH_STUBS, SCRATCH_IDT, SCRATCH_TABLES, SCRATCH_STACK };
 
 #define NR_VECTORS 256
 #define HLT 0xf4
 
-/* As all Linux kernels have them: __KERNEL_CS, __KERNEL_DS, __USER32_CS, ... */
+/* The segments of every Linux kernel: __KERNEL_CS, __KERNEL_DS, __USER32_CS, ... */
 #define KERNEL_CS 0x10
 #define KERNEL_DS 0x18
 #define TSS_SELECTOR 0x40
@@ -55,7 +55,7 @@ enum { FRAME_SS = 1, FRAME_RSP, FRAME_RFLAGS, FRAME_CS, FRAME_RIP };
 #define CR0_PE (1UL << 0)
 #define CR0_ET (1UL << 4)
 #define CR0_PG (1UL << 31)
-/* PE, MP, ET, NE, WP, AM, PG. TS, EM: no kernel is lazy about the FPU any more. */
+/* PE, MP, ET, NE, WP, AM, PG. TS and EM are left out: no kernel switches the FPU lazily. */
 #define CR0_MASK 0x80050033UL
 #define CR4_PGE (1UL << 7)
 #define EFER_SCE (1UL << 0)
@@ -67,12 +67,14 @@ enum { FRAME_SS = 1, FRAME_RSP, FRAME_RFLAGS, FRAME_CS, FRAME_RIP };
 struct vl_executor_state {
 	struct vl_machine m;
 	struct vl_watchdog watchdog;
-	_Atomic int runner; /* the thread that runs, as the kernel numbers it */
+	_Atomic int runner; /* thread id of the thread that runs */
 	unsigned char *scratch;
 	uint64_t scratch_va;
 
-	/* What the vCPU is set to when it is stale: new, led astray, or its page tables
-	 * were changed from outside. */
+	/*
+	 * What the vCPU is set to before a run when it is stale: new, stopped in the middle of
+	 * something, or its page tables were changed from outside.
+	 */
 	struct kvm_sregs sregs;
 	uint64_t kernel_gs_base, xcr0;
 	bool stale;
@@ -84,9 +86,9 @@ struct vl_executor_state {
 	} blanks[MAX_BLANKS];
 	size_t nr_blanks;
 
-	/* An access that met no memory is not finished: KVM wants an answer. */
+	/* KVM waits for the answer to an access that met no memory. */
 	bool pending, answered;
-	struct vl_regs left; /* the registers that this was reported with */
+	struct vl_regs left; /* the registers when it was reported */
 
 	uint64_t entries;
 	char detail[96];
@@ -96,7 +98,7 @@ static void kick(void *ctx)
 {
 	struct vl_executor_state *e = ctx;
 
-	/* Not yet inside: it will not get in. Inside: the signal gets it out. */
+	/* A thread that is about to enter KVM_RUN returns at once; the signal ends one inside. */
 	__atomic_store_n(&e->m.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	syscall(SYS_tgkill, getpid(), atomic_load(&e->runner), VL_MACHINE_SIGNAL);
 }
@@ -126,7 +128,7 @@ static void fill_scratch(struct vl_executor_state *e)
 	memcpy((unsigned char *)gdt + TSS_OFFSET + TSS_IST1, &stack, sizeof(stack));
 }
 
-/* What set_state() will set, from what @st and the vCPU's own state are. */
+/* Fill e->sregs for set_state(), from @st and the vCPU's own state. */
 static bool make_sregs(struct vl_executor_state *e, const struct vl_vcpu_state *st, uint64_t cr4)
 {
 	uint64_t tables = e->scratch_va + SCRATCH_TABLES * VL_PAGE_SIZE;
@@ -169,12 +171,12 @@ static bool set_state(struct vl_executor_state *e)
 	static const struct kvm_vcpu_events none;
 	struct kvm_sregs other = e->sregs;
 
-	/* KVM drops what it has of translations when the mode of paging changes. */
+	/* KVM drops cached translations when the paging mode changes. */
 	other.cr4 ^= CR4_PGE;
 	if (ioctl(e->m.vcpu, KVM_SET_SREGS, &other) || ioctl(e->m.vcpu, KVM_SET_SREGS, &e->sregs) ||
 	    ioctl(e->m.vcpu, KVM_SET_MSRS, &msrs) != 1 ||
 	    (e->xcr0 && ioctl(e->m.vcpu, KVM_SET_XCRS, &xcrs)) ||
-	    /* An exception that was on its way in when a run ended is not to come now. */
+	    /* Drop an exception that was pending when the last run ended. */
 	    ioctl(e->m.vcpu, KVM_SET_VCPU_EVENTS, &none))
 		return false;
 	e->stale = false;
@@ -226,13 +228,13 @@ static bool can(const struct vl_executor_state *e, int cap)
 
 static struct vl_error *set_up(struct vl_executor_state *e)
 {
-	/* Reading or writing an MSR that KVM does not know is left to us. */
+	/* Accesses to an MSR that KVM does not know exit to us. */
 	struct kvm_enable_cap msrs = {
 		.cap = KVM_CAP_X86_USER_SPACE_MSR,
 		.args = { KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL },
 	};
 
-	/* 4.11, 4.17 */
+	/* in Linux since 4.11 and 4.17 */
 	if (!can(e, KVM_CAP_IMMEDIATE_EXIT) ||
 	    !(ioctl(e->m.kvm, KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS) & KVM_SYNC_X86_REGS))
 		return vl_error_new(VL_ERR_TARGET, "this KVM is too old");
@@ -303,7 +305,7 @@ static struct blank *find_blank(struct vl_executor_state *e, uint64_t gpa)
 	return NULL;
 }
 
-/* KVM waits for an answer to the access in its page: as the blank page gives it. */
+/* Answer the access that KVM waits for from the blank page. */
 static void answer(struct vl_executor_state *e, const struct blank *b)
 {
 	struct kvm_run *run = e->m.run;
@@ -348,7 +350,7 @@ static struct vl_error *kvm_map_blank(struct vl_executor_state *e, uint64_t gpa)
 	return NULL;
 }
 
-/* Whoever asked is not interested any more: finish it, whatever comes of it. */
+/* The caller does not continue the access: let KVM finish it, and ignore the result. */
 static void abandon(struct vl_executor_state *e)
 {
 	e->m.run->immediate_exit = 1;
@@ -406,7 +408,7 @@ static void broke(struct vl_executor_state *e, struct vl_exit *ret, const char *
 	e->stale = true;
 }
 
-/* It halted: in one of the stubs, or where it was told to. */
+/* The vCPU halted: in a stub, which is an exception, or at the end of a call. */
 static void on_hlt(struct vl_executor_state *e, struct vl_regs *regs, struct vl_exit *ret)
 {
 	const uint64_t *top = (uint64_t *)(e->scratch + (SCRATCH_STACK + 1) * VL_PAGE_SIZE);
@@ -420,13 +422,13 @@ static void on_hlt(struct vl_executor_state *e, struct vl_regs *regs, struct vl_
 	ret->vector = (int)stub;
 	regs->rip = top[-FRAME_RIP];
 	regs->gpr[VL_RSP] = top[-FRAME_RSP];
-	/* Set for going on behind a breakpoint, which there is none of. */
+	/* RF in the frame is for resuming after a breakpoint; there is none. */
 	regs->rflags = top[-FRAME_RFLAGS] & ~EFLAGS_RF;
 	if (stub == X86_PF_VECTOR && !ioctl(e->m.vcpu, KVM_GET_SREGS, &sregs))
 		ret->address = sregs.cr2;
 }
 
-/* KVM came back, with error @error or 0. True: nothing of it is for the caller. */
+/* KVM_RUN returned @error or 0. True: run again. Else the run has ended, for the reason in @ret. */
 static bool go_on(struct vl_executor_state *e, int error, struct vl_exit *ret)
 {
 	struct kvm_run *run = e->m.run;

@@ -2,11 +2,11 @@
 /*
  * The clone's vCPU on Unicorn (2.1 or later: before that it has no x86 MMU).
  *
- * Hooks on code or memory, an instruction count and uc_emu_start's own timeout all
- * slow every call (a timeout starts a thread each time), so breakpoints are int3 in
- * the clone's private text, and the budget is kept by one watchdog thread. A hook on
- * blocks costs nothing where they are outside of its range, which is looked at when they
- * are translated: so it is for code of modules only.
+ * Hooks on code or memory, an instruction count and uc_emu_start's own timeout all slow every
+ * call (a timeout starts a thread each time), so breakpoints are int3 in the clone's private
+ * text, and the budget is kept by one watchdog thread. A hook on blocks is compared with its
+ * range when a block is translated, so it costs nothing outside of it: it covers code of
+ * modules only.
  */
 #include "executors.h"
 
@@ -26,11 +26,11 @@ struct vl_executor_state {
 	uc_engine *uc;
 	struct vl_vcpu_state st;
 	int vector;	   /* of the exception that stopped the run, or -1 */
-	bool faulted;	   /* one did: see get_over_fault() */
-	uc_context *fresh; /* as it was before the first run */
+	bool faulted;	   /* a run ended by an exception: get_over_fault() */
+	uc_context *fresh; /* the state before the first run */
 	uint64_t phys_address;
 	bool phys_missing;
-	bool port; /* it was about to use one, at port_rip */
+	bool port; /* the run stopped at an I/O instruction, at port_rip */
 	uint64_t port_rip;
 
 	void *blanks[MAX_BLANKS];
@@ -79,7 +79,7 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *ctx)
 
 	(void)uc;
 	e->st.on_code(e->st.ctx, address);
-	/* One that was cut off has no size. */
+	/* A block that was cut off has no size. */
 	if (size > 1 && size < VL_PAGE_SIZE)
 		e->st.on_code(e->st.ctx, address + size - 1);
 }
@@ -98,7 +98,7 @@ static bool on_unmapped(uc_engine *uc, uc_mem_type type, uint64_t address, int s
 static void on_port(uc_engine *uc, struct vl_executor_state *e)
 {
 	if (e->port)
-		return; /* the rest of that block */
+		return; /* the rest of the block still runs */
 	e->port = true;
 	e->api.reg_read(uc, UC_X86_REG_RIP, &e->port_rip);
 	e->api.emu_stop(uc);
@@ -190,7 +190,7 @@ static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl
 		error = uc_error(e, err, "make a virtual CPU");
 		goto fail;
 	}
-	/* A model with SMAP, or stac in the guest's text is an invalid opcode. */
+	/* A CPU model with SMAP: on others stac in the guest's text is an invalid opcode. */
 	err = e->api.ctl(e->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_X86_ICELAKE_SERVER);
 	ranges = vl_snapshot_ranges(snapshot, &nr);
 	for (size_t i = 0; !err && i < nr; i++)
@@ -233,15 +233,15 @@ fail:
 
 #define NR_XMM 16
 
-/* What a fault leaves, of what get_over_fault() does not write anyway. */
+/* What get_over_fault() keeps, besides vector registers. A run sets the general registers. */
 static const int kept_ids[] = { UC_X86_REG_CR0, UC_X86_REG_CR3, UC_X86_REG_CR4,
 				UC_X86_REG_GS_BASE };
 #define NR_KEPT ARRAY_SIZE(kept_ids)
 
 /*
- * As no fault is ever delivered, Unicorn would take the next one for one within its
- * delivery: a double fault, and the one after that for a reset. The state of before
- * the first run has no fault in it.
+ * Faults are not delivered here, so Unicorn would take the next one for a fault during
+ * delivery: a double fault, and the one after that for a reset. The state before the first run
+ * has no fault pending: restore it.
  */
 static void get_over_fault(struct vl_executor_state *e)
 {
@@ -254,7 +254,7 @@ static void get_over_fault(struct vl_executor_state *e)
 		e->api.reg_read(e->uc, UC_X86_REG_XMM0 + i, xmm[i]);
 	e->api.reg_read(e->uc, UC_X86_REG_MSR, &gs);
 	e->api.context_restore(e->uc, e->fresh);
-	/* A write to a control register drops what is translated. */
+	/* A write to a control register drops translated code: write those that differ only. */
 	for (size_t i = 0; i < NR_KEPT; i++)
 		if (!e->api.reg_read(e->uc, kept_ids[i], &now) && now != kept[i])
 			e->api.reg_write(e->uc, kept_ids[i], &kept[i]);
@@ -285,7 +285,7 @@ static void unicorn_run(struct vl_executor_state *e, struct vl_regs *regs, uint6
 		get_over_fault(e);
 	e->api.reg_write_batch(e->uc, ids, vals, VL_NR_GPR + 2);
 	vl_watchdog_arm(&e->watchdog, budget_ns);
-	/* "until 0": nothing ends there, for a call ends in our hlt. */
+	/* The end address 0 is never reached: a call ends in our hlt. */
 	err = e->api.emu_start(e->uc, regs->rip, 0, 0, 0);
 	expired = vl_watchdog_disarm(&e->watchdog);
 	e->api.reg_read_batch(e->uc, ids, vals, VL_NR_GPR + 2);
@@ -305,7 +305,7 @@ static void unicorn_run(struct vl_executor_state *e, struct vl_regs *regs, uint6
 		if (e->vector == 14)
 			e->api.reg_read(e->uc, UC_X86_REG_CR2, &ret->address);
 	} else if (err == UC_ERR_INSN_INVALID) {
-		/* Not an exception to Unicorn, but one to the guest (#UD). */
+		/* Unicorn reports this as an error; to the guest it is an exception (#UD). */
 		ret->reason = VL_EXIT_EXCEPTION;
 		ret->vector = 6;
 	} else if (err) {

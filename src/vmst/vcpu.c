@@ -8,7 +8,7 @@
 #include "../base/machine.h"
 #include "../native/executor.h"
 
-/* What can be said without asking KVM; NULL: it may fit. */
+/* Why KVM does not serve, by the kind of this host; NULL: it may serve. */
 static const char *unfit(const struct vl_vcpu_state *st)
 {
 	switch (st->host ? st->host->kind : vl_machine_kind()) {
@@ -75,7 +75,7 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 	return err;
 }
 
-/* Of a machine that is made for this and closed: what KVM has not got for @st. */
+/* Make a machine to learn which feature of @st KVM lacks, and close it. */
 static struct vl_error *try_features(const struct vl_vcpu_state *st)
 {
 	struct vl_machine m = VL_MACHINE_NONE;

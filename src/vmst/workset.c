@@ -12,15 +12,17 @@ static char *file_path(struct vl_target *t, const char *label)
 {
 	_cleanup_free_ char *name = strdup(label);
 
-	/* The label is a program's name, but may be any. */
+	/* The label is a program's name; it must not name another folder. */
 	for (char *p = name; p && *p; p++)
 		if (*p == '/')
 			*p = '_';
 	return name ? vl_run_path("%s.%s.pages", vl_target_run_id(t), name) : NULL;
 }
 
-/* Guest-physical memory of the kernel between two symbols: one run, as the
- * image is loaded in one piece. */
+/*
+ * The guest-physical range between two symbols of the kernel, which is contiguous: the image is
+ * loaded in one piece. Empty if it is not known.
+ */
 static struct vl_snapshot_still between(const struct vl_attach *attach, const char *first,
 					const char *last)
 {
@@ -32,8 +34,10 @@ static struct vl_snapshot_still between(const struct vl_attach *attach, const ch
 	    !vl_translate(&attach->pt, vl_target_read_entry, attach->target, end - 1, &b) ||
 	    b.gpa - a.gpa != end - 1 - start)
 		return (struct vl_snapshot_still){ 0, 0 };
-	/* Whole pages: the section behind starts on one of its own, and what was
-	 * patched in the last page must stay as well. */
+	/*
+	 * Whole pages: the next section starts on its own page, and patches in the last page
+	 * must stay, too.
+	 */
 	end = (b.gpa | (VL_PAGE_SIZE - 1)) + 1;
 	return (struct vl_snapshot_still){ a.gpa & VL_PAGE_MASK, end - (a.gpa & VL_PAGE_MASK) };
 }
@@ -84,7 +88,7 @@ void vl_workset_update(struct vl_workset *ws, const struct vl_snapshot *v)
 	if (vl_discard(vl_snapshot_pages(v, &pages, &nr)))
 		return;
 	if (nr > VL_WORKSET_MAX) {
-		/* It only grows: start over. */
+		/* It only grows: empty it. */
 		ws->changed |= ws->nr > 0;
 		ws->nr = 0;
 		free(pages);
