@@ -7,7 +7,7 @@
 
 #include "emit.h"
 
-/* Instructions of one block, and jumps out of it. */
+/* Limits of one block: its instructions, and the jumps out of it. */
 #define BLOCK_INSNS 96
 #define BLOCK_EXITS (2 * BLOCK_INSNS)
 
@@ -26,9 +26,9 @@ struct block {
 	ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
 	struct block_exit exits[BLOCK_EXITS];
 	size_t nr_exits;
-	unsigned checked; /* registers that are known to lead to nothing of ours, a bit each */
+	unsigned checked; /* a bit for each register that was looked up */
 	bool ended;
-	bool refused; /* there was an instruction that is not understood */
+	bool refused; /* it has an instruction that is not understood */
 };
 
 /* --- translate.c --- */
@@ -39,28 +39,28 @@ void block_translate(struct block *b);
 /* --- check.c --- */
 
 /*
- * Emit what makes a fault of the accesses of @b's instruction that lead to what is ours. It
- * stands before all else that is emitted for the access. False: cannot be done, or it is one.
+ * Emit checks that make accesses of @b's instruction to our memory fault. They come before all
+ * other code for the access. False: it cannot be checked, or always leads to our memory.
  */
 bool block_check(struct block *b);
-/* The instruction has been translated: forget what it makes unknown. */
+/* After an instruction: forget the checks of registers that it changes. */
 void block_checked(struct block *b);
 
 /* --- blocks.c --- */
 
-/* What is emitted from here on is of the instruction of @b. False: no memory. */
+/* Mark the code from here on as that of @b's instruction. False: no memory. */
 bool block_mark(struct block *b, enum vl_native_state state);
 
-/* Back to C, at @va. */
+/* Emit a return to C, with the guest at @va. */
 void block_leave(struct block *b, enum vl_native_kind kind, uint64_t va);
-/* An exception with @vector, at @va. */
+/* Emit an exception with @vector, with the guest at @va. */
 void block_except(struct block *b, unsigned vector, uint64_t va);
-/* The instruction is not understood. */
+/* Emit the end of a run at an instruction that is not understood. */
 void block_refuse(struct block *b);
 
 /* Emit a displacement that leads to the code of @va. */
 void block_exit_here(struct block *b, uint64_t va);
-/* Emit a jump there. */
+/* Emit a jump to the code of @va. */
 void block_jump_to(struct block *b, uint64_t va);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The code that was emitted: where it is, what of the guest's it is, how blocks lead to each other. */
+/* Emitted code: its blocks, the guest instructions that it belongs to, the links of blocks. */
 #include "block.h"
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 /* Bytes that are kept free for one block. */
 #define BLOCK_ROOM 16384
 
-/* --- what is known --- */
+/* --- tables of blocks and marks --- */
 
 static size_t slot_of(const struct vl_executor_state *e, uint64_t va)
 {
@@ -86,9 +86,9 @@ const struct vl_native_mark *vl_native_mark_at(const struct vl_executor_state *e
 	return &e->marks[lo];
 }
 
-/* --- what stands in place of the guest's code --- */
+/* --- replaced code --- */
 
-/* The first at @va or above. */
+/* The index of the first one at @va or above. */
 static size_t first_replaced(const struct vl_executor_state *e, uint64_t va)
 {
 	size_t lo = 0, hi = e->nr_replaced;
@@ -139,7 +139,6 @@ void vl_native_get_replaced(const struct vl_executor_state *e, uint64_t va, void
 
 /* --- ways out --- */
 
-/* Back to C, at the instruction. */
 void block_leave(struct block *b, enum vl_native_kind kind, uint64_t va)
 {
 	emit_set_va(b->e, CTL_VA, va);
@@ -150,7 +149,7 @@ void block_leave(struct block *b, enum vl_native_kind kind, uint64_t va)
 
 void block_except(struct block *b, unsigned vector, uint64_t va)
 {
-	/* The vector goes where a jump's place would. */
+	/* For an exception CTL_PATCH holds the vector. */
 	emit_set(b->e, CTL_PATCH, vector);
 	block_leave(b, VL_NATIVE_EXCEPTION, va);
 }
@@ -161,7 +160,6 @@ void block_refuse(struct block *b)
 	block_leave(b, VL_NATIVE_REFUSED, b->va);
 }
 
-/* A displacement here leads to the code of @va. */
 void block_exit_here(struct block *b, uint64_t va)
 {
 	b->exits[b->nr_exits++] = (struct block_exit){ b->e->cursor, va };
@@ -174,7 +172,10 @@ void block_jump_to(struct block *b, uint64_t va)
 	block_exit_here(b, va);
 }
 
-/* Where there is no code yet: to who makes it, and fills in the displacement. */
+/*
+ * Fill in the block's exits. Where there is no code yet, the exit leads to a stub that has it
+ * translated and then fills in the displacement.
+ */
 static void finish(struct block *b)
 {
 	struct vl_executor_state *e = b->e;
@@ -195,12 +196,12 @@ static void finish(struct block *b)
 	}
 }
 
-/* There is no code at @address, which can be in the middle of the instruction. */
+/* The guest has no code at @address, which can be in the middle of the instruction. */
 static void fetch_fault(struct block *b, uint64_t address)
 {
 	emit_set_va(b->e, CTL_ADDRESS, address);
 	block_except(b, 14, b->va);
-	/* By the next call there may be some. */
+	/* By the next call there may be code: translate again. */
 	b->e->dirty = true;
 }
 
@@ -210,7 +211,7 @@ static bool fetch(struct block *b, const ZydisDecoder *decoder)
 	size_t len = VL_PAGE_SIZE - (b->va & (VL_PAGE_SIZE - 1));
 	ZyanStatus status;
 
-	/* It may end before a page that is not there. */
+	/* The instruction may end before a page that is not mapped. */
 	if (len > INSN_MAX)
 		len = INSN_MAX;
 	if (!vl_native_read(e, b->va, b->in, len, true)) {
@@ -231,7 +232,7 @@ static bool fetch(struct block *b, const ZydisDecoder *decoder)
 	return false;
 }
 
-/* What is kept of a guest's modules is for the caller to compare: first and last byte. */
+/* Report translated code of modules by its first and last byte: the caller watches it. */
 static void note(const struct vl_executor_state *e, uint64_t first, uint64_t last)
 {
 	if (!e->st.code_from || first < e->st.code_from)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Accesses to what is ours: the guest has nothing there, so to it they are page faults.
+ * Checks of accesses to our memory. The guest has nothing mapped there, so to it they are page
+ * faults.
  *
- * The flags hold the guest's values, so no comparison is emitted. The code reads the byte at the
- * wall's address less one plus the table's entry: an entry of 1 hits the page without access, and
- * the signal's handler works out the guest's address.
+ * The flags hold the guest's values, so no comparison is emitted. The code reads the byte at
+ * VL_NATIVE_WALL - 1 plus the table's entry. An entry of 1 hits the page without access, and
+ * the signal handler works out the guest's address.
  */
 #include "block.h"
 
@@ -30,7 +31,7 @@ static void emit_address(struct vl_executor_state *e, const ZydisDecodedOperandM
 	emit4(e, (uint32_t)m->disp.value);
 }
 
-/* ctl+@field has the address: look it up. rcx is free. */
+/* Look up the address in ctl+@field. Changes rcx. */
 static void emit_look_up(struct vl_executor_state *e, unsigned field)
 {
 	emit(e, "\x0f\xb7\x0c\x25", 4); /* movzwl ctl+field+5,%ecx */
@@ -83,12 +84,12 @@ static bool check_operand(struct block *b, const ZydisDecodedOperandMem *m)
 {
 	if (m->type == ZYDIS_MEMOP_TYPE_VSIB)
 		return false;
-	/* What the code itself says is in reach of its image, or below 2 GiB, but for movabs. */
+	/* Only movabs has a constant address that is not near the code or below 2 GiB. */
 	if (m->base == ZYDIS_REGISTER_RIP ||
 	    (m->base == ZYDIS_REGISTER_NONE && m->index == ZYDIS_REGISTER_NONE))
-		return emit_can_say((uint64_t)m->disp.value) ||
+		return emit_fits_imm32((uint64_t)m->disp.value) ||
 		       !*vl_native_barred((uint64_t)m->disp.value);
-	/* The stack's pointer is where push and pop use it, too, which are not looked up. */
+	/* rsp is not looked up: push and pop use the same addresses without a check. */
 	if (m->base == ZYDIS_REGISTER_RSP && m->index == ZYDIS_REGISTER_NONE)
 		return true;
 	if (m->base != ZYDIS_REGISTER_NONE && m->index == ZYDIS_REGISTER_NONE &&

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Bytes of emitted code. Each function leaves the flags of the guest alone, unless it says so. */
+/* Emit machine code. The code of these functions changes no flags of the guest. */
 #ifndef VLENS_NATIVE_EMIT_H
 #define VLENS_NATIVE_EMIT_H
 
@@ -47,7 +47,7 @@ static inline void emit_load(struct vl_executor_state *e, unsigned reg, unsigned
 	emit4(e, VL_NATIVE_CTL + field);
 }
 
-/* The lower half of it, which clears the upper one. @reg is none of r8 to r15. */
+/* movl ctl+@field,%reg, which clears the upper half. @reg is none of r8 to r15. */
 static inline void emit_load32(struct vl_executor_state *e, unsigned reg, unsigned field)
 {
 	emit1(e, 0x8b);
@@ -64,8 +64,8 @@ static inline void emit_set(struct vl_executor_state *e, unsigned field, uint32_
 	emit4(e, imm);
 }
 
-/* An address that a 32-bit number can say. */
-static inline bool emit_can_say(uint64_t va)
+/* Is @va a sign-extended 32-bit number? */
+static inline bool emit_fits_imm32(uint64_t va)
 {
 	return (uint64_t)(int64_t)(int32_t)va == va;
 }
@@ -73,7 +73,7 @@ static inline bool emit_can_say(uint64_t va)
 /* ctl+@field = @va */
 static inline void emit_set_va(struct vl_executor_state *e, unsigned field, uint64_t va)
 {
-	if (emit_can_say(va)) {
+	if (emit_fits_imm32(va)) {
 		emit_set(e, field, (uint32_t)va);
 		return;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Between C and rewritten code. No register is free there and flags are the
- * guest's, so what is needed for a moment is put into ctl, at a fixed address.
+ * Switches between C and rewritten code. In rewritten code all registers and flags are the
+ * guest's, so temporary values go to ctl, at a fixed address.
  */
 #include "layout.h"
 
@@ -47,7 +47,7 @@ vl_native_enter:
 	jmp *M(CTL_TARGET)
 	.size vl_native_enter, . - vl_native_enter
 
-/* All registers are the guest's: keep them, and return to who entered. */
+/* All registers are the guest's: save them, and return to the caller of vl_native_enter. */
 	.globl vl_native_leave
 	.hidden vl_native_leave
 vl_native_leave:
@@ -73,7 +73,7 @@ vl_native_leave:
 	mov M(CTL_HOST_FS), %rax
 	wrfsbase %rax
 
-/* The same where a signal handler has kept them. */
+/* The same after a signal handler has saved them. */
 	.globl vl_native_leave_signal
 	.hidden vl_native_leave_signal
 vl_native_leave_signal:
@@ -87,7 +87,7 @@ vl_native_leave_signal:
 	pop %rbx
 	ret
 
-/* Control goes to ctl->va, of which there may be no code yet. */
+/* Control goes to ctl->va, which may not be translated yet. */
 	.globl vl_native_miss
 	.hidden vl_native_miss
 vl_native_miss:
@@ -132,8 +132,8 @@ vl_native_miss:
 	jmp *M(CTL_TARGET)
 
 /*
- * An indirect jump to the guest's address in rax; rax itself is in ctl. Looks into a table
- * by the address's lower 16 bits. Flags stay: no instruction here changes one.
+ * An indirect jump to the guest's address in rax; the guest's rax is in ctl. The address's
+ * lower 16 bits index a table. No instruction here changes a flag.
  */
 	.globl vl_native_indirect
 	.hidden vl_native_indirect

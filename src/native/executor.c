@@ -60,12 +60,12 @@ static struct vl_error *map_ours(struct vl_executor_state *e)
 		return vl_error_os(errno, "cannot map room for code at a fixed address");
 	}
 	madvise(VL_CTL, VL_NATIVE_SIZE, MADV_DONTFORK);
-	/* Nothing is there until the kernel changes its stack. */
+	/* No access until the kernel switches to another stack. */
 	if (mprotect((void *)VL_NATIVE_STACKS, VL_NATIVE_STACKS_END - VL_NATIVE_STACKS,
 		     PROT_NONE) ||
 	    mprotect((void *)VL_NATIVE_WALL, VL_PAGE_SIZE, PROT_NONE))
 		return vl_error_os(errno, "cannot reserve addresses without access");
-	/* Nothing may be there; then the stack is put there a second time. */
+	/* The addresses must be free; the stack is mapped there a second time. */
 	at = mmap((void *)e->st.stack_va, e->st.stack_size, PROT_NONE,
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	if (at == (void *)e->st.stack_va)
@@ -149,7 +149,7 @@ uint64_t vl_native_missed(void)
 	return code;
 }
 
-/* A call returns to the clone's hlt; as an address of the guest it would fault. */
+/* A call returns to the clone's hlt: use its emitted code, as the guest's address would fault. */
 static void fix_return(struct vl_executor_state *e, const struct vl_regs *regs)
 {
 	uint64_t sp = regs->gpr[VL_RSP], *word = (uint64_t *)sp, code;

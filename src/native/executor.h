@@ -7,7 +7,7 @@
 
 extern const struct vl_executor_ops vl_executor_native;
 
-/* Why rewritten code cannot run here, of a kernel with @st's cr4; NULL: it can. */
+/* Why this host cannot run rewritten code of a kernel with @st's cr4; NULL: it can. */
 const char *vl_native_unfit(const struct vl_vcpu_state *st);
 
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where things are in a process that runs rewritten kernel code (native.h), for C and for
- * the assembler. Emitted code has these addresses as 32-bit numbers, so all of it lies
- * below 2 GiB.
+ * Addresses in a process that runs rewritten kernel code (native.h), for C and for the
+ * assembler. Emitted code has them as 32-bit numbers, so all lie below 2 GiB.
  */
 #ifndef VLENS_NATIVE_LAYOUT_H
 #define VLENS_NATIVE_LAYOUT_H
@@ -10,13 +9,13 @@
 #define VL_NATIVE_CTL 0x40000000    /* struct vl_native_ctl */
 #define VL_NATIVE_XSAVE 0x40001000  /* vector registers while C code runs */
 #define VL_NATIVE_TABLE 0x40010000  /* 64 Ki entries of { guest address, code } */
-#define VL_NATIVE_BARRED 0x40110000 /* 64 Ki bytes, one for each TiB: 1 where something is ours */
+#define VL_NATIVE_BARRED 0x40110000 /* 64 Ki bytes, one for each TiB: 1 where our memory is */
 #define VL_NATIVE_WALL 0x40121000   /* a page without access; the one before it can be read */
 #define VL_NATIVE_CODE 0x40200000
 #define VL_NATIVE_CODE_SIZE 0x02000000
 /*
- * Stacks that the kernel changes to: a slot of VL_NATIVE_STACK bytes for each, followed by as
- * many that stay unmapped.
+ * Stacks that the kernel switches to: a slot of VL_NATIVE_STACK bytes for each, and as many
+ * unmapped bytes between two slots.
  */
 #define VL_NATIVE_STACKS (VL_NATIVE_CODE + VL_NATIVE_CODE_SIZE)
 #define VL_NATIVE_NR_STACKS 16

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the guest's addresses fold to: mapped when it is touched. */
+/* Maps the guest's memory where its addresses fold to, when it is touched. */
 #include "native.h"
 
 #include <link.h>
@@ -15,14 +15,14 @@
 #define FOLD_KERNEL (-VL_NATIVE_G)
 /* Where the clone's own user addresses end. */
 #define USER_END (1UL << 30)
-/* Below it lies what is ours; no kernel has memory where that would come from. */
+/* Our memory lies below this; no kernel has memory at the addresses that fold to there. */
 #define FOLD_LOW TIB
 
-/* The heap behind our program may grow by so much, and what is mapped on both sides. */
+/* How much our heap may grow, and our mappings on both sides. */
 #define PROGRAM_ROOM (64UL << 20)
 #define MAPPINGS_ROOM (64UL << 30)
 
-/* Memory behind @gpa, in this process; *@left_ret bytes of it follow each other. */
+/* The memory behind @gpa in this process, NULL: none. *@left_ret bytes of it are contiguous. */
 static void *behind(struct vl_executor_state *e, uint64_t gpa, uint64_t *left_ret,
 		    bool *in_snapshot_ret)
 {
@@ -107,7 +107,7 @@ static void unmap(struct vl_executor_state *e, const struct vl_native_alias *a)
 		vl_snapshot_unalias(e->snapshot, a->host);
 }
 
-/* Note @a in place of what is mapped there. */
+/* Add @a to the list. An alias at the same address is unmapped. */
 static bool note(struct vl_executor_state *e, const struct vl_native_alias *a)
 {
 	for (size_t i = 0; i < e->nr_aliases; i++)
@@ -123,8 +123,8 @@ static bool note(struct vl_executor_state *e, const struct vl_native_alias *a)
 }
 
 /*
- * May the guest's [va, va + size) be mapped where it folds to? User addresses are the clone's own,
- * and all in the first GiB. Kernel addresses must not come to lie where something of ours is.
+ * May the guest's [va, va + size) be mapped where it folds to? User addresses are the clone's
+ * own, all in the first GiB. Kernel addresses must not fold to our memory.
  */
 static bool is_free(const struct vl_executor_state *e, uint64_t va, uint64_t size)
 {
@@ -138,7 +138,7 @@ static bool is_free(const struct vl_executor_state *e, uint64_t va, uint64_t siz
 	return va >= FOLD_KERNEL + FOLD_LOW;
 }
 
-/* vl_read_entry_fn, of what is no part of an answer */
+/* vl_read_entry_fn for tables that are no part of an answer */
 static bool peek_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 {
 	struct vl_executor_state *e = ctx;
@@ -146,7 +146,7 @@ static bool peek_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 
 	if (gpa >= e->own.gpa && gpa - e->own.gpa < e->own.size)
 		return read_entry(ctx, gpa, ret);
-	/* Whole tables: where memory is not mapped here each read is a message. */
+	/* Read whole tables: each read of memory that is not mapped here is a message. */
 	if (!p->has || p->gpa != (gpa & VL_PAGE_MASK)) {
 		p->gpa = gpa & VL_PAGE_MASK;
 		p->has = vl_snapshot_peek_page(e->snapshot, p->gpa, p->entries);
@@ -157,9 +157,9 @@ static bool peek_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 	return true;
 }
 
-/* The span of what is mapped, as far as it is not above all that guests' addresses fold to. */
+/* The span of our mappings, without those above all addresses that the guest's fold to. */
 struct mappings {
-	bool program; /* it was seen: the first of the objects that are loaded */
+	bool program; /* the program was seen: it is the first of the loaded objects */
 	uint64_t program_start;
 	struct vl_native_span span;
 };
@@ -198,8 +198,8 @@ static int add_object(struct dl_phdr_info *info, size_t size, void *ctx)
 }
 
 /*
- * Mappings are on top of the user half, where user addresses of guests would be. A host that
- * randomizes by more bits (vm.mmap_rnd_bits), or maps from below, has them elsewhere.
+ * Mappings lie at the top of the user half, where user addresses of guests would fold to. A
+ * host that randomizes by more bits (vm.mmap_rnd_bits), or maps bottom-up, has them elsewhere.
  */
 static bool find_ours(struct vl_executor_state *e)
 {
@@ -228,8 +228,9 @@ static bool find_ours(struct vl_executor_state *e)
 }
 
 /*
- * Bar the guest's addresses that fold to [@start, @end), rounded to whole TiB. A TiB in which the
- * guest has memory is not barred: none of that folds to what is ours, which has been looked at.
+ * Bar the guest's addresses that fold to [@start, @end), rounded to whole TiB. A TiB in which
+ * the guest has memory is not barred: vl_native_has_room() checks that none of it folds to our
+ * memory.
  */
 static void bar(struct vl_executor_state *e, uint64_t start, uint64_t end)
 {
@@ -248,7 +249,7 @@ static void bar_ours(struct vl_executor_state *e)
 		if (e->ours[i].end)
 			bar(e, e->ours[i].start - VL_NATIVE_NEAR, e->ours[i].end + VL_NATIVE_NEAR);
 	bar(e, 0, TIB);
-	/* Of the guest's user addresses the first TiB is for the clone's own. */
+	/* The first TiB of user addresses is for the clone's own. */
 	bar(e, VL_NATIVE_G + TIB, 1UL << 47);
 }
 
@@ -267,14 +268,14 @@ bool vl_native_has_room(struct vl_executor_state *e)
 	return true;
 }
 
-/* The same as vl_snapshot_alias() of what is not the snapshot's. */
+/* The same as vl_snapshot_alias(), for memory outside of the snapshot. */
 static bool map_again(void *p, uint64_t size, void *at, bool writable)
 {
 	return mremap(p, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at) != MAP_FAILED &&
 	       (writable || !mprotect(at, size, PROT_READ));
 }
 
-/* Map what @a says, which is at @p. */
+/* Note @a and map it; its memory is at @p. */
 static bool alias(struct vl_executor_state *e, const struct vl_native_alias *a, void *p)
 {
 	return note(e, a) && (a->in_snapshot ? vl_snapshot_alias(e->snapshot, a->gpa, a->size,
@@ -282,13 +283,13 @@ static bool alias(struct vl_executor_state *e, const struct vl_native_alias *a, 
 					       map_again(p, a->size, (void *)a->host, a->writable));
 }
 
-/* Pages that are mapped at once, where tables map each by itself. */
+/* Bytes that are mapped at once, at most, where tables map single pages. */
 #define AROUND (16 * VL_PAGE_SIZE)
 
 /*
- * The page at @va is mapped to @gpa with @flags: widen that to what lies around both in the
- * same way, by the same table, which the walk has read anyway. Returns the size, and the
- * addresses where it begins.
+ * The page at *@va is mapped to *@gpa with @flags. Widen this to contiguous neighbours with the
+ * same rights, as far as they are in the same table, which the walk has read anyway. Returns
+ * the size, and in *@va and *@gpa the start.
  */
 static uint64_t look_around(struct vl_executor_state *e, uint64_t *va, uint64_t *gpa,
 			    uint64_t flags)
@@ -378,7 +379,7 @@ void vl_native_unmap_all(struct vl_executor_state *e)
 		unmap(e, &e->aliases[--e->nr_aliases]);
 }
 
-/* vl_read_entry_fn, of tables that an answer has read, and that are of its moment */
+/* vl_read_entry_fn for tables that an answer has read, and that are of its moment */
 static bool held_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 {
 	struct vl_executor_state *e = ctx;
@@ -388,7 +389,7 @@ static bool held_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 	return vl_snapshot_held_entry(e->snapshot, gpa, ret);
 }
 
-/* Would it be mapped as it is? @walks is how many translations may still be made for that. */
+/* Would @a be mapped as it is? *@walks translations are left for this. */
 static bool is_as_mapped(struct vl_executor_state *e, const struct vl_native_alias *a,
 			 size_t *walks)
 {
@@ -404,9 +405,9 @@ static bool is_as_mapped(struct vl_executor_state *e, const struct vl_native_ali
 	return true;
 }
 
-/* More are not kept: to look for one takes as long as there are others. */
+/* More are not kept: the search for one is linear. */
 #define ALIASES_KEPT 1024
-/* Translations that are made to keep them: a guest can part what was one page into very many. */
+/* Translations that may be made to keep them: a guest can split one large page into very many. */
 #define WALKS_MAX 65536
 
 void vl_native_unmap_old(struct vl_executor_state *e)

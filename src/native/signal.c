@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Faults of rewritten code, and the end of its time: both are signals. */
+/* Signals of rewritten code: its faults, and the end of its time budget. */
 #include "native.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, VL_MACHINE_SIGNAL };
 #define NR_SIGNALS ARRAY_SIZE(signals)
 
-/* By the numbers of registers in machine code. */
+/* Indexed by the numbers of registers in machine code. */
 static const int gregs[VL_NR_GPR] = {
 	REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
 	REG_R8,	 REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
@@ -33,7 +33,7 @@ static uint64_t *reg(ucontext_t *uc, int which)
 	return (uint64_t *)&uc->uc_mcontext.gregs[which];
 }
 
-/* What they are to the guest. */
+/* The guest's registers at mark @m. */
 static void guest_regs(ucontext_t *uc, const struct vl_native_mark *m, uint64_t regs[VL_NR_GPR])
 {
 	const struct vl_native_ctl *ctl = VL_CTL;
@@ -56,7 +56,7 @@ static void guest_regs(ucontext_t *uc, const struct vl_native_mark *m, uint64_t 
 	}
 }
 
-/* Have the handler's return be the end of the run. */
+/* End the run when the handler returns. */
 static void end_run(ucontext_t *uc, const struct vl_native_mark *m, enum vl_native_kind kind,
 		    uint64_t va)
 {
@@ -78,7 +78,7 @@ static void except(ucontext_t *uc, const struct vl_native_mark *m, uint64_t va, 
 	VL_CTL->address = address;
 }
 
-/* Nothing is at @va; where it is not canonical it can all the same fold to what is. */
+/* The guest has nothing at @va. A non-canonical @va can fold to a canonical address. */
 static void fault_at(ucontext_t *uc, const struct vl_native_mark *m, uint64_t va)
 {
 	bool canonical = vl_canonical(va, 4);
@@ -93,8 +93,8 @@ static void give_up(ucontext_t *uc, const struct vl_native_mark *m, uint64_t va,
 }
 
 /*
- * A general protection fault has no address. One that is not canonical once it is folded can
- * have been of a user address that is merely not mapped.
+ * A general protection fault has no address. The guest's address may be canonical and not
+ * mapped, and only fold to a non-canonical one: to the guest that is a page fault.
  */
 static bool has_no_place(uint64_t va)
 {
@@ -106,7 +106,7 @@ static bool is_barred(uint64_t va)
 	return *vl_native_barred(va);
 }
 
-/* An address that the instruction accesses, and that is so; false: none is. */
+/* Find an address that the instruction accesses and that @is holds for. False: there is none. */
 static bool find_access(struct vl_executor_state *e, ucontext_t *uc, const struct vl_native_mark *m,
 			bool (*is)(uint64_t va), uint64_t *address_ret)
 {
@@ -147,19 +147,19 @@ static bool find_access(struct vl_executor_state *e, ucontext_t *uc, const struc
 
 static const char does_not_fold[] = "an address does not fold";
 
-/* Is @at in what push, pop, call, ret or leave accesses with this in rsp or rbp? */
+/* Can push, pop, call, ret or leave access @at with @pointer in rsp or rbp? */
 static bool is_near(uint64_t at, uint64_t pointer)
 {
 	return at - pointer + sizeof(at) < 2 * sizeof(at);
 }
 
-/* If an access at @at, in the kernel's half, is of the stack: go on with the stack's low address. */
+/* If the access at @at, in the kernel's half, is to a stack: continue with its low address. */
 static bool stack_fault(struct vl_executor_state *e, ucontext_t *uc, const struct vl_native_mark *m,
 			uint64_t at)
 {
 	uint64_t *pointer = reg(uc, REG_RSP), low;
 
-	/* leave goes by rbp, which can be on one stack while rsp is on another. */
+	/* leave uses rbp, which can be on one stack while rsp is on another. */
 	if (!is_near(at, *pointer))
 		pointer = reg(uc, REG_RBP);
 	if (!is_near(at, *pointer))
@@ -174,7 +174,7 @@ static bool stack_fault(struct vl_executor_state *e, ucontext_t *uc, const struc
 	return true;
 }
 
-/* An access at linear address @at. */
+/* A fault of an access at linear address @at. */
 static void page_fault(struct vl_executor_state *e, ucontext_t *uc, const struct vl_native_mark *m,
 		       uint64_t at)
 {
@@ -194,7 +194,7 @@ static void page_fault(struct vl_executor_state *e, ucontext_t *uc, const struct
 		e->last_fault == at && e->last_rip == *reg(uc, REG_RIP) ? e->same_faults + 1 : 0;
 	e->last_fault = at;
 	e->last_rip = *reg(uc, REG_RIP);
-	/* The upper half is not ours: the stack is elsewhere, or an address does not fold. */
+	/* In the upper half: a kernel address in rsp or rbp, or an address that does not fold. */
 	if (at >= 1UL << 47) {
 		if (stack_fault(e, uc, m, at))
 			return;
@@ -212,7 +212,7 @@ static void page_fault(struct vl_executor_state *e, ucontext_t *uc, const struct
 	switch (is_stack ? vl_native_map_page(e, va, at, write, &gpa) :
 			   vl_native_map(e, va, write, &gpa)) {
 	case VL_PAGE_MAPPED:
-		/* It was mapped before, and faults all the same. */
+		/* It was mapped before, and faults again. */
 		if (e->same_faults > 2)
 			give_up(uc, m, m->va, "a page cannot be used");
 		return;
@@ -229,7 +229,7 @@ static void page_fault(struct vl_executor_state *e, ucontext_t *uc, const struct
 	}
 }
 
-/* Control is at an address of the guest: a return to where the guest's code said. */
+/* Control is at a guest address: a return to an address that the guest's code wrote. */
 static void fetch_fault(struct vl_executor_state *e, ucontext_t *uc)
 {
 	uint64_t va = *reg(uc, REG_RIP), code;
@@ -248,7 +248,7 @@ static void guest_signal(struct vl_executor_state *e, int sig, ucontext_t *uc)
 	const struct vl_native_mark *m = vl_native_mark_at(e, rip);
 
 	if (sig == VL_MACHINE_SIGNAL) {
-		/* In a trampoline: the next one will meet the code. */
+		/* A trampoline has no mark: leave it to the next kick. */
 		if (m)
 			end_run(uc, m, VL_NATIVE_BUDGET, m->va);
 		return;
@@ -273,12 +273,12 @@ static void guest_signal(struct vl_executor_state *e, int sig, ucontext_t *uc)
 }
 
 /*
- * Thread-local storage is the guest's while its code runs; whether it does is what the base
- * of fs says, in any thread.
+ * While the guest's code runs, the base of fs is the guest's: thread-local storage cannot be
+ * used. That base also says, in any thread, whether the guest's code runs.
  */
 __attribute__((no_stack_protector)) static void on_signal(int sig, siginfo_t *info, void *context)
 {
-	/* There is one such executor in a process, for ctl is at a fixed address. */
+	/* A process has one executor of this kind: ctl is at a fixed address. */
 	struct vl_executor_state *e = VL_CTL->executor;
 	ucontext_t *uc = context;
 
@@ -290,7 +290,7 @@ __attribute__((no_stack_protector)) static void on_signal(int sig, siginfo_t *in
 			vl_native_set_fs(VL_CTL->guest_fs);
 		return;
 	}
-	/* A fault of our own: as if there were no handler. */
+	/* A fault of our own code: restore the old handlers, so that it faults again. */
 	if (sig != VL_MACHINE_SIGNAL)
 		for (size_t i = 0; i < NR_SIGNALS; i++)
 			sigaction(signals[i], &e->old[i], NULL);

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stacks of the kernel's that its code changes to (of softirqs, of interrupts). Instructions of
- * the stack take no prefix, so rsp gets a low address where the same pages are. Each stack has
- * a slot of such addresses, and behind each slot as many stay unmapped.
+ * Other stacks that the kernel switches to (of softirqs, of interrupts). Stack instructions
+ * take no prefix, so rsp gets a low address where the same pages are mapped. Each stack has a
+ * slot of low addresses, and between two slots as many stay unmapped.
  */
 #include "native.h"
 
-/* Stacks are aligned to 16 KiB, or 32 KiB: one that @va is in lies in the middle of its place. */
+/* Stacks are aligned to 16 KiB or 32 KiB. A stack lies in the middle of its slot. */
 #define STACK_ALIGN (VL_NATIVE_STACK / 2)
 
-static uint64_t place(size_t i)
+static uint64_t slot(size_t i)
 {
 	return VL_NATIVE_STACKS + (2 * i + 1) * VL_NATIVE_STACK;
 }
 
 uint64_t vl_native_put_stack(struct vl_executor_state *e, uint64_t va)
 {
-	/* A stack that is empty begins where it ends. */
+	/* The pointer of an empty stack is the stack's end, so look at the byte below. */
 	uint64_t base = ((va - 1) & ~(STACK_ALIGN - 1UL)) - STACK_ALIGN / 2;
 	size_t i = 0;
 
@@ -26,18 +26,18 @@ uint64_t vl_native_put_stack(struct vl_executor_state *e, uint64_t va)
 		return 0;
 	if (i == e->nr_stacks)
 		e->stacks[e->nr_stacks++] = base;
-	return place(i) + (va - e->stacks[i]);
+	return slot(i) + (va - e->stacks[i]);
 }
 
 bool vl_native_stack_va(const struct vl_executor_state *e, uint64_t at, uint64_t *va_ret)
 {
 	uint64_t low = at < VL_NATIVE_G ? at : at - VL_NATIVE_G;
-	/* Half of what is between two places goes with either. */
+	/* Each slot has half of the gap on both sides. */
 	size_t i = (low - VL_NATIVE_STACKS - VL_NATIVE_STACK / 2) / (2 * VL_NATIVE_STACK);
 
-	if (low < place(0) - VL_NATIVE_STACK / 2 || i >= e->nr_stacks)
+	if (low < slot(0) - VL_NATIVE_STACK / 2 || i >= e->nr_stacks)
 		return false;
-	*va_ret = e->stacks[i] + (low - place(i));
+	*va_ret = e->stacks[i] + (low - slot(i));
 	return true;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From an instruction of the guest's to ours. */
+/* Translates one instruction of the guest's. */
 #include "block.h"
 
-/* What of the flags a popf may change: not the trap flag, nor those that user mode minds. */
+/* Flags that popf may change: CF, PF, AF, ZF, SF, DF, OF, ID. TF and AC would trap in user mode. */
 #define FLAGS_MASK 0x200cd5
 
 /* --- memory operands --- */
@@ -52,9 +52,9 @@ static bool has_prefix(const struct block *b, unsigned byte)
 }
 
 /*
- * The instruction with segment prefix @segment (0: none), its address made absolute where it
- * is relative to rip. @opcode, if not 0: with this one and this ModRM register field
- * in place of its own, REX.W and no other prefix.
+ * Emit the instruction with segment prefix @segment (0: none). An address relative to rip
+ * becomes absolute. If @opcode is not 0, it replaces the instruction's own, with the ModRM
+ * register field @reg, REX.W and no other prefix. False: cannot be done.
  */
 static bool with_segment(struct block *b, unsigned segment, unsigned opcode, unsigned reg)
 {
@@ -88,11 +88,11 @@ static bool with_segment(struct block *b, unsigned segment, unsigned opcode, uns
 		emit(e, rest, n);
 		return true;
 	}
-	/* X would make an index of what stands for none. VEX and EVEX have it inverted. */
+	/* X would turn "no index" into r12 as index. VEX and EVEX hold X inverted. */
 	if (d->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY ? d->raw.rex.X :
 							       rest[0] != 0xc5 && !(rest[1] & 0x40))
 		return false;
-	if (!emit_can_say(rip_target(b)))
+	if (!emit_fits_imm32(rip_target(b)))
 		return false;
 	emit(e, rest, modrm);
 	emit1(e, (rest[modrm] & 0x38) | 4);
@@ -109,7 +109,7 @@ static unsigned reg_id(const ZydisDecodedOperand *o)
 	return (unsigned)ZydisRegisterGetId(o->reg.value);
 }
 
-/* rax, which is kept in ctl, has the address to go to. */
+/* Go to the address in rax. The guest's rax is in ctl. */
 static void go_indirect(struct block *b, bool call)
 {
 	if (call)
@@ -138,7 +138,7 @@ static void indirect(struct block *b, bool call)
 	if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->size == 64) {
 		unsigned reg = reg_id(o);
 
-		/* call *%rsp is nobody's */
+		/* no kernel has call *%rsp */
 		if (reg == 4)
 			block_refuse(b);
 		else
@@ -189,7 +189,7 @@ static void conditional(struct block *b)
 	case ZYDIS_MNEMONIC_LOOP:
 	case ZYDIS_MNEMONIC_LOOPE:
 	case ZYDIS_MNEMONIC_LOOPNE:
-		/* These have short displacements only: over a jump that is not taken. */
+		/* Short displacements only: they lead to a long jump, which a short one skips. */
 		emit1(e, b->d.opcode);
 		emit(e, "\x02\xeb\x05", 3);
 		block_jump_to(b, to);
@@ -206,8 +206,8 @@ static void conditional(struct block *b)
 }
 
 /*
- * mov %reg,(%rsp); ret: how a retpoline goes to the address in a register. Followed to the
- * letter, that address would be returned to, and fault.
+ * mov %reg,(%rsp); ret: a retpoline's jump to the address in a register. Emitted as it is, the
+ * ret would go to the guest's address, and fault.
  */
 static bool retpoline(struct block *b)
 {
@@ -240,7 +240,7 @@ static bool retpoline(struct block *b)
 
 /* --- flags --- */
 
-/* What user mode pushes always has the interrupt flag. */
+/* In user mode the pushed interrupt flag is always set: replace it by the guest's. */
 static void pushf(struct block *b)
 {
 	struct vl_executor_state *e = b->e;
@@ -275,7 +275,7 @@ static void popf(struct block *b)
 
 /* --- the rest --- */
 
-/* rdi takes no prefix: it is folded for the while. */
+/* es:rdi takes no prefix, so rdi is folded while the instruction runs. */
 static void string(struct block *b)
 {
 	struct vl_executor_state *e = b->e;
@@ -327,7 +327,7 @@ static void lea(struct block *b)
 		block_refuse(b);
 		return;
 	}
-	if (b->o[0].size == 64 && !emit_can_say(rip_target(b))) { /* movabs $target,%reg */
+	if (b->o[0].size == 64 && !emit_fits_imm32(rip_target(b))) { /* movabs $target,%reg */
 		emit1(e, 0x48 | (reg >= 8));
 		emit1(e, 0xb8 | (reg & 7));
 		emit8(e, rip_target(b));
@@ -372,7 +372,7 @@ static void control(struct block *b)
 		value = 0;
 		break;
 	default:
-		/* A table of our own stays; what the processor has cached does not. */
+		/* The clone's page table stays; cached translations are dropped. */
 		if (to->reg.value == ZYDIS_REGISTER_CR3 || to->reg.value == ZYDIS_REGISTER_CR4)
 			block_leave(b, VL_NATIVE_FLUSH, b->va + b->d.length);
 		else
@@ -395,7 +395,7 @@ static bool is_special_register(const ZydisDecodedOperand *o)
 	       c == ZYDIS_REGCLASS_DEBUG || c == ZYDIS_REGCLASS_TEST;
 }
 
-/* Anything that does nothing but compute and use memory. */
+/* An instruction that only computes and accesses memory. */
 static void plain(struct block *b)
 {
 	bool memory = false, percpu = false, special = false;
@@ -403,7 +403,7 @@ static void plain(struct block *b)
 	for (unsigned i = 0; i < b->d.operand_count; i++) {
 		const ZydisDecodedOperand *o = &b->o[i];
 
-		/* The stack's take no prefix; xlat and maskmov do. */
+		/* Hidden stack operands take no prefix; those of xlat and maskmov do. */
 		if (o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN &&
 		    (o->type != ZYDIS_OPERAND_TYPE_MEMORY || o->mem.base == ZYDIS_REGISTER_RSP))
 			continue;
@@ -412,7 +412,7 @@ static void plain(struct block *b)
 			continue;
 		memory = true;
 		percpu |= o->mem.segment == ZYDIS_REGISTER_GS;
-		/* es is what takes no prefix. */
+		/* An operand in es takes no prefix. */
 		special |=
 			o->mem.segment == ZYDIS_REGISTER_FS || o->mem.segment == ZYDIS_REGISTER_ES;
 	}
@@ -475,7 +475,7 @@ void block_translate(struct block *b)
 	case ZYDIS_MNEMONIC_UD2:
 		block_except(b, 6, b->va);
 		return;
-	/* Registers of the processor that are not to be had: the kernel's fixup, if any. */
+	/* User mode cannot access MSRs: #GP, which the kernel may have a fixup for. */
 	case ZYDIS_MNEMONIC_RDMSR:
 	case ZYDIS_MNEMONIC_WRMSR:
 		block_except(b, 13, b->va);
@@ -535,7 +535,7 @@ void block_translate(struct block *b)
 	case ZYDIS_MNEMONIC_SLDT:
 	case ZYDIS_MNEMONIC_SMSW:
 	case ZYDIS_MNEMONIC_STR:
-	/* This processor and its tables would answer, not the guest's. */
+	/* These would return this host's values, not the guest's. */
 	case ZYDIS_MNEMONIC_CPUID:
 	case ZYDIS_MNEMONIC_LAR:
 	case ZYDIS_MNEMONIC_LSL:

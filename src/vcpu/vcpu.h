@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The vCPU that a clone runs on: small enough that Unicorn and KVM can both be
- * behind it. It executes at CPL 0 over a private snapshot of the guest's memory
- * and stops at `hlt` and at every exception; what an exception means is for
- * the caller (vmst/call.c) to say.
+ * The vCPU that a clone runs on: the interface to all executors. It executes at CPL 0 over a
+ * private snapshot of the guest's memory. It stops at `hlt` and at every exception, which the
+ * caller handles (vmst/call.c).
  */
 #ifndef VLENS_VCPU_H
 #define VLENS_VCPU_H
@@ -41,7 +40,7 @@ struct vl_regs {
 	uint64_t rflags;
 };
 
-/* Of code that replaces other. */
+/* Bytes of code that replaces the guest's, at most. */
 #define VL_CODE_MAX 64
 
 #define VL_SCRATCH_PAGES 4
@@ -56,23 +55,23 @@ struct vl_vcpu_state {
 	uint64_t kernel_gs_base; /* what swapgs brings in */
 	/*
 	 * VL_SCRATCH_PAGES pages of the clone's own that the executor may use, mapped at
-	 * @scratch_va: the first can be executed, the others be written to.
+	 * @scratch_va. The first can be executed, the others can be written.
 	 */
 	void *scratch;
 	uint64_t scratch_va;
 	/* The stack that calls begin on, in the clone's own memory, and where they return to. */
 	uint64_t stack_va, stack_gpa, stack_size, return_va;
 	/*
-	 * What the guest's kernel found its processor to have, and so uses
-	 * (cpuinfo_x86.x86_capability); no words when that is not known.
+	 * The features that the guest's kernel found in its processor, and so uses
+	 * (cpuinfo_x86.x86_capability); @nr_caps is 0 when they are not known.
 	 */
 	uint32_t caps[VL_NR_CAPS];
 	unsigned nr_caps;
 	const struct vl_machine_host *host; /* of KVM; NULL: look */
 	/*
-	 * An executor that keeps code translated calls @on_code(@ctx) for the first and the last
-	 * byte of each piece at @code_from or above (0: of none), once at least: a guest's
-	 * modules.
+	 * An executor that keeps translated code calls @on_code(@ctx) at least once for the
+	 * first and the last byte of each block at @code_from or above (0: never). That is code
+	 * of the guest's modules.
 	 */
 	uint64_t code_from;
 	void (*on_code)(void *ctx, uint64_t va);
@@ -104,10 +103,10 @@ struct vl_exit {
 
 struct vl_executor_state;
 
-/* What an executor on hardware did so far. */
+/* What an executor did so far. */
 struct vl_vcpu_count {
-	uint64_t entries; /* of the vCPU, so also returns from there to us */
-	uint64_t exits;	  /* all that KVM counted, with those that it served itself; 0: not known */
+	uint64_t entries; /* into the vCPU, and as many returns from there to us */
+	uint64_t exits;	  /* all that KVM counted, also those that it served itself; 0: not known */
 };
 
 struct vl_executor_ops {
@@ -132,23 +131,24 @@ struct vl_executor_ops {
 	/* Forget translations: page tables were changed from outside. */
 	void (*flush)(struct vl_executor_state *e);
 	/*
-	 * Put memory behind a guest-physical page: what VL_EXIT_PHYS was about. The
-	 * next run goes on with that access if it is given the registers that it ended with.
+	 * Put memory behind the guest-physical page that a VL_EXIT_PHYS was for. The next run
+	 * continues that access if it gets the registers that the last one ended with.
 	 */
 	struct vl_error *(*map_blank)(struct vl_executor_state *e, uint64_t gpa);
 	/* What it did so far; NULL: nothing is counted. */
 	void (*count)(const struct vl_executor_state *e, struct vl_vcpu_count *ret);
 	/*
-	 * Where code of the guest is that stands on the stack as @value; @value itself where it is no
-	 * address of emitted code. NULL: return addresses are the guest's own.
+	 * The guest's address for @value, a word of the stack: for an address of emitted code
+	 * that of the guest's instruction, else @value. NULL: return addresses are the guest's
+	 * own.
 	 */
 	uint64_t (*code_va)(const struct vl_executor_state *e, uint64_t value);
 	/*
-	 * Run @code, VL_CODE_MAX bytes at most, where the guest has other at @va, which stays as it is.
-	 * False: no memory. NULL: what is to run is written there.
+	 * Run @code, VL_CODE_MAX bytes at most, in place of the guest's code at @va, which
+	 * stays as it is. False: no memory. NULL: the caller writes @code to @va.
 	 */
 	bool (*replace)(struct vl_executor_state *e, uint64_t va, const void *code, size_t len);
-	/* What instructions that read the TSC give. NULL: they are to be replaced. */
+	/* Set what instructions that read the TSC return. NULL: the caller replaces them. */
 	void (*set_tsc)(struct vl_executor_state *e, uint64_t tsc);
 };
 

@@ -47,7 +47,7 @@ struct vl_error *vl_watchdog_start(struct vl_watchdog *w, void (*kick)(void *ctx
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&w->cond, &attr);
 	pthread_condattr_destroy(&attr);
-	/* A thread of ours takes none of the program's signals. */
+	/* The thread takes none of the process's signals. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = pthread_create(&w->thread, NULL, watch, w);
@@ -83,7 +83,7 @@ void vl_watchdog_arm(struct vl_watchdog *w, uint64_t budget_ns)
 
 bool vl_watchdog_disarm(struct vl_watchdog *w)
 {
-	/* What the thread found late is late now: it may be at the kick, which is waited for. */
+	/* Past its deadline, the thread may be inside the kick: wait for it. */
 	if (!past(atomic_exchange(&w->deadline, 0)))
 		return false;
 	pthread_mutex_lock(&w->lock);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The budget of a run, kept by a thread beside it: it costs the run a store at the
- * beginning and one at the end.
+ * The time budget of a run, kept by a thread beside it. It costs the run one store at its start
+ * and one at its end.
  */
 #ifndef VLENS_WATCHDOG_H
 #define VLENS_WATCHDOG_H
@@ -13,7 +13,7 @@
 
 #include "../error.h"
 
-/* How often it looks, in ns; a budget is kept to this accuracy. */
+/* How often the thread looks, in ns; a budget is kept to this accuracy. */
 #define VL_WATCHDOG_NS 10000000L
 
 struct vl_watchdog {
@@ -28,15 +28,14 @@ struct vl_watchdog {
 };
 
 /*
- * Start it, over a zeroed @w. @kick is called from its thread, again and again, from
- * when a run is over its budget until that is disarmed, and not after. It must not wait
- * for the thread that runs.
+ * Start it; @w is zeroed. From when a run is over its budget until it is disarmed, the
+ * watchdog's thread calls @kick again and again. @kick must not wait for the thread that runs.
  */
 struct vl_error *vl_watchdog_start(struct vl_watchdog *w, void (*kick)(void *ctx), void *ctx);
 void vl_watchdog_stop(struct vl_watchdog *w);
 
 void vl_watchdog_arm(struct vl_watchdog *w, uint64_t budget_ns);
-/* True: a kick was due since it was armed. */
+/* True: @kick was called since it was armed. */
 bool vl_watchdog_disarm(struct vl_watchdog *w);
 
 /* Is the run that is armed over its budget? */
