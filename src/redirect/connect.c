@@ -17,7 +17,7 @@
 #include "trap.h"
 
 /* Is it a service that libraries try first, and can do without? */
-static bool is_by_the_way(const struct vl_file *f, const struct sockaddr_un *sa)
+static bool is_optional(const struct vl_file *f, const struct sockaddr_un *sa)
 {
 	static const char *const places[] = {
 		"/run/nscd",	       "/var/run/nscd", "/dev/log", "/run/systemd/journal",
@@ -68,7 +68,7 @@ struct vl_error *vl_h_connect(struct vl_trap *t)
 	if (t->ret || (f && f->domain == AF_NETLINK))
 		return NULL;
 	vl_deny_as(t, ECONNREFUSED);
-	if (!is_by_the_way(f, &sa.un)) {
+	if (!is_optional(f, &sa.un)) {
 		describe(&sa.un, what, sizeof(what));
 		vl_refused(t, VL_REFUSED_SERVICE, what);
 	}

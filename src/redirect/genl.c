@@ -68,7 +68,7 @@ static bool number(struct attrs a, uint32_t *ret)
 }
 
 /* Does command @cmd need no right? @answer is the guest's description of its family. */
-static bool free_for_all(const char *answer, size_t len, unsigned int cmd)
+static bool needs_no_right(const char *answer, size_t len, unsigned int cmd)
 {
 	const size_t head = sizeof(struct nlmsghdr) + sizeof(struct genlmsghdr);
 	struct attrs ops, op;
@@ -127,6 +127,6 @@ struct vl_error *vl_genl_asks(struct vl_trap *t, const char *buf, size_t len, bo
 			       VL_ARG_OUT(t->r->chunk, VL_CHUNK), VL_ARG_INT(VL_CHUNK),
 			       VL_ARG_INT(MSG_DONTWAIT), VL_ARG_NULL, VL_ARG_NULL);
 	if (!err && n > 0 && n <= VL_CHUNK)
-		*ret = free_for_all(t->r->chunk, n, genl.cmd);
+		*ret = needs_no_right(t->r->chunk, n, genl.cmd);
 	return err ? err : VL_GUEST(t->r, "close", &closed, VL_ARG_INT(fd));
 }
