@@ -27,7 +27,6 @@ static const char *const folders[] = {
 	"/sbin",	   "/bin",	     "/usr/games", "/usr/local/games",
 };
 
-/* The length of the folder of PATH that file @norm is in, or 0. */
 size_t vl_command_folder(const struct vl_redirect *r, const char *norm)
 {
 	const char *list = r->path ? r->path : VL_PATH_DEFAULT, *slash = strrchr(norm, '/');
@@ -90,7 +89,6 @@ enum vl_look vl_command_look(struct vl_trap *t, const char *path, const char *no
 	return task->interactive ? LOOK_TYPED : LOOK_SEARCH;
 }
 
-/* "PATH=…" with the marked folders in front; malloc'ed, NULL: out of memory. */
 char *vl_command_path(const char *path)
 {
 	char *ret = malloc(strlen("PATH=") + 3 * strlen(path) + 3), *out = ret;

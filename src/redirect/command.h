@@ -26,7 +26,7 @@ enum vl_look {
 enum vl_look vl_command_look(struct vl_trap *t, const char *path, const char *norm);
 /* The length of the folder of PATH that file @norm is in, or 0. */
 size_t vl_command_folder(const struct vl_redirect *r, const char *norm);
-/* "PATH=…" for the program; malloc'ed, NULL: out of memory. */
+/* "PATH=…" with the marked folders in front; malloc'ed, NULL: out of memory. */
 char *vl_command_path(const char *path);
 
 #endif

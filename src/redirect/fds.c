@@ -57,7 +57,6 @@ bool vl_fd_lost(struct vl_trap *t, int fd)
 	return true;
 }
 
-/* Descriptor @fd has no record: the host's kernel answers, unless @fd is a stand-in. */
 void vl_fd_pass(struct vl_trap *t, int fd)
 {
 	t->pass = !vl_fd_lost(t, fd);
@@ -85,7 +84,6 @@ static int number_for(struct vl_trap *t, int kind)
 	return free_number(t, VL_FD_STREAM, VL_FD_HI, &t->r->next_stream);
 }
 
-/* Put @fd of ours into the task as @number (-1: any) and answer the trap with it. */
 void vl_fd_add(struct vl_trap *t, int fd, int number, bool cloexec)
 {
 	struct seccomp_notif_addfd add = {
@@ -133,10 +131,6 @@ static int make_memfd(const void *data, size_t len)
 	return ro < 0 ? -errno : ro;
 }
 
-/*
- * Hand over @g as a new descriptor, and answer the trap with its number or an
- * errno. Takes ownership of @g->file.listing.
- */
 struct vl_error *vl_fd_hand_over(struct vl_trap *t, struct vl_addfd *g)
 {
 	_cleanup_close_ int fd = -1;
@@ -186,10 +180,8 @@ fail:
 }
 
 /*
- * Replace the content of the memfd of record @f, which is open as @fd in the trapping task.
- * 0 or -errno. Another thread may have put a file of the host at @fd since the record was
- * found, and the supervisor may be able to write to it. So a descriptor of ours is checked,
- * and opened again.
+ * Another thread may have put a file of the host at @fd since the record was found, and the
+ * supervisor may be able to write to it. So a descriptor of ours is checked, and opened again.
  */
 int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void *data, size_t len)
 {
@@ -219,7 +211,6 @@ int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void
 	return ftruncate(rw, len) ? -errno : 0;
 }
 
-/* The trapping task's open file @fd as a descriptor of ours, or -errno. */
 int vl_fd_borrow(struct vl_trap *t, int fd)
 {
 	struct vl_task *task = vl_task_find(t->r, t->tid);
@@ -232,7 +223,6 @@ int vl_fd_borrow(struct vl_trap *t, int fd)
 	return ours < 0 ? -errno : ours;
 }
 
-/* Duplicate redirected descriptor @fd of the task, to a number in the same range. */
 struct vl_error *vl_fd_duplicate(struct vl_trap *t, int fd, bool cloexec)
 {
 	struct vl_file *f = vl_fd_find(t, fd);

@@ -34,7 +34,7 @@ struct how {
 	uint64_t flags, mode;
 };
 
-/* A descriptor from this number on makes us close all: no limit is below 1,024. */
+/* When a descriptor reaches this number all are closed: no limit of them is below 1,024. */
 #define GUEST_FILES 400
 
 /*

@@ -126,7 +126,7 @@ static size_t make_ranges(struct range ret[VL_NR_MAX + 1])
 		if (!nr || !r.plain || !ret[nr - 1].plain || ret[nr - 1].action != r.action)
 			ret[nr++] = r;
 	}
-	/* Above all numbers, x32's among them: the supervisor answers ENOSYS. */
+	/* Higher numbers, x32's among them: the supervisor answers ENOSYS. */
 	if (!ret[nr - 1].plain || ret[nr - 1].action != NOTIFY)
 		ret[nr++] = (struct range){ VL_NR_MAX, true, NOTIFY };
 	return nr;

@@ -36,7 +36,7 @@
 
 /* The kernel's limit of links in a path (MAXSYMLINKS). */
 #define LINKS_MAX 40
-/* Largest answer to a question about extended attributes (XATTR_SIZE_MAX). */
+/* The largest answer to a query of extended attributes (XATTR_SIZE_MAX). */
 #define XATTR_MAX 65536
 
 static int open_path(int dir, const char *path, uint64_t flags, uint64_t resolve)
@@ -251,7 +251,7 @@ static int self_name(struct vl_trap *t, const char *norm, char ret[PATH_MAX])
 
 /*
  * Only the last part of the path may be a link. A path that goes on behind a descriptor's
- * name would lead out of the folders that the program may see, by any link.
+ * name would lead out of the folders that the program may see.
  */
 static int find_self(struct vl_trap *t, const char *norm, bool nofollow)
 {
@@ -390,7 +390,7 @@ struct vl_error *vl_host_open(struct vl_trap *t, uint64_t flags, uint64_t mode)
 	return NULL;
 }
 
-/* --- questions --- */
+/* --- queries --- */
 
 static bool asks_about_link(const struct vl_trap *t)
 {
