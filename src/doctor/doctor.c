@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The host: what its kernel, its rights and its libraries allow. */
+/* The examination of the host: its kernel, the user's rights, libraries. */
 #include "doctor.h"
 
 #include <ctype.h>
@@ -118,7 +118,7 @@ static void check_user(struct vl_doctor *d)
 			       "guests of your own session, and dumps, only");
 }
 
-/* Would a program that we start let itself be traced? */
+/* Can a program that we start be traced? */
 static void check_ptrace(struct vl_doctor *d)
 {
 	int status = 0;
@@ -185,7 +185,7 @@ static void check_uffd(struct vl_doctor *d)
 		      all ? "" : ", for faults of user mode, which is enough", text);
 }
 
-/* What a program that we start is confined by, besides its filter: tried in a child. */
+/* The confinement of a program that we start, besides its filter: tried in a child. */
 static void check_confinement(struct vl_doctor *d)
 {
 	const unsigned int failed = 0x80;
@@ -235,7 +235,7 @@ static void idle(void *ctx, struct vl_wire *wire, int link)
 	(void)ctx, (void)wire, (void)link;
 }
 
-/* What would keep a guest's code from this host? */
+/* The box around the guest's code on this host. */
 static void check_box(struct vl_doctor *d)
 {
 	const struct vl_box_options o = {
@@ -264,7 +264,7 @@ static void check_box(struct vl_doctor *d)
 	vl_box_stop(b);
 }
 
-/* Without virtualization, does the guest's code run on this processor itself? */
+/* Without virtualization, can the guest's code run rewritten on this processor? */
 static void check_native(struct vl_doctor *d)
 {
 	const struct vl_vcpu_state nothing = { 0 };
@@ -290,7 +290,7 @@ static void check_unicorn(struct vl_doctor *d)
 	void *lib;
 
 	if (err) {
-		/* What it is for is rewritten code that cannot go on, and five levels of page tables. */
+		/* Unicorn runs what rewritten code cannot, and five levels of page tables. */
 		vl_doctor_error(d, "unicorn",
 				vl_native_unfit(&nothing) ? VL_DOCTOR_PROBLEM : VL_DOCTOR_WARNING,
 				err);
@@ -402,7 +402,7 @@ static void check_dir(struct vl_doctor *d, const char *check, struct vl_error *(
 	free(dir);
 }
 
-/* Processes called @name; without another's, unless we are root. */
+/* The number of processes called @name that this user can see. */
 static unsigned int count_processes(const char *name)
 {
 	unsigned int nr = 0;
@@ -429,7 +429,7 @@ static void check_keepers(struct vl_doctor *d)
 	vl_doctor_row(d, "keepers", VL_DOCTOR_OK, NULL, "%u run%s", nr, nr == 1 ? "s" : "");
 }
 
-#define NAMED 6 /* guests that are named in a line */
+#define NAMED 6 /* guests to name in a line */
 
 static void check_guests(struct vl_doctor *d, const char *uri)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Examinations: what of a host, and of a guest, lets vlens work or keeps it from
- * it, one row each, with what to do about it.
+ * Examinations of a host and of a guest: one row for each condition that vlens needs, with
+ * advice.
  */
 #ifndef VLENS_DOCTOR_H
 #define VLENS_DOCTOR_H
@@ -11,7 +11,7 @@
 
 enum vl_doctor_state {
 	VL_DOCTOR_OK,
-	VL_DOCTOR_WARNING, /* something is missing that can be done without */
+	VL_DOCTOR_WARNING, /* something is missing that vlens can do without */
 	VL_DOCTOR_PROBLEM,
 };
 
@@ -21,7 +21,7 @@ enum {
 	VL_DOCTOR_CHECK,
 	VL_DOCTOR_STATE, /* "ok", "warning", "problem" */
 	VL_DOCTOR_FINDING,
-	VL_DOCTOR_ADVICE, /* none when there is nothing to do */
+	VL_DOCTOR_ADVICE, /* none when nothing needs to be done */
 };
 extern const struct vl_column vl_doctor_columns[];
 
@@ -35,13 +35,13 @@ struct vl_doctor {
 void vl_doctor_row(struct vl_doctor *d, const char *check, enum vl_doctor_state state,
 		   const char *advice, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-/* The same for what @err says, which stays the caller's. */
+/* Add a row for @err, which stays the caller's. */
 void vl_doctor_error(struct vl_doctor *d, const char *check, enum vl_doctor_state state,
 		     const struct vl_error *err);
 
 /*
- * Examine this host for this user; libvirt at @uri (NULL: its default). Asks
- * libvirt for its domains; touches no guest.
+ * Examine this host for this user, with libvirt at @uri (NULL: its default). It lists libvirt's
+ * domains, and touches no guest.
  */
 void vl_doctor_host(struct vl_doctor *d, const char *uri);
 
