@@ -98,7 +98,7 @@ struct vl_error *vl_collect(struct vl_subject *s, struct vl_walk *w, const char 
 			w->max = w->max < VL_COLLECT_MAX / 4 ? w->max * 4 : VL_COLLECT_MAX;
 			continue;
 		}
-		/* What does not change is not better the next time. */
+		/* A dump does not change: a retry would fail again. */
 		if (!vl_target_is_live(s->target))
 			break;
 		try++;

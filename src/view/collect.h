@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the views share: fields by the kernel's own types, and whole walks. */
+/* Shared by the views: fields by the kernel's own types, and whole walks. */
 #ifndef VLENS_COLLECT_H
 #define VLENS_COLLECT_H
 
@@ -11,7 +11,7 @@
 /* The most elements followed: PID_MAX_LIMIT (include/linux/threads.h). */
 #define VL_COLLECT_MAX (4U << 20)
 
-/* The fields of one walk, and where in the record each goes. */
+/* The fields of one walk, and their places in the record. */
 struct vl_fields {
 	const struct vl_layout *layout;
 	struct vl_walk_field f[VL_WALK_FIELDS];
@@ -19,47 +19,44 @@ struct vl_fields {
 };
 
 /*
- * Add a field of @size bytes at @out of the record: in the element, or, with
- * @through, in what the pointer there points to. One that the kernel's types
- * do not have is not added: its bytes in the record are to be 0. Returns its
- * index among the statuses, or -1.
+ * Add a field of @size bytes at @out of the record. It is in the element or, with @through,
+ * behind the pointer there. A field that the kernel's types lack is not added: the caller
+ * zeroes its bytes. Returns its index among the statuses, or -1.
  */
 int vl_fields_add(struct vl_fields *fs, enum vl_field f, size_t out, size_t size);
 int vl_fields_add_through(struct vl_fields *fs, enum vl_field through, enum vl_field f, size_t out,
 			  size_t size);
-/* The element's address; or, in an xarray, its index. */
+/* Add the element's address or, in an xarray, its index. */
 void vl_fields_add_plain(struct vl_fields *fs, enum vl_field_kind kind, size_t out);
 
 /*
- * Walk to the end, with as much room as it takes (up to VL_COLLECT_MAX elements,
- * at first for `max` of them, 0: some),
- * again should the list change underfoot. @w names the walk, its fields and
- * stride; `records` (zeroed) and `status` are malloc'ed here and the caller's,
- * also when it failed: *@nr_ret elements are good. @what is walked, for the message.
+ * Walk to the end, with room for @w->max elements (0: a default) that grows up to
+ * VL_COLLECT_MAX; retry if the list changes meanwhile. @w has the walk, its fields and the
+ * stride. `records` (zeroed) and `status` are malloc'ed here and owned by the caller, also on
+ * failure: *@nr_ret elements are good. @what names the list, for the message.
  */
 struct vl_error *vl_collect(struct vl_subject *s, struct vl_walk *w, const char *what,
 			    size_t *nr_ret);
 
-/* Offset of @f, for a row that is known to be there; 0 else. */
+/* Offset of @f; 0 if the kernel's types lack it. */
 static inline uint32_t vl_offset(const struct vl_layout *l, enum vl_field f)
 {
 	return vl_has(l, f) ? (uint32_t)l->offset[f] : 0;
 }
 
 /*
- * The address of symbol @name, or VL_ERR_KERNEL that says that the guest's kernel
- * has none and so @what cannot be shown.
+ * The address of symbol @name; without it VL_ERR_KERNEL, which says that @what cannot be found.
  */
 struct vl_error *vl_need_symbol(struct vl_subject *s, const char *name, const char *what,
 				uint64_t *ret);
 
-/* VL_ERR_KERNEL, unless the kernel's types have all of @f (@nr of them). */
+/* VL_ERR_KERNEL unless the kernel's types have all of @f (@nr of them). */
 struct vl_error *vl_need_fields(struct vl_subject *s, const enum vl_field *f, size_t nr,
 				const char *what);
 
 /*
- * The boot-time clock, in ns, as of the last tick, which an idle guest stops: the
- * monotonic one (see vmst/time.c) and what it slept. False: it cannot be read.
+ * The boot-time clock in ns, as of the last tick, which an idle guest stops: the monotonic
+ * clock (see vmst/time.c) plus the time asleep. False: it cannot be read.
  */
 bool vl_subject_uptime(struct vl_subject *s, uint64_t *ret);
 

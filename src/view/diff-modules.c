@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Modules: by their list, their kobjects, the memory that is mapped, /proc/modules. */
+/* Modules: by their list, by their kobjects, by mapped memory, by /proc/modules. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/cleanup.h"
 #include "diff.h"
 
-/* MODULE_STATE_LIVE; what is not is being loaded or unloaded. */
+/* MODULE_STATE_LIVE; in any other state it is being loaded or unloaded. */
 #define LIVE 0
 
-/* What is at the address of a struct module, seen by another way than the list. */
+/* Add the struct module at @module, which was found by another way than the list. */
 static void see_module(struct vl_looker *k, struct vl_diff_items *items, uint64_t module,
 		       unsigned bit)
 {
@@ -17,7 +17,7 @@ static void see_module(struct vl_looker *k, struct vl_diff_items *items, uint64_
 	char name[VL_MODULE_NAME];
 	uint32_t state;
 
-	/* Whatever has no name of at least two characters is no module. */
+	/* A module has a name and a state. */
 	if (vl_read_string(k->s->reader, &k->s->space, module + vl_offset(l, VL_F_MOD_NAME), name,
 			   sizeof(name)) ||
 	    vl_read_u32(k->s->reader, &k->s->space, module + vl_offset(l, VL_F_MOD_STATE),

@@ -8,7 +8,7 @@
 #include "../base/cleanup.h"
 #include "diff.h"
 
-/* Of the task list: as tasks.c, but only what is needed here. */
+/* A task of the list, with the few fields of tasks.c that matter here. */
 struct seen_task {
 	uint64_t task;
 	int32_t pid, exit_state;
@@ -52,10 +52,10 @@ static struct vl_error *by_task_list(struct vl_looker *k, struct vl_diff_items *
 	return err;
 }
 
-/* Of the ids: struct pid, and the task it is the process id (PIDTYPE_TGID) of. */
+/* A struct pid, and the task whose process id (PIDTYPE_TGID) it is. */
 struct seen_pid {
 	uint32_t nr;
-	uint64_t link; /* pid->tasks[PIDTYPE_TGID].first: NULL if it leads no process */
+	uint64_t link; /* pid->tasks[PIDTYPE_TGID].first; NULL: no process has this id */
 	char comm[16];
 };
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The same list by several ways: what hides from one shows in another. */
+/*
+ * Comparison of one list, read by several ways: an item that is hidden from one shows in
+ * another.
+ */
 #include "diff.h"
 
 #include <errno.h>
@@ -14,16 +17,15 @@
 #include "../syscall/answer.h"
 
 /*
- * On a running guest something can be on its way in or out at any moment, so a
- * difference counts only if it is there in every one of several looks.
+ * On a running guest an item can come or go at any moment, so a difference counts only if it is
+ * in each of several looks.
  */
 #define LOOKS 3
 #define LOOK_NS 20000000L
 /*
- * Tries of one look, should the kernel not be able to answer at that moment: enough for
- * a guest that never rests, of which an answer is taken as it comes after some tries
- * (guest/epoch.c). A dump stays as it is, but its call may have run out of time on a
- * busy host.
+ * Tries of one look, if the kernel cannot answer at that moment. They suffice for a guest that
+ * never rests: after some tries an answer is taken as it comes (guest/epoch.c). A dump stays
+ * the same, but its call may have timed out on a busy host.
  */
 #define TRIES 16
 #define DUMP_TRIES 2
@@ -53,7 +55,7 @@ static int compare(const void *a, const void *b)
 	return x->key ? 0 : strcmp(x->name, y->name);
 }
 
-/* Make one item of all that are the same thing. */
+/* Merge items that are the same thing. */
 static void merge(struct vl_diff_items *l)
 {
 	size_t nr = 0;
@@ -139,8 +141,8 @@ static bool is_momentary(const struct vl_error *err)
 }
 
 /*
- * Go all ways once, in one epoch. Ways that cannot be gone are noted; so is, with
- * @final, that the kernel cannot answer at this moment, which is an error else.
+ * Go all ways once, in one epoch. A way that fails is noted. That the kernel cannot answer at
+ * this moment is an error, but with @final it is noted, too.
  */
 static struct vl_error *look_once(struct vl_looker *k, struct vl_diff_items *items, bool final)
 {
@@ -160,7 +162,7 @@ static struct vl_error *look_once(struct vl_looker *k, struct vl_diff_items *ite
 			why = way->go(k, items, 1U << i);
 		}
 		if (why && is_momentary(why) && !final) {
-			/* If what it was of has changed, the next try is of one moment. */
+			/* If pages have changed the next try gets them all as of one moment. */
 			if (open && k->sys->ops->settle)
 				vl_error_destroy(k->sys->ops->settle(k->sys));
 			k->sys->ops->end(k->sys);
@@ -219,7 +221,7 @@ static bool any_differs(const struct vl_diff_items *l, unsigned all)
 	return false;
 }
 
-/* Let pass what did not differ in the look before in the same way. */
+/* Let items pass whose difference is not that of the look before. */
 static void confirm(struct vl_diff_items *now, const struct vl_diff_items *before, unsigned all)
 {
 	for (size_t i = 0; i < now->nr; i++) {
@@ -234,7 +236,7 @@ static void confirm(struct vl_diff_items *now, const struct vl_diff_items *befor
 	}
 }
 
-/* What hides an item: "not in the task list, /proc". */
+/* Show what hides an item: "hidden from the task list, /proc". */
 static void show_mark(struct vl_table *t, size_t column, const struct vl_diff_kind *kind,
 		      const struct vl_diff_item *it, unsigned all)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One comparison: what it is of, and the ways to see it. */
+/* One comparison: its items, and the ways to see them. */
 #ifndef VLENS_DIFF_H
 #define VLENS_DIFF_H
 
@@ -16,7 +16,7 @@ struct vl_diff_item {
 	char name[VL_MODULE_NAME];
 	uint64_t address; /* of its struct; 0: not known */
 	unsigned shown;	  /* bit i: by way i */
-	bool passing;	  /* on its way in or out: no difference counts */
+	bool passing;	  /* coming or going: no difference counts */
 	bool split;	  /* two ways give different addresses for it */
 };
 
@@ -51,13 +51,13 @@ struct vl_diff_kind {
 	int key_column; /* -1: none */
 };
 
-/* Way @bit shows this; @name of @len bytes, "" and 0 when it does not tell. */
+/* Note that way @bit shows this item; @name has @len bytes. "" and 0: the way does not know. */
 void vl_diff_see(struct vl_diff_items *l, uint64_t key, const char *name, size_t len,
 		 uint64_t address, unsigned bit, bool passing);
 
 /*
- * All that reading @path of the guest with @call ("read", "getdents64") gives, in
- * the epoch that is open. *@ret is malloc'ed.
+ * Read all of @path of the guest by @call ("read", "getdents64"), in the open epoch. *@ret is
+ * malloc'ed.
  */
 struct vl_error *vl_diff_ask(struct vl_sys *sys, const char *path, const char *call, char **ret,
 			     size_t *len_ret);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* Of a tree of comparisons; a loop is none. */
+/* More steps than any tree of comparisons has: it is a loop. */
 #define MAX_STEPS 256
 
 /* Flags of a comparison, as far as conditional jumps read them. */
@@ -13,9 +13,9 @@ struct flags {
 };
 
 /*
- * Length of the instruction at @p that does nothing to the number; 0: it may. Among
- * them are endbr64, what the kernel puts in its place where it is never a target
- * (a nop of 4 bytes), and the place of a tracer's call (one of 5).
+ * Length of the instruction at @p if it does not change the number; else 0. That includes
+ * endbr64, its replacement where the kernel knows no indirect call (a nop of 4 bytes), and the
+ * place of a tracer's call (a nop of 5).
  */
 static size_t nothing(const unsigned char *p, size_t left)
 {
@@ -30,7 +30,7 @@ static size_t nothing(const unsigned char *p, size_t left)
 		return 2;
 	if (left >= 3 && !memcmp(p, "\x48\x89\xe5", 3)) /* mov %rsp,%rbp */
 		return 3;
-	/* nopl, nopw: 0f 1f with an operand in memory, whichever. */
+	/* nopl, nopw: 0f 1f with any operand in memory. */
 	while (n < left && n < 6 && (p[n] == 0x66 || p[n] == 0x2e))
 		n++;
 	if (left < n + 4 || p[n] != 0x0f || p[n + 1] != 0x1f || p[n + 2] >> 6 == 3)
@@ -109,7 +109,7 @@ bool vl_switch_target(const unsigned char *code, size_t len, uint64_t va, uint32
 			at += n;
 			continue;
 		}
-		/* %esi is the number, and %eax where the compiler has copied it to. */
+		/* %esi is the number, and so is %eax where the compiler copied it. */
 		if (left >= 3 && p[0] == 0x83 && (p[1] == 0xfe || p[1] == 0xf8)) {
 			flags = compare(number, (uint32_t)(int8_t)p[2]);
 			n = 3;
@@ -179,7 +179,7 @@ enum vl_entry_kind vl_entry_kind(const unsigned char *code, size_t len, uint64_t
 		}
 		if (p[0] == 0xcc)
 			return VL_ENTRY_BREAK;
-		/* jmp *mem and *reg; push imm32, ret; mov imm64,%rax with jmp *%rax or push, ret. */
+		/* jmp *mem, *reg; push imm32, ret; mov imm64,%rax with jmp *%rax or push, ret. */
 		if ((p[0] == 0xff && (p[1] == 0x25 || (p[1] & 0xf8) == 0xe0)) ||
 		    (p[0] == 0x68 && p[5] == 0xc3) ||
 		    (p[0] == 0x48 && (p[1] & 0xf8) == 0xb8 &&

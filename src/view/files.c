@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What processes have open, from their tables of descriptors. */
+/* Open files of processes, from their tables of descriptors. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,11 +8,11 @@
 #include "../base/grow.h"
 #include "objects.h"
 
-/* The most descriptors of one process that are looked at: sysctl_nr_open, fs/file.c. */
+/* Limit of descriptors of one process: sysctl_nr_open, fs/file.c. */
 #define MAX_FDS (1U << 20)
-/* Pointers at a time. */
+/* Pointers read at a time. */
 #define CHUNK 512U
-/* A path has as many parts, and crosses as many mounts, at the most. */
+/* Limit of a path's components and crossed mounts. */
 #define MAX_STEPS 512
 #define NAME_MAX_LEN 255U
 
@@ -34,7 +34,7 @@ bool vl_object(struct vl_subject *s, uint64_t base, const struct vl_part *parts,
 	return n && vl_gather(s->reader, &s->space, gets, n) < n;
 }
 
-/* ---- who has what ---- */
+/* ---- open files ---- */
 
 static struct vl_file *add(struct vl_opened *f, size_t task, int32_t fd, enum vl_file_use use)
 {
@@ -64,7 +64,7 @@ static void add_file(struct vl_subject *s, struct vl_opened *f, size_t task, int
 		VL_PART(FILE_MODE, file->mode),
 	};
 
-	/* Closed in the meantime. */
+	/* It was closed in the meantime. */
 	if (!vl_object(s, at, parts, ARRAY_SIZE(parts)) || !file->inode)
 		f->nr--;
 }
@@ -226,7 +226,7 @@ static bool read_dentry(struct vl_subject *s, uint64_t at, struct dentry *d)
 	return vl_object(s, at, parts, ARRAY_SIZE(parts)) && d->name;
 }
 
-/* The mount that struct vfsmount @mnt is part of, and where it is mounted. */
+/* The struct mount around struct vfsmount @mnt, and its mount point. */
 struct mount {
 	uint64_t at, parent, point, root;
 };
@@ -247,10 +247,10 @@ static bool read_mount(struct vl_subject *s, uint64_t mnt, struct mount *m)
 	       vl_object(s, mnt, vfs, ARRAY_SIZE(vfs));
 }
 
-/* A name that is made from its end. */
+/* A name that is built from its end. */
 struct name {
 	char *buf;
-	size_t at; /* where it begins */
+	size_t at; /* offset of its first byte */
 	bool cut;
 };
 
@@ -300,7 +300,7 @@ void vl_path_name(struct vl_subject *s, const struct vl_path *p, char *buf, size
 		}
 		if (!read_dentry(s, at, &d) || !put_part(s, &n, &d))
 			break;
-		/* d_unlinked(), include/linux/dcache.h; what has no folder never had a name. */
+		/* d_unlinked(), include/linux/dcache.h; without a folder it never had a name. */
 		if (at == p->dentry)
 			*deleted_ret = !d.hashed;
 		whole = d.parent == at;

@@ -28,10 +28,6 @@ static void read_name(struct vl_subject *s, struct vl_table *t, size_t column, e
 		vl_table_str(t, column, text);
 }
 
-/*
- * The boot-time clock as of the last tick, which an idle guest stops: the
- * monotonic one (see vmst/time.c) and what it slept.
- */
 bool vl_subject_uptime(struct vl_subject *s, uint64_t *ret)
 {
 	const enum vl_field need[] = { VL_F_TK_MONO, VL_F_TKR_BASE, VL_F_TKR_XTIME_NSEC,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a guest's kernel says of the guest as a whole, and what it is at: one row. */
+/* The guest as a whole, as its kernel knows it, and the state it is in: one row. */
 #ifndef VLENS_INSIDE_H
 #define VLENS_INSIDE_H
 
@@ -10,7 +10,7 @@ enum {
 	VL_INSIDE_NODE,
 	VL_INSIDE_UPTIME,
 	VL_INSIDE_BUILD,
-	VL_INSIDE_CAPTURES, /* it is a capture kernel, which one that crashed has started */
+	VL_INSIDE_CAPTURES, /* it is a capture kernel, started by one that crashed */
 	VL_INSIDE_CRASHED,  /* it has panicked */
 };
 

@@ -117,7 +117,7 @@ static void socket_name(struct vl_table *t, const struct vl_socket *k)
 		vl_table_printf(t, OF_NAME, "socket:[%" PRIu64 "]", k->inode);
 }
 
-/* What has no place in the tree of files is called as the kernel does in /proc/PID/fd. */
+/* Name the file as the kernel does in /proc/PID/fd, also if it is not in the tree of files. */
 static void file_name(struct vl_subject *s, struct vl_table *t, const struct vl_file *f,
 		      const struct vl_inode *i)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The memory map: where the guest's RAM is, and what its kernel has put where. */
+/* The memory map: the ranges of RAM, and the kernel's use of its address space. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,7 +72,7 @@ static void show_ram(struct vl_subject *s, struct vl_table *t)
 /* ---- virtual ---- */
 
 struct mapped {
-	uint64_t start, last; /* what is asked for */
+	uint64_t start, last; /* the range */
 	uint64_t bytes, first_va, first_gpa, end;
 };
 
@@ -91,7 +91,7 @@ static bool count_page(void *ctx, const struct vl_leaf *leaf)
 	return true;
 }
 
-/* A range of virtual addresses; @shrink: only from its first to its last mapped page. */
+/* Show a range of virtual addresses; @shrink: only from its first to its last mapped page. */
 static void show_range(struct vl_subject *s, struct vl_table *t, const char *what, uint64_t start,
 		       uint64_t last, bool shrink)
 {
@@ -113,7 +113,7 @@ static void show_range(struct vl_subject *s, struct vl_table *t, const char *wha
 	vl_table_uint(t, MAP_LAST, last);
 	vl_table_uint(t, MAP_SIZE, (last - start) / KIB + 1);
 	vl_table_str(t, MAP_WHAT, what);
-	/* Page tables without end are not counted to their end. */
+	/* The count is not complete where page tables have no end. */
 	if (whole)
 		vl_table_uint(t, MAP_MAPPED, m.bytes / KIB);
 	if (m.bytes)
@@ -132,8 +132,8 @@ static const struct {
 };
 
 /*
- * Areas that KASLR moves, by the variable that says where they start, and their
- * size: Documentation/arch/x86/x86_64/mm.rst.
+ * Areas that KASLR moves, by the variable with their start, and their size:
+ * Documentation/arch/x86/x86_64/mm.rst.
  */
 #define TIB (1UL << 40)
 static const struct {
@@ -158,7 +158,7 @@ static void show_kernel(struct vl_subject *s, struct vl_table *t)
 		if (!base)
 			continue;
 		last = base + (s->space.levels == 5 ? areas[i].size5 : areas[i].size4) - 1;
-		/* They are moved closer together than they could be long. */
+		/* KASLR may place them closer together than their size. */
 		for (size_t n = 0; n < 3; n++)
 			if (bases[n] > base && bases[n] <= last)
 				last = bases[n] - 1;
@@ -183,7 +183,7 @@ static struct vl_error *run_memory(struct vl_subject *s, struct vl_table *t)
 		show_kernel(s, t);
 		return vl_table_end(t);
 	}
-	/* The RAM is shown all the same; what is missing is said. */
+	/* The RAM is shown all the same, with the reason for the rest. */
 	s->why = NULL;
 	return vl_error_prefix(why, "its RAM only");
 }

@@ -9,14 +9,13 @@
 #include "pages.h"
 
 /*
- * Documentation/arch/x86/x86_64/mm.rst: the modules end 16 MiB below the end of
- * all addresses, and begin behind the room of the image, 512 MiB or, where the
- * image is moved about, 1 GiB above its lowest place.
+ * Documentation/arch/x86/x86_64/mm.rst: modules end 16 MiB below the last address. They begin
+ * behind the room for the image, which is 512 MiB or, with KASLR, 1 GiB from its lowest place.
  */
 #define MODULES_LEAST 0xffffffffa0000000UL
 #define MODULES_LAST 0xfffffffffeffffffUL
 #define PMD_SIZE (2UL << 20)
-#define USERS_TEXT 4096 /* more users of a module are not named */
+#define USERS_TEXT 4096 /* room for the names of a module's users */
 
 void vl_kmod_space(struct vl_subject *s, uint64_t *start_ret, uint64_t *last_ret)
 {
@@ -29,7 +28,7 @@ void vl_kmod_space(struct vl_subject *s, uint64_t *start_ret, uint64_t *last_ret
 
 /* ---- the list ---- */
 
-/* What the walk brings of one; the areas as the kernel has them. */
+/* A module as the walk reads it, with the areas in the kernel's layout. */
 struct raw {
 	uint64_t module;
 	char name[VL_MODULE_NAME];
@@ -129,7 +128,7 @@ const struct vl_kmod *vl_kmod_at(const struct vl_kmod *m, size_t nr, uint64_t va
 	return NULL;
 }
 
-/* ---- its other traces ---- */
+/* ---- other traces of modules ---- */
 
 struct vl_error *vl_modules_of_kobjects(struct vl_subject *s, uint64_t **ret, size_t *nr_ret)
 {
@@ -173,9 +172,8 @@ struct hunt {
 };
 
 /*
- * A module's kobject points back to it (module.mkobj.mod): a word that tells its
- * own address, which nothing else has at that distance. Read what is really
- * mapped, so that no list has a say.
+ * A module's kobject points back to it (module.mkobj.mod): a word that holds its own address
+ * less a known distance, as no other word does. Only page tables are used to find it, no list.
  */
 static bool hunt_page(void *ctx, const struct vl_leaf *leaf)
 {
@@ -240,7 +238,7 @@ static const struct vl_column columns[] = {
 	{ 0 },
 };
 
-/* The names of the modules that use @m; those that a name is not known of are left out. */
+/* Show the names of the modules that use @m, as far as they can be read. */
 static void show_users(struct vl_subject *s, struct vl_table *t, const struct vl_kmod *m)
 {
 	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Modules of the guest's kernel: which memory is whose. */
+/* Modules of the guest's kernel, and their memory. */
 #ifndef VLENS_MODULES_H
 #define VLENS_MODULES_H
 
@@ -12,31 +12,30 @@ struct vl_kmod {
 	uint64_t module; /* address of its struct module */
 	char name[VL_MODULE_NAME];
 	uint32_t state;
-	int32_t refcnt; /* one more than its users, as MODULE_REF_BASE has it */
+	int32_t refcnt; /* its users plus MODULE_REF_BASE (1) */
 	struct vl_kmod_area {
 		uint64_t base;
 		uint64_t size;
 	} areas[VL_MODULE_AREAS]; /* size 0: none; [0] is its text */
 };
 
-/* The addresses that modules can be at. */
+/* The range of addresses for modules. */
 void vl_kmod_space(struct vl_subject *s, uint64_t *start_ret, uint64_t *last_ret);
 
 /*
- * All modules of the list that starts at `modules`. *@ret is malloc'ed, also when
- * an error says that the list is not good to its end.
+ * All modules of the list `modules`. *@ret is malloc'ed; on an error it has those before the
+ * damage.
  */
 struct vl_error *vl_modules_listed(struct vl_subject *s, struct vl_kmod **ret, size_t *nr_ret);
 
 /*
- * The addresses of struct module by other ways: those that have a kobject in sysfs
- * (0 for what is built in), and those that the mapped memory shows. *@ret is
- * malloc'ed, also with an error.
+ * The addresses of struct module by other ways: those with a kobject in sysfs (0 for a built-in
+ * one), and those found in mapped memory. *@ret is malloc'ed, also with an error.
  */
 struct vl_error *vl_modules_of_kobjects(struct vl_subject *s, uint64_t **ret, size_t *nr_ret);
 struct vl_error *vl_modules_in_memory(struct vl_subject *s, uint64_t **ret, size_t *nr_ret);
 
-/* Whose memory @va is; NULL: no module's of @m. */
+/* The module of @m whose memory @va is in, or NULL. */
 const struct vl_kmod *vl_kmod_at(const struct vl_kmod *m, size_t nr, uint64_t va);
 
 #endif

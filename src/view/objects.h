@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Single objects of the guest's kernel, a few fields of each: files, dentries,
- * inodes, sockets, and what stands for them in a table.
+ * Single objects of the guest's kernel, a few fields of each (files, dentries, inodes,
+ * sockets), and the words for them in a table.
  */
 #ifndef VLENS_OBJECTS_H
 #define VLENS_OBJECTS_H
 
 #include "collect.h"
 
-/* A field of an object, and where it goes: as many bytes as there is room. */
+/* A field of an object, and the buffer for it, which has its size. */
 struct vl_part {
 	enum vl_field field;
 	void *buf;
@@ -21,9 +21,9 @@ struct vl_part {
 #define VL_PARTS_MAX 16
 
 /*
- * Read @parts (@nr of them, at most VL_PARTS_MAX) of the object at @base as one
- * request. What the kernel's types do not have, or cannot be read, is zeros. False
- * when nothing could be read, or @base is 0.
+ * Read @parts (@nr of them, at most VL_PARTS_MAX) of the object at @base as one request. A part
+ * that the kernel's types lack, or that cannot be read, is zeros. False when none could be
+ * read, or @base is 0.
  */
 bool vl_object(struct vl_subject *s, uint64_t base, const struct vl_part *parts, size_t nr);
 
@@ -34,15 +34,15 @@ struct vl_inode {
 	uint64_t number, size, sb;
 	uint32_t links, rdev, dev;
 	uint16_t mode;
-	char fs[16]; /* the name of its file system's kind: "ext4" */
+	char fs[16]; /* type of its file system: "ext4" */
 };
 
-/* Where something is in the tree of files: struct path. */
+/* A place in the tree of files: struct path. */
 struct vl_path {
 	uint64_t dentry, mnt;
 };
 
-/* A file that a process has open, or has otherwise: see `use`. */
+/* A file that a process has open or uses otherwise: see `use`. */
 struct vl_file {
 	size_t task; /* index of the process */
 	int32_t fd;  /* -1: none */
@@ -71,9 +71,9 @@ struct vl_opened {
 };
 
 /*
- * All that the processes (not their threads: those share it) have open. What could
- * be read in spite of an error is in @ret, which is for vl_opened_deinit() in any case.
- * @all: also what they have besides descriptors.
+ * Collect the open files of all processes, of which threads have no others. With @all also
+ * their folders and executables. On an error @ret has what could be read; pass it to
+ * vl_opened_deinit() in any case.
  */
 struct vl_error *vl_opened_collect(struct vl_subject *s, bool all, struct vl_opened *ret);
 void vl_opened_deinit(struct vl_opened *f);
@@ -82,9 +82,9 @@ void vl_opened_deinit(struct vl_opened *f);
 void vl_inode_read(struct vl_subject *s, uint64_t va, struct vl_inode *ret);
 
 /*
- * The name of @p, from the root of all, as /proc/PID/fd has it; at most @size - 1 bytes
- * and a NUL, which are the guest's. Without a beginning ("...") where it is too long
- * or cannot be read. @deleted_ret: it is in no folder any more.
+ * The name of @p from the root of all mounts, as in /proc/PID/fd: at most @size - 1 bytes of
+ * the guest, and a NUL. It begins with "..." where it is too long or cannot be read.
+ * @deleted_ret: it is in no folder any more.
  */
 void vl_path_name(struct vl_subject *s, const struct vl_path *p, char *buf, size_t size,
 		  bool *deleted_ret);
@@ -102,7 +102,7 @@ struct vl_socket {
 	uint32_t uid, netns;
 	uint16_t port, peer_port; /* of IP */
 	uint32_t number;	  /* of netlink: the port */
-	int64_t receive, send;	  /* bytes that wait, as netstat(8) has them */
+	int64_t receive, send;	  /* bytes in the queues, as netstat(8) has them */
 	/* The guest's bytes; empty: none. */
 	char local[VL_ADDRESS_MAX], remote[VL_ADDRESS_MAX];
 };
@@ -113,11 +113,11 @@ bool vl_socket_read(struct vl_subject *s, uint64_t va, struct vl_socket *ret);
 /* The struct sock of the struct socket at @socket; 0: none. */
 uint64_t vl_socket_sock(struct vl_subject *s, uint64_t socket);
 
-/* "tcp", "udp6", "unix", "netlink"; buf is used where there is no word for it. */
+/* "tcp", "udp6", "unix", "netlink"; buf is used where there is no such word. */
 const char *vl_socket_protocol(const struct vl_socket *k, char buf[24]);
 /* "IPv4", "unix", likewise. */
 const char *vl_socket_family(const struct vl_socket *k, char buf[24]);
-/* "LISTEN"; NULL: there is none to tell. */
+/* "LISTEN"; NULL: it has no state. */
 const char *vl_socket_state(const struct vl_socket *k);
 
 #endif

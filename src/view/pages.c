@@ -13,7 +13,7 @@ struct walk {
 	void *ctx;
 };
 
-/* The table at @gpa, whose first entry is for @base. False: @fn has had enough. */
+/* Walk the table at @gpa, whose first entry maps @base. False: stop. */
 static bool walk_table(struct walk *w, uint64_t gpa, int level, uint64_t base)
 {
 	uint64_t entries[ENTRIES], size = 1UL << (12 + 9 * (level - 1));

@@ -62,7 +62,7 @@ uint64_t vl_parcel_take_u64(struct vl_parcel *p)
 	return v;
 }
 
-/* What stands before the cells and the text of a table. */
+/* Precedes the cells and the text of a table. */
 struct head {
 	uint64_t nr_columns, nr_rows, text_len, nr_marked;
 };

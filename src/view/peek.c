@@ -9,9 +9,9 @@
 #include "../attach/attach.h"
 #include "collect.h"
 
-/* Structures within structures: more is a type that a guest made up. */
+/* Nesting of structures; deeper is a type that a guest made up. */
 #define MAX_LEVELS 48
-/* Values in all: pointers can lead anywhere, again and again. */
+/* Values of one peek: pointers can lead anywhere, again and again. */
 #define MAX_VALUES (1U << 20)
 #define STRING_MAX 256
 
@@ -24,7 +24,7 @@ struct show {
 	uint64_t text_start, text_end; /* of the kernel's image */
 };
 
-/* A value in a buffer: @left bytes from @p on are there. */
+/* A value in a buffer: @left bytes are valid from @p on. */
 struct spot {
 	const unsigned char *p;
 	uint64_t left;
@@ -71,7 +71,7 @@ static void show_int(struct show *s, const char *name, const struct btf_type *ty
 {
 	unsigned encoding = btf_int_encoding(type);
 	uint64_t size = type->size, v = raw_value(at, size);
-	/* Older BTF has the place of a bitfield in the integer type itself. */
+	/* Older BTF has a bitfield's offset in the integer type itself. */
 	uint64_t bits = at->bits ? at->bits : btf_int_bits(type);
 
 	if (size > 8 || size > at->left) {
@@ -139,7 +139,7 @@ static void show_target(struct show *s, const char *name, uint32_t id, uint64_t 
 	} else {
 		const struct btf_type *type_to = vl_types_resolve(s->t, id, &id);
 
-		/* It has been opened with the pointer. */
+		/* open() was called with the pointer. */
 		s->depth++;
 		if (type_to && btf_is_composite(type_to))
 			show_members(s, NULL, type_to, &(struct spot){ .p = buf, .left = size },
@@ -189,9 +189,9 @@ static void show_pointer(struct show *s, const char *name, const struct btf_type
 	}
 }
 
-/* ---- what has parts ---- */
+/* ---- arrays and structures ---- */
 
-/* Is it text, to its NUL or end? */
+/* Is it text up to a NUL? */
 static bool is_text(const unsigned char *p, uint64_t len)
 {
 	const unsigned char *nul = memchr(p, 0, len);

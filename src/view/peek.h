@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is in a place: values, one after the other, to whoever shows them. */
+/* The values in a place, passed one by one to callbacks that show them. */
 #ifndef VLENS_PEEK_H
 #define VLENS_PEEK_H
 
@@ -13,7 +13,7 @@ struct vl_value {
 		VL_VALUE_POINTER, /* u; text: the symbol it points to, or NULL; offset in it */
 		VL_VALUE_ENUM,	  /* i; text: its name, or NULL */
 		VL_VALUE_STRING,  /* text, of len bytes: the guest's */
-		VL_VALUE_FAULT,	  /* u: an address that cannot be read; text: why */
+		VL_VALUE_FAULT,	  /* u: an address that cannot be read; text: the reason */
 		VL_VALUE_OTHER,	  /* text: a type that has no value */
 	} kind;
 	union {
@@ -28,27 +28,27 @@ struct vl_value {
 /* @name is NULL for elements of an array and for members without name. */
 struct vl_peek_ops {
 	void (*value)(void *ctx, const char *name, const struct vl_value *v);
-	/* A structure or array begins, ends. @at: it is what this pointer points to, else NULL. */
+	/* A structure or array begins. @at: the pointer that leads to it, or NULL. */
 	void (*open)(void *ctx, const char *name, const char *type, bool array,
 		     const struct vl_value *at);
 	void (*close)(void *ctx, bool array);
-	/* So many elements of the array are not shown. */
+	/* @left elements of the array are not shown. */
 	void (*more)(void *ctx, uint64_t left);
 };
 
-/* A place that was found. */
+/* A place, as found. */
 struct vl_peek_found {
 	uint64_t va, size;	 /* size: of one of them */
 	char type[VL_TYPE_NAME]; /* the guest's */
-	uint32_t typed;		 /* 0: it has no type, and bytes are all there is */
+	uint32_t typed;		 /* 0: it has no type, only bytes */
 };
 
-/* Bytes of one place that are shown at most. */
+/* Limit of the bytes of one place. */
 #define VL_PEEK_MAX (64U << 20)
 
 /*
- * Show what is in @place, which has a type. VL_ERR_FAULT when it cannot be read;
- * nothing has been shown then. What a pointer leads to and cannot be read is a value.
+ * Show the values in @place, which has a type. VL_ERR_FAULT when it cannot be read; then
+ * nothing was shown. A pointer's target that cannot be read is shown as VL_VALUE_FAULT.
  */
 struct vl_error *vl_peek_show(struct vl_types *t, const struct vl_place *place,
 			      const struct vl_peek_ops *ops, void *ctx);

@@ -8,12 +8,12 @@
 #include "../attach/attach.h"
 
 #define PAGE 4096UL
-/* Structures within structures, and behind pointers: above what peek.c goes down. */
+/* Nesting of structures and followed pointers; deeper than peek.c goes. */
 #define MAX_OPEN 2048
 
 /* --- finding a place --- */
 
-/* A guest whose kernel is not known has page tables all the same: those of a vCPU. */
+/* A guest whose kernel is not known still has page tables: use a vCPU's. */
 static struct vl_error *use_vcpu(struct vl_subject *s, const char *engine)
 {
 	struct vl_reader_options o = { .engine = engine };
@@ -32,7 +32,7 @@ static struct vl_error *use_vcpu(struct vl_subject *s, const char *engine)
 	return vl_reader_open(s->target, NULL, &o, &s->reader);
 }
 
-/* The address space of process @pid. */
+/* Get the address space of process @pid. */
 static struct vl_error *use_process(struct vl_subject *s, int64_t pid, struct vl_space *ret)
 {
 	enum { PID, TASK };
@@ -65,7 +65,7 @@ static struct vl_error *find(struct vl_peeker *p, struct vl_subject *s, const ch
 	p->types.elements = ask->elements;
 	p->types.depth = (unsigned)ask->depth;
 	err = vl_types_find(&p->types, ask->what, &p->place);
-	/* What its kernel is not known for is the reason for all that follows. */
+	/* The reason why its kernel is not known explains any error here. */
 	if (err && s->why) {
 		vl_error_destroy(err);
 		err = s->why;
@@ -137,7 +137,7 @@ struct vl_error *vl_peeker_bytes(struct vl_peeker *p, uint64_t va, uint64_t len,
 
 enum event { EVENT_VALUE, EVENT_OPEN, EVENT_CLOSE, EVENT_MORE };
 
-/* Text with its NUL; or none. */
+/* Put text with its NUL, or none. */
 static void put_text(struct vl_parcel *p, const char *text, size_t len)
 {
 	const uint32_t size = text ? (uint32_t)len + 1 : 0;
@@ -213,7 +213,7 @@ struct vl_error *vl_peeker_values(struct vl_peeker *p, uint64_t nr, struct vl_pa
 
 /* --- and back --- */
 
-/* NULL: there is none, or it is no text. */
+/* Take text; NULL: there is none, or it lacks its NUL. */
 static const char *take_text(struct vl_parcel *p, size_t *len_ret)
 {
 	const char *text;
@@ -247,12 +247,12 @@ static void take_value(struct vl_parcel *p, struct vl_value *v)
 	v->u = vl_parcel_take_u64(p);
 	v->offset = vl_parcel_take_u64(p);
 	v->text = take_text(p, &v->len);
-	/* These are their text. */
+	/* Values of these kinds must have text. */
 	p->bad |= !v->text && (v->kind == VL_VALUE_STRING || v->kind == VL_VALUE_FAULT ||
 			       v->kind == VL_VALUE_OTHER);
 }
 
-/* What is open: 'a' for each array, 's' for each structure. */
+/* The open levels: 'a' for an array, 's' for a structure. */
 struct nest {
 	char is[MAX_OPEN];
 	unsigned nr;
@@ -312,7 +312,7 @@ bool vl_peek_replay(struct vl_parcel *in, const struct vl_peek_ops *ops, void *c
 {
 	struct nest n = { .nr = 0 };
 
-	/* One value, which may have parts. */
+	/* One value, perhaps with parts. */
 	do {
 		switch (take_kind(in, EVENT_MORE)) {
 		case EVENT_VALUE:
@@ -329,7 +329,7 @@ bool vl_peek_replay(struct vl_parcel *in, const struct vl_peek_ops *ops, void *c
 			break;
 		}
 	} while (!in->bad && n.nr);
-	/* The ops are left with nothing open. */
+	/* Close whatever is still open. */
 	while (n.nr)
 		ops->close(ctx, n.is[--n.nr] == 'a');
 	return !in->bad && !vl_parcel_left(in);

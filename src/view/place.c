@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* "init_task.mm->pgd": what is written of a place, and where it leads. */
+/* Parse the expression of a place, "init_task.mm->pgd", and find the place. */
 #include "types.h"
 
 #include <bpf/btf.h>
@@ -73,7 +73,7 @@ static struct vl_error *no_member(struct vl_types *t, uint32_t id, const struct 
 
 /* ---- types by name ---- */
 
-/* The type of the kinds in @kinds (bits) called @name; 0: none. */
+/* The type @name of one of the kinds in @kinds (bits); 0: none. */
 static uint32_t by_name(struct vl_types *t, const char *name, size_t len, uint32_t kinds)
 {
 	const struct btf_type *type;
@@ -90,7 +90,7 @@ static uint32_t by_name(struct vl_types *t, const char *name, size_t len, uint32
 #define KIND(k) (1U << BTF_KIND_##k)
 #define KIND_ENUM64 (1U << 19)
 
-/* As C has it, and as compilers name it. */
+/* Spellings in C, and in compilers' debug information. */
 static const char *const spellings[][2] = {
 	{ "short", "short int" },
 	{ "unsigned short", "short unsigned int" },
@@ -109,10 +109,7 @@ static uint32_t by_spelling(struct vl_types *t, const char *name, size_t len)
 	return 0;
 }
 
-/*
- * The type that stands at *@p: "struct x", "x", "unsigned long" with stars behind.
- * *@stars_ret of them.
- */
+/* Parse the type at *@p: "struct x", "x", "unsigned long", followed by *@stars_ret stars. */
 static struct vl_error *parse_type(struct vl_types *t, const char **p, uint32_t *ret,
 				   unsigned *stars_ret)
 {
@@ -163,8 +160,8 @@ static struct vl_error *parse_type(struct vl_types *t, const char **p, uint32_t 
 }
 
 /*
- * Variables of which the kernel's BTF says no type (it does so of per-CPU ones
- * only) and that are worth to be looked at.
+ * Variables worth a look whose type is not in the kernel's BTF, which has per-CPU variables
+ * only.
  */
 static const struct {
 	const char *symbol, *type;
@@ -277,7 +274,7 @@ static struct vl_error *parse_symbol(struct vl_types *t, const char **p, bool ty
 	err = parse_number(p, &cpu, "CPU");
 	if (err)
 		return err;
-	/* The table has room for more CPUs than there can be. */
+	/* __per_cpu_offset has room for more CPUs than the guest has. */
 	if (vl_read_u32(t->s->reader, &t->s->space, vl_symbol(k, "nr_cpu_ids"), &nr))
 		nr = MAX_CPUS;
 	if (cpu >= nr || cpu >= MAX_CPUS ||
@@ -288,7 +285,7 @@ static struct vl_error *parse_symbol(struct vl_types *t, const char **p, bool ty
 	return NULL;
 }
 
-/* Go to what the pointer at @place points to. */
+/* Replace @place, a pointer, by its target. */
 static struct vl_error *follow(struct vl_types *t, struct vl_place *place,
 			       const struct btf_type *type)
 {
@@ -338,8 +335,8 @@ static struct vl_error *take_member(struct vl_types *t, const char **p, struct v
 }
 
 /*
- * Element @index of @type, which is @place's. One of no array stands in a @row if its type was
- * written, as that of an address is.
+ * Check @index into @type, the type of @place. Without an array it needs a @row: a type that
+ * was written behind an address or symbol.
  */
 static struct vl_error *check_index(const struct vl_types *t, const struct btf_type *type,
 				    const struct vl_place *place, uint64_t index, bool row)
@@ -350,7 +347,7 @@ static struct vl_error *check_index(const struct vl_types *t, const struct btf_t
 	vl_types_name(t, place->type, name);
 	if (!type || (!btf_is_array(type) && !btf_is_ptr(type) && !row))
 		return vl_error_new(VL_ERR_ARG, "[%" PRIu64 "] of no array: it is %s", index, name);
-	/* A last member of no elements has as many as there was room made for. */
+	/* An array of no elements, as a last member, has the number that was allocated. */
 	nr = btf_is_array(type) ? btf_array(type)->nelems : 0;
 	if (nr && index >= nr)
 		return vl_error_hint(

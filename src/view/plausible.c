@@ -7,20 +7,23 @@
 #include "../base/array.h"
 
 #define YEAR_NS (365UL * 24 * 3600 * 1000000000)
-/* Of the guest's RAM; memory may have been plugged in since its map was made. */
+/* Times the guest's RAM: memory may have been plugged in since its map was made. */
 #define RAM_TIMES 16
 
-/* Each figure has a limit, whatever it is shown as. */
+/* The limits of figures, by the name of their column. */
 static const struct limit {
 	const char *column;
-	int64_t least, most; /* inclusive; of times in ns */
+	int64_t least, most; /* inclusive; times in ns */
 	bool of_ram;	     /* `most` is a multiple of the guest's RAM */
 } limits[] = {
-	/* PID_MAX_LIMIT, include/linux/threads.h; 0 is the idle task, and no parent. */
+	/* PID_MAX_LIMIT, include/linux/threads.h; 0 is the idle task, or no parent. */
 	{ "PID", 0, 4 << 20, false },
 	{ "PPID", 0, 4 << 20, false },
 	{ "THREADS", 0, 4 << 20, false },
-	/* MAX_NICE and its kin, include/linux/sched/prio.h; -101 is a task of the deadline class. */
+	/*
+	 * MAX_NICE and the like, include/linux/sched/prio.h; -101 is a task of the deadline
+	 * class.
+	 */
 	{ "NICE", -20, 19, false },
 	{ "PRI", -101, 39, false },
 	{ "START", 0, 100 * YEAR_NS, false },
@@ -68,7 +71,7 @@ static bool fits(const struct limit *l, int64_t value, int64_t ram)
 	return value >= l->least && value <= (l->of_ram ? l->most * ram : l->most);
 }
 
-/* Is a figure what it could be? The first that is not makes *@err. */
+/* Is the figure within its limits? The first that is not sets *@err. */
 static bool check(struct vl_target *target, const char *column, int64_t value,
 		  struct vl_error **err)
 {
@@ -92,7 +95,7 @@ struct vl_error *vl_plausible_table(struct vl_target *target, struct vl_table *t
 		const struct limit *l = limit_of(t->columns[k].name);
 		enum vl_cell_kind kind = t->columns[k].kind;
 
-		/* Of addresses nothing is known; how many use a module is no size. */
+		/* Addresses have no limit; USED of a module is no size. */
 		if (!l ||
 		    (kind != VL_CELL_INT && kind != VL_CELL_UINT && kind != VL_CELL_SECONDS) ||
 		    (l->of_ram && kind != VL_CELL_UINT))

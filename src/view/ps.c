@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Processes with what ps(1) is asked for most; by vtop's sampler, which reads all of it. */
+/* Processes with the usual columns of ps(1), by vtop's sampler, which reads them all. */
 #include <string.h>
 
 #include "top.h"

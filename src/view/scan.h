@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Views: one look at a guest's memory each, with nothing asked of its kernel
- * and the guest running on. What a list looks like the kernel's own types tell.
+ * Views: each reads a guest's memory once, with no question to its kernel and no pause. The
+ * kernel's own types give the layout of its lists.
  */
 #ifndef VLENS_SCAN_H
 #define VLENS_SCAN_H
@@ -18,15 +18,15 @@ struct vl_sys;
 
 struct vl_scan_options {
 	struct vl_target_options target;
-	const char *engine; /* of the reader; NULL: the fastest that is right */
+	const char *engine; /* of the reader; NULL: the fastest that can serve */
 	/*
-	 * Do not believe what is known of this run: a kernel that is no more can be in
-	 * memory still, where a guest booted anew.
+	 * Ignore what is kept of this run: after a reboot the old kernel can still be in
+	 * memory.
 	 */
 	bool anew;
 };
 
-/* A guest as the views see it, in the worker that reads it (vl_guest_attach()). */
+/* A guest as seen by the views, in the worker that reads it (vl_guest_attach()). */
 struct vl_subject {
 	struct vl_target *target;
 	struct vl_attach *attach; /* NULL: its kernel is not understood, and */
@@ -35,15 +35,15 @@ struct vl_subject {
 	struct vl_space space;	  /* the kernel's own */
 };
 
-/* What a guest is at, in a word for a column, and what that means ("" when it is plain). */
+/* The state of a guest in a word for a column, and its meaning ("" when it is plain). */
 struct vl_state {
 	char word[16]; /* "running", "paused", "firmware", "crashed" …; "": not known */
 	char means[64];
 };
 
 /*
- * Empty each cell of @t, which a view of a guest has filled, that no running kernel could have;
- * the error names the first of them. NULL: there was none.
+ * Empty the cells of @t, filled by a view, that no running kernel could have; the error names
+ * the first of them. NULL: there was none.
  */
 struct vl_error *vl_plausible_table(struct vl_target *target, struct vl_table *t);
 
@@ -54,22 +54,22 @@ struct vl_scan {
 	const struct vl_column *columns;
 	bool need_kernel;
 	/*
-	 * Look, and fill the empty table @t, which has `columns`. What can be told
-	 * in spite of an error is in the rows.
+	 * Read, and fill the empty table @t, which has `columns`. On an error the rows have
+	 * what could be read.
 	 */
 	struct vl_error *(*run)(struct vl_subject *s, struct vl_table *t);
 };
 
 extern const struct vl_scan vl_scan_pidlist, vl_scan_pslist, vl_scan_credlist, vl_scan_syscalls,
 	vl_scan_memory, vl_scan_modules;
-/* What the models of these print: ps, netstat, lsof, uname, free. */
+/* The data that the models print: ps, netstat, lsof, uname, free. */
 extern const struct vl_scan vl_scan_ps, vl_scan_sockets, vl_scan_files, vl_scan_uname, vl_scan_free;
 
 /*
- * The same list by several ways, side by side: what one shows and another
- * does not is marked, if it stays so over several looks. @sys is the port of the
- * same guest (vl_guest_sys()): its kernel's own answer is one of the ways, and
- * as the guest is held for that, all are of one moment.
+ * The same list by several ways, side by side. An item that one way shows and another lacks is
+ * marked, if that holds over several looks. @sys is the port of the same guest
+ * (vl_guest_sys()): its kernel's own answer is one of the ways. All ways are in one epoch, so
+ * of one moment.
  */
 struct vl_diff {
 	const char *name, *plural;
@@ -79,7 +79,7 @@ struct vl_diff {
 
 extern const struct vl_diff vl_diff_processes, vl_diff_modules;
 
-/* Of vl_list_guest(). */
+/* The columns of vl_list_guest(). */
 extern const struct vl_column vl_list_columns[];
 
 #endif

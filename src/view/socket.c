@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One socket: struct sock, and what its family puts around it. */
+/* One socket: struct sock, and the struct of its family around it. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "../attach/attach.h"
 #include "objects.h"
 
-/* include/linux/socket.h, net/tcp_states.h: the host's headers have them all but these. */
+/* include/linux/socket.h, net/tcp_states.h: constants that the host's headers may lack. */
 #ifndef AF_XDP
 #define AF_XDP 44
 #endif
@@ -30,8 +30,8 @@ static bool is_ip(const struct vl_socket *k)
 }
 
 /*
- * In the table of connections there are also those that are not open yet and those that
- * are no longer: of these only what is in sock_common is there.
+ * The table of connections also has those that are opening or have closed: of them only
+ * sock_common exists.
  */
 static bool is_whole(const struct vl_socket *k)
 {
@@ -59,13 +59,13 @@ static void read_ip(struct vl_subject *s, struct vl_socket *k)
 	inet_ntop(k->family, from, k->local, sizeof(k->local));
 	inet_ntop(k->family, to, k->remote, sizeof(k->remote));
 	k->peer_port = ntohs(peer_port);
-	/* A raw socket has its protocol there. */
+	/* A raw socket has its protocol in place of the ports. */
 	if (k->type == SOCK_RAW)
 		k->port = k->peer_port = 0;
 	k->named = true;
 }
 
-/* As tcp_diag_get_info() and udp_rqueue_get() have it. */
+/* As in tcp_diag_get_info() and udp_rqueue_get(). */
 static void read_queues(struct vl_subject *s, struct vl_socket *k)
 {
 	uint32_t next, copied, written, acked, backlog, most;
@@ -124,7 +124,7 @@ static void read_unix_name(struct vl_subject *s, uint64_t sk, char name[VL_ADDRE
 		    n))
 		return;
 	path[n] = '\0';
-	/* An abstract name is the bytes behind a NUL; more of them are shown as the kernel does. */
+	/* An abstract name begins with a NUL; show each NUL as '@', as the kernel does. */
 	for (size_t i = 0; path[0] == '\0' && i < n; i++)
 		path[i] = path[i] ? path[i] : '@';
 	memcpy(name, path, sizeof(path));
@@ -254,7 +254,7 @@ const char *vl_socket_state(const struct vl_socket *k)
 		"LISTEN",    "CLOSING",	    "SYN_RECV",
 	};
 
-	/* Where there are no connections, this is no state but what has never been set. */
+	/* Without connections this is the value of a state that was never set. */
 	if (k->state >= ARRAY_SIZE(states) ||
 	    (k->state == TCP_CLOSE_STATE && !(is_ip(k) && k->type == SOCK_STREAM)) ||
 	    (k->state == TCP_ESTABLISHED_STATE && !is_ip(k) && k->family != AF_UNIX &&

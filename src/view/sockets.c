@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * All sockets: those that processes have open, whatever they are, and those that the
- * kernel has in its tables of connections and of addresses, whoever has them.
+ * All sockets: those of any kind that processes have open, and those in the kernel's tables of
+ * connections and addresses, whether a process has them or not.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,16 +13,16 @@
 #include "../base/grow.h"
 #include "objects.h"
 
-/* The most buckets of a table that are looked at. */
+/* Limit of the buckets of a table. */
 #define MAX_BUCKETS (16U << 20)
-/* INET_LHTABLE_SIZE, include/net/inet_hashtables.h, as long as there was that table. */
+/* INET_LHTABLE_SIZE, include/net/inet_hashtables.h, in kernels with that table. */
 #define LISTEN_BUCKETS 32
-/* UNIX_HASH_SIZE, include/net/af_unix.h: by name, then by inode; 2 * 256 before, too. */
+/* UNIX_HASH_SIZE, include/net/af_unix.h: by name, then by inode; before that 2 * 256. */
 #define UNIX_BUCKETS 512
-/* Network namespaces. */
+/* Limit of network namespaces. */
 #define MAX_NETS 65536
 
-/* One of a socket's owners, or where else it was found. */
+/* One holder of a socket, or a table that it is in. */
 struct found {
 	uint64_t sk;
 	int32_t pid, fd; /* -1: no process */
@@ -49,8 +49,8 @@ static void add(struct sockets *all, uint64_t sk, int32_t pid, int32_t fd, const
 /* ---- the kernel's tables ---- */
 
 /*
- * Add all of the table at @heads. That one is not found, or changes under way, is no error:
- * it is not known what kernels will have in its place, and most has an owner.
+ * Add all sockets of the table at @heads. A table that is not found, or changes meanwhile, is
+ * no error: later kernels may have replaced it, and most sockets have an owner.
  */
 static void add_table(struct sockets *all, enum vl_walk_kind kind, uint64_t heads, uint64_t nr,
 		      uint32_t stride, uint32_t node)
@@ -171,7 +171,7 @@ static void add_owned(struct sockets *all, const struct vl_opened *files)
 	}
 }
 
-/* By socket; the process with the lowest id first, what has none last. */
+/* By socket; the process with the lowest id first, a table last. */
 static int compare(const void *a, const void *b)
 {
 	const struct found *x = a, *y = b;
@@ -279,14 +279,14 @@ static void row(struct vl_table *t, const struct vl_socket *k, const struct foun
 	vl_table_uint(t, NET_SOCK, k->at);
 }
 
-/* A socket, and who has it open. */
+/* A socket, its first holder, and the number of its holders. */
 struct owned {
 	struct vl_socket k;
 	const struct found *owner;
 	size_t holders;
 };
 
-/* As netstat(8) has them: IP first, listeners of one protocol by their port. */
+/* In the order of netstat(8): IP first, listeners of one protocol by their port. */
 static int compare_owned(const void *a, const void *b)
 {
 	const struct owned *o = a, *p = b;

@@ -17,7 +17,7 @@ static bool is_stopped(const struct look *l)
 	return !strcmp(l->info->state, VL_TARGET_STOPPED);
 }
 
-/* Paused, shut down, crashed to its own knowledge: then nothing runs. */
+/* Does the hypervisor report that it is paused, shut down or crashed? Then nothing runs. */
 static bool says_so(const struct look *l)
 {
 	return l->info->state[0] && strcmp(l->info->state, "running");
@@ -48,7 +48,7 @@ static bool panicked(const struct look *l)
 	return l->fate->crashed;
 }
 
-/* The first that holds. `word` NULL: the hypervisor's. */
+/* The first row that holds counts. `word` NULL: the hypervisor's. */
 static const struct state {
 	bool (*holds)(const struct look *l);
 	const char *word, *means;

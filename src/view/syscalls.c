@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The system calls: what the kernel really calls for each number, and whether
- * that is what it should be. Up to 6.8 a table says so (sys_call_table). Since
- * "x86/syscall: Don't force use of indirect calls for system calls" (6.9, and
- * stable kernels of the time) a switch does (x64_sys_call), compiled to
- * comparisons and jumps; the table is then there for the tracing of calls only.
+ * The system calls: which function the kernel really calls for each number, and whether it is
+ * the right one. Up to 6.8 that is in a table (sys_call_table). Since "x86/syscall: Don't force
+ * use of indirect calls for system calls" (6.9, and stable kernels of the time) it is in a
+ * switch (x64_sys_call), compiled to comparisons and jumps; the table is then for the tracing
+ * of calls only.
  */
 #include <inttypes.h>
 #include <seccomp.h>
@@ -32,17 +32,17 @@ static const struct vl_column columns[] = {
 	{ 0 },
 };
 
-/* A table longer than that is none; so is such a function. */
+/* Limits of a table's entries and a function's bytes; more is no table, no function. */
 #define MAX_CALLS 1024
 #define MAX_SWITCH (256U << 10)
 #define ENTRY_LEN 32
 
-/* From here on are calls of the x32 ABI, which older kernels have in the same table. */
+/* The first call of the x32 ABI, which older kernels have in the same table. */
 #define X32_FIRST 512
 
 /*
- * Calls whose handler has another name than they have
- * (arch/x86/entry/syscalls/syscall_64.tbl), or had once.
+ * Calls whose handler has, or once had, another name than the call
+ * (arch/x86/entry/syscalls/syscall_64.tbl).
  */
 static const struct {
 	const char *call, *handler;
@@ -79,13 +79,13 @@ static struct vl_error *read_table(struct check *c)
 	err = vl_read_error(vl_read(c->s->reader, &c->s->space, start, c->table, 8 * c->nr), start);
 	if (err)
 		return err;
-	/* What follows is aligned: the last words may be nobody's. */
+	/* The next symbol is aligned: the last words may be padding. */
 	while (c->nr && !c->table[c->nr - 1])
 		c->nr--;
 	return c->nr ? NULL : vl_error_new(VL_ERR_KERNEL, "the guest's sys_call_table is empty");
 }
 
-/* What the kernel calls: by its switch if it has one, else by the table. */
+/* Find the functions that the kernel calls: by its switch if it has one, else by the table. */
 static struct vl_error *find_called(struct check *c)
 {
 	uint64_t start = vl_symbol(c->k, "x64_sys_call");
@@ -134,7 +134,7 @@ static bool in_text(const struct check *c, uint64_t va)
 	return va >= c->stext && va < c->etext;
 }
 
-/* "in module x", "outside the kernel's text": where @va is, in @buf. */
+/* Describe the place of @va in @buf: "in module x", "outside of the kernel's text". */
 static void where(const struct check *c, uint64_t va, char *buf, size_t size)
 {
 	const struct vl_kmod *m = vl_kmod_at(c->modules, c->nr_modules, va);
@@ -152,7 +152,7 @@ static bool is_at(const struct check *c, const char *prefix, const char *name, u
 	char symbol[128];
 
 	snprintf(symbol, sizeof(symbol), "%s%s", prefix, name);
-	/* Not by vl_symbol(): a copy with a suffix is another function. */
+	/* vl_symbol() also finds a copy with a suffix, which is another function. */
 	return vl_symbol_is(c->k, symbol) && vl_symbol(c->k, symbol) == va;
 }
 
@@ -167,13 +167,13 @@ static bool is_handler(const struct check *c, const char *name, uint64_t va)
 	return is_at(c, "__x64_sys_", handler, va) || is_at(c, "__x64_sys_", name, va);
 }
 
-/* A call that this kernel is built without. */
+/* Is it the function of calls that this kernel is built without? */
 static bool is_none(const struct check *c, uint64_t va)
 {
 	return is_at(c, "__x64_sys_", "ni_syscall", va) || is_at(c, "", "sys_ni_syscall", va);
 }
 
-/* Has its symbol the name of some handler, of whichever call? */
+/* Is @symbol the name of the handler of any call? */
 static bool named_so(const char *symbol)
 {
 	static const char *const prefixes[] = { "__x64_sys_", "__x32_compat_sys_",
@@ -186,7 +186,7 @@ static bool named_so(const char *symbol)
 	return false;
 }
 
-/* What is wrong with where call @i leads; false: nothing. */
+/* Describe in @buf what is wrong with the function of a call; false: nothing. */
 static bool judge_target(const struct check *c, const char *name, const char *symbol,
 			 uint64_t offset, uint64_t va, char *buf, size_t size)
 {
@@ -211,7 +211,7 @@ static bool judge_target(const struct check *c, const char *name, const char *sy
 	return false;
 }
 
-/* What is wrong with the entry of the function that call @i leads to. */
+/* Describe in @buf what is wrong with the entry of call @i's function; false: nothing. */
 static bool judge_entry(const struct check *c, size_t i, char *buf, size_t size)
 {
 	enum vl_entry_kind kind;
@@ -229,7 +229,7 @@ static bool judge_entry(const struct check *c, size_t i, char *buf, size_t size)
 	switch (kind) {
 	case VL_ENTRY_JUMP:
 		if (in_text(c, to))
-			return false; /* to its better half, as the compiler has it */
+			return false; /* to its cold or aligned part, as compiled */
 		snprintf(buf, size, "its entry jumps to 0x%" PRIx64 ", %s", to, place);
 		return true;
 	case VL_ENTRY_CALL:
@@ -263,7 +263,7 @@ static void show_call(const struct check *c, size_t i, struct vl_table *t)
 	vl_table_uint(t, SC_ADDRESS, va);
 	vl_table_str(t, SC_VIA, c->by_switch ? "switch" : "table");
 	vl_table_uint(t, SC_TABLE, c->table[i]);
-	/* Of several names of one place the one that is meant. */
+	/* One address can have several names: take the call's own. */
 	if (name && symbol && is_at(c, "__x64_sys_", name, va)) {
 		snprintf(exact, sizeof(exact), "__x64_sys_%s", name);
 		symbol = exact;
@@ -307,7 +307,7 @@ static struct vl_error *run_syscalls(struct vl_subject *s, struct vl_table *t)
 		odd = find_called(c);
 	if (!err) {
 		read_entries(c);
-		/* Without them an address is only said to be outside. */
+		/* Without modules an address is only "outside". */
 		vl_error_destroy(vl_modules_listed(s, &c->modules, &c->nr_modules));
 	}
 	for (size_t i = 0; !err && i < c->nr; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The guest as a whole, one row: what its kernel is, how much memory it has. */
+/* The guest as a whole, one row: its kernel's names, its memory. */
 #include <string.h>
 
 #include "../base/array.h"
@@ -90,7 +90,7 @@ static struct vl_error *run_memory(struct vl_subject *s, struct vl_table *t)
 	struct vl_error *err = vl_totals_once(s, &sum);
 
 	if (!err && !sum.mem.total)
-		err = vl_error_new(VL_ERR_KERNEL, "the guest's kernel does not tell its memory");
+		err = vl_error_new(VL_ERR_KERNEL, "the size of the guest's memory cannot be read");
 	if (!err) {
 		uint64_t available =
 			sum.mem.available < sum.mem.total ? sum.mem.available : sum.mem.free;

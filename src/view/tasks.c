@@ -16,7 +16,7 @@
 #define PF_KTHREAD 0x00200000U
 #define DEFAULT_PRIO 120 /* include/linux/sched/prio.h */
 
-/* What one walk brings of a task; the fields of all three views. */
+/* A task as one walk reads it, with the fields of all three views. */
 struct task {
 	uint64_t task;
 	int32_t pid;
@@ -136,7 +136,7 @@ static const struct vl_column ps_columns[] = {
 	{ 0 },
 };
 
-/* As task_state_index() in include/linux/sched.h has it. */
+/* As in task_state_index(), include/linux/sched.h. */
 char vl_task_letter(uint32_t state, uint32_t exit_state)
 {
 	uint32_t shown = (state | exit_state) & TASK_REPORT;
@@ -157,7 +157,7 @@ static void ps_row(struct vl_table *t, const struct task *p)
 	vl_table_int(t, PS_PPID, p->ppid);
 	vl_table_text(t, PS_S, &state, 1);
 	vl_table_uint(t, PS_START, p->start);
-	/* A process that was reaped to its last thread has no signal_struct. */
+	/* Once its last thread is reaped a process has no signal_struct. */
 	if (p->threads)
 		vl_table_int(t, PS_THREADS, p->threads);
 	vl_table_text(t, PS_COMM, p->comm, strnlen(p->comm, sizeof(p->comm)));

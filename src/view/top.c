@@ -15,9 +15,9 @@
 #define MAX_RT_PRIO 100	       /* include/linux/sched/prio.h */
 #define DEFAULT_PRIO 120
 
-/* Of a process; the rest of its time is then missing. */
+/* Limit of threads that are read; a process with more lacks their time. */
 #define MAX_THREADS 65536
-/* What looks unchanged is read again every so many samples. */
+/* A process that looks unchanged is read again once in so many samples. */
 #define ROUND 64
 
 #define OUT(member) offsetof(struct record, member), sizeof(((struct record *)0)->member)
@@ -144,7 +144,7 @@ static const struct vl_top_task *find_last(const struct vl_top *t, const struct 
 
 /* ---- CPU time ---- */
 
-/* The time that all threads of a process had; those that ended are in its signal_struct. */
+/* CPU time of all threads of a process; signal_struct has that of threads that ended. */
 static uint64_t cpu_time(const struct vl_top *t, const struct record *r, const struct far *f)
 {
 	uint32_t node = vl_offset(t->layout, VL_F_TASK_THREAD_NODE);
@@ -171,7 +171,7 @@ static uint64_t cpu_time(const struct vl_top *t, const struct record *r, const s
 	if (!each)
 		return sum + r->sum_exec;
 	w.records = each;
-	/* Threads come and go: what was found before it broke is the better part. */
+	/* Threads come and go: a walk that broke still found most of them. */
 	vl_walk(t->s->reader, &t->s->space, &w, &walked);
 	for (size_t i = 0; i < walked.nr && i < max; i++)
 		sum += each[i];
@@ -187,7 +187,7 @@ static int32_t tenths(uint64_t part, uint64_t whole)
 	return whole ? (int32_t)((double)part * 1000 / (double)whole + 0.5) : 0;
 }
 
-/* @f: NULL when no thread of it has run. */
+/* @f: NULL when none of its threads has run. */
 static void set_cpu(const struct vl_top *t, struct vl_top_task *p, const struct record *r,
 		    const struct far *f, const struct vl_top_task *was, uint64_t elapsed)
 {
@@ -197,7 +197,7 @@ static void set_cpu(const struct vl_top *t, struct vl_top_task *p, const struct 
 	p->cpu = VL_TOP_UNKNOWN;
 	if (!was)
 		return;
-	/* A thread was missed. */
+	/* The walk missed a thread. */
 	if (p->cpu_ns < was->cpu_ns)
 		p->cpu_ns = was->cpu_ns;
 	used = p->cpu_ns - was->cpu_ns;
@@ -207,14 +207,14 @@ static void set_cpu(const struct vl_top *t, struct vl_top_task *p, const struct 
 
 /* ---- samples ---- */
 
-/* Who is read, and what was known of him. */
+/* A process to read, and its last known state. */
 struct reading {
 	const struct record *r;
-	const struct vl_top_task *was; /* NULL: he is new */
-	struct far *far;	       /* NULL: nothing of it can have changed */
+	const struct vl_top_task *was; /* NULL: it is new */
+	struct far *far;	       /* NULL: nothing can have changed */
 };
 
-/* What has not run has neither other pages nor another name. */
+/* A process that has not run has the same pages and name. */
 static bool is_same(const struct record *r, const struct vl_top_task *was)
 {
 	return was && was->mm == r->mm && was->leader_ns == r->sum_exec && was->threads <= 1 &&
@@ -222,7 +222,10 @@ static bool is_same(const struct record *r, const struct vl_top_task *was)
 	       !memcmp(was->comm, r->comm, sizeof(r->comm));
 }
 
-/* Read of all that need it, as one request. *@far_ret is malloc'ed; NULL without memory. */
+/*
+ * Read the far fields of all processes that need it, as one request. *@far_ret is malloc'ed;
+ * NULL without memory.
+ */
 static struct vl_error *read_far(struct vl_top *t, struct reading *all, size_t nr,
 				 struct far **far_ret)
 {
@@ -244,7 +247,7 @@ static struct vl_error *read_far(struct vl_top *t, struct reading *all, size_t n
 		all[i].far = *far_ret + want++;
 		vl_top_get_far(t, all[i].r, all[i].far, gets, &nr_gets);
 	}
-	/* What cannot be read is zeros: a process that is about to end. */
+	/* An item that cannot be read is zeros: its process is about to end. */
 	vl_gather(t->s->reader, &t->s->space, gets, nr_gets);
 	free(gets);
 	return NULL;

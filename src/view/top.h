@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a guest is busy with, read raw again and again: its processes with the CPU
- * time and the memory they have, its CPUs, its memory. Nothing is asked of its
- * kernel and the guest is not paused. What is a rate needs two samples.
+ * Samples of a guest's load, read raw again and again: its processes with their CPU time and
+ * memory, its CPUs, its memory. Its kernel is not asked and the guest is not paused. A rate
+ * needs two samples.
  */
 #ifndef VLENS_TOP_H
 #define VLENS_TOP_H
@@ -15,42 +15,42 @@
 
 struct vl_users;
 
-#define VL_TOP_UNKNOWN (-1) /* of what is in tenths: there is no sample before */
+#define VL_TOP_UNKNOWN (-1) /* of rates in tenths: there is no earlier sample */
 
 /* A process. */
 struct vl_top_task {
-	uint64_t task;	       /* address of its task_struct: with `start`, who it is */
+	uint64_t task;	       /* address of its task_struct; with `start` its identity */
 	uint64_t start;	       /* when it started, ns of the guest's boot-time clock */
 	uint64_t mm;	       /* address of its mm_struct; 0: it has none */
-	uint64_t cred, parent; /* addresses: whose rights it has, who started it */
+	uint64_t cred, parent; /* addresses of its credentials and its parent */
 	uint64_t leader_ns;    /* CPU time of its first thread */
 	int32_t pid, ppid, threads;
-	int32_t priority, nice; /* as top(1) has them: 20 and 0 for most */
+	int32_t priority, nice; /* as in top(1): 20 and 0 for most */
 	uint32_t uid, euid;
 	char state;  /* a letter of ps(1) */
 	bool kernel; /* a thread of the kernel */
 	char comm[16];
 	uint64_t virt, res, shr; /* bytes */
-	uint64_t cpu_ns;	 /* CPU time that all its threads had */
+	uint64_t cpu_ns;	 /* CPU time of all its threads */
 	int32_t cpu;		 /* tenths of a percent of one CPU; VL_TOP_UNKNOWN */
 	int32_t mem;		 /* tenths of a percent of the guest's memory */
 	uint32_t text, text_len; /* its command line in vl_top_sample.text; length 0: none */
 };
 
-/* What a CPU did since the last sample, in tenths of a percent; VL_TOP_UNKNOWN. */
+/* Uses of a CPU since the last sample, in tenths of a percent; VL_TOP_UNKNOWN. */
 enum vl_top_use { VL_USE_USER, VL_USE_NICE, VL_USE_SYSTEM, VL_USE_IRQ, VL_USE_STEAL, VL_NR_USES };
 
 struct vl_top_cpu {
 	unsigned number;
-	uint64_t ns[VL_NR_USES]; /* in all */
+	uint64_t ns[VL_NR_USES]; /* since its boot */
 	int32_t use[VL_NR_USES], busy;
 };
 
 struct vl_top_sample {
 	uint64_t at_ns;		    /* when it was taken, the host's CLOCK_MONOTONIC */
-	uint64_t cost_ns;	    /* what taking it took */
+	uint64_t cost_ns;	    /* duration of taking it */
 	uint64_t uptime;	    /* ns; 0: not known */
-	char release[65], node[65]; /* of its kernel, its host name; the guest's bytes */
+	char release[65], node[65]; /* kernel release and host name; the guest's bytes */
 	struct vl_top_cpu *cpus;    /* those that are online */
 	size_t nr_cpus;
 	int32_t busy; /* all CPUs, tenths of a percent; VL_TOP_UNKNOWN */
@@ -67,29 +67,28 @@ struct vl_top_sample {
 	char *text;
 	size_t text_len, text_cap;
 	uint64_t requests; /* of the reader, so far */
-	/* Their names, who reads the sample knows them; NULL: users are numbers. Not owned. */
+	/* Names of the users, set by the reader of the sample; NULL: show numbers. Not owned. */
 	const struct vl_users *users;
 };
 
 struct vl_top;
 
 /*
- * Get ready to take samples of @s, which must outlive it and have a reader.
- * VL_ERR_KERNEL: its kernel's types lack what is needed.
+ * Prepare to take samples of @s, which must outlive it and have a reader. VL_ERR_KERNEL: the
+ * types of its kernel lack a necessary field.
  */
 struct vl_error *vl_top_open(struct vl_subject *s, struct vl_top **ret);
 void vl_top_close(struct vl_top *t);
 
 /*
- * Take a sample into @ret (zeroed, or one from before: its memory is used again).
- * Rates are those since @last; NULL: none are known. What could be read in spite of
- * an error is there.
+ * Take a sample into @ret (zeroed, or an earlier one, whose memory is used again). Rates are
+ * since @last; NULL: they are unknown. On an error @ret has what could be read.
  */
 struct vl_error *vl_top_sample(struct vl_top *t, const struct vl_top_sample *last,
 			       struct vl_top_sample *ret);
 void vl_top_sample_deinit(struct vl_top_sample *sample);
 
-/* The columns of a process, and its cells as row of @t, which has these columns. */
+/* The columns of a process; and process @i of @sample as a row of @t, which has these columns. */
 enum {
 	VL_TOP_PID,
 	VL_TOP_USER,

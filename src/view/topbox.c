@@ -34,7 +34,7 @@ static void check_cpu(struct vl_top_cpu *c)
 
 static bool check_task(struct vl_top_task *t, size_t text_len)
 {
-	/* A bool that is neither is none. */
+	/* A bool is 0 or 1. */
 	unsigned char kernel;
 
 	memcpy(&kernel, &t->kernel, 1);
@@ -46,7 +46,7 @@ static bool check_task(struct vl_top_task *t, size_t text_len)
 	       t->state <= '~';
 }
 
-/* What is no list. */
+/* Take all fields but the lists. */
 static void take_head(struct vl_top_sample *s, const struct vl_top_sample *h)
 {
 	s->uptime = h->uptime;

@@ -54,9 +54,8 @@ static uint64_t word_at(const unsigned char *p)
 }
 
 /*
- * Add to @pages what each CPU has counted by itself; as these counters are made by
- * one allocation they stand side by side ("kernel/fork: group allocation/free of per-cpu
- * counters for mm struct", 6.6), else each is read.
+ * Add each CPU's own counts to @pages. Counters of one allocation are adjacent ("kernel/fork:
+ * group allocation/free of per-cpu counters for mm struct", 6.6); others are read one by one.
  */
 static void add_parts(struct vl_top *t, const struct far *f, int64_t pages[NR_MM_COUNTERS])
 {
@@ -87,7 +86,7 @@ static void add_parts(struct vl_top *t, const struct far *f, int64_t pages[NR_MM
 
 static uint64_t bytes_of(int64_t pages)
 {
-	/* Wrong by what other CPUs have not told yet; more than any guest has is garbage. */
+	/* Off by the counts that CPUs keep for themselves; more than any guest has is garbage. */
 	return pages > 0 && pages < 1L << 40 ? (uint64_t)pages * PAGE : 0;
 }
 

@@ -43,7 +43,7 @@ static uint64_t read_word(const struct vl_totals *t, uint64_t va)
 	return read_at(t, va, &v, sizeof(v)) ? v : 0;
 }
 
-/* A count of pages that each CPU adds to now and then: it can be negative. */
+/* A count of pages. CPUs add to it in batches, so it can be negative. */
 static uint64_t read_count(const struct vl_totals *t, const char *array, enum vl_field index)
 {
 	const struct vl_layout *l = vl_kernel_layout(t->s->attach->kernel);
@@ -56,7 +56,7 @@ static uint64_t read_count(const struct vl_totals *t, const char *array, enum vl
 	return v > 0 ? (uint64_t)v : 0;
 }
 
-/* Above these marks memory counts as available: see si_mem_available(), mm/show_mem.c. */
+/* The marks above which memory counts as available: si_mem_available(), mm/show_mem.c. */
 static void read_watermarks(struct vl_totals *t)
 {
 	const struct vl_layout *l = vl_kernel_layout(t->s->attach->kernel);
@@ -86,7 +86,7 @@ static struct vl_error *find_cpus(struct vl_totals *t)
 
 	if (err)
 		return err;
-	/* A constant, and no symbol, where there can be one only. */
+	/* With room for one CPU only it is a constant, and no symbol. */
 	if (!read_at(t, symbol(t, "nr_cpu_ids"), &nr, sizeof(nr)) || !nr || nr > VL_MAX_CPUS)
 		nr = 1;
 	read_at(t, symbol(t, "__cpu_online_mask"), mask, (nr + 63) / 64 * 8);
@@ -132,7 +132,7 @@ static const struct vl_top_cpu *same_cpu(const struct vl_top_sample *last, size_
 	return last && i < last->nr_cpus && last->cpus[i].number == number ? &last->cpus[i] : NULL;
 }
 
-/* Of @elapsed ns, in tenths of a percent. */
+/* The part of @elapsed ns, in tenths of a percent. */
 static int32_t share(uint64_t now, uint64_t before, uint64_t elapsed)
 {
 	uint64_t d = now > before ? now - before : 0;
@@ -142,10 +142,7 @@ static int32_t share(uint64_t now, uint64_t before, uint64_t elapsed)
 	return (int32_t)((d * 1000 + elapsed / 2) / elapsed);
 }
 
-/*
- * What a CPU was busy with. The time it was idle is not looked at: one that
- * sleeps does not count it.
- */
+/* The uses of a CPU. Its idle time is ignored: a CPU that sleeps does not count it. */
 static void sample_cpu(struct vl_top_cpu *c, const uint64_t times[NR_CPUTIMES],
 		       const struct vl_top_cpu *was, uint64_t elapsed)
 {
@@ -173,7 +170,7 @@ static void sample_cpus(struct vl_totals *t, const struct vl_top_sample *last,
 			struct vl_top_sample *ret)
 {
 	const struct vl_kernel *k = t->s->attach->kernel;
-	/* 7.x has other things in front of them, for CPUs that are idle. */
+	/* 7.x has other fields before the times, for idle CPUs. */
 	uint32_t at = vl_offset(vl_kernel_layout(k), VL_F_CPUSTAT_TIMES);
 	uint64_t base = symbol(t, "kernel_cpustat") + at,
 		 elapsed = last ? ret->at_ns - last->at_ns : 0;
@@ -230,11 +227,11 @@ static void sample_memory(struct vl_totals *t, struct vl_top_sample *ret)
 
 	cache = less(cache, swapped);
 	memset(&ret->mem, 0, sizeof(ret->mem));
-	/* As si_mem_available() has it, mm/show_mem.c. */
+	/* As in si_mem_available(), mm/show_mem.c. */
 	available = less(free_pages, read_word(t, symbol(t, "totalreserve_pages")));
 	available += files - least(files / 2, t->wmark_low);
 	available += reclaimable - least(reclaimable / 2, t->wmark_low);
-	/* Whether it can be so much is asked when all is there (plausible.h). */
+	/* The limits are checked later, on the whole sample (plausible.h). */
 	if (total && total < 1UL << 51) {
 		ret->mem.total = total * PAGE;
 		ret->mem.free = least(free_pages, total) * PAGE;

@@ -5,10 +5,10 @@
 
 #include "top.h"
 
-/* The most CPUs looked at: NR_CPUS of the largest configuration. */
+/* Limit of CPUs: NR_CPUS of the largest configuration. */
 #define VL_MAX_CPUS 8192
 
-/* Where things are; found once, as they do not move. */
+/* Addresses and sizes, found once, as they do not change. */
 struct vl_totals {
 	struct vl_subject *s;
 	uint64_t *offsets; /* __per_cpu_offset of each CPU */
@@ -21,15 +21,15 @@ struct vl_error *vl_totals_init(struct vl_totals *t, struct vl_subject *s);
 void vl_totals_deinit(struct vl_totals *t);
 
 /*
- * Fill what is no process in @ret. What cannot be read stays unknown; what could not be
- * (plausible.h) is made unknown, and is the error.
+ * Fill all of @ret but the processes. A figure that cannot be read stays unknown; one beyond
+ * its limits (plausible.h) is made unknown, and is the error.
  */
 struct vl_error *vl_totals_sample(struct vl_totals *t, const struct vl_top_sample *last,
 				  struct vl_top_sample *ret);
 
 /*
- * Only what is no process, into @ret (zeroed): its CPUs, memory, load, names. For
- * vl_top_sample_deinit(), in any case.
+ * Fill @ret (zeroed) without processes: CPUs, memory, load, names. Pass it to
+ * vl_top_sample_deinit() in any case.
  */
 struct vl_error *vl_totals_once(struct vl_subject *s, struct vl_top_sample *ret);
 

@@ -27,7 +27,7 @@ void vl_types_deinit(struct vl_types *t)
 	t->btf = NULL;
 }
 
-/* As the kernel has it in its memory, should the cache have lost it. */
+/* Read the BTF in the kernel's memory, for a cache that has lost it. */
 static struct vl_error *read_btf(struct vl_types *t, void **ret, size_t *len_ret)
 {
 	const struct vl_kernel *k = t->s->attach->kernel;
@@ -96,7 +96,7 @@ void vl_types_name(const struct vl_types *t, uint32_t id, char buf[VL_TYPE_NAME]
 	switch (btf_kind(type)) {
 	case BTF_KIND_PTR:
 		inner[0] = '\0';
-		/* A type can lead to itself through pointers only by names: no endless way. */
+		/* No endless recursion: only a pointer to itself leads back without a name. */
 		if (btf_is_ptr(type) && type->type != id)
 			vl_types_name(t, type->type, inner);
 		snprintf(buf, VL_TYPE_NAME, "%.*s%s*", VL_TYPE_NAME - 4, inner,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * All types of the guest's kernel, out of its BTF, and places in its memory
- * that have one: "init_task.mm->pgd".
+ * All types of the guest's kernel, from its BTF, and typed places in its memory:
+ * "init_task.mm->pgd".
  */
 #ifndef VLENS_TYPES_H
 #define VLENS_TYPES_H
@@ -14,35 +14,37 @@ struct btf_type;
 struct vl_types {
 	struct vl_subject *s;
 	struct btf *btf;       /* NULL: not needed yet */
-	uint64_t elements;     /* of an array that are shown; 0: all */
-	unsigned depth;	       /* so often pointers are followed */
-	struct vl_space space; /* whose addresses are read */
+	uint64_t elements;     /* shown of an array; 0: all */
+	unsigned depth;	       /* levels of pointers to follow */
+	struct vl_space space; /* the space to read in */
 };
 
-/* A place in memory, and what is there. */
+/* A place in memory, and its type. */
 struct vl_place {
 	uint64_t va;
 	uint32_t type; /* of BTF; 0: bytes */
-	uint32_t bit;  /* a bitfield: where it begins, from va */
-	uint32_t bits; /* and its length; 0: it is none */
-	uint64_t nr;   /* so many of them, one after the other; 0: one */
+	uint32_t bit;  /* a bitfield: its first bit, from va */
+	uint32_t bits; /* its length in bits; 0: no bitfield */
+	uint64_t nr;   /* number of adjacent values; 0: one, not in a row */
 };
 
 void vl_types_init(struct vl_types *t, struct vl_subject *s);
 void vl_types_deinit(struct vl_types *t);
 
-/* Read the types, from the cache or from the guest, unless that has been done. */
+/* Read the types, from the cache or from the guest, on the first call. */
 struct vl_error *vl_types_need(struct vl_types *t);
 
 /*
- * Find what @what says: (ADDRESS | SYMBOL[@CPU])[+OFFSET][:TYPE]{.MEMBER | ->MEMBER |
- * [INDEX]}. A pointer on the way is followed. Without TYPE a symbol has the
- * type that is known of it, or none. VL_ERR_ARG with near matches when there is no
- * such symbol, type or member.
+ * Find the place of the expression @what: (ADDRESS | SYMBOL[@CPU])[+OFFSET][:TYPE]{.MEMBER |
+ * ->MEMBER | [INDEX]}. Pointers on the way are followed. Without TYPE a symbol has its known
+ * type, or none. VL_ERR_ARG with near matches when there is no such symbol, type or member.
  */
 struct vl_error *vl_types_find(struct vl_types *t, const char *what, struct vl_place *ret);
 
-/* Follow typedefs and qualifiers; NULL: they lead nowhere. *@id (may be NULL) goes along. */
+/*
+ * Follow typedefs and qualifiers; NULL: there is no type at their end. *@id_ret (may be NULL)
+ * is its id.
+ */
 const struct btf_type *vl_types_resolve(const struct vl_types *t, uint32_t id, uint32_t *id_ret);
 
 /* Size in bytes, 0 when there is none (void, functions, incomplete ones). */

@@ -11,7 +11,7 @@
 
 struct user {
 	uint32_t uid;
-	uint32_t line; /* the first of two for one id is its name */
+	uint32_t line; /* an id has the name of its first line */
 	char name[NAME_MAX_LEN + 1];
 };
 

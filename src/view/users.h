@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Names of users, out of the text of a guest's /etc/passwd. */
+/* Names of users, from the text of a guest's /etc/passwd. */
 #ifndef VLENS_USERS_H
 #define VLENS_USERS_H
 
@@ -9,9 +9,8 @@
 struct vl_users;
 
 /*
- * The users that @text of @len bytes lists, which is hostile: of a name with anything but
- * visible ASCII in it, or one that is too long, nothing is believed. NULL: there is none, or
- * no memory.
+ * Parse the users of @text (@len bytes), which is hostile: a line whose name is too long, or
+ * has anything but visible ASCII, is ignored. NULL: there is no user, or no memory.
  */
 struct vl_users *vl_users_parse(const char *text, size_t len);
 void vl_users_destroy(struct vl_users *u);
