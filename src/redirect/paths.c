@@ -394,7 +394,7 @@ static const struct vl_path_row *row_of(struct vl_trap *t, const char *path, boo
 
 /*
  * Turn /proc/PID into /proc/self if PID is how the program sees itself (VL_OWN_PID).
- * vl_self_fd() does its descriptors.
+ * vl_self_fd() handles its descriptors.
  */
 static void own_pid(char *path)
 {

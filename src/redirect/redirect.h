@@ -200,7 +200,7 @@ char *vl_redirect_number_name(int nr);
 
 /*
  * The same as vl_redirect_run() for a program that waits at @client already:
- * argv[0] is its path, and envp its environment. Its parent deals with the
+ * argv[0] is its path, and envp its environment. Its parent handles the
  * terminal's signals and reaps it. The thread blocks and reads SIGCHLD.
  */
 struct vl_error *vl_redirect_serve(struct vl_sys *sys, const struct vl_redirect_options *o,

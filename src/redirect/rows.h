@@ -38,7 +38,7 @@ struct vl_argspec {
 		A_OUTLEN, /* as many bytes as argument number n says */
 		A_OUTRET, /* the same; the call returns how many of them are valid */
 		A_OUTIDS, /* the same in units of four bytes */
-		A_PID,	  /* a pid; 0 and the program's own are the identity's */
+		A_PID,	  /* a pid; 0 or the program's own: the identity's */
 	} kind : 8;
 	uint16_t n;
 };

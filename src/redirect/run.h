@@ -65,8 +65,8 @@ struct vl_redirect {
 	bool forced; /* the program has asked for one of guest_paths */
 	const struct vl_redirect_filter *filter;
 	struct vl_redirect_filter *own_filter; /* NULL: the options have one */
-	pid_t group;			       /* the program began in: the tool's */
-	pid_t foreground;		       /* the program last gave the terminal to, or 0 */
+	pid_t group;			       /* the one that main began in: the tool's */
+	pid_t foreground;		       /* the group it last gave the terminal to, or 0 */
 	dev_t memory;			       /* the device of memfds */
 	struct {
 		uint64_t dev, ino;
@@ -76,7 +76,7 @@ struct vl_redirect {
 	const char *home, *path, *pwd;
 	int listener;
 	struct vl_terminal terminal;
-	int link;	 /* to the process that forked the program, or -1: we did */
+	int link;	 /* to the process that forked the program; -1: this one */
 	bool left;	 /* the process at link is gone */
 	pid_t main;	 /* the program's first process */
 	pid_t starter;	 /* the process that forked it */

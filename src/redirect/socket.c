@@ -390,8 +390,8 @@ static bool is_empty_batch(const char *buf, size_t len)
 
 /*
  * iptables ends with an empty batch, even if it only lists. The kernel does not answer that, so
- * a socket would not become readable. Our stand-in is a file, which is always readable: an
- * eventfd, which is not, takes its descriptor. The socket is of no use from then on.
+ * a socket would not become readable. Our stand-in is a file, which is always readable. An
+ * eventfd, which never is, takes its place. The socket is of no use from then on.
  */
 static void take_empty_batch(struct vl_trap *t, size_t len)
 {

@@ -133,11 +133,11 @@ struct vl_error *vl_h_forward(struct vl_trap *t)
 }
 
 /*
- * Whose a clock is. All that are not listed (CPU time, and clocks of devices)
- * are the program's. CLOCK_MONOTONIC is, too: with it programs make deadlines
- * (futex, clock_nanosleep, poll loops), which the host's kernel compares with
- * its own; taken from the guest they would expire at once or never. What tells
- * the guest's uptime (BOOTTIME, sysinfo, /proc/uptime) is the guest's.
+ * The clocks that are the guest's. All others (CPU time, and clocks of devices) are the
+ * program's. CLOCK_MONOTONIC is, too: programs make deadlines with it (futex, clock_nanosleep,
+ * poll loops), which the host's kernel compares with its own clock. With the guest's values they
+ * would expire at once or never. All that shows the guest's uptime (BOOTTIME, sysinfo,
+ * /proc/uptime) is the guest's.
  */
 static const struct {
 	int clock;
@@ -160,7 +160,7 @@ static const struct {
 static bool is_pair(struct vl_trap *t)
 {
 	struct vl_redirect *r = t->r;
-	/* Some epochs end with their answer: then the next one is meant. */
+	/* Some epochs end with their answer: then the next one counts, too. */
 	bool pair = (int)t->args[0] == CLOCK_MONOTONIC && r->uptime_tid == t->tid &&
 		    r->sys->epoch - r->uptime_epoch <= !r->sys->open;
 

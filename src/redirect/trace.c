@@ -249,8 +249,8 @@ static void on_stop(struct vl_redirect *r, pid_t tid, int status)
 }
 
 /*
- * Handle what waits of task @tid. The wait is for its pid alone: other children of the caller
- * (the guard of a paused guest, for one) are not ours to reap.
+ * Handle the stops and the exit of task @tid. Only this pid is waited for: other children of the
+ * caller (the guard of a paused guest, for one) are not ours to reap.
  */
 static void reap(struct vl_redirect *r, pid_t tid)
 {

@@ -12,13 +12,13 @@
 #include "trap.h"
 #include "whole.h"
 
-/* Bytes of the first read; of a file that is made in one piece (nearly all are below a page). */
+/* Bytes of the first read. Nearly all files that are made in one piece are below a page. */
 #define FIRST 16384
 #define FIRST_ONCE 4096
 
 /*
  * The most reads of one file or directory. The kernel gives a generated file by the page, so
- * these are four times VL_SNAPSHOT_MAX. They end a file that gives a byte at a time.
+ * this is four times VL_SNAPSHOT_MAX. It ends a file that gives a byte at a time.
  */
 #define PIECES_MAX 65536
 
