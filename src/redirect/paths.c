@@ -458,7 +458,7 @@ int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret
 	err = vl_mem_string(t, addr, rel, sizeof(rel));
 	if (err)
 		return err;
-	vl_untame(t->r, rel);
+	vl_sanitize_undo(t->r, rel);
 	memcpy(ret->path, rel, strlen(rel) + 1);
 	if (rel[0] == '/') {
 		set_row(t, ret, true);

@@ -6,7 +6,7 @@
  * difference: a log is read on a terminal in the end.
  *
  * So no answer has hostile characters (base/text.h). In a text that may grow they are escaped
- * as \xNN, and a path with such escapes names the file again (vl_untame()). In a field of fixed
+ * as \xNN, and a path with such escapes names the file again (vl_sanitize_undo()). In a field of fixed
  * size each becomes '?'. The content of a file on a disk of the guest is data and stays as it
  * is. With the option raw_names everything does.
  */
@@ -25,7 +25,7 @@
 #include "tasks.h"
 #include "trap.h"
 
-void vl_untame(const struct vl_redirect *r, char *path)
+void vl_sanitize_undo(const struct vl_redirect *r, char *path)
 {
 	if (!r->o->raw_names && strchr(path, '\\'))
 		vl_text_unescape(path);
@@ -63,7 +63,7 @@ static const char *const careful[] = { "lsof", "pgrep", "ps", "top" };
  * Names of processes and their arguments: strings separated by NUL. The kernel may end the
  * file with a newline.
  */
-static void tame_names(struct vl_redirect *r, char *data, size_t len)
+static void sanitize_names(struct vl_redirect *r, char *data, size_t len)
 {
 	const struct vl_task *task = vl_task_find(r, r->asking);
 	enum vl_text_kept kept = VL_TEXT_WORD;
@@ -77,7 +77,7 @@ static void tame_names(struct vl_redirect *r, char *data, size_t len)
 }
 
 /* The strings in records of utmp(5): a user who logs in can choose them. */
-static void tame_logins(char *data, size_t len)
+static void sanitize_logins(char *data, size_t len)
 {
 	for (; len >= sizeof(struct utmp);
 	     data += sizeof(struct utmp), len -= sizeof(struct utmp)) {
@@ -187,7 +187,7 @@ static struct vl_error *guard_text(char **data, size_t *len)
 }
 
 /* The same for one record at @data, which may grow to @room bytes. */
-static size_t tame_record(char *data, size_t len, size_t room)
+static size_t sanitize_record(char *data, size_t len, size_t room)
 {
 	char *copy = malloc(len + 1);
 
@@ -209,10 +209,10 @@ struct vl_error *vl_sanitize_file(struct vl_redirect *r, const char *path, char 
 {
 	switch (kind_of(r, path)) {
 	case NAMES:
-		tame_names(r, *data, *len);
+		sanitize_names(r, *data, *len);
 		return NULL;
 	case LOGINS:
-		tame_logins(*data, *len);
+		sanitize_logins(*data, *len);
 		return NULL;
 	case LINES_OR_DATA:
 		return *len && memchr(*data, 0, *len) ? NULL : escape_text(data, len);
@@ -230,7 +230,7 @@ size_t vl_sanitize_piece(struct vl_redirect *r, const char *path, char *data, si
 {
 	switch (kind_of(r, path)) {
 	case RECORDS:
-		return tame_record(data, len, room);
+		return sanitize_record(data, len, room);
 	case LINES:
 	case NAMES:
 		/* The length stays: positions in a stream are positions in the guest's file. */

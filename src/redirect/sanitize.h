@@ -13,7 +13,7 @@ struct vl_redirect;
 struct vl_trap;
 
 /* Undo the escapes of an answer in @path of the program: it is as in the guest again. */
-void vl_untame(const struct vl_redirect *r, char *path);
+void vl_sanitize_undo(const struct vl_redirect *r, char *path);
 /* Strings in a field of fixed size, separated by NUL. */
 void vl_sanitize_fixed(const struct vl_redirect *r, void *text, size_t len);
 /* A string that may grow to @room bytes; it is cut there. Returns its length. */
