@@ -33,7 +33,7 @@ struct block {
 
 /* --- translate.c --- */
 
-/* Emit what the instruction of @b does; the last one of a block sets @b->ended. */
+/* Translate the instruction of @b; the last one of a block sets @b->ended. */
 void block_translate(struct block *b);
 
 /* --- check.c --- */

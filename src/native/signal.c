@@ -194,7 +194,7 @@ static void page_fault(struct vl_executor_state *e, ucontext_t *uc, const struct
 		e->last_fault == at && e->last_rip == *reg(uc, REG_RIP) ? e->same_faults + 1 : 0;
 	e->last_fault = at;
 	e->last_rip = *reg(uc, REG_RIP);
-	/* In the upper half: a kernel address in rsp or rbp, or an address that does not fold. */
+	/* The upper half: rsp or rbp is a kernel address, or an address does not fold. */
 	if (at >= 1UL << 47) {
 		if (stack_fault(e, uc, m, at))
 			return;

@@ -46,7 +46,7 @@ struct vl_regs {
 #define VL_SCRATCH_PAGES 4
 #define VL_NR_CAPS 20
 
-/* What does not change from call to call. */
+/* The state that does not change from call to call. */
 struct vl_vcpu_state {
 	uint64_t cr0, cr3, cr4, efer;
 	uint64_t gdt_base;
@@ -103,7 +103,7 @@ struct vl_exit {
 
 struct vl_executor_state;
 
-/* What an executor did so far. */
+/* Figures of an executor so far. */
 struct vl_vcpu_count {
 	uint64_t entries; /* into the vCPU, and as many returns from there to us */
 	uint64_t exits;	  /* all that KVM counted, also those that it served itself; 0: not known */
@@ -135,7 +135,7 @@ struct vl_executor_ops {
 	 * continues that access if it gets the registers that the last one ended with.
 	 */
 	struct vl_error *(*map_blank)(struct vl_executor_state *e, uint64_t gpa);
-	/* What it did so far; NULL: nothing is counted. */
+	/* Its figures so far; NULL: nothing is counted. */
 	void (*count)(const struct vl_executor_state *e, struct vl_vcpu_count *ret);
 	/*
 	 * The guest's address for @value, a word of the stack: for an address of emitted code

@@ -64,7 +64,7 @@ struct vl_clone {
 	uint64_t tsc;
 	uint64_t clock_fn; /* the clocksource's read function, which is replaced */
 
-	bool live;	 /* the guest runs: its clock is read from it */
+	bool live;	 /* the guest runs: its clock is read past the snapshot */
 	int64_t time_ns; /* when the clocks were set, in the host's CLOCK_MONOTONIC */
 
 	uint64_t budget_ns; /* of one call */
@@ -85,17 +85,17 @@ struct vl_clone_start {
 	unsigned cpu;	    /* the CPU that it stands in for */
 	pid_t as;	    /* make calls under this task; 0: PID 1 */
 	uint64_t budget_ns; /* of one call */
-	bool live;	    /* the guest runs: its clock is read from it */
+	bool live;	    /* the guest runs: its clock is read past the snapshot */
 };
 
 /* /proc and /sys: mounts.c. */
 #define VL_NR_MOUNTS 2
 
-/* What earlier clones of the same kernel found out; all 0 at first. */
+/* Findings of earlier clones of the same kernel; all 0 at first. */
 struct vl_clone_memo {
 	bool know_self;
 	struct vl_identity self;
-	uint64_t task; /* address of the identity's task_struct, the last time */
+	uint64_t task;				  /* the identity's task_struct, the last time */
 	bool know_mounts, no_mount[VL_NR_MOUNTS]; /* those that the identity does not see */
 	bool no_executor;			  /* no executor could be made, the last time */
 };

@@ -34,8 +34,10 @@ struct patch {
 #define RETURN(sym) BYTES(sym, "\xc3")		  /* ret */
 #define RETURN_0(sym) BYTES(sym, "\x31\xc0\xc3") /* xor %eax,%eax; ret */
 #define RETURN_1(sym) BYTES(sym, "\xb8\x01\x00\x00\x00\xc3")
-/* movl $1,(%rdi); ret: _Q_LOCKED_VAL, nobody pending, no queue
- * (include/asm-generic/qspinlock_types.h) */
+/*
+ * movl $1,(%rdi); ret: _Q_LOCKED_VAL, no pending bit, no queue
+ * (include/asm-generic/qspinlock_types.h)
+ */
 #define SPIN_LOCK(sym) BYTES(sym, "\xc7\x07\x01\x00\x00\x00\xc3")
 /* clang-format on */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* When to look at a guest: while it is quiesced. And which of its CPUs a clone stands in for. */
+/* Finds a moment when the guest is quiesced, and the CPU that a clone stands in for. */
 #ifndef VLENS_QUIESCE_H
 #define VLENS_QUIESCE_H
 

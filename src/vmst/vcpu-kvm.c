@@ -46,7 +46,7 @@ enum { SCRATCH_STUBS, SCRATCH_IDT, SCRATCH_TABLES, SCRATCH_STACK };
 #define TSS_LIMIT 0x67
 #define GATE_INTERRUPT_IST1 0x8e01UL /* present, DPL 0, IST 1 */
 
-/* What the processor pushes for an exception, from the top of the stack down. */
+/* The frame that the processor pushes for an exception, from the top of the stack down. */
 enum { FRAME_SS = 1, FRAME_RSP, FRAME_RFLAGS, FRAME_CS, FRAME_RIP };
 
 #define X86_PF_VECTOR 14
@@ -72,8 +72,8 @@ struct vl_executor_state {
 	uint64_t scratch_va;
 
 	/*
-	 * What the vCPU is set to before a run when it is stale: new, stopped in the middle of
-	 * something, or its page tables were changed from outside.
+	 * The state that a stale vCPU is set to before a run. It is stale when it is new, when
+	 * a run was cut off, and when its page tables were changed from outside.
 	 */
 	struct kvm_sregs sregs;
 	uint64_t kernel_gs_base, xcr0;

@@ -233,7 +233,7 @@ fail:
 
 #define NR_XMM 16
 
-/* What get_over_fault() keeps, besides vector registers. A run sets the general registers. */
+/* Registers that get_over_fault() keeps, besides XMM. A run sets the general ones. */
 static const int kept_ids[] = { UC_X86_REG_CR0, UC_X86_REG_CR3, UC_X86_REG_CR4,
 				UC_X86_REG_GS_BASE };
 #define NR_KEPT ARRAY_SIZE(kept_ids)
