@@ -3,7 +3,7 @@
  * Pausing. The default is to freeze the hypervisor process with SIGSTOP and let
  * it go with SIGCONT: to the guest that is a scheduling stall like any other,
  * it needs no daemon and takes microseconds. (A cgroup's freezer is no quicker,
- * and a QEMU has a cgroup of its own only under systemd.) What is seen of it: a
+ * and a QEMU has a cgroup of its own only under systemd.) One effect is visible: a
  * parent that waits with WUNTRACED, as a shell with job control does, is told.
  *
  * Two tools on one guest take turns: a pause is held under an exclusive flock.
@@ -31,8 +31,8 @@
 #include "proc.h"
 
 /*
- * How long to wait for our turn. Twenty tools that learn a guest at once hold it one after the
- * other, each some times; who waits has not stopped it.
+ * How long to wait for our turn. Twenty tools that make a first contact at once hold the guest
+ * one after the other, each several times. A tool that waits does not hold the guest.
  */
 #define LOCK_TIMEOUT_NS (20 * VL_NSEC_PER_SEC)
 /* How long all threads of the process may take to stop. */
@@ -73,7 +73,7 @@ static struct vl_error *take_lock(struct vl_target *t, int fd, uint64_t deadline
 	}
 }
 
-/* Wait for our turn, then for the pause of whoever is before us to end. */
+/* Wait for our turn, then for the end of the current pause. */
 static struct vl_error *take_locks(struct vl_target *t)
 {
 	uint64_t deadline = vl_now_ns() + LOCK_TIMEOUT_NS;
@@ -88,8 +88,8 @@ static struct vl_error *take_locks(struct vl_target *t)
 }
 
 /*
- * A conversation with the monitor is one of the turns: a process that is frozen in it
- * answers nobody. A suspended guest's monitor answers.
+ * A conversation with the monitor takes the same lock as a pause: a frozen process answers
+ * nobody. The monitor of a suspended guest answers, so that mode needs no lock.
  */
 bool vl_pause_hold_off(struct vl_target *t)
 {
@@ -109,7 +109,7 @@ static unsigned ready_ms(const struct vl_target *t)
 	return t->pause_mode == VL_PAUSE_SUSPEND ? 5000 : 10;
 }
 
-/* Another try may go better: a class that callers try again on. */
+/* VL_ERR_BLOCKED, as callers retry on it: another try may succeed. */
 static struct vl_error *forced(void)
 {
 	return vl_error_hint(vl_error_new(VL_ERR_BLOCKED,
@@ -119,11 +119,11 @@ static struct vl_error *forced(void)
 }
 
 /*
- * The guard takes some time to wake up and to resume the guest, which belongs to the pause: a
- * tenth of it is left for that, and this at least (57 us measured on a busy host).
+ * The time for the guard to wake up and resume the guest is part of the pause: a tenth of the
+ * pause, and this at least (57 us measured on a busy host).
  */
 #define GUARD_LATE_NS 250000UL
-/* Less than this is not worth a pause: stopping and continuing take most of it. */
+/* A shorter pause is useless: stopping and continuing take most of it. */
 #define PAUSE_LEAST_NS (400000UL + GUARD_LATE_NS)
 
 bool vl_target_freezes(const struct vl_target *t)
@@ -180,7 +180,7 @@ static struct vl_error *freeze(struct vl_target *t)
 			nap_us(50);
 	}
 	vl_guard_signal(t, SIGCONT);
-	/* It was us who stood still, and the guard let it go on. */
+	/* The guard has continued the process: we were the ones that did not run. */
 	if (r == -ETIMEDOUT && !vl_guard_holds(t->guard))
 		return forced();
 	if (r == -ETIMEDOUT)
@@ -191,11 +191,11 @@ static struct vl_error *freeze(struct vl_target *t)
 }
 
 /*
- * While the guest waits for us nobody else should: on a busy host a tool that is
- * one of ten runnable threads holds the guest ten times as long. A real-time class
- * is above all groups of processes, where a nice value counts only within ours
- * (sched(7), autogroup). Needs CAP_SYS_NICE; without it all goes on as before. We are
- * above who works for us, and the guard above both.
+ * While the guest is held we must get a CPU at once: on a busy host a tool that is one of ten
+ * runnable threads holds the guest ten times as long. A real-time class is above all groups of
+ * processes; a nice value counts only within our group (sched(7), autogroup). Needs
+ * CAP_SYS_NICE; without it the class stays as it is. The helper is below us, the guard above
+ * both.
  */
 enum { PRIORITY_HELPER = 1, PRIORITY_OURS = 2 };
 
@@ -237,7 +237,7 @@ static void account(struct vl_target *t, uint64_t end)
 	vl_pause_account(t, end > t->pause_start ? end - t->pause_start : 0);
 }
 
-/* When the guard ended this pause; it may not have come to noting that yet. */
+/* When the guard ended this pause. Now, if the guard has not noted the time yet. */
 static uint64_t forced_at(const struct vl_target *t)
 {
 	uint64_t at = vl_guard_forced_at(t->guard);
@@ -261,15 +261,15 @@ static struct vl_error *look(struct vl_target *t, bool *paused_ret)
 	return NULL;
 }
 
-/* When the guard acts, for a pause that is over after @left. */
+/* The time in ns after which the guard acts, for a pause of @left ns at most. */
 static uint64_t guarded_time(uint64_t left)
 {
 	return left - (left / 10 > GUARD_LATE_NS ? left / 10 : GUARD_LATE_NS);
 }
 
 /*
- * Pause the guest, but for one that is paused already: that is left alone, by the guard,
- * too, which is therefore not armed before this is known.
+ * Pause the guest. One that is paused already is left alone, by the guard, too: so the guard is
+ * armed only after look().
  */
 static struct vl_error *begin(struct vl_target *t)
 {
@@ -286,7 +286,7 @@ static struct vl_error *begin(struct vl_target *t)
 		t->pause_ours = true;
 		return NULL;
 	}
-	/* Whatever came of it, the guest stood still for so long. */
+	/* In each case the guest stood still for this time. */
 	account(t, vl_guard_holds(t->guard) ? vl_now_ns() : forced_at(t));
 	if (!err) {
 		/* We took so long to pause that the guard has given up on us. */
@@ -303,7 +303,7 @@ static struct vl_error *begin(struct vl_target *t)
 	return err;
 }
 
-/* Somebody else pauses for us: what is counted here is whether the guest runs. */
+/* For a port: the broker pauses. Here only the depth is counted. */
 static struct vl_error *count_pause(struct vl_target *t, struct vl_error *err)
 {
 	t->pause_depth += !err;
@@ -331,7 +331,7 @@ struct vl_error *vl_target_pause(struct vl_target *t)
 		vl_guard_stop(t->guard);
 		t->guard = NULL;
 	}
-	/* The connection that the guard would resume by must be there first. */
+	/* The guard inherits the connection by which it resumes the guest: make it first. */
 	if (!err && !t->guard && t->pause_mode == VL_PAUSE_SUSPEND && t->ops->prepare)
 		err = t->ops->prepare(t);
 	if (!err && !t->guard)
@@ -374,7 +374,7 @@ struct vl_error *vl_target_resume(struct vl_target *t)
 	}
 	t->pause_ours = false;
 	if (!vl_guard_begin_release(t->guard)) {
-		/* The guard has resumed the guest, or does, and lets go of the lock. */
+		/* The guard has resumed the guest, or is about to, and releases the lock. */
 		calm_down(t);
 		vl_guard_end_release(t->guard);
 		vl_guard_make_ready(t->guard, ready_ms(t));
@@ -388,7 +388,7 @@ struct vl_error *vl_target_resume(struct vl_target *t)
 	account(t, vl_now_ns());
 	calm_down(t);
 	if (err) {
-		/* It must not stay paused: let the guard try its own way. */
+		/* The guest must not stay paused: the guard tries, as it ends. */
 		vl_guard_stop(t->guard);
 		t->guard = NULL;
 	} else {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How a process without rights has a target: a copy of one that was opened with them,
- * by fork, and a port to whoever still has them. What is mapped, or behind a descriptor,
- * it reads itself; the rest is asked for.
+ * A target in a process without rights. It is the copy, by fork, of a target that was opened
+ * with rights, and a port to the process that still has them. Memory that is mapped, or behind a
+ * descriptor, is read directly; all else is asked for through the port.
  */
 #ifndef VLENS_HOST_PORT_H
 #define VLENS_HOST_PORT_H
@@ -42,25 +42,25 @@ struct vl_target_port {
 	/* vl_held_look(), vl_held_start() */
 	bool (*held)(void *ctx, bool anew, struct vl_held **ret, size_t *nr_ret, bool *same_ret);
 	void (*held_start)(void *ctx);
-	/* What was opened ahead; -1: it could not be. */
+	/* Opened before the rights were dropped; -1: that failed. */
 	int uffd;
 	bool uffd_user_only; /* it serves no faults of the host's kernel */
 	struct vl_machine_host machine;
 };
 
-/* Before the fork: find out what the forked process could not, and both need. */
+/* Before the fork: look up facts about @t that the forked process cannot look up. */
 void vl_target_ready_port(struct vl_target *t);
 
 /*
- * From now on @t goes by @port, which must outlive it. In a forked process, while it still
- * may map memory. @keep is called with each descriptor of @t that is still needed.
+ * Use @t through @port from now on; @port must outlive @t. Call this in the forked process, while
+ * it may still map memory. @keep is called with each descriptor of @t that is still needed.
  */
 void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
 			void (*keep)(void *ctx, int fd), void *ctx);
 
 /*
- * Before that: @t's attachment by the kernel module, if there is one, goes along, and may
- * map memory there. Else it stays with whoever has the rights.
+ * Before vl_target_use_port(): keep @t's attachment to the kernel module, if there is one, in the
+ * forked process, which may map memory by it. Without this call it stays with the broker.
  */
 void vl_target_take_module(struct vl_target *t);
 
@@ -68,16 +68,16 @@ void vl_target_take_module(struct vl_target *t);
 const struct vl_target_port *vl_target_port(const struct vl_target *t);
 
 /*
- * Process @pid works for us while the guest is paused: its first thread then is of a real-time
- * class, as we are. 0: none does.
+ * Set the helper: process @pid works for us while the guest is paused. Its first thread is then
+ * of a real-time class, as we are. 0: no helper.
  */
 void vl_target_set_helper(struct vl_target *t, pid_t pid);
 
-/* Pause at a good moment, by the port that @t must have: vl_quiesce_pause(). */
+/* Pause at a good moment (vl_quiesce_pause()), by @t's port, which it must have. */
 struct vl_error *vl_target_pause_at_moment(struct vl_target *t, const struct vl_quiesce *m,
 					   unsigned tries, unsigned *cpu_ret);
 
-/* What the pauses of a run came to, and may come to: a port's user has it from there. */
+/* The pauses of a run so far, and its budget. A port's user gets them from the broker. */
 struct vl_pause_account {
 	uint64_t paused_ns, longest_ns, nr;
 	struct vl_pause_budget budget;
@@ -86,7 +86,7 @@ struct vl_pause_account {
 void vl_target_get_account(const struct vl_target *t, struct vl_pause_account *ret);
 void vl_target_set_account(struct vl_target *t, const struct vl_pause_account *a);
 
-/* Pauses of @t that are open: how often it must be resumed until it runs. */
+/* How many calls of vl_target_resume() it takes until the guest runs. */
 unsigned int vl_target_pause_depth(const struct vl_target *t);
 
 #endif

@@ -165,7 +165,7 @@ struct vl_error *vl_proc_denied(pid_t pid, int err)
 	if (err == ENOENT || err == ESRCH)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "process %d has gone", (int)pid),
 				     "start the guest again");
-	/* Root is refused where something stands above it. */
+	/* Root is refused in a container, or by a security module. */
 	if ((err == EACCES || err == EPERM) && !geteuid())
 		return vl_error_hint(
 			vl_error_new(VL_ERR_TARGET, "process %d is closed even to root", (int)pid),
@@ -191,7 +191,7 @@ struct vl_error *vl_proc_maps(pid_t pid, struct vl_vma **ret, size_t *nr_ret)
 	r = vl_read_file(AT_FDCWD, path, MAPS_MAX, &text, NULL);
 	if (r < 0)
 		return vl_proc_denied(pid, -r);
-	/* The kernel lets the file be opened, and read as empty, after exit. */
+	/* After the process has exited, its file can still be opened, and is empty. */
 	if (!*text)
 		return vl_proc_denied(pid, ESRCH);
 	return vl_parse_maps(text, ret, nr_ret);
@@ -270,8 +270,8 @@ void vl_maps_close(struct vl_maps *m)
 }
 
 /*
- * Open @path below @dir if it is the regular file behind @vma. What is there is the process's to
- * change at any moment: a FIFO must not hold us.
+ * Open @path below @dir if it is the regular file behind @vma. The process can put another file
+ * there at any time: O_NONBLOCK, as a FIFO must not make us wait.
  */
 static int open_regular(int dir, const char *path, const struct vl_vma *vma)
 {
@@ -329,7 +329,7 @@ static DIR *open_threads(pid_t pid)
 	return opendir(path);
 }
 
-/* The next thread's state; 0: there is no other. */
+/* The state of the next thread; 0: there are no more. */
 static char next_state(DIR *threads)
 {
 	struct dirent *de;
@@ -365,9 +365,8 @@ int vl_proc_all_stopped(pid_t pid)
 	if (!threads)
 		return -errno;
 	/*
-	 * T, t: stopped. Z, X: dead. D, I: asleep in the kernel where
-	 * no signal reaches; such a thread cannot go back to user or
-	 * guest mode without meeting the pending stop first.
+	 * T, t: stopped. Z, X: dead. D, I: asleep in the kernel, and no signal wakes it. Such a
+	 * thread takes the pending stop before it returns to user or guest mode.
 	 */
 	while ((state = next_state(threads)) && strchr("TtZXDI", state))
 		;
@@ -384,7 +383,7 @@ bool vl_proc_is_stopping(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
 	if (vl_proc_line(path, status, sizeof(status)) < 0)
 		return false;
-	/* proc(5): a mask, the signal 1 is its lowest bit. */
+	/* proc(5): a mask; its lowest bit is signal 1. */
 	pending = strstr(status, "\nShdPnd:");
 	if (pending && strtoull(pending + 8, NULL, 16) >> (SIGSTOP - 1) & 1)
 		return true;
@@ -415,7 +414,7 @@ struct vl_error *vl_proc_check_stopped(pid_t pid)
 	uint64_t start;
 	char state;
 
-	/* The guard's SIGCONT may have come a moment ago: look twice. */
+	/* A SIGCONT of the guard may be just taking effect: look twice, 20 ms apart. */
 	for (int i = 0; i < 2; i++) {
 		if (vl_proc_stat(pid, &state, &start) < 0 || !strchr("Tt", state))
 			return NULL;

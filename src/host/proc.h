@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What /proc tells about the hypervisor process. */
+/* Facts from /proc about the hypervisor process. */
 #ifndef VLENS_HOST_PROC_H
 #define VLENS_HOST_PROC_H
 
@@ -26,8 +26,8 @@ struct vl_vma {
 int vl_read_file(int dirfd, const char *path, size_t max, char **ret, size_t *len_ret);
 
 /*
- * State letter and start time of a process, out of the text of its stat file
- * (proc(5)); the name in it may contain anything. False: not such a text.
+ * Parse the text of a process's stat file (proc(5)): its state letter and start time. The name in
+ * it may contain anything. False: the text has another form.
  */
 bool vl_parse_stat(const char *text, char *state_ret, uint64_t *start_ret);
 
@@ -49,19 +49,19 @@ struct vl_error *vl_parse_maps(const char *text, struct vl_vma **ret, size_t *nr
 /* The mappings of process @pid. VL_ERR_TARGET when they may not be read. */
 struct vl_error *vl_proc_maps(pid_t pid, struct vl_vma **ret, size_t *nr_ret);
 
-/* Those that are asked for, one by one. */
+/* The mappings of one process, looked up one by one. */
 struct vl_maps {
 	pid_t pid;
 	int fd;
-	struct vl_vma *all; /* NULL: the kernel is asked for each */
+	struct vl_vma *all; /* NULL: each lookup asks the kernel */
 	size_t nr;
 };
 
-/* The mappings of process @pid; errors as vl_proc_maps(). To be closed in any case. */
+/* Open the mappings of process @pid; errors as vl_proc_maps(). Close @m after an error, too. */
 struct vl_error *vl_maps_open(struct vl_maps *m, pid_t pid);
-/* Read them all now, as where the host's kernel cannot be asked for one. */
+/* Read all mappings now, as on a host whose kernel has no lookup of one (before Linux 6.11). */
 struct vl_error *vl_maps_read(struct vl_maps *m);
-/* The mapping that holds address @va; *@found_ret: there is one. */
+/* Find the mapping that holds address @va; *@found_ret: there is one. */
 struct vl_error *vl_maps_find(struct vl_maps *m, uint64_t va, struct vl_vma *ret, bool *found_ret);
 void vl_maps_close(struct vl_maps *m);
 
@@ -72,21 +72,21 @@ void vl_maps_close(struct vl_maps *m);
 int vl_proc_open_mapped(pid_t pid, const struct vl_vma *vma);
 
 /*
- * Are all threads of @pid stopped, that is, can none of them run guest code
- * before a SIGCONT? Returns 1, 0, or -errno.
+ * Are all threads of @pid stopped? Then none of them can run guest code before a SIGCONT. Returns
+ * 1, 0, or -errno.
  */
 int vl_proc_all_stopped(pid_t pid);
 
-/* Has @pid been stopped, though not all of its threads know yet? On a busy host that takes time. */
+/* Is a stop of @pid under way? On a busy host it takes time until all threads have stopped. */
 bool vl_proc_is_stopping(pid_t pid);
 
-/* The error for a process that exists but that we may not look into. */
+/* The error for a process that cannot be read, by errno @err. */
 struct vl_error *vl_proc_denied(pid_t pid, int err) __attribute__((returns_nonnull));
 
-/* The error for a hypervisor that is stopped, and so answers nobody. */
+/* The error for a hypervisor that is stopped, and so does not answer. */
 struct vl_error *vl_proc_stopped(pid_t pid) __attribute__((returns_nonnull));
 
-/* The same, if it is stopped; for who knows that no tool has it frozen. */
+/* vl_proc_stopped() if it is stopped, else NULL. The caller must know that no tool freezes it. */
 struct vl_error *vl_proc_check_stopped(pid_t pid);
 
 #endif

@@ -18,7 +18,7 @@
 #include "notes.h"
 #include "proc.h"
 
-/* A dump of one page has under 1 KiB a vCPU; this is for the biggest machine. */
+/* Bytes: a dump of one page has less than 1 KiB for each vCPU, and QEMU at most 4096 vCPUs. */
 #define NOTES_MAX (64U << 20)
 
 static struct vl_error *monitor(struct vl_target *t, struct vl_qmp **ret)
@@ -27,8 +27,8 @@ static struct vl_error *monitor(struct vl_target *t, struct vl_qmp **ret)
 }
 
 /*
- * A monitor talks to one client at a time: do not keep it from others, who may have what
- * we wait for next. Only the guard of a suspended guest has it for good.
+ * Close the connection: a monitor talks to one client at a time, and another tool may need it to
+ * finish what we wait for next. Only the guard of a suspended guest keeps a connection.
  */
 static void hang_up(struct vl_target *t)
 {
@@ -36,7 +36,7 @@ static void hang_up(struct vl_target *t)
 		vl_monitor_rest(t, t->priv);
 }
 
-/* The vCPUs out of a dump of one page, which QEMU writes into a memfd of ours. */
+/* Read the vCPUs from the notes of a dump of one page, which QEMU writes into our memfd. */
 static struct vl_error *vcpus_by_dump(struct vl_qmp *qmp, struct vl_vcpu **ret, size_t *nr_ret)
 {
 	_cleanup_close_ int fd = memfd_create("vlens-notes", MFD_CLOEXEC);
@@ -64,7 +64,7 @@ static struct vl_error *vcpus_by_dump(struct vl_qmp *qmp, struct vl_vcpu **ret, 
 	len = lseek(fd, 0, SEEK_END);
 	if (len <= 0 || len > NOTES_MAX)
 		return vl_error_new(VL_ERR_TARGET, "QEMU wrote no CPU notes");
-	/* Read, not mapped: what another process can cut short must not be. */
+	/* Read, not mapped: QEMU can truncate the file, and a mapping would end us by SIGBUS. */
 	image = malloc((size_t)len);
 	if (!image)
 		return vl_error_nomem();
@@ -92,13 +92,13 @@ static struct vl_error *qemu_vcpus(struct vl_target *t, struct vl_vcpu **ret, si
 	err = monitor(t, &qmp);
 	if (err)
 		return err;
-	/* It stops nothing, and has all but kernel_gs_base. */
+	/* `info registers` stops nothing, and has all registers but kernel_gs_base. */
 	refused = vl_qmp_hmp(qmp, "info registers -a", &text);
 	if (!refused) {
 		hang_up(t);
 		return vl_hmp_registers(text, ret, nr_ret);
 	}
-	/* For the notes of a dump QEMU stops the vCPUs while it writes: this long at most. */
+	/* For a dump QEMU stops the vCPUs while it writes: the command's time counts as a pause. */
 	if (!t->pause_depth && !vl_target_pause_left(t)) {
 		err = refused;
 		refused = NULL;
@@ -162,11 +162,11 @@ static int qemu_guard_fd(const struct vl_target *t)
 }
 
 /*
- * The connection is shared with the tool, which may have died within a command:
- * the line end breaks off an unfinished string, QEMU's parser then starts anew.
- * The answer has no id of the tool's, which skips it should it only have hung;
- * so it is only peeked at here. It must be awaited: QEMU drops the commands of a
- * connection that is closed before it gets to them.
+ * The connection is shared with the tool, which may have died in the middle of a command: the
+ * line end terminates an unfinished string, and QEMU's parser starts again. A tool that only
+ * hung skips our answer, as its id is not the tool's; answers to the tool must stay readable, so
+ * the guard only peeks. It waits for its answer: QEMU drops the commands of a connection that is
+ * closed before they are run.
  */
 static void qemu_guard_resume(const struct vl_target *t, int fd)
 {
@@ -200,7 +200,7 @@ static void qemu_info(struct vl_target *t, struct vl_target_info *ret)
 	snprintf(ret->id, sizeof(ret->id), "qemu:%d", (int)t->pid);
 	if (vl_qemu_args_read(t->pid, &qa, NULL))
 		snprintf(ret->name, sizeof(ret->name), "%s", qa.guest_name);
-	/* A monitor that cannot answer is not asked. */
+	/* The state is set if the process is stopped: its monitor cannot answer. */
 	if (ret->state[0] || vl_discard(monitor(t, &qmp)))
 		return;
 	if (!vl_discard(vl_qmp_execute(qmp, "query-status", NULL, -1, &answer))) {
@@ -209,7 +209,7 @@ static void qemu_info(struct vl_target *t, struct vl_target_info *ret)
 				 json_object_get_string(status));
 		json_object_put(answer);
 	}
-	/* It stops no vCPU, as query-cpus did. */
+	/* query-cpus, its predecessor, stopped the vCPUs. */
 	if (!vl_discard(vl_qmp_execute(qmp, "query-cpus-fast", NULL, -1, &answer))) {
 		if (json_object_is_type(answer, json_type_array))
 			ret->vcpus = (unsigned int)json_object_array_length(answer);
@@ -272,7 +272,7 @@ static const struct vl_target_ops qemu_ops = {
 	.close = qemu_close,
 };
 
-/* Encrypted memory would read as noise: say so instead. */
+/* Encrypted memory reads as noise: fail instead. */
 static struct vl_error *check_encrypted(struct vl_qmp *qmp)
 {
 	json_object *sev, *v;
@@ -290,14 +290,14 @@ static struct vl_error *check_encrypted(struct vl_qmp *qmp)
 	return enabled ? vl_target_encrypted() : NULL;
 }
 
-/* The RAM map; several tools at once ask the monitor once. */
+/* Make the RAM map. Of several tools one asks the monitor, and the others use its answer. */
 static struct vl_error *first_contact(struct vl_target *t)
 {
 	struct vl_error *err;
 	struct vl_qmp *qmp;
 
 	if (vl_rammap_cached(t)) {
-		/* Its process may have been found by a connection. */
+		/* vl_monitor_bind() may have left a connection. */
 		hang_up(t);
 		return NULL;
 	}
@@ -323,7 +323,7 @@ static struct vl_error *qemu_init(struct vl_target *t)
 	return NULL;
 }
 
-/* The sockets of its command line, as the process sees them. */
+/* Add the sockets of the command line, in the namespaces of the process. */
 static void add_addresses(struct vl_target *t, struct vl_qemu_args *qa)
 {
 	for (size_t i = 0; i < qa->nr_qmp; i++) {
@@ -332,7 +332,7 @@ static void add_addresses(struct vl_target *t, struct vl_qemu_args *qa)
 	}
 }
 
-/* The QEMU that listens at @a. */
+/* Bind @t to the QEMU that listens at @a. */
 static struct vl_error *bind_listener(struct vl_target *t, const struct vl_qmp_address *a)
 {
 	_cleanup_free_ pid_t *pids = NULL;
@@ -396,7 +396,7 @@ struct vl_error *vl_qemu_open_socket(struct vl_target *t, struct vl_spec *s)
 	}
 	if (err)
 		return err;
-	/* It may have a second one. */
+	/* The QEMU may have a second socket. */
 	if (vl_qemu_args_read(t->pid, &qa, NULL))
 		add_addresses(t, &qa);
 	return first_contact(t);

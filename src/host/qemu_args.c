@@ -11,9 +11,8 @@
 #include "proc.h"
 
 /*
- * Copy the value of @key out of a QEMU option list "a,key=value,b" into @buf;
- * "" if it is not there. @key NULL: the first, nameless value. A comma within a
- * value is written twice.
+ * Copy the value of @key in a QEMU option list "a,key=value,b" to @buf; "" if there is none.
+ * @key NULL: the first value, which has no key. A comma within a value is doubled.
  */
 static void option(const char *list, const char *key, char *buf, size_t size)
 {
@@ -39,7 +38,7 @@ static void option(const char *list, const char *key, char *buf, size_t size)
 	}
 }
 
-/* The program of a QEMU: qemu-system-x86_64, qemu-kvm, kvm. */
+/* Is @argv0 the program of a QEMU: qemu-system-x86_64, qemu-kvm, kvm? */
 static bool qemu_name(const char *argv0)
 {
 	const char *slash = strrchr(argv0, '/');
@@ -76,7 +75,7 @@ static bool flag(const char *list, const char *key)
 
 	for (const char *p = strchr(list, ','); p; p = strchr(p, ',')) {
 		p++;
-		if (*p == ',') /* doubled: one that belongs to a value */
+		if (*p == ',') /* doubled: part of a value */
 			p++;
 		else if (!strncmp(p, key, len) && (!p[len] || p[len] == ','))
 			return true;
@@ -85,7 +84,7 @@ static bool flag(const char *list, const char *key)
 	return !strcmp(v, "on") || !strcmp(v, "yes") || !strcmp(v, "true");
 }
 
-/* The socket chardev @id, if something can connect to it. */
+/* The address of the socket chardev @id; false: there is none that listens. */
 static bool chardev(const struct cmdline *c, const char *id, struct vl_qmp_address *ret)
 {
 	const char *arg, *val;
@@ -117,7 +116,7 @@ static bool chardev(const struct cmdline *c, const char *id, struct vl_qmp_addre
 	return false;
 }
 
-/* Take the monitor out of one option and its value; false: it has none that listens. */
+/* The address of the monitor in one option and its value; false: there is none that listens. */
 static bool take_monitor(const struct cmdline *c, const char *opt, const char *val,
 			 struct vl_qmp_address *ret)
 {
@@ -199,7 +198,7 @@ bool vl_qemu_args_read(pid_t pid, struct vl_qemu_args *ret, bool *managed_ret)
 		return false;
 	}
 	vl_qemu_args_parse(args, len, ret);
-	/* "-name guest=NAME,..." is how libvirt has it. */
+	/* libvirt writes "-name guest=NAME,...". */
 	if (managed_ret)
 		*managed_ret = memmem(args, len, "\0guest=", 7);
 	return true;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a QEMU's command line tells. */
+/* Parser for a QEMU's command line. */
 #ifndef VLENS_HOST_QEMU_ARGS_H
 #define VLENS_HOST_QEMU_ARGS_H
 
@@ -13,23 +13,23 @@
 
 struct vl_qemu_args {
 	bool is_qemu;	      /* by the name of the program */
-	char guest_name[256]; /* of -name, "": none */
-	char uuid[40];	      /* of -uuid, "": none */
+	char guest_name[256]; /* of -name; "": none */
+	char uuid[40];	      /* of -uuid; "": none */
 	size_t nr_qmp;
-	struct vl_qmp_address qmp[VL_QEMU_MONITORS]; /* it listens on them; pid is 0 */
+	struct vl_qmp_address qmp[VL_QEMU_MONITORS]; /* those it listens on; pid is 0 */
 };
 
 /*
  * Parse @args, @len bytes of NUL-terminated arguments as in /proc/PID/cmdline: -qmp and
  * -qmp-pretty unix:PATH or tcp:HOST:PORT, or -mon chardev=ID,mode=control with -chardev
- * socket,id=ID and path=PATH or host=HOST,port=PORT, in their order. A monitor that
- * connects instead of listening is none.
+ * socket,id=ID and path=PATH or host=HOST,port=PORT, in their order. A monitor that connects
+ * instead of listening is left out.
  */
 void vl_qemu_args_parse(const char *args, size_t len, struct vl_qemu_args *ret);
 
 /*
- * The command line of process @pid, understood; false, and errno, when it cannot be read.
- * *@managed_ret (may be NULL): libvirt started it.
+ * Read and parse the command line of process @pid. False: it cannot be read, errno says why.
+ * *@managed_ret (@managed_ret may be NULL): libvirt started it.
  */
 bool vl_qemu_args_read(pid_t pid, struct vl_qemu_args *ret, bool *managed_ret);
 

@@ -16,13 +16,13 @@
 
 /* QEMU greets at once; another tool may hold it frozen for some 100 ms. */
 #define GREETING_TIMEOUT_MS 1500
-/* The slowest command of ours, a dump of one page, takes milliseconds. */
+/* Our slowest command, a dump of one page, takes milliseconds. */
 #define COMMAND_TIMEOUT_MS 5000
 /* `info mtree -f` of a big machine is some 100 KiB. */
 #define MESSAGE_MAX (4U << 20)
 /*
- * Objects and arrays of one message, and brackets in its strings: an array of nothing is two
- * bytes there and some 400 of our memory. query-cpus-fast has three for a vCPU.
+ * Opening brackets in one message, with those in its strings. An empty array takes two bytes of
+ * the message and some 400 of our memory. query-cpus-fast has three brackets for each vCPU.
  */
 #define BRACKETS_MAX 65536
 /* Events between a command and its answer. */
@@ -32,11 +32,11 @@ struct vl_qmp {
 	int fd;
 	pid_t pid;
 	bool greeted;
-	bool broken; /* lost step with the other side: no more commands */
+	bool broken; /* out of step with the other side: no more commands */
 	unsigned int next_id;
-	uint64_t deadline; /* of all that is asked; 0: none */
+	uint64_t deadline; /* of all commands together; 0: none */
 	json_tokener *tok;
-	size_t len, pos; /* what has been received but not parsed */
+	size_t len, pos; /* buf[pos] up to buf[len] is received but not parsed */
 	char buf[16384];
 };
 
@@ -105,7 +105,7 @@ struct vl_error *vl_qmp_connect(const struct vl_qmp_address *a, uint64_t deadlin
 	int r, fd = -1;
 
 	*ret = NULL;
-	/* EAGAIN: the backlog is full, somebody is before us. */
+	/* EAGAIN: the backlog is full with other clients. */
 	while ((r = vl_connect(a, &fd)) == -EAGAIN && vl_now_ns() < deadline)
 		usleep(5000);
 	if (r == -EAGAIN)
@@ -147,7 +147,7 @@ bool vl_qmp_is_broken(const struct vl_qmp *q)
 	return q->broken;
 }
 
-/* Wait until @deadline for the socket; 1, 0 on timeout, -errno. */
+/* Wait until @deadline for the socket. Returns 1, 0 on timeout, or -errno. */
 static int wait_for(const struct vl_qmp *q, short events, uint64_t deadline)
 {
 	struct pollfd pfd = { .fd = q->fd, .events = events };
@@ -172,7 +172,7 @@ static size_t brackets(const char *p, size_t len)
 }
 
 /*
- * Receive one message. NULL and *@ret NULL: the deadline passed before it was there.
+ * Receive one message. NULL and *@ret NULL: it was not complete by the deadline.
  */
 static struct vl_error *receive(struct vl_qmp *q, uint64_t deadline, json_object **ret)
 {
@@ -191,7 +191,7 @@ static struct vl_error *receive(struct vl_qmp *q, uint64_t deadline, json_object
 		while (!total && q->pos < q->len && strchr(" \t\r\n", q->buf[q->pos]))
 			q->pos++;
 		if (q->pos < q->len) {
-			/* A number or a word is a complete text to the tokener: refuse. */
+			/* The tokener would take a number or a word as a whole message. */
 			if (!total && q->buf[q->pos] != '{')
 				return broken(q, not_qmp());
 			nested += brackets(q->buf + q->pos, q->len - q->pos);
@@ -211,7 +211,7 @@ static struct vl_error *receive(struct vl_qmp *q, uint64_t deadline, json_object
 				return broken(q, not_qmp());
 			continue;
 		}
-		/* Not even one that sends without end may pass it. */
+		/* Check the deadline also while data keeps coming: a sender may never stop. */
 		r = vl_now_ns() < deadline ? wait_for(q, POLLIN, deadline) : 0;
 		if (r == 0)
 			return NULL;
@@ -235,7 +235,7 @@ static uint64_t command_deadline(const struct vl_qmp *q)
 	return q->deadline && q->deadline < own ? q->deadline : own;
 }
 
-/* Send all of @len bytes, @fd along with the first, unless it is -1. */
+/* Send all @len bytes, and with the first of them descriptor @fd, unless it is -1. */
 static struct vl_error *transmit(struct vl_qmp *q, const char *text, size_t len, int fd)
 {
 	uint64_t deadline = command_deadline(q);
@@ -314,7 +314,7 @@ struct vl_error *vl_qmp_greet(struct vl_qmp *q, uint64_t deadline, bool *greeted
 	err = receive(q, deadline, &hello);
 	if (err)
 		return err;
-	/* Half a greeting is none that could be gone on with. */
+	/* A greeting that was cut off cannot be continued. */
 	if (!hello)
 		return q->len ? broken(q, not_qmp()) : NULL;
 	is_qmp = json_object_object_get_ex(hello, "QMP", NULL);
@@ -325,7 +325,7 @@ struct vl_error *vl_qmp_greet(struct vl_qmp *q, uint64_t deadline, bool *greeted
 	return roundtrip(q, "qmp_capabilities", NULL, -1, NULL);
 }
 
-/* The greeting, for who has nothing else to do while it does not come. */
+/* Wait for the greeting with a timeout, after which the connection is broken. */
 static struct vl_error *need_greeting(struct vl_qmp *q)
 {
 	struct vl_error *err;

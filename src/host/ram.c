@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The table of RAM ranges, and reading through it. */
+/* The table of RAM ranges, and reads of guest memory by it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,7 +14,7 @@
 #include "kmod.h"
 #include "proc.h"
 
-/* Requests that go into one system call. */
+/* The number of reads in one system call. */
 #define BATCH 512
 _Static_assert(BATCH <= IOV_MAX, "a batch is one vector");
 
@@ -41,7 +41,7 @@ static int by_gpa(const void *a, const void *b)
 	return x->gpa < y->gpa ? -1 : x->gpa > y->gpa;
 }
 
-/* Does @b go on where @a ends, in the guest and in the backing? */
+/* Does @b begin where @a ends, both in the guest and in the backing? */
 static bool contiguous(const struct vl_ram *a, const struct vl_ram *b)
 {
 	return a->gpa + a->size == b->gpa && a->fd == b->fd && a->page_size == b->page_size &&
@@ -60,7 +60,7 @@ void *vl_ram_map(const struct vl_ram *r)
 	return p;
 }
 
-/* NULL where it is not to be had, by an address space limit for one. */
+/* Map a range; NULL: it cannot be mapped (no seal, or a limit of the address space). */
 static void *map_range(struct vl_target *t, const struct vl_ram *r)
 {
 	if (vl_ram_by_module(t))
@@ -69,8 +69,8 @@ static void *map_range(struct vl_target *t, const struct vl_ram *r)
 }
 
 /*
- * The bytes of range @r, mapped when they are first asked for: a reader has mappings of its
- * own. NULL where it cannot be, and for a dump: then by system calls.
+ * The mapping of range @r, made by the first call: most runs need none, as readers map RAM
+ * themselves. NULL: it cannot be mapped, or is a dump's: use system calls.
  */
 static unsigned char *mapped(struct vl_target *t, const struct vl_ram *r)
 {
@@ -84,8 +84,8 @@ static unsigned char *mapped(struct vl_target *t, const struct vl_ram *r)
 }
 
 /*
- * Can what was read of mapped ranges be relied on? The module's mappings show zeros where
- * it has no page: they are then given up for system calls, which tell why.
+ * Was all that was read from mappings guest memory? The module's mappings show zeros where it
+ * has no page. After that all of them are unmapped for system calls, which give an error.
  */
 static bool maps_hold(struct vl_target *t)
 {
@@ -99,7 +99,10 @@ static bool maps_hold(struct vl_target *t)
 	return false;
 }
 
-/* Its name, malloc'ed, or NULL. A process without rights could not look it up later. */
+/*
+ * The name of the file behind @r, malloc'ed, or NULL. Looked up now, as a process without rights
+ * cannot do it later.
+ */
 static char *file_of(const struct vl_ram *r)
 {
 	char path[64], name[256];
@@ -155,7 +158,7 @@ bool vl_ram_mappable(const struct vl_ram *r)
 	if (r->fd < 0 || r->page_size != VL_PAGE_SIZE || r->fd_offset % VL_PAGE_SIZE)
 		return false;
 	seals = fcntl(r->fd, F_GET_SEALS);
-	/* The size after the seal: from then on it is the least. */
+	/* Read the size after the seals: with F_SEAL_SHRINK it can only grow from here. */
 	return seals >= 0 && seals & F_SEAL_SHRINK && !fstat(r->fd, &st) && st.st_size >= 0 &&
 	       (uint64_t)st.st_size >= r->fd_offset &&
 	       (uint64_t)st.st_size - r->fd_offset >= r->size;
@@ -227,9 +230,9 @@ static const struct vl_ram *find(const struct vl_target *t, uint64_t gpa)
 static struct vl_error *no_ram(struct vl_target *t, uint64_t gpa)
 {
 	/*
-	 * The map may be from before memory was plugged in, which happens
-	 * above 4 GiB (below are device holes, which are asked for in vain
-	 * every day): the next attach asks the monitor.
+	 * The cached map may be older than a hotplug of memory, which goes above 4 GiB: remove
+	 * it, so that the next attach asks the monitor. Below are device holes, where reads
+	 * fail every day.
 	 */
 	if (t->map_cache && gpa >= 1ULL << 32) {
 		unlink(t->map_cache);
@@ -251,8 +254,8 @@ static struct vl_error *read_failed(struct vl_target *t, uint64_t gpa, int err)
 }
 
 /*
- * Read from the process's own memory. Returns bytes read, which may be fewer,
- * or -errno.
+ * Read from the hypervisor process's memory. Returns the number of bytes read, which may be less
+ * than asked for, or -errno.
  */
 static ssize_t read_process(struct vl_target *t, const struct iovec *local, size_t nr_local,
 			    const struct iovec *remote, size_t nr_remote)
@@ -266,13 +269,13 @@ static ssize_t read_process(struct vl_target *t, const struct iovec *local, size
 			return n;
 		if (errno != EPERM && errno != ENOSYS)
 			return -errno;
-		/* Refused by a filter on the call, perhaps; the file may do. */
+		/* A seccomp filter may refuse the call, but not the file. */
 		snprintf(path, sizeof(path), "/proc/%d/mem", (int)t->pid);
 		t->proc_mem = open(path, O_RDONLY | O_CLOEXEC);
 		if (t->proc_mem < 0)
 			return -errno;
 	}
-	/* One by one: callers pass equal vectors, or one remote run for all. */
+	/* Piece by piece: callers pass vectors of equal lengths, or one remote run for all. */
 	for (size_t i = 0, off = 0; i < nr_local; i++) {
 		const struct iovec *r = &remote[nr_remote == 1 ? 0 : i];
 		uint64_t at = (uint64_t)(uintptr_t)r->iov_base + (nr_remote == 1 ? off : 0);
@@ -346,15 +349,15 @@ const void *vl_target_page(struct vl_target *t, uint64_t gpa)
 {
 	const struct vl_ram *r = find(t, gpa);
 
-	/* The module's mappings can be given up, and show zeros before. */
+	/* Not of the module's mappings: they can show zeros, and are then unmapped. */
 	if (!r || gpa - r->gpa > r->size - VL_PAGE_SIZE || vl_ram_by_module(t) || !mapped(t, r))
 		return NULL;
 	return mapped(t, r) + (gpa - r->gpa);
 }
 
 /*
- * How many of the pages from @gpas on one system call can take: all in
- * anonymous ranges (from anywhere), or a run contiguous in one file.
+ * The number of pages from @gpas[0] on that one system call can read: all in anonymous ranges, at
+ * any addresses, or all in one run of one file.
  */
 static size_t gather(const struct vl_target *t, const struct vl_ram *first, const uint64_t *gpas,
 		     void *const *bufs, size_t nr, struct iovec *local, struct iovec *remote)
@@ -448,7 +451,7 @@ void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
 	if (!t->module && !t->no_module)
 		t->no_module = vl_error_new(VL_ERR_TARGET, "the kernel module is not used here");
 	for (size_t i = 0; i < t->nr_ram; i++) {
-		/* Mappings do not pass a fork. The module's are not for everybody. */
+		/* Mappings do not pass a fork. Files are mapped again, the module's RAM is not. */
 		t->map[i] = (struct vl_ram_map){ .tried = true };
 		if (t->pid && t->way != VL_RAM_MODULE && vl_ram_mappable(&t->ram[i]))
 			t->map[i].at = vl_ram_map(&t->ram[i]);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The RAM map of a live QEMU: which guest-physical ranges there are (monitor),
- * where they lie in the process (monitor: gpa2hva is to be trusted, the size of
- * a mapping is not, RAM can be part of a merged one), and what backs them there
- * (/proc/PID/maps). Remembered per run of the guest, so that a second contact
- * needs no monitor. Nothing here depends on the size of the RAM.
+ * The RAM map of a live QEMU. The monitor lists the guest-physical ranges, and their addresses in
+ * the process (gpa2hva; the size of a mapping says nothing, as RAM can be part of a merged one).
+ * /proc/PID/maps shows what backs them there. The map is kept for the run of the guest, so that
+ * the next tool needs no monitor. No cost here depends on the size of the RAM.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -26,10 +25,10 @@
 
 #define CACHE_HEADER "vlens-ram 1\n"
 #define CACHE_MAX (1U << 20)
-/* For all questions: a machine has some ten ranges, each takes a millisecond. */
+/* For all questions together. A machine has some ten ranges, and each takes a millisecond. */
 #define BUILD_TIMEOUT_NS (10 * VL_NSEC_PER_SEC)
 
-/* The file behind @vma, opened once per target. NULL: out of memory. */
+/* The file behind @vma, opened once for each target. NULL: out of memory. */
 static struct vl_backing *backing(struct vl_target *t, const struct vl_vma *vma)
 {
 	struct vl_backing *b;
@@ -49,7 +48,7 @@ static struct vl_backing *backing(struct vl_target *t, const struct vl_vma *vma)
 				  VL_PAGE_SIZE };
 	if (b->fd < 0)
 		b->fd = -1;
-	/* smaps would tell the page size too, but walks all of the RAM. */
+	/* smaps has the page size, too, but it walks all of the RAM. */
 	else if (fstatfs(b->fd, &sfs) == 0 && sfs.f_type == HUGETLBFS_MAGIC)
 		b->page_size = (uint32_t)sfs.f_bsize;
 	return b;
@@ -108,7 +107,7 @@ static char *cache_path(struct vl_target *t)
 	return vl_run_path("%s.ram", vl_target_run_id(t));
 }
 
-/* The inode that backs @r, 0 for anonymous memory: goes into the cache. */
+/* The inode of the file behind @r, for the cache; 0 for anonymous memory. */
 static uint64_t backing_ino(const struct vl_target *t, const struct vl_ram *r)
 {
 	for (size_t i = 0; r->fd >= 0 && i < t->nr_backings; i++)
@@ -141,7 +140,7 @@ static void cache_store(struct vl_target *t)
 		vl_error_destroy(vl_file_store(path, text, len));
 }
 
-/* Was this range found as the cache has it: the same inode and offset? */
+/* Do the ranges from @from on have the inode and the offset that the cache has? */
 static bool as_cached(const struct vl_target *t, size_t from, uint64_t ino, uint64_t offset)
 {
 	for (size_t i = from; i < t->nr_ram; i++) {
@@ -201,12 +200,12 @@ struct vl_error *vl_rammap_by_module(struct vl_target *t)
 				     why->hint ? why->hint : "see imee(4)");
 	err = vl_kmod_slots(m, &slots, &nr);
 	for (size_t i = 0; !err && i < nr; i++) {
-		/* The module maps it, whatever backs it. */
+		/* No file: the module maps any backing. */
 		struct vl_ram r = {
 			slots[i].gpa, slots[i].size, slots[i].hva, -1, 0, VL_PAGE_SIZE
 		};
 
-		/* What the guest cannot write is firmware; KVM's own pages are none of it. */
+		/* Read-only slots are firmware; internal ones are KVM's own pages. */
 		if (!slots[i].as_id &&
 		    !(slots[i].flags & (IMEE_SLOT_READONLY | IMEE_SLOT_INTERNAL)))
 			err = vl_ram_add(t, &r);
@@ -226,7 +225,7 @@ struct vl_error *vl_rammap_build(struct vl_target *t, vl_hmp_fn *hmp, void *ctx)
 	struct vl_error *err;
 	size_t nr;
 
-	/* Without this right nothing else will work, and it says so best. */
+	/* First: without the right to this, all else fails, with worse messages. */
 	err = vl_maps_open(&maps, t->pid);
 	if (!err)
 		err = hmp(ctx, "info mtree -f", &text);

@@ -20,7 +20,7 @@ struct vl_error *vl_target_encrypted(void)
 			     "a guest under SEV or TDX cannot be read from outside");
 }
 
-/* Has the process behind the pidfd ended? A zombie has. */
+/* Has the process behind the pidfd ended? True for a zombie, too. */
 static bool ended(const struct vl_target *t)
 {
 	struct pollfd pfd = { .fd = t->pidfd, .events = POLLIN };
@@ -87,7 +87,7 @@ struct vl_error *vl_target_open(const char *spec, const struct vl_target_options
 	err = t->name ? vl_driver_open(t, spec, opts ? opts->uri : NULL) : vl_error_nomem();
 	if (err) {
 		vl_target_close(t);
-		/* Whatever it was, the guest could not be reached. */
+		/* A host call that failed here means that the guest cannot be reached. */
 		if (err->code == VL_ERR_OS)
 			err->code = VL_ERR_TARGET;
 		return err;
@@ -139,7 +139,7 @@ uint64_t vl_target_start_time(struct vl_target *t)
 
 	if (t->start_time || !t->pid || vl_proc_stat(t->pid, &state, &start) < 0)
 		return t->start_time;
-	/* Of another process, if ours has ended by now. */
+	/* If our process has ended by now, the time may be another one's. */
 	if (t->pidfd < 0 || !ended(t))
 		t->start_time = start;
 	return t->start_time;
@@ -151,7 +151,7 @@ const char *vl_target_run_id(struct vl_target *t)
 
 	if (t->run_id[0])
 		return t->run_id;
-	/* Pid and start time come again after the next boot of the host. */
+	/* After the next boot of the host, pid and start time can be the same. */
 	if (vl_proc_line("/proc/sys/kernel/random/boot_id", boot, sizeof(boot)) < 0)
 		boot[0] = '\0';
 	snprintf(t->run_id, sizeof(t->run_id), "qemu-%d-%" PRIu64 "-%.8s", (int)t->pid,
@@ -175,7 +175,7 @@ struct vl_kmod *vl_target_module(struct vl_target *t, const struct vl_error **wh
 	return t->module;
 }
 
-/* A pause of ours ends within 0.9 s: see guard.h. Most take a few milliseconds. */
+/* Times 40 ms: a pause of ours ends within 0.9 s (guard.h), most within milliseconds. */
 #define STOPPED_LOOKS 25
 
 bool vl_target_is_stopped(struct vl_target *t)
@@ -209,7 +209,7 @@ struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size
 	if (t->port)
 		return t->port->vcpus(t->port->ctx, ret, nr_ret);
 	m = vl_target_module(t, NULL);
-	/* With no monitor and no pause; it tells of a frozen guest, too. */
+	/* The module needs no monitor and no pause, and reads a frozen guest, too. */
 	if (m && !vl_discard(vl_kmod_vcpus(m, ret, nr_ret)))
 		return NULL;
 	if (t->pause_depth && t->pid && vl_target_freezes(t))

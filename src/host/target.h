@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where a guest is: a libvirt domain, a bare QEMU, or a dump file. A target
- * gives the guest-physical memory map, the state of the vCPUs, and the right
- * to pause. It never gives write access to guest memory.
+ * A target: a libvirt domain, a bare QEMU, any guest on KVM, or a dump file. It gives the
+ * guest-physical memory map, the state of the vCPUs, and pauses. It never gives write access to
+ * guest memory.
  */
 #ifndef VLENS_HOST_H
 #define VLENS_HOST_H
@@ -17,18 +17,18 @@
 struct vl_target;
 
 enum vl_pause_mode {
-	VL_PAUSE_AUTO,	  /* as freeze, but only where its memory does not stand still (default) */
-	VL_PAUSE_FREEZE,  /* stop the hypervisor process for the moment */
-	VL_PAUSE_SUSPEND, /* the official suspend: virDomainSuspend, QMP stop */
-	VL_PAUSE_NONE,	  /* do not pause: the clone runs over moving memory */
+	VL_PAUSE_AUTO,	  /* freeze, but only when pages change while they are copied (default) */
+	VL_PAUSE_FREEZE,  /* stop the hypervisor process by a signal */
+	VL_PAUSE_SUSPEND, /* the hypervisor's own suspend: virDomainSuspend, QMP stop */
+	VL_PAUSE_NONE,	  /* do not pause: memory changes while the clone runs */
 };
 
 struct vl_target_options {
 	const char *uri; /* libvirt URI, NULL: libvirt's own default */
 	enum vl_pause_mode pause;
-	bool no_module; /* do without the kernel module imee.ko, though it be there */
+	bool no_module; /* do not use the kernel module imee.ko, even if it is loaded */
 	struct vl_pause_budget {
-		bool given; /* else the figures are the defaults below */
+		bool given; /* false: the defaults below */
 		uint64_t longest_ns, total_ns;
 	} budget; /* how long a run may pause the guest */
 };
@@ -43,12 +43,11 @@ struct vl_target_options {
  * target, and can be mapped; or fd < 0: they are at address hva of process
  * vl_target_pid() (anonymous memory).
  *
- * Not everything with an fd should be mapped. A dump's fd_offset is seldom page
- * aligned, and the file may be cut short (SIGBUS). Where page_size is more than
- * 4096 (hugetlbfs) a mapping must start and end on such pages; to touch one that
- * the guest never touched, or to write to a private mapping, takes huge pages
- * from the host's pool and ends in SIGBUS when it is empty. vl_target_read and
- * vl_target_read_pages do the right thing for each.
+ * Not every range with an fd should be mapped. A dump's fd_offset is seldom page aligned, and the
+ * file may be truncated (SIGBUS). Where page_size is more than 4096 (hugetlbfs), a mapping must
+ * start and end on such pages. To touch a page that the guest never touched, or to write to a
+ * private mapping, takes huge pages from the host's pool, and ends in SIGBUS when the pool is
+ * empty. vl_target_read() and vl_target_read_pages() handle all kinds.
  */
 struct vl_ram {
 	uint64_t gpa;	    /* first guest-physical address, page aligned */
@@ -60,10 +59,10 @@ struct vl_ram {
 };
 
 /*
- * Can a live guest's range be mapped for good? A file that can be cut short ends
- * in SIGBUS: QEMU seals its memfds against that. One that has no name, or no seal, whoever
- * has it open can cut short. So does hugetlbfs, when touching a page that the guest never
- * touched finds the host's pool empty; else that takes one from it.
+ * Can a live guest's range be mapped without a risk of SIGBUS? A file without a seal against
+ * shrinking can be truncated by any process that has it open; QEMU seals its memfds. In
+ * hugetlbfs a page that the guest never touched takes one from the host's pool, which may be
+ * empty.
  */
 bool vl_ram_mappable(const struct vl_ram *r);
 
@@ -73,11 +72,11 @@ bool vl_ram_mappable(const struct vl_ram *r);
  */
 void *vl_ram_map(const struct vl_ram *r);
 
-/* What a vCPU's registers were. For a live guest, at the moment of the call. */
+/* The registers of a vCPU; of a live guest, at the time of the call. */
 struct vl_vcpu {
 	uint64_t rip, rsp, rflags;
 	uint64_t cr0, cr3, cr4;
-	uint64_t efer; /* 0 when the source does not tell */
+	uint64_t efer; /* 0 when the source does not have it */
 	uint64_t gdt_base, idt_base, tr_base;
 	uint64_t gs_base;
 	uint64_t kernel_gs_base; /* valid if has_kernel_gs_base */
@@ -90,8 +89,8 @@ struct vl_vcpu {
  * Open @spec: a libvirt domain (id, UUID, name), the name of a QEMU that libvirt does not
  * manage, "qemu:PID" or "qemu:NAME", "qmp:SOCKET", "qmp:HOST:PORT", "kvm:PID" (whatever
  * hypervisor it is, by the kernel module imee.ko), or the path of a memory dump (a spec with
- * a '/', or the name of a regular file that is no guest's). Opens read-only, pauses nothing.
- * On success *@ret is owned by the caller. VL_ERR_TARGET with a hint for whatever goes wrong.
+ * a '/', or the name of a regular file, unless a guest has that name). Opens read-only, pauses
+ * nothing. On success *@ret is owned by the caller. Errors are VL_ERR_TARGET, with a hint.
  */
 struct vl_error *vl_target_open(const char *spec, const struct vl_target_options *opts,
 				struct vl_target **ret);
@@ -99,7 +98,8 @@ void vl_target_close(struct vl_target *t);
 
 /*
  * Call @fn with the name of every running domain at libvirt's @uri (NULL: its
- * default), or its UUID where the name could be taken for something else. Nothing is listed without libvirt.
+ * default), or its UUID where the name would mean something else (vl_name_is_taken()). Without
+ * libvirt nothing is listed.
  */
 struct vl_error *vl_target_list(const char *uri, void (*fn)(void *ctx, const char *name),
 				void *ctx);
@@ -111,73 +111,72 @@ struct vl_error *vl_target_list(const char *uri, void (*fn)(void *ctx, const cha
 void vl_target_list_bare(void (*fn)(void *ctx, pid_t pid), void *ctx);
 
 /*
- * Call @fn with the process id of every process of this host, QEMUs apart, that has a guest
- * on KVM, in ascending order: what kvm:PID opens. Nothing without the kernel module.
+ * Call @fn with the process id of every process of this host that has a guest on KVM and is no
+ * QEMU, in ascending order: the guests for kvm:PID. Without the kernel module none is listed.
  */
 void vl_target_list_kvm(void (*fn)(void *ctx, pid_t pid), void *ctx);
 
 /*
  * The names (vl_target_open()) of all guests of this host: libvirt's domains at
- * @uri (NULL: its default) that run, and the QEMUs that libvirt does not manage. Where
- * there is no libvirt, or no access to it, only those. *@ret is malloc'ed, for
+ * @uri (NULL: its default) that run, QEMUs that libvirt does not manage, and others on KVM. With
+ * @uri NULL, a libvirt that is missing or refuses access is no error. *@ret is malloc'ed, for
  * vl_host_guests_free().
  */
 struct vl_error *vl_host_guests(const char *uri, char ***ret, size_t *nr_ret);
 void vl_host_guests_free(char **names, size_t nr);
 
 /*
- * The same, and the names besides that QEMUs have which libvirt does not manage, where such a
- * name is one guest's: all that can be written for a guest of this host.
+ * The same, and the unique names of QEMUs that libvirt does not manage: all specs of the guests of
+ * this host.
  */
 struct vl_error *vl_host_guest_names(const char *uri, char ***ret, size_t *nr_ret);
 
 /*
- * A prefix of specs behind which the path of a file stands: the one of number @i, or NULL behind
- * the last.
+ * The @i-th of the prefixes of specs that are followed by the path of a file; NULL after the last.
  */
 const char *vl_host_path_prefix(size_t i);
 
-/* The spec it was opened by. */
+/* The spec that @t was opened by. */
 const char *vl_target_name(const struct vl_target *t);
 
 /* The hypervisor's process id; 0 for a dump. */
 pid_t vl_target_pid(const struct vl_target *t);
 
-/* A dump is not live: it needs no pause and never changes. */
+/* Is it a running guest? A dump is not: it needs no pause and never changes. */
 bool vl_target_is_live(const struct vl_target *t);
 
 /*
- * A name for this one run of the guest, fit for a file name: pid and start
- * time of the hypervisor, or device, inode, size and mtime of the dump.
- * Whatever is cached under it is void when it changes. It stays the same when the
- * guest reboots inside its hypervisor, or goes back to a snapshot there.
+ * A name for this run of the guest, fit for a file name: pid and start time of the hypervisor, or
+ * device, inode, size and mtime of the dump. All that is cached under it is void when it
+ * changes. It stays the same when the guest reboots inside its hypervisor, or goes back to a
+ * snapshot there.
  */
 const char *vl_target_run_id(struct vl_target *t);
 
 /* The RAM map, sorted by gpa, no overlaps; owned by the target. */
 const struct vl_ram *vl_target_ram(const struct vl_target *t, size_t *nr_ret);
 
-/* The name of the file behind range @i of them; NULL: anonymous memory, or nobody knows. */
+/* The name of the file behind range @i of vl_target_ram(); NULL: anonymous, or not known. */
 const char *vl_target_ram_file(const struct vl_target *t, size_t i);
 
 /*
- * The state of every vCPU, in the order of their numbers. Asks the kernel module, if
- * it has the guest, which takes microseconds and stops nothing; else the monitor
- * (not while the target is frozen), or reads the dump's notes. *@ret is malloc'ed. A
- * monitor that refuses `info registers` is asked for notes of a dump, which stops the
- * vCPUs for a millisecond or so, and counts as paused.
+ * The state of every vCPU, in the order of their numbers. The source is the dump's notes, or the
+ * kernel module if it has the guest, which takes microseconds and stops nothing, or else the
+ * monitor, which cannot be asked while the target is frozen. *@ret is malloc'ed. A monitor that
+ * refuses `info registers` is asked for the notes of a dump, which stops the vCPUs for about a
+ * millisecond; that counts as a pause.
  */
 struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret);
 
 /*
- * Read @len bytes at guest-physical @gpa into @buf, all or VL_ERR_FAULT. May
- * cross ranges. Does not need the guest to be paused.
+ * Read @len bytes at guest-physical @gpa into @buf. VL_ERR_FAULT unless all can be read. May cross
+ * ranges. Does not need the guest to be paused.
  */
 struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, size_t len);
 
 /*
- * The page at @gpa where it lies, changing as the guest runs; NULL: it can only be read. Valid
- * as long as @t is.
+ * The mapped page at @gpa, which changes as the guest runs; NULL: it is not mapped, use
+ * vl_target_read(). Valid as long as @t is.
  */
 const void *vl_target_page(struct vl_target *t, uint64_t gpa);
 
@@ -189,21 +188,20 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
 				      size_t nr);
 
 /*
- * Pause the guest, by the mode of the options, under a guard process that
- * resumes it should this process die, or hold it longer than its budget allows:
- * the deadline is set once, and nothing renews it. Calls nest: only the first
- * pauses. A guest that was already paused by somebody else stays as it is,
- * also at resume. For a dump and for VL_PAUSE_NONE both do nothing.
- * VL_ERR_SPENT: the budget of this run is used up. VL_ERR_BLOCKED from resume: the
- * guard has resumed the guest, and what was read meanwhile is not of one moment.
+ * Pause the guest, by the mode of the options. A guard process resumes it if this process dies, or
+ * holds it longer than its budget allows: the deadline is set once, and nothing renews it. Calls
+ * nest: only the first pauses. A guest that somebody else has paused before stays paused, also
+ * at resume. For a dump and for VL_PAUSE_NONE both do nothing. VL_ERR_SPENT: the budget of this
+ * run is used up. VL_ERR_BLOCKED from resume: the guard has resumed the guest, and the data read
+ * in the pause is not of one moment.
  */
 struct vl_error *vl_target_pause(struct vl_target *t);
-/* Would it stop the process? */
+/* Does a pause stop the hypervisor process, by the mode of the options? */
 bool vl_target_freezes(const struct vl_target *t);
 struct vl_error *vl_target_resume(struct vl_target *t);
 bool vl_target_is_paused(const struct vl_target *t);
 
-/* Set the budget anew; NULL: the default. For the time between two runs. */
+/* Set the budget; NULL: the default. Call this between two runs. */
 void vl_target_set_budget(struct vl_target *t, const struct vl_pause_budget *budget);
 
 /*
@@ -212,51 +210,48 @@ void vl_target_set_budget(struct vl_target *t, const struct vl_pause_budget *bud
  */
 uint64_t vl_target_pause_left(const struct vl_target *t);
 
-/* And all further pauses of this run. */
+/* Nanoseconds that all further pauses of this run may last together. */
 uint64_t vl_target_pauses_left(const struct vl_target *t);
 
-/* Nanoseconds the guest was paused by us so far, and the longest single pause. */
+/* Nanoseconds of our pauses so far; *@longest_ret (@longest_ret may be NULL): of the longest. */
 uint64_t vl_target_paused_ns(const struct vl_target *t, uint64_t *longest_ret);
 
-/* And how many pauses that were. */
+/* The number of our pauses so far. */
 uint64_t vl_target_nr_pauses(const struct vl_target *t);
 
 /* The state of a guest whose hypervisor process somebody has stopped by a signal. */
 #define VL_TARGET_STOPPED "stopped"
 
-/* What its hypervisor says of a guest. */
+/* Facts that the hypervisor has about a guest. */
 struct vl_target_info {
-	char name[256];	    /* "": it has none */
+	char name[256];	    /* "": none */
 	char id[64];	    /* a short name that opens it: a domain's id, qemu:PID */
 	char state[16];	    /* "running", "paused", "dump" …; "": not known */
 	unsigned int vcpus; /* 0: not known */
 };
 
 /*
- * Ask the hypervisor about the guest; what it does not tell is left empty. Pauses
- * nothing. One that is stopped is not asked.
+ * Ask the hypervisor about the guest. Members that it does not answer are empty. Pauses nothing;
+ * a hypervisor that is stopped is not asked.
  */
 void vl_target_info(struct vl_target *t, struct vl_target_info *ret);
 
 /*
- * Is the hypervisor process stopped, and not for the moment that a tool of ours holds it?
- * Then nothing in the guest moves and no monitor answers.
+ * Has somebody stopped the hypervisor process? Pauses of our tools do not count. A stopped guest
+ * does not run, and its monitor does not answer. Takes a second if it is stopped.
  */
 bool vl_target_is_stopped(struct vl_target *t);
 
-/* Count the time paused from nought again. */
+/* Set the time and the number of pauses to 0. */
 void vl_target_paused_reset(struct vl_target *t);
 
 /*
- * Nothing will be asked for a while: a monitor, which talks to one client at a
- * time, is free for others. It is taken again when it is needed.
+ * Release the monitor, which talks to one client at a time, for others. It is taken again when it
+ * is needed.
  */
 void vl_target_rest(struct vl_target *t);
 
-/*
- * Has the guest gone (hypervisor exited)? NULL, or the VL_ERR_TARGET error to
- * report.
- */
+/* VL_ERR_TARGET if the hypervisor's process has ended. A dump has none: NULL. */
 struct vl_error *vl_target_alive(struct vl_target *t);
 
 #endif

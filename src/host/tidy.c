@@ -19,7 +19,7 @@
 #include "../base/dirs.h"
 
 #define CACHE_LIMIT (512ULL << 20)
-/* A file that is being written has another name for so long, in seconds. */
+/* A temporary file that is older than this, in seconds, is not being written any more. */
 #define WRITING 3600
 
 /* ---- the run directory ---- */
@@ -37,7 +37,7 @@ static bool ends_with(const char *name, const char *end)
 	return n >= m && !strcmp(name + n - m, end);
 }
 
-/* Has the run of a guest ended whose vl_target_run_id() @text begins with? False: it has none. */
+/* @text begins with a vl_target_run_id(): has that run ended? False: it begins with none. */
 static bool is_gone(const struct run_dir *d, const char *text)
 {
 	uint64_t start, now;
@@ -52,7 +52,7 @@ static bool is_gone(const struct run_dir *d, const char *text)
 	return r == -ENOENT || r == -ESRCH || (!r && now != start);
 }
 
-/* Take the lock @name, if nobody has it; -1: somebody has. */
+/* Take the lock @name without waiting; -1: it is held, or was removed. */
 static int take(const struct run_dir *d, const char *name, int flags)
 {
 	int fd = openat(d->fd, name,
@@ -74,7 +74,7 @@ static bool is_old(const struct run_dir *d, const char *name)
 	       st.st_mtime < time(NULL) - WRITING;
 }
 
-/* A monitor's lock says whose it is (turn.h). */
+/* The file of a monitor's lock has the run of its guest (turn.h). */
 static bool monitor_gone(const struct run_dir *d, const char *name)
 {
 	struct vl_turn turn;
@@ -100,7 +100,7 @@ static bool dom_gone(const struct run_dir *d, const char *name)
 	return run && is_gone(d, run + 1);
 }
 
-/* "domain-X.lock" is for "X.dom". */
+/* "domain-X.lock" is the lock for "X.dom". */
 static bool domain_gone(const struct run_dir *d, const char *name)
 {
 	char dom[64];
@@ -124,7 +124,7 @@ static void remove_lock(const struct run_dir *d, const char *name,
 	close(lock);
 }
 
-/* Does nobody listen there? */
+/* Is socket @sock without a listener? */
 static bool is_deaf(const struct run_dir *d, const char *sock)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
@@ -137,7 +137,10 @@ static bool is_deaf(const struct run_dir *d, const char *sock)
 	       (errno == ECONNREFUSED || errno == ENOENT);
 }
 
-/* A keeper has a socket; the tool that asks it, or starts it, has the lock beside it (keep/). */
+/*
+ * Remove the socket of a keeper that has ended, and its lock, which tools hold while they ask or
+ * start the keeper (keep/).
+ */
 static void remove_keeper(const struct run_dir *d, const char *name)
 {
 	int stem = (int)strlen(name) - 5, lock; /* both suffixes have this length */
@@ -194,7 +197,7 @@ void vl_tidy_run(void)
 
 /* ---- the cache directory ---- */
 
-/* The files of one kernel. */
+/* The files of one kernel together. */
 struct group {
 	char key[VL_KEY_MAX + 1];
 	struct timespec used;
@@ -223,7 +226,7 @@ static bool key_of(const char *name, char key[VL_KEY_MAX + 1])
 	return vl_is_key(key);
 }
 
-/* All files of kernels, or those of @key. */
+/* Call @fn for all files of kernels, or only for those of @key unless it is NULL. */
 static void each_file(DIR *dir, const char *key, void (*fn)(int dir, const char *name, void *ctx),
 		      void *ctx)
 {
@@ -285,7 +288,7 @@ void vl_tidy_cache(const char *key)
 	each_file(dir, NULL, count_file, &all);
 	if (all.total > CACHE_LIMIT)
 		qsort(all.g, all.nr, sizeof(*all.g), by_use);
-	/* Who has one of them open or mapped keeps it; who looks for it makes a first contact. */
+	/* A removed file stays usable where it is open or mapped; else it is made again. */
 	for (size_t i = 0; i < all.nr && all.total > CACHE_LIMIT; i++) {
 		if (!strcmp(all.g[i].key, key))
 			continue;

@@ -12,9 +12,9 @@
 #include "proc.h"
 #include "../base/dirs.h"
 
-/* Tries that are further apart than this are not of one silence. */
+/* A silence ends when there was no try for this long. */
 #define APART_NS VL_NSEC_PER_SEC
-/* Always of this size: who reads it without the lock finds no half of it. */
+/* The fixed size of a note, in bytes: a reader without the lock sees a whole one. */
 #define SIZE 256
 
 void vl_turn_load(const char *key, struct vl_turn *ret)
@@ -41,7 +41,7 @@ void vl_turn_store(int lock, const struct vl_turn *turn)
 		return;
 	memset(text + n, ' ', (size_t)(SIZE - n));
 	text[SIZE - 1] = '\n';
-	/* Best effort: the next one finds it out again. */
+	/* Best effort: without a note the next tool asks the socket itself. */
 	if (pwrite(lock, text, SIZE, 0) != SIZE)
 		errno = 0;
 }
@@ -70,7 +70,7 @@ void vl_turn_is_silent(int lock, const char *key, int pid, const char *run, uint
 
 	vl_turn_load(key, &turn);
 	set_owner(&turn, pid, run);
-	/* A time that has yet to come was written before this host's last boot. */
+	/* A time in the future was written before this host's last boot. */
 	if (now - ns > turn.silent_until + APART_NS || turn.silent_until > now)
 		turn.silent_since = now - ns;
 	turn.silent_until = now;
