@@ -6,9 +6,9 @@
  * difference: a log is read on a terminal in the end.
  *
  * So no answer has hostile characters (base/text.h). In a text that may grow they are escaped
- * as \xNN, and a path with such escapes names the file again (vl_sanitize_undo()). In a field of fixed
- * size each becomes '?'. The content of a file on a disk of the guest is data and stays as it
- * is. With the option raw_names everything does.
+ * as \xNN, and a path with such escapes names the file again (vl_sanitize_undo()). In a field of
+ * fixed size each becomes '?'. The content of a file on a disk of the guest is data and stays as
+ * it is. With the option raw_names everything does.
  */
 #include <errno.h>
 #include <limits.h>
