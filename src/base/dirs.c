@@ -13,7 +13,7 @@
 
 #include "cleanup.h"
 
-/* Make @path and what is missing above it. */
+/* Make @path and its missing parents. */
 static int make_path(char *path, mode_t mode)
 {
 	for (char *p = path + 1; *p; p++) {
@@ -42,7 +42,7 @@ static struct vl_error *own_dir(char *path, mode_t mode, char **ret)
 		free(path);
 		return err;
 	}
-	/* Somebody else's directory could feed us made-up symbols. */
+	/* Another user's directory could hold false symbols. */
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || st.st_mode & 022) {
 		err = vl_error_new(VL_ERR_OS, "%s is not a directory that only we can write to",
 				   path);

@@ -28,8 +28,8 @@ struct vl_error *vl_run_dir(char **ret);
 char *vl_run_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /*
- * Open a file of these directories to read it. An error unless it is a regular file of at
- * most @max bytes that is ours and that nobody else may write to; a link is not followed.
+ * Open a file of these directories for reading. An error unless it is a regular file of at most
+ * @max bytes, owned by us, that no other user may write to. A link is not followed.
  */
 struct vl_error *vl_file_open(const char *path, size_t max, int *fd_ret, size_t *size_ret);
 

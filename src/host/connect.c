@@ -333,7 +333,7 @@ bool vl_connect_key(const struct vl_qmp_address *a, char *buf, size_t size)
 	return true;
 }
 
-/* ---- who listens ---- */
+/* ---- listeners ---- */
 
 /* Is @ino the inode of a socket in @table that listens on @port? proc(5), /proc/net/tcp. */
 static bool in_table(const char *table, uint16_t port, uint64_t ino)

@@ -113,7 +113,7 @@ uint64_t vl_target_start_time(struct vl_target *t);
 /* Undo the open of one driver, so that another can be tried. */
 void vl_target_reset(struct vl_target *t);
 
-/* The error for a guest whose memory cannot be understood from outside. */
+/* The error for a guest whose memory is encrypted. */
 struct vl_error *vl_target_encrypted(void) __attribute__((returns_nonnull));
 
 /* ---- drivers.c ---- */

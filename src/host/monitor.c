@@ -21,7 +21,7 @@
 /* For a greeting, of all sockets together, when clients other than tools have them. */
 #define GREETING_TIMEOUT_NS (1500 * MS)
 #define FIRST_GREETING_NS (100 * MS)
-/* What other tools noted longer ago than this is stale. */
+/* Notes of other tools that are older than this are stale. */
 #define FRESH_NS VL_NSEC_PER_SEC
 /* For all that is asked in one turn: `info mtree -f` takes a millisecond. */
 #define TALK_TIMEOUT_NS (10 * VL_NSEC_PER_SEC)
@@ -146,7 +146,7 @@ vl_monitor_bind(struct vl_target *t, struct vl_monitor *m, const struct vl_qmp_a
 	return err;
 }
 
-/* ---- whose turn ---- */
+/* ---- turns ---- */
 
 /* An error unless we are connected to this guest's process. */
 static struct vl_error *check_owner(struct vl_target *t, const struct vl_qmp_address *a,

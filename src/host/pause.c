@@ -11,8 +11,8 @@
  * (root, and the owner of a session's QEMU), that no other user can take, and
  * that no crash leaves behind. /proc/PID/mem is all of that: it can be opened
  * only with the right to read the process's memory, and while one opener has it
- * open every other one gets the same inode, which is what flock goes by. (Tools
- * under different mounts of /proc would not see each other.)
+ * open every other one gets the same inode, which flock needs. (Tools under
+ * different mounts of /proc would not see each other.)
  *
  * A second lock in front, the turn, makes it fair: it is held while waiting for
  * the first, so that a tool that pauses again and again cannot overtake one that

@@ -8,7 +8,7 @@
 
 #include "connect.h"
 
-/* More monitors than anybody gives a QEMU. */
+/* No QEMU in use has more monitors. */
 #define VL_QEMU_MONITORS 4
 
 struct vl_qemu_args {

@@ -216,7 +216,7 @@ static int by_use(const void *a, const void *b)
 	return is_later(&x->used, &y->used) - is_later(&y->used, &x->used);
 }
 
-/* The key that a file's name begins with; false: it is no file of ours. */
+/* The key at the front of a file's name; false: it is not a file of the cache. */
 static bool key_of(const char *name, char key[VL_KEY_MAX + 1])
 {
 	if (strlen(name) <= VL_KEY_MAX || name[VL_KEY_MAX] != '.')
