@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Which guest an open file is attached to, and the end of that.
+ * Attaching an open file to a guest, and the guest's end.
  *
- * A guest dies for us when its process's address space is torn down (the notifier
- * says so) or when we alone keep it (looked for now and then: a process can close a
- * guest and live on). From then on nobody gets the guest any more (imee_use()
- * fails), its pages are taken out of all mappings, and a work item ends the
- * notifier and gives KVM's file back; by then nothing of ours delays the guest's end.
+ * To us a guest is dead when its process's address space is torn down (the notifier reports
+ * that), or when only we hold it (checked periodically: a process can close a guest and live
+ * on). From then on imee_use() fails, its pages are taken out of all mappings, and a work item
+ * ends the notifier and returns KVM's file. After that nothing of ours delays the guest's end.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -21,7 +20,7 @@
 
 #include "internal.h"
 
-/* How often to see whether we are the last to keep a guest. */
+/* Period of the check whether only we hold a guest. */
 #define ORPHAN_PERIOD HZ
 
 /* Files attached to guests that live, for counting those of one guest. */
@@ -57,11 +56,11 @@ u32 imee_nr_vcpus(struct kvm *kvm)
 }
 
 /*
- * Is this file one of KVM, for a whole guest? The name tells it from one of a vCPU
- * or a device; only the kernel names such files. Whose it is, its operations say:
- * they belong to the vendor's module, but for the kernels between "Revert "KVM: set owner
- * of cpu and vm file operations"" (5.18) and "KVM: Set file_operations.owner appropriately
- * for all such structures" (6.7), whose functions are looked at instead.
+ * Is this KVM's file of a whole guest? Its name differs from that of a vCPU or a device; only
+ * the kernel gives such names. Its operations belong to the vendor's module. Between "Revert
+ * "KVM: set owner of cpu and vm file operations"" (5.18) and "KVM: Set file_operations.owner
+ * appropriately for all such structures" (6.7) they have no owner: there the symbol of a
+ * function is compared.
  */
 static bool is_guest(struct file *file)
 {
@@ -79,7 +78,7 @@ static bool is_guest(struct file *file)
 	       (IS_BUILTIN(CONFIG_KVM) && !strcmp(name, "kvm_vm_ioctl"));
 }
 
-/* May the caller look into what the opener of this file runs? */
+/* May the caller look into the guest of this file's opener? */
 static bool may_look(struct file *file)
 {
 	return uid_eq(file->f_cred->euid, current_euid()) ||
@@ -87,9 +86,9 @@ static bool may_look(struct file *file)
 }
 
 /*
- * The guest is gone. May be called anywhere that can sleep, also while pages go. Who sees
- * f->dead can rely on the work item: it waits for whoever was called by the notifier, and
- * imee_detach() waits for it before it frees what they use.
+ * Mark the guest as gone. May be called anywhere that can sleep, also during an invalidation.
+ * Whoever sees f->dead can rely on the work item: it waits for running calls of the notifier,
+ * and imee_detach() waits for it before it frees their data.
  */
 void imee_die(struct imee_file *f)
 {
@@ -111,8 +110,8 @@ static void imee_death(struct work_struct *work)
 	struct imee_file *f = container_of(work, struct imee_file, death);
 
 	/*
-	 * Before the notifier goes: a guest can be gone whose process lives on, and gives
-	 * its memory away. What is inserted from here on takes itself out, f->dead is set.
+	 * Before the notifier ends: the process can live on without the guest, and reuse its
+	 * memory. A page that is inserted from here on is taken out at once, as f->dead is set.
 	 */
 	imee_zap_all(f);
 	mmu_interval_notifier_remove(&f->notifier);
@@ -133,7 +132,7 @@ static void imee_orphan(struct work_struct *work)
 
 	if (!kvm)
 		return;
-	/* One for the file; more where a vCPU's or a device's file is open. */
+	/* The file has one; open files of vCPUs and devices have more. */
 	if (refcount_read(&kvm->users_count) == 1) {
 		mutex_lock(&imee_files_lock);
 		list_for_each_entry(other, &imee_files, files)
@@ -147,7 +146,7 @@ static void imee_orphan(struct work_struct *work)
 		schedule_delayed_work(&f->orphan, ORPHAN_PERIOD);
 }
 
-/* The process that made the guest, as the caller numbers it; 0 where it does not. */
+/* The pid of the guest's maker in the caller's namespace; 0: it has none there. */
 static pid_t maker(struct kvm *kvm)
 {
 	struct task_struct *task;
@@ -241,7 +240,7 @@ long imee_attach(struct imee_file *f, void __user *arg)
 		goto put_file;
 	a.pid = maker(file->private_data);
 	a.vcpus = imee_nr_vcpus(file->private_data);
-	/* Before attaching, which there is no way back from. */
+	/* Before attaching, which cannot be undone. */
 	if (copy_to_user(arg, &a, sizeof(a))) {
 		err = -EFAULT;
 		goto put_file;

@@ -6,14 +6,13 @@
  * space; imee(4) has the same for readers, with an example.
  *
  * One open file is one attachment: open the device, attach it to a guest with
- * IMEE_ATTACH, use it, close it. Closing (or dying) detaches; there is no other
- * way, and none back. Mappings keep the attachment until they are unmapped.
+ * IMEE_ATTACH, use it, close it. Closing (or dying) detaches; nothing else
+ * does, and a file attaches only once. Mappings keep the attachment until they are unmapped.
  * Nothing here writes the guest's memory, its registers or the hypervisor's
  * memory.
  *
- * What is named "guest physical" are the guest's addresses in KVM's memory slots
- * of address space 0 (address space 1 is what a CPU in system management mode
- * sees).
+ * "Guest physical" addresses are those of KVM's memory slots in address space 0
+ * (address space 1 is seen by a CPU in system management mode).
  *
  * Besides the ioctls:
  *
@@ -33,14 +32,14 @@
  *	shows the hypervisor's memory that was there until the next IMEE_GET_SLOTS,
  *	page fault or invalidation notices, when all pages are given up and
  *	imee_status.generation changes.
- *	What is a huge page there, with all of its 2 MiB in one slot and in the mapping, is
- *	taken as one in a shared mapping, on kernels that can (6.12 and later, some of
- *	them unless transparent huge pages are off), and given up as one: where a part of it
- *	goes, what is left comes back by small pages. It needs addresses that go with
- *	the guest's modulo 2 MiB, which the kernel chooses where the caller does not.
- *	It can be a memory slot of another KVM machine; but KVM, up to 6.12 at least,
- *	refuses pages of a huge page (KVM_RUN: EFAULT), but for the first of each.
- *	It is not inherited by fork(), not dumped, and the kernel refuses to pin its pages
+ *	A huge page with all of its 2 MiB in one slot and in the mapping is taken as one
+ *	in a shared mapping, on kernels that can (6.12 and later, some of them unless
+ *	transparent huge pages are off). It is given up as one: where a part of it goes,
+ *	the rest comes back by small pages. The address must equal the guest's modulo
+ *	2 MiB; the kernel chooses such an address where the caller chooses none.
+ *	A mapping can be a memory slot of another KVM machine; but KVM, up to 6.12 at
+ *	least, refuses pages of a huge page (KVM_RUN: EFAULT), but for the first of each.
+ *	A mapping is not inherited by fork(), not dumped, and the kernel refuses to pin its pages
  *	(O_DIRECT, process_vm_readv(2) by others); read(2) and write(2) from and to it work.
  *	  EINVAL    not wholly within slots, or an offset that wraps
  *	  EPERM     MAP_SHARED with PROT_WRITE (EACCES where the device was opened
@@ -100,7 +99,7 @@
 
 /* --- Attaching ------------------------------------------------------------- */
 
-/* Memory that is not there reads as zeros, and is counted, instead of SIGBUS. */
+/* Missing memory reads as zeros, and is counted, instead of raising SIGBUS. */
 #define IMEE_ATTACH_ZERO (1U << 0)
 
 struct imee_attach {
@@ -110,7 +109,7 @@ struct imee_attach {
 	__u32 flags;	   /* in: IMEE_ATTACH_* */
 	__s32 pid;	   /* out: the process that made the guest, in the caller's */
 			   /* pid namespace; 0: not in it */
-	__u32 vcpus;	   /* out: vCPUs that there are now */
+	__u32 vcpus;	   /* out: number of vCPUs now */
 	__u64 reserved[2]; /* 0 */
 };
 
@@ -133,12 +132,12 @@ struct imee_attach {
 #define IMEE_SLOT_READONLY (1U << 0) /* the guest cannot write it: ROM, flash */
 #define IMEE_SLOT_INTERNAL (1U << 1) /* KVM's own (APIC page, task state): no RAM */
 #define IMEE_SLOT_PRIVATE (1U << 2)  /* part or all is in a guest_memfd: such pages */
-				     /* are not at hva, and not to be had here */
+				     /* are not at hva, and cannot be read here */
 
 struct imee_slot {
 	__u64 gpa;   /* first byte, guest physical; a multiple of 4096 */
 	__u64 size;  /* bytes; a multiple of 4096, not 0 */
-	__u64 hva;   /* where it is in the hypervisor's process */
+	__u64 hva;   /* its address in the hypervisor's process */
 	__u32 flags; /* IMEE_SLOT_* */
 	__u16 as_id; /* 0; 1: as seen in system management mode */
 	__u16 id;    /* the number that the hypervisor gave it */
@@ -148,27 +147,26 @@ struct imee_slots {
 	__u64 slots;	  /* in: address of an array of struct imee_slot; may be 0 */
 			  /* when capacity is 0 */
 	__u32 capacity;	  /* in: its number of elements */
-	__u32 count;	  /* out: slots that there are, perhaps more than capacity; */
+	__u32 count;	  /* out: number of slots, perhaps more than capacity; */
 			  /* the first of them are in the array */
 	__u64 generation; /* out: changes whenever slots do */
 	__u64 reserved;	  /* 0 */
 };
 
 /*
- * The memory slots, by address space, then address: at one moment, and such that
- * they are neither changed nor being changed with the same generation. With
- * capacity 0 it is the cheap way to ask whether slots have changed. Pages of
- * mappings that show an earlier generation, and pages shown as zeros, are given
- * up.
+ * The memory slots of one moment, by address space, then address. With the same
+ * generation they have not changed, and are not being changed. Capacity 0 is the
+ * cheap way to ask whether slots have changed. Pages of mappings that show an
+ * earlier generation, and pages shown as zeros, are given up.
  *   ENOMEM
  */
 #define IMEE_GET_SLOTS _IOWR(IMEE_IOC, 0x02, struct imee_slots)
 
 /*
  * The page at IMEE_STATUS_OFFSET. Written by the kernel at any moment, each field
- * by itself; read each once. With IMEE_ATTACH_ZERO, what was read from a mapping is
- * the guest's when afterwards (the reader sees to the order) "dead" and "zeros" are
- * both 0. When zeros is 1, call IMEE_GET_SLOTS, which gives such pages up, and read
+ * by itself; read each once. With IMEE_ATTACH_ZERO, data read from a mapping are the
+ * guest's if "dead" and "zeros" are both 0 afterwards (the reader orders these
+ * loads). When zeros is 1, call IMEE_GET_SLOTS, which gives such pages up, and read
  * again; pread() says which bytes are not there.
  */
 struct imee_status {
@@ -185,7 +183,7 @@ struct imee_status {
 
 /* --- Registers ------------------------------------------------------------- */
 
-/* imee_regs.valid: which fields hold something. */
+/* imee_regs.valid: which fields are valid. */
 #define IMEE_REGS_GPR (1ULL << 0) /* gpr, rip */
 #define IMEE_REGS_RFLAGS (1ULL << 1)
 #define IMEE_REGS_CR0 (1ULL << 2)
@@ -209,7 +207,7 @@ struct imee_status {
 #define IMEE_VCPU_SCHEDULED 4 /* in KVM, not executing: its thread waits for a CPU or a page */
 
 /* imee_regs.flags */
-#define IMEE_VCPU_NESTED (1U << 0) /* it runs a guest of its own; what is valid is that guest's */
+#define IMEE_VCPU_NESTED (1U << 0) /* it runs a guest of its own; valid fields are of that guest */
 
 struct imee_segment {
 	__u64 base;
@@ -220,7 +218,7 @@ struct imee_segment {
 
 struct imee_regs {
 	__u32 vcpu;	  /* in: which, from 0 to the number of vCPUs less 1 */
-	__u32 timeout_us; /* in: wait so long at most; 0: 100000 */
+	__u32 timeout_us; /* in: longest wait; 0: 100000 */
 	__u64 valid;	  /* out: IMEE_REGS_*; other fields are 0. All below is out. */
 	__u32 state;	  /* IMEE_VCPU_* */
 	__u32 flags;	  /* IMEE_VCPU_NESTED */
@@ -280,9 +278,9 @@ struct imee_watch {
 };
 
 /*
- * Begin to note the CR3 of all vCPUs, or begin anew with nothing noted, or end. A
- * value is noted when a vCPU enters the guest with another CR3 than the last time
- * it was noted. With nested paging a guest loads CR3 without leaving, so these are
+ * Begin to record the CR3 of all vCPUs, or start over with none recorded, or end. A
+ * value is recorded when a vCPU enters the guest with another CR3 than that of its
+ * last record. With nested paging a guest loads CR3 without leaving, so these are
  * samples at entries (hundreds to thousands a second on a busy vCPU): a value
  * that was loaded and replaced between two exits is not seen.
  *   EINVAL      size is too large
@@ -302,14 +300,14 @@ struct imee_cr3 {
 struct imee_cr3_read {
 	__u64 values;	/* in: address of an array of struct imee_cr3 */
 	__u32 capacity; /* in: its number of elements */
-	__u32 count;	/* out: how many it was given, oldest first */
+	__u32 count;	/* out: number of elements filled, oldest first */
 	__u64 next;	/* in: number of the first value wanted; 0: the oldest kept. */
-			/* out: number of the one behind the last given: for the next call */
+			/* out: number behind the last value returned: for the next call */
 	__u64 lost;	/* out: values from the in-number on that were overwritten */
 };
 
 /*
- * Read what the watch noted; it stays until it is overwritten. Values are numbered
+ * Read the recorded values; they stay until they are overwritten. Values are numbered
  * from 0 since the watch began; a number not reached yet gives count 0.
  *   EINVAL    no watch
  *   ENOMEM
@@ -321,7 +319,7 @@ struct imee_cr3_read {
 struct imee_stats {
 	/* Of this file. */
 	__u32 dead;	     /* as in struct imee_status */
-	__u32 vcpus;	     /* vCPUs that there are now */
+	__u32 vcpus;	     /* number of vCPUs now */
 	__u64 generation;    /* of the slots, now */
 	__u64 holes;	     /* as in struct imee_status */
 	__u64 invalidations; /* as in struct imee_status */
@@ -339,7 +337,7 @@ struct imee_stats {
 	__u64 reserved[4];
 };
 
-/* Figures. With a guest that is gone it still answers (dead is 1). */
+/* Statistics. Also answers when the guest is gone (dead is 1). */
 #define IMEE_GET_STATS _IOR(IMEE_IOC, 0x06, struct imee_stats)
 
 #endif

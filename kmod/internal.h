@@ -2,14 +2,13 @@
 /*
  * imee.ko's own declarations.
  *
- * An open file is a struct imee_file. Attached, it has a struct file of KVM's
- * and an interval notifier over the whole address space of the hypervisor's
- * process. What uses the guest takes it by imee_get() and gives it back by
- * imee_put(); when it dies (imee_die()) nobody gets it any more, and the last
- * one to give it back drops KVM's file.
+ * An open file is a struct imee_file. Attached, it has a struct file of KVM's and an interval
+ * notifier over the whole address space of the hypervisor's process. Users of the guest take it
+ * by imee_get() and return it by imee_put(). Once it is dead (imee_die()) imee_get() fails, and
+ * the last imee_put() drops KVM's file.
  *
- * Locks, outermost first: setup; a mmap_lock; fault_lock; lock. Neither setup nor
- * fault_lock is taken where the hypervisor's memory is invalidated.
+ * Locks, outermost first: setup; a mmap_lock; fault_lock; lock. Neither setup nor fault_lock is
+ * taken where the hypervisor's memory is invalidated.
  */
 #ifndef IMEE_INTERNAL_H
 #define IMEE_INTERNAL_H
@@ -38,28 +37,28 @@ struct imee_file {
 
 	struct kvm *kvm;      /* by imee_get() only */
 	struct file *vm_file; /* keeps kvm */
-	refcount_t users;     /* of these; one is the attachment's own, until it dies */
+	refcount_t users;     /* of kvm and vm_file; one is the attachment's own until it dies */
 	struct work_struct death;
 	struct delayed_work orphan;
 
 	/*
-	 * What our areas are linked into, so that pages of this guest can be taken
-	 * out of them, and of no others: the device's inode is that of all files.
+	 * Our areas are linked into it, so that pages of this guest, and of no other, can be
+	 * taken out: the device's inode is shared by all files.
 	 */
 	struct address_space mapping;
-	atomic_t areas; /* of memory that are in it */
+	atomic_t areas; /* number of areas of memory in it */
 	struct mmu_interval_notifier notifier;
 	struct mutex
-		fault_lock; /* from a page's insertion to the proof that it is the guest's; zeros */
+		fault_lock; /* from a page's insertion to the check that it is the guest's; zeros */
 	spinlock_t lock;    /* the notifier's sequence; status; dead */
 	bool dead;
 	struct page *status_page;
 	struct imee_status *status;
 
-	struct xarray vcpus;		     /* struct imee_vcpu, those that were asked for */
+	struct xarray vcpus;		     /* of struct imee_vcpu, made on request */
 	bool probing;			     /* has a share in the probe */
 	struct imee_watch_ring __rcu *watch; /* written under setup */
-	u64 rings;			     /* that there were; under setup */
+	u64 rings;			     /* number of rings so far; under setup */
 
 	atomic64_t retries;
 	atomic64_t huge;
@@ -69,9 +68,9 @@ struct imee_file {
 
 enum { IMEE_IDLE, IMEE_WANTED, IMEE_FILLING, IMEE_FILLED };
 
-/* A vCPU that a file wants to know about. */
+/* A vCPU that a file asked for. */
 struct imee_vcpu {
-	struct hlist_node node; /* among all, by vcpu */
+	struct hlist_node node; /* in the hash of all files, by vcpu */
 	struct imee_file *file;
 	struct kvm_vcpu *vcpu;
 	u32 index;
@@ -86,7 +85,7 @@ struct imee_vcpu {
 	struct imee_regs before; /* for comparing */
 };
 
-/* What is held now, over all files: shown in /sys/module/imee/parameters. */
+/* Resources held now by all files: shown in /sys/module/imee/parameters. */
 struct imee_counts {
 	atomic_long_t attachments, vm_files, mms, mappings, page_refs;
 };
@@ -102,7 +101,7 @@ void imee_die(struct imee_file *f);
 /* The guest, or NULL when it is gone; not before f->attached. */
 struct kvm *imee_get(struct imee_file *f);
 void imee_put(struct imee_file *f);
-/* 0, -ENOTCONN or -ESRCH. With 0 *kvm is to be given back by imee_put(). */
+/* 0, -ENOTCONN or -ESRCH. After 0 return *kvm by imee_put(). */
 int imee_use(struct imee_file *f, struct kvm **kvm);
 u32 imee_nr_vcpus(struct kvm *kvm);
 
@@ -112,22 +111,22 @@ struct imee_place {
 	unsigned long hva; /* of the address that was asked for */
 	u64 left;	   /* bytes from there to the slot's end */
 };
-/* Where @gpa is; false: in no slot (place->generation is set all the same). */
+/* Find the slot of @gpa; false: there is none. Sets place->generation in any case. */
 bool imee_find(struct kvm *kvm, u64 gpa, struct imee_place *place);
 u64 imee_generation(struct kvm *kvm);
 /* Is [gpa, gpa + size) wholly in slots? */
 bool imee_covered(struct kvm *kvm, u64 gpa, u64 size);
-/* Take what the slots have at [hva, last] out of all mappings. */
+/* Take the pages that the slots have at [hva, last] out of all mappings. */
 void imee_zap_hva(struct imee_file *f, unsigned long hva, unsigned long last);
 long imee_get_slots(struct imee_file *f, void __user *arg);
 
 /* map.c */
 int imee_mmap(struct file *file, struct vm_area_struct *vma);
 ssize_t imee_read(struct file *file, char __user *buf, size_t len, loff_t *pos);
-/* Take [gpa, gpa + size) out of all mappings, but not what was written privately. */
+/* Take the pages of [gpa, gpa + size) out of all mappings, but not private copies. */
 void imee_zap(struct imee_file *f, u64 gpa, u64 size);
 void imee_zap_all(struct imee_file *f);
-/* The slots were seen at @generation: if it is news, give up all pages, and say so. */
+/* Note the slots' @generation. True: it is a new one, and all pages were given up. */
 bool imee_look(struct imee_file *f, u64 generation);
 /* Give up pages that are shown as zeros. */
 void imee_drop_zeros(struct imee_file *f);
@@ -136,11 +135,11 @@ extern const struct mmu_interval_notifier_ops imee_notifier_ops;
 /* vcpu.c */
 int imee_probe_init(void);
 void imee_probe_exit(void);
-/* A share in the probe on kvm_entry; 0 or -EOPNOTSUPP. Under setup. */
+/* Take a share in the probe on kvm_entry; 0 or -EOPNOTSUPP. Under setup. */
 int imee_probe_get(struct imee_file *f);
-/* The vCPU @index, or NULL: there is none; or an error. Under setup, guest in use. */
+/* The vCPU @index, NULL if there is none, or an ERR_PTR. Under setup, guest in use. */
 struct imee_vcpu *imee_vcpu(struct imee_file *f, struct kvm *kvm, u32 index);
-/* No vCPU is looked at any more when it returns. */
+/* When it returns the probe no longer looks at the file's vCPUs. */
 void imee_vcpus_drop(struct imee_file *f);
 /* End waits for samples: the guest is gone. */
 void imee_vcpus_wake(struct imee_file *f);
@@ -150,7 +149,9 @@ long imee_get_regs(struct imee_file *f, void __user *arg);
 /* Is RIP, is RSP in KVM's copy of the registers? */
 bool imee_has_rip(struct kvm_vcpu *vcpu);
 bool imee_has_rsp(struct kvm_vcpu *vcpu);
-/* Its state is encrypted (SEV-ES), or not the host's to read (TDX): KVM's copies mean nothing. */
+/*
+ * Is its state encrypted (SEV-ES), or closed to the host (TDX)? KVM's copies then mean nothing.
+ */
 static inline bool imee_protected(struct kvm_vcpu *vcpu)
 {
 #ifdef HAVE_PROTECTED
@@ -161,11 +162,11 @@ static inline bool imee_protected(struct kvm_vcpu *vcpu)
 }
 
 /* svm.c */
-/* Is this host's KVM for AMD's virtualization, as far as is known? */
+/* Does the processor have AMD's virtualization? */
 bool imee_svm(void);
-/* Add what the control block of a vCPU that is not in its guest has; see fill() in vcpu.c. */
+/* Add the registers from the VMCB of a vCPU outside of its guest; see fill() in vcpu.c. */
 void imee_svm_regs(struct imee_vcpu *v, struct imee_regs *regs, bool entering);
-/* CR3 as the guest last had it, or will have it; false: not known. */
+/* The guest's CR3 of its last exit or for its next entry; false: not known. */
 bool imee_svm_cr3(struct imee_vcpu *v, u64 *cr3);
 
 /* vmx.c */
@@ -176,7 +177,7 @@ bool imee_vmx_cr3(struct imee_vcpu *v, u64 *cr3);
 void imee_vmx_regs_outside(struct imee_vcpu *v, struct imee_regs *regs);
 
 /* watch.c */
-/* In the vCPU's thread, just before it enters. */
+/* Called in the vCPU's thread, just before it enters. */
 void imee_watch_entry(struct imee_vcpu *v);
 long imee_watch_cr3(struct imee_file *f, void __user *arg);
 long imee_read_cr3(struct imee_file *f, void __user *arg);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * imee.ko: the device, its commands, what it counts.
+ * imee.ko: the device, its commands, its counters.
  */
 #include <linux/compat.h>
 #include <linux/miscdevice.h>
@@ -15,9 +15,9 @@ struct imee_counts imee_counts;
 struct page *imee_zero_page;
 
 /*
- * The notifier of one address space (the hypervisor's) takes the i_mmap_rwsem of
- * another kind of file (ours) while it may hold that of the hypervisor's: a class
- * of its own says that these two are never one.
+ * The notifier of one address space (the hypervisor's) takes the i_mmap_rwsem of another kind
+ * of file (ours) while it may hold that of the hypervisor's. A class of its own tells lockdep
+ * that the two are never the same lock.
  */
 static struct lock_class_key imee_mmap_key;
 
@@ -51,7 +51,7 @@ static int imee_release(struct inode *inode, struct file *file)
 	imee_detach(f);
 	file->f_mapping = inode->i_mapping;
 	xa_destroy(&f->vcpus);
-	/* A mapping has the file, so none is left; its pages' areas are gone with it. */
+	/* A mapping holds the file, so none is left. */
 	if (f->status_page)
 		put_page(f->status_page);
 	kfree(f);
@@ -128,7 +128,7 @@ static const struct file_operations imee_fops = {
 	.read = imee_read,
 	.mmap = imee_mmap,
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
-	/* An address that goes with the guest's, or nothing can be mapped huge. */
+	/* Huge pages need an address that equals the guest's modulo 2 MiB. */
 	.get_unmapped_area = thp_get_unmapped_area,
 #endif
 	.unlocked_ioctl = imee_ioctl,

@@ -2,19 +2,17 @@
 /*
  * Guest memory in a client's address space, in step with the hypervisor's.
  *
- * A page is mapped with no reference to it: what keeps it the guest's is that it is
- * mapped in the hypervisor, and the notifier tells before that ends. So a page is
- * inserted while a reference is held, then it is asked whether anything was
- * invalidated since it was looked up, and if so it is taken out again; only then is
- * the reference dropped. Nobody ever sees a page through a mapping that has an
- * owner other than the guest. All this is so for a huge page as for a small one; of
- * a huge one the kernel takes out the whole when a part of it is to go
- * (__split_huge_pmd() of what is special), and its next touch asks what is there now.
+ * A page is mapped without a reference: it stays the guest's as long as it is mapped in the
+ * hypervisor, and the notifier is called before that ends. So a page is inserted while a
+ * reference is held. If anything was invalidated since its lookup it is taken out again. Only
+ * then is the reference dropped. A mapping thus never shows a page of another owner. Huge pages
+ * are handled in the same way: when a part of one is unmapped the kernel takes out the whole
+ * (__split_huge_pmd() of a special entry), and the next touch looks it up again.
  *
- * A shared mapping is VM_PFNMAP. A private one cannot be (pages of it may become
- * anonymous, and vmf_insert_pfn() refuses that), so it is VM_MIXEDMAP, of special
- * entries all the same; VM_IO besides makes KVM accept it as a memory slot, and
- * refuse everybody who would pin a page behind the notifier's back.
+ * A shared mapping is VM_PFNMAP. A private one cannot be (pages of it may become anonymous, and
+ * vmf_insert_pfn() refuses that), so it is VM_MIXEDMAP, with special entries all the same.
+ * VM_IO makes KVM accept the mapping as a memory slot, and makes the kernel refuse to pin its
+ * pages, of which the notifier would not know.
  */
 #include <linux/highmem.h>
 #include <linux/sched/mm.h>
@@ -33,12 +31,11 @@
 /* --- Taking pages out -------------------------------------------------------- */
 
 /*
- * Tasks that are taking pages out right now. What is taken out of a client's mapping
- * is invalidated in the client's address space, and a client can have a guest of its
- * own, with that mapping as its memory, and a client of ours attached to it; even in
- * a circle. But no page can have been faulted in through such a mapping (nobody
- * pins what is VM_IO), so an invalidation within an invalidation has nothing to do:
- * that bounds the recursion.
+ * Tasks that take pages out right now. Taking a page out of a client's mapping invalidates it
+ * in the client's address space. That client can have a guest whose memory is that mapping, and
+ * a client of ours attached to it; even in a circle. But no page is ever faulted in through
+ * such a mapping, as pages of VM_IO cannot be pinned. So a nested invalidation has nothing to
+ * do, which bounds the recursion.
  */
 struct zapping {
 	struct list_head list;
@@ -66,7 +63,7 @@ void imee_zap(struct imee_file *f, u64 gpa, u64 size)
 	spin_lock(&zappings_lock);
 	list_add(&z.list, &zappings);
 	spin_unlock(&zappings_lock);
-	/* To lockdep the inner invalidation is a recursion without end. */
+	/* Lockdep takes the nested invalidation for an endless recursion. */
 	lockdep_off();
 	unmap_mapping_range(&f->mapping, gpa, size, 0);
 	lockdep_on();
@@ -85,7 +82,7 @@ bool imee_look(struct imee_file *f, u64 generation)
 	bool news;
 
 	spin_lock(&f->lock);
-	/* It only rises; who looked earlier may come later. */
+	/* It only rises; an earlier observation may arrive late. */
 	news = (s64)(generation - f->status->generation) > 0;
 	if (news)
 		WRITE_ONCE(f->status->generation, generation);
@@ -110,7 +107,7 @@ static bool imee_invalidate(struct mmu_interval_notifier *notifier,
 {
 	struct imee_file *f = container_of(notifier, struct imee_file, notifier);
 
-	/* First this, so that a page that is being inserted right now is seen or given up. */
+	/* First, so that a page that is just being inserted is found below, or given up. */
 	spin_lock(&f->lock);
 	mmu_interval_set_seq(notifier, seq);
 	WRITE_ONCE(f->status->invalidations, f->status->invalidations + 1);
@@ -119,10 +116,10 @@ static bool imee_invalidate(struct mmu_interval_notifier *notifier,
 	if (range->event == MMU_NOTIFY_RELEASE)
 		imee_die(f);
 	/*
-	 * What takes pages out waits for our areas' lock, which mm_take_all_locks() takes in
-	 * the order of a client's areas. With one of the guest's own file among them, which
-	 * our caller may hold, that order can be ours the other way round; so it is not taken
-	 * for nothing, as of a guest that is wholly in files. See BUGS in imee(4).
+	 * Zapping takes our areas' lock, which mm_take_all_locks() takes in the order of a
+	 * client's areas. If the guest's own file is among those, and our caller holds its
+	 * lock, the two orders can be inverse. So the lock is not taken without need, as for a
+	 * guest that is wholly in files. See BUGS in imee(4).
 	 */
 	if (!atomic_read(&f->areas) || within_zap())
 		return true;
@@ -174,7 +171,7 @@ static vm_fault_t insert(struct vm_fault *vmf, struct page *page)
 #endif
 }
 
-/* There is no memory: what was agreed on for that. */
+/* There is no memory: SIGBUS or zeros, as chosen at IMEE_ATTACH. */
 static vm_fault_t hole(struct imee_file *f, struct vm_fault *vmf)
 {
 	vm_fault_t ret;
@@ -192,9 +189,9 @@ static vm_fault_t hole(struct imee_file *f, struct vm_fault *vmf)
 }
 
 /*
- * 2 MiB at once, where the kernel can mark such an entry as special, which keeps off it
- * all who would pin its pages: since "mm: introduce ARCH_SUPPORTS_HUGE_PFNMAP and special
- * bits to pmd/pud". A shared mapping only: a private one is there to be written, by pages.
+ * Insert 2 MiB at once, where the kernel can mark such an entry as special, so that its pages
+ * cannot be pinned: since "mm: introduce ARCH_SUPPORTS_HUGE_PFNMAP and special bits to
+ * pmd/pud". In a shared mapping only: a private one is written, page by page.
  */
 static vm_fault_t insert_huge(struct vm_fault *vmf, struct page *page)
 {
@@ -214,8 +211,8 @@ static vm_fault_t insert_huge(struct vm_fault *vmf, struct page *page)
 }
 
 /*
- * Insert the page, or the 2 MiB that @page begins: false, it may no longer be the
- * guest's, and was taken out again.
+ * Insert the page, or the 2 MiB that begin with @page. False: it may no longer be the guest's,
+ * and was taken out again.
  */
 static bool insert_checked(struct imee_file *f, struct vm_fault *vmf, struct page *page, u64 size,
 			   u64 generation, unsigned long seq, vm_fault_t *ret)
@@ -243,10 +240,10 @@ static bool insert_checked(struct imee_file *f, struct vm_fault *vmf, struct pag
 }
 
 /*
- * We hold our own address space's lock. Waiting for another one's could be waiting for
- * somebody who waits for ours: two clients that look into each other. So false has the
- * fault end with nothing, and the touch be tried again; by one who is killed not for ever: a
- * hypervisor can have its lock waited for as long as it likes.
+ * Lock @mm without waiting: we hold the lock of our own address space, and two clients that
+ * look into each other would deadlock. False: the fault ends without a page, and the access
+ * faults again. A killed task gets SIGBUS, as the hypervisor can hold its lock for as long as
+ * it likes.
  */
 static bool lock_other(struct mm_struct *mm, vm_fault_t *ret)
 {
@@ -302,7 +299,7 @@ static vm_fault_t fault(struct vm_fault *vmf,
 				break;
 			cond_resched();
 		}
-		/* Not mmput(): the end of that address space is no business of a page fault. */
+		/* mmput() could tear that address space down within a page fault. */
 		mmput_async(mm);
 	}
 	imee_put(f);
@@ -318,9 +315,9 @@ static vm_fault_t imee_fault(struct vm_fault *vmf)
 
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
 /*
- * Is @page at @index of 2 MiB that are, and lie, as one entry can map them? The huge page of
- * zeros is not, which is nobody's: the kernel takes an entry with it for one of its own
- * making, and looks for a table that would be kept with that (has_deposited_pgtable()).
+ * Is @page at @index of aligned 2 MiB of one huge page, which one entry can map? The huge zero
+ * page is excluded: the kernel takes an entry with it for its own, and looks for a deposited
+ * page table (has_deposited_pgtable()).
  */
 static bool in_huge(struct page *page, unsigned long index)
 {
@@ -331,8 +328,8 @@ static bool in_huge(struct page *page, unsigned long index)
 }
 
 /*
- * The HPAGE_PMD_NR pages at @hva, if they are of one huge page, all of them, and in
- * order. Only the one at @index is faulted in: it is the one that is touched.
+ * Get the HPAGE_PMD_NR pages at @hva if they are one huge page, whole and in order. Only the
+ * page at @index, which was touched, is faulted in.
  */
 static bool get_huge(struct mm_struct *mm, unsigned long hva, unsigned long index,
 		     struct page **pages)
@@ -353,7 +350,7 @@ static bool get_huge(struct mm_struct *mm, unsigned long hva, unsigned long inde
 	return good;
 }
 
-/* As try_small(); VM_FAULT_FALLBACK: by small pages. */
+/* Like try_small(); VM_FAULT_FALLBACK: use small pages. */
 static int try_huge(struct imee_file *f, struct kvm *kvm, struct mm_struct *mm,
 		    struct vm_fault *vmf, vm_fault_t *ret)
 {
@@ -376,7 +373,10 @@ static int try_huge(struct imee_file *f, struct kvm *kvm, struct mm_struct *mm,
 	mmap_read_unlock(mm);
 	if (!good)
 		goto free;
-	/* Not again: who changes some page all the time would have us try all the time. */
+	/*
+	 * No retry: a hypervisor that changes pages all the time would cause retries without
+	 * end.
+	 */
 	if (!insert_checked(f, vmf, pages[0], HPAGE_PMD_SIZE, place.generation, seq, ret))
 		*ret = VM_FAULT_FALLBACK;
 	for (i = 0; i < HPAGE_PMD_NR; i++)
@@ -465,7 +465,7 @@ int imee_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct imee_file *f = file->private_data;
 	u64 gpa = (u64)vma->vm_pgoff << PAGE_SHIFT, size = vma->vm_end - vma->vm_start;
-	/* Not VM_SHARED: a device that was opened read-only has none (do_mmap()). */
+	/* do_mmap() clears VM_SHARED for a device that was opened read-only. */
 	bool shared = vma->vm_flags & VM_MAYSHARE, covered, own;
 	unsigned long set = VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY, clear = VM_MAYEXEC;
 	struct kvm *kvm;
@@ -476,7 +476,7 @@ int imee_mmap(struct file *file, struct vm_area_struct *vma)
 	own = kvm->mm == current->mm;
 	covered = gpa < GPA_END && size <= GPA_END - gpa && imee_covered(kvm, gpa, size);
 	imee_put(f);
-	/* Its memory within itself: an invalidation would not end. */
+	/* Its own memory mapped within itself: an invalidation would not end. */
 	if (own)
 		return -EDEADLK;
 	if ((vma->vm_flags & VM_EXEC) || (shared && (vma->vm_flags & VM_WRITE)))
@@ -490,7 +490,10 @@ int imee_mmap(struct file *file, struct vm_area_struct *vma)
 	} else if (covered) {
 		set |= VM_IO | (shared ? VM_PFNMAP : VM_MIXEDMAP);
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
-		/* Where the administrator wants huge pages for those only that ask: it costs no memory. */
+		/*
+		 * For hosts with huge pages on request (madvise) only: here they cost no
+		 * memory.
+		 */
 		if (shared)
 			set |= VM_HUGEPAGE;
 #endif
@@ -506,7 +509,10 @@ int imee_mmap(struct file *file, struct vm_area_struct *vma)
 
 /* --- Reading ----------------------------------------------------------------- */
 
-/* Copy up to @len bytes from @gpa on, within READ_PAGES pages; bytes, or an error. */
+/*
+ * Copy up to @len bytes from @gpa on, within READ_PAGES pages. Returns their number, or an
+ * error.
+ */
 static ssize_t read_some(struct imee_file *f, struct kvm *kvm, u64 gpa, char __user *buf,
 			 size_t len)
 {
@@ -536,7 +542,7 @@ static ssize_t read_some(struct imee_file *f, struct kvm *kvm, u64 gpa, char __u
 		return got == -EINTR ? got : -EFAULT;
 	for (i = 0; i < got; i++) {
 		part = min_t(size_t, len - done, PAGE_SIZE - offset);
-		/* No page is where the kernel cannot address it: this is a 64-bit module. */
+		/* A 64-bit kernel addresses every page directly. */
 		if (!bad && copy_to_user(buf + done, page_address(pages[i]) + offset, part))
 			bad = true;
 		if (!bad)

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KVM's memory slots: which part of the hypervisor's memory is at which guest
- * physical address.
+ * KVM's memory slots: which part of the hypervisor's memory is at which guest physical address.
  *
- * They are walked under KVM's SRCU, one by one: there are few, and the lookup of
- * KVM's header notes what it found last in KVM's own structures.
+ * They are walked one by one, under KVM's SRCU: there are few. The lookup of KVM's header would
+ * cache its last result in KVM's own structures.
  */
 #include <linux/slab.h>
 #include <linux/sort.h>
@@ -20,8 +19,8 @@
 #endif
 
 /*
- * for_each_slot(SLOT, CURSOR, SLOTS): slots that are being removed are passed over.
- * CURSOR is an int, for the walk's own use if it has one.
+ * for_each_slot(SLOT, CURSOR, SLOTS) skips slots that are being removed. CURSOR is an int for
+ * the walk's own use; some kernels need none.
  */
 #ifdef HAVE_MEMSLOT_TREE
 #define for_each_slot(slot, cursor, slots) \
@@ -47,9 +46,8 @@ static struct kvm_memslots *slots_of(struct kvm *kvm, int space)
 }
 
 /*
- * While KVM puts in new slots their generation has a bit set and is still the old
- * one. Without the bit it changes once more when that is done, so who saw it
- * meanwhile looks again.
+ * While KVM installs new slots they have the old generation with a bit set. Without that bit,
+ * as here, it changes again when KVM is done, so a user that saw it meanwhile looks again.
  */
 static u64 generation_of(const struct kvm_memslots *slots)
 {
@@ -129,7 +127,7 @@ void imee_zap_hva(struct imee_file *f, unsigned long hva, unsigned long last)
 	struct kvm_memslots *slots = slots_of(kvm, 0);
 	struct kvm_memory_slot *slot;
 
-	/* Pages that came by other slots are where these do not say. */
+	/* Pages that were inserted by earlier slots may be elsewhere than these say. */
 	if (generation_of(slots) != READ_ONCE(f->status->generation)) {
 		if (!imee_look(f, generation_of(slots)))
 			imee_zap_all(f);
@@ -173,7 +171,10 @@ static u32 slot_flags(const struct kvm_memory_slot *slot)
 	return flags;
 }
 
-/* Put the first @capacity slots into @list; their number, and the generation in @s. */
+/*
+ * Put the first @capacity slots into @list, and the generation into @s. Returns the number of
+ * all slots.
+ */
 static u32 list_slots(struct kvm *kvm, struct imee_slot *list, u32 capacity, struct imee_slots *s)
 {
 	struct kvm_memory_slot *slot;
@@ -220,7 +221,7 @@ long imee_get_slots(struct imee_file *f, void __user *arg)
 	err = imee_use(f, &kvm);
 	if (err)
 		return err;
-	/* All of them, however few are asked for: the first ones are those of the sorted list. */
+	/* List all slots: the caller gets the first ones of the sorted list. */
 	while ((n = list_slots(kvm, list, room, &s)) > room && s.capacity) {
 		kvfree(list);
 		room = n + 8;

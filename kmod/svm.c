@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * AMD's virtualization: what KVM keeps of a vCPU in its control block (VMCB) only.
+ * AMD's virtualization: the registers of a vCPU that are in its control block (VMCB) only.
  *
- * KVM's struct vcpu_svm is private, but begins with struct kvm_vcpu, and within its
- * next words has the control block's address with the physical address of the same
- * behind it. Two words that match so, of a page that shows what KVM's own copy of the
- * registers has, are the control block; anything less is not believed.
+ * KVM's struct vcpu_svm is private. It begins with struct kvm_vcpu; soon behind that is the
+ * address of the control block, followed by its physical address. Two words that match in this
+ * way, and lead to a page that agrees with KVM's own copy of the registers, are the control
+ * block. Nothing less is believed.
  */
 #include <linux/mm.h>
 #include <linux/uaccess.h>
@@ -38,7 +38,7 @@ static bool nested_paging(void *vmcb)
 	return READ_ONCE(*(u64 *)(vmcb + VMCB_NESTED_CTL)) & NESTED_PAGING;
 }
 
-/* Is @pa the physical address of @va, with or without the bit that says "encrypted"? */
+/* Is @pa the physical address of @va, with or without the bit for "encrypted"? */
 static bool same_page(unsigned long va, unsigned long pa)
 {
 	unsigned long differ;
@@ -50,8 +50,8 @@ static bool same_page(unsigned long va, unsigned long pa)
 }
 
 /*
- * Does what is there look like this vCPU's state? Compared is what KVM never leaves
- * for the next entry to put in.
+ * Does @vmcb look like this vCPU's state? Compares fields that KVM writes at once, and not only
+ * at the next entry.
  */
 static bool looks_right(struct kvm_vcpu *vcpu, void *vmcb)
 {
@@ -61,7 +61,7 @@ static bool looks_right(struct kvm_vcpu *vcpu, void *vmcb)
 	if (get_kernel_nofault(efer, &save->efer) || get_kernel_nofault(cr4, &save->cr4) ||
 	    get_kernel_nofault(ctl, (u64 *)(vmcb + VMCB_NESTED_CTL)) || !(efer & EFER_SVME))
 		return false;
-	/* Without nested paging KVM adds to both what its own tables need. */
+	/* Without nested paging KVM adds bits for its own tables to both. */
 	if (!(ctl & NESTED_PAGING))
 		return ((efer ^ vcpu->arch.efer) & EFER_SCE) == 0;
 	return ((efer ^ vcpu->arch.efer) & ~EFER_SVME) == 0 &&
@@ -101,14 +101,17 @@ void imee_svm_regs(struct imee_vcpu *v, struct imee_regs *regs, bool entering)
 	void *vmcb = vmcb_of(v);
 	struct vmcb_save_area *save;
 
-	/* Of a guest within the guest the state is in two blocks, neither of them whole. */
+	/* The state of a nested guest is in two blocks, neither of them whole. */
 	if (!vmcb || (regs->flags & IMEE_VCPU_NESTED))
 		return;
 	save = save_of(vmcb);
 	if (nested_paging(vmcb)) {
-		/* KVM does not see all that the guest does to it, and hides from it what caches do. */
+		/*
+		 * The VMCB is current, but for the caching bits, which KVM hides from the
+		 * guest.
+		 */
 		regs->cr0 = (save->cr0 & ~CR0_CACHING) | (regs->cr0 & CR0_CACHING);
-		/* Otherwise KVM may have one that is still to be put in. */
+		/* At other times KVM's copy may be newer than the VMCB. */
 		if (entering)
 			regs->cr3 = save->cr3;
 	}

@@ -2,15 +2,14 @@
 /*
  * vCPUs: their registers, sampled so that none is stale.
  *
- * What a vCPU that executes has in its registers, KVM knows only once it has left
- * the guest. So a probe on KVM's tracepoint kvm_entry, which each vCPU passes in its
- * own thread when it is about to enter, takes the sample; a vCPU that is in its guest
- * is made to leave by an interrupt of its CPU that does nothing. A vCPU that
- * executes nothing is read where KVM keeps it.
+ * KVM knows the registers of a vCPU only while that is outside of its guest. So a probe on
+ * KVM's tracepoint kvm_entry takes the sample: each vCPU passes it in its own thread, just
+ * before it enters. A vCPU in its guest is made to leave by an interrupt of its CPU that does
+ * nothing. A vCPU that does not execute is read from KVM's structures.
  *
- * The tracepoint belongs to a module that comes and goes, and is found by its name;
- * no symbol of KVM is used. The probe takes its argument for a vCPU only if it is one
- * that somebody asked for; on kernels before 5.10, where it is a number, it never is.
+ * The tracepoint belongs to a module that comes and goes, and is found by its name; no symbol
+ * of KVM is used. The probe uses its argument only if it equals a vCPU that was asked for;
+ * before 5.10 the argument is a number, and never does.
  */
 #include <linux/hashtable.h>
 #include <linux/ktime.h>
@@ -25,7 +24,7 @@
 #include "internal.h"
 
 #define DEFAULT_TIMEOUT_US 100000
-#define SETTLE_TRIES 3 /* ticks that a vCPU out of its guest may be about to enter */
+#define SETTLE_TRIES 3 /* ticks during which a vCPU out of its guest may be about to enter */
 
 static DEFINE_HASHTABLE(imee_vcpus, 6);
 static DEFINE_SPINLOCK(imee_vcpus_lock);
@@ -61,7 +60,10 @@ static void probe_entry(void *data, struct kvm_vcpu *vcpu)
 	rcu_read_unlock();
 }
 
-/* Have the probe or not, as there are shares and a tracepoint. Under probe_lock. */
+/*
+ * Register or unregister the probe, by the shares in it and the presence of the tracepoint.
+ * Under probe_lock.
+ */
 static int probe_update(void)
 {
 	int err = 0;
@@ -96,8 +98,8 @@ int imee_probe_get(struct imee_file *f)
 }
 
 /*
- * The probe stays, for the next file: to patch it in and out takes longer than all else
- * that attaching takes, and an entry of a vCPU that nobody looks at costs a look at a hash.
+ * The probe stays registered, for the next file: to patch it in and out takes longer than the
+ * rest of attaching, and it costs an entry of any other vCPU one hash lookup.
  */
 static void probe_put(struct imee_file *f)
 {
@@ -111,7 +113,7 @@ static void probe_put(struct imee_file *f)
 
 static void found(struct tracepoint *tp, struct module *owner)
 {
-	/* Who else has one of that name is not KVM, whose probe may be in place. */
+	/* A second tracepoint of that name is not KVM's, and the probe may be on the first. */
 	if (entry_point || strcmp(tp->name, "kvm_entry"))
 		return;
 	entry_point = tp;
@@ -135,7 +137,7 @@ static int module_changes(struct notifier_block *nb, unsigned long what, void *d
 		for (i = 0; i < mod->num_tracepoints; i++)
 			found(tracepoint_ptr_deref(&mod->tracepoints_ptrs[i]), mod);
 	} else if (what == MODULE_STATE_GOING && entry_point && entry_owner == mod) {
-		/* Its guests are all gone; who had a share may still be open. */
+		/* Its guests are all gone; files with a share may still be open. */
 		shares = probe_shares;
 		probe_shares = 0;
 		probe_update();
@@ -200,7 +202,7 @@ struct imee_vcpu *imee_vcpu(struct imee_file *f, struct kvm *kvm, u32 index)
 		kfree(v);
 		return ERR_PTR(err);
 	}
-	/* Not behind the death of the guest, which takes all off the list. */
+	/* Not after the guest's death, which empties the list. */
 	spin_lock(&f->lock);
 	spin_lock(&imee_vcpus_lock);
 	if (!f->dead)
@@ -246,7 +248,7 @@ void imee_vcpus_free(struct imee_file *f)
 
 static bool cached(struct kvm_vcpu *vcpu, int reg)
 {
-	/* A u32, and an array of longs since there are more than 32. */
+	/* A u32; an array of longs in kernels with more than 32 registers. */
 	return test_bit(reg, (unsigned long *)&vcpu->arch.regs_avail);
 }
 
@@ -270,7 +272,7 @@ bool imee_has_rsp(struct kvm_vcpu *vcpu)
 	return cached(vcpu, VCPU_REGS_RSP);
 }
 
-/* What KVM keeps in memory, whatever the hardware. */
+/* Registers that KVM keeps in memory on any hardware. */
 static void common_regs(struct imee_vcpu *v, struct imee_regs *regs)
 {
 	struct kvm_vcpu *vcpu = v->vcpu;
@@ -305,8 +307,8 @@ static void common_regs(struct imee_vcpu *v, struct imee_regs *regs)
 }
 
 /*
- * Fill @regs but for its state. @entering: in the vCPU's thread, at its entry, with
- * interrupts off; otherwise the vCPU must hold still.
+ * Fill @regs, but not its state. @entering: in the vCPU's thread, at its entry, with interrupts
+ * off; otherwise the vCPU must hold still.
  */
 static void fill(struct imee_vcpu *v, struct imee_regs *regs, bool entering)
 {
@@ -351,7 +353,7 @@ static bool halted(struct imee_vcpu *v)
 	return READ_ONCE(v->vcpu->arch.mp_state) != KVM_MP_STATE_RUNNABLE;
 }
 
-/* A sample of a vCPU in KVM that holds still, if it did. */
+/* Sample a vCPU that holds still within KVM; false: it did not. */
 static bool fill_still(struct imee_vcpu *v, struct imee_regs *regs,
 		       bool (*still)(struct imee_vcpu *))
 {
@@ -380,16 +382,16 @@ static bool outside_settled(struct imee_vcpu *v)
 {
 	u64 cr3;
 
-	/* Between an exit and its handling KVM's copy is of before. */
+	/* Between an exit and its handling KVM's copy is stale. */
 	return outside(v) && (!imee_svm() || !imee_svm_cr3(v, &cr3) || cr3 == v->vcpu->arch.cr3);
 }
 
-/* A sample of a vCPU that is not executing. @ticks: how long it has been tried. */
+/* Sample a vCPU that does not execute. @ticks: the number of ticks since the first try. */
 static bool fill_in_place(struct imee_vcpu *v, struct imee_regs *regs, unsigned int ticks)
 {
 	if (!outside(v))
 		return false;
-	/* Who is in KVM_RUN, or changes registers, has this. */
+	/* KVM_RUN and changes of registers hold this lock. */
 	if (mutex_trylock(&v->vcpu->mutex)) {
 		fill(v, regs, false);
 		mutex_unlock(&v->vcpu->mutex);
@@ -411,7 +413,7 @@ static void leave_guest(void *unused)
 {
 }
 
-/* If it is in its guest, it leaves, and comes by the probe when it goes back. */
+/* Make the vCPU leave its guest: it passes the probe when it enters again. */
 static void poke(struct imee_vcpu *v)
 {
 	int cpu = READ_ONCE(v->vcpu->cpu);
@@ -420,13 +422,13 @@ static void poke(struct imee_vcpu *v)
 		smp_call_function_single(cpu, leave_guest, NULL, 1);
 }
 
-/* The probe is not to fill v->sample any more; false: it has, or is at it. */
+/* Withdraw the request to the probe; false: it has filled v->sample, or is doing so. */
 static bool withdraw(struct imee_vcpu *v)
 {
 	return cmpxchg(&v->want, IMEE_WANTED, IMEE_IDLE) == IMEE_WANTED;
 }
 
-/* @regs by whoever comes first: the probe, or us in place. */
+/* Sample into @regs, by the probe or in place, whichever comes first. */
 static long sample(struct imee_file *f, struct imee_vcpu *v, u32 timeout_us, struct imee_regs *regs)
 {
 	ktime_t end = ktime_add_us(ktime_get(), timeout_us ?: DEFAULT_TIMEOUT_US);
@@ -454,7 +456,7 @@ static long sample(struct imee_file *f, struct imee_vcpu *v, u32 timeout_us, str
 	}
 	if (withdraw(v))
 		return err;
-	/* With interrupts off, so it is soon. */
+	/* The probe runs with interrupts off, so this is short. */
 	while (smp_load_acquire(&v->want) != IMEE_FILLED)
 		cpu_relax();
 	*regs = v->sample;

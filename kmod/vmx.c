@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Intel's virtualization: what only the VMCS has. VMREAD reads the one that is current on
- * the CPU; in the vCPU's own thread, at its entry, that is the vCPU's. That of a vCPU that
- * is not in its guest is made current for the moment, on the CPU on which KVM has it
- * active: on another it must not be touched.
+ * Intel's virtualization: the registers that only the VMCS has. VMREAD reads the VMCS that is
+ * current on the CPU; in the vCPU's own thread, at its entry, that is the vCPU's. The VMCS of a
+ * vCPU outside of its guest is made current for a moment, on the CPU where KVM has it active:
+ * on any other it must not be touched.
  *
- * Which CPU that is KVM's struct vcpu_vmx has, which is private, but begins with struct
- * kvm_vcpu: behind that are a struct loaded_vmcs and, soon after, a pointer to it. What is
- * not such a pair, with a VMCS of this processor's format, is not believed.
+ * KVM notes that CPU in its struct vcpu_vmx, which is private. It begins with struct kvm_vcpu;
+ * behind that are a struct loaded_vmcs and, soon after, a pointer to it. Only such a pair, with
+ * a VMCS of this processor's format, is believed.
  *
  * Written from the manual (Software Developer's Manual, volume 3, the chapters on the VMCS and
  * on VMX instructions, and appendix B), and run where Bochs emulates it. An instruction that
- * faults, or finds no VMCS, leaves its fields not valid.
+ * faults, or finds no VMCS, leaves its fields invalid.
  */
 #include <linux/mm.h>
 #include <linux/smp.h>
@@ -68,7 +68,7 @@ static bool read_segment(unsigned long selector, unsigned long limit, unsigned l
 	return true;
 }
 
-/* By halves: what reads it whole has been renamed. */
+/* By halves: the function that reads it whole has been renamed. */
 static bool msr_value(u32 msr, u64 *ret)
 {
 	u32 low = 0, high = 0;
@@ -97,7 +97,7 @@ bool imee_vmx_cr3(struct imee_vcpu *v, u64 *cr3)
 
 	if (!read_field(CPU_BASED_VM_EXEC_CONTROL, &controls))
 		return false;
-	/* Where KVM gives the guest tables of its own, it sees every load and store of CR3. */
+	/* With shadow page tables KVM sees every load and store of CR3. */
 	if (!(controls & CPU_BASED_CR3_STORE_EXITING))
 		return read_field(GUEST_CR3, cr3);
 	*cr3 = v->vcpu->arch.cr3;
@@ -105,8 +105,8 @@ bool imee_vmx_cr3(struct imee_vcpu *v, u64 *cr3)
 }
 
 /*
- * Of the current VMCS. What KVM has read since the last exit it may have changed, and not
- * written yet; what it has not read it has not changed either.
+ * Read the fields of the current VMCS. A register that KVM has read since the last exit may be
+ * newer in its copy; one that it has not read is unchanged.
  */
 static void read_fields(struct imee_vcpu *v, struct imee_regs *regs)
 {
@@ -145,28 +145,28 @@ void imee_vmx_regs(struct imee_vcpu *v, struct imee_regs *regs)
 	if (!boot_cpu_has(X86_FEATURE_VMX))
 		return;
 	read_fields(v, regs);
-	/* At the entry KVM's copy, if there is one, has been put in. */
+	/* At the entry KVM has written its copy, if there is one. */
 	if (imee_vmx_cr3(v, &cr3)) {
 		regs->cr3 = cr3;
 		regs->valid |= IMEE_REGS_CR3;
 	}
-	/* KVM has the guest's in the CPU from before the entry until its thread sleeps. */
+	/* The MSRs are the guest's from before the entry until its thread sleeps. */
 	if (regs->efer & EFER_LMA) {
 		if (msr_value(MSR_KERNEL_GS_BASE, &regs->kernel_gs_base))
 			regs->valid |= IMEE_REGS_KERNEL_GS;
-		/* A guest without system calls runs with the host's. */
+		/* A guest without EFER.SCE runs with the host's. */
 		if (regs->efer & EFER_SCE && msr_value(MSR_LSTAR, &regs->lstar))
 			regs->valid |= IMEE_REGS_LSTAR;
 	}
 }
 
-/* --- Of a vCPU that is not in its guest --------------------------------------------- */
+/* --- A vCPU outside of its guest ---------------------------------------------------- */
 
-/* How KVM's struct loaded_vmcs begins. */
+/* The beginning of KVM's struct loaded_vmcs. */
 struct loaded_vmcs {
 	void *vmcs;
 	void *shadow;
-	int cpu; /* where it is active, and ended there only, with interrupts off; -1: nowhere */
+	int cpu; /* where it is active; cleared there only, with interrupts off; -1: nowhere */
 };
 
 /* Physical address of the current VMCS, or NO_VMCS; false: not in VMX operation. */
@@ -197,7 +197,7 @@ static bool make_current(u64 vmcs)
 	return good;
 }
 
-/* Is there a VMCS in the format of this processor? KVM writes that once, where it begins. */
+/* Does @l have a VMCS in the format of this processor? KVM writes that once, at its start. */
 static bool looks_right(const struct loaded_vmcs *l)
 {
 	struct loaded_vmcs copy;
@@ -209,7 +209,7 @@ static bool looks_right(const struct loaded_vmcs *l)
 	       !rdmsr_safe(MSR_IA32_VMX_BASIC, &low, &high) && format == (low & 0x7fffffff);
 }
 
-/* The vCPU's own, not that of a guest within the guest. */
+/* The vCPU's own, not that of a nested guest. */
 static struct loaded_vmcs *loaded_of(struct imee_vcpu *v)
 {
 	unsigned long *words = (unsigned long *)(v->vcpu + 1), word;
@@ -235,9 +235,10 @@ struct visit {
 };
 
 /*
- * On the CPU on which the VMCS was active, with interrupts off: if it still is it stays so, as only
- * this CPU ends that, and no other is made current in between. KVM notices nothing: what was
- * current is so again; where none was it expects none, and makes current what it needs.
+ * Runs on the CPU where the VMCS was active, with interrupts off. If it still is it stays so,
+ * as only this CPU ends that, and no other is made current in between. KVM notices nothing: the
+ * VMCS that was current is so again; where none was KVM expects none, and makes current the one
+ * that it needs.
  */
 static void visit(void *arg)
 {
@@ -250,7 +251,7 @@ static void visit(void *arg)
 	    (before != vmcs && !make_current(vmcs)))
 		return;
 	read_fields(visit->v, regs);
-	/* KVM's copy may be one that is still to be put in. */
+	/* KVM's copy may be newer than the VMCS. */
 	if (!(regs->valid & IMEE_REGS_CR3) && imee_vmx_cr3(visit->v, &cr3)) {
 		regs->cr3 = cr3;
 		regs->valid |= IMEE_REGS_CR3;
@@ -266,8 +267,8 @@ void imee_vmx_regs_outside(struct imee_vcpu *v, struct imee_regs *regs)
 	int cpu;
 
 	/*
-	 * Of a guest within the guest KVM keeps the state in parts. Over Hyper-V it may use a
-	 * VMCS of Hyper-V's own kind, beside which no other may become current.
+	 * KVM keeps the state of a nested guest in parts. Over Hyper-V it may use a VMCS of
+	 * Hyper-V's own kind, beside which no other may become current.
 	 */
 	if (!boot_cpu_has(X86_FEATURE_VMX) || regs->flags & IMEE_VCPU_NESTED ||
 	    hypervisor_is_type(X86_HYPER_MS_HYPERV))

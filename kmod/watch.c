@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The CR3 watch: a ring of the values with which vCPUs entered their guest. The
- * vCPUs' threads write it, in the probe; a reader copies it out between.
+ * The CR3 watch: a ring of the values with which vCPUs entered their guest. The vCPUs' threads
+ * write it, in the probe; readers copy it out.
  */
 #include <linux/ktime.h>
 #include <linux/slab.h>
@@ -15,7 +15,7 @@ struct imee_watch_ring {
 	raw_spinlock_t lock;
 	u64 serial; /* among its file's, from 1 */
 	u32 size;
-	u64 next; /* number of the value that comes next */
+	u64 next; /* number of the next value */
 	struct imee_cr3 values[];
 };
 
@@ -82,7 +82,7 @@ static struct imee_watch_ring *new_ring(struct imee_file *f, u32 size)
 	return ring;
 }
 
-/* Have all vCPUs looked at; there may be more than last time. */
+/* Watch all vCPUs; there may be more than last time. */
 static long watch_all(struct imee_file *f, struct kvm *kvm)
 {
 	u32 i, n = imee_nr_vcpus(kvm);
