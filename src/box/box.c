@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The broker's side: starts a worker, talks to it, and ends it. */
+/* The broker's side of a box: starts a worker, talks to it, and ends it. */
 #include "box.h"
 
 #include <errno.h>
@@ -24,17 +24,17 @@
 #include "../base/clock.h"
 #include "../base/process.h"
 
-/* A worker that has died is noticed after so long at the latest. */
+/* How often to check that the worker is alive, and so the latest time to notice its death. */
 #define LOOK_NS 10000000UL
 #define START_NS (10 * VL_NSEC_PER_SEC)
-/* Who borrows one waits for it, too, and could have made its own. */
+/* Short: the borrower waits for it, too, and could have made a worker itself. */
 #define LEND_NS (VL_NSEC_PER_SEC / 20)
 
 struct vl_box {
 	pid_t pid;
 	int pidfd, link; /* our end: the other one closes when the worker ends */
 	int wire_fd;	 /* -1: the wire is in no file */
-	int lender;	 /* a connection with whose child it is; -1: it is ours */
+	int lender;	 /* connection to the process whose child it is; -1: our child */
 	struct vl_wire *wire;
 	struct vl_box_report report;
 	cpu_set_t cpus;
@@ -43,7 +43,7 @@ struct vl_box {
 	int status; /* as waitpid gives it; -1: not known */
 };
 
-/* --- the worker, until it is in its box --- */
+/* --- in the worker, before its box --- */
 
 static void no_terminal(struct vl_box_fds *keep)
 {
@@ -51,7 +51,7 @@ static void no_terminal(struct vl_box_fds *keep)
 
 	for (int fd = 0; fd < 3; fd++) {
 #ifdef __SANITIZE_ADDRESS__
-		/* Where a build for tests reports to. */
+		/* The sanitizer's reports go to stderr. */
 		if (fd == 2) {
 			vl_box_keep(keep, fd);
 			continue;
@@ -82,7 +82,7 @@ static int highest(const struct vl_box_fds *keep)
 	return max;
 }
 
-/* The process whose namespaces are taken; -1: none that has them all. */
+/* A pidfd of the process whose namespaces to enter; -1: it lacks some, or there is none. */
 static int beside_of(const struct vl_box_options *o)
 {
 	const uint32_t all = VL_BOX_NET | VL_BOX_MOUNT | VL_BOX_IPC;
@@ -119,7 +119,7 @@ work(const struct vl_box_options *o, struct vl_wire *wire, int link, bool own_pi
 	memcpy(m.text, report.missing, sizeof(report.missing));
 	vl_message_put_error(&m, err);
 	vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
-	/* The broker may have ended before we asked to end with it. */
+	/* The broker may have ended before the parent-death signal was set. */
 	if (!m.error && !poll(&p, 1, 0))
 		o->main(o->ctx, wire, link);
 	_exit(0);
@@ -127,18 +127,18 @@ work(const struct vl_box_options *o, struct vl_wire *wire, int link, bool own_pi
 
 /* --- the broker --- */
 
-/* Fork into a PID namespace of its own, where that is allowed. */
+/* Fork a child, in its own PID namespace where that is allowed. */
 static pid_t fork_alone(bool *own_pids)
 {
 	int ours = open("/proc/thread-self/ns/pid_for_children", O_RDONLY | O_CLOEXEC), e;
 	pid_t pid;
 
-	/* Of this thread's children only, until it is taken back. */
+	/* This affects this thread's next children only, and is undone below. */
 	*own_pids = ours >= 0 && !unshare(CLONE_NEWPID);
 	pid = fork();
 	e = errno;
 	if (pid && *own_pids && setns(ours, CLONE_NEWPID) && pid > 0) {
-		/* The next child would be a stranger's: it cannot go on like this. */
+		/* Later children would be in that namespace, too: fail. */
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 		e = EPERM;
@@ -158,8 +158,8 @@ void vl_box_dismiss(const struct vl_box *b)
 		kill(b->pid, SIGKILL);
 }
 
-/* It has ended, or is to: find out how. */
-static void bury(struct vl_box *b)
+/* End the worker, if it still runs, and take its exit status. */
+static void reap(struct vl_box *b)
 {
 	if (b->gone)
 		return;
@@ -169,7 +169,7 @@ static void bury(struct vl_box *b)
 		return;
 	while (waitpid(b->pid, &b->status, 0) < 0)
 		if (errno != EINTR) {
-			b->status = -1; /* somebody else has waited for it */
+			b->status = -1; /* another thread has waited for it */
 			break;
 		}
 }
@@ -178,7 +178,7 @@ static bool has_ended(const struct vl_box *b)
 {
 	struct pollfd p = { .fd = b->link };
 
-	/* Nobody but the worker has the other end; it never writes to it. */
+	/* Only the worker has the other end, and it never writes: an event means its end. */
 	return poll(&p, 1, 0) > 0;
 }
 
@@ -205,7 +205,7 @@ static struct vl_error *died(struct vl_box *b, bool late)
 
 	snprintf(who, sizeof(who), "the process that %s", b->does);
 
-	bury(b);
+	reap(b);
 	b->late |= late;
 	if (vl_box_attacked(b))
 		return vl_error_hint(vl_error_new(VL_ERR_CRASHED,
@@ -230,7 +230,7 @@ static bool take(struct vl_box *b, enum vl_channel_id id, struct vl_message *ret
 
 	if (atomic_load(&c->turn))
 		return false;
-	/* A copy: what the worker writes meanwhile does not change what was checked. */
+	/* A copy, so that the worker cannot change it after it was checked. */
 	*ret = c->message;
 	atomic_thread_fence(memory_order_seq_cst);
 	return true;
@@ -268,7 +268,7 @@ static struct vl_error *wait_reply(struct vl_box *b, struct vl_message *m, uint6
 		}
 		if (idle)
 			vl_wire_sleep(&b->wire->bell, seen, LOOK_NS);
-		/* It is asked only now and then: a word comes within microseconds. */
+		/* Check for its end only after a sleep without an answer: most take microseconds. */
 		if (idle && atomic_load(&b->wire->bell) == seen && has_ended(b))
 			return died(b, false);
 		if (vl_now_ns() > deadline)
@@ -341,7 +341,7 @@ static struct vl_error *launch(struct vl_box *b, const struct vl_box_options *o)
 	if (!b->wire || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link))
 		return vl_error_os(errno, "cannot talk to a process");
 	b->link = link[0];
-	/* It speaks first; the other channel is silent until it asks. */
+	/* The worker has the first turn on every channel: it begins with its report. */
 	for (int id = 0; id < VL_NR_CHANNELS; id++)
 		atomic_store(&b->wire->channel[id].turn, 1);
 	sched_getaffinity(0, sizeof(b->cpus), &b->cpus);
@@ -355,7 +355,7 @@ static struct vl_error *launch(struct vl_box *b, const struct vl_box_options *o)
 	close(link[1]);
 	if (err)
 		return err;
-	/* For no other child of ours. */
+	/* No other child of ours gets it. */
 	madvise(b->wire, sizeof(*b->wire), MADV_DONTFORK);
 	b->pidfd = (int)syscall(SYS_pidfd_open, b->pid, 0);
 	return NULL;
@@ -398,7 +398,7 @@ static void close_one(int *fd)
 	*fd = -1;
 }
 
-/* The worker is somebody else's from now on, or gone. */
+/* Close our side of the wire: the worker is lent from now on, or gone. */
 static void hang_up(struct vl_box *b)
 {
 	close_one(&b->link);
@@ -412,17 +412,17 @@ void vl_box_stop(struct vl_box *b)
 	if (!b)
 		return;
 	if (b->pid > 0)
-		bury(b);
+		reap(b);
 	hang_up(b);
 	close_one(&b->pidfd);
-	/* Last: the lender takes it for the end. */
+	/* Last, as this tells the lender that we are done. */
 	close_one(&b->lender);
 	free(b);
 }
 
 /* --- a worker for another process --- */
 
-/* What goes along with its wire, our end of the link and its pidfd, in this order. */
+/* The message that lends a worker; LOAN_FDS descriptors come with it. */
 struct loan {
 	pid_t pid;
 	struct vl_box_report report;
@@ -456,7 +456,7 @@ bool vl_box_lend(struct vl_box *b, int sock)
 	return true;
 }
 
-/* What came over @sock: all of it, or nothing. */
+/* Receive a loan over @sock; false: it is not complete, and nothing stays open. */
 static bool receive(int sock, struct loan *loan, int fds[LOAN_FDS])
 {
 	struct iovec iov = { loan, sizeof(*loan) };
@@ -552,13 +552,13 @@ void vl_box_allow_time(struct vl_box *b, uint64_t ns)
 	struct rlimit l;
 	clockid_t clock;
 
-	/* Of a borrowed one that has ended the number may be another's by now. */
+	/* A borrowed worker may have ended, and its pid may be another process's by now. */
 	if (b->gone || has_ended(b) || clock_getcpuclockid(b->pid, &clock) ||
 	    clock_gettime(clock, &used))
 		return;
 	l.rlim_cur = l.rlim_max = (rlim_t)used.tv_sec + ns / VL_NSEC_PER_SEC + 1;
 	if (geteuid())
-		l.rlim_max = RLIM_INFINITY; /* it could not be raised the next time */
+		l.rlim_max = RLIM_INFINITY; /* without rights it could not be raised again */
 	prlimit(b->pid, RLIMIT_CPU, &l, NULL);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A process in a box: what runs a guest's code, or reads what a guest wrote, and could
- * be taken over by it. It has no rights, no files, no network and nobody to talk to but
- * its broker, over a wire (wire.h). It ends with its broker.
+ * A worker: a process in a box. It runs a guest's code or reads data that a guest wrote, so the
+ * guest could take it over. It has no rights, no files and no network, and can talk only to its
+ * broker, over a wire (wire.h). It ends with its broker.
  */
 #ifndef VLENS_BOX_H
 #define VLENS_BOX_H
@@ -17,9 +17,9 @@
 
 struct vl_box;
 
-/* What a box has, as bits. */
+/* The parts of a box, as bits. */
 enum {
-	VL_BOX_UID = 1 << 0,	/* a user id that nobody else has, no capability */
+	VL_BOX_UID = 1 << 0,	/* a user id that no other process has, no capability */
 	VL_BOX_NET = 1 << 1,	/* an empty network namespace */
 	VL_BOX_MOUNT = 1 << 2,	/* an empty root directory, read-only */
 	VL_BOX_IPC = 1 << 3,	/* IPC and host name of its own */
@@ -29,13 +29,13 @@ enum {
 };
 #define VL_BOX_ALL 0x7f
 
-/* Room for what a box is, in words. */
+/* Size of a text that describes a box. */
 #define VL_BOX_TEXT 160
 
 struct vl_box_report {
 	uint32_t has;
 	uint32_t uid;
-	char missing[VL_BOX_TEXT]; /* why the first missing part is missing; "": none is */
+	char missing[VL_BOX_TEXT]; /* why the first missing part is missing; "": none is missing */
 };
 
 /* Descriptors that a worker keeps, under their numbers; all others are closed. */
@@ -50,116 +50,115 @@ struct vl_box_options {
 	const char *name; /* of the process, 15 bytes at most */
 	const char *does; /* "runs the guest's code": for messages; static */
 	uint64_t memory;  /* bytes that it may map beyond what the broker has mapped */
-	bool lendable;	  /* it is made for vl_box_lend() */
+	bool lendable;	  /* vl_box_lend() will be called */
 	/*
-	 * It takes this one's namespaces, in which there is nothing: to make a network
-	 * takes longer than all else. NULL, or where that cannot be: its own.
+	 * Enter the namespaces of this box, which are empty: to make a network namespace takes
+	 * longer than all else. If that fails, or with NULL, the worker makes its own.
 	 */
 	const struct vl_box *beside;
 	/*
-	 * In the worker, while it still has the broker's rights: open what cannot be
-	 * opened later, and add to @keep what the worker needs. May be NULL.
+	 * Called in the worker while it still has the broker's rights: opens what cannot be opened
+	 * later, and adds the descriptors that the worker needs to @keep. May be NULL.
 	 */
 	struct vl_error *(*prepare)(void *ctx, struct vl_box_fds *keep);
-	/* In the worker, in the box; it ends when this returns. */
+	/* Called in the worker, in the box; the worker ends when this returns. */
 	void (*main)(void *ctx, struct vl_wire *wire, int link);
 	void *ctx;
 };
 
 /*
- * Fork a worker, which enters its box meanwhile. The calling thread must live as long as
- * the worker, which ends with it. On success *@ret is owned by the caller.
+ * Fork a worker, and do not wait until it is in its box. The worker ends with the calling
+ * thread. On success *@ret is owned by the caller.
  */
 struct vl_error *vl_box_launch(const struct vl_box_options *o, struct vl_box **ret);
-/* Wait until it is in its box. Its report is there then. It is to be called before any question. */
+/* Wait until it is in its box; then its report is valid. Call this before any question. */
 struct vl_error *vl_box_wait(struct vl_box *b);
-/* Both. */
+/* vl_box_launch() and vl_box_wait(). */
 struct vl_error *vl_box_start(const struct vl_box_options *o, struct vl_box **ret);
 /* End the worker; NULL is allowed. */
 void vl_box_stop(struct vl_box *b);
 
-/* It is not needed any more: have it end while we do something else. vl_box_stop() waits. */
+/* Kill the worker, but do not wait for its end, as vl_box_stop() does. */
 void vl_box_dismiss(const struct vl_box *b);
 
 pid_t vl_box_pid(const struct vl_box *b);
 struct vl_wire *vl_box_wire(const struct vl_box *b);
 const struct vl_box_report *vl_box_report(const struct vl_box *b);
 
-/* Write what @r has into @buf, one line. */
+/* Write the parts that @r has into @buf, one line. */
 void vl_box_describe(const struct vl_box_report *r, char buf[VL_BOX_TEXT]);
 
-/* Answer what the worker asks on channel @id: *@m is its message and becomes the answer. */
+/* Serve a question of the worker on channel @id: *@m is the question and becomes the answer. */
 typedef void (*vl_box_serve_fn)(void *ctx, enum vl_channel_id id, struct vl_message *m);
 
 /*
- * Ask the worker @m, serve what it asks back, and wait for its reply, which goes to *@m.
- * An error: it has died, or took longer than @timeout_ns; it is gone then. What the
- * reply says is the worker's word.
+ * Ask the worker @m, serve what it asks back, and wait for its reply, which goes to *@m. An
+ * error: it has died, or took longer than @timeout_ns and was ended. The reply is untrusted.
  */
 struct vl_error *vl_box_ask(struct vl_box *b, struct vl_message *m, uint64_t timeout_ns,
 			    vl_box_serve_fn serve, void *ctx);
 
 /*
- * The same in two steps, between which we do other things: what the worker asks back waits for
- * the second. Nothing else is asked meanwhile.
+ * The same in two steps, with other work in between. The worker's own questions wait for the
+ * second step. No other question may be asked in between.
  */
 void vl_box_tell(struct vl_box *b, const struct vl_message *m);
 struct vl_error *vl_box_reply(struct vl_box *b, struct vl_message *ret, uint64_t timeout_ns,
 			      vl_box_serve_fn serve, void *ctx);
 
-/* Did the worker die of what no honest worker does (a denied system call)? */
+/* Was the worker killed for a system call that no honest worker makes? */
 bool vl_box_attacked(const struct vl_box *b);
 
-/* Did it not answer in time? */
+/* Was it ended because it did not answer in time? */
 bool vl_box_late(const struct vl_box *b);
 
-/* Would another one fare no better: did it attack, or not answer in time? */
+/* Is a new worker pointless: did this one attack, or not answer in time? */
 bool vl_box_hopeless(const struct vl_box *b);
 
 /* Let the worker use @ns of processor time from now on. */
 void vl_box_allow_time(struct vl_box *b, uint64_t ns);
 
-/* Run where the calling thread may run: a switch, and not a wake-up of another CPU. */
+/* Give the worker the CPU affinity of the calling thread: a switch is cheaper than a wake-up. */
 void vl_box_follow(struct vl_box *b);
 
 /*
- * Hand an open file over to the worker, which vl_box_take_file() takes: a duplicate of @fd,
- * which is to be open for reading only. Never waits for the worker.
+ * Pass a duplicate of @fd to the worker, which gets it by vl_box_take_file(). @fd must be open
+ * for reading only. Never waits for the worker.
  */
 struct vl_error *vl_box_pass_file(struct vl_box *b, int fd);
 /* Our end of the socket to the worker; -1: it is gone. */
 int vl_box_link(const struct vl_box *b);
 
-/* --- a worker that is ready before it is asked, for another process --- */
+/* --- a worker that is made ahead, for another process --- */
 
 /*
- * Hand a worker that was made lendable over to who is at the other end of @sock: from now
- * on it answers there and ends with that, and here it can only be stopped. False: it is not, as it
- * has died, or is not ready within some milliseconds.
+ * Hand a lendable worker over to the process at the other end of @sock. From now on it answers
+ * that process and ends with it; here it can only be stopped. False: it was not handed over, as
+ * it has died, or is not ready within 50 ms.
  */
 bool vl_box_lend(struct vl_box *b, int sock);
 
 /*
- * Take what comes over @sock within @wait_ms; @does as in the options. On success @sock
- * belongs to the box. NULL: nothing came. It is of another process, which may end it: how it
- * ended is not known here.
+ * Take over a worker that comes over @sock within @wait_ms; @does as in the options. On success
+ * @sock belongs to the box. NULL: none came. The worker is a child of another process, which may
+ * end it; its exit status is not known here.
  */
 struct vl_box *vl_box_borrow(int sock, int wait_ms, const char *does);
 bool vl_box_is_borrowed(const struct vl_box *b);
 
 /* --- files.c, enter.c, filter.c: in the worker --- */
 
-/* The file that the broker has passed over @link; -1: there is none, errno says why. */
+/* The file that the broker has passed over @link; -1: none, errno says why. */
 int vl_box_take_file(int link);
 
-/* Have the calling thread under the filter. 0 or -errno. */
+/* Put the calling thread under the filter. 0 or -errno. */
 int vl_box_filter_load(void);
 
 /*
- * Enter the box. The process must have one thread. @own_pids: it is in a PID namespace
- * of its own already. @beside: a descriptor of a process whose other namespaces are empty, to be
- * taken and closed; -1: none. What cannot be had without rights is left out and noted; an error
- * where a part cannot be had that anybody can have.
+ * Enter the box. The process must have one thread. @own_pids: it is in its own PID namespace
+ * already. @beside: a pidfd of a process whose namespaces are empty: they are entered, and it is
+ * closed; -1: none. Parts that take rights are left out without them, and noted in *@ret; it is
+ * an error if a part fails that needs no rights.
  */
 struct vl_error *vl_box_enter(uint64_t memory, int max_fd, bool own_pids, int beside,
 			      struct vl_box_report *ret);
@@ -168,7 +167,7 @@ struct vl_error *vl_box_enter(uint64_t memory, int max_fd, bool own_pids, int be
 bool vl_box_keep(struct vl_box_fds *keep, int fd);
 /* Close all descriptors but @keep. */
 void vl_box_close_others(struct vl_box_fds *keep);
-/* Unmap memory that is shared and can be written to, but @w. */
+/* Unmap all writable shared memory but @w. */
 void vl_box_unmap_shared(const struct vl_wire *w);
 
 #endif

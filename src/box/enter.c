@@ -22,16 +22,16 @@
 #include "box.h"
 
 /*
- * User ids above 2^31 are given to nobody: systemd's list (UIDS-GIDS.md) calls them
- * unused, as many programs take them for negative.
+ * User ids above 2^31 are unused: systemd's list (UIDS-GIDS.md) says so, as many programs take
+ * them for negative.
  */
 #define UID_BASE 0x80000000u
 #define UID_MASK 0x3fffffffu
 
-/* Threads: the one that runs, the filler of a view, the watchdog of an engine. */
+/* Threads: the main one, the filler of a snapshot, the watchdog of an executor. */
 #define MAX_THREADS 16
 #define MORE_FILES 64
-/* Processor time of all its life; the broker allows less, a piece at a time, if it may. */
+/* CPU time of its whole life. The broker sets a lower limit for each epoch, if it may. */
 #define CPU_SECONDS 7200
 
 static void miss(struct vl_box_report *r, const char *what, int err)
@@ -66,10 +66,10 @@ static bool enter_user(void)
 	return put_file("/proc/self/setgroups", "deny") && put_file("/proc/self/gid_map", map);
 }
 
-/* A root directory with nothing in it, which nobody can write to. */
+/* An empty, read-only root directory. */
 static bool empty_root(void)
 {
-	/* Any directory that is always there can be the place. */
+	/* Any directory that always exists will do. */
 	static const char place[] = "/proc";
 
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
@@ -77,7 +77,7 @@ static bool empty_root(void)
 		  "size=4k,nr_inodes=2,mode=555") ||
 	    chdir(place))
 		return false;
-	/* A root that is an initramfs cannot be put away: then it is out of reach only. */
+	/* An initramfs root cannot be unmounted; chroot() at least puts it out of reach. */
 	if (syscall(SYS_pivot_root, ".", "."))
 		return !chroot(".") && !chdir("/");
 	return !umount2(".", MNT_DETACH) && !chdir("/") &&
@@ -86,14 +86,14 @@ static bool empty_root(void)
 }
 
 /*
- * Those of a process in a box: there is no file, no interface and no object in them, and the
- * filter lets neither make one. Takes a kernel of 5.8.
+ * Enter the namespaces of another boxed process. They have no file, interface or IPC object,
+ * and the filter keeps both processes from making one. Needs Linux 5.8 on the host.
  */
 static bool share_namespaces(int beside)
 {
 	if (geteuid() || setns(beside, CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS))
 		return false;
-	/* The namespace's root is an initramfs, and what is empty only mounted in it? */
+	/* With an initramfs as root, only the tmpfs on /proc is empty (empty_root()). */
 	return access("/proc", F_OK) || (!chroot("/proc") && !chdir("/"));
 }
 
@@ -174,7 +174,7 @@ static bool drop_caps(void)
 	return !syscall(SYS_capset, &head, none);
 }
 
-/* A user of its own, if we may become one. */
+/* Change to an unused user id, if we are root. */
 static bool change_user(struct vl_box_report *r)
 {
 	uint32_t id;
@@ -189,7 +189,7 @@ static bool change_user(struct vl_box_report *r)
 		return false;
 	r->uid = id;
 	r->has |= VL_BOX_UID;
-	/* Of a user with nobody else, its threads are all there is to count. */
+	/* No other process has this user id, so the limit counts its threads only. */
 	return limit(RLIMIT_NPROC, MAX_THREADS);
 }
 
@@ -199,22 +199,22 @@ struct vl_error *vl_box_enter(uint64_t memory, int max_fd, bool own_pids, int be
 	int err;
 
 	*ret = (struct vl_box_report){ 0 };
-	/* The limit is of address space. When memory is short we go, and not the guest. */
+	/* Limits below bound address space only. If memory gets short, kill us, not the guest. */
 	vl_process_set_oom("1000");
 	if (!set_limits(memory, max_fd))
 		return vl_error_os(errno, "cannot set limits");
 	ret->has |= VL_BOX_LIMITS;
 	enter_namespaces(own_pids, beside, ret);
 	/*
-	 * The bounding set first: it takes a capability to drop one. EINVAL: behind the
-	 * last; EPERM: an ordinary user has none to drop.
+	 * First the bounding set, as that takes CAP_SETPCAP. EINVAL: there are no more; EPERM: an
+	 * ordinary user has none to drop.
 	 */
 	for (int cap = 0; cap < 64; cap++)
 		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) && errno == EINVAL)
 			break;
 	if (!change_user(ret) || !drop_caps())
 		return vl_error_os(errno, "cannot give up rights");
-	/* Before this the change of user would undo it. */
+	/* After the change of user, which would reset the first two. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return vl_error_os(errno, "cannot give up rights");
@@ -264,7 +264,7 @@ void vl_box_close_others(struct vl_box_fds *keep)
 	close_between(next, ~0U);
 }
 
-/* The host's kernel cannot be asked for them: by text. */
+/* The same by /proc/self/maps as text, for a host's kernel without PROCMAP_QUERY. */
 static void unmap_by_text(const struct vl_wire *w)
 {
 	FILE *f = fopen("/proc/self/maps", "re");

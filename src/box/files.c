@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Files that a broker opens for its worker. They come over the socket between the two. */
+/* Files that a broker opens for its worker, passed over the socket between the two. */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -39,7 +39,7 @@ struct vl_error *vl_box_pass_file(struct vl_box *b, int fd)
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof(fd));
 	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	/* One that takes none of them is not waited for. */
+	/* Do not wait for a worker that takes no files. */
 	if (sendmsg(vl_box_link(b), &p.msg, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)
 		return vl_error_os(errno, "cannot pass a file on");
 	return NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The system calls of a worker. What is not in the table fails with EPERM, so that a C
- * library that tries something else goes on; what only an attacker calls ends the
- * worker at once. The program is put together here, in microseconds: a view is soon done.
+ * The system calls of a worker. A call that is not in the table fails with EPERM, so that a C
+ * library can try something else; a call that only an attacker makes kills the worker. The BPF
+ * program is assembled here, which takes microseconds, as a whole view takes few milliseconds.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +65,7 @@ static const struct rule {
 	CALL(poll, ALLOW),
 	CALL(ppoll, ALLOW),
 	CALL(recvmsg, ALLOW),  /* files that the broker opens for it */
-	CALL(eventfd2, ALLOW), /* what stops the filler of a view */
+	CALL(eventfd2, ALLOW), /* stops the filler of a snapshot */
 	CALL_IF(fcntl, ALLOW, 1, ALL, F_DUPFD_CLOEXEC),
 	CALL_IF(ioctl, ALLOW, 1, IOCTL_TYPE, IOCTL_UFFD),
 	CALL_IF(ioctl, ALLOW, 1, IOCTL_TYPE, IOCTL_KVM),
@@ -100,7 +100,7 @@ static const struct rule {
 	CALL(clock_nanosleep, ALLOW),
 	CALL(nanosleep, ALLOW),
 	CALL(getrandom, ALLOW),
-	/* nobody honest calls these */
+	/* no honest worker calls these */
 	CALL(execve, KILL),
 	CALL(execveat, KILL),
 	CALL(fork, KILL),
@@ -135,10 +135,10 @@ static const struct rule {
 	CALL(open_by_handle_at, KILL),
 };
 
-/* So many rows are looked at one by one. */
+/* Rows in a leaf of the search tree. */
 #define LEAF 3
 
-/* A program under construction: some two instructions for a row, nine with a condition. */
+/* A program under construction: two instructions a row, nine with a condition. */
 struct program {
 	struct sock_filter insns[1024];
 	unsigned short nr;
@@ -158,7 +158,7 @@ static void load(struct program *p, size_t offset)
 	put(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
 }
 
-/* Half of an argument, in the host's byte order; else over the @skip that follow. */
+/* Compare half of an argument (host's byte order); if it differs, skip @skip instructions. */
 static void put_half(struct program *p, size_t offset, uint32_t mask, uint32_t value, uint8_t skip)
 {
 	load(p, offset);
@@ -166,7 +166,7 @@ static void put_half(struct program *p, size_t offset, uint32_t mask, uint32_t v
 	put(p, BPF_JMP | BPF_JEQ | BPF_K, value, 0, skip);
 }
 
-/* The number of the call is loaded before, and after. */
+/* The accumulator has the number of the call, before and after. */
 static void put_rule(struct program *p, const struct rule *r)
 {
 	size_t arg = offsetof(struct seccomp_data, args) + 8 * (size_t)r->arg;
@@ -185,7 +185,7 @@ static void put_rule(struct program *p, const struct rule *r)
 
 static void put_head(struct program *p)
 {
-	/* Calls of another architecture (int 0x80, x32): the table is not about them. */
+	/* Kill on calls of another ABI (int 0x80, x32): their numbers mean other calls. */
 	load(p, offsetof(struct seccomp_data, arch));
 	put(p, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
 	put(p, BPF_RET | BPF_K, KILL, 0, 0);
@@ -204,8 +204,8 @@ static int by_number(const void *a, const void *b)
 }
 
 /*
- * A tree: the kernel runs the program for each number there is when it is installed
- * (seccomp_cache_prepare), which takes longer than all else here if it goes through all rows.
+ * Build a search tree. On installation the kernel runs the program once for each system call
+ * number (seccomp_cache_prepare), which would take longer than all else here with a flat list.
  */
 static void put_rules(struct program *p, const struct rule *const *r, size_t nr)
 {
@@ -232,7 +232,7 @@ static void put_rules(struct program *p, const struct rule *const *r, size_t nr)
 
 int vl_box_filter_load(void)
 {
-	/* Signals go to threads of its own only. */
+	/* Signals only to threads of this process. */
 	const struct rule own = { SCMP_SYS(tgkill), ALLOW, 0, UINT64_MAX, (uint64_t)getpid() };
 	const struct rule *sorted[ARRAY_SIZE(rules) + 1] = { &own };
 	struct program p = { .nr = 0 };
@@ -240,7 +240,7 @@ int vl_box_filter_load(void)
 	size_t nr = 1;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
-		/* A call that has no number here fails as what has no row. */
+		/* A call without a number on this architecture needs no row. */
 		if (rules[i].nr >= 0)
 			sorted[nr++] = &rules[i];
 	qsort(sorted, nr, sizeof(sorted[0]), by_number);

@@ -14,7 +14,7 @@
 #include "../base/clock.h"
 #include "../syscall/answer.h"
 
-/* How often a worker that waits looks whether its broker is still there. */
+/* How often a waiting worker checks that its broker is still there. */
 #define LOOK_NS 200000000UL
 
 struct vl_wire *vl_wire_create(void)
@@ -38,7 +38,7 @@ struct vl_wire *vl_wire_create_file(int *fd_ret)
 	int fd = memfd_create("vlens-wire", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	struct vl_wire *w = NULL;
 
-	/* Nobody can cut it short under who has it mapped. */
+	/* Sealed: truncation would kill the processes that have it mapped (SIGBUS). */
 	if (fd >= 0 && !ftruncate(fd, sizeof(*w)) &&
 	    !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		w = vl_wire_map(fd);
@@ -105,7 +105,7 @@ void vl_message_put_error(struct vl_message *m, struct vl_error *err)
 	vl_error_destroy(err);
 }
 
-/* Text of the other side: one line, and nothing that a terminal would obey. */
+/* Copy a text of the other side as one line without control characters. */
 static void clean(char *ret, const char *text)
 {
 	size_t n = strnlen(text, VL_WIRE_TEXT - 1);
@@ -124,7 +124,7 @@ struct vl_error *vl_message_error(const struct vl_message *m)
 		return NULL;
 	clean(text, m->text);
 	clean(hint, m->hint);
-	/* No honest worker leaves it out. */
+	/* An honest worker always gives a text. */
 	if (!*text) {
 		strcpy(text, "the process that runs the guest's code gives no reason");
 		strcpy(hint, "try again");
@@ -141,7 +141,7 @@ struct vl_error *vl_message_error(const struct vl_message *m)
 	return *hint ? vl_error_hint(err, "%s", hint) : err;
 }
 
-/* The place of the next argument's @len bytes behind @at; false: there is none. */
+/* Align *@at for the next argument of @len bytes; false: it does not fit. */
 static bool place(uint64_t *at, uint64_t len)
 {
 	*at = (*at + 15) & ~15UL;

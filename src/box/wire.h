@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a broker and its worker say to each other: messages of a fixed size in one
- * shared page, with a window for what is longer, and a futex for each side to sleep on.
+ * The wire between a broker and its worker: messages of a fixed size in shared memory, windows
+ * for longer data, and a futex for each side to sleep on.
  *
- * The two take turns. The broker asks, and waits; the worker may ask back, any number
- * of times, before it replies. The worker's second thread (which fills pages) has a
- * channel of its own, which is served while the broker waits.
+ * The two take turns. The broker asks, and waits; the worker may ask back, any number of times,
+ * before it replies. The worker's second thread (which fills pages) has its own channel, which
+ * is served while the broker waits.
  *
- * The worker runs a hostile guest's code and may have been taken over by it. The broker
- * copies each message out of the shared page before it looks at it, and believes no
- * length, count or address in it.
+ * The worker may have been taken over by a hostile guest. The broker copies each message out of
+ * the shared memory before it reads it, and checks every length, count and address in it.
  */
 #ifndef VLENS_BOX_WIRE_H
 #define VLENS_BOX_WIRE_H
@@ -29,9 +28,9 @@ enum vl_channel_id { VL_CHANNEL_MAIN, VL_CHANNEL_PAGES, VL_NR_CHANNELS };
 #define VL_WIRE_ARGS 6
 #define VL_WIRE_VALUES 16
 
-/* Room in the window: for arguments of a call and its results, ... */
+/* Bytes of the window for arguments of a call and its results, ... */
 #define VL_WINDOW_MAIN ((2UL << 20) + 65536)
-/* ... and for what the worker asks back, on each channel. */
+/* ... and of the window for the worker's own questions, on each channel. */
 #define VL_WINDOW_BACK (1UL << 20)
 
 struct vl_wire_arg {
@@ -41,20 +40,20 @@ struct vl_wire_arg {
 };
 
 struct vl_message {
-	uint32_t op;	/* what is asked; in a reply VL_OP_REPLY */
-	uint32_t error; /* there is one: the next fields and the texts */
+	uint32_t op;	/* the request; in a reply VL_OP_REPLY */
+	uint32_t error; /* 1: the next three fields and the texts are an error */
 	int32_t code, os_errno;
 	uint64_t address;
 	uint64_t value[VL_WIRE_VALUES];
 	struct vl_wire_arg args[VL_WIRE_ARGS];
 	uint32_t nr_args;
 	struct vl_pause_account pauses; /* the broker's */
-	struct vl_sys sys;		/* the fields; not the operations */
+	struct vl_sys sys;		/* without the operations */
 	char text[VL_WIRE_TEXT];	/* name of the call, or the error's message */
 	char hint[VL_WIRE_TEXT];	/* "": none */
 };
 
-/* Any op of a worker that is not this one is a question of its own. */
+/* Any other op in a worker's message is a question to the broker. */
 #define VL_OP_REPLY 0
 
 struct vl_channel {
@@ -69,37 +68,36 @@ struct vl_wire {
 	unsigned char back[VL_NR_CHANNELS][VL_WINDOW_BACK] __attribute__((aligned(4096)));
 };
 
-/* Make one, shared with processes that are forked from now on. NULL: errno says why. */
+/* Make a wire, shared with processes that are forked from now on. NULL: errno says why. */
 struct vl_wire *vl_wire_create(void);
-/* Likewise, for another process, too: it maps *@fd_ret, whose size is fixed. */
+/* Make one that another process can map, too, by *@fd_ret, whose size is sealed. */
 struct vl_wire *vl_wire_create_file(int *fd_ret);
 struct vl_wire *vl_wire_map(int fd);
 void vl_wire_destroy(struct vl_wire *w);
 
 /*
- * Wait until *@word is no longer @seen, @timeout_ns at most. Returns early for a signal,
- * or for no reason.
+ * Wait until *@word differs from @seen, at most @timeout_ns. May return early.
  */
 void vl_wire_sleep(_Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns);
-/* Wake who sleeps on @word. */
+/* Wake the process that sleeps on @word. */
 void vl_wire_wake(_Atomic uint32_t *word);
 
 /* --- the worker's side --- */
 
-/* Say @m on a channel whose turn is ours. */
+/* Send @m on a channel whose turn is ours. */
 void vl_wire_say(struct vl_wire *w, enum vl_channel_id id, const struct vl_message *m);
 /*
- * Wait for the broker's next word on a channel. False: the broker is gone, as @link
- * tells, its end of a socket.
+ * Wait for the broker's next message on a channel. False: the broker has closed its end of the
+ * socket @link: it is gone.
  */
 bool vl_wire_hear(struct vl_wire *w, enum vl_channel_id id, int link, struct vl_message *ret);
 
 /* --- errors --- */
 
-/* Put @err, which may be NULL, into @m; ends it. */
+/* Put @err, which may be NULL, into @m, and destroy it. */
 void vl_message_put_error(struct vl_message *m, struct vl_error *err);
 /*
- * The error in @m, or NULL. Texts are cut at their room; a code that is none becomes
+ * The error in @m, or NULL. Texts that are too long are cut; an unknown code becomes
  * VL_ERR_CRASHED.
  */
 struct vl_error *vl_message_error(const struct vl_message *m);
@@ -111,12 +109,12 @@ struct vl_error *vl_message_error(const struct vl_message *m);
  */
 bool vl_message_put_args(struct vl_message *m, unsigned char *window, const struct vl_arg *args,
 			 size_t nr);
-/* Make arguments that point into @window of those in @m. False: they do not lie in it. */
+/* Turn the arguments in @m into ones that point into @window. False: one lies outside of it. */
 bool vl_message_args(const struct vl_message *m, unsigned char *window,
 		     struct vl_arg args_ret[VL_WIRE_ARGS]);
 /*
- * Copy back what call @name, which returned @ret, has put out, by our own @args: the same as
- * were put.
+ * Copy the output of call @name, which returned @ret, back to the buffers of @args: the same
+ * @args that vl_message_put_args() got, as the ones in the message are untrusted.
  */
 void vl_message_pull_args(const unsigned char *window, const char *name, const struct vl_arg *args,
 			  size_t nr, int64_t ret);
