@@ -13,15 +13,15 @@
 #define MAX_ERRNO 4095
 
 /*
- * Calls whose value says nothing about the buffer that they fill. All others
- * return 0, an error, or how much of the buffer is filled.
+ * Calls whose value is unrelated to the size of the buffer that they fill. All others return 0,
+ * an error, or the number of bytes filled.
  */
 static const struct {
 	const char *name;
 	int64_t max;
 	const char *note;
 } values[] = {
-	{ "ioctl", INT_MAX, "what the command says" },
+	{ "ioctl", INT_MAX, "depends on the command" },
 	{ "msgctl", INT_MAX, "an index or an identifier" },
 	{ "semctl", INT_MAX, "an index, an identifier or a semaphore's value" },
 	{ "shmctl", INT_MAX, "an index or an identifier" },
@@ -32,7 +32,7 @@ static const struct {
 
 int64_t vl_sys_check(const char *name, const struct vl_arg *args, size_t nr, int64_t ret)
 {
-	/* Descriptors, pids, counts; user ids take all 32 bits. */
+	/* Descriptors, pids, counts and user ids; these take all 32 bits. */
 	int64_t max = UINT32_MAX;
 	size_t i;
 
@@ -56,7 +56,7 @@ int64_t vl_sys_check(const char *name, const struct vl_arg *args, size_t nr, int
 	return ret < -MAX_ERRNO || ret > max ? -EIO : ret;
 }
 
-/* Calls whose value is how much of their one buffer they have filled. */
+/* Calls whose value is the number of bytes that they have put into their one buffer. */
 static const char *const counts[] = { "read", "pread64", "getdents64", "readlink", "readlinkat" };
 
 size_t vl_sys_filled(const char *name, const struct vl_arg *arg, int64_t ret)
@@ -99,7 +99,7 @@ struct vl_error *vl_sys_open_read(struct vl_sys *sys, const char *path, int flag
 	return err;
 }
 
-/* Brent's way: the entry that is compared with is exchanged after 1, 2, 4, 8 ... others. */
+/* Brent's algorithm: the entry to compare with is replaced after 1, 2, 4, 8 ... others. */
 int64_t vl_listed_add(struct vl_listed *l, const void *data, size_t len)
 {
 	int64_t ret = 0;

@@ -1,41 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What comes back through the port of sys.h, checked: it is a guest's word. */
+/* Checks of results that come through the port of sys.h: they are untrusted. */
 #ifndef VLENS_ANSWER_H
 #define VLENS_ANSWER_H
 
 #include "sys.h"
 
 /*
- * What a call @name returned, if a kernel that tells the truth can return it: an
- * error of [-4095, -1], or at most the length of the buffer that was to be filled;
- * else -EIO. It is a guest's word, and callers use it as a length.
+ * Check @ret, the result of call @name: an honest kernel returns an error in [-4095, -1], or at
+ * most the length of the buffer that is filled. Returns @ret, or -EIO if it is out of this
+ * range: callers use it as a length.
  */
 int64_t vl_sys_check(const char *name, const struct vl_arg *args, size_t nr, int64_t ret);
 
 /*
- * So much of @arg, which call @name had to fill, is filled after it returned @ret; never more
- * than there is.
+ * How many bytes of @arg call @name has filled, if it returned @ret; at most arg->len.
  */
 size_t vl_sys_filled(const char *name, const struct vl_arg *arg, int64_t ret);
 
-/* Make a call through the port. The only way: *@ret has passed vl_sys_check(). */
+/* Make a call through the port; *@ret has passed vl_sys_check(). Use no other way. */
 struct vl_error *vl_sys_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
 			     size_t nr, int64_t *ret);
 
-/* Likewise open_read of the port, or the two calls. */
+/* The same for open_read of the port, or for the two calls if it has none. */
 struct vl_error *vl_sys_open_read(struct vl_sys *sys, const char *path, int flags, void *buf,
 				  size_t len, int64_t *fd_ret, int64_t *n_ret);
 
-/* linux/dirent.h: struct linux_dirent64, what getdents64 gives */
+/* An entry that getdents64 gives: linux/dirent.h, struct linux_dirent64. */
 struct vl_dirent64 {
 	uint64_t ino;
-	int64_t off; /* where what follows this entry begins */
+	int64_t off; /* position of the next entry */
 	uint16_t reclen;
 	uint8_t type;
 	char name[];
 } __attribute__((packed));
 
-/* What was seen of a directory; all 0 at its beginning. */
+/* State of a check for loops in a directory; all 0 at its beginning. */
 struct vl_listed {
 	int64_t off; /* of the entry that later ones are compared with */
 	uint64_t name;
@@ -43,9 +42,9 @@ struct vl_listed {
 };
 
 /*
- * Add @len bytes of entries. Returns where what follows them begins, -EIO if they are no
- * entries, or -ELOOP if the directory leads back to itself, which shows before it was gone
- * around three times.
+ * Add @len bytes of entries. Returns the position of the next entry, -EIO if they are
+ * malformed, or -ELOOP if the directory leads back to itself, which is detected within three
+ * rounds.
  */
 int64_t vl_listed_add(struct vl_listed *l, const void *data, size_t len);
 

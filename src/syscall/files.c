@@ -9,10 +9,10 @@
 #include "answer.h"
 
 #define DEFAULT_TRIES 4
-/* So often the guest may have changed under a read, whatever the port says of it. */
+/* Retries because the guest changed during the read, before the read fails. */
 #define MAX_MISSED 64
 
-/* One read: well within the window that a clone has for user buffers. */
+/* Bytes of one read: well within the window that a clone has for user buffers. */
 #define CHUNK (512u << 10)
 
 /* Open @path at @offset in the open epoch. A kernel's errno goes to @ret->error. */
@@ -22,10 +22,10 @@ static struct vl_error *open_at(struct vl_sys *sys, const char *path, uint64_t o
 	struct vl_error *err;
 	int64_t pos = 0;
 
-	/* Not to wait for the other end of a FIFO, nor for a record of /proc/kmsg. */
+	/* O_NONBLOCK: do not wait for the other end of a FIFO, or for a record of /proc/kmsg. */
 	err = VL_SYS_CALL(sys, "openat", fd_ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
 			  VL_ARG_INT(O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC), VL_ARG_INT(0));
-	/* lseek and read, not pread: all files of /proc that are long can do that. */
+	/* lseek and read work for all long files of /proc; pread does not. */
 	if (!err && *fd_ret >= 0 && offset)
 		err = VL_SYS_CALL(sys, "lseek", &pos, VL_ARG_INT(*fd_ret), VL_ARG_INT(offset),
 				  VL_ARG_INT(SEEK_SET));
@@ -64,7 +64,7 @@ static struct vl_error *read_once(struct vl_sys *sys, const char *path, uint64_t
 	return err;
 }
 
-/* Files of /proc and /sys are on no disk; with others a call that would sleep waits for one. */
+/* Outside of /proc and /sys, a read that would sleep waits for a disk: say so. */
 static struct vl_error *on_disk(const struct vl_sys *sys, const char *path, struct vl_error *err)
 {
 	if (err->code != VL_ERR_BLOCKED || sys->missed || !strncmp(path, "/proc/", 6) ||
@@ -88,14 +88,14 @@ struct vl_error *vl_file_read(struct vl_sys *sys, const char *path, uint64_t off
 		if (!err || (err->code != VL_ERR_BLOCKED && err->code != VL_ERR_CRASHED))
 			return err;
 		/*
-		 * What came before the failure is good; the next piece begins
-		 * with the call that failed, and has tries of its own.
+		 * The bytes before the failure are valid. The next piece begins at the call
+		 * that failed, with a new number of tries.
 		 */
 		if (ret->len && !sys->missed) {
 			vl_error_destroy(err);
 			return NULL;
 		}
-		/* That the guest changed says nothing: the port gives up on that itself. */
+		/* A change of the guest is no failure of the call: the port limits such retries. */
 		if (sys->missed ? ++missed > MAX_MISSED : !--tries)
 			return on_disk(sys, path, err);
 		vl_error_destroy(err);

@@ -11,23 +11,23 @@
 #include "sys.h"
 
 struct vl_file_options {
-	/* Fresh epochs tried before a call counts as failed; 0: 4. */
+	/* New epochs tried before a call counts as failed; 0: 4. */
 	int tries;
 };
 
-/* What one reading brought; always filled in, also with an error. */
+/* The result of one read; always filled in, also with an error. */
 struct vl_file_piece {
 	size_t len;	      /* bytes in the buffer */
 	bool end;	      /* the end of the file is reached */
 	int error;	      /* errno that the guest's kernel answered with, else 0 */
-	unsigned int retries; /* fresh epochs that were needed */
+	unsigned int retries; /* further epochs that were needed */
 };
 
 /*
- * Read from file @path of the guest, from byte @offset on, until @size bytes
- * are in @buf or the file ends (@opts NULL: as if all were 0). All of it is of one
- * epoch, which is over on return. What the file has on its disk only is not read: such a call
- * would sleep (VL_ERR_BLOCKED); the bytes before it are in @ret.
+ * Read file @path of the guest, from byte @offset on, until @size bytes are in @buf or the file
+ * ends. @opts may be NULL, as if all were 0. All bytes are of one epoch, which has ended on
+ * return. Data that is only on the guest's disk cannot be read, as the call would sleep
+ * (VL_ERR_BLOCKED); the bytes before are in @ret.
  */
 struct vl_error *vl_file_read(struct vl_sys *sys, const char *path, uint64_t offset,
 			      const struct vl_file_options *opts, void *buf, size_t size,

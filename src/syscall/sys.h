@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A port through which a kernel answers system calls. A guest implements it (guest/);
- * the tests implement it over the host's own kernel, so that the redirection can be tested
- * with no guest.
+ * The port: an interface through which a kernel answers system calls. A guest implements it
+ * (guest/); the tests implement it over the host's kernel, to test redirection without a guest.
  */
 #ifndef VLENS_SYS_H
 #define VLENS_SYS_H
@@ -13,8 +12,8 @@
 
 #include "../error.h"
 
-/* One argument of a system call: a plain value, or a buffer of ours that the
- * kernel shall find at a user address. */
+/* One argument of a system call: a plain value, or a buffer of ours that the kernel sees at a
+ * user address. */
 struct vl_arg {
 	enum {
 		VL_INT,	  /* value */
@@ -44,51 +43,49 @@ enum vl_executor {
 	VL_EXECUTOR_UNICORN,
 };
 
-/* Room for why KVM was not taken. */
+/* Size of the text that says why KVM was not used. */
 #define VL_EXECUTOR_WHY 160
 
 struct vl_sys_ops {
 	/*
-	 * Run system call @name (the name of its handler less the prefix:
-	 * "openat", "newuname", "newfstatat", "pread64") with up to six
-	 * arguments. *@ret is what the kernel returned: a value or -errno. An
-	 * error means that the kernel gave no answer: VL_ERR_BLOCKED (it would
-	 * have slept), VL_ERR_CRASHED; what the call did before is then
-	 * undefined and the epoch must end. VL_ERR_TARGET: the guest is gone.
+	 * Run system call @name (the name of its handler without the prefix: "openat",
+	 * "newuname", "newfstatat", "pread64") with up to six arguments. *@ret is the kernel's
+	 * result: a value or -errno. An error means that the kernel gave no answer:
+	 * VL_ERR_BLOCKED (it would have slept), VL_ERR_CRASHED; the state is then undefined and
+	 * the epoch must end. VL_ERR_TARGET: the guest is gone.
 	 */
 	struct vl_error *(*call)(struct vl_sys *sys, const char *name, const struct vl_arg *args,
 				 size_t nr, int64_t *ret);
 	/*
-	 * Open @path and read its first @len bytes: openat(AT_FDCWD, @path, @flags) and read() of
-	 * what that opened, in one step. *@fd_ret and *@n_ret are what the two returned; the second
-	 * is -EBADF where the first failed. NULL: two calls do the same.
+	 * Open @path and read its first @len bytes in one step: openat(AT_FDCWD, @path, @flags)
+	 * and read(). *@fd_ret and *@n_ret are the two results; the second is -EBADF if the first
+	 * is an error. NULL: the caller makes two calls.
 	 */
 	struct vl_error *(*open_read)(struct vl_sys *sys, const char *path, int flags, void *buf,
 				      size_t len, int64_t *fd_ret, int64_t *n_ret);
 	/*
-	 * Before what the calls returned is handed on: is it of one moment, as far as
-	 * that can be had? VL_ERR_BLOCKED: it is not, and is to be asked again in an
-	 * epoch of its own; `missed` is set. NULL where answers always are.
+	 * To be called before results are handed on: are they of one moment, as far as that is
+	 * possible? VL_ERR_BLOCKED: no; ask again in a new epoch; `missed` is set. NULL: results
+	 * always are.
 	 */
 	struct vl_error *(*settle)(struct vl_sys *sys);
 	/*
-	 * A pointer inside a structure (struct iovec, struct msghdr): put @len
-	 * bytes where the kernel can see them and return the user address; 0
-	 * when there is no room. Valid until the next call of `reset`.
+	 * For a pointer inside a structure (struct iovec, struct msghdr): put @len bytes where
+	 * the kernel can read them and return their user address; 0 if there is no space. Valid
+	 * until the next `reset`.
 	 */
 	uint64_t (*push)(struct vl_sys *sys, const void *buf, size_t len);
-	/* Read back what the kernel wrote at a pushed address. */
+	/* Read @len bytes at a pushed address, which the kernel may have written. */
 	void (*pull)(struct vl_sys *sys, uint64_t addr, void *buf, size_t len);
 	void (*reset)(struct vl_sys *sys);
 	/*
-	 * An epoch is one consistent view: begin takes it (nothing when one is
-	 * open), end gives it up; a guest that was held meanwhile runs again.
-	 * Descriptors do not survive an epoch.
+	 * An epoch is one look at the guest. begin opens it (does nothing if one is open); end
+	 * closes it, and a guest that was held runs again. Descriptors end with the epoch.
 	 */
 	struct vl_error *(*begin)(struct vl_sys *sys);
 	/*
-	 * Where `alone`: begin to open an epoch, which begin then waits for, or end gives up. NULL:
-	 * there is no such thing.
+	 * If `alone`: start to open an epoch in the background; begin waits for it, end gives it
+	 * up. NULL: not supported.
 	 */
 	void (*prepare)(struct vl_sys *sys);
 	void (*end)(struct vl_sys *sys);
@@ -105,13 +102,13 @@ struct vl_sys {
 	const struct vl_sys_ops *ops;
 	uint64_t epoch; /* counts up at each end */
 	int open;	/* an epoch is open */
-	int ready;	/* an epoch begins at once and holds nobody: it may be early */
-	int alone;	/* nobody has to help it begin */
-	int brief;	/* the epoch had its answers: it is to end now */
-	int steady;	/* all answers of the epoch are of one moment: nothing is to settle */
-	int missed;	/* no answer, as the guest changed: that says nothing of it */
+	int ready;	/* an epoch begins at once and pauses nothing: it may begin early */
+	int alone;	/* an epoch begins without help of the broker */
+	int brief;	/* the epoch should end now */
+	int steady;	/* all answers of the epoch are of one moment: settle is not needed */
+	int missed;	/* the last call failed because the guest changed: retry it */
 	struct vl_identity self; /* valid inside an epoch */
-	/* Nobody else has files open here: close_range() may take all above 2. */
+	/* All open files above 2 are the caller's: close_range() may close them all. */
 	int own_files;
 };
 
