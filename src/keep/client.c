@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The tool's side: finds or starts a keeper, forks the program, waits for its end. */
+/* The tool's side of a keeper: finds or starts it, forks the program, waits for its end. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -19,20 +19,20 @@
 #include "../redirect/terminal.h"
 #include "proto.h"
 
-/* A program that waits for its keeper, and what we hold of both. */
+/* A run of a program under a keeper. */
 struct run {
-	int lock, link; /* of the keeper; -1: none */
+	int lock, link; /* the keeper's lock and socket; -1: none */
 	pid_t keeper;
 	struct vl_child child; /* pid -1: none */
 	struct vl_terminal terminal;
-	bool lost; /* the keeper is */
-	bool over; /* the program has ended, with this status, as a shell has it */
-	int status;
+	bool lost;  /* the keeper has died */
+	bool over;  /* the program has ended, with @status */
+	int status; /* as a shell has it */
 };
 
 /* --- finding and starting --- */
 
-/* In the child: become a keeper, with nothing of the tool but the connection. */
+/* In the child: become a keeper, which keeps only the connection to the tool. */
 static void __attribute__((noreturn)) become(char *const *argv, int link)
 {
 	sigset_t none;
@@ -57,7 +57,7 @@ static void __attribute__((noreturn)) become(char *const *argv, int link)
 	_exit(127);
 }
 
-/* Start keeper number @slot; its end of a new connection, or -1. */
+/* Start keeper number @slot. Returns our end of a new connection to it, or -1. */
 static int start(const struct vl_keep_options *k, unsigned int slot, pid_t *pid_ret)
 {
 	char number[16];
@@ -74,8 +74,8 @@ static int start(const struct vl_keep_options *k, unsigned int slot, pid_t *pid_
 	memcpy(argv, k->command, nr * sizeof(*argv));
 	snprintf(number, sizeof(number), "%u", slot);
 	argv[nr] = number;
-	/* Twice, so that nobody who waits for children meets it. The one in between
-	 * says who it is. */
+	/* Fork twice, so that a caller that waits for its children does not find the keeper. The
+	 * intermediate child sends the keeper's pid. */
 	pid = fork();
 	if (!pid) {
 		pid = fork();
@@ -95,7 +95,7 @@ static int start(const struct vl_keep_options *k, unsigned int slot, pid_t *pid_
 	return sv[0];
 }
 
-/* A keeper of our own, as long as we hold r->lock. */
+/* Get a keeper, which is ours as long as we hold r->lock. */
 static bool find_keeper(const struct vl_keep_options *k, const char *key, struct run *r)
 {
 	for (unsigned int slot = 0; slot < VL_KEEP_SLOTS; slot++) {
@@ -120,19 +120,19 @@ static void stop_too(struct run *r)
 	static const struct vl_link word = { .word = VL_LINK_CONTINUE };
 	siginfo_t si = { 0 };
 
-	/* Its end is not taken: the pid stays its own until we are done. */
+	/* Do not reap it here: its pid must stay valid until we are done. */
 	if (!r->terminal.stop || waitid(P_PID, (id_t)r->child.pid, &si, WSTOPPED | WNOHANG) ||
 	    !si.si_pid)
 		return;
 	r->terminal.stop = false;
 	kill(getpid(), SIGSTOP);
-	/* Perhaps only we were continued. */
+	/* Perhaps only we were continued: let the keeper continue the program. */
 	send(r->link, &word, sizeof(word), MSG_NOSIGNAL);
 }
 
 /*
- * Has the program ended? If the keeper traces it, we see that only after the
- * keeper; if not yet (a guest that is long in opening), Ctrl-C ends it like this.
+ * Has the program ended? If the keeper traces it, the keeper sees that first. Before that (while
+ * the guest is being opened) only we see an end, such as by Ctrl-C.
  */
 static void look_after_program(struct run *r)
 {
@@ -151,7 +151,7 @@ static void take_signals(struct run *r)
 	look_after_program(r);
 }
 
-/* A shell gives the terminal to another of its groups: @m, if the keeper says so. */
+/* If @m asks for it: give the terminal to another process group of the program (a shell). */
 static bool give_terminal(struct run *r, const struct vl_keep_message *m)
 {
 	struct vl_link word;
@@ -166,12 +166,12 @@ static bool give_terminal(struct run *r, const struct vl_keep_message *m)
 	return true;
 }
 
-/* When the program has ended, so long for the keeper to say so. */
+/* Timeout for the keeper to report the program's end. */
 #define OVER_TIMEOUT_MS 1000
-/* A keeper may have the last program's remains to see to. */
+/* Timeout for it to take a request: it may still clean up after the last program. */
 #define TAKE_TIMEOUT_MS 5000
 
-/* Wait for a message of the keeper, @timeout ms or (-1) for ever. False: there is none. */
+/* Wait for a message of the keeper, @timeout ms or (-1) for ever. False: none came. */
 static bool wait_message(struct run *r, struct vl_keep_message *m, int timeout)
 {
 	struct pollfd p[2] = { { r->link, POLLIN, 0 }, { r->terminal.fd, POLLIN, 0 } };
@@ -199,7 +199,7 @@ static struct vl_error *gone(void)
 			     "try again, or without one: --keep=0");
 }
 
-/* What the keeper says about the run. */
+/* Take the keeper's report of the run apart; returns the error in it. */
 static struct vl_error *take_reply(struct vl_keep_message *m, int *status_ret,
 				   struct vl_stats *stats_ret,
 				   struct vl_redirect_stats *redirect_ret)
@@ -270,17 +270,17 @@ static struct vl_error *run(const struct vl_keep_options *k, const struct vl_red
 	close(r->child.sock);
 	vl_keep_get(m, &word, sizeof(word));
 	*used_ret = *used_ret && word == VL_KEEP_TAKEN;
-	m->len = 0; /* as long as there is no reply */
+	m->len = 0; /* no reply yet */
 	if (*used_ret && wait_message(r, m, -1))
 		return NULL;
 	if (*used_ret && r->lost)
 		return gone();
-	/* The keeper is alive, and did not come to it. */
+	/* Without a report its status is all there is: do not run it again. */
 	*used_ret |= r->over;
 	return NULL;
 }
 
-/* Let go of everything; what is left of the program ends. */
+/* Release everything, and end what is left of the program. */
 static void clean_up(struct run *r)
 {
 	if (r->link >= 0)
@@ -288,7 +288,7 @@ static void clean_up(struct run *r)
 	if (r->lock >= 0)
 		close(r->lock);
 	if (r->child.pid > 0) {
-		/* It has ended, or never began: a zombie does not mind. */
+		/* It has ended, or was never executed. */
 		kill(r->child.pid, SIGKILL);
 		while (waitpid(r->child.pid, NULL, 0) < 0 && errno == EINTR)
 			;
@@ -297,8 +297,8 @@ static void clean_up(struct run *r)
 }
 
 /*
- * A guest that is to be suspended is held by its monitor, which has no room for two: a keeper
- * would have it for all the time it stays.
+ * To suspend a guest takes its monitor, which accepts one connection at a time: a keeper would
+ * hold that as long as it stays. So only the other ways to pause have a keeper.
  */
 static bool is_for_keeper(const struct vl_keep_options *k)
 {
@@ -306,7 +306,7 @@ static bool is_for_keeper(const struct vl_keep_options *k)
 	       (k->guest.target.pause == VL_PAUSE_AUTO || k->guest.target.pause == VL_PAUSE_FREEZE);
 }
 
-/* An idle keeper answers in microseconds, and makes the next worker in some milliseconds. */
+/* Ample: an idle keeper answers in microseconds, or makes a worker in some milliseconds. */
 #define BORROW_TIMEOUT_MS 100
 
 static struct vl_box *borrow(const char *key, uint64_t print)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The keeper's side: waits for tools, one after the other, and supervises their programs. */
+/* The keeper itself: waits for tools, one after the other, and supervises their programs. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -15,9 +15,9 @@
 #include "../base/dirs.h"
 #include "proto.h"
 
-/* An environment is what exec can pass. */
+/* Bytes of the largest environment that exec can pass. */
 #define ENVIRON_MAX (6u << 20)
-/* How long a request may take from the connection on; both are one message. */
+/* Timeout for the request, from the connection on. */
 #define REQUEST_MS 1000
 
 struct keeper {
@@ -31,12 +31,12 @@ struct keeper {
 	struct vl_guest *guest; /* NULL until the first request */
 	struct vl_keep_self self;
 	struct vl_keep_message in, out;
-	bool end; /* serve no more */
+	bool end; /* serve no more tools */
 
-	/* Workers for raw views (guest/spare.h), from when the first tool asks for one. */
-	bool lends;
-	struct vl_box *spare, *lent; /* that waits, that is away; NULL: none is */
-	int loan;		     /* the connection to who has that; -1 */
+	/* Workers for raw views (guest/spare.h). */
+	bool lends;		     /* a tool has asked for one: keep a spare */
+	struct vl_box *spare, *lent; /* one that waits, one that a tool has; NULL: none */
+	int loan;		     /* connection to the tool that has @lent; -1: none */
 };
 
 /* One request, taken apart. */
@@ -56,14 +56,14 @@ static void request_deinit(struct request *r)
 	free(r->envp);
 }
 
-/* The environment of the tool, which its program has as well. */
+/* Read the environment of the tool, which is also its program's. */
 static bool read_environ(struct request *r)
 {
 	size_t len = 0, nr = 0, i = 0;
 	char path[64];
 	FILE *f;
 
-	/* A file of /proc does not say how large it is. */
+	/* The size of a file of /proc is not known ahead. */
 	snprintf(path, sizeof(path), "/proc/%d/environ", (int)r->tool);
 	f = fopen(path, "re");
 	r->environ = f ? malloc(ENVIRON_MAX + 1) : NULL;
@@ -84,8 +84,8 @@ static bool read_environ(struct request *r)
 }
 
 /*
- * Take the message of the tool at @link apart; false: it is none that we serve. Another build that
- * has a program (@program) needs our place.
+ * Parse the message of the tool at @link; false: we do not serve it. If it comes from another
+ * build and has a program (@program), we end, to make way for a keeper of that build.
  */
 static bool parse(struct keeper *kp, int link, bool program, struct request *r)
 {
@@ -97,7 +97,7 @@ static bool parse(struct keeper *kp, int link, bool program, struct request *r)
 		return false;
 	r->tool = peer.pid;
 	vl_keep_get(m, &r->q, sizeof(r->q));
-	/* Another build of vlens may put other things behind this. */
+	/* In another build of vlens the rest of the message may differ. */
 	if (m->bad || memcmp(&r->q.self, &kp->self, sizeof(kp->self))) {
 		kp->end |= program;
 		return false;
@@ -127,12 +127,12 @@ static struct vl_error *open_guest(struct keeper *kp, const char *label,
 	if (err)
 		return err;
 	kp->pidfd = (int)syscall(SYS_pidfd_open, vl_guest_pid(kp->guest), 0);
-	/* A dump after all, and the next time perhaps another one. */
+	/* It is a dump after all, and the file may be another one the next time. */
 	kp->end = !vl_guest_is_live(kp->guest);
 	return NULL;
 }
 
-/* The guest for @r: it is open, and its last run is over. */
+/* Context of next_run(). */
 struct next {
 	struct keeper *kp;
 	const struct request *r;
@@ -147,7 +147,7 @@ static struct vl_error *next_run(void *ctx)
 	err = vl_guest_next(kp->guest, n->r->q.has_label ? n->r->label : NULL, &n->r->q.budget,
 			    n->r->q.freeze);
 	kp->end |= err != NULL;
-	/* For what was stopped there. */
+	/* Start a new worker, if vl_guest_next() has stopped the last one. */
 	vl_guest_sys(kp->guest);
 	return err;
 }
@@ -179,7 +179,7 @@ static struct vl_error *serve(struct keeper *kp, const struct request *r, int li
 	err = vl_redirect_serve(vl_guest_sys(kp->guest), &o, &client, &status, &reply->redirect);
 	reply->status = status;
 	vl_guest_stats(kp->guest, &reply->stats);
-	/* Whoever comes next is to begin anew. */
+	/* The guest is gone: the next tool needs a new keeper. */
 	if (err && err->code == VL_ERR_TARGET)
 		kp->end = true;
 	return err;
@@ -225,7 +225,7 @@ static void serve_and_tell(struct keeper *kp, const struct request *r, int link,
 		kp->end = true;
 	else
 		err = serve(kp, r, link, sock, again, &reply);
-	/* The tool's end may be what others wait for. */
+	/* Before the tool ends, as another one may wait for that to use the monitor. */
 	if (kp->guest)
 		vl_guest_hang_up(kp->guest);
 	put_reply(&kp->out, &reply, err);
@@ -234,7 +234,7 @@ static void serve_and_tell(struct keeper *kp, const struct request *r, int link,
 	if (kp->kept.mounts >= 0)
 		close(kp->kept.mounts);
 	kp->kept.mounts = -1;
-	/* What the run taught is stored when no tool waits for it, and the next run begun. */
+	/* Now that no tool waits: store what the run has learned, and begin the next run. */
 	if (kp->guest)
 		kp->end |= vl_discard(vl_guest_next(kp->guest, r->q.has_label ? r->label : NULL,
 						    &r->q.budget, r->q.freeze));
@@ -242,7 +242,7 @@ static void serve_and_tell(struct keeper *kp, const struct request *r, int link,
 
 /* --- workers that are lent --- */
 
-/* Have one that waits. One at a time is away: a second tool has one of its own. */
+/* Have a spare worker, unless one is lent: a second tool makes its own. */
 static void make_spare(struct keeper *kp)
 {
 	if (kp->lends && !kp->spare && !kp->lent && kp->guest && !kp->end)
@@ -259,14 +259,14 @@ static void end_spares(struct keeper *kp)
 	kp->loan = -1;
 }
 
-/* The tool at @link wants one; true: it has it, and stays connected. */
+/* Lend the spare to the tool at @link; true: done, and the tool stays connected. */
 static bool lend(struct keeper *kp, int link, uint64_t print)
 {
 	kp->lends = true;
 	if (!kp->spare || !kp->guest || print != vl_guest_print(kp->guest))
 		return false;
 	if (!vl_box_lend(kp->spare, link)) {
-		/* It has died: the next one will be better. */
+		/* It has died, or is not ready: end it. The loop makes a new one. */
 		end_spares(kp);
 		return false;
 	}
@@ -310,7 +310,7 @@ static struct vl_error *listen_at(struct keeper *kp)
 	kp->path = vl_keep_path(kp->key, kp->slot, "sock");
 	if (!kp->path || !vl_keep_address(kp->path, &address))
 		return vl_error_new(VL_ERR_OS, "the run directory's path is too long for a socket");
-	/* The tool that started us holds the lock: nobody else is about to. */
+	/* The tool that started us holds the lock, so no other keeper uses the path. */
 	unlink(kp->path);
 	kp->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (kp->listener < 0 || bind(kp->listener, (struct sockaddr *)&address, sizeof(address)) ||
@@ -319,8 +319,8 @@ static struct vl_error *listen_at(struct keeper *kp)
 	return NULL;
 }
 
-/* Go, unless a tool is about to ask: it has the lock then. */
-static bool go(struct keeper *kp)
+/* Remove our files, unless a tool holds the lock and so is about to ask. True: removed. */
+static bool leave(struct keeper *kp)
 {
 	int lock = vl_keep_lock(kp->key, kp->slot);
 	char *path;
@@ -349,21 +349,21 @@ static void loop(struct keeper *kp)
 		int nr, link;
 
 		make_spare(kp);
-		/* It never writes there: readable is that it has ended. */
+		/* The worker never writes there: the link gets readable when it has ended. */
 		if (kp->spare)
 			p[3].fd = vl_box_link(kp->spare);
 		nr = poll(p, 4, kp->end ? 20 : (int)kp->seconds * 1000);
 		if (nr < 0 && errno != EINTR)
 			return;
-		/* One that ended by itself is not made again for nobody. */
+		/* A spare that ended by itself is not made again until a tool asks. */
 		if (nr > 0 && p[3].revents)
 			kp->lends = false;
 		if (nr > 0 && (p[2].revents || p[3].revents))
 			end_spares(kp);
-		/* A tool at work is something to do. */
+		/* Not idle: a tool still uses our worker. */
 		if (!nr && kp->lent && !kp->end)
 			continue;
-		if ((!nr || kp->end || (nr > 0 && p[1].revents)) && go(kp))
+		if ((!nr || kp->end || (nr > 0 && p[1].revents)) && leave(kp))
 			return;
 		if (nr <= 0 || !p[0].revents)
 			continue;
@@ -398,13 +398,13 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 		err = listen_at(&kp);
 	vl_keep_self(&kp.self);
 	fcntl(VL_KEEP_FD, F_SETFD, FD_CLOEXEC);
-	/* Who starts one has a program. */
+	/* The tool that started us has a program to run. */
 	if (!err)
 		take_tool(&kp, VL_KEEP_FD);
 	else if (kp.out.data)
 		answer(&kp, VL_KEEP_FD, VL_KEEP_DECLINED);
 	close(VL_KEEP_FD);
-	/* Nothing of where the tool was started is to be kept busy. */
+	/* Do not keep the tool's working directory busy. */
 	if (!err && !chdir("/"))
 		loop(&kp);
 	end_spares(&kp);

@@ -19,9 +19,9 @@
 #include "../base/hash.h"
 #include "../host/drivers.h"
 
-/* So long a keeper may take to have room for one more connection. */
+/* Timeout for a keeper to accept a connection. */
 #define DIAL_US 100000
-/* Longer than vl_keep_is_idle() holds a lock. */
+/* Longer than vl_keep_is_idle() holds the lock. */
 #define LOOK_US 200
 
 struct vl_error *vl_keep_message_init(struct vl_keep_message *m)
@@ -154,7 +154,7 @@ char *vl_keep_key(const struct vl_keep_options *k)
 
 char *vl_keep_path(const char *key, unsigned int slot, const char *suffix)
 {
-	/* The name of a file, nothing that must be safe: the key itself is compared. */
+	/* Keys may collide here: a keeper compares the key itself. */
 	return vl_run_path("keep-%016" PRIx64 ".%u.%s", vl_hash_text(key), slot, suffix);
 }
 
@@ -167,7 +167,7 @@ bool vl_keep_address(const char *path, struct sockaddr_un *ret)
 	return true;
 }
 
-/* The number of a namespace of ours, "mnt:[4026531841]"; to open it would take 10 times as long. */
+/* The number of our namespace, from "mnt:[4026531841]"; to open it takes 10 times as long. */
 static uint64_t namespace_of(const char *link)
 {
 	char text[64];
@@ -211,14 +211,14 @@ int vl_keep_lock(const char *key, unsigned int slot)
 		if (flock(fd, LOCK_EX | LOCK_NB)) {
 			close(fd);
 			fd = -1;
-			/* Somebody may just have looked (vl_keep_is_idle()). */
+			/* vl_keep_is_idle() may hold it for an instant: try once more. */
 			if (!patient)
 				break;
 			patient = false;
 			usleep(LOOK_US);
 			continue;
 		}
-		/* A keeper that ended meanwhile has taken the file away: not the lock. */
+		/* A keeper that ended meanwhile has unlinked the file: lock the new one. */
 		if (!fstat(fd, &st) && st.st_nlink)
 			break;
 		close(fd);
@@ -230,7 +230,7 @@ int vl_keep_lock(const char *key, unsigned int slot)
 bool vl_keep_is_idle(const char *key, unsigned int slot)
 {
 	char *path = vl_keep_path(key, slot, "lock");
-	/* Made by the tool that started the keeper. */
+	/* The file exists: the tool that started the keeper made it. */
 	int fd = path ? open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW) : -1;
 	bool idle = fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB);
 
@@ -242,7 +242,7 @@ bool vl_keep_is_idle(const char *key, unsigned int slot)
 
 int vl_keep_dial(const char *key, unsigned int slot, pid_t *pid_ret)
 {
-	/* Of one that hangs the queue is full at some time. */
+	/* The queue of a keeper that hangs fills up: use a timeout. */
 	const struct timeval soon = { 0, DIAL_US }, ever = { 0, 0 };
 	char *path = vl_keep_path(key, slot, "sock");
 	struct sockaddr_un address;

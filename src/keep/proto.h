@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a tool and a keeper say to each other, over a SOCK_SEQPACKET connection of
- * the same user on the same host, both the same program (or the keeper declines):
+ * The protocol between a tool and a keeper, over a local SOCK_SEQPACKET connection. Both have the
+ * same user and are the same program; else the keeper declines.
  *
  *	tool:   struct vl_keep_request, its strings; the child's socket (child.h)
  *		is passed along
- *	keeper: uint32_t VL_KEEP_TAKEN, or VL_KEEP_DECLINED: nothing is done, and
- *		nothing else is said
+ *	keeper: uint32_t VL_KEEP_TAKEN, or VL_KEEP_DECLINED: it does nothing, and
+ *		sends nothing else
  *	both:   struct vl_link, any number of times (redirect.h)
  *	keeper: struct vl_keep_reply, its strings, when the program has ended
  *
- * A tool that closes early ends the program; a keeper that does has died. One
- * that does not take a request in time hangs, and is let alone.
+ * If the tool closes early, the program ends; if the keeper does, it has died. A keeper that
+ * does not take a request in time hangs: the tool goes on without it.
  *
- * Or, of a tool that mirrors no program:
+ * For a tool that mirrors no program:
  *
  *	tool:   struct vl_keep_request with `borrows`
  *	keeper: a worker (vl_box_lend()), or VL_KEEP_DECLINED
@@ -28,12 +28,12 @@
 
 #include "keep.h"
 
-/* A message fits in the kernel's default for a socket's buffer (212992). */
+/* In bytes: fits in the kernel's default buffer of a socket (212992). */
 #define VL_KEEP_MESSAGE_MAX 131072
 
-/* Who one is: a keeper serves only tools with the same. */
+/* The identity of a process: a keeper serves only tools with the same one. */
 struct vl_keep_self {
-	uint64_t program[3];	/* device, inode and time of change of the executable */
+	uint64_t program[3];	/* device, inode and ctime of the executable */
 	uint64_t namespaces[4]; /* mnt, pid, user, net */
 	uint64_t root;		/* the root directory's inode */
 	uint64_t uid;
@@ -43,7 +43,7 @@ struct vl_keep_request {
 	struct vl_keep_self self;
 	int32_t pid; /* of the program */
 	uint32_t borrows;
-	uint64_t print; /* vl_guest_print(), if so */
+	uint64_t print; /* with @borrows: vl_guest_print() */
 	uint32_t seconds;
 	int32_t idle_ms, tries, no_pin, raw_names; /* as in struct vl_redirect_options */
 	uint32_t has_label, has_files, nr_paths, freeze;
@@ -66,7 +66,7 @@ struct vl_keep_reply {
 	/* Strings: message, hint. */
 };
 
-/* A message that is put together or taken apart. */
+/* A message that is being built or parsed. */
 struct vl_keep_message {
 	char *data; /* VL_KEEP_MESSAGE_MAX bytes */
 	size_t len, at;
@@ -86,22 +86,22 @@ bool vl_keep_send(int sock, const struct vl_keep_message *m, int fd);
 /* Receive one; false at the end of the connection. *@fd_ret is -1 if none came along. */
 bool vl_keep_receive(int sock, struct vl_keep_message *m, int *fd_ret);
 
-/* What makes two calls the same guest: malloc'ed; NULL: without memory. */
+/* The key of a guest: equal keys can share a keeper. malloc'ed; NULL: no memory. */
 char *vl_keep_key(const struct vl_keep_options *k);
-/* The files of keeper @slot of @key, malloc'ed; NULL: there can be none. */
+/* The path of a file of keeper @slot of @key, malloc'ed; NULL: there is no run directory. */
 char *vl_keep_path(const char *key, unsigned int slot, const char *suffix);
 /* The address of the socket at @path; false: too long for one. */
 bool vl_keep_address(const char *path, struct sockaddr_un *ret);
 void vl_keep_self(struct vl_keep_self *ret);
 
 /*
- * Lock keeper number @slot of @key for a tool, or for its end: a descriptor; -1:
- * somebody else has it, -2: there is no place for it.
+ * Lock keeper number @slot of @key, for a tool or for its end. Returns a descriptor; -1: another
+ * process has the lock; -2: the file cannot be opened.
  */
 int vl_keep_lock(const char *key, unsigned int slot);
-/* Has it a keeper that serves no tool now? */
+/* Is there a keeper number @slot of @key that serves no tool now? */
 bool vl_keep_is_idle(const char *key, unsigned int slot);
-/* A connection to it, -1: there is none. *@pid_ret is the keeper's. */
+/* Connect to it. Returns a socket; -1: there is no keeper. *@pid_ret is the keeper's pid. */
 int vl_keep_dial(const char *key, unsigned int slot, pid_t *pid_ret);
 
 #endif
