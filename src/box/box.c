@@ -268,7 +268,7 @@ static struct vl_error *wait_reply(struct vl_box *b, struct vl_message *m, uint6
 		}
 		if (idle)
 			vl_wire_sleep(&b->wire->bell, seen, LOOK_NS);
-		/* Check for its end only after a sleep without an answer: most take microseconds. */
+		/* Check for its end only after a sleep: most answers take microseconds. */
 		if (idle && atomic_load(&b->wire->bell) == seen && has_ended(b))
 			return died(b, false);
 		if (vl_now_ns() > deadline)
