@@ -182,7 +182,7 @@ view_ended() {
 	assert_refused vpslist "$G" "the process that reads the guest"
 	evil_view lies vps --json "$G"
 	assert_status 3
-	[[ $stderr == "vps: $G: the process that reads the guest gave an answer that is none"* ]]
+	[[ $stderr == "vps: $G: the process that reads the guest gave a malformed answer"* ]]
 }
 
 @test "what reads is killed in the middle of a view: one line, and it was not the tool" {

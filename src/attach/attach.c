@@ -13,7 +13,7 @@
 
 #define RUN_FORMAT "vlens-run-2"
 /* Longest wait for another tool's first contact; what remains is enough for our own. */
-#define TURN_NS (VL_CONTACT_NS / 5 * 3)
+#define TURN_NS (VL_ATTACH_NS / 5 * 3)
 
 void vl_attach_save(const struct vl_attach *c)
 {
@@ -141,7 +141,7 @@ struct vl_error *vl_attach_late(void)
 {
 	return vl_error_hint(vl_error_new(VL_ERR_KERNEL,
 					  "the guest's kernel was not found within %ld s",
-					  VL_CONTACT_NS / 1000000000),
+					  VL_ATTACH_NS / 1000000000),
 			     "its symbol tables or types are damaged, or this host is very busy");
 }
 
@@ -179,7 +179,7 @@ static struct vl_error *first_contact(struct vl_attach *c, bool crashed,
 
 struct vl_error *vl_attach_make(struct vl_target *t, bool anew, struct vl_attach **ret)
 {
-	struct vl_deadline deadline = vl_deadline_in(VL_CONTACT_NS);
+	struct vl_deadline deadline = vl_deadline_in(VL_ATTACH_NS);
 	struct vl_attach *c = calloc(1, sizeof(*c));
 	struct vl_error *err = NULL;
 	bool crashed = false;

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Questions that are not foreseen, with what follows each; more are asked alone. */
+/* Lists that are learned at most; a first question without a list is asked alone. */
 #define LISTS_MAX 24
 
-/* What follows question @first, of the same process. */
+/* The questions about the same process that follow question @first. */
 struct list {
 	struct vl_question first, next[VL_AHEAD_MAX - 1];
 	size_t nr;
@@ -24,12 +24,12 @@ struct vl_ahead {
 	struct list lists[LISTS_MAX];
 	size_t nr_lists;
 	uint64_t epoch;
-	char base[VL_BASE_MAX]; /* of what was asked last */
-	struct list *learning;	/* what is asked of it belongs to this list */
-	struct list *planned;	/* what was asked ahead are the first of this list */
+	char base[VL_BASE_MAX]; /* of the last question */
+	struct list *learning;	/* further questions about it are added to this list */
+	struct list *planned;	/* the questions asked ahead are the first of this list */
 	struct waiting waiting[VL_AHEAD_MAX];
 	size_t nr_waiting;
-	size_t reach, used; /* how many of the list's, and how many at all, were asked for */
+	size_t reach, used; /* of @waiting: index of the last one taken, plus 1; number taken */
 };
 
 size_t vl_answer_size(const struct vl_question *q, const struct vl_answer *a)
@@ -48,13 +48,13 @@ struct vl_ahead *vl_ahead_create(void)
 	return calloc(1, sizeof(struct vl_ahead));
 }
 
-/* What is answered and was not asked for will not be. */
+/* Drop the answers that wait, and shorten the list if most of it was not used. */
 static void end_plan(struct vl_ahead *a)
 {
 	for (size_t i = 0; i < a->nr_waiting; i++)
 		free(a->waiting[i].bytes);
 	a->nr_waiting = 0;
-	/* Most of it was for nothing: the list is of another kind of process. */
+	/* Most answers were not used: the list is of another kind of process. */
 	if (a->planned && 2 * a->used < a->planned->nr)
 		a->planned->nr = a->reach;
 	a->planned = NULL;
@@ -133,7 +133,7 @@ static struct list *find(struct vl_ahead *a, const struct vl_question *q)
 	return NULL;
 }
 
-size_t vl_ahead_plan(struct vl_ahead *a, const struct vl_question *q, size_t room,
+size_t vl_ahead_plan(struct vl_ahead *a, const struct vl_question *q, size_t max_size,
 		     struct vl_question ret[VL_AHEAD_MAX])
 {
 	struct list *l = a->learning;
@@ -157,7 +157,7 @@ size_t vl_ahead_plan(struct vl_ahead *a, const struct vl_question *q, size_t roo
 	at = vl_answer_next(0, q->len);
 	for (size_t i = 0; i < l->nr; i++) {
 		at = vl_answer_next(at, l->next[i].len);
-		if (at > room)
+		if (at > max_size)
 			break;
 		ret[nr++] = l->next[i];
 	}

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Asking ahead. Programs ask the same of one process after the other: ps its stat, status and
- * command line, lsof its folders and descriptors. So with the first question of a process the
- * worker is asked what followed it the last time, which saves a switch between processes for each.
+ * Asking ahead. Programs ask the same questions about one process after the other: ps for stat,
+ * status and command line, lsof for folders and descriptors. So with the first question about a
+ * process the worker is also asked those that followed it the last time. Each saves a switch
+ * between our two processes.
  *
- * Only in an epoch whose answers are all of one moment (vl_sys.steady): there an answer is the same
- * now and later. What is not asked for until the epoch ends, or of another process, is dropped.
+ * This is done only in an epoch whose answers are all of one moment (vl_sys.steady): there an
+ * answer is the same now and later. Answers that the program does not ask for are dropped when
+ * it asks about another process or the epoch ends.
  */
 #ifndef VLENS_GUEST_AHEAD_H
 #define VLENS_GUEST_AHEAD_H
@@ -17,14 +19,14 @@
 
 #include "../syscall/sys.h"
 
-/* Questions of one process that are asked together; longer leaves are asked alone. */
+/* Questions that are asked together; one with a longer leaf is asked alone. */
 #define VL_AHEAD_MAX 32
 #define VL_LEAF_MAX 44
-/* As "/proc/4194304". */
+/* Longest base, as "/proc/4194304". */
 #define VL_BASE_MAX 24
 
 enum vl_asks {
-	VL_ASKS_FILE, /* to open and to read; flags of openat() */
+	VL_ASKS_FILE, /* openat() with its flags, and read() */
 	VL_ASKS_STAT, /* flags of newfstatat() */
 	VL_ASKS_LINK, /* readlinkat() */
 };
@@ -32,58 +34,58 @@ enum vl_asks {
 struct vl_question {
 	uint32_t what;		/* enum vl_asks */
 	int32_t flags;		/* as above */
-	uint32_t len;		/* room for the answer, but what is in a reply is not more */
-	char leaf[VL_LEAF_MAX]; /* what follows the base in its path */
+	uint32_t len;		/* size of the buffer for the answer */
+	char leaf[VL_LEAF_MAX]; /* the path behind the base */
 };
 
-/* What a message of VL_OP_ASK has in the window; answers begin where all this ends. */
+/* The window of a message of VL_OP_ASK; the answers begin behind it. */
 struct vl_asked {
 	char base[PATH_MAX];
 	struct vl_question questions[VL_AHEAD_MAX];
 };
 
-/* An answer in the window; behind it are the bytes of it, @len of the question at most. */
+/* An answer in the window; its bytes follow, at most @len of the question. */
 struct vl_answer {
-	int64_t ret; /* what the call returned, or openat() */
-	int64_t n;   /* what read() returned */
+	int64_t ret; /* result of the call, or of openat() */
+	int64_t n;   /* result of read() */
 };
 
-/* The place of what is behind an answer of @len bytes at @at. */
+/* The offset behind an answer of @len bytes at offset @at. */
 static inline size_t vl_answer_next(size_t at, uint32_t len)
 {
 	return at + sizeof(struct vl_answer) + (((size_t)len + 15) & ~(size_t)15);
 }
 
-/* The bytes that @a to @q says there are; it is a guest's word. */
+/* The number of bytes in answer @a to @q, at most q->len; @a is untrusted. */
 size_t vl_answer_size(const struct vl_question *q, const struct vl_answer *a);
 
-/* What is known of a run. */
+/* The questions of a run, and the answers that wait. */
 struct vl_ahead;
 
 struct vl_ahead *vl_ahead_create(void);
 void vl_ahead_destroy(struct vl_ahead *a);
 
 /*
- * Part the path of a process's file: "/proc/PID" to @base, what follows it to @q. False: it is no
- * such path, or too long.
+ * Split the path of a process's file: "/proc/PID" goes to @base, the rest to q->leaf. False: it
+ * is no such path, or too long.
  */
 bool vl_ahead_split(const char *path, char base[VL_BASE_MAX], struct vl_question *q);
 
-/* Is @q of @base answered, in this @epoch? Then to @ret, and its bytes to @buf; once. */
+/* If @q about @base was answered ahead in @epoch, copy the answer to @ret and @buf; only once. */
 bool vl_ahead_take(struct vl_ahead *a, uint64_t epoch, const char *base,
 		   const struct vl_question *q, struct vl_answer *ret, void *buf);
 /*
- * @q, which vl_ahead_take() had no answer for, is to be asked, and what more with it: to @ret,
- * which begins with @q; returns how many. Their answers take @room bytes at most.
+ * Plan what to ask, as vl_ahead_take() had no answer to @q. @ret begins with @q; returns the
+ * number of questions. Their answers take at most @max_size bytes.
  */
-size_t vl_ahead_plan(struct vl_ahead *a, const struct vl_question *q, size_t room,
+size_t vl_ahead_plan(struct vl_ahead *a, const struct vl_question *q, size_t max_size,
 		     struct vl_question ret[VL_AHEAD_MAX]);
-/* The next of the plan behind its first question, @q, has @answer, with @bytes of it. */
+/* Keep @answer, with its @bytes, to @q: the next question of the plan behind the first one. */
 void vl_ahead_put(struct vl_ahead *a, const struct vl_question *q, const struct vl_answer *answer,
 		  const void *bytes);
-/* What follows in the plan gets no answer: it is not to be asked ahead again. */
+/* The rest of the plan got no answer: do not ask it ahead again. */
 void vl_ahead_cut(struct vl_ahead *a);
-/* What is answered and not asked for yet is not to be believed any more. */
+/* Drop the answers that wait: they may be stale. */
 void vl_ahead_drop(struct vl_ahead *a);
 
 #endif

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The broker's questions about files, one after the other or several at once (ahead.h). */
+/* The broker's questions about files: one at a time, or with others ahead (ahead.h). */
 #include "internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
-/* The longest answer. */
+/* Bytes of the longest answer. */
 #define ANSWER_MAX (VL_WINDOW_MAIN / 2)
 
-/* Ask @q of @base, and what is likely to follow it. */
+/* Ask @q about @base and, with @ahead, the questions that are likely to follow. */
 static struct vl_error *ask_worker(struct vl_guest *g, const char *base,
 				   const struct vl_question *q, bool ahead, struct vl_answer *ret,
 				   void *buf)
@@ -66,7 +66,7 @@ static struct vl_error *ask(struct vl_guest *g, const char *path, struct vl_ques
 	return ask_worker(g, ahead ? base : path, q, ahead, ret, buf);
 }
 
-/* Is it a question that can be asked ahead? Then to @ret; @path and @buf are its arguments. */
+/* If the call can be asked ahead, fill @ret, and @path and @buf from its arguments. */
 static bool is_question(const char *name, const struct vl_arg *args, size_t nr,
 			struct vl_question *ret, const char **path, void **buf)
 {
@@ -96,7 +96,7 @@ bool vl_ask_call(struct vl_guest *g, const char *name, const struct vl_arg *args
 	const char *path;
 	void *buf;
 
-	/* It closes what was opened ahead, too. */
+	/* It closes files that were opened ahead, too. */
 	if (g->ahead && !strcmp(name, "close_range"))
 		vl_ahead_drop(g->ahead);
 	if (!is_question(name, args, nr, &q, &path, &buf))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The broker of a guest: answers struct vl_sys by asking its worker, makes contact, pauses
- * and reads memory for it. A worker's word is that of a hostile guest.
+ * The broker of a guest: implements struct vl_sys by asking its worker, and pauses the guest and
+ * reads memory for the worker. What a worker says is untrusted, as a hostile guest may have
+ * taken it over.
  */
 #include "internal.h"
 
@@ -13,26 +14,26 @@
 #include "../base/clock.h"
 #include "../host/port.h"
 
-/* A contact has a deadline of its own (attach/attach.h), after which it says so. */
-#define CONTACT_NS (VL_CONTACT_NS + VL_NSEC_PER_SEC / 2)
-/* Some ten calls begin an epoch, after waiting for its turn (host/pause.c: 5 s). */
+/* The worker reports its own timeout (VL_ATTACH_NS) before this one ends. */
+#define ATTACH_NS (VL_ATTACH_NS + VL_NSEC_PER_SEC / 2)
+/* To begin an epoch takes some ten calls, and the wait for its turn (host/pause.c: 5 s). */
 #define BEGIN_NS (20 * VL_NSEC_PER_SEC)
-/* Processor time of one epoch, which a worker that is not waited for has as well. */
+/* CPU time of one epoch: also bounds a worker for which nobody waits. */
 #define CPU_NS (120 * VL_NSEC_PER_SEC)
 /*
- * Address space of a worker. It maps RAM for a view, its base, the raw readers and rewritten
- * code (4 x RAM and 0.2 GiB, measured), and Unicorn takes 1.3 GiB. What of that is memory in
- * use the host bounds, which ends a worker before any other process (vl_box_enter()).
+ * Address space of a worker. It maps RAM for a snapshot, its base, the raw readers and rewritten
+ * code (4 x RAM and 0.2 GiB, measured), and Unicorn takes 1.3 GiB. Memory in use is bounded by
+ * the host's OOM killer, which ends a worker before any other process (vl_box_enter()).
  */
 #define MORE_MEMORY (6UL << 30)
 #define RAM_MAPPINGS 6
-/* After so many in one run the next one would not fare better. */
+/* After so many deaths of workers in one run, give up. */
 #define MAX_DEATHS 2
 
-/* --- asking it --- */
+/* --- the worker --- */
 
-/* Between two questions nobody is paused, whatever the worker does. */
-static void settle(struct vl_guest *g)
+/* End all pauses: between two requests the guest runs, whatever the worker did. */
+static void end_pauses(struct vl_guest *g)
 {
 	while (vl_target_pause_depth(g->target))
 		vl_error_destroy(vl_target_resume(g->target));
@@ -44,9 +45,9 @@ static void end_worker(struct vl_guest *g)
 	vl_box_stop(g->box);
 	g->box = NULL;
 	g->prepares = false;
-	g->in_contact = g->now_known = false;
+	g->attached = g->now_known = false;
 	vl_kept_end_turn(g->target);
-	/* Without its last word: no figure is below that at the run's beginning. */
+	/* Its last figures are lost: no figure may be below that at the run's beginning. */
 	if (g->gone.epochs < g->base.epochs)
 		g->gone = g->base;
 }
@@ -56,20 +57,20 @@ static struct vl_error *lost(struct vl_guest *g, struct vl_error *err)
 	bool hopeless = vl_box_hopeless(g->box);
 
 	g->late = vl_box_late(g->box);
-	/* One that does not answer in time is not tried again: ours would read the same guest. */
+	/* After a timeout do not try our own worker: it would read the same guest. */
 	g->lost = vl_box_is_borrowed(g->box) && !g->late;
 	if (g->sys.open)
 		g->sys.epoch++;
 	g->sys.open = g->sys.missed = g->sys.ready = g->sys.alone = 0;
-	settle(g);
+	end_pauses(g);
 	end_worker(g);
-	/* Of a class that is not tried again, when that makes no sense. */
+	/* Callers do not retry this class of errors. */
 	if ((++g->deaths >= MAX_DEATHS || hopeless) && g->uses & VL_GUEST_ASK)
 		err->code = VL_ERR_KERNEL;
 	return err;
 }
 
-/* What the worker says of the epoch; the operations and what is ours stay. */
+/* Take over the worker's state of the epoch, but neither operations nor own_files. */
 static void take_sys(struct vl_guest *g, const struct vl_sys *said)
 {
 	struct vl_sys *sys = &g->sys;
@@ -82,7 +83,7 @@ static void take_sys(struct vl_guest *g, const struct vl_sys *said)
 	sys->brief = said->brief != 0;
 	sys->steady = said->steady != 0;
 	sys->self = said->self;
-	settle(g);
+	end_pauses(g);
 }
 
 static void serve(void *ctx, enum vl_channel_id id, struct vl_message *m)
@@ -110,7 +111,7 @@ static struct vl_error *reply(struct vl_guest *g, struct vl_message *ret, uint64
 	return vl_message_error(ret);
 }
 
-/* Wait for the epoch that the worker was told to prepare: *@m is what it says of it. */
+/* Wait for the epoch that the worker prepares; *@m is its reply. */
 static struct vl_error *prepared(struct vl_guest *g, struct vl_message *m)
 {
 	g->prepares = false;
@@ -159,7 +160,7 @@ struct vl_error *vl_broker_start(struct vl_guest *g)
 	return vl_box_launch(&o, &g->box);
 }
 
-/* The worker, in its box. */
+/* Have a worker that is in its box. */
 static struct vl_error *need_worker(struct vl_guest *g)
 {
 	struct vl_error *err = vl_broker_start(g);
@@ -175,7 +176,7 @@ static struct vl_error *need_worker(struct vl_guest *g)
 	return NULL;
 }
 
-/* What the worker that runs says of its figures. */
+/* Take the worker's figures from the window. */
 static void take_figures(struct vl_guest *g)
 {
 	struct vl_stats *now = &g->now;
@@ -190,7 +191,7 @@ static bool figures(struct vl_guest *g, struct vl_stats *ret)
 {
 	struct vl_message m = { .op = VL_OP_STATS };
 
-	if (!g->in_contact || !(g->uses & VL_GUEST_ASK))
+	if (!g->attached || !(g->uses & VL_GUEST_ASK))
 		return false;
 	if (!g->now_known) {
 		if (vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
@@ -245,27 +246,27 @@ static bool is_hex(const char *text, size_t max)
 }
 
 /*
- * Have the worker be in contact with the kernel, or look whether that still runs. *@want_ret:
- * it does not, and takes another worker.
+ * Let the worker attach or, if it has, check that its kernel still runs. *@want_ret: it does
+ * not, and a new worker is needed.
  */
 static struct vl_error *attach(struct vl_guest *g, bool *want_ret)
 {
-	struct vl_message m = { .op = VL_OP_CONTACT, .value = { g->distrusts } };
-	bool first = !g->in_contact;
+	struct vl_message m = { .op = VL_OP_ATTACH, .value = { g->distrusts } };
+	bool first = !g->attached;
 	struct vl_error *err;
 
 	*want_ret = false;
 	vl_box_follow(g->box);
 	vl_box_allow_time(g->box, CPU_NS);
-	err = vl_broker_ask(g, &m, CONTACT_NS);
+	err = vl_broker_ask(g, &m, ATTACH_NS);
 	vl_kept_end_turn(g->target);
-	/* What it read took it so long: another one would read the same. */
+	/* A timeout: a new worker would read the same, and take as long. */
 	if (err && !g->box && g->late && first) {
 		vl_error_destroy(err);
 		return vl_attach_late();
 	}
 	if (err) {
-		*want_ret = g->box && m.value[0] == VL_WANT_CONTACT;
+		*want_ret = g->box && m.value[0] == VL_WANT_ATTACH;
 		return err;
 	}
 	if (first) {
@@ -275,18 +276,18 @@ static struct vl_error *attach(struct vl_guest *g, bool *want_ret)
 		g->first = m.value[0];
 		g->known = m.value[1];
 	}
-	g->in_contact = true;
+	g->attached = true;
 	return NULL;
 }
 
-struct vl_error *vl_broker_ready(struct vl_guest *g, bool with_contact)
+struct vl_error *vl_broker_ready(struct vl_guest *g, bool need_attach)
 {
 	struct vl_error *err = need_worker(g);
 	bool again;
 
 	if (err)
 		return err;
-	if (!with_contact && !g->in_contact) {
+	if (!need_attach && !g->attached) {
 		vl_box_follow(g->box);
 		vl_box_allow_time(g->box, CPU_NS);
 		return NULL;
@@ -309,7 +310,7 @@ struct vl_error *vl_guest_runs(struct vl_guest *g, bool *ret)
 	bool other;
 
 	*ret = false;
-	if (!g->in_contact)
+	if (!g->attached)
 		return NULL;
 	err = attach(g, &other);
 	*ret = !err;
@@ -330,8 +331,8 @@ void vl_broker_renew(struct vl_guest *g)
 struct vl_error *vl_broker_lied(struct vl_guest *g)
 {
 	return lost(g, vl_error_hint(vl_error_new(VL_ERR_CRASHED,
-						  "the process that reads the guest gave an "
-						  "answer that is none, and was ended"),
+						  "the process that reads the guest gave a "
+						  "malformed answer, and was ended"),
 				     "try again; the guest may be hostile"));
 }
 
@@ -354,10 +355,13 @@ static struct vl_error *begin_once(struct vl_guest *g, uint64_t *want_ret)
 	return err;
 }
 
-/* What a worker wants that could not begin; once in a run: one that wants it for ever has its error. */
+/*
+ * The worker could not begin, and needs to be replaced by another one. True: retry. Granted once
+ * in a run, so that a worker that always asks for it gets its error reported.
+ */
 static bool grant(struct vl_guest *g, uint64_t want, const struct vl_error *err)
 {
-	if (want == VL_WANT_CONTACT_ANEW && !g->anew) {
+	if (want == VL_WANT_ATTACH_ANEW && !g->anew) {
 		vl_broker_renew(g);
 		return true;
 	}
@@ -402,7 +406,7 @@ static struct vl_error *broker_settle(struct vl_sys *sys)
 	struct vl_guest *g = vl_guest_of(sys);
 	struct vl_message m = { .op = VL_OP_SETTLE };
 
-	/* Most of what a program asks about is the host's: the worker need not be woken. */
+	/* Most calls of a program are about the host: do not wake the worker for nothing. */
 	if (!g->box || !sys->open || !g->ask.unsettled)
 		return NULL;
 	g->ask.unsettled = false;
@@ -425,16 +429,16 @@ static void broker_end(struct vl_sys *sys)
 	m = (struct vl_message){ .op = VL_OP_END };
 	if (vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
 		return;
-	/* It says them along with it. */
+	/* The reply has the figures, too. */
 	take_figures(g);
 	if (sys->open) {
 		sys->open = 0;
 		sys->epoch++;
-		settle(g);
+		end_pauses(g);
 	}
 }
 
-/* A hostile worker can end one and say nothing of it. */
+/* The error if no epoch is open: a hostile worker can end one unasked. */
 static struct vl_error *no_epoch(void)
 {
 	return vl_error_hint(
@@ -529,7 +533,7 @@ void vl_broker_learn(struct vl_guest *g)
 	size_t nr;
 	uint64_t *gpas;
 
-	if (!g->in_contact || !(g->uses & VL_GUEST_ASK) ||
+	if (!g->attached || !(g->uses & VL_GUEST_ASK) ||
 	    vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
 		return;
 	nr = m.value[VL_LEARNED_PAGES];
@@ -556,8 +560,8 @@ void vl_broker_next(struct vl_guest *g, bool relabelled)
 
 	g->deaths = 0;
 	g->sys.ready = 0;
-	/* One that has asked nothing yet has what it was forked with. */
-	if (!g->in_contact) {
+	/* A worker without an attach still has the options that it was forked with: replace it. */
+	if (!g->attached) {
 		vl_broker_stop(g);
 		return;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A guest: can it be reached, held and read, what is its kernel, and who answers. */
+/* vlens doctor for a guest: can it be reached, paused and read; its kernel and engines. */
 #include "internal.h"
 
 #include <errno.h>
@@ -75,7 +75,7 @@ static void check_ram(struct patient *p)
 	vl_error_destroy(err);
 }
 
-/* Whether it could be held; it is not. */
+/* Could it be paused? It is not tried. */
 static void check_hold(struct patient *p)
 {
 	pid_t pid = vl_target_pid(p->g->target);
@@ -90,8 +90,8 @@ static void check_hold(struct patient *p)
 			      "process %d may be stopped for a moment (not tried)", (int)pid);
 }
 
-/* What is known from before; else find out. Neither holds the guest. */
-static struct vl_error *check_contact(struct patient *p)
+/* Attach, by the run's file or a first contact. Neither pauses the guest. */
+static struct vl_error *check_attach(struct patient *p)
 {
 	struct vl_error *err = vl_guest_attach(p->g, true);
 
@@ -104,7 +104,7 @@ static struct vl_error *check_contact(struct patient *p)
 	return err;
 }
 
-/* What it is at, if that is not what one would think. */
+/* Its state, if that is unusual. */
 static void check_state(struct patient *p, const struct vl_error *why)
 {
 	bool stopped = vl_target_is_stopped(p->g->target);
@@ -145,7 +145,7 @@ static const char *text_of(const struct vl_table *t, size_t row, size_t column, 
 	return c->kind == VL_CELL_TEXT ? vl_table_bytes(t, c) : "";
 }
 
-/* A row that the worker has found. */
+/* Take over a row of the worker's. */
 static void take_row(struct patient *p, const struct vl_table *t, size_t row)
 {
 	static const char *const states[] = {
@@ -187,7 +187,7 @@ static bool says(const struct vl_table *t, size_t row, const char *word)
 	return memmem(text, (size_t)len, word, strlen(word));
 }
 
-/* What takes a look at its memory, and with it what is to be had here of the host. */
+/* The checks that read its memory; Unicorn is checked here, as the worker has no files. */
 static struct vl_error *check_inside(struct patient *p)
 {
 	struct vl_error *no_emulator = vl_emulator_load(), *err;
@@ -233,7 +233,7 @@ struct vl_error *vl_doctor_guest(struct vl_doctor *d, const char *spec,
 	check_kind(&p);
 	check_ram(&p);
 	check_hold(&p);
-	err = check_contact(&p);
+	err = check_attach(&p);
 	check_state(&p, err);
 	if (err)
 		check_programs(&p, false);

@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Epochs: when the guest is looked at. Two kinds for a live guest.
+ * Epochs of a live guest. There are two kinds.
  *
- * A copy: the working set of the program is copied, and the program's questions are
- * answered from that one moment. The guest runs meanwhile if it stands still enough for
- * two readings to be the same (mem/collect.c); else it is paused for the copy. It is for a
- * program that has a working set, and a pause for one that can be copied within the budget
- * of one.
+ * A copy: the working set of the program is copied, and all its questions are answered from that
+ * copy, which is of one moment. It is made while the guest runs, if two readings agree
+ * (mem/collect.c); else in a pause, if the working set is small enough for the pause budget. It
+ * needs a program with a working set.
  *
- * A question: everything else. The guest runs. The program's one question is
- * answered from pages that are copied as it touches them, and at its end these are
- * read again: if none has changed, the answer is of one moment (mem/recheck.c). Else
- * the question is asked again on its pages as they were at one moment, if there is one
- * at which they can be read, at last as they are in a short pause;
- * and when the budget for pauses is used up, an answer is taken as the guest's
- * own kernel gives them, which lives with changes while it reads.
+ * Questions: in all other cases. The guest runs. A question is answered from pages that are
+ * copied when it touches them, and at its end these are read again: if none has changed, the
+ * answer is of one moment (mem/recheck.c). Else the question is asked again, on its pages as
+ * they were at one moment if they can be read so, in the end on pages read in a short pause.
+ * When the pause budget is used up, the answer is taken as it is. It is then as good as one that
+ * a task of the guest gets, whose kernel also reads while things change.
  *
- * A dump does not change: one epoch does.
+ * A dump does not change: one epoch is enough.
  */
 #include <stdio.h>
 #include <string.h>
@@ -27,43 +25,43 @@
 #include "../host/port.h"
 #include "../vmst/quiesce.h"
 
-/* Pages a millisecond that are copied in a pause, until it is measured. */
+/* Pages copied in a pause, per millisecond, before it was measured. */
 #define COPY_RATE 1000
-/* A copy is tried if it should take so much of the longest pause, in percent. */
+/* Percentage of the longest pause that a copy may be expected to take. */
 #define COPY_SHARE 80
-/* A copy that lacked a page is made again so often in a run, for half of its budget. */
+/* Copies in a run that may lack a page, before it changes to questions. */
 #define MAX_MISSES 16
-/* One of so many pages counts for two. */
+/* A copy counts once more for each so many pages. */
 #define MISS_PAGES 4096
-/* A question is asked so often while the guest runs, then so often in pauses. */
+/* Tries of a question while the guest runs, then in pauses. */
 #define LIVE_TRIES 4
 #define TAKE_TRIES 4
 /*
- * So many answers an epoch may have while nothing has changed, as to begin one costs as
- * much as an answer does; and on so many pages, as all are read again for each.
+ * An epoch of questions goes on while nothing changes, as to begin one costs as much as an
+ * answer. It ends after so many answers; or with so many pages, as each answer reads all again.
  */
 #define MAX_ANSWERS 128
 #define MAX_ASKED 1000
-/* Nor is an answer of a moment longer ago: a program that asks again wants another one. */
+/* It also ends after this time: a program that asks again wants a current answer. */
 #define MAX_AGE_NS 1000000000L
 /* Tries to open an epoch on memory that changes. */
 #define OPEN_TRIES 12
-/* Moments that are tried before a pause: for a copy, for a question. */
-#define COPY_MOMENTS 8
-#define TAKE_MOMENTS 2
+/* Tries to pause when the guest is quiesced: for a copy, for a question. */
+#define COPY_QUIESCE_TRIES 8
+#define TAKE_QUIESCE_TRIES 2
 /*
- * The same for a copy of a guest that runs. After one that came to nothing it is paused, once,
- * twice, four times ... up to so often, before the next is tried.
+ * The same for a copy while the guest runs. After a failure the next 1, 3, 7 ... copies, up to
+ * COLLECT_AVOID_MAX, are made in pauses.
  */
-#define COLLECT_MOMENTS 3
+#define COLLECT_QUIESCE_TRIES 3
 #define COLLECT_AVOID_MAX 64
 
-/* The clone in the view as it is now, ready to answer. */
-static struct vl_error *ready(struct vl_guest *g)
+/* Make the clone in the snapshot as it is now. */
+static struct vl_error *make_clone(struct vl_guest *g)
 {
 	const struct vl_clone_start start = {
 		.attach = g->attach,
-		.snapshot = g->view,
+		.snapshot = g->snapshot,
 		.executor = g->executor,
 		.cpu = g->cpu,
 		.as = g->as,
@@ -78,33 +76,33 @@ static struct vl_error *ready(struct vl_guest *g)
 	return err;
 }
 
-static struct vl_error *need_view(struct vl_guest *g)
+static struct vl_error *need_snapshot(struct vl_guest *g)
 {
 	const struct vl_target_port *port = vl_target_port(g->target);
 	const struct vl_machine_host *host = port ? &port->machine : NULL;
 	struct vl_error *err;
 
-	if (g->view)
+	if (g->snapshot)
 		return NULL;
-	err = vl_snapshot_create(g->target, vl_vcpu_wants_shared(g->executor, host), &g->view);
+	err = vl_snapshot_create(g->target, vl_vcpu_wants_shared(g->executor, host), &g->snapshot);
 	if (!err)
-		vl_snapshot_set_still(g->view, g->workset.still);
+		vl_snapshot_set_still(g->snapshot, g->workset.still);
 	return err;
 }
 
-static struct vl_error *pause_guest(struct vl_guest *g, unsigned moments)
+static struct vl_error *pause_guest(struct vl_guest *g, unsigned tries)
 {
 	struct vl_quiesce m;
 	struct vl_error *err;
 
 	vl_quiesce_find(g->attach, &m);
-	err = vl_quiesce_pause(g->target, &m, moments, &g->cpu);
+	err = vl_quiesce_pause(g->target, &m, tries, &g->cpu);
 	if (!err)
 		g->attach->paused_host_ns = vl_now_ns();
 	return err;
 }
 
-/* Nothing of it was of one moment, or something was missing. */
+/* What was read was not of one moment, or a page was missing. */
 struct vl_error *vl_epoch_again(struct vl_guest *g)
 {
 	g->sys.missed = 1;
@@ -132,7 +130,8 @@ bool vl_epoch_copies(const struct vl_guest *g)
 	return g->label && g->workset.nr && (vl_epoch_runs(g) || pause_fits(g));
 }
 
-/* Copy the working set while the guest runs. *@ret: it is of one moment, and of a good one. */
+/* Copy the working set while the guest runs. *@ret: it is of one moment, at which the guest was
+ * quiesced. */
 static struct vl_error *collect(struct vl_guest *g, bool *ret)
 {
 	struct vl_quiesce m;
@@ -140,17 +139,17 @@ static struct vl_error *collect(struct vl_guest *g, bool *ret)
 
 	vl_quiesce_find(g->attach, &m);
 	*ret = false;
-	err = vl_snapshot_refresh(g->view, g->workset.gpas, g->workset.nr);
-	/* So that what it looks at is among the pages. */
+	err = vl_snapshot_refresh(g->snapshot, g->workset.gpas, g->workset.nr);
+	/* The pages that this reads are then part of the copy. */
 	if (!err)
-		vl_quiesce_is_good(g->view, &m, &g->cpu);
-	for (unsigned i = 0; !err && i <= COLLECT_MOMENTS; i++) {
+		vl_quiesce_is_good(g->snapshot, &m, &g->cpu);
+	for (unsigned i = 0; !err && i <= COLLECT_QUIESCE_TRIES; i++) {
 		bool agrees;
 
-		err = vl_snapshot_collect(g->view, &agrees, &g->attach->paused_host_ns);
+		err = vl_snapshot_collect(g->snapshot, &agrees, &g->attach->paused_host_ns);
 		if (err || !agrees)
 			break;
-		*ret = vl_quiesce_is_good(g->view, &m, &g->cpu);
+		*ret = vl_quiesce_is_good(g->snapshot, &m, &g->cpu);
 		if (*ret)
 			break;
 	}
@@ -161,22 +160,22 @@ static struct vl_error *collect(struct vl_guest *g, bool *ret)
 	return err;
 }
 
-/* Copy the working set in a pause; @whole: all that is touched may be copied then. */
+/* Copy the working set in a pause; @whole: of a dump, so pages may be filled later, too. */
 static struct vl_error *copy_paused(struct vl_guest *g, bool whole)
 {
-	struct vl_error *err = pause_guest(g, COPY_MOMENTS), *resumed;
+	struct vl_error *err = pause_guest(g, COPY_QUIESCE_TRIES), *resumed;
 	int64_t start;
 	uint64_t rate;
 
 	if (err)
 		return err;
 	start = vl_now_ns();
-	err = vl_snapshot_refresh(g->view, g->workset.gpas, g->workset.nr);
+	err = vl_snapshot_refresh(g->snapshot, g->workset.gpas, g->workset.nr);
 	if (!whole)
-		vl_snapshot_release(g->view);
+		vl_snapshot_release(g->snapshot);
 	resumed = vl_target_resume(g->target);
 	rate = g->workset.nr * 1000000 / (uint64_t)(vl_now_ns() - start + 1);
-	/* The best of all: another time the host was busy. */
+	/* Keep the best rate: at other times the host was busy. */
 	if (rate > g->copy_rate)
 		g->copy_rate = rate;
 	if (!err)
@@ -187,33 +186,33 @@ static struct vl_error *copy_paused(struct vl_guest *g, bool whole)
 
 static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 {
-	struct vl_error *err = need_view(g);
+	struct vl_error *err = need_snapshot(g);
 	bool done = false;
 
 	if (err)
 		return err;
-	/* What questions of an earlier run left is of another moment. */
-	vl_snapshot_ask_end(g->view);
+	/* Pages from questions of an earlier run are of another moment. */
+	vl_snapshot_ask_end(g->snapshot);
 	if (g->trim)
-		vl_snapshot_keep(g->view, g->workset.gpas, g->workset.nr);
+		vl_snapshot_keep(g->snapshot, g->workset.gpas, g->workset.nr);
 	if (!whole)
-		vl_snapshot_reserve(g->view, g->workset.gpas, g->workset.nr);
+		vl_snapshot_reserve(g->snapshot, g->workset.gpas, g->workset.nr);
 	g->trim = false;
 	if (!whole && vl_epoch_runs(g))
 		err = collect(g, &done);
 	else if (g->collect_wait)
 		g->collect_wait--;
 	if (done)
-		vl_snapshot_release(g->view);
+		vl_snapshot_release(g->snapshot);
 	else if (!err && !whole && !pause_fits(g))
 		err = vl_error_new(VL_ERR_SPENT, "the guest's memory does not stand still");
 	else if (!err)
 		err = copy_paused(g, whole);
 	if (!err)
-		err = ready(g);
-	if (!err && vl_snapshot_missed(g->view))
+		err = make_clone(g);
+	if (!err && vl_snapshot_missed(g->snapshot))
 		err = vl_epoch_again(g);
-	/* Nobody asks to settle what is of one moment. */
+	/* Here, as vl_epoch_settle() is not called for a copy. */
 	g->memo.know_mounts |= !err;
 	return err;
 }
@@ -226,18 +225,18 @@ static bool take_fits(const struct vl_guest *g)
 	uint64_t left = vl_target_pause_left(g->target);
 
 	return g->pauses && left && g->ask.takes < TAKE_TRIES &&
-	       left / 100 * COPY_SHARE * rate / 1000000 > vl_snapshot_asked(g->view);
+	       left / 100 * COPY_SHARE * rate / 1000000 > vl_snapshot_asked(g->snapshot);
 }
 
-/* Take the question's pages in a pause; without success the guest just runs. */
+/* Read the question's pages in a pause. A failure is ignored: the next try is without one. */
 static void take(struct vl_guest *g)
 {
-	struct vl_error *err = pause_guest(g, TAKE_MOMENTS);
+	struct vl_error *err = pause_guest(g, TAKE_QUIESCE_TRIES);
 
-	/* One that came to nothing counts, too: a question has an end. */
+	/* A failure counts, too, so that a question ends. */
 	g->ask.takes++;
 	if (!err) {
-		err = vl_snapshot_take(g->view);
+		err = vl_snapshot_take(g->snapshot);
 		if (err)
 			vl_error_destroy(vl_target_resume(g->target));
 		else
@@ -259,9 +258,9 @@ static struct vl_error *try_question(struct vl_guest *g)
 		g->cpu = vl_quiesce_cpu(g->attach, g->cpu);
 		g->attach->paused_host_ns = vl_now_ns();
 	}
-	err = vl_snapshot_ask(g->view, a->tries);
+	err = vl_snapshot_ask(g->snapshot, a->tries);
 	if (!err)
-		err = ready(g);
+		err = make_clone(g);
 	return err;
 }
 
@@ -272,9 +271,9 @@ static struct vl_error *changed(struct vl_guest *g, bool *ret)
 	size_t nr = 0;
 
 	*ret = false;
-	if ((g->ask.taken && !vl_snapshot_missed(g->view)) || vl_snapshot_is_whole(g->view))
+	if ((g->ask.taken && !vl_snapshot_missed(g->snapshot)) || vl_snapshot_is_whole(g->snapshot))
 		return NULL;
-	err = vl_snapshot_recheck(g->view, &nr);
+	err = vl_snapshot_recheck(g->snapshot, &nr);
 	g->ask.taken = false;
 	*ret = nr;
 	return err;
@@ -287,7 +286,7 @@ static bool is_final(const struct vl_error *err)
 
 static struct vl_error *open_question(struct vl_guest *g)
 {
-	struct vl_error *err = need_view(g);
+	struct vl_error *err = need_snapshot(g);
 
 	for (unsigned i = 0; !err; i++) {
 		struct vl_error *check;
@@ -312,8 +311,11 @@ static struct vl_error *open_question(struct vl_guest *g)
 	return err;
 }
 
-/* Enough of copies that lacked something: the guest changes faster than we learn. */
-static bool is_vain(struct vl_guest *g)
+/*
+ * A copy lacked a page: count it. True: too many did, or pauses took more time than is left, as
+ * the guest changes faster than the working set is learned.
+ */
+static bool give_up_copies(struct vl_guest *g)
 {
 	uint64_t left = vl_target_pauses_left(g->target);
 	uint64_t paused = vl_target_paused_ns(g->target, NULL);
@@ -322,7 +324,7 @@ static bool is_vain(struct vl_guest *g)
 	return g->misses >= MAX_MISSES || paused > left;
 }
 
-/* From now on question by question. */
+/* Answer by questions for the rest of the run. */
 static void begin_asking(struct vl_guest *g, bool from_start)
 {
 	g->ask.on = true;
@@ -333,11 +335,10 @@ static void begin_asking(struct vl_guest *g, bool from_start)
 /* ---- both ---- */
 
 /*
- * The engine could not go on with it: KVM cannot emulate every instruction, rewriting knows
- * not all, or the processor lacks one. The next clone runs on Unicorn, if that is not
- * excluded.
+ * If the executor could not go on (KVM or rewriting does not know an instruction, or the
+ * processor lacks it), let the next clone run on Unicorn, unless an executor was chosen.
  */
-static bool leave_engine(struct vl_guest *g, const struct vl_error *err)
+static bool leave_executor(struct vl_guest *g, const struct vl_error *err)
 {
 	if (err->code != VL_ERR_CRASHED || !g->clone || !g->clone->unfit ||
 	    g->clone->ops == &vl_executor_unicorn || g->executor != VL_EXECUTOR_ANY ||
@@ -349,7 +350,7 @@ static bool leave_engine(struct vl_guest *g, const struct vl_error *err)
 	return true;
 }
 
-/* A call that was cut off may run longer when it is tried again: perhaps the host is slow. */
+/* A call that exceeded its budget gets a larger one in the retry: perhaps the host is slow. */
 static void allow_longer(struct vl_guest *g, const struct vl_error *err)
 {
 	if (err && err->code == VL_ERR_CRASHED && g->budget_ns < VL_BUDGET_MAX_NS)
@@ -365,7 +366,7 @@ struct vl_error *vl_epoch_open(struct vl_guest *g)
 	g->ask.cut = false;
 	g->ask.begun_ns = vl_now_ns();
 	g->sys.brief = 0;
-	/* Of a copy; before its first call, as that may lack a page, too. */
+	/* Set before the first call of a copy, as that may lack a page, too. */
 	g->sys.steady = 1;
 	if (!vl_target_is_live(g->target)) {
 		err = open_copy(g, true);
@@ -379,24 +380,27 @@ struct vl_error *vl_epoch_open(struct vl_guest *g)
 		if (fits && (!err || is_final(err)))
 			return err;
 		if (err)
-			leave_engine(g, err);
-		/* The guard may have ended the pause, or a page been missing. Else, what
-		 * it was shows when it is looked at while the guest runs. */
-		if (!fits || err->code != VL_ERR_BLOCKED || is_vain(g))
+			leave_executor(g, err);
+		/* VL_ERR_BLOCKED: the guard ended the pause, or a page was missing: copy again.
+		 * After other errors ask questions, which will show the reason. */
+		if (!fits || err->code != VL_ERR_BLOCKED || give_up_copies(g))
 			begin_asking(g, !fits);
 		else
-			vl_workset_update(&g->workset, g->view);
+			vl_workset_update(&g->workset, g->snapshot);
 		vl_error_destroy(err);
 	}
 	g->sys.steady = 0;
 	err = open_question(g);
 	allow_longer(g, err);
 	if (err)
-		leave_engine(g, err);
+		leave_executor(g, err);
 	return err;
 }
 
-/* The call would sleep for the same reason in memory of two moments: it does not depend on them. */
+/*
+ * Did the try before this one block for the same reason? Its memory was of another moment, so the
+ * reason is not that pages changed.
+ */
 static bool is_confirmed(struct vl_guest *g, const struct vl_error *err)
 {
 	struct vl_asking *a = &g->ask;
@@ -416,12 +420,12 @@ struct vl_error *vl_epoch_called(struct vl_guest *g, struct vl_error *err)
 
 	if (err && err->code == VL_ERR_TARGET)
 		return err;
-	if (g->sys.steady && vl_snapshot_missed(g->view)) {
-		/* Whatever came of it: it was computed from what was not there. */
+	if (g->sys.steady && vl_snapshot_missed(g->snapshot)) {
+		/* The result is invalid in any case: it used a page that was not copied. */
 		vl_error_destroy(err);
-		vl_workset_update(&g->workset, g->view);
-		/* For the next epoch: this one stays one of a copy. */
-		if (!g->ask.on && is_vain(g))
+		vl_workset_update(&g->workset, g->snapshot);
+		/* From the next epoch on: this one stays a copy. */
+		if (!g->ask.on && give_up_copies(g))
 			begin_asking(g, false);
 		return vl_epoch_again(g);
 	}
@@ -441,8 +445,8 @@ struct vl_error *vl_epoch_called(struct vl_guest *g, struct vl_error *err)
 	}
 	allow_longer(g, err);
 	if (err && err->code == VL_ERR_CRASHED)
-		leave_engine(g, err);
-	/* Of code that was translated in an earlier epoch? A module may be gone. */
+		leave_executor(g, err);
+	/* Perhaps it ran stale code, translated in an earlier epoch: a module may be gone. */
 	if (err && err->code == VL_ERR_CRASHED && g->sys.epoch != g->born_epoch)
 		g->suspect = true;
 	return err;
@@ -458,51 +462,50 @@ struct vl_error *vl_epoch_settle(struct vl_guest *g)
 	if (!a->unsettled)
 		return NULL;
 	a->unsettled = false;
-	if (g->sys.steady || (a->taken && !vl_snapshot_missed(g->view))) {
+	if (g->sys.steady || (a->taken && !vl_snapshot_missed(g->snapshot))) {
 		count = &g->answers.paused;
 	} else {
 		err = changed(g, &stale);
 		if (err)
 			return err;
 		a->tries += stale;
-		/* No pause helps any more: it is as if a task of the guest had asked. */
+		/* If no pause is left, take the answer as a task of the guest would get it. */
 		if (stale && (a->tries < LIVE_TRIES || take_fits(g)))
 			return vl_epoch_again(g);
 		count = stale ? &g->answers.running : &g->answers.validated;
 	}
 	++*count;
 	a->tries = a->takes = 0;
-	/* By now what was found of them when the epoch began holds, too. */
+	/* The mounts were read when the epoch began: they are confirmed now, too. */
 	g->memo.know_mounts |= !stale;
 	g->sys.brief = !g->sys.steady && (stale || ++a->answers >= MAX_ANSWERS ||
-					  vl_snapshot_asked(g->view) > MAX_ASKED ||
+					  vl_snapshot_asked(g->snapshot) > MAX_ASKED ||
 					  vl_now_ns() - a->begun_ns > MAX_AGE_NS);
 	return NULL;
 }
 
 void vl_epoch_close(struct vl_guest *g)
 {
-	/* An answer that its reader gave up: perhaps its pages were of no one moment. */
-	if (!g->sys.steady && g->ask.unsettled && g->view)
-		vl_snapshot_doubt(g->view);
-	/* The clone and its memory are kept for the next epoch: what is translated
-	 * need not be again. */
+	/* An answer was given up: perhaps its pages were not of one moment. */
+	if (!g->sys.steady && g->ask.unsettled && g->snapshot)
+		vl_snapshot_doubt(g->snapshot);
+	/* Clone and snapshot are kept for the next epoch, and with them the translated code. */
 	if (g->label && !g->ask.on && vl_target_is_live(g->target))
-		vl_workset_update(&g->workset, g->view);
+		vl_workset_update(&g->workset, g->snapshot);
 }
 
 void vl_epoch_learn(struct vl_guest *g)
 {
 	struct vl_workset *ws = &g->workset;
 
-	if (!g->ask.on || !g->view || !g->label)
+	if (!g->ask.on || !g->snapshot || !g->label)
 		return;
 	if (g->clone)
 		vl_clone_touch_time(g->clone);
-	/* A run of questions alone touched all that it needs; what else there is is old. */
+	/* A run of questions only has touched all pages that it needs: drop the others. */
 	if (g->ask.all)
 		ws->nr = 0;
-	if (vl_discard(vl_snapshot_all_asked(g->view, &ws->gpas, &ws->nr)) ||
+	if (vl_discard(vl_snapshot_all_asked(g->snapshot, &ws->gpas, &ws->nr)) ||
 	    ws->nr > VL_WORKSET_MAX)
 		ws->nr = 0;
 	ws->changed = true;

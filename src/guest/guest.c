@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A guest, opened: the target, what it was opened for, and who does that. */
+/* Opens and closes a guest, and begins and ends its runs. */
 #include "internal.h"
 
 #include <stdio.h>
@@ -21,7 +21,7 @@ void vl_guest_rest(struct vl_guest *g)
 	vl_guest_hang_up(g);
 }
 
-/* A dump needs no haste. */
+/* A dump is not paused, so nothing is copied ahead. */
 static bool wants_workset(const struct vl_guest *g)
 {
 	return vl_target_is_live(g->target) && (g->pauses || g->may_run);
@@ -61,7 +61,7 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
 		}
 		free(g->label);
 		g->label = copy;
-		/* Another program asks other questions. */
+		/* Another program asks other questions: forget the lists. */
 		vl_ahead_destroy(g->ahead);
 		g->ahead = vl_ahead_create();
 		vl_workset_deinit(&g->workset);
@@ -148,7 +148,7 @@ void vl_guest_close(struct vl_guest *g)
 
 struct vl_sys *vl_guest_sys(struct vl_guest *g)
 {
-	/* Its box takes some milliseconds. What fails fails again when it is needed. */
+	/* Start it now, as its box takes some milliseconds. The first request reports an error. */
 	vl_error_destroy(vl_broker_start(g));
 	return &g->sys;
 }

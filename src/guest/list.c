@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One guest of a list: what its hypervisor says of it, and what is inside. */
+/* A row of a list of guests: what the hypervisor says of a guest, and what its memory says. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -62,7 +62,7 @@ static void list_target(struct vl_target *target, const char *spec, struct vl_ta
 	vl_table_uint(t, LIST_RAM, bytes / MIB);
 }
 
-/* Copy cell @from of the one row of @inside to the last row of @t. */
+/* Copy cell @from of @inside, which has one row, to the last row of @t. */
 static void copy(struct vl_table *t, size_t to, const struct vl_table *inside, size_t from)
 {
 	const struct vl_cell *c = vl_table_cell(inside, 0, from);
@@ -80,7 +80,7 @@ static bool is_true(const struct vl_table *inside, size_t column)
 	return c->kind == VL_CELL_BOOL && c->u;
 }
 
-/* What its kernel says; an error says why it does not. */
+/* Read what the kernel's memory says; the error says why it cannot be read. */
 static struct vl_error *look_inside(struct vl_guest *g, struct vl_table *inside,
 				    struct vl_fate *fate_ret)
 {
@@ -109,7 +109,7 @@ static void list_kernel(struct vl_guest *g, const struct vl_target_info *info, s
 	vl_state_of(info, &fate, why, &state);
 	if (state.word[0])
 		vl_table_str(t, LIST_STATE, state.word);
-	/* The reason; else what it means where no reason stands. */
+	/* The error; without one, the meaning of its state. */
 	if (why)
 		vl_table_str(t, LIST_NOTE, why->message);
 	else if (state.means[0])
@@ -151,7 +151,7 @@ struct vl_error *vl_list_guest(const char *spec, const struct vl_scan_options *o
 	return err;
 }
 
-/* --- what it is at --- */
+/* --- state --- */
 
 void vl_guest_state(struct vl_guest *g, struct vl_state *ret)
 {

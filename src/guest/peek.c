@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vpeek's looks, in the broker. */
+/* The broker's requests for vpeek. */
 #include "internal.h"
 
 #include <string.h>

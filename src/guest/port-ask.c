@@ -11,7 +11,7 @@
 #include "../host/held.h"
 #include "../vmst/quiesce.h"
 
-/* A view's filler asks while the main thread waits for it. */
+/* A snapshot's filler has its own channel, as it asks while the main thread waits for it. */
 static enum vl_channel_id channel(const struct vl_port_asker *a)
 {
 	return pthread_equal(pthread_self(), a->main) ? VL_CHANNEL_MAIN : VL_CHANNEL_PAGES;
@@ -36,12 +36,12 @@ static struct vl_error *port_pause(void *ctx)
 	return ask(ctx, &m);
 }
 
-static struct vl_error *port_moment(void *ctx, const struct vl_quiesce *at, unsigned tries,
-				    unsigned *cpu_ret)
+static struct vl_error *port_quiesce(void *ctx, const struct vl_quiesce *at, unsigned tries,
+				     unsigned *cpu_ret)
 {
 	struct vl_message m = { .op = VL_OP_PAUSE,
 				.value = {
-					[VL_PAUSE_MOMENTS] = tries,
+					[VL_PAUSE_TRIES] = tries,
 					[VL_PAUSE_ROOT] = at->pt.root,
 					[VL_PAUSE_LEVELS] = (uint64_t)at->pt.levels,
 					[VL_PAUSE_OFFSETS] = at->offsets,
@@ -131,7 +131,7 @@ static struct vl_error *port_alive(void *ctx)
 	return ask(ctx, &m);
 }
 
-/* Nobody opens files here: the broker does, and passes them on. */
+/* The broker opens the file and passes it on. */
 static struct vl_error *port_kept_open(void *ctx, enum vl_kept kind, const char *key, int *fd_ret,
 				       size_t *size_ret)
 {
@@ -255,7 +255,7 @@ struct vl_error *vl_port_prepare(struct vl_port_asker *a, struct vl_target *t,
 		.ctx = a,
 		.pause = port_pause,
 		.resume = port_resume,
-		.moment = port_moment,
+		.quiesce = port_quiesce,
 		.vcpus = port_vcpus,
 		.read = port_read,
 		.read_pages = port_read_pages,

@@ -9,11 +9,11 @@
 #include "../host/held.h"
 #include "../vmst/quiesce.h"
 
-/* A worker may pause within a pause; no code of ours goes deeper. */
+/* Nesting of pauses: our code has a pause within a pause at most. */
 #define MAX_DEPTH 2
 #define MAX_PAGES (VL_WINDOW_BACK / VL_PAGE_SIZE)
-/* Moments that are tried for one pause. */
-#define MAX_MOMENTS 64
+/* Most tries to find a quiesced moment for one pause. */
+#define MAX_QUIESCE_TRIES 64
 
 static struct vl_error *serve_pause(struct vl_target *t, struct vl_message *m)
 {
@@ -26,13 +26,15 @@ static struct vl_error *serve_pause(struct vl_target *t, struct vl_message *m)
 		.nr = v[VL_PAUSE_CPUS] <= VL_QUIESCE_CPUS ? (uint32_t)v[VL_PAUSE_CPUS] : 0,
 		.pid_at = v[VL_PAUSE_PID_AT],
 	};
-	uint64_t tries = v[VL_PAUSE_MOMENTS];
+	uint64_t tries = v[VL_PAUSE_TRIES];
 	struct vl_error *err;
 	unsigned cpu = 0;
 
 	if (vl_target_pause_depth(t) >= MAX_DEPTH)
 		return vl_error_new(VL_ERR_ARG, "the guest is paused already");
-	err = tries ? vl_quiesce_pause(t, &at, tries < MAX_MOMENTS ? (unsigned)tries : MAX_MOMENTS,
+	err = tries ? vl_quiesce_pause(t, &at,
+				       tries < MAX_QUIESCE_TRIES ? (unsigned)tries :
+								   MAX_QUIESCE_TRIES,
 				       &cpu) :
 		      vl_target_pause(t);
 	m->value[0] = cpu;
@@ -56,7 +58,7 @@ static struct vl_error *serve_vcpus(struct vl_target *t, struct vl_message *m, u
 	return NULL;
 }
 
-/* Memory of the guest and no other: the target looks each address up in its map. */
+/* Only the guest's memory can be read: the target looks up each address in its RAM map. */
 static struct vl_error *serve_read(struct vl_target *t, const struct vl_message *m,
 				   unsigned char *back)
 {
@@ -80,7 +82,7 @@ static struct vl_error *serve_pages(struct vl_target *t, const struct vl_message
 	return vl_target_read_pages(t, gpas, bufs, nr);
 }
 
-/* Of this run of the guest, or a kernel's whose key it knows: nothing else has a name. */
+/* A worker can name only files of this run, and those of kernels whose key it knows. */
 static struct vl_error *serve_open(struct vl_target *t, struct vl_box *box, struct vl_message *m)
 {
 	struct vl_error *err;
@@ -89,7 +91,7 @@ static struct vl_error *serve_open(struct vl_target *t, struct vl_box *box, stru
 
 	m->text[sizeof(m->text) - 1] = '\0';
 	if (m->value[0] >= VL_NR_KEPT)
-		return vl_error_new(VL_ERR_ARG, "that is no file that is kept");
+		return vl_error_new(VL_ERR_ARG, "not a kept file");
 	err = vl_kept_open(t, (enum vl_kept)m->value[0], m->text, &fd, &size);
 	if (err)
 		return err;
@@ -107,7 +109,7 @@ static struct vl_error *serve_store(struct vl_target *t, const struct vl_message
 	void *data;
 
 	if (m->value[0] != VL_KEPT_CONTACT || size > VL_WINDOW_BACK)
-		return vl_error_new(VL_ERR_ARG, "that is not to be stored");
+		return vl_error_new(VL_ERR_ARG, "a worker cannot store this");
 	data = malloc(size + 1);
 	if (!data)
 		return vl_error_nomem();
@@ -122,7 +124,7 @@ static struct vl_error *serve_turn(struct vl_target *t, struct vl_message *m)
 	const struct timespec since = { (time_t)m->value[0], (long)m->value[1] };
 
 	m->value[0] =
-		vl_kept_turn(t, &since, m->value[2] < VL_CONTACT_NS ? m->value[2] : VL_CONTACT_NS);
+		vl_kept_turn(t, &since, m->value[2] < VL_ATTACH_NS ? m->value[2] : VL_ATTACH_NS);
 	return NULL;
 }
 
@@ -140,7 +142,7 @@ static struct vl_error *serve_kernel(struct vl_target *t, struct vl_box *box, st
 		.offsets = { p[4], p[5] },
 		.btf = { p[6], p[7] },
 	};
-	struct vl_deadline deadline = vl_deadline_in(VL_CONTACT_NS);
+	struct vl_deadline deadline = vl_deadline_in(VL_ATTACH_NS);
 	char key[VL_KEY_MAX + 1];
 	struct vl_error *err;
 	size_t size;
@@ -167,7 +169,7 @@ static struct vl_error *serve_held(struct vl_target *t, struct vl_message *m, un
 	size_t nr;
 
 	if (!vl_held_look(t, m->value[0], &held, &nr, &same))
-		return vl_error_new(VL_ERR_TARGET, "it is not known where");
+		return vl_error_new(VL_ERR_TARGET, "the place of the registers is not known");
 	if (nr > VL_WINDOW_BACK / sizeof(*held))
 		nr = VL_WINDOW_BACK / sizeof(*held);
 	memcpy(back, held, nr * sizeof(*held));
@@ -183,7 +185,7 @@ void vl_port_serve(struct vl_target *t, struct vl_box *box, enum vl_channel_id i
 	unsigned char *back = vl_box_wire(box)->back[id];
 	struct vl_error *err;
 
-	/* The thread behind the other channel does nothing but read. */
+	/* The filler thread, on the other channel, only reads. */
 	if (id != VL_CHANNEL_MAIN && m->op != VL_OP_READ && m->op != VL_OP_PAGES)
 		m->op = VL_OP_REPLY;
 	switch (m->op) {
@@ -229,7 +231,7 @@ void vl_port_serve(struct vl_target *t, struct vl_box *box, enum vl_channel_id i
 		err = NULL;
 		break;
 	default:
-		err = vl_error_new(VL_ERR_ARG, "that is not to be asked");
+		err = vl_error_new(VL_ERR_ARG, "not a request of a worker");
 	}
 	vl_message_put_error(m, err);
 	vl_target_get_account(t, &m->pauses);

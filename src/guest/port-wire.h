@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The two ends of a target's port (host/port.h): a worker in a box asks over its wire,
- * its broker serves it. What the worker says is a hostile guest's word.
+ * The two ends of a target's port (host/port.h): a worker in a box asks over its wire, and its
+ * broker serves it. What the worker says is untrusted.
  */
 #ifndef VLENS_PORT_WIRE_H
 #define VLENS_PORT_WIRE_H
@@ -11,26 +11,26 @@
 #include "../box/box.h"
 #include "../host/port.h"
 
-/* What is asked, in vl_message.op; values above those of any broker. */
+/* Requests of the worker, in vl_message.op; above those of a broker. */
 enum vl_port_op {
-	VL_OP_PAUSE = 64, /* value[0]: moments to try, then struct vl_quiesce; reply: the CPU */
+	VL_OP_PAUSE = 64, /* enum vl_port_pause; reply: value[0]: the CPU */
 	VL_OP_RESUME,
-	VL_OP_VCPUS, /* reply: value[0] of struct vl_vcpu in the window */
+	VL_OP_VCPUS, /* reply: value[0]: number of struct vl_vcpu in the window */
 	VL_OP_READ,  /* value[0]: address, value[1]: length */
-	VL_OP_PAGES, /* value[0] addresses in the window; reply: the pages, in their place */
+	VL_OP_PAGES, /* value[0]: number of addresses in the window; reply: the pages instead */
 	VL_OP_ALIVE,
-	VL_OP_OPEN,  /* value[0]: enum vl_kept, text: a key; reply: value[0] is its size */
-	VL_OP_STORE, /* value[0]: enum vl_kept, value[1]: length of what is in the window */
-	VL_OP_TURN,  /* value[0], [1]: since, s and ns, [2]: to wait; reply: [0] */
+	VL_OP_OPEN,  /* value[0]: enum vl_kept, text: a key; reply: value[0]: size, and a file */
+	VL_OP_STORE, /* value[0]: enum vl_kept, value[1]: length of the data in the window */
+	VL_OP_TURN,  /* vl_kept_turn(); value[0], [1]: since, s and ns, [2]: wait_ns; reply: [0] */
 	VL_OP_END_TURN,
-	VL_OP_KERNEL, /* enum vl_port_kernel; reply: text: the key, [0]: size, [1]: it was made */
-	VL_OP_HELD,   /* value[0]: anew; reply: [0]: so many in the window, [1]: the same */
+	VL_OP_KERNEL, /* enum vl_port_kernel; reply: text: key, [0]: size, [1]: made; and a file */
+	VL_OP_HELD,   /* value[0]: anew; reply: [0]: number in the window, [1]: unchanged */
 	VL_OP_HELD_START,
 };
 
 /* Values of VL_OP_PAUSE. */
 enum vl_port_pause {
-	VL_PAUSE_MOMENTS, /* 0: at any; then none of the following counts */
+	VL_PAUSE_TRIES, /* to find a quiesced moment; 0: pause at once, ignore the rest */
 	VL_PAUSE_ROOT,
 	VL_PAUSE_LEVELS,
 	VL_PAUSE_OFFSETS,
@@ -51,7 +51,7 @@ enum vl_port_kernel {
 	VL_KERNEL_PARTS, /* the address and the length of each */
 	VL_NR_KERNEL_VALUES = VL_KERNEL_PARTS + 8,
 };
-_Static_assert(VL_NR_KERNEL_VALUES <= VL_WIRE_VALUES, "a message has room for it");
+_Static_assert(VL_NR_KERNEL_VALUES <= VL_WIRE_VALUES, "the values fit in a message");
 
 /* --- the worker's end, port-ask.c --- */
 
@@ -64,17 +64,17 @@ struct vl_port_asker {
 };
 
 /*
- * In a worker, before it is in its box: @t goes by this port from now on. Adds to @keep
- * what @t needs. @a must outlive @t; more of a->port can be filled in afterwards.
+ * In a worker, before its box: @t uses this port from now on. Adds the descriptors that @t needs
+ * to @keep. @a must outlive @t; the caller may fill in more of a->port afterwards.
  */
 struct vl_error *vl_port_prepare(struct vl_port_asker *a, struct vl_target *t,
 				 struct vl_box_fds *keep);
-/* In the box, before the first question: the calling thread is the main one. */
+/* In the box, before the first request, by the main thread. */
 void vl_port_connect(struct vl_port_asker *a, struct vl_wire *wire, int link);
 
 /* --- the broker's end, port-serve.c --- */
 
-/* Answer what a worker of @t asks: for vl_box_ask(). @box is the worker's. */
+/* Serve a request of a worker of @t, for vl_box_ask(). @box is the worker's. */
 void vl_port_serve(struct vl_target *t, struct vl_box *box, enum vl_channel_id id,
 		   struct vl_message *m);
 

@@ -10,7 +10,7 @@
 #include "../attach/pulse.h"
 #include "../base/deadline.h"
 
-/* What clones have counted so far, those that are gone and this one. */
+/* The counts of all clones, this one and earlier ones. */
 static void add_counts(const struct vl_guest *g, uint64_t *calls_ret, struct vl_vcpu_count *ret)
 {
 	struct vl_vcpu_count now = { 0 };
@@ -21,24 +21,24 @@ static void add_counts(const struct vl_guest *g, uint64_t *calls_ret, struct vl_
 	*ret = (struct vl_vcpu_count){ g->vcpu.entries + now.entries, g->vcpu.exits + now.exits };
 }
 
-/* The next epoch makes them anew; what they counted is kept. */
+/* Destroy clone and snapshot, and keep their counts; the next epoch makes new ones. */
 static void forget_clone(struct vl_guest *g)
 {
 	uint64_t pages, copies;
 
 	add_counts(g, &g->kernel_calls, &g->vcpu);
 	vl_epoch_learn(g);
-	if (g->view) {
-		vl_snapshot_count(g->view, &pages, &copies);
+	if (g->snapshot) {
+		vl_snapshot_count(g->snapshot, &pages, &copies);
 		g->copies += copies;
 	}
 	vl_clone_destroy(g->clone);
-	vl_snapshot_destroy(g->view);
+	vl_snapshot_destroy(g->snapshot);
 	g->clone = NULL;
-	g->view = NULL;
+	g->snapshot = NULL;
 }
 
-struct vl_error *vl_guest_contact(struct vl_guest *g, bool anew)
+struct vl_error *vl_session_attach(struct vl_guest *g, bool anew)
 {
 	struct vl_error *err;
 	bool runs;
@@ -53,20 +53,20 @@ struct vl_error *vl_guest_contact(struct vl_guest *g, bool anew)
 	err = vl_pulse_look(g->attach, &runs);
 	if (err || (runs && vl_attach_holds(g->attach)))
 		return err;
-	g->want = VL_WANT_CONTACT;
+	g->want = VL_WANT_ATTACH;
 	return vl_error_new(VL_ERR_KERNEL, "the kernel that is known no longer runs");
 }
 
 /*
- * What is kept from epoch to epoch, and could be old: the kernel's text and constants as they
- * were copied, and code as it was translated. All is compared when a run begins, and in a long
- * one again and again. The kernel patches its text rarely, and to compare it takes 2 ms. Code
- * of modules comes and goes; what has run of it is some pages, which take 20 us.
+ * Copies of the kernel's text and constants, and translated code, are kept from epoch to epoch,
+ * and can get stale. They are compared when a run begins, and at these intervals in a long run.
+ * The kernel patches its text rarely, and to compare all takes 2 ms. Code of modules comes and
+ * goes; only some pages of it have run, and to compare these takes 20 us.
  */
 #define LOOK_NS 1000000000L
 #define LOOK_CODE_NS 10000000L
 
-static bool is_old(struct vl_guest *g)
+static bool is_stale(struct vl_guest *g)
 {
 	int64_t now = vl_now_ns();
 	bool all = now - g->looked_ns >= LOOK_NS;
@@ -76,16 +76,16 @@ static bool is_old(struct vl_guest *g)
 	g->looked_code_ns = now;
 	if (all)
 		g->looked_ns = now;
-	return vl_snapshot_still_changed(g->view, all);
+	return vl_snapshot_still_changed(g->snapshot, all);
 }
 
 /*
- * Start over where the kernel's text cannot be told from what a refresh copies again, too, as
- * that would undo what was patched.
+ * Make clone and snapshot anew if they are stale. Also if the still memory is not known: then a
+ * refresh would copy the kernel's text again and undo the clone's patches.
  */
-static void forget_old(struct vl_guest *g)
+static void forget_stale(struct vl_guest *g)
 {
-	if (g->clone && !g->suspect && g->workset.still[0].size && !is_old(g))
+	if (g->clone && !g->suspect && g->workset.still[0].size && !is_stale(g))
 		return;
 	forget_clone(g);
 	g->looked_ns = g->looked_code_ns = vl_now_ns();
@@ -102,21 +102,21 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 		return NULL;
 	sys->missed = 0;
 	g->memo.no_executor = false;
-	forget_old(g);
+	forget_stale(g);
 	err = vl_epoch_open(g);
 	if (err && g->memo.no_executor && !g->emulator && vl_emulator_is_built()) {
 		g->want = VL_WANT_EMULATOR;
-		/* Why the engine before it was left says more than that there is no other. */
+		/* Why the last executor failed says more than that there is no other. */
 		if (!*g->no_kvm)
 			return err;
 		vl_error_destroy(err);
 		return vl_error_new(VL_ERR_OS, "%s", g->no_kvm);
 	}
-	/* A guest that was reset still has the old kernel's text in its memory for
-	 * a while: ask the vCPUs. */
+	/* A guest that was reset still has the old kernel's text in memory for a while: make a
+	 * first contact, from the vCPUs. */
 	if (err && (err->code == VL_ERR_CRASHED || err->code == VL_ERR_KERNEL) && !g->anew) {
 		vl_error_destroy(err);
-		g->want = VL_WANT_CONTACT_ANEW;
+		g->want = VL_WANT_ATTACH_ANEW;
 		err = vl_error_new(VL_ERR_KERNEL, "what is known of the kernel is wrong");
 	}
 	if (err)
@@ -209,8 +209,8 @@ void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret)
 		 *g->no_kvm ? g->no_kvm :
 		 g->clone   ? g->clone->why :
 			      "");
-	if (g->view)
-		vl_snapshot_count(g->view, &ret->pages_touched, &ret->pages_copied);
+	if (g->snapshot)
+		vl_snapshot_count(g->snapshot, &ret->pages_touched, &ret->pages_copied);
 	ret->pages_copied += g->copies;
 	ret->answers = g->answers;
 	ret->fate = fate_of(g);

@@ -7,7 +7,7 @@
 #include "../host/kmod.h"
 #include "../base/hash.h"
 
-/* Both sides are the same program of the same user. */
+/* Byte order does not matter: both sides are the same program. */
 static uint64_t add(uint64_t hash, uint64_t word)
 {
 	return vl_hash(hash, &word, sizeof(word));
@@ -44,7 +44,7 @@ struct vl_error *vl_guest_make_spare(struct vl_guest *g, struct vl_box **ret)
 	vl_broker_box_options(&reads, &o);
 	o.name = "vlens-spare";
 	o.lendable = true;
-	/* An engine's of the same guest. */
+	/* Share the empty namespaces of the keeper's own worker. */
 	o.beside = g->box;
 	return vl_box_launch(&o, ret);
 }

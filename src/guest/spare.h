@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A worker for raw views that is ready before it is asked. A keeper makes it, a copy of
- * its own target, in its box; a tool that looks at the same memory takes it over. It serves this
- * tool's run only, and has read nothing before.
+ * A spare worker for raw views, made ahead. A keeper forks it, with a copy of its own target,
+ * in its box; a tool that reads the same memory takes it over. It serves one run of that tool,
+ * and has read nothing before.
  */
 #ifndef VLENS_GUEST_SPARE_H
 #define VLENS_GUEST_SPARE_H
@@ -14,24 +14,24 @@
 struct vl_box;
 
 /*
- * What the copy of a target must have in common with one's own: its process, and where each piece of its
- * memory is.
+ * A hash of what two targets must have in common to share a worker: the process, and the place
+ * of each piece of its memory.
  */
 uint64_t vl_guest_print(struct vl_guest *g);
 
 /*
- * In a keeper: make a worker for vl_box_lend(). It is not waited for. *@ret is the caller's, and
- * NULL where none can be lent: memory that the kernel module maps is for its own process.
+ * In a keeper: make a worker for vl_box_lend(), and do not wait for it. The caller owns *@ret,
+ * which is NULL if none can be lent: the kernel module maps memory for one process only.
  */
 struct vl_error *vl_guest_make_spare(struct vl_guest *g, struct vl_box **ret);
 
-/* Somebody who lends workers to whoever has this vl_guest_print(); NULL: there is none now. */
+/* Borrows a worker that has the vl_guest_print() @print; NULL: there is none now. */
 typedef struct vl_box *vl_lend_fn(void *ctx, uint64_t print);
 
 /*
- * In a tool, before vl_guest_attach(): ask @lend for a worker. Nothing changes where it has none,
- * or where the guest is not just read by the fastest engine. One that ends before its time, perhaps
- * with its keeper, is replaced by one of our own.
+ * In a tool, before vl_guest_attach(): use @lend to get a worker. Has no effect if it has none,
+ * or if more is asked of the guest than reads by the fastest engine. A borrowed worker that ends
+ * early, perhaps with its keeper, is replaced by our own.
  */
 void vl_guest_use_lender(struct vl_guest *g, vl_lend_fn *lend, void *ctx);
 

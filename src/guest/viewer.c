@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Views of a guest, in the worker: a reader over its memory, and what was found last. */
+/* Views of a guest, in the worker: a reader over its memory, and the last result. */
 #include "internal.h"
 
 #include <stdio.h>
@@ -15,7 +15,7 @@ struct vl_viewer {
 	struct vl_peeker peeker;
 	struct vl_top *top;
 	struct vl_top_sample samples[2];
-	unsigned nr_samples; /* the last one is the one before that */
+	unsigned nr_samples; /* taken so far; number @i is in samples[i % 2] */
 };
 
 static struct vl_error *open_reader(struct vl_guest *g)
@@ -36,7 +36,7 @@ static struct vl_error *open_reader(struct vl_guest *g)
 	return err;
 }
 
-static struct vl_error *attach(struct vl_guest *g)
+static struct vl_error *open_viewer(struct vl_guest *g)
 {
 	struct vl_error *err;
 
@@ -54,7 +54,7 @@ static struct vl_error *attach(struct vl_guest *g)
 	return err;
 }
 
-/* Put as much of what was found as goes into the window there, from @at on. */
+/* Copy the result, from byte @at on, to the window, as much as fits. */
 static void show(const struct vl_viewer *v, struct vl_wire *wire, size_t at)
 {
 	size_t n = at < v->found.len ? v->found.len - at : 0;
@@ -69,7 +69,7 @@ static void begin(struct vl_viewer *v)
 	v->found.bad = false;
 }
 
-/* Hand over what was found, with @err. */
+/* Reply with the result and @err. */
 static struct vl_error *hand_over(struct vl_viewer *v, struct vl_wire *wire, struct vl_message *m,
 				  struct vl_error *err)
 {
@@ -85,7 +85,7 @@ static struct vl_error *hand_over(struct vl_viewer *v, struct vl_wire *wire, str
 	return err;
 }
 
-/* Likewise @t, ends it. */
+/* The same with table @t as the result; destroys it. */
 static struct vl_error *hand_over_table(struct vl_viewer *v, struct vl_wire *wire,
 					struct vl_message *m, struct vl_table *t,
 					struct vl_error *err)
@@ -175,10 +175,10 @@ static void say_who(struct vl_viewer *v, struct vl_wire *wire)
 struct vl_error *vl_viewer_serve(struct vl_guest *g, struct vl_wire *wire, struct vl_message *m)
 {
 	m->value[1] = 0;
-	if (m->op == VL_OP_ATTACH) {
+	if (m->op == VL_OP_VIEWER) {
 		vl_error_destroy(g->why);
 		g->why = vl_message_error(m);
-		return attach(g);
+		return open_viewer(g);
 	}
 	if (!g->viewer)
 		return vl_error_new(VL_ERR_ARG, "a malformed request");

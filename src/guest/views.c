@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Views of a guest, in the broker: the worker is asked, and what it says is checked as
- * what a guest says is.
+ * Views of a guest, in the broker: the worker is asked, and its result is checked like anything
+ * that comes from a guest.
  */
 #include "internal.h"
 
@@ -16,8 +16,8 @@
 #include "../attach/attach.h"
 
 /*
- * A look at a list takes milliseconds, of the longest of all and where each page costs a
- * system call some seconds; a comparison holds the guest for its looks, and waits between.
+ * Timeouts. To read a list takes milliseconds; the longest, with a system call for each page,
+ * some seconds. A comparison pauses the guest for each look, and waits in between.
  */
 #define LOOK_NS (30 * VL_NSEC_PER_SEC)
 #define DIFF_NS (120 * VL_NSEC_PER_SEC)
@@ -25,13 +25,13 @@
 
 #define NOT_ATTACHED "a look at a guest that is not attached"
 
-/* May a view do without what @err says is missing? */
+/* The attach failed with @err: can a view do without it? */
 static bool is_bearable(const struct vl_error *err)
 {
 	return err->code != VL_ERR_TARGET && err->code != VL_ERR_NOMEM;
 }
 
-/* A guest whose kernel is not understood has memory all the same. */
+/* Add to the hint of @err what works without a known kernel. */
 static struct vl_error *still_works(struct vl_error *err)
 {
 	char *hint = err->hint ? strdup(err->hint) : NULL;
@@ -44,10 +44,10 @@ static struct vl_error *still_works(struct vl_error *err)
 
 static struct vl_error *attach(struct vl_guest *g, bool need_kernel)
 {
-	struct vl_message m = { .op = VL_OP_ATTACH };
+	struct vl_message m = { .op = VL_OP_VIEWER };
 	struct vl_error *err = vl_broker_ready(g, true);
 
-	if (err && !need_kernel && !g->in_contact && is_bearable(err)) {
+	if (err && !need_kernel && !g->attached && is_bearable(err)) {
 		vl_message_put_error(&m, err);
 		err = vl_broker_ready(g, false);
 	}
@@ -69,7 +69,7 @@ struct vl_error *vl_guest_attach(struct vl_guest *g, bool need_kernel)
 	return attach(g, need_kernel);
 }
 
-/* All @len bytes of what was found; the window has the first of them. */
+/* Fetch all @len bytes of the result; the window has the first ones. */
 static struct vl_error *fetch(struct vl_guest *g, uint64_t len, struct vl_parcel *p)
 {
 	struct vl_error *err;
@@ -153,9 +153,9 @@ struct vl_error *vl_guest_diff(struct vl_guest *g, const struct vl_diff *diff, s
 	struct vl_message m = { .op = VL_OP_DIFF, .value = { (uintptr_t)diff } };
 	struct vl_error *err = ask_table(g, &m, DIFF_NS, t);
 
-	if (!err || !g->box || m.value[0] != VL_WANT_CONTACT_ANEW || g->anew)
+	if (!err || !g->box || m.value[0] != VL_WANT_ATTACH_ANEW || g->anew)
 		return err;
-	/* Once: see begin_once() in broker.c. */
+	/* Only once, as in grant() of broker.c. */
 	vl_error_destroy(err);
 	vl_broker_renew(g);
 	vl_table_clear(t);
@@ -171,7 +171,7 @@ struct vl_error *vl_guest_top_open(struct vl_guest *g)
 	return g->box ? vl_broker_ask(g, &m, LOOK_NS) : vl_error_new(VL_ERR_ARG, NOT_ATTACHED);
 }
 
-/* Have a worker: the last one may have died. */
+/* Have a worker with an open vtop: the last one may have died. */
 static struct vl_error *have_top(struct vl_guest *g)
 {
 	struct vl_error *err;
@@ -222,7 +222,7 @@ void vl_guest_dismiss(struct vl_guest *g)
 		vl_box_dismiss(g->box);
 }
 
-/* The name of an engine that there is. */
+/* The engine of the name @said, which is untrusted; NULL: there is none. */
 static const char *engine_name(const char *said)
 {
 	const char *name;

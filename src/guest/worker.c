@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The worker of a guest: does what the broker says, and asks it for what needs rights. */
+/* The worker of a guest: serves the broker, and asks it for everything that needs rights. */
 #include "internal.h"
 
 #include <fcntl.h>
@@ -20,7 +20,7 @@ struct vl_worker {
 
 /* --- before the box --- */
 
-/* Would something here run on /dev/kvm? */
+/* Will an engine or executor use /dev/kvm? */
 static bool wants_kvm(const struct vl_guest *g)
 {
 	if (g->uses & VL_GUEST_READ && (!g->engine || !strcmp(g->engine, "kvm")))
@@ -31,8 +31,8 @@ static bool wants_kvm(const struct vl_guest *g)
 }
 
 /*
- * Would something here read by the kernel module? It is asked where it maps the RAM, and
- * else if somebody wants to know.
+ * Will the kernel module be used? Yes if it maps the RAM; else only if it was asked for by name,
+ * or the choice of the engine is to be explained.
  */
 static bool wants_module(const struct vl_guest *g)
 {
@@ -42,7 +42,7 @@ static bool wants_module(const struct vl_guest *g)
 	       ((named || g->explain) && vl_target_module(g->target, NULL));
 }
 
-/* What cannot be opened in the box; @keep: what was. */
+/* Open what cannot be opened in the box, and add it to @keep. */
 static bool open_ahead(const struct vl_guest *g, struct vl_target_port *p, struct vl_box_fds *keep)
 {
 	if (g->uses & VL_GUEST_ASK)
@@ -67,8 +67,9 @@ struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep)
 	if (!err && !open_ahead(g, &w->asker.port, keep))
 		err = vl_error_new(VL_ERR_OS, "too many files are behind the guest's memory");
 	/*
-	 * No file can be opened in the box. To load Unicorn takes longer than a short run, so that is
-	 * done where it is known to be needed; else another worker is made (VL_WANT_EMULATOR).
+	 * Unicorn must be loaded before the box, where no file can be opened. That takes longer
+	 * than a short run, so it is done only if it is sure to be needed; if that shows later,
+	 * a new worker is made (VL_WANT_EMULATOR).
 	 */
 	g->emulator = g->uses & VL_GUEST_ASK &&
 		      (g->executor == VL_EXECUTOR_UNICORN ||
@@ -76,7 +77,7 @@ struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep)
 	if (!err && g->emulator)
 		err = vl_emulator_load();
 	g->box = NULL;
-	/* What the box is to read, it finds out itself. */
+	/* The worker makes its own: the broker's reader works outside of a box only. */
 	g->attach = NULL;
 	g->reader = NULL;
 	g->sys.ops = &vl_guest_ops;
@@ -117,12 +118,12 @@ static struct vl_error *answer(struct vl_sys *sys, const char *path, const struc
 	return vl_error_new(VL_ERR_ARG, "a malformed request");
 }
 
-/* The longest time for questions that are asked ahead: meanwhile the program waits. */
+/* Time limit for questions that are asked ahead, as the program waits meanwhile. */
 #define AHEAD_NS 20000000L
 
 /*
- * Answer what is asked, and then what is likely to be: should one of these get no answer, the epoch
- * ends, as after any such call.
+ * Answer the first question, then those asked ahead. If one of these gets no answer, the epoch
+ * has to end, as after any call without an answer.
  */
 static struct vl_error *ask(struct vl_worker *w, struct vl_message *m)
 {
@@ -179,7 +180,7 @@ static struct vl_error *attach(struct vl_worker *w, struct vl_message *m)
 	struct vl_guest *g = w->guest;
 	struct vl_error *err;
 
-	err = vl_guest_contact(g, m->value[0]);
+	err = vl_session_attach(g, m->value[0]);
 	m->value[0] = g->want;
 	if (err)
 		return err;
@@ -189,17 +190,17 @@ static struct vl_error *attach(struct vl_worker *w, struct vl_message *m)
 	return NULL;
 }
 
-/* The contact stays, and with it what is still in the working set's eyes. */
+/* Begin the next run. The attach stays, and so does workset.still without a new working set. */
 static struct vl_error *next(struct vl_worker *w, const struct vl_message *m)
 {
 	struct vl_guest *g = w->guest;
 	size_t nr = m->value[1];
 
 	g->anew = false;
-	g->memo.know_mounts = false; /* they can have changed since */
-	/* So can the identity of a task; the init process stays what it is. */
+	g->memo.know_mounts = false; /* they may have changed since */
+	/* The identity of a task may have changed, too, but not that of the init process. */
 	g->memo.know_self &= !g->as;
-	/* A keeper's answer is that of a tool which begins anew. */
+	/* Compare still memory again, so that a keeper answers as a new process would. */
 	g->looked_ns = g->looked_code_ns = 0;
 	g->may_run = m->value[2];
 	vl_epoch_reset(g);
@@ -232,7 +233,7 @@ static struct vl_error *serve(struct vl_worker *w, struct vl_message *m)
 	struct vl_error *err;
 
 	switch (m->op) {
-	case VL_OP_CONTACT:
+	case VL_OP_ATTACH:
 		return attach(w, m);
 	case VL_OP_BEGIN:
 		g->want = VL_WANT_NOTHING;

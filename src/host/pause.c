@@ -398,10 +398,10 @@ struct vl_error *vl_target_resume(struct vl_target *t)
 	return !err && r < 0 ? vl_proc_denied(t->pid, -r) : err;
 }
 
-struct vl_error *vl_target_pause_at_moment(struct vl_target *t, const struct vl_quiesce *m,
-					   unsigned tries, unsigned *cpu_ret)
+struct vl_error *vl_target_pause_quiesced(struct vl_target *t, const struct vl_quiesce *m,
+					  unsigned tries, unsigned *cpu_ret)
 {
-	return count_pause(t, t->port->moment(t->port->ctx, m, tries, cpu_ret));
+	return count_pause(t, t->port->quiesce(t->port->ctx, m, tries, cpu_ret));
 }
 
 bool vl_target_is_paused(const struct vl_target *t)

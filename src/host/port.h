@@ -21,8 +21,8 @@ struct vl_target_port {
 	struct vl_error *(*pause)(void *ctx);
 	struct vl_error *(*resume)(void *ctx);
 	/* Pause at a good moment (vmst/quiesce.h). */
-	struct vl_error *(*moment)(void *ctx, const struct vl_quiesce *m, unsigned tries,
-				   unsigned *cpu_ret);
+	struct vl_error *(*quiesce)(void *ctx, const struct vl_quiesce *m, unsigned tries,
+				    unsigned *cpu_ret);
 	struct vl_error *(*vcpus)(void *ctx, struct vl_vcpu **ret, size_t *nr_ret);
 	/* Memory that is neither mapped nor in a file. */
 	struct vl_error *(*read)(void *ctx, uint64_t gpa, void *buf, size_t len);
@@ -73,9 +73,9 @@ const struct vl_target_port *vl_target_port(const struct vl_target *t);
  */
 void vl_target_set_helper(struct vl_target *t, pid_t pid);
 
-/* Pause at a good moment (vl_quiesce_pause()), by @t's port, which it must have. */
-struct vl_error *vl_target_pause_at_moment(struct vl_target *t, const struct vl_quiesce *m,
-					   unsigned tries, unsigned *cpu_ret);
+/* Pause when the guest is quiesced (vl_quiesce_pause()), by @t's port, which it must have. */
+struct vl_error *vl_target_pause_quiesced(struct vl_target *t, const struct vl_quiesce *m,
+					  unsigned tries, unsigned *cpu_ret);
 
 /* The pauses of a run so far, and its budget. A port's user gets them from the broker. */
 struct vl_pause_account {

@@ -120,7 +120,7 @@ struct vl_error *vl_quiesce_pause(struct vl_target *t, const struct vl_quiesce *
 
 	*cpu_ret = 0;
 	if (vl_target_port(t))
-		return vl_target_pause_at_moment(t, q, tries, cpu_ret);
+		return vl_target_pause_quiesced(t, q, tries, cpu_ret);
 	for (unsigned try = 0;; try++) {
 		struct vl_error *err = vl_target_pause(t);
 		uint32_t worst;
