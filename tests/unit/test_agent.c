@@ -544,7 +544,7 @@ static void test_machine(bool mirrored)
 	struct vl_target_options options = { 0 };
 	struct vl_reader_options d = { "direct" }, k = { "kvm" };
 	uint64_t four, five, empty;
-	struct vl_attach contact = { 0 };
+	struct vl_attach attach = { 0 };
 	struct vl_kvm *machine;
 	char why[VL_RAW_WHY];
 
@@ -568,9 +568,9 @@ static void test_machine(bool mirrored)
 	}
 	err = vl_reader_open(target, NULL, &d, &direct);
 	ok(!err, "the direct engine opens");
-	contact.target = target;
-	contact.entry = TEXT + 0x3000;
-	contact.pt = (struct vl_pgtable){ four, 4 };
+	attach.target = target;
+	attach.entry = TEXT + 0x3000;
+	attach.pt = (struct vl_pgtable){ four, 4 };
 	err = vl_reader_open(target, &attach, &k, &kvm);
 	if (err) {
 		/* Only for what the host cannot do. */

@@ -386,9 +386,7 @@ static void follow(const char *what, uint64_t (*fn)(uint64_t now))
 
 static void test_kvm(void)
 {
-	struct vl_attach contact = { .target = &target,
-				     .entry = TEXT + 0x3000,
-				     .pt = { root4, 4 } };
+	struct vl_attach attach = { .target = &target, .entry = TEXT + 0x3000, .pt = { root4, 4 } };
 	struct vl_reader_options how = { "kvm" };
 	struct vl_error *err;
 	uint64_t node = WINDOW + 64;

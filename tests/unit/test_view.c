@@ -158,7 +158,7 @@ static void test_switch(void)
 	   "switch: traced, and by calls");
 	ok(leads(loop, sizeof(loop) - 1, 2, 0), "switch: a loop ends");
 	ok(leads(table, sizeof(table) - 1, 2, 0), "switch: something else");
-	ok(leads(overlay, sizeof(blind) - 1, 2, 0), "switch: a jump before any comparison");
+	ok(leads(blind, sizeof(blind) - 1, 2, 0), "switch: a jump before any comparison");
 	ok(leads(code, 0, 2, 0), "switch: nothing");
 }
 
