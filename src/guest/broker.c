@@ -27,7 +27,7 @@
  */
 #define MORE_MEMORY (6UL << 30)
 #define RAM_MAPPINGS 6
-/* After so many deaths of workers in one run, give up. */
+/* Deaths of workers in one run, after which we give up. */
 #define MAX_DEATHS 2
 
 /* --- the worker --- */

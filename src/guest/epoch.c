@@ -31,14 +31,14 @@
 #define COPY_SHARE 80
 /* Copies in a run that may lack a page, before it changes to questions. */
 #define MAX_MISSES 16
-/* A copy counts once more for each so many pages. */
+/* A large copy counts once more for each 4096 pages. */
 #define MISS_PAGES 4096
 /* Tries of a question while the guest runs, then in pauses. */
 #define LIVE_TRIES 4
 #define TAKE_TRIES 4
 /*
  * An epoch of questions goes on while nothing changes, as to begin one costs as much as an
- * answer. It ends after so many answers; or with so many pages, as each answer reads all again.
+ * answer. It ends after MAX_ANSWERS; or with MAX_ASKED pages, as each answer reads all again.
  */
 #define MAX_ANSWERS 128
 #define MAX_ASKED 1000

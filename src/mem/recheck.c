@@ -18,13 +18,13 @@
 
 #include "snapshot-internal.h"
 
-/* A page lingers for so many answers. A program asks up to 7 questions about a process. */
+/* Answers for which a page lingers. A program asks up to 7 questions about a process. */
 #define LINGER 96
 /* With more pages than this none lingers: one question to a large guest can touch thousands. */
 #define HELD_MAX 2048
-/* A fault on a page within so many answers of the last one counts as one more use of it. */
+/* A fault on a page within this many answers of the last one counts as one more use of it. */
 #define NEAR (2 * LINGER)
-/* A page with so many uses stays. */
+/* Uses from which on a page stays. */
 #define STAY_USES 3
 /* If more pages stay, drop the older half: the program does something else now. */
 #define STAY_MAX 640
