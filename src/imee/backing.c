@@ -80,8 +80,8 @@ static void find_fast(struct vl_direct *d)
 }
 
 /*
- * Reserve addresses without memory: what is no RAM stays inaccessible. The base is aligned to a
- * huge page, so that huge pages can be mapped as such. NULL: failed.
+ * Reserve addresses without memory: holes in the RAM stay inaccessible. The base is aligned to
+ * a huge page, so that huge pages can be mapped as such. NULL: failed.
  */
 static void *reserve(struct vl_direct *d)
 {

@@ -47,9 +47,9 @@ enum vl_read_status {
 #define VL_READ_MAX (1ULL << 30) /* bytes in one request for bytes */
 
 /*
- * An address space: what CR3 holds, without its flags, and how deep it is. With
- * page-table isolation a process has two roots, the kernel's and, in the next
- * page, the user's, which lacks most of the kernel.
+ * An address space: CR3 without its flags, and the depth of its tables. With page-table
+ * isolation a process has two roots, the kernel's and, in the next page, the user's, which
+ * lacks most of the kernel.
  */
 struct vl_space {
 	uint64_t root; /* guest-physical address of the top-level table, page aligned */

@@ -11,7 +11,9 @@
 #include "../host/port.h"
 #include "kvm.h"
 
-/* Of the processor. KVM is asked when a machine is made, as that ioctl is slow. */
+/*
+ * Does the processor have 5 levels? KVM is asked when a machine is made, as that ioctl is slow.
+ */
 static bool has_la57(void)
 {
 	unsigned a, b, c = 0, d;

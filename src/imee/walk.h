@@ -27,7 +27,7 @@ enum part_op {
 /* A field that is read with its group. */
 struct part {
 	uint8_t op;    /* enum part_op */
-	uint8_t index; /* of the field as the caller has it */
+	uint8_t index; /* the caller's index of the field */
 	uint16_t size;
 	uint32_t out; /* in the record */
 	int64_t at;   /* offset in the group; ADDRESS: from the element */

@@ -141,8 +141,8 @@ static bool is_momentary(const struct vl_error *err)
 }
 
 /*
- * Go all ways once, in one epoch. A way that fails is noted. That the kernel cannot answer at
- * this moment is an error, but with @final it is noted, too.
+ * Go all ways once, in one epoch, and note those that fail. If the kernel cannot answer at this
+ * moment that is an error, but with @final it is noted as well.
  */
 static struct vl_error *look_once(struct vl_looker *k, struct vl_diff_items *items, bool final)
 {

@@ -46,7 +46,7 @@ struct vl_diff_way {
 struct vl_diff_kind {
 	const struct vl_diff_way *ways;
 	size_t nr_ways;
-	size_t first_column; /* of the ways; after them comes the mark */
+	size_t first_column; /* the first of the ways' columns; the mark's follows the last */
 	size_t name_column, address_column;
 	int key_column; /* -1: none */
 };

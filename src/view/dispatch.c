@@ -13,9 +13,9 @@ struct flags {
 };
 
 /*
- * Length of the instruction at @p if it does not change the number; else 0. That includes
- * endbr64, its replacement where the kernel knows no indirect call (a nop of 4 bytes), and the
- * place of a tracer's call (a nop of 5).
+ * Length of the instruction at @p if it does not change the number; else 0. Such are endbr64,
+ * the nop of 4 bytes in its place in functions that are never an indirect target, and the nop
+ * of 5 bytes at the place of a tracer's call.
  */
 static size_t nothing(const unsigned char *p, size_t left)
 {

@@ -229,7 +229,7 @@ static bool judge_entry(const struct check *c, size_t i, char *buf, size_t size)
 	switch (kind) {
 	case VL_ENTRY_JUMP:
 		if (in_text(c, to))
-			return false; /* to its cold or aligned part, as compiled */
+			return false; /* to another part of it, as compiled */
 		snprintf(buf, size, "its entry jumps to 0x%" PRIx64 ", %s", to, place);
 		return true;
 	case VL_ENTRY_CALL:

@@ -98,7 +98,7 @@ void vl_top_sample_deinit(struct vl_top_sample *sample)
 	*sample = (struct vl_top_sample){ .at_ns = 0 };
 }
 
-/* ---- who was there before ---- */
+/* ---- the tasks of the last sample ---- */
 
 static size_t slot_of(const struct vl_top *t, uint64_t task)
 {
