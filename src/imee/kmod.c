@@ -151,7 +151,7 @@ static struct vl_error *open_op(struct vl_target *t, const struct vl_attach *c, 
 	m->t = t;
 	m->module = vl_target_module(t, NULL);
 	err = m->module ? direct_open(t, m->module, &m->walk) :
-			  vl_error_new(VL_ERR_TARGET, "the module has not got this guest");
+			  vl_error_new(VL_ERR_TARGET, "imee.ko is not attached to this guest");
 	if (err) {
 		close_op(&m->raw);
 		return err;
