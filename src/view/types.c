@@ -11,7 +11,7 @@
 #include "../kernel/btf.h"
 #include "collect.h"
 
-/* Steps through typedefs and qualifiers. */
+/* Steps through typedefs and qualifiers; levels of pointers and arrays. */
 #define MAX_STEPS 32
 /* Larger than any kernel's (6 MiB). */
 #define BTF_MAX (64U << 20)
@@ -79,11 +79,13 @@ uint64_t vl_types_size(const struct vl_types *t, uint32_t id)
 	return size > 0 ? (uint64_t)size : 0;
 }
 
-void vl_types_name(const struct vl_types *t, uint32_t id, char buf[VL_TYPE_NAME])
+/* @levels: a guest can make pointers and arrays that lead back to themselves. */
+static void name_type(const struct vl_types *t, uint32_t id, unsigned levels,
+		      char buf[VL_TYPE_NAME])
 {
 	const struct btf_type *type = btf__type_by_id(t->btf, id);
 	const char *kind = "", *name;
-	char inner[VL_TYPE_NAME];
+	char inner[VL_TYPE_NAME] = "";
 
 	for (unsigned i = 0; type && i < MAX_STEPS && (btf_is_mod(type) || btf_kind(type) == 18);
 	     i++)
@@ -95,15 +97,14 @@ void vl_types_name(const struct vl_types *t, uint32_t id, char buf[VL_TYPE_NAME]
 	name = vl_types_string(t, type->name_off);
 	switch (btf_kind(type)) {
 	case BTF_KIND_PTR:
-		inner[0] = '\0';
-		/* No endless recursion: only a pointer to itself leads back without a name. */
-		if (btf_is_ptr(type) && type->type != id)
-			vl_types_name(t, type->type, inner);
+		if (levels)
+			name_type(t, type->type, levels - 1, inner);
 		snprintf(buf, VL_TYPE_NAME, "%.*s%s*", VL_TYPE_NAME - 4, inner,
 			 *inner && inner[strlen(inner) - 1] == '*' ? "" : " ");
 		return;
 	case BTF_KIND_ARRAY:
-		vl_types_name(t, btf_array(type)->type, inner);
+		if (levels)
+			name_type(t, btf_array(type)->type, levels - 1, inner);
 		snprintf(buf, VL_TYPE_NAME, "%.*s[%u]", VL_TYPE_NAME - 16, inner,
 			 btf_array(type)->nelems);
 		return;
@@ -127,4 +128,9 @@ void vl_types_name(const struct vl_types *t, uint32_t id, char buf[VL_TYPE_NAME]
 		break;
 	}
 	snprintf(buf, VL_TYPE_NAME, "%s%.*s", kind, VL_TYPE_NAME - 16, *name ? name : "{...}");
+}
+
+void vl_types_name(const struct vl_types *t, uint32_t id, char buf[VL_TYPE_NAME])
+{
+	name_type(t, id, MAX_STEPS, buf);
 }

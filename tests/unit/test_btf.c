@@ -5,6 +5,7 @@
 
 #include "kernel/btf.h"
 #include "tap.h"
+#include "view/types.h"
 
 /* struct outer { int a; struct { int b; const struct { int c; int d : 3; }; }; }; */
 static struct btf *make(int *outer_ret)
@@ -27,6 +28,10 @@ static struct btf *make(int *outer_ret)
 	btf__add_field(btf, "", *outer_ret + 1, 0, 0);
 	btf__add_field(btf, "", *outer_ret + 1, 0, 0);
 	btf__add_typedef(btf, "endless", *outer_ret + 2);
+	/* And two pointers to each other, an array of itself. */
+	btf__add_ptr(btf, *outer_ret + 4);
+	btf__add_ptr(btf, *outer_ret + 3);
+	btf__add_array(btf, number, *outer_ret + 5, 3);
 	return btf;
 }
 
@@ -37,6 +42,16 @@ static bool is_at(const struct btf *btf, int type, const char *name, uint64_t bi
 	return vl_btf_find_member(btf, btf__type_by_id(btf, (uint32_t)type), name, strlen(name),
 				  &m) &&
 	       m.bit == bit && m.bits == bits && m.type == 1;
+}
+
+/* Has the name of type @id an end, behind many of @part? */
+static bool ends(struct btf *btf, int id, const char *part)
+{
+	const struct vl_types t = { .btf = btf };
+	char name[VL_TYPE_NAME];
+
+	vl_types_name(&t, (uint32_t)id, name);
+	return memchr(name, 0, sizeof(name)) && strstr(name, part);
 }
 
 int main(void)
@@ -61,6 +76,8 @@ int main(void)
 	ok(!is_at(btf, outer + 1, "a", 0, 0), "a structure within itself has an end");
 	ok(!vl_btf_resolve(btf, (uint32_t)outer + 2, &id), "so does a typedef of itself");
 	ok(vl_btf_resolve(btf, 3, &id) && id == 2, "a qualifier is of what it qualifies");
+	ok(ends(btf, outer + 3, "****"), "the name of pointers to each other has an end");
+	ok(ends(btf, outer + 5, "[3][3][3]"), "so does that of an array of itself");
 	btf__free(btf);
 	err = vl_btf_open("no types", 8, &btf);
 	ok(err && err->code == VL_ERR_KERNEL, "what is no BTF is an error");
