@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
 #
-# Sourced after common.sh: Debian packages of other releases, for looking into.
+# Sourced after common.sh: Debian packages of other releases, to unpack.
 # A private set of package lists lives in the cache folder, so the machine's
 # own apt configuration and lists stay as they are.
 #
@@ -14,8 +14,8 @@ VT_APT=$VT_CACHE/apt
 vt_apt_stamp() { printf '%s/stamp\n' "$VT_APT"; }
 
 # Where this machine gets its packages from: prints "main URI" and perhaps
-# "security URI".  The codename is empty where no list was fetched yet; the
-# release as written in the sources stands in for it.
+# "security URI".  The codename is empty if no list was fetched yet; then the
+# release of the sources is taken.
 vt_apt_mirrors() {
 	local own
 	own=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
@@ -31,8 +31,8 @@ vt_apt_mirrors() {
 vt_apt() {
 	local tool=$1
 	shift
-	# The machine's apt.conf.d is still read (it may hold a proxy); what
-	# must differ is given here, as the command line is read last.
+	# apt also reads the machine's apt.conf.d, which may have a proxy. The
+	# command line is read last, so these options win.
 	"$tool" -qq \
 		-o Dir::Etc::sourcelist="$VT_APT/sources.list" \
 		-o Dir::Etc::sourceparts=/dev/null \
@@ -67,7 +67,7 @@ vt_apt_refresh() {
 		bookworm bookworm-updates bookworm-security bookworm-backports
 		trixie trixie-updates trixie-security trixie-backports sid)
 	vt_lock "$VT_APT/lock" 8
-	# Lists of other suites than these are as good as old ones.
+	# Lists of other suites are refreshed like old ones.
 	if [[ -e $stamp && -n $(find "$stamp" -mmin -1440) &&
 		$(<"$stamp") == "${suites[*]}" ]]; then
 		exec 8>&-
@@ -81,7 +81,7 @@ vt_apt_refresh() {
 	vt_apt_sources "${suites[@]}"
 	if ! vt_apt apt-get update >"$VT_APT/update.log" 2>&1; then
 		# One suite that the mirror lacks fails the whole update:
-		# find those that it has.
+		# find the suites that it has.
 		for suite in "${suites[@]}"; do
 			vt_apt_sources "$suite"
 			if vt_apt apt-get update -o APT::Get::List-Cleanup=0 \

@@ -2,9 +2,8 @@
 /*
  * Usage: bad-calls NODENAME
  *
- * Run over a guest by tests/35-utilities.bats: system calls as no sound program
- * makes them, and as many at once. Each must fail as it would natively; prints
- * those that do not, status 1.
+ * tests/35-utilities.bats runs this over a guest: invalid system calls, and many at
+ * once. Each must fail as it would natively. Prints those that do not; status 1 then.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -113,7 +112,7 @@ static void *reader(void *arg)
 	return NULL;
 }
 
-/* Children while other threads read, and descriptors that are closed meanwhile. */
+/* Forks while other threads read, and reads of closed descriptors. */
 static void many_at_once(const char *nodename)
 {
 	bool wrong[4] = { 0 };

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
 #
-# Sourced by ./check and ./demo, in the top folder: how they build, in .check/.
+# Sourced by ./check and ./demo in the top folder: builds in .check/.
 #
-#   build_set_up           gets what is needed, and the source into .check/src
+#   build_set_up           installs packages, copies the source to .check/src
 #   build FOLDER FLAG...   configures .check/FOLDER, makes all
 #
 # build_deps are words for build-aux/install-deps.
@@ -17,15 +17,15 @@ build_die() {
 	exit 1
 }
 
-# A copy is built, not this tree: it may be configured in place, and what git
-# does not know is thereby known to be missing.  Times are kept, so that make
-# builds only what has changed.
+# Copies the tree without the files that git ignores: the tree may be configured
+# in place, and a source file that git ignores is found missing.  Times are kept, so
+# that make builds only changed files.
 build_copy_source() {
 	local file
 	mkdir -p "$BUILD_WORK/src"
 	if ! git -c safe.directory='*' ls-files -co --exclude-standard \
 		>"$BUILD_WORK/files.all" 2>/dev/null; then
-		# A release: nothing was built here that is not in it.
+		# A release tree has no git: take all its files.
 		find . \( -name .check -o -name .git \) -prune -o -type f -printf '%P\n' \
 			>"$BUILD_WORK/files.all"
 	fi

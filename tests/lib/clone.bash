@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
 #
-# Loaded behind vlens.bash by tests of what runs the clone: tests/unit/clone-probe and
-# what it prints.
+# Loaded after vlens.bash by tests of executors: runs tests/unit/clone-probe and parses
+# its output.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
-# ask_clone ENGINE GUEST ROUNDS: $output is what the clone said, by that engine.
+# ask_clone EXECUTOR GUEST ROUNDS: $output is the answer of a clone by that executor.
 ask_clone() {
 	[[ -x $VLENS_BUILD/tests/unit/clone-probe ]] ||
 		make -s -C "$VLENS_BUILD" tests/unit/clone-probe
@@ -15,7 +15,7 @@ ask_clone() {
 	[[ $output == "$1"* || $output == *$'\n'"$1"* ]] || fail "$output"
 }
 
-# The rounds of text $1 since it last began anew.
+# The rounds of text $1, from the last round 1 on.
 rounds() {
 	awk '/^round 1:/ { text = "" } /^round/ { text = text $0 "\n" } END { printf "%s", text }' <<<"$1"
 }
@@ -23,8 +23,8 @@ rounds() {
 # The bytes and the hash of each round of text $1.
 hashes() { rounds "$1" | sed 's/.* us, //'; }
 
-# The last round of $output, which is warm: a call costs one entry (a fault that is fixed
-# up a few more) and at most two VM exits.
+# Checks the last round of $output, which is warm: a call costs one entry (a few more for a
+# fault that is fixed up) and at most two VM exits.
 few_exits() {
 	local calls entries exits
 	read -r calls entries exits < <(rounds "$output" | tail -n 1 |

@@ -2,20 +2,20 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # the variables are for the scripts that source this
 #
-# Sourced by the test scripts: where things are kept, and how to fail.
+# Sourced by the test scripts: folders, locks, errors.
 #
-#   VLENS_TEST_CACHE  what is expensive to get and safe to keep: package lists,
-#                     unpacked kernels, initramfs images
-#   VLENS_TEST_RUN    what belongs to running guests: sockets, logs, pid files.
-#                     QEMU under libvirt runs as another user, so this folder
-#                     must be reachable for everybody; a home folder is not.
+#   VLENS_TEST_CACHE  files that are expensive to make and safe to keep: package
+#                     lists, unpacked kernels, initramfs images
+#   VLENS_TEST_RUN    files of running guests: sockets, logs, pid files. QEMU
+#                     under libvirt runs as another user, so all users must be
+#                     able to enter this folder; a home folder will not do.
 
 # An ordinary user's PATH may lack the folders of depmod, modprobe and losetup.
 PATH=$PATH:/usr/sbin:/sbin
 
 VT_CACHE=${VLENS_TEST_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vlens-tests}
 VT_RUN=${VLENS_TEST_RUN:-/tmp/vlens-test-run.$(id -u)}
-# The folder tests/, wherever the script that sources this one lives.
+# The folder tests/.
 VT_TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 vt_die() {
@@ -28,14 +28,14 @@ vt_usage() {
 	sed -n '/^# Usage:/,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p}' "$0"
 }
 
-# vt_lock FILE FD: waits its turn; the lock goes when the script ends.
+# vt_lock FILE FD: takes the lock, which ends with the script.
 vt_lock() {
 	mkdir -p "$(dirname "$1")"
 	eval "exec $2>>\"\$1\""
 	flock "$2"
 }
 
-# The state folder of one guest.  Names become file and domain names.
+# The state folder of one guest.  A guest's name is used for files and domains.
 vt_guest_dir() {
 	[[ $1 =~ ^[A-Za-z0-9][A-Za-z0-9_.-]{0,30}$ ]] || vt_die "bad guest name '$1'"
 	printf '%s/%s\n' "$VT_RUN" "$1"

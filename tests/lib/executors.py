@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a tool prints of a dump by each of the executors: the same bytes."""
+"""Checks that a tool prints the same bytes of a dump by each executor."""
 import re
 import subprocess
 
 EXECUTORS = ["vmst/unicorn", "vmst/native", "vmst/kvm"]
-UNREACHABLE = 3  # the status of a tool that an executor does not serve
+UNREACHABLE = 3  # the status if an executor cannot serve the dump
 TIMEOUT = 120
 ENGINE = re.compile(r"^engine: *(\S+)$", re.M)
 
 
 def run(argv, dump, env, executor):
-    """(status, standard output, standard error) of an applet's words, without a keeper."""
+    """(status, stdout, stderr) of an applet with its arguments, without a keeper."""
     applet, *args = argv
     try:
         done = subprocess.run([applet, f"--engine={executor}", "--stats", dump, *args],
@@ -23,14 +23,14 @@ def run(argv, dump, env, executor):
 
 
 def that_serve(argv, dump, env):
-    """The executors that serve a dump on this host, and {name: why not} of the others."""
+    """The executors that serve a dump on this host, and {name: reason} of the others."""
     done = {name: run(argv, dump, env, name) for name in EXECUTORS}
     return ([name for name in EXECUTORS if done[name][0] != UNREACHABLE],
             {name: done[name][2].partition("\n")[0] for name in EXECUTORS if done[name][0] == UNREACHABLE})
 
 
 def compare(argv, dump, env, names):
-    """What is wrong, in lines, and {executor: all that was printed}."""
+    """Lines about differences, and {executor: its whole output}."""
     done = {name: run(argv, dump, env, name) for name in names}
     wrong = [f"{name}: was run by {ENGINE.findall(err)}" for name, (_, _, err) in done.items()
              if ENGINE.findall(err) != [name]]

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
 #
-# Sourced by vlens.bash and by tests/nested: the guests of the tests, on demand. VT_TESTS
-# is the folder tests/, VLENS_TEST_RUN where the guests of this run are.
+# Sourced by vlens.bash and by tests/nested: boots the guests of the tests on demand.
+# VT_TESTS is the folder tests/, VLENS_TEST_RUN the folder of this run's guests.
 
-# Few guests, each with several of the things that must work: number of CPUs,
-# page-table isolation, 4 or 5 levels of paging (a CPU "max" has 5), what backs
-# the memory.  Those that keep a CPU busy are stopped by the file that needs
-# them; all others live until the end of the run.
-# Those that begin with n are for the nested machine, see tests/nested: they run on KVM.
+# There are few guests, so each covers several variations: number of CPUs,
+# page-table isolation, 4 or 5 levels of paging (a CPU "max" has 5), backing of
+# the memory.  A bats file stops the guests that keep a CPU busy; all others live
+# until the end of the run.
+# Names that begin with n are guests on KVM in the nested machine, see tests/nested.
 guest_options() {
 	case $1 in
 	g510) echo "--kernel 5.10 --smp 1 --backing anon" ;;
@@ -39,26 +39,26 @@ guest_options() {
 	esac
 }
 
-# What all guests on KVM have: small, as all that there is there is slow.
+# The options of all guests on KVM. They are small, because the nested machine is slow.
 on_kvm() { echo "--accel kvm --cpu host --smp 1 --mem 384 --procs 60"; }
 
-# need_guest NAME...: boots those that do not run.
+# need_guest NAME...: boots the guests that do not run yet.
 need_guest() {
 	local name options
 	for name; do
 		[[ ! -e $VLENS_TEST_RUN/$name/via || ! -e /proc/$(guest_pid "$name")/exe ]] || continue
 		options=$(guest_options "$name") || return
-		# The boot's own processes must not hold bats' descriptors.
+		# Close bats' descriptors: bats waits for all processes that have them.
 		# shellcheck disable=SC2086 # words
 		"$VT_TESTS/guest/start" --name "$name" $options >/dev/null 3>&- 4>&- && continue
-		# A kernel that panics while it boots, or a QEMU that dies, is none of ours.
+		# Try again: a panic during the boot, or a QEMU that dies, is no fault of vlens.
 		echo "need_guest: $name did not come up, once more" >&2
 		# shellcheck disable=SC2086 # words
 		"$VT_TESTS/guest/start" --name "$name" $options >/dev/null 3>&- 4>&- || return
 	done
 }
 
-# drop_guest NAME...: stops it, unless the whole run folder is somebody else's.
+# drop_guest NAME...: stops guests, unless the run folder was given from outside.
 drop_guest() {
 	local name
 	for name; do
@@ -72,13 +72,13 @@ qmp() { "$VT_TESTS/guest/qmp" "$@"; }
 
 guest_pid() { cat "$VLENS_TEST_RUN/$1/pid"; }
 is_domain() { [[ $(<"$VLENS_TEST_RUN/$1/via") == libvirt ]]; }
-# What the tools call a test guest.
+# The name of a test guest for the tools.
 guest() { if is_domain "$1"; then echo "$1"; else printf 'qemu:%s\n' "$(guest_pid "$1")"; fi; }
 
-# The PID in the guest of what the factory made under this name.
+# factory_pid NAME WHAT: the PID in the guest of the factory's process WHAT.
 factory_pid() { in_guest "$1" "sed -n 's/^$2 //p' /run/factory/pids"; }
 
-# The state of a process, one letter: T is stopped.
+# The state of a process, as a letter: T is stopped.
 process_state() {
 	local stat
 	read -r stat <"/proc/$1/stat" || return

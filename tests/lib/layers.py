@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Usage: tests/lib/layers.py
 
-Finds out which file of bin/ and src/ includes or calls which, and prints what is against
-the layers: a circle of folders, a file that uses a folder above its own in the drawing of
+Finds which files of bin/ and src/ include or call each other, and prints violations of the
+layers: a circle of folders, a file that uses a folder above its own in the drawing of
 ARCHITECTURE.md, and a circle of files in a folder of PARTED. Status 1 if there is one.
 """
 import glob
@@ -20,7 +20,7 @@ PARTED = ("bin/", "src/redirect/", "src/imee/", "src/view/", "src/keep/")
 
 files = sorted(f for p in ("bin", "src") for f in glob.glob(p + "/**/*.[ch]", recursive=True))
 source = {f: open(f, encoding="utf-8").read() for f in files}
-# Comments, strings, attributes and names of types call nothing.
+# Remove comments, strings, attributes and names of types: they call nothing.
 other = r'/\*.*?\*/|"(\\.|[^"\\\n])*"|__attribute__\(\(.*?\)\)+ *|(?<=struct) \w+|(?<=enum) \w+'
 code = {f: re.sub(other, "", source[f], flags=re.S) for f in files}
 public = r"^(?!static|extern|typedef|#)\w[^;{}=\n]*?\b(\w+)(\([^;{]*\)\n\{|(\[\w*\])* = \{)"
@@ -38,13 +38,13 @@ for f in files:
         words = set(re.findall(r"(?<![.>\w])[a-z]\w+", code[f])) - {"main"}
         for word in sorted(words - set(re.findall(private, code[f], re.M))):
             at = defined.get(word, ())
-            # The library is linked without bin/: such a word is a local name there.
+            # The library is linked without bin/: there, a name of bin/ is a local name.
             if len(at) == 1 and f not in at and (layer(f) == "bin" or layer(min(at)) != "bin"):
                 uses[f][min(at)] = word
 
 
 def circle(to):
-    """A way from a node of @to back to it, or None."""
+    """A path from a node of @to back to itself, or None."""
     done, way = set(), []
 
     def visit(n):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
 #
-# Loaded behind vlens.bash by the tests of raw reads: what every engine must read of
-# every guest. T is a folder of the test's own, ENGINE the engine; of SWEEP pages (60) one
+# Loaded after vlens.bash by the tests of raw reads: checks that every engine must pass on
+# every guest. T is a folder of the test's own, ENGINE the engine. One of SWEEP pages (60)
 # is compared.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
@@ -18,7 +18,7 @@ need_probes() {
 raw() { timeout 60 "$VLENS_BUILD/tests/unit/raw-probe" --engine="$ENGINE" "$@"; }
 probe() { timeout 120 "$VLENS_BUILD/tests/unit/kvm-probe" "$@"; }
 
-# still NAME: it stands still until the end of the test, see go_on.
+# still NAME: stops a guest until the end of the test, see go_on.
 still() {
 	echo "$1" >"$T/stopped"
 	stand "$1" stop suspend
@@ -29,12 +29,12 @@ go_on() {
 	[[ ! -e $T/stopped ]] || stand "$(cat "$T/stopped")" cont resume
 }
 
-# stand NAME COMMAND VIRSH-COMMAND: by its monitor, whoever has that.
+# stand NAME COMMAND VIRSH-COMMAND: sends a command to its monitor, by libvirt if it has that.
 stand() {
 	if is_domain "$1"; then virsh -q -c qemu:///system "$3" "$1"; else qmp "$1" "$2" >/dev/null; fi
 }
 
-# same_facts NAME GUEST: what the kernel says of itself.
+# same_facts NAME GUEST: the version of its kernel, and the name of its idle task.
 same_facts() {
 	local version
 	version=$(in_guest "$1" 'cat /proc/version')
@@ -42,7 +42,7 @@ same_facts() {
 	assert_same "swapper/0" "$(raw "$2" comm)"
 }
 
-# The processes of a guest, without those that its answer takes.
+# The processes of a guest, without the ones that list them.
 guest_processes() {
 	in_guest "$1" 'exec ps -eo pid=,ruid=,ppid=,comm=' |
 		awk '$4 != "ps" && $4 !~ /^kworker/ { print $1, $2 }' | sort
@@ -54,7 +54,7 @@ same_processes() {
 	for try in 1 2 3; do
 		guest_processes "$1" >"$T/guest"
 		raw_processes "$2" >"$T/list"
-		# The tree has more threads, the list more lines of hostile names; both have all.
+		# The tree also has threads, the list also lines of hostile names.
 		raw "$2" pids | sort >"$T/tree"
 		cut -d' ' -f1 "$T/list" >"$T/list-pids"
 		! diff "$T/guest" "$T/list" >"$T/diff" ||
@@ -64,7 +64,7 @@ same_processes() {
 	fail "$1: the processes differ, $try times (guest < > vlens)"
 }
 
-# A process's own memory, through its own page tables: its first argument.
+# The first argument of a process, from its own memory by its own page tables.
 same_arguments() {
 	local pid at
 	pid=$(factory_pid "$1" listener)
@@ -83,7 +83,7 @@ each_vcpu() {
 	[[ $stderr == *"no vCPU $3"* ]]
 }
 
-# It moves: no cache, no snapshot.
+# A word of the kernel that changes is read anew each time: no cache, no snapshot.
 moves() {
 	local at first
 	at=$(raw_symbol "$2" jiffies)
@@ -106,8 +106,8 @@ judge() {
 	assert_runs "$1"
 }
 
-# same_bytes NAME: of a guest that stands still the kvm engine reads what the direct
-# one does, wherever the agent stands.
+# same_bytes NAME: the kvm engine reads the same bytes of a stopped guest as the direct one,
+# wherever its agent is.
 same_bytes() {
 	still "$1"
 	run probe "$(guest "$1")" sweep "${SWEEP:-60}"

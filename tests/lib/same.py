@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Usage: tests/lib/same.py COMMAND GUEST-TEXT VLENS-TEXT [LATER-GUEST-TEXT]
 
-Compares what COMMAND printed in a guest with what its applet printed of that
-guest from outside, and, if given, with what it printed in the guest once more
-(three files).  What may differ is in the table RULES: lines of the one who looks
-(the command itself, the shell that started it), kernel workers, which come and
-go, and values that move.  A value that moves must lie between those that the
-guest itself gave before and after, give or take what its rule allows.
+Compares the output of COMMAND in a guest with the output of its applet on that
+guest, and, if given, with a later output in the guest (three files).  The table
+RULES has the differences that are allowed: lines of the observer (the command
+itself, the shell that started it), kernel workers, which come and go, and values
+that move.  A value that moves must lie between the values that the guest itself
+printed before and after, with the tolerance of its rule.
 
 Prints "ok" (the text is the same) or "sem" (values that move differ, and lie
-where they must), status 0; else what differs (< guest, > vlens), status 1.
+where they must), status 0; else the differences (< guest, > vlens), status 1.
 """
 import re
 import sys
@@ -18,14 +18,14 @@ import sys
 # ---- values -----------------------------------------------------------------
 
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
-# Seconds of what is written with colons: 1-02:03:04, 0:00.68, 10:15:03, 10:15.
+# A time with colons: 1-02:03:04, 0:00.68, 10:15:03, 10:15.
 CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d)(?::(\d\d))?(\.\d+)?")
 UNITS = {"": 1, "%": 1, "B": 1 / 1024, "Ki": 1, "Mi": 1 << 10, "Gi": 1 << 20,
          "m": 1 << 10, "g": 1 << 20, "t": 1 << 30}
 
 
 def value(token):
-    """The number that a token is, or None; memory with a unit in KiB."""
+    """The value of a token as a number, or None: seconds, KiB of memory with a unit."""
     clock = CLOCK.fullmatch(token)
     if clock:
         days, first, second, third, part = clock.groups()
@@ -42,10 +42,9 @@ def value(token):
 
 
 def between(token, before, after, way):
-    """Whether a value lies where way allows: None (nowhere else), a number (that
-    far from what lies between the two), "P%+N" (N and P percent of the larger one),
-    or "any".  Where there is no later text, the limit of what only grows is not
-    known."""
+    """Whether a value lies where way allows: None (it must not differ), a number (the
+    distance from the range between the two), "P%+N" (N and P percent of the larger
+    one), or "any".  Without a later text, a value that only grows has no limit."""
     x, a, b = value(token), value(before), value(before if after is None else after)
     if way is None or x is None or a is None or b is None:
         return False
@@ -76,8 +75,8 @@ def cells(line, columns):
 
 
 def placed(a, b):
-    """Whether two lines' cells stand in the same columns; where one is longer than
-    it was, what follows may be pushed."""
+    """Whether the cells of two lines stand in the same columns. A longer cell may
+    push the cells behind it."""
     pushed = False
     for (start_a, end_a, text_a), (start_b, end_b, text_b) in zip(a, b):
         if not pushed and start_a != start_b and end_a != end_b:
@@ -86,19 +85,19 @@ def placed(a, b):
     return True
 
 
-# The name of a process of the factory, and what vlens gives a program that prints names as
-# they are: a character for each that drives a terminal, vlens(1) HOSTILE NAMES.
+# The name of a process of the factory, and its sanitized form: a character for each one that
+# drives a terminal, see HOSTILE NAMES in vlens(1).
 HOSTILE = "\x1b[2J\nevil\t\x7f"
 TAMED = re.sub(r"[\x00-\x1f\x7f]", "?", HOSTILE)
 
 
 def guest_text(text, rule):
-    """What the guest printed, as it must look from outside."""
+    """The guest's text, as it must look from outside."""
     return text.replace(HOSTILE, TAMED) if rule.get("tamed") else text
 
 
 class Table:
-    """One text, taken apart by a rule."""
+    """One text, parsed by a rule."""
 
     def __init__(self, text, rule, command):
         self.wrong = []
@@ -138,8 +137,8 @@ class Table:
 
 
 def own(names, command, rule):
-    """Whether a row of a process list is of who looks: by its command, and by the
-    terminal where the list says so."""
+    """Whether a row of a process list is the observer's: by its command, and by its
+    terminal if the list has that."""
     if names.get("TTY", "") == "?" or not rule.get("own"):
         return False
     last = list(names.values())[-1]
@@ -159,8 +158,8 @@ def ways(rule, columns, index, line):
 
 
 def same_row(rule, a, x, b, once):
-    """Whether row x, of vlens, is one that the guest could have printed between a and
-    b; once: there is no later text, and b is a."""
+    """Whether the guest could have printed row x of vlens between its rows a and b.
+    once: there is no later text, and b is a."""
     line, found, columns, _ = x
     if line in (a[0], b[0]):
         return True
@@ -176,8 +175,8 @@ def same_row(rule, a, x, b, once):
         if token in (before, after):
             continue
         if columns and columns[min(i, len(columns) - 1)] in rule.get("state", ()):
-            # Kernel threads run and sleep as they like, and so does who runs the
-            # guest's side of the comparison; the other letters stay.
+            # Kernel threads run and sleep at any time, and so does the agent that runs
+            # the guest's side of the comparison. Other letters must not change.
             restless = thread or found[-1][2].startswith(AGENT) and token[0] != "I"
             if restless and token[1:] == before[1:] and token[0] in "RSDI":
                 continue
@@ -186,7 +185,7 @@ def same_row(rule, a, x, b, once):
         if worker and same and worker[1] == same[1]:
             continue
         token, before, after = (t.rstrip(",") for t in (token, before, after))
-        # What is around and between the numbers of a token is text.
+        # The characters around the numbers of a token are text.
         if value(token) is None:
             if NUMBER.sub("0", token) != NUMBER.sub("0", before) or \
                     NUMBER.sub("0", token) != NUMBER.sub("0", after):
@@ -225,10 +224,10 @@ def compare(command, before, vlens, after=None):
         wrong += check(x)
     if not x.rows and a.rows:
         wrong.append("> nothing")
-    # Rows that are the same, but in another order, where the order says something.
+    # The same rows in another order, if the order matters.
     if not wrong and not rule.get("unordered") and order(x, a) and order(x, b):
         wrong.append("> the lines stand in another order")
-    # Where nothing may move, each line of one or the other moment is not enough.
+    # If nothing may move, lines of both moments must not be mixed.
     if not wrong and not rule.keys() & {"moves", "lines", "other"}:
         wrong.append("> neither the text of before nor of after")
     return ("FAIL", wrong) if wrong else ("sem", [])
@@ -242,12 +241,12 @@ def order(x, other):
 # ---- are we blind? ----------------------------------------------------------
 
 def plants(command, before, vlens, after, chance):
-    """Yields (what, text) of texts that this guest could not have printed between
-    the two of its own where vlens is right: a line less, a line more, another word,
-    another number.  chance is a random.Random."""
+    """Yields (what, text) of texts that this guest cannot have printed between its own
+    two: a line less, a line more, another word, another number.  chance is a
+    random.Random."""
     rule = rule_of(command)
     table = Table(vlens, rule, command)
-    # A row that the guest itself had only once comes and goes: none is right, too.
+    # A row that the guest itself had only once comes and goes: it may also be absent.
     first, last = (Table(guest_text(text, rule), rule, command).rows for text in (before, after))
     rows = [row for key, row in table.rows.items() if key not in table.workers and row[0].strip()
             and key in first and key in last]
@@ -281,7 +280,7 @@ def plants(command, before, vlens, after, chance):
 # ---- rules ------------------------------------------------------------------
 
 def top_adds_up(table):
-    """top's own count of tasks is that of the rows it shows."""
+    """Checks that top's count of tasks is the number of its rows."""
     text = "\n".join(table.text())
     head = re.search(r"^Tasks: *(\d+) total, *(\d+) running, *(\d+) sleeping, *(\d+) stopped, "
                      r"*(\d+) zombie$", text, re.M)
@@ -292,31 +291,31 @@ def top_adds_up(table):
     return [] if total == sum(kinds) == rows else [f"> {head.group()} ({rows} rows)"]
 
 
-# KiB that come and go while somebody looks: the memory of the looker itself, and
-# per-CPU lists of free pages.
+# KiB that change because of the observer: its own memory, and per-CPU lists of free
+# pages.
 MEMORY = 16384
 
 # By the first words of a command; the longest that fits counts.
-#   head   what a line with the names of columns looks like; a blank line ends them
-#   label  names of columns that have none, on its left
-#   squeeze  blanks count as one
+#   head   pattern of a line with the names of columns; they end at a blank line
+#   label  names for columns without a name, at the left
+#   squeeze  several blanks count as one
 #   key    columns that name a row; rows of one key are compared wherever they stand
 #   free   the last column takes the rest of its line
-#   own    rows of who looks are left out
+#   own    rows of the observer are left out
 #   drop   lines that are left out
 #   moves  by column: how far a value may lie from those of the guest (see between())
 #   state  columns with the letter of a process's state
-#   lines  the same for lines with no columns: (pattern, how far)
-#   other  for what is not named there; without it, nothing may move
-#   check  what must be true of the applet's text by itself
+#   lines  the same for lines without columns: (pattern, how far)
+#   other  the same for all other values; without it, they must not move
+#   check  a function that checks the applet's text by itself
 PS = {"head": r".*\bPID\b", "key": ("PID", "LWP"), "free": True, "own": True,
       "state": ("STAT", "S"),
       # A share of whole seconds since the start, in a young guest.
       "moves": {"C": "10%+1", "TIME": 0, "%CPU": "10%+0.1",
-                # ps takes it from the clock, at either side of a full minute.
+                # ps computes it from the clock, which may be just before or after a full minute.
                 "STIME": 1, "START": 1}}
-# Since the boot of a young guest: rates of a whole run, and shares of it, of which
-# a few hundredths of a second are the looker's.
+# Rates and shares since the boot of a young guest: the observer itself takes a few
+# hundredths of a second.
 SYSSTAT = {"head": r"(\d\d:\d\d:\d\d +(UID|CPU)|avg-cpu|Device)", "other": 1}
 RULES = {
     "": {},
@@ -330,15 +329,15 @@ RULES = {
     "free": {"head": r" +total", "label": [""],
              "moves": dict.fromkeys(("used", "free", "buff/cache", "buffers", "cache", "available"),
                                     MEMORY)},
-    # The guest's own answer leaves it with an interrupt for each byte of a serial line: the
-    # rate of a run that is still short rises by it at once, and falls again.
+    # The guest's own answer goes over a serial line, with an interrupt for each byte. In a
+    # short run the rate rises by that at once, and falls again.
     "vmstat": {"head": r" +r +b", "other": 0,
                "moves": {"r": 4, "free": MEMORY, "buff": MEMORY, "cache": MEMORY,
                          "us": 1, "sy": 1, "id": 1, "wa": 1, "st": 1, "in": "2%+1", "cs": "2%+1"}},
     "vmstat -m": {"head": r"Cache +Num",
                   "moves": {"Num": "any", "Total": "any", "Pages": "any"}},
-    # Of a CPU that is idle the kernel counts its time up to the clock's present, which of a
-    # guest that stands still is known to a tick or two (src/vmst/time.c).
+    # The kernel counts the time of an idle CPU up to the present of its clock. For a stopped
+    # guest that is known to a tick or two (src/vmst/time.c).
     "vmstat -s": {"lines": [(r"memory$|cache$", MEMORY), (r"total", None), (r"idle cpu ticks$", 8)],
                   "other": 0},
     "mpstat": dict(SYSSTAT, key=("CPU",)),

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
 #
-# Loaded by every tests/*.bats: guests on demand, and what the tests ask again
-# and again.  The environment is made by tests/setup_suite.bash:
+# Loaded by every tests/*.bats: guests on demand, and common checks.
+# tests/setup_suite.bash makes the environment:
 #
 #   VLENS_BUILD      the build directory under test
-#   VLENS_TEST_RUN   where the guests of this run are; one that is given from
-#                    outside, with guests in it, is used and left as it is
+#   VLENS_TEST_RUN   the folder of this run's guests; if it is given from
+#                    outside, with guests in it, it is used and left as it is
 #   VLENS_CACHE_DIR, VLENS_RUN_DIR   the tools' own files, private to this run
 
 # shellcheck disable=SC2154 # run sets variables
@@ -25,11 +25,11 @@ fail() {
 	return 1
 }
 
-# Has this build the emulator? A test that is of it is skipped without.
+# Does this build have the emulator? need_emulator skips a test without it.
 has_emulator() { [[ $(vlens --version) != *-unicorn* ]]; }
 need_emulator() { has_emulator || skip "a build without Unicorn"; }
 
-# Everything the last `run --separate-stderr` left, for the log of a failure.
+# Prints the result of the last `run --separate-stderr`, for the log of a failure.
 show_run() {
 	printf 'status %s\n--- stdout\n%s\n--- stderr\n%s\n' "$status" \
 		"$(head -n 20 <<<"$output" | cut -c1-200)" "$(head -n 20 <<<"$stderr" | cut -c1-200)" >&2
@@ -40,7 +40,7 @@ assert_status() {
 }
 
 # assert_refused APPLET GUEST WORDS [STATUS]: one line on stderr, for this guest,
-# with these words, and with what to do about it; nothing on stdout.
+# with these words and a hint; nothing on stdout.
 assert_refused() {
 	assert_status "${4:-3}"
 	[[ -z $output ]] || { show_run; fail "there is output"; }
@@ -61,7 +61,7 @@ assert_usage() {
 }
 
 # eventually SECONDS COMMAND...: true as soon as the command is. The last try begins after
-# that time, however slow they are.
+# that time, however slow the tries are.
 eventually() {
 	local end=$((${EPOCHREALTIME/./} + $1 * 1000000)) now
 	shift
@@ -71,7 +71,7 @@ eventually() {
 	done
 }
 
-# tries N COMMAND...: true if one of so many in a row is, for what can change between two looks.
+# tries N COMMAND...: true if one of N runs is, for values that change between two looks.
 tries() {
 	local n=$1
 	shift
@@ -83,7 +83,7 @@ tries() {
 # open_broken_pipe: $W is a descriptor of a pipe that nobody reads.
 open_broken_pipe() {
 	local reader
-	# shellcheck disable=SC2034 # whose caller uses it
+	# shellcheck disable=SC2034 # the caller uses it
 	exec {W}> >(:)
 	reader=$!
 	# bash may have forgotten it already.
@@ -92,7 +92,7 @@ open_broken_pipe() {
 
 not_stopped() { [[ $(process_state "$1") != [Tt] ]]; }
 
-# As its monitor says.
+# machine_state NAME: the state of the virtual machine, from its monitor.
 machine_state() {
 	if is_domain "$1"; then virsh -q -c qemu:///system domstate "$1"; else
 		qmp "$1" query-status | jq -r .status; fi
@@ -108,8 +108,7 @@ assert_runs() {
 	[[ $state == running ]] || fail "$1 is not running: $state"
 }
 
-# ours NAME: processes of this name of this run's tools: their environment tells them from
-# others'.
+# ours NAME: the processes of this name that belong to this run, by their environment.
 ours() {
 	local pid
 	for pid in $(pgrep -x "$1"); do
@@ -121,14 +120,15 @@ guards() { ours vlens-guard; }
 no_guards() { [[ -z $(guards) ]]; }
 none_below() { ! pgrep -P "$1" >/dev/null; }
 
-# hold [MS]: starts a tool, $TOOL, that asks the guest $G, of process $QEMU, without end, and
-# returns while it holds it; a pause is ended after so long.  It uses $T.
+# hold [MS]: starts a tool ($TOOL) that asks guest $G (of process $QEMU) without end, and
+# returns while the guest is paused. MS is the longest pause.  It uses $T.
 hold() {
 	local end stat
 	for _ in 1 2 3 4; do
-		# What nothing is known of is asked without a hold.
+		# Make a working set first: without one there is no pause.
 		vexec "$G" sh -c 'cat /proc/[0-9]*/stat' >/dev/null 2>&1 3>&- 4>&- || true
-		# A copy is made whenever it has been silent for a while; its budget does not end.
+		# The program sleeps between questions, so each round makes a new copy. The budget is
+		# too large to be used up.
 		env --default-signal=INT vexec --pause=freeze --max-pause="${1:-30000},60000" "$G" sh -c \
 			'while :; do cat /proc/[0-9]*/stat >/dev/null; sleep 0.06; done' \
 			>/dev/null 2>"$T/err" 3>&- 4>&- &
@@ -137,39 +137,39 @@ hold() {
 		while [[ $SECONDS -lt $end ]] && read -r stat <"/proc/$QEMU/stat"; do
 			[[ $stat != *") T "* ]] || return 0
 		done
-		# On a loaded machine a run can come to ask without copies, and goes on so.
+		# On a loaded machine a run can turn to asking without copies, and stay so.
 		kill -9 "$TOOL"
 	done
 	fail "the guest was never held: $(<"$T/err")"
 }
 
-# The value of one line of --stats, as a number of milliseconds or a count.
+# stat_of NAME TEXT: the value of a line of --stats: milliseconds or a count.
 stat_of() { sed -n "s/^$1: *\([0-9.]*\).*/\1/p" <<<"$2"; }
 
-# near A B SECONDS: two numbers, perhaps with fractions.
+# near A B SECONDS: whether two numbers differ by no more than that.
 near() {
 	[[ $1 =~ ^-?[0-9.]+$ && $2 =~ ^-?[0-9.]+$ ]] || { fail "no number: '$1', '$2'"; return 1; }
 	awk -v a="$1" -v b="$2" -v d="$3" 'BEGIN { exit !((a > b ? a - b : b - a) <= d) }'
 }
 
-# between LEAST N MOST: likewise.
+# between LEAST N MOST: whether N is in that range.
 between() {
 	[[ $2 =~ ^-?[0-9.]+$ ]] || { fail "no number: '$2'"; return 1; }
 	awk -v a="$1" -v n="$2" -v b="$3" 'BEGIN { exit !(a <= n && n <= b) }'
 }
 
-# The text is the same, or the differences are shown.
+# assert_same GUEST-TEXT VLENS-TEXT: prints the differences if there are any.
 assert_same() {
 	[[ $1 == "$2" ]] || { diff <(echo "$1") <(echo "$2") >&2; fail "guest < > vlens"; }
 }
 
-# same_as_guest NAME COMMAND...: the applet of a command prints of a guest what the
-# command prints in it, before and after, as tests/lib/same.py judges. What differs
-# once may have changed between the two; three times in a row it has not. SAME_OPTIONS
-# are options of the applets.
+# same_as_guest NAME COMMAND...: compares the output of each command's applet with the
+# output of the command in the guest, before and after, by tests/lib/same.py. A value may
+# change between two runs, so a difference counts when it is there three times in a row.
+# SAME_OPTIONS are options of the applets.
 same_as_guest() { same_text "$1" "$(guest "$1")" "${@:2}"; }
 
-# same_text NAME ADDRESS COMMAND...: the same, of a guest by an address.
+# same_text NAME ADDRESS COMMAND...: the same, with another name of the guest for the tools.
 same_text() {
 	local name=$1 address=$2 command t try same=$VT_TESTS/lib/same.py
 	shift 2
@@ -187,15 +187,15 @@ same_text() {
 	done
 }
 
-# Does this host's KVM count a vCPU's exits, for who asks (KVM_CAP_BINARY_STATS_FD, since 5.14)?
+# Does this host's KVM count the exits of a vCPU (KVM_CAP_BINARY_STATS_FD, since 5.14)?
 kvm_counts() {
 	python3 -c '
 import fcntl, os, sys
 sys.exit(not fcntl.ioctl(os.open("/dev/kvm", os.O_RDWR), 0xae03, 203))'
 }
 
-# occupy SOCKET...: a client that takes these monitors and says nothing, until
-# occupied_no_more. It uses $T.
+# occupy SOCKET...: starts a client that connects to these monitors and sends nothing,
+# until occupied_no_more. It uses $T.
 occupy() {
 	rm -f "$T/ready"
 	python3 -c '
