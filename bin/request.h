@@ -43,7 +43,7 @@ struct request {
 	unsigned int keep;	   /* how long a keeper stays, in seconds; 0: none is used */
 	char host_files[PATH_MAX]; /* as struct vl_redirect_options takes it; "": none */
 
-	/* Of request_guest(). */
+	/* Set by request_guest(). */
 	char *spec;  /* GUEST */
 	char **args; /* the words behind it, NULL-terminated, as given */
 	int nr_args;
