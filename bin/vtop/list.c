@@ -71,8 +71,9 @@ struct tree {
 	const struct vl_top_sample *sample;
 	const struct top_item *sorted;
 	uint32_t *first, *next; /* child, sibling of an item: index + 1; 0: none */
+	bool *placed;
 	struct top_item *out;
-	size_t nr, done;
+	size_t done;
 };
 
 static int compare_nodes(const void *a, const void *b)
@@ -83,8 +84,8 @@ static int compare_nodes(const void *a, const void *b)
 }
 
 /*
- * Lay out @at and the items below it, without recursion. An item's list of children is
- * taken away when it is laid out, so parents that form a circle end there.
+ * Lay out @at and the items below it, without recursion. An item is laid out once, so
+ * parents that form a circle end there.
  */
 static void lay_out(struct tree *t, uint32_t at)
 {
@@ -105,29 +106,29 @@ static void lay_out(struct tree *t, uint32_t at)
 		i--;
 		/* Its siblings are next, except at depth 0: these are the caller's. */
 		stack[depth] = depth ? t->next[i] : 0;
+		if (t->placed[i])
+			continue;
+		t->placed[i] = true;
 		more &= depth < 63 ? (1ULL << depth) - 1 : ~0ULL;
 		if (depth && stack[depth])
 			more |= 1ULL << depth;
-		if (t->done == t->nr)
-			return;
 		t->out[t->done++] = (struct top_item){ t->sorted[i].task, (uint16_t)depth, more };
-		if (depth < MAX_DEPTH) {
+		if (depth < MAX_DEPTH)
 			stack[++depth] = t->first[i];
-			t->first[i] = 0;
-		}
 	}
 }
 
 static bool make_tree(struct top_list *l, const struct vl_top_sample *s)
 {
-	struct tree t = { .sample = s, .sorted = l->items, .nr = l->nr };
+	struct tree t = { .sample = s, .sorted = l->items };
 	struct node *nodes = calloc(l->nr + 1, sizeof(*nodes));
 	bool *child = calloc(l->nr + 1, sizeof(*child)), ok;
 
 	t.first = calloc(l->nr + 1, sizeof(*t.first));
 	t.next = calloc(l->nr + 1, sizeof(*t.next));
+	t.placed = calloc(l->nr + 1, sizeof(*t.placed));
 	t.out = calloc(l->nr + 1, sizeof(*t.out));
-	ok = nodes && child && t.first && t.next && t.out;
+	ok = nodes && child && t.first && t.next && t.placed && t.out;
 	for (size_t i = 0; ok && i < l->nr; i++)
 		nodes[i] = (struct node){ s->tasks[l->items[i].task].pid, (uint32_t)i };
 	if (ok)
@@ -150,17 +151,16 @@ static bool make_tree(struct top_list *l, const struct vl_top_sample *s)
 		if (!child[i])
 			lay_out(&t, (uint32_t)i);
 	/* The rest are circles, and what is below MAX_DEPTH. */
-	for (size_t i = 0; ok && i < l->nr && t.done < t.nr; i++)
-		if (t.first[i])
+	for (size_t i = 0; ok && i < l->nr; i++)
+		if (!t.placed[i])
 			lay_out(&t, (uint32_t)i);
-	if (ok) {
-		memcpy(l->items, t.out, t.done * sizeof(*t.out));
-		l->nr = t.done;
-	}
+	if (ok)
+		memcpy(l->items, t.out, l->nr * sizeof(*t.out));
 	free(nodes);
 	free(child);
 	free(t.first);
 	free(t.next);
+	free(t.placed);
 	free(t.out);
 	return ok;
 }
