@@ -70,13 +70,13 @@ same_programs() {
 }
 
 @test "the clone on KVM: at most two exits a call of the guest's kernel" {
-	local calls exits i long=--max-pause=1000,10000
+	local calls exits i long=(--pause=freeze --max-pause=1000,10000)
 	by kvm
 	# What is emulated twice takes 30 times as long, and so does the copy of a working set.
 	for i in 1 2; do
-		vps --engine=vmst/kvm "$long" "$(guest "$G")" -ef >/dev/null
+		vps --engine=vmst/kvm "${long[@]}" "$(guest "$G")" -ef >/dev/null
 	done
-	run --separate-stderr vps --engine=vmst/kvm "$long" --stats "$(guest "$G")" -ef
+	run --separate-stderr vps --engine=vmst/kvm "${long[@]}" --stats "$(guest "$G")" -ef
 	assert_status 0
 	[[ $(($(stat_of "at one moment" "$stderr") + $(stat_of validated "$stderr"))) -gt 50 ]]
 	calls=$(stat_of "kernel calls" "$stderr")
