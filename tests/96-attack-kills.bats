@@ -32,3 +32,16 @@ kills() {
 @test "kill -9 of the engine's worker" { kills worker; }
 @test "kill -9 of the guard and of who holds the guest, within one pause" { kills both; }
 @test "kill -9 of all processes of a run within one pause" { kills all; }
+
+@test "Ctrl-C while the program starts" {
+	local keep ms
+	vexec "$(guest g61)" true
+	for keep in 60 0; do
+		for ms in {1..25}; do
+			# Status 137: it had to be killed.
+			run timeout -k 60 -s INT "0.0$(printf %02d "$ms")" \
+				vexec --keep="$keep" "$(guest g61)" cat /proc/uptime
+			[[ $status -eq 0 || $status -eq 124 || $status -eq 130 ]] || { show_run; fail "$ms ms: $status"; }
+		done
+	done
+}

@@ -28,6 +28,7 @@ struct run {
 	bool lost;  /* the keeper has died */
 	bool over;  /* the program has ended, with @status */
 	int status; /* as a shell has it */
+	int signal; /* that has ended the program, not by us; 0: none */
 };
 
 /* --- finding and starting --- */
@@ -288,10 +289,14 @@ static void clean_up(struct run *r)
 	if (r->lock >= 0)
 		close(r->lock);
 	if (r->child.pid > 0) {
+		int status = 0;
+
 		/* It has ended, or was never executed. */
 		kill(r->child.pid, SIGKILL);
-		while (waitpid(r->child.pid, NULL, 0) < 0 && errno == EINTR)
+		while (waitpid(r->child.pid, &status, 0) < 0 && errno == EINTR)
 			;
+		if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
+			r->signal = WTERMSIG(status);
 	}
 	vl_terminal_give_back(&r->terminal);
 }
@@ -375,6 +380,12 @@ struct vl_error *vl_keep_run(const struct vl_keep_options *k, const struct vl_re
 			*used_ret = true;
 	}
 	clean_up(&r);
+	/* A user's signal ended the program before it began: that is its status, and no fault. */
+	if (err && r.signal) {
+		vl_error_destroy(err);
+		err = NULL;
+		*status_ret = 128 + r.signal;
+	}
 	vl_keep_message_deinit(&m);
 	free(key);
 	free(exe);

@@ -21,6 +21,7 @@
 #include "launch.h"
 #include "run.h"
 #include "tasks.h"
+#include "trace.h"
 
 /* linux/seccomp.h, since 6.6: the woken thread runs on the waker's CPU. */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -74,9 +75,37 @@ static struct vl_error *died(void)
 	return vl_error_new(VL_ERR_OS, "the program's process died before it began");
 }
 
-static bool hear(int sock, void *ret, size_t len)
+/* How often a wait for the program's process looks whether that has ended. */
+#define LOOK_MS 100
+
+/*
+ * Wait for @fd, from which the program's process is to be heard. A traced process stops at
+ * each signal until vl_tasks_reap() lets it go on. False: nothing will come, as the process, or
+ * the tool that forked it, is gone.
+ */
+static bool wait_for(struct vl_redirect *r, int fd)
 {
-	return recv(sock, ret, len, MSG_WAITALL) == (ssize_t)len;
+	for (;;) {
+		struct pollfd p[3] = { { fd, POLLIN, 0 },
+				       { r->terminal.fd, POLLIN, 0 },
+				       { r->link, POLLIN, 0 } };
+		int nr = poll(p, 3, LOOK_MS);
+
+		if (nr < 0 && errno != EINTR)
+			return false;
+		if (nr > 0 && p[0].revents)
+			return p[0].revents & POLLIN;
+		if (nr > 0 && p[1].revents)
+			vl_terminal_read(&r->terminal, r->main);
+		vl_error_destroy(vl_tasks_reap(r));
+		if (r->ended || (nr > 0 && p[2].revents & (POLLHUP | POLLERR)))
+			return false;
+	}
+}
+
+static bool hear(struct vl_redirect *r, int sock, void *ret, size_t len)
+{
+	return wait_for(r, sock) && recv(sock, ret, len, MSG_WAITALL) == (ssize_t)len;
 }
 
 /* Send the filter, and the network of earlier programs if there is one. */
@@ -123,17 +152,14 @@ static void keep_namespaces(const struct vl_redirect *r)
 /* The child's first execve traps, too: let it pass. */
 static void let_exec(struct vl_redirect *r)
 {
-	struct pollfd p = { r->listener, POLLIN, 0 };
 	struct seccomp_notif_resp resp = { .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
 	union { /* the kernel's own may be larger than that of our headers */
 		struct seccomp_notif notif;
 		char room[512];
 	} u;
 
-	while (poll(&p, 1, -1) < 0 && errno == EINTR)
-		;
 	memset(&u, 0, sizeof(u));
-	if (!(p.revents & POLLIN) || ioctl(r->listener, SECCOMP_IOCTL_NOTIF_RECV, &u.notif))
+	if (!wait_for(r, r->listener) || ioctl(r->listener, SECCOMP_IOCTL_NOTIF_RECV, &u.notif))
 		return; /* it has died */
 	resp.id = u.notif.id;
 	ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SEND, &resp);
@@ -146,7 +172,7 @@ struct vl_error *vl_launch_begin(struct vl_redirect *r, int sock)
 			     PTRACE_O_TRACESYSGOOD;
 	int value;
 
-	if (!hear(sock, &value, sizeof(value)))
+	if (!hear(r, sock, &value, sizeof(value)))
 		return died();
 	if (ptrace(PTRACE_SEIZE, r->main, NULL, options))
 		return no_ptrace(errno);
@@ -160,7 +186,7 @@ struct vl_error *vl_launch(struct vl_redirect *r, int sock)
 	struct vl_child_begins begins;
 	struct vl_error *err;
 
-	if (!hear(sock, &begins, sizeof(begins)))
+	if (!hear(r, sock, &begins, sizeof(begins)))
 		return died();
 	if (begins.listener < 0)
 		return no_listener(-begins.listener);
@@ -179,7 +205,7 @@ struct vl_error *vl_launch_end(struct vl_redirect *r, int sock, int *status_ret)
 	struct vl_error *err;
 	int value;
 
-	if (!hear(sock, &value, sizeof(value)))
+	if (!hear(r, sock, &value, sizeof(value)))
 		return NULL; /* exec closed it */
 	*status_ret = value == -ENOENT ? 127 : 126;
 	err = vl_error_os(-value, "cannot run %s", r->exe);
