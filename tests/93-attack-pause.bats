@@ -95,3 +95,12 @@ steady() { awk '{ print $2, $8 }' | grep -E '(init|sleeper|factory)' | sort; }
 	cmp "$T/want" "$T/unpaused"
 	[[ $(figure pauses "$T/err") == 0 ]]
 }
+
+@test "a program that asks without a rest sees the guest as it is by now" {
+	local pid
+	pid=$(in_guest g61 'sleep 1 >/dev/null 2>&1 & echo $!')
+	# Twice: the second time its working set is known, and it asks a copy.
+	timeout 60 vexec "$G" bash -c "while [ -d /proc/$pid ]; do :; done"
+	pid=$(in_guest g61 'sleep 1 >/dev/null 2>&1 & echo $!')
+	timeout 60 vexec "$G" bash -c "while [ -d /proc/$pid ]; do :; done"
+}

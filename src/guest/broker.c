@@ -45,6 +45,7 @@ static void end_worker(struct vl_guest *g)
 	vl_box_stop(g->box);
 	g->box = NULL;
 	g->prepares = false;
+	g->sys.ready = g->sys.alone = 0;
 	g->attached = g->now_known = false;
 	vl_kept_end_turn(g->target);
 	/* Its last figures are lost: no figure may be below that at the run's beginning. */
@@ -348,6 +349,7 @@ static struct vl_error *begin_once(struct vl_guest *g, uint64_t *want_ret)
 		err = vl_broker_ready(g, true);
 		if (err)
 			return err;
+		g->epoch_ns = vl_now_ns();
 		err = vl_broker_ask(g, &m, BEGIN_NS);
 	}
 	if (err && g->box)
@@ -397,6 +399,7 @@ static void broker_prepare(struct vl_sys *sys)
 
 	if (sys->open || g->prepares || vl_discard(vl_broker_ready(g, true)) || !sys->alone)
 		return;
+	g->epoch_ns = vl_now_ns();
 	tell(g, &m);
 	g->prepares = true;
 }
@@ -412,6 +415,8 @@ static struct vl_error *broker_settle(struct vl_sys *sys)
 	g->ask.unsettled = false;
 	if (sys->steady) {
 		g->gone.answers.paused++;
+		sys->brief = vl_target_is_live(g->target) &&
+			     vl_now_ns() - g->epoch_ns > VL_EPOCH_MAX_AGE_NS;
 		return NULL;
 	}
 	return vl_broker_ask(g, &m, VL_CALL_NS);

@@ -42,8 +42,6 @@
  */
 #define MAX_ANSWERS 128
 #define MAX_ASKED 1000
-/* It also ends after this time: a program that asks again wants a current answer. */
-#define MAX_AGE_NS 1000000000L
 /* Tries to open an epoch on memory that changes. */
 #define OPEN_TRIES 12
 /* Tries to pause when the guest is quiesced: for a copy, for a question. */
@@ -149,8 +147,11 @@ static struct vl_error *collect(struct vl_guest *g, bool *ret)
 		err = vl_snapshot_collect(g->snapshot, &agrees, &g->attach->paused_host_ns);
 		if (err || !agrees)
 			break;
-		*ret = vl_quiesce_is_good(g->snapshot, &m, &g->cpu);
-		if (*ret)
+		/* A page that this had to fill is of a later moment. */
+		vl_snapshot_release(g->snapshot);
+		*ret = vl_quiesce_is_good(g->snapshot, &m, &g->cpu) &&
+		       !vl_snapshot_missed(g->snapshot);
+		if (*ret || vl_snapshot_missed(g->snapshot))
 			break;
 	}
 	g->collect_avoid = !*ret ? 2 * g->collect_avoid + 1 : g->collect_avoid / 2;
@@ -202,11 +203,9 @@ static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 		err = collect(g, &done);
 	else if (g->collect_wait)
 		g->collect_wait--;
-	if (done)
-		vl_snapshot_release(g->snapshot);
-	else if (!err && !whole && !pause_fits(g))
+	if (!done && !err && !whole && !pause_fits(g))
 		err = vl_error_new(VL_ERR_SPENT, "the guest's memory does not stand still");
-	else if (!err)
+	else if (!done && !err)
 		err = copy_paused(g, whole);
 	if (!err)
 		err = make_clone(g);
@@ -480,7 +479,7 @@ struct vl_error *vl_epoch_settle(struct vl_guest *g)
 	g->memo.know_mounts |= !stale;
 	g->sys.brief = !g->sys.steady && (stale || ++a->answers >= MAX_ANSWERS ||
 					  vl_snapshot_asked(g->snapshot) > MAX_ASKED ||
-					  vl_now_ns() - a->begun_ns > MAX_AGE_NS);
+					  vl_now_ns() - a->begun_ns > VL_EPOCH_MAX_AGE_NS);
 	return NULL;
 }
 

@@ -34,6 +34,9 @@ enum vl_want {
 	VL_WANT_EMULATOR,    /* no executor works but Unicorn, which is not loaded */
 };
 
+/* A live guest's epoch ends after this time: a program that asks again wants a current answer. */
+#define VL_EPOCH_MAX_AGE_NS 1000000000UL
+
 struct vl_guest {
 	struct vl_sys sys; /* first: a vl_sys of ours is a vl_guest */
 	struct vl_target *target;
@@ -101,6 +104,7 @@ struct vl_guest {
 	void *lend_ctx;
 	bool lost;			    /* a borrowed worker has ended */
 	bool distrusts;			    /* the next attach is made by a first contact */
+	uint64_t epoch_ns;		    /* when the open epoch was asked for */
 	bool prepares;			    /* the worker opens an epoch in the background */
 	bool attached;			    /* the worker has an attach */
 	bool first;			    /* its kernel was not in the cache */

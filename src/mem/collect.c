@@ -3,6 +3,7 @@
  * Copies a running guest so that all pages are of one moment: all pages are read twice. If none
  * has changed, all had this content when the second reading began ("double collect": Afek,
  * Attiya, Dolev, Gafni, Merritt, Shavit, "Atomic Snapshots of Shared Memory", 1993).
+ * A page that changes and changes back between the two is not noticed: memory has no version.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -129,6 +129,11 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 	return err;
 }
 
+static int idle_ms(const struct vl_redirect *r)
+{
+	return r->o->idle_ms > 0 ? r->o->idle_ms : IDLE_MS;
+}
+
 static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n, size_t size)
 {
 	struct vl_trap t = { .r = r };
@@ -139,6 +144,9 @@ static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n,
 	if (ioctl(r->listener, SECCOMP_IOCTL_NOTIF_RECV, n))
 		return NULL; /* ENOENT: the task was killed; EINTR */
 	r->stats->traps++;
+	/* The program, or we, stood still: loop() has not seen that if this trap was there first. */
+	if (vl_now_ns() - r->heard_ns > (uint64_t)(idle_ms(r) * MS))
+		vl_epoch_end(r);
 	t.id = r->asked = n->id;
 	r->interrupted = false;
 	r->looked_ns = vl_now_ns();
@@ -159,6 +167,7 @@ static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n,
 		return err; /* the guest is gone: the program ends */
 	vl_answer(&t);
 	r->asked = 0;
+	r->heard_ns = vl_now_ns();
 	if (r->sys->brief)
 		vl_epoch_end(r);
 	return NULL;
@@ -200,14 +209,14 @@ static void take_link(struct vl_redirect *r)
 
 static struct vl_error *loop(struct vl_redirect *r, struct seccomp_notif *n, size_t size)
 {
-	int listener = r->listener, idle_ms = r->o->idle_ms > 0 ? r->o->idle_ms : IDLE_MS;
+	int listener = r->listener;
 	struct vl_error *err = NULL;
 
 	while (!err && !r->ended && !r->left) {
 		struct pollfd p[3] = { { listener, POLLIN, 0 },
 				       { r->terminal.fd, POLLIN, 0 },
 				       { r->link, POLLIN, 0 } };
-		int nr = poll(p, 3, r->sys->open || r->prepares ? idle_ms : TICK_MS);
+		int nr = poll(p, 3, r->sys->open || r->prepares ? idle_ms(r) : TICK_MS);
 
 		if (nr < 0 && errno != EINTR)
 			return vl_error_os(errno, "cannot wait for the program");
@@ -310,6 +319,7 @@ static struct vl_error *launch(struct vl_redirect *r, int sock, int *status_ret)
 	if (!err && r->sys->alone && r->sys->ops->prepare) {
 		r->sys->ops->prepare(r->sys);
 		r->prepares = true;
+		r->heard_ns = vl_now_ns();
 	}
 	if (!err)
 		err = init(r);
@@ -363,8 +373,12 @@ static struct vl_error *run_own(struct vl_redirect *r, int *status_ret)
 		r->starter = getpid();
 		err = run(r, child.sock, status_ret);
 		close(child.sock);
-		if (err)
-			waitpid(child.pid, NULL, __WALL);
+		/* A user's signal ended it before it began: that is its status, and no fault. */
+		if (err && (r->ended || waitpid(child.pid, &r->wait_status, __WALL) == child.pid) &&
+		    WIFSIGNALED(r->wait_status) && WTERMSIG(r->wait_status) != SIGKILL) {
+			vl_error_destroy(err);
+			err = NULL;
+		}
 	}
 	vl_terminal_give_back(&r->terminal);
 	return err;

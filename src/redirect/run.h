@@ -104,9 +104,10 @@ struct vl_redirect {
 	uint64_t sem_len;  /* and its number of semaphores: the program has room for them */
 	bool know_self;
 	struct vl_identity self;
-	int64_t begun_ns; /* of the open epoch */
-	bool prepares;	  /* the next epoch is being opened in the background */
-	char *chunk;	  /* VL_CHUNK bytes */
+	uint64_t heard_ns; /* when the program had its last answer */
+	int64_t begun_ns;  /* of the open epoch */
+	bool prepares;	   /* the next epoch is being opened in the background */
+	char *chunk;	   /* VL_CHUNK bytes */
 };
 
 #endif
