@@ -75,13 +75,17 @@ static void print_file(struct reading *r, const char *title, const char *name, c
 	vl_error_destroy(err);
 	for (p = r->buf; len;) {
 		const char *end = memchr(p, separator, len);
-		size_t n = end ? (size_t)(end - p) : len;
+		size_t n = end ? (size_t)(end - p) : len, column = 0;
 
 		fputs("  ", r->out);
 		/* It is sanitized when it is shown. Here only line feeds must not remain. */
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < n; i++, column++)
 			if (p[i] == '\n')
 				fputs("\\n", r->out);
+			else if (p[i] == '\t' && separator == '\n')
+				column +=
+					(size_t)fprintf(r->out, "%*s", 8 - (int)(column % 8), "") -
+					1;
 			else
 				putc(p[i] ? p[i] : ' ', r->out);
 		putc('\n', r->out);
