@@ -345,17 +345,17 @@ static void check_libvirt(struct vl_doctor *d, const char *uri)
 
 static void check_kvm(struct vl_doctor *d)
 {
-	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC), why = errno;
 	bool hardware =
 		!access("/sys/module/kvm_intel", F_OK) || !access("/sys/module/kvm_amd", F_OK);
 
 	if (fd < 0)
 		vl_doctor_row(d, "kvm", VL_DOCTOR_WARNING,
-			      errno == EACCES ?
+			      why == EACCES ?
 				      "nothing is lost: raw reads use the direct engine; or join "
 				      "the group kvm" :
 				      "nothing is lost: raw reads use the direct engine",
-			      "/dev/kvm: %s", strerror(errno));
+			      "/dev/kvm: %s", strerror(why));
 	else if (ioctl(fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
 		vl_doctor_row(d, "kvm", VL_DOCTOR_WARNING,
 			      "nothing is lost: raw reads use the direct engine",
