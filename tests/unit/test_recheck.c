@@ -253,7 +253,9 @@ int main(void)
 	test_take();
 	test_forget();
 	test_copy();
+	ok(vl_snapshot_asked(view) > 0, "pages of questions");
 	vl_snapshot_ask_end(view);
+	ok(!vl_snapshot_asked(view), "are forgotten with the last question");
 	test_collect();
 	vl_snapshot_destroy(view);
 	vl_ram_deinit(&target);
