@@ -29,6 +29,7 @@
  */
 #define TRIES 16
 #define DUMP_TRIES 2
+#define TRY_NS 2000000L
 
 void vl_diff_see(struct vl_diff_items *l, uint64_t key, const char *name, size_t len,
 		 uint64_t address, unsigned bit, bool passing)
@@ -187,8 +188,10 @@ static struct vl_error *look(struct vl_looker *k, struct vl_diff_items *items)
 		items->nr = 0;
 		items->full = false;
 		err = look_once(k, items, try == tries);
-		if (!err || !is_momentary(err))
+		if (!err || !is_momentary(err) || try == tries)
 			break;
+		/* A task of the guest that is in the middle of something may wait for a CPU. */
+		nanosleep(&(struct timespec){ .tv_nsec = try * TRY_NS }, NULL);
 	}
 	if (!err && items->full)
 		err = vl_error_nomem();

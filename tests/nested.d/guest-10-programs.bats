@@ -70,7 +70,7 @@ same_programs() {
 }
 
 @test "the clone on KVM: at most two exits a call of the guest's kernel" {
-	local calls exits i long=(--pause=freeze --max-pause=1000,10000)
+	local calls exits i long=(--pause=freeze "--max-pause=1000,10000")
 	by kvm
 	# What is emulated twice takes 30 times as long, and so does the copy of a working set.
 	for i in 1 2; do
