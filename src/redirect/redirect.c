@@ -328,8 +328,10 @@ static struct vl_error *launch(struct vl_redirect *r, int sock, int *status_ret)
 	if (err)
 		return err;
 	/* Done while the program execs on another CPU, if there is one. */
-	if (!r->prepares && r->sys->ready)
+	if (!r->prepares && r->sys->ready) {
 		vl_error_destroy(vl_epoch_begin(r));
+		r->heard_ns = vl_now_ns();
+	}
 	return vl_launch_end(r, sock, status_ret);
 }
 
