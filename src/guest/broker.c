@@ -349,7 +349,6 @@ static struct vl_error *begin_once(struct vl_guest *g, uint64_t *want_ret)
 		err = vl_broker_ready(g, true);
 		if (err)
 			return err;
-		g->epoch_ns = vl_now_ns();
 		err = vl_broker_ask(g, &m, BEGIN_NS);
 	}
 	if (err && g->box)
@@ -387,6 +386,7 @@ static struct vl_error *broker_begin(struct vl_sys *sys)
 	while ((err = begin_once(g, &want)) && grant(g, want, err))
 		vl_error_destroy(err);
 	g->ask.unsettled = true;
+	g->epoch_ns = vl_now_ns();
 	if (!err && !sys->open)
 		err = vl_error_new(VL_ERR_CRASHED, "the guest's kernel gives no answer");
 	return err;
@@ -399,7 +399,6 @@ static void broker_prepare(struct vl_sys *sys)
 
 	if (sys->open || g->prepares || vl_discard(vl_broker_ready(g, true)) || !sys->alone)
 		return;
-	g->epoch_ns = vl_now_ns();
 	tell(g, &m);
 	g->prepares = true;
 }

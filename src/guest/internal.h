@@ -104,7 +104,7 @@ struct vl_guest {
 	void *lend_ctx;
 	bool lost;			    /* a borrowed worker has ended */
 	bool distrusts;			    /* the next attach is made by a first contact */
-	uint64_t epoch_ns;		    /* when the open epoch was asked for */
+	uint64_t epoch_ns;		    /* when the open epoch was there */
 	bool prepares;			    /* the worker opens an epoch in the background */
 	bool attached;			    /* the worker has an attach */
 	bool first;			    /* its kernel was not in the cache */
