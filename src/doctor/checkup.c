@@ -15,13 +15,13 @@
 
 struct checkup {
 	struct vl_doctor d;
-	struct vl_subject *s;
+	struct vl_raw_guest *g;
 	unsigned int engines; /* raw ones that work */
 };
 
 static void check_kernel(struct checkup *p)
 {
-	const struct vl_kernel *k = p->s->attach->kernel;
+	const struct vl_kernel *k = p->g->attach->kernel;
 	const struct vl_layout *l = vl_kernel_layout(k);
 	uint64_t uts = vl_symbol(k, "init_uts_ns");
 	char release[65] = ""; /* __NEW_UTS_LEN and a NUL, include/uapi/linux/utsname.h */
@@ -29,15 +29,15 @@ static void check_kernel(struct checkup *p)
 	void *btf;
 
 	if (uts && vl_has(l, VL_F_UTS_RELEASE))
-		vl_read_string(p->s->reader, &p->s->space,
+		vl_read_string(p->g->reader, &p->g->space,
 			       uts + (uint64_t)l->offset[VL_F_UTS_RELEASE], release,
 			       sizeof(release));
 	vl_doctor_row(&p->d, "kernel", VL_DOCTOR_OK, NULL, "Linux %s, build id %s",
-		      release[0] ? release : "of unknown release", p->s->attach->build_id);
+		      release[0] ? release : "of unknown release", p->g->attach->build_id);
 	while (vl_symbol_name(k, symbols))
 		symbols++;
 	vl_doctor_row(&p->d, "symbols", VL_DOCTOR_OK, NULL, "%zu, in its own tables", symbols);
-	if (vl_discard(vl_kernel_load_btf(p->s->target, p->s->attach->key, &btf, &len))) {
+	if (vl_discard(vl_kernel_load_btf(p->g->target, p->g->attach->key, &btf, &len))) {
 		vl_doctor_row(&p->d, "types", VL_DOCTOR_WARNING,
 			      "remove this kernel's files from the cache; they are asked for anew",
 			      "its BTF is not in the cache: vpeek by type does not work");
@@ -47,7 +47,7 @@ static void check_kernel(struct checkup *p)
 		free(btf);
 	}
 	vl_doctor_row(&p->d, "page tables", VL_DOCTOR_OK, NULL, "%d levels",
-		      p->s->attach->pt.levels);
+		      p->g->attach->pt.levels);
 }
 
 /* The reason, without the words that say that it was asked for. */
@@ -61,19 +61,19 @@ static const char *reason_of(const struct vl_reader_stats *stats)
 /* The part of a clone's state that decides whether KVM can run it; no clone is made. */
 static void read_state(struct checkup *p, struct vl_vcpu_state *st)
 {
-	const struct vl_layout *l = vl_kernel_layout(p->s->attach->kernel);
-	uint64_t va = vl_symbol(p->s->attach->kernel, "boot_cpu_data");
+	const struct vl_layout *l = vl_kernel_layout(p->g->attach->kernel);
+	uint64_t va = vl_symbol(p->g->attach->kernel, "boot_cpu_data");
 
-	st->cr4 = p->s->attach->cr4;
+	st->cr4 = p->g->attach->cr4;
 	if (va && vl_has(l, VL_F_CPU_CAPS) &&
-	    !vl_read(p->s->reader, &p->s->space, va + (uint64_t)l->offset[VL_F_CPU_CAPS], st->caps,
+	    !vl_read(p->g->reader, &p->g->space, va + (uint64_t)l->offset[VL_F_CPU_CAPS], st->caps,
 		     sizeof(st->caps)))
 		st->nr_caps = VL_NR_CAPS;
 }
 
 static void check_vmst(struct checkup *p)
 {
-	const struct vl_target_port *port = vl_target_port(p->s->target);
+	const struct vl_target_port *port = vl_target_port(p->g->target);
 	struct vl_vcpu_state st = { .host = port ? &port->machine : NULL };
 	char why[VL_EXECUTOR_WHY];
 	const char *executor;
@@ -93,7 +93,7 @@ static void check_engines(struct checkup *p)
 
 	for (size_t i = 0; (name = vl_raw_name(i)); i++) {
 		struct vl_reader_options o = { .engine = name };
-		unsigned char now[sizeof(p->s->attach->probe)];
+		unsigned char now[sizeof(p->g->attach->probe)];
 		struct vl_reader_stats stats;
 		enum vl_read_status st;
 		struct vl_reader *r;
@@ -101,7 +101,7 @@ static void check_engines(struct checkup *p)
 		char check[32];
 
 		snprintf(check, sizeof(check), "engine %s", name);
-		err = vl_reader_open(p->s->target, p->s->attach, &o, &r);
+		err = vl_reader_open(p->g->target, p->g->attach, &o, &r);
 		if (err) {
 			/* One engine is enough, and the reason is seldom one to mend. */
 			vl_doctor_row(&p->d, check, VL_DOCTOR_OK, NULL, "not here: %s",
@@ -112,8 +112,8 @@ static void check_engines(struct checkup *p)
 		}
 		vl_reader_stats(r, &stats);
 		space = vl_reader_kernel(r);
-		st = vl_read(r, &space, p->s->attach->entry, now, sizeof(now));
-		if (!st && !memcmp(now, p->s->attach->probe, sizeof(now))) {
+		st = vl_read(r, &space, p->g->attach->entry, now, sizeof(now));
+		if (!st && !memcmp(now, p->g->attach->probe, sizeof(now))) {
 			p->engines++;
 			vl_doctor_row(&p->d, check, VL_DOCTOR_OK, NULL, "reads right: %s",
 				      reason_of(&stats));
@@ -148,7 +148,7 @@ static const struct {
 
 static void check_views(struct checkup *p)
 {
-	const struct vl_layout *l = vl_kernel_layout(p->s->attach->kernel);
+	const struct vl_layout *l = vl_kernel_layout(p->g->attach->kernel);
 
 	for (size_t i = 0; i < ARRAY_SIZE(views); i++) {
 		const char *lacks = NULL, *path;
@@ -171,9 +171,9 @@ static void check_views(struct checkup *p)
 	}
 }
 
-static struct vl_error *run_checkup(struct vl_subject *s, struct vl_table *t)
+static struct vl_error *run_checkup(struct vl_raw_guest *g, struct vl_table *t)
 {
-	struct checkup p = { .d = { .table = t }, .s = s };
+	struct checkup p = { .d = { .table = t }, .g = g };
 
 	check_kernel(&p);
 	check_vmst(&p);

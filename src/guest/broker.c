@@ -35,19 +35,19 @@
 /* End all pauses: between two requests the guest runs, whatever the worker did. */
 static void end_pauses(struct vl_guest *g)
 {
-	while (vl_target_pause_depth(g->target))
-		vl_error_destroy(vl_target_resume(g->target));
+	while (vl_target_pause_depth(g->raw.target))
+		vl_error_destroy(vl_target_resume(g->raw.target));
 }
 
 static void end_worker(struct vl_guest *g)
 {
-	vl_target_set_helper(g->target, 0);
+	vl_target_set_helper(g->raw.target, 0);
 	vl_box_stop(g->box);
 	g->box = NULL;
 	g->prepares = false;
 	g->sys.ready = g->sys.alone = 0;
 	g->attached = g->now_known = false;
-	vl_kept_end_turn(g->target);
+	vl_kept_end_turn(g->raw.target);
 	/* Its last figures are lost: no figure may be below that at the run's beginning. */
 	if (g->gone.epochs < g->base.epochs)
 		g->gone = g->base;
@@ -91,14 +91,14 @@ static void serve(void *ctx, enum vl_channel_id id, struct vl_message *m)
 {
 	struct vl_guest *g = ctx;
 
-	vl_port_serve(g->target, g->box, id, m);
+	vl_port_serve(g->raw.target, g->box, id, m);
 }
 
 static void tell(struct vl_guest *g, struct vl_message *m)
 {
 	g->now_known = g->next_begun = false;
 	m->sys = g->sys;
-	vl_target_get_account(g->target, &m->pauses);
+	vl_target_get_account(g->raw.target, &m->pauses);
 	vl_box_tell(g->box, m);
 }
 
@@ -145,10 +145,10 @@ void vl_broker_box_options(struct vl_guest *g, struct vl_box_options *ret)
 		.main = vl_worker_main,
 		.ctx = g,
 	};
-	ram = vl_target_ram(g->target, &nr);
+	ram = vl_target_ram(g->raw.target, &nr);
 	for (size_t i = 0; i < nr; i++)
 		ret->memory += RAM_MAPPINGS * ram[i].size;
-	vl_target_ready_port(g->target);
+	vl_target_ready_port(g->raw.target);
 }
 
 struct vl_error *vl_broker_start(struct vl_guest *g)
@@ -173,7 +173,7 @@ static struct vl_error *need_worker(struct vl_guest *g)
 		return err;
 	}
 	g->box_is = *vl_box_report(g->box);
-	vl_target_set_helper(g->target, vl_box_pid(g->box));
+	vl_target_set_helper(g->raw.target, vl_box_pid(g->box));
 	return NULL;
 }
 
@@ -260,7 +260,7 @@ static struct vl_error *attach(struct vl_guest *g, bool *want_ret)
 	vl_box_follow(g->box);
 	vl_box_allow_time(g->box, CPU_NS);
 	err = vl_broker_ask(g, &m, ATTACH_NS);
-	vl_kept_end_turn(g->target);
+	vl_kept_end_turn(g->raw.target);
 	/* A timeout: a new worker would read the same, and take as long. */
 	if (err && !g->box && g->late && first) {
 		vl_error_destroy(err);
@@ -319,7 +319,7 @@ struct vl_error *vl_guest_runs(struct vl_guest *g, bool *ret)
 		vl_error_destroy(err);
 		err = NULL;
 	}
-	vl_target_rest(g->target);
+	vl_target_rest(g->raw.target);
 	return err;
 }
 
@@ -414,7 +414,7 @@ static struct vl_error *broker_settle(struct vl_sys *sys)
 	g->ask.unsettled = false;
 	if (sys->steady) {
 		g->gone.answers.paused++;
-		sys->brief = vl_target_is_live(g->target) &&
+		sys->brief = vl_target_is_live(g->raw.target) &&
 			     vl_now_ns() - g->epoch_ns > VL_EPOCH_MAX_AGE_NS;
 		return NULL;
 	}

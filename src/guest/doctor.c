@@ -24,11 +24,11 @@ struct patient {
 
 static void check_kind(struct patient *p)
 {
-	const char *kind = vl_target_kind(p->g->target);
-	pid_t pid = vl_target_pid(p->g->target);
+	const char *kind = vl_target_kind(p->g->raw.target);
+	pid_t pid = vl_target_pid(p->g->raw.target);
 	char vcpus[32] = "vCPUs not known";
 
-	vl_target_info(p->g->target, &p->info);
+	vl_target_info(p->g->raw.target, &p->info);
 	if (p->info.vcpus)
 		snprintf(vcpus, sizeof(vcpus), "%u vCPU%s", p->info.vcpus,
 			 p->info.vcpus == 1 ? "" : "s");
@@ -49,21 +49,21 @@ static void check_ram(struct patient *p)
 	const char *how;
 	size_t nr;
 
-	ram = vl_target_ram(p->g->target, &nr);
+	ram = vl_target_ram(p->g->raw.target, &nr);
 	for (size_t i = 0; i < nr; i++) {
 		all += ram[i].size;
 		mappable += ram[i].fd >= 0 ? ram[i].size : 0;
 		if (ram[i].fd >= 0 && ram[i].page_size > huge)
 			huge = ram[i].page_size;
 	}
-	how = !vl_target_is_live(p->g->target) ? "in the file" :
-	      mappable == all		       ? "in a file that can be mapped" :
-	      mappable > all / 2	       ? "mostly in a file that can be mapped" :
-						 "anonymous: read through the QEMU process";
+	how = !vl_target_is_live(p->g->raw.target) ? "in the file" :
+	      mappable == all			   ? "in a file that can be mapped" :
+	      mappable > all / 2		   ? "mostly in a file that can be mapped" :
+						     "anonymous: read through the QEMU process";
 	if (huge > 4096)
 		how = "in huge pages, read by copying";
 	if (nr)
-		err = vl_target_read(p->g->target, ram[0].gpa, &byte, 1);
+		err = vl_target_read(p->g->raw.target, ram[0].gpa, &byte, 1);
 	if (!nr || err)
 		vl_doctor_row(p->d, "memory", VL_DOCTOR_PROBLEM,
 			      err ? err->hint : "has the guest only been started?",
@@ -78,7 +78,7 @@ static void check_ram(struct patient *p)
 /* Could it be paused? It is not tried. */
 static void check_hold(struct patient *p)
 {
-	pid_t pid = vl_target_pid(p->g->target);
+	pid_t pid = vl_target_pid(p->g->raw.target);
 
 	if (!pid)
 		vl_doctor_row(p->d, "pausing", VL_DOCTOR_OK, NULL, "a dump needs none");
@@ -107,7 +107,7 @@ static struct vl_error *check_attach(struct patient *p)
 /* Its state, if that is unusual. */
 static void check_state(struct patient *p, const struct vl_error *why)
 {
-	bool stopped = vl_target_is_stopped(p->g->target);
+	bool stopped = vl_target_is_stopped(p->g->raw.target);
 	struct vl_fate fate = { false, false };
 	struct vl_table inside;
 	struct vl_state state;

@@ -58,7 +58,7 @@
 static struct vl_error *make_clone(struct vl_guest *g)
 {
 	const struct vl_clone_start start = {
-		.attach = g->attach,
+		.attach = g->raw.attach,
 		.snapshot = g->snapshot,
 		.executor = g->executor,
 		.cpu = g->cpu,
@@ -76,13 +76,14 @@ static struct vl_error *make_clone(struct vl_guest *g)
 
 static struct vl_error *need_snapshot(struct vl_guest *g)
 {
-	const struct vl_target_port *port = vl_target_port(g->target);
+	const struct vl_target_port *port = vl_target_port(g->raw.target);
 	const struct vl_machine_host *host = port ? &port->machine : NULL;
 	struct vl_error *err;
 
 	if (g->snapshot)
 		return NULL;
-	err = vl_snapshot_create(g->target, vl_vcpu_wants_shared(g->executor, host), &g->snapshot);
+	err = vl_snapshot_create(g->raw.target, vl_vcpu_wants_shared(g->executor, host),
+				 &g->snapshot);
 	if (!err)
 		vl_snapshot_set_still(g->snapshot, g->workset.still);
 	return err;
@@ -93,10 +94,10 @@ static struct vl_error *pause_guest(struct vl_guest *g, unsigned tries)
 	struct vl_quiesce m;
 	struct vl_error *err;
 
-	vl_quiesce_find(g->attach, &m);
-	err = vl_quiesce_pause(g->target, &m, tries, &g->cpu);
+	vl_quiesce_find(g->raw.attach, &m);
+	err = vl_quiesce_pause(g->raw.target, &m, tries, &g->cpu);
 	if (!err)
-		g->attach->paused_host_ns = vl_now_ns();
+		g->raw.attach->paused_host_ns = vl_now_ns();
 	return err;
 }
 
@@ -118,7 +119,7 @@ bool vl_epoch_runs(const struct vl_guest *g)
 static bool pause_fits(const struct vl_guest *g)
 {
 	uint64_t rate = g->copy_rate ? g->copy_rate : COPY_RATE;
-	uint64_t left = vl_target_pause_left(g->target);
+	uint64_t left = vl_target_pause_left(g->raw.target);
 
 	return g->pauses && left / 100 * COPY_SHARE / 1000000 * rate > g->workset.nr;
 }
@@ -135,7 +136,7 @@ static struct vl_error *collect(struct vl_guest *g, bool *ret)
 	struct vl_quiesce m;
 	struct vl_error *err;
 
-	vl_quiesce_find(g->attach, &m);
+	vl_quiesce_find(g->raw.attach, &m);
 	*ret = false;
 	err = vl_snapshot_refresh(g->snapshot, g->workset.gpas, g->workset.nr);
 	/* The pages that this reads are then part of the copy. */
@@ -144,7 +145,7 @@ static struct vl_error *collect(struct vl_guest *g, bool *ret)
 	for (unsigned i = 0; !err && i <= COLLECT_QUIESCE_TRIES; i++) {
 		bool agrees;
 
-		err = vl_snapshot_collect(g->snapshot, &agrees, &g->attach->paused_host_ns);
+		err = vl_snapshot_collect(g->snapshot, &agrees, &g->raw.attach->paused_host_ns);
 		if (err || !agrees)
 			break;
 		/* A page that this had to fill is of a later moment. */
@@ -174,7 +175,7 @@ static struct vl_error *copy_paused(struct vl_guest *g, bool whole)
 	err = vl_snapshot_refresh(g->snapshot, g->workset.gpas, g->workset.nr);
 	if (!whole)
 		vl_snapshot_release(g->snapshot);
-	resumed = vl_target_resume(g->target);
+	resumed = vl_target_resume(g->raw.target);
 	rate = g->workset.nr * 1000000 / (uint64_t)(vl_now_ns() - start + 1);
 	/* Keep the best rate: at other times the host was busy. */
 	if (rate > g->copy_rate)
@@ -221,7 +222,7 @@ static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 static bool take_fits(const struct vl_guest *g)
 {
 	uint64_t rate = g->copy_rate ? g->copy_rate : COPY_RATE;
-	uint64_t left = vl_target_pause_left(g->target);
+	uint64_t left = vl_target_pause_left(g->raw.target);
 
 	return g->pauses && left && g->ask.takes < TAKE_TRIES &&
 	       left / 100 * COPY_SHARE * rate / 1000000 > vl_snapshot_asked(g->snapshot);
@@ -237,9 +238,9 @@ static void take(struct vl_guest *g)
 	if (!err) {
 		err = vl_snapshot_take(g->snapshot);
 		if (err)
-			vl_error_destroy(vl_target_resume(g->target));
+			vl_error_destroy(vl_target_resume(g->raw.target));
 		else
-			err = vl_target_resume(g->target);
+			err = vl_target_resume(g->raw.target);
 	}
 	g->ask.taken = !err;
 	vl_error_destroy(err);
@@ -254,8 +255,8 @@ static struct vl_error *try_question(struct vl_guest *g)
 	if (a->tries >= LIVE_TRIES && take_fits(g))
 		take(g);
 	if (!a->taken) {
-		g->cpu = vl_quiesce_cpu(g->attach, g->cpu);
-		g->attach->paused_host_ns = vl_now_ns();
+		g->cpu = vl_quiesce_cpu(g->raw.attach, g->cpu);
+		g->raw.attach->paused_host_ns = vl_now_ns();
 	}
 	err = vl_snapshot_ask(g->snapshot, a->tries);
 	if (!err)
@@ -316,8 +317,8 @@ static struct vl_error *open_question(struct vl_guest *g)
  */
 static bool give_up_copies(struct vl_guest *g)
 {
-	uint64_t left = vl_target_pauses_left(g->target);
-	uint64_t paused = vl_target_paused_ns(g->target, NULL);
+	uint64_t left = vl_target_pauses_left(g->raw.target);
+	uint64_t paused = vl_target_paused_ns(g->raw.target, NULL);
 
 	g->misses += 1 + (unsigned)(g->workset.nr / MISS_PAGES);
 	return g->misses >= MAX_MISSES || paused > left;
@@ -367,7 +368,7 @@ struct vl_error *vl_epoch_open(struct vl_guest *g)
 	g->sys.brief = 0;
 	/* Set before the first call of a copy, as that may lack a page, too. */
 	g->sys.steady = 1;
-	if (!vl_target_is_live(g->target)) {
+	if (!vl_target_is_live(g->raw.target)) {
 		err = open_copy(g, true);
 		allow_longer(g, err);
 		return err;
@@ -489,7 +490,7 @@ void vl_epoch_close(struct vl_guest *g)
 	if (!g->sys.steady && g->ask.unsettled && g->snapshot)
 		vl_snapshot_doubt(g->snapshot);
 	/* Clone and snapshot are kept for the next epoch, and with them the translated code. */
-	if (g->label && !g->ask.on && vl_target_is_live(g->target))
+	if (g->label && !g->ask.on && vl_target_is_live(g->raw.target))
 		vl_workset_update(&g->workset, g->snapshot);
 }
 

@@ -8,7 +8,7 @@
 
 void vl_guest_hang_up(struct vl_guest *g)
 {
-	vl_target_rest(g->target);
+	vl_target_rest(g->raw.target);
 }
 
 void vl_guest_rest(struct vl_guest *g)
@@ -16,7 +16,7 @@ void vl_guest_rest(struct vl_guest *g)
 	g->sys.ops->end(&g->sys);
 	vl_broker_learn(g);
 	if (g->label)
-		vl_workset_save(&g->workset, g->target, g->label);
+		vl_workset_save(&g->workset, g->raw.target, g->label);
 	g->workset.changed = false;
 	vl_guest_hang_up(g);
 }
@@ -24,7 +24,7 @@ void vl_guest_rest(struct vl_guest *g)
 /* A dump is not paused, so nothing is copied ahead. */
 static bool wants_workset(const struct vl_guest *g)
 {
-	return vl_target_is_live(g->target) && (g->pauses || g->may_run);
+	return vl_target_is_live(g->raw.target) && (g->pauses || g->may_run);
 }
 
 static void begin_count(struct vl_guest *g)
@@ -39,7 +39,7 @@ static void begin_count(struct vl_guest *g)
 struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
 			       const struct vl_pause_budget *budget, bool freeze)
 {
-	const bool may_run = !freeze && vl_target_freezes(g->target);
+	const bool may_run = !freeze && vl_target_freezes(g->raw.target);
 	bool begun = g->next_begun && g->may_run == may_run, relabelled;
 	char *copy = NULL;
 
@@ -47,8 +47,8 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
 		vl_guest_rest(g);
 		begin_count(g);
 	}
-	vl_target_paused_reset(g->target);
-	vl_target_set_budget(g->target, budget);
+	vl_target_paused_reset(g->raw.target);
+	vl_target_set_budget(g->raw.target, budget);
 	g->may_run = may_run;
 	g->anew = false;
 	g->first = false;
@@ -65,7 +65,7 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
 		vl_ahead_destroy(g->ahead);
 		g->ahead = vl_ahead_create();
 		vl_workset_deinit(&g->workset);
-		vl_workset_load(&g->workset, g->target, g->label);
+		vl_workset_load(&g->workset, g->raw.target, g->label);
 	}
 	if (relabelled || !begun)
 		vl_broker_next(g, relabelled);
@@ -81,7 +81,7 @@ bool vl_guest_ready(const struct vl_guest *g)
 bool vl_guest_alone(const struct vl_guest *g)
 {
 	size_t nr;
-	const struct vl_ram *ram = vl_target_ram(g->target, &nr);
+	const struct vl_ram *ram = vl_target_ram(g->raw.target, &nr);
 
 	for (size_t i = 0; i < nr; i++)
 		if (ram[i].fd < 0)
@@ -107,8 +107,8 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	g->executor = opts->executor;
 	g->budget_ns = VL_BUDGET_NS;
 	g->ahead = vl_ahead_create();
-	err = vl_target_open(spec, &opts->target, &g->target);
-	if (!err && !vl_target_is_live(g->target))
+	err = vl_target_open(spec, &opts->target, &g->raw.target);
+	if (!err && !vl_target_is_live(g->raw.target))
 		g->budget_ns = VL_BUDGET_DUMP_NS;
 	g->pauses = opts->target.pause != VL_PAUSE_NONE;
 	g->may_run = opts->target.pause == VL_PAUSE_AUTO || !g->pauses;
@@ -117,10 +117,10 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 		if (!g->label)
 			err = vl_error_nomem();
 		else
-			vl_workset_load(&g->workset, g->target, g->label);
+			vl_workset_load(&g->workset, g->raw.target, g->label);
 	}
 	if (err) {
-		vl_target_close(g->target);
+		vl_target_close(g->raw.target);
 		vl_ahead_destroy(g->ahead);
 		free(g);
 		return err;
@@ -139,10 +139,10 @@ void vl_guest_close(struct vl_guest *g)
 	vl_ahead_destroy(g->ahead);
 	free(g->label);
 	free(g->words);
-	vl_error_destroy(g->why);
-	vl_reader_close(g->reader);
-	vl_attach_destroy(g->attach);
-	vl_target_close(g->target);
+	vl_error_destroy(g->raw.why);
+	vl_reader_close(g->raw.reader);
+	vl_attach_destroy(g->raw.attach);
+	vl_target_close(g->raw.target);
 	free(g);
 }
 
@@ -168,8 +168,8 @@ void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret)
 	memcpy(ret->kernel, g->build_id, sizeof(g->build_id));
 	vl_box_describe(&g->box_is, ret->box);
 	snprintf(ret->no_box, sizeof(ret->no_box), "%s", g->box_is.missing);
-	ret->paused_ns = vl_target_paused_ns(g->target, &ret->paused_longest_ns);
-	ret->pauses = vl_target_nr_pauses(g->target);
+	ret->paused_ns = vl_target_paused_ns(g->raw.target, &ret->paused_longest_ns);
+	ret->pauses = vl_target_nr_pauses(g->raw.target);
 }
 
 const char *vl_version(void)
@@ -184,29 +184,32 @@ const char *vl_features(void)
 
 bool vl_guest_is_live(const struct vl_guest *g)
 {
-	return vl_target_is_live(g->target);
+	return vl_target_is_live(g->raw.target);
 }
 
 struct vl_error *vl_guest_reader(struct vl_guest *g, struct vl_reader **ret)
 {
 	const struct vl_reader_options o = { .engine = g->engine };
+	struct vl_raw_guest *raw = &g->raw;
 	struct vl_error *err = NULL;
 
-	if (!g->attach)
-		err = vl_attach_make(g->target, false, &g->attach);
-	if (!err && !g->reader)
-		err = vl_reader_open(g->target, g->attach, &o, &g->reader);
-	if (!err)
-		*ret = g->reader;
-	return err;
+	if (!raw->attach)
+		err = vl_attach_make(raw->target, false, &raw->attach);
+	if (!err && !raw->reader)
+		err = vl_reader_open(raw->target, raw->attach, &o, &raw->reader);
+	if (err)
+		return err;
+	raw->space = (struct vl_space){ raw->attach->pt.root, raw->attach->pt.levels };
+	*ret = raw->reader;
+	return NULL;
 }
 
 struct vl_error *vl_guest_alive(struct vl_guest *g)
 {
-	return vl_target_alive(g->target);
+	return vl_target_alive(g->raw.target);
 }
 
 pid_t vl_guest_pid(const struct vl_guest *g)
 {
-	return vl_target_pid(g->target);
+	return vl_target_pid(g->raw.target);
 }

@@ -38,10 +38,8 @@ enum vl_want {
 #define VL_EPOCH_MAX_AGE_NS 1000000000UL
 
 struct vl_guest {
-	struct vl_sys sys; /* first: a vl_sys of ours is a vl_guest */
-	struct vl_target *target;
-	struct vl_attach *attach; /* NULL: not needed in this process so far */
-	struct vl_reader *reader; /* likewise */
+	struct vl_sys sys;	 /* first: a vl_sys of ours is a vl_guest */
+	struct vl_raw_guest raw; /* attach and reader NULL: not needed in this process so far */
 
 	/* --- options --- */
 
@@ -93,7 +91,6 @@ struct vl_guest {
 	struct vl_worker *worker;
 	enum vl_want want; /* why this worker must be replaced */
 	struct vl_viewer *viewer;
-	struct vl_error *why; /* why there is no attach; views do without it */
 
 	/* --- in the broker --- */
 

@@ -141,7 +141,7 @@ struct vl_error *vl_list_guest(const char *spec, const struct vl_scan_options *o
 		vl_table_str(t, LIST_NOTE, err->message);
 		return err;
 	}
-	list_target(g->target, spec, t, &info);
+	list_target(g->raw.target, spec, t, &info);
 	list_kernel(g, &info, t);
 	err = vl_table_end(t);
 	if (ret && !err)
@@ -161,8 +161,8 @@ void vl_guest_state(struct vl_guest *g, struct vl_state *ret)
 	struct vl_error *err;
 
 	vl_table_init(&inside, vl_scan_inside.columns);
-	vl_target_info(g->target, &info);
-	vl_target_rest(g->target);
+	vl_target_info(g->raw.target, &info);
+	vl_target_rest(g->raw.target);
 	err = look_inside(g, &inside, &fate);
 	vl_state_of(&info, &fate, err, ret);
 	vl_error_destroy(err);

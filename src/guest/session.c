@@ -44,14 +44,14 @@ struct vl_error *vl_session_attach(struct vl_guest *g, bool anew)
 	bool runs;
 
 	g->want = VL_WANT_NOTHING;
-	if (!g->attach) {
-		err = vl_attach_make(g->target, anew, &g->attach);
+	if (!g->raw.attach) {
+		err = vl_attach_make(g->raw.target, anew, &g->raw.attach);
 		if (!err && g->uses & VL_GUEST_ASK)
-			vl_workset_find_still(&g->workset, g->attach);
+			vl_workset_find_still(&g->workset, g->raw.attach);
 		return err;
 	}
-	err = vl_pulse_look(g->attach, &runs);
-	if (err || (runs && vl_attach_holds(g->attach)))
+	err = vl_pulse_look(g->raw.attach, &runs);
+	if (err || (runs && vl_attach_holds(g->raw.attach)))
 		return err;
 	g->want = VL_WANT_ATTACH;
 	return vl_error_new(VL_ERR_KERNEL, "the kernel that is known no longer runs");
@@ -71,7 +71,7 @@ static bool is_stale(struct vl_guest *g)
 	int64_t now = vl_now_ns();
 	bool all = now - g->looked_ns >= LOOK_NS;
 
-	if (!vl_target_is_live(g->target) || now - g->looked_code_ns < LOOK_CODE_NS)
+	if (!vl_target_is_live(g->raw.target) || now - g->looked_code_ns < LOOK_CODE_NS)
 		return false;
 	g->looked_code_ns = now;
 	if (all)
@@ -189,11 +189,11 @@ const struct vl_sys_ops vl_guest_ops = {
 
 static enum vl_kernel_fate fate_of(const struct vl_guest *g)
 {
-	if (!g->attach || !g->attach->kernel)
+	if (!g->raw.attach || !g->raw.attach->kernel)
 		return VL_KERNEL_RUNS;
-	return vl_pulse_captures(g->attach) ? VL_KERNEL_CAPTURES :
-	       vl_pulse_crashed(g->attach)  ? VL_KERNEL_CRASHED :
-					      VL_KERNEL_RUNS;
+	return vl_pulse_captures(g->raw.attach) ? VL_KERNEL_CAPTURES :
+	       vl_pulse_crashed(g->raw.attach)	? VL_KERNEL_CRASHED :
+						  VL_KERNEL_RUNS;
 }
 
 void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret)

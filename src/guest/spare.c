@@ -15,11 +15,11 @@ static uint64_t add(uint64_t hash, uint64_t word)
 
 uint64_t vl_guest_print(struct vl_guest *g)
 {
-	uint64_t h = vl_hash_text(vl_target_run_id(g->target));
+	uint64_t h = vl_hash_text(vl_target_run_id(g->raw.target));
 	const struct vl_ram *ram;
 	size_t nr;
 
-	ram = vl_target_ram(g->target, &nr);
+	ram = vl_target_ram(g->raw.target, &nr);
 	for (size_t i = 0; i < nr; i++) {
 		h = add(add(add(h, ram[i].gpa), ram[i].size), ram[i].hva);
 		h = add(add(add(h, ram[i].fd >= 0), ram[i].fd_offset), ram[i].page_size);
@@ -31,7 +31,7 @@ struct vl_error *vl_guest_make_spare(struct vl_guest *g, struct vl_box **ret)
 {
 	struct vl_guest reads = {
 		.sys = g->sys,
-		.target = g->target,
+		.raw.target = g->raw.target,
 		.uses = VL_GUEST_READ,
 		.pauses = g->pauses,
 		.budget_ns = g->budget_ns,
@@ -39,7 +39,7 @@ struct vl_error *vl_guest_make_spare(struct vl_guest *g, struct vl_box **ret)
 	struct vl_box_options o;
 
 	*ret = NULL;
-	if (vl_ram_by_module(g->target))
+	if (vl_ram_by_module(g->raw.target))
 		return NULL;
 	vl_broker_box_options(&reads, &o);
 	o.name = "vlens-spare";
@@ -51,7 +51,8 @@ struct vl_error *vl_guest_make_spare(struct vl_guest *g, struct vl_box **ret)
 
 void vl_guest_use_lender(struct vl_guest *g, vl_lend_fn *lend, void *ctx)
 {
-	if (g->uses != VL_GUEST_READ || g->engine || g->explain || !vl_target_is_live(g->target))
+	if (g->uses != VL_GUEST_READ || g->engine || g->explain ||
+	    !vl_target_is_live(g->raw.target))
 		return;
 	g->lend = lend;
 	g->lend_ctx = ctx;
@@ -59,7 +60,7 @@ void vl_guest_use_lender(struct vl_guest *g, vl_lend_fn *lend, void *ctx)
 
 bool vl_spare_take(struct vl_guest *g)
 {
-	if (g->lend && !vl_ram_by_module(g->target))
+	if (g->lend && !vl_ram_by_module(g->raw.target))
 		g->box = g->lend(g->lend_ctx, vl_guest_print(g));
 	return g->box;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Views of a guest, in the worker: a reader over its memory, and the last result. */
+/* Views of a guest, in the worker: made by its reader; the last result is kept. */
 #include "internal.h"
 
 #include <stdio.h>
@@ -10,7 +10,6 @@
 #include "../view/topbox.h"
 
 struct vl_viewer {
-	struct vl_subject s;
 	struct vl_parcel found;
 	struct vl_peeker peeker;
 	struct vl_top *top;
@@ -18,40 +17,16 @@ struct vl_viewer {
 	unsigned nr_samples; /* taken so far; number @i is in samples[i % 2] */
 };
 
-static struct vl_error *open_reader(struct vl_guest *g)
-{
-	struct vl_viewer *v = g->viewer;
-	struct vl_error *err;
-
-	v->s.target = g->target;
-	v->s.attach = g->attach;
-	v->s.why = g->why;
-	g->why = NULL;
-	/* Without a kernel there are no addresses to read. */
-	if (!g->attach)
-		return NULL;
-	err = vl_guest_reader(g, &v->s.reader);
-	if (!err)
-		v->s.space = vl_reader_kernel(v->s.reader);
-	return err;
-}
-
+/* Without a kernel there are no addresses to read, so no reader. */
 static struct vl_error *open_viewer(struct vl_guest *g)
 {
-	struct vl_error *err;
+	struct vl_reader *r;
+	struct vl_error *err = g->raw.attach ? vl_guest_reader(g, &r) : NULL;
 
-	if (g->viewer)
-		return NULL;
+	if (err || g->viewer)
+		return err;
 	g->viewer = calloc(1, sizeof(*g->viewer));
-	if (!g->viewer)
-		return vl_error_nomem();
-	err = open_reader(g);
-	if (err) {
-		vl_error_destroy(g->viewer->s.why);
-		free(g->viewer);
-		g->viewer = NULL;
-	}
-	return err;
+	return g->viewer ? NULL : vl_error_nomem();
 }
 
 /* Copy the result, from byte @at on, to the window, as much as fits. */
@@ -96,15 +71,15 @@ static struct vl_error *hand_over_table(struct vl_viewer *v, struct vl_wire *wir
 	return hand_over(v, wire, m, err);
 }
 
-static struct vl_error *scan(struct vl_viewer *v, struct vl_wire *wire, struct vl_message *m)
+static struct vl_error *scan(struct vl_guest *g, struct vl_wire *wire, struct vl_message *m)
 {
 	const struct vl_scan *scan = vl_scan_of(m->value[0]);
 	struct vl_error *err;
 	struct vl_table t;
 
 	vl_table_init(&t, scan->columns);
-	err = scan->run(&v->s, &t);
-	return hand_over_table(v, wire, m, &t, err);
+	err = scan->run(&g->raw, &t);
+	return hand_over_table(g->viewer, wire, m, &t, err);
 }
 
 static struct vl_error *diff(struct vl_guest *g, struct vl_wire *wire, struct vl_message *m)
@@ -115,7 +90,7 @@ static struct vl_error *diff(struct vl_guest *g, struct vl_wire *wire, struct vl
 
 	vl_table_init(&t, diff->columns);
 	g->want = VL_WANT_NOTHING;
-	err = diff->run(&g->viewer->s, &g->sys, &t);
+	err = diff->run(&g->raw, &g->sys, &t);
 	m->value[0] = g->want;
 	return hand_over_table(g->viewer, wire, m, &t, err);
 }
@@ -129,7 +104,7 @@ static struct vl_error *peek(struct vl_guest *g, struct vl_wire *wire, struct vl
 	begin(v);
 	if (m->op == VL_OP_FIND) {
 		memcpy(&ask, wire->window, sizeof(ask));
-		err = vl_peeker_find(&v->peeker, &v->s, g->engine, &ask, &v->found);
+		err = vl_peeker_find(&v->peeker, &g->raw, g->engine, &ask, &v->found);
 	} else if (!v->peeker.is_found) {
 		err = vl_error_new(VL_ERR_ARG, "no place was found");
 	} else if (m->op == VL_OP_BYTES) {
@@ -140,11 +115,12 @@ static struct vl_error *peek(struct vl_guest *g, struct vl_wire *wire, struct vl
 	return hand_over(v, wire, m, err);
 }
 
-static struct vl_error *top(struct vl_viewer *v, struct vl_wire *wire, struct vl_message *m)
+static struct vl_error *top(struct vl_guest *g, struct vl_wire *wire, struct vl_message *m)
 {
+	struct vl_viewer *v = g->viewer;
 	struct vl_top_sample *now = &v->samples[v->nr_samples % 2];
 	struct vl_top_sample *last = v->nr_samples ? &v->samples[(v->nr_samples - 1) % 2] : NULL;
-	struct vl_error *err = v->top ? NULL : vl_top_open(&v->s, &v->top);
+	struct vl_error *err = v->top ? NULL : vl_top_open(&g->raw, &v->top);
 
 	if (err || !m->value[0])
 		return err;
@@ -155,13 +131,13 @@ static struct vl_error *top(struct vl_viewer *v, struct vl_wire *wire, struct vl
 	return hand_over(v, wire, m, err);
 }
 
-static void say_who(struct vl_viewer *v, struct vl_wire *wire)
+static void put_reader(struct vl_guest *g, struct vl_wire *wire)
 {
 	struct vl_reader_stats stats = { .engine = NULL };
 	struct vl_words w = { .open_ns = 0 };
 
-	if (v->s.reader)
-		vl_reader_stats(v->s.reader, &stats);
+	if (g->raw.reader)
+		vl_reader_stats(g->raw.reader, &stats);
 	if (stats.engine) {
 		snprintf(w.engine, sizeof(w.engine), "%s", stats.engine);
 		snprintf(w.reason, sizeof(w.reason), "%s", stats.reason);
@@ -176,15 +152,15 @@ struct vl_error *vl_viewer_serve(struct vl_guest *g, struct vl_wire *wire, struc
 {
 	m->value[1] = 0;
 	if (m->op == VL_OP_VIEWER) {
-		vl_error_destroy(g->why);
-		g->why = vl_message_error(m);
+		vl_error_destroy(g->raw.why);
+		g->raw.why = vl_message_error(m);
 		return open_viewer(g);
 	}
 	if (!g->viewer)
 		return vl_error_new(VL_ERR_ARG, "a malformed request");
 	switch (m->op) {
 	case VL_OP_SCAN:
-		return scan(g->viewer, wire, m);
+		return scan(g, wire, m);
 	case VL_OP_DIFF:
 		return diff(g, wire, m);
 	case VL_OP_FIND:
@@ -192,12 +168,12 @@ struct vl_error *vl_viewer_serve(struct vl_guest *g, struct vl_wire *wire, struc
 	case VL_OP_VALUES:
 		return peek(g, wire, m);
 	case VL_OP_TOP:
-		return top(g->viewer, wire, m);
+		return top(g, wire, m);
 	case VL_OP_PIECE:
 		show(g->viewer, wire, m->value[0]);
 		return NULL;
 	case VL_OP_READER:
-		say_who(g->viewer, wire);
+		put_reader(g, wire);
 		return NULL;
 	}
 	return vl_error_new(VL_ERR_ARG, "a malformed request");

@@ -126,7 +126,7 @@ static struct vl_error *ask_table(struct vl_guest *g, struct vl_message *m, uint
 		vl_table_deinit(t);
 	}
 	vl_parcel_deinit(&p);
-	wrong = vl_plausible_table(g->target, t);
+	wrong = vl_plausible_table(g->raw.target, t);
 	if (!err)
 		return wrong;
 	vl_error_destroy(wrong);
@@ -205,11 +205,11 @@ struct vl_error *vl_guest_top(struct vl_guest *g, struct vl_top_sample *ret)
 		ret->nr_tasks = ret->nr_cpus = 0;
 	}
 	vl_parcel_deinit(&p);
-	wrong = vl_plausible_totals(g->target, ret);
+	wrong = vl_plausible_totals(g->raw.target, ret);
 	if (!wrong)
-		wrong = vl_plausible_tasks(g->target, ret);
+		wrong = vl_plausible_tasks(g->raw.target, ret);
 	else
-		vl_error_destroy(vl_plausible_tasks(g->target, ret));
+		vl_error_destroy(vl_plausible_tasks(g->raw.target, ret));
 	if (!err)
 		return wrong;
 	vl_error_destroy(wrong);

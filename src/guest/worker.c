@@ -38,8 +38,8 @@ static bool wants_module(const struct vl_guest *g)
 {
 	bool named = g->engine && !strcmp(g->engine, "module");
 
-	return vl_ram_by_module(g->target) ||
-	       ((named || g->explain) && vl_target_module(g->target, NULL));
+	return vl_ram_by_module(g->raw.target) ||
+	       ((named || g->explain) && vl_target_module(g->raw.target, NULL));
 }
 
 /* Open what cannot be opened in the box, and add it to @keep. */
@@ -62,8 +62,8 @@ struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep)
 		return vl_error_nomem();
 	w->guest = g;
 	if (g->uses & VL_GUEST_READ && wants_module(g))
-		vl_target_take_module(g->target);
-	err = vl_port_prepare(&w->asker, g->target, keep);
+		vl_target_take_module(g->raw.target);
+	err = vl_port_prepare(&w->asker, g->raw.target, keep);
 	if (!err && !open_ahead(g, &w->asker.port, keep))
 		err = vl_error_new(VL_ERR_OS, "too many files are behind the guest's memory");
 	/*
@@ -78,8 +78,8 @@ struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep)
 		err = vl_emulator_load();
 	g->box = NULL;
 	/* The worker makes its own: the broker's reader works outside of a box only. */
-	g->attach = NULL;
-	g->reader = NULL;
+	g->raw.attach = NULL;
+	g->raw.reader = NULL;
 	g->sys.ops = &vl_guest_ops;
 	g->worker = w;
 	return err;
@@ -164,9 +164,9 @@ static void learn(struct vl_worker *w, struct vl_message *m)
 	struct vl_workset *ws = &w->guest->workset;
 
 	vl_epoch_learn(w->guest);
-	if (w->guest->attach && w->guest->attach->anchor_changed) {
-		vl_attach_save(w->guest->attach);
-		w->guest->attach->anchor_changed = false;
+	if (w->guest->raw.attach && w->guest->raw.attach->anchor_changed) {
+		vl_attach_save(w->guest->raw.attach);
+		w->guest->raw.attach->anchor_changed = false;
 	}
 	m->value[VL_LEARNED_CHANGED] = ws->changed && ws->nr <= VL_WORKSET_MAX;
 	m->value[VL_LEARNED_PAGES] = ws->nr;
@@ -184,9 +184,9 @@ static struct vl_error *attach(struct vl_worker *w, struct vl_message *m)
 	m->value[0] = g->want;
 	if (err)
 		return err;
-	m->value[0] = g->attach->first;
-	m->value[1] = g->attach->known;
-	strcpy(m->text, g->attach->build_id);
+	m->value[0] = g->raw.attach->first;
+	m->value[1] = g->raw.attach->known;
+	strcpy(m->text, g->raw.attach->build_id);
 	return NULL;
 }
 
@@ -283,7 +283,7 @@ void vl_worker_main(void *guest, struct vl_wire *wire, int link)
 	while (vl_wire_hear(wire, VL_CHANNEL_MAIN, link, &m)) {
 		g->sys = m.sys;
 		g->sys.ops = ops;
-		vl_target_set_account(g->target, &m.pauses);
+		vl_target_set_account(g->raw.target, &m.pauses);
 		vl_message_put_error(&m, serve(w, &m));
 		m.sys = g->sys;
 		m.op = VL_OP_REPLY;

@@ -71,7 +71,7 @@ static struct vl_error *walk_error(const struct vl_walked *w, const char *what)
 	}
 }
 
-struct vl_error *vl_collect(struct vl_subject *s, struct vl_walk *w, const char *what,
+struct vl_error *vl_collect(struct vl_raw_guest *g, struct vl_walk *w, const char *what,
 			    size_t *nr_ret)
 {
 	struct vl_walked walked = { .status = VL_READ_MORE };
@@ -89,7 +89,7 @@ struct vl_error *vl_collect(struct vl_subject *s, struct vl_walk *w, const char 
 		w->status = calloc(w->max, fields);
 		if (!w->records || !w->status)
 			return vl_error_nomem();
-		vl_walk(s->reader, &s->space, w, &walked);
+		vl_walk(g->reader, &g->space, w, &walked);
 		if (walked.status == VL_READ_OK || walked.status == VL_READ_GONE)
 			break;
 		if (walked.status == VL_READ_MORE) {
@@ -99,7 +99,7 @@ struct vl_error *vl_collect(struct vl_subject *s, struct vl_walk *w, const char 
 			continue;
 		}
 		/* A dump does not change: a retry would fail again. */
-		if (!vl_target_is_live(s->target))
+		if (!vl_target_is_live(g->target))
 			break;
 		try++;
 	}
@@ -107,20 +107,20 @@ struct vl_error *vl_collect(struct vl_subject *s, struct vl_walk *w, const char 
 	return walked.status == VL_READ_OK ? NULL : walk_error(&walked, what);
 }
 
-struct vl_error *vl_need_symbol(struct vl_subject *s, const char *name, const char *what,
+struct vl_error *vl_need_symbol(struct vl_raw_guest *g, const char *name, const char *what,
 				uint64_t *ret)
 {
-	*ret = vl_symbol(s->attach->kernel, name);
+	*ret = vl_symbol(g->attach->kernel, name);
 	return *ret ? NULL :
 		      vl_error_new(VL_ERR_KERNEL,
 				   "the guest's kernel has no symbol %s: %s cannot be found", name,
 				   what);
 }
 
-struct vl_error *vl_need_fields(struct vl_subject *s, const enum vl_field *f, size_t nr,
+struct vl_error *vl_need_fields(struct vl_raw_guest *g, const enum vl_field *f, size_t nr,
 				const char *what)
 {
-	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
 	const char *type, *path;
 
 	for (size_t i = 0; i < nr; i++) {

@@ -35,7 +35,7 @@ void vl_fields_add_plain(struct vl_fields *fs, enum vl_field_kind kind, size_t o
  * stride. `records` (zeroed) and `status` are malloc'ed here and owned by the caller, also on
  * failure: *@nr_ret elements are good. @what names the list, for the message.
  */
-struct vl_error *vl_collect(struct vl_subject *s, struct vl_walk *w, const char *what,
+struct vl_error *vl_collect(struct vl_raw_guest *g, struct vl_walk *w, const char *what,
 			    size_t *nr_ret);
 
 /* Offset of @f; 0 if the kernel's types lack it. */
@@ -47,18 +47,18 @@ static inline uint32_t vl_offset(const struct vl_layout *l, enum vl_field f)
 /*
  * The address of symbol @name; without it VL_ERR_KERNEL, which says that @what cannot be found.
  */
-struct vl_error *vl_need_symbol(struct vl_subject *s, const char *name, const char *what,
+struct vl_error *vl_need_symbol(struct vl_raw_guest *g, const char *name, const char *what,
 				uint64_t *ret);
 
 /* VL_ERR_KERNEL unless the kernel's types have all of @f (@nr of them). */
-struct vl_error *vl_need_fields(struct vl_subject *s, const enum vl_field *f, size_t nr,
+struct vl_error *vl_need_fields(struct vl_raw_guest *g, const enum vl_field *f, size_t nr,
 				const char *what);
 
 /*
  * The boot-time clock in ns, as of the last tick, which an idle guest stops: the monotonic
  * clock (see vmst/time.c) plus the time asleep. False: it cannot be read.
  */
-bool vl_subject_uptime(struct vl_subject *s, uint64_t *ret);
+bool vl_raw_guest_uptime(struct vl_raw_guest *g, uint64_t *ret);
 
 /* The letter of ps(1) for task_struct.__state and .exit_state. */
 char vl_task_letter(uint32_t state, uint32_t exit_state);

@@ -13,14 +13,14 @@
 static void see_module(struct vl_looker *k, struct vl_diff_items *items, uint64_t module,
 		       unsigned bit)
 {
-	const struct vl_layout *l = vl_kernel_layout(k->s->attach->kernel);
+	const struct vl_layout *l = vl_kernel_layout(k->g->attach->kernel);
 	char name[VL_MODULE_NAME];
 	uint32_t state;
 
 	/* A module has a name and a state. */
-	if (vl_read_string(k->s->reader, &k->s->space, module + vl_offset(l, VL_F_MOD_NAME), name,
+	if (vl_read_string(k->g->reader, &k->g->space, module + vl_offset(l, VL_F_MOD_NAME), name,
 			   sizeof(name)) ||
-	    vl_read_u32(k->s->reader, &k->s->space, module + vl_offset(l, VL_F_MOD_STATE),
+	    vl_read_u32(k->g->reader, &k->g->space, module + vl_offset(l, VL_F_MOD_STATE),
 			&state) ||
 	    !name[0] || state > 3)
 		return;
@@ -34,7 +34,7 @@ static struct vl_error *by_list(struct vl_looker *k, struct vl_diff_items *items
 {
 	_cleanup_free_ struct vl_kmod *m = NULL;
 	size_t nr;
-	struct vl_error *err = vl_modules_listed(k->s, &m, &nr);
+	struct vl_error *err = vl_modules_listed(k->g, &m, &nr);
 
 	for (size_t i = 0; i < nr; i++)
 		vl_diff_see(items, 0, m[i].name, strnlen(m[i].name, VL_MODULE_NAME), m[i].module,
@@ -46,7 +46,7 @@ static struct vl_error *by_kobjects(struct vl_looker *k, struct vl_diff_items *i
 {
 	_cleanup_free_ uint64_t *m = NULL;
 	size_t nr;
-	struct vl_error *err = vl_modules_of_kobjects(k->s, &m, &nr);
+	struct vl_error *err = vl_modules_of_kobjects(k->g, &m, &nr);
 
 	for (size_t i = 0; i < nr; i++)
 		if (m[i])
@@ -58,7 +58,7 @@ static struct vl_error *by_memory(struct vl_looker *k, struct vl_diff_items *ite
 {
 	_cleanup_free_ uint64_t *m = NULL;
 	size_t nr;
-	struct vl_error *err = vl_modules_in_memory(k->s, &m, &nr);
+	struct vl_error *err = vl_modules_in_memory(k->g, &m, &nr);
 
 	for (size_t i = 0; i < nr; i++)
 		see_module(k, items, m[i], bit);
@@ -108,13 +108,13 @@ static const struct vl_diff_way module_ways[] = {
 	{ "/proc/modules", true, by_proc_modules },
 };
 
-static struct vl_error *diff_modules(struct vl_subject *s, struct vl_sys *sys, struct vl_table *t)
+static struct vl_error *diff_modules(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t)
 {
 	static const struct vl_diff_kind kind = {
 		module_ways, 4, M_LIST, M_MODULE, M_STRUCT, -1,
 	};
 
-	return vl_diff_run(s, sys, &kind, t);
+	return vl_diff_run(g, sys, &kind, t);
 }
 
 const struct vl_diff vl_diff_modules = { "modules", "modules", module_columns, diff_modules };

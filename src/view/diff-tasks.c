@@ -21,7 +21,7 @@ struct seen_task {
 
 static struct vl_error *by_task_list(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
 {
-	const struct vl_layout *l = vl_kernel_layout(k->s->attach->kernel);
+	const struct vl_layout *l = vl_kernel_layout(k->g->attach->kernel);
 	struct vl_fields fs = { .layout = l };
 	struct vl_walk w = {
 		.kind = VL_WALK_LIST,
@@ -32,7 +32,7 @@ static struct vl_error *by_task_list(struct vl_looker *k, struct vl_diff_items *
 	struct vl_error *err;
 	size_t nr;
 
-	err = vl_need_symbol(k->s, "init_task", "the task list", &w.head);
+	err = vl_need_symbol(k->g, "init_task", "the task list", &w.head);
 	if (err)
 		return err;
 	w.head += w.node;
@@ -42,7 +42,7 @@ static struct vl_error *by_task_list(struct vl_looker *k, struct vl_diff_items *
 	vl_fields_add(&fs, VL_F_TASK_EXIT_STATE, OUT(struct seen_task, exit_state));
 	w.fields = fs.f;
 	w.nr_fields = fs.nr;
-	err = vl_collect(k->s, &w, "the task list", &nr);
+	err = vl_collect(k->g, &w, "the task list", &nr);
 	t = w.records;
 	for (size_t i = 0; i < nr; i++)
 		vl_diff_see(items, (uint64_t)(uint32_t)t[i].pid, t[i].comm, strnlen(t[i].comm, 16),
@@ -69,7 +69,7 @@ static struct vl_error *by_pids(struct vl_looker *k, struct vl_diff_items *items
 	const enum vl_field need[] = { VL_F_PIDNS_HEAD, VL_F_PID_TASKS,	    VL_F_PID_NUMBERS,
 				       VL_F_UPID_NR,	VL_F_XA_SHIFT,	    VL_F_XA_SLOTS,
 				       VL_F_XA_MARKS,	VL_F_TASK_PID_LINKS };
-	const struct vl_layout *l = vl_kernel_layout(k->s->attach->kernel);
+	const struct vl_layout *l = vl_kernel_layout(k->g->attach->kernel);
 	int32_t link = (int32_t)vl_offset(l, VL_F_PID_TASKS) + PIDTYPE_TGID * HLIST_HEAD;
 	int32_t node = (int32_t)vl_offset(l, VL_F_TASK_PID_LINKS) + PIDTYPE_TGID * HLIST_NODE;
 	const struct vl_walk_field fields[] = {
@@ -101,13 +101,13 @@ static struct vl_error *by_pids(struct vl_looker *k, struct vl_diff_items *items
 	struct vl_error *err;
 	size_t nr;
 
-	err = vl_need_fields(k->s, need, ARRAY_SIZE(need), "the tree of ids");
+	err = vl_need_fields(k->g, need, ARRAY_SIZE(need), "the tree of ids");
 	if (!err)
-		err = vl_need_symbol(k->s, "init_pid_ns", "the tree of ids", &w.head);
+		err = vl_need_symbol(k->g, "init_pid_ns", "the tree of ids", &w.head);
 	if (err)
 		return err;
 	w.head += vl_offset(l, VL_F_PIDNS_HEAD);
-	err = vl_collect(k->s, &w, "the tree of ids", &nr);
+	err = vl_collect(k->g, &w, "the tree of ids", &nr);
 	p = w.records;
 	for (size_t i = 0; i < nr; i++)
 		if (p[i].link)
@@ -164,13 +164,14 @@ static const struct vl_diff_way process_ways[] = {
 	{ "/proc", true, by_proc },
 };
 
-static struct vl_error *diff_processes(struct vl_subject *s, struct vl_sys *sys, struct vl_table *t)
+static struct vl_error *diff_processes(struct vl_raw_guest *g, struct vl_sys *sys,
+				       struct vl_table *t)
 {
 	static const struct vl_diff_kind kind = {
 		process_ways, 3, P_LIST, P_COMM, P_TASK, P_PID,
 	};
 
-	return vl_diff_run(s, sys, &kind, t);
+	return vl_diff_run(g, sys, &kind, t);
 }
 
 const struct vl_diff vl_diff_processes = { "processes", "processes", process_columns,

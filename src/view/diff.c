@@ -180,7 +180,7 @@ static struct vl_error *look_once(struct vl_looker *k, struct vl_diff_items *ite
 
 static struct vl_error *look(struct vl_looker *k, struct vl_diff_items *items)
 {
-	unsigned tries = vl_target_is_live(k->s->target) ? TRIES : DUMP_TRIES;
+	unsigned tries = vl_target_is_live(k->g->target) ? TRIES : DUMP_TRIES;
 	struct vl_error *err = NULL;
 
 	for (unsigned try = 1; try <= tries; try++) {
@@ -282,15 +282,15 @@ static void show_items(struct vl_table *t, const struct vl_looker *k, const stru
 	}
 }
 
-struct vl_error *vl_diff_run(struct vl_subject *s, struct vl_sys *sys,
+struct vl_error *vl_diff_run(struct vl_raw_guest *g, struct vl_sys *sys,
 			     const struct vl_diff_kind *kind, struct vl_table *t)
 {
 	const struct timespec wait = { .tv_nsec = LOOK_NS };
-	struct vl_looker k = { .s = s, .sys = sys, .kind = kind };
+	struct vl_looker k = { .g = g, .sys = sys, .kind = kind };
 	struct vl_diff_items now = { .v = NULL }, before = { .v = NULL };
 	struct vl_error *err = look(&k, &now);
 
-	for (unsigned i = 1; !err && i < LOOKS && vl_target_is_live(s->target); i++) {
+	for (unsigned i = 1; !err && i < LOOKS && vl_target_is_live(g->target); i++) {
 		struct vl_diff_items was = now;
 
 		if (!any_differs(&now, gone(&k)))

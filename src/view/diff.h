@@ -30,7 +30,7 @@ struct vl_diff_kind;
 
 /* A comparison that is going on. */
 struct vl_looker {
-	struct vl_subject *s;
+	struct vl_raw_guest *g;
 	struct vl_sys *sys;
 	const struct vl_diff_kind *kind;
 	struct vl_error *why[VL_DIFF_WAYS]; /* ways that could not be gone */
@@ -62,7 +62,7 @@ void vl_diff_see(struct vl_diff_items *l, uint64_t key, const char *name, size_t
 struct vl_error *vl_diff_ask(struct vl_sys *sys, const char *path, const char *call, char **ret,
 			     size_t *len_ret);
 
-struct vl_error *vl_diff_run(struct vl_subject *s, struct vl_sys *sys,
+struct vl_error *vl_diff_run(struct vl_raw_guest *g, struct vl_sys *sys,
 			     const struct vl_diff_kind *kind, struct vl_table *t);
 
 #endif

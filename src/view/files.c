@@ -16,9 +16,9 @@
 #define MAX_STEPS 512
 #define NAME_MAX_LEN 255U
 
-bool vl_object(struct vl_subject *s, uint64_t base, const struct vl_part *parts, size_t nr)
+bool vl_object(struct vl_raw_guest *g, uint64_t base, const struct vl_part *parts, size_t nr)
 {
-	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
 	struct vl_get gets[VL_PARTS_MAX];
 	size_t n = 0;
 
@@ -31,7 +31,7 @@ bool vl_object(struct vl_subject *s, uint64_t base, const struct vl_part *parts,
 				.len = (uint32_t)parts[i].len,
 			};
 	}
-	return n && vl_gather(s->reader, &s->space, gets, n) < n;
+	return n && vl_gather(g->reader, &g->space, gets, n) < n;
 }
 
 /* ---- open files ---- */
@@ -46,7 +46,7 @@ static struct vl_file *add(struct vl_opened *f, size_t task, int32_t fd, enum vl
 	return &f->files[f->nr++];
 }
 
-static void add_file(struct vl_subject *s, struct vl_opened *f, size_t task, int32_t fd,
+static void add_file(struct vl_raw_guest *g, struct vl_opened *f, size_t task, int32_t fd,
 		     enum vl_file_use use, uint64_t at)
 {
 	struct vl_file *file = add(f, task, fd, use);
@@ -65,18 +65,18 @@ static void add_file(struct vl_subject *s, struct vl_opened *f, size_t task, int
 	};
 
 	/* It was closed in the meantime. */
-	if (!vl_object(s, at, parts, ARRAY_SIZE(parts)) || !file->inode)
+	if (!vl_object(g, at, parts, ARRAY_SIZE(parts)) || !file->inode)
 		f->nr--;
 }
 
-static void add_folder(struct vl_subject *s, struct vl_opened *f, size_t task, enum vl_file_use use,
-		       const struct vl_path *path)
+static void add_folder(struct vl_raw_guest *g, struct vl_opened *f, size_t task,
+		       enum vl_file_use use, const struct vl_path *path)
 {
 	uint64_t inode;
 	const struct vl_part parts[] = { VL_PART(DENTRY_INODE, inode) };
 	struct vl_file *file;
 
-	if (!path->dentry || !vl_object(s, path->dentry, parts, 1) || !inode)
+	if (!path->dentry || !vl_object(g, path->dentry, parts, 1) || !inode)
 		return;
 	file = add(f, task, -1, use);
 	if (!file)
@@ -85,7 +85,7 @@ static void add_folder(struct vl_subject *s, struct vl_opened *f, size_t task, e
 	file->inode = inode;
 }
 
-static void collect_others(struct vl_subject *s, struct vl_opened *f, size_t task)
+static void collect_others(struct vl_raw_guest *g, struct vl_opened *f, size_t task)
 {
 	const struct vl_file_task *p = &f->tasks[task];
 	struct vl_path root, pwd;
@@ -98,45 +98,45 @@ static void collect_others(struct vl_subject *s, struct vl_opened *f, size_t tas
 	};
 	const struct vl_part mm[] = { VL_PART(MM_EXE, exe) };
 
-	if (vl_object(s, p->fs, fs, ARRAY_SIZE(fs))) {
-		add_folder(s, f, task, VL_FILE_CWD, &pwd);
-		add_folder(s, f, task, VL_FILE_ROOT, &root);
+	if (vl_object(g, p->fs, fs, ARRAY_SIZE(fs))) {
+		add_folder(g, f, task, VL_FILE_CWD, &pwd);
+		add_folder(g, f, task, VL_FILE_ROOT, &root);
 	}
-	if (vl_object(s, p->mm, mm, ARRAY_SIZE(mm)) && exe)
-		add_file(s, f, task, -1, VL_FILE_TEXT, exe);
+	if (vl_object(g, p->mm, mm, ARRAY_SIZE(mm)) && exe)
+		add_file(g, f, task, -1, VL_FILE_TEXT, exe);
 }
 
-static void collect_fds(struct vl_subject *s, struct vl_opened *f, size_t task)
+static void collect_fds(struct vl_raw_guest *g, struct vl_opened *f, size_t task)
 {
 	uint64_t table, fds, chunk[CHUNK];
 	uint32_t nr;
 	const struct vl_part files[] = { VL_PART(FILES_FDT, table) };
 	const struct vl_part fdt[] = { VL_PART(FDT_MAX, nr), VL_PART(FDT_FD, fds) };
 
-	if (!vl_object(s, f->tasks[task].files, files, ARRAY_SIZE(files)) ||
-	    !vl_object(s, table, fdt, ARRAY_SIZE(fdt)) || !fds)
+	if (!vl_object(g, f->tasks[task].files, files, ARRAY_SIZE(files)) ||
+	    !vl_object(g, table, fdt, ARRAY_SIZE(fdt)) || !fds)
 		return;
 	nr = nr < MAX_FDS ? nr : MAX_FDS;
 	for (uint32_t at = 0; at < nr && !f->full; at += CHUNK) {
 		uint32_t n = nr - at < CHUNK ? nr - at : CHUNK;
 
-		if (vl_read(s->reader, &s->space, fds + 8UL * at, chunk, 8UL * n))
+		if (vl_read(g->reader, &g->space, fds + 8UL * at, chunk, 8UL * n))
 			return;
 		for (uint32_t i = 0; i < n; i++)
 			if (chunk[i])
-				add_file(s, f, task, (int32_t)(at + i), VL_FILE_FD, chunk[i]);
+				add_file(g, f, task, (int32_t)(at + i), VL_FILE_FD, chunk[i]);
 	}
 }
 
 #define OUT(member) \
 	offsetof(struct vl_file_task, member), sizeof(((struct vl_file_task *)0)->member)
 
-static struct vl_error *collect_tasks(struct vl_subject *s, struct vl_opened *f)
+static struct vl_error *collect_tasks(struct vl_raw_guest *g, struct vl_opened *f)
 {
 	const enum vl_field need[] = { VL_F_TASK_TASKS, VL_F_TASK_TGID,	 VL_F_TASK_FILES,
 				       VL_F_FILES_FDT,	VL_F_FDT_MAX,	 VL_F_FDT_FD,
 				       VL_F_FILE_INODE, VL_F_FILE_DENTRY };
-	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
 	struct vl_fields fs = { .layout = l };
 	struct vl_walk w = {
 		.kind = VL_WALK_LIST,
@@ -144,11 +144,11 @@ static struct vl_error *collect_tasks(struct vl_subject *s, struct vl_opened *f)
 		.stride = sizeof(struct vl_file_task),
 	};
 	struct vl_error *err =
-		vl_need_fields(s, need, ARRAY_SIZE(need), "what processes have open");
+		vl_need_fields(g, need, ARRAY_SIZE(need), "what processes have open");
 	uint64_t init;
 
 	if (!err)
-		err = vl_need_symbol(s, "init_task", "the task list", &init);
+		err = vl_need_symbol(g, "init_task", "the task list", &init);
 	if (err)
 		return err;
 	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, offsetof(struct vl_file_task, task));
@@ -161,22 +161,22 @@ static struct vl_error *collect_tasks(struct vl_subject *s, struct vl_opened *f)
 	w.head = init + w.node;
 	w.fields = fs.f;
 	w.nr_fields = fs.nr;
-	err = vl_collect(s, &w, "the task list", &f->nr_tasks);
+	err = vl_collect(g, &w, "the task list", &f->nr_tasks);
 	f->tasks = w.records;
 	free(w.status);
 	return err;
 }
 
-struct vl_error *vl_opened_collect(struct vl_subject *s, bool all, struct vl_opened *ret)
+struct vl_error *vl_opened_collect(struct vl_raw_guest *g, bool all, struct vl_opened *ret)
 {
 	struct vl_error *err;
 
 	*ret = (struct vl_opened){ .nr = 0 };
-	err = collect_tasks(s, ret);
+	err = collect_tasks(g, ret);
 	for (size_t i = 0; i < ret->nr_tasks && !ret->full; i++) {
 		if (all)
-			collect_others(s, ret, i);
-		collect_fds(s, ret, i);
+			collect_others(g, ret, i);
+		collect_fds(g, ret, i);
 	}
 	return !err && ret->full ? vl_error_nomem() : err;
 }
@@ -190,7 +190,7 @@ void vl_opened_deinit(struct vl_opened *f)
 
 /* ---- inodes ---- */
 
-void vl_inode_read(struct vl_subject *s, uint64_t va, struct vl_inode *ret)
+void vl_inode_read(struct vl_raw_guest *g, uint64_t va, struct vl_inode *ret)
 {
 	uint64_t type, name;
 	const struct vl_part parts[] = {
@@ -202,9 +202,9 @@ void vl_inode_read(struct vl_subject *s, uint64_t va, struct vl_inode *ret)
 	const struct vl_part kind[] = { VL_PART(FSTYPE_NAME, name) };
 
 	*ret = (struct vl_inode){ .at = va };
-	if (vl_object(s, va, parts, ARRAY_SIZE(parts)) &&
-	    vl_object(s, ret->sb, sb, ARRAY_SIZE(sb)) && vl_object(s, type, kind, ARRAY_SIZE(kind)))
-		vl_read_string(s->reader, &s->space, name, ret->fs, sizeof(ret->fs));
+	if (vl_object(g, va, parts, ARRAY_SIZE(parts)) &&
+	    vl_object(g, ret->sb, sb, ARRAY_SIZE(sb)) && vl_object(g, type, kind, ARRAY_SIZE(kind)))
+		vl_read_string(g->reader, &g->space, name, ret->fs, sizeof(ret->fs));
 }
 
 /* ---- names ---- */
@@ -214,7 +214,7 @@ struct dentry {
 	uint32_t len;
 };
 
-static bool read_dentry(struct vl_subject *s, uint64_t at, struct dentry *d)
+static bool read_dentry(struct vl_raw_guest *g, uint64_t at, struct dentry *d)
 {
 	const struct vl_part parts[] = {
 		VL_PART(DENTRY_PARENT, d->parent),
@@ -223,7 +223,7 @@ static bool read_dentry(struct vl_subject *s, uint64_t at, struct dentry *d)
 		VL_PART(DENTRY_HASHED, d->hashed),
 	};
 
-	return vl_object(s, at, parts, ARRAY_SIZE(parts)) && d->name;
+	return vl_object(g, at, parts, ARRAY_SIZE(parts)) && d->name;
 }
 
 /* The struct mount around struct vfsmount @mnt, and its mount point. */
@@ -231,9 +231,9 @@ struct mount {
 	uint64_t at, parent, point, root;
 };
 
-static bool read_mount(struct vl_subject *s, uint64_t mnt, struct mount *m)
+static bool read_mount(struct vl_raw_guest *g, uint64_t mnt, struct mount *m)
 {
-	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
 	const struct vl_part parts[] = {
 		VL_PART(MOUNT_PARENT, m->parent),
 		VL_PART(MOUNT_POINT, m->point),
@@ -243,8 +243,8 @@ static bool read_mount(struct vl_subject *s, uint64_t mnt, struct mount *m)
 	if (!mnt || !vl_has(l, VL_F_MOUNT_MNT))
 		return false;
 	m->at = mnt - vl_offset(l, VL_F_MOUNT_MNT);
-	return vl_object(s, m->at, parts, ARRAY_SIZE(parts)) &&
-	       vl_object(s, mnt, vfs, ARRAY_SIZE(vfs));
+	return vl_object(g, m->at, parts, ARRAY_SIZE(parts)) &&
+	       vl_object(g, mnt, vfs, ARRAY_SIZE(vfs));
 }
 
 /* A name that is built from its end. */
@@ -265,27 +265,27 @@ static void put_before(struct name *n, const char *text, size_t len)
 	memcpy(n->buf + n->at, text, len);
 }
 
-static bool put_part(struct vl_subject *s, struct name *n, const struct dentry *d)
+static bool put_part(struct vl_raw_guest *g, struct name *n, const struct dentry *d)
 {
 	char part[NAME_MAX_LEN + 1];
 	size_t len = d->len < NAME_MAX_LEN ? d->len : NAME_MAX_LEN;
 
-	if (vl_read(s->reader, &s->space, d->name, part, len))
+	if (vl_read(g->reader, &g->space, d->name, part, len))
 		return false;
 	put_before(n, part, strnlen(part, len));
 	put_before(n, "/", 1);
 	return !n->cut;
 }
 
-void vl_path_name(struct vl_subject *s, const struct vl_path *p, char *buf, size_t size,
+void vl_path_name(struct vl_raw_guest *g, const struct vl_path *p, char *buf, size_t size,
 		  bool *deleted_ret)
 {
-	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
 	struct name n = { .buf = buf, .at = size - 1 };
 	uint64_t at = p->dentry;
 	struct mount m = { 0 };
 	struct dentry d;
-	bool whole = false, mounted = read_mount(s, p->mnt, &m);
+	bool whole = false, mounted = read_mount(g, p->mnt, &m);
 
 	buf[size - 1] = '\0';
 	*deleted_ret = false;
@@ -295,10 +295,10 @@ void vl_path_name(struct vl_subject *s, const struct vl_path *p, char *buf, size
 			if (whole)
 				break;
 			at = m.point;
-			mounted = read_mount(s, m.parent + vl_offset(l, VL_F_MOUNT_MNT), &m);
+			mounted = read_mount(g, m.parent + vl_offset(l, VL_F_MOUNT_MNT), &m);
 			continue;
 		}
-		if (!read_dentry(s, at, &d) || !put_part(s, &n, &d))
+		if (!read_dentry(g, at, &d) || !put_part(g, &n, &d))
 			break;
 		/* d_unlinked(), include/linux/dcache.h; without a folder it never had a name. */
 		if (at == p->dentry)

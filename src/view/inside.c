@@ -16,51 +16,51 @@ static const struct vl_column columns[] = {
 	{ 0 },
 };
 
-static void read_name(struct vl_subject *s, struct vl_table *t, size_t column, enum vl_field f)
+static void read_name(struct vl_raw_guest *g, struct vl_table *t, size_t column, enum vl_field f)
 {
-	const struct vl_kernel *k = s->attach->kernel;
+	const struct vl_kernel *k = g->attach->kernel;
 	const struct vl_layout *l = vl_kernel_layout(k);
 	uint64_t uts = vl_symbol(k, "init_uts_ns");
 	char text[65]; /* __NEW_UTS_LEN and a NUL, include/uapi/linux/utsname.h */
 
 	if (uts && vl_has(l, f) &&
-	    !vl_read_string(s->reader, &s->space, uts + vl_offset(l, f), text, sizeof(text)))
+	    !vl_read_string(g->reader, &g->space, uts + vl_offset(l, f), text, sizeof(text)))
 		vl_table_str(t, column, text);
 }
 
-bool vl_subject_uptime(struct vl_subject *s, uint64_t *ret)
+bool vl_raw_guest_uptime(struct vl_raw_guest *g, uint64_t *ret)
 {
 	const enum vl_field need[] = { VL_F_TK_MONO, VL_F_TKR_BASE, VL_F_TKR_XTIME_NSEC,
 				       VL_F_TKR_SHIFT, VL_F_TK_OFFS_BOOT };
-	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
-	uint64_t tk = vl_kernel_timekeeper(s->attach->kernel), mono, base, nsec, asleep;
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
+	uint64_t tk = vl_kernel_timekeeper(g->attach->kernel), mono, base, nsec, asleep;
 	uint32_t shift;
 
-	if (!tk || vl_discard(vl_need_fields(s, need, ARRAY_SIZE(need), "its clock")))
+	if (!tk || vl_discard(vl_need_fields(g, need, ARRAY_SIZE(need), "its clock")))
 		return false;
 	mono = tk + vl_offset(l, VL_F_TK_MONO);
-	if (vl_read_u64(s->reader, &s->space, mono + vl_offset(l, VL_F_TKR_BASE), &base) ||
-	    vl_read_u64(s->reader, &s->space, mono + vl_offset(l, VL_F_TKR_XTIME_NSEC), &nsec) ||
-	    vl_read_u32(s->reader, &s->space, mono + vl_offset(l, VL_F_TKR_SHIFT), &shift) ||
-	    vl_read_u64(s->reader, &s->space, tk + vl_offset(l, VL_F_TK_OFFS_BOOT), &asleep) ||
+	if (vl_read_u64(g->reader, &g->space, mono + vl_offset(l, VL_F_TKR_BASE), &base) ||
+	    vl_read_u64(g->reader, &g->space, mono + vl_offset(l, VL_F_TKR_XTIME_NSEC), &nsec) ||
+	    vl_read_u32(g->reader, &g->space, mono + vl_offset(l, VL_F_TKR_SHIFT), &shift) ||
+	    vl_read_u64(g->reader, &g->space, tk + vl_offset(l, VL_F_TK_OFFS_BOOT), &asleep) ||
 	    shift > 63)
 		return false;
 	*ret = base + (nsec >> shift) + asleep;
 	return true;
 }
 
-static struct vl_error *run_inside(struct vl_subject *s, struct vl_table *t)
+static struct vl_error *run_inside(struct vl_raw_guest *g, struct vl_table *t)
 {
 	uint64_t uptime;
 
 	vl_table_row(t);
-	read_name(s, t, VL_INSIDE_RELEASE, VL_F_UTS_RELEASE);
-	read_name(s, t, VL_INSIDE_NODE, VL_F_UTS_NODENAME);
-	if (vl_subject_uptime(s, &uptime))
+	read_name(g, t, VL_INSIDE_RELEASE, VL_F_UTS_RELEASE);
+	read_name(g, t, VL_INSIDE_NODE, VL_F_UTS_NODENAME);
+	if (vl_raw_guest_uptime(g, &uptime))
 		vl_table_uint(t, VL_INSIDE_UPTIME, uptime);
-	vl_table_str(t, VL_INSIDE_BUILD, s->attach->build_id);
-	vl_table_uint(t, VL_INSIDE_CAPTURES, vl_pulse_captures(s->attach));
-	vl_table_uint(t, VL_INSIDE_CRASHED, vl_pulse_crashed(s->attach));
+	vl_table_str(t, VL_INSIDE_BUILD, g->attach->build_id);
+	vl_table_uint(t, VL_INSIDE_CAPTURES, vl_pulse_captures(g->attach));
+	vl_table_uint(t, VL_INSIDE_CRASHED, vl_pulse_crashed(g->attach));
 	return vl_table_end(t);
 }
 

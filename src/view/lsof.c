@@ -118,7 +118,7 @@ static void socket_name(struct vl_table *t, const struct vl_socket *k)
 }
 
 /* Name the file as the kernel does in /proc/PID/fd, also if it is not in the tree of files. */
-static void file_name(struct vl_subject *s, struct vl_table *t, const struct vl_file *f,
+static void file_name(struct vl_raw_guest *g, struct vl_table *t, const struct vl_file *f,
 		      const struct vl_inode *i)
 {
 	static const struct {
@@ -133,7 +133,7 @@ static void file_name(struct vl_subject *s, struct vl_table *t, const struct vl_
 		vl_table_printf(t, OF_NAME, "%s:[%" PRIu64 "]", numbered[k].word, i->number);
 		return;
 	}
-	vl_path_name(s, &f->path, name, sizeof(name), &deleted);
+	vl_path_name(g, &f->path, name, sizeof(name), &deleted);
 	if (!strcmp(i->fs, "anon_inodefs")) {
 		vl_table_printf(t, OF_NAME, "anon_inode:%s", name + (*name == '/'));
 		return;
@@ -142,7 +142,7 @@ static void file_name(struct vl_subject *s, struct vl_table *t, const struct vl_
 	vl_table_printf(t, OF_NAME, "%s%s", name, deleted ? " (deleted)" : "");
 }
 
-static void row(struct vl_subject *s, struct vl_table *t, const struct vl_file_task *p,
+static void row(struct vl_raw_guest *g, struct vl_table *t, const struct vl_file_task *p,
 		const struct vl_file *f)
 {
 	static const char *const uses[] = { [VL_FILE_FD] = "fd",
@@ -154,7 +154,7 @@ static void row(struct vl_subject *s, struct vl_table *t, const struct vl_file_t
 	struct vl_socket k;
 	uint16_t kind;
 
-	vl_inode_read(s, f->inode, &i);
+	vl_inode_read(g, f->inode, &i);
 	kind = i.mode & S_IFMT;
 	vl_table_row(t);
 	vl_table_text(t, OF_COMM, p->comm, strnlen(p->comm, sizeof(p->comm)));
@@ -180,21 +180,21 @@ static void row(struct vl_subject *s, struct vl_table *t, const struct vl_file_t
 	if (f->at)
 		vl_table_uint(t, OF_FILE, f->at);
 	vl_table_uint(t, OF_INODE, f->inode);
-	if (kind == S_IFSOCK && f->at && vl_socket_read(s, vl_socket_sock(s, f->private), &k)) {
+	if (kind == S_IFSOCK && f->at && vl_socket_read(g, vl_socket_sock(g, f->private), &k)) {
 		socket_name(t, &k);
 		return;
 	}
 	vl_table_str(t, OF_TYPE, type_word(&i));
-	file_name(s, t, f, &i);
+	file_name(g, t, f, &i);
 }
 
-static struct vl_error *run(struct vl_subject *s, struct vl_table *t)
+static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
 {
 	struct vl_opened files;
-	struct vl_error *err = vl_opened_collect(s, true, &files);
+	struct vl_error *err = vl_opened_collect(g, true, &files);
 
 	for (size_t i = 0; i < files.nr; i++)
-		row(s, t, &files.tasks[files.files[i].task], &files.files[i]);
+		row(g, t, &files.tasks[files.files[i].task], &files.files[i]);
 	vl_opened_deinit(&files);
 	return err ? err : vl_table_end(t);
 }

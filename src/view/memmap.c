@@ -41,20 +41,20 @@ static const struct vl_column columns[] = {
 
 /* ---- guest-physical ---- */
 
-static void show_backing(struct vl_table *t, const struct vl_subject *s, const struct vl_ram *r,
+static void show_backing(struct vl_table *t, const struct vl_raw_guest *g, const struct vl_ram *r,
 			 const char *file)
 {
 	if (r->fd < 0)
 		vl_table_printf(t, MAP_WHERE, "anonymous, at 0x%" PRIx64 " of process %d", r->hva,
-				(int)vl_target_pid(s->target));
+				(int)vl_target_pid(g->target));
 	else
 		vl_table_printf(t, MAP_WHERE, "%s, at 0x%" PRIx64, file ? file : "?", r->fd_offset);
 }
 
-static void show_ram(struct vl_subject *s, struct vl_table *t)
+static void show_ram(struct vl_raw_guest *g, struct vl_table *t)
 {
 	size_t nr;
-	const struct vl_ram *ram = vl_target_ram(s->target, &nr);
+	const struct vl_ram *ram = vl_target_ram(g->target, &nr);
 
 	for (size_t i = 0; i < nr; i++) {
 		vl_table_row(t);
@@ -65,7 +65,7 @@ static void show_ram(struct vl_subject *s, struct vl_table *t)
 		vl_table_str(t, MAP_WHAT, "RAM");
 		vl_table_uint(t, MAP_PHYS, ram[i].gpa);
 		vl_table_uint(t, MAP_PAGE, ram[i].page_size / KIB);
-		show_backing(t, s, &ram[i], vl_target_ram_file(s->target, i));
+		show_backing(t, g, &ram[i], vl_target_ram_file(g->target, i));
 	}
 }
 
@@ -92,7 +92,7 @@ static bool count_page(void *ctx, const struct vl_leaf *leaf)
 }
 
 /* Show a range of virtual addresses; @shrink: only from its first to its last mapped page. */
-static void show_range(struct vl_subject *s, struct vl_table *t, const char *what, uint64_t start,
+static void show_range(struct vl_raw_guest *g, struct vl_table *t, const char *what, uint64_t start,
 		       uint64_t last, bool shrink)
 {
 	struct mapped m = { .start = start, .last = last };
@@ -100,7 +100,7 @@ static void show_range(struct vl_subject *s, struct vl_table *t, const char *wha
 
 	if (last < start)
 		return;
-	whole = vl_pages_each(s->target, &s->space, start, last, count_page, &m);
+	whole = vl_pages_each(g->target, &g->space, start, last, count_page, &m);
 	if (shrink && !m.bytes)
 		return;
 	if (shrink) {
@@ -145,46 +145,46 @@ static const struct {
 	{ "vmemmap", "vmemmap_base", TIB, 512 * TIB },
 };
 
-static void show_kernel(struct vl_subject *s, struct vl_table *t)
+static void show_kernel(struct vl_raw_guest *g, struct vl_table *t)
 {
-	const struct vl_kernel *k = s->attach->kernel;
+	const struct vl_kernel *k = g->attach->kernel;
 	uint64_t base, last, bases[3] = { 0 };
 
 	for (size_t i = 0; i < 3; i++)
-		if (vl_read_u64(s->reader, &s->space, vl_symbol(k, areas[i].base), &bases[i]))
+		if (vl_read_u64(g->reader, &g->space, vl_symbol(k, areas[i].base), &bases[i]))
 			bases[i] = 0;
 	for (size_t i = 0; i < 3; i++) {
 		base = bases[i];
 		if (!base)
 			continue;
-		last = base + (s->space.levels == 5 ? areas[i].size5 : areas[i].size4) - 1;
+		last = base + (g->space.levels == 5 ? areas[i].size5 : areas[i].size4) - 1;
 		/* KASLR may place them closer together than their size. */
 		for (size_t n = 0; n < 3; n++)
 			if (bases[n] > base && bases[n] <= last)
 				last = bases[n] - 1;
-		show_range(s, t, areas[i].what, base, last, true);
+		show_range(g, t, areas[i].what, base, last, true);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		uint64_t start = vl_symbol(k, parts[i].start), end = vl_symbol(k, parts[i].end);
 
 		if (start && end > start)
-			show_range(s, t, parts[i].what, start, end - 1, false);
+			show_range(g, t, parts[i].what, start, end - 1, false);
 	}
-	vl_kmod_space(s, &base, &last);
-	show_range(s, t, "modules", base, last, true);
+	vl_kmod_space(g, &base, &last);
+	show_range(g, t, "modules", base, last, true);
 }
 
-static struct vl_error *run_memory(struct vl_subject *s, struct vl_table *t)
+static struct vl_error *run_memory(struct vl_raw_guest *g, struct vl_table *t)
 {
-	struct vl_error *why = s->why;
+	struct vl_error *why = g->why;
 
-	show_ram(s, t);
-	if (s->reader) {
-		show_kernel(s, t);
+	show_ram(g, t);
+	if (g->reader) {
+		show_kernel(g, t);
 		return vl_table_end(t);
 	}
 	/* The RAM is shown all the same, with the reason for the rest. */
-	s->why = NULL;
+	g->why = NULL;
 	return vl_error_prefix(why, "its RAM only");
 }
 

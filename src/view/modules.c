@@ -17,9 +17,9 @@
 #define PMD_SIZE (2UL << 20)
 #define USERS_TEXT 4096 /* room for the names of a module's users */
 
-void vl_kmod_space(struct vl_subject *s, uint64_t *start_ret, uint64_t *last_ret)
+void vl_kmod_space(struct vl_raw_guest *g, uint64_t *start_ret, uint64_t *last_ret)
 {
-	uint64_t end = vl_symbol(s->attach->kernel, "_end");
+	uint64_t end = vl_symbol(g->attach->kernel, "_end");
 
 	end = (end + PMD_SIZE - 1) & ~(PMD_SIZE - 1);
 	*start_ret = end > MODULES_LEAST ? end : MODULES_LEAST;
@@ -70,9 +70,9 @@ static size_t mem_bytes(const struct vl_layout *l)
 	return 7 * size <= room ? 7 * size : room / size * size;
 }
 
-struct vl_error *vl_modules_listed(struct vl_subject *s, struct vl_kmod **ret, size_t *nr_ret)
+struct vl_error *vl_modules_listed(struct vl_raw_guest *g, struct vl_kmod **ret, size_t *nr_ret)
 {
-	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
 	const enum vl_field need[] = { VL_F_MOD_LIST, VL_F_MOD_NAME };
 	struct vl_fields fs = { .layout = l };
 	struct vl_walk w = {
@@ -86,9 +86,9 @@ struct vl_error *vl_modules_listed(struct vl_subject *s, struct vl_kmod **ret, s
 
 	*ret = NULL;
 	*nr_ret = 0;
-	err = vl_need_fields(s, need, ARRAY_SIZE(need), "the list of modules");
+	err = vl_need_fields(g, need, ARRAY_SIZE(need), "the list of modules");
 	if (!err)
-		err = vl_need_symbol(s, "modules", "the list of modules", &w.head);
+		err = vl_need_symbol(g, "modules", "the list of modules", &w.head);
 	if (err)
 		return err;
 	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, offsetof(struct raw, module));
@@ -101,7 +101,7 @@ struct vl_error *vl_modules_listed(struct vl_subject *s, struct vl_kmod **ret, s
 		vl_fields_add(&fs, VL_F_MOD_MEM, offsetof(struct raw, mem), mem);
 	w.fields = fs.f;
 	w.nr_fields = fs.nr;
-	err = vl_collect(s, &w, "the list of modules", &nr);
+	err = vl_collect(g, &w, "the list of modules", &nr);
 	raw = w.records;
 	*ret = calloc(nr + 1, sizeof(**ret));
 	for (size_t i = 0; *ret && i < nr; i++) {
@@ -130,11 +130,11 @@ const struct vl_kmod *vl_kmod_at(const struct vl_kmod *m, size_t nr, uint64_t va
 
 /* ---- other traces of modules ---- */
 
-struct vl_error *vl_modules_of_kobjects(struct vl_subject *s, uint64_t **ret, size_t *nr_ret)
+struct vl_error *vl_modules_of_kobjects(struct vl_raw_guest *g, uint64_t **ret, size_t *nr_ret)
 {
 	const enum vl_field need[] = { VL_F_KSET_LIST, VL_F_KOBJ_ENTRY, VL_F_MKOBJ_KOBJ,
 				       VL_F_MKOBJ_MOD };
-	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
 	struct vl_fields fs = { .layout = l };
 	struct vl_walk w = {
 		.kind = VL_WALK_LIST,
@@ -146,25 +146,25 @@ struct vl_error *vl_modules_of_kobjects(struct vl_subject *s, uint64_t **ret, si
 
 	*ret = NULL;
 	*nr_ret = 0;
-	err = vl_need_fields(s, need, ARRAY_SIZE(need), "the modules' kobjects");
+	err = vl_need_fields(g, need, ARRAY_SIZE(need), "the modules' kobjects");
 	if (!err)
-		err = vl_need_symbol(s, "module_kset", "the modules' kobjects", &var);
+		err = vl_need_symbol(g, "module_kset", "the modules' kobjects", &var);
 	if (!err)
-		err = vl_read_error(vl_read_u64(s->reader, &s->space, var, &w.head), var);
+		err = vl_read_error(vl_read_u64(g->reader, &g->space, var, &w.head), var);
 	if (err)
 		return err;
 	w.head += vl_offset(l, VL_F_KSET_LIST);
 	vl_fields_add(&fs, VL_F_MKOBJ_MOD, 0, 8);
 	w.fields = fs.f;
 	w.nr_fields = fs.nr;
-	err = vl_collect(s, &w, "the modules' kobjects", nr_ret);
+	err = vl_collect(g, &w, "the modules' kobjects", nr_ret);
 	free(w.status);
 	*ret = w.records;
 	return err;
 }
 
 struct hunt {
-	struct vl_subject *s;
+	struct vl_raw_guest *g;
 	uint64_t self; /* offset in struct module of its pointer to itself */
 	uint64_t *found;
 	size_t nr;
@@ -183,7 +183,7 @@ static bool hunt_page(void *ctx, const struct vl_leaf *leaf)
 	for (uint64_t at = 0; at < leaf->size; at += VL_PAGE_SIZE) {
 		uint64_t va = leaf->va + at;
 
-		if (vl_discard(vl_target_read(h->s->target, leaf->gpa + at, words, sizeof(words))))
+		if (vl_discard(vl_target_read(h->g->target, leaf->gpa + at, words, sizeof(words))))
 			continue;
 		for (size_t i = 0; i < VL_PAGE_SIZE / 8; i++) {
 			uint64_t *more;
@@ -202,21 +202,21 @@ static bool hunt_page(void *ctx, const struct vl_leaf *leaf)
 	return true;
 }
 
-struct vl_error *vl_modules_in_memory(struct vl_subject *s, uint64_t **ret, size_t *nr_ret)
+struct vl_error *vl_modules_in_memory(struct vl_raw_guest *g, uint64_t **ret, size_t *nr_ret)
 {
 	const enum vl_field need[] = { VL_F_MOD_MKOBJ_MOD };
-	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
-	struct hunt h = { .s = s, .self = vl_offset(l, VL_F_MOD_MKOBJ_MOD) };
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
+	struct hunt h = { .g = g, .self = vl_offset(l, VL_F_MOD_MKOBJ_MOD) };
 	uint64_t start, last;
 	struct vl_error *err;
 
 	*ret = NULL;
 	*nr_ret = 0;
-	err = vl_need_fields(s, need, 1, "modules in memory");
+	err = vl_need_fields(g, need, 1, "modules in memory");
 	if (err)
 		return err;
-	vl_kmod_space(s, &start, &last);
-	if (!vl_pages_each(s->target, &s->space, start, last, hunt_page, &h) && !h.full)
+	vl_kmod_space(g, &start, &last);
+	if (!vl_pages_each(g->target, &g->space, start, last, hunt_page, &h) && !h.full)
 		err = vl_error_new(VL_ERR_KERNEL, "the page tables of the modules have no end");
 	*ret = h.found;
 	*nr_ret = h.nr;
@@ -239,9 +239,9 @@ static const struct vl_column columns[] = {
 };
 
 /* Show the names of the modules that use @m, as far as they can be read. */
-static void show_users(struct vl_subject *s, struct vl_table *t, const struct vl_kmod *m)
+static void show_users(struct vl_raw_guest *g, struct vl_table *t, const struct vl_kmod *m)
 {
-	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
 	struct vl_fields fs = { .layout = l };
 	struct vl_walk w = {
 		.kind = VL_WALK_LIST,
@@ -257,7 +257,7 @@ static void show_users(struct vl_subject *s, struct vl_table *t, const struct vl
 		return;
 	w.fields = fs.f;
 	w.nr_fields = fs.nr;
-	vl_error_destroy(vl_collect(s, &w, "the users of a module", &nr));
+	vl_error_destroy(vl_collect(g, &w, "the users of a module", &nr));
 	for (size_t i = 0; i < nr; i++) {
 		const char *name = (const char *)w.records + i * VL_MODULE_NAME;
 		size_t n = strnlen(name, VL_MODULE_NAME);
@@ -275,13 +275,13 @@ static void show_users(struct vl_subject *s, struct vl_table *t, const struct vl
 	free(w.status);
 }
 
-static struct vl_error *run_modules(struct vl_subject *s, struct vl_table *t)
+static struct vl_error *run_modules(struct vl_raw_guest *g, struct vl_table *t)
 {
 	/* enum module_state */
 	static const char *const states[] = { "live", "coming", "going", "unformed" };
 	struct vl_kmod *m;
 	size_t nr;
-	struct vl_error *err = vl_modules_listed(s, &m, &nr);
+	struct vl_error *err = vl_modules_listed(g, &m, &nr);
 
 	for (size_t i = 0; i < nr; i++) {
 		uint64_t size = 0;
@@ -293,7 +293,7 @@ static struct vl_error *run_modules(struct vl_subject *s, struct vl_table *t)
 		vl_table_uint(t, MOD_SIZE, size);
 		vl_table_int(t, MOD_USED, m[i].refcnt ? m[i].refcnt - 1 : 0);
 		if (m[i].refcnt > 1)
-			show_users(s, t, &m[i]);
+			show_users(g, t, &m[i]);
 		vl_table_str(t, MOD_STATE, m[i].state < 4 ? states[m[i].state] : "?");
 		vl_table_uint(t, MOD_TEXT, m[i].areas[0].base);
 		vl_table_uint(t, MOD_STRUCT, m[i].module);

@@ -20,20 +20,20 @@ struct vl_kmod {
 };
 
 /* The range of addresses for modules. */
-void vl_kmod_space(struct vl_subject *s, uint64_t *start_ret, uint64_t *last_ret);
+void vl_kmod_space(struct vl_raw_guest *g, uint64_t *start_ret, uint64_t *last_ret);
 
 /*
  * All modules of the list `modules`. *@ret is malloc'ed; on an error it has those before the
  * damage.
  */
-struct vl_error *vl_modules_listed(struct vl_subject *s, struct vl_kmod **ret, size_t *nr_ret);
+struct vl_error *vl_modules_listed(struct vl_raw_guest *g, struct vl_kmod **ret, size_t *nr_ret);
 
 /*
  * The addresses of struct module by other ways: those with a kobject in sysfs (0 for a built-in
  * one), and those found in mapped memory. *@ret is malloc'ed, also with an error.
  */
-struct vl_error *vl_modules_of_kobjects(struct vl_subject *s, uint64_t **ret, size_t *nr_ret);
-struct vl_error *vl_modules_in_memory(struct vl_subject *s, uint64_t **ret, size_t *nr_ret);
+struct vl_error *vl_modules_of_kobjects(struct vl_raw_guest *g, uint64_t **ret, size_t *nr_ret);
+struct vl_error *vl_modules_in_memory(struct vl_raw_guest *g, uint64_t **ret, size_t *nr_ret);
 
 /* The module of @m whose memory @va is in, or NULL. */
 const struct vl_kmod *vl_kmod_at(const struct vl_kmod *m, size_t nr, uint64_t va);

@@ -25,7 +25,7 @@ struct vl_part {
  * that the kernel's types lack, or that cannot be read, is zeros. False when none could be
  * read, or @base is 0.
  */
-bool vl_object(struct vl_subject *s, uint64_t base, const struct vl_part *parts, size_t nr);
+bool vl_object(struct vl_raw_guest *g, uint64_t base, const struct vl_part *parts, size_t nr);
 
 /* ---- files ---- */
 
@@ -75,18 +75,18 @@ struct vl_opened {
  * their folders and executables. On an error @ret has what could be read; pass it to
  * vl_opened_deinit() in any case.
  */
-struct vl_error *vl_opened_collect(struct vl_subject *s, bool all, struct vl_opened *ret);
+struct vl_error *vl_opened_collect(struct vl_raw_guest *g, bool all, struct vl_opened *ret);
 void vl_opened_deinit(struct vl_opened *f);
 
 /* Read the inode at @va; all zeros but `at` when it cannot be. */
-void vl_inode_read(struct vl_subject *s, uint64_t va, struct vl_inode *ret);
+void vl_inode_read(struct vl_raw_guest *g, uint64_t va, struct vl_inode *ret);
 
 /*
  * The name of @p from the root of all mounts, as in /proc/PID/fd: at most @size - 1 bytes of
  * the guest, and a NUL. It begins with "..." where it is too long or cannot be read.
  * @deleted_ret: it is in no folder any more.
  */
-void vl_path_name(struct vl_subject *s, const struct vl_path *p, char *buf, size_t size,
+void vl_path_name(struct vl_raw_guest *g, const struct vl_path *p, char *buf, size_t size,
 		  bool *deleted_ret);
 
 /* ---- sockets ---- */
@@ -108,10 +108,10 @@ struct vl_socket {
 };
 
 /* Read the socket whose struct sock is at @va; false: it cannot be read. */
-bool vl_socket_read(struct vl_subject *s, uint64_t va, struct vl_socket *ret);
+bool vl_socket_read(struct vl_raw_guest *g, uint64_t va, struct vl_socket *ret);
 
 /* The struct sock of the struct socket at @socket; 0: none. */
-uint64_t vl_socket_sock(struct vl_subject *s, uint64_t socket);
+uint64_t vl_socket_sock(struct vl_raw_guest *g, uint64_t socket);
 
 /* "tcp", "udp6", "unix", "netlink"; buf is used where there is no such word. */
 const char *vl_socket_protocol(const struct vl_socket *k, char buf[24]);

@@ -132,10 +132,10 @@ static void show_target(struct show *s, const char *name, uint32_t id, uint64_t 
 	if (!buf)
 		return;
 	vl_types_name(s->t, id, type);
-	status = vl_read(s->t->s->reader, &s->t->space, at->u, buf, size);
+	status = vl_read(s->t->g->reader, &s->t->space, at->u, buf, size);
 	s->ops->open(s->ctx, name, type, false, at);
 	if (status) {
-		emit(s, NULL, fault(status, vl_reader_fault(s->t->s->reader)));
+		emit(s, NULL, fault(status, vl_reader_fault(s->t->g->reader)));
 	} else {
 		const struct btf_type *type_to = vl_types_resolve(s->t, id, &id);
 
@@ -168,12 +168,12 @@ static void show_pointer(struct show *s, const char *name, const struct btf_type
 	char text[STRING_MAX];
 
 	if (v.u >= s->text_start && v.u < s->text_end)
-		v.text = vl_symbol_at(s->t->s->attach->kernel, v.u, &v.offset);
+		v.text = vl_symbol_at(s->t->g->attach->kernel, v.u, &v.offset);
 	if (!v.u || s->depth >= s->t->depth) {
 		emit(s, name, v);
 	} else if (is_char(to)) {
 		enum vl_read_status status =
-			vl_read_string(s->t->s->reader, &s->t->space, v.u, text, sizeof(text));
+			vl_read_string(s->t->g->reader, &s->t->space, v.u, text, sizeof(text));
 
 		if (status && status != VL_READ_UNENDED)
 			emit(s, name, v);
@@ -318,13 +318,13 @@ struct vl_error *vl_peek_show(struct vl_types *t, const struct vl_place *place,
 	if (!buf)
 		return vl_error_nomem();
 	at.p = buf;
-	status = vl_read(t->s->reader, &t->space, place->va, buf, at.left);
+	status = vl_read(t->g->reader, &t->space, place->va, buf, at.left);
 	if (status) {
 		free(buf);
-		return vl_read_error(status, vl_reader_fault(t->s->reader));
+		return vl_read_error(status, vl_reader_fault(t->g->reader));
 	}
-	s.text_start = vl_symbol(t->s->attach->kernel, "_stext");
-	s.text_end = vl_symbol(t->s->attach->kernel, "_end");
+	s.text_start = vl_symbol(t->g->attach->kernel, "_stext");
+	s.text_end = vl_symbol(t->g->attach->kernel, "_end");
 	if (place->nr)
 		show_row(&s, NULL, place->type, nr, &at);
 	else

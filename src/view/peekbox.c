@@ -14,26 +14,26 @@
 /* --- finding a place --- */
 
 /* A guest whose kernel is not known still has page tables: use a vCPU's. */
-static struct vl_error *use_vcpu(struct vl_subject *s, const char *engine)
+static struct vl_error *use_vcpu(struct vl_raw_guest *g, const char *engine)
 {
 	struct vl_reader_options o = { .engine = engine };
 	struct vl_error *err;
 	struct vl_vcpu *v;
 	size_t nr;
 
-	if (s->reader)
+	if (g->reader)
 		return NULL;
-	err = vl_target_vcpus(s->target, &v, &nr);
+	err = vl_target_vcpus(g->target, &v, &nr);
 	if (err)
 		return err;
 	if (nr)
-		s->space = vl_space_of(v[0].cr3, v[0].cr4);
+		g->space = vl_space_of(v[0].cr3, v[0].cr4);
 	free(v);
-	return vl_reader_open(s->target, NULL, &o, &s->reader);
+	return vl_reader_open(g->target, NULL, &o, &g->reader);
 }
 
 /* Get the address space of process @pid. */
-static struct vl_error *use_process(struct vl_subject *s, int64_t pid, struct vl_space *ret)
+static struct vl_error *use_process(struct vl_raw_guest *g, int64_t pid, struct vl_space *ret)
 {
 	enum { PID, TASK };
 	struct vl_error *err;
@@ -41,7 +41,7 @@ static struct vl_error *use_process(struct vl_subject *s, int64_t pid, struct vl
 	uint64_t task = 0;
 
 	vl_table_init(&t, vl_scan_pidlist.columns);
-	err = vl_scan_pidlist.run(s, &t);
+	err = vl_scan_pidlist.run(g, &t);
 	for (size_t i = 0; !err && i < t.nr_rows; i++)
 		if (vl_table_cell(&t, i, PID)->i == pid)
 			task = vl_table_cell(&t, i, TASK)->u;
@@ -50,29 +50,29 @@ static struct vl_error *use_process(struct vl_subject *s, int64_t pid, struct vl
 		err = vl_error_hint(
 			vl_error_new(VL_ERR_ARG, "the guest has no process %d", (int)pid),
 			"see vpslist GUEST for those it has");
-	return err ? err : vl_read_error(vl_reader_task(s->reader, task, ret), task);
+	return err ? err : vl_read_error(vl_reader_task(g->reader, task, ret), task);
 }
 
-static struct vl_error *find(struct vl_peeker *p, struct vl_subject *s, const char *engine,
+static struct vl_error *find(struct vl_peeker *p, struct vl_raw_guest *g, const char *engine,
 			     const struct vl_peek_ask *ask)
 {
-	struct vl_error *err = use_vcpu(s, engine);
+	struct vl_error *err = use_vcpu(g, engine);
 
 	if (err)
 		return err;
-	vl_types_init(&p->types, s);
+	vl_types_init(&p->types, g);
 	p->is_found = true;
 	p->types.elements = ask->elements;
 	p->types.depth = (unsigned)ask->depth;
 	err = vl_types_find(&p->types, ask->what, &p->place);
 	/* The reason why its kernel is not known explains any error here. */
-	if (err && s->why) {
+	if (err && g->why) {
 		vl_error_destroy(err);
-		err = s->why;
-		s->why = NULL;
+		err = g->why;
+		g->why = NULL;
 	}
 	if (!err && ask->as)
-		err = s->attach ? use_process(s, ask->as, &p->types.space) :
+		err = g->attach ? use_process(g, ask->as, &p->types.space) :
 				  vl_error_new(VL_ERR_KERNEL, "its processes are not known");
 	return err;
 }
@@ -84,14 +84,14 @@ void vl_peeker_deinit(struct vl_peeker *p)
 	p->is_found = false;
 }
 
-struct vl_error *vl_peeker_find(struct vl_peeker *p, struct vl_subject *s, const char *engine,
+struct vl_error *vl_peeker_find(struct vl_peeker *p, struct vl_raw_guest *g, const char *engine,
 				const struct vl_peek_ask *ask, struct vl_parcel *out)
 {
 	struct vl_peek_found found = { .va = 0 };
 	struct vl_error *err;
 
 	vl_peeker_deinit(p);
-	err = find(p, s, engine, ask);
+	err = find(p, g, engine, ask);
 	if (err)
 		return err;
 	found.va = p->place.va;
@@ -109,7 +109,7 @@ struct vl_error *vl_peeker_find(struct vl_peeker *p, struct vl_subject *s, const
 struct vl_error *vl_peeker_bytes(struct vl_peeker *p, uint64_t va, uint64_t len, bool whole,
 				 struct vl_parcel *out)
 {
-	struct vl_reader *r = p->types.s->reader;
+	struct vl_reader *r = p->types.g->reader;
 	struct vl_error *err = NULL;
 	unsigned char *buf;
 	uint64_t done = 0;

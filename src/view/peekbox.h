@@ -26,7 +26,7 @@ struct vl_peeker {
 };
 
 /* Find the place of @ask: into @p, and as struct vl_peek_found into @out. */
-struct vl_error *vl_peeker_find(struct vl_peeker *p, struct vl_subject *s, const char *engine,
+struct vl_error *vl_peeker_find(struct vl_peeker *p, struct vl_raw_guest *g, const char *engine,
 				const struct vl_peek_ask *ask, struct vl_parcel *out);
 /*
  * Put the @len bytes at @va into @out, up to the first that cannot be read, which is the error.

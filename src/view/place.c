@@ -34,7 +34,7 @@ static struct vl_error *no_such(const struct vl_suggest *near, const char *kind,
 
 static struct vl_error *no_symbol(struct vl_types *t, const char *name, size_t len)
 {
-	const struct vl_kernel *k = t->s->attach->kernel;
+	const struct vl_kernel *k = t->g->attach->kernel;
 	struct vl_suggest near;
 	const char *n;
 
@@ -243,7 +243,7 @@ static struct vl_error *parse_address(const char **p, uint64_t *ret)
 static struct vl_error *parse_symbol(struct vl_types *t, const char **p, bool typed,
 				     struct vl_place *ret)
 {
-	const struct vl_kernel *k = t->s->attach->kernel;
+	const struct vl_kernel *k = t->g->attach->kernel;
 	const char *name = *p;
 	struct vl_error *err;
 	uint64_t cpu, offset;
@@ -275,10 +275,10 @@ static struct vl_error *parse_symbol(struct vl_types *t, const char **p, bool ty
 	if (err)
 		return err;
 	/* __per_cpu_offset has room for more CPUs than the guest has. */
-	if (vl_read_u32(t->s->reader, &t->s->space, vl_symbol(k, "nr_cpu_ids"), &nr))
+	if (vl_read_u32(t->g->reader, &t->g->space, vl_symbol(k, "nr_cpu_ids"), &nr))
 		nr = MAX_CPUS;
 	if (cpu >= nr || cpu >= MAX_CPUS ||
-	    vl_read_u64(t->s->reader, &t->s->space, vl_symbol(k, "__per_cpu_offset") + 8 * cpu,
+	    vl_read_u64(t->g->reader, &t->g->space, vl_symbol(k, "__per_cpu_offset") + 8 * cpu,
 			&offset))
 		return vl_error_new(VL_ERR_ARG, "the guest has no CPU %" PRIu64, cpu);
 	ret->va += offset;
@@ -291,7 +291,7 @@ static struct vl_error *follow(struct vl_types *t, struct vl_place *place,
 {
 	uint64_t to;
 	struct vl_error *err =
-		vl_read_error(vl_read_u64(t->s->reader, &t->space, place->va, &to), place->va);
+		vl_read_error(vl_read_u64(t->g->reader, &t->space, place->va, &to), place->va);
 
 	if (err)
 		return err;
@@ -405,7 +405,7 @@ struct vl_error *vl_types_find(struct vl_types *t, const char *what, struct vl_p
 	*ret = (struct vl_place){ .va = 0 };
 	if (is_address(p))
 		err = parse_address(&p, &ret->va);
-	else if (!t->s->attach)
+	else if (!t->g->attach)
 		err = vl_error_hint(vl_error_new(VL_ERR_KERNEL, "its symbols are not known"),
 				    "give an address: 0x...");
 	else

@@ -70,11 +70,11 @@ static void ps_row(struct vl_table *t, const struct vl_top_sample *sample,
 	vl_table_uint(t, PS_TASK, p->task);
 }
 
-static struct vl_error *run_ps(struct vl_subject *s, struct vl_table *t)
+static struct vl_error *run_ps(struct vl_raw_guest *g, struct vl_table *t)
 {
 	struct vl_top_sample sample = { .at_ns = 0 };
 	struct vl_top *top;
-	struct vl_error *err = vl_top_open(s, &top);
+	struct vl_error *err = vl_top_open(g, &top);
 
 	if (err)
 		return err;

@@ -26,8 +26,8 @@ struct vl_scan_options {
 	bool anew;
 };
 
-/* A guest as seen by the views, in the worker that reads it (vl_guest_attach()). */
-struct vl_subject {
+/* What views read of a guest: a part of struct vl_guest, in the worker (vl_guest_attach()). */
+struct vl_raw_guest {
 	struct vl_target *target;
 	struct vl_attach *attach; /* NULL: its kernel is not understood, and */
 	struct vl_error *why;	  /* this is why */
@@ -57,7 +57,7 @@ struct vl_scan {
 	 * Read, and fill the empty table @t, which has `columns`. On an error the rows have
 	 * what could be read.
 	 */
-	struct vl_error *(*run)(struct vl_subject *s, struct vl_table *t);
+	struct vl_error *(*run)(struct vl_raw_guest *g, struct vl_table *t);
 };
 
 extern const struct vl_scan vl_scan_pidlist, vl_scan_pslist, vl_scan_credlist, vl_scan_syscalls,
@@ -74,7 +74,7 @@ extern const struct vl_scan vl_scan_ps, vl_scan_sockets, vl_scan_files, vl_scan_
 struct vl_diff {
 	const char *name, *plural;
 	const struct vl_column *columns;
-	struct vl_error *(*run)(struct vl_subject *s, struct vl_sys *sys, struct vl_table *t);
+	struct vl_error *(*run)(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t);
 };
 
 extern const struct vl_diff vl_diff_processes, vl_diff_modules;

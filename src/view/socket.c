@@ -38,7 +38,7 @@ static bool is_whole(const struct vl_socket *k)
 	return !is_ip(k) || (k->state != TCP_TIME_WAIT_STATE && k->state != TCP_NEW_SYN_RECV_STATE);
 }
 
-static void read_ip(struct vl_subject *s, struct vl_socket *k)
+static void read_ip(struct vl_raw_guest *g, struct vl_socket *k)
 {
 	unsigned char from[16], to[16];
 	uint16_t peer_port;
@@ -55,7 +55,7 @@ static void read_ip(struct vl_subject *s, struct vl_socket *k)
 		VL_PART(SOCK_DPORT, peer_port),
 	};
 
-	vl_object(s, k->at, k->family == AF_INET ? v4 : v6, 4);
+	vl_object(g, k->at, k->family == AF_INET ? v4 : v6, 4);
 	inet_ntop(k->family, from, k->local, sizeof(k->local));
 	inet_ntop(k->family, to, k->remote, sizeof(k->remote));
 	k->peer_port = ntohs(peer_port);
@@ -66,7 +66,7 @@ static void read_ip(struct vl_subject *s, struct vl_socket *k)
 }
 
 /* As in tcp_diag_get_info() and udp_rqueue_get(). */
-static void read_queues(struct vl_subject *s, struct vl_socket *k)
+static void read_queues(struct vl_raw_guest *g, struct vl_socket *k)
 {
 	uint32_t next, copied, written, acked, backlog, most;
 	int32_t rmem, wmem, deficit;
@@ -86,17 +86,17 @@ static void read_queues(struct vl_subject *s, struct vl_socket *k)
 	};
 	const struct vl_part udp[] = { VL_PART(UDP_DEFICIT, deficit) };
 
-	if (k->state == TCP_LISTEN_STATE && vl_object(s, k->at, listen, ARRAY_SIZE(listen))) {
+	if (k->state == TCP_LISTEN_STATE && vl_object(g, k->at, listen, ARRAY_SIZE(listen))) {
 		k->receive = backlog;
 		k->send = k->family == AF_UNIX ? most : 0;
 	} else if (is_ip(k) && k->type == SOCK_STREAM) {
 		/* copied_seq is set when the connection is; one in flight can be ahead. */
-		if (vl_object(s, k->at, tcp, ARRAY_SIZE(tcp)) && k->state != TCP_CLOSE_STATE) {
+		if (vl_object(g, k->at, tcp, ARRAY_SIZE(tcp)) && k->state != TCP_CLOSE_STATE) {
 			k->receive = (int32_t)(next - copied) > 0 ? next - copied : 0;
 			k->send = (int32_t)(written - acked) > 0 ? written - acked : 0;
 		}
-	} else if (vl_object(s, k->at, any, ARRAY_SIZE(any))) {
-		vl_object(s, k->type == SOCK_DGRAM && is_ip(k) ? k->at : 0, udp, ARRAY_SIZE(udp));
+	} else if (vl_object(g, k->at, any, ARRAY_SIZE(any))) {
+		vl_object(g, k->type == SOCK_DGRAM && is_ip(k) ? k->at : 0, udp, ARRAY_SIZE(udp));
 		k->receive = rmem > deficit ? rmem - deficit : 0;
 		/* One stands for the socket itself (sk_alloc()). */
 		k->send = wmem > 1 ? wmem - 1 : 0;
@@ -104,9 +104,9 @@ static void read_queues(struct vl_subject *s, struct vl_socket *k)
 }
 
 /* The name of a unix socket: a path, or "@..." of the abstract ones; empty: none. */
-static void read_unix_name(struct vl_subject *s, uint64_t sk, char name[VL_ADDRESS_MAX])
+static void read_unix_name(struct vl_raw_guest *g, uint64_t sk, char name[VL_ADDRESS_MAX])
 {
-	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
 	uint64_t addr;
 	int32_t len;
 	const struct vl_part unix_sock[] = { VL_PART(UNIX_ADDR, addr) };
@@ -115,12 +115,12 @@ static void read_unix_name(struct vl_subject *s, uint64_t sk, char name[VL_ADDRE
 	size_t n;
 
 	name[0] = '\0';
-	if (!vl_object(s, sk, unix_sock, 1) || !vl_object(s, addr, address, 1) ||
+	if (!vl_object(g, sk, unix_sock, 1) || !vl_object(g, addr, address, 1) ||
 	    len <= (int32_t)SUN_PATH || !vl_has(l, VL_F_UNIX_ADDR_NAME))
 		return;
 	n = (size_t)len - SUN_PATH;
 	n = n < sizeof(path) - 1 ? n : sizeof(path) - 1;
-	if (vl_read(s->reader, &s->space, addr + vl_offset(l, VL_F_UNIX_ADDR_NAME) + SUN_PATH, path,
+	if (vl_read(g->reader, &g->space, addr + vl_offset(l, VL_F_UNIX_ADDR_NAME) + SUN_PATH, path,
 		    n))
 		return;
 	path[n] = '\0';
@@ -130,30 +130,30 @@ static void read_unix_name(struct vl_subject *s, uint64_t sk, char name[VL_ADDRE
 	memcpy(name, path, sizeof(path));
 }
 
-static void read_unix(struct vl_subject *s, struct vl_socket *k)
+static void read_unix(struct vl_raw_guest *g, struct vl_socket *k)
 {
 	const struct vl_part parts[] = { VL_PART(UNIX_PEER, k->peer) };
 
-	vl_object(s, k->at, parts, ARRAY_SIZE(parts));
-	read_unix_name(s, k->at, k->local);
-	read_unix_name(s, k->peer, k->remote);
+	vl_object(g, k->at, parts, ARRAY_SIZE(parts));
+	read_unix_name(g, k->at, k->local);
+	read_unix_name(g, k->peer, k->remote);
 	k->named = k->local[0];
 }
 
 /* The inode that is allocated with the struct socket at @socket. */
-static uint64_t inode_of(struct vl_subject *s, uint64_t socket)
+static uint64_t inode_of(struct vl_raw_guest *g, uint64_t socket)
 {
-	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
 	uint64_t number;
 	const struct vl_part parts[] = { VL_PART(INODE_INO, number) };
 
 	if (!socket || !vl_has(l, VL_F_ALLOC_SOCKET) || !vl_has(l, VL_F_ALLOC_INODE))
 		return 0;
 	socket += vl_offset(l, VL_F_ALLOC_INODE) - vl_offset(l, VL_F_ALLOC_SOCKET);
-	return vl_object(s, socket, parts, 1) ? number : 0;
+	return vl_object(g, socket, parts, 1) ? number : 0;
 }
 
-bool vl_socket_read(struct vl_subject *s, uint64_t va, struct vl_socket *ret)
+bool vl_socket_read(struct vl_raw_guest *g, uint64_t va, struct vl_socket *ret)
 {
 	const struct vl_part common[] = {
 		VL_PART(SOCK_FAMILY, ret->family),
@@ -171,32 +171,32 @@ bool vl_socket_read(struct vl_subject *s, uint64_t va, struct vl_socket *ret)
 
 	memset(ret, 0, sizeof(*ret));
 	ret->at = va;
-	if (!vl_object(s, va, common, ARRAY_SIZE(common)) || !ret->family)
+	if (!vl_object(g, va, common, ARRAY_SIZE(common)) || !ret->family)
 		return false;
 	if (is_whole(ret)) {
-		vl_object(s, va, whole, ARRAY_SIZE(whole));
-		ret->inode = inode_of(s, ret->socket);
-		read_queues(s, ret);
+		vl_object(g, va, whole, ARRAY_SIZE(whole));
+		ret->inode = inode_of(g, ret->socket);
+		read_queues(g, ret);
 	} else {
 		ret->type = SOCK_STREAM;
 		ret->protocol = IPPROTO_TCP;
 	}
-	vl_object(s, ret->net, net, ARRAY_SIZE(net));
+	vl_object(g, ret->net, net, ARRAY_SIZE(net));
 	if (is_ip(ret))
-		read_ip(s, ret);
+		read_ip(g, ret);
 	else if (ret->family == AF_UNIX)
-		read_unix(s, ret);
+		read_unix(g, ret);
 	else if (ret->family == AF_NETLINK)
-		vl_object(s, va, netlink, ARRAY_SIZE(netlink));
+		vl_object(g, va, netlink, ARRAY_SIZE(netlink));
 	return true;
 }
 
-uint64_t vl_socket_sock(struct vl_subject *s, uint64_t socket)
+uint64_t vl_socket_sock(struct vl_raw_guest *g, uint64_t socket)
 {
 	uint64_t sk;
 	const struct vl_part parts[] = { VL_PART(SOCKET_SK, sk) };
 
-	return vl_object(s, socket, parts, 1) ? sk : 0;
+	return vl_object(g, socket, parts, 1) ? sk : 0;
 }
 
 /* ---- words ---- */

@@ -30,7 +30,7 @@ struct found {
 };
 
 struct sockets {
-	struct vl_subject *s;
+	struct vl_raw_guest *g;
 	const struct vl_layout *l;
 	struct found *found;
 	size_t nr, cap;
@@ -72,7 +72,7 @@ static void add_table(struct sockets *all, enum vl_walk_kind kind, uint64_t head
 	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, 0);
 	w.fields = fs.f;
 	w.nr_fields = fs.nr;
-	vl_error_destroy(vl_collect(all->s, &w, "a table of sockets", &n));
+	vl_error_destroy(vl_collect(all->g, &w, "a table of sockets", &n));
 	sks = w.records;
 	for (size_t i = 0; i < n; i++)
 		add(all, sks[i], -1, -1, NULL);
@@ -82,7 +82,7 @@ static void add_table(struct sockets *all, enum vl_walk_kind kind, uint64_t head
 
 static void add_tcp(struct sockets *all)
 {
-	uint64_t hash = vl_symbol(all->s->attach->kernel, "tcp_hashinfo"), ehash, lhash;
+	uint64_t hash = vl_symbol(all->g->attach->kernel, "tcp_hashinfo"), ehash, lhash;
 	uint32_t mask, lmask, node = vl_offset(all->l, VL_F_SOCK_NODE);
 	const struct vl_part parts[] = {
 		VL_PART(INET_EHASH, ehash),
@@ -91,7 +91,7 @@ static void add_tcp(struct sockets *all)
 		VL_PART(INET_LHASH2_MASK, lmask),
 	};
 
-	if (!vl_object(all->s, hash, parts, ARRAY_SIZE(parts)))
+	if (!vl_object(all->g, hash, parts, ARRAY_SIZE(parts)))
 		return;
 	add_table(all, VL_WALK_NULLS, ehash, 1UL + mask, vl_offset(all->l, VL_F_SIZE_EHASH), node);
 	if (vl_has(all->l, VL_F_INET_LISTEN))
@@ -111,7 +111,7 @@ static void add_udp(struct sockets *all)
 	uint32_t mask;
 	const struct vl_part parts[] = { VL_PART(UDP_HASH, hash), VL_PART(UDP_MASK, mask) };
 
-	if (vl_object(all->s, vl_symbol(all->s->attach->kernel, "udp_table"), parts,
+	if (vl_object(all->g, vl_symbol(all->g->attach->kernel, "udp_table"), parts,
 		      ARRAY_SIZE(parts)))
 		add_table(all, VL_WALK_CHAIN, hash, 1UL + mask,
 			  vl_offset(all->l, VL_F_SIZE_UDP_SLOT), vl_offset(all->l, VL_F_SOCK_NODE));
@@ -120,7 +120,7 @@ static void add_udp(struct sockets *all)
 /* Since 6.0 each network namespace has a table of its own. */
 static void add_unix(struct sockets *all)
 {
-	const struct vl_kernel *k = all->s->attach->kernel;
+	const struct vl_kernel *k = all->g->attach->kernel;
 	uint32_t node = vl_offset(all->l, VL_F_SOCK_NODE),
 		 stride = vl_offset(all->l, VL_F_SIZE_HLIST_HEAD);
 	struct vl_fields fs = { .layout = all->l };
@@ -143,7 +143,7 @@ static void add_unix(struct sockets *all)
 	vl_fields_add(&fs, VL_F_NET_UNIX, 0, 8);
 	w.fields = fs.f;
 	w.nr_fields = fs.nr;
-	vl_error_destroy(vl_collect(all->s, &w, "the network namespaces", &n));
+	vl_error_destroy(vl_collect(all->g, &w, "the network namespaces", &n));
 	tables = w.records;
 	for (size_t i = 0; i < n && i < MAX_NETS; i++)
 		add_table(all, VL_WALK_CHAIN, tables[i], UNIX_BUCKETS, stride, node);
@@ -162,10 +162,10 @@ static void add_owned(struct sockets *all, const struct vl_opened *files)
 		const struct vl_part parts[] = { VL_PART(INODE_MODE, mode) };
 		uint64_t sk;
 
-		if (!f->private || !vl_object(all->s, f->inode, parts, 1) ||
+		if (!f->private || !vl_object(all->g, f->inode, parts, 1) ||
 		    (mode & S_IFMT) != S_IFSOCK)
 			continue;
-		sk = vl_socket_sock(all->s, f->private);
+		sk = vl_socket_sock(all->g, f->private);
 		if (sk)
 			add(all, sk, p->pid, f->fd, p->comm);
 	}
@@ -325,7 +325,7 @@ static void show(struct sockets *all, struct vl_table *t)
 		*o = (struct owned){ .owner = &all->found[i] };
 		for (next = i; next < all->nr && all->found[next].sk == all->found[i].sk; next++)
 			o->holders += all->found[next].pid >= 0;
-		nr += vl_socket_read(all->s, o->owner->sk, &o->k);
+		nr += vl_socket_read(all->g, o->owner->sk, &o->k);
 	}
 	qsort(owned, nr, sizeof(*owned), compare_owned);
 	for (size_t i = 0; i < nr; i++)
@@ -333,16 +333,16 @@ static void show(struct sockets *all, struct vl_table *t)
 	free(owned);
 }
 
-static struct vl_error *run(struct vl_subject *s, struct vl_table *t)
+static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
 {
 	const enum vl_field need[] = { VL_F_SOCK_FAMILY, VL_F_SOCK_NODE, VL_F_SOCKET_SK };
-	struct sockets all = { .s = s, .l = vl_kernel_layout(s->attach->kernel) };
-	struct vl_error *err = vl_need_fields(s, need, ARRAY_SIZE(need), "sockets");
+	struct sockets all = { .g = g, .l = vl_kernel_layout(g->attach->kernel) };
+	struct vl_error *err = vl_need_fields(g, need, ARRAY_SIZE(need), "sockets");
 	struct vl_opened files;
 
 	if (err)
 		return err;
-	err = vl_opened_collect(s, false, &files);
+	err = vl_opened_collect(g, false, &files);
 	add_owned(&all, &files);
 	add_tcp(&all);
 	add_udp(&all);

@@ -53,7 +53,7 @@ static const struct {
 };
 
 struct check {
-	struct vl_subject *s;
+	struct vl_raw_guest *g;
 	const struct vl_kernel *k;
 	uint64_t stext, etext;
 	struct vl_kmod *modules;
@@ -68,7 +68,7 @@ struct check {
 static struct vl_error *read_table(struct check *c)
 {
 	uint64_t start, end;
-	struct vl_error *err = vl_need_symbol(c->s, "sys_call_table", "the table", &start);
+	struct vl_error *err = vl_need_symbol(c->g, "sys_call_table", "the table", &start);
 
 	if (err)
 		return err;
@@ -76,7 +76,7 @@ static struct vl_error *read_table(struct check *c)
 	c->nr = end > start ? (end - start) / 8 : 0;
 	if (c->nr > MAX_CALLS)
 		c->nr = MAX_CALLS;
-	err = vl_read_error(vl_read(c->s->reader, &c->s->space, start, c->table, 8 * c->nr), start);
+	err = vl_read_error(vl_read(c->g->reader, &c->g->space, start, c->table, 8 * c->nr), start);
 	if (err)
 		return err;
 	/* The next symbol is aligned: the last words may be padding. */
@@ -102,7 +102,7 @@ static struct vl_error *find_called(struct check *c)
 	code = malloc(end - start);
 	if (!code)
 		return vl_error_nomem();
-	err = vl_read_error(vl_read(c->s->reader, &c->s->space, start, code, end - start), start);
+	err = vl_read_error(vl_read(c->g->reader, &c->g->space, start, code, end - start), start);
 	for (size_t i = 0; !err && i < c->nr; i++)
 		if (!vl_switch_target(code, end - start, start, (uint32_t)i, &c->called[i]))
 			err = vl_error_hint(vl_error_new(VL_ERR_KERNEL,
@@ -123,7 +123,7 @@ static void read_entries(struct check *c)
 					    .buf = c->entries[i],
 					    .len = ENTRY_LEN };
 	if (items)
-		vl_gather(c->s->reader, &c->s->space, items, c->nr);
+		vl_gather(c->g->reader, &c->g->space, items, c->nr);
 	for (size_t i = 0; items && i < c->nr; i++)
 		c->readable[i] = items[i].status == VL_READ_OK;
 	free(items);
@@ -289,18 +289,18 @@ static void show_call(const struct check *c, size_t i, struct vl_table *t)
 	free(name);
 }
 
-static struct vl_error *run_syscalls(struct vl_subject *s, struct vl_table *t)
+static struct vl_error *run_syscalls(struct vl_raw_guest *g, struct vl_table *t)
 {
 	struct check *c = calloc(1, sizeof(*c));
 	struct vl_error *err, *odd = NULL;
 
 	if (!c)
 		return vl_error_nomem();
-	c->s = s;
-	c->k = s->attach->kernel;
-	err = vl_need_symbol(s, "_stext", "the kernel's text", &c->stext);
+	c->g = g;
+	c->k = g->attach->kernel;
+	err = vl_need_symbol(g, "_stext", "the kernel's text", &c->stext);
 	if (!err)
-		err = vl_need_symbol(s, "_etext", "the kernel's text", &c->etext);
+		err = vl_need_symbol(g, "_etext", "the kernel's text", &c->etext);
 	if (!err)
 		err = read_table(c);
 	if (!err)
@@ -308,7 +308,7 @@ static struct vl_error *run_syscalls(struct vl_subject *s, struct vl_table *t)
 	if (!err) {
 		read_entries(c);
 		/* Without modules an address is only "outside". */
-		vl_error_destroy(vl_modules_listed(s, &c->modules, &c->nr_modules));
+		vl_error_destroy(vl_modules_listed(g, &c->modules, &c->nr_modules));
 	}
 	for (size_t i = 0; !err && i < c->nr; i++)
 		show_call(c, i, t);

@@ -30,14 +30,14 @@ static const enum vl_field uts_fields[] = {
 #define NR_UTS ARRAY_SIZE(uts_fields)
 #define UTS_LEN 65 /* __NEW_UTS_LEN and a NUL, include/uapi/linux/utsname.h */
 
-static struct vl_error *run_uts(struct vl_subject *s, struct vl_table *t)
+static struct vl_error *run_uts(struct vl_raw_guest *g, struct vl_table *t)
 {
-	const struct vl_layout *l = vl_kernel_layout(s->attach->kernel);
-	struct vl_error *err = vl_need_fields(s, uts_fields, NR_UTS, "its name");
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
+	struct vl_error *err = vl_need_fields(g, uts_fields, NR_UTS, "its name");
 	uint64_t uts;
 
 	if (!err)
-		err = vl_need_symbol(s, "init_uts_ns", "its name", &uts);
+		err = vl_need_symbol(g, "init_uts_ns", "its name", &uts);
 	if (err)
 		return err;
 	vl_table_row(t);
@@ -45,7 +45,7 @@ static struct vl_error *run_uts(struct vl_subject *s, struct vl_table *t)
 		char text[UTS_LEN];
 		uint64_t va = uts + vl_offset(l, uts_fields[i]);
 		enum vl_read_status status =
-			vl_read_string(s->reader, &s->space, va, text, sizeof(text));
+			vl_read_string(g->reader, &g->space, va, text, sizeof(text));
 
 		if (status != VL_READ_OK && status != VL_READ_UNENDED)
 			return vl_read_error(status, va);
@@ -84,10 +84,10 @@ static const struct vl_column mem_columns[] = {
 	{ 0 },
 };
 
-static struct vl_error *run_memory(struct vl_subject *s, struct vl_table *t)
+static struct vl_error *run_memory(struct vl_raw_guest *g, struct vl_table *t)
 {
 	struct vl_top_sample sum = { .at_ns = 0 };
-	struct vl_error *err = vl_totals_once(s, &sum);
+	struct vl_error *err = vl_totals_once(g, &sum);
 
 	if (!err && !sum.mem.total)
 		err = vl_error_new(VL_ERR_KERNEL, "the size of the guest's memory cannot be read");

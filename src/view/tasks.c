@@ -35,7 +35,7 @@ struct task {
 
 #define OUT(member) offsetof(struct task, member), sizeof(((struct task *)0)->member)
 
-static struct vl_error *walk_tasks(struct vl_subject *s, const struct vl_fields *fs,
+static struct vl_error *walk_tasks(struct vl_raw_guest *g, const struct vl_fields *fs,
 				   struct task **ret, size_t *nr_ret)
 {
 	const enum vl_field need[] = { VL_F_TASK_TASKS, VL_F_TASK_TGID };
@@ -52,21 +52,21 @@ static struct vl_error *walk_tasks(struct vl_subject *s, const struct vl_fields 
 
 	*ret = NULL;
 	*nr_ret = 0;
-	err = vl_need_fields(s, need, ARRAY_SIZE(need), "the task list");
+	err = vl_need_fields(g, need, ARRAY_SIZE(need), "the task list");
 	if (!err)
-		err = vl_need_symbol(s, "init_task", "the task list", &init);
+		err = vl_need_symbol(g, "init_task", "the task list", &init);
 	if (err)
 		return err;
 	w.head = init + w.node;
-	err = vl_collect(s, &w, "the task list", nr_ret);
+	err = vl_collect(g, &w, "the task list", nr_ret);
 	*ret = w.records;
 	free(w.status);
 	return err;
 }
 
-static void add_basics(struct vl_subject *s, struct vl_fields *fs)
+static void add_basics(struct vl_raw_guest *g, struct vl_fields *fs)
 {
-	*fs = (struct vl_fields){ .layout = vl_kernel_layout(s->attach->kernel) };
+	*fs = (struct vl_fields){ .layout = vl_kernel_layout(g->attach->kernel) };
 	vl_fields_add_plain(fs, VL_FIELD_ADDRESS, offsetof(struct task, task));
 	vl_fields_add(fs, VL_F_TASK_TGID, OUT(pid));
 }
@@ -81,15 +81,15 @@ static const struct vl_column pid_columns[] = {
 	{ 0 },
 };
 
-static struct vl_error *run_pidlist(struct vl_subject *s, struct vl_table *t)
+static struct vl_error *run_pidlist(struct vl_raw_guest *g, struct vl_table *t)
 {
 	struct vl_fields fs;
 	struct vl_error *err;
 	struct task *tasks;
 	size_t nr;
 
-	add_basics(s, &fs);
-	err = walk_tasks(s, &fs, &tasks, &nr);
+	add_basics(g, &fs);
+	err = walk_tasks(g, &fs, &tasks, &nr);
 	for (size_t i = 0; i < nr; i++) {
 		vl_table_row(t);
 		vl_table_int(t, PID_PID, tasks[i].pid);
@@ -170,14 +170,14 @@ static void ps_row(struct vl_table *t, const struct task *p)
 	vl_table_uint(t, PS_TASK, p->task);
 }
 
-static struct vl_error *run_pslist(struct vl_subject *s, struct vl_table *t)
+static struct vl_error *run_pslist(struct vl_raw_guest *g, struct vl_table *t)
 {
 	struct vl_fields fs;
 	struct vl_error *err;
 	struct task *tasks;
 	size_t nr;
 
-	add_basics(s, &fs);
+	add_basics(g, &fs);
 	vl_fields_add(&fs, VL_F_TASK_COMM, OUT(comm));
 	vl_fields_add_through(&fs, VL_F_TASK_REAL_PARENT, VL_F_TASK_TGID, OUT(ppid));
 	if (vl_fields_add(&fs, VL_F_TASK_STATE, OUT(state)) < 0)
@@ -191,7 +191,7 @@ static struct vl_error *run_pslist(struct vl_subject *s, struct vl_table *t)
 	vl_fields_add(&fs, VL_F_TASK_STATIC_PRIO, OUT(static_prio));
 	vl_fields_add(&fs, VL_F_TASK_FLAGS, OUT(flags));
 	vl_fields_add(&fs, VL_F_TASK_MM, OUT(mm));
-	err = walk_tasks(s, &fs, &tasks, &nr);
+	err = walk_tasks(g, &fs, &tasks, &nr);
 	for (size_t i = 0; i < nr; i++)
 		ps_row(t, &tasks[i]);
 	free(tasks);
@@ -265,14 +265,14 @@ static const struct {
 	{ VL_F_CRED_CAPAMB, CRED_CAPAMB },
 };
 
-static struct vl_error *run_credlist(struct vl_subject *s, struct vl_table *t)
+static struct vl_error *run_credlist(struct vl_raw_guest *g, struct vl_table *t)
 {
 	struct vl_fields fs;
 	struct vl_error *err;
 	struct task *tasks;
 	size_t nr;
 
-	add_basics(s, &fs);
+	add_basics(g, &fs);
 	vl_fields_add(&fs, VL_F_TASK_COMM, OUT(comm));
 	vl_fields_add(&fs, VL_F_TASK_CRED, OUT(cred));
 	vl_fields_add(&fs, VL_F_TASK_REAL_CRED, OUT(real_cred));
@@ -281,7 +281,7 @@ static struct vl_error *run_credlist(struct vl_subject *s, struct vl_table *t)
 	for (size_t i = 0; i < 5; i++)
 		vl_fields_add_through(&fs, VL_F_TASK_REAL_CRED, cred_caps[i].field, OUT(caps[i]));
 	vl_fields_add_through(&fs, VL_F_TASK_REAL_CRED, VL_F_CRED_SECUREBITS, OUT(securebits));
-	err = walk_tasks(s, &fs, &tasks, &nr);
+	err = walk_tasks(g, &fs, &tasks, &nr);
 	for (size_t k = 0; k < nr; k++) {
 		const struct task *p = &tasks[k];
 

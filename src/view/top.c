@@ -45,7 +45,7 @@ static void choose_fields(struct vl_top *t)
 	vl_fields_add(fs, VL_F_TASK_MM, OUT(mm));
 }
 
-struct vl_error *vl_top_open(struct vl_subject *s, struct vl_top **ret)
+struct vl_error *vl_top_open(struct vl_raw_guest *g, struct vl_top **ret)
 {
 	const enum vl_field need[] = { VL_F_TASK_TASKS, VL_F_TASK_TGID, VL_F_TASK_SUM_EXEC };
 	struct vl_top *t = calloc(1, sizeof(*t));
@@ -54,13 +54,13 @@ struct vl_error *vl_top_open(struct vl_subject *s, struct vl_top **ret)
 
 	if (!t)
 		return vl_error_nomem();
-	t->s = s;
-	t->layout = vl_kernel_layout(s->attach->kernel);
-	err = vl_need_fields(s, need, ARRAY_SIZE(need), "the task list");
+	t->g = g;
+	t->layout = vl_kernel_layout(g->attach->kernel);
+	err = vl_need_fields(g, need, ARRAY_SIZE(need), "the task list");
 	if (!err)
-		err = vl_need_symbol(s, "init_task", "the task list", &t->init);
+		err = vl_need_symbol(g, "init_task", "the task list", &t->init);
 	if (!err)
-		err = vl_totals_init(&t->totals, s);
+		err = vl_totals_init(&t->totals, g);
 	if (err) {
 		free(t);
 		return err;
@@ -172,7 +172,7 @@ static uint64_t cpu_time(const struct vl_top *t, const struct record *r, const s
 		return sum + r->sum_exec;
 	w.records = each;
 	/* Threads come and go: a walk that broke still found most of them. */
-	vl_walk(t->s->reader, &t->s->space, &w, &walked);
+	vl_walk(t->g->reader, &t->g->space, &w, &walked);
 	for (size_t i = 0; i < walked.nr && i < max; i++)
 		sum += each[i];
 	if (!walked.nr)
@@ -248,7 +248,7 @@ static struct vl_error *read_far(struct vl_top *t, struct reading *all, size_t n
 		vl_top_get_far(t, all[i].r, all[i].far, gets, &nr_gets);
 	}
 	/* An item that cannot be read is zeros: its process is about to end. */
-	vl_gather(t->s->reader, &t->s->space, gets, nr_gets);
+	vl_gather(t->g->reader, &t->g->space, gets, nr_gets);
 	free(gets);
 	return NULL;
 }
@@ -334,7 +334,7 @@ static struct vl_error *take_tasks(struct vl_top *t, const struct vl_top_sample 
 	struct vl_error *err, *more;
 	size_t nr;
 
-	err = vl_collect(t->s, &w, "the task list", &nr);
+	err = vl_collect(t->g, &w, "the task list", &nr);
 	more = take_records(t, w.records, nr, last, ret);
 	free(w.records);
 	free(w.status);
@@ -357,14 +357,14 @@ struct vl_error *vl_top_sample(struct vl_top *t, const struct vl_top_sample *las
 	wrong = vl_totals_sample(&t->totals, last, ret);
 	err = take_tasks(t, last, ret);
 	if (!wrong)
-		wrong = vl_plausible_tasks(t->s->target, ret);
+		wrong = vl_plausible_tasks(t->g->target, ret);
 	else
-		vl_error_destroy(vl_plausible_tasks(t->s->target, ret));
+		vl_error_destroy(vl_plausible_tasks(t->g->target, ret));
 	if (err)
 		vl_error_destroy(wrong);
 	else
 		err = wrong;
-	vl_reader_stats(t->s->reader, &stats);
+	vl_reader_stats(t->g->reader, &stats);
 	ret->requests = stats.requests;
 	ret->cost_ns = vl_now_ns() - ret->at_ns;
 	return err;

@@ -77,7 +77,7 @@ struct vl_top;
  * Prepare to take samples of @s, which must outlive it and have a reader. VL_ERR_KERNEL: the
  * types of its kernel lack a necessary field.
  */
-struct vl_error *vl_top_open(struct vl_subject *s, struct vl_top **ret);
+struct vl_error *vl_top_open(struct vl_raw_guest *g, struct vl_top **ret);
 void vl_top_close(struct vl_top *t);
 
 /*

@@ -77,7 +77,7 @@ static void add_parts(struct vl_top *t, const struct far *f, int64_t pages[NR_MM
 				.buf = &t->parts[i][k],
 				.len = (uint32_t)(together ? sizeof(t->parts[i]) : 4),
 			};
-		vl_gather(t->s->reader, &t->s->space, t->gets, cpus->nr_online);
+		vl_gather(t->g->reader, &t->g->space, t->gets, cpus->nr_online);
 	}
 	for (size_t i = 0; i < cpus->nr_online; i++)
 		for (size_t k = 0; k < NR_MM_COUNTERS; k++)
@@ -141,14 +141,14 @@ void vl_top_command(struct vl_top *t, const struct far *f, struct vl_top_task *p
 	if (!p->mm || !f->pgd || f->arg_end <= f->arg_start)
 		return;
 	len = len < MAX_COMMAND ? len : MAX_COMMAND;
-	if (!room_for(ret, len) || vl_reader_pgd(t->s->reader, f->pgd, false, &space))
+	if (!room_for(ret, len) || vl_reader_pgd(t->g->reader, f->pgd, false, &space))
 		return;
 	text = ret->text + ret->text_len;
 	while (done < len) {
 		uint64_t va = f->arg_start + done, n = PAGE - va % PAGE;
 
 		n = n < len - done ? n : len - done;
-		if (vl_read(t->s->reader, &space, va, text + done, n))
+		if (vl_read(t->g->reader, &space, va, text + done, n))
 			break;
 		done += n;
 	}

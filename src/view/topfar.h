@@ -36,7 +36,7 @@ struct far {
 };
 
 struct vl_top {
-	struct vl_subject *s;
+	struct vl_raw_guest *g;
 	const struct vl_layout *layout;
 	struct vl_totals totals;
 	uint64_t init;	       /* init_task */

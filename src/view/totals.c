@@ -28,12 +28,12 @@ enum {
 
 static uint64_t symbol(const struct vl_totals *t, const char *name)
 {
-	return vl_symbol(t->s->attach->kernel, name);
+	return vl_symbol(t->g->attach->kernel, name);
 }
 
 static bool read_at(const struct vl_totals *t, uint64_t va, void *buf, size_t len)
 {
-	return va && !vl_read(t->s->reader, &t->s->space, va, buf, len);
+	return va && !vl_read(t->g->reader, &t->g->space, va, buf, len);
 }
 
 static uint64_t read_word(const struct vl_totals *t, uint64_t va)
@@ -46,7 +46,7 @@ static uint64_t read_word(const struct vl_totals *t, uint64_t va)
 /* A count of pages. CPUs add to it in batches, so it can be negative. */
 static uint64_t read_count(const struct vl_totals *t, const char *array, enum vl_field index)
 {
-	const struct vl_layout *l = vl_kernel_layout(t->s->attach->kernel);
+	const struct vl_layout *l = vl_kernel_layout(t->g->attach->kernel);
 	uint64_t va = symbol(t, array);
 	int64_t v;
 
@@ -59,7 +59,7 @@ static uint64_t read_count(const struct vl_totals *t, const char *array, enum vl
 /* The marks above which memory counts as available: si_mem_available(), mm/show_mem.c. */
 static void read_watermarks(struct vl_totals *t)
 {
-	const struct vl_layout *l = vl_kernel_layout(t->s->attach->kernel);
+	const struct vl_layout *l = vl_kernel_layout(t->g->attach->kernel);
 	uint64_t nodes = symbol(t, "node_data"), alone = symbol(t, "contig_page_data");
 	uint32_t size = vl_offset(l, VL_F_SIZE_ZONE), mark = vl_offset(l, VL_F_ZONE_WATERMARK);
 
@@ -81,7 +81,7 @@ static void read_watermarks(struct vl_totals *t)
 static struct vl_error *find_cpus(struct vl_totals *t)
 {
 	uint64_t offsets, mask[VL_MAX_CPUS / 64] = { 1 };
-	struct vl_error *err = vl_need_symbol(t->s, "__per_cpu_offset", "its CPUs", &offsets);
+	struct vl_error *err = vl_need_symbol(t->g, "__per_cpu_offset", "its CPUs", &offsets);
 	uint32_t nr = 1;
 
 	if (err)
@@ -96,7 +96,7 @@ static struct vl_error *find_cpus(struct vl_totals *t)
 		return vl_error_nomem();
 	t->nr_possible = nr;
 	err = vl_read_error(
-		vl_read(t->s->reader, &t->s->space, offsets, t->offsets, nr * sizeof(*t->offsets)),
+		vl_read(t->g->reader, &t->g->space, offsets, t->offsets, nr * sizeof(*t->offsets)),
 		offsets);
 	for (unsigned i = 0; !err && i < nr; i++)
 		if (mask[i / 64] >> i % 64 & 1)
@@ -104,11 +104,11 @@ static struct vl_error *find_cpus(struct vl_totals *t)
 	return err;
 }
 
-struct vl_error *vl_totals_init(struct vl_totals *t, struct vl_subject *s)
+struct vl_error *vl_totals_init(struct vl_totals *t, struct vl_raw_guest *g)
 {
 	struct vl_error *err;
 
-	*t = (struct vl_totals){ .s = s };
+	*t = (struct vl_totals){ .g = g };
 	err = find_cpus(t);
 	if (err)
 		vl_totals_deinit(t);
@@ -121,7 +121,7 @@ void vl_totals_deinit(struct vl_totals *t)
 {
 	free(t->offsets);
 	free(t->online);
-	*t = (struct vl_totals){ .s = NULL };
+	*t = (struct vl_totals){ .g = NULL };
 }
 
 /* ---- CPUs ---- */
@@ -169,7 +169,7 @@ static void sample_cpu(struct vl_top_cpu *c, const uint64_t times[NR_CPUTIMES],
 static void sample_cpus(struct vl_totals *t, const struct vl_top_sample *last,
 			struct vl_top_sample *ret)
 {
-	const struct vl_kernel *k = t->s->attach->kernel;
+	const struct vl_kernel *k = t->g->attach->kernel;
 	/* 7.x has other fields before the times, for idle CPUs. */
 	uint32_t at = vl_offset(vl_kernel_layout(k), VL_F_CPUSTAT_TIMES);
 	uint64_t base = symbol(t, "kernel_cpustat") + at,
@@ -256,12 +256,12 @@ static void sample_load(struct vl_totals *t, struct vl_top_sample *ret)
 
 static void read_name(struct vl_totals *t, enum vl_field f, char name[65])
 {
-	const struct vl_layout *l = vl_kernel_layout(t->s->attach->kernel);
+	const struct vl_layout *l = vl_kernel_layout(t->g->attach->kernel);
 	uint64_t uts = symbol(t, "init_uts_ns");
 
 	name[0] = '\0';
 	if (uts && vl_has(l, f))
-		vl_read_string(t->s->reader, &t->s->space, uts + vl_offset(l, f), name, 65);
+		vl_read_string(t->g->reader, &t->g->space, uts + vl_offset(l, f), name, 65);
 }
 
 struct vl_error *vl_totals_sample(struct vl_totals *t, const struct vl_top_sample *last,
@@ -272,15 +272,15 @@ struct vl_error *vl_totals_sample(struct vl_totals *t, const struct vl_top_sampl
 	sample_load(t, ret);
 	read_name(t, VL_F_UTS_RELEASE, ret->release);
 	read_name(t, VL_F_UTS_NODENAME, ret->node);
-	if (!vl_subject_uptime(t->s, &ret->uptime))
+	if (!vl_raw_guest_uptime(t->g, &ret->uptime))
 		ret->uptime = 0;
-	return vl_plausible_totals(t->s->target, ret);
+	return vl_plausible_totals(t->g->target, ret);
 }
 
-struct vl_error *vl_totals_once(struct vl_subject *s, struct vl_top_sample *ret)
+struct vl_error *vl_totals_once(struct vl_raw_guest *g, struct vl_top_sample *ret)
 {
 	struct vl_totals t;
-	struct vl_error *err = vl_totals_init(&t, s);
+	struct vl_error *err = vl_totals_init(&t, g);
 
 	if (err)
 		return err;

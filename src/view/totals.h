@@ -10,14 +10,14 @@
 
 /* Addresses and sizes, found once, as they do not change. */
 struct vl_totals {
-	struct vl_subject *s;
+	struct vl_raw_guest *g;
 	uint64_t *offsets; /* __per_cpu_offset of each CPU */
 	unsigned *online;  /* the numbers of those that are online */
 	size_t nr_possible, nr_online;
 	uint64_t wmark_low; /* pages, all zones */
 };
 
-struct vl_error *vl_totals_init(struct vl_totals *t, struct vl_subject *s);
+struct vl_error *vl_totals_init(struct vl_totals *t, struct vl_raw_guest *g);
 void vl_totals_deinit(struct vl_totals *t);
 
 /*
@@ -31,6 +31,6 @@ struct vl_error *vl_totals_sample(struct vl_totals *t, const struct vl_top_sampl
  * Fill @ret (zeroed) without processes: CPUs, memory, load, names. Pass it to
  * vl_top_sample_deinit() in any case.
  */
-struct vl_error *vl_totals_once(struct vl_subject *s, struct vl_top_sample *ret);
+struct vl_error *vl_totals_once(struct vl_raw_guest *g, struct vl_top_sample *ret);
 
 #endif

@@ -16,9 +16,9 @@
 /* Larger than any kernel's (6 MiB). */
 #define BTF_MAX (64U << 20)
 
-void vl_types_init(struct vl_types *t, struct vl_subject *s)
+void vl_types_init(struct vl_types *t, struct vl_raw_guest *g)
 {
-	*t = (struct vl_types){ .s = s, .space = s->space };
+	*t = (struct vl_types){ .g = g, .space = g->space };
 }
 
 void vl_types_deinit(struct vl_types *t)
@@ -30,7 +30,7 @@ void vl_types_deinit(struct vl_types *t)
 /* Read the BTF in the kernel's memory, for a cache that has lost it. */
 static struct vl_error *read_btf(struct vl_types *t, void **ret, size_t *len_ret)
 {
-	const struct vl_kernel *k = t->s->attach->kernel;
+	const struct vl_kernel *k = t->g->attach->kernel;
 	uint64_t start = vl_symbol(k, "__start_BTF"), stop = vl_symbol(k, "__stop_BTF");
 
 	if (!start || stop <= start || stop - start > BTF_MAX)
@@ -41,7 +41,7 @@ static struct vl_error *read_btf(struct vl_types *t, void **ret, size_t *len_ret
 	*ret = malloc(*len_ret);
 	if (!*ret)
 		return vl_error_nomem();
-	return vl_read_error(vl_read(t->s->reader, &t->s->space, start, *ret, *len_ret), start);
+	return vl_read_error(vl_read(t->g->reader, &t->g->space, start, *ret, *len_ret), start);
 }
 
 struct vl_error *vl_types_need(struct vl_types *t)
@@ -52,7 +52,7 @@ struct vl_error *vl_types_need(struct vl_types *t)
 
 	if (t->btf)
 		return NULL;
-	if (vl_discard(vl_kernel_load_btf(t->s->target, t->s->attach->key, &data, &len)))
+	if (vl_discard(vl_kernel_load_btf(t->g->target, t->g->attach->key, &data, &len)))
 		err = read_btf(t, &data, &len);
 	if (!err)
 		err = vl_btf_open(data, len, &t->btf);

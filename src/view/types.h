@@ -12,7 +12,7 @@ struct btf;
 struct btf_type;
 
 struct vl_types {
-	struct vl_subject *s;
+	struct vl_raw_guest *g;
 	struct btf *btf;       /* NULL: not needed yet */
 	uint64_t elements;     /* shown of an array; 0: all */
 	unsigned depth;	       /* levels of pointers to follow */
@@ -28,7 +28,7 @@ struct vl_place {
 	uint64_t nr;   /* number of adjacent values; 0: one, not in a row */
 };
 
-void vl_types_init(struct vl_types *t, struct vl_subject *s);
+void vl_types_init(struct vl_types *t, struct vl_raw_guest *g);
 void vl_types_deinit(struct vl_types *t);
 
 /* Read the types, from the cache or from the guest, on the first call. */
