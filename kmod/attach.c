@@ -27,34 +27,6 @@
 static LIST_HEAD(imee_files);
 static DEFINE_MUTEX(imee_files_lock);
 
-struct kvm *imee_get(struct imee_file *f)
-{
-	return refcount_inc_not_zero(&f->users) ? f->kvm : NULL;
-}
-
-void imee_put(struct imee_file *f)
-{
-	if (refcount_dec_and_test(&f->users)) {
-		atomic_long_dec(&imee_counts.vm_files);
-		fput(f->vm_file);
-	}
-}
-
-int imee_use(struct imee_file *f, struct kvm **kvm)
-{
-	if (!smp_load_acquire(&f->attached))
-		return -ENOTCONN;
-	if (READ_ONCE(f->dead))
-		return -ESRCH;
-	*kvm = imee_get(f);
-	return *kvm ? 0 : -ESRCH;
-}
-
-u32 imee_nr_vcpus(struct kvm *kvm)
-{
-	return atomic_read(&kvm->online_vcpus);
-}
-
 /*
  * Is this KVM's file of a whole guest? Its name differs from that of a vCPU or a device; only
  * the kernel gives such names. Its operations belong to the vendor's module. Between "Revert
@@ -83,26 +55,6 @@ static bool may_look(struct file *file)
 {
 	return uid_eq(file->f_cred->euid, current_euid()) ||
 	       ns_capable(file->f_cred->user_ns, CAP_SYS_PTRACE);
-}
-
-/*
- * Mark the guest as gone. May be called anywhere that can sleep, also during an invalidation.
- * Whoever sees f->dead can rely on the work item: it waits for running calls of the notifier,
- * and imee_detach() waits for it before it frees their data.
- */
-void imee_die(struct imee_file *f)
-{
-	bool first;
-
-	spin_lock(&f->lock);
-	first = !f->dead;
-	WRITE_ONCE(f->dead, true);
-	WRITE_ONCE(f->status->dead, 1);
-	if (first)
-		schedule_work(&f->death);
-	spin_unlock(&f->lock);
-	if (first)
-		imee_vcpus_wake(f);
 }
 
 static void imee_death(struct work_struct *work)
@@ -272,6 +224,6 @@ void imee_detach(struct imee_file *f)
 	cancel_delayed_work_sync(&f->orphan);
 	flush_work(&f->death);
 	imee_vcpus_free(f);
-	imee_watch_drop(f);
+	imee_ring_replace(f, NULL);
 	atomic_long_dec(&imee_counts.attachments);
 }

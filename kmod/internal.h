@@ -89,21 +89,35 @@ struct imee_vcpu {
 struct imee_counts {
 	atomic_long_t attachments, vm_files, mms, mappings, page_refs;
 };
+/*
+ * The files are layers, each above those it uses: file.c and zap.c; slots.c; map.c; svm.c and
+ * vmx.c; ring.c; vcpu.c; watch.c; attach.c; main.c.
+ */
+
+/* file.c */
 extern struct imee_counts imee_counts;
-
-/* main.c */
-extern struct page *imee_zero_page;
-
-/* attach.c */
-long imee_attach(struct imee_file *f, void __user *arg);
-void imee_detach(struct imee_file *f);
-void imee_die(struct imee_file *f);
 /* The guest, or NULL when it is gone; not before f->attached. */
 struct kvm *imee_get(struct imee_file *f);
 void imee_put(struct imee_file *f);
 /* 0, -ENOTCONN or -ESRCH. After 0 return *kvm by imee_put(). */
 int imee_use(struct imee_file *f, struct kvm **kvm);
 u32 imee_nr_vcpus(struct kvm *kvm);
+void imee_die(struct imee_file *f);
+
+/* zap.c */
+/* Take the pages of [gpa, gpa + size) out of all mappings, but not private copies. */
+void imee_zap(struct imee_file *f, u64 gpa, u64 size);
+void imee_zap_all(struct imee_file *f);
+/* Is this within imee_zap(), of any file? */
+bool imee_in_zap(void);
+/* Note the slots' @generation. True: it is a new one, and all pages were given up. */
+bool imee_look(struct imee_file *f, u64 generation);
+/* Give up pages that are shown as zeros. */
+void imee_drop_zeros(struct imee_file *f);
+
+/* attach.c */
+long imee_attach(struct imee_file *f, void __user *arg);
+void imee_detach(struct imee_file *f);
 
 /* slots.c */
 struct imee_place {
@@ -123,13 +137,7 @@ long imee_get_slots(struct imee_file *f, void __user *arg);
 /* map.c */
 int imee_mmap(struct file *file, struct vm_area_struct *vma);
 ssize_t imee_read(struct file *file, char __user *buf, size_t len, loff_t *pos);
-/* Take the pages of [gpa, gpa + size) out of all mappings, but not private copies. */
-void imee_zap(struct imee_file *f, u64 gpa, u64 size);
-void imee_zap_all(struct imee_file *f);
-/* Note the slots' @generation. True: it is a new one, and all pages were given up. */
-bool imee_look(struct imee_file *f, u64 generation);
-/* Give up pages that are shown as zeros. */
-void imee_drop_zeros(struct imee_file *f);
+extern struct page *imee_zero_page; /* made by main.c */
 extern const struct mmu_interval_notifier_ops imee_notifier_ops;
 
 /* vcpu.c */
@@ -141,14 +149,36 @@ int imee_probe_get(struct imee_file *f);
 struct imee_vcpu *imee_vcpu(struct imee_file *f, struct kvm *kvm, u32 index);
 /* When it returns the probe no longer looks at the file's vCPUs. */
 void imee_vcpus_drop(struct imee_file *f);
-/* End waits for samples: the guest is gone. */
-void imee_vcpus_wake(struct imee_file *f);
 void imee_vcpus_free(struct imee_file *f);
 long imee_get_regs(struct imee_file *f, void __user *arg);
 
-/* Is RIP, is RSP in KVM's copy of the registers? */
-bool imee_has_rip(struct kvm_vcpu *vcpu);
-bool imee_has_rsp(struct kvm_vcpu *vcpu);
+/* Is @reg in KVM's copy of the registers? */
+static inline bool imee_cached(struct kvm_vcpu *vcpu, int reg)
+{
+	/* A u32; an array of longs in kernels with more than 32 registers. */
+	return test_bit(reg, (unsigned long *)&vcpu->arch.regs_avail);
+}
+
+#ifdef HAVE_REG_RIP
+#define IMEE_RIP VCPU_REG_RIP
+#define IMEE_CR3 VCPU_REG_CR3
+#define imee_rip(vcpu) ((vcpu)->arch.rip)
+#else
+#define IMEE_RIP VCPU_REGS_RIP
+#define IMEE_CR3 VCPU_EXREG_CR3
+#define imee_rip(vcpu) ((vcpu)->arch.regs[VCPU_REGS_RIP])
+#endif
+
+static inline bool imee_has_rip(struct kvm_vcpu *vcpu)
+{
+	return imee_cached(vcpu, IMEE_RIP);
+}
+
+static inline bool imee_has_rsp(struct kvm_vcpu *vcpu)
+{
+	return imee_cached(vcpu, VCPU_REGS_RSP);
+}
+
 /*
  * Is its state encrypted (SEV-ES), or closed to the host (TDX)? KVM's copies then mean nothing.
  */
@@ -176,11 +206,18 @@ bool imee_vmx_cr3(struct imee_vcpu *v, u64 *cr3);
 /* The same anywhere else, of a vCPU that is not in its guest; may sleep. */
 void imee_vmx_regs_outside(struct imee_vcpu *v, struct imee_regs *regs);
 
-/* watch.c */
+/* ring.c */
 /* Called in the vCPU's thread, just before it enters. */
-void imee_watch_entry(struct imee_vcpu *v);
+void imee_ring_entry(struct imee_vcpu *v);
+/* A new ring, or NULL. Under setup. */
+struct imee_watch_ring *imee_ring_new(struct imee_file *f, u32 size);
+/* Free the file's ring, for @ring or NULL. Under setup, or when nobody uses the file. */
+void imee_ring_replace(struct imee_file *f, struct imee_watch_ring *ring);
+/* Copy out up to @r->capacity values from number @r->next on. */
+u32 imee_ring_copy(struct imee_watch_ring *ring, struct imee_cr3_read *r, struct imee_cr3 *list);
+
+/* watch.c */
 long imee_watch_cr3(struct imee_file *f, void __user *arg);
 long imee_read_cr3(struct imee_file *f, void __user *arg);
-void imee_watch_drop(struct imee_file *f);
 
 #endif

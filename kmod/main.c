@@ -11,9 +11,6 @@
 
 #include "internal.h"
 
-struct imee_counts imee_counts;
-struct page *imee_zero_page;
-
 /*
  * The notifier of one address space (the hypervisor's) takes the i_mmap_rwsem of another kind
  * of file (ours) while it may hold that of the hypervisor's. A class of its own tells lockdep

@@ -55,7 +55,7 @@ static void probe_entry(void *data, struct kvm_vcpu *vcpu)
 			smp_store_release(&v->want, IMEE_FILLED);
 			complete(&v->done);
 		}
-		imee_watch_entry(v);
+		imee_ring_entry(v);
 	}
 	rcu_read_unlock();
 }
@@ -225,15 +225,6 @@ void imee_vcpus_drop(struct imee_file *f)
 		synchronize_rcu();
 }
 
-void imee_vcpus_wake(struct imee_file *f)
-{
-	struct imee_vcpu *v;
-	unsigned long index;
-
-	xa_for_each(&f->vcpus, index, v)
-		complete(&v->done);
-}
-
 void imee_vcpus_free(struct imee_file *f)
 {
 	struct imee_vcpu *v;
@@ -245,32 +236,6 @@ void imee_vcpus_free(struct imee_file *f)
 }
 
 /* --- A sample -------------------------------------------------------------------- */
-
-static bool cached(struct kvm_vcpu *vcpu, int reg)
-{
-	/* A u32; an array of longs in kernels with more than 32 registers. */
-	return test_bit(reg, (unsigned long *)&vcpu->arch.regs_avail);
-}
-
-#ifdef HAVE_REG_RIP
-#define REG_RIP VCPU_REG_RIP
-#define REG_CR3 VCPU_REG_CR3
-#define rip_of(vcpu) ((vcpu)->arch.rip)
-#else
-#define REG_RIP VCPU_REGS_RIP
-#define REG_CR3 VCPU_EXREG_CR3
-#define rip_of(vcpu) ((vcpu)->arch.regs[VCPU_REGS_RIP])
-#endif
-
-bool imee_has_rip(struct kvm_vcpu *vcpu)
-{
-	return cached(vcpu, REG_RIP);
-}
-
-bool imee_has_rsp(struct kvm_vcpu *vcpu)
-{
-	return cached(vcpu, VCPU_REGS_RSP);
-}
 
 /* Registers that KVM keeps in memory on any hardware. */
 static void common_regs(struct imee_vcpu *v, struct imee_regs *regs)
@@ -284,7 +249,7 @@ static void common_regs(struct imee_vcpu *v, struct imee_regs *regs)
 		regs->flags |= IMEE_VCPU_NESTED;
 	for (i = 0; i < ARRAY_SIZE(regs->gpr); i++)
 		regs->gpr[i] = vcpu->arch.regs[i];
-	regs->rip = rip_of(vcpu);
+	regs->rip = imee_rip(vcpu);
 	regs->cr0 = vcpu->arch.cr0;
 	regs->cr2 = vcpu->arch.cr2;
 	regs->cr3 = vcpu->arch.cr3;
@@ -302,7 +267,7 @@ static void common_regs(struct imee_vcpu *v, struct imee_regs *regs)
 		regs->valid |= IMEE_REGS_GPR | IMEE_REGS_CR0 | IMEE_REGS_CR3 | IMEE_REGS_CR4;
 	if (imee_has_rip(vcpu) && imee_has_rsp(vcpu))
 		regs->valid |= IMEE_REGS_GPR;
-	if (cached(vcpu, REG_CR3))
+	if (imee_cached(vcpu, IMEE_CR3))
 		regs->valid |= IMEE_REGS_CR3;
 }
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Usage: tests/lib/layers.py
 
-Finds which files of bin/ and src/ include or call each other, and prints violations of the
-layers: a circle of folders, a file that uses a folder above its own in the drawing of
+Finds which files of bin/ and src/ include or call each other, and those of kmod/, and prints
+violations of the layers: a circle of folders, a file that uses a folder above its own in the drawing of
 ARCHITECTURE.md, and a circle of files in a folder of PARTED. Status 1 if there is one.
 """
 import glob
@@ -13,12 +13,18 @@ import sys
 
 
 def layer(f):
-    return "bin" if f.startswith("bin/") else os.path.dirname(f)
+    return re.match(r"bin|kmod|.*(?=/)", f)[0]
 
 
-PARTED = ("bin/", "src/redirect/", "src/imee/", "src/view/", "src/keep/")
+PARTED = ("bin/", "src/redirect/", "src/imee/", "src/view/", "src/keep/", "kmod/")
 
-files = sorted(f for p in ("bin", "src") for f in glob.glob(p + "/**/*.[ch]", recursive=True))
+
+def linked(f, g):
+    """Can @f use a name of @g? The library is linked without bin/, and the kernel module alone."""
+    return layer(f) == layer(g) or (layer(f) != "kmod" and layer(g) not in ("bin", "kmod"))
+
+
+files = sorted(f for p in ("bin", "src", "kmod") for f in glob.glob(p + "/**/*.[ch]", recursive=True))
 source = {f: open(f, encoding="utf-8").read() for f in files}
 # Remove comments, strings, attributes and names of types: they call nothing.
 other = r'/\*.*?\*/|"(\\.|[^"\\\n])*"|__attribute__\(\(.*?\)\)+ *|(?<=struct) \w+|(?<=enum) \w+'
@@ -38,8 +44,7 @@ for f in files:
         words = set(re.findall(r"(?<![.>\w])[a-z]\w+", code[f])) - {"main"}
         for word in sorted(words - set(re.findall(private, code[f], re.M))):
             at = defined.get(word, ())
-            # The library is linked without bin/: there, a name of bin/ is a local name.
-            if len(at) == 1 and f not in at and (layer(f) == "bin" or layer(min(at)) != "bin"):
+            if len(at) == 1 and f not in at and linked(f, min(at)):
                 uses[f][min(at)] = word
 
 
@@ -65,7 +70,8 @@ for folder in PARTED:
     found = circle({f: [g for g in uses[f] if g in here] for f in here})
     if found:
         wrong.append("a circle: " + " -> ".join(f"{f} ({uses[f][g]})" for f, g in zip(found, found[1:])))
-folders = {layer(f) for f in files} - {"src"}
+# kmod/ is beside the layers: src/ shares its header.
+folders = {layer(f) for f in files} - {"src", "kmod"}
 found = circle({a: {layer(g) for f in files if layer(f) == a for g in uses[f]} & folders - {a} for a in folders})
 if found:
     wrong.append("a circle: " + " -> ".join(found))
