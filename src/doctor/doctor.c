@@ -25,7 +25,7 @@
 #include "../base/append.h"
 #include "../base/process.h"
 #include "../box/box.h"
-#include "../redirect/confine.h"
+#include "../redirect/child.h"
 #include "../redirect/redirect.h"
 #include "../base/dirs.h"
 #include "../view/scan.h"

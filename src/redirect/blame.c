@@ -11,12 +11,12 @@
 #include "../base/array.h"
 #include "../base/clock.h"
 #include "../base/hash.h"
-#include "blame.h"
+#include "refuse.h"
 #include "fds.h"
 #include "pathname.h"
 #include "tasks.h"
 #include "trap.h"
-#include "unshown.h"
+#include "own.h"
 
 /* The path of the file that the call concerns, and its row; NULL: it concerns no file. */
 static const char *path_of(struct vl_trap *t, const struct vl_path_row **row_ret)

@@ -19,11 +19,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "command.h"
-#include "confine.h"
+#include "own.h"
 #include "fds.h"
 #include "pathname.h"
-#include "programs.h"
 
 /* linux/seccomp.h, since 5.19: only fatal signals interrupt a call that was received. */
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV

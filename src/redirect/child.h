@@ -1,4 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The program's first process: it is forked, confines itself, and is taken over. */
+#ifndef VLENS_REDIRECT_CHILD_H
+#define VLENS_REDIRECT_CHILD_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "../error.h"
+#include "redirect.h"
+
+struct vl_redirect;
+
 /*
  * The program's first process, from the fork to its exec. The supervisor is the process
  * that forked it, or a keeper. The two talk over a socket that exec closes:
@@ -13,13 +26,6 @@
  *
  * The child exits when the supervisor closes its end early.
  */
-#ifndef VLENS_REDIRECT_CHILD_H
-#define VLENS_REDIRECT_CHILD_H
-
-#include <signal.h>
-#include <sys/types.h>
-
-#include "redirect.h"
 
 /* The child's message when the filter is installed, or could not be. */
 struct vl_child_begins {
@@ -51,5 +57,40 @@ struct vl_error *vl_child_fork(const struct vl_redirect_options *o, const char *
 /* environ.c: make the program's environment from that of @o. NULL: out of memory. */
 char **vl_environ_make(const struct vl_redirect_options *o);
 void vl_environ_destroy(char **env);
+
+/*
+ * The program's process confines itself before it executes the program, by these functions in
+ * this order. All are safe after a fork of a threaded process.
+ */
+
+/* Replace standard descriptors that are datagram sockets by /dev/null. */
+void vl_confine_given(void);
+/*
+ * The steps that need no answer of the supervisor. The process keeps the first three
+ * descriptors, pipes and @keep open. False: a step failed that every host permits. *@done_ret
+ * is for vl_confine_end().
+ */
+bool vl_confine_begin(int keep, unsigned int *done_ret);
+/*
+ * The other steps. @network: a descriptor of an empty network namespace, which is entered and
+ * closed; -1: a new one is made. *@done: the steps that the host permitted, VL_CONFINED_*
+ * (redirect.h). False: as above.
+ */
+bool vl_confine_end(int network, unsigned int *done);
+
+/* Takes over the program's first process. */
+
+/*
+ * Start the program, in three steps. @r->main is its first process, which waits at @sock
+ * (child.h), and @r->filter is its filter. First: trace the process, and send it the filter.
+ */
+struct vl_error *vl_launch_begin(struct vl_redirect *r, int sock);
+/* Second: fetch @r->listener, and let the process execute the program. */
+struct vl_error *vl_launch(struct vl_redirect *r, int sock);
+/*
+ * Third: wait for its execve. After success the program has not run an instruction yet; on an
+ * error *@status_ret is 127 (not found) or 126.
+ */
+struct vl_error *vl_launch_end(struct vl_redirect *r, int sock, int *status_ret);
 
 #endif

@@ -14,8 +14,7 @@
 
 #include "../base/array.h"
 #include "child.h"
-#include "command.h"
-#include "programs.h"
+#include "own.h"
 #include "tasks.h"
 #include "trap.h"
 

@@ -5,7 +5,7 @@
  * make a call harmless that a wrong row of the tables would let through. A step that the host
  * does not permit is skipped; --stats shows the steps that were taken.
  */
-#include "confine.h"
+#include "child.h"
 
 #include <errno.h>
 #include <fcntl.h>

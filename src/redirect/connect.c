@@ -8,12 +8,10 @@
 #include <sys/un.h>
 
 #include "../base/array.h"
-#include "blame.h"
+#include "refuse.h"
 #include "fds.h"
 #include "handlers.h"
 #include "pathname.h"
-#include "refuse.h"
-#include "remote.h"
 #include "trap.h"
 
 /* Is it a service that libraries try first, and can do without? */

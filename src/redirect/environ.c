@@ -11,7 +11,7 @@
 #include "../base/array.h"
 #include "../base/cleanup.h"
 #include "child.h"
-#include "command.h"
+#include "own.h"
 #include "pathname.h"
 
 /* Lists of places with code. Elements that depend on the working folder are removed. */

@@ -18,12 +18,12 @@
 #include <unistd.h>
 
 #include "../base/cleanup.h"
-#include "blame.h"
+#include "refuse.h"
 #include "fds.h"
 #include "handlers.h"
 #include "tasks.h"
 #include "trap.h"
-#include "whole.h"
+#include "files.h"
 
 static void link_of(struct vl_trap *t, int fd, char buf[64])
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The program's descriptors that stand for files of the guest. */
+/* The files that the program was given, and its descriptors that stand for files of the guest. */
 #ifndef VLENS_REDIRECT_FDS_H
 #define VLENS_REDIRECT_FDS_H
 
@@ -9,9 +9,50 @@
 #include <sys/stat.h>
 
 #include "../error.h"
-#include "records.h"
+#include "rows.h"
 
+struct vl_redirect;
 struct vl_trap;
+
+/* The table of files that were handed over to the program: struct vl_file. */
+
+struct vl_file {
+	enum { K_FREE, K_SNAPSHOT, K_DIR, K_STREAM, K_SOCKET } kind;
+	uint64_t dev, ino; /* of the memfd in the program: they identify it */
+	bool unseen;	   /* the last collection did not find it open */
+	uint64_t epoch;	   /* of the content, or of guest_fd */
+	unsigned closings; /* those of vl_redirect when guest_fd was opened */
+	char *path;
+	const struct vl_path_row *row;
+	int flags; /* of open */
+	bool has_stat;
+	struct stat st;
+	char *listing; /* K_DIR: struct vl_dirent64s; K_SOCKET: answers */
+	size_t listing_len;
+	int listing_end;	    /* K_DIR: the -errno after the last entry; 0: the end */
+	size_t pos;		    /* offset of the next entry or answer in listing */
+	int64_t taken_ns;	    /* K_SNAPSHOT: when its content was handed over */
+	int64_t guest_fd;	    /* K_STREAM: valid in @epoch only */
+	int64_t off;		    /* K_STREAM: in bytes; H_RECORDS: the next record's number;
+				     * K_DIR: 1 after the first read */
+	int whence;		    /* K_STREAM of records: where off 0 is, as lseek takes it */
+	int domain, type, protocol; /* K_SOCKET */
+};
+
+/* The name of all memfds that are handed over. */
+#define VL_MEMFD_NAME "vlens"
+/* Is @name, as /proc shows it, that name? */
+bool vl_memfd_name(const char *name);
+/* The record of descriptor @fd of the trapping task, or NULL. */
+struct vl_file *vl_fd_find(struct vl_trap *t, int fd);
+/* The record of the memfd with @st, or NULL. */
+struct vl_file *vl_record_find(struct vl_redirect *r, const struct stat *st);
+/* A place for one more, zeroed; NULL: none. May free records of closed files. */
+struct vl_file *vl_record_new(struct vl_redirect *r);
+void vl_record_free(struct vl_redirect *r, struct vl_file *f);
+void vl_records_deinit(struct vl_redirect *r);
+
+/* The program's descriptors that stand for files of the guest. */
 
 /*
  * Redirected descriptors have numbers of their own, so that the BPF filter can
@@ -64,5 +105,20 @@ static inline bool vl_fd_ours(uint64_t fd)
 
 /* fcntl(fd, F_DUPFD or F_DUPFD_CLOEXEC, least) */
 struct vl_error *vl_fd_duplicate_from(struct vl_trap *t);
+
+/* Calls of the program that ask about a file. */
+
+/*
+ * The file if t->where is /proc/PID/fd/N or /proc/PID/fdinfo/N (*@info_ret), PID is how the
+ * program sees itself, and N, *@fd_ret, is a descriptor of ours; else NULL.
+ */
+struct vl_file *vl_self_fd(struct vl_trap *t, bool *info_ret, int *fd_ret);
+
+/* The standard input, output and error that the caller gave the program. */
+
+/* Record the program's standard descriptors, before it starts. */
+void vl_given_init(struct vl_redirect *r);
+/* Is @st the stat of a file that the caller gave? */
+bool vl_given(const struct vl_redirect *r, const struct stat *st);
 
 #endif

@@ -16,16 +16,12 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
-#include "blame.h"
+#include "refuse.h"
 #include "fds.h"
 #include "handlers.h"
-#include "hostfile.h"
+#include "files.h"
 #include "pathname.h"
-#include "query.h"
-#include "refuse.h"
-#include "remote.h"
 #include "trap.h"
-#include "whole.h"
 
 /* The arguments of open(2) and its kin, in one form. */
 struct how {

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "filter.h"
 #include "run.h"
 
 #define NOTIFY SECCOMP_RET_USER_NOTIF

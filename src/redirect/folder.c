@@ -19,11 +19,10 @@
 #include "../base/process.h"
 #include "fds.h"
 #include "handlers.h"
-#include "hostfile.h"
+#include "files.h"
 #include "own.h"
 #include "pathname.h"
 #include "refuse.h"
-#include "remote.h"
 #include "trap.h"
 
 #define MODE_BITS 01777

@@ -20,11 +20,9 @@
 #include "../base/array.h"
 #include "../base/process.h"
 #include "fds.h"
-#include "given.h"
 #include "handlers.h"
 #include "own.h"
 #include "refuse.h"
-#include "remote.h"
 #include "trap.h"
 
 /* Is descriptor @fd of @pid open for reading and appending? From fdinfo of proc(5). */

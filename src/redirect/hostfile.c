@@ -24,14 +24,11 @@
 #include "../base/cleanup.h"
 #include "fds.h"
 #include "handlers.h"
-#include "hostfile.h"
-#include "jobs.h"
+#include "files.h"
+#include "tasks.h"
 #include "own.h"
 #include "pathname.h"
-#include "programs.h"
 #include "refuse.h"
-#include "remote.h"
-#include "tasks.h"
 #include "trap.h"
 
 /* The kernel's limit of links in a path (MAXSYMLINKS). */

@@ -17,9 +17,8 @@
 #include "../base/process.h"
 #include "fds.h"
 #include "handlers.h"
-#include "jobs.h"
-#include "refuse.h"
 #include "tasks.h"
+#include "refuse.h"
 #include "trap.h"
 
 /* getpid, gettid, getppid, getuid, geteuid, getgid, getegid */

@@ -18,7 +18,6 @@
 #include "fds.h"
 #include "handlers.h"
 #include "refuse.h"
-#include "remote.h"
 #include "trap.h"
 
 /* The queries. All other commands are unknown to a file, or change something. */

@@ -11,7 +11,6 @@
 #include "../base/array.h"
 #include "handlers.h"
 #include "refuse.h"
-#include "remote.h"
 #include "trap.h"
 
 /* Since Linux 4.17: linux/shm.h, linux/sem.h, linux/msg.h. */

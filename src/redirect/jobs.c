@@ -26,11 +26,9 @@
 
 #include "fds.h"
 #include "handlers.h"
-#include "jobs.h"
+#include "tasks.h"
 #include "own.h"
 #include "refuse.h"
-#include "remote.h"
-#include "tasks.h"
 #include "trap.h"
 
 /* The tool answers at once, unless it is stopped. */

@@ -17,11 +17,8 @@
 #include <unistd.h>
 
 #include "child.h"
-#include "filter.h"
-#include "launch.h"
 #include "run.h"
 #include "tasks.h"
-#include "trace.h"
 
 /* linux/seccomp.h, since 6.6: the woken thread runs on the waker's CPU. */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS

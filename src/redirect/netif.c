@@ -17,9 +17,8 @@
 #include "fds.h"
 #include "handlers.h"
 #include "refuse.h"
-#include "remote.h"
-#include "sanitize.h"
 #include "trap.h"
+#include "sanitize.h"
 
 #define CONF_MAX 32768
 

@@ -16,10 +16,8 @@
 #include <unistd.h>
 
 #include "../base/array.h"
-#include "command.h"
 #include "own.h"
 #include "pathname.h"
-#include "programs.h"
 #include "tasks.h"
 #include "trap.h"
 

@@ -15,15 +15,12 @@
 #include <unistd.h>
 
 #include "../base/array.h"
-#include "command.h"
-#include "fds.h"
 #include "own.h"
+#include "fds.h"
 #include "pathname.h"
-#include "programs.h"
-#include "remote.h"
+#include "trap.h"
 #include "sanitize.h"
 #include "tasks.h"
-#include "trap.h"
 
 /* clang-format off */
 #define HOST_ROW(p, why) { .pattern = p, .open = P_HOST, .query = P_HOST, .note = why }

@@ -14,7 +14,7 @@
 
 #include "../base/array.h"
 #include "pathname.h"
-#include "programs.h"
+#include "own.h"
 #include "run.h"
 #include "tasks.h"
 

@@ -12,15 +12,12 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "blame.h"
+#include "refuse.h"
 #include "fds.h"
 #include "handlers.h"
-#include "hostfile.h"
-#include "query.h"
-#include "refuse.h"
-#include "remote.h"
-#include "tasks.h"
+#include "files.h"
 #include "trap.h"
+#include "tasks.h"
 
 /* fstat(2) of an open file of the host, as C libraries make it: with newfstatat(2). */
 static int stat_open(struct vl_trap *t)

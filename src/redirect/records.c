@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "../base/grow.h"
-#include "records.h"
+#include "fds.h"
 #include "tasks.h"
 #include "trap.h"
 

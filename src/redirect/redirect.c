@@ -22,16 +22,11 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
-#include "blame.h"
-#include "child.h"
-#include "given.h"
-#include "jobs.h"
-#include "launch.h"
-#include "own.h"
-#include "records.h"
 #include "refuse.h"
+#include "child.h"
+#include "fds.h"
 #include "tasks.h"
-#include "trace.h"
+#include "own.h"
 #include "trap.h"
 
 #define MS 1000000ll

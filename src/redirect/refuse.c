@@ -2,9 +2,8 @@
 /* Refuses calls of the program, and counts each under its number. */
 #include <errno.h>
 
-#include "blame.h"
-#include "handlers.h"
 #include "refuse.h"
+#include "handlers.h"
 #include "trap.h"
 
 static void count(struct vl_redirect_calls *c, int nr)

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#include "remote.h"
 #include "trap.h"
 
 #define PAGE 4096u

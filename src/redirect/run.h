@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One run of a program: what its supervisor knows. */
+/* One run of a program: what its supervisor knows, and its filter. */
 #ifndef VLENS_REDIRECT_RUN_H
 #define VLENS_REDIRECT_RUN_H
 
 #include <limits.h>
+#include <linux/filter.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,15 @@
 
 struct vl_file;
 struct vl_task;
+
+/* The BPF program, made of the tables (rows.h). */
+
+struct vl_redirect_filter {
+	uint32_t nr;
+	struct sock_filter *insns;
+};
+
+/* One run of a program: what its supervisor knows. */
 
 /* The number of families of generic netlink that have texts (message.c). */
 #define VL_GENL_FAMILIES 8

@@ -22,12 +22,10 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
-#include "blame.h"
+#include "refuse.h"
 #include "fds.h"
 #include "handlers.h"
 #include "netlink.h"
-#include "refuse.h"
-#include "remote.h"
 #include "trap.h"
 
 /* The program's netlink port, "vlen": libnetlink compares it with that of the answers. */

@@ -15,10 +15,9 @@
 #include "../base/array.h"
 #include "handlers.h"
 #include "refuse.h"
-#include "remote.h"
+#include "trap.h"
 #include "sanitize.h"
 #include "tasks.h"
-#include "trap.h"
 
 /* The largest fixed structure: struct new_utsname, 390 bytes. */
 #define FIXED 512

@@ -16,17 +16,15 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
-#include "blame.h"
+#include "refuse.h"
 #include "fds.h"
 #include "handlers.h"
-#include "hostfile.h"
+#include "files.h"
 #include "own.h"
 #include "pathname.h"
-#include "remote.h"
+#include "trap.h"
 #include "sanitize.h"
 #include "tasks.h"
-#include "trap.h"
-#include "whole.h"
 
 /*
  * A program that reads a file again from its start after this long wants its present content,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The program's processes and threads. */
+/* The program's processes and threads, and their groups. */
 #ifndef VLENS_REDIRECT_TASKS_H
 #define VLENS_REDIRECT_TASKS_H
 
@@ -7,8 +7,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "../error.h"
+
+struct vl_link;
 struct vl_program;
 struct vl_redirect;
+struct vl_trap;
+
+/* The program's processes and threads. */
 
 /*
  * A process of the program sees itself under its pid on the host plus PID_MAX_LIMIT
@@ -42,5 +48,30 @@ struct vl_task *vl_task_add(struct vl_redirect *r, pid_t tid, pid_t tgid, pid_t 
 void vl_task_remove(struct vl_redirect *r, pid_t tid);
 /* Continue all processes of the program: one may have stopped without our notice yet. */
 void vl_tasks_continue(struct vl_redirect *r);
+
+/* Traces the program's tasks. */
+
+/* Handle all stops, forks, execs and exits that wait. */
+struct vl_error *vl_tasks_reap(struct vl_redirect *r);
+/* Kill all tasks and wait until they are gone. */
+void vl_tasks_kill(struct vl_redirect *r);
+
+/* Process groups, and which of them has the terminal. */
+
+/* Is @pgid a process group of the program, or the tool's? */
+bool vl_group_is_ours(struct vl_redirect *r, pid_t pgid);
+/*
+ * The controlling terminal of the task; 0: it has none. *@foreground_ret, unless NULL, is the
+ * process group that has it.
+ */
+dev_t vl_controlling(const struct vl_trap *t, pid_t *foreground_ret);
+/* Handle message @word of the process that forked the program. */
+void vl_link_word(struct vl_redirect *r, const struct vl_link *word);
+/* The program has ended: give a terminal that one of its groups has to the tool's group. */
+void vl_jobs_end(struct vl_redirect *r);
+/* Check the call that the filter stopped @tid at. Returns the ptrace request to go on with. */
+int vl_group_call(struct vl_redirect *r, pid_t tid);
+/* @task stopped at the return of such a call. */
+void vl_group_return(const struct vl_task *task);
 
 #endif

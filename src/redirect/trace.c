@@ -22,12 +22,9 @@
 
 #include "../base/array.h"
 #include "../base/process.h"
-#include "jobs.h"
-#include "own.h"
-#include "programs.h"
-#include "refuse.h"
 #include "tasks.h"
-#include "trace.h"
+#include "own.h"
+#include "refuse.h"
 #include "trap.h"
 
 /* The process that thread @tid belongs to. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A system call of the program that waits for its answer. */
+/* A system call of the program that waits for its answer, and the program's memory. */
 #ifndef VLENS_REDIRECT_TRAP_H
 #define VLENS_REDIRECT_TRAP_H
 
@@ -11,6 +11,8 @@
 #include "../syscall/answer.h"
 #include "rows.h"
 #include "run.h"
+
+/* A system call of the program that waits for its answer. */
 
 /* The listing of a directory, as the guest gives it. */
 struct vl_listing {
@@ -66,5 +68,12 @@ bool vl_settled(struct vl_redirect *r);
 bool vl_trap_valid(struct vl_trap *t);
 /* Send the answer now. A second call does nothing. */
 void vl_answer(struct vl_trap *t);
+
+/* The program's memory. */
+
+/* All return 0, -EFAULT, -ENAMETOOLONG, -ESRCH (the task is gone) or -EAGAIN (vl_settled()). */
+int vl_mem_read(struct vl_trap *t, uint64_t addr, void *buf, size_t len);
+int vl_mem_write(struct vl_trap *t, uint64_t addr, const void *buf, size_t len);
+int vl_mem_string(struct vl_trap *t, uint64_t addr, char *buf, size_t size);
 
 #endif

@@ -14,7 +14,7 @@
 #include "pathname.h"
 #include "tasks.h"
 #include "trap.h"
-#include "unshown.h"
+#include "own.h"
 
 /* The arguments of a command, each with its NUL; argv[0] comes first. */
 struct words {

@@ -10,7 +10,7 @@
 
 #include "sanitize.h"
 #include "trap.h"
-#include "whole.h"
+#include "files.h"
 
 /* Bytes of the first read. Nearly all files that are made in one piece are below a page. */
 #define FIRST 16384
