@@ -7,10 +7,15 @@
 /* Lists that are learned at most; a first question without a list is asked alone. */
 #define LISTS_MAX 24
 
+/* After so many processes in a row a question that follows a whole list is added to it. */
+#define FOLLOWS 2
+
 /* The questions about the same process that follow question @first. */
 struct list {
 	struct vl_question first, next[VL_AHEAD_MAX - 1];
 	size_t nr;
+	struct vl_question follow; /* asked when all answers of the list were used */
+	unsigned follows;	   /* of this many processes in a row */
 };
 
 struct waiting {
@@ -27,6 +32,7 @@ struct vl_ahead {
 	char base[VL_BASE_MAX]; /* of the last question */
 	struct list *learning;	/* further questions about it are added to this list */
 	struct list *planned;	/* the questions asked ahead are the first of this list */
+	bool followed;		/* by another question, when all its answers were used */
 	struct waiting waiting[VL_AHEAD_MAX];
 	size_t nr_waiting;
 	size_t reach, used; /* of @waiting: index of the last one taken, plus 1; number taken */
@@ -48,22 +54,34 @@ struct vl_ahead *vl_ahead_create(void)
 	return calloc(1, sizeof(struct vl_ahead));
 }
 
-/* Drop the answers that wait, and shorten the list if most of it was not used. */
-static void end_plan(struct vl_ahead *a)
+/* Drop the answers that wait. */
+static void drop_answers(struct vl_ahead *a)
 {
 	for (size_t i = 0; i < a->nr_waiting; i++)
 		free(a->waiting[i].bytes);
 	a->nr_waiting = 0;
-	/* Most answers were not used: the list is of another kind of process. */
-	if (a->planned && 2 * a->used < a->planned->nr)
-		a->planned->nr = a->reach;
 	a->planned = NULL;
+	a->followed = false;
 	a->reach = a->used = 0;
+}
+
+/* The program asks something else: correct the list by what was not used, and drop it. */
+static void end_plan(struct vl_ahead *a)
+{
+	struct list *l = a->planned;
+
+	if (l && !a->followed)
+		l->follows = 0;
+	/* Most answers were not used: the list is of another kind of process. */
+	if (l && 2 * a->used < l->nr)
+		l->nr = a->reach;
+	drop_answers(a);
 }
 
 void vl_ahead_drop(struct vl_ahead *a)
 {
-	end_plan(a);
+	/* That the program used no more of them says nothing. */
+	drop_answers(a);
 	a->learning = NULL;
 	a->base[0] = '\0';
 }
@@ -103,6 +121,8 @@ bool vl_ahead_take(struct vl_ahead *a, uint64_t epoch, const char *base,
 		   const struct vl_question *q, struct vl_answer *ret, void *buf)
 {
 	if (a->epoch != epoch || strcmp(a->base, base) != 0) {
+		if (a->epoch == epoch)
+			end_plan(a);
 		vl_ahead_drop(a);
 		a->epoch = epoch;
 		strcpy(a->base, base);
@@ -133,26 +153,64 @@ static struct list *find(struct vl_ahead *a, const struct vl_question *q)
 	return NULL;
 }
 
+static void add(struct list *l, const struct vl_question *q)
+{
+	if (l->nr < VL_AHEAD_MAX - 1)
+		l->next[l->nr++] = *q;
+}
+
+/*
+ * @q has no answer though all answers of the plan were used. Return the plan's list if that is
+ * so again and again: it ends too early, as it was made at another kind of process.
+ */
+static struct list *ends_early(struct vl_ahead *a, const struct vl_question *q)
+{
+	struct list *l = a->planned;
+
+	if (!l || a->used < l->nr || a->followed)
+		return NULL;
+	a->followed = true;
+	if (!l->follows || !same(&l->follow, q)) {
+		l->follow = *q;
+		l->follows = 0;
+	}
+	if (++l->follows < FOLLOWS)
+		return NULL;
+	l->follows = 0;
+	return l;
+}
+
+/* Add @q and what follows it to @l. */
+static void lengthen(struct list *l, const struct vl_question *q, const struct list *more)
+{
+	add(l, q);
+	for (size_t i = 0; more && more != l && i < more->nr; i++)
+		add(l, &more->next[i]);
+}
+
 size_t vl_ahead_plan(struct vl_ahead *a, const struct vl_question *q, size_t max_size,
 		     struct vl_question ret[VL_AHEAD_MAX])
 {
-	struct list *l = a->learning;
+	struct list *l = a->learning, *early;
 	size_t nr = 0, at;
 
 	ret[nr++] = *q;
 	if (l) {
-		if (l->nr < VL_AHEAD_MAX - 1)
-			l->next[l->nr++] = *q;
+		add(l, q);
 		return nr;
 	}
+	early = ends_early(a, q);
 	l = find(a, q);
+	if (l)
+		end_plan(a);
+	if (early)
+		lengthen(early, q, l);
 	if (!l && a->nr_lists < LISTS_MAX) {
 		a->learning = &a->lists[a->nr_lists++];
 		*a->learning = (struct list){ .first = *q };
 	}
-	if (!l || !l->nr)
+	if (!l)
 		return nr;
-	end_plan(a);
 	a->planned = l;
 	at = vl_answer_next(0, q->len);
 	for (size_t i = 0; i < l->nr; i++) {

@@ -106,6 +106,9 @@ static void test_ps(void)
 	vl_ahead_drop(r.a);
 	ask_of(&r, 2, 2, 3);
 	ok(r.messages == 1, "what is dropped is asked again");
+	r.messages = 0;
+	ask_of(&r, 3, 0, NR_LEAVES);
+	ok(r.messages == 1, "an epoch that ends early teaches nothing");
 	vl_ahead_destroy(r.a);
 }
 
@@ -125,6 +128,10 @@ static void test_lsof(void)
 	r.messages = 0;
 	ask_of(&r, 1, 0, NR_LEAVES);
 	ok(r.messages == 2 && !r.wrong, "of the other: the same, then all else");
+	ask_of(&r, 4, 0, NR_LEAVES);
+	r.messages = 0;
+	ask_of(&r, 5, 0, NR_LEAVES);
+	ok(r.messages == 1 && !r.wrong, "after two of the other in a row: all");
 	vl_ahead_destroy(r.a);
 }
 
