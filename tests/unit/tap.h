@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* The count of one test program, which is one translation unit. */
 static struct {
@@ -25,6 +26,12 @@ __attribute__((format(printf, 2, 3))) static inline bool ok(bool good, const cha
 	putchar('\n');
 	fflush(stdout);
 	return good;
+}
+
+/* A test that hangs has an end. */
+__attribute__((constructor)) static inline void tap_limit(void)
+{
+	alarm(600);
 }
 
 /* The plan; returns the exit status. */
