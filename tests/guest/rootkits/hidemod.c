@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The module takes itself out of the list of modules and out of sysfs. With thread=1 a kernel
+ * thread runs in it.
+ */
+#include "lab.h"
+
+#include <linux/delay.h>
+#include <linux/kthread.h>
+
+static bool thread;
+module_param(thread, bool, 0444);
+
+static int work(void *unused)
+{
+	while (!kthread_should_stop())
+		msleep(100);
+	return 0;
+}
+
+static int __init hidemod_init(void)
+{
+	if (thread && IS_ERR(kthread_run(work, NULL, "kworker/u8:9")))
+		return -ENOMEM;
+	list_del_init(&THIS_MODULE->list);
+	kobject_del(&THIS_MODULE->mkobj.kobj);
+	return 0;
+}
+module_init(hidemod_init);

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A kprobe leaves the function that adds an entry to a directory's answer. */
+#include "lab.h"
+
+/* Returns to the caller of the function that is left. */
+static lab_fill skip(void)
+{
+	return LAB_GO_ON;
+}
+
+static int before(struct kprobe *p, struct pt_regs *regs)
+{
+	const char *name = (const char *)regs->si;
+
+	if (!lab_hidden(name, (int)regs->dx))
+		return 0;
+	regs->ip = (unsigned long)skip;
+	return 1;
+}
+NOKPROBE_SYMBOL(before);
+
+static struct kprobe probe = { .symbol_name = "filldir64", .pre_handler = before };
+
+static int __init probe_init(void)
+{
+	return register_kprobe(&probe);
+}
+
+static void __exit probe_exit(void)
+{
+	unregister_kprobe(&probe);
+}
+module_init(probe_init);
+module_exit(probe_exit);
