@@ -125,32 +125,40 @@ static void find_btf(struct vl_image *img, const uint64_t *at)
 	img->btf_len = size;
 }
 
-/* The notes have ELF's format; the note of type 3 by "GNU" is the build id (elf(5)). */
-static void find_build_id(struct vl_image *img, const uint64_t *at)
+bool vl_build_id(const unsigned char *notes, size_t len, char ret[VL_BUILD_ID_MAX + 1])
 {
 	static const char gnu[] = "\4\0\0\0";
-	size_t left;
-	const unsigned char *p = between(img, at[NOTES_START], at[NOTES_STOP], &left);
 
-	while (p && left > 16) {
-		uint32_t name, len, type;
+	ret[0] = '\0';
+	while (len > 16) {
+		uint32_t name, desc, type;
 		uint64_t whole;
 
-		memcpy(&name, p, 4);
-		memcpy(&len, p + 4, 4);
-		memcpy(&type, p + 8, 4);
-		whole = 12 + (((uint64_t)name + 3) & ~3UL) + (((uint64_t)len + 3) & ~3UL);
-		if (whole > left)
-			return;
-		if (type == 3 && !memcmp(p, gnu, 4) && !memcmp(p + 12, "GNU", 4) &&
-		    len <= VL_BUILD_ID_MAX / 2) {
-			for (uint32_t i = 0; i < len; i++)
-				snprintf(img->build_id + 2 * i, 3, "%02x", p[16 + i]);
-			return;
+		memcpy(&name, notes, 4);
+		memcpy(&desc, notes + 4, 4);
+		memcpy(&type, notes + 8, 4);
+		whole = 12 + (((uint64_t)name + 3) & ~3UL) + (((uint64_t)desc + 3) & ~3UL);
+		if (whole > len)
+			return false;
+		if (type == 3 && !memcmp(notes, gnu, 4) && !memcmp(notes + 12, "GNU", 4) &&
+		    desc <= VL_BUILD_ID_MAX / 2) {
+			for (uint32_t i = 0; i < desc; i++)
+				snprintf(ret + 2 * i, 3, "%02x", notes[16 + i]);
+			return desc;
 		}
-		p += whole;
-		left -= whole;
+		notes += whole;
+		len -= whole;
 	}
+	return false;
+}
+
+static void find_build_id(struct vl_image *img, const uint64_t *at)
+{
+	size_t len;
+	const unsigned char *p = between(img, at[NOTES_START], at[NOTES_STOP], &len);
+
+	if (p)
+		vl_build_id(p, len, img->build_id);
 }
 
 /* A 64-bit interrupt gate: Intel SDM, volume 3, 6.14.1. */

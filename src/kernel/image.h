@@ -23,6 +23,12 @@ struct vl_image {
 	char build_id[VL_BUILD_ID_MAX + 1];
 };
 
+/*
+ * The build id in @notes, @len bytes, in hexadecimal. They have ELF's format (elf(5)): the note
+ * of type 3 by "GNU" is the build id. False: there is none; @ret is "".
+ */
+bool vl_build_id(const unsigned char *notes, size_t len, char ret[VL_BUILD_ID_MAX + 1]);
+
 /* Guest-physical reads over a target, for vl_translate(). */
 bool vl_target_read_entry(void *target, uint64_t gpa, uint64_t *ret);
 

@@ -245,9 +245,13 @@ static uint64_t address(const struct finder *f, const struct vl_kallsyms *k, uin
 	return k->base + 4 * (uint64_t)i + (uint64_t)off;
 }
 
-/* Do the addresses ascend (kernels sort by them), and is one of them the page-fault handler? */
+/*
+ * Do the addresses ascend (kernels sort by them), and is one of them the page-fault handler? If
+ * that is not known, most of them must lie in the image.
+ */
 static bool offsets_fit(const struct finder *f, const struct vl_kallsyms *k)
 {
+	uint32_t inside = 0;
 	uint64_t last = 0;
 	bool found = false;
 
@@ -257,9 +261,10 @@ static bool offsets_fit(const struct finder *f, const struct vl_kallsyms *k)
 		if (at < last)
 			return false;
 		found |= at == f->handler;
+		inside += at - f->va < f->len;
 		last = at;
 	}
-	return found;
+	return f->handler ? found : inside > f->nr / 2;
 }
 
 static bool try_offsets(const struct finder *f, size_t offsets, size_t base_at,
@@ -465,7 +470,7 @@ bool vl_kallsyms_find(const unsigned char *image, size_t len, uint64_t va, uint6
 		ret->names = (struct vl_kallsyms_part){ f.names, f.names_end - f.names };
 		ret->tokens = (struct vl_kallsyms_part){ f.tokens, f.index - f.tokens };
 		ret->index = (struct vl_kallsyms_part){ f.index, 2 * TOKENS };
-		if (handler_named(&f, ret))
+		if (!handler || handler_named(&f, ret))
 			return true;
 	}
 	return false;

@@ -55,8 +55,9 @@ struct vl_kallsyms {
 
 /*
  * Find the tables in @image: @len bytes from the virtual address @va on. @handler is the
- * kernel's page-fault handler: the tables must have a symbol of that name there. False if
- * there are no tables, or @deadline has passed. Reads at most @len bytes.
+ * kernel's page-fault handler: the tables must have a symbol of that name there. 0: it is not
+ * known, as of an image that no guest runs. False if there are no tables, or @deadline has
+ * passed. Reads at most @len bytes.
  */
 bool vl_kallsyms_find(const unsigned char *image, size_t len, uint64_t va, uint64_t handler,
 		      struct vl_deadline deadline, struct vl_kallsyms *ret);

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A trusted kernel, as the files of this folder see it. */
+#ifndef VLENS_TRUST_INTERNAL_H
+#define VLENS_TRUST_INTERNAL_H
+
+#include <string.h>
+
+#include "tables.h"
+#include "trust.h"
+
+/* A part of the image, in bytes from its start. */
+struct vl_trust_part {
+	size_t at, len;
+};
+
+struct vl_trust_section {
+	char name[48];
+	struct vl_trust_part part;
+	bool code;
+};
+
+/* The relocation lists of a vmlinuz: addresses (sign-extended) of values to change. */
+enum vl_trust_list {
+	VL_TRUST_64,	  /* of 8 bytes: add the distance */
+	VL_TRUST_INVERSE, /* of 4 bytes: subtract it (RIP-relative to per-CPU variables) */
+	VL_TRUST_32,	  /* of 4 bytes: add it */
+	VL_TRUST_LISTS,
+};
+
+struct vl_trust {
+	uint64_t link;	      /* the address that `bytes` was linked for; page aligned */
+	uint64_t va;	      /* where it is now */
+	unsigned char *bytes; /* all that it has in memory after its start */
+	size_t len;
+	struct vl_trust_section *sections;
+	size_t nr_sections;
+	struct vl_trust_part text;
+	bool movable; /* it has relocation lists */
+	bool placed;
+	int32_t *lists[VL_TRUST_LISTS];
+	size_t nr_list[VL_TRUST_LISTS];
+	struct vl_kallsyms tables;
+	struct vl_symbols symbols; /* at `va` */
+	uint32_t *by_name;	   /* a hash table of indexes + 1 into `symbols` */
+	size_t nr_by_name;	   /* a power of two */
+	char build_id[VL_BUILD_ID_MAX + 1];
+	struct vl_trust_site *sites; /* in ascending order, the longest first */
+	size_t nr_sites, cap_sites;
+	struct vl_trust_cluster *clusters; /* in ascending order */
+	size_t nr_clusters, cap_clusters;
+	size_t alt_form; /* of the records in .altinstructions: see tables.c */
+};
+
+/* The section @name; NULL: there is none. */
+const struct vl_trust_section *vl_trust_section(const struct vl_trust *t, const char *name);
+
+/* An error that says that the image is damaged, and how. */
+struct vl_error *vl_trust_damaged(const char *how) __attribute__((returns_nonnull));
+
+static inline bool vl_trust_has(const struct vl_trust *t, size_t at, size_t len)
+{
+	return at <= t->len && len <= t->len - at;
+}
+
+static inline int32_t vl_trust_i32(const void *p)
+{
+	int32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static inline uint64_t vl_trust_u64(const void *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+#endif

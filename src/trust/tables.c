@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tables.h"
+
+#include <stdlib.h>
+
+#include "../base/array.h"
+#include "../base/grow.h"
+#include "insn.h"
+#include "internal.h"
+
+/* A table of the image, from its section or between two symbols. */
+struct table {
+	const char *section, *start, *stop;
+	uint8_t class;
+	uint8_t size;  /* of a record, in bytes; 0: found out */
+	uint8_t least; /* of a record, without the padding; 0: the same */
+	/* Add the sites of the record at offset @at. */
+	bool (*add)(struct vl_trust *t, const struct table *table, size_t at);
+};
+
+/* Add a site, if it is in the image; a record of another place is of freed code. */
+static bool add(struct vl_trust *t, uint64_t va, size_t len, uint8_t class, size_t entry)
+{
+	uint64_t at = va - t->va;
+
+	if (!len || !vl_trust_has(t, at, len))
+		return true;
+	if (!vl_grow(t->sites, t->cap_sites, t->nr_sites, 1 << 16))
+		return false;
+	t->sites[t->nr_sites++] =
+		(struct vl_trust_site){ (uint32_t)at, (uint16_t)len, class, (uint32_t)entry };
+	return true;
+}
+
+/* The address that a record's 32-bit word at offset @at has, relative to itself. */
+static uint64_t place(const struct vl_trust *t, size_t at)
+{
+	return t->va + at + (uint64_t)(int64_t)vl_trust_i32(t->bytes + at);
+}
+
+/* The length of the instruction at @va in the image; 0: there is none. */
+static size_t insn_len(const struct vl_trust *t, uint64_t va)
+{
+	uint64_t at = va - t->va;
+	struct vl_insn i;
+
+	return at < t->len && vl_insn(t->bytes + at, t->len - at, va, &i) ? i.len : 0;
+}
+
+/* --- records --- */
+
+/* A word relative to itself that leads to one instruction. */
+static bool add_insn(struct vl_trust *t, const struct table *table, size_t at)
+{
+	uint64_t va = place(t, at);
+
+	return add(t, va, insn_len(t, va), table->class, at);
+}
+
+static bool add_lock(struct vl_trust *t, const struct table *table, size_t at)
+{
+	return add(t, place(t, at), 1, table->class, at);
+}
+
+/* A jump to a return thunk, in whose place are a ret and int3. */
+static bool add_return(struct vl_trust *t, const struct table *table, size_t at)
+{
+	return add(t, place(t, at), 5, table->class, at);
+}
+
+/*
+ * A call or jump to a thunk. Since "x86,nospec: Simplify {JMP,CALL}_NOSPEC" the site may have a
+ * prefix. One byte more, an int3, belongs to it where the compiler has put one behind a jump.
+ */
+static bool add_retpoline(struct vl_trust *t, const struct table *table, size_t at)
+{
+	uint64_t va = place(t, at);
+	size_t len = insn_len(t, va), end = va - t->va + len;
+
+	if (len && end < t->len && t->bytes[end] == 0xcc)
+		len++;
+	return add(t, va, len, table->class, at);
+}
+
+/* struct paravirt_patch_site: the address, the kind of call, its length. */
+static bool add_paravirt(struct vl_trust *t, const struct table *table, size_t at)
+{
+	return add(t, vl_trust_u64(t->bytes + at), t->bytes[at + 9], table->class, at);
+}
+
+/* struct jump_entry: the place, where it leads, the key. */
+static bool add_jump(struct vl_trust *t, const struct table *table, size_t at)
+{
+	uint64_t va = place(t, at);
+
+	return add(t, va, insn_len(t, va), table->class, at);
+}
+
+static bool add_trace(struct vl_trust *t, const struct table *table, size_t at)
+{
+	return add(t, vl_trust_u64(t->bytes + at), 5, table->class, at);
+}
+
+/* Offsets of the fields of struct alt_instr, by its size. */
+struct alt_form {
+	uint8_t size, feature_len, len, replacement_len;
+};
+
+/* Newest first. */
+static const struct alt_form alt_forms[] = {
+	{ 14, 4, 12, 13 }, /* "x86/alternative: Make alternative flags a part" (6.3) */
+	{ 12, 2, 10, 11 }, /* "x86/alternatives: Teach text_poke_bp()" : no padlen (5.14) */
+	{ 13, 2, 10, 11 },
+};
+
+void vl_trust_alternative(const struct vl_trust *t, const struct vl_trust_site *site,
+			  struct vl_trust_alternative *ret)
+{
+	const struct alt_form *f = &alt_forms[t->alt_form];
+	const unsigned char *p = t->bytes + site->entry;
+
+	ret->at = (uint32_t)(place(t, site->entry) - t->va);
+	ret->replacement = (uint32_t)(place(t, site->entry + 4) - t->va);
+	ret->len = p[f->len];
+	ret->replacement_len = p[f->replacement_len];
+	ret->feature = 0;
+	memcpy(&ret->feature, p + 8, f->feature_len);
+}
+
+static bool in_code(const struct vl_trust *t, uint64_t at, size_t len)
+{
+	for (size_t i = 0; i < t->nr_sections; i++) {
+		const struct vl_trust_section *s = &t->sections[i];
+
+		if (s->code && at - s->part.at < s->part.len &&
+		    len <= s->part.len - (at - s->part.at))
+			return true;
+	}
+	return false;
+}
+
+/* Do all @len bytes at @at look like records of form @n? */
+static bool alt_fits(struct vl_trust *t, size_t at, size_t len, size_t n)
+{
+	const struct alt_form *f = &alt_forms[n];
+
+	if (len % f->size)
+		return false;
+	t->alt_form = n;
+	for (size_t i = 0; i < len; i += f->size) {
+		const struct vl_trust_site site = { .entry = (uint32_t)(at + i) };
+		struct vl_trust_alternative a;
+
+		vl_trust_alternative(t, &site, &a);
+		if (a.replacement_len > a.len || !in_code(t, a.at, a.len) ||
+		    (a.replacement_len && !in_code(t, a.replacement, a.replacement_len)))
+			return false;
+	}
+	return true;
+}
+
+static bool add_alternative(struct vl_trust *t, const struct table *table, size_t at)
+{
+	return add(t, place(t, at), t->bytes[at + alt_forms[t->alt_form].len], table->class, at);
+}
+
+/* clang-format off */
+static const struct table tables[] = {
+	{ ".altinstructions", NULL, NULL, VL_TRUST_ALTERNATIVE, 0, 0, add_alternative },
+	{ ".parainstructions", NULL, NULL, VL_TRUST_PARAVIRT, 16, 10, add_paravirt },
+	{ ".smp_locks", NULL, NULL, VL_TRUST_LOCK, 4, 0, add_lock },
+	{ ".retpoline_sites", NULL, NULL, VL_TRUST_RETPOLINE, 4, 0, add_retpoline },
+	{ ".return_sites", NULL, NULL, VL_TRUST_RETURN, 4, 0, add_return },
+	{ ".call_sites", NULL, NULL, VL_TRUST_CALL, 4, 0, add_insn },
+	{ ".ibt_endbr_seal", NULL, NULL, VL_TRUST_ENDBR, 4, 0, add_insn },
+	{ NULL, "__start___jump_table", "__stop___jump_table", VL_TRUST_JUMP_LABEL, 16, 0, add_jump },
+	{ NULL, "__start_static_call_sites", "__stop_static_call_sites", VL_TRUST_STATIC_CALL, 8, 0, add_jump },
+	{ NULL, "__start_mcount_loc", "__stop_mcount_loc", VL_TRUST_TRACE, 8, 0, add_trace },
+};
+/* clang-format on */
+
+/* Where @table is in the image; .len is 0 if it is not there. */
+static struct vl_error *find(const struct vl_trust *t, const struct table *table,
+			     struct vl_trust_part *ret)
+{
+	const struct vl_trust_section *s =
+		table->section ? vl_trust_section(t, table->section) : NULL;
+	uint64_t from, to;
+
+	*ret = (struct vl_trust_part){ 0, 0 };
+	if (table->section) {
+		if (s)
+			*ret = s->part;
+		return NULL;
+	}
+	from = vl_trust_symbol(t, table->start);
+	to = vl_trust_symbol(t, table->stop);
+	if (!from && !to)
+		return NULL;
+	if (to < from || !vl_trust_has(t, from - t->va, to - from))
+		return vl_trust_damaged("one of its tables lies outside of it");
+	*ret = (struct vl_trust_part){ from - t->va, to - from };
+	return NULL;
+}
+
+static struct vl_error *add_table(struct vl_trust *t, const struct table *table)
+{
+	struct vl_trust_part part;
+	struct vl_error *err = find(t, table, &part);
+	size_t size = table->size;
+
+	if (err || !part.len)
+		return err;
+	if (!size) {
+		size_t n = 0;
+
+		while (n < ARRAY_SIZE(alt_forms) && !alt_fits(t, part.at, part.len, n))
+			n++;
+		if (n == ARRAY_SIZE(alt_forms))
+			return vl_trust_damaged("its table of alternatives makes no sense");
+		size = alt_forms[n].size;
+	}
+	/* The last record may lack the padding behind it. */
+	for (size_t at = 0; (table->least ? table->least : size) <= part.len - at; at += size) {
+		if (!table->add(t, table, part.at + at))
+			return vl_error_nomem();
+		if (size > part.len - at)
+			break;
+	}
+	return NULL;
+}
+
+/*
+ * The constants of the kernel's runtime (asm/runtime-const.h, 6.11): a section for each of them,
+ * of words relative to themselves.
+ */
+static const struct {
+	const char *prefix;
+	uint8_t len;
+} constants[] = { { "runtime_ptr_", 8 }, { "runtime_shift_", 1 }, { "runtime_mask_", 4 } };
+
+static struct vl_error *add_constants(struct vl_trust *t)
+{
+	for (size_t i = 0; i < t->nr_sections; i++) {
+		const struct vl_trust_section *s = &t->sections[i];
+
+		for (size_t k = 0; k < ARRAY_SIZE(constants); k++) {
+			if (strncmp(s->name, constants[k].prefix, strlen(constants[k].prefix)) != 0)
+				continue;
+			for (size_t at = 0; at + 4 <= s->part.len; at += 4)
+				if (!add(t, place(t, s->part.at + at), constants[k].len,
+					 VL_TRUST_CONSTANT, s->part.at + at))
+					return vl_error_nomem();
+		}
+	}
+	return NULL;
+}
+
+/* Symbols whose code is a site; a prefix if it ends in '*'. */
+static const struct {
+	const char *name;
+	uint8_t class, len;
+} symbols[] = {
+	{ "__SCT__*", VL_TRUST_TRAMPOLINE, 5 },
+	{ "ftrace_call", VL_TRUST_TRACER, 5 },
+	{ "ftrace_regs_call", VL_TRUST_TRACER, 5 },
+	{ "ftrace_graph_call", VL_TRUST_TRACER, 5 },
+};
+
+static struct vl_error *add_symbols(struct vl_trust *t)
+{
+	for (uint32_t i = 0; i < t->symbols.nr; i++) {
+		const char *name = t->symbols.text + t->symbols.name_at[i];
+
+		for (size_t k = 0; k < ARRAY_SIZE(symbols); k++) {
+			size_t n = strcspn(symbols[k].name, "*");
+
+			if (strncmp(name, symbols[k].name, n) != 0 ||
+			    (!symbols[k].name[n] && name[n]))
+				continue;
+			if (!add(t, t->symbols.addresses[i], symbols[k].len, symbols[k].class, 0))
+				return vl_error_nomem();
+		}
+	}
+	return NULL;
+}
+
+static int by_place(const void *pa, const void *pb)
+{
+	const struct vl_trust_site *a = pa, *b = pb;
+
+	if (a->at != b->at)
+		return a->at < b->at ? -1 : 1;
+	if (a->len != b->len)
+		return a->len > b->len ? -1 : 1;
+	if (a->class != b->class)
+		return a->class < b->class ? -1 : 1;
+	return a->entry < b->entry ? -1 : a->entry > b->entry;
+}
+
+static struct vl_error *make_clusters(struct vl_trust *t)
+{
+	struct vl_trust_cluster *c = NULL;
+
+	for (size_t i = 0; i < t->nr_sites; i++) {
+		const struct vl_trust_site *s = &t->sites[i];
+
+		if (!c || s->at >= c->at + c->len) {
+			if (!vl_grow(t->clusters, t->cap_clusters, t->nr_clusters, 1 << 16))
+				return vl_error_nomem();
+			c = &t->clusters[t->nr_clusters++];
+			*c = (struct vl_trust_cluster){ s->at, s->len, (uint32_t)i, 0 };
+		}
+		c->nr++;
+		if (s->at + s->len > c->at + c->len)
+			c->len = s->at + s->len - c->at;
+		if (c->len > VL_TRUST_CLUSTER_MAX)
+			return vl_trust_damaged("too many of its sites overlap");
+	}
+	return NULL;
+}
+
+struct vl_error *vl_trust_tables(struct vl_trust *t)
+{
+	struct vl_error *err = NULL;
+
+	for (size_t i = 0; !err && i < ARRAY_SIZE(tables); i++)
+		err = add_table(t, &tables[i]);
+	if (!err)
+		err = add_constants(t);
+	if (!err)
+		err = add_symbols(t);
+	if (err)
+		return err;
+	qsort(t->sites, t->nr_sites, sizeof(*t->sites), by_place);
+	return make_clusters(t);
+}
+
+size_t vl_trust_cluster_from(const struct vl_trust *t, size_t at)
+{
+	size_t lo = 0, hi = t->nr_clusters;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (t->clusters[mid].at + t->clusters[mid].len <= at)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+size_t vl_trust_site_from(const struct vl_trust *t, size_t at)
+{
+	size_t lo = 0, hi = t->nr_sites;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (t->sites[mid].at < at)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}

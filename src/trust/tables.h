@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The sites at which a kernel changes its text, as the tables of its image name them. What is
+ * there decides: a table that an image lacks has no sites.
+ */
+#ifndef VLENS_TRUST_TABLES_H
+#define VLENS_TRUST_TABLES_H
+
+#include "trust.h"
+
+struct vl_trust_site {
+	uint32_t at;	/* in bytes from the image's start */
+	uint16_t len;	/* in bytes, at least 1 */
+	uint8_t class;	/* enum vl_trust_class */
+	uint32_t entry; /* of its record in the table, in bytes from the image's start */
+};
+
+/* Sites that overlap, and the bytes that they cover. */
+struct vl_trust_cluster {
+	uint32_t at, len;
+	uint32_t first, nr; /* its sites */
+};
+
+/* Longest cluster that is understood, in bytes. */
+#define VL_TRUST_CLUSTER_MAX 1024
+
+/* A record of .altinstructions. */
+struct vl_trust_alternative {
+	uint32_t at, replacement; /* in bytes from the image's start */
+	uint8_t len, replacement_len;
+	uint32_t feature; /* with its flags */
+};
+
+/* Read the record of @site, which is of the class VL_TRUST_ALTERNATIVE. */
+void vl_trust_alternative(const struct vl_trust *t, const struct vl_trust_site *site,
+			  struct vl_trust_alternative *ret);
+
+/* Make the sites and clusters of @t, which is where the guest has it. */
+struct vl_error *vl_trust_tables(struct vl_trust *t);
+
+/* The first cluster that ends behind offset @at; t->nr_clusters: none. */
+size_t vl_trust_cluster_from(const struct vl_trust *t, size_t at);
+
+/* The index of the first site at offset @at or behind. */
+size_t vl_trust_site_from(const struct vl_trust *t, size_t at);
+
+#endif
