@@ -179,6 +179,57 @@ static void test_collect(void)
 	ok(!wrong, "are never taken for one moment when they are not (%u were)", good);
 }
 
+/* A port that records each reading of two pages, and changes one of them so often before it. */
+enum { RESTS = 80, RESTLESS = 81 };
+static struct {
+	char read[64];
+	size_t nr;
+	unsigned changes;
+} seen;
+
+static struct vl_error *read_pages(void *ctx, const uint64_t *gpas, void *const *bufs, size_t nr)
+{
+	(void)ctx;
+	for (size_t i = 0; i < nr; i++) {
+		if (gpas[i] == RESTLESS * VL_PAGE_SIZE && seen.changes) {
+			seen.changes--;
+			ram[gpas[i] + 8]++;
+		}
+		memcpy(bufs[i], ram + gpas[i], VL_PAGE_SIZE);
+		if (seen.nr < sizeof(seen.read) - 1 && gpas[i] == RESTS * VL_PAGE_SIZE)
+			seen.read[seen.nr++] = '-';
+		else if (seen.nr < sizeof(seen.read) - 1 && gpas[i] == RESTLESS * VL_PAGE_SIZE)
+			seen.read[seen.nr++] = '*';
+	}
+	return NULL;
+}
+
+/* Pages that change often are read closest together: alone, until they agree, then all others. */
+static void test_order(void)
+{
+	static const struct vl_target_port port = { .read_pages = read_pages };
+	const uint64_t gpas[] = { RESTS * VL_PAGE_SIZE, RESTLESS * VL_PAGE_SIZE };
+
+	ok(ask(false) && touch(RESTS) == RESTS && touch(RESTLESS) == RESTLESS, "two pages");
+	target.port = &port;
+	memset(&seen, 0, sizeof(seen));
+	seen.changes = 3;
+	ok(changed() == 1 && vl_snapshot_is_whole(view) && !strcmp(seen.read, "-*-***-"),
+	   "questions: the page that changes is read alone: %s", seen.read);
+	target.port = NULL;
+	vl_snapshot_ask_end(view);
+	vl_snapshot_keep(view, NULL, 0);
+	ok(!vl_discard(vl_snapshot_refresh(view, gpas, 2)), "a copy of both");
+	target.port = &port;
+	memset(&seen, 0, sizeof(seen));
+	seen.changes = 3;
+	ok(collect() && !strcmp(seen.read, "-****-"), "a copy: it is read alone: %s", seen.read);
+	seen.changes = 100;
+	ok(!collect(), "a page that never rests: no moment");
+	target.port = NULL;
+	vl_snapshot_release(view);
+}
+
 static void test_take(void)
 {
 	ok(ask(false) && touch(10) == 10 && vl_snapshot_asked(view) > 0, "a question");
@@ -257,6 +308,7 @@ int main(void)
 	vl_snapshot_ask_end(view);
 	ok(!vl_snapshot_asked(view), "are forgotten with the last question");
 	test_collect();
+	test_order();
 	vl_snapshot_destroy(view);
 	vl_ram_deinit(&target);
 	return tap_end();
