@@ -59,7 +59,7 @@ static struct vl_error *ask(struct vl_guest *g, const char *path, struct vl_ques
 	if (strlen(path) >= PATH_MAX)
 		return NULL;
 	g->sys.missed = 0;
-	g->ask.unsettled = true;
+	g->unsettled = true;
 	ahead = g->ahead && g->sys.steady && vl_ahead_split(path, base, q);
 	if (ahead && vl_ahead_take(g->ahead, g->sys.epoch, base, q, ret, buf))
 		return NULL;

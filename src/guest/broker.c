@@ -385,7 +385,7 @@ static struct vl_error *broker_begin(struct vl_sys *sys)
 		return NULL;
 	while ((err = begin_once(g, &want)) && grant(g, want, err))
 		vl_error_destroy(err);
-	g->ask.unsettled = true;
+	g->unsettled = true;
 	g->epoch_ns = vl_now_ns();
 	if (!err && !sys->open)
 		err = vl_error_new(VL_ERR_CRASHED, "the guest's kernel gives no answer");
@@ -409,9 +409,9 @@ static struct vl_error *broker_settle(struct vl_sys *sys)
 	struct vl_message m = { .op = VL_OP_SETTLE };
 
 	/* Most calls of a program are about the host: do not wake the worker for nothing. */
-	if (!g->box || !sys->open || !g->ask.unsettled)
+	if (!g->box || !sys->open || !g->unsettled)
 		return NULL;
-	g->ask.unsettled = false;
+	g->unsettled = false;
 	if (sys->steady) {
 		g->gone.answers.paused++;
 		sys->brief = vl_target_is_live(g->raw.target) &&
@@ -468,7 +468,7 @@ static struct vl_error *broker_call(struct vl_sys *sys, const char *name, const 
 		return NULL;
 	}
 	strcpy(m.text, name);
-	g->ask.unsettled = true;
+	g->unsettled = true;
 	err = vl_broker_ask(g, &m, VL_CALL_NS);
 	if (err)
 		return err;

@@ -57,45 +57,48 @@
 /* Make the clone in the snapshot as it is now. */
 static struct vl_error *make_clone(struct vl_guest *g)
 {
+	struct vl_session *s = g->session;
 	const struct vl_clone_start start = {
 		.attach = g->raw.attach,
-		.snapshot = g->snapshot,
+		.snapshot = s->snapshot,
 		.executor = g->executor,
-		.cpu = g->cpu,
+		.cpu = s->cpu,
 		.as = g->as,
-		.budget_ns = g->budget_ns,
-		.live = g->ask.on && !g->ask.taken,
+		.budget_ns = s->budget_ns,
+		.live = s->ask.on && !s->ask.taken,
 	};
-	struct vl_error *err = vl_clone_make(&start, &g->memo, &g->clone);
+	struct vl_error *err = vl_clone_make(&start, &s->memo, &s->clone);
 
-	g->memo.know_mounts &= !err || !g->ask.on;
+	s->memo.know_mounts &= !err || !s->ask.on;
 	if (!err)
-		g->sys.self = g->memo.self;
+		g->sys.self = s->memo.self;
 	return err;
 }
 
 static struct vl_error *need_snapshot(struct vl_guest *g)
 {
+	struct vl_session *s = g->session;
 	const struct vl_target_port *port = vl_target_port(g->raw.target);
 	const struct vl_machine_host *host = port ? &port->machine : NULL;
 	struct vl_error *err;
 
-	if (g->snapshot)
+	if (s->snapshot)
 		return NULL;
 	err = vl_snapshot_create(g->raw.target, vl_vcpu_wants_shared(g->executor, host),
-				 &g->snapshot);
+				 &s->snapshot);
 	if (!err)
-		vl_snapshot_set_still(g->snapshot, g->workset.still);
+		vl_snapshot_set_still(s->snapshot, g->workset.still);
 	return err;
 }
 
 static struct vl_error *pause_guest(struct vl_guest *g, unsigned tries)
 {
+	struct vl_session *s = g->session;
 	struct vl_quiesce m;
 	struct vl_error *err;
 
 	vl_quiesce_find(g->raw.attach, &m);
-	err = vl_quiesce_pause(g->raw.target, &m, tries, &g->cpu);
+	err = vl_quiesce_pause(g->raw.target, &m, tries, &s->cpu);
 	if (!err)
 		g->raw.attach->paused_host_ns = vl_now_ns();
 	return err;
@@ -112,13 +115,16 @@ struct vl_error *vl_epoch_again(struct vl_guest *g)
 
 bool vl_epoch_runs(const struct vl_guest *g)
 {
-	return g->may_run && !g->collect_wait;
+	const struct vl_session *s = g->session;
+
+	return g->may_run && !s->collect_wait;
 }
 
 /* Can the working set be copied in one pause? */
 static bool pause_fits(const struct vl_guest *g)
 {
-	uint64_t rate = g->copy_rate ? g->copy_rate : COPY_RATE;
+	const struct vl_session *s = g->session;
+	uint64_t rate = s->copy_rate ? s->copy_rate : COPY_RATE;
 	uint64_t left = vl_target_pause_left(g->raw.target);
 
 	return g->pauses && left / 100 * COPY_SHARE / 1000000 * rate > g->workset.nr;
@@ -133,38 +139,40 @@ bool vl_epoch_copies(const struct vl_guest *g)
  * quiesced. */
 static struct vl_error *collect(struct vl_guest *g, bool *ret)
 {
+	struct vl_session *s = g->session;
 	struct vl_quiesce m;
 	struct vl_error *err;
 
 	vl_quiesce_find(g->raw.attach, &m);
 	*ret = false;
-	err = vl_snapshot_refresh(g->snapshot, g->workset.gpas, g->workset.nr);
+	err = vl_snapshot_refresh(s->snapshot, g->workset.gpas, g->workset.nr);
 	/* The pages that this reads are then part of the copy. */
 	if (!err)
-		vl_quiesce_is_good(g->snapshot, &m, &g->cpu);
+		vl_quiesce_is_good(s->snapshot, &m, &s->cpu);
 	for (unsigned i = 0; !err && i <= COLLECT_QUIESCE_TRIES; i++) {
 		bool agrees;
 
-		err = vl_snapshot_collect(g->snapshot, &agrees, &g->raw.attach->paused_host_ns);
+		err = vl_snapshot_collect(s->snapshot, &agrees, &g->raw.attach->paused_host_ns);
 		if (err || !agrees)
 			break;
 		/* A page that this had to fill is of a later moment. */
-		vl_snapshot_release(g->snapshot);
-		*ret = vl_quiesce_is_good(g->snapshot, &m, &g->cpu) &&
-		       !vl_snapshot_missed(g->snapshot);
-		if (*ret || vl_snapshot_missed(g->snapshot))
+		vl_snapshot_release(s->snapshot);
+		*ret = vl_quiesce_is_good(s->snapshot, &m, &s->cpu) &&
+		       !vl_snapshot_missed(s->snapshot);
+		if (*ret || vl_snapshot_missed(s->snapshot))
 			break;
 	}
-	g->collect_avoid = !*ret ? 2 * g->collect_avoid + 1 : g->collect_avoid / 2;
-	if (g->collect_avoid > COLLECT_AVOID_MAX)
-		g->collect_avoid = COLLECT_AVOID_MAX;
-	g->collect_wait = *ret ? 0 : g->collect_avoid;
+	s->collect_avoid = !*ret ? 2 * s->collect_avoid + 1 : s->collect_avoid / 2;
+	if (s->collect_avoid > COLLECT_AVOID_MAX)
+		s->collect_avoid = COLLECT_AVOID_MAX;
+	s->collect_wait = *ret ? 0 : s->collect_avoid;
 	return err;
 }
 
 /* Copy the working set in a pause; @whole: of a dump, so pages may be filled later, too. */
 static struct vl_error *copy_paused(struct vl_guest *g, bool whole)
 {
+	struct vl_session *s = g->session;
 	struct vl_error *err = pause_guest(g, COPY_QUIESCE_TRIES), *resumed;
 	int64_t start;
 	uint64_t rate;
@@ -172,14 +180,14 @@ static struct vl_error *copy_paused(struct vl_guest *g, bool whole)
 	if (err)
 		return err;
 	start = vl_now_ns();
-	err = vl_snapshot_refresh(g->snapshot, g->workset.gpas, g->workset.nr);
+	err = vl_snapshot_refresh(s->snapshot, g->workset.gpas, g->workset.nr);
 	if (!whole)
-		vl_snapshot_release(g->snapshot);
+		vl_snapshot_release(s->snapshot);
 	resumed = vl_target_resume(g->raw.target);
 	rate = g->workset.nr * 1000000 / (uint64_t)(vl_now_ns() - start + 1);
 	/* Keep the best rate: at other times the host was busy. */
-	if (rate > g->copy_rate)
-		g->copy_rate = rate;
+	if (rate > s->copy_rate)
+		s->copy_rate = rate;
 	if (!err)
 		return resumed;
 	vl_error_destroy(resumed);
@@ -188,32 +196,33 @@ static struct vl_error *copy_paused(struct vl_guest *g, bool whole)
 
 static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 {
+	struct vl_session *s = g->session;
 	struct vl_error *err = need_snapshot(g);
 	bool done = false;
 
 	if (err)
 		return err;
 	/* Pages from questions of an earlier run are of another moment. */
-	vl_snapshot_ask_end(g->snapshot);
-	if (g->trim)
-		vl_snapshot_keep(g->snapshot, g->workset.gpas, g->workset.nr);
+	vl_snapshot_ask_end(s->snapshot);
+	if (s->trim)
+		vl_snapshot_keep(s->snapshot, g->workset.gpas, g->workset.nr);
 	if (!whole)
-		vl_snapshot_reserve(g->snapshot, g->workset.gpas, g->workset.nr);
-	g->trim = false;
+		vl_snapshot_reserve(s->snapshot, g->workset.gpas, g->workset.nr);
+	s->trim = false;
 	if (!whole && vl_epoch_runs(g))
 		err = collect(g, &done);
-	else if (g->collect_wait)
-		g->collect_wait--;
+	else if (s->collect_wait)
+		s->collect_wait--;
 	if (!done && !err && !whole && !pause_fits(g))
 		err = vl_error_new(VL_ERR_SPENT, "the guest's memory does not stand still");
 	else if (!done && !err)
 		err = copy_paused(g, whole);
 	if (!err)
 		err = make_clone(g);
-	if (!err && vl_snapshot_missed(g->snapshot))
+	if (!err && vl_snapshot_missed(s->snapshot))
 		err = vl_epoch_again(g);
 	/* Here, as vl_epoch_settle() is not called for a copy. */
-	g->memo.know_mounts |= !err;
+	s->memo.know_mounts |= !err;
 	return err;
 }
 
@@ -221,44 +230,47 @@ static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 
 static bool take_fits(const struct vl_guest *g)
 {
-	uint64_t rate = g->copy_rate ? g->copy_rate : COPY_RATE;
+	const struct vl_session *s = g->session;
+	uint64_t rate = s->copy_rate ? s->copy_rate : COPY_RATE;
 	uint64_t left = vl_target_pause_left(g->raw.target);
 
-	return g->pauses && left && g->ask.takes < TAKE_TRIES &&
-	       left / 100 * COPY_SHARE * rate / 1000000 > vl_snapshot_asked(g->snapshot);
+	return g->pauses && left && s->ask.takes < TAKE_TRIES &&
+	       left / 100 * COPY_SHARE * rate / 1000000 > vl_snapshot_asked(s->snapshot);
 }
 
 /* Read the question's pages in a pause. A failure is ignored: the next try is without one. */
 static void take(struct vl_guest *g)
 {
+	struct vl_session *s = g->session;
 	struct vl_error *err = pause_guest(g, TAKE_QUIESCE_TRIES);
 
 	/* A failure counts, too, so that a question ends. */
-	g->ask.takes++;
+	s->ask.takes++;
 	if (!err) {
-		err = vl_snapshot_take(g->snapshot);
+		err = vl_snapshot_take(s->snapshot);
 		if (err)
 			vl_error_destroy(vl_target_resume(g->raw.target));
 		else
 			err = vl_target_resume(g->raw.target);
 	}
-	g->ask.taken = !err;
+	s->ask.taken = !err;
 	vl_error_destroy(err);
 }
 
 static struct vl_error *try_question(struct vl_guest *g)
 {
-	struct vl_asking *a = &g->ask;
+	struct vl_session *s = g->session;
+	struct vl_asking *a = &s->ask;
 	struct vl_error *err;
 
 	a->taken = false;
 	if (a->tries >= LIVE_TRIES && take_fits(g))
 		take(g);
 	if (!a->taken) {
-		g->cpu = vl_quiesce_cpu(g->raw.attach, g->cpu);
+		s->cpu = vl_quiesce_cpu(g->raw.attach, s->cpu);
 		g->raw.attach->paused_host_ns = vl_now_ns();
 	}
-	err = vl_snapshot_ask(g->snapshot, a->tries);
+	err = vl_snapshot_ask(s->snapshot, a->tries);
 	if (!err)
 		err = make_clone(g);
 	return err;
@@ -267,14 +279,15 @@ static struct vl_error *try_question(struct vl_guest *g)
 /* Have the pages of the question changed since they were copied? */
 static struct vl_error *changed(struct vl_guest *g, bool *ret)
 {
+	struct vl_session *s = g->session;
 	struct vl_error *err;
 	size_t nr = 0;
 
 	*ret = false;
-	if ((g->ask.taken && !vl_snapshot_missed(g->snapshot)) || vl_snapshot_is_whole(g->snapshot))
+	if ((s->ask.taken && !vl_snapshot_missed(s->snapshot)) || vl_snapshot_is_whole(s->snapshot))
 		return NULL;
-	err = vl_snapshot_recheck(g->snapshot, &nr);
-	g->ask.taken = false;
+	err = vl_snapshot_recheck(s->snapshot, &nr);
+	s->ask.taken = false;
 	*ret = nr;
 	return err;
 }
@@ -286,6 +299,7 @@ static bool is_final(const struct vl_error *err)
 
 static struct vl_error *open_question(struct vl_guest *g)
 {
+	struct vl_session *s = g->session;
 	struct vl_error *err = need_snapshot(g);
 
 	for (unsigned i = 0; !err; i++) {
@@ -302,12 +316,12 @@ static struct vl_error *open_question(struct vl_guest *g)
 		}
 		if (!stale)
 			break;
-		g->ask.tries++;
+		s->ask.tries++;
 		vl_error_destroy(err);
 		err = NULL;
 	}
 	if (err)
-		g->ask.tries = g->ask.takes = 0;
+		s->ask.tries = s->ask.takes = 0;
 	return err;
 }
 
@@ -317,19 +331,20 @@ static struct vl_error *open_question(struct vl_guest *g)
  */
 static bool give_up_copies(struct vl_guest *g)
 {
+	struct vl_session *s = g->session;
 	uint64_t left = vl_target_pauses_left(g->raw.target);
 	uint64_t paused = vl_target_paused_ns(g->raw.target, NULL);
 
-	g->misses += 1 + (unsigned)(g->workset.nr / MISS_PAGES);
-	return g->misses >= MAX_MISSES || paused > left;
+	s->misses += 1 + (unsigned)(g->workset.nr / MISS_PAGES);
+	return s->misses >= MAX_MISSES || paused > left;
 }
 
 /* Answer by questions for the rest of the run. */
-static void begin_asking(struct vl_guest *g, bool from_start)
+static void begin_asking(struct vl_session *s, bool from_start)
 {
-	g->ask.on = true;
-	g->ask.all = from_start;
-	g->ask.tries = g->ask.takes = 0;
+	s->ask.on = true;
+	s->ask.all = from_start;
+	s->ask.tries = s->ask.takes = 0;
 }
 
 /* ---- both ---- */
@@ -340,40 +355,43 @@ static void begin_asking(struct vl_guest *g, bool from_start)
  */
 static bool leave_executor(struct vl_guest *g, const struct vl_error *err)
 {
-	if (err->code != VL_ERR_CRASHED || !g->clone || !g->clone->unfit ||
-	    g->clone->ops == &vl_executor_unicorn || g->executor != VL_EXECUTOR_ANY ||
+	struct vl_session *s = g->session;
+
+	if (err->code != VL_ERR_CRASHED || !s->clone || !s->clone->unfit ||
+	    s->clone->ops == &vl_executor_unicorn || g->executor != VL_EXECUTOR_ANY ||
 	    !vl_emulator_is_built())
 		return false;
 	snprintf(g->no_kvm, sizeof(g->no_kvm), "%s", err->message);
 	g->executor = VL_EXECUTOR_UNICORN;
-	g->suspect = true;
+	s->suspect = true;
 	return true;
 }
 
 /* A call that exceeded its budget gets a larger one in the retry: perhaps the host is slow. */
-static void allow_longer(struct vl_guest *g, const struct vl_error *err)
+static void allow_longer(struct vl_session *s, const struct vl_error *err)
 {
-	if (err && err->code == VL_ERR_CRASHED && g->budget_ns < VL_BUDGET_MAX_NS)
-		g->budget_ns *= 2;
+	if (err && err->code == VL_ERR_CRASHED && s->budget_ns < VL_BUDGET_MAX_NS)
+		s->budget_ns *= 2;
 }
 
 struct vl_error *vl_epoch_open(struct vl_guest *g)
 {
+	struct vl_session *s = g->session;
 	struct vl_error *err = NULL;
 
-	g->ask.unsettled = false;
-	g->ask.answers = 0;
-	g->ask.cut = false;
-	g->ask.begun_ns = vl_now_ns();
+	s->ask.unsettled = false;
+	s->ask.answers = 0;
+	s->ask.cut = false;
+	s->ask.begun_ns = vl_now_ns();
 	g->sys.brief = 0;
 	/* Set before the first call of a copy, as that may lack a page, too. */
 	g->sys.steady = 1;
 	if (!vl_target_is_live(g->raw.target)) {
 		err = open_copy(g, true);
-		allow_longer(g, err);
+		allow_longer(s, err);
 		return err;
 	}
-	while (!g->ask.on) {
+	while (!s->ask.on) {
 		bool fits = vl_epoch_copies(g);
 
 		err = fits ? open_copy(g, false) : NULL;
@@ -384,14 +402,14 @@ struct vl_error *vl_epoch_open(struct vl_guest *g)
 		/* VL_ERR_BLOCKED: the guard ended the pause, or a page was missing: copy again.
 		 * After other errors ask questions, which will show the reason. */
 		if (!fits || err->code != VL_ERR_BLOCKED || give_up_copies(g))
-			begin_asking(g, !fits);
+			begin_asking(s, !fits);
 		else
-			vl_workset_update(&g->workset, g->snapshot);
+			vl_workset_update(&g->workset, s->snapshot);
 		vl_error_destroy(err);
 	}
 	g->sys.steady = 0;
 	err = open_question(g);
-	allow_longer(g, err);
+	allow_longer(s, err);
 	if (err)
 		leave_executor(g, err);
 	return err;
@@ -401,9 +419,9 @@ struct vl_error *vl_epoch_open(struct vl_guest *g)
  * Did the try before this one block for the same reason? Its memory was of another moment, so the
  * reason is not that pages changed.
  */
-static bool is_confirmed(struct vl_guest *g, const struct vl_error *err)
+static bool is_confirmed(struct vl_session *s, const struct vl_error *err)
 {
-	struct vl_asking *a = &g->ask;
+	struct vl_asking *a = &s->ask;
 	char why[sizeof(a->blocked)];
 	bool same;
 
@@ -415,55 +433,57 @@ static bool is_confirmed(struct vl_guest *g, const struct vl_error *err)
 
 struct vl_error *vl_epoch_called(struct vl_guest *g, struct vl_error *err)
 {
+	struct vl_session *s = g->session;
 	struct vl_error *check = NULL;
 	bool stale = false;
 
 	if (err && err->code == VL_ERR_TARGET)
 		return err;
-	if (g->sys.steady && vl_snapshot_missed(g->snapshot)) {
+	if (g->sys.steady && vl_snapshot_missed(s->snapshot)) {
 		/* The result is invalid in any case: it used a page that was not copied. */
 		vl_error_destroy(err);
-		vl_workset_update(&g->workset, g->snapshot);
+		vl_workset_update(&g->workset, s->snapshot);
 		/* From the next epoch on: this one stays a copy. */
-		if (!g->ask.on && give_up_copies(g))
-			begin_asking(g, false);
+		if (!s->ask.on && give_up_copies(g))
+			begin_asking(s, false);
 		return vl_epoch_again(g);
 	}
-	g->ask.unsettled = true;
+	s->ask.unsettled = true;
 	if (err && !g->sys.steady) {
 		check = changed(g, &stale);
-		if (!check && stale && g->ask.tries < LIVE_TRIES + TAKE_TRIES &&
-		    !is_confirmed(g, err)) {
-			g->ask.tries++;
+		if (!check && stale && s->ask.tries < LIVE_TRIES + TAKE_TRIES &&
+		    !is_confirmed(s, err)) {
+			s->ask.tries++;
 			check = vl_epoch_again(g);
 		}
 		if (check) {
 			vl_error_destroy(err);
 			return check;
 		}
-		g->ask.tries = g->ask.takes = 0;
+		s->ask.tries = s->ask.takes = 0;
 	}
-	allow_longer(g, err);
+	allow_longer(s, err);
 	if (err && err->code == VL_ERR_CRASHED)
 		leave_executor(g, err);
 	/* Perhaps it ran stale code, translated in an earlier epoch: a module may be gone. */
-	if (err && err->code == VL_ERR_CRASHED && g->sys.epoch != g->born_epoch)
-		g->suspect = true;
+	if (err && err->code == VL_ERR_CRASHED && g->sys.epoch != s->born_epoch)
+		s->suspect = true;
 	return err;
 }
 
 struct vl_error *vl_epoch_settle(struct vl_guest *g)
 {
-	struct vl_asking *a = &g->ask;
+	struct vl_session *s = g->session;
+	struct vl_asking *a = &s->ask;
 	struct vl_error *err;
 	bool stale = false;
 	uint64_t *count;
 
-	if (!a->unsettled)
+	if (!s || !a->unsettled)
 		return NULL;
 	a->unsettled = false;
-	if (g->sys.steady || (a->taken && !vl_snapshot_missed(g->snapshot))) {
-		count = &g->answers.paused;
+	if (g->sys.steady || (a->taken && !vl_snapshot_missed(s->snapshot))) {
+		count = &s->answers.paused;
 	} else {
 		err = changed(g, &stale);
 		if (err)
@@ -472,40 +492,43 @@ struct vl_error *vl_epoch_settle(struct vl_guest *g)
 		/* If no pause is left, take the answer as a task of the guest would get it. */
 		if (stale && (a->tries < LIVE_TRIES || take_fits(g)))
 			return vl_epoch_again(g);
-		count = stale ? &g->answers.running : &g->answers.validated;
+		count = stale ? &s->answers.running : &s->answers.validated;
 	}
 	++*count;
 	a->tries = a->takes = 0;
 	/* The mounts were read when the epoch began: they are confirmed now, too. */
-	g->memo.know_mounts |= !stale;
+	s->memo.know_mounts |= !stale;
 	g->sys.brief = !g->sys.steady && (stale || ++a->answers >= MAX_ANSWERS ||
-					  vl_snapshot_asked(g->snapshot) > MAX_ASKED ||
+					  vl_snapshot_asked(s->snapshot) > MAX_ASKED ||
 					  vl_now_ns() - a->begun_ns > VL_EPOCH_MAX_AGE_NS);
 	return NULL;
 }
 
 void vl_epoch_close(struct vl_guest *g)
 {
+	struct vl_session *s = g->session;
+
 	/* An answer was given up: perhaps its pages were not of one moment. */
-	if (!g->sys.steady && g->ask.unsettled && g->snapshot)
-		vl_snapshot_doubt(g->snapshot);
+	if (!g->sys.steady && s->ask.unsettled && s->snapshot)
+		vl_snapshot_doubt(s->snapshot);
 	/* Clone and snapshot are kept for the next epoch, and with them the translated code. */
-	if (g->label && !g->ask.on && vl_target_is_live(g->raw.target))
-		vl_workset_update(&g->workset, g->snapshot);
+	if (g->label && !s->ask.on && vl_target_is_live(g->raw.target))
+		vl_workset_update(&g->workset, s->snapshot);
 }
 
 void vl_epoch_learn(struct vl_guest *g)
 {
+	struct vl_session *s = g->session;
 	struct vl_workset *ws = &g->workset;
 
-	if (!g->ask.on || !g->snapshot || !g->label)
+	if (!s || !s->ask.on || !s->snapshot || !g->label)
 		return;
-	if (g->clone)
-		vl_clone_touch_time(g->clone);
+	if (s->clone)
+		vl_clone_touch_time(s->clone);
 	/* A run of questions only has touched all pages that it needs: drop the others. */
-	if (g->ask.all)
+	if (s->ask.all)
 		ws->nr = 0;
-	if (vl_discard(vl_snapshot_all_asked(g->snapshot, &ws->gpas, &ws->nr)) ||
+	if (vl_discard(vl_snapshot_all_asked(s->snapshot, &ws->gpas, &ws->nr)) ||
 	    ws->nr > VL_WORKSET_MAX)
 		ws->nr = 0;
 	ws->changed = true;
@@ -513,7 +536,16 @@ void vl_epoch_learn(struct vl_guest *g)
 
 void vl_epoch_reset(struct vl_guest *g)
 {
-	g->ask = (struct vl_asking){ 0 };
+	struct vl_session *s = g->session;
+
 	g->sys.brief = 0;
-	g->misses = 0;
+	if (!s)
+		return;
+	s->ask = (struct vl_asking){ 0 };
+	s->misses = 0;
+	s->memo.know_mounts = false; /* they may have changed since */
+	/* The identity of a task may have changed, too, but not that of the init process. */
+	s->memo.know_self &= !g->as;
+	/* Compare still memory again, so that a keeper answers as a new process would. */
+	s->looked_ns = s->looked_code_ns = 0;
 }

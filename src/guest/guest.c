@@ -75,7 +75,7 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
 
 bool vl_guest_ready(const struct vl_guest *g)
 {
-	return g->clone && vl_epoch_copies(g);
+	return g->session && g->session->clone && vl_epoch_copies(g);
 }
 
 bool vl_guest_alone(const struct vl_guest *g)
@@ -105,11 +105,8 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	g->explain = opts->explain;
 	g->distrusts = opts->anew;
 	g->executor = opts->executor;
-	g->budget_ns = VL_BUDGET_NS;
 	g->ahead = vl_ahead_create();
 	err = vl_target_open(spec, &opts->target, &g->raw.target);
-	if (!err && !vl_target_is_live(g->raw.target))
-		g->budget_ns = VL_BUDGET_DUMP_NS;
 	g->pauses = opts->target.pause != VL_PAUSE_NONE;
 	g->may_run = opts->target.pause == VL_PAUSE_AUTO || !g->pauses;
 	if (!err && opts->label && g->uses & VL_GUEST_ASK && wants_workset(g)) {

@@ -37,6 +37,40 @@ enum vl_want {
 /* A live guest's epoch ends after this time: a program that asks again wants a current answer. */
 #define VL_EPOCH_MAX_AGE_NS 1000000000UL
 
+/* What the guest's kernel answers from. */
+struct vl_session {
+	struct vl_snapshot *snapshot; /* made at the first epoch, refreshed in each */
+	struct vl_clone *clone;	      /* likewise */
+	struct vl_clone_memo memo;    /* facts that clones of this kernel have found */
+	unsigned cpu;		      /* CPU of the guest that the clone stands in for */
+	uint64_t budget_ns;	      /* of the next clone's calls */
+	uint64_t born_epoch;	      /* sys.epoch when the clone was made */
+	bool suspect;		      /* make the clone anew */
+	/* Last comparison of still memory and code, in the host's CLOCK_MONOTONIC. */
+	int64_t looked_ns, looked_code_ns;
+	uint64_t copy_rate; /* measured, in pages a millisecond; 0: not yet */
+	unsigned misses;    /* copies of this run that lacked a page */
+	/* Copies to make in a pause before the next try without one; after the next failure. */
+	unsigned collect_wait, collect_avoid;
+	bool trim; /* the snapshot has pages of another working set */
+	/* Epochs of questions, for the rest of the run. */
+	struct vl_asking {
+		bool on;
+		bool all;	       /* on since the run's beginning */
+		bool taken;	       /* the question's pages were read in a pause */
+		bool unsettled;	       /* calls were made since the last answer */
+		unsigned answers;      /* of the open epoch */
+		bool cut;	       /* a call failed midway, unknown to the broker */
+		int64_t begun_ns;      /* when it was opened, in the host's CLOCK_MONOTONIC */
+		unsigned tries, takes; /* of this question; @takes: in pauses */
+		char blocked[128];     /* why the last try had no answer */
+	} ask;
+	uint64_t epochs;
+	uint64_t kernel_calls, copies; /* of clones and snapshots that are gone */
+	struct vl_vcpu_count vcpu;     /* likewise */
+	struct vl_answers answers;     /* since the process began */
+};
+
 struct vl_guest {
 	struct vl_sys sys;	 /* first: a vl_sys of ours is a vl_guest */
 	struct vl_raw_guest raw; /* attach and reader NULL: not needed in this process so far */
@@ -54,43 +88,14 @@ struct vl_guest {
 	struct vl_workset workset;
 	bool anew; /* the attach proved wrong in this run and was made anew */
 
-	/* --- the session, in the worker --- */
+	/* --- in the worker --- */
 
-	struct vl_snapshot *snapshot; /* made at the first epoch, refreshed in each */
-	struct vl_clone *clone;	      /* likewise */
-	struct vl_clone_memo memo;    /* facts that clones of this kernel have found */
-	unsigned cpu;		      /* CPU of the guest that the clone stands in for */
-	uint64_t budget_ns;	      /* of the next clone's calls */
-	uint64_t born_epoch;	      /* sys.epoch when the clone was made */
-	bool suspect;		      /* make the clone anew */
-	bool emulator;		      /* Unicorn is loaded */
-	/* Last comparison of still memory and code, in the host's CLOCK_MONOTONIC. */
-	int64_t looked_ns, looked_code_ns;
-	uint64_t copy_rate; /* measured, in pages a millisecond; 0: not yet */
-	unsigned misses;    /* copies of this run that lacked a page */
-	/* Copies to make in a pause before the next try without one; after the next failure. */
-	unsigned collect_wait, collect_avoid;
-	bool trim; /* the snapshot has pages of another working set */
-	/* Epochs of questions, for the rest of the run. */
-	struct vl_asking {
-		bool on;
-		bool all;	  /* on since the run's beginning */
-		bool taken;	  /* the question's pages were read in a pause */
-		bool unsettled;	  /* calls were made since the last answer; in the broker, too */
-		unsigned answers; /* of the open epoch */
-		bool cut;	  /* a call failed midway, unknown to the broker */
-		int64_t begun_ns; /* when it was opened, in the host's CLOCK_MONOTONIC */
-		unsigned tries, takes; /* of this question; @takes: in pauses */
-		char blocked[128];     /* why the last try had no answer */
-	} ask;
-	uint64_t epochs;
-	uint64_t kernel_calls, copies; /* of clones and snapshots that are gone */
-	struct vl_vcpu_count vcpu;     /* likewise */
-	struct vl_answers answers;     /* since the process began */
-	char no_kvm[VL_EXECUTOR_WHY];  /* why KVM is unfit; in the broker, too */
+	struct vl_session *session; /* NULL: its kernel was not asked so far */
+	struct vl_viewer *viewer;   /* NULL: no view was asked for so far */
 	struct vl_worker *worker;
-	enum vl_want want; /* why this worker must be replaced */
-	struct vl_viewer *viewer;
+	bool emulator;		      /* Unicorn is loaded */
+	enum vl_want want;	      /* why this worker must be replaced */
+	char no_kvm[VL_EXECUTOR_WHY]; /* why KVM is unfit; in the broker, too */
 
 	/* --- in the broker --- */
 
@@ -102,6 +107,7 @@ struct vl_guest {
 	bool lost;			    /* a borrowed worker has ended */
 	bool distrusts;			    /* the next attach is made by a first contact */
 	uint64_t epoch_ns;		    /* when the open epoch was there */
+	bool unsettled;			    /* calls were made since the last answer */
 	bool prepares;			    /* the worker opens an epoch in the background */
 	bool attached;			    /* the worker has an attach */
 	bool first;			    /* its kernel was not in the cache */

@@ -1,41 +1,43 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The session, in the worker: the clone, the snapshot that it runs in, and the epochs in
- * which the guest's kernel answers. All are made when they are first asked for.
+ * which the guest's kernel answers. It is made when the first epoch begins.
  */
 #include "internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "../attach/pulse.h"
 #include "../base/deadline.h"
 
 /* The counts of all clones, this one and earlier ones. */
-static void add_counts(const struct vl_guest *g, uint64_t *calls_ret, struct vl_vcpu_count *ret)
+static void add_counts(const struct vl_session *s, uint64_t *calls_ret, struct vl_vcpu_count *ret)
 {
 	struct vl_vcpu_count now = { 0 };
 
-	if (g->clone)
-		vl_clone_count(g->clone, &now);
-	*calls_ret = g->kernel_calls + (g->clone ? g->clone->nr_calls : 0);
-	*ret = (struct vl_vcpu_count){ g->vcpu.entries + now.entries, g->vcpu.exits + now.exits };
+	if (s->clone)
+		vl_clone_count(s->clone, &now);
+	*calls_ret = s->kernel_calls + (s->clone ? s->clone->nr_calls : 0);
+	*ret = (struct vl_vcpu_count){ s->vcpu.entries + now.entries, s->vcpu.exits + now.exits };
 }
 
 /* Destroy clone and snapshot, and keep their counts; the next epoch makes new ones. */
 static void forget_clone(struct vl_guest *g)
 {
+	struct vl_session *s = g->session;
 	uint64_t pages, copies;
 
-	add_counts(g, &g->kernel_calls, &g->vcpu);
+	add_counts(s, &s->kernel_calls, &s->vcpu);
 	vl_epoch_learn(g);
-	if (g->snapshot) {
-		vl_snapshot_count(g->snapshot, &pages, &copies);
-		g->copies += copies;
+	if (s->snapshot) {
+		vl_snapshot_count(s->snapshot, &pages, &copies);
+		s->copies += copies;
 	}
-	vl_clone_destroy(g->clone);
-	vl_snapshot_destroy(g->snapshot);
-	g->clone = NULL;
-	g->snapshot = NULL;
+	vl_clone_destroy(s->clone);
+	vl_snapshot_destroy(s->snapshot);
+	s->clone = NULL;
+	s->snapshot = NULL;
 }
 
 struct vl_error *vl_session_attach(struct vl_guest *g, bool anew)
@@ -68,15 +70,16 @@ struct vl_error *vl_session_attach(struct vl_guest *g, bool anew)
 
 static bool is_stale(struct vl_guest *g)
 {
+	struct vl_session *s = g->session;
 	int64_t now = vl_now_ns();
-	bool all = now - g->looked_ns >= LOOK_NS;
+	bool all = now - s->looked_ns >= LOOK_NS;
 
-	if (!vl_target_is_live(g->raw.target) || now - g->looked_code_ns < LOOK_CODE_NS)
+	if (!vl_target_is_live(g->raw.target) || now - s->looked_code_ns < LOOK_CODE_NS)
 		return false;
-	g->looked_code_ns = now;
+	s->looked_code_ns = now;
 	if (all)
-		g->looked_ns = now;
-	return vl_snapshot_still_changed(g->snapshot, all);
+		s->looked_ns = now;
+	return vl_snapshot_still_changed(s->snapshot, all);
 }
 
 /*
@@ -85,26 +88,43 @@ static bool is_stale(struct vl_guest *g)
  */
 static void forget_stale(struct vl_guest *g)
 {
-	if (g->clone && !g->suspect && g->workset.still[0].size && !is_stale(g))
+	struct vl_session *s = g->session;
+
+	if (s->clone && !s->suspect && g->workset.still[0].size && !is_stale(g))
 		return;
 	forget_clone(g);
-	g->looked_ns = g->looked_code_ns = vl_now_ns();
-	g->born_epoch = g->sys.epoch;
-	g->suspect = false;
+	s->looked_ns = s->looked_code_ns = vl_now_ns();
+	s->born_epoch = g->sys.epoch;
+	s->suspect = false;
+}
+
+static struct vl_session *make_session(const struct vl_guest *g)
+{
+	struct vl_session *s = calloc(1, sizeof(*s));
+
+	if (s)
+		s->budget_ns = vl_target_is_live(g->raw.target) ? VL_BUDGET_NS : VL_BUDGET_DUMP_NS;
+	return s;
 }
 
 static struct vl_error *guest_begin(struct vl_sys *sys)
 {
 	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_session *s;
 	struct vl_error *err;
 
 	if (sys->open)
 		return NULL;
+	if (!g->session)
+		g->session = make_session(g);
+	s = g->session;
+	if (!s)
+		return vl_error_nomem();
 	sys->missed = 0;
-	g->memo.no_executor = false;
+	s->memo.no_executor = false;
 	forget_stale(g);
 	err = vl_epoch_open(g);
-	if (err && g->memo.no_executor && !g->emulator && vl_emulator_is_built()) {
+	if (err && s->memo.no_executor && !g->emulator && vl_emulator_is_built()) {
 		g->want = VL_WANT_EMULATOR;
 		/* Why the last executor failed says more than that there is no other. */
 		if (!*g->no_kvm)
@@ -121,7 +141,7 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 	}
 	if (err)
 		return err;
-	g->epochs++;
+	s->epochs++;
 	sys->open = 1;
 	return NULL;
 }
@@ -130,13 +150,14 @@ static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const s
 				   size_t nr, int64_t *ret)
 {
 	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_session *s = g->session;
 
-	if (!g->clone)
+	if (!s || !s->clone)
 		return vl_error_new(VL_ERR_ARG, "a call outside of an epoch");
 	sys->missed = 0;
-	if (g->ask.cut)
+	if (s->ask.cut)
 		return vl_epoch_again(g);
-	return vl_epoch_called(g, vl_clone_syscall(g->clone, name, args, nr, ret));
+	return vl_epoch_called(g, vl_clone_syscall(s->clone, name, args, nr, ret));
 }
 
 static struct vl_error *guest_settle(struct vl_sys *sys)
@@ -154,27 +175,35 @@ static void guest_end(struct vl_sys *sys)
 	sys->epoch++;
 }
 
+/* NULL: there is none so far. */
+static struct vl_clone *clone_of(struct vl_sys *sys)
+{
+	const struct vl_session *s = vl_guest_of(sys)->session;
+
+	return s ? s->clone : NULL;
+}
+
 static uint64_t guest_push(struct vl_sys *sys, const void *buf, size_t len)
 {
-	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_clone *clone = clone_of(sys);
 
-	return g->clone ? vl_clone_user_push(g->clone, buf, len) : 0;
+	return clone ? vl_clone_user_push(clone, buf, len) : 0;
 }
 
 static void guest_pull(struct vl_sys *sys, uint64_t addr, void *buf, size_t len)
 {
-	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_clone *clone = clone_of(sys);
 
-	if (g->clone)
-		vl_clone_user_pull(g->clone, addr, buf, len);
+	if (clone)
+		vl_clone_user_pull(clone, addr, buf, len);
 }
 
 static void guest_reset(struct vl_sys *sys)
 {
-	struct vl_guest *g = vl_guest_of(sys);
+	struct vl_clone *clone = clone_of(sys);
 
-	if (g->clone)
-		vl_clone_user_reset(g->clone);
+	if (clone)
+		vl_clone_user_reset(clone);
 }
 
 const struct vl_sys_ops vl_guest_ops = {
@@ -198,20 +227,23 @@ static enum vl_kernel_fate fate_of(const struct vl_guest *g)
 
 void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret)
 {
+	const struct vl_session *s = g->session;
 	struct vl_vcpu_count vcpu;
 
-	*ret = (struct vl_stats){ .epochs = g->epochs };
-	add_counts(g, &ret->kernel_calls, &vcpu);
+	*ret = (struct vl_stats){ .engine = "vmst", .fate = fate_of(g) };
+	snprintf(ret->no_kvm, sizeof(ret->no_kvm), "%s", g->no_kvm);
+	if (!s)
+		return;
+	ret->epochs = s->epochs;
+	add_counts(s, &ret->kernel_calls, &vcpu);
 	ret->kvm_entries = vcpu.entries;
 	ret->kvm_exits = vcpu.exits;
-	snprintf(ret->engine, sizeof(ret->engine), "%s", g->clone ? g->clone->ops->name : "vmst");
-	snprintf(ret->no_kvm, sizeof(ret->no_kvm), "%s",
-		 *g->no_kvm ? g->no_kvm :
-		 g->clone   ? g->clone->why :
-			      "");
-	if (g->snapshot)
-		vl_snapshot_count(g->snapshot, &ret->pages_touched, &ret->pages_copied);
-	ret->pages_copied += g->copies;
-	ret->answers = g->answers;
-	ret->fate = fate_of(g);
+	if (s->clone)
+		snprintf(ret->engine, sizeof(ret->engine), "%s", s->clone->ops->name);
+	if (s->clone && !*g->no_kvm)
+		snprintf(ret->no_kvm, sizeof(ret->no_kvm), "%s", s->clone->why);
+	if (s->snapshot)
+		vl_snapshot_count(s->snapshot, &ret->pages_touched, &ret->pages_copied);
+	ret->pages_copied += s->copies;
+	ret->answers = s->answers;
 }

@@ -34,7 +34,6 @@ struct vl_error *vl_guest_make_spare(struct vl_guest *g, struct vl_box **ret)
 		.raw.target = g->raw.target,
 		.uses = VL_GUEST_READ,
 		.pauses = g->pauses,
-		.budget_ns = g->budget_ns,
 	};
 	struct vl_box_options o;
 

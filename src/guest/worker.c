@@ -151,7 +151,7 @@ static struct vl_error *ask(struct vl_worker *w, struct vl_message *m)
 			vl_error_destroy(err);
 			sys->missed = 0;
 			sys->brief = 1;
-			w->guest->ask.cut = true;
+			w->guest->session->ask.cut = true;
 			break;
 		}
 		m->value[0] = i + 1;
@@ -197,15 +197,11 @@ static struct vl_error *next(struct vl_worker *w, const struct vl_message *m)
 	size_t nr = m->value[1];
 
 	g->anew = false;
-	g->memo.know_mounts = false; /* they may have changed since */
-	/* The identity of a task may have changed, too, but not that of the init process. */
-	g->memo.know_self &= !g->as;
-	/* Compare still memory again, so that a keeper answers as a new process would. */
-	g->looked_ns = g->looked_code_ns = 0;
 	g->may_run = m->value[2];
 	vl_epoch_reset(g);
 	if (m->value[0]) {
-		g->trim = true;
+		if (g->session)
+			g->session->trim = true;
 		vl_workset_deinit(&g->workset);
 		g->workset.gpas = nr <= VL_WORKSET_MAX ? malloc(nr * 8 + 1) : NULL;
 		if (!g->workset.gpas)
