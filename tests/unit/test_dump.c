@@ -236,14 +236,40 @@ static void test_bad(struct image *im)
 {
 	Elf64_Ehdr *eh = (Elf64_Ehdr *)im->b;
 	Elf64_Phdr *ph = (Elf64_Phdr *)(im->b + sizeof(*eh));
+	size_t note;
 
 	make(im, NOTE_NEW, 0);
 	save(im->b, im->len);
 	refused("no CPU notes", "no CPU notes");
 	make(im, NOTE_NEW, 1);
-	im->b[ph[0].p_offset + 12 + 8 + 336 + 12 + 8] = 2;
+	note = ph[0].p_offset + 12 + 8 + 336; /* QEMU's: 12 bytes, the name in 8, then the state */
+	im->b[note + 20] = 2;
 	save(im->b, im->len);
 	refused("a note of version 2", "unknown layout");
+	make(im, NOTE_NEW, 1);
+	put32(im->b + note + 4, NOTE_OLD - 4); /* n_descsz */
+	save(im->b, im->len);
+	refused("a note that is too short", "unknown layout");
+	make(im, NOTE_NEW, 1);
+	put32(im->b + note + 20 + O_SIZE, NOTE_NEW + 8);
+	save(im->b, im->len);
+	refused("a note that says it is longer", "unknown layout");
+	make(im, NOTE_NEW, 1);
+	put32(im->b + note + 20 + O_SIZE, NOTE_OLD - 8);
+	save(im->b, im->len);
+	refused("a note that says it is shorter", "unknown layout");
+	make(im, NOTE_NEW, 1);
+	put32(im->b + note + 8, 1); /* n_type */
+	save(im->b, im->len);
+	refused("a note of another type", "no CPU notes");
+	make(im, NOTE_NEW, 1);
+	memcpy(im->b + note + 12, "XEMU", 5);
+	save(im->b, im->len);
+	refused("a note of another name", "no CPU notes");
+	make(im, NOTE_NEW, 1);
+	ph[0].p_type = PT_NULL;
+	save(im->b, im->len);
+	refused("notes in no segment of notes", "no CPU notes");
 	make(im, NOTE_NEW, 1);
 	eh->e_machine = EM_AARCH64;
 	save(im->b, im->len);

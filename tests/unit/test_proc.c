@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Texts of /proc, and QEMU command lines. */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/lock.h"
 #include "tap.h"
 #include "host/proc.h"
 #include "host/qemu_args.h"
+#include "host/turn.h"
 
 static void test_stat(void)
 {
@@ -26,7 +34,9 @@ static void test_stat(void)
 		   state == 'S' && start == 77,
 	   "a name made to deceive");
 	ok(!vl_parse_stat("", &state, &start) && !vl_parse_stat("42 (x", &state, &start) &&
-		   !vl_parse_stat("42 (x) R 1 2", &state, &start),
+		   !vl_parse_stat("42 (x) R 1 2", &state, &start) &&
+		   !vl_parse_stat("42 (x)R1 2 3 0 -1 4 5 6 7 8 9 10 11 12 20 0 3 0 92453 1 2",
+				  &state, &start),
 	   "no stat lines");
 	ok(vl_proc_stat(getpid(), &state, &start) == 0 && state == 'R' && start > 0, "our own");
 }
@@ -59,6 +69,201 @@ static void test_maps(void)
 	err = vl_proc_maps(0x3fffffff, &v, &nr);
 	ok(err && err->code == VL_ERR_TARGET && err->hint, "no such process");
 	vl_error_destroy(err);
+}
+
+/* A file of @size bytes is read whole, and refused by a limit of one byte less. */
+static bool reads(int dirfd, const char *name, char *bytes, size_t size)
+{
+	char *text = NULL;
+	size_t len = 0;
+	bool good;
+	int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	memset(bytes, 'x', size);
+	good = fd >= 0 && write(fd, bytes, size) == (ssize_t)size && !close(fd) &&
+	       !vl_read_file(dirfd, name, size, &text, &len) && len == size &&
+	       !memcmp(text, bytes, size) && !text[size];
+	free(text);
+	return good && (!size || vl_read_file(dirfd, name, size - 1, &text, NULL) == -EFBIG);
+}
+
+static void test_files(const char *dir)
+{
+	static const size_t sizes[] = { 0, 1, 4094, 4095, 4096, 8191, 100000 };
+	static char bytes[100000];
+	int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char line[4] = "", *text;
+	bool good = dirfd >= 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+		good = good && reads(dirfd, "file", bytes, sizes[i]);
+	ok(good, "files of all sizes are read whole, or refused");
+	ok(vl_read_file(dirfd, "none", 10, &text, NULL) == -ENOENT, "a file that is missing");
+	ok(!vl_proc_line("/proc/self/status", line, sizeof(line)) && !strcmp(line, "Nam"),
+	   "a line in a small buffer: %s", line);
+	ok(vl_proc_line("/proc/self/none", line, sizeof(line)) == -ENOENT, "a line of no file");
+	unlinkat(dirfd, "file", 0);
+	close(dirfd);
+}
+
+static void test_pids(void)
+{
+	pid_t *pids = NULL;
+	size_t nr = vl_proc_pids(&pids), ours = 0;
+	bool ordered = nr > 0 && pids[0] > 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		ours += pids[i] == getpid();
+		ordered = ordered && (!i || pids[i] > pids[i - 1]);
+	}
+	ok(ours == 1 && ordered, "our process is one of %zu, in order", nr);
+	free(pids);
+}
+
+static bool denied(int err, const char *message)
+{
+	struct vl_error *e = vl_proc_denied(42, err);
+	bool good = strstr(e->message, message) && e->hint;
+
+	vl_error_destroy(e);
+	return good;
+}
+
+static void test_denied(void)
+{
+	const char *const closed = geteuid() ? "no permission" : "closed even to root";
+
+	ok(denied(ENOENT, "has gone") && denied(ESRCH, "has gone"), "a process that has gone");
+	ok(denied(EACCES, closed) && denied(EPERM, closed), "one that is closed to us");
+	ok(denied(EIO, strerror(EIO)), "another error has its reason");
+}
+
+/* The file of one mapping: by its address, and else among the open files. */
+static void test_mapped(void)
+{
+	int fd = memfd_create("mapped", MFD_CLOEXEC), found;
+	struct vl_maps m = { .fd = -1 };
+	struct vl_vma vma = { .ino = 0 };
+	struct stat want, st = { .st_ino = 0 };
+	void *at = MAP_FAILED;
+	bool is = false;
+
+	if (fd >= 0 && !ftruncate(fd, 4096) && !fstat(fd, &want))
+		at = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	ok(at != MAP_FAILED && !vl_discard(vl_maps_open(&m, getpid())) &&
+		   !vl_discard(vl_maps_find(&m, (uint64_t)at, &vma, &is)) && is,
+	   "a file that we map");
+	found = vl_proc_open_mapped(getpid(), &vma);
+	ok(found >= 0 && !fstat(found, &st) && st.st_ino == want.st_ino, "is opened");
+	close(found);
+	vma.start += 4096;
+	vma.end += 4096;
+	found = vl_proc_open_mapped(getpid(), &vma);
+	ok(found >= 0 && !fstat(found, &st) && st.st_ino == want.st_ino,
+	   "and without its address, too");
+	close(found);
+	vma.dev++;
+	ok(vl_proc_open_mapped(getpid(), &vma) < 0, "but not one of another device");
+	vma.dev--;
+	vma.ino++;
+	ok(vl_proc_open_mapped(getpid(), &vma) < 0, "nor another file");
+	vma.ino--;
+	close(fd);
+	ok(vl_proc_open_mapped(getpid(), &vma) == -ENOENT, "nor one that is closed");
+	munmap(at, 4096);
+	vl_maps_close(&m);
+}
+
+static bool is_held(pid_t pid, const char *hint)
+{
+	struct vl_error *err = vl_proc_check_stopped(pid);
+	bool good = err && strstr(err->message, "is stopped") && strstr(err->hint, hint);
+
+	vl_error_destroy(err);
+	return good && vl_proc_all_stopped(pid) == 1 && vl_proc_is_stopping(pid);
+}
+
+static bool is_free(pid_t pid)
+{
+	return !vl_proc_all_stopped(pid) && !vl_proc_is_stopping(pid) &&
+	       !vl_discard(vl_proc_check_stopped(pid));
+}
+
+static void test_stopped(void)
+{
+	int ready[2], status;
+	pid_t pid;
+	char c;
+
+	if (pipe(ready))
+		exit(99);
+	pid = fork();
+	if (!pid)
+		for (;;) {
+			(void)!write(ready[1], "", 1);
+			pause();
+		}
+	ok(read(ready[0], &c, 1) == 1 && is_free(pid), "a process that waits");
+	kill(pid, SIGSTOP);
+	ok(waitpid(pid, &status, WUNTRACED) == pid && is_held(pid, "SIGSTOP"),
+	   "one that is stopped");
+	kill(pid, SIGCONT);
+	ok(waitpid(pid, &status, WCONTINUED) == pid && is_free(pid), "one that was continued");
+	if (!ptrace(PTRACE_SEIZE, pid, NULL, NULL) && !ptrace(PTRACE_INTERRUPT, pid, NULL, NULL))
+		ok(waitpid(pid, &status, 0) == pid && is_held(pid, "debugger"),
+		   "one that is traced");
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	ok(vl_proc_all_stopped(pid) == -ENOENT && !vl_proc_is_stopping(pid) &&
+		   !vl_discard(vl_proc_check_stopped(pid)),
+	   "one that has gone");
+	close(ready[0]);
+	close(ready[1]);
+}
+
+/* What tools tell each other about a socket. */
+static void test_turn(void)
+{
+	int lock = vl_run_lock(1000, "test");
+	const uint64_t second = VL_NSEC_PER_SEC;
+	struct vl_turn t, u;
+
+	vl_turn_load("test", &t);
+	ok(lock >= 0 && !t.pid && !t.run[0] && !t.spoke && !t.silent_until, "nothing is known");
+	vl_turn_speaks(lock, "test", 42, "run");
+	vl_turn_load("test", &t);
+	ok(t.pid == 42 && !strcmp(t.run, "run") && t.spoke && !t.silent_since && !t.silent_until,
+	   "a socket that greets");
+	vl_turn_is_silent(lock, "test", 42, "run", second);
+	vl_turn_load("test", &t);
+	ok(t.spoke && t.silent_until > t.spoke && t.silent_until - t.silent_since == second,
+	   "one that is silent for a second");
+	vl_turn_is_silent(lock, "test", 42, "run", second);
+	vl_turn_load("test", &u);
+	ok(u.silent_since == t.silent_since && u.silent_until > t.silent_until,
+	   "and again: it is silent since then");
+	u.silent_since -= 100 * second;
+	u.silent_until -= 50 * second;
+	vl_turn_store(lock, &u);
+	vl_turn_is_silent(lock, "test", 42, "run", second);
+	vl_turn_load("test", &t);
+	ok(t.silent_until - t.silent_since == second,
+	   "another silence, after a pause of the tries");
+	t.silent_since = 0;
+	t.silent_until += 1000 * second;
+	vl_turn_store(lock, &t);
+	vl_turn_is_silent(lock, "test", 42, "run", second);
+	vl_turn_load("test", &t);
+	ok(t.silent_until - t.silent_since == second,
+	   "a time of before this host's boot is dropped");
+	vl_turn_store(-1, &u);
+	ok(pwrite(lock, "42 run 1 2", 10, 0) == 10 && !ftruncate(lock, 10), "half a note");
+	vl_turn_load("test", &t);
+	ok(!t.pid && !t.spoke, "is none");
+	ok(pwrite(lock, "42 run 1 2 3\n", 13, 0) == 13 && !ftruncate(lock, 13), "a short one");
+	vl_turn_load("test", &t);
+	ok(t.pid == 42 && t.silent_until == 3, "is one");
+	close(lock);
 }
 
 /* Is each of @v found at both of its ends, as it is? */
@@ -153,13 +358,78 @@ static void test_args(void)
 	ok(a.nr_qmp == 2 && a.qmp[0].kind == VL_QMP_ABSTRACT && a.qmp[1].kind == VL_QMP_TCP &&
 		   a.qmp[1].port == 5 && !strcmp(a.qmp[1].path, "::1"),
 	   "an abstract one, a chardev over TCP");
+	PARSE("qemu-system-x86_64\0-qmp\0unix:/a,server=yes\0-qmp\0unix:/b,server=true\0-qmp\0"
+	      "unix:/c,server=no\0");
+	ok(a.nr_qmp == 2 && !strcmp(a.qmp[1].path, "/b"), "all words for on");
+	PARSE("qemu-system-x86_64\0-chardev\0pipe,id=m,path=/1,server=on\0-chardev\0"
+	      "socket,id=x,path=/2,server=on\0-chardev\0socket,id=m,path=/3,server=on\0-mon\0"
+	      "chardev=m,mode=control\0-mon\0chardev=none,mode=control\0");
+	ok(a.nr_qmp == 1 && !strcmp(a.qmp[0].path, "/3"), "the chardev of that name and kind");
+	PARSE("qemu-system-x86_64\0-qmp\0vc,server=on\0xqmp\0unix:/a,server\0");
+	ok(!a.nr_qmp, "neither another device nor another argument");
+	PARSE("qemu-system-x86_64\0-mon\0chardev=m,mode=control\0-chardev\0");
+	ok(!a.nr_qmp, "a chardev without its value");
+	PARSE("qemu-system-x86_64\0-qmp\0unix:1,server\0-qmp\0unix:2,server\0-qmp\0unix:3,server\0"
+	      "-qmp\0unix:4,server\0-qmp\0unix:5,server\0");
+	ok(a.nr_qmp == VL_QEMU_MONITORS && !strcmp(a.qmp[VL_QEMU_MONITORS - 1].path, "4"),
+	   "more monitors than there is room for");
 	PARSE("qemu-system-x86_64\0-qmp");
 	ok(!a.nr_qmp, "cut off");
+	PARSE("qemu-system-x86_64\0-qmp\0");
+	ok(a.is_qemu && !a.nr_qmp, "cut off before the value");
 	PARSE("sleep\0"
 	      "100\0");
 	ok(!a.is_qemu, "not a QEMU");
 	vl_qemu_args_parse("", 0, &a);
 	ok(!a.is_qemu, "a kernel thread has no arguments");
+}
+
+/* A name fills its buffer, and no more. */
+static void test_long_name(void)
+{
+	struct vl_qemu_args a;
+	char text[400] = "kvm\0-name\0guest=";
+
+	for (size_t len = sizeof(a.guest_name) - 2; len <= sizeof(a.guest_name); len++) {
+		size_t want = len < sizeof(a.guest_name) ? len : sizeof(a.guest_name) - 1;
+
+		memset(text + 16, 'n', len);
+		text[16 + len] = '\0';
+		vl_qemu_args_parse(text, 17 + len, &a);
+		ok(strlen(a.guest_name) == want && !a.uuid[0], "a name of %zu bytes", len);
+	}
+}
+
+/* The arguments of a process that calls itself kvm, with @name for its name. */
+static bool read_args(const char *name, struct vl_qemu_args *ret, bool *managed_ret)
+{
+	uint64_t until = vl_now_ns() + 20 * VL_NSEC_PER_SEC;
+	bool good = false;
+	pid_t pid = fork();
+
+	if (!pid) {
+		execl("/bin/sh", "kvm", "-c", "kill -STOP $$", "-name", name, NULL);
+		_exit(99);
+	}
+	/* It is a copy of this program until it executes the other one. */
+	do
+		good = vl_qemu_args_read(pid, ret, managed_ret) && ret->is_qemu;
+	while (!good && vl_now_ns() < until);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return good;
+}
+
+static void test_read_args(void)
+{
+	struct vl_qemu_args a;
+	bool managed;
+
+	ok(read_args("guest=web1", &a, &managed) && managed && !strcmp(a.guest_name, "web1"),
+	   "a process that libvirt started");
+	ok(read_args("web2", &a, &managed) && !managed && !strcmp(a.guest_name, "web2"),
+	   "one that it did not start");
+	ok(!vl_qemu_args_read(0x3fffffff, &a, NULL) && errno == ENOENT, "no such process");
 }
 
 static void tcp(const char *text, const char *host, unsigned int port, bool loopback)
@@ -195,10 +465,25 @@ static void test_tcp(void)
 
 int main(void)
 {
+	char dir[] = "/tmp/vlens-proc-XXXXXX", lock[64];
+
+	if (!mkdtemp(dir) || setenv("VLENS_RUN_DIR", dir, 1))
+		return 99;
 	test_tcp();
 	test_stat();
+	test_files(dir);
+	test_pids();
+	test_denied();
 	test_maps();
 	test_find();
+	test_mapped();
+	test_stopped();
+	test_turn();
 	test_args();
+	test_long_name();
+	test_read_args();
+	snprintf(lock, sizeof(lock), "%s/test.lock", dir);
+	unlink(lock);
+	rmdir(dir);
 	return tap_end();
 }
