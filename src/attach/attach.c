@@ -8,7 +8,6 @@
 #include <time.h>
 
 #include "../kernel/image.h"
-#include "boot.h"
 #include "pulse.h"
 
 #define RUN_FORMAT "vlens-run-2"

@@ -7,9 +7,9 @@
 #ifndef VLENS_ATTACH_H
 #define VLENS_ATTACH_H
 
-#include "../kernel/kernel.h"
-#include "../kernel/image.h"
 #include "../host/target.h"
+#include "../kernel/image.h"
+#include "../kernel/kernel.h"
 
 struct vl_attach {
 	struct vl_target *target;	    /* not owned */
@@ -56,5 +56,13 @@ void vl_attach_destroy(struct vl_attach *c);
 
 /* Write the run's file again (the anchor changed). A failure is ignored. */
 void vl_attach_save(const struct vl_attach *c);
+
+/*
+ * boot.c, the first contact: from the registers of a vCPU to a kernel with symbols. Find the
+ * kernel of @c->target from nothing, and fill all other members of @c. Reads memory
+ * and registers only; the guest is not paused. VL_ERR_KERNEL: it runs no Linux that is
+ * understood; VL_ERR_BOOTING: something that every kernel has is not there yet.
+ */
+struct vl_error *vl_boot(struct vl_attach *c, struct vl_deadline deadline);
 
 #endif

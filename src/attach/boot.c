@@ -4,7 +4,7 @@
  * kernel's image, which has the symbols, the types and the build id (kernel/image.c). No code
  * of the guest runs, and the guest is not paused.
  */
-#include "boot.h"
+#include "attach.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The host's clocks, in nanoseconds. */
+/* The host's clocks, in nanoseconds, and deadlines. */
 #ifndef VLENS_BASE_CLOCK_H
 #define VLENS_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -33,6 +34,23 @@ static inline uint64_t vl_clock_ns(clockid_t clock)
 static inline uint64_t vl_now_ns(void)
 {
 	return vl_clock_ns(CLOCK_MONOTONIC);
+}
+
+/* Deadlines for work whose length depends on the guest's memory. */
+
+/* A time of the host's CLOCK_MONOTONIC in ns; 0: no deadline. */
+struct vl_deadline {
+	uint64_t at_ns;
+};
+
+static inline struct vl_deadline vl_deadline_in(uint64_t ns)
+{
+	return (struct vl_deadline){ vl_now_ns() + ns };
+}
+
+static inline bool vl_late(struct vl_deadline d)
+{
+	return d.at_ns && vl_now_ns() > d.at_ns;
 }
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The directories in which vlens keeps files: the cache, and that of a guest's run. */
+/* The directories in which vlens keeps files, and locks between the tools of one user. */
 #ifndef VLENS_DIRS_H
 #define VLENS_DIRS_H
 
@@ -44,5 +44,18 @@ struct vl_error *vl_file_slurp(int fd, size_t max, char **ret, size_t *size_ret)
 
 /* Read a whole file, opened as above; *@ret is malloc'ed, a NUL behind it. */
 struct vl_error *vl_file_load(const char *path, size_t max, char **ret, size_t *size_ret);
+
+/* Locks between the tools of one user. Each is a file in the run directory. */
+
+/*
+ * Take the lock @name; wait @ms milliseconds at most. Returns a descriptor, open for reading and
+ * writing. The lock is held until it is closed, by the kernel if we die. VL_LOCK_BUSY: other
+ * tools held it all the time. VL_LOCK_NONE: there is no run directory, and so no other tool
+ * holds the lock.
+ */
+int vl_run_lock(unsigned int ms, const char *name);
+
+#define VL_LOCK_BUSY (-1)
+#define VL_LOCK_NONE (-2)
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "lock.h"
+#include "dirs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,6 @@
 
 #include "cleanup.h"
 #include "clock.h"
-#include "dirs.h"
 
 static int open_lock(const char *path)
 {

@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #include "../base/process.h"
-#include "../base/procmap.h"
 #include "box.h"
 
 /*

@@ -10,7 +10,6 @@
 
 #include "../doctor/checkup.h"
 #include "../host/drivers.h"
-#include "../view/inside.h"
 #include "../view/state.h"
 #include "../vmst/executors.h"
 

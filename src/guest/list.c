@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../view/inside.h"
 #include "../view/state.h"
 
 #define MIB (1UL << 20)

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "../view/peekbox.h"
+#include "../view/parcel.h"
 
 #define LOOK_NS 30000000000UL
 

@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../view/peekbox.h"
-#include "../view/topbox.h"
+#include "../view/parcel.h"
 
 struct vl_viewer {
 	struct vl_parcel found;

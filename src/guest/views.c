@@ -11,8 +11,8 @@
 #include "../base/clock.h"
 #include "../imee/engine.h"
 #include "../view/collect.h"
-#include "../view/plausible.h"
-#include "../view/topbox.h"
+#include "../view/sample.h"
+#include "../view/parcel.h"
 #include "../attach/attach.h"
 
 /*

@@ -9,7 +9,7 @@
 
 #include "../host/kmod.h"
 #include "../host/port.h"
-#include "../base/deadline.h"
+#include "../base/clock.h"
 #include "../native/executor.h"
 #include "../syscall/answer.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "bounded.h"
+#include "libvirt.h"
 
 #include <pthread.h>
 #include <signal.h>

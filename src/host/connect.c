@@ -5,7 +5,7 @@
  * followed within that root only, and the owner of the connection is checked afterwards
  * (monitor.c). A QEMU in a network namespace of its own has another loopback.
  */
-#include "connect.h"
+#include "qmp.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>

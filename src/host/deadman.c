@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "deadman.h"
+#include "guard.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "domcache.h"
+#include "libvirt.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,7 +9,6 @@
 #include "proc.h"
 #include "../base/dirs.h"
 #include "../base/hash.h"
-#include "../base/lock.h"
 
 #define HEADER "vlens-domain 1\n"
 

@@ -19,7 +19,6 @@
 
 #include "../base/array.h"
 #include "../base/process.h"
-#include "deadman.h"
 
 enum { IDLE, HELD, RELEASING, FORCED };
 

@@ -7,9 +7,7 @@
 #include <sys/stat.h>
 
 #include "../base/dirs.h"
-#include "../base/lock.h"
 #include "internal.h"
-#include "tidy.h"
 
 static const struct {
 	const char *suffix;

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * The kinds of files that are kept. A worker without rights (port.h) asks its broker for a file
- * by its kind; it cannot name a path.
- */
+/* Files that are kept: their kinds, and the removal of stale ones. */
 #ifndef VLENS_KEPT_H
 #define VLENS_KEPT_H
 
 #include <time.h>
 
 #include "target.h"
+
+/*
+ * The kinds of files that are kept. A worker without rights (port.h) asks its broker for a file
+ * by its kind; it cannot name a path.
+ */
 
 enum vl_kept {
 	VL_KEPT_CONTACT, /* of a guest's run: where its kernel is (attach/attach.h) */
@@ -50,5 +52,20 @@ struct vl_error *vl_kept_store(struct vl_target *t, enum vl_kept kind, const cha
  */
 bool vl_kept_turn(struct vl_target *t, const struct timespec *since, uint64_t wait_ns);
 void vl_kept_end_turn(struct vl_target *t);
+
+/* Removal of stale files in the run and cache directories, by any tool. */
+
+/*
+ * Remove the files of guests and keepers that have ended from the run directory. A lock's file is
+ * removed only while we hold the lock. A tool that waits for it then finds that its file has no
+ * name any more, and takes the lock in a new file.
+ */
+void vl_tidy_run(void);
+
+/*
+ * Keep the cache directory below 512 MiB, some thirty kernels: remove the least recently used
+ * kernels, but never @key.
+ */
+void vl_tidy_cache(const char *key);
 
 #endif

@@ -10,17 +10,15 @@
 #include <sys/wait.h>
 
 #include "../base/array.h"
-#include "bounded.h"
-#include "domcache.h"
+#include "libvirt.h"
 #include "hmp.h"
 #include "internal.h"
-#include "libvirt_find.h"
 #include "drivers.h"
 #include "proc.h"
 
 /*
  * libvirt's functions wait for its daemon, and the daemon for a QEMU, without a timeout. So each
- * question is one struct call, in a thread of its own (bounded.h). The thread owns the domain
+ * question is one struct call, in a thread of its own (vl_bounded()). The thread owns the domain
  * while it runs. After a timeout the domain is lost, and is never touched again.
  */
 struct call {

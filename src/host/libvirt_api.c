@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "libvirt_api.h"
+#include "libvirt.h"
 
 #include <dlfcn.h>
 #include <stddef.h>

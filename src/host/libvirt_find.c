@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Find a domain at libvirt, and its process. */
-#include "libvirt_find.h"
+#include "libvirt.h"
 
 #include <ctype.h>
 #include <errno.h>

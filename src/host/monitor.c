@@ -10,8 +10,7 @@
 
 #include "internal.h"
 #include "proc.h"
-#include "turn.h"
-#include "../base/lock.h"
+#include "../base/dirs.h"
 
 #define MS 1000000ULL
 /* For all tools before us. A turn takes some milliseconds, one with a first contact 100 ms. */

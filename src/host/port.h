@@ -7,7 +7,7 @@
 #ifndef VLENS_HOST_PORT_H
 #define VLENS_HOST_PORT_H
 
-#include "../base/deadline.h"
+#include "../base/clock.h"
 #include "../base/machine.h"
 #include "kept.h"
 #include "target.h"

@@ -13,9 +13,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "../base/grow.h"
+#include "../base/array.h"
 #include "internal.h"
-#include "../base/procmap.h"
+#include "../base/process.h"
 
 /* A QEMU has some hundred mappings of about 80 bytes; this is for 100,000. */
 #define MAPS_MAX (8U << 20)

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "connect.h"
+#include "qmp.h"
 
 /* No QEMU in use has more monitors. */
 #define VL_QEMU_MONITORS 4

@@ -20,7 +20,7 @@
 #include "internal.h"
 #include "kmod.h"
 #include "proc.h"
-#include "tidy.h"
+#include "kept.h"
 #include "../base/dirs.h"
 
 #define CACHE_HEADER "vlens-ram 1\n"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "tidy.h"
+#include "kept.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,9 +13,8 @@
 #include <sys/un.h>
 
 #include "internal.h"
-#include "kept.h"
 #include "proc.h"
-#include "turn.h"
+#include "monitor.h"
 #include "../base/dirs.h"
 
 #define CACHE_LIMIT (512ULL << 20)
@@ -74,7 +73,7 @@ static bool is_old(const struct run_dir *d, const char *name)
 	       st.st_mtime < time(NULL) - WRITING;
 }
 
-/* The file of a monitor's lock has the run of its guest (turn.h). */
+/* The file of a monitor's lock has the run of its guest (struct vl_turn). */
 static bool monitor_gone(const struct run_dir *d, const char *name)
 {
 	struct vl_turn turn;

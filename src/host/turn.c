@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "turn.h"
+#include "monitor.h"
 
 #include <errno.h>
 #include <fcntl.h>

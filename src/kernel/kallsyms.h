@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../base/deadline.h"
+#include "../base/clock.h"
 
 /* How an entry in the table of offsets gives a symbol's address. */
 enum vl_kallsyms_form {

@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
-#include "../base/grow.h"
+#include "../base/array.h"
 #include "snapshot-internal.h"
 
 uint64_t vl_snapshot_unaliased(const struct vl_snapshot *v, uint64_t host)

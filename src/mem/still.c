@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "../base/cleanup.h"
-#include "../base/grow.h"
+#include "../base/array.h"
 
 /* Pages read in one go. */
 #define BATCH 64

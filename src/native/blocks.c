@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "../base/grow.h"
+#include "../base/array.h"
 
 /* Bytes that are kept free for one block. */
 #define BLOCK_ROOM 16384

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../base/grow.h"
+#include "../base/array.h"
 
 #define TIB (1UL << VL_NATIVE_TIB)
 /* The first kernel address that folds. */

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../base/grow.h"
+#include "../base/array.h"
 #include "fds.h"
 #include "tasks.h"
 #include "trap.h"

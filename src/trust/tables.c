@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "../base/array.h"
-#include "../base/grow.h"
 #include "insn.h"
 #include "internal.h"
 

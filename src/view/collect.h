@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Shared by the views: fields by the kernel's own types, and whole walks. */
+/* Shared by the views: fields by the kernel's own types, whole walks, and page tables. */
 #ifndef VLENS_COLLECT_H
 #define VLENS_COLLECT_H
 
 #include <time.h>
 
+#include "../host/target.h"
+#include "../imee/imee.h"
 #include "../kernel/kernel.h"
 #include "scan.h"
+
+/* Shared by the views: fields by the kernel's own types, and whole walks. */
 
 /* The most elements followed: PID_MAX_LIMIT (include/linux/threads.h). */
 #define VL_COLLECT_MAX (4U << 20)
@@ -62,5 +66,21 @@ bool vl_raw_guest_uptime(struct vl_raw_guest *g, uint64_t *ret);
 
 /* The letter of ps(1) for task_struct.__state and .exit_state. */
 char vl_task_letter(uint32_t state, uint32_t exit_state);
+
+/* The leaves of a guest's page tables in a range of addresses. */
+
+/* A page: @size bytes at @va are at guest-physical @gpa. @flags: all other bits of the entry. */
+struct vl_leaf {
+	uint64_t va, gpa, size, flags;
+};
+
+/*
+ * Call @fn for each page mapped in [@start, @last], in ascending order, until it returns false.
+ * At most VL_PAGES_TABLES tables are read: a guest can build tables that lead to each other
+ * without end. False: that limit was reached, or @fn returned false.
+ */
+#define VL_PAGES_TABLES (256U << 10)
+bool vl_pages_each(struct vl_target *t, const struct vl_space *s, uint64_t start, uint64_t last,
+		   bool (*fn)(void *ctx, const struct vl_leaf *leaf), void *ctx);
 
 #endif

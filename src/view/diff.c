@@ -13,7 +13,7 @@
 #include <time.h>
 
 #include "../base/append.h"
-#include "../base/grow.h"
+#include "../base/array.h"
 #include "../syscall/answer.h"
 
 /*

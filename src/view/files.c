@@ -5,7 +5,6 @@
 
 #include "../base/array.h"
 #include "../attach/attach.h"
-#include "../base/grow.h"
 #include "objects.h"
 
 /* Limit of descriptors of one process: sysctl_nr_open, fs/file.c. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "inside.h"
+#include "state.h"
 
 #include "../base/array.h"
 #include "../attach/attach.h"

@@ -9,7 +9,6 @@
 #include "../attach/attach.h"
 #include "collect.h"
 #include "modules.h"
-#include "pages.h"
 
 enum {
 	MAP_SPACE,

@@ -6,7 +6,7 @@
 
 #include "../base/array.h"
 #include "../attach/attach.h"
-#include "pages.h"
+#include "collect.h"
 
 /*
  * Documentation/arch/x86/x86_64/mm.rst: modules end 16 MiB below the last address. They begin

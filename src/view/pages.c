@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "pages.h"
+#include "collect.h"
 
 #include "../mem/paging.h"
 

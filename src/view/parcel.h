@@ -6,7 +6,9 @@
 #ifndef VLENS_PARCEL_H
 #define VLENS_PARCEL_H
 
+#include "peek.h"
 #include "table.h"
+#include "top.h"
 
 struct vl_parcel {
 	unsigned char *bytes;
@@ -44,5 +46,51 @@ void vl_parcel_put_table(struct vl_parcel *p, const struct vl_table *t);
  * empty, and `bad` is set.
  */
 bool vl_parcel_take_table(struct vl_parcel *p, struct vl_table *t);
+
+/*
+ * vpeek's requests, in a worker, and their results in a parcel. The broker replays that as
+ * calls of struct vl_peek_ops, which are calls that vl_peek_show() could have made.
+ */
+
+#define VL_PEEK_WHAT 4096
+
+/* A request; passed between the processes as it is. */
+struct vl_peek_ask {
+	char what[VL_PEEK_WHAT];
+	uint64_t elements, depth; /* as in struct vl_types */
+	int64_t as;		  /* a process id; 0: the kernel */
+};
+
+/* The worker's state from finding a place to reading it. */
+struct vl_peeker {
+	struct vl_types types;
+	struct vl_place place;
+	bool is_found;
+};
+
+/* Find the place of @ask: into @p, and as struct vl_peek_found into @out. */
+struct vl_error *vl_peeker_find(struct vl_peeker *p, struct vl_raw_guest *g, const char *engine,
+				const struct vl_peek_ask *ask, struct vl_parcel *out);
+/*
+ * Put the @len bytes at @va into @out, up to the first that cannot be read, which is the error.
+ * With @whole put all or none.
+ */
+struct vl_error *vl_peeker_bytes(struct vl_peeker *p, uint64_t va, uint64_t len, bool whole,
+				 struct vl_parcel *out);
+/* Put the values of the place: @nr of them, 0: one. */
+struct vl_error *vl_peeker_values(struct vl_peeker *p, uint64_t nr, struct vl_parcel *out);
+void vl_peeker_deinit(struct vl_peeker *p);
+
+/* In the broker: show the values of @in. False: no peek could have made them. */
+bool vl_peek_replay(struct vl_parcel *in, const struct vl_peek_ops *ops, void *ctx);
+
+/* A sample of vtop, in a parcel from its worker's box. */
+
+void vl_parcel_put_sample(struct vl_parcel *p, const struct vl_top_sample *s);
+/*
+ * Take a sample into @s, whose memory is used again. False: there is no valid one; @s then has
+ * no tasks and no CPUs.
+ */
+bool vl_parcel_take_sample(struct vl_parcel *p, struct vl_top_sample *s);
 
 #endif

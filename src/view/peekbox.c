@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "peekbox.h"
+#include "parcel.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

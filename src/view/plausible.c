@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "plausible.h"
+#include "sample.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -10,7 +10,6 @@
 
 #include "../base/array.h"
 #include "../attach/attach.h"
-#include "../base/grow.h"
 #include "objects.h"
 
 /* Limit of the buckets of a table. */

@@ -5,7 +5,7 @@
 #include "../base/array.h"
 #include "../attach/attach.h"
 #include "collect.h"
-#include "totals.h"
+#include "sample.h"
 
 /* ---- uname ---- */
 

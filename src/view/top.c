@@ -8,8 +8,7 @@
 #include "../attach/attach.h"
 #include "../base/array.h"
 #include "../base/clock.h"
-#include "plausible.h"
-#include "topfar.h"
+#include "sample.h"
 
 #define PF_KTHREAD 0x00200000U /* include/linux/sched.h */
 #define MAX_RT_PRIO 100	       /* include/linux/sched/prio.h */

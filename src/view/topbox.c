@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "topbox.h"
+#include "parcel.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "totals.h"
+#include "sample.h"
 
 void vl_parcel_put_sample(struct vl_parcel *p, const struct vl_top_sample *s)
 {

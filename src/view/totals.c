@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "totals.h"
+#include "sample.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,6 @@
 #include "../base/array.h"
 #include "../attach/attach.h"
 #include "collect.h"
-#include "plausible.h"
 
 #define PAGE 4096UL
 #define MAX_NODES 64
@@ -231,7 +230,7 @@ static void sample_memory(struct vl_totals *t, struct vl_top_sample *ret)
 	available = less(free_pages, read_word(t, symbol(t, "totalreserve_pages")));
 	available += files - least(files / 2, t->wmark_low);
 	available += reclaimable - least(reclaimable / 2, t->wmark_low);
-	/* The limits are checked later, on the whole sample (plausible.h). */
+	/* The limits are checked later, on the whole sample (plausible.c). */
 	if (total && total < 1UL << 51) {
 		ret->mem.total = total * PAGE;
 		ret->mem.free = least(free_pages, total) * PAGE;

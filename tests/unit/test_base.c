@@ -7,7 +7,6 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/grow.h"
 #include "base/number.h"
 #include "base/process.h"
 #include "tap.h"

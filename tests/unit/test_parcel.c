@@ -8,7 +8,7 @@
 
 #include "base/array.h"
 #include "tap.h"
-#include "view/peekbox.h"
+#include "view/parcel.h"
 
 enum { NAME, NUMBER, FLAG };
 

@@ -1,11 +1,43 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Fields of a process outside of its task_struct, for vl_top_sample(). */
-#ifndef VLENS_TOPFAR_H
-#define VLENS_TOPFAR_H
+/* How vl_top_sample() reads: totals, processes, and the limits of figures. */
+#ifndef VLENS_VIEW_SAMPLE_H
+#define VLENS_VIEW_SAMPLE_H
 
 #include "collect.h"
+#include "scan.h"
 #include "top.h"
-#include "totals.h"
+
+/* CPUs and memory of a guest as a whole, for vl_top_sample(). */
+
+/* Limit of CPUs: NR_CPUS of the largest configuration. */
+#define VL_MAX_CPUS 8192
+
+/* Addresses and sizes, found once, as they do not change. */
+struct vl_totals {
+	struct vl_raw_guest *g;
+	uint64_t *offsets; /* __per_cpu_offset of each CPU */
+	unsigned *online;  /* the numbers of those that are online */
+	size_t nr_possible, nr_online;
+	uint64_t wmark_low; /* pages, all zones */
+};
+
+struct vl_error *vl_totals_init(struct vl_totals *t, struct vl_raw_guest *g);
+void vl_totals_deinit(struct vl_totals *t);
+
+/*
+ * Fill all of @ret but the processes. A figure that cannot be read stays unknown; one beyond
+ * its limits (plausible.c) is made unknown, and is the error.
+ */
+struct vl_error *vl_totals_sample(struct vl_totals *t, const struct vl_top_sample *last,
+				  struct vl_top_sample *ret);
+
+/*
+ * Fill @ret (zeroed) without processes: CPUs, memory, load, names. Pass it to
+ * vl_top_sample_deinit() in any case.
+ */
+struct vl_error *vl_totals_once(struct vl_raw_guest *g, struct vl_top_sample *ret);
+
+/* Fields of a process outside of its task_struct, for vl_top_sample(). */
 
 /* The kinds of pages that are counted, include/linux/mm_types_task.h. */
 enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES, NR_MM_COUNTERS };
@@ -70,5 +102,19 @@ void vl_top_command(struct vl_top *t, const struct far *f, struct vl_top_task *p
 		    struct vl_top_sample *ret);
 void vl_top_copy_command(const struct vl_top_sample *last, const struct vl_top_task *was,
 			 struct vl_top_task *p, struct vl_top_sample *ret);
+
+/*
+ * Limits of figures. A figure that was read raw is shown only if a running kernel could have
+ * it: memory that a kernel no longer uses, or that a guest has forged, gives uptimes of
+ * centuries and swap of petabytes. The limits are a table by the names of columns, so that one
+ * limit holds in every view that shows the figure: see vl_plausible_table() in scan.h.
+ */
+
+/*
+ * For a sample of vtop: make a total beyond its limits unknown, and take out a process with
+ * such a figure.
+ */
+struct vl_error *vl_plausible_totals(struct vl_target *target, struct vl_top_sample *sample);
+struct vl_error *vl_plausible_tasks(struct vl_target *target, struct vl_top_sample *sample);
 
 #endif
