@@ -383,7 +383,7 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 		.listener = -1,
 		.pidfd = -1,
 		.seconds = k->seconds,
-		.kept = { -1, -1 },
+		.kept = { .network = -1, .mounts = -1 },
 		.loan = -1,
 	};
 	struct vl_error *err;
@@ -412,6 +412,7 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 	vl_redirect_filter_destroy(kp.filter);
 	if (kp.kept.network >= 0)
 		close(kp.kept.network);
+	vl_redirect_locales_deinit(&kp.kept.locales);
 	if (kp.pidfd >= 0)
 		close(kp.pidfd);
 	if (kp.listener >= 0)

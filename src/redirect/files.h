@@ -22,6 +22,12 @@ void vl_host_query(struct vl_trap *t);
 /* Is t->where a directory of the host? 0 or -errno. */
 int vl_host_is_dir(struct vl_trap *t);
 
+/*
+ * locales.c: an archive of the locales that the program's environment names, if the host has
+ * them as folders: a sealed memfd, the caller's to close, or -errno. ENOENT: there is none.
+ */
+int vl_locales_open(struct vl_redirect *r);
+
 /* folder.c: open(t->where, flags, mode) for writing, or to create the file, in --host-files. */
 void vl_folder_open(struct vl_trap *t, uint64_t flags, uint64_t mode);
 /*

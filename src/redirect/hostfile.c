@@ -289,7 +289,8 @@ static int host_fd(struct vl_trap *t, bool nofollow)
 	case W_SELF:
 		return find_self(t, norm, nofollow);
 	default:
-		return find(t, norm, nofollow);
+		fd = find(t, norm, nofollow);
+		return fd == -ENOENT && t->where.row->locales ? vl_locales_open(t->r) : fd;
 	}
 }
 

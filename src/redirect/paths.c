@@ -146,6 +146,9 @@ static const struct vl_path_row rows[] = {
 	DISK_ROW("/etc/rpc", F_HOST, "nearly the same everywhere"),
 	DISK_ROW("/etc/iproute2", F_HOST, "names of tables and protocols"),
 	/* files that any program needs to run; own.c has its libraries */
+	{ .pattern = "/usr/lib/locale/locale-archive", .exact = true, .open = P_HOST,
+	  .query = P_HOST, .calls = C_LIBC, .locales = true,
+	  .note = "the language is the operator's" },
 	LIBC_ROW("/usr/lib/locale", "the language is the operator's"),
 	LIBC_ROW("/usr/share/locale", "the language is the operator's"),
 	LIBC_ROW("/usr/share/locale-langpack", "the language is the operator's"),

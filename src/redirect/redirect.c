@@ -400,6 +400,7 @@ static void deinit(struct vl_redirect *r)
 {
 	vl_records_deinit(r);
 	vl_own_deinit(r);
+	vl_redirect_locales_deinit(&r->locales);
 	free(r->tasks);
 	free(r->chunk);
 	free(r->on_disk);

@@ -23,7 +23,18 @@ struct vl_redirect_filter;
 struct vl_error *vl_redirect_filter_create(struct vl_redirect_filter **ret);
 void vl_redirect_filter_destroy(struct vl_redirect_filter *f);
 
-/* Namespaces that outlive a program: descriptors, the caller's to close. -1: none. */
+/* A locale archive that was made of folders (locales.h); all zero: none. */
+struct vl_redirect_locales {
+	uint64_t mark; /* of what it was made; 0: there is none */
+	int fd;
+};
+
+void vl_redirect_locales_deinit(struct vl_redirect_locales *l);
+
+/*
+ * What outlives a program. Namespaces are descriptors, the caller's to close; -1: none. The
+ * caller releases the locales.
+ */
 struct vl_redirect_kept {
 	int network; /* an empty one: the first program makes it, the next ones enter it */
 	/*
@@ -31,6 +42,7 @@ struct vl_redirect_kept {
 	 * milliseconds: the caller does it when no user waits.
 	 */
 	int mounts;
+	struct vl_redirect_locales locales;
 };
 
 struct vl_redirect_options {

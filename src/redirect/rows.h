@@ -125,6 +125,7 @@ struct vl_path_row {
 	enum vl_host { W_TREE, W_DEVICE, W_TTY, W_SELF } host; /* P_HOST: the kind of file */
 	bool writable;	  /* P_HOST: the program may open it for writing */
 	bool library;	  /* P_HOST: handed over only if it is a library */
+	bool locales;	  /* P_HOST: made of folders if the host has none (locales.c) */
 	int tries;	  /* fresh epochs for one transaction; 0: the default */
 	const char *text; /* P_SUPPLY */
 	const char *note;

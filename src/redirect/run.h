@@ -118,6 +118,8 @@ struct vl_redirect {
 	int64_t begun_ns;  /* of the open epoch */
 	bool prepares;	   /* the next epoch is being opened in the background */
 	char *chunk;	   /* VL_CHUNK bytes */
+	/* Used without o->kept. */
+	struct vl_redirect_locales locales;
 };
 
 #endif

@@ -259,6 +259,25 @@ print(open("/usr/lib/ssl/openssl.cnf").read(), end="")'
 	"$V" -r "$T" -G / ls / | grep -qx lib
 }
 
+@test "a locale is one file to load, with the content of its folder" {
+	local all="LC_CTYPE LC_NUMERIC LC_TIME LC_COLLATE LC_MONETARY LC_MESSAGES LC_PAPER LC_NAME"
+	local l few many
+	all+=" LC_ADDRESS LC_TELEPHONE LC_MEASUREMENT LC_IDENTIFICATION"
+	# shellcheck disable=SC2086 # words
+	for l in C.UTF-8 C.utf8 de_DE.UTF-8 de_DE@euro C ../C.utf8; do
+		[ "$(LC_ALL=$l "$V" locale -k $all 2>&1)" = "$(LC_ALL=$l locale -k $all 2>&1)" ]
+	done
+	[ "$(LC_ALL=C LC_CTYPE=C.UTF-8 LC_TIME=C.utf8 "$V" sh -c 'unset LC_ALL; locale charmap')" = UTF-8 ]
+	# A program that looks for the archive itself sees the guest's, or none.
+	run "$V" -r "$T" cat /usr/lib/locale/locale-archive
+	[[ $status -eq 1 && $output == *"No such file"* ]]
+	[ -d /usr/lib/locale/C.utf8 ] || return 0
+	few=$(LC_ALL=C "$V" -s uname 2>&1 | sed -n 's/^traps \([0-9]*\) .*/\1/p')
+	many=$(LC_ALL=C.UTF-8 "$V" -s uname 2>&1 | sed -n 's/^traps \([0-9]*\) .*/\1/p')
+	# With an archive of its own the host looks for C.utf8 there, in vain.
+	[ -e /usr/lib/locale/locale-archive ] || [ "$many" -le $((few + 4)) ]
+}
+
 # A home with files on both sides: the host's in $T/home, the guest's below $T/guest.
 two_homes() {
 	mkdir -p "$T/home/.ssh" "$T/guest$T/home/.ssh" "$T/bin"
