@@ -209,7 +209,7 @@ view_ended() {
 	TOOL=$tool
 	frames() { [[ $(grep -c '^vtop - ' "$T/out") -ge 1 ]]; }
 	eventually 60 frames
-	first=$(ours vlens-reader)
+	first=$(ours vlens-engine)
 	kill -9 "$first"
 	wait "$tool" || status=$?
 	[[ $status -eq 0 && $(grep -c '^vtop - ' "$T/out") -ge 4 ]]

@@ -21,7 +21,6 @@
 #define MAX_FILES 4096
 #define TRIES 4
 #define LINK_MAX_BYTES 4096
-#define LABEL "vtop" /* names the working set of these questions */
 
 void top_detail_clear(struct top_detail *d)
 {
@@ -313,26 +312,16 @@ static void print_sockets(struct reading *r, bool all_files)
 	putc('\n', r->out);
 }
 
-void top_detail_read(const char *spec, const struct vl_target_options *target, struct top_detail *d)
+void top_detail_read(struct vl_guest *g, struct top_detail *d)
 {
-	struct vl_guest_options opts = { .target = *target, .label = LABEL };
-	struct reading r = { .pid = d->pid };
-	struct vl_guest *g = NULL;
+	struct reading r = { .pid = d->pid, .sys = vl_guest_sys(g) };
 	struct vl_stats stats;
 	size_t len;
 
-	d->err = vl_guest_open(spec, &opts, &g);
-	if (d->err)
-		return;
 	r.buf = malloc(FILE_MAX_BYTES);
 	r.out = open_memstream(&d->text, &d->len);
-	if (!r.buf || !r.out) {
-		d->err = vl_error_nomem();
-	} else {
-		r.sys = vl_guest_sys(g);
-		/* Without the process nothing is printed. Later errors go into their sections. */
-		d->err = read_proc(&r, "comm", &len);
-	}
+	/* Without the process nothing is printed. Later errors go into their sections. */
+	d->err = r.buf && r.out ? read_proc(&r, "comm", &len) : vl_error_nomem();
 	if (!d->err) {
 		print_sockets(&r, print_files(&r));
 		print_file(&r, "Environment", "environ", '\0');
@@ -341,33 +330,24 @@ void top_detail_read(const char *spec, const struct vl_target_options *target, s
 		print_file(&r, "Limits", "limits", '\n');
 	}
 	vl_guest_stats(g, &stats);
-	d->paused_ns = stats.paused_ns;
-	vl_guest_close(g);
 	if (!d->err)
 		fprintf(r.out, "Read by vmst; that paused the guest for %.3f ms in all\n",
-			(double)d->paused_ns / 1e6);
+			(double)stats.paused_ns / 1e6);
 	if (r.out)
 		fclose(r.out);
 	free(r.inodes);
 	free(r.buf);
 }
 
-struct vl_users *top_users_read(const char *spec, const struct vl_target_options *target)
+struct vl_users *top_users_read(struct vl_guest *g)
 {
-	struct vl_guest_options opts = { .target = *target, .label = LABEL };
 	struct vl_users *users = NULL;
 	struct vl_file_piece piece;
-	struct vl_guest *g = NULL;
-	char *buf;
+	char *buf = malloc(FILE_MAX_BYTES);
 
-	opts.target.pause = VL_PAUSE_NONE;
-	if (vl_discard(vl_guest_open(spec, &opts, &g)))
-		return NULL;
-	buf = malloc(FILE_MAX_BYTES);
 	if (buf && !vl_discard(vl_file_read(vl_guest_sys(g), "/etc/passwd", 0, NULL, buf,
 					    FILE_MAX_BYTES, &piece)))
 		users = vl_users_parse(buf, piece.len);
 	free(buf);
-	vl_guest_close(g);
 	return users;
 }

@@ -11,6 +11,7 @@
 #include "top.h"
 #include "view/users.h"
 
+#define LABEL "vtop" /* names the working set of its questions */
 /* Retries of a guest that cannot be opened. Each may pause a guest that boots. */
 #define RETRY_FIRST (500 * VL_NSEC_PER_MSEC)
 #define RETRY_MOST (5 * VL_NSEC_PER_SEC)
@@ -58,6 +59,9 @@ static uint64_t paused_by_guest(const struct top_guest *g)
 static void publish(struct top_guest *g, enum top_state state, struct vl_error *err,
 		    const struct vl_top_sample *sample)
 {
+	/* Not under the lock: it asks the worker, which can hang. */
+	const uint64_t paused = g->paused_before + paused_by_guest(g);
+
 	pthread_mutex_lock(&g->lock);
 	g->state = state;
 	snprintf(g->means, sizeof(g->means), "%s", err ? "" : g->state_means);
@@ -65,8 +69,7 @@ static void publish(struct top_guest *g, enum top_state state, struct vl_error *
 	g->err = err;
 	if (sample)
 		g->sample = sample;
-	g->paused_ns = g->paused_before;
-	g->paused_ns += paused_by_guest(g);
+	g->paused_ns = paused;
 	g->answered = true;
 	pthread_mutex_unlock(&g->lock);
 	tell(g);
@@ -93,7 +96,8 @@ static bool open_guest(struct top_guest *g)
 {
 	const struct vl_guest_options o = {
 		.target = g->scan->target,
-		.uses = VL_GUEST_READ,
+		.uses = VL_GUEST_READ | VL_GUEST_ASK,
+		.label = LABEL,
 		.engine = g->scan->engine,
 		.anew = g->anew,
 	};
@@ -268,13 +272,24 @@ static void lost_reader(struct top_guest *g, struct vl_error *err)
 	publish(g, state, err, NULL);
 }
 
+/* A run of questions, or of samples, may pause the guest for @budget; earlier pauses count on. */
+static struct vl_error *begin_run(struct top_guest *g, const struct vl_pause_budget *budget)
+{
+	g->paused_before += paused_by_guest(g);
+	return vl_guest_next(g->guest, LABEL, budget, g->scan->target.pause == VL_PAUSE_FREEZE);
+}
+
 /* Once for each boot: it runs the kernel's code, for some tenths of a second. */
 static void find_users(struct top_guest *g)
 {
+	const struct vl_pause_budget none = { .given = true };
+
 	if (g->users_asked || !g->guest)
 		return;
 	g->users_asked = true;
-	g->users = top_users_read(g->spec, &g->scan->target);
+	if (!vl_discard(begin_run(g, &none)))
+		g->users = top_users_read(g->guest);
+	vl_error_destroy(begin_run(g, &g->scan->target.budget));
 	pthread_mutex_lock(&g->lock);
 	for (size_t i = 0; i < 2; i++)
 		g->samples[i].users = g->users;
@@ -326,17 +341,33 @@ static void take_sample(struct top_guest *g)
 	publish(g, state, err, fill);
 }
 
+/* Why there is no guest to ask. */
+static struct vl_error *not_open(struct top_guest *g)
+{
+	struct vl_error *err;
+
+	pthread_mutex_lock(&g->lock);
+	err = vl_error_new(VL_ERR_TARGET, "%s", g->err ? g->err->message : "the guest is gone");
+	pthread_mutex_unlock(&g->lock);
+	return err;
+}
+
 static void read_detail(struct top_guest *g)
 {
 	struct top_detail d = { .text = NULL };
+	uint64_t paused;
 
 	pthread_mutex_lock(&g->lock);
 	d.pid = g->detail.pid;
 	pthread_mutex_unlock(&g->lock);
-	top_detail_read(g->spec, &g->scan->target, &d);
+	d.err = g->guest || open_guest(g) ? begin_run(g, &g->scan->target.budget) : not_open(g);
+	if (!d.err) {
+		top_detail_read(g->guest, &d);
+		vl_guest_rest(g->guest);
+	}
+	paused = g->paused_before + paused_by_guest(g);
 	pthread_mutex_lock(&g->lock);
-	g->paused_before += d.paused_ns;
-	g->paused_ns += d.paused_ns;
+	g->paused_ns = paused;
 	/* Meanwhile another process may have been asked for. */
 	if (g->detail.pid == d.pid) {
 		top_detail_clear(&g->detail);

@@ -36,7 +36,6 @@ struct top_detail {
 	char *text; /* lines, the guest's bytes; NULL: not here yet */
 	size_t len;
 	struct vl_error *err;
-	uint64_t paused_ns; /* how long the guest was held for it */
 };
 
 struct top_guest {
@@ -87,12 +86,11 @@ void top_guest_ask(struct top_guest *g);
 void top_guest_ask_detail(struct top_guest *g, int32_t pid);
 const char *top_state_name(enum top_state state);
 
-/* Fill @d (pid is set) by asking the kernel of guest @spec. */
-void top_detail_read(const char *spec, const struct vl_target_options *target,
-		     struct top_detail *d);
+/* Fill @d (pid is set) by asking the kernel of @g, in a run of its own. */
+void top_detail_read(struct vl_guest *g, struct top_detail *d);
 void top_detail_clear(struct top_detail *d);
-/* The users in /etc/passwd of guest @spec, without a pause. NULL: not in its memory. */
-struct vl_users *top_users_read(const char *spec, const struct vl_target_options *target);
+/* The users in /etc/passwd of @g, likewise. NULL: not in its memory. */
+struct vl_users *top_users_read(struct vl_guest *g);
 
 /* ---- which processes, in which order (list.c) ---- */
 

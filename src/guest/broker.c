@@ -46,7 +46,7 @@ static void end_worker(struct vl_guest *g)
 	g->box = NULL;
 	g->prepares = false;
 	g->sys.ready = g->sys.alone = 0;
-	g->attached = g->now_known = false;
+	g->attached = g->viewed = g->now_known = false;
 	vl_kept_end_turn(g->raw.target);
 	/* Its last figures are lost: no figure may be below that at the run's beginning. */
 	if (g->gone.epochs < g->base.epochs)

@@ -110,6 +110,7 @@ struct vl_guest {
 	bool unsettled;			    /* calls were made since the last answer */
 	bool prepares;			    /* the worker opens an epoch in the background */
 	bool attached;			    /* the worker has an attach */
+	bool viewed;			    /* it has a viewer */
 	bool first;			    /* its kernel was not in the cache */
 	bool known;			    /* it is from the file of the run */
 	char build_id[VL_BUILD_ID_MAX + 1]; /* as the guest claims it */

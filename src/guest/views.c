@@ -53,6 +53,7 @@ static struct vl_error *attach(struct vl_guest *g, bool need_kernel)
 	}
 	if (!err)
 		err = vl_broker_ask(g, &m, LOOK_NS);
+	g->viewed = !err;
 	if (err &&
 	    (err->code == VL_ERR_KERNEL || err->code == VL_ERR_BOOTING || err->code == VL_ERR_DOWN))
 		err = still_works(err);
@@ -171,12 +172,12 @@ struct vl_error *vl_guest_top_open(struct vl_guest *g)
 	return g->box ? vl_broker_ask(g, &m, LOOK_NS) : vl_error_new(VL_ERR_ARG, NOT_ATTACHED);
 }
 
-/* Have a worker with an open vtop: the last one may have died. */
+/* Have a worker with an open vtop: the last one may have died, or have been replaced. */
 static struct vl_error *have_top(struct vl_guest *g)
 {
 	struct vl_error *err;
 
-	if (g->box)
+	if (g->box && g->viewed)
 		return NULL;
 	err = vl_guest_attach(g, true);
 	return err ? err : vl_guest_top_open(g);
