@@ -68,7 +68,7 @@ static void list_values(const struct applet *a, const char *option)
 {
 	const struct option_row *o =
 		option_by_word(option, strlen(option), options_scopes(a, !a->run));
-	const char *uri = getenv("LIBVIRT_DEFAULT_URI");
+	const char *uri = getenv("LIBVIRT_DEFAULT_URI"), *name;
 
 	if (!o)
 		return;
@@ -78,10 +78,10 @@ static void list_values(const struct applet *a, const char *option)
 		list_guests();
 	if (o->key == 'c' && uri)
 		print_name(uri);
-	for (size_t i = 0; o->choice && o->choice->names[i]; i++)
+	for (size_t i = 0; o->choice && (name = o->choice->name(i)); i++)
 		/* The engines behind imee only read memory: they need a view. */
 		if (o->key != OPT_ENGINE || a->view.run || i <= ENGINE_IMEE)
-			puts(o->choice->names[i]);
+			puts(name);
 }
 
 int complete_run(const struct applet_table *t, int argc, char **argv)

@@ -20,7 +20,7 @@ void keep_command(const struct session *s, struct keep_command *ret)
 		ret->argv[nr++] = ret->as;
 	}
 	if (g->executor) {
-		snprintf(ret->engine, sizeof(ret->engine), "--engine=%s", engines[g->executor]);
+		snprintf(ret->engine, sizeof(ret->engine), "--engine=%s", engine_name(g->executor));
 		ret->argv[nr++] = ret->engine;
 	}
 	if (g->target.uri) {

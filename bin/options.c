@@ -5,24 +5,47 @@
 #include <string.h>
 
 #include "applet.h"
+#include "base/array.h"
+#include "imee/engine.h"
 
-const char *const engines[] = {
-	"vmst", "vmst/kvm", "vmst/native", "vmst/unicorn", "imee", "direct", "kvm", "module", NULL,
-};
+const char *engine_name(size_t i)
+{
+	static const char *const answers[] = {
+		"vmst", "vmst/kvm", "vmst/native", "vmst/unicorn", "imee",
+	};
 
-static const char *const pauses[] = {
-	[VL_PAUSE_AUTO] = "auto",
-	[VL_PAUSE_FREEZE] = "freeze",
-	[VL_PAUSE_SUSPEND] = "suspend",
-	[VL_PAUSE_NONE] = "none",
-	NULL,
-};
-static const char *const colors[] = { "auto", "always", "never", NULL };
+	_Static_assert(ARRAY_SIZE(answers) == ENGINE_IMEE + 1, "imee is the last");
+	return i < ARRAY_SIZE(answers) ? answers[i] : vl_raw_name(i - ARRAY_SIZE(answers));
+}
 
-static const struct choice any_engine = { "engine", engines };
-static const struct choice raw_engine = { "engine", engines + ENGINE_IMEE };
-static const struct choice pause_mode = { "way to pause", pauses };
-static const struct choice color_mode = { "colour", colors };
+static const char *raw_engine_name(size_t i)
+{
+	return engine_name(ENGINE_IMEE + i);
+}
+
+static const char *pause_name(size_t i)
+{
+	static const char *const names[] = {
+		[VL_PAUSE_AUTO] = "auto",
+		[VL_PAUSE_FREEZE] = "freeze",
+		[VL_PAUSE_SUSPEND] = "suspend",
+		[VL_PAUSE_NONE] = "none",
+	};
+
+	return i < ARRAY_SIZE(names) ? names[i] : NULL;
+}
+
+static const char *color_name(size_t i)
+{
+	static const char *const names[] = { "auto", "always", "never" };
+
+	return i < ARRAY_SIZE(names) ? names[i] : NULL;
+}
+
+static const struct choice any_engine = { "engine", engine_name };
+static const struct choice raw_engine = { "engine", raw_engine_name };
+static const struct choice pause_mode = { "way to pause", pause_name };
+static const struct choice color_mode = { "colour", color_name };
 
 /* clang-format off */
 #define MIRRORED SCOPE_MIRRORED
@@ -52,7 +75,7 @@ const struct option_row option_rows[] = {
 	{ "engine", OPT_ENGINE, "ENGINE", MIRRORED,
 	  "who answers: vmst[/kvm|/native|/unicorn] (default) or imee", &any_engine },
 	{ "engine", OPT_ENGINE, "ENGINE", READS | TOP,
-	  "who reads: imee (the fastest), direct, kvm, module", &raw_engine },
+	  "who reads: imee (the fastest), direct, module, kvm", &raw_engine },
 	{ "json", 'J', NULL, READS | SCOPE_DOCTOR, "print JSON", NULL },
 	{ "json", 'J', NULL, TOP, "with -b: print JSON", NULL },
 	{ "color", OPT_COLOR, "WHEN", SCOPE_DOCTOR,

@@ -51,8 +51,8 @@ enum {
 
 /* The values that an option can have. */
 struct choice {
-	const char *what;	  /* one value, as errors call it: "way to pause" */
-	const char *const *names; /* NULL-terminated */
+	const char *what;	       /* one value, as errors call it: "way to pause" */
+	const char *(*name)(size_t i); /* of value @i; NULL: there are no more */
 };
 
 struct option_row {
@@ -68,10 +68,10 @@ struct option_row {
 extern const struct option_row option_rows[];
 
 /*
- * All values of --engine: executors in the order of enum vl_executor, imee, then the single
- * engines of raw reads. NULL ends them.
+ * Value @i of --engine: executors in the order of enum vl_executor, imee, then the single
+ * engines of raw reads (imee/engine.h). NULL: there are no more.
  */
-extern const char *const engines[];
+const char *engine_name(size_t i);
 #define ENGINE_IMEE 4
 
 /* The scopes of @a's options: for raw reads (@raw), or in front of GUEST. */

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "applet.h"
+#include "base/append.h"
 #include "base/array.h"
 #include "base/number.h"
 #include "options.h"
@@ -66,6 +67,15 @@ static int read_options(struct request *r, char **argv, int i)
 	return taken;
 }
 
+/* The number of value @name; -1: there is none. */
+static int value_number(const char *(*name_of)(size_t i), const char *name)
+{
+	for (int i = 0; name_of((size_t)i); i++)
+		if (!strcmp(name_of((size_t)i), name))
+			return i;
+	return -1;
+}
+
 /* Do the options so far ask for raw reads? */
 static bool asks_raw(const struct request *r)
 {
@@ -74,9 +84,8 @@ static bool asks_raw(const struct request *r)
 
 		if (o && (o->key == 'J' || o->key == OPT_DIFF))
 			return true;
-		for (size_t k = 0; o && o->key == OPT_ENGINE && r->given[i].value; k++)
-			if (!engines[k] || !strcmp(engines[k], r->given[i].value))
-				return engines[k] && k >= ENGINE_IMEE;
+		if (o && o->key == OPT_ENGINE && r->given[i].value)
+			return value_number(engine_name, r->given[i].value) >= ENGINE_IMEE;
 	}
 	return false;
 }
@@ -137,19 +146,17 @@ static bool wrong(const struct request *r, const char *fmt, const char *arg)
 int request_choice(const struct request *r, int key, const char *arg)
 {
 	const struct choice *c = option_by_key(key, options_scopes(r->applet, r->raw))->choice;
+	int found = value_number(c->name, arg);
 	char all[128] = "";
 
-	for (int i = 0; c->names[i]; i++) {
-		size_t used = strlen(all);
-
-		if (!strcmp(arg, c->names[i]))
-			return i;
-		snprintf(all + used, sizeof(all) - used, "%s%s",
-			 !i		 ? "" :
-			 c->names[i + 1] ? ", " :
+	if (found >= 0)
+		return found;
+	for (size_t i = 0; c->name(i); i++)
+		vl_append(all, sizeof(all), "%s%s",
+			  !i		 ? "" :
+			  c->name(i + 1) ? ", " :
 					   " or ",
-			 c->names[i]);
-	}
+			  c->name(i));
 	usage_report(r->applet->name, "no %s '%s': %s", c->what, arg, all);
 	return -1;
 }
@@ -157,19 +164,18 @@ int request_choice(const struct request *r, int key, const char *arg)
 /* --engine where the guest's kernel answers: engines of raw reads have set `raw`. */
 static bool take_executor(struct request *r, const char *arg)
 {
-	int i = 0;
+	int i = value_number(engine_name, arg);
+	bool good = i >= 0 && i < ENGINE_IMEE;
 
-	while (i < ENGINE_IMEE && strcmp(engines[i], arg) != 0)
-		i++;
-	if (i < ENGINE_IMEE)
+	if (good)
 		r->executor = (enum vl_executor)i;
-	else if (!strcmp(arg, engines[ENGINE_IMEE]))
+	else if (i == ENGINE_IMEE)
 		usage_report(r->applet->name, "only the engine vmst answers this");
 	else
 		usage_report(r->applet->name,
 			     "no engine '%s': vmst or imee, vmst/kvm, vmst/native or vmst/unicorn",
 			     arg);
-	return i < ENGINE_IMEE;
+	return good;
 }
 
 static bool take_reader(struct request *r, const char *arg)
@@ -182,7 +188,7 @@ static bool take_reader(struct request *r, const char *arg)
 	}
 	i = request_choice(r, OPT_ENGINE, arg);
 	/* NULL, for imee: the fastest engine. */
-	r->scan.engine = i > 0 ? engines[ENGINE_IMEE + i] : NULL;
+	r->scan.engine = i > 0 ? engine_name(ENGINE_IMEE + (size_t)i) : NULL;
 	return i >= 0;
 }
 
