@@ -14,11 +14,11 @@
 
 #include "base/array.h"
 #include "base/clock.h"
-#include "base/lock.h"
+#include "base/dirs.h"
 #include "tap.h"
 #include "host/proc.h"
 #include "host/qemu_args.h"
-#include "host/turn.h"
+#include "host/monitor.h"
 
 static void test_stat(void)
 {
