@@ -206,7 +206,7 @@ static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 	vl_snapshot_ask_end(s->snapshot);
 	if (s->trim)
 		vl_snapshot_keep(s->snapshot, g->workset.gpas, g->workset.nr);
-	if (!whole)
+	if (!whole && !vl_epoch_runs(g))
 		vl_snapshot_reserve(s->snapshot, g->workset.gpas, g->workset.nr);
 	s->trim = false;
 	if (!whole && vl_epoch_runs(g))

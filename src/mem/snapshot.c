@@ -29,13 +29,15 @@
 
 /*
  * Copy @nr contiguous pages of @src to offset @off of @r. Pages that are present already stay
- * as they are. Wakes the threads that wait for one of them.
+ * as they are. Wakes the threads that wait for one of them. @src may be the guest's own memory,
+ * but not for still pages: their checksum must be of what was copied.
  */
 void vl_snapshot_put_pages(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t off,
 			   const unsigned char *src, size_t nr)
 {
 	size_t bit = vl_snapshot_first_bit(v, r) + off / VL_PAGE_SIZE;
 	uint64_t host = (uint64_t)r->host + off;
+	size_t copied = 0;
 
 	for (size_t i = 0; i < nr;) {
 		struct uffdio_copy c = {
@@ -50,6 +52,7 @@ void vl_snapshot_put_pages(struct vl_snapshot *v, const struct vl_snapshot_range
 		else if (c.copy > 0)
 			done = (size_t)c.copy / VL_PAGE_SIZE;
 		atomic_fetch_add(&v->copies, done);
+		copied += done;
 		/* The copy stopped at a page that is present already: skip it. */
 		if (!done && (errno == EEXIST || c.copy == -EEXIST))
 			done = 1;
@@ -61,8 +64,12 @@ void vl_snapshot_put_pages(struct vl_snapshot *v, const struct vl_snapshot_range
 			vl_snapshot_set_bit(v, bit + i);
 		}
 	}
-	/* If all were present, another fault on them came first: wake anyway. */
-	ioctl(v->uffd, UFFDIO_WAKE, &(struct uffdio_range){ host, nr * VL_PAGE_SIZE });
+	/*
+	 * UFFDIO_COPY wakes those who wait for what it copies. If another fault on a page came
+	 * first, it does not.
+	 */
+	if (copied < nr)
+		ioctl(v->uffd, UFFDIO_WAKE, &(struct uffdio_range){ host, nr * VL_PAGE_SIZE });
 }
 
 /* Read @nr pages from @gpa on into @buf; zeroes where that fails. */
@@ -294,13 +301,17 @@ bool vl_snapshot_still_changed(const struct vl_snapshot *v, bool all)
 	return vl_still_changed(&v->still, v->target, all);
 }
 
-/* Pages waiting to be read in one go. */
+/* Pages waiting to be copied in one go. */
 struct batch {
 	struct vl_snapshot *v;
 	unsigned char *bounce;
 	uint64_t gpas[BATCH];
-	void *bufs[BATCH];
+	const unsigned char *from[BATCH]; /* a missing page's content */
 	size_t nr;
+	/* Those that must be read first. */
+	uint64_t read_gpas[BATCH];
+	void *read_to[BATCH];
+	size_t nr_read;
 };
 
 static struct vl_error *flush(struct batch *b)
@@ -310,7 +321,7 @@ static struct vl_error *flush(struct batch *b)
 
 	if (!b->nr)
 		return NULL;
-	err = vl_target_read_pages(v->target, b->gpas, b->bufs, b->nr);
+	err = vl_target_read_pages(v->target, b->read_gpas, b->read_to, b->nr_read);
 	for (size_t i = 0; !err && i < b->nr;) {
 		const struct vl_snapshot_range *r = vl_snapshot_find(v, b->gpas[i]);
 		uint64_t off = b->gpas[i] - r->gpa;
@@ -321,29 +332,43 @@ static struct vl_error *flush(struct batch *b)
 		} else {
 			/* New ones that follow each other go in together. */
 			while (i + n < b->nr && b->gpas[i + n] == b->gpas[i] + n * VL_PAGE_SIZE &&
+			       b->from[i + n] == b->from[i] + n * VL_PAGE_SIZE &&
 			       off + n * VL_PAGE_SIZE < r->size &&
 			       !vl_snapshot_test_bit(v, bit + n))
 				n++;
-			vl_snapshot_put_pages(v, r, off, b->bufs[i], n);
+			vl_snapshot_put_pages(v, r, off, b->from[i], n);
 		}
 		i += n;
 	}
-	b->nr = 0;
+	b->nr = b->nr_read = 0;
 	return err;
 }
 
 static struct vl_error *add_page(struct batch *b, uint64_t gpa)
 {
 	const struct vl_snapshot_range *r = vl_snapshot_find(b->v, gpa);
+	const unsigned char *from;
+	void *to;
 	size_t bit;
 
 	if (!r)
 		return NULL; /* no longer RAM: not needed */
 	bit = vl_snapshot_first_bit(b->v, r) + (gpa - r->gpa) / VL_PAGE_SIZE;
-	b->gpas[b->nr] = gpa;
 	/* A present page is written in place; a missing one goes in by UFFDIO_COPY. */
-	b->bufs[b->nr] = vl_snapshot_test_bit(b->v, bit) ? (char *)r->host + (gpa - r->gpa) :
-							   (char *)b->bounce + b->nr * VL_PAGE_SIZE;
+	if (vl_snapshot_test_bit(b->v, bit)) {
+		to = (char *)r->host + (gpa - r->gpa);
+		from = NULL;
+	} else {
+		to = b->bounce + b->nr * VL_PAGE_SIZE;
+		from = vl_still_has(&b->v->still, gpa) ? NULL : vl_target_page(b->v->target, gpa);
+	}
+	if (!from) {
+		b->read_gpas[b->nr_read] = gpa;
+		b->read_to[b->nr_read++] = to;
+		from = to;
+	}
+	b->gpas[b->nr] = gpa;
+	b->from[b->nr] = from;
 	return ++b->nr == BATCH ? flush(b) : NULL;
 }
 
