@@ -110,9 +110,19 @@ static inline void emit_fix(unsigned char *at, uint64_t to)
 
 #define INSN_MAX 15
 
+/* Bytes of the guest's text that are read at once. */
+#define TEXT_MAX 256
+
 struct block_exit {
 	unsigned char *at; /* a displacement to fill in */
 	uint64_t va;
+};
+
+/* An instruction of the block that is translated. */
+struct block_insn {
+	uint64_t va, code;
+	/* It relies on a check of a register by an instruction before it: no jump may lead here. */
+	bool relies;
 };
 
 struct block {
@@ -123,7 +133,13 @@ struct block {
 	ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
 	struct block_exit exits[BLOCK_EXITS];
 	size_t nr_exits;
-	unsigned checked; /* a bit for each register that was looked up */
+	struct block_insn insns[BLOCK_INSNS];
+	size_t nr_insns;
+	unsigned checked;	      /* a bit for each register that was looked up */
+	size_t checked_by[VL_NR_GPR]; /* and the number of insns up to that one */
+	unsigned char text[TEXT_MAX];
+	uint64_t text_va;
+	size_t text_len;
 	bool ended;
 	bool refused; /* it has an instruction that is not understood */
 };

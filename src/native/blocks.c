@@ -172,6 +172,24 @@ void block_jump_to(struct block *b, uint64_t va)
 	block_exit_here(b, va);
 }
 
+/* Code in @b of its instruction at @va; 0: it has none, or a jump may not lead there. */
+static uint64_t find_insn(const struct block *b, uint64_t va)
+{
+	size_t lo = 0, hi = b->nr_insns;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (b->insns[mid].va < va)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < b->nr_insns && b->insns[lo].va == va && !b->insns[lo].relies ?
+		       b->insns[lo].code :
+		       0;
+}
+
 /*
  * Fill in the block's exits. Where there is no code yet, the exit leads to a stub that has it
  * translated and then fills in the displacement.
@@ -184,6 +202,8 @@ static void finish(struct block *b)
 		const struct block_exit *x = &b->exits[i];
 		uint64_t code = find_block(e, x->va);
 
+		if (!code)
+			code = find_insn(b, x->va);
 		if (!code) {
 			b->va = x->va;
 			block_mark(b, VL_STATE_PLAIN);
@@ -205,6 +225,26 @@ static void fetch_fault(struct block *b, uint64_t address)
 	b->e->dirty = true;
 }
 
+/* Read @len bytes at @b's instruction, all in its page. */
+static bool read_text(struct block *b, size_t len)
+{
+	uint64_t at = b->va - b->text_va;
+
+	if (at > b->text_len || len > b->text_len - at) {
+		b->text_len = VL_PAGE_SIZE - (b->va & (VL_PAGE_SIZE - 1));
+		if (b->text_len > sizeof(b->text))
+			b->text_len = sizeof(b->text);
+		b->text_va = b->va;
+		at = 0;
+		if (!vl_native_read(b->e, b->va, b->text, b->text_len, true)) {
+			b->text_len = 0;
+			return false;
+		}
+	}
+	memcpy(b->in, b->text + at, len);
+	return true;
+}
+
 static bool fetch(struct block *b, const ZydisDecoder *decoder)
 {
 	struct vl_executor_state *e = b->e;
@@ -214,7 +254,7 @@ static bool fetch(struct block *b, const ZydisDecoder *decoder)
 	/* The instruction may end before a page that is not mapped. */
 	if (len > INSN_MAX)
 		len = INSN_MAX;
-	if (!vl_native_read(e, b->va, b->in, len, true)) {
+	if (!read_text(b, len)) {
 		fetch_fault(b, b->va);
 		return false;
 	}
@@ -241,11 +281,22 @@ static void note(const struct vl_executor_state *e, uint64_t first, uint64_t las
 	e->st.on_code(e->st.ctx, last);
 }
 
+/* Most blocks use a small part of the arrays: they are not cleared. */
+static void begin(struct block *b, struct vl_executor_state *e, uint64_t va)
+{
+	b->e = e;
+	b->va = va;
+	b->nr_exits = b->nr_insns = b->text_len = 0;
+	b->text_va = va;
+	b->checked = 0;
+	b->ended = b->refused = false;
+}
+
 uint64_t vl_native_code(struct vl_executor_state *e, uint64_t va)
 {
-	struct block b = { .e = e };
 	uint64_t code = find_block(e, va);
 	ZydisDecoder decoder;
+	struct block b;
 
 	if (code)
 		return code;
@@ -261,16 +312,18 @@ uint64_t vl_native_code(struct vl_executor_state *e, uint64_t va)
 	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	code = (uint64_t)e->cursor;
 	put_block(e, va, code);
-	b.va = va;
-	for (unsigned n = 0; !b.ended; n++) {
+	begin(&b, e, va);
+	while (!b.ended) {
 		if (!block_mark(&b, VL_STATE_PLAIN)) {
 			VL_CTL->why = "no memory";
 			return 0;
 		}
-		if (n == BLOCK_INSNS) {
+		/* Nothing is translated twice. */
+		if (b.nr_insns == BLOCK_INSNS || (b.nr_insns && find_block(e, b.va))) {
 			block_jump_to(&b, b.va);
 			break;
 		}
+		b.insns[b.nr_insns++] = (struct block_insn){ b.va, (uint64_t)e->cursor, false };
 		if (!fetch(&b, &decoder))
 			break;
 		e->nr_insns++;

@@ -47,9 +47,13 @@ static bool check_register(struct block *b, unsigned reg)
 	struct vl_executor_state *e = b->e;
 	bool good;
 
-	if (b->checked >> reg & 1)
+	if (b->checked >> reg & 1) {
+		for (size_t i = b->checked_by[reg]; i < b->nr_insns; i++)
+			b->insns[i].relies = true;
 		return true;
+	}
 	b->checked |= 1U << reg;
+	b->checked_by[reg] = b->nr_insns;
 	emit_store(e, RCX, CTL_CHECK_RCX);
 	if (reg != RCX)
 		emit_store(e, reg, CTL_CHECK);

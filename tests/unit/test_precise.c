@@ -274,6 +274,14 @@ static void put_last(const void *code, size_t len)
 	memcpy((char *)guest_page(&guest, P_CODE + 8) - len, code, len);
 }
 
+/* As a call, which has what could not be fetched translated again. */
+static void start_call(struct result *n, uint64_t rip)
+{
+	start(n, rip);
+	n->regs.gpr[VL_RSP] -= 8;
+	*(uint64_t *)((char *)guest_page(&guest, P_STACK) + STACK_SIZE - 72) = CODE_VA - 8;
+}
+
 static void test_edge(const struct vl_executor_ops *ops, struct vl_executor_state *e)
 {
 	/* Unicorn says where the block begins. */
@@ -289,7 +297,7 @@ static void test_edge(const struct vl_executor_ops *ops, struct vl_executor_stat
 		   !now.regs.gpr[VL_RAX] == !block,
 	   "%s: half of an instruction is on a page that is not there", ops->name);
 	put_last("\x48\x8b\x04\x25", 4);
-	start(&now, NEXT_VA - 8);
+	start_call(&now, NEXT_VA - 8);
 	ops->run(e, &now.regs, BUDGET_NS, &now.exit);
 	ok(now.exit.vector == 14 && now.exit.address == NEXT_VA &&
 		   now.regs.rip == NEXT_VA - (block ? 8 : 4),
@@ -297,9 +305,7 @@ static void test_edge(const struct vl_executor_ops *ops, struct vl_executor_stat
 	guest_map(&guest, NEXT_VA, OWN_GPA + (P_CODE + 8) * VL_PAGE_SIZE);
 	memcpy(guest_page(&guest, P_CODE + 8), "\x00\x00\x10\x20\xf4", 5); /* ... 0x20100000; hlt */
 	ops->flush(e);
-	start(&now, NEXT_VA - 8);
-	now.regs.gpr[VL_RSP] -= 8;
-	*(uint64_t *)((char *)guest_page(&guest, P_STACK) + STACK_SIZE - 72) = CODE_VA - 8;
+	start_call(&now, NEXT_VA - 8);
 	ops->run(e, &now.regs, BUDGET_NS, &now.exit);
 	ok(now.exit.reason == VL_EXIT_EXCEPTION && now.exit.address == 0x20100000 &&
 		   now.regs.rip == NEXT_VA - 4,
@@ -387,6 +393,9 @@ ACCESS("mov (%rsp), %eax; mov %rdi, %rbp; mov (%rbp), %rax") ACCESS("mov %rdi, %
 ACCESS("lea 8(%rsp), %rax; mov (%rax), %ecx; mov %rdi, %rax; mov (%rax), %ecx")
 ACCESS("lea (%rsp), %rax; mov (%rax), %ecx; xchg %rax, %rdi; mov (%rax), %ecx")
 ACCESS("lea (%rsp), %rax; mov (%rax), %ecx; push %rdi; pop %rax; mov (%rax), %ecx")
+/* A jump behind the access that another one relies on, forwards and backwards. */
+ACCESS("test %ecx, %ecx; jz 3f; mov (%rdi), %rax; 3: mov 8(%rdi), %rax")
+ACCESS("lea 8(%rsp), %rax; mov (%rax), %ebx; 3: mov (%rax), %ebx; mov %rdi, %rax; jmp 3b")
 ACCESS("bts %rcx, (%rdi)") ACCESS("fxsave64 (%rdi)") ACCESS("cmpb $0, 8(%rdi)")
 extern const unsigned char __start_accesses[], __stop_accesses[];
 /* clang-format on */
