@@ -26,9 +26,9 @@ bool vl_translate(const struct vl_pgtable *pt, vl_read_entry_fn read, void *ctx,
 		return false;
 	for (int level = pt->levels; level >= 1; level--) {
 		uint64_t size = 1UL << (12 + 9 * (level - 1));
-		uint64_t entry;
+		uint64_t at = table + 8 * vl_pgtable_index(va, level), entry;
 
-		if (!read(ctx, table + 8 * vl_pgtable_index(va, level), &entry))
+		if (!read(ctx, at, &entry))
 			return false;
 		if (!(entry & X86_PTE_P))
 			return false;
@@ -41,6 +41,7 @@ bool vl_translate(const struct vl_pgtable *pt, vl_read_entry_fn read, void *ctx,
 			ret->gpa = base | (va & (size - 1));
 			ret->size = size;
 			ret->flags = entry & ~X86_PTE_ADDR;
+			ret->leaf = at;
 			ret->user = user;
 			return true;
 		}

@@ -351,10 +351,11 @@ void vl_native_reset(struct vl_executor_state *e)
 {
 	e->cursor = (unsigned char *)(unsigned long)VL_NATIVE_CODE;
 	e->nr_marks = 0;
-	if (e->blocks)
+	if (e->nr_blocks) {
 		memset(e->blocks, 0, e->cap_blocks * sizeof(*e->blocks));
+		memset(VL_NATIVE_ENTRIES, 0, 65536 * sizeof(struct vl_native_entry));
+	}
 	e->nr_blocks = 0;
-	memset(VL_NATIVE_ENTRIES, 0, 65536 * sizeof(struct vl_native_entry));
 	e->dirty = false;
 	e->hlt_code = 0;
 }

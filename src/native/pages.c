@@ -283,35 +283,44 @@ static bool alias(struct vl_executor_state *e, const struct vl_native_alias *a, 
 					       map_again(p, a->size, (void *)a->host, a->writable));
 }
 
-/* Bytes that are mapped at once, at most, where tables map single pages. */
-#define AROUND (16 * VL_PAGE_SIZE)
+/* What one table of single pages maps. */
+#define AROUND (512 * VL_PAGE_SIZE)
+
+/* Does the leaf entry at @leaf, which is one of a single page, map @gpa with the rights @flags? */
+static bool maps(struct vl_executor_state *e, vl_read_entry_fn read, uint64_t leaf, uint64_t gpa,
+		 uint64_t flags)
+{
+	uint64_t entry;
+
+	return read(e, leaf, &entry) && entry & X86_PTE_P && (entry & X86_PTE_ADDR) == gpa &&
+	       !((entry ^ flags) & X86_PTE_RW);
+}
 
 /*
- * The page at *@va is mapped to *@gpa with @flags. Widen this to contiguous neighbours with the
- * same rights, as far as they are in the same table, which the walk has read anyway. Returns
- * the size, and in *@va and *@gpa the start.
+ * The single page at *@va is mapped to *@gpa, as @x says. Widen this to contiguous neighbours
+ * with the same rights, as far as they are in the same table, which the walk has read anyway.
+ * Returns the size, and in *@va and *@gpa the start.
  */
 static uint64_t look_around(struct vl_executor_state *e, uint64_t *va, uint64_t *gpa,
-			    uint64_t flags)
+			    const struct vl_xlat *x)
 {
-	uint64_t first = *va & ~(AROUND - 1), start = *va, end = *va + VL_PAGE_SIZE, size, left;
-	struct vl_xlat x;
+	uint64_t first = *va & ~(AROUND - 1), index = vl_pgtable_index(*va, 1), start = index,
+		 end = index + 1, size, left;
 	bool in_snapshot;
 
-	while (start > first && vl_translate(&e->pt, read_entry, e, start - VL_PAGE_SIZE, &x) &&
-	       x.size == VL_PAGE_SIZE && x.gpa + (*va - start) + VL_PAGE_SIZE == *gpa &&
-	       !((x.flags ^ flags) & X86_PTE_RW))
-		start -= VL_PAGE_SIZE;
-	while (end < first + AROUND && vl_translate(&e->pt, read_entry, e, end, &x) &&
-	       x.size == VL_PAGE_SIZE && x.gpa - (end - *va) == *gpa &&
-	       !((x.flags ^ flags) & X86_PTE_RW))
-		end += VL_PAGE_SIZE;
-	size = end - start;
-	if (!is_free(e, start, size) || !behind(e, *gpa - (*va - start), &left, &in_snapshot) ||
+	while (start > 0 && maps(e, read_entry, x->leaf - 8 * (index - start + 1),
+				 *gpa - (index - start + 1) * VL_PAGE_SIZE, x->flags))
+		start--;
+	while (end < 512 && maps(e, read_entry, x->leaf + 8 * (end - index),
+				 *gpa + (end - index) * VL_PAGE_SIZE, x->flags))
+		end++;
+	size = (end - start) * VL_PAGE_SIZE;
+	if (!is_free(e, first + start * VL_PAGE_SIZE, size) ||
+	    !behind(e, *gpa - (index - start) * VL_PAGE_SIZE, &left, &in_snapshot) ||
 	    !in_snapshot || left < size)
 		return VL_PAGE_SIZE;
-	*gpa -= *va - start;
-	*va = start;
+	*gpa -= (index - start) * VL_PAGE_SIZE;
+	*va = first + start * VL_PAGE_SIZE;
 	return size;
 }
 
@@ -345,7 +354,7 @@ enum vl_native_page vl_native_map(struct vl_executor_state *e, uint64_t va, bool
 			return VL_PAGE_PHYS;
 	}
 	if (in_snapshot && size == VL_PAGE_SIZE)
-		size = look_around(e, &base, &page, x.flags);
+		size = look_around(e, &base, &page, &x);
 	if (!is_free(e, base, size))
 		return VL_PAGE_BROKEN;
 	a = (struct vl_native_alias){ vl_native_fold(base), size,	base, page,
@@ -389,7 +398,7 @@ static bool held_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 	return vl_snapshot_held_entry(e->snapshot, gpa, ret);
 }
 
-/* Would @a be mapped as it is? *@walks translations are left for this. */
+/* Would @a be mapped as it is? *@walks pages may still be looked up. */
 static bool is_as_mapped(struct vl_executor_state *e, const struct vl_native_alias *a,
 			 size_t *walks)
 {
@@ -397,18 +406,28 @@ static bool is_as_mapped(struct vl_executor_state *e, const struct vl_native_ali
 
 	if (a->host != vl_native_fold(a->va))
 		return false;
-	for (uint64_t at = 0; at < a->size; at += x.size - (x.gpa & (x.size - 1)))
+	for (uint64_t at = 0; at < a->size; at += x.size - (x.gpa & (x.size - 1))) {
 		if (!*walks || !(*walks)-- ||
 		    !vl_translate(&e->pt, held_entry, e, a->va + at, &x) || x.gpa != a->gpa + at ||
 		    !(x.flags & X86_PTE_RW) == a->writable)
 			return false;
+		/* The next pages are in the same table. */
+		while (x.size == VL_PAGE_SIZE && at + VL_PAGE_SIZE < a->size &&
+		       vl_pgtable_index(a->va + at, 1) < 511) {
+			at += VL_PAGE_SIZE;
+			x.leaf += sizeof(uint64_t);
+			x.gpa += VL_PAGE_SIZE;
+			if (!*walks || !(*walks)-- || !maps(e, held_entry, x.leaf, x.gpa, x.flags))
+				return false;
+		}
+	}
 	return true;
 }
 
 /* More are not kept: the search for one is linear. */
 #define ALIASES_KEPT 1024
-/* Translations that may be made to keep them: a guest can split one large page into very many. */
-#define WALKS_MAX 65536
+/* Pages that may be looked up to keep them: a guest can split one large page into very many. */
+#define WALKS_MAX 262144
 
 void vl_native_unmap_old(struct vl_executor_state *e)
 {
