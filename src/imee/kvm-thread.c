@@ -14,6 +14,8 @@
 #include "kvm.h"
 
 #define LOOK_MS 100
+/* A request that is not served has ended after this many limits, whatever CPU it got. */
+#define IDLE_LIMITS 20
 
 /* Wait for @ms or until woken; called with the lock. */
 static void wait_ms(struct vl_kvm *k, unsigned ms)
@@ -23,21 +25,37 @@ static void wait_ms(struct vl_kvm *k, unsigned ms)
 	pthread_cond_timedwait(&k->cond, &k->lock, &ts);
 }
 
-/* End a request that is not served within limit_ms. */
+/* The CPU time of the thread in KVM_RUN; called with the lock, while there is one. */
+static uint64_t runner_ns(const struct vl_kvm *k)
+{
+	clockid_t id;
+
+	return pthread_getcpuclockid(k->runner, &id) ? 0 : vl_clock_ns(id);
+}
+
+/*
+ * End a request that is not served within limit_ms of CPU time: a KVM_RUN that does not return
+ * uses a CPU. On a busy host, a good one can wait longer than that for its turn.
+ */
 static void *watchdog(void *arg)
 {
 	struct vl_kvm *k = arg;
-	uint64_t since = vl_now_ns();
+	uint64_t since = vl_now_ns(), used = UINT64_MAX; /* not looked at yet */
 	uint32_t seen = 0;
 
 	pthread_mutex_lock(&k->lock);
 	while (!atomic_load(&k->stop)) {
 		uint32_t served = atomic_load((_Atomic uint32_t *)&k->ring->served);
+		uint64_t limit = atomic_load(&k->limit_ms) * VL_NSEC_PER_MSEC;
 
 		if (served != seen || served == atomic_load((_Atomic uint32_t *)&k->ring->posted)) {
 			seen = served;
 			since = vl_now_ns();
-		} else if (vl_now_ns() - since > atomic_load(&k->limit_ms) * VL_NSEC_PER_MSEC) {
+			used = UINT64_MAX;
+		} else if (k->running && used == UINT64_MAX) {
+			used = runner_ns(k);
+		} else if ((k->running && runner_ns(k) - used > limit) ||
+			   vl_now_ns() - since > IDLE_LIMITS * limit) {
 			atomic_store(&k->broken, true);
 			/* Repeated: the thread may be just about to enter KVM_RUN. */
 			if (k->running)

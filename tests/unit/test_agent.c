@@ -537,6 +537,24 @@ static void test_changes(uint64_t root, int levels)
 	ok(good == 50, "a page that moves: %u of 50 reads follow", good);
 }
 
+/* The agent's code becomes a loop: the request is ended, and served without the vCPU. */
+static void test_hang(void)
+{
+	struct vl_kvm *k = (struct vl_kvm *)kvm->engine;
+	unsigned char *code = (unsigned char *)k->page;
+	const int32_t back = -AGENT_VARS;
+
+	memset(code, 0x90, AGENT_VARS - 5);
+	code[AGENT_VARS - 5] = 0xe9;
+	memcpy(code + AGENT_VARS - 4, &back, sizeof(back));
+	atomic_store(&k->limit_ms, 200);
+	different = 0;
+	same(TEXT, 8);
+	ok(!different && atomic_load(&k->broken), "an agent that loops is ended");
+	same(TEXT, 8);
+	ok(!different, "and reads go on without it");
+}
+
 /* @mirrored: also where the processor could walk the guest's own tables. */
 static void test_machine(bool mirrored)
 {
@@ -611,6 +629,7 @@ static void test_machine(bool mirrored)
 	ok(!err, "poll mode");
 	test_reads("polled");
 	test_blind();
+	test_hang();
 	vl_reader_close(kvm);
 	vl_reader_close(direct);
 	vl_target_close(target);
