@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "view/collect.h"
 #include "../report.h"
 #include "top.h"
 
@@ -163,12 +164,11 @@ static void set_command(struct top_text *t, const struct vl_top_sample *s,
 void top_cell(struct top_text *t, const struct vl_top_sample *s, const struct vl_top_task *p,
 	      int column, bool comm)
 {
+	const struct vl_column *c = &vl_top_columns[column];
+	struct vl_cell cell = { .kind = c->kind };
 	char buf[TOP_TEXT];
 
 	switch (column) {
-	case VL_TOP_PID:
-		snprintf(buf, sizeof(buf), "%" PRId32, p->pid);
-		break;
 	case VL_TOP_USER:
 		if (vl_top_user(s, p->euid)) {
 			set(t, vl_top_user(s, p->euid));
@@ -182,9 +182,6 @@ void top_cell(struct top_text *t, const struct vl_top_sample *s, const struct vl
 			snprintf(buf, sizeof(buf), "RT");
 		else
 			snprintf(buf, sizeof(buf), "%" PRId32, p->priority);
-		break;
-	case VL_TOP_NI:
-		snprintf(buf, sizeof(buf), "%" PRId32, p->nice);
 		break;
 	case VL_TOP_VIRT:
 		top_kib(p->virt, buf);
@@ -210,33 +207,12 @@ void top_cell(struct top_text *t, const struct vl_top_sample *s, const struct vl
 	case VL_TOP_COMMAND:
 		set_command(t, s, p, comm);
 		return;
-	case VL_TOP_PPID:
-		snprintf(buf, sizeof(buf), "%" PRId32, p->ppid);
-		break;
-	case VL_TOP_UID:
-		snprintf(buf, sizeof(buf), "%" PRIu32, p->uid);
-		break;
-	case VL_TOP_EUID:
-		snprintf(buf, sizeof(buf), "%" PRIu32, p->euid);
-		break;
-	case VL_TOP_THREADS:
-		snprintf(buf, sizeof(buf), "%" PRId32, p->threads);
-		break;
-	case VL_TOP_START:
-		snprintf(buf, sizeof(buf), "%" PRIu64 ".%02" PRIu64, p->start / VL_NSEC_PER_SEC,
-			 p->start % VL_NSEC_PER_SEC / (VL_NSEC_PER_SEC / 100));
-		break;
 	case VL_TOP_COMM:
 		set_command(t, s, p, true);
 		return;
-	case VL_TOP_KTHREAD:
-		snprintf(buf, sizeof(buf), "%d", p->kernel);
-		break;
-	case VL_TOP_TASK:
-		snprintf(buf, sizeof(buf), "0x%" PRIx64, p->task);
-		break;
 	default:
-		snprintf(buf, sizeof(buf), "-");
+		cell.i = vl_column_number(c, p);
+		vl_cell_format(&cell, buf);
 		break;
 	}
 	set(t, buf);

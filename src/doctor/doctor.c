@@ -33,11 +33,11 @@
 #include "../vmst/executors.h"
 
 const struct vl_column vl_doctor_columns[] = {
-	[VL_DOCTOR_AREA] = { "AREA", VL_CELL_TEXT, true, "host, programs, or the guest" },
-	[VL_DOCTOR_CHECK] = { "CHECK", VL_CELL_TEXT, true, "what was looked at" },
-	[VL_DOCTOR_STATE] = { "STATE", VL_CELL_TEXT, true, "ok, warning or problem" },
-	[VL_DOCTOR_FINDING] = { "FINDING", VL_CELL_TEXT, true, "what was found" },
-	[VL_DOCTOR_ADVICE] = { "ADVICE", VL_CELL_TEXT, true, "what to do about it" },
+	[VL_DOCTOR_AREA] = { "AREA", VL_CELL_TEXT, true, .doc = "host, programs, or the guest" },
+	[VL_DOCTOR_CHECK] = { "CHECK", VL_CELL_TEXT, true, .doc = "what was looked at" },
+	[VL_DOCTOR_STATE] = { "STATE", VL_CELL_TEXT, true, .doc = "ok, warning or problem" },
+	[VL_DOCTOR_FINDING] = { "FINDING", VL_CELL_TEXT, true, .doc = "what was found" },
+	[VL_DOCTOR_ADVICE] = { "ADVICE", VL_CELL_TEXT, true, .doc = "what to do about it" },
 	{ 0 },
 };
 

@@ -25,18 +25,18 @@ enum {
 };
 
 const struct vl_column vl_list_columns[] = {
-	[LIST_NAME] = { "NAME", VL_CELL_TEXT, true, "name of the guest" },
-	[LIST_ID] = { "ID", VL_CELL_TEXT, true, "a short name that vlens takes for it" },
-	[LIST_STATE] = { "STATE", VL_CELL_TEXT, true, "running, paused, ...; dump" },
-	[LIST_RELEASE] = { "RELEASE", VL_CELL_TEXT, true, "release of its kernel" },
-	[LIST_VCPUS] = { "VCPUS", VL_CELL_UINT, true, "number of virtual CPUs" },
-	[LIST_RAM] = { "RAM", VL_CELL_UINT, true, "memory, in MiB" },
-	[LIST_UPTIME] = { "UPTIME", VL_CELL_SECONDS, true, "since it booted, in seconds" },
-	[LIST_NOTE] = { "NOTE", VL_CELL_TEXT, true, "why something is not known" },
-	[LIST_GUEST] = { "SPEC", VL_CELL_TEXT, false, "the name it was found by" },
-	[LIST_PID] = { "PID", VL_CELL_INT, false, "process id of its hypervisor" },
-	[LIST_NODE] = { "HOSTNAME", VL_CELL_TEXT, false, "its own host name" },
-	[LIST_BUILD] = { "BUILDID", VL_CELL_TEXT, false, "build id of its kernel" },
+	[LIST_NAME] = { "NAME", VL_CELL_TEXT, true, .doc = "name of the guest" },
+	[LIST_ID] = { "ID", VL_CELL_TEXT, true, .doc = "a short name that vlens takes for it" },
+	[LIST_STATE] = { "STATE", VL_CELL_TEXT, true, .doc = "running, paused, ...; dump" },
+	[LIST_RELEASE] = { "RELEASE", VL_CELL_TEXT, true, .doc = "release of its kernel" },
+	[LIST_VCPUS] = { "VCPUS", VL_CELL_UINT, true, .doc = "number of virtual CPUs" },
+	[LIST_RAM] = { "RAM", VL_CELL_UINT, true, .doc = "memory, in MiB" },
+	[LIST_UPTIME] = { "UPTIME", VL_CELL_SECONDS, true, .doc = "since it booted, in seconds" },
+	[LIST_NOTE] = { "NOTE", VL_CELL_TEXT, true, .doc = "why something is not known" },
+	[LIST_GUEST] = { "SPEC", VL_CELL_TEXT, false, .doc = "the name it was found by" },
+	[LIST_PID] = { "PID", VL_CELL_INT, false, .doc = "process id of its hypervisor" },
+	[LIST_NODE] = { "HOSTNAME", VL_CELL_TEXT, false, .doc = "its own host name" },
+	[LIST_BUILD] = { "BUILDID", VL_CELL_TEXT, false, .doc = "build id of its kernel" },
 	{ 0 },
 };
 

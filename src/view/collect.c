@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "../attach/attach.h"
+#include "../base/array.h"
+#include "../base/cleanup.h"
 
 /* A list of a running guest changes while it is walked. */
 #define TRIES 8
@@ -71,22 +73,24 @@ static struct vl_error *walk_error(const struct vl_walked *w, const char *what)
 	}
 }
 
-struct vl_error *vl_collect(struct vl_raw_guest *g, struct vl_walk *w, const char *what,
-			    size_t *nr_ret)
+struct vl_error *vl_collect(struct vl_raw_guest *g, struct vl_walk *w, const struct vl_fields *fs,
+			    const char *what, size_t *nr_ret)
 {
 	struct vl_walked walked = { .status = VL_READ_MORE };
-	size_t fields = w->nr_fields ? w->nr_fields : 1;
 
 	*nr_ret = 0;
 	if (!w->max)
 		w->max = FIRST_ROOM;
+	w->fields = fs->f;
+	w->nr_fields = fs->nr;
 	w->records = NULL;
-	w->status = NULL;
 	for (unsigned try = 0; try < TRIES;) {
+		/* A field that fails does not end the walk. */
+		_cleanup_free_ uint8_t *status = calloc(w->max, fs->nr);
+
 		free(w->records);
-		free(w->status);
 		w->records = calloc(w->max, w->stride);
-		w->status = calloc(w->max, fields);
+		w->status = status;
 		if (!w->records || !w->status)
 			return vl_error_nomem();
 		vl_walk(g->reader, &g->space, w, &walked);
@@ -105,6 +109,23 @@ struct vl_error *vl_collect(struct vl_raw_guest *g, struct vl_walk *w, const cha
 	}
 	*nr_ret = walked.nr < w->max ? walked.nr : w->max;
 	return walked.status == VL_READ_OK ? NULL : walk_error(&walked, what);
+}
+
+struct vl_error *vl_collect_tasks(struct vl_raw_guest *g, struct vl_walk *w,
+				  const struct vl_fields *fs, size_t *nr_ret)
+{
+	const enum vl_field need[] = { VL_F_TASK_TASKS, VL_F_TASK_TGID };
+	struct vl_error *err = vl_need_fields(g, need, ARRAY_SIZE(need), "the task list");
+
+	*nr_ret = 0;
+	if (!err)
+		err = vl_need_symbol(g, "init_task", "the task list", &w->head);
+	if (err)
+		return err;
+	w->kind = VL_WALK_LIST;
+	w->node = vl_offset(fs->layout, VL_F_TASK_TASKS);
+	w->head += w->node;
+	return vl_collect(g, w, fs, "the task list", nr_ret);
 }
 
 struct vl_error *vl_need_symbol(struct vl_raw_guest *g, const char *name, const char *what,
@@ -132,4 +153,36 @@ struct vl_error *vl_need_fields(struct vl_raw_guest *g, const enum vl_field *f, 
 				    *path ? "." : "", path, what);
 	}
 	return NULL;
+}
+
+int64_t vl_column_number(const struct vl_column *c, const void *record)
+{
+	unsigned above = 8 * (sizeof(uint64_t) - c->size);
+	uint64_t v = 0;
+
+	memcpy(&v, (const char *)record + c->at, c->size);
+	if (c->kind != VL_CELL_INT && c->kind != VL_CELL_TENTHS)
+		return (int64_t)v;
+	return (int64_t)(v << above) >> above;
+}
+
+void vl_table_record(struct vl_table *t, const void *record)
+{
+	vl_table_row(t);
+	for (size_t i = 0; i < t->nr_columns; i++) {
+		const struct vl_column *c = &t->columns[i];
+		const char *text = (const char *)record + c->at;
+
+		if (!c->size)
+			continue;
+		if (c->kind == VL_CELL_TEXT) {
+			if (*text || !c->or_none)
+				vl_table_text(t, i, text, strnlen(text, c->size));
+		} else {
+			int64_t v = vl_column_number(c, record);
+
+			if (v || !c->or_none)
+				vl_table_int(t, i, v);
+		}
+	}
 }

@@ -35,12 +35,26 @@ void vl_fields_add_plain(struct vl_fields *fs, enum vl_field_kind kind, size_t o
 
 /*
  * Walk to the end, with room for @w->max elements (0: a default) that grows up to
- * VL_COLLECT_MAX; retry if the list changes meanwhile. @w has the walk, its fields and the
- * stride. `records` (zeroed) and `status` are malloc'ed here and owned by the caller, also on
- * failure: *@nr_ret elements are good. @what names the list, for the message.
+ * VL_COLLECT_MAX; retry if the list changes meanwhile. @w has the walk and the stride of the
+ * records, which get the fields @fs. `records` (zeroed) is malloc'ed here and owned by the
+ * caller, also on failure: *@nr_ret of them are good. @what names the list, for the message.
  */
-struct vl_error *vl_collect(struct vl_raw_guest *g, struct vl_walk *w, const char *what,
-			    size_t *nr_ret);
+struct vl_error *vl_collect(struct vl_raw_guest *g, struct vl_walk *w, const struct vl_fields *fs,
+			    const char *what, size_t *nr_ret);
+/* The same for the list of processes, which starts at init_task: @w has only the stride. */
+struct vl_error *vl_collect_tasks(struct vl_raw_guest *g, struct vl_walk *w,
+				  const struct vl_fields *fs, size_t *nr_ret);
+
+/*
+ * The place of a column's value in a record of @type: a number, or an array of characters with
+ * or without a NUL at its end.
+ */
+#define VL_IN(type, member) .at = offsetof(type, member), .size = sizeof(((type *)0)->member)
+
+/* Add a row to @t, with the cells whose columns have a place in @record. */
+void vl_table_record(struct vl_table *t, const void *record);
+/* The number that @record has for column @c. */
+int64_t vl_column_number(const struct vl_column *c, const void *record);
 
 /* Offset of @f; 0 if the kernel's types lack it. */
 static inline uint32_t vl_offset(const struct vl_layout *l, enum vl_field f)

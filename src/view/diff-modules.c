@@ -91,13 +91,14 @@ static struct vl_error *by_proc_modules(struct vl_looker *k, struct vl_diff_item
 enum { M_MODULE, M_LIST, M_SYSFS, M_MEMORY, M_PROC, M_MARK, M_STRUCT };
 
 static const struct vl_column module_columns[] = {
-	[M_MODULE] = { "MODULE", VL_CELL_TEXT, true, "name of the module" },
-	[M_LIST] = { "LIST", VL_CELL_BOOL, true, "is it in the list of modules" },
-	[M_SYSFS] = { "KOBJECT", VL_CELL_BOOL, true, "is it among the kobjects of modules" },
-	[M_MEMORY] = { "MEMORY", VL_CELL_BOOL, true, "is it found in what is mapped" },
-	[M_PROC] = { "PROC", VL_CELL_BOOL, true, "does the kernel show it in /proc/modules" },
-	[M_MARK] = { "MARK", VL_CELL_TEXT, true, "what it is hidden from" },
-	[M_STRUCT] = { "STRUCT", VL_CELL_HEX, false, "address of its struct module" },
+	[M_MODULE] = { "MODULE", VL_CELL_TEXT, true, .doc = "name of the module" },
+	[M_LIST] = { "LIST", VL_CELL_BOOL, true, .doc = "is it in the list of modules" },
+	[M_SYSFS] = { "KOBJECT", VL_CELL_BOOL, true, .doc = "is it among the kobjects of modules" },
+	[M_MEMORY] = { "MEMORY", VL_CELL_BOOL, true, .doc = "is it found in what is mapped" },
+	[M_PROC] = { "PROC", VL_CELL_BOOL, true,
+		     .doc = "does the kernel show it in /proc/modules" },
+	[M_MARK] = { "MARK", VL_CELL_TEXT, true, .doc = "what it is hidden from" },
+	[M_STRUCT] = { "STRUCT", VL_CELL_HEX, false, .doc = "address of its struct module" },
 	{ 0 },
 };
 

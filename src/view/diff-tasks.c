@@ -21,34 +21,22 @@ struct seen_task {
 
 static struct vl_error *by_task_list(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
 {
-	const struct vl_layout *l = vl_kernel_layout(k->g->attach->kernel);
-	struct vl_fields fs = { .layout = l };
-	struct vl_walk w = {
-		.kind = VL_WALK_LIST,
-		.node = vl_offset(l, VL_F_TASK_TASKS),
-		.stride = sizeof(struct seen_task),
-	};
+	struct vl_fields fs = { .layout = vl_kernel_layout(k->g->attach->kernel) };
+	struct vl_walk w = { .stride = sizeof(struct seen_task) };
 	const struct seen_task *t;
 	struct vl_error *err;
 	size_t nr;
 
-	err = vl_need_symbol(k->g, "init_task", "the task list", &w.head);
-	if (err)
-		return err;
-	w.head += w.node;
 	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, offsetof(struct seen_task, task));
 	vl_fields_add(&fs, VL_F_TASK_TGID, OUT(struct seen_task, pid));
 	vl_fields_add(&fs, VL_F_TASK_COMM, OUT(struct seen_task, comm));
 	vl_fields_add(&fs, VL_F_TASK_EXIT_STATE, OUT(struct seen_task, exit_state));
-	w.fields = fs.f;
-	w.nr_fields = fs.nr;
-	err = vl_collect(k->g, &w, "the task list", &nr);
+	err = vl_collect_tasks(k->g, &w, &fs, &nr);
 	t = w.records;
 	for (size_t i = 0; i < nr; i++)
 		vl_diff_see(items, (uint64_t)(uint32_t)t[i].pid, t[i].comm, strnlen(t[i].comm, 16),
 			    t[i].task, bit, t[i].exit_state & EXIT_DEAD);
 	free(w.records);
-	free(w.status);
 	return err;
 }
 
@@ -72,29 +60,30 @@ static struct vl_error *by_pids(struct vl_looker *k, struct vl_diff_items *items
 	const struct vl_layout *l = vl_kernel_layout(k->g->attach->kernel);
 	int32_t link = (int32_t)vl_offset(l, VL_F_PID_TASKS) + PIDTYPE_TGID * HLIST_HEAD;
 	int32_t node = (int32_t)vl_offset(l, VL_F_TASK_PID_LINKS) + PIDTYPE_TGID * HLIST_NODE;
-	const struct vl_walk_field fields[] = {
-		{ .kind = VL_FIELD_BYTES,
-		  .size = 4,
-		  .out = offsetof(struct seen_pid, nr),
-		  .offset = { (int32_t)(vl_offset(l, VL_F_PID_NUMBERS) +
-					vl_offset(l, VL_F_UPID_NR)) } },
-		{ .kind = VL_FIELD_BYTES,
-		  .size = 8,
-		  .out = offsetof(struct seen_pid, link),
-		  .offset = { link } },
-		{ .kind = VL_FIELD_BYTES,
-		  .derefs = 1,
-		  .size = 16,
-		  .out = offsetof(struct seen_pid, comm),
-		  .offset = { link, (int32_t)vl_offset(l, VL_F_TASK_COMM) - node } },
-	};
+	struct vl_fields fs = { .layout = l,
+				.nr = 3,
+				.f = {
+					{ .kind = VL_FIELD_BYTES,
+					  .size = 4,
+					  .out = offsetof(struct seen_pid, nr),
+					  .offset = { (int32_t)(vl_offset(l, VL_F_PID_NUMBERS) +
+								vl_offset(l, VL_F_UPID_NR)) } },
+					{ .kind = VL_FIELD_BYTES,
+					  .size = 8,
+					  .out = offsetof(struct seen_pid, link),
+					  .offset = { link } },
+					{ .kind = VL_FIELD_BYTES,
+					  .derefs = 1,
+					  .size = 16,
+					  .out = offsetof(struct seen_pid, comm),
+					  .offset = { link, (int32_t)vl_offset(l, VL_F_TASK_COMM) -
+								    node } },
+				} };
 	struct vl_walk w = {
 		.kind = VL_WALK_XARRAY,
 		.xa_shift = vl_offset(l, VL_F_XA_SHIFT),
 		.xa_slots = vl_offset(l, VL_F_XA_SLOTS),
 		.xa_nr_slots = (vl_offset(l, VL_F_XA_MARKS) - vl_offset(l, VL_F_XA_SLOTS)) / 8,
-		.fields = fields,
-		.nr_fields = ARRAY_SIZE(fields),
 		.stride = sizeof(struct seen_pid),
 	};
 	const struct seen_pid *p;
@@ -107,14 +96,13 @@ static struct vl_error *by_pids(struct vl_looker *k, struct vl_diff_items *items
 	if (err)
 		return err;
 	w.head += vl_offset(l, VL_F_PIDNS_HEAD);
-	err = vl_collect(k->g, &w, "the tree of ids", &nr);
+	err = vl_collect(k->g, &w, &fs, "the tree of ids", &nr);
 	p = w.records;
 	for (size_t i = 0; i < nr; i++)
 		if (p[i].link)
 			vl_diff_see(items, p[i].nr, p[i].comm, strnlen(p[i].comm, 16),
 				    p[i].link - (uint64_t)node, bit, false);
 	free(w.records);
-	free(w.status);
 	return err;
 }
 
@@ -148,13 +136,13 @@ static struct vl_error *by_proc(struct vl_looker *k, struct vl_diff_items *items
 enum { P_PID, P_LIST, P_TREE, P_PROC, P_MARK, P_COMM, P_TASK };
 
 static const struct vl_column process_columns[] = {
-	[P_PID] = { "PID", VL_CELL_UINT, true, "process id" },
-	[P_LIST] = { "LIST", VL_CELL_BOOL, true, "is it in the list of tasks" },
-	[P_TREE] = { "TREE", VL_CELL_BOOL, true, "is it in the tree of process ids" },
-	[P_PROC] = { "PROC", VL_CELL_BOOL, true, "does the kernel show it in /proc" },
-	[P_MARK] = { "MARK", VL_CELL_TEXT, true, "what it is hidden from" },
-	[P_COMM] = { "COMM", VL_CELL_TEXT, true, "name of its program, 15 bytes at most" },
-	[P_TASK] = { "TASK", VL_CELL_HEX, false, "address of its task_struct" },
+	[P_PID] = { "PID", VL_CELL_UINT, true, .doc = "process id" },
+	[P_LIST] = { "LIST", VL_CELL_BOOL, true, .doc = "is it in the list of tasks" },
+	[P_TREE] = { "TREE", VL_CELL_BOOL, true, .doc = "is it in the tree of process ids" },
+	[P_PROC] = { "PROC", VL_CELL_BOOL, true, .doc = "does the kernel show it in /proc" },
+	[P_MARK] = { "MARK", VL_CELL_TEXT, true, .doc = "what it is hidden from" },
+	[P_COMM] = { "COMM", VL_CELL_TEXT, true, .doc = "name of its program, 15 bytes at most" },
+	[P_TASK] = { "TASK", VL_CELL_HEX, false, .doc = "address of its task_struct" },
 	{ 0 },
 };
 

@@ -135,19 +135,11 @@ static struct vl_error *collect_tasks(struct vl_raw_guest *g, struct vl_opened *
 	const enum vl_field need[] = { VL_F_TASK_TASKS, VL_F_TASK_TGID,	 VL_F_TASK_FILES,
 				       VL_F_FILES_FDT,	VL_F_FDT_MAX,	 VL_F_FDT_FD,
 				       VL_F_FILE_INODE, VL_F_FILE_DENTRY };
-	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
-	struct vl_fields fs = { .layout = l };
-	struct vl_walk w = {
-		.kind = VL_WALK_LIST,
-		.node = vl_offset(l, VL_F_TASK_TASKS),
-		.stride = sizeof(struct vl_file_task),
-	};
+	struct vl_fields fs = { .layout = vl_kernel_layout(g->attach->kernel) };
+	struct vl_walk w = { .stride = sizeof(struct vl_file_task) };
 	struct vl_error *err =
 		vl_need_fields(g, need, ARRAY_SIZE(need), "what processes have open");
-	uint64_t init;
 
-	if (!err)
-		err = vl_need_symbol(g, "init_task", "the task list", &init);
 	if (err)
 		return err;
 	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, offsetof(struct vl_file_task, task));
@@ -157,12 +149,8 @@ static struct vl_error *collect_tasks(struct vl_raw_guest *g, struct vl_opened *
 	vl_fields_add(&fs, VL_F_TASK_FS, OUT(fs));
 	vl_fields_add(&fs, VL_F_TASK_MM, OUT(mm));
 	vl_fields_add_through(&fs, VL_F_TASK_REAL_CRED, VL_F_CRED_EUID, OUT(uid));
-	w.head = init + w.node;
-	w.fields = fs.f;
-	w.nr_fields = fs.nr;
-	err = vl_collect(g, &w, "the task list", &f->nr_tasks);
+	err = vl_collect_tasks(g, &w, &fs, &f->nr_tasks);
 	f->tasks = w.records;
-	free(w.status);
 	return err;
 }
 

@@ -7,12 +7,13 @@
 #include "collect.h"
 
 static const struct vl_column columns[] = {
-	[VL_INSIDE_RELEASE] = { "RELEASE", VL_CELL_TEXT, true, "release of its kernel" },
-	[VL_INSIDE_NODE] = { "HOSTNAME", VL_CELL_TEXT, true, "its own host name" },
-	[VL_INSIDE_UPTIME] = { "UPTIME", VL_CELL_SECONDS, true, "since it booted, in seconds" },
-	[VL_INSIDE_BUILD] = { "BUILDID", VL_CELL_TEXT, true, "build id of its kernel" },
-	[VL_INSIDE_CAPTURES] = { "CAPTURES", VL_CELL_BOOL, true, "is it a capture kernel" },
-	[VL_INSIDE_CRASHED] = { "CRASHED", VL_CELL_BOOL, true, "has it panicked" },
+	[VL_INSIDE_RELEASE] = { "RELEASE", VL_CELL_TEXT, true, .doc = "release of its kernel" },
+	[VL_INSIDE_NODE] = { "HOSTNAME", VL_CELL_TEXT, true, .doc = "its own host name" },
+	[VL_INSIDE_UPTIME] = { "UPTIME", VL_CELL_SECONDS, true,
+			       .doc = "since it booted, in seconds" },
+	[VL_INSIDE_BUILD] = { "BUILDID", VL_CELL_TEXT, true, .doc = "build id of its kernel" },
+	[VL_INSIDE_CAPTURES] = { "CAPTURES", VL_CELL_BOOL, true, .doc = "is it a capture kernel" },
+	[VL_INSIDE_CRASHED] = { "CRASHED", VL_CELL_BOOL, true, .doc = "has it panicked" },
 	{ 0 },
 };
 

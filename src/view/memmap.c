@@ -23,16 +23,17 @@ enum {
 };
 
 static const struct vl_column columns[] = {
-	[MAP_SPACE] = { "SPACE", VL_CELL_TEXT, true, "kind of address: phys, virt" },
-	[MAP_START] = { "START", VL_CELL_HEX, true, "first address" },
-	[MAP_LAST] = { "LAST", VL_CELL_HEX, true, "last address" },
-	[MAP_SIZE] = { "SIZE", VL_CELL_UINT, true, "in KiB" },
-	[MAP_WHAT] = { "WHAT", VL_CELL_TEXT, true, "what is there" },
-	[MAP_MAPPED] = { "MAPPED", VL_CELL_UINT, false, "KiB of it that pages are mapped for" },
+	[MAP_SPACE] = { "SPACE", VL_CELL_TEXT, true, .doc = "kind of address: phys, virt" },
+	[MAP_START] = { "START", VL_CELL_HEX, true, .doc = "first address" },
+	[MAP_LAST] = { "LAST", VL_CELL_HEX, true, .doc = "last address" },
+	[MAP_SIZE] = { "SIZE", VL_CELL_UINT, true, .doc = "in KiB" },
+	[MAP_WHAT] = { "WHAT", VL_CELL_TEXT, true, .doc = "what is there" },
+	[MAP_MAPPED] = { "MAPPED", VL_CELL_UINT, false,
+			 .doc = "KiB of it that pages are mapped for" },
 	[MAP_PHYS] = { "PHYS", VL_CELL_HEX, true,
-		       "guest-physical address of the first mapped page" },
-	[MAP_PAGE] = { "PAGE", VL_CELL_UINT, false, "size of pages behind RAM, in KiB" },
-	[MAP_WHERE] = { "BACKING", VL_CELL_TEXT, true, "what is behind RAM on the host" },
+		       .doc = "guest-physical address of the first mapped page" },
+	[MAP_PAGE] = { "PAGE", VL_CELL_UINT, false, .doc = "size of pages behind RAM, in KiB" },
+	[MAP_WHERE] = { "BACKING", VL_CELL_TEXT, true, .doc = "what is behind RAM on the host" },
 	{ 0 },
 };
 

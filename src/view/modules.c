@@ -99,9 +99,7 @@ struct vl_error *vl_modules_listed(struct vl_raw_guest *g, struct vl_kmod **ret,
 	vl_fields_add(&fs, VL_F_MOD_CORE_SIZE, offsetof(struct raw, core_size), 4);
 	if (mem)
 		vl_fields_add(&fs, VL_F_MOD_MEM, offsetof(struct raw, mem), mem);
-	w.fields = fs.f;
-	w.nr_fields = fs.nr;
-	err = vl_collect(g, &w, "the list of modules", &nr);
+	err = vl_collect(g, &w, &fs, "the list of modules", &nr);
 	raw = w.records;
 	*ret = calloc(nr + 1, sizeof(**ret));
 	for (size_t i = 0; *ret && i < nr; i++) {
@@ -115,7 +113,6 @@ struct vl_error *vl_modules_listed(struct vl_raw_guest *g, struct vl_kmod **ret,
 	}
 	*nr_ret = *ret ? nr : 0;
 	free(w.records);
-	free(w.status);
 	return err || *ret ? err : vl_error_nomem();
 }
 
@@ -155,10 +152,7 @@ struct vl_error *vl_modules_of_kobjects(struct vl_raw_guest *g, uint64_t **ret, 
 		return err;
 	w.head += vl_offset(l, VL_F_KSET_LIST);
 	vl_fields_add(&fs, VL_F_MKOBJ_MOD, 0, 8);
-	w.fields = fs.f;
-	w.nr_fields = fs.nr;
-	err = vl_collect(g, &w, "the modules' kobjects", nr_ret);
-	free(w.status);
+	err = vl_collect(g, &w, &fs, "the modules' kobjects", nr_ret);
 	*ret = w.records;
 	return err;
 }
@@ -228,13 +222,13 @@ struct vl_error *vl_modules_in_memory(struct vl_raw_guest *g, uint64_t **ret, si
 enum { MOD_MODULE, MOD_SIZE, MOD_USED, MOD_BY, MOD_STATE, MOD_TEXT, MOD_STRUCT };
 
 static const struct vl_column columns[] = {
-	[MOD_MODULE] = { "MODULE", VL_CELL_TEXT, true, "name of the module" },
-	[MOD_SIZE] = { "SIZE", VL_CELL_UINT, true, "of its memory, in bytes" },
-	[MOD_USED] = { "USED", VL_CELL_INT, true, "how many use it" },
-	[MOD_BY] = { "BY", VL_CELL_TEXT, true, "which modules do, with commas between" },
-	[MOD_STATE] = { "STATE", VL_CELL_TEXT, true, "live, coming, going, unformed" },
-	[MOD_TEXT] = { "ADDRESS", VL_CELL_HEX, true, "address of its text" },
-	[MOD_STRUCT] = { "STRUCT", VL_CELL_HEX, false, "address of its struct module" },
+	[MOD_MODULE] = { "MODULE", VL_CELL_TEXT, true, .doc = "name of the module" },
+	[MOD_SIZE] = { "SIZE", VL_CELL_UINT, true, .doc = "of its memory, in bytes" },
+	[MOD_USED] = { "USED", VL_CELL_INT, true, .doc = "how many use it" },
+	[MOD_BY] = { "BY", VL_CELL_TEXT, true, .doc = "which modules do, with commas between" },
+	[MOD_STATE] = { "STATE", VL_CELL_TEXT, true, .doc = "live, coming, going, unformed" },
+	[MOD_TEXT] = { "ADDRESS", VL_CELL_HEX, true, .doc = "address of its text" },
+	[MOD_STRUCT] = { "STRUCT", VL_CELL_HEX, false, .doc = "address of its struct module" },
 	{ 0 },
 };
 
@@ -255,9 +249,7 @@ static void show_users(struct vl_raw_guest *g, struct vl_table *t, const struct 
 	if (!vl_has(l, VL_F_MOD_USERS) ||
 	    vl_fields_add_through(&fs, VL_F_USE_USER, VL_F_MOD_NAME, 0, VL_MODULE_NAME) < 0)
 		return;
-	w.fields = fs.f;
-	w.nr_fields = fs.nr;
-	vl_error_destroy(vl_collect(g, &w, "the users of a module", &nr));
+	vl_error_destroy(vl_collect(g, &w, &fs, "the users of a module", &nr));
 	for (size_t i = 0; i < nr; i++) {
 		const char *name = (const char *)w.records + i * VL_MODULE_NAME;
 		size_t n = strnlen(name, VL_MODULE_NAME);
@@ -272,7 +264,6 @@ static void show_users(struct vl_raw_guest *g, struct vl_table *t, const struct 
 	if (len)
 		vl_table_text(t, MOD_BY, text, len);
 	free(w.records);
-	free(w.status);
 }
 
 static struct vl_error *run_modules(struct vl_raw_guest *g, struct vl_table *t)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Processes with the usual columns of ps(1), by vtop's sampler, which reads them all. */
-#include <string.h>
-
+#include "collect.h"
 #include "top.h"
 
 enum {
@@ -24,50 +23,39 @@ enum {
 	PS_TASK,
 };
 
+#define IN(member) VL_IN(struct vl_top_task, member)
+
 static const struct vl_column ps_columns[] = {
-	[PS_PID] = { "PID", VL_CELL_INT, true, "process id" },
-	[PS_PPID] = { "PPID", VL_CELL_INT, true, "process id of its parent" },
-	[PS_UID] = { "UID", VL_CELL_UINT, true, "user id (real)" },
-	[PS_S] = { "S", VL_CELL_TEXT, true, "state, a letter as in ps(1)" },
-	[PS_START] = { "START", VL_CELL_SECONDS, true, "when it started, in seconds of uptime" },
-	[PS_TIME] = { "TIME", VL_CELL_SECONDS, true, "CPU time it had, in seconds" },
-	[PS_THREADS] = { "THREADS", VL_CELL_INT, true, "number of threads" },
-	[PS_VSZ] = { "VSZ", VL_CELL_UINT, true, "virtual memory, in bytes" },
-	[PS_RSS] = { "RSS", VL_CELL_UINT, true, "memory that is in RAM, in bytes" },
-	[PS_COMM] = { "COMM", VL_CELL_TEXT, true, "name of its program, 15 bytes at most" },
-	[PS_ARGS] = { "ARGS", VL_CELL_TEXT, true, "command line, 1024 bytes at most" },
-	[PS_EUID] = { "EUID", VL_CELL_UINT, false, "user id (effective)" },
-	[PS_NICE] = { "NICE", VL_CELL_INT, false, "nice value" },
-	[PS_PRI] = { "PRI", VL_CELL_INT, false, "priority, as in top(1)" },
-	[PS_KTHREAD] = { "KTHREAD", VL_CELL_BOOL, false, "is it a thread of the kernel" },
-	[PS_MM] = { "MM", VL_CELL_HEX, false, "address of its mm_struct" },
-	[PS_TASK] = { "TASK", VL_CELL_HEX, false, "address of its task_struct" },
+	[PS_PID] = { "PID", VL_CELL_INT, true, "process id", IN(pid) },
+	[PS_PPID] = { "PPID", VL_CELL_INT, true, "process id of its parent", IN(ppid) },
+	[PS_UID] = { "UID", VL_CELL_UINT, true, "user id (real)", IN(uid) },
+	[PS_S] = { "S", VL_CELL_TEXT, true, "state, a letter as in ps(1)", IN(state) },
+	[PS_START] = { "START", VL_CELL_SECONDS, true, "when it started, in seconds of uptime",
+		       IN(start) },
+	[PS_TIME] = { "TIME", VL_CELL_SECONDS, true, "CPU time it had, in seconds", IN(cpu_ns) },
+	[PS_THREADS] = { "THREADS", VL_CELL_INT, true, "number of threads", IN(threads),
+			 .or_none = true },
+	[PS_VSZ] = { "VSZ", VL_CELL_UINT, true, "virtual memory, in bytes", IN(virt) },
+	[PS_RSS] = { "RSS", VL_CELL_UINT, true, "memory that is in RAM, in bytes", IN(res) },
+	[PS_COMM] = { "COMM", VL_CELL_TEXT, true, "name of its program, 15 bytes at most",
+		      IN(comm) },
+	[PS_ARGS] = { "ARGS", VL_CELL_TEXT, true, .doc = "command line, 1024 bytes at most" },
+	[PS_EUID] = { "EUID", VL_CELL_UINT, false, "user id (effective)", IN(euid) },
+	[PS_NICE] = { "NICE", VL_CELL_INT, false, "nice value", IN(nice) },
+	[PS_PRI] = { "PRI", VL_CELL_INT, false, "priority, as in top(1)", IN(priority) },
+	[PS_KTHREAD] = { "KTHREAD", VL_CELL_BOOL, false, "is it a thread of the kernel",
+			 IN(kernel) },
+	[PS_MM] = { "MM", VL_CELL_HEX, false, "address of its mm_struct", IN(mm) },
+	[PS_TASK] = { "TASK", VL_CELL_HEX, false, "address of its task_struct", IN(task) },
 	{ 0 },
 };
 
-static void ps_row(struct vl_table *t, const struct vl_top_sample *sample,
-		   const struct vl_top_task *p)
+static void show_task(struct vl_table *t, const struct vl_top_sample *sample,
+		      const struct vl_top_task *p)
 {
-	vl_table_row(t);
-	vl_table_int(t, PS_PID, p->pid);
-	vl_table_int(t, PS_PPID, p->ppid);
-	vl_table_uint(t, PS_UID, p->uid);
-	vl_table_text(t, PS_S, &p->state, 1);
-	vl_table_uint(t, PS_START, p->start);
-	vl_table_uint(t, PS_TIME, p->cpu_ns);
-	if (p->threads)
-		vl_table_int(t, PS_THREADS, p->threads);
-	vl_table_uint(t, PS_VSZ, p->virt);
-	vl_table_uint(t, PS_RSS, p->res);
-	vl_table_text(t, PS_COMM, p->comm, strnlen(p->comm, sizeof(p->comm)));
+	vl_table_record(t, p);
 	if (p->text_len)
 		vl_table_text(t, PS_ARGS, sample->text + p->text, p->text_len);
-	vl_table_uint(t, PS_EUID, p->euid);
-	vl_table_int(t, PS_NICE, p->nice);
-	vl_table_int(t, PS_PRI, p->priority);
-	vl_table_uint(t, PS_KTHREAD, p->kernel);
-	vl_table_uint(t, PS_MM, p->mm);
-	vl_table_uint(t, PS_TASK, p->task);
 }
 
 static struct vl_error *run_ps(struct vl_raw_guest *g, struct vl_table *t)
@@ -80,7 +68,7 @@ static struct vl_error *run_ps(struct vl_raw_guest *g, struct vl_table *t)
 		return err;
 	err = vl_top_sample(top, NULL, &sample);
 	for (size_t i = 0; i < sample.nr_tasks; i++)
-		ps_row(t, &sample, &sample.tasks[i]);
+		show_task(t, &sample, &sample.tasks[i]);
 	vl_top_sample_deinit(&sample);
 	vl_top_close(top);
 	return err ? err : vl_table_end(t);

@@ -69,14 +69,11 @@ static void add_table(struct sockets *all, enum vl_walk_kind kind, uint64_t head
 		return;
 	w.nr_heads = (uint32_t)nr;
 	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, 0);
-	w.fields = fs.f;
-	w.nr_fields = fs.nr;
-	vl_error_destroy(vl_collect(all->g, &w, "a table of sockets", &n));
+	vl_error_destroy(vl_collect(all->g, &w, &fs, "a table of sockets", &n));
 	sks = w.records;
 	for (size_t i = 0; i < n; i++)
 		add(all, sks[i], -1, -1, NULL);
 	free(w.records);
-	free(w.status);
 }
 
 static void add_tcp(struct sockets *all)
@@ -140,14 +137,11 @@ static void add_unix(struct sockets *all)
 	if (!w.head || !vl_has(all->l, VL_F_NET_LIST))
 		return;
 	vl_fields_add(&fs, VL_F_NET_UNIX, 0, 8);
-	w.fields = fs.f;
-	w.nr_fields = fs.nr;
-	vl_error_destroy(vl_collect(all->g, &w, "the network namespaces", &n));
+	vl_error_destroy(vl_collect(all->g, &w, &fs, "the network namespaces", &n));
 	tables = w.records;
 	for (size_t i = 0; i < n && i < MAX_NETS; i++)
 		add_table(all, VL_WALK_CHAIN, tables[i], UNIX_BUCKETS, stride, node);
 	free(w.records);
-	free(w.status);
 }
 
 /* ---- processes' ---- */
@@ -184,6 +178,13 @@ static int compare(const void *a, const void *b)
 
 /* ---- the view ---- */
 
+/* A socket, its first holder, and the number of its holders. */
+struct owned {
+	struct vl_socket k;
+	const struct found *owner;
+	size_t holders;
+};
+
 enum {
 	NET_PROTO,
 	NET_RECV_Q,
@@ -204,25 +205,36 @@ enum {
 	NET_SOCK,
 };
 
+#define IN(member) VL_IN(struct owned, member)
+
 static const struct vl_column columns[] = {
-	[NET_PROTO] = { "PROTO", VL_CELL_TEXT, true, "tcp, tcp6, udp, unix, netlink ..." },
+	[NET_PROTO] = { "PROTO", VL_CELL_TEXT, true, .doc = "tcp, tcp6, udp, unix, netlink ..." },
 	[NET_RECV_Q] = { "RECV_Q", VL_CELL_INT, true,
-			 "bytes not read yet; of a listener, connections not accepted yet" },
-	[NET_SEND_Q] = { "SEND_Q", VL_CELL_INT, true, "bytes not sent or acknowledged yet" },
-	[NET_LOCAL] = { "LOCAL", VL_CELL_TEXT, true, "its address: of IP, or a path" },
-	[NET_LOCAL_PORT] = { "LPORT", VL_CELL_UINT, true, "its port" },
-	[NET_PEER] = { "PEER", VL_CELL_TEXT, true, "the other side's address" },
-	[NET_PEER_PORT] = { "PPORT", VL_CELL_UINT, true, "the other side's port" },
-	[NET_STATE] = { "STATE", VL_CELL_TEXT, true, "LISTEN, ESTABLISHED ..., as in netstat(8)" },
-	[NET_PID] = { "PID", VL_CELL_INT, true, "process that has it open, the first of them" },
-	[NET_COMM] = { "COMM", VL_CELL_TEXT, true, "name of that process" },
-	[NET_TYPE] = { "TYPE", VL_CELL_TEXT, false, "stream, dgram, raw, seqpacket" },
-	[NET_UID] = { "UID", VL_CELL_UINT, false, "user id of who made it" },
-	[NET_INODE] = { "INODE", VL_CELL_UINT, false, "number of its inode" },
-	[NET_FD] = { "FD", VL_CELL_INT, false, "descriptor in that process" },
-	[NET_HOLDERS] = { "HOLDERS", VL_CELL_UINT, false, "descriptors of any process for it" },
-	[NET_NETNS] = { "NETNS", VL_CELL_UINT, false, "number of its network namespace" },
-	[NET_SOCK] = { "SOCK", VL_CELL_HEX, false, "address of its struct sock" },
+			 "bytes not read yet; of a listener, connections not accepted yet",
+			 IN(k.receive) },
+	[NET_SEND_Q] = { "SEND_Q", VL_CELL_INT, true, "bytes not sent or acknowledged yet",
+			 IN(k.send) },
+	[NET_LOCAL] = { "LOCAL", VL_CELL_TEXT, true, "its address: of IP, or a path", IN(k.local),
+			.or_none = true },
+	[NET_LOCAL_PORT] = { "LPORT", VL_CELL_UINT, true, .doc = "its port" },
+	[NET_PEER] = { "PEER", VL_CELL_TEXT, true, "the other side's address", IN(k.remote),
+		       .or_none = true },
+	[NET_PEER_PORT] = { "PPORT", VL_CELL_UINT, true, .doc = "the other side's port" },
+	[NET_STATE] = { "STATE", VL_CELL_TEXT, true,
+			.doc = "LISTEN, ESTABLISHED ..., as in netstat(8)" },
+	[NET_PID] = { "PID", VL_CELL_INT, true,
+		      .doc = "process that has it open, the first of them" },
+	[NET_COMM] = { "COMM", VL_CELL_TEXT, true, .doc = "name of that process" },
+	[NET_TYPE] = { "TYPE", VL_CELL_TEXT, false, .doc = "stream, dgram, raw, seqpacket" },
+	[NET_UID] = { "UID", VL_CELL_UINT, false, "user id of who made it", IN(k.uid) },
+	[NET_INODE] = { "INODE", VL_CELL_UINT, false, "number of its inode", IN(k.inode),
+			.or_none = true },
+	[NET_FD] = { "FD", VL_CELL_INT, false, .doc = "descriptor in that process" },
+	[NET_HOLDERS] = { "HOLDERS", VL_CELL_UINT, false, "descriptors of any process for it",
+			  IN(holders) },
+	[NET_NETNS] = { "NETNS", VL_CELL_UINT, false, "number of its network namespace",
+			IN(k.netns), .or_none = true },
+	[NET_SOCK] = { "SOCK", VL_CELL_HEX, false, "address of its struct sock", IN(k.at) },
 	{ 0 },
 };
 
@@ -242,20 +254,15 @@ static const char *type_word(uint16_t type)
 	}
 }
 
-static void row(struct vl_table *t, const struct vl_socket *k, const struct found *owner,
-		size_t holders)
+static void row(struct vl_table *t, const struct owned *o)
 {
+	const struct vl_socket *k = &o->k;
+	const struct found *owner = o->owner;
 	bool ip = k->family == AF_INET || k->family == AF_INET6;
 	char buf[24];
 
-	vl_table_row(t);
+	vl_table_record(t, o);
 	vl_table_str(t, NET_PROTO, vl_socket_protocol(k, buf));
-	vl_table_int(t, NET_RECV_Q, k->receive);
-	vl_table_int(t, NET_SEND_Q, k->send);
-	if (k->local[0])
-		vl_table_str(t, NET_LOCAL, k->local);
-	if (k->remote[0])
-		vl_table_str(t, NET_PEER, k->remote);
 	if (ip) {
 		vl_table_uint(t, NET_LOCAL_PORT, k->port);
 		vl_table_uint(t, NET_PEER_PORT, k->peer_port);
@@ -269,21 +276,7 @@ static void row(struct vl_table *t, const struct vl_socket *k, const struct foun
 		vl_table_int(t, NET_FD, owner->fd);
 	}
 	vl_table_str(t, NET_TYPE, type_word(k->type));
-	vl_table_uint(t, NET_UID, k->uid);
-	if (k->inode)
-		vl_table_uint(t, NET_INODE, k->inode);
-	vl_table_uint(t, NET_HOLDERS, holders);
-	if (k->netns)
-		vl_table_uint(t, NET_NETNS, k->netns);
-	vl_table_uint(t, NET_SOCK, k->at);
 }
-
-/* A socket, its first holder, and the number of its holders. */
-struct owned {
-	struct vl_socket k;
-	const struct found *owner;
-	size_t holders;
-};
 
 /* In the order of netstat(8): IP first, listeners of one protocol by their port. */
 static int compare_owned(const void *a, const void *b)
@@ -328,7 +321,7 @@ static void show(struct sockets *all, struct vl_table *t)
 	}
 	qsort(owned, nr, sizeof(*owned), compare_owned);
 	for (size_t i = 0; i < nr; i++)
-		row(t, &owned[i].k, owned[i].owner, owned[i].holders);
+		row(t, &owned[i]);
 	free(owned);
 }
 

@@ -22,13 +22,14 @@
 enum { SC_NR, SC_NAME, SC_ADDRESS, SC_SYMBOL, SC_MARK, SC_VIA, SC_TABLE };
 
 static const struct vl_column columns[] = {
-	[SC_NR] = { "NR", VL_CELL_UINT, true, "number of the system call" },
-	[SC_NAME] = { "NAME", VL_CELL_TEXT, true, "its name on x86-64" },
-	[SC_ADDRESS] = { "ADDRESS", VL_CELL_HEX, true, "address of what the kernel calls for it" },
-	[SC_SYMBOL] = { "SYMBOL", VL_CELL_TEXT, true, "the function there" },
-	[SC_MARK] = { "MARK", VL_CELL_TEXT, true, "what is not as expected" },
-	[SC_VIA] = { "VIA", VL_CELL_TEXT, false, "how it is called: table, switch" },
-	[SC_TABLE] = { "TABLE", VL_CELL_HEX, false, "the entry in sys_call_table" },
+	[SC_NR] = { "NR", VL_CELL_UINT, true, .doc = "number of the system call" },
+	[SC_NAME] = { "NAME", VL_CELL_TEXT, true, .doc = "its name on x86-64" },
+	[SC_ADDRESS] = { "ADDRESS", VL_CELL_HEX, true,
+			 .doc = "address of what the kernel calls for it" },
+	[SC_SYMBOL] = { "SYMBOL", VL_CELL_TEXT, true, .doc = "the function there" },
+	[SC_MARK] = { "MARK", VL_CELL_TEXT, true, .doc = "what is not as expected" },
+	[SC_VIA] = { "VIA", VL_CELL_TEXT, false, .doc = "how it is called: table, switch" },
+	[SC_TABLE] = { "TABLE", VL_CELL_HEX, false, .doc = "the entry in sys_call_table" },
 	{ 0 },
 };
 

@@ -12,13 +12,13 @@
 enum { UTS_SYSNAME, UTS_NODENAME, UTS_RELEASE, UTS_VERSION, UTS_MACHINE, UTS_DOMAINNAME };
 
 static const struct vl_column uts_columns[] = {
-	[UTS_SYSNAME] = { "SYSNAME", VL_CELL_TEXT, true, "name of the kernel" },
-	[UTS_NODENAME] = { "NODENAME", VL_CELL_TEXT, true, "name of the host" },
-	[UTS_RELEASE] = { "RELEASE", VL_CELL_TEXT, true, "release of the kernel" },
+	[UTS_SYSNAME] = { "SYSNAME", VL_CELL_TEXT, true, .doc = "name of the kernel" },
+	[UTS_NODENAME] = { "NODENAME", VL_CELL_TEXT, true, .doc = "name of the host" },
+	[UTS_RELEASE] = { "RELEASE", VL_CELL_TEXT, true, .doc = "release of the kernel" },
 	[UTS_VERSION] = { "VERSION", VL_CELL_TEXT, true,
-			  "its version: when it was built, and how" },
-	[UTS_MACHINE] = { "MACHINE", VL_CELL_TEXT, true, "kind of machine" },
-	[UTS_DOMAINNAME] = { "DOMAINNAME", VL_CELL_TEXT, false, "name of its NIS domain" },
+			  .doc = "its version: when it was built, and how" },
+	[UTS_MACHINE] = { "MACHINE", VL_CELL_TEXT, true, .doc = "kind of machine" },
+	[UTS_DOMAINNAME] = { "DOMAINNAME", VL_CELL_TEXT, false, .doc = "name of its NIS domain" },
 	{ 0 },
 };
 
@@ -58,29 +58,24 @@ const struct vl_scan vl_scan_uname = { "uname", "kernels", uts_columns, true, ru
 
 /* ---- free ---- */
 
-enum {
-	MEM_TOTAL,
-	MEM_USED,
-	MEM_FREE,
-	MEM_SHARED,
-	MEM_CACHE,
-	MEM_AVAILABLE,
-	MEM_SWAP_TOTAL,
-	MEM_SWAP_USED,
-	MEM_SWAP_FREE,
+/* Bytes. */
+struct memory {
+	uint64_t total, used, free, shared, cache, available, swap_total, swap_used, swap_free;
 };
 
+#define IN(member) VL_IN(struct memory, member)
+
 static const struct vl_column mem_columns[] = {
-	[MEM_TOTAL] = { "TOTAL", VL_CELL_UINT, true, "memory that the kernel manages, in bytes" },
-	[MEM_USED] = { "USED", VL_CELL_UINT, true, "of that, what is not available" },
-	[MEM_FREE] = { "FREE", VL_CELL_UINT, true, "of that, what is not used for anything" },
-	[MEM_SHARED] = { "SHARED", VL_CELL_UINT, true, "of that, in tmpfs and shared" },
-	[MEM_CACHE] = { "CACHE", VL_CELL_UINT, true, "buffers and cache, buff/cache of free(1)" },
-	[MEM_AVAILABLE] = { "AVAILABLE", VL_CELL_UINT, true,
-			    "what programs could have without swapping, estimated" },
-	[MEM_SWAP_TOTAL] = { "SWAP_TOTAL", VL_CELL_UINT, true, "swap space, in bytes" },
-	[MEM_SWAP_USED] = { "SWAP_USED", VL_CELL_UINT, true, "of that, used" },
-	[MEM_SWAP_FREE] = { "SWAP_FREE", VL_CELL_UINT, true, "of that, free" },
+	{ "TOTAL", VL_CELL_UINT, true, "memory that the kernel manages, in bytes", IN(total) },
+	{ "USED", VL_CELL_UINT, true, "of that, what is not available", IN(used) },
+	{ "FREE", VL_CELL_UINT, true, "of that, what is not used for anything", IN(free) },
+	{ "SHARED", VL_CELL_UINT, true, "of that, in tmpfs and shared", IN(shared) },
+	{ "CACHE", VL_CELL_UINT, true, "buffers and cache, buff/cache of free(1)", IN(cache) },
+	{ "AVAILABLE", VL_CELL_UINT, true, "what programs could have without swapping, estimated",
+	  IN(available) },
+	{ "SWAP_TOTAL", VL_CELL_UINT, true, "swap space, in bytes", IN(swap_total) },
+	{ "SWAP_USED", VL_CELL_UINT, true, "of that, used", IN(swap_used) },
+	{ "SWAP_FREE", VL_CELL_UINT, true, "of that, free", IN(swap_free) },
 	{ 0 },
 };
 
@@ -95,16 +90,17 @@ static struct vl_error *run_memory(struct vl_raw_guest *g, struct vl_table *t)
 		uint64_t available =
 			sum.mem.available < sum.mem.total ? sum.mem.available : sum.mem.free;
 
-		vl_table_row(t);
-		vl_table_uint(t, MEM_TOTAL, sum.mem.total);
-		vl_table_uint(t, MEM_USED, sum.mem.total - available);
-		vl_table_uint(t, MEM_FREE, sum.mem.free);
-		vl_table_uint(t, MEM_SHARED, sum.mem.shared);
-		vl_table_uint(t, MEM_CACHE, sum.mem.cache);
-		vl_table_uint(t, MEM_AVAILABLE, sum.mem.available);
-		vl_table_uint(t, MEM_SWAP_TOTAL, sum.swap.total);
-		vl_table_uint(t, MEM_SWAP_USED, sum.swap.total - sum.swap.free);
-		vl_table_uint(t, MEM_SWAP_FREE, sum.swap.free);
+		vl_table_record(t, &(struct memory){
+					   .total = sum.mem.total,
+					   .used = sum.mem.total - available,
+					   .free = sum.mem.free,
+					   .shared = sum.mem.shared,
+					   .cache = sum.mem.cache,
+					   .available = sum.mem.available,
+					   .swap_total = sum.swap.total,
+					   .swap_used = sum.swap.total - sum.swap.free,
+					   .swap_free = sum.swap.free,
+				   });
 		err = vl_table_end(t);
 	}
 	vl_top_sample_deinit(&sum);

@@ -28,6 +28,9 @@ struct vl_column {
 	enum vl_cell_kind kind;
 	bool shown; /* shown by default */
 	const char *doc;
+	/* Where a record of the library has its value: VL_IN(). Size 0: in none. */
+	uint16_t at, size;
+	bool or_none; /* 0 or an empty text there is VL_CELL_NONE */
 };
 
 struct vl_cell {

@@ -325,18 +325,15 @@ static struct vl_error *take_tasks(struct vl_top *t, const struct vl_top_sample 
 		.kind = VL_WALK_LIST,
 		.node = vl_offset(t->layout, VL_F_TASK_TASKS),
 		.head = t->init + vl_offset(t->layout, VL_F_TASK_TASKS),
-		.fields = t->fields.f,
-		.nr_fields = t->fields.nr,
 		.stride = sizeof(struct record),
 		.max = last ? last->nr_tasks + last->nr_tasks / 8 + 64 : 0,
 	};
 	struct vl_error *err, *more;
 	size_t nr;
 
-	err = vl_collect(t->g, &w, "the task list", &nr);
+	err = vl_collect(t->g, &w, &t->fields, "the task list", &nr);
 	more = take_records(t, w.records, nr, last, ret);
 	free(w.records);
-	free(w.status);
 	if (!err)
 		return more;
 	vl_error_destroy(more);

@@ -13,9 +13,9 @@
 enum { NAME, NUMBER, FLAG };
 
 static const struct vl_column columns[] = {
-	[NAME] = { "NAME", VL_CELL_TEXT, true, "text" },
-	[NUMBER] = { "NUMBER", VL_CELL_UINT, true, "number" },
-	[FLAG] = { "FLAG", VL_CELL_BOOL, true, "flag" },
+	[NAME] = { "NAME", VL_CELL_TEXT, true, .doc = "text" },
+	[NUMBER] = { "NUMBER", VL_CELL_UINT, true, .doc = "number" },
+	[FLAG] = { "FLAG", VL_CELL_BOOL, true, .doc = "flag" },
 	{ 0 },
 };
 

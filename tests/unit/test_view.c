@@ -14,9 +14,9 @@
 enum { NAME, NUMBER, ADDRESS, FLAG, TIME };
 
 static const struct vl_column columns[] = {
-	{ "NAME", VL_CELL_TEXT, true, "" },    { "NUMBER", VL_CELL_INT, true, "" },
-	{ "ADDRESS", VL_CELL_HEX, true, "" },  { "FLAG", VL_CELL_BOOL, true, "" },
-	{ "TIME", VL_CELL_SECONDS, true, "" }, { 0 },
+	{ "NAME", VL_CELL_TEXT, true, .doc = "" },    { "NUMBER", VL_CELL_INT, true, .doc = "" },
+	{ "ADDRESS", VL_CELL_HEX, true, .doc = "" },  { "FLAG", VL_CELL_BOOL, true, .doc = "" },
+	{ "TIME", VL_CELL_SECONDS, true, .doc = "" }, { 0 },
 };
 
 static bool formats(const struct vl_cell *c, const char *want)
