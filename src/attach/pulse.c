@@ -22,66 +22,122 @@ struct tally {
 	size_t ours, others, off;
 };
 
-/* ---- what the kernel's own memory says ---- */
+/*
+ * Memory that is not mapped here is asked for, and a look needs some 40 entries and values of a
+ * few pages. So each of these pages is asked for once, and kept until it must be read anew.
+ */
+#define LOOK_PAGES 12
+struct look {
+	const struct vl_attach *c;
+	size_t nr;
+	uint64_t gpas[LOOK_PAGES];
+	unsigned char pages[LOOK_PAGES][VL_PAGE_SIZE];
+};
 
-static bool read_symbol(const struct vl_attach *c, const char *name, void *buf, size_t len)
+/* Not by an initializer, which would clear the pages. */
+static void begin(struct look *l, const struct vl_attach *c)
 {
-	uint64_t va = vl_symbol(c->kernel, name);
-
-	return va && vl_target_read_virt(c->target, &c->pt, va, buf, len);
+	l->c = c;
+	l->nr = 0;
 }
 
-bool vl_pulse_crashed(const struct vl_attach *c)
+/* Read @len bytes of one page. */
+static bool read_page(struct look *l, uint64_t gpa, void *buf, size_t len)
+{
+	struct vl_target *t = l->c->target;
+	uint64_t page = gpa & VL_PAGE_MASK;
+	size_t i = 0;
+
+	while (i < l->nr && l->gpas[i] != page)
+		i++;
+	if (i == LOOK_PAGES || vl_target_page(t, page))
+		return !vl_discard(vl_target_read(t, gpa, buf, len));
+	if (i == l->nr) {
+		if (vl_discard(vl_target_read(t, page, l->pages[i], VL_PAGE_SIZE)))
+			return false;
+		l->gpas[l->nr++] = page;
+	}
+	memcpy(buf, l->pages[i] + (gpa - page), len);
+	return true;
+}
+
+static bool read_entry(void *look, uint64_t gpa, uint64_t *ret)
+{
+	return read_page(look, gpa, ret, sizeof(*ret));
+}
+
+/* ---- what the kernel's own memory says ---- */
+
+/* Read a variable, which lies in one page. */
+static bool read_symbol(struct look *l, const char *name, void *buf, size_t len)
+{
+	uint64_t va = vl_symbol(l->c->kernel, name);
+	struct vl_xlat x;
+
+	return va && va % VL_PAGE_SIZE + len <= VL_PAGE_SIZE &&
+	       vl_translate(&l->c->pt, read_entry, l, va, &x) && read_page(l, x.gpa, buf, len);
+}
+
+static bool crashed(struct look *l)
 {
 	/* PANIC_CPU_INVALID is -1 (kernel/panic.c), and so is arch/x86/kernel/reboot.c's. */
 	static const char *const cpus[] = { "panic_cpu", "crashing_cpu" };
 	int32_t cpu;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cpus); i++)
-		if (read_symbol(c, cpus[i], &cpu, sizeof(cpu)) && cpu != -1)
+		if (read_symbol(l, cpus[i], &cpu, sizeof(cpu)) && cpu != -1)
 			return true;
 	return false;
+}
+
+bool vl_pulse_crashed(const struct vl_attach *c)
+{
+	struct look l;
+
+	begin(&l, c);
+	return crashed(&l);
 }
 
 bool vl_pulse_captures(const struct vl_attach *c)
 {
 	uint64_t addr; /* ELFCORE_ADDR_MAX is -1: is_kdump_kernel(), include/linux/crash_dump.h */
+	struct look l;
 
-	return read_symbol(c, "elfcorehdr_addr", &addr, sizeof(addr)) && addr != UINT64_MAX;
+	begin(&l, c);
+	return read_symbol(&l, "elfcorehdr_addr", &addr, sizeof(addr)) && addr != UINT64_MAX;
 }
 
 /* Does the kernel's memory say that it gave the machine up, or is about to? */
-static bool gave_up(const struct vl_attach *c)
+static bool gave_up(struct look *l)
 {
-	const struct vl_layout *l = vl_kernel_layout(c->kernel);
+	const struct vl_layout *layout = vl_kernel_layout(l->c->kernel);
 	int32_t state;
 	uint8_t kexec;
 
-	return vl_pulse_crashed(c) ||
-	       (read_symbol(c, "kexec_in_progress", &kexec, sizeof(kexec)) && kexec) ||
-	       (vl_has(l, VL_F_SYSTEM_RUNNING) &&
-		read_symbol(c, "system_state", &state, sizeof(state)) &&
-		state > l->offset[VL_F_SYSTEM_RUNNING]);
+	return crashed(l) ||
+	       (read_symbol(l, "kexec_in_progress", &kexec, sizeof(kexec)) && kexec) ||
+	       (vl_has(layout, VL_F_SYSTEM_RUNNING) &&
+		read_symbol(l, "system_state", &state, sizeof(state)) &&
+		state > layout->offset[VL_F_SYSTEM_RUNNING]);
 }
 
 /* ---- what a vCPU runs ---- */
 
 /* Each page table of a kernel, also a process's, maps the entry to the same place. */
-static bool is_ours(const struct vl_attach *c, uint64_t entry_gpa, uint64_t cr3, uint64_t cr4)
+static bool is_ours(struct look *l, uint64_t entry_gpa, uint64_t cr3, uint64_t cr4)
 {
 	struct vl_pgtable pt = vl_pgtable(cr3, cr4);
 	struct vl_xlat x;
 
-	return vl_translate(&pt, vl_target_read_entry, c->target, c->entry, &x) &&
-	       x.gpa == entry_gpa;
+	return vl_translate(&pt, read_entry, l, l->c->entry, &x) && x.gpa == entry_gpa;
 }
 
-static void count(struct tally *t, const struct vl_attach *c, uint64_t entry_gpa, uint64_t cr0,
-		  uint64_t cr3, uint64_t cr4)
+static void count(struct tally *t, struct look *l, uint64_t entry_gpa, uint64_t cr0, uint64_t cr3,
+		  uint64_t cr4)
 {
 	if (!(cr0 & X86_CR0_PG))
 		t->off++;
-	else if (is_ours(c, entry_gpa, cr3, cr4))
+	else if (is_ours(l, entry_gpa, cr3, cr4))
 		t->ours++;
 	else
 		t->others++;
@@ -97,7 +153,8 @@ static bool runs(const struct tally *t, bool gave_up)
 }
 
 /* Judge by registers in the hypervisor process. *@known_ret: their place is known. */
-static bool looks_alive(struct vl_attach *c, uint64_t entry_gpa, bool gave_up, bool *known_ret)
+static bool looks_alive(struct vl_attach *c, struct look *l, uint64_t entry_gpa, bool gave_up,
+			bool *known_ret)
 {
 	struct tally t = { 0 };
 	struct vl_held *now;
@@ -108,23 +165,27 @@ static bool looks_alive(struct vl_attach *c, uint64_t entry_gpa, bool gave_up, b
 	c->looked = true;
 	if (!*known_ret)
 		return false;
+	/* Tables can have changed before these registers were read. */
+	l->nr = 0;
 	for (size_t i = 0; i < nr; i++)
-		count(&t, c, entry_gpa, now[i].cr[0], now[i].cr[3], now[i].cr[4]);
+		count(&t, l, entry_gpa, now[i].cr[0], now[i].cr[3], now[i].cr[4]);
 	free(now);
 	return runs(&t, gave_up) || (same && !gave_up);
 }
 
 /* Does the kernel's tick counter advance while we watch? */
-static bool ticks(const struct vl_attach *c)
+static bool ticks(struct look *l)
 {
 	const struct timespec wait = { .tv_nsec = TICK_NS };
 	uint64_t first, now;
 
-	if (!read_symbol(c, "jiffies_64", &first, sizeof(first)))
+	l->nr = 0;
+	if (!read_symbol(l, "jiffies_64", &first, sizeof(first)))
 		return false;
 	for (unsigned i = 0; i < TICK_LOOKS; i++) {
 		nanosleep(&wait, NULL);
-		if (!read_symbol(c, "jiffies_64", &now, sizeof(now)))
+		l->nr = 0;
+		if (!read_symbol(l, "jiffies_64", &now, sizeof(now)))
 			return false;
 		if (now != first)
 			return now - first < TICKS_MOST;
@@ -135,7 +196,8 @@ static bool ticks(const struct vl_attach *c)
 /* ---- looks ---- */
 
 /* Judge by registers from the kernel module or the monitor, then by the ticks. */
-static struct vl_error *ask(struct vl_attach *c, uint64_t entry_gpa, bool gave_up, bool *runs_ret)
+static struct vl_error *ask(struct vl_attach *c, struct look *l, uint64_t entry_gpa, bool gave_up,
+			    bool *runs_ret)
 {
 	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
 	struct vl_error *err = NULL;
@@ -147,8 +209,9 @@ static struct vl_error *ask(struct vl_attach *c, uint64_t entry_gpa, bool gave_u
 
 		free(vcpus);
 		err = vl_target_vcpus(c->target, &vcpus, &nr);
+		l->nr = 0;
 		for (size_t i = 0; !err && i < nr; i++)
-			count(&t, c, entry_gpa, vcpus[i].cr0, vcpus[i].cr3, vcpus[i].cr4);
+			count(&t, l, entry_gpa, vcpus[i].cr0, vcpus[i].cr3, vcpus[i].cr4);
 		alive = !err && runs(&t, gave_up);
 		if (!err && !t.others)
 			break;
@@ -156,7 +219,7 @@ static struct vl_error *ask(struct vl_attach *c, uint64_t entry_gpa, bool gave_u
 	if (alive)
 		vl_held_start(c->target);
 	else if (!gave_up)
-		alive = ticks(c);
+		alive = ticks(l);
 	*runs_ret = alive;
 	if (!err || alive) {
 		vl_error_destroy(err);
@@ -169,21 +232,23 @@ static struct vl_error *ask(struct vl_attach *c, uint64_t entry_gpa, bool gave_u
 
 struct vl_error *vl_pulse_look(struct vl_attach *c, bool *runs_ret)
 {
+	struct look l;
 	bool ended, known = true;
 	struct vl_xlat x;
 
 	*runs_ret = true;
 	if (!vl_target_is_live(c->target))
 		return NULL;
-	if (!vl_translate(&c->pt, vl_target_read_entry, c->target, c->entry, &x)) {
+	begin(&l, c);
+	if (!vl_translate(&c->pt, read_entry, &l, c->entry, &x)) {
 		*runs_ret = false;
 		return NULL;
 	}
-	ended = gave_up(c);
+	ended = gave_up(&l);
 	for (unsigned look = 0; known && look < MAX_LOOKS; look++)
-		if (looks_alive(c, x.gpa, ended, &known))
+		if (looks_alive(c, &l, x.gpa, ended, &known))
 			return NULL;
-	return ask(c, x.gpa, ended, runs_ret);
+	return ask(c, &l, x.gpa, ended, runs_ret);
 }
 
 void vl_pulse_start(struct vl_attach *c)
@@ -195,15 +260,17 @@ void vl_pulse_start(struct vl_attach *c)
 
 size_t vl_pulse_successors(const struct vl_attach *c, struct vl_vcpu *vcpus, size_t nr)
 {
+	struct look l;
 	struct vl_xlat x;
 	size_t found = 0;
 
-	if (!gave_up(c) || !vl_translate(&c->pt, vl_target_read_entry, c->target, c->entry, &x))
+	begin(&l, c);
+	if (!gave_up(&l) || !vl_translate(&c->pt, read_entry, &l, c->entry, &x))
 		return 0;
 	for (size_t i = 0; i < nr; i++) {
 		struct vl_vcpu v = vcpus[i];
 
-		if (!(v.cr0 & X86_CR0_PG) || is_ours(c, x.gpa, v.cr3, v.cr4))
+		if (!(v.cr0 & X86_CR0_PG) || is_ours(&l, x.gpa, v.cr3, v.cr4))
 			continue;
 		vcpus[i] = vcpus[found];
 		vcpus[found++] = v;
