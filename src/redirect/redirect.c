@@ -318,16 +318,14 @@ static struct vl_error *launch(struct vl_redirect *r, int sock, int *status_ret)
 	}
 	if (!err)
 		err = init(r);
-	if (!err)
-		err = vl_launch(r, sock);
-	if (err)
-		return err;
-	/* Done while the program execs on another CPU, if there is one. */
-	if (!r->prepares && r->sys->ready) {
+	/* Done while the program's process confines itself, on another CPU if there is one. */
+	if (!err && !r->prepares && r->sys->ready) {
 		vl_error_destroy(vl_epoch_begin(r));
 		r->heard_ns = vl_now_ns();
 	}
-	return vl_launch_end(r, sock, status_ret);
+	if (!err)
+		err = vl_launch(r, sock);
+	return err ? err : vl_launch_end(r, sock, status_ret);
 }
 
 /* Supervise the program whose first process waits at @sock, until it ends. */
