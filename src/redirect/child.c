@@ -280,7 +280,8 @@ struct vl_error *vl_child_fork(const struct vl_redirect_options *o, const char *
 	while (o->argv[argc])
 		argc++;
 	argv = calloc(argc + 1, sizeof(*argv));
-	c.filter = calloc(BPF_MAXINSNS, sizeof(*c.filter));
+	/* Not cleared: only the part that a filter needs is ever touched. */
+	c.filter = malloc(BPF_MAXINSNS * sizeof(*c.filter));
 	env = vl_environ_make(o);
 	if (!argv || !c.filter || !env) {
 		err = vl_error_nomem();
