@@ -21,8 +21,13 @@
  * over text, a slab), and a read of 16 pages costs little more than a read of one.
  */
 #define FILL_PAGES 16
-/* Pages filled around a page that a copy lacked: new allocations are often adjacent. */
+/*
+ * Pages filled around a page that a copy lacked: new allocations are often adjacent. If the copy
+ * has the page before these, allocations come in a row, and as many more are filled as these
+ * times MISS_ROW. Else each run would learn that the next one needs MISS_PAGES more.
+ */
 #define MISS_PAGES 32
+#define MISS_ROW 3
 
 /* Pages read in one go when many are copied ahead: 1 MiB at a time. */
 #define BATCH 256
@@ -93,17 +98,27 @@ static void read_pages(struct vl_snapshot *v, uint64_t gpa, unsigned char *buf, 
 		vl_error_destroy(err);
 }
 
-/* Fill the page at @host, and its missing neighbours. */
-static void fill(struct vl_snapshot *v, uint64_t host)
+/* Fill @nr pages (MISS_PAGES at most) at offset @off of @r. */
+static void fill_pages(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t off,
+		       size_t nr)
 {
 	unsigned char bounce[MISS_PAGES * VL_PAGE_SIZE] __attribute__((aligned(4096)));
 
+	read_pages(v, r->gpa + off, bounce, nr);
+	if (v->asking && !vl_still_has(&v->still, r->gpa + off))
+		vl_recheck_filled(v, r->gpa + off, bounce);
+	vl_snapshot_put_pages(v, r, off, bounce, nr);
+}
+
+/* Fill the page at @host, and its missing neighbours. */
+static void fill(struct vl_snapshot *v, uint64_t host)
+{
 	for (size_t i = 0; i < v->nr; i++) {
 		const struct vl_snapshot_range *r = &v->ranges[i];
 		uint64_t off = host - (uint64_t)r->host, first;
 		bool still = vl_still_has(&v->still, r->gpa + off);
 		bool late = atomic_load(&v->released) && !still;
-		size_t nr = late ? MISS_PAGES : FILL_PAGES;
+		size_t nr = late ? MISS_PAGES : FILL_PAGES, row = 0;
 
 		if (host < (uint64_t)r->host || off >= r->size)
 			continue;
@@ -121,10 +136,13 @@ static void fill(struct vl_snapshot *v, uint64_t host)
 			first = off;
 			nr = 1;
 		}
-		read_pages(v, r->gpa + first, bounce, nr);
-		if (v->asking && !still)
-			vl_recheck_filled(v, r->gpa + first, bounce);
-		vl_snapshot_put_pages(v, r, first, bounce, nr);
+		if (nr == MISS_PAGES && first &&
+		    vl_snapshot_test_bit(v, vl_snapshot_first_bit(v, r) + first / VL_PAGE_SIZE - 1))
+			row = MISS_ROW;
+		for (size_t n = 0; n <= row && nr <= (r->size - first) / VL_PAGE_SIZE; n++) {
+			fill_pages(v, r, first, nr);
+			first += nr * VL_PAGE_SIZE;
+		}
 		return;
 	}
 }
