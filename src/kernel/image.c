@@ -53,35 +53,78 @@ bool vl_target_read_virt(struct vl_target *t, const struct vl_pgtable *pt, uint6
 	return true;
 }
 
+/* A walk of each level needs one table at a time. */
+#define NR_TABLES 8
+
+/*
+ * Page tables, read whole: a read of memory that is not mapped here is a message, and of
+ * constants in pages of 4 KiB each page would take five.
+ */
+struct tables {
+	struct vl_target *target;
+	struct table {
+		bool has;
+		uint64_t gpa, entries[VL_PAGE_SIZE / sizeof(uint64_t)];
+	} of[NR_TABLES];
+};
+
+/* vl_read_entry_fn */
+static bool table_entry(void *tables, uint64_t gpa, uint64_t *ret)
+{
+	struct tables *all = tables;
+	struct table *t = &all->of[gpa / VL_PAGE_SIZE % NR_TABLES];
+
+	if (!t->has || t->gpa != (gpa & VL_PAGE_MASK)) {
+		t->gpa = gpa & VL_PAGE_MASK;
+		t->has = !vl_discard(vl_target_read(all->target, t->gpa, t->entries, VL_PAGE_SIZE));
+		if (!t->has)
+			return false;
+	}
+	*ret = t->entries[gpa % VL_PAGE_SIZE / sizeof(*ret)];
+	return true;
+}
+
 /* Is anything of the 2 MiB at @va mapped? */
-static bool pmd_mapped(struct vl_target *t, const struct vl_pgtable *pt, uint64_t va)
+static bool pmd_mapped(struct tables *t, const struct vl_pgtable *pt, uint64_t va)
 {
 	struct vl_xlat x;
 
 	/* Freed init memory leaves holes of 4 KiB pages: look at several. */
 	for (uint64_t off = 0; off < PMD_SIZE; off += PMD_SIZE / 8)
-		if (vl_translate(pt, vl_target_read_entry, t, va + off, &x))
+		if (vl_translate(pt, table_entry, t, va + off, &x))
 			return true;
 	return false;
 }
 
-static void read_image(struct vl_target *t, const struct vl_pgtable *pt,
-		       struct vl_deadline deadline, struct vl_image *img)
+/* How many bytes at @va, @most at most, are contiguous at *@gpa_ret? 0: @va is not mapped. */
+static uint64_t contiguous(struct tables *t, const struct vl_pgtable *pt, uint64_t va,
+			   uint64_t most, uint64_t *gpa_ret)
+{
+	struct vl_xlat x;
+	uint64_t n = 0;
+
+	while (n < most && vl_translate(pt, table_entry, t, va + n, &x) &&
+	       (!n || x.gpa == *gpa_ret + n)) {
+		if (!n)
+			*gpa_ret = x.gpa;
+		n += x.size - ((va + n) & (x.size - 1));
+	}
+	return n < most ? n : most;
+}
+
+static void read_image(struct tables *t, const struct vl_pgtable *pt, struct vl_deadline deadline,
+		       struct vl_image *img)
 {
 	uint64_t va = img->base;
 
 	while (va < img->end && !vl_late(deadline)) {
-		struct vl_xlat x;
-		uint64_t n = VL_PAGE_SIZE;
+		/* Up to the next 2 MiB, so that the deadline is looked at. */
+		uint64_t gpa = 0, n = contiguous(t, pt, va, PMD_SIZE - (va & (PMD_SIZE - 1)), &gpa);
 
-		if (vl_translate(pt, vl_target_read_entry, t, va, &x)) {
-			n = x.size - (va & (x.size - 1));
-			if (n > img->end - va)
-				n = img->end - va;
+		if (n)
 			vl_error_destroy(
-				vl_target_read(t, x.gpa, img->bytes + (va - img->base), n));
-		}
-		va += n;
+				vl_target_read(t->target, gpa, img->bytes + (va - img->base), n));
+		va += n ? n : VL_PAGE_SIZE;
 	}
 }
 
@@ -194,6 +237,7 @@ uint64_t vl_image_fault_handler(struct vl_target *t, const struct vl_pgtable *pt
 struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt, uint64_t idt_base,
 			       struct vl_deadline deadline, struct vl_image **ret)
 {
+	struct tables tables = { .target = t };
 	unsigned char gate[16];
 	uint64_t rip, at[NR_ENDS];
 	struct vl_image *img;
@@ -211,12 +255,12 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 	img->base = rip & ~(PMD_SIZE - 1);
 	img->end = img->base + PMD_SIZE;
 	while (img->base > IMAGE_START && !vl_late(deadline) &&
-	       pmd_mapped(t, pt, img->base - PMD_SIZE))
+	       pmd_mapped(&tables, pt, img->base - PMD_SIZE))
 		img->base -= PMD_SIZE;
 	/* Data and BSS may lie behind freed memory: go on over small gaps. */
 	for (uint64_t va = img->end, gap = 0; va < IMAGE_LIMIT && gap < 8 && !vl_late(deadline);
 	     va += PMD_SIZE) {
-		if (pmd_mapped(t, pt, va)) {
+		if (pmd_mapped(&tables, pt, va)) {
 			img->end = va + PMD_SIZE;
 			gap = 0;
 		} else {
@@ -232,7 +276,7 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 		vl_image_destroy(img);
 		return vl_error_os(errno, "cannot map memory");
 	}
-	read_image(t, pt, deadline, img);
+	read_image(&tables, pt, deadline, img);
 	if (!vl_kallsyms_find(img->bytes, img->end - img->base, img->base, rip, deadline,
 			      &img->symbols)) {
 		vl_image_destroy(img);
