@@ -123,6 +123,7 @@ int list_run(struct request *r);
 int peek_run(struct request *r);
 int top_run(struct request *r);
 int doctor_run(struct request *r);
+int trust_run(struct request *r);
 
 /* Commands: `vlens help [NAME]`, `vlens keep` (see keep_command()), `vlens complete`. */
 int help_run(const struct applet_table *t, int argc, char **argv);

@@ -88,10 +88,17 @@ static const struct applet doctor = {
 	       "Check what works on this host, and with a virtual machine"),
 	.view = { .run = doctor_run, .scope = SCOPE_DOCTOR },
 };
+
+static const struct applet trust = {
+	READER("vlens trust", "add FILE... | list | verify GUEST...",
+	       "Keep trusted kernels, and compare virtual machines with them"),
+	.view = { .run = trust_run, .scope = SCOPE_RAW, .scan = &vl_scan_trust },
+};
 /* clang-format on */
 
 static const struct command commands[] = {
 	{ .name = "doctor", .applet = &doctor },
+	{ .name = "trust", .applet = &trust },
 	{ .name = "help", .run = help_run, .summary = "Show the options of one of these" },
 	{ .name = "keep", .run = keep_run },
 	{ .name = "complete", .run = complete_run },

@@ -31,6 +31,7 @@ setup_suite() {
 	fi
 	export VLENS_TEST_RUN
 	export VLENS_CACHE_DIR=$BATS_SUITE_TMPDIR/cache VLENS_RUN_DIR=$BATS_SUITE_TMPDIR/run
+	export VLENS_TRUST_DIR=$BATS_SUITE_TMPDIR/trusted
 }
 
 teardown_suite() {

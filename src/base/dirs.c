@@ -99,6 +99,21 @@ struct vl_error *vl_run_dir(char **ret)
 	return own_dir(asprintf(&path, "/tmp/vlens-%u", geteuid()) < 0 ? NULL : path, 0700, ret);
 }
 
+struct vl_error *vl_trust_dir(char **ret)
+{
+	const char *dir = env("VLENS_TRUST_DIR");
+
+	if (dir)
+		return own_dir(strdup(dir), 0755, ret);
+	if (!geteuid())
+		return own_dir(strdup("/var/lib/vlens/trusted"), 0755, ret);
+	dir = env("XDG_DATA_HOME");
+	if (dir)
+		return own_dir(join(dir, "vlens/trusted"), 0755, ret);
+	dir = env("HOME");
+	return own_dir(join(dir ? dir : "/nonexistent", ".local/share/vlens/trusted"), 0755, ret);
+}
+
 char *vl_run_path(const char *fmt, ...)
 {
 	_cleanup_free_ char *dir = NULL;

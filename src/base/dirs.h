@@ -28,6 +28,13 @@ struct vl_error *vl_run_dir(char **ret);
 char *vl_run_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /*
+ * The directory of trusted kernels, made when missing: $VLENS_TRUST_DIR, else
+ * /var/lib/vlens/trusted for root, else $XDG_DATA_HOME/vlens/trusted or
+ * ~/.local/share/vlens/trusted. Ours, or an error. *@ret is malloc'ed.
+ */
+struct vl_error *vl_trust_dir(char **ret);
+
+/*
  * Open a file of these directories for reading. An error unless it is a regular file of at most
  * @max bytes, owned by us, that no other user may write to. A link is not followed.
  */

@@ -9,18 +9,6 @@
 #include "../base/dirs.h"
 #include "internal.h"
 
-static const struct {
-	const char *suffix;
-	bool cached; /* in the cache directory; false: in the run directory */
-	size_t max;
-} kinds[VL_NR_KEPT] = {
-	[VL_KEPT_CONTACT] = { "contact", false, 4096 },
-	/* More than the largest table that vl_kallsyms_find() accepts. */
-	[VL_KEPT_KERNEL] = { "kernel", true, 128U << 20 },
-	/* VL_BTF_MAX */
-	[VL_KEPT_BTF] = { "btf", true, 32U << 20 },
-};
-
 bool vl_is_key(const char *key)
 {
 	size_t n = 0;
@@ -31,6 +19,29 @@ bool vl_is_key(const char *key)
 	return n == VL_KEY_MAX && !key[n];
 }
 
+/* Is @key the build id of a kernel? */
+static bool is_build_id(const char *key)
+{
+	size_t n = strspn(key, "0123456789abcdef");
+
+	return n >= 8 && n <= VL_KEY_MAX && !key[n];
+}
+
+static const struct {
+	const char *suffix;
+	struct vl_error *(*dir)(char **ret);
+	bool (*is_key)(const char *key); /* NULL: named after the run */
+	size_t max;
+} kinds[VL_NR_KEPT] = {
+	[VL_KEPT_CONTACT] = { "contact", vl_run_dir, NULL, 4096 },
+	/* More than the largest table that vl_kallsyms_find() accepts. */
+	[VL_KEPT_KERNEL] = { "kernel", vl_cache_dir, vl_is_key, 128U << 20 },
+	/* VL_BTF_MAX */
+	[VL_KEPT_BTF] = { "btf", vl_cache_dir, vl_is_key, 32U << 20 },
+	/* VL_TRUST_IMAGE_MAX */
+	[VL_KEPT_TRUSTED] = { "kernel", vl_trust_dir, is_build_id, 512U << 20 },
+};
+
 /* The path of a file; *@ret is malloc'ed. */
 static struct vl_error *path_of(struct vl_target *t, enum vl_kept kind, const char *key, char **ret)
 {
@@ -38,12 +49,12 @@ static struct vl_error *path_of(struct vl_target *t, enum vl_kept kind, const ch
 	char *dir;
 	int n;
 
-	if (kind >= VL_NR_KEPT || (kinds[kind].cached ? !key || !vl_is_key(key) : !t))
+	if (kind >= VL_NR_KEPT || (kinds[kind].is_key ? !key || !kinds[kind].is_key(key) : !t))
 		return vl_error_new(VL_ERR_ARG, "that is no file that is kept");
-	err = kinds[kind].cached ? vl_cache_dir(&dir) : vl_run_dir(&dir);
+	err = kinds[kind].dir(&dir);
 	if (err)
 		return err;
-	n = asprintf(ret, "%s/%s.%s", dir, kinds[kind].cached ? key : vl_target_run_id(t),
+	n = asprintf(ret, "%s/%s.%s", dir, kinds[kind].is_key ? key : vl_target_run_id(t),
 		     kinds[kind].suffix);
 	free(dir);
 	return n < 0 ? vl_error_nomem() : NULL;
@@ -71,7 +82,7 @@ struct vl_error *vl_kept_open(struct vl_target *t, enum vl_kept kind, const char
 		return err;
 	err = vl_file_open(path, kinds[kind].max, fd_ret, size_ret);
 	free(path);
-	if (!err && kinds[kind].cached)
+	if (!err && kinds[kind].dir == vl_cache_dir)
 		note_use(*fd_ret);
 	return err;
 }
@@ -105,7 +116,7 @@ struct vl_error *vl_kept_store(struct vl_target *t, enum vl_kept kind, const cha
 	err = size <= kinds[kind].max ? vl_file_store(path, data, size) :
 					vl_error_os(EFBIG, "cannot write %s", path);
 	free(path);
-	if (!err && kinds[kind].cached)
+	if (!err && kinds[kind].dir == vl_cache_dir)
 		vl_tidy_cache(key);
 	return err;
 }

@@ -16,6 +16,7 @@ enum vl_kept {
 	VL_KEPT_CONTACT, /* of a guest's run: where its kernel is (attach/attach.h) */
 	VL_KEPT_KERNEL,	 /* of the cache: a kernel's symbols and fields (kernel/kernel.h) */
 	VL_KEPT_BTF,	 /* of the cache: its types */
+	VL_KEPT_TRUSTED, /* of the trusted kernels, by build id: an image (trust/store.h) */
 	VL_NR_KEPT,
 };
 
@@ -26,9 +27,9 @@ enum vl_kept {
 bool vl_is_key(const char *key);
 
 /*
- * Open a file for reading: of @t's run (@key is NULL), or of the cache by @key. vl_file_open()
+ * Open a file for reading: of @t's run (@key is NULL), or of another directory by @key. vl_file_open()
  * checks it, with the size limit of its kind. Its content about a guest may come from that guest:
- * it is hostile. @t may be NULL for the cache, in a process with rights.
+ * it is hostile. @t may be NULL for files that are not of a run, in a process with rights.
  */
 struct vl_error *vl_kept_open(struct vl_target *t, enum vl_kept kind, const char *key, int *fd_ret,
 			      size_t *size_ret);

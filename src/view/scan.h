@@ -62,6 +62,11 @@ struct vl_scan {
 
 extern const struct vl_scan vl_scan_pidlist, vl_scan_pslist, vl_scan_credlist, vl_scan_syscalls,
 	vl_scan_memory, vl_scan_modules;
+/*
+ * The kernel's text, compared with the trusted image of its build (src/trust/). A row for all of
+ * it, and one for each finding; those that are no attachment are marked.
+ */
+extern const struct vl_scan vl_scan_trust;
 /* The data that the models print: ps, netstat, lsof, uname, free. */
 extern const struct vl_scan vl_scan_ps, vl_scan_sockets, vl_scan_files, vl_scan_uname, vl_scan_free;
 

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Alternatives: code of the image that the kernel moves to a site. */
+#include "code.h"
+
+/* A piece of code as it may be found at a site, with its instructions' original addresses. */
+struct piece {
+	struct vl_code from;
+	uint64_t to; /* the address that it has at the site */
+};
+
+/* Is @b at the site the same instruction as @a of @p? */
+static bool same_insn(const struct piece *p, const unsigned char *at_a, const struct vl_insn *a,
+		      const unsigned char *at_b, const struct vl_insn *b)
+{
+	uint64_t target = a->target;
+
+	if (a->kind != b->kind || a->condition != b->condition)
+		return false;
+	if (a->kind == VL_INSN_CALL || a->kind == VL_INSN_JUMP || a->kind == VL_INSN_BRANCH) {
+		/* A jump within the piece moves with it. */
+		if (target - p->from.va <= p->from.len)
+			target += p->to - p->from.va;
+		return b->target == target;
+	}
+	if (a->len != b->len)
+		return false;
+	if (!a->relative)
+		return !memcmp(at_a, at_b, a->len);
+	return b->relative == a->relative && a->refers_to == b->refers_to &&
+	       !memcmp(at_a, at_b, a->relative) &&
+	       !memcmp(at_a + a->relative + 4, at_b + a->relative + 4, a->len - a->relative - 4U);
+}
+
+/* The site of another class than alternatives that begins at @va, and fits into @room bytes. */
+static const struct vl_trust_site *site_at(const struct vl_trust *t, uint64_t va, size_t room)
+{
+	size_t at = va - t->va;
+
+	for (size_t i = vl_trust_site_from(t, at); i < t->nr_sites && t->sites[i].at == at; i++)
+		if (t->sites[i].class != VL_TRUST_ALTERNATIVE && t->sites[i].len <= room)
+			return &t->sites[i];
+	return NULL;
+}
+
+/*
+ * Is the guest's code at offset @*at of @c a legal form of the site from which @p has its
+ * instruction at offset @off? Then step over it in both.
+ */
+static bool same_site(const struct vl_trust_look *l, const struct piece *p, size_t *off,
+		      const struct vl_code *c, size_t *at)
+{
+	const struct vl_trust_site *s = site_at(l->t, p->from.va + *off, p->from.len - *off);
+
+	if (!s || s->len > c->len - *at ||
+	    vl_trust_form(l, s, c->bytes + *at, c->va + *at) != VL_TRUST_LEGAL)
+		return false;
+	*off += s->len;
+	*at += s->len;
+	return true;
+}
+
+/*
+ * Does the guest have at a site the instructions of @pieces (@nr of them), one after the other,
+ * with any no operations in between? The kernel puts such ones behind a shorter replacement, joins
+ * them, and shortens jumps.
+ */
+static bool same_code(const struct vl_trust_look *l, const struct piece *pieces, size_t nr,
+		      const struct vl_code *c)
+{
+	bool leaves = false;
+	size_t at = 0;
+
+	for (size_t k = 0; k < nr; k++) {
+		const struct piece *p = &pieces[k];
+		size_t off = 0;
+
+		while (off < p->from.len) {
+			struct vl_insn a, b;
+			size_t n;
+
+			if (!vl_code_insn(&p->from, off, &a))
+				return false;
+			if (a.kind == VL_INSN_NOP || (leaves && a.kind == VL_INSN_BREAK)) {
+				off += a.len;
+				continue;
+			}
+			while (!(vl_code_insn(c, at, &b) &&
+				 same_insn(p, p->from.bytes + off, &a, c->bytes + at, &b)) &&
+			       (n = vl_code_nothing(c, at, leaves)))
+				at += n;
+			if (at >= c->len)
+				return false;
+			leaves = a.kind == VL_INSN_JUMP || a.kind == VL_INSN_RETURN;
+			if (vl_code_insn(c, at, &b) &&
+			    same_insn(p, p->from.bytes + off, &a, c->bytes + at, &b)) {
+				off += a.len;
+				at += b.len;
+			} else if (!same_site(l, p, &off, c, &at)) {
+				return false;
+			}
+		}
+	}
+	return vl_code_is_nop(c, at, leaves);
+}
+
+/* --- chains --- */
+
+/*
+ * "x86/paravirt: Switch functions with custom code to ALTERNATIVE" (6.8): the original calls
+ * through a pointer, and the replacement is that function, called directly.
+ */
+#define ALT_FLAG_DIRECT_CALL (2u << 16)
+
+static bool direct_call(const struct vl_trust_look *l, const struct vl_trust_alternative *a,
+			const struct vl_code *c)
+{
+	return a->feature & ALT_FLAG_DIRECT_CALL &&
+	       (vl_code_leads_to_entry(l->t, c, VL_INSN_CALL) || vl_code_is_nop(c, 0, false));
+}
+
+/* One of a chain of alternatives: its replacement, and the original's bytes behind it. */
+static bool replaced(const struct vl_trust_look *l, const struct vl_trust_site *s, size_t whole,
+		     const struct vl_code *c)
+{
+	struct vl_trust_alternative a;
+	struct piece pieces[2];
+
+	vl_trust_alternative(l->t, s, &a);
+	pieces[0] =
+		(struct piece){ vl_code_of_image(l->t, a.replacement, a.replacement_len), c->va };
+	pieces[1] = (struct piece){ vl_code_of_image(l->t, s->at + a.len, whole - a.len),
+				    c->va + a.len };
+	return same_code(l, pieces, 2, c) || direct_call(l, &a, c);
+}
+
+enum vl_trust_form vl_trust_chain(const struct vl_trust_look *l, const struct vl_trust_site *s,
+				  const struct vl_code *c)
+{
+	const struct piece original = { vl_code_of_image(l->t, s->at, s->len), c->va };
+	const struct vl_trust_site *end = l->t->sites + l->t->nr_sites;
+
+	if (same_code(l, &original, 1, c))
+		return VL_TRUST_LEGAL;
+	for (const struct vl_trust_site *one = s; one < end && one->at == s->at; one++)
+		if (one->class == VL_TRUST_ALTERNATIVE && one->len <= s->len &&
+		    replaced(l, one, s->len, c))
+			return VL_TRUST_LEGAL;
+	return VL_TRUST_ILLEGAL;
+}

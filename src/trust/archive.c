@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "archive.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/cleanup.h"
+#include "lzop.h"
+
+/* The functions we use, by libarchive's names without "archive_". */
+#define FUNCTIONS(F) \
+	F(read_new) \
+	F(read_free) \
+	F(read_support_filter_gzip) \
+	F(read_support_filter_bzip2) \
+	F(read_support_filter_xz) \
+	F(read_support_filter_lzma) \
+	F(read_support_filter_zstd) \
+	F(read_support_filter_lz4) \
+	F(read_support_filter_rpm) \
+	F(read_support_format_raw) \
+	F(read_support_format_ar) \
+	F(read_support_format_tar) \
+	F(read_support_format_cpio) \
+	F(read_open_memory) \
+	F(read_open_fd) \
+	F(read_open) \
+	F(read_next_header) \
+	F(read_data) \
+	F(error_string) \
+	F(entry_pathname) \
+	F(entry_filetype) \
+	F(entry_size)
+
+struct api {
+#define F(name) __typeof__(&archive_##name) name;
+	FUNCTIONS(F)
+#undef F
+};
+
+#define BLOCK (64u << 10)
+
+struct vl_archive {
+	struct api api;
+	struct archive *in;
+	struct vl_archive *outer; /* it is a member of this one, or NULL */
+	unsigned char *block;	  /* of the outer member */
+};
+
+static struct vl_error *load(struct api *ret)
+{
+	void *lib = dlopen("libarchive.so.13", RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
+	const char *why;
+
+	if (!lib)
+		goto missing;
+#define F(name) \
+	*(void **)&ret->name = dlsym(lib, "archive_" #name); \
+	if (!ret->name) \
+		goto missing;
+	FUNCTIONS(F)
+#undef F
+	return NULL;
+missing:
+	why = dlerror();
+	return vl_error_hint(
+		vl_error_new(VL_ERR_OS, "cannot load libarchive: %s", why ? why : "unknown reason"),
+		"install libarchive (on Debian: libarchive13)");
+}
+
+/* An error in what @a reads. */
+static struct vl_error *damaged(struct vl_archive *a)
+{
+	const char *why = a->api.error_string(a->in);
+
+	return vl_error_hint(
+		vl_error_new(VL_ERR_ARG, "it is damaged: %s", why ? why : "it cannot be unpacked"),
+		"fetch the file again from its distribution");
+}
+
+/* A filter that libarchive has no library for would start a program: it is left out. */
+static bool prepare(struct vl_archive *a, bool raw)
+{
+	const struct api *f = &a->api;
+
+	a->in = f->read_new();
+	if (!a->in)
+		return false;
+	f->read_support_filter_gzip(a->in);
+	f->read_support_filter_bzip2(a->in);
+	f->read_support_filter_xz(a->in);
+	f->read_support_filter_lzma(a->in);
+	f->read_support_filter_zstd(a->in);
+	f->read_support_filter_lz4(a->in);
+	if (raw)
+		return f->read_support_format_raw(a->in) == ARCHIVE_OK;
+	f->read_support_filter_rpm(a->in);
+	f->read_support_format_ar(a->in);
+	f->read_support_format_tar(a->in);
+	f->read_support_format_cpio(a->in);
+	return true;
+}
+
+static struct vl_error *create(bool raw, struct vl_archive **ret)
+{
+	struct vl_archive *a = calloc(1, sizeof(*a));
+	struct vl_error *err;
+
+	if (!a)
+		return vl_error_nomem();
+	err = load(&a->api);
+	if (!err && !prepare(a, raw))
+		err = vl_error_nomem();
+	if (err)
+		vl_archive_close(a);
+	else
+		*ret = a;
+	return err;
+}
+
+/* Open what @opened says, or close @a. */
+static struct vl_error *opened(struct vl_archive *a, int result, struct vl_archive **ret)
+{
+	struct vl_error *err = result == ARCHIVE_OK ? NULL : damaged(a);
+
+	if (err)
+		vl_archive_close(a);
+	else
+		*ret = a;
+	return err;
+}
+
+struct vl_error *vl_archive_open(int fd, struct vl_archive **ret)
+{
+	struct vl_archive *a;
+	struct vl_error *err = create(false, &a);
+
+	return err ? err : opened(a, a->api.read_open_fd(a->in, fd, BLOCK), ret);
+}
+
+static la_ssize_t read_outer(struct archive *in, void *ctx, const void **ret)
+{
+	struct vl_archive *a = ctx;
+
+	(void)in;
+	*ret = a->block;
+	return a->outer->api.read_data(a->outer->in, a->block, BLOCK);
+}
+
+struct vl_error *vl_archive_open_member(struct vl_archive *outer, struct vl_archive **ret)
+{
+	struct vl_archive *a;
+	struct vl_error *err = create(false, &a);
+
+	if (err)
+		return err;
+	a->outer = outer;
+	a->block = malloc(BLOCK);
+	if (!a->block) {
+		vl_archive_close(a);
+		return vl_error_nomem();
+	}
+	return opened(a, a->api.read_open(a->in, a, NULL, read_outer, NULL), ret);
+}
+
+void vl_archive_close(struct vl_archive *a)
+{
+	if (!a)
+		return;
+	if (a->in)
+		a->api.read_free(a->in);
+	free(a->block);
+	free(a);
+}
+
+struct vl_error *vl_archive_next(struct vl_archive *a, const char **path_ret, uint64_t *size_ret)
+{
+	struct archive_entry *e;
+
+	for (;;) {
+		int result = a->api.read_next_header(a->in, &e);
+
+		*path_ret = NULL;
+		if (result == ARCHIVE_EOF)
+			return NULL;
+		if (result != ARCHIVE_OK && result != ARCHIVE_WARN)
+			return damaged(a);
+		if (a->api.entry_filetype(e) != AE_IFREG)
+			continue;
+		*path_ret = a->api.entry_pathname(e);
+		*size_ret = (uint64_t)a->api.entry_size(e);
+		if (*path_ret)
+			return NULL;
+	}
+}
+
+struct vl_error *vl_archive_read(struct vl_archive *a, size_t max, unsigned char **ret,
+				 size_t *len_ret)
+{
+	_cleanup_free_ unsigned char *buf = NULL;
+	size_t len = 0, cap = 0;
+
+	for (;;) {
+		la_ssize_t n;
+
+		if (cap - len < BLOCK) {
+			unsigned char *more;
+
+			cap = cap ? 2 * cap : 4 * BLOCK;
+			more = realloc(buf, cap + 1);
+			if (!more)
+				return vl_error_nomem();
+			buf = more;
+		}
+		n = a->api.read_data(a->in, buf + len, BLOCK);
+		if (n < 0)
+			return damaged(a);
+		if (!n)
+			break;
+		len += (size_t)n;
+		if (len > max)
+			return vl_error_new(VL_ERR_ARG,
+					    "it is longer than the %zu MiB that are taken",
+					    max >> 20);
+	}
+	buf[len] = '\0';
+	*len_ret = len;
+	*ret = vl_taken(buf);
+	return NULL;
+}
+
+struct vl_error *vl_uncompress(const void *bytes, size_t len, size_t max, unsigned char **ret,
+			       size_t *len_ret)
+{
+	struct vl_archive *a;
+	struct vl_error *err;
+	const char *path;
+	uint64_t size;
+
+	if (vl_is_lzop(bytes, len))
+		return vl_lzop(bytes, len, max, ret, len_ret);
+	err = create(true, &a);
+	if (err)
+		return err;
+	if (a->api.read_open_memory(a->in, bytes, len) != ARCHIVE_OK) {
+		err = damaged(a);
+	} else {
+		err = vl_archive_next(a, &path, &size);
+		if (!err && !path)
+			err = damaged(a);
+		if (!err)
+			err = vl_archive_read(a, max, ret, len_ret);
+	}
+	vl_archive_close(a);
+	return err;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Compressed data and archives, read by libarchive. It is loaded when a file is first unpacked:
+ * linked, it would cost every run of every tool the loading of a dozen libraries.
+ */
+#ifndef VLENS_TRUST_ARCHIVE_H
+#define VLENS_TRUST_ARCHIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../error.h"
+
+struct vl_archive;
+
+/*
+ * Uncompress one stream of gzip, bzip2, xz, lzma, zstd, lz4 or lzop, @len bytes. *@ret is malloc'ed,
+ * and has at most @max bytes. VL_ERR_ARG: it is damaged, or longer.
+ */
+struct vl_error *vl_uncompress(const void *bytes, size_t len, size_t max, unsigned char **ret,
+			       size_t *len_ret);
+
+/*
+ * Open the archive in file @fd: ar (.deb), rpm, tar or cpio. The file must stay open until
+ * vl_archive_close(). The file of a member can be an archive, too.
+ */
+struct vl_error *vl_archive_open(int fd, struct vl_archive **ret);
+struct vl_error *vl_archive_open_member(struct vl_archive *outer, struct vl_archive **ret);
+void vl_archive_close(struct vl_archive *a);
+
+/*
+ * Go to the next member. *@path_ret is its path, owned by @a, or NULL behind the last. Only
+ * regular files are members. *@size_ret is what the archive says of its size.
+ */
+struct vl_error *vl_archive_next(struct vl_archive *a, const char **path_ret, uint64_t *size_ret);
+
+/* Read the whole member, at most @max bytes; *@ret is malloc'ed, a NUL behind it. */
+struct vl_error *vl_archive_read(struct vl_archive *a, size_t max, unsigned char **ret,
+				 size_t *len_ret);
+
+#endif

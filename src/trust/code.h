@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The code that a guest has at a site, and its comparison with code of the image. */
+#ifndef VLENS_TRUST_CODE_H
+#define VLENS_TRUST_CODE_H
+
+#include "forms.h"
+#include "insn.h"
+#include "internal.h"
+
+struct vl_code {
+	const unsigned char *bytes;
+	size_t len;
+	uint64_t va;
+};
+
+/* Decode the instruction at offset @at of @c. */
+bool vl_code_insn(const struct vl_code *c, size_t at, struct vl_insn *ret);
+
+/*
+ * The length of what does nothing at offset @at of @c: a no operation, in place of many of them a
+ * jump over int3 ("x86/alternatives: Optimize optimize_nops()", 6.9), or, with @breaks, an int3.
+ */
+size_t vl_code_nothing(const struct vl_code *c, size_t at, bool breaks);
+
+/* Does @c have nothing but no operations from offset @at on, or also int3 (@breaks)? */
+bool vl_code_is_nop(const struct vl_code *c, size_t at, bool breaks);
+
+bool vl_code_starts(const struct vl_code *c, const void *bytes, size_t len);
+
+/*
+ * Is the first instruction a call or jump of @kind to an entry of the image, and are no operations
+ * behind it?
+ */
+bool vl_code_leads_to_entry(const struct vl_trust *t, const struct vl_code *c,
+			    enum vl_insn_kind kind);
+
+/* The @len bytes of the image at offset @at. */
+static inline struct vl_code vl_code_of_image(const struct vl_trust *t, size_t at, size_t len)
+{
+	return (struct vl_code){ t->bytes + at, len, t->va + at };
+}
+
+/* --- alternative.c --- */
+
+/* Judge a chain of alternatives; @s is the longest of it. */
+enum vl_trust_form vl_trust_chain(const struct vl_trust_look *l, const struct vl_trust_site *s,
+				  const struct vl_code *c);
+
+#endif

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "package.h"
+
+#include <nettle/md5.h>
+#include <nettle/sha2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/cleanup.h"
+#include "archive.h"
+
+/* Limit of a package's list of checksums; that of a kernel has 0.5 MiB. */
+#define LIST_MAX (16u << 20)
+#define CONTROL_MAX (1u << 20)
+
+bool vl_is_deb(const unsigned char *file, size_t len)
+{
+	return len > 8 && !memcmp(file, "!<arch>\n", 8);
+}
+
+bool vl_is_rpm(const unsigned char *file, size_t len)
+{
+	return len > 4 && !memcmp(file, "\xed\xab\xee\xdb", 4);
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+bool vl_is_kernel_path(const char *path)
+{
+	const char *name = base_name(path);
+	size_t len = strlen(name);
+
+	/* Beside it are its checksum and its signature (.vmlinuz.hmac, vmlinuz.sig). */
+	return (!strncmp(name, "vmlinuz", 7) || !strncmp(name, "vmlinux", 7)) &&
+	       !(len > 4 && !strcmp(name + len - 4, ".sig"));
+}
+
+/* Read the member at @path, unpack it and hand it on. */
+static struct vl_error *take_kernel(struct vl_archive *a, const char *path,
+				    struct vl_trust_origin *o, const char *md5sums,
+				    vl_trust_kernel_fn *fn, void *ctx)
+{
+	_cleanup_free_ unsigned char *file = NULL;
+	_cleanup_free_ unsigned char *elf = NULL;
+	uint8_t digest[MD5_DIGEST_SIZE];
+	char line[2 * MD5_DIGEST_SIZE + 2 + sizeof(o->member) + 1];
+	struct md5_ctx md5;
+	struct vl_error *err;
+	size_t len, elf_len;
+
+	path += strspn(path, "./");
+	snprintf(o->member, sizeof(o->member), "%s", path);
+	err = vl_archive_read(a, VL_TRUST_IMAGE_MAX, &file, &len);
+	if (!err && md5sums) {
+		md5_init(&md5);
+		md5_update(&md5, len, file);
+		md5_digest(&md5, sizeof(digest), digest);
+		for (size_t i = 0; i < sizeof(digest); i++)
+			snprintf(line + 2 * i, 3, "%02x", digest[i]);
+		snprintf(line + 2 * sizeof(digest), sizeof(line) - 2 * sizeof(digest), "  %s\n",
+			 o->member);
+		if (!strstr(md5sums, line))
+			err = vl_error_new(VL_ERR_ARG,
+					   "its checksum is not the one in the package's list");
+	}
+	if (!err)
+		err = vl_trust_unpack(file, len, &elf, &elf_len);
+	if (err)
+		return vl_error_prefix(err, "%s", o->member);
+	return fn(ctx, o, elf, elf_len);
+}
+
+/* The value of the line "@name: value" of @control. */
+static void field(const char *control, const char *name, char *ret, size_t size)
+{
+	size_t len = strlen(name);
+
+	for (const char *line = control; line && *line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, name, len) != 0 || line[len] != ':')
+			continue;
+		line += len + 1;
+		line += strspn(line, " ");
+		snprintf(ret, size, "%.*s", (int)strcspn(line, "\n"), line);
+		return;
+	}
+}
+
+/* Read the name and version, and the list of checksums. */
+static struct vl_error *read_control(struct vl_archive *outer, struct vl_trust_origin *o,
+				     char **md5sums)
+{
+	struct vl_archive *a;
+	struct vl_error *err = vl_archive_open_member(outer, &a);
+	const char *path;
+	uint64_t size;
+
+	if (err)
+		return err;
+	while (!err && !(err = vl_archive_next(a, &path, &size)) && path) {
+		_cleanup_free_ unsigned char *text = NULL;
+		bool sums = !strcmp(base_name(path), "md5sums");
+		size_t len;
+
+		if (!sums && strcmp(base_name(path), "control") != 0)
+			continue;
+		err = vl_archive_read(a, sums ? LIST_MAX : CONTROL_MAX, &text, &len);
+		if (err)
+			break;
+		if (sums) {
+			free(*md5sums);
+			*md5sums = (char *)vl_taken(text);
+			continue;
+		}
+		field((char *)text, "Package", o->package, sizeof(o->package));
+		field((char *)text, "Version", o->version, sizeof(o->version));
+	}
+	vl_archive_close(a);
+	return err;
+}
+
+/* All kernels of an archive of files. */
+static struct vl_error *each_file(struct vl_archive *a, struct vl_trust_origin *o,
+				  const char *md5sums, vl_trust_kernel_fn *fn, void *ctx,
+				  size_t *nr)
+{
+	struct vl_error *err;
+	const char *path;
+	uint64_t size;
+
+	while (!(err = vl_archive_next(a, &path, &size)) && path) {
+		if (!vl_is_kernel_path(path))
+			continue;
+		err = take_kernel(a, path, o, md5sums, fn, ctx);
+		if (err)
+			return err;
+		++*nr;
+	}
+	return err;
+}
+
+struct vl_error *vl_deb_each(int fd, struct vl_trust_origin *o, vl_trust_kernel_fn *fn, void *ctx,
+			     size_t *nr)
+{
+	_cleanup_free_ char *md5sums = NULL;
+	struct vl_archive *outer, *inner;
+	struct vl_error *err = vl_archive_open(fd, &outer);
+	const char *path;
+	uint64_t size;
+	bool is_signed = false;
+
+	if (err)
+		return err;
+	while (!err && !(err = vl_archive_next(outer, &path, &size)) && path) {
+		/* dpkg-sig and debsigs put signatures beside the data, also behind them. */
+		is_signed |= !strncmp(path, "_gpg", 4);
+		snprintf(o->checked, sizeof(o->checked), "%s%s",
+			 md5sums ? "MD5 of the package's list" : "no list of checksums",
+			 is_signed ? "; signed, not checked" : "; unsigned");
+		if (!strncmp(path, "control.tar", 11)) {
+			err = read_control(outer, o, &md5sums);
+		} else if (!strncmp(path, "data.tar", 8)) {
+			err = vl_archive_open_member(outer, &inner);
+			if (err)
+				break;
+			err = each_file(inner, o, md5sums, fn, ctx, nr);
+			vl_archive_close(inner);
+		}
+	}
+	vl_archive_close(outer);
+	return err;
+}
+
+/* --- rpm: the lead, the header of signatures, the header, the files (rpm's format.md) --- */
+
+#define RPM_LEAD 96
+#define RPM_ENTRIES_MAX 4096
+
+enum { RPM_NAME = 1000, RPM_VERSION = 1001, RPM_RELEASE = 1002, RPM_PAYLOAD_SHA256 = 5092 };
+/* In the header of signatures. */
+enum { RPM_DSA = 267, RPM_RSA = 268, RPM_SHA256 = 273, RPM_PGP = 1002, RPM_GPG = 1005 };
+
+struct rpm_header {
+	const unsigned char *bytes; /* NULL: there is none */
+	size_t len;		    /* with its own head */
+	size_t nr, data_len;
+	const unsigned char *entries, *data;
+};
+
+static uint32_t be32(const unsigned char *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* The header at offset @at of @file. */
+static struct rpm_header rpm_header(const unsigned char *file, size_t len, size_t at)
+{
+	static const unsigned char magic[4] = { 0x8e, 0xad, 0xe8, 1 };
+	struct rpm_header h = { .bytes = NULL };
+	uint64_t whole;
+
+	if (at > len || len - at < 16 || memcmp(file + at, magic, sizeof(magic)) != 0)
+		return h;
+	h.nr = be32(file + at + 8);
+	h.data_len = be32(file + at + 12);
+	whole = 16 + 16 * (uint64_t)h.nr + h.data_len;
+	if (h.nr > RPM_ENTRIES_MAX || whole > len - at)
+		return h;
+	h.bytes = file + at;
+	h.len = whole;
+	h.entries = h.bytes + 16;
+	h.data = h.entries + 16 * h.nr;
+	return h;
+}
+
+/* The text of @tag, bounded by the header; NULL: there is none. */
+static const char *rpm_text(const struct rpm_header *h, uint32_t tag)
+{
+	for (size_t i = 0; h->bytes && i < h->nr; i++) {
+		const unsigned char *e = h->entries + 16 * i;
+		size_t at = be32(e + 8);
+
+		if (be32(e) != tag)
+			continue;
+		return at < h->data_len && memchr(h->data + at, 0, h->data_len - at) ?
+			       (const char *)h->data + at :
+			       NULL;
+	}
+	return NULL;
+}
+
+static bool rpm_has(const struct rpm_header *h, uint32_t tag)
+{
+	for (size_t i = 0; h->bytes && i < h->nr; i++)
+		if (be32(h->entries + 16 * i) == tag)
+			return true;
+	return false;
+}
+
+static bool sha256_is(const unsigned char *bytes, size_t len, const char *want)
+{
+	uint8_t digest[SHA256_DIGEST_SIZE];
+	char text[2 * SHA256_DIGEST_SIZE + 1];
+	struct sha256_ctx sha;
+
+	sha256_init(&sha);
+	sha256_update(&sha, len, bytes);
+	sha256_digest(&sha, sizeof(digest), digest);
+	for (size_t i = 0; i < sizeof(digest); i++)
+		snprintf(text + 2 * i, 3, "%02x", digest[i]);
+	return !strcmp(text, want);
+}
+
+/* What the headers say of the package; its checksums, where it has them, are checked. */
+static struct vl_error *read_rpm(const unsigned char *file, size_t len, struct vl_trust_origin *o)
+{
+	const struct rpm_header sig = rpm_header(file, len, RPM_LEAD);
+	/* The second header is aligned to 8 bytes. */
+	size_t at = RPM_LEAD + ((sig.len + 7) & ~(size_t)7);
+	const struct rpm_header head = rpm_header(file, len, at);
+	const char *name, *version, *release, *header_sum, *payload_sum;
+	bool is_signed = rpm_has(&sig, RPM_RSA) || rpm_has(&sig, RPM_DSA) ||
+			 rpm_has(&sig, RPM_PGP) || rpm_has(&sig, RPM_GPG);
+
+	if (!sig.bytes || !head.bytes)
+		return vl_error_hint(vl_error_new(VL_ERR_ARG, "its headers are damaged"),
+				     "fetch the package again");
+	name = rpm_text(&head, RPM_NAME);
+	version = rpm_text(&head, RPM_VERSION);
+	release = rpm_text(&head, RPM_RELEASE);
+	header_sum = rpm_text(&sig, RPM_SHA256);
+	payload_sum = rpm_text(&head, RPM_PAYLOAD_SHA256);
+	snprintf(o->package, sizeof(o->package), "%s", name ? name : "");
+	snprintf(o->version, sizeof(o->version), "%s%s%s", version ? version : "",
+		 release ? "-" : "", release ? release : "");
+	if ((header_sum && !sha256_is(head.bytes, head.len, header_sum)) ||
+	    (payload_sum && !sha256_is(file + at + head.len, len - at - head.len, payload_sum)))
+		return vl_error_hint(
+			vl_error_new(VL_ERR_ARG, "its checksum is not the one in its header"),
+			"fetch the package again");
+	snprintf(o->checked, sizeof(o->checked), "%s%s",
+		 header_sum && payload_sum ? "SHA-256 of the package's header" :
+					     "no checksum of all its content",
+		 is_signed ? "; signed, not checked" : "; unsigned");
+	return NULL;
+}
+
+struct vl_error *vl_rpm_each(int fd, const unsigned char *file, size_t len,
+			     struct vl_trust_origin *o, vl_trust_kernel_fn *fn, void *ctx,
+			     size_t *nr)
+{
+	struct vl_error *err = read_rpm(file, len, o);
+	struct vl_archive *a;
+
+	if (!err)
+		err = vl_archive_open(fd, &a);
+	if (err)
+		return err;
+	err = each_file(a, o, NULL, fn, ctx, nr);
+	vl_archive_close(a);
+	return err;
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Usage: trust-probe GUEST KERNEL ROUNDS SEED
+ *        trust-probe unpack FILE
+ *
+ * For tests/57-trust.bats. Unpacks FILE (a vmlinuz) to stdout. Or reads the text of GUEST, makes ROUNDS random changes of one byte in it,
+ * one after the other, and compares each time with KERNEL (an unpacked image). Prints
+ *
+ *	clean N			findings without a change
+ *	found CLASS N		changes that were found, by the class of the site
+ *	legal CLASS N		changes that make another legal form of a site
+ *	missed ADDRESS SYMBOL	a change of a byte that belongs to no site, and was not found
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../src/trust/image.h"
+#include "../../src/trust/internal.h"
+#include "../../src/vlens.h"
+#include "imee/engine.h"
+
+#define AROUND 64
+
+struct probe {
+	struct vl_trust *t;
+	unsigned char *text;
+	uint64_t va;
+	size_t len;
+	size_t nr; /* of findings */
+};
+
+static int fail(struct vl_error *err)
+{
+	fprintf(stderr, "trust-probe: %s\n", err->message);
+	vl_error_destroy(err);
+	return 3;
+}
+
+static bool read_text(void *ctx, uint64_t va, void *buf, size_t len)
+{
+	const struct probe *p = ctx;
+
+	if (va - p->va >= p->len || len > p->len - (va - p->va))
+		return false;
+	memcpy(buf, p->text + (va - p->va), len);
+	return true;
+}
+
+static void found(void *ctx, const struct vl_trust_finding *f)
+{
+	(void)f;
+	((struct probe *)ctx)->nr++;
+}
+
+/* The number of findings in @len bytes at offset @at of the text. */
+static size_t check(struct probe *p, size_t at, size_t len)
+{
+	const struct vl_trust_memory memory = { read_text, p };
+
+	p->nr = 0;
+	vl_error_destroy(
+		vl_trust_check(p->t, &memory, p->va + at, p->text + at, len, NULL, found, p));
+	return p->nr;
+}
+
+/* The class of the byte at offset @at of the text. */
+static enum vl_trust_class class_of(const struct probe *p, size_t at)
+{
+	const struct vl_trust *t = p->t;
+
+	at += t->text.at;
+	for (size_t n = vl_trust_cluster_from(t, at); n < t->nr_clusters; n++) {
+		const struct vl_trust_cluster *c = &t->clusters[n];
+
+		if (c->at > at)
+			break;
+		for (size_t i = c->first; i < c->first + c->nr; i++)
+			if (at - t->sites[i].at < t->sites[i].len)
+				return (enum vl_trust_class)t->sites[i].class;
+	}
+	return VL_TRUST_TEXT;
+}
+
+static uint64_t random_number(uint64_t *seed)
+{
+	/* xorshift64 */
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return *seed;
+}
+
+static void change(struct probe *p, unsigned rounds, uint64_t seed)
+{
+	size_t nr_found[VL_TRUST_CLASSES] = { 0 }, nr_legal[VL_TRUST_CLASSES] = { 0 };
+
+	for (unsigned i = 0; i < rounds; i++) {
+		size_t at = random_number(&seed) % p->len, from = at < AROUND ? 0 : at - AROUND;
+		size_t len = p->len - from < 2 * AROUND ? p->len - from : 2 * AROUND;
+		enum vl_trust_class class;
+		unsigned char was;
+		uint64_t offset;
+
+		/* Most bytes are plain text: every second change is at a site. */
+		if (i % 2 && p->t->nr_sites) {
+			const struct vl_trust_site *s =
+				&p->t->sites[random_number(&seed) % p->t->nr_sites];
+			size_t place = s->at + random_number(&seed) % s->len - p->t->text.at;
+
+			if (place >= p->len)
+				continue;
+			at = place;
+			from = at < AROUND ? 0 : at - AROUND;
+			len = p->len - from < 2 * AROUND ? p->len - from : 2 * AROUND;
+		}
+		was = p->text[at];
+		p->text[at] = (unsigned char)(was ^ (1 + random_number(&seed) % 255));
+		class = class_of(p, at);
+		if (check(p, from, len))
+			nr_found[class]++;
+		else if (class != VL_TRUST_TEXT)
+			nr_legal[class]++;
+		else
+			printf("missed 0x%" PRIx64 " %s\n", p->va + at,
+			       vl_trust_symbol_at(p->t, p->va + at, &offset));
+		p->text[at] = was;
+	}
+	for (unsigned k = 0; k < VL_TRUST_CLASSES; k++) {
+		if (nr_found[k])
+			printf("found %s %zu\n", vl_trust_class_name(k), nr_found[k]);
+		if (nr_legal[k])
+			printf("legal %s %zu\n", vl_trust_class_name(k), nr_legal[k]);
+	}
+}
+
+/* Map a file; the program ends before it would be unmapped. */
+static void *map(const char *path, size_t *len_ret)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY);
+	void *p;
+
+	if (fd < 0 || fstat(fd, &st) ||
+	    (p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED) {
+		fprintf(stderr, "trust-probe: cannot read %s\n", path);
+		exit(3);
+	}
+	*len_ret = (size_t)st.st_size;
+	close(fd);
+	return p;
+}
+
+static int unpack(const char *path)
+{
+	unsigned char *elf;
+	size_t len, elf_len;
+	const void *file = map(path, &len);
+	struct vl_error *err = vl_trust_unpack(file, len, &elf, &elf_len);
+
+	if (err)
+		return fail(err);
+	fwrite(elf, 1, elf_len, stdout);
+	free(elf);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct vl_guest_options o = { .uses = VL_GUEST_READ };
+	struct probe p = { .t = NULL };
+	struct vl_reader *r;
+	struct vl_guest *g;
+	struct vl_space s;
+	struct vl_error *err;
+	const void *elf;
+	size_t len;
+
+	if (argc == 3 && !strcmp(argv[1], "unpack"))
+		return unpack(argv[2]);
+	if (argc != 5)
+		return 2;
+	elf = map(argv[2], &len);
+	err = vl_trust_open(elf, len, &p.t);
+	if (!err)
+		err = vl_guest_open(argv[1], &o, &g);
+	if (!err)
+		err = vl_guest_reader(g, &r);
+	if (!err)
+		err = vl_trust_place(p.t, vl_reader_contact(r)->entry -
+						  vl_trust_symbol(p.t, "entry_SYSCALL_64"));
+	if (err)
+		return fail(err);
+	p.va = vl_trust_text(p.t, &p.len);
+	p.text = malloc(p.len);
+	s = vl_reader_kernel(r);
+	if (!p.text || vl_read(r, &s, p.va, p.text, p.len) != VL_READ_OK)
+		return fail(vl_error_new(VL_ERR_FAULT, "cannot read the text"));
+	printf("clean %zu\n", check(&p, 0, p.len));
+	change(&p, (unsigned)atoi(argv[3]), strtoull(argv[4], NULL, 0));
+	free(p.text);
+	vl_trust_close(p.t);
+	vl_guest_close(g);
+	return 0;
+}
