@@ -302,6 +302,11 @@ static void test_bad(struct image *im)
 	refused("gzip", "compressed by gzip");
 	unlink(path);
 	refused("no such file", "no such file");
+	save("", 0);
+	strcat(path, "/x");
+	refused("a file in the place of a folder", "no such file");
+	path[strlen(path) - 2] = '\0';
+	unlink(path);
 	if (mkfifo(path, 0600) < 0)
 		exit(99);
 	refused("a FIFO (does not hang)", "not a regular file");
@@ -332,6 +337,16 @@ static void test_overlap(struct image *im)
 	ok(nr == 2 && !vl_target_read(t, 0x1008, &w, 8) && w == 0x1008 &&
 		   !vl_target_read(t, 0x2008, &w, 8) && w == 0x100001008,
 	   "the first one counts, the next goes on");
+	vl_target_close(t);
+	make(im, NOTE_NEW, 1);
+	ph[2].p_paddr = 0x123;
+	ph[2].p_filesz = 100;
+	save(im->b, im->len);
+	err = vl_target_open(path, NULL, &t);
+	if (!ok(!err, "a segment of less than a page"))
+		return;
+	vl_target_ram(t, &nr);
+	ok(nr == 2, "is left out");
 	vl_target_close(t);
 }
 

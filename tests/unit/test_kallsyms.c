@@ -242,7 +242,9 @@ static void test_forged(struct image *m)
 	ok(refused(m, m->names - 8, NR + 1) && refused(m, m->names - 8, NR - 1) &&
 		   refused(m, m->names - 8, UINT32_MAX) && refused(m, m->names - 8, 0),
 	   "another number of symbols");
-	ok(refused(m, m->markers + 8, 1) && refused(m, m->markers, 1), "a marker that is off");
+	ok(refused(m, m->markers + 8, 1) && refused(m, m->markers, 1) &&
+		   refused(m, m->markers + 8, 0x7fffffff),
+	   "a marker that is off");
 	ok(refused(m, m->names, 0xffffffff), "a name without end");
 	ok(refused(m, m->offsets + 4 * HANDLER, 0), "offsets out of order");
 	ok(refused(m, m->offsets + 4 * NR, 0), "a base outside of the image");
@@ -279,7 +281,9 @@ static void test_tables(struct image *m)
 	struct vl_kallsyms_tables t, bad;
 	struct vl_symbols d;
 	struct vl_kallsyms k;
+	unsigned char *offset, was[4];
 	unsigned made = 0;
+	bool shared;
 
 	build(m, VL_KALLSYMS_BASE, false, true);
 	if (!ok(find(m, &k), "tables"))
@@ -319,24 +323,34 @@ static void test_tables(struct image *m)
 		made += vl_kallsyms_decode(&bad, VA, &d);
 	}
 	ok(!made, "tables that do not fit each other");
+	/* Symbols may share an address, but none is below the one before. */
+	offset = (unsigned char *)t.offsets.at + 4 * 20;
+	memcpy(was, offset, 4);
+	memcpy(offset, offset - 4, 4);
+	shared = vl_kallsyms_decode(&t, VA, &d);
+	if (shared)
+		vl_symbols_deinit(&d);
+	memcpy(offset, offset - 8, 4);
+	ok(shared && !vl_kallsyms_decode(&t, VA, &d), "addresses that do not ascend");
+	memcpy(offset, was, 4);
 	/* All that a byte can be, in places that lengths and tokens depend on. */
 	for (size_t at = 0; at < t.names.len; at += 61) {
-		unsigned char *p = (unsigned char *)t.names.at + at, was = *p;
+		unsigned char *p = (unsigned char *)t.names.at + at, byte = *p;
 
 		for (unsigned v = 0; v < 256; v += 51) {
 			*p = (unsigned char)v;
 			if (vl_kallsyms_decode(&t, VA, &d))
 				vl_symbols_deinit(&d);
 		}
-		*p = was;
+		*p = byte;
 	}
 	for (size_t at = 0; at < t.tokens.len; at++) {
-		unsigned char *p = (unsigned char *)t.tokens.at + at, was = *p;
+		unsigned char *p = (unsigned char *)t.tokens.at + at, byte = *p;
 
-		*p = was ? 0 : 'x';
+		*p = byte ? 0 : 'x';
 		if (vl_kallsyms_decode(&t, VA, &d))
 			vl_symbols_deinit(&d);
-		*p = was;
+		*p = byte;
 	}
 	ok(vl_kallsyms_decode(&t, VA, &d), "damaged ones end within themselves");
 	vl_symbols_deinit(&d);
