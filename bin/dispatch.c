@@ -7,6 +7,7 @@
 
 #include "applet.h"
 #include "base/cleanup.h"
+#include "options.h"
 #include "report.h"
 #include "base/suggest.h"
 
@@ -40,6 +41,22 @@ static int judge(const struct session *s, int status)
 	return status ? status : STATUS_GUEST;
 }
 
+/* The program failed, perhaps by an option of ours: report the first one behind the guest. */
+static void report_misplaced(const struct session *s)
+{
+	const struct applet *a = s->applet;
+
+	for (char *const *arg = s->request->args; *arg && strcmp(*arg, "--") != 0; arg++) {
+		size_t len = strcspn(*arg, "=");
+
+		if (strncmp(*arg, "--", 2) || !option_by_word(*arg, len, options_scopes(a, false)))
+			continue;
+		fprintf(stderr, "%s: '%.*s' is an option of %s: it goes before the guest\n",
+			a->name, (int)len, *arg, a->name);
+		return;
+	}
+}
+
 static int run_session(struct request *r)
 {
 	const struct applet *a = r->applet;
@@ -54,6 +71,8 @@ static int run_session(struct request *r)
 	s.options = request_guest_options(r);
 	s.options.label = label_of(&s);
 	status = a->run(&s);
+	if (status && !s.failed && a->program)
+		report_misplaced(&s);
 	if (s.guest)
 		vl_guest_stats(s.guest, &s.stats);
 	/* Only behind an answer: an error already says what the kernel is at. */

@@ -346,9 +346,18 @@ bool request_option(struct request *r, void *ctx, int key, char *arg)
 static bool unknown(const struct request *r, const char *word)
 {
 	const char *name = r->applet->name, *program = r->applet->program;
+	const char *without = request_has(r, 'J')      ? "--json" :
+			      request_has(r, OPT_DIFF) ? "--diff" :
+							 NULL;
 
 	if (!program)
 		usage_report(name, "unknown option '%s'", word);
+	else if (r->raw && without)
+		usage_report(
+			name,
+			"'%s' is no option of raw reads, which '%s' asks for: leave one of the "
+			"two out",
+			word, without);
 	else if (r->raw)
 		usage_report(name, "'%s' is no option of raw reads; those of %s need --engine=vmst",
 			     word, program);
@@ -381,7 +390,7 @@ static bool raw_only(const struct request *r, const struct option_row *o)
 	const struct applet *a = r->applet;
 
 	if (o->key == 'J' || o->key == OPT_DIFF)
-		usage_report(a->name, "'--%s' is not for --engine=vmst", o->name);
+		usage_report(a->name, "'--%s' is not for --engine=vmst: it reads memory", o->name);
 	else
 		usage_report(a->name,
 			     "'--%s' goes with --json or --engine=imee; options of %s go behind "

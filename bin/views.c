@@ -126,6 +126,7 @@ static void look_list(void *ctx, struct view_job *job)
 	}
 	vl_error_destroy(job->err);
 	job->err = NULL;
+	job->unreached = true;
 }
 
 static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
@@ -158,8 +159,10 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 	view_each(jobs, nr, fn, r);
 	progress_end(&progress);
 	show_print(&r->show, r->plural, parts, nr);
-	for (size_t i = 0; i < nr; i++)
+	for (size_t i = 0; i < nr; i++) {
 		marked += tables[i].nr_marked;
+		ready = ready && !jobs[i].unreached;
+	}
 	status = view_report(r->request, jobs, nr,
 			     ready ? (marked ? STATUS_MARKED : 0) : STATUS_GUEST);
 out:

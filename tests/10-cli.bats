@@ -135,6 +135,13 @@ applets() { vlens --list; }
 	assert_usage vps 'unknown user-defined format specifier "NOSUCH"'
 	run --separate-stderr vps --keep 5 --json web1
 	assert_usage vps "'--keep' is no option of raw reads"
+	# The two ways out: no other message sends back to the first.
+	for a in --json --diff; do
+		run --separate-stderr vps $a -e web1
+		assert_usage vps "'-e' is no option of raw reads, which '$a' asks for: leave one of the two out"
+		run --separate-stderr vps $a web1 -e
+		assert_usage vps "'-e' is no option of raw reads, which '$a' asks for: leave one of the two out"
+	done
 	run --separate-stderr vps -o --json --json web1
 	assert_usage vps 'unknown user-defined format specifier "--json"'
 	run --separate-stderr vps --engine=vmst --json web1

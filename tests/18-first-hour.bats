@@ -82,6 +82,17 @@ without() {
 		env -u VLENS_CACHE_DIR -u VLENS_RUN_DIR "$dir/vps" "$guest" -ef
 	assert_refused vps "$guest" "ermission"
 	[[ $stderr == *"run as root"* ]]
+	# It is listed, and is none of the guests that this user has.
+	ln "$dir/vps" "$dir/vlist"
+	ln "$dir/vps" "$dir/vlens"
+	run --separate-stderr setpriv --reuid 65534 --regid 65534 --clear-groups \
+		env -u VLENS_CACHE_DIR -u VLENS_RUN_DIR "$dir/vlist" --no-headers -o SPEC,NOTE
+	assert_status 3
+	[[ $output == *"$guest "*"ermission"* ]]
+	run --separate-stderr setpriv --reuid 65534 --regid 65534 --clear-groups \
+		env -u VLENS_CACHE_DIR -u VLENS_RUN_DIR "$dir/vlens" doctor --json
+	jq -e --arg guest "$guest" '.checks[] | select(.check == "guests") |
+		(.finding | contains($guest) | not) and (.finding | test("[1-9]+ that this user may not"))' <<<"$output"
 }
 
 @test "root, and yet refused: a container, or a security module" {

@@ -28,6 +28,17 @@ setup() {
 	g=$(guest g61)
 }
 
+@test "an option of vlens behind the guest: the program's error, and where it goes" {
+	for a in vps vls vss; do
+		run --separate-stderr "$a" "$g" --pause=none
+		[[ $status -ne 0 && $stderr == *$'\n'"$a: '--pause' is an option of $a: it goes before the guest" ]] ||
+			{ show_run; fail "$a"; }
+	done
+	# Not where it is an operand, and not of a program that took it.
+	run --separate-stderr vls "$g" -- --pause
+	[[ $status -ne 0 && $stderr != *"before the guest"* ]]
+}
+
 guest_has() { in_guest g61 "command -v $1" >/dev/null || skip "the guest has no $1"; }
 
 # ---- the same text ----------------------------------------------------------

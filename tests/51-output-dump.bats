@@ -88,6 +88,13 @@ broken() {
 	exec {W}>&-
 }
 
+@test "vtop: nothing is known of how busy its CPUs are" {
+	run --separate-stderr vtop -b -n 2 -d 0.1 --json "$D"
+	assert_status 0
+	[[ $(jq -s 'map(.guests[]) | length' <<<"$output") -eq 2 ]]
+	[[ $(jq -sc 'map(.guests[].cpu) | unique' <<<"$output") == "[null]" ]] || { show_run; fail cpu; }
+}
+
 @test "a pipe that nobody reads ends it by SIGPIPE, silently" {
 	local a
 	for a in $(ours); do

@@ -370,6 +370,11 @@ find_apart() {
 	run --separate-stderr vps "$guest" -e
 	assert_refused vps "$guest" "no such domain"
 	[[ $stderr == *"did you mean $name?"*vlist* ]] || fail "$stderr"
+	# A libvirt that is named is not passed over.
+	guest=$name
+	run --separate-stderr vps -c test:///default "$guest" -e
+	assert_refused vps "$guest" "no such domain on test:///default"
+	[[ $stderr != *"did you mean"* ]] || fail "$stderr"
 	# The name of two of them is none.
 	echo "$apart" >"$T/first"
 	apart -- -name "$name" -qmp unix:qmp,server=on,wait=off
@@ -380,7 +385,8 @@ find_apart() {
 }
 
 @test "near matches among libvirt's domains" {
-	run --separate-stderr vps -c test:///default tset -e
+	VLENS_RUN_DIR=$T/run run --separate-stderr vps -c test:///default tset -e
+	[[ $(echo "$T"/run/domain-*) == "$T/run/domain-*" ]] || fail "$(ls "$T/run")"
 	assert_refused vps tset "no such domain"
 	[[ $stderr == *"did you mean test?"*vlist* ]] || fail "$stderr"
 	run --separate-stderr vps -c test:///default somethingelse -e

@@ -52,7 +52,7 @@ static unsigned edits(const char *a, size_t la, const char *b, size_t lb, unsign
 void vl_suggest_try(struct vl_suggest *n, const char *candidate)
 {
 	size_t len = strlen(candidate);
-	unsigned limit = n->len < 5 ? 1 : n->len < 9 ? 2 : 3, d = limit + 1;
+	unsigned limit = n->len < 2 ? 0 : n->len < 5 ? 1 : n->len < 9 ? 2 : 3, d = limit + 1;
 	size_t apart = len > n->len ? len - n->len : n->len - len;
 
 	if (!len || len > LONGEST || n->len > LONGEST || !n->len)

@@ -23,8 +23,10 @@
 #include <unistd.h>
 
 #include "../base/append.h"
+#include "../base/cleanup.h"
 #include "../base/process.h"
 #include "../box/box.h"
+#include "../host/drivers.h"
 #include "../redirect/child.h"
 #include "../redirect/redirect.h"
 #include "../base/dirs.h"
@@ -431,19 +433,39 @@ static void check_keepers(struct vl_doctor *d)
 
 #define NAMED 6 /* guests to name in a line */
 
+/* May this user look into the guest @spec? libvirt decides that for its own. */
+static bool is_open_to_us(const char *spec)
+{
+	_cleanup_close_ int fd = -1;
+	pid_t pid = vl_spec_pid(spec);
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+	fd = pid ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	return !pid || fd >= 0;
+}
+
 static void check_guests(struct vl_doctor *d, const char *uri)
 {
-	char **names, list[256] = "";
+	char **names, list[256] = "", others[64] = "";
+	size_t nr, ours = 0;
 	bool all = true;
-	size_t nr;
 
 	if (vl_discard(vl_host_guests(uri, &names, &nr)))
 		return;
-	for (size_t i = 0; all && i < nr && i < NAMED; i++)
-		all = vl_append(list, sizeof(list), "%s%s", i ? ", " : "", names[i]);
-	if (nr)
-		vl_doctor_row(d, "guests", VL_DOCTOR_OK, NULL, "%zu: %s%s", nr, list,
-			      nr > NAMED || !all ? ", ..." : "");
+	for (size_t i = 0; i < nr; i++)
+		if (is_open_to_us(names[i]) && ours++ < NAMED)
+			all = all &&
+			      vl_append(list, sizeof(list), "%s%s", *list ? ", " : "", names[i]);
+	if (ours < nr)
+		snprintf(others, sizeof(others), "; %zu that this user may not look into",
+			 nr - ours);
+	if (ours)
+		vl_doctor_row(d, "guests", VL_DOCTOR_OK, NULL, "%zu: %s%s%s", ours, list,
+			      ours > NAMED || !all ? ", ..." : "", others);
+	else if (nr)
+		vl_doctor_row(d, "guests", VL_DOCTOR_WARNING, "look into them as root", "none%s",
+			      others);
 	else
 		vl_doctor_row(d, "guests", VL_DOCTOR_WARNING,
 			      "start one; a memory dump can be looked into, too",

@@ -118,7 +118,10 @@ static struct vl_error *top(struct vl_guest *g, struct vl_wire *wire, struct vl_
 {
 	struct vl_viewer *v = g->viewer;
 	struct vl_top_sample *now = &v->samples[v->nr_samples % 2];
-	struct vl_top_sample *last = v->nr_samples ? &v->samples[(v->nr_samples - 1) % 2] : NULL;
+	/* A dump has no rates: nothing is known of its CPUs' use. */
+	struct vl_top_sample *last = v->nr_samples && vl_target_is_live(g->raw.target) ?
+					     &v->samples[(v->nr_samples - 1) % 2] :
+					     NULL;
 	struct vl_error *err = v->top ? NULL : vl_top_open(&g->raw, &v->top);
 
 	if (err || !m->value[0])

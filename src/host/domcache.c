@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "libvirt.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "internal.h"
 #include "proc.h"
@@ -34,6 +36,11 @@ static char *make_path(const char *key)
 	return vl_run_path("%016llx.dom", (unsigned long long)vl_hash_text(key));
 }
 
+static void lock_name(const char *key, char ret[40])
+{
+	snprintf(ret, 40, "domain-%016llx", (unsigned long long)vl_hash_text(key));
+}
+
 /* For all tools before us. A tool that finds its domain stopped takes some seconds. */
 #define LOCK_MS 20000
 
@@ -44,8 +51,26 @@ int vl_domcache_lock(const char *spec, const char *uri)
 
 	if (!key)
 		return VL_LOCK_NONE;
-	snprintf(name, sizeof(name), "domain-%016llx", (unsigned long long)vl_hash_text(key));
+	lock_name(key, name);
 	return vl_run_lock(LOCK_MS, name);
+}
+
+void vl_domcache_unlock(const char *spec, const char *uri, int lock)
+{
+	_cleanup_free_ char *key = make_key(spec, uri), *path = key ? make_path(key) : NULL;
+	_cleanup_free_ char *file = NULL;
+	char name[40];
+
+	if (lock < 0)
+		return;
+	/* Nothing was stored, so there is nothing to lock. */
+	if (path && access(path, F_OK) < 0 && errno == ENOENT) {
+		lock_name(key, name);
+		file = vl_run_path("%s.lock", name);
+		if (file)
+			unlink(file);
+	}
+	close(lock);
 }
 
 bool vl_domcache_find(const char *spec, const char *uri, pid_t *pid_ret, char run_ret[64],

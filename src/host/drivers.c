@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "drivers.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "../base/append.h"
+#include "../base/number.h"
 #include "internal.h"
 
 static bool is_name(const char *spec)
@@ -29,7 +31,7 @@ const struct vl_driver vl_drivers[] = {
 	{ NULL, "a libvirt domain", "a libvirt domain", is_name, vl_libvirt_open,
 	  .list = vl_target_list, .kept = true },
 	{ NULL, NULL, "a QEMU without libvirt", is_name, vl_qemu_open_name,
-	  .list_names = vl_qemu_list_names, .kept = true },
+	  .list_names = vl_qemu_list_names, .kept = true, .is_local = true },
 	{ "qemu:", "qemu:PID", "a QEMU without libvirt", NULL, vl_qemu_open,
 	  .list_pids = vl_target_list_bare, .kept = true },
 	{ "qmp:", "qmp:SOCKET", "a QEMU without libvirt", NULL, vl_qemu_open_socket,
@@ -91,6 +93,8 @@ struct vl_error *vl_driver_open(struct vl_target *t, const char *spec, const cha
 	for (const struct vl_driver *d = next(NULL, spec); d; d = next(d, spec)) {
 		struct vl_spec s = { .arg = spec + prefix_len(d), .uri = uri };
 
+		if (uri && d->is_local)
+			continue;
 		t->driver = d;
 		err = d->open(t, &s);
 		if (!err || !s.no_such) {
@@ -125,6 +129,15 @@ bool vl_spec_is_relative(const char *spec)
 	const struct vl_driver *d = by_prefix(spec);
 
 	return d && d->is_path && spec[prefix_len(d)] != '/';
+}
+
+pid_t vl_spec_pid(const char *spec)
+{
+	const struct vl_driver *d = by_prefix(spec);
+	long pid;
+
+	return d && d->list_pids && vl_number(spec + prefix_len(d), 1, INT_MAX, &pid) ? (pid_t)pid :
+											0;
 }
 
 const char *vl_host_path_prefix(size_t i)

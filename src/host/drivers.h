@@ -7,6 +7,7 @@
 #define VLENS_HOST_DRIVERS_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "../error.h"
 
@@ -20,6 +21,9 @@ const char *vl_target_kind(const struct vl_target *t);
  * broker, and not for a name that may be a dump's.
  */
 bool vl_spec_is_kept(const char *spec);
+
+/* The process in @spec ("qemu:PID"); 0: it has none. */
+pid_t vl_spec_pid(const char *spec);
 
 /* Does @spec mean something else in another working directory? */
 bool vl_spec_is_relative(const char *spec);

@@ -126,7 +126,8 @@ struct vl_error *vl_name_unknown(struct vl_error *err, const char *spec, const c
 	for (const struct vl_driver *d = vl_drivers; d->open; d++)
 		if (d->list)
 			vl_error_destroy(d->list(uri, take_name, &n));
-	take_names(&n);
+	if (!uri)
+		take_names(&n);
 	vl_suggest_init(&near, spec, strlen(spec));
 	for (size_t i = 0; i < n.nr; i++)
 		vl_suggest_try(&near, n.names[i]);

@@ -140,8 +140,9 @@ struct vl_driver {
 	void (*list_pids)(void (*fn)(void *ctx, pid_t pid), void *ctx);
 	/* Names of guests that another driver lists. Not each is unique, or a valid spec. */
 	void (*list_names)(void (*fn)(void *ctx, const char *name), void *ctx);
-	bool kept;    /* a keeper may stay for its guests */
-	bool is_path; /* a path of the host follows the prefix */
+	bool kept;     /* a keeper may stay for its guests */
+	bool is_path;  /* a path of the host follows the prefix */
+	bool is_local; /* its names are of this host: not looked up at a libvirt URI */
 };
 
 /* All drivers; the last has no open. */

@@ -431,8 +431,7 @@ struct vl_error *vl_libvirt_open(struct vl_target *t, struct vl_spec *s)
 	lock = vl_domcache_lock(s->arg, s->uri);
 	if (!known(t, d))
 		err = find_domain(t, s);
-	if (lock >= 0)
-		close(lock);
+	vl_domcache_unlock(s->arg, s->uri, lock);
 	return err;
 }
 

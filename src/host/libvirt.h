@@ -108,6 +108,8 @@ void vl_domcache_store(struct vl_target *t, const char *spec, const char *uri, c
 
 /* The lock for looking a domain up at libvirt; see vl_run_lock(). Waits 20 s at most. */
 int vl_domcache_lock(const char *spec, const char *uri);
+/* Release @lock, if it is one; its file goes if nothing is stored of that name. */
+void vl_domcache_unlock(const char *spec, const char *uri, int lock);
 
 /* A timeout for calls into a library that has none. */
 

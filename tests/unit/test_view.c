@@ -102,6 +102,7 @@ static void test_near(void)
 	ok(near_is("tsak_struct", names, "did you mean task_struct?"), "two are swapped");
 	ok(near_is("zzz", names, NULL), "nothing is near");
 	ok(near_is("", names, NULL), "no name");
+	ok(near_is(".", (const char *const[]){ "a", "ab", NULL }, NULL), "a name of one letter");
 	ok(near_is("exit_group", longer, "did you mean do_exit_group?"), "the end of one");
 	memset(huge, 'a', sizeof(huge));
 	huge[sizeof(huge) - 1] = '\0';
