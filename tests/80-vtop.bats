@@ -384,16 +384,16 @@ only_sleepers() { [[ $(column 12 | sort -u) == sleeper ]]; }
 	terminal 130 30
 	keys "vtop -d 0.2 $(guest g61) $(guest g7); echo status=\$?" Enter
 	shows '^GUEST +STATE'
-	shows "$(guest g61) \\(g61\\) +running +2 +[0-9.]+ .* 6\\.1"
-	shows "$(guest g7) \\(g7\\) +running +2 +[0-9.]+ .* 7\\."
+	shows "g61 \\($(guest g61)\\) +running +2 +[0-9.]+ .* 6\\.1"
+	shows "g7 \\($(guest g7)\\) +running +2 +[0-9.]+ .* 7\\."
 	shows '2 guests, 2 running'
 	keys Down Enter
-	shows '^qemu:[0-9]+ \(g7\)'
+	shows '^g7 \(qemu:[0-9]+\)'
 	shows ' PID .*COMMAND'
 	keys Escape
 	shows '^GUEST +STATE'
 	keys Up Enter
-	shows '^qemu:[0-9]+ \(g61\)'
+	shows '^g61 \(qemu:[0-9]+\)'
 	keys BSpace
 	shows '^GUEST +STATE'
 	keys F1

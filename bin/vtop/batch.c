@@ -66,15 +66,11 @@ static void print_clean_text(struct top *t, const char *text)
 static void print_title(struct top *t, const struct top_guest *g)
 {
 	const struct vl_top_sample *s = g->sample;
-	char up[TOP_TEXT];
+	char up[TOP_TEXT], name[TOP_TITLE];
 
 	fputs("vtop - ", stdout);
-	print_clean_text(t, g->spec);
-	if (s && s->node[0]) {
-		fputs(" (", stdout);
-		print_clean_text(t, s->node);
-		putchar(')');
-	}
+	top_guest_title(g, name, sizeof(name));
+	print_clean_text(t, name);
 	if (s) {
 		fputs(" Linux ", stdout);
 		print_clean_text(t, s->release);

@@ -65,6 +65,7 @@ static void publish(struct top_guest *g, enum top_state state, struct vl_error *
 	pthread_mutex_lock(&g->lock);
 	g->state = state;
 	snprintf(g->means, sizeof(g->means), "%s", err ? "" : g->state_means);
+	memcpy(g->name, g->state_name, sizeof(g->name));
 	vl_error_destroy(g->err);
 	g->err = err;
 	if (sample)
@@ -226,6 +227,8 @@ static enum top_state ask_state(struct top_guest *g)
 
 	vl_guest_state(g->guest, &state);
 	memcpy(g->state_means, state.means, sizeof(g->state_means));
+	if (state.name[0])
+		memcpy(g->state_name, state.name, sizeof(g->state_name));
 	return state_by_name(state.word);
 }
 
@@ -457,6 +460,16 @@ void top_guest_ask_detail(struct top_guest *g, int32_t pid)
 	g->detail_due = true;
 	pthread_cond_signal(&g->wake);
 	pthread_mutex_unlock(&g->lock);
+}
+
+void top_guest_title(const struct top_guest *g, char *buf, size_t size)
+{
+	const char *name = g->name[0] ? g->name : g->spec, *node = g->sample ? g->sample->node : "";
+	const char *const more[] = { strcmp(name, g->spec) ? g->spec : "",
+				     strcmp(name, node) ? node : "" };
+
+	snprintf(buf, size, "%s%s%s%s%s%s", name, *more[0] || *more[1] ? " (" : "", more[0],
+		 *more[0] && *more[1] ? ", " : "", more[1], *more[0] || *more[1] ? ")" : "");
 }
 
 /* ---- all of them ---- */

@@ -145,14 +145,12 @@ static void draw_title(struct top *t, const struct top_guest *g, int y)
 {
 	const struct vl_top_sample *s = g->sample;
 	struct top_line *l = &t->line;
+	char name[TOP_TITLE];
 
 	l->len = 0;
-	top_clean(&t->text, g->spec, strlen(g->spec));
+	top_guest_title(g, name, sizeof(name));
+	top_clean(&t->text, name, strlen(name));
 	top_line_printf(l, "%s", t->text.text);
-	if (s && s->node[0]) {
-		top_clean(&t->text, s->node, strlen(s->node));
-		top_line_printf(l, " (%s)", t->text.text);
-	}
 	if (s && s->release[0]) {
 		top_clean(&t->text, s->release, strlen(s->release));
 		top_line_printf(l, "  Linux %s", t->text.text);
@@ -213,14 +211,11 @@ static void padded(struct top_line *l, const char *text, size_t width)
 void top_guest_line(struct top *t, const struct top_guest *g, struct top_line *l)
 {
 	const struct vl_top_sample *s = g->sample;
-	char name[160], cpu[TOP_TEXT] = "-", mem[TOP_TEXT] = "-", up[TOP_TEXT] = "-";
+	char name[TOP_TITLE], cpu[TOP_TEXT] = "-", mem[TOP_TEXT] = "-", up[TOP_TEXT] = "-";
 	double percent = 0;
 
 	l->len = 0;
-	snprintf(name, sizeof(name), "%s", g->spec);
-	/* Add the host name: a process id alone says little. */
-	if (s && s->node[0] && strcmp(s->node, g->spec))
-		snprintf(name, sizeof(name), "%s (%s)", g->spec, s->node);
+	top_guest_title(g, name, sizeof(name));
 	top_clean(&t->text, name, strlen(name));
 	padded(l, t->text.text, 20);
 	top_line_printf(l, "%-8s ", top_state_name(g->state));

@@ -52,6 +52,7 @@ struct top_guest {
 	bool quit, due; /* for the thread: end; take a sample */
 	bool answered;	/* the last request was served, with a sample or without */
 	enum top_state state;
+	char name[256];			    /* as its hypervisor calls it; "": not known */
 	char means[64];			    /* what the state means; "": its name says it */
 	struct vl_error *err;		    /* the reason for the state; NULL: none */
 	const struct vl_top_sample *sample; /* the last; NULL: none yet */
@@ -70,6 +71,7 @@ struct top_guest {
 	uint64_t retry_at, retry_ns, moved_at, asked_at, moved_sum;
 	enum top_state last_state;    /* as last found */
 	char state_means[64];	      /* what it means */
+	char state_name[256];	      /* the guest's name, found with it */
 	unsigned lost;		      /* deaths of its worker since the last sample */
 	uint64_t wrong_at;	      /* since when its memory makes no sense; 0: it does */
 	uint64_t anew_after, anew_ns; /* earliest next search for its kernel; backoff */
@@ -85,6 +87,9 @@ void top_guest_stop(struct top_guest *g);
 void top_guest_ask(struct top_guest *g);
 void top_guest_ask_detail(struct top_guest *g, int32_t pid);
 const char *top_state_name(enum top_state state);
+/* Its name as vlist shows it; behind that its spec and its host name, where they are others. */
+#define TOP_TITLE 512
+void top_guest_title(const struct top_guest *g, char *buf, size_t size);
 
 /* Fill @d (pid is set) by asking the kernel of @g, in a run of its own. */
 void top_detail_read(struct vl_guest *g, struct top_detail *d);

@@ -37,7 +37,8 @@ struct vl_raw_guest {
 
 /* The state of a guest in a word for a column, and its meaning ("" when it is plain). */
 struct vl_state {
-	char word[16]; /* "running", "paused", "firmware", "crashed" …; "": not known */
+	char name[256]; /* of the guest, as its hypervisor calls it; "": it has none */
+	char word[16];	/* "running", "paused", "firmware", "crashed" …; "": not known */
 	char means[64];
 };
 

@@ -75,6 +75,7 @@ void vl_state_of(const struct vl_target_info *info, const struct vl_fate *fate,
 		means = states[i].means;
 		break;
 	}
+	snprintf(ret->name, sizeof(ret->name), "%s", info->name);
 	snprintf(ret->word, sizeof(ret->word), "%s", word);
 	snprintf(ret->means, sizeof(ret->means), "%s", means);
 }
