@@ -37,7 +37,7 @@ struct vl_box {
 	int lender;	 /* connection to the process whose child it is; -1: our child */
 	struct vl_wire *wire;
 	struct vl_box_report report;
-	cpu_set_t cpus;
+	cpu_set_t cpus, all; /* that it may use now; that the broker may when it is not pinned */
 	const char *does;
 	bool ready, gone, late;
 	int status; /* as waitpid gives it; -1: not known */
@@ -242,15 +242,20 @@ static void give(struct vl_box *b, enum vl_channel_id id, const struct vl_messag
 
 	c->message = *m;
 	atomic_store(&c->turn, 1);
-	vl_wire_wake(&c->turn);
+	vl_wire_wake(&c->turn, &c->sleeps);
 }
 
-/* Serve what the worker asks until it replies. */
-static struct vl_error *wait_reply(struct vl_box *b, struct vl_message *m, uint64_t timeout_ns,
-				   vl_box_serve_fn serve, void *ctx)
+/*
+ * Serve what the worker asks until it replies; or, if @answers is not 0, until it has given so
+ * many answers. *@replied_ret: it has replied.
+ */
+static struct vl_error *wait_answers(struct vl_box *b, uint32_t answers, struct vl_message *m,
+				     bool *replied_ret, uint64_t timeout_ns, vl_box_serve_fn serve,
+				     void *ctx)
 {
 	uint64_t deadline = vl_now_ns() + timeout_ns;
 
+	*replied_ret = false;
 	for (;;) {
 		uint32_t seen = atomic_load(&b->wire->bell);
 		bool idle = true;
@@ -258,16 +263,22 @@ static struct vl_error *wait_reply(struct vl_box *b, struct vl_message *m, uint6
 		for (int id = VL_NR_CHANNELS - 1; id >= 0; id--) {
 			if (!take(b, (enum vl_channel_id)id, m))
 				continue;
-			if (id == VL_CHANNEL_MAIN && m->op == VL_OP_REPLY)
+			if (id == VL_CHANNEL_MAIN && m->op == VL_OP_REPLY) {
+				*replied_ret = true;
 				return NULL;
+			}
 			idle = false;
 			if (!serve || m->op == VL_OP_REPLY)
 				return died(b, false);
 			serve(ctx, (enum vl_channel_id)id, m);
 			give(b, (enum vl_channel_id)id, m);
 		}
+		if (answers && atomic_load(&b->wire->answers) >= answers)
+			return NULL;
 		if (idle)
-			vl_wire_sleep(&b->wire->bell, seen, LOOK_NS);
+			vl_wire_spin(b->wire, &b->wire->bell, seen);
+		if (idle)
+			vl_wire_sleep(&b->wire->bell, &b->wire->sleeps, seen, LOOK_NS);
 		/* Check for its end only after a sleep: most answers take microseconds. */
 		if (idle && atomic_load(&b->wire->bell) == seen && has_ended(b))
 			return died(b, false);
@@ -276,10 +287,44 @@ static struct vl_error *wait_reply(struct vl_box *b, struct vl_message *m, uint6
 	}
 }
 
+/* Serve what the worker asks until it replies. */
+static struct vl_error *wait_reply(struct vl_box *b, struct vl_message *m, uint64_t timeout_ns,
+				   vl_box_serve_fn serve, void *ctx)
+{
+	bool replied;
+
+	return wait_answers(b, 0, m, &replied, timeout_ns, serve, ctx);
+}
+
 void vl_box_tell(struct vl_box *b, const struct vl_message *m)
 {
-	if (!b->gone)
-		give(b, VL_CHANNEL_MAIN, m);
+	if (b->gone)
+		return;
+	atomic_store(&b->wire->answers, 0);
+	atomic_store(&b->wire->hurry, 0);
+	give(b, VL_CHANNEL_MAIN, m);
+}
+
+void vl_box_hurry(struct vl_box *b)
+{
+	atomic_store(&b->wire->hurry, 1);
+}
+
+bool vl_box_waits(const struct vl_box *b)
+{
+	return b->gone || !atomic_load(&b->wire->channel[VL_CHANNEL_MAIN].turn);
+}
+
+struct vl_error *vl_box_answers(struct vl_box *b, uint32_t answers, struct vl_message *ret,
+				bool *replied_ret, uint64_t timeout_ns, vl_box_serve_fn serve,
+				void *ctx)
+{
+	*replied_ret = false;
+	if (b->gone)
+		return died(b, false);
+	if (atomic_load(&b->wire->answers) >= answers)
+		return NULL;
+	return wait_answers(b, answers, ret, replied_ret, timeout_ns, serve, ctx);
 }
 
 struct vl_error *vl_box_reply(struct vl_box *b, struct vl_message *ret, uint64_t timeout_ns,
@@ -345,6 +390,7 @@ static struct vl_error *launch(struct vl_box *b, const struct vl_box_options *o)
 	for (int id = 0; id < VL_NR_CHANNELS; id++)
 		atomic_store(&b->wire->channel[id].turn, 1);
 	sched_getaffinity(0, sizeof(b->cpus), &b->cpus);
+	b->all = b->cpus;
 	b->pid = fork_alone(&own_pids);
 	if (!b->pid) {
 		close(link[0]);
@@ -562,13 +608,30 @@ void vl_box_allow_time(struct vl_box *b, uint64_t ns)
 	prlimit(b->pid, RLIMIT_CPU, &l, NULL);
 }
 
+/* Let the worker use @cpus. */
+static bool allow_cpus(struct vl_box *b, const cpu_set_t *cpus)
+{
+	if (CPU_EQUAL(cpus, &b->cpus))
+		return true;
+	if (has_ended(b) || sched_setaffinity(b->pid, sizeof(*cpus), cpus))
+		return false;
+	b->cpus = *cpus;
+	return true;
+}
+
 void vl_box_follow(struct vl_box *b)
 {
 	cpu_set_t now;
 
-	if (b->gone || sched_getaffinity(0, sizeof(now), &now) || CPU_EQUAL(&now, &b->cpus) ||
-	    has_ended(b))
+	if (b->gone || sched_getaffinity(0, sizeof(now), &now))
 		return;
-	if (!sched_setaffinity(b->pid, sizeof(now), &now))
-		b->cpus = now;
+	atomic_store(&b->wire->apart, 0);
+	CPU_OR(&b->all, &b->all, &now);
+	allow_cpus(b, &now);
+}
+
+void vl_box_part(struct vl_box *b)
+{
+	if (!b->gone && CPU_COUNT(&b->all) > 1)
+		atomic_store(&b->wire->apart, allow_cpus(b, &b->all));
 }

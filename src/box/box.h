@@ -106,6 +106,19 @@ void vl_box_tell(struct vl_box *b, const struct vl_message *m);
 struct vl_error *vl_box_reply(struct vl_box *b, struct vl_message *ret, uint64_t timeout_ns,
 			      vl_box_serve_fn serve, void *ctx);
 
+/*
+ * Between the two steps: wait until the worker has given @answers answers, as far as it replies
+ * to the message with a list of them. *@replied_ret: it has replied with less, and *@ret is the
+ * reply. Else vl_box_reply() still has to be called.
+ */
+struct vl_error *vl_box_answers(struct vl_box *b, uint32_t answers, struct vl_message *ret,
+				bool *replied_ret, uint64_t timeout_ns, vl_box_serve_fn serve,
+				void *ctx);
+/* Ask the worker to reply with the answers that it has. */
+void vl_box_hurry(struct vl_box *b);
+/* Has the worker replied, or does it ask? Then vl_box_reply() does not wait long. */
+bool vl_box_waits(const struct vl_box *b);
+
 /* Was the worker killed for a system call that no honest worker makes? */
 bool vl_box_attacked(const struct vl_box *b);
 
@@ -120,6 +133,12 @@ void vl_box_allow_time(struct vl_box *b, uint64_t ns);
 
 /* Give the worker the CPU affinity of the calling thread: a switch is cheaper than a wake-up. */
 void vl_box_follow(struct vl_box *b);
+
+/*
+ * Let the worker use all CPUs that the broker had before it was pinned to one, if there are more:
+ * it works while the broker does. Until vl_box_follow() is called, each spins before it sleeps.
+ */
+void vl_box_part(struct vl_box *b);
 
 /*
  * Pass a duplicate of @fd to the worker, which gets it by vl_box_take_file(). @fd must be open

@@ -16,6 +16,8 @@
 
 /* How often a waiting worker checks that its broker is still there. */
 #define LOOK_NS 200000000UL
+/* A wake-up of another CPU takes some 30 us in a virtual machine. */
+#define SPIN_NS 30000
 
 struct vl_wire *vl_wire_create(void)
 {
@@ -54,17 +56,45 @@ void vl_wire_destroy(struct vl_wire *w)
 		munmap(w, sizeof(*w));
 }
 
-void vl_wire_sleep(_Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns)
+void vl_wire_sleep(_Atomic uint32_t *word, _Atomic uint32_t *sleeps, uint32_t seen,
+		   uint64_t timeout_ns)
 {
 	struct timespec ts = vl_ns_timespec(timeout_ns);
 
+	/* Before the kernel compares *@word: who changes it later sees this. */
+	atomic_store(sleeps, 1);
 	/* Not FUTEX_PRIVATE: the word is shared by two processes. */
 	syscall(SYS_futex, word, FUTEX_WAIT, seen, &ts, NULL, 0);
 }
 
-void vl_wire_wake(_Atomic uint32_t *word)
+void vl_wire_wake(_Atomic uint32_t *word, _Atomic uint32_t *sleeps)
 {
-	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+	if (atomic_exchange(sleeps, 0))
+		syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+void vl_wire_spin(const struct vl_wire *w, const _Atomic uint32_t *word, uint32_t seen)
+{
+	uint64_t end;
+
+	if (!atomic_load(&w->apart))
+		return;
+	end = vl_now_ns() + SPIN_NS;
+	while (atomic_load(word) == seen && vl_now_ns() < end)
+		__builtin_ia32_pause();
+}
+
+static void ring(struct vl_wire *w)
+{
+	atomic_fetch_add(&w->bell, 1);
+	vl_wire_wake(&w->bell, &w->sleeps);
+}
+
+bool vl_wire_answered(struct vl_wire *w, uint32_t nr)
+{
+	atomic_store(&w->answers, nr);
+	ring(w);
+	return atomic_load(&w->hurry);
 }
 
 void vl_wire_say(struct vl_wire *w, enum vl_channel_id id, const struct vl_message *m)
@@ -73,8 +103,7 @@ void vl_wire_say(struct vl_wire *w, enum vl_channel_id id, const struct vl_messa
 
 	c->message = *m;
 	atomic_store(&c->turn, 0);
-	atomic_fetch_add(&w->bell, 1);
-	vl_wire_wake(&w->bell);
+	ring(w);
 }
 
 bool vl_wire_hear(struct vl_wire *w, enum vl_channel_id id, int link, struct vl_message *ret)
@@ -84,7 +113,8 @@ bool vl_wire_hear(struct vl_wire *w, enum vl_channel_id id, int link, struct vl_
 	while (!atomic_load(&c->turn)) {
 		struct pollfd p = { .fd = link };
 
-		vl_wire_sleep(&c->turn, 0, LOOK_NS);
+		vl_wire_spin(w, &c->turn, 0);
+		vl_wire_sleep(&c->turn, &c->sleeps, 0, LOOK_NS);
 		if (!atomic_load(&c->turn) && poll(&p, 1, 0) > 0)
 			return false;
 	}

@@ -32,6 +32,9 @@ enum vl_channel_id { VL_CHANNEL_MAIN, VL_CHANNEL_PAGES, VL_NR_CHANNELS };
 #define VL_WINDOW_MAIN ((2UL << 20) + 65536)
 /* ... and of the window for the worker's own questions, on each channel. */
 #define VL_WINDOW_BACK (1UL << 20)
+/* ... and of each window for questions that are asked ahead, and their answers. */
+#define VL_WINDOW_AHEAD (512UL << 10)
+#define VL_NR_AHEAD 2
 
 struct vl_wire_arg {
 	uint32_t kind; /* of struct vl_arg */
@@ -57,14 +60,20 @@ struct vl_message {
 #define VL_OP_REPLY 0
 
 struct vl_channel {
-	_Atomic uint32_t turn; /* 1: the worker's */
+	_Atomic uint32_t turn;	 /* 1: the worker's */
+	_Atomic uint32_t sleeps; /* 1: the worker sleeps until it is */
 	struct vl_message message;
 } __attribute__((aligned(64)));
 
 struct vl_wire {
-	_Atomic uint32_t bell; /* counts up when the worker has said something */
+	_Atomic uint32_t bell;	  /* counts up when the worker has said something */
+	_Atomic uint32_t sleeps;  /* 1: the broker sleeps until it does */
+	_Atomic uint32_t answers; /* that the worker has given so far, before its reply */
+	_Atomic uint32_t hurry;	  /* 1: the broker waits for the reply, with these answers */
+	_Atomic uint32_t apart;	  /* 1: the worker has a CPU of its own */
 	struct vl_channel channel[VL_NR_CHANNELS];
 	unsigned char window[VL_WINDOW_MAIN] __attribute__((aligned(4096)));
+	unsigned char ahead[VL_NR_AHEAD][VL_WINDOW_AHEAD] __attribute__((aligned(4096)));
 	unsigned char back[VL_NR_CHANNELS][VL_WINDOW_BACK] __attribute__((aligned(4096)));
 };
 
@@ -76,16 +85,25 @@ struct vl_wire *vl_wire_map(int fd);
 void vl_wire_destroy(struct vl_wire *w);
 
 /*
- * Wait until *@word differs from @seen, at most @timeout_ns. May return early.
+ * Wait until *@word differs from @seen, at most @timeout_ns. May return early. *@sleeps tells the
+ * other side that it has to wake us.
  */
-void vl_wire_sleep(_Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns);
-/* Wake the process that sleeps on @word. */
-void vl_wire_wake(_Atomic uint32_t *word);
+void vl_wire_sleep(_Atomic uint32_t *word, _Atomic uint32_t *sleeps, uint32_t seen,
+		   uint64_t timeout_ns);
+/* Wake the process that sleeps on @word, if *@sleeps, which it then clears. */
+void vl_wire_wake(_Atomic uint32_t *word, _Atomic uint32_t *sleeps);
+/*
+ * Wait some microseconds for *@word to differ from @seen, which is quicker than to sleep if the
+ * other process runs on another CPU.
+ */
+void vl_wire_spin(const struct vl_wire *w, const _Atomic uint32_t *word, uint32_t seen);
 
 /* --- the worker's side --- */
 
 /* Send @m on a channel whose turn is ours. */
 void vl_wire_say(struct vl_wire *w, enum vl_channel_id id, const struct vl_message *m);
+/* Count @nr answers to the message that is being answered. True: stop here, and reply. */
+bool vl_wire_answered(struct vl_wire *w, uint32_t nr);
 /*
  * Wait for the broker's next message on a channel. False: the broker has closed its end of the
  * socket @link: it is gone.

@@ -31,11 +31,14 @@ struct vl_ahead {
 	uint64_t epoch;
 	char base[VL_BASE_MAX]; /* of the last question */
 	struct list *learning;	/* further questions about it are added to this list */
+	struct list *begun;	/* the list whose first question was asked first about it */
 	struct list *planned;	/* the questions asked ahead are the first of this list */
+	bool flown;		/* a flight has answered the first of it */
 	bool followed;		/* by another question, when all its answers were used */
 	struct waiting waiting[VL_AHEAD_MAX];
 	size_t nr_waiting;
-	size_t reach, used; /* of @waiting: index of the last one taken, plus 1; number taken */
+	size_t from;	    /* index in @planned of the first one */
+	size_t reach, used; /* of @planned: index of the last one taken, plus 1; number taken */
 };
 
 size_t vl_answer_size(const struct vl_question *q, const struct vl_answer *a)
@@ -54,15 +57,20 @@ struct vl_ahead *vl_ahead_create(void)
 	return calloc(1, sizeof(struct vl_ahead));
 }
 
-/* Drop the answers that wait. */
-static void drop_answers(struct vl_ahead *a)
+static void free_answers(struct vl_ahead *a)
 {
 	for (size_t i = 0; i < a->nr_waiting; i++)
 		free(a->waiting[i].bytes);
 	a->nr_waiting = 0;
+}
+
+/* Drop the answers that wait, and the plan. */
+static void drop_answers(struct vl_ahead *a)
+{
+	free_answers(a);
 	a->planned = NULL;
-	a->followed = false;
-	a->reach = a->used = 0;
+	a->followed = a->flown = false;
+	a->from = a->reach = a->used = 0;
 }
 
 /* The program asks something else: correct the list by what was not used, and drop it. */
@@ -82,7 +90,7 @@ void vl_ahead_drop(struct vl_ahead *a)
 {
 	/* That the program used no more of them says nothing. */
 	drop_answers(a);
-	a->learning = NULL;
+	a->learning = a->begun = NULL;
 	a->base[0] = '\0';
 }
 
@@ -111,10 +119,22 @@ bool vl_ahead_split(const char *path, char base[VL_BASE_MAX], struct vl_question
 	return true;
 }
 
-static bool same(const struct vl_question *a, const struct vl_question *b)
+/* Entry @i of the plan was asked. */
+static void use(struct vl_ahead *a, size_t i)
 {
-	return a->what == b->what && a->flags == b->flags && a->len == b->len &&
-	       !strcmp(a->leaf, b->leaf);
+	a->used++;
+	if (a->reach <= i)
+		a->reach = i + 1;
+}
+
+/* The index of @q in @l; l->nr: it is not there. */
+static size_t index_in(const struct list *l, const struct vl_question *q)
+{
+	size_t i = 0;
+
+	while (i < l->nr && !vl_question_same(&l->next[i], q))
+		i++;
+	return i;
 }
 
 bool vl_ahead_take(struct vl_ahead *a, uint64_t epoch, const char *base,
@@ -131,15 +151,13 @@ bool vl_ahead_take(struct vl_ahead *a, uint64_t epoch, const char *base,
 	for (size_t i = 0; i < a->nr_waiting; i++) {
 		struct waiting *w = &a->waiting[i];
 
-		if (w->taken || !same(&w->q, q))
+		if (w->taken || !vl_question_same(&w->q, q))
 			continue;
 		*ret = w->answer;
 		if (w->bytes)
 			memcpy(buf, w->bytes, vl_answer_size(q, ret));
 		w->taken = true;
-		a->used++;
-		if (a->reach <= i)
-			a->reach = i + 1;
+		use(a, a->from + i);
 		return true;
 	}
 	return false;
@@ -148,7 +166,7 @@ bool vl_ahead_take(struct vl_ahead *a, uint64_t epoch, const char *base,
 static struct list *find(struct vl_ahead *a, const struct vl_question *q)
 {
 	for (size_t i = 0; i < a->nr_lists; i++)
-		if (same(&a->lists[i].first, q))
+		if (vl_question_same(&a->lists[i].first, q))
 			return &a->lists[i];
 	return NULL;
 }
@@ -170,7 +188,7 @@ static struct list *ends_early(struct vl_ahead *a, const struct vl_question *q)
 	if (!l || a->used < l->nr || a->followed)
 		return NULL;
 	a->followed = true;
-	if (!l->follows || !same(&l->follow, q)) {
+	if (!l->follows || !vl_question_same(&l->follow, q)) {
 		l->follow = *q;
 		l->follows = 0;
 	}
@@ -188,16 +206,40 @@ static void lengthen(struct list *l, const struct vl_question *q, const struct l
 		add(l, &more->next[i]);
 }
 
+/* Put the questions of @l from @from on behind the first one of @ret; their number in all. */
+static size_t plan(struct vl_ahead *a, struct list *l, size_t from, size_t max_size,
+		   struct vl_question ret[VL_AHEAD_MAX])
+{
+	size_t nr = 1, at = vl_answer_next(0, ret[0].len);
+
+	a->planned = l;
+	a->from = from;
+	for (size_t i = from; i < l->nr; i++) {
+		at = vl_answer_next(at, l->next[i].len);
+		if (at > max_size)
+			break;
+		ret[nr++] = l->next[i];
+	}
+	return nr;
+}
+
 size_t vl_ahead_plan(struct vl_ahead *a, const struct vl_question *q, size_t max_size,
 		     struct vl_question ret[VL_AHEAD_MAX])
 {
-	struct list *l = a->learning, *early;
-	size_t nr = 0, at;
+	struct list *l = a->planned, *early;
 
-	ret[nr++] = *q;
-	if (l) {
-		add(l, q);
-		return nr;
+	ret[0] = *q;
+	if (a->learning) {
+		add(a->learning, q);
+		return 1;
+	}
+	/* A flight that was to bring it ended early. */
+	if (l && a->flown && index_in(l, q) < l->nr) {
+		size_t i = index_in(l, q);
+
+		free_answers(a);
+		use(a, i);
+		return plan(a, l, i + 1, max_size, ret);
 	}
 	early = ends_early(a, q);
 	l = find(a, q);
@@ -210,16 +252,34 @@ size_t vl_ahead_plan(struct vl_ahead *a, const struct vl_question *q, size_t max
 		*a->learning = (struct list){ .first = *q };
 	}
 	if (!l)
-		return nr;
-	a->planned = l;
-	at = vl_answer_next(0, q->len);
-	for (size_t i = 0; i < l->nr; i++) {
-		at = vl_answer_next(at, l->next[i].len);
-		if (at > max_size)
-			break;
-		ret[nr++] = l->next[i];
+		return 1;
+	if (!a->begun)
+		a->begun = l;
+	return plan(a, l, 0, max_size, ret);
+}
+
+void vl_ahead_flown(struct vl_ahead *a, const struct vl_question *q)
+{
+	struct list *l = a->planned;
+
+	if (!a->begun && !a->learning) {
+		a->begun = a->planned = find(a, q);
+		a->flown = true;
+		return;
 	}
-	return nr;
+	if (l && index_in(l, q) < l->nr)
+		use(a, index_in(l, q));
+}
+
+size_t vl_ahead_questions(const struct vl_ahead *a, struct vl_question ret[VL_AHEAD_MAX])
+{
+	const struct list *l = a->begun;
+
+	if (!l || a->learning)
+		return 0;
+	ret[0] = l->first;
+	memcpy(ret + 1, l->next, l->nr * sizeof(*ret));
+	return l->nr + 1;
 }
 
 void vl_ahead_put(struct vl_ahead *a, const struct vl_question *q, const struct vl_answer *answer,
@@ -242,5 +302,5 @@ void vl_ahead_put(struct vl_ahead *a, const struct vl_question *q, const struct 
 void vl_ahead_cut(struct vl_ahead *a)
 {
 	if (a->planned)
-		a->planned->nr = a->nr_waiting;
+		a->planned->nr = a->from + a->nr_waiting;
 }

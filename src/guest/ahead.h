@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "../syscall/sys.h"
 
@@ -40,7 +41,10 @@ struct vl_question {
 
 /* The window of a message of VL_OP_ASK; the answers begin behind it. */
 struct vl_asked {
-	char base[PATH_MAX];
+	union {
+		char base[PATH_MAX];
+		char bases[PATH_MAX / VL_BASE_MAX][VL_BASE_MAX]; /* of a flight (flight.h) */
+	};
 	struct vl_question questions[VL_AHEAD_MAX];
 };
 
@@ -58,6 +62,12 @@ static inline size_t vl_answer_next(size_t at, uint32_t len)
 
 /* The number of bytes in answer @a to @q, at most q->len; @a is untrusted. */
 size_t vl_answer_size(const struct vl_question *q, const struct vl_answer *a);
+
+static inline bool vl_question_same(const struct vl_question *a, const struct vl_question *b)
+{
+	return a->what == b->what && a->flags == b->flags && a->len == b->len &&
+	       !strcmp(a->leaf, b->leaf);
+}
 
 /* The questions of a run, and the answers that wait. */
 struct vl_ahead;
@@ -85,6 +95,10 @@ void vl_ahead_put(struct vl_ahead *a, const struct vl_question *q, const struct 
 		  const void *bytes);
 /* The rest of the plan got no answer: do not ask it ahead again. */
 void vl_ahead_cut(struct vl_ahead *a);
+/* @q, for which vl_ahead_take() had no answer, got one of a flight. */
+void vl_ahead_flown(struct vl_ahead *a, const struct vl_question *q);
+/* The questions to ask of the next process, as far as they are known; their number. */
+size_t vl_ahead_questions(const struct vl_ahead *a, struct vl_question ret[VL_AHEAD_MAX]);
 /* Drop the answers that wait: they may be stale. */
 void vl_ahead_drop(struct vl_ahead *a);
 

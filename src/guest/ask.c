@@ -17,13 +17,16 @@ static struct vl_error *ask_worker(struct vl_guest *g, const char *base,
 	unsigned char *window = vl_box_wire(g->box)->window;
 	struct vl_asked *asked = (struct vl_asked *)window;
 	struct vl_question plan[VL_AHEAD_MAX] = { *q };
-	struct vl_message m = { .op = VL_OP_ASK, .value = { 1 } };
+	struct vl_message m = { .op = VL_OP_ASK };
 	size_t nr = 1, at = sizeof(*asked);
 	struct vl_error *err;
 
+	err = vl_broker_land(g, true);
+	if (err)
+		return err;
 	if (ahead)
 		nr = vl_ahead_plan(g->ahead, q, VL_WINDOW_MAIN - at, plan);
-	m.value[0] = nr;
+	m.value[VL_ASK_NR] = nr;
 	strcpy(asked->base, base);
 	memcpy(asked->questions, plan, nr * sizeof(*plan));
 	err = vl_broker_ask(g, &m, 2 * VL_CALL_NS);
@@ -49,21 +52,89 @@ static struct vl_error *ask_worker(struct vl_guest *g, const char *base,
 	return NULL;
 }
 
+/* Take answer @i to flight @f; false: it has landed without. */
+static struct vl_error *take_flown(struct vl_guest *g, struct vl_flight *f, size_t i,
+				   const struct vl_question *q, struct vl_answer *ret, void *buf,
+				   bool *taken_ret)
+{
+	const unsigned char *at;
+	struct vl_error *err;
+
+	*taken_ret = false;
+	if (f == g->flying) {
+		err = vl_broker_answer(g, i);
+		if (err)
+			return err;
+	}
+	if (i >= f->landed)
+		return NULL;
+	at = vl_box_wire(g->box)->ahead[f->window] + vl_flight_answer(f, i);
+	memcpy(ret, at, sizeof(*ret));
+	memcpy(buf, at + sizeof(*ret), vl_answer_size(q, ret));
+	f->taken[i] = *taken_ret = true;
+	vl_ahead_flown(g->ahead, q);
+	return NULL;
+}
+
+/* Send the next flight, if the worker has nothing to do. */
+static struct vl_error *fly(struct vl_guest *g)
+{
+	struct vl_question questions[VL_AHEAD_MAX];
+	struct vl_flight *f;
+	struct vl_error *err;
+	size_t nr;
+
+	if (g->flying && !vl_box_waits(g->box))
+		return NULL;
+	err = vl_broker_land(g, false);
+	if (err || !g->sys.open || !g->sys.steady || g->sys.brief)
+		return err;
+	nr = vl_ahead_questions(g->ahead, questions);
+	f = vl_flights_plan(&g->flights, questions, nr);
+	if (f)
+		vl_broker_fly(g, f);
+	return NULL;
+}
+
+/* @q about the process @base, in a steady epoch. */
+static struct vl_error *ask_of(struct vl_guest *g, const char *base, const struct vl_question *q,
+			       struct vl_answer *ret, void *buf)
+{
+	struct vl_error *err = NULL;
+	struct vl_flight *f;
+	bool taken;
+	size_t i;
+
+	vl_flights_turn(&g->flights, g->sys.epoch, base);
+	taken = vl_ahead_take(g->ahead, g->sys.epoch, base, q, ret, buf);
+	f = taken ? NULL : vl_flights_find(&g->flights, q, &i);
+	if (f)
+		err = take_flown(g, f, i, q, ret, buf, &taken);
+	if (!err && !taken)
+		err = ask_worker(g, base, q, true, ret, buf);
+	return err ? err : fly(g);
+}
+
+void vl_ask_seen(struct vl_guest *g, const char *name, const struct vl_arg *args, size_t nr,
+		 int64_t ret)
+{
+	if (g->ahead)
+		vl_flights_see(&g->flights, name, args, nr, ret);
+}
+
 /* What @q asks of the file at @path, of which only the leaf is not filled in yet. */
 static struct vl_error *ask(struct vl_guest *g, const char *path, struct vl_question *q,
 			    struct vl_answer *ret, void *buf)
 {
 	char base[VL_BASE_MAX];
-	bool ahead;
 
 	if (strlen(path) >= PATH_MAX)
 		return NULL;
 	g->sys.missed = 0;
 	g->unsettled = true;
-	ahead = g->ahead && g->sys.steady && vl_ahead_split(path, base, q);
-	if (ahead && vl_ahead_take(g->ahead, g->sys.epoch, base, q, ret, buf))
-		return NULL;
-	return ask_worker(g, ahead ? base : path, q, ahead, ret, buf);
+	if (g->ahead && g->sys.steady && vl_ahead_split(path, base, q))
+		return ask_of(g, base, q, ret, buf);
+	return ask_worker(g, path, q, false, ret, buf);
 }
 
 /* If the call can be asked ahead, fill @ret, and @path and @buf from its arguments. */
@@ -97,8 +168,10 @@ bool vl_ask_call(struct vl_guest *g, const char *name, const struct vl_arg *args
 	void *buf;
 
 	/* It closes files that were opened ahead, too. */
-	if (g->ahead && !strcmp(name, "close_range"))
+	if (g->ahead && !strcmp(name, "close_range")) {
 		vl_ahead_drop(g->ahead);
+		vl_flights_drop(&g->flights);
+	}
 	if (!is_question(name, args, nr, &q, &path, &buf))
 		return false;
 	*err_ret = ask(g, path, &q, &a, buf);

@@ -44,7 +44,8 @@ static void end_worker(struct vl_guest *g)
 	vl_target_set_helper(g->raw.target, 0);
 	vl_box_stop(g->box);
 	g->box = NULL;
-	g->prepares = false;
+	g->prepares = g->apart = false;
+	g->flying = NULL;
 	g->sys.ready = g->sys.alone = 0;
 	g->attached = g->viewed = g->now_known = false;
 	vl_kept_end_turn(g->raw.target);
@@ -112,22 +113,111 @@ static struct vl_error *reply(struct vl_guest *g, struct vl_message *ret, uint64
 	return vl_message_error(ret);
 }
 
+/*
+ * With a CPU of its own the worker works while we do. If we only wait for each other, a switch on
+ * one CPU is quicker than a wake-up of another.
+ */
+static void part(struct vl_guest *g)
+{
+	if (!g->apart)
+		vl_box_part(g->box);
+	g->apart = true;
+}
+
+static void follow(struct vl_guest *g)
+{
+	vl_box_follow(g->box);
+	g->apart = false;
+}
+
 /* Wait for the epoch that the worker prepares; *@m is its reply. */
 static struct vl_error *prepared(struct vl_guest *g, struct vl_message *m)
 {
 	g->prepares = false;
-	vl_box_follow(g->box);
+	follow(g);
 	return reply(g, m, BEGIN_NS);
+}
+
+/* --- flights --- */
+
+void vl_broker_fly(struct vl_guest *g, struct vl_flight *f)
+{
+	struct vl_message m = { .op = VL_OP_ASK,
+				.value = {
+					[VL_ASK_NR] = f->nr_questions,
+					[VL_ASK_WINDOW] = f->window + 1,
+					[VL_ASK_BASES] = f->nr_bases,
+				} };
+
+	vl_flight_write(&g->flights, f, vl_box_wire(g->box)->ahead[f->window]);
+	part(g);
+	tell(g, &m);
+	g->flying = f;
+}
+
+/* The worker has replied to flight @f with @m, unless there is @err. */
+static struct vl_error *landed(struct vl_guest *g, struct vl_flight *f, const struct vl_message *m,
+			       bool brief, struct vl_error *err)
+{
+	g->flying = NULL;
+	if (err) {
+		f->used = false;
+		return err;
+	}
+	if (m->value[0] < f->landed)
+		f->landed = m->value[0];
+	g->sys.brief |= brief;
+	return NULL;
+}
+
+struct vl_error *vl_broker_land(struct vl_guest *g, bool hurry)
+{
+	struct vl_flight *f = g->flying;
+	bool brief = g->sys.brief;
+	struct vl_message m;
+	struct vl_error *err;
+
+	if (!f)
+		return NULL;
+	if (hurry)
+		vl_box_hurry(g->box);
+	err = reply(g, &m, 2 * VL_CALL_NS);
+	return landed(g, f, &m, brief, err);
+}
+
+struct vl_error *vl_broker_answer(struct vl_guest *g, size_t i)
+{
+	struct vl_flight *f = g->flying;
+	bool brief = g->sys.brief, replied;
+	struct vl_message m;
+	struct vl_error *err;
+
+	err = vl_box_answers(g->box, (uint32_t)i + 1, &m, &replied, 2 * VL_CALL_NS, serve, g);
+	if (err) {
+		f->used = false;
+		return lost(g, err);
+	}
+	end_pauses(g);
+	if (!replied)
+		return NULL;
+	take_sys(g, &m.sys);
+	return landed(g, f, &m, brief, vl_message_error(&m));
 }
 
 struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns)
 {
 	struct vl_message first;
+	struct vl_error *err = vl_broker_land(g, true);
 
+	if (err)
+		return err;
 	if (g->prepares)
 		vl_error_destroy(prepared(g, &first));
 	if (!g->box)
 		return vl_error_new(VL_ERR_CRASHED, "the guest's kernel gives no answer");
+	if (g->apart)
+		follow(g);
+	g->flights.messages++;
 	tell(g, m);
 	return reply(g, m, timeout_ns);
 }
@@ -257,7 +347,7 @@ static struct vl_error *attach(struct vl_guest *g, bool *want_ret)
 	struct vl_error *err;
 
 	*want_ret = false;
-	vl_box_follow(g->box);
+	follow(g);
 	vl_box_allow_time(g->box, CPU_NS);
 	err = vl_broker_ask(g, &m, ATTACH_NS);
 	vl_kept_end_turn(g->raw.target);
@@ -289,7 +379,7 @@ struct vl_error *vl_broker_ready(struct vl_guest *g, bool need_attach)
 	if (err)
 		return err;
 	if (!need_attach && !g->attached) {
-		vl_box_follow(g->box);
+		follow(g);
 		vl_box_allow_time(g->box, CPU_NS);
 		return NULL;
 	}
@@ -399,6 +489,7 @@ static void broker_prepare(struct vl_sys *sys)
 
 	if (sys->open || g->prepares || vl_discard(vl_broker_ready(g, true)) || !sys->alone)
 		return;
+	part(g);
 	tell(g, &m);
 	g->prepares = true;
 }
@@ -474,6 +565,7 @@ static struct vl_error *broker_call(struct vl_sys *sys, const char *name, const 
 		return err;
 	*ret = (int64_t)m.value[0];
 	vl_message_pull_args(vl_box_wire(g->box)->window, name, args, nr, *ret);
+	vl_ask_seen(g, name, args, nr, *ret);
 	return NULL;
 }
 

@@ -106,6 +106,7 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	g->distrusts = opts->anew;
 	g->executor = opts->executor;
 	g->ahead = vl_ahead_create();
+	g->flights.listing = -1;
 	err = vl_target_open(spec, &opts->target, &g->raw.target);
 	g->pauses = opts->target.pause != VL_PAUSE_NONE;
 	g->may_run = opts->target.pause == VL_PAUSE_AUTO || !g->pauses;
@@ -134,6 +135,7 @@ void vl_guest_close(struct vl_guest *g)
 	vl_broker_stop(g);
 	vl_workset_deinit(&g->workset);
 	vl_ahead_destroy(g->ahead);
+	vl_flights_deinit(&g->flights);
 	free(g->label);
 	free(g->words);
 	vl_error_destroy(g->raw.why);

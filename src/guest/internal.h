@@ -18,6 +18,7 @@
 
 #include "../box/box.h"
 #include "ahead.h"
+#include "flight.h"
 #include "spare.h"
 #include "port-wire.h"
 #include "../view/parcel.h"
@@ -101,8 +102,11 @@ struct vl_guest {
 
 	struct vl_box *box;	/* the worker's; NULL: there is none now */
 	struct vl_ahead *ahead; /* NULL: nothing is asked ahead */
-	struct vl_words *words; /* the worker's description of its reader */
-	vl_lend_fn *lend;	/* lends a worker; or NULL */
+	struct vl_flights flights;
+	struct vl_flight *flying; /* with the worker, which has not replied */
+	bool apart;		  /* the worker has a CPU of its own */
+	struct vl_words *words;	  /* the worker's description of its reader */
+	vl_lend_fn *lend;	  /* lends a worker; or NULL */
 	void *lend_ctx;
 	bool lost;			    /* a borrowed worker has ended */
 	bool distrusts;			    /* the next attach is made by a first contact */
@@ -185,6 +189,12 @@ extern const struct vl_sys_ops vl_broker_ops;
 struct vl_error *vl_broker_ready(struct vl_guest *g, bool need_attach);
 /* Ask @m. The error is the worker's answer, or that it has died: then g->box is NULL. */
 struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns);
+/* Send flight @f to the worker. */
+void vl_broker_fly(struct vl_guest *g, struct vl_flight *f);
+/* Wait until the worker has replied to g->flying. @hurry: with the answers that it has. */
+struct vl_error *vl_broker_land(struct vl_guest *g, bool hurry);
+/* Wait until answer @i to g->flying is there, or it has landed without. */
+struct vl_error *vl_broker_answer(struct vl_guest *g, size_t i);
 /*
  * Ask the worker @m, and copy its result to @p, even with an error. p->bytes NULL: there is no
  * result.
@@ -212,6 +222,10 @@ void vl_broker_stop(struct vl_guest *g);
 
 /* --- ask.c --- */
 
+/* After call @name: what it shows of the questions to come. */
+void vl_ask_seen(struct vl_guest *g, const char *name, const struct vl_arg *args, size_t nr,
+		 int64_t ret);
+
 /*
  * If call @name is one that can be asked ahead: make it; *@err_ret and *@ret are its result.
  * Else return false and do nothing.
@@ -238,8 +252,8 @@ enum vl_broker_op {
 	VL_OP_BEGIN, /* reply: value[0] is enum vl_want */
 	VL_OP_END,
 	VL_OP_CALL, /* text: the name; args; reply: value[0] is what the kernel returned */
-	/* value[0]: number of questions, the window: struct vl_asked; reply: value[0]: number of
-	 * answers, which follow in the window */
+	/* enum vl_ask, the window: struct vl_asked; reply: value[0]: number of answers, which
+	 * follow in the window */
 	VL_OP_ASK,
 	VL_OP_PUSH,  /* value[0]: length; value[1]: the window has the bytes; reply: value[0] */
 	VL_OP_PULL,  /* value[0]: address, value[1]: length; reply: the window */
@@ -278,6 +292,13 @@ static inline const struct vl_scan *vl_scan_of(uint64_t number)
 struct vl_words {
 	char engine[16], reason[192], others[448];
 	uint64_t open_ns, requests;
+};
+
+/* Values of VL_OP_ASK. */
+enum vl_ask {
+	VL_ASK_NR,     /* number of questions */
+	VL_ASK_WINDOW, /* 0: the window; else that for a flight, plus 1 */
+	VL_ASK_BASES,  /* processes of a flight */
 };
 
 /* Values of the reply to VL_OP_LEARN. */

@@ -121,40 +121,53 @@ static struct vl_error *answer(struct vl_sys *sys, const char *path, const struc
 /* Time limit for questions that are asked ahead, as the program waits meanwhile. */
 #define AHEAD_NS 20000000L
 
+/* A question asked ahead got no answer: the epoch has to end, as after any call without one. */
+static void cut(struct vl_guest *g, struct vl_error *err)
+{
+	vl_error_destroy(err);
+	g->sys.missed = 0;
+	g->sys.brief = 1;
+	g->session->ask.cut = true;
+}
+
 /*
- * Answer the first question, then those asked ahead. If one of these gets no answer, the epoch
- * has to end, as after any call without an answer.
+ * Answer the first question, then those asked ahead. In a flight (flight.h) all are asked ahead,
+ * of several processes.
  */
 static struct vl_error *ask(struct vl_worker *w, struct vl_message *m)
 {
-	unsigned char *window = w->asker.wire->window;
-	struct vl_asked *asked = (struct vl_asked *)window;
-	size_t nr = m->value[0] < VL_AHEAD_MAX ? m->value[0] : VL_AHEAD_MAX, at = sizeof(*asked);
+	struct vl_wire *wire = w->asker.wire;
+	bool flies = m->value[VL_ASK_WINDOW] > 0;
+	unsigned char *window =
+		flies ? wire->ahead[(m->value[VL_ASK_WINDOW] - 1) % VL_NR_AHEAD] : wire->window;
+	size_t size = flies ? VL_WINDOW_AHEAD : VL_WINDOW_MAIN;
+	const struct vl_asked *asked = (struct vl_asked *)window;
+	size_t nr = m->value[VL_ASK_NR] < VL_AHEAD_MAX ? m->value[VL_ASK_NR] : VL_AHEAD_MAX;
+	size_t all = flies ? nr * m->value[VL_ASK_BASES] : nr, at = sizeof(*asked);
 	uint64_t end = vl_now_ns() + AHEAD_NS;
-	struct vl_sys *sys = &w->guest->sys;
 	char path[PATH_MAX + VL_LEAF_MAX];
 
-	for (size_t i = 0; i < nr && (!i || vl_now_ns() < end); i++) {
-		const struct vl_question *q = &asked->questions[i];
+	m->value[0] = 0;
+	for (size_t i = 0; i < all && (!i || vl_now_ns() < end); i++) {
+		const struct vl_question *q = &asked->questions[i % nr];
 		struct vl_answer *a = (struct vl_answer *)(window + at);
 		struct vl_error *err;
 
 		at = vl_answer_next(at, q->len);
-		if (at > VL_WINDOW_MAIN)
+		if (at > size)
 			return vl_error_new(VL_ERR_ARG, "a malformed request");
-		snprintf(path, sizeof(path), "%.*s%.*s", PATH_MAX - 1, asked->base, VL_LEAF_MAX - 1,
-			 q->leaf);
-		err = answer(sys, path, q, a, a + 1);
-		if (err && !i)
+		snprintf(path, sizeof(path), "%.*s%.*s", PATH_MAX - 1,
+			 flies ? asked->bases[i / nr] : asked->base, VL_LEAF_MAX - 1, q->leaf);
+		err = answer(&w->guest->sys, path, q, a, a + 1);
+		if (err && !i && !flies)
 			return err;
 		if (err) {
-			vl_error_destroy(err);
-			sys->missed = 0;
-			sys->brief = 1;
-			w->guest->session->ask.cut = true;
+			cut(w->guest, err);
 			break;
 		}
 		m->value[0] = i + 1;
+		if (flies && vl_wire_answered(wire, (uint32_t)(i + 1)))
+			break;
 	}
 	return NULL;
 }

@@ -216,7 +216,7 @@ static bool babbles(void)
 		}
 		vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
 		while (!atomic_load(&c->turn) && m.op != VL_OP_REPLY)
-			vl_wire_sleep(&c->turn, 0, 1000000);
+			vl_wire_sleep(&c->turn, &c->sleeps, 0, 1000000);
 	}
 	return hangs();
 }
@@ -282,7 +282,7 @@ static bool forges(void)
 		m.sys.self.uid = (uid_t)number();
 		vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
 		while (!atomic_load(&c->turn))
-			vl_wire_sleep(&c->turn, 0, 1000000);
+			vl_wire_sleep(&c->turn, &c->sleeps, 0, 1000000);
 		m = c->message;
 	}
 	return true;
@@ -342,17 +342,20 @@ int uc_emu_start(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, siz
 #endif
 
 /* The same as in wire.c, which is not linked with this. */
-void vl_wire_wake(_Atomic uint32_t *word)
+void vl_wire_wake(_Atomic uint32_t *word, _Atomic uint32_t *sleeps)
 {
+	*sleeps = 0;
 	syscall(SYS_futex, word, 1, 1, NULL, NULL, 0);
 }
 
-void vl_wire_sleep(_Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns)
+void vl_wire_sleep(_Atomic uint32_t *word, _Atomic uint32_t *sleeps, uint32_t seen,
+		   uint64_t timeout_ns)
 {
 	struct {
 		long s, ns;
 	} ts = { 0, (long)timeout_ns };
 
+	*sleeps = 1;
 	syscall(SYS_futex, word, 0, seen, &ts, NULL, 0);
 }
 
@@ -361,5 +364,5 @@ void vl_wire_say(struct vl_wire *w, enum vl_channel_id id, const struct vl_messa
 	w->channel[id].message = *m;
 	atomic_store(&w->channel[id].turn, 0);
 	atomic_fetch_add(&w->bell, 1);
-	vl_wire_wake(&w->bell);
+	vl_wire_wake(&w->bell, &w->sleeps);
 }

@@ -4,6 +4,8 @@
 
 #include "base/array.h"
 #include "guest/ahead.h"
+#include "guest/flight.h"
+#include "syscall/answer.h"
 #include "tap.h"
 
 #define ROOM (1UL << 20)
@@ -169,8 +171,109 @@ static void test_bounds(void)
 	ok(!vl_answer_size(&q, &a), "a count of what was not opened");
 }
 
+/* Add an entry of /proc to @buf; returns the bytes so far. */
+static size_t list(char *buf, size_t at, const char *name)
+{
+	struct vl_dirent64 *d = (void *)(buf + at);
+
+	d->reclen = 40;
+	memset(d->name, 0, 40 - sizeof(*d));
+	strcpy(d->name, name);
+	return at + 40;
+}
+
+static void see(struct vl_flights *fl, const char *name, int64_t fd, void *buf, size_t len,
+		int64_t ret)
+{
+	const struct vl_arg args[] = { VL_ARG_INT(fd), VL_ARG_OUT(buf, len), VL_ARG_INT(len),
+				       VL_ARG_INT(0) };
+
+	vl_flights_see(fl, name, args, strcmp(name, "openat") ? 3 : 4, ret);
+}
+
+/* The program has listed /proc, with processes 1 to @nr. */
+static struct vl_flights listed(int nr)
+{
+	struct vl_flights fl = { .listing = -1 };
+	_Alignas(8) char buf[8192];
+	char name[16];
+	size_t len = 0;
+
+	see(&fl, "openat", -100, (char[]){ "/proc" }, sizeof("/proc"), 5);
+	len = list(buf, len, "acpi");
+	for (int i = 1; i <= nr; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		len = list(buf, len, name);
+	}
+	len = list(buf, len, "9999999999");
+	see(&fl, "getdents64", 6, buf, sizeof(buf), (int64_t)len);
+	see(&fl, "getdents64", 5, buf, sizeof(buf), (int64_t)len);
+	/* No more of what is no entry. */
+	((struct vl_dirent64 *)(void *)buf)->reclen = 3;
+	see(&fl, "getdents64", 5, buf, sizeof(buf), (int64_t)len);
+	return fl;
+}
+
+static void test_flights(void)
+{
+	struct vl_question q[] = { { .what = VL_ASKS_FILE, .len = 4096 },
+				   { .what = VL_ASKS_FILE, .len = 4096, .leaf = "/stat" } };
+	static unsigned char window[VL_WINDOW_AHEAD] __attribute__((aligned(16)));
+	struct vl_flights fl = listed(30);
+	struct vl_flight *f, *next;
+	size_t i = 0;
+
+	ok(fl.nr_pids == 30 && fl.pids[0] == 1 && fl.pids[29] == 30, "the order of processes");
+	vl_flights_turn(&fl, 1, "/proc/1");
+	ok(!vl_flights_plan(&fl, q, 2), "one process is no order");
+	vl_flights_turn(&fl, 1, "/proc/2");
+	fl.messages = 6;
+	f = vl_flights_plan(&fl, q, 2);
+	ok(f && f->from == 2 && f->nr_bases == VL_FLIGHT_BASES && f->nr_questions == 2,
+	   "the next ones");
+	vl_flight_write(&fl, f, window);
+	ok(!strcmp(((struct vl_asked *)window)->bases[1], "/proc/4") &&
+		   !strcmp(((struct vl_asked *)window)->questions[1].leaf, "/stat"),
+	   "as the worker gets them");
+	ok(!vl_flights_find(&fl, &q[1], &i), "none of this one");
+	vl_flights_turn(&fl, 1, "/proc/3");
+	ok(!vl_flights_plan(&fl, q, 2), "what takes many messages is not asked ahead");
+	vl_flights_turn(&fl, 1, "/proc/4");
+	ok(vl_flights_find(&fl, &q[1], &i) == f && i == 3, "an answer");
+	f->taken[3] = true;
+	ok(!vl_flights_find(&fl, &q[1], &i), "is taken once");
+	f->landed = 2;
+	ok(!vl_flights_find(&fl, &q[0], &i), "one that did not come");
+	next = vl_flights_plan(&fl, q, 2);
+	ok(next && next != f && next->from == 2 + VL_FLIGHT_BASES, "the flight behind it");
+	ok(!vl_flights_plan(&fl, q, 2), "two at most");
+	for (int pid = 5; pid <= 2 + VL_FLIGHT_BASES + 1; pid++) {
+		char base[VL_BASE_MAX];
+
+		snprintf(base, sizeof(base), "/proc/%d", pid);
+		vl_flights_turn(&fl, 1, base);
+	}
+	ok(!f->used && next->used, "one that is passed ends");
+	vl_flights_turn(&fl, 1, "/proc/2");
+	ok(!next->used, "one that is left, too");
+	vl_flights_turn(&fl, 1, "/proc/3");
+	f = vl_flights_plan(&fl, q, 2);
+	vl_flights_turn(&fl, 2, "/proc/4");
+	ok(f && !f->used, "one of the last epoch, too");
+	vl_flights_turn(&fl, 2, "/proc/29");
+	vl_flights_turn(&fl, 2, "/proc/30");
+	ok(!vl_flights_plan(&fl, q, 2), "none behind the last process");
+	q[1].len = VL_WINDOW_AHEAD / 2;
+	vl_flights_turn(&fl, 2, "/proc/10");
+	vl_flights_turn(&fl, 2, "/proc/11");
+	f = vl_flights_plan(&fl, q, 2);
+	ok(f && f->nr_questions == 1, "questions for which there is room");
+	vl_flights_deinit(&fl);
+}
+
 int main(void)
 {
+	test_flights();
 	test_split();
 	test_ps();
 	test_lsof();

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "flight.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/array.h"
+#include "../base/grow.h"
+#include "../syscall/answer.h"
+
+/* A listing that is longer is used up to here: PID_MAX_LIMIT of linux/threads.h is 4 Mi. */
+#define PIDS_MAX 65536
+/* Files that a flight may open: the guest's descriptors end at 1,024 (redirect/files.c). */
+#define FILES_MAX 128
+
+void vl_flights_drop(struct vl_flights *fl)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(fl->flight); i++)
+		fl->flight[i].used = false;
+}
+
+void vl_flights_deinit(struct vl_flights *fl)
+{
+	free(fl->pids);
+}
+
+/* Add the entries that are processes; the listing is the guest's and may be hostile. */
+static void add_pids(struct vl_flights *fl, const char *data, size_t len)
+{
+	for (size_t at = 0; at < len;) {
+		const struct vl_dirent64 *d = (const void *)(data + at);
+		size_t digits, room;
+
+		if (len - at < sizeof(*d) || d->reclen <= sizeof(*d) || d->reclen > len - at)
+			return;
+		room = d->reclen - sizeof(*d);
+		digits = strnlen(d->name, room);
+		at += d->reclen;
+		if (!digits || digits == room || digits > 9 ||
+		    strspn(d->name, "0123456789") != digits)
+			continue;
+		if (fl->nr_pids == PIDS_MAX || !vl_grow(fl->pids, fl->max_pids, fl->nr_pids, 256))
+			return;
+		fl->pids[fl->nr_pids++] = (uint32_t)strtoul(d->name, NULL, 10);
+	}
+}
+
+void vl_flights_see(struct vl_flights *fl, const char *name, const struct vl_arg *args, size_t nr,
+		    int64_t ret)
+{
+	if (!strcmp(name, "openat") && nr == 4 && args[1].buf && args[1].len == sizeof("/proc") &&
+	    !memcmp(args[1].buf, "/proc", sizeof("/proc"))) {
+		fl->listing = ret;
+		fl->begins = true;
+		return;
+	}
+	if (fl->listing < 0 || !nr || (int64_t)args[0].value != fl->listing)
+		return;
+	if (!strncmp(name, "close", 5))
+		fl->listing = -1;
+	else if (!strcmp(name, "lseek"))
+		fl->begins = false;
+	if (strcmp(name, "getdents64") != 0 || nr != 3 || !args[1].buf || ret <= 0)
+		return;
+	if (fl->begins) {
+		vl_flights_drop(fl);
+		fl->nr_pids = 0;
+		fl->known = fl->in_order = fl->begins = false;
+	}
+	add_pids(fl, args[1].buf, (size_t)ret < args[1].len ? (size_t)ret : args[1].len);
+}
+
+void vl_flights_turn(struct vl_flights *fl, uint64_t epoch, const char *base)
+{
+	uint32_t pid = (uint32_t)strtoul(base + strlen("/proc/"), NULL, 10);
+	size_t next = fl->known ? fl->at + 1 : 0;
+
+	if (fl->epoch != epoch) {
+		vl_flights_drop(fl);
+		fl->listing = -1;
+		fl->epoch = epoch;
+	}
+	if (fl->known && fl->pids[fl->at] == pid)
+		return;
+	fl->in_order = fl->known && next < fl->nr_pids && fl->pids[next] == pid;
+	if (!fl->in_order)
+		for (next = 0; next < fl->nr_pids && fl->pids[next] != pid; next++)
+			;
+	fl->at = next;
+	fl->known = next < fl->nr_pids;
+	fl->clean = fl->messages <= 1;
+	fl->messages = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(fl->flight); i++) {
+		struct vl_flight *f = &fl->flight[i];
+
+		f->used &= fl->in_order && fl->at < f->from + f->nr_bases;
+	}
+}
+
+struct vl_flight *vl_flights_find(struct vl_flights *fl, const struct vl_question *q, size_t *i_ret)
+{
+	for (size_t i = 0; fl->known && i < ARRAY_SIZE(fl->flight); i++) {
+		struct vl_flight *f = &fl->flight[i];
+
+		if (!f->used || fl->at < f->from || fl->at >= f->from + f->nr_bases)
+			continue;
+		for (size_t k = 0; k < f->nr_questions; k++) {
+			size_t nr = (fl->at - f->from) * f->nr_questions + k;
+
+			if (nr >= f->landed || f->taken[nr] ||
+			    !vl_question_same(&f->questions[k], q))
+				continue;
+			*i_ret = nr;
+			return f;
+		}
+	}
+	return NULL;
+}
+
+/* The questions of @f: those of which there is room for one process at least. */
+static void fill(struct vl_flight *f, const struct vl_question *questions, size_t nr)
+{
+	const size_t room = VL_WINDOW_AHEAD - sizeof(struct vl_asked);
+	size_t files = 0, most;
+
+	f->nr_questions = f->stride = 0;
+	for (size_t i = 0; i < nr && i < VL_AHEAD_MAX; i++) {
+		size_t next = vl_answer_next(f->stride, questions[i].len);
+
+		if (next > room / 2)
+			break;
+		files += questions[i].what == VL_ASKS_FILE;
+		f->stride = next;
+		f->questions[f->nr_questions++] = questions[i];
+	}
+	most = f->stride ? room / f->stride : 0;
+	if (files && most > FILES_MAX / files)
+		most = FILES_MAX / files;
+	f->nr_bases = most < VL_FLIGHT_BASES ? most : VL_FLIGHT_BASES;
+}
+
+struct vl_flight *vl_flights_plan(struct vl_flights *fl, const struct vl_question *questions,
+				  size_t nr)
+{
+	size_t from = fl->at + 1;
+	struct vl_flight *f = NULL;
+
+	if (!fl->known || !fl->in_order || !fl->clean || !nr)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(fl->flight); i++) {
+		const struct vl_flight *other = &fl->flight[i];
+
+		if (!other->used)
+			f = &fl->flight[i];
+		else if (other->from + other->nr_bases > from)
+			from = other->from + other->nr_bases;
+	}
+	if (!f || from >= fl->nr_pids)
+		return NULL;
+	fill(f, questions, nr);
+	f->window = (size_t)(f - fl->flight);
+	f->from = from;
+	if (f->nr_bases > fl->nr_pids - from)
+		f->nr_bases = fl->nr_pids - from;
+	if (!f->nr_bases)
+		return NULL;
+	f->landed = f->nr_bases * f->nr_questions;
+	memset(f->taken, 0, sizeof(f->taken));
+	f->used = true;
+	return f;
+}
+
+void vl_flight_write(const struct vl_flights *fl, const struct vl_flight *f, unsigned char *window)
+{
+	struct vl_asked *asked = (struct vl_asked *)window;
+
+	for (size_t i = 0; i < f->nr_bases; i++)
+		snprintf(asked->bases[i], VL_BASE_MAX, "/proc/%u", fl->pids[f->from + i]);
+	memcpy(asked->questions, f->questions, f->nr_questions * sizeof(*f->questions));
+}
