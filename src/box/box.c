@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The broker's side of a box: starts a worker, talks to it, and ends it. */
-#include "box.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,21 +27,6 @@
 /* How often to check that the worker is alive, and so the latest time to notice its death. */
 #define LOOK_NS 10000000UL
 #define START_NS (10 * VL_NSEC_PER_SEC)
-/* Short: the borrower waits for it, too, and could have made a worker itself. */
-#define LEND_NS (VL_NSEC_PER_SEC / 20)
-
-struct vl_box {
-	pid_t pid;
-	int pidfd, link; /* our end: the other one closes when the worker ends */
-	int wire_fd;	 /* -1: the wire is in no file */
-	int lender;	 /* connection to the process whose child it is; -1: our child */
-	struct vl_wire *wire;
-	struct vl_box_report report;
-	cpu_set_t cpus, all; /* that it may use now; that the broker may when it is not pinned */
-	const char *does;
-	bool ready, gone, late;
-	int status; /* as waitpid gives it; -1: not known */
-};
 
 /* --- in the worker, before its box --- */
 
@@ -174,7 +159,7 @@ static void reap(struct vl_box *b)
 		}
 }
 
-static bool has_ended(const struct vl_box *b)
+bool vl_box_has_ended(const struct vl_box *b)
 {
 	struct pollfd p = { .fd = b->link };
 
@@ -280,7 +265,7 @@ static struct vl_error *wait_answers(struct vl_box *b, uint32_t answers, struct 
 		if (idle)
 			vl_wire_sleep(&b->wire->bell, &b->wire->sleeps, seen, LOOK_NS);
 		/* Check for its end only after a sleep: most answers take microseconds. */
-		if (idle && atomic_load(&b->wire->bell) == seen && has_ended(b))
+		if (idle && atomic_load(&b->wire->bell) == seen && vl_box_has_ended(b))
 			return died(b, false);
 		if (vl_now_ns() > deadline)
 			return died(b, true);
@@ -340,7 +325,7 @@ struct vl_error *vl_box_ask(struct vl_box *b, struct vl_message *m, uint64_t tim
 	return vl_box_reply(b, m, timeout_ns, serve, ctx);
 }
 
-static struct vl_error *wait_ready(struct vl_box *b, uint64_t timeout_ns)
+struct vl_error *vl_box_ready(struct vl_box *b, uint64_t timeout_ns)
 {
 	struct vl_message m;
 	struct vl_error *err;
@@ -361,10 +346,10 @@ static struct vl_error *wait_ready(struct vl_box *b, uint64_t timeout_ns)
 
 struct vl_error *vl_box_wait(struct vl_box *b)
 {
-	return wait_ready(b, START_NS);
+	return vl_box_ready(b, START_NS);
 }
 
-static struct vl_box *new_box(const char *does)
+struct vl_box *vl_box_new(const char *does)
 {
 	struct vl_box *b = calloc(1, sizeof(*b));
 
@@ -409,7 +394,7 @@ static struct vl_error *launch(struct vl_box *b, const struct vl_box_options *o)
 
 struct vl_error *vl_box_launch(const struct vl_box_options *o, struct vl_box **ret)
 {
-	struct vl_box *b = new_box(o->does);
+	struct vl_box *b = vl_box_new(o->does);
 	struct vl_error *err;
 
 	*ret = NULL;
@@ -444,8 +429,7 @@ static void close_one(int *fd)
 	*fd = -1;
 }
 
-/* Close our side of the wire: the worker is lent from now on, or gone. */
-static void hang_up(struct vl_box *b)
+void vl_box_hang_up(struct vl_box *b)
 {
 	close_one(&b->link);
 	close_one(&b->wire_fd);
@@ -459,105 +443,11 @@ void vl_box_stop(struct vl_box *b)
 		return;
 	if (b->pid > 0)
 		reap(b);
-	hang_up(b);
+	vl_box_hang_up(b);
 	close_one(&b->pidfd);
 	/* Last, as this tells the lender that we are done. */
 	close_one(&b->lender);
 	free(b);
-}
-
-/* --- a worker for another process --- */
-
-/* The message that lends a worker; LOAN_FDS descriptors come with it. */
-struct loan {
-	pid_t pid;
-	struct vl_box_report report;
-};
-enum { LOAN_WIRE, LOAN_LINK, LOAN_PIDFD, LOAN_FDS };
-
-union loan_fds {
-	struct cmsghdr head;
-	char room[CMSG_SPACE(LOAN_FDS * sizeof(int))];
-};
-
-bool vl_box_lend(struct vl_box *b, int sock)
-{
-	const int fds[LOAN_FDS] = { b->wire_fd, b->link, b->pidfd };
-	struct loan loan = { .pid = b->pid };
-	struct iovec iov = { &loan, sizeof(loan) };
-	union loan_fds control = { .head = { CMSG_LEN(sizeof(fds)), SOL_SOCKET, SCM_RIGHTS } };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-
-	if (b->gone || b->wire_fd < 0 || b->pidfd < 0 || vl_discard(wait_ready(b, LEND_NS)) ||
-	    has_ended(b))
-		return false;
-	loan.report = b->report;
-	memcpy(CMSG_DATA(&control.head), fds, sizeof(fds));
-	if (sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof(loan))
-		return false;
-	hang_up(b);
-	return true;
-}
-
-/* Receive a loan over @sock; false: it is not complete, and nothing stays open. */
-static bool receive(int sock, struct loan *loan, int fds[LOAN_FDS])
-{
-	struct iovec iov = { loan, sizeof(*loan) };
-	union loan_fds control = { .room = { 0 } };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = CMSG_LEN(LOAN_FDS * sizeof(int)) };
-	ssize_t n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-	size_t nr = 0;
-
-	if (c && c->cmsg_type == SCM_RIGHTS) {
-		nr = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(fds, CMSG_DATA(c), nr * sizeof(int));
-	}
-	if (n == sizeof(*loan) && nr == LOAN_FDS)
-		return true;
-	for (size_t i = 0; i < nr; i++)
-		close(fds[i]);
-	return false;
-}
-
-struct vl_box *vl_box_borrow(int sock, int wait_ms, const char *does)
-{
-	struct pollfd p = { .fd = sock, .events = POLLIN };
-	struct vl_box *b = new_box(does);
-	int fds[LOAN_FDS] = { -1, -1, -1 };
-	struct loan loan;
-
-	if (!b || poll(&p, 1, wait_ms) <= 0 || !receive(sock, &loan, fds)) {
-		free(b);
-		return NULL;
-	}
-	b->wire = vl_wire_map(fds[LOAN_WIRE]);
-	close(fds[LOAN_WIRE]);
-	b->link = fds[LOAN_LINK];
-	b->pidfd = fds[LOAN_PIDFD];
-	if (!b->wire) {
-		close(b->link);
-		close(b->pidfd);
-		free(b);
-		return NULL;
-	}
-	madvise(b->wire, sizeof(*b->wire), MADV_DONTFORK);
-	b->pid = loan.pid;
-	b->report = loan.report;
-	b->lender = sock;
-	b->ready = true;
-	return b;
-}
-
-bool vl_box_is_borrowed(const struct vl_box *b)
-{
-	return b->lender >= 0;
 }
 
 pid_t vl_box_pid(const struct vl_box *b)
@@ -599,7 +489,7 @@ void vl_box_allow_time(struct vl_box *b, uint64_t ns)
 	clockid_t clock;
 
 	/* A borrowed worker may have ended, and its pid may be another process's by now. */
-	if (b->gone || has_ended(b) || clock_getcpuclockid(b->pid, &clock) ||
+	if (b->gone || vl_box_has_ended(b) || clock_getcpuclockid(b->pid, &clock) ||
 	    clock_gettime(clock, &used))
 		return;
 	l.rlim_cur = l.rlim_max = (rlim_t)used.tv_sec + ns / VL_NSEC_PER_SEC + 1;
@@ -613,7 +503,7 @@ static bool allow_cpus(struct vl_box *b, const cpu_set_t *cpus)
 {
 	if (CPU_EQUAL(cpus, &b->cpus))
 		return true;
-	if (has_ended(b) || sched_setaffinity(b->pid, sizeof(*cpus), cpus))
+	if (vl_box_has_ended(b) || sched_setaffinity(b->pid, sizeof(*cpus), cpus))
 		return false;
 	b->cpus = *cpus;
 	return true;

@@ -43,7 +43,7 @@ struct vl_ahead {
 
 size_t vl_answer_size(const struct vl_question *q, const struct vl_answer *a)
 {
-	int64_t n = q->what == VL_ASKS_FILE ? a->n : a->ret;
+	int64_t n = vl_question_opens(q) ? a->n : a->ret;
 
 	if (a->ret < 0 || n < 0)
 		return 0;

@@ -27,7 +27,10 @@
 #define VL_BASE_MAX 24
 
 enum vl_asks {
-	VL_ASKS_FILE, /* openat() with its flags, and read() */
+	/* openat() with its flags, and enum vl_reads, by the same numbers */
+	VL_ASKS_FILE = VL_READS_ONCE,
+	VL_ASKS_WHOLE = VL_READS_WHOLE,
+	VL_ASKS_LIST = VL_READS_LIST,
 	VL_ASKS_STAT, /* flags of newfstatat() */
 	VL_ASKS_LINK, /* readlinkat() */
 };
@@ -67,6 +70,12 @@ static inline bool vl_question_same(const struct vl_question *a, const struct vl
 {
 	return a->what == b->what && a->flags == b->flags && a->len == b->len &&
 	       !strcmp(a->leaf, b->leaf);
+}
+
+/* Does @q open a file? */
+static inline bool vl_question_opens(const struct vl_question *q)
+{
+	return q->what <= VL_ASKS_LIST;
 }
 
 /* The questions of a run, and the answers that wait. */

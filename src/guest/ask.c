@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Bytes of the longest answer. */
 #define ANSWER_MAX (VL_WINDOW_MAIN / 2)
@@ -179,12 +180,14 @@ bool vl_ask_call(struct vl_guest *g, const char *name, const struct vl_arg *args
 	return true;
 }
 
-struct vl_error *vl_ask_file(struct vl_guest *g, const char *path, int flags, void *buf, size_t len,
-			     int64_t *fd_ret, int64_t *n_ret)
+struct vl_error *vl_ask_file(struct vl_guest *g, const char *path, int flags, enum vl_reads reads,
+			     void *buf, size_t len, int64_t *fd_ret, int64_t *n_ret)
 {
-	struct vl_question q = { .what = VL_ASKS_FILE, .flags = flags, .len = (uint32_t)len };
+	struct vl_question q = { .what = reads, .flags = flags, .len = (uint32_t)len };
 	struct vl_answer a = { -ENAMETOOLONG, -EBADF };
+	const size_t head = sizeof(struct stat);
 	struct vl_error *err;
+	size_t got;
 
 	if (len > ANSWER_MAX)
 		return vl_error_new(VL_ERR_ARG, "a read of more than %zu bytes",
@@ -192,5 +195,8 @@ struct vl_error *vl_ask_file(struct vl_guest *g, const char *path, int flags, vo
 	err = ask(g, path, &q, &a, buf);
 	*fd_ret = a.ret;
 	*n_ret = a.n;
+	got = err ? 0 : vl_answer_size(&q, &a);
+	if (reads == VL_READS_LIST && got >= head && !strcmp(path, "/proc"))
+		vl_flights_list(&g->flights, (char *)buf + head, got - head);
 	return err;
 }

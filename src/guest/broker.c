@@ -267,57 +267,6 @@ static struct vl_error *need_worker(struct vl_guest *g)
 	return NULL;
 }
 
-/* Take the worker's figures from the window. */
-static void take_figures(struct vl_guest *g)
-{
-	struct vl_stats *now = &g->now;
-
-	memcpy(now, vl_box_wire(g->box)->window, sizeof(*now));
-	now->engine[sizeof(now->engine) - 1] = '\0';
-	now->no_kvm[sizeof(now->no_kvm) - 1] = '\0';
-	g->now_known = true;
-}
-
-static bool figures(struct vl_guest *g, struct vl_stats *ret)
-{
-	struct vl_message m = { .op = VL_OP_STATS };
-
-	if (!g->attached || !(g->uses & VL_GUEST_ASK))
-		return false;
-	if (!g->now_known) {
-		if (vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
-			return false;
-		take_figures(g);
-	}
-	*ret = g->now;
-	return true;
-}
-
-void vl_broker_figures(struct vl_guest *g, struct vl_stats *ret)
-{
-	struct vl_stats now = { .engine = "vmst" };
-	const struct vl_stats *gone = &g->gone;
-
-	if (!figures(g, &now) || now.fate > VL_KERNEL_CAPTURES)
-		now.fate = gone->fate;
-	*ret = (struct vl_stats){
-		.epochs = gone->epochs + now.epochs,
-		.kernel_calls = gone->kernel_calls + now.kernel_calls,
-		.kvm_entries = gone->kvm_entries + now.kvm_entries,
-		.kvm_exits = gone->kvm_exits + now.kvm_exits,
-		.pages_copied = gone->pages_copied + now.pages_copied,
-		.pages_touched = now.pages_touched,
-		.answers = {
-			gone->answers.paused + now.answers.paused,
-			gone->answers.validated + now.answers.validated,
-			gone->answers.running + now.answers.running,
-		},
-		.fate = now.fate,
-	};
-	memcpy(ret->engine, now.engine, sizeof(ret->engine));
-	memcpy(ret->no_kvm, now.no_kvm, sizeof(ret->no_kvm));
-}
-
 void vl_broker_stop(struct vl_guest *g)
 {
 	if (!g->box)
@@ -525,7 +474,7 @@ static void broker_end(struct vl_sys *sys)
 	if (vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
 		return;
 	/* The reply has the figures, too. */
-	take_figures(g);
+	vl_broker_take_figures(g);
 	if (sys->open) {
 		sys->open = 0;
 		sys->epoch++;
@@ -569,14 +518,15 @@ static struct vl_error *broker_call(struct vl_sys *sys, const char *name, const 
 	return NULL;
 }
 
-static struct vl_error *broker_open_read(struct vl_sys *sys, const char *path, int flags, void *buf,
-					 size_t len, int64_t *fd_ret, int64_t *n_ret)
+static struct vl_error *broker_open_read(struct vl_sys *sys, const char *path, int flags,
+					 enum vl_reads reads, void *buf, size_t len,
+					 int64_t *fd_ret, int64_t *n_ret)
 {
 	struct vl_guest *g = vl_guest_of(sys);
 
 	if (!g->box || !sys->open)
 		return no_epoch();
-	return vl_ask_file(g, path, flags, buf, len, fd_ret, n_ret);
+	return vl_ask_file(g, path, flags, reads, buf, len, fd_ret, n_ret);
 }
 
 static uint64_t broker_push(struct vl_sys *sys, const void *buf, size_t len)
@@ -620,49 +570,3 @@ const struct vl_sys_ops vl_broker_ops = {
 	.prepare = broker_prepare,
 	.end = broker_end,
 };
-
-/* --- between two runs --- */
-
-void vl_broker_learn(struct vl_guest *g)
-{
-	struct vl_message m = { .op = VL_OP_LEARN };
-	size_t nr;
-	uint64_t *gpas;
-
-	if (!g->attached || !(g->uses & VL_GUEST_ASK) ||
-	    vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
-		return;
-	nr = m.value[VL_LEARNED_PAGES];
-	if (!m.value[VL_LEARNED_CHANGED] || nr > VL_WORKSET_MAX)
-		return;
-	gpas = malloc(nr * sizeof(*gpas) + 1);
-	if (!gpas)
-		return;
-	memcpy(gpas, vl_box_wire(g->box)->window, nr * sizeof(*gpas));
-	if (!vl_workset_sane(gpas, nr)) {
-		free(gpas);
-		return;
-	}
-	free(g->workset.gpas);
-	g->workset.gpas = gpas;
-	g->workset.nr = nr;
-	g->workset.changed = true;
-}
-
-void vl_broker_next(struct vl_guest *g, bool relabelled)
-{
-	struct vl_message m = { .op = VL_OP_NEXT,
-				.value = { relabelled, g->workset.nr, g->may_run } };
-
-	g->deaths = 0;
-	g->sys.ready = 0;
-	/* A worker without an attach still has the options that it was forked with: replace it. */
-	if (!g->attached) {
-		vl_broker_stop(g);
-		return;
-	}
-	if (g->workset.nr <= VL_WORKSET_MAX)
-		memcpy(vl_box_wire(g->box)->window, g->workset.gpas,
-		       g->workset.nr * sizeof(*g->workset.gpas));
-	vl_error_destroy(vl_broker_ask(g, &m, VL_CALL_NS));
-}

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../base/grow.h"
 #include "../syscall/answer.h"
 
 /* A listing that is longer is used up to here: PID_MAX_LIMIT of linux/threads.h is 4 Mi. */
@@ -46,6 +45,13 @@ static void add_pids(struct vl_flights *fl, const char *data, size_t len)
 	}
 }
 
+static void begin_list(struct vl_flights *fl)
+{
+	vl_flights_drop(fl);
+	fl->nr_pids = 0;
+	fl->known = fl->in_order = fl->begins = false;
+}
+
 void vl_flights_see(struct vl_flights *fl, const char *name, const struct vl_arg *args, size_t nr,
 		    int64_t ret)
 {
@@ -63,12 +69,15 @@ void vl_flights_see(struct vl_flights *fl, const char *name, const struct vl_arg
 		fl->begins = false;
 	if (strcmp(name, "getdents64") != 0 || nr != 3 || !args[1].buf || ret <= 0)
 		return;
-	if (fl->begins) {
-		vl_flights_drop(fl);
-		fl->nr_pids = 0;
-		fl->known = fl->in_order = fl->begins = false;
-	}
+	if (fl->begins)
+		begin_list(fl);
 	add_pids(fl, args[1].buf, (size_t)ret < args[1].len ? (size_t)ret : args[1].len);
+}
+
+void vl_flights_list(struct vl_flights *fl, const void *data, size_t len)
+{
+	begin_list(fl);
+	add_pids(fl, data, len);
 }
 
 void vl_flights_turn(struct vl_flights *fl, uint64_t epoch, const char *base)
@@ -130,7 +139,7 @@ static void fill(struct vl_flight *f, const struct vl_question *questions, size_
 
 		if (next > room / 2)
 			break;
-		files += questions[i].what == VL_ASKS_FILE;
+		files += vl_question_opens(&questions[i]);
 		f->stride = next;
 		f->questions[f->nr_questions++] = questions[i];
 	}

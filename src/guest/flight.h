@@ -62,6 +62,9 @@ void vl_flights_deinit(struct vl_flights *fl);
 void vl_flights_see(struct vl_flights *fl, const char *name, const struct vl_arg *args, size_t nr,
 		    int64_t ret);
 
+/* Likewise: all entries of /proc were listed in one step. */
+void vl_flights_list(struct vl_flights *fl, const void *data, size_t len);
+
 /* The program asks about @base, in @epoch. Drops the flights that it has passed, or left. */
 void vl_flights_turn(struct vl_flights *fl, uint64_t epoch, const char *base);
 

@@ -207,18 +207,23 @@ void vl_broker_renew(struct vl_guest *g);
 /* The worker gave an answer that no honest worker gives: end it. */
 struct vl_error *vl_broker_lied(struct vl_guest *g);
 
-/* Fetch the worker's working set, and let it store its attach. */
-void vl_broker_learn(struct vl_guest *g);
-/* Begin the next run; @relabelled: with the working set that the broker has now. */
-void vl_broker_next(struct vl_guest *g, bool relabelled);
-/* Figures of all workers of @g, the current one and earlier ones. */
-void vl_broker_figures(struct vl_guest *g, struct vl_stats *ret);
 /* The options of a worker of @g. @g must outlive its start. */
 void vl_broker_box_options(struct vl_guest *g, struct vl_box_options *ret);
 /* Start a worker, if there is none; do not wait for it. */
 struct vl_error *vl_broker_start(struct vl_guest *g);
 /* End the worker: the next epoch makes a new one. */
 void vl_broker_stop(struct vl_guest *g);
+
+/* --- runs.c --- */
+
+/* Take the worker's figures from the window: its reply has brought them. */
+void vl_broker_take_figures(struct vl_guest *g);
+/* Fetch the worker's working set, and let it store its attach. */
+void vl_broker_learn(struct vl_guest *g);
+/* Begin the next run; @relabelled: with the working set that the broker has now. */
+void vl_broker_next(struct vl_guest *g, bool relabelled);
+/* Figures of all workers of @g, the current one and earlier ones. */
+void vl_broker_figures(struct vl_guest *g, struct vl_stats *ret);
 
 /* --- ask.c --- */
 
@@ -233,8 +238,8 @@ void vl_ask_seen(struct vl_guest *g, const char *name, const struct vl_arg *args
 bool vl_ask_call(struct vl_guest *g, const char *name, const struct vl_arg *args, size_t nr,
 		 int64_t *ret, struct vl_error **err_ret);
 /* See struct vl_sys_ops: open_read. */
-struct vl_error *vl_ask_file(struct vl_guest *g, const char *path, int flags, void *buf, size_t len,
-			     int64_t *fd_ret, int64_t *n_ret);
+struct vl_error *vl_ask_file(struct vl_guest *g, const char *path, int flags, enum vl_reads reads,
+			     void *buf, size_t len, int64_t *fd_ret, int64_t *n_ret);
 
 /* --- spare.c --- */
 

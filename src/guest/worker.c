@@ -107,7 +107,10 @@ static struct vl_error *answer(struct vl_sys *sys, const char *path, const struc
 {
 	switch (q->what) {
 	case VL_ASKS_FILE:
-		return vl_sys_open_read(sys, path, q->flags, buf, q->len, &ret->ret, &ret->n);
+	case VL_ASKS_WHOLE:
+	case VL_ASKS_LIST:
+		return vl_sys_open_read(sys, path, q->flags, (enum vl_reads)q->what, buf, q->len,
+					&ret->ret, &ret->n);
 	case VL_ASKS_STAT:
 		return VL_SYS_CALL(sys, "newfstatat", &ret->ret, VL_ARG_INT(AT_FDCWD),
 				   VL_ARG_STR(path), VL_ARG_OUT(buf, q->len), VL_ARG_INT(q->flags));

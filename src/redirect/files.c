@@ -21,6 +21,7 @@
 #include "handlers.h"
 #include "files.h"
 #include "pathname.h"
+#include "sanitize.h"
 #include "trap.h"
 
 /* The arguments of open(2) and its kin, in one form. */
@@ -291,6 +292,57 @@ static struct vl_error *not_opened(struct vl_trap *t, const struct how *h, int64
 	return fd == -ENOENT && give_own_info(t, h, &err) ? err : open_failed(t, h);
 }
 
+/* Bytes for a folder's stat and its entries: some 300 processes. */
+#define FOLDER_MAX 8192
+
+/*
+ * Open the folder and list it in one step, as most are small. Another one is listed in pieces
+ * (vl_list_whole()), from its beginning.
+ */
+static struct vl_error *open_folder(struct vl_trap *t, const struct how *h, int flags)
+{
+	struct vl_addfd g = {
+		.path = t->where.path,
+		.cloexec = h->flags & O_CLOEXEC,
+		.at = -1,
+		.file = { .kind = K_DIR, .row = t->where.row, .flags = h->flags, .has_stat = true },
+	};
+	struct vl_listed seen = { 0 };
+	char data[FOLDER_MAX];
+	const char *entries = data + sizeof(g.file.st);
+	struct vl_error *err;
+	int64_t fd, n;
+
+	err = vl_guest_open_read(t->r, t->where.path, flags, VL_READS_LIST, data, sizeof(data), &fd,
+				 &n);
+	if (err)
+		return err;
+	if (fd < 0)
+		return not_opened(t, h, fd);
+	n -= (int64_t)sizeof(g.file.st);
+	if (n < 0 || vl_listed_add(&seen, entries, (size_t)n) < 0) {
+		t->listing.large = true;
+		err = VL_GUEST(t->r, "lseek", &n, VL_ARG_INT(fd), VL_ARG_INT(0),
+			       VL_ARG_INT(SEEK_SET));
+		return err ? err : give_dir(t, h, fd);
+	}
+	memcpy(&g.file.st, data, sizeof(g.file.st));
+	g.file.listing_len = (size_t)n;
+	g.file.listing = malloc((size_t)n + 1);
+	if (!g.file.listing)
+		return vl_error_nomem();
+	memcpy(g.file.listing, entries, (size_t)n);
+	err = vl_sanitize_listing(t->r, &g.file.listing, &g.file.listing_len);
+	if (!err)
+		err = guest_close(t->r, fd);
+	if (err) {
+		free(g.file.listing);
+		return err;
+	}
+	hide_own_fd(t, g.file.listing, &g.file.listing_len, fd);
+	return vl_fd_hand_over(t, &g);
+}
+
 static struct vl_error *open_guest(struct vl_trap *t, const struct how *h)
 {
 	const int keep = O_DIRECTORY | O_NOFOLLOW | O_PATH | O_NOATIME;
@@ -312,6 +364,8 @@ static struct vl_error *open_guest(struct vl_trap *t, const struct how *h)
 			return err;
 		return fd < 0 ? not_opened(t, h, fd) : give_read(t, h, fd, data, len, ret);
 	}
+	if (h->flags & O_DIRECTORY && !(h->flags & O_PATH) && !t->listing.large)
+		return open_folder(t, h, flags);
 	err = VL_GUEST(t->r, "openat", &fd, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(t->where.path),
 		       VL_ARG_INT(flags), VL_ARG_INT(0));
 	if (err)

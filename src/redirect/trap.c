@@ -119,8 +119,9 @@ struct vl_error *vl_guest(struct vl_redirect *r, const char *name, int64_t *ret,
 	return vl_sys_call(r->sys, name, args, nr, ret);
 }
 
-struct vl_error *vl_guest_open_read(struct vl_redirect *r, const char *path, int flags, void *buf,
-				    size_t len, int64_t *fd_ret, int64_t *n_ret)
+struct vl_error *vl_guest_open_read(struct vl_redirect *r, const char *path, int flags,
+				    enum vl_reads reads, void *buf, size_t len, int64_t *fd_ret,
+				    int64_t *n_ret)
 {
 	struct vl_error *err = unasked(r);
 
@@ -129,7 +130,7 @@ struct vl_error *vl_guest_open_read(struct vl_redirect *r, const char *path, int
 	if (err)
 		return err;
 	r->stats->guest_calls += 2;
-	return vl_sys_open_read(r->sys, path, flags, buf, len, fd_ret, n_ret);
+	return vl_sys_open_read(r->sys, path, flags, reads, buf, len, fd_ret, n_ret);
 }
 
 bool vl_settled(struct vl_redirect *r)

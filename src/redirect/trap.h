@@ -22,6 +22,7 @@ struct vl_listing {
 	int64_t behind; /* the position in the directory after those */
 	struct vl_listed seen;
 	unsigned pieces;
+	bool large; /* it is listed in pieces, also when the call is retried */
 };
 
 /* One system call of the program that waits for its answer. */
@@ -52,8 +53,9 @@ struct vl_error *vl_guest(struct vl_redirect *r, const char *name, int64_t *ret,
 	vl_guest(r, name, ret, (const struct vl_arg[]){ __VA_ARGS__ }, \
 		 sizeof((const struct vl_arg[]){ __VA_ARGS__ }) / sizeof(struct vl_arg))
 /* Likewise vl_sys_open_read(). */
-struct vl_error *vl_guest_open_read(struct vl_redirect *r, const char *path, int flags, void *buf,
-				    size_t len, int64_t *fd_ret, int64_t *n_ret);
+struct vl_error *vl_guest_open_read(struct vl_redirect *r, const char *path, int flags,
+				    enum vl_reads reads, void *buf, size_t len, int64_t *fd_ret,
+				    int64_t *n_ret);
 /* The identity that guest calls are made under. The first time it needs an epoch. */
 struct vl_error *vl_self(struct vl_redirect *r, const struct vl_identity **ret);
 struct vl_error *vl_epoch_begin(struct vl_redirect *r);

@@ -131,14 +131,19 @@ struct vl_error *vl_open_whole(struct vl_redirect *r, const char *path, int flag
 	*err = 0;
 	if (!room(&w.data, &w.max, want))
 		return vl_error_nomem();
-	error = vl_guest_open_read(r, path, flags, w.data, want, fd, &n);
+	error = vl_guest_open_read(r, path, flags, once ? VL_READS_ONCE : VL_READS_WHOLE, w.data,
+				   want, fd, &n);
 	if (!error && *fd < 0) {
 		free(w.data);
 		return NULL;
 	}
 	w.fd = *fd;
-	if (!error)
+	if (!error && n < (int64_t)want) { /* the end, or an error */
+		*err = n < 0 ? n : 0;
+		w.len = n < 0 ? 0 : (size_t)n;
+	} else if (!error) {
 		error = read_on(&w, n, want, err);
+	}
 	return end_whole(&w, error, data, len);
 }
 

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* MAX_ERRNO, include/linux/err.h */
 #define MAX_ERRNO 4095
@@ -77,21 +78,55 @@ struct vl_error *vl_sys_call(struct vl_sys *sys, const char *name, const struct 
 	return err;
 }
 
-struct vl_error *vl_sys_open_read(struct vl_sys *sys, const char *path, int flags, void *buf,
-				  size_t len, int64_t *fd_ret, int64_t *n_ret)
+/* The calls behind openat() in vl_sys_ops.open_read(). */
+static struct vl_error *read_open(struct vl_sys *sys, int64_t fd, enum vl_reads reads, char *buf,
+				  size_t len, int64_t *ret)
+{
+	const char *name = reads == VL_READS_LIST ? "getdents64" : "read";
+	size_t done = 0;
+	struct vl_error *err;
+	int64_t n = 0;
+
+	if (reads == VL_READS_LIST) {
+		if (len < sizeof(struct stat)) {
+			*ret = -EINVAL;
+			return NULL;
+		}
+		done = sizeof(struct stat);
+		err = VL_SYS_CALL(sys, "newfstat", &n, VL_ARG_INT(fd), VL_ARG_OUT(buf, done));
+		if (err)
+			return err;
+	}
+	while (n >= 0 && done < len) {
+		err = VL_SYS_CALL(sys, name, &n, VL_ARG_INT(fd), VL_ARG_OUT(buf + done, len - done),
+				  VL_ARG_INT(len - done));
+		if (err)
+			return err;
+		done += n > 0 ? (size_t)n : 0;
+		if (!n || reads == VL_READS_ONCE)
+			break;
+	}
+	*ret = n < 0 ? n : n && reads == VL_READS_LIST ? -EINVAL : (int64_t)done;
+	return NULL;
+}
+
+struct vl_error *vl_sys_open_read(struct vl_sys *sys, const char *path, int flags,
+				  enum vl_reads reads, void *buf, size_t len, int64_t *fd_ret,
+				  int64_t *n_ret)
 {
 	const struct vl_arg open[] = { VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path), VL_ARG_INT(flags),
 				       VL_ARG_INT(0) };
-	struct vl_arg read[] = { VL_ARG_INT(-1), VL_ARG_OUT(buf, len), VL_ARG_INT(len) };
+	const struct vl_arg read[] = { VL_ARG_INT(-1), VL_ARG_OUT(buf, len), VL_ARG_INT(len) };
 	struct vl_error *err;
 
 	*n_ret = -EBADF;
 	if (!sys->ops->open_read) {
 		err = vl_sys_call(sys, "openat", open, 4, fd_ret);
-		read[0].value = (uint64_t)*fd_ret;
-		return err || *fd_ret < 0 ? err : vl_sys_call(sys, "read", read, 3, n_ret);
+		if (err || *fd_ret < 0)
+			return err;
+		return read_open(sys, *fd_ret, reads, buf, len, n_ret);
 	}
-	err = sys->ops->open_read(sys, path, flags, buf, len, fd_ret, n_ret);
+	err = sys->ops->open_read(sys, path, flags, reads, buf, len, fd_ret, n_ret);
 	if (!err) {
 		*fd_ret = vl_sys_check("openat", open, 4, *fd_ret);
 		*n_ret = *fd_ret < 0 ? -EBADF : vl_sys_check("read", read, 3, *n_ret);

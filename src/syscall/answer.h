@@ -21,9 +21,10 @@ size_t vl_sys_filled(const char *name, const struct vl_arg *arg, int64_t ret);
 struct vl_error *vl_sys_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
 			     size_t nr, int64_t *ret);
 
-/* The same for open_read of the port, or for the two calls if it has none. */
-struct vl_error *vl_sys_open_read(struct vl_sys *sys, const char *path, int flags, void *buf,
-				  size_t len, int64_t *fd_ret, int64_t *n_ret);
+/* The same for open_read of the port, or for its calls if it has none. */
+struct vl_error *vl_sys_open_read(struct vl_sys *sys, const char *path, int flags,
+				  enum vl_reads reads, void *buf, size_t len, int64_t *fd_ret,
+				  int64_t *n_ret);
 
 /* An entry that getdents64 gives: linux/dirent.h, struct linux_dirent64. */
 struct vl_dirent64 {

@@ -46,6 +46,13 @@ enum vl_executor {
 /* Size of the text that says why KVM was not used. */
 #define VL_EXECUTOR_WHY 160
 
+/* What vl_sys_ops.open_read() reads. */
+enum vl_reads {
+	VL_READS_ONCE,	/* one read() */
+	VL_READS_WHOLE, /* read() up to the end */
+	VL_READS_LIST,	/* newfstat(), a struct stat, and behind it getdents64() up to the end */
+};
+
 struct vl_sys_ops {
 	/*
 	 * Run system call @name (the name of its handler without the prefix: "openat",
@@ -57,12 +64,14 @@ struct vl_sys_ops {
 	struct vl_error *(*call)(struct vl_sys *sys, const char *name, const struct vl_arg *args,
 				 size_t nr, int64_t *ret);
 	/*
-	 * Open @path and read its first @len bytes in one step: openat(AT_FDCWD, @path, @flags)
-	 * and read(). *@fd_ret and *@n_ret are the two results; the second is -EBADF if the first
-	 * is an error. NULL: the caller makes two calls.
+	 * Open @path and read its first @len bytes in one step: openat(AT_FDCWD, @path, @flags),
+	 * and @reads. *@fd_ret is the result of the first, -EBADF or *@n_ret that of the others:
+	 * the number of bytes, or an error. -EINVAL: a listing is longer than @len.
+	 * NULL: the caller makes the calls.
 	 */
-	struct vl_error *(*open_read)(struct vl_sys *sys, const char *path, int flags, void *buf,
-				      size_t len, int64_t *fd_ret, int64_t *n_ret);
+	struct vl_error *(*open_read)(struct vl_sys *sys, const char *path, int flags,
+				      enum vl_reads reads, void *buf, size_t len, int64_t *fd_ret,
+				      int64_t *n_ret);
 	/*
 	 * To be called before results are handed on: are they of one moment, as far as that is
 	 * possible? VL_ERR_BLOCKED: no; ask again in a new epoch; `missed` is set. NULL: results
