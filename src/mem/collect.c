@@ -40,11 +40,12 @@ static struct vl_error *flush(struct vl_snapshot *v, struct batch *b, vl_page_no
 struct vl_error *vl_snapshot_read_now(struct vl_snapshot *v, size_t nr, vl_page_at_fn *at,
 				      vl_page_now_fn *fn, void *ctx)
 {
-	struct batch *b = malloc(sizeof(*b));
-	struct vl_error *err = b ? NULL : vl_error_nomem();
+	struct batch *b = v->batch ? v->batch : malloc(sizeof(*b));
+	struct vl_error *err = NULL;
 
-	if (err)
-		return err;
+	if (!b)
+		return vl_error_nomem();
+	v->batch = b;
 	b->nr = 0;
 	for (size_t i = 0; !err && i < nr; i++) {
 		uint64_t gpa = at(ctx, i);
@@ -60,10 +61,7 @@ struct vl_error *vl_snapshot_read_now(struct vl_snapshot *v, size_t nr, vl_page_
 				err = flush(v, b, fn, ctx);
 		}
 	}
-	if (!err)
-		err = flush(v, b, fn, ctx);
-	free(b);
-	return err;
+	return err ? err : flush(v, b, fn, ctx);
 }
 
 enum which { ALL, HOT, COLD };

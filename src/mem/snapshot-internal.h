@@ -58,6 +58,8 @@ struct vl_snapshot {
 	bool asking;
 	pthread_mutex_t lock;
 	struct vl_recheck pages;
+	/* collect.c's buffer: half a megabyte, which is mapped page by page, so it is kept. */
+	void *batch;
 	bool shared;
 	struct vl_snapshot_alias *aliases; /* under @lock */
 	size_t nr_aliases, cap_aliases;

@@ -516,6 +516,7 @@ void vl_snapshot_destroy(struct vl_snapshot *v)
 	vl_recheck_deinit(&v->pages);
 	pthread_mutex_destroy(&v->lock);
 	free(v->ranges);
+	free(v->batch);
 	free(v->aliases);
 	free(v);
 }
