@@ -39,6 +39,8 @@ struct applet {
 	const char *package; /* Debian's package that has the model; or NULL */
 	int usage_status;    /* what the model exits with on a bad option */
 	const char *needs;   /* the argument that must follow GUEST; or NULL */
+	/* What the first word can be, NULL-terminated; or NULL: it is a guest. */
+	const char *const *verbs;
 	unsigned scope;	     /* enum scope: of the options in front of GUEST */
 	struct view view;    /* with a model: for --engine=imee, --json and --diff */
 };
@@ -124,6 +126,7 @@ int peek_run(struct request *r);
 int top_run(struct request *r);
 int doctor_run(struct request *r);
 int trust_run(struct request *r);
+extern const char *const trust_verbs[];
 
 /* Commands: `vlens help [NAME]`, `vlens keep` (see keep_command()), `vlens complete`. */
 int help_run(const struct applet_table *t, int argc, char **argv);

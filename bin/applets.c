@@ -92,6 +92,7 @@ static const struct applet doctor = {
 static const struct applet trust = {
 	READER("vlens trust", "add FILE... | list | verify GUEST...",
 	       "Keep trusted kernels, and compare virtual machines with them"),
+	.verbs = trust_verbs,
 	.view = { .run = trust_run, .scope = SCOPE_RAW, .scan = &vl_scan_trust },
 };
 /* clang-format on */

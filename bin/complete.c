@@ -9,6 +9,7 @@
  *   vlens complete valued APPLET    those of them that take a value, one a line
  *   vlens complete columns APPLET   the names that its -o takes, one a line
  *   vlens complete values APPLET OPTION  the values that the option takes, one a line
+ *   vlens complete verbs APPLET     what its first word can be, one a line; else it is a guest
  *   vlens complete model APPLET     the program whose options follow GUEST
  *   vlens complete guests           names of the guests that run here
  *   vlens complete prefixes         prefixes of a guest's name that a path follows
@@ -40,6 +41,12 @@ static void list_columns(const struct applet *a)
 
 	for (; c && c->name; c++)
 		puts(c->name);
+}
+
+static void list_verbs(const struct applet *a)
+{
+	for (const char *const *v = a->verbs; v && *v; v++)
+		puts(*v);
 }
 
 static void print_name(const char *name)
@@ -122,6 +129,8 @@ int complete_run(const struct applet_table *t, int argc, char **argv)
 		list_values(a, argc > 3 ? argv[3] : "");
 	else if (!strcmp(what, "columns"))
 		list_columns(a);
+	else if (!strcmp(what, "verbs"))
+		list_verbs(a);
 	else if (!strcmp(what, "model") && a->program)
 		puts(a->program);
 	else

@@ -114,6 +114,8 @@ out:
 	return status;
 }
 
+const char *const trust_verbs[] = { "add", "list", "verify", NULL };
+
 int trust_run(struct request *r)
 {
 	const char *verb = r->nr_words ? r->words[0] : "";

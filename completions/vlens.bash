@@ -57,7 +57,7 @@ _vlens_command() {
 
 # Complete the last of the arguments $2... of applet $1.
 _vlens_applet() {
-	local applet=$1 cur=${!#} model valued
+	local applet=$1 cur=${!#} model valued verbs
 	shift
 	valued=$'\n'$(vlens complete valued "$applet" 2>/dev/null)$'\n'
 	while (($# > 1)) && [[ $1 == -* ]]; do
@@ -77,7 +77,10 @@ _vlens_applet() {
 			_vlens_words "$cur" "$(vlens complete options "$applet" 2>/dev/null)"
 			[[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace 2>/dev/null
 			;;
-		*) _vlens_guests "$cur" ;;
+		*)
+			verbs=$(vlens complete verbs "$applet" 2>/dev/null)
+			if [[ -n $verbs ]]; then _vlens_words "$cur" "$verbs"; else _vlens_guests "$cur"; fi
+			;;
 		esac
 		return
 	fi

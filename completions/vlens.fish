@@ -48,7 +48,12 @@ function __vlens_applet
         else if string match -q -- '-*' $cur
             vlens complete options $applet 2>/dev/null
         else
-            __vlens_guests $cur
+            set -l verbs (vlens complete verbs $applet 2>/dev/null)
+            if test -n "$verbs"
+                printf '%s\n' $verbs
+            else
+                __vlens_guests $cur
+            end
         end
         return
     end

@@ -136,6 +136,20 @@ assert_finding() {
 	assert_finding 1 moment trace "$at"
 }
 
+@test "what traces and probes a guest is no alarm" {
+	local state
+	in_guest g61 'mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null; cd /sys/kernel/tracing &&
+		echo vfs_read >set_ftrace_filter && echo function >current_tracer &&
+		echo "p:vlens do_sys_openat2+0x10" >kprobe_events && echo 1 >events/kprobes/vlens/enable'
+	run --separate-stderr vlens trust verify -J "$(guest g61)"
+	state=$status
+	in_guest g61 'cd /sys/kernel/tracing && echo 0 >events/kprobes/vlens/enable && echo >kprobe_events &&
+		echo nop >current_tracer && echo >set_ftrace_filter'
+	assert_same "0 attached" "$state $(jq -r '.findings[1:][].state' <<<"$output" | sort -u)"
+	jq -r '.findings[] | "\(.site) \(.symbol)"' <<<"$output" | grep -qE '^trace vfs_read(\+0x4)?$' || fail "$output"
+	jq -r '.findings[] | "\(.site) \(.symbol)"' <<<"$output" | grep -q '^probe do_sys_openat2+0x' || fail "$output"
+}
+
 @test "a trampoline that leads elsewhere is found" {
 	local site
 	site=$(address __SCT__might_resched)

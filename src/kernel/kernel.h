@@ -144,6 +144,8 @@
 	F(SIZE_MODMEM, "module_memory", "")                                                       \
 	F(MODMEM_BASE, "module_memory", "base")                                                   \
 	F(MODMEM_SIZE, "module_memory", "size")                                                   \
+	F(KPROBE_HLIST, "kprobe", "hlist")                                                        \
+	F(KPROBE_ADDR, "kprobe", "addr")                                                          \
 	F(KSET_LIST, "kset", "list")                                                              \
 	F(KOBJ_ENTRY, "kobject", "entry")                                                         \
 	F(MKOBJ_KOBJ, "module_kobject", "kobj")                                                   \

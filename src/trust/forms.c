@@ -353,6 +353,7 @@ static const struct {
 	[VL_TRUST_ENDBR] = { endbr, false, "endbr", "endbr64 or a nop" },
 	[VL_TRUST_CONSTANT] = { constant, false, "constant",
 				"the constant that its other sites have" },
+	[VL_TRUST_PROBE] = { NULL, false, "probe", "the image's bytes, or a kprobe" },
 };
 
 enum vl_trust_form vl_trust_form(const struct vl_trust_look *l, const struct vl_trust_site *site,

@@ -82,6 +82,9 @@ enum vl_trust_class {
 	VL_TRUST_CALL,	   /* a call whose depth can be counted */
 	VL_TRUST_ENDBR,	   /* the mark of a function that may be called indirectly */
 	VL_TRUST_CONSTANT, /* a number that is known only when the kernel runs */
+	/* A breakpoint or jump of a kprobe, which can be anywhere: only the guest's own table of
+	 * them says so. vl_trust_check() does not know it, and reports a changed text. */
+	VL_TRUST_PROBE,
 	VL_TRUST_CLASSES,
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A guest's kernel, compared with the trusted image of its build. */
-#include "scan.h"
+#include "collect.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,6 +179,59 @@ static struct vl_error *look(struct run *r)
 	return err;
 }
 
+/* --- probes --- */
+
+/* include/linux/kprobes.h, kernel/kprobes.c: a table of 64 lists. */
+#define PROBE_HEADS 64
+/* An int3, or the jump of an optimized probe. */
+#define PROBE_JUMP 5
+
+/* The addresses of the guest's kprobes, as far as they can be read; malloc'ed. */
+static uint64_t *read_probes(const struct run *r, size_t *nr_ret)
+{
+	const struct vl_layout *l = vl_kernel_layout(r->g->attach->kernel);
+	struct vl_fields fs = { .layout = l };
+	struct vl_walk w = {
+		.kind = VL_WALK_CHAIN,
+		.head = vl_trust_symbol(r->t, "kprobe_table"),
+		.nr_heads = PROBE_HEADS,
+		.head_stride = 8,
+		.node = vl_offset(l, VL_F_KPROBE_HLIST),
+		.stride = 8,
+	};
+
+	*nr_ret = 0;
+	if (!w.head || !vl_has(l, VL_F_KPROBE_ADDR))
+		return NULL;
+	vl_fields_add(&fs, VL_F_KPROBE_ADDR, 0, 8);
+	vl_error_destroy(vl_collect(r->g, &w, &fs, "the kprobes", nr_ret));
+	return w.records;
+}
+
+static bool looks_probed(const struct vl_trust_finding *f)
+{
+	return f->kind != VL_TRUST_ATTACHED &&
+	       (f->found[0] == 0xcc || (f->found[0] == 0xe9 && f->len <= PROBE_JUMP));
+}
+
+/* A kprobe of the guest's is an attachment. */
+static void name_probes(struct run *r)
+{
+	_cleanup_free_ uint64_t *probes = NULL;
+	size_t nr = 0, i = 0;
+
+	while (i < r->nr && !looks_probed(&r->found[i]))
+		i++;
+	if (i < r->nr)
+		probes = read_probes(r, &nr);
+	for (; i < r->nr; i++)
+		for (size_t k = 0; k < nr && looks_probed(&r->found[i]); k++)
+			if (probes[k] == r->found[i].va) {
+				r->found[i].kind = VL_TRUST_ATTACHED;
+				r->found[i].class = VL_TRUST_PROBE;
+			}
+}
+
 /* --- the table --- */
 
 static void show_bytes(struct vl_table *t, size_t column, const unsigned char *bytes, size_t len)
@@ -242,6 +295,8 @@ static struct vl_error *trust_run(struct vl_raw_guest *g, struct vl_table *t)
 
 	if (!err)
 		err = look(&r);
+	if (!err)
+		name_probes(&r);
 	if (!err)
 		show(t, &r);
 	if (!err && r.full)
