@@ -304,8 +304,8 @@ static struct vl_error *init(struct vl_redirect *r)
 	return NULL;
 }
 
-/* Start the program. Slow work is done while the program's process prepares itself. */
-static struct vl_error *launch(struct vl_redirect *r, int sock, int *status_ret)
+/* Do the slow work, while the program's process confines itself. */
+static struct vl_error *begin(struct vl_redirect *r, int sock)
 {
 	struct vl_error *err = vl_launch_begin(r, sock);
 
@@ -318,25 +318,30 @@ static struct vl_error *launch(struct vl_redirect *r, int sock, int *status_ret)
 	}
 	if (!err)
 		err = init(r);
-	/* Done while the program's process confines itself, on another CPU if there is one. */
 	if (!err && !r->prepares && r->sys->ready) {
 		vl_error_destroy(vl_epoch_begin(r));
 		r->heard_ns = vl_now_ns();
 	}
-	if (!err)
-		err = vl_launch(r, sock);
-	return err ? err : vl_launch_end(r, sock, status_ret);
+	return err;
 }
 
 /* Supervise the program whose first process waits at @sock, until it ends. */
 static struct vl_error *run(struct vl_redirect *r, int sock, int *status_ret)
 {
-	bool pinned;
+	bool pinned, moves;
 	cpu_set_t cpus, one;
 	struct vl_error *err;
 
 	pinned = pin(r, &cpus, &one);
-	err = launch(r, sock, status_ret);
+	err = begin(r, sock);
+	/* The other side may open the epoch on our CPU: do not wait for that. */
+	moves = pinned && r->prepares && !sched_setaffinity(0, sizeof(cpus), &cpus);
+	if (!err)
+		err = vl_launch(r, sock);
+	if (!err)
+		err = vl_launch_end(r, sock, status_ret);
+	if (moves)
+		pinned = pin(r, &cpus, &one);
 	if (pinned)
 		sched_setaffinity(r->main, sizeof(one), &one);
 	if (!err)
