@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "run.h"
 
 #define NOTIFY SECCOMP_RET_USER_NOTIF
@@ -21,6 +22,7 @@ struct program {
 	struct sock_filter insns[BPF_MAXINSNS];
 	uint32_t nr;
 	bool full;
+	const struct vl_condition *loaded; /* the accumulator has what it tests; NULL: other */
 };
 
 static void put(struct program *p, uint16_t code, uint32_t k, uint8_t yes, uint8_t no)
@@ -41,20 +43,32 @@ static void put_return(struct program *p, uint32_t action)
 	put(p, BPF_RET | BPF_K, action, 0, 0);
 }
 
-/* Test the lower half of an argument: if @c does not hold, skip @skip instructions. */
-static void put_condition(struct program *p, const struct vl_condition *c, uint8_t skip)
+/* Test the lower half of an argument. Returns the place of the test, which has no jump yet. */
+static uint32_t put_condition(struct program *p, const struct vl_condition *c)
 {
-	load(p, offsetof(struct seccomp_data, args) + 8 * c->arg); /* little endian */
-	put(p, BPF_ALU | BPF_AND | BPF_K, c->mask, 0, 0);
-	put(p, BPF_JMP | BPF_JEQ | BPF_K, c->value, 0, skip);
+	if (!p->loaded || p->loaded->arg != c->arg || p->loaded->mask != c->mask) {
+		load(p, offsetof(struct seccomp_data, args) + 8 * c->arg); /* little endian */
+		if (c->mask != UINT32_MAX)
+			put(p, BPF_ALU | BPF_AND | BPF_K, c->mask, 0, 0);
+	}
+	p->loaded = c;
+	put(p, BPF_JMP | BPF_JEQ | BPF_K, c->value, 0, 0);
+	return p->nr - 1;
 }
 
-/* Return @action if all @nr conditions hold: three instructions each, and one to return. */
+/* Return @action if all @nr conditions hold; else go on behind the return. */
 static void put_case(struct program *p, const struct vl_condition *c, size_t nr, uint32_t action)
 {
+	uint32_t tests[ARRAY_SIZE(((struct vl_policy *)NULL)->cmp)];
+
 	for (size_t i = 0; i < nr; i++)
-		put_condition(p, &c[i], (uint8_t)(3 * (nr - i - 1) + 1));
+		tests[i] = put_condition(p, &c[i]);
 	put_return(p, action);
+	for (size_t i = 0; i < nr; i++)
+		p->insns[tests[i]].jf = (uint8_t)(p->nr - tests[i] - 1);
+	/* Behind several tests it depends on which of them failed. */
+	if (nr > 1)
+		p->loaded = NULL;
 }
 
 /* Does call @nr have one action, whatever its arguments are? Then *@ret is that action. */
@@ -86,6 +100,7 @@ static void put_call(struct program *p, int nr)
 {
 	uint32_t otherwise = SECCOMP_RET_ALLOW;
 
+	p->loaded = NULL; /* the number of the call */
 	for (size_t i = 0; i < vl_native_nr; i++)
 		if (vl_native[i].conditional && vl_native[i].nr == nr) {
 			put_case(p, &vl_native[i].when, 1, SECCOMP_RET_ALLOW);
