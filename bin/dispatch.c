@@ -90,8 +90,14 @@ static int run_applet(const struct applet_table *t, const struct applet *a, int 
 	int status = a->usage_status;
 	struct request r;
 
-	if (request_read(&r, t, a, argc, argv))
+	/* All others print, or show errors of the guest and of this host. */
+	if (a->run != model_run)
+		use_locale();
+	if (request_read(&r, t, a, argc, argv)) {
+		if (r.raw)
+			use_locale();
 		status = r.raw ? a->view.run(&r) : run_session(&r);
+	}
 	request_free(&r);
 	return status;
 }
@@ -130,6 +136,7 @@ static int run_command(const struct applet_table *t, int argc, char **argv)
 
 	if (a)
 		return run_applet(t, a, argc, argv);
+	use_locale();
 	return c ? c->run(t, argc, argv) : unknown_applet(t, argv[0]);
 }
 

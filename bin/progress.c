@@ -19,6 +19,7 @@ static void __attribute__((noreturn)) say(pid_t parent, const char *applet, cons
 	const struct timespec second = { .tv_sec = 1 };
 	struct clean_state state = { 0 };
 
+	use_locale();
 	/* The terminal's signals are for the tool. */
 	setpgid(0, 0);
 	signal(SIGTTOU, SIG_IGN);

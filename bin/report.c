@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <locale.h>
 #include <stdarg.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
@@ -101,8 +102,19 @@ void print_clean_end(FILE *f, struct clean_state *state)
 	state->len = 0;
 }
 
+void use_locale(void)
+{
+	/* Still that of the program's start. */
+	if (strcmp(setlocale(LC_CTYPE, NULL), "C"))
+		return;
+	/* Each category costs a file to load. */
+	setlocale(LC_CTYPE, "");
+	setlocale(LC_MESSAGES, "");
+}
+
 void error_report(const char *applet, const char *guest, const struct vl_error *err)
 {
+	use_locale();
 	/* Keep the order of output and errors. */
 	fflush(stdout);
 	fprintf(stderr, "%s: ", applet);
@@ -170,6 +182,12 @@ void report_dirs(const char *applet)
 
 		if (value && *value)
 			err = check_dir(dirs[i].variable, value, dirs[i].find, dirs[i].lost);
+		if (!err)
+			continue;
+		/* Once more, for the reason in the user's language. */
+		use_locale();
+		vl_error_destroy(err);
+		err = check_dir(dirs[i].variable, value, dirs[i].find, dirs[i].lost);
 		if (err)
 			error_report(applet, NULL, err);
 	}
@@ -184,6 +202,7 @@ void usage_report(const char *applet, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vasprintf(&text, fmt, ap);
 	va_end(ap);
+	use_locale();
 	fprintf(stderr, "%s: ", applet);
 	if (n < 0) {
 		fputs("out of memory", stderr);
@@ -256,6 +275,7 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 	};
 	char walls[VL_CONFINED_TEXT], confined[VL_CONFINED_TEXT + 16];
 
+	use_locale();
 	print_text("engine:", stats->engine);
 	if (*stats->no_kvm)
 		print_text("not kvm:", stats->no_kvm);
@@ -283,6 +303,7 @@ int close_stdout(const char *applet, int status)
 {
 	bool pending = __fpending(stdout) > 0;
 	bool failed = ferror(stdout);
+	int error;
 
 	errno = 0;
 	/* A stdout that was closed from the start (>&-) is no error without output. */
@@ -290,8 +311,10 @@ int close_stdout(const char *applet, int status)
 		failed = true;
 	if (!failed)
 		return status;
-	if (errno)
-		fprintf(stderr, "%s: write error: %s\n", applet, strerror(errno));
+	error = errno;
+	use_locale();
+	if (error)
+		fprintf(stderr, "%s: write error: %s\n", applet, strerror(error));
 	else
 		fprintf(stderr, "%s: write error\n", applet);
 	return status ? status : 1;

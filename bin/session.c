@@ -59,6 +59,7 @@ bool session_open(struct session *s)
 
 	if (s->guest)
 		return true;
+	use_locale();
 	progress_begin(&progress, s->applet->name, s->request->spec);
 	err = vl_guest_open(s->request->spec, &s->options, &s->guest);
 	progress_end(&progress);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* main(): the one program behind all names. */
 #include <fcntl.h>
-#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -27,12 +26,6 @@ static void take_standard_descriptors(void)
 int main(int argc, char **argv)
 {
 	take_standard_descriptors();
-	/*
-	 * The width of characters and the language of errors. LC_NUMERIC stays "C": numbers have a
-	 * decimal point everywhere. Each category costs a file to load.
-	 */
-	setlocale(LC_CTYPE, "");
-	setlocale(LC_MESSAGES, "");
 	/* One write for each line of an error: other processes write to stderr, too. */
 	setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
 	/* A parent may have ignored SIGPIPE. A closed pipe must end a tool all the same. */
