@@ -195,7 +195,7 @@ suspect:
 	je	blind
 	ret
 blind:
-	mov	$AGENT_BLIND, %eax
+	mov	$AGENT_OVERLAY, %eax
 	jmp	away
 
 /* The 8 bytes at RSI to RAX. Changes RDX. */
@@ -326,7 +326,7 @@ field_end:
 null:
 	mov	$AGENT_NULL, %eax
 field_stop:
-	cmp	$AGENT_BLIND, %eax
+	cmp	$AGENT_OVERLAY, %eax
 	je	element_blind
 	mov	VAR(AV_FIELD_AT), %rdi
 	mov	%rax, (%rdi)

@@ -35,12 +35,12 @@ need_kvm() {
 	assert_status 0
 }
 
-@test "6.1, page-table isolation: the same bytes, walks and blind spot as direct" {
+@test "6.1, page-table isolation: the same bytes, walks and overlay page as direct" {
 	need_kvm g61
 	same_bytes g61
 }
 
-@test "7: the same bytes, walks and blind spot as direct" {
+@test "7: the same bytes, walks and overlay page as direct" {
 	need_kvm g7
 	same_bytes g7
 }
@@ -79,7 +79,7 @@ need_kvm() {
 }
 
 # As where the processor cannot walk the guest's own tables: AMD's, most of Intel's.
-@test "through a mirror of page tables: the same bytes, walks and blind spot as direct" {
+@test "through a mirror of page tables: the same bytes, walks and overlay page as direct" {
 	need_kvm g61
 	still g61
 	run probe --mirror "$(guest g61)" sweep 100
@@ -88,7 +88,7 @@ need_kvm() {
 	run probe --mirror "$(guest g61)" walks
 	assert_status 0
 	[[ $output == *"tasks: read, "*" elements, 1 exits"* ]]
-	run probe --mirror "$(guest g61)" blind
+	run probe --mirror "$(guest g61)" overlay
 	assert_status 0
 	[[ $output == *" 0 different"* ]]
 	run probe --mirror "$(guest g61)" spaces

@@ -90,7 +90,7 @@
 
 #define AGENT_OK 0
 #define AGENT_FAULT 1	/* the address cannot be read */
-#define AGENT_BLIND 2	/* the address is in the agent's own page */
+#define AGENT_OVERLAY 2 /* the address is in the agent's own page */
 #define AGENT_NULL 3	/* a pointer on the way to a field, or to the next node, is NULL */
 #define AGENT_MORE 4	/* a walk: as many elements as were allowed, and not at the end */
 #define AGENT_GARBAGE 5 /* a walk: the pointer to a node is not aligned */

@@ -14,7 +14,7 @@
 /* Entries of page tables that a search may read. */
 #define SEARCH_BUDGET 65536
 /* Tries of a request that makes no progress, by reason. */
-#define TRIES_BLIND (2 * KVM_HITS)
+#define TRIES_OVERLAY (2 * KVM_HITS)
 #define TRIES_FAULT 4
 
 /*
@@ -138,10 +138,10 @@ bool kvm_recover(struct vl_kvm *k, const struct vl_space *s, const struct agent_
 
 	++*tries;
 	switch (rq->status) {
-	case AGENT_BLIND:
+	case AGENT_OVERLAY:
 		*st = KVM_BY_WALK;
 		k->hits[k->nr_hits++ % KVM_HITS] = k->overlay;
-		return *tries <= TRIES_BLIND && move(k, s);
+		return *tries <= TRIES_OVERLAY && move(k, s);
 	case AGENT_LOST:
 		/*
 		 * Move if the agent is not mapped there; if it is, that was the state of a

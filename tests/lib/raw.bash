@@ -116,7 +116,7 @@ same_bytes() {
 	run probe "$(guest "$1")" walks
 	assert_status 0
 	[[ $output == *"tasks: read, "*" elements, 1 exits"* ]]
-	run probe "$(guest "$1")" blind
+	run probe "$(guest "$1")" overlay
 	assert_status 0
 	[[ $output == *" 0 different"* ]]
 }

@@ -78,7 +78,7 @@ compare() {
 	judge "$G" "$VCPUS"
 }
 
-@test "kvm: the same bytes, walks and blind spot as direct" {
+@test "kvm: the same bytes, walks and overlay page as direct" {
 	need_engine kvm "cannot be mapped"
 	need_parts
 	same_bytes "$G"

@@ -219,7 +219,7 @@ int polled(struct probe *p)
 		return fail(err);
 	count_exits(p, polled_reads, text, "200 reads");
 	count_exits(p, polled_batch, text, "a batch of 100");
-	blind(p);
+	overlay(p);
 	walks(p);
 	return p->different != 0;
 }

@@ -9,7 +9,7 @@
  *   sweep N    N pages, sampled over all that the kernel maps, of each size, and
  *              addresses that are not mapped: the same bytes and statuses from both.
  *              The guest must stand still
- *   blind      the page that the agent stands on, by two of its addresses
+ *   overlay      the page that the agent stands on, by two of its addresses
  *   walks      lists, tables of lists and xarrays: the same from both, and how many exits
  *              it takes the second time
  *   spaces     the spaces of all processes, and what lies behind their top-level
@@ -132,9 +132,9 @@ static int sweep(struct probe *p, unsigned long one_of)
 	return p->different || !p->compared;
 }
 
-/* ---- the blind spot ---- */
+/* ---- the overlay spot ---- */
 
-int blind(struct probe *p)
+int overlay(struct probe *p)
 {
 	struct vl_kvm_stats before = stats(p), after;
 	uint64_t direct_map = vl_reader_symbol(p->direct, "page_offset_base");
@@ -548,8 +548,8 @@ int main(int argc, char **argv)
 	p.s = vl_reader_kernel(p.direct);
 	if (!strcmp(argv[2], "sweep") && argc == 4)
 		ret = sweep(&p, strtoul(argv[3], NULL, 10));
-	else if (!strcmp(argv[2], "blind"))
-		ret = blind(&p);
+	else if (!strcmp(argv[2], "overlay"))
+		ret = overlay(&p);
 	else if (!strcmp(argv[2], "walks"))
 		ret = walks(&p);
 	else if (!strcmp(argv[2], "spaces"))

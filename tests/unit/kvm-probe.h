@@ -37,7 +37,7 @@ void same(struct probe *p, const struct vl_space *s, uint64_t va, size_t len);
 int32_t off(struct probe *p, enum vl_field f);
 
 /* The commands; they return the program's status. */
-int blind(struct probe *p);
+int overlay(struct probe *p);
 int walks(struct probe *p);
 int busy(struct probe *p, unsigned seconds);
 int polled(struct probe *p);

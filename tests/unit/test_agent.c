@@ -241,7 +241,7 @@ static void test_reads(const char *what)
 	   (unsigned long)(stats().by_walk - by_walk));
 }
 
-static void test_blind(void)
+static void test_overlay(void)
 {
 	struct vl_kvm_stats before = stats(), after;
 
@@ -600,7 +600,7 @@ static void test_machine(bool mirrored)
 	if (mirrored)
 		vl_error_destroy(vl_kvm_mirror(kvm->engine));
 	test_reads("4 levels");
-	test_blind();
+	test_overlay();
 	test_strings();
 	test_gather();
 	test_walks();
@@ -628,7 +628,7 @@ static void test_machine(bool mirrored)
 	err = vl_kvm_poll(kvm->engine, 100000);
 	ok(!err, "poll mode");
 	test_reads("polled");
-	test_blind();
+	test_overlay();
 	test_hang();
 	vl_reader_close(kvm);
 	vl_reader_close(direct);
