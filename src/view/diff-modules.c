@@ -32,7 +32,7 @@ static void see_module(struct vl_looker *k, struct vl_diff_items *items, uint64_
 
 static struct vl_error *by_list(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
 {
-	_cleanup_free_ struct vl_kmod *m = NULL;
+	_cleanup_free_ struct vl_module *m = NULL;
 	size_t nr;
 	struct vl_error *err = vl_modules_listed(k->g, &m, &nr);
 

@@ -170,7 +170,7 @@ static void show_kernel(struct vl_raw_guest *g, struct vl_table *t)
 		if (start && end > start)
 			show_range(g, t, parts[i].what, start, end - 1, false);
 	}
-	vl_kmod_space(g, &base, &last);
+	vl_module_space(g, &base, &last);
 	show_range(g, t, "modules", base, last, true);
 }
 

@@ -17,7 +17,7 @@
 #define PMD_SIZE (2UL << 20)
 #define USERS_TEXT 4096 /* room for the names of a module's users */
 
-void vl_kmod_space(struct vl_raw_guest *g, uint64_t *start_ret, uint64_t *last_ret)
+void vl_module_space(struct vl_raw_guest *g, uint64_t *start_ret, uint64_t *last_ret)
 {
 	uint64_t end = vl_symbol(g->attach->kernel, "_end");
 
@@ -41,7 +41,7 @@ struct raw {
 
 /* The areas since "module: replace module_layout with module_memory" (6.4). */
 static void take_areas(const struct vl_layout *l, const struct raw *r, size_t mem,
-		       struct vl_kmod *m)
+		       struct vl_module *m)
 {
 	size_t size = vl_offset(l, VL_F_SIZE_MODMEM);
 
@@ -70,7 +70,7 @@ static size_t mem_bytes(const struct vl_layout *l)
 	return 7 * size <= room ? 7 * size : room / size * size;
 }
 
-struct vl_error *vl_modules_listed(struct vl_raw_guest *g, struct vl_kmod **ret, size_t *nr_ret)
+struct vl_error *vl_modules_listed(struct vl_raw_guest *g, struct vl_module **ret, size_t *nr_ret)
 {
 	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
 	const enum vl_field need[] = { VL_F_MOD_LIST, VL_F_MOD_NAME };
@@ -103,7 +103,7 @@ struct vl_error *vl_modules_listed(struct vl_raw_guest *g, struct vl_kmod **ret,
 	raw = w.records;
 	*ret = calloc(nr + 1, sizeof(**ret));
 	for (size_t i = 0; *ret && i < nr; i++) {
-		struct vl_kmod *m = &(*ret)[i];
+		struct vl_module *m = &(*ret)[i];
 
 		m->module = raw[i].module;
 		memcpy(m->name, raw[i].name, sizeof(m->name));
@@ -116,7 +116,7 @@ struct vl_error *vl_modules_listed(struct vl_raw_guest *g, struct vl_kmod **ret,
 	return err || *ret ? err : vl_error_nomem();
 }
 
-const struct vl_kmod *vl_kmod_at(const struct vl_kmod *m, size_t nr, uint64_t va)
+const struct vl_module *vl_module_at(const struct vl_module *m, size_t nr, uint64_t va)
 {
 	for (size_t i = 0; i < nr; i++)
 		for (size_t k = 0; k < VL_MODULE_AREAS; k++)
@@ -209,7 +209,7 @@ struct vl_error *vl_modules_in_memory(struct vl_raw_guest *g, uint64_t **ret, si
 	err = vl_need_fields(g, need, 1, "modules in memory");
 	if (err)
 		return err;
-	vl_kmod_space(g, &start, &last);
+	vl_module_space(g, &start, &last);
 	if (!vl_pages_each(g->target, &g->space, start, last, hunt_page, &h) && !h.full)
 		err = vl_error_new(VL_ERR_KERNEL, "the page tables of the modules have no end");
 	*ret = h.found;
@@ -233,7 +233,7 @@ static const struct vl_column columns[] = {
 };
 
 /* Show the names of the modules that use @m, as far as they can be read. */
-static void show_users(struct vl_raw_guest *g, struct vl_table *t, const struct vl_kmod *m)
+static void show_users(struct vl_raw_guest *g, struct vl_table *t, const struct vl_module *m)
 {
 	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
 	struct vl_fields fs = { .layout = l };
@@ -270,7 +270,7 @@ static struct vl_error *run_modules(struct vl_raw_guest *g, struct vl_table *t)
 {
 	/* enum module_state */
 	static const char *const states[] = { "live", "coming", "going", "unformed" };
-	struct vl_kmod *m;
+	struct vl_module *m;
 	size_t nr;
 	struct vl_error *err = vl_modules_listed(g, &m, &nr);
 

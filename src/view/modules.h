@@ -8,7 +8,7 @@
 #define VL_MODULE_NAME 56 /* MODULE_NAME_LEN on 64 bits, include/linux/module.h */
 #define VL_MODULE_AREAS 8 /* MOD_MEM_NUM_TYPES (7), or the core and init layouts */
 
-struct vl_kmod {
+struct vl_module {
 	uint64_t module; /* address of its struct module */
 	char name[VL_MODULE_NAME];
 	uint32_t state;
@@ -20,13 +20,13 @@ struct vl_kmod {
 };
 
 /* The range of addresses for modules. */
-void vl_kmod_space(struct vl_raw_guest *g, uint64_t *start_ret, uint64_t *last_ret);
+void vl_module_space(struct vl_raw_guest *g, uint64_t *start_ret, uint64_t *last_ret);
 
 /*
  * All modules of the list `modules`. *@ret is malloc'ed; on an error it has those before the
  * damage.
  */
-struct vl_error *vl_modules_listed(struct vl_raw_guest *g, struct vl_kmod **ret, size_t *nr_ret);
+struct vl_error *vl_modules_listed(struct vl_raw_guest *g, struct vl_module **ret, size_t *nr_ret);
 
 /*
  * The addresses of struct module by other ways: those with a kobject in sysfs (0 for a built-in
@@ -36,6 +36,6 @@ struct vl_error *vl_modules_of_kobjects(struct vl_raw_guest *g, uint64_t **ret, 
 struct vl_error *vl_modules_in_memory(struct vl_raw_guest *g, uint64_t **ret, size_t *nr_ret);
 
 /* The module of @m whose memory @va is in, or NULL. */
-const struct vl_kmod *vl_kmod_at(const struct vl_kmod *m, size_t nr, uint64_t va);
+const struct vl_module *vl_module_at(const struct vl_module *m, size_t nr, uint64_t va);
 
 #endif

@@ -57,7 +57,7 @@ struct check {
 	struct vl_raw_guest *g;
 	const struct vl_kernel *k;
 	uint64_t stext, etext;
-	struct vl_kmod *modules;
+	struct vl_module *modules;
 	size_t nr_modules;
 	uint64_t table[MAX_CALLS], called[MAX_CALLS];
 	unsigned char entries[MAX_CALLS][ENTRY_LEN];
@@ -138,7 +138,7 @@ static bool in_text(const struct check *c, uint64_t va)
 /* Describe the place of @va in @buf: "in module x", "outside of the kernel's text". */
 static void where(const struct check *c, uint64_t va, char *buf, size_t size)
 {
-	const struct vl_kmod *m = vl_kmod_at(c->modules, c->nr_modules, va);
+	const struct vl_module *m = vl_module_at(c->modules, c->nr_modules, va);
 
 	if (in_text(c, va))
 		snprintf(buf, size, "in the kernel's text");
