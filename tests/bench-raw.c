@@ -140,7 +140,7 @@ static void find_addresses(struct reads *t, const uint64_t *stacks, size_t nr_st
 {
 	uint64_t text = vl_reader_symbol(t->r, "_text"), end = vl_reader_symbol(t->r, "_end");
 	uint64_t base = 0, ram = 0;
-	struct vl_target *target = vl_reader_contact(t->r)->target;
+	struct vl_target *target = vl_reader_attach(t->r)->target;
 	const struct vl_ram *ranges;
 	size_t nr;
 
@@ -186,7 +186,7 @@ static void make_native(struct reads *t)
 	size_t nr;
 	int fd;
 
-	ranges = vl_target_ram(vl_reader_contact(t->r)->target, &nr);
+	ranges = vl_target_ram(vl_reader_attach(t->r)->target, &nr);
 	ram = ranges[nr - 1].gpa + ranges[nr - 1].size;
 	/* Of a file's pages, as the guest's are. */
 	fd = memfd_create("bench-raw", MFD_CLOEXEC);
@@ -347,7 +347,7 @@ static struct record tasks[MAX_TASKS];
 
 static void setup_walk(struct lists *t, struct vl_reader *r)
 {
-	const struct vl_layout *l = vl_kernel_layout(vl_reader_contact(r)->kernel);
+	const struct vl_layout *l = vl_kernel_layout(vl_reader_attach(r)->kernel);
 
 	memset(t, 0, sizeof(*t));
 	t->r = r;
@@ -374,7 +374,7 @@ static void setup_walk(struct lists *t, struct vl_reader *r)
 
 static size_t bench_lists(struct vl_reader *r, uint64_t *stacks)
 {
-	const struct vl_layout *l = vl_kernel_layout(vl_reader_contact(r)->kernel);
+	const struct vl_layout *l = vl_kernel_layout(vl_reader_attach(r)->kernel);
 	struct lists t;
 	const struct vl_ram *ram;
 	size_t nr, tasks_nr;
@@ -386,7 +386,7 @@ static size_t bench_lists(struct vl_reader *r, uint64_t *stacks)
 		check(r,
 		      vl_read_u64(r, &t.s, t.records[i].task + (uint64_t)l->offset[VL_F_TASK_STACK],
 				  &stacks[i]));
-	ram = vl_target_ram(vl_reader_contact(r)->target, &nr);
+	ram = vl_target_ram(vl_reader_attach(r)->target, &nr);
 	mirror(&t, ram[nr - 1].gpa + ram[nr - 1].size, (size_t)l->offset[VL_F_SIZE_TASK]);
 	print("tasks", (double)tasks_nr);
 	print("pidlist", median(walk_one, &t, 20));

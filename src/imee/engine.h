@@ -77,6 +77,6 @@ extern const struct vl_raw_ops vl_raw_module;
 const char *vl_raw_name(size_t i);
 
 /* The attach of @r, or NULL. */
-const struct vl_attach *vl_reader_contact(const struct vl_reader *r);
+const struct vl_attach *vl_reader_attach(const struct vl_reader *r);
 
 #endif

@@ -162,7 +162,7 @@ void vl_reader_stats(struct vl_reader *r, struct vl_reader_stats *ret)
 	};
 }
 
-const struct vl_attach *vl_reader_contact(const struct vl_reader *r)
+const struct vl_attach *vl_reader_attach(const struct vl_reader *r)
 {
 	return r->attach;
 }

@@ -177,7 +177,7 @@ int overlay(struct probe *p)
 
 int32_t off(struct probe *p, enum vl_field f)
 {
-	return vl_kernel_layout(vl_reader_contact(p->direct)->kernel)->offset[f];
+	return vl_kernel_layout(vl_reader_attach(p->direct)->kernel)->offset[f];
 }
 
 #define MAX 4096
@@ -325,7 +325,7 @@ static int spaces(struct probe *p)
 			     .records = tasks,
 			     .stride = 8,
 			     .max = 4096 };
-	uint64_t entry = vl_reader_contact(p->direct)->entry, user = 0;
+	uint64_t entry = vl_reader_attach(p->direct)->entry, user = 0;
 	struct vl_walked walked;
 
 	vl_walk(p->direct, &p->s, &w, &walked);
@@ -540,7 +540,7 @@ int main(int argc, char **argv)
 		return fail(err);
 	err = vl_guest_reader(g, &p.direct);
 	if (!err)
-		err = vl_reader_open(p.direct->target, vl_reader_contact(p.direct), &kvm, &p.kvm);
+		err = vl_reader_open(p.direct->target, vl_reader_attach(p.direct), &kvm, &p.kvm);
 	if (!err && mirror && p.agent)
 		err = vl_kvm_mirror(p.kvm->engine);
 	if (err)

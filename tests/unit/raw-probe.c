@@ -42,7 +42,7 @@ static int failed(struct vl_reader *r, enum vl_read_status st)
 
 static const struct vl_layout *layout(struct vl_reader *r)
 {
-	return vl_kernel_layout(vl_reader_contact(r)->kernel);
+	return vl_kernel_layout(vl_reader_attach(r)->kernel);
 }
 
 static int32_t off(struct vl_reader *r, enum vl_field f)
@@ -253,7 +253,7 @@ static int watch(struct vl_reader *r, const char *pid, const char *count)
 
 static int print_symbols(struct vl_reader *r)
 {
-	const struct vl_kernel *k = vl_reader_contact(r)->kernel;
+	const struct vl_kernel *k = vl_reader_attach(r)->kernel;
 	uint64_t address;
 	const char *name;
 

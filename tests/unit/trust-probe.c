@@ -191,7 +191,7 @@ int main(int argc, char **argv)
 	if (!err)
 		err = vl_guest_reader(g, &r);
 	if (!err)
-		err = vl_trust_place(p.t, vl_reader_contact(r)->entry -
+		err = vl_trust_place(p.t, vl_reader_attach(r)->entry -
 						  vl_trust_symbol(p.t, "entry_SYSCALL_64"));
 	if (err)
 		return fail(err);
