@@ -105,7 +105,7 @@ static bool find_keeper(const struct vl_keep_options *k, const char *key, struct
 			break;
 		if (r->lock < 0)
 			continue;
-		r->link = vl_keep_dial(key, slot, &r->keeper);
+		r->link = vl_keep_connect(key, slot, &r->keeper);
 		if (r->link < 0)
 			r->link = start(k, slot, &r->keeper);
 		return r->link >= 0;
@@ -325,7 +325,7 @@ static struct vl_box *borrow(const char *key, uint64_t print)
 
 	if (!vl_keep_is_idle(key, 0))
 		return NULL;
-	link = vl_keep_dial(key, 0, &pid);
+	link = vl_keep_connect(key, 0, &pid);
 	if (link < 0 || vl_discard(vl_keep_message_init(&m)))
 		return NULL;
 	vl_keep_self(&q.self);

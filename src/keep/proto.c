@@ -240,7 +240,7 @@ bool vl_keep_is_idle(const char *key, unsigned int slot)
 	return idle;
 }
 
-int vl_keep_dial(const char *key, unsigned int slot, pid_t *pid_ret)
+int vl_keep_connect(const char *key, unsigned int slot, pid_t *pid_ret)
 {
 	/* The queue of a keeper that hangs fills up: use a timeout. */
 	const struct timeval soon = { 0, DIAL_US }, ever = { 0, 0 };

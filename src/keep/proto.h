@@ -102,6 +102,6 @@ int vl_keep_lock(const char *key, unsigned int slot);
 /* Is there a keeper number @slot of @key that serves no tool now? */
 bool vl_keep_is_idle(const char *key, unsigned int slot);
 /* Connect to it. Returns a socket; -1: there is no keeper. *@pid_ret is the keeper's pid. */
-int vl_keep_dial(const char *key, unsigned int slot, pid_t *pid_ret);
+int vl_keep_connect(const char *key, unsigned int slot, pid_t *pid_ret);
 
 #endif
