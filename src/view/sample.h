@@ -58,7 +58,7 @@ struct record {
  * Fields behind its pointers, read only of a process that may have changed: where the guest's
  * memory cannot be mapped each page costs time.
  */
-struct far {
+struct linked {
 	uint64_t sum_sched, pgd, total_vm, arg_start, arg_end;
 	int32_t ppid, threads;
 	uint32_t uid, euid;
@@ -84,21 +84,21 @@ struct vl_top {
 };
 
 /*
- * Items that vl_top_get_far() adds at most. It appends the reads for @r's process to @gets, and
+ * Items that vl_top_get_linked() adds at most. It appends the reads for @r's process to @gets, and
  * updates *@nr.
  */
 #define FAR_GETS 10
-void vl_top_get_far(const struct vl_top *t, const struct record *r, struct far *f,
-		    struct vl_get *gets, size_t *nr);
+void vl_top_get_linked(const struct vl_top *t, const struct record *r, struct linked *f,
+		       struct vl_get *gets, size_t *nr);
 
 /* Set the memory of @p from @f, which was read. */
-void vl_top_memory(struct vl_top *t, struct vl_top_task *p, const struct far *f);
+void vl_top_memory(struct vl_top *t, struct vl_top_task *p, const struct linked *f);
 
 /*
  * Append the command line of @p to @ret->text: as in /proc/PID/cmdline, with blanks for the
  * NULs; or that of @was, which is in @last.
  */
-void vl_top_command(struct vl_top *t, const struct far *f, struct vl_top_task *p,
+void vl_top_command(struct vl_top *t, const struct linked *f, struct vl_top_task *p,
 		    struct vl_top_sample *ret);
 void vl_top_copy_command(const struct vl_top_sample *last, const struct vl_top_task *was,
 			 struct vl_top_task *p, struct vl_top_sample *ret);

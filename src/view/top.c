@@ -144,7 +144,7 @@ static const struct vl_top_task *find_last(const struct vl_top *t, const struct 
 /* ---- CPU time ---- */
 
 /* CPU time of all threads of a process; signal_struct has that of threads that ended. */
-static uint64_t cpu_time(const struct vl_top *t, const struct record *r, const struct far *f)
+static uint64_t cpu_time(const struct vl_top *t, const struct record *r, const struct linked *f)
 {
 	uint32_t node = vl_offset(t->layout, VL_F_TASK_THREAD_NODE);
 	const struct vl_walk_field field = { .kind = VL_FIELD_BYTES,
@@ -188,7 +188,7 @@ static int32_t tenths(uint64_t part, uint64_t whole)
 
 /* @f: NULL when none of its threads has run. */
 static void set_cpu(const struct vl_top *t, struct vl_top_task *p, const struct record *r,
-		    const struct far *f, const struct vl_top_task *was, uint64_t elapsed)
+		    const struct linked *f, const struct vl_top_task *was, uint64_t elapsed)
 {
 	uint64_t most = elapsed * (t->totals.nr_online ? t->totals.nr_online : 1), used;
 
@@ -210,7 +210,7 @@ static void set_cpu(const struct vl_top *t, struct vl_top_task *p, const struct 
 struct reading {
 	const struct record *r;
 	const struct vl_top_task *was; /* NULL: it is new */
-	struct far *far;	       /* NULL: nothing can have changed */
+	struct linked *linked;	       /* NULL: nothing can have changed */
 };
 
 /* A process that has not run has the same pages and name. */
@@ -222,20 +222,20 @@ static bool is_same(const struct record *r, const struct vl_top_task *was)
 }
 
 /*
- * Read the far fields of all processes that need it, as one request. *@far_ret is malloc'ed;
+ * Read the linked fields of all processes that need it, as one request. *@linked_ret is malloc'ed;
  * NULL without memory.
  */
-static struct vl_error *read_far(struct vl_top *t, struct reading *all, size_t nr,
-				 struct far **far_ret)
+static struct vl_error *read_linked(struct vl_top *t, struct reading *all, size_t nr,
+				    struct linked **linked_ret)
 {
 	struct vl_get *gets;
 	size_t want = 0, nr_gets = 0;
 
 	for (size_t i = 0; i < nr; i++)
 		want += !is_same(all[i].r, all[i].was) || (i + t->round) % ROUND == 0;
-	*far_ret = calloc(want + 1, sizeof(**far_ret));
+	*linked_ret = calloc(want + 1, sizeof(**linked_ret));
 	gets = calloc(want * FAR_GETS + 1, sizeof(*gets));
-	if (!*far_ret || !gets) {
+	if (!*linked_ret || !gets) {
 		free(gets);
 		return vl_error_nomem();
 	}
@@ -243,8 +243,8 @@ static struct vl_error *read_far(struct vl_top *t, struct reading *all, size_t n
 	for (size_t i = 0; i < nr; i++) {
 		if (is_same(all[i].r, all[i].was) && (i + t->round) % ROUND != 0)
 			continue;
-		all[i].far = *far_ret + want++;
-		vl_top_get_far(t, all[i].r, all[i].far, gets, &nr_gets);
+		all[i].linked = *linked_ret + want++;
+		vl_top_get_linked(t, all[i].r, all[i].linked, gets, &nr_gets);
 	}
 	/* An item that cannot be read is zeros: its process is about to end. */
 	vl_gather(t->g->reader, &t->g->space, gets, nr_gets);
@@ -258,7 +258,7 @@ static void take_task(struct vl_top *t, const struct reading *from,
 	struct vl_top_task *p = &ret->tasks[ret->nr_tasks];
 	const struct vl_top_task *was = from->was;
 	const struct record *r = from->r;
-	const struct far *f = from->far;
+	const struct linked *f = from->linked;
 
 	*p = (struct vl_top_task){
 		.task = r->task,
@@ -301,7 +301,7 @@ static struct vl_error *take_records(struct vl_top *t, const struct record *r, s
 	struct vl_top_task *more = reallocarray(ret->tasks, nr + 1, sizeof(*more));
 	struct reading *all = calloc(nr + 1, sizeof(*all));
 	struct vl_error *err = NULL;
-	struct far *far = NULL;
+	struct linked *linked = NULL;
 
 	if (more)
 		ret->tasks = more;
@@ -310,10 +310,10 @@ static struct vl_error *take_records(struct vl_top *t, const struct record *r, s
 	for (size_t i = 0; !err && i < nr; i++)
 		all[i] = (struct reading){ &r[i], last ? find_last(t, last, &r[i]) : NULL, NULL };
 	if (!err)
-		err = read_far(t, all, nr, &far);
+		err = read_linked(t, all, nr, &linked);
 	for (size_t i = 0; !err && i < nr; i++)
 		take_task(t, &all[i], last, ret);
-	free(far);
+	free(linked);
 	free(all);
 	return err;
 }

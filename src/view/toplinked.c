@@ -21,8 +21,8 @@ static void get(struct gets *g, uint64_t base, enum vl_field f, void *buf, size_
 						   .len = (uint32_t)len };
 }
 
-void vl_top_get_far(const struct vl_top *t, const struct record *r, struct far *f,
-		    struct vl_get *gets, size_t *nr)
+void vl_top_get_linked(const struct vl_top *t, const struct record *r, struct linked *f,
+		       struct vl_get *gets, size_t *nr)
 {
 	struct gets all = { .t = t, .get = gets, .nr = *nr }, *g = &all;
 
@@ -57,7 +57,7 @@ static uint64_t word_at(const unsigned char *p)
  * Add each CPU's own counts to @pages. Counters of one allocation are adjacent ("kernel/fork:
  * group allocation/free of per-cpu counters for mm struct", 6.6); others are read one by one.
  */
-static void add_parts(struct vl_top *t, const struct far *f, int64_t pages[NR_MM_COUNTERS])
+static void add_parts(struct vl_top *t, const struct linked *f, int64_t pages[NR_MM_COUNTERS])
 {
 	uint32_t at = vl_offset(t->layout, VL_F_PCPU_COUNTER_CPUS);
 	const struct vl_totals *cpus = &t->totals;
@@ -90,7 +90,7 @@ static uint64_t bytes_of(int64_t pages)
 	return pages > 0 && pages < 1L << 40 ? (uint64_t)pages * PAGE : 0;
 }
 
-void vl_top_memory(struct vl_top *t, struct vl_top_task *p, const struct far *f)
+void vl_top_memory(struct vl_top *t, struct vl_top_task *p, const struct linked *f)
 {
 	int64_t pages[NR_MM_COUNTERS];
 
@@ -131,7 +131,7 @@ static bool room_for(struct vl_top_sample *s, size_t len)
 	return true;
 }
 
-void vl_top_command(struct vl_top *t, const struct far *f, struct vl_top_task *p,
+void vl_top_command(struct vl_top *t, const struct linked *f, struct vl_top_task *p,
 		    struct vl_top_sample *ret)
 {
 	uint64_t len = f->arg_end - f->arg_start, done = 0;
