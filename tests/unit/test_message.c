@@ -41,7 +41,7 @@ static char *put(struct message *m, uint16_t type, const void *payload, size_t s
 	return at;
 }
 
-static void tame(struct vl_redirect *r, struct message *m)
+static void sanitize(struct vl_redirect *r, struct message *m)
 {
 	vl_sanitize_message(r, NETLINK_GENERIC, m->at, m->len);
 }
@@ -54,7 +54,7 @@ static void introduce(struct vl_redirect *r, const char *name)
 	begin(&m, GENL_ID_CTRL, CTRL_CMD_NEWFAMILY);
 	put(&m, CTRL_ATTR_FAMILY_NAME, name, strlen(name) + 1);
 	put(&m, CTRL_ATTR_FAMILY_ID, &id, sizeof(id));
-	tame(r, &m);
+	sanitize(r, &m);
 }
 
 int main(void)
@@ -68,10 +68,10 @@ int main(void)
 	r.o = &o;
 	begin(&m, FAMILY, DEVLINK_CMD_NEW);
 	name = put(&m, DEVLINK_ATTR_DEV_NAME, HOSTILE, sizeof(HOSTILE));
-	tame(&r, &m);
+	sanitize(&r, &m);
 	ok(!strcmp(name, HOSTILE), "a family that nobody asked about: its bytes may be numbers");
 	introduce(&r, "devlink");
-	tame(&r, &m);
+	sanitize(&r, &m);
 	ok(!strcmp(name, "e?[31m"), "devlink: the name of a device");
 
 	begin(&m, FAMILY, DEVLINK_CMD_NEW);
@@ -81,7 +81,7 @@ int main(void)
 	put(&inner, DEVLINK_ATTR_INFO_VERSION_VALUE, HOSTILE, sizeof(HOSTILE));
 	memcpy(nested, inner.at, inner.len);
 	name = put(&m, DEVLINK_ATTR_INFO_VERSION_RUNNING, nested, inner.len) + NLA_HDRLEN;
-	tame(&r, &m);
+	sanitize(&r, &m);
 	ok(!memcmp(value, &number, sizeof(number)), "a number stays");
 	ok(!strcmp(name, "e?[31m"), "devlink: what is nested");
 
@@ -89,13 +89,13 @@ int main(void)
 	introduce(&r, "nl80211");
 	begin(&m, FAMILY, NL80211_CMD_NEW_INTERFACE);
 	name = put(&m, NL80211_ATTR_IFNAME, HOSTILE, sizeof(HOSTILE));
-	tame(&r, &m);
+	sanitize(&r, &m);
 	ok(!strcmp(name, "e?[31m"), "nl80211, under the same number: the name of an interface");
 
 	r.o = &raw;
 	begin(&m, FAMILY, NL80211_CMD_NEW_INTERFACE);
 	name = put(&m, NL80211_ATTR_IFNAME, HOSTILE, sizeof(HOSTILE));
-	tame(&r, &m);
+	sanitize(&r, &m);
 	ok(!strcmp(name, HOSTILE), "--raw-names leaves all as it is");
 	return tap_end();
 }
