@@ -102,7 +102,7 @@ static vm_fault_t insert(struct vm_fault *vmf, struct page *page)
 }
 
 /* There is no memory: SIGBUS or zeros, as chosen at IMEE_ATTACH. */
-static vm_fault_t hole(struct imee_file *f, struct vm_fault *vmf)
+static vm_fault_t fault_absent(struct imee_file *f, struct vm_fault *vmf)
 {
 	vm_fault_t ret;
 
@@ -240,7 +240,7 @@ static vm_fault_t imee_fault(struct vm_fault *vmf)
 {
 	vm_fault_t ret = fault(vmf, try_small);
 
-	return ret == VM_FAULT_FALLBACK ? hole(vmf->vma->vm_private_data, vmf) : ret;
+	return ret == VM_FAULT_FALLBACK ? fault_absent(vmf->vma->vm_private_data, vmf) : ret;
 }
 
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
