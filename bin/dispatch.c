@@ -107,23 +107,23 @@ static int run_applet(const struct applet_table *t, const struct applet *a, int 
 /* Report that there is no applet @name, and suggest one. Returns the exit status. */
 static int unknown_applet(const struct applet_table *t, const char *name)
 {
-	struct vl_suggest near;
+	struct vl_suggest suggest;
 	char *text;
 
-	vl_suggest_init(&near, name, strlen(name));
+	vl_suggest_init(&suggest, name, strlen(name));
 	/* Each applet has two names. Suggest the one that begins as @name does. */
 	for (size_t i = 0; i < t->nr_applets; i++) {
 		const char *known = t->applets[i].name;
 
 		if (*name != 'v' || known[1] == 'v')
-			vl_suggest_try(&near, known + 1);
+			vl_suggest_try(&suggest, known + 1);
 		if (*name == 'v')
-			vl_suggest_try(&near, known);
+			vl_suggest_try(&suggest, known);
 	}
 	for (const struct command *c = t->commands; c->name; c++)
 		if (command_is_listed(c))
-			vl_suggest_try(&near, c->name);
-	text = vl_suggest_text(&near);
+			vl_suggest_try(&suggest, c->name);
+	text = vl_suggest_text(&suggest);
 	usage_report("vlens", "no applet '%s'%s%s", name, text ? "; " : "", text ? text : "");
 	free(text);
 	return 1;

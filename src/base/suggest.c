@@ -65,14 +65,15 @@ void vl_suggest_try(struct vl_suggest *n, const char *candidate)
 		d = PART + (unsigned)apart;
 	else if (d > limit)
 		return;
-	for (size_t i = 0; i < VL_NEAR; i++) {
+	for (size_t i = 0; i < VL_SUGGESTIONS; i++) {
 		if (n->found[i] && !strcmp(n->found[i], candidate))
 			return;
 		if (n->found[i] && n->distance[i] <= d)
 			continue;
-		memmove(&n->found[i + 1], &n->found[i], (VL_NEAR - i - 1) * sizeof(n->found[0]));
+		memmove(&n->found[i + 1], &n->found[i],
+			(VL_SUGGESTIONS - i - 1) * sizeof(n->found[0]));
 		memmove(&n->distance[i + 1], &n->distance[i],
-			(VL_NEAR - i - 1) * sizeof(n->distance[0]));
+			(VL_SUGGESTIONS - i - 1) * sizeof(n->distance[0]));
 		n->found[i] = candidate;
 		n->distance[i] = d;
 		return;

@@ -5,13 +5,13 @@
 
 #include <stddef.h>
 
-#define VL_NEAR 3
+#define VL_SUGGESTIONS 3
 
 struct vl_suggest {
 	const char *name; /* the name that does not exist */
 	size_t len;
-	const char *found[VL_NEAR]; /* nearest first; NULL after the last */
-	unsigned distance[VL_NEAR];
+	const char *found[VL_SUGGESTIONS]; /* nearest first; NULL after the last */
+	unsigned distance[VL_SUGGESTIONS];
 };
 
 void vl_suggest_init(struct vl_suggest *n, const char *name, size_t len);

@@ -120,7 +120,7 @@ void vl_host_guests_free(char **names, size_t nr)
 struct vl_error *vl_name_unknown(struct vl_error *err, const char *spec, const char *uri)
 {
 	struct names n = { .names = NULL };
-	struct vl_suggest near;
+	struct vl_suggest suggest;
 	char *text;
 
 	for (const struct vl_driver *d = vl_drivers; d->open; d++)
@@ -128,10 +128,10 @@ struct vl_error *vl_name_unknown(struct vl_error *err, const char *spec, const c
 			vl_error_destroy(d->list(uri, take_name, &n));
 	if (!uri)
 		take_names(&n);
-	vl_suggest_init(&near, spec, strlen(spec));
+	vl_suggest_init(&suggest, spec, strlen(spec));
 	for (size_t i = 0; i < n.nr; i++)
-		vl_suggest_try(&near, n.names[i]);
-	text = vl_suggest_text(&near);
+		vl_suggest_try(&suggest, n.names[i]);
+	text = vl_suggest_text(&suggest);
 	if (text)
 		vl_error_hint(err, "%s vlist shows all", text);
 	free(text);

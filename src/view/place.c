@@ -21,11 +21,12 @@
 
 /* ---- names that do not exist ---- */
 
-static struct vl_error *no_such(const struct vl_suggest *near, const char *kind, const char *where)
+static struct vl_error *no_such(const struct vl_suggest *suggest, const char *kind,
+				const char *where)
 {
-	struct vl_error *err = vl_error_new(VL_ERR_ARG, "no %s '%.*s'%s%s", kind, (int)near->len,
-					    near->name, *where ? " in " : "", where);
-	_cleanup_free_ char *text = vl_suggest_text(near);
+	struct vl_error *err = vl_error_new(VL_ERR_ARG, "no %s '%.*s'%s%s", kind, (int)suggest->len,
+					    suggest->name, *where ? " in " : "", where);
+	_cleanup_free_ char *text = vl_suggest_text(suggest);
 
 	if (text)
 		vl_error_hint(err, "%s", text);
@@ -35,26 +36,26 @@ static struct vl_error *no_such(const struct vl_suggest *near, const char *kind,
 static struct vl_error *no_symbol(struct vl_types *t, const char *name, size_t len)
 {
 	const struct vl_kernel *k = t->g->attach->kernel;
-	struct vl_suggest near;
+	struct vl_suggest suggest;
 	const char *n;
 
-	vl_suggest_init(&near, name, len);
+	vl_suggest_init(&suggest, name, len);
 	for (size_t i = 0; (n = vl_symbol_name(k, i)); i++)
-		vl_suggest_try(&near, n);
-	return no_such(&near, "symbol", "");
+		vl_suggest_try(&suggest, n);
+	return no_such(&suggest, "symbol", "");
 }
 
 static struct vl_error *no_type(struct vl_types *t, const char *name, size_t len)
 {
-	struct vl_suggest near;
+	struct vl_suggest suggest;
 	const struct btf_type *type;
 
-	vl_suggest_init(&near, name, len);
+	vl_suggest_init(&suggest, name, len);
 	for (uint32_t id = 1; (type = btf__type_by_id(t->btf, id)); id++)
 		if (btf_is_composite(type) || btf_is_typedef(type) || btf_is_int(type) ||
 		    btf_is_enum(type))
-			vl_suggest_try(&near, vl_types_string(t, type->name_off));
-	return no_such(&near, "type", "");
+			vl_suggest_try(&suggest, vl_types_string(t, type->name_off));
+	return no_such(&suggest, "type", "");
 }
 
 static struct vl_error *no_member(struct vl_types *t, uint32_t id, const struct btf_type *type,
@@ -62,13 +63,13 @@ static struct vl_error *no_member(struct vl_types *t, uint32_t id, const struct 
 {
 	const struct btf_member *m = btf_members(type);
 	char where[VL_TYPE_NAME];
-	struct vl_suggest near;
+	struct vl_suggest suggest;
 
-	vl_suggest_init(&near, name, len);
+	vl_suggest_init(&suggest, name, len);
 	for (unsigned i = 0; i < btf_vlen(type); i++)
-		vl_suggest_try(&near, vl_types_string(t, m[i].name_off));
+		vl_suggest_try(&suggest, vl_types_string(t, m[i].name_off));
 	vl_types_name(t, id, where);
-	return no_such(&near, "member", where);
+	return no_such(&suggest, "member", where);
 }
 
 /* ---- types by name ---- */

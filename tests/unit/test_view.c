@@ -74,7 +74,7 @@ static void test_table(void)
 
 /* ---- near names ---- */
 
-static bool near_is(const char *name, const char *const *candidates, const char *want)
+static bool suggests(const char *name, const char *const *candidates, const char *want)
 {
 	struct vl_suggest n;
 	char *text;
@@ -91,22 +91,22 @@ static bool near_is(const char *name, const char *const *candidates, const char 
 	return same;
 }
 
-static void test_near(void)
+static void test_suggest(void)
 {
 	static const char *const names[] = { "init_task",   "init_mm",	 "",  "task_struct",
 					     "task_struct", "mm_struct", NULL };
 	static const char *const longer[] = { "do_exit_group", NULL };
 	char huge[1000];
 
-	ok(near_is("init_tsk", names, "did you mean init_task?"), "a letter is missing");
-	ok(near_is("tsak_struct", names, "did you mean task_struct?"), "two are swapped");
-	ok(near_is("zzz", names, NULL), "nothing is near");
-	ok(near_is("", names, NULL), "no name");
-	ok(near_is(".", (const char *const[]){ "a", "ab", NULL }, NULL), "a name of one letter");
-	ok(near_is("exit_group", longer, "did you mean do_exit_group?"), "the end of one");
+	ok(suggests("init_tsk", names, "did you mean init_task?"), "a letter is missing");
+	ok(suggests("tsak_struct", names, "did you mean task_struct?"), "two are swapped");
+	ok(suggests("zzz", names, NULL), "nothing is near");
+	ok(suggests("", names, NULL), "no name");
+	ok(suggests(".", (const char *const[]){ "a", "ab", NULL }, NULL), "a name of one letter");
+	ok(suggests("exit_group", longer, "did you mean do_exit_group?"), "the end of one");
 	memset(huge, 'a', sizeof(huge));
 	huge[sizeof(huge) - 1] = '\0';
-	ok(near_is(huge, names, NULL), "a name that is too long");
+	ok(suggests(huge, names, NULL), "a name that is too long");
 }
 
 /* ---- the switch ---- */
@@ -197,7 +197,7 @@ static void test_entry(void)
 int main(void)
 {
 	test_table();
-	test_near();
+	test_suggest();
 	test_switch();
 	test_entry();
 	return tap_end();
