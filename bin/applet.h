@@ -14,7 +14,6 @@
 #define STATUS_GUEST 3
 /* The model ended with 0, but a file that it wanted is on the guest's disk. */
 #define STATUS_MISSING 1
-#define STATUS_NOT_EXECUTABLE 126
 #define STATUS_NOT_FOUND 127
 
 struct session;

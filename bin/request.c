@@ -290,9 +290,23 @@ static bool take_host_files(struct request *r, const char *arg)
 
 bool request_option(struct request *r, void *ctx, int key, char *arg)
 {
-	int i;
+	const struct {
+		int key;
+		bool *set;
+	} flags[] = {
+		{ OPT_ALL, &r->all },	    { 'J', &r->json },
+		{ OPT_STATS, &r->stats },   { OPT_DIFF, &r->diff },
+		{ OPT_STRICT, &r->strict }, { OPT_RAW_NAMES, &r->raw_names },
+	};
+	int choice;
 
 	(void)ctx;
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		if (flags[i].key != key)
+			continue;
+		*flags[i].set = true;
+		return true;
+	}
 	switch (key) {
 	case 'c':
 		r->scan.target.uri = arg;
@@ -302,33 +316,15 @@ bool request_option(struct request *r, void *ctx, int key, char *arg)
 	case OPT_AS:
 		return take_as(r, arg);
 	case OPT_PAUSE:
-		i = request_choice(r, key, arg);
-		r->scan.target.pause = (enum vl_pause_mode)i;
-		return i >= 0;
+		choice = request_choice(r, key, arg);
+		r->scan.target.pause = (enum vl_pause_mode)choice;
+		return choice >= 0;
 	case OPT_MAX_PAUSE:
 		return take_max_pause(r, arg);
 	case OPT_KEEP:
 		return take_keep(r, arg);
 	case OPT_HOST_FILES:
 		return take_host_files(r, arg);
-	case OPT_ALL:
-		r->all = true;
-		break;
-	case 'J':
-		r->json = true;
-		break;
-	case OPT_STATS:
-		r->stats = true;
-		break;
-	case OPT_DIFF:
-		r->diff = true;
-		break;
-	case OPT_STRICT:
-		r->strict = true;
-		break;
-	case OPT_RAW_NAMES:
-		r->raw_names = true;
-		break;
 	case OPT_HELP:
 	case OPT_VERSION:
 	case OPT_LIST:

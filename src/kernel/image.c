@@ -224,16 +224,6 @@ static struct vl_error *no_linux(const char *why)
 
 #define GATE_PAGE_FAULT 14
 
-uint64_t vl_image_fault_handler(struct vl_target *t, const struct vl_pgtable *pt, uint64_t idt_base)
-{
-	unsigned char gate[16];
-
-	if (!vl_target_read_virt(t, pt, idt_base + 16 * GATE_PAGE_FAULT, gate, sizeof(gate)) ||
-	    !(gate[5] & 0x80))
-		return 0;
-	return gate_handler(gate);
-}
-
 struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt, uint64_t idt_base,
 			       struct vl_deadline deadline, struct vl_image **ret)
 {

@@ -36,10 +36,6 @@ bool vl_target_read_entry(void *target, uint64_t gpa, uint64_t *ret);
 bool vl_target_read_virt(struct vl_target *t, const struct vl_pgtable *pt, uint64_t va, void *buf,
 			 size_t len);
 
-/* The page-fault handler in the interrupt table at @idt_base; 0: there is none. */
-uint64_t vl_image_fault_handler(struct vl_target *t, const struct vl_pgtable *pt,
-				uint64_t idt_base);
-
 /*
  * Find the kernel that the interrupt table at @idt_base leads to. The guest need not be
  * paused: the image does not change after boot. VL_ERR_FAULT: there is no 64-bit Linux kernel,

@@ -315,22 +315,18 @@ struct vl_error *vl_kernel_provide(struct vl_target *t, const struct vl_kernel_s
 				   struct vl_deadline deadline, char key_ret[VL_KEY_MAX + 1],
 				   bool *made_ret, int *fd_ret, size_t *size_ret);
 
-/*
- * Store and load a kernel in the cache by @key. *@ret is NULL if it is not there or damaged.
- * @base places the kernel (struct vl_kallsyms). @t is the target that runs it, in a worker too
- * (host/kept.h).
- */
-struct vl_error *vl_kernel_store(const struct vl_kernel *k, const char *key);
-/* What is stored, *@len_ret bytes, owned by @k. */
+/* The content of a kernel's file in the cache, *@len_ret bytes, owned by @k. */
 const void *vl_kernel_bytes(const struct vl_kernel *k, size_t *len_ret);
 /* Map a kernel from a file of @size bytes; takes over @fd. *@ret is NULL if it is damaged. */
 void vl_kernel_map(int fd, size_t size, uint64_t base, struct vl_kernel **ret);
+/*
+ * Load a kernel from the cache by @key. *@ret is NULL if it is not there or damaged. @base
+ * places the kernel (struct vl_kallsyms). @t is the target that runs it, in a worker too
+ * (host/kept.h).
+ */
 void vl_kernel_load(struct vl_target *t, const char *key, uint64_t base, struct vl_kernel **ret);
 
-/* Keep the guest's BTF beside it, for types that VL_FIELDS lacks. */
-struct vl_error *vl_kernel_store_btf(const char *key, const void *btf, size_t len);
-
-/* Read it back; *@ret is malloc'ed. */
+/* The guest's BTF, which is kept beside it for types that VL_FIELDS lacks; malloc'ed. */
 struct vl_error *vl_kernel_load_btf(struct vl_target *t, const char *key, void **ret,
 				    size_t *len_ret);
 

@@ -210,16 +210,6 @@ void vl_kernel_destroy(struct vl_kernel *k)
 	free(k);
 }
 
-struct vl_error *vl_kernel_store(const struct vl_kernel *k, const char *key)
-{
-	return vl_kept_store(NULL, VL_KEPT_KERNEL, key, k->t, k->size);
-}
-
-struct vl_error *vl_kernel_store_btf(const char *key, const void *btf, size_t len)
-{
-	return vl_kept_store(NULL, VL_KEPT_BTF, key, btf, len);
-}
-
 struct vl_error *vl_kernel_load_btf(struct vl_target *t, const char *key, void **ret,
 				    size_t *len_ret)
 {

@@ -37,13 +37,11 @@
 #define ONCE_ROW(p) GUEST_ROW(p, H_ONCE, "made in one piece: a short read is the end")
 #define STREAM_ROW(p, why) GUEST_ROW(p, H_STREAM, why)
 /* Outside of /proc and /sys a call that blocks waits for a disk: more retries do not help. */
-#define DISK_ROW(p, fail, why) \
-	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = H_AUTO, .on_fail = fail, \
-	  .tries = 2, .note = why }
-
-#define LIBC_DISK_ROW(p, fail, why) \
-	{ .pattern = p, .open = P_GUEST, .query = P_GUEST, .how = H_AUTO, .on_fail = fail, \
-	  .tries = 2, .calls = C_LIBC, .note = why }
+#define DISK(p, fail, why) \
+	.pattern = p, .open = P_GUEST, .query = P_GUEST, .how = H_AUTO, .on_fail = fail, \
+	.tries = 2, .note = why
+#define DISK_ROW(p, fail, why) { DISK(p, fail, why) }
+#define LIBC_DISK_ROW(p, fail, why) { DISK(p, fail, why), .calls = C_LIBC }
 /* Files that the program's libraries read. For all other calls they are the guest's. */
 #define LIBC_ROW(p, why) \
 	{ .pattern = p, .open = P_HOST, .query = P_HOST, .calls = C_LIBC, .note = why }
@@ -131,10 +129,7 @@ static const struct vl_path_row rows[] = {
 	/* names and time zone: the guest's, never the host's */
 	LIBC_DISK_ROW("/etc/passwd", F_EMPTY, "without it, numbers; never the host's names"),
 	LIBC_DISK_ROW("/etc/group", F_EMPTY, "without it, numbers; never the host's names"),
-	{ .pattern = "/etc/nsswitch.conf",
-	  .calls = C_CONFIG,
-	  .open = P_SUPPLY,
-	  .query = P_SUPPLY,
+	{ .pattern = "/etc/nsswitch.conf", .calls = C_CONFIG, .open = P_SUPPLY, .query = P_SUPPLY,
 	  .text = "passwd: files\ngroup: files\nshadow: files\ninitgroups: files\n"
 		  "hosts: files\nnetworks: files\nprotocols: files\nservices: files\n"
 		  "ethers: files\nrpc: files\nnetgroup: files\naliases: files\n",
@@ -165,11 +160,8 @@ static const struct vl_path_row rows[] = {
 	TERM_ROWS("/usr/lib/terminfo"),
 	TERM_ROWS("/lib/terminfo"),
 	TERM_ROWS("/etc/terminfo"),
-	{ .pattern = "/usr/lib/ssl/openssl.cnf",
-	  .calls = C_CRYPTO,
-	  .open = P_SUPPLY,
-	  .query = P_SUPPLY,
-	  .text = "",
+	{ .pattern = "/usr/lib/ssl/openssl.cnf", .calls = C_CRYPTO, .open = P_SUPPLY,
+	  .query = P_SUPPLY, .text = "",
 	  .note = "settings of a library: the guest's do not steer a program of this host" },
 	/* other files that libraries look for */
 	SPARE_ROW("/selinux", C_PROBE, "libselinux: where its files were before Linux 3.0"),
@@ -189,54 +181,35 @@ static const struct vl_path_row rows[] = {
 	DISK_ROW(REST, F_ERRNO, "all else: what the guest's kernel holds in memory"),
 };
 
-/* clang-format on */
-
+/* Rows that no pattern chooses. */
 static const struct vl_path_row host_row = HOST_ROW("", "what the program needs to run");
+static const struct vl_path_row term_row = HOST_ROW("", "the terminal is the operator's");
 static const struct vl_path_row library_row = {
-	.open = P_HOST,
-	.query = P_HOST,
-	.library = true,
+	.open = P_HOST, .query = P_HOST, .library = true,
 	.note = "the loader asks: the host's library, or none",
 };
 static const struct vl_path_row forced_row = DISK_ROW("", F_ERRNO, "the caller says so");
 static const struct vl_path_row look_rows[] = {
 	[LOOK_HOST] = { .open = P_GUEST, .query = P_HOST, .note = "a command, which runs here" },
 	[LOOK_NOBODY] = { .open = P_GUEST, .query = P_NOBODY, .note = "only the guest's count" },
-	[LOOK_SEARCH] = { .open = P_GUEST,
-			  .query = P_GUEST,
-			  .on_fail = F_HOST,
-			  .tries = 1,
+	[LOOK_SEARCH] = { .open = P_GUEST, .query = P_GUEST, .on_fail = F_HOST, .tries = 1,
 			  .note = "what is on the guest's disk is here, or nowhere" },
-	[LOOK_TYPED] = { .open = P_GUEST,
-			 .query = P_GUEST_THEN_HOST,
-			 .on_fail = F_HOST,
-			 .tries = 1,
+	[LOOK_TYPED] = { .open = P_GUEST, .query = P_GUEST_THEN_HOST, .on_fail = F_HOST, .tries = 1,
 			 .note = "a command of either" },
 };
-static const struct vl_path_row term_row = {
-	.open = P_HOST,
-	.query = P_HOST,
-	.note = "the terminal is the operator's",
-};
 /* A shell checks that $PWD is its working directory. */
-static const struct vl_path_row pwd_row = {
-	.open = P_GUEST,
-	.query = P_GUEST,
-	.on_fail = F_ABSENT,
-	.tries = 1,
-	.note = "where the program was started, which the guest may have, too",
-};
+static const struct vl_path_row pwd_row = SPARE_ROW("", C_ALL,
+	"where the program was started, which the guest may have, too");
 static const struct vl_path_row terminfo_row = {
-	.open = P_GUEST,
-	.query = P_GUEST_THEN_HOST,
-	.on_fail = F_HOST,
-	.tries = 1,
+	.open = P_GUEST, .query = P_GUEST_THEN_HOST, .on_fail = F_HOST, .tries = 1,
 	.note = "ncurses looks for it",
 };
 static const struct vl_path_row folder_rows[] = {
 	HOST_ROW("", "--host-files=DIR:ro"),
 	{ .open = P_HOST, .query = P_HOST, .writable = true, .note = "--host-files=DIR" },
 };
+
+/* clang-format on */
 
 /*
  * Did the caller name @norm, or a folder above it, as the guest's? A folder counts once the

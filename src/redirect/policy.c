@@ -70,6 +70,9 @@
 #define NAMESPACE(n, why) { CALL(n), .decision = DENY, .handle = vl_h_namespace, .note = why }
 #define ERRNO(n, e, why) \
 	{ CALL(n), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, e } }, .note = why }
+#define ERRNO_ON(n, e, cond, why) \
+	{ CALL(n), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, e } }, \
+	  WHEN cond, .note = why }
 #define ON(n, h, cond, why) { CALL(n), .decision = GUEST, .handle = h, WHEN cond, .note = why }
 
 const struct vl_policy vl_policy[] = {
@@ -120,10 +123,8 @@ const struct vl_policy vl_policy[] = {
 	ON(dup3, vl_h_dup, (STREAM(0)), "reads of a low number do not trap"),
 	{ CALL(fcntl), .decision = LOCAL, .handle = vl_h_fcntl,
 	  .note = "copies, locks and flags; questions are native" },
-	{ CALL(getdents), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, ENOSYS } },
-	  WHEN(STREAM(0)), .note = "no libc in use calls it" },
-	{ CALL(preadv2), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, ENOSYS } },
-	  WHEN(STREAM(0)), .note = "libc falls back to preadv" },
+	ERRNO_ON(getdents, ENOSYS, (STREAM(0)), "no libc in use calls it"),
+	ERRNO_ON(preadv2, ENOSYS, (STREAM(0)), "libc falls back to preadv"),
 	ON(mmap, vl_h_mmap, (STREAM(4)), "the stand-in has no content"),
 	ON(mmap, vl_h_mmap, (FILE_MAP(0), { 2, PROT_EXEC, PROT_EXEC }),
 	   "code of a guest never runs on this host"),
@@ -131,13 +132,9 @@ const struct vl_policy vl_policy[] = {
 	ON(mmap, vl_h_mmap, ({ 3, MAP_HUGETLB, MAP_HUGETLB }),
 	   "guests use the host's huge pages"),
 	ERRNO(memfd_create, EINVAL, "with huge pages, which guests use"),
-	{ CALL(sendfile), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, EINVAL } },
-	  WHEN(STREAM(1)), .note = "the program reads and writes instead" },
-	{ CALL(splice), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, EINVAL } },
-	  WHEN(STREAM(0)), .note = "the program reads and writes instead" },
-	{ CALL(copy_file_range), .decision = LOCAL, .handle = vl_h_errno,
-	  .args = { { A_INT, EINVAL } }, WHEN(STREAM(0)),
-	  .note = "the program reads and writes instead" },
+	ERRNO_ON(sendfile, EINVAL, (STREAM(1)), "the program reads and writes instead"),
+	ERRNO_ON(splice, EINVAL, (STREAM(0)), "the program reads and writes instead"),
+	ERRNO_ON(copy_file_range, EINVAL, (STREAM(0)), "the program reads and writes instead"),
 
 	/* the machine */
 	{ CALL(uname), .decision = GUEST, .handle = vl_h_forward, .call = "newuname",
@@ -226,8 +223,7 @@ const struct vl_policy vl_policy[] = {
 	ROW(listen, GUEST, vl_h_bind, INT),
 	ROW(accept, GUEST, vl_h_bind, INT),
 	ROW(accept4, GUEST, vl_h_bind, INT),
-	{ CALL(sendmmsg), .decision = LOCAL, .handle = vl_h_errno, .args = { { A_INT, ENOSYS } },
-	  .note = "programs fall back to sendmsg" },
+	ERRNO(sendmmsg, ENOSYS, "programs fall back to sendmsg"),
 	ROW(socketpair, LOCAL, vl_h_socketpair, INT),
 	ROW(shutdown, LOCAL, vl_h_shutdown, INT),
 	ON(getsockname, vl_h_getsockname, (STREAM(0)), "a netlink address"),

@@ -411,48 +411,46 @@ static void deinit(struct vl_redirect *r)
 	free(r->exe);
 }
 
-static struct vl_error *redirect(struct vl_redirect *r, const struct vl_redirect_client *c,
-				 int *status_ret)
+/* Run the program @exe, which is malloc'ed and is taken over; @c: it waits there already. */
+static struct vl_error *redirect(struct vl_sys *sys, const struct vl_redirect_options *o, char *exe,
+				 const struct vl_redirect_client *c, int *status_ret,
+				 struct vl_redirect_stats *stats)
 {
-	struct vl_error *err = init_filter(r);
+	struct vl_redirect r = { .sys = sys,
+				 .o = o,
+				 .stats = stats,
+				 .exe = exe,
+				 .listener = -1,
+				 .terminal = { .fd = -1 },
+				 .link = -1 };
+	struct vl_error *err = init_filter(&r);
 
 	if (!err)
-		err = c ? run_for(r, c, status_ret) : run_own(r, status_ret);
+		err = c ? run_for(&r, c, status_ret) : run_own(&r, status_ret);
 	if (!err)
-		*status_ret = WIFSIGNALED(r->wait_status) ? 128 + WTERMSIG(r->wait_status) :
-							    WEXITSTATUS(r->wait_status);
-	deinit(r);
+		*status_ret = WIFSIGNALED(r.wait_status) ? 128 + WTERMSIG(r.wait_status) :
+							   WEXITSTATUS(r.wait_status);
+	deinit(&r);
 	return err;
 }
 
 struct vl_error *vl_redirect_run(struct vl_sys *sys, const struct vl_redirect_options *o,
 				 int *status_ret, struct vl_redirect_stats *stats)
 {
-	struct vl_redirect r = { .sys = sys,
-				 .o = o,
-				 .stats = stats,
-				 .listener = -1,
-				 .terminal = { .fd = -1 },
-				 .link = -1 };
+	char *exe;
 	struct vl_error *err;
 
 	*status_ret = 3;
-	err = vl_child_find(o, &r.exe, status_ret);
-	return err ? err : redirect(&r, NULL, status_ret);
+	err = vl_child_find(o, &exe, status_ret);
+	return err ? err : redirect(sys, o, exe, NULL, status_ret, stats);
 }
 
 struct vl_error *vl_redirect_serve(struct vl_sys *sys, const struct vl_redirect_options *o,
 				   const struct vl_redirect_client *client, int *status_ret,
 				   struct vl_redirect_stats *stats)
 {
-	struct vl_redirect r = { .sys = sys,
-				 .o = o,
-				 .stats = stats,
-				 .listener = -1,
-				 .terminal = { .fd = -1 },
-				 .link = -1 };
+	char *exe = strdup(o->argv[0]);
 
 	*status_ret = 3;
-	r.exe = strdup(o->argv[0]);
-	return r.exe ? redirect(&r, client, status_ret) : vl_error_nomem();
+	return exe ? redirect(sys, o, exe, client, status_ret, stats) : vl_error_nomem();
 }

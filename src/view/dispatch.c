@@ -61,36 +61,19 @@ static struct flags compare(uint32_t a, uint32_t b)
 /* Is condition @cc (the low four bits of a jcc) met? */
 static bool met(const struct flags *f, unsigned cc, bool *ok)
 {
-	bool v;
+	const bool of[8] = {
+		[0] = f->overflow,
+		[1] = f->carry,
+		[2] = f->zero,
+		[3] = f->carry || f->zero,
+		[4] = f->sign,
+		[6] = f->sign != f->overflow,
+		[7] = f->zero || f->sign != f->overflow,
+	};
 
-	*ok = f->known;
-	switch (cc >> 1) {
-	case 0:
-		v = f->overflow;
-		break;
-	case 1:
-		v = f->carry;
-		break;
-	case 2:
-		v = f->zero;
-		break;
-	case 3:
-		v = f->carry || f->zero;
-		break;
-	case 4:
-		v = f->sign;
-		break;
-	case 6:
-		v = f->sign != f->overflow;
-		break;
-	case 7:
-		v = f->zero || f->sign != f->overflow;
-		break;
-	default:
-		*ok = false;
-		return false;
-	}
-	return v != (cc & 1);
+	/* The parity of a result (5) is not kept. */
+	*ok = f->known && cc >> 1 != 5;
+	return of[cc >> 1] != (cc & 1);
 }
 
 bool vl_switch_target(const unsigned char *code, size_t len, uint64_t va, uint32_t number,

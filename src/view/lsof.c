@@ -73,27 +73,17 @@ static const struct vl_column columns[] = {
 
 static const char *type_word(const struct vl_inode *i)
 {
+	static const char *const words[] = {
+		[S_IFREG >> 12] = "REG",   [S_IFDIR >> 12] = "DIR",  [S_IFCHR >> 12] = "CHR",
+		[S_IFBLK >> 12] = "BLK",   [S_IFIFO >> 12] = "FIFO", [S_IFLNK >> 12] = "LINK",
+		[S_IFSOCK >> 12] = "sock",
+	};
+	size_t kind = (i->mode & S_IFMT) >> 12;
+
 	/* lsof's word for what is no file anywhere. */
 	if (!strcmp(i->fs, "anon_inodefs"))
 		return "a_inode";
-	switch (i->mode & S_IFMT) {
-	case S_IFREG:
-		return "REG";
-	case S_IFDIR:
-		return "DIR";
-	case S_IFCHR:
-		return "CHR";
-	case S_IFBLK:
-		return "BLK";
-	case S_IFIFO:
-		return "FIFO";
-	case S_IFLNK:
-		return "LINK";
-	case S_IFSOCK:
-		return "sock";
-	default:
-		return "unknown";
-	}
+	return kind < ARRAY_SIZE(words) && words[kind] ? words[kind] : "unknown";
 }
 
 /* "127.0.0.1:22->127.0.0.1:4711 (ESTABLISHED)", "/run/bus", "socket:[4711]". */

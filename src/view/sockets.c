@@ -238,20 +238,15 @@ static const struct vl_column columns[] = {
 	{ 0 },
 };
 
+/* NULL: another type. */
 static const char *type_word(uint16_t type)
 {
-	switch (type) {
-	case SOCK_STREAM:
-		return "stream";
-	case SOCK_DGRAM:
-		return "dgram";
-	case SOCK_RAW:
-		return "raw";
-	case SOCK_SEQPACKET:
-		return "seqpacket";
-	default:
-		return NULL;
-	}
+	static const char *const words[] = { [SOCK_STREAM] = "stream",
+					     [SOCK_DGRAM] = "dgram",
+					     [SOCK_RAW] = "raw",
+					     [SOCK_SEQPACKET] = "seqpacket" };
+
+	return type < ARRAY_SIZE(words) ? words[type] : NULL;
 }
 
 static void row(struct vl_table *t, const struct owned *o)

@@ -110,6 +110,14 @@ static void damage(const char *path, off_t at, const char *bytes, size_t n)
 	close(fd);
 }
 
+static struct vl_error *store(const struct vl_kernel *k)
+{
+	size_t len;
+	const void *bytes = vl_kernel_bytes(k, &len);
+
+	return vl_kept_store(NULL, VL_KEPT_KERNEL, ID, bytes, len);
+}
+
 static bool loads(uint64_t base)
 {
 	struct vl_kernel *k;
@@ -133,7 +141,7 @@ static void test_files(const char *path, const struct vl_kernel *k)
 
 	snprintf(other, sizeof(other), "%s.elsewhere", path);
 	ok(!rename(path, other) && !symlink(other, path) && !loads(BASE), "a link is not followed");
-	err = vl_kernel_store(k, ID);
+	err = store(k);
 	ok(!err && loads(BASE) && !access(other, F_OK), "storing replaces it");
 	vl_error_destroy(err);
 	ok(!chmod(path, 0666) && !loads(BASE), "one that others may write to is not taken");
@@ -149,7 +157,7 @@ static void test_files(const char *path, const struct vl_kernel *k)
 	ok(!system(cmd) && !loads(BASE), "a FIFO keeps nobody waiting");
 	snprintf(cmd, sizeof(cmd), "rm -f %s && mkdir %s", path, path);
 	ok(!system(cmd) && !loads(BASE), "a folder is no file");
-	err = vl_kernel_store(k, ID);
+	err = store(k);
 	ok(err != NULL, "and is not replaced");
 	vl_error_destroy(err);
 }
@@ -186,7 +194,7 @@ int main(void)
 	ok(!vl_symbol_at(k, 0xffffffff80ffffffUL, &off), "nobody's");
 	ok(!vl_symbol_after(k, 0xffffffff82000000UL), "nothing behind the last");
 
-	ok(!vl_kernel_store(k, ID), "store");
+	ok(!store(k), "store");
 	vl_kernel_load(NULL, ID, BASE + 0x1000000, &again);
 	ok(again && vl_symbol(again, "_text") == BASE + 0x1000000, "load, moved by KASLR");
 	ok(again && vl_symbol(again, "current_task") == 0x1fb80, "per-CPU offsets stay");
@@ -200,14 +208,14 @@ int main(void)
 
 	damage(path, 0, "X", 1);
 	ok(!loads(BASE), "another format is not taken");
-	vl_error_destroy(vl_kernel_store(k, ID));
+	vl_error_destroy(store(k));
 	ok(loads(BASE), "stored again");
 	damage(path, 24, "\0\0\0\0\0\0\0", 8); /* struct table: fields */
 	ok(!loads(BASE), "a layout of other fields is not taken");
-	vl_error_destroy(vl_kernel_store(k, ID));
+	vl_error_destroy(store(k));
 	ok(!truncate(path, 200) && !loads(BASE), "a file cut short is not taken");
 	ok(!truncate(path, 0) && !loads(BASE), "nor an empty one");
-	vl_error_destroy(vl_kernel_store(k, ID));
+	vl_error_destroy(store(k));
 	for (off_t at = 8; at < 4000; at += 4) {
 		struct stat st;
 
@@ -216,11 +224,11 @@ int main(void)
 		damage(path, at, "\xff\xff\xff\x7f", 4);
 		nr_refused += !loads(BASE);
 		nr_damaged++;
-		vl_error_destroy(vl_kernel_store(k, ID));
+		vl_error_destroy(store(k));
 	}
 	ok(nr_refused && nr_refused < nr_damaged,
 	   "damaged tables lead nowhere outside of themselves");
-	vl_error_destroy(vl_kernel_store(k, ID));
+	vl_error_destroy(store(k));
 	test_files(path, k);
 	vl_kernel_destroy(k);
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
