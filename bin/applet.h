@@ -40,8 +40,8 @@ struct applet {
 	const char *needs;   /* the argument that must follow GUEST; or NULL */
 	/* What the first word can be, NULL-terminated; or NULL: it is a guest. */
 	const char *const *verbs;
-	unsigned scope;	     /* enum scope: of the options in front of GUEST */
-	struct view view;    /* with a model: for --engine=imee, --json and --diff */
+	unsigned scope;	  /* enum scope: of the options in front of GUEST */
+	struct view view; /* with a model: for --engine=imee, --json and --diff */
 };
 
 struct applet_table;

@@ -9,8 +9,8 @@ struct piece {
 };
 
 /* Is @b at the site the same instruction as @a of @p? */
-static bool same_insn(const struct piece *p, const unsigned char *at_a, const struct vl_insn *a,
-		      const unsigned char *at_b, const struct vl_insn *b)
+static bool same_insn(const struct vl_trust *t, const struct piece *p, const unsigned char *at_a,
+		      const struct vl_insn *a, const unsigned char *at_b, const struct vl_insn *b)
 {
 	uint64_t target = a->target;
 
@@ -20,7 +20,8 @@ static bool same_insn(const struct piece *p, const unsigned char *at_a, const st
 		/* A jump within the piece moves with it. */
 		if (target - p->from.va <= p->from.len)
 			target += p->to - p->from.va;
-		return b->target == target;
+		return b->target == target ||
+		       (a->kind == VL_INSN_CALL && vl_code_called(t, b->target) == target);
 	}
 	if (a->len != b->len)
 		return false;
@@ -85,14 +86,14 @@ static bool same_code(const struct vl_trust_look *l, const struct piece *pieces,
 				continue;
 			}
 			while (!(vl_code_insn(c, at, &b) &&
-				 same_insn(p, p->from.bytes + off, &a, c->bytes + at, &b)) &&
+				 same_insn(l->t, p, p->from.bytes + off, &a, c->bytes + at, &b)) &&
 			       (n = vl_code_nothing(c, at, leaves)))
 				at += n;
 			if (at >= c->len)
 				return false;
 			leaves = a.kind == VL_INSN_JUMP || a.kind == VL_INSN_RETURN;
 			if (vl_code_insn(c, at, &b) &&
-			    same_insn(p, p->from.bytes + off, &a, c->bytes + at, &b)) {
+			    same_insn(l->t, p, p->from.bytes + off, &a, c->bytes + at, &b)) {
 				off += a.len;
 				at += b.len;
 			} else if (!same_site(l, p, &off, c, &at)) {
@@ -101,6 +102,14 @@ static bool same_code(const struct vl_trust_look *l, const struct piece *pieces,
 		}
 	}
 	return vl_code_is_nop(c, at, leaves);
+}
+
+bool vl_trust_same_code(const struct vl_trust_look *l, size_t at, size_t len,
+			const struct vl_code *c)
+{
+	const struct piece piece = { vl_code_of_image(l->t, at, len), c->va };
+
+	return same_code(l, &piece, 1, c);
 }
 
 /* --- chains --- */

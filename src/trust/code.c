@@ -43,6 +43,15 @@ bool vl_code_leads_to_entry(const struct vl_trust *t, const struct vl_code *c,
 {
 	struct vl_insn i;
 
-	return vl_code_insn(c, 0, &i) && i.kind == kind && vl_trust_is_entry(t, i.target) &&
+	return vl_code_insn(c, 0, &i) && i.kind == kind &&
+	       vl_trust_is_entry(t, vl_code_called(t, i.target)) &&
 	       vl_code_is_nop(c, i.len, kind == VL_INSN_JUMP);
+}
+
+uint64_t vl_code_called(const struct vl_trust *t, uint64_t target)
+{
+	return t->counter.len && !vl_trust_is_entry(t, target) &&
+			       vl_trust_is_entry(t, target + t->counter.len) ?
+		       target + t->counter.len :
+		       target;
 }

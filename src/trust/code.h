@@ -34,6 +34,12 @@ bool vl_code_starts(const struct vl_code *c, const void *bytes, size_t len);
 bool vl_code_leads_to_entry(const struct vl_trust *t, const struct vl_code *c,
 			    enum vl_insn_kind kind);
 
+/*
+ * Where a call that leads to @target calls: behind the code that counts calls, if @target is where
+ * that can be in front of a function.
+ */
+uint64_t vl_code_called(const struct vl_trust *t, uint64_t target);
+
 /* The @len bytes of the image at offset @at. */
 static inline struct vl_code vl_code_of_image(const struct vl_trust *t, size_t at, size_t len)
 {
@@ -41,6 +47,10 @@ static inline struct vl_code vl_code_of_image(const struct vl_trust *t, size_t a
 }
 
 /* --- alternative.c --- */
+
+/* Does the guest have at @c the instructions that are at offset @at of the image (@len bytes)? */
+bool vl_trust_same_code(const struct vl_trust_look *l, size_t at, size_t len,
+			const struct vl_code *c);
 
 /* Judge a chain of alternatives; @s is the longest of it. */
 enum vl_trust_form vl_trust_chain(const struct vl_trust_look *l, const struct vl_trust_site *s,

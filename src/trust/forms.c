@@ -5,6 +5,48 @@
 #include "code.h"
 #include "internal.h"
 
+/* --- names of the image --- */
+
+/* The number of the register that the thunk at @va jumps through; -1: it is none. */
+static int thunk_register(const struct vl_trust *t, uint64_t va)
+{
+	static const char *const registers[] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp",
+						 "rsi", "rdi", "r8",  "r9",  "r10", "r11",
+						 "r12", "r13", "r14", "r15" };
+	const char *name;
+
+	for (uint32_t n = 0; (name = vl_trust_symbol_here(t, va, n)); n++) {
+		if (strncmp(name, "__x86_indirect_", 15) != 0 || !strstr(name, "thunk_"))
+			continue;
+		for (size_t i = 0; i < ARRAY_SIZE(registers); i++)
+			if (!strcmp(registers[i], strrchr(name, '_') + 1))
+				return (int)i;
+	}
+	return -1;
+}
+
+/* Is a return thunk at @va? */
+static bool is_return_thunk(const struct vl_trust *t, uint64_t va)
+{
+	const char *name;
+
+	for (uint32_t n = 0; (name = vl_trust_symbol_here(t, va, n)); n++)
+		if (strstr(name, "return_thunk"))
+			return true;
+	return false;
+}
+
+/* Is function @name at @va? */
+static bool is_function(const struct vl_trust *t, uint64_t va, const char *name)
+{
+	const char *here;
+
+	for (uint32_t n = 0; (here = vl_trust_symbol_here(t, va, n)); n++)
+		if (!strcmp(here, name))
+			return true;
+	return false;
+}
+
 /* --- each class --- */
 
 /* What a hardware's own function is, where it is short enough to stand at the site. */
@@ -108,17 +150,9 @@ static bool in_image(const struct vl_trust *t, uint64_t va)
 /* Is @c what stands for a call of the function that the trampoline at @va leads to? */
 static bool is_inlined(const struct vl_trust_look *l, const struct vl_code *c, uint64_t va)
 {
-	uint64_t offset;
-	const char *name = NULL;
-
-	for (size_t i = 0; i < ARRAY_SIZE(inlined); i++) {
-		if (!vl_code_starts(c, inlined[i].code, 5))
-			continue;
-		if (!name)
-			name = vl_trust_symbol_at(l->t, trampoline_target(l, va), &offset);
-		if (name && !offset && !strcmp(name, inlined[i].function))
-			return true;
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(inlined); i++)
+		if (vl_code_starts(c, inlined[i].code, 5))
+			return is_function(l->t, trampoline_target(l, va), inlined[i].function);
 	return false;
 }
 
@@ -137,19 +171,15 @@ static enum vl_trust_form static_call(const struct vl_trust_look *l, const struc
 		return VL_TRUST_LEGAL;
 	if (is.kind != (tail ? VL_INSN_JUMP : was.kind) || is.condition != was.condition)
 		return VL_TRUST_ILLEGAL;
+	is.target = vl_code_called(l->t, is.target);
 	if (!in_image(l->t, is.target))
 		return VL_TRUST_ATTACHMENT;
 	if (!vl_trust_is_entry(l->t, is.target))
 		return VL_TRUST_ILLEGAL;
 	/* All calls of a key, and its trampoline, lead to the same function. */
-	if (s->class != VL_TRUST_TRAMPOLINE && is.target != was.target) {
-		uint64_t offset;
-		const char *name = vl_trust_symbol_at(l->t, is.target, &offset);
-		bool thunk = name && strstr(name, "return_thunk");
-
-		if (!thunk && trampoline_target(l, was.target) != is.target)
-			return VL_TRUST_ILLEGAL;
-	}
+	if (s->class != VL_TRUST_TRAMPOLINE && is.target != was.target &&
+	    !is_return_thunk(l->t, is.target) && trampoline_target(l, was.target) != is.target)
+		return VL_TRUST_ILLEGAL;
 	return VL_TRUST_LEGAL;
 }
 
@@ -188,25 +218,6 @@ static enum vl_trust_form tracer(const struct vl_trust_look *l, const struct vl_
 	return vl_trust_is_entry(l->t, i.target) || !in_image(l->t, i.target) ?
 		       VL_TRUST_ATTACHMENT :
 		       VL_TRUST_ILLEGAL;
-}
-
-/* The number of the register that the thunk at @va jumps through; -1: it is none. */
-static int thunk_register(const struct vl_trust *t, uint64_t va)
-{
-	static const char *const names[] = {
-		"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-		"r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"
-	};
-	uint64_t offset;
-	const char *name = vl_trust_symbol_at(t, va, &offset), *of;
-
-	if (!name || offset || strncmp(name, "__x86_indirect_", 15) != 0 || !strstr(name, "thunk_"))
-		return -1;
-	of = strrchr(name, '_') + 1;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (!strcmp(names[i], of))
-			return (int)i;
-	return -1;
 }
 
 /* Is the guest's code at @va, which is outside of the image, a jump through register @number? */
@@ -270,24 +281,45 @@ static enum vl_trust_form retpoline(const struct vl_trust_look *l, const struct 
 static enum vl_trust_form returns(const struct vl_trust_look *l, const struct vl_trust_site *s,
 				  const struct vl_code *c)
 {
-	uint64_t offset;
-	const char *name;
 	struct vl_insn i;
 
 	(void)s;
 	if (is_return(c))
 		return VL_TRUST_LEGAL;
-	if (!vl_code_insn(c, 0, &i) || i.kind != VL_INSN_JUMP || i.len != c->len)
-		return VL_TRUST_ILLEGAL;
-	name = vl_trust_symbol_at(l->t, i.target, &offset);
-	return name && !offset && strstr(name, "return_thunk") ? VL_TRUST_LEGAL : VL_TRUST_ILLEGAL;
+	return vl_code_insn(c, 0, &i) && i.kind == VL_INSN_JUMP && i.len == c->len &&
+			       is_return_thunk(l->t, i.target) ?
+		       VL_TRUST_LEGAL :
+		       VL_TRUST_ILLEGAL;
 }
 
-/* Only the image's own call: the one that counts is not understood. */
+/* The image's call, or one of the code in front of that function, which counts the call. */
 static enum vl_trust_form call(const struct vl_trust_look *l, const struct vl_trust_site *s,
 			       const struct vl_code *c)
 {
-	return memcmp(c->bytes, l->t->bytes + s->at, c->len) ? VL_TRUST_ILLEGAL : VL_TRUST_LEGAL;
+	const struct vl_code own = vl_code_of_image(l->t, s->at, s->len);
+	struct vl_insn was, is;
+
+	return vl_code_insn(&own, 0, &was) && vl_code_insn(c, 0, &is) && is.len == c->len &&
+			       was.kind == VL_INSN_CALL && is.kind == VL_INSN_CALL &&
+			       vl_code_called(l->t, is.target) == was.target ?
+		       VL_TRUST_LEGAL :
+		       VL_TRUST_ILLEGAL;
+}
+
+/* No operations, or at the end the code that counts a call. */
+static enum vl_trust_form padding(const struct vl_trust_look *l, const struct vl_trust_site *s,
+				  const struct vl_code *c)
+{
+	size_t free = c->len - l->t->counter.len;
+	const struct vl_code front = { c->bytes, free, c->va };
+	const struct vl_code code = { c->bytes + free, l->t->counter.len, c->va + free };
+
+	(void)s;
+	return vl_code_is_nop(&front, 0, false) &&
+			       (vl_code_is_nop(&code, 0, false) ||
+				vl_trust_same_code(l, l->t->counter.at, code.len, &code)) ?
+		       VL_TRUST_LEGAL :
+		       VL_TRUST_ILLEGAL;
 }
 
 /* endbr64, and what stands in its place where no indirect call may lead. */
@@ -349,7 +381,8 @@ static const struct {
 	[VL_TRUST_RETPOLINE] = { retpoline, false, "retpoline",
 				 "a call or jump by its register or its thunk" },
 	[VL_TRUST_RETURN] = { returns, false, "return", "a return, or a jump to a return thunk" },
-	[VL_TRUST_CALL] = { call, false, "call", "the image's call" },
+	[VL_TRUST_CALL] = { call, false, "call", "the image's call, counted or not" },
+	[VL_TRUST_PADDING] = { padding, false, "padding", "nops, or the code that counts a call" },
 	[VL_TRUST_ENDBR] = { endbr, false, "endbr", "endbr64 or a nop" },
 	[VL_TRUST_CONSTANT] = { constant, false, "constant",
 				"the constant that its other sites have" },

@@ -49,6 +49,8 @@ struct vl_trust {
 	struct vl_trust_cluster *clusters; /* in ascending order */
 	size_t nr_clusters, cap_clusters;
 	size_t alt_form; /* of the records in .altinstructions: see tables.c */
+	/* The code that counts a call, to be put in front of a function; .len 0: there is none. */
+	struct vl_trust_part counter;
 };
 
 /* The section @name; NULL: there is none. */
@@ -56,6 +58,9 @@ const struct vl_trust_section *vl_trust_section(const struct vl_trust *t, const 
 
 /* An error that says that the image is damaged, and how. */
 struct vl_error *vl_trust_damaged(const char *how) __attribute__((returns_nonnull));
+
+/* The @n-th symbol, from 0, that is exactly at @va; NULL behind the last. */
+const char *vl_trust_symbol_here(const struct vl_trust *t, uint64_t va, uint32_t n);
 
 static inline bool vl_trust_has(const struct vl_trust *t, size_t at, size_t len)
 {

@@ -296,6 +296,15 @@ const char *vl_trust_symbol_at(const struct vl_trust *t, uint64_t va, uint64_t *
 	return name_of(&t->symbols, i - 1);
 }
 
+const char *vl_trust_symbol_here(const struct vl_trust *t, uint64_t va, uint32_t n)
+{
+	uint32_t end = below(t, va);
+
+	return n < end && t->symbols.addresses[end - 1 - n] == va ?
+		       name_of(&t->symbols, end - 1 - n) :
+		       NULL;
+}
+
 bool vl_trust_is_entry(const struct vl_trust *t, uint64_t va)
 {
 	uint32_t i = below(t, va);

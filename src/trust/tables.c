@@ -7,6 +7,9 @@
 #include "insn.h"
 #include "internal.h"
 
+/* CONFIG_FUNCTION_PADDING_BYTES of x86. */
+#define PADDING_MAX 16
+
 /* A table of the image, from its section or between two symbols. */
 struct table {
 	const char *section, *start, *stop;
@@ -260,11 +263,40 @@ static const struct {
 	const char *name;
 	uint8_t class, len;
 } symbols[] = {
-	{ "__SCT__*", VL_TRUST_TRAMPOLINE, 5 },
-	{ "ftrace_call", VL_TRUST_TRACER, 5 },
-	{ "ftrace_regs_call", VL_TRUST_TRACER, 5 },
+	{ "__SCT__*", VL_TRUST_TRAMPOLINE, 5 },	     { "__pfx_*", VL_TRUST_PADDING, 16 },
+	{ "ftrace_call", VL_TRUST_TRACER, 5 },	     { "ftrace_regs_call", VL_TRUST_TRACER, 5 },
 	{ "ftrace_graph_call", VL_TRUST_TRACER, 5 },
 };
+
+/* "x86/callthunks: Add call patching for call depth tracking" (6.2) */
+static void find_counter(struct vl_trust *t)
+{
+	uint64_t from = vl_trust_symbol(t, "skl_call_thunk_template");
+	uint64_t to = vl_trust_symbol(t, "skl_call_thunk_tail");
+
+	if (from && to > from && to - from <= 16 && vl_trust_has(t, from - t->va, to - from))
+		t->counter = (struct vl_trust_part){ from - t->va, to - from };
+}
+
+/* In front of each function where there is room for that code. */
+static struct vl_error *add_padding(struct vl_trust *t)
+{
+	uint64_t last = 0;
+
+	for (uint32_t i = 0; t->counter.len && i < t->symbols.nr; i++) {
+		uint64_t va = t->symbols.addresses[i];
+		size_t at = va - t->va, n = 0;
+
+		if (va == last || !vl_trust_is_entry(t, va))
+			continue;
+		last = va;
+		while (n < PADDING_MAX && n < at - t->text.at && t->bytes[at - n - 1] == 0x90)
+			n++;
+		if (n >= t->counter.len && !add(t, va - n, n, VL_TRUST_PADDING, 0))
+			return vl_error_nomem();
+	}
+	return NULL;
+}
 
 static struct vl_error *add_symbols(struct vl_trust *t)
 {
@@ -327,6 +359,9 @@ struct vl_error *vl_trust_tables(struct vl_trust *t)
 		err = add_table(t, &tables[i]);
 	if (!err)
 		err = add_constants(t);
+	find_counter(t);
+	if (!err)
+		err = add_padding(t);
 	if (!err)
 		err = add_symbols(t);
 	if (err)

@@ -80,6 +80,7 @@ enum vl_trust_class {
 	VL_TRUST_RETPOLINE,   /* an indirect call or jump */
 	VL_TRUST_RETURN,
 	VL_TRUST_CALL,	   /* a call whose depth can be counted */
+	VL_TRUST_PADDING,  /* in front of a function, where its calls can be counted */
 	VL_TRUST_ENDBR,	   /* the mark of a function that may be called indirectly */
 	VL_TRUST_CONSTANT, /* a number that is known only when the kernel runs */
 	/* A breakpoint or jump of a kprobe, which can be anywhere: only the guest's own table of
