@@ -68,7 +68,7 @@ static struct vl_error *read_file(struct answers *a, const char *path)
 	int64_t fd, n = 1, closed;
 
 	/* As the tools do: what follows is asked ahead, if it is known. */
-	err = vl_sys_open_read(a->sys, path, O_RDONLY, a->buf, CHUNK, &fd, &n);
+	err = vl_sys_open_read(a->sys, path, O_RDONLY, VL_READS_ONCE, a->buf, CHUNK, &fd, &n);
 	a->calls += 2;
 	if (err)
 		return err;
