@@ -25,6 +25,11 @@
 #include "trap.h"
 #include "files.h"
 
+/* linux/memfd.h of 6.3 */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8U
+#endif
+
 static void link_of(struct vl_trap *t, int fd, char buf[64])
 {
 	snprintf(buf, 64, "/proc/%d/fd/%d", (int)t->tid, fd);
@@ -62,16 +67,61 @@ void vl_fd_pass(struct vl_trap *t, int fd)
 	t->pass = !vl_fd_lost(t, fd);
 }
 
+/* The pidfd of process @tgid, or -errno. It stays open until another process is asked about. */
+static int pidfd_of(struct vl_redirect *r, pid_t tgid)
+{
+	int fd;
+
+	if (r->pidfd.tgid == tgid)
+		return r->pidfd.fd;
+	vl_pidfd_close(r);
+	fd = (int)syscall(SYS_pidfd_open, tgid, 0);
+	if (fd < 0)
+		return -errno;
+	r->pidfd.tgid = tgid;
+	r->pidfd.fd = fd;
+	return fd;
+}
+
+void vl_pidfd_close(struct vl_redirect *r)
+{
+	if (r->pidfd.tgid)
+		close(r->pidfd.fd);
+	r->pidfd.tgid = 0;
+}
+
+/* Is number @fd free in the task? It is looked up in /proc unless its pidfd can say so. */
+static bool is_free(struct vl_trap *t, int fd)
+{
+	const struct vl_task *task = vl_task_find(t->r, t->tid);
+	char link[64];
+	struct stat st;
+	int pidfd, copy;
+
+	/* A first thread that has ended has no files, though the others have. */
+	pidfd = task && task->tgid == t->tid ? pidfd_of(t->r, t->tid) : -1;
+	if (pidfd >= 0) {
+		copy = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+		if (copy >= 0)
+			close(copy);
+		else if (errno == EBADF)
+			return true;
+		else
+			vl_pidfd_close(t->r);
+		if (copy >= 0)
+			return false;
+	}
+	link_of(t, fd, link);
+	return lstat(link, &st) && errno == ENOENT;
+}
+
 /* A number in [lo, hi) that is free in the task, or -1. The search starts after the last one. */
 static int free_number(struct vl_trap *t, int lo, int hi, unsigned int *next)
 {
 	for (int i = 0; i < hi - lo; i++) {
 		int fd = lo + (*next)++ % (hi - lo);
-		struct stat st;
-		char link[64];
 
-		link_of(t, fd, link);
-		if (lstat(link, &st) && errno == ENOENT)
+		if (is_free(t, fd))
 			return fd;
 	}
 	return -1;
@@ -108,10 +158,23 @@ void vl_fd_add(struct vl_trap *t, int fd, int number, bool cloexec)
 	t->ret = ret >= 0 ? ret : -errno;
 }
 
+/* An empty memfd that is not executable, or -1. vl_fd_rewrite() opens it for writing. */
+static int new_memfd(void)
+{
+	int fd = memfd_create(VL_MEMFD_NAME, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+
+	if (fd >= 0 || errno != EINVAL)
+		return fd;
+	fd = memfd_create(VL_MEMFD_NAME, MFD_CLOEXEC); /* before 6.3 */
+	if (fd >= 0)
+		fchmod(fd, 0666);
+	return fd;
+}
+
 /* A read-only memfd with @data in it, or -errno. */
 static int make_memfd(const void *data, size_t len)
 {
-	_cleanup_close_ int rw = memfd_create(VL_MEMFD_NAME, MFD_CLOEXEC);
+	_cleanup_close_ int rw = new_memfd();
 	char link[64];
 	size_t done;
 	ssize_t n;
@@ -119,8 +182,6 @@ static int make_memfd(const void *data, size_t len)
 
 	if (rw < 0)
 		return -errno;
-	/* Not executable; vl_fd_rewrite() opens it for writing, also as an ordinary user. */
-	fchmod(rw, 0644);
 	for (done = 0; done < len; done += n) {
 		n = write(rw, (const char *)data + done, len - done);
 		if (n <= 0)
@@ -214,13 +275,19 @@ int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void
 int vl_fd_borrow(struct vl_trap *t, int fd)
 {
 	struct vl_task *task = vl_task_find(t->r, t->tid);
-	_cleanup_close_ int pidfd = syscall(SYS_pidfd_open, task ? task->tgid : t->tid, 0);
-	int ours;
+	pid_t tgid = task ? task->tgid : t->tid;
 
-	if (pidfd < 0)
-		return -errno;
-	ours = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
-	return ours < 0 ? -errno : ours;
+	for (int tries = 0;; tries++) {
+		int pidfd = pidfd_of(t->r, tgid);
+		int ours = pidfd < 0 ? pidfd : (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+
+		if (pidfd < 0 || ours >= 0)
+			return ours;
+		/* ESRCH: that process is gone, and another one has its pid. */
+		if (errno != ESRCH || tries)
+			return -errno;
+		vl_pidfd_close(t->r);
+	}
 }
 
 struct vl_error *vl_fd_duplicate(struct vl_trap *t, int fd, bool cloexec)

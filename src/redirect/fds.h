@@ -91,6 +91,8 @@ void vl_fd_pass(struct vl_trap *t, int fd);
 void vl_fd_add(struct vl_trap *t, int fd, int number, bool cloexec);
 /* The trapping task's open file @fd as a descriptor of ours, or -errno. */
 int vl_fd_borrow(struct vl_trap *t, int fd);
+/* Close the pidfd that is kept for it. */
+void vl_pidfd_close(struct vl_redirect *r);
 /* Duplicate redirected descriptor @fd of the task, to a number in the same range. */
 struct vl_error *vl_fd_duplicate(struct vl_trap *t, int fd, bool cloexec);
 /* The stat of a file with content @text that the guest does not have. */

@@ -144,7 +144,7 @@ static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n,
 		vl_epoch_end(r);
 	t.id = r->asked = n->id;
 	r->interrupted = false;
-	r->looked_ns = vl_now_ns();
+	r->looked_ns = r->waited_ns = vl_now_ns();
 	t.tid = r->asking = n->pid;
 	/* Numbers of another architecture mean other calls. */
 	t.nr = n->data.arch == AUDIT_ARCH_X86_64 ? n->data.nr : -1;
@@ -354,6 +354,7 @@ static struct vl_error *run(struct vl_redirect *r, int sock, int *status_ret)
 	vl_jobs_end(r);
 	if (r->listener >= 0)
 		close(r->listener);
+	vl_pidfd_close(r);
 	if (pinned)
 		sched_setaffinity(0, sizeof(cpus), &cpus);
 	return err;

@@ -85,6 +85,10 @@ struct vl_redirect {
 	/* HOME, PATH and PWD in the program's environment, or NULL. */
 	const char *home, *path, *pwd;
 	int listener;
+	struct {
+		pid_t tgid; /* 0: none */
+		int fd;
+	} pidfd; /* of the process that trapped last */
 	struct vl_terminal terminal;
 	int link;	 /* to the process that forked the program; -1: this one */
 	bool left;	 /* the process at link is gone */
@@ -98,6 +102,7 @@ struct vl_redirect {
 	uint64_t asked;	   /* the call's id as long as there is no answer; or 0 */
 	bool interrupted;  /* a signal waits for the end of the call */
 	int64_t looked_ns; /* when interrupted was last checked */
+	int64_t waited_ns; /* when the task was last seen to wait for the answer */
 	const struct vl_policy *by_nr[VL_NR_MAX];
 	struct vl_task *tasks;
 	size_t nr_tasks, max_tasks;

@@ -51,6 +51,9 @@ struct vl_error *vl_self(struct vl_redirect *r, const struct vl_identity **ret)
 	return err;
 }
 
+/* Most calls are answered before the task can have gone: only after this time is it asked. */
+#define WAITS_NS (5 * VL_NSEC_PER_MSEC)
+
 /* A call that takes long is checked for a pending signal each time this has passed. */
 #define PATIENCE_NS (200 * VL_NSEC_PER_MSEC)
 
@@ -91,12 +94,13 @@ static bool is_interrupted(pid_t tid)
  */
 static struct vl_error *unasked(struct vl_redirect *r)
 {
-	if (!r->asked)
+	if (!r->asked || (!r->interrupted && vl_now_ns() - r->waited_ns < WAITS_NS))
 		return NULL;
 	if (!r->interrupted && vl_now_ns() - r->looked_ns > PATIENCE_NS) {
 		r->interrupted = is_interrupted(r->asking);
 		r->looked_ns = vl_now_ns();
 	}
+	r->waited_ns = vl_now_ns();
 	if (!r->interrupted && !ioctl(r->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &r->asked))
 		return NULL;
 	return vl_error_new(VL_ERR_BLOCKED, "the program no longer waits for the answer");
