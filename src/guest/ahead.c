@@ -6,6 +6,8 @@
 
 /* Lists that are learned at most; a first question without a list is asked alone. */
 #define LISTS_MAX 24
+/* Questions that are asked alone after a plan that failed, at most. */
+#define ALONE_MAX 63
 
 /* After so many processes in a row a question that follows a whole list is added to it. */
 #define FOLLOWS 2
@@ -37,8 +39,10 @@ struct vl_ahead {
 	bool followed;		/* by another question, when all its answers were used */
 	struct waiting waiting[VL_AHEAD_MAX];
 	size_t nr_waiting;
-	size_t from;	    /* index in @planned of the first one */
-	size_t reach, used; /* of @planned: index of the last one taken, plus 1; number taken */
+	size_t from;	     /* index in @planned of the first one */
+	size_t reach, used;  /* of @planned: index of the last one taken, plus 1; number taken */
+	unsigned alone;	     /* questions to ask alone before the next plan, */
+	unsigned alone_next; /* ... after the next one that fails */
 };
 
 size_t vl_answer_size(const struct vl_question *q, const struct vl_answer *a)
@@ -84,6 +88,20 @@ static void end_plan(struct vl_ahead *a)
 	if (l && 2 * a->used < l->nr)
 		l->nr = a->reach;
 	drop_answers(a);
+}
+
+void vl_ahead_expire(struct vl_ahead *a)
+{
+	for (size_t i = 0; i < a->nr_waiting; i++)
+		if (!a->waiting[i].taken) {
+			drop_answers(a);
+			return;
+		}
+}
+
+void vl_ahead_carry(struct vl_ahead *a, uint64_t epoch)
+{
+	a->epoch = epoch;
 }
 
 void vl_ahead_drop(struct vl_ahead *a)
@@ -140,14 +158,14 @@ static size_t index_in(const struct list *l, const struct vl_question *q)
 bool vl_ahead_take(struct vl_ahead *a, uint64_t epoch, const char *base,
 		   const struct vl_question *q, struct vl_answer *ret, void *buf)
 {
-	if (a->epoch != epoch || strcmp(a->base, base) != 0) {
-		if (a->epoch == epoch)
-			end_plan(a);
+	if (a->epoch != epoch)
+		drop_answers(a);
+	if (strcmp(a->base, base) != 0) {
+		end_plan(a);
 		vl_ahead_drop(a);
-		a->epoch = epoch;
 		strcpy(a->base, base);
-		return false;
 	}
+	a->epoch = epoch;
 	for (size_t i = 0; i < a->nr_waiting; i++) {
 		struct waiting *w = &a->waiting[i];
 
@@ -255,6 +273,10 @@ size_t vl_ahead_plan(struct vl_ahead *a, const struct vl_question *q, size_t max
 		return 1;
 	if (!a->begun)
 		a->begun = l;
+	if (a->alone) {
+		a->alone--;
+		return 1;
+	}
 	return plan(a, l, 0, max_size, ret);
 }
 
@@ -303,4 +325,14 @@ void vl_ahead_cut(struct vl_ahead *a)
 {
 	if (a->planned)
 		a->planned->nr = a->from + a->nr_waiting;
+}
+
+void vl_ahead_judge(struct vl_ahead *a, bool failed)
+{
+	a->alone_next = failed ? 2 * a->alone_next + 1 : a->alone_next / 2;
+	if (a->alone_next > ALONE_MAX)
+		a->alone_next = ALONE_MAX;
+	a->alone = failed ? a->alone_next : 0;
+	if (failed)
+		drop_answers(a);
 }

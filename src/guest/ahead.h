@@ -5,9 +5,12 @@
  * process the worker is also asked those that followed it the last time. Each saves a switch
  * between our two processes.
  *
- * This is done only in an epoch whose answers are all of one moment (vl_sys.steady): there an
- * answer is the same now and later. Answers that the program does not ask for are dropped when
- * it asks about another process or the epoch ends.
+ * In an epoch whose answers are all of one moment (vl_sys.steady) an answer is the same now and
+ * later. In other epochs those that are asked together are validated together, and are of one
+ * moment. They are dropped at the next question to the worker, so that the program never gets an
+ * older answer after a newer one. If they cannot be validated, the next questions are asked
+ * alone. Answers that the program does not ask for are dropped when it asks about another process
+ * or the epoch ends.
  */
 #ifndef VLENS_GUEST_AHEAD_H
 #define VLENS_GUEST_AHEAD_H
@@ -108,7 +111,13 @@ void vl_ahead_cut(struct vl_ahead *a);
 void vl_ahead_flown(struct vl_ahead *a, const struct vl_question *q);
 /* The questions to ask of the next process, as far as they are known; their number. */
 size_t vl_ahead_questions(const struct vl_ahead *a, struct vl_question ret[VL_AHEAD_MAX]);
-/* Drop the answers that wait: they may be stale. */
+/* A plan outside of a steady epoch @failed: there will be none for some questions. */
+void vl_ahead_judge(struct vl_ahead *a, bool failed);
+/* Drop the answers that wait: a question about the same process is answered later than they. */
+void vl_ahead_expire(struct vl_ahead *a);
+/* Answers that wait remain good in @epoch, which is about to begin. */
+void vl_ahead_carry(struct vl_ahead *a, uint64_t epoch);
+/* Drop the answers that wait, and expect no question about the same process. */
 void vl_ahead_drop(struct vl_ahead *a);
 
 #endif

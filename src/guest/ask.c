@@ -20,6 +20,7 @@ static struct vl_error *ask_worker(struct vl_guest *g, const char *base,
 	struct vl_question plan[VL_AHEAD_MAX] = { *q };
 	struct vl_message m = { .op = VL_OP_ASK };
 	size_t nr = 1, at = sizeof(*asked);
+	bool settle = ahead && !g->sys.steady;
 	struct vl_error *err;
 
 	err = vl_broker_land(g, true);
@@ -28,13 +29,19 @@ static struct vl_error *ask_worker(struct vl_guest *g, const char *base,
 	if (ahead)
 		nr = vl_ahead_plan(g->ahead, q, VL_WINDOW_MAIN - at, plan);
 	m.value[VL_ASK_NR] = nr;
+	m.value[VL_ASK_SETTLE] = settle;
 	strcpy(asked->base, base);
 	memcpy(asked->questions, plan, nr * sizeof(*plan));
 	err = vl_broker_ask(g, &m, 2 * VL_CALL_NS);
+	if (settle && nr > 1)
+		vl_ahead_judge(g->ahead, err || !m.value[VL_ASK_SETTLE]);
 	if (err)
 		return err;
+	g->unsettled = !settle;
 	if (!m.value[0])
 		return vl_broker_lied(g);
+	if (settle && !m.value[VL_ASK_SETTLE])
+		nr = 1;
 	for (size_t i = 0; i < nr && i < m.value[0]; i++) {
 		struct vl_answer a;
 
@@ -106,6 +113,7 @@ static struct vl_error *ask_of(struct vl_guest *g, const char *base, const struc
 	bool taken;
 	size_t i;
 
+	g->unsettled = true;
 	vl_flights_turn(&g->flights, g->sys.epoch, base);
 	taken = vl_ahead_take(g->ahead, g->sys.epoch, base, q, ret, buf);
 	f = taken ? NULL : vl_flights_find(&g->flights, q, &i);
@@ -123,6 +131,25 @@ void vl_ask_seen(struct vl_guest *g, const char *name, const struct vl_arg *args
 		vl_flights_see(&g->flights, name, args, nr, ret);
 }
 
+void vl_ask_otherwise(struct vl_guest *g)
+{
+	if (g->ahead && !g->sys.steady)
+		vl_ahead_expire(g->ahead);
+}
+
+/* The same in an epoch that is not: what is answered ahead was validated with what was asked. */
+static struct vl_error *ask_unsteady(struct vl_guest *g, const char *base,
+				     const struct vl_question *q, struct vl_answer *ret, void *buf)
+{
+	if (vl_ahead_take(g->ahead, g->sys.epoch, base, q, ret, buf)) {
+		g->gone.answers.validated++;
+		return NULL;
+	}
+	vl_ask_otherwise(g);
+	g->unsettled = true;
+	return ask_worker(g, base, q, true, ret, buf);
+}
+
 /* What @q asks of the file at @path, of which only the leaf is not filled in yet. */
 static struct vl_error *ask(struct vl_guest *g, const char *path, struct vl_question *q,
 			    struct vl_answer *ret, void *buf)
@@ -132,9 +159,11 @@ static struct vl_error *ask(struct vl_guest *g, const char *path, struct vl_ques
 	if (strlen(path) >= PATH_MAX)
 		return NULL;
 	g->sys.missed = 0;
+	if (g->ahead && vl_ahead_split(path, base, q))
+		return g->sys.steady ? ask_of(g, base, q, ret, buf) :
+				       ask_unsteady(g, base, q, ret, buf);
+	vl_ask_otherwise(g);
 	g->unsettled = true;
-	if (g->ahead && g->sys.steady && vl_ahead_split(path, base, q))
-		return ask_of(g, base, q, ret, buf);
 	return ask_worker(g, path, q, false, ret, buf);
 }
 

@@ -470,6 +470,9 @@ static void broker_end(struct vl_sys *sys)
 		vl_error_destroy(prepared(g, &m));
 	if (!sys->open)
 		return;
+	/* The epoch ends only because it has become long. */
+	if (g->ahead && sys->brief && !sys->steady)
+		vl_ahead_carry(g->ahead, sys->epoch + 1);
 	m = (struct vl_message){ .op = VL_OP_END };
 	if (vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
 		return;
@@ -502,6 +505,7 @@ static struct vl_error *broker_call(struct vl_sys *sys, const char *name, const 
 	if (vl_ask_call(g, name, args, nr, ret, &err))
 		return err;
 	sys->missed = 0;
+	vl_ask_otherwise(g);
 	if (strlen(name) >= sizeof(m.text) ||
 	    !vl_message_put_args(&m, vl_box_wire(g->box)->window, args, nr)) {
 		*ret = -E2BIG;

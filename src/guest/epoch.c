@@ -286,8 +286,9 @@ static struct vl_error *changed(struct vl_guest *g, bool *ret)
 	*ret = false;
 	if ((s->ask.taken && !vl_snapshot_missed(s->snapshot)) || vl_snapshot_is_whole(s->snapshot))
 		return NULL;
-	err = vl_snapshot_recheck(s->snapshot, &nr);
+	err = vl_snapshot_recheck(s->snapshot, 1 + s->ask.more, &nr);
 	s->ask.taken = false;
+	s->ask.more = 0;
 	*ret = nr;
 	return err;
 }

@@ -60,6 +60,7 @@ struct vl_session {
 		bool all;	       /* on since the run's beginning */
 		bool taken;	       /* the question's pages were read in a pause */
 		bool unsettled;	       /* calls were made since the last answer */
+		unsigned more;	       /* questions that are settled together, less one */
 		unsigned answers;      /* of the open epoch */
 		bool cut;	       /* a call failed midway, unknown to the broker */
 		int64_t begun_ns;      /* when it was opened, in the host's CLOCK_MONOTONIC */
@@ -237,6 +238,8 @@ void vl_ask_seen(struct vl_guest *g, const char *name, const struct vl_arg *args
  */
 bool vl_ask_call(struct vl_guest *g, const char *name, const struct vl_arg *args, size_t nr,
 		 int64_t *ret, struct vl_error **err_ret);
+/* The worker is asked otherwise: outside of a steady epoch its earlier answers expire. */
+void vl_ask_otherwise(struct vl_guest *g);
 /* See struct vl_sys_ops: open_read. */
 struct vl_error *vl_ask_file(struct vl_guest *g, const char *path, int flags, enum vl_reads reads,
 			     void *buf, size_t len, int64_t *fd_ret, int64_t *n_ret);
@@ -258,7 +261,7 @@ enum vl_broker_op {
 	VL_OP_END,
 	VL_OP_CALL, /* text: the name; args; reply: value[0] is what the kernel returned */
 	/* enum vl_ask, the window: struct vl_asked; reply: value[0]: number of answers, which
-	 * follow in the window */
+	 * follow in the window, value[VL_ASK_SETTLE]: they are of one moment */
 	VL_OP_ASK,
 	VL_OP_PUSH,  /* value[0]: length; value[1]: the window has the bytes; reply: value[0] */
 	VL_OP_PULL,  /* value[0]: address, value[1]: length; reply: the window */
@@ -304,6 +307,7 @@ enum vl_ask {
 	VL_ASK_NR,     /* number of questions */
 	VL_ASK_WINDOW, /* 0: the window; else that for a flight, plus 1 */
 	VL_ASK_BASES,  /* processes of a flight */
+	VL_ASK_SETTLE, /* settle the answers, too */
 };
 
 /* Values of the reply to VL_OP_LEARN. */

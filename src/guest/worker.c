@@ -125,12 +125,35 @@ static struct vl_error *answer(struct vl_sys *sys, const char *path, const struc
 #define AHEAD_NS 20000000L
 
 /* A question asked ahead got no answer: the epoch has to end, as after any call without one. */
-static void cut(struct vl_guest *g, struct vl_error *err)
+static struct vl_error *cut(struct vl_guest *g, struct vl_error *err)
 {
 	vl_error_destroy(err);
 	g->sys.missed = 0;
 	g->sys.brief = 1;
 	g->session->ask.cut = true;
+	return NULL;
+}
+
+/* Question @i of some got no answer, but @err. NULL: the answers before it are good. */
+static struct vl_error *unanswered(struct vl_guest *g, size_t i, struct vl_error *err)
+{
+	if (!i)
+		return err;
+	if (g->sys.steady)
+		return cut(g, err);
+	vl_error_destroy(err);
+	/* They are not settled, and cannot be any more: pages that changed were read again. */
+	return vl_epoch_again(g);
+}
+
+/* *@ret: 1: the answers are of one moment; 0: the first one must be taken as it is. */
+static struct vl_error *settle(struct vl_guest *g, uint64_t *ret)
+{
+	uint64_t before = g->session ? g->session->answers.running : 0;
+	struct vl_error *err = g->sys.ops->settle(&g->sys);
+
+	*ret = g->session && g->session->answers.running == before;
+	return err;
 }
 
 /*
@@ -162,17 +185,18 @@ static struct vl_error *ask(struct vl_worker *w, struct vl_message *m)
 		snprintf(path, sizeof(path), "%.*s%.*s", PATH_MAX - 1,
 			 flies ? asked->bases[i / nr] : asked->base, VL_LEAF_MAX - 1, q->leaf);
 		err = answer(&w->guest->sys, path, q, a, a + 1);
-		if (err && !i && !flies)
-			return err;
 		if (err) {
-			cut(w->guest, err);
+			err = flies ? cut(w->guest, err) : unanswered(w->guest, i, err);
+			if (err)
+				return err;
 			break;
 		}
 		m->value[0] = i + 1;
+		w->guest->session->ask.more = (unsigned)i;
 		if (flies && vl_wire_answered(wire, (uint32_t)(i + 1)))
 			break;
 	}
-	return NULL;
+	return m->value[VL_ASK_SETTLE] ? settle(w->guest, &m->value[VL_ASK_SETTLE]) : NULL;
 }
 
 static void learn(struct vl_worker *w, struct vl_message *m)

@@ -240,13 +240,13 @@ static struct vl_error *find_moment(struct vl_snapshot *v, size_t *changed)
 	return err;
 }
 
-struct vl_error *vl_snapshot_recheck(struct vl_snapshot *v, size_t *changed_ret)
+struct vl_error *vl_snapshot_recheck(struct vl_snapshot *v, unsigned questions, size_t *changed_ret)
 {
 	struct vl_error *err;
 
 	pthread_mutex_lock(&v->lock);
 	err = find_moment(v, changed_ret);
-	v->pages.time++;
+	v->pages.time += questions;
 	atomic_store(&v->released, false);
 	pthread_mutex_unlock(&v->lock);
 	return err;

@@ -148,10 +148,11 @@ bool vl_snapshot_missed(const struct vl_snapshot *v);
 struct vl_error *vl_snapshot_ask(struct vl_snapshot *v, bool again);
 
 /*
- * Read all pages of the question again. *@changed_ret: how many had changed; the next
+ * Read all pages of the last @questions again. *@changed_ret: how many had changed; the next
  * vl_snapshot_ask(again) uses their new content.
  */
-struct vl_error *vl_snapshot_recheck(struct vl_snapshot *v, size_t *changed_ret);
+struct vl_error *vl_snapshot_recheck(struct vl_snapshot *v, unsigned questions,
+				     size_t *changed_ret);
 
 /*
  * Read the pages of the question while the guest is paused, for the next

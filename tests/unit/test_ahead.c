@@ -114,6 +114,47 @@ static void test_ps(void)
 	vl_ahead_destroy(r.a);
 }
 
+/* In an epoch that is not steady. */
+static void test_unsteady(void)
+{
+	struct run r = start();
+
+	for (int pid = 1; pid < 4; pid++)
+		ask_of(&r, pid, 0, NR_LEAVES);
+	r.messages = 0;
+	ask_of(&r, 4, 0, 2);
+	vl_ahead_carry(r.a, ++r.epoch);
+	ask_of(&r, 4, 2, 3);
+	ok(r.messages == 1 && r.wrong == 1, "an answer is carried into the next epoch");
+	vl_ahead_expire(r.a);
+	ask_of(&r, 4, 3, 4);
+	ok(r.messages == 2 && r.wrong == 1, "what has expired is asked again");
+	r.messages = 0;
+	ask_of(&r, 5, 0, 1);
+	vl_ahead_judge(r.a, true);
+	ask_of(&r, 5, 0, 2);
+	ok(r.messages == 3, "what failed together is asked alone");
+	r.messages = 0;
+	ask_of(&r, 6, 0, NR_LEAVES);
+	ok(r.messages == 1, "then together again");
+	vl_ahead_destroy(r.a);
+}
+
+/* Learning goes on in the next epoch, as an epoch can be of one question. */
+static void test_brief(void)
+{
+	struct run r = start();
+
+	for (size_t i = 0; i < NR_LEAVES; i++) {
+		ask_of(&r, 1, i, i + 1);
+		r.epoch++;
+	}
+	r.messages = 0;
+	ask_of(&r, 2, 0, NR_LEAVES);
+	ok(r.messages == 1 && !r.wrong, "a list that is learned in several epochs");
+	vl_ahead_destroy(r.a);
+}
+
 /* Of most processes two questions are asked, of some all. */
 static void test_lsof(void)
 {
@@ -276,6 +317,8 @@ int main(void)
 	test_flights();
 	test_split();
 	test_ps();
+	test_unsteady();
+	test_brief();
 	test_lsof();
 	test_bounds();
 	return tap_end();

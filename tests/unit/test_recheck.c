@@ -34,7 +34,7 @@ static int changed(void)
 {
 	size_t nr;
 
-	return vl_discard(vl_snapshot_recheck(view, &nr)) ? -1 : (int)nr;
+	return vl_discard(vl_snapshot_recheck(view, 1, &nr)) ? -1 : (int)nr;
 }
 
 static bool ask(bool again)
