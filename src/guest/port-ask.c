@@ -268,6 +268,7 @@ struct vl_error *vl_port_prepare(struct vl_port_asker *a, struct vl_target *t,
 		.held = port_held,
 		.held_start = port_held_start,
 		.uffd = -1,
+		.signaller = -1,
 		.machine = { .kvm = -1 },
 	};
 	vl_target_use_port(t, &a->port, keep_one, &k);

@@ -45,10 +45,13 @@ static bool wants_module(const struct vl_guest *g)
 /* Open what cannot be opened in the box, and add it to @keep. */
 static bool open_ahead(const struct vl_guest *g, struct vl_target_port *p, struct vl_box_fds *keep)
 {
-	if (g->uses & VL_GUEST_ASK)
+	if (g->uses & VL_GUEST_ASK) {
 		p->uffd = vl_snapshot_open_uffd(&p->uffd_user_only);
+		p->signaller = vl_snapshot_open_signaller();
+	}
 	vl_machine_look(&p->machine, wants_kvm(g));
-	return vl_box_keep(keep, p->uffd) && vl_box_keep(keep, p->machine.kvm);
+	return vl_box_keep(keep, p->uffd) && vl_box_keep(keep, p->signaller) &&
+	       vl_box_keep(keep, p->machine.kvm);
 }
 
 struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep)

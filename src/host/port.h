@@ -45,6 +45,7 @@ struct vl_target_port {
 	/* Opened before the rights were dropped; -1: that failed. */
 	int uffd;
 	bool uffd_user_only; /* it serves no faults of the host's kernel */
+	int signaller;	     /* a userfaultfd whose faults are signals; -1: there is none */
 	struct vl_machine_host machine;
 };
 

@@ -34,7 +34,8 @@ bool vl_snapshot_alias(struct vl_snapshot *v, uint64_t gpa, uint64_t size, void 
 	    mremap((char *)r->again + (gpa - r->gpa), 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at) ==
 		    MAP_FAILED)
 		goto out;
-	ok = (writable || !mprotect(at, size, PROT_READ)) && !ioctl(v->uffd, UFFDIO_REGISTER, &reg);
+	ok = (writable || !mprotect(at, size, PROT_READ)) &&
+	     !ioctl(v->signaller < 0 ? v->uffd : v->signaller, UFFDIO_REGISTER, &reg);
 	if (ok)
 		v->aliases[v->nr_aliases++] = (struct vl_snapshot_alias){ (uint64_t)at, gpa, size };
 out:

@@ -157,6 +157,28 @@ static void fill_at(struct vl_snapshot *v, uint64_t host)
 		ioctl(v->uffd, UFFDIO_WAKE, &(struct uffdio_range){ host, VL_PAGE_SIZE });
 }
 
+bool vl_snapshot_fill(struct vl_snapshot *v, uint64_t at)
+{
+	const struct vl_snapshot_range *r;
+	uint64_t host, gpa;
+	bool missing = false;
+
+	pthread_mutex_lock(&v->lock);
+	host = vl_snapshot_unaliased(v, at & VL_PAGE_MASK);
+	for (size_t i = 0; i < v->nr; i++) {
+		r = &v->ranges[i];
+		if (host - (uint64_t)r->host >= r->size)
+			continue;
+		gpa = host - (uint64_t)r->host;
+		missing = !vl_snapshot_test_bit(v, vl_snapshot_first_bit(v, r) + gpa / VL_PAGE_SIZE);
+		if (missing)
+			fill(v, host);
+		break;
+	}
+	pthread_mutex_unlock(&v->lock);
+	return missing;
+}
+
 bool vl_snapshot_is_shared(const struct vl_snapshot *v)
 {
 	return v->shared;
@@ -187,9 +209,9 @@ static void *filler(void *arg)
 	}
 }
 
-int vl_snapshot_open_uffd(bool *user_only_ret)
+static int open_with(uint64_t features, bool *user_only_ret)
 {
-	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
 	/* Without privilege, only faults from user mode can be served. */
@@ -203,6 +225,18 @@ int vl_snapshot_open_uffd(bool *user_only_ret)
 	return fd;
 }
 
+int vl_snapshot_open_uffd(bool *user_only_ret)
+{
+	return open_with(0, user_only_ret);
+}
+
+int vl_snapshot_open_signaller(void)
+{
+	bool user_only;
+
+	return open_with(UFFD_FEATURE_SIGBUS, &user_only);
+}
+
 static struct vl_error *open_uffd(struct vl_snapshot *v)
 {
 	const struct vl_target_port *port = vl_target_port(v->target);
@@ -210,6 +244,8 @@ static struct vl_error *open_uffd(struct vl_snapshot *v)
 	if (port) {
 		v->uffd = port->uffd < 0 ? -1 : fcntl(port->uffd, F_DUPFD_CLOEXEC, 0);
 		v->user_only = port->uffd_user_only;
+		v->signaller = port->signaller < 0 ? -1 :
+						     fcntl(port->signaller, F_DUPFD_CLOEXEC, 0);
 	} else {
 		v->uffd = vl_snapshot_open_uffd(&v->user_only);
 	}
@@ -271,7 +307,7 @@ struct vl_error *vl_snapshot_create(struct vl_target *t, bool shared, struct vl_
 		return vl_error_nomem();
 	v->target = t;
 	v->shared = shared;
-	v->uffd = v->stop_fd = -1;
+	v->uffd = v->stop_fd = v->signaller = -1;
 	pthread_mutex_init(&v->lock, NULL);
 	v->ranges = calloc(nr, sizeof(*v->ranges));
 	err = v->ranges ? open_uffd(v) : vl_error_nomem();
@@ -503,6 +539,8 @@ void vl_snapshot_destroy(struct vl_snapshot *v)
 		close(v->uffd);
 	if (v->stop_fd >= 0)
 		close(v->stop_fd);
+	if (v->signaller >= 0)
+		close(v->signaller);
 	for (size_t i = 0; i < v->nr; i++) {
 		if (v->ranges[i].host)
 			munmap(v->ranges[i].host, v->ranges[i].size);

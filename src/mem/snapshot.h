@@ -48,6 +48,13 @@ struct vl_error *vl_snapshot_create(struct vl_target *t, bool shared, struct vl_
  */
 bool vl_snapshot_alias(struct vl_snapshot *v, uint64_t gpa, uint64_t size, void *at, bool writable);
 bool vl_snapshot_is_shared(const struct vl_snapshot *v);
+
+/*
+ * To be called by the handler of SIGBUS: in a worker, a touch of a missing page by an alias is that
+ * signal where the host's kernel can do so, as to fill it here saves two switches of threads.
+ * Fills the page at @at. False: it is not missing, or not of the snapshot.
+ */
+bool vl_snapshot_fill(struct vl_snapshot *v, uint64_t at);
 /* The caller has unmapped the last alias that was made at @host: forget it. */
 void vl_snapshot_unalias(struct vl_snapshot *v, uint64_t host);
 
@@ -56,6 +63,8 @@ void vl_snapshot_unalias(struct vl_snapshot *v, uint64_t host);
  * vl_target_port; -1: errno says why. *@user_only_ret: see vl_snapshot_serves_kernel().
  */
 int vl_snapshot_open_uffd(bool *user_only_ret);
+/* The same for aliases, with a signal for each fault: vl_snapshot_fill(). */
+int vl_snapshot_open_signaller(void);
 
 /* Set the still memory: an array of VL_MAX_STILL. */
 void vl_snapshot_set_still(struct vl_snapshot *v, const struct vl_snapshot_still *still);

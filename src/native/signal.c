@@ -257,6 +257,8 @@ static void guest_signal(struct vl_executor_state *e, int sig, ucontext_t *uc)
 		fetch_fault(e, uc);
 		return;
 	}
+	if (sig == SIGBUS && vl_snapshot_fill(e->snapshot, *reg(uc, REG_CR2)))
+		return;
 	switch (*reg(uc, REG_TRAPNO)) {
 	case TRAP_PF:
 		page_fault(e, uc, m, *reg(uc, REG_CR2));
