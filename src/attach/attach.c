@@ -5,9 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "../kernel/image.h"
 #include "pulse.h"
 
 #define RUN_FORMAT "vlens-run-2"

@@ -8,10 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "../base/clock.h"
 #include "../syscall/answer.h"
 
 /* How often a waiting worker checks that its broker is still there. */

@@ -2,7 +2,6 @@
 #include "ahead.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* Lists that are learned at most; a first question without a list is asked alone. */
 #define LISTS_MAX 24

@@ -9,10 +9,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include "../base/clock.h"
-#include "../host/port.h"
 
 /* The worker reports its own timeout (VL_ATTACH_NS) before this one ends. */
 #define ATTACH_NS (VL_ATTACH_NS + VL_NSEC_PER_SEC / 2)

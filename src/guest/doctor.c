@@ -4,14 +4,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "../doctor/checkup.h"
 #include "../host/drivers.h"
 #include "../view/state.h"
-#include "../vmst/executors.h"
 
 #define MIB (1UL << 20)
 

@@ -17,12 +17,8 @@
  * A dump does not change: one epoch is enough.
  */
 #include <stdio.h>
-#include <string.h>
-#include <time.h>
 
-#include "../base/clock.h"
 #include "internal.h"
-#include "../host/port.h"
 #include "../vmst/quiesce.h"
 
 /* Pages copied in a pause, per millisecond, before it was measured. */

@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 void vl_guest_hang_up(struct vl_guest *g)
 {

@@ -2,10 +2,6 @@
 /* The broker's requests for vpeek. */
 #include "internal.h"
 
-#include <string.h>
-
-#include "../view/parcel.h"
-
 #define LOOK_NS 30000000000UL
 
 struct vl_error *vl_guest_peek(struct vl_guest *g, const char *what, pid_t as, uint64_t elements,

@@ -3,7 +3,6 @@
 #include "internal.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 void vl_broker_take_figures(struct vl_guest *g)
 {

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #include "../attach/pulse.h"
-#include "../base/clock.h"
 
 /* The counts of all clones, this one and earlier ones. */
 static void add_counts(const struct vl_session *s, uint64_t *calls_ret, struct vl_vcpu_count *ret)

@@ -4,9 +4,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include "../view/parcel.h"
 
 struct vl_viewer {
 	struct vl_parcel found;

@@ -6,14 +6,10 @@
 #include "internal.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "../base/clock.h"
 #include "../imee/engine.h"
 #include "../view/collect.h"
 #include "../view/sample.h"
-#include "../view/parcel.h"
-#include "../attach/attach.h"
 
 /*
  * Timeouts. To read a list takes milliseconds; the longest, with a system call for each page,

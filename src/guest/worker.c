@@ -5,11 +5,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "../host/kmod.h"
-#include "../host/port.h"
-#include "../base/clock.h"
 #include "../native/executor.h"
 #include "../syscall/answer.h"
 

@@ -2,7 +2,6 @@
 #include "drivers.h"
 
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The guests of this host and their names. */
-#include <stdio.h>
 #include <string.h>
 
 #include "../base/suggest.h"

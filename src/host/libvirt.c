@@ -4,8 +4,6 @@
  * taints the domain "custom-monitor"). Never send QMP's dump-guest-memory through it: libvirtd
  * 9.0.0 crashes on the event at its end.
  */
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 

@@ -2,7 +2,6 @@
 #include "notes.h"
 
 #include <gelf.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"

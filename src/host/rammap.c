@@ -5,13 +5,10 @@
  * /proc/PID/maps shows what backs them there. The map is kept for the run of the guest, so that
  * the next tool needs no monitor. No cost here depends on the size of the RAM.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/magic.h>
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -20,7 +17,6 @@
 #include "internal.h"
 #include "kmod.h"
 #include "proc.h"
-#include "kept.h"
 #include "../base/dirs.h"
 
 #define CACHE_HEADER "vlens-ram 1\n"

@@ -4,10 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "../base/append.h"
-#include "../base/clock.h"
 #include "reader.h"
 
 #define likely(x) __builtin_expect(!!(x), 1)

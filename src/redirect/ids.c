@@ -8,10 +8,8 @@
  * terminal, and stay the host's (jobs.c).
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../base/process.h"

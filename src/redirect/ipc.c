@@ -6,7 +6,6 @@
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
-#include <sys/syscall.h>
 
 #include "../base/array.h"
 #include "handlers.h"

@@ -11,11 +11,9 @@
  * it is. With the option raw_names everything does.
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <utmp.h>
 
 #include "../base/array.h"

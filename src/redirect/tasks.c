@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The table of the program's processes and threads; trace.c keeps it up to date. */
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../mem/paging.h"
 #include "../attach/attach.h"
 #include "collect.h"
 #include "modules.h"

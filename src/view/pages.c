@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "collect.h"
 
-#include "../mem/paging.h"
-
 #define ENTRIES 512
 
 struct walk {

@@ -6,13 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../attach/attach.h"
 #include "../base/cleanup.h"
 #include "../base/array.h"
-#include "../host/kept.h"
 #include "../trust/trust.h"
 
 enum { TR_STATE, TR_ADDRESS, TR_SYMBOL, TR_SITE, TR_FOUND, TR_EXPECTED, TR_TO, TR_BYTES, TR_LEGAL };

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "quiesce.h"
 
-#include <time.h>
-
 #include "../host/port.h"
 
 /* Where to read: the guest as it is now, or a snapshot of it. */

@@ -14,10 +14,8 @@
  * in between, and what was known is dropped.
  */
 #include <string.h>
-#include <time.h>
 
 #include "../base/array.h"
-#include "../base/clock.h"
 #include "clone.h"
 
 /* A timer interrupt can be this late before we doubt that the guest ran. */
