@@ -208,6 +208,21 @@ assert_finding() {
 	done
 }
 
+@test "no broken image ends the tool otherwise than with an error" {
+	local form
+	{
+		printf '\177ELF'
+		head -c 60000 "$VLENS_BUILD/vlens"
+	} >"$T/elf"
+	for form in gzip bzip2 xz lzma zstd lz4 lzo none; do
+		"$VT_TESTS/lib/mkkernel" "$form" "$T/elf" "$T/image"
+		run probe break "$T/image" 100 1
+		assert_same "$form opened 0 refused 100" "$form $output"
+	done
+	run probe break "$VLENS_TRUST_DIR/$(stored 5.10.).kernel" 12 2
+	[[ $status -eq 0 && $output =~ ^opened\ [0-9]+\ refused\ [1-9][0-9]*$ ]] || fail "$output"
+}
+
 @test "a package is trusted by its list of checksums" {
 	local image=$VLENS_TEST_RUN/g61/vmlinuz
 	mkdir -p "$T/deb/boot" "$T/deb/DEBIAN" "$T/store"

@@ -2,8 +2,11 @@
 /*
  * Usage: trust-probe GUEST KERNEL ROUNDS SEED
  *        trust-probe unpack FILE
+ *        trust-probe break FILE ROUNDS SEED
  *
- * For tests/57-trust.bats. Unpacks FILE (a vmlinuz) to stdout. Or reads the text of GUEST, makes ROUNDS random changes of one byte in it,
+ * For tests/57-trust.bats. Unpacks FILE (a vmlinuz) to stdout. Or breaks copies of FILE (a
+ * vmlinuz or an unpacked kernel) at random, and opens them: prints "opened N refused N", or the
+ * first error that has more than one line. Or reads the text of GUEST, makes ROUNDS random changes of one byte in it,
  * one after the other, and compares each time with KERNEL (an unpacked image). Prints
  *
  *	clean N			findings without a change
@@ -169,6 +172,59 @@ static int unpack(const char *path)
 	return 0;
 }
 
+/* Change some bytes of a copy, most of them in its first page or its last bytes, or cut it. */
+static struct vl_error *open_broken(const unsigned char *file, size_t len, uint64_t *seed)
+{
+	unsigned char *copy = malloc(len), *elf = NULL;
+	struct vl_trust *t = NULL;
+	struct vl_error *err;
+	size_t elf_len, some = len < 4096 ? len : 4096;
+
+	memcpy(copy, file, len);
+	for (uint64_t n = 1 + random_number(seed) % 8; n; n--) {
+		size_t at = random_number(seed) % some;
+
+		switch (random_number(seed) % 3) {
+		case 0:
+			at = len - 1 - at;
+			break;
+		case 1:
+			at = random_number(seed) % len;
+			break;
+		}
+		copy[at] = random_number(seed) % 2 ? 0xff : (unsigned char)random_number(seed);
+	}
+	if (random_number(seed) % 4 == 0)
+		len = 1 + random_number(seed) % len;
+	err = vl_trust_unpack(copy, len, &elf, &elf_len);
+	free(copy);
+	if (!err)
+		err = vl_trust_open(elf, elf_len, &t);
+	free(elf);
+	if (!err)
+		err = vl_trust_place(t, 0x1000000);
+	vl_trust_close(t);
+	return err;
+}
+
+static int break_file(const char *path, unsigned rounds, uint64_t seed)
+{
+	size_t len, opened = 0, refused = 0;
+	const unsigned char *file = map(path, &len);
+
+	for (unsigned i = 0; i < rounds; i++) {
+		struct vl_error *err = open_broken(file, len, &seed);
+
+		if (err && strchr(err->message, '\n'))
+			return fail(err);
+		opened += !err;
+		refused += err != NULL;
+		vl_error_destroy(err);
+	}
+	printf("opened %zu refused %zu\n", opened, refused);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const struct vl_guest_options o = { .uses = VL_GUEST_READ };
@@ -184,6 +240,8 @@ int main(int argc, char **argv)
 		return unpack(argv[2]);
 	if (argc != 5)
 		return 2;
+	if (!strcmp(argv[1], "break"))
+		return break_file(argv[2], (unsigned)atoi(argv[3]), strtoull(argv[4], NULL, 0));
 	elf = map(argv[2], &len);
 	err = vl_trust_open(elf, len, &p.t);
 	if (!err)
