@@ -142,7 +142,7 @@ qmp_status() {
 	guest=qmp: refused_soon "socket" vps qmp: -ef
 	guest=qmp:/etc/passwd refused_soon "socket" vps qmp:/etc/passwd -ef
 	python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$SOCK.dead"
-	guest=qmp:$SOCK.dead refused_soon "nobody listens" vps "qmp:$SOCK.dead" -ef
+	guest=qmp:$SOCK.dead refused_soon "no process listens" vps "qmp:$SOCK.dead" -ef
 	local long
 	long=/tmp/$(printf 'x%.0s' {1..200})
 	guest=qmp:$long refused_soon "socket" vps "qmp:$long" -ef

@@ -73,7 +73,7 @@ whole_text() {
 	dump g612
 	run --separate-stderr vuname --engine=vmst/native "$DUMPS/g612.elf" -n
 	assert_status 3
-	[[ $stderr == *"five levels"*"--engine=vmst takes what serves"* ]] || fail "$stderr"
+	[[ $stderr == *"five levels"*"--engine=vmst chooses one that works"* ]] || fail "$stderr"
 	if ! has_emulator; then
 		run --separate-stderr vuname "$DUMPS/g612.elf" -n
 		assert_status 3
@@ -152,11 +152,11 @@ over_code() { echo "48b8${1}bc0800a04050680000a040c3"; }
 
 @test "planted code: written over emitted code, it gets nothing but its end" {
 	plant execve "$(over_code 6a3b580f05ebfe90)" # push $59; pop %rax; syscall; 1: jmp 1b
-	fails execve "tried what it may not do"
+	fails execve "made a forbidden system call"
 	plant socket "$(over_code 6a29580f05ebfe90)"
-	fails socket "tried what it may not do"
+	fails socket "made a forbidden system call"
 	plant ptrace "$(over_code 6a65580f05ebfe90)"
-	fails ptrace "tried what it may not do"
+	fails ptrace "made a forbidden system call"
 	plant loop "$(over_code ebfe909090909090)"
 	fails loop ""
 }
@@ -246,7 +246,7 @@ other_engine() {
 	run --separate-stderr env LD_PRELOAD="$POOR_HOST" POOR=fsgsbase vuname --engine=vmst/native \
 		"$DUMPS/g61.elf" -n
 	assert_status 3
-	[[ $stderr == *"no FSGSBASE"*"--engine=vmst takes what serves"* ]] || fail "$stderr"
+	[[ $stderr == *"no FSGSBASE"*"--engine=vmst chooses one that works"* ]] || fail "$stderr"
 	need_emulator
 	run --separate-stderr env LD_PRELOAD="$POOR_HOST" POOR=fsgsbase vuname --stats "$DUMPS/g61.elf" -n
 	assert_status 0

@@ -59,7 +59,7 @@ evil() {
 # The attack ends the worker.
 ended() {
 	evil "$1" vuname "$G" -n
-	assert_refused vuname "$G" "tried what it may not do"
+	assert_refused vuname "$G" "made a forbidden system call"
 }
 @test "hostile code runs no program" { ended runs; }
 @test "hostile code has no network" { ended talks; }
@@ -168,7 +168,7 @@ view_goes_on() {
 # The attack ends the worker.
 view_ended() {
 	evil_view "$1" vpslist "$G"
-	assert_refused vpslist "$G" "tried what it may not do"
+	assert_refused vpslist "$G" "made a forbidden system call"
 }
 @test "a view taken over runs no program" { view_ended runs; }
 @test "a view taken over has no network" { view_ended talks; }

@@ -161,7 +161,7 @@ fails_with() {
 		done
 		for attack in runs talks traces; do
 			planted "$at" "$attack"
-			fails_with "tried what it may not do"
+			fails_with "made a forbidden system call"
 		done
 	done
 }

@@ -194,7 +194,7 @@ static struct vl_error *died(struct vl_box *b, bool late)
 	b->late |= late;
 	if (vl_box_attacked(b))
 		return vl_error_hint(vl_error_new(VL_ERR_CRASHED,
-						  "%s tried what it may not do, and was ended",
+						  "%s made a forbidden system call, and was ended",
 						  who),
 				     "the guest may be hostile: it reached nothing of this host");
 	if (b->late)

@@ -210,7 +210,7 @@ struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_
 	if (g->prepares)
 		vl_error_destroy(prepared(g, &first));
 	if (!g->box)
-		return vl_error_new(VL_ERR_CRASHED, "the guest's kernel gives no answer");
+		return vl_error_new(VL_ERR_CRASHED, "the guest's kernel does not answer");
 	if (g->apart)
 		follow(g);
 	g->flights.messages++;
@@ -423,7 +423,7 @@ static struct vl_error *broker_begin(struct vl_sys *sys)
 	g->unsettled = true;
 	g->epoch_ns = vl_now_ns();
 	if (!err && !sys->open)
-		err = vl_error_new(VL_ERR_CRASHED, "the guest's kernel gives no answer");
+		err = vl_error_new(VL_ERR_CRASHED, "the guest's kernel does not answer");
 	return err;
 }
 

@@ -210,7 +210,7 @@ static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 	else if (s->collect_wait)
 		s->collect_wait--;
 	if (!done && !err && !whole && !pause_fits(g))
-		err = vl_error_new(VL_ERR_SPENT, "the guest's memory does not stand still");
+		err = vl_error_new(VL_ERR_SPENT, "the guest's memory changes too fast");
 	else if (!done && !err)
 		err = copy_paused(g, whole);
 	if (!err)

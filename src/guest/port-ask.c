@@ -145,7 +145,7 @@ static struct vl_error *port_kept_open(void *ctx, enum vl_kept kind, const char 
 		return err;
 	*fd_ret = vl_box_take_file(a->link);
 	*size_ret = m.value[0];
-	return *fd_ret < 0 ? vl_error_os(errno, "no file has come") : NULL;
+	return *fd_ret < 0 ? vl_error_os(errno, "the broker sent no file") : NULL;
 }
 
 static struct vl_error *port_kept_store(void *ctx, enum vl_kept kind, const void *data, size_t size)
@@ -204,7 +204,7 @@ static struct vl_error *port_kernel(void *ctx, const struct vl_kernel_source *sr
 	*size_ret = m.value[0];
 	*made_ret = m.value[1];
 	*fd_ret = vl_box_take_file(a->link);
-	return *fd_ret < 0 ? vl_error_os(errno, "no file has come") : NULL;
+	return *fd_ret < 0 ? vl_error_os(errno, "the broker sent no file") : NULL;
 }
 
 static bool port_held(void *ctx, bool anew, struct vl_held **ret, size_t *nr_ret, bool *same_ret)

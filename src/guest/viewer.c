@@ -49,7 +49,7 @@ static struct vl_error *hand_over(struct vl_viewer *v, struct vl_wire *wire, str
 		vl_error_destroy(err);
 		err = vl_error_hint(vl_error_new(VL_ERR_KERNEL, "that is more than %lu MiB",
 						 VL_PARCEL_MAX >> 20),
-				    "the guest may be hostile: no honest one has so much to show");
+				    "the guest may be hostile: a real one has less to show");
 	}
 	m->value[1] = v->found.len;
 	show(v, wire, 0);

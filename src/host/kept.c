@@ -49,7 +49,7 @@ static struct vl_error *path_of(struct vl_target *t, enum vl_kept kind, const ch
 	int n;
 
 	if (kind >= VL_NR_KEPT || (kinds[kind].is_key ? !key || !kinds[kind].is_key(key) : !t))
-		return vl_error_new(VL_ERR_ARG, "that is no file that is kept");
+		return vl_error_new(VL_ERR_ARG, "not a kept file");
 	err = kinds[kind].dir(&dir);
 	if (err)
 		return err;

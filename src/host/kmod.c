@@ -255,8 +255,7 @@ static struct vl_error *read_vcpu(struct vl_kmod *m, unsigned int i, struct vl_v
 		if (errno != EINTR)
 			return vl_error_os(errno, "the module has no registers of vCPU %u", i);
 	if (~r.valid & NEEDED)
-		return vl_error_new(VL_ERR_TARGET, "the module has not all registers of vCPU %u",
-				    i);
+		return vl_error_new(VL_ERR_TARGET, "the module lacks registers of vCPU %u", i);
 	*ret = (struct vl_vcpu){
 		.rip = r.rip,
 		.rsp = r.gpr[GPR_RSP],

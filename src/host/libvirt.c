@@ -142,7 +142,7 @@ static struct vl_error *call_hmp(struct call *c)
 						   VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) == 0)
 		return err;
 	return vl_error_hint(vl_domain_error(d, "libvirt does not pass on a monitor command"),
-			     "the connection must have the right to it: run as root");
+			     "the connection lacks the permission: run as root");
 }
 
 /* Keep tools from freezing the process meanwhile. A stopped process is not asked. */

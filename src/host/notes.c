@@ -91,7 +91,7 @@ static struct vl_error *add_notes(Elf_Data *data, struct vl_vcpu **v, size_t *nr
 			return vl_error_hint(
 				vl_error_new(VL_ERR_TARGET,
 					     "the dump's CPU notes are of an unknown layout"),
-				"it was made by no QEMU of an x86 guest that we know");
+				"they are of no known QEMU for x86");
 		(*nr)++;
 	}
 	return NULL;

@@ -295,7 +295,7 @@ static struct vl_error *begin(struct vl_target *t)
 		if (!err)
 			err = vl_error_hint(
 				vl_error_new(VL_ERR_BLOCKED, "pausing the guest took too long"),
-				"the host is overloaded? try again");
+				"the host may be overloaded: try again");
 	}
 	vl_guard_end_release(t->guard);
 	return err;

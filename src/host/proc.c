@@ -400,8 +400,7 @@ struct vl_error *vl_proc_stopped(pid_t pid)
 
 	if (vl_proc_stat(pid, &state, &start) == 0 && state == 't')
 		return vl_error_hint(err, "a debugger holds it: detach that, then try again");
-	return vl_error_hint(err, "somebody sent it SIGSTOP: kill -CONT %d, then try again",
-			     (int)pid);
+	return vl_error_hint(err, "it got SIGSTOP: run kill -CONT %d, then try again", (int)pid);
 }
 
 struct vl_error *vl_proc_check_stopped(pid_t pid)

@@ -87,7 +87,7 @@ static struct vl_error *connect_error(int err, const struct vl_qmp_address *a)
 				     "a memory dump is given by its path alone, without \"qmp:\"");
 	if (err == ECONNREFUSED)
 		return vl_error_hint(
-			vl_error_new(VL_ERR_TARGET, "nobody listens on socket %s", name),
+			vl_error_new(VL_ERR_TARGET, "no process listens on socket %s", name),
 			"is the guest running?");
 	if (err == EPROTOTYPE)
 		return not_qmp();

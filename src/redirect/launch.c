@@ -46,7 +46,7 @@ static struct vl_error *no_ptrace(int err)
 {
 	return vl_error_hint(vl_error_os(err, "cannot trace the program"),
 			     "ptrace is forbidden here: kernel.yama.ptrace_scope is 3, or a "
-			     "debugger or container stands before");
+			     "debugger or container prevents it");
 }
 
 /* The child's listener as a descriptor of ours. */

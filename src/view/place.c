@@ -145,7 +145,7 @@ static struct vl_error *parse_type(struct vl_types *t, const char **p, uint32_t 
 	while (len && name[len - 1] == ' ')
 		len--;
 	if (!len)
-		return vl_error_new(VL_ERR_ARG, "no type stands behind the colon");
+		return vl_error_new(VL_ERR_ARG, "no type follows the colon");
 	if (kinds)
 		id = by_name(t, name, len, kinds);
 	for (size_t i = 0; !kinds && !id && i < 2; i++)
@@ -256,8 +256,9 @@ static struct vl_error *parse_symbol(struct vl_types *t, const char **p, bool ty
 	while (isalnum((unsigned char)name[len]) || name[len] == '_')
 		len++;
 	if (!len || len >= sizeof(buf))
-		return vl_error_hint(vl_error_new(VL_ERR_ARG, "no address or symbol: '%s'", name),
-				     "write 0xADDRESS, SYMBOL, or one of them with :TYPE");
+		return vl_error_hint(
+			vl_error_new(VL_ERR_ARG, "neither an address nor a symbol: '%s'", name),
+			"write 0xADDRESS, SYMBOL, or one of them with :TYPE");
 	memcpy(buf, name, len);
 	buf[len] = '\0';
 	*p += len;

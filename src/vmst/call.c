@@ -274,7 +274,7 @@ static struct vl_error *would_sleep(struct vl_clone *c, uint64_t sp)
 		return vl_error_hint(vl_error_new(VL_ERR_BLOCKED,
 						  "memory of the process is in the guest's swap "
 						  "space"),
-				     "it is not read from there");
+				     "files on the disk are not read");
 	return vl_error_new(VL_ERR_BLOCKED, "the guest's kernel would sleep in %s",
 			    sleeper(c, sp, buf, sizeof(buf)));
 }

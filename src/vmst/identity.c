@@ -133,8 +133,8 @@ struct vl_error *vl_clone_ask_self(struct vl_clone *c, struct vl_identity *ret)
 	/* Pids of the guest lie below those of the program's own processes (redirect/ids.c). */
 	for (size_t i = 0; !err && i < ARRAY_SIZE(names); i++)
 		if (v[i] < 0 || v[i] >= (i < 5 ? PID_LIMIT : 1L << 32))
-			err = vl_error_new(VL_ERR_KERNEL,
-					   "the guest's kernel gives no answer to %s", names[i]);
+			err = vl_error_new(VL_ERR_KERNEL, "the guest's kernel does not answer %s",
+					   names[i]);
 	*ret = (struct vl_identity){ (pid_t)v[0], (pid_t)v[1], (pid_t)v[2],
 				     (pid_t)v[3], (pid_t)v[4], (uid_t)v[5],
 				     (uid_t)v[6], (gid_t)v[7], (gid_t)v[8] };

@@ -114,6 +114,6 @@ const char *vl_vcpu_missing(const struct vl_vcpu_state *st, struct kvm_cpuid2 *h
 
 struct vl_error *vl_vcpu_lacks(const char *missing)
 {
-	return vl_error_new(VL_ERR_TARGET, "the guest's kernel uses %s, which KVM has not got here",
-			    missing);
+	return vl_error_new(VL_ERR_TARGET,
+			    "the guest's kernel uses %s, which this host's KVM lacks", missing);
 }

@@ -47,7 +47,7 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 				return NULL;
 			if (which == VL_EXECUTOR_KVM)
 				return vl_error_hint(vl_error_prefix(err, "vmst/kvm"),
-						     "--engine=vmst takes what serves");
+						     "--engine=vmst chooses one that works");
 			snprintf(why, VL_EXECUTOR_WHY, "%s", err->message);
 			vl_error_destroy(err);
 		} else {
@@ -62,7 +62,7 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 			return NULL;
 		if (which == VL_EXECUTOR_NATIVE)
 			return vl_error_hint(vl_error_prefix(err, "vmst/native"),
-					     "--engine=vmst takes what serves");
+					     "--engine=vmst chooses one that works");
 		no_native = err;
 	}
 	*ops_ret = &vl_executor_unicorn;

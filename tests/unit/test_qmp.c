@@ -205,7 +205,7 @@ static void test_connect(void)
 	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 		exit(99);
 	err = connect_to(path, &q);
-	ok(err && strstr(err->message, "nobody listens") && err->hint, "nobody listens");
+	ok(err && strstr(err->message, "no process listens") && err->hint, "no listener");
 	vl_error_destroy(err);
 	listen(fd, 1);
 	err = connect_to(path, &q);
