@@ -195,7 +195,7 @@ static void processes(pid_t pid)
 	CALL(timer_create, ~pid << 3 | 2, NULL, &args);
 	row("clock_nanosleep", syscall(SYS_clock_nanosleep, ~pid << 3 | 2, TIMER_ABSTIME,
 				       &(struct timespec){ 0 }, NULL) >= 0);
-	/* To itself its own have such pids. */
+	/* The program sees its own processes with such pids. */
 	CALL(getpgid, OWN_PID + pid);
 	CALL(getsid, OWN_PID + pid);
 	row("fcntl F_SETOWN", !fcntl(0, F_SETOWN, pid));
@@ -239,7 +239,7 @@ static void files(void)
 	NEVER(utimensat(AT_FDCWD, "/usr/bin/env", ts, 0));
 	NEVER(setxattr("/usr/bin/env", "user.x", "1", 1, 0));
 	NEVER(removexattr("/usr/bin/env", "user.x"));
-	/* A program may have them at numbers that are vlens's for the guest's files, too. */
+	/* A program may also have them at the numbers that vlens uses for the guest's files. */
 	dup2(1, 600);
 	dup2(1, 900);
 	for (size_t i = 0; i < ARRAY_SIZE(given); i++) {
@@ -319,7 +319,7 @@ static void sockets(const char *path)
 	NEVER(socket(40 /* AF_VSOCK */, SOCK_STREAM, 0));
 }
 
-/* Who is at the other end of stdin, a process of the host, can be had as a descriptor. */
+/* SO_PEERPIDFD gives a descriptor of the peer of stdin, a process of the host. */
 static void peer(void)
 {
 	int peer = -1, pair[2], pid, own;
@@ -334,12 +334,12 @@ static void peer(void)
 	NEVER(shutdown(0, SHUT_RDWR));
 	NEVER(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
 	NEVER(socketpair(30 /* AF_TIPC */, SOCK_SEQPACKET, 0, pair));
-	/* Its own it may signal, but not a group with others in it. */
+	/* It may signal its own process, but no group with others in it. */
 	pid = fork();
 	if (!pid)
 		_exit(pause());
 	own = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (own < 0) /* to itself it has another number */
+	if (own < 0) /* it sees another number for itself */
 		row("pidfd_open of a child", errno != EPERM);
 	NEVER(syscall(SYS_pidfd_send_signal, own, SIGUSR1, NULL,
 		      4 /* PIDFD_SIGNAL_PROCESS_GROUP */));
@@ -352,7 +352,7 @@ static void peer(void)
 	    socketpair(AF_UNIX, SOCK_STREAM, 0, pair) || shutdown(pair[0], SHUT_WR));
 }
 
-/* What is appended to (stdout) has its beginning for ever. */
+/* Data that stdout has already cannot be changed by a program that appends. */
 static void append(void)
 {
 	void *map;
@@ -368,7 +368,7 @@ static void append(void)
 	    fcntl(1, F_SETFL, O_APPEND | O_NONBLOCK) || fcntl(1, F_SETFL, O_APPEND));
 }
 
-/* Its own memory it may do with as it likes. */
+/* It may do with its own memory as it likes. */
 static void own_memory(void)
 {
 	int fd = memfd_create("x", MFD_ALLOW_SEALING);
@@ -381,7 +381,7 @@ static void own_memory(void)
 	NEVER(ftruncate(fd, 16384));
 }
 
-/* A descriptor of a file of the guest's, by each way to another number: it is no code. */
+/* A descriptor of a guest's file cannot be mapped as code, however it was duplicated. */
 static void code(void)
 {
 	int fd = open("/proc/version", O_RDONLY), pair[2], copies[5] = { fd, dup(fd) };
@@ -411,19 +411,19 @@ static void code(void)
 	}
 }
 
-/* A file that is read again from its start shows what it is then. */
+/* A file that is read again from its start shows its present content. */
 static void again(const char *file)
 {
 	int fd = open(file, O_RDONLY);
 	char a[64] = "", b[64] = "";
 
 	row("the first read", read(fd, a, sizeof(a)) <= 0);
-	usleep(60000); /* longer than a snapshot is new (stream.c), and than /proc/uptime counts */
+	usleep(60000); /* longer than a snapshot is fresh (stream.c), and than a step of /proc/uptime */
 	row("the second read", pread(fd, b, sizeof(b), 0) <= 0);
 	row("what was read again is old", !memcmp(a, b, sizeof(a)));
 }
 
-/* A file of the guest's in memory is no program of this host. */
+/* A guest's file, in memory, cannot be executed on this host. */
 static void execution(void)
 {
 	char *argv[] = { "x", NULL };
@@ -468,7 +468,7 @@ static void full(const char *pid)
 	row("fstatfs of a copy", fstatfs(700, &fs) || fs.f_type != 0x9fa0 /* PROC_SUPER_MAGIC */);
 }
 
-/* "syscall; ret" within the loader: the supervisor knows that one by where it runs. */
+/* "syscall; ret" within the loader: the address shows that the loader calls. */
 static const unsigned char *loader_gadget(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "r");

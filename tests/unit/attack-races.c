@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* attack-host: another thread changes what a call is about, between the check and the call. */
+/* attack-host: another thread changes a call's path or descriptor between check and call. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -75,7 +75,7 @@ void race(const char *from_path, const char *to_path, const char *ino)
 	pthread_join(t, NULL);
 }
 
-/* What a race of exec can run is under the same filter. */
+/* A program that such a race can execute is under the same filter. */
 void race_exec(const char *from_path, const char *to_path)
 {
 	char *argv[] = { "sh", NULL };
@@ -131,7 +131,7 @@ void race_swap(const char *file, int flags, int number, int rounds)
 		if (flags & O_CREAT) {
 			fchmod(slot, 0777);
 		} else {
-			usleep(21000); /* less, and the snapshot is new enough */
+			usleep(21000); /* after less time the snapshot is still fresh */
 			(void)!pread(slot, buf, sizeof(buf), 0);
 		}
 		if (fstat(from, &now) || now.st_size != st.st_size || now.st_mode != st.st_mode) {
@@ -198,7 +198,7 @@ void race_map(void)
 	for (int i = 0; i < 10000; i++) {
 		char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, slot, 0);
 
-		/* A memory file is empty. */
+		/* The memory file is empty. */
 		if (map != MAP_FAILED && *map) {
 			row("what is appended to was mapped by a race", 1);
 			break;
@@ -246,7 +246,7 @@ static void *flip_group(void *unused)
 	return unused;
 }
 
-/* The terminal and the operator's other jobs: a program has its own groups only. */
+/* A program may give the terminal to its own groups only, not to the operator's other jobs. */
 void race_jobs(pid_t job)
 {
 	pthread_t t;

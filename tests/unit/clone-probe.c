@@ -3,8 +3,8 @@
  * Usage: clone-probe ENGINE GUEST [ROUNDS [ps]]
  *
  * Asks the guest's kernel for its processes and for what /proc says of the machine, in one
- * epoch, again and again, by the engine (vmst, vmst/kvm, vmst/native, vmst/unicorn). Prints which one
- * it was, then a line for each round: calls into the kernel, entries and exits of
+ * epoch, again and again, by the engine (vmst, vmst/kvm, vmst/native, vmst/unicorn). Prints
+ * which one it was, then a line for each round: calls into the kernel, entries and exits of
  * KVM, microseconds, bytes of the answers, and a hash over them, which must be the same
  * for each engine and round where the guest stands still. A round that the kernel
  * does not get through (it would sleep, or is too slow) is done anew, in a new epoch.
@@ -44,7 +44,7 @@ static double now_us(void)
 	return (double)vl_now_ns() / 1e3;
 }
 
-/* FNV-1a; of hash 0 nothing becomes of it. */
+/* FNV-1a; a hash of 0 stays 0. */
 static void add(struct answers *a, const void *data, size_t len)
 {
 	const unsigned char *p = data;
@@ -67,7 +67,7 @@ static struct vl_error *read_file(struct answers *a, const char *path)
 	struct vl_error *err;
 	int64_t fd, n = 1, closed;
 
-	/* As the tools do: what follows is asked ahead, if it is known. */
+	/* As the tools do: also ask the questions that follow, if they are known. */
 	err = vl_sys_open_read(a->sys, path, O_RDONLY, VL_READS_ONCE, a->buf, CHUNK, &fd, &n);
 	a->calls += 2;
 	if (err)
@@ -127,7 +127,7 @@ static struct vl_error *read_all(struct answers *a)
 		"/proc/net/unix", "/proc/slabinfo",   "/proc/version", "/proc/cmdline",
 		"/proc/cpuinfo",  "/proc/interrupts",
 	};
-	/* A live guest's memory does not tell that it stands still: its clock is taken to go on. */
+	/* Memory does not show whether a live guest is held: its clock is assumed to go on. */
 	static const char *const of_time[] = { "/proc/uptime", "/proc/stat" };
 	struct vl_error *err = read_processes(a);
 	char name[6 * 65];
@@ -141,7 +141,7 @@ static struct vl_error *read_all(struct answers *a)
 		err = VL_SYS_CALL(a->sys, "newuname", &ret, VL_ARG_OUT(name, sizeof(name)));
 	if (!err)
 		add(a, name, sizeof(name));
-	/* The kernel's own fixups: what is not there, in user space, is EFAULT. */
+	/* The kernel's own fixups: an address of user space that is not mapped is EFAULT. */
 	if (!err)
 		err = VL_SYS_CALL(a->sys, "newuname", &ret, VL_ARG_INT(0x7000));
 	if (!err)
@@ -217,7 +217,7 @@ static struct vl_error *rounds(struct vl_guest *g, unsigned nr, bool only_proces
 				return err;
 			printf("# %s\n", err->message);
 			vl_error_destroy(err);
-			/* From the beginning: each round leaves traces for the next. */
+			/* Start again from the first round: each leaves traces for the next. */
 			i = 0;
 			sys->ops->end(sys);
 			err = sys->ops->begin(sys);
@@ -248,7 +248,7 @@ static struct vl_error *rounds(struct vl_guest *g, unsigned nr, bool only_proces
 int main(int argc, char **argv)
 {
 	static const char *const engines[] = { "vmst", "vmst/kvm", "vmst/native", "vmst/unicorn" };
-	/* So that each try knows the pages that those before it needed. */
+	/* Each try then has the pages that earlier tries needed. */
 	struct vl_guest_options o = { .label = "clone-probe" };
 	struct vl_error *err;
 	struct vl_guest *g;

@@ -71,7 +71,7 @@ static void take_orders(void)
 }
 
 #ifndef EVIL_READER
-/* What a worker could find in its memory: where it talks to its broker. */
+/* The wire to the broker, which hostile code in a worker could find in its memory. */
 static void find_wire(void)
 {
 	FILE *f = fopen("/proc/self/maps", "re");
@@ -114,7 +114,7 @@ static bool opens(void)
 	return open("/tmp/evil", O_CREAT | O_RDWR, 0600) >= 0;
 }
 
-/* Every descriptor that it has: is it one that can change the guest's memory? */
+/* Can any of its descriptors change the guest's memory? */
 static bool writes(void)
 {
 	for (int fd = 3; fd < 64; fd++) {
@@ -159,7 +159,7 @@ static bool dies(void)
 	return true;
 }
 
-/* Nothing more is heard of it. */
+/* It hangs. */
 static bool hangs(void)
 {
 	for (;;)
@@ -175,7 +175,7 @@ static uint64_t any(void)
 	return state >> 24;
 }
 
-/* Once in @n times. */
+/* True once in @n calls. */
 static bool one_of(unsigned n)
 {
 	return any() % n == 0;
@@ -191,7 +191,7 @@ static uint64_t number(void)
 	return one_of(2) ? special[any() % 10] : any() << 24 ^ any();
 }
 
-/* Ask for everything, with any numbers; in the end reply, and say no more. */
+/* Send all requests with random numbers, then reply and hang. */
 static bool babbles(void)
 {
 	struct vl_channel *c = &wire->channel[VL_CHANNEL_MAIN];
@@ -203,7 +203,7 @@ static bool babbles(void)
 		for (size_t k = 0; k < sizeof(m) / 8; k++)
 			w[k] = number();
 		m.op = i % 3 ? VL_OP_PAUSE + (uint32_t)(number() % 16) : (uint32_t)number() | 1;
-		/* A few are enough of what only waits, or searches the hypervisor's memory. */
+		/* Few requests that only wait, or search the hypervisor's memory, are enough. */
 		if ((m.op == VL_OP_PAUSE || m.op == VL_OP_HELD_START) && i > 50)
 			m.op = VL_OP_RESUME;
 		for (size_t k = 0; k < 64; k++)
@@ -211,7 +211,7 @@ static bool babbles(void)
 		if (i == 19999) {
 			m.op = VL_OP_REPLY;
 			m.error = 1;
-			m.code = VL_ERR_CRASHED; /* it is asked again */
+			m.code = VL_ERR_CRASHED; /* the broker asks again */
 			m.text[0] = '\0';
 		}
 		vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
@@ -221,7 +221,7 @@ static bool babbles(void)
 	return hangs();
 }
 
-/* Say that what is asked for was found, and is anything. */
+/* Answer each question with random data. */
 static bool lies(void)
 {
 	struct vl_message m = { .op = VL_OP_REPLY, .value = { 0, 4096 } };
@@ -232,7 +232,7 @@ static bool lies(void)
 	return hangs();
 }
 
-/* Lengths, counts and errors as an answer may have them, and as none may. */
+/* Lengths, counts and errors, valid and invalid ones. */
 static uint64_t length(const struct vl_message *asked)
 {
 	uint64_t room = asked->args[any() % VL_WIRE_ARGS].len;
@@ -243,7 +243,7 @@ static uint64_t length(const struct vl_message *asked)
 	return one_of(4) ? number() : lengths[any() % 8];
 }
 
-/* A name of a folder's list, or what looks like one. */
+/* An entry of a directory, well formed or not. */
 static void fill(const struct vl_message *asked)
 {
 	uint64_t *window = (uint64_t *)wire->window;
@@ -259,7 +259,7 @@ static void fill(const struct vl_message *asked)
 	}
 }
 
-/* It stays, and answers each question with what comes to its mind. */
+/* It stays, and answers each question with random data. */
 static bool forges(void)
 {
 	struct vl_channel *c = &wire->channel[VL_CHANNEL_MAIN];
@@ -315,7 +315,7 @@ __attribute__((constructor)) static void load(void)
 	take_orders();
 }
 
-/* The broker makes the wire: where it is, the worker inherits. */
+/* The broker makes the wire, and the worker inherits its address. */
 void *mmap(void *at, size_t len, int prot, int flags, int fd, off_t offset)
 {
 	void *p = (void *)syscall(SYS_mmap, at, len, prot, flags, fd, offset);

@@ -4,7 +4,7 @@
  * hostile code where the tables of symbols are looked for (EVIL_AT=image), or where they are
  * sorted (EVIL_AT=symbols), as EVIL_ATTACK says (tests/98-attack-symbols.bats).
  *
- * "marks" makes the file /tmp/evil: whoever may do that was in no box. Then it goes on.
+ * "marks" makes the file /tmp/evil: only a process outside of a box can do that. Then it goes on.
  */
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -52,7 +52,7 @@ static bool make_dump(char *path)
 			  .e_ehsize = sizeof(eh),
 			  .e_phentsize = sizeof(Elf64_Phdr),
 			  .e_phnum = 2 };
-	/* A note of QEMU's, of which only version and size are looked at. */
+	/* QEMU's note: only its version and size are checked. */
 	unsigned char note[20 + 440] = { 5, 0, 0, 0, 440 & 0xff, 440 >> 8 };
 	Elf64_Phdr ph[2] = {
 		{ .p_type = PT_NOTE, .p_offset = 1024, .p_filesz = sizeof(note) },
@@ -94,7 +94,7 @@ bool guest_make(struct guest *g)
 	g->own = mmap(NULL, OWN_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	open = g->own != MAP_FAILED && make_dump(path) &&
 	       !vl_discard(vl_target_open(path, &to, &g->target));
-	/* Whatever becomes of the test, it leaves no file. */
+	/* The file has no name from here on: no test leaves it behind. */
 	unlink(path);
 	return open && !vl_discard(vl_snapshot_create(g->target, true, &g->view));
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A guest made by hand, for what stands behind vcpu/vcpu.h: some RAM, and page tables. */
+/* A guest made by hand, for the executors behind vcpu/vcpu.h: some RAM, and page tables. */
 #ifndef VLENS_TESTS_HANDMADE_H
 #define VLENS_TESTS_HANDMADE_H
 
@@ -11,7 +11,7 @@
 
 #define RAM_SIZE (1UL << 20)
 
-/* Memory of the clone's own, where the tables are: cr3 is OWN_GPA. */
+/* The clone's own memory begins with the page tables: cr3 is OWN_GPA. */
 #define OWN_GPA 0x100000000UL
 #define OWN_SIZE (1UL << 20)
 /* Its first pages are the tables. */
@@ -34,7 +34,7 @@ void *guest_page(struct guest *g, unsigned page);
 uint64_t *guest_leaf(struct guest *g, uint64_t va);
 void guest_map(struct guest *g, uint64_t va, uint64_t gpa);
 
-/* What the page at @gpa begins with. */
+/* The first word of the page at @gpa. */
 uint64_t guest_pattern(uint64_t gpa);
 
 #endif

@@ -107,7 +107,7 @@ static int number_of(const char *name)
 	return -1;
 }
 
-/* The other root, where it has the file. */
+/* The path below the other root, if the file is there. */
 static const char *map_path(struct hostsys *h, const char *path, char *buf, size_t size)
 {
 	if (!h->o.root || path[0] != '/')
@@ -220,7 +220,7 @@ static struct vl_error *host_begin(struct vl_sys *sys)
 	return NULL;
 }
 
-/* Descriptors do not survive. */
+/* Descriptors end with the epoch. */
 static void host_end(struct vl_sys *sys)
 {
 	struct hostsys *h = (struct hostsys *)sys;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* kvm-probe, commands busy and poll: while the guest runs, while the agent does. */
+/* kvm-probe, commands busy (the guest runs) and poll (the agent runs). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 /* ---- a guest that changes its tables ---- */
 
-/* What is the same before and after must be the same between. */
+/* A value that is the same before and after must be the same in between. */
 static void moving(struct probe *p, const struct vl_space *s, uint64_t va, size_t len)
 {
 	static unsigned char a[4096], b[4096], c[4096];
@@ -30,7 +30,7 @@ static void moving(struct probe *p, const struct vl_space *s, uint64_t va, size_
 			p->refused += !!sa;
 			return;
 		}
-		/* It may have come and gone between; what is stale stays so. */
+		/* It may have come and gone in between. A stale value stays stale. */
 		if (++differed < 6)
 			continue;
 		if (p->different++ < 10)
@@ -51,7 +51,7 @@ static void moving_task(struct probe *p, uint64_t task, uint64_t direct_map)
 	for (uint64_t table = s.root, va = 0, n = 0; n < 4; n++) {
 		uint64_t e = 0, at;
 
-		/* Down one way: by the first or the last entry of user mode. */
+		/* Go down one path: by the first or the last entry of user mode. */
 		for (int level = s.levels; level >= 1; level--) {
 			unsigned last = level == s.levels ? 255 : 511;
 
@@ -115,7 +115,7 @@ int busy(struct probe *p, unsigned seconds)
 
 /* ---- what KVM counts ---- */
 
-/* While nobody is in KVM_RUN: the ioctl waits for that. */
+/* Call it while no thread is in KVM_RUN: the ioctl waits for that. */
 static void vcpu_stats_open(struct probe *p)
 {
 	const struct vl_kvm *k = (const struct vl_kvm *)p->kvm->engine;
@@ -186,7 +186,7 @@ static void polled_batch(struct probe *p, uint64_t text)
 		p->different += vl_read_u64(p->direct, &p->s, get[i].va, &word) || word != words[i];
 }
 
-/* The first time KVM has to find each page. */
+/* The first pass lets KVM find each page. */
 static void count_exits(struct probe *p, void (*fn)(struct probe *p, uint64_t text), uint64_t text,
 			const char *what)
 {
@@ -213,7 +213,7 @@ int polled(struct probe *p)
 	if (stats(p).agent_va - text < 2UL << 20)
 		text += 4UL << 20;
 	vcpu_stats_open(p);
-	/* It never sleeps, however long we are kept from asking. */
+	/* The agent must not sleep, however long the requests are delayed. */
 	err = vl_kvm_poll(p->kvm->engine, UINT32_MAX);
 	if (err)
 		return fail(err);

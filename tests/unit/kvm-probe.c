@@ -122,7 +122,7 @@ static int sweep(struct probe *p, unsigned long one_of)
 	sweep_table(p, p->s.root, 0, p->s.levels, one_of);
 	for (size_t i = 0; i < ARRAY_SIZE(odd); i++)
 		same(p, &p->s, odd[i], 8);
-	/* More than one entry takes; through the text, where the agent is. */
+	/* More than one entry can read; the range has the text, where the agent is. */
 	if (p->agent)
 		same(p, &p->s, stats(p).agent_va - (1 << 20), 2 << 20);
 	printf("%lu pages of 4 KiB, %lu of 2 MiB, %lu of 1 GiB\n", p->sizes[0], p->sizes[1],
@@ -200,7 +200,7 @@ static void same_walk(struct probe *p, const char *name, struct vl_walk *w, bool
 	vl_walk(p->direct, &p->s, w, &a);
 	w->records = rb;
 	w->status = statuses ? sb : NULL;
-	/* The first time it may have to ask where things are. */
+	/* The first pass may have to ask for addresses. */
 	vl_walk(p->kvm, &p->s, w, &b);
 	exits = stats(p).exits;
 	vl_walk(p->kvm, &p->s, w, &b);
@@ -360,7 +360,7 @@ static int hostile(struct probe *p)
 	double begin = now_us();
 	uint64_t word;
 
-	/* Roots that are none: of zeros, of text, where there is no RAM. */
+	/* Invalid roots: a page of zeros, a page of text, an address without RAM. */
 	for (uint64_t root = 0; root < 64 * 4096; root += 4096) {
 		s.root = root;
 		same(p, &s, stats(p).agent_va, 8);
@@ -373,7 +373,7 @@ static int hostile(struct probe *p)
 	printf("%lu compared, %lu different\n", p->compared, p->different);
 	if (p->different)
 		return 1;
-	/* Other code in place of the agent's, that never ends: jmp to itself. */
+	/* Other code in place of the agent's: an endless loop, jmp to itself. */
 	kvm_quiesce(k);
 	memcpy(k->page->code, "\xeb\xfe", 2);
 	k->limit_ms = 300;
@@ -397,7 +397,7 @@ static int by_value(const void *a, const void *b)
 	return (d > 0) - (d < 0);
 }
 
-/* The median of what @fn takes, in microseconds, and its exits. */
+/* The median time of @fn, in microseconds, and its exits. */
 static double median(struct probe *p, void (*fn)(struct probe *p, void *arg), void *arg,
 		     double *exits_ret)
 {

@@ -5,7 +5,7 @@
  * What the kernel module imee.ko makes of a guest, for tests/nested, as TAP: the same guest
  * named twice, as kvm:PID and as qemu:PID. Its registers by the module against those of the
  * monitor, all of its RAM, page by page, against the hypervisor's memory; then what both ways
- * take from nothing known to the first byte read. VLENS_RUN_DIR is to be empty.
+ * take from nothing known to the first byte read. VLENS_RUN_DIR must be empty.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,7 +43,7 @@ static uint64_t median(uint64_t v[RUNS])
 	return v[RUNS / 2];
 }
 
-/* What has been kept of the guest is forgotten. */
+/* Remove the files that were kept of the guest. */
 static void forget(struct vl_target *t)
 {
 	char *path = vl_run_path("%s.ram", vl_target_run_id(t));
@@ -77,7 +77,7 @@ static uint64_t first_byte(const char *spec, bool no_module)
 	if (err)
 		die(err);
 	s = vl_space_of(v[0].cr3, v[0].cr4);
-	/* In user mode the page can be away; the time is the same. */
+	/* In user mode the page may be absent; the time is the same. */
 	(void)vl_read_u8(r, &s, v[0].rip, &byte);
 	spent = vl_now_ns() - start;
 	forget(t);

@@ -394,7 +394,7 @@ static long open_and_close(int n, const char *path, int flags)
 	return good;
 }
 
-/* What stays open is known, however much is opened and closed meanwhile. */
+/* An open file stays known, however many are opened and closed meanwhile. */
 static void churn(void)
 {
 	DIR *dir = opendir("/proc/1"), *childs = opendir("/proc/1"), *task = opendir("/proc");
@@ -407,7 +407,7 @@ static void churn(void)
 
 	CHECK("churn-pipe", pipe(go) == 0, errno);
 	pid = fork();
-	if (!pid) { /* only this one has it open */
+	if (!pid) { /* only the child has it open */
 		close(go[1]);
 		_exit(read(go[0], &c, 1) == 0 && listed(childs) == all ? 7 : 1);
 	}

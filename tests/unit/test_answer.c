@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a kernel that lies can return from a call: vl_sys_call(), and who reads by it. */
+/* Wrong results of a hostile kernel's calls: vl_sys_call(), and readers that use it. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -97,7 +97,7 @@ static void test_readers(void)
 	ok(asks, "vl_diff_ask() keeps to its buffer");
 }
 
-/* Entries with these offsets, all named alike if @same; what vl_listed_add() says of each piece. */
+/* Entries with these offsets, all named alike if @same; returns vl_listed_add()'s result. */
 static int64_t listed(struct vl_listed *l, const int64_t *offs, size_t nr, bool same)
 {
 	char buf[64 * 32] = { 0 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What src/base/ has for everybody: the clock, what ends with its scope, arrays, numbers, text. */
+/* src/base/: the clock, cleanup attributes, arrays, numbers, text. */
 #include <fcntl.h>
 #include <string.h>
 
@@ -31,7 +31,7 @@ static void test_clock(void)
 	   "the time of day counts from 1970");
 }
 
-/* Opens /dev/null and a string in a scope of their own; with @keep both are handed on. */
+/* Open /dev/null and copy a string in a scope of their own; @keep: hand both on. */
 static int own(bool keep, char **text_ret)
 {
 	_cleanup_close_ int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), none = -1;
@@ -66,7 +66,7 @@ const char *__asan_default_options(void)
 static void test_grow(void)
 {
 	_cleanup_free_ uint16_t *v = NULL;
-	/* Volatile, as gcc warns of what it knows to be too large. */
+	/* Volatile: gcc warns of a constant that is too large. */
 	const volatile size_t huge = SIZE_MAX / 4;
 	size_t nr = 0, cap = 0, grown = 0;
 	bool same = true;

@@ -153,7 +153,7 @@ static long many_threads(void)
 
 static long its_memory(void)
 {
-	/* It is not mapped there, or something else is. */
+	/* The worker has nothing mapped there, or something else. */
 	return *(volatile const char *)given.secret == 's' ? 0 : EFAULT;
 }
 
@@ -266,7 +266,7 @@ static struct vl_error *prepare(void *ctx, struct vl_box_fds *keep)
 	return NULL;
 }
 
-/* Does what value[0] says; value[1] is what came of it. */
+/* Run attack value[0]; value[1] is its result. */
 static void attack(void *ctx, struct vl_wire *wire, int link)
 {
 	struct vl_message m;
@@ -279,7 +279,7 @@ static void attack(void *ctx, struct vl_wire *wire, int link)
 	}
 }
 
-/* @beside: one whose namespaces it takes, for another process; NULL: neither. */
+/* @beside: the box whose namespaces it shares, and lendable; NULL: not so. */
 static struct vl_box *box_beside(const struct vl_box *beside,
 				 void (*fn)(void *ctx, struct vl_wire *wire, int link))
 {
@@ -313,7 +313,7 @@ static void test_attacks(const struct vl_box *beside)
 		struct vl_message m = { .op = 1, .value = { i } };
 		struct vl_error *err;
 
-		/* An ordinary user's threads are counted together with all else he runs. */
+		/* The limit counts all threads of an ordinary user. */
 		if (a->run == many_threads && geteuid())
 			continue;
 		if (!b)
@@ -414,7 +414,7 @@ static ino_t namespace_of(pid_t pid, const char *kind)
 	return stat(path, &st) ? 0 : st.st_ino;
 }
 
-/* What one has that takes another's namespaces. */
+/* The properties of a box that shares the namespaces of another. */
 static void test_beside(const struct vl_box *first, const struct vl_box *b)
 {
 	const char *const shared[] = { "net", "mnt", "ipc", "uts" };
@@ -439,7 +439,7 @@ static void test_beside(const struct vl_box *first, const struct vl_box *b)
 	   "but sees no process");
 }
 
-/* Each end of a connection that a worker goes over. */
+/* The connection over which a worker is lent. */
 static bool connection(int sv[2])
 {
 	return !socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv);
@@ -522,7 +522,7 @@ static void crashes(void *ctx, struct vl_wire *wire, int link)
 	__builtin_trap();
 }
 
-/* Asks for ever, with whatever was not asked for. */
+/* Sends requests for ever, instead of an answer. */
 static void babbles(void *ctx, struct vl_wire *wire, int link)
 {
 	struct vl_message m;
@@ -539,7 +539,7 @@ static void babbles(void *ctx, struct vl_wire *wire, int link)
 	}
 }
 
-/* Replies nonsense: no length, code or text in it is as it should be. */
+/* Replies with a wrong length, code and text. */
 static void lies(void *ctx, struct vl_wire *wire, int link)
 {
 	struct vl_message m;

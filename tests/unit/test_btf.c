@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Members of types of the guest's kernel, as it has them and as a hostile guest makes them up. */
+/* Members of types: a kernel's, and those that a hostile guest makes up. */
 #include <bpf/btf.h>
 #include <string.h>
 
@@ -28,7 +28,7 @@ static struct btf *make(int *outer_ret)
 	btf__add_field(btf, "", *outer_ret + 1, 0, 0);
 	btf__add_field(btf, "", *outer_ret + 1, 0, 0);
 	btf__add_typedef(btf, "endless", *outer_ret + 2);
-	/* And two pointers to each other, an array of itself. */
+	/* Also two pointers to each other, and an array of itself. */
 	btf__add_ptr(btf, *outer_ret + 4);
 	btf__add_ptr(btf, *outer_ret + 3);
 	btf__add_array(btf, number, *outer_ret + 5, 3);
@@ -44,7 +44,7 @@ static bool is_at(const struct btf *btf, int type, const char *name, uint64_t bi
 	       m.bit == bit && m.bits == bits && m.type == 1;
 }
 
-/* Has the name of type @id an end, behind many of @part? */
+/* Is the name of type @id, which repeats @part, finite? */
 static bool ends(struct btf *btf, int id, const char *part)
 {
 	const struct vl_types t = { .btf = btf };

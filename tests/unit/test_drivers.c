@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is told of a guest by its name alone, and the error that lists how one is named. */
+/* Properties of a guest that follow from its name, and the error that lists the forms of names. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

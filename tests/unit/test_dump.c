@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Dump files made by hand: good ones, and every way of being bad. */
+/* Dump files made by hand: good ones, and damaged ones of every kind. */
 #include <elf.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Tables of symbols, as kernels of all kinds lay them out, and as none does. */
+/* Tables of symbols: in the layouts of all kernels, and damaged ones. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,7 +218,7 @@ static bool found_all(const struct image *m)
 	return all;
 }
 
-/* Changed to @v, nothing is found, and nothing beyond the image is touched. */
+/* With @v at @at no tables are found, and nothing beyond the image is touched. */
 static bool refused(struct image *m, size_t at, uint32_t v)
 {
 	struct vl_kallsyms k;
@@ -275,7 +275,7 @@ static void test_forged(struct image *m)
 	   "made to take long: it ends");
 }
 
-/* Whatever is said of them, nothing beyond the tables is read, and no more made than there is. */
+/* Wrong lengths: nothing beyond the tables is read, and no symbol is invented. */
 static void test_tables(struct image *m)
 {
 	struct vl_kallsyms_tables t, bad;
@@ -333,7 +333,7 @@ static void test_tables(struct image *m)
 	memcpy(offset, offset - 8, 4);
 	ok(shared && !vl_kallsyms_decode(&t, VA, &d), "addresses that do not ascend");
 	memcpy(offset, was, 4);
-	/* All that a byte can be, in places that lengths and tokens depend on. */
+	/* Damage bytes that lengths and tokens depend on. */
 	for (size_t at = 0; at < t.names.len; at += 61) {
 		unsigned char *p = (unsigned char *)t.names.at + at, byte = *p;
 

@@ -125,14 +125,14 @@ static bool loads(uint64_t base)
 	vl_kernel_load(NULL, ID, base, &k);
 	if (!k)
 		return false;
-	/* Whatever it holds must not lead outside of it. */
+	/* Its content must not lead outside of the file. */
 	vl_symbol(k, "schedule");
 	vl_symbol_after(k, base);
 	vl_kernel_destroy(k);
 	return true;
 }
 
-/* What is in the place of a file of ours, and is none. */
+/* Other things in the place of our file. */
 static void test_files(const char *path, const struct vl_kernel *k)
 {
 	char other[200], cmd[500], *text;

@@ -52,7 +52,7 @@ static void end_target(struct vl_target *t)
 	vl_target_close(t);
 }
 
-/* Does it run in that time? For one that is held: one that is not may get no CPU so long. */
+/* Does it run within @ms? Only for a guest that is held: a running one may get no CPU so long. */
 static bool moves(unsigned int ms)
 {
 	uint64_t before = atomic_load(count);
