@@ -16,7 +16,7 @@ setup_suite() {
 		return 1
 	fi
 	export PATH=$VLENS_BUILD:$PATH:/usr/sbin:/sbin
-	# What the guest says of itself, it says so too.
+	# The guests have these settings, too.
 	export TZ=UTC LC_ALL=C
 	unset LIBVIRT_DEFAULT_URI VIRSH_DEFAULT_CONNECT_URI COLUMNS PS_FORMAT
 

@@ -19,8 +19,8 @@ teardown() {
 	go_on
 }
 
-# A call has its time, by the clock. In L1 Unicorn is an emulator that is itself emulated: of the
-# long ones (all processes, a table of all sockets) it comes to no end there.
+# A call has a time limit. In L1 Unicorn is an emulator that is itself emulated: long calls (all
+# processes, a table of all sockets) do not end there in time.
 SHORT=("uname -a" "lsmod" "free" "uptime")
 LONG=("ps -ef" "netstat -tln")
 [[ -z ${NESTED_ALL:-} ]] || LONG+=("ps aux" "ipcs" "lsof -p 1" "ss -tln")
@@ -65,14 +65,14 @@ same_programs() {
 		done
 		cmp "$T/unicorn" "$T/kvm" || fail "$command differs"
 	done
-	# Told, not judged: here hardware is emulated, and an emulator on it is so twice.
+	# Printed, not judged: the hardware is emulated here, so an emulator is emulated, too.
 	echo "# $G: ${SHORT[*]}: $((kvm / 1000)) ms on KVM, $((unicorn / 1000)) ms in Unicorn" >&3
 }
 
 @test "the clone on KVM: at most two exits a call of the guest's kernel" {
 	local calls exits i long=(--pause=freeze "--max-pause=1000,10000")
 	by kvm
-	# What is emulated twice takes 30 times as long, and so does the copy of a working set.
+	# Emulated twice, code takes 30 times as long, and so does the copy of a working set.
 	for i in 1 2; do
 		vps --engine=vmst/kvm "${long[@]}" "$(guest "$G")" -ef >/dev/null
 	done

@@ -24,15 +24,15 @@ teardown() {
 	go_on
 }
 
-# need_engine NAME: skips where it does not serve this guest, with its own reason, if that
-# is one of those named behind.
+# need_engine NAME REASON...: skips if it does not serve this guest for one of these
+# reasons.
 need_engine() {
 	local reason
 	ENGINE=$1
 	shift
 	run --separate-stderr raw "$ADDRESS" engine
 	[[ $status -ne 0 ]] || return 0
-	# What the module maps can be mapped.
+	# RAM that the module maps can be mapped.
 	[[ -z ${NESTED_MODULE:-} ]] || set --
 	for reason; do
 		[[ $stderr != *"$reason"* ]] || skip "$stderr"
@@ -126,7 +126,7 @@ compare() {
 	assert_status 0
 	grep -q "^entered.*read of 4096 bytes: .* 1.00 exits" <<<"$output" || fail "$output"
 	grep -q "^direct.*read of 4096 bytes" <<<"$output" || fail "$output"
-	# How long is told, not judged: hardware is emulated here.
+	# The time is printed, not judged: the hardware is emulated here.
 	grep -E "read of (4|4096) bytes|list of" <<<"$output" | sed "s/^/# $G: /" >&3
 }
 

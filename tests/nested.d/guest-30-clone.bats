@@ -58,8 +58,8 @@ took() {
 	echo "$best"
 }
 
-# Which of the two is to be preferred for a short run is for these figures to say, of a machine whose
-# KVM is the processor's own.
+# These figures show which of the two is better for a short run, on a machine whose KVM is the
+# processor's own.
 @test "how long short runs take on KVM and by rewritten code: figures only" {
 	local command
 	for command in "vuname -n" vfree; do

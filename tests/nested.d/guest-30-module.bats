@@ -23,7 +23,7 @@ held() { grep . /sys/module/imee/parameters/*; }
 	[[ $(guest "$G") == qemu:* ]] || skip "libvirt has the monitor of $G"
 	VLENS_RUN_DIR=$T/run run "$VLENS_BUILD/tests/unit/module-probe" "kvm:$PID" "qemu:$PID"
 	assert_status 0
-	# How much faster is told, not judged: it is a matter of the machine.
+	# The gain is printed, not judged: it depends on the machine.
 	grep '^# ' <<<"$output" >&3
 }
 
@@ -52,7 +52,7 @@ held() { grep . /sys/module/imee/parameters/*; }
 		kill -KILL $! 2>/dev/null || true
 		wait $! 2>/dev/null || true
 	done
-	# Keepers of other tests have theirs: they are not to be counted.
+	# Do not count those of other tests' keepers.
 	pkill -f '^vlens keep' || true
 	for ((i = 0; i < 100; i++)); do
 		held | grep -qv ':0$' || return 0

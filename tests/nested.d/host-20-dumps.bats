@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# In the nested machine: of dumps that were taken outside the clone on KVM says byte for byte
-# what Unicorn said there.
+# In the nested machine: over dumps that were taken outside, the clone on KVM gives byte for
+# byte the answers that Unicorn gave there.
 
 # shellcheck disable=SC2030,SC2031,SC2034,SC2154 # bats: a test is a subshell, run sets variables
 

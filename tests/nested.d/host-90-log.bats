@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The last look at the nested machine: what its kernel has to say of all that was done.
+# The last check of the nested machine: its kernel's log after all tests.
 
 load ../lib/vlens
 
