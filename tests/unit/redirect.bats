@@ -404,9 +404,10 @@ for f in (lambda: os.fchmod(1, 0o777), lambda: os.fchown(1, 1, 1), lambda: os.ut
 }
 
 @test "time: the guest's zone, by name" {
+	[ -e /usr/share/zoneinfo/Asia/Tokyo ] || skip "no zoneinfo on this host"
 	mkdir -p "$T/etc"
 	ln -s /usr/share/zoneinfo/Asia/Tokyo "$T/etc/localtime"
-	[ "$("$V" -r "$T" date +%Z)" = JST ] || skip "no zoneinfo on this host"
+	[ "$("$V" -r "$T" date +%Z)" = JST ]
 	[ "$("$V" -p /etc/localtime date +%Z)" = UTC ]
 }
 
