@@ -130,7 +130,7 @@ unsigned options_scopes(const struct applet *a, bool raw)
 	const struct view *v = &a->view;
 
 	if (raw)
-		return v->scope | (v->diff ? SCOPE_DIFF : 0);
+		return v->scope | (v->scan && v->diff ? SCOPE_DIFF : 0);
 	return a->scope | (a->run && v->run ? SCOPE_EITHER : 0) | (v->diff ? SCOPE_COMPARE : 0);
 }
 

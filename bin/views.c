@@ -22,6 +22,7 @@
 struct run {
 	struct request *request;
 	const struct view *view;
+	const struct vl_diff *diff; /* NULL: the plain view */
 	const struct vl_column *columns;
 	const char *plural;
 	struct show show;
@@ -50,10 +51,10 @@ static struct vl_box *borrow(void *ctx, uint64_t print)
 /* Open the guest and look, once. */
 static void look_once(const struct run *r, struct view_job *job, const struct vl_scan_options *o)
 {
-	bool need = r->request->diff || r->view->scan->need_kernel;
+	bool need = r->diff || r->view->scan->need_kernel;
 	const struct vl_guest_options go = {
 		.target = o->target,
-		.uses = VL_GUEST_READ | (r->request->diff ? VL_GUEST_ASK : 0),
+		.uses = VL_GUEST_READ | (r->diff ? VL_GUEST_ASK : 0),
 		.engine = o->engine,
 		.explain = r->request->stats,
 		.anew = o->anew,
@@ -76,14 +77,14 @@ static void look_once(const struct run *r, struct view_job *job, const struct vl
 	job->attach_ns = vl_now_ns() - start;
 	start = vl_now_ns();
 	if (!job->err)
-		job->err = r->request->diff ? vl_guest_diff(g, r->view->diff, t) :
+		job->err = r->diff ? vl_guest_diff(g, r->diff, t) :
 					      vl_guest_scan(g, r->view->scan, t);
 	job->look_ns = vl_now_ns() - start;
 	job->live = g && vl_guest_is_live(g);
 	if (g && r->request->stats)
 		view_note(job, g);
 	/* A worker that asked the kernel stores what it learned: wait for it. */
-	if (r->request->diff)
+	if (r->diff)
 		vl_guest_close(g);
 	else
 		view_end(job, g);
@@ -178,11 +179,13 @@ static int run_table(struct request *request, const char *plural,
 		     void (*fn)(void *ctx, struct view_job *job))
 {
 	const struct applet *a = request->applet;
-	/* --diff decides the columns, wherever it stands in the line. */
-	const struct vl_diff *diff = request_has(request, OPT_DIFF) ? a->view.diff : NULL;
+	/* --diff decides the columns, wherever it stands in the line. Some views are nothing else. */
+	const struct vl_diff *diff =
+		!a->view.scan || request_has(request, OPT_DIFF) ? a->view.diff : NULL;
 	struct run r = {
 		.request = request,
 		.view = &a->view,
+		.diff = diff,
 		.columns = view_columns(&a->view, diff),
 		.plural = diff ? diff->plural : plural,
 	};
@@ -203,7 +206,9 @@ static int run_table(struct request *request, const char *plural,
 
 int view_run(struct request *r)
 {
-	return run_table(r, r->applet->view.scan->plural, look);
+	const struct view *v = &r->applet->view;
+
+	return run_table(r, v->scan ? v->scan->plural : v->diff->plural, look);
 }
 
 int list_run(struct request *r)

@@ -245,7 +245,44 @@
 	F(UTS_DOMAINNAME, "uts_namespace", "name.domainname")                                     \
 	F(NODE_SWAPCACHE, "enum node_stat_item", "NR_SWAPCACHE")                                  \
 	/* larger states: the kernel shuts down (include/linux/kernel.h) */                       \
-	F(SYSTEM_RUNNING, "enum system_states", "SYSTEM_RUNNING")
+	F(SYSTEM_RUNNING, "enum system_states", "SYSTEM_RUNNING")                                 \
+	/* what vcheck looks at */                                                                \
+	F(FTRACE_FUNC, "ftrace_ops", "func")                                                      \
+	F(FTRACE_NEXT, "ftrace_ops", "next")                                                      \
+	F(FTRACE_TRAMPOLINE, "ftrace_ops", "trampoline")                                          \
+	F(FTRACE_TRAMPOLINE_SIZE, "ftrace_ops", "trampoline_size")                                \
+	F(KPROBE_PRE, "kprobe", "pre_handler")                                                    \
+	F(KPROBE_POST, "kprobe", "post_handler")                                                  \
+	F(KPROBE_CACHE_PAGES, "kprobe_insn_cache", "pages")                                       \
+	F(KPROBE_PAGE_LIST, "kprobe_insn_page", "list")                                           \
+	F(KPROBE_PAGE_INSNS, "kprobe_insn_page", "insns")                                         \
+	F(UPROBE_NODE, "uprobe", "rb_node")                                                       \
+	F(UPROBE_OFFSET, "uprobe", "offset")                                                      \
+	F(RB_LEFT, "rb_node", "rb_left")                                                          \
+	F(RB_RIGHT, "rb_node", "rb_right")                                                        \
+	F(KLP_LIST, "klp_patch", "list")                                                          \
+	F(KLP_MOD, "klp_patch", "mod")                                                            \
+	F(BPF_KSYM_NODE, "bpf_ksym", "lnode")                                                     \
+	F(BPF_KSYM_START, "bpf_ksym", "start")                                                    \
+	F(BPF_KSYM_END, "bpf_ksym", "end")                                                        \
+	F(BPF_KSYM_NAME, "bpf_ksym", "name")                                                      \
+	F(IDR_HEAD, "idr", "idr_rt.xa_head")                                                      \
+	F(BPF_LEN, "bpf_prog", "len")                                                             \
+	F(BPF_TYPE, "bpf_prog", "type")                                                           \
+	F(BPF_AUX, "bpf_prog", "aux")                                                             \
+	F(BPF_INSNS, "bpf_prog", "insnsi")                                                        \
+	F(BPF_AUX_ID, "bpf_prog_aux", "id")                                                       \
+	F(BPF_AUX_NAME, "bpf_prog_aux", "name")                                                   \
+	/* "kthread: Generalize pf_io_worker so it can point to struct kthread" (5.17) */         \
+	F(TASK_WORKER_PRIVATE, "task_struct", "worker_private")                                   \
+	F(TASK_SET_CHILD_TID, "task_struct", "set_child_tid")                                     \
+	F(KTHREAD_FN, "kthread", "threadfn")                                                      \
+	F(FTRACE_LIST, "ftrace_ops", "list")                                                      \
+	F(TASK_CG_LIST, "task_struct", "cg_list")                                                 \
+	F(CSS_SET_HLIST, "css_set", "hlist")                                                      \
+	F(CSS_SET_TASKS, "css_set", "tasks")                                                      \
+	F(CSS_SET_MG_TASKS, "css_set", "mg_tasks")                                                \
+	F(CSS_SET_DYING, "css_set", "dying_tasks")
 /* clang-format on */
 
 enum vl_field {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Processes: by the list of tasks, by the tree of ids, by /proc. */
+/* Processes: by the list of tasks, by the tree of ids, by cgroups, by /proc. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,9 @@ struct seen_task {
 /* include/linux/sched.h */
 #define EXIT_DEAD 0x10
 
-static struct vl_error *by_task_list(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+/* See the processes of the kernel's list, or only those that have ended. */
+static struct vl_error *walk_tasks(struct vl_looker *k, struct vl_diff_items *items, unsigned bit,
+				   bool only_ended)
 {
 	struct vl_fields fs = { .layout = vl_kernel_layout(k->g->attach->kernel) };
 	struct vl_walk w = { .stride = sizeof(struct seen_task) };
@@ -34,10 +36,17 @@ static struct vl_error *by_task_list(struct vl_looker *k, struct vl_diff_items *
 	err = vl_collect_tasks(k->g, &w, &fs, &nr);
 	t = w.records;
 	for (size_t i = 0; i < nr; i++)
-		vl_diff_see(items, (uint64_t)(uint32_t)t[i].pid, t[i].comm, strnlen(t[i].comm, 16),
-			    t[i].task, bit, t[i].exit_state & EXIT_DEAD);
+		if (!only_ended || t[i].exit_state)
+			vl_diff_see(items, (uint64_t)(uint32_t)t[i].pid, t[i].comm,
+				    strnlen(t[i].comm, 16), t[i].task, bit,
+				    t[i].exit_state & EXIT_DEAD);
 	free(w.records);
 	return err;
+}
+
+static struct vl_error *by_task_list(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+{
+	return walk_tasks(k, items, bit, false);
 }
 
 /* A struct pid, and the task whose process id (PIDTYPE_TGID) it is. */
@@ -106,6 +115,77 @@ static struct vl_error *by_pids(struct vl_looker *k, struct vl_diff_items *items
 	return err;
 }
 
+/* CSS_SET_HASH_BITS, kernel/cgroup/cgroup.c. */
+#define CSS_SETS_MAX 1024
+
+/* See the tasks of the list at @head, which is threaded through task_struct.cg_list. */
+static struct vl_error *see_group(struct vl_looker *k, struct vl_diff_items *items, uint64_t head,
+				  unsigned bit)
+{
+	const struct vl_layout *l = vl_kernel_layout(k->g->attach->kernel);
+	struct vl_fields fs = { .layout = l };
+	struct vl_walk w = {
+		.kind = VL_WALK_LIST,
+		.head = head,
+		.node = vl_offset(l, VL_F_TASK_CG_LIST),
+		.stride = sizeof(struct seen_task),
+	};
+	const struct seen_task *t;
+	struct vl_error *err;
+	size_t nr;
+
+	vl_fields_add(&fs, VL_F_TASK_LEADER, offsetof(struct seen_task, task), 8);
+	vl_fields_add(&fs, VL_F_TASK_TGID, OUT(struct seen_task, pid));
+	vl_fields_add_through(&fs, VL_F_TASK_LEADER, VL_F_TASK_COMM, OUT(struct seen_task, comm));
+	vl_fields_add(&fs, VL_F_TASK_EXIT_STATE, OUT(struct seen_task, exit_state));
+	err = vl_collect(k->g, &w, &fs, "a cgroup's list of tasks", &nr);
+	t = w.records;
+	for (size_t i = 0; i < nr; i++)
+		if (t[i].pid)
+			vl_diff_see(items, (uint64_t)(uint32_t)t[i].pid, t[i].comm,
+				    strnlen(t[i].comm, 16), t[i].task, bit, false);
+	free(w.records);
+	return err;
+}
+
+/*
+ * Every task is in a css_set, its cgroups of all hierarchies. One that has ended need not be.
+ */
+static struct vl_error *by_cgroups(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+{
+	static const enum vl_field lists[] = { VL_F_CSS_SET_TASKS, VL_F_CSS_SET_MG_TASKS,
+					       VL_F_CSS_SET_DYING };
+	const enum vl_field need[] = { VL_F_CSS_SET_HLIST, VL_F_CSS_SET_TASKS, VL_F_TASK_CG_LIST };
+	const struct vl_layout *l = vl_kernel_layout(k->g->attach->kernel);
+	struct vl_fields fs = { .layout = l };
+	struct vl_walk w = {
+		.kind = VL_WALK_CHAIN,
+		.node = vl_offset(l, VL_F_CSS_SET_HLIST),
+		.head_stride = 8,
+		.stride = sizeof(uint64_t),
+	};
+	_cleanup_free_ uint64_t *sets = NULL;
+	struct vl_error *err;
+	size_t nr = 0;
+
+	err = vl_need_fields(k->g, need, ARRAY_SIZE(need), "the cgroups");
+	if (!err)
+		err = vl_need_symbol(k->g, "css_set_table", "the cgroups", &w.head);
+	if (err)
+		return err;
+	w.nr_heads = (uint32_t)((vl_symbol_after(k->g->attach->kernel, w.head) - w.head) / 8);
+	if (w.nr_heads > CSS_SETS_MAX)
+		w.nr_heads = CSS_SETS_MAX;
+	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, 0);
+	err = vl_collect(k->g, &w, &fs, "the cgroups", &nr);
+	sets = w.records;
+	for (size_t i = 0; !err && i < nr; i++)
+		for (size_t j = 0; !err && j < ARRAY_SIZE(lists); j++)
+			if (vl_has(l, lists[j]))
+				err = see_group(k, items, sets[i] + vl_offset(l, lists[j]), bit);
+	return err ? err : walk_tasks(k, items, bit, true);
+}
+
 /* struct linux_dirent64: inode, offset, length of the entry, type, name. */
 #define DIRENT_LEN 16
 #define DIRENT_NAME 19
@@ -133,12 +213,13 @@ static struct vl_error *by_proc(struct vl_looker *k, struct vl_diff_items *items
 	return NULL;
 }
 
-enum { P_PID, P_LIST, P_TREE, P_PROC, P_MARK, P_COMM, P_TASK };
+enum { P_PID, P_LIST, P_TREE, P_CGROUP, P_PROC, P_MARK, P_COMM, P_TASK };
 
 static const struct vl_column process_columns[] = {
 	[P_PID] = { "PID", VL_CELL_UINT, true, .doc = "process id" },
 	[P_LIST] = { "LIST", VL_CELL_BOOL, true, .doc = "is it in the list of tasks" },
 	[P_TREE] = { "TREE", VL_CELL_BOOL, true, .doc = "is it in the tree of process ids" },
+	[P_CGROUP] = { "CGROUP", VL_CELL_BOOL, true, .doc = "is it in the lists of the cgroups" },
 	[P_PROC] = { "PROC", VL_CELL_BOOL, true, .doc = "does the kernel show it in /proc" },
 	[P_MARK] = { "MARK", VL_CELL_TEXT, true, .doc = "what it is hidden from" },
 	[P_COMM] = { "COMM", VL_CELL_TEXT, true, .doc = "name of its program, 15 bytes at most" },
@@ -149,6 +230,7 @@ static const struct vl_column process_columns[] = {
 static const struct vl_diff_way process_ways[] = {
 	{ "the task list", false, by_task_list },
 	{ "the tree of ids", false, by_pids },
+	{ "the cgroups", false, by_cgroups },
 	{ "/proc", true, by_proc },
 };
 
@@ -156,7 +238,7 @@ static struct vl_error *diff_processes(struct vl_raw_guest *g, struct vl_sys *sy
 				       struct vl_table *t)
 {
 	static const struct vl_diff_kind kind = {
-		process_ways, 3, P_LIST, P_COMM, P_TASK, P_PID,
+		process_ways, ARRAY_SIZE(process_ways), P_LIST, P_COMM, P_TASK, P_PID,
 	};
 
 	return vl_diff_run(g, sys, &kind, t);

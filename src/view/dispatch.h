@@ -15,6 +15,9 @@
 bool vl_switch_target(const unsigned char *code, size_t len, uint64_t va, uint32_t number,
 		      uint64_t *ret);
 
+/* How the mark of a system call whose entry is traced begins; the address follows. */
+#define VL_CALL_TRACED "its entry is traced: calls"
+
 enum vl_entry_kind {
 	VL_ENTRY_PLAIN, /* begins like compiled code */
 	VL_ENTRY_JUMP,	/* jumps to *@to_ret */

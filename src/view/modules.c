@@ -46,7 +46,7 @@ static void take_areas(const struct vl_layout *l, const struct raw *r, size_t me
 	size_t size = vl_offset(l, VL_F_SIZE_MODMEM);
 
 	if (!mem) {
-		m->areas[0] = (struct vl_kmod_area){ r->core_base, r->core_size };
+		m->areas[0] = (struct vl_module_area){ r->core_base, r->core_size };
 		return;
 	}
 	for (size_t i = 0; i < VL_MODULE_AREAS && (i + 1) * size <= mem; i++) {
@@ -68,6 +68,38 @@ static size_t mem_bytes(const struct vl_layout *l)
 		return 0;
 	/* enum mod_mem_type has had seven values since it came. */
 	return 7 * size <= room ? 7 * size : room / size * size;
+}
+
+static void take_module(const struct vl_layout *l, const struct raw *r, size_t mem,
+			struct vl_module *m)
+{
+	m->module = r->module;
+	memcpy(m->name, r->name, sizeof(m->name));
+	m->state = r->state;
+	m->refcnt = r->refcnt;
+	take_areas(l, r, mem, m);
+}
+
+bool vl_module_read(struct vl_raw_guest *g, uint64_t module, struct vl_module *ret)
+{
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
+	struct raw r = { .module = module };
+	size_t mem = mem_bytes(l);
+	struct vl_get items[] = {
+		{ .va = module + vl_offset(l, VL_F_MOD_NAME),
+		  .buf = r.name,
+		  .len = sizeof(r.name) },
+		{ .va = module + vl_offset(l, VL_F_MOD_STATE), .buf = &r.state, .len = 4 },
+		{ .va = module + vl_offset(l, VL_F_MOD_CORE_BASE), .buf = &r.core_base, .len = 8 },
+		{ .va = module + vl_offset(l, VL_F_MOD_CORE_SIZE), .buf = &r.core_size, .len = 4 },
+		{ .va = module + vl_offset(l, VL_F_MOD_MEM), .buf = r.mem, .len = (uint32_t)mem },
+	};
+
+	if (vl_gather(g->reader, &g->space, items, ARRAY_SIZE(items) - !mem))
+		return false;
+	*ret = (struct vl_module){ .module = module };
+	take_module(l, &r, mem, ret);
+	return true;
 }
 
 struct vl_error *vl_modules_listed(struct vl_raw_guest *g, struct vl_module **ret, size_t *nr_ret)
@@ -102,15 +134,8 @@ struct vl_error *vl_modules_listed(struct vl_raw_guest *g, struct vl_module **re
 	err = vl_collect(g, &w, &fs, "the list of modules", &nr);
 	raw = w.records;
 	*ret = calloc(nr + 1, sizeof(**ret));
-	for (size_t i = 0; *ret && i < nr; i++) {
-		struct vl_module *m = &(*ret)[i];
-
-		m->module = raw[i].module;
-		memcpy(m->name, raw[i].name, sizeof(m->name));
-		m->state = raw[i].state;
-		m->refcnt = raw[i].refcnt;
-		take_areas(l, &raw[i], mem, m);
-	}
+	for (size_t i = 0; *ret && i < nr; i++)
+		take_module(l, &raw[i], mem, &(*ret)[i]);
 	*nr_ret = *ret ? nr : 0;
 	free(w.records);
 	return err || *ret ? err : vl_error_nomem();

@@ -13,7 +13,7 @@ struct vl_module {
 	char name[VL_MODULE_NAME];
 	uint32_t state;
 	int32_t refcnt; /* its users plus MODULE_REF_BASE (1) */
-	struct vl_kmod_area {
+	struct vl_module_area {
 		uint64_t base;
 		uint64_t size;
 	} areas[VL_MODULE_AREAS]; /* size 0: none; [0] is its text */
@@ -27,6 +27,9 @@ void vl_module_space(struct vl_raw_guest *g, uint64_t *start_ret, uint64_t *last
  * damage.
  */
 struct vl_error *vl_modules_listed(struct vl_raw_guest *g, struct vl_module **ret, size_t *nr_ret);
+
+/* Read the struct module at @module, wherever it was found; false: it cannot be read. */
+bool vl_module_read(struct vl_raw_guest *g, uint64_t module, struct vl_module *ret);
 
 /*
  * The addresses of struct module by other ways: those with a kobject in sysfs (0 for a built-in

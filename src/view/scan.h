@@ -83,7 +83,9 @@ struct vl_diff {
 	struct vl_error *(*run)(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t);
 };
 
-extern const struct vl_diff vl_diff_processes, vl_diff_modules;
+extern const struct vl_diff vl_diff_processes, vl_diff_modules, vl_diff_sockets;
+/* All checks of a kernel as one report (src/check/). */
+extern const struct vl_diff vl_diff_check;
 
 /* The columns of vl_list_guest(). */
 extern const struct vl_column vl_list_columns[];

@@ -236,7 +236,7 @@ static bool judge_entry(const struct check *c, size_t i, char *buf, size_t size)
 	case VL_ENTRY_CALL:
 		if (in_text(c, to) && (!symbol || strncmp(symbol, "ftrace_", 7)))
 			return false;
-		snprintf(buf, size, "its entry is traced: calls 0x%" PRIx64 ", %s", to, place);
+		snprintf(buf, size, VL_CALL_TRACED " 0x%" PRIx64 ", %s", to, place);
 		return true;
 	case VL_ENTRY_BREAK:
 		snprintf(buf, size, "a breakpoint is at its entry");

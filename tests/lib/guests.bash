@@ -25,6 +25,7 @@ guest_options() {
 	busy612) echo "--kernel 6.12 --smp 2 --backing anon --mode busy --cpu max" ;;
 	big) echo "--kernel 6.1 --smp 1 --mem 5120 --backing anon" ;;
 	wide) echo "--kernel 6.12 --smp 16 --mem 1024 --backing anon" ;;
+	rk510 | rk61 | rk7) echo "--kernel $(kernel_of "${1#rk}") --smp 2 --backing memfd --rootkits" ;;
 	reset | victim) echo "--kernel 6.1 --smp 1 --backing memfd" ;;
 	server) echo "--kernel 6.1 --server" ;;
 	kdump) echo "--kernel 6.1 --smp 2 --backing memfd --kdump" ;;
@@ -38,6 +39,9 @@ guest_options() {
 	*) echo "no such test guest: $1" >&2; return 1 ;;
 	esac
 }
+
+# The kernel of a number without its dot: 61 is 6.1.
+kernel_of() { if [[ ${#1} -gt 1 ]]; then echo "${1:0:1}.${1:1}"; else echo "$1"; fi; }
 
 # The options of all guests on KVM. They are small, because the nested machine is slow.
 on_kvm() { echo "--accel kvm --cpu host --smp 1 --mem 384 --procs 60"; }

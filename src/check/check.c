@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../attach/attach.h"
+#include "../base/array.h"
+#include "../view/dispatch.h"
+
+enum {
+	CHECK_CLASS,
+	CHECK_NAME,
+	CHECK_WHAT,
+	CHECK_FOUND,
+	CHECK_EXPECTED,
+	CHECK_OWNER,
+	CHECK_SURE,
+	CHECK_ADDRESS
+};
+
+static const struct vl_column columns[] = {
+	[CHECK_CLASS] = { "CLASS", VL_CELL_TEXT, true,
+			  .doc = "finding; attached: by the kernel's own means; note" },
+	[CHECK_NAME] = { "CHECK", VL_CELL_TEXT, true, .doc = "which check" },
+	[CHECK_WHAT] = { "WHAT", VL_CELL_TEXT, true, .doc = "what was looked at" },
+	[CHECK_FOUND] = { "FOUND", VL_CELL_TEXT, true, .doc = "what is there" },
+	[CHECK_EXPECTED] = { "EXPECTED", VL_CELL_TEXT, true, .doc = "what should be there" },
+	[CHECK_OWNER] = { "OWNER", VL_CELL_TEXT, true, .doc = "who it belongs to" },
+	[CHECK_SURE] = { "SURE", VL_CELL_TEXT, true,
+			 .doc = "certain; likely: it has a harmless reading, too" },
+	[CHECK_ADDRESS] = { "ADDRESS", VL_CELL_HEX, true, .doc = "where" },
+	{ 0 },
+};
+
+const char *vl_check_symbol(const struct vl_checker *c, uint64_t va, char buf[VL_CHECK_TEXT])
+{
+	uint64_t offset = 0;
+	const char *name = va >= c->places.stext && va < c->places.end ?
+				   vl_symbol_at(c->k, va, &offset) :
+				   NULL;
+
+	if (name && offset)
+		snprintf(buf, VL_CHECK_TEXT, "%s+0x%" PRIx64, name, offset);
+	else
+		snprintf(buf, VL_CHECK_TEXT, "%s", name ? name : "");
+	return buf;
+}
+
+const char *vl_check_owner(const struct vl_checker *c, uint64_t va, char buf[VL_CHECK_TEXT])
+{
+	const struct vl_place p = vl_place_of(&c->places, va);
+
+	switch (p.kind) {
+	case VL_PLACE_TEXT:
+	case VL_PLACE_IMAGE:
+		return "kernel";
+	case VL_PLACE_MODULE:
+	case VL_PLACE_HIDDEN:
+		snprintf(buf, VL_CHECK_TEXT, "%smodule %s",
+			 p.kind == VL_PLACE_HIDDEN ? "hidden " : "", p.name);
+		return buf;
+	case VL_PLACE_BPF:
+		snprintf(buf, VL_CHECK_TEXT, "BPF %s", p.name);
+		return buf;
+	case VL_PLACE_FTRACE:
+		return "ftrace";
+	case VL_PLACE_KPROBE:
+		return "kprobes";
+	default:
+		return NULL;
+	}
+}
+
+const char *vl_check_describe(const struct vl_checker *c, uint64_t va, char buf[VL_CHECK_TEXT])
+{
+	const struct vl_place p = vl_place_of(&c->places, va);
+	char owner[VL_CHECK_TEXT];
+	const char *who;
+
+	if (p.kind == VL_PLACE_TEXT || p.kind == VL_PLACE_IMAGE) {
+		vl_check_symbol(c, va, buf);
+		if (*buf)
+			return buf;
+	}
+	who = vl_check_owner(c, va, owner);
+	if (!who)
+		who = p.kind == VL_PLACE_NOBODY ? "executable memory of nobody" : "no known place";
+	snprintf(buf, VL_CHECK_TEXT, "0x%" PRIx64 ", %s", va, who);
+	return buf;
+}
+
+bool vl_check_is_code(const struct vl_checker *c, uint64_t va)
+{
+	switch (vl_place_of(&c->places, va).kind) {
+	case VL_PLACE_TEXT:
+	case VL_PLACE_MODULE:
+	case VL_PLACE_BPF:
+	case VL_PLACE_FTRACE:
+	case VL_PLACE_KPROBE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+void vl_check_show(struct vl_checker *c, const struct vl_check_row *row)
+{
+	static const char *const classes[] = {
+		[VL_CHECK_FINDING] = "finding",
+		[VL_CHECK_ATTACHED] = "attached",
+		[VL_CHECK_NOTE] = "note",
+	};
+	char symbol[VL_CHECK_TEXT];
+
+	vl_table_row(c->t);
+	vl_table_str(c->t, CHECK_CLASS, classes[row->class]);
+	vl_table_str(c->t, CHECK_NAME, row->check);
+	if (row->what)
+		vl_table_str(c->t, CHECK_WHAT, row->what);
+	else if (*vl_check_symbol(c, row->at, symbol))
+		vl_table_str(c->t, CHECK_WHAT, symbol);
+	vl_table_str(c->t, CHECK_FOUND, row->found);
+	vl_table_str(c->t, CHECK_EXPECTED, row->expected);
+	vl_table_str(c->t, CHECK_OWNER, row->owner);
+	if (row->at)
+		vl_table_uint(c->t, CHECK_ADDRESS, row->at);
+	if (row->class != VL_CHECK_FINDING)
+		return;
+	vl_table_str(c->t, CHECK_SURE, row->likely ? "likely" : "certain");
+	c->t->nr_marked++;
+}
+
+/* ---- the reports that others make ---- */
+
+/* A cell of @t by the name of its column, as text in @buf; NULL: it is empty. */
+static const char *cell(const struct vl_table *t, size_t row, const char *column, char *buf,
+			size_t size)
+{
+	int i = vl_column_find(t->columns, column, strlen(column));
+	const struct vl_cell *v = i < 0 ? NULL : vl_table_cell(t, row, (size_t)i);
+
+	if (!v || v->kind == VL_CELL_NONE)
+		return NULL;
+	if (v->kind == VL_CELL_TEXT)
+		snprintf(buf, size, "%.*s", (int)v->text.len, vl_table_bytes(t, v));
+	else if (v->kind == VL_CELL_HEX)
+		snprintf(buf, size, "0x%" PRIx64, v->u);
+	else
+		snprintf(buf, size, "%" PRIu64, v->u);
+	return buf;
+}
+
+/* Does @mark say no more than that ftrace is attached, which has a row of its own? */
+static bool is_traced(const struct vl_checker *c, const char *mark)
+{
+	uint64_t to;
+
+	return sscanf(mark, VL_CALL_TRACED " 0x%" SCNx64, &to) == 1 &&
+	       (vl_place_of(&c->places, to).kind == VL_PLACE_FTRACE ||
+		vl_place_of(&c->places, to).kind == VL_PLACE_TEXT);
+}
+
+/* Show the marked rows of @from: what they name in @columns, and their mark. */
+static void take(struct vl_checker *c, const struct vl_table *from, const char *check,
+		 const char *const columns[2], const char *address, const char *expected)
+{
+	for (size_t i = 0; i < from->nr_rows; i++) {
+		char mark[VL_CHECK_TEXT], a[80], b[80], at[32], what[VL_CHECK_TEXT];
+
+		if (!cell(from, i, "MARK", mark, sizeof(mark)))
+			continue;
+		if (!cell(from, i, columns[0], a, sizeof(a)))
+			*a = '\0';
+		if (!cell(from, i, columns[1], b, sizeof(b)))
+			*b = '\0';
+		snprintf(what, sizeof(what), "%s%s%s", a, *a && *b ? " " : "", b);
+		if (is_traced(c, mark))
+			continue;
+		vl_check_show(c, &(struct vl_check_row){
+					 .check = check,
+					 .at = cell(from, i, address, at, sizeof(at)) ?
+						       strtoull(at, NULL, 0) :
+						       0,
+					 .what = what,
+					 .expected = expected,
+					 .found = mark,
+				 });
+	}
+}
+
+static struct vl_error *check_calls(struct vl_checker *c)
+{
+	static const char *const names[] = { "NR", "NAME" };
+	struct vl_table t;
+	struct vl_error *err;
+
+	vl_table_init(&t, vl_scan_syscalls.columns);
+	err = vl_scan_syscalls.run(c->g, &t);
+	take(c, &t, "system calls", names, "ADDRESS", "the call's own function");
+	vl_table_deinit(&t);
+	return err;
+}
+
+static struct vl_error *compare(struct vl_checker *c, const struct vl_diff *diff,
+				const char *const names[2], const char *address)
+{
+	struct vl_table t;
+	struct vl_error *err;
+
+	vl_table_init(&t, diff->columns);
+	err = diff->run(c->g, c->sys, &t);
+	take(c, &t, diff->name, names, address, "the same in every list");
+	vl_table_deinit(&t);
+	return err;
+}
+
+static struct vl_error *check_processes(struct vl_checker *c)
+{
+	static const char *const names[] = { "PID", "COMM" };
+
+	return compare(c, &vl_diff_processes, names, "TASK");
+}
+
+static struct vl_error *check_modules(struct vl_checker *c)
+{
+	static const char *const names[] = { "MODULE", "" };
+
+	return compare(c, &vl_diff_modules, names, "STRUCT");
+}
+
+static struct vl_error *check_sockets(struct vl_checker *c)
+{
+	static const char *const names[] = { "SOCKET", "" };
+
+	return compare(c, &vl_diff_sockets, names, "SOCK");
+}
+
+/* ---- all of them ---- */
+
+static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t)
+{
+	static const struct {
+		const char *name;
+		struct vl_error *(*check)(struct vl_checker *c);
+	} checks[] = {
+		/* The first two find owners of memory, for those that follow. */
+		{ "what is attached to the kernel", vl_check_attached },
+		{ "BPF", vl_check_bpf },
+		{ "the system calls", check_calls },
+		{ "the interrupts", vl_check_idt },
+		{ "the kernel's text", vl_check_text },
+		{ "the pointers", vl_check_pointers },
+		{ "the modules' memory", vl_check_memory },
+		{ "the tasks", vl_check_tasks },
+		{ "the restrictions", vl_check_limits },
+		{ "the processes", check_processes },
+		{ "the modules", check_modules },
+		{ "the sockets", check_sockets },
+	};
+	struct vl_checker c = {
+		.g = g,
+		.sys = sys,
+		.k = g->attach->kernel,
+		.l = vl_kernel_layout(g->attach->kernel),
+		.t = t,
+	};
+	struct vl_error *err = vl_places_init(g, &c.places), *first = NULL;
+
+	for (size_t i = 0; !err && i < ARRAY_SIZE(checks); i++) {
+		struct vl_error *why = checks[i].check(&c);
+
+		if (!why)
+			continue;
+		/* The other checks may still say something. */
+		if (first)
+			vl_error_destroy(why);
+		else
+			first = vl_error_prefix(why, "%s could not be checked", checks[i].name);
+	}
+	if (!err && c.places.full)
+		err = vl_error_nomem();
+	vl_places_deinit(&c.places);
+	if (err)
+		vl_error_destroy(first);
+	else
+		err = first;
+	return err ? err : vl_table_end(t);
+}
+
+const struct vl_diff vl_diff_check = { "check", "checks", columns, run };

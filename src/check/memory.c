@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Executable memory without an owner, and pointers that lead where no code should be. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../attach/attach.h"
+#include "../base/array.h"
+#include "../base/cleanup.h"
+#include "check.h"
+
+#define PAGE 4096
+#define INT3 0xcc
+/* Compiled BPF: the unit of its memory, room for its header and padding, the longest. */
+#define BPF_ALIGN 64
+#define BPF_HEAD (PAGE + 128)
+#define BPF_ENTRY 24 /* nops, endbr64, then the frame */
+#define BPF_MAX (8U << 20)
+/* A reader's request. */
+#define CHUNK (1U << 20)
+/* Larger sections are no kernel's. */
+#define SECTION_MAX (256UL << 20)
+/* Findings of one kind that are shown; a guest can make any number. */
+#define SHOWN 64
+
+/*
+ * Read the page of @va and find its first byte from @va on that has no owner, and is neither
+ * zero nor int3, with which kernels fill what they do not use; 0: there is none.
+ */
+static uint64_t first_used(struct vl_checker *c, uint64_t va)
+{
+	uint64_t start = va & ~(PAGE - 1UL);
+	unsigned char page[PAGE];
+
+	if (vl_read(c->g->reader, &c->g->space, start, page, sizeof(page)))
+		return 0;
+	for (; va < start + PAGE; va++)
+		if (page[va - start] && page[va - start] != INT3 &&
+		    vl_place_of(&c->places, va).kind == VL_PLACE_NOBODY)
+			return va;
+	return 0;
+}
+
+/*
+ * The size of what looks like a compiled BPF program around @va: its header with the size
+ * (struct bpf_binary_header), int3, and how such a program begins. 0: it does not. Programs of
+ * classic BPF, as seccomp and sockets have them, are in no list.
+ */
+static uint64_t bpf_size(struct vl_checker *c, uint64_t va)
+{
+	static const unsigned char frame[] = { 0x55, 0x48, 0x89, 0xe5 };
+	uint64_t header = va & ~(BPF_ALIGN - 1UL);
+	unsigned char code[BPF_HEAD];
+	uint32_t size;
+	size_t at = sizeof(size), len;
+
+	if (vl_read_u32(c->g->reader, &c->g->space, header, &size))
+		return 0;
+	/* Until "bpf: Use size instead of pages in bpf_binary_header" (5.18) it counted pages. */
+	if (size < BPF_ALIGN)
+		size *= PAGE;
+	if (!size || size > BPF_MAX || va - header >= size)
+		return 0;
+	len = size < sizeof(code) ? size : sizeof(code);
+	if (vl_read(c->g->reader, &c->g->space, header, code, len))
+		return 0;
+	while (at < len && (code[at] == INT3 || !code[at]))
+		at++;
+	if (at + BPF_ENTRY > len || !memmem(code + at, BPF_ENTRY, frame, sizeof(frame)))
+		return 0;
+	return header + size - va;
+}
+
+/* Is compiled BPF of a list in the @size bytes at @va? Its header is not part of it. */
+static bool owns(const struct vl_checker *c, uint64_t va, uint64_t size)
+{
+	for (size_t i = 0; i < c->places.nr; i++)
+		if (c->places.v[i].kind == VL_PLACE_BPF && c->places.v[i].start >= va &&
+		    c->places.v[i].start - va < size)
+			return true;
+	return false;
+}
+
+static void show_memory(struct vl_checker *c, uint64_t at)
+{
+	vl_check_show(c, &(struct vl_check_row){
+				 .check = "module memory",
+				 .likely = true,
+				 .at = at,
+				 .found = "executable memory in use",
+				 .expected = "a module, or BPF, ftrace, kprobes",
+			 });
+}
+
+/* Show executable memory in use that nobody owns: one row for a run of pages. */
+struct vl_error *vl_check_memory(struct vl_checker *c)
+{
+	const struct vl_places *p = &c->places;
+	unsigned shown = 0, programs = 0;
+	uint64_t shown_in = 0;
+	char found[64];
+
+	for (size_t i = 0; i < p->nr_exec && shown < SHOWN; i++) {
+		uint64_t va = p->exec[i].start;
+
+		while (va < p->exec[i].end && shown < SHOWN) {
+			uint64_t used = first_used(c, va), size = used ? bpf_size(c, used) : 0;
+
+			if (size) {
+				programs += !owns(c, used, size);
+				va = used + size;
+				continue;
+			}
+			if (used && used - shown_in > PAGE + (used & (PAGE - 1UL))) {
+				show_memory(c, used);
+				shown++;
+			}
+			if (used)
+				shown_in = used & ~(PAGE - 1UL);
+			va = (va & ~(PAGE - 1UL)) + PAGE;
+		}
+	}
+	if (!programs)
+		return NULL;
+	snprintf(found, sizeof(found), "%u programs that look like classic BPF", programs);
+	vl_check_show(c, &(struct vl_check_row){
+				 .class = VL_CHECK_NOTE,
+				 .check = "module memory",
+				 .what = "memory without an owner",
+				 .found = found,
+			 });
+	return NULL;
+}
+
+/* ---- pointers ---- */
+
+struct section {
+	const char *name, *start, *end; /* for people; symbols */
+	bool constant;
+};
+
+static const struct section sections[] = {
+	{ "constant data", "__start_rodata", "__end_rodata", true },
+	{ "data", "_sdata", "_edata", false },
+	{ "zeroed data", "__bss_start", "__bss_stop", false },
+};
+
+/*
+ * Is @to a target that a pointer of section @s must not have? Constant data is final before any
+ * module can be loaded. Other data may lead to modules, but to no memory without an owner.
+ */
+static bool is_wrong(const struct vl_checker *c, const struct section *s, uint64_t to)
+{
+	enum vl_place_kind kind;
+
+	if (to < c->places.low || to > c->places.last)
+		return false;
+	if (!vl_place_runs(&c->places, to))
+		return false;
+	kind = vl_place_of(&c->places, to).kind;
+	return kind == VL_PLACE_NOBODY || kind == VL_PLACE_HIDDEN || s->constant;
+}
+
+static void show_pointer(struct vl_checker *c, uint64_t at, uint64_t to, const struct section *s)
+{
+	char found[VL_CHECK_TEXT], owner[VL_CHECK_TEXT];
+
+	vl_check_show(c, &(struct vl_check_row){
+				 .check = "pointers",
+				 .at = at,
+				 .expected = s->constant ? "the kernel's own code or data" :
+							   "no memory without an owner",
+				 .found = vl_check_describe(c, to, found),
+				 .owner = vl_check_owner(c, to, owner),
+			 });
+}
+
+/* These hold the bounds of memory, and no pointers. */
+static const char *const bounds[] = { "mod_tree", "execmem_info" };
+
+/* Is what lies at @at no pointer of these sections, or looked at elsewhere? */
+static bool is_elsewhere(const struct vl_checker *c, uint64_t at)
+{
+	uint64_t table = vl_symbol(c->k, "sys_call_table");
+	uint64_t freed = vl_symbol(c->k, "__start_bss_decrypted_unused");
+	uint64_t end = vl_symbol(c->k, "__end_bss_decrypted"), offset;
+	const char *name = vl_symbol_at(c->k, at, &offset);
+
+	for (size_t i = 0; name && i < ARRAY_SIZE(bounds); i++)
+		if (!strcmp(name, bounds[i]))
+			return true;
+
+	/* It has a check of its own. */
+	if (table && at >= table && at < vl_symbol_after(c->k, table))
+		return true;
+	/* Memory for encrypted guests, which others have given to the allocator. */
+	return freed && at >= freed && at < end;
+}
+
+static struct vl_error *check_section(struct vl_checker *c, const struct section *s)
+{
+	uint64_t start = (vl_symbol(c->k, s->start) + 7) & ~7UL, end = vl_symbol(c->k, s->end);
+	_cleanup_free_ uint64_t *words = NULL;
+	unsigned shown = 0;
+
+	if (!start || end <= start)
+		return NULL;
+	if (end - start > SECTION_MAX)
+		return vl_error_new(VL_ERR_KERNEL, "the kernel's %s has no end", s->name);
+	words = malloc(CHUNK);
+	if (!words)
+		return vl_error_nomem();
+	for (uint64_t at = start; at < end; at += CHUNK) {
+		size_t len = end - at < CHUNK ? (end - at) & ~7UL : CHUNK;
+
+		/* Some of it may have been freed: page by page then. */
+		if (vl_read(c->g->reader, &c->g->space, at, words, len))
+			for (size_t i = 0; i < len; i += PAGE - (at + i) % PAGE) {
+				size_t n = PAGE - (at + i) % PAGE;
+
+				vl_read(c->g->reader, &c->g->space, at + i, (char *)words + i,
+					n < len - i ? n : len - i);
+			}
+		for (size_t i = 0; i < len / 8 && shown < SHOWN; i++) {
+			if (!is_wrong(c, s, words[i]) || is_elsewhere(c, at + 8 * i))
+				continue;
+			show_pointer(c, at + 8 * i, words[i], s);
+			shown++;
+		}
+	}
+	return NULL;
+}
+
+struct vl_error *vl_check_pointers(struct vl_checker *c)
+{
+	struct vl_error *err = NULL;
+
+	for (size_t i = 0; !err && i < ARRAY_SIZE(sections); i++)
+		err = check_section(c, &sections[i]);
+	return err;
+}
+
+/* ---- the IDT ---- */
+
+#define VECTORS 256
+#define PRESENT 0x80
+
+struct gate {
+	uint16_t low, segment;
+	uint8_t ist, type;
+	uint16_t middle;
+	uint32_t high, reserved;
+};
+
+struct vl_error *vl_check_idt(struct vl_checker *c)
+{
+	struct gate gates[VECTORS];
+	/* Vectors that are never used lead to the code of the boot, which is gone. */
+	uint64_t early = vl_symbol(c->k, "_sinittext"), late = vl_symbol(c->k, "_einittext");
+	struct vl_error *err;
+	uint64_t table;
+
+	err = vl_need_symbol(c->g, "idt_table", "the table of interrupts", &table);
+	if (!err)
+		err = vl_read_error(
+			vl_read(c->g->reader, &c->g->space, table, gates, sizeof(gates)), table);
+	for (size_t i = 0; !err && i < VECTORS; i++) {
+		const struct gate *g = &gates[i];
+		uint64_t to = g->low | (uint64_t)g->middle << 16 | (uint64_t)g->high << 32;
+		char what[32], found[VL_CHECK_TEXT], owner[VL_CHECK_TEXT];
+
+		if (!(g->type & PRESENT) || vl_place_of(&c->places, to).kind == VL_PLACE_TEXT ||
+		    (to >= early && to < late))
+			continue;
+		snprintf(what, sizeof(what), "vector %zu", i);
+		vl_check_show(c, &(struct vl_check_row){
+					 .check = "interrupts",
+					 .at = table + i * sizeof(*g),
+					 .what = what,
+					 .expected = "the kernel's own code",
+					 .found = vl_check_describe(c, to, found),
+					 .owner = vl_check_owner(c, to, owner),
+				 });
+	}
+	return err;
+}
