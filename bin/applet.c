@@ -43,6 +43,6 @@ void applets_help(const struct applet_table *t)
 const struct vl_column *view_columns(const struct view *v, bool diff)
 {
 	return (diff || !v->scan) && v->diff ? v->diff->columns :
-	       v->scan			       ? v->scan->columns :
-						 v->columns;
+	       v->scan			     ? v->scan->columns :
+					       v->columns;
 }

@@ -77,8 +77,8 @@ static void look_once(const struct run *r, struct view_job *job, const struct vl
 	job->attach_ns = vl_now_ns() - start;
 	start = vl_now_ns();
 	if (!job->err)
-		job->err = r->diff ? vl_guest_diff(g, r->diff, t) :
-					      vl_guest_scan(g, r->view->scan, t);
+		job->err =
+			r->diff ? vl_guest_diff(g, r->diff, t) : vl_guest_scan(g, r->view->scan, t);
 	job->look_ns = vl_now_ns() - start;
 	job->live = g && vl_guest_is_live(g);
 	if (g && r->request->stats)

@@ -49,7 +49,7 @@ struct vl_snapshot {
 	size_t present_size; /* bytes */
 	int uffd;
 	int stop_fd;
-	int signaller;	/* makes faults SIGBUS; -1: there is none */
+	int signaller; /* makes faults SIGBUS; -1: there is none */
 	pthread_t filler;
 	bool has_filler, user_only;
 	_Atomic uint64_t copies;

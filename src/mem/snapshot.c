@@ -170,7 +170,8 @@ bool vl_snapshot_fill(struct vl_snapshot *v, uint64_t at)
 		if (host - (uint64_t)r->host >= r->size)
 			continue;
 		gpa = host - (uint64_t)r->host;
-		missing = !vl_snapshot_test_bit(v, vl_snapshot_first_bit(v, r) + gpa / VL_PAGE_SIZE);
+		missing =
+			!vl_snapshot_test_bit(v, vl_snapshot_first_bit(v, r) + gpa / VL_PAGE_SIZE);
 		if (missing)
 			fill(v, host);
 		break;
@@ -244,8 +245,8 @@ static struct vl_error *open_uffd(struct vl_snapshot *v)
 	if (port) {
 		v->uffd = port->uffd < 0 ? -1 : fcntl(port->uffd, F_DUPFD_CLOEXEC, 0);
 		v->user_only = port->uffd_user_only;
-		v->signaller = port->signaller < 0 ? -1 :
-						     fcntl(port->signaller, F_DUPFD_CLOEXEC, 0);
+		v->signaller =
+			port->signaller < 0 ? -1 : fcntl(port->signaller, F_DUPFD_CLOEXEC, 0);
 	} else {
 		v->uffd = vl_snapshot_open_uffd(&v->user_only);
 	}
