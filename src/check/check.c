@@ -204,6 +204,60 @@ static struct vl_error *check_calls(struct vl_checker *c)
 	return err;
 }
 
+/*
+ * The kernel's text against the trusted image of its build, if there is one. Without, only the
+ * entries of functions have been looked at.
+ */
+static struct vl_error *check_image(struct vl_checker *c)
+{
+	struct vl_table t;
+	struct vl_error *err;
+
+	vl_table_init(&t, vl_scan_trust.columns);
+	err = vl_scan_trust.run(c->g, &t);
+	for (size_t i = 0; i < t.nr_rows; i++) {
+		char state[32], what[VL_CHECK_TEXT], at[32], to[VL_CHECK_TEXT],
+			legal[VL_CHECK_TEXT];
+		char found[VL_CHECK_TEXT + 16], site[32];
+		const char *expects;
+
+		if (!cell(&t, i, "STATE", state, sizeof(state)) || !strcmp(state, "verified") ||
+		    !strcmp(state, "compared") || !strcmp(state, "attached"))
+			continue;
+		if (!cell(&t, i, "SYMBOL", what, sizeof(what)))
+			*what = '\0';
+		if (cell(&t, i, "TO", to, sizeof(to)))
+			snprintf(found, sizeof(found), "leads to %s", to);
+		else
+			snprintf(found, sizeof(found), "%s",
+				 cell(&t, i, "FOUND", to, sizeof(to)) ? to : "other bytes");
+		/* Where the kernel changes nothing there is one form, the image's bytes. */
+		expects = cell(&t, i, "SITE", site, sizeof(site)) && !strcmp(site, "text") ?
+				  "EXPECTED" :
+				  "LEGAL";
+		vl_check_show(c, &(struct vl_check_row){
+					 .check = "trusted text",
+					 .at = cell(&t, i, "ADDRESS", at, sizeof(at)) ?
+						       strtoull(at, NULL, 0) :
+						       0,
+					 .what = what,
+					 .found = found,
+					 .expected = cell(&t, i, expects, legal, sizeof(legal)),
+				 });
+	}
+	vl_table_deinit(&t);
+	if (!err || err->code != VL_ERR_ARG)
+		return err;
+	vl_check_show(c, &(struct vl_check_row){
+				 .class = VL_CHECK_NOTE,
+				 .check = "trusted text",
+				 .what = "the kernel's text",
+				 .found = "not compared: there is no trusted kernel of its build",
+			 });
+	vl_error_destroy(err);
+	return NULL;
+}
+
 static struct vl_error *compare(struct vl_checker *c, const struct vl_diff *diff,
 				const char *const names[2], const char *address)
 {
@@ -252,6 +306,7 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct v
 		{ "the system calls", check_calls },
 		{ "the interrupts", vl_check_idt },
 		{ "the kernel's text", vl_check_text },
+		{ "the trusted text", check_image },
 		{ "the pointers", vl_check_pointers },
 		{ "the modules' memory", vl_check_memory },
 		{ "the tasks", vl_check_tasks },

@@ -31,6 +31,7 @@ static const struct vl_column columns[] = {
 
 /* Findings that are shown; a guest of another build would have hundreds of thousands. */
 #define FINDINGS_MAX 4096
+#define ATTACHED_MAX 1024
 /* A site that is being changed is read again so often, with a pause in between. */
 #define AGAIN 20
 #define AGAIN_NS 1000000L
@@ -40,7 +41,9 @@ struct run {
 	struct vl_trust *t;
 	struct vl_trust_finding *found;
 	size_t nr, cap;
-	uint64_t all;
+	uint64_t all;	   /* findings, without attachments */
+	uint64_t attached; /* those that are kept, and those that are not */
+	size_t nr_attached;
 	bool full;
 };
 
@@ -55,9 +58,17 @@ static void note(void *ctx, const struct vl_trust_finding *f)
 {
 	struct run *r = ctx;
 
-	r->all++;
-	if (r->nr == FINDINGS_MAX)
-		return;
+	/* A tracer of all functions is attached to tens of thousands. */
+	if (f->kind == VL_TRUST_ATTACHED) {
+		r->attached++;
+		if (r->nr_attached == ATTACHED_MAX)
+			return;
+		r->nr_attached++;
+	} else {
+		r->all++;
+		if (r->nr - r->nr_attached == FINDINGS_MAX)
+			return;
+	}
 	if (vl_grow(r->found, r->cap, r->nr, 64))
 		r->found[r->nr++] = *f;
 	else
@@ -141,10 +152,14 @@ static struct vl_error *compare_again(struct run *r)
 	r->found = NULL;
 	r->nr = r->cap = 0;
 	r->all = 0;
+	r->attached -= r->nr_attached;
+	r->nr_attached = 0;
 	for (size_t i = 0; !err && i < nr; i++) {
 		_cleanup_free_ unsigned char *now = malloc(before[i].len);
 
-		if (!now)
+		if (before[i].kind == VL_TRUST_ATTACHED)
+			note(r, &before[i]);
+		else if (!now)
 			err = vl_error_nomem();
 		else if (read_guest(r, before[i].va, now, before[i].len))
 			err = vl_trust_check(r->t, &memory, before[i].va, now, before[i].len, NULL,
@@ -284,6 +299,11 @@ static void show(struct vl_table *t, const struct run *r)
 		vl_table_str(t, TR_LEGAL, vl_trust_class_expects(f->class));
 		t->nr_marked += f->kind != VL_TRUST_ATTACHED;
 	}
+	if (r->attached == r->nr_attached)
+		return;
+	vl_table_row(t);
+	vl_table_str(t, TR_STATE, vl_trust_kind_name(VL_TRUST_ATTACHED));
+	vl_table_printf(t, TR_FOUND, "%lu more", (unsigned long)(r->attached - r->nr_attached));
 }
 
 static struct vl_error *trust_run(struct vl_raw_guest *g, struct vl_table *t)
@@ -299,8 +319,8 @@ static struct vl_error *trust_run(struct vl_raw_guest *g, struct vl_table *t)
 		show(t, &r);
 	if (!err && r.full)
 		err = vl_error_nomem();
-	if (!err && r.all > r.nr)
-		err = vl_error_new(VL_ERR_KERNEL, "only %zu of %lu findings are shown", r.nr,
+	if (!err && r.all > FINDINGS_MAX)
+		err = vl_error_new(VL_ERR_KERNEL, "only %d of %lu findings are shown", FINDINGS_MAX,
 				   (unsigned long)r.all);
 	vl_trust_close(r.t);
 	free(r.found);
