@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The contract of the command line, as far as it needs no guest.
+# The command line: the tests that need no guest.
 
 # shellcheck disable=SC2154 # run sets variables
 
@@ -17,7 +17,7 @@ applets() { vlens --list; }
 		[[ -z $stderr ]]
 		[[ ${lines[0]} == "Usage: $a [OPTION...] "?(\[)GUEST* ]]
 		[[ $output == *$'\nOptions:\n'* ]]
-		# Help and version stand last, then where more is said.
+		# --help and --version are the last options; a reference to the manual page follows.
 		[[ ${lines[-3]} == *--help* && ${lines[-2]} == *--version* ]]
 		[[ ${lines[-1]} == "For more details see $a(1)." ]]
 	done
@@ -80,7 +80,7 @@ applets() { vlens --list; }
 	assert_usage vlens "no applet 'complete'"
 }
 
-@test "an applet's name that is nearly one" {
+@test "a misspelt applet is refused, with the nearest name" {
 	run -1 --separate-stderr vlens lsmd web1
 	assert_usage vlens "no applet 'lsmd'; did you mean lsmod?"
 	run -1 --separate-stderr vlens vpslst
@@ -91,7 +91,7 @@ applets() { vlens --list; }
 	assert_usage vlens "no applet 'nosuchapplet'"
 }
 
-@test "an unknown option is a usage error, with the model's own status" {
+@test "an unknown option is a usage error, with the status of the program that the applet mirrors" {
 	run --separate-stderr vps --nonsense web1
 	assert_usage vps "--nonsense"
 	run --separate-stderr vls --nonsense web1
@@ -106,7 +106,7 @@ applets() { vlens --list; }
 	assert_usage vlens "no applet is named"
 }
 
-@test "options with values: missing, wrong, and taken for no abbreviation" {
+@test "options: a missing or wrong value, and an abbreviation, are usage errors" {
 	run --separate-stderr vps --connect
 	assert_usage vps "needs an argument"
 	run --separate-stderr vps --as nobody web1
@@ -121,7 +121,7 @@ applets() { vlens --list; }
 	assert_usage vdate "vmst"
 	run --separate-stderr vps --stats=yes web1
 	assert_usage vps "takes no argument"
-	# An abbreviation that works would be one that has to work for ever.
+	# An abbreviation that works once has to work in every later version.
 	run --separate-stderr vps --sta web1
 	assert_usage vps "--sta"
 	run --separate-stderr vcat web1
@@ -130,12 +130,12 @@ applets() { vlens --list; }
 	assert_usage vexec "no command"
 }
 
-@test "whether memory is read follows from all options, however they are written" {
+@test "all options together select raw reads or a program, in any order and spelling" {
 	run --separate-stderr vps -Jo NOSUCH web1
 	assert_usage vps 'unknown user-defined format specifier "NOSUCH"'
 	run --separate-stderr vps --keep 5 --json web1
 	assert_usage vps "'--keep' is no option of raw reads"
-	# The two ways out: no other message sends back to the first.
+	# The message names both options, so that its advice does not lead to another error.
 	for a in --json --diff; do
 		run --separate-stderr vps $a -e web1
 		assert_usage vps "'-e' is no option of raw reads, which '$a' asks for: leave one of the two out"
@@ -154,7 +154,7 @@ applets() { vlens --list; }
 	[[ $stderr != *$'\e'* && ${#stderr_lines[@]} -eq 2 ]]
 }
 
-@test "a full disk is status 1, on help and version too" {
+@test "--help and --version to a full disk: status 1" {
 	[[ -c /dev/full ]] || skip "there is no /dev/full"
 	local a
 	for a in vlens $(applets); do
@@ -166,14 +166,14 @@ applets() { vlens --list; }
 	done
 }
 
-@test "closed standard descriptors do no harm" {
+@test "closed standard descriptors do not change the status" {
 	run --separate-stderr bash -c 'exec vps nowhere -ef >&-'
 	assert_status 3
 	run --separate-stderr bash -c 'exec vps --nonsense nowhere <&- >&- 2>&-'
 	assert_status 1
 }
 
-@test "make install: the program, its names, their pages, completion, the library" {
+@test "make install: the program, its links, manual pages, completion, the library" {
 	[[ -e $VLENS_BUILD/Makefile ]] || skip "$VLENS_BUILD is no build directory"
 	local root=$BATS_TEST_TMPDIR/root a bin
 	make -s -C "$VLENS_BUILD" DESTDIR="$root" install >"$BATS_TEST_TMPDIR/log" 2>&1 ||
@@ -187,7 +187,7 @@ applets() { vlens --list; }
 	done
 	[[ -e $(find "$root" -name vlens.h) ]]
 	[[ -e $(find "$root" -name vlens.pc) ]]
-	# What is installed runs with its own library, and from another folder.
+	# The installed program runs with the installed library, outside of the build directory.
 	run --separate-stderr env LD_LIBRARY_PATH="$(dirname "$(find "$root" -name libvlens.so)")" \
 		"${bin%/*}/vps" --version
 	assert_status 0

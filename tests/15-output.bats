@@ -1,21 +1,21 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Pipes, full disks, widths, locales and colours, for every applet, as far as that needs no
-# guest; what they print of one is judged in 51-output-dump.bats.
+# Pipes, full disks, widths, locales and colours, for every applet, without a guest.
+# 51-output-dump.bats judges the output about a guest.
 
 # shellcheck disable=SC2154 # run sets variables
 
 load lib/vlens
 
-# Every way to call it, a line each.
+# Every command that vlens has, one a line.
 callers() {
 	vlens --list
 	vlens complete commands | sed 's/^/vlens /'
 	echo vlens
 }
 
-@test "a pipe that nobody reads ends it by SIGPIPE, silently" {
+@test "a closed pipe ends every command by SIGPIPE, without a message" {
 	local a
 	while read -ra a; do
 		open_broken_pipe
@@ -26,7 +26,7 @@ callers() {
 	done < <(callers)
 }
 
-@test "so it does where a parent has SIGPIPE ignored" {
+@test "a closed pipe ends vps by SIGPIPE also if its parent ignores SIGPIPE" {
 	open_broken_pipe
 	run --separate-stderr bash -c "trap '' PIPE; exec vps --help >&$W"
 	exec {W}>&-
@@ -49,7 +49,7 @@ callers() {
 	done
 }
 
-@test "standard input that is closed makes no difference" {
+@test "closed standard input does not change the help" {
 	local a
 	while read -ra a; do
 		run --separate-stderr bash -c 'exec "$@" <&-' bash "${a[@]}" --help
@@ -58,7 +58,7 @@ callers() {
 	done < <(callers)
 }
 
-@test "help is ASCII, of 100 columns at most, the same in every locale and width" {
+@test "help is ASCII, at most 100 columns wide, the same in every locale and terminal width" {
 	local a plain
 	while read -ra a; do
 		plain=$(LC_ALL=C "${a[@]}" --help)
@@ -69,7 +69,7 @@ callers() {
 	done < <(callers)
 }
 
-@test "no applet colours what goes to a pipe" {
+@test "output to a pipe has no colours" {
 	local a
 	while read -ra a; do
 		run env TERM=xterm-256color CLICOLOR_FORCE= "${a[@]}" --help
@@ -79,10 +79,10 @@ callers() {
 	done < <(callers)
 }
 
-# on_terminal COMMAND...: what it prints to a terminal.
+# on_terminal COMMAND...: runs it on a terminal and prints its output.
 on_terminal() { script -qec "$*" /dev/null </dev/null; }
 
-@test "a terminal gets colours, but not with NO_COLOR, nor a dumb one" {
+@test "output to a terminal has colours, except with NO_COLOR or TERM=dumb" {
 	command -v script >/dev/null || skip "script is not installed"
 	run env TERM=xterm bash -c "$(declare -f on_terminal); on_terminal vlens doctor"
 	[[ $output == *$'\e[32mok'* ]]
@@ -94,7 +94,7 @@ on_terminal() { script -qec "$*" /dev/null </dev/null; }
 	[[ $output == *unicorn* && $output != *$'\e'* ]]
 }
 
-@test "a guest's name in another script, and one that is no text" {
+@test "guest names that are not ASCII, or not valid UTF-8, in messages" {
 	LC_ALL=C.UTF-8 run --separate-stderr vps -c test:///default 'gäst→' -ef
 	assert_status 3
 	[[ $stderr == "vps: gäst→: "* ]]
@@ -106,7 +106,7 @@ on_terminal() { script -qec "$*" /dev/null </dev/null; }
 	[[ $stderr == 'vps: g\xff\xfe: '* ]]
 }
 
-@test "JSON is valid also when a guest is not there" {
+@test "JSON is valid also if the guest does not exist" {
 	local a
 	for a in vpslist vpidlist vcredlist vmem vsyscalldump vlist; do
 		run --separate-stderr "$a" --json -c test:///default nosuch

@@ -1,19 +1,19 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# vlens doctor, as far as it needs no guest.
+# vlens doctor: the tests that need no guest.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
 load lib/vlens
 
-# state CHECK [AREA]: what the last JSON says of it.
+# state CHECK [AREA]: the state of this check in the last JSON output.
 state() {
 	jq -r --arg c "$1" --arg a "${2:-host}" \
 		'.checks[] | select(.check == $c and .area == $a) | .state' <<<"$output"
 }
 
-@test "the host: a table, and the same as JSON" {
+@test "the checks of the host, as a table and as JSON" {
 	run --separate-stderr vlens doctor
 	[[ $status -le 1 && -z $stderr ]]
 	grep -qE '^  (ok|warning|problem) +unicorn +' <<<"$output"
@@ -28,11 +28,11 @@ state() {
 		[[ $check != unicorn || $(vps --version) != *-unicorn* ]] || continue
 		[[ $(state "$check") == ok || $(id -u) -ne 0 ]] || fail "$check is $(state "$check")"
 	done
-	# What is not well says what to do.
+	# Each check that is not ok has advice.
 	jq -e '.checks | all(.state == "ok" or .advice != null)' <<<"$output" >/dev/null
 }
 
-@test "colour where it is asked for" {
+@test "--color: always, never, and a wrong value" {
 	run vlens doctor --color=always
 	[[ $output == *$'\e[32mok'* ]]
 	run vlens doctor --color=never
@@ -41,7 +41,7 @@ state() {
 	assert_usage "vlens doctor" "auto, always or never"
 }
 
-@test "a guest that is not there is status 3, and in the table" {
+@test "a guest that does not exist: status 3, and a problem in the table" {
 	run --separate-stderr vlens doctor --json -c test:///default nosuch
 	assert_status 3
 	[[ $(state reached nosuch) == problem ]]
@@ -50,7 +50,7 @@ state() {
 	[[ $output == *"no memory dump"* && $output == *"-> make one with: virsh dump"* ]]
 }
 
-@test "a dump with nothing in it is no kernel that is understood" {
+@test "a dump of zeros: the file is a dump, but no kernel is found in it" {
 	"$VT_TESTS/lib/mkdump" zeros "$BATS_TEST_TMPDIR/zeros"
 	run --separate-stderr vlens doctor --json "$BATS_TEST_TMPDIR/zeros"
 	assert_status 3
@@ -59,13 +59,13 @@ state() {
 	[[ $(state programs "$BATS_TEST_TMPDIR/zeros") == problem ]]
 }
 
-@test "libvirt that is not there is a warning with advice" {
+@test "a libvirt that cannot be reached is a warning with advice" {
 	run --separate-stderr vlens doctor --json -c 'qemu+unix:///system?socket=/nonexistent'
 	[[ $(state libvirt) == warning ]]
 	jq -e '.checks[] | select(.check == "libvirt").advice | test("libvirtd")' <<<"$output"
 }
 
-@test "directories that cannot be used" {
+@test "unusable directories: the run directory is a problem, the cache a warning" {
 	: >"$BATS_TEST_TMPDIR/file"
 	VLENS_RUN_DIR=$BATS_TEST_TMPDIR/file VLENS_CACHE_DIR=$BATS_TEST_TMPDIR/file/none \
 		run --separate-stderr vlens doctor --json
@@ -73,7 +73,7 @@ state() {
 	[[ $(state "run directory") == problem && $(state cache) == warning ]]
 }
 
-@test "a program that is missing: its package" {
+@test "a missing program is a warning that names its package" {
 	command -v unshare >/dev/null && unshare -m true 2>/dev/null || skip "no mount namespace"
 	local lsof
 	lsof=$(command -v lsof) || skip "lsof is not installed anyway"
@@ -84,7 +84,7 @@ state() {
 	jq -e '.checks[] | select(.check == "lsof").advice == "install the package lsof"' <<<"$output"
 }
 
-@test "somebody else is told what needs root" {
+@test "a user who is not root gets a warning" {
 	[[ $(id -u) -eq 0 ]] || skip "only root can become somebody else"
 	local dir
 	dir=$(mktemp -d "$VLENS_TEST_RUN/private.XXXXXX")
@@ -98,7 +98,7 @@ state() {
 	jq -e '.checks[] | select(.check == "user").advice | test("root")' <<<"$output"
 }
 
-@test "help, version, and words that are none" {
+@test "--help, --version, and an unknown option" {
 	run --separate-stderr vlens doctor --help
 	assert_status 0
 	[[ ${lines[0]} == "Usage: vlens doctor [OPTION...] [GUEST...]" ]]

@@ -1,23 +1,23 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# What each shell really offers, against what the program says of itself.
+# Compares what each shell completes with the lists of `vlens complete`.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
 load lib/vlens
 
 setup() {
-	# Guests that are known.
+	# libvirt's test driver has the domain "test".
 	export LIBVIRT_DEFAULT_URI=test:///default
 }
 
-# offers LINE: what shell $S completes it to, less what stands before "=" and the "=" itself.
+# offers LINE: the completions of shell $S, without "--option=" in front or "=" at the end.
 offers() { timeout 60 "$VT_TESTS/lib/complete" "$S" "$1" | sed 's/=$//; s/^--.*=//' | sort -u; }
 
 options() { vlens complete options "$1" | sed 's/=$//' | sort -u; }
 
-# judge SHELL: whole lists, with nothing more and nothing less.
+# judge SHELL: its completions are exactly the lists.
 judge() {
 	S=$1
 	command -v "$S" >/dev/null || skip "$S is not installed"
@@ -35,18 +35,18 @@ judge() {
 	assert_same "$(vlens complete values vps --engine | sort)" "$(offers 'vps --engine ')"
 	assert_same "$(vlens complete values vps --engine | sort)" "$(offers 'vps --engine=')"
 	assert_same "$(printf '%s\n' auto freeze none suspend)" "$(offers 'vls --pause=')"
-	# Guests: libvirt's, and those that libvirt does not manage.
+	# Guests.
 	offers 'vps te' | grep -qx test
 	offers 'vpslist te' | grep -qx test
 	offers 'vlens doctor te' | grep -qx test
 	[[ -z $(offers 'vps nosuchgue') ]]
-	# What has help.
+	# Everything that `vlens help` knows.
 	assert_same "$( (vlens complete applets; printf '%s\n' doctor trust) | sort)" "$(offers 'vlens help ')"
 	# A dump is a file.
 	: >"$BATS_TEST_TMPDIR/web.dump"
 	cd "$BATS_TEST_TMPDIR" || return
 	offers 'vps ./web.du' | grep -qx ./web.dump || offers 'vps ./web.du' | grep -qx web.dump
-	# A path stands behind some prefixes.
+	# A path can follow some prefixes.
 	assert_same "$(vlens complete prefixes)" qmp:
 	offers 'vps qmp:./web.du' | grep -qxE '(qmp:)?(\./)?web.dump'
 	[[ -z $(offers 'vps kvm:./web.du') ]]
@@ -56,7 +56,7 @@ judge() {
 @test "zsh" { judge zsh; }
 @test "fish" { judge fish; }
 
-# Guests whose names are words to a shell.
+# Domains whose names have characters that a shell interprets, or look like another kind of guest.
 odd_guests() {
 	cat >"$BATS_TEST_TMPDIR/odd.xml" <<-'END'
 		<node>
@@ -72,7 +72,7 @@ odd_guests() {
 	export LIBVIRT_DEFAULT_URI=test://$BATS_TEST_TMPDIR/odd.xml
 }
 
-@test "a guest's name with a blank, or with more that a shell minds" {
+@test "guest names with blanks and other characters that a shell interprets" {
 	odd_guests
 	cd "$BATS_TEST_TMPDIR"
 	export LC_ALL=C.UTF-8
@@ -89,7 +89,7 @@ odd_guests() {
 	done
 }
 
-@test "a guest whose name could be something else is listed by its UUID" {
+@test "a guest whose name looks like an option, an id or qemu:PID is listed by its UUID" {
 	odd_guests
 	local n=0 spec
 	while read -r spec; do
@@ -102,7 +102,7 @@ odd_guests() {
 	[[ $n -eq 3 ]] || fail "$n of 3"
 }
 
-@test "behind the guest: the model's own" {
+@test "options after the guest are completed as those of the mirrored program" {
 	local n=0
 	for S in zsh fish; do
 		command -v $S >/dev/null || continue
@@ -113,18 +113,18 @@ odd_guests() {
 	[[ $n -gt 0 ]] || skip "neither zsh nor fish is installed"
 }
 
-# A name that several have is none.
+# Several guests with the same name are listed by their ids alone.
 same_names() {
 	names=$(vlist --no-headers -o NAME,ID | awk '$2 ~ /^qemu:/ { print $1 }' | sort | uniq -u)
 	assert_same "$names" "$(vlens complete guests | grep -v : | grep -vx test | sort)"
 }
 
-@test "a QEMU that libvirt does not manage, by its name and by its id" {
+@test "a QEMU outside of libvirt is completed by its name and by its id" {
 	need_guest g61
 	local names pid
 	pid=$(guest_pid g61)
 	vlens complete guests | grep -qx "qemu:$pid"
-	# Others come and go.
+	# Guests of other tests come and go.
 	tries 5 same_names
 	if grep -qx g61 <<<"$names"; then
 		for S in bash zsh fish; do

@@ -1,8 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# What goes wrong in a first hour, and that each says what to do about it. More of it
-# is in 20-errors.bats.
+# Errors that a new user meets: each message says what to do. 20-errors.bats has more.
 
 # shellcheck disable=SC2154 # run sets variables
 
@@ -16,14 +15,14 @@ teardown_file() {
 	[[ ! -s $T/pid ]] || kill "$(<"$T/pid")"
 }
 
-# A QEMU with nothing in it, as every guest's it has memory.
+# Starts a QEMU without a kernel.
 boot_nothing() {
 	[[ ! -s $T/pid ]] || return 0
 	qemu-system-x86_64 -machine pc -accel tcg -m 64 -nodefaults -no-user-config -display none \
 		-qmp "unix:$T/sock,server=on,wait=off" -pidfile "$T/pid" -daemonize 3>&- 4>&-
 }
 
-# without PROGRAM COMMAND...: as if that program were not installed.
+# without PROGRAM COMMAND...: runs the command where that program is not installed.
 without() {
 	local path
 	path=$(readlink -f "$(command -v "$1")")
@@ -38,7 +37,7 @@ without() {
 	[[ $stderr == *"systemctl start libvirtd"* ]]
 }
 
-@test "a URI that is none" {
+@test "an invalid libvirt URI" {
 	run --separate-stderr vps -c web1 web1 -ef
 	assert_refused vps web1 "cannot connect to libvirt"
 	[[ $stderr == *"qemu:///system"* ]]
@@ -47,7 +46,7 @@ without() {
 	[[ $stderr == *"qemu:///system"* ]]
 }
 
-@test "a domain that is not there says where it was looked for, and how to list them" {
+@test "an unknown domain: the message names the URI and the command that lists domains" {
 	run --separate-stderr vps -c test:///default web1 -ef
 	assert_refused vps web1 "no such domain on test:///default"
 	[[ $stderr == *"virsh list --all"* ]]
@@ -58,13 +57,13 @@ without() {
 	assert_usage vps "vps GUEST -ef"
 }
 
-@test "no procps: which package" {
+@test "without ps the message names the package procps" {
 	unshare -m true 2>/dev/null || skip "no mount namespaces here"
 	run -127 --separate-stderr without ps vps web1 -ef
 	[[ $stderr == "vps: this host has no program 'ps'; install the package procps" ]]
 }
 
-@test "a PATH without ps is no harm" {
+@test "vps works with a PATH that lacks ps" {
 	run --separate-stderr env PATH="$VLENS_BUILD" "$VLENS_BUILD/vps" -c test:///default nosuch -ef
 	assert_refused vps nosuch "no such domain"
 }
@@ -82,7 +81,7 @@ without() {
 		env -u VLENS_CACHE_DIR -u VLENS_RUN_DIR "$dir/vps" "$guest" -ef
 	assert_refused vps "$guest" "ermission"
 	[[ $stderr == *"run as root"* ]]
-	# It is listed, and is none of the guests that this user has.
+	# vlist lists it, and doctor counts it among those that this user may not read.
 	ln "$dir/vps" "$dir/vlist"
 	ln "$dir/vps" "$dir/vlens"
 	run --separate-stderr setpriv --reuid 65534 --regid 65534 --clear-groups \
@@ -95,7 +94,7 @@ without() {
 		(.finding | contains($guest) | not) and (.finding | test("[1-9]+ that this user may not"))' <<<"$output"
 }
 
-@test "root, and yet refused: a container, or a security module" {
+@test "root without CAP_SYS_PTRACE: doctor names containers and security modules" {
 	[[ $(id -u) -eq 0 ]] || skip "only root"
 	boot_nothing
 	local guest

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Bad input, as far as it needs no booted guest: each is one line on stderr that
-# says what to do, nothing on stdout, status 3, soon; and nothing is left paused.
+# Bad input, without a booted guest. For each: one line on stderr that says what to do, nothing on
+# stdout, status 3, no long wait, and no guest is left paused.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -24,7 +24,7 @@ teardown_file() {
 	done
 }
 
-# A line of this text within so many seconds, whatever happens.
+# refused_soon WORDS COMMAND...: it is refused with these words within 60 seconds.
 refused_soon() {
 	local words=$1
 	shift
@@ -82,7 +82,7 @@ qmp_status() {
 	refused_soon "no such domain" vlens ps -c test:///default nosuch -ef
 }
 
-@test "a domain with no QEMU behind it: by name, id and UUID" {
+@test "a domain without a QEMU: by name, id and UUID" {
 	local uuid
 	uuid=$(virsh -q -c test:///default domuuid test)
 	for guest in test 1 ${uuid:+"$uuid"}; do
@@ -90,14 +90,14 @@ qmp_status() {
 	done
 }
 
-@test "no libvirt there, and a URI that is none" {
+@test "a libvirt that cannot be reached, and an invalid URI" {
 	guest=web1
 	refused_soon "libvirt" vps -c qemu+unix:///system?socket=/nonexistent web1 -ef
 	refused_soon "libvirt" vps -c 'foo:///bar' web1 -ef
 	refused_soon "libvirt" vps -c 'no uri at all' web1 -ef
 }
 
-@test "LIBVIRT_DEFAULT_URI counts where no -c is given" {
+@test "without -c LIBVIRT_DEFAULT_URI is used" {
 	guest="test"
 	LIBVIRT_DEFAULT_URI=test:///default refused_soon "no QEMU" vps test -ef
 }
@@ -108,7 +108,7 @@ qmp_status() {
 	[[ ${#stderr_lines[@]} -eq 1 && $stderr != *$'\e'* ]]
 }
 
-@test "every applet refuses in its own name" {
+@test "every applet's error message begins with its own name" {
 	local a args ours
 	for a in $(vlens --list); do
 		args=() ours=()
@@ -123,7 +123,7 @@ qmp_status() {
 
 # ---- processes --------------------------------------------------------------
 
-@test "qemu:PID: no number, no such process, no QEMU" {
+@test "qemu:PID: not a number, no such process, not a QEMU" {
 	guest=qemu:abc refused_soon "process" vps qemu:abc -ef
 	guest=qemu: refused_soon "process" vps qemu: -ef
 	guest=qemu:-5 refused_soon "process" vps qemu:-5 -ef
@@ -137,7 +137,7 @@ qmp_status() {
 
 # ---- sockets ----------------------------------------------------------------
 
-@test "a socket that is not there, or is no socket, or has nobody behind it" {
+@test "qmp:PATH: it does not exist, is not a socket, or no process listens" {
 	guest=qmp:$SOCK.none refused_soon "no such socket" vps "qmp:$SOCK.none" -ef
 	guest=qmp: refused_soon "socket" vps qmp: -ef
 	guest=qmp:/etc/passwd refused_soon "socket" vps qmp:/etc/passwd -ef
@@ -148,7 +148,7 @@ qmp_status() {
 	guest=qmp:$long refused_soon "socket" vps "qmp:$long" -ef
 }
 
-@test "a socket that is not QMP: silent, deaf" {
+@test "a socket without QMP: it sends nothing, or accepts no connection" {
 	guest=qmp:$SOCK
 	local mode
 	for mode in silent deaf; do
@@ -158,7 +158,7 @@ qmp_status() {
 	done
 }
 
-@test "a socket that is not QMP: garbage, endless, hangs up" {
+@test "a socket without QMP: it sends garbage, sends without end, or hangs up" {
 	guest=qmp:$SOCK
 	local mode
 	for mode in garbage endless; do
@@ -170,7 +170,7 @@ qmp_status() {
 	refused_soon "closed the connection" vps "$guest" -ef
 }
 
-@test "a socket that greets as QMP does, and is no QEMU" {
+@test "a socket that sends QMP's greeting, but is not a QEMU" {
 	guest=qmp:$SOCK
 	listen greeting
 	refused_soon "does not answer qmp_capabilities" vps "$guest" -ef
@@ -182,7 +182,7 @@ qmp_status() {
 
 # ---- dumps ------------------------------------------------------------------
 
-@test "a file that is no dump" {
+@test "a file that is not a dump" {
 	cd "$BATS_TEST_TMPDIR"
 	guest=/etc/passwd refused_soon "no memory dump" vps /etc/passwd -ef
 	: >empty
@@ -194,7 +194,7 @@ qmp_status() {
 	guest=/bin/sh refused_soon "no dump of an x86 guest" vps /bin/sh -ef
 }
 
-@test "a path that is no file" {
+@test "a path that does not exist, or is not a regular file" {
 	cd "$BATS_TEST_TMPDIR"
 	guest=./nothing refused_soon "no such file" vps ./nothing -ef
 	guest=/tmp refused_soon "regular file" vps /tmp -ef
@@ -220,7 +220,7 @@ qmp_status() {
 	done
 }
 
-@test "dumps whose headers lie" {
+@test "dumps with wrong headers" {
 	cd "$BATS_TEST_TMPDIR"
 	local kind why
 	while read -r kind why; do
@@ -251,13 +251,13 @@ qmp_status() {
 	guest=./cut refused_soon "no memory dump" vps ./cut -ef
 }
 
-@test "a dump that we may not read" {
+@test "a dump that the user may not read" {
 	[[ $(id -u) -eq 0 ]] || skip "only root can become somebody else"
 	local dir
 	dir=$(mktemp -d "$VLENS_TEST_RUN/private.XXXXXX")
 	chmod 755 "$dir"
 	install -m 600 /dev/null "$dir/dump"
-	# The program too must be in a place that others can reach.
+	# Other users must be able to reach the program, too.
 	install -m 755 "$VLENS_BUILD/vlens" "$dir/vps"
 	run --separate-stderr setpriv --reuid 65534 --regid 65534 --clear-groups \
 		env -u VLENS_CACHE_DIR -u VLENS_RUN_DIR "$dir/vps" "$dir/dump" -ef
@@ -286,7 +286,7 @@ qmp_status() {
 	boot_nothing nolinux -drive "file=$BATS_FILE_TMPDIR/sector,format=raw,if=ide"
 	guest=qemu:$(<"$BATS_FILE_TMPDIR/nolinux.pid")
 	local end=$((SECONDS + 120))
-	# It has to get through its firmware first.
+	# Its firmware runs first.
 	until [[ ${stderr:-} == *"cannot find a Linux kernel"* || $SECONDS -gt $end ]]; do
 		run --separate-stderr timeout 60 vps "$guest" -ef
 		assert_refused vps "$guest" ""
@@ -297,7 +297,7 @@ qmp_status() {
 	[[ $(qmp_status nolinux) == running ]]
 }
 
-@test "a guest that was never started (-S) stays that way" {
+@test "a guest that was not started (-S) is not started" {
 	boot_nothing asleep -S
 	guest=qemu:$(<"$BATS_FILE_TMPDIR/asleep.pid")
 	refused_soon "firmware or boot loader" vps "$guest" -ef
@@ -311,7 +311,7 @@ qmp_status() {
 	refused_soon "no QMP socket" vps "$guest" -ef
 }
 
-@test "a QEMU that is somebody else's" {
+@test "a QEMU of another user" {
 	[[ $(id -u) -eq 0 ]] || skip "only root can become somebody else"
 	local dir
 	dir=$(mktemp -d "$VLENS_TEST_RUN/private.XXXXXX")
@@ -324,6 +324,6 @@ qmp_status() {
 	assert_refused vps "$guest" "ermission"
 }
 
-@test "no process of ours is left behind" {
+@test "no guard process is left behind" {
 	eventually 15 no_guards || fail "left: $(guards)"
 }
