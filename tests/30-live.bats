@@ -1,8 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The main job, on real guests: what the tools print of a guest from outside is,
-# text with text, what the same programs print inside it.
+# Running guests: the tools print, outside of a guest, the same text as the same programs inside.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -80,7 +79,7 @@ times() {
 		fail "$1: start times differ by more than a second"
 }
 
-# The newest kernel comes from a suite that not every mirror has.
+# The newest kernel is in a suite that some mirrors lack.
 kernel_7() {
 	"$VT_TESTS/fetch-kernel" 7 >/dev/null 2>&1 3>&- ||
 		skip "this machine's Debian mirror has no kernel 7"
@@ -111,8 +110,7 @@ kernel_7() {
 
 # ---- each kind of machine ---------------------------------------------------
 
-# The guests are what their names say.
-@test "the guests of these tests have isolation and 5 levels where they should" {
+@test "the test guests have page-table isolation and 5-level paging as these tests assume" {
 	need_guest g61 g612
 	in_guest g61 'cat /sys/devices/system/cpu/vulnerabilities/meltdown /proc/cmdline' | grep -q 'pti=on'
 	in_guest g61 'dmesg' | grep -qi 'page tables isolation: enabled'
@@ -134,7 +132,7 @@ kernel_7() {
 	drop_guest huge
 }
 
-@test "5 GiB of memory, on both sides of the hole" {
+@test "5 GiB of memory, below and above the PCI hole" {
 	[[ $(awk '/^MemAvailable/{print int($2 / 1024)}' /proc/meminfo) -ge 2500 ]] ||
 		skip "this machine has too little memory for a guest of 5 GiB"
 	need_guest big
@@ -153,13 +151,13 @@ kernel_7() {
 	drop_guest wide
 }
 
-# ---- what the factory made --------------------------------------------------
+# ---- the processes that the guest's factory made ----------------------------
 
-@test "names of users are the guest's, never the host's" {
+@test "user names are the guest's, never the host's" {
 	need_guest g61
 	local g
 	g=$(guest g61)
-	# A user of both, under two names; a user of the host only.
+	# uid 8 has another name on the host. uid 1 has a name on the host only.
 	# shellcheck disable=SC2016 # for the guest's shell
 	in_guest g61 'echo gone:x:1:1::/:/bin/sh >>/etc/passwd
 		su -s /bin/sh guestmail -c "exec sleep 8080" &
@@ -203,12 +201,12 @@ kernel_7() {
 	pid=$(factory_pid g61 escape)
 	vps "$g" -eo comm,args >"$T/out"
 	grep -q 'evil' "$T/out"
-	# None but line feeds, and one line a process.
+	# The only control characters are line feeds; each process has one line.
 	[[ -z $(tr -d '\n\040-\176\200-\377' <"$T/out") ]]
 	[[ $(vps "$g" -o comm=,args= -p "$pid" | wc -l) -eq 1 ]]
 	out=$(script -qec "vps $g -o comm=,args= -p $pid" /dev/null </dev/null)
 	[[ $out == *evil* && $out != *$'\e'* && $out != *$'\177'* ]]
-	# Nor where the program does not care.
+	# Likewise with a program that does not filter them itself.
 	if [[ -n $(command -v pidstat) ]]; then
 		out=$(S_COLORS=never script -qec "vpidstat $g -p $pid; vpidstat $g -l -p $pid" /dev/null </dev/null)
 		[[ $out == *evil* && $out == *--name=* && $out != *$'\e'* && $out != *$'\177'* ]] ||
@@ -216,7 +214,7 @@ kernel_7() {
 	fi
 }
 
-@test "--as: a container from within" {
+@test "--as: the view of a process in a container" {
 	need_guest g61
 	local g pid
 	g=$(guest g61)
@@ -249,7 +247,7 @@ same_program() {
 	assert_same "$(in_guest g61 "$2")" "$(vexec "$1" $2 2>&1)"
 }
 
-@test "vexec: more programs say what they say in the guest" {
+@test "vexec: more programs print the same as in the guest" {
 	need_guest g61
 	local g cmd
 	g=$(guest g61)
@@ -261,7 +259,7 @@ same_program() {
 	[[ $(vexec "$g" vmstat | wc -l) -eq 3 ]]
 }
 
-@test "statuses are the program's own" {
+@test "the exit status is the program's own" {
 	need_guest g61
 	local g
 	g=$(guest g61)
@@ -285,7 +283,7 @@ same_program() {
 	assert_runs g61
 }
 
-@test "what would change the guest is refused" {
+@test "programs that would change the guest are refused" {
 	need_guest g61
 	local g pid
 	g=$(guest g61)
@@ -303,7 +301,7 @@ same_program() {
 	[[ ! -e /tmp/known ]]
 }
 
-@test "output: a full disk, a pipe that is closed" {
+@test "output to a full disk, and to a closed pipe" {
 	need_guest g61
 	local g
 	g=$(guest g61)
@@ -316,7 +314,7 @@ same_program() {
 	assert_runs g61
 }
 
-@test "the same through a QMP socket, and with every way to pause" {
+@test "through a QMP socket, with every --pause" {
 	need_guest g61
 	local how g
 	g=qmp:$VLENS_TEST_RUN/g61/qmp.sock
@@ -328,7 +326,7 @@ same_program() {
 	done
 }
 
-@test "--stats says what it cost, on stderr" {
+@test "--stats prints the cost of a run to stderr" {
 	need_guest g61
 	local g
 	g=$(guest g61)
@@ -338,13 +336,13 @@ same_program() {
 	[[ $(stat_of "epochs" "$stderr") -ge 1 && $(stat_of "kernel calls" "$stderr") -ge 50 ]]
 	grep -q '^contact: *cached$' <<<"$stderr"
 	grep -q '^engine: *vmst' <<<"$stderr"
-	# On a machine as loaded as this may be, only the order of magnitude.
+	# The machine may be loaded: only the order of magnitude is checked.
 	near 0 "$(stat_of "paused longest" "$stderr")" 1000
 	VLENS_CACHE_DIR=$T/fresh run --separate-stderr vuname --stats "$g"
 	grep -q '^contact: *first$' <<<"$stderr"
 }
 
-@test "the first contact needs no cache folder" {
+@test "the first contact works without a cache folder" {
 	need_guest g61
 	[[ $(VLENS_CACHE_DIR=/proc/nowhere vuname "$(guest g61)" -n) == g61 ]]
 }

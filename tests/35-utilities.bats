@@ -1,21 +1,21 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The applets that look at files, IPC, the network, the log and the load: what
-# each prints is what the same program prints inside the guest; what repeats has
-# the rates that the guest's own counters give; what would change is refused.
+# The applets for files, IPC, the network, the log and the load. They print the same as inside the
+# guest. Tools that repeat show the rates of the guest's own counters. Changes are refused.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
 load lib/vlens
 
-# Something to see on the network, in the tables of System V IPC and of files.
+# Gives the guest an interface, a route and a neighbour.
 setup_file() {
 	need_guest g61
 	in_guest g61 'ip link add u0 type dummy && ip addr add 10.9.0.1/24 dev u0 &&
 		ip link set u0 up && ip route add 10.10.0.0/16 via 10.9.0.7 &&
 		ip neigh add 10.9.0.7 lladdr 02:00:00:00:00:07 dev u0'
-	# The first contact has the monitor to itself; some tests run several at once.
+	# Make the first contact now: a monitor has one client at a time, and some tests run several
+	# tools at once.
 	vuname "$(guest g61)" >/dev/null
 }
 
@@ -28,20 +28,20 @@ setup() {
 	g=$(guest g61)
 }
 
-@test "an option of vlens behind the guest: the program's error, and where it goes" {
+@test "an option of vlens after the guest: the program's error, and a hint to put it before" {
 	for a in vps vls vss; do
 		run --separate-stderr "$a" "$g" --pause=none
 		[[ $status -ne 0 && $stderr == *$'\n'"$a: '--pause' is an option of $a: it goes before the guest" ]] ||
 			{ show_run; fail "$a"; }
 	done
-	# Not where it is an operand, and not of a program that took it.
+	# No hint if it is an operand.
 	run --separate-stderr vls "$g" -- --pause
 	[[ $status -ne 0 && $stderr != *"before the guest"* ]]
 }
 
 guest_has() { in_guest g61 "command -v $1" >/dev/null || skip "the guest has no $1"; }
 
-# ---- the same text ----------------------------------------------------------
+# ---- the same text as inside the guest ---------------------------------------
 
 @test "vlsof: files of a process, of a command, sockets; sizes and offsets" {
 	local pid
@@ -70,7 +70,7 @@ guest_has() { in_guest g61 "command -v $1" >/dev/null || skip "the guest has no 
 	[[ $(vnetstat "$g" -rn) == *10.10.0.0* ]]
 }
 
-@test "vss gives up nothing where the guest has no module for it" {
+@test "vss without the guest's sock_diag modules: no call is given up" {
 	run --separate-stderr vss --stats "$g" -tan
 	assert_status 0
 	[[ $(stat_of "gave up" "$stderr") -eq 0 ]]
@@ -83,7 +83,7 @@ guest_has() { in_guest g61 "command -v $1" >/dev/null || skip "the guest has no 
 	[[ $(vifconfig "$g" -a) == *u0:* ]]
 }
 
-@test "vdmesg: every record once and in order, also over many looks" {
+@test "vdmesg: every record once and in order, also over many epochs" {
 	same_as_guest g61 "dmesg" "dmesg -S" "dmesg -r" "dmesg --level err,warn" "dmesg -T"
 	vexec "$g" /usr/bin/python3 -c '
 import os, time
@@ -96,7 +96,7 @@ except BlockingIOError:
     assert len(numbers) > 200 and numbers == sorted(set(numbers)), numbers'
 }
 
-@test "vdate" {
+@test "vdate: the guest's time, to a second" {
 	local a x b
 	a=$(in_guest g61 'date +%s')
 	x=$(vdate "$g" +%s)
@@ -105,7 +105,7 @@ except BlockingIOError:
 	same_as_guest g61 "date -u +%Z" "date +%Y-%m-%d"
 }
 
-@test "vvmstat, vmpstat, viostat, vpidstat: a look at the counters" {
+@test "vvmstat, vmpstat, viostat, vpidstat: the counters, once" {
 	same_as_guest g61 "vmstat -d" "vmstat -D"
 	same_as_guest g61 "vmstat" "vmstat -s" "vmstat -w" "vmstat -m"
 	guest_has mpstat
@@ -115,27 +115,28 @@ except BlockingIOError:
 	same_as_guest g61 "pidstat -p 1" "pidstat -r -p 1" "pidstat -w -p 1"
 }
 
-# ---- again and again --------------------------------------------------------
+# ---- tools that repeat -------------------------------------------------------
 
-# Work that takes about half of a CPU, in bursts, until its file is gone; its process.
+# Starts a process that uses about half of a CPU, in bursts, until /tmp/work is removed; prints its
+# PID.
 work() {
 	# shellcheck disable=SC2016 # the guest's shell expands it
 	in_guest g61 'touch /tmp/work; (while [ -e /tmp/work ]; do i=0
 		while [ $i -lt 15000 ]; do i=$((i+1)); done; sleep 0.1; done) >/dev/null 2>&1 & echo $!'
 }
 
-# The guest's own of process $1: clock ticks, then the uptime.
+# ticks PID: the guest's figures: the clock ticks of this process, then the uptime.
 ticks() {
 	in_guest g61 "sed 's/.*) //' /proc/$1/stat | awk '{ printf \"%d \", \$12 + \$13 }'
 		cut -d' ' -f1 /proc/uptime"
 }
 
-# close A B WAY: the second number is not further from the first.
+# close A B WAY: notes in $T/apart if B differs from A by more than WAY.
 close() {
 	near "$1" "$2" "$3" || echo "$2 is not within $3 of $1" >>"$T/apart"
 }
 
-# The same span is not quite the same: who begins later sees another load.
+# The tools do not start at the same time, so each sees a slightly different load.
 rates() {
 	local pid a b guest vlens
 	: >"$T/apart"
@@ -155,7 +156,7 @@ rates() {
 	[[ $(wc -l <"$T/vmstat") -eq 4 ]] || { echo "vmstat has other lines" >"$T/apart"; return 1; }
 	read -ra guest <"$T/guest"
 	read -ra vlens < <(tail -n 1 "$T/vmstat")
-	# Context switches, which who looks makes too; user; idle.
+	# Context switches (the tools cause some themselves); user; idle.
 	close "${guest[11]}" "${vlens[11]}" $((40 + guest[11] / 2))
 	close "${guest[12]}" "${vlens[12]}" 15
 	close "${guest[14]}" "${vlens[14]}" 15
@@ -165,7 +166,7 @@ rates() {
 	[[ ! -s $T/apart ]]
 }
 
-@test "rates are those of the guest's own counters over the same span" {
+@test "rates are those of the guest's own counters over the same interval" {
 	tries 5 rates || fail "$(<"$T/apart")"
 }
 
@@ -174,7 +175,7 @@ shares() {
 	[[ $(grep -c '^top - ' "$T/top") -eq 2 && $(grep '^%Cpu' "$T/top") != *"100.0 id"* ]]
 }
 
-@test "a tool that repeats looks anew each time, and the guest runs meanwhile" {
+@test "a tool that repeats has a new epoch each time, and the guest runs in between" {
 	local ups
 	run --separate-stderr vvmstat --stats "$g" 1 3
 	assert_status 0
@@ -190,7 +191,7 @@ shares() {
 	assert_runs g61
 }
 
-@test "the guest ends in mid-run: one line, status 3" {
+@test "the guest ends while a tool runs: one line, status 3" {
 	need_guest victim
 	local v
 	v=$(guest victim)
@@ -207,7 +208,7 @@ shares() {
 
 # ---- refused ----------------------------------------------------------------
 
-@test "what would set something fails, is counted, and the guest is as it was" {
+@test "changes to the guest fail, are counted, and have no effect" {
 	local command before
 	before=$(in_guest g61 'ip addr; ip neigh; dmesg | head -n 1; cat /proc/sys/kernel/printk')
 	for command in 'ip link set u0 down' 'ip addr add 10.9.0.2/24 dev u0' 'ip route del 10.10.0.0/16' \
@@ -223,7 +224,7 @@ shares() {
 		"$(in_guest g61 'ip addr; ip neigh; dmesg | head -n 1; cat /proc/sys/kernel/printk')"
 }
 
-@test "a bad option of ours has the model's status; of the model's, its own" {
+@test "a wrong option, before or after the guest, has the mirrored program's status" {
 	local a
 	for a in vlsof vipcs vifconfig vdate vdmesg vvmstat vpidstat vmpstat viostat vss vip; do
 		run --separate-stderr "$a" --nonsense web1
@@ -241,7 +242,7 @@ shares() {
 
 # ---- bad input --------------------------------------------------------------
 
-@test "programs: a script, no interpreter, no program, set-user-ID, static" {
+@test "vexec: a script, a missing interpreter, a file that is no program, set-user-ID, static" {
 	printf '#!/bin/sh\nuname -n\n' >"$T/script"
 	printf '#!/no/such/interpreter\n' >"$T/none"
 	printf '\0\0\0' >"$T/junk"
@@ -257,7 +258,7 @@ shares() {
 	[[ $(vexec "$g" "$(command -v busybox)" uname -n) == g61 ]] # static
 }
 
-@test "system calls: long paths, bad pointers, threads and children at once" {
+@test "vexec: long paths, bad pointers, threads and children at once" {
 	gcc -Wall -Wextra -O1 -pthread -o "$T/bad-calls" "$VT_TESTS/lib/bad-calls.c"
 	run --separate-stderr timeout 60 vexec --stats "$g" "$T/bad-calls" g61
 	assert_status 0

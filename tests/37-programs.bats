@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# vexec with the programs that operators have: each answers as the guest would, or
-# says clearly that it cannot; who looks is none of the guest's processes; shells and
-# screens on a terminal.
+# vexec with the programs that operators use. Each prints what it would print in the guest, or says
+# clearly that it cannot. The program itself is not one of the guest's processes. Shells and
+# full-screen programs work on a terminal.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -12,7 +12,8 @@ load lib/terminal
 
 setup_file() {
 	need_guest g61 g7
-	# The first contact has the monitor to itself; some tests run several at once.
+	# Make the first contact now: a monitor has one client at a time, and some tests run several
+	# tools at once.
 	vuname "$(guest g61)" >/dev/null
 	vuname "$(guest g7)" >/dev/null
 }
@@ -28,7 +29,7 @@ teardown() {
 
 needs() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
 
-# ---- each of them -----------------------------------------------------------
+# ---- each program -----------------------------------------------------------
 
 @test "the text is the guest's own: files, users, processes, namespaces" {
 	local name command theirs ours
@@ -38,7 +39,7 @@ needs() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
 			'cat /proc/self/mountinfo' 'id' 'id alice' 'who' 'w -h' 'pgrep -x init' 'pgrep -u alice -a' \
 			'pgrep -P 1 -l' 'vmstat -f' 'uptime -p' 'date +%Z' 'ip -d link' 'ip netconf' 'ip -j addr' \
 			'ip mptcp limits' 'ip mptcp endpoint' 'ip tcp_metrics show 127.0.0.1'; do
-			# A minute can end between the two, a worker of the kernel begin.
+			# The guest can change between the two: a minute ends, or a kworker starts.
 			for _ in 1 2 3; do
 				theirs=$(in_guest "$name" "$command") || true
 				ours=$(vexec "$(guest "$name")" sh -c "$command" 2>&1) || true
@@ -49,8 +50,8 @@ needs() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
 	done
 }
 
-# Programs that the guests do not have: what they say is compared with what it is.
-@test "facts of the guest, by programs that it does not have" {
+# Their output is compared with facts that the guest's own programs give.
+@test "programs that the guest does not have print the guest's facts" {
 	local name v listener
 	for name in g61 g7; do
 		v="vexec $(guest "$name")"
@@ -79,7 +80,7 @@ needs() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
 	done
 }
 
-@test "psmisc: trees, users of sockets, names" {
+@test "psmisc: pstree, fuser, killall" {
 	needs pstree
 	local listener
 	listener=$(factory_pid g61 listener)
@@ -92,7 +93,7 @@ needs() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
 	[[ $(in_guest g61 'pidof listener') == "$listener" ]]
 }
 
-@test "changes are refused, whoever wants them" {
+@test "changes to the guest are refused, with every program" {
 	local command before
 	before=$(in_guest g61 'mount; lsmod; hostname; ls -la /tmp; cat /proc/1/limits')
 	for command in 'mount -t tmpfs x /mnt' 'umount /tmp' 'rmmod dummy' 'hostname x' 'touch /tmp/x' \
@@ -107,9 +108,8 @@ needs() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
 	assert_same "$before" "$(in_guest g61 'mount; lsmod; hostname; ls -la /tmp; cat /proc/1/limits')"
 }
 
-# ss asks over sock_diag where the kernel has the modules, and reads /proc elsewhere
-# (35-utilities.bats).
-@test "ss asks the kernel where it can" {
+# Without these modules ss reads /proc (35-utilities.bats).
+@test "ss asks over sock_diag if the guest has the modules" {
 	# shellcheck disable=SC2016 # the guest's shell expands it
 	in_guest g7 'for m in inet tcp udp raw unix netlink af_packet; do
 		[ -d /sys/module/${m}_diag ] || insmod /lib/spare/${m}_diag.ko*; done'
@@ -123,13 +123,13 @@ needs() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
 
 # ---- files ------------------------------------------------------------------
 
-@test "files of memory are no I/O error in a later look" {
+@test "files in the guest's memory can be read in a later epoch, too" {
 	local i sums
 	# shellcheck disable=SC2016 # the guest's shell expands it
 	in_guest g61 'for i in 1 2 3 4 5; do head -c 150000 /dev/urandom >/tmp/big$i; done'
 	sums=$(in_guest g61 'sha256sum /tmp/big?')
 	for i in 1 2 3; do
-		# Nothing is known of what the program needs: its second look finds out.
+		# No working set is known: the second epoch finds pages that the first did not have.
 		# shellcheck disable=SC2016 # vexec's shell expands it
 		assert_same "$sums" "$(VLENS_RUN_DIR=$T/run$i VLENS_KEEP=0 vexec "$g" \
 			sh -c 'for i in 1 2 3 4 5; do sleep 0.1; sha256sum /tmp/big$i; done' 2>&1)"
@@ -137,10 +137,10 @@ needs() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
 	in_guest g61 'rm /tmp/big?'
 }
 
-@test "what memory does not hold is an error of that call, and the program goes on" {
+@test "data that is not in memory: the call fails, and the program goes on" {
 	in_guest g61 'head -c 300000 /dev/urandom >/tmp/disk; losetup /dev/loop0 /tmp/disk
 		echo 3 >/proc/sys/vm/drop_caches'
-	# A disk, which would have to be waited for, and a log, which would have to grow.
+	# The kernel would wait for the disk, and for new records of the log.
 	# shellcheck disable=SC2016 # vexec's shell expands it
 	run --separate-stderr timeout 60 vexec "$g" sh -c \
 		'cat /dev/loop0; echo "st=$?"; cat /proc/kmsg >/dev/null; echo "st=$?"; uname -n'
@@ -151,7 +151,7 @@ needs() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
 	[[ ${stderr_lines[1]} == "cat: /proc/kmsg: Resource temporarily unavailable" ]] || { show_run; fail "not EAGAIN"; }
 }
 
-@test "where it is started, files are the guest's; with --host-files the host's" {
+@test "files of the working folder are the guest's; with --host-files the host's" {
 	mkdir "$T/here"
 	echo 'print(open("'"$T"'/here/data").read())' >"$T/here/script.py"
 	echo mine >"$T/here/data"
@@ -173,9 +173,9 @@ needs() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
 	assert_status 1
 }
 
-# ---- who looks --------------------------------------------------------------
+# ---- the program itself -----------------------------------------------------
 
-@test "who looks has a number of its own, and signals reach itself alone" {
+@test "the program has a PID that the guest does not use, and can signal only itself" {
 	assert_same 1 "$(vexec "$g" pgrep -x init)"
 	# shellcheck disable=SC2016 # vexec's shell expands it
 	{
@@ -198,20 +198,20 @@ signal.pidfd_send_signal(os.open("/proc/1", os.O_RDONLY), 9)'
 
 # ---- on a terminal ----------------------------------------------------------
 
-# shell COMMAND: every kind of job control in an interactive shell over the guest.
+# job_control COMMAND: every kind of job control in an interactive shell over the guest.
 job_control() {
 	terminal
 	keys "clear; vexec $g $1" Enter
 	keys "PS1='in> '" Enter
 	shows 'in> *$'
-	# What is shown was said by a job that has the terminal.
+	# The output proves that the job has the terminal.
 	keys "sh -c 'uname -n; exec sleep 4711'" Enter
 	shows '^g61$'
 	keys C-z
 	shows 'Stopped .*sleep 4711'
 	keys "bg; jobs" Enter
 	shows 'Running .*sleep 4711'
-	# What is typed while that runs would stand in front of what is said.
+	# Keys typed while that runs would appear in front of its output.
 	keys "kill %1; wait; clear; echo go''ne" Enter
 	shows '^gone'
 	keys "cat | sed s/here/there/" Enter
@@ -233,7 +233,7 @@ job_control() {
 	keys "clear; exit" Enter
 	keys "echo back; vexec $g uname -n" Enter
 	shows '^back'
-	# The terminal is the shell's again.
+	# The outer shell has the terminal again.
 	keys "clear; cat" Enter "typed" Enter C-d
 	shows '^typed'
 	has_not 'setpgid|process group|job control' || { screen >&2; fail "it complains"; }
@@ -250,18 +250,18 @@ job_control() {
 	job_control "dash -i"
 }
 
-# A process of the guest that takes about half of a CPU, until its file is gone.
+# Starts a process in the guest that uses about half of a CPU, until /tmp/half is removed.
 half() {
 	# shellcheck disable=SC2016 # the guest's shell expands it
 	in_guest g61 'touch /tmp/half; (while [ -e /tmp/half ]; do timeout 0.3 sh -c "while :; do :; done"
 		sleep 0.3; done) >/dev/null 2>&1 & '
 }
 
-# The CPU time of the guest's idle loop and all, in ticks, from its own /proc/stat.
+# The CPU time that the guest was busy, and all of it, in ticks, from its own /proc/stat.
 busy() { in_guest g61 "awk '/^cpu / { print \$2 + \$3 + \$4, \$2 + \$3 + \$4 + \$5 }' /proc/stat"; }
 
-# screen_of COMMAND WHAT: a program that stays, on a terminal; the guest runs while it
-# sleeps, keys reach it, and it ends as it should.
+# stays COMMAND WHAT: runs a program that stays on the terminal and shows WHAT. The guest runs while
+# the program sleeps, the program gets keys, and it ends with status 0.
 stays() {
 	local ups downs i pid
 	pid=$(guest_pid g61)
@@ -274,7 +274,7 @@ stays() {
 		not_stopped "$pid" || downs=$((downs + 1))
 		sleep 0.03
 	done
-	# It looks for some milliseconds in some seconds.
+	# The guest is paused for some milliseconds every second.
 	[[ $downs -lt 30 ]] || fail "stopped in $downs of $i looks"
 	[[ $(in_guest g61 'cut -d. -f1 /proc/uptime') -ge $((ups + 2)) ]]
 	keys q
@@ -302,10 +302,10 @@ share() {
 	near "$theirs" "$ours" 20
 }
 
-@test "top: the share of a CPU is what the guest counts" {
+@test "top: the CPU's load is what the guest counts" {
 	local theirs ours
 	half
-	# The last of its screens is of a part of that time.
+	# top's last screen covers only the last 2 seconds.
 	tries 5 share || fail "the guest was busy to $theirs%, top says $ours"
 	in_guest g61 'rm /tmp/half'
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# What takes long says so, on a terminal and nowhere else.
+# A slow first contact shows a progress message, on a terminal only.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -22,8 +22,8 @@ teardown() {
 
 monitors_busy() { occupy "$VLENS_TEST_RUN"/g61/qmp{,2}.sock; }
 
-# Where others have its monitors, every first contact with a guest takes long.
-@test "a first contact that takes long says so on a terminal, and takes it back" {
+# A first contact waits while other clients have the guest's monitors.
+@test "a slow first contact shows a message on a terminal, and removes it at the end" {
 	local tool
 	terminal
 	for tool in vps "vpslist" "vlens doctor"; do
@@ -37,7 +37,7 @@ monitors_busy() { occupy "$VLENS_TEST_RUN"/g61/qmp{,2}.sock; }
 	done
 }
 
-@test "nothing of it where standard error is no terminal" {
+@test "no progress message if standard error is not a terminal" {
 	monitors_busy
 	(sleep 2.5 && occupied_no_more) 3>&- &
 	local release=$!

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# A domain of qemu:///system, with a libvirtd that is started here where no
-# service manager did: libvirt's defaults, so its memory is anonymous.
+# A domain of qemu:///system with libvirt's defaults, so its memory is anonymous. libvirtd is
+# started here if no service manager has started it.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -37,19 +37,19 @@ assert_domain_runs() {
 		[[ $(vuname -c qemu:///system "$g" -n) == "$DOMAIN" ]]
 		[[ $(vuname "$g" -n) == "$DOMAIN" ]]
 	done
-	# In other words too.
+	# Other ways to say the same.
 	[[ $(LIBVIRT_DEFAULT_URI=qemu:///system vlens uname "$DOMAIN" -n) == "$DOMAIN" ]]
 	assert_domain_runs
 }
 
-@test "its QEMU by its PID: libvirt holds the monitor, so advice is all there is" {
+@test "qemu:PID of a domain is refused, with the domain's name: libvirt holds the monitor" {
 	local qemu
 	qemu=qemu:$(guest_pid "$DOMAIN")
 	run --separate-stderr vuname "$qemu" -n
 	assert_refused vuname "$qemu" "try the domain's name, $DOMAIN"
 }
 
-@test "the first contact, and every tool" {
+@test "the first contact, then other tools" {
 	local cmd
 	VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run same_text "$DOMAIN" "$DOMAIN" "ps -ef"
 	for cmd in 'lsmod' 'uname -a'; do
@@ -67,7 +67,7 @@ assert_domain_runs() {
 	assert_domain_runs
 }
 
-@test "a domain that was paused stays paused, and can be looked into" {
+@test "a paused domain can be read, and stays paused" {
 	virsh suspend "$DOMAIN"
 	local how
 	for how in auto freeze suspend none; do
@@ -100,14 +100,14 @@ assert_domain_runs() {
 	assert_refused vps vt-none "no such domain"
 }
 
-@test "libvirtd may be restarted in between" {
+@test "libvirtd is restarted between two runs" {
 	local old i
 	[[ -e /run/libvirtd.pid || -n $(pidof libvirtd) ]] || skip "no libvirtd: the modular daemons run"
 	vuname "$DOMAIN" >/dev/null
 	old=$(pgrep -o -x libvirtd) # its children have its name for a moment
 	kill "$old"
 	eventually 60 test ! -e "/proc/$old"
-	# A guest that is known already needs no libvirt.
+	# A cached attach needs no libvirt.
 	[[ $(vuname "$DOMAIN" -n) == "$DOMAIN" ]]
 	for i in 1 2; do
 		"$VT_TESTS/guest/libvirtd" 3>&- 4>&-
@@ -117,13 +117,13 @@ assert_domain_runs() {
 	assert_domain_runs
 }
 
-@test "libvirtd lives on after all this" {
+@test "libvirtd still runs after these tests" {
 	"$VT_TESTS/guest/libvirtd" 3>&- 4>&-
 	virsh list >/dev/null
 	[[ $(virsh domstate "$DOMAIN") == running ]]
 }
 
-@test "a domain that ends while it is looked at is an error, not a hang" {
+@test "a domain that ends while it is read is an error within a minute" {
 	local i
 	(sleep 0.3; command virsh -q -c qemu:///system destroy "$DOMAIN" >/dev/null) 3>&- &
 	for i in {1..2000}; do

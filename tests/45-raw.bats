@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Raw reads of real guests with the direct engine: the bytes are those that the
-# guest has, whatever holds its memory and however deep its page tables are.
+# Raw reads of running guests with the direct engine give the guest's own bytes, for each kind of
+# memory backing and each depth of page tables.
 
 # shellcheck disable=SC2030,SC2031,SC2034,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -32,8 +32,8 @@ setup() {
 @test "6.12, 5 levels, a file with a name" { judge g612 1; }
 @test "7, 5 levels, mapped, 2 CPUs" { judge deep 2; }
 
-# What is parsed from the kernel's image is what the kernel itself says, all of it: its own
-# symbols, without those of modules, of which nothing here makes use.
+# The symbols that are parsed from the kernel's image are all of those in /proc/kallsyms, without
+# the symbols of modules.
 same_symbols() {
 	need_guest "$1"
 	want=$(in_guest -t 300 "$1" 'echo 0 >/proc/sys/kernel/kptr_restrict
@@ -65,7 +65,7 @@ same_symbols() {
 	[[ $stderr == *"the guest's memory has gone"*"cut short"* ]] || { show_run; fail "no such words"; }
 }
 
-@test "the fastest engine that is right is taken, and one that cannot is refused" {
+@test "the fastest engine that works is taken, and an unknown one is refused" {
 	need_guest g61
 	run timeout 60 "$VLENS_BUILD/tests/unit/raw-probe" "$(guest g61)" engine
 	[[ $output == "direct: "*mapped* ]] || fail "$output"
@@ -75,7 +75,7 @@ same_symbols() {
 	[[ $stderr == *"no such engine: crystal; there are direct"* ]] || { show_run; fail "not said"; }
 }
 
-@test "addresses that cannot be read" {
+@test "addresses that cannot be read: an error with the reason" {
 	local g address len words
 	need_guest g61
 	g=$(guest g61)
@@ -92,7 +92,7 @@ same_symbols() {
 	EOF
 }
 
-@test "a task that flips its credentials is seen to" {
+@test "each change of a task's credentials is read" {
 	local pid
 	need_guest g61
 	pid=$(in_guest g61 'FACTORY_ROLE=flipper setsid /sbin/init flipper </dev/null >/dev/null 2>&1 &

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The kvm engine on real guests: an immersive vCPU reads the same bytes as the
-# direct engine does, wherever the agent stands, and is refused with the reason where
-# it cannot.  tests/unit/test_agent.c has the rest, without a guest.
+# The kvm engine on running guests. An immersive vCPU reads the same bytes as the direct engine, at
+# each place of the agent. Where the engine cannot work, it is refused with the reason.
+# tests/unit/test_agent.c has the tests without a guest.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -22,7 +22,7 @@ teardown() {
 	go_on
 }
 
-# These name the engine themselves, or none.
+# Replaces the one of lib/raw: these tests pass --engine themselves, or none.
 raw() { timeout 60 "$VLENS_BUILD/tests/unit/raw-probe" "$@"; }
 
 # Skips where this host has no KVM, or one that the engine refuses.
@@ -45,17 +45,17 @@ need_kvm() {
 	same_bytes g7
 }
 
-@test "the spaces of processes, both halves where page tables are isolated" {
+@test "address spaces of processes, and both page tables of each with page-table isolation" {
 	need_kvm g61
 	still g61
 	run probe "$(guest g61)" spaces
 	assert_status 0
 	[[ $output == *" 0 different"* ]]
-	# The entry code is in both halves, so the agent can be.
+	# Both page tables map the entry code, so the agent works in both.
 	[[ $output == *" 0 not by the agent" ]]
 }
 
-@test "a running guest is read, with its processes" {
+@test "a running guest: a string and the list of tasks" {
 	local list
 	need_kvm g61
 	run raw --engine=kvm "$(guest g61)" string linux_banner
@@ -78,7 +78,8 @@ need_kvm() {
 	[[ $output =~ (^|[^0-9])0\ exits\ for\ 200\ reads ]]
 }
 
-# As where the processor cannot walk the guest's own tables: AMD's, most of Intel's.
+# The engine uses a mirror where the processor cannot walk the guest's own tables: AMD's and most of
+# Intel's.
 @test "through a mirror of page tables: the same bytes, walks and overlay page as direct" {
 	need_kvm g61
 	still g61
@@ -104,7 +105,7 @@ need_kvm() {
 	[[ $output == *" 0 different"* ]]
 }
 
-@test "page tables that lead astray, and code that never ends, do no harm" {
+@test "hostile page tables and endless code: reads end soon, with the same bytes" {
 	need_kvm g61
 	still g61
 	run probe "$(guest g61)" hostile
@@ -112,7 +113,7 @@ need_kvm() {
 	[[ $output == *"a loop: soon, 0 different"* ]]
 }
 
-@test "RAM that is anonymous in part: that part is read by the other engine" {
+@test "RAM that is partly anonymous: the direct engine reads that part" {
 	local how
 	need_kvm gmixed
 	still gmixed
@@ -120,7 +121,7 @@ need_kvm() {
 		# shellcheck disable=SC2086 # a word or none
 		run probe $how "$(guest gmixed)" sweep 100
 		assert_status 0
-		# Of the guest's 384 MiB a third is in no slot, and is what it takes first.
+		# A third of the guest's 384 MiB is in no memory slot. The guest uses that part first.
 		[[ $output == *" 0 different"* && $output != *" 0 not by the agent" ]]
 		# shellcheck disable=SC2086 # a word or none
 		run probe $how "$(guest gmixed)" spaces
@@ -141,7 +142,7 @@ need_kvm() {
 	[[ $output == direct* ]]
 }
 
-@test "five levels on a host that has four are refused with the reason" {
+@test "a guest with 5-level paging on a host with 4 levels is refused with the reason" {
 	[[ -c /dev/kvm ]] || skip "there is no /dev/kvm"
 	! grep -qw la57 /proc/cpuinfo || skip "this host's processor has five"
 	need_guest g612
@@ -150,7 +151,7 @@ need_kvm() {
 	[[ $stderr == *"5 levels"* ]]
 }
 
-@test "without /dev/kvm it is refused with the reason, and another engine reads" {
+@test "without /dev/kvm the engine is refused with the reason, and another one reads" {
 	local g
 	[[ $EUID -eq 0 ]] || skip "to hide /dev takes root"
 	need_guest g61
@@ -165,12 +166,12 @@ need_kvm() {
 		'$VLENS_BUILD/tests/unit/raw-probe' '$g' engine"
 	assert_status 0
 	[[ $output == direct* ]]
-	# To an operator it is said, too.
+	# --stats shows the reason.
 	run --separate-stderr unshare -m bash -c "mount --bind '$T/dev' /dev && exec \
 		'$VLENS_BUILD/vpidlist' --stats '$g'"
 	assert_status 0
 	[[ $stderr == *"engine:         direct"*"others:"*"kvm: /dev/kvm: No such file or directory"* ]]
-	# One that may not be opened, by a root who may not do everything.
+	# A /dev/kvm that may not be opened, by root without CAP_DAC_OVERRIDE.
 	mknod -m 0 "$T/dev/kvm" c 10 232
 	run --separate-stderr unshare -m bash -c "mount --bind '$T/dev' /dev && exec setpriv \
 		--bounding-set=-dac_override '$VLENS_BUILD/vpidlist' --stats '$g'"
@@ -181,7 +182,7 @@ need_kvm() {
 	assert_status 3
 	[[ $stderr == *"cannot serve here: /dev/kvm: Permission denied"* ]]
 	rm "$T/dev/kvm"
-	# A file of that name that is none.
+	# A regular file of that name.
 	run --separate-stderr unshare -m bash -c "mount --bind '$T/dev' /dev && : >/dev/kvm && exec \
 		'$VLENS_BUILD/tests/unit/raw-probe' --engine=kvm '$g' engine"
 	assert_status 3
