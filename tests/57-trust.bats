@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Trusted kernels: a guest's text compared with the image of its build. Clean guests have no
-# finding; every change that is planted in a dump has one.
+# Trusted kernels: a guest's text is compared with the image of its build. Clean guests have no
+# finding. Every change that is planted in a dump has one.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -53,7 +53,7 @@ teardown() {
 probe() { timeout 120 "$VLENS_BUILD/tests/unit/trust-probe" "$@"; }
 stored() { vlens trust list -J | jq -r ".kernels[] | select(.release | startswith(\"$1\")) | .build_id"; }
 
-# address WHAT: of a place in the dump. hex ADDRESS N: the bytes there.
+# address WHAT: the address of a symbol in the dump. hex ADDRESS N: the N bytes there.
 address() { vpeek -J "$D" "$1" 8 2>/dev/null | jq -r '.places[0].address'; }
 hex() { vpeek -J "$D" "$(printf '0x%x' "$1")" "$2" | jq -r '.places[0].bytes'; }
 
@@ -64,14 +64,14 @@ plant() {
 	undo+=("$(printf '0x%x' "$1") $was")
 }
 
-# call FROM TO: the bytes of a call at one address of the other.
+# call FROM TO: the bytes of a call instruction at FROM that calls TO.
 call() {
 	local n
 	n=$(printf '%08x' $((($2 - $1 - 5) & 0xffffffff)))
 	echo "e8${n:6:2}${n:4:2}${n:2:2}${n:0:2}"
 }
 
-# assert_finding STATUS STATE SITE ADDRESS: verify has that finding, and no other one.
+# assert_finding STATUS STATE SITE ADDRESS: verify has exactly this finding.
 assert_finding() {
 	run --separate-stderr vlens trust verify -J "$D"
 	assert_same "$1" "$status"
@@ -94,7 +94,7 @@ assert_finding() {
 	grep -qE '^paused: +0\.000 ' <<<"$stderr" || fail "$stderr"
 }
 
-@test "no change of a byte is missed, but for other legal forms" {
+@test "every changed byte is found, unless the change makes another legal form" {
 	run probe "$D" "$VLENS_TRUST_DIR/$(stored 6.1.).kernel" 4000 42
 	assert_same 0 "$status"
 	grep -qx "clean 0" <<<"$output"
@@ -106,7 +106,7 @@ assert_finding() {
 	local at code before
 	at=$(address __x64_sys_getdents64)
 	code=$(hex "$at" 256)
-	# The first conditional jump with 32 bits: 0f 8x.
+	# The first conditional jump with a 32-bit displacement: 0f 8x.
 	before=${code%%0f8[2-7]*}
 	[[ $before != "$code" && $((${#before} % 2)) -eq 0 ]]
 	at=$((at + ${#before} / 2 + 2))
@@ -123,7 +123,7 @@ assert_finding() {
 	grep -qE '^changed +0x[0-9a-f]+ __x64_sys_getdents64\+0x2' <<<"$output"
 }
 
-@test "what attaches to a function is no alarm, and a jump in its place is one" {
+@test "a call at a trace site is an attachment; a jump or int3 there is a finding" {
 	local at to
 	at=$(address vfs_read)
 	to=$(address filldir64)
@@ -136,7 +136,7 @@ assert_finding() {
 	assert_finding 1 moment trace "$at"
 }
 
-@test "what traces and probes a guest is no alarm" {
+@test "tracers and kprobes of a guest are attachments" {
 	local state
 	in_guest g61 'mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null; cd /sys/kernel/tracing &&
 		echo vfs_read >set_ftrace_filter && echo function >current_tracer &&
@@ -156,13 +156,13 @@ assert_finding() {
 	plant "$site" "e9$(call "$site" $(($(address vfs_read) + 7)) | cut -c3-)"
 	run --separate-stderr vlens trust verify -J "$D"
 	assert_same 1 "$status"
-	# Its calls do not lead where it does.
+	# The calls of that key lead elsewhere than the trampoline now.
 	assert_same "trampoline __SCT__might_resched vfs_read+0x7" \
 		"$(jq -r '.findings[] | select(.site == "trampoline") | "\(.site) \(.symbol) \(.to)"' <<<"$output")"
 	assert_same static-call "$(jq -r '.findings[2].site' <<<"$output")"
 }
 
-@test "a guest of another build is refused, and says which" {
+@test "a guest of another build is refused, and the message names both builds" {
 	local own other
 	own=$(stored 6.1.) other=$(stored 5.10)
 	VLENS_TRUST_DIR=$T/none run --separate-stderr vlens trust verify "$D"
@@ -185,7 +185,7 @@ assert_finding() {
 	[[ $stderr == *"was moved by 0x"*"no relocation list"* ]] || fail "$stderr"
 }
 
-@test "every way in which a kernel is packed is read; one that is cut or damaged is not" {
+@test "each compression of a kernel is read; a truncated or damaged image is refused" {
 	local form size
 	{
 		printf '\177ELF'
@@ -203,12 +203,12 @@ assert_finding() {
 		cp "$T/image" "$T/damaged"
 		printf 'damaged, damaged' | dd of="$T/damaged" bs=1 seek=$((size / 2)) conv=notrunc status=none
 		run --separate-stderr probe unpack "$T/damaged"
-		# Not every form has a checksum: then the data differ.
+		# A form without a checksum may unpack, to other data.
 		[[ $status -eq 3 && $stderr == *damaged* && $stderr != *$'\n'* ]] || ! cmp -s "$T/elf" <(probe unpack "$T/damaged")
 	done
 }
 
-@test "no broken image ends the tool otherwise than with an error" {
+@test "a broken image is an error, never a crash" {
 	local form
 	{
 		printf '\177ELF'
@@ -272,7 +272,7 @@ assert_finding() {
 	[[ $stderr == *"its checksum is not the one in its header"* ]] || fail "$stderr"
 }
 
-@test "what is no kernel, and what is no command, is said" {
+@test "a file that is not a kernel, a missing command and a missing guest are errors" {
 	run --separate-stderr vlens trust add "$VT_TESTS/57-trust.bats" /nonexistent
 	assert_same 1 "$status"
 	[[ $stderr == *"this is no kernel"*"cannot read /nonexistent"* ]] || fail "$stderr"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# vcheck: what a clean guest has, and what each module of the rootkit laboratory does.
+# vcheck on clean guests, and on guests with each module of the rootkit laboratory.
 
 # shellcheck disable=SC2154 # run sets variables
 
@@ -24,7 +24,7 @@ findings() {
 	[[ $status -eq 0 || $status -eq 1 ]]
 }
 
-# with GUEST MODULE ARGUMENTS...: what is found while the module is loaded, in $found.
+# with GUEST MODULE ARGUMENTS...: sets $found to the findings while the module is loaded.
 with() {
 	local name=$1 module=$2
 	shift 2
@@ -33,7 +33,7 @@ with() {
 	in_guest "$name" "rmmod $module"
 }
 
-# expect PATTERN...: each is in a line of $found.
+# expect PATTERN...: each pattern matches a line of $found.
 expect() {
 	local pattern
 	for pattern; do
@@ -43,7 +43,7 @@ expect() {
 
 victim() { in_guest "$1" 'cat /run/victim'; }
 
-@test "vcheck: nothing is found in clean guests" {
+@test "vcheck: clean guests have no findings" {
 	local name
 	need_guest g510 g61 g7
 	for name in g510 g61 g7; do
@@ -55,9 +55,8 @@ victim() { in_guest "$1" 'cat /run/victim'; }
 	done
 }
 
-@test "vcheck: a check that cannot be made is said, and the others are made" {
-	# Where this host's processor has four levels of paging, the kernel of a guest with five
-	# cannot be asked.
+@test "vcheck: a check that fails is an error, and the others are made" {
+	# On a host with 4-level paging no code of a kernel with 5 levels can run.
 	need_guest g612
 	run --separate-stderr vcheck "$(guest g612)"
 	[[ $output == *restrictions* && $output != *finding* ]] || fail "$output"
@@ -74,7 +73,7 @@ victim() { in_guest "$1" 'cat /run/victim'; }
 	[[ $output != *finding* ]] || fail "$output"
 }
 
-@test "vcheck: what is attached to a healthy guest is no finding" {
+@test "vcheck: kprobes, ftrace and live patches of a healthy guest are attachments" {
 	in_guest rk61 'mount -t tracefs none /sys/kernel/tracing 2>/dev/null
 		cd /sys/kernel/tracing && echo "p:lab do_sys_openat2" >kprobe_events &&
 		echo 1 >events/kprobes/lab/enable && echo function >current_tracer &&
@@ -90,7 +89,7 @@ victim() { in_guest "$1" 'cat /run/victim'; }
 	[[ $output != *finding* ]] || fail "$output"
 }
 
-# The laboratory on the guest $1; $2: the kernel still calls by its table.
+# laboratory GUEST: each module of the laboratory, one after the other.
 laboratory() {
 	local name=$1 found pid
 	need_guest "$name"
@@ -119,11 +118,11 @@ laboratory() {
 	expect '^interrupts: vector 5: .*module idt'
 }
 
-@test "vcheck: names what the laboratory's rootkits do, 6.1" { laboratory rk61; }
-@test "vcheck: names what the laboratory's rootkits do, 5.10" { laboratory rk510; }
-@test "vcheck: names what the laboratory's rootkits do, 7" { laboratory rk7; }
+@test "vcheck: finds each rootkit of the laboratory, 6.1" { laboratory rk61; }
+@test "vcheck: finds each rootkit of the laboratory, 5.10" { laboratory rk510; }
+@test "vcheck: finds each rootkit of the laboratory, 7" { laboratory rk7; }
 
-@test "vcheck: hooks by ftrace and kprobes show what they are attached to" {
+@test "vcheck: hooks by ftrace and kprobes are attachments, with the module that owns them" {
 	local pid
 	pid=$(victim rk61)
 	in_guest rk61 "insmod /rootkits/kprobe.ko hide=$pid; insmod /rootkits/ftrace.ko hide=$pid"
@@ -135,7 +134,7 @@ laboratory() {
 	grep -qE "^finding +processes +$pid sleep" <<<"$output" || fail "$output"
 }
 
-@test "vcheck: a BPF program that rewrites answers is a finding, others are not" {
+@test "vcheck: a BPF program that writes to a process is a finding" {
 	local pid found
 	pid=$(victim rk61)
 	in_guest rk61 "/rootkits/bpf-hide $pid >/run/hide.out 2>&1 & echo \$! >/run/hide
@@ -148,13 +147,13 @@ laboratory() {
 	expect '^BPF: program [0-9]+: calls bpf_probe_write_user'
 }
 
-@test "vcheck: the answer is in JSON, and in columns by name" {
+@test "vcheck: --json has each column by its name" {
 	run --separate-stderr vcheck --json "$(guest rk61)"
 	assert_status 0
 	jq -e '.checks | all(has("class") and has("check") and has("address"))' <<<"$output"
 }
 
-# The last: the module cannot be taken out again.
+# This test is last: the module cannot be unloaded.
 @test "vcheck: a module that hides itself, and its thread" {
 	local found
 	in_guest rk61 'insmod /rootkits/hidemod.ko thread=1'
