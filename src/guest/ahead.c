@@ -98,8 +98,17 @@ void vl_ahead_expire(struct vl_ahead *a)
 		}
 }
 
+/* Is there more to read of the file that @w has opened? */
+static bool needs_file(const struct waiting *w)
+{
+	return vl_question_opens(&w->q) && w->answer.ret >= 0 &&
+	       (w->answer.n < 0 || w->answer.n >= w->q.len);
+}
+
 void vl_ahead_carry(struct vl_ahead *a, uint64_t epoch)
 {
+	for (size_t i = 0; i < a->nr_waiting; i++)
+		a->waiting[i].taken |= needs_file(&a->waiting[i]);
 	a->epoch = epoch;
 }
 

@@ -115,7 +115,10 @@ size_t vl_ahead_questions(const struct vl_ahead *a, struct vl_question ret[VL_AH
 void vl_ahead_judge(struct vl_ahead *a, bool failed);
 /* Drop the answers that wait: a question about the same process is answered later than they. */
 void vl_ahead_expire(struct vl_ahead *a);
-/* Answers that wait remain good in @epoch, which is about to begin. */
+/*
+ * Answers that wait remain good in @epoch, which is about to begin. Not those whose file has to
+ * be read on: it is closed.
+ */
 void vl_ahead_carry(struct vl_ahead *a, uint64_t epoch);
 /* Drop the answers that wait, and expect no question about the same process. */
 void vl_ahead_drop(struct vl_ahead *a);

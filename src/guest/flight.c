@@ -9,6 +9,7 @@
 
 /* A listing that is longer is used up to here: PID_MAX_LIMIT of linux/threads.h is 4 Mi. */
 #define PIDS_MAX 65536
+#define PID_DIGITS 9
 /* Files that a flight may open: the guest's descriptors end at 1,024 (redirect/files.c). */
 #define FILES_MAX 128
 
@@ -35,7 +36,7 @@ static void add_pids(struct vl_flights *fl, const char *data, size_t len)
 		room = d->reclen - sizeof(*d);
 		digits = strnlen(d->name, room);
 		at += d->reclen;
-		if (!digits || digits == room || digits > 9 ||
+		if (!digits || digits == room || digits > PID_DIGITS || *d->name == '0' ||
 		    strspn(d->name, "0123456789") != digits)
 			continue;
 		if (fl->nr_pids == PIDS_MAX || !vl_grow(fl->pids, fl->max_pids, fl->nr_pids, 256))
@@ -79,9 +80,18 @@ void vl_flights_list(struct vl_flights *fl, const void *data, size_t len)
 	add_pids(fl, data, len);
 }
 
+/* The process of @base; 0: it is not as /proc lists processes, so the kernel knows none. */
+static uint32_t pid_of(const char *base)
+{
+	const char *digits = base + strlen("/proc/");
+
+	return *digits == '0' || strlen(digits) > PID_DIGITS ? 0 :
+							       (uint32_t)strtoul(digits, NULL, 10);
+}
+
 void vl_flights_turn(struct vl_flights *fl, uint64_t epoch, const char *base)
 {
-	uint32_t pid = (uint32_t)strtoul(base + strlen("/proc/"), NULL, 10);
+	uint32_t pid = pid_of(base);
 	size_t next = fl->known ? fl->at + 1 : 0;
 
 	if (fl->epoch != epoch) {

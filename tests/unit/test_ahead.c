@@ -140,6 +140,36 @@ static void test_unsteady(void)
 	vl_ahead_destroy(r.a);
 }
 
+/* Answers of which the rest is to be read from the file that they have opened. */
+static void test_unfinished(void)
+{
+	struct vl_question q = { .what = VL_ASKS_WHOLE, .len = 64, .leaf = "/maps" };
+	struct vl_question list = { .what = VL_ASKS_LIST, .len = 64, .leaf = "/fd" };
+	struct vl_answer full = { 3, 64 }, fails = { 4, -22 }, none = { -2, -9 }, got;
+	struct run r = start();
+	char buf[64] = "";
+
+	for (int pid = 1; pid < 3; pid++)
+		ask_of(&r, pid, 0, 1);
+	vl_ahead_put(r.a, &q, &full, buf);
+	vl_ahead_put(r.a, &list, &fails, buf);
+	q.flags = list.flags = 1;
+	vl_ahead_put(r.a, &q, &none, buf);
+	vl_ahead_put(r.a, &list, &full, buf);
+	q.flags = 0;
+	ok(vl_ahead_take(r.a, 1, "/proc/2", &list, &got, buf) && got.n == 64,
+	   "an answer whose file goes on");
+	vl_ahead_carry(r.a, 2);
+	list.flags = 0;
+	ok(!vl_ahead_take(r.a, 2, "/proc/2", &q, &got, buf) &&
+		   !vl_ahead_take(r.a, 2, "/proc/2", &list, &got, buf),
+	   "is not carried into the next epoch, in which the file is closed");
+	q.flags = 1;
+	ok(vl_ahead_take(r.a, 2, "/proc/2", &q, &got, buf) && got.ret == -2,
+	   "that there is no such file is");
+	vl_ahead_destroy(r.a);
+}
+
 /* Learning goes on in the next epoch, as an epoch can be of one question. */
 static void test_brief(void)
 {
@@ -297,6 +327,11 @@ static void test_flights(void)
 	ok(!f->used && next->used, "one that is passed ends");
 	vl_flights_turn(&fl, 1, "/proc/2");
 	ok(!next->used, "one that is left, too");
+	vl_flights_turn(&fl, 1, "/proc/02");
+	ok(!fl.known, "a number with a zero before it is no process");
+	vl_flights_turn(&fl, 1, "/proc/4294967298");
+	ok(!fl.known, "nor is one that is larger by 2 to the 32nd");
+	vl_flights_turn(&fl, 1, "/proc/2");
 	vl_flights_turn(&fl, 1, "/proc/3");
 	f = vl_flights_plan(&fl, q, 2);
 	vl_flights_turn(&fl, 2, "/proc/4");
@@ -318,6 +353,7 @@ int main(void)
 	test_split();
 	test_ps();
 	test_unsteady();
+	test_unfinished();
 	test_brief();
 	test_lsof();
 	test_bounds();
