@@ -23,6 +23,8 @@
  */
 #define MORE_MEMORY (6UL << 30)
 #define RAM_MAPPINGS 6
+/* Answers that wait go to the next epoch if that begins so soon: the program does not stand still. */
+#define CARRY_NS (40 * VL_NSEC_PER_MSEC)
 /* Deaths of workers in one run, after which we give up. */
 #define MAX_DEATHS 2
 
@@ -410,18 +412,56 @@ static bool grant(struct vl_guest *g, uint64_t want, const struct vl_error *err)
 	return false;
 }
 
+static void broker_end(struct vl_sys *sys)
+{
+	struct vl_message m = { .op = VL_OP_END };
+	struct vl_guest *g = vl_guest_of(sys);
+
+	if (g->prepares)
+		vl_error_destroy(prepared(g, &m));
+	if (!sys->open)
+		return;
+	/* The epoch ends only because it has become long. */
+	if (g->ahead && sys->brief && !sys->steady)
+		vl_ahead_carry(g->ahead, sys->epoch + 1);
+	g->ended_ns = vl_now_ns();
+	m = (struct vl_message){ .op = VL_OP_END };
+	if (vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
+		return;
+	/* The reply has the figures, too. */
+	vl_broker_take_figures(g);
+	if (sys->open) {
+		sys->open = 0;
+		sys->epoch++;
+		end_pauses(g);
+	}
+}
+
+/* Has the guest moved on too far for the epoch that is open, or prepared? */
+static bool is_old(const struct vl_guest *g)
+{
+	return vl_target_is_live(g->raw.target) && vl_now_ns() - g->epoch_ns > VL_EPOCH_MAX_AGE_NS;
+}
+
 static struct vl_error *broker_begin(struct vl_sys *sys)
 {
 	struct vl_guest *g = vl_guest_of(sys);
+	bool in_time;
 	struct vl_error *err;
 	uint64_t want;
 
 	if (sys->open)
 		return NULL;
+	if (g->ahead && vl_now_ns() - g->ended_ns > CARRY_NS)
+		vl_ahead_expire(g->ahead);
+	if (g->prepares && is_old(g))
+		broker_end(sys);
+	in_time = g->prepares;
 	while ((err = begin_once(g, &want)) && grant(g, want, err))
 		vl_error_destroy(err);
 	g->unsettled = true;
-	g->epoch_ns = vl_now_ns();
+	if (!in_time)
+		g->epoch_ns = vl_now_ns();
 	if (!err && !sys->open)
 		err = vl_error_new(VL_ERR_CRASHED, "the guest's kernel does not answer");
 	return err;
@@ -435,6 +475,7 @@ static void broker_prepare(struct vl_sys *sys)
 	if (sys->open || g->prepares || vl_discard(vl_broker_ready(g, true)) || !sys->alone)
 		return;
 	part(g);
+	g->epoch_ns = vl_now_ns();
 	tell(g, &m);
 	g->prepares = true;
 }
@@ -445,40 +486,20 @@ static struct vl_error *broker_settle(struct vl_sys *sys)
 	struct vl_message m = { .op = VL_OP_SETTLE };
 
 	/* Most calls of a program are about the host: do not wake the worker for nothing. */
-	if (!g->box || !sys->open || !g->unsettled)
+	if (!g->box || !sys->open)
 		return NULL;
+	/* They keep the epoch open, but no longer than the others do. */
+	if (!g->unsettled) {
+		sys->brief |= is_old(g);
+		return NULL;
+	}
 	g->unsettled = false;
 	if (sys->steady) {
 		g->gone.answers.paused++;
-		sys->brief = vl_target_is_live(g->raw.target) &&
-			     vl_now_ns() - g->epoch_ns > VL_EPOCH_MAX_AGE_NS;
+		sys->brief = is_old(g);
 		return NULL;
 	}
 	return vl_broker_ask(g, &m, VL_CALL_NS);
-}
-
-static void broker_end(struct vl_sys *sys)
-{
-	struct vl_message m = { .op = VL_OP_END };
-	struct vl_guest *g = vl_guest_of(sys);
-
-	if (g->prepares)
-		vl_error_destroy(prepared(g, &m));
-	if (!sys->open)
-		return;
-	/* The epoch ends only because it has become long. */
-	if (g->ahead && sys->brief && !sys->steady)
-		vl_ahead_carry(g->ahead, sys->epoch + 1);
-	m = (struct vl_message){ .op = VL_OP_END };
-	if (vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
-		return;
-	/* The reply has the figures, too. */
-	vl_broker_take_figures(g);
-	if (sys->open) {
-		sys->open = 0;
-		sys->epoch++;
-		end_pauses(g);
-	}
 }
 
 /* The error if no epoch is open: a hostile worker can end one unasked. */

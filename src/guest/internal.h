@@ -109,15 +109,16 @@ struct vl_guest {
 	struct vl_words *words;	  /* the worker's description of its reader */
 	vl_lend_fn *lend;	  /* lends a worker; or NULL */
 	void *lend_ctx;
-	bool lost;			    /* a borrowed worker has ended */
-	bool distrusts;			    /* the next attach is made by a first contact */
-	uint64_t epoch_ns;		    /* when the open epoch was there */
-	bool unsettled;			    /* calls were made since the last answer */
-	bool prepares;			    /* the worker opens an epoch in the background */
-	bool attached;			    /* the worker has an attach */
-	bool viewed;			    /* it has a viewer */
-	bool first;			    /* its kernel was not in the cache */
-	bool known;			    /* it is from the file of the run */
+	bool lost;	   /* a borrowed worker has ended */
+	bool distrusts;	   /* the next attach is made by a first contact */
+	uint64_t epoch_ns; /* when the open epoch was there, or its preparation began */
+	uint64_t ended_ns; /* when the last epoch ended */
+	bool unsettled;	   /* calls were made since the last answer */
+	bool prepares;	   /* the worker opens an epoch in the background */
+	bool attached;	   /* the worker has an attach */
+	bool viewed;	   /* it has a viewer */
+	bool first;	   /* its kernel was not in the cache */
+	bool known;	   /* it is from the file of the run */
 	char build_id[VL_BUILD_ID_MAX + 1]; /* as the guest claims it */
 	unsigned deaths;		    /* of workers, since the last vl_guest_next() */
 	bool late;			    /* the last worker did not answer in time */
