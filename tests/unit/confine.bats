@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# What a mirrored program can do to the host: nothing. Over the host's own kernel, so no
-# guest is needed. $BUILD is the directory of vexec-test and attack-host.
+# A mirrored program cannot change the host. The host's own kernel answers here, so no guest is
+# needed. $BUILD is the directory of vexec-test and attack-host.
 
 bats_require_minimum_version 1.5.0
 
@@ -18,8 +18,8 @@ teardown() {
 	kill "$victim"
 }
 
-# A socket in $T, and one without a file, at which somebody listens; it says so if
-# anybody comes.
+# Starts a listener at sockets in $T, and at others of the same names without a file. It makes
+# $T/came if anything connects or sends.
 listen() {
 	/usr/bin/python3 -c '
 import select, socket, sys
@@ -39,7 +39,7 @@ open(sys.argv[1] + "/came", "w")' "$T" 3>&- &
 	chmod 777 "$T"/stream "$T"/datagram
 }
 
-# attack COMMAND...: every row fails, and the host is as it was.
+# attack COMMAND...: every attack fails, and the host is unchanged.
 attack() {
 	listen
 	cd "$T" || return
@@ -58,35 +58,35 @@ attack() {
 
 as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
 
-@test "every system call that reaches out of the program is refused" {
+@test "every system call that affects other processes or the host is refused" {
 	attack "$V"
 }
 
-@test "the same on a terminal: nothing is typed for its shell" {
+@test "the same calls on a terminal: the program cannot type for its shell" {
 	command -v script || skip "script is not installed"
 	on_terminal() { script -qefc "$V $*" /dev/null </dev/null; }
 	attack on_terminal
 }
 
-@test "the same for an ordinary user" {
+@test "the same calls for an ordinary user" {
 	[ "$(id -u)" = 0 ] || skip "needs root to become one"
 	as_user test -x "$V" || skip "the build directory is root's alone"
 	attack as_user "$V"
 }
 
-@test "what the caller gave is written to, and nothing else of it changes" {
+@test "the caller's output files can be written, but not truncated or otherwise changed" {
 	echo head >"$T/log"
 	"$V" "$A" append >>"$T/log"
 	[ "$(head -n 1 "$T/log")" = head ]
 	[[ $(tail -n 1 "$T/log") == "tried "* ]]
-	# Programs that seek, in what is theirs and behind what they append to.
+	# Programs that seek, in a file of their own and in one that they append to.
 	seq 9 | "$V" dd bs=1 seek=3 conv=notrunc status=none >"$T/dd"
 	[ "$(tr '\0' . <"$T/dd" | head -n 1)" = ...1 ]
 	printf 'b\na\n' | "$V" sort >>"$T/log"
 	[ "$(tail -n 2 "$T/log")" = $'a\nb' ]
 	run "$V" -s truncate -s 0 /dev/stdout >>"$T/log"
 	[ "$(head -n 1 "$T/log")" = head ]
-	# In the folder of --host-files all that is allowed.
+	# In the folder of --host-files all of this is allowed.
 	mkdir "$T/folder"
 	"$V" -F "$T/folder" sh -c "seq 9 >$T/folder/f; truncate -s 4 $T/folder/f; sort -ro $T/folder/f $T/folder/f
 		flock -n $T/folder/f echo locked; fallocate -l 100 $T/folder/g"
@@ -94,7 +94,7 @@ as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups "$@"; }
 	[ "$(stat -c %s "$T/folder/g")" = 100 ]
 }
 
-@test "who is at the other end of a socket gets no signal, nor does a group" {
+@test "neither the peer of a socket nor a process group gets a signal" {
 	[ -x /usr/bin/python3 ] || skip "python3 is not installed"
 	for user in "" as_user; do
 		[ "$user" != as_user ] || as_user test -x "$V" || continue
@@ -128,20 +128,20 @@ except TimeoutError:
     pass' "$V"
 }
 
-@test "memory files of its own; files of the guest as code, by any number" {
+@test "memfds work; a guest's file cannot be mapped as code, by any descriptor number" {
 	run "$V" "$A" memory
 	echo "$output"
 	[ "$status" -eq 0 ]
 }
 
-@test "a file that is read again is not old, for root and for an ordinary user" {
+@test "a file that is read again has new content, for root and for an ordinary user" {
 	"$V" "$A" again /proc/uptime
 	[ "$(id -u)" = 0 ] || return 0
 	as_user test -x "$V" || skip "the build directory is root's alone"
 	as_user "$V" "$A" again /proc/uptime
 }
 
-@test "every refusal is counted, and has its name" {
+@test "every refused call is counted by its name" {
 	listen
 	run "$V" -s "$A" calls "$victim" "$T/stream"
 	echo "$output"
@@ -160,7 +160,7 @@ except TimeoutError:
 	done
 }
 
-@test "what is in force is said: root has all, a user Landlock where it is" {
+@test "the kinds of confinement in force are reported: all for root, fewer for a user" {
 	[ "$(id -u)" = 0 ] || skip "needs root"
 	"$V" -s true 2>"$T/root"
 	grep -q '^confined: [7f]$' "$T/root" || unshare -m true || skip "no new namespaces here"
@@ -187,7 +187,7 @@ except TimeoutError:
 	kill "$pid"
 }
 
-@test "a path that another thread changes behind the check" {
+@test "race: another thread changes a path after the check" {
 	mkdir -p "$T/guest$T"
 	echo SECRET >"$T/secret"
 	echo guest >"$T/guest$T/secret"
@@ -196,36 +196,36 @@ except TimeoutError:
 	[ "$status" -eq 0 ]
 	[[ $output == "tried 2"* ]]
 	[ "$(cat "$T/secret")" = SECRET ]
-	# What exec may run by such a race is under the same filter.
+	# A program that such a race executes is under the same filter.
 	printf '#!/bin/sh\necho ran >%s/ran\nid >%s/ran2\n' "$T" "$T" >"$T/evil"
 	chmod 755 "$T/evil"
 	"$V" -r "$T/guest" "$A" exec /bin/true "$T/evil"
 	[ ! -e "$T/ran" ] && [ ! -e "$T/ran2" ]
-	# And what is no program for it ends before it begins.
+	# A program that the check does not allow ends before its first instruction.
 	cp /bin/uname "$T/evil2"
 	run "$V" -n -r "$T/guest" "$A" exec /bin/true "$T/evil2"
 	echo "$output"
 	[[ $output == "tried 40" ]]
 }
 
-@test "a copy of a stream whose record had to make room" {
+@test "a copy of a stream keeps its record if the table of records is full" {
 	MALLOC_PERTURB_=165 run "$V" "$A" full "$victim"
 	echo "$output"
 	[ "$status" -eq 0 ]
 }
 
-@test "a file of the host that another thread puts behind a descriptor" {
+@test "race: another thread puts a file of the host behind a descriptor" {
 	echo SECRET >"$T/secret"
 	seq 1000 >>"$T/secret"
 	cp "$T/secret" "$T/before"
-	# Not on one CPU with us, and calls of the guest as slow as they are.
+	# Not pinned to one CPU (-n), and the guest's calls take 300 us (-u), as real ones do.
 	run "$V" -n -u 300 "$A" swap <"$T/secret"
 	echo "$output"
 	[ "$status" -eq 0 ]
 	cmp "$T/secret" "$T/before"
 }
 
-@test "the same with a descriptor by which a mode is changed" {
+@test "the same race with a descriptor for fchmod" {
 	mkdir "$T/folder"
 	echo SECRET >"$T/secret"
 	chmod 600 "$T/secret"
@@ -235,7 +235,7 @@ except TimeoutError:
 	[ "$(stat -c %a "$T/secret" "$T/folder/f")" = $'600\n777' ]
 }
 
-@test "the same with one that is locked, one that is mapped, and a socket that gets an option" {
+@test "the same race with descriptors for flock, mmap and setsockopt" {
 	echo SECRET >"$T/secret"
 	mkdir "$T/folder"
 	run "$V" -n -F "$T/folder" "$A" swap-lock "$T/folder/f" <"$T/secret"
@@ -254,7 +254,7 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs).returncode)' "$V" -n "$A" sw
 	[ "$status" -eq 0 ]
 }
 
-@test "the terminal goes to no other job of the operator's, and none is joined" {
+@test "the program cannot give the terminal to another job of the operator's, or join one" {
 	command -v script || skip "script is not installed"
 	cat >"$T/jobs" <<-END
 		set -m
@@ -268,7 +268,7 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs).returncode)' "$V" -n "$A" sw
 	[[ $output == *"status 0"* && $output != *"not ok"* ]]
 }
 
-@test "the loader gets libraries of the host, whatever it is told, and nothing else" {
+@test "the loader gets libraries of the host only, with any environment" {
 	for lib in $(ldd "$(command -v ps)" | awk '{ print $1 }'); do
 		mkdir -p "$T/guest/opt/x"
 		echo guest | tee "$T/guest/${lib##*/}" >"$T/guest/opt/x/${lib##*/}"
@@ -288,7 +288,7 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs).returncode)' "$V" -n "$A" sw
 			[[ $output != *"invalid ELF"* && $output != *"too short"* && $output == *Linux* ]]
 		done
 	done
-	# Any code can run where the loader is: what it is given there is a library.
+	# The loader could be told to open any file: it gets libraries only.
 	for f in /usr/bin/ldd /lib /etc/shadow; do
 		run "$V" -r "$T/guest" "$A" loader $f
 		echo "$output"
@@ -299,7 +299,7 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs).returncode)' "$V" -n "$A" sw
 	[[ $output == *"not ok"* ]]
 }
 
-@test "interpreters: no code of the working folder, nor of the guest's places for it" {
+@test "interpreters run no code of the guest: not from the working folder, not from its libraries" {
 	g=$T/guest
 	py=$(readlink -f /usr/bin/python3)
 	py=${py##*/}
@@ -349,7 +349,7 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs).returncode)' "$V" -n "$A" sw
 	[ "$output" = fine ]
 }
 
-@test "modules beside a script of --host-files are found by one that begins there" {
+@test "a script in the folder of --host-files finds the modules beside it" {
 	mkdir "$T/f"
 	echo 'print("mine")' >"$T/f/vlens_mod.py"
 	echo 'import vlens_mod' >"$T/f/check.py"
@@ -359,7 +359,7 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs).returncode)' "$V" -n "$A" sw
 	[ "$(PYTHONSAFEPATH="" "$V" -F "$T/f:ro" /usr/bin/python3 "$T/f/check.py")" = mine ]
 }
 
-@test "a link that the program makes in the folder of --host-files leads to no program" {
+@test "a link that the program makes in the folder of --host-files cannot be executed" {
 	mkdir "$T/folder"
 	cp /bin/uname "$T/secret"
 	run -127 "$V" -F "$T/folder" sh -c "ln -s ../secret $T/folder/x; exec $T/folder/x"
@@ -367,7 +367,7 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs).returncode)' "$V" -n "$A" sw
 	[ "$("$V" -F "$T/folder" sh -c "cp /bin/uname $T/folder/own 2>/dev/null; ln -s /bin/uname $T/folder/y; exec $T/folder/y")" = Linux ]
 }
 
-@test "nothing of the host is below a descriptor in /proc" {
+@test "paths below a descriptor in /proc do not reach files of the host" {
 	mkdir "$T/folder" "$T/out"
 	echo SECRET | tee "$T/out/s" >"$T/out/comm"
 	ln -s "$T/out" "$T/folder/link"
@@ -386,7 +386,7 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs).returncode)' "$V" -n "$A" sw
 	"$V" ls -l /proc/self/fd/ /dev/fd/ /proc/thread-self/fd >"$T/list"
 }
 
-@test "netlink: names and comments of the guest are tame, numbers stay" {
+@test "netlink: names and comments of the guest are sanitized, numbers are not" {
 	[ "$(id -u)" = 0 ] || skip "needs root for a network namespace"
 	unshare -n true || skip "no new namespaces here"
 	cat >"$T/net" <<-'END'
@@ -423,7 +423,7 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs).returncode)' "$V" -n "$A" sw
 	grep -q 'fwmark 0x1b1b1b1b' "$T/got"
 }
 
-@test "open files of the caller are not passed on, but for pipes" {
+@test "open files of the caller are not passed on, except pipes" {
 	# shellcheck disable=SC2094 # a descriptor, not a pipeline
 	run "$V" "$A" open 7</ 8<"$A" 9<>"$T/new"
 	echo "$output"
@@ -433,7 +433,7 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs).returncode)' "$V" -n "$A" sw
 	[ ! -s "$T/out" ]
 }
 
-@test "a call that no table has does not exist, and is counted by its name" {
+@test "an unknown system call fails with ENOSYS, and is counted by its name" {
 	# shellcheck disable=SC2016 # perl expands these
 	run "$V" -s /usr/bin/perl -e 'my $x = "/x"; syscall(240, $x, 0, 0, 0) == -1 && $! == 38 or die $!; syscall(500)'
 	echo "$output"
@@ -442,7 +442,7 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs).returncode)' "$V" -n "$A" sw
 	[[ $output == *"not allowed: number 500 1"* ]]
 }
 
-@test "commands of PATH: found by a shell, and a script of there is read" {
+@test "a shell finds commands in the host's PATH, also scripts" {
 	mkdir "$T/bin"
 	# shellcheck disable=SC2016 # the script expands it
 	printf '#!/bin/sh\necho "script $1"\n' >"$T/bin/tool-of-mine"
@@ -450,17 +450,17 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs).returncode)' "$V" -n "$A" sw
 	for shell in bash dash; do
 		[ "$(PATH=$T/bin:$PATH "$V" $shell -c 'command -v tool-of-mine && tool-of-mine x')" = \
 			"$T/bin/./tool-of-mine"$'\n'"script x" ]
-		# A link of this host's leads anywhere.
+		# A link of the host may lead anywhere.
 		mkdir -p "$T/else"
 		ln -sf ../else/uname "$T/bin/uname-of-mine"
 		cp /bin/uname "$T/else"
 		[ "$(PATH=$T/bin:$PATH "$V" $shell -c 'uname-of-mine')" = Linux ]
-		# A PATH of the script's own, and what the guest has of it is on its disk.
+		# The script sets PATH itself, and the guest's file of that name is on its disk.
 		[ "$("$V" -p /usr/bin/cat $shell -c 'PATH=/usr/sbin:/usr/bin; echo a | cat | cat')" = a ]
 	done
 }
 
-@test "signals to the own group reach the program, and no other of the terminal" {
+@test "a signal to its process group reaches the program, and no other process of the pipeline" {
 	set -m
 	run bash -c "'$V' sh -c 'trap \"echo got\" USR1; kill -USR1 0; sleep 0.1; echo on' | (trap 'echo hit' USR1; cat; sleep 0.2)"
 	[ "$output" = $'got\non' ]

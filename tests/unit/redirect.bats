@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The redirection over the host's own kernel: no guest is needed. $BUILD is the
-# directory of vexec-test, redirect-probe and redirect-probe-static.
+# Redirection. The host's own kernel answers here, so no guest is needed. $BUILD is the directory of
+# vexec-test, redirect-probe and redirect-probe-static.
 
 bats_require_minimum_version 1.5.0
 
@@ -10,7 +10,7 @@ setup() {
 	T=$BATS_TEST_TMPDIR
 }
 
-# In a process namespace of their own, with a hundred processes that stay.
+# private COMMANDS: runs them in a new PID namespace with a hundred processes.
 private() {
 	unshare -pf --mount-proc bash -c "
 		for i in {1..100}; do sleep 10000 & done
@@ -18,7 +18,7 @@ private() {
 		$1" 3>&-
 }
 
-# What moves is taken out: CPU use, the time of day, and the observer itself.
+# Compares without what moves (CPU use, the time of day) and without the observer itself.
 same_ps() {
 	[ "$(id -u)" = 0 ] || skip "needs root for a process namespace"
 	private "$V $* >$T/a; $* >$T/b"
@@ -37,7 +37,7 @@ same_ps() {
 	same_ps ps -eLo pid,tid,ppid,time,stat,user,comm
 }
 
-@test "uname, nproc of a process, cat, ls print the same" {
+@test "uname, cat, ls, find, stat and others print the same" {
 	for cmd in "uname -a" "cat /proc/version /proc/cmdline /proc/modules" \
 		"ls -l /sys/class" "ls -a /proc/1" "cat /proc/sys/kernel/ostype" \
 		"find /proc/1/net -maxdepth 1" "stat -c %n%a%s%F /proc/1 /proc/1/stat /etc" \
@@ -56,9 +56,9 @@ same_ps() {
 	done
 }
 
-@test "ioctl: how namespaces are related, flags of files, no change to them" {
+@test "ioctl: relations of namespaces and flags of files are read, flags are not changed" {
 	[ "$(id -u)" = 0 ] || skip "needs root for a process namespace"
-	# The program has some of its own: the kinds and their numbers are there.
+	# The program itself is in other namespaces: all of the expected ones must be there.
 	private "lsns -n -o NS,TYPE | sort -u >$T/want; $V lsns -n -o NS,TYPE | sort -u >$T/got"
 	grep -q user "$T/got"
 	run ! grep . <(comm -23 "$T/want" "$T/got")
@@ -92,21 +92,21 @@ same_ps() {
 	diff "$T/want" "$T/got"
 }
 
-@test "what would change the guest is denied and counted" {
+@test "calls that would change the guest are denied and counted" {
 	run "$V" -s "$PROBE" redirected
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[[ $output == *"denied: sethostname 1"* ]]
 }
 
-@test "an open directory that is forgotten: an error, which is counted" {
+@test "a directory whose only descriptor is in a socket is dropped: an error, which is counted" {
 	run "$V" -s "$PROBE" on-its-way
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[[ $output =~ unanswered\ [1-9] ]]
 }
 
-@test "a kernel that gives no answer now and then: retried, right" {
+@test "a kernel that sometimes gives no answer: the call is retried, and right" {
 	run "$V" -s -i 1 -f 23 "$PROBE"
 	echo "$output"
 	[ "$status" -eq 0 ]
@@ -114,13 +114,13 @@ same_ps() {
 	[[ $output == *"gave up 0 "* ]]
 }
 
-@test "a file that never comes: EIO, and the program goes on" {
+@test "a file that never has an answer: EIO, and the program goes on" {
 	run "$V" -p /proc/meminfo cat /proc/meminfo /proc/version
 	[ "$status" -eq 1 ]
 	[[ $output == *"/proc/meminfo: Input/output error"*"Linux version"* ]]
 }
 
-@test "what had no answer is counted, by its kind" {
+@test "calls without an answer are counted by their reason" {
 	run --separate-stderr "$V" -s -p /proc/meminfo cat /proc/meminfo /proc/meminfo
 	# shellcheck disable=SC2154 # run sets it
 	[[ $stderr == *"on disk 0 () unanswered 2 (injected) main"* ]]
@@ -132,7 +132,7 @@ same_ps() {
 	[[ $stderr == *"on disk 0 () unanswered 0 () child"* ]]
 }
 
-@test "what libraries look for by the way is not missed, and by its name it is" {
+@test "files that libraries look for are not reported as missing, files that the user names are" {
 	export LC_ALL=C.UTF-8
 	local softdep path cmd
 	softdep=/lib/modules/$(uname -r)/modules.softdep
@@ -152,14 +152,14 @@ same_ps() {
 	# modprobe needs it.
 	run --separate-stderr "$V" -s -p "$softdep" modprobe --show-depends vlens_none
 	[[ $stderr == *"on disk 1 ($softdep)"* ]]
-	# The C library's own, which it opens as cat does.
+	# The C library opens this one for itself, by the same calls as cat.
 	run --separate-stderr "$V" -s -p /usr/lib/x86_64-linux-gnu/gconv/gconv-modules.cache ls -d /
 	[[ $stderr == *"on disk 0 () unanswered 0 ()"* ]]
 	run --separate-stderr "$V" -s -p /selinux sh -c '[ -e /selinux ] || ! echo none'
 	[[ $stderr == *"on disk 1 (/selinux)"* ]]
 }
 
-@test "what ps reads and does not show is not missed, and what it shows is" {
+@test "files that ps reads but does not show are not reported as missing, those it shows are" {
 	local sleeper file missed words
 	sleep 1000 3>&- &
 	sleeper=$!
@@ -200,7 +200,7 @@ same_ps() {
 	kill "$sleeper"
 }
 
-@test "openssl.cnf is the guest's, and empty to who has the library" {
+@test "openssl.cnf is the guest's, and empty for a program that has loaded OpenSSL" {
 	mkdir -p "$T/usr/lib/ssl"
 	echo guest >"$T/usr/lib/ssl/openssl.cnf"
 	[ "$("$V" -r "$T" cat /usr/lib/ssl/openssl.cnf)" = guest ]
@@ -214,7 +214,7 @@ print(open("/usr/lib/ssl/openssl.cnf").read(), end="")'
 	[ -z "$output" ]
 }
 
-@test "what this host would answer, whatever the guest says, is not run" {
+@test "programs whose answer would be about the host are not run" {
 	local name
 	for name in systemd-detect-virt ldd; do
 		command -v "$name" >/dev/null || continue
@@ -225,20 +225,20 @@ print(open("/usr/lib/ssl/openssl.cnf").read(), end="")'
 	done
 }
 
-@test "what is no file is not looked for on a disk" {
+@test "a name like socket:[1] is not reported as a file on the guest's disk" {
 	cd /
 	run "$V" -s -p "/socket:[1]" stat "socket:[1]"
 	[[ $status -eq 1 && $output == *"No such file"*"unanswered 0 "* ]]
 }
 
-@test "no names: numbers, never the host's" {
+@test "without the guest's passwd ps shows numbers, never the host's names" {
 	run "$V" -p /etc/passwd ps -eo user:20
 	[ "$status" -eq 0 ]
 	[[ $output != *root* ]]
 	mkdir -p "$T/etc"
 	echo 'superuser:x:0:0::/:/bin/sh' >"$T/etc/passwd"
 	[ "$("$V" -r "$T" ps -o user:20= -p 1)" = superuser ]
-	# Who asks for the file itself is told, and not given an empty one.
+	# A program that reads the file itself gets an error, not an empty file.
 	run "$V" -s -p /etc/passwd ps -eo user:20
 	[[ $output == *"names are numbers"* ]]
 	run "$V" -s -p /etc/passwd cat /etc/passwd
@@ -247,7 +247,7 @@ print(open("/usr/lib/ssl/openssl.cnf").read(), end="")'
 	[[ $output != *"names are numbers"* ]]
 }
 
-@test "paths that the caller gives to the guest; libraries stay the host's" {
+@test "paths given to the guest by -G are the guest's; the loader's libraries are the host's" {
 	mkdir -p "$T/usr/share/vlens-guest" "$T/lib/x86_64-linux-gnu" "$T/root"
 	: >"$T/lib/x86_64-linux-gnu/libc.so.6"
 	[ "$("$V" -r "$T" -G /usr/share/ ls /usr/share)" = vlens-guest ]
@@ -259,7 +259,7 @@ print(open("/usr/lib/ssl/openssl.cnf").read(), end="")'
 	"$V" -r "$T" -G / ls / | grep -qx lib
 }
 
-@test "a locale is one file to load, with the content of its folder" {
+@test "a locale is loaded from one file, with the content of its folder" {
 	local all="LC_CTYPE LC_NUMERIC LC_TIME LC_COLLATE LC_MONETARY LC_MESSAGES LC_PAPER LC_NAME"
 	local l few many
 	all+=" LC_ADDRESS LC_TELEPHONE LC_MEASUREMENT LC_IDENTIFICATION"
@@ -268,17 +268,17 @@ print(open("/usr/lib/ssl/openssl.cnf").read(), end="")'
 		[ "$(LC_ALL=$l "$V" locale -k $all 2>&1)" = "$(LC_ALL=$l locale -k $all 2>&1)" ]
 	done
 	[ "$(LC_ALL=C LC_CTYPE=C.UTF-8 LC_TIME=C.utf8 "$V" sh -c 'unset LC_ALL; locale charmap')" = UTF-8 ]
-	# A program that looks for the archive itself sees the guest's, or none.
+	# A program that reads the archive itself gets the guest's, or none.
 	run "$V" -r "$T" cat /usr/lib/locale/locale-archive
 	[[ $status -eq 1 && $output == *"No such file"* ]]
 	[ -d /usr/lib/locale/C.utf8 ] || return 0
 	few=$(LC_ALL=C "$V" -s uname 2>&1 | sed -n 's/^traps \([0-9]*\) .*/\1/p')
 	many=$(LC_ALL=C.UTF-8 "$V" -s uname 2>&1 | sed -n 's/^traps \([0-9]*\) .*/\1/p')
-	# With an archive of its own the host looks for C.utf8 there, in vain.
+	# If the host has an archive, the C library first looks for C.utf8 in it.
 	[ -e /usr/lib/locale/locale-archive ] || [ "$many" -le $((few + 4)) ]
 }
 
-# A home with files on both sides: the host's in $T/home, the guest's below $T/guest.
+# Makes a home with the same files on the host ($T/home) and in the guest (below $T/guest).
 two_homes() {
 	mkdir -p "$T/home/.ssh" "$T/guest$T/home/.ssh" "$T/bin"
 	export HOME=$T/home
@@ -288,7 +288,7 @@ two_homes() {
 	done
 }
 
-@test "files are the guest's: dot files, the working folder, /opt, /etc, /usr" {
+@test "these files are the guest's: dot files, the working folder, /opt, /etc, /usr" {
 	two_homes
 	cd "$HOME"
 	[ "$("$V" -r "$T/guest" cat ~/.bashrc .bashrc .ssh/authorized_keys "$HOME/data" ./data | sort -u)" = \
@@ -305,7 +305,7 @@ two_homes() {
 	done
 }
 
-@test "the working folder is the root where the guest has not the one of the start" {
+@test "the working folder is / if the guest lacks the host's working folder" {
 	mkdir "$T/here"
 	cd "$T/here"
 	[ "$("$V" -p "$T/here" /bin/pwd)" != "" ]
@@ -313,7 +313,7 @@ two_homes() {
 	[ "$("$V" sh -c 'pwd -P')" = / ]
 }
 
-@test "settings: of the program that has them, and of no other" {
+@test "a program's own settings are the host's, for that program only" {
 	two_homes
 	echo 'echo mine' >"$HOME/.bashrc"
 	run "$V" -r "$T/guest" bash -ic 'cat ~/.bashrc' </dev/null
@@ -323,7 +323,7 @@ two_homes() {
 	"$V" dircolors -b "$HOME/.dircolors"
 }
 
-@test "nothing of the host is changed, in any way" {
+@test "files of the host cannot be changed" {
 	two_homes
 	mkdir "$T/work"
 	cd "$T/work"
@@ -337,7 +337,8 @@ two_homes() {
 		[ "$status" -ne 0 ] || { echo "$c: status 0"; false; }
 		[[ $output == *"Read-only file system"*"denied: "* ]] || { echo "$c: $output"; false; }
 	done
-	# What is open already is written, and has no other mode, owner, time or attribute.
+	# An inherited descriptor can be written. Its file's mode, owner, times and attributes
+	# cannot be changed.
 	before=$(stat -c '%a %u %s %i' file)
 	"$V" /usr/bin/python3 -c '
 import os
@@ -352,7 +353,7 @@ for f in (lambda: os.fchmod(1, 0o777), lambda: os.fchown(1, 1, 1), lambda: os.ut
 	[ "$(cat file ~/.bashrc)" = $'old\nhost .bashrc' ]
 }
 
-@test "output: redirection, /dev/stdout and its kin, with no more rights" {
+@test "output: redirection, /dev/stdout, /proc/self/fd, without more rights than the descriptor" {
 	"$V" sh -c 'echo a; echo b >/dev/stderr; echo c | tee /dev/stdout >/dev/null' >"$T/o" 2>"$T/e"
 	[ "$(cat "$T/o" "$T/e")" = $'a\nb' ] || [ "$(cat "$T/o" "$T/e")" = $'a\nc\nb' ]
 	run "$V" sh -c 'echo x >/dev/stdin' <"$T/o"
@@ -364,7 +365,7 @@ for f in (lambda: os.fchmod(1, 0o777), lambda: os.fchown(1, 1, 1), lambda: os.ut
 	"$V" sh -c 'echo x >/dev/null; head -c 3 /dev/zero | wc -c' | grep -qx 3
 }
 
-@test "one folder of the host, when it is given: written, or read only; no way out" {
+@test "the folder of --host-files: writable or read-only, and no path leads out of it" {
 	mkdir "$T/f" "$T/out"
 	echo secret >"$T/out/s"
 	ln -s "$T/out" "$T/f/link"
@@ -394,7 +395,7 @@ for f in (lambda: os.fchmod(1, 0o777), lambda: os.fchown(1, 1, 1), lambda: os.ut
 	[ "$("$V" -F "$T/f:ro" sh ./script.sh x)" = "script x" ]
 }
 
-@test "commands in the guest's dot files are not run here" {
+@test "commands in the guest's dot files are not run" {
 	mkdir -p "$T$HOME"
 	echo 'echo owned' | tee "$T$HOME/.bashrc" >"$T/etc-bashrc"
 	mkdir -p "$T/etc"
@@ -403,7 +404,7 @@ for f in (lambda: os.fchmod(1, 0o777), lambda: os.fchown(1, 1, 1), lambda: os.ut
 	[[ $output == *fine* && $output != *owned* ]]
 }
 
-@test "time: the guest's zone, by name" {
+@test "time: the guest's time zone" {
 	[ -e /usr/share/zoneinfo/Asia/Tokyo ] || skip "no zoneinfo on this host"
 	mkdir -p "$T/etc"
 	ln -s /usr/share/zoneinfo/Asia/Tokyo "$T/etc/localtime"
@@ -411,7 +412,7 @@ for f in (lambda: os.fchmod(1, 0o777), lambda: os.fchown(1, 1, 1), lambda: os.ut
 	[ "$("$V" -p /etc/localtime date +%Z)" = UTC ]
 }
 
-@test "time: the guest's date, also past the vDSO; deadlines hold" {
+@test "time: the guest's date, although the vDSO has the host's; timeouts keep their length" {
 	now=$(date +%s)
 	then=$("$V" -t -100000000 date +%s)
 	[ $((now - then)) -ge 99999000 ]
@@ -441,7 +442,8 @@ for f in (lambda: os.fchmod(1, 0o777), lambda: os.fchown(1, 1, 1), lambda: os.ut
 	[ "$open" -lt 5500 ]
 }
 
-# A network of its own, with something in it: the host's comes and goes.
+# The comparison in a new network namespace with an address and a route, because the host's network
+# changes.
 own_network() {
 	unshare -n bash -c "ip link set lo up; ip addr add 10.9.9.1/24 dev lo; ip route add 10.9.8.0/24 via 10.9.9.7
 		$(declare -f network); V='$V'; network"
@@ -454,7 +456,7 @@ network() {
 		read -ra words <<<"$cmd"
 		command -v "${words[0]}" || continue
 		for _ in 1 2 3; do
-			# Counters move: only what does not is compared.
+			# Compare without the counters, which move.
 			want=$("${words[@]}" | grep -v -e packets -e errors)
 			got=$("$V" "${words[@]}" 2>&1 | grep -v -e packets -e errors)
 			[ "$got" != "$want" ] || continue 2
@@ -465,7 +467,7 @@ network() {
 	done
 }
 
-@test "network: interfaces and sockets, and no change" {
+@test "network: interfaces and sockets are the same, changes are refused" {
 	network
 	if [ "$(id -u)" = 0 ] && unshare -n true; then own_network; fi
 	run "$V" -s ip link set lo mtu 65000
@@ -488,7 +490,7 @@ network() {
 	[[ $output == *"the guest is gone"* ]]
 }
 
-@test "stdout closed, full, a pipe that is closed early" {
+@test "stdout: closed, a full disk, a pipe that is closed early" {
 	run "$V" ps -ef >&-
 	run bash -c "'$V' ps -ef >/dev/full"
 	[ "$status" -eq 1 ]
@@ -497,7 +499,7 @@ network() {
 	[ "${lines[0]}" = 1 ]
 }
 
-# wait_for COMMAND...: until it succeeds, a minute at the most
+# wait_for COMMAND...: waits until it succeeds, at most a minute.
 wait_for() {
 	for _ in {1..1200}; do
 		"$@" && return 0
@@ -508,7 +510,7 @@ wait_for() {
 
 no_process() { ! pgrep -f "$1"; }
 
-@test "SIGTERM goes to the program; SIGKILL leaves nobody" {
+@test "SIGTERM goes to the program; after SIGKILL no process is left" {
 	env --default-signal=TERM "$V" sleep "4711.$$" 3>&- &
 	wait_for pgrep -fx "sleep 4711.$$"
 	kill -TERM $!
@@ -522,10 +524,10 @@ no_process() { ! pgrep -f "$1"; }
 	wait_for no_process "sleep 471[123].$$"
 }
 
-# Each call takes so long that the file would not come to its end; an answer waits for one.
-@test "an interrupt ends a question without end" {
+# Each call takes half a second, so the file would take hours.
+@test "SIGINT ends a program whose reads take hours" {
 	local p
-	set -m # or it is ignored in the background
+	set -m # without it SIGINT is ignored in the background
 	"$V" -u 500000 cat /proc/kallsyms >/dev/null 3>&- &
 	p=$!
 	wait_for pgrep -P $p -x cat
@@ -538,7 +540,7 @@ no_process() { ! pgrep -f "$1"; }
 	[ "$status" -eq 130 ]
 }
 
-@test "children in the background end with the program" {
+@test "background children end with the program" {
 	"$V" sh -c "sleep 4714.$$ & :" 3>&-
 	wait_for no_process "sleep 4714.$$"
 }
@@ -551,7 +553,7 @@ state_is_not() {
 	! state_is "$@"
 }
 
-@test "job control: the whole group stops, goes on, is interrupted" {
+@test "job control: the whole process group stops, continues and is interrupted" {
 	set -m
 	n=4715.$$ # no other suite's
 	env --default-signal=INT,TSTP "$V" sh -c "sleep $n; :" 3>&- &
@@ -568,9 +570,9 @@ state_is_not() {
 	[ "$status" -eq 130 ]
 }
 
-# A kernel that lies about how much it gave: an error, and neither we nor the program,
-# which believes a length as it believes its own kernel, write or read beyond a buffer.
-@test "lengths that no kernel returns" {
+# A hostile kernel returns a wrong length. The call must fail: the program trusts a length as it
+# trusts its own kernel. No buffer is overrun, in the supervisor or in the program.
+@test "a wrong length from the guest's kernel is an error" {
 	for lie in 16777216 2147483648 4294967296 0x7fffffffffffffff -4096 -1099511627776; do
 		for row in "read cat /proc/version" "getdents64 ls /proc/1" \
 			"readlink readlink /proc/1/ns/uts" "readlinkat find /proc/1/ns -printf %l" \
@@ -586,7 +588,7 @@ state_is_not() {
 	done
 }
 
-@test "a listing that never ends" {
+@test "a directory listing without end ends with an error" {
 	run timeout 120 "$V" -l getdents64 -L 1 ls /proc/1
 	[ "$status" -lt 99 ]
 }

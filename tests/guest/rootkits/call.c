@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A call inside the handler of getdents64, behind its entry, goes elsewhere. */
+/* Redirects the call of iterate_dir() inside the handler of getdents64, behind its entry. */
 #include "lab.h"
 
 /* Handlers are some hundred bytes long. */

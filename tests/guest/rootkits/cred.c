@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A process gets the credentials of the kernel's first task: uid 0, shared with it. */
+/* Gives a process the credentials of the kernel's first task: uid 0, shared with that task. */
 #include "lab.h"
 
 #include <linux/cred.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The handler of getdents64 is replaced by the kernel's own means, ftrace. */
+/* Hooks the handler of getdents64 with ftrace. */
 #include "lab.h"
 
 #include <linux/ftrace.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The module takes itself out of the list of modules and out of sysfs. With thread=1 a kernel
- * thread runs in it.
+ * The module removes itself from the list of modules and from sysfs. With thread=1 a kernel thread
+ * runs its code.
  */
 #include "lab.h"
 

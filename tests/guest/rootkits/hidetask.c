@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A process is taken out of the list of tasks and out of the PIDs that /proc goes through. It
- * runs on: the scheduler has it in lists of its own.
+ * Removes a process from the list of tasks and from the PIDs that /proc lists. The process still
+ * runs: the scheduler has its own lists.
  */
 #include "lab.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A gate of the IDT leads to the module first. The vector is one that nothing uses: 5, #BR. */
+/* Makes a gate of the IDT lead to the module first. Nothing uses the vector: 5, #BR. */
 #include "lab.h"
 
 #include <asm/desc.h>

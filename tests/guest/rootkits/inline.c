@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A jump at the entry of the handler of getdents64, in the place of ftrace's nop. */
+/* Writes a jump at the entry of the handler of getdents64, in place of ftrace's nop. */
 #include "lab.h"
 
 static long (*body)(const struct pt_regs *regs);

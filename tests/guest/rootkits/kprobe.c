@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A kprobe leaves the function that adds an entry to a directory's answer. */
+/* A kprobe skips the function that adds an entry to a directory listing. */
 #include "lab.h"
 
-/* Returns to the caller of the function that is left. */
+/* Runs in place of the probed function and returns to its caller. */
 static lab_fill skip(void)
 {
 	return LAB_GO_ON;

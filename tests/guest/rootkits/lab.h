@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the modules of the rootkit laboratory share. Each module does one thing that real
- * rootkits do, in a test guest, so that the tests can show that vlens names it. Only here may
- * code depend on a kernel's version.
+ * Shared code of the rootkit laboratory's modules. Each module does one thing that real rootkits
+ * do, in a test guest, so that the tests can show that vlens finds it. Only these modules may
+ * depend on a kernel's version.
  */
 #ifndef LAB_H
 #define LAB_H
@@ -25,7 +25,7 @@
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("Rootkit laboratory of vlens");
 
-/* A function that adds one entry to the caller's buffer: whether to go on. */
+/* Result of a function that adds one entry to the caller's buffer: whether to go on. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 1, 0) /* 25885a35a720 */
 typedef bool lab_fill;
 #define LAB_GO_ON true
@@ -36,7 +36,7 @@ typedef int lab_fill;
 
 static unsigned long (*lab_kallsyms)(const char *name);
 
-/* The address of a kernel symbol, or 0. kallsyms_lookup_name() is not exported: kprobes find it. */
+/* The address of a kernel symbol, or 0. kallsyms_lookup_name() is not exported: a kprobe finds it. */
 static inline unsigned long lab_symbol(const char *name)
 {
 	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
@@ -77,7 +77,7 @@ static inline void lab_branch(unsigned long site, u8 opcode, unsigned long targe
 	lab_write((void *)site, code, 5);
 }
 
-/* What was at the place that lab_ftrace_site() found. */
+/* The bytes at the place that lab_ftrace_site() found. */
 static __maybe_unused u8 lab_nop5[5];
 
 /* The five-byte place for ftrace at the entry of the function @name, or 0. */
@@ -93,7 +93,7 @@ static inline unsigned long lab_ftrace_site(const char *name)
 
 	if (!at)
 		return 0;
-	/* endbr64, or what it is replaced by where nothing calls the function indirectly. */
+	/* endbr64, or the nop that replaces it if nothing calls the function indirectly. */
 	if (!memcmp(p, endbr, 4) || !memcmp(p, nop4, 4) || !memcmp(p, nop4b, 4) ||
 	    !memcmp(p, nop4c, 4))
 		p += 4;
@@ -105,13 +105,13 @@ static inline unsigned long lab_ftrace_site(const char *name)
 	return 0;
 }
 
-/* Wait until nobody is in our functions any more: readers of a quiet guest are quick. */
+/* Wait until no CPU runs our functions any more: in a quiet guest 50 ms are enough. */
 static inline void lab_drain(void)
 {
 	msleep(50);
 }
 
-/* The name in /proc that is to be hidden: a PID. */
+/* The name in /proc to hide: a PID. */
 static char *hide = "";
 module_param(hide, charp, 0444);
 
@@ -120,7 +120,7 @@ static inline bool lab_hidden(const char *name, int len)
 	return len == (int)strlen(hide) && !memcmp(name, hide, len);
 }
 
-/* Take the hidden entry out of the answer of getdents64(@regs), of @size bytes. */
+/* Remove the hidden entry from the @size bytes that getdents64(@regs) returned; the new size. */
 static inline long lab_filter(const struct pt_regs *regs, long size)
 {
 	char __user *user = (char __user *)regs->si;
@@ -150,7 +150,7 @@ out:
 	return size;
 }
 
-/* A directory's readers get names from the actor of their context: put ours between. */
+/* iterate_dir() calls the actor of its context with each name. Ours filters and calls theirs. */
 struct lab_context {
 	struct dir_context ctx;
 	struct dir_context *theirs;
@@ -174,7 +174,7 @@ static inline int lab_iterate(int (*iterate)(struct file *, struct dir_context *
 	struct lab_context c = { .theirs = ctx };
 	int ret;
 
-	/* What else a context holds differs between kernels; the first two fields do not. */
+	/* The first two fields of a context are the same in all kernels; copy the others. */
 	memcpy(&c.ctx, ctx, sizeof(c.ctx));
 	*(filldir_t *)&c.ctx.actor = lab_actor;
 	ret = iterate(file, &c.ctx);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* No rootkit: a live patch as distributions ship them, for /proc/cmdline. */
+/* Not a rootkit: a live patch like those of distributions, for /proc/cmdline. */
 #include "lab.h"
 
 #include <linux/livepatch.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The entry of system calls (MSR LSTAR) leads to the module first, on all CPUs. For guests
- * without page-table isolation: with it a module's text is not mapped at the entry.
+ * Makes the entry of system calls (MSR LSTAR) lead to the module first, on all CPUs. For guests
+ * without page-table isolation only: with isolation a module's text is not mapped at the entry.
  */
 #include "lab.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The file operation that lists /proc is replaced. */
+/* Replaces the file operation that lists /proc. */
 #include "lab.h"
 
 static struct file_operations *ops;

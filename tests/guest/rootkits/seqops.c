@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The operation that prints a line of /proc/net/tcp is replaced in its constant table. */
+/* Replaces the operation that prints a line of /proc/net/tcp, in its constant table. */
 #include "lab.h"
 
 #include <linux/seq_file.h>

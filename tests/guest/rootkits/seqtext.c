@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A jump at the entry of the function that prints a line of /proc/net/tcp. */
+/* Writes a jump at the entry of the function that prints a line of /proc/net/tcp. */
 #include "lab.h"
 
 #include <linux/seq_file.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The entry of getdents64 in the table of system calls is replaced. Kernels that dispatch by a
- * switch (1e3ad78334a6) do not use the table: there the change is without effect.
+ * Replaces the entry of getdents64 in the table of system calls. In kernels that dispatch by a
+ * switch (1e3ad78334a6) the change has no effect: they do not use the table.
  */
 #include "lab.h"
 
