@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Views of raw memory: against what the guest says of itself, and against dumps
-# in which the tests have planted what a rootkit does.
+# Views of raw memory, compared with the output of the guest's own programs, and run on
+# dumps in which the tests plant the changes of a rootkit.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -25,7 +25,7 @@ setup() {
 
 # ---- dumps to plant in ------------------------------------------------------
 
-# dump NAME: $DUMPS/NAME.elf, once.
+# dump NAME: dumps the guest to $DUMPS/NAME.elf, if that is not there yet.
 dump() {
 	need_guest "$1"
 	[[ ! -e $DUMPS/$1.elf ]] || return 0
@@ -39,9 +39,9 @@ dump() {
 	printf '0x%x\n' $(($(address init_top_pgt) - ${image% *} + ${image#* })) >"$DUMPS/$1.root"
 }
 
-# address WHAT: of a place in $D.
+# address WHAT: the address of a symbol or member in $D.
 address() { vpeek -J "$D" "$1" 8 2>/dev/null | jq -r '.places[0].address'; }
-# word ADDRESS: the 8 bytes there, as a number. To bash an address is negative.
+# word ADDRESS: the 8 bytes there, as a number. (To bash a kernel address is negative.)
 word() {
 	local hex
 	hex=$(vpeek -J "$D" "$(printf '0x%x' "$1")" 8 | jq -r '.places[0].bytes')
@@ -59,7 +59,7 @@ plant() {
 	was=$("$VT_TESTS/lib/poke" "$D" "$(<"${D%.elf}.root")" "$(printf '0x%x' "$1")" "$2")
 	undo+=("$(printf '0x%x' "$1") $was")
 }
-# use NAME: the dump to plant in.
+# use NAME: makes the dump of NAME the one to plant in.
 use() {
 	dump "$1"
 	D=$DUMPS/$1.elf
@@ -94,8 +94,8 @@ same_processes() {
 same_lists() {
 	local g
 	g=$(guest "$1")
-	# Not what comes and goes meanwhile: the command itself, kernel workers; nor the
-	# states of the kernel's threads, which work now and then.
+	# Leave out the command itself and kernel workers, which come and go, and the states
+	# of kernel threads, which change at any time.
 	in_guest "$1" 'ps -eo pid,ppid,state,nlwp,comm --no-headers' |
 		awk '$5 !~ /^(kworker|ps$|sh$)|evil/ { print $1, $2, ($2 == 2 ? "-" : $3), $4, substr($5, 1, 15) }' |
 		sort -n >"$T/guest"
@@ -104,7 +104,7 @@ same_lists() {
 		sort -n >"$T/vlens"
 	[[ $(wc -l <"$T/guest") -gt 60 ]] || fail "a short list" || return
 	assert_same "$(<"$T/guest")" "$(<"$T/vlens")" || return
-	# Pids alone: likewise.
+	# vpidlist has the same pids.
 	assert_same "$(cut -d' ' -f1 "$T/vlens")" \
 		"$(vpidlist --no-headers "$g" | tr -d ' ' | sort -n | grep -xf <(cut -d' ' -f1 "$T/vlens"))" || return
 	# Start times, in clock ticks.
@@ -179,7 +179,7 @@ same_calls() {
 	vuname "$(guest g61)" -r >/dev/null
 	local row before
 	before=$(in_guest g61 'cut -d" " -f1 /proc/uptime')
-	# Others may be here that come, go, or boot.
+	# Status 3: other guests of this host may come, go or boot meanwhile.
 	run --separate-stderr vlist -J
 	[[ $status -eq 0 || $status -eq 3 ]] || { show_run; fail "status"; }
 	row=$(jq -c ".guests[] | select(.id == \"$(guest g61)\")" <<<"$output")
@@ -187,15 +187,15 @@ same_calls() {
 	[[ $(jq -r .state <<<"$row") == running ]]
 	[[ $(jq -r .release <<<"$row") == "$(in_guest g61 'uname -r')" ]]
 	[[ $(jq .vcpus <<<"$row") == 2 && $(jq .ram <<<"$row") == 512 ]]
-	# As of the last tick: an idle guest has none for some seconds.
+	# The uptime is that of the last tick. An idle guest has no tick for some seconds.
 	between $((${before%.*} - 5)) "$(jq .uptime <<<"$row")" \
 		"$(in_guest g61 'cut -d" " -f1 /proc/uptime')"
-	# Nobody has been in contact with it: vlist is.
+	# vlist makes a first contact.
 	VLENS_RUN_DIR=$T/none run --separate-stderr vlist -J "$(guest g61)"
 	assert_status 0
 	[[ $(jq -r '.guests[0].release' <<<"$output") == "$(in_guest g61 'uname -r')" ]]
 	[[ $(jq -r '.guests[0].note' <<<"$output") == null ]]
-	# The engine that is asked for reads, and what it took is told.
+	# --engine chooses the engine, and --stats has the figures of the attach.
 	run --separate-stderr vlist --stats --engine=direct "$(guest g61)"
 	assert_status 0
 	[[ $stderr == *"engine:         direct"*"reason:         asked for; "*"attach:         "[1-9]* ]]
@@ -243,7 +243,7 @@ same_calls() {
 	[[ $(vpeek -J --depth 1 "$g" 'init_task.real_cred' | jq '.places[0].value.uid.val') == 0 ]]
 	[[ $(vpeek "$g" 'boot_cpu_data.x86_vendor_id') == *'"AuthenticAMD"'* || \
 		$(vpeek "$g" 'boot_cpu_data.x86_vendor_id') == *'"GenuineIntel"'* ]]
-	# An address with a type, a bitfield, an element of an array, a CPU's own.
+	# An address with a type, a bitfield, an element of an array, a per-CPU variable.
 	local cred
 	cred=$(vpeek -J "$g" init_cred | jq -r '.places[0].address')
 	[[ $(vpeek -J "$g" "$cred:cred.cap_effective" | jq -c '.places[0].type') == '"kernel_cap_t"' ]]
@@ -251,7 +251,7 @@ same_calls() {
 	[[ $(vpeek -J "$g" 'init_task.comm[1]' | jq '.places[0].value') == "$(printf %d "'w")" ]]
 	[[ $(vpeek -J "$g" 'runqueues@1.cpu' | jq '.places[0].value') == 1 ]]
 	[[ $(vpeek -J "$g" 'runqueues@0.cpu' | jq '.places[0].value') == 0 ]]
-	# What is outside of an array, or of none, is not memory of something else.
+	# An index beyond the end of an array, or of something that is no array, is refused.
 	local what
 	for what in 'comm[16]' 'comm[999999999]' 'comm[18446744073709551615]'; do
 		run --separate-stderr vpeek "$g" "init_task.$what"
@@ -267,14 +267,14 @@ same_calls() {
 	assert_status 3
 	[[ $stderr == *"beyond the end of the address space" ]] || { show_run; fail "too far"; }
 	[[ $(vpeek -J "$g" "$cred:cred[0].uid.val" | jq '.places[0].value') == 0 ]]
-	# A last member without a length of its own has what there was room made for.
+	# A flexible array member (gid[]) has elements.
 	[[ $(vpeek -J "$g" 'init_task.cred.group_info.gid[0].val' | jq '.places[0].size') == 4 ]]
 	# Types as C spells them.
 	[[ $(vpeek -J "$g" 'jiffies:unsigned long' | jq -c '.places[0] | [.type, .size]') == \
 		'["long unsigned int",8]' ]]
 	[[ $(vpeek -J "$g" "$(vpeek -J "$g" init_task.comm | jq -r '.places[0].address'):short" | jq -c '.places[0] | [.type, .value]') == \
 		"[\"short int\",$(($(printf %d "'w") * 256 + $(printf %d "'s")))]" ]]
-	# In a process: its own program's first bytes.
+	# --as: the first bytes of a process's program.
 	local pid start
 	pid=$(in_guest g61 'sed -n "s/^[a-z]* //p" /run/factory/pids | head -n 1')
 	start=0x$(in_guest g61 "head -n 1 /proc/$pid/maps | cut -d- -f1")
@@ -302,10 +302,10 @@ same_calls() {
 		"$(guest g61)" "$(guest g7)" | awk '{ print $1 }' | uniq | wc -l) == 2 ]]
 }
 
-@test "--all: all guests of the host, those that fail aside" {
+@test "--all: all guests of the host, and a line for each that fails" {
 	need_guest g61 g7
 	run --separate-stderr vpidlist --all
-	# Others may be here that are no Linux, or boot: each is named, and the rest is shown.
+	# Other guests of this host may boot, or not be Linux: each has a line on stderr.
 	[[ $status -eq 0 || ($status -eq 3 && $stderr == "vpidlist: "*": "*) ]] || { show_run; fail "status"; }
 	[[ ${lines[0]} == "GUEST "*PID ]]
 	grep -qE "^$(guest g61) +1$" <<<"$output"
@@ -358,7 +358,7 @@ same_calls() {
 	done
 }
 
-@test "a process taken out of the tree of ids is found, and not in /proc" {
+@test "a process taken out of the tree of ids is found, and is missing in /proc" {
 	use g61
 	local pid node shift index
 	pid=$(some_pid)
@@ -409,7 +409,7 @@ has_not_booted() { ! has_booted "$1"; }
 	sleep 5
 	qmp reset set-action '{"reboot": "reset"}' >/dev/null
 	qmp reset system_reset >/dev/null
-	# Its memory stays as it was until the firmware and the new kernel take it.
+	# Its memory is intact until the firmware and the new kernel overwrite it.
 	eventually 60 has_not_booted "$g"
 	eventually 300 has_booted "$g"
 	local before up
@@ -465,7 +465,7 @@ has_not_booted() { ! has_booted "$1"; }
 
 # ---- bad input --------------------------------------------------------------
 
-@test "a list that loops, and one that runs into garbage, end" {
+@test "the walk of a list that loops, or runs into garbage, ends" {
 	use g61
 	local tasks
 	tasks=$(address "$(task_of "$(some_pid)"):task_struct.tasks")
@@ -485,7 +485,7 @@ has_not_booted() { ! has_booted "$1"; }
 	for name in g510 g7; do
 		use "$name"
 		mapfile -t pids < <(vpslist --no-headers -o pid,comm "$D" | awk '$2 == "sleeper" { print $1 }')
-		# The kernel goes on behind the number that an id says it has.
+		# The kernel continues after the number in the id: a smaller one makes a loop.
 		nr=$(address "$(task_of "${pids[10]}"):task_struct.thread_pid->numbers[0].nr")
 		plant "$nr" "$(le "${pids[0]}" | cut -c1-8)"
 		run --separate-stderr vls "$D" /proc
@@ -533,7 +533,7 @@ has_not_booted() { ! has_booted "$1"; }
 	run --separate-stderr vpeek -J "$g" 0x10
 	assert_status 3
 	[[ $(jq -c . <<<"$output") == '{"places":[]}' ]]
-	# What is before a page that is missing is shown, and the page is named.
+	# The bytes before a missing page are shown, and stderr has the page's address.
 	local last
 	last=$(vmem -J "$g" | jq -r '.memory[] | select(.what == "modules") | .last')
 	run --separate-stderr vpeek "$g" "$(printf '0x%x' $((last - 31)))" 64
@@ -583,7 +583,7 @@ has_not_booted() { ! has_booted "$1"; }
 	run --separate-stderr vpeek -J qemu:1 linux_banner
 	assert_status 3
 	[[ $(jq -c . <<<"$output") == '{"places":[]}' ]]
-	# A domain that is there, but no QEMU, is listed all the same.
+	# A domain without a QEMU is listed, too.
 	run --separate-stderr vlist -J -c test:///default
 	assert_status 0
 	[[ $(jq -r '.guests[] | select(.name == "test") | .note' <<<"$output") == *"no QEMU is behind"* ]]
@@ -595,7 +595,7 @@ has_not_booted() { ! has_booted "$1"; }
 	pid=$(some_pid)
 	task=$(task_of "$pid")
 	comm=$(($(address init_task.comm) - $(address init_task)))
-	# ESC [ 2 J, DEL, CSI as a byte and as UTF-8, from here right to left, a line feed.
+	# ESC [ 2 J, DEL, CSI as a byte and as UTF-8, right-to-left override, a line feed.
 	plant $((task + comm)) 1b5b324a7f9bc29be280ae0a41000000
 	for tool in "vpslist" "vpslist -J" "vcredlist" "vcredlist -J" "vps --diff" "vps --diff -J" \
 		"vps --engine=imee" "vtop -b -o pid,comm -n 1" "vtop -b -J -o pid,comm -n 1"; do
@@ -606,7 +606,7 @@ has_not_booted() { ! has_booted "$1"; }
 		! LC_ALL=C grep -qP '[\x00-\x1f\x7f]|\xc2[\x80-\x9f]|(?<![\xc2-\xf4\x80-\xbf])[\x80-\x9f]|\xe2\x80\xae' \
 			<<<"$output" || fail "$tool: control bytes: $(LC_ALL=C grep -aF '[2J' <<<"$output" | od -c)"
 	done
-	# It is the same name all the same.
+	# JSON keeps the name itself, in escapes.
 	vpslist -J "$D" | jq -e ".processes[] | select(.pid == $pid) |
 		.comm == \"\\u001b[2J\\u007f\\\\x9b\\u009b\\u202e\\nA\""
 	vpeek -J "$D" "$(printf '0x%x' $((task + comm))):char[16]" 16 | jq -e .
@@ -630,7 +630,7 @@ has_not_booted() { ! has_booted "$1"; }
 	[[ $(COLUMNS=12 vpslist -o pid,comm "$g" | awk '{ if (length > n) n = length } END { print n }') == 12 ]]
 }
 
-@test "a guest without types: what can be shown is" {
+@test "a guest without types: vmem and the bytes of vpeek still work" {
 	use g61
 	# Its types are not in the cache, and not in its memory either.
 	local btf

@@ -13,7 +13,7 @@ setup_file() {
 
 finding() { jq -r --arg c "$1" '.checks[] | select(.check == $c) | .finding' <<<"$output"; }
 
-@test "a first contact holds nothing, nor does a second" {
+@test "neither a first contact nor a second one pauses the guest" {
 	local g said
 	g=$(guest g61)
 	export VLENS_RUN_DIR=$BATS_TEST_TMPDIR/run
@@ -32,12 +32,12 @@ finding() { jq -r --arg c "$1" '.checks[] | select(.check == $c) | .finding' <<<
 	[[ $(finding "engine direct") == "reads right"* ]]
 	said=$(finding "engine vmst")
 	assert_runs g61
-	# It is what serves.
+	# The executor that doctor names serves the tools.
 	run --separate-stderr vuname --stats "$g"
 	[[ $said =~ by\ (vmst/[a-z]+) && $stderr == *"engine: "*"${BASH_REMATCH[1]}"* ]] || fail "$said"
 }
 
-@test "memory that cannot be mapped: who reads, and why not kvm" {
+@test "memory that cannot be mapped: engine direct reads, and kvm says why it cannot" {
 	run --separate-stderr vlens doctor --json "$(guest g510)"
 	assert_status 0
 	[[ $(finding memory) == *anonymous* ]]

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# What the applets that mirror a program read from memory by themselves, for --json: against
-# what the guest's own programs say of it.
+# --json of the applets that mirror a program: they read these rows from raw memory. The
+# tests compare them with the output of the guest's own programs.
 
 # shellcheck disable=SC2154 # run sets variables
 
@@ -12,7 +12,7 @@ setup() {
 	T=$BATS_TEST_TMPDIR
 }
 
-# Open files and sockets of many kinds, in the guest: once.
+# make_state NAME: opens files and sockets of many kinds in the guest, once.
 make_state() {
 	if in_guest "$1" '[ -e /run/json-state ]'; then return; fi
 	in_guest "$1" 'ip link set lo up; touch /run/json-state
@@ -23,7 +23,7 @@ make_state() {
 		nc -l -p 5556 </dev/null >/dev/null 2>&1 &'
 	eventually 60 listens "$1" 5556
 }
-# A connection that is closed: one side remembers it for a minute.
+# make_time_wait NAME: closes a connection, of which one side is in TIME_WAIT for a minute.
 make_time_wait() {
 	in_guest "$1" 'nc -l -p 5555 </dev/null >/dev/null 2>&1 &'
 	eventually 60 listens "$1" 5555
@@ -33,7 +33,7 @@ listens() { in_guest "$1" 'ss -tln' | grep -q ":$2 "; }
 
 # ---- uname, free, lsmod -----------------------------------------------------
 
-# The fourth word of each line, sorted by commas.
+# Sorts the list of users in the fourth word of each line.
 users_sorted() {
 	while read -r module size used by; do
 		echo "$module $size $used $(tr , '\n' <<<"$by" | sort | paste -sd ,)"
@@ -46,14 +46,14 @@ whole() {
 	g=$(guest "$1")
 	assert_same "$(in_guest "$1" 'uname -s; uname -n; uname -r; uname -v; uname -m')" \
 		"$(vuname --json "$g" | jq -r '.kernels[0] | .sysname, .nodename, .release, .version, .machine')"
-	# Users of a module are in no order: lsmod has that of a directory.
+	# The users of a module have no fixed order: lsmod has that of a directory.
 	assert_same "$(in_guest "$1" lsmod | awk 'NR > 1 { print $1, $2, $3, $4 ? $4 : "null" }' | users_sorted)" \
 		"$(vlsmod --json "$g" | jq -r '.modules[] | "\(.module) \(.size) \(.used) \(.by)"' | users_sorted)"
 	in_guest "$1" 'free -b' >"$T/free"
 	vfree --json "$g" >"$T/json"
 	[[ $(jq '.memory | length' "$T/json") == 1 ]]
 	[[ $(jq '.memory[0].total' "$T/json") == "$(awk '/^Mem/ { print $2 }' "$T/free")" ]]
-	# The rest moves a little: 4 MiB.
+	# The other values may differ by 4 MiB.
 	awk '/^Mem/ { print $3, $4, $5, $6, $7 } /^Swap/ { print $2, $3, $4 }' "$T/free" | tr '\n' ' ' >"$T/theirs"
 	jq -r '.memory[0] | [.used, .free, .shared, .cache, .available, .swap_total, .swap_used, .swap_free]
 		| join(" ")' "$T/json" | tr '\n' ' ' >"$T/ours"
@@ -73,7 +73,7 @@ processes() {
 	local g
 	g=$(guest "$1")
 	vps --json "$g" >"$T/json"
-	# Those that stay, and do nothing.
+	# Compare processes that sleep until the end.
 	in_guest "$1" 'ps -C sleeper -o pid=,ppid=,ruid=,s=,nlwp=,vsz=,rss=,comm=,args=' |
 		awk '{ $6 *= 1024; $7 *= 1024; print }' >"$T/theirs"
 	jq -r '.processes[] | select(.comm == "sleeper")
@@ -82,7 +82,7 @@ processes() {
 	[[ -s $T/theirs ]]
 	assert_same "$(<"$T/theirs")" "$(<"$T/ours")"
 	jq -e '.processes[] | select(.pid == 2) | .comm == "kthreadd" and .args == null and .rss == 0' "$T/json"
-	# Numbers are numbers.
+	# Numbers are no strings in JSON.
 	[[ $(jq -r '[.processes[] | .pid, .start, .time | type] | unique[]' "$T/json") == number ]]
 }
 
@@ -92,12 +92,12 @@ processes() {
 
 # ---- sockets ----------------------------------------------------------------
 
-# What the guest's ss says: protocol, state, queues, addresses, process.
+# The sockets of the guest's ss: protocol, state, queues, addresses, process.
 guest_sockets() {
 	in_guest "$1" 'ss -tuanpO' | awk 'NR > 1 {
 		state = $2; sub(/ESTAB/, "ESTABLISHED", state); sub(/TIME-WAIT/, "TIME_WAIT", state)
 		if (state == "UNCONN") state = "null"
-		# In ss a listener has its limit there.
+		# For a listener, ss prints the limit of its queue there.
 		send = state == "LISTEN" ? 0 : $4
 		gsub(/[][]/, "", $5); gsub(/[][]/, "", $6)
 		pid = "null"; if (match($0, /pid=[0-9]+/)) pid = substr($0, RSTART + 4, RLENGTH - 4)
@@ -120,12 +120,12 @@ sockets() {
 	make_state "$1"
 	local g line
 	g=$(guest "$1")
-	# It may be forgotten between the two.
+	# The socket in TIME_WAIT may end between the two lists.
 	tries 3 same_sockets "$1" "$g"
-	# The state that was made is among them: no process has a connection that was closed.
+	# The socket of make_time_wait is listed, and belongs to no process.
 	grep -q '^tcp TIME_WAIT .* null$' "$T/ours" || fail "no TIME_WAIT: $(<"$T/ours")"
 	jq -e '.sockets[] | select(.lport == 5556) | .proto == "tcp6" and .local == "::" and .comm == "nc"' "$T/json"
-	# Inodes and users are /proc's; and so is the network namespace.
+	# Inodes, users and the network namespace are those of /proc.
 	in_guest "$1" 'cat /proc/net/tcp /proc/net/udp' | awk '$1 ~ /^[0-9]+:$/ && $10 { print $8, $10 }' | sort >"$T/theirs"
 	jq -r '.sockets[] | select((.proto == "tcp" or .proto == "udp") and .inode) | "\(.uid) \(.inode)"' \
 		"$T/json" | sort >"$T/ours"
@@ -163,7 +163,7 @@ files() {
 	make_state "$1"
 	local g
 	g=$(guest "$1")
-	# A socket is named differently: see the test of sockets.
+	# lsof names sockets differently. The tests of vnetstat compare them.
 	guest_files "$1" | grep -vE ' (IPv4|IPv6|unix) ' | sed 's/ -1* / - /; s/^\(.* FIFO [0-9]*\) pipe$/\1 pipe/' |
 		sort >"$T/theirs"
 	vlsof --json -o pid,comm,use,fd,type,node,name,mode,deleted,pos,size,device "$g" >"$T/json"
@@ -203,7 +203,7 @@ RAW=(vps vlsmod vlsof vnetstat vfree vuname)
 		run --separate-stderr "$a" -J qemu:1
 		assert_status 3
 		[[ $(jq -c '[.[]]' <<<"$output") == '[[]]' ]] || fail "$a: $output"
-		# Text, of the same columns.
+		# The table has as many rows as the JSON.
 		run --separate-stderr "$a" --engine=imee --no-headers "$first"
 		assert_status 0
 		[[ ${#lines[@]} -eq $("$a" --json "$first" | jq '.[] | length') ]] || [[ $a != vuname && $a != vfree && $a != vlsmod ]]
@@ -245,7 +245,7 @@ RAW=(vps vlsmod vlsof vnetstat vfree vuname)
 			line=${line#.B }
 			line=${line//\\(aq/\'} line=${line//\\(dq/\"} line=${line//\\-/-} line=${line//\\e/\\}
 			line=${line//web1/$(guest g61)}
-			# Other guests of this machine come and go, and are none of this test's business.
+			# Other guests of this machine come and go: --all becomes this guest, twice.
 			[[ $line == vtop* || $line == vlist* || $line == vlens* ]] || line=${line//--all/$(guest g61) $(guest g61)}
 			run --separate-stderr timeout 120 bash -c "set -o pipefail; $line"
 			[[ $status -eq 0 || $line == vlens\ doctor* || $line == vtop* || $line == vlist* ]] || fail "${page##*/}: $line: $status: $stderr"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Dumps: the same tools, the same output, at the moment of the capture; the
-# guest may be gone.
+# Dumps: the tools print what they print of a running guest, as of the capture. The guest
+# may be gone.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -23,7 +23,8 @@ setup() {
 	T=$BATS_TEST_TMPDIR
 }
 
-# dump NAME: $DUMPS/NAME.elf by QMP, with what the guest said just before, and after.
+# dump NAME: dumps the guest to $DUMPS/NAME.elf by QMP. Files beside it have the output of
+# the guest's own programs from just before and after.
 dump() {
 	local name=$1
 	need_guest "$name"
@@ -33,7 +34,7 @@ dump() {
 	in_guest "$name" 'uname -a' >"$DUMPS/$name.uname"
 	in_guest "$name" 'ps -eo pid,lstart --no-headers' >"$DUMPS/$name.lstart"
 	in_guest "$name" 'cut -d" " -f1 /proc/uptime; date +%s' | xargs >"$DUMPS/$name.before"
-	# The guest must not run while it is written: one moment, not a stretch.
+	# Stop the guest while the dump is written: all of it is of one moment.
 	qmp "$name" stop >/dev/null
 	qmp "$name" dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$DUMPS/$name.elf\"}" >/dev/null
 	qmp "$name" cont >/dev/null
@@ -41,7 +42,7 @@ dump() {
 	in_guest "$name" 'ps -ef' >"$DUMPS/$name.later"
 }
 
-# between BEFORE X AFTER: give or take a second.
+# between BEFORE X AFTER: whether X is in that range, to a second.
 between() {
 	awk -v a="$1" -v x="$2" -v b="$3" 'BEGIN { exit !(a - 1 <= x && x <= b + 1) }' ||
 		fail "$2 is not in $1 ... $3"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# What every applet prints of a guest: to a pipe that closes, a full disk, with other
-# widths, locales and colours, with standard input closed. On a dump: nothing moves.
+# The output of every applet: to a pipe that closes, to a full disk, with other widths,
+# locales and colours, with standard input closed. The guest is a dump: no value changes.
 
 # shellcheck disable=SC2154 # run sets variables
 
@@ -23,7 +23,7 @@ teardown_file() {
 	rm -rf "${D%/*}"
 }
 
-# words APPLET: what stands behind the guest, and before it.
+# behind APPLET, before APPLET: the arguments after the guest, and before it.
 behind() {
 	case $1 in
 	vps) echo "-ef" ;;
@@ -51,7 +51,7 @@ call() {
 	words=("$1" $(before "$1") "$D" $(behind "$1"))
 }
 
-# Those with no program of the host behind them.
+# The applets that mirror no program of the host.
 ours() {
 	local a
 	for a in $(vlens --list); do
@@ -71,11 +71,11 @@ ours() {
 	done
 }
 
-@test "standard input closed: the same" {
+@test "standard input closed: the output is the same" {
 	local a
 	for a in $(ours) vps vlsmod vuname; do
 		call "$a"
-		# What it took to read is not the same twice.
+		# The time of a read differs from run to run.
 		assert_same "$("${words[@]}" 2>&1 | sed 's/in [0-9.]* us/in - us/')" \
 			"$(bash -c 'exec "$@" <&- 2>&1' bash "${words[@]}" | sed 's/in [0-9.]* us/in - us/')"
 	done
@@ -88,14 +88,14 @@ broken() {
 	exec {W}>&-
 }
 
-@test "vtop: nothing is known of how busy its CPUs are" {
+@test "vtop of a dump: the use of its CPUs is unknown (null)" {
 	run --separate-stderr vtop -b -n 2 -d 0.1 --json "$D"
 	assert_status 0
 	[[ $(jq -s 'map(.guests[]) | length' <<<"$output") -eq 2 ]]
 	[[ $(jq -sc 'map(.guests[].cpu) | unique' <<<"$output") == "[null]" ]] || { show_run; fail cpu; }
 }
 
-@test "a pipe that nobody reads ends it by SIGPIPE, silently" {
+@test "a pipe that nobody reads ends an applet by SIGPIPE, silently" {
 	local a
 	for a in $(ours); do
 		call "$a"
@@ -116,7 +116,7 @@ broken() {
 	done
 }
 
-@test "a broken pipe or a full disk under a mirrored program is what it is on the host" {
+@test "a broken pipe or a full disk: a mirrored program has the status that it has on the host" {
 	[[ -c /dev/full ]] || skip "there is no /dev/full"
 	local a model there
 	for a in vps vuname vfree vuptime vdate vls vip; do
@@ -144,13 +144,13 @@ broken() {
 	narrow=$(COLUMNS=$((${#D} + 20)) vlist --no-headers -o STATE,SPEC,SPEC "$D")
 	[[ $(wc -L <<<"$wide") -gt $((2 * ${#D})) ]] || fail "$wide"
 	[[ $(wc -L <<<"$narrow") -le $((${#D} + 20)) ]] || fail "$narrow"
-	# Nonsense in it does no harm.
+	# An invalid value is ignored, and JSON has no width.
 	assert_same "$(vpslist "$D")" "$(COLUMNS=wide vpslist "$D")"
 	assert_same "$(vpslist "$D")" "$(COLUMNS=-3 vpslist "$D")"
 	assert_same "$(vpslist --json "$D")" "$(COLUMNS=10 vpslist --json "$D")"
 }
 
-@test "locales: the same rows; ASCII in C; JSON is of no locale" {
+@test "locales: the same rows in each, ASCII in C; JSON does not depend on them" {
 	local a c
 	for a in $(ours); do
 		call "$a"
