@@ -1,8 +1,9 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The guest kernel's code rewritten for user mode: it says what an emulator says, it
-# understands all that answers, and hostile code gets nothing but its process's end.
+# The executor native, which rewrites the guest kernel's code for user mode: it gives the
+# emulator's answers, it can rewrite all code that answers a question, and hostile code can
+# only end its own process.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -18,7 +19,7 @@ setup_file() {
 		-o "$POOR_HOST" "$VT_TESTS/unit/poor-host.c"
 }
 
-# engine_is ENGINE: by the figures on $stderr.
+# engine_is ENGINE: --stats on $stderr names this executor.
 engine_is() { grep -q "^engine: *vmst/$1" <<<"$stderr" || fail "$stderr"; }
 
 setup() {
@@ -34,7 +35,7 @@ dump() {
 	qmp "$1" cont >/dev/null
 }
 
-# All that is asked, twice over: the second time with what the first one changed.
+# Compares all answers in two rounds. The second one sees the memory that the first changed.
 same_answers() {
 	local emulated
 	need_emulator
@@ -45,10 +46,10 @@ same_answers() {
 	assert_same "$emulated" "$(hashes "$output")"
 }
 
-# What may be refused, by what tests/unit/native-survey calls it: the kernel's entry and task switch, other
-# registers than general ones, what hypervisors and their guests have, protection keys and shadow
-# stacks; what this processor would answer of itself; and strings of Zhaoxin's processors, which lead to
-# where no prefix can fold.
+# Instructions that may be refused, by their names in tests/unit/native-survey: those of the
+# kernel's entry and task switch, of registers other than the general ones, of hypervisors and
+# their guests, of protection keys and shadow stacks; those that ask the processor about
+# itself; and string instructions of Zhaoxin's processors, whose addresses no prefix can fold.
 ALLOWED='mov-(control|debug|segment|narrow)|(jmp|ret)-far|jmp-rsp|syscall|sysret|sysexit|iretq|swapgs|(rd|wr)[fg]sbase'
 ALLOWED+='|[ls][gil]dt|ltr|str|lmsw|smsw|erets|eretu|lkgs|xsetbv|xsaves64|xrstors64|rdpkru|wrpkru|wrussq|wrssq'
 ALLOWED+='|cpuid|lar|lsl|verr|rdpid|xgetbv|rdpmc|wbinvd|wbnoinvd|invlpgb|tlbsync|monitor|mwait|vm[a-z]+|invept|invvpid|skinit|clgi|stgi'
@@ -67,9 +68,9 @@ whole_text() {
 	! grep '^refused' <<<"$output" | grep -vE "^refused: ($ALLOWED) " || fail "not to be refused"
 }
 
-@test "5.10: what an emulator says" { same_answers g510; }
-@test "6.1: what an emulator says" { same_answers g61; }
-@test "five levels of page tables, 6.12: no room for these addresses, and so the emulator's" {
+@test "5.10: the emulator's answers" { same_answers g510; }
+@test "6.1: the emulator's answers" { same_answers g61; }
+@test "five levels of page tables, 6.12: native is refused, and the emulator serves" {
 	dump g612
 	run --separate-stderr vuname --engine=vmst/native "$DUMPS/g612.elf" -n
 	assert_status 3
@@ -84,20 +85,20 @@ whole_text() {
 	assert_status 0
 	engine_is unicorn
 }
-@test "7: what an emulator says" { same_answers g7; }
+@test "7: the emulator's answers" { same_answers g7; }
 
-@test "5.10: all of the kernel's text" { whole_text g510; }
-@test "6.1: all of the kernel's text" { whole_text g61; }
-@test "6.12: all of the kernel's text" { whole_text g612; }
-@test "7: all of the kernel's text" { whole_text g7; }
+@test "5.10: all of the kernel's text can be rewritten" { whole_text g510; }
+@test "6.1: all of the kernel's text can be rewritten" { whole_text g61; }
+@test "6.12: all of the kernel's text can be rewritten" { whole_text g612; }
+@test "7: all of the kernel's text can be rewritten" { whole_text g7; }
 
-# plant NAME HEX: $T/NAME.elf, in which uname(2) is that code.
+# plant NAME HEX: makes the dump $T/NAME.elf, in which uname(2) is that code.
 plant() {
 	local at
 	dump g61
 	cp "$DUMPS/g61.elf" "$T/$1.elf"
 	at=$(vcat "$DUMPS/g61.elf" /proc/kallsyms | awk '$3 == "__x64_sys_newuname" { print $1 }')
-	# As they lie in memory: the file has them once.
+	# The first 64 bytes of the function, which the file has only once.
 	vpeek --json "$DUMPS/g61.elf" "0x$at" 64 >"$T/bytes"
 	python3 - "$T/$1.elf" "$T/bytes" "$2" <<-'EOF'
 		import json, mmap, re, sys
@@ -114,14 +115,14 @@ plant() {
 	EOF
 }
 
-# fails NAME PATTERN [ENGINE]: the program has no answer, and one line of ours says why.
+# fails NAME PATTERN [ENGINE]: the tool has no output, and one line of its own says why.
 fails() {
 	run --separate-stderr vuname --engine="${3:-vmst/native}" "$T/$1.elf" -a
 	[[ $status -ne 0 && -z $output && $(grep -c '^vuname:' <<<"$stderr") -eq 1 && $stderr == *$2* ]] ||
 		{ show_run; fail "$1"; }
 }
 
-@test "planted code: a system call is no instruction of a kernel's" {
+@test "planted code: a system call is refused" {
 	plant syscall b83b0000000f05 # mov $59,%eax; syscall
 	fails syscall "an instruction is not understood"
 }
@@ -129,11 +130,11 @@ fails() {
 @test "planted code: a jump into our own pages" {
 	plant jump 48c7c000002040ffe0 # mov $0x40200000,%rax; jmp *%rax
 	fails jump "control leaves the kernel's text"
-	plant call e8fbffff7f # call far away: of the guest's addresses, not of ours
+	plant call e8fbffff7f # call far away: the target is an address of the guest
 	fails call "control leaves the kernel's text"
 }
 
-# What folds to what is ours: the process's own pages are no memory of the guest's.
+# Addresses that fold to the process's own pages: these are not memory of the guest.
 @test "planted code: our own memory is not mapped" {
 	# movabs $0xffff840040a00000,%rdi, which folds to where emitted code is; mov (%rdi),%rax; ret
 	plant read 48bf0000a0400084ffff488b07c3
@@ -146,11 +147,11 @@ fails() {
 	fails copy "took exception 14 (address 0x7dfffffff000)"
 }
 
-# Instructions of the stack are not looked at: movabs $CODE,%rax; mov $0x40a00008,%esp; push %rax;
-# push $0x40a00000; ret
+# Accesses by the stack pointer are not checked. The code: movabs $CODE,%rax;
+# mov $0x40a00008,%esp; push %rax; push $0x40a00000; ret
 over_code() { echo "48b8${1}bc0800a04050680000a040c3"; }
 
-@test "planted code: written over emitted code, it gets nothing but its end" {
+@test "planted code that overwrites emitted code can only end its own process" {
 	plant execve "$(over_code 6a3b580f05ebfe90)" # push $59; pop %rax; syscall; 1: jmp 1b
 	fails execve "made a forbidden system call"
 	plant socket "$(over_code 6a29580f05ebfe90)"
@@ -175,7 +176,7 @@ over_code() { echo "48b8${1}bc0800a04050680000a040c3"; }
 	fails wild ""
 }
 
-@test "an I/O port: no executor makes up what a device would say" {
+@test "an I/O port: no executor invents the answer of a device" {
 	plant port bacf0c0000ec31c0c3 # mov $0xccf,%edx; in (%dx),%al; xor %eax,%eax; ret
 	local engine
 	for engine in vmst/native $(! has_emulator || echo vmst/unicorn); do
@@ -185,14 +186,14 @@ over_code() { echo "48b8${1}bc0800a04050680000a040c3"; }
 	done
 }
 
-@test "what this processor would answer of itself is the emulator's to say" {
+@test "cpuid: the emulator answers it, not this processor" {
 	plant cpuid 31c00fa231c0c3 # xor %eax,%eax; cpuid; xor %eax,%eax; ret
 	need_emulator
 	run --separate-stderr vuname --stats "$T/cpuid.elf" -n
 	engine_is unicorn
 }
 
-@test "an answer that nobody wrote has nothing of an earlier one" {
+@test "a result that the kernel does not write has no bytes of an earlier one" {
 	plant nothing 31c0c3 # xor %eax,%eax; ret
 	local engine
 	for engine in vmst/native $(! has_emulator || echo vmst/unicorn); do
@@ -206,7 +207,7 @@ over_code() { echo "48b8${1}bc0800a04050680000a040c3"; }
 # little ADDRESS: its bytes as they lie in memory, in hex.
 little() { printf '%016x' "$1" | fold -w2 | tac | tr -d '\n'; }
 
-# other_engine NAME PATTERN: it is begun natively, and answered by the emulator, if there is one.
+# other_engine NAME PATTERN: native fails, and the emulator serves, if there is one.
 other_engine() {
 	fails "$1" "$2"
 	has_emulator || { fails "$1" "$2" vmst; return; }
@@ -215,7 +216,7 @@ other_engine() {
 	engine_is unicorn
 }
 
-@test "what is not understood is the emulator's" {
+@test "an instruction that native does not understand: the emulator serves" {
 	plant swapgs 0f01f80f01f831c0c3 # swapgs; swapgs; xor %eax,%eax; ret
 	other_engine swapgs "an instruction is not understood"
 }
@@ -232,7 +233,7 @@ other_engine() {
 	engine_is native
 }
 
-@test "what this processor does not have is the emulator's to try" {
+@test "an instruction that this processor lacks: the emulator tries it" {
 	plant lacks 0faac3 # rsm, which is for firmware alone; ret
 	fails lacks "took exception 6"
 	need_emulator
@@ -241,7 +242,7 @@ other_engine() {
 	engine_is unicorn
 }
 
-@test "a host without FSGSBASE: the emulator" {
+@test "a host without FSGSBASE: the emulator serves" {
 	dump g61
 	run --separate-stderr env LD_PRELOAD="$POOR_HOST" POOR=fsgsbase vuname --engine=vmst/native \
 		"$DUMPS/g61.elf" -n
@@ -253,7 +254,7 @@ other_engine() {
 	engine_is unicorn
 }
 
-@test "a host that refuses arch_prctl" {
+@test "a host that refuses arch_prctl: native serves" {
 	dump g61
 	run --separate-stderr env LD_PRELOAD="$POOR_HOST" POOR=arch_prctl vuname --stats \
 		--engine=vmst/native "$DUMPS/g61.elf" -n

@@ -250,7 +250,7 @@ assert_finding() {
 	run --separate-stderr vlens trust add "$T/cut.deb"
 	assert_same 1 "$status"
 	[[ $stderr == "vlens trust: $T/cut.deb: "*damaged* ]] || fail "$stderr"
-	# A directory: all that is in it.
+	# A directory adds all images and packages in it.
 	mkdir "$T/many"
 	mv "$T/good.deb" "$T/many"
 	cp "$VLENS_TEST_RUN/g7/vmlinuz" "$T/many/vmlinuz-7"

@@ -15,7 +15,7 @@ setup_file() {
 
 teardown_file() { drop_guest rk61 rk510 rk7; }
 
-# findings GUEST: "check: what: found: owner", a line for each finding of the guest.
+# findings GUEST: prints a line "check: what: found: owner" for each finding.
 findings() {
 	run --separate-stderr vcheck --json -o class,check,what,found,owner,sure "$(guest "$1")"
 	[[ -z $stderr ]] || fail "$stderr"

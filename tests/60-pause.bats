@@ -1,20 +1,20 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# What the tools do to the guest: nothing to its memory, and whatever happens to
-# a tool, the guest runs again within a second.
+# The tools write nothing to a guest's memory. Whatever happens to a tool that holds a guest,
+# the guest runs again within a second.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
 load lib/vlens
 
 setup_file() {
-	# The tool itself, with nobody behind it (65-keeper.bats has the others); what
-	# other files left behind has a folder of its own.
+	# Without keepers, which 65-keeper.bats tests. The run folder is this file's own: it has
+	# nothing of other test files.
 	export VLENS_KEEP=0 VLENS_RUN_DIR=$BATS_FILE_TMPDIR/run
 	need_guest g61
 	vuname "$(guest g61)" >/dev/null
-	# Of a shell it is then known what it needs: its pauses are for copies.
+	# Make the working set of a shell: its later pauses are for copies of that.
 	vexec "$(guest g61)" sh -c 'cat /proc/[0-9]*/stat >/dev/null; sleep 0.06; cat /proc/[0-9]*/stat; true' >/dev/null 2>&1
 }
 
@@ -32,7 +32,7 @@ teardown() {
 
 # ---- memory -----------------------------------------------------------------
 
-# The hash of a guest's whole memory, from where it is kept.
+# The hash of a guest's whole memory, wherever QEMU keeps it.
 hash_of() {
 	local name=$1 fd
 	if [[ -e $VLENS_TEST_RUN/$name/ram-file ]]; then
@@ -69,7 +69,7 @@ untouched() {
 	vps --as "$(sed -n 's/^container-init //p' <<<"$(vcat "$g" /run/factory/pids)")" "$g" -ef >/dev/null
 	VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run vps "$g" -ef >/dev/null
 	assert_same "$before" "$(hash_of "$1")"
-	# And it stays as paused as it was.
+	# The guest is still paused.
 	[[ $(qmp "$1" query-status | jq -r .status) == paused ]]
 	qmp "$1" cont >/dev/null
 	assert_runs "$1"
@@ -79,7 +79,7 @@ untouched() {
 @test "memory is untouched, a paused guest stays paused: 6.12, file" { need_emulator; untouched g612; }
 @test "memory is untouched, a paused guest stays paused: 5.10, anonymous" { untouched g510; }
 
-@test "what is mapped of the guest cannot be written to" {
+@test "no mapping of the guest's memory is shared and writable" {
 	local worker
 	vexec "$G" sh -c 'ps -ef >/dev/null; sleep 30' &
 	TOOL=$!
@@ -87,7 +87,7 @@ untouched() {
 		worker=$(pgrep -P "$TOOL" -x vlens-engine) && grep -q memfd "/proc/$worker/maps"
 	}
 	eventually 60 maps_guest
-	# Shared and writable would reach the guest.
+	# A write to such a mapping would reach the guest.
 	! cat "/proc/$TOOL/maps" "/proc/$worker/maps" | grep 'rw.s.*memfd:.*\(ram0\|backend\)' ||
 		fail "mapped writable"
 	kill "$TOOL"
@@ -101,7 +101,7 @@ nothing_left() {
 	eventually 15 none_below "$TOOL" || fail "processes are left: $(pgrep -a -g "$TOOL")"
 }
 
-# dies SIGNAL: in the middle of a hold.
+# dies SIGNAL: this signal ends a tool that holds the guest, and the guest runs.
 dies() {
 	local i
 	for i in 1 2 3; do
@@ -143,9 +143,9 @@ dies() {
 	eventually 10 not_stopped "$QEMU" || fail "still held after SIGSTOP"
 	sleep 0.5
 	assert_runs g61
-	# Others can look meanwhile; and it can go on.
+	# Another tool is served meanwhile.
 	[[ $(vuname "$G" -n) == g61 ]]
-	# By itself it ends with an answer or an error, and lets the guest alone.
+	# The tool continues, and ends with an answer or an error, without another pause.
 	kill -CONT "$TOOL"
 	sleep 0.5
 	kill "$TOOL" 2>/dev/null || true
@@ -182,7 +182,7 @@ dies() {
 		eventually 5 not_stopped "$QEMU" || fail "still held"
 	done
 	assert_runs g61
-	# What it left in its folders does no harm.
+	# A run works with the folders of one that was killed.
 	VLENS_CACHE_DIR=$T/cache20 VLENS_RUN_DIR=$T/run20 vps "$G" -ef | grep -q /sbin/init
 }
 
@@ -226,8 +226,8 @@ runs_for_a_second() {
 	done
 }
 
-# slow_reader FILE: reads standard input, a pipe, from when FILE is there. FILE.ready says that
-# it has room for one page, FILE.full that there is something in it.
+# slow_reader FILE: reads standard input, a pipe, once FILE exists. It makes FILE.ready when
+# the pipe has room for one page only, and FILE.full when there are data in the pipe.
 slow_reader() {
 	python3 -c '
 import array, fcntl, os, select, shutil, sys, termios, time
@@ -243,13 +243,13 @@ while not os.path.exists(sys.argv[1]):
 shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)' "$1"
 }
 
-# A pause that waits for the reader would last as long as that sleeps: the budget allows it.
-@test "it is not held while output waits for a slow reader" {
+# The budget is so large that a pause could last until the reader reads.
+@test "a guest is not held while output waits for a slow reader" {
 	local command
 	mkfifo "$T/pipe"
 	for command in "vcat $G /proc/kallsyms" "vps $G -ef"; do
 		rm -f "$T"/go*
-		# A writer that says nothing, until the reader has made the pipe small.
+		# A silent writer keeps the pipe open until the reader has made it small.
 		exec 9<>"$T/pipe"
 		slow_reader "$T/go" <"$T/pipe" >"$T/out" 3>&- 9>&- &
 		eventually 60 test -e "$T/go.ready"
@@ -264,7 +264,7 @@ shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)' "$1"
 	done
 }
 
-@test "it is not held while a program sleeps" {
+@test "a guest is not held while a program sleeps" {
 	mkfifo "$T/in"
 	# shellcheck disable=SC2016 # vexec's shell expands it
 	vexec --stats --max-pause=60000,60000 "$G" sh -c 'ps -e >/dev/null; echo sleeps; read x; ps -e' \
