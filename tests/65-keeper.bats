@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Keepers: what stays behind a tool serves the next one, and whatever happens to
-# either, the guest runs and nobody waits for ever.
+# Keepers: the process that stays behind a tool serves the next one. Whatever happens to
+# either, the guest runs and no tool waits for ever.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -32,7 +32,7 @@ keepers() { ours vlens-keeper; }
 no_keepers() { [[ -z $(keepers) ]]; }
 nr_keepers() { keepers | wc -l; }
 
-@test "the second run has the keeper of the first" {
+@test "the keeper of the first run serves the second" {
 	local first
 	run --separate-stderr vuname --stats "$G" -n
 	assert_status 0
@@ -50,7 +50,7 @@ nr_keepers() { keepers | wc -l; }
 	[[ $(stat_of "kernel calls" "$stderr") -lt 50 && $(stat_of "epochs" "$stderr") -le 10 ]]
 }
 
-@test "what a tool prints with a keeper is what it prints without" {
+@test "a tool prints the same with a keeper and without one" {
 	local cmd
 	vuname "$G" >/dev/null
 	for cmd in "vlsmod" "vuname -a" "vps -e -o pid,ppid,comm" "vls -l /proc/1/ns" \
@@ -65,7 +65,7 @@ nr_keepers() { keepers | wc -l; }
 	done
 }
 
-@test "--keep=0 and VLENS_KEEP=0 leave nobody behind" {
+@test "--keep=0, VLENS_KEEP=0 and --pause=none leave no keeper behind" {
 	vuname --keep=0 "$G" >/dev/null
 	VLENS_KEEP=0 vps "$G" -ef >/dev/null
 	vuname --pause=none "$G" >/dev/null
@@ -81,7 +81,7 @@ nr_keepers() { keepers | wc -l; }
 	[[ -z $(compgen -G "$VLENS_RUN_DIR/keep-*") ]] || fail "$(ls "$VLENS_RUN_DIR")"
 }
 
-@test "--keep: what is no time" {
+@test "--keep: values that are no time" {
 	run --separate-stderr vps --keep=-1 "$G"
 	assert_usage vps "'-1' is no number of seconds"
 	run --separate-stderr vps --keep=x "$G"
@@ -95,7 +95,7 @@ nr_keepers() { keepers | wc -l; }
 		vexec "$G" sh -c 'uname -n; read x; true' <"$T/in" >"$T/out$i" 2>"$T/err$i" 3>&- 4>&- &
 		pids+=($!)
 	done
-	# They end when all are there.
+	# Each waits for the end of this pipe, so that all run at the same time.
 	exec 9>"$T/in"
 	for i in {1..7}; do
 		eventually 60 grep -q g61 "$T/out$i" || fail "$(cat "$T"/err*)"
@@ -110,13 +110,13 @@ nr_keepers() { keepers | wc -l; }
 	[[ $(nr_keepers) -eq 4 ]] || fail "$(nr_keepers) keepers"
 }
 
-@test "the program is the tool's: folder, input, limits, group, environment" {
+@test "a keeper's program has the tool's folder, input, limits, group and environment" {
 	vuname "$G" >/dev/null
 	cd /tmp || return
 	run bash -c "ulimit -n 2000; echo in | X=5 vexec $G sh -c 'pwd -P; cat; ulimit -n; echo \$X'"
 	[[ ${lines[0]} == /tmp && ${lines[1]} == in && ${lines[2]} == 2000 && ${lines[3]} == 5 ]] ||
 		fail "$output"
-	# The group of the terminal's signals is the tool's.
+	# It is in the tool's process group, which gets the signals of the terminal.
 	set -m
 	vexec "$G" sleep "4716.$$" 3>&- 4>&- &
 	TOOL=$!
@@ -125,7 +125,7 @@ nr_keepers() { keepers | wc -l; }
 	assert_same "$TOOL" "$(ps -o pgid= -p "$(pgrep -fx "sleep 4716.$$")" | tr -d ' ')"
 	kill "$TOOL"
 	wait "$TOOL" || true
-	# A keeper has no part of the tool's pipes: the reader sees the end at once.
+	# A keeper does not hold the tool's pipes open: their reader sees the end at once.
 	run timeout 45 bash -c "VLENS_RUN_DIR=$T/run2 VLENS_KEEP=60 vuname $G -n | cat"
 	assert_status 0
 	VLENS_RUN_DIR=$T/run2 kill_keepers
@@ -138,7 +138,7 @@ kill_keepers() {
 	done
 }
 
-@test "signals: TERM goes to the program; its end is told; 127, 126" {
+@test "SIGTERM goes to the program, and the tool has its status: exit, signal, 127, 126" {
 	vuname "$G" >/dev/null
 	vexec "$G" sh -c 'trap "echo got; exit 9" TERM; uname -n; while :; do sleep 0.1; done' >"$T/out" 3>&- 4>&- &
 	TOOL=$!
@@ -154,7 +154,7 @@ kill_keepers() {
 	run -126 vexec "$G" /etc/passwd
 }
 
-@test "Ctrl-C before the guest is there" {
+@test "Ctrl-C while the guest's monitor does not answer" {
 	# A monitor that accepts and says nothing.
 	python3 -c 'import socket, sys, time
 s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(8); time.sleep(60)' "$T/mute" 3>&- 4>&- &
@@ -172,7 +172,7 @@ s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(8); time.sleep(
 	[[ ! -s $T/out ]]
 }
 
-@test "job control: it stops with the program, and goes on" {
+@test "job control: the tool stops and continues with its program" {
 	vuname "$G" >/dev/null
 	set -m
 	mkfifo "$T/in"
@@ -189,7 +189,7 @@ s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(8); time.sleep(
 	kill -CONT -- "-$TOOL"
 	eventually 60 grep -q over "$T/out" || fail "the program does not go on"
 	wait "$TOOL"
-	# Only the tool is continued: the program is as well.
+	# SIGCONT to the tool alone continues the program, too.
 	env --default-signal=TSTP vexec "$G" sh -c 'uname -n; read x; echo over' <"$T/in" >"$T/out" 3>&- 4>&- 9>&- &
 	TOOL=$!
 	eventually 60 grep -q g61 "$T/out"
@@ -219,7 +219,7 @@ s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(8); time.sleep(
 	assert_runs g61 5
 }
 
-@test "kill -9 of a keeper that holds the guest: it runs, the tool says so" {
+@test "kill -9 of a keeper that holds the guest: the guest runs, the tool says what happened" {
 	local i
 	for i in 1 2 3; do
 		hold
@@ -228,7 +228,7 @@ s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(8); time.sleep(
 		status=0
 		wait "$TOOL" || status=$?
 		[[ $status -eq 3 ]] || fail "status $status"
-		# (Calls of the program may have failed before it was killed, in the middle of a line.)
+		# (Before it, the program may print errors of its own, without a line feed.)
 		grep -q 'vexec: .* the keeper of this guest has died; try again' "$T/err" || fail "$(<"$T/err")"
 		eventually 15 no_guards || fail "guards are left: $(guards)"
 		# The next one has a new keeper.
@@ -244,14 +244,14 @@ kill_keepers_hard() {
 	done
 }
 
-@test "a keeper that hangs holds nobody: the guest runs, the tool can be ended" {
+@test "a keeper that hangs: the guest runs, the tool can be killed, the next one is served" {
 	hold 200
 	# shellcheck disable=SC2046 # words
 	kill -STOP $(keepers)
 	eventually 10 not_stopped "$QEMU" || fail "still held after SIGSTOP"
 	kill -9 "$TOOL"
 	eventually 15 test ! -e "/proc/$TOOL/exe"
-	# Its lock is free, it does not answer: who comes next must not wait for ever.
+	# Its lock is free, but it does not answer: the next tool must not wait for ever.
 	run timeout 60 vuname "$G" -n
 	[[ $output == g61 ]] || fail "$output"
 }
@@ -272,11 +272,11 @@ kill_keepers_hard() {
 	assert_status 0
 	[[ $output == g61 ]]
 	grep -q '^keeper: *no$' <<<"$stderr"
-	# That keeper makes place.
+	# The keeper of the other build ends.
 	eventually 15 no_keepers || fail "it stays"
 }
 
-@test "one keeper a guest, an identity and a connection; none for a dump" {
+@test "a keeper for each identity in a guest; none for a guest that cannot be opened" {
 	vuname "$G" -n >/dev/null
 	vuname --as 2 "$G" -n >/dev/null
 	[[ $(nr_keepers) -eq 2 ]]
@@ -303,12 +303,12 @@ kill_keepers_hard() {
 spare_waits() { [[ $(ours vlens-spare | wc -w) -eq 1 ]]; }
 no_spares() { [[ -z $(ours vlens-spare) ]]; }
 another_waits() { spare_waits && [[ $(ours vlens-spare) != "$1" ]]; }
-# Under its filter there is one thing to sleep for: it is in its box, and has said so.
+# A worker that sleeps under its filter is in its box, and has reported that.
 is_boxed() {
 	[[ $(awk '/^Seccomp:/ { print $2 }' "/proc/$1/status") == 2 && $(process_state "$1") == S ]]
 }
 
-# have_spare: a keeper, and a worker that waits in it: the first view asks for one.
+# have_spare: starts a keeper in which a worker waits ($SPARE): the first view asks for one.
 have_spare() {
 	[[ $UID -eq 0 ]] || skip "the files of a worker are root's to read"
 	vuname "$G" >/dev/null
@@ -320,10 +320,10 @@ have_spare() {
 
 has_init() { grep -qx ' *1' <<<"$1"; }
 
-# hold_view: a view at work, whose worker is stopped.
+# hold_view: starts a view ($TOOL) and stops its worker (SIGSTOP).
 hold_view() {
 	local i
-	# One that the keeper does not answer at once has a worker of its own.
+	# A view that the keeper does not answer at once starts a worker of its own: try again.
 	for i in {1..20}; do
 		have_spare
 		kill -STOP "$SPARE" 2>/dev/null || continue
@@ -336,18 +336,18 @@ hold_view() {
 	done
 	fail "it had a worker of its own each time"
 }
-# What it asks for lies on the wire, and it sleeps on the answer.
+# The view has mapped the wire to a waiting worker: its request is sent.
 has_wire() { grep -q 'memfd:vlens-wire' "/proc/$TOOL/maps" 2>/dev/null; }
 has_wire_or_ended() { has_wire || [[ ! -e /proc/$TOOL/exe ]]; }
 
-@test "a raw view has the worker that waits, the next view another one" {
+@test "a raw view takes the worker that waits, the next view another one" {
 	have_spare
 	run --separate-stderr vpidlist --no-headers -o PID "$G"
 	assert_status 0
 	has_init "$output"
-	# It served one run, and the next is ready.
+	# A worker serves one view. The keeper has another one ready.
 	eventually 60 another_waits "$SPARE" || fail "the same one waits, or none"
-	# All views, and what waits prints the same.
+	# Each view takes the worker that waits, and prints what it prints without a keeper.
 	local cmd with
 	for cmd in "vlsmod --engine=imee" vsyscalldump "vuname --json"; do
 		eventually 60 spare_waits
@@ -383,12 +383,12 @@ has_wire_or_ended() { has_wire || [[ ! -e /proc/$TOOL/exe ]]; }
 	[[ $(awk '/^Uid:/ { print $3 }' <<<"$says") -gt 2147483647 ]]
 	[[ $(awk '/^Uid:/ { print $3 }' <<<"$says") != \
 		"$(awk '/^Uid:/ { print $3 }' "/proc/$engine/status")" ]]
-	# It has the wire mapped, and not the file, which it could write to.
+	# It has the wire mapped, but no descriptor of its file, which would let it write.
 	theirs=$(readlink "/proc/$SPARE/fd/"*)
 	[[ $theirs == *socket:* && $theirs != *vlens-wire* ]]
 }
 
-@test "who asks for none: --keep=0, --stats, an engine by name; and what begins no keeper" {
+@test "--keep=0, --stats and --engine take no worker that waits; a view starts no keeper" {
 	vpidlist "$G" >/dev/null
 	[[ -z $(keepers) ]]
 	[[ -z $(compgen -G "$VLENS_RUN_DIR/keep-*") ]] || fail "$(ls "$VLENS_RUN_DIR")"
@@ -399,7 +399,7 @@ has_wire_or_ended() { has_wire || [[ ! -e /proc/$TOOL/exe ]]; }
 	assert_same "$SPARE" "$(ours vlens-spare)"
 }
 
-@test "the worker that waits is killed: the view is right, and the next one waits" {
+@test "the worker that waits is killed: the view is right, and another worker waits" {
 	have_spare
 	kill -9 "$SPARE"
 	run --separate-stderr vpidlist --no-headers -o PID "$G"
@@ -425,7 +425,7 @@ has_wire_or_ended() { has_wire || [[ ! -e /proc/$TOOL/exe ]]; }
 	eventually 60 no_spares || fail "it stays"
 }
 
-@test "the tool is killed with a worker at work, which ends" {
+@test "the tool is killed while its worker is at work: the worker ends" {
 	hold_view
 	kill -9 "$TOOL"
 	eventually 60 another_waits "$SPARE" || fail "it stays, or no other waits"
@@ -438,7 +438,7 @@ has_wire_or_ended() { has_wire || [[ ! -e /proc/$TOOL/exe ]]; }
 	assert_status 0
 	has_init "$output"
 	[[ -z $stderr ]]
-	# Who has waited for one that says nothing does not wait for another.
+	# The first view ends when its worker continues.
 	kill -CONT "$SPARE"
 	wait "$TOOL" || fail "$(cat "$T/err")"
 	has_init "$(<"$T/out")"
@@ -456,7 +456,7 @@ has_wire_or_ended() { has_wire || [[ ! -e /proc/$TOOL/exe ]]; }
 	kill -9 "$TOOL"
 	# shellcheck disable=SC2046 # words
 	kill -STOP $(keepers)
-	# More than connections wait in its queue.
+	# More views than the keeper's queue of connections holds.
 	for i in {1..8}; do
 		run --separate-stderr timeout 60 vpidlist --no-headers -o PID "$G"
 		assert_status 0

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Guests that do not hold still: that fork without pause, boot, reset, and end;
-# and caches that are not what they were.
+# Guests that change under the tools: they fork without pause, boot, are reset, and end.
+# Caches and monitors that cannot be used.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -41,7 +41,8 @@ many() {
 @test "a busy guest, 2 CPUs, 5.10, anonymous memory" { many busy510 $((RUNS / 2)); }
 @test "a busy guest, 2 CPUs, 6.12, 5-level paging" { need_emulator; many busy612 $((RUNS / 2)); }
 
-# While a guest boots: an answer or one line, at any moment, and never a hang.
+# watch_boot GUEST NAME BOOTS: until NAME has booted so many times, each run ends with an
+# answer or with one line.
 watch_boot() {
 	local g=$1 name=$2 boots=$3 end=$((SECONDS + 300)) answers=0 refusals=0
 	until [[ $(grep -ac 'vlens-guest: ready' "$VLENS_TEST_RUN/$name/console.log") -ge $boots ]]; do
@@ -51,7 +52,7 @@ watch_boot() {
 		0) answers=$((answers + 1)) ;;
 		# Killed, or out of time.
 		124 | 13[0-9] | 255) fail "status $status: $stderr" ;;
-		# ps's own words: before /proc and /sys are mounted it gives up too.
+		# A message of ps itself, which fails before /proc and /sys are mounted.
 		[12] | 47) [[ -n $stderr ]] ;;
 		*)
 			assert_refused vps "$g" ""
@@ -65,7 +66,7 @@ watch_boot() {
 	[[ $(vuname "$g" -n) == "$name" ]]
 }
 
-@test "at any moment of a boot; and after a reset, with the kernel elsewhere" {
+@test "at any moment of a boot, and of the boot after a reset, which moves the kernel" {
 	local g old reset
 	"$VT_TESTS/guest/start" --name reset --kernel 6.1 --smp 2 --backing memfd --no-wait \
 		>/dev/null 3>&- 4>&-
@@ -91,7 +92,7 @@ watch_boot() {
 	g=$(guest victim)
 	pid=$(guest_pid victim)
 	vuname "$g" >/dev/null
-	# So many lines of output that it is still at it.
+	# Its output has no end, so it is at work when the guest is killed.
 	timeout 90 vexec "$g" sh -c 'while cat /proc/[0-9]*/stat; do :; done' >/dev/null 2>"$T/err" 3>&- &
 	tool=$!
 	sleep 1
@@ -105,7 +106,7 @@ watch_boot() {
 	drop_guest victim
 }
 
-@test "a cache that is cut off, garbage, or not ours alone" {
+@test "a cache that is cut off, garbage, or writable by others" {
 	need_guest g61
 	local g file kind size
 	g=$(guest g61)
@@ -141,7 +142,7 @@ watch_boot() {
 		[[ -n $output && ${#stderr_lines[@]} -eq 1 ]] || { show_run; fail "$tool: no answer, or more than a line"; }
 		[[ $stderr == "${tool%% *}: VLENS_CACHE_DIR: cannot make the directory /etc/passwd/x: Not a directory; "* ]] || fail "$stderr"
 	done
-	# Nothing is said where nothing is looked for.
+	# A run that needs no cache prints no such line.
 	VLENS_CACHE_DIR=/etc/passwd/x run --separate-stderr vuname --help
 	[[ -z $stderr ]]
 }
@@ -161,7 +162,7 @@ print("ready", flush=True)
 time.sleep(600)' "$VLENS_TEST_RUN"/g61/qmp{,2}.sock >"$T/ready" 3>&- &
 	holder=$!
 	eventually 60 test -s "$T/ready"
-	# A guest that is known needs no monitor; one that is not gets one line.
+	# A known guest needs no monitor. A first contact may need one: then it fails with a line.
 	[[ $(vuname "$g" -n) == g61 ]]
 	VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run \
 		run --separate-stderr timeout 60 vuname "$g" -n
@@ -170,7 +171,7 @@ time.sleep(600)' "$VLENS_TEST_RUN"/g61/qmp{,2}.sock >"$T/ready" 3>&- &
 	assert_runs g61 5
 }
 
-@test "few resources: descriptors, no room for its files, no home" {
+@test "few resources: 64 descriptors, no HOME" {
 	need_guest g61
 	local g
 	g=$(guest g61)

@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # A real server (tests/guest/mkserver): systemd, nginx, redis, postgresql, files on
-# ext4, pages in the swap space. What the applets say of it is what it says itself.
+# ext4, pages in the swap space. The applets print what its own programs print.
 
 # shellcheck disable=SC2154 # run sets variables
 
 load lib/vlens
 
 setup_file() {
-	# debootstrap is for root only; all else that it lacks is a failure.
+	# Only root can run debootstrap. Anything else that is missing is a failure.
 	[[ $(id -u) -eq 0 ]] || skip "not root"
 	need_guest server
 	vuname "$(guest server)" >/dev/null
@@ -47,12 +47,12 @@ setup() {
 	same_as_guest server "dmesg" "uname -a" "lsmod"
 }
 
-@test "server: vls, of a folder that it looked at" {
+@test "server: vls, of folders that are in its memory" {
 	in_guest server 'ls -la /etc/nginx /etc/systemd/system >/dev/null'
 	same_as_guest server "ls -la /etc/nginx" "ls -la /etc/systemd/system"
 }
 
-# PIDs of a list of "PID COMM" without kernel workers, which come and go, and who looks.
+# The PIDs of a list of "PID COMM", without kernel workers, which come and go, and the observer.
 pids() { awk '$2 !~ /^(kworker|ps$|sh$)/ { print $1 }' | sort -n; }
 same_pids() {
 	assert_same "$(in_guest server "ps -e -o pid,comm --no-headers" | pids)" \
@@ -69,11 +69,11 @@ same_pids() {
 	done
 }
 
-@test "server: memory that is swapped out is said to be there" {
+@test "server: memory that is swapped out is reported as swapped out" {
 	local group=/sys/fs/cgroup/system.slice/vlens-swapped.service pid
 	pid=$(in_guest server "head -n 1 $group/cgroup.procs")
-	# It says that it could not get as much, and takes what there is.
-	# A page whose write is under way is still there.
+	# The write fails because there is less to reclaim, and reclaims that. Try again: a page
+	# that is being written out is still in memory.
 	for _ in 1 2 3; do
 		in_guest server "echo 64M >$group/memory.reclaim; sync; sleep 0.5" 2>/dev/null || true
 	done
@@ -88,8 +88,8 @@ same_pids() {
 	assert_status 0
 }
 
-# The last one: it takes from the guest's memory what others look at.
-@test "server: with nothing of its files in memory, the same is not asked again and again" {
+# This test is the last: it drops pages that the others need.
+@test "server: with an empty page cache, vlsof does not repeat the questions that fail" {
 	in_guest server 'sync; echo 3 >/proc/sys/vm/drop_caches'
 	run --separate-stderr vlsof --stats "$g"
 	[[ $status -le 1 && $(wc -l <<<"$output") -gt 500 ]] || { show_run; fail "too little"; }
