@@ -1,9 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# A release: its archive builds from a source that is read-only, out of it come Debian
-# packages that lintian has nothing against, and these are installed, used on a dump,
-# and removed, in a copy of this system that is thrown away.
+# A release: its archive builds from a read-only source. Its Debian packages pass lintian, and
+# are installed, used on a dump and removed, in a throw-away copy of this system.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -22,7 +21,7 @@ need() {
 	[[ -e $VLENS_BUILD/Makefile ]] || skip "$VLENS_BUILD is no build directory"
 }
 
-# in_copy SCRIPT: in a throw-away copy of this system; $T is what it is here.
+# in_copy SCRIPT: runs it in a throw-away copy of this system, in which $T is the real folder.
 in_copy() {
 	run --separate-stderr "$VT_TESTS/lib/in-overlay" "$T" \
 		env T="$T" VLENS_CACHE_DIR="$T/cache" VLENS_RUN_DIR="$T/run" PATH=/usr/sbin:/usr/bin:/sbin:/bin \
@@ -33,7 +32,7 @@ in_copy() {
 
 @test "make distcheck: out of the tree, over a source that is read-only" {
 	need xz
-	# What its tests say, the tests of this build have said.
+	# Its tests are left out: this build's own run is the same.
 	make -s -j"$(nproc)" -C "$VLENS_BUILD" distcheck TESTS= DISTCHECK_CONFIGURE_FLAGS=CFLAGS=-O0 \
 		>"$T/distcheck.log" 2>&1 || fail "$(tail -n 30 "$T/distcheck.log")"
 	mkdir "$T/build"
@@ -74,7 +73,7 @@ in_copy() {
 	assert_status 0
 }
 
-@test "vlens-dkms: what it has is enough to build the module" {
+@test "vlens-dkms: its files are enough to build the module" {
 	local package=("$T"/build/vlens-dkms_*.deb) source
 	[[ -s ${package[0]} ]] || skip "there is no package"
 	dpkg-deb -x "${package[0]}" "$T/dkms"
@@ -106,7 +105,7 @@ in_copy() {
 		test -e /usr/share/bash-completion/completions/vps
 		test -e /usr/share/fish/vendor_completions.d/vps.fish
 		test -e /usr/share/zsh/vendor-completions/_vlens
-		# A program of its own, with nothing of the source around.
+		# A program is built with the installed library, without the source.
 		cp /usr/share/doc/libvlens-dev/examples/processes.c "$T"
 		cd "$T"
 		cc -Wall -Wextra -Werror -o processes processes.c $(pkg-config --cflags --libs vlens)
@@ -126,6 +125,6 @@ in_copy() {
 	[[ ${lines[3]} -gt 50 && ${lines[3]} -eq ${lines[4]} && ${lines[6]} -eq ${lines[3]} ]] ||
 		{ show_run; fail "lists differ"; }
 	[[ ${lines[5]} -eq 4 ]] || { show_run; fail "manual pages are missing"; }
-	# And of that nothing is in this system.
+	# Nothing was installed in this system.
 	[[ ! -e /usr/share/zsh/vendor-completions/_vlens ]] || dpkg -s vlens >/dev/null
 }

@@ -1,9 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# vtop: in a pipe, against what the guest says of itself; and on a terminal, which is
-# one of tmux, with keys that are typed and screens that are read. Every step waits for
-# what it is to show.
+# vtop in a pipe, compared with the output of the guest's own programs; and on a terminal of
+# tmux, with typed keys and screens that are read. Every step waits for its screen.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -26,7 +25,7 @@ teardown() {
 	terminal_end
 }
 
-# vtop_on ARGUMENTS...: started in the terminal, and its list is there.
+# vtop_on ARGUMENTS...: starts vtop in the terminal, and waits for its list.
 vtop_on() {
 	[[ -n ${STARTED:-} ]] || terminal
 	STARTED=1
@@ -41,8 +40,8 @@ sorted() { eventually "$PATIENCE" is_sorted "$@" || { screen >&2; fail "not sort
 
 # ---- in a pipe --------------------------------------------------------------
 
-# same_processes NAME SLACK: to SLACK KiB of RSS, as some kernels know their own not better.
-# Running, idle, waiting for a disk: that changes from one look to the next.
+# same_processes NAME SLACK: RSS may differ by SLACK KiB, as the counters of some kernels are
+# that inexact. The states R, I and D count as S: they change from one look to the next.
 same_processes() {
 	need_guest "$1" || return
 	in_guest "$1" 'ps -eo pid,ppid,state,ni,vsz,rss,nlwp,comm --no-headers' |
@@ -61,7 +60,7 @@ same_processes() {
 		d > slack || -d > slack { print "RSS of " $1 " is off by " d; bad = 1 }
 		$0 != was[$1] { print "< " was[$1]; print "> " $0; bad = 1 }
 		END { print n + 0 " compared"; exit bad || n < 60 }' "$T/guest" "$T/vlens" || return
-	# None is missing, none too many.
+	# Both lists have the same processes.
 	assert_same "$(cut -d' ' -f1,8 "$T/guest")" "$(cut -d' ' -f1,8 "$T/vlens")"
 }
 
@@ -113,9 +112,9 @@ same_totals() {
 # Ticks of all CPUs that were not idle, by the guest's own count.
 ticks() { in_guest "$1" "awk '/^cpu / { print \$2 + \$3 + \$4 + \$7 + \$8 }' /proc/stat"; }
 
-# Where this host is busy a vCPU has no time now and then: its kernel counts fewer ticks, and a
-# process's time late. So one frame of three has to be right of the process, and the CPUs are
-# compared with what the guest counted meanwhile, which is a longer time.
+# On a busy host a vCPU does not run now and then: its kernel counts fewer ticks, and counts a
+# process's time late. So one frame of three has to be right about the process. The CPUs are
+# compared with the ticks that the guest counted meanwhile, over a longer time.
 shares() {
 	local before after
 	before=$(ticks "$1")
@@ -134,7 +133,7 @@ busy_process() {
 	pid=$(in_guest "$1" 'sh -c "while :; do :; done" >/dev/null 2>&1 & echo $!')
 	tries 5 shares "$1" "$pid" || fail "ticks seen and counted, its CPU: $(<"$T/judged")"
 	in_guest "$1" "kill $pid"
-	# Nothing is known from one look.
+	# The first frame has no rates.
 	[[ $(jq -rs '.[0].guests[0] | "\(.cpu) \(.processes[0].cpu) \(.cpus[0].busy)"' "$T/out") == "null null null" ]]
 	[[ $(jq -s '[.[1:][].guests[0].cpus[].busy] | max <= 100' "$T/out") == true ]] || fail "a CPU has more than all"
 }
@@ -150,7 +149,7 @@ busy_process() {
 	[[ $(grep -c '^vtop - ' <<<"$output") -eq 2 ]]
 	[[ $(grep -E '^ +1 root' <<<"$output" | awk '{ print $9 }' | paste -sd ' ') =~ ^-\ [0-9]+\.[0-9]$ ]]
 	sed -n '/^ *PID/,/^$/p' <<<"$output" | awk 'NR > 1 && NF { print $1 }' | head -n 50 | sort -cn
-	# No pause, as contact was made.
+	# There is no pause after the first contact.
 	grep -q 'paused 0.000 ms' <<<"$(vtop -b -n 1 "$g")"
 	run -0 --separate-stderr vtop -b -n 1 -p 1,2 -o pid=P,comm,uid:9 --no-headers "$g"
 	[[ $(tail -n 2 <<<"$output" | awk '{ print $1 ":" $2 ":" $3 }' | sort | paste -sd ' ') == "1:init:0 2:kthreadd:0" ]]
@@ -158,16 +157,16 @@ busy_process() {
 	[[ $(sed '1,/EUID/d' <<<"$output" | sort -u | tr -d ' ') == 4242 ]]
 	COLUMNS=60 run -0 --separate-stderr vtop -b -n 1 "$g"
 	[[ $(sed '1,/^ *PID/d' <<<"$output" | wc -L) -le 60 ]]
-	# Users by the guest's names, which took no pause.
+	# Users have the guest's names, which are read without a pause.
 	run -0 --separate-stderr vtop -b -n 1 -u 4242 -o euid,user --no-headers "$g"
 	[[ $(tail -n 1 <<<"$output" | xargs) == "4242 alice" && $output == *"paused 0.000 ms"* ]] || { show_run; fail "no name"; }
-	# Downwards by its time.
+	# -s -time sorts by time, descending.
 	vtop -b -J -n 1 -s -time -o time "$g" | jq -e '[.guests[0].processes[].time] | . == (sort | reverse)'
-	# Every frame is flushed, and a pipe that is closed ends it.
+	# Every frame is flushed, and a closed pipe ends vtop.
 	timeout 60 vtop -b -d 0.1 "$g" | head -n 3 | grep -q '^vtop - '
 }
 
-@test "several guests, one of which is none" {
+@test "several guests, one of which does not exist" {
 	need_guest g61 g7
 	run --separate-stderr vtop -b -J -n 1 -o pid "$(guest g61)" "$(guest g7)" /no/such
 	assert_status 3
@@ -178,7 +177,7 @@ busy_process() {
 	assert_refused vtop /no/such "no such file"
 }
 
-@test "usage: what is wrong is said" {
+@test "usage errors" {
 	run --separate-stderr vtop -d x g
 	assert_usage vtop "no number of seconds: 'x'"
 	run --separate-stderr vtop -n 0 g
@@ -195,7 +194,7 @@ busy_process() {
 	assert_usage vtop "--json is for -b"
 	run --separate-stderr vtop --all g
 	assert_usage vtop "--all and 'g' are too many"
-	# Neither keys nor a screen.
+	# Without -b it needs a terminal.
 	run --separate-stderr vtop g </dev/null
 	assert_status 1
 	[[ $stderr == "vtop: standard input is no terminal; use -b to print to a pipe" ]]
@@ -235,7 +234,7 @@ busy_process() {
 	shows 'status=0'
 }
 
-@test "keys: moving, and what is beside the screen" {
+@test "keys: moving up, down and sideways" {
 	need_guest g61
 	vtop_on -s pid "$(guest g61)"
 	shows ' kthreadd|\[kthreadd\]'
@@ -330,7 +329,7 @@ only_sleepers() { [[ $(column 12 | sort -u) == sleeper ]]; }
 	shows 'status=0'
 }
 
-@test "keys: help; what would change something does nothing" {
+@test "keys: help; top's keys that change a process do nothing" {
 	need_guest g61
 	vtop_on -s pid "$(guest g61)"
 	local key
@@ -347,7 +346,7 @@ only_sleepers() { [[ $(column 12 | sort -u) == sleeper ]]; }
 		keys Space
 		hides 'nothing is changed in a guest'
 	done
-	# Every key that the table has is in the manual.
+	# --help points to the table of keys.
 	vtop --help | grep -q 'F1 shows them'
 	keys F
 	shows 'Following process 1'
@@ -432,11 +431,11 @@ only_sleepers() { [[ $(column 12 | sort -u) == sleeper ]]; }
 	shows 'status=0'
 }
 
-# In the end: what is shown first may have none yet.
+# Waits: the first screen may have no colour yet.
 coloured() { eventually "$PATIENCE" has_colour || fail "no colour"; }
 has_colour() { tm capture-pane -pe | grep -qE $'\033\\[([0-9]+;)*[34][0-7][;m]'; }
 
-@test "NO_COLOR, vt100, ASCII; what cannot be drawn on is refused" {
+@test "NO_COLOR, vt100, ASCII; a terminal that cannot be drawn on is refused" {
 	need_guest g61
 	local g
 	g=$(guest g61)
@@ -477,7 +476,7 @@ has_colour() { tm capture-pane -pe | grep -qE $'\033\\[([0-9]+;)*[34][0-7][;m]';
 	shows 'status=0'
 }
 
-# The modes of the terminal, as stty has them. What an earlier call left on the screen is another's.
+# The modes of the terminal, by stty. The mark tells this call's line from an earlier call's.
 modes() {
 	local mark=modes-$RANDOM
 	keys "clear; stty -a | grep -oE -- '-?(icanon|echo|isig|icrnl|onlcr)\\b' | paste -sd ' '; echo $mark" Enter
@@ -485,7 +484,7 @@ modes() {
 	screen | grep -E 'icanon' | tail -n 1
 }
 
-# Of who was here before, a keeper say, one may be left.
+# Guards that were there before this test ($GUARDS_BEFORE), a keeper's for example, may stay.
 no_new_guards() { ! guards | grep -vxF "${GUARDS_BEFORE:-none}"; }
 
 @test "Ctrl-Z and Ctrl-C leave the terminal as it was" {
@@ -514,7 +513,7 @@ no_new_guards() { ! guards | grep -vxF "${GUARDS_BEFORE:-none}"; }
 	eventually 20 no_new_guards || fail "guards are left"
 }
 
-@test "iterations end it" {
+@test "vtop ends after -n iterations, and at once without its guest" {
 	need_guest g61
 	terminal
 	keys "vtop -n 3 -d 0.1 $(guest g61); echo status=\$?" Enter

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# ./demo: what a newcomer sees first. What it boots stays, and vtop can be opened on it.
+# ./demo, the first thing that a newcomer runs: its guest stays, and vtop can be opened on it.
 
 # shellcheck disable=SC2154 # run sets variables
 
@@ -28,14 +28,14 @@ state() { LC_ALL=C virsh -q -c qemu:///system domstate "$NAME" 2>/dev/null; }
 	done
 	[[ $(state) == running ]] || fail "the guest does not run: $(state)"
 
-	# The command that it says opens vtop, typed in a terminal.
+	# The command that the demo prints opens vtop in a terminal.
 	word=$(grep -oE "[^ ]+/vtop $NAME\$" <<<"$output")
 	tmux -L "$NAME" -f /dev/null new-session -d -x 100 -y 30 "$word" 3>&- 4>&-
 	eventually 60 seen 'kthreadd' || fail "vtop shows: $(screen)"
 	tmux -L "$NAME" send-keys q
 	tmux -L "$NAME" kill-server 2>/dev/null || true
 
-	# Also when what it keeps of it was lost; and a second time there is nothing to end.
+	# --stop also works without the demo's files, and when there is nothing to stop.
 	rm -rf "/var/lib/vlens-demo/$NAME"
 	"$DEMO" --stop --name "$NAME"
 	[[ -z $(state) ]] || fail "the guest is still there: $(state)"
@@ -60,7 +60,7 @@ seen() { screen | grep -q "$1"; }
 	[[ $is == 'shut off' ]] || fail "it is '$is'"
 }
 
-@test "the demo refuses what it does not understand" {
+@test "the demo: --help, and options that it refuses" {
 	run "$DEMO" --nonsense
 	[[ $status -eq 2 && $output == *"--nonsense"*"--help"* ]] || fail "$status: $output"
 	run "$DEMO" --name
@@ -78,7 +78,7 @@ as_nobody() {
 @test "the demo of an ordinary user: no depmod in PATH, no mknod, no libvirt" {
 	local home=$BATS_TEST_TMPDIR/home cache=$BATS_TEST_TMPDIR/home/.cache/vlens-tests kernel
 	kernel=$("$VT_TESTS/fetch-kernel" 6.1)
-	# The kernel is fetched already; what is made of it is not.
+	# The kernel is in this user's cache. The files that are made from it are not.
 	mkdir -p "$cache/kernels" "$cache/apt"
 	cp -r "$kernel" "$cache/kernels/"
 	touch "$cache/apt/stamp"
@@ -92,7 +92,7 @@ as_nobody() {
 	[[ $output == *'[kthreadd]'*"Linux $NAME "*"/vtop qemu:"* ]] || fail "$output"
 	pid=$(grep -oE '/vtop qemu:[0-9]+' <<<"$output" | tr -dc 0-9)
 	[[ $(stat -c %u "/proc/$pid") -eq 54321 ]]
-	# And once more over it, then to its end.
+	# A second demo replaces the first one's guest. Then --stop ends it.
 	run as_nobody "$DEMO" --name "$NAME" --build "$VLENS_BUILD"
 	[[ $status -eq 0 && ! -e /proc/$pid/exe ]] || fail "status $status: $output"
 	pid=$(grep -oE '/vtop qemu:[0-9]+' <<<"$output" | tr -dc 0-9)
@@ -101,8 +101,8 @@ as_nobody() {
 	[[ ! -e $home/.local/state/vlens-demo/$NAME ]]
 }
 
-@test "an ordinary user hears what root has to install" {
-	# A machine where a package is missing: dpkg-query says nothing of it.
+@test "an ordinary user is told which packages root has to install" {
+	# A machine without one package: dpkg-query does not list it.
 	mkdir -p "$BATS_TEST_TMPDIR/bin"
 	printf '#!/bin/sh\n/usr/bin/dpkg-query "$@" | grep -v " cpio "\n' >"$BATS_TEST_TMPDIR/bin/dpkg-query"
 	chmod -R 755 "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR" "${BATS_TEST_TMPDIR%/*}"
