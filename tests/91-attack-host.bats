@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# A mirrored program can do nothing to the host: what was found to work against it, each
-# with its right value, on a real guest. Homes are folders of this test, on the host
-# and in the guest; tests/unit/confine.bats has the system calls one by one.
+# A mirrored program can change nothing on the host: attacks that once worked, and their right
+# results, on a real guest. The home is a folder of this test, on the host and in the guest.
+# tests/unit/confine.bats has the system calls one by one.
 
 # shellcheck disable=SC2030,SC2031,SC2154,SC2088 # bats: a test is a subshell; vexec's shell has the ~
 
@@ -39,7 +39,7 @@ untouched() {
 	assert_same host "$(cat .bashrc x host-only | sort -u)"
 }
 
-# Both ways: with a keeper, and with the guest in the tool's own hands.
+# both COMMAND...: runs it without a keeper, then with one.
 both() {
 	VLENS_KEEP=0 "$@"
 	VLENS_KEEP=60 "$@"
@@ -87,7 +87,7 @@ both() {
 	assert_same "$(in_guest g61 'md5sum </usr/bin/ps')" "$(vexec "$g" sh -c 'md5sum </usr/bin/ps')"
 }
 
-@test "which programs there are is the guest's; the commands of a shell are this host's" {
+@test "paths show the programs of the guest; a shell's commands run those of this host" {
 	local shell here file
 	here=$(command -v perl)
 	[[ ! $(in_guest g61 "ls $here" 2>&1) == "$here" ]]
@@ -103,7 +103,7 @@ both() {
 		done
 	done
 	for shell in sh bash; do
-		# By the folders of PATH, by a PATH of the script's own, and where PATH is lost.
+		# With the tool's PATH, with a PATH that the script sets, and without one.
 		[[ $(vexec "$g" $shell -c 'perl -e "print 7"; ls -d /') == 7/ ]]
 		[[ $(vexec "$g" $shell -c 'PATH=/usr/sbin:/sbin:/usr/bin:/bin; ls -d /') == / ]]
 		[[ $(env -u PATH "$(command -v vexec)" "$g" /bin/$shell -c 'ls -d /') == / ]]
@@ -118,7 +118,7 @@ both() {
 	in_guest g61 "rm /usr/bin/guest-only"
 }
 
-@test "data of libraries: the program has the host's, and shows the guest's" {
+@test "data of libraries: the program itself uses the host's, and shows the guest's" {
 	local dirs='/usr/share/locale /usr/share/misc /usr/share/terminfo /usr/share/zoneinfo /usr/lib/locale /lib/terminfo'
 	in_guest g61 "mkdir -p /usr/share/zoneinfo/Europe /usr/lib/locale/C.utf8 /usr/share/misc
 		for f in zoneinfo/Europe/Berlin zoneinfo/Nowhere misc/pci.ids; do echo guest >/usr/share/\$f; done
@@ -133,7 +133,7 @@ both() {
 		"$(vexec "$g" cat /etc/resolv.conf /etc/nsswitch.conf)"
 	run vexec "$g" sh -c '[ -e /usr/share/zoneinfo/America/New_York ]'
 	assert_status 1
-	# What the program itself needs.
+	# The program's own libraries use the host's files.
 	[[ $(LC_ALL=C.UTF-8 vexec "$g" locale charmap) == UTF-8 ]]
 	[[ $(TERM=xterm vexec "$g" tput setaf 1 | od -An -c | tr -d ' ') == '033[31m' ]]
 	[[ $(TZ=America/New_York vexec "$g" date +%Z) == E?T ]]
@@ -147,7 +147,7 @@ both() {
 	in_guest g61 "rm -r $HOST_HOME/.terminfo /etc/terminfo"
 }
 
-@test "settings are those of the program alone" {
+@test "a program reads its own settings from the host's home, and nothing else there" {
 	echo 'echo mine' >.bashrc
 	run vexec "$g" bash -ic 'cat ~/.bashrc; cat ~/x' </dev/null
 	echo host >.bashrc
@@ -162,7 +162,7 @@ both() {
 	untouched
 }
 
-@test "system calls against the host: none works, by none of its descriptors" {
+@test "no system call changes the host, by any descriptor" {
 	gcc -Wall -Wextra -O1 -pthread -iquote "$VT_TESTS/../src" -o "$T/attack" "$VT_TESTS"/unit/attack-{host,races}.c
 	sleep 600 3>&- &
 	local victim=$! out
@@ -183,7 +183,7 @@ both() {
 	untouched
 }
 
-@test "a path that another thread changes: never the host's" {
+@test "a path that another thread changes never opens the host's file" {
 	gcc -Wall -Wextra -O1 -pthread -iquote "$VT_TESTS/../src" -o "$T/attack" "$VT_TESTS"/unit/attack-{host,races}.c
 	echo SECRET >x
 	run both vexec "$g" "$T/attack" race /usr/share/zoneinfo/UTC "$HOME/x" "$(stat -c %i x)"
@@ -191,7 +191,7 @@ both() {
 	assert_same SECRET "$(cat x)"
 }
 
-@test "programs of a keeper: the second has no network of the host's either, nor that of another" {
+@test "two programs of a keeper: each has namespaces of its own, without a network" {
 	[[ $(id -u) -eq 0 ]] || skip "needs root"
 	unshare -n true || skip "no new namespaces here"
 	export VLENS_KEEP=60

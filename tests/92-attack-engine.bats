@@ -10,7 +10,7 @@
 load lib/vlens
 
 setup_file() {
-	# Keepers of other files have workers, too.
+	# A run folder of this file's own: keepers of other test files have workers, too.
 	export VLENS_KEEP=0 EVIL=$BATS_FILE_TMPDIR/evil VLENS_RUN_DIR=$BATS_FILE_TMPDIR/run
 	need_guest g61
 	mkdir "$EVIL"
@@ -51,7 +51,7 @@ evil() {
 	eventually 60 no_workers
 }
 
-# The attack fails where it stands, and the emulator goes on.
+# The attack fails, and the emulator goes on.
 @test "hostile code opens no file" { evil opens vuname "$G" -n && assert_same g61 "$output"; }
 @test "hostile code writes to no memory of the guest" { evil writes vuname "$G" -n && assert_same g61 "$output"; }
 @test "hostile code kills nobody" { evil kills vuname "$G" -n && assert_same g61 "$output"; }
@@ -78,12 +78,12 @@ ended() {
 	[[ $stderr == *"did not answer in time"* ]]
 }
 
-@test "a worker whose every word is a lie" {
+@test "a worker that sends random words" {
 	evil babbles vuname "$G" -n
 	assert_refused vuname "$G" "the process that runs the guest's code"
 }
 
-# It answers on, and each answer is nonsense: whatever the program makes of it, it comes to its end.
+# The worker goes on, and forges each answer. The program ends, whatever it makes of them.
 @test "a worker that goes on, and forges every answer" {
 	local after=3 command words seed
 	for command in "vps -ef" "vlsof" "vss -tan" "vls -l /proc/1" "vip addr" "vdmesg"; do
@@ -116,7 +116,7 @@ ended() {
 	eventually 60 no_workers
 }
 
-@test "what a worker has" {
+@test "the box of a worker: its filter, rights, namespaces and descriptors" {
 	export VLENS_RUN_DIR=$T/run VLENS_KEEP=30
 	local pid kind
 	vuname "$G" >/dev/null
@@ -130,9 +130,9 @@ ended() {
 		[[ $(readlink "/proc/$pid/ns/$kind") != "$(readlink "/proc/self/ns/$kind")" ]]
 	done
 	[[ -z $(ls -A "/proc/$pid/root/") ]]
-	# When memory is short it goes, before the guest does.
+	# When memory is short, the host's kernel kills it before the guest.
 	[[ $(cat "/proc/$pid/oom_score_adj") == 1000 ]]
-	# Nothing of this host is open for writing but /dev/null and its own.
+	# Of this host's files, only /dev/null is open for writing.
 	for kind in "/proc/$pid/fd/"*; do
 		[[ $(readlink "$kind") != /* || $(readlink "$kind") == /dev/null ]] ||
 			grep -q '^flags:[[:space:]]*0[0-9]*0$' "/proc/$pid/fdinfo/${kind##*/}"
@@ -142,7 +142,7 @@ ended() {
 	run ! grep -q '^box lacks' <<<"$stderr"
 }
 
-# --- the same where a guest's memory is read raw ---
+# --- the same for raw views ---
 
 # evil_view ATTACK APPLET ARGS...: with hostile code where a view makes its rows.
 evil_view() {
@@ -175,7 +175,7 @@ view_ended() {
 @test "a view taken over traces nobody" { view_ended traces; }
 @test "a view taken over makes no process" { view_ended forks; }
 
-@test "a view that crashes, or whose every word is a lie" {
+@test "a view's worker that crashes, or sends random words" {
 	evil_view dies vpslist "$G"
 	assert_refused vpslist "$G" "has died"
 	evil_view babbles vpslist "$G"
@@ -185,7 +185,7 @@ view_ended() {
 	[[ $stderr == "vps: $G: the process that reads the guest gave a malformed answer"* ]]
 }
 
-@test "what reads is killed in the middle of a view: one line, and it was not the tool" {
+@test "a view's worker is killed: the tool prints one line and ends with status 3" {
 	LD_PRELOAD=$EVIL/reader.so EVIL_ATTACK=hangs vpslist "$G" >"$T/out" 2>"$T/err" 3>&- &
 	local tool=$! status=0
 	TOOL=$tool
@@ -203,7 +203,7 @@ view_ended() {
 	assert_runs g61
 }
 
-@test "vtop: what reads dies, and the next frame has a new one" {
+@test "vtop: its worker is killed, and the next frame has a new one" {
 	vtop -b -n 6 -d 2 "$G" >"$T/out" 2>"$T/err" 3>&- &
 	local tool=$! first status=0
 	TOOL=$tool

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# No guest is held for long: a budget that nothing renews, and answers without a pause.
+# No guest is held for long: nothing renews the budget of a run, and answers need no pause.
 
 # shellcheck disable=SC2154 # bats: run sets variables
 
@@ -27,7 +27,7 @@ figure() { stat_of "$1" "$(<"$2")"; }
 # The processes that a list on stdin names, without those that come and go.
 steady() { awk '{ print $2, $8 }' | grep -E '(init|sleeper|factory)' | sort; }
 
-@test "a budget of nought: never paused, and right all the same" {
+@test "--max-pause=0: the guest is never paused, and the answer is right" {
 	vps "$G" -ef | steady >"$T/want"
 	vps --max-pause=0 --stats "$G" -ef 2>"$T/err" | steady >"$T/got"
 	diff "$T/want" "$T/got"
@@ -36,7 +36,7 @@ steady() { awk '{ print $2, $8 }' | grep -E '(init|sleeper|factory)' | sort; }
 	[[ $(($(figure 'at one moment' "$T/err") + $(figure validated "$T/err"))) -gt 10 ]]
 }
 
-@test "--pause=none: the same, and validated" {
+@test "--pause=none: the guest is never paused, and the answers are validated" {
 	vps "$G" -ef | steady >"$T/want"
 	vps --pause=none --stats "$G" -ef 2>"$T/err" | steady >"$T/got"
 	diff "$T/want" "$T/got"
@@ -44,7 +44,7 @@ steady() { awk '{ print $2, $8 }' | grep -E '(init|sleeper|factory)' | sort; }
 	[[ $(($(figure 'at one moment' "$T/err") + $(figure validated "$T/err"))) -gt 10 ]]
 }
 
-@test "the first run, with nothing known of the program, holds nobody while it runs" {
+@test "the first run of a program, without a working set: its answers are validated" {
 	VLENS_RUN_DIR=$T/run vps --stats "$G" -ef 2>"$T/err" | grep -q ' /sbin/init$'
 	[[ $(figure validated "$T/err") -gt 10 ]]
 }
@@ -57,7 +57,7 @@ steady() { awk '{ print $2, $8 }' | grep -E '(init|sleeper|factory)' | sort; }
 	[[ $(figure pauses "$T/err") -le 13 ]]
 }
 
-@test "what is no budget" {
+@test "--max-pause: values that are no budget" {
 	for bad in '' x -1 1,x 1,2,3 nan 1e99 99999999999999999999,1 1,99999999999999999999 60001 \
 		-1,5 x,1 ,1 0x10 inf 1e1; do
 		run --separate-stderr vps --max-pause="$bad" "$G"
@@ -66,7 +66,7 @@ steady() { awk '{ print $2, $8 }' | grep -E '(init|sleeper|factory)' | sort; }
 }
 
 @test "an answer that may mix several moments says so, and --strict is a status for it" {
-	# A process whose page of state no two readings find the same, and no pause for it.
+	# The state of its processes changes between any two reads, and no pause is allowed.
 	local busy=(vexec --max-pause=0 --stats)
 	need_guest busy
 	run --separate-stderr vps --strict --stats "$G" -ef
@@ -96,10 +96,10 @@ steady() { awk '{ print $2, $8 }' | grep -E '(init|sleeper|factory)' | sort; }
 	[[ $(figure pauses "$T/err") == 0 ]]
 }
 
-@test "a program that asks without a rest sees the guest as it is by now" {
+@test "a program that asks without a rest sees the changes of the guest" {
 	local pid
 	pid=$(in_guest g61 'sleep 1 >/dev/null 2>&1 & echo $!')
-	# Twice: the second time its working set is known, and it asks a copy.
+	# The second run has a working set, so a copy of that answers it.
 	timeout 60 vexec "$G" bash -c "while [ -d /proc/$pid ]; do :; done"
 	pid=$(in_guest g61 'sleep 1 >/dev/null 2>&1 & echo $!')
 	timeout 60 vexec "$G" bash -c "while [ -d /proc/$pid ]; do :; done"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# No answer is of a kernel that no longer runs: after a reset, in the firmware and in a
-# capture kernel the memory of the old one is intact. And none is refused because a guest
+# No answer comes from a kernel that no longer runs. Its memory is intact after a reset, while
+# the firmware runs and while a capture kernel runs. And no answer is refused because a guest
 # is idle, busy or paused.
 
 # shellcheck disable=SC2154 # run sets variables
@@ -36,7 +36,7 @@ first_line() { head -n 1 <<<"$1"; }
 	need_guest reset
 	local g
 	g=$(guest reset)
-	# A keeper, a working set, a contact: all know the kernel.
+	# Make a keeper, a working set and an attach: all of them know the kernel.
 	vps "$g" >/dev/null
 	vps "$g" | grep -q sleeper
 	vpslist "$g" >/dev/null
@@ -48,7 +48,7 @@ first_line() { head -n 1 <<<"$1"; }
 	[[ $(vlist -J "$g" | jq -r '.guests[0].release') == null ]]
 	run --separate-stderr vlens doctor "$g"
 	[[ $output == *"in its firmware"* ]]
-	# With its vCPUs running, until a kernel is up: then the answer is that kernel's.
+	# Its vCPUs run. When a kernel is up, the answer is that kernel's.
 	local start=$SECONDS
 	qmp reset cont >/dev/null
 	booted() { vps "$g" -e 2>/dev/null | grep -q sleeper; }
@@ -66,7 +66,7 @@ first_line() { head -n 1 <<<"$1"; }
 	[[ $output == kdump && -z $stderr ]]
 	vtop -b -n 1 "$g" | head -n 1 | grep -q ', running$'
 	: >"$VLENS_TEST_RUN/kdump/console.log"
-	# Whoever asked for it has no answer.
+	# The command that crashes the guest gets no answer: do not wait for it.
 	timeout 300 "$VT_TESTS/guest/run" kdump 'echo c >/proc/sysrq-trigger' >/dev/null 2>&1 3>&- 4>&- &
 	local asks=$!
 	crashed() { [[ $(vlist -J "$g" | jq -r '.guests[0].state') == crashed ]]; }
@@ -96,7 +96,7 @@ first_line() { head -n 1 <<<"$1"; }
 	[[ $output == *"its capture kernel (kdump) runs"* ]]
 }
 
-@test "a guest that is paused, or whose hypervisor is stopped, answers, and both are said" {
+@test "a guest that is paused, or whose hypervisor is stopped, answers, and its state is shown" {
 	need_guest reset
 	local g pid
 	g=$(guest reset)
@@ -138,7 +138,7 @@ first_line() { head -n 1 <<<"$1"; }
 			vpidlist "$g" >/dev/null || { qmp "$name" cont; fail "$name, paused: look $i was refused"; }
 		done
 		qmp "$name" cont >/dev/null
-		# Both monitors are taken, by somebody who says nothing.
+		# A silent client has taken both monitors.
 		python3 -c '
 import socket, subprocess, sys
 taken = [socket.socket(socket.AF_UNIX) for _ in range(2)]
