@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck disable=SC2016,SC2030,SC2031 # the guest's shell expands; bats: a test is a subshell
 #
-# What a guest puts into names and texts, and what it keeps from us: neither drives the
-# terminal of who reads it, nor passes for an answer.
+# Hostile names and texts of a guest drive no terminal, and a failed question does not pass
+# for an answer.
 
 load lib/vlens
 
 setup_file() { need_guest g61; }
 
-# Host name, files, an interface, a line of the log, a user, a process: ESC, a mark of
-# direction, bytes that are no UTF-8, zero width.
+# A name with ESC, a mark of direction, zero width and a byte that is no UTF-8. setup gives it
+# to the host, a file, a line of the log and a process. An interface gets a name with ESC.
 HOSTILE=$'h\e[31mX\xe2\x80\xaeY\xe2\x80\x8bZ\xff'
 setup() {
 	in_guest g61 '
@@ -35,8 +35,8 @@ teardown_file() {
 		ip rule del table 27; ip link del "$(printf "e\033[31m")"; hostname -F /etc/hostname' >/dev/null || true
 }
 
-# Nothing in a text that must not be there: control characters other than lines and tabs,
-# marks of direction, zero width, what is no UTF-8.
+# Checks that a text is UTF-8 without control characters (other than line feeds and tabs),
+# marks of direction and zero width.
 assert_tame() {
 	python3 -c '
 import sys, unicodedata
@@ -47,7 +47,7 @@ bad = [c for c in text if c not in "\n\t" and
 sys.exit("hostile: %r" % bad[:5] if bad else 0)'
 }
 
-# tame COMMAND...: its output, and that it was tame.
+# tame COMMAND...: checks that its output is tame, and prints it.
 tame() {
 	"$@" >"$BATS_TEST_TMPDIR/out" 2>&1 || true
 	assert_tame <"$BATS_TEST_TMPDIR/out" || fail "$*"
@@ -68,7 +68,7 @@ tame() {
 	[[ $(tame vexec "$g" cat /proc/sys/kernel/hostname) == 'h\x1b[31mX\xe2\x80\xaeY\xe2\x80\x8bZ\xff' ]]
 }
 
-@test "names of files are tame, and mean the file again" {
+@test "names of files are tame, and work as arguments" {
 	local g name='h\x1b[31mX\xe2\x80\xaeY\xe2\x80\x8bZ\xff'
 	g=$(guest g61)
 	run tame vls "$g" /tmp/hostile
@@ -83,7 +83,7 @@ tame() {
 	tame vexec "$g" sh -c "cd /tmp/hostile && ls *" >/dev/null
 }
 
-@test "--raw-names lets them pass" {
+@test "--raw-names leaves names as they are" {
 	local g
 	g=$(guest g61)
 	[[ $(vuname --raw-names "$g" -n) == "$HOSTILE" ]]
@@ -116,7 +116,7 @@ tame() {
 	tame vip "$g" link | grep -F 'e?[31m'
 }
 
-@test "what is no text passes unchanged" {
+@test "binary data passes unchanged" {
 	local g
 	g=$(guest g61)
 	[[ $(vexec "$g" sha256sum /sys/kernel/notes | cut -d' ' -f1) == \
@@ -156,7 +156,7 @@ X"
 	[[ $before == *nobody* ]]
 	assert_same "$before" "$(vexec "$g" nft list ruleset)"
 	assert_same "$(in_guest g61 'nft list sets')" "$(vexec "$g" nft list sets)"
-	# Nothing is changed, not even a counter set back.
+	# Nothing is changed, and no counter is set back.
 	for words in "add rule ip filter INPUT ip saddr 1.2.3.4 drop" "flush ruleset" \
 		"delete table ip filter"; do
 		# shellcheck disable=SC2086 # words
@@ -189,7 +189,7 @@ X"
 	in_guest g61 'ip netns del blue'
 }
 
-# disks N: loop devices of which nothing is in the guest's memory.
+# disks N: makes N loop devices whose content is not in the guest's memory.
 disks() {
 	in_guest g61 "for i in \$(seq 0 $(($1 - 1))); do
 			head -c 300000 /dev/urandom >/tmp/disk\$i; losetup /dev/loop\$i /tmp/disk\$i
@@ -200,7 +200,7 @@ no_disks() {
 		true' >/dev/null
 }
 
-@test "what is on the guest's disk is said to be there, and counted" {
+@test "files that are on the guest's disk only are named, and counted" {
 	local g
 	g=$(guest g61)
 	disks 3
@@ -212,7 +212,7 @@ no_disks() {
 	run --separate-stderr vexec --keep=0 "$g" cat /dev/loop0 /dev/loop1 /dev/loop2 /dev/loop1
 	assert_status 1
 	[[ ${stderr_lines[4]} == "vexec: $g: 3 files or folders are on the guest's disk and not in its memory; the first is /dev/loop0" ]]
-	# Who takes it for an empty file does not end with 0.
+	# A program that takes the error for an empty file does not end with status 0.
 	run --separate-stderr vexec "$g" sh -c 'read -r x </dev/loop0 || echo none'
 	assert_status 1
 	[[ $output == none ]]
@@ -225,20 +225,20 @@ no_disks() {
 @test "a question without an answer: a line of ours says why" {
 	local g
 	g=$(guest g61)
-	# Other CPUs would have to do their part.
+	# The kernel would wait for work of other CPUs.
 	run --separate-stderr vexec "$g" cat /proc/sys/vm/stat_refresh
 	assert_status 1
 	[[ ${stderr_lines[-1]} == "vexec: $g: /proc/sys/vm/stat_refresh had no answer: the guest's kernel would sleep in "*"; "* ]] ||
 		{ show_run; fail "no reason"; }
 }
 
-# fails_with TEXT COMMAND...: it fails, and our last line says why.
+# fails_with TEXT COMMAND...: it fails, and the last line on stderr says why: TEXT.
 fails_with() {
 	run --separate-stderr vexec "$g" "${@:2}"
 	[[ $status -ne 0 && ${stderr_lines[-1]} == "vexec: $g: $1"* ]] || { show_run; fail "does not say: $1"; }
 }
 
-@test "what a program cannot have is said when it fails: a service, a terminal, a process, a program" {
+@test "a program that fails for lack of a service, terminal, process or program: a line says why" {
 	local g connect py=/usr/bin/python3
 	g=$(guest g61)
 	[[ -x $py ]] || skip "python3 is not installed"
@@ -267,12 +267,12 @@ fails_with() {
 	run --separate-stderr vexec "$g" ldd /bin/ls
 	[[ $status -eq 126 && $stderr == "vexec: $g: ldd is not run: it would load libraries of this host; "* ]]
 	[[ -z $output ]] || { show_run; fail "ldd: an answer"; }
-	# What libraries try by the way is no reason, and nothing is said of what succeeds.
+	# What a library tries on its own is no reason, and a program that succeeds gets no line.
 	run --separate-stderr vexec "$g" sh -c 'id root; getent hosts localhost; exit 1'
 	[[ -z $stderr ]] || { show_run; fail "a reason of nothing"; }
 	run --separate-stderr vexec "$g" sh -c 'ip link set lo mtu 1400 2>/dev/null; true'
 	[[ $status -eq 0 && -z $stderr ]] || { show_run; fail "a reason without need"; }
-	# It could not write, and then went on with the guest: that is not why it fails.
+	# The write failed, but the program went on: that is not why it fails.
 	run --separate-stderr vexec "$g" sh -c 'mkdir /tmp/new 2>/dev/null; cat /proc/uptime; exit 1'
 	[[ $status -eq 1 && -z $stderr ]] || { show_run; fail "a reason that is none"; }
 }
@@ -289,7 +289,7 @@ fails_with() {
 	[[ $(script -qefc "vcat $g /tmp/hostile/esc" /dev/null </dev/null | tr -d '\r') == 'a^[[31mb' ]]
 }
 
-@test "what the guest answers leaves no such line" {
+@test "a run whose questions are all answered prints no such line" {
 	run --separate-stderr vps "$(guest g61)" -ef
 	assert_status 0
 	[[ -z $stderr ]]
@@ -299,7 +299,7 @@ no_proc() {
 	in_guest g61 'umount -l /proc; umount -l /sys; ls /proc /sys | grep -v :'
 }
 
-@test "an init without /proc and /sys: everything is shown all the same" {
+@test "a guest that has not mounted /proc and /sys: everything is shown" {
 	local g list modules
 	g=$(guest g61)
 	vps "$g" -e >/dev/null
@@ -312,23 +312,23 @@ no_proc() {
 	assert_same "$modules" "$(vlsmod --keep=0 "$g")"
 	vls "$g" /sys/module | grep -qx loop
 	vfree "$g" >/dev/null
-	# Nothing is hidden from a /proc that nobody mounted.
+	# Where /proc is not mounted, nothing counts as hidden from it.
 	run --separate-stderr vps --diff "$g"
 	assert_status 0
 	run --separate-stderr vlsmod --diff "$g"
 	assert_status 0
-	# The guest has not got them by that.
+	# The tools have not mounted them in the guest.
 	[[ -z $(in_guest g61 'ls /proc /sys | grep -v :') ]]
 	in_guest g61 'mount -t proc proc /proc; mount -t sysfs sysfs /sys'
 	[[ $(in_guest g61 "grep -c '^proc /proc ' /proc/mounts") -eq 1 ]]
 }
 
-# plant NAME SYMBOL HEX: other code at the head of a function of the guest's kernel, written
-# past the guest. Prints what was there.
+# plant NAME SYMBOL HEX: writes code over the start of a function of the guest's kernel, from
+# the host. Prints the old bytes.
 plant() {
 	local at gpa=''
 	at=$(in_guest "$1" "sed -n 's/^\([0-9a-f]*\) . $2\([[:space:]].*\)*\$/\1/p' /proc/kallsyms")
-	# A CPU in user mode has another page table.
+	# In user mode the CPU's page table may lack the kernel: try again.
 	for _ in {1..100}; do
 		gpa=$(qmp "$1" human-monitor-command "{\"command-line\": \"gva2gpa 0x$at\"}" |
 			grep -o '0x[0-9a-f]*' | tail -n 1) && [[ -n $gpa ]] && break
@@ -357,12 +357,12 @@ plant() {
 	plant g61 __x64_sys_newuname "$was"
 	assert_same "$alone" "$status $output $stderr"
 	[[ $status -eq 1 ]] || { show_run; fail "the planted code did not run"; }
-	# And back.
+	# With the old code back, it has an answer again.
 	run --separate-stderr vuname "$g" -n
 	assert_status 0
 }
 
-@test "the same where a module's code was changed" {
+@test "a keeper's answer is that of a tool without one, also when a module's code was changed" {
 	local g was file max
 	g=$(guest g61)
 	in_guest g61 'ip link add vtbr type bridge'
@@ -382,7 +382,7 @@ plant() {
 	in_guest g61 'ip link del vtbr'
 }
 
-@test "a program that stays has the kernel's code and a module's as they are, not as they were" {
+@test "a long-running program is answered by the current code of the kernel and its modules" {
 	local g file was kernel
 	g=$(guest g61)
 	in_guest g61 'ip link add vtbr type bridge'
@@ -398,7 +398,7 @@ plant() {
 	done
 	was=$(plant g61 hash_max_show 66c702370ab802000000c3)
 	kernel=$(plant g61 __x64_sys_newuname b8daffffffc3)
-	# All of the kernel's own text is compared once in a second.
+	# The kernel's own text is compared once a second.
 	sleep 1.1
 	echo >&5
 	exec 5>&-

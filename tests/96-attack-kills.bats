@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# kill -9 of each process of a run, and of all at once, at random moments (tests/kills, which also does a
-# thousand of each): the guest runs on, the tool ends, nothing stays behind.
+# kill -9 of each process of a run, and of all at once, at random moments: the guest runs on,
+# the tool ends, and no process stays behind. tests/kills can do a thousand of each.
 
 # shellcheck disable=SC2154 # run sets variables
 
@@ -16,7 +16,7 @@ teardown() {
 	kill -CONT "$(guest_pid g61)"
 }
 
-# kills PROCESS
+# kills PROCESS: kills it in 15 runs.
 kills() {
 	run "$VT_TESTS/kills" --guest g61 --rounds 15 --process "$1" "$VLENS_BUILD"
 	echo "$output"
@@ -30,7 +30,7 @@ kills() {
 @test "kill -9 of the keeper" { kills keeper; }
 @test "kill -9 of the mirrored program" { kills program; }
 @test "kill -9 of the engine's worker" { kills worker; }
-@test "kill -9 of the guard and of who holds the guest, within one pause" { kills both; }
+@test "kill -9 of the guard and the process that holds the guest, within one pause" { kills both; }
 @test "kill -9 of all processes of a run within one pause" { kills all; }
 
 @test "Ctrl-C while the program starts" {

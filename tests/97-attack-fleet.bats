@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Many tools at once, monitors that are busy, elsewhere or hostile.
+# Many tools at once; monitors that are busy, in other namespaces, or hostile.
 
 # shellcheck disable=SC2154 # run sets variables
 
@@ -18,13 +18,13 @@ teardown() {
 	[[ ! -e $T/pids ]] || xargs -r kill -9 <"$T/pids" 2>/dev/null || true
 }
 
-# Files of their own for the tools, with nothing in them.
+# Gives the tools an empty cache and an empty run folder.
 cold() {
 	rm -rf "$T/cache" "$T/run"
 	export VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run
 }
 
-# at_once GUEST...: twenty tools of all kinds at the same time, of the guests in turn; all
+# at_once GUEST...: runs twenty tools of all kinds at the same time, on the guests in turn. All
 # have to answer.
 at_once() {
 	local i guest tool guests=("$@") tools=(
@@ -86,7 +86,7 @@ at_once() {
 	[[ $(vuname "qmp:$VLENS_TEST_RUN/g61/qmp.sock" -n) == g61 ]]
 }
 
-# Ten tools of a guest that has no answer.
+# Thirty tools at the same time on a guest that cannot be opened.
 thirty_at_once() {
 	local i jobs=()
 	for i in {0..29}; do
@@ -110,7 +110,7 @@ thirty_at_once() {
 		assert_refused vuname "$guest" "the monitor is busy"
 		[[ $((SECONDS - start)) -le 30 ]]
 	done
-	# What one of many tools waits for, none of the others waits for once more.
+	# Thirty tools share their waits for the monitors.
 	local i
 	cold
 	start=$SECONDS
@@ -118,7 +118,7 @@ thirty_at_once() {
 	for i in {0..29}; do
 		grep -q "the monitor is busy" "$T/$i.err"
 	done
-	# One after the other they wait for 66 s; to start them takes time, too.
+	# One after the other they would wait for 66 s. The limit includes the time to start them.
 	[[ $((SECONDS - start)) -le 45 ]]
 	occupied_no_more
 	assert_runs g61 5
@@ -126,7 +126,7 @@ thirty_at_once() {
 
 # ---- what is left behind ------------------------------------------------------
 
-@test "a first contact removes what is of guests and keepers that are gone, and no lock in use" {
+@test "a first contact removes files of guests and keepers that are gone, but no lock in use" {
 	need_guest g61
 	cold
 	local boot run gone="" kept="" file key=0123456789abcdef
@@ -159,7 +159,7 @@ thirty_at_once() {
 	done
 }
 
-@test "the cache has a size, and loses what was not used for the longest time" {
+@test "the cache has a limit, and drops the files that were not used for the longest time" {
 	need_guest g61
 	cold
 	local old new own key
@@ -181,8 +181,8 @@ thirty_at_once() {
 
 # ---- elsewhere ----------------------------------------------------------------
 
-# A QEMU with no guest in it, in namespaces of its own; its folder is $T/apart there.
-# apart UNSHARE-OPTIONS -- QEMU-OPTIONS
+# apart UNSHARE-OPTIONS -- QEMU-OPTIONS: starts a QEMU ($apart) with no guest in it, in
+# namespaces of its own, in which its folder is $T/apart.
 apart() {
 	local options=()
 	while [[ $1 != -- ]]; do options+=("$1"); shift; done
@@ -248,7 +248,7 @@ find_apart() {
 	apart --pid --fork --net -- -qmp "unix:$T/apart/qmp,server=on,wait=off"
 	sees "qemu:$apart"
 	kill -9 "$apart"
-	# The loopback of a new network is down: an abstract socket is in it all the same.
+	# In a new network namespace the loopback is down, but abstract sockets work.
 	cold
 	apart --net -- -qmp unix:vlens-test,abstract=on,server=on,wait=off
 	sees "qemu:$apart"
@@ -291,7 +291,7 @@ find_apart() {
 	sees "qemu:$apart"
 }
 
-@test "a monitor that floods us: one line, soon, and no memory" {
+@test "a monitor that sends without end: one line, soon, and within 1 GB of memory" {
 	local mode guest=qmp:$T/mon
 	cold
 	for mode in endless flood events; do
@@ -306,7 +306,7 @@ find_apart() {
 	done
 }
 
-@test "a socket that is a FIFO, a folder, or not ours to open: one line each" {
+@test "a FIFO or a folder in place of a socket, a FIFO in place of a dump: one line each" {
 	local guest=qmp:$T/fifo
 	mkfifo "$T/fifo"
 	run --separate-stderr timeout 60 vmem "$guest"
@@ -370,12 +370,12 @@ find_apart() {
 	run --separate-stderr vps "$guest" -e
 	assert_refused vps "$guest" "no such domain"
 	[[ $stderr == *"did you mean $name?"*vlist* ]] || fail "$stderr"
-	# A libvirt that is named is not passed over.
+	# With -c, only that libvirt is asked.
 	guest=$name
 	run --separate-stderr vps -c test:///default "$guest" -e
 	assert_refused vps "$guest" "no such domain on test:///default"
 	[[ $stderr != *"did you mean"* ]] || fail "$stderr"
-	# The name of two of them is none.
+	# A name that two QEMUs have is ambiguous.
 	echo "$apart" >"$T/first"
 	apart -- -name "$name" -qmp unix:qmp,server=on,wait=off
 	guest=$name

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# A kernel that lies about its symbols and types: it misleads about itself only, and a
-# first contact comes to an end. In a dump, which is changed and put back.
+# A kernel that lies about its symbols and types misleads about itself only, and a first
+# contact with it ends. The tests change a dump, and restore it.
 
 # shellcheck disable=SC2030,SC2031,SC2034,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -45,18 +45,18 @@ restore() {
 	rm -f "$UNDO"
 }
 
-# Another guest: nothing is known of its run.
+# Makes the dump another guest: removes all that is known of its run.
 another() {
 	rm -rf "$VLENS_RUN_DIR"
 }
 
-# What the guest claims to be.
+# The build id that the guest claims to have.
 build_id() { vlens doctor "$D" 2>&1 | sed -n 's/.*build id \([0-9a-f]*\).*/\1/p'; }
 
 uname_symbol() { raw "$D" symbols | grep ' __x64_sys_newuname$'; }
 
-# The same build id, and a symbol that is elsewhere.
-@test "what one guest says of its symbols is not believed of another" {
+# Two guests with one build id, and a symbol at different addresses.
+@test "symbols of one guest are not used for another with the same build id" {
 	honest=$(uname_symbol)
 	said=$(vuname "$D" -a)
 	[[ $said == Linux* ]]
@@ -67,21 +67,21 @@ uname_symbol() { raw "$D" symbols | grep ' __x64_sys_newuname$'; }
 	[[ -n $forged && $forged != "$honest" ]]
 	id=$(build_id)
 	[[ $id =~ ^[0-9a-f]{40}$ ]]
-	# Then an honest one.
+	# Then an honest guest.
 	restore
 	another
 	[[ $(build_id) == "$id" ]]
 	[[ $(vuname "$D" -a) == "$said" ]]
 	[[ $(uname_symbol) == "$honest" ]]
-	# And the liar again: its own, still.
+	# Then the lying guest again: it still has its own symbols.
 	another
 	forge symbol __x64_sys_newuname
 	[[ $(uname_symbol) == "$forged" ]]
 	[[ $(find "$VLENS_CACHE_DIR" -name '*.kernel' | wc -l) -eq 2 ]]
 }
 
-# refused KIND [ARGUMENT...]: one line, status 3. It ends within 5 s of its own; how busy
-# this host is adds to that.
+# refused KIND [ARGUMENT...]: the tool ends with status 3 and one line. By itself it takes at
+# most 5 s; on a busy host longer.
 refused() {
 	another
 	forge "$@"
@@ -98,7 +98,7 @@ refused() {
 	refused names
 }
 
-@test "numbers that begin like markers, tables of tokens: all over" {
+@test "memory full of starts of marker tables, and full of token tables" {
 	refused markers
 	restore
 	refused tokens
@@ -116,7 +116,7 @@ refused() {
 	refused tables "$((0x$root - ${image% *} + ${image#* }))"
 }
 
-# The folders are root's, or the user's own; what is planted there nobody follows.
+# Only root, or the user, can write to these folders. Even so, no link in them is followed.
 @test "links in the folders of kept files are not followed" {
 	vuname "$D" -a
 	key=$(basename "$VLENS_CACHE_DIR"/*.kernel .kernel)
@@ -134,7 +134,8 @@ refused() {
 	[[ $(vuname "$D" -a) == Linux* ]]
 }
 
-# planted AT ATTACK: with hostile code in the place of what searches the image, or makes a kernel of its tables.
+# planted AT ATTACK [APPLET]: runs it with hostile code in place of the search of the image, or
+# of the parser of its symbols.
 planted() {
 	another
 	rm -rf "$VLENS_CACHE_DIR" /tmp/evil
@@ -152,7 +153,7 @@ fails_with() {
 	[[ -z $output && ${#stderr_lines[@]} -eq 1 && $stderr == *"$1"* ]]
 }
 
-@test "what searches a kernel's image, and what makes its symbols, is in a box" {
+@test "the search of a kernel's image, and the parser of its symbols, run in a box" {
 	for at in image symbols; do
 		for tool in vuname vpslist; do
 			planted "$at" marks "$tool"
