@@ -67,7 +67,7 @@ vt_apt_refresh() {
 		bookworm bookworm-updates bookworm-security bookworm-backports
 		trixie trixie-updates trixie-security trixie-backports sid)
 	vt_lock "$VT_APT/lock" 8
-	# Lists of other suites are refreshed like old ones.
+	# Lists of other suites count as old.
 	if [[ -e $stamp && -n $(find "$stamp" -mmin -1440) &&
 		$(<"$stamp") == "${suites[*]}" ]]; then
 		exec 8>&-

@@ -2,8 +2,8 @@
 /*
  * Usage: bad-calls NODENAME
  *
- * tests/35-utilities.bats runs this over a guest: invalid system calls, and many at
- * once. Each must fail as it would natively. Prints those that do not; status 1 then.
+ * tests/35-utilities.bats runs this on a guest: invalid system calls, and many at once. Each
+ * must end as on a host. Prints those that do not; the status is 1 then.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -112,7 +112,7 @@ static void *reader(void *arg)
 	return NULL;
 }
 
-/* Forks while other threads read, and reads of closed descriptors. */
+/* Fork while other threads read; then read from closed descriptors. */
 static void many_at_once(const char *nodename)
 {
 	bool wrong[4] = { 0 };

@@ -6,7 +6,7 @@
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
-# ask_clone EXECUTOR GUEST ROUNDS: $output is the answer of a clone by that executor.
+# ask_clone EXECUTOR GUEST ROUNDS: sets $output to the answers of a clone by that executor.
 ask_clone() {
 	[[ -x $VLENS_BUILD/tests/unit/clone-probe ]] ||
 		make -s -C "$VLENS_BUILD" tests/unit/clone-probe

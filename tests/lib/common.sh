@@ -28,7 +28,7 @@ vt_usage() {
 	sed -n '/^# Usage:/,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p}' "$0"
 }
 
-# vt_lock FILE FD: takes the lock, which ends with the script.
+# vt_lock FILE FD: takes a lock, and holds it until FD closes, at the latest with the script.
 vt_lock() {
 	mkdir -p "$(dirname "$1")"
 	eval "exec $2>>\"\$1\""

@@ -4,6 +4,7 @@
 # Sourced by vlens.bash and by tests/nested: boots the guests of the tests on demand.
 # VT_TESTS is the folder tests/, VLENS_TEST_RUN the folder of this run's guests.
 
+# guest_options NAME: the options of tests/guest/start.
 # There are few guests, so each covers several variations: number of CPUs,
 # page-table isolation, 4 or 5 levels of paging (a CPU "max" has 5), backing of
 # the memory.  A bats file stops the guests that keep a CPU busy; all others live
@@ -40,7 +41,7 @@ guest_options() {
 	esac
 }
 
-# The kernel of a number without its dot: 61 is 6.1.
+# kernel_of NUMBER: the kernel's version, with its dot: 6.1 for 61.
 kernel_of() { if [[ ${#1} -gt 1 ]]; then echo "${1:0:1}.${1:1}"; else echo "$1"; fi; }
 
 # The options of all guests on KVM. They are small, because the nested machine is slow.

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Usage: tests/lib/layers.py
 
-Finds which files of bin/ and src/ include or call each other, and those of kmod/, and prints
-violations of the layers: a circle of folders, a file that uses a folder above its own in the drawing of
+Finds which files of bin/, src/ and kmod/ include or call each other, and prints violations of
+the layers: a circle of folders, a file that uses a folder above its own in the drawing of
 ARCHITECTURE.md, and a circle of files in a folder of PARTED. Status 1 if there is one.
 """
 import glob

@@ -18,18 +18,18 @@ need_probes() {
 raw() { timeout 60 "$VLENS_BUILD/tests/unit/raw-probe" --engine="$ENGINE" "$@"; }
 probe() { timeout 120 "$VLENS_BUILD/tests/unit/kvm-probe" "$@"; }
 
-# still NAME: stops a guest until the end of the test, see go_on.
+# still NAME: stops a guest. go_on, in the teardown, lets it run again.
 still() {
 	echo "$1" >"$T/stopped"
 	stand "$1" stop suspend
 }
 
-# For teardown.
 go_on() {
 	[[ ! -e $T/stopped ]] || stand "$(cat "$T/stopped")" cont resume
 }
 
-# stand NAME COMMAND VIRSH-COMMAND: sends a command to its monitor, by libvirt if it has that.
+# stand NAME COMMAND VIRSH-COMMAND: sends COMMAND to a guest's monitor. For a domain of libvirt,
+# virsh sends VIRSH-COMMAND.
 stand() {
 	if is_domain "$1"; then virsh -q -c qemu:///system "$3" "$1"; else qmp "$1" "$2" >/dev/null; fi
 }
@@ -54,7 +54,7 @@ same_processes() {
 	for try in 1 2 3; do
 		guest_processes "$1" >"$T/guest"
 		raw_processes "$2" >"$T/list"
-		# The tree also has threads, the list also lines of hostile names.
+		# The tree has threads, too. The list has more lines, of names with line feeds.
 		raw "$2" pids | sort >"$T/tree"
 		cut -d' ' -f1 "$T/list" >"$T/list-pids"
 		! diff "$T/guest" "$T/list" >"$T/diff" ||
@@ -83,7 +83,7 @@ each_vcpu() {
 	[[ $stderr == *"no vCPU $3"* ]]
 }
 
-# A word of the kernel that changes is read anew each time: no cache, no snapshot.
+# A word of the kernel that changes is read from the guest each time: no cache, no snapshot.
 moves() {
 	local at first
 	at=$(raw_symbol "$2" jiffies)

@@ -238,7 +238,7 @@ def order(x, other):
     return [k for k in x.rows if k in common] != [k for k in other.rows if k in common]
 
 
-# ---- are we blind? ----------------------------------------------------------
+# ---- does the comparison see a planted difference? --------------------------
 
 def plants(command, before, vlens, after, chance):
     """Yields (what, text) of texts that this guest cannot have printed between its own
@@ -246,7 +246,7 @@ def plants(command, before, vlens, after, chance):
     random.Random."""
     rule = rule_of(command)
     table = Table(vlens, rule, command)
-    # A row that the guest itself had only once comes and goes: it may also be absent.
+    # A row that only one of the guest's own texts has comes and goes: it may also be absent.
     first, last = (Table(guest_text(text, rule), rule, command).rows for text in (before, after))
     rows = [row for key, row in table.rows.items() if key not in table.workers and row[0].strip()
             and key in first and key in last]
@@ -305,8 +305,8 @@ MEMORY = 16384
 #   drop   lines that are left out
 #   moves  by column: how far a value may lie from those of the guest (see between())
 #   state  columns with the letter of a process's state
-#   lines  the same for lines without columns: (pattern, how far)
-#   other  the same for all other values; without it, they must not move
+#   lines  for lines without columns: (pattern, how far a value may lie)
+#   other  how far all other values may lie; without it, they must not move
 #   check  a function that checks the applet's text by itself
 PS = {"head": r".*\bPID\b", "key": ("PID", "LWP"), "free": True, "own": True,
       "state": ("STAT", "S"),
