@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is asked ahead of one process, as programs asked of the last one (guest/ahead.h). */
+/*
+ * Questions asked ahead: about one process, those that the program asked about the last one
+ * (guest/ahead.h); and the same about the processes that come next (guest/flight.h).
+ */
 #include <string.h>
 
 #include "base/array.h"
@@ -25,7 +28,7 @@ static int64_t content(const struct run *r, const char *base, const char *leaf)
 	return (int64_t)(r->epoch * 1000000 + strlen(leaf) * 1000 + (size_t)base[6]);
 }
 
-/* Ask as the broker does: what is not foreseen is a message. */
+/* Ask as the broker does: a question that was not asked ahead is a message. */
 static void ask(struct run *r, const char *path)
 {
 	struct vl_question q = { .what = VL_ASKS_FILE, .len = 64 }, plan[VL_AHEAD_MAX];
@@ -80,11 +83,11 @@ static void test_split(void)
 	ok(!vl_ahead_split("/proc/self/stat", base, &q) && !vl_ahead_split("/proc/", base, &q) &&
 		   !vl_ahead_split("/proc/1x/stat", base, &q) &&
 		   !vl_ahead_split("/sys/12/stat", base, &q),
-	   "what is of no process");
+	   "paths that belong to no process");
 	ok(!vl_ahead_split("/proc/111111111111111111111111/stat", base, &q) &&
 		   !vl_ahead_split("/proc/1/fd/a-name-that-is-longer-than-those-of-files", base,
 				   &q),
-	   "what is too long");
+	   "names that are too long");
 }
 
 static void test_ps(void)
@@ -102,19 +105,19 @@ static void test_ps(void)
 	ask_of(&r, 1, 0, 3);
 	r.epoch++;
 	ask_of(&r, 1, 3, 4);
-	ok(r.messages == 2 && !r.wrong, "what was answered in the last epoch is asked again");
+	ok(r.messages == 2 && !r.wrong, "a question of the last epoch is asked again");
 	ask_of(&r, 2, 0, 2);
 	r.messages = 0;
 	vl_ahead_drop(r.a);
 	ask_of(&r, 2, 2, 3);
-	ok(r.messages == 1, "what is dropped is asked again");
+	ok(r.messages == 1, "a question whose answer was dropped is asked again");
 	r.messages = 0;
 	ask_of(&r, 3, 0, NR_LEAVES);
 	ok(r.messages == 1, "an epoch that ends early teaches nothing");
 	vl_ahead_destroy(r.a);
 }
 
-/* In an epoch that is not steady. */
+/* An epoch that is not steady: its answers are carried on, expire, and can fail together. */
 static void test_unsteady(void)
 {
 	struct run r = start();
@@ -128,19 +131,19 @@ static void test_unsteady(void)
 	ok(r.messages == 1 && r.wrong == 1, "an answer is carried into the next epoch");
 	vl_ahead_expire(r.a);
 	ask_of(&r, 4, 3, 4);
-	ok(r.messages == 2 && r.wrong == 1, "what has expired is asked again");
+	ok(r.messages == 2 && r.wrong == 1, "a question whose answer expired is asked again");
 	r.messages = 0;
 	ask_of(&r, 5, 0, 1);
 	vl_ahead_judge(r.a, true);
 	ask_of(&r, 5, 0, 2);
-	ok(r.messages == 3, "what failed together is asked alone");
+	ok(r.messages == 3, "questions that failed together are asked one by one");
 	r.messages = 0;
 	ask_of(&r, 6, 0, NR_LEAVES);
 	ok(r.messages == 1, "then together again");
 	vl_ahead_destroy(r.a);
 }
 
-/* Answers of which the rest is to be read from the file that they have opened. */
+/* Answers whose rest must be read from the file that they have opened. */
 static void test_unfinished(void)
 {
 	struct vl_question q = { .what = VL_ASKS_WHOLE, .len = 64, .leaf = "/maps" };
@@ -158,7 +161,7 @@ static void test_unfinished(void)
 	vl_ahead_put(r.a, &list, &full, buf);
 	q.flags = 0;
 	ok(vl_ahead_take(r.a, 1, "/proc/2", &list, &got, buf) && got.n == 64,
-	   "an answer whose file goes on");
+	   "an answer whose file has more");
 	vl_ahead_carry(r.a, 2);
 	list.flags = 0;
 	ok(!vl_ahead_take(r.a, 2, "/proc/2", &q, &got, buf) &&
@@ -166,11 +169,11 @@ static void test_unfinished(void)
 	   "is not carried into the next epoch, in which the file is closed");
 	q.flags = 1;
 	ok(vl_ahead_take(r.a, 2, "/proc/2", &q, &got, buf) && got.ret == -2,
-	   "that there is no such file is");
+	   "an answer without a file is carried on");
 	vl_ahead_destroy(r.a);
 }
 
-/* Learning goes on in the next epoch, as an epoch can be of one question. */
+/* Learning goes on in the next epoch: an epoch can have one question only. */
 static void test_brief(void)
 {
 	struct run r = start();
@@ -185,7 +188,7 @@ static void test_brief(void)
 	vl_ahead_destroy(r.a);
 }
 
-/* Of most processes two questions are asked, of some all. */
+/* The program asks two questions about most processes, and all about some. */
 static void test_lsof(void)
 {
 	struct run r = start();
@@ -197,14 +200,14 @@ static void test_lsof(void)
 	}
 	r.messages = r.foreseen = 0;
 	ask_of(&r, 2, 0, 2);
-	ok(r.messages == 1 && r.foreseen == 1, "of one kind: what it is asked");
+	ok(r.messages == 1 && r.foreseen == 1, "one kind of process: its two questions");
 	r.messages = 0;
 	ask_of(&r, 1, 0, NR_LEAVES);
-	ok(r.messages == 2 && !r.wrong, "of the other: the same, then all else");
+	ok(r.messages == 2 && !r.wrong, "the other kind: two questions, then all others");
 	ask_of(&r, 4, 0, NR_LEAVES);
 	r.messages = 0;
 	ask_of(&r, 5, 0, NR_LEAVES);
-	ok(r.messages == 1 && !r.wrong, "after two of the other in a row: all");
+	ok(r.messages == 1 && !r.wrong, "after two of the other kind in a row: all questions");
 	vl_ahead_destroy(r.a);
 }
 
@@ -221,25 +224,26 @@ static void test_bounds(void)
 			snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, i);
 			ask(&r, path);
 		}
-	ok(!r.wrong && r.messages == 100 + 69, "more than are asked together: %zu", r.messages);
+	ok(!r.wrong && r.messages == 100 + 69,
+	   "more questions than are asked together: %zu messages", r.messages);
 	vl_ahead_destroy(r.a);
 
 	r = start();
 	ask_of(&r, 1, 0, NR_LEAVES);
-	ok(!vl_ahead_take(r.a, 1, "/proc/2", &q, &a, buf), "another process");
+	ok(!vl_ahead_take(r.a, 1, "/proc/2", &q, &a, buf), "no answer for another process");
 	nr = vl_ahead_plan(r.a, &q, vl_answer_next(vl_answer_next(0, 64), 64), plan);
-	ok(nr == 2, "not more than there is room for: %zu", nr);
+	ok(nr == 2, "no more questions than there is room for: %zu", nr);
 	vl_ahead_cut(r.a);
 	ok(!vl_ahead_take(r.a, 1, "/proc/3", &q, &a, buf) &&
 		   vl_ahead_plan(r.a, &q, ROOM, plan) == 1,
-	   "what got no answer is not asked ahead again");
+	   "a question without an answer is not asked ahead again");
 	vl_ahead_destroy(r.a);
 
 	ok(vl_answer_size(&q, &a) == 64, "a count beyond the room");
 	a.n = -5;
 	ok(!vl_answer_size(&q, &a), "a negative count");
 	a = (struct vl_answer){ -2, 10 };
-	ok(!vl_answer_size(&q, &a), "a count of what was not opened");
+	ok(!vl_answer_size(&q, &a), "a count for a file that was not opened");
 }
 
 /* Add an entry of /proc to @buf; returns the bytes so far. */
@@ -279,7 +283,7 @@ static struct vl_flights listed(int nr)
 	len = list(buf, len, "9999999999");
 	see(&fl, "getdents64", 6, buf, sizeof(buf), (int64_t)len);
 	see(&fl, "getdents64", 5, buf, sizeof(buf), (int64_t)len);
-	/* No more of what is no entry. */
+	/* An entry of an impossible length ends the list. */
 	((struct vl_dirent64 *)(void *)buf)->reclen = 3;
 	see(&fl, "getdents64", 5, buf, sizeof(buf), (int64_t)len);
 	return fl;
@@ -301,32 +305,32 @@ static void test_flights(void)
 	fl.messages = 6;
 	f = vl_flights_plan(&fl, q, 2);
 	ok(f && f->from == 2 && f->nr_bases == VL_FLIGHT_BASES && f->nr_questions == 2,
-	   "the next ones");
+	   "the next processes are asked ahead");
 	vl_flight_write(&fl, f, window);
 	ok(!strcmp(((struct vl_asked *)window)->bases[1], "/proc/4") &&
 		   !strcmp(((struct vl_asked *)window)->questions[1].leaf, "/stat"),
-	   "as the worker gets them");
-	ok(!vl_flights_find(&fl, &q[1], &i), "none of this one");
+	   "the worker's window has them");
+	ok(!vl_flights_find(&fl, &q[1], &i), "no answer for a process before them");
 	vl_flights_turn(&fl, 1, "/proc/3");
-	ok(!vl_flights_plan(&fl, q, 2), "what takes many messages is not asked ahead");
+	ok(!vl_flights_plan(&fl, q, 2), "processes that take many messages are not asked ahead");
 	vl_flights_turn(&fl, 1, "/proc/4");
-	ok(vl_flights_find(&fl, &q[1], &i) == f && i == 3, "an answer");
+	ok(vl_flights_find(&fl, &q[1], &i) == f && i == 3, "an answer for a process of the flight");
 	f->taken[3] = true;
-	ok(!vl_flights_find(&fl, &q[1], &i), "is taken once");
+	ok(!vl_flights_find(&fl, &q[1], &i), "it is taken once");
 	f->landed = 2;
-	ok(!vl_flights_find(&fl, &q[0], &i), "one that did not come");
+	ok(!vl_flights_find(&fl, &q[0], &i), "no answer that has not landed");
 	next = vl_flights_plan(&fl, q, 2);
 	ok(next && next != f && next->from == 2 + VL_FLIGHT_BASES, "the flight behind it");
-	ok(!vl_flights_plan(&fl, q, 2), "two at most");
+	ok(!vl_flights_plan(&fl, q, 2), "two flights at most");
 	for (int pid = 5; pid <= 2 + VL_FLIGHT_BASES + 1; pid++) {
 		char base[VL_BASE_MAX];
 
 		snprintf(base, sizeof(base), "/proc/%d", pid);
 		vl_flights_turn(&fl, 1, base);
 	}
-	ok(!f->used && next->used, "one that is passed ends");
+	ok(!f->used && next->used, "a flight that the program has passed ends");
 	vl_flights_turn(&fl, 1, "/proc/2");
-	ok(!next->used, "one that is left, too");
+	ok(!next->used, "a flight that the program has turned back from ends");
 	vl_flights_turn(&fl, 1, "/proc/02");
 	ok(!fl.known, "a number with a zero before it is no process");
 	vl_flights_turn(&fl, 1, "/proc/4294967298");
@@ -335,15 +339,15 @@ static void test_flights(void)
 	vl_flights_turn(&fl, 1, "/proc/3");
 	f = vl_flights_plan(&fl, q, 2);
 	vl_flights_turn(&fl, 2, "/proc/4");
-	ok(f && !f->used, "one of the last epoch, too");
+	ok(f && !f->used, "a flight of the last epoch ends");
 	vl_flights_turn(&fl, 2, "/proc/29");
 	vl_flights_turn(&fl, 2, "/proc/30");
-	ok(!vl_flights_plan(&fl, q, 2), "none behind the last process");
+	ok(!vl_flights_plan(&fl, q, 2), "no flight behind the last process");
 	q[1].len = VL_WINDOW_AHEAD / 2;
 	vl_flights_turn(&fl, 2, "/proc/10");
 	vl_flights_turn(&fl, 2, "/proc/11");
 	f = vl_flights_plan(&fl, q, 2);
-	ok(f && f->nr_questions == 1, "questions for which there is room");
+	ok(f && f->nr_questions == 1, "only the questions for which there is room");
 	vl_flights_deinit(&fl);
 }
 

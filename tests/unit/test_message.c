@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Texts in messages of generic netlink, whose families have the numbers that a guest gives them. */
+/* Sanitizes texts in messages of generic netlink. The guest assigns the families' numbers. */
 #include <linux/devlink.h>
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
@@ -29,7 +29,7 @@ static void begin(struct message *m, uint16_t type, uint8_t cmd)
 	m->len = NLMSG_HDRLEN + GENL_HDRLEN;
 }
 
-/* Returns where the payload is. */
+/* Append an attribute. Returns the address of its payload. */
 static char *put(struct message *m, uint16_t type, const void *payload, size_t size)
 {
 	struct nlattr a = { .nla_len = (uint16_t)(NLA_HDRLEN + size), .nla_type = type };
@@ -69,7 +69,7 @@ int main(void)
 	begin(&m, FAMILY, DEVLINK_CMD_NEW);
 	name = put(&m, DEVLINK_ATTR_DEV_NAME, HOSTILE, sizeof(HOSTILE));
 	sanitize(&r, &m);
-	ok(!strcmp(name, HOSTILE), "a family that nobody asked about: its bytes may be numbers");
+	ok(!strcmp(name, HOSTILE), "an unknown family: its bytes stay, as they may be numbers");
 	introduce(&r, "devlink");
 	sanitize(&r, &m);
 	ok(!strcmp(name, "e?[31m"), "devlink: the name of a device");
@@ -83,7 +83,7 @@ int main(void)
 	name = put(&m, DEVLINK_ATTR_INFO_VERSION_RUNNING, nested, inner.len) + NLA_HDRLEN;
 	sanitize(&r, &m);
 	ok(!memcmp(value, &number, sizeof(number)), "a number stays");
-	ok(!strcmp(name, "e?[31m"), "devlink: what is nested");
+	ok(!strcmp(name, "e?[31m"), "devlink: a nested text");
 
 	memset(&r.genl_ids, 0, sizeof(r.genl_ids));
 	introduce(&r, "nl80211");

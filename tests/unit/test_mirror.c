@@ -25,13 +25,13 @@
 #define PAGE (X86_PTE_P | X86_PTE_RW | X86_PTE_NX | X86_PTE_A)
 #define MIRROR_AT 0x4000000000UL
 
-/* Guest-virtual, and guest-physical. */
+/* Guest-virtual addresses; TEXT_GPA, PAGES and SPACE are guest-physical. */
 #define KERNEL 0xffff888000000000UL /* all RAM in a row, by pages of 2 MiB */
 #define SMALL 0xffffc90000000000UL  /* by pages of 4 KiB */
-#define WINDOW 0xffffd00000000000UL /* one page, of which the guest makes another one */
+#define WINDOW 0xffffd00000000000UL /* one page, which the guest maps anew */
 #define TEXT 0xffffffff81000000UL   /* executable */
 #define TEXT_GPA 0x400000UL
-#define PAGES 0x1000000UL /* those behind the window, with a number each */
+#define PAGES 0x1000000UL /* the pages that the window shows in turn, each with its number */
 #define NR_PAGES 1000U
 #define SPACE 0x3800000UL /* free, to the end */
 
@@ -99,7 +99,7 @@ static bool setup(void)
 
 /* ---- the processor ---- */
 
-/* Where @va is by the mirror, at @root; 0: a page fault. */
+/* Translate @va as a processor does, by the mirror with @root. 0: a page fault. */
 static uint64_t processor(uint64_t root, uint64_t va, int levels)
 {
 	for (int level = levels;; level--) {
@@ -120,7 +120,7 @@ static uint64_t processor(uint64_t root, uint64_t va, int levels)
 	}
 }
 
-/* One request: map @va, have it walked. 0: it is not mapped. */
+/* One request: map @va, and let the processor walk to it. 0: it is not mapped. */
 static uint64_t request(uint64_t va)
 {
 	uint64_t root = mirror_begin(&m, &space, false), gpa = 0;
@@ -152,7 +152,7 @@ static void test_same(const char *what)
 	for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
 		enum vl_read_status st = mirror_map(&m, &space, odd[i], &gpa);
 
-		/* A page that is no RAM is mirrored all the same: the access fails. */
+		/* A page outside of the RAM is mirrored, too: the access to it fails. */
 		if (st)
 			good += st == direct_translate(walk, &space, odd[i], &want, &size) &&
 				(st == VL_READ_NONCANONICAL ||
@@ -174,7 +174,7 @@ static void set(uint64_t *e, uint64_t v)
 	__atomic_store_n(e, v, __ATOMIC_SEQ_CST);
 }
 
-/* What is not mapped any more the processor is not to find in the mirror either. */
+/* Is @va still mapped, or does the processor still find it in the mirror? */
 static bool found(uint64_t va)
 {
 	uint64_t root = mirror_begin(&m, &space, false), gpa;
@@ -190,7 +190,7 @@ static void test_changes(void)
 
 	ok(request(WINDOW) == PAGES, "a page");
 	set(leaf, (PAGES + 4096) | PAGE);
-	ok(!mirror_holds(&m), "its entry changes while it is read: that is seen");
+	ok(!mirror_holds(&m), "a change of its entry during the request is seen");
 	ok(request(WINDOW) == PAGES + 4096 && mirror_holds(&m), "again: the new page");
 	set(leaf, (PAGES + 8192) | PAGE);
 	ok(request(WINDOW) == PAGES + 8192 && mirror_holds(&m), "a change between requests");
@@ -204,7 +204,7 @@ static void test_changes(void)
 	ok(!mirror_holds(&m) && !found(WINDOW), "memory of ours in its place");
 	set(leaf, PAGES | PAGE);
 	ok(request(WINDOW) == PAGES, "and the page again");
-	/* Another table in its place, in which the window is another page. */
+	/* Replace the table by another one, which maps the window to another page. */
 	other = next_table;
 	next_table += 4096;
 	set((uint64_t *)(ram + other) + vl_pgtable_index(WINDOW, 1), (PAGES + 4096 * 9) | PAGE);
@@ -216,23 +216,23 @@ static void test_changes(void)
 	ok(!mirror_holds(&m) && !found(WINDOW), "nothing below the top");
 	set(top, above);
 	ok(request(WINDOW) == PAGES && mirror_holds(&m), "and all of it again");
-	/* What is read of a table is the guest's own, not what the mirror has. */
+	/* A read of a table has the guest's entries, not those of the mirror. */
 	other = (uint64_t)((unsigned char *)leaf - ram);
-	ok(request(KERNEL + other) == other, "a table can be read, where it is");
-	/* While the processor is at it. */
+	ok(request(KERNEL + other) == other, "a table can be read");
+	/* Changes while the processor runs. */
 	root = mirror_begin(&m, &space, false);
 	ok(root && !mirror_map(&m, &space, WINDOW, &gpa), "a request begins");
 	m.running = true;
 	set(leaf, (PAGES + 4096) | PAGE);
 	ok(mirror_map(&m, &space, WINDOW, &gpa) && processor(root, WINDOW, 4) == PAGES,
-	   "what the processor may have is not replaced under it");
+	   "an entry that the processor may have read is not replaced");
 	ok(!mirror_map(&m, &space, SMALL, &gpa) && processor(root, SMALL, 4) == PAGES,
-	   "what it has not is added");
+	   "an entry that it has not read is added");
 	set(leaf, PAGES | PAGE);
-	ok(!mirror_holds(&m), "and that there was a change is not forgotten");
+	ok(!mirror_holds(&m), "a change that was undone is still reported");
 }
 
-/* Where it is not known which addresses a request will come to. */
+/* Requests whose addresses are not known beforehand. */
 static void test_all(void)
 {
 	uint64_t one = SMALL + 4096, other = SMALL + 8192, root, gpa;
@@ -242,17 +242,17 @@ static void test_all(void)
 	mirror_map(&m, &space, one, &gpa);
 	set(used, (PAGES + 4096 * 30) | PAGE);
 	root = mirror_begin(&m, &space, true);
-	ok(!processor(root, one, 4), "what changed before has gone");
+	ok(!processor(root, one, 4), "an entry that changed before the request is dropped");
 	mirror_map(&m, &space, one, &gpa);
 	mirror_map(&m, &space, other, &gpa);
 	m.running = true;
 	ok(processor(root, one, 4) == PAGES + 4096 * 30, "one is used");
 	set(unused, (PAGES + 4096 * 31) | PAGE);
 	ok(mirror_holds(&m), "a change of the other one does no harm");
-	ok(!processor(root, other, 4), "but it has gone");
+	ok(!processor(root, other, 4), "but its entry is dropped");
 	m.running = true;
 	set(used, (PAGES + 4096) | PAGE);
-	ok(!mirror_holds(&m), "of the one it does");
+	ok(!mirror_holds(&m), "a change of the used one is seen");
 }
 
 static void test_full(void)
@@ -271,24 +271,25 @@ static void test_full(void)
 		*entry(root4, 4, va, 1) = PAGES | PAGE;
 		st = mirror_map(&m, &space, va, &gpa);
 	}
-	ok(st == MIRROR_FULL, "there is an end to it, after %u", nr);
-	ok(mirror_holds(&m), "what it has is right");
-	ok(request(WINDOW) == PAGES && mirror_holds(&m) && m.nr_tables < 10, "it starts anew");
+	ok(st == MIRROR_FULL, "the mirror is full after %u pages", nr);
+	ok(mirror_holds(&m), "its entries are right");
+	ok(request(WINDOW) == PAGES && mirror_holds(&m) && m.nr_tables < 10,
+	   "the next request starts anew");
 }
 
 /* ---- with a vCPU ---- */
 
 static struct vl_reader *kvm;
-static atomic_ulong version; /* the page that the window is, when it is known to be */
+static atomic_ulong version; /* the number of the window's page, stored after it is mapped */
 static atomic_ulong reads;
 static atomic_bool stop;
 
 #define READS 100U
-/* Neither side is further ahead, however slow the other one is: changes, reads. */
+/* Neither side gets more changes, or reads, ahead of the other one, however slow that is. */
 #define AHEAD 8U
 _Static_assert(4 * READS + 2 * AHEAD < NR_PAGES, "");
 
-/* Each page is in the window once; by its entry, or by another table. */
+/* Maps each page in the window once, by its entry in one table or in the other. */
 static void *guest(void *arg)
 {
 	uint64_t *middle = entry(root4, 4, WINDOW, 2), tables[2], n;
@@ -372,7 +373,7 @@ static void follow(const char *what, uint64_t (*fn)(uint64_t now))
 		from = atomic_load(&version);
 		v = fn(from);
 		stale += v < from;
-		/* Mapped, but not yet said to be. */
+		/* One page ahead is right: it is mapped, but @version is not stored yet. */
 		early += v > atomic_load(&version) + 1;
 		moved += v != last;
 		last = v;
@@ -406,7 +407,7 @@ static void test_kvm(void)
 	err = vl_kvm_mirror(kvm->engine);
 	if (!ok(!err, "the vCPU has the mirror"))
 		return;
-	/* The list's end is a NULL in each of the window's pages. */
+	/* A NULL in each of the window's pages ends the list. */
 	memcpy(ram + 8 * MIB, &node, sizeof(node));
 	for (int polled = 0; polled < 2; polled++) {
 		const char *how_called = polled ? "polled" : "entered";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a view found, on its way out of the worker: it arrives as it was, and whatever else
- * arrives is refused, and read nowhere beyond its end (the sanitizers look on).
+ * The result of a view on its way out of the worker (view/parcel.h): it arrives unchanged.
+ * Anything else is refused, and is not read beyond its end, which the sanitizers check.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +43,7 @@ static bool same(const struct vl_table *a, const struct vl_table *b)
 	return true;
 }
 
-/* Take a table out of a copy of @len bytes, which end where they end. */
+/* Take a table out of a copy of @len bytes on the heap: the sanitizers see reads beyond it. */
 static bool take(const void *bytes, size_t len, struct vl_table *t)
 {
 	struct vl_parcel p = { .bytes = malloc(len ? len : 1), .len = len };
@@ -69,7 +69,7 @@ static void arrives(size_t nr)
 	vl_parcel_deinit(&p);
 }
 
-/* Cut anywhere, it is no table. */
+/* A table that is cut anywhere is refused. */
 static void truncated(void)
 {
 	struct vl_parcel p = { .bytes = NULL };
@@ -82,12 +82,12 @@ static void truncated(void)
 		taken += take(p.bytes, len, &back);
 		vl_table_deinit(&back);
 	}
-	ok(!taken, "no part of a table is one");
+	ok(!taken, "no part of a table is accepted");
 	vl_table_deinit(&t);
 	vl_parcel_deinit(&p);
 }
 
-/* A word of the table replaced: where, and by what. */
+/* A word of the table that is replaced: its offset, its size and the new value. */
 static const struct lie {
 	const char *what;
 	size_t at, size;
@@ -102,7 +102,7 @@ static const struct lie {
 	{ "more text", 16, 8, 1000 },
 	{ "2^64 - 1 bytes of text", 16, 8, UINT64_MAX },
 	{ "2^32 bytes of text", 16, 8, 1UL << 32 },
-	{ "a kind that there is not", 32, 4, 99 },
+	{ "an unknown kind", 32, 4, 99 },
 	{ "a negative kind", 32, 4, UINT32_MAX },
 	{ "a number in a column of text", 32, 4, VL_CELL_UINT },
 	{ "text in a column of numbers", 48, 4, VL_CELL_TEXT },
@@ -132,7 +132,7 @@ static void lied(void)
 	vl_parcel_deinit(&p);
 }
 
-/* Whatever is taken for a table can be read as one. */
+/* All cells of a table that is accepted can be read. */
 static void fuzzed(void)
 {
 	struct vl_parcel p = { .bytes = NULL };
@@ -171,15 +171,15 @@ static void too_long(void)
 	uint64_t v;
 
 	vl_parcel_put(&p, "more than ten bytes", 19);
-	ok(p.bad && p.len == VL_PARCEL_MAX - 10, "no parcel grows without end");
+	ok(p.bad && p.len == VL_PARCEL_MAX - 10, "a parcel has a largest size");
 	p = (struct vl_parcel){ .bytes = NULL };
 	vl_parcel_take(&p, &v, sizeof(v));
-	ok(p.bad && !v && !vl_parcel_take_bytes(&p, 0), "nothing is taken from nothing");
+	ok(p.bad && !v && !vl_parcel_take_bytes(&p, 0), "nothing is taken from an empty parcel");
 }
 
 /* --- values of vpeek --- */
 
-/* What is shown, counted; reads all that it is given. */
+/* Counts what is shown, and reads all texts. */
 struct shown {
 	size_t values, opens, closes, bytes;
 	long level;
@@ -281,7 +281,7 @@ static void make_values(struct vl_parcel *p)
 	put_close(p, 0);
 }
 
-/* Replay a copy that ends where its bytes end. */
+/* Replay a copy of @len bytes on the heap: the sanitizers see reads beyond it. */
 static bool replay(const struct vl_parcel *from, size_t len, struct shown *c)
 {
 	struct vl_parcel p = { .bytes = malloc(len ? len : 1), .len = len };
@@ -308,7 +308,7 @@ static void values(void)
 		taken += replay(&p, len, &c);
 		open += c.level != 0;
 	}
-	ok(!taken && !open, "no part of them does, and nothing is left open");
+	ok(!taken && !open, "a part of them is refused, and nothing is left open");
 	was = malloc(p.len);
 	memcpy(was, p.bytes, p.len);
 	for (unsigned round = 0; round < 20000; round++) {
@@ -318,12 +318,12 @@ static void values(void)
 		open += c.level != 0;
 		memcpy(p.bytes, was, p.len);
 	}
-	ok(refused > 1000 && !open, "20000 wrong ones, most of them refused");
+	ok(refused > 1000 && !open, "20000 values with wrong bytes, most of them refused");
 	free(was);
 	vl_parcel_deinit(&p);
 
 	put_value(&p, NULL, VL_VALUE_FAULT, NULL);
-	ok(!replay(&p, p.len, &c), "refused: a value that is its text, without one");
+	ok(!replay(&p, p.len, &c), "refused: a value that consists of text, without text");
 	vl_parcel_deinit(&p);
 	put_value(&p, NULL, VL_VALUE_UINT, NULL);
 	put_value(&p, NULL, VL_VALUE_UINT, NULL);
