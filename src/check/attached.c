@@ -15,7 +15,7 @@
 /* KPROBE_TABLE_SIZE, kernel/kprobes.c. */
 #define KPROBE_HEADS 64
 
-/* Collect all of the list @w over fields @fs; no list: no elements, and no error. */
+/* Collect the fields @fs of all elements of list @w. Without symbol @symbol there are none. */
 static struct vl_error *collect(struct vl_checker *c, struct vl_walk *w, struct vl_fields *fs,
 				const char *symbol, const char *what, size_t *nr_ret)
 {
@@ -53,7 +53,10 @@ static void ops_fields(struct vl_fields *fs)
 	vl_fields_add(fs, VL_F_FTRACE_TRAMPOLINE_SIZE, offsetof(struct ops, size), 8);
 }
 
-/* Trampolines: they outlive the registration of their ops, if those are not allocated. */
+/*
+ * Add the trampolines of ftrace. Those of static ops stay after the ops are unregistered, so
+ * ftrace has a list of them.
+ */
 static struct vl_error *add_trampolines(struct vl_checker *c)
 {
 	struct vl_fields fs = { .layout = c->l };
@@ -99,7 +102,7 @@ static struct vl_error *by_ftrace(struct vl_checker *c)
 	ops_fields(&fs);
 	err = collect(c, &w, &fs, "ftrace_ops_list", "the list of ftrace", &nr);
 	o = w.records;
-	/* The end of the list is an element, too. */
+	/* The list ends with an element that traces nothing. */
 	for (size_t i = 0; i < nr; i++)
 		if (o[i].at != vl_symbol(c->k, "ftrace_list_end"))
 			attached(c, "ftrace", o[i].at, NULL, o[i].func);
@@ -113,7 +116,7 @@ struct probe {
 	uint64_t at, addr, before, after;
 };
 
-/* The pages of copied instructions that @symbol, a struct kprobe_insn_cache, has. */
+/* Add the pages of copied instructions in the cache @symbol, a struct kprobe_insn_cache. */
 static struct vl_error *add_slots(struct vl_checker *c, const char *symbol)
 {
 	struct vl_fields fs = { .layout = c->l };
@@ -179,7 +182,7 @@ static struct vl_error *by_kprobes(struct vl_checker *c)
 
 /* ---- uprobes ---- */
 
-/* A tree is at most as deep as this is long. */
+/* Nodes that wait for their visit. A red-black tree of N nodes is at most 2 log2(N + 1) deep. */
 #define TREE_DEEP 64
 
 static struct vl_error *by_uprobes(struct vl_checker *c)

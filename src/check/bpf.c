@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* BPF programs: which are loaded, and which change what a process of the guest sees. */
+/* The loaded BPF programs, and which of them can change what a process of the guest sees. */
 #include <linux/bpf.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ struct ksym {
 	char name[VL_MODULE_NAME];
 };
 
-/* All that BPF has compiled: programs, trampolines, dispatchers. */
+/* Add the memory of all compiled BPF: programs, trampolines, dispatchers. */
 static struct vl_error *add_compiled(struct vl_checker *c)
 {
 	struct vl_fields fs = { .layout = c->l };
@@ -58,7 +58,7 @@ struct program {
 	char name[VL_MODULE_NAME];
 };
 
-/* The meddling helper that @p calls, or NULL. A call holds the distance to its function. */
+/* The meddling helper that @p calls, or NULL. Calls hold the offset to __bpf_call_base. */
 static const char *meddles(struct vl_checker *c, const struct program *p)
 {
 	uint64_t base = vl_symbol(c->k, "__bpf_call_base");
@@ -83,7 +83,7 @@ static const char *meddles(struct vl_checker *c, const struct program *p)
 	return NULL;
 }
 
-/* enum bpf_prog_type, include/uapi/linux/bpf.h; NULL: a newer one. */
+/* The name of a type (enum bpf_prog_type, include/uapi/linux/bpf.h); NULL: a newer type. */
 static const char *type_word(uint32_t type)
 {
 	static const char *const words[] = {

@@ -133,9 +133,9 @@ void vl_check_show(struct vl_checker *c, const struct vl_check_row *row)
 	c->t->nr_marked++;
 }
 
-/* ---- the reports that others make ---- */
+/* ---- findings of other reports ---- */
 
-/* A cell of @t by the name of its column, as text in @buf; NULL: it is empty. */
+/* The cell of @t in @row and the column named @column, as text in @buf; NULL: it is empty. */
 static const char *cell(const struct vl_table *t, size_t row, const char *column, char *buf,
 			size_t size)
 {
@@ -153,7 +153,7 @@ static const char *cell(const struct vl_table *t, size_t row, const char *column
 	return buf;
 }
 
-/* Does @mark say no more than that ftrace is attached, which has a row of its own? */
+/* Does @mark only say that ftrace is attached? vl_check_attached() has a row for that. */
 static bool is_traced(const struct vl_checker *c, const char *mark)
 {
 	uint64_t to;
@@ -163,7 +163,7 @@ static bool is_traced(const struct vl_checker *c, const char *mark)
 		vl_place_of(&c->places, to).kind == VL_PLACE_TEXT);
 }
 
-/* Show the marked rows of @from: what they name in @columns, and their mark. */
+/* Show each row of @from with a mark: what its @columns name, and the mark as what was found. */
 static void take(struct vl_checker *c, const struct vl_table *from, const char *check,
 		 const char *const columns[2], const char *address, const char *expected)
 {
@@ -205,8 +205,8 @@ static struct vl_error *check_calls(struct vl_checker *c)
 }
 
 /*
- * The kernel's text against the trusted image of its build, if there is one. Without, only the
- * entries of functions have been looked at.
+ * Compare the kernel's text with the trusted image of its build. If there is none, only
+ * vl_check_text() has looked at the text, at the entries of functions.
  */
 static struct vl_error *check_image(struct vl_checker *c)
 {
@@ -231,7 +231,7 @@ static struct vl_error *check_image(struct vl_checker *c)
 		else
 			snprintf(found, sizeof(found), "%s",
 				 cell(&t, i, "FOUND", to, sizeof(to)) ? to : "other bytes");
-		/* Where the kernel changes nothing there is one form, the image's bytes. */
+		/* At a place that is not a site, the only form is the image's bytes. */
 		expects = cell(&t, i, "SITE", site, sizeof(site)) && !strcmp(site, "text") ?
 				  "EXPECTED" :
 				  "LEGAL";
@@ -300,7 +300,7 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct v
 		const char *name;
 		struct vl_error *(*check)(struct vl_checker *c);
 	} checks[] = {
-		/* The first two find owners of memory, for those that follow. */
+		/* The first two add owners of memory, which the others need. */
 		{ "what is attached to the kernel", vl_check_attached },
 		{ "BPF", vl_check_bpf },
 		{ "the system calls", check_calls },
@@ -329,7 +329,7 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct v
 
 		if (!why)
 			continue;
-		/* The other checks may still say something. */
+		/* Make the other checks, and return the first error. */
 		if (first)
 			vl_error_destroy(why);
 		else

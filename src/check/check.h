@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The checks of a guest's kernel: what is not as it should be (findings), and what is attached
- * to it by its own means (ftrace, kprobes, BPF, live patches), as on many healthy guests. Each
- * reads memory; lists that the kernel gives are compared with what memory has.
+ * The checks of a guest's kernel. A finding is something that is not as it should be. An
+ * attachment uses an interface of the kernel (ftrace, kprobes, BPF, live patches), as in many
+ * healthy guests. All checks read memory. Some compare it with the lists that the guest's kernel
+ * shows.
  */
 #ifndef VLENS_CHECK_H
 #define VLENS_CHECK_H
@@ -11,7 +12,7 @@
 #include "../view/modules.h"
 #include "../view/scan.h"
 
-/* ---- places: who owns an address of the kernel half ---- */
+/* ---- places: the owner of a kernel address ---- */
 
 enum vl_place_kind {
 	VL_PLACE_TEXT,	  /* the kernel's own code */
@@ -20,18 +21,18 @@ enum vl_place_kind {
 	VL_PLACE_BPF,	  /* compiled BPF */
 	VL_PLACE_FTRACE,  /* a trampoline of ftrace */
 	VL_PLACE_KPROBE,  /* instructions that kprobes copied */
-	VL_PLACE_HIDDEN,  /* of a module that is in memory and in no list */
-	VL_PLACE_NOBODY,  /* mapped executable in the modules' space, with no owner */
+	VL_PLACE_HIDDEN,  /* of a module that is in memory, but not in the list */
+	VL_PLACE_NOBODY,  /* mapped executable in the modules' space, without an owner */
 	VL_PLACE_UNKNOWN, /* anything else */
 };
 
 struct vl_place {
-	uint64_t start, end; /* first byte, and the one behind the last */
+	uint64_t start, end; /* [start, end) */
 	enum vl_place_kind kind;
 	char name[VL_MODULE_NAME]; /* of the module or program */
 };
 
-/* The owners of the modules' space, in the order of addresses, and the kernel's own ranges. */
+/* The owners of the modules' space, in ascending order, and the kernel's own ranges. */
 struct vl_places {
 	uint64_t stext, etext, end; /* the image: [stext, end) */
 	uint64_t low, last;	    /* the modules' space */
@@ -46,11 +47,11 @@ struct vl_places {
 
 struct vl_error *vl_places_init(struct vl_raw_guest *g, struct vl_places *ret);
 void vl_places_deinit(struct vl_places *p);
-/* Add an owner; vl_places_sort() must follow before the next vl_place_of(). */
+/* Add an owner. Call vl_places_sort() before the next vl_place_of(). */
 void vl_places_add(struct vl_places *p, uint64_t start, uint64_t size, enum vl_place_kind kind,
 		   const char *name);
 void vl_places_sort(struct vl_places *p);
-/* What @va belongs to; the result is valid until the next vl_places_add(). */
+/* The owner of @va, a copy. */
 struct vl_place vl_place_of(const struct vl_places *p, uint64_t va);
 /* Is @va in an executable page of the modules' space? */
 bool vl_place_runs(const struct vl_places *p, uint64_t va);
@@ -72,7 +73,7 @@ struct vl_checker {
 struct vl_check_row {
 	enum vl_check_class class;
 	const char *check; /* "pointers" */
-	bool likely;	   /* a finding that has a harmless reading as well */
+	bool likely;	   /* a finding that can be harmless */
 	uint64_t at;	   /* address of what was looked at */
 	const char *what;  /* the thing itself; NULL: the symbol at `at` */
 	const char *expected;
@@ -87,14 +88,14 @@ void vl_check_show(struct vl_checker *c, const struct vl_check_row *row);
 
 /* Describe @va: "do_sys_open+0x12", "module x", "executable memory of nobody". */
 const char *vl_check_describe(const struct vl_checker *c, uint64_t va, char buf[VL_CHECK_TEXT]);
-/* The symbol of the kernel's image at @va, with the offset; "" without. */
+/* The symbol of the kernel's image at @va, with the offset; "" if there is none. */
 const char *vl_check_symbol(const struct vl_checker *c, uint64_t va, char buf[VL_CHECK_TEXT]);
-/* The owner for the report: "kernel", "module x"; NULL: nobody known. */
+/* The owner of @va for the report: "kernel", "module x"; NULL: it is not known. */
 const char *vl_check_owner(const struct vl_checker *c, uint64_t va, char buf[VL_CHECK_TEXT]);
 /* Is @va code of the kernel, of a listed module or of the kernel's own tools? */
 bool vl_check_is_code(const struct vl_checker *c, uint64_t va);
 
-/* The checks. An error says what could not be looked at. */
+/* The checks. An error says what could not be read. */
 struct vl_error *vl_check_attached(struct vl_checker *c); /* first: it adds owners */
 struct vl_error *vl_check_bpf(struct vl_checker *c);	  /* likewise */
 struct vl_error *vl_check_memory(struct vl_checker *c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Executable memory without an owner, and pointers that lead where no code should be. */
+/* Executable memory without an owner, and pointers to code in wrong places. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,21 +12,21 @@
 
 #define PAGE 4096
 #define INT3 0xcc
-/* Compiled BPF: the unit of its memory, room for its header and padding, the longest. */
+/* Compiled BPF, in bytes: its alignment, its header with padding, the longest program. */
 #define BPF_ALIGN 64
 #define BPF_HEAD (PAGE + 128)
 #define BPF_ENTRY 24 /* nops, endbr64, then the frame */
 #define BPF_MAX (8U << 20)
-/* A reader's request. */
+/* Bytes of one request to the reader. */
 #define CHUNK (1U << 20)
-/* Larger sections are no kernel's. */
+/* No kernel has larger sections. */
 #define SECTION_MAX (256UL << 20)
-/* Findings of one kind that are shown; a guest can make any number. */
+/* Most findings of one kind that are shown: a hostile guest can make any number. */
 #define SHOWN 64
 
 /*
- * Read the page of @va and find its first byte from @va on that has no owner, and is neither
- * zero nor int3, with which kernels fill what they do not use; 0: there is none.
+ * Read the page of @va, and find the first used byte from @va on that has no owner. Kernels fill
+ * unused memory with zeros or int3. 0: there is none.
  */
 static uint64_t first_used(struct vl_checker *c, uint64_t va)
 {
@@ -43,9 +43,9 @@ static uint64_t first_used(struct vl_checker *c, uint64_t va)
 }
 
 /*
- * The size of what looks like a compiled BPF program around @va: its header with the size
- * (struct bpf_binary_header), int3, and how such a program begins. 0: it does not. Programs of
- * classic BPF, as seccomp and sockets have them, are in no list.
+ * The number of bytes from @va to the end of what looks like a compiled BPF program: a header with
+ * the size (struct bpf_binary_header), int3, and the usual first instructions. 0: it does not look
+ * so. Classic BPF programs (of seccomp and sockets) are in no list of the kernel.
  */
 static uint64_t bpf_size(struct vl_checker *c, uint64_t va)
 {
@@ -57,7 +57,7 @@ static uint64_t bpf_size(struct vl_checker *c, uint64_t va)
 
 	if (vl_read_u32(c->g->reader, &c->g->space, header, &size))
 		return 0;
-	/* Until "bpf: Use size instead of pages in bpf_binary_header" (5.18) it counted pages. */
+	/* Before "bpf: Use size instead of pages in bpf_binary_header" (5.18) this is in pages. */
 	if (size < BPF_ALIGN)
 		size *= PAGE;
 	if (!size || size > BPF_MAX || va - header >= size)
@@ -72,7 +72,7 @@ static uint64_t bpf_size(struct vl_checker *c, uint64_t va)
 	return header + size - va;
 }
 
-/* Is compiled BPF of a list in the @size bytes at @va? Its header is not part of it. */
+/* Is a listed BPF program in the @size bytes at @va? Its place does not include its header. */
 static bool owns(const struct vl_checker *c, uint64_t va, uint64_t size)
 {
 	for (size_t i = 0; i < c->places.nr; i++)
@@ -93,7 +93,7 @@ static void show_memory(struct vl_checker *c, uint64_t at)
 			 });
 }
 
-/* Show executable memory in use that nobody owns: one row for a run of pages. */
+/* Show used executable memory without an owner, one row for adjacent pages. */
 struct vl_error *vl_check_memory(struct vl_checker *c)
 {
 	const struct vl_places *p = &c->places;
@@ -136,7 +136,7 @@ struct vl_error *vl_check_memory(struct vl_checker *c)
 /* ---- pointers ---- */
 
 struct section {
-	const char *name, *start, *end; /* for people; symbols */
+	const char *name, *start, *end; /* for messages; symbols */
 	bool constant;
 };
 
@@ -147,8 +147,8 @@ static const struct section sections[] = {
 };
 
 /*
- * Is @to a target that a pointer of section @s must not have? Constant data is final before any
- * module can be loaded. Other data may lead to modules, but to no memory without an owner.
+ * Must a pointer of section @s not have the target @to? Constant data is final before any module
+ * can be loaded. Other data may point to modules, but not to memory without an owner.
  */
 static bool is_wrong(const struct vl_checker *c, const struct section *s, uint64_t to)
 {
@@ -176,10 +176,10 @@ static void show_pointer(struct vl_checker *c, uint64_t at, uint64_t to, const s
 			 });
 }
 
-/* These hold the bounds of memory, and no pointers. */
+/* Variables that hold the bounds of the modules' space, which are not pointers to code. */
 static const char *const bounds[] = { "mod_tree", "execmem_info" };
 
-/* Is what lies at @at no pointer of these sections, or looked at elsewhere? */
+/* Is the word at @at not a pointer of these sections, or does another check read it? */
 static bool is_elsewhere(const struct vl_checker *c, uint64_t at)
 {
 	uint64_t table = vl_symbol(c->k, "sys_call_table");
@@ -191,10 +191,10 @@ static bool is_elsewhere(const struct vl_checker *c, uint64_t at)
 		if (!strcmp(name, bounds[i]))
 			return true;
 
-	/* It has a check of its own. */
+	/* The table of system calls has its own check. */
 	if (table && at >= table && at < vl_symbol_after(c->k, table))
 		return true;
-	/* Memory for encrypted guests, which others have given to the allocator. */
+	/* Memory for encrypted guests. In other guests the kernel gives it to the allocator. */
 	return freed && at >= freed && at < end;
 }
 
@@ -214,7 +214,7 @@ static struct vl_error *check_section(struct vl_checker *c, const struct section
 	for (uint64_t at = start; at < end; at += CHUNK) {
 		size_t len = end - at < CHUNK ? (end - at) & ~7UL : CHUNK;
 
-		/* Some of it may have been freed: page by page then. */
+		/* The kernel may have freed a part of it: then read page by page. */
 		if (vl_read(c->g->reader, &c->g->space, at, words, len))
 			for (size_t i = 0; i < len; i += PAGE - (at + i) % PAGE) {
 				size_t n = PAGE - (at + i) % PAGE;
@@ -256,7 +256,7 @@ struct gate {
 struct vl_error *vl_check_idt(struct vl_checker *c)
 {
 	struct gate gates[VECTORS];
-	/* Vectors that are never used lead to the code of the boot, which is gone. */
+	/* Vectors that nothing uses still lead to the boot code, which has been freed. */
 	uint64_t early = vl_symbol(c->k, "_sinittext"), late = vl_symbol(c->k, "_einittext");
 	struct vl_error *err;
 	uint64_t table;

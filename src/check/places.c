@@ -79,7 +79,7 @@ static bool is_listed(const struct vl_module *m, size_t nr, uint64_t module)
 	return false;
 }
 
-/* Modules that memory has and the list lacks. */
+/* Add the modules that are in memory, but not in the list. */
 static struct vl_error *add_hidden(struct vl_raw_guest *g, struct vl_places *p,
 				   const struct vl_module *listed, size_t nr_listed)
 {
@@ -142,7 +142,7 @@ bool vl_place_runs(const struct vl_places *p, uint64_t va)
 	return low < p->nr_exec && va >= p->exec[low].start;
 }
 
-/* Owners rarely overlap: an init section that was freed, and what lies there now. */
+/* Most owners that overlap: a module's freed init section overlaps what lies there now. */
 #define OVERLAP 8
 
 struct vl_place vl_place_of(const struct vl_places *p, uint64_t va)

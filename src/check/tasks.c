@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Credentials that processes share, and kernel threads in code that nobody owns. */
+/* Credentials that processes share, and kernel threads that run code without an owner. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,8 +36,8 @@ static const char *name_of(const struct task *t, char *buf, size_t size)
 }
 
 /*
- * copy_creds() gives each new process credentials of its own; only threads share theirs. So two
- * processes with the same object have been given it by other means.
+ * copy_creds() gives each new process its own credentials; only threads share theirs. So the
+ * kernel has not given two processes the same object.
  */
 static void check_creds(struct vl_checker *c, struct task *t, size_t nr)
 {
@@ -67,7 +67,7 @@ static void check_creds(struct vl_checker *c, struct task *t, size_t nr)
 	}
 }
 
-/* The structure kthread of a task: its function. Before 5.17 it hung at set_child_tid. */
+/* A kernel thread must run code with an owner. */
 static void check_threads(struct vl_checker *c, const struct task *t, size_t nr)
 {
 	for (size_t i = 0; i < nr; i++) {
@@ -91,6 +91,7 @@ static void check_threads(struct vl_checker *c, const struct task *t, size_t nr)
 
 struct vl_error *vl_check_tasks(struct vl_checker *c)
 {
+	/* The pointer to struct kthread; before 5.17 it was in set_child_tid. */
 	enum vl_field at = vl_has(c->l, VL_F_TASK_WORKER_PRIVATE) ? VL_F_TASK_WORKER_PRIVATE :
 								    VL_F_TASK_SET_CHILD_TID;
 	struct vl_fields fs = { .layout = c->l };
@@ -115,7 +116,7 @@ struct vl_error *vl_check_tasks(struct vl_checker *c)
 	return err;
 }
 
-/* ---- limits that a rootkit's author would lift ---- */
+/* ---- restrictions that an intruder would turn off ---- */
 
 struct vl_error *vl_check_limits(struct vl_checker *c)
 {

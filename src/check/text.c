@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Entries of the kernel's functions that lead out of its text. */
+/* Functions of the kernel whose first instructions lead out of its text. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,14 +10,14 @@
 #include "../view/dispatch.h"
 #include "check.h"
 
-/* Larger texts are no kernel's. */
+/* No kernel has a larger text. */
 #define TEXT_MAX (256UL << 20)
 #define CHUNK (1U << 20)
 #define ENTRY_LEN 32
-/* Findings that are shown; a guest can make any number. */
+/* Most findings that are shown: a hostile guest can make any number. */
 #define SHOWN 64
 
-/* The kernel's own means lead to trampolines and copies of its own; BPF attaches to entries. */
+/* ftrace and kprobes lead to their own trampolines and copies; BPF attaches to entries. */
 static bool is_attachment(const struct vl_checker *c, uint64_t to)
 {
 	enum vl_place_kind kind = vl_place_of(&c->places, to).kind;
@@ -68,7 +68,7 @@ struct vl_error *vl_check_text(struct vl_checker *c)
 			return vl_read_error(s, at);
 	}
 	for (size_t i = 0; shown < SHOWN && (name = vl_symbol_placed(c->k, i, &va)); i++) {
-		/* Padding before a function; handlers of system calls have their own check. */
+		/* Not padding before functions; handlers of system calls have their own check. */
 		if (va < start || va >= end || !strncmp(name, "__pfx_", 6) ||
 		    !strncmp(name, "__x64_sys_", 10))
 			continue;
