@@ -2,13 +2,13 @@
 /* Alternatives: code of the image that the kernel moves to a site. */
 #include "code.h"
 
-/* A piece of code as it may be found at a site, with its instructions' original addresses. */
+/* Code of the image that may be at a site. Its instructions have the image's addresses. */
 struct piece {
 	struct vl_code from;
-	uint64_t to; /* the address that it has at the site */
+	uint64_t to; /* its address at the site */
 };
 
-/* Is @b at the site the same instruction as @a of @p? */
+/* Is instruction @b (bytes @at_b) at the site the same as @a (bytes @at_a) of piece @p? */
 static bool same_insn(const struct vl_trust *t, const struct piece *p, const unsigned char *at_a,
 		      const struct vl_insn *a, const unsigned char *at_b, const struct vl_insn *b)
 {
@@ -32,7 +32,7 @@ static bool same_insn(const struct vl_trust *t, const struct piece *p, const uns
 	       !memcmp(at_a + a->relative + 4, at_b + a->relative + 4, a->len - a->relative - 4U);
 }
 
-/* The site of another class than alternatives that begins at @va, and fits into @room bytes. */
+/* The site at @va, of at most @room bytes, that is not an alternative; NULL: there is none. */
 static const struct vl_trust_site *site_at(const struct vl_trust *t, uint64_t va, size_t room)
 {
 	size_t at = va - t->va;
@@ -44,8 +44,8 @@ static const struct vl_trust_site *site_at(const struct vl_trust *t, uint64_t va
 }
 
 /*
- * Is the guest's code at offset @*at of @c a legal form of the site from which @p has its
- * instruction at offset @off? Then step over it in both.
+ * The instruction at offset *@off of @p can itself be a site of the image. Is the guest's code at
+ * offset *@at of @c a legal form of that site? Then step over it in both.
  */
 static bool same_site(const struct vl_trust_look *l, const struct piece *p, size_t *off,
 		      const struct vl_code *c, size_t *at)
@@ -61,9 +61,9 @@ static bool same_site(const struct vl_trust_look *l, const struct piece *p, size
 }
 
 /*
- * Does the guest have at a site the instructions of @pieces (@nr of them), one after the other,
- * with any no operations in between? The kernel puts such ones behind a shorter replacement, joins
- * them, and shortens jumps.
+ * Does the guest's code @c have the instructions of all @nr @pieces, one after the other, with any
+ * no operations in between? The kernel pads a shorter replacement with no operations, joins these,
+ * and shortens jumps.
  */
 static bool same_code(const struct vl_trust_look *l, const struct piece *pieces, size_t nr,
 		      const struct vl_code *c)
@@ -127,7 +127,7 @@ static bool direct_call(const struct vl_trust_look *l, const struct vl_trust_alt
 	       (vl_code_leads_to_entry(l->t, c, VL_INSN_CALL) || vl_code_is_nop(c, 0, false));
 }
 
-/* One of a chain of alternatives: its replacement, and the original's bytes behind it. */
+/* Is @c the replacement of alternative @s, followed by the rest of the original (@whole bytes)? */
 static bool replaced(const struct vl_trust_look *l, const struct vl_trust_site *s, size_t whole,
 		     const struct vl_code *c)
 {

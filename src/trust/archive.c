@@ -46,8 +46,8 @@ struct api {
 struct vl_archive {
 	struct api api;
 	struct archive *in;
-	struct vl_archive *outer; /* it is a member of this one, or NULL */
-	unsigned char *block;	  /* of the outer member */
+	struct vl_archive *outer; /* the archive of which this one is a member, or NULL */
+	unsigned char *block;	  /* buffer for that member's data */
 };
 
 static struct vl_error *load(struct api *ret)
@@ -71,7 +71,7 @@ missing:
 		"install libarchive (on Debian: libarchive13)");
 }
 
-/* An error in what @a reads. */
+/* The error for data that libarchive could not read. */
 static struct vl_error *damaged(struct vl_archive *a)
 {
 	const char *why = a->api.error_string(a->in);
@@ -81,7 +81,7 @@ static struct vl_error *damaged(struct vl_archive *a)
 		"fetch the file again from its distribution");
 }
 
-/* A filter that libarchive has no library for would start a program: it is left out. */
+/* Enable only filters that are built into libarchive. For others it would start a program. */
 static bool prepare(struct vl_archive *a, bool raw)
 {
 	const struct api *f = &a->api;
@@ -121,7 +121,7 @@ static struct vl_error *create(bool raw, struct vl_archive **ret)
 	return err;
 }
 
-/* Open what @opened says, or close @a. */
+/* Finish opening @a: on an error @result of libarchive, close it. */
 static struct vl_error *opened(struct vl_archive *a, int result, struct vl_archive **ret)
 {
 	struct vl_error *err = result == ARCHIVE_OK ? NULL : damaged(a);

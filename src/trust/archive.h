@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Compressed data and archives, read by libarchive. It is loaded when a file is first unpacked:
- * linked, it would cost every run of every tool the loading of a dozen libraries.
+ * Reads compressed data and archives with libarchive. The library is loaded when a file is first
+ * unpacked: if it were linked, every run of every tool would load a dozen libraries.
  */
 #ifndef VLENS_TRUST_ARCHIVE_H
 #define VLENS_TRUST_ARCHIVE_H
@@ -15,27 +15,27 @@
 struct vl_archive;
 
 /*
- * Uncompress one stream of gzip, bzip2, xz, lzma, zstd, lz4 or lzop, @len bytes. *@ret is malloc'ed,
- * and has at most @max bytes. VL_ERR_ARG: it is damaged, or longer.
+ * Uncompress one stream of gzip, bzip2, xz, lzma, zstd, lz4 or lzop, @len bytes. *@ret is
+ * malloc'ed. VL_ERR_ARG: the stream is damaged, or it uncompresses to more than @max bytes.
  */
 struct vl_error *vl_uncompress(const void *bytes, size_t len, size_t max, unsigned char **ret,
 			       size_t *len_ret);
 
 /*
  * Open the archive in file @fd: ar (.deb), rpm, tar or cpio. The file must stay open until
- * vl_archive_close(). The file of a member can be an archive, too.
+ * vl_archive_close(). vl_archive_open_member() opens the current member of @outer as an archive.
  */
 struct vl_error *vl_archive_open(int fd, struct vl_archive **ret);
 struct vl_error *vl_archive_open_member(struct vl_archive *outer, struct vl_archive **ret);
 void vl_archive_close(struct vl_archive *a);
 
 /*
- * Go to the next member. *@path_ret is its path, owned by @a, or NULL behind the last. Only
- * regular files are members. *@size_ret is what the archive says of its size.
+ * Go to the next regular file. *@path_ret is its path, owned by @a; NULL: there is none.
+ * *@size_ret is its size as the archive states it.
  */
 struct vl_error *vl_archive_next(struct vl_archive *a, const char **path_ret, uint64_t *size_ret);
 
-/* Read the whole member, at most @max bytes; *@ret is malloc'ed, a NUL behind it. */
+/* Read the whole member, at most @max bytes. *@ret is malloc'ed and ends with a NUL. */
 struct vl_error *vl_archive_read(struct vl_archive *a, size_t max, unsigned char **ret,
 				 size_t *len_ret);
 

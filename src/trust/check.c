@@ -4,9 +4,9 @@
 #include "insn.h"
 #include "internal.h"
 
-/* Differing bytes that are no farther apart make one finding. */
+/* Differing bytes at most this far apart are one finding. */
 #define GAP 8
-/* Bytes that are compared at once. */
+/* Bytes of one memcmp(). */
 #define STEP 4096
 
 static const unsigned char nop5[] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };
@@ -37,7 +37,7 @@ static void report(const struct check *c, size_t at, size_t len, enum vl_trust_c
 	c->found(c->ctx, &f);
 }
 
-/* Take @len bytes at @at over into the trusted bytes, where these are in the range. */
+/* Copy @len @bytes to offset @at of the trusted bytes, as far as that is in the range. */
 static void give(const struct check *c, size_t at, const unsigned char *bytes, size_t len)
 {
 	size_t skip = at < c->at ? c->at - at : 0, end = c->at + c->len;
@@ -84,7 +84,10 @@ static void report_text(const struct check *c, size_t at, size_t end, const unsi
 	}
 }
 
-/* The sites of @cluster that begin at offset @at: the first form that is not illegal. */
+/*
+ * Judge the sites of @cluster that begin at offset @at and are at most @room bytes long. Returns
+ * the first form that is not illegal. *@ret is its site, else the first such site, or NULL.
+ */
 static enum vl_trust_form judge(const struct check *c, const struct vl_trust_cluster *cluster,
 				size_t at, const unsigned char *guest, size_t room,
 				const struct vl_trust_site **ret)
@@ -136,7 +139,7 @@ static void check_cluster(const struct check *c, const struct vl_trust_cluster *
 			i += s->len;
 			break;
 		case VL_TRUST_ILLEGAL:
-			/* A site in it may explain the difference. */
+			/* A site that begins behind this byte may explain the difference. */
 			if (guest[i] == own[i]) {
 				i++;
 				break;
@@ -173,7 +176,7 @@ static void visit(const struct check *c, const struct vl_trust_cluster *cluster)
 		check_cluster(c, cluster, c->guest + (cluster->at - c->at));
 		return;
 	}
-	/* What cannot be read counts as the image's: only bytes of the range are judged. */
+	/* If memory cannot be read, bytes outside of the range count as equal. */
 	memcpy(buf, c->look.t->bytes + cluster->at, cluster->len);
 	if (!m->read(m->ctx, c->look.t->va + cluster->at, buf, cluster->len))
 		for (size_t i = 0; i < cluster->len; i++)

@@ -17,26 +17,27 @@ struct vl_code {
 bool vl_code_insn(const struct vl_code *c, size_t at, struct vl_insn *ret);
 
 /*
- * The length of what does nothing at offset @at of @c: a no operation, in place of many of them a
- * jump over int3 ("x86/alternatives: Optimize optimize_nops()", 6.9), or, with @breaks, an int3.
+ * The length of code without effect at offset @at of @c; 0: there is none. It is a no operation,
+ * or a jump over int3 in place of many of them ("x86/alternatives: Optimize optimize_nops()",
+ * 6.9), or, with @breaks, an int3.
  */
 size_t vl_code_nothing(const struct vl_code *c, size_t at, bool breaks);
 
-/* Does @c have nothing but no operations from offset @at on, or also int3 (@breaks)? */
+/* Is all code of @c from offset @at on without effect, as vl_code_nothing() says? */
 bool vl_code_is_nop(const struct vl_code *c, size_t at, bool breaks);
 
 bool vl_code_starts(const struct vl_code *c, const void *bytes, size_t len);
 
 /*
- * Is the first instruction a call or jump of @kind to an entry of the image, and are no operations
- * behind it?
+ * Is the first instruction of @c one of @kind (a call or a jump) to an entry of the image, with
+ * only no operations behind it?
  */
 bool vl_code_leads_to_entry(const struct vl_trust *t, const struct vl_code *c,
 			    enum vl_insn_kind kind);
 
 /*
- * Where a call that leads to @target calls: behind the code that counts calls, if @target is where
- * that can be in front of a function.
+ * The function that a call of @target reaches. @target can be the code in front of a function that
+ * counts its calls.
  */
 uint64_t vl_code_called(const struct vl_trust *t, uint64_t target);
 
@@ -48,11 +49,11 @@ static inline struct vl_code vl_code_of_image(const struct vl_trust *t, size_t a
 
 /* --- alternative.c --- */
 
-/* Does the guest have at @c the instructions that are at offset @at of the image (@len bytes)? */
+/* Does the guest's code @c have the same instructions as the image at offset @at (@len bytes)? */
 bool vl_trust_same_code(const struct vl_trust_look *l, size_t at, size_t len,
 			const struct vl_code *c);
 
-/* Judge a chain of alternatives; @s is the longest of it. */
+/* Judge a chain of alternatives, of which @s is the longest. */
 enum vl_trust_form vl_trust_chain(const struct vl_trust_look *l, const struct vl_trust_site *s,
 				  const struct vl_code *c);
 

@@ -7,7 +7,7 @@
 
 /* --- names of the image --- */
 
-/* The number of the register that the thunk at @va jumps through; -1: it is none. */
+/* The number of the register that the thunk at @va jumps through; -1: no thunk is there. */
 static int thunk_register(const struct vl_trust *t, uint64_t va)
 {
 	static const char *const registers[] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp",
@@ -49,7 +49,7 @@ static bool is_function(const struct vl_trust *t, uint64_t va, const char *name)
 
 /* --- each class --- */
 
-/* What a hardware's own function is, where it is short enough to stand at the site. */
+/* Code of paravirtual functions on real hardware that is short enough to replace the call. */
 static const struct {
 	uint8_t len;
 	unsigned char code[4];
@@ -90,7 +90,7 @@ static enum vl_trust_form lock(const struct vl_trust_look *l, const struct vl_tr
 			       const struct vl_code *c)
 {
 	(void)l, (void)s;
-	/* lock, or ds, which does nothing */
+	/* lock, or ds, which has no effect */
 	return c->bytes[0] == 0xf0 || c->bytes[0] == 0x3e ? VL_TRUST_LEGAL : VL_TRUST_ILLEGAL;
 }
 
@@ -109,7 +109,7 @@ static enum vl_trust_form jump_label(const struct vl_trust_look *l, const struct
 		       VL_TRUST_ILLEGAL;
 }
 
-/* What stands at a site in place of a call of these functions. */
+/* Code that replaces a call of these functions. */
 static const struct {
 	const char *function;
 	unsigned char code[6];
@@ -123,13 +123,13 @@ static const struct {
 	{ "__raw_callee_save___native_queued_spin_unlock", "\x3e\x3e\xc6\x07\x00" },
 };
 
-/* A return, and what may stand behind it. */
+/* Is @c a return, followed by no operations or int3? */
 static bool is_return(const struct vl_code *c)
 {
 	return c->bytes[0] == 0xc3 && vl_code_is_nop(c, 1, true);
 }
 
-/* Where the guest's trampoline at @va jumps; 0: it does not jump, or cannot be read. */
+/* The target of the guest's trampoline at @va; 0: it is not a jump, or cannot be read. */
 static uint64_t trampoline_target(const struct vl_trust_look *l, uint64_t va)
 {
 	unsigned char buf[5];
@@ -147,7 +147,7 @@ static bool in_image(const struct vl_trust *t, uint64_t va)
 	return va - t->va < t->len;
 }
 
-/* Is @c what stands for a call of the function that the trampoline at @va leads to? */
+/* Does @c replace a call of the function that the trampoline at @va leads to? */
 static bool is_inlined(const struct vl_trust_look *l, const struct vl_code *c, uint64_t va)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(inlined); i++)
@@ -156,7 +156,7 @@ static bool is_inlined(const struct vl_trust_look *l, const struct vl_code *c, u
 	return false;
 }
 
-/* A call site, or (@s a trampoline's) the trampoline itself. */
+/* @s is a call site, or the trampoline itself. */
 static enum vl_trust_form static_call(const struct vl_trust_look *l, const struct vl_trust_site *s,
 				      const struct vl_code *c)
 {
@@ -176,7 +176,7 @@ static enum vl_trust_form static_call(const struct vl_trust_look *l, const struc
 		return VL_TRUST_ATTACHMENT;
 	if (!vl_trust_is_entry(l->t, is.target))
 		return VL_TRUST_ILLEGAL;
-	/* All calls of a key, and its trampoline, lead to the same function. */
+	/* All calls of a key lead to the same function as its trampoline. */
 	if (s->class != VL_TRUST_TRAMPOLINE && is.target != was.target &&
 	    !is_return_thunk(l->t, is.target) && trampoline_target(l, was.target) != is.target)
 		return VL_TRUST_ILLEGAL;
@@ -197,7 +197,7 @@ static enum vl_trust_form trace(const struct vl_trust_look *l, const struct vl_t
 	if (i.kind == VL_INSN_CALL)
 		return i.target == vl_trust_symbol(l->t, "__fentry__") ? VL_TRUST_LEGAL :
 									 VL_TRUST_ATTACHMENT;
-	/* A BPF dispatcher, whose whole body a jump replaces. */
+	/* A jump replaces the whole body of a BPF dispatcher. */
 	name = vl_trust_symbol_at(l->t, l->t->va + s->at, &offset);
 	return i.kind == VL_INSN_JUMP && name && !strncmp(name, "bpf_dispatcher_", 15) ?
 		       VL_TRUST_ATTACHMENT :
@@ -220,7 +220,7 @@ static enum vl_trust_form tracer(const struct vl_trust_look *l, const struct vl_
 		       VL_TRUST_ILLEGAL;
 }
 
-/* Is the guest's code at @va, which is outside of the image, a jump through register @number? */
+/* Is @va outside of the image, and is the guest's code there a jump through register @number? */
 static bool is_own_thunk(const struct vl_trust_look *l, uint64_t va, int number)
 {
 	unsigned char buf[4];
@@ -231,7 +231,7 @@ static bool is_own_thunk(const struct vl_trust_look *l, uint64_t va, int number)
 	       vl_code_insn(&c, 0, &i) && i.kind == VL_INSN_JUMP_REGISTER && i.number == number;
 }
 
-/* Does @i, of the guest, call or jump through register @number, as @kind does? */
+/* Is the guest's instruction @i a call or jump (@kind) through register @number or its thunk? */
 static bool goes_through(const struct vl_trust_look *l, const struct vl_insn *i,
 			 enum vl_insn_kind kind, int number)
 {
@@ -263,7 +263,7 @@ static enum vl_trust_form retpoline(const struct vl_trust_look *l, const struct 
 		    goes_through(l, &(struct vl_insn){ .kind = VL_INSN_JUMP, .target = is.target },
 				 VL_INSN_JUMP, number))
 			return VL_TRUST_LEGAL;
-		/* The other condition, over a jump through the register. */
+		/* Or a branch with the opposite condition over a jump through the register. */
 		if (is.kind != VL_INSN_BRANCH || is.condition != (was.condition ^ 1) ||
 		    is.target - c->va > was.len)
 			return VL_TRUST_ILLEGAL;
@@ -292,7 +292,7 @@ static enum vl_trust_form returns(const struct vl_trust_look *l, const struct vl
 		       VL_TRUST_ILLEGAL;
 }
 
-/* The image's call, or one of the code in front of that function, which counts the call. */
+/* The image's call, or a call of the counting code in front of the same function. */
 static enum vl_trust_form call(const struct vl_trust_look *l, const struct vl_trust_site *s,
 			       const struct vl_code *c)
 {
@@ -306,7 +306,7 @@ static enum vl_trust_form call(const struct vl_trust_look *l, const struct vl_tr
 		       VL_TRUST_ILLEGAL;
 }
 
-/* No operations, or at the end the code that counts a call. */
+/* No operations, with or without the code that counts a call at the end. */
 static enum vl_trust_form padding(const struct vl_trust_look *l, const struct vl_trust_site *s,
 				  const struct vl_code *c)
 {
@@ -322,7 +322,7 @@ static enum vl_trust_form padding(const struct vl_trust_look *l, const struct vl
 		       VL_TRUST_ILLEGAL;
 }
 
-/* endbr64, and what stands in its place where no indirect call may lead. */
+/* endbr64, or the no operation that replaces it where indirect calls are not allowed. */
 static enum vl_trust_form endbr(const struct vl_trust_look *l, const struct vl_trust_site *s,
 				const struct vl_code *c)
 {
@@ -332,7 +332,7 @@ static enum vl_trust_form endbr(const struct vl_trust_look *l, const struct vl_t
 		       VL_TRUST_ILLEGAL;
 }
 
-/* Any number, but the same one at all sites of a constant: at its first site in the text. */
+/* Any number, if the first site of the same constant in the text has it, too. */
 static enum vl_trust_form constant(const struct vl_trust_look *l, const struct vl_trust_site *s,
 				   const struct vl_code *c)
 {
@@ -361,7 +361,7 @@ static enum vl_trust_form constant(const struct vl_trust_look *l, const struct v
 static const struct {
 	enum vl_trust_form (*judge)(const struct vl_trust_look *l, const struct vl_trust_site *s,
 				    const struct vl_code *c);
-	bool pokes; /* the kernel changes it while it runs, with int3 in between */
+	bool pokes; /* the running kernel changes it, with int3 during the change */
 	const char *name, *expects;
 } classes[VL_TRUST_CLASSES] = {
 	[VL_TRUST_TEXT] = { NULL, false, "text", "the image's bytes" },

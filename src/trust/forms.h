@@ -9,7 +9,7 @@ enum vl_trust_form {
 	VL_TRUST_ILLEGAL,
 	VL_TRUST_LEGAL,
 	VL_TRUST_ATTACHMENT,
-	VL_TRUST_BREAK, /* int3, as while the kernel changes the site */
+	VL_TRUST_BREAK, /* int3, as during a change of the site by the kernel */
 };
 
 struct vl_trust_look {
@@ -18,8 +18,8 @@ struct vl_trust_look {
 };
 
 /*
- * Judge what the guest has at @site: @code at @va, as many bytes as the site has. For a chain of
- * alternatives it is judged as one of the whole chain, and the site must be the longest of it.
+ * Judge the guest's @code at @va, which has as many bytes as @site. An alternative is judged
+ * together with all others at the same place; @site must be the longest of these.
  */
 enum vl_trust_form vl_trust_form(const struct vl_trust_look *l, const struct vl_trust_site *site,
 				 const unsigned char *code, uint64_t va);

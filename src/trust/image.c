@@ -19,7 +19,7 @@
 
 /* The setup header: Documentation/arch/x86/boot.rst of Linux. */
 enum {
-	SETUP_SECTS = 0x1f1, /* of 512 bytes, behind the first one; 0: 4 */
+	SETUP_SECTS = 0x1f1, /* number of sectors behind the first one; 0 means 4 */
 	BOOT_FLAG = 0x1fe,
 	HEADER = 0x202,
 	PROTOCOL = 0x206,
@@ -28,7 +28,7 @@ enum {
 	SETUP_END = 0x250,
 };
 #define SECTOR 512u
-#define WITH_PAYLOAD 0x0208 /* the version since which the payload is named */
+#define WITH_PAYLOAD 0x0208 /* the first protocol version with PAYLOAD_OFFSET */
 
 static uint32_t get32(const unsigned char *p)
 {
@@ -55,8 +55,8 @@ static struct vl_error *cut_short(void)
 }
 
 /*
- * The payload ends in the length of what it unpacks to: gzip's own, or one that the kernel's build
- * appends.
+ * The last 4 bytes of the payload are the length that it unpacks to: gzip's own, or one that the
+ * kernel's build appends.
  */
 static struct vl_error *unpack_payload(const unsigned char *payload, size_t len,
 				       unsigned char **ret, size_t *len_ret)
@@ -124,7 +124,7 @@ struct vl_error *vl_trust_unpack(const void *file, size_t len, unsigned char **r
 
 /* --- files and directories --- */
 
-/* Directories below the named one. */
+/* Levels of directories below the named one. */
 #define DEPTH_MAX 8
 
 struct walk {
@@ -159,7 +159,7 @@ static struct vl_error *one_kernel(struct walk *w, const unsigned char *file, si
 	return w->fn(w->ctx, &w->origin, elf, elf_len);
 }
 
-/* The open file @fd. It is mapped: a file that is cut short meanwhile ends the process. */
+/* Read the file @fd, which is mapped: if it is truncated meanwhile, SIGBUS ends the process. */
 static struct vl_error *one_file(struct walk *w, const char *path, int fd, size_t len)
 {
 	struct vl_error *err;
@@ -191,7 +191,10 @@ static bool ends_in(const char *name, const char *end)
 	return len >= n && !strcmp(name + len - n, end);
 }
 
-/* @named: the user has named this file. In a directory, only some are looked at, and no links. */
+/*
+ * Read @path. @named: the user has named it. Of the files in a directory only kernels and packages
+ * are read, and links are not followed.
+ */
 static struct vl_error *any(struct walk *w, const char *path, bool named, unsigned depth)
 {
 	_cleanup_close_ int fd = -1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One x86-64 instruction, as far as the comparison of texts needs it. */
+/* Decodes the parts of an x86-64 instruction that the comparison of texts needs. */
 #ifndef VLENS_TRUST_INSN_H
 #define VLENS_TRUST_INSN_H
 
@@ -26,11 +26,11 @@ struct vl_insn {
 	uint64_t target;    /* of CALL, JUMP, BRANCH */
 	uint8_t condition;  /* of BRANCH: the low four bits of its opcode */
 	uint8_t number;	    /* of *_REGISTER */
-	uint8_t relative;   /* where 4 bytes relative to the instruction are; 0: none */
-	uint64_t refers_to; /* the address that they stand for */
+	uint8_t relative;   /* offset of a RIP-relative displacement of 4 bytes; 0: none */
+	uint64_t refers_to; /* the address that it refers to */
 };
 
-/* Decode the instruction at @va from @code, @len bytes. False: there is none. */
+/* Decode the instruction at @va from @code, @len bytes. False: they are not an instruction. */
 bool vl_insn(const unsigned char *code, size_t len, uint64_t va, struct vl_insn *ret);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A trusted kernel, as the files of this folder see it. */
+/* The structure of a trusted kernel, for the files of this folder. */
 #ifndef VLENS_TRUST_INTERNAL_H
 #define VLENS_TRUST_INTERNAL_H
 
@@ -19,9 +19,9 @@ struct vl_trust_section {
 	bool code;
 };
 
-/* The relocation lists of a vmlinuz: addresses (sign-extended) of values to change. */
+/* The relocation lists of a vmlinuz: the sign-extended addresses of values to change. */
 enum vl_trust_list {
-	VL_TRUST_64,	  /* of 8 bytes: add the distance */
+	VL_TRUST_64,	  /* values of 8 bytes: add the distance of the move */
 	VL_TRUST_INVERSE, /* of 4 bytes: subtract it (RIP-relative to per-CPU variables) */
 	VL_TRUST_32,	  /* of 4 bytes: add it */
 	VL_TRUST_LISTS,
@@ -30,12 +30,12 @@ enum vl_trust_list {
 struct vl_trust {
 	uint64_t link;	      /* the address that `bytes` was linked for; page aligned */
 	uint64_t va;	      /* where it is now */
-	unsigned char *bytes; /* all that it has in memory after its start */
+	unsigned char *bytes; /* the image in memory, from its start */
 	size_t len;
 	struct vl_trust_section *sections;
 	size_t nr_sections;
 	struct vl_trust_part text;
-	bool movable; /* it has relocation lists */
+	bool movable; /* the file has relocation lists */
 	bool placed;
 	int32_t *lists[VL_TRUST_LISTS];
 	size_t nr_list[VL_TRUST_LISTS];
@@ -48,18 +48,18 @@ struct vl_trust {
 	size_t nr_sites, cap_sites;
 	struct vl_trust_cluster *clusters; /* in ascending order */
 	size_t nr_clusters, cap_clusters;
-	size_t alt_form; /* of the records in .altinstructions: see tables.c */
-	/* The code that counts a call, to be put in front of a function; .len 0: there is none. */
+	size_t alt_form; /* index of the form of records in .altinstructions: see tables.c */
+	/* The code that the kernel puts in front of a function to count calls; .len 0: none. */
 	struct vl_trust_part counter;
 };
 
 /* The section @name; NULL: there is none. */
 const struct vl_trust_section *vl_trust_section(const struct vl_trust *t, const char *name);
 
-/* An error that says that the image is damaged, and how. */
+/* An error: the image is damaged, in the way that @how says. */
 struct vl_error *vl_trust_damaged(const char *how) __attribute__((returns_nonnull));
 
-/* The @n-th symbol, from 0, that is exactly at @va; NULL behind the last. */
+/* The @n-th symbol, from 0, exactly at @va; NULL: there are not so many. */
 const char *vl_trust_symbol_here(const struct vl_trust *t, uint64_t va, uint32_t n);
 
 static inline bool vl_trust_has(const struct vl_trust *t, size_t at, size_t len)

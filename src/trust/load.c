@@ -34,7 +34,7 @@ struct file {
 	Elf64_Ehdr head;
 	const unsigned char *sections, *names;
 	size_t names_len;
-	size_t end; /* of all that belongs to the ELF file */
+	size_t end; /* end of the ELF file; relocation lists may follow */
 };
 
 static bool in_file(const struct file *f, uint64_t at, uint64_t len)
@@ -165,9 +165,9 @@ const struct vl_trust_section *vl_trust_section(const struct vl_trust *t, const 
 /* --- relocation --- */
 
 /*
- * Behind the ELF file: for each list a 0 and its entries (arch/x86/tools/relocs.c of Linux). Three
- * lists, or two since there is no list of inverse ones ("x86/boot/64: Remove inverse relocations",
- * 6.15).
+ * Read the relocation lists behind the ELF file. Each list is a 0 and its entries
+ * (arch/x86/tools/relocs.c of Linux). There are three, or two since 6.15 ("x86/boot/64: Remove
+ * inverse relocations").
  */
 static struct vl_error *read_lists(const struct file *f, struct vl_trust *t)
 {

@@ -9,12 +9,12 @@
 
 #include "../base/cleanup.h"
 
-/* lzop's format: its conf.h; a block has at most 64 MiB. */
+/* lzop's format (its conf.h). A block has at most 64 MiB. */
 #define BLOCK_MAX (64u << 20)
 #define WITH_LEVEL 0x0940
 #define FLAG_FILTER 0x800
 #define FLAGS_SUM_OUT (0x1 | 0x100) /* Adler-32 or CRC-32 of a block's data */
-#define FLAGS_SUM_IN (0x2 | 0x200)  /* likewise of its compressed form */
+#define FLAGS_SUM_IN (0x2 | 0x200)  /* likewise of the compressed data */
 
 static const unsigned char magic[9] = { 0x89, 'L', 'Z', 'O', 0, '\r', '\n', 0x1a, '\n' };
 
@@ -42,7 +42,7 @@ static const unsigned char *take(struct in *in, size_t len)
 	return p;
 }
 
-/* A number of @len bytes, the highest first. */
+/* Read a big-endian number of @len bytes. */
 static uint32_t number(struct in *in, size_t len)
 {
 	const unsigned char *p = take(in, len);
@@ -58,7 +58,7 @@ static size_t nr_sums(uint32_t flags, uint32_t of)
 	return (size_t)__builtin_popcount(flags & of);
 }
 
-/* Returns the flags. */
+/* Skip the file's header. Returns its flags. */
 static uint32_t head(struct in *in)
 {
 	uint32_t version, flags;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Files of lzop, which libarchive reads by a program only. */
+/* Files of lzop. libarchive would have to start the program lzop for them. */
 #ifndef VLENS_TRUST_LZOP_H
 #define VLENS_TRUST_LZOP_H
 

@@ -10,7 +10,7 @@
 #include "../base/cleanup.h"
 #include "archive.h"
 
-/* Limit of a package's list of checksums; that of a kernel has 0.5 MiB. */
+/* Limit of a package's list of checksums, in bytes; a kernel's has 0.5 MiB. */
 #define LIST_MAX (16u << 20)
 #define CONTROL_MAX (1u << 20)
 
@@ -36,12 +36,12 @@ bool vl_is_kernel_path(const char *path)
 	const char *name = base_name(path);
 	size_t len = strlen(name);
 
-	/* Beside it are its checksum and its signature (.vmlinuz.hmac, vmlinuz.sig). */
+	/* Its checksum and its signature are beside it (.vmlinuz.hmac, vmlinuz.sig). */
 	return (!strncmp(name, "vmlinuz", 7) || !strncmp(name, "vmlinux", 7)) &&
 	       !(len > 4 && !strcmp(name + len - 4, ".sig"));
 }
 
-/* Read the member at @path, unpack it and hand it on. */
+/* Read the current member, check it against @md5sums (or NULL), unpack it and call @fn. */
 static struct vl_error *take_kernel(struct vl_archive *a, const char *path,
 				    struct vl_trust_origin *o, const char *md5sums,
 				    vl_trust_kernel_fn *fn, void *ctx)
@@ -92,7 +92,7 @@ static void field(const char *control, const char *name, char *ret, size_t size)
 	}
 }
 
-/* Read the name and version, and the list of checksums. */
+/* Read the package's name and version, and its list of checksums; *@md5sums is malloc'ed. */
 static struct vl_error *read_control(struct vl_archive *outer, struct vl_trust_origin *o,
 				     char **md5sums)
 {
@@ -125,7 +125,7 @@ static struct vl_error *read_control(struct vl_archive *outer, struct vl_trust_o
 	return err;
 }
 
-/* All kernels of an archive of files. */
+/* Call @fn for all kernels of archive @a. */
 static struct vl_error *each_file(struct vl_archive *a, struct vl_trust_origin *o,
 				  const char *md5sums, vl_trust_kernel_fn *fn, void *ctx,
 				  size_t *nr)
@@ -158,7 +158,7 @@ struct vl_error *vl_deb_each(int fd, struct vl_trust_origin *o, vl_trust_kernel_
 	if (err)
 		return err;
 	while (!err && !(err = vl_archive_next(outer, &path, &size)) && path) {
-		/* dpkg-sig and debsigs put signatures beside the data, also behind them. */
+		/* dpkg-sig and debsigs put signatures beside the data, even behind it. */
 		is_signed |= !strncmp(path, "_gpg", 4);
 		snprintf(o->checked, sizeof(o->checked), "%s%s",
 			 md5sums ? "MD5 of the package's list" : "no list of checksums",
@@ -257,7 +257,7 @@ static bool sha256_is(const unsigned char *bytes, size_t len, const char *want)
 	return !strcmp(text, want);
 }
 
-/* What the headers say of the package; its checksums, where it has them, are checked. */
+/* Read the package's name and version from its headers, and check its checksums if it has any. */
 static struct vl_error *read_rpm(const unsigned char *file, size_t len, struct vl_trust_origin *o)
 {
 	const struct rpm_header sig = rpm_header(file, len, RPM_LEAD);

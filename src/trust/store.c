@@ -15,10 +15,10 @@
 #define KERNEL ".kernel"
 #define ORIGIN ".origin"
 #define ORIGIN_MAX 16384
-/* A kernel's banner begins so; its release follows. */
+/* The start of a kernel's banner. The release follows. */
 #define BANNER "Linux version "
 
-/* --- the file of an origin: a line "name value" for each text --- */
+/* --- the file of an origin: a line "name value" for each field --- */
 
 static const struct field {
 	const char *name;
@@ -36,7 +36,7 @@ static const struct field {
 #undef FIELD
 };
 
-/* The value of @f in @s, without what would end its line. */
+/* Append the line of field @f of @s to @text, with '?' for line feeds in the value. */
 static void put_field(char *text, size_t size, const struct vl_trust_stored *s,
 		      const struct field *f)
 {
@@ -70,7 +70,7 @@ struct adding {
 	void *ctx;
 };
 
-/* The release in the kernel's banner; "" if it is not where it should be. */
+/* The release in the kernel's banner; "" if the banner is not found. */
 static void read_release(const struct vl_trust *t, char *ret, size_t size)
 {
 	uint64_t va = vl_trust_symbol(t, "linux_banner");
@@ -103,7 +103,7 @@ static struct vl_error *add(void *ctx, const struct vl_trust_origin *origin,
 
 	if (!s || !text)
 		return vl_error_nomem();
-	/* All of it must be understood, also at another place, before it is taken. */
+	/* Store only an image whose symbols and tables can be read. */
 	err = vl_trust_open(elf, len, &t);
 	if (err)
 		return err;

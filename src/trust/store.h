@@ -10,7 +10,7 @@
 
 #include "image.h"
 
-/* One of them. */
+/* A stored kernel. */
 struct vl_trust_stored {
 	char build_id[VL_BUILD_ID_MAX + 1];
 	char release[128]; /* as uname -r says it */
@@ -21,8 +21,8 @@ struct vl_trust_stored {
 typedef struct vl_error *vl_trust_stored_fn(void *ctx, const struct vl_trust_stored *s);
 
 /*
- * Store each kernel in @path (vl_trust_each()), in place of one with the same build id. @fn is
- * called for each that is stored.
+ * Store each kernel in @path (vl_trust_each()). It replaces one with the same build id. @fn is
+ * called for each stored kernel.
  */
 struct vl_error *vl_trust_add(const char *path, vl_trust_stored_fn *fn, void *ctx);
 

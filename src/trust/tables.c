@@ -10,17 +10,17 @@
 /* CONFIG_FUNCTION_PADDING_BYTES of x86. */
 #define PADDING_MAX 16
 
-/* A table of the image, from its section or between two symbols. */
+/* A table of the image: a section, or the bytes between two symbols. */
 struct table {
 	const char *section, *start, *stop;
 	uint8_t class;
-	uint8_t size;  /* of a record, in bytes; 0: found out */
-	uint8_t least; /* of a record, without the padding; 0: the same */
+	uint8_t size;  /* of a record, in bytes; 0: see alt_forms */
+	uint8_t least; /* of a record, without the padding at its end; 0: there is none */
 	/* Add the sites of the record at offset @at. */
 	bool (*add)(struct vl_trust *t, const struct table *table, size_t at);
 };
 
-/* Add a site, if it is in the image; a record of another place is of freed code. */
+/* Add a site if it is in the image. Records of other places are for freed code. */
 static bool add(struct vl_trust *t, uint64_t va, size_t len, uint8_t class, size_t entry)
 {
 	uint64_t at = va - t->va;
@@ -34,7 +34,7 @@ static bool add(struct vl_trust *t, uint64_t va, size_t len, uint8_t class, size
 	return true;
 }
 
-/* The address that a record's 32-bit word at offset @at has, relative to itself. */
+/* The address in a record's 32-bit word at offset @at, which is relative to the word itself. */
 static uint64_t place(const struct vl_trust *t, size_t at)
 {
 	return t->va + at + (uint64_t)(int64_t)vl_trust_i32(t->bytes + at);
@@ -51,7 +51,7 @@ static size_t insn_len(const struct vl_trust *t, uint64_t va)
 
 /* --- records --- */
 
-/* A word relative to itself that leads to one instruction. */
+/* The record is the address of one instruction, relative to itself. */
 static bool add_insn(struct vl_trust *t, const struct table *table, size_t at)
 {
 	uint64_t va = place(t, at);
@@ -64,15 +64,16 @@ static bool add_lock(struct vl_trust *t, const struct table *table, size_t at)
 	return add(t, place(t, at), 1, table->class, at);
 }
 
-/* A jump to a return thunk, in whose place are a ret and int3. */
+/* The record is the address of a jump to a return thunk, or of the ret and int3 in its place. */
 static bool add_return(struct vl_trust *t, const struct table *table, size_t at)
 {
 	return add(t, place(t, at), 5, table->class, at);
 }
 
 /*
- * A call or jump to a thunk. Since "x86,nospec: Simplify {JMP,CALL}_NOSPEC" the site may have a
- * prefix. One byte more, an int3, belongs to it where the compiler has put one behind a jump.
+ * The record is the address of a call or jump to a thunk. Since "x86,nospec: Simplify
+ * {JMP,CALL}_NOSPEC" the instruction may have a prefix. An int3 that the compiler has put behind a
+ * jump belongs to the site.
  */
 static bool add_retpoline(struct vl_trust *t, const struct table *table, size_t at)
 {
@@ -141,7 +142,7 @@ static bool in_code(const struct vl_trust *t, uint64_t at, size_t len)
 	return false;
 }
 
-/* Do all @len bytes at @at look like records of form @n? */
+/* Are all @len bytes at @at plausible records of form @n? Sets t->alt_form to @n. */
 static bool alt_fits(struct vl_trust *t, size_t at, size_t len, size_t n)
 {
 	const struct alt_form *f = &alt_forms[n];
@@ -181,7 +182,7 @@ static const struct table tables[] = {
 };
 /* clang-format on */
 
-/* Where @table is in the image; .len is 0 if it is not there. */
+/* Find @table in the image. ret->len 0: the image has none. */
 static struct vl_error *find(const struct vl_trust *t, const struct table *table,
 			     struct vl_trust_part *ret)
 {
@@ -222,7 +223,7 @@ static struct vl_error *add_table(struct vl_trust *t, const struct table *table)
 			return vl_trust_damaged("its table of alternatives makes no sense");
 		size = alt_forms[n].size;
 	}
-	/* The last record may lack the padding behind it. */
+	/* The last record may lack its padding. */
 	for (size_t at = 0; (table->least ? table->least : size) <= part.len - at; at += size) {
 		if (!table->add(t, table, part.at + at))
 			return vl_error_nomem();
@@ -233,8 +234,8 @@ static struct vl_error *add_table(struct vl_trust *t, const struct table *table)
 }
 
 /*
- * The constants of the kernel's runtime (asm/runtime-const.h, 6.11): a section for each of them,
- * of words relative to themselves.
+ * Runtime constants (asm/runtime-const.h, 6.11). Each has a section with the addresses of its
+ * sites, as words relative to themselves.
  */
 static const struct {
 	const char *prefix;
@@ -258,7 +259,7 @@ static struct vl_error *add_constants(struct vl_trust *t)
 	return NULL;
 }
 
-/* Symbols whose code is a site; a prefix if it ends in '*'. */
+/* Symbols whose code is a site. A name that ends in '*' is a prefix. */
 static const struct {
 	const char *name;
 	uint8_t class, len;
@@ -278,7 +279,7 @@ static void find_counter(struct vl_trust *t)
 		t->counter = (struct vl_trust_part){ from - t->va, to - from };
 }
 
-/* In front of each function where there is room for that code. */
+/* Add the padding in front of each function, if there is room for the code that counts calls. */
 static struct vl_error *add_padding(struct vl_trust *t)
 {
 	uint64_t last = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The sites at which a kernel changes its text, as the tables of its image name them. What is
- * there decides: a table that an image lacks has no sites.
+ * The sites at which a kernel changes its text, as the tables of its image name them. A table that
+ * the image lacks gives no sites.
  */
 #ifndef VLENS_TRUST_TABLES_H
 #define VLENS_TRUST_TABLES_H
@@ -12,16 +12,16 @@ struct vl_trust_site {
 	uint32_t at;	/* in bytes from the image's start */
 	uint16_t len;	/* in bytes, at least 1 */
 	uint8_t class;	/* enum vl_trust_class */
-	uint32_t entry; /* of its record in the table, in bytes from the image's start */
+	uint32_t entry; /* its record in the table, in bytes from the image's start */
 };
 
 /* Sites that overlap, and the bytes that they cover. */
 struct vl_trust_cluster {
 	uint32_t at, len;
-	uint32_t first, nr; /* its sites */
+	uint32_t first, nr; /* its sites: index and number */
 };
 
-/* Longest cluster that is understood, in bytes. */
+/* The longest allowed cluster, in bytes. */
 #define VL_TRUST_CLUSTER_MAX 1024
 
 /* A record of .altinstructions. */
@@ -35,13 +35,13 @@ struct vl_trust_alternative {
 void vl_trust_alternative(const struct vl_trust *t, const struct vl_trust_site *site,
 			  struct vl_trust_alternative *ret);
 
-/* Make the sites and clusters of @t, which is where the guest has it. */
+/* Make the sites and clusters of @t, which has been moved to the guest's address. */
 struct vl_error *vl_trust_tables(struct vl_trust *t);
 
 /* The first cluster that ends behind offset @at; t->nr_clusters: none. */
 size_t vl_trust_cluster_from(const struct vl_trust *t, size_t at);
 
-/* The index of the first site at offset @at or behind. */
+/* The index of the first site at or behind offset @at. */
 size_t vl_trust_site_from(const struct vl_trust *t, size_t at);
 
 #endif

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A trusted kernel: the image as its distribution built it, and the text of a guest that runs
- * that build, compared with it. A running kernel changes its own text, at sites that tables of
- * the image name. For each site the image gives the legal forms. All other bytes must be the
- * image's, moved to the guest's base.
+ * A trusted kernel is the image as its distribution built it. The text of a guest that runs that
+ * build is compared with it. A running kernel changes its own text, at sites that tables of the
+ * image name. At a site the guest must have one of the legal forms that follow from the image. All
+ * other bytes must be the image's, moved to the guest's base.
  *
  *	vl_trust_open(elf, len, &t);	the image, at the addresses that it was linked for
  *	vl_trust_place(t, delta);	at the guest's addresses; makes the table of sites
  *	vl_trust_check(t, …);		a range of the guest's text: findings, trusted bytes
  *
- * What comes from the guest (bytes, addresses) is hostile. The image is trusted, but may be cut
- * short or damaged: all sizes in it are checked.
+ * The guest's bytes and addresses are hostile. The image is trusted, but may be cut short or
+ * damaged: all sizes in it are checked.
  */
 #ifndef VLENS_TRUST_H
 #define VLENS_TRUST_H
@@ -35,13 +35,13 @@ struct vl_trust;
 struct vl_error *vl_trust_open(const void *elf, size_t len, struct vl_trust **ret);
 void vl_trust_close(struct vl_trust *t);
 
-/* The build id of its notes, in hexadecimal; owned by @t. */
+/* The build id in the image's notes, in hexadecimal; owned by @t. */
 const char *vl_trust_build_id(const struct vl_trust *t);
 
 /*
- * Move the image by @delta bytes, which is the guest's base minus the linked one, and make the
- * table of sites. Once for an image. VL_ERR_ARG: @delta is not 0 and the image has no relocation
- * list; a table of the image makes no sense.
+ * Move the image by @delta bytes (the guest's base minus the linked one), and make the table of
+ * sites. It works once for an image. VL_ERR_ARG: @delta is not 0 and the image has no relocation
+ * list; or a table of the image is damaged.
  */
 struct vl_error *vl_trust_place(struct vl_trust *t, uint64_t delta);
 
@@ -53,15 +53,15 @@ uint64_t vl_trust_symbol(const struct vl_trust *t, const char *name);
  */
 const char *vl_trust_symbol_at(const struct vl_trust *t, uint64_t va, uint64_t *offset_ret);
 
-/* Is @va the address of a symbol in the text, that is, may a call lead there? */
+/* Is @va the address of a symbol in the text? Calls may lead only to such addresses. */
 bool vl_trust_is_entry(const struct vl_trust *t, uint64_t va);
 
 /* The text (.text): its address where the image is now, and its length in bytes. */
 uint64_t vl_trust_text(const struct vl_trust *t, size_t *len_ret);
 
 /*
- * @len bytes of the image at @va, moved, as they are before the kernel changes them; NULL: they
- * are not all in the image. Owned by @t. Data have their initial values.
+ * The @len bytes at @va of the moved image, before the kernel changes them; NULL: they are not all
+ * in the image. Owned by @t. Data have their initial values.
  */
 const unsigned char *vl_trust_bytes(const struct vl_trust *t, uint64_t va, size_t len);
 
@@ -71,10 +71,10 @@ enum vl_trust_class {
 	VL_TRUST_TEXT,	      /* no site: the bytes must be the image's */
 	VL_TRUST_ALTERNATIVE, /* instructions that depend on the CPU's features */
 	VL_TRUST_PARAVIRT,    /* a call that depends on the hypervisor */
-	VL_TRUST_LOCK,	      /* the prefix lock, without effect on one CPU */
+	VL_TRUST_LOCK,	      /* a lock prefix, which one CPU does not need */
 	VL_TRUST_JUMP_LABEL,  /* a jump or no operation */
 	VL_TRUST_STATIC_CALL, /* a call of a function that is chosen at run time */
-	VL_TRUST_TRAMPOLINE,  /* the same, at the one place that all calls can go through */
+	VL_TRUST_TRAMPOLINE,  /* a jump to that function, for calls that are not patched */
 	VL_TRUST_TRACE,	      /* where ftrace, BPF and livepatch attach to a function */
 	VL_TRUST_TRACER,      /* where ftrace's own code calls what is attached */
 	VL_TRUST_RETPOLINE,   /* an indirect call or jump */
@@ -83,16 +83,16 @@ enum vl_trust_class {
 	VL_TRUST_PADDING,  /* in front of a function, where its calls can be counted */
 	VL_TRUST_ENDBR,	   /* the mark of a function that may be called indirectly */
 	VL_TRUST_CONSTANT, /* a number that is known only when the kernel runs */
-	/* A breakpoint or jump of a kprobe, which can be anywhere: only the guest's own table of
-	 * them says so. vl_trust_check() does not know it, and reports a changed text. */
+	/* A breakpoint or jump of a kprobe. It can be anywhere, and only the guest's table of
+	 * kprobes lists it. vl_trust_check() does not read that table: it reports changed text. */
 	VL_TRUST_PROBE,
 	VL_TRUST_CLASSES,
 };
 
 enum vl_trust_kind {
-	VL_TRUST_CHANGED,  /* no legal form */
+	VL_TRUST_CHANGED,  /* not a legal form */
 	VL_TRUST_ATTACHED, /* something is attached here as the kernel allows: no alarm */
-	VL_TRUST_MOMENT,   /* int3 at a site, as while the kernel changes it: read it again */
+	VL_TRUST_MOMENT,   /* int3 at a site, as during a change by the kernel: read it again */
 };
 
 #define VL_TRUST_SHOWN 16
@@ -102,12 +102,12 @@ struct vl_trust_finding {
 	uint32_t len; /* in bytes */
 	enum vl_trust_class class;
 	enum vl_trust_kind kind;
-	/* The first VL_TRUST_SHOWN bytes of the image and of the guest, or `len` if that is less. */
+	/* The first bytes of the image and of the guest: VL_TRUST_SHOWN or `len`, the lesser. */
 	unsigned char expected[VL_TRUST_SHOWN], found[VL_TRUST_SHOWN];
-	uint64_t target; /* where a call or jump that was found leads; 0: it is neither */
+	uint64_t target; /* the target of the call or jump that was found; 0: it is neither */
 };
 
-/* The guest's memory, for what a comparison needs beyond its range. */
+/* Reads the guest's memory outside of the range that is compared. */
 struct vl_trust_memory {
 	/* Copy @len bytes at @va; false: they cannot be read. */
 	bool (*read)(void *ctx, uint64_t va, void *buf, size_t len);
@@ -117,18 +117,18 @@ struct vl_trust_memory {
 typedef void vl_trust_found_fn(void *ctx, const struct vl_trust_finding *f);
 
 /*
- * Compare @guest, the @len bytes that the guest has at @va, with the image, which is placed. All
- * of them must be in its text. @found is called for each finding, in ascending order; without one,
- * all bytes are verified. @out (NULL: not wanted) gets @len trusted bytes: at a site the guest's
- * form, if that is a legal one; else no operation at a trace site, and the image's own bytes
- * everywhere else. A site that lies across an end of the range is read by @memory and judged as a
- * whole. Errors: VL_ERR_ARG, the range is not in the text.
+ * Compare @guest, the @len bytes that the guest has at @va, with the image, which has been placed.
+ * All of them must be in its text. @found is called for each finding, in ascending order; if it is
+ * not called, all bytes are verified. @out (may be NULL) gets @len trusted bytes: the guest's form
+ * of a site if it is legal, a no operation at any other trace site, and the image's own bytes
+ * everywhere else. A site across an end of the range is read by @memory and judged as a whole.
+ * VL_ERR_ARG: the range is not in the text.
  */
 struct vl_error *vl_trust_check(const struct vl_trust *t, const struct vl_trust_memory *memory,
 				uint64_t va, const void *guest, size_t len, void *out,
 				vl_trust_found_fn *found, void *ctx);
 
-/* The name of a class and of a kind, in small letters; static. */
+/* The names of a class and of a kind, in lower case; static. */
 const char *vl_trust_class_name(enum vl_trust_class class);
 const char *vl_trust_kind_name(enum vl_trust_kind kind);
 
