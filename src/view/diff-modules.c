@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Modules: by their list, by their kobjects, by mapped memory, by /proc/modules. */
+/* Compares the modules in their list, in their kobjects, in mapped memory and in /proc/modules. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/cleanup.h"
 #include "diff.h"
 
-/* MODULE_STATE_LIVE; in any other state it is being loaded or unloaded. */
+/* MODULE_STATE_LIVE. In any other state a module is being loaded or unloaded. */
 #define LIVE 0
 
-/* Add the struct module at @module, which was found by another way than the list. */
+/* Add the struct module at @module, which was not found in the list: check it first. */
 static void see_module(struct vl_looker *k, struct vl_diff_items *items, uint64_t module,
 		       unsigned bit)
 {
@@ -17,7 +17,7 @@ static void see_module(struct vl_looker *k, struct vl_diff_items *items, uint64_
 	char name[VL_MODULE_NAME];
 	uint32_t state;
 
-	/* A module has a name and a state. */
+	/* It must have a state and a printable name. */
 	if (vl_read_string(k->g->reader, &k->g->space, module + vl_offset(l, VL_F_MOD_NAME), name,
 			   sizeof(name)) ||
 	    vl_read_u32(k->g->reader, &k->g->space, module + vl_offset(l, VL_F_MOD_STATE),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Sockets of IP: as memory has them, and as the kernel shows them in /proc/net. */
+/* Compares the IP sockets in memory with those that the kernel shows in /proc/net. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ static const char *protocol_of(const struct vl_table *t, size_t row)
 	return NULL;
 }
 
-/* The number of the first network namespace, which PID 1 is in. */
+/* The inode number of the first network namespace, that of PID 1. */
 static struct vl_error *first_netns(struct vl_looker *k, uint32_t *ret)
 {
 	const enum vl_field need[] = { VL_F_NET_INUM };
@@ -48,8 +48,8 @@ static struct vl_error *first_netns(struct vl_looker *k, uint32_t *ret)
 }
 
 /*
- * A socket is known by its inode. The kernel shows none of those without an address, and of
- * TCP's none that is closed.
+ * The inode identifies a socket. /proc/net has no sockets without a local port, and no closed TCP
+ * sockets.
  */
 static struct vl_error *by_memory(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Processes: by the list of tasks, by the tree of ids, by cgroups, by /proc. */
+/* Compares the processes in the list of tasks, the tree of ids, the cgroups and /proc. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "../base/cleanup.h"
 #include "diff.h"
 
-/* A task of the list, with the few fields of tasks.c that matter here. */
+/* A task of the list. */
 struct seen_task {
 	uint64_t task;
 	int32_t pid, exit_state;
@@ -19,7 +19,7 @@ struct seen_task {
 /* include/linux/sched.h */
 #define EXIT_DEAD 0x10
 
-/* See the processes of the kernel's list, or only those that have ended. */
+/* Add the processes of the kernel's list, or only those that have ended. */
 static struct vl_error *walk_tasks(struct vl_looker *k, struct vl_diff_items *items, unsigned bit,
 				   bool only_ended)
 {
@@ -49,14 +49,14 @@ static struct vl_error *by_task_list(struct vl_looker *k, struct vl_diff_items *
 	return walk_tasks(k, items, bit, false);
 }
 
-/* A struct pid, and the task whose process id (PIDTYPE_TGID) it is. */
+/* A struct pid, and the name of the process whose id it is. */
 struct seen_pid {
 	uint32_t nr;
-	uint64_t link; /* pid->tasks[PIDTYPE_TGID].first; NULL: no process has this id */
+	uint64_t link; /* pid->tasks[PIDTYPE_TGID].first; 0: no process has this id */
 	char comm[16];
 };
 
-/* enum pid_type, include/linux/pid_types.h; the links are hlist heads and nodes. */
+/* enum pid_type, include/linux/pid_types.h; and the sizes of hlist heads and nodes in bytes. */
 #define PIDTYPE_TGID 1
 #define HLIST_HEAD 8
 #define HLIST_NODE 16
@@ -118,7 +118,7 @@ static struct vl_error *by_pids(struct vl_looker *k, struct vl_diff_items *items
 /* CSS_SET_HASH_BITS, kernel/cgroup/cgroup.c. */
 #define CSS_SETS_MAX 1024
 
-/* See the tasks of the list at @head, which is threaded through task_struct.cg_list. */
+/* Add the tasks of the list at @head, which is linked through task_struct.cg_list. */
 static struct vl_error *see_group(struct vl_looker *k, struct vl_diff_items *items, uint64_t head,
 				  unsigned bit)
 {
@@ -148,9 +148,7 @@ static struct vl_error *see_group(struct vl_looker *k, struct vl_diff_items *ite
 	return err;
 }
 
-/*
- * Every task is in a css_set, its cgroups of all hierarchies. One that has ended need not be.
- */
+/* Every task is in a css_set, except some that have ended: those are added from the list. */
 static struct vl_error *by_cgroups(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
 {
 	static const enum vl_field lists[] = { VL_F_CSS_SET_TASKS, VL_F_CSS_SET_MG_TASKS,

@@ -29,10 +29,10 @@ static const struct vl_column columns[] = {
 	{ 0 },
 };
 
-/* Findings that are shown; a guest of another build would have hundreds of thousands. */
+/* Most findings that are shown. A guest of another build would have hundreds of thousands. */
 #define FINDINGS_MAX 4096
 #define ATTACHED_MAX 1024
-/* A site that is being changed is read again so often, with a pause in between. */
+/* How often a site that is being changed is read again, and the time between two reads. */
 #define AGAIN 20
 #define AGAIN_NS 1000000L
 
@@ -41,9 +41,9 @@ struct run {
 	struct vl_trust *t;
 	struct vl_trust_finding *found;
 	size_t nr, cap;
-	uint64_t all;	   /* findings, without attachments */
-	uint64_t attached; /* those that are kept, and those that are not */
-	size_t nr_attached;
+	uint64_t all;	    /* number of findings, without attachments */
+	uint64_t attached;  /* number of attachments */
+	size_t nr_attached; /* of these, those in found[] */
 	bool full;
 };
 
@@ -58,7 +58,7 @@ static void note(void *ctx, const struct vl_trust_finding *f)
 {
 	struct run *r = ctx;
 
-	/* A tracer of all functions is attached to tens of thousands. */
+	/* A tracer of all functions has tens of thousands of attachments. */
 	if (f->kind == VL_TRUST_ATTACHED) {
 		r->attached++;
 		if (r->nr_attached == ATTACHED_MAX)
@@ -123,7 +123,7 @@ static struct vl_error *open_image(struct run *r)
 
 /* --- the comparison --- */
 
-/* Read all of the text; parts that are not mapped are zeros. */
+/* Read the whole text and compare it. */
 static struct vl_error *compare(struct run *r)
 {
 	const struct vl_trust_memory memory = { read_guest, r };
@@ -141,7 +141,7 @@ static struct vl_error *compare(struct run *r)
 	return vl_trust_check(r->t, &memory, va, text, len, NULL, note, r);
 }
 
-/* Read what differed again: a guest that runs may have been changing it. */
+/* Read and compare again what differed: a running guest may have been changing it. */
 static struct vl_error *compare_again(struct run *r)
 {
 	const struct vl_trust_memory memory = { read_guest, r };
@@ -182,7 +182,7 @@ static struct vl_error *look(struct run *r)
 	const struct timespec wait = { .tv_nsec = AGAIN_NS };
 	struct vl_error *err = compare(r);
 
-	/* Too many to be a moment's: the guest has another kernel. */
+	/* Do not read again so many findings: the guest has another kernel. */
 	if (err || !vl_target_is_live(r->g->target) || r->all > FINDINGS_MAX)
 		return err;
 	for (unsigned i = 0; !err && r->nr && i < AGAIN && (!i || has_moment(r)); i++) {
@@ -194,12 +194,12 @@ static struct vl_error *look(struct run *r)
 
 /* --- probes --- */
 
-/* include/linux/kprobes.h, kernel/kprobes.c: a table of 64 lists. */
+/* The number of lists in kprobe_table: include/linux/kprobes.h, kernel/kprobes.c. */
 #define PROBE_HEADS 64
-/* An int3, or the jump of an optimized probe. */
+/* The length of an optimized probe's jump, in bytes. Other probes are an int3. */
 #define PROBE_JUMP 5
 
-/* The addresses of the guest's kprobes, as far as they can be read; malloc'ed. */
+/* The addresses of those of the guest's kprobes that can be read; malloc'ed. */
 static uint64_t *read_probes(const struct run *r, size_t *nr_ret)
 {
 	const struct vl_layout *l = vl_kernel_layout(r->g->attach->kernel);
@@ -227,7 +227,7 @@ static bool looks_probed(const struct vl_trust_finding *f)
 	       (f->found[0] == 0xcc || (f->found[0] == 0xe9 && f->len <= PROBE_JUMP));
 }
 
-/* A kprobe of the guest's is an attachment. */
+/* Turn findings at the addresses of the guest's kprobes into attachments. */
 static void name_probes(struct run *r)
 {
 	_cleanup_free_ uint64_t *probes = NULL;
