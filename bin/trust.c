@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `vlens trust`: the trusted kernels of this host, and guests compared with them. */
+/* `vlens trust`: keeps the trusted kernels of this host, and compares guests with them. */
 #include "trust/store.h"
 
 #include <stdio.h>
@@ -67,7 +67,7 @@ static bool take(struct request *r, void *show, int key, char *arg)
 	return request_option(r, NULL, key, arg);
 }
 
-/* Add the files that are named, or list what there is; both show the kernels. */
+/* Add the named files, or list the stored kernels. Both print a table of kernels. */
 static int store(struct request *r, bool adds)
 {
 	struct show_part part = { "", NULL };
@@ -123,7 +123,7 @@ int trust_run(struct request *r)
 	if (!strcmp(verb, "add") || !strcmp(verb, "list"))
 		return store(r, *verb == 'a');
 	if (!strcmp(verb, "verify")) {
-		/* NULL ends them. */
+		/* Also the NULL at their end. */
 		memmove(r->words, r->words + 1, r->nr_words * sizeof(*r->words));
 		r->nr_words--;
 	} else if (!request_has(r, OPT_HELP) && !request_has(r, OPT_VERSION)) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A worker that one process makes, and another one uses. */
+/* A loan: one process makes a worker, and another one uses it. */
 #include "internal.h"
 
 #include <poll.h>
@@ -11,7 +11,7 @@
 
 #include "../base/clock.h"
 
-/* Short: the borrower waits for it, too, and could have made a worker itself. */
+/* The wait for a worker to be ready. Short: the borrower waits too, and can make one itself. */
 #define LEND_NS (VL_NSEC_PER_SEC / 20)
 
 /* The message that lends a worker; LOAN_FDS descriptors come with it. */
@@ -48,7 +48,7 @@ bool vl_box_lend(struct vl_box *b, int sock)
 	return true;
 }
 
-/* Receive a loan over @sock; false: it is not complete, and nothing stays open. */
+/* Receive a loan over @sock. False: it is not complete, and its descriptors are closed. */
 static bool receive(int sock, struct loan *loan, int fds[LOAN_FDS])
 {
 	struct iovec iov = { loan, sizeof(*loan) };

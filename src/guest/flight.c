@@ -7,10 +7,10 @@
 #include "../base/array.h"
 #include "../syscall/answer.h"
 
-/* A listing that is longer is used up to here: PID_MAX_LIMIT of linux/threads.h is 4 Mi. */
+/* Only this many entries of a listing are used. PID_MAX_LIMIT of linux/threads.h is 4 Mi. */
 #define PIDS_MAX 65536
 #define PID_DIGITS 9
-/* Files that a flight may open: the guest's descriptors end at 1,024 (redirect/files.c). */
+/* The files that a flight may open. The guest has 1,024 descriptors (redirect/files.c). */
 #define FILES_MAX 128
 
 void vl_flights_drop(struct vl_flights *fl)
@@ -24,7 +24,7 @@ void vl_flights_deinit(struct vl_flights *fl)
 	free(fl->pids);
 }
 
-/* Add the entries that are processes; the listing is the guest's and may be hostile. */
+/* Add the entries that are processes. The listing is the guest's and may be hostile. */
 static void add_pids(struct vl_flights *fl, const char *data, size_t len)
 {
 	for (size_t at = 0; at < len;) {
@@ -80,7 +80,7 @@ void vl_flights_list(struct vl_flights *fl, const void *data, size_t len)
 	add_pids(fl, data, len);
 }
 
-/* The process of @base; 0: it is not as /proc lists processes, so the kernel knows none. */
+/* The process id in @base; 0: /proc lists no ids of this form, so there is no such process. */
 static uint32_t pid_of(const char *base)
 {
 	const char *digits = base + strlen("/proc/");
@@ -136,7 +136,7 @@ struct vl_flight *vl_flights_find(struct vl_flights *fl, const struct vl_questio
 	return NULL;
 }
 
-/* The questions of @f: those of which there is room for one process at least. */
+/* Take as many of @questions into @f as half of a window can answer for one process. */
 static void fill(struct vl_flight *f, const struct vl_question *questions, size_t nr)
 {
 	const size_t room = VL_WINDOW_AHEAD - sizeof(struct vl_asked);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Questions about the next processes. A program that has listed /proc asks about one process
- * after the other, the same of each (ahead.h). So the worker is asked about the next ones, and
- * answers while the program gets the answers that are there: where there is a second CPU, it
- * runs on that.
+ * after the other, the same questions each time (ahead.h). So the broker asks the worker about the
+ * next processes in advance. The worker answers, on a second CPU if there is one, while the
+ * program gets the answers that have arrived.
  *
- * Such a message is a flight. It asks the same questions of each of its processes. There are two
- * at most: one with the worker, and one whose answers are being used. Each has a window of the
- * wire. A flight ends early if the broker needs the worker for something else.
+ * A message with such questions is a flight. It has the same questions for each of its processes.
+ * There are two flights at most: one with the worker, and one whose answers are in use. Each has a
+ * window of the wire. A flight ends early if the broker needs the worker for something else.
  */
 #ifndef VLENS_GUEST_FLIGHT_H
 #define VLENS_GUEST_FLIGHT_H
@@ -24,7 +24,7 @@ struct vl_flight {
 	size_t nr_bases, nr_questions;
 	struct vl_question questions[VL_AHEAD_MAX];
 	size_t stride; /* bytes of the answers of one process */
-	size_t landed; /* number of answers, when the worker has replied; until then all */
+	size_t landed; /* number of answers; before the worker's reply that of all questions */
 	bool used;     /* it has processes that the program has not passed */
 	bool taken[VL_FLIGHT_BASES * VL_AHEAD_MAX];
 };
@@ -34,16 +34,16 @@ struct vl_flights {
 	size_t nr_pids, max_pids;
 	size_t at;	   /* the process that the program asks about */
 	bool known;	   /* it is in the listing */
-	bool in_order;	   /* the last one was that before it, */
-	bool clean;	   /* and took one message at most */
-	unsigned messages; /* that this one took so far; flights do not count */
+	bool in_order;	   /* the last process was the one before it in the listing, */
+	bool clean;	   /* and its questions took one message at most */
+	unsigned messages; /* messages for this process so far, without flights */
 	int64_t listing;   /* the guest's descriptor of /proc; -1: none */
-	bool begins;	   /* nothing was read from it */
+	bool begins;	   /* nothing has been read from it since it was opened */
 	uint64_t epoch;
 	struct vl_flight flight[VL_NR_AHEAD];
 };
 
-/* Where the answers of @f are in its window. */
+/* The offset of answer @i of @f in its window. */
 static inline size_t vl_flight_answer(const struct vl_flight *f, size_t i)
 {
 	size_t at = sizeof(struct vl_asked) + i / f->nr_questions * f->stride;
@@ -56,25 +56,26 @@ static inline size_t vl_flight_answer(const struct vl_flight *f, size_t i)
 void vl_flights_deinit(struct vl_flights *fl);
 
 /*
- * The guest's kernel has answered call @name: notice a listing of /proc. The order of its
- * entries is that in which the program will ask.
+ * The guest's kernel has answered call @name with @ret. If it lists /proc, keep the entries: the
+ * program will ask about them in this order.
  */
 void vl_flights_see(struct vl_flights *fl, const char *name, const struct vl_arg *args, size_t nr,
 		    int64_t ret);
 
-/* Likewise: all entries of /proc were listed in one step. */
+/* Likewise, for all entries of /proc at once. */
 void vl_flights_list(struct vl_flights *fl, const void *data, size_t len);
 
-/* The program asks about @base, in @epoch. Drops the flights that it has passed, or left. */
+/* The program asks about process @base in @epoch. Drops flights that it can no longer use. */
 void vl_flights_turn(struct vl_flights *fl, uint64_t epoch, const char *base);
 
-/* The flight that has @q about the process whose turn it is, as answer *@i_ret; or NULL. */
+/* The flight that asks @q about the current process, as its answer *@i_ret; or NULL. */
 struct vl_flight *vl_flights_find(struct vl_flights *fl, const struct vl_question *q,
 				  size_t *i_ret);
 
 /*
- * Plan the next flight: @nr questions, of each of the next processes. NULL: the program does not
- * ask in order, or what cannot be asked ahead; all are asked about; or both windows are in use.
+ * Plan the next flight, with @nr questions about each of the next processes. NULL: the program
+ * does not ask in the order of the listing, or its questions cannot be asked in advance; or all
+ * processes have been asked about; or both windows are in use.
  */
 struct vl_flight *vl_flights_plan(struct vl_flights *fl, const struct vl_question *questions,
 				  size_t nr);
@@ -82,7 +83,7 @@ struct vl_flight *vl_flights_plan(struct vl_flights *fl, const struct vl_questio
 /* Write @f into its window, for the worker. */
 void vl_flight_write(const struct vl_flights *fl, const struct vl_flight *f, unsigned char *window);
 
-/* Drop all flights. One that is with the worker still has to land. */
+/* Drop all flights. The worker still replies to one that it has. */
 void vl_flights_drop(struct vl_flights *fl);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The broker between two runs: figures, what the worker has learned, and the next run. */
+/* The broker between two runs: it takes figures and the working set, and begins the next run. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -87,7 +87,7 @@ void vl_broker_next(struct vl_guest *g, bool relabelled)
 
 	g->deaths = 0;
 	g->sys.ready = 0;
-	/* A worker without an attach still has the options that it was forked with: replace it. */
+	/* A worker without an attach has the options of the last run: replace it. */
 	if (!g->attached) {
 		vl_broker_stop(g);
 		return;

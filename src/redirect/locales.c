@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The program's locale in one file. A locale of the host is a folder with a file for each
- * category, or an entry of the locale archive, in which all categories are together. From a
- * folder the C library needs some 40 calls to load it, and each of them is a trap. From an
- * archive it needs two. So where the host has no archive, the program gets one with the locales
- * that its environment names. The C library looks there first, and for all other locales it goes
- * on to the folders.
+ * category, or an entry of the locale archive, which has all categories. The C library needs some
+ * 40 calls to load a locale from a folder, and each of them is a trap. From an archive it needs
+ * two. So if the host has no archive, the program gets one with the locales that its environment
+ * names. The C library looks there first, and looks for all other locales in the folders.
  *
- * The format is that of glibc (locale/locarchive.h), for a machine of 64 bits, which maps the
- * whole file.
+ * The format is that of glibc (locale/locarchive.h). On a 64-bit machine glibc maps the whole
+ * file.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -29,16 +28,16 @@
 
 #define FOLDERS "/usr/lib/locale"
 #define MAGIC 0xde020109
-/* Different locales that one environment can name here, of LC_ALL, LANG and 12 categories. */
+/* Most different locales of one environment: it names them in LC_ALL, LANG and 12 categories. */
 #define MAX_LOCALES 4
-/* Places for names. A prime number: the C library steps through them by the name's hash. */
+/* Slots for names. A prime number: the C library steps through them by the name's hash. */
 #define NR_NAMES 31
 #define NAME_LEN 48
-/* The largest file of a category: 2.5 MB are usual for LC_COLLATE. */
+/* The largest file of a category, in bytes. LC_COLLATE usually has 2.5 MB. */
 #define MAX_FILE (16 << 20)
 #define ALIGN 16
 
-/* By the numbers of the categories (locale.h). LC_ALL, 6, is none. */
+/* Files of the categories, indexed by their numbers (locale.h). LC_ALL, 6, has no file. */
 static const char *const categories[] = {
 	"LC_CTYPE",
 	"LC_NUMERIC",
@@ -85,8 +84,8 @@ struct named {
 };
 
 /*
- * Write @name to @ret as an archive has it: the character set in lower case, and without
- * punctuation ("C.UTF-8" is "C.utf8"). False: it is no such name.
+ * Write @name to @ret in the form of archives: the character set is in lower case and without
+ * punctuation ("C.UTF-8" is "C.utf8"). False: @name is not a locale with a folder.
  */
 static bool normalise(const char *name, char ret[NAME_LEN])
 {
@@ -101,7 +100,7 @@ static bool normalise(const char *name, char ret[NAME_LEN])
 		else if (isalnum((unsigned char)name[i]))
 			ret[n++] = (char)tolower((unsigned char)name[i]);
 	ret[n] = 0;
-	/* A set of digits alone gets a prefix: such names are not taken. */
+	/* glibc adds a prefix to a character set of digits alone: these names are refused. */
 	return end <= set + 1 || strspn(ret + set + 1, "0123456789") < n - set - 1;
 }
 
@@ -116,7 +115,7 @@ static bool find_folder(const char *folder, struct named *ret)
 	return true;
 }
 
-/* The locales with a folder that environment @env names. Returns how many there are. */
+/* Find the locales that environment @env names and that have a folder. Returns their number. */
 static size_t find_locales(char *const *env, struct named ret[MAX_LOCALES])
 {
 	size_t nr = 0;
@@ -131,20 +130,20 @@ static size_t find_locales(char *const *env, struct named ret[MAX_LOCALES])
 			continue;
 		for (size_t i = 0; i < nr; i++)
 			known |= !strcmp(ret[i].name, l->name);
-		/* In the order of the C library. */
+		/* The C library tries these names in this order. */
 		if (!known && (find_folder(value + 1, l) || find_folder(l->name, l)))
 			nr++;
 	}
 	return nr;
 }
 
-/* What an archive of these locales is made of, for comparison. Not 0. */
+/* A hash of the locales and their folders. It changes when a locale does, and is never 0. */
 static uint64_t mark_of(const struct named *l, size_t nr)
 {
 	uint64_t mark = VL_HASH;
 
 	for (size_t i = 0; i < nr; i++) {
-		/* A file is replaced by a new one of its name, which changes the folder. */
+		/* An update replaces a file by a new one, which changes the folder's times. */
 		uint64_t of[] = { l[i].st.st_dev, l[i].st.st_ino, vl_timespec_ns(l[i].st.st_mtim),
 				  vl_timespec_ns(l[i].st.st_ctim) };
 
@@ -154,7 +153,7 @@ static uint64_t mark_of(const struct named *l, size_t nr)
 	return mark | 1;
 }
 
-/* Append file @name of folder @dir to @fd, at *@at, which is moved to its end. 0 or -errno. */
+/* Append file @name of folder @dir to @fd at *@at, and move *@at behind it. 0 or -errno. */
 static int append(int fd, int dir, const char *name, uint32_t *at, uint32_t *len_ret)
 {
 	_cleanup_close_ int file = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -242,7 +241,7 @@ static int fill(int fd, const struct named *l, uint32_t nr)
 	}
 	if (!err && pwrite(fd, &a, sizeof(a), 0) != sizeof(a))
 		err = -EIO;
-	/* Nobody changes it from now on: it is handed to one program after the other. */
+	/* Seal it: several programs get the same file, one after the other. */
 	if (!err &&
 	    (fchmod(fd, 0444) ||
 	     fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)))
@@ -266,7 +265,7 @@ int vl_locales_open(struct vl_redirect *r)
 		err = kept->fd < 0 ? -errno : fill(kept->fd, l, (uint32_t)nr);
 		if (err && kept->fd >= 0)
 			close(kept->fd);
-		/* A folder without all files: the program finds what there is. */
+		/* A folder may lack files: let the program look for them itself. */
 		if (err)
 			return -ENOENT;
 		kept->mark = mark;
