@@ -174,7 +174,7 @@ same_calls() {
 	done
 }
 
-@test "vlist: all guests of the host, and what is known of them" {
+@test "vlist: all guests of the host, with state, release, size and uptime" {
 	need_guest g61
 	vuname "$(guest g61)" -r >/dev/null
 	local row before
@@ -480,7 +480,7 @@ has_not_booted() { ! has_booted "$1"; }
 	jq -e '.processes | length > 20' <<<"$output"
 }
 
-@test "a list of processes that leads back to itself ends" {
+@test "a loop in the kernel's list of /proc: the tools end, and name vpslist" {
 	local name pids nr
 	for name in g510 g7; do
 		use "$name"
@@ -565,7 +565,7 @@ has_not_booted() { ! has_booted "$1"; }
 	assert_usage vdate "only the engine vmst"
 }
 
-@test "JSON is valid when there is nothing, and when nothing works" {
+@test "JSON is valid without a row, and when no guest can be read" {
 	run --separate-stderr vpslist -J qemu:1
 	assert_status 3
 	[[ $(jq -c . <<<"$output") == '{"processes":[]}' ]]

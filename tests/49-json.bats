@@ -219,7 +219,7 @@ RAW=(vps vlsmod vlsof vnetstat vfree vuname)
 	[[ $(vnetstat --engine=imee --no-headers -o lport --sort -lport "$first" | head -n 1) -gt 4242 ]]
 }
 
-@test "a dump gives what its guest gave" {
+@test "a dump gives the same JSON as its guest" {
 	need_guest g7
 	local a d=$T/d.elf
 	make_state g7

@@ -78,7 +78,7 @@ judge() {
 	judge g612
 }
 
-@test "with nothing in the cache" {
+@test "a dump, with an empty cache and run folder" {
 	dump g61
 	VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run vps "$DUMPS/g61.elf" -ef >"$T/vlens"
 	"$VT_TESTS/lib/same.py" "ps -ef" "$DUMPS/g61.ps" "$T/vlens" "$DUMPS/g61.later" >&2

@@ -81,7 +81,7 @@ ours() {
 	done
 }
 
-# broken COMMAND...: into a pipe that nobody reads.
+# broken COMMAND...: runs it with its output to a pipe that nobody reads.
 broken() {
 	open_broken_pipe
 	run --separate-stderr bash -c 'exec "$@" >&'"$W" bash "$@"

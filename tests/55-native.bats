@@ -26,7 +26,7 @@ setup() {
 	T=$BATS_TEST_TMPDIR
 }
 
-# dump NAME: $DUMPS/NAME.elf, of the guest as it is now.
+# dump NAME: dumps the guest to $DUMPS/NAME.elf, if that is not there yet.
 dump() {
 	need_guest "$1"
 	[[ ! -e $DUMPS/$1.elf ]] || return 0

@@ -117,12 +117,12 @@ dies() {
 	done
 }
 
-@test "kill -9 while it holds the guest" { dies KILL; }
-@test "SIGSEGV while it holds the guest" { ulimit -c 0; dies SEGV; }
-@test "SIGTERM while it holds the guest" { dies TERM; }
-@test "Ctrl-C while it holds the guest" { dies INT; }
+@test "kill -9 of a tool that holds the guest" { dies KILL; }
+@test "SIGSEGV of a tool that holds the guest" { ulimit -c 0; dies SEGV; }
+@test "SIGTERM to a tool that holds the guest" { dies TERM; }
+@test "Ctrl-C (SIGINT) to a tool that holds the guest" { dies INT; }
 
-@test "all of a tool's processes hang (SIGSTOP) while it holds the guest" {
+@test "a tool all of whose processes hang (SIGSTOP) while it holds the guest" {
 	local i
 	for i in 1 2 3; do
 		hold 900
@@ -217,7 +217,7 @@ dies() {
 
 # ---- how long ---------------------------------------------------------------
 
-# Is the guest held at no time in the next second?
+# Does the guest run during all of the next second?
 runs_for_a_second() {
 	local i
 	for i in {1..50}; do

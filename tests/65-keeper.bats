@@ -88,7 +88,7 @@ nr_keepers() { keepers | wc -l; }
 	assert_usage vps "'x' is no number of seconds"
 }
 
-@test "tools at the same time have a keeper each, the fifth none" {
+@test "tools at the same time have a keeper each, up to four" {
 	local i pids=()
 	mkfifo "$T/in"
 	for i in {1..7}; do
@@ -228,7 +228,7 @@ s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(8); time.sleep(
 		status=0
 		wait "$TOOL" || status=$?
 		[[ $status -eq 3 ]] || fail "status $status"
-		# (Before it, the program may print errors of its own, without a line feed.)
+		# (Before that, the program may print errors of its own, without a line feed.)
 		grep -q 'vexec: .* the keeper of this guest has died; try again' "$T/err" || fail "$(<"$T/err")"
 		eventually 15 no_guards || fail "guards are left: $(guards)"
 		# The next one has a new keeper.
@@ -289,7 +289,7 @@ kill_keepers_hard() {
 	[[ ${#stderr_lines[@]} -eq 1 ]]
 }
 
-@test "a run directory that is too long for a socket does without" {
+@test "a run directory whose path is too long for a socket: the tool works without a keeper" {
 	local long
 	long=$T/$(printf 'x%.0s' {1..120})
 	run --separate-stderr env VLENS_RUN_DIR="$long" "$VLENS_BUILD/vuname" --stats "$G" -n

@@ -69,7 +69,7 @@ seen() { screen | grep -q "$1"; }
 	[[ $status -eq 0 && $output == "Usage: ./demo"* ]] || fail "$status: $output"
 }
 
-# as_nobody COMMAND...: as a user who has a home and a plain PATH, and nothing else.
+# as_nobody COMMAND...: runs it as a user who has a home, a plain PATH, and nothing else.
 as_nobody() {
 	(cd "$BATS_TEST_TMPDIR" && exec setpriv --reuid 54321 --regid 54321 --clear-groups \
 		env -i HOME="$BATS_TEST_TMPDIR/home" PATH=/usr/local/bin:/usr/bin:/bin "$@" 3>&- 4>&-)

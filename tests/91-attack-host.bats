@@ -141,7 +141,7 @@ both() {
 	in_guest g61 "rm -rf /usr/share/zoneinfo /usr/lib/locale /usr/share/misc /etc/resolv.conf /etc/nsswitch.conf"
 }
 
-@test "the guest's terminal entries drive no terminal" {
+@test "terminfo entries of the guest drive no terminal" {
 	in_guest g61 "mkdir -p $HOST_HOME/.terminfo/x /etc/terminfo/x; echo evil >$HOST_HOME/.terminfo/x/xterm; cp $HOST_HOME/.terminfo/x/xterm /etc/terminfo/x"
 	[[ $(TERM=xterm vexec "$g" tput setaf 1 | od -An -c | tr -d ' ') == '033[31m' ]]
 	in_guest g61 "rm -r $HOST_HOME/.terminfo /etc/terminfo"

@@ -38,7 +38,7 @@ teardown() {
 
 no_workers() { [[ -z $(ours vlens-engine)$(ours vlens-reader)$(ours vlens-spare) ]]; }
 
-# evil ATTACK APPLET ARGS...: with hostile code in the emulator's place.
+# evil ATTACK APPLET ARGS...: runs the applet with hostile code in the emulator's place.
 evil() {
 	local attack=$1
 	shift
@@ -144,7 +144,7 @@ ended() {
 
 # --- the same for raw views ---
 
-# evil_view ATTACK APPLET ARGS...: with hostile code where a view makes its rows.
+# evil_view ATTACK APPLET ARGS...: runs it with hostile code where a view makes its rows.
 evil_view() {
 	local attack=$1
 	shift
@@ -161,19 +161,19 @@ view_goes_on() {
 	assert_status 0
 	grep -qx ' *1' <<<"$output"
 }
-@test "a view taken over opens no file" { view_goes_on opens; }
-@test "a view taken over writes to no memory of the guest" { view_goes_on writes; }
-@test "a view taken over kills nobody" { view_goes_on kills; }
+@test "hostile code in a view opens no file" { view_goes_on opens; }
+@test "hostile code in a view writes to no memory of the guest" { view_goes_on writes; }
+@test "hostile code in a view kills nobody" { view_goes_on kills; }
 
 # The attack ends the worker.
 view_ended() {
 	evil_view "$1" vpslist "$G"
 	assert_refused vpslist "$G" "made a forbidden system call"
 }
-@test "a view taken over runs no program" { view_ended runs; }
-@test "a view taken over has no network" { view_ended talks; }
-@test "a view taken over traces nobody" { view_ended traces; }
-@test "a view taken over makes no process" { view_ended forks; }
+@test "hostile code in a view runs no program" { view_ended runs; }
+@test "hostile code in a view has no network" { view_ended talks; }
+@test "hostile code in a view traces nobody" { view_ended traces; }
+@test "hostile code in a view makes no process" { view_ended forks; }
 
 @test "a view's worker that crashes, or sends random words" {
 	evil_view dies vpslist "$G"

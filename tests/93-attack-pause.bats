@@ -50,7 +50,7 @@ steady() { awk '{ print $2, $8 }' | grep -E '(init|sleeper|factory)' | sort; }
 }
 
 @test "a run has a budget, whatever it asks" {
-	# So little that one pause spends it.
+	# One pause spends this budget.
 	vexec --max-pause=5,5 --stats "$G" sh -c \
 		'for i in 1 2 3 4 5 6; do cat /proc/[0-9]*/stat; sleep 0.06; done' 2>"$T/err" >"$T/out"
 	[[ $(grep -c '(init)' "$T/out") == 6 ]]

@@ -13,7 +13,7 @@ teardown_file() {
 	drop_guest kdump reset
 }
 
-# no_kernel GUEST WORDS: every tool says so, and none shows a process or a figure.
+# no_kernel GUEST WORDS: every tool says WORDS, and none shows a process or a figure.
 no_kernel() {
 	local tool
 	for tool in vps vuname vfree vpslist vpidlist vlsmod; do
@@ -32,7 +32,7 @@ no_kernel() {
 
 first_line() { head -n 1 <<<"$1"; }
 
-@test "reset while it is stopped: it is in its firmware" {
+@test "a guest that is reset while its vCPUs are stopped is in its firmware" {
 	need_guest reset
 	local g
 	g=$(guest reset)
@@ -150,7 +150,7 @@ sys.exit(subprocess.call(["vpidlist", sys.argv[3]], stdout=subprocess.DEVNULL, t
 }
 
 @test "figures that no running kernel could have are left out, with a reason" {
-	# A dump, to write into.
+	# Make a dump to write to.
 	need_guest g61
 	local d=$BATS_TEST_TMPDIR/d.elf image root
 	qmp g61 dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$d\"}" >/dev/null

@@ -92,7 +92,7 @@ tame() {
 	[[ $(vexec --raw-names --keep=0 "$g" hostname) == "$HOSTILE" ]]
 }
 
-@test "the log is tame by every way to it" {
+@test "the kernel's log is tame, whatever reads it" {
 	local g
 	g=$(guest g61)
 	tame vdmesg "$g" | grep -F 'vlens h\x1b[31mX\xe2\x80\xaeY'
@@ -277,7 +277,7 @@ fails_with() {
 	[[ $status -eq 1 && -z $stderr ]] || { show_run; fail "a reason that is none"; }
 }
 
-@test "vcat: tame on a terminal, byte by byte in a pipe" {
+@test "vcat: tame on a terminal, unchanged in a pipe" {
 	local g pid
 	g=$(guest g61)
 	pid=$(in_guest g61 'cat /run/hostile.pid; printf "a\033[31mb\n" >/tmp/hostile/esc')

@@ -199,7 +199,7 @@ apart() {
 	eventually 60 sees "qemu:$apart"
 }
 
-# Its memory is found, though there is no kernel in it.
+# sees GUEST: its memory is found. (There is no kernel in it.)
 sees() { vmem "$@" 2>"$T/stderr" | grep -q ' 32\.0M\|RAM\|ram'; }
 
 # Its process: the child, or the child's child where there is a namespace for pids.
@@ -384,7 +384,7 @@ find_apart() {
 	[[ $stderr == *"qemu:$apart"* && $stderr == *"qemu:$(<"$T/first")"* ]] || fail "$stderr"
 }
 
-@test "near matches among libvirt's domains" {
+@test "a misspelt domain: the message has a near match of libvirt's" {
 	VLENS_RUN_DIR=$T/run run --separate-stderr vps -c test:///default tset -e
 	[[ $(echo "$T"/run/domain-*) == "$T/run/domain-*" ]] || fail "$(ls "$T/run")"
 	assert_refused vps tset "no such domain"
