@@ -27,6 +27,10 @@
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8U
 #endif
+/* linux/pidfd.h of 6.9 */
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
 
 static void link_of(struct vl_trap *t, int fd, char buf[64])
 {
@@ -270,6 +274,15 @@ int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void
 	return ftruncate(rw, len) ? -errno : 0;
 }
 
+/* The same by the thread itself, where the kernel can: a first thread that has ended has no files. */
+static int borrow_of_thread(const struct vl_trap *t, int fd)
+{
+	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, t->tid, PIDFD_THREAD);
+	int ours = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+
+	return ours < 0 ? -EBADF : ours;
+}
+
 int vl_fd_borrow(struct vl_trap *t, int fd)
 {
 	struct vl_task *task = vl_task_find(t->r, t->tid);
@@ -282,9 +295,12 @@ int vl_fd_borrow(struct vl_trap *t, int fd)
 		if (pidfd < 0 || ours >= 0)
 			return ours;
 		/* ESRCH: that process is gone, and another one has its pid. */
-		if (errno != ESRCH || tries)
+		if (errno == ESRCH && !tries)
+			vl_pidfd_close(t->r);
+		else if (tgid == t->tid || (errno != ESRCH && errno != EBADF))
 			return -errno;
-		vl_pidfd_close(t->r);
+		else
+			return borrow_of_thread(t, fd);
 	}
 }
 

@@ -478,6 +478,42 @@ static void on_its_way(void)
 	FAILS("forgotten-dup2", dup2(1000, 100), EIO);
 }
 
+/* The first thread has ended: the process lives on in this one. */
+static void *outlives(void *leader)
+{
+	char want[64] = "", got[64] = "";
+	int fd, copy, pidfd;
+
+	pthread_join(*(pthread_t *)leader, NULL);
+	fd = open("/proc/version", O_RDONLY);
+	CHECK("outlived-open", fd >= 0 && read(fd, want, sizeof(want)) == sizeof(want), errno);
+	lseek(fd, 8, SEEK_SET);
+	/* The kernel hands out files of a single thread (since 6.9), or not. */
+	pidfd = (int)syscall(SYS_pidfd_open, gettid(), O_EXCL);
+	copy = pidfd < 0 ? dup2(fd, 100) : dup(fd);
+	CHECK("outlived-dup", copy >= 0 && read(copy, got, 8) == 8 && !memcmp(got, want + 8, 8),
+	      errno);
+	exit(failed);
+}
+
+static void without_leader(void)
+{
+	static pthread_t self;
+	pthread_t t;
+	int status = -1;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		self = pthread_self();
+		pthread_create(&t, NULL, outlives, &self);
+		pthread_exit(NULL);
+	}
+	waitpid(pid, &status, 0);
+	CHECK("outlived", !status, status);
+}
+
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -498,5 +534,6 @@ int main(int argc, char **argv)
 	threads();
 	signals();
 	interrupted();
+	without_leader();
 	return failed;
 }
