@@ -96,6 +96,21 @@ ended() {
 	done
 }
 
+# The answers are to questions that no program has asked yet: they come while it works.
+@test "a worker that is asked ahead, and counts and changes its answers as it likes" {
+	local command words seed
+	for command in "vps -ef" "vlsof"; do
+		read -ra words <<<"$command"
+		evil "" "${words[0]}" "$G" "${words[@]:1}"
+		assert_status 0
+		for seed in 1 2 3; do
+			EVIL_SEED=$seed evil flies "${words[0]}" "$G" "${words[@]:1}"
+			[[ $status -lt 124 ]] || { show_run; fail "${words[*]}, $seed"; }
+			! LC_ALL=C grep -q $'\033' <<<"$output$stderr" || fail "${words[*]}, $seed: it drives a terminal"
+		done
+	done
+}
+
 @test "a keeper survives its worker's attack, and serves the next tool" {
 	export VLENS_RUN_DIR=$T/run VLENS_KEEP=30
 	vuname "$G" >/dev/null

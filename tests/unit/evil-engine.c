@@ -25,6 +25,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../../src/guest/internal.h"
 #include "../../src/guest/port-wire.h"
 #include "base/array.h"
 
@@ -259,6 +260,12 @@ static void fill(const struct vl_message *asked)
 	}
 }
 
+/* Change a word of @bytes, of @size: the broker may be reading it. */
+static void scribble(unsigned char *bytes, size_t size, const struct vl_message *m)
+{
+	((uint64_t *)bytes)[any() % (size / 8)] = length(m);
+}
+
 /* It stays, and answers each question with random data. */
 static bool forges(void)
 {
@@ -281,11 +288,36 @@ static bool forges(void)
 		m.sys.self.pid = (pid_t)number();
 		m.sys.self.uid = (uid_t)number();
 		vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
-		while (!atomic_load(&c->turn))
-			vl_wire_sleep(&c->turn, &c->sleeps, 0, 1000000);
+		for (int k = 0; !atomic_load(&c->turn); k++) {
+			scribble(wire->ahead[0], sizeof(wire->ahead), &m);
+			scribble(wire->window, sizeof(wire->window), &m);
+			if (k > 1000)
+				vl_wire_sleep(&c->turn, &c->sleeps, 0, 1000000);
+		}
 		m = c->message;
 	}
 	return true;
+}
+
+/*
+ * Questions are asked ahead, and the broker works meanwhile: count answers that were not given,
+ * change those that were, and go on well, or not at all. Other messages are answered well.
+ */
+static bool flies(void)
+{
+	struct vl_channel *c = &wire->channel[VL_CHANNEL_MAIN];
+	struct vl_message m = c->message;
+
+	if (m.op != VL_OP_ASK || !m.value[VL_ASK_WINDOW])
+		return false;
+	for (int i = 0; i < 2000; i++) {
+		for (size_t k = 0; k < 64; k++)
+			scribble(wire->ahead[any() % VL_NR_AHEAD], VL_WINDOW_AHEAD, &m);
+		atomic_store(&wire->answers, (uint32_t)(one_of(4) ? number() : any() % 300));
+		atomic_fetch_add(&wire->bell, 1);
+		vl_wire_wake(&wire->bell, &wire->sleeps);
+	}
+	return one_of(2) ? forges() : false;
 }
 
 static const struct {
@@ -295,6 +327,7 @@ static const struct {
 	{ "opens", opens }, { "writes", writes },   { "kills", kills }, { "runs", runs },
 	{ "talks", talks }, { "traces", traces },   { "forks", forks }, { "dies", dies },
 	{ "hangs", hangs }, { "babbles", babbles }, { "lies", lies },	{ "forges", forges },
+	{ "flies", flies },
 };
 
 static void run_attack(void)
