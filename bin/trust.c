@@ -25,15 +25,15 @@ enum {
 };
 
 static const struct vl_column list_columns[] = {
-	[TL_BUILD_ID] = { "BUILD_ID", VL_CELL_TEXT, true, "of the kernel" },
-	[TL_RELEASE] = { "RELEASE", VL_CELL_TEXT, true, "as uname -r says it" },
+	[TL_BUILD_ID] = { "BUILD_ID", VL_CELL_TEXT, true, "build id of the kernel" },
+	[TL_RELEASE] = { "RELEASE", VL_CELL_TEXT, true, "as uname -r prints it" },
 	[TL_PACKAGE] = { "PACKAGE", VL_CELL_TEXT, true, "the package that it comes from" },
-	[TL_VERSION] = { "VERSION", VL_CELL_TEXT, true, "of the package" },
+	[TL_VERSION] = { "VERSION", VL_CELL_TEXT, true, "version of the package" },
 	[TL_CHECKED] = { "CHECKED", VL_CELL_TEXT, true, "what vouches for the package's content" },
-	[TL_ADDED] = { "ADDED", VL_CELL_INT, false, "when, in seconds since 1970" },
-	[TL_SHA256] = { "SHA256", VL_CELL_TEXT, false, "of the file" },
+	[TL_ADDED] = { "ADDED", VL_CELL_INT, false, "when it was added, in seconds since 1970" },
+	[TL_SHA256] = { "SHA256", VL_CELL_TEXT, false, "hash of the file" },
 	[TL_FILE] = { "FILE", VL_CELL_TEXT, false, "the file that it comes from" },
-	[TL_MEMBER] = { "MEMBER", VL_CELL_TEXT, false, "the kernel's file in the package" },
+	[TL_MEMBER] = { "MEMBER", VL_CELL_TEXT, false, "the kernel's path in the package" },
 	{ 0 },
 };
 
@@ -80,7 +80,7 @@ static int store(struct request *r, bool adds)
 	if (!request_take(r, take, &s, &status))
 		goto out;
 	if (adds == (r->nr_words < 2)) {
-		usage_report(r->applet->name, adds ? "no file is named" : "'%s' is too much",
+		usage_report(r->applet->name, adds ? "no file is named" : "'%s' is one too many",
 			     adds ? "" : r->words[1]);
 		goto out;
 	}
@@ -127,9 +127,9 @@ int trust_run(struct request *r)
 		memmove(r->words, r->words + 1, r->nr_words * sizeof(*r->words));
 		r->nr_words--;
 	} else if (!request_has(r, OPT_HELP) && !request_has(r, OPT_VERSION)) {
-		usage_report(r->applet->name, "%s%s%s; there are add, list and verify",
-			     *verb ? "'" : "nothing is asked for", verb,
-			     *verb ? "' is nothing that it does" : "");
+		usage_report(r->applet->name, "%s%s%s; the commands are add, list and verify",
+			     *verb ? "no command '" : "no command is named", verb,
+			     *verb ? "'" : "");
 		return r->applet->usage_status;
 	}
 	return view_run(r);

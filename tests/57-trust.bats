@@ -277,7 +277,7 @@ assert_finding() {
 	assert_same 1 "$status"
 	[[ $stderr == *"this is no kernel"*"cannot read /nonexistent"* ]] || fail "$stderr"
 	run --separate-stderr vlens trust
-	assert_usage "vlens trust" "nothing is asked for; there are add, list and verify"
+	assert_usage "vlens trust" "no command is named; the commands are add, list and verify"
 	run --separate-stderr vlens trust verify
 	assert_usage "vlens trust" "no guest is named"
 }

@@ -23,15 +23,15 @@ enum {
 
 static const struct vl_column columns[] = {
 	[CHECK_CLASS] = { "CLASS", VL_CELL_TEXT, true,
-			  .doc = "finding; attached: by the kernel's own means; note" },
-	[CHECK_NAME] = { "CHECK", VL_CELL_TEXT, true, .doc = "which check" },
-	[CHECK_WHAT] = { "WHAT", VL_CELL_TEXT, true, .doc = "what was looked at" },
-	[CHECK_FOUND] = { "FOUND", VL_CELL_TEXT, true, .doc = "what is there" },
+			  .doc = "finding, attached (by an interface of the kernel) or note" },
+	[CHECK_NAME] = { "CHECK", VL_CELL_TEXT, true, .doc = "name of the check" },
+	[CHECK_WHAT] = { "WHAT", VL_CELL_TEXT, true, .doc = "what was checked" },
+	[CHECK_FOUND] = { "FOUND", VL_CELL_TEXT, true, .doc = "what was found there" },
 	[CHECK_EXPECTED] = { "EXPECTED", VL_CELL_TEXT, true, .doc = "what should be there" },
-	[CHECK_OWNER] = { "OWNER", VL_CELL_TEXT, true, .doc = "who it belongs to" },
+	[CHECK_OWNER] = { "OWNER", VL_CELL_TEXT, true, .doc = "owner of the code that was found" },
 	[CHECK_SURE] = { "SURE", VL_CELL_TEXT, true,
-			 .doc = "certain; likely: it has a harmless reading, too" },
-	[CHECK_ADDRESS] = { "ADDRESS", VL_CELL_HEX, true, .doc = "where" },
+			 .doc = "of a finding: certain, or likely (it can be harmless)" },
+	[CHECK_ADDRESS] = { "ADDRESS", VL_CELL_HEX, true, .doc = "address of what was checked" },
 	{ 0 },
 };
 
@@ -87,7 +87,8 @@ const char *vl_check_describe(const struct vl_checker *c, uint64_t va, char buf[
 	}
 	who = vl_check_owner(c, va, owner);
 	if (!who)
-		who = p.kind == VL_PLACE_NOBODY ? "executable memory of nobody" : "no known place";
+		who = p.kind == VL_PLACE_NOBODY ? "executable memory without an owner" :
+						  "unknown memory";
 	snprintf(buf, VL_CHECK_TEXT, "0x%" PRIx64 ", %s", va, who);
 	return buf;
 }

@@ -74,7 +74,7 @@ struct vl_check_row {
 	enum vl_check_class class;
 	const char *check; /* "pointers" */
 	bool likely;	   /* a finding that can be harmless */
-	uint64_t at;	   /* address of what was looked at */
+	uint64_t at;	   /* address of what was checked */
 	const char *what;  /* the thing itself; NULL: the symbol at `at` */
 	const char *expected;
 	const char *found;
@@ -86,7 +86,7 @@ void vl_check_show(struct vl_checker *c, const struct vl_check_row *row);
 /* Room for the description of an address. */
 #define VL_CHECK_TEXT 192
 
-/* Describe @va: "do_sys_open+0x12", "module x", "executable memory of nobody". */
+/* Describe @va: "do_sys_open+0x12", "0xADDRESS, module x". */
 const char *vl_check_describe(const struct vl_checker *c, uint64_t va, char buf[VL_CHECK_TEXT]);
 /* The symbol of the kernel's image at @va, with the offset; "" if there is none. */
 const char *vl_check_symbol(const struct vl_checker *c, uint64_t va, char buf[VL_CHECK_TEXT]);

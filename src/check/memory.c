@@ -89,7 +89,7 @@ static void show_memory(struct vl_checker *c, uint64_t at)
 				 .likely = true,
 				 .at = at,
 				 .found = "executable memory in use",
-				 .expected = "a module, or BPF, ftrace, kprobes",
+				 .expected = "a module, BPF, ftrace or kprobes as its owner",
 			 });
 }
 
@@ -207,7 +207,8 @@ static struct vl_error *check_section(struct vl_checker *c, const struct section
 	if (!start || end <= start)
 		return NULL;
 	if (end - start > SECTION_MAX)
-		return vl_error_new(VL_ERR_KERNEL, "the kernel's %s has no end", s->name);
+		return vl_error_new(VL_ERR_KERNEL, "the bounds of the kernel's %s are wrong",
+				    s->name);
 	words = malloc(CHUNK);
 	if (!words)
 		return vl_error_nomem();

@@ -110,7 +110,7 @@ struct vl_error *vl_places_init(struct vl_raw_guest *g, struct vl_places *ret)
 		return err;
 	vl_module_space(g, &ret->low, &ret->last);
 	if (!vl_pages_each(g->target, &g->space, ret->low, ret->last, add_exec, ret) && !ret->full)
-		err = vl_error_new(VL_ERR_KERNEL, "the page tables of the modules have no end");
+		err = vl_error_new(VL_ERR_KERNEL, "the modules' space has too many page tables");
 	if (!err)
 		err = vl_modules_listed(g, &m, &nr);
 	for (size_t i = 0; i < nr; i++)

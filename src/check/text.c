@@ -55,7 +55,7 @@ struct vl_error *vl_check_text(struct vl_checker *c)
 	const char *name;
 
 	if (end <= start || end - start > TEXT_MAX)
-		return vl_error_new(VL_ERR_KERNEL, "the kernel's text has no end");
+		return vl_error_new(VL_ERR_KERNEL, "the bounds of the kernel's text are wrong");
 	text = calloc(1, end - start + ENTRY_LEN);
 	if (!text)
 		return vl_error_nomem();

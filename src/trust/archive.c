@@ -222,9 +222,7 @@ struct vl_error *vl_archive_read(struct vl_archive *a, size_t max, unsigned char
 			break;
 		len += (size_t)n;
 		if (len > max)
-			return vl_error_new(VL_ERR_ARG,
-					    "it is longer than the %zu MiB that are taken",
-					    max >> 20);
+			return vl_error_new(VL_ERR_ARG, "it is longer than %zu MiB", max >> 20);
 	}
 	buf[len] = '\0';
 	*len_ret = len;

@@ -203,7 +203,8 @@ struct vl_error *vl_trust_check(const struct vl_trust *t, const struct vl_trust_
 
 	if (!t->placed || c.at < t->text.at || c.at - t->text.at > t->text.len ||
 	    len > t->text.len - (c.at - t->text.at))
-		return vl_error_new(VL_ERR_ARG, "that is not in the text of the trusted image");
+		return vl_error_new(VL_ERR_ARG,
+				    "the range is not in the text of the trusted image");
 	own = t->bytes + c.at;
 	if (out)
 		memcpy(out, own, len);

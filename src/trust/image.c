@@ -72,7 +72,7 @@ static struct vl_error *unpack_payload(const unsigned char *payload, size_t len,
 		return vl_trust_damaged("it would be longer than any kernel");
 	err = vl_uncompress(payload, gzip ? len : len - 4, want, ret, len_ret);
 	if (err)
-		return vl_error_prefix(err, "the kernel in it");
+		return vl_error_prefix(err, "its payload");
 	if (*len_ret == want)
 		return NULL;
 	free(vl_taken(*ret));

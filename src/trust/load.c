@@ -378,7 +378,7 @@ struct vl_error *vl_trust_place(struct vl_trust *t, uint64_t delta)
 	struct vl_error *err = NULL;
 
 	if (t->placed)
-		return vl_error_new(VL_ERR_ARG, "the image was moved before");
+		return vl_error_new(VL_ERR_ARG, "the image has been moved already");
 	if (delta && !t->movable)
 		return vl_error_hint(
 			vl_error_new(VL_ERR_ARG,

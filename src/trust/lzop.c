@@ -99,8 +99,8 @@ struct vl_error *vl_lzop(const unsigned char *bytes, size_t len, size_t max, uns
 	if (lib)
 		*(void **)&decompress = dlsym(lib, "lzo1x_decompress_safe");
 	if (!decompress)
-		return vl_error_hint(vl_error_new(VL_ERR_OS, "cannot load LZO's library"),
-				     "install it (on Debian: liblzo2-2)");
+		return vl_error_hint(vl_error_new(VL_ERR_OS, "cannot load liblzo2"),
+				     "install liblzo2 (on Debian: liblzo2-2)");
 	flags = head(&in);
 	while (!in.bad) {
 		uint32_t out = number(&in, 4), packed = out ? number(&in, 4) : 0;

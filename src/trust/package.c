@@ -286,7 +286,7 @@ static struct vl_error *read_rpm(const unsigned char *file, size_t len, struct v
 			"fetch the package again");
 	snprintf(o->checked, sizeof(o->checked), "%s%s",
 		 header_sum && payload_sum ? "SHA-256 of the package's header" :
-					     "no checksum of all its content",
+					     "no checksum covers all of its content",
 		 is_signed ? "; signed, not checked" : "; unsigned");
 	return NULL;
 }

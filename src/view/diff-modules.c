@@ -94,7 +94,7 @@ static const struct vl_column module_columns[] = {
 	[M_MODULE] = { "MODULE", VL_CELL_TEXT, true, .doc = "name of the module" },
 	[M_LIST] = { "LIST", VL_CELL_BOOL, true, .doc = "is it in the list of modules" },
 	[M_SYSFS] = { "KOBJECT", VL_CELL_BOOL, true, .doc = "is it among the kobjects of modules" },
-	[M_MEMORY] = { "MEMORY", VL_CELL_BOOL, true, .doc = "is it found in what is mapped" },
+	[M_MEMORY] = { "MEMORY", VL_CELL_BOOL, true, .doc = "is it found in mapped memory" },
 	[M_PROC] = { "PROC", VL_CELL_BOOL, true,
 		     .doc = "does the kernel show it in /proc/modules" },
 	[M_MARK] = { "MARK", VL_CELL_TEXT, true, .doc = "what it is hidden from" },

@@ -236,7 +236,7 @@ struct vl_error *vl_modules_in_memory(struct vl_raw_guest *g, uint64_t **ret, si
 		return err;
 	vl_module_space(g, &start, &last);
 	if (!vl_pages_each(g->target, &g->space, start, last, hunt_page, &h) && !h.full)
-		err = vl_error_new(VL_ERR_KERNEL, "the page tables of the modules have no end");
+		err = vl_error_new(VL_ERR_KERNEL, "the modules' space has too many page tables");
 	*ret = h.found;
 	*nr_ret = h.nr;
 	return h.full ? vl_error_nomem() : err;

@@ -17,14 +17,14 @@ enum { TR_STATE, TR_ADDRESS, TR_SYMBOL, TR_SITE, TR_FOUND, TR_EXPECTED, TR_TO, T
 
 static const struct vl_column columns[] = {
 	[TR_STATE] = { "STATE", VL_CELL_TEXT, true,
-		       "verified; changed (a finding); attached (no alarm); moment" },
+		       "verified, compared, changed (a finding), attached (no alarm), moment" },
 	[TR_ADDRESS] = { "ADDRESS", VL_CELL_HEX, true, "where it is" },
-	[TR_SYMBOL] = { "SYMBOL", VL_CELL_TEXT, true, "the function there, by the trusted image" },
-	[TR_SITE] = { "SITE", VL_CELL_TEXT, true, "what the kernel may do there; text: nothing" },
+	[TR_SYMBOL] = { "SYMBOL", VL_CELL_TEXT, true, "function there, in the trusted image" },
+	[TR_SITE] = { "SITE", VL_CELL_TEXT, true, "kind of site; text: not a site" },
 	[TR_FOUND] = { "FOUND", VL_CELL_TEXT, true, "the guest's bytes" },
 	[TR_EXPECTED] = { "EXPECTED", VL_CELL_TEXT, true, "the image's bytes" },
-	[TR_TO] = { "TO", VL_CELL_TEXT, true, "where a call or jump that was found leads" },
-	[TR_BYTES] = { "BYTES", VL_CELL_UINT, false, "how many bytes" },
+	[TR_TO] = { "TO", VL_CELL_TEXT, true, "target of the call or jump that was found" },
+	[TR_BYTES] = { "BYTES", VL_CELL_UINT, false, "number of bytes" },
 	[TR_LEGAL] = { "LEGAL", VL_CELL_TEXT, false, "the legal forms there, in words" },
 	{ 0 },
 };
@@ -81,7 +81,7 @@ static struct vl_error *no_image(const char *build_id)
 {
 	return vl_error_hint(vl_error_new(VL_ERR_ARG,
 					  "there is no trusted kernel of the guest's build %s",
-					  *build_id ? build_id : "(it names none)"),
+					  *build_id ? build_id : "(unknown)"),
 			     "add the guest's vmlinuz or its package: vlens trust add FILE");
 }
 
@@ -136,8 +136,9 @@ static struct vl_error *compare(struct run *r)
 	if (!text)
 		return vl_error_nomem();
 	if (!read_guest(r, va, text, len))
-		return vl_error_hint(vl_error_fault(va, "the kernel's text cannot be read"),
-				     "its image is not where the guest's entry says");
+		return vl_error_hint(
+			vl_error_fault(va, "the kernel's text cannot be read"),
+			"the image is not where the guest's system call entry implies");
 	return vl_trust_check(r->t, &memory, va, text, len, NULL, note, r);
 }
 
