@@ -35,7 +35,6 @@ judge() {
 	assert_same "$(vlens complete values vps --engine | sort)" "$(offers 'vps --engine ')"
 	assert_same "$(vlens complete values vps --engine | sort)" "$(offers 'vps --engine=')"
 	assert_same "$(printf '%s\n' auto freeze none suspend)" "$(offers 'vls --pause=')"
-	# Guests.
 	offers 'vps te' | grep -qx test
 	offers 'vpslist te' | grep -qx test
 	offers 'vlens doctor te' | grep -qx test
@@ -52,9 +51,9 @@ judge() {
 	[[ -z $(offers 'vps kvm:./web.du') ]]
 }
 
-@test "bash" { judge bash; }
-@test "zsh" { judge zsh; }
-@test "fish" { judge fish; }
+@test "completion: bash" { judge bash; }
+@test "completion: zsh" { judge zsh; }
+@test "completion: fish" { judge fish; }
 
 # Domains whose names have characters that a shell interprets, or look like another kind of guest.
 odd_guests() {

@@ -68,7 +68,7 @@ without() {
 	assert_refused vps nosuch "no such domain"
 }
 
-@test "not root" {
+@test "an ordinary user is refused root's QEMU, and told to run as root" {
 	[[ $(id -u) -eq 0 ]] || skip "only root can become somebody else"
 	local dir
 	dir=$(mktemp -d "$VLENS_TEST_RUN/private.XXXXXX")

@@ -242,7 +242,7 @@ kernel_7() {
 	[[ $(vexec "$g" /usr/bin/python3 -c 'import os; print(os.uname().nodename)') == g61 ]]
 }
 
-@test "a program that never stands still does not see an old guest" {
+@test "a program that makes calls all the time sees the guest as it is now" {
 	need_guest g61
 	local g
 	g=$(guest g61)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is attached to the kernel by its own means: ftrace, kprobes, uprobes, live patches. */
+/* Attachments to the kernel: ftrace, kprobes, uprobes, live patches. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

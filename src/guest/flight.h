@@ -5,7 +5,7 @@
  * next processes in advance. The worker answers, on a second CPU if there is one, while the
  * program gets the answers that have arrived.
  *
- * A message with such questions is a flight. It has the same questions for each of its processes.
+ * A message with these questions is a flight. It has the same questions for each of its processes.
  * There are two flights at most: one with the worker, and one whose answers are in use. Each has a
  * window of the wire. A flight ends early if the broker needs the worker for something else.
  */

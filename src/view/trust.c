@@ -183,7 +183,7 @@ static struct vl_error *look(struct run *r)
 	const struct timespec wait = { .tv_nsec = AGAIN_NS };
 	struct vl_error *err = compare(r);
 
-	/* Do not read again so many findings: the guest has another kernel. */
+	/* So many findings are another kernel's. Do not read them again. */
 	if (err || !vl_target_is_live(r->g->target) || r->all > FINDINGS_MAX)
 		return err;
 	for (unsigned i = 0; !err && r->nr && i < AGAIN && (!i || has_moment(r)); i++) {
@@ -200,7 +200,7 @@ static struct vl_error *look(struct run *r)
 /* The length of an optimized probe's jump, in bytes. Other probes are an int3. */
 #define PROBE_JUMP 5
 
-/* The addresses of those of the guest's kprobes that can be read; malloc'ed. */
+/* The addresses of the guest's kprobes that can be read; malloc'ed. */
 static uint64_t *read_probes(const struct run *r, size_t *nr_ret)
 {
 	const struct vl_layout *l = vl_kernel_layout(r->g->attach->kernel);
