@@ -2,12 +2,14 @@
 /* Texts of /proc, and QEMU command lines. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -217,6 +219,41 @@ static void test_stopped(void)
 	ok(vl_proc_all_stopped(pid) == -ENOENT && !vl_proc_is_stopping(pid) &&
 		   !vl_discard(vl_proc_check_stopped(pid)),
 	   "one that has gone");
+	close(ready[0]);
+	close(ready[1]);
+}
+
+/* A signal that the kernel keeps for later: until its child ends, the process takes none. */
+static void test_pending_stop(void)
+{
+	pid_t pid, child = 0;
+	int ready[2], status;
+	uint64_t start;
+	char state = 0;
+
+	if (pipe(ready))
+		exit(99);
+	pid = fork();
+	if (!pid) {
+		signal(SIGCHLD, SIG_IGN);
+		if (!syscall(SYS_clone, CLONE_VFORK | SIGCHLD, NULL, NULL, NULL, NULL)) {
+			child = getpid();
+			(void)!write(ready[1], &child, sizeof(child));
+		}
+		for (;;)
+			pause();
+	}
+	ok(read(ready[0], &child, sizeof(child)) == sizeof(child) && !vl_proc_is_stopping(pid),
+	   "a process that waits for its child");
+	kill(pid, SIGSTOP);
+	ok(vl_proc_is_stopping(pid) && !vl_proc_stat(pid, &state, &start) && state != 'T',
+	   "is stopping before it is stopped");
+	if (child)
+		kill(child, SIGKILL);
+	ok(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status) && is_held(pid, "SIGSTOP"),
+	   "and stops when the child has ended");
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 	close(ready[0]);
 	close(ready[1]);
 }
@@ -478,6 +515,7 @@ int main(void)
 	test_find();
 	test_mapped();
 	test_stopped();
+	test_pending_stop();
 	test_turn();
 	test_args();
 	test_long_name();
