@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Dump files made by hand: good ones, and damaged ones of every kind. */
 #include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -283,6 +285,10 @@ static void test_bad(struct image *im)
 	save(im->b, im->len);
 	refused("an offset that overflows", "no memory dump");
 	make(im, NOTE_NEW, 1);
+	ph[2].p_offset = UINT64_MAX - ph[2].p_filesz;
+	save(im->b, im->len);
+	refused("an offset that just does not overflow", "truncated");
+	make(im, NOTE_NEW, 1);
 	ph[2].p_paddr = 0x123;
 	save(im->b, im->len);
 	refused("an unaligned segment", "no memory dump");
@@ -302,6 +308,10 @@ static void test_bad(struct image *im)
 	refused("gzip", "compressed by gzip");
 	unlink(path);
 	refused("no such file", "no such file");
+	if (symlink("dump", path) < 0)
+		exit(99);
+	refused("a link to itself", "cannot open");
+	unlink(path);
 	save("", 0);
 	strcat(path, "/x");
 	refused("a file in the place of a folder", "no such file");
@@ -348,6 +358,59 @@ static void test_overlap(struct image *im)
 	vl_target_ram(t, &nr);
 	ok(nr == 2, "is left out");
 	vl_target_close(t);
+	make(im, NOTE_NEW, 1);
+	ph[1].p_paddr = UINT64_MAX - 0x1fff;
+	ph[1].p_filesz = 0x1fff;
+	save(im->b, im->len);
+	err = vl_target_open(path, NULL, &t);
+	if (!ok(!err, "a segment at the end of the addresses"))
+		return;
+	vl_target_ram(t, &nr);
+	ok(nr == 3, "is one more range");
+	vl_target_close(t);
+}
+
+/* The program was started without an input: the file gets its number. */
+static void test_no_input(struct image *im)
+{
+	const struct vl_ram *r;
+	struct vl_target *t;
+	struct vl_error *err;
+	int input = dup(STDIN_FILENO);
+	size_t nr;
+
+	make(im, NOTE_NEW, 1);
+	save(im->b, im->len);
+	close(STDIN_FILENO);
+	err = vl_target_open(path, NULL, &t);
+	if (ok(!err, "a dump opens without a standard input")) {
+		r = vl_target_ram(t, &nr);
+		ok(r[0].fd == STDIN_FILENO, "in its place");
+		vl_target_close(t);
+		ok(fcntl(STDIN_FILENO, F_GETFD) < 0 && errno == EBADF, "and is closed");
+	}
+	vl_error_destroy(err);
+	if (input >= 0) {
+		dup2(input, STDIN_FILENO);
+		close(input);
+	}
+}
+
+/* Root may read all: be nobody meanwhile, where that can be. */
+static void test_denied(void)
+{
+	const uid_t us = geteuid();
+
+	save("", 0);
+	if (chmod(path, 0) < 0)
+		exit(99);
+	if (us || !seteuid(65534)) {
+		if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) < 0 && errno == EACCES)
+			refused("a file that is closed to us", "no permission");
+		if (seteuid(us) < 0)
+			exit(99);
+	}
+	unlink(path);
 }
 
 static void test_torn(struct image *im)
@@ -406,6 +469,8 @@ int main(void)
 	test_old_note(&im);
 	test_overlap(&im);
 	test_bad(&im);
+	test_no_input(&im);
+	test_denied();
 	test_torn(&im);
 	unlink(path);
 	rmdir(dir);
