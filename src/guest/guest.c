@@ -65,6 +65,9 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
 		g->ahead = vl_ahead_create();
 		vl_workset_deinit(&g->workset);
 		vl_workset_load(&g->workset, g->raw.target, g->label);
+	} else if (g->ahead) {
+		/* What the last program did not ask for is older than this run. */
+		vl_ahead_drop(g->ahead);
 	}
 	if (relabelled || !begun)
 		vl_broker_next(g, relabelled);
