@@ -73,6 +73,23 @@ victim() { in_guest "$1" 'cat /run/victim'; }
 	[[ $output != *finding* ]] || fail "$output"
 }
 
+@test "vcheck: a guest that loads modules and attaches tracers raises no alarm" {
+	local i bad=
+	in_guest rk61 'mount -t tracefs none /sys/kernel/tracing 2>/dev/null
+		cd /sys/kernel/tracing && echo "__x64_sys_*" >set_ftrace_filter &&
+		{ while echo function >current_tracer && echo nop >current_tracer &&
+			insmod /rootkits/kprobe.ko && rmmod kprobe; do :; done >/dev/null 2>&1 &
+		echo $! >/run/tracing; }'
+	for i in 1 2 3 4 5; do
+		run --separate-stderr vcheck "$(guest rk61)"
+		[[ $status -eq 0 && -z $stderr ]] || bad+="$output$stderr"
+	done
+	# shellcheck disable=SC2016 # the guest's shell
+	in_guest rk61 'kill $(cat /run/tracing); sleep 0.5; cd /sys/kernel/tracing
+		echo nop >current_tracer; echo >set_ftrace_filter; rmmod kprobe 2>/dev/null; :'
+	[[ -z $bad ]] || fail "$bad"
+}
+
 @test "vcheck: kprobes, ftrace and live patches of a healthy guest are attachments" {
 	in_guest rk61 'mount -t tracefs none /sys/kernel/tracing 2>/dev/null
 		cd /sys/kernel/tracing && echo "p:lab do_sys_openat2" >kprobe_events &&
@@ -154,10 +171,11 @@ laboratory() {
 }
 
 # This test is last: the module cannot be unloaded.
-@test "vcheck: a module that hides itself, and its thread" {
+@test "vcheck: a module that hides itself, its thread and its kprobe" {
 	local found
-	in_guest rk61 'insmod /rootkits/hidemod.ko thread=1'
+	in_guest rk61 'insmod /rootkits/hidemod.ko thread=1 probe=1'
 	found=$(findings rk61) || fail "$found"
 	expect '^modules: hidemod: hidden from the list of modules, the kobjects, /proc/modules' \
-		'^kernel threads: kernel thread [0-9]+ \(kworker/u8:9\): .*hidden module hidemod'
+		'^kernel threads: kernel thread [0-9]+ \(kworker/u8:9\): .*hidden module hidemod' \
+		'^kprobes: vfs_mkdir.*: .*hidden module hidemod'
 }

@@ -24,16 +24,25 @@ static struct vl_error *collect(struct vl_checker *c, struct vl_walk *w, struct 
 	return w->head ? vl_collect(c->g, w, fs, what, nr_ret) : NULL;
 }
 
+/* Does @va, which the kernel calls, lead to code without an owner? */
+static bool is_odd(const struct vl_checker *c, uint64_t va)
+{
+	return va && !vl_check_is_code(c, va);
+}
+
+/* @code: what is called; 0: not known. */
 static void attached(struct vl_checker *c, const char *check, uint64_t at, const char *what,
 		     uint64_t code)
 {
+	bool owned = !is_odd(c, code);
 	char found[VL_CHECK_TEXT], owner[VL_CHECK_TEXT];
 
 	vl_check_show(c, &(struct vl_check_row){
-				 .class = VL_CHECK_ATTACHED,
+				 .class = owned ? VL_CHECK_ATTACHED : VL_CHECK_FINDING,
 				 .check = check,
 				 .at = at,
 				 .what = what,
+				 .expected = owned ? NULL : "code of the kernel or of a module",
 				 .found = code ? vl_check_describe(c, code, found) : NULL,
 				 .owner = code ? vl_check_owner(c, code, owner) : NULL,
 			 });
@@ -174,7 +183,7 @@ static struct vl_error *by_kprobes(struct vl_checker *c)
 		char what[VL_CHECK_TEXT];
 
 		attached(c, "kprobes", p[i].at, vl_check_describe(c, p[i].addr, what),
-			 p[i].before ? p[i].before : p[i].after);
+			 is_odd(c, p[i].after) || !p[i].before ? p[i].after : p[i].before);
 	}
 	free(w.records);
 	return err;

@@ -13,9 +13,16 @@
 
 /* BPF_COMPLEXITY_LIMIT_INSNS, include/linux/bpf.h. */
 #define INSNS_MAX 1000000
+/* Instructions of all programs that are looked at; a guest can have any number. */
+#define INSNS_ALL (16UL << 20)
 
 /* Helpers that write to a process, or make a kernel function return another value. */
-static const char *const meddlers[] = { "bpf_probe_write_user", "bpf_override_return" };
+static const struct {
+	const char *helper, *says;
+} meddlers[] = {
+	{ "bpf_probe_write_user", "calls bpf_probe_write_user()" },
+	{ "bpf_override_return", "calls bpf_override_return()" },
+};
 
 struct ksym {
 	uint64_t start, end;
@@ -58,26 +65,33 @@ struct program {
 	char name[VL_MODULE_NAME];
 };
 
-/* The meddling helper that @p calls, or NULL. Calls hold the offset to __bpf_call_base. */
-static const char *meddles(struct vl_checker *c, const struct program *p)
+/*
+ * What program @p does that is a finding, or NULL: a meddling helper that it calls, or that its
+ * code cannot be read. Calls hold the offset to __bpf_call_base. @left: how many instructions may
+ * still be read.
+ */
+static const char *meddles(struct vl_checker *c, const struct program *p, uint64_t *left)
 {
 	uint64_t base = vl_symbol(c->k, "__bpf_call_base");
 	_cleanup_free_ struct bpf_insn *code = NULL;
 
-	if (!base || !p->len || p->len > INSNS_MAX || !vl_has(c->l, VL_F_BPF_INSNS))
+	if (!base || !vl_has(c->l, VL_F_BPF_INSNS))
 		return NULL;
+	if (!p->len || p->len > INSNS_MAX || p->len > *left)
+		return "has too many instructions, or none";
+	*left -= p->len;
 	code = calloc(p->len, sizeof(*code));
 	if (!code || vl_read(c->g->reader, &c->g->space, p->at + vl_offset(c->l, VL_F_BPF_INSNS),
 			     code, p->len * sizeof(*code)))
-		return NULL;
+		return "has instructions that cannot be read";
 	for (uint32_t i = 0; i < p->len; i++) {
 		if (code[i].code != (BPF_JMP | BPF_CALL) || code[i].src_reg)
 			continue;
 		for (size_t k = 0; k < ARRAY_SIZE(meddlers); k++) {
-			uint64_t to = vl_symbol(c->k, meddlers[k]);
+			uint64_t to = vl_symbol(c->k, meddlers[k].helper);
 
 			if (to && base + (uint64_t)(int64_t)code[i].imm == to)
-				return meddlers[k];
+				return meddlers[k].says;
 		}
 	}
 	return NULL;
@@ -125,29 +139,29 @@ static const char *type_word(uint32_t type)
 	return type < ARRAY_SIZE(words) ? words[type] : NULL;
 }
 
-static void show_program(struct vl_checker *c, const struct program *p)
+static void show_program(struct vl_checker *c, const struct program *p, uint64_t *left)
 {
-	const char *helper = meddles(c, p);
+	const char *odd = meddles(c, p, left);
 	char what[VL_CHECK_TEXT], found[VL_CHECK_TEXT];
 
 	snprintf(what, sizeof(what), "program %" PRIu32 "%s%.*s", p->id, p->name[0] ? " " : "",
 		 VL_MODULE_NAME, p->name);
-	if (helper)
-		snprintf(found, sizeof(found), "calls %s()", helper);
+	if (odd)
+		snprintf(found, sizeof(found), "%s", odd);
 	else if (type_word(p->type))
 		snprintf(found, sizeof(found), "%s", type_word(p->type));
 	else
 		snprintf(found, sizeof(found), "type %" PRIu32, p->type);
-	vl_check_show(
-		c, &(struct vl_check_row){
-			   .class = helper ? VL_CHECK_FINDING : VL_CHECK_ATTACHED,
-			   .check = "BPF",
-			   .likely = true,
-			   .at = p->at,
-			   .what = what,
-			   .expected = helper ? "no program that changes what processes see" : NULL,
-			   .found = found,
-		   });
+	vl_check_show(c,
+		      &(struct vl_check_row){
+			      .class = odd ? VL_CHECK_FINDING : VL_CHECK_ATTACHED,
+			      .check = "BPF",
+			      .likely = true,
+			      .at = p->at,
+			      .what = what,
+			      .expected = odd ? "no program that changes what processes see" : NULL,
+			      .found = found,
+		      });
 }
 
 struct vl_error *vl_check_bpf(struct vl_checker *c)
@@ -162,6 +176,7 @@ struct vl_error *vl_check_bpf(struct vl_checker *c)
 			(vl_offset(c->l, VL_F_XA_MARKS) - vl_offset(c->l, VL_F_XA_SLOTS)) / 8,
 		.stride = sizeof(struct program),
 	};
+	uint64_t left = INSNS_ALL;
 	const struct program *p;
 	struct vl_error *err = add_compiled(c);
 	size_t nr;
@@ -180,7 +195,7 @@ struct vl_error *vl_check_bpf(struct vl_checker *c)
 	err = vl_collect(c->g, &w, &fs, "the BPF programs", &nr);
 	p = w.records;
 	for (size_t i = 0; i < nr; i++)
-		show_program(c, &p[i]);
+		show_program(c, &p[i], &left);
 	free(w.records);
 	return err;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "../attach/attach.h"
 #include "../base/array.h"
@@ -107,15 +108,33 @@ bool vl_check_is_code(const struct vl_checker *c, uint64_t va)
 	}
 }
 
+/* Rows of each class that are shown; a guest can make any number. */
+#define ROWS_MAX 4096
+
+static const char *const classes[] = {
+	[VL_CHECK_FINDING] = "finding",
+	[VL_CHECK_ATTACHED] = "attached",
+	[VL_CHECK_NOTE] = "note",
+};
+
+/* Say how many rows of each class are not shown. */
+static void show_rest(struct vl_checker *c)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(c->rows); i++) {
+		if (c->rows[i] <= ROWS_MAX)
+			continue;
+		vl_table_row(c->t);
+		vl_table_str(c->t, CHECK_CLASS, classes[i]);
+		vl_table_printf(c->t, CHECK_WHAT, "and %" PRIu64 " more", c->rows[i] - ROWS_MAX);
+	}
+}
+
 void vl_check_show(struct vl_checker *c, const struct vl_check_row *row)
 {
-	static const char *const classes[] = {
-		[VL_CHECK_FINDING] = "finding",
-		[VL_CHECK_ATTACHED] = "attached",
-		[VL_CHECK_NOTE] = "note",
-	};
 	char symbol[VL_CHECK_TEXT];
 
+	if (c->rows[row->class]++ >= ROWS_MAX)
+		return;
 	vl_table_row(c->t);
 	vl_table_str(c->t, CHECK_CLASS, classes[row->class]);
 	vl_table_str(c->t, CHECK_NAME, row->check);
@@ -295,15 +314,34 @@ static struct vl_error *check_sockets(struct vl_checker *c)
 
 /* ---- all of them ---- */
 
-static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t)
+struct check {
+	const char *name;
+	struct vl_error *(*run)(struct vl_checker *c);
+};
+
+/* Make the @nr checks @list, all of them; *@first gets the first error. */
+static void make(struct vl_checker *c, const struct check *list, size_t nr, struct vl_error **first)
 {
-	static const struct {
-		const char *name;
-		struct vl_error *(*check)(struct vl_checker *c);
-	} checks[] = {
+	for (size_t i = 0; i < nr; i++) {
+		struct vl_error *why = list[i].run(c);
+
+		if (!why)
+			continue;
+		/* Make the other checks, and return the first error. */
+		if (*first)
+			vl_error_destroy(why);
+		else
+			*first = vl_error_prefix(why, "%s could not be checked", list[i].name);
+	}
+}
+
+/* The checks that read memory, once. */
+static struct vl_error *look(struct vl_checker *c)
+{
+	static const struct check list[] = {
 		/* The first two add owners of memory, which the others need. */
-		{ "what is attached to the kernel", vl_check_attached },
 		{ "BPF", vl_check_bpf },
+		{ "what is attached to the kernel", vl_check_attached },
 		{ "the system calls", check_calls },
 		{ "the interrupts", vl_check_idt },
 		{ "the kernel's text", vl_check_text },
@@ -312,6 +350,28 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct v
 		{ "the modules' memory", vl_check_memory },
 		{ "the tasks", vl_check_tasks },
 		{ "the restrictions", vl_check_limits },
+	};
+	struct vl_error *err = vl_places_init(c->g, &c->places);
+
+	if (!err)
+		make(c, list, ARRAY_SIZE(list), &err);
+	if (c->places.full) {
+		vl_error_destroy(err);
+		err = vl_error_nomem();
+	}
+	return err;
+}
+
+/*
+ * A guest that runs also changes its kernel itself: it loads a module, it attaches a tracer. A
+ * look in the middle of that finds breakpoints, and memory that has no owner yet.
+ */
+#define LOOKS 5
+#define LOOK_AGAIN_NS 20000000L
+
+static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t)
+{
+	static const struct check comparisons[] = {
 		{ "the processes", check_processes },
 		{ "the modules", check_modules },
 		{ "the sockets", check_sockets },
@@ -323,26 +383,22 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct v
 		.l = vl_kernel_layout(g->attach->kernel),
 		.t = t,
 	};
-	struct vl_error *err = vl_places_init(g, &c.places), *first = NULL;
+	const struct timespec wait = { .tv_nsec = LOOK_AGAIN_NS };
+	struct vl_error *err;
 
-	for (size_t i = 0; !err && i < ARRAY_SIZE(checks); i++) {
-		struct vl_error *why = checks[i].check(&c);
-
-		if (!why)
-			continue;
-		/* Make the other checks, and return the first error. */
-		if (first)
-			vl_error_destroy(why);
-		else
-			first = vl_error_prefix(why, "%s could not be checked", checks[i].name);
+	for (unsigned i = 1;; i++) {
+		err = look(&c);
+		if ((!err && !t->nr_marked) || i == LOOKS || !vl_target_is_live(g->target))
+			break;
+		vl_error_destroy(err);
+		vl_places_deinit(&c.places);
+		vl_table_clear(t);
+		memset(c.rows, 0, sizeof(c.rows));
+		nanosleep(&wait, NULL);
 	}
-	if (!err && c.places.full)
-		err = vl_error_nomem();
+	make(&c, comparisons, ARRAY_SIZE(comparisons), &err);
+	show_rest(&c);
 	vl_places_deinit(&c.places);
-	if (err)
-		vl_error_destroy(first);
-	else
-		err = first;
 	return err ? err : vl_table_end(t);
 }
 

@@ -51,6 +51,8 @@ void vl_places_deinit(struct vl_places *p);
 void vl_places_add(struct vl_places *p, uint64_t start, uint64_t size, enum vl_place_kind kind,
 		   const char *name);
 void vl_places_sort(struct vl_places *p);
+/* The first owner that starts at @va or behind it: an index of p->v, p->nr if there is none. */
+size_t vl_places_from(const struct vl_places *p, uint64_t va);
 /* The owner of @va, a copy. */
 struct vl_place vl_place_of(const struct vl_places *p, uint64_t va);
 /* Is @va in an executable page of the modules' space? */
@@ -67,6 +69,7 @@ struct vl_checker {
 	const struct vl_layout *l;
 	struct vl_places places;
 	struct vl_table *t;
+	uint64_t rows[VL_CHECK_NOTE + 1]; /* of each class, shown or not */
 };
 
 /* A row of the report. NULL and 0: not known. */
@@ -96,8 +99,8 @@ const char *vl_check_owner(const struct vl_checker *c, uint64_t va, char buf[VL_
 bool vl_check_is_code(const struct vl_checker *c, uint64_t va);
 
 /* The checks. An error says what could not be read. */
-struct vl_error *vl_check_attached(struct vl_checker *c); /* first: it adds owners */
-struct vl_error *vl_check_bpf(struct vl_checker *c);	  /* likewise */
+struct vl_error *vl_check_bpf(struct vl_checker *c);	  /* first: it adds owners */
+struct vl_error *vl_check_attached(struct vl_checker *c); /* likewise */
 struct vl_error *vl_check_memory(struct vl_checker *c);
 struct vl_error *vl_check_text(struct vl_checker *c);
 struct vl_error *vl_check_pointers(struct vl_checker *c);

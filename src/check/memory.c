@@ -23,6 +23,8 @@
 #define SECTION_MAX (256UL << 20)
 /* Most findings of one kind that are shown: a hostile guest can make any number. */
 #define SHOWN 64
+/* Programs that look like BPF; more are no kernel's. */
+#define PROGRAMS_MAX (1U << 18)
 
 /*
  * Read the page of @va, and find the first used byte from @va on that has no owner. Kernels fill
@@ -35,10 +37,15 @@ static uint64_t first_used(struct vl_checker *c, uint64_t va)
 
 	if (vl_read(c->g->reader, &c->g->space, start, page, sizeof(page)))
 		return 0;
-	for (; va < start + PAGE; va++)
-		if (page[va - start] && page[va - start] != INT3 &&
-		    vl_place_of(&c->places, va).kind == VL_PLACE_NOBODY)
+	while (va < start + PAGE) {
+		struct vl_place p = { .end = va + 1 };
+
+		if (page[va - start] && page[va - start] != INT3)
+			p = vl_place_of(&c->places, va);
+		if (p.kind == VL_PLACE_NOBODY)
 			return va;
+		va = p.end;
+	}
 	return 0;
 }
 
@@ -75,9 +82,10 @@ static uint64_t bpf_size(struct vl_checker *c, uint64_t va)
 /* Is a listed BPF program in the @size bytes at @va? Its place does not include its header. */
 static bool owns(const struct vl_checker *c, uint64_t va, uint64_t size)
 {
-	for (size_t i = 0; i < c->places.nr; i++)
-		if (c->places.v[i].kind == VL_PLACE_BPF && c->places.v[i].start >= va &&
-		    c->places.v[i].start - va < size)
+	const struct vl_places *p = &c->places;
+
+	for (size_t i = vl_places_from(p, va); i < p->nr && p->v[i].start - va < size; i++)
+		if (p->v[i].kind == VL_PLACE_BPF)
 			return true;
 	return false;
 }
@@ -97,7 +105,7 @@ static void show_memory(struct vl_checker *c, uint64_t at)
 struct vl_error *vl_check_memory(struct vl_checker *c)
 {
 	const struct vl_places *p = &c->places;
-	unsigned shown = 0, programs = 0;
+	unsigned shown = 0, programs = 0, seen = 0;
 	uint64_t shown_in = 0;
 	char found[64];
 
@@ -107,6 +115,10 @@ struct vl_error *vl_check_memory(struct vl_checker *c)
 		while (va < p->exec[i].end && shown < SHOWN) {
 			uint64_t used = first_used(c, va), size = used ? bpf_size(c, used) : 0;
 
+			if (size && ++seen > PROGRAMS_MAX)
+				return vl_error_new(VL_ERR_KERNEL,
+						    "more than %u programs have no owner",
+						    PROGRAMS_MAX);
 			if (size) {
 				programs += !owns(c, used, size);
 				va = used + size;

@@ -17,17 +17,21 @@ static bool add_exec(void *ctx, const struct vl_leaf *leaf)
 	struct vl_places *p = ctx;
 	struct vl_exec *last = p->nr_exec ? &p->exec[p->nr_exec - 1] : NULL;
 
+	uint64_t start = leaf->va > p->low ? leaf->va : p->low, end = p->last + 1;
+
 	if (leaf->flags & NX)
 		return true;
-	if (last && last->end == leaf->va) {
-		last->end += leaf->size;
+	if (leaf->size < end - leaf->va)
+		end = leaf->va + leaf->size;
+	if (last && last->end == start) {
+		last->end = end;
 		return true;
 	}
 	if (!vl_grow(p->exec, p->cap_exec, p->nr_exec, 64)) {
 		p->full = true;
 		return false;
 	}
-	p->exec[p->nr_exec++] = (struct vl_exec){ leaf->va, leaf->va + leaf->size };
+	p->exec[p->nr_exec++] = (struct vl_exec){ start, end };
 	return true;
 }
 
@@ -142,13 +146,28 @@ bool vl_place_runs(const struct vl_places *p, uint64_t va)
 	return low < p->nr_exec && va >= p->exec[low].start;
 }
 
+size_t vl_places_from(const struct vl_places *p, uint64_t va)
+{
+	size_t low = 0, high = p->nr;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (p->v[mid].start < va)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
 /* Most owners that overlap: a module's freed init section overlaps what lies there now. */
 #define OVERLAP 8
 
 struct vl_place vl_place_of(const struct vl_places *p, uint64_t va)
 {
 	struct vl_place none = { .start = va, .end = va + 1, .kind = VL_PLACE_UNKNOWN };
-	size_t low = 0, high = p->nr;
+	size_t after;
 
 	if (va >= p->stext && va < p->etext)
 		none.kind = VL_PLACE_TEXT;
@@ -156,17 +175,10 @@ struct vl_place vl_place_of(const struct vl_places *p, uint64_t va)
 		none.kind = VL_PLACE_IMAGE;
 	if (none.kind != VL_PLACE_UNKNOWN)
 		return none;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (p->v[mid].start <= va)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	for (size_t i = 0; i < OVERLAP && i < low; i++)
-		if (va < p->v[low - 1 - i].end)
-			return p->v[low - 1 - i];
+	after = vl_places_from(p, va + 1);
+	for (size_t i = 0; i < OVERLAP && i < after; i++)
+		if (va < p->v[after - 1 - i].end)
+			return p->v[after - 1 - i];
 	if (vl_place_runs(p, va))
 		none.kind = VL_PLACE_NOBODY;
 	return none;

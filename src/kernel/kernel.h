@@ -140,6 +140,8 @@
 	/* "module: replace module_layout with module_memory" (6.4) */                            \
 	F(MOD_CORE_BASE, "module", "core_layout.base")                                            \
 	F(MOD_CORE_SIZE, "module", "core_layout.size")                                            \
+	F(MOD_INIT_BASE, "module", "init_layout.base")                                            \
+	F(MOD_INIT_SIZE, "module", "init_layout.size")                                            \
 	F(MOD_MEM, "module", "mem")                                                               \
 	F(SIZE_MODMEM, "module_memory", "")                                                       \
 	F(MODMEM_BASE, "module_memory", "base")                                                   \

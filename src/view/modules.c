@@ -34,8 +34,8 @@ struct raw {
 	char name[VL_MODULE_NAME];
 	uint32_t state;
 	int32_t refcnt;
-	uint64_t core_base;
-	uint32_t core_size;
+	uint64_t core_base, init_base;
+	uint32_t core_size, init_size;
 	unsigned char mem[1024]; /* 7 of struct module_memory: 88 bytes each */
 };
 
@@ -47,6 +47,9 @@ static void take_areas(const struct vl_layout *l, const struct raw *r, size_t me
 
 	if (!mem) {
 		m->areas[0] = (struct vl_module_area){ r->core_base, r->core_size };
+		/* Only while the module is being loaded. */
+		m->areas[1] =
+			(struct vl_module_area){ r->init_base, r->init_base ? r->init_size : 0 };
 		return;
 	}
 	for (size_t i = 0; i < VL_MODULE_AREAS && (i + 1) * size <= mem; i++) {
@@ -92,6 +95,8 @@ bool vl_module_read(struct vl_raw_guest *g, uint64_t module, struct vl_module *r
 		{ .va = module + vl_offset(l, VL_F_MOD_STATE), .buf = &r.state, .len = 4 },
 		{ .va = module + vl_offset(l, VL_F_MOD_CORE_BASE), .buf = &r.core_base, .len = 8 },
 		{ .va = module + vl_offset(l, VL_F_MOD_CORE_SIZE), .buf = &r.core_size, .len = 4 },
+		{ .va = module + vl_offset(l, VL_F_MOD_INIT_BASE), .buf = &r.init_base, .len = 8 },
+		{ .va = module + vl_offset(l, VL_F_MOD_INIT_SIZE), .buf = &r.init_size, .len = 4 },
 		{ .va = module + vl_offset(l, VL_F_MOD_MEM), .buf = r.mem, .len = (uint32_t)mem },
 	};
 
@@ -129,6 +134,8 @@ struct vl_error *vl_modules_listed(struct vl_raw_guest *g, struct vl_module **re
 	vl_fields_add(&fs, VL_F_MOD_REFCNT, offsetof(struct raw, refcnt), 4);
 	vl_fields_add(&fs, VL_F_MOD_CORE_BASE, offsetof(struct raw, core_base), 8);
 	vl_fields_add(&fs, VL_F_MOD_CORE_SIZE, offsetof(struct raw, core_size), 4);
+	vl_fields_add(&fs, VL_F_MOD_INIT_BASE, offsetof(struct raw, init_base), 8);
+	vl_fields_add(&fs, VL_F_MOD_INIT_SIZE, offsetof(struct raw, init_size), 4);
 	if (mem)
 		vl_fields_add(&fs, VL_F_MOD_MEM, offsetof(struct raw, mem), mem);
 	err = vl_collect(g, &w, &fs, "the list of modules", &nr);
