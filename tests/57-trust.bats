@@ -150,6 +150,16 @@ assert_finding() {
 	jq -r '.findings[] | "\(.site) \(.symbol)"' <<<"$output" | grep -q '^probe do_sys_openat2+0x' || fail "$output"
 }
 
+@test "a tracer of many functions leaves room for findings" {
+	in_guest g61 'mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null; cd /sys/kernel/tracing &&
+		echo "acpi_*" >set_ftrace_filter && echo function >current_tracer'
+	run --separate-stderr vlens trust verify -J "$(guest g61)"
+	in_guest g61 'cd /sys/kernel/tracing && echo nop >current_tracer && echo >set_ftrace_filter'
+	assert_same "0 " "$status $stderr"
+	assert_same "1024 some more" "$(jq -r '[.findings[1:][] | select(.state == "attached")] |
+		"\(length - 1) \(.[-1].found)"' <<<"$output" | sed 's/[0-9]* more/some more/')"
+}
+
 @test "a trampoline that leads elsewhere is found" {
 	local site
 	site=$(address __SCT__might_resched)

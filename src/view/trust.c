@@ -228,6 +228,13 @@ static bool looks_probed(const struct vl_trust_finding *f)
 	       (f->found[0] == 0xcc || (f->found[0] == 0xe9 && f->len <= PROBE_JUMP));
 }
 
+static int by_address(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
 /* Turn findings at the addresses of the guest's kprobes into attachments. */
 static void name_probes(struct run *r)
 {
@@ -238,12 +245,14 @@ static void name_probes(struct run *r)
 		i++;
 	if (i < r->nr)
 		probes = read_probes(r, &nr);
-	for (; i < r->nr; i++)
-		for (size_t k = 0; k < nr && looks_probed(&r->found[i]); k++)
-			if (probes[k] == r->found[i].va) {
-				r->found[i].kind = VL_TRUST_ATTACHED;
-				r->found[i].class = VL_TRUST_PROBE;
-			}
+	if (nr)
+		qsort(probes, nr, sizeof(*probes), by_address);
+	for (; nr && i < r->nr; i++)
+		if (looks_probed(&r->found[i]) &&
+		    bsearch(&r->found[i].va, probes, nr, sizeof(*probes), by_address)) {
+			r->found[i].kind = VL_TRUST_ATTACHED;
+			r->found[i].class = VL_TRUST_PROBE;
+		}
 }
 
 /* --- the table --- */
