@@ -26,7 +26,6 @@
 	F(read_support_format_tar) \
 	F(read_support_format_cpio) \
 	F(read_open_memory) \
-	F(read_open_fd) \
 	F(read_open) \
 	F(read_next_header) \
 	F(read_data) \
@@ -133,12 +132,12 @@ static struct vl_error *opened(struct vl_archive *a, int result, struct vl_archi
 	return err;
 }
 
-struct vl_error *vl_archive_open(int fd, struct vl_archive **ret)
+struct vl_error *vl_archive_open(const void *file, size_t len, struct vl_archive **ret)
 {
 	struct vl_archive *a;
 	struct vl_error *err = create(false, &a);
 
-	return err ? err : opened(a, a->api.read_open_fd(a->in, fd, BLOCK), ret);
+	return err ? err : opened(a, a->api.read_open_memory(a->in, file, len), ret);
 }
 
 static la_ssize_t read_outer(struct archive *in, void *ctx, const void **ret)

@@ -22,10 +22,10 @@ struct vl_error *vl_uncompress(const void *bytes, size_t len, size_t max, unsign
 			       size_t *len_ret);
 
 /*
- * Open the archive in file @fd: ar (.deb), rpm, tar or cpio. The file must stay open until
+ * Open the archive @file, @len bytes: ar (.deb), rpm, tar or cpio. The bytes must stay until
  * vl_archive_close(). vl_archive_open_member() opens the current member of @outer as an archive.
  */
-struct vl_error *vl_archive_open(int fd, struct vl_archive **ret);
+struct vl_error *vl_archive_open(const void *file, size_t len, struct vl_archive **ret);
 struct vl_error *vl_archive_open_member(struct vl_archive *outer, struct vl_archive **ret);
 void vl_archive_close(struct vl_archive *a);
 

@@ -8,7 +8,6 @@
 #include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -159,28 +158,38 @@ static struct vl_error *one_kernel(struct walk *w, const unsigned char *file, si
 	return w->fn(w->ctx, &w->origin, elf, elf_len);
 }
 
-/* Read the file @fd, which is mapped: if it is truncated meanwhile, SIGBUS ends the process. */
+/*
+ * Take the kernels of the open file @fd. It is read once: the bytes that are hashed are those that
+ * are unpacked, also where somebody changes the file meanwhile.
+ */
 static struct vl_error *one_file(struct walk *w, const char *path, int fd, size_t len)
 {
+	_cleanup_free_ unsigned char *file = NULL;
 	struct vl_error *err;
-	unsigned char *file;
+	size_t done = 0;
+	ssize_t n = 1;
 
 	if (len < 4 || len > VL_TRUST_FILE_MAX)
 		return vl_error_new(VL_ERR_ARG, "%s: it is too %s for a kernel", path,
 				    len < 4 ? "short" : "long");
-	file = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (file == MAP_FAILED)
+	file = malloc(len);
+	if (!file)
+		return vl_error_nomem();
+	for (; done < len && n > 0; done += n > 0 ? (size_t)n : 0)
+		n = read(fd, file + done, len - done);
+	if (n < 0)
 		return vl_error_os(errno, "cannot read %s", path);
+	if (done < len)
+		return vl_error_prefix(cut_short(), "%s", path);
 	w->origin = (struct vl_trust_origin){ .path = "" };
 	snprintf(w->origin.path, sizeof(w->origin.path), "%s", path);
 	hash(file, len, w->origin.sha256);
 	if (vl_is_deb(file, len))
-		err = vl_deb_each(fd, &w->origin, w->fn, w->ctx, &w->nr);
+		err = vl_deb_each(file, len, &w->origin, w->fn, w->ctx, &w->nr);
 	else if (vl_is_rpm(file, len))
-		err = vl_rpm_each(fd, file, len, &w->origin, w->fn, w->ctx, &w->nr);
+		err = vl_rpm_each(file, len, &w->origin, w->fn, w->ctx, &w->nr);
 	else
 		err = one_kernel(w, file, len);
-	munmap(file, len);
 	return err ? vl_error_prefix(err, "%s", path) : NULL;
 }
 

@@ -145,12 +145,12 @@ static struct vl_error *each_file(struct vl_archive *a, struct vl_trust_origin *
 	return err;
 }
 
-struct vl_error *vl_deb_each(int fd, struct vl_trust_origin *o, vl_trust_kernel_fn *fn, void *ctx,
-			     size_t *nr)
+struct vl_error *vl_deb_each(const unsigned char *file, size_t len, struct vl_trust_origin *o,
+			     vl_trust_kernel_fn *fn, void *ctx, size_t *nr)
 {
 	_cleanup_free_ char *md5sums = NULL;
 	struct vl_archive *outer, *inner;
-	struct vl_error *err = vl_archive_open(fd, &outer);
+	struct vl_error *err = vl_archive_open(file, len, &outer);
 	const char *path;
 	uint64_t size;
 	bool is_signed = false;
@@ -291,15 +291,14 @@ static struct vl_error *read_rpm(const unsigned char *file, size_t len, struct v
 	return NULL;
 }
 
-struct vl_error *vl_rpm_each(int fd, const unsigned char *file, size_t len,
-			     struct vl_trust_origin *o, vl_trust_kernel_fn *fn, void *ctx,
-			     size_t *nr)
+struct vl_error *vl_rpm_each(const unsigned char *file, size_t len, struct vl_trust_origin *o,
+			     vl_trust_kernel_fn *fn, void *ctx, size_t *nr)
 {
 	struct vl_error *err = read_rpm(file, len, o);
 	struct vl_archive *a;
 
 	if (!err)
-		err = vl_archive_open(fd, &a);
+		err = vl_archive_open(file, len, &a);
 	if (err)
 		return err;
 	err = each_file(a, o, NULL, fn, ctx, nr);

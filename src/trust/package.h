@@ -12,13 +12,12 @@ bool vl_is_rpm(const unsigned char *file, size_t len);
 bool vl_is_kernel_path(const char *path);
 
 /*
- * Call @fn for each kernel in the package @fd, and count them in *@nr. @file is its content, @len
- * bytes. @o has the path and the hash of the file; its other fields are filled in.
+ * Call @fn for each kernel in the package @file, @len bytes; *@nr counts them. @o has the path and
+ * the hash of the file, and gets the rest.
  */
-struct vl_error *vl_deb_each(int fd, struct vl_trust_origin *o, vl_trust_kernel_fn *fn, void *ctx,
-			     size_t *nr);
-struct vl_error *vl_rpm_each(int fd, const unsigned char *file, size_t len,
-			     struct vl_trust_origin *o, vl_trust_kernel_fn *fn, void *ctx,
-			     size_t *nr);
+struct vl_error *vl_deb_each(const unsigned char *file, size_t len, struct vl_trust_origin *o,
+			     vl_trust_kernel_fn *fn, void *ctx, size_t *nr);
+struct vl_error *vl_rpm_each(const unsigned char *file, size_t len, struct vl_trust_origin *o,
+			     vl_trust_kernel_fn *fn, void *ctx, size_t *nr);
 
 #endif
