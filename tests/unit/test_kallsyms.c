@@ -20,13 +20,15 @@ struct image {
 	enum vl_kallsyms_form form;
 	unsigned align, nr;
 	unsigned chance; /* numbers behind the markers that look like more of them */
+	unsigned more;	 /* bytes that a token is longer */
+	const char *handler;
 	size_t markers, names, offsets, index; /* where they went */
 };
 
-static void name_of(unsigned i, char *buf, size_t size)
+static void name_of(const struct image *m, unsigned i, char *buf, size_t size)
 {
 	if (i == HANDLER)
-		snprintf(buf, size, "asm_exc_page_fault");
+		snprintf(buf, size, "%s", m->handler);
 	else if (i == LONG)
 		snprintf(buf, size, "long_%0200u", i);
 	else
@@ -91,7 +93,7 @@ static void put_names(struct image *m)
 
 		if (!(i % 256))
 			markers[i / 256] = (uint32_t)(m->at - m->names);
-		name_of(i, name, sizeof(name));
+		name_of(m, i, name, sizeof(name));
 		len = strlen(name) + 1;
 		if (!strncmp(name, "sym_", 4))
 			len -= 3; /* that is one token */
@@ -125,7 +127,9 @@ static void put_tokens(struct image *m)
 		const char *t = i >= ' ' && i < 127 ? one : i == 1 ? "sym_" : i & 1 ? "" : "__";
 
 		index[i] = (uint16_t)(m->at - start);
-		put(m, t, strlen(t) + 1);
+		put(m, t, strlen(t));
+		put(m, "........", i == 255 ? m->more : 0);
+		put(m, "", 1);
 	}
 	align(m);
 	m->index = m->at;
@@ -210,7 +214,7 @@ static bool found_all(const struct image *m)
 	for (unsigned i = 0; all && i < m->nr; i++) {
 		char name[512];
 
-		name_of(i, name, sizeof(name));
+		name_of(m, i, name, sizeof(name));
 		all = d.addresses[i] == address_of(m, i) && !strcmp(d.text + d.name_at[i], name);
 	}
 	if (all)
@@ -376,11 +380,101 @@ static void test_last_marker(struct image *m)
 	m->chance = 0;
 }
 
+/* As much of the image as @len bytes, in memory of exactly that size. */
+static bool find_in(const struct image *m, size_t len, struct vl_kallsyms *ret)
+{
+	unsigned char *bytes = malloc(len);
+	bool found;
+
+	memcpy(bytes, m->bytes, len);
+	found = vl_kallsyms_find(bytes, len, VA, VA + 16 * HANDLER, vl_deadline_in(5000000000L),
+				 ret);
+	free(bytes);
+	return found;
+}
+
+static void test_edges(struct image *m)
+{
+	char longest[500] = "asm_exc_page_fault";
+	struct vl_kallsyms k;
+	unsigned found = 0;
+
+	for (m->more = 0; m->more < 8; m->more++) {
+		build(m, VL_KALLSYMS_BASE, m->more & 1, false);
+		found += find(m, &k) && k.index.at == m->index;
+	}
+	m->more = 0;
+	ok(found == 8, "each number of bytes between tokens and index: %u of 8", found);
+	build(m, VL_KALLSYMS_BASE, true, false);
+	ok(find_in(m, m->at, &k) && !find_in(m, m->at - 1, &k),
+	   "an image that ends with the index");
+	found = 0;
+	for (size_t len = m->index - 600; len < m->at; len += 7)
+		found += find_in(m, len, &k);
+	ok(!found, "and one that ends within it, or within the tokens");
+	m->nr = 16 * 256;
+	build(m, VL_KALLSYMS_BASE, false, false);
+	found = find(m, &k) && k.nr == m->nr;
+	m->nr = 15 * 256;
+	build(m, VL_KALLSYMS_BASE, false, false);
+	ok(found && !find(m, &k), "the fewest symbols");
+	m->nr = NR;
+	m->handler = "page_fault";
+	build(m, VL_KALLSYMS_BASE, false, false);
+	ok(find(m, &k), "the handler's name of before 5.8");
+	memset(longest + 18, 2, sizeof(longest) - 19); /* each two characters */
+	m->handler = longest;
+	build(m, VL_KALLSYMS_BASE, false, false);
+	ok(find(m, &k), "a handler's name that is longer than any");
+	m->handler = "asm_exc_page_fault";
+}
+
+/* Move the symbols from @from on out of the image. */
+static bool mostly_inside(struct image *m, unsigned from)
+{
+	struct vl_kallsyms k;
+
+	build(m, VL_KALLSYMS_BASE, false, false);
+	for (unsigned i = from; i < m->nr; i++)
+		memcpy(m->bytes + m->offsets + 4 * (size_t)i, &(uint32_t){ 0x70000000 + 16 * i },
+		       4);
+	return vl_kallsyms_find(m->bytes, SIZE, VA, 0, vl_deadline_in(5000000000L), &k);
+}
+
+static void test_no_handler(struct image *m)
+{
+	struct vl_kallsyms k;
+
+	ok(mostly_inside(m, NR) && mostly_inside(m, NR / 2 + 1) && !mostly_inside(m, NR / 2) &&
+		   !mostly_inside(m, 1),
+	   "where the handler is not known, most symbols lie in the image");
+	m->bytes[m->markers + 8] ^= 1;
+	ok(!vl_kallsyms_find(m->bytes, SIZE, VA, 0, vl_deadline_in(5000000000L), &k),
+	   "and the markers fit");
+}
+
+/* Only what is asked for is written, and only symbols of the tables are found. */
+static void test_asked(struct image *m)
+{
+	static const char *const names[] = { "sym_4999.part.0", "sym_1.part.0" };
+	uint64_t at[2] = { 1, 1 };
+	struct vl_kallsyms k;
+
+	build(m, VL_KALLSYMS_BASE, false, true);
+	if (!ok(find(m, &k), "tables"))
+		return;
+	vl_kallsyms_addresses(m->bytes, &k, names, 1, at);
+	ok(at[0] == VA + 16 * 4999UL && at[1] == 1, "one name of two");
+	k.nr--;
+	vl_kallsyms_addresses(m->bytes, &k, names, 2, at);
+	ok(!at[0] && at[1] == VA + 16, "the last symbol is not one any more");
+}
+
 int main(void)
 {
 	static const char *const forms[] = { "per-CPU ones absolute", "above a base",
 					     "from their place" };
-	struct image m = { .bytes = malloc(SIZE), .nr = NR };
+	struct image m = { .bytes = malloc(SIZE), .nr = NR, .handler = "asm_exc_page_fault" };
 
 	if (!m.bytes)
 		return 99;
@@ -394,6 +488,9 @@ int main(void)
 	test_last_marker(&m);
 	test_tables(&m);
 	test_forged(&m);
+	test_edges(&m);
+	test_no_handler(&m);
+	test_asked(&m);
 	free(m.bytes);
 	return tap_end();
 }
