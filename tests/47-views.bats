@@ -585,7 +585,7 @@ has_not_booted() { ! has_booted "$1"; }
 	[[ $(jq -c . <<<"$output") == '{"places":[]}' ]]
 	# A domain without a QEMU is listed, too.
 	run --separate-stderr vlist -J -c test:///default
-	assert_status 0
+	assert_status 3
 	[[ $(jq -r '.guests[] | select(.name == "test") | .note' <<<"$output") == *"no QEMU is behind"* ]]
 }
 
