@@ -21,6 +21,7 @@ struct image {
 	unsigned align, nr;
 	unsigned chance; /* numbers behind the markers that look like more of them */
 	unsigned more;	 /* bytes that a token is longer */
+	int width;	 /* digits of the long name */
 	const char *handler;
 	size_t markers, names, offsets, index; /* where they went */
 };
@@ -30,7 +31,7 @@ static void name_of(const struct image *m, unsigned i, char *buf, size_t size)
 	if (i == HANDLER)
 		snprintf(buf, size, "%s", m->handler);
 	else if (i == LONG)
-		snprintf(buf, size, "long_%0200u", i);
+		snprintf(buf, size, "long_%0*u", m->width, i);
 	else
 		snprintf(buf, size, "sym_%u.part.0", i);
 }
@@ -82,7 +83,7 @@ static void put_offsets(struct image *m)
 static void put_names(struct image *m)
 {
 	uint32_t markers[NR_MOST / 256 + 1], nr = (m->nr + 255) / 256;
-	char name[512];
+	char name[600];
 
 	align(m);
 	put32(m, m->nr);
@@ -212,7 +213,7 @@ static bool found_all(const struct image *m)
 	      k.nr == m->nr && k.form == m->form && vl_kallsyms_decode(&t, k.base, &d);
 	free_tables(&t);
 	for (unsigned i = 0; all && i < m->nr; i++) {
-		char name[512];
+		char name[600];
 
 		name_of(m, i, name, sizeof(name));
 		all = d.addresses[i] == address_of(m, i) && !strcmp(d.text + d.name_at[i], name);
@@ -412,6 +413,13 @@ static void test_edges(struct image *m)
 	for (size_t len = m->index - 600; len < m->at; len += 7)
 		found += find_in(m, len, &k);
 	ok(!found, "and one that ends within it, or within the tokens");
+	m->width = 506;
+	build(m, VL_KALLSYMS_BASE, false, false);
+	ok(found_all(m), "a name of 512 tokens");
+	m->width = 507;
+	build(m, VL_KALLSYMS_BASE, false, false);
+	ok(!find(m, &k), "one of 513");
+	m->width = 200;
 	m->nr = 16 * 256;
 	build(m, VL_KALLSYMS_BASE, false, false);
 	found = find(m, &k) && k.nr == m->nr;
@@ -474,7 +482,9 @@ int main(void)
 {
 	static const char *const forms[] = { "per-CPU ones absolute", "above a base",
 					     "from their place" };
-	struct image m = { .bytes = malloc(SIZE), .nr = NR, .handler = "asm_exc_page_fault" };
+	struct image m = {
+		.bytes = malloc(SIZE), .nr = NR, .width = 200, .handler = "asm_exc_page_fault"
+	};
 
 	if (!m.bytes)
 		return 99;
