@@ -92,7 +92,7 @@ void vl_broker_next(struct vl_guest *g, bool relabelled)
 		vl_broker_stop(g);
 		return;
 	}
-	if (g->workset.nr <= VL_WORKSET_MAX)
+	if (g->workset.nr && g->workset.nr <= VL_WORKSET_MAX)
 		memcpy(vl_box_wire(g->box)->window, g->workset.gpas,
 		       g->workset.nr * sizeof(*g->workset.gpas));
 	vl_error_destroy(vl_broker_ask(g, &m, VL_CALL_NS));
