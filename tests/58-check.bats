@@ -74,13 +74,13 @@ victim() { in_guest "$1" 'cat /run/victim'; }
 }
 
 @test "vcheck: a guest that loads modules and attaches tracers raises no alarm" {
-	local i bad=
+	local bad=
 	in_guest rk61 'mount -t tracefs none /sys/kernel/tracing 2>/dev/null
 		cd /sys/kernel/tracing && echo "__x64_sys_*" >set_ftrace_filter &&
 		{ while echo function >current_tracer && echo nop >current_tracer &&
 			insmod /rootkits/kprobe.ko && rmmod kprobe; do :; done >/dev/null 2>&1 &
 		echo $! >/run/tracing; }'
-	for i in 1 2 3 4 5; do
+	for _ in 1 2 3 4 5; do
 		run --separate-stderr vcheck "$(guest rk61)"
 		[[ $status -eq 0 && -z $stderr ]] || bad+="$output$stderr"
 	done
