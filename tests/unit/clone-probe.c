@@ -9,8 +9,9 @@
  * for each engine and round where the guest stands still. A round that the kernel
  * does not get through (it would sleep, or is too slow) is done anew, in a new epoch.
  *
- * With "ps" only processes are asked for, and the last line is the processor time, in microseconds,
- * of what answered: of the worker's whole life. ENGINE "host" asks this machine's kernel.
+ * With "ps" only processes are asked for, a new epoch goes on with the round, and the last line
+ * is the processor time, in microseconds, of what answered: of the worker's whole life. ENGINE
+ * "host" asks this machine's kernel.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -230,7 +231,8 @@ static struct vl_error *rounds(struct vl_guest *g, unsigned nr, bool only_proces
 			printf("# %s\n", err->message);
 			vl_error_destroy(err);
 			/* Start again from the first round: each leaves traces for the next. */
-			i = 0;
+			if (!only_processes)
+				i = 0;
 			sys->ops->end(sys);
 			err = sys->ops->begin(sys);
 			continue;
