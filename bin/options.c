@@ -104,9 +104,9 @@ const struct option_row option_rows[] = {
 	{ "host-files", OPT_HOST_FILES, "DIR[:ro]", SCOPE_EXEC,
 	  "let the program use this folder of the host", NULL },
 	{ "keep", OPT_KEEP, "SECONDS", MIRRORED,
-	  "stay ready for so long behind the run (default: 60)", NULL },
+	  "stay ready for so long after the run (default: 60)", NULL },
 	{ "raw-names", OPT_RAW_NAMES, NULL, MIRRORED, "let names of the guest pass as they are", NULL },
-	{ "stats", OPT_STATS, NULL, MIRRORED, "print to stderr what it cost the guest", NULL },
+	{ "stats", OPT_STATS, NULL, MIRRORED, "print to stderr what the run cost the guest", NULL },
 	{ "stats", OPT_STATS, NULL, READS, "print to stderr how it was read", NULL },
 	{ "strict", OPT_STRICT, NULL, MIRRORED, "fail where an answer may mix several moments", NULL },
 

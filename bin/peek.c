@@ -221,7 +221,7 @@ static bool take_words(struct peek *p)
 	size_t first = p->request->all || p->nr_also ? 0 : 1;
 
 	if (p->request->all && p->nr_also) {
-		usage_report(name, "--all and --guest are too many");
+		usage_report(name, "--all and --guest cannot be used together");
 		return false;
 	}
 	if (first && !p->request->nr_words) {

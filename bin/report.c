@@ -156,8 +156,9 @@ static struct vl_error *check_dir(const char *variable, const char *value,
 	char *dir = NULL;
 
 	if (*value != '/')
-		return vl_error_hint(vl_error_new(VL_ERR_ARG, "%s is no absolute path", variable),
-				     "the usual directory is used");
+		return vl_error_hint(
+			vl_error_new(VL_ERR_ARG, "%s is not an absolute path", variable),
+			"the usual directory is used");
 	err = find(&dir);
 	if (!err && access(dir, W_OK | X_OK))
 		err = vl_error_os(errno, "cannot write in %s", dir);

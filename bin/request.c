@@ -103,7 +103,7 @@ bool request_read(struct request *r, const struct applet_table *t, const struct 
 		taken = 1;
 		if (ended || argv[i][0] != '-' || !argv[i][1]) {
 			r->words[r->nr_words++] = argv[i];
-			/* All words behind the guest are the program's. */
+			/* All words after the guest are the program's. */
 			ended = ended || !(r->raw || asks_raw(r));
 		} else if (!strcmp(argv[i], "--")) {
 			ended = true;
@@ -199,7 +199,7 @@ static bool take_as(struct request *r, const char *arg)
 
 	good = vl_number(arg, 1, INT_MAX, &pid);
 	r->as = (pid_t)pid;
-	return good || wrong(r, "'%s' is no process id", arg);
+	return good || wrong(r, "'%s' is not a process id", arg);
 }
 
 /* Milliseconds, up to a minute, at the front of "10" or "2.5,20". */
@@ -233,7 +233,7 @@ static bool take_max_pause(struct request *r, const char *arg)
 		return true;
 	}
 	return (first && *at == ',' && milliseconds_of(at + 1, &at, &b->total_ns) && !*at) ||
-	       wrong(r, "'%s' is no time in milliseconds, nor two with a comma between", arg);
+	       wrong(r, "'%s' is not one or two times in milliseconds, separated by a comma", arg);
 }
 
 /* Seconds that a keeper stays: by default, and at most. */
@@ -263,7 +263,8 @@ static bool take_keep(struct request *r, const char *arg)
 {
 	if (seconds_of(arg, &r->keep))
 		return true;
-	usage_report(r->applet->name, "'%s' is no number of seconds from 0 to %d", arg, KEEP_MAX);
+	usage_report(r->applet->name, "'%s' is not a number of seconds from 0 to %d", arg,
+		     KEEP_MAX);
 	return false;
 }
 
@@ -351,15 +352,16 @@ static bool unknown(const struct request *r, const char *word)
 	else if (r->raw && without)
 		usage_report(
 			name,
-			"'%s' is no option of raw reads, which '%s' asks for: leave one of the "
+			"'%s' is not an option of raw reads, which '%s' asks for: leave one of the "
 			"two out",
 			word, without);
 	else if (r->raw)
-		usage_report(name, "'%s' is no option of raw reads; those of %s need --engine=vmst",
+		usage_report(name,
+			     "'%s' is not an option of raw reads; those of %s need --engine=vmst",
 			     word, program);
 	else
 		usage_report(name,
-			     "'%s' is no option of %s; options of %s go behind the guest: "
+			     "'%s' is not an option of %s; options of %s go after the guest: "
 			     "%s GUEST %s",
 			     word, name, program, name, word);
 	return false;
@@ -389,7 +391,7 @@ static bool raw_only(const struct request *r, const struct option_row *o)
 		usage_report(a->name, "'--%s' is not for --engine=vmst: it reads memory", o->name);
 	else
 		usage_report(a->name,
-			     "'--%s' goes with --json or --engine=imee; options of %s go behind "
+			     "'--%s' goes with --json or --engine=imee; options of %s go after "
 			     "the guest",
 			     o->name, a->program);
 	return false;

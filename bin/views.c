@@ -179,7 +179,9 @@ static int run_table(struct request *request, const char *plural,
 		     void (*fn)(void *ctx, struct view_job *job))
 {
 	const struct applet *a = request->applet;
-	/* --diff decides the columns, wherever it stands in the line. Some views are nothing else. */
+	/*
+	 * --diff decides the columns, wherever it stands in the line. Some views are nothing else.
+	 */
 	const struct vl_diff *diff =
 		!a->view.scan || request_has(request, OPT_DIFF) ? a->view.diff : NULL;
 	struct run r = {
@@ -196,7 +198,8 @@ static int run_table(struct request *request, const char *plural,
 		if (!request->nr_words && !request->all && fn == look)
 			usage_report(a->name, "no guest is named");
 		else if (request->nr_words && request->all)
-			usage_report(a->name, "--all and '%s' are too many", request->words[0]);
+			usage_report(a->name, "--all takes no guest, but '%s' is one",
+				     request->words[0]);
 		else
 			status = run_jobs(&r, fn);
 	}

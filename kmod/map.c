@@ -46,10 +46,10 @@ static bool imee_invalidate(struct mmu_interval_notifier *notifier,
 	if (range->event == MMU_NOTIFY_RELEASE)
 		imee_die(f);
 	/*
-	 * Zapping takes our areas' lock, which mm_take_all_locks() takes in the order of a
-	 * client's areas. If the guest's own file is among those, and our caller holds its
-	 * lock, the two orders can be inverse. So the lock is not taken without need, as for a
-	 * guest that is wholly in files. See BUGS in imee(4).
+	 * Zapping takes the lock of our areas. mm_take_all_locks() takes it in the order of a
+	 * client's areas. Our caller may hold the lock of the guest's own file. If a client maps
+	 * that file, too, the two orders can be inverse. So take the lock only if there is
+	 * something to zap. See BUGS in imee(4).
 	 */
 	if (!atomic_read(&f->areas) || imee_in_zap())
 		return true;
@@ -406,7 +406,7 @@ int imee_mmap(struct file *file, struct vm_area_struct *vma)
 	own = kvm->mm == current->mm;
 	covered = gpa < GPA_END && size <= GPA_END - gpa && imee_covered(kvm, gpa, size);
 	imee_put(f);
-	/* Its own memory mapped within itself: an invalidation would not end. */
+	/* A process that maps its own memory: each invalidation would cause another one. */
 	if (own)
 		return -EDEADLK;
 	if ((vma->vm_flags & VM_EXEC) || (shared && (vma->vm_flags & VM_WRITE)))

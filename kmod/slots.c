@@ -46,8 +46,9 @@ static struct kvm_memslots *slots_of(struct kvm *kvm, int space)
 }
 
 /*
- * While KVM installs new slots they have the old generation with a bit set. Without that bit,
- * as here, it changes again when KVM is done, so a user that saw it meanwhile looks again.
+ * While KVM installs new slots, their generation is the old number with one bit set. This
+ * function clears the bit, so the number changes when KVM is done: a user that read it before
+ * then sees that it must look again.
  */
 static u64 generation_of(const struct kvm_memslots *slots)
 {
@@ -127,7 +128,7 @@ void imee_zap_hva(struct imee_file *f, unsigned long hva, unsigned long last)
 	struct kvm_memslots *slots = slots_of(kvm, 0);
 	struct kvm_memory_slot *slot;
 
-	/* Pages that were inserted by earlier slots may be elsewhere than these say. */
+	/* Pages that were inserted under earlier slots may be at other places now. */
 	if (generation_of(slots) != READ_ONCE(f->status->generation)) {
 		if (!imee_look(f, generation_of(slots)))
 			imee_zap_all(f);

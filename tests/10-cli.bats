@@ -134,13 +134,13 @@ applets() { vlens --list; }
 	run --separate-stderr vps -Jo NOSUCH web1
 	assert_usage vps 'unknown user-defined format specifier "NOSUCH"'
 	run --separate-stderr vps --keep 5 --json web1
-	assert_usage vps "'--keep' is no option of raw reads"
+	assert_usage vps "'--keep' is not an option of raw reads"
 	# The message names both options, so that its advice does not lead to another error.
 	for a in --json --diff; do
 		run --separate-stderr vps $a -e web1
-		assert_usage vps "'-e' is no option of raw reads, which '$a' asks for: leave one of the two out"
+		assert_usage vps "'-e' is not an option of raw reads, which '$a' asks for: leave one of the two out"
 		run --separate-stderr vps $a web1 -e
-		assert_usage vps "'-e' is no option of raw reads, which '$a' asks for: leave one of the two out"
+		assert_usage vps "'-e' is not an option of raw reads, which '$a' asks for: leave one of the two out"
 	done
 	run --separate-stderr vps -o --json --json web1
 	assert_usage vps 'unknown user-defined format specifier "--json"'

@@ -47,7 +47,7 @@ state() {
 	[[ $(state reached nosuch) == problem ]]
 	run --separate-stderr vlens doctor -c test:///default "$VT_TESTS/check-docs"
 	assert_status 3
-	[[ $output == *"no memory dump"* && $output == *"-> make one with: virsh dump"* ]]
+	[[ $output == *"not a memory dump"* && $output == *"-> make one with: virsh dump"* ]]
 }
 
 @test "a dump of zeros: the file is a dump, but no kernel is found in it" {

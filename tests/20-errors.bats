@@ -184,13 +184,13 @@ qmp_status() {
 
 @test "a file that is not a dump" {
 	cd "$BATS_TEST_TMPDIR"
-	guest=/etc/passwd refused_soon "no memory dump" vps /etc/passwd -ef
+	guest=/etc/passwd refused_soon "not a memory dump" vps /etc/passwd -ef
 	: >empty
-	guest=./empty refused_soon "no memory dump" vps ./empty -ef
+	guest=./empty refused_soon "not a memory dump" vps ./empty -ef
 	head -c 1M /dev/zero >zeros
-	guest=./zeros refused_soon "no memory dump" vps ./zeros -ef
+	guest=./zeros refused_soon "not a memory dump" vps ./zeros -ef
 	printf '\x7fELF' >magic
-	guest=./magic refused_soon "no memory dump" vps ./magic -ef
+	guest=./magic refused_soon "not a memory dump" vps ./magic -ef
 	guest=/bin/sh refused_soon "no dump of an x86 guest" vps /bin/sh -ef
 }
 
@@ -248,7 +248,7 @@ qmp_status() {
 		guest=./cut refused_soon "truncated" vps ./cut -ef
 	done
 	head -c 20 whole >./cut
-	guest=./cut refused_soon "no memory dump" vps ./cut -ef
+	guest=./cut refused_soon "not a memory dump" vps ./cut -ef
 }
 
 @test "a dump that the user may not read" {

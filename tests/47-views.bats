@@ -554,7 +554,7 @@ has_not_booted() { ! has_booted "$1"; }
 	run --separate-stderr vpslist --nonsense g
 	assert_usage vpslist "unknown option '--nonsense'"
 	run --separate-stderr vpslist --all g
-	assert_usage vpslist "too many"
+	assert_usage vpslist "--all takes no guest"
 	run --separate-stderr vpeek g
 	assert_usage vpeek "no address or symbol"
 	run --separate-stderr vpeek g init_task 0

@@ -83,9 +83,9 @@ nr_keepers() { keepers | wc -l; }
 
 @test "--keep: values that are no time" {
 	run --separate-stderr vps --keep=-1 "$G"
-	assert_usage vps "'-1' is no number of seconds"
+	assert_usage vps "'-1' is not a number of seconds"
 	run --separate-stderr vps --keep=x "$G"
-	assert_usage vps "'x' is no number of seconds"
+	assert_usage vps "'x' is not a number of seconds"
 }
 
 @test "tools at the same time have a keeper each, up to four" {

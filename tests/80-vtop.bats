@@ -193,11 +193,11 @@ busy_process() {
 	run --separate-stderr vtop --json g
 	assert_usage vtop "--json is for -b"
 	run --separate-stderr vtop --all g
-	assert_usage vtop "--all and 'g' are too many"
+	assert_usage vtop "--all takes no guest, but 'g' is one"
 	# Without -b it needs a terminal.
 	run --separate-stderr vtop g </dev/null
 	assert_status 1
-	[[ $stderr == "vtop: standard input is no terminal; use -b to print to a pipe" ]]
+	[[ $stderr == "vtop: standard input is not a terminal; use -b to print to a pipe" ]]
 }
 
 # ---- on a terminal ----------------------------------------------------------
@@ -342,9 +342,9 @@ only_sleepers() { [[ $(column 12 | sort -u) == sleeper ]]; }
 	done
 	for key in F9 k F7 F8 ']' '[' a i; do
 		keys "$key"
-		shows 'nothing is changed in a guest'
+		shows 'it changes nothing in a guest'
 		keys Space
-		hides 'nothing is changed in a guest'
+		hides 'it changes nothing in a guest'
 	done
 	# --help points to the table of keys.
 	vtop --help | grep -q 'F1 shows them'
@@ -461,7 +461,7 @@ has_colour() { tm capture-pane -pe | grep -qE $'\033\\[([0-9]+;)*[34][0-7][;m]';
 	for term in dumb no-such-terminal ''; do
 		keys "clear; TERM=$term vtop $g; echo status=\$?" Enter
 		shows 'status=1'
-		shows "a terminal of type '$term' cannot be drawn on; set TERM to what it is, or use -b"
+		shows "vtop cannot draw on a terminal of type '$term'; set TERM to the terminal's type, or use -b"
 	done
 }
 
@@ -554,7 +554,7 @@ no_new_guards() { ! guards | grep -vxF "${GUARDS_BEFORE:-none}"; }
 	qmp reset set-action '{"reboot": "reset"}' >/dev/null
 	qmp reset system_reset >/dev/null
 	PATIENCE=60 shows 'ms +booting'
-	PATIENCE=240 shows 'ms +running, opened anew'
+	PATIENCE=240 shows 'ms +running, opened again'
 	shows 'Up: 00:0[0-9]:'
 	keys q
 	shows 'status=0'

@@ -20,7 +20,7 @@
 #define ASK_EVERY (3 * VL_NSEC_PER_SEC)
 /*
  * After a reboot the kernel can be in its old place while all else has moved: what is read
- * makes no sense. The guest is opened anew when that lasts this long, with a backoff: opening
+ * makes no sense. The guest is opened again when that lasts this long, with a backoff: opening
  * can pause the guest, and the reason may be another one.
  */
 #define WRONG (1 * VL_NSEC_PER_SEC)

@@ -256,7 +256,7 @@ static const struct key {
 	{ { 'c' }, TOP_TASKS, act_comm, 0, "c", "command lines, or names of programs" },
 	{ { 'F' }, TOP_TASKS, act_follow, 0, "F", "stay on the selected process" },
 	{ { ' ' }, LISTS, act_ask, 0, "Space", "refresh now" },
-	{ { CTRL('l') }, ALL, act_redraw, 0, "Ctrl-L", "draw the screen anew" },
+	{ { CTRL('l') }, ALL, act_redraw, 0, "Ctrl-L", "draw the screen again" },
 	{ { KEY_F(1), 'h', '?' }, ALL, act_help, 0, "F1 h ?", "this help" },
 	{ { KEY_F(10), 'q' }, ALL, act_quit, 0, "F10 q", "quit" },
 	{ { KEY_F(9), 'k' }, TOP_TASKS, NULL, 0, "F9 k", "send a signal: not to a guest" },
@@ -306,7 +306,7 @@ void top_key(struct top *t, int key)
 			keys[i].act(t, keys[i].arg);
 		else
 			snprintf(t->message, sizeof(t->message),
-				 "vtop only looks: nothing is changed in a guest");
+				 "vtop only reads: it changes nothing in a guest");
 		return;
 	}
 }

@@ -163,7 +163,7 @@ static void draw_title(struct top *t, const struct top_guest *g, int y)
 		top_line_printf(l, "imee/%s  read: %" PRIu64 " us  ", g->engine,
 				s->cost_ns / VL_NSEC_PER_USEC);
 	top_line_printf(l, "paused: %.3f ms  %s%s%s%s", (double)g->paused_ns / VL_NSEC_PER_MSEC,
-			top_state_name(g->state), g->boots > 1 ? ", opened anew" : "",
+			top_state_name(g->state), g->boots > 1 ? ", opened again" : "",
 			g->means[0] ? ": " : "", g->means);
 	if (g->err) {
 		top_clean(&t->text, g->err->message, strlen(g->err->message));

@@ -65,7 +65,7 @@ static SCREEN *start_terminal(struct top *t)
 	SCREEN *screen = NULL;
 
 	if (!in || !isatty(STDOUT_FILENO)) {
-		no_terminal(t, "standard %s is no terminal", in ? "output" : "input",
+		no_terminal(t, "standard %s is not a terminal", in ? "output" : "input",
 			    "use -b to print to a pipe");
 		return NULL;
 	}
@@ -77,8 +77,8 @@ static SCREEN *start_terminal(struct top *t)
 			endwin();
 			delscreen(screen);
 		}
-		no_terminal(t, "a terminal of type '%s' cannot be drawn on", term ? term : "",
-			    "set TERM to what it is, or use -b");
+		no_terminal(t, "vtop cannot draw on a terminal of type '%s'", term ? term : "",
+			    "set TERM to the terminal's type, or use -b");
 		return NULL;
 	}
 	set_term(screen);

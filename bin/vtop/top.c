@@ -238,7 +238,8 @@ int top_run(struct request *r)
 	show_init(&t.show, r->applet->view.columns);
 	if (request_take(r, take, &t, &status)) {
 		if (r->nr_words && r->all)
-			usage_report(r->applet->name, "--all and '%s' are too many", r->words[0]);
+			usage_report(r->applet->name, "--all takes no guest, but '%s' is one",
+				     r->words[0]);
 		else if (r->json && !t.batch)
 			usage_report(r->applet->name, "--json is for -b");
 		else

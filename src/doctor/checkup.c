@@ -38,9 +38,10 @@ static void check_kernel(struct checkup *p)
 		symbols++;
 	vl_doctor_row(&p->d, "symbols", VL_DOCTOR_OK, NULL, "%zu, in its own tables", symbols);
 	if (vl_discard(vl_kernel_load_btf(p->g->target, p->g->attach->key, &btf, &len))) {
-		vl_doctor_row(&p->d, "types", VL_DOCTOR_WARNING,
-			      "remove this kernel's files from the cache; they are asked for anew",
-			      "its BTF is not in the cache: vpeek by type does not work");
+		vl_doctor_row(
+			&p->d, "types", VL_DOCTOR_WARNING,
+			"remove this kernel's files from the cache; the next run makes them again",
+			"its BTF is not in the cache: vpeek by type does not work");
 	} else {
 		vl_doctor_row(&p->d, "types", VL_DOCTOR_OK, NULL, "%zu KiB of its own BTF",
 			      (size_t)(len / KIB));

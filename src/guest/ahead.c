@@ -38,10 +38,10 @@ struct vl_ahead {
 	bool followed;		/* by another question, when all its answers were used */
 	struct waiting waiting[VL_AHEAD_MAX];
 	size_t nr_waiting;
-	size_t from;	     /* index in @planned of the first one */
+	size_t from;	     /* index in @planned of waiting[0] */
 	size_t reach, used;  /* of @planned: index of the last one taken, plus 1; number taken */
-	unsigned alone;	     /* questions to ask alone before the next plan, */
-	unsigned alone_next; /* ... after the next one that fails */
+	unsigned alone;	     /* questions to ask alone before the next plan */
+	unsigned alone_next; /* the value of `alone` after the next plan that fails */
 };
 
 size_t vl_answer_size(const struct vl_question *q, const struct vl_answer *a)
@@ -76,7 +76,10 @@ static void drop_answers(struct vl_ahead *a)
 	a->from = a->reach = a->used = 0;
 }
 
-/* The program asks something else: correct the list by what was not used, and drop it. */
+/*
+ * The program asks about something else. Shorten the list of the plan if most of it was not used,
+ * then drop the plan.
+ */
 static void end_plan(struct vl_ahead *a)
 {
 	struct list *l = a->planned;
@@ -114,7 +117,7 @@ void vl_ahead_carry(struct vl_ahead *a, uint64_t epoch)
 
 void vl_ahead_drop(struct vl_ahead *a)
 {
-	/* That the program used no more of them says nothing. */
+	/* Do not correct the list as end_plan() does: the program has not moved on by itself. */
 	drop_answers(a);
 	a->learning = a->begun = NULL;
 	a->base[0] = '\0';

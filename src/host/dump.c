@@ -53,7 +53,7 @@ static struct vl_error *not_elf(int fd)
 			return vl_error_hint(
 				vl_error_new(VL_ERR_TARGET, "the file is %s", others[i].what), "%s",
 				others[i].hint);
-	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the file is no memory dump"),
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the file is not a memory dump"),
 			     "make one with: virsh dump --memory-only DOMAIN FILE");
 }
 

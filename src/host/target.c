@@ -167,7 +167,7 @@ struct vl_kmod *vl_target_module(struct vl_target *t, const struct vl_error **wh
 		else if (t->pid)
 			t->no_module = vl_kmod_attach(t->pid, t->pidfd, &t->module);
 		else
-			t->no_module = vl_error_new(VL_ERR_TARGET, "a dump is no running guest");
+			t->no_module = vl_error_new(VL_ERR_TARGET, "a dump is not a running guest");
 	}
 	if (why_ret)
 		*why_ret = t->no_module;

@@ -161,7 +161,7 @@ struct vl_error *vl_redirect_refusal(enum vl_redirect_refused kind, const char *
 					  "run script, tmux or screen around this tool" },
 		[VL_REFUSED_TRACE] = { "no process can be traced from outside of the guest%s",
 				       "nothing in the guest is stopped or changed" },
-		[VL_REFUSED_PROGRAM] = { "%s is not run: it is no program installed on this host",
+		[VL_REFUSED_PROGRAM] = { "%s is not run: it is not a program installed on this host",
 					 "--host-files allows those of a folder" },
 		[VL_REFUSED_PROCESSOR] = { "%s is not run: it asks the processor, which is this "
 					   "host's",

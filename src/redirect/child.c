@@ -154,7 +154,7 @@ struct vl_error *vl_child_find(const struct vl_redirect_options *o, char **path_
 	if (*status_ret == 127)
 		return vl_error_hint(vl_error_new(VL_ERR_ARG, "%s: command not found", name),
 				     strpbrk(name, " |;<>=") ?
-					     "a line for a shell goes behind: sh -c" :
+					     "to run a line of shell, use: sh -c 'LINE'" :
 					     "the program must be installed on this host");
 	return vl_error_os(err, "%s", name);
 }

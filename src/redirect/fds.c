@@ -274,7 +274,9 @@ int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void
 	return ftruncate(rw, len) ? -errno : 0;
 }
 
-/* The same by the thread itself, where the kernel can: a first thread that has ended has no files. */
+/*
+ * The same by the thread itself, where the kernel can: a first thread that has ended has no files.
+ */
 static int borrow_of_thread(const struct vl_trap *t, int fd)
 {
 	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, t->tid, PIDFD_THREAD);

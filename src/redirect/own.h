@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The host's files that are the program's own, by the program that asks. All paths are normalised. */
+/*
+ * The host's files that are the program's own, by the program that asks. All paths are normalised.
+ */
 #ifndef VLENS_REDIRECT_OWN_H
 #define VLENS_REDIRECT_OWN_H
 

@@ -137,7 +137,9 @@ static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n,
 	if (ioctl(r->listener, SECCOMP_IOCTL_NOTIF_RECV, n))
 		return NULL; /* ENOENT: the task was killed; EINTR */
 	r->stats->traps++;
-	/* The program, or we, stood still: loop() has not seen that if this trap was there first. */
+	/*
+	 * The program, or we, stood still: loop() has not seen that if this trap was there first.
+	 */
 	if (vl_now_ns() - r->heard_ns > (uint64_t)(idle_ms(r) * MS))
 		vl_epoch_end(r);
 	t.id = r->asked = n->id;

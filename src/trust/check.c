@@ -139,7 +139,7 @@ static void check_cluster(const struct check *c, const struct vl_trust_cluster *
 			i += s->len;
 			break;
 		case VL_TRUST_ILLEGAL:
-			/* A site that begins behind this byte may explain the difference. */
+			/* A later site of the cluster may explain the difference. */
 			if (guest[i] == own[i]) {
 				i++;
 				break;

@@ -22,7 +22,7 @@ struct vl_error *vl_trust_damaged(const char *how)
 
 static struct vl_error *no_kernel(const char *why)
 {
-	return vl_error_hint(vl_error_new(VL_ERR_ARG, "this is no kernel for x86-64: %s", why),
+	return vl_error_hint(vl_error_new(VL_ERR_ARG, "this is not a kernel for x86-64: %s", why),
 			     "name a vmlinuz, a vmlinux, or a package with one");
 }
 

@@ -79,7 +79,10 @@ static struct vl_error *by_memory(struct vl_looker *k, struct vl_diff_items *ite
 	return err;
 }
 
-/* A line of /proc/net/tcp: "sl: local:port remote:port st queues timer retransmits uid timeout inode". */
+/*
+ * A line of /proc/net/tcp: "sl: local:port remote:port st queues timer retransmits uid timeout
+ * inode".
+ */
 static void take_line(struct vl_diff_items *items, const char *protocol, const char *line,
 		      unsigned bit)
 {

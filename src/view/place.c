@@ -369,7 +369,7 @@ static struct vl_error *take_index(struct vl_types *t, const char **p, struct vl
 	if (err)
 		return err;
 	if (**p != ']')
-		return vl_error_new(VL_ERR_ARG, "no ']' behind an index: '%s'", *p);
+		return vl_error_new(VL_ERR_ARG, "no ']' after an index: '%s'", *p);
 	++*p;
 	err = check_index(t, type, place, index, row);
 	if (!err && btf_is_ptr(type))
@@ -393,7 +393,7 @@ static struct vl_error *need_typed(const struct vl_place *place, const char *wha
 		       NULL :
 		       vl_error_hint(vl_error_new(VL_ERR_ARG, "the type of '%.*s' is not known",
 						  (int)strcspn(what, "+:.-["), what),
-				     "write it behind a colon: SYMBOL:TYPE.member");
+				     "write it after a colon: SYMBOL:TYPE.member");
 }
 
 struct vl_error *vl_types_find(struct vl_types *t, const char *what, struct vl_place *ret)

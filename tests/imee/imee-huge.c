@@ -154,7 +154,9 @@ static void test_following(int fd, struct vm *vm)
 	vm_do(vm, VM_WRITE, VM_HUGE_PAGE(300), 2);
 	ok(shows(page, here ^ 2), "written anew: the new page shows");
 	ok(others_show(block, gpa, 300), "the others are as they were");
-	/* The one page twice, and two to the new mapping. No table of huge pages is left: all went. */
+	/*
+	 * The one page twice, and two to the new mapping. No table of huge pages is left: all went.
+	 */
 	ok(came(fd, 0, HUGE + 3 * PAGE), "by small pages");
 	vm_do(vm, VM_RENEW, VM_HUGE_PAGE(0), 3);
 	ok(all_show(block, gpa, HUGE, 3), "all of it new: it shows");

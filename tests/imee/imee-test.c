@@ -409,7 +409,10 @@ static void test_running(int fd)
 
 	for (int i = 0; i < 100; i++) {
 		tsc = data->tsc;
-		/* Not always at the same place of its loop, as where an emulator counts instructions. */
+		/*
+		 * Not always at the same place of its loop, as where an emulator counts
+		 * instructions.
+		 */
 		for (volatile int spin = i * 7; spin; spin--)
 			;
 		start = now_us();

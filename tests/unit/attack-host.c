@@ -418,7 +418,7 @@ static void again(const char *file)
 	char a[64] = "", b[64] = "";
 
 	row("the first read", read(fd, a, sizeof(a)) <= 0);
-	usleep(60000); /* longer than a snapshot is fresh (stream.c), and than a step of /proc/uptime */
+	usleep(60000); /* longer than a snapshot is fresh (stream.c), or a step of uptime */
 	row("the second read", pread(fd, b, sizeof(b), 0) <= 0);
 	row("what was read again is old", !memcmp(a, b, sizeof(a)));
 }

@@ -283,7 +283,7 @@ static void test_bad(struct image *im)
 	make(im, NOTE_NEW, 1);
 	ph[2].p_offset = UINT64_MAX - 10;
 	save(im->b, im->len);
-	refused("an offset that overflows", "no memory dump");
+	refused("an offset that overflows", "not a memory dump");
 	make(im, NOTE_NEW, 1);
 	ph[2].p_offset = UINT64_MAX - ph[2].p_filesz;
 	save(im->b, im->len);
@@ -291,15 +291,15 @@ static void test_bad(struct image *im)
 	make(im, NOTE_NEW, 1);
 	ph[2].p_paddr = 0x123;
 	save(im->b, im->len);
-	refused("an unaligned segment", "no memory dump");
+	refused("an unaligned segment", "not a memory dump");
 	make(im, NOTE_NEW, 1);
 	ph[1].p_type = ph[2].p_type = ph[3].p_type = PT_NULL;
 	save(im->b, im->len);
 	refused("no memory", "no guest memory");
 	save("", 0);
-	refused("empty", "no memory dump");
+	refused("empty", "not a memory dump");
 	save("hello, world, this is text\n", 27);
-	refused("a text", "no memory dump");
+	refused("a text", "not a memory dump");
 	save("KDUMP   \x06\0\0\0xxxxxxxxxx", 20);
 	refused("kdump", "only ELF");
 	save("makedumpfile\0\0\0\0xxxxxx", 20);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Rewritten code does what the code does: instructions are run as they are and rewritten, on the same
- * registers and memory, and all of both is compared. They come from a table of what kernels have and
- * compilers do not emit, and, decoded from any byte on, from the text of the C library.
+ * Rewritten code does what the code does: instructions are run as they are and rewritten, on the
+ * same registers and memory, and all of both is compared. They come from a table of what kernels
+ * have and compilers do not emit, and, decoded from any byte on, from the text of the C library.
  *
- * VLENS_NATIVE_RUNS: so many of the latter (20000). VLENS_NATIVE_SEED: others, a number that is not 0.
+ * VLENS_NATIVE_RUNS: so many of the latter (20000). VLENS_NATIVE_SEED: others, a number that is not
+ * 0.
  */
 #include <dlfcn.h>
 #include <link.h>
@@ -28,7 +29,9 @@
 #define STACK_SIZE (NR_STACK * VL_PAGE_SIZE)
 
 #define XSAVE_SIZE 16384
-/* Bytes of an image of XSAVE: the x87 registers, MXCSR, XMM. Pointers of instructions are left out. */
+/*
+ * Bytes of an image of XSAVE: the x87 registers, MXCSR, XMM. Pointers of instructions are left out.
+ */
 #define X87_REGS 32
 #define FXSAVE_SIZE 416
 #define YMM_AT 576

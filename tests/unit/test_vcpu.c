@@ -240,7 +240,10 @@ static void test_memory(struct machine *m, const char *name, struct vl_snapshot 
 	start(m, NOWHERE, 0);
 	ok(good && halted(m, guest_pattern(6 * VL_PAGE_SIZE)), "%s: page tables that changed",
 	   name);
-	/* The engine may keep what is mapped as it was: its pages have gone, or may be written no more. */
+	/*
+	 * The engine may keep what is mapped as it was: its pages have gone, or may be written no
+	 * more.
+	 */
 	vl_snapshot_keep(view, NULL, 0);
 	m->ops->flush(m->e);
 	start(m, NOWHERE, 0);

@@ -136,8 +136,9 @@ int main(int argc, char **argv)
 		EXIT,
 	};
 	/*
-	 * R6: the entry, R7: the end of the result, R8: the previous entry, R9: entries left. On the
-	 * stack: -8 the key, -16 the name, -24 d_reclen, -32 d_reclen of R8, -40 its new d_reclen.
+	 * R6: the entry, R7: the end of the result, R8: the previous entry, R9: entries left. On
+	 * the stack: -8 the key, -16 the name, -24 d_reclen, -32 d_reclen of R8, -40 its new
+	 * d_reclen.
 	 */
 	struct bpf_insn leave[] = {
 		LOAD(BPF_DW, R7, R1, TP_RET),

@@ -36,7 +36,9 @@ typedef int lab_fill;
 
 static unsigned long (*lab_kallsyms)(const char *name);
 
-/* The address of a kernel symbol, or 0. kallsyms_lookup_name() is not exported: a kprobe finds it. */
+/*
+ * The address of a kernel symbol, or 0. kallsyms_lookup_name() is not exported: a kprobe finds it.
+ */
 static inline unsigned long lab_symbol(const char *name)
 {
 	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
