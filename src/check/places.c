@@ -8,6 +8,7 @@
 #include "../attach/attach.h"
 #include "../base/cleanup.h"
 #include "../base/array.h"
+#include "../base/bisect.h"
 #include "../view/collect.h"
 
 #define NX (1UL << 63)
@@ -133,32 +134,14 @@ void vl_places_deinit(struct vl_places *p)
 
 bool vl_place_runs(const struct vl_places *p, uint64_t va)
 {
-	size_t low = 0, high = p->nr_exec;
+	size_t at = vl_bisect(i, p->nr_exec, p->exec[i].end <= va);
 
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (va >= p->exec[mid].end)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < p->nr_exec && va >= p->exec[low].start;
+	return at < p->nr_exec && va >= p->exec[at].start;
 }
 
 size_t vl_places_from(const struct vl_places *p, uint64_t va)
 {
-	size_t low = 0, high = p->nr;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (p->v[mid].start < va)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return vl_bisect(i, p->nr, p->v[i].start < va);
 }
 
 /* Most owners that overlap: a module's freed init section overlaps what lies there now. */

@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 
 #include "../base/array.h"
+#include "../base/bisect.h"
 #include "internal.h"
 #include "../base/process.h"
 
@@ -208,19 +209,9 @@ struct vl_error *vl_maps_read(struct vl_maps *m)
 
 static const struct vl_vma *find_in(const struct vl_vma *v, size_t nr, uint64_t va)
 {
-	size_t lo = 0, hi = nr;
+	size_t at = vl_bisect(i, nr, v[i].end <= va);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (va < v[mid].start)
-			hi = mid;
-		else if (va >= v[mid].end)
-			lo = mid + 1;
-		else
-			return &v[mid];
-	}
-	return NULL;
+	return at < nr && v[at].start <= va ? &v[at] : NULL;
 }
 
 struct vl_error *vl_maps_find(struct vl_maps *m, uint64_t va, struct vl_vma *ret, bool *found_ret)

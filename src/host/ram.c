@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#include "../base/bisect.h"
 #include "internal.h"
 #include "kmod.h"
 #include "proc.h"
@@ -211,19 +212,10 @@ void vl_ram_deinit(struct vl_target *t)
 /* The range that holds @gpa, or NULL. */
 static const struct vl_ram *find(const struct vl_target *t, uint64_t gpa)
 {
-	size_t lo = 0, hi = t->nr_ram;
+	size_t above = vl_bisect(i, t->nr_ram, t->ram[i].gpa <= gpa);
+	const struct vl_ram *r = above ? &t->ram[above - 1] : NULL;
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (gpa < t->ram[mid].gpa)
-			hi = mid;
-		else if (gpa - t->ram[mid].gpa >= t->ram[mid].size)
-			lo = mid + 1;
-		else
-			return &t->ram[mid];
-	}
-	return NULL;
+	return r && gpa - r->gpa < r->size ? r : NULL;
 }
 
 static struct vl_error *no_ram(struct vl_target *t, uint64_t gpa)

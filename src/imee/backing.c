@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../base/bisect.h"
 #include "../host/kmod.h"
 #include "direct.h"
 
@@ -147,20 +148,10 @@ void direct_unmap(struct vl_direct *d)
 
 static const struct direct_piece *find(const struct vl_direct *d, uint64_t gpa)
 {
-	size_t lo = 0, hi = d->nr_pieces;
+	size_t above = vl_bisect(i, d->nr_pieces, d->pieces[i].gpa <= gpa);
+	const struct direct_piece *p = above ? &d->pieces[above - 1] : NULL;
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		const struct direct_piece *p = &d->pieces[mid];
-
-		if (gpa < p->gpa)
-			hi = mid;
-		else if (gpa - p->gpa >= p->size)
-			lo = mid + 1;
-		else
-			return p;
-	}
-	return NULL;
+	return p && gpa - p->gpa < p->size ? p : NULL;
 }
 
 /* Not vl_target_read(), which may map the file. */

@@ -3,6 +3,7 @@
  * Symbols: one flat table, the same in memory and on disk, sorted by name, with a second index
  * by address.
  */
+#include "../base/bisect.h"
 #include "kernel.h"
 
 #include <stdio.h>
@@ -271,17 +272,7 @@ void vl_kernel_load(struct vl_target *t, const char *key, uint64_t base, struct 
 /* The first symbol whose name is not less than @name. Copies with a suffix follow it. */
 static size_t first_not_less(const struct vl_kernel *k, const char *name)
 {
-	size_t lo = 0, hi = k->t->nr;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (strcmp(name_of(k, &k->symbols[mid]), name) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
+	return vl_bisect(i, k->t->nr, strcmp(name_of(k, &k->symbols[i]), name) < 0);
 }
 
 const char *vl_symbol_name(const struct vl_kernel *k, size_t i)
@@ -336,18 +327,9 @@ uint64_t vl_symbol(const struct vl_kernel *k, const char *name)
 /* Index in by_address of the first placed symbol above @va. */
 static size_t above(const struct vl_kernel *k, uint64_t va)
 {
-	size_t lo = 0, hi = k->t->nr_placed;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-		uint32_t i = k->by_address[mid];
-
-		if (i < k->t->nr && value_of(k, &k->symbols[i]) <= va)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
+	return vl_bisect(i, k->t->nr_placed,
+			 k->by_address[i] < k->t->nr &&
+				 value_of(k, &k->symbols[k->by_address[i]]) <= va);
 }
 
 uint64_t vl_symbol_after(const struct vl_kernel *k, uint64_t va)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "../base/array.h"
+#include "../base/bisect.h"
 
 /* Bytes that are kept free for one block. */
 #define BLOCK_ROOM 16384
@@ -71,19 +72,12 @@ bool block_mark(struct block *b, enum vl_native_state state)
 
 const struct vl_native_mark *vl_native_mark_at(const struct vl_executor_state *e, uint64_t code)
 {
-	size_t lo = 0, hi = e->nr_marks;
+	size_t above;
 
-	if (code < VL_NATIVE_CODE || code >= (uint64_t)e->cursor || !hi)
+	if (code < VL_NATIVE_CODE || code >= (uint64_t)e->cursor || !e->nr_marks)
 		return NULL;
-	while (lo + 1 < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (e->marks[mid].code <= code - VL_NATIVE_CODE)
-			lo = mid;
-		else
-			hi = mid;
-	}
-	return &e->marks[lo];
+	above = vl_bisect(i, e->nr_marks, e->marks[i].code <= code - VL_NATIVE_CODE);
+	return &e->marks[above ? above - 1 : 0];
 }
 
 /* --- replaced code --- */
@@ -91,17 +85,7 @@ const struct vl_native_mark *vl_native_mark_at(const struct vl_executor_state *e
 /* The index of the first one at @va or above. */
 static size_t first_replaced(const struct vl_executor_state *e, uint64_t va)
 {
-	size_t lo = 0, hi = e->nr_replaced;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (e->replaced[mid].va < va)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
+	return vl_bisect(i, e->nr_replaced, e->replaced[i].va < va);
 }
 
 bool vl_native_put_replaced(struct vl_executor_state *e, uint64_t va, const void *code, size_t len)
@@ -175,18 +159,10 @@ void block_jump_to(struct block *b, uint64_t va)
 /* Code in @b of its instruction at @va; 0: it has none, or a jump may not lead there. */
 static uint64_t find_insn(const struct block *b, uint64_t va)
 {
-	size_t lo = 0, hi = b->nr_insns;
+	size_t at = vl_bisect(i, b->nr_insns, b->insns[i].va < va);
 
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (b->insns[mid].va < va)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < b->nr_insns && b->insns[lo].va == va && !b->insns[lo].relies ?
-		       b->insns[lo].code :
+	return at < b->nr_insns && b->insns[at].va == va && !b->insns[at].relies ?
+		       b->insns[at].code :
 		       0;
 }
 

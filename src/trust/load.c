@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "../base/bisect.h"
 #include "../base/cleanup.h"
 #include "../base/hash.h"
 #include "internal.h"
@@ -273,17 +274,7 @@ uint64_t vl_trust_symbol(const struct vl_trust *t, const char *name)
 /* The number of symbols at or below @va. */
 static uint32_t below(const struct vl_trust *t, uint64_t va)
 {
-	uint32_t lo = 0, hi = t->symbols.nr;
-
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (t->symbols.addresses[mid] <= va)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
+	return (uint32_t)vl_bisect(i, t->symbols.nr, t->symbols.addresses[i] <= va);
 }
 
 const char *vl_trust_symbol_at(const struct vl_trust *t, uint64_t va, uint64_t *offset_ret)

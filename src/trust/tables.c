@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "../base/array.h"
+#include "../base/bisect.h"
 #include "insn.h"
 #include "internal.h"
 
@@ -373,30 +374,10 @@ struct vl_error *vl_trust_tables(struct vl_trust *t)
 
 size_t vl_trust_cluster_from(const struct vl_trust *t, size_t at)
 {
-	size_t lo = 0, hi = t->nr_clusters;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (t->clusters[mid].at + t->clusters[mid].len <= at)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
+	return vl_bisect(i, t->nr_clusters, t->clusters[i].at + t->clusters[i].len <= at);
 }
 
 size_t vl_trust_site_from(const struct vl_trust *t, size_t at)
 {
-	size_t lo = 0, hi = t->nr_sites;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (t->sites[mid].at < at)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
+	return vl_bisect(i, t->nr_sites, t->sites[i].at < at);
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/bisect.h"
+
 #define NAME_MAX_LEN 32 /* useradd(8) */
 #define USERS_MAX 65536
 
@@ -107,15 +109,7 @@ void vl_users_destroy(struct vl_users *u)
 
 const char *vl_users_name(const struct vl_users *u, uint32_t uid)
 {
-	size_t low = 0, high = u ? u->nr : 0;
+	size_t at = u ? vl_bisect(i, u->nr, u->user[i].uid < uid) : 0;
 
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (u->user[mid].uid < uid)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return u && low < u->nr && u->user[low].uid == uid ? u->user[low].name : NULL;
+	return u && at < u->nr && u->user[at].uid == uid ? u->user[at].name : NULL;
 }
