@@ -4,7 +4,6 @@
 
 #include <ctype.h>
 #include <dirent.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -24,6 +23,7 @@
 
 #include "../base/append.h"
 #include "../base/cleanup.h"
+#include "../base/library.h"
 #include "../base/process.h"
 #include "../box/box.h"
 #include "../host/drivers.h"
@@ -285,11 +285,12 @@ static void check_native(struct vl_doctor *d)
 
 static void check_unicorn(struct vl_doctor *d)
 {
-	unsigned int (*version)(unsigned int *major, unsigned int *minor);
+	static const struct vl_library library = { "libunicorn.so.2", "Unicorn", "" };
+	static const char *const name = "uc_version";
+	unsigned int (*version)(unsigned int *major, unsigned int *minor) = NULL;
 	const struct vl_vcpu_state nothing = { 0 };
 	struct vl_error *err = vl_emulator_load();
 	unsigned int major = 0, minor = 0, word = 0;
-	void *lib;
 
 	if (err) {
 		/* Unicorn runs what rewritten code cannot, and five levels of page tables. */
@@ -299,9 +300,7 @@ static void check_unicorn(struct vl_doctor *d)
 		vl_error_destroy(err);
 		return;
 	}
-	lib = dlopen("libunicorn.so.2", RTLD_LAZY | RTLD_LOCAL);
-	*(void **)&version = lib ? dlsym(lib, "uc_version") : NULL;
-	if (version)
+	if (!vl_discard(vl_library_load(&library, &name, 1, &version)))
 		word = version(&major, &minor);
 	/* UC_MAKE_VERSION: major, minor, then (2.0.2 and later) patch and extra, 8 bits each. */
 	if (word && (major << 8 | minor) < UNICORN_LEAST)
@@ -311,8 +310,6 @@ static void check_unicorn(struct vl_doctor *d)
 	else
 		vl_doctor_row(d, "unicorn", VL_DOCTOR_OK, NULL, "%u.%u.%u is loaded", major, minor,
 			      word >> 8 & 0xff);
-	if (lib)
-		dlclose(lib);
 }
 
 static void count_name(void *ctx, const char *name)

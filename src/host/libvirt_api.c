@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "libvirt.h"
 
-#include <dlfcn.h>
 #include <stddef.h>
+
+#include "../base/array.h"
+#include "../base/library.h"
 
 /* Without a function of ours libvirt prints every error to stderr. */
 static void quiet(void *data, virErrorPtr err)
@@ -11,33 +13,26 @@ static void quiet(void *data, virErrorPtr err)
 	(void)err;
 }
 
-static struct vl_error *missing(void)
-{
-	const char *why = dlerror();
-
-	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "cannot load libvirt: %s",
-					  why ? why : "unknown reason"),
-			     "install libvirt's client libraries, or name the guest as qemu:PID, "
-			     "qmp:SOCKET or by a dump file");
-}
+#define HINT \
+	"install libvirt's client libraries, or name the guest as qemu:PID, qmp:SOCKET or by a " \
+	"dump file"
 
 struct vl_error *vl_libvirt_load(struct vl_libvirt_api *ret)
 {
-	const int flags = RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE;
-	void *lib = dlopen("libvirt.so.0", flags);
-	void *qemu = lib ? dlopen("libvirt-qemu.so.0", flags) : NULL;
-
-	if (!qemu)
-		return missing();
-#define F(name) \
-	*(void **)&ret->name = dlsym(lib, "vir" #name); \
-	if (!ret->name) \
-		return missing();
-	VL_LIBVIRT_FUNCTIONS(F)
+	static const struct vl_library library = { "libvirt.so.0", "libvirt", HINT };
+	static const struct vl_library qemu = { "libvirt-qemu.so.0", "libvirt", HINT };
+	static const char *const command = "virDomainQemuMonitorCommand";
+#define F(name) "vir" #name,
+	static const char *const names[] = { VL_LIBVIRT_FUNCTIONS(F) };
 #undef F
-	*(void **)&ret->DomainQemuMonitorCommand = dlsym(qemu, "virDomainQemuMonitorCommand");
-	if (!ret->DomainQemuMonitorCommand)
-		return missing();
+	struct vl_error *err = vl_library_load(&library, names, ARRAY_SIZE(names), ret);
+
+	if (!err)
+		err = vl_library_load(&qemu, &command, 1, &ret->DomainQemuMonitorCommand);
+	if (err) {
+		err->code = VL_ERR_TARGET;
+		return err;
+	}
 	ret->SetErrorFunc(NULL, quiet);
 	return NULL;
 }

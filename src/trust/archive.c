@@ -3,11 +3,12 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "../base/cleanup.h"
+#include "../base/library.h"
 #include "lzop.h"
 
 /* The functions we use, by libarchive's names without "archive_". */
@@ -51,23 +52,16 @@ struct vl_archive {
 
 static struct vl_error *load(struct api *ret)
 {
-	void *lib = dlopen("libarchive.so.13", RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
-	const char *why;
-
-	if (!lib)
-		goto missing;
-#define F(name) \
-	*(void **)&ret->name = dlsym(lib, "archive_" #name); \
-	if (!ret->name) \
-		goto missing;
-	FUNCTIONS(F)
+	static const struct vl_library library = {
+		.file = "libarchive.so.13",
+		.name = "libarchive",
+		.hint = "install libarchive (on Debian: libarchive13)",
+	};
+#define F(name) "archive_" #name,
+	static const char *const names[] = { FUNCTIONS(F) };
 #undef F
-	return NULL;
-missing:
-	why = dlerror();
-	return vl_error_hint(
-		vl_error_new(VL_ERR_OS, "cannot load libarchive: %s", why ? why : "unknown reason"),
-		"install libarchive (on Debian: libarchive13)");
+
+	return vl_library_load(&library, names, ARRAY_SIZE(names), ret);
 }
 
 /* The error for data that libarchive could not read. */

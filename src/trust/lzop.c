@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "lzop.h"
 
-#include <dlfcn.h>
 #include <lzo/lzo1x.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/cleanup.h"
+#include "../base/library.h"
 
 /* lzop's format (its conf.h). A block has at most 64 MiB. */
 #define BLOCK_MAX (64u << 20)
@@ -89,18 +89,21 @@ static struct vl_error *damaged(void)
 struct vl_error *vl_lzop(const unsigned char *bytes, size_t len, size_t max, unsigned char **ret,
 			 size_t *len_ret)
 {
-	void *lib = dlopen("liblzo2.so.2", RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
+	static const struct vl_library library = {
+		.file = "liblzo2.so.2",
+		.name = "liblzo2",
+		.hint = "install liblzo2 (on Debian: liblzo2-2)",
+	};
+	static const char *const name = "lzo1x_decompress_safe";
+	__typeof__(&lzo1x_decompress_safe) decompress;
+	struct vl_error *err = vl_library_load(&library, &name, 1, &decompress);
 	struct in in = { bytes, len, false };
-	__typeof__(&lzo1x_decompress_safe) decompress = NULL;
 	_cleanup_free_ unsigned char *buf = NULL;
 	size_t done = 0;
 	uint32_t flags;
 
-	if (lib)
-		*(void **)&decompress = dlsym(lib, "lzo1x_decompress_safe");
-	if (!decompress)
-		return vl_error_hint(vl_error_new(VL_ERR_OS, "cannot load liblzo2"),
-				     "install liblzo2 (on Debian: liblzo2-2)");
+	if (err)
+		return err;
 	flags = head(&in);
 	while (!in.bad) {
 		uint32_t out = number(&in, 4), packed = out ? number(&in, 4) : 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* src/base/: the clock, cleanup attributes, arrays, numbers, text. */
+/* src/base/: the clock, cleanup attributes, arrays, libraries, numbers, text. */
 #include <fcntl.h>
 #include <string.h>
 
@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/library.h"
 #include "base/number.h"
 #include "base/process.h"
 #include "tap.h"
@@ -132,6 +133,29 @@ static void test_append(void)
 	   "nothing goes further");
 }
 
+static void test_library(void)
+{
+	static const struct vl_library libc = { "libc.so.6", "libc", "" };
+	static const struct vl_library none = { "libnone.so.1", "libnone", "install it" };
+	static const char *const names[] = { "getpid", "strlen" }, *const lacks = "no_such_name";
+	struct {
+		pid_t (*getpid)(void);
+		size_t (*strlen)(const char *);
+	} f = { 0 };
+	struct vl_error *err = vl_library_load(&libc, names, 2, &f);
+
+	ok(!err && f.getpid() == getpid() && f.strlen("four") == 4, "two functions of a library");
+	vl_error_destroy(err);
+	err = vl_library_load(&libc, &lacks, 1, &f);
+	ok(err && err->code == VL_ERR_OS && strstr(err->message, "no_such_name"),
+	   "one that it lacks");
+	vl_error_destroy(err);
+	err = vl_library_load(&none, names, 2, &f);
+	ok(err && strstr(err->message, "cannot load libnone") && !strcmp(err->hint, "install it"),
+	   "a library that is not installed");
+	vl_error_destroy(err);
+}
+
 int main(void)
 {
 	test_number();
@@ -140,5 +164,6 @@ int main(void)
 	test_grow();
 	test_cleanup();
 	test_clock();
+	test_library();
 	return tap_end();
 }
