@@ -157,7 +157,7 @@ int vl_own_place(const struct vl_redirect *r, const char *path)
 
 int vl_own_keep_place(struct vl_redirect *r, const char *path, int fd)
 {
-	struct vl_place *place = &r->places[r->nr_places % VL_PLACES];
+	struct vl_open_folder *place = &r->places[r->nr_places % VL_PLACES];
 	char *copy = strdup(path);
 
 	if (!copy) {
@@ -167,7 +167,7 @@ int vl_own_keep_place(struct vl_redirect *r, const char *path, int fd)
 	if (place->path)
 		close(place->fd);
 	free(place->path);
-	*place = (struct vl_place){ copy, fd };
+	*place = (struct vl_open_folder){ copy, fd };
 	r->nr_places++;
 	return fd;
 }

@@ -55,7 +55,7 @@ struct vl_redirect {
 		ino_t ino;
 	} approved[VL_MAX_APPROVED];
 	size_t nr_approved; /* in all: a ring keeps the last ones */
-	struct vl_place {
+	struct vl_open_folder {
 		char *path; /* NULL: free */
 		int fd;
 	} places[VL_PLACES]; /* open folders with files of the host, a ring */

@@ -35,20 +35,20 @@ bool vl_object(struct vl_raw_guest *g, uint64_t base, const struct vl_part *part
 
 /* ---- open files ---- */
 
-static struct vl_file *add(struct vl_opened *f, size_t task, int32_t fd, enum vl_file_use use)
+static struct vl_used_file *add(struct vl_opened *f, size_t task, int32_t fd, enum vl_file_use use)
 {
 	if (!vl_grow(f->files, f->cap, f->nr, 256)) {
 		f->full = true;
 		return NULL;
 	}
-	f->files[f->nr] = (struct vl_file){ .task = task, .fd = fd, .use = (uint8_t)use };
+	f->files[f->nr] = (struct vl_used_file){ .task = task, .fd = fd, .use = (uint8_t)use };
 	return &f->files[f->nr++];
 }
 
 static void add_file(struct vl_raw_guest *g, struct vl_opened *f, size_t task, int32_t fd,
 		     enum vl_file_use use, uint64_t at)
 {
-	struct vl_file *file = add(f, task, fd, use);
+	struct vl_used_file *file = add(f, task, fd, use);
 
 	if (!file)
 		return;
@@ -73,7 +73,7 @@ static void add_folder(struct vl_raw_guest *g, struct vl_opened *f, size_t task,
 {
 	uint64_t inode;
 	const struct vl_part parts[] = { VL_PART(DENTRY_INODE, inode) };
-	struct vl_file *file;
+	struct vl_used_file *file;
 
 	if (!path->dentry || !vl_object(g, path->dentry, parts, 1) || !inode)
 		return;

@@ -111,7 +111,7 @@ static void socket_name(struct vl_table *t, const struct vl_socket *k)
 }
 
 /* Name the file as the kernel does in /proc/PID/fd, also if it is not in the tree of files. */
-static void file_name(struct vl_raw_guest *g, struct vl_table *t, const struct vl_file *f,
+static void file_name(struct vl_raw_guest *g, struct vl_table *t, const struct vl_used_file *f,
 		      const struct vl_inode *i)
 {
 	static const struct {
@@ -136,7 +136,7 @@ static void file_name(struct vl_raw_guest *g, struct vl_table *t, const struct v
 }
 
 static void row(struct vl_raw_guest *g, struct vl_table *t, const struct vl_file_task *p,
-		const struct vl_file *f)
+		const struct vl_used_file *f)
 {
 	static const char *const uses[] = { [VL_FILE_FD] = "fd",
 					    [VL_FILE_CWD] = "cwd",

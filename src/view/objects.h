@@ -43,7 +43,7 @@ struct vl_path {
 };
 
 /* A file that a process has open or uses otherwise: see `use`. */
-struct vl_file {
+struct vl_used_file {
 	size_t task; /* index of the process */
 	int32_t fd;  /* -1: none */
 	uint8_t use; /* enum vl_file_use */
@@ -65,7 +65,7 @@ struct vl_file_task {
 struct vl_opened {
 	struct vl_file_task *tasks; /* in the order of the kernel's list */
 	size_t nr_tasks;
-	struct vl_file *files; /* by process */
+	struct vl_used_file *files; /* by process */
 	size_t nr, cap;
 	bool full; /* memory ran out */
 };

@@ -64,7 +64,7 @@ struct vl_peek_ask {
 /* The worker's state from finding a place to reading it. */
 struct vl_peeker {
 	struct vl_types types;
-	struct vl_place place;
+	struct vl_lvalue place;
 	bool is_found;
 };
 

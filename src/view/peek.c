@@ -299,7 +299,7 @@ static void show(struct show *s, const char *name, uint32_t id, const struct spo
 	s->level--;
 }
 
-struct vl_error *vl_peek_show(struct vl_types *t, const struct vl_place *place,
+struct vl_error *vl_peek_show(struct vl_types *t, const struct vl_lvalue *place,
 			      const struct vl_peek_ops *ops, void *ctx)
 {
 	struct show s = { .t = t, .ops = ops, .ctx = ctx };

@@ -50,7 +50,7 @@ struct vl_peek_found {
  * Show the values in @place, which has a type. VL_ERR_FAULT when it cannot be read; then
  * nothing was shown. A pointer's target that cannot be read is shown as VL_VALUE_FAULT.
  */
-struct vl_error *vl_peek_show(struct vl_types *t, const struct vl_place *place,
+struct vl_error *vl_peek_show(struct vl_types *t, const struct vl_lvalue *place,
 			      const struct vl_peek_ops *ops, void *ctx);
 
 #endif

@@ -242,7 +242,7 @@ static struct vl_error *parse_address(const char **p, uint64_t *ret)
 }
 
 static struct vl_error *parse_symbol(struct vl_types *t, const char **p, bool typed,
-				     struct vl_place *ret)
+				     struct vl_lvalue *ret)
 {
 	const struct vl_kernel *k = t->g->attach->kernel;
 	const char *name = *p;
@@ -288,7 +288,7 @@ static struct vl_error *parse_symbol(struct vl_types *t, const char **p, bool ty
 }
 
 /* Replace @place, a pointer, by its target. */
-static struct vl_error *follow(struct vl_types *t, struct vl_place *place,
+static struct vl_error *follow(struct vl_types *t, struct vl_lvalue *place,
 			       const struct btf_type *type)
 {
 	uint64_t to;
@@ -299,11 +299,11 @@ static struct vl_error *follow(struct vl_types *t, struct vl_place *place,
 		return err;
 	if (!to)
 		return vl_error_new(VL_ERR_ARG, "the pointer at 0x%" PRIx64 " is NULL", place->va);
-	*place = (struct vl_place){ .va = to, .type = type->type };
+	*place = (struct vl_lvalue){ .va = to, .type = type->type };
 	return NULL;
 }
 
-static struct vl_error *take_member(struct vl_types *t, const char **p, struct vl_place *place)
+static struct vl_error *take_member(struct vl_types *t, const char **p, struct vl_lvalue *place)
 {
 	const struct btf_type *type = vl_types_resolve(t, place->type, &place->type);
 	const char *name = *p;
@@ -341,7 +341,7 @@ static struct vl_error *take_member(struct vl_types *t, const char **p, struct v
  * was written behind an address or symbol.
  */
 static struct vl_error *check_index(const struct vl_types *t, const struct btf_type *type,
-				    const struct vl_place *place, uint64_t index, bool row)
+				    const struct vl_lvalue *place, uint64_t index, bool row)
 {
 	char name[VL_TYPE_NAME];
 	uint32_t nr;
@@ -358,7 +358,7 @@ static struct vl_error *check_index(const struct vl_types *t, const struct btf_t
 	return NULL;
 }
 
-static struct vl_error *take_index(struct vl_types *t, const char **p, struct vl_place *place,
+static struct vl_error *take_index(struct vl_types *t, const char **p, struct vl_lvalue *place,
 				   bool row)
 {
 	const struct btf_type *type = vl_types_resolve(t, place->type, &place->type);
@@ -387,7 +387,7 @@ static struct vl_error *take_index(struct vl_types *t, const char **p, struct vl
 	return NULL;
 }
 
-static struct vl_error *need_typed(const struct vl_place *place, const char *what)
+static struct vl_error *need_typed(const struct vl_lvalue *place, const char *what)
 {
 	return place->type ?
 		       NULL :
@@ -396,7 +396,7 @@ static struct vl_error *need_typed(const struct vl_place *place, const char *wha
 				     "write it after a colon: SYMBOL:TYPE.member");
 }
 
-struct vl_error *vl_types_find(struct vl_types *t, const char *what, struct vl_place *ret)
+struct vl_error *vl_types_find(struct vl_types *t, const char *what, struct vl_lvalue *ret)
 {
 	const char *p = what;
 	struct vl_error *err;
@@ -404,7 +404,7 @@ struct vl_error *vl_types_find(struct vl_types *t, const char *what, struct vl_p
 	bool row = false;
 	uint64_t offset;
 
-	*ret = (struct vl_place){ .va = 0 };
+	*ret = (struct vl_lvalue){ .va = 0 };
 	if (is_address(p))
 		err = parse_address(&p, &ret->va);
 	else if (!t->g->attach)

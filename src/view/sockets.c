@@ -149,7 +149,7 @@ static void add_unix(struct sockets *all)
 static void add_owned(struct sockets *all, const struct vl_opened *files)
 {
 	for (size_t i = 0; i < files->nr; i++) {
-		const struct vl_file *f = &files->files[i];
+		const struct vl_used_file *f = &files->files[i];
 		const struct vl_file_task *p = &files->tasks[f->task];
 		uint16_t mode;
 		const struct vl_part parts[] = { VL_PART(INODE_MODE, mode) };

@@ -19,8 +19,8 @@ struct vl_types {
 	struct vl_space space; /* the space to read in */
 };
 
-/* A place in memory, and its type. */
-struct vl_place {
+/* An lvalue: a place in memory, and its type. */
+struct vl_lvalue {
 	uint64_t va;
 	uint32_t type; /* of BTF; 0: bytes */
 	uint32_t bit;  /* a bitfield: its first bit, from va */
@@ -39,7 +39,7 @@ struct vl_error *vl_types_need(struct vl_types *t);
  * ->MEMBER | [INDEX]}. Pointers on the way are followed. Without TYPE a symbol has its known
  * type, or none. VL_ERR_ARG with near matches when there is no such symbol, type or member.
  */
-struct vl_error *vl_types_find(struct vl_types *t, const char *what, struct vl_place *ret);
+struct vl_error *vl_types_find(struct vl_types *t, const char *what, struct vl_lvalue *ret);
 
 /*
  * Follow typedefs and qualifiers; NULL: there is no type at their end. *@id_ret (may be NULL)
