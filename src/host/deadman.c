@@ -21,7 +21,7 @@ static bool prepare(int fd)
 	return flags >= 0 && !fcntl(fd, F_SETSIG, SIGCONT) && !fcntl(fd, F_SETFL, flags | O_ASYNC);
 }
 
-bool vl_deadman_init(struct vl_deadman *d, int above, int *mute_ret)
+void vl_deadman_init(struct vl_deadman *d, int above, int *mute_ret)
 {
 	char path[32];
 	int fd[2];
@@ -29,7 +29,7 @@ bool vl_deadman_init(struct vl_deadman *d, int above, int *mute_ret)
 	*d = (struct vl_deadman){ { -1, -1 } };
 	*mute_ret = -1;
 	if (pipe2(fd, O_CLOEXEC | O_NONBLOCK))
-		return false;
+		return;
 	for (int i = 0; i < 2; i++)
 		d->end[i] = fcntl(fd[i], F_DUPFD_CLOEXEC, above + 1);
 	close_both(fd);
@@ -38,12 +38,11 @@ bool vl_deadman_init(struct vl_deadman *d, int above, int *mute_ret)
 		*mute_ret = open(path, O_PATH | O_CLOEXEC);
 	}
 	if (*mute_ret >= 0 && prepare(d->end[0]) && prepare(d->end[1]))
-		return true;
+		return;
 	vl_deadman_deinit(d);
 	if (*mute_ret >= 0)
 		close(*mute_ret);
 	*mute_ret = -1;
-	return false;
 }
 
 void vl_deadman_deinit(struct vl_deadman *d)

@@ -114,9 +114,9 @@ struct vl_deadman {
 /*
  * Make a switch, not armed. Its descriptors are above @above, so that the end of the process
  * closes @above after them. *@mute_ret is for the guard; the caller closes it after the fork.
- * False: no descriptors or no memory. There is no switch then, and *@mute_ret is -1.
+ * Without descriptors or memory there is no switch, and *@mute_ret is -1.
  */
-bool vl_deadman_init(struct vl_deadman *d, int above, int *mute_ret);
+void vl_deadman_init(struct vl_deadman *d, int above, int *mute_ret);
 /* Remove the switch. One that is armed sends the signal. */
 void vl_deadman_deinit(struct vl_deadman *d);
 
