@@ -35,6 +35,19 @@ vt_lock() {
 	flock "$2"
 }
 
+# vt_image NAME ENDING FILE...: the path of an image in the cache that is made of these files. Their
+# hash is in its name, so working copies that differ in them do not make it anew for each other.
+# Removes images of the same name that nobody asked for in two weeks.
+vt_image() {
+	local name=$1 ending=$2 image
+	shift 2
+	image=$(sha256sum "$@" | sed 's|  .*/|  |' | sha256sum | cut -c1-12)
+	image=$VT_CACHE/images/$name-$image$ending
+	[[ ! -e $image ]] || touch "$image"
+	find "$VT_CACHE/images" -maxdepth 1 -name "$name-????????????$ending" -mtime +14 -delete
+	printf '%s\n' "$image"
+}
+
 # The state folder of one guest.  A guest's name is used for files and domains.
 vt_guest_dir() {
 	[[ $1 =~ ^[A-Za-z0-9][A-Za-z0-9_.-]{0,30}$ ]] || vt_die "bad guest name '$1'"
