@@ -29,14 +29,8 @@ setup() {
 dump() {
 	need_guest "$1"
 	[[ ! -e $DUMPS/$1.elf ]] || return 0
-	qmp "$1" stop >/dev/null
-	qmp "$1" dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$DUMPS/$1.elf\"}" >/dev/null
-	qmp "$1" cont >/dev/null
-	undo=()
-	D=$DUMPS/$1.elf
-	local image
-	image=$(vmem -J "$D" | jq -r '.memory[] | select(.what == "kernel image") | "\(.start) \(.phys)"')
-	printf '0x%x\n' $(($(address init_top_pgt) - ${image% *} + ${image#* })) >"$DUMPS/$1.root"
+	dump_guest "$1" "$DUMPS/$1.elf"
+	dump_root "$DUMPS/$1.elf" >"$DUMPS/$1.root"
 }
 
 # address WHAT: the address of a symbol or member in $D.
@@ -61,17 +55,20 @@ plant() {
 }
 # use NAME: makes the dump of NAME the one to plant in.
 use() {
+	restore
 	dump "$1"
 	D=$DUMPS/$1.elf
-	undo=()
 }
-teardown() {
+# restore: takes back what was planted in $D.
+restore() {
 	local i
 	for ((i = ${#undo[@]} - 1; i >= 0; i--)); do
 		# shellcheck disable=SC2086 # two words
 		"$VT_TESTS/lib/poke" "$D" "$(<"${D%.elf}.root")" ${undo[i]} >/dev/null
 	done
+	undo=()
 }
+teardown() { restore; }
 # unlink ADDRESS: takes the list_head there out of its list.
 unlink_entry() {
 	local next prev

@@ -35,9 +35,7 @@ dump() {
 	in_guest "$name" 'ps -eo pid,lstart --no-headers' >"$DUMPS/$name.lstart"
 	in_guest "$name" 'cut -d" " -f1 /proc/uptime; date +%s' | xargs >"$DUMPS/$name.before"
 	# Stop the guest while the dump is written: all of it is of one moment.
-	qmp "$name" stop >/dev/null
-	qmp "$name" dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$DUMPS/$name.elf\"}" >/dev/null
-	qmp "$name" cont >/dev/null
+	dump_guest "$name" "$DUMPS/$name.elf"
 	in_guest "$name" 'cut -d" " -f1 /proc/uptime; date +%s' | xargs >"$DUMPS/$name.after"
 	in_guest "$name" 'ps -ef' >"$DUMPS/$name.later"
 }

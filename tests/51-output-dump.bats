@@ -13,9 +13,7 @@ setup_file() {
 	mkdir -p "${D%/*}"
 	chmod 777 "${D%/*}"
 	need_guest g61
-	qmp g61 stop >/dev/null
-	qmp g61 dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$D\"}" >/dev/null
-	qmp g61 cont >/dev/null
+	dump_guest g61 "$D"
 	vuname "$D" >/dev/null
 }
 

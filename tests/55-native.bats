@@ -30,9 +30,7 @@ setup() {
 dump() {
 	need_guest "$1"
 	[[ ! -e $DUMPS/$1.elf ]] || return 0
-	qmp "$1" stop >/dev/null
-	qmp "$1" dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$DUMPS/$1.elf\"}" >/dev/null
-	qmp "$1" cont >/dev/null
+	dump_guest "$1" "$DUMPS/$1.elf"
 }
 
 # Compares all answers in two rounds. The second one sees the memory that the first changed.

@@ -11,7 +11,7 @@ load lib/vlens
 GUESTS="g510 g61 g612 g7"
 
 setup_file() {
-	local name image
+	local name
 	bats_require_minimum_version 1.5.0
 	[[ -x $VLENS_BUILD/tests/unit/trust-probe ]] ||
 		make -s -C "$VLENS_BUILD" tests/unit/trust-probe
@@ -25,11 +25,8 @@ setup_file() {
 		vlens trust add "$VLENS_TEST_RUN/$name/vmlinuz" >/dev/null
 	done
 	export D=$DUMPS/g61.elf
-	qmp g61 stop >/dev/null
-	qmp g61 dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$D\"}" >/dev/null
-	qmp g61 cont >/dev/null
-	image=$(vmem -J "$D" | jq -r '.memory[] | select(.what == "kernel image") | "\(.start) \(.phys)"')
-	ROOT=$(printf '0x%x' $(($(address init_top_pgt) - ${image% *} + ${image#* })))
+	dump_guest g61 "$D"
+	ROOT=$(dump_root "$D")
 	export ROOT
 }
 

@@ -88,9 +88,7 @@ in_copy() {
 @test "installed: the tools on a dump, the library for a program, then removed" {
 	[[ -s $(echo "$T"/build/*.changes) ]] || skip "there are no packages"
 	need_guest g61
-	qmp g61 stop >/dev/null
-	qmp g61 dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$T/dump.elf\"}" >/dev/null
-	qmp g61 cont >/dev/null
+	dump_guest g61 "$T/dump.elf"
 	local release
 	release=$(in_guest g61 'uname -r')
 	# shellcheck disable=SC2016 # for the copy's shell

@@ -152,11 +152,10 @@ sys.exit(subprocess.call(["vpidlist", sys.argv[3]], stdout=subprocess.DEVNULL, t
 @test "figures that no running kernel could have are left out, with a reason" {
 	# Make a dump to write to.
 	need_guest g61
-	local d=$BATS_TEST_TMPDIR/d.elf image root
-	qmp g61 dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$d\"}" >/dev/null
+	local d=$BATS_TEST_TMPDIR/d.elf root
+	dump_guest g61 "$d"
 	address() { vpeek -J "$d" "$1" 8 2>/dev/null | jq -r '.places[0].address'; }
-	image=$(vmem -J "$d" | jq -r '.memory[] | select(.what == "kernel image") | "\(.start) \(.phys)"')
-	root=$(printf '0x%x' $(($(address init_top_pgt) - ${image% *} + ${image#* })))
+	root=$(dump_root "$d")
 	run --separate-stderr vfree --json "$d"
 	assert_status 0
 	"$VT_TESTS/lib/poke" "$d" "$root" "$(address total_swap_pages)" 0000000000ff0000 >/dev/null

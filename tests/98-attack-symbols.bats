@@ -18,9 +18,7 @@ setup_file() {
 	mkdir -p "$DUMPS"
 	chmod 777 "$DUMPS"
 	export D=$DUMPS/g61.elf
-	qmp g61 stop >/dev/null
-	qmp g61 dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$D\"}" >/dev/null
-	qmp g61 cont >/dev/null
+	dump_guest g61 "$D"
 }
 
 teardown_file() {

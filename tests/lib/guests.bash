@@ -75,6 +75,21 @@ drop_guest() {
 in_guest() { "$VT_TESTS/guest/run" "$@"; }
 qmp() { "$VT_TESTS/guest/qmp" "$@"; }
 
+# dump_guest NAME FILE: dumps the guest's memory by QMP. The guest stands still meanwhile.
+dump_guest() {
+	qmp "$1" stop >/dev/null
+	qmp "$1" dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$2\"}" >/dev/null
+	qmp "$1" cont >/dev/null
+}
+
+# dump_root DUMP: the guest-physical address of the kernel's page table, for tests/lib/poke.
+dump_root() {
+	local image at
+	image=$(vmem -J "$1" | jq -r '.memory[] | select(.what == "kernel image") | "\(.start) \(.phys)"')
+	at=$(vpeek -J "$1" init_top_pgt 8 2>/dev/null | jq -r '.places[0].address')
+	printf '0x%x\n' $((at - ${image% *} + ${image#* }))
+}
+
 guest_pid() { cat "$VLENS_TEST_RUN/$1/pid"; }
 is_domain() { [[ $(<"$VLENS_TEST_RUN/$1/via") == libvirt ]]; }
 # The name of a test guest for the tools.
