@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "../../src/kernel/kallsyms.h"
 #include "tap.h"
@@ -22,7 +23,10 @@ struct image {
 	unsigned chance; /* numbers behind the markers that look like more of them */
 	unsigned more;	 /* bytes that a token is longer */
 	int width;	 /* digits of the long name */
-	const char *handler;
+	bool plain;	 /* each token is one character */
+	bool behind;	 /* behind the last name there is what looks like one more, of token 2 */
+	const char *handler, *next; /* name of the handler; of the symbol behind it, or NULL */
+	const char *token;	    /* token 2 */
 	size_t markers, names, offsets, index; /* where they went */
 };
 
@@ -30,6 +34,8 @@ static void name_of(const struct image *m, unsigned i, char *buf, size_t size)
 {
 	if (i == HANDLER)
 		snprintf(buf, size, "%s", m->handler);
+	else if (i == HANDLER + 1 && m->next)
+		snprintf(buf, size, "%s", m->next);
 	else if (i == LONG)
 		snprintf(buf, size, "long_%0*u", m->width, i);
 	else
@@ -90,30 +96,43 @@ static void put_names(struct image *m)
 	align(m);
 	m->names = m->at;
 	for (unsigned i = 0; i < m->nr; i++) {
+		bool shorter;
 		size_t len;
 
 		if (!(i % 256))
 			markers[i / 256] = (uint32_t)(m->at - m->names);
 		name_of(m, i, name, sizeof(name));
-		len = strlen(name) + 1;
-		if (!strncmp(name, "sym_", 4))
-			len -= 3; /* that is one token */
+		shorter = !m->plain && !strncmp(name, "sym_", 4);
+		/* "sym_" is one token. */
+		len = strlen(name) + 1 - (shorter ? 3 : 0);
 		if (len > 127)
 			m->bytes[m->at++] = 0x80 | (len & 0x7f);
 		m->bytes[m->at++] = (unsigned char)(len > 127 ? len >> 7 : len);
 		m->bytes[m->at++] = 'T';
-		if (!strncmp(name, "sym_", 4)) {
+		if (shorter) {
 			m->bytes[m->at++] = 1;
 			put(m, name + 4, strlen(name + 4));
 		} else {
 			put(m, name, strlen(name));
 		}
 	}
+	put(m, "\1\2", m->behind ? 2 : 0);
 	align(m);
 	m->markers = m->at;
 	put(m, markers, nr * sizeof(*markers));
 	for (unsigned i = 1; i <= m->chance; i++)
 		put32(m, markers[nr - 1] + 4096 * i);
+}
+
+static const char *token(const struct image *m, unsigned i, char one[2])
+{
+	one[0] = (char)(i < ' ' ? i + 2 : i);
+	one[1] = '\0';
+	if (m->plain || (i >= ' ' && i < 127))
+		return one;
+	if (i == 2)
+		return m->token;
+	return i == 1 ? "sym_" : i & 1 ? "" : "__";
 }
 
 static void put_tokens(struct image *m)
@@ -124,8 +143,8 @@ static void put_tokens(struct image *m)
 	align(m);
 	start = m->at;
 	for (unsigned i = 0; i < 256; i++) {
-		char one[2] = { (char)i, 0 };
-		const char *t = i >= ' ' && i < 127 ? one : i == 1 ? "sym_" : i & 1 ? "" : "__";
+		char one[2];
+		const char *t = token(m, i, one);
 
 		index[i] = (uint16_t)(m->at - start);
 		put(m, t, strlen(t));
@@ -242,6 +261,7 @@ static void test_forged(struct image *m)
 	struct vl_kallsyms k;
 	int64_t start;
 	int outside = 0;
+	uint32_t marker;
 
 	build(m, VL_KALLSYMS_BASE, false, true);
 	ok(refused(m, m->names - 8, NR + 1) && refused(m, m->names - 8, NR - 1) &&
@@ -250,6 +270,9 @@ static void test_forged(struct image *m)
 	ok(refused(m, m->markers + 8, 1) && refused(m, m->markers, 1) &&
 		   refused(m, m->markers + 8, 0x7fffffff),
 	   "a marker that is off");
+	memcpy(&marker, m->bytes + m->markers + 8, sizeof(marker));
+	ok(refused(m, m->markers + 8, marker + 1) && refused(m, m->markers + 8, marker - 1),
+	   "also by one");
 	ok(refused(m, m->names, 0xffffffff), "a name without end");
 	ok(refused(m, m->offsets + 4 * HANDLER, 0), "offsets out of order");
 	ok(refused(m, m->offsets + 4 * NR, 0), "a base outside of the image");
@@ -381,16 +404,21 @@ static void test_last_marker(struct image *m)
 	m->chance = 0;
 }
 
-/* As much of the image as @len bytes, in memory of exactly that size. */
+/* As much of the image as @len bytes. Nothing is mapped behind them. */
 static bool find_in(const struct image *m, size_t len, struct vl_kallsyms *ret)
 {
-	unsigned char *bytes = malloc(len);
+	size_t whole = ((len + 4095) & ~(size_t)4095) + 4096;
+	unsigned char *map =
+		mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char *bytes = map + whole - 4096 - len;
 	bool found;
 
+	if (map == MAP_FAILED || mprotect(map + whole - 4096, 4096, PROT_NONE))
+		exit(99);
 	memcpy(bytes, m->bytes, len);
 	found = vl_kallsyms_find(bytes, len, VA, VA + 16 * HANDLER, vl_deadline_in(5000000000L),
 				 ret);
-	free(bytes);
+	munmap(map, whole);
 	return found;
 }
 
@@ -435,6 +463,43 @@ static void test_edges(struct image *m)
 	build(m, VL_KALLSYMS_BASE, false, false);
 	ok(find(m, &k), "a handler's name that is longer than any");
 	m->handler = "asm_exc_page_fault";
+}
+
+/* What lies behind a table is no part of it. */
+static void test_behind(struct image *m)
+{
+	char next['t'] = "";
+	struct vl_kallsyms k;
+
+	build(m, VL_KALLSYMS_BASE, true, false);
+	memcpy(m->bytes + m->names - 8, &(uint32_t){ (NR + 255) / 256 * 256 }, 4);
+	ok(!find_in(m, m->at, &k), "more names than fit before the markers, and the image ends");
+
+	/* The first characters are numbers that ascend like markers. */
+	m->plain = true;
+	build(m, VL_KALLSYMS_PLACE, true, false);
+	ok(found_all(m), "tokens that look like more markers");
+	m->plain = false;
+
+	/* Tokens of the next name begin with its length, which is the token "t". */
+	memset(next, 'n', sizeof(next) - 1);
+	m->next = next;
+	m->handler = "asm_exc_page_faul";
+	build(m, VL_KALLSYMS_BASE, false, false);
+	ok(!find(m, &k), "the handler's name ends with its tokens");
+	m->next = NULL;
+
+	m->handler = "asm_exc_other";
+	m->token = "Tpage_fault";
+	m->behind = true;
+	build(m, VL_KALLSYMS_PLACE, false, false);
+	put32(m, (uint32_t)(16 * HANDLER - (m->offsets + 4 * (size_t)NR)));
+	ok(!find(m, &k), "a handler behind the last symbol is not its name");
+	m->handler = "asm_exc_page_fault";
+	m->token = "__";
+	build(m, VL_KALLSYMS_PLACE, false, false);
+	ok(found_all(m), "and the symbols end there");
+	m->behind = false;
 }
 
 /* Move the symbols from @from on out of the image. */
@@ -483,7 +548,11 @@ int main(void)
 	static const char *const forms[] = { "per-CPU ones absolute", "above a base",
 					     "from their place" };
 	struct image m = {
-		.bytes = malloc(SIZE), .nr = NR, .width = 200, .handler = "asm_exc_page_fault"
+		.bytes = malloc(SIZE),
+		.nr = NR,
+		.width = 200,
+		.handler = "asm_exc_page_fault",
+		.token = "__",
 	};
 
 	if (!m.bytes)
@@ -499,6 +568,7 @@ int main(void)
 	test_tables(&m);
 	test_forged(&m);
 	test_edges(&m);
+	test_behind(&m);
 	test_no_handler(&m);
 	test_asked(&m);
 	free(m.bytes);

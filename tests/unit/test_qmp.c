@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The QMP client, against a scripted other side. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -181,6 +185,58 @@ static struct vl_error *connect_to(const char *path, struct vl_qmp **ret)
 	return vl_qmp_connect(&a, 0, ret);
 }
 
+/* As a user who may not write to the socket. Does the message say so? */
+static bool is_forbidden(const char *path)
+{
+	int status = 1;
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct vl_qmp *q;
+		struct vl_error *err = !geteuid() && setuid(65534) ? NULL : connect_to(path, &q);
+
+		_exit(!(err && err->hint && strstr(err->message, "no permission for socket")));
+	}
+	waitpid(pid, &status, 0);
+	return !status;
+}
+
+static void *accept_one(void *listener)
+{
+	return (void *)(intptr_t)accept(*(int *)listener, NULL, NULL);
+}
+
+/* @fd listens at @path, and has room for one more client. */
+static void test_backlog(const char *path, int fd)
+{
+	struct vl_qmp_address a = { .kind = VL_QMP_UNIX };
+	struct vl_qmp *q[4] = { NULL };
+	struct vl_error *err = NULL;
+	pthread_t thread;
+	void *accepted;
+	size_t nr = 0;
+	int last;
+
+	snprintf(a.path, sizeof(a.path), "%s", path);
+	while (nr < ARRAY_SIZE(q) && !err) {
+		err = vl_qmp_connect(&a, 0, &q[nr]);
+		if (!q[nr])
+			break;
+		nr++;
+	}
+	ok(!err && nr && nr < ARRAY_SIZE(q), "a full backlog: no connection, and no error");
+	if (nr == ARRAY_SIZE(q) || pthread_create(&thread, NULL, accept_one, &fd))
+		return;
+	err = vl_qmp_connect(&a, vl_now_ns() + 60 * VL_NSEC_PER_SEC, &q[nr]);
+	ok(!err && q[nr], "until another client is accepted");
+	pthread_join(thread, &accepted);
+	close((int)(intptr_t)accepted);
+	last = q[0] ? vl_qmp_fd(q[0]) : -1;
+	for (size_t i = 0; i < ARRAY_SIZE(q); i++)
+		vl_qmp_close(q[i]);
+	ok(fcntl(last, F_GETFD) < 0 && errno == EBADF, "closed");
+}
+
 static void test_connect(void)
 {
 	char dir[] = "/tmp/vlens-qmp-XXXXXX", path[64], deep[256];
@@ -208,6 +264,10 @@ static void test_connect(void)
 	ok(err && strstr(err->message, "no process listens") && err->hint, "no listener");
 	vl_error_destroy(err);
 	listen(fd, 1);
+	chmod(dir, 0711);
+	chmod(path, 0);
+	ok(is_forbidden(path), "a socket of another user");
+	chmod(path, 0600);
 	err = connect_to(path, &q);
 	ok(!err && vl_qmp_pid(q) == getpid(), "the peer's process id");
 	vl_error_destroy(err);
@@ -218,10 +278,13 @@ static void test_connect(void)
 		strcat(deep, "/.");
 	strcat(deep, "/file");
 	err = connect_to(deep, &q);
-	ok(!err, "a path of %zu bytes", strlen(deep));
-	if (!err)
-		vl_qmp_close(q);
+	ok(!err && q, "a path of %zu bytes", strlen(deep));
+	vl_qmp_close(q);
 	vl_error_destroy(err);
+	/* Take both clients out of the backlog. */
+	for (int i = 0; i < 2; i++)
+		close(accept(fd, NULL, NULL));
+	test_backlog(path, fd);
 	close(fd);
 	unlink(path);
 	rmdir(dir);
