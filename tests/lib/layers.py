@@ -16,7 +16,8 @@ def layer(f):
     return re.match(r"bin|kmod|.*(?=/)", f)[0]
 
 
-PARTED = ("bin/", "src/redirect/", "src/imee/", "src/view/", "src/keep/", "kmod/")
+PARTED = ("bin/", "src/attach/", "src/base/", "src/doctor/", "src/imee/", "src/keep/", "src/redirect/",
+          "src/syscall/", "src/vcpu/", "src/view/", "kmod/")
 
 
 def linked(f, g):

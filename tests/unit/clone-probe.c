@@ -10,13 +10,14 @@
  * does not get through (it would sleep, or is too slow) is done anew, in a new epoch.
  *
  * With "ps" only processes are asked for, a new epoch goes on with the round, and the last line
- * is the processor time, in microseconds, of what answered: of the worker's whole life. ENGINE
- * "host" asks this machine's kernel.
+ * is the processor time, in microseconds, of what answered: of the worker's whole life. It is asked
+ * as the tools ask. ENGINE "host" makes the same calls to this machine's kernel.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,11 +33,14 @@
 
 #define TRIES 40
 #define CHUNK 65536
+/* As redirect/ does: bytes of a first read; the descriptor at which all are closed. */
+#define FIRST 4096
+#define FILES 400
 
 struct answers {
 	struct vl_sys *sys;
 	bool live;
-	bool ahead; /* ask as the tools do, also for what follows */
+	bool tools; /* ask as the tools do */
 	uint64_t hash, bytes, calls;
 	char buf[CHUNK];
 };
@@ -69,36 +73,46 @@ static struct vl_error *read_file(struct answers *a, const char *path)
 	struct vl_error *err;
 	int64_t fd, n = 1, closed;
 
-	/*
-	 * How many files are asked ahead depends on the time that the worker has, and the clone's
-	 * own files show in slabinfo: for the same answers each call is asked alone.
-	 */
-	if (a->ahead) {
-		err = vl_sys_open_read(a->sys, path, O_RDONLY, VL_READS_ONCE, a->buf, CHUNK, &fd,
-				       &n);
-		a->calls += 2;
-	} else {
-		err = open_file(a, path, O_RDONLY, &fd);
-		if (!err && fd >= 0)
-			err = CALL(a, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(a->buf, CHUNK),
-				   VL_ARG_INT(CHUNK));
-	}
+	err = open_file(a, path, O_RDONLY, &fd);
 	if (err)
 		return err;
 	if (fd < 0) {
 		add(a, &fd, sizeof(fd));
 		return NULL;
 	}
-	for (;;) {
-		add(a, n > 0 ? (void *)a->buf : &n, n > 0 ? (size_t)n : sizeof(n));
-		if (n <= 0)
-			break;
+	while (n > 0) {
 		err = CALL(a, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(a->buf, CHUNK),
 			   VL_ARG_INT(CHUNK));
 		if (err)
-			break;
+			return err;
+		add(a, n > 0 ? (void *)a->buf : &n, n > 0 ? (size_t)n : sizeof(n));
 	}
-	return err ? err : CALL(a, "close", &closed, VL_ARG_INT(fd));
+	return CALL(a, "close", &closed, VL_ARG_INT(fd));
+}
+
+/*
+ * The same as a tool does it: both calls are one question, a short read is the end, and no file is
+ * closed alone. What is asked ahead, and how much of it, depends on the time that the worker has,
+ * and the clone's own files show in slabinfo: for the same answers use read_file().
+ */
+static struct vl_error *read_as_tools(struct answers *a, const char *path)
+{
+	struct vl_error *err;
+	int64_t fd, n, closed;
+
+	err = vl_sys_open_read(a->sys, path, O_RDONLY, VL_READS_ONCE, a->buf, FIRST, &fd, &n);
+	a->calls += 2;
+	while (!err && fd >= 0 && n == FIRST) {
+		add(a, a->buf, FIRST);
+		err = CALL(a, "read", &n, VL_ARG_INT(fd), VL_ARG_OUT(a->buf, FIRST),
+			   VL_ARG_INT(FIRST));
+	}
+	if (!err && fd >= 0 && n > 0)
+		add(a, a->buf, (size_t)n);
+	if (!err && fd >= FILES)
+		err = CALL(a, "close_range", &closed, VL_ARG_INT(3), VL_ARG_INT(~0U),
+			   VL_ARG_INT(0));
+	return err;
 }
 
 struct entry { /* struct linux_dirent64 */
@@ -127,7 +141,7 @@ static struct vl_error *read_processes(struct answers *a)
 		at += e->reclen;
 		for (size_t i = 0; !err && *e->name >= '1' && *e->name <= '9' && i < 3; i++) {
 			snprintf(path, sizeof(path), "/proc/%s/%s", e->name, files[i]);
-			err = read_file(a, path);
+			err = a->tools ? read_as_tools(a, path) : read_file(a, path);
 		}
 	}
 	return err ? err : CALL(a, "close", &closed, VL_ARG_INT(fd));
@@ -173,6 +187,7 @@ static struct vl_error *host_call(struct vl_sys *sys, const char *name, const st
 	} calls[] = { { "read", SYS_read },
 		      { "openat", SYS_openat },
 		      { "close", SYS_close },
+		      { "close_range", SYS_close_range },
 		      { "getdents64", SYS_getdents64 } };
 	long a[4] = { 0 };
 	size_t i = 0;
@@ -205,6 +220,7 @@ static int ask_host(unsigned nr)
 	uint64_t start = processor_us(RUSAGE_SELF);
 
 	a.sys = &sys;
+	a.tools = true;
 	for (unsigned i = 0; i < nr; i++)
 		vl_error_destroy(read_processes(&a));
 	printf("host: %" PRIu64 " calls\n", a.calls);
@@ -212,15 +228,32 @@ static int ask_host(unsigned nr)
 	return 0;
 }
 
+/* As redirect/ does: the worker follows us to one CPU, as a wake-up of another one takes longer. */
+static void pin(void)
+{
+	int cpu = sched_getcpu();
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	if (cpu < 0)
+		return;
+	CPU_SET((size_t)cpu, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+}
+
 static struct vl_error *rounds(struct vl_guest *g, unsigned nr, bool only_processes)
 {
+	/* This starts the worker, which may use all CPUs later. */
 	struct vl_sys *sys = vl_guest_sys(g);
-	struct vl_error *err = sys->ops->begin(sys);
 	static struct answers a;
+	struct vl_error *err;
 	struct vl_stats before, now;
 	bool live = vl_guest_is_live(g);
 	unsigned tries = 0;
 
+	if (only_processes)
+		pin();
+	err = sys->ops->begin(sys);
 	for (unsigned i = 0; i < nr;) {
 		double start;
 
@@ -244,7 +277,7 @@ static struct vl_error *rounds(struct vl_guest *g, unsigned nr, bool only_proces
 		a = (struct answers){
 			.sys = sys,
 			.live = live,
-			.ahead = only_processes,
+			.tools = only_processes,
 			.hash = 0xcbf29ce484222325,
 		};
 		start = now_us();

@@ -155,9 +155,11 @@ except TimeoutError:
 		[[ $output == *"denied: $call "[1-9]* ]] || { echo "no $call"; false; }
 	done
 	for call in mq_open io_setup modify_ldt io_uring_setup clone3 execveat statmount "number 500" \
-		"number 100000" "a 32-bit call" memfd_secret; do
+		"number 100000" memfd_secret; do
 		[[ $output == *"not allowed: $call "[1-9]* ]] || { echo "no $call"; false; }
 	done
+	# Some hosts' kernels have none, for any program.
+	[[ $output == *"no 32-bit calls here"* || $output == *"not allowed: a 32-bit call "[1-9]* ]]
 }
 
 @test "the kinds of confinement in force are reported: all for root, fewer for a user" {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/array.h"
+#include "redirect/rows.h"
 
 #define PUSHED_MAX 64
 #define FDS_MAX 4096
@@ -23,80 +24,28 @@ struct hostsys {
 	unsigned char fds[FDS_MAX]; /* opened in this epoch */
 };
 
+/* Calls that no row of the policy forwards under their own name. */
 static const struct {
 	const char *name;
 	int nr;
 } numbers[] = {
-#define N(n) \
-	{ \
-#n, __NR_##n \
-	}
 	{ "newuname", __NR_uname },
 	{ "newfstat", __NR_fstat },
 	{ "newstat", __NR_stat },
 	{ "newlstat", __NR_lstat },
-	N(openat),
-	N(close),
-	N(read),
-	N(pread64),
-	N(lseek),
-	N(getdents64),
-	N(newfstatat),
-	N(statx),
-	N(access),
-	N(faccessat),
-	N(faccessat2),
-	N(readlink),
-	N(readlinkat),
-	N(statfs),
-	N(getxattr),
-	N(lgetxattr),
-	N(listxattr),
-	N(llistxattr),
-	N(sysinfo),
-	N(clock_gettime),
-	N(clock_getres),
-	N(gettimeofday),
-	N(time),
-	N(times),
-	N(adjtimex),
-	N(clock_adjtime),
-	N(syslog),
-	N(getresuid),
-	N(getresgid),
-	N(getgroups),
-	N(capget),
-	N(getpgid),
-	N(getsid),
-	N(getpriority),
-	N(ioprio_get),
-	N(sched_getaffinity),
-	N(sched_getscheduler),
-	N(sched_getparam),
-	N(sched_getattr),
-	N(sched_rr_get_interval),
-	N(prlimit64),
-	N(shmctl),
-	N(semctl),
-	N(msgctl),
-	N(shmget),
-	N(semget),
-	N(msgget),
-	N(kill),
-	N(socket),
-	N(sendmsg),
-	N(recvmsg),
-	N(sendto),
-	N(recvfrom),
-	N(bind),
-	N(connect),
-	N(getsockname),
-	N(getsockopt),
-	N(setsockopt),
-	N(ioctl),
-	N(ppoll),
-	N(poll),
-#undef N
+	{ "close", __NR_close },
+	{ "read", __NR_read },
+	{ "pread64", __NR_pread64 },
+	{ "lseek", __NR_lseek },
+	{ "getdents64", __NR_getdents64 },
+	{ "sendmsg", __NR_sendmsg },
+	{ "recvmsg", __NR_recvmsg },
+	{ "sendto", __NR_sendto },
+	{ "recvfrom", __NR_recvfrom },
+	{ "getsockname", __NR_getsockname },
+	{ "getsockopt", __NR_getsockopt },
+	{ "ppoll", __NR_ppoll },
+	{ "poll", __NR_poll },
 };
 
 static int number_of(const char *name)
@@ -104,6 +53,9 @@ static int number_of(const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		if (!strcmp(numbers[i].name, name))
 			return numbers[i].nr;
+	for (size_t i = 0; i < vl_policy_nr; i++)
+		if (!strcmp(vl_policy[i].name, name))
+			return vl_policy[i].nr;
 	return -1;
 }
 

@@ -42,7 +42,8 @@ same_ps() {
 		"ls -l /sys/class" "ls -a /proc/1" "cat /proc/sys/kernel/ostype" \
 		"find /proc/1/net -maxdepth 1" "stat -c %n%a%s%F /proc/1 /proc/1/stat /etc" \
 		"readlink /proc/1/ns/uts" "du -s /proc/1/net" "wc -c /proc/cmdline" \
-		"head -c 7 /proc/version" "df -P /proc" "ipcs -l" "lsmod" "id" "getent passwd 0"; do
+		"head -c 7 /proc/version" "df -P /proc" "ipcs -l" "lsmod" "id" "getent passwd 0" \
+		"ionice -p 1" "chrt -p 1" "taskset -p 1" "prlimit -p 1 --nofile"; do
 		read -ra words <<<"$cmd"
 		for _ in 1 2 3; do
 			run "${words[@]}"
