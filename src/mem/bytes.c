@@ -13,9 +13,18 @@ void *vl_snapshot_host(const struct vl_snapshot *v, uint64_t gpa, size_t len)
 	return (char *)r->host + (gpa - r->gpa);
 }
 
+void *vl_snapshot_filled(struct vl_snapshot *v, uint64_t gpa, size_t len)
+{
+	char *p = vl_snapshot_host(v, gpa, len);
+
+	if (p)
+		vl_snapshot_need(v, vl_snapshot_find(v, gpa), gpa);
+	return p;
+}
+
 bool vl_snapshot_read_entry(void *snapshot, uint64_t gpa, uint64_t *ret)
 {
-	const void *p = vl_snapshot_host(snapshot, gpa, sizeof(*ret));
+	const void *p = vl_snapshot_filled(snapshot, gpa, sizeof(*ret));
 
 	if (!p)
 		return false;
@@ -60,7 +69,7 @@ bool vl_snapshot_read(struct vl_snapshot *v, const struct vl_pgtable *pt, uint64
 			n = len;
 		if (!vl_translate(pt, vl_snapshot_read_entry, v, va, &x))
 			return false;
-		p = vl_snapshot_host(v, x.gpa, n);
+		p = vl_snapshot_filled(v, x.gpa, n);
 		if (!p)
 			return false;
 		memcpy(out, p, n);

@@ -110,6 +110,8 @@ void vl_snapshot_put_pages(struct vl_snapshot *v, const struct vl_snapshot_range
 			   const unsigned char *src, size_t nr);
 void vl_snapshot_drop(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t gpa,
 		      size_t nr);
+/* Fill the page of @r at @gpa, if it is missing. True: it was. */
+bool vl_snapshot_need(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t gpa);
 
 /* alias.c: the address in the first mapping of @host, which may be in a second one. */
 uint64_t vl_snapshot_unaliased(const struct vl_snapshot *v, uint64_t host);

@@ -54,10 +54,13 @@ static bool read_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 {
 	uint64_t left;
 	bool in_snapshot;
-	const void *p = behind(ctx, gpa, &left, &in_snapshot);
+	struct vl_executor_state *e = ctx;
+	const void *p = behind(e, gpa, &left, &in_snapshot);
 
 	if (!p || left < sizeof(*ret))
 		return false;
+	if (in_snapshot)
+		p = vl_snapshot_filled(e->snapshot, gpa, sizeof(*ret));
 	memcpy(ret, p, sizeof(*ret));
 	return true;
 }
@@ -89,6 +92,8 @@ bool vl_native_read(struct vl_executor_state *e, uint64_t va, void *buf, size_t 
 		p = behind(e, x.gpa, &left, &in_snapshot);
 		if (!p || left < n)
 			return false;
+		if (in_snapshot)
+			p = vl_snapshot_filled(e->snapshot, x.gpa, n);
 		memcpy(out, p, n);
 		out += n;
 		va += n;

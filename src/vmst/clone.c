@@ -64,7 +64,7 @@ static uint64_t *own_path(struct vl_clone *c, uint64_t va, int level, unsigned *
 /* Copy the kernel half of the guest's top-level table. */
 static struct vl_error *copy_top(struct vl_clone *c)
 {
-	const char *src = vl_snapshot_host(c->snapshot, c->root, VL_PAGE_SIZE);
+	const char *src = vl_snapshot_filled(c->snapshot, c->root, VL_PAGE_SIZE);
 
 	if (!src)
 		return vl_error_new(VL_ERR_KERNEL, "the guest's page table at 0x%lx is not in RAM",
@@ -339,7 +339,7 @@ static bool clone_copy(struct vl_clone *c, uint64_t va, void *buf, size_t len, b
 		if (x.gpa >= c->own.gpa && x.gpa - c->own.gpa < OWN_SIZE)
 			host = (char *)c->own.host + (x.gpa - c->own.gpa);
 		else
-			host = vl_snapshot_host(c->snapshot, x.gpa, n);
+			host = vl_snapshot_filled(c->snapshot, x.gpa, n);
 		if (!host)
 			return false;
 		if (write)
