@@ -105,11 +105,13 @@ static inline void vl_snapshot_set_bit(struct vl_snapshot *v, size_t bit)
 	atomic_fetch_or(&v->present[bit / 64], 1UL << (bit % 64));
 }
 
-/* snapshot.c: */
+/* snapshot.c, refresh.c: */
 void vl_snapshot_put_pages(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t off,
 			   const unsigned char *src, size_t nr);
 void vl_snapshot_drop(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t gpa,
 		      size_t nr);
+/* Drop the pages @gpas (@nr, ascending). */
+void vl_snapshot_drop_all(struct vl_snapshot *v, const uint64_t *gpas, size_t nr);
 /* Fill the page of @r at @gpa, if it is missing. True: it was. */
 bool vl_snapshot_need(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t gpa);
 

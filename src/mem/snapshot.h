@@ -70,6 +70,15 @@ int vl_snapshot_open_signaller(void);
 void vl_snapshot_set_still(struct vl_snapshot *v, const struct vl_snapshot_still *still);
 
 /*
+ * Pass still pages through @fn when they are copied: it gets the guest's page at @gpa, and may
+ * change it. The snapshot holds what @fn left; vl_snapshot_still_changed() compares what the guest
+ * had. @fn is called by any thread, and must not touch the snapshot. Call this after
+ * vl_snapshot_set_still().
+ */
+typedef void vl_snapshot_filter_fn(void *ctx, uint64_t gpa, unsigned char *page);
+void vl_snapshot_set_filter(struct vl_snapshot *v, vl_snapshot_filter_fn *fn, void *ctx);
+
+/*
  * Note page @gpa, which is not still (a module's), before its code first runs, as translations
  * of it may be kept. False: there is no memory, or no such page.
  */

@@ -81,6 +81,16 @@ void vl_still_note(struct vl_still *s, uint64_t gpa, const void *page)
 					       &none, sum_of(page));
 }
 
+void vl_still_filter(struct vl_still *s, uint64_t gpa, unsigned char *pages, size_t nr)
+{
+	for (size_t i = 0; s->filter && i < nr; i++, gpa += VL_PAGE_SIZE, pages += VL_PAGE_SIZE) {
+		if (!vl_still_has(s, gpa))
+			continue;
+		vl_still_note(s, gpa, pages);
+		s->filter(s->filter_ctx, gpa, pages);
+	}
+}
+
 bool vl_still_note_code(struct vl_still *s, uint64_t gpa, const void *page)
 {
 	if (!vl_grow(s->code, s->cap_code, s->nr_code, 64))

@@ -17,6 +17,8 @@ struct vl_still {
 		uint64_t gpa, sum;
 	} * code;
 	size_t nr_code, cap_code;
+	vl_snapshot_filter_fn *filter; /* NULL: there is none */
+	void *filter_ctx;
 };
 
 void vl_still_set(struct vl_still *s, const struct vl_snapshot_still *still);
@@ -26,6 +28,12 @@ bool vl_still_has(const struct vl_still *s, uint64_t gpa);
 
 /* Note the content of page @gpa when it is first copied. Does nothing if it is not still. */
 void vl_still_note(struct vl_still *s, uint64_t gpa, const void *page);
+
+/*
+ * Before pages are copied: note those of the @nr pages that the guest has from @gpa on that are
+ * still, and pass them through the filter. Does nothing without a filter.
+ */
+void vl_still_filter(struct vl_still *s, uint64_t gpa, unsigned char *pages, size_t nr);
 
 /* Note page @gpa, which is not still, before its code first runs. False: no memory. */
 bool vl_still_note_code(struct vl_still *s, uint64_t gpa, const void *page);
