@@ -16,18 +16,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/cleanup.h"
 #include "snapshot-internal.h"
 
 /* Answers for which a page lingers. A program asks up to 7 questions about a process. */
 #define LINGER 96
 /* With more pages than this none lingers: one question to a large guest can touch thousands. */
-#define HELD_MAX 2048
-/* A fault on a page within this many answers of the last one counts as one more use of it. */
+#define HELD_MAX 4096
+/*
+ * A fault on a page within this many answers of the last one, or in the epoch after the next one
+ * at the latest, counts as one more use of it.
+ */
 #define NEAR (2 * LINGER)
+#define NEAR_EPOCHS 2
 /* Uses from which on a page stays. */
 #define STAY_USES 3
 /* If more pages stay, drop the older half: the program does something else now. */
-#define STAY_MAX 640
+#define STAY_MAX 1280
 /* Pages recorded at most: 256 MiB. */
 #define KNOWN_MAX 65536
 /* How often all pages are read; in each round, how often those that keep changing. */
@@ -119,8 +124,11 @@ void vl_recheck_filled(struct vl_snapshot *v, uint64_t gpa, const unsigned char 
 		return;
 	}
 	memcpy(p->was, bytes, VL_PAGE_SIZE);
-	p->uses = r->time - p->touched <= NEAR ? p->uses + 1 : 1;
+	p->uses = r->time - p->touched <= NEAR || r->epochs - p->epoch <= NEAR_EPOCHS ?
+			  p->uses + 1 :
+			  1;
 	p->touched = r->time;
+	p->epoch = r->epochs;
 	if (!p->has)
 		r->held[r->nr_held++] = (uint32_t)(p - r->v);
 	p->has = true;
@@ -135,9 +143,9 @@ static void *host_of(const struct vl_snapshot *v, const struct vl_recheck_page *
 	return vl_snapshot_host(v, p->gpa, VL_PAGE_SIZE);
 }
 
-static void drop(struct vl_snapshot *v, struct vl_recheck_page *p)
+/* The caller drops the page itself. */
+static void forget(struct vl_snapshot *v, struct vl_recheck_page *p)
 {
-	vl_snapshot_drop(v, vl_snapshot_find(v, p->gpa), p->gpa, 1);
 	free(p->was);
 	p->was = NULL;
 	p->has = false;
@@ -168,6 +176,40 @@ static uint64_t stay_since(const struct vl_recheck *r)
 			oldest = p->touched;
 	}
 	return oldest + (r->time - oldest) / 2 + 1;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * Drop the pages that few questions touch, those that follow each other in one call: that is most
+ * of its time. New processes have many of these, as what belongs to one was allocated together.
+ */
+static struct vl_error *drop_old(struct vl_snapshot *v)
+{
+	struct vl_recheck *r = &v->pages;
+	_cleanup_free_ uint64_t *gpas = reallocarray(NULL, r->nr_held + 1, sizeof(*gpas));
+	uint64_t since = stay_since(r), linger = r->nr_held > HELD_MAX ? 0 : LINGER;
+	size_t nr = 0;
+
+	if (!gpas)
+		return vl_error_nomem();
+	for (size_t i = r->nr_held; i-- > 0;) {
+		struct vl_recheck_page *p = &r->v[r->held[i]];
+
+		if (p->stays ? p->touched >= since : r->time - p->touched <= linger)
+			continue;
+		gpas[nr++] = p->gpa;
+		forget(v, p);
+		r->held[i] = r->held[--r->nr_held];
+	}
+	qsort(gpas, nr, sizeof(*gpas), by_address);
+	vl_snapshot_drop_all(v, gpas, nr);
+	return NULL;
 }
 
 enum which { ALL, HOT, COLD };
@@ -256,33 +298,33 @@ struct vl_error *vl_snapshot_ask(struct vl_snapshot *v, bool again)
 {
 	struct vl_recheck *r = &v->pages;
 	struct vl_error *err = NULL;
-	uint64_t since, linger;
 	size_t changed;
 
 	pthread_mutex_lock(&v->lock);
 	if (!again)
 		atomic_store(&v->released, false);
 	atomic_store(&v->missed, false);
-	if (!v->asking || r->full || (!again && r->nr > KNOWN_MAX))
+	if (!v->asking)
+		v->asked_more = false;
+	if (!v->asking || r->full || (!again && r->nr > KNOWN_MAX)) {
+		v->asked_more |= v->asking;
 		err = begin(v);
+	}
 	r->time += !again;
+	r->epochs += !again;
 	if (!again) {
 		atomic_store(&r->whole, false);
 		if (!err && r->restless)
 			err = find_moment(v, &changed);
 	}
-	since = stay_since(r);
-	linger = r->nr_held > HELD_MAX ? 0 : LINGER;
-	for (size_t i = r->nr_held; i-- > 0;) {
-		struct vl_recheck_page *p = &r->v[r->held[i]];
+	if (!err && !again)
+		err = drop_old(v);
+	for (size_t i = 0; i < r->nr_held; i++) {
+		const struct vl_recheck_page *p = &r->v[r->held[i]];
 		void *host = host_of(v, p);
 
-		if (!again && (p->stays ? p->touched < since : r->time - p->touched > linger)) {
-			drop(v, p);
-			r->held[i] = r->held[--r->nr_held];
-		} else if (memcmp(host, p->was, VL_PAGE_SIZE)) {
+		if (memcmp(host, p->was, VL_PAGE_SIZE))
 			memcpy(host, p->was, VL_PAGE_SIZE);
-		}
 	}
 	pthread_mutex_unlock(&v->lock);
 	return err;
@@ -328,18 +370,14 @@ size_t vl_snapshot_asked(const struct vl_snapshot *v)
 	return v->pages.nr_held;
 }
 
-static int by_address(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 struct vl_error *vl_snapshot_all_asked(const struct vl_snapshot *v, uint64_t **gpas, size_t *nr)
 {
-	uint64_t *all = reallocarray(*gpas, *nr + v->pages.nr + 1, sizeof(*all));
 	size_t n = *nr, kept = 0;
+	uint64_t *all;
 
+	if (v->asked_more)
+		return vl_error_new(VL_ERR_SPENT, "questions have touched too many pages");
+	all = reallocarray(*gpas, *nr + v->pages.nr + 1, sizeof(*all));
 	if (!all)
 		return vl_error_nomem();
 	for (size_t i = 0; i < v->pages.nr; i++)

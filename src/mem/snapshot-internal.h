@@ -17,7 +17,8 @@ struct vl_recheck_page {
 	bool stays;	    /* most questions touch it: not dropped between them */
 	bool hot;	    /* it changed between two readings of all pages */
 	uint32_t uses;	    /* faults on it, each soon after the last */
-	uint64_t touched;   /* @time of the last fault on it */
+	uint64_t touched;   /* @time of the last fault on it, */
+	uint64_t epoch;	    /* and @epochs */
 };
 
 struct vl_recheck {
@@ -28,6 +29,7 @@ struct vl_recheck {
 	uint32_t *held; /* indices of the pages that the snapshot has */
 	size_t nr_held, nr_stays;
 	uint64_t time;	    /* counts questions and rechecks */
+	uint64_t epochs;    /* counts those that began */
 	bool full;	    /* out of memory: a page that was read is not recorded */
 	bool restless;	    /* at the last recheck some pages had changed */
 	_Atomic bool whole; /* all held pages are of one moment */
@@ -56,7 +58,7 @@ struct vl_snapshot {
 	_Atomic bool released, missed;
 	_Atomic(struct vl_error *) failed;
 	/* For questions (recheck.c); @lock is held while a page is filled. */
-	bool asking;
+	bool asking, asked_more; /* @asked_more: @pages were begun anew, and do not have all */
 	pthread_mutex_t lock;
 	struct vl_recheck pages;
 	/* collect.c's buffer: half a megabyte, which is mapped page by page, so it is kept. */

@@ -198,7 +198,10 @@ void vl_snapshot_doubt(struct vl_snapshot *v);
 /* How many pages vl_snapshot_take() would read. */
 size_t vl_snapshot_asked(const struct vl_snapshot *v);
 
-/* Add to *@gpas (malloc'ed, @nr of them, ascending) the pages that questions touched. */
+/*
+ * Add to *@gpas (malloc'ed, @nr of them, ascending) the pages that questions touched. Error: they
+ * are too many, and not all are known any more.
+ */
 struct vl_error *vl_snapshot_all_asked(const struct vl_snapshot *v, uint64_t **gpas, size_t *nr);
 
 /* No more questions: vl_snapshot_refresh() treats their pages like all others. */

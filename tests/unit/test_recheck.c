@@ -269,6 +269,23 @@ static void test_forget(void)
 	free(gpas);
 }
 
+/* Epochs of many answers: the time in answers from one to the next is long. */
+static void test_epochs(void)
+{
+	bool good = true;
+	size_t nr;
+
+	for (int i = 0; i < 6; i++) {
+		good &= ask(false) && touch(90) == 90 && (i != 2 || touch(91) == 91);
+		good &= !vl_discard(vl_snapshot_recheck(view, 500, &nr)) && !nr;
+	}
+	good &= ask(false) && !vl_discard(vl_snapshot_recheck(view, 500, &nr)) && ask(false);
+	ram[91 * VL_PAGE_SIZE] = 1;
+	ok(good && changed() == 0, "a page that one of them touched is not looked at");
+	ram[90 * VL_PAGE_SIZE] = 1;
+	ok(changed() == 1, "one that all touched stays");
+}
+
 static void test_copy(void)
 {
 	const uint64_t gpas[] = { 30 * VL_PAGE_SIZE, 31 * VL_PAGE_SIZE };
@@ -304,6 +321,7 @@ int main(void)
 	test_take();
 	test_forget();
 	test_copy();
+	test_epochs();
 	ok(vl_snapshot_asked(view) > 0, "pages of questions");
 	vl_snapshot_ask_end(view);
 	ok(!vl_snapshot_asked(view), "are forgotten with the last question");
