@@ -102,6 +102,15 @@ kernel_7() {
 @test "6.12: lsmod, uname, free, uptime" { need_emulator; other_tools g612; }
 @test "6.12: files" { need_emulator; files g612; }
 @test "6.12: times" { need_emulator; times g612; }
+# Where the host has four levels only the emulator serves, and a worker has it when it is asked for.
+@test "6.12, 5-level paging: comparisons and checks ask the emulator" {
+	need_emulator
+	need_guest g612
+	run --separate-stderr vps --diff "$(guest g612)"
+	assert_status 0
+	run --separate-stderr vcheck "$(guest g612)"
+	assert_status 0
+}
 
 @test "7, memfd, 2 CPUs: ps" { kernel_7 all_ps; }
 @test "7: lsmod, uname, free, uptime" { kernel_7 other_tools; }

@@ -393,18 +393,14 @@ static struct vl_error *begin_once(struct vl_guest *g, uint64_t *want_ret)
 	return err;
 }
 
-/*
- * The worker could not begin, and needs to be replaced by another one. True: retry. Granted once
- * in a run, so that a worker that always asks for it gets its error reported.
- */
-static bool grant(struct vl_guest *g, uint64_t want, const struct vl_error *err)
+bool vl_broker_grant(struct vl_guest *g, uint64_t want, const struct vl_error *err)
 {
 	if (want == VL_WANT_ATTACH_ANEW && !g->anew) {
 		vl_broker_renew(g);
 		return true;
 	}
 	if (want == VL_WANT_EMULATOR && g->executor == VL_EXECUTOR_ANY) {
-		snprintf(g->no_kvm, sizeof(g->no_kvm), "%s", err->message);
+		snprintf(g->no_kvm, sizeof(g->no_kvm), "%s", err ? err->message : "");
 		g->executor = VL_EXECUTOR_UNICORN;
 		vl_broker_stop(g);
 		return true;
@@ -457,7 +453,7 @@ static struct vl_error *broker_begin(struct vl_sys *sys)
 	if (g->prepares && is_old(g))
 		broker_end(sys);
 	in_time = g->prepares;
-	while ((err = begin_once(g, &want)) && grant(g, want, err))
+	while ((err = begin_once(g, &want)) && vl_broker_grant(g, want, err))
 		vl_error_destroy(err);
 	g->unsettled = true;
 	if (!in_time)

@@ -206,6 +206,12 @@ struct vl_error *vl_views_ask(struct vl_guest *g, struct vl_message *m, uint64_t
 
 /* The attach proved wrong: end the worker; the next one makes a first contact. */
 void vl_broker_renew(struct vl_guest *g);
+/*
+ * The worker could not begin, and needs to be replaced by another one: @want is enum vl_want, @err
+ * the reason or NULL. True: retry. Granted once in a run, so that a worker that always asks for it
+ * gets its error reported.
+ */
+bool vl_broker_grant(struct vl_guest *g, uint64_t want, const struct vl_error *err);
 /* The worker gave an answer that no honest worker gives: end it. */
 struct vl_error *vl_broker_lied(struct vl_guest *g);
 

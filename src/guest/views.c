@@ -145,20 +145,26 @@ struct vl_error *vl_guest_scan(struct vl_guest *g, const struct vl_scan *scan, s
 	return err ? err : ask_table(g, &ask, LOOK_NS, t);
 }
 
+/* Can @g be asked again? Checks go on without an epoch, so @err can be NULL. */
+static bool is_replaced(struct vl_guest *g, uint64_t want, const struct vl_error *err)
+{
+	return g->box && vl_broker_grant(g, want, err);
+}
+
 struct vl_error *vl_guest_diff(struct vl_guest *g, const struct vl_diff *diff, struct vl_table *t)
 {
 	struct vl_message m = { .op = VL_OP_DIFF, .value = { (uintptr_t)diff } };
 	struct vl_error *err = ask_table(g, &m, DIFF_NS, t);
 
-	if (!err || !g->box || m.value[0] != VL_WANT_ATTACH_ANEW || g->anew)
-		return err;
-	/* Only once, as in grant() of broker.c. */
-	vl_error_destroy(err);
-	vl_broker_renew(g);
-	vl_table_clear(t);
-	err = vl_guest_attach(g, true);
-	m = (struct vl_message){ .op = VL_OP_DIFF, .value = { (uintptr_t)diff } };
-	return err ? err : ask_table(g, &m, DIFF_NS, t);
+	while (is_replaced(g, m.value[0], err)) {
+		vl_error_destroy(err);
+		vl_table_clear(t);
+		err = vl_guest_attach(g, true);
+		m = (struct vl_message){ .op = VL_OP_DIFF, .value = { (uintptr_t)diff } };
+		if (!err)
+			err = ask_table(g, &m, DIFF_NS, t);
+	}
+	return err;
 }
 
 struct vl_error *vl_guest_top_open(struct vl_guest *g)
