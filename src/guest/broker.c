@@ -17,13 +17,8 @@
 /* CPU time of one epoch: also bounds a worker for which nobody waits. */
 #define CPU_NS (120 * VL_NSEC_PER_SEC)
 /*
- * Address space of a worker. It maps RAM for a snapshot, its base, the raw readers and rewritten
- * code (4 x RAM and 0.2 GiB, measured), and Unicorn takes 1.3 GiB. Memory in use is bounded by
- * the host's OOM killer, which ends a worker before any other process (vl_box_enter()).
+ * Answers that wait go to the next epoch if that begins so soon: the program does not stand still.
  */
-#define MORE_MEMORY (6UL << 30)
-#define RAM_MAPPINGS 6
-/* Answers that wait go to the next epoch if that begins so soon: the program does not stand still. */
 #define CARRY_NS (40 * VL_NSEC_PER_MSEC)
 /* Deaths of workers in one run, after which we give up. */
 #define MAX_DEATHS 2
@@ -220,32 +215,13 @@ struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_
 	return reply(g, m, timeout_ns);
 }
 
-void vl_broker_box_options(struct vl_guest *g, struct vl_box_options *ret)
-{
-	const struct vl_ram *ram;
-	size_t nr;
-
-	*ret = (struct vl_box_options){
-		.name = g->uses & VL_GUEST_ASK ? "vlens-engine" : "vlens-reader",
-		.does = g->uses & VL_GUEST_ASK ? "runs the guest's code" : "reads the guest",
-		.memory = MORE_MEMORY,
-		.prepare = vl_worker_prepare,
-		.main = vl_worker_main,
-		.ctx = g,
-	};
-	ram = vl_target_ram(g->raw.target, &nr);
-	for (size_t i = 0; i < nr; i++)
-		ret->memory += RAM_MAPPINGS * ram[i].size;
-	vl_target_ready_port(g->raw.target);
-}
-
 struct vl_error *vl_broker_start(struct vl_guest *g)
 {
 	struct vl_box_options o;
 
 	if (g->box || vl_spare_take(g))
 		return NULL;
-	vl_broker_box_options(g, &o);
+	vl_worker_options(g, &o);
 	return vl_box_launch(&o, &g->box);
 }
 
@@ -408,7 +384,7 @@ bool vl_broker_grant(struct vl_guest *g, uint64_t want, const struct vl_error *e
 	return false;
 }
 
-static void broker_end(struct vl_sys *sys)
+void vl_broker_end(struct vl_sys *sys)
 {
 	struct vl_message m = { .op = VL_OP_END };
 	struct vl_guest *g = vl_guest_of(sys);
@@ -433,13 +409,12 @@ static void broker_end(struct vl_sys *sys)
 	}
 }
 
-/* Has the guest moved on too far for the epoch that is open, or prepared? */
-static bool is_old(const struct vl_guest *g)
+bool vl_broker_is_old(const struct vl_guest *g)
 {
 	return vl_target_is_live(g->raw.target) && vl_now_ns() - g->epoch_ns > VL_EPOCH_MAX_AGE_NS;
 }
 
-static struct vl_error *broker_begin(struct vl_sys *sys)
+struct vl_error *vl_broker_begin(struct vl_sys *sys)
 {
 	struct vl_guest *g = vl_guest_of(sys);
 	bool in_time;
@@ -450,8 +425,8 @@ static struct vl_error *broker_begin(struct vl_sys *sys)
 		return NULL;
 	if (g->ahead && vl_now_ns() - g->ended_ns > CARRY_NS)
 		vl_ahead_expire(g->ahead);
-	if (g->prepares && is_old(g))
-		broker_end(sys);
+	if (g->prepares && vl_broker_is_old(g))
+		vl_broker_end(sys);
 	in_time = g->prepares;
 	while ((err = begin_once(g, &want)) && vl_broker_grant(g, want, err))
 		vl_error_destroy(err);
@@ -463,7 +438,7 @@ static struct vl_error *broker_begin(struct vl_sys *sys)
 	return err;
 }
 
-static void broker_prepare(struct vl_sys *sys)
+void vl_broker_prepare(struct vl_sys *sys)
 {
 	struct vl_guest *g = vl_guest_of(sys);
 	struct vl_message m = { .op = VL_OP_BEGIN };
@@ -475,115 +450,3 @@ static void broker_prepare(struct vl_sys *sys)
 	tell(g, &m);
 	g->prepares = true;
 }
-
-static struct vl_error *broker_settle(struct vl_sys *sys)
-{
-	struct vl_guest *g = vl_guest_of(sys);
-	struct vl_message m = { .op = VL_OP_SETTLE };
-
-	/* Most calls of a program are about the host: do not wake the worker for nothing. */
-	if (!g->box || !sys->open)
-		return NULL;
-	/* They keep the epoch open, but no longer than the others do. */
-	if (!g->unsettled) {
-		sys->brief |= is_old(g);
-		return NULL;
-	}
-	g->unsettled = false;
-	if (sys->steady) {
-		g->gone.answers.paused++;
-		sys->brief = is_old(g);
-		return NULL;
-	}
-	return vl_broker_ask(g, &m, VL_CALL_NS);
-}
-
-/* The error if no epoch is open: a hostile worker can end one unasked. */
-static struct vl_error *no_epoch(void)
-{
-	return vl_error_hint(
-		vl_error_new(VL_ERR_ARG, "the worker ended its snapshot of the guest unasked"),
-		"try again; if it stays so, the guest may be hostile");
-}
-
-static struct vl_error *broker_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
-				    size_t nr, int64_t *ret)
-{
-	struct vl_guest *g = vl_guest_of(sys);
-	struct vl_message m = { .op = VL_OP_CALL };
-	struct vl_error *err;
-
-	if (!g->box || !sys->open)
-		return no_epoch();
-	if (vl_ask_call(g, name, args, nr, ret, &err))
-		return err;
-	sys->missed = 0;
-	vl_ask_otherwise(g);
-	if (strlen(name) >= sizeof(m.text) ||
-	    !vl_message_put_args(&m, vl_box_wire(g->box)->window, args, nr)) {
-		*ret = -E2BIG;
-		return NULL;
-	}
-	strcpy(m.text, name);
-	g->unsettled = true;
-	err = vl_broker_ask(g, &m, VL_CALL_NS);
-	if (err)
-		return err;
-	*ret = (int64_t)m.value[0];
-	vl_message_pull_args(vl_box_wire(g->box)->window, name, args, nr, *ret);
-	vl_ask_seen(g, name, args, nr, *ret);
-	return NULL;
-}
-
-static struct vl_error *broker_open_read(struct vl_sys *sys, const char *path, int flags,
-					 enum vl_reads reads, void *buf, size_t len,
-					 int64_t *fd_ret, int64_t *n_ret)
-{
-	struct vl_guest *g = vl_guest_of(sys);
-
-	if (!g->box || !sys->open)
-		return no_epoch();
-	return vl_ask_file(g, path, flags, reads, buf, len, fd_ret, n_ret);
-}
-
-static uint64_t broker_push(struct vl_sys *sys, const void *buf, size_t len)
-{
-	struct vl_guest *g = vl_guest_of(sys);
-	struct vl_message m = { .op = VL_OP_PUSH, .value = { len, buf != NULL } };
-
-	if (!g->box || len > VL_WINDOW_MAIN)
-		return 0;
-	if (buf)
-		memcpy(vl_box_wire(g->box)->window, buf, len);
-	return vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)) ? 0 : m.value[0];
-}
-
-static void broker_pull(struct vl_sys *sys, uint64_t addr, void *buf, size_t len)
-{
-	struct vl_guest *g = vl_guest_of(sys);
-	struct vl_message m = { .op = VL_OP_PULL, .value = { addr, len } };
-
-	if (g->box && len <= VL_WINDOW_MAIN && !vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
-		memcpy(buf, vl_box_wire(g->box)->window, len);
-}
-
-static void broker_reset(struct vl_sys *sys)
-{
-	struct vl_guest *g = vl_guest_of(sys);
-	struct vl_message m = { .op = VL_OP_RESET };
-
-	if (g->box)
-		vl_error_destroy(vl_broker_ask(g, &m, VL_CALL_NS));
-}
-
-const struct vl_sys_ops vl_broker_ops = {
-	.call = broker_call,
-	.open_read = broker_open_read,
-	.settle = broker_settle,
-	.push = broker_push,
-	.pull = broker_pull,
-	.reset = broker_reset,
-	.begin = broker_begin,
-	.prepare = broker_prepare,
-	.end = broker_end,
-};

@@ -182,7 +182,15 @@ void vl_epoch_reset(struct vl_guest *g);
  */
 #define VL_CALL_NS 5000000000UL
 
+/* calls.c: the port of an open guest. */
 extern const struct vl_sys_ops vl_broker_ops;
+
+/* Epochs, for that port: vl_sys_ops. */
+void vl_broker_end(struct vl_sys *sys);
+struct vl_error *vl_broker_begin(struct vl_sys *sys);
+void vl_broker_prepare(struct vl_sys *sys);
+/* Has the guest moved on too far for the epoch that is open, or prepared? */
+bool vl_broker_is_old(const struct vl_guest *g);
 
 /*
  * Have a worker with an attach to the kernel that runs now. Without @need_attach, a worker
@@ -215,8 +223,6 @@ bool vl_broker_grant(struct vl_guest *g, uint64_t want, const struct vl_error *e
 /* The worker gave an answer that no honest worker gives: end it. */
 struct vl_error *vl_broker_lied(struct vl_guest *g);
 
-/* The options of a worker of @g. @g must outlive its start. */
-void vl_broker_box_options(struct vl_guest *g, struct vl_box_options *ret);
 /* Start a worker, if there is none; do not wait for it. */
 struct vl_error *vl_broker_start(struct vl_guest *g);
 /* End the worker: the next epoch makes a new one. */
@@ -323,6 +329,8 @@ enum vl_learned {
 	VL_LEARNED_PAGES,   /* number of its pages */
 };
 
+/* The options of a worker of @g. @g must outlive its start. */
+void vl_worker_options(struct vl_guest *g, struct vl_box_options *ret);
 struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep);
 void vl_worker_main(void *guest, struct vl_wire *wire, int link);
 

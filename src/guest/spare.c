@@ -40,7 +40,7 @@ struct vl_error *vl_guest_make_spare(struct vl_guest *g, struct vl_box **ret)
 	*ret = NULL;
 	if (vl_ram_by_module(g->raw.target))
 		return NULL;
-	vl_broker_box_options(&reads, &o);
+	vl_worker_options(&reads, &o);
 	o.name = "vlens-spare";
 	o.lendable = true;
 	/* Share the empty namespaces of the keeper's own worker. */
