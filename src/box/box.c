@@ -230,17 +230,11 @@ static void give(struct vl_box *b, enum vl_channel_id id, const struct vl_messag
 	vl_wire_wake(&c->turn, &c->sleeps);
 }
 
-/*
- * Serve what the worker asks until it replies; or, if @answers is not 0, until it has given so
- * many answers. *@replied_ret: it has replied.
- */
-static struct vl_error *wait_answers(struct vl_box *b, uint32_t answers, struct vl_message *m,
-				     bool *replied_ret, uint64_t timeout_ns, vl_box_serve_fn serve,
-				     void *ctx)
+enum vl_box_outcome vl_box_listen(struct vl_box *b, uint32_t answers, struct vl_message *m,
+				  uint64_t timeout_ns, vl_box_serve_fn serve, void *ctx)
 {
 	uint64_t deadline = vl_now_ns() + timeout_ns;
 
-	*replied_ret = false;
 	for (;;) {
 		uint32_t seen = atomic_load(&b->wire->bell);
 		bool idle = true;
@@ -248,28 +242,39 @@ static struct vl_error *wait_answers(struct vl_box *b, uint32_t answers, struct 
 		for (int id = VL_NR_CHANNELS - 1; id >= 0; id--) {
 			if (!take(b, (enum vl_channel_id)id, m))
 				continue;
-			if (id == VL_CHANNEL_MAIN && m->op == VL_OP_REPLY) {
-				*replied_ret = true;
-				return NULL;
-			}
+			if (id == VL_CHANNEL_MAIN && m->op == VL_OP_REPLY)
+				return VL_BOX_REPLIED;
 			idle = false;
-			if (!serve || m->op == VL_OP_REPLY)
-				return died(b, false);
-			serve(ctx, (enum vl_channel_id)id, m);
+			if (!serve || m->op == VL_OP_REPLY ||
+			    !serve(ctx, (enum vl_channel_id)id, m))
+				return VL_BOX_LEFT;
 			give(b, (enum vl_channel_id)id, m);
 		}
 		if (answers && atomic_load(&b->wire->answers) >= answers)
-			return NULL;
+			return VL_BOX_ANSWERED;
 		if (idle)
 			vl_wire_spin(b->wire, &b->wire->bell, seen);
 		if (idle)
 			vl_wire_sleep(&b->wire->bell, &b->wire->sleeps, seen, LOOK_NS);
 		/* Check for its end only after a sleep: most answers take microseconds. */
 		if (idle && atomic_load(&b->wire->bell) == seen && vl_box_has_ended(b))
-			return died(b, false);
+			return VL_BOX_ENDED;
 		if (vl_now_ns() > deadline)
-			return died(b, true);
+			return VL_BOX_LATE;
 	}
+}
+
+/* *@replied_ret: it has replied, perhaps with less than @answers. */
+static struct vl_error *wait_answers(struct vl_box *b, uint32_t answers, struct vl_message *m,
+				     bool *replied_ret, uint64_t timeout_ns, vl_box_serve_fn serve,
+				     void *ctx)
+{
+	enum vl_box_outcome outcome = vl_box_listen(b, answers, m, timeout_ns, serve, ctx);
+
+	*replied_ret = outcome == VL_BOX_REPLIED;
+	if (outcome == VL_BOX_REPLIED || outcome == VL_BOX_ANSWERED)
+		return NULL;
+	return died(b, outcome == VL_BOX_LATE);
 }
 
 /* Serve what the worker asks until it replies. */
@@ -288,6 +293,16 @@ void vl_box_tell(struct vl_box *b, const struct vl_message *m)
 	atomic_store(&b->wire->answers, 0);
 	atomic_store(&b->wire->hurry, 0);
 	give(b, VL_CHANNEL_MAIN, m);
+}
+
+bool vl_box_allow_cpus(struct vl_box *b, const cpu_set_t *cpus)
+{
+	if (CPU_EQUAL(cpus, &b->cpus))
+		return true;
+	if (vl_box_has_ended(b) || sched_setaffinity(b->pid, sizeof(*cpus), cpus))
+		return false;
+	b->cpus = *cpus;
+	return true;
 }
 
 void vl_box_hurry(struct vl_box *b)
@@ -315,7 +330,10 @@ struct vl_error *vl_box_answers(struct vl_box *b, uint32_t answers, struct vl_me
 struct vl_error *vl_box_reply(struct vl_box *b, struct vl_message *ret, uint64_t timeout_ns,
 			      vl_box_serve_fn serve, void *ctx)
 {
-	return b->gone ? died(b, false) : wait_reply(b, ret, timeout_ns, serve, ctx);
+	vl_box_end_server(b);
+	if (b->gone || b->server.late)
+		return died(b, b->server.late);
+	return wait_reply(b, ret, timeout_ns, serve, ctx);
 }
 
 struct vl_error *vl_box_ask(struct vl_box *b, struct vl_message *m, uint64_t timeout_ns,
@@ -441,6 +459,9 @@ void vl_box_stop(struct vl_box *b)
 {
 	if (!b)
 		return;
+	if (b->server.on && !b->gone)
+		vl_box_dismiss(b);
+	vl_box_end_server(b);
 	if (b->pid > 0)
 		reap(b);
 	vl_box_hang_up(b);
@@ -498,30 +519,20 @@ void vl_box_allow_time(struct vl_box *b, uint64_t ns)
 	prlimit(b->pid, RLIMIT_CPU, &l, NULL);
 }
 
-/* Let the worker use @cpus. */
-static bool allow_cpus(struct vl_box *b, const cpu_set_t *cpus)
-{
-	if (CPU_EQUAL(cpus, &b->cpus))
-		return true;
-	if (vl_box_has_ended(b) || sched_setaffinity(b->pid, sizeof(*cpus), cpus))
-		return false;
-	b->cpus = *cpus;
-	return true;
-}
-
 void vl_box_follow(struct vl_box *b)
 {
 	cpu_set_t now;
 
+	vl_box_end_server(b);
 	if (b->gone || sched_getaffinity(0, sizeof(now), &now))
 		return;
 	atomic_store(&b->wire->apart, 0);
 	CPU_OR(&b->all, &b->all, &now);
-	allow_cpus(b, &now);
+	vl_box_allow_cpus(b, &now);
 }
 
 void vl_box_part(struct vl_box *b)
 {
 	if (!b->gone && CPU_COUNT(&b->all) > 1)
-		atomic_store(&b->wire->apart, allow_cpus(b, &b->all));
+		atomic_store(&b->wire->apart, vl_box_allow_cpus(b, &b->all));
 }

@@ -88,8 +88,11 @@ const struct vl_box_report *vl_box_report(const struct vl_box *b);
 /* Write the parts that @r has into @buf, one line. */
 void vl_box_describe(const struct vl_box_report *r, char buf[VL_BOX_TEXT]);
 
-/* Serve a question of the worker on channel @id: *@m is the question and becomes the answer. */
-typedef void (*vl_box_serve_fn)(void *ctx, enum vl_channel_id id, struct vl_message *m);
+/*
+ * Serve a question of the worker on channel @id: *@m is the question and becomes the answer. False:
+ * the question is left for the next one who waits; only a server of vl_box_tell_apart() may do so.
+ */
+typedef bool (*vl_box_serve_fn)(void *ctx, enum vl_channel_id id, struct vl_message *m);
 
 /*
  * Ask the worker @m, serve what it asks back, and wait for its reply, which goes to *@m. An
@@ -105,6 +108,15 @@ struct vl_error *vl_box_ask(struct vl_box *b, struct vl_message *m, uint64_t tim
 void vl_box_tell(struct vl_box *b, const struct vl_message *m);
 struct vl_error *vl_box_reply(struct vl_box *b, struct vl_message *ret, uint64_t timeout_ns,
 			      vl_box_serve_fn serve, void *ctx);
+
+/*
+ * Tell the worker @m as vl_box_tell() does, in a thread that also serves what the worker asks, as
+ * far as @serve does, for at most @timeout_ns. Thread and worker share the CPU where we are now.
+ * vl_box_follow(), vl_box_reply() and vl_box_stop() wait for the thread's end. False: there is no
+ * other CPU, or no thread, and nothing was told.
+ */
+bool vl_box_tell_apart(struct vl_box *b, const struct vl_message *m, uint64_t timeout_ns,
+		       vl_box_serve_fn serve, void *ctx);
 
 /*
  * Between the two steps: wait until the worker has given @answers answers, as far as it replies

@@ -81,18 +81,30 @@ static void take_sys(struct vl_guest *g, const struct vl_sys *said)
 	end_pauses(g);
 }
 
-static void serve(void *ctx, enum vl_channel_id id, struct vl_message *m)
+static bool serve(void *ctx, enum vl_channel_id id, struct vl_message *m)
 {
 	struct vl_guest *g = ctx;
 
 	vl_port_serve(g->raw.target, g->box, id, m);
+	return true;
 }
 
-static void tell(struct vl_guest *g, struct vl_message *m)
+/* The same in a thread: memory only. A pause, or a file, is the main thread's. */
+static bool serve_memory(void *ctx, enum vl_channel_id id, struct vl_message *m)
+{
+	return (m->op == VL_OP_READ || m->op == VL_OP_PAGES) && serve(ctx, id, m);
+}
+
+static void address(struct vl_guest *g, struct vl_message *m)
 {
 	g->now_known = g->next_begun = false;
 	m->sys = g->sys;
 	vl_target_get_account(g->raw.target, &m->pauses);
+}
+
+static void tell(struct vl_guest *g, struct vl_message *m)
+{
+	address(g, m);
 	vl_box_tell(g->box, m);
 }
 
@@ -438,15 +450,21 @@ struct vl_error *vl_broker_begin(struct vl_sys *sys)
 	return err;
 }
 
-void vl_broker_prepare(struct vl_sys *sys)
+bool vl_broker_prepare(struct vl_sys *sys)
 {
 	struct vl_guest *g = vl_guest_of(sys);
 	struct vl_message m = { .op = VL_OP_BEGIN };
 
 	if (sys->open || g->prepares || vl_discard(vl_broker_ready(g, true)) || !sys->alone)
-		return;
-	part(g);
+		return false;
 	g->epoch_ns = vl_now_ns();
-	tell(g, &m);
-	g->prepares = true;
+	if (vl_guest_lacks_files(g)) {
+		address(g, &m);
+		g->prepares = vl_box_tell_apart(g->box, &m, BEGIN_NS, serve_memory, g);
+	} else {
+		part(g);
+		tell(g, &m);
+		g->prepares = true;
+	}
+	return g->prepares;
 }

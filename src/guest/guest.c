@@ -80,14 +80,19 @@ bool vl_guest_ready(const struct vl_guest *g)
 	return g->session && g->session->clone && vl_epoch_copies(g);
 }
 
-bool vl_guest_alone(const struct vl_guest *g)
+bool vl_guest_lacks_files(const struct vl_guest *g)
 {
 	size_t nr;
 	const struct vl_ram *ram = vl_target_ram(g->raw.target, &nr);
 
 	for (size_t i = 0; i < nr; i++)
 		if (ram[i].fd < 0)
-			return false;
+			return true;
+	return false;
+}
+
+bool vl_guest_alone(const struct vl_guest *g)
+{
 	return vl_guest_ready(g) && vl_epoch_runs(g);
 }
 
@@ -151,6 +156,9 @@ struct vl_sys *vl_guest_sys(struct vl_guest *g)
 {
 	/* Start it now, as its box takes some milliseconds. The first request reports an error. */
 	vl_error_destroy(vl_broker_start(g));
+	/* A worker without an attach does not say it: there will be a copy as in the last run. */
+	if (!g->attached)
+		g->sys.alone = g->label && g->workset.nr && g->may_run;
 	return &g->sys;
 }
 

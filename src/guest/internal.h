@@ -140,6 +140,8 @@ static inline struct vl_guest *vl_guest_of(struct vl_sys *sys)
 /* vl_sys.ready and vl_sys.alone: see there. */
 bool vl_guest_ready(const struct vl_guest *g);
 bool vl_guest_alone(const struct vl_guest *g);
+/* Has some RAM no file? Then the worker asks the broker for it. */
+bool vl_guest_lacks_files(const struct vl_guest *g);
 
 /* --- session.c --- */
 
@@ -188,7 +190,7 @@ extern const struct vl_sys_ops vl_broker_ops;
 /* Epochs, for that port: vl_sys_ops. */
 void vl_broker_end(struct vl_sys *sys);
 struct vl_error *vl_broker_begin(struct vl_sys *sys);
-void vl_broker_prepare(struct vl_sys *sys);
+bool vl_broker_prepare(struct vl_sys *sys);
 /* Has the guest moved on too far for the epoch that is open, or prepared? */
 bool vl_broker_is_old(const struct vl_guest *g);
 

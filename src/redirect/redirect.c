@@ -312,8 +312,7 @@ static struct vl_error *begin(struct vl_redirect *r, int sock)
 	if (!err && r->o->meanwhile)
 		err = r->o->meanwhile(r->o->meanwhile_ctx);
 	if (!err && r->sys->alone && r->sys->ops->prepare) {
-		r->sys->ops->prepare(r->sys);
-		r->prepares = true;
+		r->prepares = r->sys->ops->prepare(r->sys);
 		r->heard_ns = vl_now_ns();
 	}
 	if (!err)

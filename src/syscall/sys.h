@@ -94,9 +94,9 @@ struct vl_sys_ops {
 	struct vl_error *(*begin)(struct vl_sys *sys);
 	/*
 	 * If `alone`: start to open an epoch in the background; begin waits for it, end gives it
-	 * up. NULL: not supported.
+	 * up. False: that is not possible now. NULL: not supported.
 	 */
-	void (*prepare)(struct vl_sys *sys);
+	bool (*prepare)(struct vl_sys *sys);
 	void (*end)(struct vl_sys *sys);
 };
 
@@ -112,7 +112,7 @@ struct vl_sys {
 	uint64_t epoch; /* counts up at each end */
 	int open;	/* an epoch is open */
 	int ready;	/* an epoch begins at once and pauses nothing: it may begin early */
-	int alone;	/* an epoch begins without help of the broker */
+	int alone;	/* an epoch begins with no help but memory */
 	int brief;	/* the epoch should end now */
 	int steady;	/* all answers of the epoch are of one moment: settle is not needed */
 	int missed;	/* the last call failed because the guest changed: retry it */
