@@ -59,6 +59,9 @@ void vl_wire_sleep(_Atomic uint32_t *word, _Atomic uint32_t *sleeps, uint32_t se
 {
 	struct timespec ts = vl_ns_timespec(timeout_ns);
 
+	/* It has changed while we spun: two system calls for nothing, ours and the wake-up. */
+	if (atomic_load(word) != seen)
+		return;
 	/* Before the kernel compares *@word: who changes it later sees this. */
 	atomic_store(sleeps, 1);
 	/* Not FUTEX_PRIVATE: the word is shared by two processes. */
@@ -92,6 +95,11 @@ bool vl_wire_answered(struct vl_wire *w, uint32_t nr)
 {
 	atomic_store(&w->answers, nr);
 	ring(w);
+	return atomic_load(&w->hurry);
+}
+
+bool vl_wire_hurries(const struct vl_wire *w)
+{
 	return atomic_load(&w->hurry);
 }
 

@@ -104,6 +104,8 @@ void vl_wire_spin(const struct vl_wire *w, const _Atomic uint32_t *word, uint32_
 void vl_wire_say(struct vl_wire *w, enum vl_channel_id id, const struct vl_message *m);
 /* Count @nr answers to the message that is being answered. True: stop here, and reply. */
 bool vl_wire_answered(struct vl_wire *w, uint32_t nr);
+/* The same question, without a count: answers can be taken only when the reply is there. */
+bool vl_wire_hurries(const struct vl_wire *w);
 /*
  * Wait for the broker's next message on a channel. False: the broker has closed its end of the
  * socket @link: it is gone.

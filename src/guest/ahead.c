@@ -101,17 +101,16 @@ void vl_ahead_expire(struct vl_ahead *a)
 		}
 }
 
-/* Is there more to read of the file that @w has opened? */
-static bool needs_file(const struct waiting *w)
+bool vl_answer_needs_file(const struct vl_question *q, const struct vl_answer *a)
 {
-	return vl_question_opens(&w->q) && w->answer.ret >= 0 &&
-	       (w->answer.n < 0 || w->answer.n >= w->q.len);
+	return vl_question_opens(q) && a->ret >= 0 && (a->n < 0 || a->n >= q->len);
 }
 
 void vl_ahead_carry(struct vl_ahead *a, uint64_t epoch)
 {
 	for (size_t i = 0; i < a->nr_waiting; i++)
-		a->waiting[i].taken |= needs_file(&a->waiting[i]);
+		a->waiting[i].taken |=
+			vl_answer_needs_file(&a->waiting[i].q, &a->waiting[i].answer);
 	a->epoch = epoch;
 }
 

@@ -69,6 +69,9 @@ static inline size_t vl_answer_next(size_t at, uint32_t len)
 /* The number of bytes in answer @a to @q, at most q->len; @a is untrusted. */
 size_t vl_answer_size(const struct vl_question *q, const struct vl_answer *a);
 
+/* Is there more to read of the file that @q has opened? @a is untrusted. */
+bool vl_answer_needs_file(const struct vl_question *q, const struct vl_answer *a);
+
 static inline bool vl_question_same(const struct vl_question *a, const struct vl_question *b)
 {
 	return a->what == b->what && a->flags == b->flags && a->len == b->len &&

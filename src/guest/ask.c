@@ -53,8 +53,8 @@ static struct vl_error *ask_worker(struct vl_guest *g, const char *base,
 		}
 		at = vl_answer_next(at, plan[i].len);
 	}
-	/* One of them made the epoch end. */
-	if (ahead && m.value[0] < nr && g->sys.brief)
+	/* One of them made the epoch end. An epoch of questions ends for other reasons, too. */
+	if (ahead && m.value[0] < nr && g->sys.steady && g->sys.brief)
 		vl_ahead_cut(g->ahead);
 	return NULL;
 }
@@ -69,7 +69,7 @@ static struct vl_error *take_flown(struct vl_guest *g, struct vl_flight *f, size
 
 	*taken_ret = false;
 	if (f == g->flying) {
-		err = vl_broker_answer(g, i);
+		err = f->settles ? vl_broker_land(g, false) : vl_broker_answer(g, i);
 		if (err)
 			return err;
 	}
@@ -77,6 +77,9 @@ static struct vl_error *take_flown(struct vl_guest *g, struct vl_flight *f, size
 		return NULL;
 	at = vl_box_wire(g->box)->ahead[f->window] + vl_flight_answer(f, i);
 	memcpy(ret, at, sizeof(*ret));
+	/* The file is closed by now, but has to be read on. */
+	if (f->epoch != g->sys.epoch && vl_answer_needs_file(q, ret))
+		return NULL;
 	memcpy(buf, at + sizeof(*ret), vl_answer_size(q, ret));
 	f->taken[i] = *taken_ret = true;
 	vl_ahead_flown(g->ahead, q);
@@ -94,7 +97,8 @@ static struct vl_error *fly(struct vl_guest *g)
 	if (g->flying && !vl_box_waits(g->box))
 		return NULL;
 	err = vl_broker_land(g, false);
-	if (err || !g->sys.open || !g->sys.steady || g->sys.brief)
+	/* What was asked before must be validated by itself. */
+	if (err || !g->sys.open || g->sys.brief || (!g->sys.steady && g->unsettled))
 		return err;
 	nr = vl_ahead_questions(g->ahead, questions);
 	f = vl_flights_plan(&g->flights, questions, nr);
@@ -132,21 +136,33 @@ void vl_ask_seen(struct vl_guest *g, const char *name, const struct vl_arg *args
 
 void vl_ask_otherwise(struct vl_guest *g)
 {
-	if (g->ahead && !g->sys.steady)
-		vl_ahead_expire(g->ahead);
+	if (!g->ahead || g->sys.steady)
+		return;
+	vl_ahead_expire(g->ahead);
+	vl_flights_drop(&g->flights);
 }
 
 /* The same in an epoch that is not: what is answered ahead was validated with what was asked. */
 static struct vl_error *ask_unsteady(struct vl_guest *g, const char *base,
 				     const struct vl_question *q, struct vl_answer *ret, void *buf)
 {
-	if (vl_ahead_take(g->ahead, g->sys.epoch, base, q, ret, buf)) {
-		g->gone.answers.validated++;
-		return NULL;
+	struct vl_error *err = NULL;
+	struct vl_flight *f;
+	bool taken;
+	size_t i;
+
+	vl_flights_turn(&g->flights, g->sys.epoch, base);
+	taken = vl_ahead_take(g->ahead, g->sys.epoch, base, q, ret, buf);
+	f = taken ? NULL : vl_flights_find(&g->flights, q, &i);
+	if (f && vl_now_ns() - f->ns < VL_EPOCH_MAX_AGE_NS)
+		err = take_flown(g, f, i, q, ret, buf, &taken);
+	g->gone.answers.validated += taken;
+	if (!err && !taken) {
+		vl_ask_otherwise(g);
+		g->unsettled = true;
+		err = ask_worker(g, base, q, true, ret, buf);
 	}
-	vl_ask_otherwise(g);
-	g->unsettled = true;
-	return ask_worker(g, base, q, true, ret, buf);
+	return err ? err : fly(g);
 }
 
 /* What @q asks of the file at @path, of which only the leaf is not filled in yet. */

@@ -152,8 +152,12 @@ void vl_broker_fly(struct vl_guest *g, struct vl_flight *f)
 					[VL_ASK_NR] = f->nr_questions,
 					[VL_ASK_WINDOW] = f->window + 1,
 					[VL_ASK_BASES] = f->nr_bases,
+					[VL_ASK_SETTLE] = !g->sys.steady,
 				} };
 
+	f->settles = !g->sys.steady;
+	f->epoch = g->sys.epoch;
+	f->ns = vl_now_ns();
 	vl_flight_write(&g->flights, f, vl_box_wire(g->box)->ahead[f->window]);
 	part(g);
 	tell(g, &m);
@@ -169,8 +173,10 @@ static struct vl_error *landed(struct vl_guest *g, struct vl_flight *f, const st
 		f->used = false;
 		return err;
 	}
-	if (m->value[0] < f->landed)
-		f->landed = m->value[0];
+	vl_flight_landed(f, m->value[0]);
+	if (f->settles)
+		vl_flights_judge(&g->flights, f->landed && m->value[VL_ASK_SETTLE]);
+	f->used &= f->landed && (!f->settles || m->value[VL_ASK_SETTLE]);
 	g->sys.brief |= brief;
 	return NULL;
 }
@@ -209,6 +215,11 @@ struct vl_error *vl_broker_answer(struct vl_guest *g, size_t i)
 	return landed(g, f, &m, brief, vl_message_error(&m));
 }
 
+static bool sent_for_process(uint32_t op)
+{
+	return op != VL_OP_ATTACH && op != VL_OP_BEGIN && op != VL_OP_END;
+}
+
 struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns)
 {
 	struct vl_message first;
@@ -222,7 +233,8 @@ struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_
 		return vl_error_new(VL_ERR_CRASHED, "the guest's kernel does not answer");
 	if (g->apart)
 		follow(g);
-	g->flights.messages++;
+	/* Those that begin or end an epoch are not of the process that the program asks about. */
+	g->flights.messages += sent_for_process(m->op);
 	tell(g, m);
 	return reply(g, m, timeout_ns);
 }
@@ -406,8 +418,10 @@ void vl_broker_end(struct vl_sys *sys)
 	if (!sys->open)
 		return;
 	/* The epoch ends only because it has become long. */
-	if (g->ahead && sys->brief && !sys->steady)
+	if (g->ahead && sys->brief && !sys->steady) {
 		vl_ahead_carry(g->ahead, sys->epoch + 1);
+		vl_flights_carry(&g->flights, sys->epoch + 1);
+	}
 	g->ended_ns = vl_now_ns();
 	m = (struct vl_message){ .op = VL_OP_END };
 	if (vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
@@ -435,8 +449,10 @@ struct vl_error *vl_broker_begin(struct vl_sys *sys)
 
 	if (sys->open)
 		return NULL;
-	if (g->ahead && vl_now_ns() - g->ended_ns > CARRY_NS)
+	if (g->ahead && vl_now_ns() - g->ended_ns > CARRY_NS) {
 		vl_ahead_expire(g->ahead);
+		vl_flights_drop(&g->flights);
+	}
 	if (g->prepares && vl_broker_is_old(g))
 		vl_broker_end(sys);
 	in_time = g->prepares;

@@ -34,10 +34,11 @@
 #define TAKE_TRIES 4
 /*
  * An epoch of questions goes on while nothing changes, as to begin one costs as much as an
- * answer. It ends after MAX_ANSWERS; or with MAX_ASKED pages, as each answer reads all again.
+ * answer. It ends after MAX_ANSWERS; or with MAX_ASKED pages more than it began with, as each
+ * answer reads all again.
  */
 #define MAX_ANSWERS 128
-#define MAX_ASKED 1000
+#define MAX_ASKED 400
 /* Tries to open an epoch on memory that changes. */
 #define OPEN_TRIES 12
 /* Tries to pause when the guest is quiesced: for a copy, for a question. */
@@ -406,6 +407,8 @@ struct vl_error *vl_epoch_open(struct vl_guest *g)
 	}
 	g->sys.steady = 0;
 	err = open_question(g);
+	if (s->snapshot)
+		s->ask.begun_nr = vl_snapshot_asked(s->snapshot);
 	allow_longer(s, err);
 	if (err)
 		leave_executor(g, err);
@@ -495,9 +498,10 @@ struct vl_error *vl_epoch_settle(struct vl_guest *g)
 	a->tries = a->takes = 0;
 	/* The mounts were read when the epoch began: they are confirmed now, too. */
 	s->memo.know_mounts |= !stale;
-	g->sys.brief = !g->sys.steady && (stale || ++a->answers >= MAX_ANSWERS ||
-					  vl_snapshot_asked(s->snapshot) > MAX_ASKED ||
-					  vl_now_ns() - a->begun_ns > VL_EPOCH_MAX_AGE_NS);
+	g->sys.brief =
+		!g->sys.steady && (stale || ++a->answers >= MAX_ANSWERS ||
+				   vl_snapshot_asked(s->snapshot) > a->begun_nr + MAX_ASKED ||
+				   vl_now_ns() - a->begun_ns > VL_EPOCH_MAX_AGE_NS);
 	return NULL;
 }
 

@@ -12,11 +12,30 @@
 #define PID_DIGITS 9
 /* The files that a flight may open. The guest has 1,024 descriptors (redirect/files.c). */
 #define FILES_MAX 128
+/* Processes without a flight after some that could not be validated, at most. */
+#define WAIT_MAX 31
 
 void vl_flights_drop(struct vl_flights *fl)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(fl->flight); i++)
 		fl->flight[i].used = false;
+}
+
+void vl_flights_carry(struct vl_flights *fl, uint64_t epoch)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(fl->flight); i++)
+		fl->flight[i].used &= fl->flight[i].settles && fl->epoch + 1 == epoch;
+	fl->listing = -1;
+	fl->epoch = epoch;
+}
+
+void vl_flights_judge(struct vl_flights *fl, bool validated)
+{
+	/* Not after the first failure: its pages were read again, and are of one moment now. */
+	fl->wait = validated ? 0 : fl->wait_next;
+	fl->wait_next = validated ? fl->wait_next / 2 : 2 * fl->wait_next + 1;
+	if (fl->wait_next > WAIT_MAX)
+		fl->wait_next = WAIT_MAX;
 }
 
 void vl_flights_deinit(struct vl_flights *fl)
@@ -49,6 +68,7 @@ static void begin_list(struct vl_flights *fl)
 {
 	vl_flights_drop(fl);
 	fl->nr_pids = 0;
+	fl->wait = fl->wait_next = 0;
 	fl->known = fl->in_order = fl->begins = false;
 }
 
@@ -109,6 +129,7 @@ void vl_flights_turn(struct vl_flights *fl, uint64_t epoch, const char *base)
 	fl->known = next < fl->nr_pids;
 	fl->clean = fl->messages <= 1;
 	fl->messages = 0;
+	fl->wait -= fl->wait > 0;
 	for (size_t i = 0; i < ARRAY_SIZE(fl->flight); i++) {
 		struct vl_flight *f = &fl->flight[i];
 
@@ -164,7 +185,7 @@ struct vl_flight *vl_flights_plan(struct vl_flights *fl, const struct vl_questio
 	size_t from = fl->at + 1;
 	struct vl_flight *f = NULL;
 
-	if (!fl->known || !fl->in_order || !fl->clean || !nr)
+	if (!fl->known || !fl->in_order || !fl->clean || fl->wait || !nr)
 		return NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(fl->flight); i++) {
 		const struct vl_flight *other = &fl->flight[i];
@@ -187,6 +208,15 @@ struct vl_flight *vl_flights_plan(struct vl_flights *fl, const struct vl_questio
 	memset(f->taken, 0, sizeof(f->taken));
 	f->used = true;
 	return f;
+}
+
+void vl_flight_landed(struct vl_flight *f, size_t nr)
+{
+	if (nr >= f->landed)
+		return;
+	/* A process that lacks some is asked about alone, with one message, in which are all. */
+	f->nr_bases = nr / f->nr_questions;
+	f->landed = f->nr_bases * f->nr_questions;
 }
 
 void vl_flight_write(const struct vl_flights *fl, const struct vl_flight *f, unsigned char *window)

@@ -8,6 +8,11 @@
  * A message with these questions is a flight. It has the same questions for each of its processes.
  * There are two flights at most: one with the worker, and one whose answers are in use. Each has a
  * window of the wire. A flight ends early if the broker needs the worker for something else.
+ *
+ * In an epoch of questions the answers of a flight are validated together, when the last one is
+ * there; before that none can be taken. They are of one moment, that of the next flight is later.
+ * So both are dropped when the worker is asked otherwise: the program would get older answers
+ * after a newer one.
  */
 #ifndef VLENS_GUEST_FLIGHT_H
 #define VLENS_GUEST_FLIGHT_H
@@ -16,16 +21,18 @@
 #include "ahead.h"
 
 /* Processes of a flight. */
-#define VL_FLIGHT_BASES 8
+#define VL_FLIGHT_BASES 32
 
 struct vl_flight {
 	size_t window; /* of the wire */
 	size_t from;   /* its first process, in the listing */
 	size_t nr_bases, nr_questions;
 	struct vl_question questions[VL_AHEAD_MAX];
-	size_t stride; /* bytes of the answers of one process */
-	size_t landed; /* number of answers; before the worker's reply that of all questions */
-	bool used;     /* it has processes that the program has not passed */
+	size_t stride;	    /* bytes of the answers of one process */
+	size_t landed;	    /* number of answers; before the worker's reply that of all questions */
+	bool used;	    /* it has processes that the program has not passed */
+	bool settles;	    /* the answers are validated together */
+	uint64_t epoch, ns; /* when it was sent: the epoch, and the host's CLOCK_MONOTONIC */
 	bool taken[VL_FLIGHT_BASES * VL_AHEAD_MAX];
 };
 
@@ -40,6 +47,8 @@ struct vl_flights {
 	int64_t listing;   /* the guest's descriptor of /proc; -1: none */
 	bool begins;	   /* nothing has been read from it since it was opened */
 	uint64_t epoch;
+	/* Processes to ask about before the next flight, after some that could not be validated. */
+	unsigned wait, wait_next;
 	struct vl_flight flight[VL_NR_AHEAD];
 };
 
@@ -83,7 +92,22 @@ struct vl_flight *vl_flights_plan(struct vl_flights *fl, const struct vl_questio
 /* Write @f into its window, for the worker. */
 void vl_flight_write(const struct vl_flights *fl, const struct vl_flight *f, unsigned char *window);
 
+/*
+ * The worker has replied to @f with @nr answers. If these are not all, the next flight begins with
+ * the first process that lacks some.
+ */
+void vl_flight_landed(struct vl_flight *f, size_t nr);
+
 /* Drop all flights. The worker still replies to one that it has. */
 void vl_flights_drop(struct vl_flights *fl);
+
+/* Flights that are validated remain good in @epoch, which is about to begin. */
+void vl_flights_carry(struct vl_flights *fl, uint64_t epoch);
+
+/*
+ * A flight has landed, and was @validated or not. After two failures there is none for some
+ * processes.
+ */
+void vl_flights_judge(struct vl_flights *fl, bool validated);
 
 #endif

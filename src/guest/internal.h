@@ -64,6 +64,7 @@ struct vl_session {
 		unsigned answers;      /* of the open epoch */
 		bool cut;	       /* a call failed midway, unknown to the broker */
 		int64_t begun_ns;      /* when it was opened, in the host's CLOCK_MONOTONIC */
+		size_t begun_nr;       /* pages that it was opened with */
 		unsigned tries, takes; /* of this question; @takes: in pauses */
 		char blocked[128];     /* why the last try had no answer */
 	} ask;

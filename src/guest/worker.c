@@ -161,9 +161,14 @@ static struct vl_error *cut(struct vl_guest *g, struct vl_error *err)
 	return NULL;
 }
 
-/* Question @i of some got no answer, but @err. NULL: the answers before it are good. */
-static struct vl_error *unanswered(struct vl_guest *g, size_t i, struct vl_error *err)
+/*
+ * Question @i of some got no answer, but @err. NULL: the answers before it are good; of a flight
+ * that is validated, there are none.
+ */
+static struct vl_error *unanswered(struct vl_guest *g, size_t i, bool flies, struct vl_error *err)
 {
+	if (flies)
+		return cut(g, err);
 	if (!i)
 		return err;
 	if (g->sys.steady)
@@ -173,14 +178,45 @@ static struct vl_error *unanswered(struct vl_guest *g, size_t i, struct vl_error
 	return vl_epoch_again(g);
 }
 
-/* *@ret: 1: the answers are of one moment; 0: the first one must be taken as it is. */
-static struct vl_error *settle(struct vl_guest *g, uint64_t *ret)
+/* The reply: the answers are of one moment; or the first one must be taken as it is. */
+static struct vl_error *settle(struct vl_guest *g, struct vl_message *m)
 {
 	uint64_t before = g->session ? g->session->answers.running : 0;
 	struct vl_error *err = g->sys.ops->settle(&g->sys);
 
-	*ret = g->session && g->session->answers.running == before;
+	m->value[VL_ASK_SETTLE] = g->session && g->session->answers.running == before;
 	return err;
+}
+
+static struct vl_error *no_answers(struct vl_message *m)
+{
+	m->value[0] = m->value[VL_ASK_SETTLE] = 0;
+	return NULL;
+}
+
+/* Pages up to which a flight that failed may be repeated on the pages that it touched. */
+#define REPEAT_MAX 4096
+
+/* The reply to a flight: its answers are of one moment, or there are none. */
+static struct vl_error *settle_flight(struct vl_guest *g, struct vl_message *m)
+{
+	struct vl_answers before = g->session->answers;
+	struct vl_error *err = settle(g, m);
+
+	/* The broker counts those that the program gets. */
+	g->session->answers = before;
+	if (!err && m->value[VL_ASK_SETTLE])
+		return NULL;
+	/*
+	 * Else pages of one flight after the other would stay, and the more pages, the less often
+	 * all of them are of one moment.
+	 */
+	if (vl_snapshot_asked(g->session->snapshot) > REPEAT_MAX)
+		g->session->ask.tries = g->session->ask.takes = 0;
+	/* Nothing was asked for, so this is no error; but the epoch has to end. */
+	if (err)
+		err = cut(g, err);
+	return err ? err : no_answers(m);
 }
 
 /*
@@ -190,7 +226,7 @@ static struct vl_error *settle(struct vl_guest *g, uint64_t *ret)
 static struct vl_error *ask(struct vl_worker *w, struct vl_message *m)
 {
 	struct vl_wire *wire = w->asker.wire;
-	bool flies = m->value[VL_ASK_WINDOW] > 0;
+	bool flies = m->value[VL_ASK_WINDOW] > 0, settles = m->value[VL_ASK_SETTLE];
 	unsigned char *window =
 		flies ? wire->ahead[(m->value[VL_ASK_WINDOW] - 1) % VL_NR_AHEAD] : wire->window;
 	size_t size = flies ? VL_WINDOW_AHEAD : VL_WINDOW_MAIN;
@@ -213,17 +249,20 @@ static struct vl_error *ask(struct vl_worker *w, struct vl_message *m)
 			 flies ? asked->bases[i / nr] : asked->base, VL_LEAF_MAX - 1, q->leaf);
 		err = answer(&w->guest->sys, path, q, a, a + 1);
 		if (err) {
-			err = flies ? cut(w->guest, err) : unanswered(w->guest, i, err);
+			err = unanswered(w->guest, i, flies, err);
+			if (flies && settles)
+				return no_answers(m);
 			if (err)
 				return err;
 			break;
 		}
 		m->value[0] = i + 1;
 		w->guest->session->ask.more = (unsigned)i;
-		if (flies && vl_wire_answered(wire, (uint32_t)(i + 1)))
+		if (flies &&
+		    (settles ? vl_wire_hurries(wire) : vl_wire_answered(wire, (uint32_t)(i + 1))))
 			break;
 	}
-	return m->value[VL_ASK_SETTLE] ? settle(w->guest, &m->value[VL_ASK_SETTLE]) : NULL;
+	return !settles ? NULL : flies ? settle_flight(w->guest, m) : settle(w->guest, m);
 }
 
 static void learn(struct vl_worker *w, struct vl_message *m)

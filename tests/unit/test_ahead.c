@@ -294,11 +294,11 @@ static void test_flights(void)
 	struct vl_question q[] = { { .what = VL_ASKS_FILE, .len = 4096 },
 				   { .what = VL_ASKS_FILE, .len = 4096, .leaf = "/stat" } };
 	static unsigned char window[VL_WINDOW_AHEAD] __attribute__((aligned(16)));
-	struct vl_flights fl = listed(30);
+	struct vl_flights fl = listed(80);
 	struct vl_flight *f, *next;
 	size_t i = 0;
 
-	ok(fl.nr_pids == 30 && fl.pids[0] == 1 && fl.pids[29] == 30, "the order of processes");
+	ok(fl.nr_pids == 80 && fl.pids[0] == 1 && fl.pids[79] == 80, "the order of processes");
 	vl_flights_turn(&fl, 1, "/proc/1");
 	ok(!vl_flights_plan(&fl, q, 2), "one process is no order");
 	vl_flights_turn(&fl, 1, "/proc/2");
@@ -340,8 +340,8 @@ static void test_flights(void)
 	f = vl_flights_plan(&fl, q, 2);
 	vl_flights_turn(&fl, 2, "/proc/4");
 	ok(f && !f->used, "a flight of the last epoch ends");
-	vl_flights_turn(&fl, 2, "/proc/29");
-	vl_flights_turn(&fl, 2, "/proc/30");
+	vl_flights_turn(&fl, 2, "/proc/79");
+	vl_flights_turn(&fl, 2, "/proc/80");
 	ok(!vl_flights_plan(&fl, q, 2), "no flight behind the last process");
 	q[1].len = VL_WINDOW_AHEAD / 2;
 	vl_flights_turn(&fl, 2, "/proc/10");
@@ -351,9 +351,82 @@ static void test_flights(void)
 	vl_flights_deinit(&fl);
 }
 
+/* Another question has cut a flight short. */
+static void test_cut_flights(void)
+{
+	struct vl_question q[] = { { .what = VL_ASKS_FILE, .len = 4096 },
+				   { .what = VL_ASKS_FILE, .len = 4096, .leaf = "/stat" } };
+	struct vl_flights fl = listed(80);
+	struct vl_flight *f, *next;
+	size_t i;
+
+	vl_flights_turn(&fl, 1, "/proc/1");
+	vl_flights_turn(&fl, 1, "/proc/2");
+	f = vl_flights_plan(&fl, q, 2);
+	if (!ok(f, "a flight"))
+		return;
+	vl_flight_landed(f, 2 * VL_FLIGHT_BASES);
+	ok(f->nr_bases == VL_FLIGHT_BASES && f->landed == 2 * VL_FLIGHT_BASES,
+	   "all of it has landed");
+	vl_flight_landed(f, 5);
+	next = vl_flights_plan(&fl, q, 2);
+	ok(next && next->from == f->from + 2, "the next one begins where it was cut");
+	vl_flights_turn(&fl, 1, "/proc/3");
+	ok(vl_flights_find(&fl, &q[1], &i) == f && i == 1, "an answer of a process that has all");
+	vl_flights_turn(&fl, 1, "/proc/4");
+	vl_flights_turn(&fl, 1, "/proc/5");
+	ok(vl_flights_find(&fl, &q[0], &i) == next && i == 0, "the one without all is in the next");
+	vl_flight_landed(next, 1);
+	ok(!vl_flights_find(&fl, &q[0], &i), "no answer if no process has all");
+	vl_flights_deinit(&fl);
+}
+
+/* Flights of an epoch of questions, whose answers are validated together. */
+static void test_validated_flights(void)
+{
+	struct vl_question q = { .what = VL_ASKS_FILE, .len = 4096 };
+	struct vl_flights fl = listed(80);
+	struct vl_flight *f;
+	size_t i;
+
+	vl_flights_turn(&fl, 1, "/proc/2");
+	vl_flights_turn(&fl, 1, "/proc/3");
+	f = vl_flights_plan(&fl, &q, 1);
+	f->settles = true;
+	vl_flights_carry(&fl, 2);
+	vl_flights_carry(&fl, 3);
+	vl_flights_turn(&fl, 3, "/proc/4");
+	ok(vl_flights_find(&fl, &q, &i) == f && !i, "they outlast the end of the epoch");
+	vl_flights_turn(&fl, 4, "/proc/5");
+	ok(!vl_flights_find(&fl, &q, &i), "but not each end");
+	vl_flights_turn(&fl, 4, "/proc/6");
+	f = vl_flights_plan(&fl, &q, 1);
+	f->settles = false;
+	vl_flights_carry(&fl, 5);
+	ok(!f->used, "answers of a copy do not outlast it");
+
+	vl_flights_judge(&fl, false);
+	vl_flights_turn(&fl, 5, "/proc/7");
+	ok(vl_flights_plan(&fl, &q, 1), "a flight after one that could not be validated");
+	vl_flights_drop(&fl);
+	vl_flights_judge(&fl, false);
+	ok(!vl_flights_plan(&fl, &q, 1), "none at once after two");
+	vl_flights_turn(&fl, 5, "/proc/8");
+	ok(vl_flights_plan(&fl, &q, 1), "but after a process");
+	vl_flights_drop(&fl);
+	vl_flights_judge(&fl, false);
+	vl_flights_turn(&fl, 5, "/proc/9");
+	ok(!vl_flights_plan(&fl, &q, 1), "after three it waits longer");
+	vl_flights_judge(&fl, true);
+	ok(vl_flights_plan(&fl, &q, 1), "until one is validated");
+	vl_flights_deinit(&fl);
+}
+
 int main(void)
 {
 	test_flights();
+	test_cut_flights();
+	test_validated_flights();
 	test_split();
 	test_ps();
 	test_unsteady();
