@@ -81,7 +81,7 @@ static int run_session(struct request *r)
 	if (r->stats && (s.guest || s.kept))
 		print_stats(&s.stats, &s.redirect, s.kept);
 	status = judge(&s, status);
-	vl_guest_close(s.guest);
+	vl_guest_leave(s.guest);
 	return status;
 }
 

@@ -55,7 +55,7 @@ void view_jobs_free(struct view_job *jobs, size_t nr)
 {
 	for (size_t i = 0; jobs && i < nr; i++) {
 		vl_error_destroy(jobs[i].err);
-		vl_guest_close(jobs[i].guest);
+		vl_guest_leave(jobs[i].guest);
 		free((char *)jobs[i].spec);
 		view_forget(&jobs[i]);
 	}

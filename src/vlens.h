@@ -97,6 +97,11 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 
 /* Close @g; a guest that is still held runs again. NULL is allowed. */
 void vl_guest_close(struct vl_guest *g);
+/*
+ * The same, for a process that ends now: where somebody reaps what it leaves behind, it does not
+ * wait for the end of a live guest's worker.
+ */
+void vl_guest_leave(struct vl_guest *g);
 
 /*
  * Begin a new run on an open guest, as if it had been closed and opened with @label, @budget

@@ -73,6 +73,31 @@ nr_keepers() { keepers | wc -l; }
 	eventually 15 no_guards
 }
 
+# With a subreaper above the tool, it gets the worker whose end the tool has not waited for. The
+# worker of a dump has the file mapped up to its end, so the tool waits. It also waits in another
+# PID namespace than the first one, where nobody may reap what is left.
+@test "a tool without a keeper kills its worker, and leaves that of a live guest to init" {
+	local command first
+	first=$(stat -Lc %i /proc/self/ns/pid)
+	dump_guest g61 "$BATS_TEST_TMPDIR/dump"
+	for command in "vuname $G" "vpidlist $G" "vuname $BATS_TEST_TMPDIR/dump" "vpidlist $BATS_TEST_TMPDIR/dump"; do
+		# shellcheck disable=SC2086 # words
+		VLENS_KEEP=0 LEFT=$([[ $command == *qemu:* && $first -eq 4026531836 ]] && echo 1) \
+			python3 - $command <<-'EOF' || fail "$command"
+			import ctypes, os, signal, subprocess, sys
+			ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
+			subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+			left = bool(os.environ["LEFT"])
+			ends = []
+			try:
+			    while True:
+			        ends.append(os.WTERMSIG(os.wait()[1]))
+			except ChildProcessError:
+			    sys.exit((signal.SIGKILL in ends) != left)
+		EOF
+	done
+}
+
 @test "a keeper ends after its time, with its guard and its files" {
 	vuname --keep=3 "$G" >/dev/null
 	[[ $(nr_keepers) -eq 1 ]]

@@ -7,9 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+
+/* The inode of the first PID namespace: PROC_PID_INIT_INO, include/linux/proc_ns.h. */
+#define FIRST_PID_SPACE 0xeffffffcU
+
+bool vl_process_has_reaper(void)
+{
+	struct stat st;
+
+	return !stat("/proc/self/ns/pid", &st) && st.st_ino == FIRST_PID_SPACE;
+}
 
 void vl_process_rename(const char *name)
 {

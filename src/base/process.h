@@ -3,6 +3,7 @@
 #ifndef VLENS_BASE_PROCESS_H
 #define VLENS_BASE_PROCESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -22,6 +23,11 @@ void vl_process_rename(const char *name);
  * is first, "-1000" never. Only root may lower it.
  */
 void vl_process_set_oom(const char *score);
+/*
+ * Does somebody take the exit status of children that this process leaves behind? The host's init
+ * does; PID 1 of a container may be any program.
+ */
+bool vl_process_has_reaper(void);
 
 /*
  * Look up one mapping of a process by its address. The text of /proc/PID/maps takes the kernel a

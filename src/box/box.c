@@ -143,14 +143,19 @@ void vl_box_dismiss(const struct vl_box *b)
 		kill(b->pid, SIGKILL);
 }
 
-/* End the worker, if it still runs, and take its exit status. */
-static void reap(struct vl_box *b)
+bool vl_box_is_borrowed(const struct vl_box *b)
+{
+	return b->lender >= 0;
+}
+
+/* End the worker, if it still runs, and take its exit status, if it @waits for that. */
+static void reap(struct vl_box *b, bool waits)
 {
 	if (b->gone)
 		return;
 	b->gone = true;
 	vl_box_dismiss(b);
-	if (vl_box_is_borrowed(b))
+	if (vl_box_is_borrowed(b) || !waits)
 		return;
 	while (waitpid(b->pid, &b->status, 0) < 0)
 		if (errno != EINTR) {
@@ -190,7 +195,7 @@ static struct vl_error *died(struct vl_box *b, bool late)
 
 	snprintf(who, sizeof(who), "the process that %s", b->does);
 
-	reap(b);
+	reap(b, true);
 	b->late |= late;
 	if (vl_box_attacked(b))
 		return vl_error_hint(vl_error_new(VL_ERR_CRASHED,
@@ -455,7 +460,7 @@ void vl_box_hang_up(struct vl_box *b)
 	b->wire = NULL;
 }
 
-void vl_box_stop(struct vl_box *b)
+void vl_box_end(struct vl_box *b, bool waits)
 {
 	if (!b)
 		return;
@@ -463,12 +468,17 @@ void vl_box_stop(struct vl_box *b)
 		vl_box_dismiss(b);
 	vl_box_end_server(b);
 	if (b->pid > 0)
-		reap(b);
+		reap(b, waits);
 	vl_box_hang_up(b);
 	close_one(&b->pidfd);
 	/* Last, as this tells the lender that we are done. */
 	close_one(&b->lender);
 	free(b);
+}
+
+void vl_box_stop(struct vl_box *b)
+{
+	vl_box_end(b, true);
 }
 
 pid_t vl_box_pid(const struct vl_box *b)

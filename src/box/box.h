@@ -78,6 +78,12 @@ struct vl_error *vl_box_start(const struct vl_box_options *o, struct vl_box **re
 /* End the worker; NULL is allowed. */
 void vl_box_stop(struct vl_box *b);
 
+/*
+ * The same; with @waits false nobody waits for its end: only for a process that ends now, too. To
+ * take down its memory and namespaces takes milliseconds.
+ */
+void vl_box_end(struct vl_box *b, bool waits);
+
 /* Kill the worker, but do not wait for its end, as vl_box_stop() does. */
 void vl_box_dismiss(const struct vl_box *b);
 

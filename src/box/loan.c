@@ -100,8 +100,3 @@ struct vl_box *vl_box_borrow(int sock, int wait_ms, const char *does)
 	b->ready = true;
 	return b;
 }
-
-bool vl_box_is_borrowed(const struct vl_box *b)
-{
-	return b->lender >= 0;
-}

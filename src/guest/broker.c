@@ -35,7 +35,7 @@ static void end_pauses(struct vl_guest *g)
 static void end_worker(struct vl_guest *g)
 {
 	vl_target_set_helper(g->raw.target, 0);
-	vl_box_stop(g->box);
+	vl_box_end(g->box, !g->leaves);
 	g->box = NULL;
 	g->prepares = g->apart = false;
 	g->flying = NULL;

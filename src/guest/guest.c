@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../base/process.h"
+
 void vl_guest_hang_up(struct vl_guest *g)
 {
 	vl_target_rest(g->raw.target);
@@ -150,6 +152,14 @@ void vl_guest_close(struct vl_guest *g)
 	vl_attach_destroy(g->raw.attach);
 	vl_target_close(g->raw.target);
 	free(g);
+}
+
+void vl_guest_leave(struct vl_guest *g)
+{
+	/* A worker of a dump has the file mapped until it has ended. */
+	if (g)
+		g->leaves = vl_target_is_live(g->raw.target) && vl_process_has_reaper();
+	vl_guest_close(g);
 }
 
 struct vl_sys *vl_guest_sys(struct vl_guest *g)

@@ -122,13 +122,14 @@ struct vl_guest {
 	bool known;	   /* it is from the file of the run */
 	char build_id[VL_BUILD_ID_MAX + 1]; /* as the guest claims it */
 	unsigned deaths;		    /* of workers, since the last vl_guest_next() */
-	bool late;			    /* the last worker did not answer in time */
-	struct vl_box_report box_is;	    /* of the last worker's box */
-	struct vl_stats gone;		    /* figures of workers that are gone */
-	struct vl_stats base;		    /* figures when counting began */
-	struct vl_stats now;		    /* the worker's figures */
-	bool now_known;			    /* they are current: no question since */
-	bool next_begun;		    /* no question since vl_guest_next() */
+	bool late;		     /* the last worker did not answer in time */
+	struct vl_box_report box_is; /* of the last worker's box */
+	struct vl_stats gone;	     /* figures of workers that are gone */
+	struct vl_stats base;	     /* figures when counting began */
+	struct vl_stats now;	     /* the worker's figures */
+	bool now_known;		     /* they are current: no question since */
+	bool next_begun;	     /* no question since vl_guest_next() */
+	bool leaves;		     /* this process ends: do not wait for the worker's end */
 };
 
 static inline struct vl_guest *vl_guest_of(struct vl_sys *sys)

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* src/base/: the clock, cleanup attributes, arrays, libraries, numbers, text. */
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/append.h"
 #include "base/array.h"
@@ -133,6 +137,28 @@ static void test_append(void)
 	   "nothing goes further");
 }
 
+static void test_reaper(void)
+{
+	struct stat st;
+	bool first = !stat("/proc/self/ns/pid", &st) && st.st_ino == 0xeffffffc;
+	int status = -1;
+	pid_t pid;
+
+	ok(vl_process_has_reaper() == first, "init reaps: %s", first ? "yes" : "not known");
+	pid = fork();
+	if (!pid) {
+		if (unshare(CLONE_NEWPID))
+			_exit(77);
+		pid = fork();
+		if (!pid)
+			_exit(vl_process_has_reaper());
+		_exit(pid < 0 || waitpid(pid, &status, 0) != pid ? 9 : WEXITSTATUS(status));
+	}
+	waitpid(pid, &status, 0);
+	ok(WIFEXITED(status) && !(WEXITSTATUS(status) % 77), "in a PID namespace of its own: no%s",
+	   WEXITSTATUS(status) ? " # SKIP no right to make one" : "");
+}
+
 static void test_library(void)
 {
 	static const struct vl_library libc = { "libc.so.6", "libc", "" };
@@ -164,6 +190,7 @@ int main(void)
 	test_grow();
 	test_cleanup();
 	test_clock();
+	test_reaper();
 	test_library();
 	return tap_end();
 }

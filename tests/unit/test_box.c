@@ -419,6 +419,21 @@ static void test_box(void)
 	ok(kill(pid, 0) && errno == ESRCH, "it is gone after that");
 }
 
+/* Nobody waits for the worker: its status is still to be had. */
+static void test_leave(void)
+{
+	struct vl_box *b = box_of(attack);
+	int status;
+	pid_t pid;
+
+	if (!ok(b, "a box"))
+		return;
+	pid = vl_box_pid(b);
+	vl_box_end(b, false);
+	ok(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
+	   "a worker that nobody waits for is killed");
+}
+
 /* --- a worker for another process --- */
 
 static ino_t namespace_of(pid_t pid, const char *kind)
@@ -524,6 +539,7 @@ int main(void)
 	given.secret = secret;
 	given.ram = open(path, O_RDONLY | O_CLOEXEC);
 	test_box();
+	test_leave();
 	test_attacks(NULL);
 	first = box_of(attack);
 	test_attacks(first);
