@@ -163,6 +163,23 @@ kill_keepers() {
 	done
 }
 
+@test "programs of a keeper share an empty network, and each has an IPC namespace of its own" {
+	[[ $EUID -eq 0 ]] || skip "namespaces take root"
+	local i pid net=("$(readlink /proc/self/ns/net)") ipc=("$(readlink /proc/self/ns/ipc)")
+	for i in 1 2 3; do
+		vexec "$G" sleep "4718$i.$$" 3>&- 4>&- &
+		TOOL=$!
+		eventually 60 pgrep -fx "sleep 4718$i.$$"
+		pid=$(pgrep -fx "sleep 4718$i.$$")
+		net+=("$(readlink "/proc/$pid/ns/net")") ipc+=("$(readlink "/proc/$pid/ns/ipc")")
+		kill "$pid"
+		wait "$TOOL" || true
+	done
+	[[ $(nr_keepers) -eq 1 ]]
+	assert_same 2 "$(printf '%s\n' "${net[@]}" | sort -u | wc -l)"
+	assert_same 4 "$(printf '%s\n' "${ipc[@]}" | sort -u | wc -l)"
+}
+
 @test "SIGTERM goes to the program, and the tool has its status: exit, signal, 127, 126" {
 	vuname "$G" >/dev/null
 	vexec "$G" sh -c 'trap "echo got; exit 9" TERM; uname -n; while :; do sleep 0.1; done' >"$T/out" 3>&- 4>&- &

@@ -190,6 +190,7 @@ static void check_uffd(struct vl_doctor *d)
 /* The confinement of a program that we start, besides its filter: tried in a child. */
 static void check_confinement(struct vl_doctor *d)
 {
+	static const int none[VL_CHILD_SPACES] = { -1, -1 };
 	const unsigned int failed = 0x80;
 	char text[VL_CONFINED_TEXT];
 	unsigned int done = 0;
@@ -198,8 +199,8 @@ static void check_confinement(struct vl_doctor *d)
 
 	if (!pid) {
 		vl_confine_given();
-		_exit((int)(vl_confine_begin(-1, &done) && vl_confine_end(-1, &done) ? done :
-										       failed));
+		_exit((int)(vl_confine_begin(-1, &done) && vl_confine_end(none, &done) ? done :
+											 failed));
 	}
 	if (pid > 0)
 		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)

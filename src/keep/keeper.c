@@ -348,6 +348,7 @@ static void loop(struct keeper *kp)
 				       { -1, POLLIN, 0 } };
 		int nr, link;
 
+		vl_redirect_make_ipc(&kp->kept);
 		make_spare(kp);
 		/* The worker never writes there: the link gets readable when it has ended. */
 		if (kp->spare)
@@ -383,7 +384,7 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 		.listener = -1,
 		.pidfd = -1,
 		.seconds = k->seconds,
-		.kept = { .network = -1, .mounts = -1 },
+		.kept = { .network = -1, .ipc = -1, .mounts = -1 },
 		.loan = -1,
 	};
 	struct vl_error *err;
@@ -412,6 +413,8 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 	vl_redirect_filter_destroy(kp.filter);
 	if (kp.kept.network >= 0)
 		close(kp.kept.network);
+	if (kp.kept.ipc >= 0)
+		close(kp.kept.ipc);
 	vl_redirect_locales_deinit(&kp.kept.locales);
 	if (kp.pidfd >= 0)
 		close(kp.pidfd);

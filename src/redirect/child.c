@@ -189,26 +189,32 @@ static bool take(int sock, void *buf, size_t len)
 	return recv(sock, buf, len, MSG_WAITALL) == (ssize_t)len;
 }
 
-/* Receive the number of instructions that follow, and the descriptor sent with it, or -1. */
-static bool take_number(int sock, uint32_t *ret, int *fd_ret)
+/* Receive the head of the filter, and the descriptors sent with it, or -1 for each. */
+static bool take_head(int sock, struct vl_child_filter *ret, int spaces_ret[VL_CHILD_SPACES])
 {
 	union {
 		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
+		char room[CMSG_SPACE(sizeof(int[VL_CHILD_SPACES]))];
 	} control = { 0 };
 	struct iovec iov = { ret, sizeof(*ret) };
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
 			      .msg_control = &control,
 			      .msg_controllen = sizeof(control) };
-	struct cmsghdr *c;
+	const struct cmsghdr *c;
+	size_t at = 0, len;
 
-	*fd_ret = -1;
 	if (recvmsg(sock, &msg, MSG_WAITALL | MSG_CMSG_CLOEXEC) != sizeof(*ret))
 		return false;
 	c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(fd_ret, CMSG_DATA(c), sizeof(int));
+	len = c && c->cmsg_type == SCM_RIGHTS ? c->cmsg_len - CMSG_LEN(0) : 0;
+	for (size_t i = 0; i < VL_CHILD_SPACES; i++) {
+		spaces_ret[i] = -1;
+		if (!ret->has[i] || at + sizeof(int) > len)
+			continue;
+		memcpy(&spaces_ret[i], CMSG_DATA(c) + at, sizeof(int));
+		at += sizeof(int);
+	}
 	return true;
 }
 
@@ -216,8 +222,8 @@ static void __attribute__((noreturn)) child_run(const struct child *c)
 {
 	struct sock_fprog prog = { .filter = c->filter };
 	struct vl_child_begins begins = { 0 };
-	uint32_t nr;
-	int network;
+	struct vl_child_filter head;
+	int spaces[VL_CHILD_SPACES];
 	ssize_t n;
 
 	/* Else recv() would not notice that the supervisor has closed its end. */
@@ -232,13 +238,13 @@ static void __attribute__((noreturn)) child_run(const struct child *c)
 	say(c->sock, 0);
 	/* These steps run while the supervisor gets ready. */
 	setrlimit(RLIMIT_NOFILE, &c->nofile);
-	if (!vl_confine_begin(c->sock, &begins.confined) || !take_number(c->sock, &nr, &network) ||
-	    nr > BPF_MAXINSNS || !take(c->sock, c->filter, nr * sizeof(*c->filter)))
+	if (!vl_confine_begin(c->sock, &begins.confined) || !take_head(c->sock, &head, spaces) ||
+	    head.nr > BPF_MAXINSNS || !take(c->sock, c->filter, head.nr * sizeof(*c->filter)))
 		_exit(125);
 	if (c->ready)
 		c->ready(c->ready_ctx);
-	prog.len = nr;
-	if (!vl_confine_end(network, &begins.confined))
+	prog.len = head.nr;
+	if (!vl_confine_end(spaces, &begins.confined))
 		_exit(125);
 	begins.listener = install(&prog, &begins.old_flags);
 	n = write(c->sock, &begins, sizeof(begins));

@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "../error.h"
@@ -12,20 +13,28 @@
 
 struct vl_redirect;
 
+/* Namespaces that the supervisor may have for the child. */
+enum vl_child_space { VL_CHILD_NETWORK, VL_CHILD_IPC, VL_CHILD_SPACES };
+
 /*
  * The program's first process, from the fork to its exec. The supervisor is the process
  * that forked it, or a keeper. The two talk over a socket that exec closes:
  *
  *	child: int     0: it can be traced from now on, and begins to confine itself
- *	supervisor: uint32_t, struct sock_filter[]
- *		       the number of instructions, and the filter. The child is traced by
- *		       then. A descriptor may come with the number: a network to enter
+ *	supervisor: struct vl_child_filter, struct sock_filter[]
+ *		       The child is traced by then. Descriptors may come with it: namespaces
+ *		       to enter
  *	child: struct vl_child_begins
  *		       then it calls execve, which traps
  *	child: int     -errno of execve; nothing if it succeeds (the socket closes)
  *
  * The child exits when the supervisor closes its end early.
  */
+
+struct vl_child_filter {
+	uint32_t nr;		   /* of instructions that follow */
+	bool has[VL_CHILD_SPACES]; /* the descriptors that come with it, in this order */
+};
 
 /* The child's message when the filter is installed, or could not be. */
 struct vl_child_begins {
@@ -67,16 +76,15 @@ void vl_environ_destroy(char **env);
 void vl_confine_given(void);
 /*
  * The steps that need no answer of the supervisor. The process keeps the first three
- * descriptors, pipes and @keep open. False: a step failed that every host permits. *@done_ret
- * is for vl_confine_end().
+ * descriptors, pipes and @keep open. False: a step failed that every host permits. *@done_ret:
+ * the steps that the host permitted, VL_CONFINED_* (redirect.h).
  */
 bool vl_confine_begin(int keep, unsigned int *done_ret);
 /*
- * The other steps. @network: a descriptor of an empty network namespace, which is entered and
- * closed; -1: a new one is made. *@done: the steps that the host permitted, VL_CONFINED_*
- * (redirect.h). False: as above.
+ * The other steps. @spaces: descriptors of empty namespaces, which are entered and closed; -1: a
+ * new one is made. The steps of *@done are added to. False: as above.
  */
-bool vl_confine_end(int network, unsigned int *done);
+bool vl_confine_end(const int spaces[VL_CHILD_SPACES], unsigned int *done);
 
 /* Takes over the program's first process. */
 

@@ -49,9 +49,6 @@ struct mount_flags {
 #define NO_SUID 0x2
 #define NO_DEV 0x4
 
-/* From vl_confine_begin() to vl_confine_end(), which clears it; not one of redirect.h's. */
-#define VL_CONFINED_IPC (1u << 31)
-
 /* struct landlock_ruleset_attr, with the version of the ABI that added each field. */
 struct ruleset {
 	uint64_t fs;	 /* 1 */
@@ -68,29 +65,45 @@ struct ruleset {
 #define NET_TCP 3u    /* LANDLOCK_ACCESS_NET_BIND_TCP, CONNECT_TCP */
 #define SCOPED_ALL 3u /* LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, SIGNAL */
 
-/* Private read-only mounts, and a private IPC namespace: objects would outlive the program. */
-static unsigned int leave_namespaces(void)
+/* Private read-only mounts. */
+static unsigned int leave_mounts(void)
 {
 	struct mount_flags flags = { .set = READ_ONLY | NO_SUID | NO_DEV,
 				     .propagation = MS_PRIVATE };
-	unsigned int done = 0;
 
-	if (!unshare(CLONE_NEWNS) &&
-	    !syscall(__NR_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &flags, sizeof(flags)))
-		done |= VL_CONFINED_MOUNTS;
-	if (!unshare(CLONE_NEWIPC))
-		done |= VL_CONFINED_IPC;
+	if (unshare(CLONE_NEWNS) ||
+	    syscall(__NR_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &flags, sizeof(flags)))
+		return 0;
+	return VL_CONFINED_MOUNTS;
+}
+
+/* Enter the empty namespace @space of @kind, which is closed; -1: make one. */
+static bool leave_for(int space, int kind)
+{
+	bool done = (space >= 0 && !setns(space, kind)) || !unshare(kind);
+
+	if (space >= 0)
+		close(space);
 	return done;
 }
 
 /*
- * Enter an empty network namespace. To make one takes longer than all other steps, so programs
- * of a keeper share one. It holds nothing: a program can neither change it nor have a socket
- * in it.
+ * Enter an empty network namespace, and an empty IPC namespace: its objects would outlive the
+ * program. To make a network takes longer than all other steps, so programs of a keeper share
+ * one. It holds nothing: a program can neither change it nor have a socket in it. An IPC namespace
+ * is made ahead, for one program.
  */
-static bool leave_network(int network)
+static bool leave_network(const int spaces[VL_CHILD_SPACES])
 {
-	return (network >= 0 && !setns(network, CLONE_NEWNET)) || !unshare(CLONE_NEWNET);
+	bool network = leave_for(spaces[VL_CHILD_NETWORK], CLONE_NEWNET);
+
+	return leave_for(spaces[VL_CHILD_IPC], CLONE_NEWIPC) && network;
+}
+
+void vl_redirect_make_ipc(struct vl_redirect_kept *kept)
+{
+	if (kept->ipc < 0 && !unshare(CLONE_NEWIPC))
+		kept->ipc = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
 }
 
 /* Landlock: no change of a file, no TCP, no abstract socket of and no signal to others. */
@@ -206,7 +219,7 @@ static void close_datagrams(void)
 
 void vl_confine_given(void)
 {
-	/* Before leave_namespaces(): this opens /dev/null, which mounts with nodev forbid. */
+	/* Before leave_mounts(): this opens /dev/null, which mounts with nodev forbid. */
 	close_datagrams();
 }
 
@@ -218,20 +231,15 @@ bool vl_confine_begin(int keep, unsigned int *done_ret)
 	vl_process_set_oom("1000");
 	/* A core dump would be a file of this host. */
 	setrlimit(RLIMIT_CORE, &none);
-	*done_ret = leave_namespaces();
+	*done_ret = leave_mounts();
 	bound_capabilities();
 	return close_others(keep) && !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
-bool vl_confine_end(int network, unsigned int *done)
+bool vl_confine_end(const int spaces[VL_CHILD_SPACES], unsigned int *done)
 {
-	const bool ipc = *done & VL_CONFINED_IPC;
-
-	*done &= ~VL_CONFINED_IPC;
-	if (leave_network(network) && ipc)
+	if (leave_network(spaces))
 		*done |= VL_CONFINED_NETWORK;
-	if (network >= 0)
-		close(network);
 	/* The supervisor keeps the program's working directory. */
 	if (chdir("/"))
 		return false;

@@ -105,25 +105,42 @@ static bool hear(struct vl_redirect *r, int sock, void *ret, size_t len)
 	return wait_for(r, sock) && recv(sock, ret, len, MSG_WAITALL) == (ssize_t)len;
 }
 
-/* Send the filter, and the network of earlier programs if there is one. */
-static bool say_filter(int sock, const struct vl_redirect_filter *f,
-		       const struct vl_redirect_kept *kept)
+/* Send the filter, and the namespaces that there are. */
+static bool say_filter(int sock, const struct vl_redirect_filter *f, struct vl_redirect_kept *kept)
 {
 	union {
 		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
+		char room[CMSG_SPACE(sizeof(int[VL_CHILD_SPACES]))];
 	} control = { 0 };
-	uint32_t nr = f->nr;
-	struct iovec iov[2] = { { &nr, sizeof(nr) }, { f->insns, nr * sizeof(*f->insns) } };
+	const int spaces[VL_CHILD_SPACES] = {
+		[VL_CHILD_NETWORK] = kept ? kept->network : -1,
+		[VL_CHILD_IPC] = kept ? kept->ipc : -1,
+	};
+	struct vl_child_filter head = { .nr = f->nr };
+	struct iovec iov[2] = { { &head, sizeof(head) }, { f->insns, f->nr * sizeof(*f->insns) } };
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	size_t len = 0;
+	bool sent;
 
-	if (kept && kept->network >= 0) {
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
-		control.head = (struct cmsghdr){ CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
-		memcpy(CMSG_DATA(&control.head), &kept->network, sizeof(kept->network));
+	for (size_t i = 0; i < VL_CHILD_SPACES; i++) {
+		head.has[i] = spaces[i] >= 0;
+		if (!head.has[i])
+			continue;
+		memcpy(CMSG_DATA(&control.head) + len, &spaces[i], sizeof(int));
+		len += sizeof(int);
 	}
-	return sendmsg(sock, &msg, MSG_NOSIGNAL) == (ssize_t)(iov[0].iov_len + iov[1].iov_len);
+	if (len) {
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_SPACE(len);
+		control.head = (struct cmsghdr){ CMSG_LEN(len), SOL_SOCKET, SCM_RIGHTS };
+	}
+	sent = sendmsg(sock, &msg, MSG_NOSIGNAL) == (ssize_t)(iov[0].iov_len + iov[1].iov_len);
+	/* Objects in it would outlive this program. */
+	if (kept && kept->ipc >= 0) {
+		close(kept->ipc);
+		kept->ipc = -1;
+	}
+	return sent;
 }
 
 static int open_namespace(const struct vl_redirect *r, const char *name)

@@ -37,6 +37,7 @@ void vl_redirect_locales_deinit(struct vl_redirect_locales *l);
  */
 struct vl_redirect_kept {
 	int network; /* an empty one: the first program makes it, the next ones enter it */
+	int ipc;     /* an empty one, which the next program alone enters */
 	/*
 	 * The last program's. To close the last reference unmounts everything, which may take
 	 * milliseconds: the caller does it when no user waits.
@@ -44,6 +45,12 @@ struct vl_redirect_kept {
 	int mounts;
 	struct vl_redirect_locales locales;
 };
+
+/*
+ * Make the IPC namespace for the next program, if there is none: 40 us. The caller enters it, too.
+ * It does nothing without the right to.
+ */
+void vl_redirect_make_ipc(struct vl_redirect_kept *kept);
 
 struct vl_redirect_options {
 	/*
