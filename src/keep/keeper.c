@@ -7,11 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../box/box.h"
 #include "../guest/spare.h"
+#include "../redirect/memfds.h"
 #include "../base/dirs.h"
 #include "proto.h"
 
@@ -346,16 +348,22 @@ static void loop(struct keeper *kp)
 				       { kp->pidfd, POLLIN, 0 },
 				       { kp->loan, POLLIN, 0 },
 				       { -1, POLLIN, 0 } };
+		bool prepares;
 		int nr, link;
 
 		vl_redirect_make_ipc(&kp->kept);
-		make_spare(kp);
+		/* Bit by bit: a tool need not wait for it. */
+		prepares = !kp->end && vl_memfds_prepare(&kp->kept);
+		if (!prepares)
+			make_spare(kp);
 		/* The worker never writes there: the link gets readable when it has ended. */
 		if (kp->spare)
 			p[3].fd = vl_box_link(kp->spare);
-		nr = poll(p, 4, kp->end ? 20 : (int)kp->seconds * 1000);
+		nr = poll(p, 4, kp->end ? 20 : prepares ? 0 : (int)kp->seconds * 1000);
 		if (nr < 0 && errno != EINTR)
 			return;
+		if (!nr && prepares)
+			continue;
 		/* A spare that ended by itself is not made again until a tool asks. */
 		if (nr > 0 && p[3].revents)
 			kp->lends = false;
@@ -376,6 +384,19 @@ static void loop(struct keeper *kp)
 	}
 }
 
+/* Descriptors for files that are made ahead (vl_memfds_prepare()), and for all else. */
+#define FILES_MAX 2048
+
+static void allow_files(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur >= FILES_MAX)
+		return;
+	files.rlim_cur = files.rlim_max < FILES_MAX ? files.rlim_max : FILES_MAX;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
 struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slot)
 {
 	struct keeper kp = {
@@ -389,6 +410,7 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 	};
 	struct vl_error *err;
 
+	allow_files();
 	kp.key = vl_keep_key(k);
 	err = kp.key ? vl_keep_message_init(&kp.in) : vl_error_nomem();
 	if (!err)
@@ -416,6 +438,7 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 	if (kp.kept.ipc >= 0)
 		close(kp.kept.ipc);
 	vl_redirect_locales_deinit(&kp.kept.locales);
+	vl_memfds_destroy(kp.kept.memfds);
 	if (kp.pidfd >= 0)
 		close(kp.pidfd);
 	if (kp.listener >= 0)

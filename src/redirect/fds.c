@@ -19,14 +19,11 @@
 #include "refuse.h"
 #include "fds.h"
 #include "handlers.h"
+#include "memfds.h"
 #include "tasks.h"
 #include "trap.h"
 #include "files.h"
 
-/* linux/memfd.h of 6.3 */
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 8U
-#endif
 /* linux/pidfd.h of 6.9 */
 #ifndef PIDFD_THREAD
 #define PIDFD_THREAD O_EXCL
@@ -160,56 +157,16 @@ void vl_fd_add(struct vl_trap *t, int fd, int number, bool cloexec)
 	t->ret = ret >= 0 ? ret : -errno;
 }
 
-/* An empty memfd that is not executable, or -1. vl_fd_rewrite() opens it for writing. */
-static int new_memfd(void)
-{
-	int fd = memfd_create(VL_MEMFD_NAME, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
-
-	if (fd >= 0 || errno != EINVAL)
-		return fd;
-	fd = memfd_create(VL_MEMFD_NAME, MFD_CLOEXEC); /* before 6.3 */
-	if (fd >= 0)
-		fchmod(fd, 0666);
-	return fd;
-}
-
-/* A read-only memfd with @data in it, or -errno. */
-static int make_memfd(const void *data, size_t len)
-{
-	_cleanup_close_ int rw = new_memfd();
-	char link[64];
-	size_t done;
-	ssize_t n;
-	int ro;
-
-	if (rw < 0)
-		return -errno;
-	for (done = 0; done < len; done += n) {
-		n = write(rw, (const char *)data + done, len - done);
-		if (n <= 0)
-			return n ? -errno : -EIO;
-	}
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", rw);
-	ro = open(link, O_RDONLY | O_CLOEXEC);
-	return ro < 0 ? -errno : ro;
-}
-
 struct vl_error *vl_fd_hand_over(struct vl_trap *t, struct vl_addfd *g)
 {
-	_cleanup_close_ int fd = -1;
+	struct vl_memfd m;
 	struct vl_file *f;
 	char *path = NULL;
-	struct stat st;
-	int number;
+	int number, err;
 
 	number = g->at >= 0 ? g->at : number_for(t, g->file.kind);
 	if (number < 0 || !vl_settled(t->r)) {
 		t->ret = -EMFILE;
-		goto fail;
-	}
-	fd = make_memfd(g->data, g->len);
-	if (fd < 0 || fstat(fd, &st)) {
-		t->ret = fd < 0 ? fd : -errno;
 		goto fail;
 	}
 	/* Copy first: vl_record_new() may free the record that owns @g->path. */
@@ -218,21 +175,28 @@ struct vl_error *vl_fd_hand_over(struct vl_trap *t, struct vl_addfd *g)
 		t->ret = -ENOMEM;
 		goto fail;
 	}
+	err = vl_memfd_get(t->r->o->kept, g->data, g->len, &m);
+	if (err) {
+		t->ret = err;
+		goto fail;
+	}
 	f = vl_record_new(t->r);
 	if (!f) {
+		vl_memfd_put(&m, g->len);
 		t->ret = -ENFILE;
 		goto fail;
 	}
 	*f = g->file;
-	f->dev = st.st_dev;
-	f->ino = st.st_ino;
+	f->dev = m.dev;
+	f->ino = m.ino;
 	f->epoch = t->r->sys->epoch;
 	f->closings = t->r->closings;
 	f->path = path;
 	if (f->kind == K_SNAPSHOT)
 		t->r->stats->snapshots++;
 	/* The record comes first: the program may use the descriptor at once. */
-	vl_fd_add(t, fd, number, g->cloexec);
+	vl_fd_add(t, m.ro, number, g->cloexec);
+	vl_memfd_put(&m, g->len);
 	if (t->ret < 0)
 		vl_record_free(t->r, f);
 	return NULL;

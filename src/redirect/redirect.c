@@ -23,6 +23,7 @@
 #include "refuse.h"
 #include "child.h"
 #include "fds.h"
+#include "memfds.h"
 #include "tasks.h"
 #include "own.h"
 #include "trap.h"
@@ -401,6 +402,7 @@ static struct vl_error *run_for(struct vl_redirect *r, const struct vl_redirect_
 
 static void deinit(struct vl_redirect *r)
 {
+	vl_memfds_end_run(r->o->kept);
 	vl_records_deinit(r);
 	vl_own_deinit(r);
 	vl_redirect_locales_deinit(&r->locales);

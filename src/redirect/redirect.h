@@ -31,9 +31,12 @@ struct vl_redirect_locales {
 
 void vl_redirect_locales_deinit(struct vl_redirect_locales *l);
 
+/* Empty files for the next program (memfds.h). */
+struct vl_memfds;
+
 /*
  * What outlives a program. Namespaces are descriptors, the caller's to close; -1: none. The
- * caller releases the locales.
+ * caller releases the locales and the memfds.
  */
 struct vl_redirect_kept {
 	int network; /* an empty one: the first program makes it, the next ones enter it */
@@ -44,6 +47,7 @@ struct vl_redirect_kept {
 	 */
 	int mounts;
 	struct vl_redirect_locales locales;
+	struct vl_memfds *memfds; /* NULL: none yet */
 };
 
 /*

@@ -57,6 +57,19 @@ same_ps() {
 	done
 }
 
+@test "programs one after the other, as under a keeper, print the same" {
+	want=$(cat /proc/version /proc/cmdline; ls /proc/1/net)
+	# Files that were made ahead: the second and third run get them.
+	run "$V" -k 3 sh -c 'cat /proc/version /proc/cmdline; ls /proc/1/net'
+	[ "$output" = "$want
+$want
+$want" ]
+	# More files at a time than are made ahead, and none of the last run's content.
+	# shellcheck disable=SC2016 # for the bash that it starts
+	run "$V" -k 2 bash -c 'for i in {1..200}; do exec {fd}</proc/version; done; cat <&$fd'
+	[ "$output" = "$(cat /proc/version /proc/version)" ]
+}
+
 @test "ioctl: relations of namespaces and flags of files are read, flags are not changed" {
 	[ "$(id -u)" = 0 ] || skip "needs root for a process namespace"
 	# The program itself is in other namespaces: all of the expected ones must be there.

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vexec over the host's own kernel: vexec-test [OPTIONS] COMMAND [ARG…] */
+/*
+ * vexec over the host's own kernel: vexec-test [OPTIONS] COMMAND [ARG…]. With -k N the command
+ * runs N times, as under a keeper: what it prints is of all runs, the counts are of the last one.
+ */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "hostsys.h"
+#include "redirect/memfds.h"
 #include "redirect/redirect.h"
 
 static void print_calls(const char *key, const struct vl_redirect_calls *c)
@@ -34,6 +39,17 @@ static void print_stats(const struct vl_redirect_stats *s)
 	fprintf(stderr, "confined: %x\n", s->confined);
 }
 
+/* What a keeper does between two programs. */
+static void between(struct vl_redirect_kept *kept)
+{
+	if (kept->mounts >= 0)
+		close(kept->mounts);
+	kept->mounts = -1;
+	vl_redirect_make_ipc(kept);
+	while (vl_memfds_prepare(kept))
+		;
+}
+
 int main(int argc, char **argv)
 {
 	struct vl_redirect_stats stats = { 0 };
@@ -42,9 +58,10 @@ int main(int argc, char **argv)
 	const char *guest_paths[2] = { NULL, NULL };
 	struct vl_error *err;
 	struct vl_sys *sys;
-	int c, status, verbose = 0;
+	struct vl_redirect_kept kept = { .network = -1, .ipc = -1, .mounts = -1 };
+	int c, status, verbose = 0, runs = 1;
 
-	while ((c = getopt(argc, argv, "+r:f:p:g:u:i:sG:a:bnt:l:L:F:")) != -1)
+	while ((c = getopt(argc, argv, "+r:f:p:g:u:i:sG:a:bnt:l:L:F:k:")) != -1)
 		switch (c) {
 		case 'r':
 			h.root = optarg;
@@ -92,6 +109,10 @@ int main(int argc, char **argv)
 		case 'n':
 			o.no_pin = true;
 			break;
+		case 'k':
+			o.kept = &kept;
+			runs = atoi(optarg);
+			break;
 		default:
 			return 2;
 		}
@@ -99,14 +120,25 @@ int main(int argc, char **argv)
 	sys = hostsys_create(&h);
 	if (!sys)
 		return 3;
-	err = vl_redirect_run(sys, &o, &status, &stats);
-	if (err) {
-		fprintf(stderr, "vexec-test: %s%s%s\n", err->message, err->hint ? "; " : "",
-			err->hint ? err->hint : "");
-		vl_error_destroy(err);
+	while (runs--) {
+		stats = (struct vl_redirect_stats){ 0 };
+		err = vl_redirect_run(sys, &o, &status, &stats);
+		if (err) {
+			fprintf(stderr, "vexec-test: %s%s%s\n", err->message, err->hint ? "; " : "",
+				err->hint ? err->hint : "");
+			vl_error_destroy(err);
+		}
+		if (o.kept)
+			between(&kept);
 	}
 	if (verbose)
 		print_stats(&stats);
 	hostsys_destroy(sys);
+	vl_memfds_destroy(kept.memfds);
+	vl_redirect_locales_deinit(&kept.locales);
+	if (kept.network >= 0)
+		close(kept.network);
+	if (kept.ipc >= 0)
+		close(kept.ipc);
 	return status;
 }
