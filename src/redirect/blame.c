@@ -86,7 +86,7 @@ void vl_blame(struct vl_trap *t, const struct vl_error *err)
 		lost->names |= row->on_fail == F_EMPTY && !t->r->no_epoch;
 	if (path && !strcmp(path, "/etc/hosts"))
 		lost->hosts |= row->on_fail == F_EMPTY && !t->r->no_epoch;
-	if ((row && row->on_fail != F_ERRNO) || (path && vl_unshown(t, path)))
+	if (row && row->on_fail != F_ERRNO)
 		return;
 	lost->main |= !task || task->tgid == t->r->main;
 	if (path && is_on_disk(t, row, err)) {

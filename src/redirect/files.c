@@ -18,6 +18,7 @@
 #include "fds.h"
 #include "handlers.h"
 #include "files.h"
+#include "own.h"
 #include "pathname.h"
 #include "sanitize.h"
 #include "trap.h"
@@ -414,6 +415,11 @@ struct vl_error *vl_h_open(struct vl_trap *t)
 		return vl_host_open(t, h.flags, h.mode);
 	if (t->where.row->open == P_SUPPLY)
 		return give_text(t, &h, t->where.row->text, strlen(t->where.row->text));
+	/* As for a user who may not read it. */
+	if (t->where.row->how == H_ONCE && vl_unshown(t, t->where.path)) {
+		t->ret = -EACCES;
+		return NULL;
+	}
 	t->tries = t->where.row->tries;
 	t->fail_errno = t->where.row->on_fail == F_ABSENT ? ENOENT : EIO;
 	t->fallback = open_fallback;

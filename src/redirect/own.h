@@ -88,9 +88,9 @@ size_t vl_command_folder(const struct vl_redirect *r, const char *norm);
 /* "PATH=…" with the marked folders in front; malloc'ed, NULL: out of memory. */
 char *vl_command_path(const char *path);
 
-/* Files that programs read and do not show. */
+/* Files that programs open and do not show. */
 
-/* unshown.c: does the program show nothing of file @path, although it reads it? */
+/* unshown.c: does the program show nothing of file @path, although it opens it? */
 bool vl_unshown(const struct vl_trap *t, const char *path);
 
 #endif

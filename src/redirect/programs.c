@@ -267,6 +267,7 @@ void vl_program_begins(struct vl_task *task, const char *exe)
 	ssize_t n = 0;
 	int fd;
 
+	vl_task_forget_words(task);
 	task->program = find(name);
 	find_called(task);
 	task->interactive = false;

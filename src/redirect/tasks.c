@@ -49,8 +49,17 @@ void vl_task_remove(struct vl_redirect *r, pid_t tid)
 	if (!t)
 		return;
 	free(t->cwd);
+	free(t->words);
 	*t = r->tasks[--r->nr_tasks];
 	r->tasks_changed = true;
+}
+
+void vl_task_forget_words(struct vl_task *task)
+{
+	free(task->words);
+	task->words = NULL;
+	task->words_len = 0;
+	task->words_read = false;
 }
 
 /* Continue all processes of the program: one may have stopped without our notice yet. */

@@ -37,6 +37,9 @@ struct vl_task {
 	char called[16];		  /* the name it was executed under */
 	bool interactive;		  /* a shell that takes a user's commands */
 	bool asks;			  /* it looks for commands and runs none: which */
+	char *words;			  /* its arguments (unshown.c), or NULL */
+	size_t words_len;
+	bool words_read;
 	struct {
 		char name[64], dir[64]; /* of the last command that it looked for */
 		bool again;		/* it looked in more than one folder */
@@ -46,6 +49,8 @@ struct vl_task {
 struct vl_task *vl_task_find(struct vl_redirect *r, pid_t tid);
 struct vl_task *vl_task_add(struct vl_redirect *r, pid_t tid, pid_t tgid, pid_t parent);
 void vl_task_remove(struct vl_redirect *r, pid_t tid);
+/* It executes something: forget its arguments. */
+void vl_task_forget_words(struct vl_task *task);
 /* Continue all processes of the program: one may have stopped without our notice yet. */
 void vl_tasks_continue(struct vl_redirect *r);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Files that a program reads although it shows nothing of them: without an answer to such a
- * read its output is still complete. Its arguments say what it shows.
+ * Files that a program opens although it shows nothing of them: without an answer its output is
+ * still complete. So the guest is not asked. The program's arguments say what it shows.
  */
 #include <ctype.h>
 #include <fcntl.h>
@@ -34,7 +34,7 @@ static const char *next_word(struct words *w)
 /* --- ps --- */
 
 /* Options of ps(1) of procps. A letter in none of these may ask for anything. */
-#define UNIX_VALUES "CGOUNgkopqstu"
+#define UNIX_VALUES "CGOUgkopqstu"
 #define UNIX_USERS "GUgu"
 #define UNIX_HARMLESS "FHLMOPVZcfjklmnowy"
 #define BSD_VALUES "ONUkopqt"
@@ -141,12 +141,39 @@ static const struct {
 	{ "ps", "/proc/*/cmdline", ps_shows, "read of each, whatever is selected" },
 };
 
-bool vl_unshown(const struct vl_trap *t, const char *path)
+/* Read the arguments of @task, once after each exec. False: they are not all known. */
+static bool know_words(struct vl_task *task, struct words *ret)
 {
-	const struct vl_task *task = vl_task_find(t->r, t->tid);
-	char args[4096], name[64];
+	char text[4096], path[64];
 	ssize_t n = 0;
 	int fd;
+
+	if (!task->words_read) {
+		task->words_read = true;
+		snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)task->tid);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0) {
+			n = read(fd, text, sizeof(text));
+			close(fd);
+		}
+		/* Arguments that fill the buffer may be cut off. */
+		if (n > 0 && n < (ssize_t)sizeof(text) && !text[n - 1])
+			task->words = malloc((size_t)n);
+		if (task->words) {
+			memcpy(task->words, text, (size_t)n);
+			task->words_len = (size_t)n;
+		}
+	}
+	if (!task->words)
+		return false;
+	*ret = (struct words){ task->words, task->words + task->words_len };
+	next_word(ret);
+	return true;
+}
+
+bool vl_unshown(const struct vl_trap *t, const char *path)
+{
+	struct vl_task *task = vl_task_find(t->r, t->tid);
 
 	for (size_t i = 0; task && i < ARRAY_SIZE(unshown); i++) {
 		struct words w;
@@ -154,18 +181,7 @@ bool vl_unshown(const struct vl_trap *t, const char *path)
 		if (strcmp(task->name, unshown[i].program) ||
 		    vl_path_below(path, unshown[i].pattern) != strlen(path))
 			continue;
-		snprintf(name, sizeof(name), "/proc/%d/cmdline", (int)task->tid);
-		fd = open(name, O_RDONLY | O_CLOEXEC);
-		if (fd >= 0) {
-			n = read(fd, args, sizeof(args));
-			close(fd);
-		}
-		/* Arguments that fill the buffer may be cut off. */
-		if (n <= 0 || n == sizeof(args) || args[n - 1])
-			return false;
-		w = (struct words){ args, args + n };
-		next_word(&w);
-		return !unshown[i].shows(&w, path);
+		return know_words(task, &w) && !unshown[i].shows(&w, path);
 	}
 	return false;
 }
