@@ -83,6 +83,20 @@ guest_has() { in_guest g61 "command -v $1" >/dev/null || skip "the guest has no 
 	[[ $(vifconfig "$g" -a) == *u0:* ]]
 }
 
+# One socket in the guest serves them all: a list of sockets shows it until the epoch ends.
+@test "questions about interfaces take a call each, and one socket" {
+	run --separate-stderr vexec --stats "$g" /usr/bin/python3 -c '
+import fcntl, socket, struct
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+sockets = lambda: len(open("/proc/net/unix").readlines())
+index = lambda: struct.unpack("16si", fcntl.ioctl(s, 0x8933, struct.pack("16si", b"lo", 0)))[1]
+before = sockets()
+assert {index() for i in range(200)} == {1}
+assert sockets() <= before + 1'
+	assert_status 0
+	[[ $(stat_of "kernel calls" "$stderr") -lt 400 ]]
+}
+
 @test "vdmesg: every record once and in order, also over many epochs" {
 	same_as_guest g61 "dmesg" "dmesg -S" "dmesg -r" "dmesg --level err,warn" "dmesg -T"
 	vexec "$g" /usr/bin/python3 -c '

@@ -103,6 +103,21 @@ judge() {
 	chmod 644 g61.elf
 }
 
+# A dump's epoch does not end: what is left open in it stays open.
+@test "thousands of questions about interfaces, on sockets of two families" {
+	dump g61
+	# shellcheck disable=SC2016 # perl expands these
+	[[ $(vexec "$DUMPS/g61.elf" perl -MSocket=:all -e '
+		socket(A, AF_INET, SOCK_DGRAM, 0) && socket(B, AF_INET6, SOCK_DGRAM, 0) or die;
+		for (1 .. 1500) {
+			for my $s (*A, *B) {
+				my $r = pack("a16 x24", "lo");
+				ioctl($s, 0x8913, $r) or die "$_: $!"; # SIOCGIFFLAGS
+			}
+		}
+		print "all"') == all ]]
+}
+
 @test "a dump is not written to" {
 	dump g61
 	local before

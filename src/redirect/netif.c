@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Ioctls that ask about network interfaces (ifconfig, arp, if_nametoindex). A program makes
- * them on any socket, even on an AF_UNIX socket of the host. Each is made in the guest on a new
- * socket.
+ * them on any socket, even on an AF_UNIX socket of the host. They are made in the guest on a socket
+ * of our own, one for all of an epoch: a kernel that never returns to user mode does not take a
+ * closed one off its lists.
  */
 #include <errno.h>
 #include <net/if.h>
@@ -107,13 +108,45 @@ static struct vl_error *ask_fixed(struct vl_trap *t, int64_t fd, unsigned int cm
 	return err;
 }
 
+/* Have a socket of @domain: *@ret is its descriptor, or -errno. */
+static struct vl_error *take(struct vl_redirect *r, int domain, int64_t *ret)
+{
+	struct vl_error *err;
+
+	if (r->netif.fd >= 0 && r->sys->open && r->netif.epoch == r->sys->epoch &&
+	    r->netif.closings == r->closings) {
+		*ret = r->netif.fd;
+		if (r->netif.domain == domain)
+			return NULL;
+		err = VL_GUEST(r, "close", ret, VL_ARG_INT(r->netif.fd));
+		r->netif.fd = -1;
+		if (err)
+			return err;
+	}
+	err = VL_GUEST(r, "socket", ret, VL_ARG_INT(domain), VL_ARG_INT(SOCK_DGRAM), VL_ARG_INT(0));
+	r->netif.fd = err || !r->sys->own_files ? -1 : *ret;
+	r->netif.domain = domain;
+	r->netif.epoch = r->sys->epoch;
+	r->netif.closings = r->closings;
+	return err;
+}
+
+/* The end of an epoch closes @fd, but not where the table of files is not ours alone. */
+static struct vl_error *rest(struct vl_redirect *r, int64_t fd)
+{
+	int64_t ret;
+
+	return fd == r->netif.fd ? NULL : VL_GUEST(r, "close", &ret, VL_ARG_INT(fd));
+}
+
 /* ioctl(fd, SIOC…, arg) */
 struct vl_error *vl_h_netif(struct vl_trap *t)
 {
 	struct vl_file *f = vl_fd_ours(t->args[0]) ? vl_fd_find(t, t->args[0]) : NULL;
+	int domain = f && f->kind == K_SOCKET ? f->domain : AF_UNIX;
 	unsigned int cmd = t->args[1];
 	struct vl_error *err;
-	int64_t fd, ret;
+	int64_t fd;
 	size_t i;
 
 	if (cmd < SIOCADDRT) { /* asm/sockios.h: owner and urgent data of the socket itself */
@@ -127,15 +160,11 @@ struct vl_error *vl_h_netif(struct vl_trap *t)
 		vl_deny(t);
 		return NULL;
 	}
-	err = VL_GUEST(t->r, "socket", &fd,
-		       VL_ARG_INT(f && f->kind == K_SOCKET ? f->domain : AF_UNIX),
-		       VL_ARG_INT(SOCK_DGRAM), VL_ARG_INT(0));
+	err = take(t->r, domain, &fd);
 	if (err || fd < 0) {
 		t->ret = fd;
 		return err;
 	}
 	err = cmd == SIOCGIFCONF ? ask_conf(t, fd) : ask_fixed(t, fd, cmd, questions[i].size);
-	if (!err)
-		err = VL_GUEST(t->r, "close", &ret, VL_ARG_INT(fd));
-	return err;
+	return err ? err : rest(t->r, fd);
 }

@@ -423,6 +423,7 @@ static struct vl_error *redirect(struct vl_sys *sys, const struct vl_redirect_op
 				 .stats = stats,
 				 .exe = exe,
 				 .listener = -1,
+				 .netif = { .fd = -1 },
 				 .terminal = { .fd = -1 },
 				 .link = -1 };
 	struct vl_error *err = init_filter(&r);

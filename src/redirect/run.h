@@ -115,8 +115,14 @@ struct vl_redirect {
 	pid_t uptime_tid;	    /* the task that last read a clock, if CLOCK_BOOTTIME; or 0 */
 	uint64_t uptime_epoch;
 	unsigned closings; /* how often the guest's descriptors were closed inside an epoch */
-	int64_t sem_id;	   /* the semaphore set that the program last asked about, */
-	uint64_t sem_len;  /* and its number of semaphores: the program has room for them */
+	struct {
+		int64_t fd; /* a socket of the guest's, for questions about interfaces; -1: none */
+		int domain;
+		uint64_t epoch;	   /* it is of this epoch, */
+		unsigned closings; /* and of no earlier one of these */
+	} netif;
+	int64_t sem_id;	  /* the semaphore set that the program last asked about, */
+	uint64_t sem_len; /* and its number of semaphores: the program has room for them */
 	bool know_self;
 	struct vl_identity self;
 	uint64_t heard_ns; /* when the program had its last answer */
