@@ -123,7 +123,8 @@ size_t vl_own_terminfo(const struct vl_redirect *r, const char *norm)
 {
 	char path[PATH_MAX];
 
-	if (!r->home || r->home[0] != '/')
+	/* Nearly no path has the name. */
+	if (!r->home || r->home[0] != '/' || !strstr(norm, "/.terminfo"))
 		return 0;
 	snprintf(path, sizeof(path), "%s/.terminfo", r->home);
 	vl_path_normalise(path);

@@ -11,7 +11,7 @@ size_t vl_path_below(const char *path, const char *pattern)
 
 	for (;; path++, pattern++) {
 		if (*pattern == '*') {
-			path += strcspn(path, "/");
+			path = strchrnul(path, '/');
 			pattern++;
 		}
 		if (!*pattern)
@@ -19,6 +19,14 @@ size_t vl_path_below(const char *path, const char *pattern)
 		if (*path != *pattern)
 			return 0;
 	}
+}
+
+void vl_path_copy(char to[PATH_MAX], const char *path)
+{
+	size_t len = strnlen(path, PATH_MAX - 1);
+
+	memcpy(to, path, len);
+	to[len] = 0;
 }
 
 /* Take ".", ".." and "//" out of @path, in place, without following links. */

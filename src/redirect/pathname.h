@@ -3,8 +3,11 @@
 #ifndef VLENS_REDIRECT_PATHNAME_H
 #define VLENS_REDIRECT_PATHNAME_H
 
+#include <limits.h>
 #include <stddef.h>
 
+/* Copy @path, of which PATH_MAX - 1 bytes count. */
+void vl_path_copy(char to[PATH_MAX], const char *path);
 /* Take ".", ".." and "//" out of @path, in place, without following links. */
 void vl_path_normalise(char *path);
 /*

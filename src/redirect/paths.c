@@ -334,7 +334,7 @@ static const struct vl_path_row *row_of(struct vl_trap *t, const char *path, boo
 	char norm[PATH_MAX];
 	enum vl_look look;
 
-	snprintf(norm, sizeof(norm), "%s", path);
+	vl_path_copy(norm, path);
 	vl_path_normalise(norm);
 	if (vl_own_folder(r, norm))
 		return &folder_rows[!r->folder_ro];
@@ -373,6 +373,12 @@ static void own_pid(char *path)
 	int pid, tid, end = 0;
 	const char *name = self;
 
+	/*
+	 * VL_OWN_PID has 7 digits. Most paths of processes are of the guest's, and sscanf() is
+	 * slow.
+	 */
+	if (strncmp(path, "/proc/", 6) != 0 || strspn(path + 6, "0123456789") < 7)
+		return;
 	if (sscanf(path, "/proc/%d%n", &pid, &end) != 1 || !vl_pid_own(pid) ||
 	    (path[end] && path[end] != '/'))
 		return;

@@ -86,6 +86,9 @@ struct vl_file *vl_self_fd(struct vl_trap *t, bool *info_ret, int *fd_ret)
 {
 	int pid, end = 0;
 
+	*info_ret = false;
+	if (!strstr(t->where.path, "/fd"))
+		return NULL;
 	*info_ret = sscanf(t->where.path, "/proc/%d/fdinfo/%d%n", &pid, fd_ret, &end) == 2;
 	if (!*info_ret)
 		sscanf(t->where.path, "/proc/%d/fd/%d%n", &pid, fd_ret, &end);

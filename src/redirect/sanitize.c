@@ -163,7 +163,7 @@ static enum text_kind kind_of(const struct vl_redirect *r, const char *path)
 
 	if (r->o->raw_names)
 		return DATA;
-	snprintf(norm, sizeof(norm), "%s", path);
+	vl_path_copy(norm, path);
 	vl_path_normalise(norm);
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (vl_path_below(norm, kinds[i].pattern))
