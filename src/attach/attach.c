@@ -69,18 +69,10 @@ static bool load_run(struct vl_attach *c)
 	return true;
 }
 
-bool vl_attach_holds(const struct vl_attach *c)
-{
-	unsigned char now[sizeof(c->probe)];
-
-	return vl_target_read_virt(c->target, &c->pt, c->entry, now, sizeof(now)) &&
-	       !memcmp(now, c->probe, sizeof(now));
-}
-
 /* Is the kernel of the run's file still there, and in the cache? Loads it. */
 static bool still_there(struct vl_attach *c)
 {
-	if (!vl_attach_holds(c))
+	if (!vl_pulse_holds(c))
 		return false;
 	vl_kernel_load(c->target, c->key, c->base, &c->kernel);
 	return c->kernel;

@@ -11,6 +11,9 @@
 #include "../kernel/image.h"
 #include "../kernel/kernel.h"
 
+/* Pages that a look at the pulse keeps: those of a few page tables and variables. */
+#define VL_PULSE_PAGES 12
+
 struct vl_attach {
 	struct vl_target *target;	    /* not owned */
 	char build_id[VL_BUILD_ID_MAX + 1]; /* as the guest claims it; for display only */
@@ -29,9 +32,12 @@ struct vl_attach {
 	/* Addresses where this guest's timekeeping reads the TSC; 0 ends the list. */
 	uint64_t tsc_sites[VL_MAX_TSC_SITES];
 	struct vl_kernel *kernel;
-	bool looked; /* vl_pulse_look() was called before */
-	bool known;  /* read from the run's file */
-	bool first;  /* the kernel was not in the cache */
+	bool looked;		    /* vl_pulse_look() was called before */
+	/* The pages that it used, as far as they are asked for. */
+	uint64_t pulse_gpas[VL_PULSE_PAGES];
+	size_t nr_pulse;
+	bool known; /* read from the run's file */
+	bool first; /* the kernel was not in the cache */
 };
 
 /*
@@ -46,11 +52,6 @@ struct vl_error *vl_attach_make(struct vl_target *t, bool anew, struct vl_attach
 /* The error when VL_ATTACH_NS have passed. */
 struct vl_error *vl_attach_late(void) __attribute__((returns_nonnull));
 
-/*
- * Is the kernel still at the same place? After a reboot the hypervisor process is the same,
- * but the kernel lies elsewhere, or is another one.
- */
-bool vl_attach_holds(const struct vl_attach *c);
 
 void vl_attach_destroy(struct vl_attach *c);
 

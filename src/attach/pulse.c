@@ -23,21 +23,45 @@ struct tally {
 
 /*
  * Memory that is not mapped here is asked for, and a look needs some 40 entries and values of a
- * few pages. So each of these pages is asked for once, and kept until it must be read anew.
+ * few pages. So each of these pages is asked for once, and kept until it must be read anew. Those
+ * that the last look used are asked for together.
  */
-#define LOOK_PAGES 12
 struct look {
 	const struct vl_attach *c;
 	size_t nr;
-	uint64_t gpas[LOOK_PAGES];
-	unsigned char pages[LOOK_PAGES][VL_PAGE_SIZE];
+	uint64_t gpas[VL_PULSE_PAGES];
+	bool used[VL_PULSE_PAGES];
+	unsigned char pages[VL_PULSE_PAGES][VL_PAGE_SIZE];
 };
+
+/* Read the pages anew that @l has. */
+static void read_again(struct look *l)
+{
+	void *bufs[VL_PULSE_PAGES];
+
+	for (size_t i = 0; i < l->nr; i++)
+		bufs[i] = l->pages[i];
+	if (l->nr && vl_discard(vl_target_read_pages(l->c->target, l->gpas, bufs, l->nr)))
+		l->nr = 0;
+}
 
 /* Not by an initializer, which would clear the pages. */
 static void begin(struct look *l, const struct vl_attach *c)
 {
 	l->c = c;
-	l->nr = 0;
+	l->nr = c->nr_pulse;
+	memcpy(l->gpas, c->pulse_gpas, sizeof(l->gpas));
+	memset(l->used, 0, sizeof(l->used));
+	read_again(l);
+}
+
+/* Expect of the next look at @c what @l used. */
+static void learn(const struct look *l, struct vl_attach *c)
+{
+	c->nr_pulse = 0;
+	for (size_t i = 0; i < l->nr; i++)
+		if (l->used[i])
+			c->pulse_gpas[c->nr_pulse++] = l->gpas[i];
 }
 
 /* Read @len bytes of one page. */
@@ -49,13 +73,14 @@ static bool read_page(struct look *l, uint64_t gpa, void *buf, size_t len)
 
 	while (i < l->nr && l->gpas[i] != page)
 		i++;
-	if (i == LOOK_PAGES || vl_target_page(t, page))
+	if (i == VL_PULSE_PAGES || vl_target_page(t, page))
 		return !vl_discard(vl_target_read(t, gpa, buf, len));
 	if (i == l->nr) {
 		if (vl_discard(vl_target_read(t, page, l->pages[i], VL_PAGE_SIZE)))
 			return false;
 		l->gpas[l->nr++] = page;
 	}
+	l->used[i] = true;
 	memcpy(buf, l->pages[i] + (gpa - page), len);
 	return true;
 }
@@ -120,6 +145,24 @@ static bool gave_up(struct look *l)
 		state > layout->offset[VL_F_SYSTEM_RUNNING]);
 }
 
+bool vl_pulse_holds(const struct vl_attach *c)
+{
+	unsigned char now[sizeof(c->probe)];
+
+	return vl_target_read_virt(c->target, &c->pt, c->entry, now, sizeof(now)) &&
+	       !memcmp(now, c->probe, sizeof(now));
+}
+
+/* Are the bytes at the entry, which is at @gpa, still those that were found there? */
+static bool holds(struct look *l, uint64_t gpa)
+{
+	unsigned char now[sizeof(l->c->probe)];
+
+	if (gpa % VL_PAGE_SIZE + sizeof(now) > VL_PAGE_SIZE)
+		return vl_pulse_holds(l->c);
+	return read_page(l, gpa, now, sizeof(now)) && !memcmp(now, l->c->probe, sizeof(now));
+}
+
 /* ---- what a vCPU runs ---- */
 
 /* Each page table of a kernel, also a process's, maps the entry to the same place. */
@@ -165,7 +208,7 @@ static bool looks_alive(struct vl_attach *c, struct look *l, uint64_t entry_gpa,
 	if (!*known_ret)
 		return false;
 	/* Tables can have changed before these registers were read. */
-	l->nr = 0;
+	read_again(l);
 	for (size_t i = 0; i < nr; i++)
 		count(&t, l, entry_gpa, now[i].cr[0], now[i].cr[3], now[i].cr[4]);
 	free(now);
@@ -239,14 +282,16 @@ struct vl_error *vl_pulse_look(struct vl_attach *c, bool *runs_ret)
 	if (!vl_target_is_live(c->target))
 		return NULL;
 	begin(&l, c);
-	if (!vl_translate(&c->pt, read_entry, &l, c->entry, &x)) {
+	if (!vl_translate(&c->pt, read_entry, &l, c->entry, &x) || !holds(&l, x.gpa)) {
 		*runs_ret = false;
 		return NULL;
 	}
 	ended = gave_up(&l);
 	for (unsigned look = 0; known && look < MAX_LOOKS; look++)
-		if (looks_alive(c, &l, x.gpa, ended, &known))
+		if (looks_alive(c, &l, x.gpa, ended, &known)) {
+			learn(&l, c);
 			return NULL;
+		}
 	return ask(c, &l, x.gpa, ended, runs_ret);
 }
 

@@ -27,9 +27,15 @@ enum vl_life {
 };
 
 /*
- * Does the kernel of @c run? Takes microseconds, and asks the monitor only in doubt.
- * VL_ERR_TARGET: in doubt, and the monitor does not answer. The kernel of a dump always runs.
- * Must not be called while we hold the guest.
+ * Is the kernel still at the same place? After a reboot the hypervisor process is the same,
+ * but the kernel lies elsewhere, or is another one.
+ */
+bool vl_pulse_holds(const struct vl_attach *c);
+
+/*
+ * Does the kernel of @c run, at the place that is known (vl_pulse_holds())? Takes microseconds,
+ * and asks the monitor only in doubt. VL_ERR_TARGET: in doubt, and the monitor does not answer.
+ * The kernel of a dump always runs. Must not be called while we hold the guest.
  */
 struct vl_error *vl_pulse_look(struct vl_attach *c, bool *runs_ret);
 

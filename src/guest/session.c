@@ -52,7 +52,7 @@ struct vl_error *vl_session_attach(struct vl_guest *g, bool anew)
 		return err;
 	}
 	err = vl_pulse_look(g->raw.attach, &runs);
-	if (err || (runs && vl_attach_holds(g->raw.attach)))
+	if (err || runs)
 		return err;
 	g->want = VL_WANT_ATTACH;
 	return vl_error_new(VL_ERR_KERNEL, "the kernel that is known no longer runs");
