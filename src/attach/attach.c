@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/cleanup.h"
 #include "pulse.h"
+#include "system.h"
 
 #define RUN_FORMAT "vlens-run-2"
 /* Longest wait for another tool's first contact; what remains is enough for our own. */
@@ -97,9 +99,26 @@ static struct vl_error *take_known(struct vl_attach *c, bool *crashed_ret)
 	return err;
 }
 
-/* The first contact failed with @err: say so if no kernel runs, or none runs yet. */
-static struct vl_error *explain(struct vl_attach *c, struct vl_error *err, bool crashed)
+/* The error if another system runs in the guest than a 64-bit Linux; NULL: none is found. */
+static struct vl_error *other_system(struct vl_target *t, struct vl_deadline deadline)
 {
+	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
+	struct vl_system system;
+	size_t nr;
+
+	if (vl_discard(vl_target_vcpus(t, &vcpus, &nr)))
+		return NULL;
+	for (size_t i = 0; i < nr; i++)
+		if (vl_system_find(vl_system_read, t, &vcpus[i], deadline, &system))
+			return vl_system_error(&system);
+	return NULL;
+}
+
+/* The first contact failed with @err: say what the guest runs instead. */
+static struct vl_error *explain(struct vl_attach *c, struct vl_error *err, bool crashed,
+				struct vl_deadline deadline)
+{
+	struct vl_error *other;
 	enum vl_life life;
 
 	if (err->code != VL_ERR_KERNEL && err->code != VL_ERR_BOOTING)
@@ -118,20 +137,17 @@ static struct vl_error *explain(struct vl_attach *c, struct vl_error *err, bool 
 		return vl_error_hint(err,
 				     "wait until its capture kernel has booted, or it restarts");
 	}
+	other = other_system(c->target, deadline);
+	if (other) {
+		vl_error_destroy(err);
+		return other;
+	}
 	if (life != VL_LIFE_LOW)
 		return err;
 	err->code = VL_ERR_FIRMWARE;
 	err = vl_error_prefix(err, "the guest is in its firmware or boot loader, or runs no Linux");
 	return vl_error_hint(err, "wait until it has booted; vmem and vpeek with an address "
 				  "still work");
-}
-
-struct vl_error *vl_attach_late(void)
-{
-	return vl_error_hint(vl_error_new(VL_ERR_KERNEL,
-					  "the guest's kernel was not found within %ld s",
-					  VL_ATTACH_NS / 1000000000),
-			     "its symbol tables or types are damaged, or this host is very busy");
 }
 
 static struct vl_error *boot(struct vl_attach *c, bool crashed, struct vl_deadline deadline)
@@ -143,7 +159,7 @@ static struct vl_error *boot(struct vl_attach *c, bool crashed, struct vl_deadli
 	c->target = t;
 	err = vl_boot(c, deadline);
 	if (err)
-		return explain(c, err, crashed);
+		return explain(c, err, crashed, deadline);
 	vl_pulse_start(c);
 	vl_attach_save(c);
 	return NULL;

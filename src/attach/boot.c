@@ -109,6 +109,14 @@ static struct vl_error *boot_with(struct vl_attach *c, const struct vl_vcpu *v,
 	return err;
 }
 
+struct vl_error *vl_attach_late(void)
+{
+	return vl_error_hint(vl_error_new(VL_ERR_KERNEL,
+					  "the guest's kernel was not found within %ld s",
+					  VL_ATTACH_NS / 1000000000),
+			     "its symbol tables or types are damaged, or this host is very busy");
+}
+
 /*
  * A vCPU's page table belongs to a process, which may end between the read of the registers
  * and the walk: retry after a fault.
