@@ -37,6 +37,18 @@ many() {
 	drop_guest "$1"
 }
 
+# The CPU runs user mode with a page table of its own, of a process that soon ends.
+@test "a busy guest, 2 CPUs, 5.10: $RUNS first contacts in a row" {
+	local i
+	need_guest busy510
+	for ((i = 1; i <= RUNS; i++)); do
+		rm -rf "$T/cache" "$T/run"
+		VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run timeout 60 \
+			vuptime --keep=0 "$(guest busy510)" >"$T/out" 2>"$T/err" ||
+			fail "run $i of $RUNS: status $?: $(<"$T/err")"
+	done
+}
+
 @test "a busy guest, 2 CPUs, 6.1: $RUNS runs in a row" { many busy "$RUNS"; }
 @test "a busy guest, 2 CPUs, 5.10, anonymous memory" { many busy510 $((RUNS / 2)); }
 @test "a busy guest, 2 CPUs, 6.12, 5-level paging" { need_emulator; many busy612 $((RUNS / 2)); }

@@ -8,6 +8,7 @@
 
 #include "../base/cleanup.h"
 #include "pulse.h"
+#include "refusal.h"
 #include "system.h"
 
 #define RUN_FORMAT "vlens-run-2"
@@ -158,8 +159,13 @@ static struct vl_error *boot(struct vl_attach *c, bool crashed, struct vl_deadli
 	memset(c, 0, sizeof(*c));
 	c->target = t;
 	err = vl_boot(c, deadline);
-	if (err)
-		return explain(c, err, crashed, deadline);
+	if (err) {
+		err = explain(c, err, crashed, deadline);
+		/* Where time ran out, the next try may find more. */
+		if (err->code == VL_ERR_KERNEL && !vl_late(deadline))
+			vl_refusal_keep(t, err);
+		return err;
+	}
 	vl_pulse_start(c);
 	vl_attach_save(c);
 	return NULL;
@@ -167,15 +173,17 @@ static struct vl_error *boot(struct vl_attach *c, bool crashed, struct vl_deadli
 
 /*
  * Make the first contact, or take what another tool has stored while we waited for our turn.
- * A file that was there at @since is of no use.
+ * A file that was there at @since is of no use. With @anew a refusal is not believed.
  */
-static struct vl_error *first_contact(struct vl_attach *c, bool crashed,
+static struct vl_error *first_contact(struct vl_attach *c, bool anew, bool crashed,
 				      const struct timespec *since, struct vl_deadline deadline)
 {
 	struct vl_error *err = NULL;
 
 	if (vl_kept_turn(c->target, since, TURN_NS))
 		err = take_known(c, &crashed);
+	if (!err && !c->kernel && !anew)
+		err = vl_refusal_find(c->target);
 	if (!err && !c->kernel)
 		err = boot(c, crashed, deadline);
 	vl_kept_end_turn(c->target);
@@ -198,7 +206,7 @@ struct vl_error *vl_attach_make(struct vl_target *t, bool anew, struct vl_attach
 	if (!anew)
 		err = take_known(c, &crashed);
 	if (!err && !c->kernel)
-		err = first_contact(c, crashed, &now, deadline);
+		err = first_contact(c, anew, crashed, &now, deadline);
 	if (err) {
 		vl_attach_destroy(c);
 		return err;

@@ -44,7 +44,8 @@ struct vl_attach {
  * Make the attach of @t, within VL_ATTACH_NS: from the run's file, if the kernel that it
  * names still runs; else, or with @anew, by a first contact, which reads the vCPUs' registers
  * and the kernel's image. The guest is not paused. The error for a guest that runs no kernel
- * says what it runs instead (its firmware, ...).
+ * says what it runs instead (its firmware, another system). A kernel that is not understood is
+ * looked at once (refusal.h), unless @anew.
  */
 #define VL_ATTACH_NS 5000000000L
 struct vl_error *vl_attach_make(struct vl_target *t, bool anew, struct vl_attach **ret);

@@ -17,19 +17,9 @@
 #define EFER_LMA (1UL << 10)
 #define EFER_NXE (1UL << 11)
 
-/* Fill what the symbols lead to: the kernel's page table, its entry, its TSC sites. */
+/* Fill what the symbols lead to: the kernel's entry, its TSC sites. */
 static struct vl_error *take_symbols(struct vl_attach *c, const struct vl_image *img)
 {
-	uint64_t pgd = vl_symbol(c->kernel, "init_top_pgt");
-	struct vl_xlat x;
-
-	/* swapper_pg_dir was a symbol before it became a macro for init_top_pgt. */
-	if (!pgd)
-		pgd = vl_symbol(c->kernel, "swapper_pg_dir");
-	/* From here on translate by the kernel's own page table, not a process's. */
-	if (!pgd || !vl_translate(&c->pt, vl_target_read_entry, c->target, pgd, &x))
-		return vl_error_new(VL_ERR_FAULT, "cannot find the kernel's page table");
-	c->pt.root = x.gpa;
 	c->entry = vl_symbol(c->kernel, "entry_SYSCALL_64");
 	if (!c->entry ||
 	    !vl_target_read_virt(c->target, &c->pt, c->entry, c->probe, sizeof(c->probe)))
@@ -48,17 +38,20 @@ static struct vl_error *take_symbols(struct vl_attach *c, const struct vl_image 
 static struct vl_error *find_image(struct vl_attach *c, const struct vl_vcpu *v,
 				   struct vl_deadline deadline, struct vl_image **ret)
 {
-	struct vl_error *err;
+	struct vl_error *err, *second;
 
 	c->pt = vl_pgtable(v->cr3, v->cr4);
 	err = vl_image_find(c->target, &c->pt, v->idt_base, deadline, ret);
 	if (!err || !(c->pt.root & VL_PAGE_SIZE))
 		return err;
 	c->pt.root -= VL_PAGE_SIZE;
-	if (vl_discard(vl_image_find(c->target, &c->pt, v->idt_base, deadline, ret)))
+	second = vl_image_find(c->target, &c->pt, v->idt_base, deadline, ret);
+	if (second && second->code != VL_ERR_KERNEL) {
+		vl_error_destroy(second);
 		return err;
+	}
 	vl_error_destroy(err);
-	return NULL;
+	return second;
 }
 
 /* Get the kernel of @img. The maker gets only the places of its tables (kernel/maker.c). */
@@ -101,6 +94,11 @@ static struct vl_error *boot_with(struct vl_attach *c, const struct vl_vcpu *v,
 	/* 0: the source of the registers has no EFER. A 64-bit kernel sets these four bits. */
 	c->efer = v->efer ? v->efer : EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 	err = find_image(c, v, deadline, &img);
+	if (!err && !img->root)
+		err = vl_error_new(VL_ERR_FAULT, "cannot find the kernel's page table");
+	/* From here on translate by the kernel's own page table: a process's may end. */
+	if (!err)
+		c->pt.root = img->root;
 	if (!err)
 		err = get_kernel(c, img, deadline);
 	if (!err)

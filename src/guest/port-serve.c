@@ -108,7 +108,8 @@ static struct vl_error *serve_store(struct vl_target *t, const struct vl_message
 	struct vl_error *err;
 	void *data;
 
-	if (m->value[0] != VL_KEPT_CONTACT || size > VL_WINDOW_BACK)
+	if ((m->value[0] != VL_KEPT_CONTACT && m->value[0] != VL_KEPT_REFUSAL) ||
+	    size > VL_WINDOW_BACK)
 		return vl_error_new(VL_ERR_ARG, "a worker cannot store this");
 	data = malloc(size + 1);
 	if (!data)

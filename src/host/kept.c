@@ -33,6 +33,7 @@ static const struct {
 	size_t max;
 } kinds[VL_NR_KEPT] = {
 	[VL_KEPT_CONTACT] = { "contact", vl_run_dir, NULL, 4096 },
+	[VL_KEPT_REFUSAL] = { "refusal", vl_run_dir, NULL, 4096 },
 	/* More than the largest table that vl_kallsyms_find() accepts. */
 	[VL_KEPT_KERNEL] = { "kernel", vl_cache_dir, vl_is_key, 128U << 20 },
 	/* VL_BTF_MAX */

@@ -14,6 +14,7 @@
 
 enum vl_kept {
 	VL_KEPT_CONTACT, /* of a guest's run: where its kernel is (attach/attach.h) */
+	VL_KEPT_REFUSAL, /* of a guest's run: why its kernel is not understood (attach/refusal.h) */
 	VL_KEPT_KERNEL,	 /* of the cache: a kernel's symbols and fields (kernel/kernel.h) */
 	VL_KEPT_BTF,	 /* of the cache: its types */
 	VL_KEPT_TRUSTED, /* of the trusted kernels, by build id: an image (trust/store.h) */

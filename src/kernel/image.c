@@ -18,6 +18,8 @@
 #define PMD_SIZE (2UL << 20)
 /* Larger than any kernel seen so far (60 MiB), small enough to map. */
 #define IMAGE_MAX (512UL << 20)
+/* Less than all of a kernel, more than what page-table isolation shows to user mode. */
+#define IMAGE_LEAST (4UL << 20)
 
 bool vl_target_read_entry(void *target, uint64_t gpa, uint64_t *ret)
 {
@@ -27,8 +29,8 @@ bool vl_target_read_entry(void *target, uint64_t gpa, uint64_t *ret)
 	return !err;
 }
 
-bool vl_target_read_virt(struct vl_target *t, const struct vl_pgtable *pt, uint64_t va, void *buf,
-			 size_t len)
+static bool read_virt(struct vl_target *t, const struct vl_pgtable *pt, vl_read_entry_fn entry,
+		      void *ctx, uint64_t va, void *buf, size_t len)
 {
 	char *out = buf;
 
@@ -37,7 +39,7 @@ bool vl_target_read_virt(struct vl_target *t, const struct vl_pgtable *pt, uint6
 		struct vl_xlat x;
 		size_t n;
 
-		if (!vl_translate(pt, vl_target_read_entry, t, va, &x))
+		if (!vl_translate(pt, entry, ctx, va, &x))
 			return false;
 		n = x.size - (va & (x.size - 1));
 		if (n > len)
@@ -53,6 +55,12 @@ bool vl_target_read_virt(struct vl_target *t, const struct vl_pgtable *pt, uint6
 	return true;
 }
 
+bool vl_target_read_virt(struct vl_target *t, const struct vl_pgtable *pt, uint64_t va, void *buf,
+			 size_t len)
+{
+	return read_virt(t, pt, vl_target_read_entry, t, va, buf, len);
+}
+
 /* A walk of each level needs one table at a time. */
 #define NR_TABLES 8
 
@@ -65,8 +73,25 @@ struct tables {
 	struct table {
 		bool has;
 		uint64_t gpa, entries[VL_PAGE_SIZE / sizeof(uint64_t)];
-	} of[NR_TABLES];
+	} root, of[NR_TABLES];
 };
+
+static bool read_table(struct tables *all, struct table *t, uint64_t gpa)
+{
+	t->gpa = gpa & VL_PAGE_MASK;
+	t->has = !vl_discard(vl_target_read(all->target, t->gpa, t->entries, VL_PAGE_SIZE));
+	return t->has;
+}
+
+/*
+ * The tables below the root that map the kernel's image are the kernel's own, and stay. The root
+ * is a process's, and may be free, or another's, at any moment: read it once.
+ */
+static bool begin_tables(struct tables *all, struct vl_target *t, uint64_t root)
+{
+	all->target = t;
+	return read_table(all, &all->root, root);
+}
 
 /* vl_read_entry_fn */
 static bool table_entry(void *tables, uint64_t gpa, uint64_t *ret)
@@ -74,12 +99,10 @@ static bool table_entry(void *tables, uint64_t gpa, uint64_t *ret)
 	struct tables *all = tables;
 	struct table *t = &all->of[gpa / VL_PAGE_SIZE % NR_TABLES];
 
-	if (!t->has || t->gpa != (gpa & VL_PAGE_MASK)) {
-		t->gpa = gpa & VL_PAGE_MASK;
-		t->has = !vl_discard(vl_target_read(all->target, t->gpa, t->entries, VL_PAGE_SIZE));
-		if (!t->has)
-			return false;
-	}
+	if (all->root.gpa == (gpa & VL_PAGE_MASK))
+		t = &all->root;
+	else if ((!t->has || t->gpa != (gpa & VL_PAGE_MASK)) && !read_table(all, t, gpa))
+		return false;
 	*ret = t->entries[gpa % VL_PAGE_SIZE / sizeof(*ret)];
 	return true;
 }
@@ -112,10 +135,11 @@ static uint64_t contiguous(struct tables *t, const struct vl_pgtable *pt, uint64
 	return n < most ? n : most;
 }
 
-static void read_image(struct tables *t, const struct vl_pgtable *pt, struct vl_deadline deadline,
-		       struct vl_image *img)
+/* The number of bytes that are mapped. */
+static uint64_t read_image(struct tables *t, const struct vl_pgtable *pt,
+			   struct vl_deadline deadline, struct vl_image *img)
 {
-	uint64_t va = img->base;
+	uint64_t va = img->base, mapped = 0;
 
 	while (va < img->end && !vl_late(deadline)) {
 		/* Up to the next 2 MiB, so that the deadline is looked at. */
@@ -125,7 +149,9 @@ static void read_image(struct tables *t, const struct vl_pgtable *pt, struct vl_
 			vl_error_destroy(
 				vl_target_read(t->target, gpa, img->bytes + (va - img->base), n));
 		va += n ? n : VL_PAGE_SIZE;
+		mapped += n;
 	}
+	return mapped;
 }
 
 /* struct btf_header, include/uapi/linux/btf.h */
@@ -136,12 +162,34 @@ struct btf_header {
 };
 #define BTF_MAGIC 0xeb9f
 
-/* The symbols at both ends of the BTF and of the notes. */
-enum { BTF_START, BTF_STOP, NOTES_START, NOTES_STOP, NR_ENDS };
+/*
+ * The symbols at both ends of the BTF, of the notes and of the code, the page table's, and one of
+ * data that all kernels have.
+ */
+enum {
+	BTF_START,
+	BTF_STOP,
+	NOTES_START,
+	NOTES_STOP,
+	TEXT_START,
+	TEXT_STOP,
+	INIT_TOP_PGT,
+	INIT_LEVEL4_PGT,
+	INIT_TASK,
+	NR_PLACES
+};
 
-/* include/asm-generic/vmlinux.lds.h */
-static const char *const ends[NR_ENDS] = { "__start_BTF", "__stop_BTF", "__start_notes",
-					   "__stop_notes" };
+/*
+ * include/asm-generic/vmlinux.lds.h, and swapper_pg_dir by its two names (65ade2f872b4,
+ * "x86/boot/64: Rename init_level4_pgt and early_level4_pgt").
+ */
+static const char *const places[NR_PLACES] = {
+	[BTF_START] = "__start_BTF",	 [BTF_STOP] = "__stop_BTF",
+	[NOTES_START] = "__start_notes", [NOTES_STOP] = "__stop_notes",
+	[TEXT_START] = "_text",		 [TEXT_STOP] = "_etext",
+	[INIT_TOP_PGT] = "init_top_pgt", [INIT_LEVEL4_PGT] = "init_level4_pgt",
+	[INIT_TASK] = "init_task",
+};
 
 /* The bytes from @from to @to; NULL when they are not in the image. */
 static const unsigned char *between(const struct vl_image *img, uint64_t from, uint64_t to,
@@ -204,6 +252,16 @@ static void find_build_id(struct vl_image *img, const uint64_t *at)
 		vl_build_id(p, len, img->build_id);
 }
 
+static void find_root(struct vl_image *img, const struct vl_pgtable *pt, struct tables *tables,
+		      const uint64_t *at)
+{
+	uint64_t va = at[INIT_TOP_PGT] ? at[INIT_TOP_PGT] : at[INIT_LEVEL4_PGT];
+	struct vl_xlat x;
+
+	if (va && !(va % VL_PAGE_SIZE) && vl_translate(pt, table_entry, tables, va, &x))
+		img->root = x.gpa;
+}
+
 /* A 64-bit interrupt gate: Intel SDM, volume 3, 6.14.1. */
 static uint64_t gate_handler(const unsigned char *g)
 {
@@ -222,17 +280,43 @@ static struct vl_error *no_linux(const char *why)
 		"wait until it has booted; only x86-64 Linux guests are understood");
 }
 
+/* Has the image Linux's banner (linux_banner)? */
+static bool has_banner(const struct vl_image *img)
+{
+	static const char banner[] = "Linux version ";
+	const unsigned char *p = img->bytes, *end = img->bytes + (img->end - img->base);
+	const size_t len = strlen(banner);
+
+	for (; (p = memmem(p, (size_t)(end - p), banner, len)); p++)
+		if ((size_t)(end - p) > len && p[len] >= '0' && p[len] <= '9')
+			return true;
+	return false;
+}
+
+static struct vl_error *no_symbols(const struct vl_image *img)
+{
+	if (!has_banner(img))
+		return no_linux("there is no table of its symbols (CONFIG_KALLSYMS)");
+	return vl_error_hint(
+		vl_error_new(VL_ERR_FAULT, "the guest's kernel has no table of its "
+					   "symbols (CONFIG_KALLSYMS)"),
+		"only kernels with symbols are understood; vmem shows the guest's RAM");
+}
+
 #define GATE_PAGE_FAULT 14
 
 struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt, uint64_t idt_base,
 			       struct vl_deadline deadline, struct vl_image **ret)
 {
-	struct tables tables = { .target = t };
+	struct tables tables = { 0 };
 	unsigned char gate[16];
-	uint64_t rip, at[NR_ENDS];
+	uint64_t rip, mapped, at[NR_PLACES];
 	struct vl_image *img;
+	struct vl_error *err;
 
-	if (!vl_target_read_virt(t, pt, idt_base + 16 * GATE_PAGE_FAULT, gate, sizeof(gate)))
+	if (!begin_tables(&tables, t, pt->root) ||
+	    !read_virt(t, pt, table_entry, &tables, idt_base + 16 * GATE_PAGE_FAULT, gate,
+		       sizeof(gate)))
 		return no_linux("its interrupt table is not mapped");
 	rip = gate_handler(gate);
 	if (!(gate[5] & 0x80) || rip < IMAGE_START || rip >= IMAGE_LIMIT)
@@ -266,15 +350,20 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 		vl_image_destroy(img);
 		return vl_error_os(errno, "cannot map memory");
 	}
-	read_image(&tables, pt, deadline, img);
+	mapped = read_image(&tables, pt, deadline, img);
 	if (!vl_kallsyms_find(img->bytes, img->end - img->base, img->base, rip, deadline,
 			      &img->symbols)) {
+		err = no_symbols(img);
 		vl_image_destroy(img);
-		return no_linux("there is no table of its symbols (CONFIG_KALLSYMS)");
+		/* The kernel was seen: another look finds no more. */
+		if (mapped >= IMAGE_LEAST && !vl_late(deadline))
+			err->code = VL_ERR_KERNEL;
+		return err;
 	}
-	vl_kallsyms_addresses(img->bytes, &img->symbols, ends, NR_ENDS, at);
+	vl_kallsyms_addresses(img->bytes, &img->symbols, places, NR_PLACES, at);
 	find_btf(img, at);
 	find_build_id(img, at);
+	find_root(img, pt, &tables, at);
 	*ret = img;
 	return NULL;
 }

@@ -19,6 +19,7 @@ struct vl_image {
 	struct vl_kallsyms symbols;
 	const void *btf; /* in bytes, or NULL */
 	size_t btf_len;
+	uint64_t root; /* its own page table (swapper_pg_dir), guest-physical; 0: not found */
 	/* The build id that its notes claim, in hexadecimal, or ""; for display only. */
 	char build_id[VL_BUILD_ID_MAX + 1];
 };
@@ -38,8 +39,9 @@ bool vl_target_read_virt(struct vl_target *t, const struct vl_pgtable *pt, uint6
 
 /*
  * Find the kernel that the interrupt table at @idt_base leads to. The guest need not be
- * paused: the image does not change after boot. VL_ERR_FAULT: there is no 64-bit Linux kernel,
- * @pt has ended meanwhile, or @deadline has passed.
+ * paused: the image does not change after boot, and the root of @pt, which may be a process's, is
+ * read once. VL_ERR_FAULT: there is no 64-bit Linux kernel, @pt had ended, or @deadline has passed.
+ * VL_ERR_KERNEL: it has no symbols, for sure.
  */
 struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt, uint64_t idt_base,
 			       struct vl_deadline deadline, struct vl_image **ret);

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A kernel's image, found under the page table of a process that ends meanwhile. */
+#include <string.h>
+#include <sys/mman.h>
+
+#include "tap.h"
+#include "host/internal.h"
+
+/* Each layer has its own, of its own type. */
+#undef VL_PAGE_SIZE
+#include "kernel/image.h"
+#include "mem/paging.h"
+
+#define VA 0xffffffff81000000UL
+#define PMD (2UL << 20)
+#define NR_PMDS 3UL
+#define SIZE ((1 + NR_PMDS) * PMD) /* of RAM: the tables, then the image */
+#define ROOT 0x1000UL
+#define PUD 0x2000UL
+#define PMDS 0x3000UL
+#define PRESENT 1UL
+#define LARGE 0x80UL
+#define HANDLER (VA + 0x2000)
+#define IDT (VA + 0x1000) /* in the image, so that the same tables map it */
+
+static unsigned char *ram;
+static unsigned nr_roots; /* reads of the root's page */
+static size_t nr_image;	  /* bytes read of the image */
+static unsigned lives;	  /* of so many reads of its root, the process ends */
+
+static void put64(uint64_t at, uint64_t v)
+{
+	memcpy(ram + at, &v, sizeof(v));
+}
+
+/* vl_target_port.read */
+static struct vl_error *read_ram(void *ctx, uint64_t gpa, void *buf, size_t len)
+{
+	(void)ctx;
+	if (gpa + len > SIZE)
+		return vl_error_new(VL_ERR_FAULT, "no RAM at 0x%lx", gpa);
+	memcpy(buf, ram + gpa, len);
+	if (gpa / VL_PAGE_SIZE == ROOT / VL_PAGE_SIZE && ++nr_roots >= lives)
+		memset(ram + ROOT, 0, VL_PAGE_SIZE);
+	if (gpa >= PMD)
+		nr_image += len;
+	return NULL;
+}
+
+static void build(uint64_t nr_pmds)
+{
+	/* A present interrupt gate: Intel SDM, volume 3, 6.14.1. */
+	const uint64_t handler = HANDLER;
+	unsigned char gate[16] = { [2] = 0x10, [5] = 0x8e };
+
+	memcpy(gate, &handler, 2);
+	memcpy(gate + 6, (const char *)&handler + 2, 6);
+	memset(ram, 0, SIZE);
+	put64(ROOT + 511 * 8, PUD | PRESENT);
+	put64(PUD + 510 * 8, PMDS | PRESENT);
+	for (uint64_t i = 0; i < nr_pmds; i++)
+		put64(PMDS + (8 + i) * 8, (1 + i) * PMD | LARGE | PRESENT);
+	memcpy(ram + PMD + (IDT - VA) + 16 * 14UL, gate, sizeof(gate));
+	nr_roots = 0;
+	nr_image = 0;
+}
+
+/* Find the kernel; the code of the refusal. */
+static int find(struct vl_target *t)
+{
+	const struct vl_pgtable pt = { .root = ROOT, .levels = 4 };
+	struct vl_image *img = NULL;
+	struct vl_error *err;
+	int code;
+
+	err = vl_image_find(t, &pt, IDT, vl_deadline_in(5000000000L), &img);
+	code = err ? (int)err->code : 0;
+	vl_error_destroy(err);
+	vl_image_destroy(img);
+	return code;
+}
+
+int main(void)
+{
+	static const struct vl_target_port port = { .read = read_ram };
+	static struct vl_target t = { .port = &port, .pidfd = -1, .proc_mem = -1, .lock_fd = -1 };
+
+	ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (ram == MAP_FAILED)
+		return 99;
+	vl_error_destroy(vl_ram_add(&t, &(struct vl_ram){ 0, SIZE, 1UL << 40, -1, 0, 4096 }));
+	vl_error_destroy(vl_ram_finish(&t));
+	build(NR_PMDS);
+	lives = 1000;
+	ok(find(&t) == VL_ERR_KERNEL && nr_image >= NR_PMDS * PMD,
+	   "an image with no symbols is refused for good");
+	build(NR_PMDS);
+	lives = 1;
+	ok(find(&t) == VL_ERR_KERNEL && nr_image >= NR_PMDS * PMD,
+	   "the process ends after the first look: all of the image is read");
+	ok(nr_roots == 1, "its root is read once");
+	build(NR_PMDS);
+	put64(ROOT + 511 * 8, 7 * PMD | PRESENT);
+	ok(find(&t) == VL_ERR_FAULT, "one that had ended before: try again");
+	build(1);
+	lives = 1000;
+	ok(find(&t) == VL_ERR_FAULT, "one that maps the entry alone, as in user mode: try again");
+	munmap(ram, SIZE);
+	return tap_end();
+}
