@@ -141,6 +141,9 @@ static struct vl_error *probe(struct vl_kvm *k, const struct vl_attach *c)
 	atomic_store(&k->limit_ms, 3000);
 	if (atomic_load(&k->broken))
 		what = "the processor cannot walk page tables in read-only memory";
+	/* PVM's KVM offers 5 levels where the processor has them, but walks 4. */
+	if (what && s.levels == 5 && k->placed)
+		what = "KVM does not walk 5 levels";
 	if (!what)
 		return NULL;
 	return vl_error_new(VL_ERR_TARGET, "the immersive vCPU does not run here: %s", what);

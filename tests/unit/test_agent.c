@@ -555,6 +555,26 @@ static void test_hang(void)
 	ok(!different, "and reads go on without it");
 }
 
+/*
+ * Can an immersive vCPU have 5 levels here? Some KVMs offer them and do not walk them: then the
+ * engine does not open for a guest of 5 levels, and says so.
+ */
+static bool has_five(uint64_t root, char why[VL_RAW_WHY])
+{
+	struct vl_attach attach = { .target = target, .entry = TEXT + 0x3000, .pt = { root, 5 } };
+	struct vl_reader_options o = { "kvm" };
+	struct vl_reader *five = NULL;
+	struct vl_error *err = vl_reader_open(target, &attach, &o, &five);
+	bool known = !err || strstr(err->message, "does not walk 5 levels") ||
+		     strstr(err->message, "no page tables of 5 levels");
+
+	snprintf(why, VL_RAW_WHY, "%s", err ? err->message : "");
+	ok(known, "a guest of 5 levels: %s", err ? why : "served");
+	vl_error_destroy(err);
+	vl_reader_close(five);
+	return five;
+}
+
 /* @mirrored: also where the processor could walk the guest's own tables. */
 static void test_machine(bool mirrored)
 {
@@ -618,12 +638,13 @@ static void test_machine(bool mirrored)
 	different = 0;
 	same(TEXT, 8);
 	ok(!different, "after roots that are none a good one is read again");
-	space = (struct vl_space){ five, 5 };
-	if (machine->la57)
+	if (has_five(five, why)) {
+		space = (struct vl_space){ five, 5 };
 		test_reads("5 levels");
-	else
-		same(TEXT + 0x100000, 8);
-	ok(!different, "5 levels%s", machine->la57 ? "" : ", by the direct engine: KVM has 4 here");
+		ok(!different, "5 levels");
+	} else {
+		ok(true, "# SKIP 5 levels: %s", why);
+	}
 	space = (struct vl_space){ four, 4 };
 	err = vl_kvm_poll(kvm->engine, 100000);
 	ok(!err, "poll mode");
