@@ -21,6 +21,10 @@ struct vl_kernel;
 /* Offsets of fields, in bytes from the start of their type. */
 struct vl_layout {
 	int32_t offset[VL_NR_FIELDS]; /* SIZE_*: the size of the type */
+	/* Not 0: they come from the kernel's code, so that a missing one may be there. */
+	int32_t derived;
+	/* The offset of the timekeeper in its variable, tk_core or timekeeper_data. */
+	int32_t timekeeper;
 };
 
 /*
@@ -34,6 +38,16 @@ struct vl_error *vl_layout_from_btf(const void *btf, size_t len, struct vl_deadl
  * Make a kernel from its symbols and its types. The result depends on these two only, and so
  * does the key that it is kept under: see vl_kernel_key().
  */
+/*
+ * The offsets of all fields as a text: a line "TYPE.MEMBERS OFFSET" for each row of VL_FIELDS, with
+ * "-" for one that the kernel lacks. The first line has the hash of the rows. *@ret is malloc'ed.
+ */
+struct vl_error *vl_layout_print(const struct vl_layout *l, char **ret, size_t *len_ret);
+/* The reverse. VL_ERR_KERNEL: @text is damaged, or of another vlens. */
+struct vl_error *vl_layout_parse(const char *text, size_t len, struct vl_layout *ret);
+/* Set what follows from the fields of @l. VL_ERR_KERNEL: they are not those of a kernel. */
+struct vl_error *vl_layout_end(struct vl_layout *l);
+
 struct vl_error *vl_kernel_create(const struct vl_symbols *from, const struct vl_layout *layout,
 				  struct vl_kernel **ret);
 void vl_kernel_destroy(struct vl_kernel *k);

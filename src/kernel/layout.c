@@ -3,9 +3,12 @@
 #include "kernel.h"
 
 #include <bpf/btf.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/cleanup.h"
 #include "../base/hash.h"
 #include "btf.h"
 
@@ -78,6 +81,29 @@ static int32_t field_offset(const struct btf *btf, int32_t id, const char *path)
 			path++;
 	}
 	return bits / 8 <= INT32_MAX ? (int32_t)(bits / 8) : VL_NO_FIELD;
+}
+
+static int32_t timekeeper(const struct vl_layout *l)
+{
+	if (vl_has(l, VL_F_TK_DATA))
+		return l->offset[VL_F_TK_DATA];
+	/*
+	 * The type of tk_core had no name before: it is a seqcount and, aligned to 8, the
+	 * timekeeper. The seqcount has a pointer to its lock if that can sleep (PREEMPT_RT;
+	 * "seqlock: Extend seqcount API with associated locks", 5.9).
+	 */
+	if (vl_has(l, VL_F_SIZE_TK_SEQ))
+		return (l->offset[VL_F_SIZE_TK_SEQ] + 7) & ~7;
+	return 8;
+}
+
+struct vl_error *vl_layout_end(struct vl_layout *l)
+{
+	l->derived = 0;
+	l->timekeeper = timekeeper(l);
+	if (!vl_has(l, VL_F_TASK_PID) || !vl_has(l, VL_F_TASK_TASKS))
+		return vl_error_new(VL_ERR_KERNEL, "the kernel's types have no struct task_struct");
+	return NULL;
 }
 
 /* A type that rows of the table of fields name; several rows share one. */
@@ -155,7 +181,79 @@ struct vl_error *vl_layout_from_btf(const void *data, size_t len, struct vl_dead
 		ret->offset[i] = field_offset(btf, found->id, fields[i].path);
 	}
 	btf__free(btf);
-	if (!vl_has(ret, VL_F_TASK_PID) || !vl_has(ret, VL_F_TASK_TASKS))
-		return vl_error_new(VL_ERR_KERNEL, "the kernel's BTF has no struct task_struct");
-	return NULL;
+	return vl_layout_end(ret);
+}
+
+/* --- a text of offsets --- */
+
+#define OFFSETS_FORMAT "vlens-offsets-1"
+
+struct vl_error *vl_layout_print(const struct vl_layout *l, char **ret, size_t *len_ret)
+{
+	FILE *f = open_memstream(ret, len_ret);
+
+	if (!f)
+		return vl_error_nomem();
+	fprintf(f, OFFSETS_FORMAT " %016" PRIx64 "\n", vl_fields_hash());
+	for (int i = 0; i < VL_NR_FIELDS; i++)
+		if (vl_has(l, (enum vl_field)i))
+			fprintf(f, "%s.%s %" PRId32 "\n", fields[i].type, fields[i].path,
+				l->offset[i]);
+		else
+			fprintf(f, "%s.%s -\n", fields[i].type, fields[i].path);
+	return fclose(f) ? vl_error_nomem() : NULL;
+}
+
+/* Take the line of row @i at @text, *@text_ret is behind it. */
+static bool parse_row(const char *text, int i, int32_t *ret, const char **text_ret)
+{
+	size_t type = strlen(fields[i].type), path = strlen(fields[i].path);
+	char *end;
+	long n;
+
+	if (strncmp(text, fields[i].type, type) != 0 || text[type] != '.')
+		return false;
+	text += type + 1;
+	if (strncmp(text, fields[i].path, path) != 0 || text[path] != ' ')
+		return false;
+	text += path + 1;
+	*ret = VL_NO_FIELD;
+	if (!strncmp(text, "-\n", 2)) {
+		*text_ret = text + 2;
+		return true;
+	}
+	n = strtol(text, &end, 10);
+	if (end == text || *end != '\n' || n < 0 || n > INT32_MAX)
+		return false;
+	*ret = (int32_t)n;
+	*text_ret = end + 1;
+	return true;
+}
+
+struct vl_error *vl_layout_parse(const char *text, size_t len, struct vl_layout *ret)
+{
+	_cleanup_free_ char *copy = strndup(text, len);
+	const char *at = copy;
+	uint64_t hash;
+	int head = 0;
+
+	if (!copy)
+		return vl_error_nomem();
+	if (sscanf(copy, OFFSETS_FORMAT " %16" SCNx64 "%n", &hash, &head) != 1 ||
+	    copy[head] != '\n' || hash != vl_fields_hash())
+		return vl_error_hint(
+			vl_error_new(VL_ERR_KERNEL,
+				     "the types that were added for the guest's kernel "
+				     "are damaged, or of another release of vlens"),
+			"add them again: vlens types add FILE");
+	at += head + 1;
+	for (int i = 0; i < VL_NR_FIELDS; i++)
+		if (!parse_row(at, i, &ret->offset[i], &at))
+			return vl_error_hint(
+				vl_error_new(VL_ERR_KERNEL,
+					     "the types that were added for the guest's kernel are "
+					     "damaged: no line of %s.%s",
+					     fields[i].type, fields[i].path),
+				"add them again: vlens types add FILE");
+	return vl_layout_end(ret);
 }

@@ -364,16 +364,5 @@ uint64_t vl_kernel_timekeeper(const struct vl_kernel *k)
 	/* Newer kernels have several timekeepers (TIMEKEEPERS_MAX); the core one is the first. */
 	if (!at)
 		at = vl_symbol(k, "timekeeper_data");
-	if (!at)
-		return 0;
-	if (vl_has(l, VL_F_TK_DATA))
-		return at + (uint64_t)l->offset[VL_F_TK_DATA];
-	/*
-	 * The type of tk_core had no name before: it is a seqcount and, aligned to 8, the
-	 * timekeeper. The seqcount has a pointer to its lock if that can sleep (PREEMPT_RT;
-	 * "seqlock: Extend seqcount API with associated locks", 5.9).
-	 */
-	if (vl_has(l, VL_F_SIZE_TK_SEQ))
-		return at + (((uint64_t)l->offset[VL_F_SIZE_TK_SEQ] + 7) & ~7UL);
-	return at + 8;
+	return !at || l->timekeeper == VL_NO_FIELD ? 0 : at + (uint64_t)l->timekeeper;
 }

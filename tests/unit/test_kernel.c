@@ -101,6 +101,50 @@ static void test_key(void)
 	ok(strcmp(first, now), "where one table ends and the next begins does");
 }
 
+/* Is @text refused? */
+static bool is_refused(const char *text, size_t len)
+{
+	struct vl_layout l;
+	struct vl_error *err = vl_layout_parse(text, len, &l);
+	bool refused = err && err->code == VL_ERR_KERNEL && err->hint;
+
+	vl_error_destroy(err);
+	return refused;
+}
+
+static void test_offsets(void)
+{
+	struct vl_layout l, again;
+	struct vl_error *err;
+	size_t len, nr_good = 0;
+	char *text, *at;
+
+	memset(&l, 0, sizeof(l));
+	memset(&again, 0, sizeof(again));
+	for (int i = 0; i < VL_NR_FIELDS; i++)
+		l.offset[i] = i % 3 ? 8 * i : VL_NO_FIELD;
+	l.offset[VL_F_TASK_PID] = 1234;
+	l.offset[VL_F_TASK_TASKS] = INT32_MAX;
+	err = vl_layout_end(&l);
+	if (!err)
+		err = vl_layout_print(&l, &text, &len);
+	ok(!err, "offsets as a text");
+	err = vl_layout_parse(text, len, &again);
+	ok(!err && !memcmp(&l, &again, sizeof(l)), "and back");
+	for (size_t n = 0; n < len; n++)
+		nr_good += !is_refused(text, n);
+	ok(!nr_good, "cut short anywhere it is refused");
+	text[strlen("vlens-offsets-1 ")] ^= 1;
+	ok(is_refused(text, len), "of other fields, too");
+	text[strlen("vlens-offsets-1 ")] ^= 1;
+	at = strstr(text, " 1234\n");
+	memcpy(at, " -234\n", 6);
+	ok(is_refused(text, len), "a negative offset, too");
+	memcpy(at, " 12x4\n", 6);
+	ok(is_refused(text, len), "and what is no number");
+	free(text);
+}
+
 static void damage(const char *path, off_t at, const char *bytes, size_t n)
 {
 	int fd = open(path, O_WRONLY);
@@ -176,6 +220,7 @@ int main(void)
 	snprintf(path, sizeof(path), "%s/" ID ".kernel", dir);
 
 	test_key();
+	test_offsets();
 	k = make();
 	if (!k)
 		return tap_end();
