@@ -121,7 +121,7 @@ shares() {
 	vtop -b -J -n 4 -d 1 -p "$2" "$(guest "$1")" >"$T/out"
 	after=$(ticks "$1")
 	jq -es --argjson all $((after - before)) 'map(.guests[0]) | ([range(1; length) as $i
-		| (.[$i].uptime - .[$i - 1].uptime) * ([.[$i].cpus[].busy] | add)] | add) as $seen
+		| (.[$i].uptime - .[$i - 1].uptime) * ([.[$i].cpus[] | .busy * (100 - (.lost // 0)) / 100] | add)] | add) as $seen
 		| [$seen, $all, .[1:][].processes[0].cpu],
 		  (any(.[1:][].processes[0].cpu; . > 60 and . < 112) and $seen > $all / 4 and $seen < $all * 1.1 + 20)' \
 		"$T/out" >"$T/judged"
@@ -140,6 +140,22 @@ busy_process() {
 
 @test "a busy process takes a CPU, 6.1" { busy_process g61; }
 @test "a busy process takes a CPU, 7" { busy_process g7; }
+
+@test "a guest whose CPUs do not run all the time is as busy as it says, and ticks are lost" {
+	need_guest spin
+	local pid
+	pid=$(guest_pid spin)
+	vtop -b -J -n 2 -d 4 -p 1 "$(guest spin)" >"$T/out" &
+	sleep 1
+	kill -STOP "$pid"
+	sleep 2
+	kill -CONT "$pid"
+	wait %1
+	jq -es '.[1].guests[0] | .cpu == 100 and .lost > 20 and ([.cpus[] | .busy == 100 and .lost > 20] | all)' \
+		"$T/out" >/dev/null || fail "$(jq -c '.guests[0].cpus' "$T/out")"
+	[[ $(vtop -b -n 1 "$(guest spin)") == *"%CPU: -, mean of 2 CPUs, - us"* ]]
+	drop_guest spin
+}
 
 @test "frames of text: rates from the second on, sorted, chosen" {
 	need_guest g61
@@ -179,7 +195,11 @@ busy_process() {
 
 @test "usage errors" {
 	run --separate-stderr vtop -d x g
-	assert_usage vtop "no number of seconds: 'x'"
+	assert_usage vtop "no number of seconds from 0.01 to 86400: 'x'"
+	for delay in 0 0.009 -1 86401 nan ''; do
+		run --separate-stderr vtop -d "$delay" g
+		assert_usage vtop "no number of seconds from 0.01 to 86400: '$delay'"
+	done
 	run --separate-stderr vtop -n 0 g
 	assert_usage vtop "no number of iterations: '0'"
 	run --separate-stderr vtop -p 1,x g

@@ -82,6 +82,9 @@ static void print_title(struct top *t, const struct top_guest *g)
 	printf(", %s%s%s\n", top_state_name(g->state), g->means[0] ? ": " : "", g->means);
 }
 
+/* Lost ticks that are said, in tenths of a percent. */
+#define TICKS_LOST 50
+
 static void print_totals(const struct vl_top_sample *s)
 {
 	static const char *const names[VL_NR_USES] = { "us", "ni", "sy", "irq", "st" };
@@ -90,7 +93,7 @@ static void print_totals(const struct vl_top_sample *s)
 	printf("Tasks: %zu total, %zu running, %zu threads, %zu of the kernel\n", s->nr_tasks,
 	       s->nr_running, s->nr_threads, s->nr_kernel);
 	top_tenths(s->busy, a);
-	printf("%%CPU: %s of %zu CPUs", a, s->nr_cpus);
+	printf("%%CPU: %s, mean of %zu CPU%s", a, s->nr_cpus, s->nr_cpus == 1 ? "" : "s");
 	for (size_t k = 0; s->nr_cpus && k < VL_NR_USES; k++) {
 		int64_t sum = 0;
 
@@ -98,6 +101,10 @@ static void print_totals(const struct vl_top_sample *s)
 			sum += s->cpus[i].use[k] > 0 ? s->cpus[i].use[k] : 0;
 		top_tenths(s->busy < 0 ? VL_TOP_UNKNOWN : (int32_t)(sum / (int64_t)s->nr_cpus), a);
 		printf(", %s %s", a, names[k]);
+	}
+	if (s->lost >= TICKS_LOST) {
+		top_tenths(s->lost, a);
+		printf(", %s ticks lost", a);
 	}
 	top_bytes(s->mem.total, a);
 	top_bytes(s->mem.free, b);
@@ -194,6 +201,7 @@ static void add_totals(json_object *o, const struct vl_top_sample *s)
 	}
 	json_object_object_add(o, "load", load);
 	add_tenths(o, "cpu", s->busy);
+	add_tenths(o, "lost", s->lost);
 	for (size_t i = 0; i < s->nr_cpus; i++) {
 		json_object *cpu = json_object_new_object();
 
@@ -201,6 +209,7 @@ static void add_totals(json_object *o, const struct vl_top_sample *s)
 		add_tenths(cpu, "busy", s->cpus[i].busy);
 		for (size_t k = 0; k < VL_NR_USES; k++)
 			add_tenths(cpu, uses[k], s->cpus[i].use[k]);
+		add_tenths(cpu, "lost", s->cpus[i].lost);
 		json_object_array_add(cpus, cpu);
 	}
 	json_object_object_add(o, "cpus", cpus);

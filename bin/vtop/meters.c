@@ -130,7 +130,8 @@ static void draw_counts(struct top *t, const struct vl_top_sample *s, int y)
 	char buf[160], up[TOP_TEXT];
 
 	snprintf(buf, sizeof(buf), "Tasks: %zu, %zu thr, %zu kthr; %zu running",
-		 s->nr_tasks - s->nr_kernel, s->nr_threads - s->nr_kernel, s->nr_kernel,
+		 s->nr_tasks - s->nr_kernel,
+		 s->nr_threads > s->nr_tasks ? s->nr_threads - s->nr_tasks : 0, s->nr_kernel,
 		 s->nr_running);
 	put(t, y, x, COLS - x, buf);
 	top_uptime(s->uptime, up);

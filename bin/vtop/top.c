@@ -17,6 +17,8 @@
 #include "top.h"
 
 #define DEFAULT_DELAY 1.5
+/* With less vtop would take a whole CPU. */
+#define LEAST_DELAY 0.01
 #define MOST_DELAY 86400
 
 /* ---- options ---- */
@@ -32,12 +34,9 @@ static bool take_delay(struct top *t, const char *arg)
 	char *end;
 	double v = strtod(arg, &end);
 
-	if (end == arg || *end || !(v >= 0) || v > MOST_DELAY)
-		return wrong(t, "number of seconds", arg);
+	if (end == arg || *end || !(v >= LEAST_DELAY && v <= MOST_DELAY))
+		return wrong(t, "number of seconds from 0.01 to 86400", arg);
 	t->delay_ns = (uint64_t)(v * VL_NSEC_PER_SEC + 0.5);
-	/* Without a limit vtop would take a whole CPU. */
-	if (t->delay_ns < 10000000)
-		t->delay_ns = 10000000;
 	return true;
 }
 

@@ -43,7 +43,16 @@ enum vl_top_use { VL_USE_USER, VL_USE_NICE, VL_USE_SYSTEM, VL_USE_IRQ, VL_USE_ST
 struct vl_top_cpu {
 	unsigned number;
 	uint64_t ns[VL_NR_USES]; /* since its boot */
+	uint64_t slept,
+		waited; /* idle time since its boot, in ns: that of sleeps, and that of ticks */
+	bool idles;	/* it is idle now, or it is not known if it is */
 	int32_t use[VL_NR_USES], busy;
+	/*
+	 * Time in which the guest's clock did not tick, as the host did not run the CPU, or too
+	 * slowly. The uses are shares of the rest. Of a CPU that was idle in between it is not
+	 * known.
+	 */
+	int32_t lost;
 };
 
 struct vl_top_sample {
@@ -53,7 +62,7 @@ struct vl_top_sample {
 	char release[65], node[65]; /* kernel release and host name; the guest's bytes */
 	struct vl_top_cpu *cpus;    /* those that are online */
 	size_t nr_cpus;
-	int32_t busy; /* all CPUs, tenths of a percent; VL_TOP_UNKNOWN */
+	int32_t busy, lost; /* all CPUs, tenths of a percent; VL_TOP_UNKNOWN */
 	/* Bytes; `total` 0: not known. */
 	struct {
 		uint64_t total, free, available, cache, shared;

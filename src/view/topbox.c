@@ -27,7 +27,13 @@ static int32_t part(int32_t tenths)
 
 static void check_cpu(struct vl_top_cpu *c)
 {
+	/* A bool is 0 or 1. */
+	unsigned char idles;
+
+	memcpy(&idles, &c->idles, 1);
+	c->idles = idles & 1;
 	c->busy = part(c->busy);
+	c->lost = part(c->lost);
 	for (size_t i = 0; i < VL_NR_USES; i++)
 		c->use[i] = part(c->use[i]);
 }
@@ -54,6 +60,7 @@ static void take_head(struct vl_top_sample *s, const struct vl_top_sample *h)
 	memcpy(s->node, h->node, sizeof(s->node) - 1);
 	s->release[sizeof(s->release) - 1] = s->node[sizeof(s->node) - 1] = '\0';
 	s->busy = part(h->busy);
+	s->lost = part(h->lost);
 	s->mem = h->mem;
 	s->swap = h->swap;
 	memcpy(s->load, h->load, sizeof(s->load));

@@ -141,7 +141,42 @@ static int32_t share(uint64_t now, uint64_t before, uint64_t elapsed)
 	return (int32_t)((d * 1000 + elapsed / 2) / elapsed);
 }
 
-/* The uses of a CPU. Its idle time is ignored: a CPU that sleeps does not count it. */
+/*
+ * Set what is known of the idle time of CPU @i: the sleeps that have ended, and ticks. The sleeps
+ * are counted apart, until they are a part of the CPU's times (7.x).
+ */
+static void sample_idle(struct vl_totals *t, unsigned i, const uint64_t times[NR_CPUTIMES],
+			struct vl_top_cpu *c)
+{
+	const struct vl_layout *l = vl_kernel_layout(t->g->attach->kernel);
+	uint64_t sched = symbol(t, "tick_cpu_sched"), rq = symbol(t, "runqueues"), curr, idle;
+	bool counts = sched && vl_has(l, VL_F_TICK_IDLE_SLEEP) && vl_has(l, VL_F_TICK_IOWAIT_SLEEP);
+
+	c->waited = times[CPUTIME_IDLE] + times[CPUTIME_IOWAIT];
+	c->slept = 0;
+	/* In a layout that was derived, a field that is missing may be there. */
+	c->idles = !counts && l->derived;
+	if (counts) {
+		sched += t->offsets[i];
+		c->slept = read_word(t, sched + vl_offset(l, VL_F_TICK_IDLE_SLEEP)) +
+			   read_word(t, sched + vl_offset(l, VL_F_TICK_IOWAIT_SLEEP));
+	}
+	if (!rq || !vl_has(l, VL_F_RQ_CURR) || !vl_has(l, VL_F_RQ_IDLE)) {
+		c->idles = true;
+		return;
+	}
+	rq += t->offsets[i];
+	curr = read_word(t, rq + vl_offset(l, VL_F_RQ_CURR));
+	idle = read_word(t, rq + vl_offset(l, VL_F_RQ_IDLE));
+	c->idles |= !curr || curr == idle;
+}
+
+static uint64_t grown(uint64_t now, uint64_t before)
+{
+	return now > before ? now - before : 0;
+}
+
+/* The uses of a CPU in @elapsed ns. */
 static void sample_cpu(struct vl_top_cpu *c, const uint64_t times[NR_CPUTIMES],
 		       const struct vl_top_cpu *was, uint64_t elapsed)
 {
@@ -152,17 +187,30 @@ static void sample_cpu(struct vl_top_cpu *c, const uint64_t times[NR_CPUTIMES],
 		{ VL_USE_SYSTEM, CPUTIME_SYSTEM }, { VL_USE_IRQ, CPUTIME_IRQ },
 		{ VL_USE_IRQ, CPUTIME_SOFTIRQ },   { VL_USE_STEAL, CPUTIME_STEAL },
 	};
-	uint64_t all = 0, before = 0;
+	uint64_t all = 0, idle, counted;
 
 	memset(c->ns, 0, sizeof(c->ns));
 	for (size_t i = 0; i < ARRAY_SIZE(of); i++)
 		c->ns[of[i].use] += times[of[i].time];
-	for (size_t i = 0; i < VL_NR_USES; i++) {
-		c->use[i] = was ? share(c->ns[i], was->ns[i], elapsed) : VL_TOP_UNKNOWN;
-		all += c->ns[i];
-		before += was ? was->ns[i] : 0;
+	for (size_t i = 0; was && i < VL_NR_USES; i++)
+		all += grown(c->ns[i], was->ns[i]);
+	/*
+	 * If the host runs the CPU too little, the guest misses ticks, and counts less than the
+	 * time that has passed. As for a program in the guest, the uses are then shares of what was
+	 * counted. What a CPU has slept is counted when the sleep ends, so that of one that is idle
+	 * now is not known.
+	 */
+	c->lost = VL_TOP_UNKNOWN;
+	if (was && !was->idles && !c->idles && all) {
+		idle = grown(c->slept, was->slept);
+		counted = grown(c->waited, was->waited);
+		counted = all + (idle > counted ? idle : counted);
+		c->lost = share(grown(elapsed, counted), 0, elapsed);
+		elapsed = counted;
 	}
-	c->busy = was ? share(all, before, elapsed) : VL_TOP_UNKNOWN;
+	for (size_t i = 0; i < VL_NR_USES; i++)
+		c->use[i] = was ? share(c->ns[i], was->ns[i], elapsed) : VL_TOP_UNKNOWN;
+	c->busy = was ? share(all, 0, elapsed) : VL_TOP_UNKNOWN;
 }
 
 static void sample_cpus(struct vl_totals *t, const struct vl_top_sample *last,
@@ -174,10 +222,10 @@ static void sample_cpus(struct vl_totals *t, const struct vl_top_sample *last,
 	uint64_t base = symbol(t, "kernel_cpustat") + at,
 		 elapsed = last ? ret->at_ns - last->at_ns : 0;
 	struct vl_top_cpu *more = reallocarray(ret->cpus, t->nr_online, sizeof(*more));
-	int64_t busy = 0;
+	int64_t busy = 0, lost = 0;
 
 	ret->nr_cpus = 0;
-	ret->busy = VL_TOP_UNKNOWN;
+	ret->busy = ret->lost = VL_TOP_UNKNOWN;
 	if (!more || !vl_symbol_is(k, "kernel_cpustat") ||
 	    !vl_has(vl_kernel_layout(k), VL_F_CPUSTAT_TIMES))
 		return;
@@ -191,12 +239,16 @@ static void sample_cpus(struct vl_totals *t, const struct vl_top_sample *last,
 		if (!read_at(t, base + t->offsets[number], times, sizeof(times)))
 			continue;
 		c->number = number;
+		sample_idle(t, number, times, c);
 		sample_cpu(c, times, was, elapsed);
 		busy = c->busy < 0 || busy < 0 ? -1 : busy + c->busy;
+		lost += c->lost > 0 ? c->lost : 0;
 		ret->nr_cpus++;
 	}
-	if (ret->nr_cpus && busy >= 0)
-		ret->busy = (int32_t)(busy / (int64_t)ret->nr_cpus);
+	if (!ret->nr_cpus || busy < 0)
+		return;
+	ret->busy = (int32_t)(busy / (int64_t)ret->nr_cpus);
+	ret->lost = (int32_t)(lost / (int64_t)ret->nr_cpus);
 }
 
 /* ---- memory ---- */
