@@ -299,6 +299,21 @@ same_calls() {
 		"$(guest g61)" "$(guest g7)" | awk '{ print $1 }' | uniq | wc -l) == 2 ]]
 }
 
+@test "a program that has written a title over its arguments: as the guest shows it" {
+	local pid args title
+	need_guest g61 g7
+	for name in g61 g7; do
+		for title in "sshd: short" "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups"; do
+			pid=$(in_guest "$name" "factory title '$title'")
+			args=$(in_guest "$name" "tr '\\0' ' ' </proc/$pid/cmdline | sed 's/ *$//'")
+			[[ $args == "$title"* ]]
+			assert_same "$args" "$(vps --json "$(guest "$name")" |
+				jq -r --argjson pid "$pid" '.processes[] | select(.pid == $pid).args')"
+			in_guest "$name" "kill -9 $pid"
+		done
+	done
+}
+
 @test "--all: all guests of the host, and a line for each that fails" {
 	need_guest g61 g7
 	run --separate-stderr vpidlist --all

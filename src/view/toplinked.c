@@ -131,26 +131,43 @@ static bool room_for(struct vl_top_sample *s, size_t len)
 	return true;
 }
 
+/* Read from the @done-th byte at @start on, up to @len of them. Returns how many there are. */
+static uint64_t read_text(struct vl_top *t, const struct vl_space *space, uint64_t start,
+			  uint64_t done, uint64_t len, char *text)
+{
+	while (done < len) {
+		uint64_t va = start + done, n = PAGE - va % PAGE;
+
+		n = n < len - done ? n : len - done;
+		if (vl_read(t->g->reader, space, va, text + done, n))
+			break;
+		done += n;
+	}
+	return done;
+}
+
 void vl_top_command(struct vl_top *t, const struct linked *f, struct vl_top_task *p,
 		    struct vl_top_sample *ret)
 {
-	uint64_t len = f->arg_end - f->arg_start, done = 0;
+	uint64_t len = f->arg_end - f->arg_start, done;
 	struct vl_space space;
-	char *text;
+	char *text, last;
 
 	if (!p->mm || !f->pgd || f->arg_end <= f->arg_start)
 		return;
 	len = len < MAX_COMMAND ? len : MAX_COMMAND;
-	if (!room_for(ret, len) || vl_reader_pgd(t->g->reader, f->pgd, false, &space))
+	if (!room_for(ret, MAX_COMMAND) || vl_reader_pgd(t->g->reader, f->pgd, false, &space))
 		return;
 	text = ret->text + ret->text_len;
-	while (done < len) {
-		uint64_t va = f->arg_start + done, n = PAGE - va % PAGE;
-
-		n = n < len - done ? n : len - done;
-		if (vl_read(t->g->reader, &space, va, text + done, n))
-			break;
-		done += n;
+	done = read_text(t, &space, f->arg_start, 0, len, text);
+	/*
+	 * A program that overwrites the end of its arguments has given itself a title, which goes
+	 * on up to a NUL: get_mm_cmdline(), fs/proc/base.c.
+	 */
+	if (done == len && !vl_read(t->g->reader, &space, f->arg_end - 1, &last, sizeof(last)) &&
+	    last) {
+		done = read_text(t, &space, f->arg_start, done, MAX_COMMAND, text);
+		done = strnlen(text, done);
 	}
 	while (done && !text[done - 1])
 		done--;

@@ -8,6 +8,7 @@
  *   factory make          makes the state, then sleeps
  *   factory crowd N       forks until there are N processes; they stay
  *   factory mappings N    starts a process with N mappings, which stays; prints its PID
+ *   factory title TEXT    starts one that writes TEXT over its arguments; prints its PID
  *
  * A process that "make" made gets its role by the environment (FACTORY_ROLE),
  * so that its command line can be anything.
@@ -410,6 +411,16 @@ static void make_mappings(int count)
 			die("mprotect");
 }
 
+static char *arguments;
+static const char *title;
+
+/* As setproctitle(3) does, over the arguments and on into the environment. */
+static void make_title(int len)
+{
+	memcpy(arguments, title, (size_t)len);
+	arguments[len] = '\0';
+}
+
 /* Calls @make_it in a process that stays; returns its PID when that is done, 0 if it failed. */
 static pid_t leave_behind(void (*make_it)(int), int count)
 {
@@ -538,6 +549,24 @@ static int run_init(void)
 	return 0;
 }
 
+static int run_title(char **argv)
+{
+	static char room[256] = "FACTORY_ROOM=";
+	pid_t pid;
+
+	/* The arguments of this one are followed by enough of an environment. */
+	if (!getenv("FACTORY_ROOM")) {
+		memset(room + strlen(room), 'x', sizeof(room) - strlen(room) - 1);
+		execve(SELF, argv, (char *[]){ room, NULL });
+		die("execve");
+	}
+	title = strdup(argv[2]);
+	arguments = argv[0];
+	pid = leave_behind(make_title, (int)strlen(title));
+	printf("%d\n", (int)pid);
+	return pid ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
 	const char *role = getenv("FACTORY_ROLE");
@@ -554,7 +583,9 @@ int main(int argc, char **argv)
 		return leave_behind(make_crowd, atoi(argv[2]) - count_processes() - 1) ? 0 : 1;
 	if (argc > 2 && !strcmp(argv[1], "mappings"))
 		return run_mappings(atoi(argv[2]));
+	if (argc > 2 && !strcmp(argv[1], "title"))
+		return run_title(argv);
 	fprintf(stderr, "Usage: factory make | factory agent TTY | factory crowd N | "
-			"factory mappings N\n");
+			"factory mappings N | factory title TEXT\n");
 	return 2;
 }
