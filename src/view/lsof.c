@@ -173,7 +173,7 @@ static void row(struct vl_raw_guest *g, struct vl_table *t, const struct vl_file
 	if (f->at)
 		vl_table_uint(t, OF_FILE, f->at);
 	vl_table_uint(t, OF_INODE, f->inode);
-	if (kind == S_IFSOCK && f->at && vl_socket_read(g, vl_socket_sock(g, f->private), &k)) {
+	if (kind == S_IFSOCK && f->at && vl_socket_read(g, vl_socket_sock(g, f->private), 0, &k)) {
 		socket_name(t, &k);
 		return;
 	}

