@@ -36,7 +36,7 @@ static const struct applet applets[] = {
 	{ MIRROR("lsof", "lsof", 1, "List the open files of a virtual machine"),
 	  TABLE(vl_scan_files) },
 	{ MIRROR("ipcs", "util-linux", 1, "Show the System V IPC of a virtual machine") },
-	{ MIRROR("ss", "iproute2", 1, "Show the sockets of a virtual machine") },
+	{ MIRROR("ss", "iproute2", 1, "Show the sockets of a virtual machine"), .json = "vnetstat" },
 	{ MIRROR("ip", "iproute2", 1, "Show the network of a virtual machine") },
 	{ MIRROR("netstat", "net-tools", 3, "Show the connections of a virtual machine"),
 	  TABLE_AND_DIFF(vl_scan_sockets, vl_diff_sockets) },

@@ -51,6 +51,13 @@ bool view_jobs(const struct request *r, char *const *words, size_t nr, struct vi
 	return *ret;
 }
 
+void view_report_none(const struct request *r)
+{
+	error_report(r->applet->name, NULL,
+		     vl_error_hint(vl_error_new(VL_ERR_TARGET, "no guest runs here"),
+				   "name one: a domain, qemu:PID, or a dump's path"));
+}
+
 void view_jobs_free(struct view_job *jobs, size_t nr)
 {
 	for (size_t i = 0; jobs && i < nr; i++) {

@@ -355,6 +355,9 @@ static bool unknown(const struct request *r, const char *word)
 			"'%s' is not an option of raw reads, which '%s' asks for: leave one of the "
 			"two out",
 			word, without);
+	else if (r->applet->json && !strcmp(word, "--json"))
+		usage_report(name, "'--json' is not an option of %s: '%s --json' lists the same",
+			     name, r->applet->json);
 	else if (r->raw)
 		usage_report(name,
 			     "'%s' is not an option of raw reads; those of %s need --engine=vmst",

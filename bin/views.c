@@ -151,6 +151,11 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 		error_report(r->request->applet->name, NULL, vl_error_nomem());
 		goto out;
 	}
+	/* No guest was looked at: that is no clean bill. vlist lists none. */
+	if (ready && !nr && fn == look) {
+		view_report_none(r->request);
+		ready = false;
+	}
 	for (size_t i = 0; i < nr; i++) {
 		vl_table_init(&tables[i], r->columns);
 		jobs[i].result = &tables[i];

@@ -27,6 +27,8 @@ struct view_job {
  */
 bool view_jobs(const struct request *r, char *const *words, size_t nr, struct view_job **ret,
 	       size_t *nr_ret);
+/* Report that this host has no guest for --all. */
+void view_report_none(const struct request *r);
 void view_jobs_free(struct view_job *jobs, size_t nr);
 
 /* Call @fn for each job, several at a time. */

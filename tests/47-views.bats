@@ -314,6 +314,18 @@ same_calls() {
 	done
 }
 
+@test "--all on a host without a guest is no answer" {
+	local cmd
+	# Another PID namespace, and no socket of libvirt's: nothing of this host's guests is seen.
+	for cmd in "vpidlist --all" "vcheck --all" "vps --diff --all" "vlens trust verify --all"; do
+		run --separate-stderr env -u LIBVIRT_DEFAULT_URI unshare -fpm --mount-proc bash -c "
+			[[ ! -d /run/libvirt ]] || mount -t tmpfs none /run/libvirt
+			$cmd"
+		[[ $status -eq 3 && $stderr == *": no guest runs here; name one: "* ]] ||
+			fail "$cmd: $status $stderr"
+	done
+}
+
 @test "--all: all guests of the host, and a line for each that fails" {
 	need_guest g61 g7
 	run --separate-stderr vpidlist --all

@@ -207,9 +207,7 @@ static int run_on(struct top *t)
 	if (!view_jobs(t->o, t->o->words, t->o->nr_words, &jobs, &nr))
 		return STATUS_GUEST;
 	if (!nr)
-		error_report(t->o->applet->name, NULL,
-			     vl_error_hint(vl_error_new(VL_ERR_TARGET, "no guest runs here"),
-					   "name one: a domain, qemu:PID, or a dump's path"));
+		view_report_none(t->o);
 	else if (!show_settle(&t->show, false) || !start_guests(t, jobs, nr))
 		error_report(t->o->applet->name, NULL, vl_error_nomem());
 	else
