@@ -20,6 +20,7 @@ bool vl_translate(const struct vl_pgtable *pt, vl_read_entry_fn read, void *ctx,
 		  struct vl_xlat *ret)
 {
 	uint64_t table = pt->root;
+	uint64_t nx = 0;
 	bool user = true;
 
 	if (!vl_canonical(va, pt->levels))
@@ -33,6 +34,7 @@ bool vl_translate(const struct vl_pgtable *pt, vl_read_entry_fn read, void *ctx,
 		if (!(entry & X86_PTE_P))
 			return false;
 		user = user && (entry & X86_PTE_US);
+		nx |= entry & X86_PTE_NX;
 		/* Bit 7 means a large page only in levels 2 and 3. */
 		if (level == 1 || ((level == 2 || level == 3) && entry & X86_PTE_PS)) {
 			/* A large leaf's address bits below its size are flags (PAT). */
@@ -40,7 +42,7 @@ bool vl_translate(const struct vl_pgtable *pt, vl_read_entry_fn read, void *ctx,
 
 			ret->gpa = base | (va & (size - 1));
 			ret->size = size;
-			ret->flags = entry & ~X86_PTE_ADDR;
+			ret->flags = (entry & ~X86_PTE_ADDR) | nx;
 			ret->leaf = at;
 			ret->user = user;
 			return true;

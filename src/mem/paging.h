@@ -38,7 +38,7 @@ struct vl_pgtable {
 struct vl_xlat {
 	uint64_t gpa;	/* of the byte asked for */
 	uint64_t size;	/* of the page: 4096, 2 MiB or 1 GiB */
-	uint64_t flags; /* the leaf entry's bits outside the address, NX included */
+	uint64_t flags; /* the leaf entry's bits outside the address; NX is that of any level */
 	uint64_t leaf;	/* guest-physical address of the leaf entry */
 	bool user;	/* user access is allowed at every level */
 };

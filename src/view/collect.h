@@ -83,18 +83,27 @@ char vl_task_letter(uint32_t state, uint32_t exit_state);
 
 /* The leaves of a guest's page tables in a range of addresses. */
 
-/* A page: @size bytes at @va are at guest-physical @gpa. @flags: all other bits of the entry. */
+/*
+ * A page: @size bytes at @va are at guest-physical @gpa. @flags: all other bits of the entry; NX is
+ * that of any level, and US that of all.
+ */
 struct vl_leaf {
 	uint64_t va, gpa, size, flags;
 };
 
 /*
- * Call @fn for each page mapped in [@start, @last], in ascending order, until it returns false.
- * At most VL_PAGES_TABLES tables are read: a guest can build tables that lead to each other
- * without end. False: that limit was reached, or @fn returned false.
+ * Call @fn for each page mapped in [@start, @last], in ascending order, until it returns false. At
+ * most VL_PAGES_TABLES tables are read, and fewer of a small guest: it can build tables that lead
+ * to each other without end. False: that limit was reached, or @fn returned false.
  */
 #define VL_PAGES_TABLES (256U << 10)
 bool vl_pages_each(struct vl_target *t, const struct vl_space *s, uint64_t start, uint64_t last,
 		   bool (*fn)(void *ctx, const struct vl_leaf *leaf), void *ctx);
+/*
+ * The same for executable pages only. Tables that map none are read once, wherever they are used.
+ */
+bool vl_pages_executable(struct vl_target *t, const struct vl_space *s, uint64_t start,
+			 uint64_t last, bool (*fn)(void *ctx, const struct vl_leaf *leaf),
+			 void *ctx);
 
 #endif
