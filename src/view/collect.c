@@ -111,6 +111,36 @@ struct vl_error *vl_collect(struct vl_raw_guest *g, struct vl_walk *w, const str
 	return walked.status == VL_READ_OK ? NULL : walk_error(&walked, what);
 }
 
+struct vl_walk vl_walk_list(const struct vl_raw_guest *g, const char *symbol, enum vl_field node,
+			    size_t stride)
+{
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
+
+	return (struct vl_walk){
+		.kind = VL_WALK_LIST,
+		.head = vl_has(l, node) ? vl_symbol(g->attach->kernel, symbol) : 0,
+		.node = vl_offset(l, node),
+		.stride = stride,
+	};
+}
+
+struct vl_walk vl_walk_idr(const struct vl_raw_guest *g, const char *symbol, size_t stride)
+{
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
+	uint64_t idr = vl_symbol(g->attach->kernel, symbol);
+	bool is_known = vl_has(l, VL_F_IDR_HEAD) && vl_has(l, VL_F_XA_SHIFT) &&
+			vl_has(l, VL_F_XA_SLOTS) && vl_has(l, VL_F_XA_MARKS);
+
+	return (struct vl_walk){
+		.kind = VL_WALK_XARRAY,
+		.head = idr && is_known ? idr + vl_offset(l, VL_F_IDR_HEAD) : 0,
+		.xa_shift = vl_offset(l, VL_F_XA_SHIFT),
+		.xa_slots = vl_offset(l, VL_F_XA_SLOTS),
+		.xa_nr_slots = (vl_offset(l, VL_F_XA_MARKS) - vl_offset(l, VL_F_XA_SLOTS)) / 8,
+		.stride = stride,
+	};
+}
+
 struct vl_error *vl_collect_tasks(struct vl_raw_guest *g, struct vl_walk *w,
 				  const struct vl_fields *fs, size_t *nr_ret)
 {
@@ -126,6 +156,37 @@ struct vl_error *vl_collect_tasks(struct vl_raw_guest *g, struct vl_walk *w,
 	w->node = vl_offset(fs->layout, VL_F_TASK_TASKS);
 	w->head += w->node;
 	return vl_collect(g, w, fs, "the task list", nr_ret);
+}
+
+bool vl_tree_each(struct vl_raw_guest *g, uint64_t first, uint64_t max,
+		  void (*fn)(void *ctx, uint64_t node), void *ctx)
+{
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
+	const enum vl_field sides[] = { VL_F_RB_LEFT, VL_F_RB_RIGHT };
+	uint64_t stack[VL_TREE_DEEP], child;
+	size_t deep = 0;
+
+	if (!vl_has(l, VL_F_RB_LEFT) || !vl_has(l, VL_F_RB_RIGHT))
+		return true;
+	if (first)
+		stack[deep++] = first;
+	while (deep) {
+		uint64_t node = stack[--deep];
+
+		if (!max--)
+			return false;
+		for (size_t i = 0; i < ARRAY_SIZE(sides); i++) {
+			if (vl_read_u64(g->reader, &g->space, node + vl_offset(l, sides[i]),
+					&child))
+				return false;
+			if (child && deep == VL_TREE_DEEP)
+				return false;
+			if (child)
+				stack[deep++] = child;
+		}
+		fn(ctx, node);
+	}
+	return true;
 }
 
 struct vl_error *vl_need_symbol(struct vl_raw_guest *g, const char *name, const char *what,

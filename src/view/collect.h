@@ -41,9 +41,27 @@ void vl_fields_add_plain(struct vl_fields *fs, enum vl_field_kind kind, size_t o
  */
 struct vl_error *vl_collect(struct vl_raw_guest *g, struct vl_walk *w, const struct vl_fields *fs,
 			    const char *what, size_t *nr_ret);
-/* The same for the list of processes, which starts at init_task: @w has only the stride. */
+/*
+ * The walk of the list whose head is the variable @symbol, or of the IDR in it: @node is the
+ * place of the node in its elements, the records have @stride bytes. `head` is 0 if the kernel
+ * has no such variable or no such type.
+ */
+struct vl_walk vl_walk_list(const struct vl_raw_guest *g, const char *symbol, enum vl_field node,
+			    size_t stride);
+struct vl_walk vl_walk_idr(const struct vl_raw_guest *g, const char *symbol, size_t stride);
+/* vl_collect() for the list of processes, which starts at init_task: @w has only the stride. */
 struct vl_error *vl_collect_tasks(struct vl_raw_guest *g, struct vl_walk *w,
 				  const struct vl_fields *fs, size_t *nr_ret);
+
+/* Nodes that wait for their visit. A red-black tree of N nodes is at most 2 log2(N + 1) deep. */
+#define VL_TREE_DEEP 64
+
+/*
+ * Call @fn with the address of each node of a red-black tree, whose first node is @first. At most
+ * @max nodes are visited. False: a node could not be read, or there are more.
+ */
+bool vl_tree_each(struct vl_raw_guest *g, uint64_t first, uint64_t max,
+		  void (*fn)(void *ctx, uint64_t node), void *ctx);
 
 /*
  * The place of a column's value in a record of @type: a number, or an array of characters with
