@@ -77,7 +77,7 @@ static const struct applet applets[] = {
 	  TABLE(vl_scan_syscalls) },
 	{ READER("vcheck", "GUEST...",
 		 "Check a virtual machine's kernel for what hides or changes something in it"),
-	  .view = { .run = view_run, .scope = SCOPE_RAW, .diff = &vl_diff_check } },
+	  .view = { .run = view_run, .scope = SCOPE_RAW | SCOPE_CHECK, .diff = &vl_diff_check } },
 	{ READER("vpeek", "GUEST WHAT [LENGTH]",
 		 "Show memory of a virtual machine, as bytes or by its kernel's types"),
 	  .view = { .run = peek_run, .scope = SCOPE_PEEK } },

@@ -108,6 +108,7 @@ const struct option_row option_rows[] = {
 	{ "raw-names", OPT_RAW_NAMES, NULL, MIRRORED, "let names of the guest pass as they are", NULL },
 	{ "stats", OPT_STATS, NULL, MIRRORED, "print to stderr what the run cost the guest", NULL },
 	{ "stats", OPT_STATS, NULL, READS, "print to stderr how it was read", NULL },
+	{ "strict", OPT_STRICT, NULL, SCOPE_CHECK, "fail where something could not be checked", NULL },
 	{ "strict", OPT_STRICT, NULL, MIRRORED, "fail where an answer may mix several moments", NULL },
 
 	/* --json, --diff and --engine=imee make the applet read memory. It then takes all of these. */

@@ -23,6 +23,7 @@ enum scope {
 	SCOPE_TOP = 1 << 7,
 	SCOPE_DOCTOR = 1 << 8,
 	SCOPE_VLENS = 1 << 9,
+	SCOPE_CHECK = 1 << 11, /* of a report that says what it could not check */
 };
 
 /* Keys of options that have no letter: above every character. */

@@ -38,7 +38,11 @@ struct request {
 	enum vl_executor executor;
 	pid_t as;
 	bool all, json, stats, diff;
-	bool strict; /* an answer that may be of several moments is an error */
+	/*
+	 * An answer that may be of several moments, or something that could not be checked, is an
+	 * error.
+	 */
+	bool strict;
 	bool raw_names;
 	unsigned int keep;	   /* how long a keeper stays, in seconds; 0: none is used */
 	char host_files[PATH_MAX]; /* as struct vl_redirect_options takes it; "": none */

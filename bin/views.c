@@ -167,6 +167,7 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 	show_print(&r->show, r->plural, parts, nr);
 	for (size_t i = 0; i < nr; i++) {
 		marked += tables[i].nr_marked;
+		marked += r->request->strict ? tables[i].nr_unsure : 0;
 		ready = ready && !jobs[i].unreached;
 	}
 	status = view_report(r->request, jobs, nr,

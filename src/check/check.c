@@ -147,6 +147,7 @@ void vl_check_show(struct vl_checker *c, const struct vl_check_row *row)
 	vl_table_str(c->t, CHECK_OWNER, row->owner);
 	if (row->at)
 		vl_table_uint(c->t, CHECK_ADDRESS, row->at);
+	c->t->nr_unsure += row->unsure;
 	if (row->class != VL_CHECK_FINDING)
 		return;
 	vl_table_str(c->t, CHECK_SURE, row->likely ? "likely" : "certain");

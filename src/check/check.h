@@ -77,6 +77,7 @@ struct vl_check_row {
 	enum vl_check_class class;
 	const char *check; /* "pointers" */
 	bool likely;	   /* a finding that can be harmless */
+	bool unsure;	   /* a note about something that could not be checked */
 	uint64_t at;	   /* address of what was checked */
 	const char *what;  /* the thing itself; NULL: the symbol at `at` */
 	const char *expected;

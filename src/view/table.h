@@ -54,6 +54,8 @@ struct vl_table {
 	bool full; /* memory ran out: rows are missing */
 	/* Rows that are not as they should be: the exit status is then 1. */
 	size_t nr_marked;
+	/* Rows about what could not be compared: with --strict the exit status is then 1. */
+	size_t nr_unsure;
 };
 
 /* Make @t empty, with @columns, which must outlive it. */
