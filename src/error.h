@@ -63,6 +63,18 @@ struct vl_error *vl_error_prefix(struct vl_error *err, const char *fmt, ...)
 /* Free @err; NULL is allowed. */
 void vl_error_destroy(struct vl_error *err);
 
+/*
+ * The first of two errors, either of which may be NULL; frees the other one. For a step that is
+ * taken whether or not the steps before it failed.
+ */
+static inline struct vl_error *vl_error_first(struct vl_error *err, struct vl_error *later)
+{
+	if (!err)
+		return later;
+	vl_error_destroy(later);
+	return err;
+}
+
 /* Free @err; true if there was one. For steps that may fail. */
 static inline bool vl_discard(struct vl_error *err)
 {

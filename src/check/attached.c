@@ -35,7 +35,6 @@ static void attached(struct vl_checker *c, const char *check, uint64_t at, const
 		     uint64_t code)
 {
 	bool owned = !is_odd(c, code);
-	char found[VL_CHECK_TEXT], owner[VL_CHECK_TEXT];
 
 	vl_check_show(c, &(struct vl_check_row){
 				 .class = owned ? VL_CHECK_ATTACHED : VL_CHECK_FINDING,
@@ -43,8 +42,7 @@ static void attached(struct vl_checker *c, const char *check, uint64_t at, const
 				 .at = at,
 				 .what = what,
 				 .expected = owned ? NULL : "code of the kernel or of a module",
-				 .found = code ? vl_check_describe(c, code, found) : NULL,
-				 .owner = code ? vl_check_owner(c, code, owner) : NULL,
+				 .code = code,
 			 });
 }
 

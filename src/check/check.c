@@ -9,6 +9,9 @@
 
 #include "../attach/attach.h"
 #include "../base/array.h"
+#include "../base/bisect.h"
+#include "../base/hash.h"
+#include "../base/cleanup.h"
 #include "../view/dispatch.h"
 
 enum {
@@ -36,78 +39,6 @@ static const struct vl_column columns[] = {
 	{ 0 },
 };
 
-const char *vl_check_symbol(const struct vl_checker *c, uint64_t va, char buf[VL_CHECK_TEXT])
-{
-	uint64_t offset = 0;
-	const char *name = va >= c->places.stext && va < c->places.end ?
-				   vl_symbol_at(c->k, va, &offset) :
-				   NULL;
-
-	if (name && offset)
-		snprintf(buf, VL_CHECK_TEXT, "%s+0x%" PRIx64, name, offset);
-	else
-		snprintf(buf, VL_CHECK_TEXT, "%s", name ? name : "");
-	return buf;
-}
-
-const char *vl_check_owner(const struct vl_checker *c, uint64_t va, char buf[VL_CHECK_TEXT])
-{
-	const struct vl_place p = vl_place_of(&c->places, va);
-
-	switch (p.kind) {
-	case VL_PLACE_TEXT:
-	case VL_PLACE_IMAGE:
-		return "kernel";
-	case VL_PLACE_MODULE:
-	case VL_PLACE_HIDDEN:
-		snprintf(buf, VL_CHECK_TEXT, "%smodule %s",
-			 p.kind == VL_PLACE_HIDDEN ? "hidden " : "", p.name);
-		return buf;
-	case VL_PLACE_BPF:
-		snprintf(buf, VL_CHECK_TEXT, "BPF %s", p.name);
-		return buf;
-	case VL_PLACE_FTRACE:
-		return "ftrace";
-	case VL_PLACE_KPROBE:
-		return "kprobes";
-	default:
-		return NULL;
-	}
-}
-
-const char *vl_check_describe(const struct vl_checker *c, uint64_t va, char buf[VL_CHECK_TEXT])
-{
-	const struct vl_place p = vl_place_of(&c->places, va);
-	char owner[VL_CHECK_TEXT];
-	const char *who;
-
-	if (p.kind == VL_PLACE_TEXT || p.kind == VL_PLACE_IMAGE) {
-		vl_check_symbol(c, va, buf);
-		if (*buf)
-			return buf;
-	}
-	who = vl_check_owner(c, va, owner);
-	if (!who)
-		who = p.kind == VL_PLACE_NOBODY ? "executable memory without an owner" :
-						  "unknown memory";
-	snprintf(buf, VL_CHECK_TEXT, "0x%" PRIx64 ", %s", va, who);
-	return buf;
-}
-
-bool vl_check_is_code(const struct vl_checker *c, uint64_t va)
-{
-	switch (vl_place_of(&c->places, va).kind) {
-	case VL_PLACE_TEXT:
-	case VL_PLACE_MODULE:
-	case VL_PLACE_BPF:
-	case VL_PLACE_FTRACE:
-	case VL_PLACE_KPROBE:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* Rows of each class that are shown; a guest can make any number. */
 #define ROWS_MAX 4096
 
@@ -129,10 +60,53 @@ static void show_rest(struct vl_checker *c)
 	}
 }
 
+/* Note @key of a finding. False: the look before did not have it. */
+static bool note(struct vl_checker *c, uint64_t key)
+{
+	size_t at = vl_bisect(i, c->nr_held, c->held[i] < key);
+
+	if (vl_grow(c->found, c->cap_found, c->nr_found, 64))
+		c->found[c->nr_found++] = key;
+	else
+		c->places.full = true;
+	return !c->again || (at < c->nr_held && c->held[at] == key);
+}
+
+/* Kinds of keys of one finding. */
+enum { KEY_PLACE, KEY_TARGET, KEY_OWNER };
+
+static uint64_t key_of(const struct vl_check_row *row, unsigned char kind, const void *data,
+		       size_t len)
+{
+	return vl_hash(vl_hash(vl_hash_text(row->check), &kind, 1), data, len);
+}
+
+/*
+ * Note a finding. False: the look before did not have it, so it does not count. A hook that moves
+ * from one place to another is the same finding: the code that it leads to, or the module of that,
+ * stays.
+ */
+static bool holds(struct vl_checker *c, const struct vl_check_row *row)
+{
+	const struct vl_place p = vl_place_of(&c->places, row->code);
+	bool held = row->at || !row->what ?
+			    note(c, key_of(row, KEY_PLACE, &row->at, sizeof(row->at))) :
+			    note(c, key_of(row, KEY_PLACE, row->what, strlen(row->what)));
+
+	/* Tracers and probes come and go, and their code is the kernel's. */
+	if (p.kind == VL_PLACE_MODULE || p.kind == VL_PLACE_HIDDEN)
+		held |= note(c, key_of(row, KEY_OWNER, p.name, strlen(p.name)));
+	else if (p.kind == VL_PLACE_NOBODY || p.kind == VL_PLACE_CLAIMED)
+		held |= note(c, key_of(row, KEY_TARGET, &row->code, sizeof(row->code)));
+	return held;
+}
+
 void vl_check_show(struct vl_checker *c, const struct vl_check_row *row)
 {
-	char symbol[VL_CHECK_TEXT];
+	char symbol[VL_CHECK_TEXT], found[VL_CHECK_TEXT], owner[VL_CHECK_TEXT];
 
+	if (row->class == VL_CHECK_FINDING && !holds(c, row))
+		return;
 	if (c->rows[row->class]++ >= ROWS_MAX)
 		return;
 	vl_table_row(c->t);
@@ -142,9 +116,12 @@ void vl_check_show(struct vl_checker *c, const struct vl_check_row *row)
 		vl_table_str(c->t, CHECK_WHAT, row->what);
 	else if (*vl_check_symbol(c, row->at, symbol))
 		vl_table_str(c->t, CHECK_WHAT, symbol);
-	vl_table_str(c->t, CHECK_FOUND, row->found);
+	vl_table_str(c->t, CHECK_FOUND,
+		     row->code && !row->found ? vl_check_describe(c, row->code, found) :
+						row->found);
 	vl_table_str(c->t, CHECK_EXPECTED, row->expected);
-	vl_table_str(c->t, CHECK_OWNER, row->owner);
+	vl_table_str(c->t, CHECK_OWNER,
+		     row->code ? vl_check_owner(c, row->code, owner) : row->owner);
 	if (row->at)
 		vl_table_uint(c->t, CHECK_ADDRESS, row->at);
 	c->t->nr_unsure += row->unsure;
@@ -326,13 +303,9 @@ static void make(struct vl_checker *c, const struct check *list, size_t nr, stru
 	for (size_t i = 0; i < nr; i++) {
 		struct vl_error *why = list[i].run(c);
 
-		if (!why)
-			continue;
-		/* Make the other checks, and return the first error. */
-		if (*first)
-			vl_error_destroy(why);
-		else
-			*first = vl_error_prefix(why, "%s could not be checked", list[i].name);
+		if (why)
+			why = vl_error_prefix(why, "%s could not be checked", list[i].name);
+		*first = vl_error_first(*first, why);
 	}
 }
 
@@ -363,9 +336,36 @@ static struct vl_error *look(struct vl_checker *c)
 	return err;
 }
 
+/* Free what one look has found out. */
+static void forget(struct vl_checker *c)
+{
+	vl_places_deinit(&c->places);
+}
+
+static int by_hash(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* The next look shows only what this one has found. */
+static void hold(struct vl_checker *c)
+{
+	free(c->held);
+	c->held = c->found;
+	c->nr_held = c->nr_found;
+	c->found = NULL;
+	c->nr_found = c->cap_found = 0;
+	c->again = true;
+	if (c->nr_held)
+		qsort(c->held, c->nr_held, sizeof(*c->held), by_hash);
+}
+
 /*
  * A guest that runs also changes its kernel itself: it loads a module, it attaches a tracer. A
- * look in the middle of that finds breakpoints, and memory that has no owner yet.
+ * look in the middle of that finds breakpoints, and memory that has no owner yet. The next look
+ * finds others, so a finding counts only if the look before has it, too.
  */
 #define LOOKS 5
 #define LOOK_AGAIN_NS 20000000L
@@ -392,14 +392,19 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct v
 		if ((!err && !t->nr_marked) || i == LOOKS || !vl_target_is_live(g->target))
 			break;
 		vl_error_destroy(err);
-		vl_places_deinit(&c.places);
+		forget(&c);
+		hold(&c);
 		vl_table_clear(t);
 		memset(c.rows, 0, sizeof(c.rows));
 		nanosleep(&wait, NULL);
 	}
+	/* These look several times themselves. */
+	c.again = false;
 	make(&c, comparisons, ARRAY_SIZE(comparisons), &err);
 	show_rest(&c);
-	vl_places_deinit(&c.places);
+	forget(&c);
+	free(c.found);
+	free(c.held);
 	return err ? err : vl_table_end(t);
 }
 

@@ -21,8 +21,11 @@ enum vl_place_kind {
 	VL_PLACE_BPF,	  /* compiled BPF */
 	VL_PLACE_FTRACE,  /* a trampoline of ftrace */
 	VL_PLACE_KPROBE,  /* instructions that kprobes copied */
+	VL_PLACE_BOOT,	  /* code in the direct map: by which CPUs start, of kexec */
+	VL_PLACE_CLAIMED, /* a list of the kernel says so, but it is not what the list says */
 	VL_PLACE_HIDDEN,  /* of a module that is in memory, but not in the list */
-	VL_PLACE_NOBODY,  /* mapped executable in the modules' space, without an owner */
+	VL_PLACE_CLASSIC, /* looks like compiled classic BPF: vl_check_memory() adds it */
+	VL_PLACE_NOBODY,  /* mapped executable, without an owner */
 	VL_PLACE_UNKNOWN, /* anything else */
 };
 
@@ -70,6 +73,10 @@ struct vl_checker {
 	struct vl_places places;
 	struct vl_table *t;
 	uint64_t rows[VL_CHECK_NOTE + 1]; /* of each class, shown or not */
+	/* Hashes of this look's findings, and, in ascending order, of those of the look before. */
+	uint64_t *found, *held;
+	size_t nr_found, cap_found, nr_held;
+	bool again;		  /* show only findings that the look before had */
 };
 
 /* A row of the report. NULL and 0: not known. */
@@ -81,6 +88,7 @@ struct vl_check_row {
 	uint64_t at;	   /* address of what was checked */
 	const char *what;  /* the thing itself; NULL: the symbol at `at` */
 	const char *expected;
+	uint64_t code; /* the address that was found: it gives `owner`, and a `found` of NULL */
 	const char *found;
 	const char *owner;
 };
@@ -90,7 +98,7 @@ void vl_check_show(struct vl_checker *c, const struct vl_check_row *row);
 /* Room for the description of an address. */
 #define VL_CHECK_TEXT 192
 
-/* Describe @va: "do_sys_open+0x12", "0xADDRESS, module x". */
+/* names.c: describe @va: "do_sys_open+0x12", "0xADDRESS, module x". */
 const char *vl_check_describe(const struct vl_checker *c, uint64_t va, char buf[VL_CHECK_TEXT]);
 /* The symbol of the kernel's image at @va, with the offset; "" if there is none. */
 const char *vl_check_symbol(const struct vl_checker *c, uint64_t va, char buf[VL_CHECK_TEXT]);

@@ -176,15 +176,12 @@ static bool is_wrong(const struct vl_checker *c, const struct section *s, uint64
 
 static void show_pointer(struct vl_checker *c, uint64_t at, uint64_t to, const struct section *s)
 {
-	char found[VL_CHECK_TEXT], owner[VL_CHECK_TEXT];
-
 	vl_check_show(c, &(struct vl_check_row){
 				 .check = "pointers",
 				 .at = at,
 				 .expected = s->constant ? "the kernel's own code or data" :
 							   "no memory without an owner",
-				 .found = vl_check_describe(c, to, found),
-				 .owner = vl_check_owner(c, to, owner),
+				 .code = to,
 			 });
 }
 
