@@ -130,6 +130,27 @@ static void look_list(void *ctx, struct view_job *job)
 	job->unreached = true;
 }
 
+/*
+ * The last line of a report that is read for its marked rows: their number. It says nothing of a
+ * guest that could not be checked, which has a message of its own.
+ */
+static void print_verdict(const struct run *r, const struct view_job *jobs, size_t nr)
+{
+	const char *what = r->diff ? r->diff->verdict : NULL;
+	size_t marked = 0, whole = 0;
+
+	if (!what || r->show.json || r->show.no_headers)
+		return;
+	for (size_t i = 0; i < nr; i++) {
+		marked += ((const struct vl_table *)jobs[i].result)->nr_marked;
+		whole += !jobs[i].err;
+	}
+	if (marked)
+		printf("%zu %s%s\n", marked, what, marked == 1 ? "" : "s");
+	else if (nr && whole == nr)
+		printf("no %ss\n", what);
+}
+
 static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 {
 	struct show_part *parts = NULL;
@@ -165,6 +186,7 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 	view_each(jobs, nr, fn, r);
 	progress_end(&progress);
 	show_print(&r->show, r->plural, parts, nr);
+	print_verdict(r, jobs, nr);
 	for (size_t i = 0; i < nr; i++) {
 		marked += tables[i].nr_marked;
 		marked += r->request->strict ? tables[i].nr_unsure : 0;

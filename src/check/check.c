@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "../attach/attach.h"
+#include "../base/append.h"
 #include "../base/array.h"
 #include "../base/bisect.h"
 #include "../base/hash.h"
@@ -151,6 +152,25 @@ static const char *cell(const struct vl_table *t, size_t row, const char *column
 	return buf;
 }
 
+/* Order the rows: findings, those that are certain first, then attachments, then notes. */
+static void order(struct vl_table *t)
+{
+	static const char *const firsts[] = { "finding certain", "finding ", "attached ", "note " };
+	_cleanup_free_ unsigned char *ranks = calloc(t->nr_rows + 1, 1);
+	char class[16], sure[16], words[40];
+
+	for (size_t i = 0; ranks && i < t->nr_rows; i++) {
+		snprintf(words, sizeof(words), "%s %s",
+			 cell(t, i, "CLASS", class, sizeof(class)) ? class : "",
+			 cell(t, i, "SURE", sure, sizeof(sure)) ? sure : "");
+		while (ranks[i] < ARRAY_SIZE(firsts) - 1 &&
+		       strncmp(words, firsts[ranks[i]], strlen(firsts[ranks[i]])) != 0)
+			ranks[i]++;
+	}
+	if (ranks)
+		vl_table_order(t, ranks, ARRAY_SIZE(firsts));
+}
+
 /* Does @mark only say that ftrace is attached? vl_check_attached() has a row for that. */
 static bool is_traced(const struct vl_checker *c, const char *mark)
 {
@@ -161,9 +181,31 @@ static bool is_traced(const struct vl_checker *c, const char *mark)
 		vl_place_of(&c->places, to).kind == VL_PLACE_TEXT);
 }
 
+/* Append to @what the state, the peer and the process of the socket at @address. */
+static void add_peer(const struct vl_table *sockets, const char *address, char *what, size_t size)
+{
+	char at[32], state[32], peer[80], port[32], pid[32], comm[32];
+	size_t i = 0;
+
+	while (i < sockets->nr_rows &&
+	       !(cell(sockets, i, "SOCK", at, sizeof(at)) && !strcmp(at, address)))
+		i++;
+	if (i == sockets->nr_rows)
+		return;
+	if (cell(sockets, i, "STATE", state, sizeof(state)))
+		vl_append(what, size, ", %s", state);
+	if (cell(sockets, i, "PEER", peer, sizeof(peer)) &&
+	    cell(sockets, i, "PPORT", port, sizeof(port)) && strcmp(port, "0") != 0)
+		vl_append(what, size, ", peer %s port %s", peer, port);
+	if (cell(sockets, i, "PID", pid, sizeof(pid)))
+		vl_append(what, size, ", process %s (%s)", pid,
+			  cell(sockets, i, "COMM", comm, sizeof(comm)) ? comm : "");
+}
+
 /* Show each row of @from with a mark: what its @columns name, and the mark as what was found. */
 static void take(struct vl_checker *c, const struct vl_table *from, const char *check,
-		 const char *const columns[2], const char *address, const char *expected)
+		 const char *const columns[2], const char *address, const char *expected,
+		 const struct vl_table *sockets)
 {
 	for (size_t i = 0; i < from->nr_rows; i++) {
 		char mark[VL_CHECK_TEXT], a[80], b[80], at[32], what[VL_CHECK_TEXT];
@@ -177,6 +219,8 @@ static void take(struct vl_checker *c, const struct vl_table *from, const char *
 		snprintf(what, sizeof(what), "%s%s%s", a, *a && *b ? " " : "", b);
 		if (is_traced(c, mark))
 			continue;
+		if (sockets && cell(from, i, address, at, sizeof(at)))
+			add_peer(sockets, at, what, sizeof(what));
 		vl_check_show(c, &(struct vl_check_row){
 					 .check = check,
 					 .at = cell(from, i, address, at, sizeof(at)) ?
@@ -197,7 +241,7 @@ static struct vl_error *check_calls(struct vl_checker *c)
 
 	vl_table_init(&t, vl_scan_syscalls.columns);
 	err = vl_scan_syscalls.run(c->g, &t);
-	take(c, &t, "system calls", names, "ADDRESS", "the call's own function");
+	take(c, &t, "system calls", names, "ADDRESS", "the call's own function", NULL);
 	vl_table_deinit(&t);
 	return err;
 }
@@ -264,7 +308,7 @@ static struct vl_error *compare(struct vl_checker *c, const struct vl_diff *diff
 
 	vl_table_init(&t, diff->columns);
 	err = diff->run(c->g, c->sys, &t);
-	take(c, &t, diff->name, names, address, "the same in every list");
+	take(c, &t, diff->name, names, address, "the same in every list", NULL);
 	vl_table_deinit(&t);
 	return err;
 }
@@ -286,8 +330,19 @@ static struct vl_error *check_modules(struct vl_checker *c)
 static struct vl_error *check_sockets(struct vl_checker *c)
 {
 	static const char *const names[] = { "SOCKET", "" };
+	struct vl_table t, all;
+	struct vl_error *err;
 
-	return compare(c, &vl_diff_sockets, names, "SOCK");
+	vl_table_init(&t, vl_diff_sockets.columns);
+	vl_table_init(&all, vl_scan_sockets.columns);
+	err = vl_diff_sockets.run(c->g, c->sys, &t);
+	/* What cannot be read of them is not shown. */
+	if (t.nr_marked)
+		vl_error_destroy(vl_scan_sockets.run(c->g, &all));
+	take(c, &t, vl_diff_sockets.name, names, "SOCK", "the same in every list", &all);
+	vl_table_deinit(&all);
+	vl_table_deinit(&t);
+	return err;
 }
 
 /* ---- all of them ---- */
@@ -402,10 +457,11 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct v
 	c.again = false;
 	make(&c, comparisons, ARRAY_SIZE(comparisons), &err);
 	show_rest(&c);
+	order(t);
 	forget(&c);
 	free(c.found);
 	free(c.held);
 	return err ? err : vl_table_end(t);
 }
 
-const struct vl_diff vl_diff_check = { "check", "checks", columns, run };
+const struct vl_diff vl_diff_check = { "check", "checks", columns, run, "finding" };

@@ -243,4 +243,4 @@ static struct vl_error *diff_processes(struct vl_raw_guest *g, struct vl_sys *sy
 }
 
 const struct vl_diff vl_diff_processes = { "processes", "processes", process_columns,
-					   diff_processes };
+					   diff_processes, NULL };

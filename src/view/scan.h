@@ -81,6 +81,7 @@ struct vl_diff {
 	const char *name, *plural;
 	const struct vl_column *columns;
 	struct vl_error *(*run)(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t);
+	const char *verdict; /* what a marked row is: "finding"; NULL: no number is printed */
 };
 
 extern const struct vl_diff vl_diff_processes, vl_diff_modules, vl_diff_sockets;

@@ -124,6 +124,23 @@ void vl_table_printf(struct vl_table *t, size_t column, const char *fmt, ...)
 	free(text);
 }
 
+void vl_table_order(struct vl_table *t, const unsigned char *ranks, unsigned nr_ranks)
+{
+	struct vl_cell *cells = reallocarray(NULL, t->nr_rows + 1, t->nr_columns * sizeof(*cells));
+	size_t at = 0;
+
+	for (unsigned rank = 0; cells && rank < nr_ranks; rank++)
+		for (size_t i = 0; i < t->nr_rows; i++)
+			if (ranks[i] == rank)
+				memcpy(cells + at++ * t->nr_columns, t->cells + i * t->nr_columns,
+				       t->nr_columns * sizeof(*cells));
+	if (!cells)
+		return;
+	free(t->cells);
+	t->cells = cells;
+	t->cap_rows = t->nr_rows + 1;
+}
+
 struct vl_error *vl_table_end(const struct vl_table *t)
 {
 	return t->full ? vl_error_nomem() : NULL;

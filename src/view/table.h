@@ -76,6 +76,11 @@ void vl_table_text(struct vl_table *t, size_t column, const char *text, size_t l
 void vl_table_str(struct vl_table *t, size_t column, const char *text); /* NULL: none */
 void vl_table_printf(struct vl_table *t, size_t column, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/*
+ * Order the rows by @ranks, one for each row, from 0 to below @nr_ranks. Rows of one rank keep
+ * their order. Without memory nothing is done.
+ */
+void vl_table_order(struct vl_table *t, const unsigned char *ranks, unsigned nr_ranks);
 struct vl_error *vl_table_end(const struct vl_table *t);
 
 /* A cell, VL_CELL_NONE if it does not exist; the bytes of a text cell. */

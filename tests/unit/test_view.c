@@ -27,6 +27,25 @@ static bool formats(const struct vl_cell *c, const char *want)
 	return !strcmp(buf, want);
 }
 
+/* Rows of equal ranks keep their order, and more rows can follow. */
+static bool ordered(struct vl_table *t)
+{
+	static const unsigned char ranks[] = { 2, 0, 1, 0, 2 };
+	static const int64_t want[] = { 1, 3, 2, 0, 4, 5 };
+	bool right = true;
+
+	for (int i = 0; i < 5; i++) {
+		vl_table_row(t);
+		vl_table_int(t, NUMBER, i);
+	}
+	vl_table_order(t, ranks, 3);
+	vl_table_row(t);
+	vl_table_int(t, NUMBER, 5);
+	for (size_t i = 0; i < 6; i++)
+		right = right && vl_table_cell(t, i, NUMBER)->i == want[i];
+	return right && t->nr_rows == 6;
+}
+
 static void test_table(void)
 {
 	const struct vl_cell *a, *b;
@@ -67,6 +86,8 @@ static void test_table(void)
 		vl_table_str(&t, NAME, "many");
 	}
 	ok(t.nr_rows == 5002 && !vl_table_end(&t), "many rows");
+	vl_table_clear(&t);
+	ok(ordered(&t), "rows in the order of ranks");
 	vl_table_clear(&t);
 	ok(!t.nr_rows && vl_table_cell(&t, 0, NAME)->kind == VL_CELL_NONE, "cleared");
 	vl_table_deinit(&t);
