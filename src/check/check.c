@@ -372,7 +372,7 @@ static struct vl_error *look(struct vl_checker *c)
 		{ "BPF", vl_check_bpf },
 		{ "what is attached to the kernel", vl_check_attached },
 		{ "the system calls", check_calls },
-		{ "the interrupts", vl_check_idt },
+		{ "the entries of the kernel", vl_check_entry },
 		{ "the kernel's text", vl_check_text },
 		{ "the trusted text", check_image },
 		{ "the pointers", vl_check_pointers },

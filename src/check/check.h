@@ -107,13 +107,19 @@ const char *vl_check_owner(const struct vl_checker *c, uint64_t va, char buf[VL_
 /* Is @va code of the kernel, of a listed module or of the kernel's own tools? */
 bool vl_check_is_code(const struct vl_checker *c, uint64_t va);
 
+/*
+ * Is @va in the boot code? That has been freed, so it must not be executable. Some pointers to it
+ * stay, which nothing uses.
+ */
+bool vl_check_is_freed(struct vl_checker *c, uint64_t va);
+
 /* The checks. An error says what could not be read. */
 struct vl_error *vl_check_bpf(struct vl_checker *c);	  /* first: it adds owners */
 struct vl_error *vl_check_attached(struct vl_checker *c); /* likewise */
 struct vl_error *vl_check_memory(struct vl_checker *c);
 struct vl_error *vl_check_text(struct vl_checker *c);
 struct vl_error *vl_check_pointers(struct vl_checker *c);
-struct vl_error *vl_check_idt(struct vl_checker *c);
+struct vl_error *vl_check_entry(struct vl_checker *c);
 struct vl_error *vl_check_tasks(struct vl_checker *c);
 struct vl_error *vl_check_limits(struct vl_checker *c);
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../kernel/kernel.h"
+#include "../host/entry.h"
 #include "../host/held.h"
 #include "../vmst/quiesce.h"
 
@@ -63,20 +64,30 @@ static struct vl_error *port_resume(void *ctx)
 	return ask(ctx, &m);
 }
 
-static struct vl_error *port_vcpus(void *ctx, struct vl_vcpu **ret, size_t *nr_ret)
+/* Ask @m, whose answer is an array: elements of @size bytes. *@ret is malloc'ed. */
+static struct vl_error *ask_array(struct vl_port_asker *a, struct vl_message *m, size_t size,
+				  void **ret, size_t *nr_ret)
 {
-	struct vl_message m = { .op = VL_OP_VCPUS };
-	struct vl_port_asker *a = ctx;
-	struct vl_error *err = ask(a, &m);
+	struct vl_error *err = ask(a, m);
 
 	if (err)
 		return err;
-	*ret = calloc(m.value[0] + 1, sizeof(**ret));
+	*nr_ret = m->value[0];
+	*ret = calloc(*nr_ret + 1, size);
 	if (!*ret)
 		return vl_error_nomem();
-	memcpy(*ret, a->wire->back[channel(a)], m.value[0] * sizeof(**ret));
-	*nr_ret = m.value[0];
+	memcpy(*ret, a->wire->back[channel(a)], *nr_ret * size);
 	return NULL;
+}
+
+static struct vl_error *port_vcpus(void *ctx, struct vl_vcpu **ret, size_t *nr_ret)
+{
+	struct vl_message m = { .op = VL_OP_VCPUS };
+	void *all = NULL;
+	struct vl_error *err = ask_array(ctx, &m, sizeof(**ret), &all, nr_ret);
+
+	*ret = all;
+	return err;
 }
 
 static struct vl_error *port_read(void *ctx, uint64_t gpa, void *buf, size_t len)
@@ -210,17 +221,12 @@ static struct vl_error *port_kernel(void *ctx, const struct vl_kernel_source *sr
 static bool port_held(void *ctx, bool anew, struct vl_held **ret, size_t *nr_ret, bool *same_ret)
 {
 	struct vl_message m = { .op = VL_OP_HELD, .value = { anew } };
-	struct vl_port_asker *a = ctx;
+	void *all = NULL;
+	bool failed = vl_discard(ask_array(ctx, &m, sizeof(**ret), &all, nr_ret));
 
-	if (vl_discard(ask(a, &m)))
-		return false;
-	*ret = calloc(m.value[0] + 1, sizeof(**ret));
-	if (!*ret)
-		return false;
-	memcpy(*ret, a->wire->back[channel(a)], m.value[0] * sizeof(**ret));
-	*nr_ret = m.value[0];
+	*ret = all;
 	*same_ret = m.value[1];
-	return true;
+	return !failed;
 }
 
 static void port_held_start(void *ctx)
@@ -228,6 +234,16 @@ static void port_held_start(void *ctx)
 	struct vl_message m = { .op = VL_OP_HELD_START };
 
 	vl_error_destroy(ask(ctx, &m));
+}
+
+static struct vl_error *port_entry(void *ctx, struct vl_entry **ret, size_t *nr_ret)
+{
+	struct vl_message m = { .op = VL_OP_ENTRY };
+	void *all = NULL;
+	struct vl_error *err = ask_array(ctx, &m, sizeof(**ret), &all, nr_ret);
+
+	*ret = all;
+	return err;
 }
 
 /* --- before the box --- */
@@ -267,6 +283,7 @@ struct vl_error *vl_port_prepare(struct vl_port_asker *a, struct vl_target *t,
 		.kernel = port_kernel,
 		.held = port_held,
 		.held_start = port_held_start,
+		.entry = port_entry,
 		.uffd = -1,
 		.signaller = -1,
 		.machine = { .kvm = -1 },

@@ -5,7 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/cleanup.h"
 #include "../kernel/kernel.h"
+#include "../host/entry.h"
 #include "../host/held.h"
 #include "../vmst/quiesce.h"
 
@@ -41,21 +43,25 @@ static struct vl_error *serve_pause(struct vl_target *t, struct vl_message *m)
 	return err;
 }
 
+/*
+ * Answer @m with the array @v, @nr elements of @size bytes, or as many as the window has room for.
+ */
+static void answer_array(struct vl_message *m, unsigned char *back, const void *v, size_t nr,
+			 size_t size)
+{
+	m->value[0] = nr < VL_WINDOW_BACK / size ? nr : VL_WINDOW_BACK / size;
+	memcpy(back, v, m->value[0] * size);
+}
+
 static struct vl_error *serve_vcpus(struct vl_target *t, struct vl_message *m, unsigned char *back)
 {
-	struct vl_vcpu *vcpus;
-	struct vl_error *err;
+	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
 	size_t nr;
+	struct vl_error *err = vl_target_vcpus(t, &vcpus, &nr);
 
-	err = vl_target_vcpus(t, &vcpus, &nr);
-	if (err)
-		return err;
-	if (nr > VL_WINDOW_BACK / sizeof(*vcpus))
-		nr = VL_WINDOW_BACK / sizeof(*vcpus);
-	memcpy(back, vcpus, nr * sizeof(*vcpus));
-	m->value[0] = nr;
-	free(vcpus);
-	return NULL;
+	if (!err)
+		answer_array(m, back, vcpus, nr, sizeof(*vcpus));
+	return err;
 }
 
 /* Only the guest's memory can be read: the target looks up each address in its RAM map. */
@@ -85,9 +91,9 @@ static struct vl_error *serve_pages(struct vl_target *t, const struct vl_message
 /* A worker can name only files of this run, and those of kernels whose key it knows. */
 static struct vl_error *serve_open(struct vl_target *t, struct vl_box *box, struct vl_message *m)
 {
+	_cleanup_close_ int fd = -1;
 	struct vl_error *err;
 	size_t size;
-	int fd;
 
 	m->text[sizeof(m->text) - 1] = '\0';
 	if (m->value[0] >= VL_NR_KEPT)
@@ -96,17 +102,14 @@ static struct vl_error *serve_open(struct vl_target *t, struct vl_box *box, stru
 	if (err)
 		return err;
 	m->value[0] = size;
-	err = vl_box_pass_file(box, fd);
-	close(fd);
-	return err;
+	return vl_box_pass_file(box, fd);
 }
 
 static struct vl_error *serve_store(struct vl_target *t, const struct vl_message *m,
 				    const unsigned char *back)
 {
+	_cleanup_free_ void *data = NULL;
 	size_t size = m->value[1];
-	struct vl_error *err;
-	void *data;
 
 	if ((m->value[0] != VL_KEPT_CONTACT && m->value[0] != VL_KEPT_REFUSAL) ||
 	    size > VL_WINDOW_BACK)
@@ -115,9 +118,7 @@ static struct vl_error *serve_store(struct vl_target *t, const struct vl_message
 	if (!data)
 		return vl_error_nomem();
 	memcpy(data, back, size);
-	err = vl_kept_store(t, VL_KEPT_CONTACT, NULL, data, size);
-	free(data);
-	return err;
+	return vl_kept_store(t, (enum vl_kept)m->value[0], NULL, data, size);
 }
 
 static struct vl_error *serve_turn(struct vl_target *t, struct vl_message *m)
@@ -145,10 +146,10 @@ static struct vl_error *serve_kernel(struct vl_target *t, struct vl_box *box, st
 	};
 	struct vl_deadline deadline = vl_deadline_in(VL_ATTACH_NS);
 	char key[VL_KEY_MAX + 1];
+	_cleanup_close_ int fd = -1;
 	struct vl_error *err;
 	size_t size;
 	bool made;
-	int fd;
 
 	if (v[VL_KERNEL_DEADLINE] < deadline.at_ns)
 		deadline.at_ns = v[VL_KERNEL_DEADLINE];
@@ -158,26 +159,31 @@ static struct vl_error *serve_kernel(struct vl_target *t, struct vl_box *box, st
 	memcpy(m->text, key, sizeof(key));
 	m->value[0] = size;
 	m->value[1] = made;
-	err = vl_box_pass_file(box, fd);
-	close(fd);
-	return err;
+	return vl_box_pass_file(box, fd);
 }
 
 static struct vl_error *serve_held(struct vl_target *t, struct vl_message *m, unsigned char *back)
 {
-	struct vl_held *held;
+	_cleanup_free_ struct vl_held *held = NULL;
 	bool same;
 	size_t nr;
 
 	if (!vl_held_look(t, m->value[0], &held, &nr, &same))
 		return vl_error_new(VL_ERR_TARGET, "the place of the registers is not known");
-	if (nr > VL_WINDOW_BACK / sizeof(*held))
-		nr = VL_WINDOW_BACK / sizeof(*held);
-	memcpy(back, held, nr * sizeof(*held));
-	free(held);
-	m->value[0] = nr;
+	answer_array(m, back, held, nr, sizeof(*held));
 	m->value[1] = same;
 	return NULL;
+}
+
+static struct vl_error *serve_entry(struct vl_target *t, struct vl_message *m, unsigned char *back)
+{
+	_cleanup_free_ struct vl_entry *entries = NULL;
+	size_t nr;
+	struct vl_error *err = vl_entry_read(t, &entries, &nr);
+
+	if (!err)
+		answer_array(m, back, entries, nr, sizeof(*entries));
+	return err;
 }
 
 void vl_port_serve(struct vl_target *t, struct vl_box *box, enum vl_channel_id id,
@@ -230,6 +236,9 @@ void vl_port_serve(struct vl_target *t, struct vl_box *box, enum vl_channel_id i
 	case VL_OP_HELD_START:
 		vl_held_start(t);
 		err = NULL;
+		break;
+	case VL_OP_ENTRY:
+		err = serve_entry(t, m, back);
 		break;
 	default:
 		err = vl_error_new(VL_ERR_ARG, "not a request of a worker");

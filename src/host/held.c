@@ -269,3 +269,36 @@ void vl_held_start(struct vl_target *t)
 	t->held = p;
 	save(t);
 }
+
+/* Are these the places that were kept? Each vCPU must be at one of them. */
+static bool still_held(struct vl_target *t, const struct vl_vcpu *vcpus, size_t nr, uint64_t *at)
+{
+	const struct vl_held_place *p = t->held;
+	size_t left = 0;
+	struct vl_held h;
+
+	memset(at, 0, nr * sizeof(*at));
+	for (size_t i = 0; i < nr; i++)
+		left += !!(vcpus[i].cr0 & CR0_PG);
+	if (!p || p->nr != left)
+		return false;
+	for (uint64_t k = 0; k < p->nr; k++) {
+		if (!read_held(t, p->cpus[k].at, &h))
+			return false;
+		for (size_t i = 0; i < nr; i++) {
+			if (!(vcpus[i].cr0 & CR0_PG) || at[i] || !is_vcpu(&h, &vcpus[i]))
+				continue;
+			at[i] = p->cpus[k].at;
+			left--;
+			break;
+		}
+	}
+	return !left;
+}
+
+bool vl_held_places(struct vl_target *t, const struct vl_vcpu *vcpus, size_t nr, uint64_t *at)
+{
+	if (!t->held)
+		load(t);
+	return still_held(t, vcpus, nr, at) || find_held(t, vcpus, nr, at);
+}

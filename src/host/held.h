@@ -37,6 +37,13 @@ struct vl_held {
 bool vl_held_look(struct vl_target *t, bool anew, struct vl_held **ret, size_t *nr_ret,
 		  bool *same_ret);
 
+/*
+ * The address in the process at which each of the @nr vCPUs @vcpus is held, in @at[]; 0 for one
+ * whose paging is off. @vcpus are the registers as they are now. In a process with rights only.
+ * False: not each vCPU was found exactly once.
+ */
+bool vl_held_places(struct vl_target *t, const struct vl_vcpu *vcpus, size_t nr, uint64_t *at);
+
 /* Find the places, and keep them for this run of the guest. Best effort. */
 void vl_held_start(struct vl_target *t);
 

@@ -12,6 +12,7 @@
 #include "kept.h"
 #include "target.h"
 
+struct vl_entry;
 struct vl_held;
 struct vl_kernel_source;
 struct vl_quiesce;
@@ -42,6 +43,8 @@ struct vl_target_port {
 	/* vl_held_look(), vl_held_start() */
 	bool (*held)(void *ctx, bool anew, struct vl_held **ret, size_t *nr_ret, bool *same_ret);
 	void (*held_start)(void *ctx);
+	/* vl_entry_read() */
+	struct vl_error *(*entry)(void *ctx, struct vl_entry **ret, size_t *nr_ret);
 	/* Opened before the rights were dropped; -1: that failed. */
 	int uffd;
 	bool uffd_user_only; /* it serves no faults of the host's kernel */
