@@ -376,6 +376,11 @@ static struct vl_error *look(struct vl_checker *c)
 		{ "the kernel's text", vl_check_text },
 		{ "the trusted text", check_image },
 		{ "the pointers", vl_check_pointers },
+		{ "the registered functions", vl_check_hooks },
+		{ "the network's functions", vl_check_network },
+		{ "the timers", vl_check_later },
+		{ "the files' functions", vl_check_files },
+		{ "the functions of open files and sockets", vl_check_objects },
 		{ "the modules' memory", vl_check_memory },
 		{ "the tasks", vl_check_tasks },
 		{ "the restrictions", vl_check_limits },
@@ -384,6 +389,8 @@ static struct vl_error *look(struct vl_checker *c)
 
 	if (!err)
 		make(c, list, ARRAY_SIZE(list), &err);
+	err = vl_error_first(err, c->damaged);
+	c->damaged = NULL;
 	if (c->places.full) {
 		vl_error_destroy(err);
 		err = vl_error_nomem();

@@ -77,6 +77,7 @@ struct vl_checker {
 	uint64_t *found, *held;
 	size_t nr_found, cap_found, nr_held;
 	bool again;		  /* show only findings that the look before had */
+	struct vl_error *damaged; /* vl_hook_damaged() was called: the first time */
 };
 
 /* A row of the report. NULL and 0: not known. */
@@ -120,6 +121,11 @@ struct vl_error *vl_check_memory(struct vl_checker *c);
 struct vl_error *vl_check_text(struct vl_checker *c);
 struct vl_error *vl_check_pointers(struct vl_checker *c);
 struct vl_error *vl_check_entry(struct vl_checker *c);
+struct vl_error *vl_check_hooks(struct vl_checker *c);
+struct vl_error *vl_check_network(struct vl_checker *c);
+struct vl_error *vl_check_later(struct vl_checker *c);
+struct vl_error *vl_check_files(struct vl_checker *c);
+struct vl_error *vl_check_objects(struct vl_checker *c);
 struct vl_error *vl_check_tasks(struct vl_checker *c);
 struct vl_error *vl_check_limits(struct vl_checker *c);
 
