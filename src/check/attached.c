@@ -8,21 +8,11 @@
 #include "../attach/attach.h"
 #include "../base/array.h"
 #include "../base/cleanup.h"
-#include "check.h"
+#include "hooks.h"
 
 #define PAGE 4096
-#define TRAMPOLINE_MAX (16 * PAGE)
 /* KPROBE_TABLE_SIZE, kernel/kprobes.c. */
 #define KPROBE_HEADS 64
-
-/* Collect the fields @fs of all elements of list @w. Without symbol @symbol there are none. */
-static struct vl_error *collect(struct vl_checker *c, struct vl_walk *w, struct vl_fields *fs,
-				const char *symbol, const char *what, size_t *nr_ret)
-{
-	w->head = vl_symbol(c->k, symbol);
-	*nr_ret = 0;
-	return w->head ? vl_collect(c->g, w, fs, what, nr_ret) : NULL;
-}
 
 /* Does @va, which the kernel calls, lead to code without an owner? */
 static bool is_odd(const struct vl_checker *c, uint64_t va)
@@ -49,51 +39,15 @@ static void attached(struct vl_checker *c, const char *check, uint64_t at, const
 /* ---- ftrace ---- */
 
 struct ops {
-	uint64_t at, func, trampoline, size;
+	uint64_t at, func;
 };
-
-static void ops_fields(struct vl_fields *fs)
-{
-	vl_fields_add_plain(fs, VL_FIELD_ADDRESS, offsetof(struct ops, at));
-	vl_fields_add(fs, VL_F_FTRACE_FUNC, offsetof(struct ops, func), 8);
-	vl_fields_add(fs, VL_F_FTRACE_TRAMPOLINE, offsetof(struct ops, trampoline), 8);
-	vl_fields_add(fs, VL_F_FTRACE_TRAMPOLINE_SIZE, offsetof(struct ops, size), 8);
-}
-
-/*
- * Add the trampolines of ftrace. Those of static ops stay after the ops are unregistered, so
- * ftrace has a list of them.
- */
-static struct vl_error *add_trampolines(struct vl_checker *c)
-{
-	struct vl_fields fs = { .layout = c->l };
-	struct vl_walk w = {
-		.kind = VL_WALK_LIST,
-		.node = vl_offset(c->l, VL_F_FTRACE_LIST),
-		.stride = sizeof(struct ops),
-	};
-	const struct ops *o;
-	struct vl_error *err;
-	size_t nr;
-
-	if (!vl_has(c->l, VL_F_FTRACE_LIST))
-		return NULL;
-	ops_fields(&fs);
-	err = collect(c, &w, &fs, "ftrace_ops_trampoline_list", "the trampolines of ftrace", &nr);
-	o = w.records;
-	for (size_t i = 0; i < nr; i++)
-		if (o[i].size <= TRAMPOLINE_MAX)
-			vl_places_add(&c->places, o[i].trampoline, o[i].size, VL_PLACE_FTRACE, "");
-	vl_places_sort(&c->places);
-	free(w.records);
-	return err;
-}
 
 static struct vl_error *by_ftrace(struct vl_checker *c)
 {
 	struct vl_fields fs = { .layout = c->l };
 	struct vl_walk w = {
 		.kind = VL_WALK_CHAIN,
+		.head = vl_symbol(c->k, "ftrace_ops_list"),
 		.next = vl_offset(c->l, VL_F_FTRACE_NEXT),
 		.stride = sizeof(struct ops),
 	};
@@ -101,13 +55,11 @@ static struct vl_error *by_ftrace(struct vl_checker *c)
 	struct vl_error *err;
 	size_t nr;
 
-	if (!vl_has(c->l, VL_F_FTRACE_NEXT))
+	if (!w.head || !vl_has(c->l, VL_F_FTRACE_NEXT))
 		return NULL;
-	err = add_trampolines(c);
-	if (err)
-		return err;
-	ops_fields(&fs);
-	err = collect(c, &w, &fs, "ftrace_ops_list", "the list of ftrace", &nr);
+	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, offsetof(struct ops, at));
+	vl_fields_add(&fs, VL_F_FTRACE_FUNC, offsetof(struct ops, func), 8);
+	err = vl_collect(c->g, &w, &fs, "the list of ftrace", &nr);
 	o = w.records;
 	/* The list ends with an element that traces nothing. */
 	for (size_t i = 0; i < nr; i++)
@@ -123,16 +75,14 @@ struct probe {
 	uint64_t at, addr, before, after;
 };
 
+/* Probes at the same place are in the list of an aggregate probe; no kernel has more of them. */
+#define SAME_PLACE_MAX 1024
+
 /* Add the pages of copied instructions in the cache @symbol, a struct kprobe_insn_cache. */
 static struct vl_error *add_slots(struct vl_checker *c, const char *symbol)
 {
 	struct vl_fields fs = { .layout = c->l };
-	struct vl_walk w = {
-		.kind = VL_WALK_LIST,
-		.head = vl_symbol(c->k, symbol),
-		.node = vl_offset(c->l, VL_F_KPROBE_PAGE_LIST),
-		.stride = 8,
-	};
+	struct vl_walk w = vl_walk_list(c->g, symbol, VL_F_KPROBE_PAGE_LIST, 8);
 	struct vl_error *err;
 	size_t nr;
 
@@ -150,11 +100,137 @@ static struct vl_error *add_slots(struct vl_checker *c, const char *symbol)
 	return err;
 }
 
+/*
+ * The code of an optimized probe is a copy of a template (arch/x86/kernel/kprobes/opt.c): the same
+ * bytes up to a place that the kernel fills in, and then a call of optimized_callback().
+ */
+#define TEMPLATE_MAX 256
+
+/* Is the code at @to that of an optimized probe? */
+static bool is_optimized(struct vl_checker *c, uint64_t to)
+{
+	uint64_t start = vl_symbol(c->k, "optprobe_template_entry");
+	uint64_t filled = vl_symbol(c->k, "optprobe_template_clac");
+	uint64_t call = vl_symbol(c->k, "optprobe_template_call");
+	unsigned char ours[TEMPLATE_MAX], theirs[TEMPLATE_MAX];
+	int32_t distance;
+
+	if (vl_place_of(&c->places, to).kind != VL_PLACE_KPROBE)
+		return false;
+	if (!filled)
+		filled = vl_symbol(c->k, "optprobe_template_val");
+	/* The kernel has no such symbols: only the place is known. */
+	if (!start || filled <= start || call <= filled || call - start + 5 > sizeof(ours))
+		return true;
+	if (vl_read(c->g->reader, &c->g->space, to, ours, call - start + 5) ||
+	    vl_read(c->g->reader, &c->g->space, start, theirs, call - start + 5))
+		return false;
+	memcpy(&distance, ours + (call - start) + 1, sizeof(distance));
+	return !memcmp(ours, theirs, filled - start) && ours[call - start] == 0xe8 &&
+	       to + (call - start) + 5 + (uint64_t)(int64_t)distance ==
+		       vl_symbol(c->k, "optimized_callback");
+}
+
+/*
+ * A probe is a breakpoint or, optimized, a jump to code of its own. Its entry in the table must
+ * not make any other jump look harmless.
+ */
+static void check_site(struct vl_checker *c, const struct probe *p)
+{
+	char what[VL_CHECK_TEXT], place[VL_CHECK_TEXT], found[VL_CHECK_TEXT];
+	unsigned char code[5];
+	int32_t distance;
+	uint64_t to;
+
+	if (vl_read(c->g->reader, &c->g->space, p->addr, code, sizeof(code)) || code[0] != 0xe9)
+		return;
+	memcpy(&distance, code + 1, sizeof(distance));
+	to = p->addr + 5 + (uint64_t)(int64_t)distance;
+	/* The probe's instruction can be a jump itself, as long as the probe is off. */
+	if (vl_place_of(&c->places, to).kind == VL_PLACE_TEXT || is_optimized(c, to))
+		return;
+	snprintf(found, sizeof(found), "jumps to %.170s", vl_check_describe(c, to, place));
+	vl_check_show(c, &(struct vl_check_row){
+				 .check = "kprobes",
+				 .at = p->addr,
+				 .what = vl_check_describe(c, p->addr, what),
+				 .expected = "the code of an optimized probe",
+				 .found = found,
+				 .code = to,
+			 });
+}
+
+static int by_value(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Keep the addresses of the probes, for vl_check_text(). */
+static struct vl_error *keep_sites(struct vl_checker *c, const struct probe *p, size_t nr)
+{
+	c->probes = calloc(nr + 1, sizeof(*c->probes));
+	if (!c->probes)
+		return vl_error_nomem();
+	for (size_t i = 0; i < nr; i++)
+		c->probes[i] = p[i].addr;
+	c->nr_probes = nr;
+	qsort(c->probes, nr, sizeof(*c->probes), by_value);
+	return NULL;
+}
+
+/*
+ * Show what probe @p calls. The probe of a kretprobe (kprobe is its first member) arranges the
+ * call of the handler: that is of interest.
+ */
+static void show_probe(struct vl_checker *c, const struct probe *p)
+{
+	uint64_t code = is_odd(c, p->after) || !p->before ? p->after : p->before;
+	const char *check = "kprobes";
+	char what[VL_CHECK_TEXT];
+	uint64_t handler, entry;
+
+	if (code && code == vl_symbol(c->k, "pre_handler_kretprobe") &&
+	    vl_has(c->l, VL_F_KRETPROBE_HANDLER) && vl_has(c->l, VL_F_KRETPROBE_ENTRY)) {
+		vl_read_u64(c->g->reader, &c->g->space,
+			    p->at + vl_offset(c->l, VL_F_KRETPROBE_HANDLER), &handler);
+		vl_read_u64(c->g->reader, &c->g->space,
+			    p->at + vl_offset(c->l, VL_F_KRETPROBE_ENTRY), &entry);
+		check = "kretprobes";
+		code = is_odd(c, entry) || !handler ? entry : handler;
+	}
+	attached(c, check, p->at, vl_check_describe(c, p->addr, what), code);
+}
+
+/* Show the probes that @p stands for. */
+static void show_same_place(struct vl_checker *c, const struct probe *p)
+{
+	uint64_t head = p->at + vl_offset(c->l, VL_F_KPROBE_LIST), node;
+	enum vl_read_status s = vl_read_u64(c->g->reader, &c->g->space, head, &node);
+
+	for (size_t i = 0; !s && node != head && i < SAME_PLACE_MAX; i++) {
+		struct probe one = { .at = node - vl_offset(c->l, VL_F_KPROBE_LIST),
+				     .addr = p->addr };
+
+		s = vl_read_u64(c->g->reader, &c->g->space,
+				one.at + vl_offset(c->l, VL_F_KPROBE_PRE), &one.before);
+		if (!s)
+			s = vl_read_u64(c->g->reader, &c->g->space,
+					one.at + vl_offset(c->l, VL_F_KPROBE_POST), &one.after);
+		if (!s) {
+			show_probe(c, &one);
+			s = vl_read_u64(c->g->reader, &c->g->space, node, &node);
+		}
+	}
+}
+
 static struct vl_error *by_kprobes(struct vl_checker *c)
 {
 	struct vl_fields fs = { .layout = c->l };
 	struct vl_walk w = {
 		.kind = VL_WALK_CHAIN,
+		.head = vl_symbol(c->k, "kprobe_table"),
 		.node = vl_offset(c->l, VL_F_KPROBE_HLIST),
 		.nr_heads = KPROBE_HEADS,
 		.head_stride = 8,
@@ -164,7 +240,7 @@ static struct vl_error *by_kprobes(struct vl_checker *c)
 	struct vl_error *err;
 	size_t nr;
 
-	if (!vl_has(c->l, VL_F_KPROBE_ADDR))
+	if (!w.head || !vl_has(c->l, VL_F_KPROBE_ADDR))
 		return NULL;
 	err = add_slots(c, "kprobe_insn_slots");
 	if (!err)
@@ -175,13 +251,17 @@ static struct vl_error *by_kprobes(struct vl_checker *c)
 	vl_fields_add(&fs, VL_F_KPROBE_ADDR, offsetof(struct probe, addr), 8);
 	vl_fields_add(&fs, VL_F_KPROBE_PRE, offsetof(struct probe, before), 8);
 	vl_fields_add(&fs, VL_F_KPROBE_POST, offsetof(struct probe, after), 8);
-	err = collect(c, &w, &fs, "kprobe_table", "the table of kprobes", &nr);
+	err = vl_collect(c->g, &w, &fs, "the table of kprobes", &nr);
 	p = w.records;
+	if (!err)
+		err = keep_sites(c, p, nr);
 	for (size_t i = 0; i < nr; i++) {
-		char what[VL_CHECK_TEXT];
-
-		attached(c, "kprobes", p[i].at, vl_check_describe(c, p[i].addr, what),
-			 is_odd(c, p[i].after) || !p[i].before ? p[i].after : p[i].before);
+		check_site(c, &p[i]);
+		if (p[i].before && p[i].before == vl_symbol(c->k, "aggr_pre_handler") &&
+		    vl_has(c->l, VL_F_KPROBE_LIST))
+			show_same_place(c, &p[i]);
+		else
+			show_probe(c, &p[i]);
 	}
 	free(w.records);
 	return err;
@@ -189,45 +269,28 @@ static struct vl_error *by_kprobes(struct vl_checker *c)
 
 /* ---- uprobes ---- */
 
-/* Nodes that wait for their visit. A red-black tree of N nodes is at most 2 log2(N + 1) deep. */
-#define TREE_DEEP 64
+static void show_uprobe(void *ctx, uint64_t node)
+{
+	struct vl_checker *c = ctx;
+	uint64_t at = node - vl_offset(c->l, VL_F_UPROBE_NODE), offset = 0;
+	char what[VL_CHECK_TEXT];
+
+	if (vl_has(c->l, VL_F_UPROBE_OFFSET))
+		vl_hook_word(c, at + vl_offset(c->l, VL_F_UPROBE_OFFSET), &offset);
+	snprintf(what, sizeof(what), "offset 0x%" PRIx64 " of a file", offset);
+	attached(c, "uprobes", at, what, 0);
+}
 
 static struct vl_error *by_uprobes(struct vl_checker *c)
 {
-	uint64_t root = vl_symbol(c->k, "uprobes_tree"), stack[TREE_DEEP], node = 0;
-	enum vl_read_status s;
-	size_t deep = 0, seen = 0;
+	uint64_t root = vl_symbol(c->k, "uprobes_tree"), first;
 
-	if (!root || !vl_has(c->l, VL_F_UPROBE_NODE) || !vl_has(c->l, VL_F_RB_LEFT))
+	if (!root || !vl_has(c->l, VL_F_UPROBE_NODE))
 		return NULL;
-	s = vl_read_u64(c->g->reader, &c->g->space, root, &node);
-	if (node)
-		stack[deep++] = node;
-	while (!s && deep && seen++ < VL_COLLECT_MAX) {
-		uint64_t left, right, offset = 0;
-		char what[VL_CHECK_TEXT];
-
-		node = stack[--deep];
-		s = vl_read_u64(c->g->reader, &c->g->space, node + vl_offset(c->l, VL_F_RB_LEFT),
-				&left);
-		if (!s)
-			s = vl_read_u64(c->g->reader, &c->g->space,
-					node + vl_offset(c->l, VL_F_RB_RIGHT), &right);
-		if (s)
-			break;
-		if (vl_has(c->l, VL_F_UPROBE_OFFSET))
-			vl_read_u64(c->g->reader, &c->g->space,
-				    node - vl_offset(c->l, VL_F_UPROBE_NODE) +
-					    vl_offset(c->l, VL_F_UPROBE_OFFSET),
-				    &offset);
-		snprintf(what, sizeof(what), "offset 0x%" PRIx64 " of a file", offset);
-		attached(c, "uprobes", node - vl_offset(c->l, VL_F_UPROBE_NODE), what, 0);
-		if (left && deep < TREE_DEEP)
-			stack[deep++] = left;
-		if (right && deep < TREE_DEEP)
-			stack[deep++] = right;
-	}
-	return vl_read_error(s, node);
+	if (!vl_hook_word(c, root, &first) ||
+	    !vl_tree_each(c->g, first, VL_COLLECT_MAX, show_uprobe, c))
+		vl_hook_damaged(c, "uprobes", "the tree of uprobes");
+	return NULL;
 }
 
 /* ---- live patches ---- */
@@ -240,21 +303,17 @@ struct patch {
 static struct vl_error *by_patches(struct vl_checker *c)
 {
 	struct vl_fields fs = { .layout = c->l };
-	struct vl_walk w = {
-		.kind = VL_WALK_LIST,
-		.node = vl_offset(c->l, VL_F_KLP_LIST),
-		.stride = sizeof(struct patch),
-	};
+	struct vl_walk w = vl_walk_list(c->g, "klp_patches", VL_F_KLP_LIST, sizeof(struct patch));
 	const struct patch *p;
 	struct vl_error *err;
 	size_t nr;
 
-	if (!vl_has(c->l, VL_F_KLP_LIST) || !vl_has(c->l, VL_F_KLP_MOD))
+	if (!w.head || !vl_has(c->l, VL_F_KLP_MOD))
 		return NULL;
 	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, offsetof(struct patch, at));
 	vl_fields_add_through(&fs, VL_F_KLP_MOD, VL_F_MOD_NAME, offsetof(struct patch, module),
 			      VL_MODULE_NAME);
-	err = collect(c, &w, &fs, "klp_patches", "the list of live patches", &nr);
+	err = vl_collect(c->g, &w, &fs, "the list of live patches", &nr);
 	p = w.records;
 	for (size_t i = 0; i < nr; i++) {
 		char owner[VL_CHECK_TEXT];

@@ -177,8 +177,7 @@ static bool is_traced(const struct vl_checker *c, const char *mark)
 	uint64_t to;
 
 	return sscanf(mark, VL_CALL_TRACED " 0x%" SCNx64, &to) == 1 &&
-	       (vl_place_of(&c->places, to).kind == VL_PLACE_FTRACE ||
-		vl_place_of(&c->places, to).kind == VL_PLACE_TEXT);
+	       vl_stub_traces(c->g, &c->stubs, to);
 }
 
 /* Append to @what the state, the peer and the process of the socket at @address. */
@@ -368,7 +367,8 @@ static void make(struct vl_checker *c, const struct check *list, size_t nr, stru
 static struct vl_error *look(struct vl_checker *c)
 {
 	static const struct check list[] = {
-		/* The first two add owners of memory, which the others need. */
+		/* Those that add owners of memory come first: the others need them. */
+		{ "the code that the kernel has made", vl_check_stubs },
 		{ "BPF", vl_check_bpf },
 		{ "what is attached to the kernel", vl_check_attached },
 		{ "the system calls", check_calls },
@@ -385,10 +385,15 @@ static struct vl_error *look(struct vl_checker *c)
 		{ "the tasks", vl_check_tasks },
 		{ "the restrictions", vl_check_limits },
 	};
-	struct vl_error *err = vl_places_init(c->g, &c->places);
+	struct vl_error *err = vl_places_init(c->g, &c->places), *more = NULL;
 
+	if (!err && c->places.partial)
+		more = vl_error_new(VL_ERR_KERNEL,
+				    "executable memory outside the modules could not "
+				    "be checked: the kernel has too many page tables");
 	if (!err)
 		make(c, list, ARRAY_SIZE(list), &err);
+	err = vl_error_first(more, err);
 	err = vl_error_first(err, c->damaged);
 	c->damaged = NULL;
 	if (c->places.full) {
@@ -402,6 +407,11 @@ static struct vl_error *look(struct vl_checker *c)
 static void forget(struct vl_checker *c)
 {
 	vl_places_deinit(&c->places);
+	vl_stubs_deinit(&c->stubs);
+	free(c->probes);
+	c->probes = NULL;
+	c->knows_classic = false;
+	c->nr_probes = 0;
 }
 
 static int by_hash(const void *a, const void *b)

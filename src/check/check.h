@@ -11,6 +11,7 @@
 #include "../view/collect.h"
 #include "../view/modules.h"
 #include "../view/scan.h"
+#include "../view/stubs.h"
 
 /* ---- places: the owner of a kernel address ---- */
 
@@ -35,17 +36,18 @@ struct vl_place {
 	char name[VL_MODULE_NAME]; /* of the module or program */
 };
 
-/* The owners of the modules' space, in ascending order, and the kernel's own ranges. */
+/* The owners of executable memory, in ascending order, and the kernel's own ranges. */
 struct vl_places {
 	uint64_t stext, etext, end; /* the image: [stext, end) */
 	uint64_t low, last;	    /* the modules' space */
 	struct vl_place *v;
 	size_t nr, cap;
-	struct vl_exec { /* executable pages of the modules' space */
+	struct vl_exec { /* executable pages, without those of the kernel's text */
 		uint64_t start, end;
 	} * exec;
 	size_t nr_exec, cap_exec;
-	bool full; /* memory ran out */
+	bool partial; /* there are more outside the image and the modules' space */
+	bool full;    /* memory ran out */
 };
 
 struct vl_error *vl_places_init(struct vl_raw_guest *g, struct vl_places *ret);
@@ -58,7 +60,7 @@ void vl_places_sort(struct vl_places *p);
 size_t vl_places_from(const struct vl_places *p, uint64_t va);
 /* The owner of @va, a copy. */
 struct vl_place vl_place_of(const struct vl_places *p, uint64_t va);
-/* Is @va in an executable page of the modules' space? */
+/* Is @va in an executable page, but not one of the kernel's text? */
 bool vl_place_runs(const struct vl_places *p, uint64_t va);
 
 /* ---- one run of the checks ---- */
@@ -71,11 +73,16 @@ struct vl_checker {
 	const struct vl_kernel *k;
 	const struct vl_layout *l;
 	struct vl_places places;
+	struct vl_stubs stubs;
+	uint64_t *probes; /* the addresses of all kprobes, in ascending order */
+	size_t nr_probes;
 	struct vl_table *t;
 	uint64_t rows[VL_CHECK_NOTE + 1]; /* of each class, shown or not */
 	/* Hashes of this look's findings, and, in ascending order, of those of the look before. */
 	uint64_t *found, *held;
 	size_t nr_found, cap_found, nr_held;
+	uint64_t code_left;	  /* bytes of compiled BPF that this look may still decode */
+	bool knows_classic;	  /* vl_check_memory() has added all that looks like classic BPF */
 	bool again;		  /* show only findings that the look before had */
 	struct vl_error *damaged; /* vl_hook_damaged() was called: the first time */
 };
@@ -105,7 +112,10 @@ const char *vl_check_describe(const struct vl_checker *c, uint64_t va, char buf[
 const char *vl_check_symbol(const struct vl_checker *c, uint64_t va, char buf[VL_CHECK_TEXT]);
 /* The owner of @va for the report: "kernel", "module x"; NULL: it is not known. */
 const char *vl_check_owner(const struct vl_checker *c, uint64_t va, char buf[VL_CHECK_TEXT]);
-/* Is @va code of the kernel, of a listed module or of the kernel's own tools? */
+/*
+ * Is @va code of the kernel, of a listed module, BPF or ftrace? Nothing but a probe leads to the
+ * code of kprobes.
+ */
 bool vl_check_is_code(const struct vl_checker *c, uint64_t va);
 
 /*
@@ -115,9 +125,10 @@ bool vl_check_is_code(const struct vl_checker *c, uint64_t va);
 bool vl_check_is_freed(struct vl_checker *c, uint64_t va);
 
 /* The checks. An error says what could not be read. */
-struct vl_error *vl_check_bpf(struct vl_checker *c);	  /* first: it adds owners */
-struct vl_error *vl_check_attached(struct vl_checker *c); /* likewise */
-struct vl_error *vl_check_memory(struct vl_checker *c);
+struct vl_error *vl_check_stubs(struct vl_checker *c); /* first: it adds owners */
+struct vl_error *vl_check_bpf(struct vl_checker *c);
+struct vl_error *vl_check_attached(struct vl_checker *c); /* it adds owners */
+struct vl_error *vl_check_memory(struct vl_checker *c);	  /* it adds owners */
 struct vl_error *vl_check_text(struct vl_checker *c);
 struct vl_error *vl_check_pointers(struct vl_checker *c);
 struct vl_error *vl_check_entry(struct vl_checker *c);

@@ -52,7 +52,7 @@ void vl_hook_check(struct vl_checker *c, const struct vl_hook *h)
 	const char *expected = "code of the kernel or of a module";
 
 	if (!h->fn || (kind == VL_PLACE_TEXT && is_start(c, h->fn)) ||
-	    kind == VL_PLACE_BPF ||
+	    (kind == VL_PLACE_BPF && vl_stub_is_entry(&c->stubs, h->fn)) ||
 	    (in_module && !h->shown))
 		return;
 	if (kind == VL_PLACE_TEXT || kind == VL_PLACE_BPF)

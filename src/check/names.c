@@ -69,10 +69,10 @@ bool vl_check_is_code(const struct vl_checker *c, uint64_t va)
 	switch (vl_place_of(&c->places, va).kind) {
 	case VL_PLACE_TEXT:
 	case VL_PLACE_MODULE:
-	case VL_PLACE_BPF:
 	case VL_PLACE_FTRACE:
-	case VL_PLACE_KPROBE:
 		return true;
+	case VL_PLACE_BPF:
+		return vl_stub_is_entry(&c->stubs, va);
 	default:
 		return false;
 	}

@@ -11,23 +11,20 @@
 #include "../base/bisect.h"
 #include "../view/collect.h"
 
-#define NX (1UL << 63)
+/* Executable ranges that are kept: a guest can make any number. */
+#define EXEC_MAX (1U << 20)
 
-static bool add_exec(void *ctx, const struct vl_leaf *leaf)
+/* Add [@start, @end). False: memory ran out, or there are too many. */
+static bool add_range(struct vl_places *p, uint64_t start, uint64_t end)
 {
-	struct vl_places *p = ctx;
 	struct vl_exec *last = p->nr_exec ? &p->exec[p->nr_exec - 1] : NULL;
 
-	uint64_t start = leaf->va > p->low ? leaf->va : p->low, end = p->last + 1;
-
-	if (leaf->flags & NX)
-		return true;
-	if (leaf->size < end - leaf->va)
-		end = leaf->va + leaf->size;
 	if (last && last->end == start) {
 		last->end = end;
 		return true;
 	}
+	if (p->nr_exec == EXEC_MAX)
+		return false;
 	if (!vl_grow(p->exec, p->cap_exec, p->nr_exec, 64)) {
 		p->full = true;
 		return false;
@@ -36,13 +33,40 @@ static bool add_exec(void *ctx, const struct vl_leaf *leaf)
 	return true;
 }
 
-void vl_places_add(struct vl_places *p, uint64_t start, uint64_t size, enum vl_place_kind kind,
-		   const char *name)
+/* The kernel's text is in pages of its own. */
+static bool add_exec(void *ctx, const struct vl_leaf *leaf)
+{
+	struct vl_places *p = ctx;
+	uint64_t start = leaf->va, end = leaf->va + leaf->size;
+	uint64_t text = p->stext & VL_PAGE_MASK,
+		 text_end = (p->etext + VL_PAGE_SIZE - 1) & VL_PAGE_MASK;
+
+	if (!end)
+		end = ~0UL; /* the last page of all */
+	if (end <= text || start >= text_end)
+		return add_range(p, start, end);
+	return (start >= text || add_range(p, start, text)) &&
+	       (end <= text_end || add_range(p, text_end, end));
+}
+
+static int compare_exec(const void *a, const void *b)
+{
+	const struct vl_exec *x = a, *y = b;
+
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+static void sort_exec(struct vl_places *p)
+{
+	if (p->nr_exec)
+		qsort(p->exec, p->nr_exec, sizeof(*p->exec), compare_exec);
+}
+
+static void add(struct vl_places *p, uint64_t start, uint64_t size, enum vl_place_kind kind,
+		const char *name)
 {
 	struct vl_place *place;
 
-	if (!size || start < p->low || start > p->last || size > p->last - start)
-		return;
 	if (!vl_grow(p->v, p->cap, p->nr, 128)) {
 		p->full = true;
 		return;
@@ -50,6 +74,13 @@ void vl_places_add(struct vl_places *p, uint64_t start, uint64_t size, enum vl_p
 	place = &p->v[p->nr++];
 	*place = (struct vl_place){ .start = start, .end = start + size, .kind = kind };
 	snprintf(place->name, sizeof(place->name), "%s", name);
+}
+
+void vl_places_add(struct vl_places *p, uint64_t start, uint64_t size, enum vl_place_kind kind,
+		   const char *name)
+{
+	if (size && start >= p->low && start <= p->last && size <= p->last - start)
+		add(p, start, size, kind, name);
 }
 
 static int compare(const void *a, const void *b)
@@ -99,10 +130,57 @@ static struct vl_error *add_hidden(struct vl_raw_guest *g, struct vl_places *p,
 	return err;
 }
 
+/* ---- code outside of the modules' space ---- */
+
+/* The code by which CPUs start lies here, in bytes (reserve_real_mode()); it is not longer. */
+#define REAL_MODE_END (1UL << 20)
+#define REAL_MODE_MAX (64UL << 10)
+
+/* The code in the direct map by which CPUs start and wake up, arch/x86/realmode. */
+static void add_real_mode(struct vl_raw_guest *g, struct vl_places *p)
+{
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
+	uint64_t at = vl_symbol(g->attach->kernel, "real_mode_header"), base, gpa;
+	uint32_t end;
+
+	if (!at || !vl_has(l, VL_F_REAL_MODE_END) || vl_read_u64(g->reader, &g->space, at, &base) ||
+	    vl_read_u32(g->reader, &g->space, base + vl_offset(l, VL_F_REAL_MODE_END), &end) ||
+	    vl_reader_where(g->reader, &g->space, base, &gpa, NULL))
+		return;
+	/* The header has the guest-physical address of the end. */
+	if (base % VL_PAGE_SIZE || end > REAL_MODE_END || gpa >= end || end - gpa > REAL_MODE_MAX)
+		return;
+	add(p, base, (end - gpa + VL_PAGE_SIZE - 1) & VL_PAGE_MASK, VL_PLACE_BOOT, "");
+}
+
+/*
+ * The page with the code of kexec, since "x86/kexec: Mark relocate_kernel page as ROX instead of
+ * RWX" (6.14). The image has the address of its struct page.
+ */
+static void add_kexec(struct vl_raw_guest *g, struct vl_places *p, const char *image)
+{
+	const struct vl_kernel *k = g->attach->kernel;
+	const struct vl_layout *l = vl_kernel_layout(k);
+	uint64_t at = vl_symbol(k, image), page, pages, direct, nr;
+	uint64_t size = vl_offset(l, VL_F_SIZE_PAGE);
+
+	if (!at || !size || !vl_has(l, VL_F_KIMAGE_CONTROL) ||
+	    vl_read_u64(g->reader, &g->space, at, &at) || !at ||
+	    vl_read_u64(g->reader, &g->space, at + vl_offset(l, VL_F_KIMAGE_CONTROL), &page) ||
+	    vl_read_u64(g->reader, &g->space, vl_symbol(k, "vmemmap_base"), &pages) ||
+	    vl_read_u64(g->reader, &g->space, vl_symbol(k, "page_offset_base"), &direct))
+		return;
+	nr = (page - pages) / size;
+	if (nr < direct / VL_PAGE_SIZE)
+		add(p, direct + nr * VL_PAGE_SIZE, VL_PAGE_SIZE, VL_PLACE_BOOT, "");
+}
+
 struct vl_error *vl_places_init(struct vl_raw_guest *g, struct vl_places *ret)
 {
 	_cleanup_free_ struct vl_module *m = NULL;
 	size_t nr = 0;
+	/* The kernel's half of the addresses. */
+	uint64_t half = ~0UL << (12 + 9 * g->space.levels - 1), own;
 	struct vl_error *err;
 
 	*ret = (struct vl_places){ .nr = 0 };
@@ -114,12 +192,17 @@ struct vl_error *vl_places_init(struct vl_raw_guest *g, struct vl_places *ret)
 	if (err)
 		return err;
 	vl_module_space(g, &ret->low, &ret->last);
-	if (!vl_pages_each(g->target, &g->space, ret->low, ret->last, add_exec, ret) && !ret->full)
-		err = vl_error_new(VL_ERR_KERNEL, "the modules' space has too many page tables");
-	if (!err)
-		err = vl_modules_listed(g, &m, &nr);
+	/* The image and the modules come first: their space is small, and so are its tables. */
+	own = (ret->stext < ret->low ? ret->stext : ret->low) & VL_PAGE_MASK;
+	ret->partial = !vl_pages_executable(g->target, &g->space, own, ~0UL, add_exec, ret) ||
+		       !vl_pages_executable(g->target, &g->space, half, own - 1, add_exec, ret);
+	sort_exec(ret);
+	err = vl_modules_listed(g, &m, &nr);
 	for (size_t i = 0; i < nr; i++)
 		add_module(ret, &m[i], VL_PLACE_MODULE);
+	add_real_mode(g, ret);
+	add_kexec(g, ret, "kexec_image");
+	add_kexec(g, ret, "kexec_crash_image");
 	if (!err)
 		err = add_hidden(g, ret, m, nr);
 	vl_places_sort(ret);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../attach/attach.h"
+#include "../base/bisect.h"
 #include "../base/cleanup.h"
 #include "../view/dispatch.h"
 #include "check.h"
@@ -17,12 +18,30 @@
 /* Most findings that are shown: a hostile guest can make any number. */
 #define SHOWN 64
 
-/* ftrace and kprobes lead to their own trampolines and copies; BPF attaches to entries. */
-static bool is_attachment(const struct vl_checker *c, uint64_t to)
+/* Is there a kprobe in the entry at @va? */
+static bool has_probe(const struct vl_checker *c, uint64_t va)
 {
-	enum vl_place_kind kind = vl_place_of(&c->places, to).kind;
+	size_t i = vl_bisect(k, c->nr_probes, c->probes[k] < va);
 
-	return kind == VL_PLACE_FTRACE || kind == VL_PLACE_KPROBE || kind == VL_PLACE_BPF;
+	return i < c->nr_probes && c->probes[i] - va < ENTRY_LEN;
+}
+
+/*
+ * ftrace leads to its trampolines, and BPF attaches to entries. An optimized kprobe leads to
+ * memory of kprobes, but only where there is one: vl_check_attached() has looked at it.
+ */
+static bool is_attachment(const struct vl_checker *c, uint64_t va, uint64_t to)
+{
+	const struct vl_stub *stub = vl_stub_at(&c->stubs, to);
+
+	char name[VL_CHECK_TEXT];
+
+	if (vl_stub_traces(c->g, &c->stubs, to))
+		return true;
+	/* The whole body of a dispatcher of BPF is a jump. */
+	return (stub && stub->kind != VL_STUB_FTRACE && vl_stub_is_entry(&c->stubs, to) &&
+		!strncmp(vl_check_symbol(c, va, name), "bpf_dispatcher_", 15)) ||
+	       (vl_place_of(&c->places, to).kind == VL_PLACE_KPROBE && has_probe(c, va));
 }
 
 /* Show the function at @va if its entry, ENTRY_LEN bytes of @code, leads out. */
@@ -33,7 +52,8 @@ static bool check_entry(struct vl_checker *c, const unsigned char *code, uint64_
 	enum vl_entry_kind kind = vl_entry_kind(code, ENTRY_LEN, va, &to);
 
 	if ((kind != VL_ENTRY_JUMP && kind != VL_ENTRY_CALL) ||
-	    (to >= c->places.stext && to < c->places.end) || is_attachment(c, to))
+	    vl_place_of(&c->places, to).kind == VL_PLACE_TEXT || vl_check_is_freed(c, to) ||
+	    is_attachment(c, va, to))
 		return false;
 	snprintf(found, sizeof(found), "%s %s", kind == VL_ENTRY_JUMP ? "jumps to" : "calls",
 		 vl_check_describe(c, to, place));
