@@ -398,6 +398,11 @@ same_calls() {
 	assert_status 1
 	grep -qE "^ *$pid +1 +0 +0 hidden from the tree of ids, /proc$" <<<"$output"
 	[[ $(grep -c hidden <<<"$output") == 1 ]]
+	# EXIT_DEAD: one that has ended has no memory.
+	plant "$(address "$(task_of "$pid"):task_struct.exit_state")" 10000000
+	run --separate-stderr vps --diff --no-headers -o pid,list,tree,proc,mark "$D"
+	assert_status 1
+	grep -qE "^ *$pid +1 +0 +0 hidden from the tree of ids, /proc$" <<<"$output"
 }
 
 @test "a module unlinked from the list, and from sysfs, is found" {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "../base/cleanup.h"
 #include "diff.h"
 
@@ -103,16 +104,16 @@ static const struct vl_column module_columns[] = {
 };
 
 static const struct vl_diff_way module_ways[] = {
-	{ "the list of modules", false, by_list },
-	{ "the kobjects", false, by_kobjects },
-	{ "the mapped memory", false, by_memory },
-	{ "/proc/modules", true, by_proc_modules },
+	{ "the list of modules", false, false, by_list },
+	{ "the kobjects", false, false, by_kobjects },
+	{ "the mapped memory", false, false, by_memory },
+	{ "/proc/modules", true, false, by_proc_modules },
 };
 
 static struct vl_error *diff_modules(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t)
 {
 	static const struct vl_diff_kind kind = {
-		module_ways, 4, M_LIST, M_MODULE, M_STRUCT, -1,
+		module_ways, ARRAY_SIZE(module_ways), M_LIST, M_MODULE, M_STRUCT, -1,
 	};
 
 	return vl_diff_run(g, sys, &kind, t);

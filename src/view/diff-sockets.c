@@ -136,8 +136,8 @@ static const struct vl_column socket_columns[] = {
 };
 
 static const struct vl_diff_way socket_ways[] = {
-	{ "memory", false, by_memory },
-	{ "/proc/net", true, by_proc },
+	{ "memory", false, false, by_memory },
+	{ "/proc/net", true, false, by_proc },
 };
 
 static struct vl_error *diff_sockets(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t)

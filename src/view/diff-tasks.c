@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Compares the processes in the list of tasks, the tree of ids, the cgroups and /proc. */
+/*
+ * Compares the processes in the list of tasks, the tree of ids, the cgroups and /proc with those
+ * that the scheduler and the allocator have; and so the threads of processes.
+ */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,10 +10,11 @@
 #include "../base/array.h"
 #include "../base/cleanup.h"
 #include "diff.h"
+#include "livetasks.h"
 
 /* A task of the list. */
 struct seen_task {
-	uint64_t task;
+	uint64_t task, mm;
 	int32_t pid, exit_state;
 	char comm[16];
 };
@@ -18,6 +22,12 @@ struct seen_task {
 #define OUT(type, member) offsetof(type, member), sizeof(((type *)0)->member)
 /* include/linux/sched.h */
 #define EXIT_DEAD 0x10
+
+/* Is @t in @state of its end? It has left its memory before: exit_mm(). */
+static bool is_ended(const struct seen_task *t, int32_t state)
+{
+	return t->exit_state & state && !t->mm;
+}
 
 /* Add the processes of the kernel's list, or only those that have ended. */
 static struct vl_error *walk_tasks(struct vl_looker *k, struct vl_diff_items *items, unsigned bit,
@@ -33,13 +43,14 @@ static struct vl_error *walk_tasks(struct vl_looker *k, struct vl_diff_items *it
 	vl_fields_add(&fs, VL_F_TASK_TGID, OUT(struct seen_task, pid));
 	vl_fields_add(&fs, VL_F_TASK_COMM, OUT(struct seen_task, comm));
 	vl_fields_add(&fs, VL_F_TASK_EXIT_STATE, OUT(struct seen_task, exit_state));
+	vl_fields_add(&fs, VL_F_TASK_MM, OUT(struct seen_task, mm));
 	err = vl_collect_tasks(k->g, &w, &fs, &nr);
 	t = w.records;
 	for (size_t i = 0; i < nr; i++)
-		if (!only_ended || t[i].exit_state)
+		if (!only_ended || is_ended(&t[i], ~0))
 			vl_diff_see(items, (uint64_t)(uint32_t)t[i].pid, t[i].comm,
 				    strnlen(t[i].comm, 16), t[i].task, bit,
-				    t[i].exit_state & EXIT_DEAD);
+				    is_ended(&t[i], EXIT_DEAD));
 	free(w.records);
 	return err;
 }
@@ -211,7 +222,54 @@ static struct vl_error *by_proc(struct vl_looker *k, struct vl_diff_items *items
 	return NULL;
 }
 
-enum { P_PID, P_LIST, P_TREE, P_CGROUP, P_PROC, P_MARK, P_COMM, P_TASK };
+typedef struct vl_error *(*find_fn)(struct vl_raw_guest *g, struct vl_live_tasks *ret);
+
+/* Add the processes that @find finds: the first threads of them. */
+static struct vl_error *see_leaders(struct vl_looker *k, struct vl_diff_items *items, unsigned bit,
+				    find_fn find)
+{
+	struct vl_live_tasks l = { .nr = 0 };
+	struct vl_error *err = find(k->g, &l);
+
+	for (size_t i = 0; i < l.nr; i++) {
+		const struct vl_live_task *t = &l.v[i];
+
+		if (t->first)
+			vl_diff_see(items, (uint64_t)t->tgid, t->comm, strnlen(t->comm, 16), t->at,
+				    bit, false);
+	}
+	vl_live_tasks_deinit(&l);
+	return err;
+}
+
+static struct vl_error *by_slab(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+{
+	return see_leaders(k, items, bit, vl_live_tasks_in_slab);
+}
+
+static struct vl_error *by_queues(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+{
+	return see_leaders(k, items, bit, vl_live_tasks_on_cpus);
+}
+
+static struct vl_error *by_parents(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+{
+	return see_leaders(k, items, bit, vl_live_tasks_of_parents);
+}
+
+enum {
+	P_PID,
+	P_LIST,
+	P_TREE,
+	P_CGROUP,
+	P_PROC,
+	P_SLAB,
+	P_QUEUE,
+	P_CHILD,
+	P_MARK,
+	P_COMM,
+	P_TASK
+};
 
 static const struct vl_column process_columns[] = {
 	[P_PID] = { "PID", VL_CELL_UINT, true, .doc = "process id" },
@@ -219,6 +277,10 @@ static const struct vl_column process_columns[] = {
 	[P_TREE] = { "TREE", VL_CELL_BOOL, true, .doc = "is it in the tree of process ids" },
 	[P_CGROUP] = { "CGROUP", VL_CELL_BOOL, true, .doc = "is it in the lists of the cgroups" },
 	[P_PROC] = { "PROC", VL_CELL_BOOL, true, .doc = "does the kernel show it in /proc" },
+	[P_SLAB] = { "SLAB", VL_CELL_BOOL, false,
+		     .doc = "is it in the memory of which the kernel makes tasks" },
+	[P_QUEUE] = { "QUEUE", VL_CELL_BOOL, false, .doc = "does it run, or wait for a CPU" },
+	[P_CHILD] = { "CHILD", VL_CELL_BOOL, false, .doc = "is it in the lists of children" },
 	[P_MARK] = { "MARK", VL_CELL_TEXT, true, .doc = "what it is hidden from" },
 	[P_COMM] = { "COMM", VL_CELL_TEXT, true, .doc = "name of its program, 15 bytes at most" },
 	[P_TASK] = { "TASK", VL_CELL_HEX, false, .doc = "address of its task_struct" },
@@ -226,10 +288,13 @@ static const struct vl_column process_columns[] = {
 };
 
 static const struct vl_diff_way process_ways[] = {
-	{ "the task list", false, by_task_list },
-	{ "the tree of ids", false, by_pids },
-	{ "the cgroups", false, by_cgroups },
-	{ "/proc", true, by_proc },
+	{ "the task list", false, false, by_task_list },
+	{ "the tree of ids", false, false, by_pids },
+	{ "the cgroups", false, false, by_cgroups },
+	{ "/proc", true, false, by_proc },
+	{ "the slab of tasks", false, true, by_slab },
+	{ "the run queues", false, true, by_queues },
+	{ "the children", false, true, by_parents },
 };
 
 static struct vl_error *diff_processes(struct vl_raw_guest *g, struct vl_sys *sys,

@@ -140,11 +140,59 @@ static bool is_momentary(const struct vl_error *err)
 	return err->code == VL_ERR_BLOCKED || err->code == VL_ERR_CRASHED;
 }
 
+static struct vl_error *read_once(struct vl_sys *sys, const char *path, char **ret, size_t *len_ret)
+{
+	struct vl_error *err = sys->ops->begin(sys), *late;
+	char *more;
+
+	if (err)
+		return err;
+	err = vl_diff_ask(sys, path, "read", ret, len_ret);
+	late = sys->ops->settle ? sys->ops->settle(sys) : NULL;
+	sys->ops->end(sys);
+	if (!err) {
+		more = realloc(*ret, *len_ret + 1);
+		if (more)
+			*ret = more;
+		else
+			late = vl_error_first(late, vl_error_nomem());
+	}
+	if (!err && !late)
+		(*ret)[*len_ret] = '\0';
+	else if (!err)
+		free(*ret);
+	return vl_error_first(err, late);
+}
+
+/* Wait a moment before the next try: a task that is in the middle of something needs a CPU. */
+static void wait_for(unsigned try)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = try * TRY_NS }, NULL);
+}
+
+struct vl_error *vl_diff_read(const struct vl_raw_guest *g, struct vl_sys *sys, const char *path,
+			      char **ret, size_t *len_ret)
+{
+	unsigned tries = vl_target_is_live(g->target) ? TRIES : DUMP_TRIES;
+
+	for (unsigned try = 1;; try++) {
+		struct vl_error *err = read_once(sys, path, ret, len_ret);
+
+		if (!err || !is_momentary(err) || try == tries) {
+			if (err)
+				*ret = NULL;
+			return err;
+		}
+		vl_error_destroy(err);
+		wait_for(try);
+	}
+}
+
 /*
  * Go all ways once, in one epoch, and note those that fail. If the kernel cannot answer at this
  * moment that is an error, but with @final it is noted as well.
  */
-static struct vl_error *look_once(struct vl_looker *k, struct vl_diff_items *items, bool final)
+static struct vl_error *go_ways(struct vl_looker *k, struct vl_diff_items *items, bool final)
 {
 	struct vl_error *err = k->sys->ops->begin(k->sys);
 	bool open = !err;
@@ -177,25 +225,24 @@ static struct vl_error *look_once(struct vl_looker *k, struct vl_diff_items *ite
 	return err;
 }
 
-static struct vl_error *look(struct vl_looker *k, struct vl_diff_items *items)
+/*
+ * The same, with some tries. They go on in the same session, which has learned by then what pages
+ * it needs.
+ */
+static struct vl_error *try_ways(struct vl_looker *k, struct vl_diff_items *items)
 {
 	unsigned tries = vl_target_is_live(k->g->target) ? TRIES : DUMP_TRIES;
 	struct vl_error *err = NULL;
+	size_t mark = items->nr;
 
 	for (unsigned try = 1; try <= tries; try++) {
 		vl_error_destroy(err);
-		items->nr = 0;
-		items->full = false;
-		err = look_once(k, items, try == tries);
+		items->nr = mark;
+		err = go_ways(k, items, try == tries);
 		if (!err || !is_momentary(err) || try == tries)
 			break;
-		/* A task of the guest that is in the middle of something may wait for a CPU. */
-		nanosleep(&(struct timespec){ .tv_nsec = try * TRY_NS }, NULL);
+		wait_for(try);
 	}
-	if (!err && items->full)
-		err = vl_error_nomem();
-	if (!err)
-		merge(items);
 	return err;
 }
 
@@ -210,21 +257,63 @@ static unsigned gone(const struct vl_looker *k)
 	return all;
 }
 
-static bool differs(const struct vl_diff_item *it, unsigned all)
+/* Those of them that show all items. */
+static unsigned whole(const struct vl_looker *k)
 {
-	return !it->passing && ((it->shown & all) != all || it->split);
+	unsigned all = gone(k);
+
+	for (size_t i = 0; i < k->kind->nr_ways; i++)
+		if (k->kind->ways[i].part)
+			all &= ~(1U << i);
+	return all;
 }
 
-static bool any_differs(const struct vl_diff_items *l, unsigned all)
+static struct vl_error *look(struct vl_looker *k, struct vl_diff_items *items)
+{
+	struct vl_error *err;
+
+	items->nr = 0;
+	items->full = false;
+	err = try_ways(k, items);
+	if (!err && items->full)
+		err = vl_error_nomem();
+	if (err)
+		return err;
+	merge(items);
+	for (size_t i = 0; i < items->nr; i++)
+		items->v[i].hidden = whole(k) & ~items->v[i].shown;
+	return NULL;
+}
+
+/* The same; once more if the guest did not hold still for an answer of its kernel. */
+static struct vl_error *look_again(struct vl_looker *k, struct vl_diff_items *items)
+{
+	struct vl_error *err = look(k, items);
+
+	if (!err || err->code != VL_ERR_BLOCKED)
+		return err;
+	vl_error_destroy(err);
+	return look(k, items);
+}
+
+static bool differs(const struct vl_diff_item *it)
+{
+	return !it->passing && (it->hidden || it->split);
+}
+
+static bool any_differs(const struct vl_diff_items *l)
 {
 	for (size_t i = 0; i < l->nr; i++)
-		if (differs(&l->v[i], all))
+		if (differs(&l->v[i]))
 			return true;
 	return false;
 }
 
-/* Let items pass whose difference is not that of the look before. */
-static void confirm(struct vl_diff_items *now, const struct vl_diff_items *before, unsigned all)
+/*
+ * An item is hidden from the ways that have shown it in no look so far. So it cannot pass as one
+ * that comes or goes by changing the ways that show it.
+ */
+static void confirm(struct vl_diff_items *now, const struct vl_diff_items *before)
 {
 	for (size_t i = 0; i < now->nr; i++) {
 		struct vl_diff_item *it = &now->v[i];
@@ -232,28 +321,38 @@ static void confirm(struct vl_diff_items *now, const struct vl_diff_items *befor
 			before->nr ? bsearch(it, before->v, before->nr, sizeof(*it), compare) :
 				     NULL;
 
-		if (!was || !differs(was, all) || was->shown != it->shown ||
-		    was->split != it->split)
+		if (!was || was->passing) {
 			it->passing = true;
+			continue;
+		}
+		it->hidden &= was->hidden;
+		it->split = it->split && was->split;
 	}
 }
 
-/* Show what hides an item: "hidden from the task list, /proc". */
+/* Add the names of the ways @ways, with @first before them: "hidden from the task list, /proc". */
+static void name_ways(char *text, size_t size, const char *first, const struct vl_diff_kind *kind,
+		      unsigned ways)
+{
+	for (size_t i = 0; i < kind->nr_ways; i++) {
+		if (!(ways & 1U << i))
+			continue;
+		vl_append(text, size, "%s%s%s", *text ? ", " : "", first, kind->ways[i].name);
+		first = "";
+	}
+}
+
+/* Show what hides an item, and where it was found if no way to all items shows it. */
 static void show_mark(struct vl_table *t, size_t column, const struct vl_diff_kind *kind,
 		      const struct vl_diff_item *it, unsigned all)
 {
 	char text[256] = "";
-	size_t nr = 0;
 
 	if (it->split)
 		vl_append(text, sizeof(text), "is two under one name");
-	for (size_t i = 0; i < kind->nr_ways; i++)
-		if (all & ~it->shown & 1U << i)
-			vl_append(text, sizeof(text), "%s%s",
-				  nr++	? ", " :
-				  *text ? ", hidden from " :
-					  "hidden from ",
-				  kind->ways[i].name);
+	name_ways(text, sizeof(text), "hidden from ", kind, it->hidden);
+	if (!(it->shown & all))
+		name_ways(text, sizeof(text), "found in ", kind, it->shown);
 	vl_table_str(t, column, text);
 	t->nr_marked++;
 }
@@ -261,7 +360,7 @@ static void show_mark(struct vl_table *t, size_t column, const struct vl_diff_ki
 static void show_items(struct vl_table *t, const struct vl_looker *k, const struct vl_diff_items *l)
 {
 	const struct vl_diff_kind *kind = k->kind;
-	unsigned all = gone(k);
+	unsigned seen = gone(k), all = whole(k);
 
 	for (size_t i = 0; i < l->nr; i++) {
 		const struct vl_diff_item *it = &l->v[i];
@@ -274,9 +373,9 @@ static void show_items(struct vl_table *t, const struct vl_looker *k, const stru
 		if (it->address)
 			vl_table_uint(t, kind->address_column, it->address);
 		for (size_t w = 0; w < kind->nr_ways; w++)
-			if (all & 1U << w)
+			if (seen & 1U << w)
 				vl_table_uint(t, kind->first_column + w, it->shown >> w & 1);
-		if (differs(it, all))
+		if (differs(it))
 			show_mark(t, kind->first_column + kind->nr_ways, kind, it, all);
 	}
 }
@@ -287,19 +386,19 @@ struct vl_error *vl_diff_run(struct vl_raw_guest *g, struct vl_sys *sys,
 	const struct timespec wait = { .tv_nsec = LOOK_NS };
 	struct vl_looker k = { .g = g, .sys = sys, .kind = kind };
 	struct vl_diff_items now = { .v = NULL }, before = { .v = NULL };
-	struct vl_error *err = look(&k, &now);
+	struct vl_error *err = look_again(&k, &now);
 
 	for (unsigned i = 1; !err && i < LOOKS && vl_target_is_live(g->target); i++) {
 		struct vl_diff_items was = now;
 
-		if (!any_differs(&now, gone(&k)))
+		if (!any_differs(&now))
 			break;
 		nanosleep(&wait, NULL);
 		now = before;
 		before = was;
-		err = look(&k, &now);
+		err = look_again(&k, &now);
 		if (!err)
-			confirm(&now, &before, gone(&k));
+			confirm(&now, &before);
 	}
 	if (!err)
 		show_items(t, &k, &now);

@@ -8,7 +8,7 @@
 #include "collect.h"
 #include "modules.h"
 
-#define VL_DIFF_WAYS 4
+#define VL_DIFF_WAYS 8
 
 /* One thing (a process, a module) and the ways that show it. */
 struct vl_diff_item {
@@ -16,6 +16,7 @@ struct vl_diff_item {
 	char name[VL_MODULE_NAME];
 	uint64_t address; /* of its struct; 0: not known */
 	unsigned shown;	  /* bit i: by way i */
+	unsigned hidden;  /* bit i: way i shows all items, but not this one, in any look so far */
 	bool passing;	  /* coming or going: no difference counts */
 	bool split;	  /* two ways give different addresses for it */
 };
@@ -40,6 +41,7 @@ struct vl_looker {
 struct vl_diff_way {
 	const char *name; /* "the task list" */
 	bool kernel;	  /* the kernel answers: only in an epoch */
+	bool part;	  /* it shows some items only: others are not hidden from it */
 	struct vl_error *(*go)(struct vl_looker *l, struct vl_diff_items *items, unsigned bit);
 };
 
@@ -61,6 +63,13 @@ void vl_diff_see(struct vl_diff_items *l, uint64_t key, const char *name, size_t
  */
 struct vl_error *vl_diff_ask(struct vl_sys *sys, const char *path, const char *call, char **ret,
 			     size_t *len_ret);
+
+/*
+ * Read all of the file @path of the guest in an epoch of its own, with some tries. *@ret is
+ * malloc'ed, and ends with a NUL behind its *@len_ret bytes.
+ */
+struct vl_error *vl_diff_read(const struct vl_raw_guest *g, struct vl_sys *sys, const char *path,
+			      char **ret, size_t *len_ret);
 
 struct vl_error *vl_diff_run(struct vl_raw_guest *g, struct vl_sys *sys,
 			     const struct vl_diff_kind *kind, struct vl_table *t);
