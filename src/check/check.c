@@ -384,6 +384,7 @@ static struct vl_error *look(struct vl_checker *c)
 		{ "the modules' memory", vl_check_memory },
 		{ "the tasks", vl_check_tasks },
 		{ "the restrictions", vl_check_limits },
+		{ "what taints the kernel", vl_check_taints },
 	};
 	struct vl_error *err = vl_places_init(c->g, &c->places), *more = NULL;
 
@@ -446,6 +447,7 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct v
 {
 	static const struct check comparisons[] = {
 		{ "the processes", check_processes },
+		{ "what is mounted over processes", vl_check_mounts },
 		{ "the modules", check_modules },
 		{ "the sockets", check_sockets },
 	};

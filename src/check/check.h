@@ -139,5 +139,8 @@ struct vl_error *vl_check_files(struct vl_checker *c);
 struct vl_error *vl_check_objects(struct vl_checker *c);
 struct vl_error *vl_check_tasks(struct vl_checker *c);
 struct vl_error *vl_check_limits(struct vl_checker *c);
+struct vl_error *vl_check_taints(struct vl_checker *c);
+/* Are processes hidden from programs by what is mounted over their directories? */
+struct vl_error *vl_check_mounts(struct vl_checker *c);
 
 #endif

@@ -34,8 +34,8 @@ struct raw {
 	char name[VL_MODULE_NAME];
 	uint32_t state;
 	int32_t refcnt;
-	uint64_t core_base, init_base;
-	uint32_t core_size, init_size;
+	uint64_t core_base, init_base, percpu, taints;
+	uint32_t core_size, core_text, init_size;
 	unsigned char mem[1024]; /* 7 of struct module_memory: 88 bytes each */
 };
 
@@ -77,9 +77,13 @@ static void take_module(const struct vl_layout *l, const struct raw *r, size_t m
 			struct vl_module *m)
 {
 	m->module = r->module;
+	m->taints = r->taints;
 	memcpy(m->name, r->name, sizeof(m->name));
 	m->state = r->state;
 	m->refcnt = r->refcnt;
+	m->percpu = r->percpu;
+	m->core_text = mem ? 0 : r->core_text;
+	m->together = !mem;
 	take_areas(l, r, mem, m);
 }
 
@@ -95,7 +99,9 @@ bool vl_module_read(struct vl_raw_guest *g, uint64_t module, struct vl_module *r
 		{ .va = module + vl_offset(l, VL_F_MOD_STATE), .buf = &r.state, .len = 4 },
 		{ .va = module + vl_offset(l, VL_F_MOD_CORE_BASE), .buf = &r.core_base, .len = 8 },
 		{ .va = module + vl_offset(l, VL_F_MOD_CORE_SIZE), .buf = &r.core_size, .len = 4 },
+		{ .va = module + vl_offset(l, VL_F_MOD_CORE_TEXT), .buf = &r.core_text, .len = 4 },
 		{ .va = module + vl_offset(l, VL_F_MOD_INIT_BASE), .buf = &r.init_base, .len = 8 },
+		{ .va = module + vl_offset(l, VL_F_MOD_PERCPU), .buf = &r.percpu, .len = 8 },
 		{ .va = module + vl_offset(l, VL_F_MOD_INIT_SIZE), .buf = &r.init_size, .len = 4 },
 		{ .va = module + vl_offset(l, VL_F_MOD_MEM), .buf = r.mem, .len = (uint32_t)mem },
 	};
@@ -134,6 +140,9 @@ struct vl_error *vl_modules_listed(struct vl_raw_guest *g, struct vl_module **re
 	vl_fields_add(&fs, VL_F_MOD_REFCNT, offsetof(struct raw, refcnt), 4);
 	vl_fields_add(&fs, VL_F_MOD_CORE_BASE, offsetof(struct raw, core_base), 8);
 	vl_fields_add(&fs, VL_F_MOD_CORE_SIZE, offsetof(struct raw, core_size), 4);
+	vl_fields_add(&fs, VL_F_MOD_CORE_TEXT, offsetof(struct raw, core_text), 4);
+	vl_fields_add(&fs, VL_F_MOD_PERCPU, offsetof(struct raw, percpu), 8);
+	vl_fields_add(&fs, VL_F_MOD_TAINTS, offsetof(struct raw, taints), 8);
 	vl_fields_add(&fs, VL_F_MOD_INIT_BASE, offsetof(struct raw, init_base), 8);
 	vl_fields_add(&fs, VL_F_MOD_INIT_SIZE, offsetof(struct raw, init_size), 4);
 	if (mem)

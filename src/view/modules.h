@@ -12,7 +12,15 @@ struct vl_module {
 	uint64_t module; /* address of its struct module */
 	char name[VL_MODULE_NAME];
 	uint32_t state;
-	int32_t refcnt; /* its users plus MODULE_REF_BASE (1) */
+	int32_t refcnt;	 /* its users plus MODULE_REF_BASE (1) */
+	uint64_t taints; /* why it taints the kernel: bits, see check/taints.c */
+	uint64_t percpu; /* its per-CPU variables; 0: none */
+	/*
+	 * Before "module: replace module_layout with module_memory" (6.4): the length of the text
+	 * at the start of areas[0]; later 0, as areas[0] is the text.
+	 */
+	uint32_t core_text;
+	bool together; /* its parts follow each other, in areas[0] */
 	struct vl_module_area {
 		uint64_t base;
 		uint64_t size;
