@@ -4,6 +4,8 @@
 #include <Zydis/Zydis.h>
 #include <string.h>
 
+#include "../base/array.h"
+
 static bool is_jcc(const ZydisDecodedInstruction *i)
 {
 	return (i->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (i->opcode & 0xf0) == 0x70) ||
@@ -33,11 +35,74 @@ static enum vl_insn_kind kind_of(const ZydisDecodedInstruction *i)
 	}
 }
 
+/*
+ * The instructions that most sites hold, without the decoder: it takes longer than all else that a
+ * comparison does.
+ */
+static bool is_common(const unsigned char *code, size_t len, uint64_t va, struct vl_insn *ret)
+{
+	/* The kernel's own, by length (arch/x86/include/asm/nops.h). */
+	static const unsigned char nops[][9] = {
+		{ 0x90 },
+		{ 0x66, 0x90 },
+		{ 0x0f, 0x1f, 0x00 },
+		{ 0x0f, 0x1f, 0x40, 0x00 },
+		{ 0x0f, 0x1f, 0x44, 0x00, 0x00 },
+		{ 0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00 },
+		{ 0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00 },
+		{ 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00 },
+	};
+	size_t rex = len && code[0] == 0x41;
+	int32_t distance;
+
+	*ret = (struct vl_insn){ .len = 1 };
+	if (!len)
+		return false;
+	switch (code[0]) {
+	case 0xc3:
+		ret->kind = VL_INSN_RETURN;
+		return true;
+	case 0xcc:
+		ret->kind = VL_INSN_BREAK;
+		return true;
+	case 0x90:
+	case 0x66:
+	case 0x0f:
+		ret->kind = VL_INSN_NOP;
+		for (size_t n = 1; n <= ARRAY_SIZE(nops) && n <= len; n++) {
+			ret->len = (uint8_t)n;
+			if (!memcmp(code, nops[n - 1], n))
+				return true;
+		}
+		return false;
+	default:
+		break;
+	}
+	/* call or jmp through a register */
+	if (len >= 2 + rex && code[rex] == 0xff &&
+	    ((code[rex + 1] & 0xf8) == 0xd0 || (code[rex + 1] & 0xf8) == 0xe0)) {
+		ret->len = (uint8_t)(2 + rex);
+		ret->kind = (code[rex + 1] & 0xf8) == 0xd0 ? VL_INSN_CALL_REGISTER :
+							     VL_INSN_JUMP_REGISTER;
+		ret->number = (uint8_t)((code[rex + 1] & 7) | rex << 3);
+		return true;
+	}
+	if (len < 5 || (code[0] != 0xe8 && code[0] != 0xe9))
+		return false;
+	ret->len = 5;
+	memcpy(&distance, code + 1, sizeof(distance));
+	ret->kind = code[0] == 0xe8 ? VL_INSN_CALL : VL_INSN_JUMP;
+	ret->target = va + 5 + (uint64_t)(int64_t)distance;
+	return true;
+}
+
 bool vl_insn(const unsigned char *code, size_t len, uint64_t va, struct vl_insn *ret)
 {
 	ZydisDecodedInstruction i;
 	ZydisDecoder d;
 
+	if (is_common(code, len, va, ret))
+		return true;
 	if (ZYAN_FAILED(ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)) ||
 	    ZYAN_FAILED(ZydisDecoderDecodeInstruction(&d, NULL, code, len, &i)))
 		return false;

@@ -5,6 +5,7 @@
 
 #include "../base/array.h"
 #include "../base/bisect.h"
+#include "../base/cleanup.h"
 #include "insn.h"
 #include "internal.h"
 
@@ -331,6 +332,40 @@ static int by_place(const void *pa, const void *pb)
 	return a->entry < b->entry ? -1 : a->entry > b->entry;
 }
 
+/* Bits of an offset, within what is sorted as one piece: a page. */
+#define PIECE 12
+
+/*
+ * Sort the sites: first by pages, by counting, then each page. The sites of one table are near each
+ * other, so to sort all at once takes three times as long.
+ */
+static struct vl_error *sort_sites(struct vl_trust *t)
+{
+	size_t nr = (t->len >> PIECE) + 1, first = 0;
+	_cleanup_free_ size_t *end = calloc(nr + 1, sizeof(*end));
+	struct vl_trust_site *sorted = malloc(t->nr_sites * sizeof(*sorted) + 1);
+
+	if (!end || !sorted) {
+		free(sorted);
+		return vl_error_nomem();
+	}
+	for (size_t i = 0; i < t->nr_sites; i++)
+		end[(t->sites[i].at >> PIECE) + 1]++;
+	for (size_t i = 0; i < nr; i++)
+		end[i + 1] += end[i];
+	/* end[i] is where page i begins, until its sites are copied. */
+	for (size_t i = 0; i < t->nr_sites; i++)
+		sorted[end[t->sites[i].at >> PIECE]++] = t->sites[i];
+	for (size_t i = 0; i < nr; i++) {
+		qsort(sorted + first, end[i] - first, sizeof(*sorted), by_place);
+		first = end[i];
+	}
+	free(t->sites);
+	t->sites = sorted;
+	t->cap_sites = t->nr_sites;
+	return NULL;
+}
+
 static struct vl_error *make_clusters(struct vl_trust *t)
 {
 	struct vl_trust_cluster *c = NULL;
@@ -368,8 +403,8 @@ struct vl_error *vl_trust_tables(struct vl_trust *t)
 		err = add_symbols(t);
 	if (err)
 		return err;
-	qsort(t->sites, t->nr_sites, sizeof(*t->sites), by_place);
-	return make_clusters(t);
+	err = sort_sites(t);
+	return err ? err : make_clusters(t);
 }
 
 size_t vl_trust_cluster_from(const struct vl_trust *t, size_t at)
