@@ -98,19 +98,62 @@ struct vl_error *vl_run_dir(char **ret)
 	return own_dir(asprintf(&path, "/tmp/vlens-%u", geteuid()) < 0 ? NULL : path, 0700, ret);
 }
 
-struct vl_error *vl_trust_dir(char **ret)
+/*
+ * Root's directory @path for other users, behind their own. NULL: it is our own, there is none,
+ * $@variable names the only one, or others than root can write to it.
+ */
+static const char *root_dir(const char *variable, const char *path)
 {
-	const char *dir = env("VLENS_TRUST_DIR");
+	struct stat st;
 
-	if (dir)
-		return own_dir(strdup(dir), 0755, ret);
-	if (!geteuid())
-		return own_dir(strdup("/var/lib/vlens/trusted"), 0755, ret);
+	if (!geteuid() || env(variable) || lstat(path, &st) || !S_ISDIR(st.st_mode) || st.st_uid ||
+	    st.st_mode & 022)
+		return NULL;
+	return path;
+}
+
+/* The directory @name of data: $@variable, else @root for root, else the user's own. */
+static struct vl_error *data_dir(const char *variable, const char *root, const char *name,
+				 char **ret)
+{
+	const char *dir = env(variable);
+	char *path;
+
+	if (dir || !geteuid())
+		return own_dir(strdup(dir ? dir : root), 0755, ret);
 	dir = env("XDG_DATA_HOME");
 	if (dir)
-		return own_dir(join(dir, "vlens/trusted"), 0755, ret);
+		return own_dir(asprintf(&path, "%s/vlens/%s", dir, name) < 0 ? NULL : path, 0755,
+			       ret);
 	dir = env("HOME");
-	return own_dir(join(dir ? dir : "/nonexistent", ".local/share/vlens/trusted"), 0755, ret);
+	if (asprintf(&path, "%s/.local/share/vlens/%s", dir ? dir : "/nonexistent", name) < 0)
+		path = NULL;
+	return own_dir(path, 0755, ret);
+}
+
+#define TRUST_VARIABLE "VLENS_TRUST_DIR"
+#define ROOT_TRUST "/var/lib/vlens/trusted"
+#define TYPES_VARIABLE "VLENS_TYPES_DIR"
+#define ROOT_TYPES "/var/lib/vlens/types"
+
+const char *vl_trust_root_dir(void)
+{
+	return root_dir(TRUST_VARIABLE, ROOT_TRUST);
+}
+
+struct vl_error *vl_trust_dir(char **ret)
+{
+	return data_dir(TRUST_VARIABLE, ROOT_TRUST, "trusted", ret);
+}
+
+const char *vl_types_root_dir(void)
+{
+	return root_dir(TYPES_VARIABLE, ROOT_TYPES);
+}
+
+struct vl_error *vl_types_dir(char **ret)
+{
+	return data_dir(TYPES_VARIABLE, ROOT_TYPES, "types", ret);
 }
 
 char *vl_run_path(const char *fmt, ...)
@@ -128,7 +171,9 @@ char *vl_run_path(const char *fmt, ...)
 	return n >= 0 ? join(dir, name) : NULL;
 }
 
-struct vl_error *vl_file_store(const char *path, const void *data, size_t size)
+/* Write a file beside @path. *@ret is its path, malloc'ed. */
+static struct vl_error *write_beside(const char *path, const void *data, size_t size, mode_t mode,
+				     char **ret)
 {
 	struct vl_error *err = NULL;
 	const char *p = data;
@@ -140,7 +185,9 @@ struct vl_error *vl_file_store(const char *path, const void *data, size_t size)
 	fd = mkostemp(tmp, O_CLOEXEC);
 	if (fd < 0)
 		return vl_error_os(errno, "cannot write %s", path);
-	while (size) {
+	if (fchmod(fd, mode))
+		err = vl_error_os(errno, "cannot write %s", path);
+	while (!err && size) {
 		ssize_t n = write(fd, p, size);
 
 		if (n < 0 && errno == EINTR)
@@ -154,11 +201,45 @@ struct vl_error *vl_file_store(const char *path, const void *data, size_t size)
 	}
 	if (close(fd) && !err)
 		err = vl_error_os(errno, "cannot write %s", path);
-	if (!err && rename(tmp, path))
-		err = vl_error_os(errno, "cannot write %s", path);
 	if (err)
 		unlink(tmp);
+	else
+		*ret = vl_taken(tmp);
 	return err;
+}
+
+struct vl_error *vl_file_move(const char *from, const char *path)
+{
+	struct vl_error *err;
+
+	if (!rename(from, path))
+		return NULL;
+	err = vl_error_os(errno, "cannot write %s", path);
+	unlink(from);
+	return err;
+}
+
+static struct vl_error *store(const char *path, const void *data, size_t size, mode_t mode)
+{
+	_cleanup_free_ char *tmp = NULL;
+	struct vl_error *err = write_beside(path, data, size, mode, &tmp);
+
+	return err ? err : vl_file_move(tmp, path);
+}
+
+struct vl_error *vl_file_store(const char *path, const void *data, size_t size)
+{
+	return store(path, data, size, 0600);
+}
+
+struct vl_error *vl_file_publish(const char *path, const void *data, size_t size)
+{
+	return store(path, data, size, 0644);
+}
+
+struct vl_error *vl_file_prepare(const char *path, const void *data, size_t size, char **ret)
+{
+	return write_beside(path, data, size, 0644, ret);
 }
 
 struct vl_error *vl_file_open(const char *path, size_t max, int *fd_ret, size_t *size_ret)
@@ -170,7 +251,8 @@ struct vl_error *vl_file_open(const char *path, size_t max, int *fd_ret, size_t 
 
 	if (fd < 0 || fstat(fd, &st))
 		return vl_error_os(errno, "cannot read %s", path);
-	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_mode & 022)
+	/* Root can write to our files, too. */
+	if (!S_ISREG(st.st_mode) || (st.st_uid && st.st_uid != geteuid()) || st.st_mode & 022)
 		return vl_error_new(VL_ERR_OS, "%s is not a file that only we can write to", path);
 	if ((uint64_t)st.st_size > max)
 		return vl_error_os(EFBIG, "cannot read %s", path);

@@ -35,8 +35,22 @@ char *vl_run_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 struct vl_error *vl_trust_dir(char **ret);
 
 /*
+ * Root's directory of trusted kernels, in which other users look, too, behind their own. NULL: it
+ * is our own, there is none, $VLENS_TRUST_DIR names the only one, or others than root can write to
+ * it.
+ */
+const char *vl_trust_root_dir(void);
+
+/*
+ * The same for the types of kernels, which users add: $VLENS_TYPES_DIR, else /var/lib/vlens/types
+ * or $XDG_DATA_HOME/vlens/types or ~/.local/share/vlens/types.
+ */
+struct vl_error *vl_types_dir(char **ret);
+const char *vl_types_root_dir(void);
+
+/*
  * Open a file of these directories for reading. An error unless it is a regular file of at most
- * @max bytes, owned by us, that no other user may write to. A link is not followed.
+ * @max bytes, owned by us or by root, that no other user may write to. A link is not followed.
  */
 struct vl_error *vl_file_open(const char *path, size_t max, int *fd_ret, size_t *size_ret);
 
@@ -45,6 +59,15 @@ struct vl_error *vl_file_open(const char *path, size_t max, int *fd_ret, size_t 
  * replaced; its destination stays as it is.
  */
 struct vl_error *vl_file_store(const char *path, const void *data, size_t size);
+/* The same, for a file that all users can read. */
+struct vl_error *vl_file_publish(const char *path, const void *data, size_t size);
+
+/*
+ * The same in two steps: write the file beside @path, where no reader looks for it, and move it to
+ * @path. *@ret is the path beside, malloc'ed; the caller removes that file if it does not move it.
+ */
+struct vl_error *vl_file_prepare(const char *path, const void *data, size_t size, char **ret);
+struct vl_error *vl_file_move(const char *from, const char *path);
 
 /* Read @max bytes of @fd, or all until its end; *@ret is malloc'ed, a NUL behind it. */
 struct vl_error *vl_file_slurp(int fd, size_t max, char **ret, size_t *size_ret);

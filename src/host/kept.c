@@ -18,12 +18,19 @@ bool vl_is_key(const char *key)
 	return n == VL_KEY_MAX && !key[n];
 }
 
-/* Is @key the build id of a kernel? */
-static bool is_build_id(const char *key)
+bool vl_is_build_id(const char *key)
 {
 	size_t n = strspn(key, "0123456789abcdef");
 
 	return n >= 8 && n <= VL_KEY_MAX && !key[n];
+}
+
+bool vl_is_release(const char *release)
+{
+	size_t n = strspn(release, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				   "0123456789._+~-");
+
+	return n && n <= VL_KEY_MAX && !release[n] && release[0] != '.';
 }
 
 static const struct {
@@ -38,9 +45,17 @@ static const struct {
 	[VL_KEPT_KERNEL] = { "kernel", vl_cache_dir, vl_is_key, 128U << 20 },
 	/* VL_BTF_MAX */
 	[VL_KEPT_BTF] = { "btf", vl_cache_dir, vl_is_key, 32U << 20 },
-	/* VL_TRUST_IMAGE_MAX */
-	[VL_KEPT_TRUSTED] = { "kernel", vl_trust_dir, is_build_id, 512U << 20 },
+	/* VL_TRUST_IMAGE_MAX, and its index */
+	[VL_KEPT_TRUSTED] = { "kernel", vl_trust_dir, vl_is_build_id, 640U << 20 },
 };
+
+/* Root's directory of files of @kind, behind our own; NULL: there is none. */
+static const char *root_dir(enum vl_kept kind)
+{
+	if (kinds[kind].dir == vl_trust_dir)
+		return vl_trust_root_dir();
+	return kinds[kind].dir == vl_types_dir ? vl_types_root_dir() : NULL;
+}
 
 /* The path of a file; *@ret is malloc'ed. */
 static struct vl_error *path_of(struct vl_target *t, enum vl_kept kind, const char *key, char **ret)
@@ -73,6 +88,7 @@ struct vl_error *vl_kept_open(struct vl_target *t, enum vl_kept kind, const char
 			      size_t *size_ret)
 {
 	struct vl_error *err;
+	const char *root;
 	char *path;
 
 	if (t && t->port)
@@ -82,6 +98,16 @@ struct vl_error *vl_kept_open(struct vl_target *t, enum vl_kept kind, const char
 		return err;
 	err = vl_file_open(path, kinds[kind].max, fd_ret, size_ret);
 	free(path);
+	root = err && err->os_errno == ENOENT ? root_dir(kind) : NULL;
+	if (root) {
+		if (asprintf(&path, "%s/%s.%s", root, key, kinds[kind].suffix) < 0)
+			return err;
+		vl_error_destroy(err);
+		err = vl_file_open(path, kinds[kind].max, fd_ret, size_ret);
+		if (err && err->os_errno == EACCES)
+			vl_error_hint(err, "let root run: chmod a+r %s", path);
+		free(path);
+	}
 	if (!err && kinds[kind].dir == vl_cache_dir)
 		note_use(*fd_ret);
 	return err;

@@ -27,10 +27,23 @@ enum vl_kept {
 /* Is @key a kernel's key, in lower case? Reads VL_KEY_MAX + 1 bytes at most. */
 bool vl_is_key(const char *key);
 
+/* The most digits of a kernel's build id. */
+#define VL_BUILD_ID_MAX 64
+
+/* Is @key the build id of a kernel, in lower case? */
+bool vl_is_build_id(const char *key);
+
 /*
- * Open a file for reading: of @t's run (@key is NULL), or of another directory by @key. vl_file_open()
- * checks it, with the size limit of its kind. Its content about a guest may come from that guest:
- * it is hostile. @t may be NULL for files that are not of a run, in a process with rights.
+ * Is @release a kernel's release (uname -r) of at most VL_KEY_MAX characters that can be part of
+ * a file's name?
+ */
+bool vl_is_release(const char *release);
+
+/*
+ * Open a file for reading: of @t's run (@key is NULL), or of another directory by @key.
+ * vl_file_open() checks it, with the size limit of its kind. Its content about a guest may come
+ * from that guest: it is hostile. @t may be NULL for files that are not of a run, in a process with
+ * rights.
  */
 struct vl_error *vl_kept_open(struct vl_target *t, enum vl_kept kind, const char *key, int *fd_ret,
 			      size_t *size_ret);

@@ -7,10 +7,9 @@
 
 #include "../error.h"
 #include "../mem/paging.h"
+#include "../host/kept.h"
 #include "../host/target.h"
 #include "kallsyms.h"
-
-#define VL_BUILD_ID_MAX 64
 
 struct vl_image {
 	uint64_t base, end;   /* virtual, 2 MiB aligned; may have holes */
