@@ -230,6 +230,20 @@ assert_finding() {
 	[[ $status -eq 0 && $output =~ ^opened\ [0-9]+\ refused\ [1-9][0-9]*$ ]] || fail "$output"
 }
 
+@test "the index of a stored kernel says what its image says, and a damaged one does no harm" {
+	local name kernel
+	for name in 5.10. 6.1. 6.12. 7.; do
+		kernel=$VLENS_TRUST_DIR/$(stored "$name").kernel
+		run probe index "$kernel" 16 3
+		[[ $status -eq 0 && $output == $'same\ntaken '[1-9]*' left '[1-9]* ]] ||
+			fail "$name $status $output"
+	done
+	# A stored kernel can be named, too.
+	run --separate-stderr vps --trusted="$kernel" "$(guest g7)" -e
+	assert_same 0 "$status"
+	assert_same "" "$stderr"
+}
+
 @test "a package is trusted by its list of checksums" {
 	local image=$VLENS_TEST_RUN/g61/vmlinuz
 	mkdir -p "$T/deb/boot" "$T/deb/DEBIAN" "$T/store"

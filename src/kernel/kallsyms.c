@@ -557,3 +557,15 @@ void vl_symbols_deinit(struct vl_symbols *s)
 	free(s->text);
 	memset(s, 0, sizeof(*s));
 }
+
+bool vl_symbols_move(struct vl_symbols *s, enum vl_kallsyms_form form, uint64_t delta)
+{
+	for (uint32_t i = 0; i < s->nr; i++) {
+		if (form != VL_KALLSYMS_PERCPU || s->addresses[i] >= s->base)
+			s->addresses[i] += delta;
+		if (i && s->addresses[i] < s->addresses[i - 1])
+			return false;
+	}
+	s->base += delta;
+	return true;
+}

@@ -83,5 +83,10 @@ struct vl_symbols {
 bool vl_kallsyms_decode(const struct vl_kallsyms_tables *tables, uint64_t base,
 			struct vl_symbols *ret);
 void vl_symbols_deinit(struct vl_symbols *s);
+/*
+ * Change @s, decoded from tables of @form, to what it is for a base @delta higher. False: the order
+ * of the addresses would change.
+ */
+bool vl_symbols_move(struct vl_symbols *s, enum vl_kallsyms_form form, uint64_t delta);
 
 #endif

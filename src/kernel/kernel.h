@@ -93,6 +93,10 @@ const void *vl_kernel_bytes(const struct vl_kernel *k, size_t *len_ret);
 /* Map a kernel from a file of @size bytes; takes over @fd. *@ret is NULL if it is damaged. */
 void vl_kernel_map(int fd, size_t size, uint64_t base, struct vl_kernel **ret);
 /*
+ * The same for @size bytes from @at on, whole pages from the file's start. @fd stays the caller's.
+ */
+void vl_kernel_map_part(int fd, uint64_t at, size_t size, uint64_t base, struct vl_kernel **ret);
+/*
  * Load a kernel from the cache by @key. *@ret is NULL if it is not there or damaged. @base
  * places the kernel (struct vl_kallsyms). @t is the target that runs it, in a worker too
  * (host/kept.h).
@@ -141,6 +145,19 @@ const char *vl_symbol_at(const struct vl_kernel *k, uint64_t va, uint64_t *offse
 #define VL_MAX_TSC_SITES 64
 void vl_kernel_find_tsc_sites(const struct vl_kernel *k, const unsigned char *image, size_t len,
 			      uint64_t va, uint64_t ret[VL_MAX_TSC_SITES]);
+
+/*
+ * The same in two steps: the functions of the timekeeping code in the @len bytes at @va, @max at
+ * most, and the reads in one of them, which are added to @ret.
+ */
+#define VL_MAX_CLOCKS 1024
+struct vl_function {
+	uint64_t va, len; /* in bytes */
+};
+size_t vl_kernel_clocks(const struct vl_kernel *k, uint64_t va, size_t len, struct vl_function *ret,
+			size_t max);
+void vl_tsc_find(const unsigned char *code, size_t len, uint64_t va,
+		 uint64_t ret[VL_MAX_TSC_SITES]);
 
 /* The type and the path of members that row @f asks for; static. */
 void vl_field_name(enum vl_field f, const char **type_ret, const char **path_ret);

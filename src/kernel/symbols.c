@@ -125,13 +125,12 @@ static bool is_tsc_read(const unsigned char *p, size_t left)
 	return false;
 }
 
-void vl_kernel_find_tsc_sites(const struct vl_kernel *k, const unsigned char *image, size_t len,
-			      uint64_t va, uint64_t ret[VL_MAX_TSC_SITES])
+size_t vl_kernel_clocks(const struct vl_kernel *k, uint64_t va, size_t len, struct vl_function *ret,
+			size_t max)
 {
 	size_t nr = 0;
 
-	memset(ret, 0, VL_MAX_TSC_SITES * sizeof(*ret));
-	for (uint32_t i = 0; i < k->t->nr; i++) {
+	for (uint32_t i = 0; i < k->t->nr && nr < max; i++) {
 		const struct symbol *s = &k->symbols[i];
 		uint64_t start, end;
 
@@ -139,15 +138,35 @@ void vl_kernel_find_tsc_sites(const struct vl_kernel *k, const unsigned char *im
 			continue;
 		start = value_of(k, s);
 		end = vl_symbol_after(k, start);
-		if (start < va || end < start || end - va > len || end - start > 4096)
-			continue;
-		for (uint64_t at = start; at + 8 < end && nr < VL_MAX_TSC_SITES; at++) {
-			if (!is_tsc_read(image + (at - va), (size_t)(end - at)))
-				continue;
-			ret[nr++] = at;
-			at += 4;
-		}
+		if (start >= va && end >= start && end - va <= len && end - start <= 4096)
+			ret[nr++] = (struct vl_function){ start, end - start };
 	}
+	return nr;
+}
+
+void vl_tsc_find(const unsigned char *code, size_t len, uint64_t va, uint64_t ret[VL_MAX_TSC_SITES])
+{
+	size_t nr = 0;
+
+	while (nr < VL_MAX_TSC_SITES && ret[nr])
+		nr++;
+	for (size_t at = 0; at + 8 < len && nr < VL_MAX_TSC_SITES; at++) {
+		if (!is_tsc_read(code + at, len - at))
+			continue;
+		ret[nr++] = va + at;
+		at += 4;
+	}
+}
+
+void vl_kernel_find_tsc_sites(const struct vl_kernel *k, const unsigned char *image, size_t len,
+			      uint64_t va, uint64_t ret[VL_MAX_TSC_SITES])
+{
+	struct vl_function clocks[VL_MAX_CLOCKS];
+	size_t nr = vl_kernel_clocks(k, va, len, clocks, VL_MAX_CLOCKS);
+
+	memset(ret, 0, VL_MAX_TSC_SITES * sizeof(*ret));
+	for (size_t i = 0; i < nr; i++)
+		vl_tsc_find(image + (clocks[i].va - va), clocks[i].len, clocks[i].va, ret);
 }
 
 struct vl_error *vl_kernel_create(const struct vl_symbols *from, const struct vl_layout *layout,
@@ -236,13 +255,12 @@ const void *vl_kernel_bytes(const struct vl_kernel *k, size_t *len_ret)
 	return k->t;
 }
 
-void vl_kernel_map(int fd, size_t size, uint64_t base, struct vl_kernel **ret)
+void vl_kernel_map_part(int fd, uint64_t at, size_t size, uint64_t base, struct vl_kernel **ret)
 {
-	void *p = size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+	void *p = size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, (off_t)at) : MAP_FAILED;
 	struct vl_kernel *k;
 
 	*ret = NULL;
-	close(fd);
 	if (p == MAP_FAILED)
 		return;
 	k = calloc(1, sizeof(*k));
@@ -257,6 +275,12 @@ void vl_kernel_map(int fd, size_t size, uint64_t base, struct vl_kernel **ret)
 	k->base = base;
 	set_parts(k);
 	*ret = k;
+}
+
+void vl_kernel_map(int fd, size_t size, uint64_t base, struct vl_kernel **ret)
+{
+	vl_kernel_map_part(fd, 0, size, base, ret);
+	close(fd);
 }
 
 void vl_kernel_load(struct vl_target *t, const char *key, uint64_t base, struct vl_kernel **ret)

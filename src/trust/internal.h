@@ -51,6 +51,12 @@ struct vl_trust {
 	size_t alt_form; /* index of the form of records in .altinstructions: see tables.c */
 	/* The code that the kernel puts in front of a function to count calls; .len 0: none. */
 	struct vl_trust_part counter;
+	/*
+	 * What symbols, by_name, sites and clusters were taken from, but for addresses; NULL: they
+	 * were made. The mapped end of a file, from index_at on.
+	 */
+	const void *index;
+	size_t index_at, index_len;
 };
 
 /* The section @name; NULL: there is none. */

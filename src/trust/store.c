@@ -11,6 +11,7 @@
 #include "../base/array.h"
 #include "../base/cleanup.h"
 #include "../base/dirs.h"
+#include "index.h"
 
 #define KERNEL ".kernel"
 #define ORIGIN ".origin"
@@ -95,11 +96,13 @@ static struct vl_error *store_file(const struct adding *a, const char *build_id,
 static struct vl_error *add(void *ctx, const struct vl_trust_origin *origin,
 			    const unsigned char *elf, size_t len)
 {
-	const struct adding *a = ctx;
 	_cleanup_free_ struct vl_trust_stored *s = calloc(1, sizeof(*s));
 	_cleanup_free_ char *text = calloc(1, ORIGIN_MAX);
+	_cleanup_free_ unsigned char *file = NULL;
+	struct adding *a = ctx;
 	struct vl_error *err;
 	struct vl_trust *t;
+	size_t file_len;
 
 	if (!s || !text)
 		return vl_error_nomem();
@@ -110,6 +113,8 @@ static struct vl_error *add(void *ctx, const struct vl_trust_origin *origin,
 	snprintf(s->build_id, sizeof(s->build_id), "%s", vl_trust_build_id(t));
 	read_release(t, s->release, sizeof(s->release));
 	err = vl_trust_place(t, 0);
+	if (!err)
+		err = vl_trust_index_make(t, elf, vl_trust_image_len(elf, len), &file, &file_len);
 	vl_trust_close(t);
 	if (err)
 		return err;
@@ -117,7 +122,7 @@ static struct vl_error *add(void *ctx, const struct vl_trust_origin *origin,
 	s->added = time(NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
 		put_field(text, ORIGIN_MAX, s, &fields[i]);
-	err = store_file(a, s->build_id, KERNEL, elf, len);
+	err = store_file(a, s->build_id, KERNEL, file, file_len);
 	if (!err)
 		err = store_file(a, s->build_id, ORIGIN, text, strlen(text));
 	return err ? err : a->fn(a->ctx, s);

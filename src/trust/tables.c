@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* index.c stores what this file makes. Raise its INDEX_VERSION with a change of the sites. */
 #include "tables.h"
 
 #include <stdlib.h>
@@ -32,7 +33,7 @@ static bool add(struct vl_trust *t, uint64_t va, size_t len, uint8_t class, size
 	if (!vl_grow(t->sites, t->cap_sites, t->nr_sites, 1 << 16))
 		return false;
 	t->sites[t->nr_sites++] =
-		(struct vl_trust_site){ (uint32_t)at, (uint16_t)len, class, (uint32_t)entry };
+		(struct vl_trust_site){ (uint32_t)at, (uint16_t)len, class, 0, (uint32_t)entry };
 	return true;
 }
 
@@ -112,7 +113,7 @@ struct alt_form {
 };
 
 /* Newest first. */
-static const struct alt_form alt_forms[] = {
+static const struct alt_form alt_forms[VL_TRUST_ALT_FORMS] = {
 	{ 14, 4, 12, 13 }, /* "x86/alternative: Make alternative flags a part" (6.3) */
 	{ 12, 2, 10, 11 }, /* "x86/alternatives: Teach text_poke_bp()" : no padlen (5.14) */
 	{ 13, 2, 10, 11 },

@@ -12,6 +12,7 @@ struct vl_trust_site {
 	uint32_t at;	/* in bytes from the image's start */
 	uint16_t len;	/* in bytes, at least 1 */
 	uint8_t class;	/* enum vl_trust_class */
+	uint8_t spare;	/* 0: the index has all bytes */
 	uint32_t entry; /* its record in the table, in bytes from the image's start */
 };
 
@@ -23,6 +24,9 @@ struct vl_trust_cluster {
 
 /* The longest allowed cluster, in bytes. */
 #define VL_TRUST_CLUSTER_MAX 1024
+
+/* The number of forms that records of .altinstructions have had. */
+#define VL_TRUST_ALT_FORMS 3
 
 /* A record of .altinstructions. */
 struct vl_trust_alternative {

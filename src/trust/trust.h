@@ -33,10 +33,33 @@ struct vl_trust;
  * *@ret. VL_ERR_ARG: this is no kernel, or it is damaged.
  */
 struct vl_error *vl_trust_open(const void *elf, size_t len, struct vl_trust **ret);
+
+/*
+ * The same for the file @fd of @len bytes, which must not change until vl_trust_close(): most of it
+ * is mapped and not copied. A file of the store (store.h) has an index, which saves most of the
+ * time.
+ */
+struct vl_error *vl_trust_open_file(int fd, size_t len, struct vl_trust **ret);
 void vl_trust_close(struct vl_trust *t);
 
 /* The build id in the image's notes, in hexadecimal; owned by @t. */
 const char *vl_trust_build_id(const struct vl_trust *t);
+
+struct vl_kernel;
+struct vl_function;
+
+/*
+ * The symbols and types of @t, where it has been placed. @fd is the file that it was opened from;
+ * -1: none. VL_ERR_ARG: the image has no types. On success the caller owns *@ret.
+ */
+struct vl_error *vl_trust_symbols_make(const struct vl_trust *t, int fd, struct vl_kernel **ret);
+
+/*
+ * The functions of @t that read a clocksource (vl_kernel_clocks()), by its symbols @k: at most
+ * VL_MAX_CLOCKS.
+ */
+size_t vl_trust_clocks(const struct vl_trust *t, const struct vl_kernel *k,
+		       struct vl_function *ret);
 
 /*
  * Move the image by @delta bytes (the guest's base minus the linked one), and make the table of
@@ -47,6 +70,9 @@ struct vl_error *vl_trust_place(struct vl_trust *t, uint64_t delta);
 
 /* The address of symbol @name where the image is now; 0: there is none. */
 uint64_t vl_trust_symbol(const struct vl_trust *t, const char *name);
+
+/* All symbols, where the image is now, in the order of their addresses; owned by @t. */
+const struct vl_symbols *vl_trust_symbols(const struct vl_trust *t);
 
 /*
  * The symbol that contains @va, and the offset in it; NULL: @va is not in the image. Owned by @t.

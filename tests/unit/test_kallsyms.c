@@ -543,6 +543,31 @@ static void test_asked(struct image *m)
 	ok(!at[0] && at[1] == VA + 16, "the last symbol is not one any more");
 }
 
+/* Symbols that are moved are those that are decoded at the new place. */
+static void test_moved(struct image *m, enum vl_kallsyms_form form)
+{
+	const uint64_t delta = 0x1e00000;
+	struct vl_symbols d, there;
+	struct vl_kallsyms_tables t;
+	struct vl_kallsyms k;
+	bool good;
+
+	build(m, form, false, true);
+	if (!ok(find(m, &k), "tables"))
+		return;
+	t = copy_tables(m, &k);
+	good = vl_kallsyms_decode(&t, k.base, &d) && vl_kallsyms_decode(&t, k.base + delta, &there);
+	free_tables(&t);
+	if (!ok(good, "they are decoded at two places"))
+		return;
+	ok(vl_symbols_move(&d, form, delta) && d.base == there.base &&
+		   !memcmp(d.addresses, there.addresses, d.nr * sizeof(*d.addresses)),
+	   "moved there they are the same");
+	ok(!vl_symbols_move(&d, form, -d.addresses[d.nr / 2]), "they do not go around the end");
+	vl_symbols_deinit(&d);
+	vl_symbols_deinit(&there);
+}
+
 int main(void)
 {
 	static const char *const forms[] = { "per-CPU ones absolute", "above a base",
@@ -571,6 +596,8 @@ int main(void)
 	test_behind(&m);
 	test_no_handler(&m);
 	test_asked(&m);
+	for (unsigned form = 0; form < 3; form++)
+		test_moved(&m, (enum vl_kallsyms_form)form);
 	free(m.bytes);
 	return tap_end();
 }

@@ -3,16 +3,20 @@
  * Usage: trust-probe GUEST KERNEL ROUNDS SEED
  *        trust-probe unpack FILE
  *        trust-probe break FILE ROUNDS SEED
+ *        trust-probe index FILE ROUNDS SEED
  *
- * For tests/57-trust.bats. Unpacks FILE (a vmlinuz) to stdout. Or breaks copies of FILE (a
- * vmlinuz or an unpacked kernel) at random, and opens them: prints "opened N refused N", or the
- * first error that has more than one line. Or reads the text of GUEST, makes ROUNDS random changes of one byte in it,
- * one after the other, and compares each time with KERNEL (an unpacked image). Prints
+ * For tests/57-trust.bats. Unpacks FILE (a vmlinuz) to stdout. Or breaks copies of FILE (a vmlinuz
+ * or an unpacked kernel) at random, and opens them: prints "opened N refused N", or the first error
+ * that has more than one line. Or opens FILE, a kernel of the store, by its index and without it:
+ * prints what differs, or "same". Then it breaks copies of the index at random and uses what is
+ * opened: prints "taken N left N", as often as the index was used and not. Or reads the text of
+ * GUEST, makes ROUNDS random changes of one byte in it, one after the other, and compares each time
+ * with KERNEL (an unpacked image). Prints
  *
- *	clean N			findings without a change
- *	found CLASS N		changes that were found, by the class of the site
- *	legal CLASS N		changes that make another legal form of a site
- *	missed ADDRESS SYMBOL	a change of a byte that belongs to no site, and was not found
+ * 	clean N			findings without a change
+ * 	found CLASS N		changes that were found, by the class of the site
+ * 	legal CLASS N		changes that make another legal form of a site
+ * 	missed ADDRESS SYMBOL	a change of a byte that belongs to no site, and was not found
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -22,7 +26,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../src/kernel/kernel.h"
 #include "../../src/trust/image.h"
+#include "../../src/trust/index.h"
 #include "../../src/trust/internal.h"
 #include "../../src/vlens.h"
 #include "imee/engine.h"
@@ -225,6 +231,142 @@ static int break_file(const char *path, unsigned rounds, uint64_t seed)
 	return 0;
 }
 
+/* --- the index of a stored kernel --- */
+
+#define DELTA 0x1000000
+
+/* Does not differ in what an index has? Says what does. */
+static bool same(const char *what, const void *a, size_t a_len, const void *b, size_t b_len)
+{
+	bool same = a_len == b_len && !memcmp(a, b, a_len);
+
+	if (!same)
+		printf("%s differ\n", what);
+	return same;
+}
+
+#define SAME(what, member, nr) \
+	same(what, x->member, x->nr * sizeof(*x->member), y->member, y->nr * sizeof(*y->member))
+
+static bool same_trust(const struct vl_trust *x, const struct vl_trust *y, int fd)
+{
+	static struct vl_function a[VL_MAX_CLOCKS], b[VL_MAX_CLOCKS];
+	struct vl_kernel *own = NULL, *kept = NULL;
+	const void *own_bytes, *kept_bytes;
+	size_t nr, kept_nr, len, kept_len;
+
+	vl_error_destroy(vl_trust_symbols_make(x, -1, &own));
+	vl_error_destroy(vl_trust_symbols_make(y, fd, &kept));
+	if (!own || !kept || x->index || !y->index)
+		return false;
+	own_bytes = vl_kernel_bytes(own, &len);
+	kept_bytes = vl_kernel_bytes(kept, &kept_len);
+	nr = vl_trust_clocks(x, own, a);
+	kept_nr = vl_trust_clocks(y, kept, b);
+	return SAME("sites", sites, nr_sites) & SAME("clusters", clusters, nr_clusters) &
+	       SAME("names", by_name, nr_by_name) &
+	       SAME("addresses", symbols.addresses, symbols.nr) &
+	       SAME("texts", symbols.text, symbols.text_len) & SAME("images", bytes, len) &
+	       same("symbols", own_bytes, len, kept_bytes, kept_len) &
+	       same("clocks", a, nr * sizeof(*a), b, kept_nr * sizeof(*b)) &
+	       (x->alt_form == y->alt_form && x->counter.at == y->counter.at &&
+		x->counter.len == y->counter.len && nr != 0);
+}
+
+static bool read_zeros(void *ctx, uint64_t va, void *buf, size_t len)
+{
+	(void)ctx, (void)va;
+	memset(buf, 0, len);
+	return true;
+}
+
+static void count_one(void *ctx, const struct vl_trust_finding *f)
+{
+	*(size_t *)ctx += f->len;
+}
+
+/* Use what a broken index may have made of @t: it must not read outside of it. */
+static void use(const struct vl_trust *t, int fd)
+{
+	static struct vl_function clocks[VL_MAX_CLOCKS];
+	const struct vl_trust_memory memory = { read_zeros, NULL };
+	struct vl_kernel *k = NULL;
+	size_t len, found = 0;
+	uint64_t va = vl_trust_text(t, &len), offset;
+	unsigned char *text = calloc(1, len);
+
+	vl_trust_check(t, &memory, va, text, len, NULL, count_one, &found);
+	for (size_t i = 0; i < len; i += 4096)
+		vl_trust_symbol_at(t, va + i, &offset);
+	if (!vl_trust_symbols_make(t, fd, &k)) {
+		vl_trust_clocks(t, k, clocks);
+		vl_symbol(k, "entry_SYSCALL_64");
+	}
+	vl_kernel_destroy(k);
+	free(text);
+}
+
+static int break_index(const char *path, unsigned rounds, uint64_t seed)
+{
+	size_t len, begin, taken = 0, left = 0;
+	const unsigned char *file = map(path, &len);
+	unsigned char *copy = malloc(len);
+	struct vl_trust *whole, *t = NULL;
+	int fd = open(path, O_RDONLY);
+	struct vl_error *err = vl_trust_open(file, len, &whole);
+
+	if (!err)
+		err = vl_trust_open_file(fd, len, &t);
+	if (!err)
+		err = vl_trust_place(whole, DELTA);
+	if (!err)
+		err = vl_trust_place(t, DELTA);
+	if (err)
+		return fail(err);
+	if (same_trust(whole, t, fd))
+		printf("same\n");
+	vl_trust_close(whole);
+	vl_trust_close(t);
+	close(fd);
+	begin = vl_trust_image_len(file, len);
+	memcpy(copy, file, len);
+	for (unsigned i = 0; i < rounds; i++) {
+		size_t some = random_number(&seed) % 2 ? 4096 : len - begin;
+		size_t size = random_number(&seed) % 8 ?
+				      len :
+				      begin + random_number(&seed) % (len - begin);
+
+		for (unsigned n = 0; n < 1 + i % 2; n++) {
+			size_t at = begin + random_number(&seed) % some;
+
+			copy[at] = random_number(&seed) % 2 ? 0xff :
+							      (unsigned char)random_number(&seed);
+		}
+		fd = memfd_create("broken", MFD_CLOEXEC);
+		if (write(fd, copy, size) != (ssize_t)size)
+			return 2;
+		err = vl_trust_open_file(fd, size, &t);
+		if (!err)
+			err = vl_trust_place(t, DELTA);
+		if (!err) {
+			taken += t->index != NULL;
+			left += !t->index;
+			use(t, fd);
+		}
+		if (!err || strncmp(err->message, "the kernel's image is damaged", 29) == 0)
+			vl_error_destroy(err);
+		else
+			return fail(err);
+		vl_trust_close(t);
+		t = NULL;
+		close(fd);
+		memcpy(copy + begin, file + begin, len - begin);
+	}
+	printf("taken %zu left %zu\n", taken, left);
+	free(copy);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const struct vl_guest_options o = { .uses = VL_GUEST_READ };
@@ -242,6 +384,8 @@ int main(int argc, char **argv)
 		return 2;
 	if (!strcmp(argv[1], "break"))
 		return break_file(argv[2], (unsigned)atoi(argv[3]), strtoull(argv[4], NULL, 0));
+	if (!strcmp(argv[1], "index"))
+		return break_index(argv[2], (unsigned)atoi(argv[3]), strtoull(argv[4], NULL, 0));
 	elf = map(argv[2], &len);
 	err = vl_trust_open(elf, len, &p.t);
 	if (!err)

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "index.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "../base/array.h"
+#include "../base/cleanup.h"
+#include "../base/hash.h"
+#include "../kernel/btf.h"
+#include "../kernel/kernel.h"
+#include "internal.h"
+
+#define PAGE 4096UL
+
+/* Time to read the types of the image. They are trusted, but may be damaged. */
+#define TYPES_NS 5000000000L
+
+/*
+ * Raise it with a change of what an index has: the code of tables.c, of kernel/kallsyms.c, or of
+ * the structures that are stored.
+ */
+#define INDEX_VERSION 1
+
+static const char magic[16] = "vlens index";
+
+enum part { ADDRESSES, NAME_AT, TEXT, BY_NAME, SITES, CLUSTERS, CLOCKS, KERNEL, NR_PARTS };
+
+struct head {
+	char magic[16];
+	uint64_t made; /* by a vlens with these structures: maker() */
+	uint64_t len;  /* of the image in memory */
+	char build_id[VL_BUILD_ID_MAX + 1];
+	struct vl_kallsyms tables;
+	uint64_t base;
+	uint64_t alt_form, counter_at, counter_len;
+	struct {
+		uint64_t at, len; /* in bytes, from the head; a multiple of 8 */
+	} parts[NR_PARTS];
+};
+
+/* The end of the file. */
+struct foot {
+	char magic[16];
+	uint64_t at;	/* of the head: whole pages */
+	uint64_t image; /* the length of what is in front of it, without what fills the page */
+};
+
+static uint64_t maker(void)
+{
+	const uint64_t of[] = { INDEX_VERSION, sizeof(struct head), sizeof(struct vl_trust_site),
+				sizeof(struct vl_trust_cluster), VL_TRUST_CLASSES };
+
+	return vl_hash(vl_hash_text(VLENS_VERSION), of, sizeof(of));
+}
+
+static bool find_foot(const unsigned char *file, size_t len, struct foot *ret)
+{
+	if (len < sizeof(*ret))
+		return false;
+	memcpy(ret, file + len - sizeof(*ret), sizeof(*ret));
+	return !memcmp(ret->magic, magic, sizeof(magic)) && ret->at % PAGE == 0 &&
+	       ret->at < len - sizeof(*ret) && ret->image <= ret->at;
+}
+
+size_t vl_trust_image_len(const void *file, size_t len)
+{
+	struct foot foot;
+
+	return find_foot(file, len, &foot) ? foot.image : len;
+}
+
+/* --- making --- */
+
+/* The fields of @t by its types. */
+static struct vl_error *read_types(const struct vl_trust *t, struct vl_layout *ret)
+{
+	uint64_t start = vl_trust_symbol(t, "__start_BTF"), stop = vl_trust_symbol(t, "__stop_BTF");
+	const unsigned char *btf = stop > start ? vl_trust_bytes(t, start, stop - start) : NULL;
+
+	if (!btf)
+		return vl_error_new(VL_ERR_ARG, "the trusted image has no BTF types");
+	return vl_layout_from_btf(btf, stop - start, vl_deadline_in(TYPES_NS), ret);
+}
+
+static struct vl_error *make_kernel(const struct vl_trust *t, struct vl_kernel **ret)
+{
+	struct vl_layout layout;
+	struct vl_error *err = read_types(t, &layout);
+
+	return err ? err : vl_kernel_create(&t->symbols, &layout, ret);
+}
+
+static size_t up(size_t n, size_t to)
+{
+	return (n + to - 1) & ~(to - 1);
+}
+
+struct vl_error *vl_trust_index_make(const struct vl_trust *t, const void *image, size_t len,
+				     unsigned char **ret, size_t *len_ret)
+{
+	const struct vl_symbols *s = &t->symbols;
+	struct head h = {
+		.made = maker(),
+		.len = t->len,
+		.tables = t->tables,
+		.base = s->base,
+		.alt_form = t->alt_form,
+		.counter_at = t->counter.at,
+		.counter_len = t->counter.len,
+	};
+	struct {
+		const void *bytes;
+		size_t len;
+	} parts[NR_PARTS] = {
+		[ADDRESSES] = { s->addresses, s->nr * sizeof(*s->addresses) },
+		[NAME_AT] = { s->name_at, s->nr * sizeof(*s->name_at) },
+		[TEXT] = { s->text, s->text_len },
+		[BY_NAME] = { t->by_name, t->nr_by_name * sizeof(*t->by_name) },
+		[SITES] = { t->sites, t->nr_sites * sizeof(*t->sites) },
+		[CLUSTERS] = { t->clusters, t->nr_clusters * sizeof(*t->clusters) },
+	};
+	size_t at = up(len, PAGE), size = sizeof(h);
+	const struct foot foot = { "vlens index", at, len };
+	_cleanup_free_ struct vl_function *clocks = calloc(VL_MAX_CLOCKS, sizeof(*clocks));
+	struct vl_kernel *k = NULL;
+	unsigned char *file;
+
+	if (!clocks)
+		return vl_error_nomem();
+	/* A kernel without types serves for comparisons. */
+	if (!vl_discard(make_kernel(t, &k))) {
+		parts[KERNEL].bytes = vl_kernel_bytes(k, &parts[KERNEL].len);
+		parts[CLOCKS].bytes = clocks;
+		parts[CLOCKS].len = sizeof(*clocks) * vl_trust_clocks(t, k, clocks);
+	}
+	memcpy(h.magic, magic, sizeof(magic));
+	memcpy(h.build_id, t->build_id, sizeof(h.build_id));
+	for (size_t i = 0; i < NR_PARTS; i++) {
+		size = up(size, i == KERNEL ? PAGE : 8);
+		h.parts[i].at = size;
+		h.parts[i].len = parts[i].len;
+		size += parts[i].len;
+	}
+	*len_ret = at + up(size, 8) + sizeof(foot);
+	file = calloc(1, *len_ret);
+	if (!file) {
+		vl_kernel_destroy(k);
+		return vl_error_nomem();
+	}
+	memcpy(file, image, len);
+	memcpy(file + at, &h, sizeof(h));
+	for (size_t i = 0; i < NR_PARTS; i++)
+		if (parts[i].len)
+			memcpy(file + at + h.parts[i].at, parts[i].bytes, parts[i].len);
+	memcpy(file + *len_ret - sizeof(foot), &foot, sizeof(foot));
+	vl_kernel_destroy(k);
+	*ret = file;
+	return NULL;
+}
+
+/* --- taking --- */
+
+/*
+ * The elements of part @i of the index at @h, each of @size bytes; NULL: it lies outside of @len
+ * bytes.
+ */
+static const void *part(const struct head *h, size_t len, enum part i, size_t size, size_t *nr_ret)
+{
+	uint64_t at = h->parts[i].at, n = h->parts[i].len;
+
+	*nr_ret = n / size;
+	return at % 8 || n % size || at > len || n > len - at ? NULL :
+								(const unsigned char *)h + at;
+}
+
+static bool symbols_fit(const struct vl_symbols *s)
+{
+	if (!s->text_len || s->text[s->text_len - 1])
+		return false;
+	for (uint32_t i = 0; i < s->nr; i++)
+		if (s->name_at[i] >= s->text_len)
+			return false;
+	return true;
+}
+
+/* A search ends at an empty slot. */
+static bool hash_fits(const struct vl_trust *t)
+{
+	size_t used = 0;
+
+	if (!t->nr_by_name || t->nr_by_name & (t->nr_by_name - 1))
+		return false;
+	for (size_t i = 0; i < t->nr_by_name; i++) {
+		if (t->by_name[i] > t->symbols.nr)
+			return false;
+		used += t->by_name[i] != 0;
+	}
+	return used < t->nr_by_name;
+}
+
+/* The longest record of a table of sites, in bytes. */
+#define RECORD_MAX 16
+
+static bool sites_fit(const struct vl_trust *t)
+{
+	for (size_t i = 0; i < t->nr_sites; i++) {
+		const struct vl_trust_site *s = &t->sites[i];
+
+		if (!s->len || !vl_trust_has(t, s->at, s->len) || s->class >= VL_TRUST_CLASSES ||
+		    !vl_trust_has(t, s->entry, RECORD_MAX))
+			return false;
+	}
+	for (size_t i = 0; i < t->nr_clusters; i++) {
+		const struct vl_trust_cluster *c = &t->clusters[i];
+
+		if (!c->len || c->len > VL_TRUST_CLUSTER_MAX || !vl_trust_has(t, c->at, c->len) ||
+		    c->first > t->nr_sites || c->nr > t->nr_sites - c->first)
+			return false;
+		for (size_t k = 0; k < c->nr; k++) {
+			const struct vl_trust_site *s = &t->sites[c->first + k];
+
+			if (s->at < c->at || s->at + s->len > c->at + c->len)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Set the members of @t to the parts of the index @h, @len bytes. */
+static bool take_parts(struct vl_trust *t, const struct head *h, size_t len)
+{
+	struct vl_symbols *s = &t->symbols;
+	size_t nr_addresses, nr_names;
+	const uint64_t *addresses = part(h, len, ADDRESSES, sizeof(*s->addresses), &nr_addresses);
+
+	s->name_at = (uint32_t *)part(h, len, NAME_AT, sizeof(*s->name_at), &nr_names);
+	s->text = (char *)part(h, len, TEXT, 1, &s->text_len);
+	t->by_name = (uint32_t *)part(h, len, BY_NAME, sizeof(*t->by_name), &t->nr_by_name);
+	t->sites = (struct vl_trust_site *)part(h, len, SITES, sizeof(*t->sites), &t->nr_sites);
+	t->clusters = (struct vl_trust_cluster *)part(h, len, CLUSTERS, sizeof(*t->clusters),
+						      &t->nr_clusters);
+	if (!addresses || !s->name_at || !s->text || !t->by_name || !t->sites || !t->clusters ||
+	    nr_addresses != nr_names || nr_names > UINT32_MAX)
+		return false;
+	/* Symbols move with the image. */
+	s->addresses = malloc(nr_addresses * sizeof(*addresses) + 1);
+	if (!s->addresses)
+		return false;
+	memcpy(s->addresses, addresses, nr_addresses * sizeof(*addresses));
+	s->nr = (uint32_t)nr_names;
+	s->base = h->base;
+	return symbols_fit(s) && hash_fits(t) && sites_fit(t);
+}
+
+void vl_trust_index_drop(struct vl_trust *t)
+{
+	if (!t->index)
+		return;
+	free(t->symbols.addresses);
+	memset(&t->symbols, 0, sizeof(t->symbols));
+	t->by_name = NULL;
+	t->sites = NULL;
+	t->clusters = NULL;
+	t->nr_by_name = t->nr_sites = t->nr_clusters = 0;
+	munmap((void *)t->index, t->index_len);
+	t->index = NULL;
+}
+
+bool vl_trust_index_take(struct vl_trust *t, int fd, const unsigned char *file, size_t len)
+{
+	const struct head *h;
+	struct foot foot;
+	void *p;
+
+	if (!find_foot(file, len, &foot) || len - sizeof(foot) - foot.at < sizeof(*h))
+		return false;
+	h = (const struct head *)(const void *)(file + foot.at);
+	if (memcmp(h->magic, magic, sizeof(magic)) != 0 || h->made != maker() || h->len != t->len ||
+	    memcmp(h->build_id, t->build_id, sizeof(h->build_id)) != 0 ||
+	    h->alt_form >= VL_TRUST_ALT_FORMS || !vl_trust_has(t, h->counter_at, h->counter_len))
+		return false;
+	t->index_len = len - foot.at;
+	p = mmap(NULL, t->index_len, PROT_READ, MAP_PRIVATE, fd, (off_t)foot.at);
+	if (p == MAP_FAILED)
+		return false;
+	t->index = h = p;
+	t->index_at = foot.at;
+	t->tables = h->tables;
+	t->alt_form = h->alt_form;
+	t->counter = (struct vl_trust_part){ h->counter_at, h->counter_len };
+	if (take_parts(t, h, t->index_len - sizeof(foot)))
+		return true;
+	vl_trust_index_drop(t);
+	return false;
+}
+
+struct vl_error *vl_trust_symbols_make(const struct vl_trust *t, int fd, struct vl_kernel **ret)
+{
+	const struct head *h = t->index;
+	size_t len;
+
+	*ret = NULL;
+	if (h && part(h, t->index_len - sizeof(struct foot), KERNEL, 1, &len) &&
+	    h->parts[KERNEL].at % PAGE == 0)
+		vl_kernel_map_part(fd, t->index_at + h->parts[KERNEL].at, len, t->symbols.base,
+				   ret);
+	return *ret ? NULL : make_kernel(t, ret);
+}
+
+size_t vl_trust_clocks(const struct vl_trust *t, const struct vl_kernel *k, struct vl_function *ret)
+{
+	const struct head *h = t->index;
+	size_t nr = 0;
+	const struct vl_function *stored =
+		h ? part(h, t->index_len - sizeof(struct foot), CLOCKS, sizeof(*stored), &nr) :
+		    NULL;
+
+	if (!stored || !nr || nr > VL_MAX_CLOCKS)
+		return vl_kernel_clocks(k, t->va + t->text.at, t->text.len, ret, VL_MAX_CLOCKS);
+	for (size_t i = 0; i < nr; i++)
+		ret[i] = (struct vl_function){ stored[i].va - t->link + t->va, stored[i].len };
+	return nr;
+}

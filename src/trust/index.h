@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The index of a stored kernel: its symbols, its sites and the table of its fields, so that a run
+ * need not make them anew. They depend on the image only, wherever it is placed. The index stands
+ * behind the ELF file and its relocation lists, in the same file, so it is always of that image.
+ */
+#ifndef VLENS_TRUST_INDEX_H
+#define VLENS_TRUST_INDEX_H
+
+#include "trust.h"
+
+/* The length of the image in @file, @len bytes, without the index behind it. */
+size_t vl_trust_image_len(const void *file, size_t len);
+
+/*
+ * Make the file of kernel @t for the store: @image, @len bytes, from which it was opened, and the
+ * index. @t has been placed at the addresses that it was linked for. *@ret is malloc'ed.
+ */
+struct vl_error *vl_trust_index_make(const struct vl_trust *t, const void *image, size_t len,
+				     unsigned char **ret, size_t *len_ret);
+
+/*
+ * Take the symbols and sites of @t from the index in the file @fd, which is mapped: @file, @len
+ * bytes. False: it has none, or that of another vlens, or a damaged one.
+ */
+bool vl_trust_index_take(struct vl_trust *t, int fd, const unsigned char *file, size_t len);
+
+/* Let go of what was taken. */
+void vl_trust_index_drop(struct vl_trust *t);
+
+#endif
