@@ -190,33 +190,30 @@ static void visit(const struct check *c, const struct vl_trust_cluster *cluster)
 	check_cluster(c, cluster, buf);
 }
 
-struct vl_error *vl_trust_check(const struct vl_trust *t, const struct vl_trust_memory *memory,
-				uint64_t va, const void *guest, size_t len, void *out,
-				vl_trust_found_fn *found, void *ctx)
+void vl_trust_compare(const struct vl_trust *t, const struct vl_trust_memory *memory, size_t at,
+		      const void *guest, size_t len, void *out, vl_trust_found_fn *found, void *ctx)
 {
 	struct check c = {
 		.look = { t, memory },
-		.at = va - t->va,
+		.at = at,
 		.len = len,
 		.guest = guest,
 		.out = out,
 		.found = found,
 		.ctx = ctx,
 	};
-	const unsigned char *own;
-	size_t i = 0;
+	size_t i = 0, n = vl_trust_cluster_from(t, at);
+	const unsigned char *own = t->bytes + at;
 
-	if (!t->placed || c.at < t->text.at || c.at - t->text.at > t->text.len ||
-	    len > t->text.len - (c.at - t->text.at))
-		return vl_error_new(VL_ERR_ARG,
-				    "the range is not in the text of the trusted image");
-	own = t->bytes + c.at;
 	if (out)
 		memcpy(out, own, len);
 	while ((i = first_difference(own, c.guest, i, len)) < len) {
-		size_t n = vl_trust_cluster_from(t, c.at + i), next = len;
-		const struct vl_trust_cluster *cluster = t->clusters + n;
+		const struct vl_trust_cluster *cluster;
+		size_t next = len;
 
+		while (n < t->nr_clusters && t->clusters[n].at + t->clusters[n].len <= c.at + i)
+			n++;
+		cluster = t->clusters + n;
 		if (n < t->nr_clusters && cluster->at <= c.at + i) {
 			visit(&c, cluster);
 			i = cluster->at + cluster->len - c.at;
@@ -229,6 +226,19 @@ struct vl_error *vl_trust_check(const struct vl_trust *t, const struct vl_trust_
 		report_text(&c, c.at + i, c.at + next, c.guest + i);
 		i = next;
 	}
+}
+
+struct vl_error *vl_trust_check(const struct vl_trust *t, const struct vl_trust_memory *memory,
+				uint64_t va, const void *guest, size_t len, void *out,
+				vl_trust_found_fn *found, void *ctx)
+{
+	size_t at = va - t->va;
+
+	if (!t->placed || at < t->text.at || at - t->text.at > t->text.len ||
+	    len > t->text.len - (at - t->text.at))
+		return vl_error_new(VL_ERR_ARG,
+				    "the range is not in the text of the trusted image");
+	vl_trust_compare(t, memory, at, guest, len, out, found, ctx);
 	return NULL;
 }
 

@@ -386,6 +386,7 @@ static const struct {
 	[VL_TRUST_ENDBR] = { endbr, false, "endbr", "endbr64 or a nop" },
 	[VL_TRUST_CONSTANT] = { constant, false, "constant",
 				"the constant that its other sites have" },
+	[VL_TRUST_DATA] = { NULL, false, "constants", "the image's bytes" },
 	[VL_TRUST_PROBE] = { NULL, false, "probe", "the image's bytes, or a kprobe" },
 };
 

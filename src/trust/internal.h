@@ -59,13 +59,26 @@ struct vl_trust {
 	size_t index_at, index_len;
 };
 
+/* --- check.c --- */
+
+/* vl_trust_check() for @len bytes at offset @at of the image, which must have them. */
+void vl_trust_compare(const struct vl_trust *t, const struct vl_trust_memory *memory, size_t at,
+		      const void *guest, size_t len, void *out, vl_trust_found_fn *found,
+		      void *ctx);
+
 /* The section @name; NULL: there is none. */
 const struct vl_trust_section *vl_trust_section(const struct vl_trust *t, const char *name);
 
 /* An error: the image is damaged, in the way that @how says. */
 struct vl_error *vl_trust_damaged(const char *how) __attribute__((returns_nonnull));
 
-/* The @n-th symbol, from 0, exactly at @va; NULL: there are not so many. */
+/* Make the hash table of the names of t->symbols. */
+struct vl_error *vl_trust_index(struct vl_trust *t);
+
+/*
+ * The @n-th symbol, from 0, exactly at @va, which is in @t or another member of its set; NULL:
+ * there are not so many.
+ */
 const char *vl_trust_symbol_here(const struct vl_trust *t, uint64_t va, uint32_t n);
 
 static inline bool vl_trust_has(const struct vl_trust *t, size_t at, size_t len)

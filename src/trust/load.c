@@ -274,6 +274,11 @@ static struct vl_error *read_symbols(struct vl_trust *t)
 
 	if (!vl_kallsyms_decode(&tables, k->base, &t->symbols))
 		return vl_trust_damaged("its table of symbols makes no sense");
+	return vl_trust_index(t);
+}
+
+struct vl_error *vl_trust_index(struct vl_trust *t)
+{
 	for (t->nr_by_name = 1; t->nr_by_name < 2 * (size_t)t->symbols.nr;)
 		t->nr_by_name *= 2;
 	free(t->by_name);
@@ -453,6 +458,43 @@ uint64_t vl_trust_text(const struct vl_trust *t, size_t *len_ret)
 {
 	*len_ret = t->text.len;
 	return t->va + t->text.at;
+}
+
+size_t vl_trust_sites(const struct vl_trust *t)
+{
+	return t->nr_sites;
+}
+
+uint64_t vl_trust_range(const struct vl_trust *t, size_t *len_ret)
+{
+	*len_ret = t->len;
+	return t->va;
+}
+
+uint64_t vl_trust_constants(const struct vl_trust *t, size_t *len_ret, uint64_t *init_ret,
+			    size_t *init_len_ret)
+{
+	uint64_t start = vl_trust_symbol(t, "__start_rodata"), end = 0;
+	uint64_t stop = vl_trust_symbol(t, "__end_rodata");
+	uint64_t init = vl_trust_symbol(t, "__start_ro_after_init");
+	uint64_t init_end = vl_trust_symbol(t, "__end_ro_after_init");
+
+	/* The rest of the last page is in no section, and holds anything. */
+	for (size_t i = 0; i < t->nr_sections; i++) {
+		const struct vl_trust_part *p = &t->sections[i].part;
+
+		if (t->va + p->at >= start && t->va + p->at < stop && t->va + p->at + p->len > end)
+			end = t->va + p->at + p->len;
+	}
+	if (end > stop)
+		end = stop;
+	if (!start || end <= start || init < start || init_end < init || init_end > end ||
+	    !vl_trust_has(t, start - t->va, end - start))
+		return 0;
+	*len_ret = end - start;
+	*init_ret = init;
+	*init_len_ret = init_end - init;
+	return start;
 }
 
 const unsigned char *vl_trust_bytes(const struct vl_trust *t, uint64_t va, size_t len)

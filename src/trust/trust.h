@@ -85,6 +85,19 @@ bool vl_trust_is_entry(const struct vl_trust *t, uint64_t va);
 /* The text (.text): its address where the image is now, and its length in bytes. */
 uint64_t vl_trust_text(const struct vl_trust *t, size_t *len_ret);
 
+/* The number of sites in it, at which a running kernel may change it. */
+size_t vl_trust_sites(const struct vl_trust *t);
+
+/*
+ * The constants (.rodata and what is linked with it): *@init_ret and *@init_len_ret are the part of
+ * them that the kernel writes while it boots. 0: the image has no symbols of them.
+ */
+uint64_t vl_trust_constants(const struct vl_trust *t, size_t *len_ret, uint64_t *init_ret,
+			    size_t *init_len_ret);
+
+/* The whole image: its address where it is now, and its length in bytes. */
+uint64_t vl_trust_range(const struct vl_trust *t, size_t *len_ret);
+
 /*
  * The @len bytes at @va of the moved image, before the kernel changes them; NULL: they are not all
  * in the image. Owned by @t. Data have their initial values.
@@ -109,6 +122,7 @@ enum vl_trust_class {
 	VL_TRUST_PADDING,  /* in front of a function, where its calls can be counted */
 	VL_TRUST_ENDBR,	   /* the mark of a function that may be called indirectly */
 	VL_TRUST_CONSTANT, /* a number that is known only when the kernel runs */
+	VL_TRUST_DATA,	   /* constant data: see vl_trust_check_constants() */
 	/* A breakpoint or jump of a kprobe. It can be anywhere, and only the guest's table of
 	 * kprobes lists it. vl_trust_check() does not read that table: it reports changed text. */
 	VL_TRUST_PROBE,
@@ -153,6 +167,30 @@ typedef void vl_trust_found_fn(void *ctx, const struct vl_trust_finding *f);
 struct vl_error *vl_trust_check(const struct vl_trust *t, const struct vl_trust_memory *memory,
 				uint64_t va, const void *guest, size_t len, void *out,
 				vl_trust_found_fn *found, void *ctx);
+
+/*
+ * The same for @guest, @len bytes at @va that the guest has in its constants. Outside of the part
+ * that the kernel writes while it boots, all bytes must be the image's. In that part a pointer to a
+ * function of the image must be the image's, or lead to a function that the image's boot code puts
+ * there. Each word of 8 bytes that differs is a finding; its target is the address that it holds.
+ */
+void vl_trust_check_constants(const struct vl_trust *t, uint64_t va, const void *guest, size_t len,
+			      vl_trust_found_fn *found, void *ctx);
+
+/*
+ * The bytes behind the text in its last page. They are executable, too, and all of them must be the
+ * image's.
+ */
+void vl_trust_check_tail(const struct vl_trust *t, const struct vl_trust_memory *memory,
+			 vl_trust_found_fn *found, void *ctx);
+
+/*
+ * Is finding @f, where a kprobe is, what a probe makes of the text: an int3 and nothing else, or,
+ * optimized, a jump to the probe's own code? An entry in the table of probes must not make any
+ * other change look harmless. @addr: the offset of kprobe.addr.
+ */
+bool vl_trust_is_probe(const struct vl_trust *t, const struct vl_trust_memory *memory, int32_t addr,
+		       const struct vl_trust_finding *f);
 
 /* The names of a class and of a kind, in lower case; static. */
 const char *vl_trust_class_name(enum vl_trust_class class);
