@@ -144,7 +144,7 @@ static uint64_t trampoline_target(const struct vl_trust_look *l, uint64_t va)
 
 static bool in_image(const struct vl_trust *t, uint64_t va)
 {
-	return va - t->va < t->len;
+	return vl_trust_owner(t, va) != NULL;
 }
 
 /* Does @c replace a call of the function that the trampoline at @va leads to? */
@@ -195,8 +195,9 @@ static enum vl_trust_form trace(const struct vl_trust_look *l, const struct vl_t
 	if (!vl_code_insn(c, 0, &i) || i.len != c->len)
 		return VL_TRUST_ILLEGAL;
 	if (i.kind == VL_INSN_CALL)
-		return i.target == vl_trust_symbol(l->t, "__fentry__") ? VL_TRUST_LEGAL :
-									 VL_TRUST_ATTACHMENT;
+		return i.target == vl_trust_symbol(vl_trust_kernel(l->t), "__fentry__") ?
+			       VL_TRUST_LEGAL :
+			       VL_TRUST_ATTACHMENT;
 	/* A jump replaces the whole body of a BPF dispatcher. */
 	name = vl_trust_symbol_at(l->t, l->t->va + s->at, &offset);
 	return i.kind == VL_INSN_JUMP && name && !strncmp(name, "bpf_dispatcher_", 15) ?
@@ -310,6 +311,7 @@ static enum vl_trust_form call(const struct vl_trust_look *l, const struct vl_tr
 static enum vl_trust_form padding(const struct vl_trust_look *l, const struct vl_trust_site *s,
 				  const struct vl_code *c)
 {
+	const struct vl_trust_look kernel = { vl_trust_kernel(l->t), l->memory };
 	size_t free = c->len - l->t->counter.len;
 	const struct vl_code front = { c->bytes, free, c->va };
 	const struct vl_code code = { c->bytes + free, l->t->counter.len, c->va + free };
@@ -317,7 +319,8 @@ static enum vl_trust_form padding(const struct vl_trust_look *l, const struct vl
 	(void)s;
 	return vl_code_is_nop(&front, 0, false) &&
 			       (vl_code_is_nop(&code, 0, false) ||
-				vl_trust_same_code(l, l->t->counter.at, code.len, &code)) ?
+				vl_trust_same_code(&kernel, kernel.t->counter.at, code.len,
+						   &code)) ?
 		       VL_TRUST_LEGAL :
 		       VL_TRUST_ILLEGAL;
 }
@@ -358,6 +361,40 @@ static enum vl_trust_form constant(const struct vl_trust_look *l, const struct v
 	return VL_TRUST_ILLEGAL;
 }
 
+/* The number at @now less the one at @was, both of @len bytes. */
+static uint64_t distance(const unsigned char *now, const unsigned char *was, size_t len)
+{
+	uint64_t a = 0, b = 0;
+
+	memcpy(&a, now, len);
+	memcpy(&b, was, len);
+	return len == 4 ? (uint32_t)(a - b) : a - b;
+}
+
+/*
+ * A reference to a section that the guest has freed. Its address is not known, but all references
+ * to it must agree. Such code can only run while the module is loaded.
+ */
+static enum vl_trust_form freed(const struct vl_trust_look *l, const struct vl_trust_site *s,
+				const struct vl_code *c)
+{
+	const struct vl_trust *t = l->t;
+	unsigned char first[8];
+
+	for (size_t i = 0; i < t->nr_sites; i++) {
+		const struct vl_trust_site *one = &t->sites[i];
+
+		if (one->class != VL_TRUST_FREED || one->entry != s->entry || one->len != s->len)
+			continue;
+		return l->memory->read(l->memory->ctx, t->va + one->at, first, s->len) &&
+				       distance(first, t->bytes + one->at, s->len) ==
+					       distance(c->bytes, t->bytes + s->at, s->len) ?
+			       VL_TRUST_LEGAL :
+			       VL_TRUST_ILLEGAL;
+	}
+	return VL_TRUST_ILLEGAL;
+}
+
 static const struct {
 	enum vl_trust_form (*judge)(const struct vl_trust_look *l, const struct vl_trust_site *s,
 				    const struct vl_code *c);
@@ -386,6 +423,8 @@ static const struct {
 	[VL_TRUST_ENDBR] = { endbr, false, "endbr", "endbr64 or a nop" },
 	[VL_TRUST_CONSTANT] = { constant, false, "constant",
 				"the constant that its other sites have" },
+	[VL_TRUST_FREED] = { freed, false, "freed",
+			     "the place of the init part that the other references have" },
 	[VL_TRUST_DATA] = { NULL, false, "constants", "the image's bytes" },
 	[VL_TRUST_PROBE] = { NULL, false, "probe", "the image's bytes, or a kprobe" },
 };

@@ -49,7 +49,8 @@ struct vl_trust {
 	struct vl_trust_cluster *clusters; /* in ascending order */
 	size_t nr_clusters, cap_clusters;
 	size_t alt_form; /* index of the form of records in .altinstructions: see tables.c */
-	/* The code that the kernel puts in front of a function to count calls; .len 0: none. */
+	/* The code that the kernel puts in front of a function to count calls; .len 0: none. A
+	 * module has its kernel's length here, and the code is in the kernel's image. */
 	struct vl_trust_part counter;
 	/*
 	 * What symbols, by_name, sites and clusters were taken from, but for addresses; NULL: they
@@ -57,7 +58,76 @@ struct vl_trust {
 	 */
 	const void *index;
 	size_t index_at, index_len;
+	/* Of a module, else NULL; the set is NULL until the module is added to one. */
+	struct vl_ko *ko;
+	const struct vl_trust_set *set;
 };
+
+/* --- ko.c --- */
+
+/* A section of a module. */
+struct vl_ko_section {
+	const char *name; /* in the file */
+	uint32_t type, link, info;
+	uint64_t flags, size, align;
+	size_t at; /* of its bytes in the file */
+	/* Its address in the guest; of a section that the guest has freed, in the image. */
+	uint64_t va;
+	size_t place; /* in the image, if in_image */
+	bool in_image, is_init;
+};
+
+/* A module's file. */
+struct vl_ko {
+	unsigned char *file;
+	size_t len;
+	struct vl_ko_section *sections;
+	size_t nr_sections;
+	size_t symbols, names; /* the sections .symtab and .strtab; 0: none */
+	char name[VL_TRUST_MODULE_NAME], release[128];
+	const char *depends; /* names of modules, with commas between; in the file */
+};
+
+struct vl_error *vl_ko_open(const void *file, size_t len, struct vl_ko **ret);
+void vl_ko_close(struct vl_ko *ko);
+
+/* The index of section @name; 0: there is none. */
+size_t vl_ko_section(const struct vl_ko *ko, const char *name);
+
+/* An error: the module is damaged, in the way that @how says. */
+struct vl_error *vl_ko_damaged(const char *how) __attribute__((returns_nonnull));
+
+/* Is @name a section with a table of sites? Such a section lies behind the text in the image. */
+bool vl_trust_is_table(const char *name);
+
+/* --- layout.c: where a loaded module's sections are --- */
+
+struct vl_error *vl_ko_layout(struct vl_trust *t, const struct vl_trust_loaded *loaded);
+
+/* --- link.c --- */
+
+/* The address of symbol @name that @t exports; false: it does not. */
+bool vl_trust_exported(const struct vl_trust *t, const char *name, uint64_t *ret);
+
+/* --- set.c --- */
+
+struct vl_trust_set {
+	const struct vl_trust *kernel;
+	struct vl_trust **modules; /* in ascending order of their text */
+	size_t nr, cap;
+};
+
+/* Is @va in the kernel's image, or in the text of the module? */
+static inline bool vl_trust_covers(const struct vl_trust *t, uint64_t va)
+{
+	return va - t->va < (t->ko ? t->text.len : t->len);
+}
+
+/* The kernel of @t: @t itself, or that of its set. */
+static inline const struct vl_trust *vl_trust_kernel(const struct vl_trust *t)
+{
+	return t->set ? t->set->kernel : t;
+}
 
 /* --- check.c --- */
 
@@ -65,6 +135,9 @@ struct vl_trust {
 void vl_trust_compare(const struct vl_trust *t, const struct vl_trust_memory *memory, size_t at,
 		      const void *guest, size_t len, void *out, vl_trust_found_fn *found,
 		      void *ctx);
+
+/* The kernel or module that @va is in: @t, or one of the same set; NULL: none. */
+const struct vl_trust *vl_trust_owner(const struct vl_trust *t, uint64_t va);
 
 /* The section @name; NULL: there is none. */
 const struct vl_trust_section *vl_trust_section(const struct vl_trust *t, const char *name);

@@ -299,6 +299,8 @@ uint64_t vl_trust_symbol(const struct vl_trust *t, const char *name)
 {
 	size_t slot = vl_hash_text(name);
 
+	if (!t->by_name)
+		return 0;
 	for (uint32_t i; (i = t->by_name[slot &= t->nr_by_name - 1]); slot++)
 		if (!strcmp(name_of(&t->symbols, i - 1), name))
 			return t->symbols.addresses[i - 1];
@@ -320,7 +322,7 @@ const char *vl_trust_symbol_at(const struct vl_trust *t, uint64_t va, uint64_t *
 {
 	uint32_t i = below(t, va);
 
-	if (va - t->va >= t->len || !i || t->symbols.addresses[i - 1] < t->va)
+	if (!vl_trust_covers(t, va) || !i || t->symbols.addresses[i - 1] < t->va)
 		return NULL;
 	*offset_ret = va - t->symbols.addresses[i - 1];
 	return name_of(&t->symbols, i - 1);
@@ -328,8 +330,12 @@ const char *vl_trust_symbol_at(const struct vl_trust *t, uint64_t va, uint64_t *
 
 const char *vl_trust_symbol_here(const struct vl_trust *t, uint64_t va, uint32_t n)
 {
-	uint32_t end = below(t, va);
+	uint32_t end;
 
+	t = vl_trust_owner(t, va);
+	if (!t)
+		return NULL;
+	end = below(t, va);
 	return n < end && t->symbols.addresses[end - 1 - n] == va ?
 		       name_of(&t->symbols, end - 1 - n) :
 		       NULL;
@@ -337,8 +343,12 @@ const char *vl_trust_symbol_here(const struct vl_trust *t, uint64_t va, uint32_t
 
 bool vl_trust_is_entry(const struct vl_trust *t, uint64_t va)
 {
-	uint32_t i = below(t, va);
+	uint32_t i;
 
+	t = vl_trust_owner(t, va);
+	if (!t)
+		return false;
+	i = below(t, va);
 	return va - t->va - t->text.at < t->text.len && i && t->symbols.addresses[i - 1] == va;
 }
 
@@ -421,6 +431,7 @@ void vl_trust_close(struct vl_trust *t)
 	free(t->sites);
 	free(t->clusters);
 	vl_symbols_deinit(&t->symbols);
+	vl_ko_close(t->ko);
 	free(t);
 }
 

@@ -15,7 +15,7 @@
 
 /* A table of the image: a section, or the bytes between two symbols. */
 struct table {
-	const char *section, *start, *stop;
+	const char *section, *start, *stop; /* a module has the section */
 	uint8_t class;
 	uint8_t size;  /* of a record, in bytes; 0: see alt_forms */
 	uint8_t least; /* of a record, without the padding at its end; 0: there is none */
@@ -23,8 +23,7 @@ struct table {
 	bool (*add)(struct vl_trust *t, const struct table *table, size_t at);
 };
 
-/* Add a site if it is in the image. Records of other places are for freed code. */
-static bool add(struct vl_trust *t, uint64_t va, size_t len, uint8_t class, size_t entry)
+bool vl_trust_add_site(struct vl_trust *t, uint64_t va, size_t len, uint8_t class, size_t entry)
 {
 	uint64_t at = va - t->va;
 
@@ -59,18 +58,18 @@ static bool add_insn(struct vl_trust *t, const struct table *table, size_t at)
 {
 	uint64_t va = place(t, at);
 
-	return add(t, va, insn_len(t, va), table->class, at);
+	return vl_trust_add_site(t, va, insn_len(t, va), table->class, at);
 }
 
 static bool add_lock(struct vl_trust *t, const struct table *table, size_t at)
 {
-	return add(t, place(t, at), 1, table->class, at);
+	return vl_trust_add_site(t, place(t, at), 1, table->class, at);
 }
 
 /* The record is the address of a jump to a return thunk, or of the ret and int3 in its place. */
 static bool add_return(struct vl_trust *t, const struct table *table, size_t at)
 {
-	return add(t, place(t, at), 5, table->class, at);
+	return vl_trust_add_site(t, place(t, at), 5, table->class, at);
 }
 
 /*
@@ -85,13 +84,14 @@ static bool add_retpoline(struct vl_trust *t, const struct table *table, size_t 
 
 	if (len && end < t->len && t->bytes[end] == 0xcc)
 		len++;
-	return add(t, va, len, table->class, at);
+	return vl_trust_add_site(t, va, len, table->class, at);
 }
 
 /* struct paravirt_patch_site: the address, the kind of call, its length. */
 static bool add_paravirt(struct vl_trust *t, const struct table *table, size_t at)
 {
-	return add(t, vl_trust_u64(t->bytes + at), t->bytes[at + 9], table->class, at);
+	return vl_trust_add_site(t, vl_trust_u64(t->bytes + at), t->bytes[at + 9], table->class,
+				 at);
 }
 
 /* struct jump_entry: the place, where it leads, the key. */
@@ -99,12 +99,12 @@ static bool add_jump(struct vl_trust *t, const struct table *table, size_t at)
 {
 	uint64_t va = place(t, at);
 
-	return add(t, va, insn_len(t, va), table->class, at);
+	return vl_trust_add_site(t, va, insn_len(t, va), table->class, at);
 }
 
 static bool add_trace(struct vl_trust *t, const struct table *table, size_t at)
 {
-	return add(t, vl_trust_u64(t->bytes + at), 5, table->class, at);
+	return vl_trust_add_site(t, vl_trust_u64(t->bytes + at), 5, table->class, at);
 }
 
 /* Offsets of the fields of struct alt_instr, by its size. */
@@ -167,7 +167,8 @@ static bool alt_fits(struct vl_trust *t, size_t at, size_t len, size_t n)
 
 static bool add_alternative(struct vl_trust *t, const struct table *table, size_t at)
 {
-	return add(t, place(t, at), t->bytes[at + alt_forms[t->alt_form].len], table->class, at);
+	return vl_trust_add_site(t, place(t, at), t->bytes[at + alt_forms[t->alt_form].len],
+				 table->class, at);
 }
 
 /* clang-format off */
@@ -179,9 +180,9 @@ static const struct table tables[] = {
 	{ ".return_sites", NULL, NULL, VL_TRUST_RETURN, 4, 0, add_return },
 	{ ".call_sites", NULL, NULL, VL_TRUST_CALL, 4, 0, add_insn },
 	{ ".ibt_endbr_seal", NULL, NULL, VL_TRUST_ENDBR, 4, 0, add_insn },
-	{ NULL, "__start___jump_table", "__stop___jump_table", VL_TRUST_JUMP_LABEL, 16, 0, add_jump },
-	{ NULL, "__start_static_call_sites", "__stop_static_call_sites", VL_TRUST_STATIC_CALL, 8, 0, add_jump },
-	{ NULL, "__start_mcount_loc", "__stop_mcount_loc", VL_TRUST_TRACE, 8, 0, add_trace },
+	{ "__jump_table", "__start___jump_table", "__stop___jump_table", VL_TRUST_JUMP_LABEL, 16, 0, add_jump },
+	{ ".static_call_sites", "__start_static_call_sites", "__stop_static_call_sites", VL_TRUST_STATIC_CALL, 8, 0, add_jump },
+	{ "__mcount_loc", "__start_mcount_loc", "__stop_mcount_loc", VL_TRUST_TRACE, 8, 0, add_trace },
 };
 /* clang-format on */
 
@@ -189,12 +190,12 @@ static const struct table tables[] = {
 static struct vl_error *find(const struct vl_trust *t, const struct table *table,
 			     struct vl_trust_part *ret)
 {
-	const struct vl_trust_section *s =
-		table->section ? vl_trust_section(t, table->section) : NULL;
+	bool bounded = table->start && !t->ko;
+	const struct vl_trust_section *s = bounded ? NULL : vl_trust_section(t, table->section);
 	uint64_t from, to;
 
 	*ret = (struct vl_trust_part){ 0, 0 };
-	if (table->section) {
+	if (!bounded) {
 		if (s)
 			*ret = s->part;
 		return NULL;
@@ -218,10 +219,11 @@ static struct vl_error *add_table(struct vl_trust *t, const struct table *table)
 	if (err || !part.len)
 		return err;
 	if (!size) {
-		size_t n = 0;
+		/* A module's table can be too short to recognize its form: it is the kernel's. */
+		size_t n = t->set ? t->set->kernel->alt_form : 0;
 
 		while (n < ARRAY_SIZE(alt_forms) && !alt_fits(t, part.at, part.len, n))
-			n++;
+			n = t->set ? ARRAY_SIZE(alt_forms) : n + 1;
 		if (n == ARRAY_SIZE(alt_forms))
 			return vl_trust_damaged("its table of alternatives makes no sense");
 		size = alt_forms[n].size;
@@ -254,8 +256,9 @@ static struct vl_error *add_constants(struct vl_trust *t)
 			if (strncmp(s->name, constants[k].prefix, strlen(constants[k].prefix)) != 0)
 				continue;
 			for (size_t at = 0; at + 4 <= s->part.len; at += 4)
-				if (!add(t, place(t, s->part.at + at), constants[k].len,
-					 VL_TRUST_CONSTANT, s->part.at + at))
+				if (!vl_trust_add_site(t, place(t, s->part.at + at),
+						       constants[k].len, VL_TRUST_CONSTANT,
+						       s->part.at + at))
 					return vl_error_nomem();
 		}
 	}
@@ -272,13 +275,23 @@ static const struct {
 	{ "ftrace_graph_call", VL_TRUST_TRACER, 5 },
 };
 
+bool vl_trust_is_table(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+		if (!strcmp(tables[i].section, name))
+			return true;
+	return false;
+}
+
 /* "x86/callthunks: Add call patching for call depth tracking" (6.2) */
 static void find_counter(struct vl_trust *t)
 {
 	uint64_t from = vl_trust_symbol(t, "skl_call_thunk_template");
 	uint64_t to = vl_trust_symbol(t, "skl_call_thunk_tail");
 
-	if (from && to > from && to - from <= 16 && vl_trust_has(t, from - t->va, to - from))
+	if (t->set)
+		t->counter = t->set->kernel->counter;
+	else if (from && to > from && to - from <= 16 && vl_trust_has(t, from - t->va, to - from))
 		t->counter = (struct vl_trust_part){ from - t->va, to - from };
 }
 
@@ -296,7 +309,7 @@ static struct vl_error *add_padding(struct vl_trust *t)
 		last = va;
 		while (n < PADDING_MAX && n < at - t->text.at && t->bytes[at - n - 1] == 0x90)
 			n++;
-		if (n >= t->counter.len && !add(t, va - n, n, VL_TRUST_PADDING, 0))
+		if (n >= t->counter.len && !vl_trust_add_site(t, va - n, n, VL_TRUST_PADDING, 0))
 			return vl_error_nomem();
 	}
 	return NULL;
@@ -313,7 +326,8 @@ static struct vl_error *add_symbols(struct vl_trust *t)
 			if (strncmp(name, symbols[k].name, n) != 0 ||
 			    (!symbols[k].name[n] && name[n]))
 				continue;
-			if (!add(t, t->symbols.addresses[i], symbols[k].len, symbols[k].class, 0))
+			if (!vl_trust_add_site(t, t->symbols.addresses[i], symbols[k].len,
+					       symbols[k].class, 0))
 				return vl_error_nomem();
 		}
 	}

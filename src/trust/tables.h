@@ -39,7 +39,16 @@ struct vl_trust_alternative {
 void vl_trust_alternative(const struct vl_trust *t, const struct vl_trust_site *site,
 			  struct vl_trust_alternative *ret);
 
-/* Make the sites and clusters of @t, which has been moved to the guest's address. */
+/*
+ * Add a site at @va if it is in the image; records of other places are for freed code. False: out
+ * of memory.
+ */
+bool vl_trust_add_site(struct vl_trust *t, uint64_t va, size_t len, uint8_t class, size_t entry);
+
+/*
+ * Add the sites that the tables of @t name, and make the clusters. @t is where the guest has it,
+ * and can have sites already.
+ */
 struct vl_error *vl_trust_tables(struct vl_trust *t);
 
 /* The first cluster that ends behind offset @at; t->nr_clusters: none. */

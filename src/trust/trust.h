@@ -79,7 +79,10 @@ const struct vl_symbols *vl_trust_symbols(const struct vl_trust *t);
  */
 const char *vl_trust_symbol_at(const struct vl_trust *t, uint64_t va, uint64_t *offset_ret);
 
-/* Is @va the address of a symbol in the text? Calls may lead only to such addresses. */
+/*
+ * Is @va the address of a symbol in the text? Calls may lead only to such addresses. For a module
+ * of a set, the text of the kernel and of the other modules counts, too.
+ */
 bool vl_trust_is_entry(const struct vl_trust *t, uint64_t va);
 
 /* The text (.text): its address where the image is now, and its length in bytes. */
@@ -122,6 +125,7 @@ enum vl_trust_class {
 	VL_TRUST_PADDING,  /* in front of a function, where its calls can be counted */
 	VL_TRUST_ENDBR,	   /* the mark of a function that may be called indirectly */
 	VL_TRUST_CONSTANT, /* a number that is known only when the kernel runs */
+	VL_TRUST_FREED,	   /* a reference of a module's text to its init part, which is freed */
 	VL_TRUST_DATA,	   /* constant data: see vl_trust_check_constants() */
 	/* A breakpoint or jump of a kprobe. It can be anywhere, and only the guest's table of
 	 * kprobes lists it. vl_trust_check() does not read that table: it reports changed text. */
@@ -130,9 +134,13 @@ enum vl_trust_class {
 };
 
 enum vl_trust_kind {
-	VL_TRUST_CHANGED,  /* not a legal form */
-	VL_TRUST_ATTACHED, /* something is attached here as the kernel allows: no alarm */
-	VL_TRUST_MOMENT,   /* int3 at a site, as during a change by the kernel: read it again */
+	VL_TRUST_CHANGED, /* not a legal form */
+	/*
+	 * Something is attached here as the kernel allows. Whether its target is what the kernel
+	 * has attached is for the caller to say.
+	 */
+	VL_TRUST_ATTACHED,
+	VL_TRUST_MOMENT, /* int3 at a site, as during a change by the kernel: read it again */
 };
 
 #define VL_TRUST_SHOWN 16
@@ -191,6 +199,97 @@ void vl_trust_check_tail(const struct vl_trust *t, const struct vl_trust_memory 
  */
 bool vl_trust_is_probe(const struct vl_trust *t, const struct vl_trust_memory *memory, int32_t addr,
 		       const struct vl_trust_finding *f);
+
+/* --- modules --- */
+
+/* Limit of a module's file and of its memory, in bytes. */
+#define VL_TRUST_MODULE_MAX (64UL << 20)
+#define VL_TRUST_MODULE_NAME 56 /* MODULE_NAME_LEN on 64 bits */
+
+/*
+ * A module is a struct vl_trust, too: all functions above take it, except vl_trust_place(). Its
+ * text is all of the executable memory that stays when it is loaded: .text, .exit.text,
+ * .altinstr_replacement and so on, and zeros between them. A module is compared in a set:
+ *
+ *	vl_trust_set_create(kernel, &set);
+ *	vl_trust_module_open(file, len, &m);	for each loaded module
+ *	vl_trust_set_add(set, m, &loaded);	it is where the guest has it; the set owns it
+ *	vl_trust_link(m);			when all of them are there
+ *	vl_trust_check(m, …);
+ */
+struct vl_trust_set;
+
+/*
+ * Open the module in @file (.ko, not compressed), @len bytes, which are copied. On success the
+ * caller owns *@ret. VL_ERR_ARG: this is no module, or it is damaged.
+ */
+struct vl_error *vl_trust_module_open(const void *file, size_t len, struct vl_trust **ret);
+
+/* Of a module, owned by it: its name, with '_' for '-', and the release that it was built for. */
+const char *vl_trust_module_name(const struct vl_trust *module);
+const char *vl_trust_module_release(const struct vl_trust *module);
+
+/* The parts of a module's memory, in the order of enum mod_mem_type. */
+enum vl_trust_area {
+	VL_TRUST_AREA_TEXT,
+	VL_TRUST_AREA_DATA,
+	VL_TRUST_AREA_RODATA,
+	VL_TRUST_AREA_RO_AFTER_INIT,
+	VL_TRUST_AREAS, /* the init parts follow; they are freed when the module is loaded */
+};
+
+/* Where a guest has a module. All of it comes from the guest, and may be wrong. */
+struct vl_trust_loaded {
+	uint64_t module; /* address of its struct module */
+	uint64_t percpu; /* struct module's member of this name */
+	/*
+	 * The parts, in bytes. Before "module: replace module_layout with module_memory" (6.4)
+	 * they follow each other: set `together`, and areas[VL_TRUST_AREA_TEXT] is core_layout's
+	 * base and text_size.
+	 */
+	struct {
+		uint64_t base, size;
+	} areas[VL_TRUST_AREAS];
+	bool together;
+};
+
+/*
+ * Make a set of @kernel, which has been placed and must outlive the set, and its modules. The
+ * caller owns *@ret.
+ */
+struct vl_error *vl_trust_set_create(const struct vl_trust *kernel, struct vl_trust_set **ret);
+void vl_trust_set_destroy(struct vl_trust_set *set);
+
+/*
+ * Add @module at the place that @loaded says; the sections are where the kernel's
+ * layout_sections() puts them. On success the set owns it. VL_ERR_ARG: the guest's memory cannot
+ * be of this module: a part has another size, or struct module lies elsewhere.
+ */
+struct vl_error *vl_trust_set_add(struct vl_trust_set *set, struct vl_trust *module,
+				  const struct vl_trust_loaded *loaded);
+
+/* Take @module out of @set again, and close it. */
+void vl_trust_set_remove(struct vl_trust_set *set, struct vl_trust *module);
+
+/*
+ * Relocate @module of a set, with the symbols that the kernel and the other modules of the set
+ * export, and make the table of its sites. A second call does nothing. VL_ERR_ARG: it needs a
+ * symbol that nobody in the set exports, or it is damaged.
+ */
+struct vl_error *vl_trust_link(struct vl_trust *module);
+
+/* The kernel or the module of @set whose image or text @va is in; NULL: neither. */
+const struct vl_trust *vl_trust_set_at(const struct vl_trust_set *set, uint64_t va);
+
+/* The module @name; NULL: it is not in the set. */
+struct vl_trust *vl_trust_set_find(const struct vl_trust_set *set, const char *name);
+
+/*
+ * Where the guest has the build id's note of @module, which is in a set, and its bytes (@len_ret);
+ * 0: it has none. If the guest's bytes differ, it has another build of the module.
+ */
+uint64_t vl_trust_module_note(const struct vl_trust *module, const unsigned char **bytes_ret,
+			      size_t *len_ret);
 
 /* The names of a class and of a kind, in lower case; static. */
 const char *vl_trust_class_name(enum vl_trust_class class);
