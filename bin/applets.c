@@ -93,10 +93,10 @@ static const struct applet doctor = {
 };
 
 static const struct applet trust = {
-	READER("vlens trust", "add FILE... | list | verify GUEST...",
+	READER("vlens trust", "add FILE... | list | remove KERNEL... | verify GUEST...",
 	       "Keep trusted kernels, and compare virtual machines with them"),
 	.verbs = trust_verbs,
-	.view = { .run = trust_run, .scope = SCOPE_RAW, .scan = &vl_scan_trust },
+	.view = { .run = trust_run, .scope = SCOPE_TRUST | SCOPE_CHECK, .scan = &vl_scan_trust },
 };
 /* clang-format on */
 

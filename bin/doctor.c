@@ -155,7 +155,7 @@ static int examine(const struct request *r, int color)
 	for (size_t i = 0; i < r->nr_words; i++) {
 		struct progress progress;
 
-		progress_begin(&progress, r->applet->name, r->words[i]);
+		progress_begin(&progress, r->applet->name, r->words[i], NULL);
 		err = vl_doctor_guest(&d, r->words[i], &r->scan.target);
 		progress_end(&progress);
 		if (err)

@@ -50,8 +50,9 @@ static const struct choice color_mode = { "colour", color_name };
 /* clang-format off */
 #define MIRRORED SCOPE_MIRRORED
 #define EITHER SCOPE_EITHER
-#define TABLE SCOPE_RAW
-#define READS (SCOPE_RAW | SCOPE_PEEK)
+#define TABLE (SCOPE_RAW | SCOPE_TRUST)
+#define READS (TABLE | SCOPE_PEEK)
+#define PAUSES (SCOPE_RAW | SCOPE_PEEK)
 #define TOP SCOPE_TOP
 
 /* -h is left to the models (free -h); help and version stand last. */
@@ -93,13 +94,13 @@ const struct option_row option_rows[] = {
 
 	{ "as", OPT_AS, "PID", MIRRORED, "see what this task of the guest sees (default: 1)", NULL },
 	{ "pause", OPT_PAUSE, "HOW", MIRRORED,
-	  "hold the guest: auto (default), freeze, suspend, none", &pause_mode },
-	{ "pause", OPT_PAUSE, "HOW", READS,
-	  "should its kernel be asked: auto, freeze, suspend, none", &pause_mode },
-	{ "pause", OPT_PAUSE, "HOW", TOP, "to ask a kernel: auto, freeze, suspend, none", &pause_mode },
+	  "pause the guest by: auto (default), freeze, suspend, none", &pause_mode },
+	{ "pause", OPT_PAUSE, "HOW", PAUSES,
+	  "to ask its kernel: auto, freeze, suspend, none", &pause_mode },
+	{ "pause", OPT_PAUSE, "HOW", TOP, "to ask its kernel: auto, freeze, suspend, none", &pause_mode },
 	{ "max-pause", OPT_MAX_PAUSE, "MS", MIRRORED,
 	  "the longest pause[,all of a run] (default: 10,50)", NULL },
-	{ "max-pause", OPT_MAX_PAUSE, "MS", READS, "the longest pause[,all of a run] (10,50)", NULL },
+	{ "max-pause", OPT_MAX_PAUSE, "MS", PAUSES, "the longest pause[,all of a run] (10,50)", NULL },
 	{ "max-pause", OPT_MAX_PAUSE, "MS", TOP, "the longest pause[,all of a question] (10,50)", NULL },
 	{ "host-files", OPT_HOST_FILES, "DIR[:ro]", SCOPE_EXEC,
 	  "let the program use this folder of the host", NULL },

@@ -23,6 +23,7 @@ enum scope {
 	SCOPE_TOP = 1 << 7,
 	SCOPE_DOCTOR = 1 << 8,
 	SCOPE_VLENS = 1 << 9,
+	SCOPE_TRUST = 1 << 10, /* of a table that is read from memory, and never pauses */
 	SCOPE_CHECK = 1 << 11, /* of a report that says what it could not check */
 };
 

@@ -14,7 +14,8 @@
 #include "report.h"
 
 /* A process, no timer or thread: no signal interrupts us, no lock is held over a fork. */
-static void __attribute__((noreturn)) say(pid_t parent, const char *applet, const char *spec)
+static void __attribute__((noreturn))
+say(pid_t parent, const char *applet, const char *spec, const char *doing)
 {
 	const struct timespec second = { .tv_sec = 1 };
 	struct clean_state state = { 0 };
@@ -33,15 +34,19 @@ static void __attribute__((noreturn)) say(pid_t parent, const char *applet, cons
 			print_clean_end(stderr, &state);
 			fputs(": ", stderr);
 		}
-		fprintf(stderr,
-			"waiting for the guest%s, %u s (a first contact reads its kernel's symbols)\033[K",
-			spec ? "" : "s", seconds);
+		if (doing)
+			fprintf(stderr, "%s, %u s\033[K", doing, seconds);
+		else
+			fprintf(stderr,
+				"waiting for the guest%s, %u s (a first contact reads its kernel's "
+				"symbols)\033[K",
+				spec ? "" : "s", seconds);
 		fflush(stderr);
 	}
 	_exit(0);
 }
 
-void progress_begin(struct progress *p, const char *applet, const char *spec)
+void progress_begin(struct progress *p, const char *applet, const char *spec, const char *doing)
 {
 	pid_t parent = getpid();
 
@@ -52,7 +57,7 @@ void progress_begin(struct progress *p, const char *applet, const char *spec)
 	p->begin = vl_now_ns();
 	p->pid = fork();
 	if (!p->pid)
-		say(parent, applet, spec);
+		say(parent, applet, spec, doing);
 	if (p->pid < 0)
 		p->pid = 0;
 }

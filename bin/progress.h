@@ -14,8 +14,11 @@ struct progress {
 	uint64_t begin; /* by vl_now_ns() */
 };
 
-/* Begin to wait for guest @spec (NULL: for several). Does nothing without a terminal. */
-void progress_begin(struct progress *p, const char *applet, const char *spec);
+/*
+ * Begin to wait for guest @spec (NULL: for several), or for what is being done with file @spec, as
+ * @doing says. Does nothing without a terminal.
+ */
+void progress_begin(struct progress *p, const char *applet, const char *spec, const char *doing);
 
 /*
  * The wait is over: remove the line. Safe in a process that was forked from the one that

@@ -60,7 +60,7 @@ bool session_open(struct session *s)
 	if (s->guest)
 		return true;
 	use_locale();
-	progress_begin(&progress, s->applet->name, s->request->spec);
+	progress_begin(&progress, s->applet->name, s->request->spec, NULL);
 	err = vl_guest_open(s->request->spec, &s->options, &s->guest);
 	progress_end(&progress);
 	if (err)
@@ -85,7 +85,7 @@ static struct vl_error *redirect(struct session *s, struct vl_redirect_options *
 	*opened_ret = true;
 	keep_command(s, &command);
 	k.command = command.argv;
-	progress_begin(&progress, s->applet->name, s->request->spec);
+	progress_begin(&progress, s->applet->name, s->request->spec, NULL);
 	with.ready = progress_clear;
 	with.ready_ctx = &progress;
 	err = vl_keep_run(&k, &with, status_ret, &s->stats, &s->redirect, &s->kept);

@@ -6,7 +6,10 @@
 #include <string.h>
 
 #include "applet.h"
+#include "base/array.h"
+#include "base/cleanup.h"
 #include "options.h"
+#include "progress.h"
 #include "report.h"
 #include "show.h"
 
@@ -18,6 +21,9 @@ enum {
 	TL_PACKAGE,
 	TL_VERSION,
 	TL_CHECKED,
+	TL_MODULES,
+	TL_SIGNER,
+	TL_MODULE_SIGNER,
 	TL_ADDED,
 	TL_SHA256,
 	TL_FILE,
@@ -29,8 +35,14 @@ static const struct vl_column list_columns[] = {
 	[TL_RELEASE] = { "RELEASE", VL_CELL_TEXT, true, "as uname -r prints it" },
 	[TL_PACKAGE] = { "PACKAGE", VL_CELL_TEXT, true, "the package that it comes from" },
 	[TL_VERSION] = { "VERSION", VL_CELL_TEXT, true, "version of the package" },
-	[TL_CHECKED] = { "CHECKED", VL_CELL_TEXT, true, "what vouches for the package's content" },
-	[TL_ADDED] = { "ADDED", VL_CELL_INT, false, "when it was added, in seconds since 1970" },
+	[TL_CHECKED] = { "CHECKED", VL_CELL_TEXT, true,
+			 "the checksums that its content was compared with, and if it is signed" },
+	[TL_MODULES] = { "MODULES", VL_CELL_UINT, true,
+			 "how many modules of its release are stored" },
+	[TL_SIGNER] = { "SIGNER", VL_CELL_TEXT, false,
+			"issuer and number of the certificate that the kernel is signed with; not checked" },
+	[TL_MODULE_SIGNER] = { "MODULE_SIGNER", VL_CELL_TEXT, false, "the same of its modules" },
+	[TL_ADDED] = { "ADDED", VL_CELL_TEXT, false, "when it was added, in UTC" },
 	[TL_SHA256] = { "SHA256", VL_CELL_TEXT, false, "hash of the file" },
 	[TL_FILE] = { "FILE", VL_CELL_TEXT, false, "the file that it comes from" },
 	[TL_MEMBER] = { "MEMBER", VL_CELL_TEXT, false, "the kernel's path in the package" },
@@ -46,6 +58,8 @@ static void cell(struct vl_table *t, size_t column, const char *text)
 static struct vl_error *add_row(void *ctx, const struct vl_trust_stored *s)
 {
 	struct vl_table *t = ctx;
+	char added[32];
+	struct tm tm;
 
 	vl_table_row(t);
 	cell(t, TL_BUILD_ID, s->build_id);
@@ -53,22 +67,65 @@ static struct vl_error *add_row(void *ctx, const struct vl_trust_stored *s)
 	cell(t, TL_PACKAGE, s->origin.package);
 	cell(t, TL_VERSION, s->origin.version);
 	cell(t, TL_CHECKED, s->origin.checked);
-	vl_table_int(t, TL_ADDED, s->added);
+	vl_table_uint(t, TL_MODULES, s->nr_modules);
+	cell(t, TL_SIGNER, s->signer);
+	cell(t, TL_MODULE_SIGNER, s->module_signer);
+	/* ISO 8601: its order is that of time. */
+	if (gmtime_r(&s->added, &tm) && strftime(added, sizeof(added), "%Y-%m-%dT%H:%M:%SZ", &tm))
+		vl_table_str(t, TL_ADDED, added);
 	cell(t, TL_SHA256, s->origin.sha256);
 	cell(t, TL_FILE, s->origin.path);
 	cell(t, TL_MEMBER, s->origin.member);
 	return NULL;
 }
 
+/* A command that is about the stored kernels. */
+struct store_verb {
+	const char *name;
+	const char *what;  /* it changes, in words; NULL: it changes nothing */
+	const char *doing; /* what it does with one, in words */
+	struct vl_error *(*change)(const char *word, vl_trust_stored_fn *fn, void *ctx);
+};
+
 static bool take(struct request *r, void *show, int key, char *arg)
 {
-	if (key == 'o' || key == OPT_SORT || key == OPT_NO_HEADERS)
+	switch (key) {
+	case 'o':
+	case OPT_SORT:
+	case OPT_NO_HEADERS:
 		return show_option(show, r->applet->name, key, arg);
-	return request_option(r, NULL, key, arg);
+	case 'J':
+	case OPT_HELP:
+	case OPT_VERSION:
+		return request_option(r, NULL, key, arg);
+	default:
+		usage_report(r->applet->name, "'--%s' is an option of verify, which reads guests",
+			     option_by_key(key, r->applet->view.scope)->name);
+		return false;
+	}
 }
 
-/* Add the named files, or list the stored kernels. Both print a table of kernels. */
-static int store(struct request *r, bool adds)
+/* Do @change to each word behind the verb. False: one failed, which was reported. */
+static bool each_word(const struct request *r, const struct store_verb *v, struct vl_table *t)
+{
+	bool good = true;
+
+	for (size_t i = 1; i < r->nr_words; i++) {
+		_cleanup_error_ struct vl_error *err = NULL;
+		struct progress progress;
+
+		progress_begin(&progress, r->applet->name, r->words[i], v->doing);
+		err = v->change(r->words[i], add_row, t);
+		progress_end(&progress);
+		if (err)
+			error_report(r->applet->name, NULL, err);
+		good = good && !err;
+	}
+	return good;
+}
+
+/* Add, remove or list kernels. All of them print a table of kernels. */
+static int store(struct request *r, const struct store_verb *v)
 {
 	struct show_part part = { "", NULL };
 	int status = STATUS_FAILED;
@@ -79,23 +136,20 @@ static int store(struct request *r, bool adds)
 	show_init(&s, list_columns);
 	if (!request_take(r, take, &s, &status))
 		goto out;
-	if (adds == (r->nr_words < 2)) {
-		usage_report(r->applet->name, adds ? "no file is named" : "'%s' is one too many",
-			     adds ? "" : r->words[1]);
+	if (!v->change == (r->nr_words > 1)) {
+		usage_report(r->applet->name,
+			     v->change ? "no %s is named" : "'%s' is one argument too many",
+			     v->change ? v->what : r->words[1]);
 		goto out;
 	}
 	vl_table_init(&t, list_columns);
 	part.table = &t;
-	status = 0;
-	for (size_t i = 1; adds && i < r->nr_words; i++) {
-		err = vl_trust_add(r->words[i], add_row, &t);
-		if (!err)
-			continue;
-		error_report(r->applet->name, NULL, err);
-		vl_error_destroy(err);
-		status = STATUS_FAILED;
-	}
-	err = adds ? NULL : vl_trust_list(add_row, &t);
+	if (v->change)
+		status = each_word(r, v, &t) ? 0 : STATUS_FAILED;
+	else
+		err = vl_trust_list(add_row, &t);
+	if (!v->change && !err)
+		status = 0;
 	if (!err)
 		err = vl_table_end(&t);
 	s.json = r->json;
@@ -104,8 +158,10 @@ static int store(struct request *r, bool adds)
 	if (err) {
 		error_report(r->applet->name, NULL, err);
 		status = STATUS_FAILED;
-	} else if (t.nr_rows || s.json || !adds) {
+	} else if (t.nr_rows || s.json) {
 		show_print(&s, "kernels", &part, 1);
+	} else if (!v->change) {
+		fputs("no kernel is stored: vlens trust add FILE stores one\n", stderr);
 	}
 	vl_error_destroy(err);
 	vl_table_deinit(&t);
@@ -114,22 +170,28 @@ out:
 	return status;
 }
 
-const char *const trust_verbs[] = { "add", "list", "verify", NULL };
+const char *const trust_verbs[] = { "add", "list", "remove", "verify", NULL };
 
 int trust_run(struct request *r)
 {
+	static const struct store_verb verbs[] = {
+		{ "add", "file", "reading it", vl_trust_add },
+		{ "list", NULL, NULL, NULL },
+		{ "remove", "kernel", "removing it", vl_trust_remove },
+	};
 	const char *verb = r->nr_words ? r->words[0] : "";
 
-	if (!strcmp(verb, "add") || !strcmp(verb, "list"))
-		return store(r, *verb == 'a');
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		if (!strcmp(verb, verbs[i].name))
+			return store(r, &verbs[i]);
 	if (!strcmp(verb, "verify")) {
 		/* Also the NULL at their end. */
 		memmove(r->words, r->words + 1, r->nr_words * sizeof(*r->words));
 		r->nr_words--;
 	} else if (!request_has(r, OPT_HELP) && !request_has(r, OPT_VERSION)) {
-		usage_report(r->applet->name, "%s%s%s; the commands are add, list and verify",
-			     *verb ? "no command '" : "no command is named", verb,
-			     *verb ? "'" : "");
+		usage_report(
+			r->applet->name, "%s%s%s; the commands are add, list, remove and verify",
+			*verb ? "no command '" : "no command is named", verb, *verb ? "'" : "");
 		return r->applet->usage_status;
 	}
 	return view_run(r);

@@ -182,7 +182,7 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 		jobs[i].result = &tables[i];
 		parts[i] = (struct show_part){ jobs[i].spec, &tables[i] };
 	}
-	progress_begin(&progress, r->request->applet->name, nr == 1 ? jobs[0].spec : NULL);
+	progress_begin(&progress, r->request->applet->name, nr == 1 ? jobs[0].spec : NULL, NULL);
 	view_each(jobs, nr, fn, r);
 	progress_end(&progress);
 	show_print(&r->show, r->plural, parts, nr);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# A slow first contact shows a progress message, on a terminal only.
+# What takes long shows a progress message, on a terminal only.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -45,4 +45,14 @@ monitors_busy() { occupy "$VLENS_TEST_RUN"/g61/qmp{,2}.sock; }
 		run --separate-stderr timeout 60 vps "qemu:$PID" -e
 	wait "$release" || true
 	[[ $stderr != *waiting* ]] || fail "$stderr"
+}
+
+@test "to add thousands of modules shows a message on a terminal, and removes it at the end" {
+	local kernel
+	kernel=$("$VT_TESTS/fetch-kernel" 6.1)
+	terminal
+	keys "clear; VLENS_TRUST_DIR=$T/trusted $VLENS_BUILD/vlens trust add $kernel/root; echo it is done" Enter
+	shows 'reading it, [0-9]+ s'
+	shows '^it is done'
+	hides 'reading it'
 }

@@ -32,6 +32,7 @@
 #include "../base/dirs.h"
 #include "../view/scan.h"
 #include "../native/executor.h"
+#include "../trust/store.h"
 #include "../vmst/executors.h"
 
 const struct vl_column vl_doctor_columns[] = {
@@ -471,6 +472,33 @@ static void check_guests(struct vl_doctor *d, const char *uri)
 	vl_host_guests_free(names, nr);
 }
 
+static struct vl_error *count_kernel(void *nr, const struct vl_trust_stored *s)
+{
+	*(size_t *)nr += *s->build_id != '\0';
+	return NULL;
+}
+
+static void check_trusted(struct vl_doctor *d)
+{
+	size_t nr = 0;
+	_cleanup_error_ struct vl_error *err = vl_trust_list(count_kernel, &nr);
+	_cleanup_free_ char *dir = NULL;
+
+	if (!err)
+		err = vl_trust_dir(&dir);
+	if (err && !err->hint)
+		vl_error_hint(err, "name another in VLENS_TRUST_DIR");
+	if (err)
+		vl_doctor_error(d, "trusted", VL_DOCTOR_WARNING, err);
+	else if (nr)
+		vl_doctor_row(d, "trusted", VL_DOCTOR_OK, NULL, "%zu kernel%s in %s%s%s", nr,
+			      nr == 1 ? "" : "s", dir, vl_trust_root_dir() ? " and " : "",
+			      vl_trust_root_dir() ? vl_trust_root_dir() : "");
+	else
+		vl_doctor_row(d, "trusted", VL_DOCTOR_OK, NULL,
+			      "no kernel in %s: vlens trust add stores one", dir);
+}
+
 void vl_doctor_host(struct vl_doctor *d, const char *uri)
 {
 	d->area = "host";
@@ -487,6 +515,7 @@ void vl_doctor_host(struct vl_doctor *d, const char *uri)
 	check_kvm(d);
 	check_dir(d, "cache", vl_cache_dir, VL_DOCTOR_WARNING);
 	check_dir(d, "run directory", vl_run_dir, VL_DOCTOR_PROBLEM);
+	check_trusted(d);
 	check_guests(d, uri);
 	check_keepers(d);
 }

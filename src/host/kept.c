@@ -47,6 +47,8 @@ static const struct {
 	[VL_KEPT_BTF] = { "btf", vl_cache_dir, vl_is_key, 32U << 20 },
 	/* VL_TRUST_IMAGE_MAX, and its index */
 	[VL_KEPT_TRUSTED] = { "kernel", vl_trust_dir, vl_is_build_id, 640U << 20 },
+	/* VL_PACK_MAX, and its index */
+	[VL_KEPT_MODULES] = { "modules", vl_trust_dir, vl_is_release, 640U << 20 },
 };
 
 /* Root's directory of files of @kind, behind our own; NULL: there is none. */

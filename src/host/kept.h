@@ -18,6 +18,7 @@ enum vl_kept {
 	VL_KEPT_KERNEL,	 /* of the cache: a kernel's symbols and fields (kernel/kernel.h) */
 	VL_KEPT_BTF,	 /* of the cache: its types */
 	VL_KEPT_TRUSTED, /* of the trusted kernels, by build id: an image (trust/store.h) */
+	VL_KEPT_MODULES, /* of the trusted kernels, by release: the modules (trust/pack.h) */
 	VL_NR_KEPT,
 };
 

@@ -114,24 +114,17 @@ static struct vl_error *create(bool raw, struct vl_archive **ret)
 	return err;
 }
 
-/* Finish opening @a: on an error @result of libarchive, close it. */
-static struct vl_error *opened(struct vl_archive *a, int result, struct vl_archive **ret)
-{
-	struct vl_error *err = result == ARCHIVE_OK ? NULL : damaged(a);
-
-	if (err)
-		vl_archive_close(a);
-	else
-		*ret = a;
-	return err;
-}
-
 struct vl_error *vl_archive_open(const void *file, size_t len, struct vl_archive **ret)
 {
-	struct vl_archive *a;
+	_cleanup_archive_ struct vl_archive *a = NULL;
 	struct vl_error *err = create(false, &a);
 
-	return err ? err : opened(a, a->api.read_open_memory(a->in, file, len), ret);
+	if (err)
+		return err;
+	if (a->api.read_open_memory(a->in, file, len) != ARCHIVE_OK)
+		return damaged(a);
+	*ret = vl_taken(a);
+	return NULL;
 }
 
 static la_ssize_t read_outer(struct archive *in, void *ctx, const void **ret)
@@ -145,18 +138,19 @@ static la_ssize_t read_outer(struct archive *in, void *ctx, const void **ret)
 
 struct vl_error *vl_archive_open_member(struct vl_archive *outer, struct vl_archive **ret)
 {
-	struct vl_archive *a;
+	_cleanup_archive_ struct vl_archive *a = NULL;
 	struct vl_error *err = create(false, &a);
 
 	if (err)
 		return err;
 	a->outer = outer;
 	a->block = malloc(BLOCK);
-	if (!a->block) {
-		vl_archive_close(a);
+	if (!a->block)
 		return vl_error_nomem();
-	}
-	return opened(a, a->api.read_open(a->in, a, NULL, read_outer, NULL), ret);
+	if (a->api.read_open(a->in, a, NULL, read_outer, NULL) != ARCHIVE_OK)
+		return damaged(a);
+	*ret = vl_taken(a);
+	return NULL;
 }
 
 void vl_archive_close(struct vl_archive *a)
@@ -236,15 +230,12 @@ struct vl_error *vl_uncompress(const void *bytes, size_t len, size_t max, unsign
 	err = create(true, &a);
 	if (err)
 		return err;
-	if (a->api.read_open_memory(a->in, bytes, len) != ARCHIVE_OK) {
+	if (a->api.read_open_memory(a->in, bytes, len) != ARCHIVE_OK)
 		err = damaged(a);
-	} else {
+	else
 		err = vl_archive_next(a, &path, &size);
-		if (!err && !path)
-			err = damaged(a);
-		if (!err)
-			err = vl_archive_read(a, max, ret, len_ret);
-	}
+	if (!err)
+		err = path ? vl_archive_read(a, max, ret, len_ret) : damaged(a);
 	vl_archive_close(a);
 	return err;
 }

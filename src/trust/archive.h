@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../base/cleanup.h"
 #include "../error.h"
 
 struct vl_archive;
@@ -27,7 +28,14 @@ struct vl_error *vl_uncompress(const void *bytes, size_t len, size_t max, unsign
  */
 struct vl_error *vl_archive_open(const void *file, size_t len, struct vl_archive **ret);
 struct vl_error *vl_archive_open_member(struct vl_archive *outer, struct vl_archive **ret);
-void vl_archive_close(struct vl_archive *a);
+void vl_archive_close(struct vl_archive *a); /* NULL is allowed */
+
+static inline void vl_archive_closep(struct vl_archive **a)
+{
+	vl_archive_close(*a);
+}
+
+#define _cleanup_archive_ _cleanup_(vl_archive_closep)
 
 /*
  * Go to the next regular file. *@path_ret is its path, owned by @a; NULL: there is none.

@@ -15,6 +15,7 @@
 #include "archive.h"
 #include "internal.h"
 #include "package.h"
+#include "signature.h"
 
 /* The setup header: Documentation/arch/x86/boot.rst of Linux. */
 enum {
@@ -57,31 +58,32 @@ static struct vl_error *cut_short(void)
  * The last 4 bytes of the payload are the length that it unpacks to: gzip's own, or one that the
  * kernel's build appends.
  */
-static struct vl_error *unpack_payload(const unsigned char *payload, size_t len,
+static struct vl_error *unpack_payload(const unsigned char *payload, size_t len, size_t max,
 				       unsigned char **ret, size_t *len_ret)
 {
 	bool gzip = len > 2 && payload[0] == 0x1f && payload[1] == 0x8b;
+	_cleanup_free_ unsigned char *image = NULL;
 	struct vl_error *err;
 	uint32_t want;
 
 	if (len < 8)
 		return cut_short();
 	want = get32(payload + len - 4);
-	if (want > VL_TRUST_IMAGE_MAX)
+	if (want > max)
 		return vl_trust_damaged("it would be longer than any kernel");
-	err = vl_uncompress(payload, gzip ? len : len - 4, want, ret, len_ret);
+	err = vl_uncompress(payload, gzip ? len : len - 4, want, &image, len_ret);
 	if (err)
 		return vl_error_prefix(err, "its payload");
-	if (*len_ret == want)
-		return NULL;
-	free(vl_taken(*ret));
-	return cut_short();
+	if (*len_ret != want)
+		return cut_short();
+	*ret = vl_taken(image);
+	return NULL;
 }
 
-static struct vl_error *copy(const unsigned char *file, size_t len, unsigned char **ret,
+static struct vl_error *copy(const unsigned char *file, size_t len, size_t max, unsigned char **ret,
 			     size_t *len_ret)
 {
-	if (len > VL_TRUST_IMAGE_MAX)
+	if (len > max)
 		return vl_trust_damaged("it is longer than any kernel");
 	*ret = malloc(len);
 	if (!*ret)
@@ -91,25 +93,26 @@ static struct vl_error *copy(const unsigned char *file, size_t len, unsigned cha
 	return NULL;
 }
 
-struct vl_error *vl_trust_unpack(const void *file, size_t len, unsigned char **ret, size_t *len_ret)
+struct vl_error *vl_trust_unpack(const void *file, size_t len, size_t max, unsigned char **ret,
+				 size_t *len_ret)
 {
 	const unsigned char *p = file;
 	struct vl_error *err;
 	uint64_t at, size;
 
 	if (is_elf(p, len))
-		return copy(p, len, ret, len_ret);
+		return copy(p, len, max, ret, len_ret);
 	if (!is_boot_image(p, len)) {
-		err = vl_uncompress(p, len, VL_TRUST_IMAGE_MAX, ret, len_ret);
-		if (!err && is_elf(*ret, *len_ret))
-			return NULL;
-		if (!err)
-			free(vl_taken(*ret));
-		else if (err->code != VL_ERR_ARG)
+		_cleanup_free_ unsigned char *elf = NULL;
+
+		err = vl_uncompress(p, len, max, &elf, len_ret);
+		if (err && err->code != VL_ERR_ARG)
 			return err;
-		vl_error_destroy(err);
-		return vl_error_hint(vl_error_new(VL_ERR_ARG, "this is no kernel"),
-				     "name a vmlinuz, a vmlinux, or a package with one");
+		if (vl_discard(err) || !is_elf(elf, *len_ret))
+			return vl_error_hint(vl_error_new(VL_ERR_ARG, "this is not a kernel"),
+					     "name a vmlinuz, a vmlinux, or a package with one");
+		*ret = vl_taken(elf);
+		return NULL;
 	}
 	if ((p[PROTOCOL] | p[PROTOCOL + 1] << 8) < WITH_PAYLOAD)
 		return vl_error_new(VL_ERR_ARG, "this vmlinuz is older than Linux 2.6.26");
@@ -118,22 +121,22 @@ struct vl_error *vl_trust_unpack(const void *file, size_t len, unsigned char **r
 	size = get32(p + PAYLOAD_LENGTH);
 	if (!size || at > len || size > len - at)
 		return cut_short();
-	return unpack_payload(p + at, size, ret, len_ret);
+	return unpack_payload(p + at, size, max, ret, len_ret);
 }
 
 /* --- files and directories --- */
 
 /* Levels of directories below the named one. */
-#define DEPTH_MAX 8
+#define DEPTH_MAX 24
 
 struct walk {
-	vl_trust_kernel_fn *fn;
-	void *ctx;
+	const struct vl_trust_taker *taker;
 	struct vl_trust_origin origin;
-	size_t nr; /* kernels so far */
+	size_t nr;		 /* kernels and modules so far */
+	struct vl_error *unread; /* the first file that we may not open; NULL: none */
 };
 
-static void hash(const unsigned char *bytes, size_t len, char ret[2 * SHA256_DIGEST_SIZE + 1])
+void vl_sha256_text(const void *bytes, size_t len, char ret[65])
 {
 	uint8_t digest[SHA256_DIGEST_SIZE];
 	struct sha256_ctx sha;
@@ -145,22 +148,40 @@ static void hash(const unsigned char *bytes, size_t len, char ret[2 * SHA256_DIG
 		snprintf(ret + 2 * i, 3, "%02x", digest[i]);
 }
 
-static struct vl_error *one_kernel(struct walk *w, const unsigned char *file, size_t len)
+/* Is the ELF file @elf not linked, as a module's is? */
+static bool is_object(const unsigned char *elf, size_t len)
 {
+	Elf64_Ehdr head;
+
+	if (len < sizeof(head))
+		return false;
+	memcpy(&head, elf, sizeof(head));
+	return head.e_type == ET_REL;
+}
+
+/* @file is a kernel or a module. */
+static struct vl_error *one_image(struct walk *w, const unsigned char *file, size_t len)
+{
+	const struct vl_trust_taker *taker = w->taker;
 	_cleanup_free_ unsigned char *elf = NULL;
 	size_t elf_len;
-	struct vl_error *err = vl_trust_unpack(file, len, &elf, &elf_len);
+	struct vl_error *err =
+		vl_trust_unpack(file, len, vl_trust_image_max(taker), &elf, &elf_len);
 
 	if (err)
 		return err;
 	snprintf(w->origin.checked, sizeof(w->origin.checked), "no package");
+	vl_signer(is_boot_image(file, len) ? file : elf, is_boot_image(file, len) ? len : elf_len,
+		  w->origin.signer, sizeof(w->origin.signer));
 	w->nr++;
-	return w->fn(w->ctx, &w->origin, elf, elf_len);
+	if (is_object(elf, elf_len) && taker->module)
+		return taker->module(taker->ctx, &w->origin, elf, elf_len);
+	return taker->kernel(taker->ctx, &w->origin, elf, elf_len);
 }
 
 /*
- * Take the kernels of the open file @fd. It is read once: the bytes that are hashed are those that
- * are unpacked, also where somebody changes the file meanwhile.
+ * Take the kernels of the open file @fd. It is read once, so that the hash is of the bytes that are
+ * unpacked, even if the file changes meanwhile.
  */
 static struct vl_error *one_file(struct walk *w, const char *path, int fd, size_t len)
 {
@@ -169,9 +190,11 @@ static struct vl_error *one_file(struct walk *w, const char *path, int fd, size_
 	size_t done = 0;
 	ssize_t n = 1;
 
-	if (len < 4 || len > VL_TRUST_FILE_MAX)
-		return vl_error_new(VL_ERR_ARG, "%s: it is too %s for a kernel", path,
-				    len < 4 ? "short" : "long");
+	if (!len)
+		return vl_error_new(VL_ERR_ARG, "%s is empty", path);
+	if (len > VL_TRUST_FILE_MAX)
+		return vl_error_new(VL_ERR_ARG, "%s is larger than %lu MiB, as no kernel is", path,
+				    VL_TRUST_FILE_MAX >> 20);
 	file = malloc(len);
 	if (!file)
 		return vl_error_nomem();
@@ -183,13 +206,13 @@ static struct vl_error *one_file(struct walk *w, const char *path, int fd, size_
 		return vl_error_prefix(cut_short(), "%s", path);
 	w->origin = (struct vl_trust_origin){ .path = "" };
 	snprintf(w->origin.path, sizeof(w->origin.path), "%s", path);
-	hash(file, len, w->origin.sha256);
+	vl_sha256_text(file, len, w->origin.sha256);
 	if (vl_is_deb(file, len))
-		err = vl_deb_each(file, len, &w->origin, w->fn, w->ctx, &w->nr);
+		err = vl_deb_each(file, len, &w->origin, w->taker, &w->nr);
 	else if (vl_is_rpm(file, len))
-		err = vl_rpm_each(file, len, &w->origin, w->fn, w->ctx, &w->nr);
+		err = vl_rpm_each(file, len, &w->origin, w->taker, &w->nr);
 	else
-		err = one_kernel(w, file, len);
+		err = one_image(w, file, len);
 	return err ? vl_error_prefix(err, "%s", path) : NULL;
 }
 
@@ -202,7 +225,7 @@ static bool ends_in(const char *name, const char *end)
 
 /*
  * Read @path. @named: the user has named it. Of the files in a directory only kernels and packages
- * are read, and links are not followed.
+ * are read, and links are not followed. What cannot be opened there is skipped.
  */
 static struct vl_error *any(struct walk *w, const char *path, bool named, unsigned depth)
 {
@@ -212,13 +235,17 @@ static struct vl_error *any(struct walk *w, const char *path, bool named, unsign
 	struct stat st;
 
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (named ? 0 : O_NOFOLLOW));
-	if (fd < 0 && !named && errno == ELOOP)
+	/* A link, a socket (ENXIO), a file of others, or one that has gone. */
+	if (fd < 0 && !named && errno != EMFILE && errno != ENFILE && errno != ENOMEM) {
+		if (errno == EACCES && !w->unread)
+			w->unread = vl_error_os(errno, "cannot read %s", path);
 		return NULL;
+	}
 	if (fd < 0 || fstat(fd, &st))
 		return vl_error_os(errno, "cannot read %s", path);
 	if (S_ISREG(st.st_mode)) {
 		if (!named && !vl_is_kernel_path(path) && !ends_in(path, ".deb") &&
-		    !ends_in(path, ".rpm"))
+		    !ends_in(path, ".rpm") && !(w->taker->module && vl_is_module_path(path)))
 			return NULL;
 		return one_file(w, path, fd, (size_t)st.st_size);
 	}
@@ -247,19 +274,29 @@ static struct vl_error *any(struct walk *w, const char *path, bool named, unsign
 	return NULL;
 }
 
-struct vl_error *vl_trust_each(const char *path, vl_trust_kernel_fn *fn, void *ctx)
+struct vl_error *vl_trust_each_file(const char *path, const struct vl_trust_taker *taker)
 {
-	struct walk *w = calloc(1, sizeof(*w));
+	_cleanup_free_ struct walk *w = calloc(1, sizeof(*w));
 	struct vl_error *err;
 
 	if (!w)
 		return vl_error_nomem();
-	w->fn = fn;
-	w->ctx = ctx;
+	w->taker = taker;
 	err = any(w, path, true, DEPTH_MAX);
-	if (!err && !w->nr)
-		err = vl_error_hint(vl_error_new(VL_ERR_ARG, "%s has no kernel in it", path),
-				    "name a vmlinuz, a vmlinux, or a package with one");
-	free(w);
-	return err;
+	if (!err && !w->nr) {
+		err = w->unread;
+		w->unread = NULL;
+	}
+	vl_error_destroy(w->unread);
+	if (err || w->nr)
+		return err;
+	return vl_error_hint(vl_error_new(VL_ERR_ARG, "%s has no kernel in it", path),
+			     "name a vmlinuz, a vmlinux, or a package with one");
+}
+
+struct vl_error *vl_trust_each(const char *path, vl_trust_kernel_fn *fn, void *ctx)
+{
+	const struct vl_trust_taker taker = { .kernel = fn, .ctx = ctx };
+
+	return vl_trust_each_file(path, &taker);
 }

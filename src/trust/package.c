@@ -2,13 +2,14 @@
 #include "package.h"
 
 #include <nettle/md5.h>
-#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "../base/cleanup.h"
 #include "archive.h"
+#include "signature.h"
 
 /* Limit of a package's list of checksums, in bytes; a kernel's has 0.5 MiB. */
 #define LIST_MAX (16u << 20)
@@ -41,39 +42,89 @@ bool vl_is_kernel_path(const char *path)
 	       !(len > 4 && !strcmp(name + len - 4, ".sig"));
 }
 
-/* Read the current member, check it against @md5sums (or NULL), unpack it and call @fn. */
-static struct vl_error *take_kernel(struct vl_archive *a, const char *path,
-				    struct vl_trust_origin *o, const char *md5sums,
-				    vl_trust_kernel_fn *fn, void *ctx)
+bool vl_is_module_path(const char *path)
 {
-	_cleanup_free_ unsigned char *file = NULL;
-	_cleanup_free_ unsigned char *elf = NULL;
-	uint8_t digest[MD5_DIGEST_SIZE];
-	char line[2 * MD5_DIGEST_SIZE + 2 + sizeof(o->member) + 1];
-	struct md5_ctx md5;
+	static const char *const ends[] = { ".ko", ".ko.gz", ".ko.xz", ".ko.zst" };
+	size_t len = strlen(path);
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+		if (len > strlen(ends[i]) && !strcmp(path + len - strlen(ends[i]), ends[i]))
+			return true;
+	return false;
+}
+
+/* Give a module's file, which may be compressed, to @taker. */
+static struct vl_error *give_module(const struct vl_trust_taker *taker, struct vl_trust_origin *o,
+				    const unsigned char *file, size_t len)
+{
+	_cleanup_free_ unsigned char *ko = NULL;
 	struct vl_error *err;
-	size_t len, elf_len;
+	size_t ko_len;
+
+	if (len < 4 || memcmp(file, "\177ELF", 4) != 0) {
+		err = vl_uncompress(file, len, VL_TRUST_MODULE_MAX, &ko, &ko_len);
+		if (err)
+			return err;
+		file = ko;
+		len = ko_len;
+	}
+	vl_signer(file, len, o->signer, sizeof(o->signer));
+	return taker->module(taker->ctx, o, file, len);
+}
+
+/* Is the MD5 checksum of @file, the member @path, in the list @md5sums? */
+static bool is_listed(const char *md5sums, const char *path, const unsigned char *file, size_t len)
+{
+	char line[2 * MD5_DIGEST_SIZE + 2 + sizeof(((struct vl_trust_origin *)0)->member) + 1];
+	uint8_t digest[MD5_DIGEST_SIZE];
+	struct md5_ctx md5;
+
+	md5_init(&md5);
+	md5_update(&md5, len, file);
+	md5_digest(&md5, sizeof(digest), digest);
+	for (size_t i = 0; i < sizeof(digest); i++)
+		snprintf(line + 2 * i, 3, "%02x", digest[i]);
+	snprintf(line + 2 * sizeof(digest), sizeof(line) - 2 * sizeof(digest), "  %s\n", path);
+	return strstr(md5sums, line);
+}
+
+/* Unpack a kernel, @file, and give it to @taker. */
+static struct vl_error *give_kernel(const struct vl_trust_taker *taker, struct vl_trust_origin *o,
+				    const unsigned char *file, size_t len)
+{
+	_cleanup_free_ unsigned char *elf = NULL;
+	size_t elf_len;
+	struct vl_error *err =
+		vl_trust_unpack(file, len, vl_trust_image_max(taker), &elf, &elf_len);
+
+	if (err)
+		return err;
+	vl_signer(file, len, o->signer, sizeof(o->signer));
+	return taker->kernel(taker->ctx, o, elf, elf_len);
+}
+
+/*
+ * Read the current member, check it against @md5sums (or NULL), and give it to @taker.
+ */
+static struct vl_error *take(struct vl_archive *a, const char *path, struct vl_trust_origin *o,
+			     const char *md5sums, const struct vl_trust_taker *taker)
+{
+	bool is_kernel = vl_is_kernel_path(path);
+	_cleanup_free_ unsigned char *file = NULL;
+	struct vl_error *err;
+	size_t len;
 
 	path += strspn(path, "./");
 	snprintf(o->member, sizeof(o->member), "%s", path);
-	err = vl_archive_read(a, VL_TRUST_IMAGE_MAX, &file, &len);
-	if (!err && md5sums) {
-		md5_init(&md5);
-		md5_update(&md5, len, file);
-		md5_digest(&md5, sizeof(digest), digest);
-		for (size_t i = 0; i < sizeof(digest); i++)
-			snprintf(line + 2 * i, 3, "%02x", digest[i]);
-		snprintf(line + 2 * sizeof(digest), sizeof(line) - 2 * sizeof(digest), "  %s\n",
-			 o->member);
-		if (!strstr(md5sums, line))
-			err = vl_error_new(VL_ERR_ARG,
-					   "its checksum is not the one in the package's list");
-	}
-	if (!err)
-		err = vl_trust_unpack(file, len, &elf, &elf_len);
-	if (err)
-		return vl_error_prefix(err, "%s", o->member);
-	return fn(ctx, o, elf, elf_len);
+	err = vl_archive_read(a, is_kernel ? vl_trust_image_max(taker) : VL_TRUST_MODULE_MAX, &file,
+			      &len);
+	if (!err && md5sums && !is_listed(md5sums, o->member, file, len))
+		err = vl_error_new(VL_ERR_ARG, "its checksum is not the one in the package's list");
+	if (!err && is_kernel)
+		err = give_kernel(taker, o, file, len);
+	else if (!err)
+		err = give_module(taker, o, file, len);
+	return err ? vl_error_prefix(err, "%s", o->member) : NULL;
 }
 
 /* The value of the line "@name: value" of @control. */
@@ -96,14 +147,14 @@ static void field(const char *control, const char *name, char *ret, size_t size)
 static struct vl_error *read_control(struct vl_archive *outer, struct vl_trust_origin *o,
 				     char **md5sums)
 {
-	struct vl_archive *a;
+	_cleanup_archive_ struct vl_archive *a = NULL;
 	struct vl_error *err = vl_archive_open_member(outer, &a);
 	const char *path;
 	uint64_t size;
 
 	if (err)
 		return err;
-	while (!err && !(err = vl_archive_next(a, &path, &size)) && path) {
+	while (!(err = vl_archive_next(a, &path, &size)) && path) {
 		_cleanup_free_ unsigned char *text = NULL;
 		bool sums = !strcmp(base_name(path), "md5sums");
 		size_t len;
@@ -112,7 +163,7 @@ static struct vl_error *read_control(struct vl_archive *outer, struct vl_trust_o
 			continue;
 		err = vl_archive_read(a, sums ? LIST_MAX : CONTROL_MAX, &text, &len);
 		if (err)
-			break;
+			return err;
 		if (sums) {
 			free(*md5sums);
 			*md5sums = (char *)vl_taken(text);
@@ -121,13 +172,12 @@ static struct vl_error *read_control(struct vl_archive *outer, struct vl_trust_o
 		field((char *)text, "Package", o->package, sizeof(o->package));
 		field((char *)text, "Version", o->version, sizeof(o->version));
 	}
-	vl_archive_close(a);
 	return err;
 }
 
-/* Call @fn for all kernels of archive @a. */
+/* Give all kernels and modules of archive @a to @taker. */
 static struct vl_error *each_file(struct vl_archive *a, struct vl_trust_origin *o,
-				  const char *md5sums, vl_trust_kernel_fn *fn, void *ctx,
+				  const char *md5sums, const struct vl_trust_taker *taker,
 				  size_t *nr)
 {
 	struct vl_error *err;
@@ -135,9 +185,11 @@ static struct vl_error *each_file(struct vl_archive *a, struct vl_trust_origin *
 	uint64_t size;
 
 	while (!(err = vl_archive_next(a, &path, &size)) && path) {
-		if (!vl_is_kernel_path(path))
+		/* Of a file with several names, the archive has the content with one of them. */
+		if (!size ||
+		    (!vl_is_kernel_path(path) && !(taker->module && vl_is_module_path(path))))
 			continue;
-		err = take_kernel(a, path, o, md5sums, fn, ctx);
+		err = take(a, path, o, md5sums, taker);
 		if (err)
 			return err;
 		++*nr;
@@ -146,10 +198,10 @@ static struct vl_error *each_file(struct vl_archive *a, struct vl_trust_origin *
 }
 
 struct vl_error *vl_deb_each(const unsigned char *file, size_t len, struct vl_trust_origin *o,
-			     vl_trust_kernel_fn *fn, void *ctx, size_t *nr)
+			     const struct vl_trust_taker *taker, size_t *nr)
 {
+	_cleanup_archive_ struct vl_archive *outer = NULL;
 	_cleanup_free_ char *md5sums = NULL;
-	struct vl_archive *outer, *inner;
 	struct vl_error *err = vl_archive_open(file, len, &outer);
 	const char *path;
 	uint64_t size;
@@ -158,6 +210,8 @@ struct vl_error *vl_deb_each(const unsigned char *file, size_t len, struct vl_tr
 	if (err)
 		return err;
 	while (!err && !(err = vl_archive_next(outer, &path, &size)) && path) {
+		_cleanup_archive_ struct vl_archive *inner = NULL;
+
 		/* dpkg-sig and debsigs put signatures beside the data, even behind it. */
 		is_signed |= !strncmp(path, "_gpg", 4);
 		snprintf(o->checked, sizeof(o->checked), "%s%s",
@@ -167,13 +221,10 @@ struct vl_error *vl_deb_each(const unsigned char *file, size_t len, struct vl_tr
 			err = read_control(outer, o, &md5sums);
 		} else if (!strncmp(path, "data.tar", 8)) {
 			err = vl_archive_open_member(outer, &inner);
-			if (err)
-				break;
-			err = each_file(inner, o, md5sums, fn, ctx, nr);
-			vl_archive_close(inner);
+			if (!err)
+				err = each_file(inner, o, md5sums, taker, nr);
 		}
 	}
-	vl_archive_close(outer);
 	return err;
 }
 
@@ -245,15 +296,9 @@ static bool rpm_has(const struct rpm_header *h, uint32_t tag)
 
 static bool sha256_is(const unsigned char *bytes, size_t len, const char *want)
 {
-	uint8_t digest[SHA256_DIGEST_SIZE];
-	char text[2 * SHA256_DIGEST_SIZE + 1];
-	struct sha256_ctx sha;
+	char text[65];
 
-	sha256_init(&sha);
-	sha256_update(&sha, len, bytes);
-	sha256_digest(&sha, sizeof(digest), digest);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(text + 2 * i, 3, "%02x", digest[i]);
+	vl_sha256_text(bytes, len, text);
 	return !strcmp(text, want);
 }
 
@@ -292,16 +337,12 @@ static struct vl_error *read_rpm(const unsigned char *file, size_t len, struct v
 }
 
 struct vl_error *vl_rpm_each(const unsigned char *file, size_t len, struct vl_trust_origin *o,
-			     vl_trust_kernel_fn *fn, void *ctx, size_t *nr)
+			     const struct vl_trust_taker *taker, size_t *nr)
 {
+	_cleanup_archive_ struct vl_archive *a = NULL;
 	struct vl_error *err = read_rpm(file, len, o);
-	struct vl_archive *a;
 
 	if (!err)
 		err = vl_archive_open(file, len, &a);
-	if (err)
-		return err;
-	err = each_file(a, o, NULL, fn, ctx, nr);
-	vl_archive_close(a);
-	return err;
+	return err ? err : each_file(a, o, NULL, taker, nr);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The trusted kernels of this host, in the directory of vl_trust_dir(): for each build id the
- * unpacked image ("ID.kernel") and where it comes from ("ID.origin").
+ * The trusted kernels of this host, in the directory of vl_trust_dir(), and behind it in that of
+ * vl_trust_root_dir(). They are no secrets, so all users can read them. For each build id there is
+ * the unpacked image with its index ("ID.kernel", index.h) and where it comes from ("ID.origin").
+ * The modules of a release are in one pack ("RELEASE.modules", pack.h).
  */
 #ifndef VLENS_TRUST_STORE_H
 #define VLENS_TRUST_STORE_H
@@ -10,23 +12,40 @@
 
 #include "image.h"
 
-/* A stored kernel. */
+/* A stored kernel, or the modules of a release without a kernel. */
 struct vl_trust_stored {
-	char build_id[VL_BUILD_ID_MAX + 1];
-	char release[128]; /* as uname -r says it */
+	char build_id[VL_BUILD_ID_MAX + 1]; /* "": no kernel */
+	char release[128];		    /* as uname -r says it */
 	time_t added;
 	struct vl_trust_origin origin;
+	char signer[128];	 /* of the kernel, or "" */
+	size_t nr_modules;	 /* of its release */
+	char module_signer[128]; /* of its first module, or "" */
 };
 
 typedef struct vl_error *vl_trust_stored_fn(void *ctx, const struct vl_trust_stored *s);
 
 /*
- * Store each kernel in @path (vl_trust_each()). It replaces one with the same build id. @fn is
- * called for each stored kernel.
+ * Store each kernel and module in @path (vl_trust_each_file()). It replaces one with the same
+ * build id. @fn is called for each stored kernel, and for the modules of a release without one.
  */
 struct vl_error *vl_trust_add(const char *path, vl_trust_stored_fn *fn, void *ctx);
 
-/* Call @fn for each stored kernel. */
+/*
+ * The error for a guest whose kernel is not stored, with what to add. @build_id and @release are
+ * the guest's words; "": it has none. VL_ERR_ARG, with ENOENT.
+ */
+struct vl_error *vl_trust_absent(const char *build_id, const char *release)
+	__attribute__((returns_nonnull));
+
+/* Call @fn for each stored kernel, and for the modules of each release without one. */
 struct vl_error *vl_trust_list(vl_trust_stored_fn *fn, void *ctx);
+
+/*
+ * Remove the kernels that @name is: a build id or at least 8 digits of its front, a release, or the
+ * file or directory that they come from. The modules of a release go with its last kernel. @fn is
+ * called for each. VL_ERR_ARG: there is none.
+ */
+struct vl_error *vl_trust_remove(const char *name, vl_trust_stored_fn *fn, void *ctx);
 
 #endif

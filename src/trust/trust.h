@@ -61,6 +61,9 @@ struct vl_error *vl_trust_symbols_make(const struct vl_trust *t, int fd, struct 
 size_t vl_trust_clocks(const struct vl_trust *t, const struct vl_kernel *k,
 		       struct vl_function *ret);
 
+/* The release of kernel @t by its banner, as uname -r says it; "": it has no banner. */
+void vl_trust_release(const struct vl_trust *t, char *ret, size_t size);
+
 /*
  * Move the image by @delta bytes (the guest's base minus the linked one), and make the table of
  * sites. It works once for an image. VL_ERR_ARG: @delta is not 0 and the image has no relocation

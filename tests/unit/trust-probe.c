@@ -169,7 +169,7 @@ static int unpack(const char *path)
 	unsigned char *elf;
 	size_t len, elf_len;
 	const void *file = map(path, &len);
-	struct vl_error *err = vl_trust_unpack(file, len, &elf, &elf_len);
+	struct vl_error *err = vl_trust_unpack(file, len, VL_TRUST_IMAGE_MAX, &elf, &elf_len);
 
 	if (err)
 		return fail(err);
@@ -202,7 +202,7 @@ static struct vl_error *open_broken(const unsigned char *file, size_t len, uint6
 	}
 	if (random_number(seed) % 4 == 0)
 		len = 1 + random_number(seed) % len;
-	err = vl_trust_unpack(copy, len, &elf, &elf_len);
+	err = vl_trust_unpack(copy, len, VL_TRUST_IMAGE_MAX, &elf, &elf_len);
 	free(copy);
 	if (!err)
 		err = vl_trust_open(elf, elf_len, &t);
