@@ -68,12 +68,23 @@ call() {
 	echo "e8${n:6:2}${n:4:2}${n:2:2}${n:0:2}"
 }
 
+# little ADDRESS: the bytes of a pointer to it.
+little() {
+	local n i text=
+	n=$(printf '%016x' "$1")
+	for i in 14 12 10 8 6 4 2 0; do text+=${n:i:2}; done
+	echo "$text"
+}
+
+# The rows of verify that are not about a whole text. The modules are not stored here.
+findings() { jq "[.findings[] | select(.site != \".text\" and .site != \"module\")] | $1" -r; }
+
 # assert_finding STATUS STATE SITE ADDRESS: verify has exactly this finding.
 assert_finding() {
 	run --separate-stderr vlens trust verify -J "$D"
 	assert_same "$1" "$status"
 	assert_same "$2 $3 $(printf '0x%x' "$4")" \
-		"$(jq -r '.findings[1:][] | "\(.state) \(.site) \(.address)"' <<<"$output")"
+		"$(findings '.[] | "\(.state) \(.site) \(.address)"' <<<"$output")"
 }
 
 @test "clean guests have no finding" {
@@ -81,7 +92,7 @@ assert_finding() {
 	for name in $GUESTS; do
 		run --separate-stderr vlens trust verify -J "$(guest "$name")"
 		assert_same "$name: 0 " "$name: $status $stderr"
-		assert_same "verified" "$(jq -r '.findings[].state' <<<"$output")"
+		assert_same "verified unverified" "$(jq -r '.findings[].state' <<<"$output" | uniq | xargs)"
 	done
 }
 
@@ -120,13 +131,42 @@ assert_finding() {
 	grep -qE '^changed +0x[0-9a-f]+ __x64_sys_getdents64\+0x2' <<<"$output"
 }
 
-@test "a call at a trace site is an attachment; a jump or int3 there is a finding" {
+@test "a constant table that leads to another function is found" {
+	local at
+	at=$(address proc_root_operations)
+	# Its words are functions or 0: the first of them that is one.
+	while [[ $(hex "$at" 8) != *ffffffff ]]; do at=$((at + 8)); done
+	plant "$at" "$(little "$(address empty_dir_readdir)")"
+	assert_finding 1 changed constants "$at"
+	assert_same empty_dir_readdir "$(findings '.[0].to' <<<"$output")"
+}
+
+@test "a pointer that only the boot code sets is found when it leads elsewhere" {
+	local at
+	at=$(address delay_fn)
+	plant "$at" "$(little "$(address empty_dir_readdir)")"
+	assert_finding 1 changed constants "$at"
+	# The kernel may have set this one.
+	plant "$at" "$(little "$(address delay_tsc)")"
+	run --separate-stderr vlens trust verify -J "$D"
+	assert_same 0 "$status"
+}
+
+@test "code behind the end of the text, in its last page, is found" {
+	local at
+	at=$(address _etext)
+	[[ $((at & 4095)) -gt 0 && $((at & 4095)) -lt 4080 ]]
+	plant $((at + 8)) 4831c0c3
+	assert_finding 1 changed text $((at + 8))
+}
+
+@test "a call at a trace site that is no tracer's, a jump or an int3 there is a finding" {
 	local at to
 	at=$(address vfs_read)
 	to=$(address filldir64)
 	plant "$at" "$(call "$at" "$to")"
-	assert_finding 0 attached trace "$at"
-	assert_same filldir64 "$(jq -r '.findings[1].to' <<<"$output")"
+	assert_finding 1 changed trace "$at"
+	assert_same filldir64 "$(findings '.[0].to' <<<"$output")"
 	plant "$at" "e9$(call "$at" "$to" | cut -c3-)"
 	assert_finding 1 changed trace "$at"
 	plant "$at" cc
@@ -142,7 +182,7 @@ assert_finding() {
 	state=$status
 	in_guest g61 'cd /sys/kernel/tracing && echo 0 >events/kprobes/vlens/enable && echo >kprobe_events &&
 		echo nop >current_tracer && echo >set_ftrace_filter'
-	assert_same "0 attached" "$state $(jq -r '.findings[1:][].state' <<<"$output" | sort -u)"
+	assert_same "0 attached" "$state $(findings '.[].state' <<<"$output" | sort -u)"
 	jq -r '.findings[] | "\(.site) \(.symbol)"' <<<"$output" | grep -qE '^trace vfs_read(\+0x4)?$' || fail "$output"
 	jq -r '.findings[] | "\(.site) \(.symbol)"' <<<"$output" | grep -q '^probe do_sys_openat2+0x' || fail "$output"
 }
@@ -153,7 +193,7 @@ assert_finding() {
 	run --separate-stderr vlens trust verify -J "$(guest g61)"
 	in_guest g61 'cd /sys/kernel/tracing && echo nop >current_tracer && echo >set_ftrace_filter'
 	assert_same "0 " "$status $stderr"
-	assert_same "1024 some more" "$(jq -r '[.findings[1:][] | select(.state == "attached")] |
+	assert_same "1024 some more" "$(findings 'map(select(.state == "attached")) |
 		"\(length - 1) \(.[-1].found)"' <<<"$output" | sed 's/[0-9]* more/some more/')"
 }
 
@@ -166,7 +206,87 @@ assert_finding() {
 	# The calls of that key lead elsewhere than the trampoline now.
 	assert_same "trampoline __SCT__might_resched vfs_read+0x7" \
 		"$(jq -r '.findings[] | select(.site == "trampoline") | "\(.site) \(.symbol) \(.to)"' <<<"$output")"
-	assert_same static-call "$(jq -r '.findings[2].site' <<<"$output")"
+	assert_same static-call "$(findings '.[1].site' <<<"$output")"
+}
+
+# with_modules NAME [MODULES]: a store with the kernel of guest NAME and all of its modules, or
+# these only. It is made once.
+with_modules() {
+	export VLENS_TRUST_DIR=$BATS_FILE_TMPDIR/modules
+	[[ -e $VLENS_TRUST_DIR/$1 ]] && return
+	local kernel files=$T/modules-$1 file module
+	local -A wanted=()
+	kernel=$(guest_options "$1" | grep -oE -- '--kernel [^ ]+')
+	kernel=$("$VT_TESTS/fetch-kernel" "${kernel#* }")
+	if [[ $# -eq 1 ]]; then
+		files=$kernel/root
+	else
+		mkdir "$files"
+		for module in $2; do wanted[$module]=1; done
+		while read -r file; do
+			module=${file##*/} module=${module%%.ko*}
+			[[ -z ${wanted[${module//-/_}]:-} ]] || cp "$file" "$files"
+		done < <(find "$kernel/root" -name '*.ko*')
+	fi
+	vlens trust add "$kernel/vmlinuz" "$files" >/dev/null
+	# However deep they lie, all of them.
+	assert_same "$(find "$files" -name '*.ko*' | wc -l)" \
+		"$(vlens trust list -J | jq --arg r "$(<"$kernel/release")" '.kernels[] | select(.release == $r) | .modules')"
+	touch "$VLENS_TRUST_DIR/$1"
+}
+
+@test "the text of loaded modules is verified" {
+	local name loaded
+	for name in $GUESTS; do
+		in_guest "$name" "for m in /lib/spare/*.ko* /lib/spare/nf_tables/*.ko*; do insmod \$m; done 2>/dev/null; :"
+		loaded=$(in_guest "$name" "sed 's/ .*//' /proc/modules" | sort)
+		# It has no code.
+		[[ $name != g61 ]] || grep -qx cast_common <<<"$loaded" || fail "$loaded"
+		# One kernel's thousands of modules are enough.
+		if [[ $name == g61 ]]; then with_modules g61; else with_modules "$name" "$loaded"; fi
+		run --separate-stderr vlens trust verify -J "$(guest "$name")"
+		assert_same "$name: 0 " "$name: $status $stderr"
+		assert_same "verified" "$(jq -r '.findings[].state' <<<"$output" | sort -u)"
+		assert_same "$(xargs <<<"$loaded")" \
+			"$(jq -r '.findings[1:][].symbol[1:-1]' <<<"$output" | sort | xargs)"
+	done
+}
+
+@test "a change in a module's text is found, and so is another build" {
+	local at bytes text
+	with_modules g61
+	run --separate-stderr vlens trust verify -J "$D"
+	assert_same "0 verified" "$status $(jq -r '.findings[].state' <<<"$output" | sort -u)"
+	text=$(jq -r '.findings[] | select(.symbol == "[bridge]") | .address' <<<"$output")
+	bytes=$(vlens trust verify -J -o symbol,bytes "$D" | jq '.findings[] | select(.symbol == "[bridge]") | .bytes')
+	at=$((text + 0x100))
+	plant "$at" "$(printf '%02x' $((0x$(hex "$at" 1) ^ 0xff)))"
+	run --separate-stderr vlens trust verify -J "$D"
+	assert_same 1 "$status"
+	jq -r '.findings[] | select(.state == "changed") | .symbol' <<<"$output" | grep -q '\[bridge\]$' || fail "$output"
+	assert_same compared "$(jq -r '.findings[] | select(.symbol == "[bridge]") | .state' <<<"$output")"
+	run vcheck "$D"
+	assert_same 1 "$status"
+	grep -qE '^finding +trusted text .*\[bridge\]' <<<"$output" || fail "$output"
+	# Read-only data begin with the build id's note: its last byte is at 35.
+	at=$((text + bytes + 35))
+	plant "$at" "$(printf '%02x' $((0x$(hex "$at" 1) ^ 1)))"
+	run --separate-stderr vlens trust verify -J "$D"
+	assert_same 1 "$status"
+	assert_same "changed the guest's module is of another build than the trusted one" \
+		"$(jq -r '.findings[] | select(.symbol == "[bridge]") | "\(.state) \(.found)"' <<<"$output")"
+}
+
+@test "modules that have one name are findings, and none of them is verified" {
+	local at
+	with_modules g61
+	at=$(vlsmod --json -o module,struct "$D" | jq -r '.modules[] | select(.module == "stp") | .struct')
+	# The name follows the state and the links of the list.
+	plant $((at + 24)) "$(printf 'bridge\0' | od -An -tx1 | tr -d ' ')"
+	run --separate-stderr vlens trust verify -J "$D"
+	assert_same 1 "$status"
+	assert_same "$(printf 'changed the guest lists several modules of this name\n%.0s' 1 2)" \
+		"$(jq -r '.findings[] | select(.symbol == "[bridge]") | "\(.state) \(.found)"' <<<"$output")"
 }
 
 @test "a guest of another build is refused, and the message names both builds" {
@@ -174,7 +294,7 @@ assert_finding() {
 	own=$(stored 6.1.) other=$(stored 5.10)
 	VLENS_TRUST_DIR=$T/none run --separate-stderr vlens trust verify "$D"
 	assert_same 3 "$status"
-	[[ $stderr == *"no trusted kernel of the guest's build $own"*"vlens trust add"* ]] || fail "$stderr"
+	[[ $stderr == *"no trusted kernel of the guest's build $own"*", Linux 6.1."*"linux-image-6.1."*"vlens trust add"* ]] || fail "$stderr"
 	mkdir "$T/wrong"
 	cp "$VLENS_TRUST_DIR/$other.kernel" "$T/wrong/$own.kernel"
 	VLENS_TRUST_DIR=$T/wrong run --separate-stderr vlens trust verify "$D"
@@ -255,29 +375,52 @@ assert_finding() {
 	assert_same 1 "$status"
 	[[ $stderr == *"empty.deb has no kernel in it"* ]] || fail "$stderr"
 	cp "$image" "$T/deb/boot/vmlinuz-test"
+	# A second name of the same file has no content in the package.
+	ln "$T/deb/boot/vmlinuz-test" "$T/deb/boot/vmlinuz-too"
 	(cd "$T/deb" && md5sum boot/* >DEBIAN/md5sums)
 	dpkg-deb --root-owner-group -Zgzip -b "$T/deb" "$T/good.deb" >/dev/null
 	run --separate-stderr vlens trust add -J -o package,version,member,sha256,checked "$T/good.deb"
 	assert_same "0 " "$status $stderr"
-	assert_same "linux-image-test 1.2-3 boot/vmlinuz-test $(sha256sum <"$T/good.deb" | cut -d' ' -f1)" \
-		"$(jq -r '.kernels[] | "\(.package) \(.version) \(.member) \(.sha256)"' <<<"$output")"
+	assert_same "linux-image-test 1.2-3 $(sha256sum <"$T/good.deb" | cut -d' ' -f1)" \
+		"$(jq -r '.kernels[] | "\(.package) \(.version) \(.sha256)"' <<<"$output")"
+	[[ $(jq -r '.kernels[].member' <<<"$output") =~ ^boot/vmlinuz-(test|too)$ ]] || fail "$output"
 	assert_same "MD5 of the package's list; unsigned" "$(jq -r '.kernels[].checked' <<<"$output")"
 	sed -i 's/^..../0000/' "$T/deb/DEBIAN/md5sums"
 	dpkg-deb --root-owner-group -Zgzip -b "$T/deb" "$T/bad.deb" >/dev/null
 	run --separate-stderr vlens trust add "$T/bad.deb"
 	assert_same 1 "$status"
-	[[ $stderr == *"boot/vmlinuz-test: its checksum is not the one in the package's list"* ]] || fail "$stderr"
+	[[ $stderr == *"boot/vmlinuz-t"*": its checksum is not the one in the package's list"* ]] || fail "$stderr"
 	head -c 4000000 "$T/good.deb" >"$T/cut.deb"
 	run --separate-stderr vlens trust add "$T/cut.deb"
 	assert_same 1 "$status"
 	[[ $stderr == "vlens trust: $T/cut.deb: "*damaged* ]] || fail "$stderr"
+	# Nothing is stored of a package that is cut behind its kernel, or has one damaged member.
+	rm -r "$T/store" "$T/deb/DEBIAN/md5sums" "$T/deb/boot/vmlinuz-too"
+	mkdir -p "$T/deb/lib/modules/x"
+	head -c 3000000 /dev/urandom >"$T/deb/lib/modules/x/last.ko"
+	dpkg-deb --root-owner-group -Znone -b "$T/deb" "$T/module.deb" >/dev/null
+	head -c -2000000 "$T/module.deb" >"$T/cut.deb"
+	for package in module cut; do
+		run --separate-stderr vlens trust add "$T/$package.deb"
+		assert_same "1 " "$status $output"
+		[[ $stderr == "vlens trust: $T/$package.deb: "*last.ko* ]] || fail "$stderr"
+		assert_same "" "$(ls -A "$T/store")"
+	done
 	# A directory adds all images and packages in it.
 	mkdir "$T/many"
 	mv "$T/good.deb" "$T/many"
 	cp "$VLENS_TEST_RUN/g7/vmlinuz" "$T/many/vmlinuz-7"
 	rm -r "$T/store"
-	vlens trust add "$T/many" >/dev/null
+	# What is no regular file is skipped, under whatever name.
+	python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$T/many/vmlinuz-socket"
+	mkfifo "$T/many/vmlinuz-fifo"
+	ln -s vmlinuz-7 "$T/many/vmlinuz-link"
+	run --separate-stderr vlens trust add "$T/many"
+	assert_same "0 " "$status $stderr"
 	assert_same 2 "$(vlens trust list -J | jq '.kernels | length')"
+	run --separate-stderr vlens trust add "$T/many/vmlinuz-socket"
+	assert_same "1 " "$status $output"
+	[[ $stderr == *"cannot read $T/many/vmlinuz-socket"* ]] || fail "$stderr"
 }
 
 @test "an rpm package is trusted by its checksums" {
@@ -293,12 +436,107 @@ assert_finding() {
 	[[ $stderr == *"its checksum is not the one in its header"* ]] || fail "$stderr"
 }
 
+@test "kernels are listed with their time, and removed by build id, release or file" {
+	local image=$VLENS_TEST_RUN/g61/vmlinuz
+	export VLENS_TRUST_DIR=$T/store
+	run --separate-stderr vlens trust list
+	assert_same "0  no kernel is stored: vlens trust add FILE stores one" "$status $output $stderr"
+	run --separate-stderr vlens trust list -J
+	assert_same "0 0 " "$status $(jq '.kernels | length' <<<"$output") $stderr"
+	vlens trust add "$image" "$VLENS_TEST_RUN/g510/vmlinuz" >/dev/null
+	run --separate-stderr vlens trust list --no-headers -o added
+	[[ ${#lines[@]} -eq 2 && ${lines[0]} =~ ^20[0-9-]+T[0-9:]+Z$ ]] || fail "$output"
+	run --separate-stderr vlens trust remove 0123abcd "$T/nothing" ''
+	assert_status 1
+	[[ $stderr == *"has no kernel '0123abcd'"*"has no kernel '$T/nothing'"* ]] || fail "$stderr"
+	assert_same 2 "$(vlens trust list -J | jq '.kernels | length')"
+	run --separate-stderr vlens trust remove -J "$image"
+	assert_same "0 6.1." "$status $(jq -r '.kernels[].release[:4]' <<<"$output")"
+	run --separate-stderr vlens trust remove "$(stored 5.10 | cut -c1-12)"
+	assert_same "0 " "$status $stderr"
+	assert_same "" "$(ls "$T/store")"
+	vlens trust add "$image" >/dev/null
+	vlens trust remove "$(vlens trust list --no-headers -o release)" >/dev/null
+	assert_same "" "$(ls "$T/store")"
+	run --separate-stderr vlens trust remove
+	assert_usage "vlens trust" "no kernel is named"
+}
+
+@test "the modules of a release go with its last kernel" {
+	local id
+	with_modules g61
+	id=$(stored 6.1.)
+	run -1 --separate-stderr vlens trust remove "${id:0:5}"
+	[[ $stderr == *"has no kernel '${id:0:5}'; name 8 digits of a build id, or more: ${id:0:8}" ]] || fail "$stderr"
+	run -1 --separate-stderr vlens trust remove 6.1.
+	[[ $stderr == *"has no kernel '6.1.'; name the whole release: 6.1."*-amd64 ]] || fail "$stderr"
+	cp -r "$VLENS_TRUST_DIR" "$T/copy"
+	export VLENS_TRUST_DIR=$T/copy
+	[[ -n $(find "$T/copy" -name '6.1.*.modules') ]]
+	vlens trust remove "$(stored 6.1.)" >/dev/null
+	assert_same "" "$(stored 6.1.)$(find "$T/copy" -name '6.1.*.modules')"
+}
+
+@test "--strict fails where a module is unverified" {
+	run --separate-stderr vlens trust verify "$D"
+	assert_same "0 " "$status $stderr"
+	run --separate-stderr vlens trust verify --strict "$D"
+	assert_same "1 " "$status $stderr"
+	with_modules g61
+	run --separate-stderr vlens trust verify --strict "$D"
+	assert_same "0 " "$status $stderr"
+}
+
+@test "lost output is an error" {
+	# shellcheck disable=SC2016 # for the inner shell
+	run --separate-stderr bash -c 'exec vlens trust verify "$1" >/dev/full' bash "$D"
+	assert_same 1 "$status"
+	[[ $stderr == "vlens: write error: No space left on device" ]] || fail "$stderr"
+	# shellcheck disable=SC2016 # for the inner shell
+	run --separate-stderr bash -c 'mkfifo "$2" && exec 3<>"$2" 4>"$2" 3>&- && exec vlens trust verify "$1" >&4' \
+		bash "$D" "$T/pipe"
+	assert_same "141 " "$status $stderr"
+}
+
+@test "other users use the kernels of root, and cannot remove them" {
+	# shellcheck disable=SC2016 # for the inner shell
+	run --separate-stderr "$VT_TESTS/lib/in-overlay" "$VLENS_TEST_RUN" bash -c '
+		unset VLENS_TRUST_DIR
+		cp "$1/vlens" /usr/local/bin/vlens
+		as() { HOME=/tmp/other setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+		install -d -o 65534 /tmp/other
+		vlens trust add "$2" >/dev/null && as vlens trust list -J && as vlens trust remove "$2"
+		' bash "$VLENS_BUILD" "$VLENS_TEST_RUN/g61/vmlinuz"
+	[[ $status -ne 77 ]] || skip "$output"
+	assert_same 6.1. "$(jq -r '.kernels[].release[:4]' <<<"$output")"
+	[[ $status -eq 1 && $stderr == *"has no kernel '$VLENS_TEST_RUN/g61/vmlinuz'"* ]] || fail "$status $stderr"
+}
+
+@test "a file of a directory that may not be read is skipped, and named if there is no other" {
+	# shellcheck disable=SC2016 # for the inner shell
+	run --separate-stderr "$VT_TESTS/lib/in-overlay" "$VLENS_TEST_RUN" bash -c '
+		unset VLENS_TRUST_DIR
+		cp "$1/vlens" /usr/local/bin/vlens
+		as() { HOME=/tmp/other setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+		install -d -o 65534 /tmp/other
+		install -d -m 755 /tmp/boot
+		install -m 600 "$2" /tmp/boot/vmlinuz-of-root
+		as vlens trust add /tmp/boot && exit
+		install -m 644 "$2" /tmp/boot/vmlinuz
+		as vlens trust add -J /tmp/boot
+		' bash "$VLENS_BUILD" "$VLENS_TEST_RUN/g61/vmlinuz"
+	[[ $status -ne 77 ]] || skip "$output"
+	assert_same "0 6.1." "$status $(jq -r '.kernels[].release[:4]' <<<"$output")"
+	[[ ${#stderr_lines[@]} -eq 1 && $stderr == *"cannot read /tmp/boot/vmlinuz-of-root: Permission denied"* ]] ||
+		fail "$stderr"
+}
+
 @test "a file that is not a kernel, a missing command and a missing guest are errors" {
 	run --separate-stderr vlens trust add "$VT_TESTS/57-trust.bats" /nonexistent
 	assert_same 1 "$status"
-	[[ $stderr == *"this is no kernel"*"cannot read /nonexistent"* ]] || fail "$stderr"
+	[[ $stderr == *"this is not a kernel"*"cannot read /nonexistent"* ]] || fail "$stderr"
 	run --separate-stderr vlens trust
-	assert_usage "vlens trust" "no command is named; the commands are add, list and verify"
+	assert_usage "vlens trust" "no command is named; the commands are add, list, remove and verify"
 	run --separate-stderr vlens trust verify
 	assert_usage "vlens trust" "no guest is named"
 }

@@ -54,6 +54,10 @@ struct vl_error *vl_attach_make(struct vl_target *t, bool anew, struct vl_attach
 struct vl_error *vl_attach_late(void) __attribute__((returns_nonnull));
 
 
+/* The release of the kernel, as it says now: hostile. "": it cannot be read. */
+#define VL_RELEASE_SIZE 65 /* __NEW_UTS_LEN and a NUL, include/uapi/linux/utsname.h */
+void vl_attach_release(const struct vl_attach *c, char ret[VL_RELEASE_SIZE]);
+
 void vl_attach_destroy(struct vl_attach *c);
 
 /* Write the run's file again (the anchor changed). A failure is ignored. */

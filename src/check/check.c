@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "check.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -245,8 +246,67 @@ static struct vl_error *check_calls(struct vl_checker *c)
 	return err;
 }
 
+static void note_text(struct vl_checker *c, const char *what, const char *found, bool unsure)
+{
+	vl_check_show(c, &(struct vl_check_row){
+				 .class = VL_CHECK_NOTE,
+				 .unsure = unsure,
+				 .check = "trusted text",
+				 .what = what,
+				 .found = found,
+			 });
+}
+
 /*
- * Compare the kernel's text with the trusted image of its build. If there is none, only
+ * Note what was compared, and the rows of @t whose state is "unverified": modules without a trusted
+ * file. If there is no trusted module at all, they are one note.
+ */
+static void note_unverified(struct vl_checker *c, const struct vl_table *t)
+{
+	char state[32], site[32], what[VL_CHECK_TEXT], at[32];
+	char found[VL_CHECK_TEXT + 16];
+	size_t missing = 0, verified = 0;
+
+	for (size_t i = 1; i < t->nr_rows; i++) {
+		if (!cell(t, i, "STATE", state, sizeof(state)))
+			continue;
+		missing += !strcmp(state, "unverified");
+		verified += cell(t, i, "SITE", site, sizeof(site)) && !strcmp(site, ".text");
+	}
+	if (missing > 1 && !verified) {
+		snprintf(found, sizeof(found), "not compared: there is no trusted module for %zu",
+			 missing);
+		note_text(c, "the modules' text", found, true);
+		return;
+	}
+	if (verified) {
+		snprintf(found, sizeof(found), "compared with the trusted modules: %zu of %zu",
+			 verified, verified + missing);
+		note_text(c, "the modules' text", found, false);
+	}
+	for (size_t i = 1; i < t->nr_rows; i++) {
+		char why[VL_CHECK_TEXT];
+
+		if (!cell(t, i, "STATE", state, sizeof(state)) || strcmp(state, "unverified") != 0)
+			continue;
+		snprintf(found, sizeof(found), "not compared: %s",
+			 cell(t, i, "FOUND", why, sizeof(why)) ? why : "");
+		vl_check_show(c,
+			      &(struct vl_check_row){
+				      .class = VL_CHECK_NOTE,
+				      .unsure = true,
+				      .check = "trusted text",
+				      .at = cell(t, i, "ADDRESS", at, sizeof(at)) ?
+						    strtoull(at, NULL, 0) :
+						    0,
+				      .what = cell(t, i, "SYMBOL", what, sizeof(what)) ? what : "",
+				      .found = found,
+			      });
+	}
+}
+
+/*
+ * Compare the text of the kernel and its modules with the trusted ones. If there are none, only
  * vl_check_text() has looked at the text, at the entries of functions.
  */
 static struct vl_error *check_image(struct vl_checker *c)
@@ -263,7 +323,8 @@ static struct vl_error *check_image(struct vl_checker *c)
 		const char *expects;
 
 		if (!cell(&t, i, "STATE", state, sizeof(state)) || !strcmp(state, "verified") ||
-		    !strcmp(state, "compared") || !strcmp(state, "attached"))
+		    !strcmp(state, "compared") || !strcmp(state, "unverified") ||
+		    !strcmp(state, "attached"))
 			continue;
 		if (!cell(&t, i, "SYMBOL", what, sizeof(what)))
 			*what = '\0';
@@ -273,7 +334,8 @@ static struct vl_error *check_image(struct vl_checker *c)
 			snprintf(found, sizeof(found), "%s",
 				 cell(&t, i, "FOUND", to, sizeof(to)) ? to : "other bytes");
 		/* At a place that is not a site, the only form is the image's bytes. */
-		expects = cell(&t, i, "SITE", site, sizeof(site)) && !strcmp(site, "text") ?
+		expects = cell(&t, i, "SITE", site, sizeof(site)) &&
+					  (!strcmp(site, "text") || !strcmp(site, "constants")) ?
 				  "EXPECTED" :
 				  "LEGAL";
 		vl_check_show(c, &(struct vl_check_row){
@@ -286,15 +348,16 @@ static struct vl_error *check_image(struct vl_checker *c)
 					 .expected = cell(&t, i, expects, legal, sizeof(legal)),
 				 });
 	}
+	if (!err)
+		note_text(c, "the kernel's text", "compared with the trusted kernel of its build",
+			  false);
+	note_unverified(c, &t);
 	vl_table_deinit(&t);
-	if (!err || err->code != VL_ERR_ARG)
+	/* A trusted kernel that is damaged, or of another build, is no reason to be content. */
+	if (!err || err->code != VL_ERR_ARG || err->os_errno != ENOENT)
 		return err;
-	vl_check_show(c, &(struct vl_check_row){
-				 .class = VL_CHECK_NOTE,
-				 .check = "trusted text",
-				 .what = "the kernel's text",
-				 .found = "not compared: there is no trusted kernel of its build",
-			 });
+	note_text(c, "the kernel's text", "not compared: there is no trusted kernel of its build",
+		  true);
 	vl_error_destroy(err);
 	return NULL;
 }
