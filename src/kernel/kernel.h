@@ -50,6 +50,8 @@ struct vl_error *vl_layout_end(struct vl_layout *l);
 
 struct vl_error *vl_kernel_create(const struct vl_symbols *from, const struct vl_layout *layout,
 				  struct vl_kernel **ret);
+/* Give a kernel that was just made another layout, as one that is derived from its symbols. */
+void vl_kernel_set_layout(struct vl_kernel *k, const struct vl_layout *layout);
 void vl_kernel_destroy(struct vl_kernel *k);
 
 /* Longest BTF that is accepted; kernels have up to 7 MiB. */
@@ -137,6 +139,12 @@ uint64_t vl_symbol_after(const struct vl_kernel *k, uint64_t va);
 const char *vl_symbol_at(const struct vl_kernel *k, uint64_t va, uint64_t *offset_ret);
 
 /*
+ * The same for the per-CPU variable at @offset, as code names it behind GS. Before
+ * "x86/percpu/64: Use relative percpu offsets" (6.15) these are small numbers.
+ */
+const char *vl_symbol_percpu(const struct vl_kernel *k, uint64_t offset, uint64_t *offset_ret);
+
+/*
  * Find where the timekeeping code reads the TSC. The read is inlined since "x86: Inline TSC
  * reads in timekeeping" (7.1), so no single function can be patched. The instruction (rdtsc,
  * lfence; rdtsc, or rdtscp) depends on the CPU, so the text of each guest is searched: @image,
@@ -164,6 +172,12 @@ void vl_field_name(enum vl_field f, const char **type_ret, const char **path_ret
 
 /* A hash of all rows of VL_FIELDS: a kept layout with another value is not used. */
 uint64_t vl_fields_hash(void);
+
+/*
+ * Is it unknown whether the kernel has field @f? Only in a derived layout; not if it has the other
+ * name or form of @f.
+ */
+bool vl_layout_unknown(const struct vl_layout *l, enum vl_field f);
 
 static inline bool vl_has(const struct vl_layout *l, enum vl_field f)
 {

@@ -32,6 +32,23 @@ static uint64_t hash_row(uint64_t hash, const char *type, const char *path)
 	return vl_hash(vl_hash(hash, type, strlen(type) + 1), path, strlen(path) + 1);
 }
 
+/* Fields of which a kernel has one: the older and the newer name or form. */
+static const enum vl_field either[][2] = {
+	{ VL_F_TASK_STATE, VL_F_TASK_STATE_LONG },
+	{ VL_F_TASK_START, VL_F_TASK_REAL_START },
+};
+
+bool vl_layout_unknown(const struct vl_layout *l, enum vl_field f)
+{
+	if (!l->derived || vl_has(l, f))
+		return false;
+	for (size_t i = 0; i < sizeof(either) / sizeof(*either); i++)
+		if ((f == either[i][0] && vl_has(l, either[i][1])) ||
+		    (f == either[i][1] && vl_has(l, either[i][0])))
+			return false;
+	return true;
+}
+
 uint64_t vl_fields_hash(void)
 {
 	uint64_t hash = VL_HASH;

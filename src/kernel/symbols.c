@@ -375,6 +375,27 @@ const char *vl_symbol_at(const struct vl_kernel *k, uint64_t va, uint64_t *offse
 	return name_of(k, &k->symbols[k->by_address[i - 1]]);
 }
 
+const char *vl_symbol_percpu(const struct vl_kernel *k, uint64_t offset, uint64_t *offset_ret)
+{
+	uint32_t first = k->t->nr_placed;
+	size_t i;
+
+	if (offset >= KERNEL_HALF)
+		return vl_symbol_at(k, offset, offset_ret);
+	i = vl_bisect(n, k->t->nr - first,
+		      k->by_address[first + n] < k->t->nr &&
+			      value_of(k, &k->symbols[k->by_address[first + n]]) <= offset);
+	if (!i || k->by_address[first + i - 1] >= k->t->nr)
+		return NULL;
+	*offset_ret = offset - value_of(k, &k->symbols[k->by_address[first + i - 1]]);
+	return name_of(k, &k->symbols[k->by_address[first + i - 1]]);
+}
+
+void vl_kernel_set_layout(struct vl_kernel *k, const struct vl_layout *layout)
+{
+	k->t->layout = *layout;
+}
+
 const struct vl_layout *vl_kernel_layout(const struct vl_kernel *k)
 {
 	return &k->t->layout;
