@@ -52,6 +52,12 @@ struct vl_error *vl_kernel_create(const struct vl_symbols *from, const struct vl
 				  struct vl_kernel **ret);
 /* Give a kernel that was just made another layout, as one that is derived from its symbols. */
 void vl_kernel_set_layout(struct vl_kernel *k, const struct vl_layout *layout);
+/*
+ * Its tables have symbols of code only. Those of data were found by its code, so that one that is
+ * missing may be there.
+ */
+void vl_kernel_set_few(struct vl_kernel *k);
+bool vl_kernel_has_few(const struct vl_kernel *k);
 void vl_kernel_destroy(struct vl_kernel *k);
 
 /* Longest BTF that is accepted; kernels have up to 7 MiB. */

@@ -4,6 +4,7 @@
  * by address.
  */
 #include "../base/bisect.h"
+#include "data.h"
 #include "kernel.h"
 
 #include <stdio.h>
@@ -28,6 +29,7 @@ struct table {
 	char magic[8];
 	uint32_t nr, nr_placed, names_size, spare;
 	uint64_t fields; /* vl_fields_hash() of the build that made it */
+	uint64_t few;	 /* of a kernel of few symbols: its vl_data_hash(); else 0 */
 	struct vl_layout layout;
 } __attribute__((aligned(8))); /* the alignment of the symbols behind it */
 
@@ -245,8 +247,9 @@ struct vl_error *vl_kernel_load_btf(struct vl_target *t, const char *key, void *
 static bool table_sane(const struct table *t, size_t size)
 {
 	return size >= sizeof(*t) && !memcmp(t->magic, MAGIC, sizeof(t->magic)) &&
-	       t->fields == vl_fields_hash() && t->nr_placed <= t->nr && t->names_size &&
-	       table_size(t->nr, t->names_size) == size && !((const char *)t)[size - 1];
+	       t->fields == vl_fields_hash() && (!t->few || t->few == vl_data_hash()) &&
+	       t->nr_placed <= t->nr && t->names_size && table_size(t->nr, t->names_size) == size &&
+	       !((const char *)t)[size - 1];
 }
 
 const void *vl_kernel_bytes(const struct vl_kernel *k, size_t *len_ret)
@@ -394,6 +397,16 @@ const char *vl_symbol_percpu(const struct vl_kernel *k, uint64_t offset, uint64_
 void vl_kernel_set_layout(struct vl_kernel *k, const struct vl_layout *layout)
 {
 	k->t->layout = *layout;
+}
+
+void vl_kernel_set_few(struct vl_kernel *k)
+{
+	k->t->few = vl_data_hash();
+}
+
+bool vl_kernel_has_few(const struct vl_kernel *k)
+{
+	return k->t->few;
 }
 
 const struct vl_layout *vl_kernel_layout(const struct vl_kernel *k)

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "data.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/array.h"
+#include "../base/cleanup.h"
+#include "../base/hash.h"
+#include "derive.h"
+
+/* More variables than the witnesses have. */
+#define MAX_DATA 128
+
+/* What the witnesses of a variable have said. */
+struct found {
+	const char *symbol;
+	uint64_t address;
+	bool contradicted;
+};
+
+struct search {
+	const struct vl_kernel *k;
+	const struct vl_text *text;
+	const struct vl_data_witness *asked; /* those of one function */
+	size_t nr_asked;
+	struct found found[MAX_DATA];
+	size_t nr;
+};
+
+static void hear(struct search *s, const char *symbol, uint64_t address)
+{
+	for (size_t i = 0; i < s->nr; i++) {
+		if (strcmp(s->found[i].symbol, symbol) != 0)
+			continue;
+		s->found[i].contradicted |= s->found[i].address != address;
+		return;
+	}
+	if (s->nr < MAX_DATA)
+		s->found[s->nr++] = (struct found){ symbol, address, false };
+}
+
+static void take_line(void *ctx, const char *line)
+{
+	struct search *s = ctx;
+
+	for (size_t i = 0; i < s->nr_asked; i++) {
+		int64_t address = 0;
+
+		if (vl_derive_match(vl_kernel_layout(s->k), s->asked[i].pattern, line, &address) &&
+		    address)
+			hear(s, s->asked[i].symbol, (uint64_t)address);
+	}
+}
+
+/* Ask @nr witnesses. */
+static struct vl_error *ask(struct search *s, const struct vl_data_witness *list, size_t nr,
+			    struct vl_deadline deadline)
+{
+	for (size_t i = 0; i < nr; i += s->nr_asked) {
+		uint64_t va;
+
+		if (vl_late(deadline))
+			return vl_error_new(VL_ERR_FAULT,
+					    "it takes too long to find the kernel's variables");
+		s->asked = &list[i];
+		s->nr_asked = 1;
+		while (i + s->nr_asked < nr &&
+		       !strcmp(s->asked[s->nr_asked].function, s->asked->function))
+			s->nr_asked++;
+		for (size_t n = 0; (va = vl_symbol_nth(s->k, s->asked->function, n)); n++)
+			vl_trace(s->k, s->text, VL_NO_FIELD, true, va, take_line, s);
+	}
+	return NULL;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct found *x = a, *y = b;
+
+	return x->address < y->address ? -1 : x->address > y->address;
+}
+
+/* Put what was found among the symbols of @s, in the order of the addresses. */
+static struct vl_error *merge(struct vl_symbols *s, struct found *found, size_t nr)
+{
+	struct vl_symbols all = { .base = s->base };
+	size_t i = 0, k = 0, text_len = s->text_len;
+
+	qsort(found, nr, sizeof(*found), by_address);
+	for (size_t n = 0; n < nr; n++)
+		text_len += strlen(found[n].symbol) + 1;
+	all.addresses = malloc((s->nr + nr) * sizeof(*all.addresses));
+	all.name_at = malloc((s->nr + nr) * sizeof(*all.name_at));
+	all.text = malloc(text_len);
+	if (!all.addresses || !all.name_at || !all.text) {
+		vl_symbols_deinit(&all);
+		return vl_error_nomem();
+	}
+	memcpy(all.text, s->text, s->text_len);
+	all.text_len = s->text_len;
+	while (i < s->nr || k < nr) {
+		if (k == nr || (i < s->nr && s->addresses[i] <= found[k].address)) {
+			all.addresses[all.nr] = s->addresses[i];
+			all.name_at[all.nr++] = s->name_at[i++];
+			continue;
+		}
+		all.addresses[all.nr] = found[k].address;
+		all.name_at[all.nr++] = (uint32_t)all.text_len;
+		strcpy(all.text + all.text_len, found[k].symbol);
+		all.text_len += strlen(found[k++].symbol) + 1;
+	}
+	vl_symbols_deinit(s);
+	*s = all;
+	return NULL;
+}
+
+static struct vl_error *one_round(struct vl_symbols *symbols, const struct vl_text *text,
+				  const struct vl_layout *layout, const struct vl_data_round *round,
+				  struct vl_deadline deadline)
+{
+	_cleanup_free_ struct search *s = calloc(1, sizeof(*s));
+	struct vl_kernel *k;
+	struct vl_error *err;
+	size_t good = 0;
+
+	if (!s)
+		return vl_error_nomem();
+	err = vl_kernel_create(symbols, layout, &k);
+	if (err)
+		return err;
+	s->k = k;
+	s->text = text;
+	err = ask(s, round->list, round->nr, deadline);
+	for (size_t i = 0; i < s->nr; i++)
+		if (!s->found[i].contradicted && !vl_symbol_is(k, s->found[i].symbol))
+			s->found[good++] = s->found[i];
+	vl_kernel_destroy(k);
+	return err ? err : merge(symbols, s->found, good);
+}
+
+struct vl_error *vl_data_add(struct vl_symbols *s, const struct vl_text *text,
+			     const struct vl_layout *layout, struct vl_deadline deadline)
+{
+	size_t from = layout ? VL_DATA_BY_FIELDS : 0;
+	size_t end = layout ? VL_DATA_ROUNDS : VL_DATA_BY_FIELDS;
+	struct vl_error *err = NULL;
+	struct vl_layout none;
+
+	memset(&none, 0xff, sizeof(none)); /* VL_NO_FIELD */
+	for (size_t i = from; !err && i < end; i++)
+		err = one_round(s, text, layout ? layout : &none, &vl_data_rounds[i], deadline);
+	return err;
+}
+
+uint64_t vl_data_hash(void)
+{
+	uint64_t hash = VL_HASH;
+
+	for (size_t r = 0; r < VL_DATA_ROUNDS; r++) {
+		for (size_t i = 0; i < vl_data_rounds[r].nr; i++) {
+			const struct vl_data_witness *w = &vl_data_rounds[r].list[i];
+
+			hash = vl_hash(hash, w->symbol, strlen(w->symbol) + 1);
+			hash = vl_hash(hash, w->function, strlen(w->function) + 1);
+			hash = vl_hash(hash, w->pattern, strlen(w->pattern) + 1);
+		}
+	}
+	return hash;
+}
