@@ -128,6 +128,9 @@ int top_run(struct request *r);
 int doctor_run(struct request *r);
 int trust_run(struct request *r);
 extern const char *const trust_verbs[];
+int types_run(struct request *r);
+extern const char *const types_verbs[];
+extern const struct vl_column types_columns[];
 
 /* Commands: `vlens help [NAME]`, `vlens keep` (see keep_command()), `vlens complete`. */
 int help_run(const struct applet_table *t, int argc, char **argv);

@@ -98,11 +98,19 @@ static const struct applet trust = {
 	.verbs = trust_verbs,
 	.view = { .run = trust_run, .scope = SCOPE_TRUST | SCOPE_CHECK, .scan = &vl_scan_trust },
 };
+
+static const struct applet types = {
+	READER("vlens types", "add FILE... | list | remove BUILD-ID...",
+	       "Keep types of kernels whose memory has none"),
+	.verbs = types_verbs,
+	.view = { .run = types_run, .scope = SCOPE_TYPES, .columns = types_columns },
+};
 /* clang-format on */
 
 static const struct command commands[] = {
 	{ .name = "doctor", .applet = &doctor },
 	{ .name = "trust", .applet = &trust },
+	{ .name = "types", .applet = &types },
 	{ .name = "help", .run = help_run, .summary = "Show the options of one of these" },
 	{ .name = "keep", .run = keep_run },
 	{ .name = "complete", .run = complete_run },

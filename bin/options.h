@@ -24,6 +24,7 @@ enum scope {
 	SCOPE_DOCTOR = 1 << 8,
 	SCOPE_VLENS = 1 << 9,
 	SCOPE_TRUST = 1 << 10, /* of a table that is read from memory, and never pauses */
+	SCOPE_TYPES = 1 << 12, /* of types that are stored on this host */
 	SCOPE_CHECK = 1 << 11, /* of a report that says what it could not check */
 };
 
@@ -47,6 +48,7 @@ enum {
 	OPT_TREE,
 	OPT_COLOR,
 	OPT_LIST,
+	OPT_BUILD_ID,
 	OPT_HELP,
 	OPT_VERSION,
 };

@@ -49,6 +49,7 @@ static const struct {
 	[VL_KEPT_TRUSTED] = { "kernel", vl_trust_dir, vl_is_build_id, 640U << 20 },
 	/* VL_PACK_MAX, and its index */
 	[VL_KEPT_MODULES] = { "modules", vl_trust_dir, vl_is_release, 640U << 20 },
+	[VL_KEPT_TYPES] = { "types", vl_types_dir, vl_is_build_id, 32U << 20 },
 };
 
 /* Root's directory of files of @kind, behind our own; NULL: there is none. */

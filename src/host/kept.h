@@ -19,6 +19,7 @@ enum vl_kept {
 	VL_KEPT_BTF,	 /* of the cache: its types */
 	VL_KEPT_TRUSTED, /* of the trusted kernels, by build id: an image (trust/store.h) */
 	VL_KEPT_MODULES, /* of the trusted kernels, by release: the modules (trust/pack.h) */
+	VL_KEPT_TYPES,	 /* of added types, by build id: BTF or offsets (kernel/types.h) */
 	VL_NR_KEPT,
 };
 

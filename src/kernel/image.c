@@ -160,7 +160,6 @@ struct btf_header {
 	uint8_t version, flags;
 	uint32_t hdr_len, type_off, type_len, str_off, str_len;
 };
-#define BTF_MAGIC 0xeb9f
 
 /*
  * The symbols at both ends of the BTF, of the notes and of the code, the page table's, and one of
@@ -210,7 +209,7 @@ static void find_btf(struct vl_image *img, const uint64_t *at)
 	if (!p || size < sizeof(h))
 		return;
 	memcpy(&h, p, sizeof(h));
-	if (h.magic != BTF_MAGIC || size > VL_BTF_MAX)
+	if (h.magic != VL_BTF_MAGIC || size > VL_BTF_MAX)
 		return;
 	img->btf = p;
 	img->btf_len = size;

@@ -96,6 +96,14 @@ struct vl_error *vl_kernel_provide(struct vl_target *t, const struct vl_kernel_s
 				   struct vl_deadline deadline, char key_ret[VL_KEY_MAX + 1],
 				   bool *made_ret, int *fd_ret, size_t *size_ret);
 
+/* What to do about a kernel without types: the hint of an error, a format without arguments. */
+#define VL_ADD_TYPES \
+	"add its vmlinux with types, or the package of its debug information: " \
+	"vlens types add FILE"
+
+/* The first two bytes of BTF, in the machine's order (include/uapi/linux/btf.h). */
+#define VL_BTF_MAGIC 0xeb9f
+
 /* The content of a kernel's file in the cache, *@len_ret bytes, owned by @k. */
 const void *vl_kernel_bytes(const struct vl_kernel *k, size_t *len_ret);
 /* Map a kernel from a file of @size bytes; takes over @fd. *@ret is NULL if it is damaged. */
