@@ -31,7 +31,7 @@ setup_suite() {
 	fi
 	export VLENS_TEST_RUN
 	export VLENS_CACHE_DIR=$BATS_SUITE_TMPDIR/cache VLENS_RUN_DIR=$BATS_SUITE_TMPDIR/run
-	export VLENS_TRUST_DIR=$BATS_SUITE_TMPDIR/trusted
+	export VLENS_TRUST_DIR=$BATS_SUITE_TMPDIR/trusted VLENS_TYPES_DIR=$BATS_SUITE_TMPDIR/types
 }
 
 teardown_suite() {

@@ -84,12 +84,21 @@ void vl_attach_release(const struct vl_attach *c, char ret[VL_RELEASE_SIZE])
 		*ret = '\0';
 }
 
+bool vl_attach_types_came(const struct vl_attach *c)
+{
+	return vl_kernel_layout(c->kernel)->derived && vl_types_are_added(c->target, c->build_id);
+}
+
 /* Is the kernel of the run's file still there, and in the cache? Loads it. */
 static bool still_there(struct vl_attach *c)
 {
 	if (!vl_pulse_holds(c))
 		return false;
 	vl_kernel_load(c->target, c->key, c->base, &c->kernel);
+	if (c->kernel && vl_attach_types_came(c)) {
+		vl_kernel_destroy(c->kernel);
+		c->kernel = NULL;
+	}
 	return c->kernel;
 }
 

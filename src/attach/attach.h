@@ -53,6 +53,8 @@ struct vl_error *vl_attach_make(struct vl_target *t, bool anew, struct vl_attach
 /* The error when VL_ATTACH_NS have passed. */
 struct vl_error *vl_attach_late(void) __attribute__((returns_nonnull));
 
+/* Were types added since, for this kernel that had none? Then the attach is made anew. */
+bool vl_attach_types_came(const struct vl_attach *c);
 
 /* The release of the kernel, as it says now: hostile. "": it cannot be read. */
 #define VL_RELEASE_SIZE 65 /* __NEW_UTS_LEN and a NUL, include/uapi/linux/utsname.h */

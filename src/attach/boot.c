@@ -63,19 +63,21 @@ static struct vl_error *get_kernel(struct vl_attach *c, const struct vl_image *i
 		.pt = c->pt,
 		.form = k->form,
 		.nr = k->nr,
+		.base = k->base,
 		.names = { img->base + k->names.at, k->names.len },
 		.tokens = { img->base + k->tokens.at, k->tokens.len },
 		.offsets = { img->base + k->offsets.at, k->offsets.len },
 	};
 
+	if (img->btf) {
+		src.btf.va = img->base + (uint64_t)((const unsigned char *)img->btf - img->bytes);
+		src.btf.len = img->btf_len;
+	}
 	if (!img->btf)
-		return vl_error_hint(
-			vl_error_new(VL_ERR_KERNEL, "the guest's kernel has no BTF types"),
-			"it must be built with CONFIG_DEBUG_INFO_BTF");
-	src.btf.va = img->base + (uint64_t)((const unsigned char *)img->btf - img->bytes);
-	src.btf.len = img->btf_len;
+		src.text = (struct vl_kernel_part){ img->text, img->text_len };
+	memcpy(src.build_id, img->build_id, sizeof(src.build_id));
 	c->base = k->base;
-	return vl_kernel_get(c->target, &src, c->base, deadline, c->key, &c->first, &c->kernel);
+	return vl_kernel_get(c->target, &src, deadline, c->key, &c->first, &c->kernel);
 }
 
 static struct vl_error *boot_with(struct vl_attach *c, const struct vl_vcpu *v,

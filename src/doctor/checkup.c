@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "checkup.h"
 
+#include "../view/collect.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,5 +186,5 @@ static struct vl_error *run_checkup(struct vl_raw_guest *g, struct vl_table *t)
 	return vl_table_end(t);
 }
 
-const struct vl_scan vl_scan_checkup = { "checkup", "checks", vl_doctor_columns, true,
-					 run_checkup };
+const struct vl_scan vl_scan_checkup = { "checkup",   "checks", vl_doctor_columns, true,
+					 run_checkup, NULL };

@@ -19,7 +19,9 @@
 #include <stdio.h>
 
 #include "internal.h"
+#include "../view/scan.h"
 #include "../vmst/quiesce.h"
+#include "../view/collect.h"
 
 /* Pages copied in a pause, per millisecond, before it was measured. */
 #define COPY_RATE 1000
@@ -52,6 +54,26 @@
 #define COLLECT_AVOID_MAX 64
 
 /* Make the clone in the snapshot as it is now. */
+/* Can a clone be made? Of a kernel without types not, if a field that it needs was not derived. */
+static struct vl_error *bears(const struct vl_guest *g)
+{
+	/* The task that it becomes, its clocks, its warnings. What locks need is only quicker. */
+	static const enum vl_field fields[] = {
+		VL_F_TASK_PID,	  VL_F_TASK_TGID,	 VL_F_TASK_TASKS,
+		VL_F_TASK_FILES,  VL_F_FILES_COUNT,	 VL_F_THREAD_INFO_FLAGS,
+		VL_F_TK_MONO,	  VL_F_TKR_CLOCK,	 VL_F_TKR_LAST,
+		VL_F_TKR_MULT,	  VL_F_TKR_SHIFT,	 VL_F_TKR_XTIME_NSEC,
+		VL_F_TKR_BASE,	  VL_F_CLOCKSOURCE_READ, VL_F_CLOCKEVENT_NEXT,
+		VL_F_TICK_EVTDEV, VL_F_TICK_IDLE_ENTRY,	 VL_F_RQ_CLOCK,
+		VL_F_BUG_FLAGS,	  VL_F_SIZE_BUG,	 VL_F_CPU_CAPS,
+		VL_NR_FIELDS,
+	};
+	const struct vl_kernel *k = g->raw.attach->kernel;
+	bool timeless = vl_kernel_layout(k)->derived && !vl_kernel_timekeeper(k);
+
+	return vl_scan_bears(&g->raw, timeless ? NULL : fields, "what its kernel answers");
+}
+
 static struct vl_error *make_clone(struct vl_guest *g)
 {
 	struct vl_session *s = g->session;
@@ -64,8 +86,10 @@ static struct vl_error *make_clone(struct vl_guest *g)
 		.budget_ns = s->budget_ns,
 		.live = s->ask.on && !s->ask.taken,
 	};
-	struct vl_error *err = vl_clone_make(&start, &s->memo, &s->clone);
+	struct vl_error *err = bears(g);
 
+	if (!err)
+		err = vl_clone_make(&start, &s->memo, &s->clone);
 	s->memo.know_mounts &= !err || !s->ask.on;
 	if (!err)
 		g->sys.self = s->memo.self;

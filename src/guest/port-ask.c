@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/array.h"
 #include "../kernel/kernel.h"
 #include "../host/entry.h"
 #include "../host/held.h"
@@ -192,22 +193,24 @@ static struct vl_error *port_kernel(void *ctx, const struct vl_kernel_source *sr
 				    bool *made_ret, int *fd_ret, size_t *size_ret)
 {
 	const struct vl_kernel_part *const parts[] = { &src->names, &src->tokens, &src->offsets,
-						       &src->btf };
+						       &src->btf, &src->text };
 	struct vl_message m = { .op = VL_OP_KERNEL,
 				.value = {
 					[VL_KERNEL_ROOT] = src->pt.root,
 					[VL_KERNEL_LEVELS] = (uint64_t)src->pt.levels,
 					[VL_KERNEL_FORM] = src->form,
 					[VL_KERNEL_NR] = src->nr,
+					[VL_KERNEL_BASE] = src->base,
 					[VL_KERNEL_DEADLINE] = deadline.at_ns,
 				} };
 	struct vl_port_asker *a = ctx;
 	struct vl_error *err;
 
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		m.value[VL_KERNEL_PARTS + 2 * i] = parts[i]->va;
 		m.value[VL_KERNEL_PARTS + 2 * i + 1] = parts[i]->len;
 	}
+	snprintf(m.text, sizeof(m.text), "%s", src->build_id);
 	err = ask(a, &m);
 	if (err)
 		return err;

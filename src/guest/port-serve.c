@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "port-wire.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -133,16 +134,18 @@ static struct vl_error *serve_turn(struct vl_target *t, struct vl_message *m)
 static struct vl_error *serve_kernel(struct vl_target *t, struct vl_box *box, struct vl_message *m)
 {
 	const uint64_t *v = m->value, *p = v + VL_KERNEL_PARTS;
-	const struct vl_kernel_source src = {
+	const uint64_t form = v[VL_KERNEL_FORM];
+	struct vl_kernel_source src = {
 		.pt = { .root = v[VL_KERNEL_ROOT], .levels = v[VL_KERNEL_LEVELS] == 5 ? 5 : 4 },
-		.form = v[VL_KERNEL_FORM] <= VL_KALLSYMS_PLACE ?
-				(enum vl_kallsyms_form)v[VL_KERNEL_FORM] :
-				VL_KALLSYMS_PERCPU,
+		.form = form <= VL_KALLSYMS_PLACE ? (enum vl_kallsyms_form)form :
+						    VL_KALLSYMS_PERCPU,
 		.nr = v[VL_KERNEL_NR] <= VL_SYMBOLS_MAX ? (uint32_t)v[VL_KERNEL_NR] : 0,
+		.base = v[VL_KERNEL_BASE],
 		.names = { p[0], p[1] },
 		.tokens = { p[2], p[3] },
 		.offsets = { p[4], p[5] },
 		.btf = { p[6], p[7] },
+		.text = { p[8], p[9] },
 	};
 	struct vl_deadline deadline = vl_deadline_in(VL_ATTACH_NS);
 	char key[VL_KEY_MAX + 1];
@@ -151,6 +154,8 @@ static struct vl_error *serve_kernel(struct vl_target *t, struct vl_box *box, st
 	size_t size;
 	bool made;
 
+	snprintf(src.build_id, sizeof(src.build_id), "%.*s", (int)sizeof(src.build_id) - 1,
+		 m->text);
 	if (v[VL_KERNEL_DEADLINE] < deadline.at_ns)
 		deadline.at_ns = v[VL_KERNEL_DEADLINE];
 	err = vl_kernel_provide(t, &src, deadline, key, &made, &fd, &size);

@@ -23,7 +23,7 @@ enum vl_port_op {
 	VL_OP_STORE, /* value[0]: enum vl_kept, value[1]: length of the data in the window */
 	VL_OP_TURN,  /* vl_kept_turn(); value[0], [1]: since, s and ns, [2]: wait_ns; reply: [0] */
 	VL_OP_END_TURN,
-	VL_OP_KERNEL, /* enum vl_port_kernel; reply: text: key, [0]: size, [1]: made; and a file */
+	VL_OP_KERNEL, /* enum vl_port_kernel, text; reply: key, [0]: size, [1]: made; a file */
 	VL_OP_HELD,   /* value[0]: anew; reply: [0]: number in the window, [1]: unchanged */
 	VL_OP_HELD_START,
 	VL_OP_ENTRY, /* reply: value[0]: number of struct vl_entry in the window */
@@ -42,15 +42,16 @@ enum vl_port_pause {
 	VL_NR_PAUSE_VALUES,
 };
 
-/* Values of VL_OP_KERNEL: struct vl_kernel_source. */
+/* Values of VL_OP_KERNEL: struct vl_kernel_source; text: the build id. */
 enum vl_port_kernel {
 	VL_KERNEL_ROOT,
 	VL_KERNEL_LEVELS,
 	VL_KERNEL_FORM,
 	VL_KERNEL_NR,
+	VL_KERNEL_BASE,
 	VL_KERNEL_DEADLINE,
 	VL_KERNEL_PARTS, /* the address and the length of each */
-	VL_NR_KERNEL_VALUES = VL_KERNEL_PARTS + 8,
+	VL_NR_KERNEL_VALUES = VL_KERNEL_PARTS + 10,
 };
 _Static_assert(VL_NR_KERNEL_VALUES <= VL_WIRE_VALUES, "the values fit in a message");
 

@@ -51,6 +51,10 @@ struct vl_error *vl_session_attach(struct vl_guest *g, bool anew)
 			vl_workset_find_still(&g->workset, g->raw.attach);
 		return err;
 	}
+	if (vl_attach_types_came(g->raw.attach)) {
+		g->want = VL_WANT_ATTACH;
+		return vl_error_new(VL_ERR_KERNEL, "types were added for the kernel");
+	}
 	err = vl_pulse_look(g->raw.attach, &runs);
 	if (err || runs)
 		return err;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../view/collect.h"
+
 struct vl_viewer {
 	struct vl_parcel found;
 	struct vl_peeker peeker;
@@ -74,7 +76,9 @@ static struct vl_error *scan(struct vl_guest *g, struct vl_wire *wire, struct vl
 	struct vl_table t;
 
 	vl_table_init(&t, scan->columns);
-	err = scan->run(&g->raw, &t);
+	err = vl_scan_bears(&g->raw, scan->fields, scan->plural);
+	if (!err)
+		err = scan->run(&g->raw, &t);
 	return hand_over_table(g->viewer, wire, m, &t, err);
 }
 
@@ -86,7 +90,9 @@ static struct vl_error *diff(struct vl_guest *g, struct vl_wire *wire, struct vl
 
 	vl_table_init(&t, diff->columns);
 	g->want = VL_WANT_NOTHING;
-	err = diff->run(&g->raw, &g->sys, &t);
+	err = vl_scan_bears(&g->raw, NULL, "lists to compare");
+	if (!err)
+		err = diff->run(&g->raw, &g->sys, &t);
 	m->value[0] = g->want;
 	return hand_over_table(g->viewer, wire, m, &t, err);
 }
@@ -119,8 +125,10 @@ static struct vl_error *top(struct vl_guest *g, struct vl_wire *wire, struct vl_
 	struct vl_top_sample *last = v->nr_samples && vl_target_is_live(g->raw.target) ?
 					     &v->samples[(v->nr_samples - 1) % 2] :
 					     NULL;
-	struct vl_error *err = v->top ? NULL : vl_top_open(&g->raw, &v->top);
+	struct vl_error *err = vl_scan_bears(&g->raw, NULL, "processes");
 
+	if (!err && !v->top)
+		err = vl_top_open(&g->raw, &v->top);
 	if (err || !m->value[0])
 		return err;
 	err = vl_top_sample(v->top, last, now);

@@ -242,6 +242,12 @@ bool vl_build_id(const unsigned char *notes, size_t len, char ret[VL_BUILD_ID_MA
 	return false;
 }
 
+static void find_text(struct vl_image *img, const uint64_t *at)
+{
+	if (between(img, at[TEXT_START], at[TEXT_STOP], &img->text_len))
+		img->text = at[TEXT_START];
+}
+
 static void find_build_id(struct vl_image *img, const uint64_t *at)
 {
 	size_t len;
@@ -361,6 +367,7 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 	}
 	vl_kallsyms_addresses(img->bytes, &img->symbols, places, NR_PLACES, at);
 	find_btf(img, at);
+	find_text(img, at);
 	find_build_id(img, at);
 	find_root(img, pt, &tables, at);
 	*ret = img;

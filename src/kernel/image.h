@@ -19,6 +19,8 @@ struct vl_image {
 	const void *btf; /* in bytes, or NULL */
 	size_t btf_len;
 	uint64_t root; /* its own page table (swapper_pg_dir), guest-physical; 0: not found */
+	uint64_t text; /* its code, virtual; 0 bytes: its ends are not known */
+	size_t text_len;
 	/* The build id that its notes claim, in hexadecimal, or ""; for display only. */
 	char build_id[VL_BUILD_ID_MAX + 1];
 };

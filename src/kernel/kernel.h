@@ -62,12 +62,24 @@ void vl_kernel_destroy(struct vl_kernel *k);
 
 /* Longest BTF that is accepted; kernels have up to 7 MiB. */
 #define VL_BTF_MAX (32U << 20)
+/* Longest code that fields are derived from; kernels have up to 30 MiB. */
+#define VL_TEXT_MAX (64U << 20)
+
+/* What the fields of a kernel come from: its types, or, if it has none, its code. */
+struct vl_kernel_types {
+	/*
+	 * One of them, the others are empty; `offsets` is a text, trust/types.h.
+	 */
+	struct vl_kallsyms_bytes btf, offsets, text;
+	/* Of the code: where it lies, and the base of the symbols. It has addresses that follow. */
+	uint64_t text_va, base;
+};
 
 /*
  * The key of a kernel in the cache: a hash, in hexadecimal, of all bytes of the guest's memory
  * that vl_kernel_create() uses. So forged tables are found only by a guest that has the same.
  */
-void vl_kernel_key(const struct vl_kallsyms_tables *symbols, const void *btf, size_t btf_len,
+void vl_kernel_key(const struct vl_kallsyms_tables *symbols, const struct vl_kernel_types *types,
 		   char ret[VL_KEY_MAX + 1]);
 
 /* Where the tables that a kernel is made of lie in its guest. */
@@ -75,26 +87,35 @@ struct vl_kernel_source {
 	struct vl_pgtable pt;
 	enum vl_kallsyms_form form;
 	uint32_t nr;
+	uint64_t base; /* places the symbols, as in struct vl_kallsyms */
+	/* As the kernel claims it, or "". */
+	char build_id[VL_BUILD_ID_MAX + 1];
+	/*
+	 * A kernel without types (btf.len is 0) gets those that were added for its build id. If
+	 * there are none, it is made of its code: fields are derived from it.
+	 */
 	struct vl_kernel_part {
 		uint64_t va, len;
-	} names, tokens, offsets, btf;
+	} names, tokens, offsets, btf, text;
 };
 
 /*
- * The kernel of the tables at @src, placed at @base: from the cache, else made and cached. The
+ * The kernel of the tables at @src, placed at its base: from the cache, else made and cached. The
  * same bytes are hashed and used, by a process in a box that has seen nothing else (maker.c).
  * So forged tables lie under a key of their own, even if they take that process over.
  * *@made_ret: it was not in the cache.
  */
 struct vl_error *vl_kernel_get(struct vl_target *t, const struct vl_kernel_source *src,
-			       uint64_t base, struct vl_deadline deadline,
-			       char key_ret[VL_KEY_MAX + 1], bool *made_ret,
-			       struct vl_kernel **ret);
+			       struct vl_deadline deadline, char key_ret[VL_KEY_MAX + 1],
+			       bool *made_ret, struct vl_kernel **ret);
 
 /* The same in a process with rights; gives an open file. @src is untrusted: a worker's word. */
 struct vl_error *vl_kernel_provide(struct vl_target *t, const struct vl_kernel_source *src,
 				   struct vl_deadline deadline, char key_ret[VL_KEY_MAX + 1],
 				   bool *made_ret, int *fd_ret, size_t *size_ret);
+
+/* Were types added for @build_id (`vlens types add`)? */
+bool vl_types_are_added(struct vl_target *t, const char *build_id);
 
 /* What to do about a kernel without types: the hint of an error, a format without arguments. */
 #define VL_ADD_TYPES \

@@ -17,7 +17,7 @@ static void add(struct sha256_ctx *sha, const void *data, uint64_t len)
 		sha256_update(sha, len, data);
 }
 
-void vl_kernel_key(const struct vl_kallsyms_tables *symbols, const void *btf, size_t btf_len,
+void vl_kernel_key(const struct vl_kallsyms_tables *symbols, const struct vl_kernel_types *types,
 		   char ret[VL_KEY_MAX + 1])
 {
 	const struct vl_kallsyms_bytes parts[] = { symbols->names, symbols->tokens,
@@ -30,7 +30,14 @@ void vl_kernel_key(const struct vl_kallsyms_tables *symbols, const void *btf, si
 	add(&sha, head, sizeof(head));
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
 		add(&sha, parts[i].at, parts[i].len);
-	add(&sha, btf, btf_len);
+	add(&sha, types->btf.at, types->btf.len);
+	if (types->offsets.len)
+		add(&sha, types->offsets.at, types->offsets.len);
+	if (types->text.len) {
+		add(&sha, &types->text_va, sizeof(types->text_va));
+		add(&sha, &types->base, sizeof(types->base));
+		add(&sha, types->text.at, types->text.len);
+	}
 	sha256_digest(&sha, sizeof(digest), digest);
 	for (size_t i = 0; i < sizeof(digest); i++)
 		snprintf(ret + 2 * i, 3, "%02x", digest[i]);

@@ -13,6 +13,7 @@
 
 #include "../box/box.h"
 #include "../host/port.h"
+#include "derive.h"
 #include "image.h"
 #include "kernel.h"
 
@@ -29,24 +30,60 @@ enum { OP_MAKE = 1, OP_PIECE };
 
 struct maker {
 	struct vl_kallsyms_tables symbols;
-	struct vl_kallsyms_bytes btf;
+	struct vl_kernel_types types;
 	struct vl_deadline deadline;
 	struct vl_kernel *made; /* in the box */
 };
 
 /* --- in the box --- */
 
+/* The fields by the code of @k. */
+static struct vl_error *derive(const struct maker *mk, struct vl_kernel *k)
+{
+	const struct vl_text text = { mk->types.text.at, mk->types.text.len, mk->types.text_va };
+	struct vl_layout layout;
+	struct vl_error *err = vl_derive(k, &text, mk->deadline, &layout);
+
+	if (err)
+		return err;
+	vl_kernel_set_layout(k, &layout);
+	if (vl_has(&layout, VL_F_TASK_PID) && vl_has(&layout, VL_F_TASK_TASKS))
+		return NULL;
+	return vl_error_hint(vl_error_new(VL_ERR_KERNEL, "the guest's kernel has no BTF types, and "
+							 "its code does not show where its "
+							 "structures have their fields"),
+			     VL_ADD_TYPES);
+}
+
+/* Make the kernel of @symbols, and derive its fields if it has no types (@layout is empty). */
+static struct vl_error *make_of(struct maker *mk, const struct vl_symbols *symbols,
+				const struct vl_layout *layout)
+{
+	struct vl_error *err = vl_kernel_create(symbols, layout, &mk->made);
+
+	if (!err && !mk->types.btf.len && !mk->types.offsets.len)
+		err = derive(mk, mk->made);
+	return err;
+}
+
 static struct vl_error *make(struct maker *mk)
 {
+	const struct vl_kallsyms_bytes *btf = &mk->types.btf, *offsets = &mk->types.offsets;
 	struct vl_symbols decoded;
 	struct vl_layout layout;
-	struct vl_error *err;
+	struct vl_error *err = NULL;
 
-	if (!vl_kallsyms_decode(&mk->symbols, MAKER_BASE, &decoded))
+	if (!vl_kallsyms_decode(&mk->symbols, mk->types.text.len ? mk->types.base : MAKER_BASE,
+				&decoded))
 		return vl_error_new(VL_ERR_FAULT, "the kernel's symbol tables are malformed");
-	err = vl_layout_from_btf(mk->btf.at, mk->btf.len, mk->deadline, &layout);
+	memset(&layout, 0xff, sizeof(layout)); /* VL_NO_FIELD */
+	layout.derived = 1;
+	if (btf->len)
+		err = vl_layout_from_btf(btf->at, btf->len, mk->deadline, &layout);
+	else if (offsets->len)
+		err = vl_layout_parse((const char *)offsets->at, offsets->len, &layout);
 	if (!err)
-		err = vl_kernel_create(&decoded, &layout, &mk->made);
+		err = make_of(mk, &decoded, &layout);
 	vl_symbols_deinit(&decoded);
 	return err;
 }
@@ -184,10 +221,53 @@ static struct vl_error *copy_part(struct vl_target *t, const struct vl_kernel_so
 	return NULL;
 }
 
+/* Take the types that were added for @build_id; false: there are none. */
+static bool take_added(const char *build_id, struct vl_kernel_types *ret)
+{
+	struct vl_kallsyms_bytes got;
+	uint16_t magic = 0;
+	char *file;
+
+	if (vl_discard(vl_kept_load(NULL, VL_KEPT_TYPES, build_id, &file, &got.len)))
+		return false;
+	got.at = (unsigned char *)file;
+	if (got.len >= sizeof(magic))
+		memcpy(&magic, file, sizeof(magic));
+	if (magic == VL_BTF_MAGIC)
+		ret->btf = got;
+	else
+		ret->offsets = got;
+	return true;
+}
+
+bool vl_types_are_added(struct vl_target *t, const char *build_id)
+{
+	size_t size;
+	int fd;
+
+	if (vl_discard(vl_kept_open(t, VL_KEPT_TYPES, build_id, &fd, &size)))
+		return false;
+	close(fd);
+	return true;
+}
+
+static struct vl_error *copy_code(struct vl_target *t, const struct vl_kernel_source *src,
+				  struct maker *mk)
+{
+	if (!src->text.len)
+		return vl_error_hint(
+			vl_error_new(VL_ERR_KERNEL,
+				     "the guest's kernel has neither BTF types nor symbols at "
+				     "both ends of its code"),
+			VL_ADD_TYPES);
+	return copy_part(t, src, &src->text, VL_TEXT_MAX, mk->deadline, &mk->types.text);
+}
+
 static struct vl_error *copy(struct vl_target *t, const struct vl_kernel_source *src,
 			     struct maker *mk)
 {
 	struct vl_error *err;
+	bool no_types = false;
 
 	if (src->nr > VL_SYMBOLS_MAX || (unsigned)src->form > VL_KALLSYMS_PLACE)
 		return vl_error_new(VL_ERR_FAULT, "the kernel's symbol tables are malformed");
@@ -200,8 +280,14 @@ static struct vl_error *copy(struct vl_target *t, const struct vl_kernel_source 
 	if (!err)
 		err = copy_part(t, src, &src->offsets, 4UL * VL_SYMBOLS_MAX, mk->deadline,
 				&mk->symbols.offsets);
-	if (!err)
-		err = copy_part(t, src, &src->btf, VL_BTF_MAX, mk->deadline, &mk->btf);
+	if (!err && src->btf.len)
+		err = copy_part(t, src, &src->btf, VL_BTF_MAX, mk->deadline, &mk->types.btf);
+	else if (!err && !take_added(src->build_id, &mk->types))
+		no_types = true;
+	if (!err && no_types)
+		err = copy_code(t, src, mk);
+	mk->types.text_va = src->text.va;
+	mk->types.base = src->base;
 	return err;
 }
 
@@ -213,7 +299,9 @@ static void keep(const char *key, int fd, size_t size, const struct maker *mk)
 	if (p == MAP_FAILED)
 		return;
 	vl_error_destroy(vl_kept_store(NULL, VL_KEPT_KERNEL, key, p, size));
-	vl_error_destroy(vl_kept_store(NULL, VL_KEPT_BTF, key, mk->btf.at, mk->btf.len));
+	if (mk->types.btf.len)
+		vl_error_destroy(
+			vl_kept_store(NULL, VL_KEPT_BTF, key, mk->types.btf.at, mk->types.btf.len));
 	munmap(p, size);
 }
 
@@ -236,7 +324,7 @@ struct vl_error *vl_kernel_provide(struct vl_target *t, const struct vl_kernel_s
 
 	*made_ret = false;
 	if (!err) {
-		vl_kernel_key(&mk.symbols, mk.btf.at, mk.btf.len, key_ret);
+		vl_kernel_key(&mk.symbols, &mk.types, key_ret);
 		*made_ret = !is_cached(key_ret, fd_ret, size_ret);
 		if (*made_ret)
 			err = make_in_box(&mk, fd_ret, size_ret);
@@ -246,13 +334,15 @@ struct vl_error *vl_kernel_provide(struct vl_target *t, const struct vl_kernel_s
 	free((void *)mk.symbols.names.at);
 	free((void *)mk.symbols.tokens.at);
 	free((void *)mk.symbols.offsets.at);
-	free((void *)mk.btf.at);
+	free((void *)mk.types.btf.at);
+	free((void *)mk.types.offsets.at);
+	free((void *)mk.types.text.at);
 	return err;
 }
 
 struct vl_error *vl_kernel_get(struct vl_target *t, const struct vl_kernel_source *src,
-			       uint64_t base, struct vl_deadline deadline,
-			       char key_ret[VL_KEY_MAX + 1], bool *made_ret, struct vl_kernel **ret)
+			       struct vl_deadline deadline, char key_ret[VL_KEY_MAX + 1],
+			       bool *made_ret, struct vl_kernel **ret)
 {
 	const struct vl_target_port *port = vl_target_port(t);
 	struct vl_error *err;
@@ -264,6 +354,6 @@ struct vl_error *vl_kernel_get(struct vl_target *t, const struct vl_kernel_sourc
 		     vl_kernel_provide(t, src, deadline, key_ret, made_ret, &fd, &size);
 	if (err)
 		return err;
-	vl_kernel_map(fd, size, base, ret);
+	vl_kernel_map(fd, size, src->base, ret);
 	return *ret ? NULL : vl_error_new(VL_ERR_KERNEL, "the kernel's symbols are damaged");
 }

@@ -199,6 +199,29 @@ struct vl_error *vl_need_symbol(struct vl_raw_guest *g, const char *name, const 
 				   what);
 }
 
+const enum vl_field vl_scan_asks[] = { VL_NR_FIELDS };
+
+struct vl_error *vl_scan_bears(const struct vl_raw_guest *g, const enum vl_field *fields,
+			       const char *what)
+{
+	const struct vl_layout *l = g->attach ? vl_kernel_layout(g->attach->kernel) : NULL;
+	const char *type = NULL, *path = NULL;
+
+	if (!l || !l->derived)
+		return NULL;
+	for (size_t i = 0; fields && fields[i] != VL_NR_FIELDS && !type; i++)
+		if (vl_layout_unknown(l, fields[i]))
+			vl_field_name(fields[i], &type, &path);
+	if (fields && !type)
+		return NULL;
+	return vl_error_hint(vl_error_new(VL_ERR_KERNEL,
+					  "the guest's kernel has no BTF types, and its code does "
+					  "not show %s%s%s: %s cannot be read",
+					  type ? type : "all that is needed",
+					  type && *path ? "." : "", type ? path : "", what),
+			     VL_ADD_TYPES);
+}
+
 struct vl_error *vl_need_fields(struct vl_raw_guest *g, const enum vl_field *f, size_t nr,
 				const char *what)
 {

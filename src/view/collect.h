@@ -96,6 +96,15 @@ struct vl_error *vl_need_fields(struct vl_raw_guest *g, const enum vl_field *f, 
  */
 bool vl_raw_guest_uptime(struct vl_raw_guest *g, uint64_t *ret);
 
+/*
+ * Can a view of @what, which shows @fields (struct vl_scan), be made of @g? It is refused if a
+ * field is not known for sure. Without a known kernel there is nothing to ask.
+ */
+struct vl_error *vl_scan_bears(const struct vl_raw_guest *g, const enum vl_field *fields,
+			       const char *what);
+/* A view that finds its place by symbols, or asks for each field that it needs. */
+extern const enum vl_field vl_scan_asks[];
+
 /* The letter of ps(1) for task_struct.__state and .exit_state. */
 char vl_task_letter(uint32_t state, uint32_t exit_state);
 

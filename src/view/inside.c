@@ -65,4 +65,5 @@ static struct vl_error *run_inside(struct vl_raw_guest *g, struct vl_table *t)
 	return vl_table_end(t);
 }
 
-const struct vl_scan vl_scan_inside = { "inside", "guests", columns, true, run_inside };
+const struct vl_scan vl_scan_inside = { "inside",   "guests",	  columns,	true,
+					run_inside, vl_scan_asks };

@@ -192,4 +192,6 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
 	return err ? err : vl_table_end(t);
 }
 
-const struct vl_scan vl_scan_files = { "files", "files", columns, true, run };
+const struct vl_scan vl_scan_files = {
+	"files", "files", columns, true, run, NULL
+};

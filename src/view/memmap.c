@@ -187,4 +187,5 @@ static struct vl_error *run_memory(struct vl_raw_guest *g, struct vl_table *t)
 	return vl_error_prefix(why, "its RAM only");
 }
 
-const struct vl_scan vl_scan_memory = { "memory", "memory", columns, false, run_memory };
+const struct vl_scan vl_scan_memory = { "memory",   "memory",	  columns,	false,
+					run_memory, vl_scan_asks };

@@ -15,6 +15,7 @@
 
 struct vl_attach;
 struct vl_sys;
+enum vl_field; /* kernel/kernel.h, which is not installed */
 
 struct vl_scan_options {
 	struct vl_target_options target;
@@ -59,6 +60,11 @@ struct vl_scan {
 	 * what could be read.
 	 */
 	struct vl_error *(*run)(struct vl_raw_guest *g, struct vl_table *t);
+	/*
+	 * The fields that it shows, up to VL_NR_FIELDS: of a kernel without types all of them must
+	 * have been derived from its code. NULL: it needs types.
+	 */
+	const enum vl_field *fields;
 };
 
 extern const struct vl_scan vl_scan_pidlist, vl_scan_pslist, vl_scan_credlist, vl_scan_syscalls,

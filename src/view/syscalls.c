@@ -320,4 +320,5 @@ static struct vl_error *run_syscalls(struct vl_raw_guest *g, struct vl_table *t)
 	return err ? err : vl_table_end(t);
 }
 
-const struct vl_scan vl_scan_syscalls = { "syscalls", "syscalls", columns, true, run_syscalls };
+const struct vl_scan vl_scan_syscalls = { "syscalls",	"syscalls",   columns, true,
+					  run_syscalls, vl_scan_asks };

@@ -23,11 +23,15 @@ static const struct vl_column uts_columns[] = {
 };
 
 static const enum vl_field uts_fields[] = {
-	[UTS_SYSNAME] = VL_F_UTS_SYSNAME, [UTS_NODENAME] = VL_F_UTS_NODENAME,
-	[UTS_RELEASE] = VL_F_UTS_RELEASE, [UTS_VERSION] = VL_F_UTS_VERSION,
-	[UTS_MACHINE] = VL_F_UTS_MACHINE, [UTS_DOMAINNAME] = VL_F_UTS_DOMAINNAME,
+	[UTS_SYSNAME] = VL_F_UTS_SYSNAME,
+	[UTS_NODENAME] = VL_F_UTS_NODENAME,
+	[UTS_RELEASE] = VL_F_UTS_RELEASE,
+	[UTS_VERSION] = VL_F_UTS_VERSION,
+	[UTS_MACHINE] = VL_F_UTS_MACHINE,
+	[UTS_DOMAINNAME] = VL_F_UTS_DOMAINNAME,
+	VL_NR_FIELDS,
 };
-#define NR_UTS ARRAY_SIZE(uts_fields)
+#define NR_UTS (ARRAY_SIZE(uts_fields) - 1)
 #define UTS_LEN 65 /* __NEW_UTS_LEN and a NUL, include/uapi/linux/utsname.h */
 
 static struct vl_error *run_uts(struct vl_raw_guest *g, struct vl_table *t)
@@ -54,7 +58,8 @@ static struct vl_error *run_uts(struct vl_raw_guest *g, struct vl_table *t)
 	return vl_table_end(t);
 }
 
-const struct vl_scan vl_scan_uname = { "uname", "kernels", uts_columns, true, run_uts };
+const struct vl_scan vl_scan_uname = { "uname", "kernels",  uts_columns, true,
+				       run_uts, uts_fields };
 
 /* ---- free ---- */
 
@@ -107,4 +112,5 @@ static struct vl_error *run_memory(struct vl_raw_guest *g, struct vl_table *t)
 	return err;
 }
 
-const struct vl_scan vl_scan_free = { "free", "memory", mem_columns, true, run_memory };
+const struct vl_scan vl_scan_free = { "free",	  "memory", mem_columns,      true,
+				      run_memory, NULL };

@@ -97,7 +97,10 @@ static struct vl_error *run_pidlist(struct vl_raw_guest *g, struct vl_table *t)
 	return show_tasks(g, &fs, t);
 }
 
-const struct vl_scan vl_scan_pidlist = { "pidlist", "processes", pid_columns, true, run_pidlist };
+static const enum vl_field pid_fields[] = { VL_F_TASK_TASKS, VL_F_TASK_TGID, VL_NR_FIELDS };
+
+const struct vl_scan vl_scan_pidlist = { "pidlist",   "processes", pid_columns,	   true,
+					 run_pidlist, pid_fields };
 
 /* ---- pslist ---- */
 
@@ -140,7 +143,15 @@ static struct vl_error *run_pslist(struct vl_raw_guest *g, struct vl_table *t)
 	return show_tasks(g, &fs, t);
 }
 
-const struct vl_scan vl_scan_pslist = { "pslist", "processes", ps_columns, true, run_pslist };
+static const enum vl_field ps_fields[] = {
+	VL_F_TASK_TASKS,     VL_F_TASK_TGID,	    VL_F_TASK_COMM,  VL_F_TASK_REAL_PARENT,
+	VL_F_TASK_STATE,     VL_F_TASK_EXIT_STATE,  VL_F_TASK_START, VL_F_TASK_SIGNAL,
+	VL_F_SIGNAL_THREADS, VL_F_TASK_REAL_CRED,   VL_F_CRED_UID,   VL_F_CRED_EUID,
+	VL_F_TASK_FLAGS,     VL_F_TASK_STATIC_PRIO, VL_F_TASK_MM,    VL_NR_FIELDS,
+};
+
+const struct vl_scan vl_scan_pslist = { "pslist",   "processes", ps_columns,	 true,
+					run_pslist, ps_fields };
 
 /* ---- credlist ---- */
 
@@ -196,5 +207,5 @@ static struct vl_error *run_credlist(struct vl_raw_guest *g, struct vl_table *t)
 	return show_tasks(g, &fs, t);
 }
 
-const struct vl_scan vl_scan_credlist = { "credlist", "credentials", cred_columns, true,
-					  run_credlist };
+const struct vl_scan vl_scan_credlist = { "credlist",	"credentials", cred_columns,   true,
+					  run_credlist, NULL };

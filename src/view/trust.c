@@ -527,5 +527,6 @@ const struct vl_scan vl_scan_trust = {
 	.plural = "findings",
 	.columns = columns,
 	.need_kernel = true,
+	.fields = vl_scan_asks,
 	.run = trust_run,
 };

@@ -71,6 +71,9 @@ static uint64_t percpu_field(const struct vl_clone *c, const char *symbol, enum 
  */
 #define PREEMPT_ENABLED 0x80000000u
 
+/* No kernel's task_struct has more bytes; most have up to 10,000. */
+#define TASK_MAX 16384
+
 /* False when it is not known where the kernel keeps the current task. */
 static bool copy_task(struct vl_clone *c, uint64_t task)
 {
@@ -81,15 +84,20 @@ static bool copy_task(struct vl_clone *c, uint64_t task)
 	const uint64_t no_flags = 0;
 
 	unsigned char *copy;
+	size_t size;
 	bool ok;
 
-	if (!current || !preempt || !vl_has(l, VL_F_THREAD_INFO_FLAGS) ||
-	    l->offset[VL_F_SIZE_TASK] <= 0 || (size_t)l->offset[VL_F_SIZE_TASK] > c->task_room)
+	/* Of a task whose size is not known, what lies behind it is copied, too. */
+	size = vl_layout_unknown(l, VL_F_SIZE_TASK) ? TASK_MAX :
+	       vl_has(l, VL_F_SIZE_TASK)	    ? (size_t)l->offset[VL_F_SIZE_TASK] :
+						      0;
+	if (!current || !preempt || !vl_has(l, VL_F_THREAD_INFO_FLAGS) || !size ||
+	    size > c->task_room)
 		return false;
 	c->task = task;
-	copy = malloc((size_t)l->offset[VL_F_SIZE_TASK]);
-	ok = copy && vl_clone_read(c, task, copy, (size_t)l->offset[VL_F_SIZE_TASK]) &&
-	     vl_clone_write(c, c->task_va, copy, (size_t)l->offset[VL_F_SIZE_TASK]);
+	copy = malloc(size);
+	ok = copy && vl_clone_read(c, task, copy, size) &&
+	     vl_clone_write(c, c->task_va, copy, size);
 	free(copy);
 	/* Pending signals or need_resched would end calls early. */
 	return ok && vl_clone_write(c, current, &c->task_va, sizeof(c->task_va)) &&

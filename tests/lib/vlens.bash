@@ -8,6 +8,7 @@
 #   VLENS_TEST_RUN   the folder of this run's guests; if it is given from
 #                    outside, with guests in it, it is used and left as it is
 #   VLENS_CACHE_DIR, VLENS_RUN_DIR   the tools' own files, private to this run
+#   VLENS_TRUST_DIR, VLENS_TYPES_DIR   likewise, of trusted kernels and of types
 
 # shellcheck disable=SC2154 # run sets variables
 

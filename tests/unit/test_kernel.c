@@ -67,7 +67,8 @@ static struct vl_kernel *make(void)
 
 static void test_key(void)
 {
-	unsigned char image[256], btf[64] = { 1 };
+	unsigned char image[256], btf[64] = { 1 }, code[64] = { 2 };
+	struct vl_kernel_types types = { .btf = { btf, sizeof(btf) } };
 	struct vl_kallsyms_tables k = { .names = { image, 100 },
 					.tokens = { image + 100, 50 },
 					.offsets = { image + 160, 40 } };
@@ -76,29 +77,42 @@ static void test_key(void)
 
 	for (size_t i = 0; i < sizeof(image); i++)
 		image[i] = (unsigned char)i;
-	vl_kernel_key(&k, btf, sizeof(btf), first);
+	vl_kernel_key(&k, &types, first);
 	ok(vl_is_key(first), "a key");
 	for (size_t i = 0; i < 200; i++) {
 		bool counts = i < 150 || i >= 160;
 
 		image[i] ^= 1;
-		vl_kernel_key(&k, btf, sizeof(btf), now);
+		vl_kernel_key(&k, &types, now);
 		differ = differ && !strcmp(first, now) == !counts;
 		image[i] ^= 1;
 	}
 	ok(differ, "every byte of the tables makes another key");
 	btf[63] ^= 1;
-	vl_kernel_key(&k, btf, sizeof(btf), now);
+	vl_kernel_key(&k, &types, now);
 	ok(strcmp(first, now), "every byte of the types does");
 	btf[63] ^= 1;
 	k.form = VL_KALLSYMS_BASE;
-	vl_kernel_key(&k, btf, sizeof(btf), now);
+	vl_kernel_key(&k, &types, now);
 	ok(strcmp(first, now), "how addresses are made does");
 	k.form = VL_KALLSYMS_PERCPU;
 	k.names.len--;
 	k.tokens = (struct vl_kallsyms_bytes){ image + 99, 51 };
-	vl_kernel_key(&k, btf, sizeof(btf), now);
+	vl_kernel_key(&k, &types, now);
 	ok(strcmp(first, now), "where one table ends and the next begins does");
+	types = (struct vl_kernel_types){ .text = { code, sizeof(code) } };
+	vl_kernel_key(&k, &types, first);
+	code[63] ^= 1;
+	vl_kernel_key(&k, &types, now);
+	ok(strcmp(first, now), "without types every byte of the code does");
+	code[63] ^= 1;
+	types.text_va = 16;
+	vl_kernel_key(&k, &types, now);
+	ok(strcmp(first, now), "its place does");
+	types.text_va = 0;
+	types.base = 16;
+	vl_kernel_key(&k, &types, now);
+	ok(strcmp(first, now), "and that of the symbols does");
 }
 
 /* Is @text refused? */
