@@ -73,8 +73,9 @@ static struct vl_error *get_kernel(struct vl_attach *c, const struct vl_image *i
 		src.btf.va = img->base + (uint64_t)((const unsigned char *)img->btf - img->bytes);
 		src.btf.len = img->btf_len;
 	}
-	if (!img->btf)
+	if (!img->btf || img->few)
 		src.text = (struct vl_kernel_part){ img->text, img->text_len };
+	src.few = img->few;
 	memcpy(src.build_id, img->build_id, sizeof(src.build_id));
 	c->base = k->base;
 	return vl_kernel_get(c->target, &src, deadline, c->key, &c->first, &c->kernel);
@@ -97,7 +98,9 @@ static struct vl_error *boot_with(struct vl_attach *c, const struct vl_vcpu *v,
 	c->efer = v->efer ? v->efer : EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 	err = find_image(c, v, deadline, &img);
 	if (!err && !img->root)
-		err = vl_error_new(VL_ERR_FAULT, "cannot find the kernel's page table");
+		err = vl_error_new(img->few ? VL_ERR_KERNEL : VL_ERR_FAULT,
+				   "cannot find the kernel's page table%s",
+				   img->few ? ": it has symbols of its code only" : "");
 	/* From here on translate by the kernel's own page table: a process's may end. */
 	if (!err)
 		c->pt.root = img->root;

@@ -38,7 +38,9 @@ static void check_kernel(struct checkup *p)
 		      release[0] ? release : "of unknown release", p->g->attach->build_id);
 	while (vl_symbol_name(k, symbols))
 		symbols++;
-	vl_doctor_row(&p->d, "symbols", VL_DOCTOR_OK, NULL, "%zu, in its own tables", symbols);
+	vl_doctor_row(&p->d, "symbols", VL_DOCTOR_OK, NULL, "%zu, in its own tables%s", symbols,
+		      vl_kernel_has_few(k) ? ": of its code only; its code shows where data are" :
+					     "");
 	if (vl_discard(vl_kernel_load_btf(p->g->target, p->g->attach->key, &btf, &len))) {
 		vl_doctor_row(
 			&p->d, "types", VL_DOCTOR_WARNING,
@@ -187,4 +189,4 @@ static struct vl_error *run_checkup(struct vl_raw_guest *g, struct vl_table *t)
 }
 
 const struct vl_scan vl_scan_checkup = { "checkup",   "checks", vl_doctor_columns, true,
-					 run_checkup, NULL };
+					 run_checkup, NULL,	vl_no_symbols };

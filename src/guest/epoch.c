@@ -68,10 +68,19 @@ static struct vl_error *bears(const struct vl_guest *g)
 		VL_F_BUG_FLAGS,	  VL_F_SIZE_BUG,	 VL_F_CPU_CAPS,
 		VL_NR_FIELDS,
 	};
+	/* clang-format off */
+	static const char *const symbols[] = {
+		"init_task", "current_task", "__preempt_count", "__per_cpu_offset", "nr_cpu_ids",
+		"runqueues", "tick_cpu_sched", "tick_cpu_device", "tk_core|timekeeper_data",
+		"boot_cpu_data", "__start___bug_table", "__stop___bug_table", "panic_cpu", NULL,
+	};
+	/* clang-format on */
 	const struct vl_kernel *k = g->raw.attach->kernel;
+	struct vl_error *err;
 	bool timeless = vl_kernel_layout(k)->derived && !vl_kernel_timekeeper(k);
 
-	return vl_scan_bears(&g->raw, timeless ? NULL : fields, "what its kernel answers");
+	err = vl_scan_bears(&g->raw, timeless ? NULL : fields, "what its kernel answers");
+	return err ? err : vl_symbols_bear(&g->raw, symbols, "what its kernel answers");
 }
 
 static struct vl_error *make_clone(struct vl_guest *g)

@@ -198,7 +198,8 @@ static struct vl_error *port_kernel(void *ctx, const struct vl_kernel_source *sr
 				.value = {
 					[VL_KERNEL_ROOT] = src->pt.root,
 					[VL_KERNEL_LEVELS] = (uint64_t)src->pt.levels,
-					[VL_KERNEL_FORM] = src->form,
+					[VL_KERNEL_FORM] =
+						src->form | (src->few ? VL_KERNEL_FEW : 0),
 					[VL_KERNEL_NR] = src->nr,
 					[VL_KERNEL_BASE] = src->base,
 					[VL_KERNEL_DEADLINE] = deadline.at_ns,

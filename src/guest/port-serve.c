@@ -134,13 +134,14 @@ static struct vl_error *serve_turn(struct vl_target *t, struct vl_message *m)
 static struct vl_error *serve_kernel(struct vl_target *t, struct vl_box *box, struct vl_message *m)
 {
 	const uint64_t *v = m->value, *p = v + VL_KERNEL_PARTS;
-	const uint64_t form = v[VL_KERNEL_FORM];
+	const uint64_t form = v[VL_KERNEL_FORM] & ~(uint64_t)VL_KERNEL_FEW;
 	struct vl_kernel_source src = {
 		.pt = { .root = v[VL_KERNEL_ROOT], .levels = v[VL_KERNEL_LEVELS] == 5 ? 5 : 4 },
 		.form = form <= VL_KALLSYMS_PLACE ? (enum vl_kallsyms_form)form :
 						    VL_KALLSYMS_PERCPU,
 		.nr = v[VL_KERNEL_NR] <= VL_SYMBOLS_MAX ? (uint32_t)v[VL_KERNEL_NR] : 0,
 		.base = v[VL_KERNEL_BASE],
+		.few = v[VL_KERNEL_FORM] & VL_KERNEL_FEW,
 		.names = { p[0], p[1] },
 		.tokens = { p[2], p[3] },
 		.offsets = { p[4], p[5] },

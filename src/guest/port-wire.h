@@ -43,6 +43,7 @@ enum vl_port_pause {
 };
 
 /* Values of VL_OP_KERNEL: struct vl_kernel_source; text: the build id. */
+#define VL_KERNEL_FEW 0x100U /* in that of the form: the symbols are those of code only */
 enum vl_port_kernel {
 	VL_KERNEL_ROOT,
 	VL_KERNEL_LEVELS,

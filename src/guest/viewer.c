@@ -78,6 +78,8 @@ static struct vl_error *scan(struct vl_guest *g, struct vl_wire *wire, struct vl
 	vl_table_init(&t, scan->columns);
 	err = vl_scan_bears(&g->raw, scan->fields, scan->plural);
 	if (!err)
+		err = vl_symbols_bear(&g->raw, scan->symbols, scan->plural);
+	if (!err)
 		err = scan->run(&g->raw, &t);
 	return hand_over_table(g->viewer, wire, m, &t, err);
 }
@@ -91,6 +93,8 @@ static struct vl_error *diff(struct vl_guest *g, struct vl_wire *wire, struct vl
 	vl_table_init(&t, diff->columns);
 	g->want = VL_WANT_NOTHING;
 	err = vl_scan_bears(&g->raw, NULL, "lists to compare");
+	if (!err)
+		err = vl_symbols_bear(&g->raw, NULL, "lists to compare");
 	if (!err)
 		err = diff->run(&g->raw, &g->sys, &t);
 	m->value[0] = g->want;
@@ -127,6 +131,8 @@ static struct vl_error *top(struct vl_guest *g, struct vl_wire *wire, struct vl_
 					     NULL;
 	struct vl_error *err = vl_scan_bears(&g->raw, NULL, "processes");
 
+	if (!err)
+		err = vl_symbols_bear(&g->raw, vl_totals_symbols, "processes");
 	if (!err && !v->top)
 		err = vl_top_open(&g->raw, &v->top);
 	if (err || !m->value[0])

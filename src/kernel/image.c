@@ -257,6 +257,134 @@ static void find_build_id(struct vl_image *img, const uint64_t *at)
 		vl_build_id(p, len, img->build_id);
 }
 
+/* --- without symbols of data --- */
+
+/* Shorter BTF is that of a program which is part of the kernel, as of bpf_preload. */
+#define BTF_MIN (64U << 10)
+
+/* Look for BTF by its header. More than one: it is not known which is the kernel's. */
+static void search_btf(struct vl_image *img)
+{
+	/* struct btf_header: the magic, version 1, no flags, hdr_len, type_off */
+	static const unsigned char head[] = { 0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0 };
+	const unsigned char *p = img->bytes, *end = img->bytes + (img->end - img->base);
+	unsigned nr = 0;
+
+	for (; (p = memmem(p, (size_t)(end - p), head, sizeof(head))); p++) {
+		size_t left = (size_t)(end - p), size;
+		struct btf_header h;
+
+		if (left < sizeof(h))
+			break;
+		memcpy(&h, p, sizeof(h));
+		size = sizeof(h) + (size_t)h.str_off + h.str_len;
+		if (size < BTF_MIN || size > VL_BTF_MAX || size > left || h.str_len < 2 ||
+		    h.type_len > h.str_off || p[size - h.str_len] || p[size - 1])
+			continue;
+		img->btf = p;
+		img->btf_len = size;
+		nr++;
+	}
+	if (nr != 1)
+		img->btf = NULL;
+}
+
+/* Does a page with the head of an ELF file lie at @at, or before it by less than a vDSO's size? */
+static bool is_in_vdso(const struct vl_image *img, size_t at)
+{
+	size_t page = at & VL_PAGE_MASK;
+
+	for (unsigned i = 0; i < 4; i++, page -= VL_PAGE_SIZE) {
+		if (!memcmp(img->bytes + page, "\177ELF", 4))
+			return true;
+		if (!page)
+			break;
+	}
+	return false;
+}
+
+/* Look for the note of the build id; the vDSOs, which are files in the image, have one, too. */
+static void search_build_id(struct vl_image *img)
+{
+	static const unsigned char head[] = "\4\0\0\0\24\0\0\0\3\0\0\0GNU";
+	const size_t len = sizeof(head) + 20;
+	const unsigned char *p = img->bytes, *end = img->bytes + (img->end - img->base);
+	unsigned nr = 0;
+
+	for (; (p = memmem(p, (size_t)(end - p), head, sizeof(head))); p++) {
+		if ((size_t)(end - p) < len)
+			break;
+		if (!is_in_vdso(img, (size_t)(p - img->bytes)) &&
+		    vl_build_id(p, len, img->build_id))
+			nr++;
+	}
+	if (nr != 1)
+		img->build_id[0] = '\0';
+}
+
+/* Bits of an entry that the processor sets. */
+#define ACCESSED (X86_PTE_A | X86_PTE_D)
+
+/*
+ * Is the page at @entries the kernel's own top-level table, by that of a process, @root? All
+ * tables have the same kernel half, where they have an entry; only the kernel's maps nothing else.
+ */
+static bool is_top(const uint64_t *entries, const uint64_t *root)
+{
+	const size_t nr = VL_PAGE_SIZE / sizeof(*entries);
+	unsigned same = 0;
+
+	for (size_t i = 0; i < nr / 2; i++)
+		if (entries[i])
+			return false;
+	for (size_t i = nr / 2; i < nr; i++) {
+		if (!entries[i] || !root[i])
+			continue;
+		if ((entries[i] ^ root[i]) & ~(uint64_t)ACCESSED)
+			return false;
+		same++;
+	}
+	/* The image is in the last slot; the direct map is in another. */
+	return same >= 2 && entries[nr - 1] && root[nr - 1];
+}
+
+/*
+ * Does a variable point to @va, as init_mm does? Memory behind the image can be a process's table:
+ * that is known by its address in the direct map.
+ */
+static bool is_pointed_to(const struct vl_image *img, uint64_t va)
+{
+	const unsigned char *p = img->bytes, *end = img->bytes + (img->end - img->base);
+
+	for (; (p = memmem(p, (size_t)(end - p), &va, sizeof(va))); p++)
+		if (!((size_t)(p - img->bytes) % sizeof(va)))
+			return true;
+	return false;
+}
+
+/* More pages that look like the table are made by a hostile guest. */
+#define TOPS_MAX 16
+
+static void search_root(struct vl_image *img, const struct vl_pgtable *pt, struct tables *tables)
+{
+	unsigned nr = 0, looked = 0;
+	struct vl_xlat x;
+
+	for (uint64_t va = img->base; va < img->end; va += VL_PAGE_SIZE) {
+		if (!is_top((const uint64_t *)(img->bytes + (va - img->base)),
+			    tables->root.entries))
+			continue;
+		if (++looked > TOPS_MAX)
+			break;
+		if (!is_pointed_to(img, va) || !vl_translate(pt, table_entry, tables, va, &x))
+			continue;
+		img->root = x.gpa;
+		nr++;
+	}
+	if (nr != 1 || looked > TOPS_MAX)
+		img->root = 0;
+}
+
 static void find_root(struct vl_image *img, const struct vl_pgtable *pt, struct tables *tables,
 		      const uint64_t *at)
 {
@@ -370,6 +498,13 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 	find_text(img, at);
 	find_build_id(img, at);
 	find_root(img, pt, &tables, at);
+	img->few = !at[INIT_TASK];
+	if (img->few && !img->btf)
+		search_btf(img);
+	if (img->few && !*img->build_id)
+		search_build_id(img);
+	if (img->few && !img->root)
+		search_root(img, pt, &tables);
 	*ret = img;
 	return NULL;
 }

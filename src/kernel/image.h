@@ -18,6 +18,7 @@ struct vl_image {
 	struct vl_kallsyms symbols;
 	const void *btf; /* in bytes, or NULL */
 	size_t btf_len;
+	bool few;      /* its symbols are those of code only (no CONFIG_KALLSYMS_ALL) */
 	uint64_t root; /* its own page table (swapper_pg_dir), guest-physical; 0: not found */
 	uint64_t text; /* its code, virtual; 0 bytes: its ends are not known */
 	size_t text_len;

@@ -68,7 +68,8 @@ void vl_kernel_destroy(struct vl_kernel *k);
 /* What the fields of a kernel come from: its types, or, if it has none, its code. */
 struct vl_kernel_types {
 	/*
-	 * One of them, the others are empty; `offsets` is a text, trust/types.h.
+	 * One of them, the others are empty; `offsets` is a text, kernel/types.h. A kernel of few
+	 * symbols has its code, too.
 	 */
 	struct vl_kallsyms_bytes btf, offsets, text;
 	/* Of the code: where it lies, and the base of the symbols. It has addresses that follow. */
@@ -90,6 +91,10 @@ struct vl_kernel_source {
 	uint64_t base; /* places the symbols, as in struct vl_kallsyms */
 	/* As the kernel claims it, or "". */
 	char build_id[VL_BUILD_ID_MAX + 1];
+	/*
+	 * The symbols are those of code only: those of data are found by the code (data.h).
+	 */
+	bool few;
 	/*
 	 * A kernel without types (btf.len is 0) gets those that were added for its build id. If
 	 * there are none, it is made of its code: fields are derived from it.

@@ -13,6 +13,7 @@
 
 #include "../box/box.h"
 #include "../host/port.h"
+#include "data.h"
 #include "derive.h"
 #include "image.h"
 #include "kernel.h"
@@ -32,6 +33,7 @@ struct maker {
 	struct vl_kallsyms_tables symbols;
 	struct vl_kernel_types types;
 	struct vl_deadline deadline;
+	bool few;		/* symbols of code only */
 	struct vl_kernel *made; /* in the box */
 };
 
@@ -66,6 +68,29 @@ static struct vl_error *make_of(struct maker *mk, const struct vl_symbols *symbo
 	return err;
 }
 
+/* The same of symbols that are those of code only; adds those of data. */
+static struct vl_error *make_of_few(struct maker *mk, struct vl_symbols *symbols,
+				    const struct vl_layout *layout)
+{
+	const struct vl_text text = { mk->types.text.at, mk->types.text.len, mk->types.text_va };
+	struct vl_error *err = vl_data_add(symbols, &text, NULL, mk->deadline);
+	struct vl_layout known;
+
+	if (!err)
+		err = make_of(mk, symbols, layout);
+	if (err)
+		return err;
+	known = *vl_kernel_layout(mk->made);
+	vl_kernel_destroy(mk->made);
+	mk->made = NULL;
+	err = vl_data_add(symbols, &text, &known, mk->deadline);
+	if (!err)
+		err = vl_kernel_create(symbols, &known, &mk->made);
+	if (!err)
+		vl_kernel_set_few(mk->made);
+	return err;
+}
+
 static struct vl_error *make(struct maker *mk)
 {
 	const struct vl_kallsyms_bytes *btf = &mk->types.btf, *offsets = &mk->types.offsets;
@@ -83,7 +108,7 @@ static struct vl_error *make(struct maker *mk)
 	else if (offsets->len)
 		err = vl_layout_parse((const char *)offsets->at, offsets->len, &layout);
 	if (!err)
-		err = make_of(mk, &decoded, &layout);
+		err = mk->few ? make_of_few(mk, &decoded, &layout) : make_of(mk, &decoded, &layout);
 	vl_symbols_deinit(&decoded);
 	return err;
 }
@@ -284,8 +309,9 @@ static struct vl_error *copy(struct vl_target *t, const struct vl_kernel_source 
 		err = copy_part(t, src, &src->btf, VL_BTF_MAX, mk->deadline, &mk->types.btf);
 	else if (!err && !take_added(src->build_id, &mk->types))
 		no_types = true;
-	if (!err && no_types)
+	if (!err && (no_types || src->few))
 		err = copy_code(t, src, mk);
+	mk->few = src->few;
 	mk->types.text_va = src->text.va;
 	mk->types.base = src->base;
 	return err;

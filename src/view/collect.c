@@ -222,6 +222,50 @@ struct vl_error *vl_scan_bears(const struct vl_raw_guest *g, const enum vl_field
 			     VL_ADD_TYPES);
 }
 
+const char *const vl_task_symbols[] = { "init_task", NULL }, *const vl_no_symbols[] = { NULL };
+
+/* Does @k have a variable of @names, "A|B"? */
+static bool has_one(const struct vl_kernel *k, const char *names)
+{
+	while (*names) {
+		size_t len = strcspn(names, "|");
+		char name[64];
+
+		if (len >= sizeof(name))
+			return false;
+		memcpy(name, names, len);
+		name[len] = '\0';
+		if (vl_symbol_is(k, name))
+			return true;
+		names += len + (names[len] == '|');
+	}
+	return false;
+}
+
+struct vl_error *vl_symbols_bear(const struct vl_raw_guest *g, const char *const *symbols,
+				 const char *what)
+{
+	const struct vl_kernel *k = g->attach ? g->attach->kernel : NULL;
+	const char *name = NULL;
+
+	if (!k || !vl_kernel_has_few(k))
+		return NULL;
+	for (; symbols && *symbols && !name; symbols++)
+		if (!has_one(k, *symbols))
+			name = *symbols;
+	if (symbols && !name)
+		return NULL;
+	if (!name)
+		name = "all that is needed";
+	return vl_error_hint(
+		vl_error_new(VL_ERR_KERNEL,
+			     "the guest's kernel has symbols of its code only (no "
+			     "CONFIG_KALLSYMS_ALL), and its code does not show where %.*s is: "
+			     "%s cannot be read",
+			     (int)strcspn(name, "|"), name, what),
+		"a kernel that is built with CONFIG_KALLSYMS_ALL shows it");
+}
+
 struct vl_error *vl_need_fields(struct vl_raw_guest *g, const enum vl_field *f, size_t nr,
 				const char *what)
 {

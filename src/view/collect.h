@@ -102,6 +102,13 @@ bool vl_raw_guest_uptime(struct vl_raw_guest *g, uint64_t *ret);
  */
 struct vl_error *vl_scan_bears(const struct vl_raw_guest *g, const enum vl_field *fields,
 			       const char *what);
+/* The same for the variables that it looks up. */
+struct vl_error *vl_symbols_bear(const struct vl_raw_guest *g, const char *const *symbols,
+				 const char *what);
+/* A view that looks up init_task; one that looks up nothing. */
+extern const char *const vl_task_symbols[], *const vl_no_symbols[];
+/* Those of the CPUs, of memory and of the clock (totals.c). */
+extern const char *const vl_totals_symbols[];
 /* A view that finds its place by symbols, or asks for each field that it needs. */
 extern const enum vl_field vl_scan_asks[];
 

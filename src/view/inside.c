@@ -66,4 +66,4 @@ static struct vl_error *run_inside(struct vl_raw_guest *g, struct vl_table *t)
 }
 
 const struct vl_scan vl_scan_inside = { "inside",   "guests",	  columns,	true,
-					run_inside, vl_scan_asks };
+					run_inside, vl_scan_asks, vl_no_symbols };

@@ -193,5 +193,5 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
 }
 
 const struct vl_scan vl_scan_files = {
-	"files", "files", columns, true, run, NULL
+	"files", "files", columns, true, run, NULL, vl_task_symbols
 };

@@ -179,6 +179,11 @@ static struct vl_error *run_memory(struct vl_raw_guest *g, struct vl_table *t)
 
 	show_ram(g, t);
 	if (g->reader) {
+		/* The parts of its image are known by their symbols. */
+		struct vl_error *few = vl_symbols_bear(g, NULL, "the places of its kernel");
+
+		if (few)
+			return vl_error_prefix(few, "its RAM only");
 		show_kernel(g, t);
 		return vl_table_end(t);
 	}
@@ -188,4 +193,4 @@ static struct vl_error *run_memory(struct vl_raw_guest *g, struct vl_table *t)
 }
 
 const struct vl_scan vl_scan_memory = { "memory",   "memory",	  columns,	false,
-					run_memory, vl_scan_asks };
+					run_memory, vl_scan_asks, vl_no_symbols };

@@ -334,5 +334,7 @@ static struct vl_error *run_modules(struct vl_raw_guest *g, struct vl_table *t)
 	return err ? err : vl_table_end(t);
 }
 
+static const char *const symbols[] = { "modules", NULL };
+
 const struct vl_scan vl_scan_modules = { "modules",   "modules", columns, true,
-					 run_modules, NULL };
+					 run_modules, NULL,	 symbols };

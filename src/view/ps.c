@@ -75,4 +75,4 @@ static struct vl_error *run_ps(struct vl_raw_guest *g, struct vl_table *t)
 }
 
 const struct vl_scan vl_scan_ps = { "ps",   "processes", ps_columns,	   true,
-				    run_ps, NULL };
+				    run_ps, NULL,	 vl_totals_symbols };

@@ -65,6 +65,12 @@ struct vl_scan {
 	 * have been derived from its code. NULL: it needs types.
 	 */
 	const enum vl_field *fields;
+	/*
+	 * The variables that it looks up, up to NULL; "A|B" is one of both. Of a kernel whose
+	 * symbols are those of code only all of them must have been found. NULL: it needs all
+	 * symbols.
+	 */
+	const char *const *symbols;
 };
 
 extern const struct vl_scan vl_scan_pidlist, vl_scan_pslist, vl_scan_credlist, vl_scan_syscalls,

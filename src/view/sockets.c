@@ -336,7 +336,12 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
 	struct sockets all = { .g = g, .l = vl_kernel_layout(g->attach->kernel) };
 	struct vl_error *err = vl_need_fields(g, need, ARRAY_SIZE(need), "sockets");
 	struct vl_opened files;
+	uint64_t unix_table;
 
+	if (err)
+		return err;
+	if (vl_kernel_has_few(g->attach->kernel) && !vl_has(all.l, VL_F_NET_UNIX))
+		err = vl_need_symbol(g, "unix_socket_table", "the sockets of Unix", &unix_table);
 	if (err)
 		return err;
 	err = vl_opened_collect(g, false, &files);
@@ -352,4 +357,7 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
 	return err ? err : vl_table_end(t);
 }
 
-const struct vl_scan vl_scan_sockets = { "sockets", "sockets", columns, true, run, NULL };
+static const char *const symbols[] = { "init_task", "tcp_hashinfo", "udp_table",
+				       "net_namespace_list", NULL };
+
+const struct vl_scan vl_scan_sockets = { "sockets", "sockets", columns, true, run, NULL, symbols };

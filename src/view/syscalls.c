@@ -321,4 +321,4 @@ static struct vl_error *run_syscalls(struct vl_raw_guest *g, struct vl_table *t)
 }
 
 const struct vl_scan vl_scan_syscalls = { "syscalls",	"syscalls",   columns, true,
-					  run_syscalls, vl_scan_asks };
+					  run_syscalls, vl_scan_asks, NULL };

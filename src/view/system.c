@@ -58,8 +58,10 @@ static struct vl_error *run_uts(struct vl_raw_guest *g, struct vl_table *t)
 	return vl_table_end(t);
 }
 
+static const char *const uts_symbols[] = { "init_uts_ns", NULL };
+
 const struct vl_scan vl_scan_uname = { "uname", "kernels",  uts_columns, true,
-				       run_uts, uts_fields };
+				       run_uts, uts_fields, uts_symbols };
 
 /* ---- free ---- */
 
@@ -113,4 +115,4 @@ static struct vl_error *run_memory(struct vl_raw_guest *g, struct vl_table *t)
 }
 
 const struct vl_scan vl_scan_free = { "free",	  "memory", mem_columns,      true,
-				      run_memory, NULL };
+				      run_memory, NULL,	    vl_totals_symbols };

@@ -100,7 +100,7 @@ static struct vl_error *run_pidlist(struct vl_raw_guest *g, struct vl_table *t)
 static const enum vl_field pid_fields[] = { VL_F_TASK_TASKS, VL_F_TASK_TGID, VL_NR_FIELDS };
 
 const struct vl_scan vl_scan_pidlist = { "pidlist",   "processes", pid_columns,	   true,
-					 run_pidlist, pid_fields };
+					 run_pidlist, pid_fields,  vl_task_symbols };
 
 /* ---- pslist ---- */
 
@@ -151,7 +151,7 @@ static const enum vl_field ps_fields[] = {
 };
 
 const struct vl_scan vl_scan_pslist = { "pslist",   "processes", ps_columns,	 true,
-					run_pslist, ps_fields };
+					run_pslist, ps_fields,	 vl_task_symbols };
 
 /* ---- credlist ---- */
 
@@ -208,4 +208,4 @@ static struct vl_error *run_credlist(struct vl_raw_guest *g, struct vl_table *t)
 }
 
 const struct vl_scan vl_scan_credlist = { "credlist",	"credentials", cred_columns,   true,
-					  run_credlist, NULL };
+					  run_credlist, NULL,	       vl_task_symbols };

@@ -25,6 +25,25 @@ enum {
 	NR_CPUTIMES
 };
 
+const char *const vl_totals_symbols[] = {
+	"init_task",
+	"__per_cpu_offset",
+	"nr_cpu_ids",
+	"__cpu_online_mask",
+	"kernel_cpustat",
+	"_totalram_pages",
+	"totalreserve_pages",
+	"vm_zone_stat",
+	"vm_node_stat",
+	"nr_swap_pages",
+	"total_swap_pages",
+	"node_data|contig_page_data",
+	"avenrun",
+	"init_uts_ns",
+	"tk_core|timekeeper_data",
+	NULL,
+};
+
 static uint64_t symbol(const struct vl_totals *t, const char *name)
 {
 	return vl_symbol(t->g->attach->kernel, name);

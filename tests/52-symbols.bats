@@ -1,0 +1,126 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Dumps whose kernels have symbols of their code only (no CONFIG_KALLSYMS_ALL), or none: tests/lib/forge
+# takes them away. What is found in another way must be the same, and the rest is refused.
+
+# shellcheck disable=SC2154 # run sets variables
+
+load lib/vlens
+load lib/guests
+
+setup_file() {
+	export DUMPS=$VLENS_TEST_RUN/symbol-dumps
+	mkdir -p "$DUMPS"
+}
+
+teardown_file() {
+	rm -rf "$DUMPS"
+}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+	export VLENS_TYPES_DIR=$T/types
+}
+
+# forged NAME KIND...: a dump of NAME, D, and a copy that is forged, F.
+forged() {
+	local name=$1
+	shift
+	D=$DUMPS/$name.elf F=$DUMPS/forged.elf
+	need_guest "$name"
+	[[ -e $D ]] || dump_guest "$name" "$D"
+	cp --sparse=always "$D" "$F"
+	chmod u+w "$F"
+	for kind; do
+		"$VT_TESTS/lib/forge" "$F" "$T/undo" "$kind"
+	done
+	export VLENS_CACHE_DIR=$T/cache-$name VLENS_RUN_DIR=$T/run-$name
+	# On a busy machine the first contact can take longer than it may.
+	for _ in {1..10}; do
+		vpslist "$F" >/dev/null 2>"$T/first" || ! grep -q 'not found within' "$T/first" || continue
+		break
+	done
+}
+
+# said DUMP FOLDER: what the kernel and the views say, in files of the folder.
+said() {
+	local dump=$1 folder=$2 ask
+	mkdir -p "$folder"
+	for ask in "vps -ef" "vuname -a" vuptime vfree vlsmod "vnetstat -an" "vss -an" "vip addr" vipcs vdmesg \
+		"vls -l /" "vcat /proc/1/status" "vcat /proc/meminfo" vlsof "vifconfig -a"; do
+		# shellcheck disable=SC2086 # words
+		timeout 120 ${ask%% *} "$dump" ${ask#"${ask%% *}"} >"$folder/${ask//[ \/]/_}" || fail "$ask"
+	done
+	vpslist -J "$dump" | jq .processes >"$folder/processes"
+	vpidlist -J "$dump" | jq .processes >"$folder/tasks"
+	vuname --engine=direct -J "$dump" | jq .kernels >"$folder/kernels"
+}
+
+# types_too DUMP FOLDER: the views that need types.
+types_too() {
+	vcredlist -J "$1" | jq .credentials >"$2/credentials"
+	vps --engine=direct -J "$1" | jq .processes >"$2/ps"
+	vfree --engine=direct -J "$1" | jq .memory >"$2/memory"
+	vlsmod --engine=direct -J "$1" | jq .modules >"$2/modules"
+	vnetstat --engine=direct -J "$1" | jq .sockets >"$2/sockets"
+	vlsof --engine=direct -J "$1" | jq .files >"$2/files"
+}
+
+@test "symbols of code only: the same is said as with all symbols" {
+	local name tool
+	for name in g510 g61 g7; do
+		forged "$name" data
+		said "$D" "$T/all"
+		types_too "$D" "$T/all"
+		said "$F" "$T/few"
+		types_too "$F" "$T/few"
+		diff -r "$T/all" "$T/few"
+		for tool in vcheck "vps --diff" vsyscalldump; do
+			# shellcheck disable=SC2086 # words
+			run --separate-stderr $tool "$F"
+			assert_refused "${tool%% *}" "$F" "symbols of its code only"
+		done
+		# Its RAM is shown, and nothing of its kernel.
+		run --separate-stderr vmem "$F"
+		[[ $output == *RAM* && $output != *kernel* && $stderr == *"symbols of its code only"* ]] ||
+			fail "$output $stderr"
+		rm -rf "$T/all" "$T/few"
+	done
+}
+
+@test "neither types nor symbols of data: the same is said as with both" {
+	local name
+	for name in g510 g61 g7; do
+		forged "$name" data untyped
+		said "$D" "$T/all"
+		said "$F" "$T/few"
+		diff -r "$T/all" "$T/few"
+		run --separate-stderr vcredlist "$F"
+		assert_refused vcredlist "$F" "no BTF types"
+		rm -rf "$T/all" "$T/few"
+	done
+}
+
+@test "no symbols at all: the guest is refused for what it lacks, and that is remembered" {
+	forged g61 symbols
+	run --separate-stderr vuname "$F" -a
+	assert_refused vuname "$F" "no table of its symbols"
+	ls "$VLENS_RUN_DIR"/*.refusal
+	run --separate-stderr vpslist "$F"
+	assert_refused vpslist "$F" "no table of its symbols"
+}
+
+@test "one CPU, neither types nor symbols of data: refused at once for what is not found" {
+	compgen -G "${VLENS_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vlens-tests}/kernels/small-*/release" >/dev/null ||
+		skip "its kernel takes minutes to build: tests/build-kernel small"
+	"$VT_TESTS/guest/start" --name small --kernel small --backing memfd >/dev/null 3>&- 4>&-
+	F=qemu:$(<"$VLENS_TEST_RUN/small/pid")
+	for _ in 1 2; do
+		run --separate-stderr timeout 10 vuname "$F" -a
+		assert_refused vuname "$F" "no BTF types, and its code does not show"
+	done
+	run --separate-stderr timeout 10 vpslist "$F"
+	assert_refused vpslist "$F" "no BTF types, and its code does not show"
+	drop_guest small
+}
