@@ -149,6 +149,36 @@ struct block {
 /* Translate the instruction of @b; the last one of a block sets @b->ended. */
 void block_translate(struct block *b);
 
+static inline unsigned block_reg(const ZydisDecodedOperand *o)
+{
+	return (unsigned)ZydisRegisterGetId(o->reg.value);
+}
+
+bool block_has_prefix(const struct block *b, unsigned byte);
+
+/*
+ * Emit the instruction with segment prefix @segment (0: none). An address relative to rip
+ * becomes absolute. If @opcode is not 0, it replaces the instruction's own, with the ModRM
+ * register field @reg, REX.W and no other prefix. False: cannot be done.
+ */
+bool block_with_segment(struct block *b, unsigned segment, unsigned opcode, unsigned reg);
+
+/* --- branch.c --- */
+
+/* Direct and indirect jumps and calls; conditional ones; returns. */
+void block_branch(struct block *b);
+void block_conditional(struct block *b);
+void block_ret(struct block *b);
+/*
+ * mov %reg,(%rsp); ret: a retpoline's jump to the address in a register. Emitted as it is, the
+ * ret would go to the guest's address, and fault. False: it is another instruction.
+ */
+bool block_retpoline(struct block *b);
+/* Does the instruction set rsp to more than what a function's frame needs? */
+bool block_sets_stack(const struct block *b);
+/* After an instruction that sets rsp: go on by C code, which looks at rsp. */
+void block_look_at_stack(struct block *b);
+
 /* --- check.c --- */
 
 /*

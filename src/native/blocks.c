@@ -17,7 +17,7 @@ static size_t slot_of(const struct vl_executor_state *e, uint64_t va)
 	return (va * 0x9e3779b97f4a7c15UL >> 20) & (e->cap_blocks - 1);
 }
 
-static uint64_t find_block(const struct vl_executor_state *e, uint64_t va)
+uint64_t vl_native_block(const struct vl_executor_state *e, uint64_t va)
 {
 	if (!e->cap_blocks)
 		return 0;
@@ -176,7 +176,7 @@ static void finish(struct block *b)
 
 	for (size_t i = 0; i < b->nr_exits; i++) {
 		const struct block_exit *x = &b->exits[i];
-		uint64_t code = find_block(e, x->va);
+		uint64_t code = vl_native_block(e, x->va);
 
 		if (!code)
 			code = find_insn(b, x->va);
@@ -248,6 +248,22 @@ static bool fetch(struct block *b, const ZydisDecoder *decoder)
 	return false;
 }
 
+static bool is_verified(const struct block *b)
+{
+	const struct vl_vcpu_state *st = &b->e->st;
+
+	return !st->control || st->control->is_code(st->ctx, b->va);
+}
+
+/* Is the last byte of the instruction verified code? */
+static bool ends_verified(const struct block *b)
+{
+	const struct vl_vcpu_state *st = &b->e->st;
+
+	return !st->control || b->va == st->return_va ||
+	       st->control->is_code(st->ctx, b->va + b->d.length - 1);
+}
+
 /* Report translated code of modules by its first and last byte: the caller watches it. */
 static void note(const struct vl_executor_state *e, uint64_t first, uint64_t last)
 {
@@ -270,7 +286,7 @@ static void begin(struct block *b, struct vl_executor_state *e, uint64_t va)
 
 uint64_t vl_native_code(struct vl_executor_state *e, uint64_t va)
 {
-	uint64_t code = find_block(e, va);
+	uint64_t code = vl_native_block(e, va);
 	ZydisDecoder decoder;
 	struct block b;
 
@@ -280,6 +296,8 @@ uint64_t vl_native_code(struct vl_executor_state *e, uint64_t va)
 		VL_CTL->why = "control leaves the kernel's text";
 		return 0;
 	}
+	if (!vl_native_may_go_on(e, va))
+		return 0;
 	if ((uint64_t)e->cursor > VL_NATIVE_CODE + VL_NATIVE_CODE_SIZE - 2 * BLOCK_ROOM ||
 	    !room_for_block(e)) {
 		VL_CTL->why = "no room for more code";
@@ -294,8 +312,9 @@ uint64_t vl_native_code(struct vl_executor_state *e, uint64_t va)
 			VL_CTL->why = "no memory";
 			return 0;
 		}
-		/* Nothing is translated twice. */
-		if (b.nr_insns == BLOCK_INSNS || (b.nr_insns && find_block(e, b.va))) {
+		/* Nothing is translated twice, and nothing that is not verified. */
+		if (b.nr_insns == BLOCK_INSNS ||
+		    (b.nr_insns && (vl_native_block(e, b.va) || !is_verified(&b)))) {
 			block_jump_to(&b, b.va);
 			break;
 		}
@@ -303,6 +322,10 @@ uint64_t vl_native_code(struct vl_executor_state *e, uint64_t va)
 		if (!fetch(&b, &decoder))
 			break;
 		e->nr_insns++;
+		if (!ends_verified(&b)) {
+			block_jump_to(&b, b.va + b.d.length - 1);
+			break;
+		}
 		block_translate(&b);
 		block_checked(&b);
 		b.va += b.d.length;
@@ -334,4 +357,7 @@ void vl_native_reset(struct vl_executor_state *e)
 	e->nr_blocks = 0;
 	e->dirty = false;
 	e->hlt_code = 0;
+	/* Code is made anew at the same addresses. */
+	if (vl_native_is_kept(e))
+		vl_native_forget_returns(e, true);
 }

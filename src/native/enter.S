@@ -94,12 +94,18 @@ vl_native_miss:
 	mov %rax, REG(0)
 	mov %rcx, REG(1)
 	mov %rdx, REG(2)
+	mov %rbx, REG(3)
+	mov %rbp, REG(5)
 	mov %rsi, REG(6)
 	mov %rdi, REG(7)
 	mov %r8, REG(8)
 	mov %r9, REG(9)
 	mov %r10, REG(10)
 	mov %r11, REG(11)
+	mov %r12, REG(12)
+	mov %r13, REG(13)
+	mov %r14, REG(14)
+	mov %r15, REG(15)
 	mov %rsp, REG(4)
 	mov M(CTL_HOST_RSP), %rsp
 	pushf

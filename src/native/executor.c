@@ -7,6 +7,8 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 
+#include "../base/array.h"
+
 /* arch/x86/include/uapi/asm/hwcap2.h */
 #ifndef HWCAP2_FSGSBASE
 #define HWCAP2_FSGSBASE (1 << 1)
@@ -35,6 +37,7 @@ static void native_destroy(struct vl_executor_state *e)
 		return;
 	vl_native_signals_end(e);
 	vl_native_unmap_all(e);
+	vl_native_control_end(e);
 	if (e->cursor) {
 		munmap(VL_CTL, VL_NATIVE_SIZE);
 		munmap((void *)e->st.stack_va, e->st.stack_size);
@@ -100,6 +103,8 @@ static struct vl_error *native_create(const struct vl_vcpu_state *st, struct vl_
 	e->own = *own;
 	e->pt = vl_pgtable(st->cr3, st->cr4);
 	err = map_ours(e);
+	if (!err)
+		err = vl_native_control_begin(e);
 	if (err) {
 		native_destroy(e);
 		return err;
@@ -126,27 +131,68 @@ static struct vl_error *native_create(const struct vl_vcpu_state *st, struct vl_
 	return NULL;
 }
 
+/* The code of ctl->va for a branch that comes from emitted code; 0: ctl->kind says why not. */
+static uint64_t find_code(struct vl_executor_state *e, bool *any_ret)
+{
+	struct vl_native_ctl *ctl = VL_CTL;
+	uint64_t va = ctl->va;
+
+	*any_ret = false;
+	if (ctl->patch == VL_PATCH_STACK && !vl_native_may_switch(e, ctl->regs[VL_RSP]))
+		return 0;
+	if (!ctl->patch)
+		va = vl_native_branch(e, va, any_ret);
+	return va ? vl_native_code(e, va) : 0;
+}
+
 uint64_t vl_native_missed(void)
 {
 	struct vl_native_ctl *ctl = VL_CTL;
 	struct vl_executor_state *e = ctl->executor;
 	uint64_t code;
+	bool any;
 
 	e->nr_misses++;
 	ctl->why = NULL;
-	code = vl_native_code(e, ctl->va);
-	if (!code) {
-		ctl->kind = VL_NATIVE_REFUSED;
+	ctl->kind = VL_NATIVE_REFUSED;
+	code = find_code(e, &any);
+	if (!code)
 		return (uint64_t)vl_native_leave;
-	}
-	if (ctl->patch) {
+	if (ctl->patch > VL_PATCH_STACK) {
 		uint32_t rel = (uint32_t)(code - (ctl->patch + 4));
 
 		memcpy((void *)ctl->patch, &rel, sizeof(rel));
-	} else {
+	} else if (any) {
 		VL_NATIVE_ENTRIES[ctl->va & 0xffff] = (struct vl_native_entry){ ctl->va, code };
 	}
 	return code;
+}
+
+static uint64_t *stopped(struct vl_executor_state *e)
+{
+	size_t last = ARRAY_SIZE(e->control.stopped) - 1;
+
+	return &e->control.stopped[e->pending < last ? e->pending : last];
+}
+
+static void begin_call(struct vl_executor_state *e)
+{
+	e->pending++;
+	*stopped(e) = 0;
+}
+
+/*
+ * A call on another stack of the kernel's, which a fault came from: it returns to the clone's hlt
+ * by the guest's address.
+ */
+static void fix_other_return(struct vl_executor_state *e, uint64_t sp)
+{
+	uint64_t low = sp >= 1UL << 63 ? vl_native_put_stack(e, sp) : 0, word;
+
+	if (!low || !vl_native_read(e, sp, &word, sizeof(word), false) || word != e->st.return_va)
+		return;
+	begin_call(e);
+	*vl_native_shadow(low) = word;
 }
 
 /* A call returns to the clone's hlt: use its emitted code, as the guest's address would fault. */
@@ -155,21 +201,35 @@ static void fix_return(struct vl_executor_state *e, const struct vl_regs *regs)
 	uint64_t sp = regs->gpr[VL_RSP], *word = (uint64_t *)sp, code;
 
 	if (sp < e->st.stack_va || sp - e->st.stack_va > e->st.stack_size - sizeof(*word) ||
-	    *word != e->st.return_va)
+	    *word != e->st.return_va) {
+		if (vl_native_is_kept(e))
+			fix_other_return(e, sp);
 		return;
+	}
 	if (!e->pending &&
 	    (e->dirty || (uint64_t)e->cursor > VL_NATIVE_CODE + VL_NATIVE_CODE_SIZE / 2))
 		vl_native_reset(e);
 	code = vl_native_return_code(e);
-	e->pending++;
+	begin_call(e);
 	if (code)
 		*word = code;
+	if (vl_native_is_kept(e))
+		*vl_native_shadow(sp) = *word;
+}
+
+static uint64_t native_code_va(const struct vl_executor_state *e, uint64_t value)
+{
+	const struct vl_native_mark *m = vl_native_mark_at(e, value);
+
+	return m ? m->va : value;
 }
 
 static void native_run(struct vl_executor_state *e, struct vl_regs *regs, uint64_t budget_ns,
 		       struct vl_exit *ret)
 {
 	struct vl_native_ctl *ctl = VL_CTL;
+
+	bool started = false;
 
 	*ret = (struct vl_exit){ .reason = VL_EXIT_BROKEN, .detail = crowded };
 	if (e->crowded)
@@ -179,20 +239,31 @@ static void native_run(struct vl_executor_state *e, struct vl_regs *regs, uint64
 	ctl->rflags = (regs->rflags & FLAGS_USER) | 2;
 	ctl->interrupts = regs->rflags & FLAGS_IF;
 	ctl->va = regs->rip;
+	ctl->patch = 0;
 	vl_watchdog_arm(&e->watchdog, budget_ns);
 	for (;;) {
 		ctl->why = NULL;
-		ctl->target = vl_native_code(e, ctl->va);
-		if (!ctl->target) {
-			ctl->kind = VL_NATIVE_REFUSED;
+		ctl->kind = VL_NATIVE_REFUSED;
+		if (!started && !vl_native_may_start(e, ctl->va, ctl->regs[VL_RSP]))
 			break;
-		}
+		started = true;
+		ctl->target = vl_native_code(e, ctl->va);
+		if (!ctl->target)
+			break;
 		vl_native_enter();
 		if (ctl->kind != VL_NATIVE_FLUSH)
 			break;
 		vl_native_unmap_all(e);
 	}
 	vl_watchdog_disarm(&e->watchdog);
+	if (ctl->kind == VL_NATIVE_UNRETURNED)
+		vl_native_left(e, VL_WAY_RETURN, ctl->va,
+			       native_code_va(e, *(uint64_t *)ctl->regs[VL_RSP]));
+	/* The end of a call that fix_other_return() began. */
+	if (vl_native_is_kept(e) && ctl->kind == VL_NATIVE_HLT && ctl->va == e->st.return_va + 1)
+		ctl->kind = VL_NATIVE_RETURNED;
+	if (ctl->kind != VL_NATIVE_RETURNED)
+		*stopped(e) = ctl->va;
 	memcpy(regs->gpr, ctl->regs, sizeof(ctl->regs));
 	vl_native_stack_va(e, regs->gpr[VL_RSP], &regs->gpr[VL_RSP]);
 	regs->rip = ctl->va;
@@ -217,6 +288,10 @@ static void native_run(struct vl_executor_state *e, struct vl_regs *regs, uint64
 		break;
 	case VL_NATIVE_BUDGET:
 		ret->reason = VL_EXIT_BUDGET;
+		break;
+	case VL_NATIVE_LEFT:
+		ret->reason = VL_EXIT_LEFT;
+		ret->left = e->control.left;
 		break;
 	case VL_NATIVE_PORT:
 		ret->reason = VL_EXIT_PORT;
@@ -247,13 +322,6 @@ static struct vl_error *native_map_blank(struct vl_executor_state *e, uint64_t g
 	return NULL;
 }
 
-static uint64_t native_code_va(const struct vl_executor_state *e, uint64_t value)
-{
-	const struct vl_native_mark *m = vl_native_mark_at(e, value);
-
-	return m ? m->va : value;
-}
-
 static bool native_replace(struct vl_executor_state *e, uint64_t va, const void *code, size_t len)
 {
 	e->dirty = e->nr_blocks > 0;
@@ -269,6 +337,7 @@ static void native_set_tsc(struct vl_executor_state *e, uint64_t tsc)
 const struct vl_executor_ops vl_executor_native = {
 	.name = "vmst/native",
 	.shared = true,
+	.controls = true,
 	.create = native_create,
 	.destroy = native_destroy,
 	.set_gs = native_set_gs,

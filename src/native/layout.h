@@ -21,6 +21,8 @@
 #define VL_NATIVE_NR_STACKS 16
 #define VL_NATIVE_STACK 0x10000
 #define VL_NATIVE_STACKS_END (VL_NATIVE_STACKS + VL_NATIVE_NR_STACKS * 2 * VL_NATIVE_STACK)
+/* Where control is kept in verified code: the shadow of each word of a stack is so far above it. */
+#define VL_NATIVE_SHADOW 0x38000000
 #define VL_NATIVE_SIZE (VL_NATIVE_STACKS_END - VL_NATIVE_CTL)
 
 /* Offsets in struct vl_native_ctl. */
@@ -47,5 +49,7 @@
 #define CTL_CHECK_RCX 0x118
 #define CTL_CHECK_RDX 0x120
 #define CTL_PERCPU 0x128
+#define CTL_FROM 0x130
+#define CTL_STACK 0x138
 
 #endif

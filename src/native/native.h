@@ -25,6 +25,11 @@
  * whose displacements are filled in when they are first taken. Indirect jumps go through a
  * table.
  *
+ * Control. Where struct vl_control is given, control stays in verified code (control.c). Each
+ * address is asked for when its block is translated. The table of indirect jumps has entries of
+ * verified code only. A call also notes its return address in the shadow of the stack, which no
+ * access of the guest's leads to, and a return goes on only if both are the same.
+ *
  * An instruction that is not understood ends the run with VL_EXIT_BROKEN.
  */
 #ifndef VLENS_NATIVE_NATIVE_H
@@ -50,7 +55,9 @@ enum vl_native_kind {
 	VL_NATIVE_REFUSED,   /* at an instruction that is not understood */
 	VL_NATIVE_BUDGET,
 	VL_NATIVE_PHYS,
-	VL_NATIVE_PORT, /* at an instruction that uses an I/O port */
+	VL_NATIVE_PORT,	      /* at an instruction that uses an I/O port */
+	VL_NATIVE_LEFT,	      /* control would leave verified code; executor->left says how */
+	VL_NATIVE_UNRETURNED, /* a return's address is not that of its call */
 };
 
 struct vl_native_ctl {
@@ -70,7 +77,9 @@ struct vl_native_ctl {
 	uint64_t address; /* of an access that faulted */
 	uint64_t check;	  /* an address, or one near it, while it is looked up */
 	uint64_t check_rcx, check_rdx;
-	uint64_t percpu; /* base of the kernel's gs */
+	uint64_t percpu;  /* base of the kernel's gs */
+	uint64_t from;	  /* emitted code that asks; where control is kept */
+	uint64_t stack;	  /* rsp before an instruction that sets it */
 	/* --- used by C only --- */
 	const char *why;
 	struct vl_executor_state *executor;
@@ -102,6 +111,11 @@ VL_CTL_IS(CTL_CHECK, check);
 VL_CTL_IS(CTL_CHECK_RCX, check_rcx);
 VL_CTL_IS(CTL_CHECK_RDX, check_rdx);
 VL_CTL_IS(CTL_PERCPU, percpu);
+VL_CTL_IS(CTL_FROM, from);
+VL_CTL_IS(CTL_STACK, stack);
+
+/* In ctl->patch: an instruction has set rsp. No displacement is at this address. */
+#define VL_PATCH_STACK 1
 
 #define VL_CTL ((struct vl_native_ctl *)(unsigned long)VL_NATIVE_CTL)
 
@@ -133,6 +147,7 @@ enum vl_native_state {
 	VL_STATE_STRING,       /* rdi is folded, rdx is in ctl */
 	VL_STATE_CHECK,	       /* rcx is in ctl, as check_rcx */
 	VL_STATE_CHECK_PERCPU, /* and rdx, as check_rdx */
+	VL_STATE_RETURN,       /* rcx and rdx are in ctl */
 };
 
 /* Emitted code from @code on belongs to the guest's instruction at @va. */
@@ -181,6 +196,17 @@ struct vl_native_peeked {
 
 #define VL_NATIVE_PEEKED 8
 
+/* Calls that can be under way at once: a fault's fixup is found by another call. */
+#define VL_NATIVE_DEPTH 8
+
+/* Where control was, and where the stacks were left. */
+struct vl_native_control {
+	struct vl_step left;		   /* of VL_NATIVE_LEFT */
+	uint64_t stopped[VL_NATIVE_DEPTH]; /* where each call that is under way is */
+	bool has_shadow;
+	uint64_t tops[VL_NATIVE_NR_STACKS + 1]; /* rsp when a stack was left; 0: not used yet */
+};
+
 struct vl_executor_state {
 	struct vl_vcpu_state st;
 	struct vl_snapshot *snapshot;
@@ -208,6 +234,7 @@ struct vl_executor_state {
 	size_t nr_blanks;
 	uint64_t stacks[VL_NATIVE_NR_STACKS]; /* the guest's address of each slot */
 	size_t nr_stacks;
+	struct vl_native_control control;
 	struct vl_native_peeked peeked[VL_NATIVE_PEEKED];
 	uint64_t last_fault, last_rip;
 	unsigned same_faults;
@@ -282,6 +309,11 @@ void vl_native_unmap_old(struct vl_executor_state *e);
 uint64_t vl_native_put_stack(struct vl_executor_state *e, uint64_t va);
 /* *@va_ret: the kernel's address for @at, a low one or what that folds to. False: not a stack's. */
 bool vl_native_stack_va(const struct vl_executor_state *e, uint64_t at, uint64_t *va_ret);
+/* The number of the stack that rsp can be in: 0 is the clone's own; -1: @at is no stack's. */
+int vl_native_which_stack(const struct vl_executor_state *e, uint64_t at);
+/* The low addresses of stack @which: [*@start_ret, *@end_ret) */
+void vl_native_stack_span(const struct vl_executor_state *e, int which, uint64_t *start_ret,
+			  uint64_t *end_ret);
 /* Forget all stacks. None is mapped, and no call is under way. */
 void vl_native_forget_stacks(struct vl_executor_state *e);
 
@@ -294,12 +326,48 @@ void vl_native_get_replaced(const struct vl_executor_state *e, uint64_t va, void
 
 /* Emitted code of the block at @va, translated if need be; 0: ctl->why says why not. */
 uint64_t vl_native_code(struct vl_executor_state *e, uint64_t va);
+/* Emitted code of the block at @va; 0: it is not translated. */
+uint64_t vl_native_block(const struct vl_executor_state *e, uint64_t va);
 /* Emitted code in place of the clone's hlt; 0: no memory. */
 uint64_t vl_native_return_code(struct vl_executor_state *e);
 /* The mark of emitted code at @code; NULL: there is none. */
 const struct vl_native_mark *vl_native_mark_at(const struct vl_executor_state *e, uint64_t code);
 /* Forget all emitted code. */
 void vl_native_reset(struct vl_executor_state *e);
+
+/* --- control.c --- */
+
+/* Map the shadow of the stacks, where control is kept. */
+struct vl_error *vl_native_control_begin(struct vl_executor_state *e);
+void vl_native_control_end(struct vl_executor_state *e);
+
+static inline bool vl_native_is_kept(const struct vl_executor_state *e)
+{
+	return e->st.control != NULL;
+}
+
+/* The shadow of the word at @at, an address of a stack. */
+static inline uint64_t *vl_native_shadow(uint64_t at)
+{
+	return (uint64_t *)(at + VL_NATIVE_SHADOW);
+}
+
+/* Forget all return addresses; those of the stacks only that the kernel switched to. */
+void vl_native_forget_returns(struct vl_executor_state *e, bool all);
+
+/* May the block at @va be translated? Else the run ends, ctl->kind is set. */
+bool vl_native_may_go_on(struct vl_executor_state *e, uint64_t va);
+/* May the caller start at @va, with the stack pointer @sp? Else as above. */
+bool vl_native_may_start(struct vl_executor_state *e, uint64_t va, uint64_t sp);
+/*
+ * Where an indirect branch to @va from ctl->from goes; 0: nowhere, as above. *@any_ret: all
+ * branches to @va may go there.
+ */
+uint64_t vl_native_branch(struct vl_executor_state *e, uint64_t va, bool *any_ret);
+/* May rsp change from ctl->stack to @sp? Else as above. */
+bool vl_native_may_switch(struct vl_executor_state *e, uint64_t sp);
+/* End the run: control would go @way from @from to @to. */
+void vl_native_left(struct vl_executor_state *e, enum vl_way way, uint64_t from, uint64_t to);
 
 /* --- signal.c --- */
 

@@ -53,6 +53,10 @@ static void guest_regs(ucontext_t *uc, const struct vl_native_mark *m, uint64_t 
 		/* fall through */
 	case VL_STATE_CHECK:
 		regs[VL_RCX] = ctl->check_rcx;
+		break;
+	case VL_STATE_RETURN:
+		regs[VL_RCX] = ctl->rcx;
+		regs[VL_RDX] = ctl->rdx;
 	}
 }
 
@@ -159,6 +163,9 @@ static bool stack_fault(struct vl_executor_state *e, ucontext_t *uc, const struc
 {
 	uint64_t *pointer = reg(uc, REG_RSP), low;
 
+	/* A call notes its return address, a return looks at it. */
+	if (vl_native_is_kept(e) && is_near(at - VL_NATIVE_SHADOW, *pointer))
+		at -= VL_NATIVE_SHADOW;
 	/* leave uses rbp, which can be on one stack while rsp is on another. */
 	if (!is_near(at, *pointer))
 		pointer = reg(uc, REG_RBP);
@@ -235,6 +242,13 @@ static void fetch_fault(struct vl_executor_state *e, ucontext_t *uc)
 	uint64_t va = *reg(uc, REG_RIP), code;
 
 	VL_CTL->why = NULL;
+	VL_CTL->patch = 0;
+	/* Only the clone's hlt is returned to by the guest's address. */
+	if (vl_native_is_kept(e) && va != e->st.return_va) {
+		end_run(uc, NULL, VL_NATIVE_LEFT, va);
+		vl_native_left(e, VL_WAY_RETURN, 0, va);
+		return;
+	}
 	code = vl_native_code(e, va);
 	if (code)
 		*reg(uc, REG_RIP) = code;

@@ -41,7 +41,29 @@ bool vl_native_stack_va(const struct vl_executor_state *e, uint64_t at, uint64_t
 	return true;
 }
 
+void vl_native_stack_span(const struct vl_executor_state *e, int which, uint64_t *start_ret,
+			  uint64_t *end_ret)
+{
+	*start_ret = which ? slot((size_t)which - 1) : e->st.stack_va;
+	*end_ret = *start_ret + (which ? VL_NATIVE_STACK : e->st.stack_size);
+}
+
+int vl_native_which_stack(const struct vl_executor_state *e, uint64_t at)
+{
+	for (int i = 0; i <= (int)e->nr_stacks; i++) {
+		uint64_t start, end;
+
+		vl_native_stack_span(e, i, &start, &end);
+		/* The pointer of an empty stack is its end. */
+		if (at >= start && at <= end)
+			return i;
+	}
+	return -1;
+}
+
 void vl_native_forget_stacks(struct vl_executor_state *e)
 {
+	if (e->nr_stacks && vl_native_is_kept(e))
+		vl_native_forget_returns(e, false);
 	e->nr_stacks = 0;
 }

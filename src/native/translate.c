@@ -43,7 +43,7 @@ static uint64_t rip_target(const struct block *b)
 	return b->va + b->d.length + (uint64_t)b->d.raw.disp.value;
 }
 
-static bool has_prefix(const struct block *b, unsigned byte)
+bool block_has_prefix(const struct block *b, unsigned byte)
 {
 	for (unsigned i = 0; i < b->d.raw.prefix_count; i++)
 		if (b->d.raw.prefixes[i].value == byte)
@@ -51,12 +51,7 @@ static bool has_prefix(const struct block *b, unsigned byte)
 	return false;
 }
 
-/*
- * Emit the instruction with segment prefix @segment (0: none). An address relative to rip
- * becomes absolute. If @opcode is not 0, it replaces the instruction's own, with the ModRM
- * register field @reg, REX.W and no other prefix. False: cannot be done.
- */
-static bool with_segment(struct block *b, unsigned segment, unsigned opcode, unsigned reg)
+bool block_with_segment(struct block *b, unsigned segment, unsigned opcode, unsigned reg)
 {
 	const unsigned char *p = b->in, *end = b->in + b->d.length;
 	const ZydisDecodedInstruction *d = &b->d;
@@ -64,7 +59,7 @@ static bool with_segment(struct block *b, unsigned segment, unsigned opcode, uns
 	unsigned char rest[INSN_MAX];
 	size_t n, modrm;
 
-	if (has_prefix(b, 0x67) || !block_check(b))
+	if (block_has_prefix(b, 0x67) || !block_check(b))
 		return false;
 	if (segment)
 		emit1(e, segment);
@@ -99,142 +94,6 @@ static bool with_segment(struct block *b, unsigned segment, unsigned opcode, uns
 	emit1(e, 0x25);
 	emit4(e, (uint32_t)rip_target(b));
 	emit(e, rest + modrm + 5, n - modrm - 5);
-	return true;
-}
-
-/* --- control --- */
-
-static unsigned reg_id(const ZydisDecodedOperand *o)
-{
-	return (unsigned)ZydisRegisterGetId(o->reg.value);
-}
-
-/* Go to the address in rax. The guest's rax is in ctl. */
-static void go_indirect(struct block *b, bool call)
-{
-	if (call)
-		block_mark(b, VL_STATE_RAX);
-	emit_jump_by(b->e, CTL_INDIRECT, call);
-}
-
-static void indirect_by_register(struct block *b, unsigned reg, bool call)
-{
-	struct vl_executor_state *e = b->e;
-
-	emit_store(e, 0, CTL_RAX);
-	if (reg) {
-		/* mov %reg,%rax */
-		emit1(e, reg >= 8 ? 0x4c : 0x48);
-		emit1(e, 0x89);
-		emit1(e, 0xc0 | (reg & 7) << 3);
-	}
-	go_indirect(b, call);
-}
-
-static void indirect(struct block *b, bool call)
-{
-	const ZydisDecodedOperand *o = &b->o[0];
-
-	if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->size == 64) {
-		unsigned reg = reg_id(o);
-
-		/* no kernel has call *%rsp */
-		if (reg == 4)
-			block_refuse(b);
-		else
-			indirect_by_register(b, reg, call);
-	} else if (o->type == ZYDIS_OPERAND_TYPE_MEMORY && o->size == 64) {
-		emit_store(b->e, 0, CTL_RAX);
-		/* mov MEM,%rax */
-		if (with_segment(b, o->mem.segment == ZYDIS_REGISTER_GS ? 0x64 : 0x65, 0x8b, 0))
-			go_indirect(b, call);
-		else
-			block_refuse(b);
-	} else {
-		block_refuse(b);
-	}
-	if (!call)
-		b->ended = true;
-}
-
-static void branch(struct block *b)
-{
-	bool call = b->d.mnemonic == ZYDIS_MNEMONIC_CALL;
-	uint64_t to = b->va + b->d.length + (uint64_t)b->o[0].imm.value.s;
-
-	if (b->o[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-		indirect(b, call);
-		return;
-	}
-	if (call) {
-		emit1(b->e, 0xe8);
-		block_exit_here(b, to);
-	} else {
-		block_jump_to(b, to);
-		b->ended = true;
-	}
-}
-
-static void conditional(struct block *b)
-{
-	uint64_t to = b->va + b->d.length + (uint64_t)b->o[0].imm.value.s;
-	struct vl_executor_state *e = b->e;
-
-	if (has_prefix(b, 0x67)) {
-		block_refuse(b);
-		return;
-	}
-	switch (b->d.mnemonic) {
-	case ZYDIS_MNEMONIC_JRCXZ:
-	case ZYDIS_MNEMONIC_LOOP:
-	case ZYDIS_MNEMONIC_LOOPE:
-	case ZYDIS_MNEMONIC_LOOPNE:
-		/* Short displacements only: they lead to a long jump, which a short one skips. */
-		emit1(e, b->d.opcode);
-		emit(e, "\x02\xeb\x05", 3);
-		block_jump_to(b, to);
-		return;
-	case ZYDIS_MNEMONIC_JCXZ:
-	case ZYDIS_MNEMONIC_JECXZ:
-		block_refuse(b);
-		return;
-	default:
-		emit1(e, 0x0f);
-		emit1(e, 0x80 | (b->d.opcode & 15));
-		block_exit_here(b, to);
-	}
-}
-
-/*
- * mov %reg,(%rsp); ret: a retpoline's jump to the address in a register. Emitted as it is, the
- * ret would go to the guest's address, and fault.
- */
-static bool retpoline(struct block *b)
-{
-	struct vl_executor_state *e = b->e;
-	const ZydisDecodedOperand *o = b->o;
-	unsigned char next[1];
-	uint64_t va = b->va + b->d.length;
-
-	if (o[0].type != ZYDIS_OPERAND_TYPE_MEMORY || o[0].mem.base != ZYDIS_REGISTER_RSP ||
-	    o[0].mem.index != ZYDIS_REGISTER_NONE || o[0].mem.disp.has_displacement ||
-	    o[1].type != ZYDIS_OPERAND_TYPE_REGISTER || o[1].size != 64 || reg_id(&o[1]) == 4)
-		return false;
-	if (!vl_native_read(e, va, next, 1, true))
-		return false;
-	/* jmp to a return thunk */
-	if (next[0] == 0xe9) {
-		int32_t rel;
-
-		if (!vl_native_read(e, va + 1, &rel, 4, true) ||
-		    !vl_native_read(e, va + 5 + (uint64_t)(int64_t)rel, next, 1, true))
-			return false;
-	}
-	if (next[0] != 0xc3)
-		return false;
-	emit(e, "\x48\x8d\x64\x24\x08", 5); /* lea 8(%rsp),%rsp */
-	indirect_by_register(b, reg_id(&o[1]), false);
-	b->ended = true;
 	return true;
 }
 
@@ -291,7 +150,7 @@ static void string(struct block *b)
 				return;
 			}
 		}
-	if (has_prefix(b, 0x67) || (!di && !si) || !block_check(b)) {
+	if (block_has_prefix(b, 0x67) || (!di && !si) || !block_check(b)) {
 		block_refuse(b);
 		return;
 	}
@@ -317,13 +176,13 @@ static void string(struct block *b)
 static void lea(struct block *b)
 {
 	struct vl_executor_state *e = b->e;
-	unsigned reg = reg_id(&b->o[0]);
+	unsigned reg = block_reg(&b->o[0]);
 
 	if (!by_rip(&b->d)) {
 		emit(e, b->in, b->d.length);
 		return;
 	}
-	if (has_prefix(b, 0x67) || b->o[0].size < 32) {
+	if (block_has_prefix(b, 0x67) || b->o[0].size < 32) {
 		block_refuse(b);
 		return;
 	}
@@ -350,7 +209,7 @@ static void control(struct block *b)
 {
 	const ZydisDecodedOperand *to = &b->o[0], *from = &b->o[1];
 	const struct vl_vcpu_state *st = &b->e->st;
-	unsigned reg = reg_id(to);
+	unsigned reg = block_reg(to);
 	uint64_t value;
 
 	if (to->type != ZYDIS_OPERAND_TYPE_REGISTER || from->type != ZYDIS_OPERAND_TYPE_REGISTER) {
@@ -420,11 +279,11 @@ static void plain(struct block *b)
 		block_refuse(b);
 	else if (!memory)
 		emit(b->e, b->in, b->d.length);
-	else if (!with_segment(b, percpu ? 0x64 : 0x65, 0, 0))
+	else if (!block_with_segment(b, percpu ? 0x64 : 0x65, 0, 0))
 		block_refuse(b);
 }
 
-void block_translate(struct block *b)
+static void translate(struct block *b)
 {
 	uint64_t next = b->va + b->d.length;
 	struct vl_executor_state *e = b->e;
@@ -435,15 +294,14 @@ void block_translate(struct block *b)
 			block_refuse(b);
 			return;
 		}
-		emit(e, b->in, b->d.length);
-		b->ended = true;
+		block_ret(b);
 		return;
 	case ZYDIS_MNEMONIC_JMP:
 	case ZYDIS_MNEMONIC_CALL:
 		if (b->d.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
 			block_refuse(b);
 		else
-			branch(b);
+			block_branch(b);
 		return;
 	case ZYDIS_MNEMONIC_STAC:
 	case ZYDIS_MNEMONIC_CLAC:
@@ -509,7 +367,7 @@ void block_translate(struct block *b)
 		if (b->d.opcode_map == ZYDIS_OPCODE_MAP_0F &&
 		    (b->d.opcode == 0x20 || b->d.opcode == 0x22))
 			control(b);
-		else if (!retpoline(b))
+		else if (!block_retpoline(b))
 			plain(b);
 		return;
 	case ZYDIS_MNEMONIC_INT:
@@ -548,9 +406,20 @@ void block_translate(struct block *b)
 		break;
 	}
 	if (b->d.meta.category == ZYDIS_CATEGORY_COND_BR)
-		conditional(b);
+		block_conditional(b);
 	else if (b->d.meta.category == ZYDIS_CATEGORY_STRINGOP)
 		string(b);
 	else
 		plain(b);
+}
+
+void block_translate(struct block *b)
+{
+	bool stack = vl_native_is_kept(b->e) && block_sets_stack(b);
+
+	if (stack)
+		emit_store(b->e, VL_RSP, CTL_STACK);
+	translate(b);
+	if (stack && !b->ended)
+		block_look_at_stack(b);
 }

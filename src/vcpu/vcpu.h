@@ -43,10 +43,42 @@ struct vl_regs {
 /* Bytes of code that replaces the guest's, at most. */
 #define VL_CODE_MAX 64
 
+/* How control goes from one instruction to another. */
+enum vl_way {
+	VL_WAY_ON,     /* to the next instruction, or by a branch whose target is in the code */
+	VL_WAY_CALL,   /* by an indirect call */
+	VL_WAY_JUMP,   /* by an indirect jump, also of a thunk */
+	VL_WAY_RETURN, /* by a return to another place than behind its call */
+	VL_WAY_START,  /* by the caller, who resumes after an exception */
+	VL_WAY_STACK,  /* a stack pointer that leads to no stack */
+};
+
+struct vl_step {
+	enum vl_way way;
+	uint64_t from; /* the guest's instruction; 0: not known */
+	uint64_t to;
+	uint64_t slot; /* the guest's address that an indirect branch took @to from; 0: not known */
+};
+
+/* Keeps control in verified code. It is asked once for each address that is translated. */
+struct vl_control {
+	/* Is the byte at @va verified code? */
+	bool (*is_code)(void *ctx, uint64_t va);
+	/* Is it the start of verified code that any indirect branch may lead to? */
+	bool (*is_entry)(void *ctx, uint64_t va);
+	/*
+	 * Where to go instead of @step->to, which is no entry, or @step->to itself where that is
+	 * right for this branch (a jump table, a fixup). 0: stop.
+	 */
+	uint64_t (*elsewhere)(void *ctx, const struct vl_step *step);
+};
+
 #define VL_SCRATCH_PAGES 4
 #define VL_NR_CAPS 20
 
 /* The state that does not change from call to call. */
+#define VL_NR_USE_RETURN 2
+
 struct vl_vcpu_state {
 	uint64_t cr0, cr3, cr4, efer;
 	uint64_t gdt_base;
@@ -75,7 +107,11 @@ struct vl_vcpu_state {
 	 */
 	uint64_t code_from;
 	void (*on_code)(void *ctx, uint64_t va);
-	void *ctx;
+	/* Functions of the kernel's image that use the return address of their call; 0: none. */
+	uint64_t use_return[VL_NR_USE_RETURN];
+	/* NULL: control may go anywhere. Only executors with @controls heed it. */
+	const struct vl_control *control;
+	void *ctx; /* of all these functions */
 };
 
 /* A page range of our own in the clone's physical space, above the RAM. */
@@ -91,6 +127,7 @@ enum vl_exit_reason {
 	VL_EXIT_PHYS,	   /* touched guest-physical address with nothing behind it */
 	VL_EXIT_PORT,	   /* about to read or write an I/O port */
 	VL_EXIT_BUDGET,	   /* ran longer than allowed */
+	VL_EXIT_LEFT,	   /* was about to leave verified code; rip is at the branch, see `left` */
 	VL_EXIT_BROKEN,	   /* the executor cannot go on; text in detail */
 };
 
@@ -99,6 +136,7 @@ struct vl_exit {
 	int vector;
 	uint64_t address;
 	const char *detail;
+	struct vl_step left;
 };
 
 struct vl_executor_state;
@@ -112,6 +150,8 @@ struct vl_vcpu_count {
 struct vl_executor_ops {
 	const char *name;
 	bool shared; /* the snapshot's and our own memory must be shared mappings */
+	/* It heeds all of struct vl_control (else none, or only what its file says). */
+	bool controls;
 	/*
 	 * Make a vCPU over all of @snapshot plus @own, in the state of @st. Nothing
 	 * of @snapshot and @own is copied; both must outlive it.

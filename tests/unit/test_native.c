@@ -19,6 +19,7 @@
 
 /* Guest addresses of the code, with a page of data behind it, and of what operands point to. */
 #define CODE 0xffffffff81000000UL
+#define USE_RETURN (CODE + 0x40)
 #define DATA 0x30000000UL
 #define STACK 0x20000000UL
 #define NR_DATA 4UL
@@ -419,6 +420,26 @@ static void test_interrupts(struct fuzz *f)
 	ok(((gpr[VL_RAX] ^ f->start.rflags) & FLAGS) == 0, "and the others are as they were");
 }
 
+/* A function of ftrace's reads its return address, and finds the probed function by it. */
+static void test_return_address(struct fuzz *f)
+{
+	static const unsigned char code[] = {
+		0xe8, 0x3b, 0x00, 0x00, 0x00, /* call USE_RETURN */
+		0xff, 0xc3, 0xf4,	      /* inc %ebx; hlt */
+	};
+	static const unsigned char function[] = { 0x48, 0x8b, 0x04, 0x24,
+						  0xc3 }; /* mov (%rsp),%rax; ret */
+
+	randomize(f);
+	memcpy(f->code, code, sizeof(code));
+	memcpy(f->code + (USE_RETURN - CODE), function, sizeof(function));
+	vl_native_reset(f->e);
+	run(f, &f->rewritten, vl_native_code(f->e, CODE));
+	ok(f->rewritten.gpr[VL_RAX] == CODE + 5 &&
+		   f->rewritten.gpr[VL_RBX] == (uint32_t)(f->start.gpr[VL_RBX] + 1),
+	   "ftrace's functions see the guest's return address, and return to it");
+}
+
 static unsigned long number(const char *variable, unsigned long otherwise)
 {
 	const char *env = getenv(variable);
@@ -461,6 +482,7 @@ int main(void)
 		.stack_gpa = OWN_GPA + 32 * VL_PAGE_SIZE,
 		.stack_size = STACK_SIZE,
 		.return_va = CODE,
+		.use_return = { USE_RETURN },
 	};
 	struct vl_vcpu_region region = { OWN_GPA, OWN_SIZE, NULL };
 	struct fuzz *f;
@@ -507,6 +529,7 @@ int main(void)
 	*(uint64_t *)(f->start.vectors + 512) |= 7;
 	test_table(f);
 	test_interrupts(f);
+	test_return_address(f);
 	test_text(f);
 	vl_executor_native.destroy(f->e);
 	guest_unmake(&g);
