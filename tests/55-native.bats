@@ -12,7 +12,6 @@ load lib/clone
 
 setup_file() {
 	export DUMPS=$BATS_FILE_TMPDIR VLENS_KEEP=0
-	grep -qw fsgsbase /proc/cpuinfo || skip "this processor has no FSGSBASE"
 	make -s -C "$VLENS_BUILD" tests/unit/native-survey
 	export POOR_HOST=$BATS_FILE_TMPDIR/poor-host.so
 	"${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -Wall -shared -fPIC -iquote "$VT_TESTS/../src" \
@@ -240,19 +239,34 @@ other_engine() {
 	engine_is unicorn
 }
 
-@test "a host without FSGSBASE: the emulator serves" {
+@test "a host without FSGSBASE: native serves, by arch_prctl" {
+	local with without
 	dump g61
-	run --separate-stderr env LD_PRELOAD="$POOR_HOST" POOR=fsgsbase vuname --engine=vmst/native \
-		"$DUMPS/g61.elf" -n
+	run --separate-stderr env LD_PRELOAD="$POOR_HOST" POOR=fsgsbase vuname --stats "$DUMPS/g61.elf" -n
+	assert_status 0
+	engine_is native
+	ask_clone vmst/native "$DUMPS/g61.elf" 2
+	with=$(hashes "$output")
+	LD_PRELOAD=$POOR_HOST POOR=fsgsbase ask_clone vmst/native "$DUMPS/g61.elf" 2
+	without=$(hashes "$output")
+	assert_same "$with" "$without"
+}
+
+@test "a host without FSGSBASE that refuses arch_prctl: the emulator serves" {
+	dump g61
+	run --separate-stderr env LD_PRELOAD="$POOR_HOST" POOR="fsgsbase arch_prctl" vuname \
+		--engine=vmst/native "$DUMPS/g61.elf" -n
 	assert_status 3
 	[[ $stderr == *"no FSGSBASE"*"--engine=vmst chooses one that works"* ]] || fail "$stderr"
 	need_emulator
-	run --separate-stderr env LD_PRELOAD="$POOR_HOST" POOR=fsgsbase vuname --stats "$DUMPS/g61.elf" -n
+	run --separate-stderr env LD_PRELOAD="$POOR_HOST" POOR="fsgsbase arch_prctl" vuname --stats \
+		"$DUMPS/g61.elf" -n
 	assert_status 0
 	engine_is unicorn
 }
 
-@test "a host that refuses arch_prctl: native serves" {
+@test "a host that refuses arch_prctl: native serves, by FSGSBASE" {
+	grep -qw fsgsbase /proc/cpuinfo || skip "this host has no FSGSBASE"
 	dump g61
 	run --separate-stderr env LD_PRELOAD="$POOR_HOST" POOR=arch_prctl vuname --stats \
 		--engine=vmst/native "$DUMPS/g61.elf" -n

@@ -8,6 +8,24 @@
 #define M(off) (VL_NATIVE_CTL + (off))
 #define REG(n) (VL_NATIVE_CTL + CTL_REGS + 8 * (n))
 
+/* arch/x86/include/uapi/asm/prctl.h, asm/unistd_64.h */
+#define ARCH_SET_FS 0x1002
+#define SYS_ARCH_PRCTL 158
+
+/* Set the base of fs to a word of ctl. Changes rax, rcx, rdi, rsi, r11 and flags. */
+	.macro set_fs from
+	cmpl $0, M(CTL_BY_CALL)
+	jne 8f
+	mov M(\from), %rax
+	wrfsbase %rax
+	jmp 9f
+8:	mov M(\from), %rsi
+	mov $ARCH_SET_FS, %edi
+	mov $SYS_ARCH_PRCTL, %eax
+	syscall
+9:
+	.endm
+
 	.text
 
 	.globl vl_native_enter
@@ -22,10 +40,11 @@ vl_native_enter:
 	push %r15
 	sub $8, %rsp
 	mov %rsp, M(CTL_HOST_RSP)
+	cmpl $0, M(CTL_BY_CALL)
+	jne 1f
 	mov M(CTL_GS), %rax
 	wrgsbase %rax
-	mov M(CTL_GUEST_FS), %rax
-	wrfsbase %rax
+1:	set_fs CTL_GUEST_FS
 	push M(CTL_RFLAGS)
 	popf
 	mov REG(0), %rax
@@ -70,8 +89,7 @@ vl_native_leave:
 	mov M(CTL_HOST_RSP), %rsp
 	pushf
 	pop M(CTL_RFLAGS)
-	mov M(CTL_HOST_FS), %rax
-	wrfsbase %rax
+	set_fs CTL_HOST_FS
 
 /* The same after a signal handler has saved them. */
 	.globl vl_native_leave_signal
@@ -111,8 +129,7 @@ vl_native_miss:
 	pushf
 	sub $8, %rsp
 	cld
-	mov M(CTL_HOST_FS), %rax
-	wrfsbase %rax
+	set_fs CTL_HOST_FS
 	mov $-1, %eax
 	mov %eax, %edx
 	xsave64 VL_NATIVE_XSAVE
@@ -121,8 +138,7 @@ vl_native_miss:
 	mov $-1, %eax
 	mov %eax, %edx
 	xrstor64 VL_NATIVE_XSAVE
-	mov M(CTL_GUEST_FS), %rax
-	wrfsbase %rax
+	set_fs CTL_GUEST_FS
 	add $8, %rsp
 	popf
 	mov REG(0), %rax

@@ -19,13 +19,21 @@
 
 static const char crowded[] = "the guest's kernel has memory where vlens is";
 
+/* May a process set the bases of fs and gs by instructions? */
+static bool has_fsgsbase(void)
+{
+	return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+}
+
 const char *vl_native_unfit(const struct vl_vcpu_state *st)
 {
+	uint64_t gs;
+
 #ifdef __SANITIZE_ADDRESS__
 	return "the address sanitizer's memory lies where the guest's goes";
 #endif
-	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE))
-		return "this host has no FSGSBASE";
+	if (!has_fsgsbase() && vl_native_prctl(ARCH_GET_GS, (uint64_t)&gs))
+		return "this host has no FSGSBASE, and refuses arch_prctl()";
 	if (st->cr4 & X86_CR4_LA57)
 		return "the guest's page tables have five levels";
 	return NULL;
@@ -114,7 +122,9 @@ static struct vl_error *native_create(const struct vl_vcpu_state *st, struct vl_
 		return vl_error_new(VL_ERR_OS, "%s", crowded);
 	}
 	vl_native_reset(e);
+	VL_CTL->by_call = !has_fsgsbase();
 	*VL_CTL = (struct vl_native_ctl){
+		.by_call = VL_CTL->by_call,
 		.gs = VL_NATIVE_G,
 		.host_fs = vl_native_fs(),
 		.miss = (uint64_t)vl_native_miss,
@@ -122,7 +132,11 @@ static struct vl_error *native_create(const struct vl_vcpu_state *st, struct vl_
 		.leave = (uint64_t)vl_native_leave,
 	};
 	native_set_gs(e, st->gs_base, 0);
-	err = vl_native_signals(e);
+	/* Only this thread runs the guest's code, and nothing else changes the base of gs. */
+	if (VL_CTL->by_call && vl_native_prctl(ARCH_SET_GS, VL_NATIVE_G))
+		err = vl_error_new(VL_ERR_OS, "this host refuses arch_prctl()");
+	else
+		err = vl_native_signals(e);
 	if (err) {
 		native_destroy(e);
 		return err;

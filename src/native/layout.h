@@ -51,5 +51,6 @@
 #define CTL_PERCPU 0x128
 #define CTL_FROM 0x130
 #define CTL_STACK 0x138
+#define CTL_BY_CALL 0x140
 
 #endif

@@ -6,7 +6,9 @@
  * Folding. G is 2^47 - 2^42. A kernel address plus G wraps around into the lower part of the
  * user half. A user address below 4 TiB plus G lies in the top 4 TiB of the user half. With G
  * as the base of gs a data access needs only a gs prefix. The kernel's per-CPU accesses by gs
- * become accesses by fs, whose base is the CPU's per-CPU base plus G.
+ * become accesses by fs, whose base is the CPU's per-CPU base plus G. The bases are set by
+ * instructions (FSGSBASE), or by arch_prctl() where the host has none of these: then each change
+ * between C and rewritten code is a system call.
  *
  * Stack. push, pop, call and ret take no prefix. So the clone's stack has a low guest address,
  * and is mapped twice: at this address and where it folds to. Return addresses are those of
@@ -35,9 +37,11 @@
 #ifndef VLENS_NATIVE_NATIVE_H
 #define VLENS_NATIVE_NATIVE_H
 
+#include <asm/prctl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/syscall.h>
 
 #include "layout.h"
 #include "mem/paging.h"
@@ -80,6 +84,7 @@ struct vl_native_ctl {
 	uint64_t percpu;  /* base of the kernel's gs */
 	uint64_t from;	  /* emitted code that asks; where control is kept */
 	uint64_t stack;	  /* rsp before an instruction that sets it */
+	uint64_t by_call; /* 1: bases are set by arch_prctl(), as this host has no FSGSBASE */
 	/* --- used by C only --- */
 	const char *why;
 	struct vl_executor_state *executor;
@@ -113,6 +118,7 @@ VL_CTL_IS(CTL_CHECK_RDX, check_rdx);
 VL_CTL_IS(CTL_PERCPU, percpu);
 VL_CTL_IS(CTL_FROM, from);
 VL_CTL_IS(CTL_STACK, stack);
+VL_CTL_IS(CTL_BY_CALL, by_call);
 
 /* In ctl->patch: an instruction has set rsp. No displacement is at this address. */
 #define VL_PATCH_STACK 1
@@ -255,18 +261,36 @@ static inline uint64_t vl_native_fold(uint64_t va)
 	return va + VL_NATIVE_G;
 }
 
+/* arch_prctl() without errno, which is thread-local storage. */
+static inline long vl_native_prctl(int op, uint64_t arg)
+{
+	long ret;
+
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
+			 : "a"(SYS_arch_prctl), "D"(op), "S"(arg)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+
 /* The base of fs, by which thread-local storage is found. */
 static inline uint64_t vl_native_fs(void)
 {
-	uint64_t v;
+	uint64_t v = 0;
 
-	__asm__ volatile("rdfsbase %0" : "=r"(v));
+	if (VL_CTL->by_call)
+		vl_native_prctl(ARCH_GET_FS, (uint64_t)&v);
+	else
+		__asm__ volatile("rdfsbase %0" : "=r"(v));
 	return v;
 }
 
 static inline void vl_native_set_fs(uint64_t v)
 {
-	__asm__ volatile("wrfsbase %0" ::"r"(v) : "memory");
+	if (VL_CTL->by_call)
+		vl_native_prctl(ARCH_SET_FS, v);
+	else
+		__asm__ volatile("wrfsbase %0" ::"r"(v) : "memory");
 }
 
 /* --- pages.c --- */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A host that lacks something, loaded before the C library (LD_PRELOAD). $POOR says what:
+ * A host that lacks something, loaded before the C library (LD_PRELOAD). $POOR says what, in
+ * words:
  *
  * fsgsbase: the processor, or its kernel, has not these instructions
  * arch_prctl: that call is refused from now on, but for what every program begins with
@@ -26,7 +27,7 @@ static int lacks(const char *what)
 {
 	const char *poor = getenv("POOR");
 
-	return poor && !strcmp(poor, what);
+	return poor && strstr(poor, what);
 }
 
 unsigned long getauxval(unsigned long type)
