@@ -78,6 +78,7 @@ static int run_session(struct request *r)
 	/* Only behind an answer: an error already says what the kernel is at. */
 	if (!s.failed)
 		report_fate(a->name, r->spec, s.stats.fate);
+	report_trusted(a->name, r->spec, &s.stats.trusted);
 	if (r->stats && (s.guest || s.kept))
 		print_stats(&s.stats, &s.redirect, s.kept);
 	status = judge(&s, status);

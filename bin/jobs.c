@@ -112,6 +112,7 @@ void view_note(struct view_job *job, struct vl_guest *g)
 	}
 	vl_guest_stats(g, &stats);
 	job->paused_ns = stats.paused_ns;
+	job->trusted = stats.trusted;
 }
 
 void view_end(struct view_job *job, struct vl_guest *g)
@@ -157,6 +158,7 @@ static void print_job_stats(const struct view_job *job)
 	print_us("look:", job->look_ns);
 	fprintf(stderr, "requests:       %" PRIu64 "\n", job->stats.requests);
 	print_us("paused:", job->paused_ns);
+	print_trusted(&job->trusted);
 }
 
 int view_report(const struct request *r, struct view_job *jobs, size_t nr, int status)
@@ -167,7 +169,11 @@ int view_report(const struct request *r, struct view_job *jobs, size_t nr, int s
 		error_report(r->applet->name, jobs[i].spec, jobs[i].err);
 		status = STATUS_GUEST;
 	}
-	fflush(stdout);
+	for (size_t i = 0; i < nr; i++)
+		report_trusted(r->applet->name, jobs[i].spec, &jobs[i].trusted);
+	/* Else an error of the write is close_stdout()'s to report. */
+	if (r->stats)
+		fflush(stdout);
 	for (size_t i = 0; r->stats && i < nr; i++)
 		print_job_stats(&jobs[i]);
 	return status;

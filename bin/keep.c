@@ -23,6 +23,12 @@ void keep_command(const struct session *s, struct keep_command *ret)
 		snprintf(ret->engine, sizeof(ret->engine), "--engine=%s", engine_name(g->executor));
 		ret->argv[nr++] = ret->engine;
 	}
+	if (g->trusted) {
+		snprintf(ret->trusted, sizeof(ret->trusted), "--trusted=%s", g->trusted);
+		ret->argv[nr++] = ret->trusted;
+	}
+	if (g->unverified)
+		ret->argv[nr++] = (char *)"--allow-unverified";
 	if (g->target.uri) {
 		ret->argv[nr++] = (char *)"--connect";
 		ret->argv[nr++] = (char *)g->target.uri;

@@ -7,6 +7,7 @@
 #include "applet.h"
 #include "base/array.h"
 #include "imee/engine.h"
+#include "vlens.h"
 
 const char *engine_name(size_t i)
 {
@@ -42,10 +43,17 @@ static const char *color_name(size_t i)
 	return i < ARRAY_SIZE(names) ? names[i] : NULL;
 }
 
-static const struct choice any_engine = { "engine", engine_name };
-static const struct choice raw_engine = { "engine", raw_engine_name };
-static const struct choice pause_mode = { "way to pause", pause_name };
-static const struct choice color_mode = { "colour", color_name };
+static const char *trusted_name(size_t i)
+{
+	return i ? NULL : VL_TRUSTED_AUTO;
+}
+
+static const struct choice any_engine = { "engine", engine_name, NULL };
+static const struct choice raw_engine = { "engine", raw_engine_name, NULL };
+static const struct choice pause_mode = { "way to pause", pause_name, NULL };
+static const struct choice color_mode = { "colour", color_name, NULL };
+/* Or a path. */
+static const struct choice trusted_kernel = { "trusted kernel", trusted_name, VL_TRUSTED_AUTO };
 
 /* clang-format off */
 #define MIRRORED SCOPE_MIRRORED
@@ -112,6 +120,13 @@ const struct option_row option_rows[] = {
 	{ "stats", OPT_STATS, NULL, READS, "print to stderr how it was read", NULL },
 	{ "strict", OPT_STRICT, NULL, SCOPE_CHECK, "fail where something could not be checked", NULL },
 	{ "strict", OPT_STRICT, NULL, MIRRORED, "fail where an answer may mix several moments", NULL },
+
+	{ "trusted", OPT_TRUSTED, "KERNEL", MIRRORED,
+	  "run this kernel's code, not the guest's; =auto: the stored one", &trusted_kernel },
+	{ "trusted", OPT_TRUSTED, "KERNEL", SCOPE_DIFF,
+	  "trust this kernel's symbols and code; =auto: the stored one", &trusted_kernel },
+	{ "allow-unverified", OPT_UNVERIFIED, NULL, MIRRORED | SCOPE_DIFF,
+	  "with --trusted: also run code that is not verified", NULL },
 
 	/* --json, --diff and --engine=imee make the applet read memory. It then takes all of these. */
 	{ "json", 'J', NULL, EITHER, "print JSON, from memory alone", NULL },

@@ -38,6 +38,8 @@ enum {
 	OPT_RAW_NAMES,
 	OPT_STATS,
 	OPT_STRICT,
+	OPT_TRUSTED,
+	OPT_UNVERIFIED,
 	OPT_DIFF,
 	OPT_HOST_FILES,
 	OPT_SORT,
@@ -57,6 +59,7 @@ enum {
 struct choice {
 	const char *what;	       /* one value, as errors call it: "way to pause" */
 	const char *(*name)(size_t i); /* of value @i; NULL: there are no more */
+	const char *alone; /* the value where another option follows; NULL: that is the value */
 };
 
 struct option_row {

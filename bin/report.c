@@ -253,6 +253,36 @@ static void print_calls(const char *key, const struct vl_redirect_calls *calls)
 	fputs(calls->nr ? ")\n" : "\n", stderr);
 }
 
+void report_trusted(const char *applet, const char *guest, const struct vl_trusted_stats *t)
+{
+	for (uint64_t i = 0; i < t->findings && i < VL_TRUSTED_SHOWN && *t->found[i]; i++) {
+		_cleanup_error_ struct vl_error *err =
+			vl_error_new(VL_ERR_KERNEL, "trusted: %s", t->found[i]);
+
+		error_report(applet, guest, vl_error_hint(err, "the guest's is not used"));
+	}
+	if (t->findings > VL_TRUSTED_SHOWN) {
+		_cleanup_error_ struct vl_error *err =
+			vl_error_new(VL_ERR_KERNEL, "trusted: %" PRIu64 " more change%s",
+				     t->findings - VL_TRUSTED_SHOWN,
+				     t->findings - VL_TRUSTED_SHOWN == 1 ? "" : "s");
+
+		error_report(applet, guest, vl_error_hint(err, "run vcheck"));
+	}
+}
+
+void print_trusted(const struct vl_trusted_stats *t)
+{
+	char verified[128];
+
+	if (!t->on)
+		return;
+	snprintf(verified, sizeof(verified),
+		 "%" PRIu64 " pages, %" PRIu64 " sites, %" PRIu64 " attached, %" PRIu64 " findings",
+		 t->pages, t->sites, t->attached, t->findings);
+	print_text("verified:", verified);
+}
+
 void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *redirect, bool kept)
 {
 	const struct {
@@ -285,6 +315,12 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 	if (*stats->no_box)
 		print_text("box lacks:", stats->no_box);
 	print_text("kernel:", *stats->kernel ? stats->kernel : "unknown");
+	print_trusted(&stats->trusted);
+	/* Only this executor checks each branch; the others cannot run other pages. */
+	if (stats->trusted.on)
+		print_text("control:", !strcmp(stats->engine, "vmst/native") ?
+					       "checked" :
+					       "not checked within the verified text");
 	print_text("contact:", !*stats->kernel	    ? "none" :
 			       stats->first_contact ? "first" :
 						      "cached");

@@ -41,8 +41,14 @@ void report_dirs(const char *applet);
 /* "APPLET: MESSAGE" and "Try 'APPLET --help' ..." on stderr. */
 void usage_report(const char *applet, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Report what a trusted run found, one line each. */
+void report_trusted(const char *applet, const char *guest, const struct vl_trusted_stats *t);
+
 /* --version: the release, the licence, what is built in. */
 void print_version(const char *applet);
+
+/* The line of --stats about a trusted run; nothing if it was none. */
+void print_trusted(const struct vl_trusted_stats *t);
 
 /* --stats: one "key: value" a line on stderr. */
 void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *redirect, bool kept);

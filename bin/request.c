@@ -58,7 +58,10 @@ static int read_options(struct request *r, char **argv, int i)
 			g->value = *rest ? rest + 1 : NULL;
 		else if (o && o->arg && *rest)
 			g->value = rest;
-		if (o && o->arg && !g->value && argv[i + 1]) {
+		if (o && o->choice && o->choice->alone && !g->value && argv[i + 1] &&
+		    *argv[i + 1] == '-') {
+			g->value = (char *)o->choice->alone;
+		} else if (o && o->arg && !g->value && argv[i + 1]) {
 			g->value = argv[i + 1];
 			taken++;
 		}
@@ -286,7 +289,21 @@ static bool take_host_files(struct request *r, const char *arg)
 						 real[strlen(not [i])] == '/');
 	return (!bad &&
 		snprintf(r->host_files, PATH_MAX, "%s%s", real, ro ? ":ro" : "") < PATH_MAX) ||
-	       wrong(r, "'%s' is no folder that a program can be given", dir);
+	       wrong(r, "'%s' is not a folder that a program can be given", dir);
+}
+
+static bool take_trusted(struct request *r, const char *arg)
+{
+	r->trusted = arg;
+	if (!strcmp(arg, VL_TRUSTED_AUTO))
+		return true;
+	/* A keeper has another working directory, and is known by the path. */
+	r->trusted = r->trusted_path;
+	return realpath(arg, r->trusted_path) ||
+	       wrong(r,
+		     "'%s' is no file: behind --trusted stands a kernel, a package or a directory; "
+		     "--trusted=auto takes the stored kernel",
+		     arg);
 }
 
 bool request_option(struct request *r, void *ctx, int key, char *arg)
@@ -295,9 +312,13 @@ bool request_option(struct request *r, void *ctx, int key, char *arg)
 		int key;
 		bool *set;
 	} flags[] = {
-		{ OPT_ALL, &r->all },	    { 'J', &r->json },
-		{ OPT_STATS, &r->stats },   { OPT_DIFF, &r->diff },
-		{ OPT_STRICT, &r->strict }, { OPT_RAW_NAMES, &r->raw_names },
+		{ OPT_ALL, &r->all },
+		{ 'J', &r->json },
+		{ OPT_STATS, &r->stats },
+		{ OPT_DIFF, &r->diff },
+		{ OPT_STRICT, &r->strict },
+		{ OPT_RAW_NAMES, &r->raw_names },
+		{ OPT_UNVERIFIED, &r->unverified },
 	};
 	int choice;
 
@@ -322,6 +343,8 @@ bool request_option(struct request *r, void *ctx, int key, char *arg)
 		return choice >= 0;
 	case OPT_MAX_PAUSE:
 		return take_max_pause(r, arg);
+	case OPT_TRUSTED:
+		return take_trusted(r, arg);
 	case OPT_KEEP:
 		return take_keep(r, arg);
 	case OPT_HOST_FILES:
@@ -340,15 +363,35 @@ bool request_option(struct request *r, void *ctx, int key, char *arg)
 
 /* ---- all of it ---- */
 
+/* The value of --trusted where it is a word of its own; NULL: it is none. */
+static const char *trusted_word(const struct request *r)
+{
+	for (size_t i = 0; i < r->nr_given; i++) {
+		const struct given *g = &r->given[i];
+		const struct option_row *o = row_of(g, any_scope(r->applet));
+
+		if (o && o->key == OPT_TRUSTED && !g->at[g->len] && g->value != o->choice->alone)
+			return g->value;
+	}
+	return NULL;
+}
+
 static bool unknown(const struct request *r, const char *word)
 {
 	const char *name = r->applet->name, *program = r->applet->program;
+	const char *kernel = r->nr_words ? NULL : trusted_word(r);
 	const char *without = request_has(r, 'J')      ? "--json" :
 			      request_has(r, OPT_DIFF) ? "--diff" :
 							 NULL;
 
 	if (!program)
 		usage_report(name, "unknown option '%s'", word);
+	else if (kernel)
+		usage_report(
+			name,
+			"'%s' is not an option of %s, and no guest is named before it: '%s' is the "
+			"kernel of --trusted; --trusted=auto takes the stored kernel",
+			word, name, kernel);
 	else if (r->raw && without)
 		usage_report(
 			name,
@@ -419,6 +462,9 @@ static bool take_all(struct request *r, take_fn *take, void *ctx)
 		if (!take(r, ctx, o->key, g->value))
 			return false;
 	}
+	if (r->unverified && !r->trusted && !r->end)
+		return wrong(r, "'--%s' goes with --trusted",
+			     option_by_key(OPT_UNVERIFIED, scopes)->name);
 	return true;
 }
 
@@ -463,12 +509,25 @@ bool request_take(struct request *r, take_fn *take, void *ctx, int *status_ret)
 	return false;
 }
 
+void request_no_guest(const struct request *r)
+{
+	const char *kernel = trusted_word(r);
+
+	if (kernel)
+		usage_report(r->applet->name,
+			     "no guest is named: '%s' is the kernel of --trusted; --trusted=auto "
+			     "takes the stored kernel",
+			     kernel);
+	else
+		usage_report(r->applet->name, "no guest is named");
+}
+
 bool request_guest(struct request *r)
 {
 	const struct applet *a = r->applet;
 
 	if (!r->nr_words || !*r->words[0]) {
-		usage_report(a->name, "no guest is named");
+		request_no_guest(r);
 		return false;
 	}
 	r->spec = r->words[0];
@@ -490,5 +549,7 @@ struct vl_guest_options request_guest_options(const struct request *r)
 		.engine = r->scan.engine,
 		.as = r->as,
 		.executor = r->executor,
+		.trusted = r->trusted,
+		.unverified = r->unverified,
 	};
 }

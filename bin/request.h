@@ -44,7 +44,10 @@ struct request {
 	 */
 	bool strict;
 	bool raw_names;
-	unsigned int keep;	   /* how long a keeper stays, in seconds; 0: none is used */
+	unsigned int keep;   /* how long a keeper stays, in seconds; 0: none is used */
+	const char *trusted; /* VL_TRUSTED_AUTO, or trusted_path; NULL: no trusted run */
+	char trusted_path[PATH_MAX];
+	bool unverified;
 	char host_files[PATH_MAX]; /* as struct vl_redirect_options takes it; "": none */
 
 	/* Set by request_guest(). */
@@ -73,6 +76,9 @@ bool request_take(struct request *r, take_fn *take, void *ctx, int *status_ret);
 
 /* Set `spec` and `args`. False: the guest or a needed argument is missing; reported. */
 bool request_guest(struct request *r);
+
+/* Report that no guest is named, and which option has taken the word that may be meant for one. */
+void request_no_guest(const struct request *r);
 
 /* Is the option with key @key given? */
 bool request_has(const struct request *r, int key);

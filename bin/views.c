@@ -58,6 +58,8 @@ static void look_once(const struct run *r, struct view_job *job, const struct vl
 		.engine = o->engine,
 		.explain = r->request->stats,
 		.anew = o->anew,
+		.trusted = r->request->trusted,
+		.unverified = r->request->unverified,
 	};
 	/* Keepers are found by the options that start them. None is started here. */
 	struct vl_keep_options keep = {
@@ -81,7 +83,7 @@ static void look_once(const struct run *r, struct view_job *job, const struct vl
 			r->diff ? vl_guest_diff(g, r->diff, t) : vl_guest_scan(g, r->view->scan, t);
 	job->look_ns = vl_now_ns() - start;
 	job->live = g && vl_guest_is_live(g);
-	if (g && r->request->stats)
+	if (g && (r->request->stats || r->request->trusted))
 		view_note(job, g);
 	/* A worker that asked the kernel stores what it learned: wait for it. */
 	if (r->diff)
@@ -224,7 +226,7 @@ static int run_table(struct request *request, const char *plural,
 	show_init(&r.show, r.columns);
 	if (request_take(request, take, &r, &status)) {
 		if (!request->nr_words && !request->all && fn == look)
-			usage_report(a->name, "no guest is named");
+			request_no_guest(request);
 		else if (request->nr_words && request->all)
 			usage_report(a->name, "--all takes no guest, but '%s' is one",
 				     request->words[0]);

@@ -15,6 +15,7 @@ struct view_job {
 	struct vl_reader_stats stats; /* engine NULL: none was opened */
 	char *reason, *others;	      /* why this engine, why no other; malloc'ed */
 	uint64_t paused_ns, attach_ns, look_ns;
+	struct vl_trusted_stats trusted;
 	bool live;
 	bool unreached;		/* a row says so, and not an error */
 	struct vl_guest *guest; /* closed when all is printed; NULL: closed before */

@@ -10,19 +10,20 @@
 #include <stdint.h>
 
 enum vl_errc {
-	VL_ERR_NOMEM,	 /* out of memory; the object is static */
-	VL_ERR_OS,	 /* a host system call failed: os_errno says how */
-	VL_ERR_ARG,	 /* the caller asked for something senseless */
-	VL_ERR_TARGET,	 /* the guest cannot be reached (no such, no permission) */
-	VL_ERR_KERNEL,	 /* the guest is reached but not understood */
-	VL_ERR_FAULT,	 /* an address of the guest cannot be read: address */
-	VL_ERR_BLOCKED,	 /* a guest kernel call would sleep (I/O, a held lock) */
-	VL_ERR_CRASHED,	 /* a guest kernel call hit BUG, a bad fault, a budget */
-	VL_ERR_FIRMWARE, /* the guest is reached, but no kernel runs in it yet */
-	VL_ERR_BOOTING,	 /* the guest's kernel is not up yet */
-	VL_ERR_DOWN,	 /* the guest's kernel has crashed, and no other one is up yet */
-	VL_ERR_SPENT,	 /* the run may not pause the guest any longer */
-	VL_NR_ERR	 /* the number of classes */
+	VL_ERR_NOMEM,	   /* out of memory; the object is static */
+	VL_ERR_OS,	   /* a host system call failed: os_errno says how */
+	VL_ERR_ARG,	   /* the caller asked for something senseless */
+	VL_ERR_TARGET,	   /* the guest cannot be reached (no such, no permission) */
+	VL_ERR_KERNEL,	   /* the guest is reached but not understood */
+	VL_ERR_FAULT,	   /* an address of the guest cannot be read: address */
+	VL_ERR_BLOCKED,	   /* a guest kernel call would sleep (I/O, a held lock) */
+	VL_ERR_CRASHED,	   /* a guest kernel call hit BUG, a bad fault, a budget */
+	VL_ERR_FIRMWARE,   /* the guest is reached, but no kernel runs in it yet */
+	VL_ERR_BOOTING,	   /* the guest's kernel is not up yet */
+	VL_ERR_DOWN,	   /* the guest's kernel has crashed, and no other one is up yet */
+	VL_ERR_SPENT,	   /* the run may not pause the guest any longer */
+	VL_ERR_UNVERIFIED, /* a guest kernel call would run code that is not verified */
+	VL_NR_ERR	   /* the number of classes */
 };
 
 struct vl_error {

@@ -30,11 +30,20 @@ enum vl_guest_use {
 	VL_GUEST_READ = 2, /* its memory is read: vl_guest_attach() */
 };
 
+#define VL_TRUSTED_AUTO "auto"
+
 struct vl_guest_options {
 	struct vl_target_options target;
 	unsigned uses;	    /* enum vl_guest_use, or both; 0: VL_GUEST_ASK */
 	const char *engine; /* for raw reads; NULL: the fastest that is correct */
-	bool explain;	    /* for raw reads: also find out why no other engine was taken */
+	/*
+	 * Run the text of this trusted kernel in place of the guest's: VL_TRUSTED_AUTO (the stored
+	 * one of the guest's build), or a vmlinuz, a vmlinux, a package or a directory of such.
+	 * NULL: the guest's own text runs. Must outlive the guest.
+	 */
+	const char *trusted;
+	bool unverified; /* with @trusted: code outside of the kernel's text may run, too */
+	bool explain;	 /* for raw reads: also find out why no other engine was taken */
 	/*
 	 * Do not use what is kept of this run. After a reboot the former kernel can still be in
 	 * the guest's memory.
@@ -63,6 +72,20 @@ struct vl_answers {
 	uint64_t paused, validated, running;
 };
 
+/* What a trusted run found. */
+#define VL_TRUSTED_SHOWN 10
+#define VL_TRUSTED_TEXT 256
+
+struct vl_trusted_stats {
+	bool on;	   /* trusted code ran */
+	uint64_t pages;	   /* of 4 KiB, compared with the trusted image */
+	uint64_t sites;	   /* places in its text that a running kernel may change */
+	uint64_t attached; /* sites at which something is attached that did not run */
+	uint64_t findings; /* places at which the guest's text is changed */
+	/* The first of them, one line each; hostile. */
+	char found[VL_TRUSTED_SHOWN][VL_TRUSTED_TEXT];
+};
+
 /* The costs of the work on a guest so far. */
 struct vl_stats {
 	char engine[32];	      /* "vmst/kvm", "vmst/unicorn"; "vmst" if not yet made */
@@ -81,6 +104,7 @@ struct vl_stats {
 	uint64_t kvm_exits;	/* its VM exits, with those that KVM serves itself */
 	uint64_t pages_touched; /* of 4 KiB, each counted once */
 	uint64_t pages_copied;	/* their copies, over all epochs */
+	struct vl_trusted_stats trusted;
 	enum vl_kernel_fate {
 		VL_KERNEL_RUNS,	    /* or is not known */
 		VL_KERNEL_CRASHED,  /* it has panicked */

@@ -106,6 +106,49 @@ applets() { vlens --list; }
 	assert_usage vlens "no applet is named"
 }
 
+@test "vss has no --json, and says which applet has it" {
+	run --separate-stderr vss --json web1
+	assert_usage vss "'--json' is not an option of vss: 'vnetstat --json' lists the same"
+	run --separate-stderr vss -t web1
+	assert_usage vss "options of ss go after the guest: vss GUEST -t"
+}
+
+@test "--trusted takes the next word, which is never the guest" {
+	run --separate-stderr vps --trusted web1
+	assert_usage vps "'web1' is no file: behind --trusted stands a kernel"
+	[[ $stderr == *"--trusted=auto takes the stored kernel"* ]] || fail "$stderr"
+	run --separate-stderr vps --trusted "$VT_TESTS/10-cli.bats"
+	assert_usage vps "no guest is named: '$VT_TESTS/10-cli.bats' is the kernel of --trusted"
+	run --separate-stderr vps --diff --trusted "$VT_TESTS/10-cli.bats"
+	assert_usage vps "no guest is named: '$VT_TESTS/10-cli.bats' is the kernel of --trusted"
+	run --separate-stderr vps --trusted srv -ef
+	assert_usage vps "'-ef' is not an option of vps, and no guest is named before it: 'srv' is the kernel of --trusted"
+	[[ $stderr != *"after the guest"* ]] || fail "$stderr"
+	run --separate-stderr vps --diff --trusted "$VT_TESTS/10-cli.bats" -ef
+	assert_usage vps "no guest is named before it: '$VT_TESTS/10-cli.bats' is the kernel of --trusted"
+	run --separate-stderr vps --trusted=srv -ef
+	assert_usage vps "'-ef' is not an option of vps; options of ps go after the guest"
+	run --separate-stderr vps --trusted=auto
+	assert_usage vps "no guest is named"
+	[[ $stderr != *"kernel of"* ]] || fail "$stderr"
+	run --separate-stderr vps --trusted --stats
+	assert_usage vps "no guest is named"
+	[[ $stderr != *"kernel of"* ]] || fail "$stderr"
+}
+
+@test "an option that would have no effect is a usage error" {
+	run --separate-stderr vps --allow-unverified web1
+	assert_usage vps "'--allow-unverified' goes with --trusted"
+	run --separate-stderr vps --diff --allow-unverified web1
+	assert_usage vps "'--allow-unverified' goes with --trusted"
+	run --separate-stderr vlens trust list --all
+	assert_usage "vlens trust" "'--all' is an option of verify"
+	run --separate-stderr vlens trust add --stats x
+	assert_usage "vlens trust" "'--stats' is an option of verify"
+	run --separate-stderr vlens trust verify --pause=none x
+	assert_usage "vlens trust" "unknown option '--pause=none'"
+}
+
 @test "options: a missing or wrong value, and an abbreviation, are usage errors" {
 	run --separate-stderr vps --connect
 	assert_usage vps "needs an argument"

@@ -78,6 +78,15 @@ ended() {
 	[[ $stderr == *"did not answer in time"* ]]
 }
 
+@test "a guest that keeps a trusted run busy ends it" {
+	local after=30
+	export VLENS_TRUST_DIR=$T/trusted
+	vlens trust add "$VLENS_TEST_RUN/g61/vmlinuz" >/dev/null
+	evil dawdles vps --trusted=auto "$G" -ef
+	assert_status 3
+	[[ $stderr == *"the trusted run got no answers for 20 s in all"*"dump the guest's memory"* ]] || fail "$stderr"
+}
+
 @test "a worker that sends random words" {
 	evil babbles vuname "$G" -n
 	assert_refused vuname "$G" "the process that runs the guest's code"

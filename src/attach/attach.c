@@ -10,6 +10,7 @@
 #include "pulse.h"
 #include "refusal.h"
 #include "system.h"
+#include "trusted.h"
 
 #define RUN_FORMAT "vlens-run-2"
 /* Longest wait for another tool's first contact; what remains is enough for our own. */
@@ -240,6 +241,7 @@ void vl_attach_destroy(struct vl_attach *c)
 {
 	if (!c)
 		return;
+	vl_trusted_destroy(c->trusted);
 	vl_kernel_destroy(c->kernel);
 	free(c);
 }

@@ -11,6 +11,8 @@
 #include "../kernel/image.h"
 #include "../kernel/kernel.h"
 
+struct vl_trusted;
+
 /* Pages that a look at the pulse keeps: those of a few page tables and variables. */
 #define VL_PULSE_PAGES 12
 
@@ -32,6 +34,7 @@ struct vl_attach {
 	/* Addresses where this guest's timekeeping reads the TSC; 0 ends the list. */
 	uint64_t tsc_sites[VL_MAX_TSC_SITES];
 	struct vl_kernel *kernel;
+	struct vl_trusted *trusted; /* attach/trusted.h; NULL: the guest's own code runs */
 	bool looked;		    /* vl_pulse_look() was called before */
 	/* The pages that it used, as far as they are asked for. */
 	uint64_t pulse_gpas[VL_PULSE_PAGES];

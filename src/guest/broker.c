@@ -22,6 +22,14 @@
 #define CARRY_NS (40 * VL_NSEC_PER_MSEC)
 /* Deaths of workers in one run, after which we give up. */
 #define MAX_DEATHS 2
+/*
+ * Time of a trusted run that may give no answer: requests that fail, and epochs that begin slowly,
+ * as the guest has changed its code and all is compared again. Only the next run renews it. A
+ * program that runs for hours may lose more, up to a share of its time.
+ */
+#define LOST_NS (20 * VL_NSEC_PER_SEC)
+#define LOST_SHARE 4
+#define SLOW_BEGIN_NS (100 * VL_NSEC_PER_MSEC)
 
 /* --- the worker --- */
 
@@ -110,12 +118,34 @@ static void tell(struct vl_guest *g, struct vl_message *m)
 
 static struct vl_error *reply(struct vl_guest *g, struct vl_message *ret, uint64_t timeout_ns)
 {
+	const uint64_t start = vl_now_ns();
 	struct vl_error *err = vl_box_reply(g->box, ret, timeout_ns, serve, g);
 
+	if (err) {
+		err = lost(g, err);
+	} else {
+		take_sys(g, &ret->sys);
+		err = vl_message_error(ret);
+	}
 	if (err)
-		return lost(g, err);
-	take_sys(g, &ret->sys);
-	return vl_message_error(ret);
+		g->lost_ns += vl_now_ns() - start;
+	return err;
+}
+
+/* Has the trusted run @g no time left? */
+static struct vl_error *spent(const struct vl_guest *g)
+{
+	struct vl_error *err;
+
+	if (!g->trusted || g->lost_ns < LOST_NS ||
+	    g->lost_ns < (vl_now_ns() - g->begun_ns) / LOST_SHARE)
+		return NULL;
+	err = vl_error_new(VL_ERR_KERNEL,
+			   "the trusted run got no answers for %ld s in all: the guest changes its "
+			   "kernel or misleads it, or this host is very busy",
+			   LOST_NS / VL_NSEC_PER_SEC);
+	return vl_error_hint(err, "dump the guest's memory and ask the dump, which stands still; "
+				  "vcheck examines the guest");
 }
 
 /*
@@ -200,19 +230,24 @@ struct vl_error *vl_broker_answer(struct vl_guest *g, size_t i)
 {
 	struct vl_flight *f = g->flying;
 	bool brief = g->sys.brief, replied;
+	const uint64_t start = vl_now_ns();
 	struct vl_message m;
 	struct vl_error *err;
 
 	err = vl_box_answers(g->box, (uint32_t)i + 1, &m, &replied, 2 * VL_CALL_NS, serve, g);
 	if (err) {
 		f->used = false;
+		g->lost_ns += vl_now_ns() - start;
 		return lost(g, err);
 	}
 	end_pauses(g);
 	if (!replied)
 		return NULL;
 	take_sys(g, &m.sys);
-	return landed(g, f, &m, brief, vl_message_error(&m));
+	err = vl_message_error(&m);
+	if (err)
+		g->lost_ns += vl_now_ns() - start;
+	return landed(g, f, &m, brief, err);
 }
 
 static bool sent_for_process(uint32_t op)
@@ -315,14 +350,17 @@ static struct vl_error *attach(struct vl_guest *g, bool *want_ret)
 		g->known = m.value[1];
 	}
 	g->attached = true;
-	return NULL;
+	m.hint[sizeof(m.hint) - 1] = '\0';
+	return first && g->trusted ? vl_broker_trust(g, m.hint) : NULL;
 }
 
 struct vl_error *vl_broker_ready(struct vl_guest *g, bool need_attach)
 {
-	struct vl_error *err = need_worker(g);
+	struct vl_error *err = spent(g);
 	bool again;
 
+	if (!err)
+		err = need_worker(g);
 	if (err)
 		return err;
 	if (!need_attach && !g->attached) {
@@ -377,6 +415,7 @@ struct vl_error *vl_broker_lied(struct vl_guest *g)
 static struct vl_error *begin_once(struct vl_guest *g, uint64_t *want_ret)
 {
 	struct vl_message m = { .op = VL_OP_BEGIN };
+	const uint64_t start = vl_now_ns();
 	struct vl_error *err;
 
 	*want_ret = VL_WANT_NOTHING;
@@ -390,6 +429,8 @@ static struct vl_error *begin_once(struct vl_guest *g, uint64_t *want_ret)
 	}
 	if (err && g->box)
 		*want_ret = m.value[0];
+	if (!err && vl_now_ns() - start >= SLOW_BEGIN_NS)
+		g->lost_ns += vl_now_ns() - start;
 	return err;
 }
 

@@ -19,6 +19,7 @@
 #include <stdio.h>
 
 #include "internal.h"
+#include "../attach/trusted.h"
 #include "../view/scan.h"
 #include "../vmst/quiesce.h"
 #include "../view/collect.h"
@@ -94,6 +95,9 @@ static struct vl_error *make_clone(struct vl_guest *g)
 		.as = g->as,
 		.budget_ns = s->budget_ns,
 		.live = s->ask.on && !s->ask.taken,
+		.unverified = g->unverified,
+		.verifier = g->raw.attach->trusted ? &vl_session_verifier : NULL,
+		.verifier_ctx = g,
 	};
 	struct vl_error *err = bears(g);
 
@@ -118,6 +122,11 @@ static struct vl_error *need_snapshot(struct vl_guest *g)
 				 &s->snapshot);
 	if (!err)
 		vl_snapshot_set_still(s->snapshot, g->workset.still);
+	if (!err && g->raw.attach->trusted) {
+		vl_snapshot_set_filter(s->snapshot, vl_trusted_filter, g->raw.attach->trusted);
+		vl_session_forget_modules(g);
+		err = vl_trusted_look(g->raw.attach->trusted);
+	}
 	return err;
 }
 

@@ -112,10 +112,13 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	g->uses = opts->uses ? opts->uses : VL_GUEST_ASK;
 	g->engine = opts->engine;
 	g->explain = opts->explain;
+	g->trusted = opts->trusted;
+	g->unverified = opts->unverified;
 	g->distrusts = opts->anew;
 	g->executor = opts->executor;
 	g->ahead = vl_ahead_create();
 	g->flights.listing = -1;
+	g->begun_ns = vl_now_ns();
 	err = vl_target_open(spec, &opts->target, &g->raw.target);
 	g->pauses = opts->target.pause != VL_PAUSE_NONE;
 	g->may_run = opts->target.pause == VL_PAUSE_AUTO || !g->pauses;

@@ -74,6 +74,8 @@ struct vl_session {
 	struct vl_answers answers;     /* since the process began */
 };
 
+struct vl_trusted_modules;
+
 struct vl_guest {
 	struct vl_sys sys;	 /* first: a vl_sys of ours is a vl_guest */
 	struct vl_raw_guest raw; /* attach and reader NULL: not needed in this process so far */
@@ -85,16 +87,20 @@ struct vl_guest {
 	bool pauses;  /* the guest may be paused */
 	bool may_run; /* a copy may be made while it runs */
 	enum vl_executor executor;
-	const char *engine; /* for raw reads; NULL: any */
-	bool explain;	    /* say why the other engines were not chosen */
-	char *label;	    /* name of the working set; NULL: none is kept */
+	const char *engine;  /* for raw reads; NULL: any */
+	const char *trusted; /* VL_TRUSTED_AUTO, or a path; NULL: the guest's own code runs */
+	bool unverified;     /* code that is not verified may run, too */
+	bool explain;	     /* say why the other engines were not chosen */
+	char *label;	     /* name of the working set; NULL: none is kept */
 	struct vl_workset workset;
 	bool anew; /* the attach proved wrong in this run and was made anew */
 
 	/* --- in the worker --- */
 
-	struct vl_session *session; /* NULL: its kernel was not asked so far */
-	struct vl_viewer *viewer;   /* NULL: no view was asked for so far */
+	struct vl_trusted_modules *modules; /* of a trusted run; NULL: not needed so far */
+	struct vl_guest *sibling;	    /* whose clone cannot be there beside ours; or NULL */
+	struct vl_session *session;	    /* NULL: its kernel was not asked so far */
+	struct vl_viewer *viewer;	    /* NULL: no view was asked for so far */
 	struct vl_worker *worker;
 	bool emulator;		      /* Unicorn is loaded */
 	enum vl_want want;	      /* why this worker must be replaced */
@@ -122,6 +128,8 @@ struct vl_guest {
 	bool known;	   /* it is from the file of the run */
 	char build_id[VL_BUILD_ID_MAX + 1]; /* as the guest claims it */
 	unsigned deaths;		    /* of workers, since the last vl_guest_next() */
+	uint64_t begun_ns;		    /* when the run began, by the host's CLOCK_MONOTONIC */
+	uint64_t lost_ns;	     /* of the run: time that gave no answer (guest/broker.c) */
 	bool late;		     /* the last worker did not answer in time */
 	struct vl_box_report box_is; /* of the last worker's box */
 	struct vl_stats gone;	     /* figures of workers that are gone */
@@ -155,6 +163,9 @@ extern const struct vl_sys_ops vl_guest_ops;
  * kernel still runs; else there is an error and g->want is set.
  */
 struct vl_error *vl_session_attach(struct vl_guest *g, bool anew);
+
+/* Destroy clone and snapshot; the next epoch makes new ones. */
+void vl_session_forget(struct vl_guest *g);
 
 /* Figures of this process since it began, without the pauses. */
 void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret);
@@ -261,6 +272,28 @@ void vl_ask_otherwise(struct vl_guest *g);
 struct vl_error *vl_ask_file(struct vl_guest *g, const char *path, int flags, enum vl_reads reads,
 			     void *buf, size_t len, int64_t *fd_ret, int64_t *n_ret);
 
+/* --- trusted.c --- */
+
+/*
+ * Find the trusted kernel of g->trusted, and let the worker, which has an attach, trust it.
+ * @release is what the guest says of its kernel.
+ */
+struct vl_error *vl_broker_trust(struct vl_guest *g, const char *release);
+/*
+ * In the worker: begin and end to let the guest's own code answer beside the trusted one, by
+ * g->raw.own.
+ */
+struct vl_error *vl_session_own(struct vl_guest *g);
+void vl_session_own_end(struct vl_guest *g);
+/* In the worker: verifies code of modules; its ctx is the guest. */
+extern const struct vl_clone_verifier vl_session_verifier;
+/* Forget the modules: the guest's may have changed. */
+void vl_session_forget_modules(struct vl_guest *g);
+/* In the worker: what was found so far; zeros if the guest's own code runs. */
+void vl_session_trust_figures(const struct vl_guest *g, struct vl_trusted_stats *ret);
+/* In the worker: trust the kernel in the file @fd of @size bytes; takes over @fd. */
+struct vl_error *vl_session_trust(struct vl_guest *g, int fd, size_t size);
+
 /* --- spare.c --- */
 
 /* Borrow a worker by g->lend. False: there is none. */
@@ -274,6 +307,7 @@ bool vl_spare_lost(struct vl_guest *g);
 enum vl_broker_op {
 	/* value[0]: anew; reply: enum vl_want, or: [0]: first, [1]: known, text: build id */
 	VL_OP_ATTACH = 1,
+	VL_OP_TRUST, /* value[0]: size of the image, whose file has been passed */
 	VL_OP_BEGIN, /* reply: value[0] is enum vl_want */
 	VL_OP_END,
 	VL_OP_CALL, /* text: the name; args; reply: value[0] is what the kernel returned */

@@ -11,6 +11,8 @@ void vl_broker_take_figures(struct vl_guest *g)
 	memcpy(now, vl_box_wire(g->box)->window, sizeof(*now));
 	now->engine[sizeof(now->engine) - 1] = '\0';
 	now->no_kvm[sizeof(now->no_kvm) - 1] = '\0';
+	for (size_t i = 0; i < VL_TRUSTED_SHOWN; i++)
+		now->trusted.found[i][VL_TRUSTED_TEXT - 1] = '\0';
 	g->now_known = true;
 }
 
@@ -18,7 +20,7 @@ static bool figures(struct vl_guest *g, struct vl_stats *ret)
 {
 	struct vl_message m = { .op = VL_OP_STATS };
 
-	if (!g->attached || !(g->uses & VL_GUEST_ASK))
+	if (!g->attached || !(g->uses & VL_GUEST_ASK || g->trusted))
 		return false;
 	if (!g->now_known) {
 		if (vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
@@ -50,6 +52,7 @@ void vl_broker_figures(struct vl_guest *g, struct vl_stats *ret)
 		},
 		.fate = now.fate,
 	};
+	ret->trusted = now.trusted;
 	memcpy(ret->engine, now.engine, sizeof(ret->engine));
 	memcpy(ret->no_kvm, now.no_kvm, sizeof(ret->no_kvm));
 }
@@ -86,6 +89,8 @@ void vl_broker_next(struct vl_guest *g, bool relabelled)
 				.value = { relabelled, g->workset.nr, g->may_run } };
 
 	g->deaths = 0;
+	g->begun_ns = vl_now_ns();
+	g->lost_ns = 0;
 	g->sys.ready = 0;
 	/* A worker without an attach has the options of the last run: replace it. */
 	if (!g->attached) {

@@ -22,11 +22,13 @@ static void add_counts(const struct vl_session *s, uint64_t *calls_ret, struct v
 }
 
 /* Destroy clone and snapshot, and keep their counts; the next epoch makes new ones. */
-static void forget_clone(struct vl_guest *g)
+void vl_session_forget(struct vl_guest *g)
 {
 	struct vl_session *s = g->session;
 	uint64_t pages, copies;
 
+	if (!s)
+		return;
 	add_counts(s, &s->kernel_calls, &s->vcpu);
 	vl_epoch_learn(g);
 	if (s->snapshot) {
@@ -95,7 +97,7 @@ static void forget_stale(struct vl_guest *g)
 
 	if (s->clone && !s->suspect && g->workset.still[0].size && !is_stale(g))
 		return;
-	forget_clone(g);
+	vl_session_forget(g);
 	s->looked_ns = s->looked_code_ns = vl_now_ns();
 	s->born_epoch = g->sys.epoch;
 	s->suspect = false;
@@ -123,6 +125,8 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 	s = g->session;
 	if (!s)
 		return vl_error_nomem();
+	if (g->sibling)
+		vl_session_forget(g->sibling);
 	sys->missed = 0;
 	s->memo.no_executor = false;
 	forget_stale(g);
@@ -235,6 +239,7 @@ void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret)
 
 	*ret = (struct vl_stats){ .engine = "vmst", .fate = fate_of(g) };
 	snprintf(ret->no_kvm, sizeof(ret->no_kvm), "%s", g->no_kvm);
+	vl_session_trust_figures(g, &ret->trusted);
 	if (!s)
 		return;
 	ret->epochs = s->epochs;

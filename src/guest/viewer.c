@@ -95,8 +95,11 @@ static struct vl_error *diff(struct vl_guest *g, struct vl_wire *wire, struct vl
 	err = vl_scan_bears(&g->raw, NULL, "lists to compare");
 	if (!err)
 		err = vl_symbols_bear(&g->raw, NULL, "lists to compare");
+	if (!err && g->raw.attach && g->raw.attach->trusted)
+		err = vl_session_own(g);
 	if (!err)
 		err = diff->run(&g->raw, &g->sys, &t);
+	vl_session_own_end(g);
 	m->value[0] = g->want;
 	return hand_over_table(g->viewer, wire, m, &t, err);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../attach/trusted.h"
 #include "../host/kmod.h"
 #include "../native/executor.h"
 #include "../syscall/answer.h"
@@ -293,6 +294,8 @@ static struct vl_error *attach(struct vl_worker *w, struct vl_message *m)
 	m->value[0] = g->raw.attach->first;
 	m->value[1] = g->raw.attach->known;
 	strcpy(m->text, g->raw.attach->build_id);
+	/* For the message if there is no trusted kernel. */
+	vl_attach_release(g->raw.attach, m->hint);
 	return NULL;
 }
 
@@ -305,6 +308,11 @@ static struct vl_error *next(struct vl_worker *w, const struct vl_message *m)
 	g->anew = false;
 	g->may_run = m->value[2];
 	vl_epoch_reset(g);
+	if (g->raw.attach->trusted && vl_trusted_next(g->raw.attach->trusted))
+		vl_session_forget(g);
+	/* Their files may have been stored since. */
+	if (!g->session || !g->session->clone || !g->session->clone->nr_verified)
+		vl_session_forget_modules(g);
 	if (m->value[0]) {
 		if (g->session)
 			g->session->trim = true;
@@ -337,6 +345,8 @@ static struct vl_error *serve(struct vl_worker *w, struct vl_message *m)
 	switch (m->op) {
 	case VL_OP_ATTACH:
 		return attach(w, m);
+	case VL_OP_TRUST:
+		return vl_session_trust(g, vl_box_take_file(w->asker.link), m->value[0]);
 	case VL_OP_BEGIN:
 		g->want = VL_WANT_NOTHING;
 		err = sys->ops->begin(sys);

@@ -136,18 +136,55 @@ bool vl_keep_receive(int sock, struct vl_keep_message *m, int *fd_ret)
 	return n > 0;
 }
 
+/* Append what tells a changed @path from an unchanged one, if it is there. */
+static void put_stamp(char *buf, size_t size, const char *path)
+{
+	size_t used = strlen(buf);
+	struct stat st;
+
+	if (path && !stat(path, &st))
+		snprintf(buf + used, size - used, "%lu %ld.%09ld ", (unsigned long)st.st_ino,
+			 (long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+}
+
+/*
+ * What a keeper trusts: it reads the kernel once, so another file of that name has another keeper.
+ * Each addition to the store and each removal changes the store's directory.
+ */
+static void trusted_of(const struct vl_keep_options *k, char *buf, size_t size)
+{
+	const char *path = k->guest.trusted;
+	_cleanup_free_ char *store = NULL;
+
+	*buf = '\0';
+	if (!path)
+		return;
+	if (k->guest.unverified)
+		snprintf(buf, size, "unverified ");
+	if (strcmp(path, VL_TRUSTED_AUTO) != 0) {
+		put_stamp(buf, size, path);
+	} else if (!vl_discard(vl_trust_dir(&store))) {
+		put_stamp(buf, size, store);
+		put_stamp(buf, size, vl_trust_root_dir());
+	}
+	strncat(buf, path, size - strlen(buf) - 1);
+	strncat(buf, store ? store : "", size - strlen(buf) - 1);
+}
+
 char *vl_keep_key(const struct vl_keep_options *k)
 {
 	const char *uri = k->guest.target.uri ? k->guest.target.uri : "";
 	const char *env = getenv("LIBVIRT_DEFAULT_URI"), *cache = getenv("VLENS_CACHE_DIR");
 	_cleanup_free_ char *cwd = NULL;
+	char trusted[PATH_MAX + 256];
 	char *key;
 
 	if (vl_spec_is_relative(k->spec))
 		cwd = getcwd(NULL, 0);
-	if (asprintf(&key, "%s\n%s\n%s\n%s\n%d\n%d\n%s", k->spec, uri, env ? env : "",
-		     cache ? cache : "", (int)k->guest.as, (int)k->guest.executor,
-		     cwd ? cwd : "") < 0)
+	trusted_of(k, trusted, sizeof(trusted));
+	if (asprintf(&key, "%s\n%s\n%s\n%s\n%d\n%d\n%s\n%s", k->spec, uri, env ? env : "",
+		     cache ? cache : "", (int)k->guest.as, (int)k->guest.executor, cwd ? cwd : "",
+		     trusted) < 0)
 		return NULL;
 	return key;
 }

@@ -71,6 +71,17 @@ static bool is_on_disk(const struct vl_trap *t, const struct vl_path_row *row,
 	       !t->r->no_epoch;
 }
 
+static void count_unanswered(struct vl_redirect_lost *lost, const char *path,
+			     const struct vl_error *err)
+{
+	if (lost->unanswered++)
+		return;
+	snprintf(lost->why, sizeof(lost->why), "%s", err->message);
+	snprintf(lost->hint, sizeof(lost->hint), "%s", err->hint ? err->hint : "");
+	snprintf(lost->unanswered_first, sizeof(lost->unanswered_first), "%.255s",
+		 path && *path == '/' ? path : "");
+}
+
 void vl_blame(struct vl_trap *t, const struct vl_error *err)
 {
 	struct vl_redirect_lost *lost = &t->r->stats->lost;
@@ -82,6 +93,12 @@ void vl_blame(struct vl_trap *t, const struct vl_error *err)
 	if (path && is_on_disk(t, row, err) && !vl_absent(t->r, path))
 		t->r->absent[t->r->nr_absent++ % VL_MAX_ABSENT] =
 			(struct vl_absent){ vl_hash_text(path), vl_now_ns() };
+	/* Without the code that reads the disk, what is there is not known. */
+	if (err->code == VL_ERR_UNVERIFIED && path && row && row->on_fail == F_EMPTY) {
+		if (!is_known(t->r, path))
+			count_unanswered(lost, path, err);
+		return;
+	}
 	if (path && (!strcmp(path, "/etc/passwd") || !strcmp(path, "/etc/group")))
 		lost->names |= row->on_fail == F_EMPTY && !t->r->no_epoch;
 	if (path && !strcmp(path, "/etc/hosts"))
@@ -96,12 +113,7 @@ void vl_blame(struct vl_trap *t, const struct vl_error *err)
 			snprintf(lost->on_disk_first, sizeof(lost->on_disk_first), "%.255s", path);
 		return;
 	}
-	if (!lost->unanswered++) {
-		snprintf(lost->why, sizeof(lost->why), "%s", err->message);
-		snprintf(lost->hint, sizeof(lost->hint), "%s", err->hint ? err->hint : "");
-		snprintf(lost->unanswered_first, sizeof(lost->unanswered_first), "%.255s",
-			 path && *path == '/' ? path : "");
-	}
+	count_unanswered(lost, path, err);
 }
 
 void vl_refused(struct vl_trap *t, enum vl_redirect_refused kind, const char *what)

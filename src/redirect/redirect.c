@@ -81,9 +81,12 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 		t->ret = 0;
 		t->pass = false;
 		err = call_handler(t, t->row->handle);
-		if (!err || !is_transient(err))
+		if (!err || !(is_transient(err) || err->code == VL_ERR_UNVERIFIED))
 			return err;
 		vl_epoch_end(r);
+		/* It would do so each time. */
+		if (err->code == VL_ERR_UNVERIFIED)
+			break;
 		if (i + 1 >= tries && r->no_epoch)
 			return err; /* no epoch can be opened at all */
 		if (t->sent || r->interrupted || !vl_trap_valid(t)) {
@@ -115,7 +118,7 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 	if (!t->fallback)
 		return NULL;
 	err = call_handler(t, t->fallback);
-	if (err && is_transient(err)) {
+	if (err && (is_transient(err) || err->code == VL_ERR_UNVERIFIED)) {
 		vl_error_destroy(err);
 		vl_epoch_end(r);
 		err = NULL;

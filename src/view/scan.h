@@ -34,6 +34,8 @@ struct vl_raw_guest {
 	struct vl_error *why;	  /* this is why */
 	struct vl_reader *reader; /* NULL likewise */
 	struct vl_space space;	  /* the kernel's own */
+	/* Of a comparison with a trusted kernel: where the guest's own code answers; else NULL. */
+	struct vl_sys *own;
 };
 
 /* The state of a guest in a word for a column, and its meaning ("" when it is plain). */

@@ -279,6 +279,26 @@ static struct vl_error *would_sleep(struct vl_clone *c, uint64_t sp)
 			    sleeper(c, sp, buf, sizeof(buf)));
 }
 
+/* Control would leave verified code, which ends the call: it would do so each time. */
+static struct vl_error *left(struct vl_clone *c, const struct vl_step *s)
+{
+	static const char *const ways[] = {
+		[VL_WAY_ON] = "goes on",    [VL_WAY_CALL] = "calls",
+		[VL_WAY_JUMP] = "jumps",    [VL_WAY_RETURN] = "returns",
+		[VL_WAY_START] = "resumes", [VL_WAY_STACK] = "switches its stack",
+	};
+	char from[128], to[128];
+
+	if (c->attach->trusted && (s->way == VL_WAY_CALL || s->way == VL_WAY_JUMP))
+		return vl_clone_left(c, s->to, s);
+	return vl_error_hint(
+		vl_error_new(VL_ERR_UNVERIFIED,
+			     "the guest's kernel code at %s %s to %s, where no verified code is",
+			     where(c, s->from, from, sizeof(from)), ways[s->way],
+			     where(c, s->to, to, sizeof(to))),
+		"it did not run; vcheck examines the guest");
+}
+
 static struct vl_error *on_int3(struct vl_clone *c, struct vl_regs *regs)
 {
 	uint64_t at = regs->rip - 1, caller = 0;
@@ -340,6 +360,8 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 					     "the guest's kernel code uses an I/O port at %s",
 					     where(c, regs->rip, what, sizeof(what))),
 				"what it asks for is in a device, not in memory");
+		case VL_EXIT_LEFT:
+			return left(c, &exit.left);
 		case VL_EXIT_BROKEN:
 			c->unfit = true;
 			return vl_error_new(VL_ERR_CRASHED, "the engine %s stopped: %s",
@@ -357,6 +379,13 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 					regs->rip += len;
 					break;
 				}
+			}
+			if (vl_clone_has_left(c, regs, &exit)) {
+				if (vl_clone_verify(c, exit.address))
+					c->ops->flush(c->executor);
+				else if (!vl_clone_instead(c, regs->rip, &regs->rip))
+					return vl_clone_left(c, regs->rip, NULL);
+				break;
 			}
 			err = fix_fault(c, regs, &exit, depth, &fixed);
 			if (err)

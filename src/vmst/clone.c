@@ -24,6 +24,9 @@ enum {
 	OWN_STACK_SIZE = 0x20000,
 	OWN_TASK = 0x50000,
 	OWN_TASK_SIZE = 0x20000,
+	OWN_TRUSTED = 0x70000, /* tables of a trusted run, one page each */
+	OWN_TRUSTED_SIZE = 0x40000,
+	OWN_VERIFIED = 0xb0000,
 	OWN_USER = 0x200000, /* one 2 MiB page */
 	OWN_SIZE = 0x400000,
 };
@@ -103,7 +106,6 @@ static struct vl_error *build_tables(struct vl_clone *c)
 	c->hlt_va = (uint64_t)((int64_t)((uint64_t)slot << (shift + 64 - shift - 9)) >>
 			       (64 - shift - 9));
 	table = own_path(c, c->hlt_va, 1, &next, kernel);
-	c->slot_entry = top[slot];
 	c->slot = slot;
 
 	/* Pages of the slot by number; guard pages stay on both sides of each. */
@@ -126,7 +128,11 @@ static struct vl_error *build_tables(struct vl_clone *c)
 	map_own(c, table, vl_pgtable_index(STACK_VA, 1), OWN_STACK, OWN_STACK_SIZE,
 		kernel | X86_PTE_NX);
 	c->stack_top = STACK_VA + OWN_STACK_SIZE;
-	return NULL;
+	c->trusted_at = OWN_TRUSTED;
+	c->verified_at = OWN_VERIFIED;
+	c->nr_trusted = OWN_TRUSTED_SIZE / VL_PAGE_SIZE;
+	c->slot_entry = top[slot];
+	return vl_clone_trust(c);
 }
 
 /* Where calls return to. */
@@ -195,6 +201,9 @@ static struct vl_error *create(const struct vl_clone_start *start, uint64_t perc
 	c->attach = attach;
 	c->snapshot = start->snapshot;
 	c->percpu = percpu;
+	c->unverified = start->unverified;
+	c->verifier = start->verifier;
+	c->verifier_ctx = start->verifier_ctx;
 
 	ranges = vl_snapshot_ranges(c->snapshot, &nr);
 	end = ranges[nr - 1].gpa + ranges[nr - 1].size;
@@ -230,7 +239,11 @@ static struct vl_error *create(const struct vl_clone_start *start, uint64_t perc
 		.gs_base = c->percpu,
 		.host = port ? &port->machine : NULL,
 		.code_from = vl_symbol(attach->kernel, "_etext"),
+		/* They tell the handlers of a probe where it is: by the address behind the call. */
+		.use_return = { vl_symbol(attach->kernel, "ftrace_caller"),
+				vl_symbol(attach->kernel, "ftrace_regs_caller") },
 		.on_code = on_code,
+		.control = attach->trusted ? &vl_clone_control : NULL,
 		.ctx = c,
 		.scratch = (char *)c->own.host + OWN_SCRATCH,
 		.scratch_va = c->hlt_va + 4 * VL_PAGE_SIZE,
@@ -262,6 +275,9 @@ static struct vl_error *refresh(struct vl_clone *c, uint64_t percpu)
 	if (err)
 		return err;
 	((uint64_t *)c->own.host)[c->slot] = c->slot_entry;
+	err = vl_clone_trust(c);
+	if (err)
+		return err;
 	c->percpu = percpu;
 	c->user_used = 0;
 	c->ops->set_gs(c->executor, percpu, 0);

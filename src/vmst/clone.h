@@ -30,6 +30,17 @@
 /* A dump has no deadline: nothing is paused. Not every caller retries a call that was cut off. */
 #define VL_BUDGET_DUMP_NS 1500000000UL
 
+/* Verifies code outside of a trusted kernel's text: of modules. */
+struct vl_clone_verifier {
+	/* Fill @page with the verified code of the page at @va. False: it is not verified. */
+	bool (*page)(void *ctx, uint64_t va, unsigned char *page);
+	/* Is @va the start of a verified function there? */
+	bool (*is_entry)(void *ctx, uint64_t va);
+};
+
+/* Pages of verified code outside of the kernel's text that a clone can have. */
+#define VL_CLONE_VERIFIED 256
+
 struct vl_clone {
 	const struct vl_attach *attach;
 	const struct vl_executor_ops *ops;
@@ -51,6 +62,14 @@ struct vl_clone {
 	size_t user_dirty;   /* from here on the window is zeros */
 	uint64_t slot_entry; /* maps our pages: entry @slot of the top-level table */
 	unsigned slot;
+	size_t trusted_at; /* offset in @own of the tables of trusted.c, one page each */
+	unsigned nr_trusted, used_trusted;
+	const struct vl_clone_verifier *verifier; /* NULL: nothing there is verified */
+	void *verifier_ctx;
+	size_t verified_at;		      /* offset in @own of the pages that are verified */
+	uint64_t verified[VL_CLONE_VERIFIED]; /* their addresses */
+	size_t nr_verified;
+	bool unverified; /* code outside of the trusted text may run */
 
 	uint64_t trap_schedule, traps_dead[VL_MAX_DEAD]; /* addresses of an int3 */
 	size_t nr_dead;
@@ -86,6 +105,9 @@ struct vl_clone_start {
 	pid_t as;	    /* make calls under this task; 0: PID 1 */
 	uint64_t budget_ns; /* of one call */
 	bool live;	    /* the guest runs: its clock is read past the snapshot */
+	bool unverified;    /* of a trusted kernel: code outside of its text may run, too */
+	const struct vl_clone_verifier *verifier; /* of a trusted kernel; or NULL */
+	void *verifier_ctx;
 };
 
 /* /proc and /sys: mounts.c. */
@@ -122,6 +144,28 @@ bool vl_clone_write(struct vl_clone *c, uint64_t va, const void *buf, size_t len
  */
 bool vl_clone_replace(struct vl_clone *c, uint64_t va, const void *code, size_t len);
 bool vl_clone_read64(struct vl_clone *c, uint64_t va, uint64_t *ret);
+
+/* --- trusted.c --- */
+
+/*
+ * Of an attach with a trusted kernel: let nothing of the guest's kernel half be executed but the
+ * trusted text. To be called when the top-level table has been copied.
+ */
+struct vl_error *vl_clone_trust(struct vl_clone *c);
+/* For executors that check where control goes; their ctx is the clone. */
+extern const struct vl_control vl_clone_control;
+/* Is @exit that of control which left the trusted text? */
+bool vl_clone_has_left(const struct vl_clone *c, const struct vl_regs *regs,
+		       const struct vl_exit *exit);
+/* Have the page of @va verified, and map it in its verified form. False: it is not verified. */
+bool vl_clone_verify(struct vl_clone *c, uint64_t va);
+/*
+ * Control would go to @va, which is not verified. *@ret is where it goes instead: what the image
+ * has in the pointers that hold @va. False: it stops, with the error of vl_clone_left().
+ */
+bool vl_clone_instead(struct vl_clone *c, uint64_t va, uint64_t *ret);
+/* @step: the branch that led there; NULL: it is not known. */
+struct vl_error *vl_clone_left(struct vl_clone *c, uint64_t va, const struct vl_step *step);
 
 /* --- mounts.c --- */
 

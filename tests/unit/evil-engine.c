@@ -320,6 +320,15 @@ static bool flies(void)
 	return one_of(2) ? forges() : false;
 }
 
+/* Each run takes as long as a kernel that spins until its budget ends. */
+static bool dawdles(void)
+{
+	struct timespec budget = { .tv_nsec = 200000000 };
+
+	nanosleep(&budget, NULL);
+	return false;
+}
+
 static const struct {
 	const char *name;
 	bool (*run)(void);
@@ -327,7 +336,7 @@ static const struct {
 	{ "opens", opens }, { "writes", writes },   { "kills", kills }, { "runs", runs },
 	{ "talks", talks }, { "traces", traces },   { "forks", forks }, { "dies", dies },
 	{ "hangs", hangs }, { "babbles", babbles }, { "lies", lies },	{ "forges", forges },
-	{ "flies", flies },
+	{ "flies", flies }, { "dawdles", dawdles },
 };
 
 static void run_attack(void)

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Compares what the guest has with the trusted text, and keeps the findings. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/array.h"
+#include "trusted.h"
+
+/* --- the guest's memory --- */
+
+/*
+ * Pages of the text that were read while it is compared. Thousands of call sites depend on where a
+ * trampoline leads, and all trampolines are on a few pages. A slot is for the page numbers that
+ * end in its number.
+ */
+struct vl_trusted_pages {
+	uint64_t at[16]; /* in bytes from the start of the text; 1: none */
+	unsigned char bytes[16][VL_PAGE_SIZE];
+};
+
+static bool read_page(const struct vl_trusted *t, uint64_t at, void *buf, size_t len)
+{
+	struct vl_trusted_pages *p = t->pages;
+	uint64_t page = at & VL_PAGE_MASK;
+	size_t slot = page / VL_PAGE_SIZE % ARRAY_SIZE(p->at);
+
+	if (p->at[slot] != page && vl_discard(vl_target_read(t->attach->target, t->gpa + page,
+							     p->bytes[slot], VL_PAGE_SIZE))) {
+		p->at[slot] = 1;
+		return false;
+	}
+	p->at[slot] = page;
+	memcpy(buf, p->bytes[slot] + (at - page), len);
+	return true;
+}
+
+void vl_trusted_keep_pages(struct vl_trusted *t)
+{
+	t->pages = calloc(1, sizeof(*t->pages));
+	for (size_t i = 0; t->pages && i < ARRAY_SIZE(t->pages->at); i++)
+		t->pages->at[i] = 1;
+}
+
+void vl_trusted_drop_pages(struct vl_trusted *t)
+{
+	free(t->pages);
+	t->pages = NULL;
+}
+
+bool vl_trusted_read(void *ctx, uint64_t va, void *buf, size_t len)
+{
+	const struct vl_trusted *t = ctx;
+	struct vl_target *target = t->attach->target;
+	uint64_t at = va - t->va;
+
+	if (t->pages && at < t->size && len <= VL_PAGE_SIZE - at % VL_PAGE_SIZE)
+		return read_page(t, at, buf, len);
+	if (at < t->size && len <= t->size - at)
+		return !vl_discard(vl_target_read(target, t->gpa + at, buf, len));
+	return vl_target_read_virt(target, &t->attach->pt, va, buf, len);
+}
+
+/* --- findings --- */
+
+static void keep(struct vl_trusted *t, const struct vl_trust_finding *f)
+{
+	for (size_t i = 0; i < t->nr_found; i++)
+		if (t->found[i].va == f->va && t->found[i].len == f->len)
+			return;
+	t->nr_all++;
+	if (t->nr_found < VL_TRUSTED_FINDINGS_MAX &&
+	    vl_grow(t->found, t->cap_found, t->nr_found, 16))
+		t->found[t->nr_found++] = *f;
+}
+
+/* A site that the kernel is changing at this moment is no finding: its trusted form runs. */
+static void found(void *ctx, const struct vl_trust_finding *f)
+{
+	struct vl_trusted *t = ctx;
+
+	t->nr_attached += f->kind == VL_TRUST_ATTACHED;
+	if (f->kind == VL_TRUST_CHANGED)
+		keep(t, f);
+}
+
+bool vl_trusted_check(struct vl_trusted *t, const struct vl_trust *what, uint64_t va,
+		      const void *guest, size_t len, void *out)
+{
+	const struct vl_trust_memory memory = { vl_trusted_read, t };
+	struct vl_error *err;
+
+	pthread_mutex_lock(&t->lock);
+	t->nr_pages += (len + VL_PAGE_SIZE - 1) / VL_PAGE_SIZE;
+	err = vl_trust_check(what, &memory, va, guest, len, out, found, t);
+	pthread_mutex_unlock(&t->lock);
+	return !vl_discard(err);
+}

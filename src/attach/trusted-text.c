@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Compares the whole text of a guest with the trusted one. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/cleanup.h"
+#include "trusted.h"
+
+/* The code of the functions that read a clocksource, in its trusted form. */
+struct clocks {
+	struct vl_function code[VL_MAX_CLOCKS];
+	size_t nr;
+	unsigned char *bytes[VL_MAX_CLOCKS]; /* in one buffer, the first of them */
+};
+
+static void clocks_free(struct clocks **c)
+{
+	if (*c)
+		free(*(*c)->bytes);
+	free(*c);
+	*c = NULL;
+}
+
+static struct clocks *find_clocks(const struct vl_attach *a, const struct vl_trusted *t)
+{
+	struct clocks *c = calloc(1, sizeof(*c));
+	size_t len = 0;
+
+	if (!c)
+		return NULL;
+	c->nr = vl_trust_clocks(t->trust, a->kernel, c->code);
+	for (size_t i = 0; i < c->nr; i++)
+		len += c->code[i].len;
+	*c->bytes = malloc(len + 1);
+	for (size_t i = 1; i < c->nr && *c->bytes; i++)
+		c->bytes[i] = c->bytes[i - 1] + c->code[i - 1].len;
+	if (!*c->bytes)
+		clocks_free(&c);
+	return c;
+}
+
+static void ignore(void *ctx, const struct vl_trust_finding *f)
+{
+	(void)ctx, (void)f;
+}
+
+/*
+ * Keep the trusted form of what @text, the @len bytes that the guest has at @va, has of the
+ * functions.
+ */
+static void keep_clocks(struct vl_trusted *t, struct clocks *c, uint64_t va,
+			const unsigned char *text, size_t len)
+{
+	const struct vl_trust_memory memory = { vl_trusted_read, t };
+
+	for (size_t i = 0; i < c->nr; i++) {
+		uint64_t start = c->code[i].va, end = start + c->code[i].len;
+		uint64_t from = start > va ? start : va, to = end < va + len ? end : va + len;
+
+		if (from < to)
+			vl_error_destroy(vl_trust_check(t->trust, &memory, from, text + (from - va),
+							to - from, c->bytes[i] + (from - start),
+							ignore, NULL));
+	}
+}
+
+/*
+ * Bytes that are read at a time, by one request. They stay in the CPU's cache until they are
+ * compared.
+ */
+#define PIECE (256 * VL_PAGE_SIZE)
+
+/* Compare the whole text, by the buffer @text of PIECE bytes. */
+static struct vl_error *compare_text(struct vl_trusted *t, unsigned char *text,
+				     struct clocks *clocks)
+{
+	struct vl_error *err = NULL;
+	size_t size;
+
+	vl_trust_text(t->trust, &size);
+	vl_trusted_keep_pages(t);
+	for (size_t at = 0, len; !err && at < size; at += len) {
+		len = size - at < PIECE ? size - at : PIECE;
+		err = vl_target_read(t->attach->target, t->gpa + at, text, len);
+		if (err)
+			break;
+		vl_trusted_check(t, t->trust, t->va + at, text, len, NULL);
+		keep_clocks(t, clocks, t->va + at, text, len);
+	}
+	vl_trusted_drop_pages(t);
+	if (!err)
+		return NULL;
+	vl_error_destroy(err);
+	return vl_error_fault(t->va, "the kernel's text cannot be read");
+}
+
+struct vl_error *vl_trusted_take_text(struct vl_attach *a, struct vl_trusted *t)
+{
+	_cleanup_free_ unsigned char *text = malloc(PIECE);
+	__attribute__((cleanup(clocks_free))) struct clocks *clocks = find_clocks(a, t);
+	struct vl_error *err;
+
+	if (!text || !clocks)
+		return vl_error_nomem();
+	err = compare_text(t, text, clocks);
+	if (err)
+		return err;
+	if (t->nr_all > VL_TRUSTED_FINDINGS_MAX)
+		return vl_error_new(
+			VL_ERR_KERNEL,
+			"the guest's text is not that of the trusted kernel: it differs "
+			"in %" PRIu64 " places",
+			t->nr_all);
+	memset(a->tsc_sites, 0, sizeof(a->tsc_sites));
+	for (size_t i = 0; i < clocks->nr; i++)
+		vl_tsc_find(clocks->bytes[i], clocks->code[i].len, clocks->code[i].va,
+			    a->tsc_sites);
+	t->current = true;
+	return NULL;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The trusted kernel of an attach: the image of its build as the distribution made it, where the
+ * guest has it. Symbols, types and entry are then the image's, and the text that runs is, too:
+ * each page of the guest's text is compared when it gets into a snapshot, and the trusted bytes
+ * take its place (trust/trust.h).
+ */
+#ifndef VLENS_ATTACH_TRUSTED_H
+#define VLENS_ATTACH_TRUSTED_H
+
+#include <pthread.h>
+
+#include "../trust/trust.h"
+#include "attach.h"
+
+/* A guest with more findings runs another kernel, or has lost its text. */
+#define VL_TRUSTED_FINDINGS_MAX 4096
+
+/*
+ * A word that the guest has changed in data of the image: a pointer to a function, or a constant.
+ */
+struct vl_trusted_slot {
+	uint64_t slot, found;
+	uint64_t initial; /* what the image has there */
+};
+
+/*
+ * The constants, whole pages, contiguous in both address spaces. From @end on, and in
+ * [@init, @init_end), is what the guest's kernel wrote while it booted.
+ */
+struct vl_trusted_constants {
+	uint64_t va, gpa, size; /* size 0: the image does not say where they are */
+	uint64_t end, init, init_end;
+};
+
+#define VL_TRUSTED_SLOTS 64
+
+struct vl_trusted {
+	struct vl_trust *trust;
+	/* The kernel and the modules that can be verified; NULL: no modules. Not owned. */
+	const struct vl_trust_set *set;
+	struct vl_attach *attach;
+	uint64_t va, gpa, size; /* the text, whole pages; contiguous in both */
+	struct vl_trusted_constants constants;
+
+	/* --- under @lock, as snapshots are filled by several threads --- */
+	pthread_mutex_t lock;
+	struct vl_trust_finding *found; /* without attachments and moments */
+	size_t nr_found, cap_found;
+	struct vl_trusted_slot slots[VL_TRUSTED_SLOTS];
+	size_t nr_slots;
+	uint64_t nr_all;      /* findings, with those that are not kept */
+	uint64_t nr_attached; /* sites at which ftrace, BPF or a live patch is attached */
+	uint64_t nr_pages;    /* compared so far; a page of a new snapshot counts again */
+	int64_t settled_ns;   /* vl_trusted_settle() was called, by the host's CLOCK_MONOTONIC */
+	bool current;	      /* the whole text was compared since the last snapshot */
+	struct vl_trusted_pages *pages; /* of the text, while it is compared; else NULL */
+};
+
+/*
+ * Let @a trust the kernel in the file @fd, @len bytes (vl_trust_open_file()). Its symbols, types,
+ * page table and entry are those of the image from now on, and @a->trusted is set. VL_ERR_ARG: the
+ * image is of another build, or it cannot be at the guest's place. VL_ERR_KERNEL: the guest's text
+ * is not that of the image.
+ */
+struct vl_error *vl_attach_trust(struct vl_attach *a, int fd, size_t len);
+void vl_trusted_destroy(struct vl_trusted *t);
+
+/*
+ * A new run begins. Forget what was found in the image's data and in modules: only what a run uses
+ * is compared there. True: there was something. What a clone keeps of it would not be compared
+ * again, so the caller makes it anew.
+ */
+bool vl_trusted_next(struct vl_trusted *t);
+
+/* For a new snapshot: compare the whole text again, and forget what was found before. */
+struct vl_error *vl_trusted_look(struct vl_trusted *t);
+
+/* vl_snapshot_filter_fn over a struct vl_trusted. */
+void vl_trusted_filter(void *trusted, uint64_t gpa, unsigned char *page);
+
+/*
+ * Read what was found once more, unless that was done just now. Findings that are gone are dropped,
+ * as a running guest may have been changing its text, and those at kprobes become attachments.
+ */
+void vl_trusted_settle(struct vl_trusted *t);
+
+/* trusted-check.c */
+
+/*
+ * vl_trust_memory over a struct vl_trusted: what the guest has now. In the text the image's place
+ * counts.
+ */
+bool vl_trusted_read(void *trusted, uint64_t va, void *buf, size_t len);
+
+/*
+ * Compare @guest, @len bytes at @va, with the text of @what, the kernel or a module of t->set; @out
+ * gets the trusted bytes. What differs is a finding. False: the range is not in its text.
+ */
+bool vl_trusted_check(struct vl_trusted *t, const struct vl_trust *what, uint64_t va,
+		      const void *guest, size_t len, void *out);
+
+/* Keep pages of the text that are read, while it is compared; without memory none is kept. */
+void vl_trusted_keep_pages(struct vl_trusted *t);
+void vl_trusted_drop_pages(struct vl_trusted *t);
+
+/* trusted-text.c */
+
+/*
+ * Compare the whole text, and find the reads of the TSC in its trusted form. So a guest with
+ * another text is known before any of it runs.
+ */
+struct vl_error *vl_trusted_take_text(struct vl_attach *a, struct vl_trusted *t);
+
+/* trusted-slots.c */
+
+/*
+ * Control would go to @va, which is not trusted text. *@ret is the function that the trusted image
+ * has in @slot, from which @va was taken; @slot 0: in all pointers that hold @va now. False: there
+ * is none, or they had several.
+ */
+bool vl_trusted_initial(struct vl_trusted *t, uint64_t va, uint64_t slot, uint64_t *ret);
+/* Find the constants, when the text has been found. */
+void vl_trusted_find_constants(struct vl_trusted *t);
+/*
+ * Give @page, of the guest's constants at @va, the image's content. What differs becomes a finding.
+ * To be called under the lock.
+ */
+void vl_trusted_take_constants(struct vl_trusted *t, uint64_t va, unsigned char *page);
+/* Forget the slots that no longer hold what was found. To be called under the lock. */
+void vl_trusted_settle_slots(struct vl_trusted *t);
+
+/* Bytes of a module's name, with its end (MODULE_NAME_LEN of Linux). */
+#define VL_TRUSTED_NAME 56
+
+/* The name of the module that has @va, as the guest says it now: hostile. False: none. */
+bool vl_trusted_module_at(const struct vl_trusted *t, uint64_t va, char name[VL_TRUSTED_NAME]);
+
+/* The number of findings, of which vl_trusted_describe() describes the first. */
+uint64_t vl_trusted_findings(const struct vl_trusted *t);
+
+/* Describe finding @i in one line, "SYMBOL+0xOFFSET: …". Names of modules are hostile. "": none. */
+void vl_trusted_describe(const struct vl_trusted *t, size_t i, char *buf, size_t size);
+
+#endif
