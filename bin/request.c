@@ -479,7 +479,8 @@ static void print_help(const struct request *r)
 	if (c)
 		puts("\nColumns (* if none are asked for):");
 	for (; c && c->name; c++)
-		printf("  %c %-12s %s\n", c->shown ? '*' : ' ', c->name, c->doc);
+		printf("  %c %-12s %s\n", c->shown || (r->trusted && c->trusted) ? '*' : ' ',
+		       c->name, c->doc);
 	if (a->view.scope & SCOPE_TOP)
 		puts("\nKeys: F1 shows them.");
 	options_list(options_scopes(a, r->raw));

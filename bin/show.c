@@ -136,7 +136,8 @@ bool show_settle(struct show *s, bool guests)
 	if (guests && !add_column(s, SHOW_GUEST, NULL, 0))
 		return false;
 	for (int i = 0; s->columns[i].name; i++)
-		if (s->columns[i].shown && !add_column(s, i, NULL, 0))
+		if ((s->columns[i].shown || (s->trusted && s->columns[i].trusted)) &&
+		    !add_column(s, i, NULL, 0))
 			return false;
 	return true;
 }

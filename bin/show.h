@@ -28,6 +28,7 @@ struct show {
 	struct show_key *keys;
 	size_t nr_keys;
 	bool json, no_headers;
+	bool trusted; /* by default show what a trusted run adds */
 };
 
 /* The table of one guest. */
@@ -48,8 +49,8 @@ void show_deinit(struct show *s);
 bool show_option(struct show *s, const char *applet, int key, const char *arg);
 
 /*
- * If no columns were asked for, take those of the view; with @guests, the guest's name
- * comes first. False: no memory.
+ * If no columns were asked for, take those of the view, for a trusted run if that is set; with
+ * @guests, the guest's name comes first. False: no memory.
  */
 bool show_settle(struct show *s, bool guests);
 

@@ -169,6 +169,7 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 	tables = calloc(nr + 1, sizeof(*tables));
 	parts = calloc(nr + 1, sizeof(*parts));
 	r->show.json = r->request->json;
+	r->show.trusted = r->request->trusted;
 	if (!tables || !parts ||
 	    !show_settle(&r->show, fn == look && (nr > 1 || r->request->all))) {
 		error_report(r->request->applet->name, NULL, vl_error_nomem());

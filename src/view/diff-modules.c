@@ -89,7 +89,7 @@ static struct vl_error *by_proc_modules(struct vl_looker *k, struct vl_diff_item
 	return NULL;
 }
 
-enum { M_MODULE, M_LIST, M_SYSFS, M_MEMORY, M_PROC, M_MARK, M_STRUCT };
+enum { M_MODULE, M_LIST, M_SYSFS, M_MEMORY, M_PROC, M_OWN, M_MARK, M_STRUCT };
 
 static const struct vl_column module_columns[] = {
 	[M_MODULE] = { "MODULE", VL_CELL_TEXT, true, .doc = "name of the module" },
@@ -98,16 +98,20 @@ static const struct vl_column module_columns[] = {
 	[M_MEMORY] = { "MEMORY", VL_CELL_BOOL, true, .doc = "is it found in mapped memory" },
 	[M_PROC] = { "PROC", VL_CELL_BOOL, true,
 		     .doc = "does the kernel show it in /proc/modules" },
+	[M_OWN] = { "OWN", VL_CELL_BOOL, false,
+		    .doc = "with --trusted: does the guest's own code show it there",
+		    .trusted = true },
 	[M_MARK] = { "MARK", VL_CELL_TEXT, true, .doc = "what it is hidden from" },
 	[M_STRUCT] = { "STRUCT", VL_CELL_HEX, false, .doc = "address of its struct module" },
 	{ 0 },
 };
 
 static const struct vl_diff_way module_ways[] = {
-	{ "the list of modules", false, false, by_list },
-	{ "the kobjects", false, false, by_kobjects },
-	{ "the mapped memory", false, false, by_memory },
-	{ "/proc/modules", true, false, by_proc_modules },
+	{ "the list of modules", false, false, false, by_list },
+	{ "the kobjects", false, false, false, by_kobjects },
+	{ "the mapped memory", false, false, false, by_memory },
+	{ "/proc/modules", true, false, false, by_proc_modules },
+	{ "the guest's own /proc/modules", true, true, false, by_proc_modules },
 };
 
 static struct vl_error *diff_modules(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t)

@@ -123,21 +123,25 @@ static struct vl_error *by_proc(struct vl_looker *k, struct vl_diff_items *items
 	return NULL;
 }
 
-enum { S_INODE, S_SOCKET, S_MEMORY, S_PROC, S_MARK, S_SOCK };
+enum { S_INODE, S_SOCKET, S_MEMORY, S_PROC, S_OWN, S_MARK, S_SOCK };
 
 static const struct vl_column socket_columns[] = {
 	[S_INODE] = { "INODE", VL_CELL_UINT, true, .doc = "number of its inode" },
 	[S_SOCKET] = { "SOCKET", VL_CELL_TEXT, true, .doc = "its protocol and port" },
 	[S_MEMORY] = { "MEMORY", VL_CELL_BOOL, true, .doc = "is it found in memory" },
 	[S_PROC] = { "PROC", VL_CELL_BOOL, true, .doc = "does the kernel show it in /proc/net" },
+	[S_OWN] = { "OWN", VL_CELL_BOOL, false,
+		    .doc = "with --trusted: does the guest's own code show it there",
+		    .trusted = true },
 	[S_MARK] = { "MARK", VL_CELL_TEXT, true, .doc = "what it is hidden from" },
 	[S_SOCK] = { "SOCK", VL_CELL_HEX, false, .doc = "address of its struct sock" },
 	{ 0 },
 };
 
 static const struct vl_diff_way socket_ways[] = {
-	{ "memory", false, false, by_memory },
-	{ "/proc/net", true, false, by_proc },
+	{ "memory", false, false, false, by_memory },
+	{ "/proc/net", true, false, false, by_proc },
+	{ "the guest's own /proc/net", true, true, false, by_proc },
 };
 
 static struct vl_error *diff_sockets(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t)

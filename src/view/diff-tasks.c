@@ -263,6 +263,7 @@ enum {
 	P_TREE,
 	P_CGROUP,
 	P_PROC,
+	P_OWN,
 	P_SLAB,
 	P_QUEUE,
 	P_CHILD,
@@ -277,6 +278,9 @@ static const struct vl_column process_columns[] = {
 	[P_TREE] = { "TREE", VL_CELL_BOOL, true, .doc = "is it in the tree of process ids" },
 	[P_CGROUP] = { "CGROUP", VL_CELL_BOOL, true, .doc = "is it in the lists of the cgroups" },
 	[P_PROC] = { "PROC", VL_CELL_BOOL, true, .doc = "does the kernel show it in /proc" },
+	[P_OWN] = { "OWN", VL_CELL_BOOL, false,
+		    .doc = "with --trusted: does the guest's own code show it in /proc",
+		    .trusted = true },
 	[P_SLAB] = { "SLAB", VL_CELL_BOOL, false,
 		     .doc = "is it in the memory of which the kernel makes tasks" },
 	[P_QUEUE] = { "QUEUE", VL_CELL_BOOL, false, .doc = "does it run, or wait for a CPU" },
@@ -288,13 +292,14 @@ static const struct vl_column process_columns[] = {
 };
 
 static const struct vl_diff_way process_ways[] = {
-	{ "the task list", false, false, by_task_list },
-	{ "the tree of ids", false, false, by_pids },
-	{ "the cgroups", false, false, by_cgroups },
-	{ "/proc", true, false, by_proc },
-	{ "the slab of tasks", false, true, by_slab },
-	{ "the run queues", false, true, by_queues },
-	{ "the children", false, true, by_parents },
+	{ "the task list", false, false, false, by_task_list },
+	{ "the tree of ids", false, false, false, by_pids },
+	{ "the cgroups", false, false, false, by_cgroups },
+	{ "/proc", true, false, false, by_proc },
+	{ "the guest's own /proc", true, true, false, by_proc },
+	{ "the slab of tasks", false, false, true, by_slab },
+	{ "the run queues", false, false, true, by_queues },
+	{ "the children", false, false, true, by_parents },
 };
 
 static struct vl_error *diff_processes(struct vl_raw_guest *g, struct vl_sys *sys,

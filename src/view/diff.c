@@ -189,10 +189,12 @@ struct vl_error *vl_diff_read(const struct vl_raw_guest *g, struct vl_sys *sys, 
 }
 
 /*
- * Go all ways once, in one epoch, and note those that fail. If the kernel cannot answer at this
- * moment that is an error, but with @final it is noted as well.
+ * Go all ways once that the guest's own code answers (@own), or all others, in one epoch, and note
+ * those that fail. If the kernel cannot answer at this moment that is an error, but with @final it
+ * is noted as well.
  */
-static struct vl_error *go_ways(struct vl_looker *k, struct vl_diff_items *items, bool final)
+static struct vl_error *go_ways(struct vl_looker *k, struct vl_diff_items *items, bool final,
+				bool own)
 {
 	struct vl_error *err = k->sys->ops->begin(k->sys);
 	bool open = !err;
@@ -203,6 +205,8 @@ static struct vl_error *go_ways(struct vl_looker *k, struct vl_diff_items *items
 		const struct vl_diff_way *way = &k->kind->ways[i];
 		struct vl_error *why;
 
+		if (way->own != own)
+			continue;
 		if (way->kernel && !open) {
 			why = err;
 			err = NULL;
@@ -229,7 +233,7 @@ static struct vl_error *go_ways(struct vl_looker *k, struct vl_diff_items *items
  * The same, with some tries. They go on in the same session, which has learned by then what pages
  * it needs.
  */
-static struct vl_error *try_ways(struct vl_looker *k, struct vl_diff_items *items)
+static struct vl_error *try_ways(struct vl_looker *k, struct vl_diff_items *items, bool own)
 {
 	unsigned tries = vl_target_is_live(k->g->target) ? TRIES : DUMP_TRIES;
 	struct vl_error *err = NULL;
@@ -238,7 +242,7 @@ static struct vl_error *try_ways(struct vl_looker *k, struct vl_diff_items *item
 	for (unsigned try = 1; try <= tries; try++) {
 		vl_error_destroy(err);
 		items->nr = mark;
-		err = go_ways(k, items, try == tries);
+		err = go_ways(k, items, try == tries, own);
 		if (!err || !is_momentary(err) || try == tries)
 			break;
 		wait_for(try);
@@ -252,7 +256,7 @@ static unsigned gone(const struct vl_looker *k)
 	unsigned all = 0;
 
 	for (size_t i = 0; i < k->kind->nr_ways; i++)
-		if (!k->why[i])
+		if (!k->why[i] && (k->g->own || !k->kind->ways[i].own))
 			all |= 1U << i;
 	return all;
 }
@@ -270,11 +274,17 @@ static unsigned whole(const struct vl_looker *k)
 
 static struct vl_error *look(struct vl_looker *k, struct vl_diff_items *items)
 {
+	struct vl_sys *sys = k->sys;
 	struct vl_error *err;
 
 	items->nr = 0;
 	items->full = false;
-	err = try_ways(k, items);
+	err = try_ways(k, items, false);
+	if (!err && k->g->own) {
+		k->sys = k->g->own;
+		err = try_ways(k, items, true);
+		k->sys = sys;
+	}
 	if (!err && items->full)
 		err = vl_error_nomem();
 	if (err)

@@ -32,7 +32,7 @@ struct vl_diff_kind;
 /* A comparison that is going on. */
 struct vl_looker {
 	struct vl_raw_guest *g;
-	struct vl_sys *sys;
+	struct vl_sys *sys; /* the one that answers now */
 	const struct vl_diff_kind *kind;
 	struct vl_error *why[VL_DIFF_WAYS]; /* ways that could not be gone */
 };
@@ -41,6 +41,7 @@ struct vl_looker {
 struct vl_diff_way {
 	const char *name; /* "the task list" */
 	bool kernel;	  /* the kernel answers: only in an epoch */
+	bool own;	  /* its own code, beside a trusted one: else the way is left out */
 	bool part;	  /* it shows some items only: others are not hidden from it */
 	struct vl_error *(*go)(struct vl_looker *l, struct vl_diff_items *items, unsigned bit);
 };

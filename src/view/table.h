@@ -31,6 +31,7 @@ struct vl_column {
 	/* Where a record of the library has its value: VL_IN(). Size 0: in none. */
 	uint16_t at, size;
 	bool or_none; /* 0 or an empty text there is VL_CELL_NONE */
+	bool trusted; /* shown by default in a trusted run */
 };
 
 struct vl_cell {
