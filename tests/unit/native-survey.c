@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "../../src/kernel/kernel.h"
 #include "../../src/native/block.h"
@@ -172,6 +173,18 @@ static void print(const struct survey *s)
 	putchar('\n');
 }
 
+/*
+ * The table of what is barred, empty: a constant address is looked up when its instruction is
+ * translated. Data in the text may look like one, at each place of the kernel other ones.
+ */
+static bool map_barred(void)
+{
+	void *at = vl_native_barred(0);
+
+	return mmap(at, VL_NATIVE_NR_BARRED, PROT_READ,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == at;
+}
+
 int main(int argc, char **argv)
 {
 	struct vl_target_options to = { 0 };
@@ -181,7 +194,7 @@ int main(int argc, char **argv)
 	struct vl_snapshot *view = NULL;
 	struct vl_error *err;
 
-	if (argc != 2 || !s)
+	if (argc != 2 || !s || !map_barred())
 		return 2;
 	err = vl_target_open(argv[1], &to, &target);
 	if (!err)
