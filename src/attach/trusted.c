@@ -151,68 +151,9 @@ out:
 	pthread_mutex_unlock(&t->lock);
 }
 
-/* --- modules --- */
-
-/* More modules than any guest has. */
-#define MODULES_MAX 4096
-/* Kinds of a module's memory, at most (enum mod_mem_type of Linux). */
-#define MEMORY_KINDS 7
-
-static bool covers(const struct vl_trusted *t, uint64_t base_at, uint64_t size_at, uint64_t va)
-{
-	uint64_t base;
-	uint32_t size;
-
-	return vl_trusted_read((void *)t, base_at, &base, sizeof(base)) &&
-	       vl_trusted_read((void *)t, size_at, &size, sizeof(size)) && va - base < size;
-}
-
-/* Has the struct module at @mod memory at @va? */
-static bool has_memory(const struct vl_trusted *t, const struct vl_layout *l, uint64_t mod,
-		       uint64_t va)
-{
-	if (vl_has(l, VL_F_MOD_CORE_BASE) && vl_has(l, VL_F_MOD_CORE_SIZE))
-		return covers(t, mod + (uint64_t)l->offset[VL_F_MOD_CORE_BASE],
-			      mod + (uint64_t)l->offset[VL_F_MOD_CORE_SIZE], va);
-	if (!vl_has(l, VL_F_MOD_MEM) || !vl_has(l, VL_F_SIZE_MODMEM) ||
-	    !vl_has(l, VL_F_MODMEM_BASE) || !vl_has(l, VL_F_MODMEM_SIZE))
-		return false;
-	for (uint64_t i = 0; i < MEMORY_KINDS; i++) {
-		uint64_t at = mod + (uint64_t)l->offset[VL_F_MOD_MEM] +
-			      i * (uint64_t)l->offset[VL_F_SIZE_MODMEM];
-
-		if (covers(t, at + (uint64_t)l->offset[VL_F_MODMEM_BASE],
-			   at + (uint64_t)l->offset[VL_F_MODMEM_SIZE], va))
-			return true;
-	}
-	return false;
-}
-
-bool vl_trusted_module_at(const struct vl_trusted *t, uint64_t va, char name[VL_TRUSTED_NAME])
-{
-	const struct vl_layout *l = vl_kernel_layout(t->attach->kernel);
-	uint64_t head = vl_trust_symbol(t->trust, "modules"), at;
-
-	if (!head || !vl_has(l, VL_F_MOD_LIST) || !vl_has(l, VL_F_MOD_NAME) ||
-	    !vl_trusted_read((void *)t, head, &at, sizeof(at)))
-		return false;
-	for (unsigned i = 0; at != head && i < MODULES_MAX; i++) {
-		uint64_t mod = at - (uint64_t)l->offset[VL_F_MOD_LIST];
-
-		if (has_memory(t, l, mod, va)) {
-			name[VL_TRUSTED_NAME - 1] = '\0';
-			return vl_trusted_read((void *)t, mod + (uint64_t)l->offset[VL_F_MOD_NAME],
-					       name, VL_TRUSTED_NAME - 1);
-		}
-		if (!vl_trusted_read((void *)t, at, &at, sizeof(at)))
-			return false;
-	}
-	return false;
-}
-
 /* --- words --- */
 
-static void place(const struct vl_trusted *t, uint64_t va, char *buf, size_t size)
+static void place(struct vl_trusted *t, uint64_t va, char *buf, size_t size)
 {
 	char module[VL_TRUSTED_NAME];
 	uint64_t offset;
@@ -231,7 +172,7 @@ static void place(const struct vl_trusted *t, uint64_t va, char *buf, size_t siz
  * Where a call or jump leads whose displacement alone was changed, and is finding @f; 0: it is
  * none, or leads to neither a function nor a module.
  */
-static uint64_t retargeted(const struct vl_trusted *t, const struct vl_trust_finding *f)
+static uint64_t retargeted(struct vl_trusted *t, const struct vl_trust_finding *f)
 {
 	const struct vl_trust *what = owner(t, f->va);
 	char module[VL_TRUSTED_NAME];
@@ -243,7 +184,7 @@ static uint64_t retargeted(const struct vl_trusted *t, const struct vl_trust_fin
 		int32_t disp;
 
 		if (!own || (own[0] != 0xe8 && own[0] != 0xe9) ||
-		    !vl_trusted_read((void *)t, at, now, sizeof(now)) || now[0] != own[0])
+		    !vl_trusted_read(t, at, now, sizeof(now)) || now[0] != own[0])
 			continue;
 		memcpy(&disp, now + 1, sizeof(disp));
 		to = at + 5 + (uint64_t)(int64_t)disp;
@@ -258,7 +199,7 @@ uint64_t vl_trusted_findings(const struct vl_trusted *t)
 	return t->nr_slots + t->nr_all;
 }
 
-static void describe_slot(const struct vl_trusted *t, const struct vl_trusted_slot *s, char *buf,
+static void describe_slot(struct vl_trusted *t, const struct vl_trusted_slot *s, char *buf,
 			  size_t size)
 {
 	char at[80], to[80], own[80];
@@ -274,7 +215,7 @@ static void describe_slot(const struct vl_trusted *t, const struct vl_trusted_sl
 	snprintf(buf, size, "%s: changed pointer (leads to %s, not to %s)", at, to, own);
 }
 
-void vl_trusted_describe(const struct vl_trusted *t, size_t i, char *buf, size_t size)
+void vl_trusted_describe(struct vl_trusted *t, size_t i, char *buf, size_t size)
 {
 	const struct vl_trust_finding *f;
 	char at[80], to[80];
@@ -423,5 +364,6 @@ void vl_trusted_destroy(struct vl_trusted *t)
 	vl_trust_close(t->trust);
 	pthread_mutex_destroy(&t->lock);
 	free(t->found);
+	free(t->ranges);
 	free(t);
 }

@@ -55,6 +55,10 @@ struct vl_trusted {
 	int64_t settled_ns;   /* vl_trusted_settle() was called, by the host's CLOCK_MONOTONIC */
 	bool current;	      /* the whole text was compared since the last snapshot */
 	struct vl_trusted_pages *pages; /* of the text, while it is compared; else NULL */
+	/* The memory of the guest's modules, by address: trusted-modules.c; NULL: not read so far. */
+	struct vl_trusted_range *ranges;
+	size_t nr_ranges, cap_ranges;
+	int64_t ranges_ns; /* they were read, by the host's CLOCK_MONOTONIC */
 };
 
 /*
@@ -130,16 +134,23 @@ void vl_trusted_take_constants(struct vl_trusted *t, uint64_t va, unsigned char 
 /* Forget the slots that no longer hold what was found. To be called under the lock. */
 void vl_trusted_settle_slots(struct vl_trusted *t);
 
+/* trusted-modules.c */
+
 /* Bytes of a module's name, with its end (MODULE_NAME_LEN of Linux). */
 #define VL_TRUSTED_NAME 56
 
-/* The name of the module that has @va, as the guest says it now: hostile. False: none. */
-bool vl_trusted_module_at(const struct vl_trusted *t, uint64_t va, char name[VL_TRUSTED_NAME]);
+/*
+ * The name of the module that has @va, as the guest says it now: hostile. False: none. Takes the
+ * lock.
+ */
+bool vl_trusted_module_at(struct vl_trusted *t, uint64_t va, char name[VL_TRUSTED_NAME]);
+
+/* trusted.c */
 
 /* The number of findings, of which vl_trusted_describe() describes the first. */
 uint64_t vl_trusted_findings(const struct vl_trusted *t);
 
 /* Describe finding @i in one line, "SYMBOL+0xOFFSET: …". Names of modules are hostile. "": none. */
-void vl_trusted_describe(const struct vl_trusted *t, size_t i, char *buf, size_t size);
+void vl_trusted_describe(struct vl_trusted *t, size_t i, char *buf, size_t size);
 
 #endif
