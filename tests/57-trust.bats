@@ -209,6 +209,58 @@ assert_finding() {
 	assert_same static-call "$(findings '.[1].site' <<<"$output")"
 }
 
+# word ADDRESS: the 8 bytes there, as a number.
+word() {
+	local bytes n=0 i
+	bytes=$(hex "$1" 8)
+	for i in 14 12 10 8 6 4 2 0; do n=$((n << 8 | 0x${bytes:i:2})); done
+	echo "$n"
+}
+
+# entry_of ROOT ADDRESS: where the last entry is by which the tables of ROOT map ADDRESS.
+entry_of() {
+	local at=$1 shift entry direct
+	direct=$(word "$(address page_offset_base)")
+	for shift in 39 30 21 12; do
+		at=$((at + ($2 >> shift & 511) * 8))
+		entry=$(word "$at")
+		[[ $((entry & 1)) -eq 1 ]] || return
+		[[ $shift -ne 12 && $((entry & 0x80)) -eq 0 ]] || break
+		at=$((direct + (entry & 0xffffffffff000)))
+	done
+	echo "$at"
+}
+
+# finding_of WHAT: vcheck has exactly one finding, about the tables of processes, with the text WHAT.
+finding_of() {
+	run --separate-stderr vcheck -J -o class,check,what,found "$D"
+	assert_same 1 "$status"
+	assert_same "page tables: the tables of isolated processes: $1" "$(jq -r '.checks[] |
+		select(.class == "finding") | "\(.check): \(.what): \(.found)"' <<<"$output")"
+}
+
+@test "what the tables of isolated processes map of the kernel is what the kernel has there" {
+	local user entry slot direct
+	# g61 has page-table isolation: a second root is behind the first one.
+	user=$(($(address init_top_pgt) + 0x1000))
+	entry=$(entry_of "$user" "$(address entry_SYSCALL_64)")
+	plant "$entry" "$(little $(($(word "$entry") | 2)))"
+	finding_of "a page with more rights"
+	plant "$entry" "$(little $(($(word "$entry") & ~2 ^ 0x200000)))"
+	finding_of "another page"
+	plant "$entry" "$(little $(($(word "$entry") ^ 0x200000)))"
+	run vcheck "$D"
+	assert_same 0 "$status"
+	# All memory, for processes.
+	direct=$(word "$(address page_offset_base)")
+	slot=$((user + (direct >> 39 & 511) * 8))
+	plant "$slot" "$(little "$(word $((slot - 0x1000)))")"
+	run --separate-stderr vcheck -J -o class,check,what,found "$D"
+	assert_same 1 "$status"
+	assert_same "the tables of isolated processes: other memory of the kernel" "$(jq -r '.checks[] |
+		select(.class == "finding") | "\(.what): \(.found)"' <<<"$output" | grep isolated)"
+}
+
 # with_modules NAME [MODULES]: a store with the kernel of guest NAME and all of its modules, or
 # these only. It is made once.
 with_modules() {

@@ -13,6 +13,7 @@
 #include "../base/bisect.h"
 #include "../base/cleanup.h"
 #include "hooks.h"
+#include "roots.h"
 
 /* include/linux/sched.h */
 #define PF_EXITING 0x00000004
@@ -281,122 +282,20 @@ static void check_stack(struct vl_checker *c, const struct task *t)
 	}
 }
 
-/* ---- pages of processes ---- */
-
-struct foreign {
-	uint64_t bytes, first;
-};
-
-static bool see_page(void *ctx, const struct vl_leaf *leaf)
-{
-	struct foreign *f = ctx;
-
-	if (leaf->flags & X86_PTE_US)
-		return true;
-	f->first = f->bytes ? f->first : leaf->va;
-	f->bytes += leaf->size;
-	return true;
-}
-
-/*
- * Pages of a process are the process's. The processor keeps the kernel from executing them (SMEP),
- * but not those that are the kernel's by their entry. With page-table isolation the kernel's table
- * makes none of them executable.
- */
-static bool check_pages(struct vl_checker *c, const struct task *t)
-{
-	struct foreign f = { .bytes = 0 };
-	struct vl_space s = c->g->space;
-	char what[64], found[64];
-	bool whole;
-
-	if (!t->pgd || vl_reader_where(c->g->reader, &c->g->space, t->pgd, &s.root, NULL))
-		return true;
-	whole = vl_pages_executable(c->g->target, &s, 0, (1UL << (12 + 9 * s.levels - 1)) - 1,
-				    see_page, &f);
-	if (f.bytes) {
-		snprintf(found, sizeof(found), "%" PRIu64 " KiB of the kernel's", f.bytes >> 10);
-		vl_check_show(c, &(struct vl_check_row){
-					 .check = "executable memory",
-					 .at = f.first,
-					 .what = name_of(t, what, sizeof(what)),
-					 .expected = "only pages that the process can execute",
-					 .found = found,
-				 });
-	}
-	return whole;
-}
-
-/* The entries of a root for the kernel's half. */
-#define HALF 256
-
-/* What an entry leads to; without its bits for access and protection. */
-static uint64_t led_to(uint64_t entry)
-{
-	return entry & X86_PTE_P ? entry & (X86_PTE_ADDR | X86_PTE_PS | X86_PTE_P) : 0;
-}
-
-static bool read_half(struct vl_checker *c, uint64_t root, uint64_t ret[HALF])
-{
-	return !vl_discard(
-		vl_target_read(c->g->target, root + HALF * sizeof(*ret), ret, HALF * sizeof(*ret)));
-}
-
-/*
- * All roots have the kernel's own entries for its half. One that leads elsewhere shows a process
- * other text and other data than the checks have read. One that the kernel lacks is for the
- * process's LDT (LDT_PGD_ENTRY, arch/x86/include/asm/pgtable_64_types.h), which is not executable.
- */
-static void check_half(struct vl_checker *c, const struct task *t, const uint64_t kernel[HALF])
-{
-	uint64_t own[HALF], size;
-	struct vl_space s = c->g->space;
-	char what[64], found[64];
-
-	if (!t->pgd || vl_reader_where(c->g->reader, &c->g->space, t->pgd, &s.root, NULL) ||
-	    !read_half(c, s.root, own))
-		return;
-	size = 1UL << (12 + 9 * (s.levels - 1));
-	for (size_t i = 0; i < HALF; i++) {
-		uint64_t va = -(HALF - i) * size;
-		struct foreign f = { .bytes = 0 };
-
-		if (led_to(own[i]) == led_to(kernel[i]) || !led_to(own[i]))
-			continue;
-		if (!led_to(kernel[i])) {
-			vl_pages_executable(c->g->target, &s, va, va + (size - 1), see_page, &f);
-			if (!f.bytes)
-				continue;
-			va = f.first;
-		}
-		snprintf(found, sizeof(found), "%s",
-			 f.bytes ? "executable memory that only it has" :
-				   "a page table of its own for the kernel's memory");
-		vl_check_show(c, &(struct vl_check_row){
-					 .check = "page tables",
-					 .at = va,
-					 .what = name_of(t, what, sizeof(what)),
-					 .expected = "the kernel's page tables",
-					 .found = found,
-				 });
-		return;
-	}
-}
-
 static void check_memory(struct vl_checker *c, const struct task *t, size_t nr)
 {
-	uint64_t kernel[HALF];
-	bool whole = true, known = read_half(c, c->g->space.root, kernel);
+	struct vl_roots roots;
+	char what[64];
 
+	vl_roots_init(c, &roots);
 	for (size_t i = 0; i < nr; i++) {
 		if (t[i].flags & PF_KTHREAD)
 			check_stack(c, &t[i]);
-		whole = whole && check_pages(c, &t[i]);
-		if (known)
-			check_half(c, &t[i], kernel);
+		if (t[i].pgd)
+			vl_roots_check(c, &roots, t[i].at, t[i].pgd,
+				       name_of(&t[i], what, sizeof(what)));
 	}
-	if (!whole)
-		vl_hook_damaged(c, "executable memory", "the page tables of a process");
+	vl_roots_end(c, &roots);
 }
 
 struct vl_error *vl_check_tasks(struct vl_checker *c)
