@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -25,7 +26,6 @@
 
 #include "../base/array.h"
 #include "../base/process.h"
-#include "../syscall/answer.h"
 #include "fds.h"
 #include "redirect.h"
 
@@ -166,33 +166,44 @@ static unsigned int drop_capabilities(void)
 	return VL_CONFINED_RIGHTS;
 }
 
+/* Does the program keep descriptor @fd, from 3 on? A shell passes `<(…)` as a pipe. */
+static bool is_kept(const struct pollfd *p, int keep)
+{
+	struct stat st;
+
+	return p->fd == keep ||
+	       (!(p->revents & POLLNVAL) && !fstat(p->fd, &st) && S_ISFIFO(st.st_mode));
+}
+
 /*
- * Close all but standard descriptors, pipes (a shell passes `<(…)` as one) and @keep. A
- * directory would lead out of the confinement, a socket to other processes.
+ * Close all but standard descriptors, pipes and @keep. A directory would lead out of the
+ * confinement, a socket to other processes. One poll(2) finds the descriptors that are open, in a
+ * tenth of the time that /proc/self/fd takes. It takes one with O_PATH for closed: such a pipe is
+ * of no use, and is closed as well.
  */
 static bool close_others(int keep)
 {
-	/* linux/dirent.h: struct linux_dirent64 */
-	char buf[4096] __attribute__((aligned(8)));
-	int dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	long n;
+	struct pollfd fds[VL_FD_LO - 3];
+	unsigned int from = 3;
+	int nr;
 
-	if (dir < 0)
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = (struct pollfd){ .fd = (int)i + 3 };
+	do
+		nr = poll(fds, ARRAY_SIZE(fds), 0);
+	while (nr < 0 && errno == EINTR);
+	if (nr < 0)
 		return false;
-	while ((n = syscall(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
-		for (long at = 0; at < n;) {
-			const struct vl_dirent64 *d = (const void *)(buf + at);
-			int fd = atoi(d->name);
-			struct stat st;
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		unsigned int fd = (unsigned int)fds[i].fd;
 
-			at += d->reclen;
-			if (fd > 2 && fd != keep && fd != dir &&
-			    (fstat(fd, &st) || !S_ISFIFO(st.st_mode) || fd >= VL_FD_LO))
-				close(fd);
-		}
+		if (!is_kept(&fds[i], keep))
+			continue;
+		if (fd > from && syscall(SYS_close_range, from, fd - 1, 0))
+			return false; /* each host that can redirect has it: Linux 5.9 */
+		from = fd + 1;
 	}
-	close(dir);
-	return !n;
+	return !syscall(SYS_close_range, from, ~0U, 0);
 }
 
 /*
