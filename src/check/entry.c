@@ -182,15 +182,18 @@ static struct vl_error *check_gdt(struct vl_checker *c, const struct vl_entry *e
 	_cleanup_free_ uint64_t *offsets = NULL;
 	size_t nr_cpus = nr < CPUS_MAX ? nr : CPUS_MAX;
 	enum vl_read_status s;
-	uint64_t at;
-	struct vl_error *err = vl_need_symbol(c->g, "__per_cpu_offset", "its CPUs", &at);
+	bool up = vl_kernel_is_up(c->k);
+	uint64_t at = 0;
+	struct vl_error *err =
+		up ? NULL : vl_need_symbol(c->g, "__per_cpu_offset", "its CPUs", &at);
 
 	if (err || !nr || !vl_symbol_is(c->k, "gdt_page"))
 		return err;
 	offsets = calloc(nr_cpus, sizeof(*offsets));
 	if (!offsets)
 		return vl_error_nomem();
-	s = vl_read(c->g->reader, &c->g->space, at, offsets, nr_cpus * sizeof(*offsets));
+	s = up ? VL_READ_OK :
+		 vl_read(c->g->reader, &c->g->space, at, offsets, nr_cpus * sizeof(*offsets));
 	for (size_t i = 0; !s && i < nr; i++) {
 		const struct vl_vcpu *v = &e[i].regs;
 

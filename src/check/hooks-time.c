@@ -153,8 +153,10 @@ static struct vl_error *check_work(struct vl_checker *c)
 struct vl_error *vl_check_later(struct vl_checker *c)
 {
 	_cleanup_free_ uint64_t *percpu = NULL;
-	uint64_t at, cpus = 1, number = vl_symbol(c->k, "nr_cpu_ids");
-	struct vl_error *err = vl_need_symbol(c->g, "__per_cpu_offset", "its CPUs", &at);
+	uint64_t at = 0, cpus = 1, number = vl_symbol(c->k, "nr_cpu_ids");
+	bool up = vl_kernel_is_up(c->k);
+	struct vl_error *err =
+		up ? NULL : vl_need_symbol(c->g, "__per_cpu_offset", "its CPUs", &at);
 	uint32_t nr;
 
 	if (err)
@@ -164,10 +166,12 @@ struct vl_error *vl_check_later(struct vl_checker *c)
 	percpu = calloc(cpus, sizeof(*percpu));
 	if (!percpu)
 		return vl_error_nomem();
-	err = vl_read_error(vl_read(c->g->reader, &c->g->space, at, percpu, cpus * sizeof(*percpu)),
-			    at);
+	if (!up)
+		err = vl_read_error(
+			vl_read(c->g->reader, &c->g->space, at, percpu, cpus * sizeof(*percpu)),
+			at);
 	for (uint64_t i = 0; !err && i < cpus; i++) {
-		if (!percpu[i])
+		if (!percpu[i] && !up)
 			continue;
 		if (vl_symbol_is(c->k, "timer_bases"))
 			check_timers(c, percpu[i]);

@@ -145,20 +145,21 @@ struct vl_error *vl_reader_vcpu(struct vl_reader *r, unsigned cpu, struct vl_spa
 {
 	const struct vl_kernel *k = r->attach ? r->attach->kernel : NULL;
 	const struct vl_layout *l = k ? vl_kernel_layout(k) : NULL;
-	uint64_t offsets = vl_reader_symbol(r, "__per_cpu_offset"), percpu, mm;
+	uint64_t offsets = vl_reader_symbol(r, "__per_cpu_offset"), percpu = 0, mm;
 	uint64_t state = vl_reader_symbol(r, "cpu_tlbstate");
 	uint64_t ids = vl_reader_symbol(r, "nr_cpu_ids");
 	enum vl_read_status st;
-	uint32_t nr;
+	bool up = k && vl_kernel_is_up(k);
+	uint32_t nr = 1;
 
 	*ret = (struct vl_space){ 0, 0 };
-	if (!vl_target_is_live(r->target) || !offsets || !state || !ids ||
+	if (!vl_target_is_live(r->target) || (!up && (!offsets || !ids)) || !state ||
 	    !vl_has(l, VL_F_TLB_LOADED_MM) || !vl_has(l, VL_F_MM_PGD))
 		return ask_vcpu(r, cpu, ret);
-	st = vl_read_u32(r, &r->kernel, ids, &nr);
+	st = up ? VL_READ_OK : vl_read_u32(r, &r->kernel, ids, &nr);
 	if (!st && cpu >= nr)
 		return no_vcpu(cpu);
-	if (!st)
+	if (!st && !up)
 		st = vl_read_u64(r, &r->kernel, offsets + 8UL * cpu, &percpu);
 	for (int i = 0; !st && i < SWITCHING_TRIES; i++) {
 		st = vl_read_u64(r, &r->kernel,

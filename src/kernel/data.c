@@ -22,6 +22,7 @@ struct found {
 struct search {
 	const struct vl_kernel *k;
 	const struct vl_text *text;
+	bool up;			     /* a kernel for one CPU */
 	const struct vl_data_witness *asked; /* those of one function */
 	size_t nr_asked;
 	struct found found[MAX_DATA];
@@ -40,15 +41,27 @@ static void hear(struct search *s, const char *symbol, uint64_t address)
 		s->found[s->nr++] = (struct found){ symbol, address, false };
 }
 
+/* Does a kernel for one CPU lack @symbol? */
+static bool is_of_smp(const char *symbol)
+{
+	return !strcmp(symbol, "__per_cpu_offset") || !strcmp(symbol, "this_cpu_off") ||
+	       !strcmp(symbol, "nr_cpu_ids");
+}
+
 static void take_line(void *ctx, const char *line)
 {
 	struct search *s = ctx;
 
 	for (size_t i = 0; i < s->nr_asked; i++) {
+		const char *pattern = s->asked[i].pattern;
+		char for_up[VL_TRACE_LINE];
 		int64_t address = 0;
 
-		if (vl_derive_match(vl_kernel_layout(s->k), s->asked[i].pattern, line, &address) &&
-		    address)
+		if (s->up && is_of_smp(s->asked[i].symbol))
+			continue;
+		if (s->up && strchr(pattern, '%') && vl_derive_for_up(pattern, for_up))
+			pattern = for_up;
+		if (vl_derive_match(vl_kernel_layout(s->k), pattern, line, &address) && address)
 			hear(s, s->asked[i].symbol, (uint64_t)address);
 	}
 }
@@ -131,6 +144,7 @@ static struct vl_error *one_round(struct vl_symbols *symbols, const struct vl_te
 		return err;
 	s->k = k;
 	s->text = text;
+	s->up = vl_kernel_is_up(k);
 	err = ask(s, round->list, round->nr, deadline);
 	for (size_t i = 0; i < s->nr; i++)
 		if (!s->found[i].contradicted && !vl_symbol_is(k, s->found[i].symbol))

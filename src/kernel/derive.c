@@ -112,6 +112,35 @@ bool vl_derive_match(const struct vl_layout *known, const char *pattern, const c
 	return !*line;
 }
 
+/* Where "L8[…", whose "]" is the last of @text, begins; @len if it is no such. */
+static size_t load_before(const char *text, size_t len)
+{
+	unsigned depth = 0;
+
+	for (size_t i = len; i-- > 2;) {
+		depth += text[i] == ']';
+		if (text[i] == '[' && !--depth)
+			return !memcmp(text + i - 2, "L8", 2) ? i - 2 : len;
+	}
+	return len;
+}
+
+bool vl_derive_for_up(const char *pattern, char ret[VL_TRACE_LINE])
+{
+	size_t len = 0;
+
+	for (; *pattern; pattern++) {
+		if (len + 1 >= VL_TRACE_LINE)
+			return false;
+		if (*pattern == '%' && len > 4 && !memcmp(ret + len - 2, "]+", 2) &&
+		    load_before(ret, len - 1) < len - 1)
+			len = load_before(ret, len - 1);
+		ret[len++] = *pattern == '%' ? '&' : *pattern;
+	}
+	ret[len] = '\0';
+	return true;
+}
+
 /* --- witnesses --- */
 
 /* What the witnesses of a field have said. */
@@ -120,6 +149,7 @@ enum said { SAID_NOTHING, SAID_ONE, SAID_TWO };
 struct derivation {
 	const struct vl_kernel *k;
 	const struct vl_text *text;
+	bool up;
 	const struct vl_witness *asked; /* those of one function */
 	size_t nr_asked;
 	struct vl_layout known; /* in this round */
@@ -144,9 +174,13 @@ static void take_line(void *ctx, const char *line)
 	struct derivation *d = ctx;
 
 	for (size_t i = 0; i < d->nr_asked; i++) {
+		const char *pattern = d->asked[i].pattern;
+		char for_up[VL_TRACE_LINE];
 		int64_t offset = 0;
 
-		if (vl_derive_match(&d->known, d->asked[i].pattern, line, &offset))
+		if (d->up && strchr(pattern, '%') && vl_derive_for_up(pattern, for_up))
+			pattern = for_up;
+		if (vl_derive_match(&d->known, pattern, line, &offset))
 			hear(d, d->asked[i].field, offset);
 	}
 }
@@ -246,6 +280,7 @@ struct vl_error *vl_derive_by(const struct vl_kernel *k, const struct vl_text *t
 		return vl_error_nomem();
 	d->k = k;
 	d->text = text;
+	d->up = vl_kernel_is_up(k);
 	for (int i = 0; i < VL_NR_FIELDS; i++)
 		d->known.offset[i] = VL_NO_FIELD;
 	d->known.timekeeper = VL_NO_FIELD;

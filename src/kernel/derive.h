@@ -52,6 +52,13 @@ struct vl_error *vl_derive_by(const struct vl_kernel *k, const struct vl_text *t
 			      const struct vl_witnesses *tables, size_t nr,
 			      struct vl_deadline deadline, struct vl_layout *ret);
 
+/*
+ * Write @pattern as it is for a kernel for one CPU to @ret: its per-CPU variables are plain ones, so
+ * that "%NAME", and the same behind where the variables of a CPU begin, "L8[…]+%NAME", are
+ * "&NAME". False: it has more than VL_TRACE_LINE bytes.
+ */
+bool vl_derive_for_up(const char *pattern, char ret[VL_TRACE_LINE]);
+
 /* Does @line match @pattern? *@ret is the number at its #, 0 if it has none. */
 bool vl_derive_match(const struct vl_layout *known, const char *pattern, const char *line,
 		     int64_t *ret);

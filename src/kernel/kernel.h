@@ -156,6 +156,12 @@ struct vl_error *vl_kernel_load_btf(struct vl_target *t, const char *key, void *
  */
 uint64_t vl_symbol(const struct vl_kernel *k, const char *name);
 
+/*
+ * Was it built for one CPU, without CONFIG_SMP? Its per-CPU variables are then plain ones, at the
+ * addresses of their symbols, and it has neither __per_cpu_offset nor nr_cpu_ids.
+ */
+bool vl_kernel_is_up(const struct vl_kernel *k);
+
 /* Is there a symbol of exactly this name? Its address can be 0 (per-CPU ones). */
 bool vl_symbol_is(const struct vl_kernel *k, const char *name);
 

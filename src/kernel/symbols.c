@@ -351,6 +351,12 @@ uint64_t vl_symbol(const struct vl_kernel *k, const char *name)
 	return vl_symbol_nth(k, name, 0);
 }
 
+bool vl_kernel_is_up(const struct vl_kernel *k)
+{
+	/* The second is code, which a kernel with symbols of its code only has, too. */
+	return !vl_symbol(k, "__per_cpu_offset") && !vl_symbol(k, "start_secondary");
+}
+
 /* Index in by_address of the first placed symbol above @va. */
 static size_t above(const struct vl_kernel *k, uint64_t va)
 {

@@ -53,6 +53,7 @@ struct trace {
 	const struct vl_text *text;
 	uint64_t start, end; /* of the function */
 	bool plain;	     /* data has no names */
+	bool up;	     /* per-CPU variables are plain ones */
 	uint64_t hot;	     /* the per-CPU address of current in pcpu_hot; 0: not known */
 	uint64_t current_task[2];
 	uint64_t this_cpu_off, per_cpu_offset;

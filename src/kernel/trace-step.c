@@ -144,7 +144,7 @@ static bool is_current(const struct trace *t, struct value at, unsigned width)
 {
 	uint64_t offset = (uint64_t)at.offset;
 
-	return at.node == N_PERCPU && width == 8 && offset &&
+	return at.node == (t->up ? N_ZERO : N_PERCPU) && width == 8 && offset &&
 	       (offset == t->current_task[0] || offset == t->current_task[1] || offset == t->hot);
 }
 

@@ -272,6 +272,7 @@ bool vl_trace(const struct vl_kernel *k, const struct vl_text *text, int32_t hot
 	struct trace t = {
 		.k = k, .text = text, .start = va, .plain = plain, .fn = fn, .ctx = ctx
 	};
+
 	_cleanup_free_ struct node *nodes = calloc(MAX_NODES, sizeof(*nodes));
 	_cleanup_free_ unsigned char *seen = NULL;
 	struct ways w = { .nr = 0 };
@@ -283,6 +284,7 @@ bool vl_trace(const struct vl_kernel *k, const struct vl_text *text, int32_t hot
 	if (va < text->va || t.end <= va || t.end - text->va > text->len ||
 	    t.end - va > MAX_FUNCTION)
 		return false;
+	t.up = vl_kernel_is_up(k);
 	t.nodes = nodes;
 	w.seen = seen = calloc(1, t.end - va);
 	if (!nodes || !seen)

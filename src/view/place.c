@@ -276,6 +276,8 @@ static struct vl_error *parse_symbol(struct vl_types *t, const char **p, bool ty
 	err = parse_number(p, &cpu, "CPU");
 	if (err)
 		return err;
+	if (vl_kernel_is_up(k) && !cpu)
+		return NULL;
 	/* __per_cpu_offset has room for more CPUs than the guest has. */
 	if (vl_read_u32(t->g->reader, &t->g->space, vl_symbol(k, "nr_cpu_ids"), &nr))
 		nr = MAX_CPUS;

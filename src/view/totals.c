@@ -27,9 +27,9 @@ enum {
 
 const char *const vl_totals_symbols[] = {
 	"init_task",
-	"__per_cpu_offset",
-	"nr_cpu_ids",
-	"__cpu_online_mask",
+	"smp:__per_cpu_offset",
+	"smp:nr_cpu_ids",
+	"smp:__cpu_online_mask",
 	"kernel_cpustat",
 	"_totalram_pages",
 	"totalreserve_pages",
@@ -98,24 +98,29 @@ static void read_watermarks(struct vl_totals *t)
 
 static struct vl_error *find_cpus(struct vl_totals *t)
 {
-	uint64_t offsets, mask[VL_MAX_CPUS / 64] = { 1 };
-	struct vl_error *err = vl_need_symbol(t->g, "__per_cpu_offset", "its CPUs", &offsets);
+	bool up = vl_kernel_is_up(t->g->attach->kernel);
+	uint64_t offsets = 0, mask[VL_MAX_CPUS / 64] = { 1 };
+	struct vl_error *err = NULL;
 	uint32_t nr = 1;
 
+	if (!up)
+		err = vl_need_symbol(t->g, "__per_cpu_offset", "its CPUs", &offsets);
 	if (err)
 		return err;
 	/* With room for one CPU only it is a constant, and no symbol. */
 	if (!read_at(t, symbol(t, "nr_cpu_ids"), &nr, sizeof(nr)) || !nr || nr > VL_MAX_CPUS)
 		nr = 1;
-	read_at(t, symbol(t, "__cpu_online_mask"), mask, (nr + 63) / 64 * 8);
+	if (!up)
+		read_at(t, symbol(t, "__cpu_online_mask"), mask, (nr + 63) / 64 * 8);
 	t->offsets = calloc(nr, sizeof(*t->offsets));
 	t->online = calloc(nr, sizeof(*t->online));
 	if (!t->offsets || !t->online)
 		return vl_error_nomem();
 	t->nr_possible = nr;
-	err = vl_read_error(
-		vl_read(t->g->reader, &t->g->space, offsets, t->offsets, nr * sizeof(*t->offsets)),
-		offsets);
+	if (!up)
+		err = vl_read_error(vl_read(t->g->reader, &t->g->space, offsets, t->offsets,
+					    nr * sizeof(*t->offsets)),
+				    offsets);
 	for (unsigned i = 0; !err && i < nr; i++)
 		if (mask[i / 64] >> i % 64 & 1)
 			t->online[t->nr_online++] = i;

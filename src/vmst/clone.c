@@ -183,6 +183,15 @@ static void on_code(void *ctx, uint64_t va)
 		c->ran[page / 64] |= 1UL << (page % 64);
 }
 
+/*
+ * The base of GS. Code of a kernel for one CPU uses it for nothing but the stack's canary
+ * (fixed_percpu_data, arch/x86/include/asm/processor.h); it finds zeros in a page of ours.
+ */
+static uint64_t gs_base(const struct vl_clone *c)
+{
+	return vl_kernel_is_up(c->attach->kernel) ? c->clocks_va + VL_PAGE_SIZE / 2 : c->percpu;
+}
+
 /* @percpu: the per-CPU base of the CPU that it stands in for. */
 static struct vl_error *create(const struct vl_clone_start *start, uint64_t percpu,
 			       struct vl_clone **ret)
@@ -236,7 +245,7 @@ static struct vl_error *create(const struct vl_clone_start *start, uint64_t perc
 		.gdt_base = gdt ? gdt + percpu : 0,
 		.gdt_limit = 127, /* GDT_ENTRIES * 8 - 1 */
 		/* Calls go straight to kernel functions, without swapgs. */
-		.gs_base = c->percpu,
+		.gs_base = gs_base(c),
 		.host = port ? &port->machine : NULL,
 		.code_from = vl_symbol(attach->kernel, "_etext"),
 		/* They tell the handlers of a probe where it is: by the address behind the call. */
@@ -280,7 +289,7 @@ static struct vl_error *refresh(struct vl_clone *c, uint64_t percpu)
 		return err;
 	c->percpu = percpu;
 	c->user_used = 0;
-	c->ops->set_gs(c->executor, percpu, 0);
+	c->ops->set_gs(c->executor, gs_base(c), 0);
 	c->ops->flush(c->executor);
 	return NULL;
 }
@@ -289,12 +298,13 @@ struct vl_error *vl_clone_make(const struct vl_clone_start *start, struct vl_clo
 			       struct vl_clone **c)
 {
 	const struct vl_attach *attach = start->attach;
-	uint64_t offsets = vl_symbol(attach->kernel, "__per_cpu_offset"), percpu;
+	uint64_t offsets = vl_symbol(attach->kernel, "__per_cpu_offset"), percpu = 0;
 	bool fresh = !*c;
 	struct vl_error *err;
 
-	if (!offsets || !vl_snapshot_read(start->snapshot, &attach->pt, offsets + 8UL * start->cpu,
-					  &percpu, sizeof(percpu)))
+	if (!vl_kernel_is_up(attach->kernel) &&
+	    (!offsets || !vl_snapshot_read(start->snapshot, &attach->pt, offsets + 8UL * start->cpu,
+					   &percpu, sizeof(percpu))))
 		return vl_error_hint(
 			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's per-CPU data"),
 			"wait until it has booted");

@@ -52,7 +52,7 @@ struct vl_clone {
 	struct vl_vcpu_region own;
 	struct vl_pgtable pt; /* ours: the guest's kernel half, our user half */
 	uint64_t root;	      /* the guest's top-level table */
-	uint64_t percpu;      /* per-CPU base of the CPU it stands in for */
+	uint64_t percpu;      /* per-CPU base of the CPU it stands in for; 0: it is the only one */
 	uint64_t task;	      /* the identity: a task_struct of the guest */
 	uint64_t task_va;     /* address of our copy of it, which is `current` */
 	size_t task_room;

@@ -21,7 +21,8 @@ void vl_quiesce_find(const struct vl_attach *attach, struct vl_quiesce *ret)
 	const struct vl_layout *l = vl_kernel_layout(attach->kernel);
 	uint64_t hot = vl_symbol(attach->kernel, "pcpu_hot");
 	uint64_t ids = vl_symbol(attach->kernel, "nr_cpu_ids");
-	struct vl_quiesce q = { .pt = attach->pt };
+	bool up = vl_kernel_is_up(attach->kernel);
+	struct vl_quiesce q = { .pt = attach->pt, .nr = 1 };
 
 	q.offsets = vl_symbol(attach->kernel, "__per_cpu_offset");
 	q.preempt = vl_symbol(attach->kernel, "__preempt_count");
@@ -31,9 +32,11 @@ void vl_quiesce_find(const struct vl_attach *attach, struct vl_quiesce *ret)
 	if (!q.current && hot && vl_has(l, VL_F_HOT_TASK))
 		q.current = hot + (uint64_t)l->offset[VL_F_HOT_TASK];
 	q.pid_at = (uint64_t)l->offset[VL_F_TASK_PID];
-	if (!q.offsets || !q.preempt || !q.current || !ids ||
-	    !read_virt((struct source){ .target = attach->target }, &q, ids, &q.nr, sizeof(q.nr)) ||
-	    q.nr > VL_QUIESCE_CPUS)
+	if (!q.preempt || !q.current ||
+	    (!up && (!q.offsets || !ids ||
+		     !read_virt((struct source){ .target = attach->target }, &q, ids, &q.nr,
+				sizeof(q.nr)) ||
+		     q.nr > VL_QUIESCE_CPUS)))
 		q.nr = 0;
 	*ret = q;
 }
@@ -46,19 +49,21 @@ struct cpu {
 /*
  * The preemption depth of a CPU; ~0 if it cannot be read. 0 is user mode, or kernel code that
  * can be preempted. The idle task runs at depth 1, which counts as 0. Higher bits count the
- * interrupts that are being served (include/linux/preempt.h).
+ * interrupts that are being served (include/linux/preempt.h). A kernel without
+ * CONFIG_PREEMPT_COUNT counts these only, and its idle task has depth 0.
  */
 static struct cpu look(struct source t, const struct vl_quiesce *q, unsigned cpu)
 {
-	uint64_t base, task;
+	uint64_t base = 0, task;
 	uint32_t count;
 	int32_t pid;
 
-	if (!read_virt(t, q, q->offsets + 8UL * cpu, &base, sizeof(base)) || !base ||
+	if ((q->offsets &&
+	     (!read_virt(t, q, q->offsets + 8UL * cpu, &base, sizeof(base)) || !base)) ||
 	    !read_virt(t, q, base + q->preempt, &count, sizeof(count)))
 		return (struct cpu){ ~0u, false };
 	count &= 0x7fffffff; /* x86 keeps an inverted "need to reschedule" on top */
-	if (count == 1 && read_virt(t, q, base + q->current, &task, sizeof(task)) &&
+	if (count <= 1 && read_virt(t, q, base + q->current, &task, sizeof(task)) &&
 	    read_virt(t, q, task + q->pid_at, &pid, sizeof(pid)) && !pid)
 		return (struct cpu){ 0, true };
 	return (struct cpu){ count, false };

@@ -11,7 +11,8 @@
 /* Where a kernel keeps the state of its CPUs. */
 struct vl_quiesce {
 	struct vl_pgtable pt;
-	uint64_t offsets;	   /* __per_cpu_offset: an address for each CPU */
+	/* __per_cpu_offset: an address for each CPU; 0: the variables of its one CPU are plain */
+	uint64_t offsets;
 	uint64_t preempt, current; /* per CPU: the preemption count, the task */
 	uint64_t pid_at;	   /* of a task */
 	uint32_t nr;		   /* number of CPUs; 0: the addresses are not known */

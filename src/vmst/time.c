@@ -102,15 +102,16 @@ static void read_cpus(struct vl_clone *c, struct clocks *ck)
 	uint64_t offsets = vl_symbol(k, "__per_cpu_offset"), rq = vl_symbol(k, "runqueues");
 	uint64_t sched = vl_symbol(k, "tick_cpu_sched"), device = vl_symbol(k, "tick_cpu_device");
 	uint64_t ids = vl_symbol(k, "nr_cpu_ids");
+	bool up = vl_kernel_is_up(k);
 	uint32_t nr = 1;
 
 	if (!ids || !read_clock(c, ids, &nr, sizeof(nr)) || nr > MAX_CPUS)
 		nr = 1;
-	for (uint32_t cpu = 0; offsets && cpu < nr; cpu++) {
-		uint64_t percpu, evtdev, clock;
+	for (uint32_t cpu = 0; (offsets || up) && cpu < nr; cpu++) {
+		uint64_t percpu = 0, evtdev, clock;
 		int64_t ns;
 
-		if (!read_clock(c, offsets + 8UL * cpu, &percpu, 8))
+		if (!up && !read_clock(c, offsets + 8UL * cpu, &percpu, 8))
 			continue;
 		if (rq && read_field(c, percpu + rq, VL_F_RQ_CLOCK, &clock, 8) && clock > ck->sched)
 			ck->sched = clock;

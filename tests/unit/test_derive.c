@@ -32,6 +32,7 @@ FUNCTION(endless, "1: mov (%rdi), %rdi; jmp 1b")
 FUNCTION(nested, ".rept 300; mov (%rdi), %rdi; .endr; ret")
 FUNCTION(outside, "mov 8(%rdi), %rax; jmp *(%rax)")
 FUNCTION(variable, "mov (%rdi), %rax; mov wanted(%rip), %rcx; mov 4(%rcx), %eax; ret")
+FUNCTION(start_secondary, "ret")
 FUNCTION(wanted, ".quad 0")
 FUNCTION(sample_end, "")
 
@@ -39,18 +40,28 @@ static const struct {
 	const unsigned char *at;
 	const char *name;
 } symbols[] = {
-	{ get_ids, "get_ids" },	  { use_stack, "use_stack" }, { lend_stack, "lend_stack" },
-	{ callee, "callee" },	  { branches, "branches" },   { flags, "flags" },
-	{ endless, "endless" },	  { nested, "nested" },	      { outside, "outside" },
-	{ variable, "variable" }, { wanted, "wanted" },	      { sample_end, "_etext" },
+	{ get_ids, "get_ids" },
+	{ use_stack, "use_stack" },
+	{ lend_stack, "lend_stack" },
+	{ callee, "callee" },
+	{ branches, "branches" },
+	{ flags, "flags" },
+	{ endless, "endless" },
+	{ nested, "nested" },
+	{ outside, "outside" },
+	{ variable, "variable" },
+	{ start_secondary, "start_secondary" },
+	{ wanted, "wanted" },
+	{ sample_end, "_etext" },
 };
 
 #define NR (ARRAY_SIZE(symbols) + 1)
 
-static struct vl_kernel *make(void)
+/* @up: a kernel for one CPU, whose current is a plain variable, "wanted". */
+static struct vl_kernel *make(bool up)
 {
 	struct vl_symbols from = { .nr = NR, .base = BASE };
-	uint64_t addresses[NR] = { CURRENT };
+	uint64_t addresses[NR] = { up ? BASE + (uint64_t)(wanted - sample_begin) : CURRENT };
 	uint32_t name_at[NR] = { 0 };
 	char text[1024] = "current_task";
 	struct vl_kernel *k = NULL;
@@ -63,6 +74,8 @@ static struct vl_kernel *make(void)
 		name_at[i] = (uint32_t)from.text_len;
 		strcpy(text + from.text_len, symbols[i - 1].name);
 		from.text_len += strlen(symbols[i - 1].name) + 1;
+		if (up && symbols[i - 1].at == start_secondary)
+			text[name_at[i]] = 'S';
 	}
 	from.addresses = addresses;
 	from.name_at = name_at;
@@ -199,6 +212,36 @@ static void test_match(void)
 	   "one less a field that is not known, and a name");
 }
 
+static bool is_for_up(const char *pattern, const char *expected)
+{
+	char got[VL_TRACE_LINE];
+
+	return vl_derive_for_up(pattern, got) && !strcmp(got, expected);
+}
+
+static void test_up(const struct vl_kernel *smp)
+{
+	struct vl_kernel *k = make(true);
+	char longest[VL_TRACE_LINE + 1] = "", got[VL_TRACE_LINE];
+
+	if (!ok(k && vl_kernel_is_up(k) && !vl_kernel_is_up(smp), "a kernel for one CPU"))
+		return;
+	ok(gives(k, "variable", "L8[a0]\nL4[cur+4]\nret L4[cur+4]\n"),
+	   "its current is a plain variable");
+	vl_kernel_destroy(k);
+	ok(is_for_up("L4[%a#]+%b", "L4[&a#]+&b") && is_for_up("L8[%a]%b", "L8[&a]&b"),
+	   "so are its other per-CPU variables");
+	ok(is_for_up("S8[L8[%*]+%a#]=f()", "S8[&a#]=f()") &&
+		   is_for_up("call f(a0,L8[(L4[a0*]*8)+&*]+%@,?)", "call f(a0,&@,?)"),
+	   "and nothing leads to them");
+	ok(is_for_up("]+%a", "]+&a") && is_for_up("+%", "+&") && is_for_up("Lx]+%", "Lx]+&"),
+	   "a text that is no load");
+	memset(longest, '*', VL_TRACE_LINE - 1);
+	ok(is_for_up(longest, longest), "the longest pattern");
+	memset(longest, '*', VL_TRACE_LINE);
+	ok(!vl_derive_for_up(longest, got), "a longer one");
+}
+
 static void test_fields(const struct vl_kernel *k)
 {
 	static const struct vl_witness list[] = {
@@ -234,7 +277,7 @@ static void test_fields(const struct vl_kernel *k)
 
 int main(void)
 {
-	struct vl_kernel *k = make();
+	struct vl_kernel *k = make(false);
 
 	if (!ok(k, "a kernel"))
 		return tap_end();
@@ -242,6 +285,7 @@ int main(void)
 	test_hostile(k);
 	test_match();
 	test_fields(k);
+	test_up(k);
 	vl_kernel_destroy(k);
 	return tap_end();
 }
