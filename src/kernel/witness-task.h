@@ -139,7 +139,6 @@ static const struct vl_witness vl_witness_task[] = {
 	{ VL_F_HOT_PREEMPT, "fpid_stop", "L4[%pcpu_hot#]" },
 	{ VL_F_HOT_PREEMPT, "fprobe_exit_handler", "L4[%pcpu_hot#]" },
 	{ VL_F_TASK_WORKER_PRIVATE, "free_kthread_struct", "S8[a0#]=0" },
-	{ VL_F_TASK_SECCOMP, "free_task", "cmp L8[a0#],0" },
 	{ VL_F_TASK_FLAGS, "freezing_slow_path", "L4[a0#]" },
 	{ VL_F_TASK_STATE, "frozen", "L4[a0#]" },
 	{ VL_F_TASK_PID, "ftrace_filter_pid_sched_switch_probe", "L4[a3#]" },
