@@ -54,13 +54,10 @@ static void take_line(void *ctx, const char *line)
 
 	for (size_t i = 0; i < s->nr_asked; i++) {
 		const char *pattern = s->asked[i].pattern;
-		char for_up[VL_TRACE_LINE];
 		int64_t address = 0;
 
-		if (s->up && is_of_smp(s->asked[i].symbol))
+		if (s->up && (strchr(pattern, '%') || is_of_smp(s->asked[i].symbol)))
 			continue;
-		if (s->up && strchr(pattern, '%') && vl_derive_for_up(pattern, for_up))
-			pattern = for_up;
 		if (vl_derive_match(vl_kernel_layout(s->k), pattern, line, &address) && address)
 			hear(s, s->asked[i].symbol, (uint64_t)address);
 	}
@@ -129,7 +126,7 @@ static struct vl_error *merge(struct vl_symbols *s, struct found *found, size_t 
 }
 
 static struct vl_error *one_round(struct vl_symbols *symbols, const struct vl_text *text,
-				  const struct vl_layout *layout, const struct vl_data_round *round,
+				  const struct vl_layout *layout, size_t round,
 				  struct vl_deadline deadline)
 {
 	_cleanup_free_ struct search *s = calloc(1, sizeof(*s));
@@ -145,7 +142,9 @@ static struct vl_error *one_round(struct vl_symbols *symbols, const struct vl_te
 	s->k = k;
 	s->text = text;
 	s->up = vl_kernel_is_up(k);
-	err = ask(s, round->list, round->nr, deadline);
+	err = ask(s, vl_data_rounds[round].list, vl_data_rounds[round].nr, deadline);
+	if (!err && s->up)
+		err = ask(s, vl_data_up[round].list, vl_data_up[round].nr, deadline);
 	for (size_t i = 0; i < s->nr; i++)
 		if (!s->found[i].contradicted && !vl_symbol_is(k, s->found[i].symbol))
 			s->found[good++] = s->found[i];
@@ -163,22 +162,27 @@ struct vl_error *vl_data_add(struct vl_symbols *s, const struct vl_text *text,
 
 	memset(&none, 0xff, sizeof(none)); /* VL_NO_FIELD */
 	for (size_t i = from; !err && i < end; i++)
-		err = one_round(s, text, layout ? layout : &none, &vl_data_rounds[i], deadline);
+		err = one_round(s, text, layout ? layout : &none, i, deadline);
 	return err;
+}
+
+static uint64_t hash_of(uint64_t hash, const struct vl_data_round *round)
+{
+	for (size_t i = 0; i < round->nr; i++) {
+		const struct vl_data_witness *w = &round->list[i];
+
+		hash = vl_hash(hash, w->symbol, strlen(w->symbol) + 1);
+		hash = vl_hash(hash, w->function, strlen(w->function) + 1);
+		hash = vl_hash(hash, w->pattern, strlen(w->pattern) + 1);
+	}
+	return hash;
 }
 
 uint64_t vl_data_hash(void)
 {
 	uint64_t hash = VL_HASH;
 
-	for (size_t r = 0; r < VL_DATA_ROUNDS; r++) {
-		for (size_t i = 0; i < vl_data_rounds[r].nr; i++) {
-			const struct vl_data_witness *w = &vl_data_rounds[r].list[i];
-
-			hash = vl_hash(hash, w->symbol, strlen(w->symbol) + 1);
-			hash = vl_hash(hash, w->function, strlen(w->function) + 1);
-			hash = vl_hash(hash, w->pattern, strlen(w->pattern) + 1);
-		}
-	}
+	for (size_t r = 0; r < VL_DATA_ROUNDS; r++)
+		hash = hash_of(hash_of(hash, &vl_data_rounds[r]), &vl_data_up[r]);
 	return hash;
 }

@@ -23,6 +23,11 @@ extern const struct vl_data_round {
 	const struct vl_data_witness *list;
 	size_t nr;
 } vl_data_rounds[VL_DATA_ROUNDS];
+/*
+ * More of a kernel for one CPU, which has no per-CPU variables: of the others, those of a per-CPU
+ * variable are not asked there.
+ */
+extern const struct vl_data_round vl_data_up[VL_DATA_ROUNDS];
 
 /*
  * Add to @s what the code in @text shows, without a field (@layout is NULL) or by the fields of

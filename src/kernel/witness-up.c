@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Witnesses (data.h): variables of a kernel for one CPU, where the per-CPU ones are plain. Sorted by
+ * function.
+ */
+#include "../base/array.h"
+#include "data.h"
+
+/* clang-format off */
+/* What code needs to be followed. */
+static const struct vl_data_witness first[] = {
+	{ "current_task", "__do_sys_getegid", "L4[L8[L8[&@]*]*]" },
+	{ "current_task", "__x64_sys_getegid", "ret L4[L8[L8[&@]*]*]" },
+	{ "current_task", "__x64_sys_geteuid", "ret L4[L8[L8[&@]*]*]" },
+	{ "current_task", "__x64_sys_getgid", "ret L4[L8[L8[&@]*]*]" },
+	{ "current_task", "__x64_sys_getuid", "ret L4[L8[L8[&@]*]*]" },
+};
+
+/* What shows itself in code that can be followed. */
+static const struct vl_data_witness second[] = {
+	{ "__preempt_count", "__free_percpu_irq", "test L4[&@],16776960" },
+	{ "__preempt_count", "__schedule_bug", "call _printk(&*,a0*,L4[a0*],(L4[&@]&2147483647),*)" },
+	{ "runqueues", "__task_rq_lock", "ret &@" },
+	{ "tick_cpu_device", "__tick_broadcast_oneshot_control", "call clockevents_switch_state(L8[&@],3,a2,a3,a4,a5)" },
+	{ "__preempt_count", "account_process_tick", "cmp (L4[&@]&16776960),65536" },
+	{ "kernel_cpustat", "account_system_index_time", "S8[(a2*8)+&@]=(L8[(a2*8)+&*]+a1)" },
+	{ "__preempt_count", "account_system_time", "cmp (L4[&@]&256),1" },
+	{ "kernel_cpustat", "account_user_time", "S8[(?*8)+&@]=(L8[(?*8)+&*]+a1)" },
+	{ "runqueues", "do_sched_yield", "call L8[L8[cur*]*](&@,a1,a2,a3,a4,a5)" },
+	{ "runqueues", "scheduler_tick", "call update_rq_clock(&@,*)" },
+	{ "tick_cpu_device", "tick_get_device", "ret &@" },
+	{ "tick_cpu_sched", "tick_get_tick_sched", "ret &@" },
+};
+
+/* What shows itself by one of its fields. */
+static const struct vl_data_witness third[] = {
+	{ "init_task", "kill_something_info", "*L8[&@{TASK_TASKS}]*" },
+};
+/* clang-format on */
+
+const struct vl_data_round vl_data_up[VL_DATA_ROUNDS] = {
+	{ first, ARRAY_SIZE(first) },
+	{ second, ARRAY_SIZE(second) },
+	{ third, ARRAY_SIZE(third) },
+};
