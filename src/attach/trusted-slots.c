@@ -49,14 +49,13 @@ static bool find(const struct vl_trusted *t, uint64_t va, struct vl_trusted_slot
 	bool other = false;
 	size_t len;
 	uint64_t start = vl_trust_range(t->trust, &len);
+	uint64_t own[VL_PAGE_SIZE / sizeof(uint64_t)];
 
 	*ret = (struct vl_trusted_slot){ .found = va };
 	for (uint64_t page = start; page - start + VL_PAGE_SIZE <= len && !other;
 	     page += VL_PAGE_SIZE) {
-		const unsigned char *own = vl_trust_bytes(t->trust, page, VL_PAGE_SIZE);
-
-		if (own && page - t->va >= t->size)
-			look_at_page(t, page, (const uint64_t *)(const void *)own, va, ret, &other);
+		if (page - t->va >= t->size && vl_trust_copy(t->trust, page, own, sizeof(own)))
+			look_at_page(t, page, own, va, ret, &other);
 	}
 	return ret->initial && !other;
 }
@@ -65,13 +64,10 @@ static bool find(const struct vl_trusted *t, uint64_t va, struct vl_trusted_slot
 static bool at_slot(const struct vl_trusted *t, uint64_t slot, uint64_t va,
 		    struct vl_trusted_slot *ret)
 {
-	const unsigned char *own = vl_trust_bytes(t->trust, slot, sizeof(uint64_t));
-
 	*ret = (struct vl_trusted_slot){ .slot = slot, .found = va };
-	if (!own || slot - t->va < t->size)
-		return false;
-	memcpy(&ret->initial, own, sizeof(ret->initial));
-	return vl_trust_is_entry(t->trust, ret->initial);
+	return slot - t->va >= t->size &&
+	       vl_trust_copy(t->trust, slot, &ret->initial, sizeof(ret->initial)) &&
+	       vl_trust_is_entry(t->trust, ret->initial);
 }
 
 bool vl_trusted_initial(struct vl_trusted *t, uint64_t va, uint64_t slot, uint64_t *ret)
@@ -128,13 +124,17 @@ static void note_constant(struct vl_trusted *t, uint64_t va, uint64_t found, uin
 void vl_trusted_take_constants(struct vl_trusted *t, uint64_t va, unsigned char *page)
 {
 	const struct vl_trusted_constants *c = &t->constants;
+	size_t len = c->end - va < VL_PAGE_SIZE ? c->end - va : VL_PAGE_SIZE;
+	unsigned char image[VL_PAGE_SIZE];
 
-	for (uint64_t at = va; at < va + VL_PAGE_SIZE && at + 8 <= c->end; at += 8) {
-		const unsigned char *own = vl_trust_bytes(t->trust, at, 8);
+	if (!vl_trust_copy(t->trust, va, image, len))
+		return;
+	for (uint64_t at = va; at + 8 <= va + len; at += 8) {
+		const unsigned char *own = image + (at - va);
 		unsigned char *word = page + (at - va);
 		uint64_t found, initial;
 
-		if (!own || (at + 8 > c->init && at < c->init_end) || !memcmp(own, word, 8))
+		if ((at + 8 > c->init && at < c->init_end) || !memcmp(own, word, 8))
 			continue;
 		memcpy(&found, word, sizeof(found));
 		memcpy(&initial, own, sizeof(initial));

@@ -71,18 +71,34 @@ static void keep_clocks(struct vl_trusted *t, struct clocks *c, uint64_t va,
  */
 #define PIECE (256 * VL_PAGE_SIZE)
 
-/* Compare the whole text, by the buffer @text of PIECE bytes. */
-static struct vl_error *compare_text(struct vl_trusted *t, unsigned char *text,
+/* The @len bytes of guest memory at @gpa where they are mapped, in one piece; NULL: they are not. */
+static const unsigned char *mapped(struct vl_target *t, uint64_t gpa, size_t len)
+{
+	const unsigned char *first = vl_target_page(t, gpa);
+
+	for (size_t at = VL_PAGE_SIZE; first && at < len; at += VL_PAGE_SIZE)
+		if (vl_target_page(t, gpa + at) != first + at)
+			return NULL;
+	return first;
+}
+
+/* Compare the whole text, by the buffer @buf of PIECE bytes. */
+static struct vl_error *compare_text(struct vl_trusted *t, unsigned char *buf,
 				     struct clocks *clocks)
 {
 	struct vl_error *err = NULL;
+	const unsigned char *text;
 	size_t size;
 
 	vl_trust_text(t->trust, &size);
 	vl_trusted_keep_pages(t);
 	for (size_t at = 0, len; !err && at < size; at += len) {
 		len = size - at < PIECE ? size - at : PIECE;
-		err = vl_target_read(t->attach->target, t->gpa + at, text, len);
+		text = mapped(t->attach->target, t->gpa + at, len);
+		if (!text) {
+			err = vl_target_read(t->attach->target, t->gpa + at, buf, len);
+			text = buf;
+		}
 		if (err)
 			break;
 		vl_trusted_check(t, t->trust, t->va + at, text, len, NULL);
@@ -97,13 +113,13 @@ static struct vl_error *compare_text(struct vl_trusted *t, unsigned char *text,
 
 struct vl_error *vl_trusted_take_text(struct vl_attach *a, struct vl_trusted *t)
 {
-	_cleanup_free_ unsigned char *text = malloc(PIECE);
+	_cleanup_free_ unsigned char *buf = malloc(PIECE);
 	__attribute__((cleanup(clocks_free))) struct clocks *clocks = find_clocks(a, t);
 	struct vl_error *err;
 
-	if (!text || !clocks)
+	if (!buf || !clocks)
 		return vl_error_nomem();
-	err = compare_text(t, text, clocks);
+	err = compare_text(t, buf, clocks);
 	if (err)
 		return err;
 	if (t->nr_all > VL_TRUSTED_FINDINGS_MAX)

@@ -179,11 +179,11 @@ static uint64_t retargeted(struct vl_trusted *t, const struct vl_trust_finding *
 
 	for (unsigned back = 1; what && back + f->len <= 5; back++) {
 		uint64_t at = f->va - back, to;
-		const unsigned char *own = vl_trust_bytes(what, at, 5);
-		unsigned char now[5];
+		unsigned char own[5], now[5];
 		int32_t disp;
 
-		if (!own || (own[0] != 0xe8 && own[0] != 0xe9) ||
+		if (!vl_trust_copy(what, at, own, sizeof(own)) ||
+		    (own[0] != 0xe8 && own[0] != 0xe9) ||
 		    !vl_trusted_read(t, at, now, sizeof(now)) || now[0] != own[0])
 			continue;
 		memcpy(&disp, now + 1, sizeof(disp));

@@ -75,6 +75,8 @@ static bool same_code(const struct vl_trust_look *l, const struct piece *pieces,
 		const struct piece *p = &pieces[k];
 		size_t off = 0;
 
+		if (!p->from.bytes)
+			return false;
 		while (off < p->from.len) {
 			struct vl_insn a, b;
 			size_t n;
@@ -107,7 +109,8 @@ static bool same_code(const struct vl_trust_look *l, const struct piece *pieces,
 bool vl_trust_same_code(const struct vl_trust_look *l, size_t at, size_t len,
 			const struct vl_code *c)
 {
-	const struct piece piece = { vl_code_of_image(l->t, at, len), c->va };
+	unsigned char buf[VL_TRUST_PIECE_MAX];
+	const struct piece piece = { vl_code_of_image(l, at, len, buf), c->va };
 
 	return same_code(l, &piece, 1, c);
 }
@@ -132,12 +135,13 @@ static bool replaced(const struct vl_trust_look *l, const struct vl_trust_site *
 		     const struct vl_code *c)
 {
 	struct vl_trust_alternative a;
+	unsigned char bufs[2][VL_TRUST_PIECE_MAX];
 	struct piece pieces[2];
 
 	vl_trust_alternative(l->t, s, &a);
-	pieces[0] =
-		(struct piece){ vl_code_of_image(l->t, a.replacement, a.replacement_len), c->va };
-	pieces[1] = (struct piece){ vl_code_of_image(l->t, s->at + a.len, whole - a.len),
+	pieces[0] = (struct piece){ vl_code_of_image(l, a.replacement, a.replacement_len, bufs[0]),
+				    c->va };
+	pieces[1] = (struct piece){ vl_code_of_image(l, s->at + a.len, whole - a.len, bufs[1]),
 				    c->va + a.len };
 	return same_code(l, pieces, 2, c) || direct_call(l, &a, c);
 }
@@ -145,7 +149,8 @@ static bool replaced(const struct vl_trust_look *l, const struct vl_trust_site *
 enum vl_trust_form vl_trust_chain(const struct vl_trust_look *l, const struct vl_trust_site *s,
 				  const struct vl_code *c)
 {
-	const struct piece original = { vl_code_of_image(l->t, s->at, s->len), c->va };
+	unsigned char buf[VL_TRUST_PIECE_MAX];
+	const struct piece original = { vl_code_of_image(l, s->at, s->len, buf), c->va };
 	const struct vl_trust_site *end = l->t->sites + l->t->nr_sites;
 
 	if (same_code(l, &original, 1, c))

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Compares a guest's text with the image: bytes that differ must be a legal form of a site. */
+#include <emmintrin.h>
+
+#include "../base/array.h"
 #include "forms.h"
 #include "insn.h"
 #include "internal.h"
@@ -12,6 +15,7 @@ static const unsigned char nop5[] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };
 struct check {
 	struct vl_trust_look look;
 	size_t at, len; /* the range, in bytes from the image's start */
+	size_t moved;	/* the end of the bytes of the image that look.own has */
 	const unsigned char *guest;
 	unsigned char *out; /* or NULL */
 	vl_trust_found_fn *found;
@@ -28,9 +32,9 @@ static void report(const struct check *c, size_t at, size_t len, enum vl_trust_c
 	size_t shown = len < VL_TRUST_SHOWN ? len : VL_TRUST_SHOWN;
 	struct vl_insn i;
 
-	memcpy(f.expected, t->bytes + at, shown);
+	vl_trust_copy(t, f.va, f.expected, shown);
 	memcpy(f.found, guest, shown);
-	if (vl_insn(guest, len, f.va, &i))
+	if (vl_insn(f.found, shown, f.va, &i))
 		f.target = i.target;
 	c->found(c->ctx, &f);
 }
@@ -47,46 +51,49 @@ static void give(const struct check *c, size_t at, const unsigned char *bytes, s
 	memcpy(c->out + (at + skip - c->at), bytes + skip, len - skip);
 }
 
-/* The index of the first byte from @at on in which @a and @b differ; @len: none. */
+static unsigned differs_16(const unsigned char *a, const unsigned char *b)
+{
+	__m128i x = _mm_loadu_si128((const __m128i *)(const void *)a);
+	__m128i y = _mm_loadu_si128((const __m128i *)(const void *)b);
+
+	return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, y)) ^ 0xffff;
+}
+
+/*
+ * The index of the first byte from @at on in which @a and @b differ; @len: none. Bytes that differ
+ * are near each other: to call memcmp() for each takes longer.
+ */
 static size_t first_difference(const unsigned char *a, const unsigned char *b, size_t at,
 			       size_t len)
 {
-	/* Bytes that differ are near each other: to call memcmp() for each takes longer. */
-	for (; at < len && len - at >= 4 * sizeof(uint64_t); at += 4 * sizeof(uint64_t)) {
-		uint64_t differs = 0;
+	unsigned differs;
 
-		for (size_t i = 0; i < 4; i++)
-			differs |= vl_trust_u64(a + at + 8 * i) ^ vl_trust_u64(b + at + 8 * i);
+	for (; at < len && len - at >= 16; at += 16) {
+		differs = differs_16(a + at, b + at);
 		if (differs)
-			break;
-	}
-	for (; at < len && len - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
-		uint64_t differs = vl_trust_u64(a + at) ^ vl_trust_u64(b + at);
-
-		if (differs)
-			return at + (size_t)__builtin_ctzl(differs) / 8;
+			return at + (unsigned)__builtin_ctz(differs);
 	}
 	while (at < len && a[at] == b[at])
 		at++;
 	return at;
 }
 
-/* Report the bytes from @at to @end, which belong to no site, in pieces. */
-static void report_text(const struct check *c, size_t at, size_t end, const unsigned char *guest)
+/*
+ * Report the bytes from @at on, the first of which differs, and which belong to no site up to @end.
+ * Returns the end of what was reported: of bytes that are not far apart.
+ */
+static size_t report_text(const struct check *c, size_t at, size_t end)
 {
-	const unsigned char *own = c->look.t->bytes + at;
-	size_t len = end - at, i = first_difference(own, guest, 0, len);
+	const unsigned char *own = c->look.own + (at - c->look.own_at);
+	const unsigned char *guest = c->guest + (at - c->at);
+	size_t len = end - at, last = 0, next = 0;
 
-	while (i < len) {
-		size_t last = i, next = i;
-
-		while (next < len && next - last <= GAP) {
-			last = next;
-			next = first_difference(own, guest, next + 1, len);
-		}
-		report(c, at + i, last + 1 - i, VL_TRUST_TEXT, VL_TRUST_CHANGED, guest + i);
-		i = next;
+	while (next < len && next - last <= GAP) {
+		last = next;
+		next = first_difference(own, guest, next + 1, len);
 	}
+	report(c, at, last + 1, VL_TRUST_TEXT, VL_TRUST_CHANGED, guest);
+	return at + last + 1;
 }
 
 /*
@@ -120,8 +127,7 @@ static enum vl_trust_form judge(const struct check *c, const struct vl_trust_clu
 static void check_cluster(const struct check *c, const struct vl_trust_cluster *cluster,
 			  const unsigned char *guest)
 {
-	const struct vl_trust *t = c->look.t;
-	const unsigned char *own = t->bytes + cluster->at;
+	const unsigned char *own = c->look.own + (cluster->at - c->look.own_at);
 	size_t i = 0, differs;
 
 	while (i < cluster->len) {
@@ -170,7 +176,10 @@ static void check_cluster(const struct check *c, const struct vl_trust_cluster *
 	}
 }
 
-/* Judge @cluster, which may reach over the ends of the range. */
+/*
+ * Judge @cluster, which may reach over the ends of the range. All of it is among look.own. A guest
+ * that runs may change what is judged, so that is copied first.
+ */
 static void visit(const struct check *c, const struct vl_trust_cluster *cluster)
 {
 	const struct vl_trust_memory *m = c->look.memory;
@@ -178,11 +187,12 @@ static void visit(const struct check *c, const struct vl_trust_cluster *cluster)
 	size_t end = cluster->at + cluster->len;
 
 	if (cluster->at >= c->at && end <= c->at + c->len) {
-		check_cluster(c, cluster, c->guest + (cluster->at - c->at));
+		memcpy(buf, c->guest + (cluster->at - c->at), cluster->len);
+		check_cluster(c, cluster, buf);
 		return;
 	}
 	/* If memory cannot be read, bytes outside of the range count as equal. */
-	memcpy(buf, c->look.t->bytes + cluster->at, cluster->len);
+	memcpy(buf, c->look.own + (cluster->at - c->look.own_at), cluster->len);
 	if (!m->read(m->ctx, c->look.t->va + cluster->at, buf, cluster->len))
 		for (size_t i = 0; i < cluster->len; i++)
 			if (cluster->at + i - c->at < c->len)
@@ -190,11 +200,76 @@ static void visit(const struct check *c, const struct vl_trust_cluster *cluster)
 	check_cluster(c, cluster, buf);
 }
 
+/* Forms that most sites of a running kernel have. */
+static const struct {
+	uint8_t class, len;
+	unsigned char code[5];
+} usual[] = {
+	{ VL_TRUST_TRACE, 5, "\x0f\x1f\x44\x00\x00" },
+	{ VL_TRUST_RETURN, 5, "\xc3\xcc\xcc\xcc\xcc" },
+	{ VL_TRUST_LOCK, 1, "\x3e" },
+};
+
+/* Is @cluster one site in the range that has its usual form? It is legal: forms.c. */
+static bool is_usual(const struct check *c, const struct vl_trust_cluster *cluster)
+{
+	const struct vl_trust_site *s = c->look.t->sites + cluster->first;
+	unsigned char code[5];
+
+	if (cluster->nr != 1 || s->len > sizeof(code) || cluster->at < c->at ||
+	    cluster->at + cluster->len > c->at + c->len)
+		return false;
+	memcpy(code, c->guest + (s->at - c->at), s->len);
+	for (size_t i = 0; i < ARRAY_SIZE(usual); i++)
+		if (usual[i].class == s->class && usual[i].len == s->len &&
+		    !memcmp(usual[i].code, code, s->len)) {
+			give(c, s->at, code, s->len);
+			return true;
+		}
+	return false;
+}
+
+/* Compare the range from offset @at on, as far as the image's bytes were moved. Returns its end. */
+static size_t compare_moved(const struct check *c, size_t at)
+{
+	const struct vl_trust *t = c->look.t;
+	size_t n = vl_trust_cluster_from(t, at), end = c->moved;
+
+	if (end > c->at + c->len)
+		end = c->at + c->len;
+	while (at < end && (at += first_difference(c->look.own + (at - c->look.own_at),
+						   c->guest + (at - c->at), 0, end - at)) < end) {
+		const struct vl_trust_cluster *cluster;
+		size_t next = c->look.own_at + c->look.own_len;
+
+		while (n < t->nr_clusters && t->clusters[n].at + t->clusters[n].len <= at)
+			n++;
+		cluster = t->clusters + n;
+		if (n < t->nr_clusters && cluster->at <= at) {
+			if (!is_usual(c, cluster))
+				visit(c, cluster);
+			at = cluster->at + cluster->len;
+			continue;
+		}
+		if (n < t->nr_clusters && cluster->at < next)
+			next = cluster->at;
+		if (next > c->at + c->len)
+			next = c->at + c->len;
+		at = report_text(c, at, next);
+	}
+	return at;
+}
+
+/* Bytes that are moved at a time, and before and behind them those of a cluster. */
+#define MOVED 16384
+#define AROUND VL_TRUST_CLUSTER_MAX
+
 void vl_trust_compare(const struct vl_trust *t, const struct vl_trust_memory *memory, size_t at,
 		      const void *guest, size_t len, void *out, vl_trust_found_fn *found, void *ctx)
 {
+	unsigned char buf[AROUND + MOVED + AROUND];
 	struct check c = {
-		.look = { t, memory },
+		.look = { .t = t, .memory = memory },
 		.at = at,
 		.len = len,
 		.guest = guest,
@@ -202,29 +277,23 @@ void vl_trust_compare(const struct vl_trust *t, const struct vl_trust_memory *me
 		.found = found,
 		.ctx = ctx,
 	};
-	size_t i = 0, n = vl_trust_cluster_from(t, at);
-	const unsigned char *own = t->bytes + at;
+	size_t end = at + len;
 
-	if (out)
-		memcpy(out, own, len);
-	while ((i = first_difference(own, c.guest, i, len)) < len) {
-		const struct vl_trust_cluster *cluster;
-		size_t next = len;
+	while (at < end) {
+		size_t from = at < AROUND ? 0 : at - AROUND, to = at + MOVED + AROUND;
 
-		while (n < t->nr_clusters && t->clusters[n].at + t->clusters[n].len <= c.at + i)
-			n++;
-		cluster = t->clusters + n;
-		if (n < t->nr_clusters && cluster->at <= c.at + i) {
-			visit(&c, cluster);
-			i = cluster->at + cluster->len - c.at;
-			if (i > len)
-				break;
-			continue;
-		}
-		if (n < t->nr_clusters && cluster->at < c.at + len)
-			next = cluster->at - c.at;
-		report_text(&c, c.at + i, c.at + next, c.guest + i);
-		i = next;
+		c.moved = at + MOVED;
+		if (to > end + AROUND)
+			to = end + AROUND;
+		if (to > t->len)
+			to = t->len;
+		c.look.own = vl_trust_own(t, from, to - from, buf);
+		c.look.own_at = from;
+		c.look.own_len = to - from;
+		if (out)
+			memcpy(c.out + (at - c.at), c.look.own + (at - from),
+			       (to < end ? to : end) - at);
+		at = compare_moved(&c, at);
 	}
 }
 

@@ -41,10 +41,13 @@ bool vl_code_leads_to_entry(const struct vl_trust *t, const struct vl_code *c,
  */
 uint64_t vl_code_called(const struct vl_trust *t, uint64_t target);
 
-/* The @len bytes of the image at offset @at. */
-static inline struct vl_code vl_code_of_image(const struct vl_trust *t, size_t at, size_t len)
+/* The @len bytes of the image at offset @at; of length 0 if vl_trust_look_at() gives none. */
+static inline struct vl_code vl_code_of_image(const struct vl_trust_look *l, size_t at, size_t len,
+					      unsigned char buf[VL_TRUST_PIECE_MAX])
 {
-	return (struct vl_code){ t->bytes + at, len, t->va + at };
+	const unsigned char *own = vl_trust_look_at(l, at, len, buf);
+
+	return (struct vl_code){ own, own ? len : 0, l->t->va + at };
 }
 
 /* --- alternative.c --- */

@@ -36,10 +36,12 @@ static bool stores(const struct vl_trust *t, size_t at, uint64_t slot)
 {
 	size_t start = at - STORE_NUMBER;
 
+	unsigned char code[STORE_LEN];
+
 	return at >= STORE_NUMBER && vl_trust_has(t, start, STORE_LEN) &&
 	       !memcmp(t->bytes + start, STORE, STORE_PLACE) &&
-	       t->va + start + STORE_LEN +
-			       (uint64_t)(int64_t)vl_trust_i32(t->bytes + start + STORE_PLACE) ==
+	       vl_trust_copy(t, t->va + start, code, sizeof(code)) &&
+	       t->va + start + STORE_LEN + (uint64_t)(int64_t)vl_trust_i32(code + STORE_PLACE) ==
 		       slot;
 }
 
@@ -75,7 +77,7 @@ static bool is_initialized(const struct vl_trust *t, uint64_t slot, uint64_t now
 		uint64_t at = (uint64_t)(int64_t)t->lists[VL_TRUST_32][i] - t->link;
 
 		if (vl_trust_has(t, at, 4) &&
-		    (uint64_t)(int64_t)vl_trust_i32(t->bytes + at) == now &&
+		    (uint64_t)(int64_t)vl_trust_i32(t->bytes + at) + t->pending == now &&
 		    (at - init < init_len || stores(t, at, slot)))
 			return true;
 	}
@@ -83,7 +85,7 @@ static bool is_initialized(const struct vl_trust *t, uint64_t slot, uint64_t now
 		uint64_t at = (uint64_t)(int64_t)t->lists[VL_TRUST_64][i] - t->link;
 
 		if (at - init < init_len && vl_trust_has(t, at, 8) &&
-		    vl_trust_u64(t->bytes + at) == now && !is_listed(t, t->va + at))
+		    vl_trust_u64(t->bytes + at) + t->pending == now && !is_listed(t, t->va + at))
 			return true;
 	}
 	return false;
@@ -119,14 +121,19 @@ void vl_trust_check_constants(const struct vl_trust *t, uint64_t va, const void 
 {
 	size_t all, init_len;
 	uint64_t init, start = vl_trust_constants(t, &all, &init, &init_len);
+	unsigned char buf[PAGE];
+	const unsigned char *page = NULL;
 
 	if (!start || va < start || va - start > all || len > all - (va - start))
 		return;
 	for (size_t i = 0; i + 8 <= len; i += 8) {
-		const unsigned char *now = (const unsigned char *)guest + i;
-		const unsigned char *own = t->bytes + (va + i - t->va);
+		const unsigned char *now = (const unsigned char *)guest + i, *own;
 		struct vl_trust_finding f;
 
+		if (i % PAGE == 0)
+			page = vl_trust_own(t, va + i - t->va, len - i < PAGE ? len - i : PAGE,
+					    buf);
+		own = page + i % PAGE;
 		if (!memcmp(own, now, 8) || is_cut_text(own, now))
 			continue;
 		if (va + i + 8 > init && va + i < init + init_len &&

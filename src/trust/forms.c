@@ -160,7 +160,8 @@ static bool is_inlined(const struct vl_trust_look *l, const struct vl_code *c, u
 static enum vl_trust_form static_call(const struct vl_trust_look *l, const struct vl_trust_site *s,
 				      const struct vl_code *c)
 {
-	const struct vl_code own = vl_code_of_image(l->t, s->at, s->len);
+	unsigned char buf[VL_TRUST_PIECE_MAX];
+	const struct vl_code own = vl_code_of_image(l, s->at, s->len, buf);
 	bool tail = s->class == VL_TRUST_TRAMPOLINE;
 	struct vl_insn was, is;
 
@@ -247,7 +248,8 @@ static bool goes_through(const struct vl_trust_look *l, const struct vl_insn *i,
 static enum vl_trust_form retpoline(const struct vl_trust_look *l, const struct vl_trust_site *s,
 				    const struct vl_code *c)
 {
-	const struct vl_code own = vl_code_of_image(l->t, s->at, s->len);
+	unsigned char buf[VL_TRUST_PIECE_MAX];
+	const struct vl_code own = vl_code_of_image(l, s->at, s->len, buf);
 	enum vl_insn_kind kind;
 	struct vl_insn was, is;
 	size_t at = 0;
@@ -297,7 +299,8 @@ static enum vl_trust_form returns(const struct vl_trust_look *l, const struct vl
 static enum vl_trust_form call(const struct vl_trust_look *l, const struct vl_trust_site *s,
 			       const struct vl_code *c)
 {
-	const struct vl_code own = vl_code_of_image(l->t, s->at, s->len);
+	unsigned char buf[VL_TRUST_PIECE_MAX];
+	const struct vl_code own = vl_code_of_image(l, s->at, s->len, buf);
 	struct vl_insn was, is;
 
 	return vl_code_insn(&own, 0, &was) && vl_code_insn(c, 0, &is) && is.len == c->len &&
@@ -311,7 +314,7 @@ static enum vl_trust_form call(const struct vl_trust_look *l, const struct vl_tr
 static enum vl_trust_form padding(const struct vl_trust_look *l, const struct vl_trust_site *s,
 				  const struct vl_code *c)
 {
-	const struct vl_trust_look kernel = { vl_trust_kernel(l->t), l->memory };
+	const struct vl_trust_look kernel = { .t = vl_trust_kernel(l->t), .memory = l->memory };
 	size_t free = c->len - l->t->counter.len;
 	const struct vl_code front = { c->bytes, free, c->va };
 	const struct vl_code code = { c->bytes + free, l->t->counter.len, c->va + free };
@@ -433,9 +436,11 @@ enum vl_trust_form vl_trust_form(const struct vl_trust_look *l, const struct vl_
 				 const unsigned char *code, uint64_t va)
 {
 	const struct vl_code c = { code, site->len, va };
+	unsigned char buf[VL_TRUST_PIECE_MAX];
+	const unsigned char *own = vl_trust_look_at(l, site->at, site->len, buf);
 	enum vl_trust_form form;
 
-	if (!memcmp(code, l->t->bytes + site->at, site->len) && va == l->t->va + site->at)
+	if (own && va == l->t->va + site->at && !memcmp(code, own, site->len))
 		return VL_TRUST_LEGAL;
 	form = classes[site->class].judge(l, site, &c);
 	if (form == VL_TRUST_ILLEGAL && classes[site->class].pokes && code[0] == 0xcc)

@@ -3,6 +3,7 @@
 #ifndef VLENS_TRUST_FORMS_H
 #define VLENS_TRUST_FORMS_H
 
+#include "internal.h"
 #include "tables.h"
 
 enum vl_trust_form {
@@ -15,7 +16,28 @@ enum vl_trust_form {
 struct vl_trust_look {
 	const struct vl_trust *t;
 	const struct vl_trust_memory *memory;
+	/* The image's bytes around what is judged, moved: `own_len` bytes at offset `own_at`. */
+	const unsigned char *own;
+	size_t own_at, own_len;
 };
+
+/* Bytes of the image that are used at once, at most: the longest replacement. */
+#define VL_TRUST_PIECE_MAX 256
+
+/*
+ * The @len bytes at offset @at of the image, where it is now. Bytes that are not among `own` are
+ * copied to @buf. NULL: they are too many, or outside of the image.
+ */
+static inline const unsigned char *vl_trust_look_at(const struct vl_trust_look *l, size_t at,
+						    size_t len,
+						    unsigned char buf[VL_TRUST_PIECE_MAX])
+{
+	if (at >= l->own_at && at - l->own_at <= l->own_len && len <= l->own_len - (at - l->own_at))
+		return l->own + (at - l->own_at);
+	return len <= VL_TRUST_PIECE_MAX && vl_trust_has(l->t, at, len) ?
+		       vl_trust_own(l->t, at, len, buf) :
+		       NULL;
+}
 
 /*
  * Judge the guest's @code at @va, which has as many bytes as @site. An alternative is judged

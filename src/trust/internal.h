@@ -37,6 +37,8 @@ struct vl_trust {
 	struct vl_trust_part text;
 	bool movable; /* the file has relocation lists */
 	bool placed;
+	/* What is still to be added to the values in the lists: see vl_trust_own(). 0: nothing. */
+	uint64_t pending;
 	int32_t *lists[VL_TRUST_LISTS];
 	size_t nr_list[VL_TRUST_LISTS];
 	struct vl_kallsyms tables;
@@ -128,6 +130,19 @@ static inline const struct vl_trust *vl_trust_kernel(const struct vl_trust *t)
 {
 	return t->set ? t->set->kernel : t;
 }
+
+/* --- move.c --- */
+
+/* Move the image by @delta, at once or when its bytes are used. False: its lists are damaged. */
+bool vl_trust_move(struct vl_trust *t, uint64_t delta);
+
+/*
+ * The @len bytes at offset @at of the image, which must have them, where it is now: in @buf, of
+ * @len bytes, or owned by @t. `bytes` has them only as long as nothing is pending, and where no
+ * value is in a relocation list.
+ */
+const unsigned char *vl_trust_own(const struct vl_trust *t, size_t at, size_t len,
+				  unsigned char *buf);
 
 /* --- check.c --- */
 

@@ -20,7 +20,9 @@ static const char *text_in(const struct vl_trust *t, uint64_t at, const struct v
 /* Where the 32-bit word at offset @at leads, as an offset. It is relative to itself. */
 static uint64_t leads_to(const struct vl_trust *t, size_t at)
 {
-	return at + (uint64_t)(int64_t)vl_trust_i32(t->bytes + at);
+	unsigned char word[4];
+
+	return at + (uint64_t)(int64_t)vl_trust_i32(vl_trust_own(t, at, sizeof(word), word));
 }
 
 /*

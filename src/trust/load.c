@@ -128,11 +128,6 @@ static struct vl_error *span(const struct file *f, struct vl_trust *t)
 	return NULL;
 }
 
-/* Since "mm/madvise: introduce MADV_POPULATE_(READ|WRITE)" (5.14); older headers lack it. */
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 /*
  * Put the bytes of section @s at its place: whole pages are mapped, as a kernel's file has them at
  * offsets that allow it, and the others are copied.
@@ -146,9 +141,6 @@ static void place_section(const struct file *f, struct vl_trust *t, const Elf64_
 	    mmap(t->bytes + from, to - from, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, f->fd,
 		 (off_t)(s->sh_offset + (from - at))) == MAP_FAILED)
 		from = to = at;
-	/* Most pages of code are relocated: copy them at once, without a fault for each. */
-	else if (s->sh_flags & SHF_EXECINSTR)
-		madvise(t->bytes + from, to - from, MADV_POPULATE_WRITE);
 	memcpy(t->bytes + at, f->bytes + s->sh_offset, from - at);
 	memcpy(t->bytes + to, f->bytes + s->sh_offset + (to - at), at + s->sh_size - to);
 }
@@ -234,24 +226,6 @@ static struct vl_error *read_lists(const struct file *f, struct vl_trust *t)
 	}
 	t->movable = true;
 	return NULL;
-}
-
-static bool apply(struct vl_trust *t, enum vl_trust_list kind, uint64_t delta)
-{
-	size_t width = kind == VL_TRUST_64 ? 8 : 4;
-
-	if (kind == VL_TRUST_INVERSE)
-		delta = -delta;
-	for (size_t i = 0; i < t->nr_list[kind]; i++) {
-		uint64_t at = (uint64_t)(int64_t)t->lists[kind][i] - t->link, v = 0;
-
-		if (!vl_trust_has(t, at, width))
-			return false;
-		memcpy(&v, t->bytes + at, width);
-		v += delta;
-		memcpy(t->bytes + at, &v, width);
-	}
-	return true;
 }
 
 /* --- symbols --- */
@@ -451,10 +425,8 @@ struct vl_error *vl_trust_place(struct vl_trust *t, uint64_t delta)
 		return vl_error_new(VL_ERR_ARG, "no kernel can be at 0x%llx",
 				    (unsigned long long)(t->link + delta));
 	t->placed = true;
-	for (size_t k = 0; delta && k < VL_TRUST_LISTS; k++)
-		if (!apply(t, k, delta))
-			return vl_trust_damaged("a relocation lies outside of it");
-	t->va = t->link + delta;
+	if (!vl_trust_move(t, delta))
+		return vl_trust_damaged("a relocation lies outside of it");
 	if (!vl_symbols_move(&t->symbols, t->tables.form, delta))
 		return vl_trust_damaged("its symbols have no place there");
 	return t->index ? NULL : vl_trust_tables(t);

@@ -21,7 +21,7 @@ static bool is_optimized(const struct vl_trust *t, const struct vl_trust_memory 
 	uint64_t val = vl_trust_symbol(t, "optprobe_template_val");
 	uint64_t call = vl_trust_symbol(t, "optprobe_template_call");
 	unsigned char code[TEMPLATE_MAX];
-	const unsigned char *own;
+	unsigned char own[TEMPLATE_MAX];
 	uint64_t probe, at;
 	int32_t distance;
 
@@ -30,8 +30,8 @@ static bool is_optimized(const struct vl_trust *t, const struct vl_trust_memory 
 	if (!start || addr < 0 || filled <= start || val < filled || call < val + MOVABS_LEN ||
 	    call - start + CALL_LEN > sizeof(code))
 		return false;
-	own = vl_trust_bytes(t, start, filled - start);
-	if (!own || !memory->read(memory->ctx, to, code, call - start + CALL_LEN) ||
+	if (!vl_trust_copy(t, start, own, filled - start) ||
+	    !memory->read(memory->ctx, to, code, call - start + CALL_LEN) ||
 	    memcmp(code, own, filled - start) != 0)
 		return false;
 	memcpy(&probe, code + (val - start) + 2, sizeof(probe));

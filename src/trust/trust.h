@@ -105,8 +105,14 @@ uint64_t vl_trust_constants(const struct vl_trust *t, size_t *len_ret, uint64_t 
 uint64_t vl_trust_range(const struct vl_trust *t, size_t *len_ret);
 
 /*
- * The @len bytes at @va of the moved image, before the kernel changes them; NULL: they are not all
- * in the image. Owned by @t. Data have their initial values.
+ * Copy the @len bytes at @va of the moved image, before the kernel changes them. Data have their
+ * initial values. False: they are not all in the image.
+ */
+bool vl_trust_copy(const struct vl_trust *t, uint64_t va, void *ret, size_t len);
+
+/*
+ * The same bytes without a copy, owned by @t, or NULL. Addresses in them may be those that the
+ * image was linked for.
  */
 const unsigned char *vl_trust_bytes(const struct vl_trust *t, uint64_t va, size_t len);
 
@@ -173,7 +179,8 @@ typedef void vl_trust_found_fn(void *ctx, const struct vl_trust_finding *f);
  * not called, all bytes are verified. @out (may be NULL) gets @len trusted bytes: the guest's form
  * of a site if it is legal, a no operation at any other trace site, and the image's own bytes
  * everywhere else. A site across an end of the range is read by @memory and judged as a whole.
- * VL_ERR_ARG: the range is not in the text.
+ * VL_ERR_ARG: the range is not in the text. @guest may change meanwhile: what is judged legal is
+ * what @out gets.
  */
 struct vl_error *vl_trust_check(const struct vl_trust *t, const struct vl_trust_memory *memory,
 				uint64_t va, const void *guest, size_t len, void *out,

@@ -327,15 +327,15 @@ static bool same_function(const struct vl_trust *t, uint64_t a, uint64_t b)
 /* Does an instruction of a function begin at @va, counted from the function's start? */
 static bool is_instruction(const struct vl_trust *t, uint64_t va)
 {
-	const unsigned char *code;
+	unsigned char code[INSN_MAX];
 	struct vl_insn insn;
 	uint64_t offset, at;
 
 	if (!vl_trust_symbol_at(t, va, &offset))
 		return false;
 	for (at = va - offset; at < va; at += insn.len) {
-		code = vl_trust_bytes(t, at, INSN_MAX);
-		if (!code || !vl_insn(code, INSN_MAX, at, &insn))
+		if (!vl_trust_copy(t, at, code, sizeof(code)) ||
+		    !vl_insn(code, INSN_MAX, at, &insn))
 			return false;
 	}
 	return at == va;
