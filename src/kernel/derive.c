@@ -49,17 +49,49 @@ static size_t number_at(const char *line, int64_t *ret)
 }
 
 /*
- * Subtract the fields behind @pattern's hole; the last character of these, NULL: one is not known.
+ * The number at @line, without a sign: "N". @power: 2 to the power of N. The length of its text;
+ * 0: there is none, or it is too large.
  */
-static const char *subtract(const struct vl_layout *known, const char *pattern, int64_t *ret)
+static size_t plain_at(const char *line, bool power, int64_t *ret)
+{
+	size_t n = 0;
+	int64_t v = 0;
+
+	for (; line[n] >= '0' && line[n] <= '9'; n++)
+		if (v <= OFFSET_MAX)
+			v = 10 * v + (line[n] - '0');
+	if (v > (power ? 20 : OFFSET_MAX))
+		return 0;
+	*ret = power ? 1L << v : v;
+	return n;
+}
+
+/*
+ * Do what stands in braces behind @pattern's hole (derive.h); its last character. NULL: a field is
+ * not known, or the number cannot be one.
+ */
+static const char *adjust(const struct vl_layout *known, const char *pattern, int64_t *ret)
 {
 	while (pattern[1] == '{') {
-		size_t n = strcspn(pattern + 2, "}");
-		int32_t field = known_field(known, pattern + 2, n);
+		const char *what = pattern + 2;
+		size_t n = strcspn(what, "}"), sign = strspn(what, "+-!/");
+		int32_t field = known_field(known, what + sign, n - sign);
 
-		if (field == VL_NO_FIELD)
+		if (*what == '/') {
+			if (*ret % 8)
+				return NULL;
+			*ret /= 8;
+		} else if (*what == '-' && n == 1) {
+			*ret = -*ret;
+		} else if (field == VL_NO_FIELD || (*what == '!' && field == *ret)) {
 			return NULL;
-		*ret -= field;
+		} else if (*what == '+') {
+			*ret += field;
+		} else if (*what == '-') {
+			*ret = field - *ret;
+		} else if (*what != '!') {
+			*ret -= field;
+		}
 		pattern += n + 2;
 	}
 	return pattern;
@@ -86,14 +118,22 @@ bool vl_derive_match(const struct vl_layout *known, const char *pattern, const c
 				return false;
 			*ret = (int64_t)strtoul(line, &end, 16);
 			line = end;
-			pattern = subtract(known, pattern, ret);
+			pattern = adjust(known, pattern, ret);
 			if (!pattern)
 				return false;
 		} else if (*pattern == '#' || *pattern == '!') {
 			line += number_at(line, ret);
 			if (*pattern == '!' && !*ret)
 				return false;
-			pattern = subtract(known, pattern, ret);
+			pattern = adjust(known, pattern, ret);
+			if (!pattern)
+				return false;
+		} else if (*pattern == '$' || *pattern == '~') {
+			n = plain_at(line, *pattern == '~', ret);
+			if (!n)
+				return false;
+			line += n;
+			pattern = adjust(known, pattern, ret);
 			if (!pattern)
 				return false;
 		} else if (*pattern == '<' && pattern[1] >= 'A' && pattern[1] <= 'Z') {

@@ -242,6 +242,41 @@ static void test_up(const struct vl_kernel *smp)
 	ok(!vl_derive_for_up(longest, got), "a longer one");
 }
 
+/* Numbers without a sign, and what stands in braces behind a hole. */
+static void test_numbers(void)
+{
+	struct vl_layout known;
+	int64_t n = -1;
+
+	memset(&known, 0xff, sizeof(known));
+	known.offset[VL_F_TASK_PID] = 40;
+	ok(vl_derive_match(&known, "call f(*,$,*)", "call f(a0,23,a2)", &n) && n == 23,
+	   "a plain number");
+	ok(!vl_derive_match(&known, "call f(*,$,*)", "call f(a0,a1,a2)", &n) &&
+		   !vl_derive_match(&known, "L8[a0$]", "L8[a0+8]", &n) &&
+		   !vl_derive_match(&known, "L8[a0$]", "L8[a0]", &n),
+	   "none, and one with a sign");
+	ok(!vl_derive_match(&known, "cmp a0,$", "cmp a0,99999999999999999999999", &n),
+	   "a plain number that is too large");
+	ok(vl_derive_match(&known, "L8[(a0<<~)]", "L8[(a0<<6)]", &n) && n == 64, "a shift");
+	ok(!vl_derive_match(&known, "L8[(a0<<~)]", "L8[(a0<<21)]", &n), "one that is too large");
+	ok(vl_derive_match(&known, "L8[a0#{+TASK_PID}]", "L8[a0-8]", &n) && n == 32,
+	   "a field is added");
+	ok(vl_derive_match(&known, "L8[a0#{-TASK_PID}]", "L8[a0-8]", &n) && n == 48,
+	   "the number is subtracted from a field");
+	ok(vl_derive_match(&known, "ret a0#{-}", "ret a0-128", &n) && n == 128, "another sign");
+	ok(vl_derive_match(&known, "L8[&x#{/}]", "L8[&x+152]", &n) && n == 19 &&
+		   !vl_derive_match(&known, "L8[&x#{/}]", "L8[&x+153]", &n),
+	   "a division that leaves nothing");
+	ok(vl_derive_match(&known, "L4[cur#{!TASK_PID}]", "L4[cur+44]", &n) && n == 44 &&
+		   !vl_derive_match(&known, "L4[cur#{!TASK_PID}]", "L4[cur+40]", &n),
+	   "an offset that is another field's");
+	ok(!vl_derive_match(&known, "L4[cur#{!TASK_MM}]", "L4[cur+44]", &n) &&
+		   !vl_derive_match(&known, "L4[cur#{+TASK_MM}]", "L4[cur+44]", &n) &&
+		   !vl_derive_match(&known, "L4[cur#{-TASK_MM}]", "L4[cur+44]", &n),
+	   "a field in braces that is not known");
+}
+
 static void test_fields(const struct vl_kernel *k)
 {
 	static const struct vl_witness list[] = {
@@ -284,6 +319,7 @@ int main(void)
 	test_lines(k);
 	test_hostile(k);
 	test_match();
+	test_numbers();
 	test_fields(k);
 	test_up(k);
 	vl_kernel_destroy(k);
