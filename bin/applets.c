@@ -6,6 +6,7 @@
 #include "applet.h"
 
 #include "base/array.h"
+#include "front.h"
 
 /* clang-format off */
 /* An applet that mirrors @model, a program of @of. Its name has a "v" in front. */
@@ -18,10 +19,16 @@
 #define READER(title, words, purpose) \
 	.name = title, .args = words, .summary = purpose, .usage_status = 1
 
+#ifdef VL_FRONT
+/* The whole program has the tables. */
+#define TABLE(what) .view = { .run = front_view, .scope = SCOPE_RAW }
+#define TABLE_AND_DIFF(what, how) TABLE(what)
+#else
 /* A table that is read from memory. */
 #define TABLE(what) .view = { .run = view_run, .scope = SCOPE_RAW, .scan = &(what) }
 #define TABLE_AND_DIFF(what, how) \
 	.view = { .run = view_run, .scope = SCOPE_RAW, .scan = &(what), .diff = &(how) }
+#endif
 
 static const struct applet applets[] = {
 	{ MIRROR("ps", "procps", 1, "Show the processes of a virtual machine"),
@@ -48,6 +55,7 @@ static const struct applet applets[] = {
 	{ MIRROR("pidstat", "sysstat", 1, "Show what each process of a virtual machine uses") },
 	{ MIRROR("mpstat", "sysstat", 1, "Show the CPUs of a virtual machine") },
 	{ MIRROR("iostat", "sysstat", 1, "Show the disks of a virtual machine") },
+#ifndef VL_FRONT
 	{ .name = "vls", .run = ls_run, .args = "GUEST [ls's options...] [PATH...]",
 	  .summary = "List directories of a virtual machine, as ls does inside it",
 	  .program = "ls", .package = "coreutils", .usage_status = 2, .scope = SCOPE_MIRRORED },
@@ -84,8 +92,10 @@ static const struct applet applets[] = {
 	{ .name = "vexec", .run = exec_run, .args = "GUEST COMMAND [ARG...]",
 	  .summary = "Run a program of this host that sees a virtual machine in its place",
 	  .usage_status = 1, .needs = "command", .scope = SCOPE_MIRRORED | SCOPE_EXEC },
+#endif
 };
 
+#ifndef VL_FRONT
 static const struct applet doctor = {
 	READER("vlens doctor", "[GUEST...]",
 	       "Check what works on this host, and with a virtual machine"),
@@ -105,15 +115,18 @@ static const struct applet types = {
 	.verbs = types_verbs,
 	.view = { .run = types_run, .scope = SCOPE_TYPES, .columns = types_columns },
 };
+#endif
 /* clang-format on */
 
 static const struct command commands[] = {
+#ifndef VL_FRONT
 	{ .name = "doctor", .applet = &doctor },
 	{ .name = "trust", .applet = &trust },
 	{ .name = "types", .applet = &types },
 	{ .name = "help", .run = help_run, .summary = "Show the options of one of these" },
 	{ .name = "keep", .run = keep_run },
 	{ .name = "complete", .run = complete_run },
+#endif
 	{ 0 },
 };
 

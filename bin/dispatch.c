@@ -7,6 +7,7 @@
 
 #include "applet.h"
 #include "base/cleanup.h"
+#include "front.h"
 #include "options.h"
 #include "report.h"
 #include "base/suggest.h"
@@ -187,7 +188,12 @@ int dispatch(const struct applet_table *t, int argc, char **argv)
 {
 	const char *slash = strrchr(argv[0], '/');
 	const struct applet *a = applet_find(t, slash ? slash + 1 : argv[0], false);
-	int status = a ? run_applet(t, a, argc, argv) : run_vlens(t, argc, argv);
+	int status;
+
+	/* The front has a part of the applets. */
+	if (!a)
+		front_go_on();
+	status = a ? run_applet(t, a, argc, argv) : run_vlens(t, argc, argv);
 
 	return close_stdout(a ? a->name : "vlens", status);
 }

@@ -9,18 +9,26 @@
 
 #include "applet.h"
 #include "base/cleanup.h"
+#include "front.h"
 #include "keep/keep.h"
 #include "progress.h"
 #include "report.h"
 
+static bool is_file(const struct stat *st, const char *path)
+{
+	struct stat other;
+
+	return path && !stat(path, &other) && st->st_dev == other.st_dev &&
+	       st->st_ino == other.st_ino;
+}
+
 /* A regular file that can be run and is not this very program. */
 static bool is_program(const char *path)
 {
-	struct stat st, self;
+	struct stat st;
 
 	return !stat(path, &st) && S_ISREG(st.st_mode) && !access(path, X_OK) &&
-	       (stat("/proc/self/exe", &self) || st.st_dev != self.st_dev ||
-		st.st_ino != self.st_ino);
+	       !is_file(&st, "/proc/self/exe") && !is_file(&st, front_whole());
 }
 
 /* Find @name in the directories of @list, separated by colons. NULL: in none. */
@@ -59,6 +67,8 @@ bool session_open(struct session *s)
 
 	if (s->guest)
 		return true;
+	/* The front has no guest but a keeper's. */
+	front_go_on();
 	use_locale();
 	progress_begin(&progress, s->applet->name, s->request->spec, NULL);
 	err = vl_guest_open(s->request->spec, &s->options, &s->guest);
@@ -76,6 +86,7 @@ static struct vl_error *redirect(struct session *s, struct vl_redirect_options *
 		.spec = s->request->spec,
 		.guest = s->options,
 		.seconds = s->request->keep,
+		.program = front_whole(),
 	};
 	struct vl_redirect_options with = *o;
 	struct keep_command command;
@@ -90,6 +101,8 @@ static struct vl_error *redirect(struct session *s, struct vl_redirect_options *
 	with.ready_ctx = &progress;
 	err = vl_keep_run(&k, &with, status_ret, &s->stats, &s->redirect, &s->kept);
 	progress_end(&progress);
+	if (s->kept)
+		front_end();
 	if (err || s->kept)
 		return err;
 	*opened_ret = session_open(s);

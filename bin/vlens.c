@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "applet.h"
+#include "front.h"
 
 /*
  * If a standard descriptor is closed, the next open() gets its number, and output would go
@@ -25,6 +26,7 @@ static void take_standard_descriptors(void)
 
 int main(int argc, char **argv)
 {
+	front_begin(argv);
 	take_standard_descriptors();
 	/* One write for each line of an error: other processes write to stderr, too. */
 	setvbuf(stderr, NULL, _IOLBF, BUFSIZ);

@@ -50,6 +50,28 @@ nr_keepers() { keepers | wc -l; }
 	[[ $(stat_of "kernel calls" "$stderr") -lt 50 && $(stat_of "epochs" "$stderr") -le 10 ]]
 }
 
+@test "under a keeper the front runs the program; else the whole program does" {
+	local options
+	vuname "$G" >/dev/null
+	for options in "" --stats; do
+		# shellcheck disable=SC2086 # no option, or one
+		vvmstat $options "$G" 1 99 >"$T/out" 2>/dev/null 3>&- 4>&- &
+		TOOL=$!
+		eventually 60 grep -q '^ *r ' "$T/out"
+		readlink "/proc/$TOOL/exe" >>"$T/exe"
+		kill "$TOOL"
+		wait "$TOOL" || true
+	done
+	assert_same "vlens-front vlens" "$(sed 's,.*/,,' "$T/exe" | xargs)"
+	[[ $(nr_keepers) -eq 1 ]]
+	# By itself it is of no use.
+	mkdir "$T/alone"
+	cp "$VLENS_BUILD/vlens-front" "$T/alone/vuname"
+	VLENS_KEEP=0 run --separate-stderr "$T/alone/vuname" "$G"
+	assert_status 3
+	[[ -z $output && $stderr == "vlens: $T/alone/vlens beside vlens-front cannot be run" ]]
+}
+
 @test "a tool prints the same with a keeper and without one" {
 	local cmd
 	vuname "$G" >/dev/null

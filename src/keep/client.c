@@ -34,7 +34,7 @@ struct run {
 /* --- finding and starting --- */
 
 /* In the child: become a keeper, which keeps only the connection to the tool. */
-static void __attribute__((noreturn)) become(char *const *argv, int link)
+static void __attribute__((noreturn)) become(const char *program, char *const *argv, int link)
 {
 	sigset_t none;
 	int null;
@@ -54,7 +54,7 @@ static void __attribute__((noreturn)) become(char *const *argv, int link)
 	if (syscall(SYS_close_range, VL_KEEP_FD + 1, ~0U, 0))
 		for (int fd = VL_KEEP_FD + 1; fd < 65536; fd++)
 			close(fd);
-	execv("/proc/self/exe", argv);
+	execv(program ? program : "/proc/self/exe", argv);
 	_exit(127);
 }
 
@@ -81,7 +81,7 @@ static int start(const struct vl_keep_options *k, unsigned int slot, pid_t *pid_
 	if (!pid) {
 		pid = fork();
 		if (!pid)
-			become(argv, sv[1]);
+			become(k->program, argv, sv[1]);
 		_exit(send(sv[1], &pid, sizeof(pid), MSG_NOSIGNAL) != sizeof(pid));
 	}
 	close(sv[1]);
@@ -244,7 +244,7 @@ static bool ask(const struct vl_keep_options *k, const struct vl_redirect_option
 
 	while (o->guest_paths && o->guest_paths[q.nr_paths])
 		q.nr_paths++;
-	vl_keep_self(&q.self);
+	vl_keep_self(k->program, &q.self);
 	vl_keep_put(m, &q, sizeof(q));
 	vl_keep_put_string(m, key);
 	vl_keep_put_string(m, q.has_label ? k->guest.label : "");
@@ -328,7 +328,7 @@ static struct vl_box *borrow(const char *key, uint64_t print)
 	link = vl_keep_connect(key, 0, &pid);
 	if (link < 0 || vl_discard(vl_keep_message_init(&m)))
 		return NULL;
-	vl_keep_self(&q.self);
+	vl_keep_self(NULL, &q.self);
 	vl_keep_put(&m, &q, sizeof(q));
 	vl_keep_put_string(&m, key);
 	for (int i = 0; i < 3; i++)

@@ -24,11 +24,12 @@ struct vl_keep_options {
 	/* How long an idle keeper stays, in seconds; 0: use no keeper. */
 	unsigned int seconds;
 	/*
-	 * Arguments, NULL-terminated, with which this program calls vl_keep_serve(). It is
+	 * Arguments, NULL-terminated, with which @program calls vl_keep_serve(). It is
 	 * executed with a connection as descriptor VL_KEEP_FD, and with the slot (the keeper's
 	 * number among those of the guest) as one more argument.
 	 */
 	char *const *command;
+	const char *program; /* its path; NULL: this very program */
 };
 
 #define VL_KEEP_FD 3

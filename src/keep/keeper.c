@@ -419,7 +419,7 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 		err = vl_redirect_filter_create(&kp.filter);
 	if (!err)
 		err = listen_at(&kp);
-	vl_keep_self(&kp.self);
+	vl_keep_self(NULL, &kp.self);
 	fcntl(VL_KEEP_FD, F_SETFD, FD_CLOEXEC);
 	/* The tool that started us has a program to run. */
 	if (!err)

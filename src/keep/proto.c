@@ -216,14 +216,18 @@ static uint64_t namespace_of(const char *link)
 	return number ? strtoull(number + 1, NULL, 10) : 0;
 }
 
-void vl_keep_self(struct vl_keep_self *ret)
+void vl_keep_self(const char *program, struct vl_keep_self *ret)
 {
 	static const char *const links[] = { "/proc/self/ns/mnt", "/proc/self/ns/pid",
 					     "/proc/self/ns/user", "/proc/self/ns/net" };
 	struct stat st;
 
-	*ret = (struct vl_keep_self){ .uid = geteuid() };
-	if (!stat("/proc/self/exe", &st)) {
+	*ret = (struct vl_keep_self){
+		.sizes = (uint64_t)sizeof(struct vl_keep_request) << 32 |
+			 sizeof(struct vl_keep_reply),
+		.uid = geteuid(),
+	};
+	if (!stat(program ? program : "/proc/self/exe", &st)) {
 		ret->program[0] = st.st_dev;
 		ret->program[1] = st.st_ino;
 		ret->program[2] = vl_timespec_ns(st.st_ctim);

@@ -34,6 +34,7 @@
 /* The identity of a process: a keeper serves only tools with the same one. */
 struct vl_keep_self {
 	uint64_t program[3];	/* device, inode and ctime of the executable */
+	uint64_t sizes;		/* of the messages: another front may be beside it (bin/front.h) */
 	uint64_t namespaces[4]; /* mnt, pid, user, net */
 	uint64_t root;		/* the root directory's inode */
 	uint64_t uid;
@@ -92,7 +93,8 @@ char *vl_keep_key(const struct vl_keep_options *k);
 char *vl_keep_path(const char *key, unsigned int slot, const char *suffix);
 /* The address of the socket at @path; false: too long for one. */
 bool vl_keep_address(const char *path, struct sockaddr_un *ret);
-void vl_keep_self(struct vl_keep_self *ret);
+/* @program: the path of the executable; NULL: this process's. */
+void vl_keep_self(const char *program, struct vl_keep_self *ret);
 
 /*
  * Lock keeper number @slot of @key, for a tool or for its end. Returns a descriptor; -1: another
