@@ -259,16 +259,12 @@ static struct vl_error *run(const struct vl_keep_options *k, const struct vl_red
 			    const char *key, const char *exe, struct run *r,
 			    struct vl_keep_message *m, bool *used_ret)
 {
-	struct vl_error *err;
 	uint32_t word;
 
-	err = vl_terminal_take(&r->terminal, true);
-	if (!err)
-		err = vl_child_fork(o, exe, &r->terminal.old_set, r->keeper, &r->child);
-	if (err)
-		return err;
+	vl_child_tell(&r->child, r->keeper);
 	*used_ret = ask(k, o, key, exe, r, m) && wait_message(r, m, TAKE_TIMEOUT_MS);
 	close(r->child.sock);
+	r->child.sock = -1;
 	vl_keep_get(m, &word, sizeof(word));
 	*used_ret = *used_ret && word == VL_KEEP_TAKEN;
 	m->len = 0; /* no reply yet */
@@ -288,6 +284,8 @@ static void clean_up(struct run *r)
 		close(r->link);
 	if (r->lock >= 0)
 		close(r->lock);
+	if (r->child.sock >= 0)
+		close(r->child.sock);
 	if (r->child.pid > 0) {
 		int status = 0;
 
@@ -368,7 +366,11 @@ struct vl_error *vl_keep_run(const struct vl_keep_options *k, const struct vl_re
 		return err;
 	}
 	key = vl_keep_key(k);
-	if (key && find_keeper(k, key, &r)) {
+	err = vl_terminal_take(&r.terminal, true);
+	/* It confines itself while we find a keeper. */
+	if (!err)
+		err = vl_child_fork(o, exe, &r.terminal.old_set, true, &r.child);
+	if (!err && key && find_keeper(k, key, &r)) {
 		err = vl_keep_message_init(&m);
 		if (!err)
 			err = run(k, o, key, exe, &r, &m, used_ret);
@@ -376,9 +378,9 @@ struct vl_error *vl_keep_run(const struct vl_keep_options *k, const struct vl_re
 			*status_ret = r.status;
 		else if (!err && *used_ret)
 			err = take_reply(&m, status_ret, stats_ret, redirect_ret);
-		if (err)
-			*used_ret = true;
 	}
+	if (err)
+		*used_ret = true;
 	clean_up(&r);
 	/* A user's signal ended the program before it began: that is its status, and no fault. */
 	if (err && r.signal) {

@@ -30,7 +30,7 @@
 /* Everything the child needs, made before the fork. */
 struct child {
 	int sock, other; /* the child's end, and the supervisor's */
-	pid_t tracer;
+	bool kept;
 	const sigset_t *mask; /* the caller's signal mask */
 	const char *path;
 	char *const *argv;
@@ -224,22 +224,26 @@ static void __attribute__((noreturn)) child_run(const struct child *c)
 	struct vl_child_begins begins = { 0 };
 	struct vl_child_filter head;
 	int spaces[VL_CHILD_SPACES];
+	pid_t tracer;
 	ssize_t n;
 
 	/* Else recv() would not notice that the supervisor has closed its end. */
 	close(c->other);
 	/* From here on a signal of the terminal ends the child. */
 	sigprocmask(SIG_SETMASK, c->mask, NULL);
-	/* Yama lets only ancestors trace: permit a supervisor that is none. */
-	if (c->tracer)
-		prctl(PR_SET_PTRACER, c->tracer, 0, 0, 0);
 	/* Before the supervisor records the standard descriptors (vl_given_init()). */
 	vl_confine_given();
-	say(c->sock, 0);
-	/* These steps run while the supervisor gets ready. */
+	/* These steps run while the caller finds a keeper, or the supervisor gets ready. */
 	setrlimit(RLIMIT_NOFILE, &c->nofile);
-	if (!vl_confine_begin(c->sock, &begins.confined) || !take_head(c->sock, &head, spaces) ||
-	    head.nr > BPF_MAXINSNS || !take(c->sock, c->filter, head.nr * sizeof(*c->filter)))
+	if (!vl_confine_begin(c->sock, &begins.confined) ||
+	    (c->kept && !take(c->sock, &tracer, sizeof(tracer))))
+		_exit(125);
+	/* Yama lets only ancestors trace: permit a supervisor that is none. */
+	if (c->kept)
+		prctl(PR_SET_PTRACER, tracer, 0, 0, 0);
+	say(c->sock, 0);
+	if (!take_head(c->sock, &head, spaces) || head.nr > BPF_MAXINSNS ||
+	    !take(c->sock, c->filter, head.nr * sizeof(*c->filter)))
 		_exit(125);
 	if (c->ready)
 		c->ready(c->ready_ctx);
@@ -271,9 +275,9 @@ static struct vl_error *nofile_limit(struct rlimit *ret)
 }
 
 struct vl_error *vl_child_fork(const struct vl_redirect_options *o, const char *exe,
-			       const sigset_t *mask, pid_t tracer, struct vl_child *ret)
+			       const sigset_t *mask, bool kept, struct vl_child *ret)
 {
-	struct child c = { .mask = mask, .path = exe, .tracer = tracer };
+	struct child c = { .mask = mask, .path = exe, .kept = kept };
 	struct vl_error *err;
 	char **argv = NULL, **env = NULL;
 	size_t argc = 0;
@@ -323,4 +327,10 @@ out:
 	vl_environ_destroy(env);
 	free(c.filter);
 	return err;
+}
+
+void vl_child_tell(const struct vl_child *child, pid_t keeper)
+{
+	/* If the child is gone, the keeper notices. */
+	send(child->sock, &keeper, sizeof(keeper), MSG_NOSIGNAL);
 }

@@ -20,7 +20,8 @@ enum vl_child_space { VL_CHILD_NETWORK, VL_CHILD_IPC, VL_CHILD_SPACES };
  * The program's first process, from the fork to its exec. The supervisor is the process
  * that forked it, or a keeper. The two talk over a socket that exec closes:
  *
- *	child: int     0: it can be traced from now on, and begins to confine itself
+ *	forker: int    the pid of the keeper, if there is to be one (vl_child_tell())
+ *	child: int     0: it can be traced from now on
  *	supervisor: struct vl_child_filter, struct sock_filter[]
  *		       The child is traced by then. Descriptors may come with it: namespaces
  *		       to enter
@@ -56,12 +57,14 @@ struct vl_error *vl_child_find(const struct vl_redirect_options *o, char **path_
 			       int *status_ret);
 
 /*
- * Fork the process that becomes the program @exe with the arguments of @o and
- * the signal mask @mask. @tracer: the process that will supervise it; 0:
- * the caller. The caller owns the socket and waits for the process.
+ * Fork the process that becomes the program @exe with the arguments of @o and the signal mask
+ * @mask. It begins to confine itself. @kept: a keeper will supervise it, and vl_child_tell() says
+ * which; else the caller does. The caller owns the socket and waits for the process.
  */
 struct vl_error *vl_child_fork(const struct vl_redirect_options *o, const char *exe,
-			       const sigset_t *mask, pid_t tracer, struct vl_child *ret);
+			       const sigset_t *mask, bool kept, struct vl_child *ret);
+/* The keeper of @child is @keeper. Call it once, before the keeper gets the socket. */
+void vl_child_tell(const struct vl_child *child, pid_t keeper);
 
 /* environ.c: make the program's environment from that of @o. NULL: out of memory. */
 char **vl_environ_make(const struct vl_redirect_options *o);

@@ -371,7 +371,7 @@ static struct vl_error *run_own(struct vl_redirect *r, int *status_ret)
 
 	err = vl_terminal_take(&r->terminal, true);
 	if (!err)
-		err = vl_child_fork(r->o, r->exe, &r->terminal.old_set, 0, &child);
+		err = vl_child_fork(r->o, r->exe, &r->terminal.old_set, false, &child);
 	if (!err) {
 		r->main = child.pid;
 		r->starter = getpid();
