@@ -269,6 +269,28 @@ laboratory() {
 	with "$name" cred "pid=$child how=1"
 	in_guest "$name" "kill $child"
 	expect "^credentials: process $child \(sleep\): user 0, with the groups of the kernel's first"
+	child=$(user_child "$name")
+	with "$name" raise "pid=$child what=0"
+	expect "^credentials: process $child \(sleep\): it uses the capabilities 0x[0-9a-f]+"
+	with "$name" raise "pid=$child what=1"
+	expect "^credentials: process $child \(sleep\): all capabilities \(CAP_DAC_OVERRIDE\), and no program"
+	with "$name" raise "pid=$child what=2"
+	expect "^credentials: process $child \(sleep\): it acts as user 0, and no program"
+	with "$name" raise "pid=$child what=3"
+	expect "^credentials: process $child \(sleep\): it opens files as user 0, and no program"
+	with "$name" raise "pid=$child what=4"
+	expect "^credentials: process $child \(sleep\): the capabilities 0xf{16}"
+	in_guest "$name" "kill $child"
+	with "$name" control reg=0 bit=16
+	expect '^protection: CR0.WP of vCPU 0: off' '^protection: CR0.WP of vCPU 1: off'
+	with "$name" control reg=4 bit=20
+	expect '^protection: CR4.SMEP of vCPU 0: off' '^protection: CR4.SMEP of vCPU 1: off'
+	with "$name" control reg=4 bit=21
+	expect '^protection: CR4.SMAP of vCPU 0: off' '^protection: CR4.SMAP of vCPU 1: off'
+	with "$name" writable
+	expect "^protection: the kernel's text: [0-9]+ KiB of code can be written"
+	with "$name" writable symbol=linux_banner
+	expect "^protection: the kernel's constants: [0-9]+ KiB of constants can be written"
 	with "$name" setuid "pid=$(factory_user_pid "$name")"
 	expect '^credentials: process [0-9]+ \(.*\): user 0'
 	with "$name" idt

@@ -436,6 +436,7 @@ static struct vl_error *look(struct vl_checker *c)
 		{ "what is attached to the kernel", vl_check_attached },
 		{ "the system calls", check_calls },
 		{ "the entries of the kernel", vl_check_entry },
+		{ "the protection of the kernel's memory", vl_check_protection },
 		{ "the kernel's text", vl_check_text },
 		{ "the trusted text", check_image },
 		{ "the pointers", vl_check_pointers },

@@ -46,6 +46,8 @@ struct vl_places {
 		uint64_t start, end;
 	} * exec;
 	size_t nr_exec, cap_exec;
+	struct vl_exec *wx; /* executable pages that are writable, of the kernel's text too */
+	size_t nr_wx, cap_wx;
 	bool partial; /* there are more outside the image and the modules' space */
 	bool full;    /* memory ran out */
 };
@@ -129,6 +131,7 @@ struct vl_error *vl_check_stubs(struct vl_checker *c); /* first: it adds owners 
 struct vl_error *vl_check_bpf(struct vl_checker *c);
 struct vl_error *vl_check_attached(struct vl_checker *c); /* it adds owners */
 struct vl_error *vl_check_memory(struct vl_checker *c);	  /* it adds owners */
+struct vl_error *vl_check_protection(struct vl_checker *c);
 struct vl_error *vl_check_text(struct vl_checker *c);
 struct vl_error *vl_check_pointers(struct vl_checker *c);
 struct vl_error *vl_check_entry(struct vl_checker *c);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "../attach/attach.h"
+#include "../base/array.h"
 #include "../base/bisect.h"
 #include "hooks.h"
 #include "tasks.h"
@@ -75,6 +76,60 @@ static void check_acting(struct vl_checker *c, const struct vl_checked_task *t, 
 	}
 }
 
+/*
+ * What the kernel keeps of a program's start and of changes of credentials since then. It notes in
+ * the process's memory (MMF_DUMPABLE, two bits) that nobody may trace it: at each change of its
+ * user, or gain of capabilities, by a program's start or by a call (commit_creds()). The value is
+ * fs.suid_dumpable, or 1 where credentials were never changed. Each process counts the programs
+ * that it has executed, from its parent's number on, and keeps that (task_struct.parent_exec_id).
+ */
+struct history {
+	uint64_t init, groups; /* the kernel's first credentials, and their groups */
+	uint64_t all;	       /* all capabilities that this kernel has */
+	bool knows_changes;    /* MMF_DUMPABLE says whether credentials were changed */
+	bool knows_programs;
+};
+
+/* include/linux/sched/coredump.h */
+#define MMF_DUMPABLE 3U
+#define SUID_DUMP_USER 1U
+
+static void read_history(struct vl_checker *c, struct history *ret)
+{
+	uint64_t at = vl_symbol(c->k, "suid_dumpable");
+	uint32_t value;
+
+	*ret = (struct history){ .init = vl_symbol(c->k, "init_cred") };
+	if (!ret->init)
+		return;
+	if (!vl_has(c->l, VL_F_CRED_GROUPS) ||
+	    !vl_hook_word(c, ret->init + vl_offset(c->l, VL_F_CRED_GROUPS), &ret->groups))
+		ret->groups = 0;
+	if (!vl_has(c->l, VL_F_CRED_CAPPRM) ||
+	    !vl_hook_word(c, ret->init + vl_offset(c->l, VL_F_CRED_CAPPRM), &ret->all) ||
+	    ret->all & (ret->all + 1))
+		ret->all = 0;
+	ret->knows_changes = at && vl_has(c->l, VL_F_MM_FLAGS) &&
+			     !vl_read_u32(c->g->reader, &c->g->space, at, &value) &&
+			     value != SUID_DUMP_USER;
+	ret->knows_programs =
+		vl_has(c->l, VL_F_TASK_SELF_EXEC) && vl_has(c->l, VL_F_TASK_PARENT_EXEC);
+}
+
+/* Has @t had the credentials that it has since its program's start, as far as the kernel knows? */
+static bool is_unchanged(const struct vl_checked_task *t)
+{
+	return (t->mm_flags & MMF_DUMPABLE) == SUID_DUMP_USER;
+}
+
+/* Had @parent the user that it has when @t was born? */
+static bool was_user(const struct history *h, const struct vl_checked_task *t,
+		     const struct vl_checked_task *parent)
+{
+	return h->knows_changes && h->knows_programs && is_unchanged(parent) &&
+	       t->parent_execs == parent->execs;
+}
+
 static int by_task(const void *a, const void *b)
 {
 	const struct vl_checked_task *x = a, *y = b;
@@ -82,59 +137,173 @@ static int by_task(const void *a, const void *b)
 	return (x->at > y->at) - (x->at < y->at);
 }
 
-/*
- * A child has its parent's credentials. It becomes root by a program with the set-user-ID bit. Such
- * a program keeps the groups that its user has, or sets others; both are objects of their own.
- * Those of the kernel's first task (init_cred) are inherited, and never come back: who takes them
- * anew has them from prepare_kernel_cred(), as exploits and rootkits do. A parent that gave up its
- * rights after its child was born executes the same program, as in servers that separate their
- * rights. Programs with the bit that make a list of groups (su, sudo) put at least root's own group
- * into it: an empty list of its own is an exploit's, too. A program that has become root by its bit
- * and executes another one leaves no trace of the bit, so any other root below a user is a note.
- */
-static void check_lineage(struct vl_checker *c, struct vl_checked_task *t, size_t nr)
+/* Which of the @nr tasks @t, in the order of by_task(), is at @at? NULL: none. */
+static const struct vl_checked_task *task_at(const struct vl_checked_task *t, size_t nr,
+					     uint64_t at)
 {
-	uint64_t init = vl_symbol(c->k, "init_cred"), groups;
+	size_t i = vl_bisect(k, nr, t[k].at < at);
 
-	if (!init || !vl_has(c->l, VL_F_CRED_GROUPS) ||
-	    !vl_hook_word(c, init + vl_offset(c->l, VL_F_CRED_GROUPS), &groups))
+	return i < nr && t[i].at == at ? &t[i] : NULL;
+}
+
+/*
+ * Why @t, which is root below the user's process @parent, did not become that by a program; NULL:
+ * nothing shows that.
+ *
+ * A program with the set-user-ID bit keeps the groups of its user, or sets others; both are objects
+ * of their own. Those of the kernel's first task (init_cred) are inherited, and never come back:
+ * who takes them anew has them from prepare_kernel_cred(), as exploits and rootkits do. But a
+ * server can start a root process, and give up its own rights later. So the parent must have been
+ * the user's when the child was born, or the child of a session to which a user logged in, or must
+ * have changed its credentials itself.
+ *
+ * Other groups show nothing. Then a process of a user has become root by a program with the bit,
+ * and has executed another one. So it has executed two programs at least.
+ */
+static const char *why_not(const struct vl_checker *c, const struct history *h,
+			   const struct vl_checked_task *t, const struct vl_checked_task *parent)
+{
+	bool user = was_user(h, t, parent), known = h->knows_changes && h->knows_programs;
+
+	if (t->groups == h->groups && parent->groups != h->groups &&
+	    (user || !known || !is_unchanged(t) ||
+	     (vl_has(c->l, VL_F_TASK_LOGINUID) && t->login && t->login != (uint32_t)-1)))
+		return "user 0, with the groups of the kernel's first task";
+	if (user && is_unchanged(t) && t->execs - t->parent_execs <= 1) {
+		if (t->groups != parent->groups && t->groups && !t->nr_groups)
+			return "user 0, with an empty list of groups of its own";
+		return "user 0, and it has executed no program that could make it so";
+	}
+	return NULL;
+}
+
+/*
+ * A child has its parent's credentials. It becomes root by a program with the set-user-ID bit, or
+ * with capabilities. A parent that gave up its rights after its child was born executes the same
+ * program, as in servers that separate their rights. A program that has become root by its bit and
+ * executes another one leaves no trace of the bit.
+ */
+static void check_lineage(struct vl_checker *c, const struct history *h,
+			  const struct vl_checked_task *t, size_t nr)
+{
+	if (!h->groups)
 		return;
-	qsort(t, nr, sizeof(*t), by_task);
 	for (size_t i = 0; i < nr; i++) {
+		const struct vl_checked_task *parent = task_at(t, nr, t[i].parent);
 		char what[64], expected[VL_CHECK_TEXT], other[64];
-		size_t at = vl_bisect(k, nr, t[k].at < t[i].parent);
-		const struct vl_checked_task *parent =
-			at < nr && t[at].at == t[i].parent ? &t[at] : NULL;
-
-		bool initial = t[i].groups == groups, empty, odd;
+		const char *why;
 
 		if (!parent || t[i].flags & (PF_KTHREAD | PF_EXITING) ||
 		    parent->flags & (PF_KTHREAD | PF_EXITING) || t[i].euid || !parent->uid ||
 		    !parent->euid || !parent->suid || t[i].mode & S_ISUID || !t[i].program ||
 		    t[i].program == parent->program || !parent->groups ||
-		    (initial && parent->groups == groups))
+		    (t[i].groups == h->groups && parent->groups == h->groups))
 			continue;
-		empty = vl_has(c->l, VL_F_GROUPS_NR) && t[i].groups && !t[i].nr_groups &&
-			t[i].groups != parent->groups;
-		odd = initial || empty;
+		why = why_not(c, h, &t[i], parent);
 		snprintf(expected, sizeof(expected), "user %" PRIu32 ", as its parent, %s",
 			 parent->euid, vl_task_name(parent, other, sizeof(other)));
 		vl_check_show(
-			c,
-			&(struct vl_check_row){
-				.class = odd ? VL_CHECK_FINDING : VL_CHECK_NOTE,
-				.likely = true,
-				.unsure = !odd,
-				.check = "credentials",
-				.at = t[i].at,
-				.what = vl_task_name(&t[i], what, sizeof(what)),
-				.expected = expected,
-				.found =
-					initial ?
-						"user 0, with the groups of the kernel's first task" :
-					empty ? "user 0, with an empty list of groups of its own" :
-						"user 0, and no set-user-ID bit says why",
-			});
+			c, &(struct vl_check_row){
+				   .class = why ? VL_CHECK_FINDING : VL_CHECK_NOTE,
+				   .likely = true,
+				   .unsure = !why,
+				   .check = "credentials",
+				   .at = t[i].at,
+				   .what = vl_task_name(&t[i], what, sizeof(what)),
+				   .expected = expected,
+				   .found = why ? why : "user 0, and no set-user-ID bit says why",
+			   });
+	}
+}
+
+/* ---- rights without their user ---- */
+
+/* include/uapi/linux/capability.h: each of these is enough to become root. */
+static const struct {
+	unsigned bit;
+	const char *name;
+} mighty[] = {
+	{ 1, "CAP_DAC_OVERRIDE" }, { 7, "CAP_SETUID" },	     { 16, "CAP_SYS_MODULE" },
+	{ 17, "CAP_SYS_RAWIO" },   { 19, "CAP_SYS_PTRACE" }, { 21, "CAP_SYS_ADMIN" },
+};
+
+static void show_rights(struct vl_checker *c, const struct vl_checked_task *t, bool likely,
+			const char *found, const char *expected)
+{
+	char what[64];
+
+	vl_check_show(c, &(struct vl_check_row){
+				 .check = "credentials",
+				 .likely = likely,
+				 .at = t->at,
+				 .what = vl_task_name(t, what, sizeof(what)),
+				 .expected = expected,
+				 .found = found,
+			 });
+}
+
+/* Has @t a right that only a change of its credentials gives, and has the kernel not changed them? */
+static void check_gain(struct vl_checker *c, const struct history *h,
+		       const struct vl_checked_task *t)
+{
+	char found[VL_CHECK_TEXT], expected[64];
+	uint64_t ns;
+
+	if (!h->knows_changes || !is_unchanged(t) || !t->uid || !t->suid || t->mode & S_ISUID ||
+	    !t->program)
+		return;
+	snprintf(expected, sizeof(expected), "the rights of user %" PRIu32, t->uid);
+	if (!t->euid) {
+		show_rights(c, t, true, "it acts as user 0, and no program made it so", expected);
+		return;
+	}
+	if (!t->fsuid && vl_has(c->l, VL_F_CRED_FSUID)) {
+		show_rights(c, t, true, "it opens files as user 0, and no program made it so",
+			    expected);
+		return;
+	}
+	/* Ambient capabilities stay when a program starts another one. */
+	if (t->ambient || !vl_has(c->l, VL_F_CRED_NS) || !vl_has(c->l, VL_F_CRED_CAPAMB) ||
+	    !vl_hook_word(c, h->init + vl_offset(c->l, VL_F_CRED_NS), &ns) || t->ns != ns)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(mighty); i++) {
+		if (!(t->permitted >> mighty[i].bit & 1))
+			continue;
+		snprintf(found, sizeof(found), "%s capabilities (%s), and no program gave them",
+			 t->permitted == h->all ? "all" : "root's", mighty[i].name);
+		show_rights(c, t, true, found, expected);
+		return;
+	}
+}
+
+/*
+ * The kernel keeps the capabilities that a process uses among those that it may use, and these
+ * among those that there are. The user with whom it opens files follows the one that it acts as.
+ */
+static void check_rights(struct vl_checker *c, const struct history *h,
+			 const struct vl_checked_task *t, size_t nr)
+{
+	bool known = vl_has(c->l, VL_F_CRED_CAPEFF) && vl_has(c->l, VL_F_CRED_CAPPRM);
+	char found[VL_CHECK_TEXT], expected[VL_CHECK_TEXT];
+
+	for (size_t i = 0; i < nr; i++) {
+		if (t[i].flags & PF_KTHREAD || !t[i].cred)
+			continue;
+		if (known && t[i].effective & ~t[i].permitted) {
+			snprintf(found, sizeof(found), "it uses the capabilities 0x%" PRIx64,
+				 t[i].effective);
+			snprintf(expected, sizeof(expected), "those that it may use, 0x%" PRIx64,
+				 t[i].permitted);
+			show_rights(c, &t[i], false, found, expected);
+		} else if (h->all && t[i].permitted & ~h->all) {
+			snprintf(found, sizeof(found), "the capabilities 0x%" PRIx64,
+				 t[i].permitted);
+			snprintf(expected, sizeof(expected),
+				 "those that the kernel has, 0x%" PRIx64, h->all);
+			show_rights(c, &t[i], false, found, expected);
+		} else {
+			check_gain(c, h, &t[i]);
+		}
 	}
 }
 
@@ -166,8 +335,13 @@ static void check_accounts(struct vl_checker *c, const struct vl_checked_task *t
 
 void vl_check_creds(struct vl_checker *c, struct vl_checked_task *t, size_t nr)
 {
+	struct history h;
+
+	read_history(c, &h);
 	check_accounts(c, t, nr);
 	check_acting(c, t, nr);
 	check_creds(c, t, nr);
-	check_lineage(c, t, nr);
+	qsort(t, nr, sizeof(*t), by_task);
+	check_lineage(c, &h, t, nr);
+	check_rights(c, &h, t, nr);
 }

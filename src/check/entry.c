@@ -11,7 +11,10 @@
 #include "../host/entry.h"
 #include "check.h"
 
+#define CR0_WP (1UL << 16)
 #define CR0_PG (1UL << 31)
+#define CR4_SMEP (1UL << 20)
+#define CR4_SMAP (1UL << 21)
 #define CR4_FRED (1UL << 32)
 #define NX (1UL << 63)
 
@@ -284,6 +287,80 @@ static void check_calls(struct vl_checker *c, const struct vl_entry *e, size_t n
 				 });
 }
 
+/* ---- control registers ---- */
+
+/* X86_FEATURE_SMEP and X86_FEATURE_SMAP: bits of this word, arch/x86/include/asm/cpufeatures.h. */
+#define CAPS_WORD 9
+#define CAPS_SMEP (1U << 7)
+#define CAPS_SMAP (1U << 20)
+
+/*
+ * The bits of CR4 that the kernel turns on while it starts and then keeps: by the features of its
+ * CPU, by those that it does not let anyone change (cr4_pinned_bits), and by the other CPUs. A
+ * guest that was started with "nosmap" has the feature in none of them.
+ */
+static uint64_t kept_bits(struct vl_checker *c, const struct vl_entry *e, size_t nr)
+{
+	uint64_t cpu = vl_symbol(c->k, "boot_cpu_data"), at = vl_symbol(c->k, "cr4_pinned_bits");
+	uint64_t pinned = 0;
+	uint32_t caps = 0;
+
+	if (cpu && vl_has(c->l, VL_F_CPU_CAPS) &&
+	    vl_read_u32(c->g->reader, &c->g->space,
+			cpu + vl_offset(c->l, VL_F_CPU_CAPS) + CAPS_WORD * sizeof(caps), &caps))
+		caps = 0;
+	if (at && vl_read_u64(c->g->reader, &c->g->space, at, &pinned))
+		pinned = 0;
+	if (caps & CAPS_SMEP)
+		pinned |= CR4_SMEP;
+	if (caps & CAPS_SMAP)
+		pinned |= CR4_SMAP;
+	for (size_t i = 0; i < nr; i++)
+		pinned |= e[i].regs.cr4;
+	return pinned & (CR4_SMEP | CR4_SMAP);
+}
+
+static void show_bit(struct vl_checker *c, size_t cpu, const char *name, uint64_t value,
+		     const char *without)
+{
+	char what[64], found[VL_CHECK_TEXT];
+
+	snprintf(what, sizeof(what), "%s of vCPU %zu", name, cpu);
+	snprintf(found, sizeof(found), "off (0x%" PRIx64 "): %s", value, without);
+	vl_check_show(c, &(struct vl_check_row){
+				 .check = "protection",
+				 .what = what,
+				 .expected = "on, as the kernel sets it when it starts",
+				 .found = found,
+			 });
+}
+
+/*
+ * Bits of the control registers that protect the kernel from itself and from programs. The kernel
+ * turns none of them off again.
+ */
+static void check_control(struct vl_checker *c, const struct vl_entry *e, size_t nr)
+{
+	uint64_t kept = kept_bits(c, e, nr);
+
+	for (size_t i = 0; i < nr; i++) {
+		const struct vl_vcpu *v = &e[i].regs;
+
+		/* A CPU that Linux has not started. */
+		if (!(v->cr0 & CR0_PG) || !is_kernel(v->idt_base))
+			continue;
+		if (!(v->cr0 & CR0_WP))
+			show_bit(c, i, "CR0.WP", v->cr0,
+				 "the kernel can write its read-only memory");
+		if (kept & ~v->cr4 & CR4_SMEP)
+			show_bit(c, i, "CR4.SMEP", v->cr4,
+				 "the kernel can execute the memory of processes");
+		if (kept & ~v->cr4 & CR4_SMAP)
+			show_bit(c, i, "CR4.SMAP", v->cr4,
+				 "the kernel can read the memory of processes anywhere");
+	}
+}
+
 struct vl_error *vl_check_entry(struct vl_checker *c)
 {
 	_cleanup_free_ struct vl_entry *e = NULL;
@@ -295,7 +372,9 @@ struct vl_error *vl_check_entry(struct vl_checker *c)
 		err = check_idt(c, e, nr);
 	if (!err)
 		err = check_gdt(c, e, nr);
-	if (!err)
+	if (!err) {
 		check_calls(c, e, nr);
+		check_control(c, e, nr);
+	}
 	return err;
 }

@@ -14,15 +14,20 @@
 /* Executable ranges that are kept: a guest can make any number. */
 #define EXEC_MAX (1U << 20)
 
+/* Does [@start, @end) go on where the last of the @nr ranges @v ends? Then it is added to that. */
+static bool extend(struct vl_exec *v, size_t nr, uint64_t start, uint64_t end)
+{
+	if (!nr || v[nr - 1].end != start)
+		return false;
+	v[nr - 1].end = end;
+	return true;
+}
+
 /* Add [@start, @end). False: memory ran out, or there are too many. */
 static bool add_range(struct vl_places *p, uint64_t start, uint64_t end)
 {
-	struct vl_exec *last = p->nr_exec ? &p->exec[p->nr_exec - 1] : NULL;
-
-	if (last && last->end == start) {
-		last->end = end;
+	if (extend(p->exec, p->nr_exec, start, end))
 		return true;
-	}
 	if (p->nr_exec == EXEC_MAX)
 		return false;
 	if (!vl_grow(p->exec, p->cap_exec, p->nr_exec, 64)) {
@@ -30,6 +35,21 @@ static bool add_range(struct vl_places *p, uint64_t start, uint64_t end)
 		return false;
 	}
 	p->exec[p->nr_exec++] = (struct vl_exec){ start, end };
+	return true;
+}
+
+/* The same of pages that are writable and executable. */
+static bool add_writable(struct vl_places *p, uint64_t start, uint64_t end)
+{
+	if (extend(p->wx, p->nr_wx, start, end))
+		return true;
+	if (p->nr_wx == EXEC_MAX)
+		return false;
+	if (!vl_grow(p->wx, p->cap_wx, p->nr_wx, 64)) {
+		p->full = true;
+		return false;
+	}
+	p->wx[p->nr_wx++] = (struct vl_exec){ start, end };
 	return true;
 }
 
@@ -43,6 +63,8 @@ static bool add_exec(void *ctx, const struct vl_leaf *leaf)
 
 	if (!end)
 		end = ~0UL; /* the last page of all */
+	if (leaf->flags & X86_PTE_RW && !add_writable(p, start, end))
+		return false;
 	if (end <= text || start >= text_end)
 		return add_range(p, start, end);
 	return (start >= text || add_range(p, start, text)) &&
@@ -60,6 +82,8 @@ static void sort_exec(struct vl_places *p)
 {
 	if (p->nr_exec)
 		qsort(p->exec, p->nr_exec, sizeof(*p->exec), compare_exec);
+	if (p->nr_wx)
+		qsort(p->wx, p->nr_wx, sizeof(*p->wx), compare_exec);
 }
 
 static void add(struct vl_places *p, uint64_t start, uint64_t size, enum vl_place_kind kind,
@@ -213,6 +237,7 @@ void vl_places_deinit(struct vl_places *p)
 {
 	free(p->v);
 	free(p->exec);
+	free(p->wx);
 }
 
 bool vl_place_runs(const struct vl_places *p, uint64_t va)

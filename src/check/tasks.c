@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Credentials that the kernel has not given so, and kernel threads that run code without an owner.
- */
+/* Kernel threads that run code without an owner, the memory of processes, and restrictions. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,6 +127,29 @@ static void check_memory(struct vl_checker *c, const struct vl_checked_task *t, 
 	vl_roots_end(c, &roots);
 }
 
+static void add_credentials(struct vl_fields *fs)
+{
+	static const struct {
+		enum vl_field field;
+		uint32_t out;
+		size_t size;
+	} parts[] = {
+		{ VL_F_CRED_UID, offsetof(struct vl_checked_task, uid), 4 },
+		{ VL_F_CRED_EUID, offsetof(struct vl_checked_task, euid), 4 },
+		{ VL_F_CRED_SUID, offsetof(struct vl_checked_task, suid), 4 },
+		{ VL_F_CRED_FSUID, offsetof(struct vl_checked_task, fsuid), 4 },
+		{ VL_F_CRED_GROUPS, offsetof(struct vl_checked_task, groups), 8 },
+		{ VL_F_CRED_CAPPRM, offsetof(struct vl_checked_task, permitted), 8 },
+		{ VL_F_CRED_CAPEFF, offsetof(struct vl_checked_task, effective), 8 },
+		{ VL_F_CRED_CAPAMB, offsetof(struct vl_checked_task, ambient), 8 },
+		{ VL_F_CRED_NS, offsetof(struct vl_checked_task, ns), 8 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		vl_fields_add_through(fs, VL_F_TASK_REAL_CRED, parts[i].field, parts[i].out,
+				      parts[i].size);
+}
+
 struct vl_error *vl_check_tasks(struct vl_checker *c)
 {
 	/* The pointer to struct kthread; before 5.17 it was in set_child_tid. */
@@ -145,8 +166,13 @@ struct vl_error *vl_check_tasks(struct vl_checker *c)
 	vl_fields_add(&fs, VL_F_TASK_FLAGS, offsetof(struct vl_checked_task, flags), 4);
 	vl_fields_add(&fs, VL_F_TASK_COMM, offsetof(struct vl_checked_task, comm), 16);
 	vl_fields_add(&fs, VL_F_TASK_REAL_CRED, offsetof(struct vl_checked_task, cred), 8);
-	vl_fields_add_through(&fs, VL_F_TASK_REAL_CRED, VL_F_CRED_UID,
-			      offsetof(struct vl_checked_task, uid), 4);
+	add_credentials(&fs);
+	vl_fields_add_through(&fs, VL_F_TASK_MM, VL_F_MM_FLAGS,
+			      offsetof(struct vl_checked_task, mm_flags), 8);
+	vl_fields_add(&fs, VL_F_TASK_SELF_EXEC, offsetof(struct vl_checked_task, execs), 4);
+	vl_fields_add(&fs, VL_F_TASK_PARENT_EXEC, offsetof(struct vl_checked_task, parent_execs),
+		      4);
+	vl_fields_add(&fs, VL_F_TASK_LOGINUID, offsetof(struct vl_checked_task, login), 4);
 	if (vl_has(c->l, VL_F_TASK_REAL_CRED))
 		fs.f[fs.nr++] = (struct vl_walk_field){
 			.kind = VL_FIELD_BYTES,
@@ -175,12 +201,6 @@ struct vl_error *vl_check_tasks(struct vl_checker *c)
 	/* A thread other than the first can be the parent. */
 	vl_fields_add_through(&fs, VL_F_TASK_REAL_PARENT, VL_F_TASK_LEADER,
 			      offsetof(struct vl_checked_task, parent), 8);
-	vl_fields_add_through(&fs, VL_F_TASK_REAL_CRED, VL_F_CRED_EUID,
-			      offsetof(struct vl_checked_task, euid), 4);
-	vl_fields_add_through(&fs, VL_F_TASK_REAL_CRED, VL_F_CRED_SUID,
-			      offsetof(struct vl_checked_task, suid), 4);
-	vl_fields_add_through(&fs, VL_F_TASK_REAL_CRED, VL_F_CRED_GROUPS,
-			      offsetof(struct vl_checked_task, groups), 8);
 	if (vl_has(c->l, VL_F_TASK_MM) && vl_has(c->l, VL_F_MM_EXE) &&
 	    vl_has(c->l, VL_F_FILE_INODE)) {
 		struct vl_walk_field program = {

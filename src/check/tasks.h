@@ -17,7 +17,13 @@ struct vl_checked_task {
 	uint64_t pgd;		  /* its table of pages */
 	uint64_t parent, program; /* its parent's task_struct; the inode of what it executes */
 	int32_t pid;
-	uint32_t flags, uid, euid, suid, account, nr_groups;
+	uint64_t permitted, effective, ambient; /* its capabilities */
+	uint64_t ns;				/* the user namespace in which it has them */
+	uint64_t mm_flags;
+	/* Programs that it has executed, and that its parent had executed when it was born. */
+	uint32_t execs, parent_execs;
+	uint32_t login; /* the user that logged in */
+	uint32_t flags, uid, euid, suid, fsuid, account, nr_groups;
 	uint16_t mode; /* of the program's file */
 	char comm[16];
 };

@@ -433,6 +433,11 @@
 	F(KPROBE_AINSN, "kprobe", "ainsn.insn")                                                   \
 	F(KRETPROBE_HANDLER, "kretprobe", "handler")                                              \
 	F(KRETPROBE_ENTRY, "kretprobe", "entry_handler")                                          \
+	F(CRED_NS, "cred", "user_ns")                                                             \
+	F(MM_FLAGS, "mm_struct", "flags")                                                         \
+	F(TASK_LOGINUID, "task_struct", "loginuid")                                               \
+	F(TASK_SELF_EXEC, "task_struct", "self_exec_id")                                          \
+	F(TASK_PARENT_EXEC, "task_struct", "parent_exec_id")                                      \
 	F(GROUPS_NR, "group_info", "ngroups")                                                     \
 	/* lists of structures with functions */                                                  \
 	F(SHRINKER_LIST, "shrinker", "list")                                                      \

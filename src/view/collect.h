@@ -122,7 +122,7 @@ char vl_task_letter(uint32_t state, uint32_t exit_state);
 
 /*
  * A page: @size bytes at @va are at guest-physical @gpa. @flags: all other bits of the entry; NX is
- * that of any level, and US that of all.
+ * that of any level, US and RW are those of all.
  */
 struct vl_leaf {
 	uint64_t va, gpa, size, flags;

@@ -2,6 +2,8 @@
 #include "collect.h"
 
 #define ENTRIES 512
+/* Rights that a page has if all entries on the way to it have them. */
+#define ALL_HAVE (X86_PTE_US | X86_PTE_RW)
 /* Tables known to map nothing executable; a kernel maps some of them very often (espfix, KASAN). */
 #define KNOWN 1024
 
@@ -31,7 +33,7 @@ static bool show(struct walk *w, uint64_t va, uint64_t size, uint64_t e)
 
 /*
  * Walk the table at @gpa, whose first entry maps @base. @way: X86_PTE_NX if an entry on the way to
- * it has that, and X86_PTE_US if all have that. False: stop.
+ * it has that, and those of ALL_HAVE that all of them have. False: stop.
  */
 static bool walk_table(struct walk *w, uint64_t gpa, int level, uint64_t base, uint64_t way)
 {
@@ -52,12 +54,12 @@ static bool walk_table(struct walk *w, uint64_t gpa, int level, uint64_t base, u
 		if (!(e & X86_PTE_P) || va + (size - 1) < w->start || va > w->last)
 			continue;
 		e |= way & X86_PTE_NX;
-		e &= way | ~X86_PTE_US;
+		e &= way | ~ALL_HAVE;
 		if (level == 1 || ((level == 2 || level == 3) && e & X86_PTE_PS)) {
 			if (!show(w, va, size, e))
 				return false;
 		} else if (!walk_table(w, e & X86_PTE_ADDR, level - 1, va,
-				       e & (X86_PTE_NX | X86_PTE_US))) {
+				       e & (X86_PTE_NX | ALL_HAVE))) {
 			return false;
 		}
 	}
@@ -99,7 +101,7 @@ static bool walk(struct walk *w, const struct vl_space *s)
 
 	/* Addresses of the upper half have all bits set above those translated. */
 	return walk_table(w, s->root, s->levels, w->start >> 63 ? ~0UL << (shift - 1) << 1 : 0,
-			  X86_PTE_US);
+			  ALL_HAVE);
 }
 
 bool vl_pages_each(struct vl_target *t, const struct vl_space *s, uint64_t start, uint64_t last,
