@@ -371,7 +371,9 @@ bool vl_stub_is_entry(const struct vl_stubs *s, uint64_t va)
 
 bool vl_stub_traces(const struct vl_raw_guest *g, const struct vl_stubs *s, uint64_t to)
 {
-	static const char *const own[] = { "__fentry__", "ftrace_caller", "ftrace_regs_caller" };
+	/* ftrace_graph_caller: before "x86/ftrace: Make function graph use ftrace directly" (5.16) */
+	static const char *const own[] = { "__fentry__", "ftrace_caller", "ftrace_regs_caller",
+					   "ftrace_graph_caller" };
 	const struct vl_stub *stub = vl_stub_at(s, to);
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
