@@ -319,8 +319,6 @@ static struct vl_error *begin(struct vl_redirect *r, int sock)
 		r->prepares = r->sys->ops->prepare(r->sys);
 		r->heard_ns = vl_now_ns();
 	}
-	if (!err)
-		err = init(r);
 	if (!err && !r->prepares && r->sys->ready) {
 		vl_error_destroy(vl_epoch_begin(r));
 		r->heard_ns = vl_now_ns();
@@ -341,6 +339,9 @@ static struct vl_error *run(struct vl_redirect *r, int sock, int *status_ret)
 	moves = pinned && r->prepares && !sched_setaffinity(0, sizeof(cpus), &cpus);
 	if (!err)
 		err = vl_launch(r, sock);
+	/* While its process executes the program, which stops before it runs. */
+	if (!err)
+		err = init(r);
 	if (!err)
 		err = vl_launch_end(r, sock, status_ret);
 	if (moves)
