@@ -137,7 +137,11 @@ static void check_cluster(const struct check *c, const struct vl_trust_cluster *
 
 		switch (form) {
 		case VL_TRUST_LEGAL:
-			give(c, at, guest + i, s->len);
+			if (s->class == VL_TRUST_JUMP_LABEL && memcmp(guest + i, own + i, s->len) &&
+			    vl_trust_switch_at(c->look.t, c->look.t->va + at))
+				report(c, at, s->len, s->class, VL_TRUST_SWITCHED, guest + i);
+			else
+				give(c, at, guest + i, s->len);
 			i += s->len;
 			break;
 		case VL_TRUST_ATTACHMENT:
@@ -317,6 +321,7 @@ const char *vl_trust_kind_name(enum vl_trust_kind kind)
 		[VL_TRUST_CHANGED] = "changed",
 		[VL_TRUST_ATTACHED] = "attached",
 		[VL_TRUST_MOMENT] = "moment",
+		[VL_TRUST_SWITCHED] = "switched",
 	};
 
 	return names[kind];

@@ -150,7 +150,19 @@ enum vl_trust_kind {
 	 */
 	VL_TRUST_ATTACHED,
 	VL_TRUST_MOMENT, /* int3 at a site, as during a change by the kernel: read it again */
+	/*
+	 * The jump is legal, and leads to calls of functions that others have attached: probes of a
+	 * tracepoint, BPF programs of cgroups. The trusted bytes are the image's, without them.
+	 */
+	VL_TRUST_SWITCHED,
 };
+
+/*
+ * The variable whose switch (a static key) decides about jump label @va of the image, if it
+ * switches on functions that others attach; NULL: it does not, or no jump label is there. Owned by
+ * @t.
+ */
+const char *vl_trust_switch_at(const struct vl_trust *t, uint64_t va);
 
 #define VL_TRUST_SHOWN 16
 
@@ -177,10 +189,10 @@ typedef void vl_trust_found_fn(void *ctx, const struct vl_trust_finding *f);
  * Compare @guest, the @len bytes that the guest has at @va, with the image, which has been placed.
  * All of them must be in its text. @found is called for each finding, in ascending order; if it is
  * not called, all bytes are verified. @out (may be NULL) gets @len trusted bytes: the guest's form
- * of a site if it is legal, a no operation at any other trace site, and the image's own bytes
- * everywhere else. A site across an end of the range is read by @memory and judged as a whole.
- * VL_ERR_ARG: the range is not in the text. @guest may change meanwhile: what is judged legal is
- * what @out gets.
+ * of a site if it is legal (but see VL_TRUST_SWITCHED), a no operation at any other trace site, and
+ * the image's own bytes everywhere else. A site across an end of the range is read by @memory and
+ * judged as a whole. VL_ERR_ARG: the range is not in the text. @guest may change meanwhile: what is
+ * judged legal is what @out gets.
  */
 struct vl_error *vl_trust_check(const struct vl_trust *t, const struct vl_trust_memory *memory,
 				uint64_t va, const void *guest, size_t len, void *out,

@@ -96,6 +96,9 @@ static void note(void *ctx, const struct vl_trust_finding *found)
 	struct vl_trust_finding one = *found, *f = &one;
 	struct run *r = ctx;
 
+	/* What is attached there is none of the text's concern. */
+	if (f->kind == VL_TRUST_SWITCHED)
+		return;
 	/* What is being attached may not be in the lists of the kernel yet: read it again. */
 	if (f->kind == VL_TRUST_ATTACHED && !is_known(r, f))
 		f->kind = VL_TRUST_MOMENT;
