@@ -2,7 +2,7 @@
 #include "forms.h"
 
 #include "../base/array.h"
-#include "code.h"
+#include "cfi.h"
 #include "internal.h"
 
 /* --- names of the image --- */
@@ -257,6 +257,8 @@ static enum vl_trust_form retpoline(const struct vl_trust_look *l, const struct 
 
 	if (!vl_code_insn(&own, 0, &was))
 		return VL_TRUST_ILLEGAL;
+	if (vl_trust_cfi_call(l, s, c))
+		return VL_TRUST_LEGAL;
 	number = thunk_register(l->t, was.target);
 	kind = was.kind;
 	if (number < 0 || !vl_code_insn(c, 0, &is))
@@ -289,8 +291,8 @@ static enum vl_trust_form returns(const struct vl_trust_look *l, const struct vl
 	(void)s;
 	if (is_return(c))
 		return VL_TRUST_LEGAL;
-	return vl_code_insn(c, 0, &i) && i.kind == VL_INSN_JUMP && i.len == c->len &&
-			       is_return_thunk(l->t, i.target) ?
+	return vl_code_insn(c, 0, &i) && i.kind == VL_INSN_JUMP &&
+			       is_return_thunk(l->t, i.target) && vl_code_is_nop(c, i.len, true) ?
 		       VL_TRUST_LEGAL :
 		       VL_TRUST_ILLEGAL;
 }
@@ -424,6 +426,10 @@ static const struct {
 	[VL_TRUST_CALL] = { call, false, "call", "the image's call, counted or not" },
 	[VL_TRUST_PADDING] = { padding, false, "padding", "nops, or the code that counts a call" },
 	[VL_TRUST_ENDBR] = { endbr, false, "endbr", "endbr64 or a nop" },
+	[VL_TRUST_CFI] = { vl_trust_cfi_function, false, "cfi",
+			   "the hash of the function's type, by the kernel's seed" },
+	[VL_TRUST_CFI_CALL] = { vl_trust_cfi_caller, false, "cfi-call",
+				"a comparison with the same hash, by the kernel's seed" },
 	[VL_TRUST_CONSTANT] = { constant, false, "constant",
 				"the constant that its other sites have" },
 	[VL_TRUST_FREED] = { freed, false, "freed",

@@ -20,7 +20,7 @@
  * Raise it with a change of what an index has: the code of tables.c, of kernel/kallsyms.c, or of
  * the structures that are stored.
  */
-#define INDEX_VERSION 1
+#define INDEX_VERSION 2
 
 static const char magic[16] = "vlens index";
 

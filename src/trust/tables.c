@@ -7,11 +7,14 @@
 #include "../base/array.h"
 #include "../base/bisect.h"
 #include "../base/cleanup.h"
+#include "cfi.h"
 #include "insn.h"
 #include "internal.h"
 
 /* CONFIG_FUNCTION_PADDING_BYTES of x86. */
 #define PADDING_MAX 16
+/* A jump to a return thunk, without prefixes. */
+#define RETURN_LEN 5
 
 /* A table of the image: a section, or the bytes between two symbols. */
 struct table {
@@ -66,10 +69,40 @@ static bool add_lock(struct vl_trust *t, const struct table *table, size_t at)
 	return vl_trust_add_site(t, place(t, at), 1, table->class, at);
 }
 
-/* The record is the address of a jump to a return thunk, or of the ret and int3 in its place. */
+/*
+ * The record is the address of a jump to a return thunk, which clang gives a prefix, or of the ret
+ * and int3 in its place.
+ */
 static bool add_return(struct vl_trust *t, const struct table *table, size_t at)
 {
-	return vl_trust_add_site(t, place(t, at), 5, table->class, at);
+	uint64_t va = place(t, at);
+	size_t len = insn_len(t, va);
+
+	return vl_trust_add_site(t, va, len > RETURN_LEN ? len : RETURN_LEN, table->class, at);
+}
+
+/* The record is that of a retpoline. In front of it can be a comparison of hashes. */
+static bool add_caller(struct vl_trust *t, const struct table *table, size_t at)
+{
+	uint64_t va = place(t, at);
+	size_t len = vl_trust_cfi_caller_len();
+
+	return !vl_trust_is_cfi_caller(t, va - t->va) ||
+	       vl_trust_add_site(t, va - len, len, table->class, at);
+}
+
+/* The record is the address of what is in front of a function. Its endbr64 may be replaced. */
+static bool add_function(struct vl_trust *t, const struct table *table, size_t at)
+{
+	uint64_t va = place(t, at);
+	size_t len = vl_trust_cfi_function_len(t, va - t->va);
+
+	if (!len)
+		return true;
+	if (vl_trust_has_endbr(t, va - t->va + len) &&
+	    !vl_trust_add_site(t, va + len, VL_TRUST_ENDBR_LEN, VL_TRUST_ENDBR, at))
+		return false;
+	return vl_trust_add_site(t, va, len, table->class, at);
 }
 
 /*
@@ -179,6 +212,8 @@ static const struct table tables[] = {
 	{ ".retpoline_sites", NULL, NULL, VL_TRUST_RETPOLINE, 4, 0, add_retpoline },
 	{ ".return_sites", NULL, NULL, VL_TRUST_RETURN, 4, 0, add_return },
 	{ ".call_sites", NULL, NULL, VL_TRUST_CALL, 4, 0, add_insn },
+	{ ".retpoline_sites", NULL, NULL, VL_TRUST_CFI_CALL, 4, 0, add_caller },
+	{ ".cfi_sites", NULL, NULL, VL_TRUST_CFI, 4, 0, add_function },
 	{ ".ibt_endbr_seal", NULL, NULL, VL_TRUST_ENDBR, 4, 0, add_insn },
 	{ "__jump_table", "__start___jump_table", "__stop___jump_table", VL_TRUST_JUMP_LABEL, 16, 0, add_jump },
 	{ ".static_call_sites", "__start_static_call_sites", "__stop_static_call_sites", VL_TRUST_STATIC_CALL, 8, 0, add_jump },

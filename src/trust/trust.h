@@ -133,6 +133,8 @@ enum vl_trust_class {
 	VL_TRUST_CALL,	   /* a call whose depth can be counted */
 	VL_TRUST_PADDING,  /* in front of a function, where its calls can be counted */
 	VL_TRUST_ENDBR,	   /* the mark of a function that may be called indirectly */
+	VL_TRUST_CFI,	   /* in front of a function, where the hash of its type is */
+	VL_TRUST_CFI_CALL, /* in front of an indirect call, where that is compared */
 	VL_TRUST_CONSTANT, /* a number that is known only when the kernel runs */
 	VL_TRUST_FREED,	   /* a reference of a module's text to its init part, which is freed */
 	VL_TRUST_DATA,	   /* constant data: see vl_trust_check_constants() */

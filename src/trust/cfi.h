@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The sites of kCFI and FineIBT, and their legal forms. */
+#ifndef VLENS_TRUST_CFI_H
+#define VLENS_TRUST_CFI_H
+
+#include "code.h"
+
+/* Most bytes of a piece of code of FineIBT. */
+#define VL_TRUST_CFI_MAX 32
+/* Bytes of endbr64. */
+#define VL_TRUST_ENDBR_LEN 4
+
+/* The length of the site at offset @at, in front of a function; 0: the kernel changes none there. */
+size_t vl_trust_cfi_function_len(const struct vl_trust *t, size_t at);
+
+/* Is there a site in front of the indirect call at offset @call, vl_trust_cfi_caller_len() long? */
+bool vl_trust_is_cfi_caller(const struct vl_trust *t, size_t call);
+size_t vl_trust_cfi_caller_len(void);
+
+/* Does the image have endbr64 at offset @at? */
+bool vl_trust_has_endbr(const struct vl_trust *t, size_t at);
+
+/* Judge them. */
+enum vl_trust_form vl_trust_cfi_function(const struct vl_trust_look *l,
+					 const struct vl_trust_site *s, const struct vl_code *c);
+enum vl_trust_form vl_trust_cfi_caller(const struct vl_trust_look *l, const struct vl_trust_site *s,
+				       const struct vl_code *c);
+
+/* Is @c, at the indirect call @s, the end of the longer form of the site in front of it? */
+bool vl_trust_cfi_call(const struct vl_trust_look *l, const struct vl_trust_site *s,
+		       const struct vl_code *c);
+
+#endif
