@@ -170,7 +170,43 @@ assert_finding() {
 	plant "$at" "e9$(call "$at" "$to" | cut -c3-)"
 	assert_finding 1 changed trace "$at"
 	plant "$at" cc
-	assert_finding 1 moment trace "$at"
+	assert_finding 1 changed trace "$at"
+}
+
+# jump_label: the address of the first jump label that lies in the text.
+jump_label() {
+	local start stop at table n i
+	start=$(address _stext) stop=$(address _etext) at=$(address __start___jump_table)
+	table=$(hex "$at" 16384)
+	for ((i = 0; i < ${#table}; i += 32)); do
+		n=$((0x${table:i+6:2}${table:i+4:2}${table:i+2:2}${table:i:2}))
+		n=$((at + i / 2 + (n ^ 0x80000000) - 0x80000000))
+		[[ $n -lt $start || $n -ge $stop ]] || break
+	done
+	echo "$n"
+}
+
+@test "an int3 is a change of the guest's own only while the guest's kernel is making it" {
+	local site list vec rel
+	site=$(jump_label)
+	list=$(address bp_desc) vec=$(address tp_vec)
+	plant "$site" cc
+	assert_finding 1 changed jump-label "$site"
+	# The list of changes: its first one is this, and one CPU makes them.
+	rel=$(little $((site - $(address _stext))))
+	plant "$vec" "${rel:0:8}"
+	plant "$list" "$(little "$vec")0100000001000000"
+	run --separate-stderr vlens trust verify -J "$D"
+	assert_same "0 moment jump-label" "$status $(findings '.[] | "\(.state) \(.site)"' <<<"$output")"
+	run --separate-stderr vcheck "$D"
+	assert_status 0
+	grep -qE '^note +trusted text ' <<<"$output" || fail "$output"
+	# It makes another change, or none.
+	plant "$vec" "$(printf '%02x' $((0x${rel:0:2} ^ 1)))"
+	assert_finding 1 changed jump-label "$site"
+	plant "$vec" "${rel:0:2}"
+	plant $((list + 12)) 00000000
+	assert_finding 1 changed jump-label "$site"
 }
 
 @test "tracers and kprobes of a guest are attachments" {

@@ -477,6 +477,16 @@
 	F(CONSOLE_NODE, "console", "node")                                                        \
 	F(CONSOLE_NEXT, "console", "next")                                                        \
 	F(CONSOLE_WRITE, "console", "write")                                                      \
+	/* changes of its text that the kernel is making; smp_ since 6.16 */                      \
+	F(POKE_VEC, "bp_patching_desc", "vec")                                                    \
+	F(POKE_NR, "bp_patching_desc", "nr_entries")                                              \
+	F(POKE_REFS, "bp_patching_desc", "refs")                                                  \
+	F(POKE_REL, "text_poke_loc", "rel_addr")                                                  \
+	F(SIZE_POKE, "text_poke_loc", "")                                                         \
+	F(POKE_ARRAY_VEC, "smp_text_poke_array", "vec")                                           \
+	F(POKE_ARRAY_NR, "smp_text_poke_array", "nr_entries")                                     \
+	F(SMP_POKE_REL, "smp_text_poke_loc", "rel_addr")                                          \
+	F(SIZE_SMP_POKE, "smp_text_poke_loc", "")                                                 \
 	F(BPF_JITED_LEN, "bpf_prog", "jited_len")                                                 \
 	F(BPF_AUX_PROG, "bpf_prog_aux", "prog")
 /* clang-format on */

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../attach/attach.h"
+#include "../attach/poke.h"
 #include "../base/cleanup.h"
 #include "../base/array.h"
 #include "../trust/store.h"
@@ -301,12 +301,21 @@ static struct vl_error *look(struct run *r)
 
 /*
  * What leads out of the kernel after all looks is a change, and not a moment of the kernel's own.
+ * So is an int3 where the kernel is not changing its text.
  */
 static void name_attachments(struct run *r)
 {
 	for (size_t i = 0; i < r->nr; i++)
-		if (r->found[i].kind == VL_TRUST_MOMENT && r->found[i].found[0] != INT3)
+		if (r->found[i].kind == VL_TRUST_MOMENT &&
+		    (r->found[i].found[0] != INT3 || !vl_poke_lists(r->g->attach, r->found[i].va)))
 			r->found[i].kind = VL_TRUST_CHANGED;
+}
+
+/* A dump can be of the middle of a change; a guest that runs does not stay there. */
+static bool is_marked(const struct run *r, const struct vl_trust_finding *f)
+{
+	return f->kind == VL_TRUST_CHANGED ||
+	       (f->kind == VL_TRUST_MOMENT && vl_target_is_live(r->g->target));
 }
 
 /* --- probes --- */
@@ -425,7 +434,7 @@ static bool has_finding(const struct run *r, const struct vl_trust *t)
 
 	va = vl_trust_text(t, &len);
 	for (size_t i = 0; i < r->nr; i++)
-		if (r->found[i].kind != VL_TRUST_ATTACHED && r->found[i].va - va < len)
+		if (is_marked(r, &r->found[i]) && r->found[i].va - va < len)
 			return true;
 	return false;
 }
@@ -487,7 +496,7 @@ static void show(struct vl_table *t, const struct run *r)
 			show_place(t, TR_TO, r, f->target);
 		vl_table_uint(t, TR_BYTES, f->len);
 		vl_table_str(t, TR_LEGAL, vl_trust_class_expects(f->class));
-		t->nr_marked += f->kind != VL_TRUST_ATTACHED;
+		t->nr_marked += is_marked(r, f);
 	}
 	if (r->attached == r->nr_attached)
 		return;
