@@ -269,6 +269,21 @@ void report_trusted(const char *applet, const char *guest, const struct vl_trust
 
 		error_report(applet, guest, vl_error_hint(err, "run vcheck"));
 	}
+	for (uint64_t i = 0; i < t->things && i < VL_TRUSTED_SHOWN && *t->idle[i]; i++) {
+		_cleanup_error_ struct vl_error *err =
+			vl_error_new(VL_ERR_KERNEL, "trusted: %s", t->idle[i]);
+
+		error_report(applet, guest, vl_error_hint(err, "it had no effect here"));
+	}
+	if (t->things > VL_TRUSTED_SHOWN) {
+		_cleanup_error_ struct vl_error *err =
+			vl_error_new(VL_ERR_KERNEL, "trusted: %" PRIu64 " more thing%s attached",
+				     t->things - VL_TRUSTED_SHOWN,
+				     t->things - VL_TRUSTED_SHOWN == 1 ? " is" : "s are");
+
+		error_report(applet, guest,
+			     vl_error_hint(err, "they had no effect here; run vcheck"));
+	}
 }
 
 void print_trusted(const struct vl_trusted_stats *t)

@@ -82,8 +82,11 @@ struct vl_trusted_stats {
 	uint64_t sites;	   /* places in its text that a running kernel may change */
 	uint64_t attached; /* sites at which something is attached that did not run */
 	uint64_t findings; /* places at which the guest's text is changed */
-	/* The first of them, one line each; hostile. */
+	/* The first of the findings, one line each; hostile. */
 	char found[VL_TRUSTED_SHOWN][VL_TRUSTED_TEXT];
+	/* What is attached, each thing once, and the number of things; hostile. */
+	char idle[VL_TRUSTED_SHOWN][VL_TRUSTED_TEXT];
+	uint64_t things;
 };
 
 /* The costs of the work on a guest so far. */

@@ -192,6 +192,9 @@ jump_label() {
 	list=$(address bp_desc) vec=$(address tp_vec)
 	plant "$site" cc
 	assert_finding 1 changed jump-label "$site"
+	run --separate-stderr vps --trusted=auto "$D" -e -o comm=
+	assert_status 0
+	[[ ${#stderr_lines[@]} -eq 1 && $stderr == *"trusted: "*": changed jump-label ("* ]] || fail "$stderr"
 	# The list of changes: its first one is this, and one CPU makes them.
 	rel=$(little $((site - $(address _stext))))
 	plant "$vec" "${rel:0:8}"
@@ -201,6 +204,9 @@ jump_label() {
 	run --separate-stderr vcheck "$D"
 	assert_status 0
 	grep -qE '^note +trusted text ' <<<"$output" || fail "$output"
+	run --separate-stderr vps --trusted=auto "$D" -e -o comm=
+	assert_same "0 " "$status $stderr"
+	grep -qx factory <<<"$output" || fail "$output"
 	# It makes another change, or none.
 	plant "$vec" "$(printf '%02x' $((0x${rel:0:2} ^ 1)))"
 	assert_finding 1 changed jump-label "$site"

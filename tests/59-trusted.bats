@@ -55,8 +55,8 @@ laboratory() {
 	hidden "$name" call "trusted: __x64_sys_getdents64\+0x[0-9a-f]+: changed (text|call) .*\[call\]\); the guest's is not used\$"
 	# The table of system calls is no way to a handler here: these are called by their names. ftrace and
 	# kprobes attach as the kernel allows.
-	hidden "$name" ftrace
-	hidden "$name" kprobe
+	hidden "$name" ftrace 'trusted: __x64_sys_getdents64(\+0x4)?: ftrace for 0x[0-9a-f]+ \[ftrace\] is attached; it had no effect here$'
+	hidden "$name" kprobe 'trusted: filldir64(\+0x4)?: a kprobe is attached; it had no effect here$'
 	hidden "$name" procops 'trusted: proc_root_operations\+0x[0-9a-f]+: changed pointer .*\[procops\]'
 }
 
@@ -76,7 +76,9 @@ laboratory() {
 	verified=$(vlens trust verify --no-headers "$(guest rk61)") || fail "$verified"
 	in_guest rk61 'rmmod forge'
 	assert_status 0
-	[[ $stderr != *trusted:* && $stderr == *" 0 findings"* ]] || fail "$stderr"
+	grep -q 'trusted: bpf_check+0x[0-9a-f]*: a kprobe is attached; it had no effect here$' <<<"$stderr" ||
+		fail "$stderr"
+	[[ $(grep -c trusted: <<<"$stderr") -eq 1 && $stderr == *" 0 findings"* ]] || fail "$stderr"
 	grep -qE '^attached .*bpf_check' <<<"$verified" || fail "$verified"
 	in_guest rk61 'insmod /rootkits/forge.ko'
 	run --separate-stderr vps --trusted=auto "$(guest rk61)" -e
@@ -85,6 +87,92 @@ laboratory() {
 	assert_status 0
 	[[ ${#stderr_lines[@]} -eq 1 && $stderr == *"trusted: bpf_check+"*"changed text"* ]] || fail "$stderr"
 	grep -qE '^changed .*bpf_check' <<<"$verified" || fail "$verified"
+}
+
+# with_bpf GUEST WHAT KIND: runs bpf-trace in the guest until it is ready. without_bpf GUEST ends it.
+with_bpf() {
+	# shellcheck disable=SC2016 # for the guest's shell
+	in_guest "$1" "/rootkits/bpf-trace $2 $3 >/run/bpf.out 2>&1 & echo \$! >/run/bpf"'
+		for i in $(seq 100); do grep -q ready /run/bpf.out && break; sleep 0.1; done
+		cat /run/bpf.out' | grep -q ready
+}
+
+# shellcheck disable=SC2016 # the guest's shell
+without_bpf() { in_guest "$1" 'kill $(cat /run/bpf); sleep 0.3'; }
+
+# attached LINE: the trusted vps is right, and standard error has LINE, a pattern, and nothing else.
+attached() {
+	local name=$1 line=$2
+	run --separate-stderr vps --trusted=auto "$(guest "$name")" -e -o comm=
+	assert_same "0 factory" "$status $(grep -m 1 factory <<<"$output")"
+	[[ ${#stderr_lines[@]} -eq 1 ]] || fail "$stderr"
+	grep -qE -- "trusted: $line is attached; it had no effect here\$" <<<"$stderr" || fail "$stderr"
+}
+
+@test "--trusted: BPF programs at functions, at tracepoints and of the security modules have no effect" {
+	local name own
+	for name in rk61 rk7; do
+		need_guest "$name"
+		vlens trust add "$VLENS_TEST_RUN/$name/vmlinuz" >/dev/null
+		with_bpf "$name" vfs_read fentry
+		attached "$name" 'vfs_read(\+0x4)?: BPF \(bpf_trampoline_[0-9_]+\)'
+		without_bpf "$name"
+		with_bpf "$name" kmem_cache_alloc raw
+		attached "$name" 'tracepoint kmem_cache_alloc: a probe'
+		without_bpf "$name"
+		# These forbid process 1 to open files, and so an answer that is not trusted.
+		with_bpf "$name" security_file_open fmod
+		own=$(vps "$(guest "$name")" -e -o comm= 2>&1) || true
+		attached "$name" 'security_file_open(\+0x4)?: BPF \(bpf_trampoline_[0-9_]+\)'
+		without_bpf "$name"
+		[[ $own != *factory* ]] || fail "$own"
+		with_bpf "$name" bpf_lsm_file_open lsm
+		own=$(vps "$(guest "$name")" -e -o comm= 2>&1) || true
+		attached "$name" 'bpf_lsm_file_open(\+0x4)?: BPF \(bpf_trampoline_[0-9_]+\)'
+		without_bpf "$name"
+		[[ $own != *factory* ]] || fail "$own"
+		run --separate-stderr vps --trusted=auto "$(guest "$name")" -e -o comm=
+		assert_same "0 " "$status $stderr"
+	done
+}
+
+@test "--trusted: a BPF program of a cgroup has no effect, and an iterator of BPF has no answer" {
+	in_guest rk61 'mkdir -p /run/cg && mount -t cgroup2 none /run/cg; mount -t bpf none /sys/fs/bpf || :'
+	with_bpf rk61 /run/cg sysctl
+	run vcat "$(guest rk61)" /proc/sys/kernel/ostype
+	[[ $status -ne 0 && $output == *"not permitted"* ]] || fail "$output"
+	run --separate-stderr vcat --trusted=auto "$(guest rk61)" /proc/sys/kernel/ostype
+	without_bpf rk61
+	assert_same "0 Linux" "$status $output"
+	[[ ${#stderr_lines[@]} -eq 1 && $stderr == *"trusted: cgroup_bpf_enabled_key: a BPF program is attached; "* ]] ||
+		fail "$stderr"
+	with_bpf rk61 bpf_iter_task iter
+	assert_same bpf "$(in_guest rk61 'head -n 1 /sys/fs/bpf/iter')"
+	run --separate-stderr vcat --trusted=auto "$(guest rk61)" /sys/fs/bpf/iter
+	without_bpf rk61
+	in_guest rk61 'rm -f /sys/fs/bpf/iter'
+	[[ $status -ne 0 && -z $output && ${#stderr_lines[@]} -eq 1 ]] || fail "$status $output$stderr"
+	[[ $stderr == *"the answer is that of a BPF program, bpf_prog_"*"; it does not run, "* ]] || fail "$stderr"
+}
+
+@test "--trusted: of a kernel with a live patch the image's functions run, and so with uprobes" {
+	local own
+	# shellcheck disable=SC2016 # for the guest's shell
+	in_guest rk61 'mount -t tracefs none /sys/kernel/tracing 2>/dev/null
+		echo "p:lab /proc/1/exe:0x1000" >>/sys/kernel/tracing/uprobe_events
+		echo 1 >/sys/kernel/tracing/events/uprobes/enable
+		insmod /rootkits/livepatch.ko
+		for i in $(seq 100); do grep -q 0 /sys/kernel/livepatch/livepatch/transition && break; sleep 0.1; done'
+	own=$(vcat "$(guest rk61)" /proc/cmdline)
+	run --separate-stderr vcat --trusted=auto "$(guest rk61)" /proc/cmdline
+	# shellcheck disable=SC2016 # for the guest's shell
+	in_guest rk61 'echo 0 >/sys/kernel/livepatch/livepatch/enabled
+		echo 0 >/sys/kernel/tracing/events/uprobes/enable; echo >/sys/kernel/tracing/uprobe_events
+		for i in $(seq 100); do rmmod livepatch && break; sleep 0.1; done' 2>/dev/null
+	assert_same "0 patched" "$status $own"
+	[[ $output == *vlens.host=* ]] || fail "$output"
+	grep -q 'trusted: cmdline_proc_show.*: a live patch is attached; it had no effect here$' <<<"$stderr" ||
+		fail "$stderr"
 }
 
 @test "--trusted: shows a socket that a patch or a table of functions hides" {
@@ -260,13 +348,30 @@ build_of() { vuname --stats "$(guest "$1")" 2>&1 >/dev/null | sed -n 's/^kernel:
 }
 
 @test "--trusted: a damaged file, and a file that is not a kernel, are one line each" {
-	head -c 3000000 "$VLENS_TEST_RUN/rk61/vmlinuz" >"$BATS_TEST_TMPDIR/cut"
-	echo no >"$BATS_TEST_TMPDIR/text"
-	for kernel in cut text; do
-		run --separate-stderr vuname --trusted="$BATS_TEST_TMPDIR/$kernel" "$(guest rk61)"
+	local kernel expected T=$BATS_TEST_TMPDIR own
+	head -c 3000000 "$VLENS_TEST_RUN/rk61/vmlinuz" >"$T/cut"
+	cp -L "$VLENS_TEST_RUN/rk61/vmlinuz" "$T/corrupt"
+	head -c 4096 /dev/zero | dd of="$T/corrupt" bs=1 seek=3000000 conv=notrunc status=none
+	echo no >"$T/text"
+	mkdir -p "$T/deb/DEBIAN" "$T/deb/boot"
+	printf 'Package: x\nVersion: 1\nArchitecture: amd64\nMaintainer: x <x@x>\nDescription: x\n' \
+		>"$T/deb/DEBIAN/control"
+	dpkg-deb --root-owner-group -Zgzip -b "$T/deb" "$T/package" >/dev/null
+	# The same kernel, but it cannot be moved, and KASLR has moved the guest's.
+	own=$(build_of rk61)
+	"$VT_TESTS/lib/mkkernel" relocations "$VLENS_TRUST_DIR/$own.kernel" "$T/still"
+	while read -r kernel expected; do
+		run --separate-stderr vuname --trusted="$T/$kernel" "$(guest rk61)"
 		assert_status 3
-		[[ -z $output && ${#stderr_lines[@]} -eq 1 ]] || fail "$kernel: $output$stderr"
-	done
+		[[ -z $output && ${#stderr_lines[@]} -eq 1 && $stderr == *$expected* ]] ||
+			fail "$kernel: $output$stderr"
+	done <<-END
+		cut cut short
+		corrupt damaged
+		text not a kernel
+		package has no kernel in it
+		still no relocation list
+	END
 	run --separate-stderr vuname --trusted=/nonexistent "$(guest rk61)"
 	assert_usage vuname "'/nonexistent' is no file"
 }

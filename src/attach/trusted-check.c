@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../base/array.h"
+#include "../base/bisect.h"
 #include "trusted.h"
 
 /* --- the guest's memory --- */
@@ -73,13 +74,36 @@ static void keep(struct vl_trusted *t, const struct vl_trust_finding *f)
 		t->found[t->nr_found++] = *f;
 }
 
-/* A site that the kernel is changing at this moment is no finding: its trusted form runs. */
+void vl_trusted_keep_attached(struct vl_trusted *t, const struct vl_trust_finding *f)
+{
+	size_t at = vl_bisect(i, t->nr_kept, t->attached[i].va < f->va);
+
+	if (at < t->nr_kept && t->attached[at].va == f->va)
+		return;
+	/* If not all are kept, those of a page that is compared again would be counted again. */
+	if (t->nr_kept == VL_TRUSTED_ATTACHED_MAX) {
+		t->nr_attached += t->pages != NULL;
+		return;
+	}
+	if (!vl_grow(t->attached, t->cap_attached, t->nr_kept, 16))
+		return;
+	memmove(t->attached + at + 1, t->attached + at, (t->nr_kept - at) * sizeof(*t->attached));
+	t->attached[at] = *f;
+	t->nr_kept++;
+	t->nr_attached++;
+}
+
+/*
+ * What others have attached is no finding. An int3 is one, unless the kernel is changing the site
+ * at this moment: vl_trusted_settle() finds out. In all cases the trusted form runs.
+ */
 static void found(void *ctx, const struct vl_trust_finding *f)
 {
 	struct vl_trusted *t = ctx;
 
-	t->nr_attached += f->kind == VL_TRUST_ATTACHED;
-	if (f->kind == VL_TRUST_CHANGED)
+	if (f->kind == VL_TRUST_ATTACHED || f->kind == VL_TRUST_SWITCHED)
+		vl_trusted_keep_attached(t, f);
+	if (f->kind == VL_TRUST_CHANGED || f->kind == VL_TRUST_MOMENT)
 		keep(t, f);
 }
 

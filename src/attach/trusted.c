@@ -10,6 +10,7 @@
 #include "../base/array.h"
 #include "../base/bisect.h"
 #include "../base/cleanup.h"
+#include "poke.h"
 
 void vl_trusted_filter(void *trusted, uint64_t gpa, unsigned char *page)
 {
@@ -36,14 +37,20 @@ void vl_trusted_filter(void *trusted, uint64_t gpa, unsigned char *page)
 
 struct again {
 	struct vl_trusted *t;
-	bool changed;
+	bool changed, attached;
+	struct vl_trust_finding as; /* if attached */
 };
 
 static void found_again(void *ctx, const struct vl_trust_finding *f)
 {
 	struct again *a = ctx;
 
-	a->changed |= f->kind == VL_TRUST_CHANGED;
+	if (f->kind == VL_TRUST_ATTACHED || f->kind == VL_TRUST_SWITCHED) {
+		a->attached = true;
+		a->as = *f;
+	}
+	a->changed |= f->kind == VL_TRUST_CHANGED ||
+		      (f->kind == VL_TRUST_MOMENT && !vl_poke_lists(a->t->attach, f->va));
 }
 
 /* The number of lists in kprobe_table (include/linux/kprobes.h), and of probes that are read. */
@@ -100,8 +107,8 @@ static const struct vl_trust *owner(const struct vl_trusted *t, uint64_t va)
 	return t->set ? vl_trust_set_at(t->set, va) : t->trust;
 }
 
-/* Is finding @f still there? */
-static bool is_still(struct vl_trusted *t, const struct vl_trust_finding *f)
+/* Compare the place of finding @f again. */
+static struct again look_again(struct vl_trusted *t, const struct vl_trust_finding *f)
 {
 	const struct vl_trust_memory memory = { vl_trusted_read, t };
 	_cleanup_free_ unsigned char *now = malloc(f->len);
@@ -109,11 +116,36 @@ static bool is_still(struct vl_trusted *t, const struct vl_trust_finding *f)
 	struct again a = { .t = t };
 
 	if (!what)
-		return false;
-	if (!now || !vl_trusted_read(t, f->va, now, f->len))
-		return true;
+		return a;
+	if (!now || !vl_trusted_read(t, f->va, now, f->len)) {
+		a.changed = a.attached = true;
+		a.as = *f;
+		return a;
+	}
 	vl_error_destroy(vl_trust_check(what, &memory, f->va, now, f->len, NULL, found_again, &a));
-	return a.changed;
+	return a;
+}
+
+/* Drop what is no longer attached. */
+static void settle_attached(struct vl_trusted *t, const struct probes *probes)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < t->nr_kept; i++) {
+		struct vl_trust_finding *f = &t->attached[i];
+		struct again a = { .t = t };
+
+		if (f->class == VL_TRUST_PROBE) {
+			a.attached = probes && is_probed(probes, f->va);
+			a.as = *f;
+		} else {
+			a = look_again(t, f);
+		}
+		if (a.attached)
+			t->attached[kept++] = a.as;
+	}
+	t->nr_attached -= t->nr_kept - kept;
+	t->nr_kept = kept;
 }
 
 /* Time for which findings that were read again count as current, in ns. */
@@ -133,16 +165,20 @@ void vl_trusted_settle(struct vl_trusted *t)
 	/* Once for all findings: the guest can have many of both. */
 	if (probes)
 		read_probes(t, probes);
+	settle_attached(t, probes);
 	for (size_t i = 0; i < t->nr_found; i++) {
-		const struct vl_trust_finding f = t->found[i];
+		struct vl_trust_finding f = t->found[i];
 		bool probed = probes && is_probed(probes, f.va) &&
 			      vl_trust_is_probe(t->trust, &memory, addr, &f);
 
-		t->nr_attached += probed;
-		if (!probed && is_still(t, &f))
+		if (!probed && look_again(t, &f).changed) {
 			t->found[kept++] = f;
-		else
-			t->nr_all--;
+			continue;
+		}
+		t->nr_all--;
+		f.class = VL_TRUST_PROBE;
+		if (probed)
+			vl_trusted_keep_attached(t, &f);
 	}
 	t->nr_found = kept;
 	vl_trusted_settle_slots(t);
@@ -153,7 +189,7 @@ out:
 
 /* --- words --- */
 
-static void place(struct vl_trusted *t, uint64_t va, char *buf, size_t size)
+void vl_trusted_place(struct vl_trusted *t, uint64_t va, char *buf, size_t size)
 {
 	char module[VL_TRUSTED_NAME];
 	uint64_t offset;
@@ -204,14 +240,14 @@ static void describe_slot(struct vl_trusted *t, const struct vl_trusted_slot *s,
 {
 	char at[80], to[80], own[80];
 
-	place(t, s->slot, at, sizeof(at));
+	vl_trusted_place(t, s->slot, at, sizeof(at));
 	if (!vl_trust_is_entry(t->trust, s->initial)) {
 		snprintf(buf, size, "%s: changed constant (0x%" PRIx64 ", not 0x%" PRIx64 ")", at,
 			 s->found, s->initial);
 		return;
 	}
-	place(t, s->found, to, sizeof(to));
-	place(t, s->initial, own, sizeof(own));
+	vl_trusted_place(t, s->found, to, sizeof(to));
+	vl_trusted_place(t, s->initial, own, sizeof(own));
 	snprintf(buf, size, "%s: changed pointer (leads to %s, not to %s)", at, to, own);
 }
 
@@ -228,9 +264,9 @@ void vl_trusted_describe(struct vl_trusted *t, size_t i, char *buf, size_t size)
 		return;
 	f = &t->found[i - t->nr_slots];
 	target = f->target ? f->target : retargeted(t, f);
-	place(t, f->va, at, sizeof(at));
+	vl_trusted_place(t, f->va, at, sizeof(at));
 	if (target)
-		place(t, target, to, sizeof(to));
+		vl_trusted_place(t, target, to, sizeof(to));
 	snprintf(buf, size, "%s: changed %s (%u byte%s%s%s)", at, vl_trust_class_name(f->class),
 		 f->len, f->len == 1 ? "" : "s", target ? ", leads to " : "", target ? to : "");
 }
@@ -305,6 +341,12 @@ bool vl_trusted_next(struct vl_trusted *t)
 	gone = t->nr_found - kept + t->nr_slots;
 	t->nr_all -= t->nr_found - kept;
 	t->nr_found = kept;
+	kept = 0;
+	for (size_t i = 0; i < t->nr_kept; i++)
+		if (t->attached[i].va - t->va < t->size)
+			t->attached[kept++] = t->attached[i];
+	t->nr_attached -= t->nr_kept - kept;
+	t->nr_kept = kept;
 	t->nr_slots = 0;
 	pthread_mutex_unlock(&t->lock);
 	return gone;
@@ -318,6 +360,7 @@ struct vl_error *vl_trusted_look(struct vl_trusted *t)
 	}
 	t->nr_found = 0;
 	t->nr_all = t->nr_attached = 0;
+	t->nr_kept = 0;
 	return vl_trusted_take_text(t->attach, t);
 }
 
@@ -364,6 +407,7 @@ void vl_trusted_destroy(struct vl_trusted *t)
 	vl_trust_close(t->trust);
 	pthread_mutex_destroy(&t->lock);
 	free(t->found);
+	free(t->attached);
 	free(t->ranges);
 	free(t);
 }

@@ -15,6 +15,8 @@
 
 /* A guest with more findings runs another kernel, or has lost its text. */
 #define VL_TRUSTED_FINDINGS_MAX 4096
+/* Attachments that are kept. A tracer of all functions has tens of thousands. */
+#define VL_TRUSTED_ATTACHED_MAX 1024
 
 /*
  * A word that the guest has changed in data of the image: a pointer to a function, or a constant.
@@ -45,12 +47,15 @@ struct vl_trusted {
 
 	/* --- under @lock, as snapshots are filled by several threads --- */
 	pthread_mutex_t lock;
-	struct vl_trust_finding *found; /* without attachments and moments */
+	struct vl_trust_finding *found; /* without attachments; vl_trusted_settle() drops moments */
 	size_t nr_found, cap_found;
+	/* Attachments and switches, of each place one; in ascending order. */
+	struct vl_trust_finding *attached;
+	size_t nr_kept, cap_attached;
 	struct vl_trusted_slot slots[VL_TRUSTED_SLOTS];
 	size_t nr_slots;
 	uint64_t nr_all;      /* findings, with those that are not kept */
-	uint64_t nr_attached; /* sites at which ftrace, BPF or a live patch is attached */
+	uint64_t nr_attached; /* sites at which something is attached, also those not kept */
 	uint64_t nr_pages;    /* compared so far; a page of a new snapshot counts again */
 	int64_t settled_ns;   /* vl_trusted_settle() was called, by the host's CLOCK_MONOTONIC */
 	bool current;	      /* the whole text was compared since the last snapshot */
@@ -104,6 +109,9 @@ bool vl_trusted_read(void *trusted, uint64_t va, void *buf, size_t len);
 bool vl_trusted_check(struct vl_trusted *t, const struct vl_trust *what, uint64_t va,
 		      const void *guest, size_t len, void *out);
 
+/* Keep attachment @f. To be called under the lock. */
+void vl_trusted_keep_attached(struct vl_trusted *t, const struct vl_trust_finding *f);
+
 /* Keep pages of the text that are read, while it is compared; without memory none is kept. */
 void vl_trusted_keep_pages(struct vl_trusted *t);
 void vl_trusted_drop_pages(struct vl_trusted *t);
@@ -146,6 +154,9 @@ void vl_trusted_settle_slots(struct vl_trusted *t);
 bool vl_trusted_module_at(struct vl_trusted *t, uint64_t va, char name[VL_TRUSTED_NAME]);
 
 /* trusted.c */
+
+/* Describe @va: "SYMBOL+0xOFFSET", or the address and its module, whose name is hostile. */
+void vl_trusted_place(struct vl_trusted *t, uint64_t va, char *buf, size_t size);
 
 /* The number of findings, of which vl_trusted_describe() describes the first. */
 uint64_t vl_trusted_findings(const struct vl_trusted *t);

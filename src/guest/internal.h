@@ -168,7 +168,7 @@ struct vl_error *vl_session_attach(struct vl_guest *g, bool anew);
 void vl_session_forget(struct vl_guest *g);
 
 /* Figures of this process since it began, without the pauses. */
-void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret);
+void vl_guest_figures(struct vl_guest *g, struct vl_stats *ret);
 
 /* --- epoch.c --- */
 
@@ -290,7 +290,9 @@ extern const struct vl_clone_verifier vl_session_verifier;
 /* Forget the modules: the guest's may have changed. */
 void vl_session_forget_modules(struct vl_guest *g);
 /* In the worker: what was found so far; zeros if the guest's own code runs. */
-void vl_session_trust_figures(const struct vl_guest *g, struct vl_trusted_stats *ret);
+void vl_session_trust_figures(struct vl_guest *g, struct vl_trusted_stats *ret);
+/* attached.c: the part about what is attached, and had no effect. */
+void vl_session_attached(struct vl_guest *g, struct vl_trusted_stats *ret);
 /* In the worker: trust the kernel in the file @fd of @size bytes; takes over @fd. */
 struct vl_error *vl_session_trust(struct vl_guest *g, int fd, size_t size);
 

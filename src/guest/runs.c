@@ -12,7 +12,8 @@ void vl_broker_take_figures(struct vl_guest *g)
 	now->engine[sizeof(now->engine) - 1] = '\0';
 	now->no_kvm[sizeof(now->no_kvm) - 1] = '\0';
 	for (size_t i = 0; i < VL_TRUSTED_SHOWN; i++)
-		now->trusted.found[i][VL_TRUSTED_TEXT - 1] = '\0';
+		now->trusted.found[i][VL_TRUSTED_TEXT - 1] =
+			now->trusted.idle[i][VL_TRUSTED_TEXT - 1] = '\0';
 	g->now_known = true;
 }
 

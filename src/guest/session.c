@@ -232,7 +232,7 @@ static enum vl_kernel_fate fate_of(const struct vl_guest *g)
 						  VL_KERNEL_RUNS;
 }
 
-void vl_guest_figures(const struct vl_guest *g, struct vl_stats *ret)
+void vl_guest_figures(struct vl_guest *g, struct vl_stats *ret)
 {
 	const struct vl_session *s = g->session;
 	struct vl_vcpu_count vcpu;

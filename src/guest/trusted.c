@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "../attach/trusted.h"
+#include "../view/stubs.h"
 #include "../base/cleanup.h"
 #include "../trust/image.h"
 #include "../trust/index.h"
@@ -217,9 +218,27 @@ static bool is_entry(void *ctx, uint64_t va)
 	return m && vl_trust_is_entry(m, va);
 }
 
-const struct vl_clone_verifier vl_session_verifier = { verify_page, is_entry };
+static bool program(void *ctx, uint64_t va, char *buf, size_t size)
+{
+	struct vl_guest *g = ctx;
+	struct vl_stubs stubs = { .nr = 0 };
+	const struct vl_stub *stub = NULL;
+	struct vl_reader *r;
 
-void vl_session_trust_figures(const struct vl_guest *g, struct vl_trusted_stats *ret)
+	if (!vl_discard(vl_guest_reader(g, &r)))
+		vl_error_destroy(vl_stubs_collect(&g->raw, &stubs));
+	stub = vl_stub_at(&stubs, va);
+	if (stub && stub->kind == VL_STUB_FTRACE)
+		stub = NULL;
+	if (stub)
+		snprintf(buf, size, "%s", stub->name);
+	vl_stubs_deinit(&stubs);
+	return stub != NULL;
+}
+
+const struct vl_clone_verifier vl_session_verifier = { verify_page, is_entry, program };
+
+void vl_session_trust_figures(struct vl_guest *g, struct vl_trusted_stats *ret)
 {
 	struct vl_trusted *t = g->raw.attach ? g->raw.attach->trusted : NULL;
 
@@ -233,6 +252,7 @@ void vl_session_trust_figures(const struct vl_guest *g, struct vl_trusted_stats 
 	ret->findings = vl_trusted_findings(t);
 	for (size_t i = 0; i < VL_TRUSTED_SHOWN; i++)
 		vl_trusted_describe(t, i, ret->found[i], VL_TRUSTED_TEXT);
+	vl_session_attached(g, ret);
 }
 
 struct vl_error *vl_session_own(struct vl_guest *g)

@@ -36,6 +36,8 @@ struct vl_clone_verifier {
 	bool (*page)(void *ctx, uint64_t va, unsigned char *page);
 	/* Is @va the start of a verified function there? */
 	bool (*is_entry)(void *ctx, uint64_t va);
+	/* The BPF program that has @va, by name: hostile. False: there is none. */
+	bool (*program)(void *ctx, uint64_t va, char *buf, size_t size);
 };
 
 /* Pages of verified code outside of the kernel's text that a clone can have. */

@@ -249,6 +249,11 @@ struct vl_error *vl_clone_left(struct vl_clone *c, uint64_t va, const struct vl_
 				     name),
 			"it does not run: vlens trust add PACKAGE stores modules, vcheck examines the "
 			"guest, --allow-unverified runs such code");
+	if (c->verifier && c->verifier->program(c->verifier_ctx, va, slot, sizeof(slot)))
+		return vl_error_hint(
+			vl_error_new(VL_ERR_UNVERIFIED, "the answer is that of a BPF program, %s%s",
+				     slot, by),
+			"it does not run, and nothing can take its place; vcheck examines the guest");
 	if (vl_trust_bytes(c->attach->trusted->trust, va, 1))
 		err = vl_error_new(VL_ERR_UNVERIFIED,
 				   "the kernel's control goes to %s, where no function begins%s",

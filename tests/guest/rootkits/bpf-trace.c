@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * bpf-trace FUNCTION: attaches an empty BPF program to the entry of a kernel function (fentry), by
- * a trampoline, until it is killed. Prints "ready" when it is attached. It does nothing bad.
+ * bpf-trace WHAT [KIND]: attaches a BPF program until it is killed. Prints "ready" when it is
+ * attached.
+ *
+ *	fentry	an empty one to the entry of kernel function WHAT, by a trampoline (the default)
+ *	fmod	to function WHAT (security_...), whose result for process 1 is -EPERM then
+ *	lsm	the same, to WHAT: bpf_lsm_... and the name of a hook of the security modules
+ *	raw	an empty one to tracepoint WHAT
+ *	iter	writes a line for each task (WHAT: bpf_iter_task) to /sys/fs/bpf/iter
+ *	sysctl	forbids processes of the cgroup WHAT, a directory, all files of /proc/sys
  */
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/btf.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,36 +82,133 @@ static uint32_t find(const char *name)
 	return 0;
 }
 
+static int bpf(int what, union bpf_attr *attr)
+{
+	return (int)syscall(SYS_bpf, what, attr, sizeof(*attr));
+}
+
+#define INSN(c, d, s, o, i) \
+	{ \
+		.code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) \
+	}
+#define MOV(d, i) INSN(BPF_ALU64 | BPF_MOV | BPF_K, d, 0, 0, i)
+#define EXIT() INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
+
+/* Some instructions, which the laboratory overwrites. */
+static const struct bpf_insn nothing[] = {
+	MOV(0, 0),
+	INSN(BPF_ALU64 | BPF_ADD | BPF_K, 0, 0, 0, 1000),
+	INSN(BPF_ALU64 | BPF_XOR | BPF_K, 0, 0, 0, 1000),
+	INSN(BPF_ALU64 | BPF_ADD | BPF_K, 0, 0, 0, 1000),
+	MOV(0, 0),
+	EXIT(),
+};
+
+/* Returns -EPERM to process 1, and 0 to others. */
+static const struct bpf_insn denies[] = {
+	INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_current_pid_tgid),
+	INSN(BPF_ALU64 | BPF_RSH | BPF_K, 0, 0, 0, 32),
+	INSN(BPF_JMP | BPF_JNE | BPF_K, 0, 0, 2, 1),
+	MOV(0, -1),
+	EXIT(),
+	MOV(0, 0),
+	EXIT(),
+};
+
+/* Writes a line for each item. */
+static const struct bpf_insn shows[] = {
+	INSN(BPF_LDX | BPF_MEM | BPF_DW, 1, 1, 0, 0), /* bpf_iter__task.meta */
+	INSN(BPF_LDX | BPF_MEM | BPF_DW, 1, 1, 0, 0), /* bpf_iter_meta.seq */
+	INSN(BPF_ST | BPF_MEM | BPF_W, 10, 0, -8, 0x0a667062),
+	INSN(BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0),
+	INSN(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -8),
+	MOV(3, 4),
+	INSN(BPF_JMP | BPF_CALL, 0, 0, 0, 127), /* bpf_seq_write */
+	MOV(0, 0),
+	EXIT(),
+};
+
+/* Forbids everything. */
+static const struct bpf_insn forbids[] = { MOV(0, 0), EXIT() };
+
+#define CODE(c) c, sizeof(c) / sizeof(*(c))
+
+/* Numbers that older headers lack: enum bpf_prog_type and enum bpf_attach_type of Linux. */
+static const struct kind {
+	const char *name;
+	const struct bpf_insn *code;
+	size_t len;
+	uint32_t type, attach;
+	bool typed; /* it is attached by the type of a function */
+} kinds[] = {
+	{ "fentry", CODE(nothing), 26, 24, true }, { "fmod", CODE(denies), 26, 26, true },
+	{ "lsm", CODE(denies), 29, 27, true },	   { "iter", CODE(shows), 26, 28, true },
+	{ "raw", CODE(nothing), 17, 0, false },	   { "sysctl", CODE(forbids), 23, 18, false },
+};
+
+static void attach(const struct kind *k, int program, const char *to)
+{
+	union bpf_attr a;
+	int fd;
+
+	memset(&a, 0, sizeof(a));
+	if (!strcmp(k->name, "iter")) {
+		a.link_create.prog_fd = (uint32_t)program;
+		a.link_create.attach_type = k->attach;
+		fd = bpf(28, &a); /* BPF_LINK_CREATE */
+		if (fd < 0)
+			die("BPF_LINK_CREATE");
+		memset(&a, 0, sizeof(a));
+		a.pathname = (uintptr_t) "/sys/fs/bpf/iter";
+		a.bpf_fd = (uint32_t)fd;
+		unlink("/sys/fs/bpf/iter");
+		if (bpf(BPF_OBJ_PIN, &a))
+			die("BPF_OBJ_PIN");
+		return;
+	}
+	if (!strcmp(k->name, "sysctl")) {
+		a.link_create.target_fd = (uint32_t)open(to, O_RDONLY | O_DIRECTORY);
+		a.link_create.prog_fd = (uint32_t)program;
+		a.link_create.attach_type = k->attach;
+		if (bpf(28, &a) < 0)
+			die("BPF_LINK_CREATE");
+		return;
+	}
+	a.raw_tracepoint.prog_fd = (uint32_t)program;
+	if (!k->typed)
+		a.raw_tracepoint.name = (uintptr_t)to;
+	if (bpf(BPF_RAW_TRACEPOINT_OPEN, &a) < 0)
+		die("BPF_RAW_TRACEPOINT_OPEN");
+}
+
 int main(int argc, char **argv)
 {
-	const struct bpf_insn code[] = {
-		/* Some instructions, which the laboratory overwrites. */
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K },
-		{ .code = BPF_ALU64 | BPF_ADD | BPF_K, .imm = 1000 },
-		{ .code = BPF_ALU64 | BPF_XOR | BPF_K, .imm = 1000 },
-		{ .code = BPF_ALU64 | BPF_ADD | BPF_K, .imm = 1000 },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	union bpf_attr load, attach;
+	const char *name = argc > 2 ? argv[2] : "fentry";
+	static char log[1 << 16];
+	union bpf_attr load;
+	size_t i = 0;
 	int program;
 
-	if (argc != 2)
+	while (i < sizeof(kinds) / sizeof(*kinds) && strcmp(kinds[i].name, name) != 0)
+		i++;
+	if (argc < 2 || i == sizeof(kinds) / sizeof(*kinds))
 		return 2;
 	memset(&load, 0, sizeof(load));
-	load.prog_type = BPF_PROG_TYPE_TRACING;
-	load.expected_attach_type = BPF_TRACE_FENTRY;
-	load.attach_btf_id = find(argv[1]);
-	load.insns = (uintptr_t)code;
-	load.insn_cnt = sizeof(code) / sizeof(*code);
+	load.prog_type = kinds[i].type;
+	load.expected_attach_type = kinds[i].attach;
+	load.attach_btf_id = kinds[i].typed ? find(argv[1]) : 0;
+	load.insns = (uintptr_t)kinds[i].code;
+	load.insn_cnt = (uint32_t)kinds[i].len;
 	load.license = (uintptr_t) "GPL";
-	program = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof(load));
-	if (program < 0)
+	load.log_buf = (uintptr_t)log;
+	load.log_size = sizeof(log);
+	load.log_level = 1;
+	program = bpf(BPF_PROG_LOAD, &load);
+	if (program < 0) {
+		fputs(log, stdout);
 		die("BPF_PROG_LOAD");
-	memset(&attach, 0, sizeof(attach));
-	attach.raw_tracepoint.prog_fd = (uint32_t)program;
-	if (syscall(SYS_bpf, BPF_RAW_TRACEPOINT_OPEN, &attach, sizeof(attach)) < 0)
-		die("BPF_RAW_TRACEPOINT_OPEN");
+	}
+	attach(&kinds[i], program, argv[1]);
 	puts("ready");
 	fflush(stdout);
 	pause();

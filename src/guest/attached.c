@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What others have attached to the guest's kernel, and what had no effect in a trusted run. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../attach/trusted.h"
+#include "../view/stubs.h"
+#include "internal.h"
+
+/* Sites that lead to the same thing: a probe, a function, a switch. */
+struct thing {
+	const struct vl_trust_finding *first;
+	const char *name; /* of the switch; NULL: it is none */
+	size_t sites;
+};
+
+struct look {
+	struct vl_guest *g;
+	struct vl_trusted *t;
+	struct vl_stubs stubs;
+	struct vl_trusted_stats *ret;
+};
+
+static struct thing thing_of(const struct vl_trusted *t, const struct vl_trust_finding *f)
+{
+	return (struct thing){
+		.first = f,
+		.name = f->kind == VL_TRUST_SWITCHED ? vl_trust_switch_at(t->trust, f->va) : NULL,
+		.sites = 1,
+	};
+}
+
+static bool same(const struct thing *a, const struct thing *b)
+{
+	if (a->name || b->name)
+		return a->name && b->name && !strcmp(a->name, b->name);
+	return a->first->class == b->first->class && a->first->class != VL_TRUST_PROBE &&
+	       a->first->target == b->first->target;
+}
+
+/* --- names --- */
+
+/* Who is called by the ftrace_ops at @ops? */
+static void name_ftrace(struct look *w, uint64_t ops, char *buf, size_t size)
+{
+	const struct vl_kernel *k = w->g->raw.attach->kernel;
+	const struct vl_layout *l = vl_kernel_layout(k);
+	uint64_t func = 0;
+	char place[96];
+
+	if (vl_has(l, VL_F_FTRACE_FUNC))
+		vl_trusted_read(w->t, ops + (uint64_t)l->offset[VL_F_FTRACE_FUNC], &func,
+				sizeof(func));
+	if (func && func == vl_symbol(k, "klp_ftrace_handler")) {
+		snprintf(buf, size, "a live patch");
+	} else if (func && func == vl_symbol(k, "kprobe_ftrace_handler")) {
+		snprintf(buf, size, "a kprobe");
+	} else if (func) {
+		vl_trusted_place(w->t, func, place, sizeof(place));
+		snprintf(buf, size, "ftrace for %s", place);
+	} else {
+		snprintf(buf, size, "ftrace");
+	}
+}
+
+/* What does the place for ftrace @f call? False: nothing that the kernel has made. */
+static bool name_traced(struct look *w, const struct vl_trust_finding *f, char *buf, size_t size)
+{
+	const struct vl_stub *stub = vl_stub_at(&w->stubs, f->target);
+
+	if (!vl_stub_traces(&w->g->raw, &w->stubs, f->target) &&
+	    !(stub && stub->kind != VL_STUB_FTRACE))
+		return false;
+	if (!stub)
+		snprintf(buf, size, "ftrace for several users");
+	else if (stub->kind == VL_STUB_FTRACE)
+		name_ftrace(w, stub->at, buf, size);
+	else
+		snprintf(buf, size, "BPF (%s)", stub->name);
+	return true;
+}
+
+/* Is the site of @f still as it was found? */
+static bool is_still(struct look *w, const struct vl_trust_finding *f)
+{
+	unsigned char now[VL_TRUST_SHOWN];
+	size_t len = f->len < sizeof(now) ? f->len : sizeof(now);
+
+	return vl_trusted_read(w->t, f->va, now, len) && !memcmp(now, f->found, len);
+}
+
+static void describe_switch(const char *name, char *buf, size_t size)
+{
+	static const char point[] = "__tracepoint_";
+
+	if (!strncmp(name, point, sizeof(point) - 1))
+		snprintf(buf, size, "tracepoint %s: a probe is attached", name + sizeof(point) - 1);
+	else
+		snprintf(buf, size, "%s: a BPF program is attached", name);
+}
+
+static void more_sites(const struct look *w, const struct thing *thing, char *buf, size_t size)
+{
+	*buf = '\0';
+	if (thing->sites > 1 && w->t->nr_kept == VL_TRUSTED_ATTACHED_MAX)
+		snprintf(buf, size, " and many more places");
+	else if (thing->sites > 1)
+		snprintf(buf, size, " and %zu more place%s", thing->sites - 1,
+			 thing->sites == 2 ? "" : "s");
+}
+
+/*
+ * A call of what no list of the kernel has is not attached, but a change. The lists were read after
+ * the call was found: so if it is still there, it was so between.
+ */
+static void complain(struct look *w, const struct vl_trust_finding *f)
+{
+	struct vl_trusted_stats *ret = w->ret;
+	char at[96], to[96];
+
+	if (!is_still(w, f))
+		return;
+	vl_trusted_place(w->t, f->va, at, sizeof(at));
+	vl_trusted_place(w->t, f->target, to, sizeof(to));
+	if (ret->findings < VL_TRUSTED_SHOWN)
+		snprintf(ret->found[ret->findings], VL_TRUSTED_TEXT,
+			 "%s: changed %s (%u bytes, leads to %s)", at,
+			 vl_trust_class_name(f->class), f->len, to);
+	ret->findings++;
+}
+
+static void describe(struct look *w, const struct thing *thing)
+{
+	const struct vl_trust_finding *f = thing->first;
+	struct vl_trusted_stats *ret = w->ret;
+	char at[96], what[128], more[48], text[VL_TRUSTED_TEXT];
+
+	more_sites(w, thing, more, sizeof(more));
+	vl_trusted_place(w->t, f->va, at, sizeof(at));
+	if (thing->name) {
+		describe_switch(thing->name, text, sizeof(text));
+	} else if (f->class == VL_TRUST_PROBE) {
+		snprintf(text, sizeof(text), "%s: a kprobe is attached", at);
+	} else if (f->class == VL_TRUST_TRACE) {
+		if (!name_traced(w, f, what, sizeof(what))) {
+			complain(w, f);
+			return;
+		}
+		snprintf(text, sizeof(text), "%s%s: %s is attached", at, more, what);
+	} else if (f->class == VL_TRUST_TRACER && vl_trust_is_entry(w->t->trust, f->target)) {
+		/* ftrace's own: who is called is attached elsewhere. */
+		return;
+	} else {
+		vl_trusted_place(w->t, f->target, what, sizeof(what));
+		snprintf(text, sizeof(text), "%s%s: %s is attached", at, more, what);
+	}
+	if (ret->things < VL_TRUSTED_SHOWN)
+		snprintf(ret->idle[ret->things], VL_TRUSTED_TEXT, "%s", text);
+	ret->things++;
+}
+
+void vl_session_attached(struct vl_guest *g, struct vl_trusted_stats *ret)
+{
+	struct look w = { .g = g, .t = g->raw.attach->trusted, .ret = ret };
+	struct thing things[VL_TRUSTED_SHOWN * 4];
+	size_t nr = 0, more = 0;
+	struct vl_reader *r;
+
+	if (!w.t->nr_kept)
+		return;
+	/* Without them nothing counts as attached. */
+	if (!vl_discard(vl_guest_reader(g, &r)))
+		vl_error_destroy(vl_stubs_collect(&g->raw, &w.stubs));
+	for (size_t i = 0; i < w.t->nr_kept; i++) {
+		const struct thing thing = thing_of(w.t, &w.t->attached[i]);
+		size_t k = 0;
+
+		while (k < nr && !same(&things[k], &thing))
+			k++;
+		if (k < nr)
+			things[k].sites++;
+		else if (nr < sizeof(things) / sizeof(*things))
+			things[nr++] = thing;
+		else
+			more++;
+	}
+	for (size_t i = 0; i < nr; i++)
+		describe(&w, &things[i]);
+	ret->things += more;
+	vl_stubs_deinit(&w.stubs);
+}
