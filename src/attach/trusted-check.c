@@ -9,56 +9,57 @@
 
 /* --- the guest's memory --- */
 
-/*
- * Pages of the text that were read while it is compared. Thousands of call sites depend on where a
- * trampoline leads, and all trampolines are on a few pages. A slot is for the page numbers that
- * end in its number.
- */
-struct vl_trusted_pages {
-	uint64_t at[16]; /* in bytes from the start of the text; 1: none */
-	unsigned char bytes[16][VL_PAGE_SIZE];
-};
-
-static bool read_page(const struct vl_trusted *t, uint64_t at, void *buf, size_t len)
-{
-	struct vl_trusted_pages *p = t->pages;
-	uint64_t page = at & VL_PAGE_MASK;
-	size_t slot = page / VL_PAGE_SIZE % ARRAY_SIZE(p->at);
-
-	if (p->at[slot] != page && vl_discard(vl_target_read(t->attach->target, t->gpa + page,
-							     p->bytes[slot], VL_PAGE_SIZE))) {
-		p->at[slot] = 1;
-		return false;
-	}
-	p->at[slot] = page;
-	memcpy(buf, p->bytes[slot] + (at - page), len);
-	return true;
-}
-
-void vl_trusted_keep_pages(struct vl_trusted *t)
-{
-	t->pages = calloc(1, sizeof(*t->pages));
-	for (size_t i = 0; t->pages && i < ARRAY_SIZE(t->pages->at); i++)
-		t->pages->at[i] = 1;
-}
-
-void vl_trusted_drop_pages(struct vl_trusted *t)
-{
-	free(t->pages);
-	t->pages = NULL;
-}
-
 bool vl_trusted_read(void *ctx, uint64_t va, void *buf, size_t len)
 {
 	const struct vl_trusted *t = ctx;
 	struct vl_target *target = t->attach->target;
 	uint64_t at = va - t->va;
 
-	if (t->pages && at < t->size && len <= VL_PAGE_SIZE - at % VL_PAGE_SIZE)
-		return read_page(t, at, buf, len);
 	if (at < t->size && len <= t->size - at)
 		return !vl_discard(vl_target_read(target, t->gpa + at, buf, len));
 	return vl_target_read_virt(target, &t->attach->pt, va, buf, len);
+}
+
+/* How long a page counts as what the guest has, in ns. */
+#define RECENT_NS 10000000UL
+
+/*
+ * Pages of the text that were read just now. Thousands of call sites depend on where a trampoline
+ * leads, and all trampolines are on a few pages. A slot is for the page numbers that end in its
+ * number.
+ */
+struct vl_trusted_pages {
+	struct {
+		uint64_t at, read_ns; /* in bytes from the start of the text; when, 0: never */
+		unsigned char bytes[VL_PAGE_SIZE];
+	} slots[16];
+};
+
+struct vl_trusted_pages *vl_trusted_pages_create(void)
+{
+	return calloc(1, sizeof(struct vl_trusted_pages));
+}
+
+/* vl_trusted_read() with these pages, to be called under the lock. */
+static bool read_recent(void *ctx, uint64_t va, void *buf, size_t len)
+{
+	struct vl_trusted *t = ctx;
+	uint64_t at = va - t->va, page = at & VL_PAGE_MASK, now = vl_now_ns();
+	struct vl_trusted_pages *p = t->pages;
+	size_t i = page / VL_PAGE_SIZE % ARRAY_SIZE(p->slots);
+
+	if (at >= t->size || len > VL_PAGE_SIZE - at % VL_PAGE_SIZE)
+		return vl_trusted_read(t, va, buf, len);
+	if (p->slots[i].at != page || now - p->slots[i].read_ns > RECENT_NS) {
+		p->slots[i].read_ns = 0;
+		p->slots[i].at = page;
+		if (vl_discard(vl_target_read(t->attach->target, t->gpa + page, p->slots[i].bytes,
+					      VL_PAGE_SIZE)))
+			return false;
+		p->slots[i].read_ns = now;
+	}
+	memcpy(buf, p->slots[i].bytes + (at - page), len);
+	return true;
 }
 
 /* --- findings --- */
@@ -110,7 +111,7 @@ static void found(void *ctx, const struct vl_trust_finding *f)
 bool vl_trusted_check(struct vl_trusted *t, const struct vl_trust *what, uint64_t va,
 		      const void *guest, size_t len, void *out)
 {
-	const struct vl_trust_memory memory = { vl_trusted_read, t };
+	const struct vl_trust_memory memory = { read_recent, t };
 	struct vl_error *err;
 
 	pthread_mutex_lock(&t->lock);

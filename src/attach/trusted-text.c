@@ -91,7 +91,6 @@ static struct vl_error *compare_text(struct vl_trusted *t, unsigned char *buf,
 	size_t size;
 
 	vl_trust_text(t->trust, &size);
-	vl_trusted_keep_pages(t);
 	for (size_t at = 0, len; !err && at < size; at += len) {
 		len = size - at < PIECE ? size - at : PIECE;
 		text = mapped(t->attach->target, t->gpa + at, len);
@@ -104,7 +103,6 @@ static struct vl_error *compare_text(struct vl_trusted *t, unsigned char *buf,
 		vl_trusted_check(t, t->trust, t->va + at, text, len, NULL);
 		keep_clocks(t, clocks, t->va + at, text, len);
 	}
-	vl_trusted_drop_pages(t);
 	if (!err)
 		return NULL;
 	vl_error_destroy(err);

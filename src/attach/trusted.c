@@ -163,7 +163,7 @@ void vl_trusted_settle(struct vl_trusted *t)
 	if (now - t->settled_ns < SETTLED_NS)
 		goto out;
 	/* Once for all findings: the guest can have many of both. */
-	if (probes)
+	if (probes && t->nr_found)
 		read_probes(t, probes);
 	settle_attached(t, probes);
 	for (size_t i = 0; i < t->nr_found; i++) {
@@ -389,7 +389,8 @@ struct vl_error *vl_attach_trust(struct vl_attach *a, int fd, size_t len)
 		return vl_error_nomem();
 	t->attach = a;
 	pthread_mutex_init(&t->lock, NULL);
-	err = open_image(t, fd, len);
+	t->pages = vl_trusted_pages_create();
+	err = t->pages ? open_image(t, fd, len) : vl_error_nomem();
 	if (!err)
 		err = trust(a, t, fd);
 	if (err) {
@@ -406,6 +407,7 @@ void vl_trusted_destroy(struct vl_trusted *t)
 		return;
 	vl_trust_close(t->trust);
 	pthread_mutex_destroy(&t->lock);
+	free(t->pages);
 	free(t->found);
 	free(t->attached);
 	free(t->ranges);

@@ -59,7 +59,7 @@ struct vl_trusted {
 	uint64_t nr_pages;    /* compared so far; a page of a new snapshot counts again */
 	int64_t settled_ns;   /* vl_trusted_settle() was called, by the host's CLOCK_MONOTONIC */
 	bool current;	      /* the whole text was compared since the last snapshot */
-	struct vl_trusted_pages *pages; /* of the text, while it is compared; else NULL */
+	struct vl_trusted_pages *pages; /* of the text, that were read just now */
 	/* The memory of the guest's modules, by address: trusted-modules.c; NULL: not read so far. */
 	struct vl_trusted_range *ranges;
 	size_t nr_ranges, cap_ranges;
@@ -112,9 +112,8 @@ bool vl_trusted_check(struct vl_trusted *t, const struct vl_trust *what, uint64_
 /* Keep attachment @f. To be called under the lock. */
 void vl_trusted_keep_attached(struct vl_trusted *t, const struct vl_trust_finding *f);
 
-/* Keep pages of the text that are read, while it is compared; without memory none is kept. */
-void vl_trusted_keep_pages(struct vl_trusted *t);
-void vl_trusted_drop_pages(struct vl_trusted *t);
+/* NULL: no memory. free() destroys them. */
+struct vl_trusted_pages *vl_trusted_pages_create(void);
 
 /* trusted-text.c */
 
