@@ -79,6 +79,7 @@ static bool same_code(const struct vl_trust_look *l, const struct piece *pieces,
 			return false;
 		while (off < p->from.len) {
 			struct vl_insn a, b;
+			bool same = false;
 			size_t n;
 
 			if (!vl_code_insn(&p->from, off, &a))
@@ -87,15 +88,17 @@ static bool same_code(const struct vl_trust_look *l, const struct piece *pieces,
 				off += a.len;
 				continue;
 			}
-			while (!(vl_code_insn(c, at, &b) &&
-				 same_insn(l->t, p, p->from.bytes + off, &a, c->bytes + at, &b)) &&
-			       (n = vl_code_nothing(c, at, leaves)))
+			while (vl_code_insn(c, at, &b)) {
+				same = same_insn(l->t, p, p->from.bytes + off, &a, c->bytes + at,
+						 &b);
+				if (same || !(n = vl_code_nothing(c, at, &b, leaves)))
+					break;
 				at += n;
+			}
 			if (at >= c->len)
 				return false;
 			leaves = a.kind == VL_INSN_JUMP || a.kind == VL_INSN_RETURN;
-			if (vl_code_insn(c, at, &b) &&
-			    same_insn(l->t, p, p->from.bytes + off, &a, c->bytes + at, &b)) {
+			if (same) {
 				off += a.len;
 				at += b.len;
 			} else if (!same_site(l, p, &off, c, &at)) {

@@ -207,29 +207,30 @@ static void visit(const struct check *c, const struct vl_trust_cluster *cluster)
 /* Forms that most sites of a running kernel have. */
 static const struct {
 	uint8_t class, len;
-	unsigned char code[5];
+	uint64_t code; /* its bytes, the lowest first */
 } usual[] = {
-	{ VL_TRUST_TRACE, 5, "\x0f\x1f\x44\x00\x00" },
-	{ VL_TRUST_RETURN, 5, "\xc3\xcc\xcc\xcc\xcc" },
-	{ VL_TRUST_LOCK, 1, "\x3e" },
+	{ VL_TRUST_TRACE, 5, 0x0000441f0f },
+	{ VL_TRUST_RETURN, 5, 0xccccccccc3 },
+	{ VL_TRUST_LOCK, 1, 0x3e },
 };
 
 /* Is @cluster one site in the range that has its usual form? It is legal: forms.c. */
 static bool is_usual(const struct check *c, const struct vl_trust_cluster *cluster)
 {
 	const struct vl_trust_site *s = c->look.t->sites + cluster->first;
-	unsigned char code[5];
+	uint64_t code;
 
-	if (cluster->nr != 1 || s->len > sizeof(code) || cluster->at < c->at ||
-	    cluster->at + cluster->len > c->at + c->len)
+	if (cluster->nr != 1 || cluster->at < c->at || cluster->at + sizeof(code) > c->at + c->len)
 		return false;
-	memcpy(code, c->guest + (s->at - c->at), s->len);
-	for (size_t i = 0; i < ARRAY_SIZE(usual); i++)
-		if (usual[i].class == s->class && usual[i].len == s->len &&
-		    !memcmp(usual[i].code, code, s->len)) {
-			give(c, s->at, code, s->len);
-			return true;
-		}
+	memcpy(&code, c->guest + (s->at - c->at), sizeof(code));
+	for (size_t i = 0; i < ARRAY_SIZE(usual); i++) {
+		if (usual[i].class != s->class)
+			continue;
+		if (usual[i].len != s->len || (code & ((1UL << 8 * s->len) - 1)) != usual[i].code)
+			return false;
+		give(c, s->at, (const unsigned char *)&code, s->len);
+		return true;
+	}
 	return false;
 }
 

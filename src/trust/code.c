@@ -6,19 +6,16 @@ bool vl_code_insn(const struct vl_code *c, size_t at, struct vl_insn *ret)
 	return at < c->len && vl_insn(c->bytes + at, c->len - at, c->va + at, ret);
 }
 
-size_t vl_code_nothing(const struct vl_code *c, size_t at, bool breaks)
+size_t vl_code_nothing(const struct vl_code *c, size_t at, const struct vl_insn *i, bool breaks)
 {
-	struct vl_insn i;
 	size_t end;
 
-	if (!vl_code_insn(c, at, &i))
+	if (i->kind == VL_INSN_NOP || (breaks && i->kind == VL_INSN_BREAK))
+		return i->len;
+	end = i->target - c->va;
+	if (i->kind != VL_INSN_JUMP || end <= at || end > c->len)
 		return 0;
-	if (i.kind == VL_INSN_NOP || (breaks && i.kind == VL_INSN_BREAK))
-		return i.len;
-	end = i.target - c->va;
-	if (i.kind != VL_INSN_JUMP || end <= at || end > c->len)
-		return 0;
-	for (size_t k = at + i.len; k < end; k++)
+	for (size_t k = at + i->len; k < end; k++)
 		if (c->bytes[k] != 0xcc)
 			return 0;
 	return end - at;
@@ -26,9 +23,10 @@ size_t vl_code_nothing(const struct vl_code *c, size_t at, bool breaks)
 
 bool vl_code_is_nop(const struct vl_code *c, size_t at, bool breaks)
 {
+	struct vl_insn i;
 	size_t n;
 
-	while (at < c->len && (n = vl_code_nothing(c, at, breaks)))
+	while (vl_code_insn(c, at, &i) && (n = vl_code_nothing(c, at, &i, breaks)))
 		at += n;
 	return at >= c->len;
 }

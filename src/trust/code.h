@@ -17,11 +17,12 @@ struct vl_code {
 bool vl_code_insn(const struct vl_code *c, size_t at, struct vl_insn *ret);
 
 /*
- * The length of code without effect at offset @at of @c; 0: there is none. It is a no operation,
+ * The length of code without effect that begins with instruction @i, at offset @at of @c; 0: it
+ * has an effect. It is a no operation,
  * or a jump over int3 in place of many of them ("x86/alternatives: Optimize optimize_nops()",
  * 6.9), or, with @breaks, an int3.
  */
-size_t vl_code_nothing(const struct vl_code *c, size_t at, bool breaks);
+size_t vl_code_nothing(const struct vl_code *c, size_t at, const struct vl_insn *i, bool breaks);
 
 /* Is all code of @c from offset @at on without effect, as vl_code_nothing() says? */
 bool vl_code_is_nop(const struct vl_code *c, size_t at, bool breaks);

@@ -71,7 +71,8 @@ static bool is_common(const unsigned char *code, size_t len, uint64_t va, struct
 		ret->kind = VL_INSN_NOP;
 		for (size_t n = 1; n <= ARRAY_SIZE(nops) && n <= len; n++) {
 			ret->len = (uint8_t)n;
-			if (!memcmp(code, nops[n - 1], n))
+			if (code[0] == nops[n - 1][0] && code[n - 1] == nops[n - 1][n - 1] &&
+			    !memcmp(code, nops[n - 1], n))
 				return true;
 		}
 		return false;
