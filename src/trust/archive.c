@@ -48,6 +48,7 @@ struct vl_archive {
 	struct archive *in;
 	struct vl_archive *outer; /* the archive of which this one is a member, or NULL */
 	unsigned char *block;	  /* buffer for that member's data */
+	uint64_t size;		  /* of the current member, as the archive says; 0: unknown */
 };
 
 static struct vl_error *load(struct api *ret)
@@ -178,7 +179,7 @@ struct vl_error *vl_archive_next(struct vl_archive *a, const char **path_ret, ui
 		if (a->api.entry_filetype(e) != AE_IFREG)
 			continue;
 		*path_ret = a->api.entry_pathname(e);
-		*size_ret = (uint64_t)a->api.entry_size(e);
+		*size_ret = a->size = (uint64_t)a->api.entry_size(e);
 		if (*path_ret)
 			return NULL;
 	}
@@ -190,6 +191,13 @@ struct vl_error *vl_archive_read(struct vl_archive *a, size_t max, unsigned char
 	_cleanup_free_ unsigned char *buf = NULL;
 	size_t len = 0, cap = 0;
 
+	/* With the size that its archive says there are no copies to a larger buffer. */
+	if (a->size && a->size <= max) {
+		cap = a->size + BLOCK;
+		buf = malloc(cap + 1);
+		if (!buf)
+			return vl_error_nomem();
+	}
 	for (;;) {
 		la_ssize_t n;
 

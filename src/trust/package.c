@@ -2,6 +2,7 @@
 #include "package.h"
 
 #include <nettle/md5.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,28 +104,120 @@ static struct vl_error *give_kernel(const struct vl_trust_taker *taker, struct v
 	return taker->kernel(taker->ctx, o, elf, elf_len);
 }
 
-/*
- * Read the current member, check it against @md5sums (or NULL), and give it to @taker.
- */
-static struct vl_error *take(struct vl_archive *a, const char *path, struct vl_trust_origin *o,
-			     const char *md5sums, const struct vl_trust_taker *taker)
-{
-	bool is_kernel = vl_is_kernel_path(path);
-	_cleanup_free_ unsigned char *file = NULL;
-	struct vl_error *err;
+/* --- members, in a thread of their own --- */
+
+/* To unpack the next members takes as long as to check and pack these. */
+#define WAITING 4
+
+struct member {
+	unsigned char *file;
 	size_t len;
+	struct vl_trust_origin origin;
+	bool is_kernel;
+};
+
+struct members {
+	const char *md5sums; /* or NULL */
+	const struct vl_trust_taker *taker;
+	pthread_t thread;
+	/* --- under @lock --- */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct member waiting[WAITING];
+	size_t first, nr;
+	bool end;
+	struct vl_error *err; /* the first one: no other member is taken */
+};
+
+/* Check a member against the list, and give it to the taker. */
+static struct vl_error *take(const struct members *all, struct member *m)
+{
+	struct vl_error *err = NULL;
+
+	if (all->md5sums && !is_listed(all->md5sums, m->origin.member, m->file, m->len))
+		err = vl_error_new(VL_ERR_ARG, "its checksum is not the one in the package's list");
+	if (!err && m->is_kernel)
+		err = give_kernel(all->taker, &m->origin, m->file, m->len);
+	else if (!err)
+		err = give_module(all->taker, &m->origin, m->file, m->len);
+	return err ? vl_error_prefix(err, "%s", m->origin.member) : NULL;
+}
+
+static void *take_members(void *ctx)
+{
+	struct members *all = ctx;
+
+	pthread_mutex_lock(&all->lock);
+	for (;;) {
+		struct member *m = &all->waiting[all->first];
+		struct vl_error *err = NULL;
+
+		while (!all->nr && !all->end)
+			pthread_cond_wait(&all->changed, &all->lock);
+		if (!all->nr)
+			break;
+		if (!all->err) {
+			pthread_mutex_unlock(&all->lock);
+			err = take(all, m);
+			pthread_mutex_lock(&all->lock);
+		}
+		if (err)
+			all->err = err;
+		free(m->file);
+		all->first = (all->first + 1) % WAITING;
+		all->nr--;
+		pthread_cond_signal(&all->changed);
+	}
+	pthread_mutex_unlock(&all->lock);
+	return NULL;
+}
+
+/* Put the member @path, which @a is at, into the queue. */
+static struct vl_error *put_member(struct members *all, struct vl_archive *a, const char *path,
+				   const struct vl_trust_origin *o)
+{
+	struct member m = { .origin = *o, .is_kernel = vl_is_kernel_path(path) };
+	struct vl_error *err;
 
 	path += strspn(path, "./");
-	snprintf(o->member, sizeof(o->member), "%s", path);
-	err = vl_archive_read(a, is_kernel ? vl_trust_image_max(taker) : VL_TRUST_MODULE_MAX, &file,
-			      &len);
-	if (!err && md5sums && !is_listed(md5sums, o->member, file, len))
-		err = vl_error_new(VL_ERR_ARG, "its checksum is not the one in the package's list");
-	if (!err && is_kernel)
-		err = give_kernel(taker, o, file, len);
-	else if (!err)
-		err = give_module(taker, o, file, len);
-	return err ? vl_error_prefix(err, "%s", o->member) : NULL;
+	snprintf(m.origin.member, sizeof(m.origin.member), "%s", path);
+	err = vl_archive_read(a, m.is_kernel ? vl_trust_image_max(all->taker) : VL_TRUST_MODULE_MAX,
+			      &m.file, &m.len);
+	if (err)
+		return vl_error_prefix(err, "%s", m.origin.member);
+	pthread_mutex_lock(&all->lock);
+	while (all->nr == WAITING)
+		pthread_cond_wait(&all->changed, &all->lock);
+	all->waiting[(all->first + all->nr++) % WAITING] = m;
+	pthread_cond_signal(&all->changed);
+	pthread_mutex_unlock(&all->lock);
+	return NULL;
+}
+
+static bool has_failed(struct members *all)
+{
+	bool failed;
+
+	pthread_mutex_lock(&all->lock);
+	failed = all->err != NULL;
+	pthread_mutex_unlock(&all->lock);
+	return failed;
+}
+
+/* Wait until all members are taken. The error is theirs if they had one, as it came first. */
+static struct vl_error *finish(struct members *all, struct vl_error *err)
+{
+	pthread_mutex_lock(&all->lock);
+	all->end = true;
+	pthread_cond_signal(&all->changed);
+	pthread_mutex_unlock(&all->lock);
+	pthread_join(all->thread, NULL);
+	pthread_mutex_destroy(&all->lock);
+	pthread_cond_destroy(&all->changed);
+	if (!all->err)
+		return err;
+	vl_error_destroy(err);
+	return all->err;
 }
 
 /* The value of the line "@name: value" of @control. */
@@ -175,26 +268,40 @@ static struct vl_error *read_control(struct vl_archive *outer, struct vl_trust_o
 	return err;
 }
 
-/* Give all kernels and modules of archive @a to @taker. */
-static struct vl_error *each_file(struct vl_archive *a, struct vl_trust_origin *o,
+/* Give all kernels and modules of archive @a to @taker, by a thread that checks and keeps them. */
+static struct vl_error *each_file(struct vl_archive *a, const struct vl_trust_origin *o,
 				  const char *md5sums, const struct vl_trust_taker *taker,
 				  size_t *nr)
 {
-	struct vl_error *err;
+	_cleanup_free_ struct members *all = calloc(1, sizeof(*all));
+	struct vl_error *err = NULL;
 	const char *path;
 	uint64_t size;
+	int failed;
 
-	while (!(err = vl_archive_next(a, &path, &size)) && path) {
+	if (!all)
+		return vl_error_nomem();
+	all->md5sums = md5sums;
+	all->taker = taker;
+	pthread_mutex_init(&all->lock, NULL);
+	pthread_cond_init(&all->changed, NULL);
+	failed = pthread_create(&all->thread, NULL, take_members, all);
+	if (failed) {
+		pthread_mutex_destroy(&all->lock);
+		pthread_cond_destroy(&all->changed);
+		return vl_error_os(failed, "cannot start a thread");
+	}
+	while (!has_failed(all) && !(err = vl_archive_next(a, &path, &size)) && path) {
 		/* Of a file with several names, the archive has the content with one of them. */
 		if (!size ||
 		    (!vl_is_kernel_path(path) && !(taker->module && vl_is_module_path(path))))
 			continue;
-		err = take(a, path, o, md5sums, taker);
+		err = put_member(all, a, path, o);
 		if (err)
-			return err;
+			break;
 		++*nr;
 	}
-	return err;
+	return finish(all, err);
 }
 
 struct vl_error *vl_deb_each(const unsigned char *file, size_t len, struct vl_trust_origin *o,
