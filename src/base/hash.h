@@ -29,4 +29,27 @@ static inline uint64_t vl_hash_text(const char *text)
 	return vl_hash(VL_HASH, text, strlen(text));
 }
 
+/*
+ * A checksum of @len bytes, against damage only, and much quicker: 8 sums that do not wait for each
+ * other, each of every eighth word.
+ */
+static inline uint64_t vl_sum(const void *bytes, size_t len)
+{
+	uint64_t lane[8], sum = VL_HASH ^ len, word = 0;
+	const unsigned char *p = bytes;
+	size_t i = 0;
+
+	for (size_t k = 0; k < 8; k++)
+		lane[k] = VL_HASH + k;
+	for (; len - i >= sizeof(lane); i += sizeof(lane))
+		for (size_t k = 0; k < 8; k++) {
+			memcpy(&word, p + i + 8 * k, sizeof(word));
+			lane[k] = (lane[k] ^ word) * 0x9e3779b97f4a7c15u;
+			lane[k] ^= lane[k] >> 32;
+		}
+	for (size_t k = 0; k < 8; k++)
+		sum = vl_hash(sum, &lane[k], sizeof(lane[k]));
+	return vl_hash(sum, p + i, len - i);
+}
+
 #endif

@@ -106,7 +106,9 @@ static struct vl_error *find_stored(const struct vl_guest *g, const char *releas
 	struct vl_error *err =
 		vl_kept_open(g->raw.target, VL_KEPT_TRUSTED, g->build_id, &s->fd, &s->size);
 
-	if (!err || (err->os_errno != ENOENT && err->code != VL_ERR_ARG))
+	if (!err)
+		return vl_trust_stored_check(g->build_id, s->fd, s->size);
+	if (err->os_errno != ENOENT && err->code != VL_ERR_ARG)
 		return err;
 	vl_error_destroy(err);
 	return vl_trust_absent(g->build_id, release);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "../base/array.h"
 #include "../base/cleanup.h"
@@ -10,17 +11,12 @@
 #include "../kernel/btf.h"
 #include "../kernel/kernel.h"
 #include "internal.h"
+#include "trust/index-format.h"
 
 #define PAGE 4096UL
 
 /* Time to read the types of the image. They are trusted, but may be damaged. */
 #define TYPES_NS 5000000000L
-
-/*
- * Raise it with a change of what an index has: the code of tables.c, of kernel/kallsyms.c, or of
- * the structures that are stored.
- */
-#define INDEX_VERSION 2
 
 static const char magic[16] = "vlens index";
 
@@ -28,8 +24,9 @@ enum part { ADDRESSES, NAME_AT, TEXT, BY_NAME, SITES, CLUSTERS, CLOCKS, KERNEL, 
 
 struct head {
 	char magic[16];
-	uint64_t made; /* by a vlens with these structures: maker() */
-	uint64_t len;  /* of the image in memory */
+	uint64_t made; /* by a vlens with this source: maker() */
+	uint64_t sum; /* of the head with a 0 here, and of all parts but KERNEL, which has checks */
+	uint64_t len; /* of the image in memory */
 	char build_id[VL_BUILD_ID_MAX + 1];
 	struct vl_kallsyms tables;
 	uint64_t base;
@@ -48,10 +45,14 @@ struct foot {
 
 static uint64_t maker(void)
 {
-	const uint64_t of[] = { INDEX_VERSION, sizeof(struct head), sizeof(struct vl_trust_site),
-				sizeof(struct vl_trust_cluster), VL_TRUST_CLASSES };
+	return vl_hash_text(VLENS_VERSION "-" INDEX_FORMAT);
+}
 
-	return vl_hash(vl_hash_text(VLENS_VERSION), of, sizeof(of));
+/* Is @foot that of a file of @len bytes? */
+static bool is_foot(const struct foot *foot, size_t len)
+{
+	return !memcmp(foot->magic, magic, sizeof(magic)) && foot->at % PAGE == 0 &&
+	       foot->at < len - sizeof(*foot) && foot->image <= foot->at;
 }
 
 static bool find_foot(const unsigned char *file, size_t len, struct foot *ret)
@@ -59,8 +60,16 @@ static bool find_foot(const unsigned char *file, size_t len, struct foot *ret)
 	if (len < sizeof(*ret))
 		return false;
 	memcpy(ret, file + len - sizeof(*ret), sizeof(*ret));
-	return !memcmp(ret->magic, magic, sizeof(magic)) && ret->at % PAGE == 0 &&
-	       ret->at < len - sizeof(*ret) && ret->image <= ret->at;
+	return is_foot(ret, len);
+}
+
+bool vl_trust_index_there(int fd, size_t len)
+{
+	struct foot foot;
+
+	return len >= sizeof(foot) &&
+	       pread(fd, &foot, sizeof(foot), (off_t)(len - sizeof(foot))) == sizeof(foot) &&
+	       is_foot(&foot, len);
 }
 
 size_t vl_trust_image_len(const void *file, size_t len)
@@ -68,6 +77,28 @@ size_t vl_trust_image_len(const void *file, size_t len)
 	struct foot foot;
 
 	return find_foot(file, len, &foot) ? foot.image : len;
+}
+
+/* The checksum of the index @h, whose parts are all there. */
+static uint64_t sum_of(const struct head *h)
+{
+	struct head own = *h;
+	uint64_t sum;
+
+	own.sum = 0;
+	sum = vl_sum(&own, sizeof(own));
+	for (size_t i = 0; i < KERNEL; i++)
+		sum ^= vl_sum((const unsigned char *)h + h->parts[i].at, h->parts[i].len) + i;
+	return sum;
+}
+
+/* Are the parts and the checksum of the index @h, @len bytes, right? */
+static bool is_whole(const struct head *h, size_t len)
+{
+	for (size_t i = 0; i < NR_PARTS; i++)
+		if (h->parts[i].at > len || h->parts[i].len > len - h->parts[i].at)
+			return false;
+	return sum_of(h) == h->sum;
 }
 
 /* --- making --- */
@@ -120,7 +151,7 @@ struct vl_error *vl_trust_index_make(const struct vl_trust *t, const void *image
 		[SITES] = { t->sites, t->nr_sites * sizeof(*t->sites) },
 		[CLUSTERS] = { t->clusters, t->nr_clusters * sizeof(*t->clusters) },
 	};
-	size_t at = up(len, PAGE), size = sizeof(h);
+	size_t at = up(len, PAGE), size = up(sizeof(h), 8);
 	const struct foot foot = { "vlens index", at, len };
 	_cleanup_free_ struct vl_function *clocks = calloc(VL_MAX_CLOCKS, sizeof(*clocks));
 	struct vl_kernel *k = NULL;
@@ -153,6 +184,8 @@ struct vl_error *vl_trust_index_make(const struct vl_trust *t, const void *image
 	for (size_t i = 0; i < NR_PARTS; i++)
 		if (parts[i].len)
 			memcpy(file + at + h.parts[i].at, parts[i].bytes, parts[i].len);
+	h.sum = sum_of((const struct head *)(const void *)(file + at));
+	memcpy(file + at, &h, sizeof(h));
 	memcpy(file + *len_ret - sizeof(foot), &foot, sizeof(foot));
 	vl_kernel_destroy(k);
 	*ret = file;
@@ -172,59 +205,6 @@ static const void *part(const struct head *h, size_t len, enum part i, size_t si
 	*nr_ret = n / size;
 	return at % 8 || n % size || at > len || n > len - at ? NULL :
 								(const unsigned char *)h + at;
-}
-
-static bool symbols_fit(const struct vl_symbols *s)
-{
-	if (!s->text_len || s->text[s->text_len - 1])
-		return false;
-	for (uint32_t i = 0; i < s->nr; i++)
-		if (s->name_at[i] >= s->text_len)
-			return false;
-	return true;
-}
-
-/* A search ends at an empty slot. */
-static bool hash_fits(const struct vl_trust *t)
-{
-	size_t used = 0;
-
-	if (!t->nr_by_name || t->nr_by_name & (t->nr_by_name - 1))
-		return false;
-	for (size_t i = 0; i < t->nr_by_name; i++) {
-		if (t->by_name[i] > t->symbols.nr)
-			return false;
-		used += t->by_name[i] != 0;
-	}
-	return used < t->nr_by_name;
-}
-
-/* The longest record of a table of sites, in bytes. */
-#define RECORD_MAX 16
-
-static bool sites_fit(const struct vl_trust *t)
-{
-	for (size_t i = 0; i < t->nr_sites; i++) {
-		const struct vl_trust_site *s = &t->sites[i];
-
-		if (!s->len || !vl_trust_has(t, s->at, s->len) || s->class >= VL_TRUST_CLASSES ||
-		    !vl_trust_has(t, s->entry, RECORD_MAX))
-			return false;
-	}
-	for (size_t i = 0; i < t->nr_clusters; i++) {
-		const struct vl_trust_cluster *c = &t->clusters[i];
-
-		if (!c->len || c->len > VL_TRUST_CLUSTER_MAX || !vl_trust_has(t, c->at, c->len) ||
-		    c->first > t->nr_sites || c->nr > t->nr_sites - c->first)
-			return false;
-		for (size_t k = 0; k < c->nr; k++) {
-			const struct vl_trust_site *s = &t->sites[c->first + k];
-
-			if (s->at < c->at || s->at + s->len > c->at + c->len)
-				return false;
-		}
-	}
-	return true;
 }
 
 /* Set the members of @t to the parts of the index @h, @len bytes. */
@@ -250,7 +230,7 @@ static bool take_parts(struct vl_trust *t, const struct head *h, size_t len)
 	memcpy(s->addresses, addresses, nr_addresses * sizeof(*addresses));
 	s->nr = (uint32_t)nr_names;
 	s->base = h->base;
-	return symbols_fit(s) && hash_fits(t) && sites_fit(t);
+	return true;
 }
 
 void vl_trust_index_drop(struct vl_trust *t)
@@ -289,7 +269,8 @@ bool vl_trust_index_take(struct vl_trust *t, int fd, const unsigned char *file, 
 	t->tables = h->tables;
 	t->alt_form = h->alt_form;
 	t->counter = (struct vl_trust_part){ h->counter_at, h->counter_len };
-	if (take_parts(t, h, t->index_len - sizeof(foot)))
+	if (is_whole(h, t->index_len - sizeof(foot)) &&
+	    take_parts(t, h, t->index_len - sizeof(foot)))
 		return true;
 	vl_trust_index_drop(t);
 	return false;

@@ -9,6 +9,12 @@
 
 #include "trust.h"
 
+/*
+ * Does the file @fd of the store, @len bytes, end as it must? One that was cut short has no index
+ * to say so, and would look like another kernel.
+ */
+bool vl_trust_index_there(int fd, size_t len);
+
 /* The length of the image in @file, @len bytes, without the index behind it. */
 size_t vl_trust_image_len(const void *file, size_t len);
 

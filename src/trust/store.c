@@ -368,6 +368,17 @@ struct vl_error *vl_trust_absent(const char *build_id, const char *release)
 			     release);
 }
 
+struct vl_error *vl_trust_stored_check(const char *build_id, int fd, size_t size)
+{
+	if (vl_trust_index_there(fd, size))
+		return NULL;
+	return vl_error_hint(vl_error_new(VL_ERR_ARG,
+					  "the stored trusted kernel of build %s is damaged: its "
+					  "file is cut short",
+					  build_id),
+			     "add it again: vlens trust add FILE");
+}
+
 /* --- listing --- */
 
 static struct vl_error *list_kernel(struct rows *rows, const char *dir, const char *build_id)

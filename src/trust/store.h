@@ -38,6 +38,12 @@ struct vl_error *vl_trust_add(const char *path, vl_trust_stored_fn *fn, void *ct
 struct vl_error *vl_trust_absent(const char *build_id, const char *release)
 	__attribute__((returns_nonnull));
 
+/*
+ * Is the stored kernel of @build_id, the file @fd of @size bytes, whole? VL_ERR_ARG: it was cut
+ * short.
+ */
+struct vl_error *vl_trust_stored_check(const char *build_id, int fd, size_t size);
+
 /* Call @fn for each stored kernel, and for the modules of each release without one. */
 struct vl_error *vl_trust_list(vl_trust_stored_fn *fn, void *ctx);
 

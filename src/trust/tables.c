@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* index.c stores what this file makes. Raise its INDEX_VERSION with a change of the sites. */
 #include "tables.h"
 
 #include <stdlib.h>

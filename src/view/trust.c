@@ -140,7 +140,9 @@ static struct vl_error *open_image(struct run *r)
 		vl_attach_release(a, release);
 		return vl_trust_absent(a->build_id, release);
 	}
-	err = vl_trust_open_file(fd, size, &r->t);
+	err = vl_trust_stored_check(a->build_id, fd, size);
+	if (!err)
+		err = vl_trust_open_file(fd, size, &r->t);
 	if (err)
 		return err;
 	if (strcmp(vl_trust_build_id(r->t), a->build_id) != 0)

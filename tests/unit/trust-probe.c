@@ -9,7 +9,8 @@
  * or an unpacked kernel) at random, and opens them: prints "opened N refused N", or the first error
  * that has more than one line. Or opens FILE, a kernel of the store, by its index and without it:
  * prints what differs, or "same". Then it breaks copies of the index at random and uses what is
- * opened: prints "taken N left N", as often as the index was used and not. Or reads the text of
+ * opened: prints "taken N left N", as often as the index was used and not, and what differs in one
+ * that was used. Or reads the text of
  * GUEST, makes ROUNDS random changes of one byte in it, one after the other, and compares each time
  * with KERNEL (an unpacked image). Prints
  *
@@ -264,6 +265,14 @@ static bool same_image(const struct vl_trust *x, const struct vl_trust *y)
 	return !vl_trust_copy(y, y->va + y->len - 1, b, 2);
 }
 
+static bool same_index(const struct vl_trust *x, const struct vl_trust *y)
+{
+	return SAME("sites", sites, nr_sites) & SAME("clusters", clusters, nr_clusters) &
+	       SAME("names", by_name, nr_by_name) &
+	       SAME("addresses", symbols.addresses, symbols.nr) &
+	       SAME("texts", symbols.text, symbols.text_len);
+}
+
 static bool same_trust(const struct vl_trust *x, const struct vl_trust *y, int fd)
 {
 	static struct vl_function a[VL_MAX_CLOCKS], b[VL_MAX_CLOCKS];
@@ -279,10 +288,7 @@ static bool same_trust(const struct vl_trust *x, const struct vl_trust *y, int f
 	kept_bytes = vl_kernel_bytes(kept, &kept_len);
 	nr = vl_trust_clocks(x, own, a);
 	kept_nr = vl_trust_clocks(y, kept, b);
-	return SAME("sites", sites, nr_sites) & SAME("clusters", clusters, nr_clusters) &
-	       SAME("names", by_name, nr_by_name) &
-	       SAME("addresses", symbols.addresses, symbols.nr) &
-	       SAME("texts", symbols.text, symbols.text_len) & same_image(x, y) &
+	return same_index(x, y) & same_image(x, y) &
 	       same("symbols", own_bytes, len, kept_bytes, kept_len) &
 	       same("clocks", a, nr * sizeof(*a), b, kept_nr * sizeof(*b)) &
 	       (x->alt_form == y->alt_form && x->counter.at == y->counter.at &&
@@ -341,7 +347,6 @@ static int break_index(const char *path, unsigned rounds, uint64_t seed)
 		return fail(err);
 	if (same_trust(whole, t, fd))
 		printf("same\n");
-	vl_trust_close(whole);
 	vl_trust_close(t);
 	close(fd);
 	begin = vl_trust_image_len(file, len);
@@ -365,7 +370,7 @@ static int break_index(const char *path, unsigned rounds, uint64_t seed)
 		if (!err)
 			err = vl_trust_place(t, DELTA);
 		if (!err) {
-			taken += t->index != NULL;
+			taken += t->index && same_index(whole, t);
 			left += !t->index;
 			use(t, fd);
 		}
@@ -379,6 +384,7 @@ static int break_index(const char *path, unsigned rounds, uint64_t seed)
 		memcpy(copy + begin, file + begin, len - begin);
 	}
 	printf("taken %zu left %zu\n", taken, left);
+	vl_trust_close(whole);
 	free(copy);
 	return 0;
 }
