@@ -544,6 +544,24 @@ with_modules() {
 	[[ $stderr == *"its checksum is not the one in its header"* ]] || fail "$stderr"
 }
 
+@test "what a command that was killed has left of a file is removed by the next one" {
+	local image=$VLENS_TEST_RUN/g61/vmlinuz turn
+	export VLENS_TRUST_DIR=$T/killed
+	vlens trust add "$image" >/dev/null
+	touch "$T"/killed/{0123.kernel,0123.origin,6.1.modules}.AbC123 "$T/killed/own.kernel.notes"
+	# It waits for its turn.
+	exec {turn}<"$T/killed"
+	flock "$turn"
+	vlens trust add "$image" >/dev/null &
+	sleep 1
+	[[ -e $T/killed/0123.kernel.AbC123 ]]
+	flock -u "$turn"
+	wait $!
+	exec {turn}<&-
+	run ls "$T/killed"
+	[[ ${#lines[@]} -eq 3 && $output == *own.kernel.notes* ]] || fail "$output"
+}
+
 @test "kernels are listed with their time, and removed by build id, release or file" {
 	local image=$VLENS_TEST_RUN/g61/vmlinuz
 	export VLENS_TRUST_DIR=$T/store

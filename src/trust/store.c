@@ -17,9 +17,6 @@
 #include "index.h"
 #include "pack.h"
 
-#define KERNEL ".kernel"
-#define ORIGIN ".origin"
-#define MODULES ".modules"
 #define PACK_FILE_MAX (640UL << 20)
 #define ORIGIN_MAX 16384
 /* The start of a kernel's banner. The release follows. */
@@ -75,7 +72,8 @@ static struct vl_error *pack_path(const char *dir, const char *release, char **r
 {
 	if (!vl_is_release(release))
 		return vl_error_new(VL_ERR_ARG, "it is for a kernel whose release makes no sense");
-	return asprintf(ret, "%s/%s%s", dir, release, MODULES) < 0 ? vl_error_nomem() : NULL;
+	return asprintf(ret, "%s/%s%s", dir, release, VL_TRUST_MODULES) < 0 ? vl_error_nomem() :
+									      NULL;
 }
 
 /* Set what @s says of the modules of its release in @dir. */
@@ -254,9 +252,9 @@ static struct vl_error *add_kernel(void *ctx, const struct vl_trust_origin *orig
 	s->added = time(NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
 		put_field(text, ORIGIN_MAX, s, &fields[i]);
-	err = store_file(a, s->build_id, KERNEL, file, file_len);
+	err = store_file(a, s->build_id, VL_TRUST_KERNEL, file, file_len);
 	if (!err)
-		err = store_file(a, s->build_id, ORIGIN, text, strlen(text));
+		err = store_file(a, s->build_id, VL_TRUST_ORIGIN, text, strlen(text));
 	return err ? err : add_row(&a->rows, s);
 }
 
@@ -329,7 +327,10 @@ struct vl_error *vl_trust_add(const char *path, vl_trust_stored_fn *fn, void *ct
 		.ctx = &a,
 	};
 	struct vl_error *err = vl_trust_dir(&dir);
+	_cleanup_close_ int turn = -1;
 
+	if (!err)
+		err = vl_trust_turn(dir, &turn);
 	if (err)
 		return err;
 	a.dir = a.rows.dirs[0] = dir;
@@ -393,7 +394,7 @@ static struct vl_error *list_kernel(struct rows *rows, const char *dir, const ch
 	for (size_t i = 0; i < rows->nr; i++)
 		if (!strcmp(rows->v[i].build_id, build_id))
 			return NULL;
-	if (!s || asprintf(&path, "%s/%s%s", dir, build_id, ORIGIN) < 0)
+	if (!s || asprintf(&path, "%s/%s%s", dir, build_id, VL_TRUST_ORIGIN) < 0)
 		return vl_error_nomem();
 	err = vl_file_load(path, ORIGIN_MAX, &text, &len);
 	if (err && err->os_errno == EACCES)
@@ -421,7 +422,7 @@ static struct vl_error *list_modules(struct rows *rows, const char *dir, const c
 
 	if (has_release(rows, release))
 		return NULL;
-	if (!s || asprintf(&path, "%s/%s%s", dir, release, MODULES) < 0)
+	if (!s || asprintf(&path, "%s/%s%s", dir, release, VL_TRUST_MODULES) < 0)
 		return vl_error_nomem();
 	snprintf(s->release, sizeof(s->release), "%s", release);
 	if (!stat(path, &st))
@@ -444,8 +445,8 @@ static struct vl_error *list_files(struct rows *rows, const char *dir, const cha
 		if (len <= n || len - n > VL_BUILD_ID_MAX || strcmp(e->d_name + len - n, end) != 0)
 			continue;
 		e->d_name[len - n] = '\0';
-		err = !strcmp(end, KERNEL) ? list_kernel(rows, dir, e->d_name) :
-					     list_modules(rows, dir, e->d_name);
+		err = !strcmp(end, VL_TRUST_KERNEL) ? list_kernel(rows, dir, e->d_name) :
+						      list_modules(rows, dir, e->d_name);
 	}
 	return err;
 }
@@ -453,7 +454,7 @@ static struct vl_error *list_files(struct rows *rows, const char *dir, const cha
 /* All rows of the directories in @r. */
 static struct vl_error *list(struct rows *r)
 {
-	static const char *const ends[] = { KERNEL, MODULES };
+	static const char *const ends[] = { VL_TRUST_KERNEL, VL_TRUST_MODULES };
 	struct vl_error *err = NULL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
@@ -518,15 +519,15 @@ static struct vl_error *remove_row(struct rows *r, size_t i)
 	char release[sizeof(s->release)];
 
 	if (*s->build_id)
-		err = remove_file(r->dirs[0], s->build_id, KERNEL);
+		err = remove_file(r->dirs[0], s->build_id, VL_TRUST_KERNEL);
 	if (!err && *s->build_id)
-		err = remove_file(r->dirs[0], s->build_id, ORIGIN);
+		err = remove_file(r->dirs[0], s->build_id, VL_TRUST_ORIGIN);
 	if (err)
 		return err;
 	memcpy(release, s->release, sizeof(release));
 	*s->release = '\0';
 	if (vl_is_release(release) && !has_release(r, release))
-		err = remove_file(r->dirs[0], release, MODULES);
+		err = remove_file(r->dirs[0], release, VL_TRUST_MODULES);
 	memcpy(s->release, release, sizeof(release));
 	return err;
 }

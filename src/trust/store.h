@@ -12,6 +12,17 @@
 
 #include "image.h"
 
+/* The ends of the names of files. */
+#define VL_TRUST_KERNEL ".kernel"
+#define VL_TRUST_ORIGIN ".origin"
+#define VL_TRUST_MODULES ".modules"
+
+/*
+ * Wait until no other process adds to the store @dir, and remove unfinished files of one that was
+ * killed. Others wait until *@fd_ret is closed. (turn.c)
+ */
+struct vl_error *vl_trust_turn(const char *dir, int *fd_ret);
+
 /* A stored kernel, or the modules of a release without a kernel. */
 struct vl_trust_stored {
 	char build_id[VL_BUILD_ID_MAX + 1]; /* "": no kernel */
