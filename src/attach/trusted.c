@@ -163,7 +163,7 @@ void vl_trusted_settle(struct vl_trusted *t)
 	if (now - t->settled_ns < SETTLED_NS)
 		goto out;
 	/* Once for all findings: the guest can have many of both. */
-	if (probes && t->nr_found)
+	if (probes && (t->nr_found || t->nr_kept))
 		read_probes(t, probes);
 	settle_attached(t, probes);
 	for (size_t i = 0; i < t->nr_found; i++) {
