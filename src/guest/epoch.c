@@ -71,8 +71,8 @@ static struct vl_error *bears(const struct vl_guest *g)
 	};
 	/* clang-format off */
 	static const char *const symbols[] = {
-		"init_task", "current_task", "__preempt_count", "smp:__per_cpu_offset",
-		"smp:nr_cpu_ids",
+		"init_task", "current_task", "__preempt_count", "start_secondary?__per_cpu_offset",
+		"start_secondary?nr_cpu_ids",
 		"runqueues", "tick_cpu_sched", "tick_cpu_device", "tk_core|timekeeper_data",
 		"boot_cpu_data", "__start___bug_table", "__stop___bug_table", "panic_cpu", NULL,
 	};

@@ -91,6 +91,7 @@ static const struct vl_witness vl_witness_kernel[] = {
 	{ VL_F_TTYDRV_OPS, "release_tty", "L8[L8[L8[a0*]#]*]" },
 	{ VL_F_TTYDRV_TTYS, "release_tty", "S8[(L8[L8[a0*]#]+(L4[a0*]*8))]=0" },
 	{ VL_F_BUG_FLAGS, "report_bug", "test L2[find_bug()#],4" },
+	{ VL_F_BUG_FLAGS, "report_bug", "test L2[&__start___bug_table#{SIZE_BUG}],2" },
 	{ VL_F_KEY_TYPE_REQUEST, "request_key_and_link", "move L8[L8[*]#],&call_sbin_request_key" },
 	{ VL_F_RT_MUTEX_OWNER, "rt_mutex_futex_trylock", "S8[a0#]=?" },
 	{ VL_F_RT_MUTEX_OWNER, "rt_mutex_init_proxy_locked", "S8[a0#]=?" },

@@ -7,12 +7,14 @@
 
 /* clang-format off */
 static const struct vl_witness vl_witness_time[] = {
+	{ VL_F_TICK_EVTDEV, "__clockevents_unbind", "cmp L8[a0],L8[%tick_cpu_device#]" },
 	{ VL_F_HRTIMER_NODE, "__hrtimer_init", "S8[a0#]=a0" },
 	{ VL_F_SIZE_HRTIMER_CLOCK, "__hrtimer_init", "S8[a0*]=((((?&*)+L4[((a2&1)*4)+&hrtimer_clock_to_base_table])+1<<~)+L8[%this_cpu_off])*" },
 	{ VL_F_HRTIMER_NODE, "__hrtimer_setup", "S8[a0#]=a0" },
 	{ VL_F_POOL_WORKLIST, "__pwq_activate_work", "L8[L8[a0]#]" },
 	{ VL_F_DWORK_TIMER, "__queue_delayed_work", "call add_timer_on(a2#,*)" },
 	{ VL_F_HRTIMER_ACTIVE, "__remove_hrtimer", "call timerqueue_del(a1#,*)" },
+	{ VL_F_TICK_EVTDEV, "__tick_broadcast_oneshot_control", "call clockevents_switch_state(L8[%tick_cpu_device#],3,*)" },
 	{ VL_F_RQ_CLOCK, "__update_stats_enqueue_sleeper", "L8[a0#]" },
 	{ VL_F_RQ_CLOCK, "__update_stats_wait_end", "L8[a0#]" },
 	{ VL_F_RQ_CLOCK, "attach_entity_load_avg", "L8[L8[a0*]#]" },
@@ -67,7 +69,6 @@ static const struct vl_witness vl_witness_time[] = {
 	{ VL_F_HRTIMER_FUNCTION, "perf_trace_hrtimer_expire_entry", "L8[a1#]" },
 	{ VL_F_TIMER_FUNCTION, "perf_trace_timer_expire_entry", "L8[a1#]" },
 	{ VL_F_WORK_FUNC, "perf_trace_workqueue_queue_work", "L8[a3#]" },
-	{ VL_F_TICK_EVTDEV, "print_tickdevice", "L8[a1#]" },
 	{ VL_F_WORKER_FUNC, "process_one_work", "S8[a0*]=L8[a0#]" },
 	{ VL_F_POOL_WORKLIST, "show_pwq", "cmp L8[a0]*,L8[L8[a0]#]" },
 	{ VL_F_CLOCKEVENT_NEXT, "tick_handle_periodic_broadcast", "L8[a0#]" },

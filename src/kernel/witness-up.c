@@ -18,8 +18,12 @@ static const struct vl_data_witness first[] = {
 
 /* What shows itself in code that can be followed. */
 static const struct vl_data_witness second[] = {
+	{ "contig_page_data", "__build_all_zonelists", "call build_zonelists(&@,?,?,?,?,?)" },
 	{ "__preempt_count", "__free_percpu_irq", "test L4[&@],16776960" },
-	{ "__preempt_count", "__schedule_bug", "call _printk(&*,a0*,L4[a0*],(L4[&@]&2147483647),*)" },
+	{ "vm_zone_stat", "__isolate_free_page", "S8[&@]=(L8[&*]+?)" },
+	{ "vm_zone_stat", "__page_cache_release", "S8[(?+1*8)+&@]=(L8[(?+1*8)+&*]+?)" },
+	{ "__preempt_count", "__schedule_bug.cold", "call _printk(&*,a0*,L4[a0*],(L4[&@]&2147483647),*)" },
+	{ "vm_node_stat", "__show_free_areas.cold", "call _printk(&*,L8[&*],L8[&@],L8[&*],L8[&*],L8[&*])" },
 	{ "runqueues", "__task_rq_lock", "ret &@" },
 	{ "tick_cpu_device", "__tick_broadcast_oneshot_control", "call clockevents_switch_state(L8[&@],3,a2,a3,a4,a5)" },
 	{ "__preempt_count", "account_process_tick", "cmp (L4[&@]&16776960),65536" },
@@ -27,6 +31,7 @@ static const struct vl_data_witness second[] = {
 	{ "__preempt_count", "account_system_time", "cmp (L4[&@]&256),1" },
 	{ "kernel_cpustat", "account_user_time", "S8[(?*8)+&@]=(L8[(?*8)+&*]+a1)" },
 	{ "runqueues", "do_sched_yield", "call L8[L8[cur*]*](&@,a1,a2,a3,a4,a5)" },
+	{ "contig_page_data", "first_online_pgdat", "ret &@" },
 	{ "runqueues", "scheduler_tick", "call update_rq_clock(&@,*)" },
 	{ "tick_cpu_device", "tick_get_device", "ret &@" },
 	{ "tick_cpu_sched", "tick_get_tick_sched", "ret &@" },
@@ -34,7 +39,7 @@ static const struct vl_data_witness second[] = {
 
 /* What shows itself by one of its fields. */
 static const struct vl_data_witness third[] = {
-	{ "init_task", "kill_something_info", "*L8[&@{TASK_TASKS}]*" },
+	{ "init_task", "__x64_sys_kill", "call __task_pid_nr_ns(L8[&@{TASK_TASKS}]*,0,0,*)" },
 };
 /* clang-format on */
 

@@ -224,28 +224,20 @@ struct vl_error *vl_scan_bears(const struct vl_raw_guest *g, const enum vl_field
 
 const char *const vl_task_symbols[] = { "init_task", NULL }, *const vl_no_symbols[] = { NULL };
 
-/* Stands before a variable that only a kernel for several CPUs has. */
-#define SMP "smp:"
-
-/* Does @k have a variable of @names, "A|B"? */
+/* Does @k have a variable of @names, "A|B", or lack the function that "FUNCTION?" names? */
 static bool has_one(const struct vl_kernel *k, const char *names)
 {
-	if (!strncmp(names, SMP, strlen(SMP))) {
-		if (vl_kernel_is_up(k))
-			return true;
-		names += strlen(SMP);
-	}
 	while (*names) {
-		size_t len = strcspn(names, "|");
+		size_t len = strcspn(names, "|?");
 		char name[64];
 
 		if (len >= sizeof(name))
 			return false;
 		memcpy(name, names, len);
 		name[len] = '\0';
-		if (vl_symbol_is(k, name))
+		if (vl_symbol_is(k, name) != (names[len] == '?'))
 			return true;
-		names += len + (names[len] == '|');
+		names += len + !!names[len];
 	}
 	return false;
 }
@@ -265,8 +257,8 @@ struct vl_error *vl_symbols_bear(const struct vl_raw_guest *g, const char *const
 		return NULL;
 	if (!name)
 		name = "all that is needed";
-	if (!strncmp(name, SMP, strlen(SMP)))
-		name += strlen(SMP);
+	if (strchr(name, '?'))
+		name = strchr(name, '?') + 1;
 	return vl_error_hint(
 		vl_error_new(VL_ERR_KERNEL,
 			     "the guest's kernel has symbols of its code only (no "

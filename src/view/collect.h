@@ -103,8 +103,8 @@ bool vl_raw_guest_uptime(struct vl_raw_guest *g, uint64_t *ret);
 struct vl_error *vl_scan_bears(const struct vl_raw_guest *g, const enum vl_field *fields,
 			       const char *what);
 /*
- * The same for the variables that it looks up: "NAME", "NAME|OTHER" for one of two, "smp:NAME" for
- * one that only kernels for several CPUs have.
+ * The same for the variables that it looks up: "NAME", "NAME|OTHER" for one of two,
+ * "FUNCTION?NAME" for one that only kernels with that function have.
  */
 struct vl_error *vl_symbols_bear(const struct vl_raw_guest *g, const char *const *symbols,
 				 const char *what);
