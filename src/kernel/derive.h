@@ -58,9 +58,9 @@ struct vl_error *vl_derive_by(const struct vl_kernel *k, const struct vl_text *t
 			      struct vl_deadline deadline, struct vl_layout *ret);
 
 /*
- * Write @pattern as it is for a kernel for one CPU to @ret: its per-CPU variables are plain ones, so
- * that "%NAME", and the same behind where the variables of a CPU begin, "L8[…]+%NAME", are
- * "&NAME". False: it has more than VL_TRACE_LINE bytes.
+ * Write @pattern as it is for a kernel for one CPU to @ret: its per-CPU variables are plain ones,
+ * so that "%NAME", and the same behind where the variables of a CPU begin, "L8[…]+%NAME", are
+ * "&NAME". False: it has VL_TRACE_LINE bytes or more.
  */
 bool vl_derive_for_up(const char *pattern, char ret[VL_TRACE_LINE]);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Witnesses (data.h): variables of a kernel for one CPU, where the per-CPU ones are plain. Sorted by
- * function.
+ * Witnesses (data.h): variables of a kernel for one CPU, where the per-CPU ones are plain. Sorted
+ * by function.
  */
 #include "../base/array.h"
 #include "data.h"
