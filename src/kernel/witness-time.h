@@ -14,7 +14,6 @@ static const struct vl_witness vl_witness_time[] = {
 	{ VL_F_POOL_WORKLIST, "__pwq_activate_work", "L8[L8[a0]#]" },
 	{ VL_F_DWORK_TIMER, "__queue_delayed_work", "call add_timer_on(a2#,*)" },
 	{ VL_F_HRTIMER_ACTIVE, "__remove_hrtimer", "call timerqueue_del(a1#,*)" },
-	{ VL_F_TICK_EVTDEV, "__tick_broadcast_oneshot_control", "call clockevents_switch_state(L8[%tick_cpu_device#],3,*)" },
 	{ VL_F_RQ_CLOCK, "__update_stats_enqueue_sleeper", "L8[a0#]" },
 	{ VL_F_RQ_CLOCK, "__update_stats_wait_end", "L8[a0#]" },
 	{ VL_F_RQ_CLOCK, "attach_entity_load_avg", "L8[L8[a0*]#]" },
