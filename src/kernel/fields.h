@@ -37,6 +37,7 @@
 	F(CLOCKSOURCE_READ, "clocksource", "read")                                                \
 	F(CLOCKEVENT_NEXT, "clock_event_device", "next_event")                                    \
 	F(TICK_EVTDEV, "tick_device", "evtdev")                                                   \
+	F(TICK_MODE, "tick_device", "mode")                                                       \
 	F(RQ_CLOCK, "rq", "clock")                                                                \
 	F(TICK_IDLE_ENTRY, "tick_sched", "idle_entrytime")                                        \
 	F(TICK_IDLE_SLEEP, "tick_sched", "idle_sleeptime")                                        \

@@ -23,6 +23,8 @@
 /* A CPU without a next event (KTIME_MAX), or a far one, bounds nothing. */
 #define FAR_NS (10 * VL_NSEC_PER_SEC)
 #define MAX_CPUS 8192
+/* TICKDEV_MODE_PERIODIC, kernel/time/tick-sched.h */
+#define MODE_PERIODIC 0
 
 /* The clocks of a guest that runs are set at most once in this time. */
 #define LIVE_NS (VL_NSEC_PER_SEC / 200)
@@ -103,12 +105,14 @@ static void read_cpus(struct vl_clone *c, struct clocks *ck)
 	uint64_t sched = vl_symbol(k, "tick_cpu_sched"), device = vl_symbol(k, "tick_cpu_device");
 	uint64_t ids = vl_symbol(k, "nr_cpu_ids");
 	bool up = vl_kernel_is_up(k);
+	bool periodic = device;
 	uint32_t nr = 1;
 
 	if (!ids || !read_clock(c, ids, &nr, sizeof(nr)) || nr > MAX_CPUS)
 		nr = 1;
 	for (uint32_t cpu = 0; (offsets || up) && cpu < nr; cpu++) {
 		uint64_t percpu = 0, evtdev, clock;
+		uint32_t mode;
 		int64_t ns;
 
 		if (!up && !read_clock(c, offsets + 8UL * cpu, &percpu, 8))
@@ -118,11 +122,16 @@ static void read_cpus(struct vl_clone *c, struct clocks *ck)
 		if (sched && read_field(c, percpu + sched, VL_F_TICK_IDLE_ENTRY, &ns, 8) &&
 		    ns > ck->lo && ns < ck->mono + 100 * FAR_NS)
 			ck->lo = ns;
+		periodic = periodic && read_field(c, percpu + device, VL_F_TICK_MODE, &mode, 4) &&
+			   mode == MODE_PERIODIC;
 		if (device && read_field(c, percpu + device, VL_F_TICK_EVTDEV, &evtdev, 8) &&
 		    evtdev && read_field(c, evtdev, VL_F_CLOCKEVENT_NEXT, &ns, 8) &&
 		    ns >= ck->mono && ns < ck->hi)
 			ck->hi = ns;
 	}
+	/* A tick that never stops has just updated the timekeeper. */
+	if (periodic)
+		ck->hi = ck->mono;
 	/* An event that is due means that its time is about now. */
 	if (ck->hi < ck->lo)
 		ck->hi = ck->lo;
