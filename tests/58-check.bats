@@ -180,7 +180,7 @@ start_bpf() {
 	shift
 	# shellcheck disable=SC2016 # for the guest's shell
 	in_guest "$name" "/rootkits/$* >/run/bpf.out 2>&1 & echo \$! >/run/bpf"'
-		for i in $(seq 100); do grep -q ready /run/bpf.out && break; sleep 0.1; done
+		for i in $(seq 200); do grep -q ready /run/bpf.out && break; sleep 0.1; done
 		cat /run/bpf.out' | grep -q ready
 }
 
@@ -201,6 +201,25 @@ stop_bpf() { in_guest "$1" 'kill $(cat /run/bpf); sleep 0.3'; }
 		# One of seccomp and one of a socket, and the kernel's own.
 		grep -qE '^note +module memory .* [3-9] programs like classic BPF' <<<"$output" ||
 			fail "$name: $output"
+	done
+}
+
+@test "vcheck: healthy processes whose credentials look odd raise no alarm" {
+	local name
+	for name in rk61 rk510 rk7; do
+		need_guest "$name"
+		in_guest "$name" 'mkdir -p /tmp/odd && chmod 755 /tmp/odd'
+		start_bpf "$name" odd /tmp/odd
+		[[ $(in_guest "$name" 'cat /run/bpf.out') != *"has ended"* ]]
+		run --separate-stderr vcheck --no-headers -o class,check,what,found "$(guest "$name")"
+		# shellcheck disable=SC2016 # the guest's shell
+		in_guest "$name" 'kill $(cat /run/bpf) $(sed -n "s/ .*//p" /run/bpf.out) 2>/dev/null
+			for p in /proc/[0-9]*; do
+				case $(readlink $p/exe) in /tmp/odd/*) kill ${p#/proc/} ;; esac
+			done; :'
+		[[ $status -eq 0 && -z $stderr ]] || fail "$name: $output$stderr"
+		# A child of a server that dropped its rights, and one of a set-user-ID program.
+		grep -qE '^note +credentials +process [0-9]+ \(sleep\)' <<<"$output" || fail "$name: $output"
 	done
 }
 

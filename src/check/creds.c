@@ -253,6 +253,12 @@ static void check_gain(struct vl_checker *c, const struct history *h,
 	    !t->program)
 		return;
 	snprintf(expected, sizeof(expected), "the rights of user %" PRIu32, t->uid);
+	/*
+	 * A root process that leaves its other users, and goes on acting as root, keeps its
+	 * capabilities. The kernel does not note that.
+	 */
+	if (!t->euid && (t->permitted || !vl_has(c->l, VL_F_CRED_CAPPRM)))
+		return;
 	if (!t->euid) {
 		show_rights(c, t, true, "it acts as user 0, and no program made it so", expected);
 		return;
