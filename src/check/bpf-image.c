@@ -98,8 +98,8 @@ static bool is_usual(ZydisMnemonic m)
 /* The compiler itself adds jumps and calls to the kernel's ways around flaws of processors. */
 static bool is_compilers(const char *name)
 {
-	static const char *const own[] = { "__x86_",	"clear_bhb_", "srso_",
-					   "retbleed_", "its_",	      "__bhi_" };
+	static const char *const own[] = { "__x86_", "clear_bhb_", "srso_",	 "retbleed_",
+					   "its_",   "__bhi_",	   "call_depth_" };
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
 		if (!strncmp(name, own[i], strlen(own[i])))

@@ -232,7 +232,8 @@ static void check_table(struct isolated *w, uint64_t gpa, uint64_t kernel, int l
 		else if (rights(e) & way & ~rights(k) & X86_PTE_US)
 			complain(w, va, "no more rights than the kernel's own table gives",
 				 "a table with more rights");
-		else if (!is_shared(w, va, size, true))
+		/* A table of the kernel gives its own rights, which vl_check_protection() checks. */
+		else if (!is_shared(w, va, size, false))
 			complain(w, va, "only what enters the kernel",
 				 "other memory of the kernel");
 	}

@@ -115,6 +115,34 @@ static struct vl_error *find_called(struct check *c)
 	return err;
 }
 
+/*
+ * The length of the instruction that counts a call, at the start of @code: sarq $5 to a variable of
+ * the CPU. 0: it is not there. With retbleed=stuff the kernel calls functions by it: it writes it
+ * into the padding before them (arch/x86/kernel/callthunks.c).
+ */
+static size_t counts_call(const unsigned char code[ENTRY_LEN])
+{
+	static const unsigned char relative[] = { 0x65, 0x48, 0xc1, 0x3d },
+				   absolute[] = { 0x65, 0x48, 0xc1, 0x3c, 0x25 };
+
+	if (!memcmp(code, relative, sizeof(relative)) && code[8] == 5)
+		return 9;
+	return !memcmp(code, absolute, sizeof(absolute)) && code[9] == 5 ? 10 : 0;
+}
+
+/* A call of the switch that leads to the counting of a function is a call of that function. */
+static void skip_counting(struct check *c, size_t i)
+{
+	size_t len = counts_call(c->entries[i]);
+	uint64_t offset, va = c->called[i] + len;
+
+	if (!len || !vl_symbol_at(c->k, va, &offset) || offset)
+		return;
+	c->called[i] = va;
+	c->readable[i] =
+		!vl_read(c->g->reader, &c->g->space, va, c->entries[i], sizeof(c->entries[i]));
+}
+
 static void read_entries(struct check *c)
 {
 	struct vl_get *items = calloc(c->nr, sizeof(*items));
@@ -127,6 +155,9 @@ static void read_entries(struct check *c)
 		vl_gather(c->g->reader, &c->g->space, items, c->nr);
 	for (size_t i = 0; items && i < c->nr; i++)
 		c->readable[i] = items[i].status == VL_READ_OK;
+	for (size_t i = 0; items && c->by_switch && i < c->nr; i++)
+		if (c->readable[i])
+			skip_counting(c, i);
 	free(items);
 }
 
