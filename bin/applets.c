@@ -55,10 +55,10 @@ static const struct applet applets[] = {
 	{ MIRROR("pidstat", "sysstat", 1, "Show what each process of a virtual machine uses") },
 	{ MIRROR("mpstat", "sysstat", 1, "Show the CPUs of a virtual machine") },
 	{ MIRROR("iostat", "sysstat", 1, "Show the disks of a virtual machine") },
-#ifndef VL_FRONT
 	{ .name = "vls", .run = ls_run, .args = "GUEST [ls's options...] [PATH...]",
 	  .summary = "List directories of a virtual machine, as ls does inside it",
 	  .program = "ls", .package = "coreutils", .usage_status = 2, .scope = SCOPE_MIRRORED },
+#ifndef VL_FRONT
 	{ .name = "vcat", .run = cat_run, .args = "GUEST PATH...",
 	  .summary = "Print files of a virtual machine that its kernel has in memory",
 	  .usage_status = 1, .needs = "path", .scope = SCOPE_MIRRORED },
@@ -89,10 +89,10 @@ static const struct applet applets[] = {
 	{ READER("vpeek", "GUEST WHAT [LENGTH]",
 		 "Show memory of a virtual machine, as bytes or by its kernel's types"),
 	  .view = { .run = peek_run, .scope = SCOPE_PEEK } },
+#endif
 	{ .name = "vexec", .run = exec_run, .args = "GUEST COMMAND [ARG...]",
 	  .summary = "Run a program of this host that sees a virtual machine in its place",
 	  .usage_status = 1, .needs = "command", .scope = SCOPE_MIRRORED | SCOPE_EXEC },
-#endif
 };
 
 #ifndef VL_FRONT

@@ -225,7 +225,8 @@ applets() { vlens --list; }
 	[[ -x $bin ]]
 	for a in $(applets); do
 		to=vlens
-		! grep -q "{ MIRROR(\"${a#v}\"" "$VT_TESTS/../bin/applets.c" || to=vlens-front
+		! grep -qE "\{ (MIRROR\(\"${a#v}\"|.name = \"$a\", .run = (ls|exec)_run)" \
+			"$VT_TESTS/../bin/applets.c" || to=vlens-front
 		[[ -L ${bin%/*}/$a && $(readlink "${bin%/*}/$a") == "$to" ]]
 		[[ -e $(find "$root" -path "*/man1/$a.1*") ]]
 		[[ -e $(find "$root" -path "*bash-completion/completions/$a") ]]
