@@ -85,6 +85,8 @@ const struct option_row option_rows[] = {
 	  "how to answer: vmst[/kvm|/native|/unicorn] (default) or imee", &any_engine },
 	{ "engine", OPT_ENGINE, "ENGINE", READS | TOP,
 	  "how to read: imee (the fastest), direct, module, kvm", &raw_engine },
+	{ "kernel", OPT_KERNEL, "N", MIRRORED | PAUSES | TOP,
+	  "of a file with several kernels: the N-th", NULL },
 	{ "json", 'J', NULL, READS | SCOPE_DOCTOR | SCOPE_TYPES, "print JSON", NULL },
 	{ "json", 'J', NULL, TOP, "with -b: print JSON", NULL },
 	{ "color", OPT_COLOR, "WHEN", SCOPE_DOCTOR,

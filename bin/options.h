@@ -32,6 +32,7 @@ enum scope {
 enum {
 	OPT_ENGINE = 0x100,
 	OPT_AS,
+	OPT_KERNEL,
 	OPT_PAUSE,
 	OPT_MAX_PAUSE,
 	OPT_KEEP,

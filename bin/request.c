@@ -239,6 +239,19 @@ static bool take_max_pause(struct request *r, const char *arg)
 	       wrong(r, "'%s' is not one or two times in milliseconds, separated by a comma", arg);
 }
 
+/* More kernels than that are in no file. */
+#define KERNEL_MAX 99
+
+static bool take_kernel(struct request *r, const char *arg)
+{
+	long n;
+
+	if (!vl_number(arg, 1, KERNEL_MAX, &n))
+		return wrong(r, "'%s' is not the number of a kernel, from 1 on", arg);
+	r->scan.target.kernel = (unsigned int)n;
+	return true;
+}
+
 /* Seconds that a keeper stays: by default, and at most. */
 #define KEEP_DEFAULT 60
 #define KEEP_MAX 86400
@@ -343,6 +356,8 @@ bool request_option(struct request *r, void *ctx, int key, char *arg)
 		return choice >= 0;
 	case OPT_MAX_PAUSE:
 		return take_max_pause(r, arg);
+	case OPT_KERNEL:
+		return take_kernel(r, arg);
 	case OPT_TRUSTED:
 		return take_trusted(r, arg);
 	case OPT_KEEP:

@@ -211,12 +211,12 @@ qmp_status() {
 	guest=./flattened refused_soon "flattened kdump" vps ./flattened -ef
 }
 
-@test "a dump with no CPU notes" {
+@test "a dump with no CPU notes, and no kernel in it" {
 	cd "$BATS_TEST_TMPDIR"
 	local kind
 	for kind in nonotes corenotes; do
 		"$VT_TESTS/lib/mkdump" "$kind" "$kind"
-		guest=./$kind refused_soon "no CPU notes" vps "./$kind" -ef
+		guest=./$kind refused_soon "no Linux kernel was found" vps "./$kind" -ef
 	done
 }
 
@@ -228,7 +228,7 @@ qmp_status() {
 		guest=./$kind refused_soon "$why" vps "./$kind" -ef
 	done <<-EOF
 		emptynote unknown layout
-		hugenote no CPU notes
+		hugenote no Linux kernel was found
 		beyond truncated
 		phnum truncated
 		overlap cannot find a Linux kernel

@@ -94,6 +94,28 @@ first_line() { head -n 1 <<<"$1"; }
 	[[ $(first_line "$output") == *", crashed: its capture kernel (kdump) runs" ]]
 	run --separate-stderr vlens doctor "$g"
 	[[ $output == *"its capture kernel (kdump) runs"* ]]
+
+	# Its memory holds both. With registers the one that runs answers, without them none is chosen.
+	local dump=$BATS_TEST_TMPDIR/dump raw=$BATS_TEST_TMPDIR/raw n names=''
+	dump_guest kdump "$dump"
+	assert_same captured "$(vuname "$dump" -n)"
+	"$VT_TESTS/lib/image" raw "$dump" "$raw"
+	run --separate-stderr vps "$raw" -ef
+	assert_status 3
+	[[ $stderr == *"the memory holds 2 kernels: 1: "*", 2: "*"; choose one, as by --kernel=1" ]] || fail "$stderr"
+	for n in 1 2 1; do
+		names+="$(vuname --kernel="$n" "$raw" -n) "
+		vps --kernel="$n" "$raw" -ef >"$BATS_TEST_TMPDIR/a"
+		vps --kernel="$n" "$dump" -ef >"$BATS_TEST_TMPDIR/b"
+		cmp "$BATS_TEST_TMPDIR/a" "$BATS_TEST_TMPDIR/b" || fail "$(diff "$BATS_TEST_TMPDIR/a" "$BATS_TEST_TMPDIR/b" | cut -c1-100 | head -6)"
+	done
+	[[ $names == "kdump captured kdump " || $names == "captured kdump captured " ]] || fail "$names"
+	run --separate-stderr vpslist --kernel=3 "$raw"
+	assert_status 3
+	[[ $stderr == *"the memory holds 2 kernels"* ]] || fail "$stderr"
+	run --separate-stderr vuname --kernel=2 "$g"
+	assert_status 3
+	[[ $stderr == *"a running guest has one kernel"* ]] || fail "$stderr"
 }
 
 @test "a guest that is paused, or whose hypervisor is stopped, answers, and its state is shown" {

@@ -12,7 +12,7 @@
 #include "system.h"
 #include "trusted.h"
 
-#define RUN_FORMAT "vlens-run-2"
+#define RUN_FORMAT "vlens-run-3"
 /* Longest wait for another tool's first contact; what remains is enough for our own. */
 #define TURN_NS (VL_ATTACH_NS / 5 * 3)
 
@@ -29,10 +29,10 @@ void vl_attach_save(const struct vl_attach *c)
 			       c->tsc_sites[i]);
 	n = asprintf(&text,
 		     RUN_FORMAT " %s %s %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64
-				" %" PRIx64 " %d %s %d %" PRId64 " %" PRId64 "%s\n",
+				" %" PRIx64 " %d %u %" PRIx64 " %s %d %" PRId64 " %" PRId64 "%s\n",
 		     c->key, c->build_id[0] ? c->build_id : "-", c->cr0, c->cr4, c->efer, c->base,
-		     c->entry, c->pt.root, c->pt.levels, probe, c->has_anchor, c->anchor_lo,
-		     c->anchor_hi, sites);
+		     c->entry, c->pt.root, c->pt.levels, c->number, c->hole, probe, c->has_anchor,
+		     c->anchor_lo, c->anchor_hi, sites);
 	if (n < 0)
 		return;
 	vl_error_destroy(vl_kept_store(c->target, VL_KEPT_CONTACT, NULL, text, (size_t)n));
@@ -50,15 +50,16 @@ static bool load_run(struct vl_attach *c)
 		return false;
 	n = sscanf(text,
 		   RUN_FORMAT " %64[0-9a-f] %64[-0-9a-f] %" SCNx64 " %" SCNx64 " %" SCNx64
-			      " %" SCNx64 " %" SCNx64 " %" SCNx64 " %d %64[0-9a-f] %d %" SCNd64
-			      " %" SCNd64 "%n",
+			      " %" SCNx64 " %" SCNx64 " %" SCNx64 " %d %u %" SCNx64
+			      " %64[0-9a-f] %d %" SCNd64 " %" SCNd64 "%n",
 		   c->key, c->build_id, &c->cr0, &c->cr4, &c->efer, &c->base, &c->entry,
-		   &c->pt.root, &c->pt.levels, probe, &anchor, &c->anchor_lo, &c->anchor_hi, &end);
-	for (size_t i = 0; n == 13 && i < VL_MAX_TSC_SITES; i++, end += more)
+		   &c->pt.root, &c->pt.levels, &c->number, &c->hole, probe, &anchor, &c->anchor_lo,
+		   &c->anchor_hi, &end);
+	for (size_t i = 0; n == 15 && i < VL_MAX_TSC_SITES; i++, end += more)
 		if (sscanf(text + end, " %" SCNx64 "%n", &c->tsc_sites[i], &more) != 1)
 			break;
 	free(text);
-	if (n != 13 || !vl_is_key(c->key) || strlen(probe) != 2 * sizeof(c->probe) ||
+	if (n != 15 || !vl_is_key(c->key) || strlen(probe) != 2 * sizeof(c->probe) ||
 	    (c->pt.levels != 4 && c->pt.levels != 5))
 		return false;
 	if (!strcmp(c->build_id, "-"))
@@ -70,24 +71,21 @@ static bool load_run(struct vl_attach *c)
 		c->probe[i] = (unsigned char)byte;
 	}
 	c->has_anchor = anchor;
-	return true;
-}
-
-void vl_attach_release(const struct vl_attach *c, char ret[VL_RELEASE_SIZE])
-{
-	const struct vl_layout *l = vl_kernel_layout(c->kernel);
-	uint64_t uts = vl_symbol(c->kernel, "init_uts_ns");
-
-	ret[VL_RELEASE_SIZE - 1] = '\0';
-	if (!uts || !vl_has(l, VL_F_UTS_RELEASE) ||
-	    !vl_target_read_virt(c->target, &c->pt, uts + (uint64_t)l->offset[VL_F_UTS_RELEASE],
-				 ret, VL_RELEASE_SIZE - 1))
-		*ret = '\0';
+	return !c->hole || !vl_discard(vl_target_set_hole(c->target, c->hole));
 }
 
 bool vl_attach_types_came(const struct vl_attach *c)
 {
 	return vl_kernel_layout(c->kernel)->derived && vl_types_are_added(c->target, c->build_id);
+}
+
+/* Is the kernel of the run's file the one that is asked for? */
+static bool is_asked_for(const struct vl_attach *c)
+{
+	unsigned int asked = vl_target_kernel(c->target);
+
+	/* By registers no other kernel was looked for. */
+	return c->number == asked || (!c->number && asked == 1 && !vl_target_has_vcpus(c->target));
 }
 
 /* Is the kernel of the run's file still there, and in the cache? Loads it. */
@@ -110,7 +108,7 @@ static struct vl_error *take_known(struct vl_attach *c, bool *crashed_ret)
 	bool runs;
 
 	*crashed_ret = false;
-	if (!load_run(c) || !still_there(c))
+	if (!load_run(c) || !is_asked_for(c) || !still_there(c))
 		return NULL;
 	err = vl_pulse_look(c, &runs);
 	c->known = !err && runs;

@@ -10,7 +10,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "../base/append.h"
+#include "../base/cleanup.h"
+#include "../base/text.h"
 #include "pulse.h"
+#include "search.h"
 
 #define EFER_SCE (1UL << 0)
 #define EFER_LME (1UL << 8)
@@ -126,11 +130,84 @@ struct vl_error *vl_attach_late(void)
  */
 #define MAX_TRIES 5
 
+/* Name the @nr kernels of a memory, to choose from. */
+static struct vl_error *choose(char (*releases)[VL_RELEASE_SIZE], size_t nr)
+{
+	char text[768] = "";
+
+	for (size_t i = 0; i < nr; i++) {
+		vl_text_mask(releases[i], strlen(releases[i]), VL_TEXT_WORD);
+		vl_append(text, sizeof(text), "%s%zu: %s", i ? ", " : "", i + 1, releases[i]);
+	}
+	if (nr == 1)
+		return vl_error_hint(
+			vl_error_new(VL_ERR_KERNEL, "the memory holds one kernel: %s", releases[0]),
+			"leave out --kernel");
+	return vl_error_hint(
+		vl_error_new(VL_ERR_KERNEL, "the memory holds %zu kernels: %s", nr, text),
+		"choose one, as by --kernel=1");
+}
+
+/*
+ * The first contact with a memory by itself, without registers. A kernel that another one has
+ * replaced, by kexec or a reboot, may still be in it.
+ */
+static struct vl_error *boot_by_search(struct vl_attach *c)
+{
+	const unsigned int asked = vl_target_kernel(c->target);
+	char releases[VL_SEARCH_MAX][VL_RELEASE_SIZE];
+	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
+	struct vl_error *err, *first = NULL;
+	struct vl_attach taken = { 0 };
+	struct vl_deadline deadline;
+	size_t nr, nr_good = 0;
+
+	err = vl_search(c->target, &vcpus, &nr, &c->hole);
+	if (err)
+		return err;
+	/* How long that took depends on the disk, not on the guest. */
+	deadline = vl_deadline_in(VL_ATTACH_NS);
+	for (size_t i = 0; i < nr; i++) {
+		struct vl_attach one = { .target = c->target, .hole = c->hole };
+
+		err = boot_with(&one, &vcpus[i], deadline);
+		if (!err) {
+			vl_attach_release(&one, releases[nr_good++]);
+			one.number = (unsigned int)nr_good;
+		}
+		if (!err && (asked ? asked == nr_good : nr_good == 1))
+			taken = one;
+		else
+			vl_kernel_destroy(one.kernel);
+		if (first)
+			vl_error_destroy(err);
+		else
+			first = err;
+	}
+	if (!nr_good)
+		return first;
+	vl_error_destroy(first);
+	if (!taken.kernel || (!asked && nr_good > 1)) {
+		vl_kernel_destroy(taken.kernel);
+		return choose(releases, nr_good);
+	}
+	if (nr_good == 1)
+		taken.number = 0;
+	*c = taken;
+	return NULL;
+}
+
 struct vl_error *vl_boot(struct vl_attach *c, struct vl_deadline deadline)
 {
 	const struct timespec wait = { .tv_nsec = 3000000 };
 	struct vl_error *err = NULL;
 
+	if (!vl_target_has_vcpus(c->target) ||
+	    (!vl_target_is_live(c->target) && vl_target_kernel(c->target)))
+		return boot_by_search(c);
+	if (vl_target_kernel(c->target))
+		return vl_error_hint(vl_error_new(VL_ERR_KERNEL, "a running guest has one kernel"),
+				     "leave out --kernel");
 	for (unsigned i = 0; i < MAX_TRIES; i++) {
 		struct vl_vcpu *vcpus;
 		size_t nr;

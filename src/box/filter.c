@@ -73,6 +73,7 @@ static const struct rule {
 	CALL_IF(ioctl, ALLOW, 1, IOCTL_TYPE, IOCTL_IMEE),
 	/* can memory be cut short? */
 	CALL_IF(fcntl, ALLOW, 1, ALL, F_GET_SEALS),
+	CALL_IF(lseek, ALLOW, 2, ALL, SEEK_DATA), /* the holes of a dump */
 	CALL(fstat, ALLOW),
 	CALL_IF(newfstatat, ALLOW, 3, ALL, AT_EMPTY_PATH),
 	/* threads */

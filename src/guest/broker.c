@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../attach/search.h"
+
 /* The worker reports its own timeout (VL_ATTACH_NS) before this one ends. */
 #define ATTACH_NS (VL_ATTACH_NS + VL_NSEC_PER_SEC / 2)
 /* To begin an epoch takes some ten calls, and the wait for its turn (host/pause.c: 5 s). */
@@ -325,13 +327,15 @@ static bool is_hex(const char *text, size_t max)
 static struct vl_error *attach(struct vl_guest *g, bool *want_ret)
 {
 	struct vl_message m = { .op = VL_OP_ATTACH, .value = { g->distrusts } };
+	/* A file without registers is searched, which takes as long as the disk needs. */
+	uint64_t search_ns = vl_target_has_vcpus(g->raw.target) ? 0 : VL_SEARCH_NS;
 	bool first = !g->attached;
 	struct vl_error *err;
 
 	*want_ret = false;
 	follow(g);
 	vl_box_allow_time(g->box, CPU_NS);
-	err = vl_broker_ask(g, &m, ATTACH_NS);
+	err = vl_broker_ask(g, &m, ATTACH_NS + search_ns);
 	vl_kept_end_turn(g->raw.target);
 	/* A timeout: a new worker would read the same, and take as long. */
 	if (err && !g->box && g->late && first) {

@@ -91,6 +91,13 @@ static struct vl_error *port_vcpus(void *ctx, struct vl_vcpu **ret, size_t *nr_r
 	return err;
 }
 
+static struct vl_error *port_set_hole(void *ctx, uint64_t hole)
+{
+	struct vl_message m = { .op = VL_OP_HOLE, .value = { hole } };
+
+	return ask(ctx, &m);
+}
+
 static struct vl_error *port_read(void *ctx, uint64_t gpa, void *buf, size_t len)
 {
 	struct vl_port_asker *a = ctx;
@@ -279,6 +286,7 @@ struct vl_error *vl_port_prepare(struct vl_port_asker *a, struct vl_target *t,
 		.vcpus = port_vcpus,
 		.read = port_read,
 		.read_pages = port_read_pages,
+		.set_hole = port_set_hole,
 		.alive = port_alive,
 		.kept_open = port_kept_open,
 		.kept_store = port_kept_store,

@@ -217,6 +217,9 @@ void vl_port_serve(struct vl_target *t, struct vl_box *box, enum vl_channel_id i
 	case VL_OP_PAGES:
 		err = serve_pages(t, m, back);
 		break;
+	case VL_OP_HOLE:
+		err = vl_target_set_hole(t, m->value[0]);
+		break;
 	case VL_OP_ALIVE:
 		err = vl_target_alive(t);
 		break;

@@ -1,24 +1,17 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A memory dump: ELF, as written by QMP's dump-guest-memory and `virsh dump --memory-only`. The
- * segments are guest-physical memory; the notes are the vCPUs' registers.
+ * A file with a guest's memory: an ELF dump with the vCPUs' registers in its notes, as written by
+ * QMP's dump-guest-memory and `virsh dump --memory-only`, or an image without registers: a core of
+ * another tool, LiME, AVML, or nothing but the memory (dd, pmemsave, .vmem).
  */
+#include "dump.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <gelf.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "../base/array.h"
-#include "internal.h"
-#include "notes.h"
-
-struct dump {
-	int fd;
-	struct vl_vcpu *vcpus;
-	size_t nr_vcpus;
-};
 
 /* Files that users mistake for dumps, known by their first bytes. */
 static const struct {
@@ -43,7 +36,7 @@ static const struct {
 	{ "\x28\xb5\x2f\xfd", "compressed by zstd", "uncompress it first: unzstd FILE" },
 };
 
-static struct vl_error *not_elf(int fd)
+struct vl_error *vl_dump_unknown(int fd)
 {
 	char head[16] = "";
 	ssize_t n = pread(fd, head, sizeof(head), 0);
@@ -57,11 +50,10 @@ static struct vl_error *not_elf(int fd)
 			     "make one with: virsh dump --memory-only DOMAIN FILE");
 }
 
-static struct vl_error *truncated(uint64_t need, uint64_t have)
+struct vl_error *vl_dump_truncated(uint64_t need, uint64_t have)
 {
 	struct vl_error *err;
 
-	/* @need 0: the headers are cut off, so the full size is not known. */
 	if (need)
 		err = vl_error_new(VL_ERR_TARGET,
 				   "the dump is truncated: %" PRIu64 " of %" PRIu64 " bytes", have,
@@ -71,83 +63,120 @@ static struct vl_error *truncated(uint64_t need, uint64_t have)
 	return vl_error_hint(err, "make the dump again; was the disk full?");
 }
 
-/* Add the segments as RAM ranges; an error unless all of them lie within the file. */
-static struct vl_error *add_segments(struct vl_target *t, Elf *elf, int fd, uint64_t file_size)
+/* The formats, by the first bytes of the file. */
+static const struct {
+	const char *magic;
+	struct vl_error *(*load)(struct vl_target *t, struct vl_dump *d);
+} formats[] = {
+	{ "\x7f"
+	  "ELF",
+	  vl_dump_load_elf },
+	{ "EMiL", vl_dump_load_lime },
+};
+
+/* Less is no machine's memory that could be searched. */
+#define FLAT_LEAST (4UL << 20)
+
+/* Is @head, of a file that begins like none of those, a text? Memory begins with what is none. */
+static bool is_text(const unsigned char *head, size_t n)
 {
-	struct vl_error *err;
-	uint64_t need = 0;
-	size_t phnum;
-
-	if (elf_getphdrnum(elf, &phnum) < 0)
-		return truncated(0, file_size);
-	for (size_t i = 0; i < phnum && i < INT32_MAX; i++) {
-		GElf_Phdr ph;
-
-		if (!gelf_getphdr(elf, (int)i, &ph))
-			return truncated(0, file_size);
-		if (ph.p_type != PT_LOAD && ph.p_type != PT_NOTE)
-			continue;
-		if (ph.p_filesz > UINT64_MAX - ph.p_offset)
-			return not_elf(fd);
-		if (ph.p_offset + ph.p_filesz > need)
-			need = ph.p_offset + ph.p_filesz;
-		if (ph.p_type == PT_NOTE || ph.p_filesz < VL_PAGE_SIZE)
-			continue;
-		if (ph.p_paddr % VL_PAGE_SIZE || ph.p_paddr > UINT64_MAX - ph.p_filesz)
-			return not_elf(fd);
-		err = vl_ram_add(t, &(struct vl_ram){
-					    .gpa = ph.p_paddr,
-					    .size = ph.p_filesz & ~(VL_PAGE_SIZE - 1),
-					    .fd = fd,
-					    .fd_offset = ph.p_offset,
-					    .page_size = VL_PAGE_SIZE,
-				    });
-		if (err)
-			return err;
-	}
-	if (need > file_size)
-		return truncated(need, file_size);
-	if (!t->nr_ram)
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the file holds no guest memory"),
-				     "make a dump with: virsh dump --memory-only DOMAIN FILE");
-	return vl_ram_finish(t);
+	for (size_t i = 0; i < n; i++)
+		if ((head[i] < ' ' || head[i] > '~') && !memchr("\t\r\n", head[i], 3))
+			return false;
+	return n;
 }
 
-static struct vl_error *load(struct vl_target *t, struct dump *d, uint64_t file_size)
+static bool is_known(const unsigned char *head)
 {
-	struct vl_error *err;
-	GElf_Ehdr eh;
-	Elf *elf;
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (!memcmp(head, others[i].magic, strlen(others[i].magic)))
+			return true;
+	return false;
+}
 
-	elf_version(EV_CURRENT);
-	/* Read, not mapped: a file that is truncated meanwhile would end us by SIGBUS. */
-	elf = elf_begin(d->fd, ELF_C_READ, NULL);
-	if (!elf || elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &eh)) {
-		elf_end(elf);
-		return not_elf(d->fd);
-	}
-	if (eh.e_type != ET_CORE || (eh.e_machine != EM_X86_64 && eh.e_machine != EM_386))
-		err = vl_error_hint(
-			vl_error_new(VL_ERR_TARGET,
-				     "the file is an ELF file, but no dump of an x86 guest"),
-			"make one with: virsh dump --memory-only DOMAIN FILE");
-	else
-		err = add_segments(t, elf, d->fd, file_size);
+static struct vl_error *load(struct vl_target *t, struct vl_dump *d)
+{
+	unsigned char head[64] = "";
+	ssize_t n = pread(d->fd, head, sizeof(head), 0);
+
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
+		if (n >= 4 && !memcmp(head, formats[i].magic, 4))
+			return formats[i].load(t, d);
+	if (n < (ssize_t)sizeof(head) || d->size < FLAT_LEAST || d->size % VL_PAGE_SIZE ||
+	    is_known(head) || is_text(head, sizeof(head)))
+		return vl_dump_unknown(d->fd);
+	return vl_dump_set_flat(t, d, 0, d->size);
+}
+
+struct vl_error *vl_dump_set_flat(struct vl_target *t, struct vl_dump *d, uint64_t at,
+				  uint64_t size)
+{
+	const struct vl_ram all = {
+		.size = size & ~(VL_PAGE_SIZE - 1),
+		.fd = d->fd,
+		.fd_offset = at,
+		.page_size = VL_PAGE_SIZE,
+	};
+	struct vl_error *err = vl_ram_add(t, &all);
+
+	d->flat = all.size;
+	return err ? err : vl_ram_finish(t);
+}
+
+/* The dump behind @t; NULL: it is none. */
+static const struct vl_dump *dump_of(const struct vl_target *t);
+
+uint64_t vl_target_flat(const struct vl_target *t)
+{
+	const struct vl_dump *d = dump_of(t);
+
+	return d ? d->flat : 0;
+}
+
+bool vl_target_has_vcpus(const struct vl_target *t)
+{
+	const struct vl_dump *d = dump_of(t);
+
+	return !d || d->nr_vcpus;
+}
+
+struct vl_error *vl_target_set_hole(struct vl_target *t, uint64_t hole)
+{
+	const struct vl_dump *d = dump_of(t);
+	struct vl_error *err;
+
+	if (d && d->flat && t->nr_ram == 2 && t->ram[0].size == hole)
+		return NULL;
+	if (!d || t->nr_ram != 1 || hole >= d->flat || hole >= VL_HIGH_MEMORY ||
+	    hole % VL_PAGE_SIZE || !hole)
+		return vl_error_new(VL_ERR_ARG, "no memory has its hole at 0x%" PRIx64, hole);
+	err = t->port ? t->port->set_hole(t->port->ctx, hole) : NULL;
 	if (!err)
-		err = vl_notes_vcpus(elf, &d->vcpus, &d->nr_vcpus);
-	elf_end(elf);
-	if (!err && !d->nr_vcpus)
-		err = vl_error_hint(
-			vl_error_new(VL_ERR_TARGET, "the dump has no CPU notes of QEMU"),
-			"a core of /proc/vmcore or of a process has none: make a dump "
-			"with virsh dump --memory-only DOMAIN FILE");
+		vl_ram_split(t, hole, VL_HIGH_MEMORY);
 	return err;
+}
+
+uint64_t vl_ram_next_data(const struct vl_ram *r, uint64_t off)
+{
+	off_t at = r->fd < 0 ? -1 : lseek(r->fd, (off_t)(r->fd_offset + off), SEEK_DATA);
+
+	/* ENXIO: all that follows is a hole. Other file systems than those with holes say EINVAL. */
+	if (at < 0)
+		return r->fd >= 0 && errno == ENXIO ? r->size : off;
+	if ((uint64_t)at - r->fd_offset > r->size)
+		return r->size;
+	return ((uint64_t)at - r->fd_offset) & ~(VL_PAGE_SIZE - 1);
 }
 
 static struct vl_error *dump_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
 {
-	struct dump *d = t->priv;
+	struct vl_dump *d = t->priv;
 
+	if (!d->nr_vcpus)
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "the file has memory only, no registers"),
+			"the vCPUs' registers are in dumps of QEMU: "
+			"virsh dump --memory-only DOMAIN FILE");
 	*ret = calloc(d->nr_vcpus, sizeof(**ret));
 	if (!*ret)
 		return vl_error_nomem();
@@ -158,7 +187,7 @@ static struct vl_error *dump_vcpus(struct vl_target *t, struct vl_vcpu **ret, si
 
 static void dump_info(struct vl_target *t, struct vl_target_info *ret)
 {
-	const struct dump *d = t->priv;
+	const struct vl_dump *d = t->priv;
 
 	snprintf(ret->state, sizeof(ret->state), "dump");
 	ret->vcpus = (unsigned int)d->nr_vcpus;
@@ -166,7 +195,7 @@ static void dump_info(struct vl_target *t, struct vl_target_info *ret)
 
 static void dump_close(struct vl_target *t)
 {
-	struct dump *d = t->priv;
+	struct vl_dump *d = t->priv;
 
 	if (d->fd >= 0)
 		close(d->fd);
@@ -179,6 +208,11 @@ static const struct vl_target_ops dump_ops = {
 	.info = dump_info,
 	.close = dump_close,
 };
+
+static const struct vl_dump *dump_of(const struct vl_target *t)
+{
+	return t->ops == &dump_ops ? t->priv : NULL;
+}
 
 static struct vl_error *cannot_open(const char *path, int err)
 {
@@ -204,7 +238,7 @@ static struct vl_error *wrong_type(const char *path, mode_t mode)
 struct vl_error *vl_dump_open(struct vl_target *t, struct vl_spec *s)
 {
 	const char *path = s->arg;
-	struct dump *d;
+	struct vl_dump *d;
 	struct stat st;
 	int fd;
 
@@ -230,5 +264,6 @@ struct vl_error *vl_dump_open(struct vl_target *t, struct vl_spec *s)
 		 "dump-%" PRIx64 "-%" PRIu64 "-%" PRIu64 "-%" PRIu64 ".%09ld", (uint64_t)st.st_dev,
 		 (uint64_t)st.st_ino, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec,
 		 st.st_mtim.tv_nsec);
-	return load(t, d, (uint64_t)st.st_size);
+	d->size = (uint64_t)st.st_size;
+	return load(t, d);
 }

@@ -86,6 +86,8 @@ struct vl_target {
 
 	struct vl_held_place *held; /* held.c; NULL: not looked for yet, or not found */
 
+	unsigned int kernel; /* of the options */
+
 	enum vl_pause_mode pause_mode;
 	unsigned int pause_depth;
 	bool hurries;	      /* we are of a real-time class during the pause */
@@ -169,6 +171,11 @@ struct vl_error *vl_name_unknown(struct vl_error *err, const char *spec, const c
 struct vl_error *vl_ram_add(struct vl_target *t, const struct vl_ram *r);
 /* Sort the table, cut overlaps, merge contiguous ranges. */
 struct vl_error *vl_ram_finish(struct vl_target *t);
+/*
+ * Split the only range, after vl_ram_finish(), at offset @at: what follows lies at @gpa. Nothing is
+ * freed or moved, as another thread may read.
+ */
+void vl_ram_split(struct vl_target *t, uint64_t at, uint64_t gpa);
 void vl_ram_deinit(struct vl_target *t);
 /* Read @len bytes at @va of the hypervisor process. False: not all could be read. */
 bool vl_target_read_process(struct vl_target *t, uint64_t va, void *buf, size_t len);

@@ -29,6 +29,7 @@ struct vl_target_port {
 	struct vl_error *(*read)(void *ctx, uint64_t gpa, void *buf, size_t len);
 	struct vl_error *(*read_pages)(void *ctx, const uint64_t *gpas, void *const *bufs,
 				       size_t nr);
+	struct vl_error *(*set_hole)(void *ctx, uint64_t hole);
 	struct vl_error *(*alive)(void *ctx);
 	/* Files of the cache and of this run: kept.h. */
 	struct vl_error *(*kept_open)(void *ctx, enum vl_kept kind, const char *key, int *fd_ret,

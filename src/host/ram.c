@@ -141,13 +141,29 @@ struct vl_error *vl_ram_finish(struct vl_target *t)
 			t->ram[out++] = r;
 	}
 	t->nr_ram = out;
-	t->map = calloc(out ? out : 1, sizeof(*t->map));
-	t->files = calloc(out ? out : 1, sizeof(*t->files));
+	/* One more for vl_ram_split(). */
+	t->map = calloc(out + 1, sizeof(*t->map));
+	t->files = calloc(out + 1, sizeof(*t->files));
 	if (!t->map || !t->files)
 		return vl_error_nomem();
 	for (size_t i = 0; i < out; i++)
 		t->files[i] = file_of(&t->ram[i]);
 	return NULL;
+}
+
+void vl_ram_split(struct vl_target *t, uint64_t at, uint64_t gpa)
+{
+	struct vl_ram *r = t->ram;
+
+	r[1] = r[0];
+	r[1].gpa = gpa;
+	r[1].size -= at;
+	r[1].fd_offset += at;
+	r[0].size = at;
+	/* A process without rights cannot look up the file's name again. */
+	if (t->files[0])
+		t->files[1] = strdup(t->files[0]);
+	t->nr_ram = 2;
 }
 
 bool vl_ram_mappable(const struct vl_ram *r)

@@ -81,6 +81,7 @@ struct vl_error *vl_target_open(const char *spec, const struct vl_target_options
 	t->pidfd = t->proc_mem = t->lock_fd = t->turn_fd = t->first_fd = -1;
 	t->pause_mode = opts ? opts->pause : VL_PAUSE_AUTO;
 	t->without_module = opts && opts->no_module;
+	t->kernel = opts ? opts->kernel : 0;
 	vl_target_set_budget(t, opts ? &opts->budget : NULL);
 	t->name = strdup(spec);
 	err = t->name ? vl_driver_open(t, spec, opts ? opts->uri : NULL) : vl_error_nomem();
@@ -124,6 +125,11 @@ const char *vl_target_name(const struct vl_target *t)
 pid_t vl_target_pid(const struct vl_target *t)
 {
 	return t->pid;
+}
+
+unsigned int vl_target_kernel(const struct vl_target *t)
+{
+	return t->kernel;
 }
 
 bool vl_target_is_live(const struct vl_target *t)

@@ -31,6 +31,7 @@ struct vl_target_options {
 		bool given; /* false: the defaults below */
 		uint64_t longest_ns, total_ns;
 	} budget; /* how long a run may pause the guest */
+	unsigned int kernel; /* of the kernels in a file: this one, from 1 on; 0: the only one */
 };
 
 #define VL_PAUSE_LONGEST_NS 10000000UL /* one pause */
@@ -167,6 +168,29 @@ const char *vl_target_ram_file(const struct vl_target *t, size_t i);
  * millisecond; that counts as a pause.
  */
 struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret);
+
+/*
+ * Has @t the registers of its vCPUs? Not a file that is an image of memory only: there
+ * vl_target_vcpus() fails, and attach/search.h finds what a first contact needs.
+ */
+bool vl_target_has_vcpus(const struct vl_target *t);
+
+/* The kernel of a file that was asked for (struct vl_target_options). */
+unsigned int vl_target_kernel(const struct vl_target *t);
+
+/*
+ * The bytes of a flat image: a file that does not say where its memory lies. 0: @t is none. Its RAM
+ * map has all of it from address 0 on, until vl_target_set_hole() moves what is behind @hole, below
+ * 4 GiB, to 4 GiB: once, before RAM is mapped.
+ */
+uint64_t vl_target_flat(const struct vl_target *t);
+struct vl_error *vl_target_set_hole(struct vl_target *t, uint64_t hole);
+
+/*
+ * The first byte at or behind @off of the range that the file behind it holds: what it skips is a
+ * hole, and reads as zeros. Rounded down to a page; r->size: there is none.
+ */
+uint64_t vl_ram_next_data(const struct vl_ram *r, uint64_t off);
 
 /*
  * Read @len bytes at guest-physical @gpa into @buf. VL_ERR_FAULT unless all can be read. May cross

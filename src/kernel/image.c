@@ -9,12 +9,6 @@
 
 #include "kernel.h"
 
-/*
- * The kernel's image lies in the top 2 GiB (__START_KERNEL_map to the modules
- * at +1 GiB; Documentation/arch/x86/x86_64/mm.rst) in 2 MiB pages.
- */
-#define IMAGE_START 0xffffffff80000000UL
-#define IMAGE_LIMIT 0xffffffffc0000000UL
 #define PMD_SIZE (2UL << 20)
 /* Larger than any kernel seen so far (60 MiB), small enough to map. */
 #define IMAGE_MAX (512UL << 20)
@@ -452,7 +446,7 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 		       sizeof(gate)))
 		return no_linux("its interrupt table is not mapped");
 	rip = gate_handler(gate);
-	if (!(gate[5] & 0x80) || rip < IMAGE_START || rip >= IMAGE_LIMIT)
+	if (!(gate[5] & 0x80) || rip < VL_IMAGE_START || rip >= VL_IMAGE_LIMIT)
 		return no_linux("its page-fault handler is not in a kernel image");
 
 	img = calloc(1, sizeof(*img));
@@ -461,11 +455,11 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 	img->rip = rip;
 	img->base = rip & ~(PMD_SIZE - 1);
 	img->end = img->base + PMD_SIZE;
-	while (img->base > IMAGE_START && !vl_late(deadline) &&
+	while (img->base > VL_IMAGE_START && !vl_late(deadline) &&
 	       pmd_mapped(&tables, pt, img->base - PMD_SIZE))
 		img->base -= PMD_SIZE;
 	/* Data and BSS may lie behind freed memory: go on over small gaps. */
-	for (uint64_t va = img->end, gap = 0; va < IMAGE_LIMIT && gap < 8 && !vl_late(deadline);
+	for (uint64_t va = img->end, gap = 0; va < VL_IMAGE_LIMIT && gap < 8 && !vl_late(deadline);
 	     va += PMD_SIZE) {
 		if (pmd_mapped(&tables, pt, va)) {
 			img->end = va + PMD_SIZE;

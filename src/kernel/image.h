@@ -11,6 +11,13 @@
 #include "../host/target.h"
 #include "kallsyms.h"
 
+/*
+ * The kernel's image lies in the top 2 GiB (__START_KERNEL_map to the modules
+ * at +1 GiB; Documentation/arch/x86/x86_64/mm.rst) in 2 MiB pages.
+ */
+#define VL_IMAGE_START 0xffffffff80000000UL
+#define VL_IMAGE_LIMIT 0xffffffffc0000000UL
+
 struct vl_image {
 	uint64_t base, end;   /* virtual, 2 MiB aligned; may have holes */
 	unsigned char *bytes; /* end - base bytes; unmapped ones are zero */

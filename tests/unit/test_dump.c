@@ -234,6 +234,25 @@ static void test_old_note(struct image *im)
 		vl_target_close(t);
 }
 
+/* The file is opened, and has memory only. */
+static void bare(const char *what)
+{
+	struct vl_vcpu *v = NULL;
+	struct vl_target *t;
+	struct vl_error *err = vl_target_open(path, NULL, &t);
+	size_t nr = 1;
+
+	if (!ok(!err, "%s: %s", what, err ? err->message : "opens")) {
+		vl_error_destroy(err);
+		return;
+	}
+	err = vl_target_vcpus(t, &v, &nr);
+	ok(!vl_target_has_vcpus(t) && err && err->code == VL_ERR_TARGET && !nr, "%s: no registers",
+	   what);
+	vl_error_destroy(err);
+	vl_target_close(t);
+}
+
 static void test_bad(struct image *im)
 {
 	Elf64_Ehdr *eh = (Elf64_Ehdr *)im->b;
@@ -242,7 +261,7 @@ static void test_bad(struct image *im)
 
 	make(im, NOTE_NEW, 0);
 	save(im->b, im->len);
-	refused("no CPU notes", "no CPU notes");
+	bare("no CPU notes");
 	make(im, NOTE_NEW, 1);
 	note = ph[0].p_offset + 12 + 8 + 336; /* QEMU's: 12 bytes, the name in 8, then the state */
 	im->b[note + 20] = 2;
@@ -263,15 +282,15 @@ static void test_bad(struct image *im)
 	make(im, NOTE_NEW, 1);
 	put32(im->b + note + 8, 1); /* n_type */
 	save(im->b, im->len);
-	refused("a note of another type", "no CPU notes");
+	bare("a note of another type");
 	make(im, NOTE_NEW, 1);
 	memcpy(im->b + note + 12, "XEMU", 5);
 	save(im->b, im->len);
-	refused("a note of another name", "no CPU notes");
+	bare("a note of another name");
 	make(im, NOTE_NEW, 1);
 	ph[0].p_type = PT_NULL;
 	save(im->b, im->len);
-	refused("notes in no segment of notes", "no CPU notes");
+	bare("notes in no segment of notes");
 	make(im, NOTE_NEW, 1);
 	eh->e_machine = EM_AARCH64;
 	save(im->b, im->len);
@@ -368,6 +387,176 @@ static void test_overlap(struct image *im)
 	vl_target_ram(t, &nr);
 	ok(nr == 3, "is one more range");
 	vl_target_close(t);
+}
+
+struct lime_header {
+	char magic[4];
+	uint32_t version;
+	uint64_t first, last, reserved;
+};
+
+/* Add a range of memory, filled with bytes of @fill. */
+static void add_range(struct image *im, uint64_t first, uint64_t last, unsigned char fill)
+{
+	const struct lime_header h = { { 'E', 'M', 'i', 'L' }, 1, first, last, 0 };
+
+	memcpy(im->b + im->len, &h, sizeof(h));
+	im->len += sizeof(h);
+	memset(im->b + im->len, fill, last - first + 1);
+	im->len += last - first + 1;
+}
+
+static void make_lime(struct image *im)
+{
+	im->len = 0;
+	add_range(im, 0x1000, 0x2fff, 1);
+	add_range(im, 0x100200, 0x1027ff, 2); /* a page and two parts of one */
+	add_range(im, 0x200000, 0x2000ff, 3); /* less than a page */
+}
+
+static void test_lime(struct image *im)
+{
+	unsigned char byte[2] = "";
+	const struct vl_ram *r;
+	struct vl_target *t;
+	struct vl_error *err;
+	size_t nr;
+
+	make_lime(im);
+	save(im->b, im->len);
+	bare("LiME");
+	err = vl_target_open(path, NULL, &t);
+	if (!ok(!err, "LiME opens"))
+		return;
+	r = vl_target_ram(t, &nr);
+	ok(nr == 2 && r[0].gpa == 0x1000 && r[0].size == 0x2000 && r[1].gpa == 0x101000 &&
+		   r[1].size == 0x1000 && !vl_target_flat(t),
+	   "whole pages count");
+	err = vl_target_read(t, 0x2fff, byte, 1);
+	err = err ? err : vl_target_read(t, 0x101fff, byte + 1, 1);
+	ok(!err && byte[0] == 1 && byte[1] == 2, "at their addresses");
+	vl_error_destroy(err);
+	err = vl_target_set_hole(t, 0x1000);
+	ok(err && err->code == VL_ERR_ARG, "it says itself where its memory lies");
+	vl_error_destroy(err);
+	vl_target_close(t);
+
+	save(im->b, im->len - 1);
+	refused("LiME, a byte less", "truncated");
+	save(im->b, 31);
+	refused("LiME, half a header", "truncated");
+	im->b[32 + 0x2000] = 'X';
+	save(im->b, im->len);
+	refused("LiME, another header", "damaged");
+	make_lime(im);
+	im->b[4] = 2;
+	save(im->b, im->len);
+	refused("LiME, version 2", "version 2");
+	make_lime(im);
+	put64(im->b + 16, 0xfff); /* last */
+	save(im->b, im->len);
+	refused("LiME, a range that ends before it begins", "damaged");
+	put64(im->b + 8, 0);
+	put64(im->b + 16, UINT64_MAX);
+	save(im->b, im->len);
+	refused("LiME, all there can be", "damaged");
+	im->len = 0;
+	add_range(im, 0x200000, 0x2000ff, 3);
+	save(im->b, im->len);
+	refused("LiME, no page", "no memory");
+}
+
+/* A sparse file of @size bytes that begins with @len bytes, 64 of them at least. */
+static void save_flat(const void *head, size_t len, uint64_t size)
+{
+	save(head, len);
+	if (truncate(path, (off_t)size) < 0)
+		exit(99);
+}
+
+static void test_flat(void)
+{
+	const uint64_t mark = 0x1122334455667788, size = 5UL << 30, hole = 0xc0000000;
+	unsigned char head[64] = { 0xf3, 0xee, 0, 0xf0 }; /* an interrupt vector of the BIOS */
+	uint64_t w = 0;
+	struct vl_target *t;
+	struct vl_error *err;
+	size_t nr;
+	int fd;
+
+	save_flat(head, sizeof(head), size);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || pwrite(fd, &mark, 8, (off_t)hole + 8) != 8)
+		exit(99);
+	close(fd);
+	bare("a flat image");
+	err = vl_target_open(path, NULL, &t);
+	if (!ok(!err, "a flat image opens"))
+		return;
+	ok(vl_target_flat(t) == size && !vl_target_read(t, hole + 8, &w, 8) && w == mark,
+	   "its memory begins at 0");
+	ok(!vl_ram_next_data(vl_target_ram(t, &nr), 0) &&
+		   vl_ram_next_data(vl_target_ram(t, &nr), 1UL << 30) == hole &&
+		   vl_ram_next_data(vl_target_ram(t, &nr), 4UL << 30) == size,
+	   "its holes are known");
+	for (size_t i = 0; i < 4; i++) {
+		const uint64_t bad[] = { 0, 0xc0000001, 1UL << 32, size };
+
+		err = vl_target_set_hole(t, bad[i]);
+		ok(err && err->code == VL_ERR_ARG, "no hole at 0x%lx", bad[i]);
+		vl_error_destroy(err);
+	}
+	err = vl_target_set_hole(t, hole);
+	vl_target_ram(t, &nr);
+	w = 0;
+	ok(!err && nr == 2 && !vl_target_read(t, (1UL << 32) + 8, &w, 8) && w == mark,
+	   "what follows the hole is above 4 GiB");
+	vl_error_destroy(err);
+	err = vl_target_read(t, hole, &w, 8);
+	ok(err && err->code == VL_ERR_FAULT, "nothing is in the hole");
+	vl_error_destroy(err);
+	ok(!vl_target_set_hole(t, hole), "the same hole again");
+	err = vl_target_set_hole(t, 0x80000000);
+	ok(err && err->code == VL_ERR_ARG, "another hole is refused");
+	vl_error_destroy(err);
+	vl_target_close(t);
+
+	save_flat(head, sizeof(head), (4UL << 20) - 4096);
+	refused("too small for a machine's memory", "not a memory dump");
+	save_flat(head, sizeof(head), (4UL << 20) + 512);
+	refused("no whole pages", "not a memory dump");
+	memset(head, 'x', sizeof(head));
+	save_flat(head, sizeof(head), 4UL << 20);
+	refused("a long text", "not a memory dump");
+}
+
+/* The core of a process: the segments have no physical addresses. */
+static void test_core(struct image *im)
+{
+	Elf64_Phdr *ph = (Elf64_Phdr *)(im->b + sizeof(Elf64_Ehdr));
+	const struct vl_ram *r;
+	struct vl_target *t;
+	struct vl_error *err;
+	size_t nr;
+
+	make(im, NOTE_NEW, 0);
+	ph[1].p_paddr = ph[2].p_paddr = ph[3].p_paddr = 0;
+	save(im->b, im->len);
+	bare("the core of a process");
+	err = vl_target_open(path, NULL, &t);
+	if (!ok(!err, "the core of a process opens"))
+		return;
+	r = vl_target_ram(t, &nr);
+	ok(nr == 1 && !r->gpa && r->size == ph[1].p_filesz && r->fd_offset == ph[1].p_offset &&
+		   vl_target_flat(t) == r->size,
+	   "its largest segment is the memory");
+	vl_target_close(t);
+	/* /proc/kcore: a segment of the vmalloc area, of TiBs that no file has. */
+	make(im, NOTE_NEW, 0);
+	ph[1].p_paddr = UINT64_MAX;
+	ph[1].p_filesz = 1UL << 45;
+	save(im->b, im->len);
+	bare("a segment without a physical address");
 }
 
 /* The program was started without an input: the file gets its number. */
@@ -469,6 +658,9 @@ int main(void)
 	test_old_note(&im);
 	test_overlap(&im);
 	test_bad(&im);
+	test_lime(&im);
+	test_flat();
+	test_core(&im);
 	test_no_input(&im);
 	test_denied();
 	test_torn(&im);

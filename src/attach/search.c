@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A kernel's own page table (swapper_pg_dir) is known by its shape: nothing in the user half, the
+ * image of the kernel in the last slot. Of all pages with this shape only that one is mapped by
+ * itself, as it lies in the kernel's image. From there the interrupt table is found by its gates,
+ * which lead into the image.
+ */
+#include "search.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/array.h"
+#include "../base/cleanup.h"
+#include "../kernel/image.h"
+#include "../mem/paging.h"
+
+#define ENTRIES (VL_PAGE_SIZE / sizeof(uint64_t))
+#define CHUNK (1UL << 20)
+#define PMD_SIZE (2UL << 20)
+#define GIB (1UL << 30)
+#define HIGH (4 * GIB)
+
+#define X86_CR0_PE (1UL << 0)
+#define X86_CR0_WP (1UL << 16)
+#define X86_CR4_PAE (1UL << 5)
+/* Bits of a table's entry that are 0: above the 52 bits of an address, but for NX and software's. */
+#define RESERVED (0x000fUL << 48)
+
+/*
+ * Where hypervisors put memory that does not fit below 4 GiB: from the first of these addresses on
+ * it continues at 4 GiB. 0: the image has the hole in it, or is small.
+ */
+static const uint64_t holes[] = {
+	0,	    0x80000000, /* QEMU q35 */
+	0xb0000000,		/* QEMU q35, less memory */
+	0xc0000000,		/* QEMU pc, Cloud Hypervisor, VMware */
+	0xd0000000,		/* Firecracker, crosvm */
+	0xe0000000,		/* QEMU pc, less memory */
+};
+
+/* The memory of @target, with a hole if that is flat. */
+struct space {
+	struct vl_target *target;
+	uint64_t hole;
+	unsigned long *left; /* pages that the search may still read, of tables and images */
+};
+
+/* Where the byte at @gpa lies in the flat image; false: in the hole. */
+static bool to_flat(const struct space *s, uint64_t gpa, uint64_t *ret)
+{
+	*ret = gpa;
+	if (!s->hole || gpa < s->hole)
+		return true;
+	if (gpa < HIGH)
+		return false;
+	*ret = gpa - HIGH + s->hole;
+	return true;
+}
+
+static uint64_t from_flat(const struct space *s, uint64_t at)
+{
+	return s->hole && at >= s->hole ? at - s->hole + HIGH : at;
+}
+
+static bool read_pages(const struct space *s, uint64_t gpa, void *ret, size_t len)
+{
+	const unsigned long pages = len / VL_PAGE_SIZE;
+	uint64_t at;
+
+	if (*s->left < pages)
+		return false;
+	*s->left -= pages;
+	return to_flat(s, gpa, &at) && !vl_discard(vl_target_read(s->target, at, ret, len));
+}
+
+/* Is @entry one of a table that leads to another table? */
+static bool is_table(uint64_t entry)
+{
+	return (entry & (X86_PTE_P | X86_PTE_PS)) == X86_PTE_P && !(entry & RESERVED) &&
+	       entry & X86_PTE_ADDR;
+}
+
+/* Has the page the shape of a kernel's own top-level table? */
+static bool has_shape(const uint64_t *page)
+{
+	unsigned high = 0;
+
+	if (page[0] || page[ENTRIES / 2 - 1] || !is_table(page[ENTRIES - 1]))
+		return false;
+	for (size_t i = 0; i < ENTRIES / 2; i++)
+		if (page[i])
+			return false;
+	for (size_t i = ENTRIES / 2; i < ENTRIES - 1; i++) {
+		if (page[i] && !is_table(page[i]))
+			return false;
+		high += !!page[i];
+	}
+	/* The direct map, at least. */
+	return high;
+}
+
+/* A page of the kernel's: 4 KiB to 1 GiB. */
+struct page {
+	uint64_t va, gpa, size;
+};
+
+/* A walk over all pages that are mapped from @first to @last, in the order of their addresses. */
+struct walk {
+	const struct space *space;
+	uint64_t first, last;
+	bool (*fn)(void *ctx, const struct page *p); /* true: stop, the walk is true */
+	void *ctx;
+	unsigned long left; /* tables that it may still read */
+};
+
+/* More tables are of no kernel: a TiB has 1024 for its pages of 2 MiB. */
+#define TABLES_MAX 20000
+/* All pages of tables and images that a search reads: more are there to keep us busy. */
+#define PAGES_ALL 400000
+
+static bool walk(struct walk *w, uint64_t table, int level, uint64_t va)
+{
+	const uint64_t size = 1UL << (12 + 9 * (level - 1));
+	uint64_t entries[ENTRIES];
+
+	if (!w->left || !read_pages(w->space, table & X86_PTE_ADDR, entries, sizeof(entries)))
+		return false;
+	w->left--;
+	for (size_t i = 0; i < ENTRIES; i++, va += size) {
+		const struct page p = { va, entries[i] & X86_PTE_ADDR & ~(size - 1), size };
+
+		if (!(entries[i] & X86_PTE_P) || va + (size - 1) < w->first || va > w->last)
+			continue;
+		if (level == 1 || (level <= 3 && entries[i] & X86_PTE_PS)) {
+			if (w->fn(w->ctx, &p))
+				return true;
+		} else if (walk(w, entries[i], level - 1, va)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Walk from @first to @last, both in the kernel's half. */
+static bool walk_kernel(const struct space *s, const struct vl_pgtable *pt, uint64_t first,
+			uint64_t last, bool (*fn)(void *ctx, const struct page *p), void *ctx)
+{
+	struct walk w = { s, first, last, fn, ctx, TABLES_MAX };
+	/* Addresses in the upper half are sign-extended: the table begins as many below 0. */
+	uint64_t va = pt->levels == 4 ? 0xffff000000000000UL : 0xfe00000000000000UL;
+
+	return walk(&w, pt->root, pt->levels, va);
+}
+
+/* Is *@gpa in this page? */
+static bool holds(void *gpa, const struct page *p)
+{
+	const uint64_t *at = gpa;
+
+	return *at >= p->gpa && *at - p->gpa < p->size;
+}
+
+/* A 64-bit interrupt gate: Intel SDM, volume 3, 6.14.1. */
+static bool is_gate(const unsigned char *g)
+{
+	uint64_t handler = (uint64_t)g[0] | (uint64_t)g[1] << 8 | (uint64_t)g[6] << 16 |
+			   (uint64_t)g[7] << 24 | (uint64_t)g[8] << 32 | (uint64_t)g[9] << 40 |
+			   (uint64_t)g[10] << 48 | (uint64_t)g[11] << 56;
+
+	return (g[5] & 0x9e) == 0x8e && handler >= VL_IMAGE_START && handler < VL_IMAGE_LIMIT;
+}
+
+/* The exceptions that every processor has; vector 9 and those from 15 on may be missing. */
+static const unsigned char vectors[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14 };
+
+struct idt {
+	const struct space *space;
+	uint64_t va;
+	unsigned char page[PMD_SIZE];
+};
+
+/* Is the interrupt table in this page? It begins a page of 4 KiB (idt_table, page-aligned). */
+static bool has_idt(void *ctx, const struct page *p)
+{
+	struct idt *idt = ctx;
+
+	if (p->size > PMD_SIZE || !read_pages(idt->space, p->gpa, idt->page, p->size))
+		return false;
+	for (uint64_t off = 0; off < p->size; off += VL_PAGE_SIZE) {
+		size_t good = 0;
+
+		while (good < ARRAY_SIZE(vectors) && is_gate(idt->page + off + 16 * vectors[good]))
+			good++;
+		if (good < ARRAY_SIZE(vectors))
+			continue;
+		idt->va = p->va + off;
+		return true;
+	}
+	return false;
+}
+
+/* The direct map: it begins with the page of address 0, and each follows by its address. */
+struct direct {
+	bool begun;
+	uint64_t start, end;
+};
+
+static bool is_not_direct(void *ctx, const struct page *p)
+{
+	struct direct *d = ctx;
+
+	if (!d->begun) {
+		d->begun = !p->gpa;
+		d->start = p->va;
+	}
+	if (!d->begun)
+		return false;
+	if (p->gpa != p->va - d->start)
+		return true;
+	d->end = p->gpa + p->size;
+	return false;
+}
+
+/* The end of the memory that the kernel's direct map has, as far as it can be followed. */
+static uint64_t direct_end(const struct space *s, const struct vl_pgtable *pt)
+{
+	struct direct d = { 0 };
+
+	walk_kernel(s, pt, 0, VL_IMAGE_START - 1, is_not_direct, &d);
+	return d.end;
+}
+
+/* The end of a flat image of @size bytes with this hole. */
+static uint64_t end_of(uint64_t hole, uint64_t size)
+{
+	return hole ? size - hole + HIGH : size;
+}
+
+/* Is the page at @gpa, of that shape, the kernel's own table? Then *@ret is how it is reached. */
+static bool is_root(const struct space *s, uint64_t gpa, struct vl_pgtable *ret)
+{
+	for (int levels = 4; levels <= 5; levels++) {
+		*ret = (struct vl_pgtable){ gpa, levels };
+		if (walk_kernel(s, ret, VL_IMAGE_START, VL_IMAGE_LIMIT - 1, holds, &gpa))
+			return true;
+	}
+	return false;
+}
+
+struct search {
+	struct vl_target *target;
+	uint64_t flat; /* bytes of a flat image; 0: the file says where its memory lies */
+	uint64_t hole; /* of a flat image's memory */
+	struct vl_vcpu *found;
+	uint64_t mapped[VL_SEARCH_MAX]; /* the end of its direct map */
+	size_t nr;
+	unsigned long left; /* pages that may still be read */
+	struct vl_deadline deadline;
+	struct idt *idt;
+	unsigned char *chunk;
+};
+
+static bool is_full(const struct search *f)
+{
+	return f->nr == VL_SEARCH_MAX || f->left < PMD_SIZE / VL_PAGE_SIZE || vl_late(f->deadline);
+}
+
+/*
+ * Find the hole with which the direct map can be followed to the end of the memory, or nearest to
+ * it: with another one its tables are read at the wrong places.
+ */
+static void find_hole(struct search *f, uint64_t at)
+{
+	uint64_t best = UINT64_MAX;
+
+	for (size_t i = 0; i < ARRAY_SIZE(holes); i++) {
+		const struct space s = { f->target, holes[i], &f->left };
+		uint64_t end, off, ends = end_of(holes[i], f->flat);
+		struct vl_pgtable pt;
+
+		if (holes[i] >= f->flat || !is_root(&s, from_flat(&s, at), &pt))
+			continue;
+		end = direct_end(&s, &pt);
+		off = end > ends ? end - ends : ends - end;
+		if (off >= best)
+			continue;
+		best = off;
+		f->hole = holes[i];
+	}
+}
+
+/* Look at the page at @at, which has the shape. */
+static void look_at(struct search *f, uint64_t at)
+{
+	struct space s = { .target = f->target, .left = &f->left };
+	struct vl_pgtable pt;
+	uint64_t end;
+	size_t i = 0;
+
+	if (f->flat > holes[1] && !f->nr)
+		find_hole(f, at);
+	s.hole = f->hole;
+	f->idt->space = &s;
+	if (!is_root(&s, from_flat(&s, at), &pt) ||
+	    !walk_kernel(&s, &pt, VL_IMAGE_START, VL_IMAGE_LIMIT - 1, has_idt, f->idt))
+		return;
+	/* The table of the early boot (early_top_pgt) leads to the same image. */
+	end = direct_end(&s, &pt);
+	while (i < f->nr && f->found[i].idt_base != f->idt->va)
+		i++;
+	if (i < f->nr && f->mapped[i] >= end)
+		return;
+	f->nr += i == f->nr;
+	f->mapped[i] = end;
+	f->found[i] = (struct vl_vcpu){
+		.cr0 = X86_CR0_PG | X86_CR0_WP | X86_CR0_PE,
+		.cr3 = pt.root,
+		.cr4 = X86_CR4_PAE | (pt.levels == 5 ? X86_CR4_LA57 : 0),
+		.idt_base = f->idt->va,
+		.idt_limit = VL_PAGE_SIZE - 1,
+	};
+}
+
+static void look_through(struct search *f, const struct vl_ram *r)
+{
+	for (uint64_t off = vl_ram_next_data(r, 0); off < r->size && !is_full(f);
+	     off = vl_ram_next_data(r, off)) {
+		uint64_t n = r->size - off < CHUNK ? r->size - off : CHUNK;
+
+		/* What cannot be read has no kernel that could be read. */
+		if (vl_discard(vl_target_read(f->target, r->gpa + off, f->chunk, n)))
+			memset(f->chunk, 0, n);
+		for (uint64_t at = 0; at < n && !is_full(f); at += VL_PAGE_SIZE) {
+			const uint64_t *page = (const uint64_t *)(f->chunk + at);
+
+			if (has_shape(page))
+				look_at(f, r->gpa + off + at);
+		}
+		off += n;
+	}
+}
+
+static struct vl_error *none(const struct vl_target *t)
+{
+	return vl_error_hint(
+		vl_error_new(VL_ERR_KERNEL, "no Linux kernel was found in the memory of %s",
+			     vl_target_name(t)),
+		"only x86-64 guests are understood; is it an image of a machine's RAM, "
+		"and complete?");
+}
+
+static struct vl_error *search(struct vl_target *t, struct search *f)
+{
+	size_t nr;
+	const struct vl_ram *ram = vl_target_ram(t, &nr);
+
+	for (size_t i = 0; i < nr; i++)
+		look_through(f, &ram[i]);
+	if (!f->nr && vl_late(f->deadline))
+		return vl_error_hint(vl_error_new(VL_ERR_KERNEL, "no kernel was found in %ld s",
+						  VL_SEARCH_NS / VL_NSEC_PER_SEC),
+				     "copy the file to a faster disk");
+	if (!f->nr)
+		return none(t);
+	return f->hole ? vl_target_set_hole(t, f->hole) : NULL;
+}
+
+struct vl_error *vl_search(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret,
+			   uint64_t *hole_ret)
+{
+	struct search f = {
+		.target = t,
+		.flat = vl_target_flat(t),
+		.left = PAGES_ALL,
+		.deadline = vl_deadline_in(VL_SEARCH_NS),
+	};
+	struct vl_error *err;
+
+	*ret = calloc(VL_SEARCH_MAX, sizeof(**ret));
+	f.found = *ret;
+	f.idt = malloc(sizeof(*f.idt));
+	f.chunk = malloc(CHUNK);
+	err = *ret && f.idt && f.chunk ? search(t, &f) : vl_error_nomem();
+	free(f.idt);
+	free(f.chunk);
+	*nr_ret = f.nr;
+	*hole_ret = f.hole;
+	if (err) {
+		free(*ret);
+		*ret = NULL;
+	}
+	return err;
+}

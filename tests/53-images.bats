@@ -1,0 +1,108 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Images of memory without registers: the kernel is found in the memory, and the tools say what
+# they say of a dump of the same moment that has registers.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+
+setup_file() {
+	export DUMPS=$VLENS_TEST_RUN/images
+	mkdir -p "$DUMPS"
+}
+
+teardown_file() {
+	rm -rf "$DUMPS"
+}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+}
+
+dump() {
+	need_guest "$1"
+	[[ -e $DUMPS/$1.elf ]] || dump_guest "$1" "$DUMPS/$1.elf"
+}
+
+# answers FILE: a text from each kind of view, and from programs.
+answers() {
+	vps "$1" -ef && vlsmod "$1" && vlsof "$1" && vuptime "$1" && vuname "$1" -a && vpslist "$1"
+}
+
+same_in() {
+	local form
+	dump "$1"
+	answers "$DUMPS/$1.elf" >"$T/elf"
+	[[ $(wc -l <"$T/elf") -gt 200 ]]
+	shift
+	for form; do
+		"$VT_TESTS/lib/image" "$form" "$DUMPS/$GUEST.elf" "$T/$form"
+		answers "$T/$form" >"$T/text" || fail "$form is not read"
+		cmp "$T/elf" "$T/text" || fail "$form: $(diff "$T/elf" "$T/text" | head)"
+		rm "$T/$form"
+	done
+}
+
+@test "5.10: raw, LiME, ELF without registers, the core of a process" {
+	GUEST=g510 same_in g510 raw lime vmcore core
+}
+@test "6.12, five levels of page tables: raw, LiME" { GUEST=g612 same_in g612 raw lime; }
+@test "7: raw, LiME, ELF without registers" { GUEST=g7 same_in g7 raw lime vmcore; }
+
+# Memory that does not fit below 4 GiB follows at once in the file.
+@test "5 GiB, with what is above 4 GiB behind what is below: where it lies is found" {
+	local form
+	"$VT_TESTS/guest/start" --name i5 --mem 5120 --procs 60 >/dev/null 3>&- 4>&-
+	dump_guest i5 "$T/elf"
+	"$VT_TESTS/guest/stop" i5 3>&- 4>&-
+	answers "$T/elf" >"$T/text.elf"
+	for form in flat core raw; do
+		"$VT_TESTS/lib/image" "$form" "$T/elf" "$T/$form"
+		answers "$T/$form" >"$T/text.$form" || fail "$form is not read"
+		cmp "$T/text.elf" "$T/text.$form" || fail "$form differs"
+		# What is known of the file is enough for the next tool.
+		assert_same "$(vuptime "$T/text.elf" 2>/dev/null)" "$(vuptime "$T/text.$form" 2>/dev/null)"
+		[[ $form == raw ]] || [[ $(vmem -J "$T/$form" | jq '[.memory[] | select(.what == "RAM")] | length') -eq 2 ]]
+		rm "$T/$form"
+	done
+	rm "$T/elf"
+}
+
+@test "memory without a kernel: one line, status 3, nothing hangs" {
+	head -c 16M /dev/urandom >"$T/random"
+	run --separate-stderr vps "$T/random" -ef
+	assert_status 3
+	[[ $stderr == *"no Linux kernel was found in the memory of"* ]] || fail "$stderr"
+	truncate -s 64G "$T/sparse"
+	printf '\1' | dd of="$T/sparse" bs=1 seek=100 conv=notrunc status=none
+	run --separate-stderr vps "$T/sparse" -ef
+	assert_status 3
+	[[ $stderr == *"no Linux kernel was found in the memory of"* ]] || fail "$stderr"
+}
+
+@test "pages with the shape of page tables, thousands of them: an end" {
+	python3 - "$T/shapes" <<-'EOF'
+		import struct, sys
+		# Each leads to all others, at all levels.
+		page = bytes(2048) + b"".join(struct.pack("<Q", (i * 4096) | 0x63) for i in range(1, 257))
+		open(sys.argv[1], "wb").write(page * 8192)
+	EOF
+	run --separate-stderr vps "$T/shapes" -ef
+	assert_status 3
+	[[ $stderr == *"no Linux kernel was found in the memory of"* ]] || fail "$stderr"
+}
+
+@test "one kernel: --kernel=1 is it, and there is no second" {
+	dump g7
+	"$VT_TESTS/lib/image" raw "$DUMPS/g7.elf" "$T/raw"
+	assert_same "$(vuname "$T/raw" -a)" "$(vuname --kernel=1 "$T/raw" -a)"
+	rm -rf "$VLENS_RUN_DIR"
+	assert_same "$(vuname "$DUMPS/g7.elf" -a)" "$(vuname --kernel=1 "$T/raw" -a)"
+	run --separate-stderr vuname --kernel=2 "$T/raw" -a
+	assert_status 3
+	[[ $stderr == *"the memory holds one kernel: 7"*"; leave out --kernel" ]] || fail "$stderr"
+	run --separate-stderr vuname --kernel=0 "$T/raw" -a
+	assert_usage vuname "'0' is not the number of a kernel"
+}
