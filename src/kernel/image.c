@@ -256,13 +256,22 @@ static void find_build_id(struct vl_image *img, const uint64_t *at)
 /* Shorter BTF is that of a program which is part of the kernel, as of bpf_preload. */
 #define BTF_MIN (64U << 10)
 
-/* Look for BTF by its header. More than one: it is not known which is the kernel's. */
-static void search_btf(struct vl_image *img)
+/*
+ * The kernel's own types have this name. Those of a module, whose file may have been in memory of
+ * the image that was freed, refer to it.
+ */
+static bool names_tasks(const unsigned char *strings, size_t len)
+{
+	static const char name[] = "\0task_struct";
+
+	return memmem(strings, len, name, sizeof(name));
+}
+
+const unsigned char *vl_image_search_btf(const unsigned char *bytes, size_t len, size_t *len_ret)
 {
 	/* struct btf_header: the magic, version 1, no flags, hdr_len, type_off */
 	static const unsigned char head[] = { 0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0 };
-	const unsigned char *p = img->bytes, *end = img->bytes + (img->end - img->base);
-	unsigned nr = 0;
+	const unsigned char *p = bytes, *end = bytes + len, *found = NULL;
 
 	for (; (p = memmem(p, (size_t)(end - p), head, sizeof(head))); p++) {
 		size_t left = (size_t)(end - p), size;
@@ -273,14 +282,15 @@ static void search_btf(struct vl_image *img)
 		memcpy(&h, p, sizeof(h));
 		size = sizeof(h) + (size_t)h.str_off + h.str_len;
 		if (size < BTF_MIN || size > VL_BTF_MAX || size > left || h.str_len < 2 ||
-		    h.type_len > h.str_off || p[size - h.str_len] || p[size - 1])
+		    h.type_len > h.str_off || p[size - h.str_len] || p[size - 1] ||
+		    !names_tasks(p + size - h.str_len, h.str_len))
 			continue;
-		img->btf = p;
-		img->btf_len = size;
-		nr++;
+		if (found)
+			return NULL;
+		found = p;
+		*len_ret = size;
 	}
-	if (nr != 1)
-		img->btf = NULL;
+	return found;
 }
 
 /* Does a page with the head of an ELF file lie at @at, or before it by less than a vDSO's size? */
@@ -494,7 +504,7 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 	find_root(img, pt, &tables, at);
 	img->few = !at[INIT_TASK];
 	if (img->few && !img->btf)
-		search_btf(img);
+		img->btf = vl_image_search_btf(img->bytes, img->end - img->base, &img->btf_len);
 	if (img->few && !*img->build_id)
 		search_build_id(img);
 	if (img->few && !img->root)

@@ -56,4 +56,10 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 			       struct vl_deadline deadline, struct vl_image **ret);
 void vl_image_destroy(struct vl_image *img);
 
+/*
+ * Look for the kernel's BTF among @len bytes of its image, by its header. NULL: there is none, or
+ * more than one, so that it is not known which is its own. *@len_ret: bytes.
+ */
+const unsigned char *vl_image_search_btf(const unsigned char *bytes, size_t len, size_t *len_ret);
+
 #endif

@@ -80,6 +80,38 @@ static int find(struct vl_target *t)
 	return code;
 }
 
+#define BTF_TYPES (80U << 10) /* bytes */
+
+/* Put BTF at @p, whose strings are an empty one and @name. */
+static size_t put_btf(unsigned char *p, const char *name)
+{
+	const uint32_t len = (uint32_t)strlen(name) + 2;
+	const uint32_t h[] = { 0x0001eb9f, 24, 0, BTF_TYPES, BTF_TYPES, len };
+
+	memcpy(p, h, sizeof(h));
+	memset(p + sizeof(h), 0, BTF_TYPES + len);
+	memcpy(p + sizeof(h) + BTF_TYPES + 1, name, strlen(name));
+	return sizeof(h) + BTF_TYPES + len;
+}
+
+static void test_btf(void)
+{
+	unsigned char *own = ram + PMD, *module = ram + 2 * PMD, *other = ram + 3 * PMD;
+	size_t len, want;
+
+	memset(ram, 0, SIZE);
+	want = put_btf(own, "task_struct");
+	put_btf(module, "net_bridge");
+	ok(vl_image_search_btf(ram, SIZE, &len) == own && len == want,
+	   "the kernel's types, beside a module's");
+	ok(!vl_image_search_btf(ram, PMD + want - 1, &len), "a part of them is none");
+	put_btf(own, "task_structure");
+	ok(!vl_image_search_btf(ram, SIZE, &len), "those of a module alone are none");
+	put_btf(own, "task_struct");
+	put_btf(other, "task_struct");
+	ok(!vl_image_search_btf(ram, SIZE, &len), "two may be another kernel's");
+}
+
 int main(void)
 {
 	static const struct vl_target_port port = { .read = read_ram };
@@ -105,6 +137,7 @@ int main(void)
 	build(1);
 	lives = 1000;
 	ok(find(&t) == VL_ERR_FAULT, "one that maps the entry alone, as in user mode: try again");
+	test_btf();
 	munmap(ram, SIZE);
 	return tap_end();
 }
