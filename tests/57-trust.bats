@@ -492,7 +492,7 @@ with_modules() {
 	assert_same "linux-image-test 1.2-3 $(sha256sum <"$T/good.deb" | cut -d' ' -f1)" \
 		"$(jq -r '.kernels[] | "\(.package) \(.version) \(.sha256)"' <<<"$output")"
 	[[ $(jq -r '.kernels[].member' <<<"$output") =~ ^boot/vmlinuz-(test|too)$ ]] || fail "$output"
-	assert_same "MD5 of the package's list; unsigned" "$(jq -r '.kernels[].checked' <<<"$output")"
+	assert_same "MD5 verified; no signature in it" "$(jq -r '.kernels[].checked' <<<"$output")"
 	sed -i 's/^..../0000/' "$T/deb/DEBIAN/md5sums"
 	dpkg-deb --root-owner-group -Zgzip -b "$T/deb" "$T/bad.deb" >/dev/null
 	run --separate-stderr vlens trust add "$T/bad.deb"
@@ -536,7 +536,7 @@ with_modules() {
 	"$VT_TESTS/lib/mkkernel" rpm "$VLENS_TEST_RUN/g61/vmlinuz" "$T/k.rpm"
 	run --separate-stderr vlens trust add -J "$T/k.rpm"
 	assert_same "0 " "$status $stderr"
-	assert_same "kernel-core 1.2.3-4.fc99 SHA-256 of the package's header; unsigned" \
+	assert_same "kernel-core 1.2.3-4.fc99 SHA-256 verified; no signature in it" \
 		"$(jq -r '.kernels[] | "\(.package) \(.version) \(.checked)"' <<<"$output")"
 	printf x | dd of="$T/k.rpm" bs=1 seek=$(($(stat -c %s "$T/k.rpm") - 100)) conv=notrunc status=none
 	run --separate-stderr vlens trust add "$T/k.rpm"

@@ -28,6 +28,27 @@ static int make_path(char *path, mode_t mode)
 	return mkdir(path, mode) && errno != EEXIST ? -1 : 0;
 }
 
+/*
+ * Why the @what at @path, "file" or "directory", with @st cannot be trusted; NULL: it can. @root:
+ * it may also be root's, who can write to ours, too.
+ */
+static struct vl_error *check_owner(const char *path, const char *what, const struct stat *st,
+				    bool root)
+{
+	if (strcmp(what, "file") ? !S_ISDIR(st->st_mode) : !S_ISREG(st->st_mode))
+		return vl_error_new(VL_ERR_OS, "%s is not a %s%s", path,
+				    strcmp(what, "file") ? "" : "regular ", what);
+	if (st->st_uid != geteuid() && !(root && !st->st_uid))
+		return vl_error_new(VL_ERR_OS,
+				    "the %s %s belongs to user %u, so user %u does not trust it",
+				    what, path, (unsigned)st->st_uid, (unsigned)geteuid());
+	if (st->st_mode & 022)
+		return vl_error_hint(
+			vl_error_new(VL_ERR_OS, "other users can write to the %s %s", what, path),
+			"chmod go-w %s", path);
+	return NULL;
+}
+
 static struct vl_error *own_dir(char *path, mode_t mode, char **ret)
 {
 	struct vl_error *err;
@@ -42,9 +63,8 @@ static struct vl_error *own_dir(char *path, mode_t mode, char **ret)
 		return err;
 	}
 	/* Another user's directory could hold false symbols. */
-	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || st.st_mode & 022) {
-		err = vl_error_new(VL_ERR_OS, "%s is not a directory that only we can write to",
-				   path);
+	err = check_owner(path, "directory", &st, false);
+	if (err) {
 		free(path);
 		return err;
 	}
@@ -247,13 +267,14 @@ struct vl_error *vl_file_open(const char *path, size_t max, int *fd_ret, size_t 
 	/* O_NONBLOCK: to open a FIFO would wait for its writer. */
 	_cleanup_close_ int fd =
 		open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	struct vl_error *err;
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st))
 		return vl_error_os(errno, "cannot read %s", path);
-	/* Root can write to our files, too. */
-	if (!S_ISREG(st.st_mode) || (st.st_uid && st.st_uid != geteuid()) || st.st_mode & 022)
-		return vl_error_new(VL_ERR_OS, "%s is not a file that only we can write to", path);
+	err = check_owner(path, "file", &st, true);
+	if (err)
+		return err;
 	if ((uint64_t)st.st_size > max)
 		return vl_error_os(EFBIG, "cannot read %s", path);
 	*fd_ret = vl_taken_fd(&fd);

@@ -322,8 +322,8 @@ struct vl_error *vl_deb_each(const unsigned char *file, size_t len, struct vl_tr
 		/* dpkg-sig and debsigs put signatures beside the data, even behind it. */
 		is_signed |= !strncmp(path, "_gpg", 4);
 		snprintf(o->checked, sizeof(o->checked), "%s%s",
-			 md5sums ? "MD5 of the package's list" : "no list of checksums",
-			 is_signed ? "; signed, not checked" : "; unsigned");
+			 md5sums ? "MD5 verified" : "no checksums to verify",
+			 is_signed ? "; signature not verified" : "; no signature in it");
 		if (!strncmp(path, "control.tar", 11)) {
 			err = read_control(outer, o, &md5sums);
 		} else if (!strncmp(path, "data.tar", 8)) {
@@ -437,9 +437,9 @@ static struct vl_error *read_rpm(const unsigned char *file, size_t len, struct v
 			vl_error_new(VL_ERR_ARG, "its checksum is not the one in its header"),
 			"fetch the package again");
 	snprintf(o->checked, sizeof(o->checked), "%s%s",
-		 header_sum && payload_sum ? "SHA-256 of the package's header" :
-					     "no checksum covers all of its content",
-		 is_signed ? "; signed, not checked" : "; unsigned");
+		 header_sum && payload_sum ? "SHA-256 verified" :
+					     "no checksum of all of its content",
+		 is_signed ? "; signature not verified" : "; no signature in it");
 	return NULL;
 }
 
