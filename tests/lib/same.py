@@ -287,7 +287,10 @@ def top_adds_up(table):
     if not head:
         return ["> no line of tasks"]
     total, *kinds = map(int, head.groups())
-    rows = len(table.lines) - next(i for i, line in enumerate(table.lines) if "PID USER" in line) - 1
+    heads = [i for i, line in enumerate(table.lines) if "PID USER" in line]
+    if not heads:
+        return ["> no line of columns"]
+    rows = len(table.lines) - heads[0] - 1
     return [] if total == sum(kinds) == rows else [f"> {head.group()} ({rows} rows)"]
 
 
