@@ -163,28 +163,51 @@ void block_conditional(struct block *b)
 	}
 }
 
+/* Jumps from a place of a return to the return, at most. */
+#define RETURN_JUMPS 4
+
+/*
+ * Does the code at @va only return: by ret, or by a return thunk? That of a processor with the
+ * flaw SRSO calls a function that drops the call's own return address and returns.
+ */
+static bool only_returns(struct vl_executor_state *e, uint64_t va)
+{
+	static const unsigned char drops[][6] = {
+		{ 0x48, 0x8d, 0x64, 0x24, 0x08, 0xc3 }, /* lea 8(%rsp),%rsp; ret */
+		{ 0x48, 0x83, 0xc4, 0x08, 0xc3 },	/* add $8,%rsp; ret */
+	};
+
+	for (unsigned i = 0; i < RETURN_JUMPS; i++) {
+		unsigned char code[sizeof(drops[0])];
+		bool call;
+		int32_t rel;
+
+		if (!vl_native_read(e, va, code, 1, true))
+			return false;
+		if (code[0] == 0xc3)
+			return true;
+		call = code[0] == 0xe8;
+		if ((!call && code[0] != 0xe9) || !vl_native_read(e, va + 1, &rel, 4, true))
+			return false;
+		va += 5 + (uint64_t)(int64_t)rel;
+		if (call)
+			return vl_native_read(e, va, code, sizeof(code), true) &&
+			       (!memcmp(code, drops[0], 6) || !memcmp(code, drops[1], 5));
+	}
+	return false;
+}
+
 bool block_retpoline(struct block *b)
 {
 	struct vl_executor_state *e = b->e;
 	const ZydisDecodedOperand *o = b->o;
-	unsigned char next[1];
 	uint64_t va = b->va + b->d.length;
 
 	if (o[0].type != ZYDIS_OPERAND_TYPE_MEMORY || o[0].mem.base != ZYDIS_REGISTER_RSP ||
 	    o[0].mem.index != ZYDIS_REGISTER_NONE || o[0].mem.disp.has_displacement ||
 	    o[1].type != ZYDIS_OPERAND_TYPE_REGISTER || o[1].size != 64 || block_reg(&o[1]) == 4)
 		return false;
-	if (!vl_native_read(e, va, next, 1, true))
-		return false;
-	/* jmp to a return thunk */
-	if (next[0] == 0xe9) {
-		int32_t rel;
-
-		if (!vl_native_read(e, va + 1, &rel, 4, true) ||
-		    !vl_native_read(e, va + 5 + (uint64_t)(int64_t)rel, next, 1, true))
-			return false;
-	}
-	if (next[0] != 0xc3)
+	if (!only_returns(e, va))
 		return false;
 	emit(e, "\x48\x8d\x64\x24\x08", 5); /* lea 8(%rsp),%rsp */
 	indirect_by_register(b, block_reg(&o[1]), false);

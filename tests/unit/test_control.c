@@ -49,6 +49,12 @@ __asm__(".pushsection .rodata\n"
 	LABEL(t_thunk)	"call 1f; 2: pause; lfence; jmp 2b; 1: mov %rax, (%rsp); ret\n"
 	LABEL(t_by)	"mov 16(%rdi), %rax; call t_thunk; add $100, %rax; ret\n"
 	LABEL(t_tail)	"mov 16(%rdi), %rax; jmp t_thunk\n"
+	/* the same on a processor with SRSO: its return is a call of a function that returns */
+	LABEL(t_srso_safe) "lea 8(%rsp), %rsp; ret\n"
+	LABEL(t_srso_return) "call t_srso_safe; ud2\n"
+	LABEL(t_srso_thunk)
+	"call 1f; 2: pause; lfence; jmp 2b; 1: mov %rax, (%rsp); .byte 0xe9; .long t_srso_return - 3f; 3:\n"
+	LABEL(t_srso)	"mov 16(%rdi), %rax; call t_srso_thunk; add $100, %rax; ret\n"
 	/* a static call: its trampoline is the one place where the text changes */
 	LABEL(t_static)	"call t_tramp; add $100, %rax; ret\n"
 	LABEL(t_tramp)	".byte 0xe9; .long t_seven - 1f; 1: int3; int3; int3\n"
@@ -82,9 +88,10 @@ extern const unsigned char t_start[], t_end[];
 #define EXTERN(name) extern const unsigned char name[];
 #define ENTRIES(x) \
 	x(t_add) x(t_big) x(t_seven) x(t_call) x(t_far) x(t_chain) x(t_jump) x(t_thunk) x(t_by) \
-		x(t_tail) x(t_static) x(t_tramp) x(t_switch) x(t_plant) x(t_push) x(t_drop) \
-			x(t_stale) x(t_pop) x(t_flags) x(t_deep) x(t_switched) x(t_frame) \
-				x(t_leave) x(t_store) x(t_other) x(t_fault) x(t_bug) x(t_cut)
+		x(t_srso_safe) x(t_srso_return) x(t_srso_thunk) x(t_srso) x(t_tail) x(t_static) \
+			x(t_tramp) x(t_switch) x(t_plant) x(t_push) x(t_drop) x(t_stale) x(t_pop) \
+				x(t_flags) x(t_deep) x(t_switched) x(t_frame) x(t_leave) \
+					x(t_store) x(t_other) x(t_fault) x(t_bug) x(t_cut)
 ENTRIES(EXTERN)
 extern const unsigned char t_middle[], t_case0[], t_case1[], t_fixup[];
 
@@ -212,6 +219,7 @@ static void test_branches(struct machine *m)
 		{ "a call through a pointer to a pointer", t_chain, 8, VL_WAY_CALL, 6, false },
 		{ "a tail jump by memory", t_jump, 0, VL_WAY_JUMP, 1, false },
 		{ "a call by a retpoline", t_by, 4, VL_WAY_CALL, 2, true },
+		{ "a call by a retpoline with SRSO's return", t_srso, 4, VL_WAY_CALL, 2, true },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(branches); i++) {
