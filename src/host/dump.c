@@ -17,23 +17,27 @@
 static const struct {
 	const char *magic, *what, *hint;
 } others[] = {
-	{ "KDUMP   ", "a kdump-compressed dump, only ELF is understood",
+	{ "KDUMP   ", "a kdump-compressed dump, which is not read",
 	  "make one with: virsh dump --memory-only --format elf DOMAIN FILE" },
-	{ "DISKDUMP", "a kdump-compressed dump, only ELF is understood",
+	{ "DISKDUMP", "a kdump-compressed dump, which is not read",
 	  "make one with: virsh dump --memory-only --format elf DOMAIN FILE" },
-	{ "makedumpfile", "a flattened kdump-compressed dump, only ELF is understood",
+	{ "makedumpfile", "a flattened kdump-compressed dump, which is not read",
 	  "make one with: virsh dump --memory-only --format elf DOMAIN FILE" },
+	{ "AVML", "an image of AVML, compressed, which is not read",
+	  "convert it: avml-convert FILE FILE.lime" },
 	{ "LibvirtQemud", "a saved domain, not a memory dump",
-	  "make a dump with: virsh dump --memory-only DOMAIN FILE" },
+	  "restore it, then: virsh dump --memory-only DOMAIN FILE" },
 	{ "QEVM", "a QEMU migration stream, not a memory dump",
-	  "make a dump with: virsh dump --memory-only DOMAIN FILE" },
+	  "load it in a QEMU, then: virsh dump --memory-only DOMAIN FILE" },
 	{ "QFI\xfb", "a disk image, not a memory dump",
 	  "make a dump with: virsh dump --memory-only DOMAIN FILE" },
 	{ "\x1f\x8b", "compressed by gzip", "uncompress it first: gunzip FILE" },
+	{ "BZh", "compressed by bzip2", "uncompress it first: bunzip2 FILE" },
 	{ "\xfd"
 	  "7zXZ",
 	  "compressed by xz", "uncompress it first: unxz FILE" },
 	{ "\x28\xb5\x2f\xfd", "compressed by zstd", "uncompress it first: unzstd FILE" },
+	{ "\x04\x22\x4d\x18", "compressed by lz4", "uncompress it first: unlz4 FILE" },
 };
 
 struct vl_error *vl_dump_unknown(int fd)
