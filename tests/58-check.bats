@@ -354,6 +354,15 @@ laboratory() {
 	expect "^page tables: process $pid \(sleep\): a page table of its own for the kernel's memory"
 	with "$name" shadow "pid=$pid slot=40"
 	expect "^page tables: process $pid \(sleep\): executable memory that only it has"
+	# It has page-table isolation: each process has a second root.
+	if [[ $name == rk61 ]]; then
+		with "$name" shadow "pid=$pid user=1"
+		expect "^page tables: process $pid \(sleep\): a page table of its own for the kernel's memory"
+		with "$name" shadow "pid=$pid user=1 slot=40"
+		expect "^page tables: process $pid \(sleep\): executable memory that only it has"
+		with "$name" shadow "pid=$pid user=2"
+		expect "^page tables: process $pid \(sleep\): memory of its own that the kernel does not see"
+	fi
 	unlisted "$name" thread
 	expect '^kernel threads: kernel thread [0-9]+ \(kworker/u8:8\): .*hidden module thread'
 	unlisted "$name" thread ended=1

@@ -3,6 +3,8 @@
  * Gives a process page tables of its own for the kernel's half: with slot=0 a copy of a table of
  * the kernel's image, in which an intruder can change what the process's system calls run; else an
  * executable page where the kernel has nothing. The tables of all others stay as they are.
+ * With page-table isolation, user=1 does so in the process's second root, and user=2 gives it a copy
+ * of the table of its own program there, which the kernel does not see.
  */
 #include "lab.h"
 
@@ -12,9 +14,10 @@
 #include <linux/sched/mm.h>
 #include <asm/pgtable.h>
 
-static int pid, slot;
+static int pid, slot, user;
 module_param(pid, int, 0444);
 module_param(slot, int, 0444);
+module_param(user, int, 0444);
 
 static struct mm_struct *mm;
 static unsigned long pages[4];
@@ -34,6 +37,9 @@ static int __init shadow_init(void)
 			return -ENOMEM;
 	}
 	entry = (u64 *)mm->pgd + (slot ? 256 + slot : 511);
+	if (user == 2)
+		entry = (u64 *)mm->pgd + (mm->start_code >> (pgtable_l5_enabled() ? 48 : 39));
+	entry += user ? 512 : 0;
 	was = *entry;
 	if (!slot) {
 		memcpy((void *)pages[0], __va(was & PTE_PFN_MASK), PAGE_SIZE);
