@@ -8,6 +8,8 @@
 #include "../view/stubs.h"
 #include "internal.h"
 
+#define JUMP 0xe9
+
 /* Sites that lead to the same thing: a probe, a function, a switch. */
 struct thing {
 	const struct vl_trust_finding *first;
@@ -69,6 +71,9 @@ static bool name_traced(struct look *w, const struct vl_trust_finding *f, char *
 {
 	const struct vl_stub *stub = vl_stub_at(&w->stubs, f->target);
 
+	/* Only BPF jumps. */
+	if (f->found[0] == JUMP && !(stub && stub->kind == VL_STUB_BPF))
+		return false;
 	if (!vl_stub_traces(&w->g->raw, &w->stubs, f->target) &&
 	    !(stub && stub->kind != VL_STUB_FTRACE))
 		return false;

@@ -199,9 +199,13 @@ static enum vl_trust_form trace(const struct vl_trust_look *l, const struct vl_t
 		return i.target == vl_trust_symbol(vl_trust_kernel(l->t), "__fentry__") ?
 			       VL_TRUST_LEGAL :
 			       VL_TRUST_ATTACHMENT;
-	/* A jump replaces the whole body of a BPF dispatcher. */
+	/*
+	 * A jump replaces the whole body of a BPF dispatcher. It leads to a trampoline of BPF since
+	 * "x86/ftrace: Implement DYNAMIC_FTRACE_WITH_JMP" (6.19).
+	 */
 	name = vl_trust_symbol_at(l->t, l->t->va + s->at, &offset);
-	return i.kind == VL_INSN_JUMP && name && !strncmp(name, "bpf_dispatcher_", 15) ?
+	return i.kind == VL_INSN_JUMP && (!in_image(l->t, i.target) ||
+					  (name && !strncmp(name, "bpf_dispatcher_", 15))) ?
 		       VL_TRUST_ATTACHMENT :
 		       VL_TRUST_ILLEGAL;
 }

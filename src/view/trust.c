@@ -86,7 +86,7 @@ static bool is_known(const struct run *r, const struct vl_trust_finding *f)
 	bool bpf = stub && stub->kind != VL_STUB_FTRACE;
 
 	if (f->class == VL_TRUST_TRACE)
-		/* The body of a dispatcher of BPF is a jump. */
+		/* Only BPF jumps: a dispatcher does, and a trampoline can be reached so. */
 		return f->found[0] == JUMP ? bpf : vl_stub_traces(r->g, &r->stubs, f->target);
 	return bpf || in_module(r, f->target) || vl_trust_is_entry(r->t, f->target);
 }
