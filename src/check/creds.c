@@ -109,9 +109,9 @@ static void read_history(struct vl_checker *c, struct history *ret)
 	    !vl_hook_word(c, ret->init + vl_offset(c->l, VL_F_CRED_CAPPRM), &ret->all) ||
 	    ret->all & (ret->all + 1))
 		ret->all = 0;
-	ret->knows_changes = at && vl_has(c->l, VL_F_MM_FLAGS) &&
-			     !vl_read_u32(c->g->reader, &c->g->space, at, &value) &&
-			     value != SUID_DUMP_USER;
+	ret->knows_changes =
+		at && (vl_has(c->l, VL_F_MM_FLAGS) || vl_has(c->l, VL_F_EXEC_DUMPABLE)) &&
+		!vl_read_u32(c->g->reader, &c->g->space, at, &value) && value != SUID_DUMP_USER;
 	ret->knows_programs =
 		vl_has(c->l, VL_F_TASK_SELF_EXEC) && vl_has(c->l, VL_F_TASK_PARENT_EXEC);
 }

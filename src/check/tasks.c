@@ -167,8 +167,13 @@ struct vl_error *vl_check_tasks(struct vl_checker *c)
 	vl_fields_add(&fs, VL_F_TASK_COMM, offsetof(struct vl_checked_task, comm), 16);
 	vl_fields_add(&fs, VL_F_TASK_REAL_CRED, offsetof(struct vl_checked_task, cred), 8);
 	add_credentials(&fs);
-	vl_fields_add_through(&fs, VL_F_TASK_MM, VL_F_MM_FLAGS,
-			      offsetof(struct vl_checked_task, mm_flags), 8);
+	/* Kernel 7 has that outside of the process's memory, in a word of its own. */
+	if (vl_has(c->l, VL_F_EXEC_DUMPABLE))
+		vl_fields_add_through(&fs, VL_F_TASK_EXEC_STATE, VL_F_EXEC_DUMPABLE,
+				      offsetof(struct vl_checked_task, mm_flags), 4);
+	else
+		vl_fields_add_through(&fs, VL_F_TASK_MM, VL_F_MM_FLAGS,
+				      offsetof(struct vl_checked_task, mm_flags), 8);
 	vl_fields_add(&fs, VL_F_TASK_SELF_EXEC, offsetof(struct vl_checked_task, execs), 4);
 	vl_fields_add(&fs, VL_F_TASK_PARENT_EXEC, offsetof(struct vl_checked_task, parent_execs),
 		      4);

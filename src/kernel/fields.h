@@ -436,6 +436,8 @@
 	F(KRETPROBE_ENTRY, "kretprobe", "entry_handler")                                          \
 	F(CRED_NS, "cred", "user_ns")                                                             \
 	F(MM_FLAGS, "mm_struct", "flags")                                                         \
+	F(TASK_EXEC_STATE, "task_struct", "exec_state")                                          \
+	F(EXEC_DUMPABLE, "task_exec_state", "dumpable")                                          \
 	F(TASK_LOGINUID, "task_struct", "loginuid")                                               \
 	F(TASK_SELF_EXEC, "task_struct", "self_exec_id")                                          \
 	F(TASK_PARENT_EXEC, "task_struct", "parent_exec_id")                                      \
