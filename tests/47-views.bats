@@ -674,6 +674,7 @@ told() {
 	shift 2
 	mkdir -p "$folder"
 	vpslist -J "$dump" | jq .processes >"$folder/processes"
+	vcredlist -J "$dump" | jq .credentials >"$folder/credentials"
 	vuname --engine=direct -J "$dump" | jq .kernels >"$folder/kernels"
 	for ask; do
 		# shellcheck disable=SC2086 # words
@@ -690,7 +691,7 @@ told() {
 		hide_types "$name"
 		told "$D" "$T/without" "${ask[@]}"
 		diff -r "$T/with" "$T/without"
-		for tool in vcheck vcredlist "vps --engine=direct" "vps --diff" "vtop -b -n1"; do
+		for tool in vcheck "vps --engine=direct" "vps --diff" "vtop -b -n1"; do
 			# shellcheck disable=SC2086 # words
 			run --separate-stderr $tool "$D"
 			assert_refused "${tool%% *}" "$D" "no BTF types"

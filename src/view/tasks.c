@@ -207,5 +207,13 @@ static struct vl_error *run_credlist(struct vl_raw_guest *g, struct vl_table *t)
 	return show_tasks(g, &fs, t);
 }
 
+static const enum vl_field cred_fields[] = {
+	VL_F_TASK_TASKS,     VL_F_TASK_TGID,   VL_F_TASK_COMM,	     VL_F_TASK_CRED,
+	VL_F_TASK_REAL_CRED, VL_F_CRED_UID,    VL_F_CRED_EUID,	     VL_F_CRED_SUID,
+	VL_F_CRED_FSUID,     VL_F_CRED_GID,    VL_F_CRED_EGID,	     VL_F_CRED_SGID,
+	VL_F_CRED_FSGID,     VL_F_CRED_CAPEFF, VL_F_CRED_CAPPRM,     VL_F_CRED_CAPINH,
+	VL_F_CRED_CAPBND,    VL_F_CRED_CAPAMB, VL_F_CRED_SECUREBITS, VL_NR_FIELDS,
+};
+
 const struct vl_scan vl_scan_credlist = { "credlist",	"credentials", cred_columns,   true,
-					  run_credlist, NULL,	       vl_task_symbols };
+					  run_credlist, cred_fields,   vl_task_symbols };
