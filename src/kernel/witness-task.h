@@ -123,6 +123,7 @@ static const struct vl_witness vl_witness_task[] = {
 	{ VL_F_CRED_SECUREBITS, "cap_task_fix_setuid", "test L4[L8[cur*]#],4" },
 	{ VL_F_CRED_CAPAMB, "cap_task_prctl", "S8[prepare_creds()#]=0" },
 	{ VL_F_CRED_CAPAMB, "cap_task_prctl", "S8[prepare_creds()#]=L8[&__cap_empty_set]" },
+	{ VL_F_CRED_CAPAMB, "cap_task_prctl", "S8[prepare_creds()#]=L8[*]" },
 	{ VL_F_CRED_CAPBND, "cap_task_prctl", "ret ((L8[L8[cur*]#]>>a1)&1)" },
 	{ VL_F_CRED_SECUREBITS, "cap_task_prctl", "L4[prepare_creds()#]" },
 	{ VL_F_CSS_SET_DYING, "cgroup_exit", "S8[a0*]=L8[a0*]#" },
