@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../base/cleanup.h"
+#include "../base/hash.h"
 #include "witness.h"
 
 /* Larger offsets are no fields. */
@@ -339,4 +340,19 @@ struct vl_error *vl_derive(const struct vl_kernel *k, const struct vl_text *text
 			   struct vl_deadline deadline, struct vl_layout *ret)
 {
 	return vl_derive_by(k, text, vl_witnesses, ARRAY_SIZE(vl_witnesses), deadline, ret);
+}
+
+uint64_t vl_derive_hash(void)
+{
+	uint64_t hash = VL_HASH;
+
+	for (size_t i = 0; i < ARRAY_SIZE(vl_witnesses); i++)
+		for (size_t j = 0; j < vl_witnesses[i].nr; j++) {
+			const struct vl_witness *w = &vl_witnesses[i].list[j];
+
+			hash = vl_hash(hash, &w->field, sizeof(w->field));
+			hash = vl_hash(hash, w->function, strlen(w->function) + 1);
+			hash = vl_hash(hash, w->pattern, strlen(w->pattern) + 1);
+		}
+	return hash;
 }

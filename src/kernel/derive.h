@@ -57,6 +57,9 @@ struct vl_error *vl_derive_by(const struct vl_kernel *k, const struct vl_text *t
 			      const struct vl_witnesses *tables, size_t nr,
 			      struct vl_deadline deadline, struct vl_layout *ret);
 
+/* A hash of all witnesses: another build may derive more fields, or other ones. */
+uint64_t vl_derive_hash(void);
+
 /*
  * Write @pattern as it is for a kernel for one CPU to @ret: its per-CPU variables are plain ones,
  * so that "%NAME", and the same behind where the variables of a CPU begin, "L8[…]+%NAME", are

@@ -5,6 +5,7 @@
  */
 #include "../base/bisect.h"
 #include "data.h"
+#include "derive.h"
 #include "kernel.h"
 
 #include <stdio.h>
@@ -28,8 +29,9 @@ struct symbol {
 struct table {
 	char magic[8];
 	uint32_t nr, nr_placed, names_size, spare;
-	uint64_t fields; /* vl_fields_hash() of the build that made it */
-	uint64_t few;	 /* of a kernel of few symbols: its vl_data_hash(); else 0 */
+	uint64_t fields;  /* vl_fields_hash() of the build that made it */
+	uint64_t few;	  /* of a kernel of few symbols: its vl_data_hash(); else 0 */
+	uint64_t derived; /* of one whose fields were derived: its vl_derive_hash(); else 0 */
 	struct vl_layout layout;
 } __attribute__((aligned(8))); /* the alignment of the symbols behind it */
 
@@ -248,7 +250,8 @@ static bool table_sane(const struct table *t, size_t size)
 {
 	return size >= sizeof(*t) && !memcmp(t->magic, MAGIC, sizeof(t->magic)) &&
 	       t->fields == vl_fields_hash() && (!t->few || t->few == vl_data_hash()) &&
-	       t->nr_placed <= t->nr && t->names_size && table_size(t->nr, t->names_size) == size &&
+	       (!t->derived || t->derived == vl_derive_hash()) && t->nr_placed <= t->nr &&
+	       t->names_size && table_size(t->nr, t->names_size) == size &&
 	       !((const char *)t)[size - 1];
 }
 
@@ -403,6 +406,7 @@ const char *vl_symbol_percpu(const struct vl_kernel *k, uint64_t offset, uint64_
 void vl_kernel_set_layout(struct vl_kernel *k, const struct vl_layout *layout)
 {
 	k->t->layout = *layout;
+	k->t->derived = layout->derived ? vl_derive_hash() : 0;
 }
 
 void vl_kernel_set_few(struct vl_kernel *k)
