@@ -52,7 +52,7 @@ same_in() {
 @test "7: raw, LiME, ELF without registers" { GUEST=g7 same_in g7 raw lime vmcore; }
 
 # Memory that does not fit below 4 GiB follows at once in the file.
-@test "5 GiB, with what is above 4 GiB behind what is below: where it lies is found" {
+@test "5 GiB, with what is above 4 GiB behind what is below: where it lies is found, or not answered" {
 	local form
 	"$VT_TESTS/guest/start" --name i5 --mem 5120 --procs 60 >/dev/null 3>&- 4>&-
 	dump_guest i5 "$T/elf"
@@ -67,19 +67,23 @@ same_in() {
 		[[ $form == raw ]] || [[ $(vmem -J "$T/$form" | jq '[.memory[] | select(.what == "RAM")] | length') -eq 2 ]]
 		rm "$T/$form"
 	done
-	rm "$T/elf"
+	"$VT_TESTS/lib/image" odd "$T/elf" "$T/odd"
+	run --separate-stderr vuname "$T/odd"
+	assert_status 3
+	[[ $stderr == *"ELF and LiME have addresses" ]] || fail "$stderr"
+	rm "$T/elf" "$T/odd"
 }
 
 @test "memory without a kernel: one line, status 3, nothing hangs" {
 	head -c 16M /dev/urandom >"$T/random"
 	run --separate-stderr vps "$T/random" -ef
 	assert_status 3
-	[[ $stderr == *"no Linux kernel was found in the memory of"* ]] || fail "$stderr"
+	[[ $stderr == *"no Linux kernel was found in this memory"* ]] || fail "$stderr"
 	truncate -s 64G "$T/sparse"
 	printf '\1' | dd of="$T/sparse" bs=1 seek=100 conv=notrunc status=none
 	run --separate-stderr vps "$T/sparse" -ef
 	assert_status 3
-	[[ $stderr == *"no Linux kernel was found in the memory of"* ]] || fail "$stderr"
+	[[ $stderr == *"no Linux kernel was found in this memory"* ]] || fail "$stderr"
 }
 
 @test "pages with the shape of page tables, thousands of them: an end" {
@@ -91,7 +95,7 @@ same_in() {
 	EOF
 	run --separate-stderr vps "$T/shapes" -ef
 	assert_status 3
-	[[ $stderr == *"no Linux kernel was found in the memory of"* ]] || fail "$stderr"
+	[[ $stderr == *"no Linux kernel was found in this memory"* ]] || fail "$stderr"
 }
 
 @test "one kernel: --kernel=1 is it, and there is no second" {

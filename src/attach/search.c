@@ -268,12 +268,15 @@ static bool is_full(const struct search *f)
 }
 
 /*
- * Find the hole with which the direct map can be followed to the end of the memory, or nearest to
- * it: with another one its tables are read at the wrong places.
+ * Find the hole with which the direct map can be followed to the end of the memory: with another
+ * one its tables are read at the wrong places, or its end is another. Firmware may keep the last
+ * MiBs. An image without a hole may have more behind the memory.
  */
-static void find_hole(struct search *f, uint64_t at)
+#define NEAR_END (64UL << 20)
+
+static bool find_hole(struct search *f, uint64_t at)
 {
-	uint64_t best = UINT64_MAX;
+	uint64_t best = NEAR_END;
 
 	for (size_t i = 0; i < ARRAY_SIZE(holes); i++) {
 		const struct space s = { f->target, holes[i], &f->left };
@@ -284,11 +287,14 @@ static void find_hole(struct search *f, uint64_t at)
 			continue;
 		end = direct_end(&s, &pt);
 		off = end > ends ? end - ends : ends - end;
+		if (!holes[i] && end && end <= ends)
+			off = NEAR_END - 1;
 		if (off >= best)
 			continue;
 		best = off;
 		f->hole = holes[i];
 	}
+	return best < NEAR_END;
 }
 
 /* Look at the page at @at, which has the shape. */
@@ -299,8 +305,8 @@ static void look_at(struct search *f, uint64_t at)
 	uint64_t end;
 	size_t i = 0;
 
-	if (f->flat > holes[1] && !f->nr)
-		find_hole(f, at);
+	if (f->flat > holes[1] && !f->nr && !find_hole(f, at))
+		return;
 	s.hole = f->hole;
 	f->idt->space = &s;
 	if (!is_root(&s, from_flat(&s, at), &pt) ||
@@ -342,13 +348,18 @@ static void look_through(struct search *f, const struct vl_ram *r)
 	}
 }
 
-static struct vl_error *none(const struct vl_target *t)
+static struct vl_error *none(const struct search *f)
 {
-	return vl_error_hint(
-		vl_error_new(VL_ERR_KERNEL, "no Linux kernel was found in the memory of %s",
-			     vl_target_name(t)),
-		"only x86-64 guests are understood; is it an image of a machine's RAM, "
-		"and complete?");
+	struct vl_error *err =
+		vl_error_new(VL_ERR_KERNEL, "no Linux kernel was found in this memory");
+
+	if (f->flat > holes[1])
+		return vl_error_hint(err, "only x86-64 guests are understood; a file of more than "
+					  "2 GiB without addresses must be a hypervisor's RAM; "
+					  "ELF and LiME have addresses");
+	return vl_error_hint(err,
+			     "only x86-64 guests are understood; is it an image of a machine's "
+			     "RAM, and complete?");
 }
 
 static struct vl_error *search(struct vl_target *t, struct search *f)
@@ -363,7 +374,7 @@ static struct vl_error *search(struct vl_target *t, struct search *f)
 						  VL_SEARCH_NS / VL_NSEC_PER_SEC),
 				     "copy the file to a faster disk");
 	if (!f->nr)
-		return none(t);
+		return none(f);
 	return f->hole ? vl_target_set_hole(t, f->hole) : NULL;
 }
 
