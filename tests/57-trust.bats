@@ -445,12 +445,12 @@ with_modules() {
 }
 
 @test "the index of a stored kernel says what its image says, and a damaged one does no harm" {
-	local name kernel
+	local name kernel same=$'^same\ntaken [0-9]+ left [1-9][0-9]*$'
 	for name in 5.10. 6.1. 6.12. 7.; do
 		kernel=$VLENS_TRUST_DIR/$(stored "$name").kernel
 		run probe index "$kernel" 16 3
 		# What the checksum covers is the same wherever a broken index is used.
-		[[ $status -eq 0 && $output =~ ^same$'\n'taken\ [0-9]+\ left\ [1-9][0-9]*$ ]] ||
+		[[ $status -eq 0 && $output =~ $same ]] ||
 			fail "$name $status $output"
 	done
 	# A file of the store that was cut short is named, and not the guest.
@@ -460,6 +460,7 @@ with_modules() {
 	for cut in 100 5000000 30000000; do
 		head -c -$cut "$kernel" >"$T/cut/$k"
 		for tool in "vps --trusted=auto" "vlens trust verify"; do
+			# shellcheck disable=SC2086 # words
 			VLENS_TRUST_DIR=$T/cut run --separate-stderr $tool "$(guest g7)"
 			assert_same 3 "$status"
 			[[ ${#stderr_lines[@]} -eq 1 && $stderr == *"the stored trusted kernel of build ${k%.kernel} is damaged"*"vlens trust add FILE"* ]] ||

@@ -4,7 +4,7 @@
 # Trusted runs: the code of a trusted kernel answers over the guest's data. What the rootkits of the
 # laboratory hide by changing the kernel's code, tables or pointers is there again.
 
-# shellcheck disable=SC2154 # run sets variables
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
 load lib/vlens
 

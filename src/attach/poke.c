@@ -11,7 +11,7 @@ static bool read_at(const struct vl_attach *a, uint64_t va, void *buf, size_t le
 	return vl_target_read_virt(a->target, &a->pt, va, buf, len);
 }
 
-/* Where the list is, and the number of its entries. False: no change is made, or it is not known. */
+/* Where the list is, and how many entries it has. False: no change is made, or it is not known. */
 static bool find_list(const struct vl_attach *a, uint64_t *vec, uint32_t *nr)
 {
 	const struct vl_layout *l = vl_kernel_layout(a->kernel);

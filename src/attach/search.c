@@ -25,7 +25,7 @@
 #define X86_CR0_PE (1UL << 0)
 #define X86_CR0_WP (1UL << 16)
 #define X86_CR4_PAE (1UL << 5)
-/* Bits of a table's entry that are 0: above the 52 bits of an address, but for NX and software's. */
+/* Bits of a table's entry that are 0: above an address of 52 bits, but for NX and software's. */
 #define RESERVED (0x000fUL << 48)
 
 /*

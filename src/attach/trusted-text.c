@@ -71,7 +71,7 @@ static void keep_clocks(struct vl_trusted *t, struct clocks *c, uint64_t va,
  */
 #define PIECE (256 * VL_PAGE_SIZE)
 
-/* The @len bytes of guest memory at @gpa where they are mapped, in one piece; NULL: they are not. */
+/* The @len bytes of guest memory at @gpa, where they are mapped in one piece; else NULL. */
 static const unsigned char *mapped(struct vl_target *t, uint64_t gpa, size_t len)
 {
 	const unsigned char *first = vl_target_page(t, gpa);

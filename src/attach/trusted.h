@@ -60,7 +60,7 @@ struct vl_trusted {
 	int64_t settled_ns;   /* vl_trusted_settle() was called, by the host's CLOCK_MONOTONIC */
 	bool current;	      /* the whole text was compared since the last snapshot */
 	struct vl_trusted_pages *pages; /* of the text, that were read just now */
-	/* The memory of the guest's modules, by address: trusted-modules.c; NULL: not read so far. */
+	/* The memory of the guest's modules, by address (trusted-modules.c); NULL: not read yet. */
 	struct vl_trusted_range *ranges;
 	size_t nr_ranges, cap_ranges;
 	int64_t ranges_ns; /* they were read, by the host's CLOCK_MONOTONIC */

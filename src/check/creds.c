@@ -242,7 +242,7 @@ static void show_rights(struct vl_checker *c, const struct vl_checked_task *t, b
 			 });
 }
 
-/* Has @t a right that only a change of its credentials gives, and has the kernel not changed them? */
+/* Has @t a right that only a change of credentials gives, but the kernel has not changed them? */
 static void check_gain(struct vl_checker *c, const struct history *h,
 		       const struct vl_checked_task *t)
 {

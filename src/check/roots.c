@@ -232,7 +232,7 @@ static void check_table(struct isolated *w, uint64_t gpa, uint64_t kernel, int l
 		else if (rights(e) & way & ~rights(k) & X86_PTE_US)
 			complain(w, va, "no more rights than the kernel's own table gives",
 				 "a table with more rights");
-		/* A table of the kernel gives its own rights, which vl_check_protection() checks. */
+		/* The rights in a table of the kernel are checked by vl_check_protection(). */
 		else if (!is_shared(w, va, size, false))
 			complain(w, va, "only what enters the kernel",
 				 "other memory of the kernel");

@@ -164,7 +164,7 @@ uint64_t vl_ram_next_data(const struct vl_ram *r, uint64_t off)
 {
 	off_t at = r->fd < 0 ? -1 : lseek(r->fd, (off_t)(r->fd_offset + off), SEEK_DATA);
 
-	/* ENXIO: all that follows is a hole. Other file systems than those with holes say EINVAL. */
+	/* ENXIO: all that follows is a hole. EINVAL: the file system has no holes. */
 	if (at < 0)
 		return r->fd >= 0 && errno == ENXIO ? r->size : off;
 	if ((uint64_t)at - r->fd_offset > r->size)

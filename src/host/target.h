@@ -30,7 +30,7 @@ struct vl_target_options {
 	struct vl_pause_budget {
 		bool given; /* false: the defaults below */
 		uint64_t longest_ns, total_ns;
-	} budget; /* how long a run may pause the guest */
+	} budget;	     /* how long a run may pause the guest */
 	unsigned int kernel; /* of the kernels in a file: this one, from 1 on; 0: the only one */
 };
 

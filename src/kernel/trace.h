@@ -11,7 +11,8 @@
  *
  * An expression is a sum, in decimal: a0 to a5 are the arguments, cur is current, NAME() is what
  * a function returned, &NAME an address of the image, %NAME one of a per-CPU variable, for this
- * CPU or behind the start of a CPU's (of a kernel for one CPU that is &NAME); ? is not known. (A<<B) and the like are operations.
+ * CPU or behind the start of a CPU's (of a kernel for one CPU that is &NAME); ? is not known.
+ * (A<<B) and the like are operations.
  *
  * Each block of the code is visited once, in the state of one way that leads to it. So each line
  * is true of one way through the function, but not all ways are seen.

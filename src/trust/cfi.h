@@ -10,7 +10,7 @@
 /* Bytes of endbr64. */
 #define VL_TRUST_ENDBR_LEN 4
 
-/* The length of the site at offset @at, in front of a function; 0: the kernel changes none there. */
+/* The length of the site at offset @at, in front of a function; 0: there is none. */
 size_t vl_trust_cfi_function_len(const struct vl_trust *t, size_t at);
 
 /* Is there a site in front of the indirect call at offset @call, vl_trust_cfi_caller_len() long? */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Healthy processes whose credentials look odd: odd FOLDER starts each of them, prints its PID and what
- * it is, then "ready", and waits. FOLDER must allow set-user-ID programs and extended attributes.
+ * Healthy processes whose credentials look odd: odd FOLDER starts each of them, prints its PID and
+ * what it is, then "ready", and waits. FOLDER must allow set-user-ID programs and extended
+ * attributes.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Raises what a process may do, by writing to its credentials, and leaves its user: what=0 the
- * capabilities that it uses, what=1 all of its capabilities, what=2 the user that it acts as, what=3
- * the user as whom it opens files, what=4 capabilities that no kernel has.
+ * capabilities that it uses, what=1 all of its capabilities, what=2 the user that it acts as,
+ * what=3 the user as whom it opens files, what=4 capabilities that no kernel has.
  */
 #include "lab.h"
 

@@ -3,8 +3,8 @@
  * Gives a process page tables of its own for the kernel's half: with slot=0 a copy of a table of
  * the kernel's image, in which an intruder can change what the process's system calls run; else an
  * executable page where the kernel has nothing. The tables of all others stay as they are.
- * With page-table isolation, user=1 does so in the process's second root, and user=2 gives it a copy
- * of the table of its own program there, which the kernel does not see.
+ * With page-table isolation, user=1 does so in the process's second root, and user=2 gives it a
+ * copy of the table of its own program there, which the kernel does not see.
  */
 #include "lab.h"
 
