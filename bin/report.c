@@ -282,7 +282,7 @@ void report_trusted(const char *applet, const char *guest, const struct vl_trust
 				     t->things - VL_TRUSTED_SHOWN == 1 ? " is" : "s are");
 
 		error_report(applet, guest,
-			     vl_error_hint(err, "they had no effect here; run vcheck"));
+			     vl_error_hint(err, "they had no effect here; see vlens trust verify"));
 	}
 }
 

@@ -109,6 +109,19 @@ attached() {
 	grep -qE -- "trusted: $line is attached; it had no effect here\$" <<<"$stderr" || fail "$stderr"
 }
 
+@test "--trusted: of a clean guest nothing is said" {
+	local name
+	for name in g510 g61 g7; do
+		need_guest "$name"
+		vlens trust add "$VLENS_TEST_RUN/$name/vmlinuz" >/dev/null
+		run --separate-stderr vps --trusted=auto --stats --keep=0 "$(guest "$name")" -e -o comm=
+		assert_status 0
+		[[ $output == *factory* ]] || fail "$output"
+		grep -q '^verified:.* 0 attached, 0 findings' <<<"$stderr" || fail "$name $stderr"
+		! grep -q '^vps: ' <<<"$stderr" || fail "$name $stderr"
+	done
+}
+
 @test "--trusted: BPF programs at functions, at tracepoints and of the security modules have no effect" {
 	local name own
 	for name in rk61 rk7; do
@@ -144,8 +157,8 @@ attached() {
 	run --separate-stderr vcat --trusted=auto "$(guest rk61)" /proc/sys/kernel/ostype
 	without_bpf rk61
 	assert_same "0 Linux" "$status $output"
-	[[ ${#stderr_lines[@]} -eq 1 && $stderr == *"trusted: cgroup_bpf_enabled_key: a BPF program is attached; "* ]] ||
-		fail "$stderr"
+	# systemd has such programs on each host: not a line in each run.
+	[[ -z $stderr ]] || fail "$stderr"
 	with_bpf rk61 bpf_iter_task iter
 	assert_same bpf "$(in_guest rk61 'head -n 1 /sys/fs/bpf/iter')"
 	run --separate-stderr vcat --trusted=auto "$(guest rk61)" /sys/fs/bpf/iter

@@ -75,6 +75,33 @@ static void keep(struct vl_trusted *t, const struct vl_trust_finding *f)
 		t->found[t->nr_found++] = *f;
 }
 
+/* Do both lead to the same thing? A tracer of all functions has tens of thousands of sites. */
+static bool same_thing(const struct vl_trust_finding *a, const struct vl_trust_finding *b)
+{
+	return a->kind == b->kind && a->class == b->class && a->target && a->target == b->target;
+}
+
+/*
+ * Make room for one more at @at: drop one that is like the one in front of it. False: there is none,
+ * or what is to be kept is such a one itself.
+ */
+static bool make_room(struct vl_trusted *t, const struct vl_trust_finding *f, size_t *at)
+{
+	size_t i = 1;
+
+	if ((*at && same_thing(f, &t->attached[*at - 1])) ||
+	    (*at < t->nr_kept && same_thing(f, &t->attached[*at])))
+		return false;
+	while (i < t->nr_kept && !same_thing(&t->attached[i], &t->attached[i - 1]))
+		i++;
+	if (i == t->nr_kept)
+		return false;
+	t->nr_kept--;
+	memmove(t->attached + i, t->attached + i + 1, (t->nr_kept - i) * sizeof(*t->attached));
+	*at -= *at > i;
+	return true;
+}
+
 void vl_trusted_keep_attached(struct vl_trusted *t, const struct vl_trust_finding *f)
 {
 	size_t at = vl_bisect(i, t->nr_kept, t->attached[i].va < f->va);
@@ -82,7 +109,7 @@ void vl_trusted_keep_attached(struct vl_trusted *t, const struct vl_trust_findin
 	if (at < t->nr_kept && t->attached[at].va == f->va)
 		return;
 	/* If not all are kept, those of a page that is compared again would be counted again. */
-	if (t->nr_kept == VL_TRUSTED_ATTACHED_MAX) {
+	if (t->nr_kept == VL_TRUSTED_ATTACHED_MAX && !make_room(t, f, &at)) {
 		t->nr_attached += t->pages != NULL;
 		return;
 	}

@@ -2,9 +2,11 @@
 /* What others have attached to the guest's kernel, and what had no effect in a trusted run. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../attach/trusted.h"
+#include "../base/cleanup.h"
 #include "../view/stubs.h"
 #include "internal.h"
 
@@ -95,16 +97,6 @@ static bool is_still(struct look *w, const struct vl_trust_finding *f)
 	return vl_trusted_read(w->t, f->va, now, len) && !memcmp(now, f->found, len);
 }
 
-static void describe_switch(const char *name, char *buf, size_t size)
-{
-	static const char point[] = "__tracepoint_";
-
-	if (!strncmp(name, point, sizeof(point) - 1))
-		snprintf(buf, size, "tracepoint %s: a probe is attached", name + sizeof(point) - 1);
-	else
-		snprintf(buf, size, "%s: a BPF program is attached", name);
-}
-
 static void more_sites(const struct look *w, const struct thing *thing, char *buf, size_t size)
 {
 	*buf = '\0';
@@ -135,6 +127,13 @@ static void complain(struct look *w, const struct vl_trust_finding *f)
 	ret->findings++;
 }
 
+static void show(struct vl_trusted_stats *ret, const char *text)
+{
+	if (ret->things < VL_TRUSTED_SHOWN)
+		snprintf(ret->idle[ret->things], VL_TRUSTED_TEXT, "%s", text);
+	ret->things++;
+}
+
 static void describe(struct look *w, const struct thing *thing)
 {
 	const struct vl_trust_finding *f = thing->first;
@@ -143,9 +142,7 @@ static void describe(struct look *w, const struct thing *thing)
 
 	more_sites(w, thing, more, sizeof(more));
 	vl_trusted_place(w->t, f->va, at, sizeof(at));
-	if (thing->name) {
-		describe_switch(thing->name, text, sizeof(text));
-	} else if (f->class == VL_TRUST_PROBE) {
+	if (f->class == VL_TRUST_PROBE) {
 		snprintf(text, sizeof(text), "%s: a kprobe is attached", at);
 	} else if (f->class == VL_TRUST_TRACE) {
 		if (!name_traced(w, f, what, sizeof(what))) {
@@ -160,19 +157,42 @@ static void describe(struct look *w, const struct thing *thing)
 		vl_trusted_place(w->t, f->target, what, sizeof(what));
 		snprintf(text, sizeof(text), "%s%s: %s is attached", at, more, what);
 	}
-	if (ret->things < VL_TRUSTED_SHOWN)
-		snprintf(ret->idle[ret->things], VL_TRUSTED_TEXT, "%s", text);
-	ret->things++;
+	show(ret, text);
+}
+
+/* The tracepoints in one line, as a tracer has many. BPF of cgroups is on every host of systemd. */
+static void describe_points(struct vl_trusted_stats *ret, const struct thing *things, size_t nr)
+{
+	static const char point[] = "__tracepoint_";
+	char text[VL_TRUSTED_TEXT], more[48] = "";
+	const char *first = NULL;
+	size_t points = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		const char *name = things[i].name;
+
+		if (!name || strncmp(name, point, sizeof(point) - 1))
+			continue;
+		first = first ? first : name + sizeof(point) - 1;
+		points++;
+	}
+	if (!points)
+		return;
+	if (points > 1)
+		snprintf(more, sizeof(more), " and %zu more", points - 1);
+	snprintf(text, sizeof(text), "tracepoint %s%s: %s attached", first, more,
+		 points == 1 ? "a probe is" : "probes are");
+	show(ret, text);
 }
 
 void vl_session_attached(struct vl_guest *g, struct vl_trusted_stats *ret)
 {
 	struct look w = { .g = g, .t = g->raw.attach->trusted, .ret = ret };
-	struct thing things[VL_TRUSTED_SHOWN * 4];
-	size_t nr = 0, more = 0;
+	_cleanup_free_ struct thing *things = calloc(w.t->nr_kept + 1, sizeof(*things));
+	size_t nr = 0;
 	struct vl_reader *r;
 
-	if (!w.t->nr_kept)
+	if (!w.t->nr_kept || !things)
 		return;
 	/* Without them nothing counts as attached. */
 	if (!vl_discard(vl_guest_reader(g, &r)))
@@ -185,13 +205,12 @@ void vl_session_attached(struct vl_guest *g, struct vl_trusted_stats *ret)
 			k++;
 		if (k < nr)
 			things[k].sites++;
-		else if (nr < sizeof(things) / sizeof(*things))
-			things[nr++] = thing;
 		else
-			more++;
+			things[nr++] = thing;
 	}
 	for (size_t i = 0; i < nr; i++)
-		describe(&w, &things[i]);
-	ret->things += more;
+		if (!things[i].name)
+			describe(&w, &things[i]);
+	describe_points(ret, things, nr);
 	vl_stubs_deinit(&w.stubs);
 }

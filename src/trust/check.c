@@ -3,6 +3,7 @@
 #include <emmintrin.h>
 
 #include "../base/array.h"
+#include "code.h"
 #include "forms.h"
 #include "insn.h"
 #include "internal.h"
@@ -123,6 +124,21 @@ static enum vl_trust_form judge(const struct check *c, const struct vl_trust_clu
 	return VL_TRUST_ILLEGAL;
 }
 
+/*
+ * Has the guest switched the site @s at offset @at, which has two legal forms, on or off? A kernel
+ * before 5.13 chooses its nops at boot ("x86: Remove dynamic NOP selection").
+ */
+static bool is_switched(const struct check *c, const struct vl_trust_site *s, size_t at,
+			const unsigned char *guest, const unsigned char *own)
+{
+	const uint64_t va = c->look.t->va + at;
+	const struct vl_code is = { guest, s->len, va }, was = { own, s->len, va };
+
+	return s->class == VL_TRUST_JUMP_LABEL && memcmp(guest, own, s->len) &&
+	       vl_code_is_nop(&is, 0, false) != vl_code_is_nop(&was, 0, false) &&
+	       vl_trust_switch_at(c->look.t, va);
+}
+
 /* Judge a whole cluster; @guest has its bytes. */
 static void check_cluster(const struct check *c, const struct vl_trust_cluster *cluster,
 			  const unsigned char *guest)
@@ -137,8 +153,7 @@ static void check_cluster(const struct check *c, const struct vl_trust_cluster *
 
 		switch (form) {
 		case VL_TRUST_LEGAL:
-			if (s->class == VL_TRUST_JUMP_LABEL && memcmp(guest + i, own + i, s->len) &&
-			    vl_trust_switch_at(c->look.t, c->look.t->va + at))
+			if (is_switched(c, s, at, guest + i, own + i))
 				report(c, at, s->len, s->class, VL_TRUST_SWITCHED, guest + i);
 			else
 				give(c, at, guest + i, s->len);
