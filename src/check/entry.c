@@ -361,13 +361,27 @@ static void check_control(struct vl_checker *c, const struct vl_entry *e, size_t
 	}
 }
 
+static void show_no_vcpus(struct vl_checker *c)
+{
+	vl_check_show(c, &(struct vl_check_row){
+				 .class = VL_CHECK_NOTE,
+				 .unsure = true,
+				 .check = "system call entry",
+				 .what = "the registers of the vCPUs",
+				 .found = "not checked: they are not in the file",
+			 });
+}
+
 struct vl_error *vl_check_entry(struct vl_checker *c)
 {
 	_cleanup_free_ struct vl_entry *e = NULL;
-	struct vl_error *err;
-	size_t nr;
+	struct vl_error *err = NULL;
+	size_t nr = 0;
 
-	err = vl_entry_read(c->g->target, &e, &nr);
+	if (vl_target_has_vcpus(c->g->target))
+		err = vl_entry_read(c->g->target, &e, &nr);
+	else
+		show_no_vcpus(c);
 	if (!err)
 		err = check_idt(c, e, nr);
 	if (!err)
