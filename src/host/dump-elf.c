@@ -15,6 +15,9 @@
 /* A segment without a physical address: the vmalloc area in /proc/kcore. */
 #define NO_ADDRESS UINT64_MAX
 
+/* One dump with paging has a million segments. libelf reads the headers of all. */
+#define SEGMENTS_MAX (4UL << 20)
+
 static bool has_memory(const GElf_Phdr *ph)
 {
 	return ph->p_type == PT_LOAD && ph->p_filesz >= VL_PAGE_SIZE && ph->p_paddr != NO_ADDRESS;
@@ -26,6 +29,19 @@ struct segments {
 	GElf_Phdr largest;
 };
 
+/* The memory of a machine is made of whole MiBs. QEMU's buffer for translated code is not. */
+#define WHOLE (1UL << 20)
+
+/* Is @a more likely to be the guest's memory, among the segments of a process, than @b? */
+static bool is_larger(const GElf_Phdr *a, const GElf_Phdr *b)
+{
+	bool whole = !(a->p_filesz % WHOLE);
+
+	if (whole != !(b->p_filesz % WHOLE))
+		return whole;
+	return a->p_filesz > b->p_filesz;
+}
+
 /* Add the segments as RAM ranges; an error unless all of them lie within the file. */
 static struct vl_error *add_segments(struct vl_target *t, Elf *elf, const struct vl_dump *d,
 				     struct segments *ret)
@@ -36,7 +52,9 @@ static struct vl_error *add_segments(struct vl_target *t, Elf *elf, const struct
 
 	if (elf_getphdrnum(elf, &phnum) < 0)
 		return vl_dump_truncated(0, d->size);
-	for (size_t i = 0; i < phnum && i < INT32_MAX; i++) {
+	if (phnum > SEGMENTS_MAX)
+		return vl_dump_unknown(d->fd);
+	for (size_t i = 0; i < phnum; i++) {
 		GElf_Phdr ph;
 
 		if (!gelf_getphdr(elf, (int)i, &ph))
@@ -53,7 +71,7 @@ static struct vl_error *add_segments(struct vl_target *t, Elf *elf, const struct
 			return vl_dump_unknown(d->fd);
 		ret->nr++;
 		ret->physical |= ph.p_paddr != 0;
-		if (ph.p_filesz > ret->largest.p_filesz)
+		if (!ret->largest.p_filesz || is_larger(&ph, &ret->largest))
 			ret->largest = ph;
 		err = vl_ram_add(t, &(struct vl_ram){
 					    .gpa = ph.p_paddr,
@@ -75,7 +93,7 @@ static struct vl_error *add_segments(struct vl_target *t, Elf *elf, const struct
 
 /*
  * Add the memory and the registers. The segments of a process's core have virtual addresses only:
- * the largest is the guest's memory.
+ * the largest, of those of whole MiBs, is the guest's memory.
  */
 static struct vl_error *add(struct vl_target *t, Elf *elf, struct vl_dump *d)
 {

@@ -15,6 +15,9 @@ struct lime_header {
 };
 _Static_assert(sizeof(struct lime_header) == 32, "as LiME writes it");
 
+/* A machine has some tens of ranges; AVML cuts them into pieces of 16 MiB. */
+#define RANGES_MAX 1000000
+
 static struct vl_error *bad(const char *what)
 {
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the LiME image is damaged: %s", what),
@@ -24,6 +27,7 @@ static struct vl_error *bad(const char *what)
 struct vl_error *vl_dump_load_lime(struct vl_target *t, struct vl_dump *d)
 {
 	struct lime_header h;
+	size_t nr = 0;
 
 	for (uint64_t at = 0; at < d->size;) {
 		struct vl_error *err;
@@ -38,6 +42,8 @@ struct vl_error *vl_dump_load_lime(struct vl_target *t, struct vl_dump *d)
 							  "the file is a LiME image of version %u",
 							  h.version),
 					     "version 1 is understood");
+		if (++nr > RANGES_MAX)
+			return bad("it has more ranges of memory than any machine");
 		if (h.last < h.first || h.last - h.first >= INT64_MAX)
 			return bad("a range of memory ends before it begins");
 		at += sizeof(h);

@@ -553,6 +553,21 @@ static void test_core(struct image *im)
 		   vl_target_flat(t) == r->size,
 	   "its largest segment is the memory");
 	vl_target_close(t);
+	/* QEMU's buffer for translated code is larger, but no whole MiBs. */
+	make(im, NOTE_NEW, 0);
+	ph[1].p_paddr = ph[2].p_paddr = ph[3].p_paddr = 0;
+	ph[1].p_filesz = (2UL << 20) - 4096;
+	ph[2].p_filesz = 1UL << 20;
+	save(im->b, im->len);
+	if (truncate(path, 4L << 20) < 0)
+		exit(99);
+	err = vl_target_open(path, NULL, &t);
+	if (!ok(!err, "a core with a larger segment opens"))
+		return;
+	r = vl_target_ram(t, &nr);
+	ok(nr == 1 && r->size == 1UL << 20 && r->fd_offset == ph[2].p_offset,
+	   "the memory is of whole MiBs");
+	vl_target_close(t);
 	/* /proc/kcore: a segment of the vmalloc area, of TiBs that no file has. */
 	make(im, NOTE_NEW, 0);
 	ph[1].p_paddr = UINT64_MAX;
