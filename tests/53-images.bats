@@ -51,6 +51,27 @@ same_in() {
 @test "6.12, five levels of page tables: raw, LiME" { GUEST=g612 same_in g612 raw lime; }
 @test "7: raw, LiME, ELF without registers" { GUEST=g7 same_in g7 raw lime vmcore; }
 
+@test "6.1: the core of its QEMU, as of gcore" {
+	dump g61
+	qmp g61 stop >/dev/null
+	gcore -o "$T/core" "$(guest_pid g61)" >/dev/null 2>&1
+	dump_guest g61 "$T/elf"
+	answers "$T/elf" >"$T/text.elf"
+	answers "$T"/core.* >"$T/text.core"
+	cmp "$T/text.elf" "$T/text.core" || fail "$(diff "$T/text.elf" "$T/text.core" | head)"
+	rm "$T"/core.* "$T/elf"
+}
+
+@test "vcheck of an image: no finding, and a note that the registers are not in it" {
+	dump g7
+	"$VT_TESTS/lib/image" lime "$DUMPS/g7.elf" "$T/lime"
+	run --separate-stderr vcheck "$T/lime"
+	assert_status 0
+	[[ $output == *"not checked: they are not in the file"* && ${lines[-1]} == "no findings" ]] || fail "$output"
+	run --separate-stderr vcheck --strict "$T/lime"
+	assert_status 1
+}
+
 # Memory that does not fit below 4 GiB follows at once in the file.
 @test "5 GiB, with what is above 4 GiB behind what is below: where it lies is found, or not answered" {
 	local form
@@ -96,6 +117,33 @@ same_in() {
 	run --separate-stderr vps "$T/shapes" -ef
 	assert_status 3
 	[[ $stderr == *"no Linux kernel was found in this memory"* ]] || fail "$stderr"
+}
+
+# A program of the guest can write such pages all over the memory that it gets.
+@test "thousands of pages with the shape of a kernel's table beside it: the kernel is found" {
+	dump g7
+	"$VT_TESTS/lib/image" raw "$DUMPS/g7.elf" "$T/raw"
+	python3 - "$T/raw" <<-'EOF'
+		import os, random, struct, sys
+		PAGE, RUN = 4096, 8192
+		random.seed(1)
+		with open(sys.argv[1], "r+b") as f:
+		    pages = os.fstat(f.fileno()).st_size // PAGE
+		    free = [not any(f.read(PAGE)) for _ in range(pages)]
+		    nr = run = 0
+		    for page in range(pages):
+		        run = run + 1 if free[page] else 0
+		        # Only in large runs of zeros, which nothing uses.
+		        if run < RUN or random.random() > 0.5:
+		            continue
+		        f.seek(page * PAGE)
+		        f.write(bytes(2048) + b"".join(struct.pack("<Q", random.randrange(pages) * PAGE | 0x67)
+		                                       for _ in range(256)))
+		        nr += 1
+		    assert nr > 10000, nr
+	EOF
+	assert_same "$(vuname "$DUMPS/g7.elf" -a)" "$(vuname "$T/raw" -a)"
+	assert_same "$(vps "$DUMPS/g7.elf" -e)" "$(vps "$T/raw" -e)"
 }
 
 @test "one kernel: --kernel=1 is it, and there is no second" {

@@ -44,7 +44,7 @@ static const uint64_t holes[] = {
 struct space {
 	struct vl_target *target;
 	uint64_t hole;
-	unsigned long *left; /* pages that the search may still read, of tables and images */
+	unsigned long *left; /* pages that may still be read */
 };
 
 /* Where the byte at @gpa lies in the flat image; false: in the hole. */
@@ -117,8 +117,8 @@ struct walk {
 
 /* More tables are of no kernel: a TiB has 1024 for its pages of 2 MiB. */
 #define TABLES_MAX 20000
-/* All pages of tables and images that a search reads: more are there to keep us busy. */
-#define PAGES_ALL 400000
+/* Pages of tables and of the image that are read for one table of that shape. */
+#define PAGES_MAX 100000
 
 static bool walk(struct walk *w, uint64_t table, int level, uint64_t va)
 {
@@ -143,24 +143,37 @@ static bool walk(struct walk *w, uint64_t table, int level, uint64_t va)
 	return false;
 }
 
-/* Walk from @first to @last, both in the kernel's half. */
+/* Walk from @first to @last, both in the kernel's half, through @tables tables at most. */
 static bool walk_kernel(const struct space *s, const struct vl_pgtable *pt, uint64_t first,
-			uint64_t last, bool (*fn)(void *ctx, const struct page *p), void *ctx)
+			uint64_t last, unsigned long tables,
+			bool (*fn)(void *ctx, const struct page *p), void *ctx)
 {
-	struct walk w = { s, first, last, fn, ctx, TABLES_MAX };
+	struct walk w = { s, first, last, fn, ctx, tables };
 	/* Addresses in the upper half are sign-extended: the table begins as many below 0. */
 	uint64_t va = pt->levels == 4 ? 0xffff000000000000UL : 0xfe00000000000000UL;
 
 	return walk(&w, pt->root, pt->levels, va);
 }
 
-/* Is *@gpa in this page? */
-static bool holds(void *gpa, const struct page *p)
+/* vl_read_entry_fn */
+static bool read_entry(void *space, uint64_t gpa, uint64_t *ret)
 {
-	const uint64_t *at = gpa;
+	const struct space *s = space;
+	uint64_t at;
 
-	return *at >= p->gpa && *at - p->gpa < p->size;
+	return to_flat(s, gpa, &at) &&
+	       !vl_discard(vl_target_read(s->target, at, ret, sizeof(*ret)));
 }
+
+/* Take the first page of a walk. */
+static bool take_first(void *first, const struct page *p)
+{
+	*(struct page *)first = *p;
+	return true;
+}
+
+/* Tables that are read to find the first page of an image. */
+#define FIRST_TABLES 16
 
 /* A 64-bit interrupt gate: Intel SDM, volume 3, 6.14.1. */
 static bool is_gate(const unsigned char *g)
@@ -176,9 +189,9 @@ static bool is_gate(const unsigned char *g)
 static const unsigned char vectors[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14 };
 
 struct idt {
+	unsigned char page[PMD_SIZE] __attribute__((aligned(VL_PAGE_SIZE)));
 	const struct space *space;
 	uint64_t va;
-	unsigned char page[PMD_SIZE];
 };
 
 /* Is the interrupt table in this page? It begins a page of 4 KiB (idt_table, page-aligned). */
@@ -228,7 +241,7 @@ static uint64_t direct_end(const struct space *s, const struct vl_pgtable *pt)
 {
 	struct direct d = { 0 };
 
-	walk_kernel(s, pt, 0, VL_IMAGE_START - 1, is_not_direct, &d);
+	walk_kernel(s, pt, 0, VL_IMAGE_START - 1, TABLES_MAX, is_not_direct, &d);
 	return d.end;
 }
 
@@ -238,12 +251,25 @@ static uint64_t end_of(uint64_t hole, uint64_t size)
 	return hole ? size - hole + HIGH : size;
 }
 
-/* Is the page at @gpa, of that shape, the kernel's own table? Then *@ret is how it is reached. */
+/*
+ * Is the page at @gpa, of that shape, the kernel's own table? Then *@ret is how it is reached. The
+ * image is one piece of memory, so its first page says where in it the table is mapped.
+ */
 static bool is_root(const struct space *s, uint64_t gpa, struct vl_pgtable *ret)
 {
 	for (int levels = 4; levels <= 5; levels++) {
+		struct space own = *s;
+		struct page first;
+		struct vl_xlat x;
+		uint64_t va;
+
 		*ret = (struct vl_pgtable){ gpa, levels };
-		if (walk_kernel(s, ret, VL_IMAGE_START, VL_IMAGE_LIMIT - 1, holds, &gpa))
+		if (!walk_kernel(s, ret, VL_IMAGE_START, VL_IMAGE_LIMIT - 1, FIRST_TABLES,
+				 take_first, &first))
+			continue;
+		va = first.va - first.gpa + gpa;
+		if (gpa > first.gpa && gpa - first.gpa < VL_IMAGE_LIMIT - first.va &&
+		    vl_translate(ret, read_entry, &own, va, &x) && x.gpa == gpa)
 			return true;
 	}
 	return false;
@@ -256,7 +282,7 @@ struct search {
 	struct vl_vcpu *found;
 	uint64_t mapped[VL_SEARCH_MAX]; /* the end of its direct map */
 	size_t nr;
-	unsigned long left; /* pages that may still be read */
+	unsigned long left; /* pages that may still be read for the table that is looked at */
 	struct vl_deadline deadline;
 	struct idt *idt;
 	unsigned char *chunk;
@@ -264,7 +290,7 @@ struct search {
 
 static bool is_full(const struct search *f)
 {
-	return f->nr == VL_SEARCH_MAX || f->left < PMD_SIZE / VL_PAGE_SIZE || vl_late(f->deadline);
+	return f->nr == VL_SEARCH_MAX || vl_late(f->deadline);
 }
 
 /*
@@ -305,12 +331,13 @@ static void look_at(struct search *f, uint64_t at)
 	uint64_t end;
 	size_t i = 0;
 
+	f->left = PAGES_MAX;
 	if (f->flat > holes[1] && !f->nr && !find_hole(f, at))
 		return;
 	s.hole = f->hole;
 	f->idt->space = &s;
 	if (!is_root(&s, from_flat(&s, at), &pt) ||
-	    !walk_kernel(&s, &pt, VL_IMAGE_START, VL_IMAGE_LIMIT - 1, has_idt, f->idt))
+	    !walk_kernel(&s, &pt, VL_IMAGE_START, VL_IMAGE_LIMIT - 1, TABLES_MAX, has_idt, f->idt))
 		return;
 	/* The table of the early boot (early_top_pgt) leads to the same image. */
 	end = direct_end(&s, &pt);
@@ -384,15 +411,15 @@ struct vl_error *vl_search(struct vl_target *t, struct vl_vcpu **ret, size_t *nr
 	struct search f = {
 		.target = t,
 		.flat = vl_target_flat(t),
-		.left = PAGES_ALL,
 		.deadline = vl_deadline_in(VL_SEARCH_NS),
 	};
 	struct vl_error *err;
 
 	*ret = calloc(VL_SEARCH_MAX, sizeof(**ret));
 	f.found = *ret;
-	f.idt = malloc(sizeof(*f.idt));
-	f.chunk = malloc(CHUNK);
+	/* Aligned: a copy to other addresses costs up to four times more. */
+	f.idt = aligned_alloc(VL_PAGE_SIZE, sizeof(*f.idt));
+	f.chunk = aligned_alloc(VL_PAGE_SIZE, CHUNK);
 	err = *ret && f.idt && f.chunk ? search(t, &f) : vl_error_nomem();
 	free(f.idt);
 	free(f.chunk);
