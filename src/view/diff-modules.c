@@ -119,7 +119,13 @@ static struct vl_error *diff_modules(struct vl_raw_guest *g, struct vl_sys *sys,
 	static const struct vl_diff_kind kind = {
 		module_ways, ARRAY_SIZE(module_ways), M_LIST, M_MODULE, M_STRUCT, -1,
 	};
+	_cleanup_free_ struct vl_module *m = NULL;
+	size_t nr;
+	/* Of a list that loops, the kernel's /proc/modules would have no end. */
+	struct vl_error *err = vl_modules_listed(g, &m, &nr);
 
+	if (err)
+		return err;
 	return vl_diff_run(g, sys, &kind, t);
 }
 
