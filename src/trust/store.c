@@ -252,9 +252,10 @@ static struct vl_error *add_kernel(void *ctx, const struct vl_trust_origin *orig
 	s->added = time(NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
 		put_field(text, ORIGIN_MAX, s, &fields[i]);
-	err = store_file(a, s->build_id, VL_TRUST_KERNEL, file, file_len);
+	/* The kernel last: without it the origin is not looked at. */
+	err = store_file(a, s->build_id, VL_TRUST_ORIGIN, text, strlen(text));
 	if (!err)
-		err = store_file(a, s->build_id, VL_TRUST_ORIGIN, text, strlen(text));
+		err = store_file(a, s->build_id, VL_TRUST_KERNEL, file, file_len);
 	return err ? err : add_row(&a->rows, s);
 }
 
