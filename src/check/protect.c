@@ -2,6 +2,7 @@
 /* The rights that the page tables give: nothing may be both writable and executable. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "../attach/attach.h"
 #include "check.h"
@@ -40,6 +41,16 @@ static bool is_off(struct vl_checker *c)
 	return false;
 }
 
+/*
+ * Trampolines and dispatchers of BPF stayed writable before "bpf: Use arch_bpf_trampoline_size and
+ * arch_protect_bpf_trampoline()" (6.9), as the kernel changes them in place.
+ */
+static bool is_made_so(const struct vl_checker *c, const struct vl_place *p)
+{
+	return strncmp(p->name, "bpf_prog_", strlen("bpf_prog_")) != 0 &&
+	       !vl_symbol(c->k, "arch_protect_bpf_trampoline");
+}
+
 /* The owner of writable code, for the report; NULL: it may be writable. */
 static const char *owner_of(const struct vl_checker *c, uint64_t start,
 			    char buf[VL_MODULE_NAME + 32], uint64_t *end)
@@ -65,7 +76,7 @@ static const char *owner_of(const struct vl_checker *c, uint64_t start,
 		snprintf(buf, VL_MODULE_NAME + 32, "hidden module %s", p.name);
 		return buf;
 	case VL_PLACE_BPF:
-		return "compiled BPF";
+		return is_made_so(c, &p) ? NULL : "compiled BPF";
 	case VL_PLACE_FTRACE:
 		return "a trampoline of ftrace";
 	case VL_PLACE_KPROBE:
