@@ -399,8 +399,8 @@ with_modules() {
 @test "an image without a relocation list is refused for a kernel that was moved" {
 	local own
 	own=$(stored 6.1.)
-	mkdir "$T/still"
-	"$VT_TESTS/lib/mkkernel" relocations "$VLENS_TRUST_DIR/$own.kernel" "$T/still/$own.kernel"
+	"$VT_TESTS/lib/mkkernel" relocations "$VLENS_TRUST_DIR/$own.kernel" "$T/vmlinux"
+	VLENS_TRUST_DIR=$T/still vlens trust add "$T/vmlinux" >/dev/null
 	VLENS_TRUST_DIR=$T/still run --separate-stderr vlens trust verify "$D"
 	assert_same 3 "$status"
 	[[ $stderr == *"was moved by 0x"*"no relocation list"* ]] || fail "$stderr"

@@ -26,8 +26,8 @@ guest_options() {
 	busy612) echo "--kernel 6.12 --smp 2 --backing anon --mode busy --cpu max" ;;
 	big) echo "--kernel 6.1 --smp 1 --mem 5120 --backing anon" ;;
 	wide) echo "--kernel 6.12 --smp 16 --mem 1024 --backing anon" ;;
-	rk61) echo "--kernel 6.1 --smp 2 --backing memfd --rootkits --append pti=on" ;;
-	rk510 | rk7) echo "--kernel $(kernel_of "${1#rk}") --smp 2 --backing memfd --rootkits" ;;
+	rkpti) echo "--kernel 6.1 --smp 2 --backing memfd --rootkits --append pti=on" ;;
+	rk510 | rk61 | rk7) echo "--kernel $(kernel_of "${1#rk}") --smp 2 --backing memfd --rootkits" ;;
 	reset | victim) echo "--kernel 6.1 --smp 1 --backing memfd" ;;
 	server) echo "--kernel 6.1 --server" ;;
 	kdump) echo "--kernel 6.1 --smp 2 --backing memfd --kdump" ;;

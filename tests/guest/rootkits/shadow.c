@@ -40,6 +40,9 @@ static int __init shadow_init(void)
 	if (user == 2)
 		entry = (u64 *)mm->pgd + (mm->start_code >> (pgtable_l5_enabled() ? 48 : 39));
 	entry += user ? 512 : 0;
+	/* Where the kernel's areas lie is chosen at boot: the next slot without one. */
+	for (; slot && slot < 250 && *entry & _PAGE_PRESENT; slot++)
+		entry++;
 	was = *entry;
 	if (!slot) {
 		memcpy((void *)pages[0], __va(was & PTE_PFN_MASK), PAGE_SIZE);
