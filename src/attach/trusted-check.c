@@ -82,8 +82,8 @@ static bool same_thing(const struct vl_trust_finding *a, const struct vl_trust_f
 }
 
 /*
- * Make room for one more at @at: drop one that is like the one in front of it. False: there is none,
- * or what is to be kept is such a one itself.
+ * Make room for one more at @at: drop one that is like the one in front of it. False: there is
+ * none, or what is to be kept is such a one itself.
  */
 static bool make_room(struct vl_trusted *t, const struct vl_trust_finding *f, size_t *at)
 {
