@@ -198,6 +198,8 @@ jump_label() {
 	# The list of changes: its first one is this, and one CPU makes them.
 	rel=$(little $((site - $(address _stext))))
 	plant "$vec" "${rel:0:8}"
+	# A jump by 16 bytes: disp, len, opcode.
+	plant $((vec + 4)) 1000000005e9
 	plant "$list" "$(little "$vec")0100000001000000"
 	run --separate-stderr vlens trust verify -J "$D"
 	assert_same "0 moment jump-label" "$status $(findings '.[] | "\(.state) \(.site)"' <<<"$output")"
@@ -207,6 +209,12 @@ jump_label() {
 	run --separate-stderr vps --trusted=auto "$D" -e -o comm=
 	assert_same "0 " "$status $stderr"
 	grep -qx factory <<<"$output" || fail "$output"
+	# The jump leads out of the kernel's text: who meets the int3 goes there.
+	plant $((vec + 4)) 0000004005e9
+	assert_finding 1 changed jump-label "$site"
+	run --separate-stderr vps --trusted=auto "$D" -e -o comm=
+	[[ ${#stderr_lines[@]} -eq 1 && $stderr == *"trusted: "*": changed jump-label ("* ]] || fail "$stderr"
+	plant $((vec + 4)) 10000000
 	# It makes another change, or none.
 	plant "$vec" "$(printf '%02x' $((0x${rel:0:2} ^ 1)))"
 	assert_finding 1 changed jump-label "$site"

@@ -38,6 +38,38 @@ static bool find_list(const struct vl_attach *a, uint64_t *vec, uint32_t *nr)
 	       read_at(a, at + (uint64_t)l->offset[VL_F_POKE_NR], nr, sizeof(*nr));
 }
 
+#define CALL 0xe8
+#define JUMP 0xe9
+#define CALL_LEN 5
+
+/*
+ * Does the entry at @entry of a change at @va lead out of the kernel's text? Who meets the int3 goes
+ * where the entry says. ftrace does that, for the microseconds of the change.
+ */
+static bool leads_out(const struct vl_attach *a, bool smp, const unsigned char *entry,
+		      uint64_t size, uint64_t va)
+{
+	const struct vl_layout *l = vl_kernel_layout(a->kernel);
+	enum vl_field op = smp ? VL_F_SMP_POKE_OPCODE : VL_F_POKE_OPCODE;
+	enum vl_field to = smp			     ? VL_F_SMP_POKE_DISP :
+			   vl_has(l, VL_F_POKE_DISP) ? VL_F_POKE_DISP :
+						       VL_F_POKE_REL32;
+	uint64_t text = vl_symbol(a->kernel, "_text"), end = vl_symbol(a->kernel, "_etext"), target;
+	int32_t disp;
+
+	/* The change of a module's text leads to that module. */
+	if (va < text || va >= end)
+		return false;
+	if (!vl_has(l, op) || !vl_has(l, to) || (uint64_t)l->offset[op] >= size ||
+	    (uint64_t)l->offset[to] + sizeof(disp) > size)
+		return true;
+	if (entry[l->offset[op]] != CALL && entry[l->offset[op]] != JUMP)
+		return false;
+	memcpy(&disp, entry + l->offset[to], sizeof(disp));
+	target = va + CALL_LEN + (uint64_t)(int64_t)disp;
+	return target < text || target >= end;
+}
+
 bool vl_poke_lists(const struct vl_attach *a, uint64_t va)
 {
 	const struct vl_layout *l = vl_kernel_layout(a->kernel);
@@ -62,7 +94,7 @@ bool vl_poke_lists(const struct vl_attach *a, uint64_t va)
 			return false;
 		memcpy(&rel, list + at, sizeof(rel));
 		if (start + (uint64_t)(int64_t)rel == va)
-			return true;
+			return !leads_out(a, smp, list + i * size, size, va);
 	}
 	return false;
 }

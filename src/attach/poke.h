@@ -9,7 +9,10 @@
 
 #include "attach.h"
 
-/* Does that list have a change at @va? The list is the guest's data, and may be forged. */
+/*
+ * Does that list have a change at @va, to code that stays in the kernel's text? The list is the
+ * guest's data, and may be forged.
+ */
 bool vl_poke_lists(const struct vl_attach *a, uint64_t va);
 
 #endif

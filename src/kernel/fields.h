@@ -485,10 +485,16 @@
 	F(POKE_NR, "bp_patching_desc", "nr_entries")                                              \
 	F(POKE_REFS, "bp_patching_desc", "refs")                                                  \
 	F(POKE_REL, "text_poke_loc", "rel_addr")                                                  \
+	F(POKE_OPCODE, "text_poke_loc", "opcode")                                                 \
+	/* rel32 has been disp since kernels emulate other jumps here, too */                     \
+	F(POKE_DISP, "text_poke_loc", "disp")                                                     \
+	F(POKE_REL32, "text_poke_loc", "rel32")                                                   \
 	F(SIZE_POKE, "text_poke_loc", "")                                                         \
 	F(POKE_ARRAY_VEC, "smp_text_poke_array", "vec")                                           \
 	F(POKE_ARRAY_NR, "smp_text_poke_array", "nr_entries")                                     \
 	F(SMP_POKE_REL, "smp_text_poke_loc", "rel_addr")                                          \
+	F(SMP_POKE_OPCODE, "smp_text_poke_loc", "opcode")                                         \
+	F(SMP_POKE_DISP, "smp_text_poke_loc", "disp")                                             \
 	F(SIZE_SMP_POKE, "smp_text_poke_loc", "")                                                 \
 	F(BPF_JITED_LEN, "bpf_prog", "jited_len")                                                 \
 	F(BPF_AUX_PROG, "bpf_prog_aux", "prog")
