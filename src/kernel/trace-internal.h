@@ -48,6 +48,10 @@ struct state {
 	unsigned nr_slots;
 };
 
+/* Kinds of thunks by which the kernel jumps to a register, and ways by which it returns. */
+#define TRACE_THUNKS 3
+#define TRACE_RETURNS 6
+
 struct trace {
 	const struct vl_kernel *k;
 	const struct vl_text *text;
@@ -57,8 +61,9 @@ struct trace {
 	uint64_t hot;	     /* the per-CPU address of current in pcpu_hot; 0: not known */
 	uint64_t current_task[2];
 	uint64_t this_cpu_off, per_cpu_offset;
-	uint64_t thunks[16]; /* that jump to where a register leads; 0: there is none */
-	uint64_t return_thunk;
+	uint64_t thunks[TRACE_THUNKS]
+		       [16]; /* that jump to where a register leads; 0: there is none */
+	uint64_t return_thunks[TRACE_RETURNS]; /* 0: there is none */
 	struct node *nodes;
 	size_t nr_nodes;
 	vl_trace_fn *fn;

@@ -263,10 +263,35 @@ const char *const vl_trace_registers[16] = {
 /* The register of the thunk at @target; -1: there is no thunk. */
 static int thunk_register(const struct trace *t, uint64_t target)
 {
-	for (int i = 0; i < 16; i++)
-		if (target && t->thunks[i] == target)
-			return i;
+	for (int i = 0; i < TRACE_THUNKS * 16; i++)
+		if (target && t->thunks[i / 16][i % 16] == target)
+			return i % 16;
 	return -1;
+}
+
+static bool is_return(const struct trace *t, uint64_t target)
+{
+	for (size_t i = 0; i < TRACE_RETURNS; i++)
+		if (target && t->return_thunks[i] == target)
+			return true;
+	return false;
+}
+
+/* FUNCTION_PADDING_BYTES */
+#define PADDING 16
+
+/*
+ * The function that a call of @target reaches: where calls are counted, they go through the padding
+ * in front of it ("x86/callthunks: Add call patching for call depth tracking", 6.2).
+ */
+static uint64_t callee(const struct trace *t, uint64_t target)
+{
+	uint64_t offset = 0, next;
+
+	if (vl_symbol_at(t->k, target, &offset) && !offset)
+		return target;
+	next = vl_symbol_after(t->k, target);
+	return next && next - target <= PADDING ? next : target;
 }
 
 static bool target_of(const ZydisDecodedInstruction *d, const ZydisDecodedOperand *o, uint64_t va,
@@ -290,6 +315,7 @@ static enum next do_call(struct trace *t, struct state *s, uint64_t va,
 		returned(t, s, 0);
 		return NEXT_GO;
 	}
+	target = callee(t, target);
 	r = thunk_register(t, target);
 	if (r >= 0) {
 		call_value(t, s, s->reg[r]);
@@ -316,8 +342,9 @@ static enum next do_jump(struct trace *t, struct state *s, uint64_t va,
 	}
 	if (*target_ret >= t->start && *target_ret < t->end)
 		return NEXT_JUMP;
+	*target_ret = callee(t, *target_ret);
 	r = thunk_register(t, *target_ret);
-	if (*target_ret == t->return_thunk) {
+	if (is_return(t, *target_ret)) {
 		vl_trace_say(t, "ret %v", s->reg[RAX]);
 	} else if (r >= 0) {
 		call_value(t, s, s->reg[r]);

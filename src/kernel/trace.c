@@ -266,6 +266,17 @@ static void first_state(struct state *s)
 	s->reg[4].node = N_STACK;
 }
 
+/* arch/x86/lib/retpoline.S: what a running kernel's calls and returns are changed to. */
+static const char *const thunks[TRACE_THUNKS] = {
+	"__x86_indirect_thunk_",
+	"__x86_indirect_call_thunk_",
+	"__x86_indirect_jump_thunk_",
+};
+static const char *const returns[TRACE_RETURNS] = {
+	"__x86_return_thunk",	   "call_depth_return_thunk", "srso_return_thunk",
+	"srso_alias_return_thunk", "retbleed_return_thunk",   "its_return_thunk",
+};
+
 bool vl_trace(const struct vl_kernel *k, const struct vl_text *text, int32_t hot_task, bool plain,
 	      uint64_t va, vl_trace_fn *fn, void *ctx)
 {
@@ -292,13 +303,14 @@ bool vl_trace(const struct vl_kernel *k, const struct vl_text *text, int32_t hot
 	t.current_task[0] = vl_symbol(k, "current_task");
 	t.this_cpu_off = vl_symbol(k, "this_cpu_off");
 	t.per_cpu_offset = vl_symbol(k, "__per_cpu_offset");
-	for (unsigned i = 0; i < 16; i++) {
-		char name[32];
+	for (unsigned i = 0; i < TRACE_THUNKS * 16; i++) {
+		char name[48];
 
-		snprintf(name, sizeof(name), "__x86_indirect_thunk_%s", vl_trace_registers[i]);
-		t.thunks[i] = vl_symbol(k, name);
+		snprintf(name, sizeof(name), "%s%s", thunks[i / 16], vl_trace_registers[i % 16]);
+		t.thunks[i / 16][i % 16] = vl_symbol(k, name);
 	}
-	t.return_thunk = vl_symbol(k, "__x86_return_thunk");
+	for (unsigned i = 0; i < TRACE_RETURNS; i++)
+		t.return_thunks[i] = vl_symbol(k, returns[i]);
 	t.current_task[1] = vl_symbol(k, "const_current_task");
 	if (hot_task != VL_NO_FIELD && vl_symbol_is(k, "pcpu_hot"))
 		t.hot = vl_symbol(k, "pcpu_hot") + (uint64_t)hot_task;
