@@ -50,20 +50,24 @@ same_programs() {
 }
 
 @test "the clone on KVM: of a guest that stands still byte for byte what Unicorn gives" {
-	local engine command begin unicorn=0 kvm=0
+	local engine command begin try unicorn=0 kvm=0
 	by kvm
 	still "$G"
 	for command in "${SHORT[@]}" "ps -f -p 1"; do
-		for engine in unicorn kvm; do
-			begin=${EPOCHREALTIME/./}
-			# shellcheck disable=SC2086 # words
-			run --separate-stderr v${command%% *} --engine=vmst/$engine "$(guest "$G")" \
-				${command#"${command%% *}"}
-			printf -v "$engine" %d $((${!engine} + ${EPOCHREALTIME/./} - begin))
-			assert_status 0
-			echo "$output" >"$T/$engine"
+		# Both may see another second, or share of the CPU, by the clock's microseconds: not always.
+		for try in 1 2 3; do
+			for engine in unicorn kvm; do
+				begin=${EPOCHREALTIME/./}
+				# shellcheck disable=SC2086 # words
+				run --separate-stderr v${command%% *} --engine=vmst/$engine "$(guest "$G")" \
+					${command#"${command%% *}"}
+				printf -v "$engine" %d $((${!engine} + ${EPOCHREALTIME/./} - begin))
+				assert_status 0
+				echo "$output" >"$T/$engine"
+			done
+			! cmp "$T/unicorn" "$T/kvm" || continue 2
 		done
-		cmp "$T/unicorn" "$T/kvm" || fail "$command differs"
+		fail "$command differs at try $try: $(diff "$T/unicorn" "$T/kvm")"
 	done
 	# Printed, not judged: the hardware is emulated here, so an emulator is emulated, too.
 	echo "# $G: ${SHORT[*]}: $((kvm / 1000)) ms on KVM, $((unicorn / 1000)) ms in Unicorn" >&3
