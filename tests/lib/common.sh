@@ -53,3 +53,11 @@ vt_guest_dir() {
 	[[ $1 =~ ^[A-Za-z0-9][A-Za-z0-9_.-]{0,30}$ ]] || vt_die "bad guest name '$1'"
 	printf '%s/%s\n' "$VT_RUN" "$1"
 }
+
+# vt_same_priority PID: a guest is a session of its own. Gives it the priority of this one, where
+# the kernel shares out its time by sessions.
+vt_same_priority() {
+	local ours
+	ours=$(sed -n 's/.* nice //p' /proc/self/autogroup 2>/dev/null)
+	[[ ${ours:-0} -eq 0 ]] || echo "$ours" 2>/dev/null >"/proc/$1/autogroup" || :
+}
