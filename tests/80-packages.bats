@@ -87,10 +87,10 @@ in_copy() {
 
 @test "installed: the tools on a dump, the library for a program, then removed" {
 	[[ -s $(echo "$T"/build/*.changes) ]] || skip "there are no packages"
-	need_guest g61
-	dump_guest g61 "$T/dump.elf"
+	need_guest installed
+	dump_guest installed "$T/dump.elf"
 	local release
-	release=$(in_guest g61 'uname -r')
+	release=$(in_guest installed 'uname -r')
 	# shellcheck disable=SC2016 # for the copy's shell
 	in_copy '
 		dpkg -i "$T"/build/{vlens,libvlens*}_*.deb >/dev/null

@@ -28,7 +28,7 @@ guest_options() {
 	wide) echo "--kernel 6.12 --smp 16 --mem 1024 --backing anon" ;;
 	rkpti) echo "--kernel 6.1 --smp 2 --backing memfd --rootkits --append pti=on" ;;
 	rk510 | rk61 | rk7) echo "--kernel $(kernel_of "${1#rk}") --smp 2 --backing memfd --rootkits" ;;
-	reset | victim) echo "--kernel 6.1 --smp 1 --backing memfd" ;;
+	reset | victim | installed) echo "--kernel 6.1 --smp 1 --backing memfd" ;;
 	server) echo "--kernel 6.1 --server" ;;
 	kdump) echo "--kernel 6.1 --smp 2 --backing memfd --kdump" ;;
 	vt-dom) echo "--kernel 6.1 --smp 1 --libvirt" ;;
