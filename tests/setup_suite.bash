@@ -16,7 +16,7 @@ setup_suite() {
 		return 1
 	fi
 	# The system's own programs first: a wrapper around python3 can take a second for each call.
-	export PATH=$VLENS_BUILD:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
+	export PATH=$VLENS_BUILD:/usr/lib/ccache:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 	# The guests have these settings, too.
 	export TZ=UTC LC_ALL=C
 	unset LIBVIRT_DEFAULT_URI VIRSH_DEFAULT_CONNECT_URI COLUMNS PS_FORMAT
