@@ -62,13 +62,18 @@ assert_usage() {
 }
 
 # eventually SECONDS COMMAND...: true as soon as the command is. The last try begins after
-# that time, however slow the tries are.
+# that time, however slow the tries are. The longer it takes, the longer is the time between two
+# tries: they make processes, which take CPU time from the one that is waited for.
 eventually() {
-	local end=$((${EPOCHREALTIME/./} + $1 * 1000000)) now
+	local start=${EPOCHREALTIME/./} end now nap
+	end=$((start + $1 * 1000000))
 	shift
 	while now=${EPOCHREALTIME/./} && ! "$@"; do
 		[[ $now -lt $end ]] || return 1
-		sleep 0.05
+		nap=$(((now - start) / 8000))
+		nap=$((nap < 20 ? 20 : nap > 250 ? 250 : nap))
+		printf -v nap '0.%03d' "$nap"
+		sleep "$nap"
 	done
 }
 
