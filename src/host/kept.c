@@ -165,6 +165,14 @@ static bool stored_since(struct vl_target *t, const struct timespec *since)
 	return later;
 }
 
+/* The name of the lock of first contacts; malloc'ed, or NULL. */
+static char *first_name(struct vl_target *t)
+{
+	char *name;
+
+	return asprintf(&name, "%s-first", vl_target_run_id(t)) < 0 ? NULL : name;
+}
+
 bool vl_kept_turn(struct vl_target *t, const struct timespec *since, uint64_t wait_ns)
 {
 	char *name;
@@ -172,7 +180,8 @@ bool vl_kept_turn(struct vl_target *t, const struct timespec *since, uint64_t wa
 	if (t->port)
 		return t->port->turn(t->port->ctx, since, wait_ns);
 	vl_kept_end_turn(t);
-	if (asprintf(&name, "%s-first", vl_target_run_id(t)) >= 0) {
+	name = first_name(t);
+	if (name) {
 		t->first_fd = vl_run_lock((unsigned)(wait_ns / 1000000), name);
 		free(name);
 	}
@@ -184,6 +193,14 @@ void vl_kept_end_turn(struct vl_target *t)
 	if (t->port) {
 		t->port->end_turn(t->port->ctx);
 		return;
+	}
+	/* A guest's files are removed when its process has ended (tidy.c). A file has none. */
+	if (t->first_fd >= 0 && !t->pid) {
+		_cleanup_free_ char *name = first_name(t);
+		_cleanup_free_ char *path = name ? vl_run_path("%s.lock", name) : NULL;
+
+		if (path)
+			unlink(path);
 	}
 	if (t->first_fd >= 0)
 		close(t->first_fd);
