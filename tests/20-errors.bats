@@ -197,7 +197,7 @@ qmp_status() {
 @test "a path that does not exist, or is not a regular file" {
 	cd "$BATS_TEST_TMPDIR"
 	guest=./nothing refused_soon "no such file" vps ./nothing -ef
-	guest=/tmp refused_soon "regular file" vps /tmp -ef
+	guest=/tmp refused_soon "a folder, not a memory dump" vps /tmp -ef
 	guest=/dev/null refused_soon "regular file" vps /dev/null -ef
 	mkfifo fifo
 	guest=./fifo refused_soon "regular file" vps ./fifo -ef
@@ -216,7 +216,7 @@ qmp_status() {
 	local kind
 	for kind in nonotes corenotes; do
 		"$VT_TESTS/lib/mkdump" "$kind" "$kind"
-		guest=./$kind refused_soon "no Linux kernel was found" vps "./$kind" -ef
+		guest=./$kind refused_soon "the memory is nothing but zeros" vps "./$kind" -ef
 	done
 }
 
@@ -228,7 +228,7 @@ qmp_status() {
 		guest=./$kind refused_soon "$why" vps "./$kind" -ef
 	done <<-EOF
 		emptynote unknown layout
-		hugenote no Linux kernel was found
+		hugenote nothing but zeros
 		beyond truncated
 		phnum truncated
 		overlap cannot find a Linux kernel

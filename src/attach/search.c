@@ -15,6 +15,7 @@
 #include "../base/cleanup.h"
 #include "../kernel/image.h"
 #include "../mem/paging.h"
+#include "content.h"
 
 #define ENTRIES (VL_PAGE_SIZE / sizeof(uint64_t))
 #define CHUNK (1UL << 20)
@@ -400,8 +401,11 @@ static struct vl_error *search(struct vl_target *t, struct search *f)
 		return vl_error_hint(vl_error_new(VL_ERR_KERNEL, "no kernel was found in %ld s",
 						  VL_SEARCH_NS / VL_NSEC_PER_SEC),
 				     "copy the file to a faster disk");
-	if (!f->nr)
-		return none(f);
+	if (!f->nr) {
+		struct vl_error *err = vl_content_error(t);
+
+		return err ? err : none(f);
+	}
 	return f->hole ? vl_target_set_hole(t, f->hole) : NULL;
 }
 

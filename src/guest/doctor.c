@@ -65,6 +65,12 @@ static void check_ram(struct patient *p)
 			      err ? err->hint : "has the guest only been started?",
 			      "%" PRIu64 " MiB, %s: %s", all / MIB, how,
 			      err ? err->message : "there is none");
+	else if (vl_target_remainder(p->g->raw.target))
+		vl_doctor_row(p->d, "memory", VL_DOCTOR_WARNING,
+			      "was the file cut? what is whole is read",
+			      "%" PRIu64 " MiB, %s, and %" PRIu64
+			      " bytes behind the last whole page",
+			      all / MIB, how, vl_target_remainder(p->g->raw.target));
 	else
 		vl_doctor_row(p->d, "memory", VL_DOCTOR_OK, NULL, "%" PRIu64 " MiB, %s", all / MIB,
 			      how);

@@ -98,7 +98,12 @@ static struct vl_error *add_segments(struct vl_target *t, Elf *elf, const struct
 static struct vl_error *add(struct vl_target *t, Elf *elf, struct vl_dump *d)
 {
 	struct segments seg = { 0 };
-	struct vl_error *err = add_segments(t, elf, d, &seg);
+	bool done;
+	struct vl_error *err = vl_dump_load_xen(t, elf, d, &done);
+
+	if (err || done)
+		return err;
+	err = add_segments(t, elf, d, &seg);
 
 	if (!err)
 		err = vl_notes_vcpus(elf, &d->vcpus, &d->nr_vcpus);
@@ -108,6 +113,25 @@ static struct vl_error *add(struct vl_target *t, Elf *elf, struct vl_dump *d)
 		return vl_ram_finish(t);
 	vl_ram_deinit(t);
 	return vl_dump_set_flat(t, d, seg.largest.p_offset, seg.largest.p_filesz);
+}
+
+/* The architecture, of those that a dump can be of, in words for a message. */
+static const char *machine_of(const GElf_Ehdr *eh)
+{
+	switch (eh->e_machine) {
+	case EM_AARCH64:
+		return " of an arm64 machine";
+	case EM_ARM:
+		return " of an ARM machine";
+	case EM_PPC64:
+		return " of a POWER machine";
+	case EM_RISCV:
+		return " of a RISC-V machine";
+	case EM_S390:
+		return " of an IBM Z machine";
+	default:
+		return "";
+	}
 }
 
 struct vl_error *vl_dump_load_elf(struct vl_target *t, struct vl_dump *d)
@@ -124,7 +148,8 @@ struct vl_error *vl_dump_load_elf(struct vl_target *t, struct vl_dump *d)
 	else if (eh.e_type != ET_CORE || (eh.e_machine != EM_X86_64 && eh.e_machine != EM_386))
 		err = vl_error_hint(
 			vl_error_new(VL_ERR_TARGET,
-				     "the file is an ELF file, but no dump of an x86 guest"),
+				     "the file is an ELF file%s, but no dump of an x86 guest",
+				     machine_of(&eh)),
 			GUEST_HINT);
 	else
 		err = add(t, elf, d);

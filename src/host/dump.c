@@ -12,11 +12,16 @@
 #include <sys/stat.h>
 
 #include "../base/array.h"
+#include "vmware.h"
+
+#define MAKE_ONE "make one with: virsh dump --memory-only DOMAIN FILE"
+#define X86_ONLY "only x86-64 Linux guests are understood"
 
 /* Files that users mistake for dumps, known by their first bytes. */
-static const struct {
+struct other {
 	const char *magic, *what, *hint;
-} others[] = {
+};
+static const struct other others[] = {
 	{ "KDUMP   ", "a kdump-compressed dump, which is not read",
 	  "make one with: virsh dump --memory-only --format elf DOMAIN FILE" },
 	{ "DISKDUMP", "a kdump-compressed dump, which is not read",
@@ -38,20 +43,81 @@ static const struct {
 	  "compressed by xz", "uncompress it first: unxz FILE" },
 	{ "\x28\xb5\x2f\xfd", "compressed by zstd", "uncompress it first: unzstd FILE" },
 	{ "\x04\x22\x4d\x18", "compressed by lz4", "uncompress it first: unlz4 FILE" },
+	/* States of other hypervisors. */
+	{ "\x7f"
+	  "VirtualBox SavedState",
+	  "the saved state of a VirtualBox machine, not a memory dump",
+	  "start the machine, then: VBoxManage debugvm VM dumpvmcore --filename FILE" },
+	{ "\x14\x20\x28\x01", "the saved state of a Hyper-V machine, not a memory dump",
+	  "write the machine's memory alone to a file, as MemProcFS does" },
+	{ "LinuxGuestRecord", "a record of a Xen guest (xl save), not a memory dump",
+	  "restore it, then: xl dump-core DOMAIN FILE" },
+	/* Of other systems. */
+	{ "PAGEDU64", "a crash dump of Windows", X86_ONLY },
+	{ "PAGEDUMP", "a crash dump of a 32-bit Windows", X86_ONLY },
+	{ "HIBR", "a hibernated Windows", X86_ONLY },
+	{ "hibr", "a hibernated Windows", X86_ONLY },
+	{ "WAKE", "a hibernated Windows", X86_ONLY },
+	{ "RSTR", "a hibernated Windows", X86_ONLY },
+	/* Encrypted, or an archive. */
+	{ "LUKS\xba\xbe", "encrypted (LUKS)", "open it with cryptsetup, then name what is in it" },
+	{ "age-encryption.org/", "encrypted (age)", "decrypt it first: age -d -o MEMORY FILE" },
+	{ "-----BEGIN AGE ENCRYPTED", "encrypted (age)",
+	  "decrypt it first: age -d -o MEMORY FILE" },
+	{ "-----BEGIN PGP MESSAGE", "encrypted (PGP)", "decrypt it first: gpg -o MEMORY -d FILE" },
+	/* OpenPGP (RFC 4880, 5.1 and 5.3): a session key for AES-256 by a passphrase; by a key. */
+	{ "\x8c\x0d\x04\x09", "encrypted (PGP)", "decrypt it first: gpg -o MEMORY -d FILE" },
+	{ "\x85\x01\x0c\x03", "encrypted (PGP)", "decrypt it first: gpg -o MEMORY -d FILE" },
+	{ "\x85\x02\x0c\x03", "encrypted (PGP)", "decrypt it first: gpg -o MEMORY -d FILE" },
+	{ "Salted__", "encrypted (openssl enc)", "decrypt it first: openssl enc -d" },
+	{ "PK\x03\x04", "a zip archive", "unpack it first: unzip FILE" },
+	{ "7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it first: 7z x FILE" },
 };
 
-struct vl_error *vl_dump_unknown(int fd)
+/* Others, by bytes further on. */
+static const struct {
+	size_t at;
+	struct other other;
+} inside[] = {
+	/* A number of 8 bytes, whose lower two were the format's version once. */
+	{ 2,
+	  { "\x64\x86\x84\x19\x10\x07", "the state of a Firecracker snapshot, not its memory",
+	    "name the memory file of the snapshot (mem_file_path)" } },
+	{ 2,
+	  { "\xaa\xaa\x84\x19\x10\x07", "the state of a Firecracker snapshot of an arm64 guest",
+	    X86_ONLY } },
+	/* Swap: the signature ends the first page (struct swsusp_header, kernel/power/swap.c). */
+	{ 4086,
+	  { "S1SUSPEND", "swap space with a hibernated system, which is compressed in it",
+	    "resume a copy of the machine in a VM, then: virsh dump --memory-only DOMAIN FILE" } },
+	{ 4086, { "SWAPSPACE2", "swap space, not a memory dump", MAKE_ONE } },
+};
+
+/* The row for the file @fd; NULL: there is none. */
+static const struct other *find_other(int fd)
 {
-	char head[16] = "";
+	char head[VL_PAGE_SIZE] = "";
 	ssize_t n = pread(fd, head, sizeof(head), 0);
 
 	for (size_t i = 0; n > 0 && i < ARRAY_SIZE(others); i++)
 		if (!memcmp(head, others[i].magic, strlen(others[i].magic)))
-			return vl_error_hint(
-				vl_error_new(VL_ERR_TARGET, "the file is %s", others[i].what), "%s",
-				others[i].hint);
+			return &others[i];
+	for (size_t i = 0; n > 0 && i < ARRAY_SIZE(inside); i++)
+		if (!memcmp(head + inside[i].at, inside[i].other.magic,
+			    strlen(inside[i].other.magic)))
+			return &inside[i].other;
+	return NULL;
+}
+
+struct vl_error *vl_dump_unknown(int fd)
+{
+	const struct other *other = find_other(fd);
+
+	if (other)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the file is %s", other->what),
+				     "%s", other->hint);
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the file is not a memory dump"),
-			     "make one with: virsh dump --memory-only DOMAIN FILE");
+			     MAKE_ONE);
 }
 
 struct vl_error *vl_dump_truncated(uint64_t need, uint64_t have)
@@ -90,26 +156,23 @@ static bool is_text(const unsigned char *head, size_t n)
 	return n;
 }
 
-static bool is_known(const unsigned char *head)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
-		if (!memcmp(head, others[i].magic, strlen(others[i].magic)))
-			return true;
-	return false;
-}
-
-static struct vl_error *load(struct vl_target *t, struct vl_dump *d)
+static struct vl_error *load(struct vl_target *t, struct vl_dump *d, const char *path)
 {
 	unsigned char head[64] = "";
+	struct vl_error *err;
+	bool done = false;
 	ssize_t n = pread(d->fd, head, sizeof(head), 0);
 
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
 		if (n >= 4 && !memcmp(head, formats[i].magic, 4))
 			return formats[i].load(t, d);
-	if (n < (ssize_t)sizeof(head) || d->size < FLAT_LEAST || d->size % VL_PAGE_SIZE ||
-	    is_known(head) || is_text(head, sizeof(head)))
+	if (vl_vmware_is_state(head, (size_t)(n > 0 ? n : 0)))
+		return vl_vmware_load_state(t, d, path);
+	if (n < (ssize_t)sizeof(head) || d->size < FLAT_LEAST || find_other(d->fd) ||
+	    is_text(head, sizeof(head)))
 		return vl_dump_unknown(d->fd);
-	return vl_dump_set_flat(t, d, 0, d->size);
+	err = vl_vmware_load_memory(t, d, path, &done);
+	return err || done ? err : vl_dump_set_flat(t, d, 0, d->size);
 }
 
 struct vl_error *vl_dump_set_flat(struct vl_target *t, struct vl_dump *d, uint64_t at,
@@ -124,6 +187,7 @@ struct vl_error *vl_dump_set_flat(struct vl_target *t, struct vl_dump *d, uint64
 	struct vl_error *err = vl_ram_add(t, &all);
 
 	d->flat = all.size;
+	d->rest = size - all.size;
 	return err ? err : vl_ram_finish(t);
 }
 
@@ -135,6 +199,13 @@ uint64_t vl_target_flat(const struct vl_target *t)
 	const struct vl_dump *d = dump_of(t);
 
 	return d ? d->flat : 0;
+}
+
+uint64_t vl_target_remainder(const struct vl_target *t)
+{
+	const struct vl_dump *d = dump_of(t);
+
+	return d ? d->rest : 0;
 }
 
 bool vl_target_has_vcpus(const struct vl_target *t)
@@ -235,39 +306,76 @@ static struct vl_error *wrong_type(const char *path, mode_t mode)
 	if (S_ISSOCK(mode))
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "a socket, not a dump: %s", path),
 				     "for a QMP socket write qmp:%s", path);
+	if (S_ISDIR(mode))
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "a folder, not a memory dump: %s", path),
+			"name the file; the folder can be one of Cloud Hypervisor's snapshots, "
+			"with memory-ranges in it");
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "not a regular file: %s", path),
 			     "a memory dump is a regular file");
 }
 
+/* The file with the memory in a snapshot of Cloud Hypervisor, which is a folder. */
+#define IN_FOLDER "/memory-ranges"
+
+struct vl_error *vl_dump_open_file(const char *path, int *fd_ret, struct stat *st)
+{
+	int fd;
+
+	/* Check before opening: to open a FIFO would wait, and a device might act. */
+	if (stat(path, st) < 0)
+		return cannot_open(path, errno);
+	if (!S_ISREG(st->st_mode))
+		return wrong_type(path, st->st_mode);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return cannot_open(path, errno);
+	if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode)) {
+		close(fd);
+		return wrong_type(path, st->st_mode);
+	}
+	*fd_ret = fd;
+	return NULL;
+}
+
+void vl_dump_set_file(struct vl_target *t, struct vl_dump *d, int fd, const struct stat *st)
+{
+	if (d->fd >= 0)
+		close(d->fd);
+	d->fd = fd;
+	d->size = (uint64_t)st->st_size;
+	snprintf(t->run_id, sizeof(t->run_id),
+		 "dump-%" PRIx64 "-%" PRIu64 "-%" PRIu64 "-%" PRIu64 ".%09ld", (uint64_t)st->st_dev,
+		 (uint64_t)st->st_ino, (uint64_t)st->st_size, (uint64_t)st->st_mtim.tv_sec,
+		 st->st_mtim.tv_nsec);
+}
+
 struct vl_error *vl_dump_open(struct vl_target *t, struct vl_spec *s)
 {
+	_cleanup_free_ char *within = NULL;
 	const char *path = s->arg;
+	struct vl_error *err;
 	struct vl_dump *d;
 	struct stat st;
 	int fd;
 
-	/* Check before opening: to open a FIFO would wait, and a device might act. */
-	if (stat(path, &st) < 0)
-		return cannot_open(path, errno);
-	if (!S_ISREG(st.st_mode))
-		return wrong_type(path, st.st_mode);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return cannot_open(path, errno);
+	if (!stat(path, &st) && S_ISDIR(st.st_mode)) {
+		if (asprintf(&within, "%s" IN_FOLDER, path) < 0)
+			return vl_error_nomem();
+		if (!access(within, F_OK))
+			path = within;
+	}
+	err = vl_dump_open_file(path, &fd, &st);
+	if (err)
+		return err;
 	d = calloc(1, sizeof(*d));
 	if (!d) {
 		close(fd);
 		return vl_error_nomem();
 	}
-	d->fd = fd;
+	d->fd = -1;
 	t->priv = d;
 	t->ops = &dump_ops;
-	if (fstat(fd, &st) < 0)
-		return cannot_open(path, errno);
-	snprintf(t->run_id, sizeof(t->run_id),
-		 "dump-%" PRIx64 "-%" PRIu64 "-%" PRIu64 "-%" PRIu64 ".%09ld", (uint64_t)st.st_dev,
-		 (uint64_t)st.st_ino, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec,
-		 st.st_mtim.tv_nsec);
-	d->size = (uint64_t)st.st_size;
-	return load(t, d);
+	vl_dump_set_file(t, d, fd, &st);
+	return load(t, d, path);
 }

@@ -11,6 +11,7 @@ struct vl_dump {
 	struct vl_vcpu *vcpus; /* malloc'ed */
 	size_t nr_vcpus;       /* 0: the file has no registers */
 	uint64_t flat;	       /* bytes of a flat image (vl_target_flat()); 0: it is none */
+	uint64_t rest;	       /* bytes behind its last whole page, which are not read */
 };
 
 /* The first address of memory that does not fit below 4 GiB. */
@@ -19,10 +20,21 @@ struct vl_dump {
 /* Load the file's headers: RAM ranges, registers. */
 struct vl_error *vl_dump_load_elf(struct vl_target *t, struct vl_dump *d);
 struct vl_error *vl_dump_load_lime(struct vl_target *t, struct vl_dump *d);
+/* The same for an ELF file without segments; *@done_ret is false if it is none of Xen. */
+struct Elf;
+struct vl_error *vl_dump_load_xen(struct vl_target *t, struct Elf *elf, struct vl_dump *d,
+				  bool *done_ret);
 
 /* The RAM of @t is the @size bytes at @at of the file. */
 struct vl_error *vl_dump_set_flat(struct vl_target *t, struct vl_dump *d, uint64_t at,
 				  uint64_t size);
+
+struct stat;
+
+/* Open the file @path of a dump. Fills *@st; the caller owns *@fd_ret. */
+struct vl_error *vl_dump_open_file(const char *path, int *fd_ret, struct stat *st);
+/* @fd, which @d owns from now on, and what is known of it (@st) is the file with the memory. */
+void vl_dump_set_file(struct vl_target *t, struct vl_dump *d, int fd, const struct stat *st);
 
 /* The error for a file that is no dump: what it is, if its first bytes tell. */
 struct vl_error *vl_dump_unknown(int fd) __attribute__((returns_nonnull));

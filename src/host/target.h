@@ -186,6 +186,9 @@ unsigned int vl_target_kernel(const struct vl_target *t);
 uint64_t vl_target_flat(const struct vl_target *t);
 struct vl_error *vl_target_set_hole(struct vl_target *t, uint64_t hole);
 
+/* The bytes behind the last whole page of a flat image: they are not read. */
+uint64_t vl_target_remainder(const struct vl_target *t);
+
 /*
  * The first byte at or behind @off of the range that the file behind it holds: what it skips is a
  * hole, and reads as zeros. Rounded down to a page; r->size: there is none.

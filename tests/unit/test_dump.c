@@ -526,7 +526,12 @@ static void test_flat(void)
 	save_flat(head, sizeof(head), (4UL << 20) - 4096);
 	refused("too small for a machine's memory", "not a memory dump");
 	save_flat(head, sizeof(head), (4UL << 20) + 512);
-	refused("no whole pages", "not a memory dump");
+	err = vl_target_open(path, NULL, &t);
+	ok(!err && vl_target_flat(t) == 4UL << 20 && vl_target_remainder(t) == 512,
+	   "what is behind the last whole page is left out");
+	vl_error_destroy(err);
+	if (!err)
+		vl_target_close(t);
 	memset(head, 'x', sizeof(head));
 	save_flat(head, sizeof(head), 4UL << 20);
 	refused("a long text", "not a memory dump");
