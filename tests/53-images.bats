@@ -158,3 +158,22 @@ same_in() {
 	run --separate-stderr vuname --kernel=0 "$T/raw" -a
 	assert_usage vuname "'0' is not the number of a kernel"
 }
+
+# As after a crash, where the capture kernel runs and the dead one is still there.
+@test "two kernels: both are named, --kernel chooses, also where both are of one build" {
+	local other release
+	dump g7
+	dump g61
+	for other in g61 g7; do
+		"$VT_TESTS/lib/image" two "$DUMPS/g7.elf" "$T/two" "$DUMPS/$other.elf"
+		release=$(vuname "$DUMPS/$other.elf" -r)
+		run --separate-stderr vuname "$T/two" -r
+		assert_status 3
+		[[ $stderr == *"the memory holds 2 kernels: 1: $(vuname "$DUMPS/g7.elf" -r), 2: $release; choose one"* ]] ||
+			fail "$stderr"
+		assert_same "$(vps "$DUMPS/g7.elf" -e)" "$(vps --kernel=1 "$T/two" -e)"
+		assert_same "$(vuname "$DUMPS/$other.elf" -a)" "$(vuname --kernel=2 "$T/two" -a)"
+		assert_same "$(vpslist "$DUMPS/$other.elf")" "$(vpslist --kernel=2 "$T/two")"
+		rm "$T/two"
+	done
+}

@@ -192,7 +192,7 @@ static const unsigned char vectors[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 
 struct idt {
 	unsigned char page[PMD_SIZE] __attribute__((aligned(VL_PAGE_SIZE)));
 	const struct space *space;
-	uint64_t va;
+	uint64_t va, gpa;
 };
 
 /* Is the interrupt table in this page? It begins a page of 4 KiB (idt_table, page-aligned). */
@@ -210,6 +210,7 @@ static bool has_idt(void *ctx, const struct page *p)
 		if (good < ARRAY_SIZE(vectors))
 			continue;
 		idt->va = p->va + off;
+		idt->gpa = p->gpa + off;
 		return true;
 	}
 	return false;
@@ -281,6 +282,7 @@ struct search {
 	uint64_t flat; /* bytes of a flat image; 0: the file says where its memory lies */
 	uint64_t hole; /* of a flat image's memory */
 	struct vl_vcpu *found;
+	uint64_t places[VL_SEARCH_MAX]; /* of its interrupt table, guest-physical */
 	uint64_t mapped[VL_SEARCH_MAX]; /* the end of its direct map */
 	size_t nr;
 	unsigned long left; /* pages that may still be read for the table that is looked at */
@@ -340,14 +342,18 @@ static void look_at(struct search *f, uint64_t at)
 	if (!is_root(&s, from_flat(&s, at), &pt) ||
 	    !walk_kernel(&s, &pt, VL_IMAGE_START, VL_IMAGE_LIMIT - 1, TABLES_MAX, has_idt, f->idt))
 		return;
-	/* The table of the early boot (early_top_pgt) leads to the same image. */
+	/*
+	 * The table of the early boot (early_top_pgt) leads to the same image. A dead kernel and
+	 * the one that captured its memory can be at the same virtual addresses.
+	 */
 	end = direct_end(&s, &pt);
-	while (i < f->nr && f->found[i].idt_base != f->idt->va)
+	while (i < f->nr && f->places[i] != f->idt->gpa)
 		i++;
 	if (i < f->nr && f->mapped[i] >= end)
 		return;
 	f->nr += i == f->nr;
 	f->mapped[i] = end;
+	f->places[i] = f->idt->gpa;
 	f->found[i] = (struct vl_vcpu){
 		.cr0 = X86_CR0_PG | X86_CR0_WP | X86_CR0_PE,
 		.cr3 = pt.root,

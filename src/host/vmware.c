@@ -120,7 +120,7 @@ static struct vl_error *read_tag(const struct state *s, struct layout *l, uint64
 	uint32_t indices[3] = { 0 };
 	char name[256] = "";
 	struct vl_error *err;
-	uint64_t value = 0, data;
+	uint64_t value = 0, data = 0;
 	uint16_t tag;
 	size_t size;
 
@@ -262,7 +262,7 @@ struct vl_error *vl_vmware_load_memory(struct vl_target *t, struct vl_dump *d, c
 	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
 		_cleanup_free_ char *other = beside(path, suffixes[i]);
 		_cleanup_close_ int fd = -1;
-		unsigned char head[64] = "";
+		unsigned char head[sizeof(struct header)];
 		struct vl_error *err;
 		struct layout l;
 		struct stat st;

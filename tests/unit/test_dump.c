@@ -344,7 +344,7 @@ static void test_bad(struct image *im)
 	unlink(path);
 	if (mkdir(path, 0700) < 0)
 		exit(99);
-	refused("a folder", "not a regular file");
+	refused("a folder", "a folder, not a memory dump");
 	rmdir(path);
 }
 

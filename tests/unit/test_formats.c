@@ -187,8 +187,8 @@ static void test_vmware(void)
 	put("a.vmss", 0, s.b, s.len, s.len);
 	refused("thousands of regions", "more regions of memory than any machine", "move it");
 	make_state(&s, 2);
-	put("a.vmss", 0, s.b, s.len, s.len);
 	put("a.vmem", 0, &marks[0], 8, PAGE);
+	put("a.vmss", 0, s.b, s.len, s.len);
 	refused("a short .vmem", "truncated: 4096 of 8192 bytes", "again");
 	gone("a.vmem");
 	put("a.vmss", 0, s.b, s.len, s.len);
