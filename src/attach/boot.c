@@ -165,11 +165,11 @@ static struct vl_error *boot_by_search(struct vl_attach *c)
 	err = vl_search(c->target, &vcpus, &nr, &c->hole);
 	if (err)
 		return err;
-	/* How long that took depends on the disk, not on the guest. */
-	deadline = vl_deadline_in(VL_ATTACH_NS);
 	for (size_t i = 0; i < nr; i++) {
 		struct vl_attach one = { .target = c->target, .hole = c->hole };
 
+		/* How long the search took depends on the disk, not on the guest. */
+		deadline = vl_deadline_in(VL_ATTACH_NS);
 		err = boot_with(&one, &vcpus[i], deadline);
 		if (!err) {
 			vl_attach_release(&one, releases[nr_good++]);
