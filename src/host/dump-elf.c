@@ -156,3 +156,21 @@ struct vl_error *vl_dump_load_elf(struct vl_target *t, struct vl_dump *d)
 	elf_end(elf);
 	return err;
 }
+
+struct vl_error *vl_dump_elf_registers(int fd, struct vl_registers **ret, size_t *nr_ret,
+				       unsigned int *machine_ret)
+{
+	struct vl_error *err = NULL;
+	GElf_Ehdr eh;
+	Elf *elf;
+
+	*nr_ret = 0;
+	elf_version(EV_CURRENT);
+	elf = elf_begin(fd, ELF_C_READ, NULL);
+	if (elf && elf_kind(elf) == ELF_K_ELF && gelf_getehdr(elf, &eh)) {
+		*machine_ret = eh.e_machine;
+		err = vl_notes_registers(elf, ret, nr_ret);
+	}
+	elf_end(elf);
+	return err;
+}

@@ -243,15 +243,28 @@ uint64_t vl_ram_next_data(const struct vl_ram *r, uint64_t off)
 	return ((uint64_t)at - r->fd_offset) & ~(VL_PAGE_SIZE - 1);
 }
 
+static struct vl_error *no_registers(void)
+{
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the file has memory only, no registers"),
+			     "the vCPUs' registers are in dumps of QEMU: "
+			     "virsh dump --memory-only DOMAIN FILE");
+}
+
+static struct vl_error *dump_registers(struct vl_target *t, struct vl_registers **ret,
+				       size_t *nr_ret, unsigned int *machine_ret)
+{
+	const struct vl_dump *d = t->priv;
+	struct vl_error *err = vl_dump_elf_registers(d->fd, ret, nr_ret, machine_ret);
+
+	return err || *nr_ret ? err : no_registers();
+}
+
 static struct vl_error *dump_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
 {
 	struct vl_dump *d = t->priv;
 
 	if (!d->nr_vcpus)
-		return vl_error_hint(
-			vl_error_new(VL_ERR_TARGET, "the file has memory only, no registers"),
-			"the vCPUs' registers are in dumps of QEMU: "
-			"virsh dump --memory-only DOMAIN FILE");
+		return no_registers();
 	*ret = calloc(d->nr_vcpus, sizeof(**ret));
 	if (!*ret)
 		return vl_error_nomem();
@@ -280,6 +293,7 @@ static void dump_close(struct vl_target *t)
 
 static const struct vl_target_ops dump_ops = {
 	.vcpus = dump_vcpus,
+	.registers = dump_registers,
 	.info = dump_info,
 	.close = dump_close,
 };

@@ -19,6 +19,9 @@ struct vl_dump {
 
 /* Load the file's headers: RAM ranges, registers. */
 struct vl_error *vl_dump_load_elf(struct vl_target *t, struct vl_dump *d);
+/* The registers in the notes of such a file; *@nr_ret is 0 if it is none, or has none. */
+struct vl_error *vl_dump_elf_registers(int fd, struct vl_registers **ret, size_t *nr_ret,
+				       unsigned int *machine_ret);
 struct vl_error *vl_dump_load_lime(struct vl_target *t, struct vl_dump *d);
 /* The same for an ELF file without segments; *@done_ret is false if it is none of Xen. */
 struct Elf;

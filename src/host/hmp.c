@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "internal.h"
 
 /* More flat ranges or vCPUs than any QEMU machine has. */
@@ -285,6 +286,103 @@ struct vl_error *vl_hmp_registers(const char *text, struct vl_vcpu **ret, size_t
 		complete_tr(&v[i]);
 	*ret = v;
 	v = NULL;
+	*nr_ret = nr;
+	return NULL;
+}
+
+/* General registers, as the monitor calls them: in 64-bit code with an R in front, else an E. */
+static const struct {
+	const char *name;
+	size_t at;
+} general[] = {
+	{ "AX", offsetof(struct vl_registers, rax) },
+	{ "BX", offsetof(struct vl_registers, rbx) },
+	{ "CX", offsetof(struct vl_registers, rcx) },
+	{ "DX", offsetof(struct vl_registers, rdx) },
+	{ "SI", offsetof(struct vl_registers, rsi) },
+	{ "DI", offsetof(struct vl_registers, rdi) },
+	{ "SP", offsetof(struct vl_registers, rsp) },
+	{ "BP", offsetof(struct vl_registers, rbp) },
+	{ "8", offsetof(struct vl_registers, r8) },
+	{ "9", offsetof(struct vl_registers, r9) },
+	{ "10", offsetof(struct vl_registers, r10) },
+	{ "11", offsetof(struct vl_registers, r11) },
+	{ "12", offsetof(struct vl_registers, r12) },
+	{ "13", offsetof(struct vl_registers, r13) },
+	{ "14", offsetof(struct vl_registers, r14) },
+	{ "15", offsetof(struct vl_registers, r15) },
+	{ "IP", offsetof(struct vl_registers, rip) },
+	{ "FL", offsetof(struct vl_registers, rflags) },
+};
+
+static const struct {
+	const char *name;
+	size_t at;
+} segments[] = {
+	{ "CS ", offsetof(struct vl_registers, cs) },  { "DS ", offsetof(struct vl_registers, ds) },
+	{ "ES ", offsetof(struct vl_registers, es) },  { "FS ", offsetof(struct vl_registers, fs) },
+	{ "GS ", offsetof(struct vl_registers, gs) },  { "SS ", offsetof(struct vl_registers, ss) },
+	{ "LDT", offsetof(struct vl_registers, ldt) }, { "TR ", offsetof(struct vl_registers, tr) },
+};
+
+static void all_of_line(const char *line, struct vl_registers *r)
+{
+	static const char *const control[] = { "CR0", "CR1", "CR2", "CR3", "CR4" };
+	char name[8];
+	uint64_t v;
+
+	for (size_t i = 0; i < ARRAY_SIZE(general); i++) {
+		snprintf(name, sizeof(name), "R%s", general[i].name);
+		if (!field(line, name, &v)) {
+			*name = 'E';
+			if (!field(line, name, &v))
+				continue;
+		}
+		memcpy((char *)r + general[i].at, &v, sizeof(v));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(segments); i++) {
+		struct vl_register_segment s = { 0 };
+
+		if (!strncmp(line, segments[i].name, 3) &&
+		    sscanf(line + 3, "=%" SCNx32 " %" SCNx64 " %" SCNx32 " %" SCNx32, &s.selector,
+			   &s.base, &s.limit, &s.flags) == 4)
+			memcpy((char *)r + segments[i].at, &s, sizeof(s));
+	}
+	if (table(line, "GDT=", &v, &r->gdt.limit))
+		r->gdt.base = v;
+	if (table(line, "IDT=", &v, &r->idt.limit))
+		r->idt.base = v;
+	for (size_t i = 0; i < ARRAY_SIZE(control); i++)
+		if (field(line, control[i], &v))
+			r->cr[i] = v;
+}
+
+struct vl_error *vl_hmp_all_registers(const char *text, struct vl_registers **ret, size_t *nr_ret)
+{
+	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
+	_cleanup_free_ struct vl_registers *v = NULL;
+	size_t nr, n = 0;
+	struct vl_error *err = vl_hmp_registers(text, &vcpus, &nr);
+	char line[512];
+
+	if (err)
+		return err;
+	v = calloc(nr, sizeof(*v));
+	if (!v)
+		return vl_error_nomem();
+	while (*text && n <= nr) {
+		text = next_line(text, line, sizeof(line));
+		if (!strncmp(line, "CPU#", 4))
+			n++;
+		else if (n && n <= nr)
+			all_of_line(line, &v[n - 1]);
+	}
+	for (size_t i = 0; i < nr; i++) {
+		v[i].version = VL_REGISTERS_VERSION;
+		v[i].size = VL_REGISTERS_OLD;
+		v[i].tr.base = vcpus[i].tr_base;
+	}
+	*ret = vl_taken(v);
 	*nr_ret = nr;
 	return NULL;
 }

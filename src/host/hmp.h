@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "error.h"
-#include "target.h"
+#include "registers.h"
 
 /* A range of guest-physical space that is memory, with QEMU's name for its region. */
 struct vl_hmp_range {
@@ -34,5 +34,8 @@ struct vl_error *vl_hmp_gpa2hva(const char *text, uint64_t *ret);
 
 /* All vCPUs in the output of `info registers -a`, in its order. *@ret is malloc'ed. */
 struct vl_error *vl_hmp_registers(const char *text, struct vl_vcpu **ret, size_t *nr_ret);
+
+/* The same with all registers of each: but for kernel_gs_base, which the monitor does not show. */
+struct vl_error *vl_hmp_all_registers(const char *text, struct vl_registers **ret, size_t *nr_ret);
 
 #endif

@@ -13,6 +13,7 @@
 #include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "port.h"
+#include "registers.h"
 #include "target.h"
 
 #define VL_PAGE_SIZE 4096ULL
@@ -31,6 +32,9 @@ struct vl_backing {
 /* The operations of one kind of target. NULL: not possible. */
 struct vl_target_ops {
 	struct vl_error *(*vcpus)(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret);
+	/* All registers, with the machine of an ELF file with them; 0: by the registers. */
+	struct vl_error *(*registers)(struct vl_target *t, struct vl_registers **ret,
+				      size_t *nr_ret, unsigned int *machine_ret);
 	/* Prepare suspend and guard_resume; may be NULL. */
 	struct vl_error *(*prepare)(struct vl_target *t);
 	/* Has the hypervisor suspended the vCPUs? */
@@ -182,6 +186,11 @@ bool vl_target_read_process(struct vl_target *t, uint64_t va, void *buf, size_t 
 
 /* ---- pause.c ---- */
 
+/*
+ * Pause by @mode from now on. False: this kind of guest cannot be suspended, or it was paused
+ * before.
+ */
+bool vl_target_set_pause(struct vl_target *t, enum vl_pause_mode mode);
 /* Count a pause of @ns nanoseconds. */
 void vl_pause_account(struct vl_target *t, uint64_t ns);
 /*

@@ -247,15 +247,24 @@ void *vl_kmod_map(struct vl_kmod *m, void *at, uint64_t gpa, uint64_t size)
  * A vCPU that was never started has no meaningful state. It is listed all the same, as the
  * index of a vCPU is its number.
  */
-static struct vl_error *read_vcpu(struct vl_kmod *m, unsigned int i, struct vl_vcpu *ret)
+static struct vl_error *read_regs(struct vl_kmod *m, unsigned int i, struct imee_regs *ret)
 {
-	struct imee_regs r = { .vcpu = i };
-
-	while (ioctl(m->fd, IMEE_GET_REGS, &r) < 0)
+	*ret = (struct imee_regs){ .vcpu = i };
+	while (ioctl(m->fd, IMEE_GET_REGS, ret) < 0)
 		if (errno != EINTR)
 			return vl_error_os(errno, "the module has no registers of vCPU %u", i);
-	if (~r.valid & NEEDED)
+	if (~ret->valid & NEEDED)
 		return vl_error_new(VL_ERR_TARGET, "the module lacks registers of vCPU %u", i);
+	return NULL;
+}
+
+static struct vl_error *read_vcpu(struct vl_kmod *m, unsigned int i, struct vl_vcpu *ret)
+{
+	struct imee_regs r;
+	struct vl_error *err = read_regs(m, i, &r);
+
+	if (err)
+		return err;
 	*ret = (struct vl_vcpu){
 		.rip = r.rip,
 		.rsp = r.gpr[GPR_RSP],
@@ -293,6 +302,73 @@ struct vl_error *vl_kmod_vcpus(struct vl_kmod *m, struct vl_vcpu **ret, size_t *
 		return err;
 	*ret = vcpus;
 	vcpus = NULL;
+	*nr_ret = m->nr_vcpus;
+	return NULL;
+}
+
+static struct vl_register_segment segment(const struct imee_segment *s)
+{
+	return (struct vl_register_segment){
+		.selector = s->selector,
+		.limit = s->limit,
+		.flags = (s->attr & 0xffU) << 8 | (s->attr & 0xf00U) << 12,
+		.base = s->base,
+	};
+}
+
+static struct vl_registers all_of(const struct imee_regs *r)
+{
+	const bool kernel_gs = r->valid & IMEE_REGS_KERNEL_GS;
+
+	return (struct vl_registers){
+		.version = VL_REGISTERS_VERSION,
+		.size = kernel_gs ? VL_REGISTERS_NEW : VL_REGISTERS_OLD,
+		.rax = r->gpr[0],
+		.rcx = r->gpr[1],
+		.rdx = r->gpr[2],
+		.rbx = r->gpr[3],
+		.rsp = r->gpr[GPR_RSP],
+		.rbp = r->gpr[5],
+		.rsi = r->gpr[6],
+		.rdi = r->gpr[7],
+		.r8 = r->gpr[8],
+		.r9 = r->gpr[9],
+		.r10 = r->gpr[10],
+		.r11 = r->gpr[11],
+		.r12 = r->gpr[12],
+		.r13 = r->gpr[13],
+		.r14 = r->gpr[14],
+		.r15 = r->gpr[15],
+		.rip = r->rip,
+		.rflags = r->rflags,
+		.cs = segment(&r->cs),
+		.ss = segment(&r->ss),
+		.fs = { .base = r->fs_base },
+		.gs = { .base = r->gs_base },
+		.tr = segment(&r->tr),
+		.gdt = { .base = r->gdt_base, .limit = r->gdt_limit },
+		.idt = { .base = r->idt_base, .limit = r->idt_limit },
+		.cr = { r->cr0, 0, r->cr2, r->cr3, r->cr4 },
+		.kernel_gs_base = r->kernel_gs_base,
+	};
+}
+
+struct vl_error *vl_kmod_registers(struct vl_kmod *m, struct vl_registers **ret, size_t *nr_ret)
+{
+	_cleanup_free_ struct vl_registers *all = calloc(m->nr_vcpus + 1UL, sizeof(*all));
+	struct vl_error *err = NULL;
+	struct imee_regs r;
+
+	if (!all)
+		return vl_error_nomem();
+	for (unsigned int i = 0; !err && i < m->nr_vcpus; i++) {
+		err = read_regs(m, i, &r);
+		if (!err)
+			all[i] = all_of(&r);
+	}
+	if (err)
+		return err;
+	*ret = vl_taken(all);
 	*nr_ret = m->nr_vcpus;
 	return NULL;
 }

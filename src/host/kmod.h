@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 
 #include "../../kmod/imee.h"
-#include "target.h"
+#include "registers.h"
 
 /* One attachment to one guest. */
 struct vl_kmod {
@@ -74,6 +74,8 @@ bool vl_kmod_renew(struct vl_kmod *m);
 
 /* The registers of all vCPUs, as vl_target_vcpus(). */
 struct vl_error *vl_kmod_vcpus(struct vl_kmod *m, struct vl_vcpu **ret, size_t *nr_ret);
+/* The same with all registers that the module has: 0 for ds, es and ldt. */
+struct vl_error *vl_kmod_registers(struct vl_kmod *m, struct vl_registers **ret, size_t *nr_ret);
 
 /* Does @is hold for more than half of @t's RAM, by bytes? */
 bool vl_ram_most(const struct vl_target *t, bool (*is)(const struct vl_ram *));

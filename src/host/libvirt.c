@@ -180,6 +180,17 @@ static struct vl_error *domain_vcpus(struct vl_target *t, struct vl_vcpu **ret, 
 	return err ? err : vl_hmp_registers(text, ret, nr_ret);
 }
 
+static struct vl_error *domain_registers(struct vl_target *t, struct vl_registers **ret,
+					 size_t *nr_ret, unsigned int *machine_ret)
+{
+	_cleanup_free_ char *text = NULL;
+	struct vl_error *err;
+
+	*machine_ret = 0;
+	err = domain_hmp(t, "info registers -a", &text);
+	return err ? err : vl_hmp_all_registers(text, ret, nr_ret);
+}
+
 static bool get_suspended(const struct vl_domain *d, bool *ret)
 {
 	int state = 0, reason = 0;
@@ -359,6 +370,7 @@ static void domain_info(struct vl_target *t, struct vl_target_info *ret)
 
 static const struct vl_target_ops domain_ops = {
 	.vcpus = domain_vcpus,
+	.registers = domain_registers,
 	.prepare = domain_prepare,
 	.suspended = domain_suspended,
 	.suspend = domain_suspend,

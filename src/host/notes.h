@@ -9,12 +9,15 @@
 #include <libelf.h>
 
 #include "error.h"
-#include "target.h"
+#include "registers.h"
 
 /*
  * The vCPUs in the notes of @elf, in the order of the notes. *@ret is malloc'ed; *@nr_ret is 0
  * (and *@ret NULL) when there are none.
  */
 struct vl_error *vl_notes_vcpus(Elf *elf, struct vl_vcpu **ret, size_t *nr_ret);
+
+/* The same with all registers of each. */
+struct vl_error *vl_notes_registers(Elf *elf, struct vl_registers **ret, size_t *nr_ret);
 
 #endif

@@ -129,6 +129,14 @@ bool vl_target_freezes(const struct vl_target *t)
 	return t->pause_mode == VL_PAUSE_AUTO || t->pause_mode == VL_PAUSE_FREEZE;
 }
 
+bool vl_target_set_pause(struct vl_target *t, enum vl_pause_mode mode)
+{
+	if (t->pause_depth || t->guard || (mode == VL_PAUSE_SUSPEND && !t->ops->suspend))
+		return false;
+	t->pause_mode = mode;
+	return true;
+}
+
 void vl_target_set_budget(struct vl_target *t, const struct vl_pause_budget *budget)
 {
 	t->budget = budget && budget->given ?

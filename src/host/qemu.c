@@ -111,6 +111,21 @@ static struct vl_error *qemu_vcpus(struct vl_target *t, struct vl_vcpu **ret, si
 	return err;
 }
 
+static struct vl_error *qemu_registers(struct vl_target *t, struct vl_registers **ret,
+				       size_t *nr_ret, unsigned int *machine_ret)
+{
+	_cleanup_free_ char *text = NULL;
+	struct vl_error *err;
+	struct vl_qmp *qmp;
+
+	*machine_ret = 0;
+	err = monitor(t, &qmp);
+	if (!err)
+		err = vl_qmp_hmp(qmp, "info registers -a", &text);
+	hang_up(t);
+	return err ? err : vl_hmp_all_registers(text, ret, nr_ret);
+}
+
 static struct vl_error *qemu_prepare(struct vl_target *t)
 {
 	struct vl_qmp *qmp;
@@ -260,6 +275,7 @@ static void qemu_close(struct vl_target *t)
 
 static const struct vl_target_ops qemu_ops = {
 	.vcpus = qemu_vcpus,
+	.registers = qemu_registers,
 	.prepare = qemu_prepare,
 	.suspended = qemu_suspended,
 	.suspend = qemu_suspend,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "target.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -222,6 +223,44 @@ struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size
 	if (vl_target_is_stopped(t))
 		return stopped_error(t);
 	return t->ops->vcpus(t, ret, nr_ret);
+}
+
+bool vl_target_registers_paused(struct vl_target *t)
+{
+	return !vl_target_freezes(t) || vl_target_module(t, NULL);
+}
+
+/* A CPU in long mode has PAE and paging on, and a kernel in the upper half. */
+static bool is_long(const struct vl_registers *r)
+{
+	return r->idt.base >> 32 || r->gdt.base >> 32 || r->rip >> 32;
+}
+
+struct vl_error *vl_target_registers(struct vl_target *t, struct vl_registers **ret, size_t *nr_ret,
+				     unsigned int *machine_ret)
+{
+	struct vl_error *err = NULL;
+	struct vl_kmod *m;
+	bool wide = false;
+
+	*ret = NULL;
+	*nr_ret = 0;
+	*machine_ret = 0;
+	m = vl_target_module(t, NULL);
+	if (!m || vl_discard(vl_kmod_registers(m, ret, nr_ret))) {
+		if (t->pause_depth && t->pid && vl_target_freezes(t))
+			return vl_error_new(VL_ERR_ARG, "a frozen guest's monitor cannot be asked");
+		if (vl_target_is_stopped(t))
+			return stopped_error(t);
+		if (m && !t->ops->registers)
+			return vl_kmod_registers(m, ret, nr_ret);
+		err = t->ops->registers(t, ret, nr_ret, machine_ret);
+	}
+	for (size_t i = 0; i < *nr_ret; i++)
+		wide = wide || is_long(&(*ret)[i]);
+	if (!*machine_ret)
+		*machine_ret = wide ? EM_X86_64 : EM_386;
+	return err;
 }
 
 void vl_target_info(struct vl_target *t, struct vl_target_info *ret)
