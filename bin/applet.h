@@ -128,6 +128,7 @@ int top_run(struct request *r);
 int doctor_run(struct request *r);
 int trust_run(struct request *r);
 extern const char *const trust_verbs[];
+int dump_run(struct request *r);
 int types_run(struct request *r);
 extern const char *const types_verbs[];
 extern const struct vl_column types_columns[];

@@ -102,6 +102,12 @@ static const struct applet doctor = {
 	.view = { .run = doctor_run, .scope = SCOPE_DOCTOR },
 };
 
+static const struct applet dump = {
+	READER("vlens dump", "GUEST FILE",
+	       "Save a virtual machine's memory and registers in a file"),
+	.view = { .run = dump_run, .scope = SCOPE_DUMP },
+};
+
 static const struct applet trust = {
 	READER("vlens trust", "add FILE... | list | remove KERNEL... | verify GUEST...",
 	       "Keep trusted kernels, and compare virtual machines with them"),
@@ -121,6 +127,7 @@ static const struct applet types = {
 static const struct command commands[] = {
 #ifndef VL_FRONT
 	{ .name = "doctor", .applet = &doctor },
+	{ .name = "dump", .applet = &dump },
 	{ .name = "trust", .applet = &trust },
 	{ .name = "types", .applet = &types },
 	{ .name = "help", .run = help_run, .summary = "Show the options of one of these" },

@@ -7,6 +7,7 @@
 #include "applet.h"
 #include "base/array.h"
 #include "imee/engine.h"
+#include "save/save.h"
 #include "vlens.h"
 
 const char *engine_name(size_t i)
@@ -36,6 +37,17 @@ static const char *pause_name(size_t i)
 	return i < ARRAY_SIZE(names) ? names[i] : NULL;
 }
 
+static const char *dump_pause_name(size_t i)
+{
+	static const char *const names[] = {
+		[VL_SAVE_SHORT] = "short",
+		[VL_SAVE_NONE] = "none",
+		[VL_SAVE_WHOLE] = "whole",
+	};
+
+	return i < ARRAY_SIZE(names) ? names[i] : NULL;
+}
+
 static const char *color_name(size_t i)
 {
 	static const char *const names[] = { "auto", "always", "never" };
@@ -51,6 +63,7 @@ static const char *trusted_name(size_t i)
 static const struct choice any_engine = { "engine", engine_name, NULL };
 static const struct choice raw_engine = { "engine", raw_engine_name, NULL };
 static const struct choice pause_mode = { "way to pause", pause_name, NULL };
+static const struct choice dump_pause = { "pause", dump_pause_name, NULL };
 static const struct choice color_mode = { "colour", color_name, NULL };
 /* Or a path. */
 static const struct choice trusted_kernel = { "trusted kernel", trusted_name, VL_TRUSTED_AUTO };
@@ -78,14 +91,14 @@ const struct option_row option_rows[] = {
 	{ "no-headers", OPT_NO_HEADERS, NULL, TOP, "with -b: no names of the columns", NULL },
 
 	{ "connect", 'c', "URI", MIRRORED, "look the guest up at this libvirt URI", NULL },
-	{ "connect", 'c', "URI", READS | TOP | SCOPE_DOCTOR, "look guests up at this libvirt URI", NULL },
+	{ "connect", 'c', "URI", READS | TOP | SCOPE_DOCTOR | SCOPE_DUMP, "look guests up at this libvirt URI", NULL },
 	{ "all", OPT_ALL, NULL, READS, "all guests of this host", NULL },
 	{ "all", OPT_ALL, NULL, TOP, "all guests of this host, as without any name", NULL },
 	{ "engine", OPT_ENGINE, "ENGINE", MIRRORED,
 	  "how to answer: vmst[/kvm|/native|/unicorn] (default) or imee", &any_engine },
 	{ "engine", OPT_ENGINE, "ENGINE", READS | TOP,
 	  "how to read: imee (the fastest), direct, module, kvm", &raw_engine },
-	{ "kernel", OPT_KERNEL, "N", MIRRORED | PAUSES | TOP,
+	{ "kernel", OPT_KERNEL, "N", MIRRORED | PAUSES | TOP | SCOPE_DUMP,
 	  "of a file with several kernels: the N-th", NULL },
 	{ "json", 'J', NULL, READS | SCOPE_DOCTOR | SCOPE_TYPES, "print JSON", NULL },
 	{ "json", 'J', NULL, TOP, "with -b: print JSON", NULL },
@@ -109,9 +122,13 @@ const struct option_row option_rows[] = {
 	{ "pause", OPT_PAUSE, "HOW", PAUSES,
 	  "to ask its kernel: auto, freeze, suspend, none", &pause_mode },
 	{ "pause", OPT_PAUSE, "HOW", TOP, "to ask its kernel: auto, freeze, suspend, none", &pause_mode },
+	{ "pause", OPT_PAUSE, "HOW", SCOPE_DUMP,
+	  "how long the guest is held: short (default), none, whole", &dump_pause },
 	{ "max-pause", OPT_MAX_PAUSE, "MS", MIRRORED,
 	  "the longest pause[,all of a run] (default: 10,50)", NULL },
 	{ "max-pause", OPT_MAX_PAUSE, "MS", PAUSES, "the longest pause[,all of a run] (10,50)", NULL },
+	{ "max-pause", OPT_MAX_PAUSE, "MS", SCOPE_DUMP,
+	  "the longest pause (10; whole: as long as it takes)", NULL },
 	{ "max-pause", OPT_MAX_PAUSE, "MS", TOP, "the longest pause[,all of a question] (10,50)", NULL },
 	{ "host-files", OPT_HOST_FILES, "DIR[:ro]", SCOPE_EXEC,
 	  "let the program use this folder of the host", NULL },
@@ -119,6 +136,9 @@ const struct option_row option_rows[] = {
 	  "stay ready for so long after the run (default: 60)", NULL },
 	{ "raw-names", OPT_RAW_NAMES, NULL, MIRRORED, "let names of the guest pass as they are", NULL },
 	{ "stats", OPT_STATS, NULL, MIRRORED, "print to stderr what the run cost the guest", NULL },
+	{ "force", 'f', NULL, SCOPE_DUMP, "replace the file if there is one", NULL },
+	{ "zstd", OPT_ZSTD, NULL, SCOPE_DUMP, "compress the file", NULL },
+	{ "stats", OPT_STATS, NULL, SCOPE_DUMP, "print to stderr what it cost", NULL },
 	{ "stats", OPT_STATS, NULL, READS, "print to stderr how it was read", NULL },
 	{ "strict", OPT_STRICT, NULL, SCOPE_CHECK, "fail where something could not be checked", NULL },
 	{ "strict", OPT_STRICT, NULL, MIRRORED, "fail where an answer may mix several moments", NULL },

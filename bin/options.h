@@ -25,6 +25,7 @@ enum scope {
 	SCOPE_VLENS = 1 << 9,
 	SCOPE_TRUST = 1 << 10, /* of a table that is read from memory, and never pauses */
 	SCOPE_TYPES = 1 << 12, /* of types that are stored on this host */
+	SCOPE_DUMP = 1 << 13,  /* of what writes a guest's memory into a file */
 	SCOPE_CHECK = 1 << 11, /* of a report that says what it could not check */
 };
 
@@ -52,6 +53,7 @@ enum {
 	OPT_COLOR,
 	OPT_LIST,
 	OPT_BUILD_ID,
+	OPT_ZSTD,
 	OPT_HELP,
 	OPT_VERSION,
 };

@@ -88,6 +88,9 @@ _vlens_applet() {
 	model=$(vlens complete model "$applet" 2>/dev/null)
 	if [[ -n $model ]]; then
 		_vlens_command "$model" "$@"
+	elif [[ $applet == dump ]]; then
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		compopt -o filenames 2>/dev/null
 	elif [[ $applet != vcat && $applet != vpeek && $applet != vexec ]]; then
 		_vlens_guests "$cur" # one more
 	elif [[ $applet == vexec ]]; then
