@@ -1,0 +1,257 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# vlens dump: saves a guest's memory in a file.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+
+setup_file() { need_guest g61 g510; }
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+	G=$(guest g61)
+}
+
+teardown() {
+	! mountpoint -q "$T/small" 2>/dev/null || umount "$T/small"
+}
+
+# same_memory A B: compares the memory that two ELF dumps have in common, and the registers.
+same_memory() {
+	python3 - "$1" "$2" <<'PYTHON'
+import struct, sys
+
+def load(path):
+    f = open(path, "rb")
+    head = f.read(64)
+    assert head[:5] == b"\x7fELF\x02" and struct.unpack_from("<H", head, 16)[0] == 4, path
+    phoff, = struct.unpack_from("<Q", head, 32)
+    loads, notes = [], []
+    for i in range(struct.unpack_from("<H", head, 56)[0]):
+        f.seek(phoff + 56 * i)
+        kind, _, off, _, gpa, size = struct.unpack_from("<IIQQQQ", f.read(56))
+        if kind == 1:
+            loads.append((gpa, size, off))
+        elif kind == 4:
+            f.seek(off)
+            b, at = f.read(size), 0
+            while at < size:
+                n, d, t = struct.unpack_from("<III", b, at)
+                name = b[at + 12:at + 12 + n].rstrip(b"\0")
+                at += 12 + (n + 3 & ~3)
+                notes.append((name, t, b[at:at + d]))
+                at += d + 3 & ~3
+            assert at == size, path
+    return f, loads, notes
+
+(f, loads, n), (g, others, m) = map(load, sys.argv[1:])
+compared = 0
+for gpa, size, off in loads:
+    for a, s, o in others:
+        at, end = max(gpa, a), min(gpa + size, a + s)
+        while at < end:
+            k = min(1 << 20, end - at)
+            f.seek(off + at - gpa)
+            g.seek(o + at - a)
+            assert f.read(k) == g.read(k), f"memory at {at:#x} differs"
+            compared += k
+            at += k
+assert compared >= 300 << 20, compared
+for what in b"CORE", b"QEMU":
+    a, b = ([d for name, _, d in x if name == what] for x in (n, m))
+    assert len(a) == len(b) > 0, what
+    for x, y in zip(a, b):
+        if what == b"CORE":
+            assert x[112:328] == y[112:328], "NT_PRSTATUS differs"
+        else:
+            assert x[8:432] == y[8:432], "the QEMU note differs"
+PYTHON
+}
+
+# note FILE NAME: the text of a note.
+note() { readelf -nW "$1" 2>/dev/null | grep -q "^ *$2 "; }
+
+nothing_left() {
+	local left
+	left=$(ls -A "$1")
+	[[ -z $left ]] || fail "left behind: $left"
+}
+
+@test "of a guest that stands still, each way gives the memory and the registers of QMP's dump" {
+	local way
+	qmp g61 stop >/dev/null
+	qmp g61 dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$T/qmp.elf\"}" >/dev/null
+	for way in short none whole; do
+		run --separate-stderr vlens dump --pause=$way "$G" "$T/$way.elf"
+		qmp g61 query-status | grep -q paused || fail "it runs"
+		[[ $status -eq 0 && -z $output ]] || fail "$status: $output $stderr"
+		[[ $stderr == "vlens dump: $G: "*" pages, "*" of them not zeros;"* ]] || fail "$stderr"
+		same_memory "$T/$way.elf" "$T/qmp.elf"
+	done
+	vlens dump --pause=none --zstd "$G" "$T/packed.zst" 2>/dev/null
+	vlens dump --pause=none "$G" - 2>/dev/null | cat >"$T/piped.elf"
+	qmp g61 cont >/dev/null
+	zstd -tq "$T/packed.zst"
+	zstd -dcq "$T/packed.zst" >"$T/unpacked.elf"
+	same_memory "$T/unpacked.elf" "$T/none.elf"
+	same_memory "$T/piped.elf" "$T/none.elf"
+	[[ $(stat -c %s "$T/unpacked.elf" "$T/piped.elf" "$T/none.elf" | sort -u | wc -l) == 1 ]]
+	# The tables at the end lead to each frame.
+	python3 - "$T/packed.zst" <<'PYTHON'
+import struct, sys
+b = open(sys.argv[1], "rb").read()
+nr, flags, magic = struct.unpack("<IBI", b[-9:])
+assert magic == 0x8f92eab1 and not flags
+table = b[-9 - 8 * nr:-9]
+assert struct.unpack("<II", b[-17 - 8 * nr:-9 - 8 * nr]) == (0x184d2a5e, 8 * nr + 9)
+at = 0
+for packed, unpacked in struct.iter_unpack("<II", table):
+    assert b[at:at + 4] == b"\x28\xb5\x2f\xfd", at
+    at += packed
+assert at == len(b) - 17 - 8 * nr
+PYTHON
+	# The tools print the same of both.
+	local tool
+	for tool in "vps -ef" vlsmod vuptime "vlsof -c init"; do
+		# shellcheck disable=SC2086 # words
+		assert_same "$(${tool%% *} "$T/qmp.elf" ${tool#"${tool%% *}"})" \
+			"$(${tool%% *} "$T/short.elf" ${tool#"${tool%% *}"})"
+	done
+	readelf -lnW "$T/short.elf" >"$T/readelf" 2>"$T/warnings"
+	[[ ! -s $T/warnings ]] || fail "$(<"$T/warnings")"
+	note "$T/short.elf" VMCOREINFO || fail "no VMCOREINFO"
+	note "$T/short.elf" VLENS
+	strings "$T/short.elf" | grep -qx 'changed-pages: 0'
+}
+
+@test "a running guest: its file, its holes, the figures, and it runs on" {
+	local way name
+	for name in g61 g510; do
+		for way in short none whole; do
+			run --separate-stderr vlens dump --stats --pause=$way "$(guest $name)" "$T/$name-$way"
+			[[ $status -eq 0 ]] || fail "$stderr"
+			[[ $(stat -c '%a %U' "$T/$name-$way") == "600 $(id -un)" ]]
+			vps "$T/$name-$way" -ef | grep -q '\[kthreadd\]'
+			case $way in
+			none) [[ $stderr == *"; not paused;"* && $stderr == *" changed between "* ]] ;;
+			whole) [[ $stderr == *"; paused for "* && $stderr != *" changed "* ]] ;;
+			short) awk '/^paused:/ { exit !($NF == "ms" && $(NF - 1) <= 10) }' <<<"$stderr" ;;
+			esac || fail "$stderr"
+		done
+		in_guest "$name" true
+	done
+	# Blocks of the file against pages that are not zeros.
+	local used
+	used=$(sed -n 's/.* pages, \([0-9]*\) of them.*/\1/p' <<<"$stderr")
+	[[ $(stat -c %b "$T/g510-whole") -le $((used * 8 + 4096)) ]] || fail "no holes"
+}
+
+@test "memory that the guest has never touched stays so" {
+	local pid before
+	pid=$(guest_pid g510)
+	before=$(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")
+	vlens dump --pause=none "$(guest g510)" "$T/a" 2>/dev/null
+	[[ $(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status") -le $((before + 8192)) ]]
+}
+
+@test "a file is not replaced, but with --force; and none is left by an error" {
+	local what
+	mkdir "$T/d"
+	echo mine >"$T/d/f"
+	run --separate-stderr vlens dump "$G" "$T/d/f"
+	[[ $status -eq 1 && $stderr == *"File exists; --force replaces a file" ]] || fail "$stderr"
+	ln -s nowhere "$T/d/l"
+	run --separate-stderr vlens dump "$G" "$T/d/l"
+	[[ $status -eq 1 && $(readlink "$T/d/l") == nowhere ]]
+	vlens dump -f --pause=none "$G" "$T/d/f" 2>/dev/null
+	[[ $(head -c 4 "$T/d/f") == $'\x7fELF' && $(stat -c %a "$T/d/f") == 600 ]]
+	rm "$T/d/f" "$T/d/l"
+	mkfifo "$T/fifo"
+	for what in "$T" "$T/" "$T/d/no/f" "$T/d/f/" /dev/full; do
+		run --separate-stderr vlens dump "$G" "$what"
+		[[ $status -eq 1 && $stderr == "vlens dump: cannot make $what: "* ]] || fail "$what: $stderr"
+	done
+	run --separate-stderr vlens dump -f "$G" "$T/fifo"
+	[[ $status -eq 1 && $stderr == *"is no regular file; - writes to standard output"* ]] || fail "$stderr"
+	run --separate-stderr vlens dump no-such-guest "$T/d/f"
+	[[ $status -eq 3 ]] || fail "$stderr"
+	run --separate-stderr vlens dump "$G"
+	[[ $status -eq 1 && $stderr == *"no file is named"* ]]
+	run --separate-stderr vlens dump --pause=freeze "$G" "$T/d/f"
+	[[ $status -eq 1 && $stderr == *"no pause 'freeze': short, none or whole"* ]] || fail "$stderr"
+	nothing_left "$T/d"
+}
+
+@test "no room: before, and while it is written; a full device; a closed pipe" {
+	local way
+	mkdir "$T/small"
+	mount -t tmpfs -o size=8m none "$T/small"
+	run --separate-stderr vlens dump "$G" "$T/small/f"
+	[[ $status -eq 1 && $stderr == *"no room for "*" MiB are free; --zstd makes"* ]] || fail "$stderr"
+	run --separate-stderr vlens dump --zstd "$G" "$T/small/f"
+	[[ $status -eq 1 && $stderr == *"No space left on device; another file system"* ]] || fail "$stderr"
+	nothing_left "$T/small"
+	# shellcheck disable=SC2016 # the inner shell expands these
+	run --separate-stderr bash -c 'vlens dump "$1" - >/dev/full' - "$G"
+	[[ $status -eq 1 && $stderr == *"cannot write to standard output: No space left"* ]] || fail "$stderr"
+	# shellcheck disable=SC2016
+	run --separate-stderr bash -c 'ulimit -f 2048; vlens dump "$1" "$2"' - "$G" "$T/f"
+	[[ $status -eq 1 && $stderr == *"File too large"* && ! -e $T/f ]] || fail "$stderr"
+	# shellcheck disable=SC2016
+	run --separate-stderr bash -c 'set -o pipefail; vlens dump --pause=whole "$1" - | head -c 9 >/dev/null' - "$G"
+	[[ $status -eq 141 && -z $stderr ]] || fail "$status $stderr"
+	in_guest g61 true
+}
+
+@test "killed midway: no file, and the guest runs" {
+	local signal pid
+	mkdir "$T/d"
+	# A slow reader keeps the run in its pause; a file is written too fast.
+	for signal in TERM KILL; do
+		mkfifo "$T/pipe-$signal"
+		vlens dump --pause=whole "$G" - >"$T/pipe-$signal" 2>/dev/null 3>&- &
+		pid=$!
+		exec 9<"$T/pipe-$signal"
+		head -c 100000 <&9 >/dev/null
+		until qmp g61 query-status | grep -q paused; do sleep 0.1; done
+		kill -$signal "$pid"
+		[[ $signal == KILL ]] || cat <&9 >/dev/null
+		run wait "$pid"
+		exec 9<&-
+		until qmp g61 query-status | grep -q running; do sleep 0.1; done
+	done
+	vlens dump "$G" "$T/d/f" 2>/dev/null 3>&- &
+	pid=$!
+	sleep 0.2
+	kill -KILL "$pid"
+	wait "$pid" || true
+	rm -f "$T/d/f"
+	nothing_left "$T/d"
+	in_guest g61 true
+}
+
+@test "files are converted: registers are copied, or the line says that there are none" {
+	local d=$T/a.elf
+	vlens dump --pause=whole "$G" "$d" 2>/dev/null
+	run --separate-stderr vlens dump --zstd "$d" "$T/b.zst"
+	[[ $status -eq 0 && $stderr != *register* && $stderr != *paused* && $stderr != *changed* ]] || fail "$stderr"
+	zstd -dcq "$T/b.zst" >"$T/b.elf"
+	same_memory "$d" "$T/b.elf"
+	"$VT_TESTS/lib/image" lime "$d" "$T/a.lime" || skip "no images"
+	run --separate-stderr vlens dump "$T/a.lime" "$T/c.elf"
+	[[ $status -eq 0 && $stderr == *"; no registers: the file has memory only, no registers" ]] || fail "$stderr"
+	assert_same "$(vps "$d" -e)" "$(vps "$T/c.elf" -e)"
+}
+
+@test "twenty at once" {
+	local i pids=()
+	for i in {1..20}; do
+		vlens dump --zstd "$G" - 2>"$T/$i" 3>&- | zstd -tq &
+		pids+=($!)
+	done
+	for i in "${pids[@]}"; do wait "$i"; done
+	[[ $(cat "$T"/{1..20} | grep -c ' pages, ') == 20 ]] || fail "$(cat "$T"/{1..20})"
+	in_guest g61 true
+}
