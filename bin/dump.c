@@ -95,6 +95,8 @@ static void print_result(const struct request *r, const struct vl_guest *g,
 			fprintf(stderr, "; paused for %.1f ms", (double)stats.paused_ns / 1e6);
 		else
 			fputs("; not paused", stderr);
+		if (s->cut_short)
+			fputs(", each time too short to copy anything", stderr);
 		if (s->held)
 			fprintf(stderr, ", in which %" PRIu64 " were copied", s->held);
 		if (s->pause != VL_SAVE_WHOLE)

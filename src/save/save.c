@@ -146,12 +146,15 @@ static struct vl_error *hold_some(struct save *s)
 		err = hold(s);
 		if (!err)
 			return vl_held_write(&s->passes);
-		if (err->code != VL_ERR_BLOCKED || tries == TRIES)
+		if (err->code != VL_ERR_BLOCKED)
 			return err;
-		/* The guard has ended the pause: try it with fewer pages. */
+		/* The guard has ended the pause: try it with fewer pages, and at last with none. */
 		vl_error_destroy(err);
 		err = NULL;
-		h->nr = nr / 2;
+		s->r->cut_short = tries == TRIES;
+		h->nr = s->r->cut_short ? 0 : nr / 2;
+		if (s->r->cut_short)
+			return NULL;
 	}
 	return err;
 }
