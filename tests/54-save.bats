@@ -248,14 +248,3 @@ PYTHON
 	[[ $status -eq 0 && $stderr == *"; no registers: the file has memory only, no registers" ]] || fail "$stderr"
 	assert_same "$(vps "$d" -e)" "$(vps "$T/c.elf" -e)"
 }
-
-@test "twenty at once" {
-	local i pids=()
-	for i in {1..20}; do
-		vlens dump "$G" - 2>"$T/$i" >/dev/null 3>&- &
-		pids+=($!)
-	done
-	for i in "${pids[@]}"; do wait "$i"; done
-	[[ $(cat "$T"/{1..20} | grep -c ' pages, ') == 20 ]] || fail "$(cat "$T"/{1..20})"
-	in_guest g61 true
-}
