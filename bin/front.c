@@ -84,6 +84,7 @@ WHOLE(vl_libvirt_open);
 WHOLE(vl_name_unknown);
 WHOLE(vl_qemu_list_names);
 WHOLE(vl_qemu_open);
+WHOLE(vl_qemu_open_alone);
 WHOLE(vl_qemu_open_name);
 WHOLE(vl_qemu_open_socket);
 WHOLE(vl_raw_name);

@@ -162,6 +162,14 @@ kernel_7() {
 
 # ---- the processes that the guest's factory made ----------------------------
 
+@test "the name of a QEMU without libvirt is looked up without libvirt" {
+	need_guest g61
+	run --separate-stderr env VLENS_KEEP=0 LD_DEBUG=files vuname "$(guest g61)" -n
+	assert_same g61 "$output"
+	[[ $stderr == *libZydis* ]] || fail "no list of libraries: $stderr"
+	[[ $stderr != *libvirt* ]]
+}
+
 @test "user names are the guest's, never the host's" {
 	need_guest g61
 	local g

@@ -42,6 +42,16 @@ assert_domain_runs() {
 	assert_domain_runs
 }
 
+@test "a domain that runs comes before another QEMU of its name" {
+	bash -c 'exec -a qemu-system-x86_64 bash -c "while :; do sleep 1; done" "$@"' - -name "$DOMAIN" \
+		3>&- 4>&- &
+	fake=$!
+	eventually 5 grep -qz -- -name "/proc/$fake/cmdline"
+	run --separate-stderr vuname "$DOMAIN" -n
+	kill "$fake"
+	assert_same "$DOMAIN" "$output"
+}
+
 @test "qemu:PID of a domain is refused, with the domain's name: libvirt holds the monitor" {
 	local qemu
 	qemu=qemu:$(guest_pid "$DOMAIN")

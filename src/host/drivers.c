@@ -14,6 +14,12 @@ static bool is_name(const char *spec)
 	return !strchr(spec, '/');
 }
 
+/* Can it be nothing but a guest's own name? */
+static bool is_own_name(const char *spec)
+{
+	return !vl_name_is_taken(spec);
+}
+
 static bool is_file(const char *spec)
 {
 	struct stat st;
@@ -27,6 +33,8 @@ static bool is_file(const char *spec)
  */
 const struct vl_driver vl_drivers[] = {
 	/* clang-format off */
+	{ NULL, NULL, "a QEMU without libvirt", is_own_name, vl_qemu_open_alone,
+	  .kept = true, .is_local = true },
 	{ NULL, "a libvirt domain", "a libvirt domain", is_name, vl_libvirt_open,
 	  .list = vl_target_list, .kept = true },
 	{ NULL, NULL, "a QEMU without libvirt", is_name, vl_qemu_open_name,
@@ -86,6 +94,7 @@ static struct vl_error *none_given(void)
 struct vl_error *vl_driver_open(struct vl_target *t, const char *spec, const char *uri)
 {
 	struct vl_error *first = NULL, *err;
+	bool silent = false;
 
 	if (!*spec)
 		return none_given();
@@ -101,11 +110,18 @@ struct vl_error *vl_driver_open(struct vl_target *t, const char *spec, const cha
 			return err;
 		}
 		vl_target_reset(t);
-		if (first)
+		/* Which form of spec it can be, the row with that form says. */
+		if (first || !d->form)
 			vl_error_destroy(err);
 		else
 			first = err;
+		silent |= s.silent;
 	}
+	if (!first)
+		first = vl_error_new(VL_ERR_TARGET, "no such guest");
+	/* What follows must not read as if libvirt were needed. */
+	if (silent && !uri)
+		vl_error_prefix(first, "no QEMU here has this name, and libvirt does not tell");
 	return vl_name_unknown(first, spec, uri);
 }
 

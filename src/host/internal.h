@@ -129,6 +129,7 @@ struct vl_spec {
 	const char *arg; /* the spec without the prefix */
 	const char *uri; /* libvirt's, or NULL */
 	bool no_such;	 /* set by an open that failed: another driver may have the guest */
+	bool silent;	 /* set with no_such: whoever knows this driver's guests did not answer */
 };
 
 typedef struct vl_error *vl_open_fn(struct vl_target *t, struct vl_spec *s);
@@ -156,6 +157,11 @@ extern const struct vl_driver vl_drivers[];
 
 vl_open_fn vl_libvirt_open, vl_qemu_open_name, vl_qemu_open, vl_qemu_open_socket, vl_kvm_open,
 	vl_dump_open;
+/*
+ * Open the only QEMU of this name: libvirt has started none of that name, so that it need not be
+ * asked. To load it takes longer than most answers.
+ */
+vl_open_fn vl_qemu_open_alone;
 void vl_qemu_list_names(void (*fn)(void *ctx, const char *name), void *ctx);
 
 /* Open @spec by the drivers that take it. */

@@ -410,6 +410,7 @@ static struct vl_error *find_domain(struct vl_target *t, struct vl_spec *s)
 
 	err = ask_target(t, call_find, FIND_MS, NULL, &c);
 	s->no_such = c && c->no_such;
+	s->silent = s->no_such && !c->d->conn;
 	if (!err)
 		err = vl_target_bind(t, c->pid);
 	if (!err && !vl_rammap_cached(t)) {

@@ -232,7 +232,9 @@ static void qemu_info(struct vl_target *t, struct vl_target_info *ret)
 	hang_up(t);
 }
 
-void vl_target_list_bare(void (*fn)(void *ctx, pid_t pid), void *ctx)
+/* Call @fn for every QEMU of this host. @managed: libvirt has started it. */
+static void list_all(void (*fn)(void *ctx, pid_t pid, const struct vl_qemu_args *qa, bool managed),
+		     void *ctx)
 {
 	_cleanup_free_ pid_t *pids = NULL;
 	size_t nr = vl_proc_pids(&pids);
@@ -241,9 +243,30 @@ void vl_target_list_bare(void (*fn)(void *ctx, pid_t pid), void *ctx)
 		struct vl_qemu_args qa;
 		bool managed;
 
-		if (vl_qemu_args_read(pids[i], &qa, &managed) && qa.is_qemu && !managed)
-			fn(ctx, pids[i]);
+		if (vl_qemu_args_read(pids[i], &qa, &managed) && qa.is_qemu)
+			fn(ctx, pids[i], &qa, managed);
 	}
+}
+
+struct pid_taker {
+	void (*fn)(void *ctx, pid_t pid);
+	void *ctx;
+};
+
+static void take_bare(void *ctx, pid_t pid, const struct vl_qemu_args *qa, bool managed)
+{
+	const struct pid_taker *t = ctx;
+
+	(void)qa;
+	if (!managed)
+		t->fn(t->ctx, pid);
+}
+
+void vl_target_list_bare(void (*fn)(void *ctx, pid_t pid), void *ctx)
+{
+	struct pid_taker t = { fn, ctx };
+
+	list_all(take_bare, &t);
 }
 
 struct taker {
@@ -251,20 +274,20 @@ struct taker {
 	void *ctx;
 };
 
-static void take_named(void *ctx, pid_t pid)
+static void take_named(void *ctx, pid_t pid, const struct vl_qemu_args *qa, bool managed)
 {
 	const struct taker *t = ctx;
-	struct vl_qemu_args qa;
 
-	if (vl_qemu_args_read(pid, &qa, NULL) && qa.guest_name[0])
-		t->fn(t->ctx, qa.guest_name);
+	(void)pid;
+	if (!managed && qa->guest_name[0])
+		t->fn(t->ctx, qa->guest_name);
 }
 
 void vl_qemu_list_names(void (*fn)(void *ctx, const char *name), void *ctx)
 {
 	struct taker t = { fn, ctx };
 
-	vl_target_list_bare(take_named, &t);
+	list_all(take_named, &t);
 }
 
 static void qemu_close(struct vl_target *t)
@@ -423,18 +446,39 @@ struct named {
 	const char *name;
 	pid_t pids[NAMED_SHOWN];
 	unsigned nr;
+	bool is_domain; /* a QEMU of libvirt's has the name, too */
 };
 
-static void compare_name(void *ctx, pid_t pid)
+static void compare_name(void *ctx, pid_t pid, const struct vl_qemu_args *qa, bool managed)
 {
 	struct named *n = ctx;
-	struct vl_qemu_args qa;
 
-	if (!vl_qemu_args_read(pid, &qa, NULL) || strcmp(qa.guest_name, n->name) != 0)
+	if (strcmp(qa->guest_name, n->name) != 0)
 		return;
+	if (managed) {
+		n->is_domain = true;
+		return;
+	}
 	if (n->nr < NAMED_SHOWN)
 		n->pids[n->nr] = pid;
 	n->nr++;
+}
+
+static struct named find_named(const char *name)
+{
+	struct named n = { .name = name };
+
+	if (*name)
+		list_all(compare_name, &n);
+	return n;
+}
+
+static struct vl_error *no_such_name(const char *name)
+{
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+					  "neither a process id nor the name of a QEMU: \"%s\"",
+					  name),
+			     "write qemu:PID; vlist shows all guests");
 }
 
 static struct vl_error *several(const struct named *n)
@@ -487,23 +531,30 @@ static struct vl_error *open_pid(struct vl_target *t, const char *arg)
 	return first_contact(t);
 }
 
-struct vl_error *vl_qemu_open_name(struct vl_target *t, struct vl_spec *s)
+static struct vl_error *open_named(struct vl_target *t, const struct named *n)
 {
-	struct named n = { .name = s->arg };
 	char pid[16];
 
-	if (*n.name)
-		vl_target_list_bare(compare_name, &n);
+	snprintf(pid, sizeof(pid), "%d", (int)n->pids[0]);
+	return open_pid(t, pid);
+}
+
+struct vl_error *vl_qemu_open_alone(struct vl_target *t, struct vl_spec *s)
+{
+	struct named n = find_named(s->arg);
+
+	s->no_such = n.nr != 1 || n.is_domain;
+	return s->no_such ? no_such_name(n.name) : open_named(t, &n);
+}
+
+struct vl_error *vl_qemu_open_name(struct vl_target *t, struct vl_spec *s)
+{
+	struct named n = find_named(s->arg);
+
 	s->no_such = !n.nr;
 	if (!n.nr)
-		return vl_error_hint(
-			vl_error_new(VL_ERR_TARGET,
-				     "neither a process id nor the name of a QEMU: \"%s\"", n.name),
-			"write qemu:PID; vlist shows all guests");
-	if (n.nr > 1)
-		return several(&n);
-	snprintf(pid, sizeof(pid), "%d", (int)n.pids[0]);
-	return open_pid(t, pid);
+		return no_such_name(n.name);
+	return n.nr > 1 ? several(&n) : open_named(t, &n);
 }
 
 struct vl_error *vl_qemu_open(struct vl_target *t, struct vl_spec *s)
