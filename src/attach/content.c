@@ -190,7 +190,7 @@ static void look_through(struct look *l, struct vl_target *t, char *buf,
 	for (size_t i = 0; i < nr; i++) {
 		size_t kept = 0;
 
-		for (uint64_t off = vl_ram_next_data(&r[i], 0);
+		for (uint64_t off = vl_ram_next_data(t, &r[i], 0);
 		     off < r[i].size && l->rank != UTS && !vl_late(deadline);) {
 			size_t n = r[i].size - off < CHUNK ? r[i].size - off : CHUNK;
 			uint64_t next = off + n;
@@ -200,7 +200,7 @@ static void look_through(struct look *l, struct vl_target *t, char *buf,
 			buf[kept + n] = '\0';
 			look_at(l, buf + kept, n);
 			find_names(l, buf, kept + n);
-			off = vl_ram_next_data(&r[i], next);
+			off = vl_ram_next_data(t, &r[i], next);
 			memmove(buf, buf + kept + n - (n < KEPT ? n : KEPT), n < KEPT ? n : KEPT);
 			kept = off == next ? (n < KEPT ? n : KEPT) : 0;
 		}

@@ -365,8 +365,8 @@ static void look_at(struct search *f, uint64_t at)
 
 static void look_through(struct search *f, const struct vl_ram *r)
 {
-	for (uint64_t off = vl_ram_next_data(r, 0); off < r->size && !is_full(f);
-	     off = vl_ram_next_data(r, off)) {
+	for (uint64_t off = vl_ram_next_data(f->target, r, 0); off < r->size && !is_full(f);
+	     off = vl_ram_next_data(f->target, r, off)) {
 		uint64_t n = r->size - off < CHUNK ? r->size - off : CHUNK;
 
 		/* What cannot be read has no kernel that could be read. */

@@ -8,6 +8,7 @@
 
 #include "../doctor/checkup.h"
 #include "../host/drivers.h"
+#include "../host/pages.h"
 #include "../view/state.h"
 
 #define MIB (1UL << 20)
@@ -58,7 +59,8 @@ static void check_ram(struct patient *p)
 						     "anonymous: read through the QEMU process";
 	if (huge > 4096)
 		how = "in huge pages, read by copying";
-	if (nr)
+	/* Only a worker reads memory that is packed. */
+	if (nr && !vl_target_packed(p->g->raw.target))
 		err = vl_target_read(p->g->raw.target, ram[0].gpa, &byte, 1);
 	if (!nr || err)
 		vl_doctor_row(p->d, "memory", VL_DOCTOR_PROBLEM,

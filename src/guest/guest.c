@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "../base/process.h"
+#include "../host/pages.h"
 
 void vl_guest_hang_up(struct vl_guest *g)
 {
@@ -89,7 +90,7 @@ bool vl_guest_lacks_files(const struct vl_guest *g)
 
 	for (size_t i = 0; i < nr; i++)
 		if (ram[i].fd < 0)
-			return true;
+			return !vl_target_packed(g->raw.target);
 	return false;
 }
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "../base/array.h"
+#include "pages.h"
 #include "vmware.h"
 
 #define MAKE_ONE "make one with: virsh dump --memory-only DOMAIN FILE"
@@ -231,9 +232,21 @@ struct vl_error *vl_target_set_hole(struct vl_target *t, uint64_t hole)
 	return err;
 }
 
-uint64_t vl_ram_next_data(const struct vl_ram *r, uint64_t off)
+/* The same of a range whose pages are made when they are read. */
+static uint64_t next_packed(const struct vl_target *t, const struct vl_ram *r, uint64_t off)
 {
-	off_t at = r->fd < 0 ? -1 : lseek(r->fd, (off_t)(r->fd_offset + off), SEEK_DATA);
+	uint64_t gpa = vl_pages_next(t, r->gpa + off);
+
+	return gpa - r->gpa < r->size ? gpa - r->gpa : r->size;
+}
+
+uint64_t vl_ram_next_data(const struct vl_target *t, const struct vl_ram *r, uint64_t off)
+{
+	off_t at;
+
+	if (r->fd < 0 && t->pages && off < r->size)
+		return next_packed(t, r, off);
+	at = r->fd < 0 ? -1 : lseek(r->fd, (off_t)(r->fd_offset + off), SEEK_DATA);
 
 	/* ENXIO: all that follows is a hole. EINVAL: the file system has no holes. */
 	if (at < 0)

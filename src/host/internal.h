@@ -21,6 +21,7 @@
 struct vl_guard;
 struct vl_held_place;
 struct vl_kmod;
+struct vl_pages;
 
 /* A file that backs guest RAM, opened once for all ranges in it. */
 struct vl_backing {
@@ -78,6 +79,7 @@ struct vl_target {
 	char **files;		/* per range: the name of the file behind it, or NULL */
 	size_t nr_ram, cap_ram;
 	enum vl_ram_way way;
+	struct vl_pages *pages; /* pages.c; NULL: all memory is as it is */
 	struct vl_backing *backings;
 	size_t nr_backings;
 	char *map_cache; /* the file that the RAM map was loaded from, or NULL */

@@ -12,6 +12,7 @@
 #include "../base/bisect.h"
 #include "internal.h"
 #include "kmod.h"
+#include "pages.h"
 #include "proc.h"
 
 /* The number of reads in one system call. */
@@ -103,14 +104,15 @@ static bool maps_hold(struct vl_target *t)
  * The name of the file behind @r, malloc'ed, or NULL. Looked up now, as a process without rights
  * cannot do it later.
  */
-static char *file_of(const struct vl_ram *r)
+static char *file_of(const struct vl_target *t, const struct vl_ram *r)
 {
+	int fd = r->fd < 0 ? vl_target_packed_fd(t) : r->fd;
 	char path[64], name[256];
 	ssize_t n;
 
-	if (r->fd < 0)
+	if (fd < 0)
 		return NULL;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", r->fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = readlink(path, name, sizeof(name));
 	return n < 0 ? NULL : strndup(name, (size_t)n);
 }
@@ -147,7 +149,7 @@ struct vl_error *vl_ram_finish(struct vl_target *t)
 	if (!t->map || !t->files)
 		return vl_error_nomem();
 	for (size_t i = 0; i < out; i++)
-		t->files[i] = file_of(&t->ram[i]);
+		t->files[i] = file_of(t, &t->ram[i]);
 	return NULL;
 }
 
@@ -205,6 +207,7 @@ void vl_ram_deinit(struct vl_target *t)
 	for (size_t i = 0; t->map && i < t->nr_ram; i++)
 		if (t->map[i].at)
 			munmap(t->map[i].at, t->ram[i].size);
+	vl_pages_deinit(t);
 	for (size_t i = 0; i < t->nr_backings; i++)
 		if (t->backings[i].fd >= 0)
 			close(t->backings[i].fd);
@@ -326,6 +329,11 @@ struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, si
 				continue;
 		} else if (r->fd >= 0) {
 			n = pread(r->fd, out, (size_t)n, (off_t)(r->fd_offset + at));
+		} else if (t->pages) {
+			struct vl_error *err = vl_pages_read(t, gpa, out, (size_t)n);
+
+			if (err)
+				return err;
 		} else if (t->port) {
 			struct vl_error *err = t->port->read(t->port->ctx, gpa, out, (size_t)n);
 
@@ -399,7 +407,7 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
 
 		if (!r)
 			return vl_target_read(t, gpas[i], bufs[i], VL_PAGE_SIZE);
-		if (!mapped(t, r)) {
+		if (!mapped(t, r) && (r->fd >= 0 || !t->pages)) {
 			n = gather(t, r, gpas + i, bufs + i, nr - i, local, remote);
 			if (n && r->fd >= 0)
 				done = preadv(r->fd, local, (int)n,
@@ -417,7 +425,7 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
 			i += (size_t)done / VL_PAGE_SIZE;
 			continue;
 		}
-		/* A mapped page, or one that crosses ranges or cannot be read. */
+		/* A mapped or packed page, or one that crosses ranges or cannot be read. */
 		err = vl_target_read(t, gpas[i], bufs[i], VL_PAGE_SIZE);
 		if (err)
 			return err;
@@ -464,6 +472,10 @@ void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
 			t->map[i].at = vl_ram_map(&t->ram[i]);
 		if (t->ram[i].fd >= 0 && (!i || t->ram[i].fd != t->ram[i - 1].fd))
 			keep(ctx, t->ram[i].fd);
+	}
+	if (t->pages) {
+		keep(ctx, vl_target_packed_fd(t));
+		vl_target_unpack(t);
 	}
 	if (!t->module)
 		t->way = VL_RAM_FILES;

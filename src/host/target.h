@@ -42,7 +42,7 @@ struct vl_target_options {
  * backing. Either fd >= 0: the bytes are at fd_offset of that file (memfd,
  * shared file, hugetlbfs, or the dump itself), opened read-only, owned by the
  * target, and can be mapped; or fd < 0: they are at address hva of process
- * vl_target_pid() (anonymous memory).
+ * vl_target_pid() (anonymous memory), or, of a file, in none (pages.h).
  *
  * Not every range with an fd should be mapped. A dump's fd_offset is seldom page aligned, and the
  * file may be truncated (SIGBUS). Where page_size is more than 4096 (hugetlbfs), a mapping must
@@ -193,7 +193,7 @@ uint64_t vl_target_remainder(const struct vl_target *t);
  * The first byte at or behind @off of the range that the file behind it holds: what it skips is a
  * hole, and reads as zeros. Rounded down to a page; r->size: there is none.
  */
-uint64_t vl_ram_next_data(const struct vl_ram *r, uint64_t off);
+uint64_t vl_ram_next_data(const struct vl_target *t, const struct vl_ram *r, uint64_t off);
 
 /*
  * Read @len bytes at guest-physical @gpa into @buf. VL_ERR_FAULT unless all can be read. May cross

@@ -154,9 +154,12 @@ static const struct direct_piece *find(const struct vl_direct *d, uint64_t gpa)
 	return p && gpa - p->gpa < p->size ? p : NULL;
 }
 
-/* Not vl_target_read(), which may map the file. */
-static bool read_file(const struct direct_piece *p, uint64_t gpa, unsigned char *to, size_t len)
+/* Not vl_target_read(), which may map the file; but that knows memory that is in no file as it is. */
+static bool read_file(struct vl_direct *d, const struct direct_piece *p, uint64_t gpa,
+		      unsigned char *to, size_t len)
 {
+	if (p->fd < 0)
+		return !vl_discard(vl_target_read(d->t, gpa, to, len));
 	while (len) {
 		ssize_t n = pread(p->fd, to, len, (off_t)(p->fd_offset + (gpa - p->gpa)));
 
@@ -259,7 +262,7 @@ bool direct_read_pages(struct vl_direct *d, const uint64_t *gpas, void *const *b
 		if (p->kind == DIRECT_MAPPED) {
 			memcpy(bufs[i], d->base + gpas[i], VL_PAGE_SIZE);
 		} else if (p->fd >= 0) {
-			if (!read_file(p, gpas[i], bufs[i], VL_PAGE_SIZE))
+			if (!read_file(d, p, gpas[i], bufs[i], VL_PAGE_SIZE))
 				return false;
 		} else {
 			gpa[left] = gpas[i];
@@ -345,7 +348,7 @@ const unsigned char *direct_slow(struct vl_direct *d, uint64_t gpa, enum vl_read
 	case DIRECT_STILL:
 		if (d->present[page / VL_PAGE_SIZE / 64] >> (page / VL_PAGE_SIZE % 64) & 1)
 			break;
-		if (!read_file(p, page, (unsigned char *)(uintptr_t)(d->base + page),
+		if (!read_file(d, p, page, (unsigned char *)(uintptr_t)(d->base + page),
 			       VL_PAGE_SIZE)) {
 			*st = VL_READ_GONE;
 			return NULL;

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "../host/pages.h"
 #include "../host/port.h"
 #include "kvm.h"
 
@@ -67,7 +68,8 @@ static int rank_op(struct vl_target *t, const struct vl_attach *c, char why[VL_R
 		snprintf(why, VL_RAW_WHY, "%s",
 			 vl_target_is_live(t) ?
 				 "the guest's RAM cannot be mapped (it is anonymous)" :
-				 "the memory in the dump is not on page boundaries");
+			 vl_target_packed(t) ? "the memory in the dump is not there as it is" :
+					       "the memory in the dump is not on page boundaries");
 		return VL_RANK_NONE;
 	}
 	how = module ? ", over RAM that imee.ko maps" : "";

@@ -12,11 +12,13 @@
 #include <unistd.h>
 
 #include "../box/box.h"
+#include "../host/pages.h"
 #include "../host/port.h"
 #include "data.h"
 #include "derive.h"
 #include "image.h"
 #include "kernel.h"
+#include "unpacker.h"
 
 /* Decoding and sorting takes a few times the size of the tables. */
 #define MAKER_MEMORY (1UL << 30)
@@ -33,8 +35,9 @@ struct maker {
 	struct vl_kallsyms_tables symbols;
 	struct vl_kernel_types types;
 	struct vl_deadline deadline;
-	bool few;		/* symbols of code only */
-	struct vl_kernel *made; /* in the box */
+	bool few;		      /* symbols of code only */
+	struct vl_kernel *made;	      /* in the box */
+	struct vl_unpacker *unpacker; /* NULL: the broker may read the memory itself */
 };
 
 /* --- in the box --- */
@@ -226,7 +229,7 @@ static struct vl_error *make_in_box(struct maker *mk, int *fd_ret, size_t *size_
 /* Copy @part, so that the same bytes are hashed and used. */
 static struct vl_error *copy_part(struct vl_target *t, const struct vl_kernel_source *src,
 				  const struct vl_kernel_part *part, uint64_t max,
-				  struct vl_deadline deadline, struct vl_kallsyms_bytes *ret)
+				  const struct maker *mk, struct vl_kallsyms_bytes *ret)
 {
 	unsigned char *p;
 
@@ -239,8 +242,9 @@ static struct vl_error *copy_part(struct vl_target *t, const struct vl_kernel_so
 	for (uint64_t at = 0; at < part->len; at += COPY_STEP) {
 		uint64_t n = part->len - at < COPY_STEP ? part->len - at : COPY_STEP;
 
-		if (vl_late(deadline) ||
-		    !vl_target_read_virt(t, &src->pt, part->va + at, p + at, n))
+		if (vl_late(mk->deadline) ||
+		    !(mk->unpacker ? vl_unpacker_read(mk->unpacker, part->va + at, p + at, n) :
+				     vl_target_read_virt(t, &src->pt, part->va + at, p + at, n)))
 			return vl_error_new(VL_ERR_FAULT, "cannot read the kernel's symbols");
 	}
 	return NULL;
@@ -285,7 +289,7 @@ static struct vl_error *copy_code(struct vl_target *t, const struct vl_kernel_so
 				     "the guest's kernel has neither BTF types nor symbols at "
 				     "both ends of its code"),
 			VL_ADD_TYPES);
-	return copy_part(t, src, &src->text, VL_TEXT_MAX, mk->deadline, &mk->types.text);
+	return copy_part(t, src, &src->text, VL_TEXT_MAX, mk, &mk->types.text);
 }
 
 static struct vl_error *copy(struct vl_target *t, const struct vl_kernel_source *src,
@@ -298,15 +302,14 @@ static struct vl_error *copy(struct vl_target *t, const struct vl_kernel_source 
 		return vl_error_new(VL_ERR_FAULT, "the kernel's symbol tables are malformed");
 	mk->symbols.form = src->form;
 	mk->symbols.nr = src->nr;
-	err = copy_part(t, src, &src->names, VL_NAMES_MAX, mk->deadline, &mk->symbols.names);
+	err = copy_part(t, src, &src->names, VL_NAMES_MAX, mk, &mk->symbols.names);
 	if (!err)
-		err = copy_part(t, src, &src->tokens, VL_TOKENS_MAX, mk->deadline,
-				&mk->symbols.tokens);
+		err = copy_part(t, src, &src->tokens, VL_TOKENS_MAX, mk, &mk->symbols.tokens);
 	if (!err)
-		err = copy_part(t, src, &src->offsets, 4UL * VL_SYMBOLS_MAX, mk->deadline,
+		err = copy_part(t, src, &src->offsets, 4UL * VL_SYMBOLS_MAX, mk,
 				&mk->symbols.offsets);
 	if (!err && src->btf.len)
-		err = copy_part(t, src, &src->btf, VL_BTF_MAX, mk->deadline, &mk->types.btf);
+		err = copy_part(t, src, &src->btf, VL_BTF_MAX, mk, &mk->types.btf);
 	else if (!err && !take_added(src->build_id, &mk->types))
 		no_types = true;
 	if (!err && (no_types || src->few))
@@ -346,7 +349,13 @@ struct vl_error *vl_kernel_provide(struct vl_target *t, const struct vl_kernel_s
 				   bool *made_ret, int *fd_ret, size_t *size_ret)
 {
 	struct maker mk = { .deadline = deadline };
-	struct vl_error *err = copy(t, src, &mk);
+	struct vl_error *err = NULL;
+
+	if (vl_target_packed(t))
+		err = vl_unpacker_start(t, &src->pt, deadline, &mk.unpacker);
+	if (!err)
+		err = copy(t, src, &mk);
+	vl_unpacker_stop(mk.unpacker);
 
 	*made_ret = false;
 	if (!err) {

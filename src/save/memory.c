@@ -200,7 +200,7 @@ struct vl_error *vl_memory_next(struct vl_memory *m, size_t i, uint64_t off, str
 		/* The entries of a process that has ended are all empty. */
 		return m->t->pid && ret->from > off ? vl_target_alive(m->t) : NULL;
 	}
-	ret->from = vl_ram_next_data(r, off);
+	ret->from = vl_ram_next_data(m->t, r, off);
 	if (ret->from < r->size && r->fd >= 0)
 		ret->to = end_of_data(r, ret->from);
 	return NULL;

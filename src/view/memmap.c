@@ -6,6 +6,7 @@
 
 #include "../base/array.h"
 #include "../attach/attach.h"
+#include "../host/pages.h"
 #include "collect.h"
 #include "modules.h"
 
@@ -43,7 +44,11 @@ static const struct vl_column columns[] = {
 static void show_backing(struct vl_table *t, const struct vl_raw_guest *g, const struct vl_ram *r,
 			 const char *file)
 {
-	if (r->fd < 0)
+	const char *packed = vl_target_packed(g->target);
+
+	if (r->fd < 0 && packed)
+		vl_table_printf(t, MAP_WHERE, "%s, %s", file ? file : "?", packed);
+	else if (r->fd < 0)
 		vl_table_printf(t, MAP_WHERE, "anonymous, at 0x%" PRIx64 " of process %d", r->hva,
 				(int)vl_target_pid(g->target));
 	else

@@ -9,6 +9,7 @@
 #include "attach/search.h"
 #include "attach/system.h"
 #include "base/cleanup.h"
+#include "host/pages.h"
 #include "host/target.h"
 #include "kernel/image.h"
 
@@ -29,7 +30,7 @@ static void read_range(struct vl_target *t, const struct vl_ram *r)
 	vl_error_destroy(vl_target_read_pages(t, gpas, bufs, 2));
 	/* Across its end, and the last bytes of all addresses. */
 	vl_error_destroy(vl_target_read(t, gpas[1] + 8, pages, PAGE));
-	fuzz_check(vl_ram_next_data(r, 0) <= r->size, "data are within their range");
+	fuzz_check(vl_ram_next_data(t, r, 0) <= r->size, "data are within their range");
 }
 
 static void look_at(struct vl_target *t, const struct vl_vcpu *v, size_t nr)
@@ -84,6 +85,7 @@ static void fuzz_target(const unsigned char *data, size_t len, size_t size)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (vl_discard(vl_target_open(path, &options, &t)))
 		return;
+	vl_target_unpack(t);
 	read_all(t);
 	vl_target_close(t);
 }

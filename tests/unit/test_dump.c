@@ -497,9 +497,9 @@ static void test_flat(void)
 		return;
 	ok(vl_target_flat(t) == size && !vl_target_read(t, hole + 8, &w, 8) && w == mark,
 	   "its memory begins at 0");
-	ok(!vl_ram_next_data(vl_target_ram(t, &nr), 0) &&
-		   vl_ram_next_data(vl_target_ram(t, &nr), 1UL << 30) == hole &&
-		   vl_ram_next_data(vl_target_ram(t, &nr), 4UL << 30) == size,
+	ok(!vl_ram_next_data(t, vl_target_ram(t, &nr), 0) &&
+		   vl_ram_next_data(t, vl_target_ram(t, &nr), 1UL << 30) == hole &&
+		   vl_ram_next_data(t, vl_target_ram(t, &nr), 4UL << 30) == size,
 	   "its holes are known");
 	for (size_t i = 0; i < 4; i++) {
 		const uint64_t bad[] = { 0, 0xc0000001, 1UL << 32, size };

@@ -8,6 +8,7 @@
 
 #include "tap.h"
 #include "host/internal.h"
+#include "host/pages.h"
 
 #define MIB 0x100000UL
 #define HIGH 0x100000000UL
@@ -162,6 +163,73 @@ static void test_pages(void)
 	free(buf);
 }
 
+/* Each word is its address, as in the other ranges; the page at 5 MiB is damaged. */
+static struct vl_error *make_page(void *ctx, uint64_t gpa, void *buf)
+{
+	++*(size_t *)ctx;
+	fill(buf, gpa, VL_PAGE_SIZE);
+	return gpa == 5 * MIB ? vl_error_new(VL_ERR_FAULT, "damaged") : NULL;
+}
+
+/* All below 4.5 MiB is zeros. */
+static uint64_t next_page(void *ctx, uint64_t gpa)
+{
+	(void)ctx;
+	return gpa < 9 * MIB / 2 ? 9 * MIB / 2 : gpa < 6 * MIB ? gpa : UINT64_MAX;
+}
+
+static void close_pages(void *ctx)
+{
+	*(size_t *)ctx = SIZE_MAX;
+}
+
+static void test_packed(void)
+{
+	static const struct vl_pages_ops ops = { "packed", make_page, next_page, close_pages };
+	uint64_t gpas[] = { 5 * MIB - 4096, 2 * MIB, 4 * MIB, 5 * MIB };
+	struct vl_ram r = { .gpa = 4 * MIB, .size = 4 * MIB, .fd = -1 };
+	static char buf[4][VL_PAGE_SIZE];
+	void *bufs[] = { buf[0], buf[1], buf[2], buf[3] };
+	struct vl_error *err;
+	size_t made = 0;
+
+	memset(&g.t, 0, sizeof(g.t));
+	g.t.pidfd = g.t.proc_mem = g.t.lock_fd = -1;
+	/* One range is in the file as it is. */
+	add(2 * MIB, MIB, NULL, g.fd, 0x3000, 4096);
+	add(4 * MIB, MIB, NULL, -1, 0, 4096);
+	add(5 * MIB, 3 * MIB, NULL, -1, 0, 4096);
+	ok(!vl_pages_set(&g.t, &ops, &made, g.fd) && !vl_ram_finish(&g.t) && g.t.nr_ram == 2,
+	   "memory that is packed");
+	err = vl_target_read(&g.t, 4 * MIB, buf, 8);
+	ok(err && err->code == VL_ERR_ARG && !made, "it is not unpacked with rights");
+	vl_error_destroy(err);
+	reads(2 * MIB, 4096, "what is in the file as it is can be read");
+	vl_target_unpack(&g.t);
+	reads(4 * MIB + 0x800, 64, "a part of a page");
+	reads(4 * MIB + 0xff0, 16, "the next part");
+	ok(made == 1, "of a page that is unpacked once");
+	reads(4 * MIB + 0xff8, 2 * 4096, "over the ends of pages");
+	reads(5 * MIB - 8 * 4096, 8 * 4096, "whole pages");
+	ok(!vl_target_read_pages(&g.t, gpas, bufs, 3) && pages_good(gpas, buf[0], 3),
+	   "pages from both");
+	err = vl_target_read_pages(&g.t, gpas, bufs, 4);
+	ok(err && err->code == VL_ERR_FAULT, "a damaged one is an error");
+	vl_error_destroy(err);
+	for (int i = 0; i < 2; i++) {
+		err = vl_target_read(&g.t, 5 * MIB + 8, buf, 8);
+		ok(err && err->code == VL_ERR_FAULT, "and is not kept");
+		vl_error_destroy(err);
+	}
+	faults(8 * MIB - 8, 16, 8 * MIB, "over the end of packed memory");
+	ok(vl_ram_next_data(&g.t, &r, 0) == MIB / 2 && vl_ram_next_data(&g.t, &r, MIB) == MIB &&
+		   vl_ram_next_data(&g.t, &r, 3 * MIB) == r.size &&
+		   vl_ram_next_data(&g.t, &r, r.size) == r.size,
+	   "pages of zeros are skipped");
+	vl_ram_deinit(&g.t);
+	ok(made == SIZE_MAX && !vl_target_packed(&g.t), "the source is closed");
+}
+
 int main(void)
 {
 	const struct vl_ram *r;
@@ -189,5 +257,6 @@ int main(void)
 	test_cut_short();
 	test_pages();
 	vl_ram_deinit(&g.t);
+	test_packed();
 	return tap_end();
 }
