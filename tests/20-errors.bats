@@ -206,9 +206,9 @@ qmp_status() {
 @test "a dump in kdump's format" {
 	cd "$BATS_TEST_TMPDIR"
 	{ printf 'KDUMP   '; head -c 8192 /dev/zero; } >kdump
-	guest=./kdump refused_soon "kdump" vps ./kdump -ef
+	guest=./kdump refused_soon "a kdump-compressed dump of version 0" vps ./kdump -ef
 	{ printf 'makedumpfile'; head -c 8192 /dev/zero; } >flattened
-	guest=./flattened refused_soon "flattened kdump" vps ./flattened -ef
+	guest=./flattened refused_soon "a piece of the flattened file has no place" vps ./flattened -ef
 }
 
 @test "a dump with no CPU notes, and no kernel in it" {

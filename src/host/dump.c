@@ -23,14 +23,7 @@ struct other {
 	const char *magic, *what, *hint;
 };
 static const struct other others[] = {
-	{ "KDUMP   ", "a kdump-compressed dump, which is not read",
-	  "make one with: virsh dump --memory-only --format elf DOMAIN FILE" },
-	{ "DISKDUMP", "a kdump-compressed dump, which is not read",
-	  "make one with: virsh dump --memory-only --format elf DOMAIN FILE" },
-	{ "makedumpfile", "a flattened kdump-compressed dump, which is not read",
-	  "make one with: virsh dump --memory-only --format elf DOMAIN FILE" },
-	{ "AVML", "an image of AVML, compressed, which is not read",
-	  "convert it: avml-convert FILE FILE.lime" },
+	{ "DISKDUMP", "a diskdump, which is not read", "convert it: makedumpfile -E FILE FILE.elf" },
 	{ "LibvirtQemud", "a saved domain, not a memory dump",
 	  "restore it, then: virsh dump --memory-only DOMAIN FILE" },
 	{ "QEVM", "a QEMU migration stream, not a memory dump",
@@ -134,6 +127,12 @@ struct vl_error *vl_dump_truncated(uint64_t need, uint64_t have)
 	return vl_error_hint(err, "make the dump again; was the disk full?");
 }
 
+struct vl_error *vl_dump_damaged(const char *what)
+{
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the dump is damaged: %s", what),
+			     "make the dump again");
+}
+
 /* The formats, by the first bytes of the file. */
 static const struct {
 	const char *magic;
@@ -143,6 +142,9 @@ static const struct {
 	  "ELF",
 	  vl_dump_load_elf },
 	{ "EMiL", vl_dump_load_lime },
+	{ "AVML", vl_dump_load_lime },
+	{ "KDUMP   ", vl_dump_load_kdump },
+	{ "makedumpfile", vl_dump_load_kdump }, /* flattened */
 };
 
 /* Less is no machine's memory that could be searched. */
@@ -165,7 +167,7 @@ static struct vl_error *load(struct vl_target *t, struct vl_dump *d, const char 
 	ssize_t n = pread(d->fd, head, sizeof(head), 0);
 
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
-		if (n >= 4 && !memcmp(head, formats[i].magic, 4))
+		if (n >= 4 && !memcmp(head, formats[i].magic, strlen(formats[i].magic)))
 			return formats[i].load(t, d);
 	if (vl_vmware_is_state(head, (size_t)(n > 0 ? n : 0)))
 		return vl_vmware_load_state(t, d, path);

@@ -27,6 +27,7 @@ struct vl_error *vl_dump_load_lime(struct vl_target *t, struct vl_dump *d);
 struct Elf;
 struct vl_error *vl_dump_load_xen(struct vl_target *t, struct Elf *elf, struct vl_dump *d,
 				  bool *done_ret);
+struct vl_error *vl_dump_load_kdump(struct vl_target *t, struct vl_dump *d);
 
 /* The RAM of @t is the @size bytes at @at of the file. */
 struct vl_error *vl_dump_set_flat(struct vl_target *t, struct vl_dump *d, uint64_t at,
@@ -43,5 +44,8 @@ void vl_dump_set_file(struct vl_target *t, struct vl_dump *d, int fd, const stru
 struct vl_error *vl_dump_unknown(int fd) __attribute__((returns_nonnull));
 /* The error for a cut file; @need 0: its headers are cut off, so the full size is not known. */
 struct vl_error *vl_dump_truncated(uint64_t need, uint64_t have) __attribute__((returns_nonnull));
+
+/* The error for a dump whose headers contradict each other. */
+struct vl_error *vl_dump_damaged(const char *what) __attribute__((returns_nonnull));
 
 #endif

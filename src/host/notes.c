@@ -48,16 +48,31 @@ static struct vl_vcpu vcpu_of(const struct vl_registers *r)
 	};
 }
 
-static struct vl_error *add_notes(Elf_Data *data, struct vl_registers **v, size_t *nr)
+/* The bytes of a note's name or descriptor, with what fills up the last word. */
+static uint64_t padded(uint32_t len)
 {
-	size_t off = 0, name_off, desc_off;
-	GElf_Nhdr nhdr;
+	return ((uint64_t)len + 3) & ~3ULL;
+}
 
-	while ((off = gelf_getnote(data, off, &nhdr, &name_off, &desc_off))) {
-		const char *base = data->d_buf;
+static struct vl_error *add_notes(const void *notes, size_t len, struct vl_registers **v,
+				  size_t *nr)
+{
+	const char *base = notes;
+
+	for (size_t off = 0; off + sizeof(GElf_Nhdr) <= len;) {
+		size_t name_off = off + sizeof(GElf_Nhdr), desc_off;
 		struct vl_registers *more;
+		GElf_Nhdr nhdr;
 
-		/* The name counts its NUL; libelf has checked both extents. */
+		memcpy(&nhdr, base + off, sizeof(nhdr));
+		if (padded(nhdr.n_namesz) > len - name_off)
+			return NULL;
+		desc_off = name_off + padded(nhdr.n_namesz);
+		if (nhdr.n_descsz > len - desc_off)
+			return NULL;
+		off = padded(nhdr.n_descsz) > len - desc_off ? len :
+							       desc_off + padded(nhdr.n_descsz);
+		/* The name counts its NUL. */
 		if (nhdr.n_type != 0 || nhdr.n_namesz != 5 || memcmp(base + name_off, "QEMU", 5))
 			continue;
 		more = reallocarray(*v, *nr + 1, sizeof(*more));
@@ -91,7 +106,7 @@ struct vl_error *vl_notes_registers(Elf *elf, struct vl_registers **ret, size_t 
 		data = elf_getdata_rawchunk(elf, (int64_t)ph.p_offset, ph.p_filesz, ELF_T_NHDR);
 		if (!data)
 			continue;
-		err = add_notes(data, &v, &nr);
+		err = add_notes(data->d_buf, data->d_size, &v, &nr);
 		if (err)
 			return err;
 	}
@@ -101,18 +116,36 @@ struct vl_error *vl_notes_registers(Elf *elf, struct vl_registers **ret, size_t 
 	return NULL;
 }
 
+/* The vCPUs of @nr registers. *@ret is malloc'ed; NULL: there are none. */
+static struct vl_error *vcpus_of(const struct vl_registers *r, size_t nr, struct vl_vcpu **ret)
+{
+	*ret = NULL;
+	if (!nr)
+		return NULL;
+	*ret = calloc(nr, sizeof(**ret));
+	if (!*ret)
+		return vl_error_nomem();
+	for (size_t i = 0; i < nr; i++)
+		(*ret)[i] = vcpu_of(&r[i]);
+	return NULL;
+}
+
 struct vl_error *vl_notes_vcpus(Elf *elf, struct vl_vcpu **ret, size_t *nr_ret)
 {
 	_cleanup_free_ struct vl_registers *r = NULL;
 	struct vl_error *err = vl_notes_registers(elf, &r, nr_ret);
 
 	*ret = NULL;
-	if (err || !*nr_ret)
-		return err;
-	*ret = calloc(*nr_ret, sizeof(**ret));
-	if (!*ret)
-		return vl_error_nomem();
-	for (size_t i = 0; i < *nr_ret; i++)
-		(*ret)[i] = vcpu_of(&r[i]);
-	return NULL;
+	return err ? err : vcpus_of(r, *nr_ret, ret);
+}
+
+struct vl_error *vl_notes_read(const void *notes, size_t len, struct vl_vcpu **ret, size_t *nr_ret)
+{
+	_cleanup_free_ struct vl_registers *r = NULL;
+	struct vl_error *err;
+
+	*ret = NULL;
+	*nr_ret = 0;
+	err = add_notes(notes, len, &r, nr_ret);
+	return err ? err : vcpus_of(r, *nr_ret, ret);
 }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "lzop.h"
 
-#include <lzo/lzo1x.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/cleanup.h"
-#include "../base/library.h"
+#include "../base/codec.h"
 
 /* lzop's format (its conf.h). A block has at most 64 MiB. */
 #define BLOCK_MAX (64u << 20)
@@ -89,14 +88,8 @@ static struct vl_error *damaged(void)
 struct vl_error *vl_lzop(const unsigned char *bytes, size_t len, size_t max, unsigned char **ret,
 			 size_t *len_ret)
 {
-	static const struct vl_library library = {
-		.file = "liblzo2.so.2",
-		.name = "liblzo2",
-		.hint = "install liblzo2 (on Debian: liblzo2-2)",
-	};
-	static const char *const name = "lzo1x_decompress_safe";
-	__typeof__(&lzo1x_decompress_safe) decompress;
-	struct vl_error *err = vl_library_load(&library, &name, 1, &decompress);
+	struct vl_codec lzo;
+	struct vl_error *err = vl_codec_load(VL_CODEC_LZO, &lzo);
 	struct in in = { bytes, len, false };
 	_cleanup_free_ unsigned char *buf = NULL;
 	size_t done = 0;
@@ -109,7 +102,7 @@ struct vl_error *vl_lzop(const unsigned char *bytes, size_t len, size_t max, uns
 		uint32_t out = number(&in, 4), packed = out ? number(&in, 4) : 0;
 		const unsigned char *p;
 		unsigned char *more;
-		lzo_uint n = out;
+		size_t n = out;
 
 		if (!out)
 			break;
@@ -125,7 +118,7 @@ struct vl_error *vl_lzop(const unsigned char *bytes, size_t len, size_t max, uns
 		buf = more;
 		if (packed == out)
 			memcpy(buf + done, p, out);
-		else if (decompress(p, packed, buf + done, &n, NULL) != LZO_E_OK || n != out)
+		else if (!vl_codec_unpack(&lzo, p, packed, buf + done, &n) || n != out)
 			return damaged();
 		done += out;
 	}

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A kdump-compressed dump, as QEMU, virsh dump and makedumpfile write it: headers, two bitmaps with
+ * a bit for each page (is it memory? is it in the file?), a descriptor for each page in the file,
+ * and the pages, each compressed alone (makedumpfile's IMPLEMENTATION; diskdump_mod.h).
+ *
+ * What runs with rights reads the headers and the bitmaps. The descriptors and the pages are read
+ * in the box.
+ */
+#include "dump.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "../base/array.h"
+#include "../base/codec.h"
+#include "flattened.h"
+#include "notes.h"
+#include "pages.h"
+
+struct disk_header {
+	char signature[8]; /* "KDUMP   " */
+	int32_t version;
+	char utsname[6][65];
+	char timestamp[22];
+	uint32_t status, block_size;
+	int32_t sub_size;	/* in blocks, as the next one */
+	uint32_t bitmap_blocks; /* of both bitmaps */
+	uint32_t max_mapnr;	/* pages; version 6 has more bits of it in the next header */
+} __attribute__((packed));
+_Static_assert(offsetof(struct disk_header, status) == 424, "as makedumpfile lays it out");
+#define UTS_MACHINE 4
+
+struct kdump_header {
+	uint64_t phys_base;
+	int32_t level, split;
+	uint64_t start_pfn, end_pfn;
+	uint64_t vmcoreinfo, vmcoreinfo_size;
+	uint64_t notes, notes_size; /* since version 4 */
+	uint64_t erased, erased_size;
+	uint64_t start_pfn_64, end_pfn_64, max_mapnr_64; /* since version 6 */
+};
+_Static_assert(sizeof(struct kdump_header) == 104, "as makedumpfile lays it out");
+
+struct page_desc {
+	int64_t offset;
+	uint32_t size, flags;
+	uint64_t page_flags;
+};
+_Static_assert(sizeof(struct page_desc) == 24, "as makedumpfile lays it out");
+
+/* Bits of the status, and of a page's flags. */
+static const struct {
+	uint32_t flag;
+	enum vl_codec_kind codec;
+} packings[] = {
+	{ 0x1, VL_CODEC_ZLIB },
+	{ 0x2, VL_CODEC_LZO },
+	{ 0x4, VL_CODEC_SNAPPY },
+	{ 0x20, VL_CODEC_ZSTD },
+};
+
+#define HEAD_VERSION_NOTES 4
+#define HEAD_VERSION_64 6
+/* 16 TiB of memory, whose bitmaps have 1 GiB. */
+#define PAGES_MAX (1UL << 32)
+#define RANGES_MAX 1000000
+#define NOTES_MAX (16UL << 20)
+
+/* The bitmap is read by blocks. */
+#define BLOCK 4096UL
+#define BLOCK_PAGES (8 * BLOCK)
+/* Descriptors that are read at once. */
+#define DESCS 128
+
+struct kdump {
+	struct vl_flattened file;
+	struct vl_codec codecs[VL_NR_CODECS];
+	uint64_t pages;	   /* bits of a bitmap that count */
+	uint64_t present;  /* the bitmap of pages in the file: its offset */
+	uint64_t descs;	   /* the first descriptor */
+	uint64_t *before;  /* for each block of that bitmap: set bits in those before it */
+	uint64_t nr_descs; /* set bits in all */
+
+	/* In the box. */
+	uint64_t block_nr; /* the block that is held; UINT64_MAX: none */
+	unsigned char block[BLOCK];
+	uint64_t first_desc, nr_held; /* the descriptors that are held */
+	struct page_desc held[DESCS];
+	int64_t zeros; /* the place of a page of zeros: all of them share it; 0: not known */
+	unsigned char packed[VL_PAGE_SIZE];
+};
+
+static struct vl_error *damaged(uint64_t gpa, const char *why)
+{
+	return vl_error_fault(gpa, "the page at 0x%" PRIx64 " is damaged in the dump: %s", gpa,
+			      why);
+}
+
+static bool bit(const unsigned char *map, uint64_t i)
+{
+	return map[i / 8] >> (i % 8) & 1;
+}
+
+/* ---- in the box ---- */
+
+static bool hold_block(struct kdump *k, uint64_t nr)
+{
+	uint64_t left = (k->pages + 7) / 8 - nr * BLOCK, n = left < BLOCK ? left : BLOCK;
+
+	if (k->block_nr == nr)
+		return true;
+	k->block_nr = UINT64_MAX;
+	memset(k->block, 0, BLOCK);
+	if (!vl_flattened_read(&k->file, k->present + nr * BLOCK, k->block, n))
+		return false;
+	k->block_nr = nr;
+	return true;
+}
+
+static uint64_t count(const unsigned char *bytes, size_t len)
+{
+	uint64_t nr = 0, word;
+	size_t i = 0;
+
+	for (; i + 8 <= len; i += 8) {
+		memcpy(&word, bytes + i, 8);
+		nr += (uint64_t)__builtin_popcountll(word);
+	}
+	for (; i < len; i++)
+		nr += (uint64_t)__builtin_popcount(bytes[i]);
+	return nr;
+}
+
+/* The number of pages in the file before @pfn, whose block is held. */
+static uint64_t rank(const struct kdump *k, uint64_t pfn)
+{
+	uint64_t off = pfn % BLOCK_PAGES;
+	unsigned char last = (unsigned char)(k->block[off / 8] & ((1U << off % 8) - 1));
+
+	return k->before[pfn / BLOCK_PAGES] + count(k->block, off / 8) + count(&last, 1);
+}
+
+static const struct page_desc *find_desc(struct kdump *k, uint64_t nr)
+{
+	uint64_t left;
+
+	if (nr >= k->nr_descs)
+		return NULL;
+	if (nr >= k->first_desc && nr - k->first_desc < k->nr_held)
+		return &k->held[nr - k->first_desc];
+	left = k->nr_descs - nr;
+	k->first_desc = nr;
+	k->nr_held = left < DESCS ? left : DESCS;
+	if (!vl_flattened_read(&k->file, k->descs + nr * sizeof(k->held[0]), k->held,
+			       k->nr_held * sizeof(k->held[0])))
+		k->nr_held = 0;
+	return k->nr_held ? &k->held[0] : NULL;
+}
+
+static bool is_zeros(const unsigned char *page)
+{
+	return !page[0] && !memcmp(page, page + 1, VL_PAGE_SIZE - 1);
+}
+
+static bool unpack(struct kdump *k, const struct page_desc *d, unsigned char *buf)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(packings); i++) {
+		size_t n = VL_PAGE_SIZE;
+
+		if (d->flags & packings[i].flag)
+			return vl_codec_unpack(&k->codecs[packings[i].codec], k->packed, d->size,
+					       buf, &n) &&
+			       n == VL_PAGE_SIZE;
+	}
+	if (d->size != VL_PAGE_SIZE)
+		return false;
+	memcpy(buf, k->packed, VL_PAGE_SIZE);
+	return true;
+}
+
+static struct vl_error *read_page(void *ctx, uint64_t gpa, void *buf)
+{
+	struct kdump *k = ctx;
+	uint64_t pfn = gpa / VL_PAGE_SIZE;
+	const struct page_desc *d;
+
+	if (pfn >= k->pages || !hold_block(k, pfn / BLOCK_PAGES))
+		return damaged(gpa, "the bitmap has ended");
+	/* Left out by makedumpfile: zeros, or what was not wanted. */
+	if (!bit(k->block, pfn % BLOCK_PAGES)) {
+		memset(buf, 0, VL_PAGE_SIZE);
+		return NULL;
+	}
+	d = find_desc(k, rank(k, pfn));
+	if (!d)
+		return damaged(gpa, "it has no descriptor");
+	if (d->offset > 0 && d->offset == k->zeros) {
+		memset(buf, 0, VL_PAGE_SIZE);
+		return NULL;
+	}
+	if (d->offset < 0 || d->size > VL_PAGE_SIZE ||
+	    !vl_flattened_read(&k->file, (uint64_t)d->offset, k->packed, d->size))
+		return damaged(gpa, "its descriptor leads to no place in the file");
+	if (!unpack(k, d, buf))
+		return damaged(gpa, "it cannot be unpacked");
+	if (is_zeros(buf))
+		k->zeros = d->offset;
+	return NULL;
+}
+
+static uint64_t next_page(void *ctx, uint64_t gpa)
+{
+	struct kdump *k = ctx;
+	uint64_t pfn = gpa / VL_PAGE_SIZE;
+
+	while (pfn < k->pages) {
+		uint64_t nr = pfn / BLOCK_PAGES, end = (nr + 1) * BLOCK_PAGES;
+
+		if (k->before[nr] == k->before[nr + 1]) {
+			pfn = end;
+			continue;
+		}
+		/* What cannot be read is an error of the read. */
+		if (!hold_block(k, nr))
+			return pfn * VL_PAGE_SIZE;
+		for (; pfn < end; pfn++)
+			if (bit(k->block, pfn % BLOCK_PAGES))
+				return pfn * VL_PAGE_SIZE;
+	}
+	return UINT64_MAX;
+}
+
+static void close_kdump(void *ctx)
+{
+	struct kdump *k = ctx;
+
+	vl_flattened_deinit(&k->file);
+	free(k->before);
+	free(k);
+}
+
+static const struct vl_pages_ops kdump_ops = {
+	.what = "compressed",
+	.read = read_page,
+	.next = next_page,
+	.close = close_kdump,
+};
+
+/* ---- with rights: headers and bitmaps ---- */
+
+/* A run of pages that are memory: [first, end). */
+struct run {
+	struct vl_target *t;
+	uint64_t first, end;
+	size_t nr;
+};
+
+static struct vl_error *end_run(struct run *r)
+{
+	if (r->end <= r->first)
+		return NULL;
+	if (++r->nr > RANGES_MAX)
+		return vl_dump_damaged("it has more ranges of memory than any machine");
+	return vl_ram_add(r->t, &(struct vl_ram){
+					.gpa = r->first * VL_PAGE_SIZE,
+					.size = (r->end - r->first) * VL_PAGE_SIZE,
+					.fd = -1,
+					.page_size = VL_PAGE_SIZE,
+				});
+}
+
+/* The next 64 pages, from @pfn on: bits that are set are memory. */
+static struct vl_error *add_word(struct run *r, uint64_t pfn, uint64_t word)
+{
+	struct vl_error *err;
+
+	if (word == UINT64_MAX && r->end == pfn) {
+		r->end += 64;
+		return NULL;
+	}
+	for (; word; word &= word - 1) {
+		uint64_t at = pfn + (uint64_t)__builtin_ctzll(word);
+
+		if (at != r->end) {
+			err = end_run(r);
+			if (err)
+				return err;
+			r->first = at;
+		}
+		r->end = at + 1;
+	}
+	return NULL;
+}
+
+/* Read a block of a bitmap of @bytes bytes at @at. Behind the last bit there are zeros. */
+static bool read_block(const struct kdump *k, uint64_t at, uint64_t nr, void *ret)
+{
+	uint64_t bytes = (k->pages + 7) / 8, left = bytes - nr * BLOCK;
+	unsigned char *b = ret;
+
+	memset(b, 0, BLOCK);
+	if (!vl_flattened_read(&k->file, at + nr * BLOCK, b, left < BLOCK ? left : BLOCK))
+		return false;
+	if (left <= BLOCK && k->pages % 8)
+		b[left - 1] &= (unsigned char)((1U << k->pages % 8) - 1);
+	return true;
+}
+
+/* Read both bitmaps: @valid has the memory, k->present what of it is in the file. */
+static struct vl_error *read_bitmaps(struct vl_target *t, struct kdump *k, uint64_t valid)
+{
+	uint64_t nr = (k->pages + BLOCK_PAGES - 1) / BLOCK_PAGES, words[BLOCK / 8];
+	struct run run = { .t = t };
+	unsigned char here[BLOCK];
+	struct vl_error *err = NULL;
+
+	k->before = calloc(nr + 1, sizeof(*k->before));
+	if (!k->before)
+		return vl_error_nomem();
+	for (uint64_t i = 0; i < nr && !err; i++) {
+		if (!read_block(k, valid, i, words) || !read_block(k, k->present, i, here))
+			return vl_dump_truncated(0, k->file.size);
+		for (size_t w = 0; w < ARRAY_SIZE(words) && !err; w++) {
+			uint64_t in_file;
+
+			memcpy(&in_file, here + 8 * w, 8);
+			err = add_word(&run, i * BLOCK_PAGES + 64 * w, words[w] | in_file);
+		}
+		k->before[i + 1] = k->before[i] + count(here, BLOCK);
+	}
+	k->nr_descs = k->before[nr];
+	return err ? err : end_run(&run);
+}
+
+static struct vl_error *read_notes(const struct kdump *k, const struct kdump_header *h,
+				   struct vl_dump *d)
+{
+	_cleanup_free_ char *notes = NULL;
+
+	if (!h->notes_size)
+		return NULL;
+	if (h->notes_size > NOTES_MAX)
+		return vl_dump_damaged("its notes are larger than any");
+	notes = malloc(h->notes_size);
+	if (!notes)
+		return vl_error_nomem();
+	if (!vl_flattened_read(&k->file, h->notes, notes, h->notes_size))
+		return vl_dump_truncated(0, k->file.size);
+	return vl_notes_read(notes, h->notes_size, &d->vcpus, &d->nr_vcpus);
+}
+
+static struct vl_error *load_codecs(struct kdump *k, uint32_t status)
+{
+	struct vl_error *err = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(packings) && !err; i++)
+		if (status & packings[i].flag)
+			err = vl_codec_load(packings[i].codec, &k->codecs[packings[i].codec]);
+	return err ? vl_error_prefix(err, "the dump is compressed") : NULL;
+}
+
+static struct vl_error *check(const struct disk_header *h, const struct kdump_header *sub)
+{
+	static const char machine[] = "x86_64";
+
+	/* makedumpfile leaves it empty if it did not look for the kernel's. */
+	if (h->utsname[UTS_MACHINE][0] &&
+	    strncmp(h->utsname[UTS_MACHINE], machine, sizeof(machine)))
+		return vl_error_hint(
+			vl_error_new(
+				VL_ERR_TARGET,
+				"the file is a kdump-compressed dump of another machine: %.64s",
+				h->utsname[UTS_MACHINE]),
+			"x86-64 guests are understood");
+	if (h->version < 1 || h->version > HEAD_VERSION_64 || h->block_size != VL_PAGE_SIZE ||
+	    h->sub_size < 1 || h->sub_size > 1024)
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET,
+				     "the file is a kdump-compressed dump of version %d, with "
+				     "blocks of %u bytes",
+				     h->version, h->block_size),
+			"versions 1 to 6 are understood, with blocks of 4096 bytes");
+	if (sub->split)
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "the file is a part of a split dump"),
+			"put it together: makedumpfile --reassemble PART... FILE");
+	return NULL;
+}
+
+/* Are the last pages in the file? Of pages that were left out at its end, nothing else would show. */
+static struct vl_error *check_end(struct kdump *k)
+{
+	uint64_t nr = k->nr_descs < DESCS * 64 ? k->nr_descs : DESCS * 64;
+	const struct page_desc *d;
+
+	for (; nr; nr--) {
+		d = find_desc(k, k->nr_descs - nr);
+		if (!d)
+			return vl_dump_truncated(k->descs + k->nr_descs * sizeof(*d), k->file.size);
+		if (d->offset >= 0 && d->offset <= INT64_MAX - (int64_t)d->size &&
+		    (uint64_t)d->offset + d->size > k->file.size)
+			return vl_dump_truncated((uint64_t)d->offset + d->size, k->file.size);
+	}
+	return NULL;
+}
+
+static struct vl_error *load(struct vl_target *t, struct vl_dump *d, struct kdump *k)
+{
+	struct disk_header h;
+	struct kdump_header sub;
+	struct vl_error *err = vl_flattened_init(d->fd, d->size, &k->file);
+	uint64_t bitmap, half;
+
+	if (err)
+		return err;
+	if (!vl_flattened_read(&k->file, 0, &h, sizeof(h)))
+		return vl_dump_truncated(0, d->size);
+	if (memcmp(h.signature, "KDUMP   ", sizeof(h.signature)))
+		return vl_dump_damaged("it has no header");
+	if (!vl_flattened_read(&k->file, VL_PAGE_SIZE, &sub, sizeof(sub)))
+		return vl_dump_truncated(0, d->size);
+	err = check(&h, &sub);
+	if (err)
+		return err;
+	if (h.version < HEAD_VERSION_NOTES)
+		sub.notes_size = 0;
+	k->pages = h.version < HEAD_VERSION_64 ? h.max_mapnr : sub.max_mapnr_64;
+	bitmap = (1 + (uint64_t)h.sub_size) * VL_PAGE_SIZE;
+	half = h.bitmap_blocks / 2 * VL_PAGE_SIZE;
+	if (!k->pages || k->pages > PAGES_MAX || (k->pages + 7) / 8 > half)
+		return vl_dump_damaged("its bitmap does not fit its size");
+	k->present = bitmap + half;
+	k->descs = bitmap + h.bitmap_blocks * VL_PAGE_SIZE;
+	err = read_bitmaps(t, k, bitmap);
+	if (!err && !k->nr_descs)
+		err = vl_dump_damaged("it holds no memory");
+	if (!err)
+		err = check_end(k);
+	if (!err)
+		err = read_notes(k, &sub, d);
+	return err ? err : load_codecs(k, h.status);
+}
+
+struct vl_error *vl_dump_load_kdump(struct vl_target *t, struct vl_dump *d)
+{
+	struct kdump *k = calloc(1, sizeof(*k));
+	struct vl_error *err;
+
+	if (!k)
+		return vl_error_nomem();
+	k->block_nr = UINT64_MAX;
+	err = load(t, d, k);
+	if (err) {
+		close_kdump(k);
+		return err;
+	}
+	err = vl_pages_set(t, &kdump_ops, k, d->fd);
+	return err ? err : vl_ram_finish(t);
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The format: a header of 4096 bytes, then for each piece its offset and its length, 8 bytes each,
+ * big endian, and its bytes. An offset of -1 is the end (makedumpfile's IMPLEMENTATION, QEMU's
+ * struct MakedumpfileDataHeader).
+ */
+#include "flattened.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../base/bisect.h"
+#include "dump.h"
+
+#define HEAD_SIZE 4096
+/* QEMU writes pieces of 16 KiB and less: a file of 256 GiB. */
+#define PIECES_MAX (16UL << 20)
+
+struct piece_header {
+	int64_t at, len;
+};
+
+bool vl_is_flattened(const void *head, size_t len)
+{
+	static const char magic[16] = "makedumpfile";
+
+	return len >= sizeof(magic) && !memcmp(head, magic, sizeof(magic));
+}
+
+static bool read_file(int fd, void *buf, size_t len, uint64_t at)
+{
+	char *out = buf;
+
+	while (len) {
+		ssize_t n = pread(fd, out, len, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		out += n;
+		at += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct vl_flattened_piece *x = a, *y = b;
+
+	if (x->at != y->at)
+		return x->at < y->at ? -1 : 1;
+	return x->place < y->place ? -1 : x->place > y->place;
+}
+
+static struct vl_error *add(struct vl_flattened *f, size_t *room, const struct piece_header *h,
+			    uint64_t place)
+{
+	struct vl_flattened_piece *more;
+
+	if (f->nr == *room) {
+		*room += *room / 2 + 64;
+		more = reallocarray(f->pieces, *room, sizeof(*more));
+		if (!more)
+			return vl_error_nomem();
+		f->pieces = more;
+	}
+	f->pieces[f->nr++] =
+		(struct vl_flattened_piece){ (uint64_t)h->at, (uint64_t)h->len, place };
+	if ((uint64_t)h->at + (uint64_t)h->len > f->size)
+		f->size = (uint64_t)h->at + (uint64_t)h->len;
+	return NULL;
+}
+
+static struct vl_error *index_pieces(struct vl_flattened *f, uint64_t size)
+{
+	uint64_t at = HEAD_SIZE;
+	size_t room = 0;
+
+	for (;;) {
+		struct piece_header h;
+		struct vl_error *err;
+
+		if (!read_file(f->fd, &h, sizeof(h), at))
+			return vl_dump_truncated(0, size);
+		at += sizeof(h);
+		h.at = (int64_t)be64toh((uint64_t)h.at);
+		h.len = (int64_t)be64toh((uint64_t)h.len);
+		if (h.at == -1)
+			return NULL;
+		if (h.at < 0 || h.len <= 0 || h.at > INT64_MAX - h.len || f->nr == PIECES_MAX)
+			return vl_dump_damaged("a piece of the flattened file has no place");
+		if ((uint64_t)h.len > size - at)
+			return vl_dump_truncated(at + (uint64_t)h.len, size);
+		err = add(f, &room, &h, at);
+		if (err)
+			return err;
+		at += (uint64_t)h.len;
+	}
+}
+
+/* Of pieces that overlap, each ends where the next one begins: the later one was written over it. */
+static void put_in_order(struct vl_flattened *f)
+{
+	if (f->nr)
+		qsort(f->pieces, f->nr, sizeof(*f->pieces), by_place);
+	for (size_t i = 0; i + 1 < f->nr; i++)
+		if (f->pieces[i].len > f->pieces[i + 1].at - f->pieces[i].at)
+			f->pieces[i].len = f->pieces[i + 1].at - f->pieces[i].at;
+}
+
+struct vl_error *vl_flattened_init(int fd, uint64_t size, struct vl_flattened *ret)
+{
+	char head[16] = "";
+	struct vl_error *err;
+
+	*ret = (struct vl_flattened){ .fd = fd, .size = size };
+	if (!read_file(fd, head, sizeof(head), 0) || !vl_is_flattened(head, sizeof(head)))
+		return NULL;
+	ret->size = 0;
+	err = index_pieces(ret, size);
+	if (!err && !ret->nr)
+		err = vl_dump_truncated(0, size);
+	if (err)
+		vl_flattened_deinit(ret);
+	else
+		put_in_order(ret);
+	return err;
+}
+
+void vl_flattened_deinit(struct vl_flattened *f)
+{
+	free(f->pieces);
+	f->pieces = NULL;
+}
+
+bool vl_flattened_read(const struct vl_flattened *f, uint64_t at, void *buf, size_t len)
+{
+	size_t i = vl_bisect(k, f->nr, f->pieces[k].at <= at);
+	char *out = buf;
+
+	if (!f->pieces)
+		return at <= f->size && len <= f->size - at && read_file(f->fd, buf, len, at);
+	while (len) {
+		const struct vl_flattened_piece *p = i ? &f->pieces[i - 1] : NULL;
+		uint64_t n;
+
+		if (!p || at - p->at >= p->len)
+			return false;
+		n = p->len - (at - p->at);
+		n = n < len ? n : len;
+		if (!read_file(f->fd, out, n, p->place + (at - p->at)))
+			return false;
+		out += n;
+		at += n;
+		len -= n;
+		/* Of several at one place, all but the last are empty. */
+		while (i < f->nr && f->pieces[i].at <= at)
+			i++;
+	}
+	return true;
+}
