@@ -39,7 +39,7 @@ say(pid_t parent, const char *applet, const char *spec, const char *doing)
 		else
 			fprintf(stderr,
 				"waiting for the guest%s, %u s (a first contact reads its kernel's "
-				"symbols)\033[K",
+				"symbols, and unpacks a compressed file)\033[K",
 				spec ? "" : "s", seconds);
 		fflush(stderr);
 	}

@@ -51,6 +51,84 @@ same_in() {
 @test "6.12, five levels of page tables: raw, LiME" { GUEST=g612 same_in g612 raw lime; }
 @test "7: raw, LiME, ELF without registers, a Xen core" { GUEST=g7 same_in g7 raw lime vmcore xen; }
 
+@test "6.1: kdump-compressed as by QEMU, from a standing guest" {
+	need_guest g61
+	qmp g61 stop >/dev/null
+	qmp g61 dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$T/kdump\", \"format\": \"kdump-zlib\"}" >/dev/null
+	dump_guest g61 "$DUMPS/g61.elf"
+	answers "$DUMPS/g61.elf" >"$T/text.elf"
+	answers "$T/kdump" >"$T/text.kdump"
+	cmp "$T/text.elf" "$T/text.kdump" || fail "$(diff "$T/text.elf" "$T/text.kdump" | head)"
+	rm "$T/kdump"
+}
+
+# What differs between these formats is how a page is found, so one long answer shows it.
+@test "6.1: kdump-compressed in all ways, AVML, compressed files: the same text" {
+	local form file
+	dump g61
+	vps "$DUMPS/g61.elf" -ef >"$T/elf"
+	for form in lzo snappy-flat zstd-holes none zlib-crash avml; do
+		[[ $form == avml ]] || form=kdump-$form
+		"$VT_TESTS/lib/image" "$form" "$DUMPS/g61.elf" "$T/$form"
+		vps "$T/$form" -ef >"$T/text" || fail "$form is not read"
+		cmp "$T/elf" "$T/text" || fail "$form: $(diff "$T/elf" "$T/text" | head)"
+		assert_same "$(vlsmod "$DUMPS/g61.elf")" "$(vlsmod "$T/$form")"
+	done
+	# A compressed file of a compressed format: as nested as it gets.
+	for file in "gzip -1" "zstd -1" "lz4 -1" "xz -0" "bzip2 -1"; do
+		command -v "${file% *}" >/dev/null || continue
+		$file -c "$T/kdump-lzo" >"$T/packed"
+		assert_same "$(cat "$T/elf")" "$(vps "$T/packed" -ef)"
+	done
+	[[ $(find "$VLENS_CACHE_DIR" -name 'dump-*.unpacked' | wc -l) -ge 3 ]]
+	rm -f "$VLENS_CACHE_DIR"/dump-*.unpacked "$T"/kdump-* "$T"/avml
+}
+
+@test "packed files that are damaged, or lie: one line each, and no memory" {
+	local kind why
+	"$VT_TESTS/lib/liar" --list >"$T/kinds"
+	while read -r kind why; do
+		"$VT_TESTS/lib/liar" "$kind" "$T/lies"
+		run --separate-stderr prlimit --rss=$((1 << 28)) vuname "$T/lies"
+		[[ $status -eq 3 && ${#stderr_lines[@]} -eq 1 && $stderr == *"$why"*"; "* ]] || fail "$kind: $status $stderr"
+	done <"$T/kinds"
+	[[ $(wc -l <"$T/kinds") -gt 50 ]]
+}
+
+@test "compressed files that are damaged, or too large, or hold nothing: one line each" {
+	local name why
+	head -c 5M /dev/urandom >"$T/noise"
+	gzip -1 <"$T/noise" >"$T/whole"
+	head -c 2M "$T/whole" >"$T/cut"
+	echo hello | gzip >"$T/text"
+	gzip -c /dev/null >"$T/empty"
+	printf '\x1f\x8bxxxxxxxxxxxxxxxxxxxx' >"$T/none"
+	head -c 256M /dev/zero | gzip -1 >"$T/zeros"
+	gzip -c "$T/zeros" >"$T/twice"
+	while read -r name why; do
+		run --separate-stderr vuname "$T/$name"
+		[[ $status -eq 3 && ${#stderr_lines[@]} -eq 1 && $stderr == *"$why"*"; "* ]] || fail "$name: $status $stderr"
+	done <<-EOF
+		whole no Linux kernel was found
+		cut it is damaged
+		none compressed by gzip
+		text the file is not a memory dump
+		empty it is damaged
+		zeros no Linux kernel was found
+		twice no Linux kernel was found
+	EOF
+	# Zeros take no space, and what was not unpacked leaves nothing.
+	[[ $(du -sm "$VLENS_CACHE_DIR" | cut -f1) -lt 100 ]]
+	[[ -z $(find "$VLENS_CACHE_DIR" -name 'dump-*.part') ]]
+	rm -f "$VLENS_CACHE_DIR"/dump-*.unpacked
+	[[ $(id -u) -eq 0 ]] || return 0
+	mkdir "$T/small"
+	mount -t tmpfs -o size=2m,mode=755 tmpfs "$T/small"
+	VLENS_CACHE_DIR=$T/small run --separate-stderr vuname "$T/whole"
+	umount "$T/small"
+	[[ $status -eq 3 && $stderr == *"has no space for what is in it; "*VLENS_CACHE_DIR* ]] || fail "$stderr"
+}
+
 @test "6.1: the core of its QEMU, as of gcore" {
 	dump g61
 	qmp g61 stop >/dev/null

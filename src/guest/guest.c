@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Opens and closes a guest, and begins and ends its runs. */
 #include "internal.h"
+#include "spool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +104,7 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 			       struct vl_guest **ret)
 {
 	struct vl_guest *g = calloc(1, sizeof(*g));
+	struct vl_target_options target = opts->target;
 	struct vl_error *err;
 
 	if (!g)
@@ -120,7 +122,8 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	g->ahead = vl_ahead_create();
 	g->flights.listing = -1;
 	g->begun_ns = vl_now_ns();
-	err = vl_target_open(spec, &opts->target, &g->raw.target);
+	target.unpack = vl_spool_unpack;
+	err = vl_target_open(spec, &target, &g->raw.target);
 	g->pauses = opts->target.pause != VL_PAUSE_NONE;
 	g->may_run = opts->target.pause == VL_PAUSE_AUTO || !g->pauses;
 	if (!err && opts->label && g->uses & VL_GUEST_ASK && wants_workset(g)) {

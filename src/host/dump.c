@@ -23,7 +23,8 @@ struct other {
 	const char *magic, *what, *hint;
 };
 static const struct other others[] = {
-	{ "DISKDUMP", "a diskdump, which is not read", "convert it: makedumpfile -E FILE FILE.elf" },
+	{ "DISKDUMP", "a diskdump, which is not read",
+	  "convert it: makedumpfile -E FILE FILE.elf" },
 	{ "LibvirtQemud", "a saved domain, not a memory dump",
 	  "restore it, then: virsh dump --memory-only DOMAIN FILE" },
 	{ "QEVM", "a QEMU migration stream, not a memory dump",
@@ -159,6 +160,38 @@ static bool is_text(const unsigned char *head, size_t n)
 	return n;
 }
 
+/* Is it one compressed stream, of a kind that can be unpacked? */
+static bool is_packed(const unsigned char *head)
+{
+	static const char *const magics[] = { "\x1f\x8b", "BZh",
+					      "\xfd"
+					      "7zXZ",
+					      "\x28\xb5\x2f\xfd", "\x04\x22\x4d\x18" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(magics); i++)
+		if (!memcmp(head, magics[i], strlen(magics[i])))
+			return true;
+	return false;
+}
+
+/* Take the unpacked content of a compressed file in its place. */
+static struct vl_error *unpack(struct vl_target *t, struct vl_dump *d)
+{
+	struct vl_error *err;
+	struct stat st;
+	int fd;
+
+	err = t->unpack(d->fd, t->run_id, &fd);
+	if (err)
+		return err;
+	close(d->fd);
+	d->fd = fd;
+	if (fstat(fd, &st) < 0)
+		return vl_error_os(errno, "cannot look at the unpacked file");
+	d->size = (uint64_t)st.st_size;
+	return NULL;
+}
+
 static struct vl_error *load(struct vl_target *t, struct vl_dump *d, const char *path)
 {
 	unsigned char head[64] = "";
@@ -166,6 +199,13 @@ static struct vl_error *load(struct vl_target *t, struct vl_dump *d, const char 
 	bool done = false;
 	ssize_t n = pread(d->fd, head, sizeof(head), 0);
 
+	if (n > 0 && is_packed(head) && t->unpack) {
+		err = unpack(t, d);
+		if (err)
+			return err;
+		memset(head, 0, sizeof(head));
+		n = pread(d->fd, head, sizeof(head), 0);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
 		if (n >= 4 && !memcmp(head, formats[i].magic, strlen(formats[i].magic)))
 			return formats[i].load(t, d);

@@ -92,7 +92,8 @@ struct vl_target {
 
 	struct vl_held_place *held; /* held.c; NULL: not looked for yet, or not found */
 
-	unsigned int kernel; /* of the options */
+	unsigned int kernel; /* of the options, as the next one */
+	struct vl_error *(*unpack)(int fd, const char *run_id, int *fd_ret);
 
 	enum vl_pause_mode pause_mode;
 	unsigned int pause_depth;

@@ -32,6 +32,11 @@ struct vl_target_options {
 		uint64_t longest_ns, total_ns;
 	} budget;	     /* how long a run may pause the guest */
 	unsigned int kernel; /* of the kernels in a file: this one, from 1 on; 0: the only one */
+	/*
+	 * Unpack a compressed file @fd with this run id: *@fd_ret is the caller's. NULL: such a file
+	 * is an error.
+	 */
+	struct vl_error *(*unpack)(int fd, const char *run_id, int *fd_ret);
 };
 
 #define VL_PAUSE_LONGEST_NS 10000000UL /* one pause */

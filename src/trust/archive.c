@@ -3,8 +3,10 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../base/array.h"
 #include "../base/cleanup.h"
@@ -48,6 +50,7 @@ struct vl_archive {
 	struct archive *in;
 	struct vl_archive *outer; /* the archive of which this one is a member, or NULL */
 	unsigned char *block;	  /* buffer for that member's data */
+	int fd;			  /* of a stream */
 	uint64_t size;		  /* of the current member, as the archive says; 0: unknown */
 };
 
@@ -151,6 +154,58 @@ struct vl_error *vl_archive_open_member(struct vl_archive *outer, struct vl_arch
 	if (a->api.read_open(a->in, a, NULL, read_outer, NULL) != ARCHIVE_OK)
 		return damaged(a);
 	*ret = vl_taken(a);
+	return NULL;
+}
+
+static la_ssize_t read_stream(struct archive *in, void *ctx, const void **ret)
+{
+	struct vl_archive *a = ctx;
+	ssize_t n;
+
+	(void)in;
+	*ret = a->block;
+	do
+		n = read(a->fd, a->block, BLOCK);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+struct vl_error *vl_archive_ready_stream(struct vl_archive **ret)
+{
+	_cleanup_archive_ struct vl_archive *a = NULL;
+	struct vl_error *err = create(true, &a);
+
+	if (err)
+		return err;
+	a->block = malloc(BLOCK);
+	if (!a->block)
+		return vl_error_nomem();
+	*ret = vl_taken(a);
+	return NULL;
+}
+
+struct vl_error *vl_archive_begin_stream(struct vl_archive *a, int fd)
+{
+	struct vl_error *err;
+	const char *path;
+	uint64_t size;
+
+	a->fd = fd;
+	if (a->api.read_open(a->in, a, NULL, read_stream, NULL) != ARCHIVE_OK)
+		return damaged(a);
+	err = vl_archive_next(a, &path, &size);
+	return err || path ? err : damaged(a);
+}
+
+struct vl_error *vl_archive_read_some(struct vl_archive *a, void *buf, size_t len, size_t *len_ret)
+{
+	la_ssize_t n = 1;
+
+	for (*len_ret = 0; *len_ret < len && n > 0; *len_ret += (size_t)n) {
+		n = a->api.read_data(a->in, (char *)buf + *len_ret, len - *len_ret);
+		if (n < 0)
+			return damaged(a);
+	}
 	return NULL;
 }
 

@@ -28,6 +28,15 @@ struct vl_error *vl_uncompress(const void *bytes, size_t len, size_t max, unsign
  */
 struct vl_error *vl_archive_open(const void *file, size_t len, struct vl_archive **ret);
 struct vl_error *vl_archive_open_member(struct vl_archive *outer, struct vl_archive **ret);
+/*
+ * Read one compressed stream from a file, in pieces: no archive. The first call loads the library;
+ * the second begins to read @fd, which must stay open, at its offset, and can be called in a process
+ * that opens no file.
+ */
+struct vl_error *vl_archive_ready_stream(struct vl_archive **ret);
+struct vl_error *vl_archive_begin_stream(struct vl_archive *a, int fd);
+/* Read @len bytes; *@len_ret is less at the end only. */
+struct vl_error *vl_archive_read_some(struct vl_archive *a, void *buf, size_t len, size_t *len_ret);
 void vl_archive_close(struct vl_archive *a); /* NULL is allowed */
 
 static inline void vl_archive_closep(struct vl_archive **a)

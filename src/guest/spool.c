@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "spool.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../base/cleanup.h"
+#include "../base/clock.h"
+#include "../base/dirs.h"
+#include "../box/box.h"
+#include "../trust/archive.h"
+
+/* A dictionary of xz has up to 1.5 GiB, most have 64 MiB; a window of zstd 128 MiB. */
+#define UNPACKER_MEMORY (2UL << 30)
+/* A piece takes bzip2 some 0.2 s. */
+#define PIECE_NS (60 * VL_NSEC_PER_SEC)
+#define PIECE (2UL << 20)
+_Static_assert(PIECE <= VL_WINDOW_MAIN, "a piece fits into the window");
+#define PAGE 4096UL
+
+/* No machine has more memory: what unpacks to more is made to fill disks. */
+#define LARGEST (64UL << 40)
+/* Leave this much of a file system, or a twentieth of it if that is less. */
+#define LEFT_FREE (1UL << 30)
+/* Look for free space each time that so much was written. */
+#define LOOK_BYTES (64UL << 20)
+
+#define SUFFIX ".unpacked"
+#define PART ".part"
+#define UNUSED_SECONDS 86400
+
+enum { OP_PIECE = 1 };
+
+struct spool {
+	int fd; /* compressed */
+	struct vl_archive *archive;
+};
+
+/* ---- in the box ---- */
+
+static struct vl_error *spool_prepare(void *ctx, struct vl_box_fds *keep)
+{
+	struct spool *s = ctx;
+
+	vl_box_keep(keep, s->fd);
+	/* Its library is loaded now: in the box no file can be opened. */
+	return vl_archive_ready_stream(&s->archive);
+}
+
+static void spool_main(void *ctx, struct vl_wire *wire, int link)
+{
+	struct spool *s = ctx;
+	struct vl_message m;
+	bool begun = false;
+
+	while (vl_wire_hear(wire, VL_CHANNEL_MAIN, link, &m)) {
+		struct vl_error *err = NULL;
+		size_t n = 0;
+
+		if (!begun)
+			err = vl_archive_begin_stream(s->archive, s->fd);
+		begun = true;
+		if (!err)
+			err = vl_archive_read_some(s->archive, wire->window, PIECE, &n);
+		m.value[0] = n;
+		vl_message_put_error(&m, err);
+		m.op = VL_OP_REPLY;
+		vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
+	}
+}
+
+/* ---- with rights ---- */
+
+static bool is_zeros(const unsigned char *p, size_t len)
+{
+	return !p[0] && !memcmp(p, p + 1, len - 1);
+}
+
+static bool put(int fd, const unsigned char *p, size_t len, uint64_t at)
+{
+	while (len) {
+		ssize_t n = pwrite(fd, p, len, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		p += n;
+		at += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+/* Write @len bytes at @at, a multiple of a page; pages of zeros stay holes. */
+static bool put_sparse(int fd, const unsigned char *p, size_t len, uint64_t at, uint64_t *written)
+{
+	for (size_t off = 0, end; off < len; off = end) {
+		bool zeros = is_zeros(p + off, len - off < PAGE ? len - off : PAGE);
+
+		for (end = off; end < len; end += PAGE)
+			if (is_zeros(p + end, len - end < PAGE ? len - end : PAGE) != zeros)
+				break;
+		end = end < len ? end : len;
+		if (zeros)
+			continue;
+		if (!put(fd, p + off, end - off, at + off))
+			return false;
+		*written += end - off;
+	}
+	return true;
+}
+
+static struct vl_error *no_space(const char *dir)
+{
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+					  "the file is compressed, and %s has no space for what "
+					  "is in it",
+					  dir),
+			     "uncompress it elsewhere, or set VLENS_CACHE_DIR to a directory with "
+			     "more space");
+}
+
+static bool has_space(int fd)
+{
+	struct statvfs v;
+	uint64_t least;
+
+	if (fstatvfs(fd, &v))
+		return true;
+	least = (uint64_t)v.f_blocks * v.f_frsize / 20;
+	least = least < LEFT_FREE ? least : LEFT_FREE;
+	return (uint64_t)v.f_bavail * v.f_frsize > least + LOOK_BYTES;
+}
+
+/* The error of the process that unpacks, for a user; NULL if that is NULL. */
+static struct vl_error *not_whole(struct vl_error *err)
+{
+	if (!err || err->code == VL_ERR_NOMEM)
+		return err;
+	err->code = VL_ERR_TARGET;
+	return vl_error_prefix(
+		vl_error_hint(err, "is the file whole? gzip, xz and zstd test it with -t"),
+		"the file is compressed");
+}
+
+/* Write to @out what @b unpacks. */
+static struct vl_error *fetch(struct vl_box *b, int out, const char *dir)
+{
+	unsigned char *piece = malloc(PIECE);
+	uint64_t at = 0, written = 0, looked = 0;
+	struct vl_error *err = piece ? NULL : vl_error_nomem();
+
+	while (!err) {
+		struct vl_message m = { .op = OP_PIECE };
+		size_t n;
+
+		if (written >= looked && !has_space(out)) {
+			err = no_space(dir);
+			break;
+		}
+		looked = written >= looked ? written + LOOK_BYTES : looked;
+		err = vl_box_ask(b, &m, PIECE_NS, NULL, NULL);
+		if (!err)
+			err = not_whole(vl_message_error(&m));
+		if (err)
+			break;
+		n = m.value[0] < PIECE ? m.value[0] : PIECE;
+		if (n && at >= LARGEST)
+			err = vl_error_hint(
+				vl_error_new(VL_ERR_TARGET,
+					     "the file unpacks to more than any memory"),
+				"is it a memory dump?");
+		/* A copy: it must not change while it is looked at. */
+		memcpy(piece, vl_box_wire(b)->window, n);
+		if (!err && n && !put_sparse(out, piece, n, at, &written))
+			err = errno == ENOSPC || errno == EDQUOT || errno == EFBIG ?
+				      no_space(dir) :
+				      vl_error_os(errno, "cannot write to %s", dir);
+		at += n;
+		/* The last piece is shorter. */
+		if (n < PIECE)
+			break;
+	}
+	if (!err && ftruncate(out, (off_t)at))
+		err = vl_error_os(errno, "cannot write to %s", dir);
+	free(piece);
+	return err;
+}
+
+static struct vl_error *unpack(int fd, int out, const char *dir)
+{
+	struct spool s = { .fd = fd };
+	const struct vl_box_options o = {
+		.name = "vlens-unpacker",
+		.does = "unpacks the file",
+		.memory = UNPACKER_MEMORY,
+		.prepare = spool_prepare,
+		.main = spool_main,
+		.ctx = &s,
+	};
+	struct vl_box *b;
+	struct vl_error *err;
+
+	if (lseek(fd, 0, SEEK_SET) < 0 || ftruncate(out, 0))
+		return vl_error_os(errno, "cannot write to %s", dir);
+	err = vl_box_start(&o, &b);
+	if (err)
+		return err;
+	err = fetch(b, out, dir);
+	vl_box_stop(b);
+	return err;
+}
+
+/* Remove what no tool has used for a day; it stays usable where it is open. */
+static void remove_unused(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *de;
+	struct stat st;
+
+	while (dir && (de = readdir(dir))) {
+		const char *end = strrchr(de->d_name, '.');
+
+		if (strncmp(de->d_name, "dump-", 5) != 0 || !end ||
+		    (strcmp(end, SUFFIX) != 0 && strcmp(end, PART) != 0) ||
+		    fstatat(dirfd(dir), de->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
+		    st.st_mtime > time(NULL) - UNUSED_SECONDS)
+			continue;
+		unlinkat(dirfd(dir), de->d_name, 0);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+/* Open an unpacked file that is there, and note that it is used. */
+static bool open_done(const char *path, int *fd_ret)
+{
+	size_t size;
+
+	if (vl_discard(vl_file_open(path, SIZE_MAX, fd_ret, &size)))
+		return false;
+	utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
+	return true;
+}
+
+/* The file to write, locked; -1: another tool has written all of it meanwhile, or errno says why. */
+static int lock_part(const char *part, const char *done)
+{
+	for (;;) {
+		int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+		struct stat here, there;
+
+		if (fd < 0)
+			return -1;
+		if (!flock(fd, LOCK_EX) && !fstat(fd, &here) && S_ISREG(here.st_mode) &&
+		    here.st_uid == geteuid() && !lstat(part, &there) &&
+		    here.st_ino == there.st_ino && here.st_dev == there.st_dev)
+			return fd;
+		close(fd);
+		/* It was moved when it was complete, or removed when it was not. */
+		if (!access(done, F_OK))
+			return -1;
+	}
+}
+
+static struct vl_error *make(int fd, const char *dir, const char *part, const char *done,
+			     int *fd_ret)
+{
+	_cleanup_close_ int out = lock_part(part, done);
+	struct vl_error *err;
+
+	if (open_done(done, fd_ret))
+		return NULL;
+	if (out < 0)
+		return vl_error_hint(vl_error_os(errno,
+						 "the file is compressed, and %s cannot be "
+						 "written",
+						 dir),
+				     "set VLENS_CACHE_DIR to a directory that can be written");
+	err = unpack(fd, out, dir);
+	if (!err && rename(part, done))
+		err = vl_error_os(errno, "cannot write to %s", dir);
+	if (err) {
+		unlink(part);
+		return err;
+	}
+	return open_done(done, fd_ret) ? NULL :
+					 vl_error_new(VL_ERR_TARGET, "%s has gone at once", done);
+}
+
+struct vl_error *vl_spool_unpack(int fd, const char *run_id, int *fd_ret)
+{
+	_cleanup_free_ char *dir = NULL, *done = NULL, *part = NULL;
+	struct vl_error *err = vl_cache_dir(&dir);
+
+	if (err)
+		return vl_error_prefix(err, "the file is compressed");
+	if (asprintf(&done, "%s/%s" SUFFIX, dir, run_id) < 0) {
+		done = NULL;
+		return vl_error_nomem();
+	}
+	if (open_done(done, fd_ret))
+		return NULL;
+	if (asprintf(&part, "%s/%s" PART, dir, run_id) < 0) {
+		part = NULL;
+		return vl_error_nomem();
+	}
+	remove_unused(dir);
+	return make(fd, dir, part, done, fd_ret);
+}
