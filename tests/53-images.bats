@@ -109,13 +109,13 @@ same_in() {
 		run --separate-stderr vuname "$T/$name"
 		[[ $status -eq 3 && ${#stderr_lines[@]} -eq 1 && $stderr == *"$why"*"; "* ]] || fail "$name: $status $stderr"
 	done <<-EOF
-		whole no Linux kernel was found
+		whole looks encrypted or compressed
 		cut it is damaged
 		none compressed by gzip
 		text the file is not a memory dump
 		empty it is damaged
-		zeros no Linux kernel was found
-		twice no Linux kernel was found
+		zeros nothing but zeros
+		twice nothing but zeros
 	EOF
 	# Zeros take no space, and what was not unpacked leaves nothing.
 	[[ $(du -sm "$VLENS_CACHE_DIR" | cut -f1) -lt 100 ]]
