@@ -382,29 +382,56 @@ static bool has_socket(pid_t pid, uint64_t ino, const struct vl_qmp_address *a)
 	return found;
 }
 
-/* One answer of sock_diag(7): the inode of a socket that is bound to the file @st, or 0. */
-static uint64_t bound_to(const struct nlmsghdr *h, const struct stat *st)
+/* What is asked of the sockets that are bound to a file. */
+struct bound {
+	const struct stat *st;
+	bool listens;	/* find the one that listens, else one that a client has */
+	uint64_t found; /* its inode; of a client: that of the client's own socket; 0: none */
+};
+
+/* The data of attribute @type of @msg, at least @size bytes; NULL: it has none. */
+static const void *attribute(const struct nlmsghdr *h, int type, size_t size)
 {
 	const struct unix_diag_msg *msg = NLMSG_DATA(h);
 	const struct rtattr *at = (const struct rtattr *)(msg + 1);
 	int len = (int)h->nlmsg_len - (int)NLMSG_LENGTH(sizeof(*msg));
 
-	for (; RTA_OK(at, len); at = RTA_NEXT(at, len)) {
-		struct unix_diag_vfs vfs;
-
-		if (at->rta_type != UNIX_DIAG_VFS || RTA_PAYLOAD(at) < sizeof(vfs))
-			continue;
-		memcpy(&vfs, RTA_DATA(at), sizeof(vfs));
-		/* The kernel's own form of a device number, include/linux/kdev_t.h. */
-		if (vfs.udiag_vfs_ino == (uint32_t)st->st_ino &&
-		    vfs.udiag_vfs_dev == (major(st->st_dev) << 20 | minor(st->st_dev)))
-			return msg->udiag_ino;
-	}
-	return 0;
+	for (; RTA_OK(at, len); at = RTA_NEXT(at, len))
+		if (at->rta_type == type && RTA_PAYLOAD(at) >= size)
+			return RTA_DATA(at);
+	return NULL;
 }
 
-/* The inode of the socket that listens at the file @st; 0: the kernel lists none. */
-static uint64_t listener_of(const struct stat *st)
+/*
+ * Take one answer of sock_diag(7). A connection that was not accepted yet has no inode: its client
+ * waits as we do.
+ */
+static void take_socket(const struct nlmsghdr *h, struct bound *b)
+{
+	const struct unix_diag_msg *msg = NLMSG_DATA(h);
+	const void *name = attribute(h, UNIX_DIAG_VFS, sizeof(struct unix_diag_vfs));
+	const void *other = attribute(h, UNIX_DIAG_PEER, sizeof(uint32_t));
+	struct unix_diag_vfs vfs;
+	uint32_t peer;
+
+	if (!name || b->found || !msg->udiag_ino || (!b->listens && !other))
+		return;
+	memcpy(&vfs, name, sizeof(vfs));
+	/* The kernel's own form of a device number, include/linux/kdev_t.h. */
+	if (vfs.udiag_vfs_ino != (uint32_t)b->st->st_ino ||
+	    vfs.udiag_vfs_dev != (major(b->st->st_dev) << 20 | minor(b->st->st_dev)))
+		return;
+	b->found = msg->udiag_ino;
+	if (b->listens)
+		return;
+	memcpy(&peer, other, sizeof(peer));
+	b->found = peer;
+}
+
+/* States of a socket, include/net/tcp_states.h. */
+enum { IS_CONNECTED = 1, IS_LISTENING = 10 };
+
+static void ask_sockets(struct bound *b)
 {
 	struct {
 		struct nlmsghdr h;
@@ -413,28 +440,53 @@ static uint64_t listener_of(const struct stat *st)
 		    .nlmsg_type = SOCK_DIAG_BY_FAMILY,
 		    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
 		  { .sdiag_family = AF_UNIX,
-		    .udiag_states = 1U << 10 /* TCP_LISTEN */,
-		    .udiag_show = UDIAG_SHOW_VFS } };
+		    .udiag_states = 1U << (b->listens ? IS_LISTENING : IS_CONNECTED),
+		    .udiag_show = UDIAG_SHOW_VFS | UDIAG_SHOW_PEER } };
 	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 	_Alignas(struct nlmsghdr) char buf[32768];
-	uint64_t ino = 0;
 
 	if (fd < 0 || send(fd, &ask, sizeof(ask), 0) < 0)
-		return 0;
+		return;
 	for (;;) {
 		/* The kernel has answered by now: do not wait. */
 		ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
 		const struct nlmsghdr *h = (const struct nlmsghdr *)buf;
 
 		if (n <= 0)
-			return ino;
+			return;
 		for (; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
 			if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
-				return ino;
-			if (!ino)
-				ino = bound_to(h, st);
+				return;
+			take_socket(h, b);
 		}
 	}
+}
+
+/* The inode of the socket that listens at the file @st; 0: the kernel lists none. */
+static uint64_t listener_of(const struct stat *st)
+{
+	struct bound b = { .st = st, .listens = true };
+
+	ask_sockets(&b);
+	return b.found;
+}
+
+pid_t vl_connect_holder(const struct vl_qmp_address *a)
+{
+	_cleanup_close_ int at = a->kind == VL_QMP_UNIX ? open_path(a) : -1;
+	_cleanup_free_ pid_t *pids = NULL;
+	struct stat st;
+	struct bound b = { .st = &st };
+	size_t nr;
+
+	if (at < 0 || fstat(at, &st) < 0)
+		return 0;
+	ask_sockets(&b);
+	nr = b.found ? vl_proc_pids(&pids) : 0;
+	for (size_t i = 0; i < nr; i++)
+		if (has_socket(pids[i], b.found, a))
+			return pids[i];
+	return 0;
 }
 
 bool vl_connect_listens(const struct vl_qmp_address *a, pid_t pid)

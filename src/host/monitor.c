@@ -95,11 +95,14 @@ static void remember(struct vl_target *t, int lock, const char *key)
 	vl_turn_store(lock, &turn);
 }
 
-static struct vl_error *busy(void)
+/* The error for monitors that all have other clients. */
+static struct vl_error *busy(const struct vl_target *t, const struct vl_monitor *m)
 {
-	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the monitor is busy with other clients"),
-			     "a monitor takes one client at a time: close the other, or give QEMU "
-			     "a second -qmp socket");
+	pid_t holder = 0;
+
+	for (size_t i = 0; i < m->nr && holder <= 0; i++)
+		holder = vl_connect_holder(&m->address[i]);
+	return vl_qmp_busy(t->pid, holder);
 }
 
 struct vl_error *
@@ -123,11 +126,11 @@ vl_monitor_bind(struct vl_target *t, struct vl_monitor *m, const struct vl_qmp_a
 		return NULL;
 	}
 	if (m->lock == VL_LOCK_BUSY)
-		return vl_discard(search(t, a)) ? busy() : NULL;
+		return vl_discard(search(t, a)) ? busy(t, m) : NULL;
 	err = vl_qmp_connect(a, vl_now_ns() + FIRST_GREETING_NS, &m->qmp);
 	/* A full queue stays full until the client that is served leaves. */
 	if (!err && !m->qmp) {
-		err = vl_discard(search(t, a)) ? busy() : NULL;
+		err = vl_discard(search(t, a)) ? busy(t, m) : NULL;
 		hang_up(t, m);
 		return err;
 	}
@@ -195,13 +198,13 @@ static struct vl_error *attempt(struct vl_target *t, struct vl_monitor *m,
 struct turns {
 	uint64_t start;
 	struct vl_error *failed[VL_QEMU_MONITORS + 1]; /* these are not tried again */
-	struct vl_error *silent;		       /* why a socket sent no greeting */
-	uint64_t own;				       /* ns that we have waited for a greeting */
-	uint64_t together; /* ns that all tools have, over all sockets, as of this round */
-	uint64_t spoke;	   /* when a socket last greeted a tool */
-	bool hopeful;	   /* a socket is not known to be silent */
-	bool others;	   /* other tools hold the lock of a socket */
-	size_t open;	   /* sockets that have not failed */
+	struct vl_error *silent; /* a socket that is no monitor's, or stopped */
+	uint64_t own;		 /* ns that we have waited for a greeting */
+	uint64_t together;	 /* ns that all tools have, over all sockets, as of this round */
+	uint64_t spoke;		 /* when a socket last greeted a tool */
+	bool hopeful;		 /* a socket is not known to be silent */
+	bool others;		 /* other tools hold the lock of a socket */
+	size_t open;		 /* sockets that have not failed */
 };
 
 /* Take over what other tools have noted of the socket. */
@@ -276,15 +279,16 @@ static bool hopeless(const struct turns *s)
 }
 
 /* The error when no socket has greeted us. */
-static struct vl_error *no_turn(struct turns *s, size_t nr)
+static struct vl_error *no_turn(const struct vl_target *t, const struct vl_monitor *m,
+				struct turns *s)
 {
 	struct vl_error *err = NULL;
 
 	if (s->open)
-		err = s->silent ? s->silent : busy();
+		err = s->silent ? s->silent : busy(t, m);
 	if (s->open)
 		s->silent = NULL;
-	for (size_t i = 0; !err && i < nr; i++) {
+	for (size_t i = 0; !err && i < m->nr; i++) {
 		err = s->failed[i];
 		s->failed[i] = NULL;
 	}
@@ -306,7 +310,7 @@ struct vl_error *vl_monitor_open(struct vl_target *t, struct vl_monitor *m, stru
 	}
 	while (!one_round(t, m, wait, &s)) {
 		if (hopeless(&s)) {
-			err = no_turn(&s, m->nr);
+			err = no_turn(t, m, &s);
 			break;
 		}
 		if (s.others)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "../base/text.h"
 #include "internal.h"
 #include "proc.h"
 
@@ -288,12 +289,31 @@ struct vl_error *vl_qmp_silent(const struct vl_qmp *q)
 	if (vl_proc_stat(q->pid, &state, &start) == 0 && (state == 'T' || state == 't'))
 		return vl_proc_stopped(q->pid);
 	if (comm && (strstr(comm, "qemu") || strstr(comm, "kvm")))
-		return vl_error_hint(
-			vl_error_new(VL_ERR_TARGET, "the monitor is busy with another client"),
-			"a monitor takes one client at a time: close the other, or give QEMU "
-			"(process %d) a second -qmp socket",
-			(int)q->pid);
+		return NULL;
 	return not_qmp();
+}
+
+struct vl_error *vl_qmp_busy(pid_t pid, pid_t holder)
+{
+	static const char why[] = "the monitor is busy with another client";
+	static const char hint[] =
+		"a monitor takes one client at a time: close the other, or give QEMU";
+	_cleanup_free_ char *comm = NULL;
+	struct vl_error *err;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)holder);
+	if (!holder || vl_read_file(AT_FDCWD, path, 64, &comm, NULL) < 0)
+		comm = NULL;
+	if (comm) {
+		comm[strcspn(comm, "\n")] = '\0';
+		vl_text_mask(comm, strlen(comm), VL_TEXT_WORD);
+	}
+	err = comm ? vl_error_new(VL_ERR_TARGET, "%s, process %d (%s)", why, (int)holder, comm) :
+		     vl_error_new(VL_ERR_TARGET, "%s", why);
+	return pid > 0 ?
+		       vl_error_hint(err, "%s (process %d) a second -qmp socket", hint, (int)pid) :
+		       vl_error_hint(err, "%s a second -qmp socket", hint);
 }
 
 static struct vl_error *roundtrip(struct vl_qmp *q, const char *command, json_object *args, int fd,
@@ -329,7 +349,10 @@ static struct vl_error *need_greeting(struct vl_qmp *q)
 	bool greeted;
 
 	err = vl_qmp_greet(q, vl_now_ns() + GREETING_TIMEOUT_MS * 1000000ULL, &greeted);
-	return err || greeted ? err : broken(q, vl_qmp_silent(q));
+	if (err || greeted)
+		return err;
+	err = vl_qmp_silent(q);
+	return broken(q, err ? err : vl_qmp_busy(q->pid, 0));
 }
 
 /* Is @msg the answer to command @id? */

@@ -61,6 +61,12 @@ bool vl_connect_key(const struct vl_qmp_address *a, char *buf, size_t size);
  */
 bool vl_connect_listens(const struct vl_qmp_address *a, pid_t pid);
 
+/*
+ * The process that has the connection at @a, of which a monitor serves one at a time. 0: none, or
+ * it is not known: over TCP, in another network namespace, or of another user.
+ */
+pid_t vl_connect_holder(const struct vl_qmp_address *a);
+
 /* The text for @a in messages: "PATH", "@NAME" or "HOST:PORT". */
 const char *vl_connect_name(const struct vl_qmp_address *a, char *buf, size_t size);
 
@@ -93,8 +99,17 @@ bool vl_qmp_is_broken(const struct vl_qmp *q);
  */
 struct vl_error *vl_qmp_greet(struct vl_qmp *q, uint64_t deadline, bool *greeted_ret);
 
-/* The error for a monitor that sends no greeting; it names the reason. */
+/*
+ * The error for a monitor that sends no greeting, with the reason. NULL: it is a QEMU's, so it talks
+ * to another client.
+ */
 struct vl_error *vl_qmp_silent(const struct vl_qmp *q);
+
+/*
+ * The error for a monitor of QEMU (process @pid, 0: not known) that is busy with another client
+ * (process @holder, 0: not known).
+ */
+struct vl_error *vl_qmp_busy(pid_t pid, pid_t holder) __attribute__((returns_nonnull));
 
 /* Set the deadline for all further commands together. */
 void vl_qmp_set_deadline(struct vl_qmp *q, uint64_t deadline);
