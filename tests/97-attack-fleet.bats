@@ -107,7 +107,7 @@ thirty_at_once() {
 		cold
 		start=$SECONDS
 		run --separate-stderr timeout 60 vuname "$guest" -n
-		assert_refused vuname "$guest" "the monitor is busy"
+		assert_refused vuname "$guest" "the monitor is busy with another client, process "
 		[[ $((SECONDS - start)) -le 30 ]]
 	done
 	# Thirty tools share their waits for the monitors.
@@ -253,6 +253,17 @@ find_apart() {
 	apart --net -- -qmp unix:vlens-test,abstract=on,server=on,wait=off
 	sees "qemu:$apart"
 	[[ $(readlink /proc/self/ns/net) != $(readlink "/proc/$apart/ns/net") ]]
+}
+
+@test "a QEMU in a user namespace of its own, as of a container without root" {
+	cold
+	apart --user --map-root-user --pid --fork -- -qmp "unix:$T/apart/qmp,server=on,wait=off"
+	[[ $(readlink /proc/self/ns/user) != $(readlink "/proc/$apart/ns/user") ]]
+	[[ ! -e $T/apart/qmp ]]
+	cold
+	sees "qemu:$apart"
+	cold
+	sees "pid:$apart"
 }
 
 @test "QMP over TCP" {
