@@ -82,6 +82,7 @@ WHOLE(vl_keep_serve);
 WHOLE(vl_kvm_open);
 WHOLE(vl_libvirt_open);
 WHOLE(vl_name_unknown);
+WHOLE(vl_pid_open);
 WHOLE(vl_qemu_list_names);
 WHOLE(vl_qemu_open);
 WHOLE(vl_qemu_open_alone);

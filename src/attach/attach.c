@@ -12,7 +12,7 @@
 #include "system.h"
 #include "trusted.h"
 
-#define RUN_FORMAT "vlens-run-3"
+#define RUN_FORMAT "vlens-run-4"
 /* Longest wait for another tool's first contact; what remains is enough for our own. */
 #define TURN_NS (VL_ATTACH_NS / 5 * 3)
 
@@ -29,9 +29,9 @@ void vl_attach_save(const struct vl_attach *c)
 			       c->tsc_sites[i]);
 	n = asprintf(&text,
 		     RUN_FORMAT " %s %s %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64
-				" %" PRIx64 " %d %u %" PRIx64 " %s %d %" PRId64 " %" PRId64 "%s\n",
+				" %" PRIx64 " %d %u %u %s %d %" PRId64 " %" PRId64 "%s\n",
 		     c->key, c->build_id[0] ? c->build_id : "-", c->cr0, c->cr4, c->efer, c->base,
-		     c->entry, c->pt.root, c->pt.levels, c->number, c->hole, probe, c->has_anchor,
+		     c->entry, c->pt.root, c->pt.levels, c->number, c->place, probe, c->has_anchor,
 		     c->anchor_lo, c->anchor_hi, sites);
 	if (n < 0)
 		return;
@@ -50,10 +50,10 @@ static bool load_run(struct vl_attach *c)
 		return false;
 	n = sscanf(text,
 		   RUN_FORMAT " %64[0-9a-f] %64[-0-9a-f] %" SCNx64 " %" SCNx64 " %" SCNx64
-			      " %" SCNx64 " %" SCNx64 " %" SCNx64 " %d %u %" SCNx64
-			      " %64[0-9a-f] %d %" SCNd64 " %" SCNd64 "%n",
+			      " %" SCNx64 " %" SCNx64 " %" SCNx64 " %d %u %u %64[0-9a-f]"
+			      " %d %" SCNd64 " %" SCNd64 "%n",
 		   c->key, c->build_id, &c->cr0, &c->cr4, &c->efer, &c->base, &c->entry,
-		   &c->pt.root, &c->pt.levels, &c->number, &c->hole, probe, &anchor, &c->anchor_lo,
+		   &c->pt.root, &c->pt.levels, &c->number, &c->place, probe, &anchor, &c->anchor_lo,
 		   &c->anchor_hi, &end);
 	for (size_t i = 0; n == 15 && i < VL_MAX_TSC_SITES; i++, end += more)
 		if (sscanf(text + end, " %" SCNx64 "%n", &c->tsc_sites[i], &more) != 1)
@@ -71,7 +71,7 @@ static bool load_run(struct vl_attach *c)
 		c->probe[i] = (unsigned char)byte;
 	}
 	c->has_anchor = anchor;
-	return !c->hole || !vl_discard(vl_target_set_hole(c->target, c->hole));
+	return !vl_discard(vl_target_place(c->target, c->place));
 }
 
 bool vl_attach_types_came(const struct vl_attach *c)

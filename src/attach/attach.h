@@ -25,7 +25,7 @@ struct vl_attach {
 	uint64_t entry;		 /* virtual address of entry_SYSCALL_64 */
 	struct vl_pgtable pt;	 /* the kernel's own page table (swapper_pg_dir) */
 	unsigned int number;	 /* of the kernels in a file, from 1 on; 0: it is the only one */
-	uint64_t hole;		 /* of a flat image's memory (vl_target_set_hole()); 0: none */
+	unsigned int place;	 /* of a memory without addresses (vl_target_place()); 0: none */
 	unsigned char probe[32]; /* bytes at the entry, to check that it is still there */
 	/*
 	 * Bounds of the guest's monotonic clock minus the host's, in ns (vmst/time.c), and the

@@ -150,23 +150,26 @@ static struct vl_error *choose(char (*releases)[VL_RELEASE_SIZE], size_t nr)
 
 /*
  * The first contact with a memory by itself, without registers. A kernel that another one has
- * replaced, by kexec or a reboot, may still be in it.
+ * replaced, by kexec or a reboot, may still be in it. Of a running guest the one runs whose ticks
+ * can be seen.
  */
 static struct vl_error *boot_by_search(struct vl_attach *c)
 {
 	const unsigned int asked = vl_target_kernel(c->target);
+	const bool live = vl_target_is_live(c->target);
 	char releases[VL_SEARCH_MAX][VL_RELEASE_SIZE];
 	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
 	struct vl_error *err, *first = NULL;
 	struct vl_attach taken = { 0 };
 	struct vl_deadline deadline;
-	size_t nr, nr_good = 0;
+	size_t nr, nr_good = 0, nr_run = 0;
 
-	err = vl_search(c->target, &vcpus, &nr, &c->hole);
+	err = vl_search(c->target, &vcpus, &nr, &c->place);
 	if (err)
 		return err;
 	for (size_t i = 0; i < nr; i++) {
-		struct vl_attach one = { .target = c->target, .hole = c->hole };
+		struct vl_attach one = { .target = c->target, .place = c->place };
+		bool runs;
 
 		/* How long the search took depends on the disk, not on the guest. */
 		deadline = vl_deadline_in(VL_ATTACH_NS);
@@ -175,10 +178,15 @@ static struct vl_error *boot_by_search(struct vl_attach *c)
 			vl_attach_release(&one, releases[nr_good++]);
 			one.number = (unsigned int)nr_good;
 		}
-		if (!err && (asked ? asked == nr_good : nr_good == 1))
+		/* The others are looked at only if there are several. */
+		runs = !err && live && !asked && nr > 1 && vl_pulse_ticks(&one);
+		nr_run += runs;
+		if (!err && (asked ? asked == nr_good : nr_good == 1 || (runs && nr_run == 1))) {
+			vl_kernel_destroy(taken.kernel);
 			taken = one;
-		else
+		} else {
 			vl_kernel_destroy(one.kernel);
+		}
 		if (first)
 			vl_error_destroy(err);
 		else
@@ -187,7 +195,7 @@ static struct vl_error *boot_by_search(struct vl_attach *c)
 	if (!nr_good)
 		return first;
 	vl_error_destroy(first);
-	if (!taken.kernel || (!asked && nr_good > 1)) {
+	if (!taken.kernel || (!asked && nr_good > 1 && nr_run != 1)) {
 		vl_kernel_destroy(taken.kernel);
 		return choose(releases, nr_good);
 	}
@@ -197,14 +205,34 @@ static struct vl_error *boot_by_search(struct vl_attach *c)
 	return NULL;
 }
 
+/* What moves under the search, as in a guest that boots, is not there the next time. */
+static struct vl_error *search_live(struct vl_attach *c)
+{
+	const struct timespec wait = { .tv_nsec = 100000000 };
+	struct vl_error *err = boot_by_search(c);
+
+	for (unsigned i = 1; err && err->code == VL_ERR_FAULT && i < MAX_TRIES; i++) {
+		vl_error_destroy(err);
+		nanosleep(&wait, NULL);
+		err = boot_by_search(c);
+	}
+	if (err && err->code == VL_ERR_FAULT)
+		err->code = VL_ERR_BOOTING;
+	if (err && (err->code == VL_ERR_KERNEL || err->code == VL_ERR_BOOTING) && !err->hint)
+		err = vl_error_hint(err, "wait until the guest has booted, then try again");
+	return err;
+}
+
 struct vl_error *vl_boot(struct vl_attach *c, struct vl_deadline deadline)
 {
 	const struct timespec wait = { .tv_nsec = 3000000 };
 	struct vl_error *err = NULL;
 
-	if (!vl_target_has_vcpus(c->target) ||
-	    (!vl_target_is_live(c->target) && vl_target_kernel(c->target)))
+	if (!vl_target_is_live(c->target) &&
+	    (!vl_target_has_vcpus(c->target) || vl_target_kernel(c->target)))
 		return boot_by_search(c);
+	if (!vl_target_has_vcpus(c->target))
+		return search_live(c);
 	if (vl_target_kernel(c->target))
 		return vl_error_hint(vl_error_new(VL_ERR_KERNEL, "a running guest has one kernel"),
 				     "leave out --kernel");

@@ -235,6 +235,14 @@ static bool ticks(struct look *l)
 	return false;
 }
 
+bool vl_pulse_ticks(const struct vl_attach *c)
+{
+	struct look l;
+
+	begin(&l, c);
+	return ticks(&l);
+}
+
 /* ---- looks ---- */
 
 /* Judge by registers from the kernel module or the monitor, then by the ticks. */
@@ -287,6 +295,13 @@ struct vl_error *vl_pulse_look(struct vl_attach *c, bool *runs_ret)
 		return NULL;
 	}
 	ended = gave_up(&l);
+	/* Without registers only the kernel's own memory says that it no longer runs. */
+	if (!vl_target_has_vcpus(c->target)) {
+		*runs_ret = !ended;
+		if (!ended)
+			learn(&l, c);
+		return NULL;
+	}
 	for (unsigned look = 0; known && look < MAX_LOOKS; look++)
 		if (looks_alive(c, &l, x.gpa, ended, &known)) {
 			learn(&l, c);

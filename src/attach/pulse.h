@@ -11,6 +11,9 @@
  *  3. a vCPU may legitimately run something else (a nested guest): if no vCPU runs the kernel,
  *     it lives if its tick counter advances.
  *
+ * Where no registers can be had (vl_target_has_vcpus()), the kernel runs unless its own memory says
+ * that it crashed or restarted. A reset that it does not know of is not seen.
+ *
  * A clock that stands still proves nothing: the guest may be idle or paused.
  */
 #ifndef VLENS_PULSE_H
@@ -47,6 +50,11 @@ void vl_pulse_start(struct vl_attach *c);
  * front of @vcpus and return their number. 0 if it did neither: all vCPUs are its own.
  */
 size_t vl_pulse_successors(const struct vl_attach *c, struct vl_vcpu *vcpus, size_t nr);
+
+/*
+ * Does the kernel of @c count ticks while we watch, for some 20 ms? One that is idle may not.
+ */
+bool vl_pulse_ticks(const struct vl_attach *c);
 
 /* Does the memory of @c's kernel say that it has crashed? */
 bool vl_pulse_crashed(const struct vl_attach *c);

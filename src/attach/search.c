@@ -20,8 +20,6 @@
 #define ENTRIES (VL_PAGE_SIZE / sizeof(uint64_t))
 #define CHUNK (1UL << 20)
 #define PMD_SIZE (2UL << 20)
-#define GIB (1UL << 30)
-#define HIGH (4 * GIB)
 
 #define X86_CR0_PE (1UL << 0)
 #define X86_CR0_WP (1UL << 16)
@@ -29,40 +27,41 @@
 /* Bits of a table's entry that are 0: above an address of 52 bits, but for NX and software's. */
 #define RESERVED (0x000fUL << 48)
 
-/*
- * Where hypervisors put memory that does not fit below 4 GiB: from the first of these addresses on
- * it continues at 4 GiB. 0: the image has the hole in it, or is small.
- */
-static const uint64_t holes[] = {
-	0,	    0x80000000, /* QEMU q35 */
-	0xb0000000,		/* QEMU q35, less memory */
-	0xc0000000,		/* QEMU pc, Cloud Hypervisor, VMware */
-	0xd0000000,		/* Firecracker, crosvm */
-	0xe0000000,		/* QEMU pc, less memory */
-};
-
-/* The memory of @target, with a hole if that is flat. */
+/* The memory of @target, by a placement if it has no addresses. */
 struct space {
 	struct vl_target *target;
-	uint64_t hole;
-	unsigned long *left; /* pages that may still be read */
+	const struct vl_placement *place; /* NULL: it has addresses */
+	unsigned long *left;		  /* pages that may still be read */
 };
 
-/* Where the byte at @gpa lies in the flat image; false: in the hole. */
-static bool to_flat(const struct space *s, uint64_t gpa, uint64_t *ret)
+/* Where in the RAM map the @len bytes at @gpa lie; false: they are not there. */
+static bool to_map(const struct space *s, uint64_t gpa, uint64_t len, uint64_t *ret)
 {
 	*ret = gpa;
-	if (!s->hole || gpa < s->hole)
+	for (size_t i = 0; s->place && i < s->place->nr; i++) {
+		const struct vl_extent *e = &s->place->extents[i];
+
+		if (gpa - e->gpa >= e->size || e->size - (gpa - e->gpa) < len)
+			continue;
+		*ret = e->at + (gpa - e->gpa);
 		return true;
-	if (gpa < HIGH)
-		return false;
-	*ret = gpa - HIGH + s->hole;
-	return true;
+	}
+	return !s->place;
 }
 
-static uint64_t from_flat(const struct space *s, uint64_t at)
+/* The address of what lies at @at in the RAM map; false: it is not in this placement. */
+static bool from_map(const struct space *s, uint64_t at, uint64_t *ret)
 {
-	return s->hole && at >= s->hole ? at - s->hole + HIGH : at;
+	*ret = at;
+	for (size_t i = 0; s->place && i < s->place->nr; i++) {
+		const struct vl_extent *e = &s->place->extents[i];
+
+		if (at - e->at >= e->size)
+			continue;
+		*ret = e->gpa + (at - e->at);
+		return true;
+	}
+	return !s->place;
 }
 
 static bool read_pages(const struct space *s, uint64_t gpa, void *ret, size_t len)
@@ -73,7 +72,7 @@ static bool read_pages(const struct space *s, uint64_t gpa, void *ret, size_t le
 	if (*s->left < pages)
 		return false;
 	*s->left -= pages;
-	return to_flat(s, gpa, &at) && !vl_discard(vl_target_read(s->target, at, ret, len));
+	return to_map(s, gpa, len, &at) && !vl_discard(vl_target_read(s->target, at, ret, len));
 }
 
 /* Is @entry one of a table that leads to another table? */
@@ -162,7 +161,7 @@ static bool read_entry(void *space, uint64_t gpa, uint64_t *ret)
 	const struct space *s = space;
 	uint64_t at;
 
-	return to_flat(s, gpa, &at) &&
+	return to_map(s, gpa, sizeof(*ret), &at) &&
 	       !vl_discard(vl_target_read(s->target, at, ret, sizeof(*ret)));
 }
 
@@ -247,10 +246,10 @@ static uint64_t direct_end(const struct space *s, const struct vl_pgtable *pt)
 	return d.end;
 }
 
-/* The end of a flat image of @size bytes with this hole. */
-static uint64_t end_of(uint64_t hole, uint64_t size)
+/* The end of the memory in this placement. */
+static uint64_t end_of(const struct vl_placement *p)
 {
-	return hole ? size - hole + HIGH : size;
+	return p->extents[p->nr - 1].gpa + p->extents[p->nr - 1].size;
 }
 
 /*
@@ -279,8 +278,9 @@ static bool is_root(const struct space *s, uint64_t gpa, struct vl_pgtable *ret)
 
 struct search {
 	struct vl_target *target;
-	uint64_t flat; /* bytes of a flat image; 0: the file says where its memory lies */
-	uint64_t hole; /* of a flat image's memory */
+	bool scattered;		   /* there are several placements of its memory */
+	unsigned int number;	   /* of its placement; 0: none is needed, or found yet */
+	struct vl_placement place; /* that one */
 	struct vl_vcpu *found;
 	uint64_t places[VL_SEARCH_MAX]; /* of its interrupt table, guest-physical */
 	uint64_t mapped[VL_SEARCH_MAX]; /* the end of its direct map */
@@ -297,31 +297,35 @@ static bool is_full(const struct search *f)
 }
 
 /*
- * Find the hole with which the direct map can be followed to the end of the memory: with another
- * one its tables are read at the wrong places, or its end is another. Firmware may keep the last
- * MiBs. An image without a hole may have more behind the memory.
+ * Find the placement with which the direct map can be followed to the end of the memory: with
+ * another one its tables are read at the wrong places, or its end is another. Firmware may keep the
+ * last MiBs. A piece by itself may have more behind the memory.
  */
 #define NEAR_END (64UL << 20)
 
-static bool find_hole(struct search *f, uint64_t at)
+static bool find_place(struct search *f, uint64_t at)
 {
 	uint64_t best = NEAR_END;
+	struct vl_placement p;
 
-	for (size_t i = 0; i < ARRAY_SIZE(holes); i++) {
-		const struct space s = { f->target, holes[i], &f->left };
-		uint64_t end, off, ends = end_of(holes[i], f->flat);
+	for (unsigned int i = 1; vl_target_placement(f->target, i, &p) && !vl_late(f->deadline);
+	     i++) {
+		const struct space s = { f->target, &p, &f->left };
+		uint64_t end, off, ends = end_of(&p), gpa;
 		struct vl_pgtable pt;
 
-		if (holes[i] >= f->flat || !is_root(&s, from_flat(&s, at), &pt))
+		f->left = PAGES_MAX;
+		if (!from_map(&s, at, &gpa) || !is_root(&s, gpa, &pt))
 			continue;
 		end = direct_end(&s, &pt);
 		off = end > ends ? end - ends : ends - end;
-		if (!holes[i] && end && end <= ends)
+		if (p.nr == 1 && end && end <= ends && off >= NEAR_END)
 			off = NEAR_END - 1;
 		if (off >= best)
 			continue;
 		best = off;
-		f->hole = holes[i];
+		f->number = i;
+		f->place = p;
 	}
 	return best < NEAR_END;
 }
@@ -331,15 +335,15 @@ static void look_at(struct search *f, uint64_t at)
 {
 	struct space s = { .target = f->target, .left = &f->left };
 	struct vl_pgtable pt;
-	uint64_t end;
+	uint64_t end, gpa;
 	size_t i = 0;
 
-	f->left = PAGES_MAX;
-	if (f->flat > holes[1] && !f->nr && !find_hole(f, at))
+	if (f->scattered && !f->nr && !find_place(f, at))
 		return;
-	s.hole = f->hole;
+	f->left = PAGES_MAX;
+	s.place = f->scattered ? &f->place : NULL;
 	f->idt->space = &s;
-	if (!is_root(&s, from_flat(&s, at), &pt) ||
+	if (!from_map(&s, at, &gpa) || !is_root(&s, gpa, &pt) ||
 	    !walk_kernel(&s, &pt, VL_IMAGE_START, VL_IMAGE_LIMIT - 1, TABLES_MAX, has_idt, f->idt))
 		return;
 	/*
@@ -365,20 +369,22 @@ static void look_at(struct search *f, uint64_t at)
 
 static void look_through(struct search *f, const struct vl_ram *r)
 {
-	for (uint64_t off = vl_ram_next_data(f->target, r, 0); off < r->size && !is_full(f);
-	     off = vl_ram_next_data(f->target, r, off)) {
-		uint64_t n = r->size - off < CHUNK ? r->size - off : CHUNK;
+	uint64_t gpa = r->gpa, end;
+
+	while (gpa - r->gpa < r->size && !is_full(f) &&
+	       vl_target_next_data(f->target, gpa, &gpa, &end)) {
+		uint64_t n = end - gpa < CHUNK ? end - gpa : CHUNK;
 
 		/* What cannot be read has no kernel that could be read. */
-		if (vl_discard(vl_target_read(f->target, r->gpa + off, f->chunk, n)))
+		if (vl_discard(vl_target_read(f->target, gpa, f->chunk, n)))
 			memset(f->chunk, 0, n);
 		for (uint64_t at = 0; at < n && !is_full(f); at += VL_PAGE_SIZE) {
 			const uint64_t *page = (const uint64_t *)(f->chunk + at);
 
 			if (has_shape(page))
-				look_at(f, r->gpa + off + at);
+				look_at(f, gpa + at);
 		}
-		off += n;
+		gpa += n;
 	}
 }
 
@@ -387,7 +393,10 @@ static struct vl_error *none(const struct search *f)
 	struct vl_error *err =
 		vl_error_new(VL_ERR_KERNEL, "no Linux kernel was found in this memory");
 
-	if (f->flat > holes[1])
+	if (vl_target_is_live(f->target))
+		return vl_error_hint(err, "only x86-64 guests are understood, and no encrypted "
+					  "ones; is it still booting?");
+	if (f->scattered)
 		return vl_error_hint(err, "only x86-64 guests are understood; a file of more than "
 					  "2 GiB without addresses must be a hypervisor's RAM; "
 					  "ELF and LiME have addresses");
@@ -399,8 +408,14 @@ static struct vl_error *none(const struct search *f)
 static struct vl_error *search(struct vl_target *t, struct search *f)
 {
 	size_t nr;
-	const struct vl_ram *ram = vl_target_ram(t, &nr);
+	const struct vl_ram *ram;
+	struct vl_error *err = vl_target_place(t, 0);
+	struct vl_placement second;
 
+	if (err)
+		return err;
+	f->scattered = vl_target_placement(t, 2, &second);
+	ram = vl_target_ram(t, &nr);
 	for (size_t i = 0; i < nr; i++)
 		look_through(f, &ram[i]);
 	if (!f->nr && vl_late(f->deadline))
@@ -412,15 +427,14 @@ static struct vl_error *search(struct vl_target *t, struct search *f)
 
 		return err ? err : none(f);
 	}
-	return f->hole ? vl_target_set_hole(t, f->hole) : NULL;
+	return f->scattered ? vl_target_place(t, f->number) : NULL;
 }
 
 struct vl_error *vl_search(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret,
-			   uint64_t *hole_ret)
+			   unsigned int *place_ret)
 {
 	struct search f = {
 		.target = t,
-		.flat = vl_target_flat(t),
 		.deadline = vl_deadline_in(VL_SEARCH_NS),
 	};
 	struct vl_error *err;
@@ -434,7 +448,7 @@ struct vl_error *vl_search(struct vl_target *t, struct vl_vcpu **ret, size_t *nr
 	free(f.idt);
 	free(f.chunk);
 	*nr_ret = f.nr;
-	*hole_ret = f.hole;
+	*place_ret = f.number;
 	if (err) {
 		free(*ret);
 		*ret = NULL;

@@ -363,13 +363,16 @@ static void check_control(struct vl_checker *c, const struct vl_entry *e, size_t
 
 static void show_no_vcpus(struct vl_checker *c)
 {
-	vl_check_show(c, &(struct vl_check_row){
-				 .class = VL_CHECK_NOTE,
-				 .unsure = true,
-				 .check = "system call entry",
-				 .what = "the registers of the vCPUs",
-				 .found = "not checked: they are not in the file",
-			 });
+	vl_check_show(
+		c, &(struct vl_check_row){
+			   .class = VL_CHECK_NOTE,
+			   .unsure = true,
+			   .check = "system call entry",
+			   .what = "the registers of the vCPUs",
+			   .found = vl_target_is_live(c->g->target) ?
+					    "not checked: without the module they are not known" :
+					    "not checked: they are not in the file",
+		   });
 }
 
 struct vl_error *vl_check_entry(struct vl_checker *c)

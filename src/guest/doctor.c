@@ -56,7 +56,7 @@ static void check_ram(struct patient *p)
 	how = !vl_target_is_live(p->g->raw.target) ? "in the file" :
 	      mappable == all			   ? "in a file that can be mapped" :
 	      mappable > all / 2		   ? "mostly in a file that can be mapped" :
-						     "anonymous: read through the QEMU process";
+				   "anonymous: read through the hypervisor's process";
 	if (huge > 4096)
 		how = "in huge pages, read by copying";
 	/* Only a worker reads memory that is packed. */

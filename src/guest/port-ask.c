@@ -91,11 +91,22 @@ static struct vl_error *port_vcpus(void *ctx, struct vl_vcpu **ret, size_t *nr_r
 	return err;
 }
 
-static struct vl_error *port_set_hole(void *ctx, uint64_t hole)
+static struct vl_error *port_place(void *ctx, unsigned int i)
 {
-	struct vl_message m = { .op = VL_OP_HOLE, .value = { hole } };
+	struct vl_message m = { .op = VL_OP_PLACE, .value = { i } };
 
 	return ask(ctx, &m);
+}
+
+static bool port_next_data(void *ctx, uint64_t gpa, uint64_t *start_ret, uint64_t *end_ret)
+{
+	struct vl_message m = { .op = VL_OP_DATA, .value = { gpa } };
+
+	if (vl_discard(ask(ctx, &m)))
+		return false;
+	*start_ret = m.value[0];
+	*end_ret = m.value[1];
+	return true;
 }
 
 static struct vl_error *port_read(void *ctx, uint64_t gpa, void *buf, size_t len)
@@ -286,7 +297,8 @@ struct vl_error *vl_port_prepare(struct vl_port_asker *a, struct vl_target *t,
 		.vcpus = port_vcpus,
 		.read = port_read,
 		.read_pages = port_read_pages,
-		.set_hole = port_set_hole,
+		.place = port_place,
+		.next_data = port_next_data,
 		.alive = port_alive,
 		.kept_open = port_kept_open,
 		.kept_store = port_kept_store,

@@ -89,6 +89,15 @@ static struct vl_error *serve_pages(struct vl_target *t, const struct vl_message
 	return vl_target_read_pages(t, gpas, bufs, nr);
 }
 
+static struct vl_error *serve_data(struct vl_target *t, struct vl_message *m)
+{
+	uint64_t gpa = m->value[0];
+
+	if (!vl_target_next_data(t, gpa, &m->value[0], &m->value[1]))
+		return vl_error_fault(gpa, "no data follow");
+	return NULL;
+}
+
 /* A worker can name only files of this run, and those of kernels whose key it knows. */
 static struct vl_error *serve_open(struct vl_target *t, struct vl_box *box, struct vl_message *m)
 {
@@ -217,8 +226,11 @@ void vl_port_serve(struct vl_target *t, struct vl_box *box, enum vl_channel_id i
 	case VL_OP_PAGES:
 		err = serve_pages(t, m, back);
 		break;
-	case VL_OP_HOLE:
-		err = vl_target_set_hole(t, m->value[0]);
+	case VL_OP_PLACE:
+		err = vl_target_place(t, (unsigned int)m->value[0]);
+		break;
+	case VL_OP_DATA:
+		err = serve_data(t, m);
 		break;
 	case VL_OP_ALIVE:
 		err = vl_target_alive(t);

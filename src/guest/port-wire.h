@@ -26,7 +26,8 @@ enum vl_port_op {
 	VL_OP_KERNEL, /* enum vl_port_kernel, text; reply: key, [0]: size, [1]: made; a file */
 	VL_OP_HELD,   /* value[0]: anew; reply: [0]: number in the window, [1]: unchanged */
 	VL_OP_HELD_START,
-	VL_OP_HOLE,  /* vl_target_set_hole(); value[0]: the hole */
+	VL_OP_PLACE, /* vl_target_place(); value[0]: the placement */
+	VL_OP_DATA,  /* vl_target_next_data(); value[0]: address; reply: [0]: start, [1]: end */
 	VL_OP_ENTRY, /* reply: value[0]: number of struct vl_entry in the window */
 };
 

@@ -43,8 +43,9 @@ const struct vl_driver vl_drivers[] = {
 	  .list_pids = vl_target_list_bare, .kept = true },
 	{ "qmp:", "qmp:SOCKET", "a QEMU without libvirt", NULL, vl_qemu_open_socket,
 	  .kept = true, .is_path = true },
-	{ "kvm:", "kvm:PID", "a guest of KVM, by the module", NULL, vl_kvm_open,
+	{ "kvm:", "kvm:PID", "a guest on KVM", NULL, vl_kvm_open,
 	  .list_pids = vl_target_list_kvm, .kept = true },
+	{ "pid:", "pid:PID", "a hypervisor's process", NULL, vl_pid_open, .kept = true },
 	{ NULL, "a dump file", "a memory dump", is_file, vl_dump_open, .kept = false },
 	{ .open = NULL },
 	/* clang-format on */

@@ -227,51 +227,13 @@ struct vl_error *vl_dump_set_flat(struct vl_target *t, struct vl_dump *d, uint64
 		.fd_offset = at,
 		.page_size = VL_PAGE_SIZE,
 	};
+	const struct vl_piece piece = { .size = all.size };
 	struct vl_error *err = vl_ram_add(t, &all);
 
-	d->flat = all.size;
 	d->rest = size - all.size;
-	return err ? err : vl_ram_finish(t);
-}
-
-/* The dump behind @t; NULL: it is none. */
-static const struct vl_dump *dump_of(const struct vl_target *t);
-
-uint64_t vl_target_flat(const struct vl_target *t)
-{
-	const struct vl_dump *d = dump_of(t);
-
-	return d ? d->flat : 0;
-}
-
-uint64_t vl_target_remainder(const struct vl_target *t)
-{
-	const struct vl_dump *d = dump_of(t);
-
-	return d ? d->rest : 0;
-}
-
-bool vl_target_has_vcpus(const struct vl_target *t)
-{
-	const struct vl_dump *d = dump_of(t);
-
-	return !d || d->nr_vcpus;
-}
-
-struct vl_error *vl_target_set_hole(struct vl_target *t, uint64_t hole)
-{
-	const struct vl_dump *d = dump_of(t);
-	struct vl_error *err;
-
-	if (d && d->flat && t->nr_ram == 2 && t->ram[0].size == hole)
-		return NULL;
-	if (!d || t->nr_ram != 1 || hole >= d->flat || hole >= VL_HIGH_MEMORY ||
-	    hole % VL_PAGE_SIZE || !hole)
-		return vl_error_new(VL_ERR_ARG, "no memory has its hole at 0x%" PRIx64, hole);
-	err = t->port ? t->port->set_hole(t->port->ctx, hole) : NULL;
 	if (!err)
-		vl_ram_split(t, hole, VL_HIGH_MEMORY);
-	return err;
+		err = vl_ram_finish(t);
+	return err ? err : vl_ram_unplaced(t, &piece, 1);
 }
 
 /* The same of a range whose pages are made when they are read. */
@@ -353,9 +315,17 @@ static const struct vl_target_ops dump_ops = {
 	.close = dump_close,
 };
 
+/* The dump behind @t; NULL: it is none. */
 static const struct vl_dump *dump_of(const struct vl_target *t)
 {
 	return t->ops == &dump_ops ? t->priv : NULL;
+}
+
+uint64_t vl_target_remainder(const struct vl_target *t)
+{
+	const struct vl_dump *d = dump_of(t);
+
+	return d ? d->rest : 0;
 }
 
 static struct vl_error *cannot_open(const char *path, int err)
@@ -446,5 +416,7 @@ struct vl_error *vl_dump_open(struct vl_target *t, struct vl_spec *s)
 	t->priv = d;
 	t->ops = &dump_ops;
 	vl_dump_set_file(t, d, fd, &st);
-	return load(t, d, path);
+	err = load(t, d, path);
+	t->without_vcpus = !d->nr_vcpus;
+	return err;
 }

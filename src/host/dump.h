@@ -10,12 +10,8 @@ struct vl_dump {
 	uint64_t size;	       /* of the file */
 	struct vl_vcpu *vcpus; /* malloc'ed */
 	size_t nr_vcpus;       /* 0: the file has no registers */
-	uint64_t flat;	       /* bytes of a flat image (vl_target_flat()); 0: it is none */
 	uint64_t rest;	       /* bytes behind its last whole page, which are not read */
 };
-
-/* The first address of memory that does not fit below 4 GiB. */
-#define VL_HIGH_MEMORY (1ULL << 32)
 
 /* Load the file's headers: RAM ranges, registers. */
 struct vl_error *vl_dump_load_elf(struct vl_target *t, struct vl_dump *d);
@@ -29,7 +25,7 @@ struct vl_error *vl_dump_load_xen(struct vl_target *t, struct Elf *elf, struct v
 				  bool *done_ret);
 struct vl_error *vl_dump_load_kdump(struct vl_target *t, struct vl_dump *d);
 
-/* The RAM of @t is the @size bytes at @at of the file. */
+/* The RAM of @t is the @size bytes at @at of the file, which have no addresses. */
 struct vl_error *vl_dump_set_flat(struct vl_target *t, struct vl_dump *d, uint64_t at,
 				  uint64_t size);
 

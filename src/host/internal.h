@@ -59,6 +59,15 @@ struct vl_ram_map {
 	bool tried;
 };
 
+/* A piece of memory without addresses. */
+struct vl_piece {
+	uint64_t at, size; /* while it is not placed */
+	uint64_t hva;	   /* in the hypervisor process; 0: of a file */
+	bool sparse;	   /* pages that the process has not touched are zeros */
+};
+
+#define VL_PIECES 8
+
 /* How RAM is mapped into this process: see vl_ram_by_module(). */
 enum vl_ram_way { VL_RAM_UNDECIDED, VL_RAM_FILES, VL_RAM_MODULE };
 
@@ -83,6 +92,16 @@ struct vl_target {
 	struct vl_backing *backings;
 	size_t nr_backings;
 	char *map_cache; /* the file that the RAM map was loaded from, or NULL */
+
+	/* Of memory without addresses (place.c): its pieces, and the RAM map without a placement. */
+	struct vl_piece *pieces;
+	size_t nr_pieces;
+	struct vl_ram *flat;
+	char **flat_files;
+	size_t nr_flat;
+	unsigned int placed; /* vl_target_place(); 0: it is not */
+	int pagemap;	     /* /proc/PID/pagemap; -1: not open yet */
+	bool without_vcpus;  /* no registers can be had */
 
 	/* The attachment to the kernel module, made by the first vl_target_module(). */
 	struct vl_kmod *module;
@@ -159,7 +178,7 @@ struct vl_driver {
 extern const struct vl_driver vl_drivers[];
 
 vl_open_fn vl_libvirt_open, vl_qemu_open_name, vl_qemu_open, vl_qemu_open_socket, vl_kvm_open,
-	vl_dump_open;
+	vl_pid_open, vl_dump_open;
 /*
  * Open the only QEMU of this name: libvirt has started none of that name, so that it need not be
  * asked. To load it takes longer than most answers.
@@ -184,14 +203,16 @@ struct vl_error *vl_name_unknown(struct vl_error *err, const char *spec, const c
 struct vl_error *vl_ram_add(struct vl_target *t, const struct vl_ram *r);
 /* Sort the table, cut overlaps, merge contiguous ranges. */
 struct vl_error *vl_ram_finish(struct vl_target *t);
-/*
- * Split the only range, after vl_ram_finish(), at offset @at: what follows lies at @gpa. Nothing is
- * freed or moved, as another thread may read.
- */
-void vl_ram_split(struct vl_target *t, uint64_t at, uint64_t gpa);
+/* The range that holds @gpa, or NULL. */
+const struct vl_ram *vl_ram_find(const struct vl_target *t, uint64_t gpa);
 void vl_ram_deinit(struct vl_target *t);
 /* Read @len bytes at @va of the hypervisor process. False: not all could be read. */
 bool vl_target_read_process(struct vl_target *t, uint64_t va, void *buf, size_t len);
+
+/* ---- place.c ---- */
+
+/* After vl_ram_finish(): the memory has no addresses. The RAM map has @pieces, at most VL_PIECES. */
+struct vl_error *vl_ram_unplaced(struct vl_target *t, const struct vl_piece *pieces, size_t nr);
 
 /* ---- pause.c ---- */
 
@@ -223,5 +244,7 @@ struct vl_error *vl_rammap_build(struct vl_target *t, vl_hmp_fn *hmp, void *ctx)
 bool vl_rammap_cached(struct vl_target *t);
 /* Fill it from the kernel module's list of the guest's memory slots. */
 struct vl_error *vl_rammap_by_module(struct vl_target *t);
+/* Fill it from the process's mappings that may be the guest's memory, which is not placed yet. */
+struct vl_error *vl_rammap_by_mappings(struct vl_target *t);
 
 #endif

@@ -60,6 +60,25 @@ int vl_kmod_find_vm(pid_t pid)
 	return fd;
 }
 
+unsigned int vl_kmod_count_vcpus(pid_t pid)
+{
+	_cleanup_closedir_ DIR *dir = NULL;
+	char path[64], link[32];
+	unsigned int nr = 0;
+	struct dirent *de;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	dir = opendir(path);
+	while (dir && (de = readdir(dir))) {
+		ssize_t n = readlinkat(dirfd(dir), de->d_name, link, sizeof(link) - 1);
+
+		link[n < 0 ? 0 : n] = '\0';
+		/* "anon_inode:kvm-vcpu:0", create_vcpu_fd() of virt/kvm/kvm_main.c */
+		nr += !strncmp(link, "anon_inode:kvm-vcpu", 19);
+	}
+	return nr;
+}
+
 bool vl_kmod_present(void)
 {
 	return access(IMEE_DEVICE, F_OK) == 0;

@@ -39,6 +39,9 @@ bool vl_kmod_inherit(struct vl_kmod *m);
  */
 int vl_kmod_find_vm(pid_t pid);
 
+/* The number of vCPUs that process @pid has on KVM, by its descriptors; 0: not known. */
+unsigned int vl_kmod_count_vcpus(pid_t pid);
+
 /* Is the module loaded? We may still have no right to use it. */
 bool vl_kmod_present(void);
 

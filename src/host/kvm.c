@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any process with a guest on KVM, by its process id: Firecracker, crosvm, kvmtool, a
- * QEMU without a monitor. The kernel module is the only source of facts about the guest.
+ * Any hypervisor, by its process id: Firecracker, Cloud Hypervisor, crosvm, kvmtool, a QEMU without
+ * a monitor. Where the kernel module has the guest, it is the source of all facts. Else the memory
+ * is found in the process's mappings (rammap.c), where it lies is found by a search
+ * (attach/search.h), and the registers are not known.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +19,10 @@
 static struct vl_error *kvm_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
 {
 	/* vl_target_vcpus() has asked the module in vain: ask again for the error. */
-	return vl_kmod_vcpus(t->module, ret, nr_ret);
+	if (t->module)
+		return vl_kmod_vcpus(t->module, ret, nr_ret);
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the vCPUs' registers are not known"),
+			     "the kernel module reads those of guests on KVM, see imee(4)");
 }
 
 static void kvm_info(struct vl_target *t, struct vl_target_info *ret)
@@ -26,14 +31,14 @@ static void kvm_info(struct vl_target *t, struct vl_target_info *ret)
 	uint64_t start;
 	char path[64], state;
 
-	snprintf(ret->id, sizeof(ret->id), "kvm:%d", (int)t->pid);
+	snprintf(ret->id, sizeof(ret->id), "%s%d", t->driver->prefix, (int)t->pid);
 	snprintf(path, sizeof(path), "/proc/%d/comm", (int)t->pid);
 	if (vl_read_file(AT_FDCWD, path, 64, &name, NULL) == 0)
 		snprintf(ret->name, sizeof(ret->name), "%.*s", (int)strcspn(name, "\n"), name);
 	if (vl_proc_stat(t->pid, &state, &start) == 0)
 		snprintf(ret->state, sizeof(ret->state), "%s",
 			 state == 'T' || state == 't' ? "paused" : "running");
-	ret->vcpus = t->module->nr_vcpus;
+	ret->vcpus = t->module ? t->module->nr_vcpus : vl_kmod_count_vcpus(t->pid);
 }
 
 static void kvm_close(struct vl_target *t)
@@ -47,7 +52,7 @@ static const struct vl_target_ops kvm_ops = {
 	.close = kvm_close,
 };
 
-struct vl_error *vl_kvm_open(struct vl_target *t, struct vl_spec *s)
+static struct vl_error *open_process(struct vl_target *t, struct vl_spec *s)
 {
 	struct vl_error *err;
 	long pid;
@@ -55,22 +60,55 @@ struct vl_error *vl_kvm_open(struct vl_target *t, struct vl_spec *s)
 	if (!vl_number(s->arg, 1, INT_MAX, &pid))
 		return vl_error_hint(
 			vl_error_new(VL_ERR_TARGET, "not a process id: \"%s\"", s->arg),
-			"write kvm:PID");
+			"write %sPID", t->driver->prefix);
 	if (t->pause_mode == VL_PAUSE_SUSPEND)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
 						  "a guest without a monitor cannot be suspended"),
 				     "leave --pause=suspend away");
 	err = vl_target_bind(t, (pid_t)pid);
+	if (!err)
+		t->ops = &kvm_ops;
+	return err;
+}
+
+struct vl_error *vl_pid_open(struct vl_target *t, struct vl_spec *s)
+{
+	struct vl_error *err = open_process(t, s);
+
 	if (err)
 		return err;
-	t->ops = &kvm_ops;
-	return vl_rammap_by_module(t);
+	if (vl_target_module(t, NULL))
+		return vl_rammap_by_module(t);
+	t->without_vcpus = true;
+	return vl_rammap_by_mappings(t);
+}
+
+struct vl_error *vl_kvm_open(struct vl_target *t, struct vl_spec *s)
+{
+	struct vl_error *err = vl_pid_open(t, s);
+	int vm = t->pid ? vl_kmod_find_vm(t->pid) : 0;
+
+	if (vm >= 0 || t->module)
+		return err;
+	vl_error_destroy(err);
+	if (vm != -ENOENT)
+		return vl_proc_denied(t->pid, -vm);
+	return vl_error_hint(
+		vl_error_new(VL_ERR_TARGET, "process %d has no guest on KVM", (int)t->pid),
+		"write pid:%d if it is another kind of hypervisor", (int)t->pid);
+}
+
+/* Does the host have KVM? Else no descriptor of a process is worth a look. */
+static bool has_kvm(void)
+{
+	return vl_kmod_present() || !access("/sys/class/misc/kvm", F_OK) ||
+	       !access("/dev/kvm", F_OK);
 }
 
 void vl_target_list_kvm(void (*fn)(void *ctx, pid_t pid), void *ctx)
 {
 	_cleanup_free_ pid_t *pids = NULL;
-	size_t nr = vl_kmod_present() ? vl_proc_pids(&pids) : 0;
+	size_t nr = has_kvm() ? vl_proc_pids(&pids) : 0;
 
 	for (size_t i = 0; i < nr; i++) {
 		struct vl_qemu_args qa;

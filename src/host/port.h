@@ -29,7 +29,9 @@ struct vl_target_port {
 	struct vl_error *(*read)(void *ctx, uint64_t gpa, void *buf, size_t len);
 	struct vl_error *(*read_pages)(void *ctx, const uint64_t *gpas, void *const *bufs,
 				       size_t nr);
-	struct vl_error *(*set_hole)(void *ctx, uint64_t hole);
+	/* vl_target_place(), vl_target_next_data() */
+	struct vl_error *(*place)(void *ctx, unsigned int i);
+	bool (*next_data)(void *ctx, uint64_t gpa, uint64_t *start_ret, uint64_t *end_ret);
 	struct vl_error *(*alive)(void *ctx);
 	/* Files of the cache and of this run: kept.h. */
 	struct vl_error *(*kept_open)(void *ctx, enum vl_kept kind, const char *key, int *fd_ret,

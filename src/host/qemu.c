@@ -521,9 +521,7 @@ static struct vl_error *open_pid(struct vl_target *t, const char *arg)
 	if (!qa.nr_qmp)
 		return vl_error_hint(
 			vl_error_new(VL_ERR_TARGET, "process %ld has no QMP socket", pid),
-			"start it with -qmp unix:PATH,server=on,wait=off; on KVM, with the module "
-			"imee.ko, kvm:%ld needs none",
-			pid);
+			"start it with -qmp unix:PATH,server=on,wait=off; pid:%ld needs none", pid);
 	err = qemu_init(t);
 	if (err)
 		return err;

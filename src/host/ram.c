@@ -143,7 +143,6 @@ struct vl_error *vl_ram_finish(struct vl_target *t)
 			t->ram[out++] = r;
 	}
 	t->nr_ram = out;
-	/* One more for vl_ram_split(). */
 	t->map = calloc(out + 1, sizeof(*t->map));
 	t->files = calloc(out + 1, sizeof(*t->files));
 	if (!t->map || !t->files)
@@ -151,21 +150,6 @@ struct vl_error *vl_ram_finish(struct vl_target *t)
 	for (size_t i = 0; i < out; i++)
 		t->files[i] = file_of(t, &t->ram[i]);
 	return NULL;
-}
-
-void vl_ram_split(struct vl_target *t, uint64_t at, uint64_t gpa)
-{
-	struct vl_ram *r = t->ram;
-
-	r[1] = r[0];
-	r[1].gpa = gpa;
-	r[1].size -= at;
-	r[1].fd_offset += at;
-	r[0].size = at;
-	/* A process without rights cannot look up the file's name again. */
-	if (t->files[0])
-		t->files[1] = strdup(t->files[0]);
-	t->nr_ram = 2;
 }
 
 bool vl_ram_mappable(const struct vl_ram *r)
@@ -213,8 +197,20 @@ void vl_ram_deinit(struct vl_target *t)
 			close(t->backings[i].fd);
 	if (t->proc_mem >= 0)
 		close(t->proc_mem);
-	for (size_t i = 0; t->files && i < t->nr_ram; i++)
+	if (t->pagemap >= 0)
+		close(t->pagemap);
+	/* Of memory without addresses both maps have the same names. */
+	for (size_t i = 0; i < t->nr_flat; i++)
+		free(t->flat_files[i]);
+	for (size_t i = 0; !t->nr_flat && t->files && i < t->nr_ram; i++)
 		free(t->files[i]);
+	free(t->flat_files);
+	free(t->flat);
+	free(t->pieces);
+	t->flat_files = NULL;
+	t->flat = NULL;
+	t->pieces = NULL;
+	t->nr_flat = t->nr_pieces = t->placed = 0;
 	free(t->files);
 	t->files = NULL;
 	free(t->map);
@@ -225,11 +221,10 @@ void vl_ram_deinit(struct vl_target *t)
 	t->backings = NULL;
 	t->nr_ram = t->cap_ram = t->nr_backings = 0;
 	t->way = VL_RAM_UNDECIDED;
-	t->proc_mem = -1;
+	t->proc_mem = t->pagemap = -1;
 }
 
-/* The range that holds @gpa, or NULL. */
-static const struct vl_ram *find(const struct vl_target *t, uint64_t gpa)
+const struct vl_ram *vl_ram_find(const struct vl_target *t, uint64_t gpa)
 {
 	size_t above = vl_bisect(i, t->nr_ram, t->ram[i].gpa <= gpa);
 	const struct vl_ram *r = above ? &t->ram[above - 1] : NULL;
@@ -313,7 +308,7 @@ struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, si
 	char *out = buf;
 
 	while (len) {
-		const struct vl_ram *r = find(t, gpa);
+		const struct vl_ram *r = vl_ram_find(t, gpa);
 		const unsigned char *map;
 		uint64_t at;
 		ssize_t n;
@@ -362,7 +357,7 @@ struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, si
 
 const void *vl_target_page(struct vl_target *t, uint64_t gpa)
 {
-	const struct vl_ram *r = find(t, gpa);
+	const struct vl_ram *r = vl_ram_find(t, gpa);
 
 	/* Not of the module's mappings: they can show zeros, and are then unmapped. */
 	if (!r || gpa - r->gpa > r->size - VL_PAGE_SIZE || vl_ram_by_module(t) || !mapped(t, r))
@@ -380,7 +375,7 @@ static size_t gather(const struct vl_target *t, const struct vl_ram *first, cons
 	size_t n;
 
 	for (n = 0; n < nr && n < BATCH; n++) {
-		const struct vl_ram *r = n ? find(t, gpas[n]) : first;
+		const struct vl_ram *r = n ? vl_ram_find(t, gpas[n]) : first;
 
 		if (!r || r->gpa + r->size - gpas[n] < VL_PAGE_SIZE)
 			break;
@@ -401,7 +396,7 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
 	struct vl_error *err = NULL;
 
 	for (size_t i = 0; i < nr;) {
-		const struct vl_ram *r = find(t, gpas[i]);
+		const struct vl_ram *r = vl_ram_find(t, gpas[i]);
 		ssize_t done = 0;
 		size_t n = 0;
 
@@ -470,13 +465,17 @@ void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
 		t->map[i] = (struct vl_ram_map){ .tried = true };
 		if (t->pid && t->way != VL_RAM_MODULE && vl_ram_mappable(&t->ram[i]))
 			t->map[i].at = vl_ram_map(&t->ram[i]);
-		if (t->ram[i].fd >= 0 && (!i || t->ram[i].fd != t->ram[i - 1].fd))
+		if (!t->nr_flat && t->ram[i].fd >= 0 && (!i || t->ram[i].fd != t->ram[i - 1].fd))
 			keep(ctx, t->ram[i].fd);
 	}
 	if (t->pages) {
 		keep(ctx, vl_target_packed_fd(t));
 		vl_target_unpack(t);
 	}
+	/* Another placement may need other files. */
+	for (size_t i = 0; i < t->nr_flat; i++)
+		if (t->flat[i].fd >= 0 && (!i || t->flat[i].fd != t->flat[i - 1].fd))
+			keep(ctx, t->flat[i].fd);
 	if (!t->module)
 		t->way = VL_RAM_FILES;
 	t->pause_depth = 0;

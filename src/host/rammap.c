@@ -212,6 +212,113 @@ struct vl_error *vl_rammap_by_module(struct vl_target *t)
 	return err ? err : vl_ram_finish(t);
 }
 
+/*
+ * The least and the most that is taken for a guest's memory. Stacks of threads are smaller, and
+ * no machine has more.
+ */
+#define PIECE_LEAST (16UL << 20)
+#define PIECE_MOST (16UL << 40)
+/* The place of the next piece of memory begins at a multiple of this. */
+#define PIECE_ALIGN (1UL << 30)
+
+/*
+ * May @vma be memory of a guest? QEMU's buffer for translated code is executable. A device's
+ * memory is no regular file, and to read it might act.
+ */
+static bool is_piece(struct vl_target *t, const struct vl_vma *vma)
+{
+	const struct vl_backing *b;
+
+	if (!vma->writable || vma->executable || vma->end - vma->start < PIECE_LEAST ||
+	    vma->end - vma->start > PIECE_MOST)
+		return false;
+	if (!vma->ino || !vma->shared)
+		return true;
+	b = backing(t, vma);
+	return b && b->fd >= 0;
+}
+
+/* Is @b the next part of the same file? Anonymous parts are joined by the host's kernel. */
+static bool follows(const struct vl_vma *a, const struct vl_vma *b)
+{
+	return a->end == b->start && a->ino && a->ino == b->ino && a->dev == b->dev &&
+	       a->offset + (a->end - a->start) == b->offset && a->shared == b->shared &&
+	       a->writable == b->writable && a->executable == b->executable;
+}
+
+/* Is a part of the same file mapped in one of @nr other pieces? */
+static bool is_second(const struct vl_vma *vma, const struct vl_vma *others, size_t nr)
+{
+	for (size_t i = 0; vma->ino && vma->shared && i < nr; i++)
+		if (others[i].ino == vma->ino && others[i].dev == vma->dev &&
+		    others[i].offset < vma->offset + (vma->end - vma->start) &&
+		    vma->offset < others[i].offset + (others[i].end - others[i].start))
+			return true;
+	return false;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	const struct vl_vma *x = a, *y = b;
+	uint64_t xs = x->end - x->start, ys = y->end - y->start;
+
+	return xs != ys ? (xs < ys) - (xs > ys) : (x->start > y->start) - (x->start < y->start);
+}
+
+/* Find the largest pieces among the @nr mappings @all; returns how many. */
+static size_t find_pieces(struct vl_target *t, const struct vl_vma *all, size_t nr,
+			  struct vl_vma ret[VL_PIECES])
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		struct vl_vma v = all[i];
+
+		while (i + 1 < nr && follows(&all[i], &all[i + 1]))
+			v.end = all[++i].end;
+		if (!is_piece(t, &v) || is_second(&v, ret, found))
+			continue;
+		if (found < VL_PIECES)
+			ret[found++] = v;
+		else if (by_size(&v, &ret[found - 1]) < 0)
+			ret[found - 1] = v;
+		qsort(ret, found, sizeof(*ret), by_size);
+	}
+	return found;
+}
+
+struct vl_error *vl_rammap_by_mappings(struct vl_target *t)
+{
+	_cleanup_(vl_maps_close) struct vl_maps maps = { .pid = t->pid, .fd = -1 };
+	struct vl_piece pieces[VL_PIECES];
+	struct vl_vma vmas[VL_PIECES];
+	struct vl_error *err = vl_maps_read(&maps);
+	size_t nr = err ? 0 : find_pieces(t, maps.all, maps.nr, vmas);
+	uint64_t at = 0;
+
+	for (size_t i = 0; i < nr && !err; i++) {
+		pieces[i] = (struct vl_piece){ at, vmas[i].end - vmas[i].start, vmas[i].start,
+					       !vmas[i].ino };
+		err = add_range(t, &maps, at, pieces[i].size, pieces[i].hva);
+		/* Of huge pages, too, one that is not touched must not be read. */
+		if (!err && t->ram[t->nr_ram - 1].page_size > VL_PAGE_SIZE)
+			pieces[i].sparse = true;
+		at += (pieces[i].size | (PIECE_ALIGN - 1)) + 1;
+	}
+	/* The mappings are of this process only if it has not ended since. */
+	if (!err)
+		err = vl_target_alive(t);
+	if (!err && !nr)
+		err = vl_error_hint(vl_error_new(VL_ERR_TARGET,
+						 "process %d has no memory of a guest",
+						 (int)t->pid),
+				    "find the guest's with: pgrep -a 'qemu|firecracker|cloud-hyper|"
+				    "crosvm'");
+	if (!err)
+		err = vl_ram_finish(t);
+	return err ? err : vl_ram_unplaced(t, pieces, nr);
+}
+
 struct vl_error *vl_rammap_build(struct vl_target *t, vl_hmp_fn *hmp, void *ctx)
 {
 	_cleanup_free_ struct vl_hmp_range *ranges = NULL;

@@ -58,6 +58,7 @@ void vl_target_unbind(struct vl_target *t)
 	t->pidfd = -1;
 	t->pid = 0;
 	t->start_time = 0;
+	t->without_vcpus = false;
 	t->run_id[0] = '\0';
 }
 
@@ -79,7 +80,7 @@ struct vl_error *vl_target_open(const char *spec, const struct vl_target_options
 
 	if (!t)
 		return vl_error_nomem();
-	t->pidfd = t->proc_mem = t->lock_fd = t->turn_fd = t->first_fd = -1;
+	t->pidfd = t->proc_mem = t->pagemap = t->lock_fd = t->turn_fd = t->first_fd = -1;
 	t->pause_mode = opts ? opts->pause : VL_PAUSE_AUTO;
 	t->without_module = opts && opts->no_module;
 	t->kernel = opts ? opts->kernel : 0;
@@ -132,6 +133,11 @@ pid_t vl_target_pid(const struct vl_target *t)
 unsigned int vl_target_kernel(const struct vl_target *t)
 {
 	return t->kernel;
+}
+
+bool vl_target_has_vcpus(const struct vl_target *t)
+{
+	return !t->without_vcpus;
 }
 
 bool vl_target_is_live(const struct vl_target *t)

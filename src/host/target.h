@@ -94,7 +94,7 @@ struct vl_vcpu {
 /*
  * Open @spec: a libvirt domain (id, UUID, name), the name of a QEMU that libvirt does not
  * manage, "qemu:PID" or "qemu:NAME", "qmp:SOCKET", "qmp:HOST:PORT", "kvm:PID" (whatever
- * hypervisor it is, by the kernel module imee.ko), or the path of a memory dump (a spec with
+ * hypervisor on KVM it is), "pid:PID" (whatever hypervisor it is), or the path of a memory dump (a spec with
  * a '/', or the name of a regular file, unless a guest has that name). Opens read-only, pauses
  * nothing. On success *@ret is owned by the caller. Errors are VL_ERR_TARGET, with a hint.
  */
@@ -118,7 +118,7 @@ void vl_target_list_bare(void (*fn)(void *ctx, pid_t pid), void *ctx);
 
 /*
  * Call @fn with the process id of every process of this host that has a guest on KVM and is no
- * QEMU, in ascending order: the guests for kvm:PID. Without the kernel module none is listed.
+ * QEMU, in ascending order: the guests for kvm:PID.
  */
 void vl_target_list_kvm(void (*fn)(void *ctx, pid_t pid), void *ctx);
 
@@ -175,8 +175,9 @@ const char *vl_target_ram_file(const struct vl_target *t, size_t i);
 struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret);
 
 /*
- * Has @t the registers of its vCPUs? Not a file that is an image of memory only: there
- * vl_target_vcpus() fails, and attach/search.h finds what a first contact needs.
+ * Has @t the registers of its vCPUs? Not a file that is an image of memory only, and not a process
+ * that is known by its mappings only: there vl_target_vcpus() fails, and attach/search.h finds what
+ * a first contact needs.
  */
 bool vl_target_has_vcpus(const struct vl_target *t);
 
@@ -184,12 +185,34 @@ bool vl_target_has_vcpus(const struct vl_target *t);
 unsigned int vl_target_kernel(const struct vl_target *t);
 
 /*
- * The bytes of a flat image: a file that does not say where its memory lies. 0: @t is none. Its RAM
- * map has all of it from address 0 on, until vl_target_set_hole() moves what is behind @hole, below
- * 4 GiB, to 4 GiB: once, before RAM is mapped.
+ * Some memory has no addresses: a flat image, or the mappings of a hypervisor that nobody can ask.
+ * Its RAM map has each piece of it at a place of its own, the first at 0. A placement says where
+ * the pieces, or parts of them, may lie in the guest. attach/search.h finds the right one.
  */
-uint64_t vl_target_flat(const struct vl_target *t);
-struct vl_error *vl_target_set_hole(struct vl_target *t, uint64_t hole);
+
+/* The @size bytes that are at @at while the memory is not placed lie at @gpa. */
+struct vl_extent {
+	uint64_t at, size, gpa;
+};
+
+#define VL_EXTENTS 12
+
+struct vl_placement {
+	struct vl_extent extents[VL_EXTENTS]; /* by gpa */
+	size_t nr;
+};
+
+/*
+ * Placement @i of @t's memory, from 1 on: those that are more common come first. False: there is
+ * no such placement; if @i is 1, the memory has addresses.
+ */
+bool vl_target_placement(const struct vl_target *t, unsigned int i, struct vl_placement *ret);
+
+/*
+ * Place the memory by placement @i; 0: undo that. Call this before RAM is mapped by others. What
+ * the placement leaves out is no RAM any more.
+ */
+struct vl_error *vl_target_place(struct vl_target *t, unsigned int i);
 
 /* The bytes behind the last whole page of a flat image: they are not read. */
 uint64_t vl_target_remainder(const struct vl_target *t);
@@ -199,6 +222,13 @@ uint64_t vl_target_remainder(const struct vl_target *t);
  * hole, and reads as zeros. Rounded down to a page; r->size: there is none.
  */
 uint64_t vl_ram_next_data(const struct vl_target *t, const struct vl_ram *r, uint64_t off);
+
+/*
+ * The first run of bytes at or behind @gpa, in the range that holds @gpa, that may be other than
+ * zeros. They are whole pages. False: there are none. Anonymous memory that the hypervisor has
+ * not touched is left out: to read it would make page tables for it.
+ */
+bool vl_target_next_data(struct vl_target *t, uint64_t gpa, uint64_t *start_ret, uint64_t *end_ret);
 
 /*
  * Read @len bytes at guest-physical @gpa into @buf. VL_ERR_FAULT unless all can be read. May cross

@@ -24,6 +24,7 @@ static const struct {
 	{ "qmp:./s", true, true, true },
 	{ "qmp:/s", true, false, true },
 	{ "kvm:1", true, false, true },
+	{ "pid:1", true, false, true },
 	{ "./a dump", false, false, true },
 	{ "/no/such/file", false, false, true },
 	{ "-x", true, false, true },
@@ -56,7 +57,8 @@ static void test_none_given(void)
 	   "a guest is to be given");
 	ok(err && err->hint &&
 		   !strcmp(err->hint,
-			   "name a libvirt domain, qemu:PID, qmp:SOCKET, kvm:PID or a dump file"),
+			   "name a libvirt domain, qemu:PID, qmp:SOCKET, kvm:PID, pid:PID or a "
+			   "dump file"),
 	   "all forms are named");
 	vl_error_destroy(err);
 }

@@ -11,6 +11,14 @@
 #include "tap.h"
 #include "host/target.h"
 
+/* The bytes of a memory without addresses; 0: it has addresses. */
+static uint64_t flat_size(const struct vl_target *t)
+{
+	struct vl_placement p;
+
+	return vl_target_placement(t, 1, &p) ? p.extents[0].size : 0;
+}
+
 /* QEMU target/i386/arch_dump.c QEMUCPUState, by offset. */
 #define NOTE_OLD 432
 #define NOTE_NEW 440
@@ -420,6 +428,7 @@ static void test_lime(struct image *im)
 {
 	unsigned char byte[2] = "";
 	const struct vl_ram *r;
+	struct vl_placement place;
 	struct vl_target *t;
 	struct vl_error *err;
 	size_t nr;
@@ -432,13 +441,13 @@ static void test_lime(struct image *im)
 		return;
 	r = vl_target_ram(t, &nr);
 	ok(nr == 2 && r[0].gpa == 0x1000 && r[0].size == 0x2000 && r[1].gpa == 0x101000 &&
-		   r[1].size == 0x1000 && !vl_target_flat(t),
+		   r[1].size == 0x1000 && !vl_target_placement(t, 1, &place),
 	   "whole pages count");
 	err = vl_target_read(t, 0x2fff, byte, 1);
 	err = err ? err : vl_target_read(t, 0x101fff, byte + 1, 1);
 	ok(!err && byte[0] == 1 && byte[1] == 2, "at their addresses");
 	vl_error_destroy(err);
-	err = vl_target_set_hole(t, 0x1000);
+	err = vl_target_place(t, 1);
 	ok(err && err->code == VL_ERR_ARG, "it says itself where its memory lies");
 	vl_error_destroy(err);
 	vl_target_close(t);
@@ -480,6 +489,8 @@ static void test_flat(void)
 {
 	const uint64_t mark = 0x1122334455667788, size = 5UL << 30, hole = 0xc0000000;
 	unsigned char head[64] = { 0xf3, 0xee, 0, 0xf0 }; /* an interrupt vector of the BIOS */
+	unsigned int chosen = 0, last = 0;
+	struct vl_placement place;
 	uint64_t w = 0;
 	struct vl_target *t;
 	struct vl_error *err;
@@ -495,20 +506,23 @@ static void test_flat(void)
 	err = vl_target_open(path, NULL, &t);
 	if (!ok(!err, "a flat image opens"))
 		return;
-	ok(vl_target_flat(t) == size && !vl_target_read(t, hole + 8, &w, 8) && w == mark,
+	ok(vl_target_placement(t, 1, &place) && place.nr == 1 && place.extents[0].size == size &&
+		   !vl_target_read(t, hole + 8, &w, 8) && w == mark,
 	   "its memory begins at 0");
 	ok(!vl_ram_next_data(t, vl_target_ram(t, &nr), 0) &&
 		   vl_ram_next_data(t, vl_target_ram(t, &nr), 1UL << 30) == hole &&
 		   vl_ram_next_data(t, vl_target_ram(t, &nr), 4UL << 30) == size,
 	   "its holes are known");
-	for (size_t i = 0; i < 4; i++) {
-		const uint64_t bad[] = { 0, 0xc0000001, 1UL << 32, size };
-
-		err = vl_target_set_hole(t, bad[i]);
-		ok(err && err->code == VL_ERR_ARG, "no hole at 0x%lx", bad[i]);
-		vl_error_destroy(err);
+	for (unsigned int i = 1; vl_target_placement(t, i, &place); i++) {
+		if (place.extents[0].size == hole)
+			chosen = i;
+		last = i;
 	}
-	err = vl_target_set_hole(t, hole);
+	ok(last == 6, "a hole can be at five places, or nowhere");
+	err = vl_target_place(t, last + 1);
+	ok(err && err->code == VL_ERR_ARG, "at no other");
+	vl_error_destroy(err);
+	err = vl_target_place(t, chosen);
 	vl_target_ram(t, &nr);
 	w = 0;
 	ok(!err && nr == 2 && !vl_target_read(t, (1UL << 32) + 8, &w, 8) && w == mark,
@@ -517,17 +531,17 @@ static void test_flat(void)
 	err = vl_target_read(t, hole, &w, 8);
 	ok(err && err->code == VL_ERR_FAULT, "nothing is in the hole");
 	vl_error_destroy(err);
-	ok(!vl_target_set_hole(t, hole), "the same hole again");
-	err = vl_target_set_hole(t, 0x80000000);
-	ok(err && err->code == VL_ERR_ARG, "another hole is refused");
-	vl_error_destroy(err);
+	ok(!vl_target_place(t, chosen), "the same placement again");
+	w = 0;
+	ok(!vl_target_place(t, 0) && !vl_target_read(t, hole + 8, &w, 8) && w == mark,
+	   "it can be undone");
 	vl_target_close(t);
 
 	save_flat(head, sizeof(head), (4UL << 20) - 4096);
 	refused("too small for a machine's memory", "not a memory dump");
 	save_flat(head, sizeof(head), (4UL << 20) + 512);
 	err = vl_target_open(path, NULL, &t);
-	ok(!err && vl_target_flat(t) == 4UL << 20 && vl_target_remainder(t) == 512,
+	ok(!err && flat_size(t) == 4UL << 20 && vl_target_remainder(t) == 512,
 	   "what is behind the last whole page is left out");
 	vl_error_destroy(err);
 	if (!err)
@@ -542,6 +556,7 @@ static void test_core(struct image *im)
 {
 	Elf64_Phdr *ph = (Elf64_Phdr *)(im->b + sizeof(Elf64_Ehdr));
 	const struct vl_ram *r;
+	struct vl_placement place;
 	struct vl_target *t;
 	struct vl_error *err;
 	size_t nr;
@@ -555,7 +570,7 @@ static void test_core(struct image *im)
 		return;
 	r = vl_target_ram(t, &nr);
 	ok(nr == 1 && !r->gpa && r->size == ph[1].p_filesz && r->fd_offset == ph[1].p_offset &&
-		   vl_target_flat(t) == r->size,
+		   vl_target_placement(t, 1, &place),
 	   "its largest segment is the memory");
 	vl_target_close(t);
 	/* QEMU's buffer for translated code is larger, but no whole MiBs. */
