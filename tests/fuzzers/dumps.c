@@ -54,7 +54,8 @@ static void read_all(struct vl_target *t)
 {
 	_cleanup_free_ struct vl_vcpu *v = NULL;
 	struct vl_target_info info = { .vcpus = 0 };
-	uint64_t hole, end = 0;
+	unsigned int place;
+	uint64_t end = 0;
 	size_t nr;
 	const struct vl_ram *r = vl_target_ram(t, &nr);
 
@@ -70,7 +71,7 @@ static void read_all(struct vl_target *t)
 	}
 	vl_target_info(t, &info);
 	if (vl_target_has_vcpus(t) ? vl_discard(vl_target_vcpus(t, &v, &nr)) :
-				     vl_discard(vl_search(t, &v, &nr, &hole)))
+				     vl_discard(vl_search(t, &v, &nr, &place)))
 		return;
 	look_at(t, v, nr);
 }
