@@ -247,4 +247,9 @@ PYTHON
 	run --separate-stderr vlens dump "$T/a.lime" "$T/c.elf"
 	[[ $status -eq 0 && $stderr == *"; no registers: the file has memory only, no registers" ]] || fail "$stderr"
 	assert_same "$(vps "$d" -e)" "$(vps "$T/c.elf" -e)"
+	# Only a process without rights may unpack it.
+	"$VT_TESTS/lib/image" kdump-lzo "$d" "$T/a.kdump"
+	run --separate-stderr vlens dump "$T/a.kdump" "$T/d.elf"
+	[[ $status -eq 0 && $stderr != *register* ]] || fail "$stderr"
+	same_memory "$d" "$T/d.elf"
 }

@@ -347,7 +347,7 @@ static struct vl_error *read_notes(const struct kdump *k, const struct kdump_hea
 		return vl_error_nomem();
 	if (!vl_flattened_read(&k->file, h->notes, notes, h->notes_size))
 		return vl_dump_truncated(0, k->file.size);
-	return vl_notes_read(notes, h->notes_size, &d->vcpus, &d->nr_vcpus);
+	return vl_notes_read(notes, h->notes_size, &d->registers, &d->vcpus, &d->nr_vcpus);
 }
 
 static struct vl_error *load_codecs(struct kdump *k, uint32_t status)

@@ -5,6 +5,7 @@
  */
 #include "dump.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -271,8 +272,18 @@ static struct vl_error *dump_registers(struct vl_target *t, struct vl_registers 
 				       size_t *nr_ret, unsigned int *machine_ret)
 {
 	const struct vl_dump *d = t->priv;
-	struct vl_error *err = vl_dump_elf_registers(d->fd, ret, nr_ret, machine_ret);
+	struct vl_error *err;
 
+	if (d->registers) {
+		*ret = calloc(d->nr_vcpus, sizeof(**ret));
+		if (!*ret)
+			return vl_error_nomem();
+		memcpy(*ret, d->registers, d->nr_vcpus * sizeof(**ret));
+		*nr_ret = d->nr_vcpus;
+		*machine_ret = EM_X86_64;
+		return NULL;
+	}
+	err = vl_dump_elf_registers(d->fd, ret, nr_ret, machine_ret);
 	return err || *nr_ret ? err : no_registers();
 }
 
@@ -305,6 +316,7 @@ static void dump_close(struct vl_target *t)
 	if (d->fd >= 0)
 		close(d->fd);
 	free(d->vcpus);
+	free(d->registers);
 	free(d);
 }
 

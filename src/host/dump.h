@@ -10,7 +10,9 @@ struct vl_dump {
 	uint64_t size;	       /* of the file */
 	struct vl_vcpu *vcpus; /* malloc'ed */
 	size_t nr_vcpus;       /* 0: the file has no registers */
-	uint64_t rest;	       /* bytes behind its last whole page, which are not read */
+	struct vl_registers
+		*registers; /* malloc'ed: all of each vCPU; NULL: as an ELF file has them */
+	uint64_t rest;	    /* bytes behind its last whole page, which are not read */
 };
 
 /* Load the file's headers: RAM ranges, registers. */

@@ -243,7 +243,8 @@ static struct vl_error *copy_part(struct vl_target *t, const struct vl_kernel_so
 		uint64_t n = part->len - at < COPY_STEP ? part->len - at : COPY_STEP;
 
 		if (vl_late(mk->deadline) ||
-		    !(mk->unpacker ? vl_unpacker_read(mk->unpacker, part->va + at, p + at, n) :
+		    !(mk->unpacker ? !vl_discard(vl_unpacker_read(mk->unpacker, part->va + at,
+								  p + at, n, mk->deadline)) :
 				     vl_target_read_virt(t, &src->pt, part->va + at, p + at, n)))
 			return vl_error_new(VL_ERR_FAULT, "cannot read the kernel's symbols");
 	}
@@ -352,7 +353,7 @@ struct vl_error *vl_kernel_provide(struct vl_target *t, const struct vl_kernel_s
 	struct vl_error *err = NULL;
 
 	if (vl_target_packed(t))
-		err = vl_unpacker_start(t, &src->pt, deadline, &mk.unpacker);
+		err = vl_unpacker_start(t, &src->pt, &mk.unpacker);
 	if (!err)
 		err = copy(t, src, &mk);
 	vl_unpacker_stop(mk.unpacker);

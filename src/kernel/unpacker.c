@@ -7,6 +7,7 @@
 #include "../base/clock.h"
 #include "../box/box.h"
 #include "../host/pages.h"
+#include "../mem/paging.h"
 #include "image.h"
 
 #define UNPACKER_MEMORY (1UL << 30)
@@ -16,7 +17,7 @@ enum { OP_READ = 1 };
 struct vl_unpacker {
 	struct vl_target *target;
 	struct vl_pgtable pt;
-	struct vl_deadline deadline;
+	bool is_virtual; /* addresses are read by pt */
 	struct vl_box *box;
 };
 
@@ -39,6 +40,12 @@ static struct vl_error *unpacker_prepare(void *ctx, struct vl_box_fds *keep)
 	return fits ? NULL : vl_error_new(VL_ERR_OS, "too many files are behind the memory");
 }
 
+static bool read_memory(struct vl_unpacker *u, uint64_t address, void *buf, size_t len)
+{
+	return u->is_virtual ? vl_target_read_virt(u->target, &u->pt, address, buf, len) :
+			       !vl_discard(vl_target_read(u->target, address, buf, len));
+}
+
 static void unpacker_main(void *ctx, struct vl_wire *wire, int link)
 {
 	struct vl_unpacker *u = ctx;
@@ -47,8 +54,7 @@ static void unpacker_main(void *ctx, struct vl_wire *wire, int link)
 	while (vl_wire_hear(wire, VL_CHANNEL_MAIN, link, &m)) {
 		size_t len = m.value[1] < VL_WINDOW_MAIN ? m.value[1] : VL_WINDOW_MAIN;
 
-		m.value[0] = m.op == OP_READ &&
-			     vl_target_read_virt(u->target, &u->pt, m.value[0], wire->window, len);
+		m.value[0] = m.op == OP_READ && read_memory(u, m.value[0], wire->window, len);
 		vl_message_put_error(&m, NULL);
 		m.op = VL_OP_REPLY;
 		vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
@@ -58,12 +64,12 @@ static void unpacker_main(void *ctx, struct vl_wire *wire, int link)
 /* --- the broker --- */
 
 struct vl_error *vl_unpacker_start(struct vl_target *t, const struct vl_pgtable *pt,
-				   struct vl_deadline deadline, struct vl_unpacker **ret)
+				   struct vl_unpacker **ret)
 {
 	struct vl_unpacker *u = calloc(1, sizeof(*u));
 	const struct vl_box_options o = {
 		.name = "vlens-unpacker",
-		.does = "unpacks the kernel's symbols",
+		.does = "unpacks the guest's memory",
 		.memory = UNPACKER_MEMORY,
 		.prepare = unpacker_prepare,
 		.main = unpacker_main,
@@ -74,7 +80,10 @@ struct vl_error *vl_unpacker_start(struct vl_target *t, const struct vl_pgtable 
 	*ret = NULL;
 	if (!u)
 		return vl_error_nomem();
-	*u = (struct vl_unpacker){ .target = t, .pt = *pt, .deadline = deadline };
+	u->target = t;
+	u->is_virtual = pt;
+	if (pt)
+		u->pt = *pt;
 	err = vl_box_start(&o, &u->box);
 	if (err) {
 		free(u);
@@ -92,15 +101,21 @@ void vl_unpacker_stop(struct vl_unpacker *u)
 	free(u);
 }
 
-bool vl_unpacker_read(struct vl_unpacker *u, uint64_t va, void *buf, size_t len)
+struct vl_error *vl_unpacker_read(struct vl_unpacker *u, uint64_t address, void *buf, size_t len,
+				  struct vl_deadline deadline)
 {
-	struct vl_message m = { .op = OP_READ, .value = { va, len } };
+	struct vl_message m = { .op = OP_READ, .value = { address, len } };
 	uint64_t now = vl_now_ns();
+	struct vl_error *err;
 
-	if (len > VL_WINDOW_MAIN || now >= u->deadline.at_ns ||
-	    vl_discard(vl_box_ask(u->box, &m, u->deadline.at_ns - now, NULL, NULL)) || m.error ||
-	    !m.value[0])
-		return false;
-	memcpy(buf, vl_box_wire(u->box)->window, len);
-	return true;
+	if (len > VL_WINDOW_MAIN)
+		return vl_error_new(VL_ERR_ARG, "%zu bytes are read at once", len);
+	err = vl_box_ask(u->box, &m, now < deadline.at_ns ? deadline.at_ns - now : 0, NULL, NULL);
+	if (!err && m.error)
+		err = vl_message_error(&m);
+	if (!err && !m.value[0])
+		err = vl_error_fault(address, "the page cannot be unpacked");
+	if (!err)
+		memcpy(buf, vl_box_wire(u->box)->window, len);
+	return err;
 }

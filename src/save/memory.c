@@ -6,7 +6,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "../host/pages.h"
 #include "../host/proc.h"
+#include "../kernel/unpacker.h"
 
 /*
  * Linux 6.7, include/uapi/linux/fs.h; Documentation/admin-guide/mm/pagemap.rst. Older headers lack
@@ -29,6 +31,9 @@ struct scan_arg {
 /* An entry of pagemap: present, or swapped. */
 #define ENTRY_USED (3ULL << 62)
 #define ENTRIES 65536UL
+
+/* The longest time to unpack what one read takes. */
+#define UNPACK_NS (60 * VL_NSEC_PER_SEC)
 
 /* Is all of the range private anonymous memory of the process? A file has more than its pages. */
 static struct vl_error *is_anonymous(struct vl_maps *maps, const struct vl_ram *r, bool *ret)
@@ -62,6 +67,8 @@ struct vl_error *vl_memory_open(struct vl_target *t, struct vl_memory *ret)
 	ret->entries = malloc(ENTRIES * sizeof(*ret->entries));
 	if (!ret->anonymous || !ret->entries)
 		return vl_error_nomem();
+	if (vl_target_packed(t))
+		return vl_unpacker_start(t, NULL, &ret->unpacker);
 	if (!vl_target_pid(t))
 		return NULL;
 	err = vl_maps_open(&maps, vl_target_pid(t));
@@ -78,6 +85,7 @@ void vl_memory_close(struct vl_memory *m)
 {
 	if (m->pagemap >= 0)
 		close(m->pagemap);
+	vl_unpacker_stop(m->unpacker);
 	free(m->anonymous);
 	free(m->entries);
 }
@@ -221,6 +229,9 @@ static struct vl_error *read_all(struct vl_memory *m, const struct vl_ram *r, ui
 		off += (uint64_t)n;
 		len -= (size_t)n;
 	}
+	if (r->fd < 0 && m->unpacker)
+		return vl_unpacker_read(m->unpacker, r->gpa + off, buf, len,
+					vl_deadline_in(UNPACK_NS));
 	return len ? vl_target_read(m->t, r->gpa + off, buf, len) : NULL;
 }
 

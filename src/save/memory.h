@@ -5,6 +5,8 @@
 
 #include "../host/internal.h"
 
+struct vl_unpacker;
+
 /* A run in a range of RAM, as offsets; @to is exclusive. */
 struct vl_run {
 	uint64_t from, to;
@@ -17,6 +19,7 @@ struct vl_memory {
 	const struct vl_ram *ram;
 	size_t nr_ram;
 	bool *anonymous; /* per range: private memory of the process, so pagemap knows it */
+	struct vl_unpacker *unpacker; /* for memory that only a process without rights may read */
 	int pagemap;
 	bool no_scan;	   /* the host's kernel lacks PAGEMAP_SCAN */
 	uint64_t *entries; /* of pagemap, for such a kernel */
