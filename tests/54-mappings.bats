@@ -103,6 +103,16 @@ teardown_file() {
 	assert_refused vps "$guest" ""
 }
 
+@test "vlens dump of such a process: a file without registers, which is read like it" {
+	image
+	pretend firecracker "$VLENS_TEST_RUN/g61.flat"
+	run --separate-stderr vlens dump "$guest" "$T/dump"
+	[[ $status -eq 0 && $stderr == *"; no registers: the vCPUs' registers are not known" ]] || fail "$stderr"
+	kill -9 "${guest#pid:}"
+	answers "$T/dump" >"$T/text"
+	cmp "$VLENS_TEST_RUN/g61.text" "$T/text" || fail "$(diff "$VLENS_TEST_RUN/g61.text" "$T/text" | head)"
+}
+
 @test "vlens doctor, vmem and vcheck of such a process" {
 	image
 	pretend firecracker "$VLENS_TEST_RUN/g61.flat"

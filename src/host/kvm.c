@@ -16,13 +16,23 @@
 #include "proc.h"
 #include "qemu_args.h"
 
-static struct vl_error *kvm_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
+static struct vl_error *no_registers(void)
 {
-	/* vl_target_vcpus() has asked the module in vain: ask again for the error. */
-	if (t->module)
-		return vl_kmod_vcpus(t->module, ret, nr_ret);
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the vCPUs' registers are not known"),
 			     "the kernel module reads those of guests on KVM, see imee(4)");
+}
+
+/* The module has been asked in vain: ask it again for the error. */
+static struct vl_error *kvm_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
+{
+	return t->module ? vl_kmod_vcpus(t->module, ret, nr_ret) : no_registers();
+}
+
+static struct vl_error *kvm_registers(struct vl_target *t, struct vl_registers **ret,
+				      size_t *nr_ret, unsigned int *machine_ret)
+{
+	(void)machine_ret;
+	return t->module ? vl_kmod_registers(t->module, ret, nr_ret) : no_registers();
 }
 
 static void kvm_info(struct vl_target *t, struct vl_target_info *ret)
@@ -48,6 +58,7 @@ static void kvm_close(struct vl_target *t)
 
 static const struct vl_target_ops kvm_ops = {
 	.vcpus = kvm_vcpus,
+	.registers = kvm_registers,
 	.info = kvm_info,
 	.close = kvm_close,
 };

@@ -259,8 +259,6 @@ struct vl_error *vl_target_registers(struct vl_target *t, struct vl_registers **
 			return vl_error_new(VL_ERR_ARG, "a frozen guest's monitor cannot be asked");
 		if (vl_target_is_stopped(t))
 			return stopped_error(t);
-		if (m && !t->ops->registers)
-			return vl_kmod_registers(m, ret, nr_ret);
 		err = t->ops->registers(t, ret, nr_ret, machine_ret);
 	}
 	for (size_t i = 0; i < *nr_ret; i++)
