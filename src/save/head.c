@@ -255,7 +255,8 @@ void vl_head_write(const struct vl_head *h, const char *said, void *buf)
 			.p_paddr = h->segments[i].gpa,
 			.p_filesz = h->segments[i].size,
 			.p_memsz = h->segments[i].size,
-			.p_align = VL_PAGE_SIZE,
+			/* As in QEMU's. With any other alignment, crash takes it for netdump's. */
+			.p_align = 0,
 		};
 		at += ph.p_filesz;
 		memcpy(out + sizeof(eh) + (i + 1) * sizeof(ph), &ph, sizeof(ph));
