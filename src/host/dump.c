@@ -240,9 +240,9 @@ struct vl_error *vl_dump_set_flat(struct vl_target *t, struct vl_dump *d, uint64
 /* The same of a range whose pages are made when they are read. */
 static uint64_t next_packed(const struct vl_target *t, const struct vl_ram *r, uint64_t off)
 {
-	uint64_t gpa = vl_pages_next(t, r->gpa + off);
+	uint64_t at = vl_pages_next(t, r->fd_offset + off);
 
-	return gpa - r->gpa < r->size ? gpa - r->gpa : r->size;
+	return at - r->fd_offset < r->size ? at - r->fd_offset : r->size;
 }
 
 uint64_t vl_ram_next_data(const struct vl_target *t, const struct vl_ram *r, uint64_t off)

@@ -19,8 +19,9 @@ struct vl_target;
 struct vl_pages_ops {
 	const char *what; /* "compressed": how the memory is in the file, for a user */
 	/*
-	 * Read the page at @gpa, which is of a range without descriptor, to @buf, 4096 bytes. Never
-	 * called twice at a time. It may read the source's file by pread(), and takes memory.
+	 * Read the page at @gpa, which is of a range without descriptor, to @buf, 4096 bytes. Of
+	 * memory without addresses @gpa is where the page is while it is not placed. Never called
+	 * twice at a time. It may read the source's file by pread(), and takes memory.
 	 */
 	struct vl_error *(*read)(void *ctx, uint64_t gpa, void *buf);
 	/*
@@ -54,7 +55,10 @@ int vl_target_packed_fd(const struct vl_target *t);
 
 /* ---- for ram.c, whose ranges have been checked to hold the bytes ---- */
 
-/* Read @len bytes at @gpa, which lie in one range. */
+/*
+ * Read @len bytes at @gpa, which lie in one range. It is the address of the ops: fd_offset of a
+ * range is where that begins.
+ */
 struct vl_error *vl_pages_read(struct vl_target *t, uint64_t gpa, void *buf, size_t len);
 /* As the op. */
 uint64_t vl_pages_next(const struct vl_target *t, uint64_t gpa);

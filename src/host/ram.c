@@ -121,6 +121,10 @@ struct vl_error *vl_ram_finish(struct vl_target *t)
 {
 	size_t out = 0;
 
+	/* Pages that are made keep their address when a placement moves them. */
+	for (size_t i = 0; i < t->nr_ram; i++)
+		if (t->ram[i].fd < 0 && !t->ram[i].hva)
+			t->ram[i].fd_offset = t->ram[i].gpa;
 	if (t->nr_ram)
 		qsort(t->ram, t->nr_ram, sizeof(*t->ram), by_gpa);
 	for (size_t i = 0; i < t->nr_ram; i++) {
@@ -325,7 +329,7 @@ struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, si
 		} else if (r->fd >= 0) {
 			n = pread(r->fd, out, (size_t)n, (off_t)(r->fd_offset + at));
 		} else if (t->pages) {
-			struct vl_error *err = vl_pages_read(t, gpa, out, (size_t)n);
+			struct vl_error *err = vl_pages_read(t, r->fd_offset + at, out, (size_t)n);
 
 			if (err)
 				return err;
