@@ -358,6 +358,9 @@ bool request_option(struct request *r, void *ctx, int key, char *arg)
 		return take_max_pause(r, arg);
 	case OPT_KERNEL:
 		return take_kernel(r, arg);
+	case OPT_SNAPSHOT:
+		r->scan.target.snapshot = arg;
+		return *arg || wrong(r, "'%s' is not the id or name of a snapshot", arg);
 	case OPT_TRUSTED:
 		return take_trusted(r, arg);
 	case OPT_KEEP:

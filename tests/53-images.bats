@@ -140,6 +140,81 @@ same_in() {
 	rm "$T"/core.* "$T/elf"
 }
 
+# At one moment: an ELF dump, a migration stream, and two internal snapshots of a disk image.
+streams() {
+	need_guest g61
+	[[ ! -e $DUMPS/stream ]] || return 0
+	qmp g61 stop >/dev/null
+	qmp g61 dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$DUMPS/moment.elf\"}" >/dev/null
+	"$VT_TESTS/lib/image" qcow2 - "$DUMPS/disk.qcow2"
+	qmp g61 blockdev-add "{\"driver\": \"qcow2\", \"node-name\": \"snap\", \"file\":
+		{\"driver\": \"file\", \"filename\": \"$DUMPS/disk.qcow2\"}}" >/dev/null
+	snapshot one
+	cp "$DUMPS/disk.qcow2" "$DUMPS/one.qcow2"
+	snapshot two
+	qmp g61 blockdev-del '{"node-name": "snap"}' >/dev/null
+	qmp g61 migrate "{\"uri\": \"exec:cat >$DUMPS/stream.part\"}" >/dev/null
+	eventually 60 in_state migrate completed
+	qmp g61 cont >/dev/null
+	mv "$DUMPS/stream.part" "$DUMPS/stream"
+}
+
+snapshot() {
+	qmp g61 snapshot-save "{\"job-id\": \"$1\", \"tag\": \"$1\", \"vmstate\": \"snap\",
+		\"devices\": [\"snap\"]}" >/dev/null
+	eventually 60 in_state jobs concluded
+	[[ $(qmp g61 query-jobs) != *error* ]] || fail "$(qmp g61 query-jobs)"
+	qmp g61 job-dismiss "{\"id\": \"$1\"}" >/dev/null
+}
+
+in_state() { [[ $(qmp g61 "query-$1") == *'"status": "'"$2"'"'* ]]; }
+
+@test "a migration stream, a saved domain and the snapshot of a disk image say what an ELF dump says" {
+	local form
+	streams
+	answers "$DUMPS/moment.elf" >"$T/elf"
+	[[ $(wc -l <"$T/elf") -gt 200 ]]
+	"$VT_TESTS/lib/image" save "$DUMPS/stream" "$T/save"
+	for form in "$DUMPS/stream" "$T/save" "$DUMPS/one.qcow2"; do
+		answers "$form" >"$T/text" || fail "$form is not read"
+		cmp "$T/elf" "$T/text" || fail "$form: $(diff "$T/elf" "$T/text" | head)"
+	done
+	"$VT_TESTS/lib/image" save-zstd "$DUMPS/stream" "$T/save-zstd"
+	assert_same "$(vps "$DUMPS/moment.elf" -ef)" "$(vps "$T/save-zstd" -ef)"
+	# The registers are in it: all is checked as in an ELF dump.
+	run --separate-stderr vcheck "$DUMPS/stream"
+	assert_status 0
+	assert_same "$(vcheck "$DUMPS/moment.elf")" "$output"
+	[[ $output != *"not in the file"* ]]
+}
+
+@test "a migration stream without a description of its devices: the kernel is found" {
+	streams
+	"$VT_TESTS/lib/image" undescribed "$DUMPS/stream" "$T/plain"
+	assert_same "$(vps "$DUMPS/moment.elf" -ef)" "$(vps "$T/plain" -ef)"
+}
+
+@test "several snapshots in a disk image: all are named, --snapshot chooses" {
+	streams
+	run --separate-stderr vuname "$DUMPS/disk.qcow2" -a
+	assert_status 3
+	[[ $stderr == *"has 2 snapshots with memory: 1 one ("*"), 2 two ("*"; choose one, as by --snapshot=1" ]] ||
+		fail "$stderr"
+	assert_same "$(vps "$DUMPS/moment.elf" -ef)" "$(vps --snapshot=two "$DUMPS/disk.qcow2" -ef)"
+	assert_same "$(vpslist "$DUMPS/moment.elf")" "$(vpslist --snapshot 1 "$DUMPS/disk.qcow2")"
+	run --separate-stderr vuname --snapshot=three "$DUMPS/disk.qcow2"
+	assert_status 3
+	[[ $stderr == *"no snapshot 'three' with memory; the disk image has 1 one ("* ]] || fail "$stderr"
+}
+
+@test "a stream that is cut off: one line, status 3" {
+	streams
+	head -c 20M "$DUMPS/stream" >"$T/cut"
+	run --separate-stderr vps "$T/cut" -ef
+	assert_status 3
+	[[ $stderr == *"the stream is truncated: it ends at 20971520 bytes"*"is it still being written"* ]] || fail "$stderr"
+}
+
 @test "vcheck of an image: no finding, and a note that the registers are not in it" {
 	dump g7
 	"$VT_TESTS/lib/image" lime "$DUMPS/g7.elf" "$T/lime"

@@ -198,7 +198,7 @@ static struct vl_error *fetch(struct vl_box *b, int out, const char *dir)
 	return err;
 }
 
-static struct vl_error *unpack(int fd, int out, const char *dir)
+static struct vl_error *unpack(int fd, uint64_t at, int out, const char *dir)
 {
 	struct spool s = { .fd = fd };
 	const struct vl_box_options o = {
@@ -212,7 +212,7 @@ static struct vl_error *unpack(int fd, int out, const char *dir)
 	struct vl_box *b;
 	struct vl_error *err;
 
-	if (lseek(fd, 0, SEEK_SET) < 0 || ftruncate(out, 0))
+	if (lseek(fd, (off_t)at, SEEK_SET) < 0 || ftruncate(out, 0))
 		return vl_error_os(errno, "cannot write to %s", dir);
 	err = vl_box_start(&o, &b);
 	if (err)
@@ -254,7 +254,7 @@ static bool open_done(const char *path, int *fd_ret)
 	return true;
 }
 
-/* The file to write, locked; -1: another tool has written all of it meanwhile, or errno says why. */
+/* The file to write, locked. -1: another tool has written all of it meanwhile, or see errno. */
 static int lock_part(const char *part, const char *done)
 {
 	for (;;) {
@@ -274,8 +274,8 @@ static int lock_part(const char *part, const char *done)
 	}
 }
 
-static struct vl_error *make(int fd, const char *dir, const char *part, const char *done,
-			     int *fd_ret)
+static struct vl_error *make(int fd, uint64_t at, const char *dir, const char *part,
+			     const char *done, int *fd_ret)
 {
 	_cleanup_close_ int out = lock_part(part, done);
 	struct vl_error *err;
@@ -288,7 +288,7 @@ static struct vl_error *make(int fd, const char *dir, const char *part, const ch
 						 "written",
 						 dir),
 				     "set VLENS_CACHE_DIR to a directory that can be written");
-	err = unpack(fd, out, dir);
+	err = unpack(fd, at, out, dir);
 	if (!err && rename(part, done))
 		err = vl_error_os(errno, "cannot write to %s", dir);
 	if (err) {
@@ -299,7 +299,7 @@ static struct vl_error *make(int fd, const char *dir, const char *part, const ch
 					 vl_error_new(VL_ERR_TARGET, "%s has gone at once", done);
 }
 
-struct vl_error *vl_spool_unpack(int fd, const char *run_id, int *fd_ret)
+struct vl_error *vl_spool_unpack(int fd, uint64_t at, const char *run_id, int *fd_ret)
 {
 	_cleanup_free_ char *dir = NULL, *done = NULL, *part = NULL;
 	struct vl_error *err = vl_cache_dir(&dir);
@@ -317,5 +317,5 @@ struct vl_error *vl_spool_unpack(int fd, const char *run_id, int *fd_ret)
 		return vl_error_nomem();
 	}
 	remove_unused(dir);
-	return make(fd, dir, part, done, fd_ret);
+	return make(fd, at, dir, part, done, fd_ret);
 }

@@ -26,12 +26,6 @@ struct other {
 static const struct other others[] = {
 	{ "DISKDUMP", "a diskdump, which is not read",
 	  "convert it: makedumpfile -E FILE FILE.elf" },
-	{ "LibvirtQemud", "a saved domain, not a memory dump",
-	  "restore it, then: virsh dump --memory-only DOMAIN FILE" },
-	{ "QEVM", "a QEMU migration stream, not a memory dump",
-	  "load it in a QEMU, then: virsh dump --memory-only DOMAIN FILE" },
-	{ "QFI\xfb", "a disk image, not a memory dump",
-	  "make a dump with: virsh dump --memory-only DOMAIN FILE" },
 	{ "\x1f\x8b", "compressed by gzip", "uncompress it first: gunzip FILE" },
 	{ "BZh", "compressed by bzip2", "uncompress it first: bunzip2 FILE" },
 	{ "\xfd"
@@ -147,6 +141,9 @@ static const struct {
 	{ "AVML", vl_dump_load_lime },
 	{ "KDUMP   ", vl_dump_load_kdump },
 	{ "makedumpfile", vl_dump_load_kdump }, /* flattened */
+	{ "QEVM", vl_dump_load_stream },
+	{ "LibvirtQemud", vl_dump_load_save },
+	{ "QFI\xfb", vl_dump_load_qcow2 },
 };
 
 /* Less is no machine's memory that could be searched. */
@@ -182,7 +179,7 @@ static struct vl_error *unpack(struct vl_target *t, struct vl_dump *d)
 	struct stat st;
 	int fd;
 
-	err = t->unpack(d->fd, t->run_id, &fd);
+	err = t->unpack(d->fd, 0, t->run_id, &fd);
 	if (err)
 		return err;
 	close(d->fd);

@@ -5,6 +5,8 @@
 
 #include "internal.h"
 
+struct vl_bytes;
+
 struct vl_dump {
 	int fd;
 	uint64_t size;	       /* of the file */
@@ -26,6 +28,12 @@ struct Elf;
 struct vl_error *vl_dump_load_xen(struct vl_target *t, struct Elf *elf, struct vl_dump *d,
 				  bool *done_ret);
 struct vl_error *vl_dump_load_kdump(struct vl_target *t, struct vl_dump *d);
+struct vl_error *vl_dump_load_stream(struct vl_target *t, struct vl_dump *d);
+struct vl_error *vl_dump_load_save(struct vl_target *t, struct vl_dump *d);
+struct vl_error *vl_dump_load_qcow2(struct vl_target *t, struct vl_dump *d);
+
+/* The RAM and the registers of @t are those of the migration stream in @bytes, which are taken. */
+struct vl_error *vl_dump_set_stream(struct vl_target *t, struct vl_dump *d, struct vl_bytes *bytes);
 
 /* The RAM of @t is the @size bytes at @at of the file, which have no addresses. */
 struct vl_error *vl_dump_set_flat(struct vl_target *t, struct vl_dump *d, uint64_t at,

@@ -110,9 +110,10 @@ struct vl_target {
 	bool takes_module;	    /* a process without rights inherits the attachment */
 
 	struct vl_held_place *held; /* held.c; NULL: not looked for yet, or not found */
+	const char *snapshot;	    /* of the options, while the target is opened */
 
 	unsigned int kernel; /* of the options, as the next one */
-	struct vl_error *(*unpack)(int fd, const char *run_id, int *fd_ret);
+	struct vl_error *(*unpack)(int fd, uint64_t at, const char *run_id, int *fd_ret);
 
 	enum vl_pause_mode pause_mode;
 	unsigned int pause_depth;

@@ -83,6 +83,7 @@ struct vl_error *vl_target_open(const char *spec, const struct vl_target_options
 	t->pidfd = t->proc_mem = t->pagemap = t->lock_fd = t->turn_fd = t->first_fd = -1;
 	t->pause_mode = opts ? opts->pause : VL_PAUSE_AUTO;
 	t->without_module = opts && opts->no_module;
+	t->snapshot = opts ? opts->snapshot : NULL;
 	t->kernel = opts ? opts->kernel : 0;
 	t->unpack = opts ? opts->unpack : NULL;
 	vl_target_set_budget(t, opts ? &opts->budget : NULL);

@@ -27,16 +27,18 @@ struct vl_target_options {
 	const char *uri; /* libvirt URI, NULL: libvirt's own default */
 	enum vl_pause_mode pause;
 	bool no_module; /* do not use the kernel module imee.ko, even if it is loaded */
+	/* The id or name of a disk image's snapshot; NULL: the only one. Valid during the open. */
+	const char *snapshot;
 	struct vl_pause_budget {
 		bool given; /* false: the defaults below */
 		uint64_t longest_ns, total_ns;
 	} budget;	     /* how long a run may pause the guest */
 	unsigned int kernel; /* of the kernels in a file: this one, from 1 on; 0: the only one */
 	/*
-	 * Unpack a compressed file @fd with this run id: *@fd_ret is the caller's. NULL: such a file
-	 * is an error.
+	 * Unpack what is compressed in file @fd from @at on, under this run id: *@fd_ret is the
+	 * caller's. NULL: such a file is an error.
 	 */
-	struct vl_error *(*unpack)(int fd, const char *run_id, int *fd_ret);
+	struct vl_error *(*unpack)(int fd, uint64_t at, const char *run_id, int *fd_ret);
 };
 
 #define VL_PAUSE_LONGEST_NS 10000000UL /* one pause */

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A migration stream of QEMU: where each page of the guest's memory lies in it, and the registers
+ * of its vCPUs. QEMU writes such streams into files (migrate), into a snapshot of a disk image
+ * (savevm), and behind libvirt's header (virsh save).
+ */
+#ifndef VLENS_HOST_STREAM_H
+#define VLENS_HOST_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../error.h"
+#include "target.h"
+
+/* A piece: @size bytes from @at on lie at @file of the file; VL_HOLE: they are zeros. */
+struct vl_span {
+	uint64_t at, size, file;
+};
+#define VL_HOLE UINT64_MAX
+
+/* The bytes of a stream: pieces of a file, in order and without a gap. */
+struct vl_bytes {
+	int fd;			/* not owned */
+	struct vl_span *pieces; /* malloc'ed */
+	size_t nr;
+	uint64_t size;
+};
+
+/* One piece: all from @at to @end of the file. */
+struct vl_error *vl_bytes_whole(struct vl_bytes *b, int fd, uint64_t at, uint64_t end);
+/* Append a piece, which may be merged with the last. */
+struct vl_error *vl_bytes_add(struct vl_bytes *b, uint64_t file, uint64_t size);
+/* Read up to @len bytes at @at: less only at the end of the stream or file. -1: errno says why. */
+int64_t vl_bytes_read(const struct vl_bytes *b, uint64_t at, void *buf, size_t len);
+void vl_bytes_deinit(struct vl_bytes *b);
+
+/* A block of the guest's memory, as QEMU names it. */
+struct vl_block {
+	char name[256];
+	uint64_t size;	 /* bytes, a multiple of a page */
+	uint64_t *pages; /* per page: where it lies (vl_stream_read_page()) */
+};
+
+struct vl_stream {
+	struct vl_bytes bytes;
+	char machine[64];	 /* its type, as of QEMU's -machine; "": not known */
+	struct vl_block *blocks; /* in the order of the stream; malloc'ed */
+	size_t nr_blocks;
+	struct vl_vcpu *vcpus; /* malloc'ed */
+	size_t nr_vcpus;       /* 0: the stream does not describe them */
+	uint64_t low, high;    /* bytes of RAM below and above 4 GiB; 0, 0: not known */
+};
+
+/*
+ * Read the stream in @bytes, which then belongs to *@ret, also after an error: its pages are
+ * found in one pass. Nothing in it is believed; what is not understood is an error that names it.
+ */
+struct vl_error *vl_stream_open(const struct vl_bytes *bytes, struct vl_stream *ret);
+void vl_stream_deinit(struct vl_stream *s);
+
+/* Read page @page of @b into @buf of 4096 bytes. False: the file has ended before, or errno. */
+bool vl_stream_read_page(const struct vl_stream *s, const struct vl_block *b, uint64_t page,
+			 void *buf);
+
+/*
+ * Find the registers and the sizes of RAM in the state of devices, which begins at @from. What is
+ * not described there stays empty.
+ */
+struct vl_error *vl_stream_read_state(struct vl_stream *s, uint64_t from);
+
+/* Big-endian numbers, as QEMU writes them. */
+static inline uint32_t vl_be32(const void *p)
+{
+	const unsigned char *b = p;
+
+	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+}
+
+static inline uint64_t vl_be64(const void *p)
+{
+	return (uint64_t)vl_be32(p) << 32 | vl_be32((const unsigned char *)p + 4);
+}
+
+#endif
