@@ -22,8 +22,8 @@ struct vl_codec {
 struct vl_error *vl_codec_load(enum vl_codec_kind kind, struct vl_codec *ret);
 
 /*
- * Unpack @len bytes at @in, which may be anything, to @out. *@out_len is the room there, and becomes
- * the number of bytes. False: they are damaged, or unpack to more than that.
+ * Unpack @len bytes at @in, which may be anything, to @out. *@out_len is the room there, and
+ * becomes the number of bytes. False: they are damaged, or unpack to more than that.
  */
 bool vl_codec_unpack(const struct vl_codec *c, const void *in, size_t len, void *out,
 		     size_t *out_len);

@@ -13,8 +13,8 @@ struct vl_error *vl_avml_create(const struct vl_dump *d, struct vl_avml **ret);
 void vl_avml_destroy(struct vl_avml *a);
 
 /*
- * Add the block of @len bytes of memory at @gpa, whose frames begin at *@at of the file. *@at becomes
- * the end of the block. Only the sizes of frames are read.
+ * Add the block of @len bytes of memory at @gpa, whose frames begin at *@at of the file. *@at
+ * becomes the end of the block. Only the sizes of frames are read.
  */
 struct vl_error *vl_avml_add(struct vl_avml *a, uint64_t gpa, uint64_t len, uint64_t *at);
 

@@ -388,7 +388,9 @@ static struct vl_error *check(const struct disk_header *h, const struct kdump_he
 	return NULL;
 }
 
-/* Are the last pages in the file? Of pages that were left out at its end, nothing else would show. */
+/*
+ * Are the last pages in the file? Of pages that were left out at its end, nothing else would show.
+ */
 static struct vl_error *check_end(struct kdump *k)
 {
 	uint64_t nr = k->nr_descs < DESCS * 64 ? k->nr_descs : DESCS * 64;

@@ -103,7 +103,9 @@ static struct vl_error *index_pieces(struct vl_flattened *f, uint64_t size)
 	}
 }
 
-/* Of pieces that overlap, each ends where the next one begins: the later one was written over it. */
+/*
+ * Of pieces that overlap, each ends where the next one begins: the later one was written over it.
+ */
 static void put_in_order(struct vl_flattened *f)
 {
 	if (f->nr)

@@ -93,7 +93,9 @@ struct vl_target {
 	size_t nr_backings;
 	char *map_cache; /* the file that the RAM map was loaded from, or NULL */
 
-	/* Of memory without addresses (place.c): its pieces, and the RAM map without a placement. */
+	/*
+	 * Of memory without addresses (place.c): its pieces, and the RAM map without a placement.
+	 */
 	struct vl_piece *pieces;
 	size_t nr_pieces;
 	struct vl_ram *flat;
@@ -212,7 +214,9 @@ bool vl_target_read_process(struct vl_target *t, uint64_t va, void *buf, size_t 
 
 /* ---- place.c ---- */
 
-/* After vl_ram_finish(): the memory has no addresses. The RAM map has @pieces, at most VL_PIECES. */
+/*
+ * After vl_ram_finish(): the memory has no addresses. The RAM map has @pieces, at most VL_PIECES.
+ */
 struct vl_error *vl_ram_unplaced(struct vl_target *t, const struct vl_piece *pieces, size_t nr);
 
 /* ---- pause.c ---- */

@@ -21,8 +21,8 @@ struct vl_error *vl_notes_vcpus(Elf *elf, struct vl_vcpu **ret, size_t *nr_ret);
 struct vl_error *vl_notes_registers(Elf *elf, struct vl_registers **ret, size_t *nr_ret);
 
 /*
- * Both of @len bytes of notes: vCPUs in *@ret, their registers in *@registers_ret. Notes that are cut
- * off count for nothing.
+ * Both of @len bytes of notes: vCPUs in *@ret, their registers in *@registers_ret. Notes that are
+ * cut off count for nothing.
  */
 struct vl_error *vl_notes_read(const void *notes, size_t len, struct vl_registers **registers_ret,
 			       struct vl_vcpu **ret, size_t *nr_ret);

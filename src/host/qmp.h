@@ -100,8 +100,8 @@ bool vl_qmp_is_broken(const struct vl_qmp *q);
 struct vl_error *vl_qmp_greet(struct vl_qmp *q, uint64_t deadline, bool *greeted_ret);
 
 /*
- * The error for a monitor that sends no greeting, with the reason. NULL: it is a QEMU's, so it talks
- * to another client.
+ * The error for a monitor that sends no greeting, with the reason. NULL: it is a QEMU's, so it
+ * talks to another client.
  */
 struct vl_error *vl_qmp_silent(const struct vl_qmp *q);
 

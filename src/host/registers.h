@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* All registers of a vCPU, for the notes of a dump; struct vl_vcpu has those that a reader needs. */
+/*
+ * All registers of a vCPU, for the notes of a dump; struct vl_vcpu has those that a reader needs.
+ */
 #ifndef VLENS_HOST_REGISTERS_H
 #define VLENS_HOST_REGISTERS_H
 

@@ -154,7 +154,9 @@ static const struct direct_piece *find(const struct vl_direct *d, uint64_t gpa)
 	return p && gpa - p->gpa < p->size ? p : NULL;
 }
 
-/* Not vl_target_read(), which may map the file; but that knows memory that is in no file as it is. */
+/*
+ * Not vl_target_read(), which may map the file; but that knows memory that is in no file as it is.
+ */
 static bool read_file(struct vl_direct *d, const struct direct_piece *p, uint64_t gpa,
 		      unsigned char *to, size_t len)
 {

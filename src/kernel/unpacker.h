@@ -22,8 +22,8 @@ struct vl_error *vl_unpacker_start(struct vl_target *t, const struct vl_pgtable 
 void vl_unpacker_stop(struct vl_unpacker *u);
 
 /*
- * Read @len bytes, 1 MiB at most, at @address. The bytes are untrusted. VL_ERR_FAULT: they cannot be
- * had. Any other error: the process has ended, or the deadline is over.
+ * Read @len bytes, 1 MiB at most, at @address. The bytes are untrusted. VL_ERR_FAULT: they cannot
+ * be had. Any other error: the process has ended, or the deadline is over.
  */
 struct vl_error *vl_unpacker_read(struct vl_unpacker *u, uint64_t address, void *buf, size_t len,
 				  struct vl_deadline deadline);

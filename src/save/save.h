@@ -23,7 +23,8 @@ enum vl_save_pause {
 
 struct vl_save_options {
 	enum vl_save_pause pause;
-	bool limited; /* the target's budget counts for VL_SAVE_WHOLE, too; else it has one of its own */
+	/* The target's budget counts for VL_SAVE_WHOLE, too; else it has one of its own. */
+	bool limited;
 	bool force; /* replace a file */
 	bool zstd;  /* compress it: independent frames of zstd, with a table to seek by */
 	/*

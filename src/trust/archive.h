@@ -30,8 +30,8 @@ struct vl_error *vl_archive_open(const void *file, size_t len, struct vl_archive
 struct vl_error *vl_archive_open_member(struct vl_archive *outer, struct vl_archive **ret);
 /*
  * Read one compressed stream from a file, in pieces: no archive. The first call loads the library;
- * the second begins to read @fd, which must stay open, at its offset, and can be called in a process
- * that opens no file.
+ * the second begins to read @fd, which must stay open, at its offset, and can be called in a
+ * process that opens no file.
  */
 struct vl_error *vl_archive_ready_stream(struct vl_archive **ret);
 struct vl_error *vl_archive_begin_stream(struct vl_archive *a, int fd);
