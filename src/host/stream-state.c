@@ -88,7 +88,7 @@ static struct span find_field(json_object *o, struct span in, const char *name,
 		json_object *f = json_object_array_get_idx(fields, i);
 		size_t size = field_size(f);
 
-		if (size > in.len - at)
+		if (!in.len || size > in.len - at)
 			break;
 		if (!strcmp(text_of(f, "name"), name)) {
 			*desc_ret = f;

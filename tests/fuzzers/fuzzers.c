@@ -12,6 +12,11 @@ const struct fuzzer fuzzers[] = {
 	{ "lime", fuzz_dump },
 	{ "vmware", fuzz_dump },
 	{ "xen", fuzz_dump },
+	{ "kdump", fuzz_dump },
+	{ "avml", fuzz_dump },
+	{ "stream", fuzz_dump },
+	{ "save", fuzz_dump },
+	{ "qcow2", fuzz_dump },
 	{ "flat", fuzz_flat },
 	/* What a hypervisor and the host answer. */
 	{ "hmp", fuzz_hmp },
