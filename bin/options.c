@@ -100,7 +100,7 @@ const struct option_row option_rows[] = {
 	  "how to read: imee (the fastest), direct, module, kvm", &raw_engine },
 	{ "kernel", OPT_KERNEL, "N", MIRRORED | PAUSES | TOP | SCOPE_DUMP,
 	  "of a file with several kernels: the N-th", NULL },
-	{ "snapshot", OPT_SNAPSHOT, "SNAPSHOT", MIRRORED | PAUSES | TOP,
+	{ "snapshot", OPT_SNAPSHOT, "SNAPSHOT", MIRRORED | PAUSES | TOP | SCOPE_DUMP,
 	  "of a disk image with several snapshots: this id or name", NULL },
 	{ "json", 'J', NULL, READS | SCOPE_DOCTOR | SCOPE_TYPES, "print JSON", NULL },
 	{ "json", 'J', NULL, TOP, "with -b: print JSON", NULL },

@@ -202,6 +202,8 @@ in_state() { [[ $(qmp g61 "query-$1") == *'"status": "'"$2"'"'* ]]; }
 		fail "$stderr"
 	assert_same "$(vps "$DUMPS/moment.elf" -ef)" "$(vps --snapshot=two "$DUMPS/disk.qcow2" -ef)"
 	assert_same "$(vpslist "$DUMPS/moment.elf")" "$(vpslist --snapshot 1 "$DUMPS/disk.qcow2")"
+	run --separate-stderr vps --snapshot=two "$DUMPS/moment.elf" -ef
+	assert_refused vps "$DUMPS/moment.elf" "leave out --snapshot"
 	run --separate-stderr vuname --snapshot=three "$DUMPS/disk.qcow2"
 	assert_status 3
 	[[ $stderr == *"no snapshot 'three' with memory; the disk image has 1 one ("* ]] || fail "$stderr"

@@ -287,6 +287,7 @@ struct vl_error *vl_dump_load_qcow2(struct vl_target *t, struct vl_dump *d)
 	struct vl_error *err = read_header(&im);
 
 	err = err ? err : choose(&im, t->snapshot, &s);
+	t->snapshot = NULL;
 	err = err ? err : add_state(&im, &s, &bytes);
 	if (err) {
 		vl_bytes_deinit(&bytes);

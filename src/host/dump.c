@@ -281,7 +281,10 @@ static struct vl_error *dump_registers(struct vl_target *t, struct vl_registers 
 		return NULL;
 	}
 	err = vl_dump_elf_registers(d->fd, ret, nr_ret, machine_ret);
-	return err || *nr_ret ? err : no_registers();
+	if (err || *nr_ret)
+		return err;
+	return d->nr_vcpus ? vl_error_new(VL_ERR_TARGET, "those of this format are not converted") :
+			     no_registers();
 }
 
 static struct vl_error *dump_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)

@@ -112,7 +112,7 @@ struct vl_target {
 	bool takes_module;	    /* a process without rights inherits the attachment */
 
 	struct vl_held_place *held; /* held.c; NULL: not looked for yet, or not found */
-	const char *snapshot;	    /* of the options, while the target is opened */
+	const char *snapshot;	    /* of the options; NULL once a driver has used it */
 
 	unsigned int kernel; /* of the options, as the next one */
 	struct vl_error *(*unpack)(int fd, uint64_t at, const char *run_id, int *fd_ret);

@@ -89,6 +89,11 @@ struct vl_error *vl_target_open(const char *spec, const struct vl_target_options
 	vl_target_set_budget(t, opts ? &opts->budget : NULL);
 	t->name = strdup(spec);
 	err = t->name ? vl_driver_open(t, spec, opts ? opts->uri : NULL) : vl_error_nomem();
+	if (!err && t->snapshot)
+		err = vl_error_hint(vl_error_new(VL_ERR_TARGET,
+						 "this is no disk image, which alone has "
+						 "snapshots"),
+				    "leave out --snapshot");
 	if (err) {
 		vl_target_close(t);
 		/* A host call that failed here means that the guest cannot be reached. */

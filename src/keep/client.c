@@ -301,12 +301,13 @@ static void clean_up(struct run *r)
 
 /*
  * To suspend a guest takes its monitor, which accepts one connection at a time: a keeper would
- * hold that as long as it stays. So only the other ways to pause have a keeper. --kernel is of a
- * file, which has none.
+ * hold that as long as it stays. So only the other ways to pause have a keeper. --kernel and
+ * --snapshot are of a file, which has none.
  */
 static bool is_for_keeper(const struct vl_keep_options *k)
 {
-	return k->seconds && !k->guest.target.kernel && vl_spec_is_kept(k->spec) &&
+	return k->seconds && !k->guest.target.kernel && !k->guest.target.snapshot &&
+	       vl_spec_is_kept(k->spec) &&
 	       (k->guest.target.pause == VL_PAUSE_AUTO || k->guest.target.pause == VL_PAUSE_FREEZE);
 }
 
