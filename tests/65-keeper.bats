@@ -187,18 +187,19 @@ kill_keepers() {
 
 @test "programs of a keeper share an empty network, and each has an IPC namespace of its own" {
 	[[ $EUID -eq 0 ]] || skip "namespaces take root"
-	local i pid net=("$(readlink /proc/self/ns/net)") ipc=("$(readlink /proc/self/ns/ipc)") pids=() tools=()
-	# All at once: a namespace that has ended leaves its number to the next one.
+	local i pid held net=("$(readlink /proc/self/ns/net)") ipc=("$(readlink /proc/self/ns/ipc)")
 	for i in 1 2 3; do
 		vexec "$G" sleep "4718$i.$$" 3>&- 4>&- &
-		tools+=($!)
+		TOOL=$!
 		eventually 60 pgrep -fx "sleep 4718$i.$$"
 		pid=$(pgrep -fx "sleep 4718$i.$$")
 		net+=("$(readlink "/proc/$pid/ns/net")") ipc+=("$(readlink "/proc/$pid/ns/ipc")")
-		pids+=("$pid")
+		# Else it would leave its number to the next one.
+		# shellcheck disable=SC2034 # it is only held
+		exec {held}<"/proc/$pid/ns/ipc"
+		kill "$pid"
+		wait "$TOOL" || true
 	done
-	kill "${pids[@]}"
-	wait "${tools[@]}" || true
 	[[ $(nr_keepers) -eq 1 ]]
 	assert_same 2 "$(printf '%s\n' "${net[@]}" | sort -u | wc -l)"
 	assert_same 4 "$(printf '%s\n' "${ipc[@]}" | sort -u | wc -l)"
