@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "transfer.h"
 
 /* Make @path and its missing parents. */
 static int make_path(char *path, mode_t mode)
@@ -196,7 +197,6 @@ static struct vl_error *write_beside(const char *path, const void *data, size_t 
 				     char **ret)
 {
 	struct vl_error *err = NULL;
-	const char *p = data;
 	_cleanup_free_ char *tmp = NULL;
 	int fd;
 
@@ -207,18 +207,8 @@ static struct vl_error *write_beside(const char *path, const void *data, size_t 
 		return vl_error_os(errno, "cannot write %s", path);
 	if (fchmod(fd, mode))
 		err = vl_error_os(errno, "cannot write %s", path);
-	while (!err && size) {
-		ssize_t n = write(fd, p, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			err = vl_error_os(n ? errno : EIO, "cannot write %s", path);
-			break;
-		}
-		p += n;
-		size -= (size_t)n;
-	}
+	if (!err && !vl_put_whole(fd, data, size))
+		err = vl_error_os(errno, "cannot write %s", path);
 	if (close(fd) && !err)
 		err = vl_error_os(errno, "cannot write %s", path);
 	if (err)

@@ -17,6 +17,7 @@
 #include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "../base/dirs.h"
+#include "../base/transfer.h"
 #include "../box/box.h"
 #include "../trust/archive.h"
 
@@ -86,22 +87,6 @@ static bool is_zeros(const unsigned char *p, size_t len)
 	return !p[0] && !memcmp(p, p + 1, len - 1);
 }
 
-static bool put(int fd, const unsigned char *p, size_t len, uint64_t at)
-{
-	while (len) {
-		ssize_t n = pwrite(fd, p, len, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		p += n;
-		at += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
 /* Write @len bytes at @at, a multiple of a page; pages of zeros stay holes. */
 static bool put_sparse(int fd, const unsigned char *p, size_t len, uint64_t at, uint64_t *written)
 {
@@ -114,7 +99,7 @@ static bool put_sparse(int fd, const unsigned char *p, size_t len, uint64_t at, 
 		end = end < len ? end : len;
 		if (zeros)
 			continue;
-		if (!put(fd, p + off, end - off, at + off))
+		if (!vl_put_whole_at(fd, p + off, end - off, at + off))
 			return false;
 		*written += end - off;
 	}

@@ -14,6 +14,7 @@
 #include "../attach/trusted.h"
 #include "../view/stubs.h"
 #include "../base/cleanup.h"
+#include "../base/transfer.h"
 #include "../trust/image.h"
 #include "../trust/index.h"
 #include "../trust/store.h"
@@ -35,22 +36,14 @@ struct search {
 static struct vl_error *store(struct search *s, const unsigned char *elf, size_t len)
 {
 	int fd = memfd_create("vlens-trusted", MFD_CLOEXEC);
-	size_t at = 0;
 
 	if (fd < 0)
 		return vl_error_os(errno, "cannot make a file in memory");
-	while (at < len) {
-		ssize_t n = write(fd, elf + at, len - at);
+	if (!vl_put_whole(fd, elf, len)) {
+		struct vl_error *err = vl_error_os(errno, "cannot write a file in memory");
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			struct vl_error *err = vl_error_os(errno, "cannot write a file in memory");
-
-			close(fd);
-			return err;
-		}
-		at += (size_t)n;
+		close(fd);
+		return err;
 	}
 	s->fd = fd;
 	s->size = len;

@@ -260,7 +260,7 @@ uint64_t vl_ram_next_data(const struct vl_target *t, const struct vl_ram *r, uin
 
 static struct vl_error *no_registers(void)
 {
-	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the file has memory only, no registers"),
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the file has memory only"),
 			     "the vCPUs' registers are in dumps of QEMU: "
 			     "virsh dump --memory-only DOMAIN FILE");
 }

@@ -7,12 +7,11 @@
 #include "flattened.h"
 
 #include <endian.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../base/bisect.h"
+#include "../base/transfer.h"
 #include "dump.h"
 
 #define HEAD_SIZE 4096
@@ -28,24 +27,6 @@ bool vl_is_flattened(const void *head, size_t len)
 	static const char magic[16] = "makedumpfile";
 
 	return len >= sizeof(magic) && !memcmp(head, magic, sizeof(magic));
-}
-
-static bool read_file(int fd, void *buf, size_t len, uint64_t at)
-{
-	char *out = buf;
-
-	while (len) {
-		ssize_t n = pread(fd, out, len, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		out += n;
-		at += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return true;
 }
 
 static int by_place(const void *a, const void *b)
@@ -85,7 +66,7 @@ static struct vl_error *index_pieces(struct vl_flattened *f, uint64_t size)
 		struct piece_header h;
 		struct vl_error *err;
 
-		if (!read_file(f->fd, &h, sizeof(h), at))
+		if (!vl_get_whole(f->fd, &h, sizeof(h), at))
 			return vl_dump_truncated(0, size);
 		at += sizeof(h);
 		h.at = (int64_t)be64toh((uint64_t)h.at);
@@ -121,7 +102,7 @@ struct vl_error *vl_flattened_init(int fd, uint64_t size, struct vl_flattened *r
 	struct vl_error *err;
 
 	*ret = (struct vl_flattened){ .fd = fd, .size = size };
-	if (!read_file(fd, head, sizeof(head), 0) || !vl_is_flattened(head, sizeof(head)))
+	if (!vl_get_whole(fd, head, sizeof(head), 0) || !vl_is_flattened(head, sizeof(head)))
 		return NULL;
 	ret->size = 0;
 	err = index_pieces(ret, size);
@@ -146,7 +127,7 @@ bool vl_flattened_read(const struct vl_flattened *f, uint64_t at, void *buf, siz
 	char *out = buf;
 
 	if (!f->pieces)
-		return at <= f->size && len <= f->size - at && read_file(f->fd, buf, len, at);
+		return at <= f->size && len <= f->size - at && vl_get_whole(f->fd, buf, len, at);
 	while (len) {
 		const struct vl_flattened_piece *p = i ? &f->pieces[i - 1] : NULL;
 		uint64_t n;
@@ -155,7 +136,7 @@ bool vl_flattened_read(const struct vl_flattened *f, uint64_t at, void *buf, siz
 			return false;
 		n = p->len - (at - p->at);
 		n = n < len ? n : len;
-		if (!read_file(f->fd, out, n, p->place + (at - p->at)))
+		if (!vl_get_whole(f->fd, out, n, p->place + (at - p->at)))
 			return false;
 		out += n;
 		at += n;

@@ -192,6 +192,10 @@ bool vl_ram_by_module(struct vl_target *t)
 
 void vl_ram_deinit(struct vl_target *t)
 {
+	/* Of memory without addresses both maps have the same names. */
+	char **names = t->nr_flat ? t->flat_files : t->files;
+	const size_t nr = t->nr_flat ? t->nr_flat : t->nr_ram;
+
 	for (size_t i = 0; t->map && i < t->nr_ram; i++)
 		if (t->map[i].at)
 			munmap(t->map[i].at, t->ram[i].size);
@@ -203,11 +207,8 @@ void vl_ram_deinit(struct vl_target *t)
 		close(t->proc_mem);
 	if (t->pagemap >= 0)
 		close(t->pagemap);
-	/* Of memory without addresses both maps have the same names. */
-	for (size_t i = 0; i < t->nr_flat; i++)
-		free(t->flat_files[i]);
-	for (size_t i = 0; !t->nr_flat && t->files && i < t->nr_ram; i++)
-		free(t->files[i]);
+	for (size_t i = 0; names && i < nr; i++)
+		free(names[i]);
 	free(t->flat_files);
 	free(t->flat);
 	free(t->pieces);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../base/bisect.h"
+#include "../base/transfer.h"
 #include "../host/kmod.h"
 #include "direct.h"
 
@@ -162,18 +163,7 @@ static bool read_file(struct vl_direct *d, const struct direct_piece *p, uint64_
 {
 	if (p->fd < 0)
 		return !vl_discard(vl_target_read(d->t, gpa, to, len));
-	while (len) {
-		ssize_t n = pread(p->fd, to, len, (off_t)(p->fd_offset + (gpa - p->gpa)));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		to += n;
-		gpa += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return true;
+	return vl_get_whole(p->fd, to, len, p->fd_offset + (gpa - p->gpa));
 }
 
 /* The first of the frames that may hold @page. */

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../base/transfer.h"
 #include "../box/box.h"
 #include "../host/pages.h"
 #include "../host/port.h"
@@ -151,21 +152,6 @@ static uint64_t left_ns(struct vl_deadline d)
 	return d.at_ns > now ? d.at_ns - now + 100000000 : 100000000;
 }
 
-static bool append(int fd, const unsigned char *data, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		data += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
 /* Write the worker's kernel to @fd: @size bytes, which is the worker's word. */
 static struct vl_error *fetch(struct vl_box *b, struct vl_deadline deadline, size_t size, int fd)
 {
@@ -176,7 +162,7 @@ static struct vl_error *fetch(struct vl_box *b, struct vl_deadline deadline, siz
 
 		if (!err)
 			err = vl_message_error(&m);
-		if (!err && !append(fd, vl_box_wire(b)->window, n))
+		if (!err && !vl_put_whole(fd, vl_box_wire(b)->window, n))
 			err = vl_error_os(errno, "cannot write the kernel's symbols");
 		if (err)
 			return err;

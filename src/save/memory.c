@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "../base/transfer.h"
 #include "../host/pages.h"
 #include "../host/proc.h"
 #include "../kernel/unpacker.h"
@@ -218,17 +219,11 @@ struct vl_error *vl_memory_next(struct vl_memory *m, size_t i, uint64_t off, str
 static struct vl_error *read_all(struct vl_memory *m, const struct vl_ram *r, uint64_t off,
 				 unsigned char *buf, size_t len)
 {
-	while (r->fd >= 0 && len) {
-		ssize_t n = pread(r->fd, buf, len, (off_t)(r->fd_offset + off));
+	size_t done = r->fd >= 0 ? vl_get_at(r->fd, buf, len, r->fd_offset + off) : 0;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		buf += n;
-		off += (uint64_t)n;
-		len -= (size_t)n;
-	}
+	buf += done;
+	off += done;
+	len -= done;
 	if (r->fd < 0 && m->unpacker)
 		return vl_unpacker_read(m->unpacker, r->gpa + off, buf, len,
 					vl_deadline_in(UNPACK_NS));

@@ -11,6 +11,7 @@
 #include "../base/array.h"
 #include "../base/cleanup.h"
 #include "../base/library.h"
+#include "../base/transfer.h"
 
 /* The functions we use, by libdw's names without "dwarf_". */
 #define FUNCTIONS(F) \
@@ -219,17 +220,9 @@ static int file_of(const unsigned char *bytes, size_t len)
 {
 	int fd = memfd_create("vlens-dwarf", MFD_CLOEXEC);
 
-	while (fd >= 0 && len) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			close(fd);
-			return -1;
-		}
-		bytes += n;
-		len -= (size_t)n;
+	if (fd >= 0 && !vl_put_whole(fd, bytes, len)) {
+		close(fd);
+		return -1;
 	}
 	return fd;
 }
