@@ -273,3 +273,44 @@ other_engine() {
 	assert_status 0
 	engine_is native
 }
+
+# ps_is TEXT: ps prints this. The kernel's workers come and go.
+ps_is() {
+	run --separate-stderr vps --stats "$(guest g61)" -eo pid,comm
+	assert_status 0
+	engine_is native
+	assert_same "$(grep -v kworker <<<"$1")" "$(grep -v kworker <<<"$output")"
+}
+
+@test "translated code is kept for the next run, and used over the same text only" {
+	local file first bad tracing='cd /sys/kernel/tracing'
+	need_guest g61
+	export VLENS_RUN_DIR=$T/run
+	mkdir -m 700 "$T/run"
+	first=$(vps "$(guest g61)" -eo pid,comm)
+	ps_is "$first"
+	file=$(find "$T/run" -name '*.ps.code')
+	[[ $(stat -c %a "$file") == 600 ]] || fail "no file, or others can read it: $file"
+	ps_is "$first"
+	cp "$file" "$T/good"
+	# A file that makes no sense, or is cut short, is replaced.
+	for bad in "head -c 4096 /dev/urandom" "head -c 100000 $T/good" "true"; do
+		$bad >"$file"
+		ps_is "$first"
+		[[ $(stat -c %s "$file") -gt 100000 ]] || fail "not written anew after: $bad"
+	done
+	# So is one whose code does nothing but fault, or never ends.
+	for bad in '\xcc' '\xeb\xfe'; do
+		head -c -300000 "$T/good" >"$file"
+		python3 -c "import sys; sys.stdout.buffer.write((b'$bad' * 300000)[:300000])" >>"$file"
+		ps_is "$first"
+		ps_is "$first"
+	done
+	# ftrace changes the text.
+	cp "$file" "$T/good"
+	in_guest g61 "mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null; $tracing &&
+		echo vfs_read >set_ftrace_filter && echo function >current_tracer"
+	ps_is "$first"
+	in_guest g61 "$tracing; echo nop >current_tracer; echo >set_ftrace_filter"
+	! cmp -s "$file" "$T/good" || fail "the file is the one of the text before"
+}

@@ -95,6 +95,8 @@ static struct vl_error *make_clone(struct vl_guest *g)
 		.cpu = s->cpu,
 		.as = g->as,
 		.budget_ns = s->budget_ns,
+		.kept = g->code,
+		.kept_size = g->code_size,
 		.live = s->ask.on && !s->ask.taken,
 		.unverified = g->unverified,
 		.verifier = g->raw.attach->trusted ? &vl_session_verifier : NULL,

@@ -102,6 +102,9 @@ struct vl_guest {
 	struct vl_session *session;	    /* NULL: its kernel was not asked so far */
 	struct vl_viewer *viewer;	    /* NULL: no view was asked for so far */
 	struct vl_worker *worker;
+	const void *code; /* translations of an earlier worker; NULL: there are none */
+	size_t code_size;
+	bool makes_code;	      /* ours are of the questions of @label only */
 	bool emulator;		      /* Unicorn is loaded */
 	enum vl_want want;	      /* why this worker must be replaced */
 	char no_kvm[VL_EXECUTOR_WHY]; /* why KVM is unfit; in the broker, too */
@@ -320,6 +323,7 @@ enum vl_broker_op {
 	VL_OP_PULL,  /* value[0]: address, value[1]: length; reply: the window */
 	VL_OP_RESET, /* of the pushed buffers */
 	VL_OP_LEARN, /* stores the attach; reply: enum vl_learned, the window: the working set */
+	VL_OP_CODE,  /* reply: value[0]: size of translations to keep, in the window; 0: none */
 	VL_OP_NEXT,  /* value[0]: relabelled, value[1]: pages in the window, value[2]: may_run */
 	VL_OP_STATS, /* reply: struct vl_stats in the window */
 	VL_OP_SETTLE,
@@ -367,12 +371,22 @@ enum vl_ask {
 enum vl_learned {
 	VL_LEARNED_CHANGED, /* the working set has changed */
 	VL_LEARNED_PAGES,   /* number of its pages */
+	VL_LEARNED_CODE,    /* there are translations for the program of this worker's start */
 };
 
 /* The options of a worker of @g. @g must outlive its start. */
 void vl_worker_options(struct vl_guest *g, struct vl_box_options *ret);
 struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep);
 void vl_worker_main(void *guest, struct vl_wire *wire, int link);
+
+/* --- code.c --- */
+
+/* Map the translations that are kept for a worker of @g, before it is in its box. */
+void vl_code_find(struct vl_guest *g);
+/* In the worker: write translations to keep. Returns their size, 0: none. */
+size_t vl_code_write(struct vl_guest *g, void *buf, size_t size);
+/* In the broker: take them from the worker, and store them. */
+void vl_broker_keep_code(struct vl_guest *g);
 
 /* --- viewer.c --- */
 

@@ -58,19 +58,10 @@ void vl_broker_figures(struct vl_guest *g, struct vl_stats *ret)
 	memcpy(ret->no_kvm, now.no_kvm, sizeof(ret->no_kvm));
 }
 
-void vl_broker_learn(struct vl_guest *g)
+static void take_workset(struct vl_guest *g, size_t nr)
 {
-	struct vl_message m = { .op = VL_OP_LEARN };
-	size_t nr;
-	uint64_t *gpas;
+	uint64_t *gpas = malloc(nr * sizeof(*gpas) + 1);
 
-	if (!g->attached || !(g->uses & VL_GUEST_ASK) ||
-	    vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
-		return;
-	nr = m.value[VL_LEARNED_PAGES];
-	if (!m.value[VL_LEARNED_CHANGED] || nr > VL_WORKSET_MAX)
-		return;
-	gpas = malloc(nr * sizeof(*gpas) + 1);
 	if (!gpas)
 		return;
 	memcpy(gpas, vl_box_wire(g->box)->window, nr * sizeof(*gpas));
@@ -82,6 +73,19 @@ void vl_broker_learn(struct vl_guest *g)
 	g->workset.gpas = gpas;
 	g->workset.nr = nr;
 	g->workset.changed = true;
+}
+
+void vl_broker_learn(struct vl_guest *g)
+{
+	struct vl_message m = { .op = VL_OP_LEARN };
+
+	if (!g->attached || !(g->uses & VL_GUEST_ASK) ||
+	    vl_discard(vl_broker_ask(g, &m, VL_CALL_NS)))
+		return;
+	if (m.value[VL_LEARNED_CHANGED] && m.value[VL_LEARNED_PAGES] <= VL_WORKSET_MAX)
+		take_workset(g, m.value[VL_LEARNED_PAGES]);
+	if (m.value[VL_LEARNED_CODE])
+		vl_broker_keep_code(g);
 }
 
 void vl_broker_next(struct vl_guest *g, bool relabelled)

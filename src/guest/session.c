@@ -100,6 +100,8 @@ static void forget_stale(struct vl_guest *g)
 	vl_session_forget(g);
 	s->looked_ns = s->looked_code_ns = vl_now_ns();
 	s->born_epoch = g->sys.epoch;
+	if (s->suspect)
+		g->code = NULL;
 	s->suspect = false;
 }
 

@@ -70,6 +70,7 @@ struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep)
 	if (!w)
 		return vl_error_nomem();
 	w->guest = g;
+	vl_code_find(g);
 	if (g->uses & VL_GUEST_READ && wants_module(g))
 		vl_target_take_module(g->raw.target);
 	err = vl_port_prepare(&w->asker, g->raw.target, keep);
@@ -280,6 +281,7 @@ static void learn(struct vl_worker *w, struct vl_message *m)
 	if (m->value[VL_LEARNED_CHANGED] && ws->nr)
 		memcpy(w->asker.wire->window, ws->gpas, ws->nr * sizeof(*ws->gpas));
 	ws->changed = false;
+	m->value[VL_LEARNED_CODE] = w->guest->makes_code;
 }
 
 static struct vl_error *attach(struct vl_worker *w, struct vl_message *m)
@@ -316,6 +318,7 @@ static struct vl_error *next(struct vl_worker *w, const struct vl_message *m)
 	if (m->value[0]) {
 		if (g->session)
 			g->session->trim = true;
+		g->makes_code = false;
 		vl_workset_deinit(&g->workset);
 		g->workset.gpas = nr <= VL_WORKSET_MAX ? malloc(nr * 8 + 1) : NULL;
 		if (!g->workset.gpas)
@@ -374,6 +377,9 @@ static struct vl_error *serve(struct vl_worker *w, struct vl_message *m)
 		return NULL;
 	case VL_OP_LEARN:
 		learn(w, m);
+		return NULL;
+	case VL_OP_CODE:
+		m->value[0] = vl_code_write(g, w->asker.wire->window, VL_WINDOW_MAIN);
 		return NULL;
 	case VL_OP_NEXT:
 		return next(w, m);

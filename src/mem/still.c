@@ -55,8 +55,7 @@ static uint64_t add(uint64_t sum, uint64_t word)
 /* Independent sums: the steps of a single one would wait for each other. */
 #define LANES 8
 
-/* Never 0. No key is needed: a guest that forges a page with the same sum fools only itself. */
-static uint64_t sum_of(const void *page)
+uint64_t vl_page_sum(const void *page)
 {
 	uint64_t lane[LANES], sum = 0xcbf29ce484222325;
 	const uint64_t *word = page;
@@ -78,7 +77,7 @@ void vl_still_note(struct vl_still *s, uint64_t gpa, const void *page)
 
 	if (i < VL_MAX_STILL && s->sums[i])
 		atomic_compare_exchange_strong(&s->sums[i][(gpa - s->at[i].gpa) / VL_PAGE_SIZE],
-					       &none, sum_of(page));
+					       &none, vl_page_sum(page));
 }
 
 void vl_still_filter(struct vl_still *s, uint64_t gpa, unsigned char *pages, size_t nr)
@@ -95,7 +94,7 @@ bool vl_still_note_code(struct vl_still *s, uint64_t gpa, const void *page)
 {
 	if (!vl_grow(s->code, s->cap_code, s->nr_code, 64))
 		return false;
-	s->code[s->nr_code++] = (struct vl_still_code){ gpa, sum_of(page) };
+	s->code[s->nr_code++] = (struct vl_still_code){ gpa, vl_page_sum(page) };
 	return true;
 }
 
@@ -112,7 +111,7 @@ static bool differs(struct batch *b, struct vl_target *t)
 
 	if (b->nr && !vl_discard(vl_target_read_pages(t, b->gpas, b->bufs, b->nr)))
 		for (size_t i = 0; i < b->nr; i++)
-			changed |= sum_of(b->pages[i]) != b->sums[i];
+			changed |= vl_page_sum(b->pages[i]) != b->sums[i];
 	b->nr = 0;
 	return changed;
 }
@@ -123,7 +122,7 @@ static bool look(struct batch *b, struct vl_target *t, uint64_t gpa, uint64_t su
 	const void *page = vl_target_page(t, gpa);
 
 	if (page)
-		return sum_of(page) != sum;
+		return vl_page_sum(page) != sum;
 	b->gpas[b->nr] = gpa;
 	b->sums[b->nr++] = sum;
 	return b->nr == BATCH && differs(b, t);

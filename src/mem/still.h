@@ -24,6 +24,12 @@ struct vl_still {
 void vl_still_set(struct vl_still *s, const struct vl_snapshot_still *still);
 void vl_still_deinit(struct vl_still *s);
 
+/*
+ * The checksum of a page, never 0. It has no key: a guest that forges a page with the same sum
+ * fools only itself.
+ */
+uint64_t vl_page_sum(const void *page);
+
 bool vl_still_has(const struct vl_still *s, uint64_t gpa);
 
 /* Note the content of page @gpa when it is first copied. Does nothing if it is not still. */

@@ -58,6 +58,14 @@ static bool room_for_block(struct vl_executor_state *e)
 	return true;
 }
 
+bool vl_native_put_block(struct vl_executor_state *e, uint64_t va, uint64_t code)
+{
+	if (!room_for_block(e))
+		return false;
+	put_block(e, va, code);
+	return true;
+}
+
 bool block_mark(struct block *b, enum vl_native_state state)
 {
 	struct vl_executor_state *e = b->e;
@@ -299,13 +307,12 @@ uint64_t vl_native_code(struct vl_executor_state *e, uint64_t va)
 	if (!vl_native_may_go_on(e, va))
 		return 0;
 	if ((uint64_t)e->cursor > VL_NATIVE_CODE + VL_NATIVE_CODE_SIZE - 2 * BLOCK_ROOM ||
-	    !room_for_block(e)) {
+	    !vl_native_put_block(e, va, (uint64_t)e->cursor)) {
 		VL_CTL->why = "no room for more code";
 		return 0;
 	}
 	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	code = (uint64_t)e->cursor;
-	put_block(e, va, code);
 	begin(&b, e, va);
 	while (!b.ended) {
 		if (!block_mark(&b, VL_STATE_PLAIN)) {
@@ -349,7 +356,8 @@ uint64_t vl_native_return_code(struct vl_executor_state *e)
 void vl_native_reset(struct vl_executor_state *e)
 {
 	e->cursor = (unsigned char *)(unsigned long)VL_NATIVE_CODE;
-	e->nr_marks = 0;
+	e->nr_marks = e->nr_text = e->nr_kept = 0;
+	e->bound = false;
 	if (e->nr_blocks) {
 		memset(e->blocks, 0, e->cap_blocks * sizeof(*e->blocks));
 		memset(VL_NATIVE_ENTRIES, 0, 65536 * sizeof(struct vl_native_entry));

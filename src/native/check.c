@@ -90,9 +90,12 @@ static bool check_operand(struct block *b, const ZydisDecodedOperandMem *m)
 		return false;
 	/* Only movabs has a constant address that is not near the code or below 2 GiB. */
 	if (m->base == ZYDIS_REGISTER_RIP ||
-	    (m->base == ZYDIS_REGISTER_NONE && m->index == ZYDIS_REGISTER_NONE))
-		return emit_fits_imm32((uint64_t)m->disp.value) ||
-		       !*vl_native_barred((uint64_t)m->disp.value);
+	    (m->base == ZYDIS_REGISTER_NONE && m->index == ZYDIS_REGISTER_NONE)) {
+		if (emit_fits_imm32((uint64_t)m->disp.value))
+			return true;
+		b->e->bound = true;
+		return !*vl_native_barred((uint64_t)m->disp.value);
+	}
 	/* rsp is not looked up: push and pop use the same addresses without a check. */
 	if (m->base == ZYDIS_REGISTER_RSP && m->index == ZYDIS_REGISTER_NONE)
 		return true;

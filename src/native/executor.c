@@ -56,6 +56,7 @@ static void native_destroy(struct vl_executor_state *e)
 	free(e->blocks);
 	free(e->marks);
 	free(e->replaced);
+	free(e->text);
 	free(e);
 }
 
@@ -248,6 +249,8 @@ static void native_run(struct vl_executor_state *e, struct vl_regs *regs, uint64
 	*ret = (struct vl_exit){ .reason = VL_EXIT_BROKEN, .detail = crowded };
 	if (e->crowded)
 		return;
+	if (e->st.kept)
+		vl_native_take_kept(e);
 	fix_return(e, regs);
 	memcpy(ctl->regs, regs->gpr, sizeof(ctl->regs));
 	ctl->rflags = (regs->rflags & FLAGS_USER) | 2;
@@ -361,4 +364,5 @@ const struct vl_executor_ops vl_executor_native = {
 	.code_va = native_code_va,
 	.replace = native_replace,
 	.set_tsc = native_set_tsc,
+	.keep = vl_native_keep,
 };

@@ -163,6 +163,11 @@ struct vl_native_mark {
 	uint64_t va;
 };
 
+/* A page of text that was read, with the checksum of what it had then. */
+struct vl_native_text {
+	uint64_t va, sum;
+};
+
 /* Code that is translated in place of the guest's at @va. */
 struct vl_native_replaced {
 	uint64_t va;
@@ -227,6 +232,10 @@ struct vl_executor_state {
 	size_t nr_blocks, cap_blocks;
 	struct vl_native_replaced *replaced; /* in ascending order */
 	size_t nr_replaced, cap_replaced;
+	struct vl_native_text *text; /* in ascending order */
+	size_t nr_text, cap_text;
+	size_t nr_kept;	   /* blocks that are kept (keep.c) */
+	bool bound;	   /* the code depends on where our memory is in this process */
 	uint64_t hlt_code; /* emitted code in place of the clone's hlt */
 	unsigned pending;  /* calls that have begun, and have not ended */
 	bool dirty;	   /* text was changed: translate again before the next call */
@@ -348,6 +357,8 @@ bool vl_native_put_replaced(struct vl_executor_state *e, uint64_t va, const void
 /* Overwrite @buf, the guest's code at @va, with the code that replaces it. */
 void vl_native_get_replaced(const struct vl_executor_state *e, uint64_t va, void *buf, size_t len);
 
+/* Enter a block into the table. False: no memory. */
+bool vl_native_put_block(struct vl_executor_state *e, uint64_t va, uint64_t code);
 /* Emitted code of the block at @va, translated if need be; 0: ctl->why says why not. */
 uint64_t vl_native_code(struct vl_executor_state *e, uint64_t va);
 /* Emitted code of the block at @va; 0: it is not translated. */
@@ -358,6 +369,15 @@ uint64_t vl_native_return_code(struct vl_executor_state *e);
 const struct vl_native_mark *vl_native_mark_at(const struct vl_executor_state *e, uint64_t code);
 /* Forget all emitted code. */
 void vl_native_reset(struct vl_executor_state *e);
+
+/* --- keep.c --- */
+
+/* Note the page of text at @page, which is read. False: no memory, or it is not mapped. */
+bool vl_native_note_text(struct vl_executor_state *e, uint64_t page);
+/* See struct vl_executor_ops: keep. */
+size_t vl_native_keep(struct vl_executor_state *e, void *buf, size_t size);
+/* Before the first run: use the code of struct vl_vcpu_state, if it is of this guest's text. */
+void vl_native_take_kept(struct vl_executor_state *e);
 
 /* --- control.c --- */
 

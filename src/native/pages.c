@@ -99,8 +99,12 @@ bool vl_native_read(struct vl_executor_state *e, uint64_t va, void *buf, size_t 
 		va += n;
 		len -= n;
 	}
-	if (exec)
-		vl_native_get_replaced(e, start, buf, size);
+	if (!exec)
+		return true;
+	for (uint64_t page = start & VL_PAGE_MASK; page < va; page += VL_PAGE_SIZE)
+		if (!vl_native_note_text(e, page))
+			return false;
+	vl_native_get_replaced(e, start, buf, size);
 	return true;
 }
 

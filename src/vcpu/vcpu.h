@@ -109,6 +109,12 @@ struct vl_vcpu_state {
 	void (*on_code)(void *ctx, uint64_t va);
 	/* Functions of the kernel's image that use the return address of their call; 0: none. */
 	uint64_t use_return[VL_NR_USE_RETURN];
+	/*
+	 * What an executor of an earlier process kept (struct vl_executor_ops), until the first
+	 * run; NULL: nothing. It may come from the guest.
+	 */
+	const void *kept;
+	size_t kept_size;
 	/* NULL: control may go anywhere. Only executors with @controls heed it. */
 	const struct vl_control *control;
 	void *ctx; /* of all these functions */
@@ -188,6 +194,12 @@ struct vl_executor_ops {
 	 * stays as it is. False: no memory. NULL: the caller writes @code to @va.
 	 */
 	bool (*replace)(struct vl_executor_state *e, uint64_t va, const void *code, size_t len);
+	/*
+	 * Write translations to @buf, for vCPUs of the same guest in later processes. Returns
+	 * their size, 0: there are none, few are new since the last time, or they do not fit. NULL:
+	 * it has none.
+	 */
+	size_t (*keep)(struct vl_executor_state *e, void *buf, size_t size);
 	/* Set what instructions that read the TSC return. NULL: the caller replaces them. */
 	void (*set_tsc)(struct vl_executor_state *e, uint64_t tsc);
 };

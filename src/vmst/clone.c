@@ -252,6 +252,8 @@ static struct vl_error *create(const struct vl_clone_start *start, uint64_t perc
 		.use_return = { vl_symbol(attach->kernel, "ftrace_caller"),
 				vl_symbol(attach->kernel, "ftrace_regs_caller") },
 		.on_code = on_code,
+		.kept = start->kept,
+		.kept_size = start->kept_size,
 		.control = attach->trusted ? &vl_clone_control : NULL,
 		.ctx = c,
 		.scratch = (char *)c->own.host + OWN_SCRATCH,
@@ -336,6 +338,11 @@ void vl_clone_count(const struct vl_clone *c, struct vl_vcpu_count *ret)
 	*ret = (struct vl_vcpu_count){ 0 };
 	if (c->executor && c->ops->count)
 		c->ops->count(c->executor, ret);
+}
+
+size_t vl_clone_keep(struct vl_clone *c, void *buf, size_t size)
+{
+	return c->ops->keep ? c->ops->keep(c->executor, buf, size) : 0;
 }
 
 void vl_clone_destroy(struct vl_clone *c)

@@ -107,7 +107,9 @@ struct vl_clone_start {
 	pid_t as;	    /* make calls under this task; 0: PID 1 */
 	uint64_t budget_ns; /* of one call */
 	bool live;	    /* the guest runs: its clock is read past the snapshot */
-	bool unverified;    /* of a trusted kernel: code outside of its text may run, too */
+	const void *kept;   /* translations of an earlier process; NULL: none */
+	size_t kept_size;
+	bool unverified; /* of a trusted kernel: code outside of its text may run, too */
 	const struct vl_clone_verifier *verifier; /* of a trusted kernel; or NULL */
 	void *verifier_ctx;
 };
@@ -135,6 +137,9 @@ void vl_clone_destroy(struct vl_clone *c);
 
 /* What its executor did so far; zeros where that is not counted. */
 void vl_clone_count(const struct vl_clone *c, struct vl_vcpu_count *ret);
+
+/* Write its translations to @buf; see struct vl_executor_ops. */
+size_t vl_clone_keep(struct vl_clone *c, void *buf, size_t size);
 
 /* Guest-virtual memory as the clone sees it. False when not mapped. */
 bool vl_clone_read(struct vl_clone *c, uint64_t va, void *buf, size_t len);

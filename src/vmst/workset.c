@@ -8,14 +8,21 @@
 #include "../base/cleanup.h"
 #include "../base/dirs.h"
 
-static char *file_path(struct vl_target *t, const char *label)
+char *vl_workset_name(const char *label)
 {
-	_cleanup_free_ char *name = strdup(label);
+	char *name = strdup(label);
 
 	/* The label is a program's name; it must not name another folder. */
 	for (char *p = name; p && *p; p++)
 		if (*p == '/')
 			*p = '_';
+	return name;
+}
+
+static char *file_path(struct vl_target *t, const char *label)
+{
+	_cleanup_free_ char *name = vl_workset_name(label);
+
 	return name ? vl_run_path("%s.%s.pages", vl_target_run_id(t), name) : NULL;
 }
 

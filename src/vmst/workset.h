@@ -25,6 +25,9 @@ struct vl_workset {
  */
 void vl_workset_load(struct vl_workset *ws, struct vl_target *t, const char *label);
 
+/* @label as a part of a file's name, malloc'ed; NULL: no memory. */
+char *vl_workset_name(const char *label);
+
 /* Are @gpas those of a working set: page-aligned, in ascending order? */
 bool vl_workset_sane(const uint64_t *gpas, size_t nr);
 

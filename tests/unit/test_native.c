@@ -89,6 +89,7 @@ struct state {
 
 struct fuzz {
 	struct vl_executor_state *e;
+	struct guest *guest;
 	unsigned char *code, *near, *data, *stack; /* as we see them */
 	struct state start, raw, rewritten;
 	unsigned long done, faults, refused;
@@ -440,6 +441,71 @@ static void test_return_address(struct fuzz *f)
 	   "ftrace's functions see the guest's return address, and return to it");
 }
 
+static void take_kept(struct vl_executor_state *e, const void *kept, size_t size)
+{
+	e->st.kept = kept;
+	e->st.kept_size = size;
+	vl_native_take_kept(e);
+}
+
+/* What is kept is used over the text that it was made from, and over no other. */
+static void test_kept(struct fuzz *f)
+{
+	static const unsigned char code[] = { 0x75, 0x02, 0xff, 0xc3, 0xff, 0xc3, 0xf4 };
+	static const unsigned char replaced[] = { 0x90, 0xf4 };
+	static unsigned char buf[1 << 16];
+	struct vl_executor_state *e = f->e;
+	uint64_t emitted, insns;
+	bool sound = true;
+	size_t size;
+
+	randomize(f);
+	memcpy(f->code, code, sizeof(code));
+	vl_native_reset(e);
+	emitted = vl_native_code(e, CODE);
+	insns = e->nr_insns;
+	size = vl_executor_native.keep(e, buf, sizeof(buf));
+	ok(size > sizeof(code) && !vl_executor_native.keep(e, buf, sizeof(buf)),
+	   "translated code is kept once");
+	run(f, &f->raw, emitted);
+
+	vl_native_reset(e);
+	memset((void *)emitted, 0xf4, 16);
+	take_kept(e, buf, size);
+	ok(vl_native_code(e, CODE) == emitted && e->nr_insns == insns,
+	   "it is used, and not made again");
+	run(f, &f->rewritten, emitted);
+	ok(!memcmp(f->raw.gpr, f->rewritten.gpr, sizeof(f->raw.gpr)), "it does the same");
+	ok(!vl_executor_native.keep(e, buf, sizeof(buf)), "and is not kept again");
+
+	for (size_t n = 0; n < size; n += n < 512 ? 1 : 97) {
+		vl_native_reset(e);
+		take_kept(e, buf, n);
+		sound &= !e->nr_blocks;
+	}
+	ok(sound, "a part of it is not used");
+	f->near[0] ^= 1;
+	vl_native_reset(e);
+	take_kept(e, buf, size);
+	ok(vl_native_block(e, CODE), "another page of the text may change");
+	f->code[VL_PAGE_SIZE - 1] ^= 1;
+	vl_native_reset(e);
+	take_kept(e, buf, size);
+	ok(!e->nr_blocks && !e->nr_text && !e->nr_marks, "its own page may not");
+	f->code[VL_PAGE_SIZE - 1] ^= 1;
+	vl_native_put_replaced(e, CODE + 0x800, replaced, sizeof(replaced));
+	vl_native_reset(e);
+	take_kept(e, buf, size);
+	ok(!e->nr_blocks, "nor the code that is replaced");
+	e->nr_replaced = 0;
+	*guest_leaf(f->guest, CODE) |= 1UL << 63;
+	vl_native_reset(e);
+	take_kept(e, buf, size);
+	ok(!e->nr_blocks, "nor the right to execute it");
+	*guest_leaf(f->guest, CODE) &= ~(1UL << 63);
+	vl_native_reset(e);
+}
+
 static unsigned long number(const char *variable, unsigned long otherwise)
 {
 	const char *env = getenv(variable);
@@ -507,6 +573,7 @@ int main(void)
 		guest_map(&g, DATA + i * VL_PAGE_SIZE, OWN_GPA + (48 + i) * VL_PAGE_SIZE);
 	for (unsigned i = 0; i < 2; i++)
 		guest_map(&g, CODE + i * VL_PAGE_SIZE, OWN_GPA + (40 + i) * VL_PAGE_SIZE);
+	f->guest = &g;
 	f->code = guest_page(&g, 40);
 	f->near = guest_page(&g, 41);
 	f->stack = guest_page(&g, 32);
@@ -530,6 +597,7 @@ int main(void)
 	test_table(f);
 	test_interrupts(f);
 	test_return_address(f);
+	test_kept(f);
 	test_text(f);
 	vl_executor_native.destroy(f->e);
 	guest_unmake(&g);

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Keeps emitted code for a later process. To translate the code of one ps takes as long as to run
+ * it three times.
+ *
+ * Emitted code has no address of ours but those of layout.h, so it can be used in any process of
+ * the same program. It is bound to what it was made from: the state of the vCPU, the code that is
+ * replaced, and each page of text that was read. If one of these differs, none of it is used.
+ *
+ * What is kept comes from a process that ran the guest's code, and so perhaps from the guest. It
+ * is used only where the guest's code runs anyway.
+ */
+#include "native.h"
+
+#include <elf.h>
+#include <link.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/array.h"
+#include "../base/bisect.h"
+#include "../base/hash.h"
+#include "mem/still.h"
+
+/* What is kept: this, the pages of text, the blocks, the marks, the code. */
+struct kept {
+	uint64_t origin; /* origin_of() */
+	uint64_t hlt_code;
+	uint32_t nr_text, nr_blocks, nr_marks, code_size;
+};
+
+/* Keep it again when it has grown by this share. */
+#define GROWTH 32
+
+bool vl_native_note_text(struct vl_executor_state *e, uint64_t page)
+{
+	size_t at = vl_bisect(i, e->nr_text, e->text[i].va < page);
+	unsigned char bytes[VL_PAGE_SIZE];
+
+	if (at < e->nr_text && e->text[at].va == page)
+		return true;
+	if (!vl_native_read(e, page, bytes, sizeof(bytes), false) ||
+	    !vl_grow(e->text, e->cap_text, e->nr_text, 256))
+		return false;
+	memmove(&e->text[at + 1], &e->text[at], (e->nr_text - at) * sizeof(*e->text));
+	e->text[at] = (struct vl_native_text){ page, vl_page_sum(bytes) };
+	e->nr_text++;
+	return true;
+}
+
+/* --- origin --- */
+
+struct object {
+	uint64_t hash; /* of its build id; 0: it has none */
+};
+
+static uint64_t hash_build_id(const unsigned char *notes, size_t len)
+{
+	for (size_t at = 0; at + sizeof(ElfW(Nhdr)) <= len;) {
+		const ElfW(Nhdr) *n = (const void *)(notes + at);
+		const unsigned char *name = (const unsigned char *)(n + 1);
+		const unsigned char *desc = name + (n->n_namesz + 3U) / 4 * 4;
+
+		if (n->n_type == NT_GNU_BUILD_ID && n->n_namesz == sizeof("GNU") &&
+		    !memcmp(name, "GNU", sizeof("GNU")))
+			return vl_hash(VL_HASH, desc, n->n_descsz);
+		at = (size_t)(desc - notes) + (n->n_descsz + 3U) / 4 * 4;
+	}
+	return 0;
+}
+
+/* dl_iterate_phdr(): find the object that this code is in. */
+static int find_object(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+	uint64_t here = (uint64_t)find_object;
+	struct object *o = ctx;
+	bool is_ours = false;
+
+	(void)size;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+
+		is_ours |=
+			p->p_type == PT_LOAD && here - (info->dlpi_addr + p->p_vaddr) < p->p_memsz;
+	}
+	for (int i = 0; is_ours && !o->hash && i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+
+		if (p->p_type == PT_NOTE)
+			o->hash = hash_build_id((const void *)(info->dlpi_addr + p->p_vaddr),
+						p->p_memsz);
+	}
+	return is_ours;
+}
+
+static uint64_t add(uint64_t hash, uint64_t word)
+{
+	return vl_hash(hash, &word, sizeof(word));
+}
+
+/* All that code is made from but the guest's text: this program's code too. 0: not known. */
+static uint64_t origin_of(const struct vl_executor_state *e)
+{
+	const struct vl_vcpu_state *st = &e->st;
+	struct object o = { 0 };
+	uint64_t h;
+
+	dl_iterate_phdr(find_object, &o);
+	if (!o.hash)
+		return 0;
+	h = add(add(add(o.hash, st->cr0), st->cr3), st->cr4);
+	h = add(add(add(h, st->stack_va), st->stack_size), st->return_va);
+	h = add(add(h, st->code_from), vl_native_is_kept(e));
+	for (size_t i = 0; i < VL_NR_USE_RETURN; i++)
+		h = add(h, st->use_return[i]);
+	for (size_t i = 0; i < e->nr_replaced; i++) {
+		const struct vl_native_replaced *r = &e->replaced[i];
+
+		h = vl_hash(add(add(h, r->va), r->len), r->code, r->len);
+	}
+	return h ? h : 1;
+}
+
+/* --- to keep it --- */
+
+static void *put(unsigned char **at, const void *data, size_t size)
+{
+	memcpy(*at, data, size);
+	*at += size;
+	return *at;
+}
+
+size_t vl_native_keep(struct vl_executor_state *e, void *buf, size_t size)
+{
+	struct kept k = { .hlt_code = e->hlt_code };
+	unsigned char *at = buf;
+
+	if (e->dirty || e->bound || e->nr_blocks <= e->nr_kept + e->nr_kept / GROWTH)
+		return 0;
+	k.origin = origin_of(e);
+	k.nr_text = (uint32_t)e->nr_text;
+	k.nr_blocks = (uint32_t)e->nr_blocks;
+	k.nr_marks = (uint32_t)e->nr_marks;
+	k.code_size = (uint32_t)((uint64_t)e->cursor - VL_NATIVE_CODE);
+	if (!k.origin || sizeof(k) + k.nr_text * sizeof(*e->text) +
+					 k.nr_blocks * sizeof(*e->blocks) +
+					 k.nr_marks * sizeof(*e->marks) + k.code_size >
+				 size)
+		return 0;
+	put(&at, &k, sizeof(k));
+	put(&at, e->text, e->nr_text * sizeof(*e->text));
+	for (size_t i = 0; i < e->cap_blocks; i++)
+		if (e->blocks[i].va)
+			put(&at, &e->blocks[i], sizeof(*e->blocks));
+	put(&at, e->marks, e->nr_marks * sizeof(*e->marks));
+	put(&at, (void *)VL_NATIVE_CODE, k.code_size);
+	e->nr_kept = e->nr_blocks;
+	return (size_t)(at - (unsigned char *)buf);
+}
+
+/* --- to use it --- */
+
+/* May the code of @page be used? It is reported as translated code is. */
+static bool is_allowed(struct vl_executor_state *e, uint64_t page)
+{
+	const struct vl_vcpu_state *st = &e->st;
+
+	if (st->control && !st->control->is_code(st->ctx, page))
+		return false;
+	if (st->code_from && page + VL_PAGE_SIZE > st->code_from)
+		st->on_code(st->ctx, page < st->code_from ? st->code_from : page);
+	return true;
+}
+
+/* Has the guest the text that the code was made from? */
+static bool same_text(struct vl_executor_state *e, const struct vl_native_text *text, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		unsigned char byte;
+		size_t at;
+
+		/* As code: a page that may not be executed has none. */
+		if (text[i].va % VL_PAGE_SIZE || (i && text[i].va <= text[i - 1].va) ||
+		    !is_allowed(e, text[i].va) || !vl_native_read(e, text[i].va, &byte, 1, true))
+			return false;
+		at = vl_bisect(k, e->nr_text, e->text[k].va < text[i].va);
+		if (at == e->nr_text || e->text[at].va != text[i].va ||
+		    e->text[at].sum != text[i].sum)
+			return false;
+	}
+	return true;
+}
+
+/* Are blocks and marks within the code, and in verified code? */
+static bool are_sound(const struct vl_executor_state *e, const struct kept *k,
+		      const struct vl_native_entry *blocks, const struct vl_native_mark *marks)
+{
+	const struct vl_vcpu_state *st = &e->st;
+
+	for (size_t i = 0; i < k->nr_blocks; i++)
+		if (!blocks[i].va || blocks[i].code - VL_NATIVE_CODE >= k->code_size)
+			return false;
+	for (size_t i = 0; i < k->nr_marks; i++)
+		if (marks[i].code > k->code_size || (i && marks[i].code < marks[i - 1].code) ||
+		    (st->control && marks[i].va != st->return_va &&
+		     !st->control->is_code(st->ctx, marks[i].va)))
+			return false;
+	return !k->hlt_code || k->hlt_code - VL_NATIVE_CODE < k->code_size;
+}
+
+static bool take(struct vl_executor_state *e, const struct kept *k, const unsigned char *at)
+{
+	const struct vl_native_text *text = (const void *)at;
+	const struct vl_native_entry *blocks = (const void *)(text + k->nr_text);
+	const struct vl_native_mark *marks = (const void *)(blocks + k->nr_blocks);
+
+	if (!are_sound(e, k, blocks, marks) || !same_text(e, text, k->nr_text))
+		return false;
+	e->marks = malloc(k->nr_marks * sizeof(*e->marks) + 1);
+	if (!e->marks)
+		return false;
+	memcpy(e->marks, marks, k->nr_marks * sizeof(*marks));
+	e->nr_marks = e->cap_marks = k->nr_marks;
+	for (size_t i = 0; i < k->nr_blocks; i++)
+		if (!vl_native_put_block(e, blocks[i].va, blocks[i].code))
+			return false;
+	memcpy((void *)VL_NATIVE_CODE, marks + k->nr_marks, k->code_size);
+	e->cursor += k->code_size;
+	e->hlt_code = k->hlt_code;
+	e->nr_kept = e->nr_blocks;
+	return true;
+}
+
+void vl_native_take_kept(struct vl_executor_state *e)
+{
+	const struct kept *k = e->st.kept;
+	size_t size = e->st.kept_size;
+
+	e->st.kept = NULL;
+	if (!k || size < sizeof(*k) || k->code_size > VL_NATIVE_CODE_SIZE / 2 ||
+	    size - sizeof(*k) != k->nr_text * sizeof(*e->text) + k->nr_blocks * sizeof(*e->blocks) +
+					 k->nr_marks * sizeof(*e->marks) + k->code_size ||
+	    k->origin != origin_of(e))
+		return;
+	if (!take(e, k, (const unsigned char *)(k + 1)))
+		vl_native_reset(e);
+}
