@@ -123,6 +123,7 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	g->flights.listing = -1;
 	g->begun_ns = vl_now_ns();
 	target.unpack = vl_spool_unpack;
+	target.index = vl_spool_index;
 	err = vl_target_open(spec, &target, &g->raw.target);
 	g->pauses = opts->target.pause != VL_PAUSE_NONE;
 	g->may_run = opts->target.pause == VL_PAUSE_AUTO || !g->pauses;

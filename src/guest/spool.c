@@ -207,8 +207,8 @@ static struct vl_error *unpack(int fd, uint64_t at, int out, const char *dir)
 	return err;
 }
 
-/* Remove what no tool has used for a day; it stays usable where it is open. */
-static void remove_unused(const char *path)
+/* What is removed stays usable where it is open. */
+void vl_spool_tidy(const char *path)
 {
 	DIR *dir = opendir(path);
 	struct dirent *de;
@@ -218,7 +218,8 @@ static void remove_unused(const char *path)
 		const char *end = strrchr(de->d_name, '.');
 
 		if (strncmp(de->d_name, "dump-", 5) != 0 || !end ||
-		    (strcmp(end, SUFFIX) != 0 && strcmp(end, PART) != 0) ||
+		    (strcmp(end, SUFFIX) != 0 && strcmp(end, PART) != 0 &&
+		     strcmp(end, VL_SPOOL_INDEX) != 0) ||
 		    fstatat(dirfd(dir), de->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
 		    st.st_mtime > time(NULL) - UNUSED_SECONDS)
 			continue;
@@ -228,14 +229,19 @@ static void remove_unused(const char *path)
 		closedir(dir);
 }
 
-/* Open an unpacked file that is there, and note that it is used. */
+void vl_spool_used(const char *path)
+{
+	utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
+}
+
+/* Open an unpacked file that is there. */
 static bool open_done(const char *path, int *fd_ret)
 {
 	size_t size;
 
 	if (vl_discard(vl_file_open(path, SIZE_MAX, fd_ret, &size)))
 		return false;
-	utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
+	vl_spool_used(path);
 	return true;
 }
 
@@ -301,6 +307,6 @@ struct vl_error *vl_spool_unpack(int fd, uint64_t at, const char *run_id, int *f
 		part = NULL;
 		return vl_error_nomem();
 	}
-	remove_unused(dir);
+	vl_spool_tidy(dir);
 	return make(fd, at, dir, part, done, fd_ret);
 }

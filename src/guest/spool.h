@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A compressed file (gzip, bzip2, xz, zstd, lz4) is unpacked once, to a sparse file in the cache
- * directory that the next tools use, too. A process in a box unpacks it; we write what it gives.
+ * directory that the next tools use, too, and so is the index of a file (host/index.h) made once. A
+ * process in a box does both; we write what it gives.
  */
 #ifndef VLENS_SPOOL_H
 #define VLENS_SPOOL_H
@@ -14,5 +15,24 @@
  * for a day are removed. VL_ERR_TARGET: the file is damaged, or there is no space.
  */
 struct vl_error *vl_spool_unpack(int fd, uint64_t at, const char *run_id, int *fd_ret);
+
+struct vl_index;
+struct vl_index_job;
+
+/*
+ * The index of a file with this run id, as of host/index.h: the one that is kept in the cache
+ * directory, or one that a process in a box makes, which is then kept. *@ret is the caller's, also
+ * after an error.
+ */
+struct vl_error *vl_spool_index(const struct vl_index_job *job, const char *run_id,
+				struct vl_index *ret);
+
+/* ---- for both ---- */
+
+#define VL_SPOOL_INDEX ".index"
+/* Remove what no tool has used for a day from the cache directory @path. */
+void vl_spool_tidy(const char *path);
+/* Note that the file @path is used. */
+void vl_spool_used(const char *path);
 
 #endif

@@ -10,8 +10,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "../base/bisect.h"
 #include "../base/codec.h"
+#include "../base/crc32c.h"
+#include "../base/transfer.h"
+#include "index.h"
 #include "pages.h"
 
 enum { CHUNK_SNAPPY = 0x00, CHUNK_PLAIN = 0x01, CHUNK_SKIPPED = 0x80, CHUNK_BEGIN = 0xff };
@@ -23,74 +27,33 @@ enum { CHUNK_SNAPPY = 0x00, CHUNK_PLAIN = 0x01, CHUNK_SKIPPED = 0x80, CHUNK_BEGI
 #define CHUNK_MAX (CHECKSUM + 2 * CHUNK_DATA)
 /* A TiB of memory. */
 #define FRAMES_MAX (16UL << 20)
-/* Chunks that are held: 0.5 MiB. */
-#define HELD 8
+/* Chunks that are held: 4 MiB. Page tables and structures of a kernel lie in many. */
+#define HELD 64
 
-struct frame {
-	uint64_t gpa, at; /* its first byte, and the place of its data in the file */
-	uint32_t len;	  /* bytes of memory */
-	uint32_t packed;  /* bytes in the file; 0: as many, as they are */
-};
-
-struct vl_avml {
+struct avml {
 	int fd;
-	uint64_t size;
 	struct vl_codec snappy;
-	struct frame *frames;
-	size_t nr, room;
-	bool sorted;
+	struct vl_frame *frames;
+	size_t nr;
 
 	/* In the box. */
 	struct {
-		const struct frame *frame; /* NULL: none */
+		const struct vl_frame *frame; /* NULL: none */
 		unsigned char data[CHUNK_DATA];
 	} held[HELD];
 	unsigned int next;
 	unsigned char packed[CHUNK_MAX];
 };
 
-struct vl_error *vl_avml_create(const struct vl_dump *d, struct vl_avml **ret)
+/* ---- the pass, in a box ---- */
+
+static struct vl_error *add_frame(struct vl_frames_of *all, const struct vl_frame *f)
 {
-	struct vl_avml *a = calloc(1, sizeof(*a));
-	struct vl_error *err;
-
-	if (!a)
-		return vl_error_nomem();
-	a->fd = d->fd;
-	a->size = d->size;
-	a->sorted = true;
-	err = vl_codec_load(VL_CODEC_SNAPPY, &a->snappy);
-	if (err) {
-		vl_avml_destroy(a);
-		return vl_error_prefix(err, "the image of AVML is compressed");
-	}
-	*ret = a;
-	return NULL;
-}
-
-void vl_avml_destroy(struct vl_avml *a)
-{
-	if (!a)
-		return;
-	free(a->frames);
-	free(a);
-}
-
-static struct vl_error *add_frame(struct vl_avml *a, const struct frame *f)
-{
-	struct frame *more;
-
-	if (a->nr == FRAMES_MAX)
+	if (all->nr == FRAMES_MAX)
 		return vl_dump_damaged("it has more memory than any machine");
-	if (a->nr == a->room) {
-		a->room += a->room / 2 + 256;
-		more = reallocarray(a->frames, a->room, sizeof(*more));
-		if (!more)
-			return vl_error_nomem();
-		a->frames = more;
-	}
-	a->sorted &= !a->nr || a->frames[a->nr - 1].gpa < f->gpa;
-	a->frames[a->nr++] = *f;
+	if (!vl_grow(all->frames, all->room, all->nr, 256))
+		return vl_error_nomem();
+	all->frames[all->nr++] = *f;
 	return NULL;
 }
 
@@ -117,30 +80,31 @@ static uint32_t chunk_data(unsigned type, uint32_t len, const unsigned char *hea
 	return unpacked_length(head + CHECKSUM, len - CHECKSUM);
 }
 
-struct vl_error *vl_avml_add(struct vl_avml *a, uint64_t gpa, uint64_t len, uint64_t *at)
+struct vl_error *vl_avml_add(struct vl_frames_of *all, int fd, uint64_t file_size, uint64_t gpa,
+			     uint64_t len, uint64_t *at)
 {
 	uint64_t first = *at, done = 0, total;
 
 	while (done < len) {
 		unsigned char head[CHUNK_HEAD + CHECKSUM + 5] = "";
 		uint32_t size, data;
-		struct frame f;
+		struct vl_frame f;
 		struct vl_error *err;
 
-		if (pread(a->fd, head, sizeof(head), (off_t)*at) < CHUNK_HEAD)
-			return vl_dump_truncated(0, a->size);
+		if (vl_get_at(fd, head, sizeof(head), *at) < CHUNK_HEAD)
+			return vl_dump_truncated(0, file_size);
 		size = head[1] | (uint32_t)head[2] << 8 | (uint32_t)head[3] << 16;
 		*at += CHUNK_HEAD;
-		if (size > a->size - *at)
-			return vl_dump_truncated(*at + size, a->size);
+		if (size > file_size - *at)
+			return vl_dump_truncated(*at + size, file_size);
 		if (head[0] <= CHUNK_PLAIN) {
 			data = chunk_data(head[0], size, head + CHUNK_HEAD);
 			if (!data || data > len - done)
 				return vl_dump_damaged("a piece of AVML's has more memory than its "
 						       "block");
-			f = (struct frame){ gpa + done, *at + CHECKSUM, data,
-					    head[0] == CHUNK_PLAIN ? 0 : size - CHECKSUM };
-			err = add_frame(a, &f);
+			f = (struct vl_frame){ gpa + done, *at, data,
+					       head[0] == CHUNK_PLAIN ? 0 : size - CHECKSUM };
+			err = add_frame(all, &f);
 			if (err)
 				return err;
 			done += data;
@@ -149,27 +113,49 @@ struct vl_error *vl_avml_add(struct vl_avml *a, uint64_t gpa, uint64_t len, uint
 		}
 		*at += size;
 	}
-	if (pread(a->fd, &total, sizeof(total), (off_t)*at) != (ssize_t)sizeof(total))
-		return vl_dump_truncated(*at + sizeof(total), a->size);
+	if (!vl_get_whole(fd, &total, sizeof(total), *at))
+		return vl_dump_truncated(*at + sizeof(total), file_size);
 	if (le64toh(total) != *at - first)
 		return vl_dump_damaged("a block of AVML's has another length than it says");
 	*at += sizeof(total);
 	return NULL;
 }
 
+static int by_gpa(const void *x, const void *y)
+{
+	const struct vl_frame *a = x, *b = y;
+
+	return a->gpa < b->gpa ? -1 : a->gpa > b->gpa;
+}
+
+void vl_avml_sort(struct vl_frames_of *all)
+{
+	if (all->nr)
+		qsort(all->frames, all->nr, sizeof(*all->frames), by_gpa);
+}
+
 /* ---- in the box ---- */
 
-static bool fill(struct vl_avml *a, const struct frame *f, unsigned char *buf)
+static bool fill(struct avml *a, const struct vl_frame *f, unsigned char *buf)
 {
-	size_t len = f->packed ? f->packed : f->len, n = CHUNK_DATA;
+	const size_t len = f->packed ? f->packed : f->len;
+	size_t n = CHUNK_DATA;
+	uint32_t sum;
 
-	if (pread(a->fd, f->packed ? a->packed : buf, len, (off_t)f->at) != (ssize_t)len)
+	if (!vl_get_whole(a->fd, a->packed, CHECKSUM + len, f->at))
 		return false;
-	return !f->packed || (vl_codec_unpack(&a->snappy, a->packed, len, buf, &n) && n == f->len);
+	if (!f->packed)
+		memcpy(buf, a->packed + CHECKSUM, len);
+	else if (!vl_codec_unpack(&a->snappy, a->packed + CHECKSUM, len, buf, &n) || n != f->len)
+		return false;
+	/* framing_format.txt, 3: "Checksum format". */
+	sum = vl_crc32c(buf, f->len);
+	sum = htole32((sum >> 15 | sum << 17) + 0xa282ead8);
+	return !memcmp(a->packed, &sum, sizeof(sum));
 }
 
 /* The memory of @f; NULL: it is damaged. */
-static const unsigned char *hold(struct vl_avml *a, const struct frame *f)
+static const unsigned char *hold(struct avml *a, const struct vl_frame *f)
 {
 	unsigned int i = 0;
 
@@ -187,13 +173,13 @@ static const unsigned char *hold(struct vl_avml *a, const struct frame *f)
 
 static struct vl_error *read_page(void *ctx, uint64_t gpa, void *buf)
 {
-	struct vl_avml *a = ctx;
+	struct avml *a = ctx;
 	size_t i = vl_bisect(k, a->nr, a->frames[k].gpa <= gpa);
 	uint64_t at = gpa, end = gpa + VL_PAGE_SIZE;
 	unsigned char *out = buf;
 
 	for (; at < end; i++) {
-		const struct frame *f = i ? &a->frames[i - 1] : NULL;
+		const struct vl_frame *f = i ? &a->frames[i - 1] : NULL;
 		const unsigned char *data = NULL;
 		uint64_t n;
 
@@ -216,7 +202,10 @@ static struct vl_error *read_page(void *ctx, uint64_t gpa, void *buf)
 
 static void close_avml(void *ctx)
 {
-	vl_avml_destroy(ctx);
+	struct avml *a = ctx;
+
+	free(a->frames);
+	free(a);
 }
 
 static const struct vl_pages_ops avml_ops = {
@@ -225,16 +214,37 @@ static const struct vl_pages_ops avml_ops = {
 	.close = close_avml,
 };
 
-static int by_gpa(const void *x, const void *y)
-{
-	const struct frame *a = x, *b = y;
+/* ---- with rights ---- */
 
-	return a->gpa < b->gpa ? -1 : a->gpa > b->gpa;
+static bool is_sound(const struct vl_frame *f, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (!f[i].len || f[i].len > CHUNK_DATA || f[i].packed > CHUNK_MAX - CHECKSUM ||
+		    f[i].gpa > INT64_MAX || (i && f[i].gpa < f[i - 1].gpa))
+			return false;
+	return true;
 }
 
-struct vl_error *vl_avml_set(struct vl_target *t, struct vl_avml *a)
+struct vl_error *vl_avml_set(struct vl_target *t, int fd, struct vl_frame *frames, size_t nr)
 {
-	if (!a->sorted)
-		qsort(a->frames, a->nr, sizeof(*a->frames), by_gpa);
-	return vl_pages_set(t, &avml_ops, a, a->fd);
+	struct avml *a = calloc(1, sizeof(*a));
+	struct vl_error *err;
+
+	if (!a) {
+		free(frames);
+		return vl_error_nomem();
+	}
+	a->fd = fd;
+	a->frames = frames;
+	a->nr = nr;
+	err = is_sound(frames, nr) ? NULL : vl_index_bad();
+	if (!err) {
+		err = vl_codec_load(VL_CODEC_SNAPPY, &a->snappy);
+		err = err ? vl_error_prefix(err, "the image of AVML is compressed") : NULL;
+	}
+	if (err) {
+		close_avml(a);
+		return err;
+	}
+	return vl_pages_set(t, &avml_ops, a, fd);
 }

@@ -5,20 +5,32 @@
 
 #include "dump.h"
 
-struct vl_avml;
+/* A piece of memory, which is compressed alone. */
+struct vl_frame {
+	uint64_t gpa, at; /* its first byte, and the place of its checksum and data in the file */
+	uint32_t len;	  /* bytes of memory */
+	uint32_t packed;  /* bytes in the file; 0: as many, as they are */
+};
 
-/* *@ret is owned by the caller, until vl_avml_set(). */
-struct vl_error *vl_avml_create(const struct vl_dump *d, struct vl_avml **ret);
-/* NULL is allowed. */
-void vl_avml_destroy(struct vl_avml *a);
+/* Those of an image. */
+struct vl_frames_of {
+	struct vl_frame *frames; /* malloc'ed */
+	size_t nr, room;
+};
 
 /*
- * Add the block of @len bytes of memory at @gpa, whose frames begin at *@at of the file. *@at
- * becomes the end of the block. Only the sizes of frames are read.
+ * Add the block of @len bytes of memory at @gpa, whose frames begin at *@at of file @fd, of @size
+ * bytes. *@at becomes the end of the block. Only the sizes of frames are read.
  */
-struct vl_error *vl_avml_add(struct vl_avml *a, uint64_t gpa, uint64_t len, uint64_t *at);
+struct vl_error *vl_avml_add(struct vl_frames_of *f, int fd, uint64_t size, uint64_t gpa,
+			     uint64_t len, uint64_t *at);
+/* Sort them by their memory. */
+void vl_avml_sort(struct vl_frames_of *f);
 
-/* The pages of @t come from @a, which belongs to @t from now on. */
-struct vl_error *vl_avml_set(struct vl_target *t, struct vl_avml *a);
+/*
+ * The pages of @t come from the @nr frames of file @fd, which are taken, also after an error. They
+ * are of an index, and untrusted.
+ */
+struct vl_error *vl_avml_set(struct vl_target *t, int fd, struct vl_frame *frames, size_t nr);
 
 #endif

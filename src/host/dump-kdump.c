@@ -411,7 +411,7 @@ static struct vl_error *load(struct vl_target *t, struct vl_dump *d, struct kdum
 {
 	struct disk_header h;
 	struct kdump_header sub;
-	struct vl_error *err = vl_flattened_init(d->fd, d->size, &k->file);
+	struct vl_error *err = vl_flattened_init(t, d, &k->file);
 	uint64_t bitmap, half;
 
 	if (err)

@@ -8,6 +8,10 @@
 
 #include <string.h>
 
+#include "../base/array.h"
+#include "../base/transfer.h"
+#include "index.h"
+
 struct lime_header {
 	char magic[4]; /* "EMiL" */
 	uint32_t version;
@@ -36,25 +40,41 @@ static struct vl_error *check(const struct lime_header *h, bool *packed_ret)
 	return NULL;
 }
 
+/* Whole pages of memory. */
+struct range {
+	uint64_t gpa, size;
+	uint64_t at; /* where they lie in the file; PACKED: in frames of AVML */
+};
+#define PACKED UINT64_MAX
+
+/* ---- the pass, in a box ---- */
+
+struct pass {
+	int fd;
+	uint64_t size;
+	struct range *ranges;
+	size_t nr, room;
+	struct vl_frames_of frames;
+};
+
 /* Add the whole pages of a range: /proc/iomem has ranges that end within one. */
-static struct vl_error *add(struct vl_target *t, const struct lime_header *h, int fd, uint64_t at)
+static struct vl_error *add(struct pass *p, const struct lime_header *h, uint64_t at)
 {
 	uint64_t len = h->last - h->first + 1, skip = -h->first % VL_PAGE_SIZE;
 
 	if (len < skip + VL_PAGE_SIZE)
 		return NULL;
-	return vl_ram_add(t, &(struct vl_ram){
-				     .gpa = h->first + skip,
-				     .size = (len - skip) & ~(VL_PAGE_SIZE - 1),
-				     .fd = fd,
-				     .fd_offset = fd < 0 ? 0 : at + skip,
-				     .page_size = VL_PAGE_SIZE,
-			     });
+	if (p->nr == RANGES_MAX)
+		return vl_dump_damaged("it has more ranges of memory than any machine");
+	if (!vl_grow(p->ranges, p->room, p->nr, 64))
+		return vl_error_nomem();
+	p->ranges[p->nr++] = (struct range){ h->first + skip, (len - skip) & ~(VL_PAGE_SIZE - 1),
+					     at == PACKED ? at : at + skip };
+	return NULL;
 }
 
 /* Add the range with header @h, whose bytes begin at *@at; *@at becomes their end. */
-static struct vl_error *add_range(struct vl_target *t, struct vl_dump *d, struct vl_avml **avml,
-				  const struct lime_header *h, uint64_t *at)
+static struct vl_error *add_range(struct pass *p, const struct lime_header *h, uint64_t *at)
 {
 	uint64_t len = h->last - h->first + 1;
 	struct vl_error *err;
@@ -63,48 +83,96 @@ static struct vl_error *add_range(struct vl_target *t, struct vl_dump *d, struct
 	err = check(h, &packed);
 	if (err)
 		return err;
-	if (!packed) {
-		if (len > d->size - *at)
-			return vl_dump_truncated(*at + len, d->size);
-		err = add(t, h, d->fd, *at);
-		*at += len;
-		return err;
+	if (packed) {
+		err = vl_avml_add(&p->frames, p->fd, p->size, h->first, len, at);
+		return err ? err : add(p, h, PACKED);
 	}
-	err = *avml ? NULL : vl_avml_create(d, avml);
-	if (!err)
-		err = vl_avml_add(*avml, h->first, len, at);
-	return err ? err : add(t, h, -1, 0);
+	if (len > p->size - *at)
+		return vl_dump_truncated(*at + len, p->size);
+	err = add(p, h, *at);
+	*at += len;
+	return err;
 }
 
-static struct vl_error *add_ranges(struct vl_target *t, struct vl_dump *d, struct vl_avml **avml)
+static struct vl_error *add_ranges(struct pass *p)
 {
 	struct vl_error *err;
 	struct lime_header h;
 	size_t nr = 0;
 
-	for (uint64_t at = 0; at < d->size;) {
-		if (pread(d->fd, &h, sizeof(h), (off_t)at) != (ssize_t)sizeof(h))
-			return vl_dump_truncated(at + sizeof(h), d->size);
+	for (uint64_t at = 0; at < p->size;) {
+		if (!vl_get_whole(p->fd, &h, sizeof(h), at))
+			return vl_dump_truncated(at + sizeof(h), p->size);
+		/* Ranges without a whole page are none that is kept. */
 		if (++nr > RANGES_MAX)
 			return vl_dump_damaged("it has more ranges of memory than any machine");
 		at += sizeof(h);
-		err = add_range(t, d, avml, &h, &at);
+		err = add_range(p, &h, &at);
 		if (err)
 			return err;
 	}
-	return t->nr_ram ? NULL : vl_dump_damaged("it holds no memory");
+	return p->nr ? NULL : vl_dump_damaged("it holds no memory");
+}
+
+static struct vl_error *index_ranges(const struct vl_index_job *job, struct vl_index *ret)
+{
+	struct pass p = { .fd = job->fd, .size = job->size };
+	struct vl_error *err = add_ranges(&p);
+
+	vl_avml_sort(&p.frames);
+	if (!err)
+		err = vl_index_put_array(ret, p.ranges, p.nr, sizeof(*p.ranges));
+	if (!err)
+		err = vl_index_put_array(ret, p.frames.frames, p.frames.nr,
+					 sizeof(*p.frames.frames));
+	free(p.ranges);
+	free(p.frames.frames);
+	return err;
+}
+
+/* ---- with rights ---- */
+
+static struct vl_error *take_ranges(struct vl_target *t, struct vl_dump *d, struct vl_index *ix)
+{
+	_cleanup_free_ struct vl_frame *frames = NULL;
+	_cleanup_free_ struct range *ranges = NULL;
+	size_t nr = 0, nr_frames = 0;
+	struct vl_error *err;
+
+	err = vl_index_take_array(ix, sizeof(*ranges), RANGES_MAX, &ranges, &nr);
+	if (!err)
+		err = vl_index_take_array(ix, sizeof(*frames), SIZE_MAX, &frames, &nr_frames);
+	for (size_t i = 0; !err && i < nr; i++) {
+		const struct range *r = &ranges[i];
+
+		if (!r->size || (r->gpa | r->size) % VL_PAGE_SIZE || r->gpa > INT64_MAX ||
+		    r->size > INT64_MAX - r->gpa ||
+		    (r->at != PACKED && (r->at > d->size || r->size > d->size - r->at)))
+			return vl_index_bad();
+		err = vl_ram_add(t, &(struct vl_ram){
+					    .gpa = r->gpa,
+					    .size = r->size,
+					    .fd = r->at == PACKED ? -1 : d->fd,
+					    .fd_offset = r->at == PACKED ? 0 : r->at,
+					    .page_size = VL_PAGE_SIZE,
+				    });
+	}
+	if (!err && !nr)
+		err = vl_index_bad();
+	if (!err && nr_frames)
+		err = vl_avml_set(t, d->fd, vl_taken(frames), nr_frames);
+	return err ? err : vl_ram_finish(t);
 }
 
 struct vl_error *vl_dump_load_lime(struct vl_target *t, struct vl_dump *d)
 {
-	struct vl_avml *avml = NULL;
-	struct vl_error *err = add_ranges(t, d, &avml);
+	const struct vl_index_job job = { "lime1", index_ranges, d->fd, 0, d->size, NULL };
+	struct vl_index ix;
+	struct vl_error *err = vl_index_open(t, &job, &ix);
 
-	if (err) {
-		vl_avml_destroy(avml);
+	if (err)
 		return err;
-	}
-	if (avml)
-		err = vl_avml_set(t, avml);
-	return err ? err : vl_ram_finish(t);
+	err = take_ranges(t, d, &ix);
+	vl_index_deinit(&ix);
+	return err;
 }

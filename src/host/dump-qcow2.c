@@ -13,6 +13,7 @@
 
 #include "../base/append.h"
 #include "../base/text.h"
+#include "../base/transfer.h"
 #include "stream.h"
 
 #define HEADER_SIZE 104
@@ -32,6 +33,9 @@
 #define L1_MAX (32U << 20)
 /* A TiB of memory, in clusters of 64 KiB. */
 #define CLUSTERS_MAX (1UL << 24)
+
+/* The bytes of a snapshot's id that tell it from the others. */
+#define ID_SHOWN 16
 
 struct snapshot {
 	char id[64], name[256]; /* masked, for a terminal */
@@ -55,8 +59,7 @@ static struct vl_error *damaged(const char *what)
 
 static bool read_at(const struct image *im, uint64_t at, void *buf, size_t len)
 {
-	return at <= im->size && len <= im->size - at &&
-	       pread(im->fd, buf, len, (off_t)at) == (ssize_t)len;
+	return at <= im->size && len <= im->size - at && vl_get_whole(im->fd, buf, len, at);
 }
 
 static struct vl_error *refuse(const char *what)
@@ -279,21 +282,46 @@ static struct vl_error *add_state(const struct image *im, const struct snapshot 
 	return NULL;
 }
 
-struct vl_error *vl_dump_load_qcow2(struct vl_target *t, struct vl_dump *d)
+/* In the box: the id of the snapshot, and its stream. */
+static struct vl_error *index_snapshot(const struct vl_index_job *job, struct vl_index *ret)
 {
-	struct image im = { .fd = d->fd, .size = d->size };
-	struct vl_bytes bytes = { .fd = d->fd };
+	struct image im = { .fd = job->fd, .size = job->size };
+	struct vl_bytes bytes = { .fd = job->fd };
 	struct snapshot s = { 0 };
 	struct vl_error *err = read_header(&im);
 
-	err = err ? err : choose(&im, t->snapshot, &s);
+	if (!err)
+		err = choose(&im, job->choice, &s);
+	if (!err)
+		err = add_state(&im, &s, &bytes);
+	if (!err)
+		err = vl_index_put(ret, s.id, ID_SHOWN);
+	if (!err)
+		err = vl_stream_index(&bytes, ret);
+	vl_bytes_deinit(&bytes);
+	return err;
+}
+
+struct vl_error *vl_dump_load_qcow2(struct vl_target *t, struct vl_dump *d)
+{
+	const struct vl_index_job job = { "qcow1", index_snapshot, d->fd, 0, d->size, t->snapshot };
+	char id[ID_SHOWN + 1] = "";
+	struct vl_index ix;
+	struct vl_error *err = vl_index_open(t, &job, &ix);
+
 	t->snapshot = NULL;
-	err = err ? err : add_state(&im, &s, &bytes);
-	if (err) {
-		vl_bytes_deinit(&bytes);
+	if (err)
 		return err;
-	}
 	/* What is known of one snapshot is not true of another. */
-	vl_append(t->run_id, sizeof(t->run_id), "-%.16s", s.id);
-	return vl_dump_set_stream(t, d, &bytes);
+	if (vl_index_take(&ix, id, ID_SHOWN)) {
+		vl_text_mask(id, strlen(id), VL_TEXT_WORD);
+		for (char *p = id; *p; p++)
+			*p = *p == '/' ? '?' : *p;
+		vl_append(t->run_id, sizeof(t->run_id), "-%s", id);
+		err = vl_dump_set_stream(t, d, &ix);
+	} else {
+		err = vl_index_bad();
+	}
+	vl_index_deinit(&ix);
+	return err;
 }

@@ -7,13 +7,11 @@
 #include "dump.h"
 
 #include <byteswap.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "../base/array.h"
-#include "stream.h"
+#include "../base/transfer.h"
 
 struct save_header {
 	char magic[16];
@@ -38,10 +36,7 @@ static const char *const programs[] = {
 static struct vl_error *unpack(struct vl_target *t, struct vl_dump *d, uint64_t at,
 			       const char *program)
 {
-	char id[sizeof(t->run_id) + 8];
 	struct vl_error *err;
-	struct stat st;
-	int fd;
 
 	/* The library that unpacks has no lzop of its own. */
 	if (!t->unpack || !strcmp(program, "lzop"))
@@ -50,26 +45,17 @@ static struct vl_error *unpack(struct vl_target *t, struct vl_dump *d, uint64_t 
 				     "unpack it: tail -c +%" PRIu64 " FILE | %s -dc >FILE.stream",
 				     at + 1, program);
 	/* The file may itself have been unpacked from another one. */
-	snprintf(id, sizeof(id), "%s-save", t->run_id);
-	err = t->unpack(d->fd, at, id, &fd);
-	if (err)
-		return vl_error_prefix(err, "the saved domain is compressed");
-	close(d->fd);
-	d->fd = fd;
-	if (fstat(fd, &st) < 0)
-		return vl_error_os(errno, "cannot look at the unpacked file");
-	d->size = (uint64_t)st.st_size;
-	return NULL;
+	err = vl_dump_unpack(t, d, at, "-save");
+	return err ? vl_error_prefix(err, "the saved domain is compressed") : NULL;
 }
 
 struct vl_error *vl_dump_load_save(struct vl_target *t, struct vl_dump *d)
 {
 	struct save_header h;
 	struct vl_error *err;
-	struct vl_bytes bytes;
 	uint64_t at;
 
-	if (pread(d->fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h))
+	if (!vl_get_whole(d->fd, &h, sizeof(h), 0))
 		return vl_dump_truncated(sizeof(h), d->size);
 	if (!memcmp(h.magic, PARTIAL, sizeof(h.magic)))
 		return vl_error_hint(
@@ -99,6 +85,5 @@ struct vl_error *vl_dump_load_save(struct vl_target *t, struct vl_dump *d)
 			return err;
 		at = 0;
 	}
-	err = vl_bytes_whole(&bytes, d->fd, at, d->size);
-	return err ? err : vl_dump_set_stream(t, d, &bytes);
+	return vl_dump_load_stream_at(t, d, at);
 }

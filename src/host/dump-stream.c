@@ -21,8 +21,7 @@
 /* A part of a block, and where it lies. */
 struct place {
 	uint64_t gpa, size;
-	const struct vl_block *block;
-	uint64_t first; /* its first page in the block */
+	uint64_t first; /* its first page in the stream */
 };
 
 struct memory {
@@ -34,7 +33,7 @@ struct memory {
 
 /* ---- pages ---- */
 
-/* Page @gpa: the place that it is in, and its number in the block. NULL: it is in none. */
+/* The place that page @gpa is in, and the page's number in the stream. NULL: it is in none. */
 static const struct place *find_page(const struct memory *m, uint64_t gpa, uint64_t *page_ret)
 {
 	size_t i = vl_bisect(k, m->nr, m->places[k].gpa <= gpa);
@@ -50,28 +49,28 @@ static struct vl_error *read_page(void *ctx, uint64_t gpa, void *buf)
 {
 	const struct memory *m = ctx;
 	uint64_t page;
-	const struct place *p = find_page(m, gpa, &page);
 
-	if (p && vl_stream_read_page(&m->stream, p->block, page, buf))
+	if (find_page(m, gpa, &page) && vl_stream_read_page(&m->stream, page, buf))
 		return NULL;
 	return vl_error_fault(
 		gpa, "cannot read guest memory at physical address 0x%" PRIx64 " of the stream",
 		gpa);
 }
 
-/* Most pages of a guest may be zeros: those that are not are few, and near each other. */
+/* Most pages of a guest may be zeros. */
 static uint64_t next_page(void *ctx, uint64_t gpa)
 {
 	const struct memory *m = ctx;
-	uint64_t page, first;
+	uint64_t page, next;
 	const struct place *p = find_page(m, gpa, &page);
 
 	if (!p)
 		return gpa;
-	first = page;
-	while (page < p->first + p->size / VL_PAGE_SIZE && !p->block->pages[page])
-		page++;
-	return gpa + (page - first) * VL_PAGE_SIZE;
+	next = vl_stream_next_page(&m->stream, page);
+	/* Not in this place: its caller asks for each range. */
+	return next - p->first < p->size / VL_PAGE_SIZE ?
+		       p->gpa + (next - p->first) * VL_PAGE_SIZE :
+		       p->gpa + p->size;
 }
 
 static void close_memory(void *ctx)
@@ -205,12 +204,14 @@ static bool find_main(const struct blocks *b, uint64_t size, size_t *from_ret, s
 
 /* ---- where they lie ---- */
 
-/* Place @size bytes of @b, from @first on. */
+/* Place @size bytes of @b, from byte @first of it on. */
 static void add_place(struct memory *m, uint64_t gpa, uint64_t size, const struct vl_block *b,
 		      uint64_t first)
 {
+	for (const struct vl_block *before = m->stream.blocks; before < b; before++)
+		first += before->size;
 	if (size)
-		m->places[m->nr++] = (struct place){ gpa, size, b, first / VL_PAGE_SIZE };
+		m->places[m->nr++] = (struct place){ gpa, size, first / VL_PAGE_SIZE };
 }
 
 /* QEMU hw/i386/pc.c, pc_memory_init(): memory modules lie on the next GiB. */
@@ -282,7 +283,7 @@ static struct vl_error *place(struct memory *m, struct blocks *b)
 /* Below this size no hypervisor's memory has a hole. */
 #define NO_HOLE (2ULL << 30)
 
-static struct vl_error *add_ranges(struct vl_target *t, struct vl_dump *d, const struct memory *m)
+static struct vl_error *add_ranges(struct vl_target *t, struct vl_dump *d, struct memory *m)
 {
 	for (size_t i = 0; i < m->nr; i++) {
 		struct vl_error *err = vl_ram_add(t, &(struct vl_ram){
@@ -299,26 +300,21 @@ static struct vl_error *add_ranges(struct vl_target *t, struct vl_dump *d, const
 	if (m->flat && m->places[0].size > NO_HOLE)
 		return NULL;
 	d->nr_vcpus = m->stream.nr_vcpus;
-	d->vcpus = calloc(d->nr_vcpus + 1, sizeof(*d->vcpus));
-	if (!d->vcpus)
-		return vl_error_nomem();
-	if (d->nr_vcpus)
-		memcpy(d->vcpus, m->stream.vcpus, d->nr_vcpus * sizeof(*d->vcpus));
+	d->vcpus = vl_taken(m->stream.vcpus);
+	d->registers = d->nr_vcpus ? vl_taken(m->stream.registers) : NULL;
 	return NULL;
 }
 
-struct vl_error *vl_dump_set_stream(struct vl_target *t, struct vl_dump *d, struct vl_bytes *bytes)
+struct vl_error *vl_dump_set_stream(struct vl_target *t, struct vl_dump *d, struct vl_index *ix)
 {
 	_cleanup_free_ const struct vl_block **list = NULL;
 	struct memory *m = calloc(1, sizeof(*m));
 	struct vl_piece piece = { .size = 0 };
 	struct vl_error *err;
 
-	if (!m) {
-		vl_bytes_deinit(bytes);
+	if (!m)
 		return vl_error_nomem();
-	}
-	err = vl_stream_open(bytes, &m->stream);
+	err = vl_stream_open(ix, d->fd, &m->stream);
 	if (!err) {
 		list = calloc(m->stream.nr_blocks, sizeof(*list));
 		m->places = calloc(2 * m->stream.nr_blocks, sizeof(*m->places));
@@ -332,16 +328,38 @@ struct vl_error *vl_dump_set_stream(struct vl_target *t, struct vl_dump *d, stru
 		return err;
 	}
 	piece.size = m->flat && !d->nr_vcpus ? m->places[0].size : 0;
-	err = vl_pages_set(t, &stream_ops, m, bytes->fd);
+	err = vl_pages_set(t, &stream_ops, m, d->fd);
 	if (!err)
 		err = vl_ram_finish(t);
 	return err || !piece.size ? err : vl_ram_unplaced(t, &piece, 1);
 }
 
-struct vl_error *vl_dump_load_stream(struct vl_target *t, struct vl_dump *d)
+/* In the box. */
+static struct vl_error *index_stream(const struct vl_index_job *job, struct vl_index *ret)
 {
 	struct vl_bytes bytes;
-	struct vl_error *err = vl_bytes_whole(&bytes, d->fd, 0, d->size);
+	struct vl_error *err = vl_bytes_whole(&bytes, job->fd, job->at, job->size);
 
-	return err ? err : vl_dump_set_stream(t, d, &bytes);
+	if (!err)
+		err = vl_stream_index(&bytes, ret);
+	vl_bytes_deinit(&bytes);
+	return err;
+}
+
+struct vl_error *vl_dump_load_stream_at(struct vl_target *t, struct vl_dump *d, uint64_t at)
+{
+	const struct vl_index_job job = { "stream1", index_stream, d->fd, at, d->size, NULL };
+	struct vl_index ix;
+	struct vl_error *err = vl_index_open(t, &job, &ix);
+
+	if (err)
+		return err;
+	err = vl_dump_set_stream(t, d, &ix);
+	vl_index_deinit(&ix);
+	return err;
+}
+
+struct vl_error *vl_dump_load_stream(struct vl_target *t, struct vl_dump *d)
+{
+	return vl_dump_load_stream_at(t, d, 0);
 }

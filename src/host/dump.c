@@ -172,14 +172,16 @@ static bool is_packed(const unsigned char *head)
 	return false;
 }
 
-/* Take the unpacked content of a compressed file in its place. */
-static struct vl_error *unpack(struct vl_target *t, struct vl_dump *d)
+struct vl_error *vl_dump_unpack(struct vl_target *t, struct vl_dump *d, uint64_t at,
+				const char *more)
 {
+	char id[sizeof(t->run_id) + 16];
 	struct vl_error *err;
 	struct stat st;
 	int fd;
 
-	err = t->unpack(d->fd, 0, t->run_id, &fd);
+	snprintf(id, sizeof(id), "%s%s", t->run_id, more);
+	err = t->unpack(d->fd, at, id, &fd);
 	if (err)
 		return err;
 	close(d->fd);
@@ -198,7 +200,7 @@ static struct vl_error *load(struct vl_target *t, struct vl_dump *d, const char 
 	ssize_t n = pread(d->fd, head, sizeof(head), 0);
 
 	if (n > 0 && is_packed(head) && t->unpack) {
-		err = unpack(t, d);
+		err = vl_dump_unpack(t, d, 0, "");
 		if (err)
 			return err;
 		memset(head, 0, sizeof(head));

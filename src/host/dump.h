@@ -5,7 +5,7 @@
 
 #include "internal.h"
 
-struct vl_bytes;
+struct vl_index;
 
 struct vl_dump {
 	int fd;
@@ -32,8 +32,14 @@ struct vl_error *vl_dump_load_stream(struct vl_target *t, struct vl_dump *d);
 struct vl_error *vl_dump_load_save(struct vl_target *t, struct vl_dump *d);
 struct vl_error *vl_dump_load_qcow2(struct vl_target *t, struct vl_dump *d);
 
-/* The RAM and the registers of @t are those of the migration stream in @bytes, which are taken. */
-struct vl_error *vl_dump_set_stream(struct vl_target *t, struct vl_dump *d, struct vl_bytes *bytes);
+/* The RAM and the registers of @t are those of the migration stream with index @ix. */
+struct vl_error *vl_dump_set_stream(struct vl_target *t, struct vl_dump *d, struct vl_index *ix);
+/* The same of the stream that begins at @at of the file, and ends with it. */
+struct vl_error *vl_dump_load_stream_at(struct vl_target *t, struct vl_dump *d, uint64_t at);
+
+/* Take what is compressed in the file, from @at on, in its place; @more is added to its run id. */
+struct vl_error *vl_dump_unpack(struct vl_target *t, struct vl_dump *d, uint64_t at,
+				const char *more);
 
 /* The RAM of @t is the @size bytes at @at of the file, which have no addresses. */
 struct vl_error *vl_dump_set_flat(struct vl_target *t, struct vl_dump *d, uint64_t at,

@@ -13,6 +13,7 @@
 #include "../base/bisect.h"
 #include "../base/transfer.h"
 #include "dump.h"
+#include "index.h"
 
 #define HEAD_SIZE 4096
 /* QEMU writes pieces of 16 KiB and less: a file of 256 GiB. */
@@ -96,22 +97,60 @@ static void put_in_order(struct vl_flattened *f)
 			f->pieces[i].len = f->pieces[i + 1].at - f->pieces[i].at;
 }
 
-struct vl_error *vl_flattened_init(int fd, uint64_t size, struct vl_flattened *ret)
+/* In a box. */
+static struct vl_error *index_file(const struct vl_index_job *job, struct vl_index *ret)
 {
-	char head[16] = "";
-	struct vl_error *err;
+	struct vl_flattened f = { .fd = job->fd };
+	struct vl_error *err = index_pieces(&f, job->size);
 
-	*ret = (struct vl_flattened){ .fd = fd, .size = size };
-	if (!vl_get_whole(fd, head, sizeof(head), 0) || !vl_is_flattened(head, sizeof(head)))
+	if (!err && !f.nr)
+		err = vl_dump_truncated(0, job->size);
+	put_in_order(&f);
+	if (!err)
+		err = vl_index_put_array(ret, f.pieces, f.nr, sizeof(*f.pieces));
+	vl_flattened_deinit(&f);
+	return err;
+}
+
+/* Take the pieces of an index. */
+static struct vl_error *take_pieces(struct vl_index *ix, struct vl_flattened *f)
+{
+	struct vl_error *err =
+		vl_index_take_array(ix, sizeof(*f->pieces), PIECES_MAX, &f->pieces, &f->nr);
+	uint64_t end = 0;
+
+	f->size = 0;
+	for (size_t i = 0; !err && i < f->nr; i++) {
+		const struct vl_flattened_piece *p = &f->pieces[i];
+
+		if (p->at < end || p->at > INT64_MAX || p->len > INT64_MAX - p->at)
+			err = vl_index_bad();
+		end = p->at + p->len;
+	}
+	if (!err && !f->nr)
+		err = vl_index_bad();
+	f->size = end;
+	return err;
+}
+
+struct vl_error *vl_flattened_init(struct vl_target *t, const struct vl_dump *d,
+				   struct vl_flattened *ret)
+{
+	const struct vl_index_job job = { "flat1", index_file, d->fd, 0, d->size, NULL };
+	struct vl_error *err;
+	struct vl_index ix;
+	char head[16] = "";
+
+	*ret = (struct vl_flattened){ .fd = d->fd, .size = d->size };
+	if (!vl_get_whole(d->fd, head, sizeof(head), 0) || !vl_is_flattened(head, sizeof(head)))
 		return NULL;
-	ret->size = 0;
-	err = index_pieces(ret, size);
-	if (!err && !ret->nr)
-		err = vl_dump_truncated(0, size);
+	err = vl_index_open(t, &job, &ix);
+	if (err)
+		return err;
+	err = take_pieces(&ix, ret);
+	vl_index_deinit(&ix);
 	if (err)
 		vl_flattened_deinit(ret);
-	else
-		put_in_order(ret);
 	return err;
 }
 

@@ -12,6 +12,9 @@
 
 #include "../error.h"
 
+struct vl_dump;
+struct vl_target;
+
 struct vl_flattened_piece {
 	uint64_t at, len; /* in the file that was flattened */
 	uint64_t place;	  /* of these bytes in ours */
@@ -27,8 +30,9 @@ struct vl_flattened {
 /* Is this the beginning of a flattened file? */
 bool vl_is_flattened(const void *head, size_t len);
 
-/* @fd, of @size bytes, must stay open; nothing else of @ret is to be freed if this fails. */
-struct vl_error *vl_flattened_init(int fd, uint64_t size, struct vl_flattened *ret);
+/* The file of @d, which @t is opened from. Nothing of @ret is to be freed if this fails. */
+struct vl_error *vl_flattened_init(struct vl_target *t, const struct vl_dump *d,
+				   struct vl_flattened *ret);
 void vl_flattened_deinit(struct vl_flattened *f);
 
 /* Read @len bytes at @at. False: they are not in the file. */

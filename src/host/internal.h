@@ -116,6 +116,8 @@ struct vl_target {
 
 	unsigned int kernel; /* of the options, as the next one */
 	struct vl_error *(*unpack)(int fd, uint64_t at, const char *run_id, int *fd_ret);
+	struct vl_error *(*index)(const struct vl_index_job *job, const char *run_id,
+				  struct vl_index *ret);
 
 	enum vl_pause_mode pause_mode;
 	unsigned int pause_depth;

@@ -24,7 +24,7 @@ static bool take_note(const void *desc, size_t len, struct vl_registers *ret)
 	       ret->size <= len;
 }
 
-static struct vl_vcpu vcpu_of(const struct vl_registers *r)
+struct vl_vcpu vl_vcpu_of(const struct vl_registers *r)
 {
 	return (struct vl_vcpu){
 		.rip = r->rip,
@@ -126,7 +126,7 @@ static struct vl_error *vcpus_of(const struct vl_registers *r, size_t nr, struct
 	if (!*ret)
 		return vl_error_nomem();
 	for (size_t i = 0; i < nr; i++)
-		(*ret)[i] = vcpu_of(&r[i]);
+		(*ret)[i] = vl_vcpu_of(&r[i]);
 	return NULL;
 }
 

@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../base/cleanup.h"
+#include "../base/array.h"
 #include "internal.h"
+#include "notes.h"
 
 /* The state of a machine's devices takes some 100 KiB; the buffers of a disk some more. */
 #define STATE_MAX (64UL << 20)
@@ -186,68 +187,70 @@ static uint64_t reg_of(struct cpu *c, const char *name, size_t i)
 	return number_in((struct span){ s.p + i * size, size });
 }
 
-struct segment {
-	uint64_t selector, base, limit;
-};
-
-/* Element @i of @name, segments or one (@i 0). */
-static struct segment segment_of(struct cpu *c, const char *name, size_t i)
+/* The segment that @bytes are, whose layout is @desc. */
+static struct vl_register_segment segment_in(struct cpu *c, json_object *desc, struct span bytes)
 {
-	json_object *desc = NULL, *layout = NULL;
-	struct span s = find_field(c->desc, c->bytes, name, &desc);
-	size_t size = desc ? number_of(desc, "size", 0) : 0;
-	struct cpu seg = { .good = true };
-	struct segment ret = { 0 };
+	struct cpu seg = { desc, bytes, true };
+	const struct vl_register_segment ret = {
+		.selector = (uint32_t)reg(&seg, "selector"),
+		.base = reg(&seg, "base"),
+		.limit = (uint32_t)reg(&seg, "limit"),
+		.flags = (uint32_t)reg(&seg, "flags"),
+	};
 
-	if (!size || (i + 1) * size > s.len ||
-	    !json_object_object_get_ex(desc, "struct", &layout)) {
-		c->good = false;
-		return ret;
-	}
-	seg.desc = layout;
-	seg.bytes = (struct span){ s.p + i * size, size };
-	ret.selector = reg(&seg, "selector");
-	ret.base = reg(&seg, "base");
-	ret.limit = reg(&seg, "limit");
 	c->good &= seg.good;
 	return ret;
 }
 
-/* QEMU target/i386/machine.c: vmstate_x86_cpu; cpu.h: the order of registers. */
-#define RSP_NR 4
-enum { SEG_CS = 1, SEG_SS = 2, SEG_GS = 5 };
+/* Element @i of @name, segments or one (@i 0). */
+static struct vl_register_segment segment_of(struct cpu *c, const char *name, size_t i)
+{
+	json_object *desc = NULL, *layout = NULL;
+	struct span s = find_field(c->desc, c->bytes, name, &desc);
+	size_t size = desc ? number_of(desc, "size", 0) : 0;
 
-static bool read_cpu(struct state *s, json_object *dev, struct vl_vcpu *ret)
+	if (!size || (i + 1) * size > s.len ||
+	    !json_object_object_get_ex(desc, "struct", &layout)) {
+		c->good = false;
+		return (struct vl_register_segment){ 0 };
+	}
+	return segment_in(c, layout, (struct span){ s.p + i * size, size });
+}
+
+/* QEMU target/i386/machine.c: vmstate_x86_cpu; cpu.h: the order of registers and segments. */
+enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
+
+static bool read_cpu(struct state *s, json_object *dev, struct vl_registers *ret, uint64_t *efer)
 {
 	struct cpu c = { dev, find_device(s, dev), true };
-	const struct segment cs = segment_of(&c, "env.segs", SEG_CS);
-	const struct segment ss = segment_of(&c, "env.segs", SEG_SS);
-	const struct segment gs = segment_of(&c, "env.segs", SEG_GS);
-	const struct segment tr = segment_of(&c, "env.tr", 0);
-	const struct segment gdt = segment_of(&c, "env.gdt", 0);
-	const struct segment idt = segment_of(&c, "env.idt", 0);
-
-	*ret = (struct vl_vcpu){
-		.rip = reg(&c, "env.eip"),
-		.rsp = reg_of(&c, "env.regs", RSP_NR),
-		.rflags = reg(&c, "env.eflags"),
-		.cr0 = reg(&c, "env.cr[0]"),
-		.cr3 = reg(&c, "env.cr[3]"),
-		.cr4 = reg(&c, "env.cr[4]"),
-		.efer = reg(&c, "env.efer"),
-		.kernel_gs_base = reg(&c, "env.kernelgsbase"),
-		.gdt_base = gdt.base,
-		.idt_base = idt.base,
-		.tr_base = tr.base,
-		.gs_base = gs.base,
-		.gdt_limit = (uint32_t)gdt.limit,
-		.idt_limit = (uint32_t)idt.limit,
-		.tr_limit = (uint32_t)tr.limit,
-		.cs = (uint16_t)cs.selector,
-		.ss = (uint16_t)ss.selector,
-		.tr = (uint16_t)tr.selector,
-		.has_kernel_gs_base = true,
+	uint64_t *const regs[] = {
+		&ret->rax, &ret->rcx, &ret->rdx, &ret->rbx, &ret->rsp, &ret->rbp,
+		&ret->rsi, &ret->rdi, &ret->r8,	 &ret->r9,  &ret->r10, &ret->r11,
+		&ret->r12, &ret->r13, &ret->r14, &ret->r15,
 	};
+
+	*ret = (struct vl_registers){
+		.version = VL_REGISTERS_VERSION,
+		.size = VL_REGISTERS_NEW,
+		.rip = reg(&c, "env.eip"),
+		.rflags = reg(&c, "env.eflags"),
+		.cs = segment_of(&c, "env.segs", SEG_CS),
+		.ds = segment_of(&c, "env.segs", SEG_DS),
+		.es = segment_of(&c, "env.segs", SEG_ES),
+		.fs = segment_of(&c, "env.segs", SEG_FS),
+		.gs = segment_of(&c, "env.segs", SEG_GS),
+		.ss = segment_of(&c, "env.segs", SEG_SS),
+		.ldt = segment_of(&c, "env.ldt", 0),
+		.tr = segment_of(&c, "env.tr", 0),
+		.gdt = segment_of(&c, "env.gdt", 0),
+		.idt = segment_of(&c, "env.idt", 0),
+		.cr = { reg(&c, "env.cr[0]"), 0, reg(&c, "env.cr[2]"), reg(&c, "env.cr[3]"),
+			reg(&c, "env.cr[4]") },
+		.kernel_gs_base = reg(&c, "env.kernelgsbase"),
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(regs); i++)
+		*regs[i] = reg_of(&c, "env.regs", i);
+	*efer = reg(&c, "env.efer");
 	return c.good;
 }
 
@@ -287,20 +290,23 @@ static struct vl_error *read_devices(struct vl_stream *s, struct state *st, json
 	if (!nr_cpus)
 		return NULL;
 	s->vcpus = calloc(nr_cpus, sizeof(*s->vcpus));
-	if (!s->vcpus)
+	s->registers = calloc(nr_cpus, sizeof(*s->registers));
+	if (!s->vcpus || !s->registers)
 		return vl_error_nomem();
 	st->from = 0;
 	for (size_t i = 0; i < nr && s->nr_vcpus < nr_cpus; i++) {
 		json_object *dev = json_object_array_get_idx(devices, i);
+		uint64_t efer;
 
 		if (strcmp(text_of(dev, "name"), "cpu"))
 			continue;
 		/* Some of a machine's vCPUs would be taken for all. */
-		if (!read_cpu(st, dev, &s->vcpus[s->nr_vcpus])) {
+		if (!read_cpu(st, dev, &s->registers[s->nr_vcpus], &efer)) {
 			s->nr_vcpus = 0;
 			break;
 		}
-		s->nr_vcpus++;
+		s->vcpus[s->nr_vcpus] = vl_vcpu_of(&s->registers[s->nr_vcpus]);
+		s->vcpus[s->nr_vcpus++].efer = efer;
 	}
 	return NULL;
 }

@@ -12,7 +12,8 @@
 #include <stdint.h>
 
 #include "../error.h"
-#include "target.h"
+#include "index.h"
+#include "registers.h"
 
 /* A piece: @size bytes from @at on lie at @file of the file; VL_HOLE: they are zeros. */
 struct vl_span {
@@ -39,30 +40,53 @@ void vl_bytes_deinit(struct vl_bytes *b);
 /* A block of the guest's memory, as QEMU names it. */
 struct vl_block {
 	char name[256];
-	uint64_t size;	 /* bytes, a multiple of a page */
-	uint64_t *pages; /* per page: where it lies (vl_stream_read_page()) */
+	uint64_t size; /* bytes, a multiple of a page */
 };
+
+/* Pages that lie in the stream at equal distances. Others are zeros. */
+struct vl_page_run {
+	uint64_t page; /* the first: pages are counted through all blocks */
+	uint64_t nr;
+	uint64_t at;   /* where it lies, or VL_FILLED and the byte that fills all of them */
+	uint64_t step; /* bytes from one to the next */
+};
+#define VL_FILLED (1ULL << 63)
+
+/* More are of no machine: a block is a memory module, or a ROM of a device. */
+#define VL_BLOCKS_MAX 4096
+/* 16 TiB of memory. */
+#define VL_STREAM_PAGES_MAX (1UL << 32)
 
 struct vl_stream {
 	struct vl_bytes bytes;
-	char machine[64];	 /* its type, as of QEMU's -machine; "": not known */
 	struct vl_block *blocks; /* in the order of the stream; malloc'ed */
 	size_t nr_blocks;
-	struct vl_vcpu *vcpus; /* malloc'ed */
-	size_t nr_vcpus;       /* 0: the stream does not describe them */
-	uint64_t low, high;    /* bytes of RAM below and above 4 GiB; 0, 0: not known */
+	struct vl_page_run *runs; /* in the order of their pages; malloc'ed */
+	size_t nr_runs;
+	struct vl_vcpu *vcpus;		/* malloc'ed */
+	struct vl_registers *registers; /* all of each; malloc'ed */
+	size_t nr_vcpus;		/* 0: the stream does not describe them */
+	uint64_t low, high;		/* bytes of RAM below and above 4 GiB; 0, 0: not known */
 };
 
 /*
- * Read the stream in @bytes, which then belongs to *@ret, also after an error: its pages are
- * found in one pass. Nothing in it is believed; what is not understood is an error that names it.
+ * Find the pages of the stream in @bytes, which the caller keeps, in one pass, and write the index.
+ * Nothing in it is believed; what is not understood is an error that names it.
  */
-struct vl_error *vl_stream_open(const struct vl_bytes *bytes, struct vl_stream *ret);
+struct vl_error *vl_stream_index(const struct vl_bytes *bytes, struct vl_index *ret);
+/* Write what the pass has found. */
+struct vl_error *vl_stream_put(const struct vl_stream *s, struct vl_index *ret);
+/* Take the stream of such an index, which reads from @fd. */
+struct vl_error *vl_stream_open(struct vl_index *ix, int fd, struct vl_stream *ret);
 void vl_stream_deinit(struct vl_stream *s);
 
-/* Read page @page of @b into @buf of 4096 bytes. False: the file has ended before, or errno. */
-bool vl_stream_read_page(const struct vl_stream *s, const struct vl_block *b, uint64_t page,
-			 void *buf);
+/*
+ * Read page @page, of all blocks, into @buf of 4096 bytes. False: the file has ended before, or
+ * errno.
+ */
+bool vl_stream_read_page(const struct vl_stream *s, uint64_t page, void *buf);
+/* The first page at or behind @page that may be other than zeros; UINT64_MAX: none. */
+uint64_t vl_stream_next_page(const struct vl_stream *s, uint64_t page);
 
 /*
  * Find the registers and the sizes of RAM in the state of devices, which begins at @from. What is

@@ -86,6 +86,7 @@ struct vl_error *vl_target_open(const char *spec, const struct vl_target_options
 	t->snapshot = opts ? opts->snapshot : NULL;
 	t->kernel = opts ? opts->kernel : 0;
 	t->unpack = opts ? opts->unpack : NULL;
+	t->index = opts ? opts->index : NULL;
 	vl_target_set_budget(t, opts ? &opts->budget : NULL);
 	t->name = strdup(spec);
 	err = t->name ? vl_driver_open(t, spec, opts ? opts->uri : NULL) : vl_error_nomem();

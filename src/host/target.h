@@ -14,6 +14,8 @@
 
 #include "../error.h"
 
+struct vl_index;
+struct vl_index_job;
 struct vl_target;
 
 enum vl_pause_mode {
@@ -39,6 +41,13 @@ struct vl_target_options {
 	 * caller's. NULL: such a file is an error.
 	 */
 	struct vl_error *(*unpack)(int fd, uint64_t at, const char *run_id, int *fd_ret);
+	/*
+	 * Make the index of a file with this run id in a process without rights, or take one that
+	 * is kept (index.h). NULL: it is made here, as by a test. *@ret is the caller's, also
+	 * after an error.
+	 */
+	struct vl_error *(*index)(const struct vl_index_job *job, const char *run_id,
+				  struct vl_index *ret);
 };
 
 #define VL_PAUSE_LONGEST_NS 10000000UL /* one pause */

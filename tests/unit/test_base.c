@@ -11,6 +11,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/crc32c.h"
 #include "base/library.h"
 #include "base/number.h"
 #include "base/process.h"
@@ -125,6 +126,20 @@ static void test_number(void)
 	   "both ends are");
 }
 
+/* RFC 3720, B.4. */
+static void test_crc32c(void)
+{
+	unsigned char zeros[32] = { 0 }, ones[32], up[32];
+
+	for (unsigned i = 0; i < 32; i++) {
+		ones[i] = 0xff;
+		up[i] = (unsigned char)i;
+	}
+	ok(vl_crc32c(zeros, 32) == 0x8a9136aa && vl_crc32c(ones, 32) == 0x62a8ab43 &&
+		   vl_crc32c(up, 32) == 0x46dd794e && vl_crc32c("123456789", 9) == 0xe3069283,
+	   "CRC-32C");
+}
+
 static void test_append(void)
 {
 	char buf[8] = "";
@@ -186,6 +201,7 @@ int main(void)
 {
 	test_number();
 	test_append();
+	test_crc32c();
 	test_proc_number();
 	test_grow();
 	test_cleanup();

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "tap.h"
+#include "base/crc32c.h"
+#include "host/pages.h"
 #include "host/target.h"
 
 /* The bytes of a memory without addresses; 0: it has addresses. */
@@ -485,6 +487,57 @@ static void save_flat(const void *head, size_t len, uint64_t size)
 		exit(99);
 }
 
+/* Two pages in two pieces, as they are. The checksum of the second one is @wrong by a bit. */
+static void make_avml(struct image *im, uint32_t wrong)
+{
+	const uint64_t body = 2 * (8 + 4096);
+	unsigned char *p = im->b;
+
+	memset(im->b, 0, sizeof(im->b));
+	memcpy(p, "AVML", 4);
+	put32(p + 4, 2);
+	put64(p + 8, 0x1000);
+	put64(p + 16, 0x2fff);
+	p += 32;
+	for (unsigned i = 0; i < 2; i++, p += 8 + 4096) {
+		uint32_t sum;
+
+		memset(p + 8, 'a' + (int)i, 4096);
+		sum = vl_crc32c(p + 8, 4096);
+		put32(p, (4096 + 4) << 8 | 1);
+		put32(p + 4, ((sum >> 15 | sum << 17) + 0xa282ead8) ^ (i ? wrong : 0));
+	}
+	put64(p, body);
+	im->len = 32 + body + 8;
+}
+
+static void test_avml(struct image *im)
+{
+	struct vl_target *t;
+	struct vl_error *err;
+	unsigned char page[4096];
+
+	for (uint32_t wrong = 0; wrong < 2; wrong++) {
+		make_avml(im, wrong);
+		save(im->b, im->len);
+		err = vl_target_open(path, NULL, &t);
+		if (!ok(!err, "AVML opens%s%s", err ? ": " : "", err ? err->message : ""))
+			return;
+		vl_target_unpack(t);
+		err = vl_target_read(t, 0x1000, page, sizeof(page));
+		ok(!err && page[0] == 'a' && page[4095] == 'a', "its first page");
+		vl_error_destroy(err);
+		err = vl_target_read(t, 0x2000, page, sizeof(page));
+		if (wrong)
+			ok(err && err->code == VL_ERR_FAULT && strstr(err->message, "is damaged"),
+			   "not one with another checksum: %s", err ? err->message : "read");
+		else
+			ok(!err && page[0] == 'b' && page[4095] == 'b', "and its second one");
+		vl_error_destroy(err);
+		vl_target_close(t);
+	}
+}
+
 static void test_flat(void)
 {
 	const uint64_t mark = 0x1122334455667788, size = 5UL << 30, hole = 0xc0000000;
@@ -696,6 +749,7 @@ int main(void)
 	test_overlap(&im);
 	test_bad(&im);
 	test_lime(&im);
+	test_avml(&im);
 	test_flat();
 	test_core(&im);
 	test_no_input(&im);

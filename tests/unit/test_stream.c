@@ -3,12 +3,15 @@
  * Migration streams made by hand, alone, behind libvirt's header and in a disk image: good ones,
  * and damaged ones of every kind.
  */
+#include <elf.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "tap.h"
+#include "host/index.h"
 #include "host/pages.h"
+#include "host/registers.h"
 #include "host/target.h"
 
 #define PAGE 4096
@@ -168,9 +171,10 @@ static const char description[] =
 	"{\"name\":\"cpu\",\"instance_id\":0,\"version\":12,\"fields\":["
 	"{\"name\":\"env.regs\",\"array_len\":16,\"type\":\"uint64\",\"size\":8}," U64("env.eip") U64(
 		"env.eflags") "{\"name\":\"env.segs\",\"array_len\":6," SEGMENT
-			      "{\"name\":\"env.tr\"," SEGMENT "{\"name\":\"env.gdt\"," SEGMENT
+			      "{\"name\":\"env.ldt\"," SEGMENT "{\"name\":\"env.tr\"," SEGMENT
+			      "{\"name\":\"env.gdt\"," SEGMENT
 			      "{\"name\":\"env.idt\"," SEGMENT U64("env.cr[0]") U64(
-				      "env.cr[3]") U64("env.cr[4]")
+				      "env.cr[2]") U64("env.cr[3]") U64("env.cr[4]")
 				      U64("env.efer") "{\"name\":\"env.kernelgsbase\",\"size\":8}],"
 						      "\"subsections\":[{\"vmsd_name\":\"cpu/x\",\"version\":1,\"fields\":[{\"name\":\"x\",\"size\":4}]}]},"
 						      "{\"name\":\"mc146818rtc\",\"instance_id\":0,\"version\":3,\"fields\":["
@@ -181,7 +185,7 @@ static void put_segment(uint32_t selector, uint64_t base, uint32_t limit)
 	put32(selector);
 	put64(base);
 	put32(limit);
-	put32(0);
+	put32(0xa000 + selector);
 }
 
 /* @low and @high: RAM below and above 4 GiB, in units of 64 KiB; @low without the first 16 MiB. */
@@ -202,10 +206,12 @@ static void put_devices(unsigned low, unsigned high, const char *desc)
 	put64(0x246);
 	for (unsigned i = 0; i < 6; i++)
 		put_segment(0x10 + i, 0xffff888000000000 + i, 0xffff);
+	put_segment(0x50, 0x5000, 0x5f);
 	put_segment(0x40, 0xfffffe0000003000, 0x4087);
 	put_segment(0, 0xfffffe0000001000, 0x7f);
 	put_segment(0, 0xfffffe0000000000, 0xfff);
 	put64(0x80050033);
+	put64(0x7fff2222);
 	put64(0x15010000);
 	put64(0x6f0);
 	put64(0xd01);
@@ -341,8 +347,10 @@ static void test_good(void)
 {
 	const struct vl_ram *r;
 	struct vl_vcpu *v = NULL;
+	struct vl_registers *r_all = NULL;
 	struct vl_target *t;
 	struct vl_error *err;
+	unsigned int machine;
 	size_t nr = 0;
 	char byte;
 
@@ -375,6 +383,18 @@ static void test_good(void)
 	   "its tables");
 	vl_error_destroy(err);
 	free(v);
+	err = vl_target_registers(t, &r_all, &nr, &machine);
+	ok(!err && nr == 1 && machine == EM_X86_64 && r_all->rax == 0xffffc90000000000 &&
+		   r_all->rdx == 0xffffc90000000002 && r_all->r15 == 0xffffc9000000000f &&
+		   r_all->rip == 0xffffffff81000123 && r_all->cr[2] == 0x7fff2222 &&
+		   r_all->cr[4] == 0x6f0 && r_all->kernel_gs_base == 0x7f0000000001,
+	   "all of them, for a dump");
+	ok(!err && r_all->es.selector == 0x10 && r_all->ds.selector == 0x13 &&
+		   r_all->fs.base == 0xffff888000000004 && r_all->gs.flags == 0xa015 &&
+		   r_all->ldt.base == 0x5000 && r_all->ldt.flags == 0xa050,
+	   "and its segments");
+	vl_error_destroy(err);
+	free(r_all);
 	/* Cut short under our hands. */
 	if (truncate(path, 100) < 0)
 		exit(99);
@@ -956,6 +976,72 @@ static void test_disk(void)
 	disk_refused("cut in its header", NULL, "it ends within its header");
 }
 
+/* ---- what a process that was taken over would give ---- */
+
+static size_t lie_at, lie_len;
+static unsigned char lie;
+
+static struct vl_error *lying_index(const struct vl_index_job *job, const char *run_id,
+				    struct vl_index *ret)
+{
+	struct vl_error *err = job->make(job, ret);
+
+	(void)run_id;
+	if (err)
+		return err;
+	if (lie_at >= ret->len)
+		lie_len = 0;
+	else if (lie)
+		ret->data[lie_at] ^= lie;
+	else
+		ret->len = lie_at;
+	return NULL;
+}
+
+/* Opened by an index that is wrong at one place: refused, or memory that can be asked for. */
+static unsigned open_lies(void)
+{
+	const struct vl_target_options o = { .index = lying_index };
+	unsigned refusals = 0;
+
+	lie_len = 1;
+	for (lie_at = 0; lie_len; lie_at++) {
+		struct vl_target *t = NULL;
+		struct vl_error *err = vl_target_open(path, &o, &t);
+
+		refusals += !!err;
+		if (err && err->code != VL_ERR_TARGET)
+			exit(98);
+		vl_error_destroy(err);
+		if (!t)
+			continue;
+		vl_target_unpack(t);
+		has_pages(t);
+		next_data(t, 0);
+		vl_target_close(t);
+	}
+	return refusals;
+}
+
+static void test_lies(void)
+{
+	static const unsigned char bits[] = { 0, 0x01, 0x80, 0xff };
+	unsigned refusals = 0, cut = 0;
+
+	make();
+	save(s.b, s.len);
+	for (size_t i = 0; i < sizeof(bits); i++) {
+		lie = bits[i];
+		if (lie)
+			refusals += open_lies();
+		else
+			cut = open_lies();
+	}
+	/* Most of it are names, places and registers, which may be anything. */
+	ok(cut > 1000 && refusals > 200, "an index that was changed anywhere: %u refused, cut: %u",
+	   refusals, cut);
+}
+
 int main(void)
 {
 	if (!mkdtemp(dir))
@@ -971,6 +1057,7 @@ int main(void)
 	test_save();
 	test_mapped();
 	test_disk();
+	test_lies();
 	unlink(path);
 	rmdir(dir);
 	return tap_end();

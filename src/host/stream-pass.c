@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The pass over a migration stream: QEMU docs/devel/migration/main.rst, "Stream structure";
+ * migration/savevm.c and migration/ram.c for the layout of sections and of memory. The state of a
+ * device has no length, but memory comes before that of all devices.
+ */
+#include "stream-pass.h"
+
+#include <endian.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../base/array.h"
+
+static struct vl_error *not_read(const char *what, const char *hint)
+{
+	return vl_error_hint(
+		vl_error_new(VL_ERR_TARGET, "the stream has %s, which is not read", what), "%s",
+		hint);
+}
+
+/* ---- memory ---- */
+
+/* QEMU migration/ram.c: the low bits of a page's offset. */
+enum {
+	RAM_ZERO = 0x02,
+	RAM_MEM_SIZE = 0x04,
+	RAM_PAGE = 0x08,
+	RAM_EOS = 0x10,
+	RAM_CONTINUE = 0x20,
+	RAM_XBZRLE = 0x40,
+	RAM_HOOK = 0x80,
+	RAM_COMPRESS_PAGE = 0x100,
+	RAM_MULTIFD_FLUSH = 0x200,
+};
+
+/* The block @name; *@first_ret is its first page. */
+static struct vl_block *find_block(const struct vl_stream *s, const char *name, uint64_t *first_ret)
+{
+	*first_ret = 0;
+	for (size_t i = 0; i < s->nr_blocks; i++) {
+		if (!strcmp(s->blocks[i].name, name))
+			return &s->blocks[i];
+		*first_ret += s->blocks[i].size / VL_PAGE_SIZE;
+	}
+	return NULL;
+}
+
+/* Page @page, which is behind all that have been added, lies at @at. */
+static struct vl_error *add_run(struct vl_cursor *c, uint64_t page, uint64_t at)
+{
+	struct vl_stream *s = c->s;
+	struct vl_page_run *last = s->nr_runs ? &s->runs[s->nr_runs - 1] : NULL;
+	const uint64_t step = last && last->nr == 1 ? at - last->at : last ? last->step : 0;
+
+	if (last && last->page + last->nr == page && at - last->at == last->nr * step &&
+	    (at & VL_FILLED ? !step : at > last->at)) {
+		last->step = step;
+		last->nr++;
+		return NULL;
+	}
+	if (s->nr_runs == VL_INDEX_MAX / sizeof(*s->runs))
+		return vl_damaged_at(c, "its memory is in more pieces than any machine's");
+	if (!vl_grow(s->runs, c->cap_runs, s->nr_runs, 1024))
+		return vl_error_nomem();
+	s->runs[s->nr_runs++] = (struct vl_page_run){ page, 1, at, 0 };
+	return NULL;
+}
+
+/* Add those of a block's @pages that the bitmap at @map shows. Each has its place behind @at. */
+static struct vl_error *add_places(struct vl_cursor *c, uint64_t map, uint64_t pages, uint64_t at)
+{
+	const uint64_t bytes = (pages + 63) / 64 * 8;
+	const struct vl_bytes *b = &c->s->bytes;
+	struct vl_error *err;
+	uint64_t words[512];
+
+	for (uint64_t done = 0; done < bytes; done += sizeof(words)) {
+		size_t n = bytes - done < sizeof(words) ? bytes - done : sizeof(words);
+
+		if (vl_bytes_read(b, map + done, words, n) != (int64_t)n)
+			return vl_cut_off(c);
+		for (size_t i = 0; i < n / 8; i++)
+			for (uint64_t w = le64toh(words[i]); w; w &= w - 1) {
+				uint64_t page = (done / 8 + i) * 64 + (uint64_t)__builtin_ctzll(w);
+				uint64_t place = at + page * VL_PAGE_SIZE;
+
+				if (page >= pages)
+					break;
+				if (place > b->size - VL_PAGE_SIZE)
+					return vl_cut_off(c);
+				err = add_run(c, c->nr_pages + page, place);
+				if (err)
+					return err;
+			}
+	}
+	return NULL;
+}
+
+/* Behind a block's size: where its pages are, each at a place of its own. */
+static struct vl_error *take_places(struct vl_cursor *c, const struct vl_block *b)
+{
+	const uint64_t pages = b->size / VL_PAGE_SIZE, bitmap = (pages + 63) / 64 * 8;
+	const struct vl_bytes *bytes = &c->s->bytes;
+	uint64_t page_size, map, at, base, here;
+	uint32_t version;
+	struct vl_error *err = vl_take32(c, &version);
+
+	err = err ? err : vl_take64(c, &page_size);
+	err = err ? err : vl_take64(c, &map);
+	err = err ? err : vl_take64(c, &at);
+	if (err)
+		return err;
+	if (version != 1 || page_size != VL_PAGE_SIZE)
+		return vl_damaged_at(c, "its memory is mapped in an unknown way");
+	/* The places are offsets in the file. The bitmap follows, and shows where it begins. */
+	here = c->at;
+	base = bytes->nr ? bytes->pieces[0].file : 0;
+	if (map != base + here)
+		return vl_damaged_at(c, "the map of its pages is not behind a block's size");
+	if (at < map || at - map < bitmap || at - base > bytes->size)
+		return vl_damaged_at(c, "the pages of a block begin before its map ends");
+	at -= base;
+	/* What is behind the last page that was written may be a hole that was never made. */
+	err = add_places(c, here, pages, at);
+	c->at = at + b->size;
+	return err;
+}
+
+static struct vl_error *take_blocks(struct vl_cursor *c, uint64_t total)
+{
+	struct vl_stream *s = c->s;
+	struct vl_error *err;
+	uint64_t first;
+
+	if (s->nr_blocks)
+		return vl_damaged_at(c, "it has two lists of memory");
+	/* Each page is in it, be it as a byte of zero: this bounds the memory that we need. */
+	if (total / VL_PAGE_SIZE > s->bytes.size / sizeof(*c->pages) ||
+	    total / VL_PAGE_SIZE > VL_STREAM_PAGES_MAX)
+		return vl_cut_off(c);
+	/* Not touched before a page is found: a guest that is mostly zeros costs little. */
+	if (!c->mapped) {
+		c->pages = calloc(total / VL_PAGE_SIZE + 1, sizeof(*c->pages));
+		if (!c->pages)
+			return vl_error_nomem();
+	}
+	while (total) {
+		struct vl_block *b = reallocarray(s->blocks, s->nr_blocks + 1, sizeof(*b));
+
+		if (!b)
+			return vl_error_nomem();
+		s->blocks = b;
+		b += s->nr_blocks;
+		memset(b, 0, sizeof(*b));
+		err = vl_take_name(c, b->name);
+		err = err ? err : vl_take64(c, &b->size);
+		if (err)
+			return err;
+		if (b->size > total || !b->size || b->size % VL_PAGE_SIZE ||
+		    s->nr_blocks >= VL_BLOCKS_MAX || find_block(s, b->name, &first))
+			return vl_damaged_at(c, "the list of its memory is none");
+		total -= b->size;
+		s->nr_blocks++;
+		err = c->mapped ? take_places(c, b) : NULL;
+		if (err)
+			return err;
+		c->nr_pages += b->size / VL_PAGE_SIZE;
+	}
+	return NULL;
+}
+
+static void set_page(struct vl_cursor *c, uint64_t page, uint64_t at)
+{
+	uint64_t *p = &c->pages[c->first + page];
+
+	if (*p != at)
+		*p = at;
+}
+
+/* Take the page whose offset and flags are @head. A later one at the same place replaces it. */
+static struct vl_error *take_page(struct vl_cursor *c, uint64_t head)
+{
+	const uint64_t page = head / VL_PAGE_SIZE;
+	const unsigned char *fill;
+	struct vl_error *err;
+	char name[256];
+
+	if (!(head & RAM_CONTINUE)) {
+		err = vl_take_name(c, name);
+		if (err)
+			return err;
+		c->block = find_block(c->s, name, &c->first);
+	}
+	if (!c->block || !c->pages || page >= c->block->size / VL_PAGE_SIZE)
+		return vl_damaged_at(c, "a page is of no block of its memory");
+	if (head & RAM_PAGE) {
+		set_page(c, page, c->at);
+		return vl_skip(c, VL_PAGE_SIZE);
+	}
+	err = vl_take(c, 1, &fill);
+	if (!err)
+		set_page(c, page, *fill ? VL_FILLED | *fill : 0);
+	return err;
+}
+
+#define AGAIN_HINT "save the guest without that"
+
+/* What a section with memory has from here on, to its end. */
+static struct vl_error *take_ram(struct vl_cursor *c)
+{
+	struct vl_error *err;
+	uint64_t head;
+
+	for (;;) {
+		uint64_t flags;
+
+		err = vl_take64(c, &head);
+		if (err)
+			return err;
+		flags = head & (VL_PAGE_SIZE - 1);
+		if (flags == RAM_EOS)
+			return NULL;
+		if (flags == RAM_MULTIFD_FLUSH)
+			continue;
+		if (flags == RAM_MEM_SIZE)
+			err = take_blocks(c, head - flags);
+		else if (flags & RAM_XBZRLE)
+			err = not_read("pages that are differences (capability xbzrle)",
+				       AGAIN_HINT);
+		else if (flags & RAM_COMPRESS_PAGE)
+			err = not_read("compressed pages (capability compress)", AGAIN_HINT);
+		else if ((flags & ~(uint64_t)RAM_CONTINUE) == RAM_ZERO ||
+			 (flags & ~(uint64_t)RAM_CONTINUE) == RAM_PAGE)
+			err = take_page(c, head);
+		else
+			err = vl_damaged_at(c, "a page is of an unknown kind");
+		if (err)
+			return err;
+	}
+}
+
+/* ---- sections ---- */
+
+/* QEMU migration/savevm.h: what a section begins with. */
+enum {
+	VM_EOF = 0x00,
+	VM_START = 0x01,
+	VM_PART = 0x02,
+	VM_END = 0x03,
+	VM_FULL = 0x04,
+	VM_SUBSECTION = 0x05,
+	VM_CONFIGURATION = 0x07,
+	VM_COMMAND = 0x08,
+	VM_FOOTER = 0x7e,
+};
+
+/* QEMU migration/savevm.c: commands of a stream. */
+enum {
+	CMD_OPEN_RETURN_PATH = 1,
+	CMD_PING,
+	CMD_POSTCOPY_ADVISE,
+};
+
+/* QEMU's names of its machines that are PCs. */
+static const char *const pcs[] = { "pc", "q35", "isapc", "microvm", "xenfv", "nitro" };
+
+static struct vl_error *check_machine(const char *machine)
+{
+	for (size_t i = 0; i < sizeof(pcs) / sizeof(*pcs); i++)
+		if (!strncmp(machine, pcs[i], strlen(pcs[i])))
+			return NULL;
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+					  "the stream is of a machine '%s', which is no PC",
+					  machine),
+			     "only x86-64 guests are understood");
+}
+
+static struct vl_error *take_capabilities(struct vl_cursor *c)
+{
+	struct vl_error *err;
+	uint32_t nr;
+	char name[256];
+
+	err = vl_take32(c, &nr);
+	while (!err && nr--) {
+		err = vl_take_name(c, name);
+		if (err)
+			break;
+		if (!strcmp(name, "mapped-ram"))
+			c->mapped = true;
+		else if (!strcmp(name, "x-ignore-shared"))
+			err = vl_error_hint(vl_error_new(VL_ERR_TARGET,
+							 "the stream was made with "
+							 "x-ignore-shared: the guest's memory "
+							 "is not in it"),
+					    "the memory is in the file of its memory backend");
+	}
+	return err;
+}
+
+static struct vl_error *take_configuration(struct vl_cursor *c)
+{
+	const unsigned char *p;
+	struct vl_error *err;
+	uint32_t len, bits, version;
+	char name[256];
+
+	err = vl_take32(c, &len);
+	if (err)
+		return err;
+	if (!len || len >= sizeof(c->machine))
+		return vl_damaged_at(c, "the name of its machine is none");
+	err = vl_take(c, len, &p);
+	if (err)
+		return err;
+	for (size_t i = 0; i < len; i++)
+		if (p[i] <= ' ' || p[i] > '~')
+			return vl_damaged_at(c, "the name of its machine is none");
+	memcpy(c->machine, p, len);
+	err = check_machine(c->machine);
+	while (!err) {
+		err = vl_take(c, 1, &p);
+		if (err || *p != VM_SUBSECTION)
+			break;
+		err = vl_take_name(c, name);
+		err = err ? err : vl_take32(c, &version);
+		if (err)
+			break;
+		if (!strcmp(name, "configuration/capabilities")) {
+			err = take_capabilities(c);
+		} else if (!strcmp(name, "configuration/uuid")) {
+			err = vl_skip(c, 16);
+		} else if (!strcmp(name, "configuration/target-page-bits")) {
+			err = vl_take32(c, &bits);
+			if (!err && bits != 12)
+				err = not_read("pages that are not of 4 KiB",
+					       "only x86-64 guests are understood");
+		} else {
+			err = vl_damaged_at(c, "its configuration is of an unknown kind");
+		}
+	}
+	if (!err)
+		c->at--;
+	return err;
+}
+
+static struct vl_error *take_command(struct vl_cursor *c)
+{
+	const unsigned char *p;
+	struct vl_error *err = vl_take(c, 4, &p);
+	unsigned cmd, len;
+
+	if (err)
+		return err;
+	cmd = (unsigned)p[0] << 8 | p[1];
+	len = (unsigned)p[2] << 8 | p[3];
+	if (cmd == CMD_POSTCOPY_ADVISE && len == 16) {
+		err = vl_take(c, 16, &p);
+		/* Blocks of huge pages would have the size of these in the list. */
+		if (err || vl_be64(p) == VL_PAGE_SIZE)
+			return err;
+	}
+	if (cmd != CMD_OPEN_RETURN_PATH && cmd != CMD_PING)
+		return not_read("a migration by postcopy", AGAIN_HINT);
+	return vl_skip(c, len);
+}
+
+/* A section that begins: only memory is written in parts in the streams that are understood. */
+static struct vl_error *take_start(struct vl_cursor *c)
+{
+	struct vl_error *err;
+	uint32_t instance, version;
+	char name[256], text[300];
+
+	err = vl_take32(c, &c->ram_id);
+	err = err ? err : vl_take_name(c, name);
+	err = err ? err : vl_take32(c, &instance);
+	err = err ? err : vl_take32(c, &version);
+	if (err)
+		return err;
+	if (strcmp(name, "ram")) {
+		for (char *p = name; *p; p++)
+			if (*p <= ' ' || *p > '~')
+				*p = '?';
+		snprintf(text, sizeof(text), "data of '%s' among the memory", name);
+		return not_read(text, AGAIN_HINT);
+	}
+	if (c->has_ram)
+		return vl_damaged_at(c, "its memory begins twice");
+	if (version != 4)
+		return not_read("memory of another version than 4",
+				"save the guest by a newer QEMU");
+	c->has_ram = true;
+	return take_ram(c);
+}
+
+static struct vl_error *take_part(struct vl_cursor *c, bool last)
+{
+	struct vl_error *err;
+	uint32_t id;
+
+	err = vl_take32(c, &id);
+	if (err)
+		return err;
+	if (!c->has_ram || id != c->ram_id || c->ram_ended)
+		return vl_damaged_at(c, "a part is of a section that has not begun");
+	c->ram_ended = last;
+	return take_ram(c);
+}
+
+/* Sections up to the first whose state is that of a device. */
+static struct vl_error *take_sections(struct vl_cursor *c)
+{
+	struct vl_error *err = NULL;
+	const unsigned char *p;
+
+	for (;;) {
+		uint32_t id;
+
+		err = vl_take(c, 1, &p);
+		if (err)
+			return err;
+		switch (*p) {
+		case VM_CONFIGURATION:
+			err = take_configuration(c);
+			break;
+		case VM_COMMAND:
+			err = take_command(c);
+			break;
+		case VM_START:
+			err = take_start(c);
+			break;
+		case VM_PART:
+		case VM_END:
+			err = take_part(c, *p == VM_END);
+			break;
+		case VM_FOOTER:
+			err = vl_take32(c, &id);
+			if (!err && id != c->ram_id)
+				err = vl_damaged_at(c, "a section ends as another one");
+			/* Old machines have none: then the next section ends the memory. */
+			if (!err && c->ram_ended)
+				return NULL;
+			break;
+		case VM_FULL:
+		case VM_EOF:
+			if (c->ram_ended) {
+				c->at--;
+				return NULL;
+			}
+			/* fallthrough */
+		default:
+			return vl_damaged_at(c, c->has_ram ? "its memory does not end" :
+							     "its memory does not begin");
+		}
+		if (err)
+			return err;
+	}
+}
+
+static struct vl_error *open_stream(struct vl_cursor *c)
+{
+	const unsigned char *p;
+	struct vl_error *err = vl_take(c, 8, &p);
+
+	if (err)
+		return err;
+	if (memcmp(p, "QEVM", 4))
+		return vl_damaged_at(c, "it does not begin as one");
+	if (vl_be32(p + 4) != 3)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+						  "the migration stream is of version %u",
+						  vl_be32(p + 4)),
+				     "version 3 is understood");
+	err = take_sections(c);
+	if (err)
+		return err;
+	if (!c->s->nr_blocks)
+		return vl_damaged_at(c, "it holds no memory");
+	for (uint64_t i = 0; c->pages && i < c->nr_pages && !err; i++)
+		err = c->pages[i] ? add_run(c, i, c->pages[i]) : NULL;
+	return err ? err : vl_stream_read_state(c->s, c->at);
+}
+
+struct vl_error *vl_stream_index(const struct vl_bytes *bytes, struct vl_index *ret)
+{
+	struct vl_stream s = { .bytes = *bytes };
+	struct vl_cursor c = { .s = &s };
+	struct vl_error *err;
+	struct stat st;
+
+	c.file_size = fstat(bytes->fd, &st) ? 0 : (uint64_t)st.st_size;
+	err = open_stream(&c);
+	if (!err)
+		err = vl_stream_put(&s, ret);
+	vl_cursor_deinit(&c);
+	s.bytes = (struct vl_bytes){ .fd = -1 };
+	vl_stream_deinit(&s);
+	return err;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Between the files of the pass over a migration stream. */
+#ifndef VLENS_HOST_STREAM_PASS_H
+#define VLENS_HOST_STREAM_PASS_H
+
+#include "internal.h"
+#include "stream.h"
+
+/* The most bytes that are taken at once: a name and more. */
+#define VL_TAKE_MAX 512
+
+struct vl_cursor {
+	struct vl_stream *s;
+	uint64_t at;	    /* in the stream */
+	uint64_t file_size; /* of the file behind it */
+	struct vl_span piece;
+	const unsigned char *map; /* NULL: none */
+	uint64_t map_at, map_len; /* what of the file is mapped */
+	unsigned char buf[VL_TAKE_MAX];
+	uint64_t *pages;	/* where each lies, or VL_FILLED and a byte; 0: zeros */
+	uint64_t nr_pages;	/* in all blocks */
+	struct vl_block *block; /* of the last page */
+	uint64_t first;		/* page of that block, in all */
+	uint32_t ram_id;	/* of the section with memory */
+	char machine[64];	/* its type, as of QEMU's -machine; "": not known */
+	size_t cap_runs;
+	bool has_ram, ram_ended, mapped;
+};
+
+/* Take the next @n bytes, VL_TAKE_MAX at most. They are valid until the next call. */
+struct vl_error *vl_take(struct vl_cursor *c, size_t n, const unsigned char **ret);
+/* Take a number, which is big endian. */
+struct vl_error *vl_take32(struct vl_cursor *c, uint32_t *ret);
+struct vl_error *vl_take64(struct vl_cursor *c, uint64_t *ret);
+/* Take a string that follows its length, a byte. */
+struct vl_error *vl_take_name(struct vl_cursor *c, char ret[256]);
+struct vl_error *vl_skip(struct vl_cursor *c, uint64_t n);
+void vl_cursor_deinit(struct vl_cursor *c);
+
+/* The errors of a stream that is cut off, and of one that makes no sense where it is now. */
+struct vl_error *vl_cut_off(const struct vl_cursor *c) __attribute__((returns_nonnull));
+struct vl_error *vl_damaged_at(const struct vl_cursor *c, const char *what)
+	__attribute__((returns_nonnull));
+
+#endif
