@@ -64,6 +64,46 @@ struct vl_error *vl_snapshot_read_now(struct vl_snapshot *v, size_t nr, vl_page_
 	return err ? err : flush(v, b, fn, ctx);
 }
 
+struct sums {
+	struct vl_snapshot *v;
+	const uint64_t *gpas;
+	uint64_t *sums;
+};
+
+static uint64_t still_at(void *ctx, size_t i)
+{
+	const struct sums *s = ctx;
+
+	return s->gpas[i];
+}
+
+static void sum(void *ctx, size_t i, const void *now)
+{
+	struct sums *s = ctx;
+	struct vl_still *still = &s->v->still;
+	unsigned char page[VL_PAGE_SIZE] __attribute__((aligned(64)));
+
+	if (!still->filter) {
+		vl_still_note(still, s->gpas[i], now);
+		s->sums[i] = vl_still_noted(still, s->gpas[i]);
+		return;
+	}
+	memcpy(page, now, sizeof(page));
+	vl_still_filter(still, s->gpas[i], page, 1);
+	s->sums[i] = vl_page_sum(page);
+}
+
+bool vl_snapshot_sum_still(struct vl_snapshot *v, const uint64_t *gpas, size_t nr,
+			   uint64_t *sums_ret)
+{
+	struct sums s = { v, gpas, sums_ret };
+
+	for (size_t i = 0; i < nr; i++)
+		if (!vl_still_has(&v->still, gpas[i]))
+			return false;
+	return !vl_discard(vl_snapshot_read_now(v, nr, still_at, sum, &s));
+}
+
 enum which { ALL, HOT, COLD };
 
 struct collect {

@@ -370,6 +370,11 @@ bool vl_snapshot_note_code(struct vl_snapshot *v, uint64_t gpa)
 	return page && vl_still_note_code(&v->still, gpa & VL_PAGE_MASK, page);
 }
 
+bool vl_snapshot_is_still(const struct vl_snapshot *v, uint64_t gpa)
+{
+	return vl_still_has(&v->still, gpa);
+}
+
 bool vl_snapshot_still_changed(const struct vl_snapshot *v, bool all)
 {
 	return vl_still_changed(&v->still, v->target, all);

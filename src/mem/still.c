@@ -80,6 +80,15 @@ void vl_still_note(struct vl_still *s, uint64_t gpa, const void *page)
 					       &none, vl_page_sum(page));
 }
 
+uint64_t vl_still_noted(const struct vl_still *s, uint64_t gpa)
+{
+	size_t i = region_of(s, gpa);
+
+	return i < VL_MAX_STILL && s->sums[i] ?
+		       atomic_load(&s->sums[i][(gpa - s->at[i].gpa) / VL_PAGE_SIZE]) :
+		       0;
+}
+
 void vl_still_filter(struct vl_still *s, uint64_t gpa, unsigned char *pages, size_t nr)
 {
 	for (size_t i = 0; s->filter && i < nr; i++, gpa += VL_PAGE_SIZE, pages += VL_PAGE_SIZE) {

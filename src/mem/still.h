@@ -35,6 +35,9 @@ bool vl_still_has(const struct vl_still *s, uint64_t gpa);
 /* Note the content of page @gpa when it is first copied. Does nothing if it is not still. */
 void vl_still_note(struct vl_still *s, uint64_t gpa, const void *page);
 
+/* What was noted of page @gpa; 0: nothing. */
+uint64_t vl_still_noted(const struct vl_still *s, uint64_t gpa);
+
 /*
  * Before pages are copied: note those of the @nr pages that the guest has from @gpa on that are
  * still, and pass them through the filter. Does nothing without a filter.

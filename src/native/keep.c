@@ -172,23 +172,48 @@ static bool is_allowed(struct vl_executor_state *e, uint64_t page)
 	return true;
 }
 
-/* Has the guest the text that the code was made from? */
+/* Is @text a list as we make it, of pages whose code may be used? */
+static bool is_allowed_text(struct vl_executor_state *e, const struct vl_native_text *text,
+			    size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (text[i].va % VL_PAGE_SIZE || (i && text[i].va <= text[i - 1].va) ||
+		    !is_allowed(e, text[i].va))
+			return false;
+	return true;
+}
+
+/* The same as below for a page that is read as translation reads it. */
+static bool same_page(struct vl_executor_state *e, const struct vl_native_text *text)
+{
+	unsigned char bytes[VL_PAGE_SIZE];
+
+	return vl_native_read(e, text->va, bytes, 1, true) &&
+	       vl_native_read(e, text->va, bytes, sizeof(bytes), false) &&
+	       vl_page_sum(bytes) == text->sum;
+}
+
+/* Has the guest the text that the code was made from? Pages of the kernel's image are not copied. */
 static bool same_text(struct vl_executor_state *e, const struct vl_native_text *text, size_t nr)
 {
-	for (size_t i = 0; i < nr; i++) {
-		unsigned char byte;
-		size_t at;
+	uint64_t *gpas = calloc(2 * nr + 1, sizeof(*gpas)), *sums = gpas + nr, gpa;
+	size_t *at = calloc(nr + 1, sizeof(*at)), nr_still = 0;
+	bool same = gpas && at && is_allowed_text(e, text, nr);
 
-		/* As code: a page that may not be executed has none. */
-		if (text[i].va % VL_PAGE_SIZE || (i && text[i].va <= text[i - 1].va) ||
-		    !is_allowed(e, text[i].va) || !vl_native_read(e, text[i].va, &byte, 1, true))
-			return false;
-		at = vl_bisect(k, e->nr_text, e->text[k].va < text[i].va);
-		if (at == e->nr_text || e->text[at].va != text[i].va ||
-		    e->text[at].sum != text[i].sum)
-			return false;
-	}
-	return true;
+	for (size_t i = 0; same && i < nr; i++)
+		if (vl_native_text_page(e, text[i].va, &gpa) &&
+		    vl_snapshot_is_still(e->snapshot, gpa)) {
+			at[nr_still] = i;
+			gpas[nr_still++] = gpa;
+		} else {
+			same = same_page(e, &text[i]);
+		}
+	same = same && vl_snapshot_sum_still(e->snapshot, gpas, nr_still, sums);
+	for (size_t i = 0; same && i < nr_still; i++)
+		same = sums[i] == text[at[i]].sum;
+	free(gpas);
+	free(at);
+	return same;
 }
 
 /* Are blocks and marks within the code, and in verified code? */
@@ -216,11 +241,16 @@ static bool take(struct vl_executor_state *e, const struct kept *k, const unsign
 
 	if (!are_sound(e, k, blocks, marks) || !same_text(e, text, k->nr_text))
 		return false;
-	e->marks = malloc(k->nr_marks * sizeof(*e->marks) + 1);
-	if (!e->marks)
+	free(e->text);
+	free(e->marks);
+	e->text = malloc(k->nr_text * sizeof(*text) + 1);
+	e->marks = malloc(k->nr_marks * sizeof(*marks) + 1);
+	e->nr_text = e->cap_text = e->text ? k->nr_text : 0;
+	e->nr_marks = e->cap_marks = e->marks ? k->nr_marks : 0;
+	if (!e->text || !e->marks)
 		return false;
+	memcpy(e->text, text, k->nr_text * sizeof(*text));
 	memcpy(e->marks, marks, k->nr_marks * sizeof(*marks));
-	e->nr_marks = e->cap_marks = k->nr_marks;
 	for (size_t i = 0; i < k->nr_blocks; i++)
 		if (!vl_native_put_block(e, blocks[i].va, blocks[i].code))
 			return false;

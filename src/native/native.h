@@ -316,6 +316,9 @@ bool vl_native_has_room(struct vl_executor_state *e);
 /* Do the guest's tables map @va? */
 bool vl_native_is_mapped(struct vl_executor_state *e, uint64_t va);
 
+/* The guest-physical address of the snapshot's page of code at @va. False: there is none. */
+bool vl_native_text_page(struct vl_executor_state *e, uint64_t va, uint64_t *gpa_ret);
+
 enum vl_native_page {
 	VL_PAGE_MAPPED, /* retry the access */
 	VL_PAGE_FAULT,	/* the guest's tables do not allow it */

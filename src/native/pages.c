@@ -72,6 +72,19 @@ bool vl_native_is_mapped(struct vl_executor_state *e, uint64_t va)
 	return vl_translate(&e->pt, read_entry, e, va, &x);
 }
 
+bool vl_native_text_page(struct vl_executor_state *e, uint64_t va, uint64_t *gpa_ret)
+{
+	bool in_snapshot;
+	struct vl_xlat x;
+	uint64_t left;
+
+	if (!vl_translate(&e->pt, read_entry, e, va, &x) || x.flags & X86_PTE_NX ||
+	    !behind(e, x.gpa, &left, &in_snapshot) || !in_snapshot)
+		return false;
+	*gpa_ret = x.gpa & VL_PAGE_MASK;
+	return true;
+}
+
 bool vl_native_read(struct vl_executor_state *e, uint64_t va, void *buf, size_t len, bool exec)
 {
 	const uint64_t start = va;
