@@ -33,6 +33,34 @@ state() {
 	jq -e '.checks | all(.state == "ok" or .advice != null)' <<<"$output" >/dev/null
 }
 
+# A file of that name that is none, found before the library.
+@test "a library that unpacks dumps is missing: a warning with advice, and the error of such a dump" {
+	local file name advice
+	python3 - "$BATS_TEST_TMPDIR/lime" <<-'EOF'
+		import struct, sys
+		body = b"\xff\x06\0\0sNaPpY" + struct.pack("<II", 1 | 4100 << 8, 0) + bytes(4096)
+		open(sys.argv[1], "wb").write(struct.pack("<4sIQQQ", b"AVML", 2, 0, 4095, 0) + body + struct.pack("<Q", len(body)))
+	EOF
+	run --separate-stderr vlens doctor --json
+	[[ $(state compression) == ok ]] || fail "$output"
+	while read -r file name advice; do
+		mkdir "$BATS_TEST_TMPDIR/$name"
+		: >"$BATS_TEST_TMPDIR/$name/$file"
+		LD_LIBRARY_PATH=$BATS_TEST_TMPDIR/$name run --separate-stderr vlens doctor --json
+		[[ $status -le 1 && $(state compression) == warning ]] || fail "$output"
+		jq -e --arg f "$file" --arg a "$advice" '.checks[] | select(.check == "compression") |
+			(.finding | contains($f)) and (.advice | contains($a))' <<<"$output" >/dev/null || fail "$output"
+	done <<-EOF
+		liblzo2.so.2 lzo install liblzo2
+		libsnappy.so.1 snappy install libsnappy
+		libarchive.so.13 archive install libarchive
+	EOF
+	LD_LIBRARY_PATH=$BATS_TEST_TMPDIR/snappy run --separate-stderr vuname "$BATS_TEST_TMPDIR/lime"
+	assert_status 3
+	[[ $stderr == *"the image of AVML is compressed: cannot load libsnappy: "*"; install libsnappy (on Debian: libsnappy1v5)" ]] ||
+		fail "$stderr"
+}
+
 @test "--color: always, never, and a wrong value" {
 	run vlens doctor --color=always
 	[[ $output == *$'\e[32mok'* ]]

@@ -26,6 +26,18 @@ static const struct {
 			    "ZSTD_decompress" },
 };
 
+const char *vl_codec_name(enum vl_codec_kind kind)
+{
+	static const char *const names[VL_NR_CODECS] = {
+		[VL_CODEC_ZLIB] = "zlib",
+		[VL_CODEC_LZO] = "LZO",
+		[VL_CODEC_SNAPPY] = "snappy",
+		[VL_CODEC_ZSTD] = "zstd",
+	};
+
+	return names[kind];
+}
+
 struct vl_error *vl_codec_load(enum vl_codec_kind kind, struct vl_codec *ret)
 {
 	ret->kind = kind;

@@ -18,6 +18,9 @@ struct vl_codec {
 	void (*fn)(void); /* NULL: not loaded */
 };
 
+/* The name of @kind, for a user. */
+const char *vl_codec_name(enum vl_codec_kind kind);
+
 /* Load the library of @kind. VL_ERR_OS: it is not installed; the hint names its package. */
 struct vl_error *vl_codec_load(enum vl_codec_kind kind, struct vl_codec *ret);
 

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "../base/append.h"
+#include "../base/codec.h"
 #include "../base/cleanup.h"
 #include "../base/library.h"
 #include "../base/process.h"
@@ -32,6 +33,7 @@
 #include "../base/dirs.h"
 #include "../view/scan.h"
 #include "../native/executor.h"
+#include "../trust/archive.h"
 #include "../trust/store.h"
 #include "../vmst/executors.h"
 
@@ -344,6 +346,34 @@ static void check_libvirt(struct vl_doctor *d, const char *uri)
 #endif
 }
 
+/* Which compressed files with memory can be read? Their libraries are loaded when they are needed. */
+static void check_codecs(struct vl_doctor *d)
+{
+	_cleanup_archive_ struct vl_archive *archive = NULL;
+	char names[64] = "";
+	struct vl_error *err = NULL;
+
+	for (int i = 0; i < VL_NR_CODECS && !err; i++) {
+		struct vl_codec codec;
+
+		err = vl_codec_load((enum vl_codec_kind)i, &codec);
+		if (err)
+			vl_error_prefix(err, "no dumps with pages packed by %s", vl_codec_name(i));
+		vl_append(names, sizeof(names), "%s%s", i ? ", " : "", vl_codec_name(i));
+	}
+	if (!err) {
+		err = vl_archive_ready_stream(&archive);
+		if (err)
+			vl_error_prefix(err, "no files that are compressed as a whole");
+	}
+	if (err)
+		vl_doctor_error(d, "compression", VL_DOCTOR_WARNING, err);
+	else
+		vl_doctor_row(d, "compression", VL_DOCTOR_OK, NULL,
+			      "dumps with pages packed by %s, and whole files", names);
+	vl_error_destroy(err);
+}
+
 static void check_kvm(struct vl_doctor *d)
 {
 	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC), why = errno;
@@ -513,6 +543,7 @@ void vl_doctor_host(struct vl_doctor *d, const char *uri)
 	check_unicorn(d);
 	check_libvirt(d, uri);
 	check_kvm(d);
+	check_codecs(d);
 	check_dir(d, "cache", vl_cache_dir, VL_DOCTOR_WARNING);
 	check_dir(d, "run directory", vl_run_dir, VL_DOCTOR_PROBLEM);
 	check_trusted(d);

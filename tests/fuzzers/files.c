@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "trust/dwarf.h"
 #include "trust/image.h"
 #include "trust/lz4.h"
 #include "trust/lzop.h"
@@ -81,4 +82,12 @@ void fuzz_lz4(const unsigned char *data, size_t len)
 	vl_lz4_unpack(data, len, out, 1 << 16);
 	if (vl_is_lzop(data, len))
 		vl_error_destroy(vl_lzop(data, len, MOST, &file, &file_len));
+}
+
+/* The types of a kernel, in a file of a distribution's debug package. */
+void fuzz_dwarf(const unsigned char *data, size_t len)
+{
+	struct vl_layout layout;
+
+	vl_error_destroy(vl_layout_from_dwarf(data, len, &layout));
 }

@@ -33,6 +33,7 @@ const struct fuzzer fuzzers[] = {
 	{ "module", fuzz_module },
 	{ "package", fuzz_package },
 	{ "lz4", fuzz_lz4 },
+	{ "dwarf", fuzz_dwarf },
 	{ NULL, NULL },
 };
 

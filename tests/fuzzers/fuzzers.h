@@ -26,7 +26,7 @@ fuzz_fn fuzz_hmp, fuzz_qmp, fuzz_maps;
 /* kernels.c */
 fuzz_fn fuzz_btf, fuzz_offsets, fuzz_symbols, fuzz_image, fuzz_kept;
 /* files.c */
-fuzz_fn fuzz_boot, fuzz_module, fuzz_package, fuzz_lz4;
+fuzz_fn fuzz_boot, fuzz_module, fuzz_package, fuzz_lz4, fuzz_dwarf;
 
 /*
  * An open file in memory with @data, which /proc/self/fd/N names; for close(). It is longer than
