@@ -172,7 +172,7 @@ judge() {
 	[[ $(stat_of paused "$stderr") == 0.000 ]]
 }
 
-@test "virsh dump in libvirt's own format is refused with advice" {
+@test "a saved domain of an unknown version is refused with advice" {
 	cd "$T"
 	{ printf 'LibvirtQemudSave'; head -c 65536 /dev/zero; } >save
 	run --separate-stderr vps ./save -ef

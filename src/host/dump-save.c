@@ -70,7 +70,7 @@ struct vl_error *vl_dump_load_save(struct vl_target *t, struct vl_dump *d)
 	if (h.version < 1 || h.version > 3)
 		return vl_error_hint(
 			vl_error_new(VL_ERR_TARGET, "the saved domain is of version %u", h.version),
-			"versions 1 to 3 are understood");
+			"restore it, then: virsh dump --memory-only DOMAIN FILE");
 	if (h.format >= ARRAY_SIZE(programs))
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
 						  "the saved domain is of an unknown format: %u",
