@@ -253,36 +253,45 @@ static void print_calls(const char *key, const struct vl_redirect_calls *calls)
 	fputs(calls->nr ? ")\n" : "\n", stderr);
 }
 
+/* One line of what trusted code found; takes @err. */
+static void report_finding(const char *applet, const char *guest, struct vl_error *err,
+			   const char *hint)
+{
+	err = vl_error_hint(err, "%s", hint);
+	error_report(applet, guest, err);
+	vl_error_destroy(err);
+}
+
+/* The first of @nr lines, which is all that is kept of them. */
+static void report_findings(const char *applet, const char *guest,
+			    const char lines[VL_TRUSTED_SHOWN][VL_TRUSTED_TEXT], uint64_t nr,
+			    const char *hint)
+{
+	for (uint64_t i = 0; i < nr && i < VL_TRUSTED_SHOWN && *lines[i]; i++)
+		report_finding(applet, guest, vl_error_new(VL_ERR_KERNEL, "trusted: %s", lines[i]),
+			       hint);
+}
+
 void report_trusted(const char *applet, const char *guest, const struct vl_trusted_stats *t)
 {
-	for (uint64_t i = 0; i < t->findings && i < VL_TRUSTED_SHOWN && *t->found[i]; i++) {
-		_cleanup_error_ struct vl_error *err =
-			vl_error_new(VL_ERR_KERNEL, "trusted: %s", t->found[i]);
+	uint64_t more;
 
-		error_report(applet, guest, vl_error_hint(err, "the guest's is not used"));
-	}
+	report_findings(applet, guest, t->found, t->findings, "the guest's is not used");
 	if (t->findings > VL_TRUSTED_SHOWN) {
-		_cleanup_error_ struct vl_error *err =
-			vl_error_new(VL_ERR_KERNEL, "trusted: %" PRIu64 " more change%s",
-				     t->findings - VL_TRUSTED_SHOWN,
-				     t->findings - VL_TRUSTED_SHOWN == 1 ? "" : "s");
-
-		error_report(applet, guest, vl_error_hint(err, "run vcheck"));
+		more = t->findings - VL_TRUSTED_SHOWN;
+		report_finding(applet, guest,
+			       vl_error_new(VL_ERR_KERNEL, "trusted: %" PRIu64 " more change%s",
+					    more, more == 1 ? "" : "s"),
+			       "run vcheck");
 	}
-	for (uint64_t i = 0; i < t->things && i < VL_TRUSTED_SHOWN && *t->idle[i]; i++) {
-		_cleanup_error_ struct vl_error *err =
-			vl_error_new(VL_ERR_KERNEL, "trusted: %s", t->idle[i]);
-
-		error_report(applet, guest, vl_error_hint(err, "it had no effect here"));
-	}
+	report_findings(applet, guest, t->idle, t->things, "it had no effect here");
 	if (t->things > VL_TRUSTED_SHOWN) {
-		_cleanup_error_ struct vl_error *err =
-			vl_error_new(VL_ERR_KERNEL, "trusted: %" PRIu64 " more thing%s attached",
-				     t->things - VL_TRUSTED_SHOWN,
-				     t->things - VL_TRUSTED_SHOWN == 1 ? " is" : "s are");
-
-		error_report(applet, guest,
-			     vl_error_hint(err, "they had no effect here; see vlens trust verify"));
+		more = t->things - VL_TRUSTED_SHOWN;
+		report_finding(applet, guest,
+			       vl_error_new(VL_ERR_KERNEL,
+					    "trusted: %" PRIu64 " more thing%s attached", more,
+					    more == 1 ? " is" : "s are"),
+			       "they had no effect here; see vlens trust verify");
 	}
 }
 

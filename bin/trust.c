@@ -58,8 +58,6 @@ static void cell(struct vl_table *t, size_t column, const char *text)
 static struct vl_error *add_row(void *ctx, const struct vl_trust_stored *s)
 {
 	struct vl_table *t = ctx;
-	char added[32];
-	struct tm tm;
 
 	vl_table_row(t);
 	cell(t, TL_BUILD_ID, s->build_id);
@@ -70,9 +68,7 @@ static struct vl_error *add_row(void *ctx, const struct vl_trust_stored *s)
 	vl_table_uint(t, TL_MODULES, s->nr_modules);
 	cell(t, TL_SIGNER, s->signer);
 	cell(t, TL_MODULE_SIGNER, s->module_signer);
-	/* ISO 8601: its order is that of time. */
-	if (gmtime_r(&s->added, &tm) && strftime(added, sizeof(added), "%Y-%m-%dT%H:%M:%SZ", &tm))
-		vl_table_str(t, TL_ADDED, added);
+	vl_table_utc(t, TL_ADDED, s->added);
 	cell(t, TL_SHA256, s->origin.sha256);
 	cell(t, TL_FILE, s->origin.path);
 	cell(t, TL_MEMBER, s->origin.member);

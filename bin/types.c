@@ -38,15 +38,12 @@ struct types {
 static struct vl_error *add_row(void *ctx, const struct vl_types_stored *s)
 {
 	struct vl_table *t = ctx;
-	char added[32];
-	struct tm tm;
 
 	vl_table_row(t);
 	vl_table_str(t, TY_BUILD_ID, s->build_id);
 	vl_table_str(t, TY_FORM, s->form);
 	vl_table_uint(t, TY_SIZE, s->size);
-	if (gmtime_r(&s->added, &tm) && strftime(added, sizeof(added), "%Y-%m-%dT%H:%M:%SZ", &tm))
-		vl_table_str(t, TY_ADDED, added);
+	vl_table_utc(t, TY_ADDED, s->added);
 	return NULL;
 }
 

@@ -10,7 +10,6 @@
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,23 +49,18 @@ void vl_doctor_row(struct vl_doctor *d, const char *check, enum vl_doctor_state 
 		   const char *advice, const char *fmt, ...)
 {
 	static const char *const states[] = { "ok", "warning", "problem" };
-	char *text;
 	va_list ap;
-	int n;
 
-	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
-	va_end(ap);
 	vl_table_row(d->table);
 	vl_table_str(d->table, VL_DOCTOR_AREA, d->area);
 	vl_table_str(d->table, VL_DOCTOR_CHECK, check);
 	vl_table_str(d->table, VL_DOCTOR_STATE, states[state]);
-	vl_table_str(d->table, VL_DOCTOR_FINDING, n < 0 ? "out of memory" : text);
+	va_start(ap, fmt);
+	vl_table_vprintf(d->table, VL_DOCTOR_FINDING, fmt, ap);
+	va_end(ap);
 	vl_table_str(d->table, VL_DOCTOR_ADVICE, advice);
 	d->warnings += state == VL_DOCTOR_WARNING;
 	d->problems += state == VL_DOCTOR_PROBLEM;
-	if (n >= 0)
-		free(text);
 }
 
 void vl_doctor_error(struct vl_doctor *d, const char *check, enum vl_doctor_state state,

@@ -2,7 +2,6 @@
 #include "table.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,21 +106,35 @@ void vl_table_str(struct vl_table *t, size_t column, const char *text)
 		vl_table_text(t, column, text, strlen(text));
 }
 
-void vl_table_printf(struct vl_table *t, size_t column, const char *fmt, ...)
+void vl_table_vprintf(struct vl_table *t, size_t column, const char *fmt, va_list ap)
 {
 	char *text;
-	va_list ap;
-	int n;
+	int n = vasprintf(&text, fmt, ap);
 
-	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
-	va_end(ap);
 	if (n < 0) {
 		t->full = true;
 		return;
 	}
 	vl_table_text(t, column, text, (size_t)n);
 	free(text);
+}
+
+void vl_table_printf(struct vl_table *t, size_t column, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vl_table_vprintf(t, column, fmt, ap);
+	va_end(ap);
+}
+
+void vl_table_utc(struct vl_table *t, size_t column, time_t when)
+{
+	char text[32];
+	struct tm tm;
+
+	if (gmtime_r(&when, &tm) && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
+		vl_table_str(t, column, text);
 }
 
 void vl_table_order(struct vl_table *t, const unsigned char *ranks, unsigned nr_ranks)

@@ -6,9 +6,11 @@
 #ifndef VLENS_TABLE_H
 #define VLENS_TABLE_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "../error.h"
 
@@ -77,6 +79,9 @@ void vl_table_text(struct vl_table *t, size_t column, const char *text, size_t l
 void vl_table_str(struct vl_table *t, size_t column, const char *text); /* NULL: none */
 void vl_table_printf(struct vl_table *t, size_t column, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+void vl_table_vprintf(struct vl_table *t, size_t column, const char *fmt, va_list ap);
+/* A time in UTC as ISO 8601 has it, the order of which is that of time. */
+void vl_table_utc(struct vl_table *t, size_t column, time_t when);
 /*
  * Order the rows by @ranks, one for each row, from 0 to below @nr_ranks. Rows of one rank keep
  * their order. Without memory nothing is done.
