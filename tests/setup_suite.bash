@@ -17,6 +17,8 @@ setup_suite() {
 	fi
 	# The system's own programs first: a wrapper around python3 can take a second for each call.
 	export PATH=$VLENS_BUILD:/usr/lib/ccache:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
+	# Where the compiler is ccache: tests have homes of their own, in which nothing may appear.
+	! command -v ccache >/dev/null || export CCACHE_DIR="${CCACHE_DIR:-$(ccache -k cache_dir)}"
 	# The guests have these settings, too.
 	export TZ=UTC LC_ALL=C
 	unset LIBVIRT_DEFAULT_URI VIRSH_DEFAULT_CONNECT_URI COLUMNS PS_FORMAT
