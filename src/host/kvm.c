@@ -8,7 +8,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "../base/number.h"
 #include "internal.h"
@@ -116,6 +119,17 @@ static bool has_kvm(void)
 	       !access("/dev/kvm", F_OK);
 }
 
+/* Is @pid a process of vlens? On a host with KVM the engine of one has a virtual machine. */
+static bool is_vlens(pid_t pid)
+{
+	struct stat own, its;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	return !stat("/proc/self/exe", &own) && !stat(path, &its) && own.st_dev == its.st_dev &&
+	       own.st_ino == its.st_ino;
+}
+
 void vl_target_list_kvm(void (*fn)(void *ctx, pid_t pid), void *ctx)
 {
 	_cleanup_free_ pid_t *pids = NULL;
@@ -124,7 +138,7 @@ void vl_target_list_kvm(void (*fn)(void *ctx, pid_t pid), void *ctx)
 	for (size_t i = 0; i < nr; i++) {
 		struct vl_qemu_args qa;
 
-		if (vl_kmod_find_vm(pids[i]) >= 0 &&
+		if (vl_kmod_find_vm(pids[i]) >= 0 && !is_vlens(pids[i]) &&
 		    !(vl_qemu_args_read(pids[i], &qa, NULL) && qa.is_qemu))
 			fn(ctx, pids[i]);
 	}
