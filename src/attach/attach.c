@@ -14,7 +14,7 @@
 
 #define RUN_FORMAT "vlens-run-4"
 /* Longest wait for another tool's first contact; what remains is enough for our own. */
-#define TURN_NS (VL_ATTACH_NS / 5 * 3)
+#define TURN_NS (VL_ATTACH_MAX_NS / 5 * 3)
 
 void vl_attach_save(const struct vl_attach *c)
 {
@@ -212,7 +212,7 @@ static struct vl_error *first_contact(struct vl_attach *c, bool anew, bool crash
 
 struct vl_error *vl_attach_make(struct vl_target *t, bool anew, struct vl_attach **ret)
 {
-	struct vl_deadline deadline = vl_deadline_in(VL_ATTACH_NS);
+	struct vl_deadline deadline = vl_deadline_of_work(VL_ATTACH_NS, VL_ATTACH_MAX_NS);
 	struct vl_attach *c = calloc(1, sizeof(*c));
 	struct vl_error *err = NULL;
 	bool crashed = false;

@@ -119,8 +119,10 @@ static struct vl_error *boot_with(struct vl_attach *c, const struct vl_vcpu *v,
 struct vl_error *vl_attach_late(void)
 {
 	return vl_error_hint(vl_error_new(VL_ERR_KERNEL,
-					  "the guest's kernel was not found within %ld s",
-					  VL_ATTACH_NS / 1000000000),
+					  "the guest's kernel was not found within %ld s of "
+					  "CPU time, or %ld s in all",
+					  VL_ATTACH_NS / VL_NSEC_PER_SEC,
+					  VL_ATTACH_MAX_NS / VL_NSEC_PER_SEC),
 			     "its symbol tables or types are damaged, or this host is very busy");
 }
 
@@ -172,7 +174,7 @@ static struct vl_error *boot_by_search(struct vl_attach *c)
 		bool runs;
 
 		/* How long the search took depends on the disk, not on the guest. */
-		deadline = vl_deadline_in(VL_ATTACH_NS);
+		deadline = vl_deadline_of_work(VL_ATTACH_NS, VL_ATTACH_MAX_NS);
 		err = boot_with(&one, &vcpus[i], deadline);
 		if (!err) {
 			vl_attach_release(&one, releases[nr_good++]);

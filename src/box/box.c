@@ -151,17 +151,24 @@ bool vl_box_is_borrowed(const struct vl_box *b)
 /* End the worker, if it still runs, and take its exit status, if it @waits for that. */
 static void reap(struct vl_box *b, bool waits)
 {
+	struct rusage used;
+
 	if (b->gone)
 		return;
 	b->gone = true;
 	vl_box_dismiss(b);
 	if (vl_box_is_borrowed(b) || !waits)
 		return;
-	while (waitpid(b->pid, &b->status, 0) < 0)
+	while (wait4(b->pid, &b->status, 0, &used) < 0)
 		if (errno != EINTR) {
 			b->status = -1; /* another thread has waited for it */
-			break;
+			return;
 		}
+	if (!b->seconds || !WIFSIGNALED(b->status))
+		return;
+	/* By RLIMIT_CPU: SIGXCPU, or SIGKILL where both limits are the same. */
+	b->late |= (WTERMSIG(b->status) == SIGKILL || WTERMSIG(b->status) == SIGXCPU) &&
+		   (rlim_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec + 1) >= b->seconds;
 }
 
 bool vl_box_has_ended(const struct vl_box *b)
@@ -526,7 +533,8 @@ void vl_box_allow_time(struct vl_box *b, uint64_t ns)
 	l.rlim_cur = l.rlim_max = (rlim_t)used.tv_sec + ns / VL_NSEC_PER_SEC + 1;
 	if (geteuid())
 		l.rlim_max = RLIM_INFINITY; /* without rights it could not be raised again */
-	prlimit(b->pid, RLIMIT_CPU, &l, NULL);
+	if (!prlimit(b->pid, RLIMIT_CPU, &l, NULL))
+		b->seconds = l.rlim_cur;
 }
 
 void vl_box_follow(struct vl_box *b)

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
 
 #include "box.h"
 
@@ -30,6 +31,7 @@ struct vl_box {
 	cpu_set_t cpus, all; /* that it may use now; that the broker may when it is not pinned */
 	struct vl_server server;
 	const char *does;
+	rlim_t seconds; /* of CPU time that it may use; 0: not limited by us */
 	bool ready, gone, late;
 	int status; /* as waitpid gives it; -1: not known */
 };

@@ -12,8 +12,9 @@
 
 #include "../attach/search.h"
 
-/* The worker reports its own timeout (VL_ATTACH_NS) before this one ends. */
-#define ATTACH_NS (VL_ATTACH_NS + VL_NSEC_PER_SEC / 2)
+/* The worker reports its own timeouts before these end. */
+#define ATTACH_NS (VL_ATTACH_MAX_NS + VL_NSEC_PER_SEC / 2)
+#define ATTACH_CPU_NS (VL_ATTACH_NS + VL_NSEC_PER_SEC / 2)
 /* To begin an epoch takes some ten calls, and the wait for its turn (host/pause.c: 5 s). */
 #define BEGIN_NS (20 * VL_NSEC_PER_SEC)
 /* CPU time of one epoch: also bounds a worker for which nobody waits. */
@@ -334,8 +335,10 @@ static struct vl_error *attach(struct vl_guest *g, bool *want_ret)
 
 	*want_ret = false;
 	follow(g);
-	vl_box_allow_time(g->box, CPU_NS);
+	vl_box_allow_time(g->box, ATTACH_CPU_NS + search_ns);
 	err = vl_broker_ask(g, &m, ATTACH_NS + search_ns);
+	if (!err)
+		vl_box_allow_time(g->box, CPU_NS);
 	vl_kept_end_turn(g->raw.target);
 	/* A timeout: a new worker would read the same, and take as long. */
 	if (err && !g->box && g->late && first) {

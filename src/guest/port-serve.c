@@ -135,8 +135,8 @@ static struct vl_error *serve_turn(struct vl_target *t, struct vl_message *m)
 {
 	const struct timespec since = { (time_t)m->value[0], (long)m->value[1] };
 
-	m->value[0] =
-		vl_kept_turn(t, &since, m->value[2] < VL_ATTACH_NS ? m->value[2] : VL_ATTACH_NS);
+	m->value[0] = vl_kept_turn(t, &since,
+				   m->value[2] < VL_ATTACH_MAX_NS ? m->value[2] : VL_ATTACH_MAX_NS);
 	return NULL;
 }
 
@@ -157,7 +157,7 @@ static struct vl_error *serve_kernel(struct vl_target *t, struct vl_box *box, st
 		.btf = { p[6], p[7] },
 		.text = { p[8], p[9] },
 	};
-	struct vl_deadline deadline = vl_deadline_in(VL_ATTACH_NS);
+	struct vl_deadline deadline = vl_deadline_in(VL_ATTACH_MAX_NS);
 	char key[VL_KEY_MAX + 1];
 	_cleanup_close_ int fd = -1;
 	struct vl_error *err;
