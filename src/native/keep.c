@@ -22,15 +22,17 @@
 #include "../base/hash.h"
 #include "mem/still.h"
 
-/* What is kept: this, the pages of text, the blocks, the marks, the code. */
+/* What is kept: this, the pages of text, the blocks, the code, the marks (put_marks()). */
 struct kept {
 	uint64_t origin; /* origin_of() */
 	uint64_t hlt_code;
-	uint32_t nr_text, nr_blocks, nr_marks, code_size;
+	uint32_t nr_text, nr_blocks, nr_marks, code_size, marks_size;
 };
 
 /* Keep it again when it has grown by this share. */
 #define GROWTH 32
+
+_Static_assert(VL_STATE_RETURN < 8, "a state has STATE_BITS");
 
 bool vl_native_note_text(struct vl_executor_state *e, uint64_t page)
 {
@@ -130,10 +132,74 @@ static void *put(unsigned char **at, const void *data, size_t size)
 	return *at;
 }
 
+/* A number, seven bits a byte, the lowest first; all bytes but the last have the highest bit. */
+#define NUMBER_MAX 10
+
+static void put_number(unsigned char **at, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		*(*at)++ = (unsigned char)(v | 0x80);
+	*(*at)++ = (unsigned char)v;
+}
+
+static bool get_number(const unsigned char **at, const unsigned char *end, uint64_t *ret)
+{
+	*ret = 0;
+	for (unsigned shift = 0; shift < 64 && *at < end; shift += 7) {
+		unsigned char byte = *(*at)++;
+
+		*ret |= (uint64_t)(byte & 0x7f) << shift;
+		if (byte < 0x80)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Two numbers for each mark: how far its code is behind that of the last one, and its state; and how
+ * far its address is, the sign in the lowest bit. Most marks take three bytes.
+ */
+#define STATE_BITS 3
+
+static bool put_marks(const struct vl_native_mark *marks, size_t nr, unsigned char **at,
+		      const unsigned char *end)
+{
+	struct vl_native_mark last = { 0 };
+
+	for (size_t i = 0; i < nr; last = marks[i++]) {
+		int64_t by = (int64_t)(marks[i].va - last.va);
+
+		if (end - *at < 2 * NUMBER_MAX)
+			return false;
+		put_number(at,
+			   (uint64_t)(marks[i].code - last.code) << STATE_BITS | marks[i].state);
+		put_number(at, (uint64_t)by << 1 ^ (uint64_t)(by >> 63));
+	}
+	return true;
+}
+
+static bool get_marks(struct vl_native_mark *marks, size_t nr, const unsigned char *at,
+		      const unsigned char *end)
+{
+	struct vl_native_mark last = { 0 };
+
+	for (size_t i = 0; i < nr; i++) {
+		uint64_t code, by;
+
+		if (!get_number(&at, end, &code) || !get_number(&at, end, &by))
+			return false;
+		last.code += (uint32_t)(code >> STATE_BITS);
+		last.state = code & ((1U << STATE_BITS) - 1);
+		last.va += by >> 1 ^ -(by & 1);
+		marks[i] = last;
+	}
+	return at == end;
+}
+
 size_t vl_native_keep(struct vl_executor_state *e, void *buf, size_t size)
 {
 	struct kept k = { .hlt_code = e->hlt_code };
-	unsigned char *at = buf;
+	unsigned char *at = buf, *marks;
 
 	if (e->dirty || e->bound || e->nr_blocks <= e->nr_kept + e->nr_kept / GROWTH)
 		return 0;
@@ -143,17 +209,19 @@ size_t vl_native_keep(struct vl_executor_state *e, void *buf, size_t size)
 	k.nr_marks = (uint32_t)e->nr_marks;
 	k.code_size = (uint32_t)((uint64_t)e->cursor - VL_NATIVE_CODE);
 	if (!k.origin || sizeof(k) + k.nr_text * sizeof(*e->text) +
-					 k.nr_blocks * sizeof(*e->blocks) +
-					 k.nr_marks * sizeof(*e->marks) + k.code_size >
+					 k.nr_blocks * sizeof(*e->blocks) + k.code_size >
 				 size)
 		return 0;
-	put(&at, &k, sizeof(k));
+	at += sizeof(k);
 	put(&at, e->text, e->nr_text * sizeof(*e->text));
 	for (size_t i = 0; i < e->cap_blocks; i++)
 		if (e->blocks[i].va)
 			put(&at, &e->blocks[i], sizeof(*e->blocks));
-	put(&at, e->marks, e->nr_marks * sizeof(*e->marks));
-	put(&at, (void *)VL_NATIVE_CODE, k.code_size);
+	marks = put(&at, (void *)VL_NATIVE_CODE, k.code_size);
+	if (!put_marks(e->marks, e->nr_marks, &at, (unsigned char *)buf + size))
+		return 0;
+	k.marks_size = (uint32_t)(at - marks);
+	memcpy(buf, &k, sizeof(k));
 	e->nr_kept = e->nr_blocks;
 	return (size_t)(at - (unsigned char *)buf);
 }
@@ -218,8 +286,9 @@ static bool same_text(struct vl_executor_state *e, const struct vl_native_text *
 
 /* Are blocks and marks within the code, and in verified code? */
 static bool are_sound(const struct vl_executor_state *e, const struct kept *k,
-		      const struct vl_native_entry *blocks, const struct vl_native_mark *marks)
+		      const struct vl_native_entry *blocks)
 {
+	const struct vl_native_mark *marks = e->marks;
 	const struct vl_vcpu_state *st = &e->st;
 
 	for (size_t i = 0; i < k->nr_blocks; i++)
@@ -237,24 +306,26 @@ static bool take(struct vl_executor_state *e, const struct kept *k, const unsign
 {
 	const struct vl_native_text *text = (const void *)at;
 	const struct vl_native_entry *blocks = (const void *)(text + k->nr_text);
-	const struct vl_native_mark *marks = (const void *)(blocks + k->nr_blocks);
+	const unsigned char *code = (const void *)(blocks + k->nr_blocks);
+	const unsigned char *marks = code + k->code_size;
 
-	if (!are_sound(e, k, blocks, marks) || !same_text(e, text, k->nr_text))
-		return false;
-	free(e->text);
 	free(e->marks);
-	e->text = malloc(k->nr_text * sizeof(*text) + 1);
-	e->marks = malloc(k->nr_marks * sizeof(*marks) + 1);
-	e->nr_text = e->cap_text = e->text ? k->nr_text : 0;
+	e->marks = malloc(k->nr_marks * sizeof(*e->marks) + 1);
 	e->nr_marks = e->cap_marks = e->marks ? k->nr_marks : 0;
-	if (!e->text || !e->marks)
+	if (!e->marks || !get_marks(e->marks, k->nr_marks, marks, marks + k->marks_size) ||
+	    !are_sound(e, k, blocks) || !same_text(e, text, k->nr_text))
+		return false;
+	/* Pages that were read just now are among these. */
+	free(e->text);
+	e->text = malloc(k->nr_text * sizeof(*text) + 1);
+	e->nr_text = e->cap_text = e->text ? k->nr_text : 0;
+	if (!e->text)
 		return false;
 	memcpy(e->text, text, k->nr_text * sizeof(*text));
-	memcpy(e->marks, marks, k->nr_marks * sizeof(*marks));
 	for (size_t i = 0; i < k->nr_blocks; i++)
 		if (!vl_native_put_block(e, blocks[i].va, blocks[i].code))
 			return false;
-	memcpy((void *)VL_NATIVE_CODE, marks + k->nr_marks, k->code_size);
+	memcpy((void *)VL_NATIVE_CODE, code, k->code_size);
 	e->cursor += k->code_size;
 	e->hlt_code = k->hlt_code;
 	e->nr_kept = e->nr_blocks;
@@ -269,8 +340,8 @@ void vl_native_take_kept(struct vl_executor_state *e)
 	e->st.kept = NULL;
 	if (!k || size < sizeof(*k) || k->code_size > VL_NATIVE_CODE_SIZE / 2 ||
 	    size - sizeof(*k) != k->nr_text * sizeof(*e->text) + k->nr_blocks * sizeof(*e->blocks) +
-					 k->nr_marks * sizeof(*e->marks) + k->code_size ||
-	    k->origin != origin_of(e))
+					 k->code_size + k->marks_size ||
+	    k->nr_marks > k->marks_size || k->origin != origin_of(e))
 		return;
 	if (!take(e, k, (const unsigned char *)(k + 1)))
 		vl_native_reset(e);

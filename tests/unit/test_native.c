@@ -455,15 +455,18 @@ static void test_kept(struct fuzz *f)
 	static const unsigned char replaced[] = { 0x90, 0xf4 };
 	static unsigned char buf[1 << 16];
 	struct vl_executor_state *e = f->e;
+	struct vl_native_mark marks[64];
 	uint64_t emitted, insns;
+	size_t size, nr_marks;
 	bool sound = true;
-	size_t size;
 
 	randomize(f);
 	memcpy(f->code, code, sizeof(code));
 	vl_native_reset(e);
 	emitted = vl_native_code(e, CODE);
 	insns = e->nr_insns;
+	nr_marks = e->nr_marks < 64 ? e->nr_marks : 64;
+	memcpy(marks, e->marks, nr_marks * sizeof(*marks));
 	size = vl_executor_native.keep(e, buf, sizeof(buf));
 	ok(size > sizeof(code) && !vl_executor_native.keep(e, buf, sizeof(buf)),
 	   "translated code is kept once");
@@ -476,6 +479,8 @@ static void test_kept(struct fuzz *f)
 	   "it is used, and not made again");
 	run(f, &f->rewritten, emitted);
 	ok(!memcmp(f->raw.gpr, f->rewritten.gpr, sizeof(f->raw.gpr)), "it does the same");
+	ok(e->nr_marks == nr_marks && !memcmp(e->marks, marks, nr_marks * sizeof(*marks)),
+	   "its marks are the same");
 	ok(!vl_executor_native.keep(e, buf, sizeof(buf)), "and is not kept again");
 
 	for (size_t n = 0; n < size; n += n < 512 ? 1 : 97) {
