@@ -79,6 +79,8 @@ static int run_session(struct request *r)
 	/* Only behind an answer: an error already says what the kernel is at. */
 	if (!s.failed)
 		report_fate(a->name, r->spec, s.stats.fate);
+	if (!s.failed && s.stats.bare)
+		report_bare(a->name, r->spec);
 	report_trusted(a->name, r->spec, &s.stats.trusted);
 	if (r->stats && (s.guest || s.kept))
 		print_stats(&s.stats, &s.redirect, s.kept);

@@ -148,6 +148,17 @@ void report_fate(const char *applet, const char *guest, enum vl_kernel_fate fate
 	error_report(applet, guest, err);
 }
 
+void report_bare(const char *applet, const char *guest)
+{
+	_cleanup_error_ struct vl_error *err =
+		vl_error_new(VL_ERR_KERNEL, "its kernel has no table of its symbols "
+					    "(CONFIG_KALLSYMS)");
+
+	error_report(applet, guest,
+		     vl_error_hint(err, "what it does not export is found by its code, as far as "
+					"that shows it"));
+}
+
 /* The error if the folder of @variable, which @find makes, cannot be used; or NULL. */
 static struct vl_error *check_dir(const char *variable, const char *value,
 				  struct vl_error *(*find)(char **ret), const char *lost)
@@ -339,6 +350,9 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 	if (*stats->no_box)
 		print_text("box lacks:", stats->no_box);
 	print_text("kernel:", *stats->kernel ? stats->kernel : "unknown");
+	print_text("symbols:", !*stats->kernel ? "unknown" :
+			       stats->bare     ? "exported ones, and what its code shows" :
+						 "its own");
 	print_trusted(&stats->trusted);
 	/* Only this executor checks each branch; the others cannot run other pages. */
 	if (stats->trusted.on)

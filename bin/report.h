@@ -32,6 +32,9 @@ void use_locale(void);
 /* "APPLET: GUEST: MESSAGE; HINT" on stderr, one line. @guest may be NULL. */
 void error_report(const char *applet, const char *guest, const struct vl_error *err);
 
+/* Report in the same way that the guest's kernel has no table of its symbols. */
+void report_bare(const char *applet, const char *guest);
+
 /* Report in the same way that the kernel has panicked, or that a capture kernel answers. */
 void report_fate(const char *applet, const char *guest, enum vl_kernel_fate fate);
 

@@ -108,6 +108,7 @@ struct vl_stats {
 	uint64_t pages_touched; /* of 4 KiB, each counted once */
 	uint64_t pages_copied;	/* their copies, over all epochs */
 	struct vl_trusted_stats trusted;
+	uint64_t bare; /* not 0: the kernel has no table of its symbols (no CONFIG_KALLSYMS) */
 	enum vl_kernel_fate {
 		VL_KERNEL_RUNS,	    /* or is not known */
 		VL_KERNEL_CRASHED,  /* it has panicked */

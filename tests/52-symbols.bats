@@ -102,8 +102,29 @@ types_too() {
 	done
 }
 
-@test "no symbols at all: the guest is refused for what it lacks, and that is remembered" {
-	forged g61 symbols
+@test "no symbols at all: the same is said as with all, and that there are none" {
+	local name tool
+	for name in g510 g61 g7; do
+		forged "$name" symbols
+		said "$D" "$T/all"
+		said "$F" "$T/none"
+		diff -r "$T/all" "$T/none"
+		run --separate-stderr vuname --stats "$F"
+		[[ $stderr == *"its kernel has no table of its symbols"* &&
+			$stderr == *"symbols:        exported ones"* ]] || fail "$stderr"
+		run vlens doctor "$F"
+		[[ $output == *"those that it exports"* && $output =~ build\ id\ [0-9a-f]{40} ]] || fail "$output"
+		for tool in vcheck "vps --diff" vsyscalldump; do
+			# shellcheck disable=SC2086 # words
+			run --separate-stderr $tool "$F"
+			assert_refused "${tool%% *}" "$F" "no table of its symbols"
+		done
+		rm -rf "$T/all" "$T/none"
+	done
+}
+
+@test "neither symbols nor a table of system calls: the guest is refused, and that is remembered" {
+	forged g61 symbols calls
 	run --separate-stderr vuname "$F" -a
 	assert_refused vuname "$F" "no table of its symbols"
 	ls "$VLENS_RUN_DIR"/*.refusal

@@ -73,6 +73,14 @@ static struct vl_error *get_kernel(struct vl_attach *c, const struct vl_image *i
 		.offsets = { img->base + k->offsets.at, k->offsets.len },
 	};
 
+	if (k->form == VL_KALLSYMS_NONE) {
+		const struct vl_exports *e = &img->exports;
+
+		src.names = (struct vl_kernel_part){ e->names.va, e->names.len };
+		src.tokens = (struct vl_kernel_part){ e->calls.va, e->calls.len };
+		src.offsets = (struct vl_kernel_part){ e->records.va, e->records.len };
+		src.bugs = (struct vl_kernel_part){ e->bugs, e->bugs_len };
+	}
 	if (img->btf) {
 		src.btf.va = img->base + (uint64_t)((const unsigned char *)img->btf - img->bytes);
 		src.btf.len = img->btf_len;
@@ -104,7 +112,10 @@ static struct vl_error *boot_with(struct vl_attach *c, const struct vl_vcpu *v,
 	if (!err && !img->root)
 		err = vl_error_new(img->few ? VL_ERR_KERNEL : VL_ERR_FAULT,
 				   "cannot find the kernel's page table%s",
-				   img->few ? ": it has symbols of its code only" : "");
+				   !img->few ? "" :
+				   img->symbols.form == VL_KALLSYMS_NONE ?
+					       ": it has no table of its symbols" :
+					       ": it has symbols of its code only");
 	/* From here on translate by the kernel's own page table: a process's may end. */
 	if (!err)
 		c->pt.root = img->root;

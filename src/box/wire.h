@@ -26,7 +26,7 @@ enum vl_channel_id { VL_CHANNEL_MAIN, VL_CHANNEL_PAGES, VL_NR_CHANNELS };
 
 #define VL_WIRE_TEXT 512
 #define VL_WIRE_ARGS 6
-#define VL_WIRE_VALUES 16
+#define VL_WIRE_VALUES 18
 
 /* Bytes of the window for arguments of a call and its results, ... */
 #define VL_WINDOW_MAIN ((2UL << 20) + 65536)

@@ -28,6 +28,7 @@ static void check_kernel(struct checkup *p)
 	uint64_t uts = vl_symbol(k, "init_uts_ns");
 	char release[65] = ""; /* __NEW_UTS_LEN and a NUL, include/uapi/linux/utsname.h */
 	size_t symbols = 0, len;
+	const char *name;
 	void *btf;
 
 	if (uts && vl_has(l, VL_F_UTS_RELEASE))
@@ -36,11 +37,16 @@ static void check_kernel(struct checkup *p)
 			       sizeof(release));
 	vl_doctor_row(&p->d, "kernel", VL_DOCTOR_OK, NULL, "Linux %s, build id %s",
 		      release[0] ? release : "of unknown release", p->g->attach->build_id);
-	while (vl_symbol_name(k, symbols))
-		symbols++;
-	vl_doctor_row(&p->d, "symbols", VL_DOCTOR_OK, NULL, "%zu, in its own tables%s", symbols,
-		      vl_kernel_has_few(k) ? ": of its code only; its code shows where data are" :
-					     "");
+	for (size_t i = 0; (name = vl_symbol_name(k, i)); i++)
+		symbols += strcmp(name, VL_NAMELESS) != 0;
+	if (vl_kernel_is_bare(k))
+		vl_doctor_row(&p->d, "symbols", VL_DOCTOR_OK, NULL,
+			      "%zu: those that it exports, and what its code shows", symbols);
+	else
+		vl_doctor_row(
+			&p->d, "symbols", VL_DOCTOR_OK, NULL, "%zu, in its own tables%s", symbols,
+			vl_kernel_has_few(k) ? ": of its code only; its code shows where data are" :
+					       "");
 	if (vl_discard(vl_kernel_load_btf(p->g->target, p->g->attach->key, &btf, &len))) {
 		vl_doctor_row(
 			&p->d, "types", VL_DOCTOR_WARNING,

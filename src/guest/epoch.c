@@ -77,12 +77,18 @@ static struct vl_error *bears(const struct vl_guest *g)
 		"boot_cpu_data", "__start___bug_table", "__stop___bug_table", "panic_cpu", NULL,
 	};
 	/* clang-format on */
+	/* Without these, a call that would sleep, or that faults, goes on in the wrong place. */
+	static const char *const functions[] = { "__schedule", "fixup_exception", NULL };
 	const struct vl_kernel *k = g->raw.attach->kernel;
 	struct vl_error *err;
 	bool timeless = vl_kernel_layout(k)->derived && !vl_kernel_timekeeper(k);
 
 	err = vl_scan_bears(&g->raw, timeless ? NULL : fields, "what its kernel answers");
-	return err ? err : vl_symbols_bear(&g->raw, symbols, "what its kernel answers");
+	if (!err)
+		err = vl_symbols_bear(&g->raw, symbols, "what its kernel answers");
+	if (!err && vl_kernel_is_bare(k))
+		err = vl_symbols_bear(&g->raw, functions, "what its kernel answers");
+	return err;
 }
 
 static struct vl_error *make_clone(struct vl_guest *g)

@@ -211,7 +211,7 @@ static struct vl_error *port_kernel(void *ctx, const struct vl_kernel_source *sr
 				    bool *made_ret, int *fd_ret, size_t *size_ret)
 {
 	const struct vl_kernel_part *const parts[] = { &src->names, &src->tokens, &src->offsets,
-						       &src->btf, &src->text };
+						       &src->btf,   &src->text,	  &src->bugs };
 	struct vl_message m = { .op = VL_OP_KERNEL,
 				.value = {
 					[VL_KERNEL_ROOT] = src->pt.root,

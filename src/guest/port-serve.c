@@ -146,8 +146,7 @@ static struct vl_error *serve_kernel(struct vl_target *t, struct vl_box *box, st
 	const uint64_t form = v[VL_KERNEL_FORM] & ~(uint64_t)VL_KERNEL_FEW;
 	struct vl_kernel_source src = {
 		.pt = { .root = v[VL_KERNEL_ROOT], .levels = v[VL_KERNEL_LEVELS] == 5 ? 5 : 4 },
-		.form = form <= VL_KALLSYMS_PLACE ? (enum vl_kallsyms_form)form :
-						    VL_KALLSYMS_PERCPU,
+		.form = form <= VL_KALLSYMS_NONE ? (enum vl_kallsyms_form)form : VL_KALLSYMS_PERCPU,
 		.nr = v[VL_KERNEL_NR] <= VL_SYMBOLS_MAX ? (uint32_t)v[VL_KERNEL_NR] : 0,
 		.base = v[VL_KERNEL_BASE],
 		.few = v[VL_KERNEL_FORM] & VL_KERNEL_FEW,
@@ -156,6 +155,7 @@ static struct vl_error *serve_kernel(struct vl_target *t, struct vl_box *box, st
 		.offsets = { p[4], p[5] },
 		.btf = { p[6], p[7] },
 		.text = { p[8], p[9] },
+		.bugs = { p[10], p[11] },
 	};
 	struct vl_deadline deadline = vl_deadline_in(VL_ATTACH_MAX_NS);
 	char key[VL_KEY_MAX + 1];

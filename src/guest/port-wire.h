@@ -54,7 +54,7 @@ enum vl_port_kernel {
 	VL_KERNEL_BASE,
 	VL_KERNEL_DEADLINE,
 	VL_KERNEL_PARTS, /* the address and the length of each */
-	VL_NR_KERNEL_VALUES = VL_KERNEL_PARTS + 10,
+	VL_NR_KERNEL_VALUES = VL_KERNEL_PARTS + 12,
 };
 _Static_assert(VL_NR_KERNEL_VALUES <= VL_WIRE_VALUES, "the values fit in a message");
 

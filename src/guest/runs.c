@@ -51,6 +51,7 @@ void vl_broker_figures(struct vl_guest *g, struct vl_stats *ret)
 			gone->answers.validated + now.answers.validated,
 			gone->answers.running + now.answers.running,
 		},
+		.bare = now.bare,
 		.fate = now.fate,
 	};
 	ret->trusted = now.trusted;

@@ -240,6 +240,8 @@ void vl_guest_figures(struct vl_guest *g, struct vl_stats *ret)
 	struct vl_vcpu_count vcpu;
 
 	*ret = (struct vl_stats){ .engine = "vmst", .fate = fate_of(g) };
+	ret->bare =
+		g->raw.attach && g->raw.attach->kernel && vl_kernel_is_bare(g->raw.attach->kernel);
 	snprintf(ret->no_kvm, sizeof(ret->no_kvm), "%s", g->no_kvm);
 	vl_session_trust_figures(g, &ret->trusted);
 	if (!s)

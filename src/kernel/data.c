@@ -10,7 +10,10 @@
 #include "derive.h"
 
 /* More variables than the witnesses have. */
-#define MAX_DATA 128
+#define MAX_DATA 256
+
+/* A function that is found by its calls can show others, so many times. */
+#define ROUNDS 4
 
 /* What the witnesses of a variable have said. */
 struct found {
@@ -125,9 +128,10 @@ static struct vl_error *merge(struct vl_symbols *s, struct found *found, size_t 
 	return NULL;
 }
 
+/* *@more_ret: something was found. */
 static struct vl_error *one_round(struct vl_symbols *symbols, const struct vl_text *text,
 				  const struct vl_layout *layout, size_t round,
-				  struct vl_deadline deadline)
+				  struct vl_deadline deadline, bool *more_ret)
 {
 	_cleanup_free_ struct search *s = calloc(1, sizeof(*s));
 	struct vl_kernel *k;
@@ -145,10 +149,13 @@ static struct vl_error *one_round(struct vl_symbols *symbols, const struct vl_te
 	err = ask(s, vl_data_rounds[round].list, vl_data_rounds[round].nr, deadline);
 	if (!err && s->up)
 		err = ask(s, vl_data_up[round].list, vl_data_up[round].nr, deadline);
+	if (!err && vl_symbol_is(k, VL_NAMELESS))
+		err = ask(s, vl_data_bare[round].list, vl_data_bare[round].nr, deadline);
 	for (size_t i = 0; i < s->nr; i++)
 		if (!s->found[i].contradicted && !vl_symbol_is(k, s->found[i].symbol))
 			s->found[good++] = s->found[i];
 	vl_kernel_destroy(k);
+	*more_ret = good;
 	return err ? err : merge(symbols, s->found, good);
 }
 
@@ -159,10 +166,16 @@ struct vl_error *vl_data_add(struct vl_symbols *s, const struct vl_text *text,
 	size_t end = layout ? VL_DATA_ROUNDS : VL_DATA_BY_FIELDS;
 	struct vl_error *err = NULL;
 	struct vl_layout none;
+	bool more;
 
 	memset(&none, 0xff, sizeof(none)); /* VL_NO_FIELD */
-	for (size_t i = from; !err && i < end; i++)
-		err = one_round(s, text, layout ? layout : &none, i, deadline);
+	for (size_t i = from; !err && i < end; i++) {
+		unsigned int left = i ? 1 : ROUNDS;
+
+		do
+			err = one_round(s, text, layout ? layout : &none, i, deadline, &more);
+		while (!err && more && --left);
+	}
 	return err;
 }
 
@@ -183,6 +196,7 @@ uint64_t vl_data_hash(void)
 	uint64_t hash = VL_HASH;
 
 	for (size_t r = 0; r < VL_DATA_ROUNDS; r++)
-		hash = hash_of(hash_of(hash, &vl_data_rounds[r]), &vl_data_up[r]);
+		hash = hash_of(hash_of(hash_of(hash, &vl_data_rounds[r]), &vl_data_up[r]),
+			       &vl_data_bare[r]);
 	return hash;
 }

@@ -8,7 +8,7 @@
 
 #include "trace.h"
 
-/* Where a variable shows itself: in lines of @function that match @pattern, at its @ (derive.h). */
+/* Where a variable, or a function, shows itself: in lines of @function that match @pattern, at its @ (derive.h). */
 struct vl_data_witness {
 	const char *symbol, *function, *pattern;
 };
@@ -28,6 +28,11 @@ extern const struct vl_data_round {
  * variable are not asked there.
  */
 extern const struct vl_data_round vl_data_up[VL_DATA_ROUNDS];
+/*
+ * More of a kernel in which functions have no names (exports.h). Those of the first round are
+ * functions, found by their calls; they are asked until no more are found.
+ */
+extern const struct vl_data_round vl_data_bare[VL_DATA_ROUNDS];
 
 /*
  * Add to @s what the code in @text shows, without a field (@layout is NULL) or by the fields of

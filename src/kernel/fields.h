@@ -40,6 +40,7 @@
 	F(TICK_MODE, "tick_device", "mode")                                                       \
 	F(RQ_CLOCK, "rq", "clock")                                                                \
 	F(TICK_IDLE_ENTRY, "tick_sched", "idle_entrytime")                                        \
+	F(TICK_DEP, "tick_sched", "tick_dep_mask")                                                \
 	F(TICK_IDLE_SLEEP, "tick_sched", "idle_sleeptime")                                        \
 	F(TICK_IOWAIT_SLEEP, "tick_sched", "iowait_sleeptime")                                    \
 	F(MUTEX_OWNER, "mutex", "owner")                                                          \

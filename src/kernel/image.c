@@ -307,15 +307,51 @@ static bool is_in_vdso(const struct vl_image *img, size_t at)
 	return false;
 }
 
-/* Look for the note of the build id; the vDSOs, which are files in the image, have one, too. */
-static void search_build_id(struct vl_image *img)
+/* Linux's banner (linux_banner) in the image from @at on, in bytes; 0: there is none. */
+static size_t banner_from(const struct vl_image *img, size_t at)
+{
+	static const char banner[] = "Linux version ";
+	const unsigned char *p = img->bytes + at, *end = img->bytes + (img->end - img->base);
+	const size_t len = strlen(banner);
+
+	for (; (p = memmem(p, (size_t)(end - p), banner, len)); p++)
+		if ((size_t)(end - p) > len && p[len] >= '0' && p[len] <= '9')
+			return (size_t)(p - img->bytes);
+	return 0;
+}
+
+static bool is_constant(const struct vl_pgtable *pt, struct tables *tables, uint64_t va)
+{
+	struct vl_xlat x;
+
+	return vl_translate(pt, table_entry, tables, va, &x) && !(x.flags & X86_PTE_RW);
+}
+
+/*
+ * Look for the note of the build id among the constants around the banner: behind them can be pages
+ * of files, in memory of the image that was freed. The vDSOs, which are files in the image, have one,
+ * too.
+ */
+static void search_build_id(struct vl_image *img, const struct vl_pgtable *pt,
+			    struct tables *tables)
 {
 	static const unsigned char head[] = "\4\0\0\0\24\0\0\0\3\0\0\0GNU";
 	const size_t len = sizeof(head) + 20;
-	const unsigned char *p = img->bytes, *end = img->bytes + (img->end - img->base);
+	const unsigned char *p, *end;
+	size_t at = banner_from(img, 0);
+	uint64_t from, to;
 	unsigned nr = 0;
 
-	for (; (p = memmem(p, (size_t)(end - p), head, sizeof(head))); p++) {
+	while (at && !is_constant(pt, tables, img->base + at))
+		at = banner_from(img, at + 1);
+	from = to = (img->base + at) & VL_PAGE_MASK;
+	while (at && from > img->base && is_constant(pt, tables, from - VL_PAGE_SIZE))
+		from -= VL_PAGE_SIZE;
+	while (at && to < img->end && is_constant(pt, tables, to))
+		to += VL_PAGE_SIZE;
+	end = img->bytes + (to - img->base);
+	for (p = img->bytes + (from - img->base);
+	     (p = memmem(p, (size_t)(end - p), head, len - 20)); p++) {
 		if ((size_t)(end - p) < len)
 			break;
 		if (!is_in_vdso(img, (size_t)(p - img->bytes)) &&
@@ -417,22 +453,9 @@ static struct vl_error *no_linux(const char *why)
 		"wait until it has booted; only x86-64 Linux guests are understood");
 }
 
-/* Has the image Linux's banner (linux_banner)? */
-static bool has_banner(const struct vl_image *img)
-{
-	static const char banner[] = "Linux version ";
-	const unsigned char *p = img->bytes, *end = img->bytes + (img->end - img->base);
-	const size_t len = strlen(banner);
-
-	for (; (p = memmem(p, (size_t)(end - p), banner, len)); p++)
-		if ((size_t)(end - p) > len && p[len] >= '0' && p[len] <= '9')
-			return true;
-	return false;
-}
-
 static struct vl_error *no_symbols(const struct vl_image *img)
 {
-	if (!has_banner(img))
+	if (!banner_from(img, 0))
 		return no_linux("there is no table of its symbols (CONFIG_KALLSYMS)");
 	return vl_error_hint(
 		vl_error_new(VL_ERR_FAULT, "the guest's kernel has no table of its "
@@ -441,6 +464,40 @@ static struct vl_error *no_symbols(const struct vl_image *img)
 }
 
 #define GATE_PAGE_FAULT 14
+
+/* The code around the page-fault handler: what is mapped and executable. */
+static void find_mapped_text(struct vl_image *img, const struct vl_pgtable *pt,
+			     struct tables *tables)
+{
+	uint64_t start = img->rip & VL_PAGE_MASK, end = start;
+	struct vl_xlat x;
+
+	while (start > img->base &&
+	       vl_translate(pt, table_entry, tables, start - VL_PAGE_SIZE, &x) &&
+	       !(x.flags & X86_PTE_NX))
+		start -= VL_PAGE_SIZE;
+	while (end < img->end && vl_translate(pt, table_entry, tables, end, &x) &&
+	       !(x.flags & X86_PTE_NX))
+		end += VL_PAGE_SIZE;
+	img->text = start;
+	img->text_len = end - start;
+}
+
+/* Find what the kernel has in place of a table of symbols. */
+static bool find_exports(struct vl_image *img, const struct vl_pgtable *pt, struct tables *tables,
+			 struct vl_deadline deadline)
+{
+	struct vl_text text;
+
+	find_mapped_text(img, pt, tables);
+	text = (struct vl_text){ img->bytes + (img->text - img->base), img->text_len, img->text };
+	if (!vl_exports_find(img->bytes, img->end - img->base, img->base, &text, deadline,
+			     &img->exports))
+		return false;
+	img->symbols = (struct vl_kallsyms){ .form = VL_KALLSYMS_NONE, .base = img->text };
+	img->few = true;
+	return true;
+}
 
 struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt, uint64_t idt_base,
 			       struct vl_deadline deadline, struct vl_image **ret)
@@ -488,8 +545,13 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 		return vl_error_os(errno, "cannot map memory");
 	}
 	mapped = read_image(&tables, pt, deadline, img);
-	if (!vl_kallsyms_find(img->bytes, img->end - img->base, img->base, rip, deadline,
-			      &img->symbols)) {
+	memset(at, 0, sizeof(at));
+	if (vl_kallsyms_find(img->bytes, img->end - img->base, img->base, rip, deadline,
+			     &img->symbols)) {
+		vl_kallsyms_addresses(img->bytes, &img->symbols, places, NR_PLACES, at);
+		find_text(img, at);
+		img->few = !at[INIT_TASK];
+	} else if (!find_exports(img, pt, &tables, deadline)) {
 		err = no_symbols(img);
 		vl_image_destroy(img);
 		/* The kernel was seen: another look finds no more. */
@@ -497,16 +559,13 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 			err->code = VL_ERR_KERNEL;
 		return err;
 	}
-	vl_kallsyms_addresses(img->bytes, &img->symbols, places, NR_PLACES, at);
 	find_btf(img, at);
-	find_text(img, at);
 	find_build_id(img, at);
 	find_root(img, pt, &tables, at);
-	img->few = !at[INIT_TASK];
 	if (img->few && !img->btf)
 		img->btf = vl_image_search_btf(img->bytes, img->end - img->base, &img->btf_len);
 	if (img->few && !*img->build_id)
-		search_build_id(img);
+		search_build_id(img, pt, &tables);
 	if (img->few && !img->root)
 		search_root(img, pt, &tables);
 	*ret = img;

@@ -9,6 +9,7 @@
 #include "../mem/paging.h"
 #include "../host/kept.h"
 #include "../host/target.h"
+#include "exports.h"
 #include "kallsyms.h"
 
 /*
@@ -23,9 +24,10 @@ struct vl_image {
 	unsigned char *bytes; /* end - base bytes; unmapped ones are zero */
 	uint64_t rip;	      /* an address in its text: the page-fault handler */
 	struct vl_kallsyms symbols;
-	const void *btf; /* in bytes, or NULL */
+	struct vl_exports exports; /* in place of them, if their form is VL_KALLSYMS_NONE */
+	const void *btf;	   /* in bytes, or NULL */
 	size_t btf_len;
-	bool few;      /* its symbols are those of code only (no CONFIG_KALLSYMS_ALL) */
+	bool few;      /* its symbols are those of code only (no CONFIG_KALLSYMS_ALL), or none */
 	uint64_t root; /* its own page table (swapper_pg_dir), guest-physical; 0: not found */
 	uint64_t text; /* its code, virtual; 0 bytes: its ends are not known */
 	size_t text_len;

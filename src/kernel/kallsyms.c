@@ -240,6 +240,7 @@ static uint64_t address(const struct finder *f, const struct vl_kallsyms *k, uin
 	case VL_KALLSYMS_BASE:
 		return k->base + (uint32_t)off;
 	case VL_KALLSYMS_PLACE:
+	case VL_KALLSYMS_NONE:
 		break;
 	}
 	return k->base + 4 * (uint64_t)i + (uint64_t)off;

@@ -21,6 +21,8 @@ enum vl_kallsyms_form {
 	VL_KALLSYMS_BASE,
 	/* address of the entry + entry: "kallsyms: Get rid of kallsyms relative base" (7.0) */
 	VL_KALLSYMS_PLACE,
+	/* There are no such tables (no CONFIG_KALLSYMS), but others (exports.h). */
+	VL_KALLSYMS_NONE,
 };
 
 /* The tables that, with a base, give all symbols. */

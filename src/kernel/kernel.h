@@ -56,8 +56,10 @@ void vl_kernel_set_layout(struct vl_kernel *k, const struct vl_layout *layout);
  * Its tables have symbols of code only. Those of data were found by its code, so that one that is
  * missing may be there.
  */
-void vl_kernel_set_few(struct vl_kernel *k);
+void vl_kernel_set_few(struct vl_kernel *k, bool bare);
 bool vl_kernel_has_few(const struct vl_kernel *k);
+/* Has it no tables of symbols at all? Then some of code are missing, too (exports.h). */
+bool vl_kernel_is_bare(const struct vl_kernel *k);
 void vl_kernel_destroy(struct vl_kernel *k);
 
 /* Longest BTF that is accepted; kernels have up to 7 MiB. */
@@ -74,6 +76,9 @@ struct vl_kernel_types {
 	struct vl_kallsyms_bytes btf, offsets, text;
 	/* Of the code: where it lies, and the base of the symbols. It has addresses that follow. */
 	uint64_t text_va, base;
+	/* Of a kernel without a table of symbols: where its other tables lie. */
+	uint64_t names_va, tokens_va, offsets_va;
+	uint64_t bugs, bugs_len; /* as in struct vl_exports */
 };
 
 /*
@@ -102,6 +107,11 @@ struct vl_kernel_source {
 	struct vl_kernel_part {
 		uint64_t va, len;
 	} names, tokens, offsets, btf, text;
+	/*
+	 * Of the form VL_KALLSYMS_NONE, which is always few, the parts are those of struct
+	 * vl_exports: its names, calls and records.
+	 */
+	struct vl_kernel_part bugs;
 };
 
 /*
@@ -161,6 +171,9 @@ uint64_t vl_symbol(const struct vl_kernel *k, const char *name);
  * addresses of their symbols, and it has neither __per_cpu_offset nor nr_cpu_ids.
  */
 bool vl_kernel_is_up(const struct vl_kernel *k);
+
+/* The name of functions that have none, of a kernel without a table of symbols (exports.h). */
+#define VL_NAMELESS "?"
 
 /* Is there a symbol of exactly this name? Its address can be 0 (per-CPU ones). */
 bool vl_symbol_is(const struct vl_kernel *k, const char *name);

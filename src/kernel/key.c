@@ -38,6 +38,12 @@ void vl_kernel_key(const struct vl_kallsyms_tables *symbols, const struct vl_ker
 		add(&sha, &types->base, sizeof(types->base));
 		add(&sha, types->text.at, types->text.len);
 	}
+	if (symbols->form == VL_KALLSYMS_NONE) {
+		const uint64_t places[] = { types->names_va, types->tokens_va, types->offsets_va,
+					    types->bugs, types->bugs_len };
+
+		add(&sha, places, sizeof(places));
+	}
 	sha256_digest(&sha, sizeof(digest), digest);
 	for (size_t i = 0; i < sizeof(digest); i++)
 		snprintf(ret + 2 * i, 3, "%02x", digest[i]);

@@ -93,8 +93,27 @@ static struct vl_error *make_of_few(struct maker *mk, struct vl_symbols *symbols
 	if (!err)
 		err = vl_kernel_create(symbols, &known, &mk->made);
 	if (!err)
-		vl_kernel_set_few(mk->made);
+		vl_kernel_set_few(mk->made, mk->symbols.form == VL_KALLSYMS_NONE);
 	return err;
+}
+
+/* The symbols of @mk. False: its tables are malformed. */
+static bool decode(const struct maker *mk, struct vl_symbols *ret)
+{
+	const struct vl_kallsyms_tables *s = &mk->symbols;
+	const struct vl_kernel_types *t = &mk->types;
+	const struct vl_text text = { t->text.at, t->text.len, t->text_va };
+	const struct vl_exports e = {
+		.records = { s->offsets.at, s->offsets.len, t->offsets_va },
+		.names = { s->names.at, s->names.len, t->names_va },
+		.calls = { s->tokens.at, s->tokens.len, t->tokens_va },
+		.bugs = t->bugs,
+		.bugs_len = t->bugs_len,
+	};
+
+	if (s->form == VL_KALLSYMS_NONE)
+		return vl_exports_decode(&e, &text, ret);
+	return vl_kallsyms_decode(s, t->text.len ? t->base : MAKER_BASE, ret);
 }
 
 static struct vl_error *make(struct maker *mk)
@@ -104,8 +123,7 @@ static struct vl_error *make(struct maker *mk)
 	struct vl_layout layout;
 	struct vl_error *err = NULL;
 
-	if (!vl_kallsyms_decode(&mk->symbols, mk->types.text.len ? mk->types.base : MAKER_BASE,
-				&decoded))
+	if (!decode(mk, &decoded))
 		return vl_error_new(VL_ERR_FAULT, "the kernel's symbol tables are malformed");
 	memset(&layout, 0xff, sizeof(layout)); /* VL_NO_FIELD */
 	layout.derived = 1;
@@ -289,7 +307,7 @@ static struct vl_error *copy(struct vl_target *t, const struct vl_kernel_source 
 	struct vl_error *err;
 	bool no_types = false;
 
-	if (src->nr > VL_SYMBOLS_MAX || (unsigned)src->form > VL_KALLSYMS_PLACE)
+	if (src->nr > VL_SYMBOLS_MAX || (unsigned)src->form > VL_KALLSYMS_NONE)
 		return vl_error_new(VL_ERR_FAULT, "the kernel's symbol tables are malformed");
 	mk->symbols.form = src->form;
 	mk->symbols.nr = src->nr;
@@ -303,11 +321,16 @@ static struct vl_error *copy(struct vl_target *t, const struct vl_kernel_source 
 		err = copy_part(t, src, &src->btf, VL_BTF_MAX, mk, &mk->types.btf);
 	else if (!err && !take_added(src->build_id, &mk->types))
 		no_types = true;
-	if (!err && (no_types || src->few))
+	mk->few = src->few || src->form == VL_KALLSYMS_NONE;
+	if (!err && (no_types || mk->few))
 		err = copy_code(t, src, mk);
-	mk->few = src->few;
 	mk->types.text_va = src->text.va;
 	mk->types.base = src->base;
+	mk->types.names_va = src->names.va;
+	mk->types.tokens_va = src->tokens.va;
+	mk->types.offsets_va = src->offsets.va;
+	mk->types.bugs = src->bugs.va;
+	mk->types.bugs_len = src->bugs.len;
 	return err;
 }
 

@@ -28,7 +28,7 @@ struct symbol {
  */
 struct table {
 	char magic[8];
-	uint32_t nr, nr_placed, names_size, spare;
+	uint32_t nr, nr_placed, names_size, bare;
 	uint64_t fields;  /* vl_fields_hash() of the build that made it */
 	uint64_t few;	  /* of a kernel of few symbols: its vl_data_hash(); else 0 */
 	uint64_t derived; /* of one whose fields were derived: its vl_derive_hash(); else 0 */
@@ -409,9 +409,15 @@ void vl_kernel_set_layout(struct vl_kernel *k, const struct vl_layout *layout)
 	k->t->derived = layout->derived ? vl_derive_hash() : 0;
 }
 
-void vl_kernel_set_few(struct vl_kernel *k)
+void vl_kernel_set_few(struct vl_kernel *k, bool bare)
 {
 	k->t->few = vl_data_hash();
+	k->t->bare = bare;
+}
+
+bool vl_kernel_is_bare(const struct vl_kernel *k)
+{
+	return k->t->bare;
 }
 
 bool vl_kernel_has_few(const struct vl_kernel *k)

@@ -57,6 +57,7 @@ struct trace {
 	const struct vl_text *text;
 	uint64_t start, end; /* of the function */
 	bool plain;	     /* data has no names */
+	bool nameless;	     /* not all functions have names */
 	bool up;	     /* per-CPU variables are plain ones */
 	uint64_t hot;	     /* the per-CPU address of current in pcpu_hot; 0: not known */
 	uint64_t current_task[2];

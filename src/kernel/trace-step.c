@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What one instruction does to the registers and the stack of a trace. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "trace-internal.h"
@@ -213,9 +215,14 @@ static void call(struct trace *t, struct state *s, uint64_t target)
 {
 	uint64_t offset = 0;
 	const char *name = vl_symbol_at(t->k, target, &offset);
+	char place[32] = "?";
 
-	vl_trace_say(t, "call %s(%v,%v,%v,%v,%v,%v)", name && !offset ? name : "?", s->reg[RDI],
-		     s->reg[RSI], s->reg[RDX], s->reg[RCX], s->reg[8], s->reg[9]);
+	if (t->nameless && t->plain)
+		snprintf(place, sizeof(place), "0x%" PRIx64, target);
+	if (!name || offset || !strcmp(name, VL_NAMELESS))
+		name = place;
+	vl_trace_say(t, "call %s(%v,%v,%v,%v,%v,%v)", name, s->reg[RDI], s->reg[RSI], s->reg[RDX],
+		     s->reg[RCX], s->reg[8], s->reg[9]);
 }
 
 static void call_value(struct trace *t, struct state *s, struct value v)
@@ -288,7 +295,8 @@ static uint64_t callee(const struct trace *t, uint64_t target)
 {
 	uint64_t offset = 0, next;
 
-	if (vl_symbol_at(t->k, target, &offset) && !offset)
+	/* Where functions have no names, what lies before one can be another. */
+	if (t->nameless || (vl_symbol_at(t->k, target, &offset) && !offset))
 		return target;
 	next = vl_symbol_after(t->k, target);
 	return next && next - target <= PADDING ? next : target;

@@ -296,6 +296,7 @@ bool vl_trace(const struct vl_kernel *k, const struct vl_text *text, int32_t hot
 	    t.end - va > MAX_FUNCTION)
 		return false;
 	t.up = vl_kernel_is_up(k);
+	t.nameless = vl_symbol_is(k, VL_NAMELESS);
 	t.nodes = nodes;
 	w.seen = seen = calloc(1, t.end - va);
 	if (!nodes || !seen)

@@ -38,8 +38,9 @@ typedef void vl_trace_fn(void *ctx, const char *line);
 /*
  * Follow the function at @va, and call @fn for each line. @hot_task is the offset of current in
  * pcpu_hot, VL_NO_FIELD if that is not known. @plain: data are shown as &0xADDRESS and %0xADDRESS,
- * not by names. False: there is no memory, or @va is not in @text. The code may be hostile: at most
- * VL_TRACE_STEPS instructions are decoded.
+ * not by names, and calls of nameless functions, if there are such, as "call 0xADDRESS(…)". False:
+ * there is no memory, or @va is not in @text. The code may be hostile: at most VL_TRACE_STEPS
+ * instructions are decoded.
  */
 #define VL_TRACE_STEPS 8192
 bool vl_trace(const struct vl_kernel *k, const struct vl_text *text, int32_t hot_task, bool plain,

@@ -261,9 +261,11 @@ struct vl_error *vl_symbols_bear(const struct vl_raw_guest *g, const char *const
 		name = strchr(name, '?') + 1;
 	return vl_error_hint(
 		vl_error_new(VL_ERR_KERNEL,
-			     "the guest's kernel has symbols of its code only (no "
-			     "CONFIG_KALLSYMS_ALL), and its code does not show where %.*s is: "
+			     "the guest's kernel has %s, and its code does not show where %.*s is: "
 			     "%s cannot be read",
+			     vl_kernel_is_bare(k) ?
+				     "no table of its symbols (no CONFIG_KALLSYMS)" :
+				     "symbols of its code only (no CONFIG_KALLSYMS_ALL)",
 			     (int)strcspn(name, "|"), name, what),
 		"a kernel that is built with CONFIG_KALLSYMS_ALL shows it");
 }

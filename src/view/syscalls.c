@@ -15,6 +15,7 @@
 #include "../base/array.h"
 #include "../attach/attach.h"
 #include "../base/cleanup.h"
+#include "../kernel/calls.h"
 #include "collect.h"
 #include "dispatch.h"
 #include "modules.h"
@@ -40,18 +41,6 @@ static const struct vl_column columns[] = {
 
 /* The first call of the x32 ABI, which older kernels have in the same table. */
 #define X32_FIRST 512
-
-/*
- * Calls whose handler has, or once had, another name than the call
- * (arch/x86/entry/syscalls/syscall_64.tbl).
- */
-static const struct {
-	const char *call, *handler;
-} renamed[] = {
-	{ "stat", "newstat" },	 { "fstat", "newfstat" },      { "lstat", "newlstat" },
-	{ "uname", "newuname" }, { "sendfile", "sendfile64" }, { "umount2", "umount" },
-	{ "_sysctl", "sysctl" },
-};
 
 struct check {
 	struct vl_raw_guest *g;
@@ -191,12 +180,8 @@ static bool is_at(const struct check *c, const char *prefix, const char *name, u
 /* Is the function at @va the handler of call @name? */
 static bool is_handler(const struct check *c, const char *name, uint64_t va)
 {
-	const char *handler = name;
-
-	for (size_t i = 0; i < ARRAY_SIZE(renamed); i++)
-		if (!strcmp(name, renamed[i].call))
-			handler = renamed[i].handler;
-	return is_at(c, "__x64_sys_", handler, va) || is_at(c, "__x64_sys_", name, va);
+	return is_at(c, "__x64_sys_", vl_call_handler(name), va) ||
+	       is_at(c, "__x64_sys_", name, va);
 }
 
 /* Is it the function of calls that this kernel is built without? */

@@ -26,7 +26,7 @@ static const char *where(struct vl_clone *c, uint64_t va, char *buf, size_t size
 	uint64_t off;
 	const char *name = vl_symbol_at(c->attach->kernel, va, &off);
 
-	if (name)
+	if (name && strcmp(name, VL_NAMELESS) != 0)
 		snprintf(buf, size, "%s+0x%lx", name, (unsigned long)off);
 	else
 		snprintf(buf, size, "0x%lx", (unsigned long)va);
@@ -242,7 +242,7 @@ static const char *sleeper(struct vl_clone *c, uint64_t sp, char *buf, size_t si
 		name = vl_symbol_at(c->attach->kernel, va, &off);
 		for (size_t i = 0; name && i < ARRAY_SIZE(common); i++)
 			skip |= !!strstr(name, common[i]);
-		if (!name || !off || skip)
+		if (!name || !off || skip || !strcmp(name, VL_NAMELESS))
 			continue;
 		snprintf(buf, size, "%s", name);
 		break;

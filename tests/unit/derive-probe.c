@@ -13,7 +13,9 @@
  *
  * for each field that the types have, and as WRONG what they do not have and was derived. With a
  * FUNCTION, prints the lines that its code gives (src/kernel/trace.h); --all: those of all
- * functions of at most SMALL bytes, to look for witnesses.
+ * functions of at most SMALL bytes, to look for witnesses. --bare, before a FUNCTION: the lines of a
+ * kernel without a table of symbols, with the names that addresses have; before --compare: all names
+ * that are found then, in the same form.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -26,6 +28,7 @@
 
 #include "kernel/data.h"
 #include "kernel/derive.h"
+#include "kernel/exports.h"
 #include "trust/image.h"
 
 #define LIMIT_NS 60000000000UL
@@ -227,6 +230,109 @@ static int show_plain(const struct vl_kernel *k, const struct vl_symbols *all,
 	return 0;
 }
 
+/* --- exports --- */
+
+/*
+ * What is found without a table of symbols, against that table. The bytes of the image are those of
+ * the file, in which addresses are not those of a running kernel, but right for its own place.
+ */
+static struct vl_error *find_exports(const struct vl_text *all, const struct vl_text *text,
+				     struct vl_symbols *ret)
+{
+	struct vl_exports e;
+
+	if (!vl_exports_find(all->bytes, all->len, all->va, text, vl_deadline_in(LIMIT_NS), &e))
+		return vl_error_new(VL_ERR_KERNEL, "no exported symbols are found");
+	if (!vl_exports_decode(&e, text, ret))
+		return vl_error_new(VL_ERR_KERNEL, "the exported symbols are not understood");
+	return NULL;
+}
+
+static bool has_at(const struct vl_kernel *k, const char *name, uint64_t va)
+{
+	uint64_t at;
+
+	for (size_t n = 0; (at = vl_symbol_nth(k, name, n)); n++)
+		if (at == va)
+			return true;
+	return vl_symbol_is(k, name) && !va;
+}
+
+/* Show @line with the names of the functions at addresses that it has. */
+static void show_named(void *ctx, const char *line)
+{
+	const struct vl_kernel *k = ctx;
+	uint64_t offset = 1;
+	const char *name;
+
+	for (; *line; line++) {
+		putchar(*line);
+		if (*line != ' ' && *line != '&' && *line != '%')
+			continue;
+		name = strncmp(line + 1, "0x", 2) != 0 ? NULL :
+		       *line == '%' ? vl_symbol_percpu(k, strtoul(line + 1, NULL, 16), &offset) :
+				      vl_symbol_at(k, strtoul(line + 1, NULL, 16), &offset);
+		if (name)
+			printf("<%s+%lu>", name, offset);
+	}
+	putchar('\n');
+}
+
+/* The kernel that is made without a table of symbols; the fields are those of its types. */
+static struct vl_error *make_bare(const struct vl_kernel *k, const struct vl_text *all,
+				  const struct vl_text *text, struct vl_kernel **ret)
+{
+	const struct vl_layout *l = vl_kernel_layout(k);
+	struct vl_symbols s;
+	struct vl_error *err = find_exports(all, text, &s);
+
+	if (!err)
+		err = vl_data_add(&s, text, NULL, vl_deadline_in(LIMIT_NS));
+	if (!err)
+		err = vl_data_add(&s, text, l, vl_deadline_in(LIMIT_NS));
+	if (!err)
+		err = vl_kernel_create(&s, l, ret);
+	vl_symbols_deinit(&s);
+	return err;
+}
+
+/* Each name that the bare kernel has, against all symbols. */
+static void compare_bare(const struct vl_kernel *k, const struct vl_kernel *bare)
+{
+	static const struct vl_data_round *const tables[] = { vl_data_rounds, vl_data_bare };
+	const struct vl_layout *l = vl_kernel_layout(k);
+	uint64_t hot = vl_symbol(k, "pcpu_hot"), got;
+	const char *name, *last = "";
+
+	for (size_t i = 0; (name = vl_symbol_name(bare, i)); i++) {
+		uint64_t want = 0;
+
+		got = vl_symbol(bare, name);
+		if (!strcmp(name, VL_NAMELESS) || !strcmp(name, last))
+			continue;
+		last = name;
+		if (hot && !strcmp(name, "current_task"))
+			want = hot + (uint64_t)l->offset[VL_F_HOT_TASK];
+		if (hot && !strcmp(name, "__preempt_count"))
+			want = hot + (uint64_t)l->offset[VL_F_HOT_PREEMPT];
+		printf("%s %s\n", want == got || has_at(k, name, got) ? "equal" : "WRONG", name);
+	}
+	for (size_t t = 0; t < 2 * VL_DATA_ROUNDS; t++)
+		for (size_t i = 0; i < tables[t & 1][t / 2].nr; i++) {
+			name = tables[t & 1][t / 2].list[i].symbol;
+			if (!vl_symbol(bare, name) && vl_symbol(k, name))
+				printf("none %s\n", name);
+		}
+}
+
+static void show_bare(const struct vl_kernel *k, const struct vl_kernel *bare,
+		      const struct vl_text *text, const char *name)
+{
+	printf("# %s\n", name);
+	vl_trace(bare, text, vl_kernel_layout(k)->offset[VL_F_HOT_TASK], true,
+		 vl_symbol(bare, name), show_named, (void *)k);
+}
+
 static void show_all(const struct vl_kernel *k, const struct vl_text *text)
 {
 	uint64_t va, end = vl_symbol(k, "_etext"), last = 0;
@@ -254,7 +360,7 @@ int main(int argc, char **argv)
 {
 	struct vl_text text, code;
 	struct vl_layout types;
-	struct vl_kernel *k;
+	struct vl_kernel *k, *bare = NULL;
 	struct vl_trust *t;
 	struct vl_error *err = argc > 1 ? open_kernel(argv[1], &t) :
 					  vl_error_new(VL_ERR_ARG, "no kernel is named");
@@ -286,10 +392,17 @@ int main(int argc, char **argv)
 			status = show_plain(k, vl_trust_symbols(t), &code, argv[i][7]);
 		else if (!strcmp(argv[i], "--offsets"))
 			show_offsets(&types);
+		else if (!strcmp(argv[i], "--bare"))
+			err = make_bare(k, &text, &code, &bare);
+		else if (bare && !strcmp(argv[i], "--compare"))
+			compare_bare(k, bare);
+		else if (bare)
+			show_bare(k, bare, &code, argv[i]);
 		else if (vl_symbol(k, argv[i]))
 			show_function(k, &text, false, argv[i], vl_symbol(k, argv[i]));
 	}
+	vl_kernel_destroy(bare);
 	vl_kernel_destroy(k);
 	vl_trust_close(t);
-	return status;
+	return err ? fail(err) : status;
 }

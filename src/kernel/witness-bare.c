@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Witnesses (data.h): of a kernel in which functions have no names but those that modules, and
+ * programs, call (exports.h).
+ */
+#include "../base/array.h"
+#include "data.h"
+
+/* clang-format off */
+/* Functions, by calls of them. */
+static const struct vl_data_witness first[] = {
+	{ "__schedule", "schedule", "call @(0,*" },
+	{ "try_to_wake_up", "wake_up_process", "call @(a0,3,0,*" },
+	{ "__mutex_lock_slowpath", "mutex_lock", "call @(a0,?,cur,*" },
+	{ "__mutex_lock_killable_slowpath", "mutex_lock_killable", "call @(a0,?,cur,*" },
+	{ "__mutex_lock_interruptible_slowpath", "mutex_lock_interruptible", "call @(a0,?,cur,*" },
+	{ "rwsem_down_read_slowpath", "down_read", "call @(a0,2,*" },
+	{ "rwsem_down_read_slowpath", "down_read", "call @(a0,?+256,2,*" },
+	{ "rwsem_down_write_slowpath", "down_write", "call @(a0,2,*" },
+	{ "native_queued_spin_lock_slowpath", "_raw_spin_lock", "call @(a0,?,1,*" },
+	{ "smp_call_function_many_cond", "smp_call_function_many", "call @(a0,a1,a2,a3,0,*" },
+	{ "do_exit", "__x64_sys_exit", "call @(((L8[a0+112]<<8)&65280),*" },
+	{ "do_sched_yield", "__x64_sys_sched_yield", "call @(a0,*" },
+	{ "fixup_exception", "do_machine_check", "call @(a0,18,0,0,*" },
+	{ "current_task", "__x64_sys_getegid", "L4[L8[L8[%@]*]*]" },
+	{ "current_task", "__x64_sys_geteuid", "L4[L8[L8[%@]*]*]" },
+	{ "current_task", "__x64_sys_getgid", "L4[L8[L8[%@]*]*]" },
+	{ "current_task", "__x64_sys_getuid", "L4[L8[L8[%@]*]*]" },
+};
+
+/* Variables. */
+static const struct vl_data_witness second[] = {
+	{ "runqueues", "do_sched_yield", "call L8[L8[*]*](L8[%*]+%@,?,?,?,?,?)" },
+	{ "tick_cpu_sched", "get_cpu_idle_time_us", "call ktime_get(a0,a1,L8[(a0*8)+&*]+%@,*" },
+	{ "tick_cpu_sched", "get_cpu_idle_time_us", "call 0x*(L8[(a0*8)+&*]+%@,L8[(a0*8)+&*" },
+	{ "tick_cpu_device", "tick_broadcast_control", "test L8[L8[%*]+%@],L8[L8[%*]+%*]" },
+};
+
+/* What shows itself by one of its fields. */
+static const struct vl_data_witness third[] = {
+	{ "runqueues", "kick_process", "cmp a0,L8[L8[(L4[a0*]*8)+&*]+%@{RQ_CURR}]" },
+	{ "tick_cpu_sched", "get_cpu_idle_time_us", "S8[L8[(a0*8)+&*]+%@{TICK_IDLE_ENTRY}]=ktime_get()" },
+	{ "tick_cpu_sched", "tick_nohz_dep_clear_cpu", "S4[L8[(a0*8)+&*]+%@{TICK_DEP}]=*" },
+};
+/* clang-format on */
+
+const struct vl_data_round vl_data_bare[VL_DATA_ROUNDS] = {
+	{ first, ARRAY_SIZE(first) },
+	{ second, ARRAY_SIZE(second) },
+	{ third, ARRAY_SIZE(third) },
+};
