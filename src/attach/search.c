@@ -378,10 +378,10 @@ static void look_through(struct search *f, const struct vl_ram *r)
 		/* What cannot be read has no kernel that could be read. */
 		if (vl_discard(vl_target_read(f->target, gpa, f->chunk, n)))
 			memset(f->chunk, 0, n);
-		for (uint64_t at = 0; at < n && !is_full(f); at += VL_PAGE_SIZE) {
+		for (uint64_t at = 0; at < n; at += VL_PAGE_SIZE) {
 			const uint64_t *page = (const uint64_t *)(f->chunk + at);
 
-			if (has_shape(page))
+			if (has_shape(page) && !is_full(f))
 				look_at(f, gpa + at);
 		}
 		gpa += n;
