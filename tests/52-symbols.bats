@@ -107,7 +107,15 @@ types_too() {
 	for name in g510 g61 g7; do
 		forged "$name" symbols
 		said "$D" "$T/all"
+		types_too "$D" "$T/all"
 		said "$F" "$T/none"
+		types_too "$F" "$T/none" 2>"$T/refused"
+		# A view may be refused, for a variable that no code shows which is found.
+		if [[ -s $T/refused ]]; then
+			[[ $name == g7 && $(<"$T/refused") == *"does not show where tcp_hashinfo is"* ]] ||
+				fail "$(<"$T/refused")"
+			rm "$T/all/sockets" "$T/none/sockets"
+		fi
 		diff -r "$T/all" "$T/none"
 		run --separate-stderr vuname --stats "$F"
 		[[ $stderr == *"its kernel has no table of its symbols"* &&
@@ -121,6 +129,16 @@ types_too() {
 		done
 		rm -rf "$T/all" "$T/none"
 	done
+}
+
+@test "neither symbols nor types: types that are added serve" {
+	forged g61 symbols untyped
+	run --separate-stderr vuname "$F"
+	assert_refused vuname "$F" "vlens types add FILE"
+	vlens types add "$("$VT_TESTS/fetch-kernel" 6.1)/vmlinuz"
+	said "$D" "$T/all"
+	said "$F" "$T/none"
+	diff -r "$T/all" "$T/none"
 }
 
 @test "neither symbols nor a table of system calls: the guest is refused, and that is remembered" {

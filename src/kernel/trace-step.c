@@ -262,6 +262,12 @@ static bool is_silent(const char *name)
 	       !strncmp(name, "__sanitizer_cov", 15);
 }
 
+/* Does it not return? What follows a call of it may be another function, which has no name. */
+static bool is_final(const char *name)
+{
+	return !strcmp(name, "__stack_chk_fail") || !strcmp(name, "panic");
+}
+
 const char *const vl_trace_registers[16] = {
 	"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
 	"r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"
@@ -335,7 +341,7 @@ static enum next do_call(struct trace *t, struct state *s, uint64_t va,
 		return NEXT_GO;
 	call(t, s, target);
 	returned(t, s, target);
-	return NEXT_GO;
+	return name && !offset && is_final(name) ? NEXT_END : NEXT_GO;
 }
 
 static enum next do_jump(struct trace *t, struct state *s, uint64_t va,

@@ -21,6 +21,12 @@ static const struct vl_data_witness first[] = {
 	{ "smp_call_function_many_cond", "smp_call_function_many", "call @(a0,a1,a2,a3,0,*" },
 	{ "do_exit", "__x64_sys_exit", "call @(((L8[a0+112]<<8)&65280),*" },
 	{ "do_sched_yield", "__x64_sys_sched_yield", "call @(a0,*" },
+	{ "__do_sys_sysinfo", "__x64_sys_sysinfo", "call @(L8[a0+112],*" },
+	{ "do_sysinfo", "__do_sys_sysinfo", "call @(stack-*" },
+	{ "si_swapinfo", "do_sysinfo", "call @(a0,*" },
+	{ "__do_sys_delete_module", "__x64_sys_delete_module", "call @(L8[a0+112],L*[a0+104],*" },
+	{ "find_module", "__do_sys_delete_module", "call @(stack-*,?,?,?,?,?)" },
+	{ "find_module_all", "find_module", "call @(a0,strlen(),0,*" },
 	{ "fixup_exception", "do_machine_check", "call @(a0,18,0,0,*" },
 	{ "current_task", "__x64_sys_getegid", "L4[L8[L8[%@]*]*]" },
 	{ "current_task", "__x64_sys_geteuid", "L4[L8[L8[%@]*]*]" },
@@ -28,8 +34,12 @@ static const struct vl_data_witness first[] = {
 	{ "current_task", "__x64_sys_getuid", "L4[L8[L8[%@]*]*]" },
 };
 
-/* Variables. */
+/* Variables. In struct sysinfo (include/uapi/linux/sysinfo.h), totalswap is at 64. */
 static const struct vl_data_witness second[] = {
+	{ "total_swap_pages", "si_swapinfo", "S8[a0+64]=(L4[L8[&*]*]+L8[&@])" },
+	{ "total_swap_pages", "si_swapinfo", "S8[a0+64]=((L8[L8[&*]*]&*)+L8[&@])" },
+	{ "totalreserve_pages", "si_mem_available", "move (((0-L8[&@])-(L8[?()*" },
+	{ "totalreserve_pages", "si_mem_available", "ret (((?-L8[&@])-(L8[?()*" },
 	{ "runqueues", "do_sched_yield", "call L8[L8[*]*](L8[%*]+%@,?,?,?,?,?)" },
 	{ "tick_cpu_sched", "get_cpu_idle_time_us", "call ktime_get(a0,a1,L8[(a0*8)+&*]+%@,*" },
 	{ "tick_cpu_sched", "get_cpu_idle_time_us", "call 0x*(L8[(a0*8)+&*]+%@,L8[(a0*8)+&*" },
