@@ -77,6 +77,20 @@ static void block_signals(struct dump *d, sigset_t *before)
 	signal(SIGXFSZ, SIG_IGN);
 }
 
+/* How long the guest was held. */
+static void print_pauses(const struct vl_stats *stats)
+{
+	const double all = (double)stats->paused_ns / 1e6;
+
+	if (!stats->pauses)
+		fputs("; not paused", stderr);
+	else if (stats->pauses == 1)
+		fprintf(stderr, "; paused for %.1f ms", all);
+	else
+		fprintf(stderr, "; paused %" PRIu64 " times, %.1f ms at most and %.1f ms in all",
+			stats->pauses, (double)stats->paused_longest_ns / 1e6, all);
+}
+
 /* The line about a file that was made. */
 static void print_result(const struct request *r, const struct vl_guest *g,
 			 const struct vl_save_result *s)
@@ -91,12 +105,9 @@ static void print_result(const struct request *r, const struct vl_guest *g,
 	fprintf(stderr, ": %" PRIu64 " pages, %" PRIu64 " of them not zeros", s->pages, s->used);
 	if (s->live) {
 		vl_guest_stats((struct vl_guest *)g, &stats);
-		if (stats.pauses)
-			fprintf(stderr, "; paused for %.1f ms", (double)stats.paused_ns / 1e6);
-		else
-			fputs("; not paused", stderr);
+		print_pauses(&stats);
 		if (s->cut_short)
-			fputs(", each time too short to copy anything", stderr);
+			fputs(", too short to copy anything: it is as with --pause=none", stderr);
 		if (s->held)
 			fprintf(stderr, ", in which %" PRIu64 " were copied", s->held);
 		if (s->pause != VL_SAVE_WHOLE)

@@ -154,6 +154,24 @@ PYTHON
 	[[ $(stat -c %b "$T/g510-whole") -le $((used * 8 + 4096)) ]] || fail "no holes"
 }
 
+@test "a pause is as long as allowed, or it is tried again; one that is too short copies nothing" {
+	local most=4 try
+	for try in 1 2 3; do
+		# The last one is too short: the process takes longer to stop.
+		[[ $try -ne 3 ]] || most=0.66
+		run --separate-stderr vlens dump -f --stats --max-pause=$most,9 "$G" "$T/f"
+		[[ $status -eq 0 ]] || fail "$stderr"
+		awk -v most=$most '/^paused:/ { exit !($(NF - 1) <= most + 2) }' <<<"$stderr" || fail "$stderr"
+		[[ $stderr != *"; paused "* || $stderr == *" were copied;"* ||
+			$stderr == *", too short to copy anything: it is as with --pause=none; "* ]] || fail "$stderr"
+		[[ $stderr != *"; paused "[23]" times"* || $stderr == *" ms at most and "*" ms in all, "* ]] || fail "$stderr"
+		if [[ $stderr == *"too short"* ]]; then
+			[[ $stderr != *" copied;"* ]] || fail "$stderr"
+			strings "$T/f" | grep -qx 'pause: none'
+		fi
+	done
+}
+
 @test "memory that the guest has never touched stays so" {
 	local pid before
 	pid=$(guest_pid g510)

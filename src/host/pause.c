@@ -167,10 +167,14 @@ static struct vl_error *spent(void)
 			     "--max-pause says how long it may");
 }
 
-/* Stop the process and wait until no thread of it can run. */
-static struct vl_error *freeze(struct vl_target *t)
+/*
+ * Stop the process and wait until no thread of it can run, or until @end, when the guard acts. The
+ * guard of the first pause may still be starting then.
+ */
+static struct vl_error *freeze(struct vl_target *t, uint64_t end)
 {
 	uint64_t deadline = vl_now_ns() + STOP_TIMEOUT_NS;
+	bool late = false;
 	int r = vl_guard_signal(t, SIGSTOP);
 
 	vl_guard_note_stop(t->guard);
@@ -178,7 +182,8 @@ static struct vl_error *freeze(struct vl_target *t)
 		r = vl_proc_all_stopped(t->pid);
 		if (r > 0)
 			return NULL;
-		if (r == 0 && (vl_now_ns() >= deadline || !vl_guard_holds(t->guard)))
+		late = !vl_guard_holds(t->guard) || vl_now_ns() >= end;
+		if (r == 0 && (late || vl_now_ns() >= deadline))
 			r = -ETIMEDOUT;
 		else if (i < 20)
 			sched_yield();
@@ -186,8 +191,8 @@ static struct vl_error *freeze(struct vl_target *t)
 			nap_us(50);
 	}
 	vl_guard_signal(t, SIGCONT);
-	/* The guard has continued the process: we were the ones that did not run. */
-	if (r == -ETIMEDOUT && !vl_guard_holds(t->guard))
+	/* No time is left: we or the process did not get a CPU. */
+	if (r == -ETIMEDOUT && late)
 		return forced();
 	if (r == -ETIMEDOUT)
 		return vl_error_hint(
@@ -281,12 +286,14 @@ static struct vl_error *begin(struct vl_target *t)
 {
 	bool was = false;
 	struct vl_error *err = look(t, &was);
+	uint64_t end;
 
 	if (err || was)
 		return err;
 	t->pause_start = vl_now_ns();
-	vl_guard_arm(t->guard, t->pid, t->pause_start + guarded_time(vl_target_pause_left(t)));
-	err = t->pause_mode == VL_PAUSE_SUSPEND ? t->ops->suspend(t) : freeze(t);
+	end = t->pause_start + guarded_time(vl_target_pause_left(t));
+	vl_guard_arm(t->guard, t->pid, end);
+	err = t->pause_mode == VL_PAUSE_SUSPEND ? t->ops->suspend(t) : freeze(t, end);
 	vl_guard_note_stop(t->guard);
 	if (!err && vl_guard_holds(t->guard)) {
 		t->pause_ours = true;

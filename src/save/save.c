@@ -106,7 +106,8 @@ static struct vl_error *put_head(struct save *s, bool final)
 		 "vlens " VLENS_VERSION "\nsource: %s\npause: %s\npage-size: 4096\npages: %" PRIu64
 		 "\nheld-pages: %" PRIu64 "\nchanged-pages: %s\nregisters: %s\n",
 		 s->r->live ? "a running guest" : "a file",
-		 s->r->live ? pause_name(s->r->pause) : "none", s->r->pages, s->r->held, changed,
+		 s->r->live && !s->r->cut_short ? pause_name(s->r->pause) : "none", s->r->pages,
+		 s->r->held, changed,
 		 registers_name(s->r->registers));
 	vl_head_write(&s->head, said, buf);
 	return vl_output_head(&s->out, buf, s->head.size);
@@ -144,14 +145,16 @@ static struct vl_error *hold_some(struct save *s)
 		if (!nr && !vl_target_registers_paused(s->t))
 			return NULL;
 		err = hold(s);
+		/* The process may have taken so long to stop that no time was left. */
+		s->r->cut_short = !err && nr && !h->nr;
 		if (!err)
 			return vl_held_write(&s->passes);
-		if (err->code != VL_ERR_BLOCKED)
+		if (err->code != VL_ERR_BLOCKED && (err->code != VL_ERR_SPENT || tries == 1))
 			return err;
 		/* The guard has ended the pause: try it with fewer pages, and at last with none. */
+		s->r->cut_short = tries == TRIES || err->code == VL_ERR_SPENT;
 		vl_error_destroy(err);
 		err = NULL;
-		s->r->cut_short = tries == TRIES;
 		h->nr = s->r->cut_short ? 0 : nr / 2;
 		if (s->r->cut_short)
 			return NULL;

@@ -49,7 +49,7 @@ struct vl_save_result {
 	uint64_t used;		  /* of them: not zeros */
 	uint64_t held;		  /* of them: copied in the pause */
 	uint64_t changed;	  /* of the others: changed between their copy and the end */
-	bool cut_short;		  /* the guard ended each pause: none was copied in it */
+	bool cut_short; /* no pause left the time to copy anything: it is as with VL_SAVE_NONE */
 	uint64_t unreadable;	  /* could not be read: zeros in the file */
 	uint64_t bytes;		  /* written */
 	uint64_t size;		  /* of the file, without compression; holes included */
