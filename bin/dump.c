@@ -91,6 +91,16 @@ static void print_pauses(const struct vl_stats *stats)
 			stats->pauses, (double)stats->paused_longest_ns / 1e6, all);
 }
 
+/* How fewer pages would change, or nothing. */
+static const char *advice(const struct vl_save_result *s)
+{
+	if (!s->changed)
+		return "";
+	return s->pause == VL_SAVE_SHORT ?
+		       " (none do with --pause=whole, and fewer with a longer --max-pause)" :
+		       " (none do with --pause=whole)";
+}
+
 /* The line about a file that was made. */
 static void print_result(const struct request *r, const struct vl_guest *g,
 			 const struct vl_save_result *s)
@@ -111,8 +121,8 @@ static void print_result(const struct request *r, const struct vl_guest *g,
 		if (s->held)
 			fprintf(stderr, ", in which %" PRIu64 " were copied", s->held);
 		if (s->pause != VL_SAVE_WHOLE)
-			fprintf(stderr, "; %" PRIu64 " changed between their copy and the end",
-				s->changed);
+			fprintf(stderr, "; %" PRIu64 " changed between their copy and the end%s",
+				s->changed, advice(s));
 	}
 	if (s->unreadable)
 		fprintf(stderr, "; %" PRIu64 " could not be read and are zeros", s->unreadable);

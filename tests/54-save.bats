@@ -172,6 +172,23 @@ PYTHON
 	done
 }
 
+@test "of a busy guest, a long pause leaves no page changed; else the line says how to have fewer" {
+	local more="(none do with --pause=whole, and fewer with a longer --max-pause)"
+	in_guest g61 'while :; do /bin/true; done >/dev/null 2>&1 & echo $! >/tmp/forker'
+	run --separate-stderr vlens dump --max-pause=20000,20000 "$G" "$T/long"
+	[[ $status -eq 0 && $stderr == *"; paused for "*", in which "[1-9]*" were copied; 0 changed between their copy and the end; "* ]] ||
+		fail "$stderr"
+	strings "$T/long" | grep -qx 'changed-pages: 0'
+	vps "$T/long" -ef | grep -q '\[kthreadd\]'
+	run --separate-stderr vlens dump --pause=none "$G" "$T/none"
+	[[ $status -eq 0 && $stderr == *"; not paused; "[1-9]*" changed between their copy and the end (none do with --pause=whole);"* ]] ||
+		fail "$stderr"
+	run --separate-stderr vlens dump "$G" "$T/short"
+	in_guest g61 'kill $(cat /tmp/forker); rm /tmp/forker'
+	[[ $status -eq 0 && ($stderr == *"; 0 changed between their copy and the end; "* || $stderr == *" changed "*" the end $more; "*) ]] ||
+		fail "$stderr"
+}
+
 @test "memory that the guest has never touched stays so" {
 	local pid before
 	pid=$(guest_pid g510)

@@ -185,6 +185,11 @@ static void next_anonymous(struct vl_memory *m, size_t i, uint64_t off, struct v
 	}
 }
 
+void vl_memory_forget(struct vl_memory *m)
+{
+	m->range = SIZE_MAX;
+}
+
 /* The end of the data at @off of the file behind @r, rounded up to a page. */
 static uint64_t end_of_data(const struct vl_ram *r, uint64_t off)
 {

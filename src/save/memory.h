@@ -34,6 +34,9 @@ struct vl_memory {
 struct vl_error *vl_memory_open(struct vl_target *t, struct vl_memory *ret);
 void vl_memory_close(struct vl_memory *m);
 
+/* Have the next search find the runs that there are now. */
+void vl_memory_forget(struct vl_memory *m);
+
 /*
  * The next run of range @i at or behind @off that may hold data, of whole pages. What lies between
  * is zeros. ret->from is the range's size if there is none.

@@ -12,13 +12,7 @@
 #define CHUNK_PAGES 256UL
 #define CHUNK (CHUNK_PAGES * VL_PAGE_SIZE)
 
-/* Pages that are copied in a pause: 10 ms are enough for 40 MiB on a quick host. */
-#define HELD_MAX 16384UL
-/* Pages that are copied between two looks at the clock. */
-#define BATCH 64UL
-
-/* Memory that is zeros, and takes none until it is touched. */
-static void *reserve(size_t size)
+void *vl_pass_reserve(size_t size)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -37,12 +31,16 @@ struct vl_error *vl_passes_init(struct vl_passes *p, struct vl_target *t)
 	p->sums_size = p->nr_pages * sizeof(*p->sums) + 1;
 	p->marks_size = p->nr_pages / 8 + sizeof(*p->marks);
 	p->filled_size = (p->nr_pages / CHUNK_PAGES + 1) * sizeof(*p->filled);
-	p->sums = reserve(p->sums_size);
-	p->marks = reserve(p->marks_size);
-	p->filled = reserve(p->filled_size);
+	p->sums = vl_pass_reserve(p->sums_size);
+	p->marks = vl_pass_reserve(p->marks_size);
+	p->filled = vl_pass_reserve(p->filled_size);
 	/* One page more, for the note that crosses a page. */
-	p->chunk = reserve(CHUNK);
-	return p->sums && p->marks && p->filled && p->chunk ? NULL : vl_error_nomem();
+	p->chunk = vl_pass_reserve(CHUNK);
+	p->data = vl_pass_reserve(p->marks_size);
+	p->looked = vl_pass_reserve(p->marks_size);
+	return p->sums && p->marks && p->filled && p->chunk && p->data && p->looked ?
+		       NULL :
+		       vl_error_nomem();
 }
 
 static void release(void *p, size_t size)
@@ -57,8 +55,10 @@ void vl_passes_deinit(struct vl_passes *p)
 	release(p->marks, p->marks_size);
 	release(p->filled, p->filled_size);
 	release(p->chunk, CHUNK);
+	release(p->data, p->marks_size);
+	release(p->looked, p->marks_size);
 	release(p->held.copy, p->held.cap * VL_PAGE_SIZE);
-	free(p->held.index);
+	free(p->held.pages);
 	vl_memory_close(&p->memory);
 }
 
@@ -95,11 +95,13 @@ static void mark(struct vl_passes *p, uint64_t page)
 	p->marks[page / 64] |= bit;
 }
 
-/* Note what page @n has now; true: the file must have it. */
-static bool note(struct pass *s, uint64_t n, const unsigned char *page)
+uint64_t vl_pass_sum(const unsigned char *page)
 {
-	struct vl_passes *p = s->p;
-	const uint64_t sum = is_zero(page) ? 0 : vl_sum(page, VL_PAGE_SIZE) | 1;
+	return is_zero(page) ? 0 : vl_sum(page, VL_PAGE_SIZE) | 1;
+}
+
+bool vl_pass_note(struct vl_passes *p, uint64_t n, uint64_t sum)
+{
 	const bool changed = p->sums[n] != sum;
 
 	if (!p->sums[n] != !sum)
@@ -107,6 +109,22 @@ static bool note(struct pass *s, uint64_t n, const unsigned char *page)
 	/* To write a zero would give the page memory. */
 	if (changed)
 		p->sums[n] = sum;
+	return changed;
+}
+
+void vl_passes_unmark(struct vl_passes *p)
+{
+	memset(p->marks, 0, p->marks_size);
+	p->nr_marked = 0;
+}
+
+/* Note what page @n has now; true: the file must have it. */
+static bool note(struct pass *s, uint64_t n, const unsigned char *page)
+{
+	struct vl_passes *p = s->p;
+	const uint64_t sum = vl_pass_sum(page);
+	const bool changed = vl_pass_note(p, n, sum);
+
 	if (!(s->what & VL_PASS_COMPARE))
 		return sum;
 	p->result->changed += changed;
@@ -120,12 +138,18 @@ static bool take_held(struct pass *s, uint64_t n, unsigned char *page)
 {
 	const struct vl_held_pages *h = &s->p->held;
 
-	while (s->held < h->nr && h->index[s->held] < n)
+	while (s->held < h->nr && h->pages[s->held].n < n)
 		s->held++;
-	if (s->held == h->nr || h->index[s->held] != n)
+	if (s->held == h->nr || h->pages[s->held].n != n)
 		return false;
-	memcpy(page, h->copy + s->held * VL_PAGE_SIZE, VL_PAGE_SIZE);
+	memcpy(page, h->copy + h->pages[s->held].slot * VL_PAGE_SIZE, VL_PAGE_SIZE);
 	return true;
+}
+
+/* Has the file what page @n had in the pause? Of a stream it is still to be written. */
+static bool is_final(const struct vl_passes *p, uint64_t n)
+{
+	return !p->out->is_stream && p->looked[n / 64] >> n % 64 & 1;
 }
 
 /* Write the pages of @wanted, bits by the number of the page in the chunk. */
@@ -171,7 +195,8 @@ static struct vl_error *take_chunk(struct pass *s, uint64_t off, size_t len)
 		unsigned char *page = p->chunk + i * VL_PAGE_SIZE;
 		uint64_t n = s->first + off / VL_PAGE_SIZE + i;
 
-		if (take_held(s, n, page))
+		p->data[n / 64] |= 1ULL << n % 64;
+		if (is_final(p, n) || take_held(s, n, page))
 			wanted[i] = false;
 		else
 			wanted[i] = note(s, n, page);
@@ -201,7 +226,7 @@ static struct vl_error *take_hole(struct pass *s, uint64_t from, uint64_t to)
 			n = (n / CHUNK_PAGES + 1) * CHUNK_PAGES;
 			continue;
 		}
-		if (p->sums[n] && note(s, n, zeros) && s->what & VL_PASS_WRITE &&
+		if (p->sums[n] && !is_final(p, n) && note(s, n, zeros) && s->what & VL_PASS_WRITE &&
 		    !p->out->is_stream)
 			err = vl_output_put(p->out, s->at + off, zeros, VL_PAGE_SIZE);
 		n++;
@@ -249,13 +274,11 @@ static struct vl_error *take_range(struct pass *s)
 	return err;
 }
 
-static uint64_t count_used(const struct vl_passes *p)
+void vl_passes_count(struct vl_passes *p)
 {
-	uint64_t used = 0;
-
+	p->result->used = 0;
 	for (uint64_t i = 0; i <= p->nr_pages / CHUNK_PAGES; i++)
-		used += p->filled[i];
-	return used;
+		p->result->used += p->filled[i];
 }
 
 struct vl_error *vl_pass(struct vl_passes *p, unsigned int what)
@@ -265,6 +288,7 @@ struct vl_error *vl_pass(struct vl_passes *p, unsigned int what)
 
 	p->result->unreadable = 0;
 	p->result->changed = 0;
+	vl_memory_forget(&p->memory);
 	for (; !err && s.range < p->memory.nr_ram; s.range++) {
 		const struct vl_ram *r = &p->memory.ram[s.range];
 
@@ -272,7 +296,7 @@ struct vl_error *vl_pass(struct vl_passes *p, unsigned int what)
 		s.first += r->size / VL_PAGE_SIZE;
 		s.at += r->size;
 	}
-	p->result->used = count_used(p);
+	vl_passes_count(p);
 	return err;
 }
 
@@ -283,95 +307,11 @@ struct vl_error *vl_passes_data(struct vl_passes *p, uint64_t *ret)
 	struct vl_run run;
 
 	*ret = 0;
+	vl_memory_forget(m);
 	for (size_t i = 0; i < m->nr_ram; i++)
 		for (uint64_t off = 0; !err && off < m->ram[i].size; off = run.to) {
 			err = vl_memory_next(m, i, off, &run);
 			*ret += err ? 0 : run.to - run.from;
 		}
-	return err;
-}
-
-/* ---- the pause ---- */
-
-/* The address of page @n in the guest. *@range is a place to begin to look. */
-static uint64_t address_of(const struct vl_memory *m, uint64_t n)
-{
-	uint64_t off = n * VL_PAGE_SIZE;
-	size_t i = 0;
-
-	while (off >= m->ram[i].size)
-		off -= m->ram[i++].size;
-	return m->ram[i].gpa + off;
-}
-
-static struct vl_error *copy_batch(struct vl_passes *p, size_t from, size_t nr)
-{
-	struct vl_held_pages *h = &p->held;
-	uint64_t gpas[BATCH];
-	void *to[BATCH];
-
-	for (size_t i = 0; i < nr; i++) {
-		gpas[i] = address_of(&p->memory, h->index[from + i]);
-		to[i] = h->copy + (from + i) * VL_PAGE_SIZE;
-	}
-	return vl_target_read_pages(p->memory.t, gpas, to, nr);
-}
-
-struct vl_error *vl_held_prepare(struct vl_passes *p)
-{
-	struct vl_held_pages *h = &p->held;
-
-	h->cap = p->nr_marked < HELD_MAX ? p->nr_marked : HELD_MAX;
-	h->index = calloc(h->cap + 1, sizeof(*h->index));
-	h->cap += !h->cap;
-	h->copy = reserve(h->cap * VL_PAGE_SIZE);
-	if (!h->index || !h->copy)
-		return vl_error_nomem();
-	for (uint64_t w = 0; w <= p->nr_pages / 64; w++)
-		for (uint64_t bits = p->marks[w]; bits && h->nr < h->cap; bits &= bits - 1)
-			h->index[h->nr++] = w * 64 + (unsigned int)__builtin_ctzll(bits);
-	return vl_held_copy(p, UINT64_MAX);
-}
-
-struct vl_error *vl_held_copy(struct vl_passes *p, uint64_t deadline)
-{
-	struct vl_held_pages *h = &p->held;
-	struct vl_error *err = NULL;
-	size_t done = 0;
-
-	while (!err && done < h->nr && vl_now_ns() < deadline) {
-		size_t n = h->nr - done < BATCH ? h->nr - done : BATCH;
-
-		err = copy_batch(p, done, n);
-		done += err ? 0 : n;
-	}
-	h->nr = done;
-	/* A page that cannot be read is left to the passes, which look at each alone. */
-	return err && err->code == VL_ERR_FAULT ? (vl_error_destroy(err), NULL) : err;
-}
-
-struct vl_error *vl_held_write(struct vl_passes *p)
-{
-	const struct vl_held_pages *h = &p->held;
-	struct vl_error *err = NULL;
-	size_t range = 0;
-	uint64_t first = 0, at = p->head->size;
-
-	p->result->held = h->nr;
-	for (size_t i = 0; !err && i < h->nr; i++) {
-		const unsigned char *page = h->copy + i * VL_PAGE_SIZE;
-		const struct vl_ram *r = &p->memory.ram[range];
-		const uint64_t n = h->index[i];
-		struct pass s = { .p = p };
-
-		for (; n - first >= r->size / VL_PAGE_SIZE; r = &p->memory.ram[++range]) {
-			first += r->size / VL_PAGE_SIZE;
-			at += r->size;
-		}
-		note(&s, n, page);
-		if (!p->out->is_stream)
-			err = vl_output_put(p->out, at + (n - first) * VL_PAGE_SIZE, page,
-					    VL_PAGE_SIZE);
-	}
 	return err;
 }

@@ -15,11 +15,19 @@ enum vl_pass {
 	VL_PASS_MARK = 4,    /* remember which */
 };
 
-/* Pages that were copied in the pause. */
+/* A page that was copied in the pause: its number, and where its copy is, in pages. */
+struct vl_held_page {
+	uint64_t n;
+	size_t slot;
+};
+
+/* held.c */
 struct vl_held_pages {
-	uint64_t *index;     /* ascending */
-	unsigned char *copy; /* of 4096 bytes each */
+	struct vl_held_page *pages; /* ascending after vl_held_write() */
+	unsigned char *copy;
 	size_t nr, cap;
+	uint64_t walk_ns; /* what it takes to find all runs of memory */
+	bool all;	  /* all memory was looked at in the pause: no other page had changed */
 };
 
 struct vl_passes {
@@ -33,8 +41,10 @@ struct vl_passes {
 	 * if it changed. The host's kernel gives memory to what is touched.
 	 */
 	uint64_t *sums, *marks;
-	uint32_t *filled;			   /* by chunk: pages that were not zeros */
-	size_t sums_size, marks_size, filled_size; /* bytes */
+	uint64_t *data;	  /* a bit for each page that lies in a run */
+	uint64_t *looked; /* a bit for each page whose content in the pause is known */
+	uint32_t *filled; /* by chunk: pages that were not zeros */
+	size_t sums_size, marks_size, filled_size; /* bytes; all bits have marks_size */
 	uint64_t nr_pages, nr_marked;
 	struct vl_held_pages held;
 	unsigned char *chunk;
@@ -48,14 +58,20 @@ void vl_passes_deinit(struct vl_passes *p);
  */
 struct vl_error *vl_pass(struct vl_passes *p, unsigned int what);
 
+/* Forget which pages are marked. */
+void vl_passes_unmark(struct vl_passes *p);
+
 /* The bytes of all runs that may hold data: an upper bound of what a file takes. */
 struct vl_error *vl_passes_data(struct vl_passes *p, uint64_t *ret);
 
-/* Make room for the marked pages, as many as fit, and read them once, so that all is mapped. */
-struct vl_error *vl_held_prepare(struct vl_passes *p);
-/* In the pause: copy them, until @deadline (vl_now_ns()). */
-struct vl_error *vl_held_copy(struct vl_passes *p, uint64_t deadline);
-/* After it: write them. Of a stream, the pass that writes does it. */
-struct vl_error *vl_held_write(struct vl_passes *p);
+/* Count the pages that are not zeros, for the result. */
+void vl_passes_count(struct vl_passes *p);
+
+/* For held.c: memory that is zeros, and takes none until it is touched. NULL: there is none. */
+void *vl_pass_reserve(size_t size);
+/* The checksum of a page; 0 if it is zeros. */
+uint64_t vl_pass_sum(const unsigned char *page);
+/* Page @n has checksum @sum now; true: it had another one. */
+bool vl_pass_note(struct vl_passes *p, uint64_t n, uint64_t sum);
 
 #endif

@@ -5,12 +5,14 @@
  *
  *	copy		all pages are copied, and their checksums kept
  *	compare		pages that changed since are copied again, and marked
- *	pause		the marked pages are copied, as many as the pause allows
- *	compare		pages that differ from their copy are counted
+ *	pause		the marked pages are copied, and all pages are looked at once more, and
+ *			copied if they have changed, as many as the pause allows
+ *	compare		pages that were not looked at in the pause, and differ, are counted
  *
- * A page that was not copied in the pause, and is the same in both looks, had this content in the
- * pause. So all pages but those that are counted are of the moment of the pause. A stream cannot be
- * corrected: there the first look copies nothing, and the last one writes all.
+ * A page that was not looked at in the pause, and is the same in both looks, had this content in
+ * the pause. So all pages but those that are counted are of the moment of the pause. A stream
+ * cannot be corrected: there the first look copies nothing, and the last one writes all; of it, all
+ * pages are counted that change after the pause and before they are written.
  */
 #include "save.h"
 
@@ -18,7 +20,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "pass.h"
+#include "held.h"
 
 /*
  * What the guard allows a whole save: the time of a slow disk, of 20 MB/s. The end of the process
@@ -29,6 +31,13 @@
 
 /* Pauses that are tried if the guard ends them. */
 #define TRIES 3
+
+/*
+ * How often the guest is compared at most before the pause, and what a page takes to be copied in
+ * it, on a slow host (4 GB/s).
+ */
+#define COMPARES 3
+#define COPY_NS 1000
 
 struct save {
 	struct vl_target *t;
@@ -107,16 +116,15 @@ static struct vl_error *put_head(struct save *s, bool final)
 		 "\nheld-pages: %" PRIu64 "\nchanged-pages: %s\nregisters: %s\n",
 		 s->r->live ? "a running guest" : "a file",
 		 s->r->live && !s->r->cut_short ? pause_name(s->r->pause) : "none", s->r->pages,
-		 s->r->held, changed,
-		 registers_name(s->r->registers));
+		 s->r->held, changed, registers_name(s->r->registers));
 	vl_head_write(&s->head, said, buf);
 	return vl_output_head(&s->out, buf, s->head.size);
 }
 
 /* ---- the ways ---- */
 
-/* Copy the held pages in a pause. */
-static struct vl_error *hold(struct save *s)
+/* Copy the held pages in a pause; it is the @tries-th. */
+static struct vl_error *hold(struct save *s, unsigned int tries)
 {
 	const uint64_t left = vl_target_pause_left(s->t);
 	struct vl_error *err = vl_target_pause(s->t);
@@ -129,7 +137,7 @@ static struct vl_error *hold(struct save *s)
 	if (vl_target_registers_paused(s->t))
 		take_registers(s, VL_SAVE_REGISTERS_PAUSE);
 	/* A quarter is for the stop, and for the guard, which must not end it. */
-	err = vl_held_copy(&s->passes, left == UINT64_MAX ? left : begun + left / 4 * 3);
+	err = vl_held_copy(&s->passes, left == UINT64_MAX ? left : begun + left / 4 * 3 / tries);
 	return vl_error_first(err, vl_target_resume(s->t));
 }
 
@@ -144,7 +152,8 @@ static struct vl_error *hold_some(struct save *s)
 		/* Nothing moves, and the registers are there: there is nothing to pause for. */
 		if (!nr && !vl_target_registers_paused(s->t))
 			return NULL;
-		err = hold(s);
+		vl_held_begin(&s->passes, nr);
+		err = hold(s, tries);
 		/* The process may have taken so long to stop that no time was left. */
 		s->r->cut_short = !err && nr && !h->nr;
 		if (!err)
@@ -155,9 +164,30 @@ static struct vl_error *hold_some(struct save *s)
 		s->r->cut_short = tries == TRIES || err->code == VL_ERR_SPENT;
 		vl_error_destroy(err);
 		err = NULL;
-		h->nr = s->r->cut_short ? 0 : nr / 2;
+		vl_held_begin(&s->passes, s->r->cut_short ? 0 : nr / 2);
 		if (s->r->cut_short)
 			return NULL;
+	}
+	return err;
+}
+
+/*
+ * Mark the pages that change. What has changed during a long copy is too much for a pause: compare
+ * again, which takes less time, as long as that makes it less.
+ */
+static struct vl_error *mark_changes(struct save *s, unsigned int write)
+{
+	const uint64_t fit = vl_target_pause_left(s->t) / 2 / COPY_NS;
+	uint64_t before = UINT64_MAX;
+	struct vl_error *err = NULL;
+
+	for (unsigned int i = 0; !err && i < COMPARES; i++) {
+		vl_passes_unmark(&s->passes);
+		err = vl_pass(&s->passes, write | VL_PASS_COMPARE | VL_PASS_MARK);
+		if ((s->passes.nr_marked <= fit && s->passes.nr_marked <= VL_HELD_MAX) ||
+		    s->passes.nr_marked > before / 4 * 3)
+			break;
+		before = s->passes.nr_marked;
 	}
 	return err;
 }
@@ -169,7 +199,7 @@ static struct vl_error *save_short(struct save *s)
 	struct vl_error *err = vl_pass(&s->passes, write);
 
 	if (!err)
-		err = vl_pass(&s->passes, write | VL_PASS_COMPARE | VL_PASS_MARK);
+		err = mark_changes(s, write);
 	/* As late as possible: a frozen process does not answer. */
 	if (!err && !vl_target_registers_paused(s->t))
 		take_registers(s, VL_SAVE_REGISTERS_BEFORE);
@@ -178,6 +208,11 @@ static struct vl_error *save_short(struct save *s)
 		err = hold_some(s);
 	if (!err && stream)
 		err = put_head(s, false);
+	if (!err && !stream && s->passes.held.all) {
+		/* The file has all of the pause. */
+		s->r->changed = 0;
+		return NULL;
+	}
 	return err ? err : vl_pass(&s->passes, VL_PASS_COMPARE | (stream ? VL_PASS_WRITE : 0));
 }
 

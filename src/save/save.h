@@ -13,8 +13,9 @@
 
 enum vl_save_pause {
 	/*
-	 * Copy the guest while it runs. Copy the pages that change most, and the registers if the
-	 * kernel module has them, in one pause by the budget of the target. The default.
+	 * Copy the guest while it runs. In one pause by the budget of the target, copy the pages
+	 * that change most, the others that have changed, as far as there is time to look, and the
+	 * registers if the kernel module has them. The default.
 	 */
 	VL_SAVE_SHORT,
 	VL_SAVE_NONE,  /* copy it while it runs */
@@ -49,10 +50,11 @@ struct vl_save_result {
 	uint64_t used;		  /* of them: not zeros */
 	uint64_t held;		  /* of them: copied in the pause */
 	uint64_t changed;	  /* of the others: changed between their copy and the end */
-	bool cut_short; /* no pause left the time to copy anything: it is as with VL_SAVE_NONE */
-	uint64_t unreadable;	  /* could not be read: zeros in the file */
-	uint64_t bytes;		  /* written */
-	uint64_t size;		  /* of the file, without compression; holes included */
+	/* No pause left the time to copy anything: it is as with VL_SAVE_NONE. */
+	bool cut_short;
+	uint64_t unreadable; /* could not be read: zeros in the file */
+	uint64_t bytes;	     /* written */
+	uint64_t size;	     /* of the file, without compression; holes included */
 	uint64_t ns;
 	size_t vcpus;
 	enum vl_save_registers registers;
