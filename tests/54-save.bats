@@ -189,6 +189,30 @@ PYTHON
 		fail "$stderr"
 }
 
+@test "a whole dump ends with its pause: --max-pause, a slow reader of a pipe" {
+	local how
+	run --separate-stderr vlens dump --pause=whole --max-pause=3 "$G" "$T/f"
+	[[ $status -eq 3 && ! -e $T/f && $stderr == "vlens dump: $G: the guest was held for 3 ms, which --max-pause allows, and runs again before all was copied; allow more with --max-pause=MS,MS, or use --pause=short" ]] ||
+		fail "$status $stderr"
+	for how in short whole; do
+		run --separate-stderr vlens dump --pause=$how --max-pause=0 "$G" "$T/f"
+		[[ $status -eq 3 && $stderr == *"the guest may not be paused any longer; allow it with --max-pause=MS,MS, or use --pause=none" ]] ||
+			fail "$status $stderr"
+	done
+	# Nobody reads, until the guest runs again.
+	mkfifo "$T/pipe"
+	vlens dump --pause=whole "$G" - >"$T/pipe" 2>"$T/err" 3>&- &
+	exec 9<"$T/pipe"
+	head -c 100000 <&9 >/dev/null
+	until qmp g61 query-status | grep -q paused; do sleep 0.1; done
+	until qmp g61 query-status | grep -q '"running": true'; do sleep 0.1; done
+	cat <&9 >/dev/null
+	run wait $!
+	exec 9<&-
+	[[ $(<"$T/err") == *": the guest was held for "*" ms, which is the limit, and runs again before all was copied; allow more with --max-pause=MS,MS, write to a file, or use --pause=short" ]] ||
+		fail "$(<"$T/err")"
+}
+
 @test "memory that the guest has never touched stays so" {
 	local pid before
 	pid=$(guest_pid g510)
@@ -252,7 +276,7 @@ PYTHON
 	# A slow reader keeps the run in its pause; a file is written too fast.
 	for signal in TERM KILL; do
 		mkfifo "$T/pipe-$signal"
-		vlens dump --pause=whole "$G" - >"$T/pipe-$signal" 2>/dev/null 3>&- &
+		vlens dump --pause=whole --max-pause=60000,60000 "$G" - >"$T/pipe-$signal" 2>/dev/null 3>&- &
 		pid=$!
 		exec 9<"$T/pipe-$signal"
 		head -c 100000 <&9 >/dev/null
@@ -261,7 +285,7 @@ PYTHON
 		[[ $signal == KILL ]] || cat <&9 >/dev/null
 		wait "$pid" || true
 		exec 9<&-
-		until qmp g61 query-status | grep -q running; do sleep 0.1; done
+		until qmp g61 query-status | grep -q '"running": true'; do sleep 0.1; done
 	done
 	vlens dump "$G" "$T/d/f" 2>/dev/null 3>&- &
 	pid=$!

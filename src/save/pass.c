@@ -246,6 +246,8 @@ static struct vl_error *take_run(struct pass *s, const struct vl_run *run)
 
 		if (o->stop && o->stop(o->ctx))
 			return vl_error_new(VL_ERR_ARG, "interrupted");
+		if (vl_target_pause_depth(p->memory.t) && !vl_target_is_paused(p->memory.t))
+			return vl_error_new(VL_ERR_BLOCKED, "the pause is over");
 		err = vl_memory_read(&p->memory, s->range, off, p->chunk, len, &lost);
 		if (!err)
 			err = take_chunk(s, off, len);

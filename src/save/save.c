@@ -24,10 +24,13 @@
 
 /*
  * What the guard allows a whole save: the time of a slow disk, of 20 MB/s. The end of the process
- * resumes the guest at once; this is for one that hangs.
+ * resumes the guest at once; this is for one that hangs. Who reads a pipe may read as slowly as it
+ * likes: there it is the time of a network of 1 Gbit/s.
  */
 #define WHOLE_LEAST_NS (30 * VL_NSEC_PER_SEC)
 #define WHOLE_NS_PER_BYTE 50
+#define PIPE_LEAST_NS VL_NSEC_PER_SEC
+#define PIPE_NS_PER_BYTE 10
 
 /* Pauses that are tried if the guard ends them. */
 #define TRIES 3
@@ -123,6 +126,11 @@ static struct vl_error *put_head(struct save *s, bool final)
 
 /* ---- the ways ---- */
 
+static struct vl_error *may_not_pause(struct vl_error *err)
+{
+	return vl_error_hint(err, "allow it with --max-pause=MS,MS, or use --pause=none");
+}
+
 /* Copy the held pages in a pause; it is the @tries-th. */
 static struct vl_error *hold(struct save *s, unsigned int tries)
 {
@@ -158,7 +166,9 @@ static struct vl_error *hold_some(struct save *s)
 		s->r->cut_short = !err && nr && !h->nr;
 		if (!err)
 			return vl_held_write(&s->passes);
-		if (err->code != VL_ERR_BLOCKED && (err->code != VL_ERR_SPENT || tries == 1))
+		if (err->code == VL_ERR_SPENT && tries == 1)
+			return may_not_pause(err);
+		if (err->code != VL_ERR_BLOCKED && err->code != VL_ERR_SPENT)
 			return err;
 		/* The guard has ended the pause: try it with fewer pages, and at last with none. */
 		s->r->cut_short = tries == TRIES || err->code == VL_ERR_SPENT;
@@ -238,28 +248,64 @@ static struct vl_error *save_none(struct save *s)
 	return err || !s->r->live ? err : vl_pass(&s->passes, VL_PASS_COMPARE);
 }
 
+/* The guard has resumed the guest before all was copied. */
+static struct vl_error *took_too_long(const struct save *s, uint64_t ns)
+{
+	const double ms = (double)ns / 1e6;
+
+	return vl_error_hint(
+		vl_error_new(VL_ERR_BLOCKED,
+			     s->o->limited ? "the guest was held for %.0f ms, which --max-pause "
+					     "allows, and runs again before all was copied" :
+					     "the guest was held for %.0f ms, which is the limit, "
+					     "and runs again before all was copied",
+			     ms),
+		"allow more with --max-pause=MS,MS%s, or use --pause=short",
+		s->out.seeks ? "" : ", write to a file");
+}
+
 static struct vl_error *save_whole(struct save *s)
 {
 	struct vl_pause_budget budget = { .given = true };
-	struct vl_error *err = look_ahead(s);
-	uint64_t bytes = 0;
+	struct vl_error *err = look_ahead(s), *over;
+	uint64_t bytes = 0, limit;
 
 	if (!err)
 		err = vl_passes_data(&s->passes, &bytes);
 	if (err)
 		return err;
-	budget.longest_ns = budget.total_ns = WHOLE_LEAST_NS + bytes * WHOLE_NS_PER_BYTE;
+	/* Uncompressed, a pipe takes the holes, too. */
+	if (!s->out.seeks && !s->out.frames)
+		bytes = s->r->size;
+	budget.longest_ns = s->out.seeks ? WHOLE_LEAST_NS + bytes * WHOLE_NS_PER_BYTE :
+					   PIPE_LEAST_NS + bytes * PIPE_NS_PER_BYTE;
+	budget.total_ns = budget.longest_ns;
 	if (!s->o->limited)
 		vl_target_set_budget(s->t, &budget);
 	/* The hypervisor's own pause: its monitor answers meanwhile. */
 	vl_target_set_pause(s->t, VL_PAUSE_SUSPEND);
+	limit = vl_target_pause_left(s->t);
 	err = vl_target_pause(s->t);
+	if (err && err->code == VL_ERR_BLOCKED) {
+		vl_error_destroy(err);
+		return took_too_long(s, limit);
+	}
+	if (err && err->code == VL_ERR_SPENT)
+		return may_not_pause(err);
 	if (err)
 		return err;
 	if (vl_target_registers_paused(s->t))
 		take_registers(s, VL_SAVE_REGISTERS_PAUSE);
 	err = write_all(s);
-	return vl_error_first(err, vl_target_resume(s->t));
+	over = vl_target_resume(s->t);
+	if (!over || over->code != VL_ERR_BLOCKED)
+		return vl_error_first(err, over);
+	vl_error_destroy(over);
+	/* The pass ends when the pause does. */
+	if (err && err->code != VL_ERR_BLOCKED)
+		return err;
+	vl_error_destroy(err);
+	return took_too_long(s, limit);
 }
 
 /* ---- all of it ---- */
