@@ -118,7 +118,7 @@ static uint32_t records_at(const struct vl_export_part *all, const struct form *
 
 	for (; record_at(all, all, f, at, all->va, &r); at += f->step, nr++) {
 		if (last && strcmp(last, r.name) >= 0 && ++tables > TABLES_MAX)
-			return 0;
+			break;
 		last = r.name;
 	}
 	*len_ret = at - start;
@@ -132,7 +132,7 @@ static bool find_records(const struct vl_export_part *all, struct vl_deadline de
 		const struct form *f = &forms[i];
 		size_t len = 0;
 
-		for (size_t at = 0; at < all->len; at += len ? len : 4) {
+		for (size_t at = 0; at < all->len; at += len) {
 			uint32_t nr = records_at(all, f, at, &len);
 
 			if (!(at % LOOK_AT_CLOCK) && vl_late(deadline))
@@ -142,7 +142,9 @@ static bool find_records(const struct vl_export_part *all, struct vl_deadline de
 					(struct vl_export_part){ all->at + at, len, all->va + at };
 				return true;
 			}
-			len = 0;
+			/* Of too many, none are looked at again. */
+			if (nr < RECORDS_MIN)
+				len = 4;
 		}
 	}
 	return false;
@@ -327,19 +329,36 @@ static uint32_t bugs_at(const struct vl_export_part *all, const struct vl_text *
 	return nr;
 }
 
+/* Does the offset at @at lead to an instruction that stops the kernel? */
+static bool leads_to_stop(const struct vl_export_part *all, const struct vl_text *text, size_t at)
+{
+	uint64_t va = address(all, at, true);
+
+	return va - text->va <= text->len - 8 && is_stop(text->bytes + (va - text->va));
+}
+
+/* The one with the most entries: other tables can look like a short one. */
 static void find_bugs(const struct vl_export_part *all, const struct vl_text *text,
 		      struct vl_deadline deadline, struct vl_exports *ret)
 {
-	for (size_t at = 0; at < all->len && !ret->bugs_len; at += 4) {
+	uint32_t best = BUGS_MIN - 1;
+	size_t next = 4;
+
+	for (size_t at = 0; at + 4 <= all->len; at += next) {
+		next = 4;
 		if (!(at % LOOK_AT_CLOCK) && vl_late(deadline))
 			return;
-		for (size_t i = 0; i < ARRAY_SIZE(bug_forms); i++) {
+		for (size_t i = 0; leads_to_stop(all, text, at) && i < ARRAY_SIZE(bug_forms); i++) {
 			const struct bug_form *f = &bug_forms[i];
 			size_t from = at, len;
+			uint32_t nr = bugs_at(all, text, f, at, &len);
 
-			if (bug_at(all, text, f, at) != BUG_STOP ||
-			    bugs_at(all, text, f, at, &len) < BUGS_MIN || len <= ret->bugs_len)
+			/* What was looked at is not looked at again, however long. */
+			if (len / f->step >= BUGS_MIN && len > next)
+				next = len;
+			if (nr <= best)
 				continue;
+			best = nr;
 			while (from >= f->step && bug_at(all, text, f, from - f->step))
 				from -= f->step;
 			ret->bugs = all->va + from;

@@ -15,7 +15,7 @@
  * FUNCTION, prints the lines that its code gives (src/kernel/trace.h); --all: those of all
  * functions of at most SMALL bytes, to look for witnesses. --bare, before a FUNCTION: the lines of a
  * kernel without a table of symbols, with the names that addresses have; before --compare: all names
- * that are found then, in the same form.
+ * that are found then, in the same form; before --fields: the fields.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -315,7 +315,10 @@ static void compare_bare(const struct vl_kernel *k, const struct vl_kernel *bare
 			want = hot + (uint64_t)l->offset[VL_F_HOT_TASK];
 		if (hot && !strcmp(name, "__preempt_count"))
 			want = hot + (uint64_t)l->offset[VL_F_HOT_PREEMPT];
-		printf("%s %s\n", want == got || has_at(k, name, got) ? "equal" : "WRONG", name);
+		if (want == got || has_at(k, name, got))
+			printf("equal %s\n", name);
+		else
+			printf("WRONG %s %lx %lx\n", name, vl_symbol(k, name), got);
 	}
 	for (size_t t = 0; t < 2 * VL_DATA_ROUNDS; t++)
 		for (size_t i = 0; i < tables[t & 1][t / 2].nr; i++) {
@@ -396,6 +399,8 @@ int main(int argc, char **argv)
 			err = make_bare(k, &text, &code, &bare);
 		else if (bare && !strcmp(argv[i], "--compare"))
 			compare_bare(k, bare);
+		else if (bare && !strcmp(argv[i], "--fields"))
+			status = compare(bare, &code);
 		else if (bare)
 			show_bare(k, bare, &code, argv[i]);
 		else if (vl_symbol(k, argv[i]))
