@@ -78,12 +78,12 @@ static void block_signals(struct dump *d, sigset_t *before)
 }
 
 /* How long the guest was held. */
-static void print_pauses(const struct vl_stats *stats)
+static void print_pauses(const struct vl_stats *stats, const struct vl_save_result *s)
 {
 	const double all = (double)stats->paused_ns / 1e6;
 
 	if (!stats->pauses)
-		fputs("; not paused", stderr);
+		fputs(s->stood ? "; paused already" : "; not paused", stderr);
 	else if (stats->pauses == 1)
 		fprintf(stderr, "; paused for %.1f ms", all);
 	else
@@ -115,7 +115,7 @@ static void print_result(const struct request *r, const struct vl_guest *g,
 	fprintf(stderr, ": %" PRIu64 " pages, %" PRIu64 " of them not zeros", s->pages, s->used);
 	if (s->live) {
 		vl_guest_stats((struct vl_guest *)g, &stats);
-		print_pauses(&stats);
+		print_pauses(&stats, s);
 		if (s->cut_short)
 			fputs(", too short to copy anything: it is as with --pause=none", stderr);
 		if (s->held)
@@ -210,7 +210,7 @@ int dump_run(struct request *r)
 		return status;
 	if (!r->nr_words)
 		request_no_guest(r);
-	else if (r->nr_words < 2)
+	else if (r->nr_words < 2 || !*r->words[1])
 		usage_report(r->applet->name, "no file is named: write to standard output with -");
 	else if (r->nr_words > 2)
 		usage_report(r->applet->name, "'%s' is one argument too many", r->words[2]);

@@ -130,7 +130,7 @@ const struct option_row option_rows[] = {
 	  "the longest pause[,all of a run] (default: 10,50)", NULL },
 	{ "max-pause", OPT_MAX_PAUSE, "MS", PAUSES, "the longest pause[,all of a run] (10,50)", NULL },
 	{ "max-pause", OPT_MAX_PAUSE, "MS", SCOPE_DUMP,
-	  "the longest pause (10; whole: as long as it takes)", NULL },
+	  "the longest pause[,all of a dump] (10,50 if short)", NULL },
 	{ "max-pause", OPT_MAX_PAUSE, "MS", TOP, "the longest pause[,all of a question] (10,50)", NULL },
 	{ "host-files", OPT_HOST_FILES, "DIR[:ro]", SCOPE_EXEC,
 	  "let the program use this folder of the host", NULL },

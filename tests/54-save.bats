@@ -91,7 +91,9 @@ nothing_left() {
 		run --separate-stderr vlens dump --pause=$way "$G" "$T/$way.elf"
 		qmp g61 query-status | grep -q paused || fail "it runs"
 		[[ $status -eq 0 && -z $output ]] || fail "$status: $output $stderr"
-		[[ $stderr == "vlens dump: $G: "*" pages, "*" of them not zeros;"* ]] || fail "$stderr"
+		[[ $stderr == "vlens dump: $G: "*" pages, "*" of them not zeros; paused already"* ]] || fail "$stderr"
+		[[ $stderr != *older* && ($way == whole || $stderr == *"; 0 changed between "*) ]] || fail "$stderr"
+		strings "$T/$way.elf" | grep -qx 'registers: of the pause'
 	done
 	same_memory "$T/short.elf" "$T/qmp.elf"
 	vlens dump --pause=none --zstd "$G" "$T/packed.zst" 2>/dev/null
@@ -234,12 +236,22 @@ PYTHON
 	[[ $(head -c 4 "$T/d/f") == $'\x7fELF' && $(stat -c %a "$T/d/f") == 600 ]]
 	rm "$T/d/f" "$T/d/l"
 	mkfifo "$T/fifo"
-	for what in "$T" "$T/" "$T/d/no/f" "$T/d/f/" /dev/full; do
+	for what in "$T" "$T/" "$T/d/no/f" "$T/d/f/"; do
 		run --separate-stderr vlens dump "$G" "$what"
 		[[ $status -eq 1 && $stderr == "vlens dump: cannot make $what: "* ]] || fail "$what: $stderr"
 	done
-	run --separate-stderr vlens dump -f "$G" "$T/fifo"
-	[[ $status -eq 1 && $stderr == *"is no regular file; - writes to standard output"* ]] || fail "$stderr"
+	for what in "$T/fifo" "-f $T/fifo" /dev/full "-f /dev/full"; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr vlens dump "$G" $what
+		[[ $status -eq 1 && $stderr == "vlens dump: ${what#-f } is no regular file; - writes to standard output"* ]] ||
+			fail "$stderr"
+	done
+	for what in 1 2; do
+		run --separate-stderr vlens dump --kernel=$what "$G" "$T/d/f"
+		[[ $status -eq 3 && $stderr == *": a running guest has one kernel; leave out --kernel" ]] || fail "$stderr"
+	done
+	run --separate-stderr vlens dump "$G" ''
+	[[ $status -eq 1 && $stderr == *"no file is named"* ]] || fail "$stderr"
 	run --separate-stderr vlens dump no-such-guest "$T/d/f"
 	[[ $status -eq 3 ]] || fail "$stderr"
 	run --separate-stderr vlens dump "$G"
@@ -255,6 +267,10 @@ PYTHON
 	mount -t tmpfs -o size=8m none "$T/small"
 	run --separate-stderr vlens dump "$G" "$T/small/f"
 	[[ $status -eq 1 && $stderr == *"no room for "*" MiB are free; --zstd makes"* ]] || fail "$stderr"
+	# shellcheck disable=SC2016 # the inner shell expands these
+	run --separate-stderr bash -c 'vlens dump "$1" - >"$2"' - "$G" "$T/small/f"
+	[[ $status -eq 1 && $stderr == *"no room for standard output: it takes "* ]] || fail "$stderr"
+	rm "$T/small/f"
 	run --separate-stderr vlens dump --zstd "$G" "$T/small/f"
 	[[ $status -eq 1 && $stderr == *"No space left on device; another file system"* ]] || fail "$stderr"
 	nothing_left "$T/small"

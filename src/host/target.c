@@ -220,6 +220,15 @@ static struct vl_error *stopped_error(const struct vl_target *t)
 		"let it go on: kill -CONT %d", (int)t->pid);
 }
 
+bool vl_target_is_suspended(struct vl_target *t)
+{
+	bool paused = false;
+
+	if (!t->pid || t->port || !t->ops->suspended || vl_target_is_stopped(t))
+		return false;
+	return !vl_discard(t->ops->suspended(t, &paused)) && paused;
+}
+
 struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
 {
 	struct vl_kmod *m;

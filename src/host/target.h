@@ -159,6 +159,12 @@ const char *vl_target_name(const struct vl_target *t);
 /* The hypervisor's process id; 0 for a dump. */
 pid_t vl_target_pid(const struct vl_target *t);
 
+/*
+ * Has its hypervisor paused the guest, by the monitor? False, too, where nobody can be asked, and of
+ * a dump.
+ */
+bool vl_target_is_suspended(struct vl_target *t);
+
 /* Is it a running guest? A dump is not: it needs no pause and never changes. */
 bool vl_target_is_live(const struct vl_target *t);
 

@@ -29,11 +29,11 @@ static struct vl_error *check_name(const struct vl_output *o)
 		return errno == ENOENT ? NULL : no_file(o->path, errno);
 	if (S_ISDIR(st.st_mode))
 		return vl_error_hint(no_file(o->path, EISDIR), "name a file in it");
-	if (!o->force)
-		return vl_error_hint(no_file(o->path, EEXIST), "--force replaces a file");
 	if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
 		return vl_error_hint(vl_error_new(VL_ERR_ARG, "%s is no regular file", o->path),
 				     "- writes to standard output, which can be anything");
+	if (!o->force)
+		return vl_error_hint(no_file(o->path, EEXIST), "--force replaces a file");
 	return NULL;
 }
 
@@ -135,6 +135,11 @@ void vl_output_close(struct vl_output *o)
 	vl_frames_destroy(o->frames);
 }
 
+const char *vl_output_name(const struct vl_output *o)
+{
+	return strcmp(o->path, "-") != 0 ? o->path : "standard output";
+}
+
 uint64_t vl_output_room(const struct vl_output *o)
 {
 	struct statvfs fs;
@@ -146,9 +151,7 @@ uint64_t vl_output_room(const struct vl_output *o)
 
 static struct vl_error *cannot_write(const struct vl_output *o, int err)
 {
-	struct vl_error *e = strcmp(o->path, "-") != 0 ?
-				     vl_error_os(err, "cannot write %s", o->path) :
-				     vl_error_os(err, "cannot write to standard output");
+	struct vl_error *e = vl_error_os(err, "cannot write to %s", vl_output_name(o));
 
 	if (err == ENOSPC || err == EDQUOT || err == EFBIG)
 		return vl_error_hint(e, "%sanother file system may have more room",

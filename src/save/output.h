@@ -36,6 +36,9 @@ struct vl_error *vl_output_open(const char *path, bool force, bool zstd, struct 
 /* Remove what is not complete. */
 void vl_output_close(struct vl_output *o);
 
+/* Its name, for messages. */
+const char *vl_output_name(const struct vl_output *o);
+
 /* Bytes that the file system has free for us; UINT64_MAX: it does not say. */
 uint64_t vl_output_room(const struct vl_output *o);
 

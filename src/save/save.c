@@ -49,6 +49,7 @@ struct save {
 	struct vl_head head;
 	struct vl_output out;
 	struct vl_passes passes;
+	bool stands; /* its hypervisor had paused it before we came */
 };
 
 /* ---- registers ---- */
@@ -329,8 +330,17 @@ static struct vl_error *check_room(struct save *s)
 	return vl_error_hint(vl_error_new(VL_ERR_OS,
 					  "no room for %s: it takes %" PRIu64 " MiB, and %" PRIu64
 					  " MiB are free",
-					  s->out.path, need >> 20, room >> 20),
+					  vl_output_name(&s->out), need >> 20, room >> 20),
 			     "--zstd makes it smaller; another file system may have more room");
+}
+
+/* Registers that were taken before a copy of a guest that stood still are of one moment with it. */
+static void look_if_stood(struct save *s)
+{
+	s->r->stood = s->stands && !s->r->changed && vl_target_is_suspended(s->t);
+	vl_target_rest(s->t);
+	if (s->r->stood && s->r->registers == VL_SAVE_REGISTERS_BEFORE)
+		s->r->registers = VL_SAVE_REGISTERS_PAUSE;
 }
 
 static struct vl_error *save(struct save *s)
@@ -340,6 +350,7 @@ static struct vl_error *save(struct save *s)
 	if (err)
 		return err;
 	take_registers(s, s->r->live ? VL_SAVE_REGISTERS_BEFORE : VL_SAVE_REGISTERS_COPIED);
+	s->stands = vl_target_is_suspended(s->t);
 	vl_target_rest(s->t);
 	vl_head_fix(&s->head);
 	s->passes = (struct vl_passes){
@@ -362,6 +373,8 @@ static struct vl_error *save(struct save *s)
 	/* What was read of a process that has ended meanwhile may be what it left behind. */
 	if (!err)
 		err = vl_target_alive(s->t);
+	if (!err)
+		look_if_stood(s);
 	if (!err && s->out.seeks)
 		err = put_head(s, true);
 	return err ? err : vl_output_finish(&s->out, s->r->size);

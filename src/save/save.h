@@ -38,7 +38,7 @@ struct vl_save_options {
 /* When the registers are from. */
 enum vl_save_registers {
 	VL_SAVE_REGISTERS_NONE,	  /* there are none: `no_registers` says why */
-	VL_SAVE_REGISTERS_PAUSE,  /* the moment of the pause */
+	VL_SAVE_REGISTERS_PAUSE,  /* the moment of the pause, ours or another's */
 	VL_SAVE_REGISTERS_BEFORE, /* asked for before the memory was copied, or before the pause */
 	VL_SAVE_REGISTERS_COPIED, /* those of the file that was read */
 };
@@ -50,6 +50,8 @@ struct vl_save_result {
 	uint64_t used;		  /* of them: not zeros */
 	uint64_t held;		  /* of them: copied in the pause */
 	uint64_t changed;	  /* of the others: changed between their copy and the end */
+	/* Its hypervisor had paused it, before we came and until the end, and nothing changed. */
+	bool stood;
 	/* No pause left the time to copy anything: it is as with VL_SAVE_NONE. */
 	bool cut_short;
 	uint64_t unreadable; /* could not be read: zeros in the file */
