@@ -2,11 +2,13 @@
 /* The applets that print a view as a table. */
 #include "views.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "applet.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "guest/spare.h"
 #include "keep/keep.h"
@@ -83,6 +85,7 @@ static void look_once(const struct run *r, struct view_job *job, const struct vl
 			r->diff ? vl_guest_diff(g, r->diff, t) : vl_guest_scan(g, r->view->scan, t);
 	job->look_ns = vl_now_ns() - start;
 	job->live = g && vl_guest_is_live(g);
+	job->moved = g ? vl_guest_moved(g) : 0;
 	if (g && (r->request->stats || r->request->trusted))
 		view_note(job, g);
 	/* A worker that asked the kernel stores what it learned: wait for it. */
@@ -153,6 +156,28 @@ static void print_verdict(const struct run *r, const struct view_job *jobs, size
 		printf("no %ss\n", what);
 }
 
+/* What is marked in a file of several moments may be marked for that. */
+static void report_moved(const struct run *r, const struct view_job *jobs, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		_cleanup_error_ struct vl_error *err = NULL;
+
+		if (!jobs[i].moved || !((const struct vl_table *)jobs[i].result)->nr_marked)
+			continue;
+		if (jobs[i].moved == UINT64_MAX)
+			err = vl_error_new(VL_ERR_TARGET,
+					   "pages of the file changed while it was made: rows may "
+					   "be marked for that");
+		else
+			err = vl_error_new(VL_ERR_TARGET,
+					   "%" PRIu64 " pages of the file changed while it was "
+					   "made: rows may be marked for that",
+					   jobs[i].moved);
+		err = vl_error_hint(err, "vlens dump --pause=whole makes a file of one moment");
+		error_report(r->request->applet->name, jobs[i].spec, err);
+	}
+}
+
 static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 {
 	struct show_part *parts = NULL;
@@ -190,6 +215,7 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 	progress_end(&progress);
 	show_print(&r->show, r->plural, parts, nr);
 	print_verdict(r, jobs, nr);
+	report_moved(r, jobs, nr);
 	for (size_t i = 0; i < nr; i++) {
 		marked += tables[i].nr_marked;
 		marked += r->request->strict ? tables[i].nr_unsure : 0;

@@ -16,6 +16,7 @@ struct view_job {
 	char *reason, *others;	      /* why this engine, why no other; malloc'ed */
 	uint64_t paused_ns, attach_ns, look_ns;
 	struct vl_trusted_stats trusted;
+	uint64_t moved; /* vl_guest_moved() */
 	bool live;
 	bool unreached;		/* a row says so, and not an error */
 	struct vl_guest *guest; /* closed when all is printed; NULL: closed before */

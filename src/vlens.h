@@ -158,6 +158,12 @@ pid_t vl_guest_pid(const struct vl_guest *g);
 /* A dump is not live: nothing waits for it and it never changes. */
 bool vl_guest_is_live(const struct vl_guest *g);
 
+/*
+ * The pages of a dump that changed while it was made, as vlens dump notes it in the file: what it
+ * shows may contradict itself. UINT64_MAX: not known how many. 0: none, or no word of it.
+ */
+uint64_t vl_guest_moved(const struct vl_guest *g);
+
 /* The interface through which the guest's kernel answers; owned by @g. */
 struct vl_sys *vl_guest_sys(struct vl_guest *g);
 

@@ -150,7 +150,7 @@ static struct vl_error *explain(struct vl_attach *c, struct vl_error *err, bool 
 		return vl_error_hint(vl_error_new(VL_ERR_FIRMWARE,
 						  "the guest is in its firmware or boot "
 						  "loader: no kernel runs"),
-				     "wait until it has booted");
+				     "%s", vl_target_wait_hint(c->target));
 	}
 	if (crashed) {
 		err->code = VL_ERR_DOWN;
@@ -167,8 +167,8 @@ static struct vl_error *explain(struct vl_attach *c, struct vl_error *err, bool 
 		return err;
 	err->code = VL_ERR_FIRMWARE;
 	err = vl_error_prefix(err, "the guest is in its firmware or boot loader, or runs no Linux");
-	return vl_error_hint(err, "wait until it has booted; vmem and vpeek with an address "
-				  "still work");
+	return vl_error_hint(err, "%s; vmem and vpeek with an address still work",
+			     vl_target_wait_hint(c->target));
 }
 
 static struct vl_error *boot(struct vl_attach *c, bool crashed, struct vl_deadline deadline)

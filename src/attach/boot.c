@@ -103,7 +103,7 @@ static struct vl_error *boot_with(struct vl_attach *c, const struct vl_vcpu *v,
 		return vl_error_hint(
 			vl_error_new(VL_ERR_KERNEL,
 				     "the guest is in its firmware or boot loader (no paging)"),
-			"wait until it has booted");
+			"%s", vl_target_wait_hint(c->target));
 	c->cr0 = v->cr0;
 	c->cr4 = v->cr4;
 	/* 0: the source of the registers has no EFER. A 64-bit kernel sets these four bits. */
@@ -218,6 +218,16 @@ static struct vl_error *boot_by_search(struct vl_attach *c)
 	return NULL;
 }
 
+/* A running kernel has all that was looked for: @err, if not NULL, is of one that boots. */
+static struct vl_error *unfinished(const struct vl_attach *c, struct vl_error *err)
+{
+	if (err && err->code == VL_ERR_FAULT)
+		err->code = VL_ERR_BOOTING;
+	if (err && (err->code == VL_ERR_KERNEL || err->code == VL_ERR_BOOTING) && !err->hint)
+		err = vl_error_hint(err, "%s", vl_target_wait_hint(c->target));
+	return err;
+}
+
 /* What moves under the search, as in a guest that boots, is not there the next time. */
 static struct vl_error *search_live(struct vl_attach *c)
 {
@@ -229,11 +239,20 @@ static struct vl_error *search_live(struct vl_attach *c)
 		nanosleep(&wait, NULL);
 		err = boot_by_search(c);
 	}
-	if (err && err->code == VL_ERR_FAULT)
-		err->code = VL_ERR_BOOTING;
-	if (err && (err->code == VL_ERR_KERNEL || err->code == VL_ERR_BOOTING) && !err->hint)
-		err = vl_error_hint(err, "wait until the guest has booted, then try again");
-	return err;
+	return unfinished(c, err);
+}
+
+/*
+ * Is @t a file that changed while it was made, of a guest that ran a kernel? The page table that
+ * its registers name may be one of a process that had ended when the memory was copied.
+ */
+static bool moved_in_kernel(struct vl_target *t)
+{
+	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
+	size_t nr;
+
+	return vl_target_moved(t) && !vl_discard(vl_target_vcpus(t, &vcpus, &nr)) &&
+	       vl_pulse_life_of(vcpus, nr) == VL_LIFE_KERNEL;
 }
 
 struct vl_error *vl_boot(struct vl_attach *c, struct vl_deadline deadline)
@@ -275,14 +294,13 @@ struct vl_error *vl_boot(struct vl_attach *c, struct vl_deadline deadline)
 		c->kernel = NULL;
 		nanosleep(&wait, NULL);
 	}
+	if (err && err->code == VL_ERR_FAULT && moved_in_kernel(c->target)) {
+		vl_error_destroy(err);
+		return boot_by_search(c);
+	}
 	if (err && vl_late(deadline)) {
 		vl_error_destroy(err);
 		err = vl_attach_late();
 	}
-	/* A running kernel has all that was looked for. */
-	if (err && err->code == VL_ERR_FAULT)
-		err->code = VL_ERR_BOOTING;
-	if (err && (err->code == VL_ERR_KERNEL || err->code == VL_ERR_BOOTING) && !err->hint)
-		err = vl_error_hint(err, "wait until the guest has booted, then try again");
-	return err;
+	return unfinished(c, err);
 }

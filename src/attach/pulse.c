@@ -345,12 +345,18 @@ static bool is_high(uint64_t va)
 
 enum vl_life vl_pulse_life(struct vl_target *t)
 {
-	enum vl_life life = VL_LIFE_FIRMWARE;
 	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
 	size_t nr;
 
 	if (!vl_target_is_live(t) || vl_discard(vl_target_vcpus(t, &vcpus, &nr)))
 		return VL_LIFE_UNKNOWN;
+	return vl_pulse_life_of(vcpus, nr);
+}
+
+enum vl_life vl_pulse_life_of(const struct vl_vcpu *vcpus, size_t nr)
+{
+	enum vl_life life = VL_LIFE_FIRMWARE;
+
 	for (size_t i = 0; i < nr; i++) {
 		if (!(vcpus[i].cr0 & X86_CR0_PG))
 			continue;

@@ -64,5 +64,7 @@ bool vl_pulse_captures(const struct vl_attach *c);
 
 /* What a guest runs whose kernel is not known. Asks the kernel module or the monitor. */
 enum vl_life vl_pulse_life(struct vl_target *t);
+/* The same of @nr vCPUs. */
+enum vl_life vl_pulse_life_of(const struct vl_vcpu *vcpus, size_t nr);
 
 #endif

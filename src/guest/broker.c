@@ -329,7 +329,8 @@ static struct vl_error *attach(struct vl_guest *g, bool *want_ret)
 {
 	struct vl_message m = { .op = VL_OP_ATTACH, .value = { g->distrusts } };
 	/* A file without registers is searched, which takes as long as the disk needs. */
-	uint64_t search_ns = vl_target_has_vcpus(g->raw.target) ? 0 : VL_SEARCH_NS;
+	const struct vl_target *t = g->raw.target;
+	uint64_t search_ns = vl_target_has_vcpus(t) && !vl_target_moved(t) ? 0 : VL_SEARCH_NS;
 	bool first = !g->attached;
 	struct vl_error *err;
 

@@ -39,6 +39,8 @@ static void check_kind(struct patient *p)
 
 static void check_ram(struct patient *p)
 {
+	const uint64_t moved = vl_target_moved(p->g->raw.target);
+	char pages[32] = "some";
 	uint64_t all = 0, mappable = 0, huge = 0;
 	struct vl_error *err = NULL;
 	unsigned char byte;
@@ -57,6 +59,8 @@ static void check_ram(struct patient *p)
 	      mappable == all			   ? "in a file that can be mapped" :
 	      mappable > all / 2		   ? "mostly in a file that can be mapped" :
 				   "anonymous: read through the hypervisor's process";
+	if (moved != UINT64_MAX)
+		snprintf(pages, sizeof(pages), "%" PRIu64, moved);
 	if (huge > 4096)
 		how = "in huge pages, read by copying";
 	/* Only a worker reads memory that is packed. */
@@ -73,6 +77,12 @@ static void check_ram(struct patient *p)
 			      "%" PRIu64 " MiB, %s, and %" PRIu64
 			      " bytes behind the last whole page",
 			      all / MIB, how, vl_target_remainder(p->g->raw.target));
+	else if (moved)
+		vl_doctor_row(p->d, "memory", VL_DOCTOR_WARNING,
+			      "answers may be wrong for that; vlens dump --pause=whole makes a "
+			      "file of one moment",
+			      "%" PRIu64 " MiB, %s; %s pages changed while it was made", all / MIB,
+			      how, pages);
 	else
 		vl_doctor_row(p->d, "memory", VL_DOCTOR_OK, NULL, "%" PRIu64 " MiB, %s", all / MIB,
 			      how);

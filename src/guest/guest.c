@@ -214,6 +214,11 @@ bool vl_guest_is_live(const struct vl_guest *g)
 	return vl_target_is_live(g->raw.target);
 }
 
+uint64_t vl_guest_moved(const struct vl_guest *g)
+{
+	return vl_target_moved(g->raw.target);
+}
+
 struct vl_error *vl_guest_reader(struct vl_guest *g, struct vl_reader **ret)
 {
 	const struct vl_reader_options o = { .engine = g->engine };

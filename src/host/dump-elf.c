@@ -109,6 +109,7 @@ static struct vl_error *add(struct vl_target *t, Elf *elf, struct vl_dump *d)
 		err = vl_notes_vcpus(elf, &d->vcpus, &d->nr_vcpus);
 	if (err)
 		return err;
+	d->moved = vl_notes_moved(elf);
 	if (d->nr_vcpus || seg.physical || seg.nr == 1)
 		return vl_ram_finish(t);
 	vl_ram_deinit(t);

@@ -342,6 +342,13 @@ uint64_t vl_target_remainder(const struct vl_target *t)
 	return d ? d->rest : 0;
 }
 
+uint64_t vl_target_moved(const struct vl_target *t)
+{
+	const struct vl_dump *d = dump_of(t);
+
+	return d ? d->moved : 0;
+}
+
 static struct vl_error *cannot_open(const char *path, int err)
 {
 	if (err == ENOENT || err == ENOTDIR)

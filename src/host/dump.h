@@ -15,6 +15,7 @@ struct vl_dump {
 	struct vl_registers
 		*registers; /* malloc'ed: all of each vCPU; NULL: as an ELF file has them */
 	uint64_t rest;	    /* bytes behind its last whole page, which are not read */
+	uint64_t moved;	    /* as vl_target_moved() */
 };
 
 /* Load the file's headers: RAM ranges, registers. */

@@ -54,32 +54,53 @@ static uint64_t padded(uint32_t len)
 	return ((uint64_t)len + 3) & ~3ULL;
 }
 
+struct note {
+	const char *name; /* with its NUL */
+	uint32_t name_len, type;
+	const char *desc;
+	size_t len;
+};
+
+/* The note at *@off of @len bytes; *@off becomes that of the next one. False: there is none. */
+static bool next_note(const char *base, size_t len, size_t *off, struct note *ret)
+{
+	size_t name_off = *off + sizeof(GElf_Nhdr), desc_off;
+	GElf_Nhdr nhdr;
+
+	if (name_off > len)
+		return false;
+	memcpy(&nhdr, base + *off, sizeof(nhdr));
+	if (padded(nhdr.n_namesz) > len - name_off)
+		return false;
+	desc_off = name_off + padded(nhdr.n_namesz);
+	if (nhdr.n_descsz > len - desc_off)
+		return false;
+	*ret = (struct note){ base + name_off, nhdr.n_namesz, nhdr.n_type, base + desc_off,
+			      nhdr.n_descsz };
+	*off = padded(nhdr.n_descsz) > len - desc_off ? len : desc_off + padded(nhdr.n_descsz);
+	return true;
+}
+
+static bool is_named(const struct note *n, const char *name)
+{
+	return !n->type && n->name_len == strlen(name) + 1 && !memcmp(n->name, name, n->name_len);
+}
+
 static struct vl_error *add_notes(const void *notes, size_t len, struct vl_registers **v,
 				  size_t *nr)
 {
-	const char *base = notes;
+	struct note n;
 
-	for (size_t off = 0; off + sizeof(GElf_Nhdr) <= len;) {
-		size_t name_off = off + sizeof(GElf_Nhdr), desc_off;
+	for (size_t off = 0; next_note(notes, len, &off, &n);) {
 		struct vl_registers *more;
-		GElf_Nhdr nhdr;
 
-		memcpy(&nhdr, base + off, sizeof(nhdr));
-		if (padded(nhdr.n_namesz) > len - name_off)
-			return NULL;
-		desc_off = name_off + padded(nhdr.n_namesz);
-		if (nhdr.n_descsz > len - desc_off)
-			return NULL;
-		off = padded(nhdr.n_descsz) > len - desc_off ? len :
-							       desc_off + padded(nhdr.n_descsz);
-		/* The name counts its NUL. */
-		if (nhdr.n_type != 0 || nhdr.n_namesz != 5 || memcmp(base + name_off, "QEMU", 5))
+		if (!is_named(&n, "QEMU"))
 			continue;
 		more = reallocarray(*v, *nr + 1, sizeof(*more));
 		if (!more)
 			return vl_error_nomem();
 		*v = more;
-		if (!take_note(base + desc_off, nhdr.n_descsz, &more[*nr]))
+		if (!take_note(n.desc, n.len, &more[*nr]))
 			return vl_error_hint(
 				vl_error_new(VL_ERR_TARGET,
 					     "the dump's CPU notes are of an unknown layout"),
@@ -89,24 +110,35 @@ static struct vl_error *add_notes(const void *notes, size_t len, struct vl_regis
 	return NULL;
 }
 
-struct vl_error *vl_notes_registers(Elf *elf, struct vl_registers **ret, size_t *nr_ret)
+/* The segments of notes, one at a time: the one behind *@i. NULL: there is no more. */
+static const Elf_Data *next_notes(Elf *elf, size_t *i)
 {
-	_cleanup_free_ struct vl_registers *v = NULL;
-	struct vl_error *err;
-	size_t nr = 0, phnum;
+	size_t phnum;
 
 	if (elf_getphdrnum(elf, &phnum) < 0)
 		phnum = 0;
-	for (size_t i = 0; i < phnum && i < INT32_MAX; i++) {
+	while (*i < phnum && *i < INT32_MAX) {
 		Elf_Data *data;
 		GElf_Phdr ph;
 
-		if (!gelf_getphdr(elf, (int)i, &ph) || ph.p_type != PT_NOTE)
+		if (!gelf_getphdr(elf, (int)(*i)++, &ph) || ph.p_type != PT_NOTE)
 			continue;
 		data = elf_getdata_rawchunk(elf, (int64_t)ph.p_offset, ph.p_filesz, ELF_T_NHDR);
-		if (!data)
-			continue;
-		err = add_notes(data->d_buf, data->d_size, &v, &nr);
+		if (data)
+			return data;
+	}
+	return NULL;
+}
+
+struct vl_error *vl_notes_registers(Elf *elf, struct vl_registers **ret, size_t *nr_ret)
+{
+	_cleanup_free_ struct vl_registers *v = NULL;
+	const Elf_Data *data;
+	size_t nr = 0, i = 0;
+
+	while ((data = next_notes(elf, &i))) {
+		struct vl_error *err = add_notes(data->d_buf, data->d_size, &v, &nr);
+
 		if (err)
 			return err;
 	}
@@ -114,6 +146,36 @@ struct vl_error *vl_notes_registers(Elf *elf, struct vl_registers **ret, size_t 
 	v = NULL;
 	*nr_ret = nr;
 	return NULL;
+}
+
+uint64_t vl_notes_moved(Elf *elf)
+{
+	static const char key[] = "\nchanged-pages: ";
+	const Elf_Data *data;
+	size_t i = 0;
+
+	while ((data = next_notes(elf, &i))) {
+		struct note n;
+
+		for (size_t off = 0; next_note(data->d_buf, data->d_size, &off, &n);) {
+			const char *at = is_named(&n, "VLENS") ?
+						 memmem(n.desc, n.len, key, sizeof(key) - 1) :
+						 NULL;
+			uint64_t moved = 0;
+
+			if (!at)
+				continue;
+			at += sizeof(key) - 1;
+			if (at == n.desc + n.len || *at < '0' || *at > '9')
+				return UINT64_MAX;
+			for (; at < n.desc + n.len && *at >= '0' && *at <= '9'; at++)
+				if (__builtin_mul_overflow(moved, 10U, &moved) ||
+				    __builtin_add_overflow(moved, (unsigned)(*at - '0'), &moved))
+					return UINT64_MAX;
+			return moved;
+		}
+	}
+	return 0;
 }
 
 /* The vCPUs of @nr registers. *@ret is malloc'ed; NULL: there are none. */

@@ -27,6 +27,12 @@ struct vl_error *vl_notes_registers(Elf *elf, struct vl_registers **ret, size_t 
 struct vl_error *vl_notes_read(const void *notes, size_t len, struct vl_registers **registers_ret,
 			       struct vl_vcpu **ret, size_t *nr_ret);
 
+/*
+ * How many pages of the file changed while it was made, as vlens dump notes it: UINT64_MAX if it
+ * does not know; 0: none, or nothing is noted.
+ */
+uint64_t vl_notes_moved(Elf *elf);
+
 /* What a reader needs of @r; EFER is not in it, and 0. */
 struct vl_vcpu vl_vcpu_of(const struct vl_registers *r);
 

@@ -152,6 +152,12 @@ bool vl_target_is_live(const struct vl_target *t)
 	return t->pid != 0;
 }
 
+const char *vl_target_wait_hint(const struct vl_target *t)
+{
+	return vl_target_is_live(t) ? "wait until it has booted" :
+				      "make another file when the guest has booted";
+}
+
 uint64_t vl_target_start_time(struct vl_target *t)
 {
 	uint64_t start;

@@ -235,6 +235,12 @@ struct vl_error *vl_target_place(struct vl_target *t, unsigned int i);
 uint64_t vl_target_remainder(const struct vl_target *t);
 
 /*
+ * The pages of a file that the guest changed while the file was made, as vlens dump notes it: such
+ * a file is of several moments. UINT64_MAX: not known how many. 0: none, or no word of it.
+ */
+uint64_t vl_target_moved(const struct vl_target *t);
+
+/*
  * The first byte at or behind @off of the range that the file behind it holds: what it skips is a
  * hole, and reads as zeros. Rounded down to a page; r->size: there is none.
  */
@@ -314,6 +320,9 @@ struct vl_target_info {
  * a hypervisor that is stopped is not asked.
  */
 void vl_target_info(struct vl_target *t, struct vl_target_info *ret);
+
+/* What helps if the guest has not booted: the hint of an error. */
+const char *vl_target_wait_hint(const struct vl_target *t);
 
 /*
  * Has somebody stopped the hypervisor process? Pauses of our tools do not count. A stopped guest

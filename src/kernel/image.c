@@ -450,7 +450,7 @@ static struct vl_error *no_linux(const char *why)
 {
 	return vl_error_hint(
 		vl_error_new(VL_ERR_FAULT, "cannot find a Linux kernel in the guest: %s", why),
-		"wait until it has booted; only x86-64 Linux guests are understood");
+		"only x86-64 Linux guests that have booted are understood");
 }
 
 static struct vl_error *no_symbols(const struct vl_image *img)

@@ -108,13 +108,14 @@ static const char *registers_name(enum vl_save_registers when)
 static struct vl_error *put_head(struct save *s, bool final)
 {
 	_cleanup_free_ unsigned char *buf = malloc(s->head.size);
+	const uint64_t before = vl_target_moved(s->t); /* of a file: when it was made */
 	char said[768], changed[32] = "not known";
 
 	if (!buf)
 		return vl_error_nomem();
 	s->r->vmcoreinfo = s->head.kernel_note;
-	if (final || s->r->pause == VL_SAVE_WHOLE || !s->r->live)
-		snprintf(changed, sizeof(changed), "%" PRIu64, s->r->changed);
+	if ((final || s->r->pause == VL_SAVE_WHOLE || !s->r->live) && before != UINT64_MAX)
+		snprintf(changed, sizeof(changed), "%" PRIu64, s->r->changed + before);
 	snprintf(said, sizeof(said),
 		 "vlens " VLENS_VERSION "\nsource: %s\npause: %s\npage-size: 4096\npages: %" PRIu64
 		 "\nheld-pages: %" PRIu64 "\nchanged-pages: %s\nregisters: %s\n",

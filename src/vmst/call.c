@@ -45,11 +45,21 @@ static bool read_stack(struct vl_clone *c, uint64_t at, uint64_t *ret)
 
 static struct vl_error *crashed(struct vl_clone *c, const char *what, uint64_t rip)
 {
+	const struct vl_target *t = c->attach->target;
+	const uint64_t moved = vl_target_moved(t);
+	struct vl_error *err;
 	char buf[128];
 
-	return vl_error_hint(vl_error_new(VL_ERR_CRASHED, "the guest's kernel code %s at %s", what,
-					  where(c, rip, buf, sizeof(buf))),
-			     "is the guest booting? Try again");
+	err = vl_error_new(VL_ERR_CRASHED, "the guest's kernel code %s at %s", what,
+			   where(c, rip, buf, sizeof(buf)));
+	if (vl_target_is_live(t))
+		return vl_error_hint(err, "is the guest booting? Try again");
+	if (moved)
+		return vl_error_hint(err,
+				     "the file is of several moments, see 'vlens doctor FILE'; "
+				     "raw views, as vpslist, run no code of the guest");
+	return vl_error_hint(err, "a lock may be held in this file; raw views, as vpslist, run no "
+				  "code of the guest");
 }
 
 /*

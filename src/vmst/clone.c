@@ -308,8 +308,8 @@ struct vl_error *vl_clone_make(const struct vl_clone_start *start, struct vl_clo
 	    (!offsets || !vl_snapshot_read(start->snapshot, &attach->pt, offsets + 8UL * start->cpu,
 					   &percpu, sizeof(percpu))))
 		return vl_error_hint(
-			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's per-CPU data"),
-			"wait until it has booted");
+			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's per-CPU data"), "%s",
+			vl_target_wait_hint(attach->target));
 	err = fresh ? create(start, percpu, c) : refresh(*c, percpu);
 	memo->no_executor = err && fresh;
 	if (err)

@@ -120,8 +120,8 @@ struct vl_error *vl_clone_become(struct vl_clone *c, pid_t as, uint64_t *task)
 				     "see 'vps GUEST -e' for those it has");
 	if (!init || !*task || !copy_task(c, *task))
 		return vl_error_hint(
-			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's init process"),
-			"wait until it has booted");
+			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's init process"), "%s",
+			vl_target_wait_hint(c->attach->target));
 	return NULL;
 }
 
