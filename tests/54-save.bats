@@ -330,3 +330,47 @@ PYTHON
 	[[ $status -eq 0 && $stderr != *register* ]] || fail "$stderr"
 	same_memory "$d" "$T/d.elf"
 }
+
+# As if pages had changed while the file was made, and a process had ended whose page table its
+# registers name.
+age() {
+	python3 - "$1" <<'PYTHON'
+import re, struct, sys
+with open(sys.argv[1], "r+b") as f:
+    head = bytearray(f.read(1 << 20))
+    at = head.index(b"\nchanged-pages: 0\n") + len(b"\nchanged-pages: ")
+    head[at] = ord("7")
+    notes = [m.end() for m in re.finditer(rb"\x05\x00{3}[\xb0\xb8]\x01\x00{6}QEMU\x00{4}", head)]
+    assert notes
+    for at in notes:  # QEMUCPUState: two words, 18 registers, 10 segments of 24 bytes, CR0 to CR4
+        struct.pack_into("<Q", head, at + 8 + 18 * 8 + 240 + 3 * 8, 0)
+    f.seek(0)
+    f.write(head)
+PYTHON
+}
+
+@test "a file of several moments: what is marked is likely, and registers that lead nowhere are no end" {
+	local d=$T/file.elf root table
+	vlens dump --pause=whole "$G" "$d" 2>/dev/null
+	root=$(dump_root "$d")
+	table=$(vcat "$d" /proc/kallsyms | awk '$3 == "sys_call_table" { print "0x" $1 }')
+	"$VT_TESTS/lib/poke" "$d" "$root" "$table" 0000000000000000 >/dev/null
+	run --separate-stderr vcheck --no-headers -o SURE "$d"
+	assert_status 1
+	[[ $output == certain* && $stderr != *changed* ]] || { show_run; false; }
+	age "$d"
+	[[ $(vuname "$d" -n) == g61 ]]
+	run --separate-stderr vcheck --no-headers -o SURE "$d"
+	assert_status 1
+	[[ $output == likely* && $stderr == *"$d: 7 pages of the file changed while it was made"*"--pause=whole"* ]] ||
+		{ show_run; false; }
+	run --separate-stderr vps --diff "$d"
+	assert_status 0
+	[[ -z $stderr ]]
+	run --separate-stderr vlens doctor "$d"
+	[[ $output == *"warning  memory "*"7 pages changed while it was made"* ]] || { show_run; false; }
+	vlens dump "$d" "$T/again.elf" 2>/dev/null
+	[[ $(vpslist --no-headers -o pid "$T/again.elf") == "$(vpslist --no-headers -o pid "$d")" ]]
+	run --separate-stderr vlens doctor "$T/again.elf"
+	[[ $output == *"7 pages changed while it was made"* ]]
+}
