@@ -15,6 +15,8 @@ setup() {
 }
 
 teardown() {
+	# shellcheck disable=SC2016 # the guest's shell expands it
+	[[ ! -e $T/sweep ]] || in_guest g61 'kill $(cat /tmp/busy); rm /tmp/busy /tmp/sweep'
 	! mountpoint -q "$T/small" 2>/dev/null || umount "$T/small"
 }
 
@@ -175,18 +177,24 @@ PYTHON
 }
 
 @test "of a busy guest, a long pause leaves no page changed; else the line says how to have fewer" {
-	local more="(none do with --pause=whole, and fewer with a longer --max-pause)"
-	in_guest g61 'while :; do /bin/true; done >/dev/null 2>&1 & echo $! >/tmp/forker'
+	local seed=$((SRANDOM >> 4)) more="(none do with --pause=whole, and fewer with a longer --max-pause)"
+	gcc -Wall -Wextra -O1 -static -nostdlib -fno-stack-protector -fno-tree-loop-distribute-patterns \
+		-s -DSEED="$seed" -o "$T/sweep" "$VT_TESTS/lib/sweep.c"
+	in_guest g61 "echo $(gzip -9c "$T/sweep" | base64 -w0) | base64 -d | gzip -dc >/tmp/sweep; chmod +x /tmp/sweep
+		(while :; do /bin/true; done) >/dev/null 2>&1 & echo \$! >/tmp/busy
+		/tmp/sweep >/dev/null 2>&1 & echo \$! >>/tmp/busy"
 	run --separate-stderr vlens dump --max-pause=20000,20000 "$G" "$T/long"
 	[[ $status -eq 0 && $stderr == *"; paused for "*", in which "[1-9]*" were copied; 0 changed between their copy and the end; "* ]] ||
 		fail "$stderr"
+	"$VT_TESTS/lib/sweep.py" "$T/long" "$seed"
+	vlens dump --pause=whole "$G" "$T/whole" 2>/dev/null
+	"$VT_TESTS/lib/sweep.py" "$T/whole" "$seed"
 	strings "$T/long" | grep -qx 'changed-pages: 0'
 	vps "$T/long" -ef | grep -q '\[kthreadd\]'
 	run --separate-stderr vlens dump --pause=none "$G" "$T/none"
 	[[ $status -eq 0 && $stderr == *"; not paused; "[1-9]*" changed between their copy and the end (none do with --pause=whole);"* ]] ||
 		fail "$stderr"
 	run --separate-stderr vlens dump "$G" "$T/short"
-	in_guest g61 'kill $(cat /tmp/forker); rm /tmp/forker'
 	[[ $status -eq 0 && ($stderr == *"; 0 changed between their copy and the end; "* || $stderr == *" changed "*" the end $more; "*) ]] ||
 		fail "$stderr"
 }

@@ -37,10 +37,10 @@
 
 /*
  * How often the guest is compared at most before the pause, and what a page takes to be copied in
- * it, on a slow host (4 GB/s).
+ * it in ns, measured on a busy host.
  */
 #define COMPARES 3
-#define COPY_NS 1000
+#define COPY_NS 4000
 
 struct save {
 	struct vl_target *t;
