@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* Pages that are read between two looks at the clock: one word of bits. */
-#define BATCH 64UL
+/* Marked pages that are copied between two looks at the clock; of others, a word of bits. */
+#define BATCH 16UL
 
 /* Where page @n lies. */
 struct place {
