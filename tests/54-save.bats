@@ -16,7 +16,7 @@ setup() {
 
 teardown() {
 	# shellcheck disable=SC2016 # the guest's shell expands it
-	[[ ! -e $T/sweep ]] || in_guest g61 'kill $(cat /tmp/busy); rm /tmp/busy /tmp/sweep'
+	[[ ! -e $T/sweep ]] || in_guest g61 'kill $(cat /tmp/busy); rm /tmp/busy /tmp/sweep /tmp/ready'
 	! mountpoint -q "$T/small" 2>/dev/null || umount "$T/small"
 }
 
@@ -182,7 +182,8 @@ PYTHON
 		-s -DSEED="$seed" -o "$T/sweep" "$VT_TESTS/lib/sweep.c"
 	in_guest g61 "echo $(gzip -9c "$T/sweep" | base64 -w0) | base64 -d | gzip -dc >/tmp/sweep; chmod +x /tmp/sweep
 		(while :; do /bin/true; done) >/dev/null 2>&1 & echo \$! >/tmp/busy
-		/tmp/sweep >/dev/null 2>&1 & echo \$! >>/tmp/busy"
+		/tmp/sweep >/tmp/ready 2>&1 & echo \$! >>/tmp/busy
+		until [ -s /tmp/ready ]; do sleep 0.1; done"
 	run --separate-stderr vlens dump --max-pause=20000,20000 "$G" "$T/long"
 	[[ $status -eq 0 && $stderr == *"; paused for "*", in which "[1-9]*" were copied; 0 changed between their copy and the end; "* ]] ||
 		fail "$stderr"

@@ -39,6 +39,8 @@ void _start(void)
 		p[i].magic[0] = seed + 9;
 		p[i].magic[1] = ~(seed + 7);
 	}
+	/* write: all pages are there */
+	call(1, 1, (long)"ready\n", 6, 0, 0, 0);
 	for (uint64_t number = 1;; number++)
 		for (uint64_t i = 0; i < PAGES; i++) {
 			long rest[2] = { 0, 2000000 };
