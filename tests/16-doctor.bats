@@ -76,7 +76,7 @@ state() {
 	[[ $(state reached nosuch) == problem ]]
 	run --separate-stderr vlens doctor -c test:///default "$VT_TESTS/check-docs"
 	assert_status 3
-	[[ $output == *"not a memory dump"* && $output == *"-> make one with: virsh dump"* ]]
+	[[ $output == *"not a memory dump"* && $output == *"-> make one with: vlens dump"* ]]
 }
 
 @test "a dump of zeros: the file is a dump, but no kernel is found in it" {

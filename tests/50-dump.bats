@@ -177,5 +177,5 @@ judge() {
 	{ printf 'LibvirtQemudSave'; head -c 65536 /dev/zero; } >save
 	run --separate-stderr vps ./save -ef
 	assert_refused vps ./save "saved domain"
-	[[ $stderr == *--memory-only* ]]
+	[[ $stderr == *"restore it, then: vlens dump GUEST FILE"* ]]
 }

@@ -26,6 +26,9 @@ enum rank {
 	NOTHING,
 };
 
+/* A file of more pages has a hole below 4 GiB that it does not show: host/place.c. */
+#define LOW_PAGES (2UL << 30 >> 12)
+
 struct look {
 	enum rank rank;
 	char system[NAME_SIZE], release[NAME_SIZE], machine[NAME_SIZE];
@@ -207,7 +210,8 @@ static void look_through(struct look *l, struct vl_target *t, char *buf,
 	}
 }
 
-static struct vl_error *named(const struct look *l)
+/* @places: how many pages the memory has room for. */
+static struct vl_error *named(const struct look *l, uint64_t places)
 {
 	bool narrow = l->machine[0] == 'i' && !strcmp(l->machine + 2, "86");
 
@@ -219,9 +223,11 @@ static struct vl_error *named(const struct look *l)
 					     "the memory has a Linux %s, but its kernel cannot be "
 					     "found by its page tables",
 					     l->release),
-				"is the image complete? A file of more than 2 GiB without "
-				"addresses must be a hypervisor's RAM; ELF and LiME have "
-				"addresses");
+				places > LOW_PAGES ?
+					"is the image complete? A file of more than 2 GiB without "
+					"addresses must be a hypervisor's RAM; ELF and LiME have "
+					"addresses" :
+					"is the image complete, or still being written?");
 		return vl_error_hint(vl_error_new(VL_ERR_KERNEL,
 						  "the memory is of a %sLinux (%s, %s)",
 						  narrow ? "32-bit " : "", l->release, l->machine),
@@ -248,6 +254,17 @@ static struct vl_error *named(const struct look *l)
 	return NULL;
 }
 
+static uint64_t pages_of(const struct vl_target *t)
+{
+	uint64_t pages = 0;
+	size_t nr;
+	const struct vl_ram *r = vl_target_ram(t, &nr);
+
+	for (size_t i = 0; i < nr; i++)
+		pages += r[i].size / VL_PAGE_SIZE;
+	return pages;
+}
+
 struct vl_error *vl_content_error(struct vl_target *t)
 {
 	_cleanup_free_ char *buf = malloc(KEPT + CHUNK + 1);
@@ -257,7 +274,7 @@ struct vl_error *vl_content_error(struct vl_target *t)
 		return vl_error_nomem();
 	look_through(&l, t, buf, vl_deadline_in(VL_CONTENT_NS));
 	if (l.rank != NOTHING)
-		return named(&l);
+		return named(&l, pages_of(t));
 	if (l.zero == l.looked)
 		return vl_error_hint(vl_error_new(VL_ERR_KERNEL, "the memory is nothing but zeros"),
 				     "make the image again");

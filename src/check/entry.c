@@ -278,13 +278,17 @@ static void check_calls(struct vl_checker *c, const struct vl_entry *e, size_t n
 			unknown++;
 	}
 	if (unknown)
-		vl_check_show(c, &(struct vl_check_row){
-					 .class = VL_CHECK_NOTE,
-					 .unsure = true,
-					 .check = "system call entry",
-					 .what = "LSTAR and the other MSRs",
-					 .found = "not checked: the hypervisor does not give them",
-				 });
+		vl_check_show(
+			c,
+			&(struct vl_check_row){
+				.class = VL_CHECK_NOTE,
+				.unsure = true,
+				.check = "system call entry",
+				.what = "LSTAR and the other MSRs",
+				.found = vl_target_is_live(c->g->target) ?
+						 "not checked: the hypervisor does not give them" :
+						 "not checked: they are not in the file",
+			});
 }
 
 /* ---- control registers ---- */

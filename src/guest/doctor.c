@@ -30,7 +30,8 @@ static void check_kind(struct patient *p)
 		snprintf(vcpus, sizeof(vcpus), "%u vCPU%s", p->info.vcpus,
 			 p->info.vcpus == 1 ? "" : "s");
 	if (!pid)
-		vl_doctor_row(p->d, "kind", VL_DOCTOR_OK, NULL, "%s, %s", kind, vcpus);
+		vl_doctor_row(p->d, "kind", VL_DOCTOR_OK, NULL, "%s (%s), %s", kind, p->info.format,
+			      vcpus);
 	else
 		vl_doctor_row(p->d, "kind", VL_DOCTOR_OK, NULL, "%s%s%s, process %d, %s%s%s", kind,
 			      p->info.name[0] ? ", " : "", p->info.name, (int)pid, p->info.state,

@@ -10,7 +10,7 @@
 
 #include "notes.h"
 
-#define GUEST_HINT "make a dump with: virsh dump --memory-only DOMAIN FILE"
+#define GUEST_HINT "make a dump with: vlens dump GUEST FILE"
 
 /* A segment without a physical address: the vmalloc area in /proc/kcore. */
 #define NO_ADDRESS UINT64_MAX

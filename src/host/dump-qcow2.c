@@ -67,7 +67,7 @@ static struct vl_error *refuse(const char *what)
 	return vl_error_hint(
 		vl_error_new(VL_ERR_TARGET, "the disk image has %s: its snapshots are not read",
 			     what),
-		"load the snapshot in a QEMU, then: virsh dump --memory-only DOMAIN FILE");
+		"load the snapshot in a QEMU, then: vlens dump GUEST FILE");
 }
 
 static struct vl_error *read_header(struct image *im)
@@ -202,7 +202,7 @@ static struct vl_error *choose(const struct image *im, const char *asked, struct
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
 						  "a disk image without internal snapshots that "
 						  "have the guest's memory"),
-				     "make a dump with: virsh dump --memory-only DOMAIN FILE");
+				     "make a dump with: vlens dump GUEST FILE");
 	if (by_name == 1) {
 		*ret = named;
 		return NULL;

@@ -178,7 +178,7 @@ static struct vl_error *cannot_place(const struct blocks *b)
 					  "the stream has several blocks of memory (%s) and does "
 					  "not say where they lie",
 					  names),
-			     "restore it, then: virsh dump --memory-only DOMAIN FILE");
+			     "restore it, then: vlens dump GUEST FILE");
 }
 
 /*

@@ -16,7 +16,7 @@
 #include "pages.h"
 #include "vmware.h"
 
-#define MAKE_ONE "make one with: virsh dump --memory-only DOMAIN FILE"
+#define MAKE_ONE "make one with: vlens dump GUEST FILE"
 #define X86_ONLY "only x86-64 Linux guests are understood"
 
 /* Files that users mistake for dumps, known by their first bytes. */
@@ -79,7 +79,7 @@ static const struct {
 	/* Swap: the signature ends the first page (struct swsusp_header, kernel/power/swap.c). */
 	{ 4086,
 	  { "S1SUSPEND", "swap space with a hibernated system, which is compressed in it",
-	    "resume a copy of the machine in a VM, then: virsh dump --memory-only DOMAIN FILE" } },
+	    "resume a copy of the machine in a VM, then: vlens dump GUEST FILE" } },
 	{ 4086, { "SWAPSPACE2", "swap space, not a memory dump", MAKE_ONE } },
 };
 
@@ -120,7 +120,8 @@ struct vl_error *vl_dump_truncated(uint64_t need, uint64_t have)
 				   need);
 	else
 		err = vl_error_new(VL_ERR_TARGET, "the dump is truncated: %" PRIu64 " bytes", have);
-	return vl_error_hint(err, "make the dump again; was the disk full?");
+	return vl_error_hint(err,
+			     "is it still being written? Else make it again; was the disk full?");
 }
 
 struct vl_error *vl_dump_damaged(const char *what)
@@ -131,19 +132,19 @@ struct vl_error *vl_dump_damaged(const char *what)
 
 /* The formats, by the first bytes of the file. */
 static const struct {
-	const char *magic;
+	const char *magic, *name;
 	struct vl_error *(*load)(struct vl_target *t, struct vl_dump *d);
 } formats[] = {
 	{ "\x7f"
 	  "ELF",
-	  vl_dump_load_elf },
-	{ "EMiL", vl_dump_load_lime },
-	{ "AVML", vl_dump_load_lime },
-	{ "KDUMP   ", vl_dump_load_kdump },
-	{ "makedumpfile", vl_dump_load_kdump }, /* flattened */
-	{ "QEVM", vl_dump_load_stream },
-	{ "LibvirtQemud", vl_dump_load_save },
-	{ "QFI\xfb", vl_dump_load_qcow2 },
+	  "ELF", vl_dump_load_elf },
+	{ "EMiL", "LiME", vl_dump_load_lime },
+	{ "AVML", "AVML", vl_dump_load_lime },
+	{ "KDUMP   ", "kdump-compressed", vl_dump_load_kdump },
+	{ "makedumpfile", "kdump-compressed, flattened", vl_dump_load_kdump },
+	{ "QEVM", "a migration stream", vl_dump_load_stream },
+	{ "LibvirtQemud", "a saved domain", vl_dump_load_save },
+	{ "QFI\xfb", "a snapshot in a disk image", vl_dump_load_qcow2 },
 };
 
 /* Less is no machine's memory that could be searched. */
@@ -199,7 +200,9 @@ static struct vl_error *load(struct vl_target *t, struct vl_dump *d, const char 
 	bool done = false;
 	ssize_t n = pread(d->fd, head, sizeof(head), 0);
 
+	d->format = "raw";
 	if (n > 0 && is_packed(head) && t->unpack) {
+		d->packed = true;
 		err = vl_dump_unpack(t, d, 0, "");
 		if (err)
 			return err;
@@ -207,10 +210,14 @@ static struct vl_error *load(struct vl_target *t, struct vl_dump *d, const char 
 		n = pread(d->fd, head, sizeof(head), 0);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
-		if (n >= 4 && !memcmp(head, formats[i].magic, strlen(formats[i].magic)))
+		if (n >= 4 && !memcmp(head, formats[i].magic, strlen(formats[i].magic))) {
+			d->format = formats[i].name;
 			return formats[i].load(t, d);
-	if (vl_vmware_is_state(head, (size_t)(n > 0 ? n : 0)))
+		}
+	if (vl_vmware_is_state(head, (size_t)(n > 0 ? n : 0))) {
+		d->format = "a state of VMware";
 		return vl_vmware_load_state(t, d, path);
+	}
 	if (n < (ssize_t)sizeof(head) || d->size < FLAT_LEAST || find_other(d->fd) ||
 	    is_text(head, sizeof(head)))
 		return vl_dump_unknown(d->fd);
@@ -263,8 +270,7 @@ uint64_t vl_ram_next_data(const struct vl_target *t, const struct vl_ram *r, uin
 static struct vl_error *no_registers(void)
 {
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the file has memory only"),
-			     "the vCPUs' registers are in dumps of QEMU: "
-			     "virsh dump --memory-only DOMAIN FILE");
+			     "the vCPUs' registers are in those that vlens dump and QEMU make");
 }
 
 static struct vl_error *dump_registers(struct vl_target *t, struct vl_registers **ret,
@@ -308,6 +314,8 @@ static void dump_info(struct vl_target *t, struct vl_target_info *ret)
 	const struct vl_dump *d = t->priv;
 
 	snprintf(ret->state, sizeof(ret->state), "dump");
+	snprintf(ret->format, sizeof(ret->format), "%s%s", d->format,
+		 d->packed ? ", compressed" : "");
 	ret->vcpus = (unsigned int)d->nr_vcpus;
 }
 
@@ -349,29 +357,29 @@ uint64_t vl_target_moved(const struct vl_target *t)
 	return d ? d->moved : 0;
 }
 
-static struct vl_error *cannot_open(const char *path, int err)
+static struct vl_error *cannot_open(int err)
 {
 	if (err == ENOENT || err == ENOTDIR)
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no such file: %s", path),
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no such file"),
 				     "a name with a '/' is the path of a memory dump");
 	if (err == EACCES || err == EPERM)
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no permission to read %s", path),
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no permission to read it"),
 				     "run as root");
-	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "cannot open %s: %s", path, strerror(err)),
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "cannot open it: %s", strerror(err)),
 			     "a name with a '/' is the path of a memory dump");
 }
 
 static struct vl_error *wrong_type(const char *path, mode_t mode)
 {
 	if (S_ISSOCK(mode))
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "a socket, not a dump: %s", path),
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "a socket, not a dump"),
 				     "for a QMP socket write qmp:%s", path);
 	if (S_ISDIR(mode))
 		return vl_error_hint(
-			vl_error_new(VL_ERR_TARGET, "a folder, not a memory dump: %s", path),
+			vl_error_new(VL_ERR_TARGET, "a folder, not a memory dump"),
 			"name the file; the folder can be one of Cloud Hypervisor's snapshots, "
 			"with memory-ranges in it");
-	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "not a regular file: %s", path),
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "not a regular file"),
 			     "a memory dump is a regular file");
 }
 
@@ -384,12 +392,12 @@ struct vl_error *vl_dump_open_file(const char *path, int *fd_ret, struct stat *s
 
 	/* Check before opening: to open a FIFO would wait, and a device might act. */
 	if (stat(path, st) < 0)
-		return cannot_open(path, errno);
+		return cannot_open(errno);
 	if (!S_ISREG(st->st_mode))
 		return wrong_type(path, st->st_mode);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
-		return cannot_open(path, errno);
+		return cannot_open(errno);
 	if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode)) {
 		close(fd);
 		return wrong_type(path, st->st_mode);

@@ -9,6 +9,8 @@ struct vl_index;
 
 struct vl_dump {
 	int fd;
+	const char *format;    /* its name */
+	bool packed;	       /* the file was compressed as a whole */
 	uint64_t size;	       /* of the file */
 	struct vl_vcpu *vcpus; /* malloc'ed */
 	size_t nr_vcpus;       /* 0: the file has no registers */

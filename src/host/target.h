@@ -312,6 +312,7 @@ struct vl_target_info {
 	char name[256];	    /* "": none */
 	char id[64];	    /* a short name that opens it: a domain's id, qemu:PID */
 	char state[16];	    /* "running", "paused", "dump" …; "": not known */
+	char format[48];    /* of a dump: "ELF", "raw" …; "": it is none */
 	unsigned int vcpus; /* 0: not known */
 };
 

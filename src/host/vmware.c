@@ -235,7 +235,7 @@ struct vl_error *vl_vmware_load_state(struct vl_target *t, struct vl_dump *d, co
 	if (memory && !access(memory, F_OK)) {
 		err = vl_dump_open_file(memory, &fd, &st);
 		if (err)
-			return err;
+			return vl_error_prefix(err, "%s", memory);
 		vl_dump_set_file(t, d, fd, &st);
 		return l.nr ? set(t, d, &l, 0) : vl_dump_set_flat(t, d, 0, d->size);
 	}
