@@ -141,6 +141,7 @@ static void test_budget(void)
 {
 	struct vl_target *t = new_target();
 	struct vl_error *err;
+	bool again;
 	int nr = 0;
 
 	t->ops = &no_ops;
@@ -160,9 +161,17 @@ static void test_budget(void)
 	ok(vl_target_nr_pauses(t) == (uint64_t)nr - 1 && runs(), "and none was begun");
 	vl_error_destroy(err);
 	ok(!vl_target_pause_left(t), "nothing is left");
-	vl_target_paused_reset(t);
-	ok(vl_target_pause_left(t) == 30000000 && !vl_target_pause(t),
-	   "the next run has a budget of its own");
+	/* Where nobody got a CPU for so long, the guard ends a pause before it is one. */
+	do {
+		vl_target_paused_reset(t);
+		nr = vl_target_pause_left(t) == 30000000 ? 0 : -1;
+		err = vl_target_pause(t);
+		again = err && err->code == VL_ERR_BLOCKED;
+		if (again)
+			vl_error_destroy(err);
+	} while (again);
+	ok(!nr && !err, "the next run has a budget of its own");
+	vl_error_destroy(err);
 	vl_error_destroy(vl_target_resume(t));
 	vl_target_set_budget(t, &(struct vl_pause_budget){ true, 0, 0 });
 	err = vl_target_pause(t);
