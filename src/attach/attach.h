@@ -46,11 +46,11 @@ struct vl_attach {
 };
 
 /*
- * Make the attach of @t, within VL_ATTACH_NS of CPU time and VL_ATTACH_MAX_NS in all: from the run's file, if the kernel that it
- * names still runs; else, or with @anew, by a first contact, which reads the vCPUs' registers
- * and the kernel's image. The guest is not paused. The error for a guest that runs no kernel
- * says what it runs instead (its firmware, another system). A kernel that is not understood is
- * looked at once (refusal.h), unless @anew.
+ * Make the attach of @t, within VL_ATTACH_NS of CPU time and VL_ATTACH_MAX_NS in all: from the
+ * run's file, if the kernel that it names still runs; else, or with @anew, by a first contact,
+ * which reads the vCPUs' registers and the kernel's image. The guest is not paused. The error for a
+ * guest that runs no kernel says what it runs instead (its firmware, another system). A kernel that
+ * is not understood is looked at once (refusal.h), unless @anew.
  */
 #define VL_ATTACH_NS 5000000000L
 #define VL_ATTACH_MAX_NS 30000000000L

@@ -340,7 +340,9 @@ static void check_libvirt(struct vl_doctor *d, const char *uri)
 #endif
 }
 
-/* Which compressed files with memory can be read? Their libraries are loaded when they are needed. */
+/*
+ * Which compressed files with memory can be read? Their libraries are loaded when they are needed.
+ */
 static void check_codecs(struct vl_doctor *d)
 {
 	_cleanup_archive_ struct vl_archive *archive = NULL;

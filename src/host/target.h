@@ -160,8 +160,8 @@ const char *vl_target_name(const struct vl_target *t);
 pid_t vl_target_pid(const struct vl_target *t);
 
 /*
- * Has its hypervisor paused the guest, by the monitor? False, too, where nobody can be asked, and of
- * a dump.
+ * Has its hypervisor paused the guest, by the monitor? False, too, where nobody can be asked, and
+ * of a dump.
  */
 bool vl_target_is_suspended(struct vl_target *t);
 

@@ -8,7 +8,10 @@
 
 #include "trace.h"
 
-/* Where a variable, or a function, shows itself: in lines of @function that match @pattern, at its @ (derive.h). */
+/*
+ * Where a variable, or a function, shows itself: in lines of @function that match @pattern, at its
+ * @ (derive.h).
+ */
 struct vl_data_witness {
 	const char *symbol, *function, *pattern;
 };

@@ -194,7 +194,8 @@ static bool find_names(const struct vl_export_part *all, struct vl_exports *e)
 
 /*
  * Numbers of calls, which are ABI: a range that no architecture's table uses, where all entries
- * are sys_ni_syscall; and calls that each kernel has, but not for x32, whose table is like this one.
+ * are sys_ni_syscall; and calls that each kernel has, but not for x32, whose table is like this
+ * one.
  */
 enum { FREE_FIRST = 340, FREE_LAST = 423 };
 static const unsigned int always[] = { 0, 1, 2, 3, 13, 16, 19, 20, 59, 60 };
@@ -271,8 +272,8 @@ enum bug {
 	BUG_NONE, /* it is no entry */
 	BUG_STOP, /* ud2 or ud1, which stop the kernel */
 	/*
-	 * Code of the kernel's start, which lies behind its data, and may be freed; or, of those with
-	 * a text, what comes before a call of __WARN_trap
+	 * Code of the kernel's start, which lies behind its data, and may be freed; or, of those
+	 * with a text, what comes before a call of __WARN_trap
 	 */
 	BUG_OTHER,
 };

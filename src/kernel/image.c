@@ -329,8 +329,8 @@ static bool is_constant(const struct vl_pgtable *pt, struct tables *tables, uint
 
 /*
  * Look for the note of the build id among the constants around the banner: behind them can be pages
- * of files, in memory of the image that was freed. The vDSOs, which are files in the image, have one,
- * too.
+ * of files, in memory of the image that was freed. The vDSOs, which are files in the image, have
+ * one, too.
  */
 static void search_build_id(struct vl_image *img, const struct vl_pgtable *pt,
 			    struct tables *tables)

@@ -95,9 +95,9 @@ bool vl_snapshot_still_changed(const struct vl_snapshot *v, bool all);
 bool vl_snapshot_is_still(const struct vl_snapshot *v, uint64_t gpa);
 
 /*
- * The checksums of still pages (@nr), as vl_page_sum() gives them of what the snapshot has, or would
- * have, of them. They are noted as if they were copied, but are not. False: one is not still, or
- * cannot be read.
+ * The checksums of still pages (@nr), as vl_page_sum() gives them of what the snapshot has, or
+ * would have, of them. They are noted as if they were copied, but are not. False: one is not still,
+ * or cannot be read.
  */
 bool vl_snapshot_sum_still(struct vl_snapshot *v, const uint64_t *gpas, size_t nr,
 			   uint64_t *sums_ret);

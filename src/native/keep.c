@@ -156,8 +156,8 @@ static bool get_number(const unsigned char **at, const unsigned char *end, uint6
 }
 
 /*
- * Two numbers for each mark: how far its code is behind that of the last one, and its state; and how
- * far its address is, the sign in the lowest bit. Most marks take three bytes.
+ * Two numbers for each mark: how far its code is behind that of the last one, and its state; and
+ * how far its address is, the sign in the lowest bit. Most marks take three bytes.
  */
 #define STATE_BITS 3
 
@@ -261,7 +261,9 @@ static bool same_page(struct vl_executor_state *e, const struct vl_native_text *
 	       vl_page_sum(bytes) == text->sum;
 }
 
-/* Has the guest the text that the code was made from? Pages of the kernel's image are not copied. */
+/*
+ * Has the guest the text that the code was made from? Pages of the kernel's image are not copied.
+ */
 static bool same_text(struct vl_executor_state *e, const struct vl_native_text *text, size_t nr)
 {
 	uint64_t *gpas = calloc(2 * nr + 1, sizeof(*gpas)), *sums = gpas + nr, gpa;

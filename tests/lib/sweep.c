@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * For a guest: writes a number to each of 3000 pages, one after the other, then the next number, and
- * so on. At each moment the first pages have one number, and the others the one before. Needs no C
- * library, so that it is small enough for a command line. sweep.py looks at a dump. SEED, a number
- * of 32 bits, differs for each run: pages of an ended one may be in memory, too.
+ * For a guest: writes a number to each of 3000 pages, one after the other, then the next number,
+ * and so on. At each moment the first pages have one number, and the others the one before. Needs
+ * no C library, so that it is small enough for a command line. sweep.py looks at a dump. SEED, a
+ * number of 32 bits, differs for each run: pages of an ended one may be in memory, too.
  */
 #include <stdint.h>
 

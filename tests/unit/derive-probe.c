@@ -13,9 +13,9 @@
  *
  * for each field that the types have, and as WRONG what they do not have and was derived. With a
  * FUNCTION, prints the lines that its code gives (src/kernel/trace.h); --all: those of all
- * functions of at most SMALL bytes, to look for witnesses. --bare, before a FUNCTION: the lines of a
- * kernel without a table of symbols, with the names that addresses have; before --compare: all names
- * that are found then, in the same form; before --fields: the fields.
+ * functions of at most SMALL bytes, to look for witnesses. --bare, before a FUNCTION: the lines of
+ * a kernel without a table of symbols, with the names that addresses have; before --compare: all
+ * names that are found then, in the same form; before --fields: the fields.
  */
 #include <fcntl.h>
 #include <inttypes.h>
