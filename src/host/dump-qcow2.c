@@ -64,10 +64,10 @@ static bool read_at(const struct image *im, uint64_t at, void *buf, size_t len)
 
 static struct vl_error *refuse(const char *what)
 {
-	return vl_error_hint(
-		vl_error_new(VL_ERR_TARGET, "the disk image has %s: its snapshots are not read",
-			     what),
-		"load the snapshot in a QEMU, then: vlens dump GUEST FILE");
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+					  "the disk image has %s: its snapshots are not read",
+					  what),
+			     "load the snapshot in a QEMU, then: vlens dump GUEST FILE");
 }
 
 static struct vl_error *read_header(struct image *im)
