@@ -97,7 +97,7 @@ static void test_names(void)
 		{ "Windows' dump", "PAGEDU64", 0, "crash dump of Windows", "x86-64 Linux" },
 		{ "Windows' hibernation", "HIBR", 0, "hibernated Windows", "x86-64 Linux" },
 		{ "a hibernated system", "S1SUSPEND", 4086, "hibernated system", "in a VM" },
-		{ "swap space", "SWAPSPACE2", 4086, "swap space", "virsh dump" },
+		{ "swap space", "SWAPSPACE2", 4086, "swap space", "vlens dump" },
 		{ "LUKS", "LUKS\xba\xbe", 0, "encrypted (LUKS)", "cryptsetup" },
 		{ "age", "age-encryption.org/v1\n-> X25519 ", 0, "encrypted (age)", "age -d" },
 		{ "gpg", "\x8c\x0d\x04\x09", 0, "encrypted (PGP)", "gpg" },
