@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "spool.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,8 +162,7 @@ struct vl_error *vl_spool_index(const struct vl_index_job *job, const char *run_
 	struct vl_error *err;
 
 	if (!vl_discard(vl_cache_dir(&dir)) &&
-	    asprintf(&path, "%s/%s-%s-%016" PRIx64 VL_SPOOL_INDEX, dir, run_id, job->kind,
-		     vl_hash_text(job->choice ? job->choice : "")) < 0)
+	    asprintf(&path, "%s/%s-%s" VL_SPOOL_INDEX, dir, run_id, job->kind) < 0)
 		path = NULL;
 	if (path && load(path, ret))
 		return NULL;

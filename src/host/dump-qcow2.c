@@ -34,9 +34,6 @@
 /* A TiB of memory, in clusters of 64 KiB. */
 #define CLUSTERS_MAX (1UL << 24)
 
-/* The bytes of a snapshot's id that tell it from the others. */
-#define ID_SHOWN 16
-
 struct snapshot {
 	char id[64], name[256]; /* masked, for a terminal */
 	uint64_t l1_at, state_size, disk_size;
@@ -282,7 +279,7 @@ static struct vl_error *add_state(const struct image *im, const struct snapshot 
 	return NULL;
 }
 
-/* In the box: the id of the snapshot, and its stream. */
+/* In the box. */
 static struct vl_error *index_snapshot(const struct vl_index_job *job, struct vl_index *ret)
 {
 	struct image im = { .fd = job->fd, .size = job->size };
@@ -295,8 +292,6 @@ static struct vl_error *index_snapshot(const struct vl_index_job *job, struct vl
 	if (!err)
 		err = add_state(&im, &s, &bytes);
 	if (!err)
-		err = vl_index_put(ret, s.id, ID_SHOWN);
-	if (!err)
 		err = vl_stream_index(&bytes, ret);
 	vl_bytes_deinit(&bytes);
 	return err;
@@ -304,24 +299,16 @@ static struct vl_error *index_snapshot(const struct vl_index_job *job, struct vl
 
 struct vl_error *vl_dump_load_qcow2(struct vl_target *t, struct vl_dump *d)
 {
-	const struct vl_index_job job = { "qcow1", index_snapshot, d->fd, 0, d->size, t->snapshot };
-	char id[ID_SHOWN + 1] = "";
+	const struct vl_index_job job = { "qcow2", index_snapshot, d->fd, 0, d->size, t->snapshot };
+	struct vl_error *err = t->snapshot ? vl_dump_set_choice(t, t->snapshot) : NULL;
 	struct vl_index ix;
-	struct vl_error *err = vl_index_open(t, &job, &ix);
 
+	if (!err)
+		err = vl_index_open(t, &job, &ix);
 	t->snapshot = NULL;
 	if (err)
 		return err;
-	/* What is known of one snapshot is not true of another. */
-	if (vl_index_take(&ix, id, ID_SHOWN)) {
-		vl_text_mask(id, strlen(id), VL_TEXT_WORD);
-		for (char *p = id; *p; p++)
-			*p = *p == '/' ? '?' : *p;
-		vl_append(t->run_id, sizeof(t->run_id), "-%s", id);
-		err = vl_dump_set_stream(t, d, &ix);
-	} else {
-		err = vl_index_bad();
-	}
+	err = vl_dump_set_stream(t, d, &ix);
 	vl_index_deinit(&ix);
 	return err;
 }

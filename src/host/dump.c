@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "../base/array.h"
+#include "../base/sha256.h"
 #include "pages.h"
 #include "vmware.h"
 
@@ -406,16 +407,43 @@ struct vl_error *vl_dump_open_file(const char *path, int *fd_ret, struct stat *s
 	return NULL;
 }
 
+/* A hash, as an attacker chooses most of what it is made of, and as a file's name has an end. */
+static void set_run_id(struct vl_target *t, const void *of, size_t len)
+{
+	char sum[65];
+
+	vl_sha256_text(of, len, sum);
+	snprintf(t->run_id, sizeof(t->run_id), "dump-%s", sum);
+}
+
 void vl_dump_set_file(struct vl_target *t, struct vl_dump *d, int fd, const struct stat *st)
 {
+	/* The time of the last change, too: who writes to a file can set its other times. */
+	const uint64_t of[] = { st->st_dev,
+				st->st_ino,
+				(uint64_t)st->st_size,
+				(uint64_t)st->st_mtim.tv_sec,
+				(uint64_t)st->st_mtim.tv_nsec,
+				(uint64_t)st->st_ctim.tv_sec,
+				(uint64_t)st->st_ctim.tv_nsec };
+
 	if (d->fd >= 0)
 		close(d->fd);
 	d->fd = fd;
 	d->size = (uint64_t)st->st_size;
-	snprintf(t->run_id, sizeof(t->run_id),
-		 "dump-%" PRIx64 "-%" PRIu64 "-%" PRIu64 "-%" PRIu64 ".%09ld", (uint64_t)st->st_dev,
-		 (uint64_t)st->st_ino, (uint64_t)st->st_size, (uint64_t)st->st_mtim.tv_sec,
-		 st->st_mtim.tv_nsec);
+	set_run_id(t, of, sizeof(of));
+}
+
+struct vl_error *vl_dump_set_choice(struct vl_target *t, const char *choice)
+{
+	char *of;
+	int n = asprintf(&of, "%s-%s", t->run_id, choice);
+
+	if (n < 0)
+		return vl_error_nomem();
+	set_run_id(t, of, (size_t)n);
+	free(of);
+	return NULL;
 }
 
 struct vl_error *vl_dump_open(struct vl_target *t, struct vl_spec *s)

@@ -54,6 +54,8 @@ struct stat;
 struct vl_error *vl_dump_open_file(const char *path, int *fd_ret, struct stat *st);
 /* @fd, which @d owns from now on, and what is known of it (@st) is the file with the memory. */
 void vl_dump_set_file(struct vl_target *t, struct vl_dump *d, int fd, const struct stat *st);
+/* What is known of @t's file is so of its part @choice only: its run id is another one for each. */
+struct vl_error *vl_dump_set_choice(struct vl_target *t, const char *choice);
 
 /* The error for a file that is no dump: what it is, if its first bytes tell. */
 struct vl_error *vl_dump_unknown(int fd) __attribute__((returns_nonnull));

@@ -31,7 +31,7 @@ struct vl_index_job {
 	struct vl_error *(*make)(const struct vl_index_job *job, struct vl_index *ret);
 	int fd;
 	uint64_t at, size;  /* of the file: where it begins, and ends */
-	const char *choice; /* of the user, on which the index depends; NULL: none */
+	const char *choice; /* of the user, NULL: none; the run id is another one for each */
 };
 
 struct vl_target;

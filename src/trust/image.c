@@ -5,13 +5,13 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "../base/cleanup.h"
+#include "../base/sha256.h"
 #include "archive.h"
 #include "internal.h"
 #include "package.h"
@@ -135,18 +135,6 @@ struct walk {
 	size_t nr;		 /* kernels and modules so far */
 	struct vl_error *unread; /* the first file that we may not open; NULL: none */
 };
-
-void vl_sha256_text(const void *bytes, size_t len, char ret[65])
-{
-	uint8_t digest[SHA256_DIGEST_SIZE];
-	struct sha256_ctx sha;
-
-	sha256_init(&sha);
-	sha256_update(&sha, len, bytes);
-	sha256_digest(&sha, sizeof(digest), digest);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(ret + 2 * i, 3, "%02x", digest[i]);
-}
 
 /* Is the ELF file @elf not linked, as a module's is? */
 static bool is_object(const unsigned char *elf, size_t len)

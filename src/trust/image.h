@@ -16,9 +16,6 @@
 struct vl_error *vl_trust_unpack(const void *file, size_t len, size_t max, unsigned char **ret,
 				 size_t *len_ret);
 
-/* The SHA-256 of @bytes in hexadecimal. */
-void vl_sha256_text(const void *bytes, size_t len, char ret[65]);
-
 /* Where a kernel comes from. Texts can be the package's own: sanitize them to show them. */
 struct vl_trust_origin {
 	char path[4096];		 /* the file that was named, or found in a directory */

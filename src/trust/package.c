@@ -9,6 +9,7 @@
 
 #include "../base/array.h"
 #include "../base/cleanup.h"
+#include "../base/sha256.h"
 #include "archive.h"
 #include "signature.h"
 

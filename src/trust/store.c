@@ -13,6 +13,7 @@
 #include "../base/array.h"
 #include "../base/cleanup.h"
 #include "../base/dirs.h"
+#include "../base/sha256.h"
 #include "../host/kept.h"
 #include "index.h"
 #include "pack.h"

@@ -737,6 +737,37 @@ static void test_torn(struct image *im)
 	   "damaged headers and notes: %u of 3000 are refused, with a reason", refused);
 }
 
+/* A file with other contents is another run, also if its times are set back. */
+static void test_changed(struct image *im)
+{
+	char before[128] = "", after[128] = "";
+	struct vl_target *t = NULL;
+	struct stat st, now;
+
+	make(im, NOTE_NEW, 1);
+	save(im->b, im->len);
+	if (ok(!vl_target_open(path, NULL, &t), "the file as it was"))
+		snprintf(before, sizeof(before), "%s", vl_target_run_id(t));
+	vl_target_close(t);
+	t = NULL;
+	if (stat(path, &st))
+		exit(99);
+	/* The clock of files does not go on with each write. */
+	do {
+		const struct timespec times[] = { st.st_atim, st.st_mtim };
+
+		save(im->b, im->len);
+		if (utimensat(AT_FDCWD, path, times, 0) || stat(path, &now))
+			exit(99);
+	} while (now.st_ctim.tv_sec == st.st_ctim.tv_sec &&
+		 now.st_ctim.tv_nsec == st.st_ctim.tv_nsec);
+	if (ok(!vl_target_open(path, NULL, &t) && now.st_mtim.tv_nsec == st.st_mtim.tv_nsec,
+	       "the file with its times set back"))
+		snprintf(after, sizeof(after), "%s", vl_target_run_id(t));
+	vl_target_close(t);
+	ok(*before && *after && strcmp(before, after) != 0, "it has another run id: %s", after);
+}
+
 int main(void)
 {
 	static struct image im;
@@ -755,6 +786,7 @@ int main(void)
 	test_no_input(&im);
 	test_denied();
 	test_torn(&im);
+	test_changed(&im);
 	unlink(path);
 	rmdir(dir);
 	return tap_end();

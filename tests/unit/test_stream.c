@@ -903,6 +903,37 @@ static void disk_refused(const char *what, const char *snapshot, const char *mes
 	make_disk();
 }
 
+static void run_id_of(const char *snapshot, char ret[128])
+{
+	struct vl_target *t = opened_as("one of its snapshots", snapshot);
+
+	snprintf(ret, 128, "%s", t ? vl_target_run_id(t) : "");
+	vl_target_close(t);
+}
+
+/* By its run id is kept what is known of a snapshot. These two names have one FNV-1a. */
+static void test_run_ids(void)
+{
+	static const char one[] = "8yn0iYCKYHlIj4-BwPqk", other[] = "GReLUrM4wMqfg9yzV3KQ";
+	char a[128], b[128];
+
+	make_disk();
+	disk_at(60, 2, 4);
+	put_snapshot(put_snapshot(CLUSTER, one, "a", s.len), other, "b", s.len);
+	save(disk, disk_len);
+	run_id_of(one, a);
+	run_id_of(other, b);
+	ok(strlen(a) == 69 && strlen(b) == 69 && strcmp(a, b) != 0, "two run ids: %s", a);
+
+	make_disk();
+	disk_at(60, 1, 4);
+	put_snapshot(CLUSTER, "", "", s.len);
+	save(disk, disk_len);
+	run_id_of(NULL, a);
+	run_id_of("", b);
+	ok(strcmp(a, b) != 0, "an empty name is not that of none: %s", b);
+}
+
 static void test_disk(void)
 {
 	struct vl_target *t;
@@ -1057,6 +1088,7 @@ int main(void)
 	test_save();
 	test_mapped();
 	test_disk();
+	test_run_ids();
 	test_lies();
 	unlink(path);
 	rmdir(dir);
