@@ -340,6 +340,8 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 		{ "snapshots:", redirect->snapshots },
 	};
 	char walls[VL_CONFINED_TEXT], confined[VL_CONFINED_TEXT + 16];
+	/* A kernel that was asked may have no build id that can be found. */
+	const bool met = *stats->kernel || stats->epochs;
 
 	use_locale();
 	print_text("engine:", stats->engine);
@@ -350,18 +352,16 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 	if (*stats->no_box)
 		print_text("box lacks:", stats->no_box);
 	print_text("kernel:", *stats->kernel ? stats->kernel : "unknown");
-	print_text("symbols:", !*stats->kernel ? "unknown" :
-			       stats->bare     ? "exported ones, and what its code shows" :
-						 "its own");
+	print_text("symbols:", !met	   ? "unknown" :
+			       stats->bare ? "exported ones, and what its code shows" :
+					     "its own");
 	print_trusted(&stats->trusted);
 	/* Only this executor checks each branch; the others cannot run other pages. */
 	if (stats->trusted.on)
 		print_text("control:", !strcmp(stats->engine, "vmst/native") ?
 					       "checked" :
 					       "not checked within the verified text");
-	print_text("contact:", !*stats->kernel	    ? "none" :
-			       stats->first_contact ? "first" :
-						      "cached");
+	print_text("contact:", !met ? "none" : stats->first_contact ? "first" : "cached");
 	print_text("keeper:", kept ? "yes" : "no");
 	print_ms("paused:", stats->paused_ns);
 	print_ms("paused longest:", stats->paused_longest_ns);

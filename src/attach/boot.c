@@ -243,16 +243,70 @@ static struct vl_error *search_live(struct vl_attach *c)
 }
 
 /*
- * Is @t a file that changed while it was made, of a guest that ran a kernel? The page table that
- * its registers name may be one of a process that had ended when the memory was copied.
+ * Did the vCPUs (@nr) run the kernel of @c, which a search has found in their memory? Another one
+ * may have run, by kexec or a reboot. The kernel lays its per-CPU areas where chance has it, and GS
+ * of a CPU that runs the kernel points to one of them (KERNEL_GS_BASE of others, if it is known).
  */
-static bool moved_in_kernel(struct vl_target *t)
+static bool ran(const struct vl_attach *c, const struct vl_vcpu *vcpus, size_t nr)
+{
+	const uint64_t offsets = vl_symbol(c->kernel, "__per_cpu_offset");
+	const uint64_t text = vl_symbol(c->kernel, "_stext");
+	size_t good = 0;
+
+	for (size_t i = 0; i < nr && offsets && text; i++) {
+		const bool inside = vcpus[i].rip >> 63;
+		const uint64_t gs = inside ? vcpus[i].gs_base : vcpus[i].kernel_gs_base;
+		bool is_area = false;
+
+		if (!(vcpus[i].cr0 & X86_CR0_PG))
+			continue;
+		/* Above the text are modules. */
+		if (inside && vcpus[i].rip < text)
+			return false;
+		/* User code has one below, as has the kernel for some instructions. */
+		if (!(gs >> 63))
+			continue;
+		for (size_t k = 0; k < nr && !is_area; k++) {
+			uint64_t area;
+
+			is_area = vl_target_read_virt(c->target, &c->pt, offsets + 8 * k, &area,
+						      sizeof(area)) &&
+				  area == gs;
+		}
+		if (!is_area)
+			return false;
+		good++;
+	}
+	return good > 0;
+}
+
+/*
+ * The page table that the registers of a file name may be one of a process that had ended when the
+ * memory was copied, if pages changed meanwhile. So search for the kernel; takes @err, the reason
+ * why it was not found by the registers.
+ */
+static struct vl_error *boot_moved(struct vl_attach *c, struct vl_error *err)
 {
 	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
+	struct vl_error *none;
 	size_t nr;
 
-	return vl_target_moved(t) && !vl_discard(vl_target_vcpus(t, &vcpus, &nr)) &&
-	       vl_pulse_life_of(vcpus, nr) == VL_LIFE_KERNEL;
+	if (vl_discard(vl_target_vcpus(c->target, &vcpus, &nr)) ||
+	    vl_pulse_life_of(vcpus, nr) != VL_LIFE_KERNEL)
+		return err;
+	none = boot_by_search(c);
+	if (!none && ran(c, vcpus, nr)) {
+		vl_error_destroy(err);
+		return NULL;
+	}
+	if (none) {
+		vl_error_destroy(none);
+		return err;
+	}
+	vl_kernel_destroy(c->kernel);
+	c->kernel = NULL;
+	return vl_error_hint(err, "the file changed while it was made; --kernel=1 takes the kernel "
+				  "that the memory holds, if that is the one that ran");
 }
 
 struct vl_error *vl_boot(struct vl_attach *c, struct vl_deadline deadline)
@@ -294,10 +348,8 @@ struct vl_error *vl_boot(struct vl_attach *c, struct vl_deadline deadline)
 		c->kernel = NULL;
 		nanosleep(&wait, NULL);
 	}
-	if (err && err->code == VL_ERR_FAULT && moved_in_kernel(c->target)) {
-		vl_error_destroy(err);
-		return boot_by_search(c);
-	}
+	if (err && err->code == VL_ERR_FAULT && vl_target_moved(c->target))
+		err = boot_moved(c, err);
 	if (err && vl_late(deadline)) {
 		vl_error_destroy(err);
 		err = vl_attach_late();

@@ -110,19 +110,31 @@ static struct vl_error *add_notes(const void *notes, size_t len, struct vl_regis
 	return NULL;
 }
 
-/* The segments of notes, one at a time: the one behind *@i. NULL: there is no more. */
-static const Elf_Data *next_notes(Elf *elf, size_t *i)
+/* A dump has one segment of notes, of some 10 KiB for each CPU at most. libelf keeps each. */
+#define NOTES_MAX (64UL << 20)
+#define NOTE_SEGMENTS_MAX 1024
+
+struct note_walk {
+	size_t i, nr;
+	uint64_t size;
+};
+
+/* The segments of notes, one at a time. NULL: there is no more, or none that is taken. */
+static const Elf_Data *next_notes(Elf *elf, struct note_walk *w)
 {
 	size_t phnum;
 
 	if (elf_getphdrnum(elf, &phnum) < 0)
 		phnum = 0;
-	while (*i < phnum && *i < INT32_MAX) {
+	while (w->i < phnum && w->i < INT32_MAX) {
 		Elf_Data *data;
 		GElf_Phdr ph;
 
-		if (!gelf_getphdr(elf, (int)(*i)++, &ph) || ph.p_type != PT_NOTE)
+		if (!gelf_getphdr(elf, (int)w->i++, &ph) || ph.p_type != PT_NOTE)
 			continue;
+		if (++w->nr > NOTE_SEGMENTS_MAX || ph.p_filesz > NOTES_MAX - w->size)
+			return NULL;
+		w->size += ph.p_filesz;
 		data = elf_getdata_rawchunk(elf, (int64_t)ph.p_offset, ph.p_filesz, ELF_T_NHDR);
 		if (data)
 			return data;
@@ -133,10 +145,11 @@ static const Elf_Data *next_notes(Elf *elf, size_t *i)
 struct vl_error *vl_notes_registers(Elf *elf, struct vl_registers **ret, size_t *nr_ret)
 {
 	_cleanup_free_ struct vl_registers *v = NULL;
+	struct note_walk w = { 0 };
 	const Elf_Data *data;
-	size_t nr = 0, i = 0;
+	size_t nr = 0;
 
-	while ((data = next_notes(elf, &i))) {
+	while ((data = next_notes(elf, &w))) {
 		struct vl_error *err = add_notes(data->d_buf, data->d_size, &v, &nr);
 
 		if (err)
@@ -151,10 +164,10 @@ struct vl_error *vl_notes_registers(Elf *elf, struct vl_registers **ret, size_t 
 uint64_t vl_notes_moved(Elf *elf)
 {
 	static const char key[] = "\nchanged-pages: ";
+	struct note_walk w = { 0 };
 	const Elf_Data *data;
-	size_t i = 0;
 
-	while ((data = next_notes(elf, &i))) {
+	while ((data = next_notes(elf, &w))) {
 		struct note n;
 
 		for (size_t off = 0; next_note(data->d_buf, data->d_size, &off, &n);) {
