@@ -25,8 +25,6 @@ enum { CHUNK_SNAPPY = 0x00, CHUNK_PLAIN = 0x01, CHUNK_SKIPPED = 0x80, CHUNK_BEGI
 #define CHUNK_DATA 65536U
 /* snappy's MaxCompressedLength() of that, and more. */
 #define CHUNK_MAX (CHECKSUM + 2 * CHUNK_DATA)
-/* A TiB of memory. */
-#define FRAMES_MAX (16UL << 20)
 /* Chunks that are held: 4 MiB. Page tables and structures of a kernel lie in many. */
 #define HELD 64
 
@@ -49,8 +47,8 @@ struct avml {
 
 static struct vl_error *add_frame(struct vl_frames_of *all, const struct vl_frame *f)
 {
-	if (all->nr == FRAMES_MAX)
-		return vl_dump_damaged("it has more memory than any machine");
+	if (all->nr == VL_INDEX_MAX / sizeof(*f))
+		return vl_index_full();
 	if (!vl_grow(all->frames, all->room, all->nr, 256))
 		return vl_error_nomem();
 	all->frames[all->nr++] = *f;

@@ -29,10 +29,7 @@ void vl_index_deinit(struct vl_index *ix)
 struct vl_error *vl_index_put(struct vl_index *ix, const void *data, size_t len)
 {
 	if (len > VL_INDEX_MAX - ix->len)
-		return vl_error_hint(
-			vl_error_new(VL_ERR_TARGET,
-				     "the memory is in more pieces than any machine's"),
-			"is the file in order?");
+		return vl_index_full();
 	while (len > ix->room - ix->len)
 		if (!vl_grow(ix->data, ix->room, ix->room, FIRST_ROOM))
 			return vl_error_nomem();
@@ -48,6 +45,15 @@ struct vl_error *vl_index_put_array(struct vl_index *ix, const void *data, size_
 	struct vl_error *err = vl_index_put(ix, &n, sizeof(n));
 
 	return err ? err : vl_index_put(ix, data, nr * size);
+}
+
+struct vl_error *vl_index_full(void)
+{
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+					  "the memory is in more pieces than are read: their index "
+					  "would have more than %lu MiB",
+					  VL_INDEX_MAX >> 20),
+			     "is the file in order?");
 }
 
 struct vl_error *vl_index_bad(void)

@@ -21,8 +21,11 @@ struct vl_index {
 	size_t at; /* what was taken */
 };
 
-/* More is of no honest file: an index has some bytes for each run of pages. */
-#define VL_INDEX_MAX (1UL << 30)
+/*
+ * The largest. An index has some bytes for each run of pages, and one that a small file can make
+ * large takes memory of several processes, and of the cache.
+ */
+#define VL_INDEX_MAX (256UL << 20)
 
 /* The pass to make. It gets no more than this, and opens nothing. */
 struct vl_index_job {
@@ -54,6 +57,8 @@ bool vl_index_take(struct vl_index *ix, void *ret, size_t len);
  */
 struct vl_error *vl_index_take_array(struct vl_index *ix, size_t size, size_t max, void *ret,
 				     size_t *nr_ret);
+/* The error of a file whose index would be larger than any may be. */
+struct vl_error *vl_index_full(void) __attribute__((returns_nonnull));
 /* The error of an index that makes no sense. */
 struct vl_error *vl_index_bad(void) __attribute__((returns_nonnull));
 

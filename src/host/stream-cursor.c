@@ -128,5 +128,7 @@ void vl_cursor_deinit(struct vl_cursor *c)
 {
 	if (c->map)
 		munmap((void *)c->map, c->map_len);
-	free(c->pages);
+	for (uint64_t i = 0; i < c->nr_leaves; i++)
+		free(c->leaves[i]);
+	free(c->leaves);
 }

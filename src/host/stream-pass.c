@@ -22,6 +22,9 @@ static struct vl_error *not_read(const char *what, const char *hint)
 
 /* ---- memory ---- */
 
+/* Bytes of leaves that a stream may have before its own bytes count. */
+#define LEAVES_SPARE (64UL << 20)
+
 /* QEMU migration/ram.c: the low bits of a page's offset. */
 enum {
 	RAM_ZERO = 0x02,
@@ -61,7 +64,7 @@ static struct vl_error *add_run(struct vl_cursor *c, uint64_t page, uint64_t at)
 		return NULL;
 	}
 	if (s->nr_runs == VL_INDEX_MAX / sizeof(*s->runs))
-		return vl_damaged_at(c, "its memory is in more pieces than any machine's");
+		return vl_index_full();
 	if (!vl_grow(s->runs, c->cap_runs, s->nr_runs, 1024))
 		return vl_error_nomem();
 	s->runs[s->nr_runs++] = (struct vl_page_run){ page, 1, at, 0 };
@@ -136,15 +139,16 @@ static struct vl_error *take_blocks(struct vl_cursor *c, uint64_t total)
 
 	if (s->nr_blocks)
 		return vl_damaged_at(c, "it has two lists of memory");
-	/* Each page is in it, be it as a byte of zero: this bounds the memory that we need. */
-	if (total / VL_PAGE_SIZE > s->bytes.size / sizeof(*c->pages) ||
+	/* Each page is in it, be it as a byte of zero. */
+	if (total / VL_PAGE_SIZE > s->bytes.size / sizeof(uint64_t) ||
 	    total / VL_PAGE_SIZE > VL_STREAM_PAGES_MAX)
 		return vl_cut_off(c);
 	/* Not touched before a page is found: a guest that is mostly zeros costs little. */
 	if (!c->mapped) {
-		c->pages = calloc(total / VL_PAGE_SIZE + 1, sizeof(*c->pages));
-		if (!c->pages)
+		c->leaves = calloc(total / VL_PAGE_SIZE / VL_LEAF + 1, sizeof(*c->leaves));
+		if (!c->leaves)
 			return vl_error_nomem();
+		c->nr_leaves = total / VL_PAGE_SIZE / VL_LEAF + 1;
 	}
 	while (total) {
 		struct vl_block *b = reallocarray(s->blocks, s->nr_blocks + 1, sizeof(*b));
@@ -171,12 +175,26 @@ static struct vl_error *take_blocks(struct vl_cursor *c, uint64_t total)
 	return NULL;
 }
 
-static void set_page(struct vl_cursor *c, uint64_t page, uint64_t at)
+static struct vl_error *set_page(struct vl_cursor *c, uint64_t page, uint64_t at)
 {
-	uint64_t *p = &c->pages[c->first + page];
+	uint64_t **leaf = &c->leaves[(c->first + page) / VL_LEAF];
 
-	if (*p != at)
-		*p = at;
+	if (!*leaf && !at)
+		return NULL;
+	if (!*leaf) {
+		/*
+		 * QEMU writes the pages of a leaf one by one, in more bytes than it has. Few pages far
+		 * apart would take much more memory of us than of the file.
+		 */
+		if (c->leaf_bytes > LEAVES_SPARE && c->leaf_bytes - LEAVES_SPARE > c->at)
+			return vl_damaged_at(c, "its pages lie farther apart than any guest's");
+		*leaf = calloc(VL_LEAF, sizeof(**leaf));
+		if (!*leaf)
+			return vl_error_nomem();
+		c->leaf_bytes += VL_LEAF * sizeof(**leaf);
+	}
+	(*leaf)[(c->first + page) % VL_LEAF] = at;
+	return NULL;
 }
 
 /* Take the page whose offset and flags are @head. A later one at the same place replaces it. */
@@ -193,16 +211,14 @@ static struct vl_error *take_page(struct vl_cursor *c, uint64_t head)
 			return err;
 		c->block = find_block(c->s, name, &c->first);
 	}
-	if (!c->block || !c->pages || page >= c->block->size / VL_PAGE_SIZE)
+	if (!c->block || !c->leaves || page >= c->block->size / VL_PAGE_SIZE)
 		return vl_damaged_at(c, "a page is of no block of its memory");
 	if (head & RAM_PAGE) {
-		set_page(c, page, c->at);
-		return vl_skip(c, VL_PAGE_SIZE);
+		err = set_page(c, page, c->at);
+		return err ? err : vl_skip(c, VL_PAGE_SIZE);
 	}
 	err = vl_take(c, 1, &fill);
-	if (!err)
-		set_page(c, page, *fill ? VL_FILLED | *fill : 0);
-	return err;
+	return err ? err : set_page(c, page, *fill ? VL_FILLED | *fill : 0);
 }
 
 #define AGAIN_HINT "save the guest without that"
@@ -364,6 +380,8 @@ static struct vl_error *take_command(struct vl_cursor *c)
 	}
 	if (cmd != CMD_OPEN_RETURN_PATH && cmd != CMD_PING)
 		return not_read("a migration by postcopy", AGAIN_HINT);
+	if (len != (cmd == CMD_PING ? 4 : 0))
+		return vl_damaged_at(c, "a command has not its length");
 	return vl_skip(c, len);
 }
 
@@ -479,8 +497,10 @@ static struct vl_error *open_stream(struct vl_cursor *c)
 		return err;
 	if (!c->s->nr_blocks)
 		return vl_damaged_at(c, "it holds no memory");
-	for (uint64_t i = 0; c->pages && i < c->nr_pages && !err; i++)
-		err = c->pages[i] ? add_run(c, i, c->pages[i]) : NULL;
+	for (uint64_t i = 0; i < c->nr_leaves && !err; i++)
+		for (uint64_t k = 0; c->leaves[i] && k < VL_LEAF && !err; k++)
+			if (c->leaves[i][k])
+				err = add_run(c, i * VL_LEAF + k, c->leaves[i][k]);
 	return err ? err : vl_stream_read_state(c->s, c->at);
 }
 

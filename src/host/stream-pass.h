@@ -9,6 +9,9 @@
 /* The most bytes that are taken at once: a name and more. */
 #define VL_TAKE_MAX 512
 
+/* Pages of the guest, of which a stream's pass keeps the places together. */
+#define VL_LEAF 512
+
 struct vl_cursor {
 	struct vl_stream *s;
 	uint64_t at;	    /* in the stream */
@@ -17,7 +20,10 @@ struct vl_cursor {
 	const unsigned char *map; /* NULL: none */
 	uint64_t map_at, map_len; /* what of the file is mapped */
 	unsigned char buf[VL_TAKE_MAX];
-	uint64_t *pages;	/* where each lies, or VL_FILLED and a byte; 0: zeros */
+	/* In each VL_LEAF pages: where each lies, or VL_FILLED and a byte; 0, or NULL: zeros. */
+	uint64_t **leaves;
+	uint64_t nr_leaves;	/* those there can be */
+	uint64_t leaf_bytes;	/* in those that are */
 	uint64_t nr_pages;	/* in all blocks */
 	struct vl_block *block; /* of the last page */
 	uint64_t first;		/* page of that block, in all */

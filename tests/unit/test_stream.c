@@ -473,6 +473,37 @@ static void test_costly(void)
 	bare("a description of many clocks", true);
 }
 
+/* Pages far apart: a stream of this size as a hole, and a page for each leaf of its places. */
+static void put_far_apart(unsigned pages)
+{
+	static const struct block large[] = { { "pc.ram", 64UL << 30 >> 12 }, { NULL, 0 } };
+
+	put_head("pc");
+	put_blocks(large);
+	begin_part(0x03);
+	for (unsigned i = 0; i < pages; i++)
+		put_filled(i ? NULL : "pc.ram", i * 512UL, 1 + i % 2);
+	put64(0x10);
+	put_footer(2);
+	put8(0);
+	save(s.b, s.len);
+	if (truncate(path, 256 * MIB))
+		exit(99);
+}
+
+static void test_far_apart(void)
+{
+	/* 64 MiB of leaves are given. */
+	put_far_apart(16000);
+	vl_target_close(opened_as("pages far apart", NULL));
+	put_far_apart(20000);
+	refused_as("more of them", NULL, "farther apart than any guest's");
+	put_head("pc");
+	put8(0x08);
+	put32(0x0002ffff);
+	refused("a long command", "a command has not its length");
+}
+
 static void test_no_registers(void)
 {
 	make_with(NULL);
@@ -1081,6 +1112,7 @@ int main(void)
 	test_good();
 	test_no_registers();
 	test_costly();
+	test_far_apart();
 	test_hole();
 	test_blocks();
 	test_refused();
