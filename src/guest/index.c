@@ -175,9 +175,7 @@ struct vl_error *vl_spool_index(const struct vl_index_job *job, const char *run_
 	memcpy(ret->data, &h, sizeof(h));
 	ret->at = sizeof(h);
 	/* Without it the next run takes longer. */
-	if (path) {
-		vl_spool_tidy(dir);
+	if (path && vl_spool_tidy(dir, ret->len))
 		vl_error_destroy(vl_file_store(path, ret->data, ret->len));
-	}
 	return NULL;
 }

@@ -4,7 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +39,8 @@ _Static_assert(PIECE <= VL_WINDOW_MAIN, "a piece fits into the window");
 #define SUFFIX ".unpacked"
 #define PART ".part"
 #define UNUSED_SECONDS 86400
+/* Bytes of all indexes that are kept. */
+#define INDEXES_MAX (512UL << 20)
 
 enum { OP_PIECE = 1 };
 
@@ -116,16 +118,17 @@ static struct vl_error *no_space(const char *dir)
 			     "more space");
 }
 
-static bool has_space(int fd)
+/* Can @more bytes be written to @dir? */
+static bool has_space(const char *dir, uint64_t more)
 {
 	struct statvfs v;
 	uint64_t least;
 
-	if (fstatvfs(fd, &v))
+	if (statvfs(dir, &v))
 		return true;
 	least = (uint64_t)v.f_blocks * v.f_frsize / 20;
 	least = least < LEFT_FREE ? least : LEFT_FREE;
-	return (uint64_t)v.f_bavail * v.f_frsize > least + LOOK_BYTES;
+	return (uint64_t)v.f_bavail * v.f_frsize > least + more;
 }
 
 /* The error of the process that unpacks, for a user; NULL if that is NULL. */
@@ -150,7 +153,7 @@ static struct vl_error *fetch(struct vl_box *b, int out, const char *dir)
 		struct vl_message m = { .op = OP_PIECE };
 		size_t n;
 
-		if (written >= looked && !has_space(out)) {
+		if (written >= looked && !has_space(dir, LOOK_BYTES)) {
 			err = no_space(dir);
 			break;
 		}
@@ -207,26 +210,66 @@ static struct vl_error *unpack(int fd, uint64_t at, int out, const char *dir)
 	return err;
 }
 
-/* What is removed stays usable where it is open. */
-void vl_spool_tidy(const char *path)
+/* An index, or one that is written, be it by a process that has ended since: vl_file_store(). */
+static bool is_index(const char *name)
 {
-	DIR *dir = opendir(path);
+	const char *end = strstr(name, VL_SPOOL_INDEX);
+
+	return end && (!end[strlen(VL_SPOOL_INDEX)] || end[strlen(VL_SPOOL_INDEX)] == '.');
+}
+
+/*
+ * Remove what was not used for long. *@total_ret are the bytes of the indexes that are left, and
+ * @oldest the name of the one that was unused for the longest time.
+ */
+static void tidy(DIR *dir, uint64_t *total_ret, char oldest[NAME_MAX + 1])
+{
+	time_t least = 0;
 	struct dirent *de;
 	struct stat st;
 
-	while (dir && (de = readdir(dir))) {
+	*total_ret = 0;
+	oldest[0] = '\0';
+	rewinddir(dir);
+	while ((de = readdir(dir))) {
 		const char *end = strrchr(de->d_name, '.');
+		bool index = is_index(de->d_name);
 
 		if (strncmp(de->d_name, "dump-", 5) != 0 || !end ||
-		    (strcmp(end, SUFFIX) != 0 && strcmp(end, PART) != 0 &&
-		     strcmp(end, VL_SPOOL_INDEX) != 0) ||
-		    fstatat(dirfd(dir), de->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
-		    st.st_mtime > time(NULL) - UNUSED_SECONDS)
+		    (strcmp(end, SUFFIX) != 0 && strcmp(end, PART) != 0 && !index) ||
+		    fstatat(dirfd(dir), de->d_name, &st, AT_SYMLINK_NOFOLLOW))
 			continue;
-		unlinkat(dirfd(dir), de->d_name, 0);
+		if (st.st_mtime <= time(NULL) - UNUSED_SECONDS) {
+			unlinkat(dirfd(dir), de->d_name, 0);
+			continue;
+		}
+		if (!index)
+			continue;
+		*total_ret += (uint64_t)st.st_size;
+		if (!oldest[0] || st.st_mtime < least) {
+			least = st.st_mtime;
+			snprintf(oldest, NAME_MAX + 1, "%s", de->d_name);
+		}
 	}
-	if (dir)
-		closedir(dir);
+}
+
+/* What is removed stays usable where it is open. */
+bool vl_spool_tidy(const char *path, uint64_t index)
+{
+	DIR *dir = opendir(path);
+	char oldest[NAME_MAX + 1];
+	uint64_t total;
+
+	if (!dir)
+		return false;
+	tidy(dir, &total, oldest);
+	while (index && total && index + total > INDEXES_MAX) {
+		if (unlinkat(dirfd(dir), oldest, 0))
+			break;
+		tidy(dir, &total, oldest);
+	}
+	closedir(dir);
+	return index + total <= INDEXES_MAX && has_space(path, index);
 }
 
 void vl_spool_used(const char *path)
@@ -307,6 +350,6 @@ struct vl_error *vl_spool_unpack(int fd, uint64_t at, const char *run_id, int *f
 		part = NULL;
 		return vl_error_nomem();
 	}
-	vl_spool_tidy(dir);
+	vl_spool_tidy(dir, 0);
 	return make(fd, at, dir, part, done, fd_ret);
 }

@@ -30,8 +30,11 @@ struct vl_error *vl_spool_index(const struct vl_index_job *job, const char *run_
 /* ---- for both ---- */
 
 #define VL_SPOOL_INDEX ".index"
-/* Remove what no tool has used for a day from the cache directory @path. */
-void vl_spool_tidy(const char *path);
+/*
+ * Remove what no tool has used for a day from the cache directory @path, and for an index of @index
+ * bytes the oldest ones. False: it has no space for that.
+ */
+bool vl_spool_tidy(const char *path, uint64_t index);
 /* Note that the file @path is used. */
 void vl_spool_used(const char *path);
 

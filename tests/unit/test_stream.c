@@ -4,11 +4,15 @@
  * and damaged ones of every kind.
  */
 #include <elf.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tap.h"
+#include "guest/spool.h"
 #include "host/index.h"
 #include "host/pages.h"
 #include "host/registers.h"
@@ -1038,6 +1042,47 @@ static void test_disk(void)
 	disk_refused("cut in its header", NULL, "it ends within its header");
 }
 
+/* ---- the cache ---- */
+
+static void put_file(const char *name, uint64_t size, time_t age)
+{
+	const struct timespec at[] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = time(NULL) - age } };
+	char file[128];
+	int fd;
+
+	snprintf(file, sizeof(file), "%s/%s", dir, name);
+	fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || ftruncate(fd, (off_t)size) || futimens(fd, at) || close(fd))
+		exit(99);
+}
+
+/* Is it there? It is removed. */
+static bool take_file(const char *name)
+{
+	char file[128];
+
+	snprintf(file, sizeof(file), "%s/%s", dir, name);
+	return !unlink(file);
+}
+
+static void test_cache(void)
+{
+	put_file("dump-1-stream1.index", 300 * MIB, 60);
+	put_file("dump-2-stream1.index.Ab3dEf", 100 * MIB, 90);
+	put_file("dump-3-stream1.index", MIB, 90000);
+	put_file("dump-4-stream1.index.Ab3dEf", MIB, 90000);
+	put_file("dump-5.unpacked", 2000 * MIB, 80000);
+	put_file("other.index", 2000 * MIB, 90000);
+	ok(vl_spool_tidy(dir, 100 * MIB), "there is space for an index");
+	ok(!take_file("dump-3-stream1.index") && !take_file("dump-4-stream1.index.Ab3dEf"),
+	   "what was not used for a day is removed, also if it was not written to its end");
+	ok(vl_spool_tidy(dir, 200 * MIB), "for a larger one");
+	ok(!take_file("dump-2-stream1.index.Ab3dEf") && take_file("dump-1-stream1.index"),
+	   "for which the oldest is removed");
+	ok(take_file("dump-5.unpacked") && take_file("other.index"), "and nothing else");
+	ok(!vl_spool_tidy(dir, 600 * MIB), "one that is too large");
+}
+
 /* ---- what a process that was taken over would give ---- */
 
 static size_t lie_at, lie_len;
@@ -1121,6 +1166,7 @@ int main(void)
 	test_mapped();
 	test_disk();
 	test_run_ids();
+	test_cache();
 	test_lies();
 	unlink(path);
 	rmdir(dir);
