@@ -123,6 +123,10 @@ static struct vl_error *boot_with(struct vl_attach *c, const struct vl_vcpu *v,
 		err = get_kernel(c, img, deadline);
 	if (!err)
 		err = take_symbols(c, img);
+	/* The table may have been lost to what overwrites a kernel after a reset: not for good. */
+	if (err && err->code == VL_ERR_KERNEL && img && img->symbols.form == VL_KALLSYMS_NONE &&
+	    vl_target_is_live(c->target))
+		err->code = VL_ERR_FAULT;
 	vl_image_destroy(img);
 	return err;
 }
