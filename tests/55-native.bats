@@ -282,6 +282,50 @@ ps_is() {
 	assert_same "$(grep -v kworker <<<"$1")" "$(grep -v kworker <<<"$output")"
 }
 
+# spoil SEED | spoil all BYTES: changes 3000 bytes of a file of translated code, or its whole code,
+# which is behind the texts' sums and the blocks (struct kept in src/native/keep.c).
+spoil() {
+	python3 -c 'import random, struct, sys
+data = bytearray(sys.stdin.buffer.read())
+texts, blocks, _, size = struct.unpack_from("4I", data, 24)
+code = 48 + 16 * (texts + blocks)
+if sys.argv[1] == "all":
+    bad = sys.argv[2].encode().decode("unicode_escape").encode("latin-1")
+    data[code:code + size] = (bad * size)[:size]
+else:
+    random.seed(int(sys.argv[1]))
+    for _ in range(3000):
+        data[code + random.randrange(size)] = random.randrange(256)
+sys.stdout.buffer.write(data)' "$@"
+}
+
+# make_seal FILE: makes a program that puts the right checksum into such a file.
+make_seal() {
+	"${CC:-gcc}" -std=gnu11 -Wall -iquote "$VT_TESTS/../src" -x c -o "$1" - <<-'EOF'
+		#include <stdio.h>
+		#include "base/hash.h"
+		int main(void)
+		{
+			static unsigned char file[64 << 20];
+			size_t len = fread(file, 1, sizeof(file), stdin);
+			uint64_t sum = len > 8 ? vl_sum(file + 8, len - 8) : 0;
+
+			memcpy(file, &sum, sizeof(sum));
+			return fwrite(file, 1, len, stdout) != len;
+		}
+	EOF
+}
+
+# is_replaced TEXT: the next run answers this, and replaces what is in $file.
+is_replaced() {
+	cp "$file" "$T/bad"
+	ps_is "$1"
+	is_other || fail "not written anew after: $bad"
+}
+
+is_other() { ! cmp -s "$file" "$T/bad"; }
+no_keepers() { [[ -z $(ours vlens-keeper) ]]; }
+
 @test "translated code is kept for the next run, and used over the same text only" {
 	local file first bad tracing='cd /sys/kernel/tracing'
 	need_guest g61
@@ -293,22 +337,39 @@ ps_is() {
 	[[ $(stat -c %a "$file") == 600 ]] || fail "no file, or others can read it: $file"
 	ps_is "$first"
 	cp "$file" "$T/good"
+	make_seal "$T/seal"
+	"$T/seal" <"$T/good" >"$T/sealed"
+	cmp "$T/sealed" "$T/good" || fail "it has no checksum, or another one"
 	# A file that makes no sense, or is cut short, is replaced.
 	for bad in "head -c 4096 /dev/urandom" "head -c 100000 $T/good" "true"; do
 		$bad >"$file"
 		ps_is "$first"
 		[[ $(stat -c %s "$file") -gt 100000 ]] || fail "not written anew after: $bad"
 	done
-	# So is one whose code does nothing but fault, or never ends.
-	for bad in '\xcc\xcc' '\xeb\xfe'; do
-		python3 -c "import sys
-data = bytearray(open(sys.argv[1], 'rb').read())
-data[100000:400000] = b'$bad' * 150000
-open(sys.argv[2], 'wb').write(data)" "$T/good" "$file"
-		ps_is "$first"
-		ps_is "$first"
-		! cmp -s "$file" "$T/good" || fail "not written anew after: $bad"
+	# So is one that is damaged.
+	for bad in 1 2 3 4; do
+		spoil "$bad" <"$T/good" >"$file"
+		is_replaced "$first"
 	done
+	# So is one that has the right checksum, but whose code only faults, or never ends.
+	for bad in '\xcc' '\x0f\x0b' '\xf4' '\xeb\xfe'; do
+		spoil all "$bad" <"$T/good" | "$T/seal" >"$file"
+		is_replaced "$first"
+	done
+	# That of an attack ends its run, but no other.
+	spoil all '\x0f\x05' <"$T/good" | "$T/seal" >"$file"
+	run --separate-stderr vps "$(guest g61)" -eo pid,comm
+	assert_status 3
+	[[ ! -e $file && $stderr == *"forbidden system call"* ]] || fail "$stderr"
+	ps_is "$first"
+	# A keeper's questions are answered, too, and it replaces the file.
+	spoil all '\xcc' <"$T/good" | "$T/seal" >"$file"
+	cp "$file" "$T/bad"
+	VLENS_KEEP=3 ps_is "$first"
+	grep -q '^keeper: *yes$' <<<"$stderr" || fail "no keeper: $stderr"
+	eventually 10 is_other || fail "the keeper leaves the file"
+	VLENS_KEEP=3 ps_is "$first"
+	eventually 20 no_keepers || fail "it stays"
 	# ftrace changes the text.
 	cp "$file" "$T/good"
 	in_guest g61 "mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null; $tracing &&

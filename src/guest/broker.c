@@ -70,6 +70,8 @@ static struct vl_error *lost(struct vl_guest *g, struct vl_error *err)
 	g->sys.open = g->sys.missed = g->sys.ready = g->sys.alone = 0;
 	end_pauses(g);
 	end_worker(g);
+	/* Perhaps it died by it. */
+	vl_broker_drop_code(g);
 	/* Callers do not retry this class of errors. */
 	if ((++g->deaths >= MAX_DEATHS || hopeless) && g->uses & VL_GUEST_ASK)
 		err->code = VL_ERR_KERNEL;

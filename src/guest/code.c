@@ -4,6 +4,9 @@
  * longer than to ask. It comes from a worker, so it may come from the guest. The processes with
  * rights only store it. A worker uses it, in its box, for what its guest answers. One that runs
  * trusted code gets only what such workers made, as the guest's own code never ran in these.
+ *
+ * The code may be hostile. If a call fails in a worker that uses it, or the worker dies, it is
+ * removed, and the worker's next clone, or the next worker, translates anew.
  */
 #include "internal.h"
 
@@ -37,9 +40,6 @@ void vl_code_find(struct vl_guest *g)
 	void *at;
 
 	g->makes_code = path;
-	/* Perhaps the last worker died by it. */
-	if (path && g->deaths)
-		unlink(path);
 	if (!path || vl_discard(vl_file_open(path, VL_WINDOW_MAIN, &fd, &size)) || !size)
 		return;
 	at = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -49,12 +49,39 @@ void vl_code_find(struct vl_guest *g)
 	g->code_size = size;
 }
 
+bool vl_code_may_fail(const struct vl_guest *g)
+{
+	const struct vl_session *s = g->session;
+
+	return g->code && s && s->clone && s->clone->ops->keep;
+}
+
+bool vl_code_blame(struct vl_guest *g)
+{
+	if (!vl_code_may_fail(g))
+		return false;
+	g->code = NULL;
+	g->code_failed = true;
+	g->session->suspect = true;
+	/* Its answers are no better. */
+	g->session->memo = (struct vl_clone_memo){ 0 };
+	return true;
+}
+
 size_t vl_code_write(struct vl_guest *g, void *buf, size_t size)
 {
 	struct vl_session *s = g->session;
 
 	return g->makes_code && s && s->clone && !s->suspect ? vl_clone_keep(s->clone, buf, size) :
 							       0;
+}
+
+void vl_broker_drop_code(struct vl_guest *g)
+{
+	_cleanup_free_ char *path = file_path(g);
+
+	if (path)
+		unlink(path);
 }
 
 void vl_broker_keep_code(struct vl_guest *g)

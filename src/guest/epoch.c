@@ -408,7 +408,7 @@ static bool leave_executor(struct vl_guest *g, const struct vl_error *err)
 
 	if (err->code != VL_ERR_CRASHED || !s->clone || !s->clone->unfit ||
 	    s->clone->ops == &vl_executor_unicorn || g->executor != VL_EXECUTOR_ANY ||
-	    !vl_emulator_is_built())
+	    vl_code_may_fail(g) || !vl_emulator_is_built())
 		return false;
 	snprintf(g->no_kvm, sizeof(g->no_kvm), "%s", err->message);
 	g->executor = VL_EXECUTOR_UNICORN;
@@ -512,6 +512,11 @@ struct vl_error *vl_epoch_called(struct vl_guest *g, struct vl_error *err)
 			return check;
 		}
 		s->ask.tries = s->ask.takes = 0;
+	}
+	if (err && err->code == VL_ERR_CRASHED && vl_code_blame(g)) {
+		vl_error_destroy(err);
+		g->sys.missed = 1;
+		return vl_error_new(VL_ERR_BLOCKED, "code that was translated earlier failed");
 	}
 	allow_longer(s, err);
 	if (err && err->code == VL_ERR_CRASHED)

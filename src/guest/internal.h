@@ -105,6 +105,7 @@ struct vl_guest {
 	const void *code; /* translations of an earlier worker; NULL: there are none */
 	size_t code_size;
 	bool makes_code;	      /* ours are of the questions of @label only */
+	bool code_failed;	      /* those of the file are to be removed */
 	bool emulator;		      /* Unicorn is loaded */
 	enum vl_want want;	      /* why this worker must be replaced */
 	char no_kvm[VL_EXECUTOR_WHY]; /* why KVM is unfit; in the broker, too */
@@ -372,6 +373,7 @@ enum vl_learned {
 	VL_LEARNED_CHANGED, /* the working set has changed */
 	VL_LEARNED_PAGES,   /* number of its pages */
 	VL_LEARNED_CODE,    /* there are translations for the program of this worker's start */
+	VL_LEARNED_FAILED,  /* those of its file are to be removed */
 };
 
 /* The options of a worker of @g. @g must outlive its start. */
@@ -383,10 +385,19 @@ void vl_worker_main(void *guest, struct vl_wire *wire, int link);
 
 /* Map the translations that are kept for a worker of @g, before it is in its box. */
 void vl_code_find(struct vl_guest *g);
+/* Does the clone use what was kept? Then a failure may be due to that. */
+bool vl_code_may_fail(const struct vl_guest *g);
+/*
+ * A call failed, or no epoch can be opened. If what was kept may be the reason, the next epoch
+ * makes a clone without it. True: try again; only once in a worker.
+ */
+bool vl_code_blame(struct vl_guest *g);
 /* In the worker: write translations to keep. Returns their size, 0: none. */
 size_t vl_code_write(struct vl_guest *g, void *buf, size_t size);
 /* In the broker: take them from the worker, and store them. */
 void vl_broker_keep_code(struct vl_guest *g);
+/* In the broker: remove those that are kept. */
+void vl_broker_drop_code(struct vl_guest *g);
 
 /* --- viewer.c --- */
 

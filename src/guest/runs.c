@@ -85,6 +85,8 @@ void vl_broker_learn(struct vl_guest *g)
 		return;
 	if (m.value[VL_LEARNED_CHANGED] && m.value[VL_LEARNED_PAGES] <= VL_WORKSET_MAX)
 		take_workset(g, m.value[VL_LEARNED_PAGES]);
+	if (m.value[VL_LEARNED_FAILED])
+		vl_broker_drop_code(g);
 	if (m.value[VL_LEARNED_CODE])
 		vl_broker_keep_code(g);
 }

@@ -105,6 +105,23 @@ static void forget_stale(struct vl_guest *g)
 	s->suspect = false;
 }
 
+static struct vl_error *open_epoch(struct vl_guest *g)
+{
+	struct vl_session *s = g->session;
+	struct vl_error *err;
+
+	forget_stale(g);
+	err = vl_epoch_open(g);
+	if (!err || err->code == VL_ERR_TARGET || !vl_code_blame(g))
+		return err;
+	vl_error_destroy(err);
+	/* That copies failed was no fault of theirs. */
+	s->ask = (struct vl_asking){ 0 };
+	s->misses = 0;
+	forget_stale(g);
+	return vl_epoch_open(g);
+}
+
 static struct vl_session *make_session(const struct vl_guest *g)
 {
 	struct vl_session *s = calloc(1, sizeof(*s));
@@ -131,8 +148,7 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 		vl_session_forget(g->sibling);
 	sys->missed = 0;
 	s->memo.no_executor = false;
-	forget_stale(g);
-	err = vl_epoch_open(g);
+	err = open_epoch(g);
 	if (err && s->memo.no_executor && !g->emulator && vl_emulator_is_built()) {
 		g->want = VL_WANT_EMULATOR;
 		/* Why the last executor failed says more than that there is no other. */

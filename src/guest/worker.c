@@ -282,6 +282,8 @@ static void learn(struct vl_worker *w, struct vl_message *m)
 		memcpy(w->asker.wire->window, ws->gpas, ws->nr * sizeof(*ws->gpas));
 	ws->changed = false;
 	m->value[VL_LEARNED_CODE] = w->guest->makes_code;
+	m->value[VL_LEARNED_FAILED] = w->guest->makes_code && w->guest->code_failed;
+	w->guest->code_failed = false;
 }
 
 static struct vl_error *attach(struct vl_worker *w, struct vl_message *m)

@@ -24,6 +24,7 @@
 
 /* What is kept: this, the pages of text, the blocks, the code, the marks (put_marks()). */
 struct kept {
+	uint64_t sum;	 /* of all behind it: against damage only */
 	uint64_t origin; /* origin_of() */
 	uint64_t hlt_code;
 	uint32_t nr_text, nr_blocks, nr_marks, code_size, marks_size;
@@ -196,10 +197,17 @@ static bool get_marks(struct vl_native_mark *marks, size_t nr, const unsigned ch
 	return at == end;
 }
 
+/* The checksum of @k, with all that is kept behind it: @size bytes. */
+static uint64_t sum_of(const struct kept *k, size_t size)
+{
+	return vl_sum(&k->origin, size - offsetof(struct kept, origin));
+}
+
 size_t vl_native_keep(struct vl_executor_state *e, void *buf, size_t size)
 {
 	struct kept k = { .hlt_code = e->hlt_code };
 	unsigned char *at = buf, *marks;
+	size_t len;
 
 	if (e->dirty || e->bound || e->nr_blocks <= e->nr_kept + e->nr_kept / GROWTH)
 		return 0;
@@ -222,8 +230,11 @@ size_t vl_native_keep(struct vl_executor_state *e, void *buf, size_t size)
 		return 0;
 	k.marks_size = (uint32_t)(at - marks);
 	memcpy(buf, &k, sizeof(k));
+	len = (size_t)(at - (unsigned char *)buf);
+	k.sum = sum_of(buf, len);
+	memcpy(buf, &k.sum, sizeof(k.sum));
 	e->nr_kept = e->nr_blocks;
-	return (size_t)(at - (unsigned char *)buf);
+	return len;
 }
 
 /* --- to use it --- */
@@ -343,7 +354,7 @@ void vl_native_take_kept(struct vl_executor_state *e)
 	if (!k || size < sizeof(*k) || k->code_size > VL_NATIVE_CODE_SIZE / 2 ||
 	    size - sizeof(*k) != k->nr_text * sizeof(*e->text) + k->nr_blocks * sizeof(*e->blocks) +
 					 k->code_size + k->marks_size ||
-	    k->nr_marks > k->marks_size || k->origin != origin_of(e))
+	    k->nr_marks > k->marks_size || k->origin != origin_of(e) || k->sum != sum_of(k, size))
 		return;
 	if (!take(e, k, (const unsigned char *)(k + 1)))
 		vl_native_reset(e);
