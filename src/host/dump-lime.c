@@ -137,11 +137,14 @@ static struct vl_error *take_ranges(struct vl_target *t, struct vl_dump *d, stru
 	_cleanup_free_ struct vl_frame *frames = NULL;
 	_cleanup_free_ struct range *ranges = NULL;
 	size_t nr = 0, nr_frames = 0;
+	uint64_t in_frames = 0;
 	struct vl_error *err;
 
 	err = vl_index_take_array(ix, sizeof(*ranges), RANGES_MAX, &ranges, &nr);
 	if (!err)
 		err = vl_index_take_array(ix, sizeof(*frames), SIZE_MAX, &frames, &nr_frames);
+	for (size_t i = 0; !err && i < nr_frames; i++)
+		in_frames += frames[i].len;
 	for (size_t i = 0; !err && i < nr; i++) {
 		const struct range *r = &ranges[i];
 
@@ -149,6 +152,10 @@ static struct vl_error *take_ranges(struct vl_target *t, struct vl_dump *d, stru
 		    r->size > INT64_MAX - r->gpa ||
 		    (r->at != PACKED && (r->at > d->size || r->size > d->size - r->at)))
 			return vl_index_bad();
+		/* Else a small file would have a memory of any size. */
+		if (r->at == PACKED && r->size > in_frames)
+			return vl_index_bad();
+		in_frames -= r->at == PACKED ? r->size : 0;
 		err = vl_ram_add(t, &(struct vl_ram){
 					    .gpa = r->gpa,
 					    .size = r->size,

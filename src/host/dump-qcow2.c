@@ -222,9 +222,12 @@ static struct vl_error *choose(const struct image *im, const char *asked, struct
 
 /* ---- its state ---- */
 
-/* Add the cluster of an entry of a table of the second level. */
+/*
+ * Add the cluster of an entry of a table of the second level. *@left are the bytes that the image
+ * has for those: tables can name one cluster again and again, for a stream of any length.
+ */
 static struct vl_error *add_cluster(const struct image *im, struct vl_bytes *b, uint64_t entry,
-				    uint64_t n)
+				    uint64_t n, uint64_t *left)
 {
 	uint64_t at = entry & ENTRY_OFFSET;
 
@@ -236,6 +239,9 @@ static struct vl_error *add_cluster(const struct image *im, struct vl_bytes *b, 
 		return damaged("a cluster of the snapshot is not at the place of one");
 	if (at > im->size || n > im->size - at)
 		return damaged("a cluster of the snapshot is behind its end");
+	if (n > *left)
+		return damaged("the memory of the snapshot is larger than the image");
+	*left -= n;
 	return vl_bytes_add(b, at, n);
 }
 
@@ -247,6 +253,7 @@ static struct vl_error *add_state(const struct image *im, const struct snapshot 
 	/* The state begins with the first table that has nothing of the disk. */
 	const uint64_t first = s->disk_size / span + !!(s->disk_size % span);
 	_cleanup_free_ unsigned char *table = NULL;
+	uint64_t room = im->size;
 
 	if (s->state_size / cluster >= CLUSTERS_MAX)
 		return damaged("the memory of the snapshot is larger than any");
@@ -270,7 +277,7 @@ static struct vl_error *add_state(const struct image *im, const struct snapshot 
 		for (uint64_t k = 0; k < entries && b->size < s->state_size; k++) {
 			uint64_t left = s->state_size - b->size;
 			struct vl_error *err = add_cluster(im, b, vl_be64(table + 8 * k),
-							   left < cluster ? left : cluster);
+							   left < cluster ? left : cluster, &room);
 
 			if (err)
 				return err;

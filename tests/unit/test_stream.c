@@ -1028,6 +1028,10 @@ static void test_disk(void)
 	put_snapshot(at, "2", "m", s.len);
 	disk_at(at + 8, 2, 4);
 	disk_refused("no table for memory", NULL, "behind its tables");
+	put_snapshot(at, "2", "m", 400 * MIB);
+	for (size_t i = 0; i < CLUSTER / 8; i++)
+		disk_at(3 * CLUSTER + 8 * i, 4 * CLUSTER, 8);
+	disk_refused("one cluster for all", NULL, "larger than the image");
 	disk_at(2 * CLUSTER + 16, disk_len, 8);
 	disk_refused("a table behind the end", NULL, "a table of the snapshot is behind its end");
 	disk_at(3 * CLUSTER + 8, disk_len, 8);
