@@ -33,6 +33,7 @@ struct look {
 	enum rank rank;
 	char system[NAME_SIZE], release[NAME_SIZE], machine[NAME_SIZE];
 	size_t looked, zero, even; /* pages: all that were looked at, of zeros, encrypted ones */
+	struct vl_error *unread;   /* of the first that could not be read */
 };
 
 /* Copy the word at @p: letters, digits, and what stands in releases. */
@@ -197,9 +198,15 @@ static void look_through(struct look *l, struct vl_target *t, char *buf,
 		     off < r[i].size && l->rank != UTS && !vl_late(deadline);) {
 			size_t n = r[i].size - off < CHUNK ? r[i].size - off : CHUNK;
 			uint64_t next = off + n;
+			struct vl_error *err;
 
-			if (vl_discard(vl_target_read(t, r[i].gpa + off, buf + kept, n)))
+			err = vl_target_read(t, r[i].gpa + off, buf + kept, n);
+			if (err)
 				memset(buf + kept, 0, n);
+			if (err && !l->unread)
+				l->unread = err;
+			else
+				vl_error_destroy(err);
 			buf[kept + n] = '\0';
 			look_at(l, buf + kept, n);
 			find_names(l, buf, kept + n);
@@ -265,24 +272,40 @@ static uint64_t pages_of(const struct vl_target *t)
 	return pages;
 }
 
-struct vl_error *vl_content_error(struct vl_target *t)
+/* The error for what was found; takes the one of what could not be read. */
+static struct vl_error *of_look(struct look *l, const struct vl_target *t)
 {
-	_cleanup_free_ char *buf = malloc(KEPT + CHUNK + 1);
-	struct look l = { .rank = NOTHING };
+	if (l->rank != NOTHING)
+		return named(l, pages_of(t));
+	if (l->zero == l->looked && l->unread) {
+		struct vl_error *err = vl_error_prefix(
+			vl_taken(l->unread), "of the memory nothing but zeros can be read");
 
-	if (!buf)
-		return vl_error_nomem();
-	look_through(&l, t, buf, vl_deadline_in(VL_CONTENT_NS));
-	if (l.rank != NOTHING)
-		return named(&l, pages_of(t));
-	if (l.zero == l.looked)
+		err->code = VL_ERR_KERNEL;
+		return vl_error_hint(err, "make the image again");
+	}
+	if (l->zero == l->looked)
 		return vl_error_hint(vl_error_new(VL_ERR_KERNEL, "the memory is nothing but zeros"),
 				     "make the image again");
 	/* An encrypted file may have a header that is not. */
-	if (l.looked - l.even <= l.looked / 64)
+	if (l->looked - l->even <= l->looked / 64)
 		return vl_error_hint(
 			vl_error_new(VL_ERR_KERNEL, "the memory looks encrypted or compressed"),
 			"decrypt or uncompress the file first; the memory of a guest with SEV or "
 			"TDX cannot be read");
 	return NULL;
+}
+
+struct vl_error *vl_content_error(struct vl_target *t)
+{
+	_cleanup_free_ char *buf = malloc(KEPT + CHUNK + 1);
+	struct look l = { .rank = NOTHING };
+	struct vl_error *err;
+
+	if (!buf)
+		return vl_error_nomem();
+	look_through(&l, t, buf, vl_deadline_in(VL_CONTENT_NS));
+	err = of_look(&l, t);
+	vl_error_destroy(l.unread);
+	return err;
 }

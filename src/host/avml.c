@@ -184,9 +184,11 @@ static struct vl_error *read_page(void *ctx, uint64_t gpa, void *buf)
 		if (f && at >= f->gpa && at - f->gpa < f->len)
 			data = hold(a, f);
 		if (!data)
-			return vl_error_fault(
-				gpa, "the page at 0x%" PRIx64 " is damaged in the image of AVML",
-				gpa);
+			return vl_error_fault(gpa,
+					      "the page at 0x%" PRIx64
+					      " is damaged in the image of AVML: its "
+					      "checksum is wrong, or it cannot be unpacked",
+					      gpa);
 		n = f->len - (at - f->gpa);
 		n = n < end - at ? n : end - at;
 		memcpy(out, data + (at - f->gpa), n);

@@ -9,6 +9,7 @@
 
 #include "attach/content.h"
 #include "base/array.h"
+#include "host/pages.h"
 #include "host/target.h"
 #include "tap.h"
 
@@ -279,8 +280,11 @@ static void test_folder(void)
 static void says(const char *what, const char *message)
 {
 	struct vl_target *t = opened(what);
-	struct vl_error *err = t ? vl_content_error(t) : NULL;
+	struct vl_error *err;
 
+	if (t)
+		vl_target_unpack(t);
+	err = t ? vl_content_error(t) : NULL;
 	ok(message ? err && strstr(err->message, message) && err->hint : !err, "%s: %s", what,
 	   err ? err->message : "nothing");
 	vl_error_destroy(err);
@@ -296,6 +300,20 @@ static void put_uts(uint64_t at, const char *release, const char *machine)
 	snprintf(uts[2], sizeof(uts[2]), "%s", release);
 	snprintf(uts[4], sizeof(uts[4]), "%s", machine);
 	put("memory", at, uts, sizeof(uts), SIZE);
+}
+
+/* AVML's image of a page that is as it is, with no checksum: avml.c. */
+static void put_avml_page(void)
+{
+	static unsigned char file[32 + 8 + PAGE + 8] = "AVML\x02";
+	const uint64_t range[] = { 0x1000, 0x1fff }, total = 8 + PAGE;
+	const unsigned char head[] = { 1, 4, 16, 0 };
+
+	memcpy(file + 8, range, sizeof(range));
+	memcpy(file + 32, head, sizeof(head));
+	memset(file + 40, 'a', PAGE);
+	memcpy(file + 40 + PAGE, &total, sizeof(total));
+	put("memory", 0, file, sizeof(file), sizeof(file));
 }
 
 static void test_content(void)
@@ -323,6 +341,8 @@ static void test_content(void)
 	says("a kernel that has not booted", "the banner of a Linux 6.1.0, but no kernel");
 	put("memory", SIZE - 1, "", 1, SIZE);
 	says("zeros", "nothing but zeros");
+	put_avml_page();
+	says("a checksum that is wrong", "its checksum is wrong");
 	for (size_t i = 0; i < SIZE; i++) {
 		x = x * 1103515245 + 12345;
 		random[i] = (unsigned char)(x >> 23);
