@@ -338,32 +338,34 @@ static bool leads_to_stop(const struct vl_export_part *all, const struct vl_text
 	return va - text->va <= text->len - 8 && is_stop(text->bytes + (va - text->va));
 }
 
-/* The one with the most entries: other tables can look like a short one. */
-static void find_bugs(const struct vl_export_part *all, const struct vl_text *text,
-		      struct vl_deadline deadline, struct vl_exports *ret)
+void vl_exports_find_bugs(const unsigned char *image, size_t len, uint64_t va,
+			  const struct vl_text *text, struct vl_deadline deadline,
+			  struct vl_exports *ret)
 {
+	const struct vl_export_part whole = { image, len, va }, *all = &whole;
 	uint32_t best = BUGS_MIN - 1;
 	size_t next = 4;
 
-	for (size_t at = 0; at + 4 <= all->len; at += next) {
+	/* The one with the most entries: other tables can look like a short one. */
+	for (size_t at = 0; at + 4 <= len; at += next) {
 		next = 4;
 		if (!(at % LOOK_AT_CLOCK) && vl_late(deadline))
 			return;
 		for (size_t i = 0; leads_to_stop(all, text, at) && i < ARRAY_SIZE(bug_forms); i++) {
 			const struct bug_form *f = &bug_forms[i];
-			size_t from = at, len;
-			uint32_t nr = bugs_at(all, text, f, at, &len);
+			size_t from = at, size;
+			uint32_t nr = bugs_at(all, text, f, at, &size);
 
 			/* What was looked at is not looked at again, however long. */
-			if (len / f->step >= BUGS_MIN && len > next)
-				next = len;
+			if (size / f->step >= BUGS_MIN && size > next)
+				next = size;
 			if (nr <= best)
 				continue;
 			best = nr;
 			while (from >= f->step && bug_at(all, text, f, from - f->step))
 				from -= f->step;
 			ret->bugs = all->va + from;
-			ret->bugs_len = at - from + len;
+			ret->bugs_len = at - from + size;
 		}
 	}
 }
@@ -375,11 +377,8 @@ bool vl_exports_find(const unsigned char *image, size_t len, uint64_t va,
 	const struct vl_export_part all = { image, len, va };
 
 	*ret = (struct vl_exports){ .bugs = 0 };
-	if (text->len < VL_CALLS_MAX || !find_records(&all, deadline, ret) ||
-	    !find_names(&all, ret) || !find_calls(&all, text, deadline, ret))
-		return false;
-	find_bugs(&all, text, deadline, ret);
-	return !vl_late(deadline);
+	return text->len >= VL_CALLS_MAX && find_records(&all, deadline, ret) &&
+	       find_names(&all, ret) && find_calls(&all, text, deadline, ret) && !vl_late(deadline);
 }
 
 /* --- symbols --- */

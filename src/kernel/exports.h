@@ -29,12 +29,20 @@ struct vl_exports {
 };
 
 /*
- * Find the tables in @image, @len bytes from the virtual address @va on; the code is the part of it
- * in @text. False: there are none, or @deadline has passed.
+ * Find the tables, but that of warnings, in @image, @len bytes from the virtual address @va on; the
+ * code is the part of it in @text. False: there are none, or @deadline has passed.
  */
 bool vl_exports_find(const unsigned char *image, size_t len, uint64_t va,
 		     const struct vl_text *text, struct vl_deadline deadline,
 		     struct vl_exports *ret);
+
+/*
+ * Find the table of warnings. The kernel notes in it which were shown: it is among the variables,
+ * the others are among the constants.
+ */
+void vl_exports_find_bugs(const unsigned char *image, size_t len, uint64_t va,
+			  const struct vl_text *text, struct vl_deadline deadline,
+			  struct vl_exports *ret);
 
 /*
  * The symbols that the tables of @e and the code show. A function that has no name is a symbol

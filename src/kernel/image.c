@@ -113,37 +113,50 @@ static bool pmd_mapped(struct tables *t, const struct vl_pgtable *pt, uint64_t v
 	return false;
 }
 
-/* How many bytes at @va, @most at most, are contiguous at *@gpa_ret? 0: @va is not mapped. */
-static uint64_t contiguous(struct tables *t, const struct vl_pgtable *pt, uint64_t va,
-			   uint64_t most, uint64_t *gpa_ret)
-{
-	struct vl_xlat x;
-	uint64_t n = 0;
+/* Bytes of the image that lie one behind the other in the guest's RAM. */
+struct run {
+	uint64_t gpa, len;
+	bool constant; /* the guest cannot write them */
+};
 
-	while (n < most && vl_translate(pt, table_entry, t, va + n, &x) &&
-	       (!n || x.gpa == *gpa_ret + n)) {
-		if (!n)
-			*gpa_ret = x.gpa;
-		n += x.size - ((va + n) & (x.size - 1));
+/* Those at @va, @most at most; 0 bytes: @va is not mapped. */
+static struct run run_at(struct tables *t, const struct vl_pgtable *pt, uint64_t va, uint64_t most)
+{
+	struct run run = { .len = 0 };
+	struct vl_xlat x;
+
+	while (run.len < most && vl_translate(pt, table_entry, t, va + run.len, &x)) {
+		bool constant = !(x.flags & X86_PTE_RW);
+
+		if (!run.len)
+			run = (struct run){ .gpa = x.gpa, .constant = constant };
+		else if (x.gpa != run.gpa + run.len || constant != run.constant)
+			break;
+		run.len += x.size - ((va + run.len) & (x.size - 1));
 	}
-	return n < most ? n : most;
+	if (run.len > most)
+		run.len = most;
+	return run;
 }
 
-/* The number of bytes that are mapped. */
+/* What to read of the image: a set of these. */
+enum { CONSTANTS = 1, VARIABLES = 2 };
+
+/* Read the parts of the image that are of @kinds. The number of bytes that are mapped. */
 static uint64_t read_image(struct tables *t, const struct vl_pgtable *pt,
-			   struct vl_deadline deadline, struct vl_image *img)
+			   struct vl_deadline deadline, unsigned kinds, struct vl_image *img)
 {
 	uint64_t va = img->base, mapped = 0;
 
 	while (va < img->end && !vl_late(deadline)) {
 		/* Up to the next 2 MiB, so that the deadline is looked at. */
-		uint64_t gpa = 0, n = contiguous(t, pt, va, PMD_SIZE - (va & (PMD_SIZE - 1)), &gpa);
+		struct run run = run_at(t, pt, va, PMD_SIZE - (va & (PMD_SIZE - 1)));
 
-		if (n)
-			vl_error_destroy(
-				vl_target_read(t->target, gpa, img->bytes + (va - img->base), n));
-		va += n ? n : VL_PAGE_SIZE;
-		mapped += n;
+		if (run.len && (kinds & (run.constant ? CONSTANTS : VARIABLES)))
+			vl_error_destroy(vl_target_read(t->target, run.gpa,
+							img->bytes + (va - img->base), run.len));
+		va += run.len ? run.len : VL_PAGE_SIZE;
+		mapped += run.len;
 	}
 	return mapped;
 }
@@ -499,14 +512,53 @@ static bool find_exports(struct vl_image *img, const struct vl_pgtable *pt, stru
 	return true;
 }
 
+/* Find the tables of symbols, the types and the build id. False: there are no symbols. */
+static bool find_constants(struct vl_image *img, const struct vl_pgtable *pt, struct tables *tables,
+			   struct vl_deadline deadline, uint64_t *at)
+{
+	memset(at, 0, NR_PLACES * sizeof(*at));
+	if (vl_kallsyms_find(img->bytes, img->end - img->base, img->base, img->rip, deadline,
+			     &img->symbols)) {
+		vl_kallsyms_addresses(img->bytes, &img->symbols, places, NR_PLACES, at);
+		find_text(img, at);
+		img->few = !at[INIT_TASK];
+	} else if (!find_exports(img, pt, tables, deadline)) {
+		return false;
+	}
+	find_btf(img, at);
+	find_build_id(img, at);
+	if (img->few && !img->btf)
+		img->btf = vl_image_search_btf(img->bytes, img->end - img->base, &img->btf_len);
+	if (img->few && !*img->build_id)
+		search_build_id(img, pt, tables);
+	return true;
+}
+
+/* Find what is in the variables: the table of warnings, which has their state, and the root. */
+static void find_variables(struct vl_image *img, const struct vl_pgtable *pt, struct tables *tables,
+			   struct vl_deadline deadline)
+{
+	if (img->symbols.form == VL_KALLSYMS_NONE) {
+		const struct vl_text text = { img->bytes + (img->text - img->base), img->text_len,
+					      img->text };
+
+		vl_exports_find_bugs(img->bytes, img->end - img->base, img->base, &text, deadline,
+				     &img->exports);
+	}
+	if (!img->root)
+		search_root(img, pt, tables);
+}
+
 struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt, uint64_t idt_base,
 			       struct vl_deadline deadline, struct vl_image **ret)
 {
 	struct tables tables = { 0 };
 	unsigned char gate[16];
 	uint64_t rip, mapped, at[NR_PLACES];
+	unsigned kinds = CONSTANTS;
 	struct vl_image *img;
 	struct vl_error *err;
+	bool found;
 
 	if (!begin_tables(&tables, t, pt->root) ||
 	    !read_virt(t, pt, table_entry, &tables, idt_base + 16 * GATE_PAGE_FAULT, gate,
@@ -544,14 +596,24 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 		vl_image_destroy(img);
 		return vl_error_os(errno, "cannot map memory");
 	}
-	mapped = read_image(&tables, pt, deadline, img);
-	memset(at, 0, sizeof(at));
-	if (vl_kallsyms_find(img->bytes, img->end - img->base, img->base, rip, deadline,
-			     &img->symbols)) {
-		vl_kallsyms_addresses(img->bytes, &img->symbols, places, NR_PLACES, at);
-		find_text(img, at);
-		img->few = !at[INIT_TASK];
-	} else if (!find_exports(img, pt, &tables, deadline)) {
+	/*
+	 * Memory of the image that the kernel freed holds what any process puts there, and tables
+	 * too: search for them where the guest cannot write. A kernel that protects its constants
+	 * protects its code as well; of another (rodata=off), all is searched.
+	 */
+	if (!is_constant(pt, &tables, rip))
+		kinds |= VARIABLES;
+	mapped = read_image(&tables, pt, deadline, kinds, img);
+	found = find_constants(img, pt, &tables, deadline, at);
+	if (found)
+		find_root(img, pt, &tables, at);
+	if (found && img->few) {
+		if (!(kinds & VARIABLES))
+			read_image(&tables, pt, deadline, VARIABLES, img);
+		find_variables(img, pt, &tables, deadline);
+		found = !vl_late(deadline);
+	}
+	if (!found) {
 		err = no_symbols(img);
 		vl_image_destroy(img);
 		/* The kernel was seen: another look finds no more. */
@@ -559,15 +621,6 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 			err->code = VL_ERR_KERNEL;
 		return err;
 	}
-	find_btf(img, at);
-	find_build_id(img, at);
-	find_root(img, pt, &tables, at);
-	if (img->few && !img->btf)
-		img->btf = vl_image_search_btf(img->bytes, img->end - img->base, &img->btf_len);
-	if (img->few && !*img->build_id)
-		search_build_id(img, pt, &tables);
-	if (img->few && !img->root)
-		search_root(img, pt, &tables);
 	*ret = img;
 	return NULL;
 }

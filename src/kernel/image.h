@@ -20,9 +20,10 @@
 #define VL_IMAGE_LIMIT 0xffffffffc0000000UL
 
 struct vl_image {
-	uint64_t base, end;   /* virtual, 2 MiB aligned; may have holes */
-	unsigned char *bytes; /* end - base bytes; unmapped ones are zero */
-	uint64_t rip;	      /* an address in its text: the page-fault handler */
+	uint64_t base, end; /* virtual, 2 MiB aligned; may have holes */
+	/* end - base bytes; zero where nothing is mapped, and variables of a kernel not "few" */
+	unsigned char *bytes;
+	uint64_t rip; /* an address in its text: the page-fault handler */
 	struct vl_kallsyms symbols;
 	struct vl_exports exports; /* in place of them, if their form is VL_KALLSYMS_NONE */
 	const void *btf;	   /* in bytes, or NULL */

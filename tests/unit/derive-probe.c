@@ -243,6 +243,7 @@ static struct vl_error *find_exports(const struct vl_text *all, const struct vl_
 
 	if (!vl_exports_find(all->bytes, all->len, all->va, text, vl_deadline_in(LIMIT_NS), &e))
 		return vl_error_new(VL_ERR_KERNEL, "no exported symbols are found");
+	vl_exports_find_bugs(all->bytes, all->len, all->va, text, vl_deadline_in(LIMIT_NS), &e);
 	if (!vl_exports_decode(&e, text, ret))
 		return vl_error_new(VL_ERR_KERNEL, "the exported symbols are not understood");
 	return NULL;

@@ -95,7 +95,12 @@ static void build(size_t step, size_t bug_step)
 
 static bool find(struct vl_exports *e)
 {
-	return vl_exports_find(image, LEN, VA, &text, vl_deadline_in(60000000000UL), e);
+	const struct vl_deadline deadline = vl_deadline_in(60000000000UL);
+
+	if (!vl_exports_find(image, LEN, VA, &text, deadline, e))
+		return false;
+	vl_exports_find_bugs(image, LEN, VA, &text, deadline, e);
+	return true;
 }
 
 /* Is there a symbol @name at @va? */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A kernel's image, found under the page table of a process that ends meanwhile. */
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -20,6 +21,8 @@
 #define PMDS 0x3000UL
 #define PRESENT 1UL
 #define LARGE 0x80UL
+#define WRITABLE 2UL
+#define NO_CODE (1UL << 63)
 #define HANDLER (VA + 0x2000)
 #define IDT (VA + 0x1000) /* in the image, so that the same tables map it */
 
@@ -112,6 +115,98 @@ static void test_btf(void)
 	ok(!vl_image_search_btf(ram, SIZE, &len), "two may be another kernel's");
 }
 
+/* In each 2 MiB of the image behind the first, which is code. */
+#define RECORDS 0x4000UL
+#define NAMES 0x6000UL
+#define CALLS 0x8000UL
+#define BUGS 0xc000UL
+#define BTF 0x10000UL
+#define NR_RECORDS 100U
+
+static uint64_t va_of(uint64_t at)
+{
+	return VA + at - PMD;
+}
+
+/* Put the 32-bit offset from @at in RAM to @va there. */
+static void put_offset(uint64_t at, uint64_t va)
+{
+	const uint32_t offset = (uint32_t)(va - va_of(at));
+
+	memcpy(ram + at, &offset, sizeof(offset));
+}
+
+/* Put records of @step bytes each into the 2 MiB at @start of RAM. */
+static void put_records(uint64_t start, uint64_t step)
+{
+	for (unsigned i = 0; i < NR_RECORDS; i++) {
+		const uint64_t at = start + RECORDS + step * i, name = start + NAMES + 16UL * i;
+
+		snprintf((char *)ram + name, 16, "name_%03u", i);
+		put_offset(at, VA + 0x3000 + i);
+		put_offset(at + 4, va_of(name));
+	}
+}
+
+static void put_calls(uint64_t start)
+{
+	for (unsigned i = 0; i < 450; i++)
+		put64(start + CALLS + 8UL * i, VA + (i >= 337 && i < 424 ? 0x4000 : 0x5000 + i));
+}
+
+static void put_bugs(uint64_t start)
+{
+	for (unsigned i = 0; i < NR_RECORDS; i++) {
+		memcpy(ram + PMD + 0x8000 + 16UL * i, "\x0f\x0b", 2); /* ud2 */
+		put_offset(start + BUGS + 8UL * i, VA + 0x8000 + 16UL * i);
+	}
+}
+
+/*
+ * A kernel without a table of symbols: code; memory that was freed, in which a process made
+ * records and types; constants. The table of warnings, which the kernel changes, is in the second.
+ */
+static struct vl_image *find_forged(struct vl_target *t, bool guarded)
+{
+	const struct vl_pgtable pt = { .root = ROOT, .levels = 4 };
+	const uint64_t forged = 2 * PMD, own = 3 * PMD;
+	struct vl_image *img = NULL;
+
+	build(NR_PMDS);
+	put64(PMDS + 8UL * 8, PMD | LARGE | PRESENT | (guarded ? 0 : WRITABLE));
+	put64(PMDS + 9UL * 8, forged | LARGE | PRESENT | WRITABLE | NO_CODE);
+	put64(PMDS + 10UL * 8, own | LARGE | PRESENT | NO_CODE | (guarded ? 0 : WRITABLE));
+	put_records(forged, 12);
+	put_btf(ram + forged + BTF, "task_struct");
+	put_bugs(forged);
+	put_records(own, 8);
+	put_btf(ram + own + BTF, "task_struct");
+	put_calls(own);
+	vl_error_destroy(vl_image_find(t, &pt, IDT, vl_deadline_in(60000000000L), &img));
+	return img;
+}
+
+static void test_forged(struct vl_target *t)
+{
+	struct vl_image *img = find_forged(t, true);
+
+	if (ok(img, "a kernel without symbols, behind what a process forged")) {
+		ok(img->exports.records.va == va_of(3 * PMD + RECORDS) &&
+			   img->exports.records.len == 8UL * NR_RECORDS,
+		   "the records are those where the guest cannot write");
+		ok(img->exports.calls.va == va_of(3 * PMD + CALLS), "so are the calls");
+		ok(img->btf == img->bytes + 2 * PMD + BTF, "so are the types");
+		ok(img->exports.bugs == va_of(2 * PMD + BUGS) &&
+			   img->exports.bugs_len == 8UL * NR_RECORDS,
+		   "the table of warnings is among the variables");
+	}
+	vl_image_destroy(img);
+	img = find_forged(t, false);
+	ok(img && img->exports.calls.va == va_of(3 * PMD + CALLS) && img->exports.bugs_len,
+	   "a kernel that protects nothing: all is searched");
+	vl_image_destroy(img);
+}
+
 int main(void)
 {
 	static const struct vl_target_port port = { .read = read_ram };
@@ -138,6 +233,8 @@ int main(void)
 	lives = 1000;
 	ok(find(&t) == VL_ERR_FAULT, "one that maps the entry alone, as in user mode: try again");
 	test_btf();
+	lives = 1000;
+	test_forged(&t);
 	munmap(ram, SIZE);
 	return tap_end();
 }
