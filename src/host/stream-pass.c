@@ -183,8 +183,8 @@ static struct vl_error *set_page(struct vl_cursor *c, uint64_t page, uint64_t at
 		return NULL;
 	if (!*leaf) {
 		/*
-		 * QEMU writes the pages of a leaf one by one, in more bytes than it has. Few pages far
-		 * apart would take much more memory of us than of the file.
+		 * QEMU writes the pages of a leaf one by one, in more bytes than it has. Few pages
+		 * far apart would take much more memory of us than of the file.
 		 */
 		if (c->leaf_bytes > LEAVES_SPARE && c->leaf_bytes - LEAVES_SPARE > c->at)
 			return vl_damaged_at(c, "its pages lie farther apart than any guest's");
