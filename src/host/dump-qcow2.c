@@ -16,6 +16,10 @@
 #include "../base/transfer.h"
 #include "stream.h"
 
+/* The formats that the header tells apart. */
+#define QCOW_V2 2
+#define QCOW_V3 3
+
 #define HEADER_SIZE 104
 /* Incompatible features. */
 #define FEATURE_DATA_FILE (1ULL << 2)
@@ -76,12 +80,12 @@ static struct vl_error *read_header(struct image *im)
 	if (!read_at(im, 0, h, 72))
 		return damaged("it ends within its header");
 	version = vl_be32(h + 4);
-	if (version != 2 && version != 3)
+	if (version != QCOW_V2 && version != QCOW_V3)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
 						  "the file is a disk image of version %u",
 						  version),
 				     "versions 2 and 3 of qcow2 are understood");
-	if (version == 3) {
+	if (version == QCOW_V3) {
 		if (!read_at(im, 0, h, HEADER_SIZE))
 			return damaged("it ends within its header");
 		features = vl_be64(h + 72);

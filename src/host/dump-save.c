@@ -24,6 +24,9 @@ struct save_header {
 };
 _Static_assert(sizeof(struct save_header) == 92, "as libvirt writes it");
 
+/* The last version of this header that is known. */
+#define SAVE_LAST 3
+
 #define PARTIAL "LibvirtQemudPart"
 
 /* By the number of the format: the program that compressed the stream. */
@@ -67,7 +70,7 @@ struct vl_error *vl_dump_load_save(struct vl_target *t, struct vl_dump *d)
 		h.data_len = bswap_32(h.data_len);
 		h.format = bswap_32(h.format);
 	}
-	if (h.version < 1 || h.version > 3)
+	if (h.version < 1 || h.version > SAVE_LAST)
 		return vl_error_hint(
 			vl_error_new(VL_ERR_TARGET, "the saved domain is of version %u", h.version),
 			"restore it, then: vlens dump GUEST FILE");

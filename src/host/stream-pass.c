@@ -25,6 +25,9 @@ static struct vl_error *not_read(const char *what, const char *hint)
 /* Bytes of leaves that a stream may have before its own bytes count. */
 #define LEAVES_SPARE (64UL << 20)
 
+/* The version of the section of memory, by register_savevm_live(). */
+#define RAM_SECTION 4
+
 /* QEMU migration/ram.c: the low bits of a page's offset. */
 enum {
 	RAM_ZERO = 0x02,
@@ -407,7 +410,7 @@ static struct vl_error *take_start(struct vl_cursor *c)
 	}
 	if (c->has_ram)
 		return vl_damaged_at(c, "its memory begins twice");
-	if (version != 4)
+	if (version != RAM_SECTION)
 		return not_read("memory of another version than 4",
 				"save the guest by a newer QEMU");
 	c->has_ram = true;
