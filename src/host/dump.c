@@ -236,9 +236,14 @@ struct vl_error *vl_dump_set_flat(struct vl_target *t, struct vl_dump *d, uint64
 		.page_size = VL_PAGE_SIZE,
 	};
 	const struct vl_piece piece = { .size = all.size };
-	struct vl_error *err = vl_ram_add(t, &all);
+	struct vl_error *err;
 
+	if (!all.size)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+						  "the file holds less than a page of memory"),
+				     "save the guest again: vlens dump GUEST FILE");
 	d->rest = size - all.size;
+	err = vl_ram_add(t, &all);
 	if (!err)
 		err = vl_ram_finish(t);
 	return err ? err : vl_ram_unplaced(t, &piece, 1);

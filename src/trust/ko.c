@@ -94,9 +94,14 @@ static const char *info(const struct vl_ko *ko, const char *key)
 {
 	size_t i = vl_ko_section(ko, ".modinfo"), len = strlen(key);
 	const struct vl_ko_section *s = &ko->sections[i];
-	const char *text = (const char *)ko->file + s->at, *end = text + s->size;
+	const char *text, *end;
 
-	if (!i || s->type == SHT_NOBITS || !s->size || end[-1])
+	/* Where a section without content lies has not been checked. */
+	if (!i || s->type == SHT_NOBITS || !s->size)
+		return NULL;
+	text = (const char *)ko->file + s->at;
+	end = text + s->size;
+	if (end[-1])
 		return NULL;
 	for (; text < end; text += strlen(text) + 1)
 		if (!strncmp(text, key, len) && text[len] == '=')
