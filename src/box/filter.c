@@ -68,6 +68,7 @@ static const struct rule {
 	CALL(recvmsg, ALLOW),  /* files that the broker opens for it */
 	CALL(eventfd2, ALLOW), /* stops the filler of a snapshot */
 	CALL_IF(fcntl, ALLOW, 1, ALL, F_DUPFD_CLOEXEC),
+	CALL_IF(fcntl, ALLOW, 1, ALL, F_GETFD), /* libelf, of the file that it begins */
 	CALL_IF(ioctl, ALLOW, 1, IOCTL_TYPE, IOCTL_UFFD),
 	CALL_IF(ioctl, ALLOW, 1, IOCTL_TYPE, IOCTL_KVM),
 	CALL_IF(ioctl, ALLOW, 1, IOCTL_TYPE, IOCTL_IMEE),

@@ -3,8 +3,10 @@
  * An ELF dump. The segments are guest-physical memory. The notes are the vCPUs' registers, if QEMU
  * wrote them; cores of other tools (/proc/vmcore, /proc/kcore) have none that we need. A core of
  * the QEMU process (gcore) has the guest's memory as one of its segments.
+ *
+ * A pass in a box reads the headers and the notes. What has rights reads none of them.
  */
-#include "dump.h"
+#include "facts.h"
 
 #include <gelf.h>
 
@@ -14,9 +16,6 @@
 
 /* A segment without a physical address: the vmalloc area in /proc/kcore. */
 #define NO_ADDRESS UINT64_MAX
-
-/* One dump with paging has a million segments. libelf reads the headers of all. */
-#define SEGMENTS_MAX (4UL << 20)
 
 static bool has_memory(const GElf_Phdr *ph)
 {
@@ -42,49 +41,51 @@ static bool is_larger(const GElf_Phdr *a, const GElf_Phdr *b)
 	return a->p_filesz > b->p_filesz;
 }
 
-/* Add the segments as RAM ranges; an error unless all of them lie within the file. */
-static struct vl_error *add_segments(struct vl_target *t, Elf *elf, const struct vl_dump *d,
+/* The file in which they are. */
+struct file {
+	Elf *elf;
+	int fd;
+	uint64_t size;
+};
+
+/* Add the segments with memory; an error unless all of them lie within the file. */
+static struct vl_error *add_segments(const struct file *in, struct vl_facts *f,
 				     struct segments *ret)
 {
 	struct vl_error *err;
 	uint64_t need = 0;
 	size_t phnum;
 
-	if (elf_getphdrnum(elf, &phnum) < 0)
-		return vl_dump_truncated(0, d->size);
-	if (phnum > SEGMENTS_MAX)
-		return vl_dump_unknown(d->fd);
+	if (elf_getphdrnum(in->elf, &phnum) < 0)
+		return vl_dump_truncated(0, in->size);
+	/* libelf reads the headers of all. */
+	if (phnum > VL_FACT_RANGES_MAX)
+		return vl_dump_unknown(in->fd);
 	for (size_t i = 0; i < phnum; i++) {
 		GElf_Phdr ph;
 
-		if (!gelf_getphdr(elf, (int)i, &ph))
-			return vl_dump_truncated(0, d->size);
+		if (!gelf_getphdr(in->elf, (int)i, &ph))
+			return vl_dump_truncated(0, in->size);
 		if (ph.p_type != PT_NOTE && !has_memory(&ph))
 			continue;
 		if (ph.p_filesz > UINT64_MAX - ph.p_offset)
-			return vl_dump_unknown(d->fd);
+			return vl_dump_unknown(in->fd);
 		if (ph.p_offset + ph.p_filesz > need)
 			need = ph.p_offset + ph.p_filesz;
 		if (!has_memory(&ph))
 			continue;
 		if (ph.p_paddr % VL_PAGE_SIZE || ph.p_paddr > UINT64_MAX - ph.p_filesz)
-			return vl_dump_unknown(d->fd);
+			return vl_dump_unknown(in->fd);
 		ret->nr++;
 		ret->physical |= ph.p_paddr != 0;
 		if (!ret->largest.p_filesz || is_larger(&ph, &ret->largest))
 			ret->largest = ph;
-		err = vl_ram_add(t, &(struct vl_ram){
-					    .gpa = ph.p_paddr,
-					    .size = ph.p_filesz & ~(VL_PAGE_SIZE - 1),
-					    .fd = d->fd,
-					    .fd_offset = ph.p_offset,
-					    .page_size = VL_PAGE_SIZE,
-				    });
+		err = vl_facts_add(f, ph.p_paddr, ph.p_filesz, ph.p_offset);
 		if (err)
 			return err;
 	}
-	if (need > d->size)
-		return vl_dump_truncated(need, d->size);
+	if (need > in->size)
+		return vl_dump_truncated(need, in->size);
 	if (!ret->nr)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the file holds no guest memory"),
 				     GUEST_HINT);
@@ -92,28 +93,28 @@ static struct vl_error *add_segments(struct vl_target *t, Elf *elf, const struct
 }
 
 /*
- * Add the memory and the registers. The segments of a process's core have virtual addresses only:
+ * Find the memory and the registers. The segments of a process's core have virtual addresses only:
  * the largest, of those of whole MiBs, is the guest's memory.
  */
-static struct vl_error *add(struct vl_target *t, Elf *elf, struct vl_dump *d)
+static struct vl_error *find(const struct file *in, struct vl_facts *f)
 {
 	struct segments seg = { 0 };
 	bool done;
-	struct vl_error *err = vl_dump_load_xen(t, elf, d, &done);
+	struct vl_error *err = vl_dump_find_xen(in->elf, in->fd, in->size, f, &done);
 
 	if (err || done)
 		return err;
-	err = add_segments(t, elf, d, &seg);
-
+	err = add_segments(in, f, &seg);
 	if (!err)
-		err = vl_notes_vcpus(elf, &d->vcpus, &d->nr_vcpus);
+		err = vl_notes_registers(in->elf, &f->registers, &f->nr_vcpus);
 	if (err)
 		return err;
-	d->moved = vl_notes_moved(elf);
-	if (d->nr_vcpus || seg.physical || seg.nr == 1)
-		return vl_ram_finish(t);
-	vl_ram_deinit(t);
-	return vl_dump_set_flat(t, d, seg.largest.p_offset, seg.largest.p_filesz);
+	f->head.moved = vl_notes_moved(in->elf);
+	if (f->nr_vcpus || seg.physical || seg.nr == 1)
+		return NULL;
+	f->nr = 0;
+	f->head.flat = 1;
+	return vl_facts_add(f, 0, seg.largest.p_filesz, seg.largest.p_offset);
 }
 
 /* The architecture, of those that a dump can be of, in words for a message. */
@@ -135,17 +136,19 @@ static const char *machine_of(const GElf_Ehdr *eh)
 	}
 }
 
-struct vl_error *vl_dump_load_elf(struct vl_target *t, struct vl_dump *d)
+/* In a box. */
+static struct vl_error *index_elf(const struct vl_index_job *job, struct vl_index *ret)
 {
+	struct vl_facts f = { .nr = 0 };
+	struct file in = { .fd = job->fd, .size = job->size };
 	struct vl_error *err;
 	GElf_Ehdr eh;
-	Elf *elf;
 
 	elf_version(EV_CURRENT);
 	/* Read, not mapped: a file that is truncated meanwhile would end us by SIGBUS. */
-	elf = elf_begin(d->fd, ELF_C_READ, NULL);
-	if (!elf || elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &eh))
-		err = vl_dump_unknown(d->fd);
+	in.elf = elf_begin(in.fd, ELF_C_READ, NULL);
+	if (!in.elf || elf_kind(in.elf) != ELF_K_ELF || !gelf_getehdr(in.elf, &eh))
+		err = vl_dump_unknown(in.fd);
 	else if (eh.e_type != ET_CORE || (eh.e_machine != EM_X86_64 && eh.e_machine != EM_386))
 		err = vl_error_hint(
 			vl_error_new(VL_ERR_TARGET,
@@ -153,25 +156,24 @@ struct vl_error *vl_dump_load_elf(struct vl_target *t, struct vl_dump *d)
 				     machine_of(&eh)),
 			GUEST_HINT);
 	else
-		err = add(t, elf, d);
-	elf_end(elf);
+		err = find(&in, &f);
+	f.head.machine = err ? 0 : eh.e_machine;
+	if (!err)
+		err = vl_facts_put(&f, ret);
+	elf_end(in.elf);
+	vl_facts_deinit(&f);
 	return err;
 }
 
-struct vl_error *vl_dump_elf_registers(int fd, struct vl_registers **ret, size_t *nr_ret,
-				       unsigned int *machine_ret)
+struct vl_error *vl_dump_load_elf(struct vl_target *t, struct vl_dump *d)
 {
-	struct vl_error *err = NULL;
-	GElf_Ehdr eh;
-	Elf *elf;
+	const struct vl_index_job job = { "elf1", index_elf, d->fd, 0, d->size, NULL };
+	struct vl_index ix;
+	struct vl_error *err = vl_index_open(t, &job, &ix);
 
-	*nr_ret = 0;
-	elf_version(EV_CURRENT);
-	elf = elf_begin(fd, ELF_C_READ, NULL);
-	if (elf && elf_kind(elf) == ELF_K_ELF && gelf_getehdr(elf, &eh)) {
-		*machine_ret = eh.e_machine;
-		err = vl_notes_registers(elf, ret, nr_ret);
-	}
-	elf_end(elf);
+	if (err)
+		return err;
+	err = vl_facts_take(t, d, &ix);
+	vl_index_deinit(&ix);
 	return err;
 }

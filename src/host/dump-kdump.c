@@ -4,11 +4,12 @@
  * a bit for each page (is it memory? is it in the file?), a descriptor for each page in the file,
  * and the pages, each compressed alone (makedumpfile's IMPLEMENTATION; diskdump_mod.h).
  *
- * What runs with rights reads the headers and the bitmaps. The descriptors and the pages are read
- * in the box.
+ * All of it is read in a box: headers, bitmaps and notes by a pass, whose index has what is needed
+ * later, the descriptors and the pages when a page is needed.
  */
-#include "dump.h"
+#include "facts.h"
 
+#include <elf.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -64,7 +65,6 @@ static const struct {
 #define HEAD_VERSION_64 6
 /* 16 TiB of memory, whose bitmaps have 1 GiB. */
 #define PAGES_MAX (1UL << 32)
-#define RANGES_MAX 1000000
 #define NOTES_MAX (16UL << 20)
 
 /* The bitmap is read by blocks. */
@@ -76,9 +76,12 @@ static const struct {
 struct kdump {
 	struct vl_flattened file;
 	struct vl_codec codecs[VL_NR_CODECS];
-	uint64_t pages;	   /* bits of a bitmap that count */
-	uint64_t present;  /* the bitmap of pages in the file: its offset */
-	uint64_t descs;	   /* the first descriptor */
+	struct {
+		uint64_t pages;	  /* bits of a bitmap that count */
+		uint64_t present; /* the bitmap of pages in the file: its offset */
+		uint64_t descs;	  /* the first descriptor */
+		uint64_t status;  /* how pages are packed */
+	} head;
 	uint64_t *before;  /* for each block of that bitmap: set bits in those before it */
 	uint64_t nr_descs; /* set bits in all */
 
@@ -90,6 +93,11 @@ struct kdump {
 	int64_t zeros; /* the place of a page of zeros: all of them share it; 0: not known */
 	unsigned char packed[VL_PAGE_SIZE];
 };
+
+static uint64_t blocks_of(const struct kdump *k)
+{
+	return (k->head.pages + BLOCK_PAGES - 1) / BLOCK_PAGES;
+}
 
 static struct vl_error *damaged(uint64_t gpa, const char *why)
 {
@@ -106,13 +114,13 @@ static bool bit(const unsigned char *map, uint64_t i)
 
 static bool hold_block(struct kdump *k, uint64_t nr)
 {
-	uint64_t left = (k->pages + 7) / 8 - nr * BLOCK, n = left < BLOCK ? left : BLOCK;
+	uint64_t left = (k->head.pages + 7) / 8 - nr * BLOCK, n = left < BLOCK ? left : BLOCK;
 
 	if (k->block_nr == nr)
 		return true;
 	k->block_nr = UINT64_MAX;
 	memset(k->block, 0, BLOCK);
-	if (!vl_flattened_read(&k->file, k->present + nr * BLOCK, k->block, n))
+	if (!vl_flattened_read(&k->file, k->head.present + nr * BLOCK, k->block, n))
 		return false;
 	k->block_nr = nr;
 	return true;
@@ -152,7 +160,7 @@ static const struct page_desc *find_desc(struct kdump *k, uint64_t nr)
 	left = k->nr_descs - nr;
 	k->first_desc = nr;
 	k->nr_held = left < DESCS ? left : DESCS;
-	if (!vl_flattened_read(&k->file, k->descs + nr * sizeof(k->held[0]), k->held,
+	if (!vl_flattened_read(&k->file, k->head.descs + nr * sizeof(k->held[0]), k->held,
 			       k->nr_held * sizeof(k->held[0])))
 		k->nr_held = 0;
 	return k->nr_held ? &k->held[0] : NULL;
@@ -185,7 +193,7 @@ static struct vl_error *read_page(void *ctx, uint64_t gpa, void *buf)
 	uint64_t pfn = gpa / VL_PAGE_SIZE;
 	const struct page_desc *d;
 
-	if (pfn >= k->pages || !hold_block(k, pfn / BLOCK_PAGES))
+	if (pfn >= k->head.pages || !hold_block(k, pfn / BLOCK_PAGES))
 		return damaged(gpa, "the bitmap has ended");
 	/* Left out by makedumpfile: zeros, or what was not wanted. */
 	if (!bit(k->block, pfn % BLOCK_PAGES)) {
@@ -214,7 +222,7 @@ static uint64_t next_page(void *ctx, uint64_t gpa)
 	struct kdump *k = ctx;
 	uint64_t pfn = gpa / VL_PAGE_SIZE;
 
-	while (pfn < k->pages) {
+	while (pfn < k->head.pages) {
 		uint64_t nr = pfn / BLOCK_PAGES, end = (nr + 1) * BLOCK_PAGES;
 
 		if (k->before[nr] == k->before[nr + 1]) {
@@ -247,27 +255,18 @@ static const struct vl_pages_ops kdump_ops = {
 	.close = close_kdump,
 };
 
-/* ---- with rights: headers and bitmaps ---- */
+/* ---- the pass: headers, bitmaps, notes ---- */
 
 /* A run of pages that are memory: [first, end). */
 struct run {
-	struct vl_target *t;
+	struct vl_facts *facts;
 	uint64_t first, end;
-	size_t nr;
 };
 
 static struct vl_error *end_run(struct run *r)
 {
-	if (r->end <= r->first)
-		return NULL;
-	if (++r->nr > RANGES_MAX)
-		return vl_dump_damaged("it has more ranges of memory than any machine");
-	return vl_ram_add(r->t, &(struct vl_ram){
-					.gpa = r->first * VL_PAGE_SIZE,
-					.size = (r->end - r->first) * VL_PAGE_SIZE,
-					.fd = -1,
-					.page_size = VL_PAGE_SIZE,
-				});
+	return vl_facts_add(r->facts, r->first * VL_PAGE_SIZE, (r->end - r->first) * VL_PAGE_SIZE,
+			    VL_NOWHERE);
 }
 
 /* The next 64 pages, from @pfn on: bits that are set are memory. */
@@ -296,22 +295,22 @@ static struct vl_error *add_word(struct run *r, uint64_t pfn, uint64_t word)
 /* Read a block of a bitmap of @bytes bytes at @at. Behind the last bit there are zeros. */
 static bool read_block(const struct kdump *k, uint64_t at, uint64_t nr, void *ret)
 {
-	uint64_t bytes = (k->pages + 7) / 8, left = bytes - nr * BLOCK;
+	uint64_t bytes = (k->head.pages + 7) / 8, left = bytes - nr * BLOCK;
 	unsigned char *b = ret;
 
 	memset(b, 0, BLOCK);
 	if (!vl_flattened_read(&k->file, at + nr * BLOCK, b, left < BLOCK ? left : BLOCK))
 		return false;
-	if (left <= BLOCK && k->pages % 8)
-		b[left - 1] &= (unsigned char)((1U << k->pages % 8) - 1);
+	if (left <= BLOCK && k->head.pages % 8)
+		b[left - 1] &= (unsigned char)((1U << k->head.pages % 8) - 1);
 	return true;
 }
 
-/* Read both bitmaps: @valid has the memory, k->present what of it is in the file. */
-static struct vl_error *read_bitmaps(struct vl_target *t, struct kdump *k, uint64_t valid)
+/* Read both bitmaps: @valid has the memory, k->head.present what of it is in the file. */
+static struct vl_error *read_bitmaps(struct vl_facts *f, struct kdump *k, uint64_t valid)
 {
-	uint64_t nr = (k->pages + BLOCK_PAGES - 1) / BLOCK_PAGES, words[BLOCK / 8];
-	struct run run = { .t = t };
+	uint64_t nr = blocks_of(k), words[BLOCK / 8];
+	struct run run = { .facts = f };
 	unsigned char here[BLOCK];
 	struct vl_error *err = NULL;
 
@@ -319,7 +318,7 @@ static struct vl_error *read_bitmaps(struct vl_target *t, struct kdump *k, uint6
 	if (!k->before)
 		return vl_error_nomem();
 	for (uint64_t i = 0; i < nr && !err; i++) {
-		if (!read_block(k, valid, i, words) || !read_block(k, k->present, i, here))
+		if (!read_block(k, valid, i, words) || !read_block(k, k->head.present, i, here))
 			return vl_dump_truncated(0, k->file.size);
 		for (size_t w = 0; w < ARRAY_SIZE(words) && !err; w++) {
 			uint64_t in_file;
@@ -334,7 +333,7 @@ static struct vl_error *read_bitmaps(struct vl_target *t, struct kdump *k, uint6
 }
 
 static struct vl_error *read_notes(const struct kdump *k, const struct kdump_header *h,
-				   struct vl_dump *d)
+				   struct vl_facts *f)
 {
 	_cleanup_free_ char *notes = NULL;
 
@@ -347,17 +346,7 @@ static struct vl_error *read_notes(const struct kdump *k, const struct kdump_hea
 		return vl_error_nomem();
 	if (!vl_flattened_read(&k->file, h->notes, notes, h->notes_size))
 		return vl_dump_truncated(0, k->file.size);
-	return vl_notes_read(notes, h->notes_size, &d->registers, &d->vcpus, &d->nr_vcpus);
-}
-
-static struct vl_error *load_codecs(struct kdump *k, uint32_t status)
-{
-	struct vl_error *err = NULL;
-
-	for (size_t i = 0; i < ARRAY_SIZE(packings) && !err; i++)
-		if (status & packings[i].flag)
-			err = vl_codec_load(packings[i].codec, &k->codecs[packings[i].codec]);
-	return err ? vl_error_prefix(err, "the dump is compressed") : NULL;
+	return vl_notes_read(notes, h->notes_size, &f->registers, &f->nr_vcpus);
 }
 
 static struct vl_error *check(const struct disk_header *h, const struct kdump_header *sub)
@@ -399,7 +388,8 @@ static struct vl_error *check_end(struct kdump *k)
 	for (; nr; nr--) {
 		d = find_desc(k, k->nr_descs - nr);
 		if (!d)
-			return vl_dump_truncated(k->descs + k->nr_descs * sizeof(*d), k->file.size);
+			return vl_dump_truncated(k->head.descs + k->nr_descs * sizeof(*d),
+						 k->file.size);
 		if (d->offset >= 0 && d->offset <= INT64_MAX - (int64_t)d->size &&
 		    (uint64_t)d->offset + d->size > k->file.size)
 			return vl_dump_truncated((uint64_t)d->offset + d->size, k->file.size);
@@ -407,56 +397,141 @@ static struct vl_error *check_end(struct kdump *k)
 	return NULL;
 }
 
-static struct vl_error *load(struct vl_target *t, struct vl_dump *d, struct kdump *k)
+static struct vl_error *read_head(struct kdump *k, uint64_t size, struct vl_facts *f)
 {
 	struct disk_header h;
 	struct kdump_header sub;
-	struct vl_error *err = vl_flattened_init(t, d, &k->file);
+	struct vl_error *err;
 	uint64_t bitmap, half;
 
-	if (err)
-		return err;
 	if (!vl_flattened_read(&k->file, 0, &h, sizeof(h)))
-		return vl_dump_truncated(0, d->size);
+		return vl_dump_truncated(0, size);
 	if (memcmp(h.signature, "KDUMP   ", sizeof(h.signature)))
 		return vl_dump_damaged("it has no header");
 	if (!vl_flattened_read(&k->file, VL_PAGE_SIZE, &sub, sizeof(sub)))
-		return vl_dump_truncated(0, d->size);
+		return vl_dump_truncated(0, size);
 	err = check(&h, &sub);
 	if (err)
 		return err;
 	if (h.version < HEAD_VERSION_NOTES)
 		sub.notes_size = 0;
-	k->pages = h.version < HEAD_VERSION_64 ? h.max_mapnr : sub.max_mapnr_64;
+	k->head.status = h.status;
+	k->head.pages = h.version < HEAD_VERSION_64 ? h.max_mapnr : sub.max_mapnr_64;
 	bitmap = (1 + (uint64_t)h.sub_size) * VL_PAGE_SIZE;
 	half = h.bitmap_blocks / 2 * VL_PAGE_SIZE;
-	if (!k->pages || k->pages > PAGES_MAX || (k->pages + 7) / 8 > half)
+	if (!k->head.pages || k->head.pages > PAGES_MAX || (k->head.pages + 7) / 8 > half)
 		return vl_dump_damaged("its bitmap does not fit its size");
-	k->present = bitmap + half;
-	k->descs = bitmap + h.bitmap_blocks * VL_PAGE_SIZE;
-	err = read_bitmaps(t, k, bitmap);
+	k->head.present = bitmap + half;
+	k->head.descs = bitmap + h.bitmap_blocks * VL_PAGE_SIZE;
+	err = read_bitmaps(f, k, bitmap);
 	if (!err && !k->nr_descs)
 		err = vl_dump_damaged("it holds no memory");
 	if (!err)
 		err = check_end(k);
-	if (!err)
-		err = read_notes(k, &sub, d);
-	return err ? err : load_codecs(k, h.status);
+	return err ? err : read_notes(k, &sub, f);
 }
 
-struct vl_error *vl_dump_load_kdump(struct vl_target *t, struct vl_dump *d)
+static struct vl_error *put(const struct kdump *k, const struct vl_facts *f, struct vl_index *ret)
+{
+	struct vl_error *err = vl_flattened_put(&k->file, ret);
+
+	if (!err)
+		err = vl_index_put(ret, &k->head, sizeof(k->head));
+	if (!err)
+		err = vl_index_put_array(ret, k->before, blocks_of(k) + 1, sizeof(*k->before));
+	return err ? err : vl_facts_put(f, ret);
+}
+
+static struct kdump *new_kdump(void)
 {
 	struct kdump *k = calloc(1, sizeof(*k));
+
+	if (k)
+		k->block_nr = UINT64_MAX;
+	return k;
+}
+
+static struct vl_error *index_kdump(const struct vl_index_job *job, struct vl_index *ret)
+{
+	struct vl_facts f = { .head.machine = EM_X86_64 };
+	struct kdump *k = new_kdump();
 	struct vl_error *err;
 
 	if (!k)
 		return vl_error_nomem();
-	k->block_nr = UINT64_MAX;
-	err = load(t, d, k);
+	err = vl_flattened_init(job->fd, job->size, &k->file);
+	if (!err)
+		err = read_head(k, job->size, &f);
+	if (!err)
+		err = put(k, &f, ret);
+	close_kdump(k);
+	vl_facts_deinit(&f);
+	return err;
+}
+
+/* ---- with rights ---- */
+
+static struct vl_error *load_codecs(struct kdump *k, uint64_t status)
+{
+	struct vl_error *err = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(packings) && !err; i++)
+		if (status & packings[i].flag)
+			err = vl_codec_load(packings[i].codec, &k->codecs[packings[i].codec]);
+	return err ? vl_error_prefix(err, "the dump is compressed") : NULL;
+}
+
+/* Take and check what is of the bitmap of pages in the file. */
+static struct vl_error *take_head(struct vl_index *ix, struct kdump *k)
+{
+	struct vl_error *err;
+	size_t nr;
+
+	if (!vl_index_take(ix, &k->head, sizeof(k->head)) || !k->head.pages ||
+	    k->head.pages > PAGES_MAX || k->head.present > INT64_MAX || k->head.descs > INT64_MAX)
+		return vl_index_bad();
+	err = vl_index_take_array(ix, sizeof(*k->before), PAGES_MAX / BLOCK_PAGES + 1, &k->before,
+				  &nr);
+	if (err)
+		return err;
+	if (nr != blocks_of(k) + 1 || k->before[0])
+		return vl_index_bad();
+	for (size_t i = 1; i < nr; i++)
+		if (k->before[i] < k->before[i - 1] ||
+		    k->before[i] - k->before[i - 1] > BLOCK_PAGES)
+			return vl_index_bad();
+	k->nr_descs = k->before[nr - 1];
+	return NULL;
+}
+
+static struct vl_error *take(struct vl_target *t, struct vl_dump *d, struct kdump *k,
+			     struct vl_index *ix)
+{
+	struct vl_error *err = vl_flattened_take(ix, d->fd, d->size, &k->file);
+
+	if (!err)
+		err = take_head(ix, k);
+	if (!err)
+		err = vl_facts_take(t, d, ix);
+	return err ? err : load_codecs(k, k->head.status);
+}
+
+struct vl_error *vl_dump_load_kdump(struct vl_target *t, struct vl_dump *d)
+{
+	const struct vl_index_job job = { "kdump1", index_kdump, d->fd, 0, d->size, NULL };
+	struct vl_index ix;
+	struct vl_error *err = vl_index_open(t, &job, &ix);
+	struct kdump *k;
+
+	if (err)
+		return err;
+	k = new_kdump();
+	err = k ? take(t, d, k, &ix) : vl_error_nomem();
+	vl_index_deinit(&ix);
 	if (err) {
-		close_kdump(k);
+		if (k)
+			close_kdump(k);
 		return err;
 	}
-	err = vl_pages_set(t, &kdump_ops, k, d->fd);
-	return err ? err : vl_ram_finish(t);
+	return vl_pages_set(t, &kdump_ops, k, d->fd);
 }

@@ -4,7 +4,7 @@
  * are a section, and the numbers of these pages are another (docs/misc/dump-core-format.txt of
  * Xen).
  */
-#include "dump.h"
+#include "facts.h"
 
 #include <gelf.h>
 #include <string.h>
@@ -55,22 +55,15 @@ static struct vl_error *damaged(const char *how)
 			     "make it again: xl dump-core DOMAIN FILE");
 }
 
-static struct vl_error *add_run(struct vl_target *t, const struct vl_dump *d,
-				const struct sections *s, uint64_t first, uint64_t nr,
-				uint64_t frame)
+static struct vl_error *add_run(struct vl_facts *f, const struct sections *s, uint64_t first,
+				uint64_t nr, uint64_t frame)
 {
-	return vl_ram_add(t, &(struct vl_ram){
-				     .gpa = frame * VL_PAGE_SIZE,
-				     .size = nr * VL_PAGE_SIZE,
-				     .fd = d->fd,
-				     .fd_offset = s->pages.sh_offset + first * VL_PAGE_SIZE,
-				     .page_size = VL_PAGE_SIZE,
-			     });
+	return vl_facts_add(f, frame * VL_PAGE_SIZE, nr * VL_PAGE_SIZE,
+			    s->pages.sh_offset + first * VL_PAGE_SIZE);
 }
 
 /* Add a range for each run of pages that follow each other. */
-static struct vl_error *add_pages(struct vl_target *t, const struct vl_dump *d,
-				  const struct sections *s, uint64_t nr)
+static struct vl_error *add_pages(struct vl_facts *f, int fd, const struct sections *s, uint64_t nr)
 {
 	_cleanup_free_ uint64_t *frames = malloc(FRAMES_AT_ONCE * sizeof(*frames));
 	uint64_t run = 0, first = 0, start = 0;
@@ -82,7 +75,7 @@ static struct vl_error *add_pages(struct vl_target *t, const struct vl_dump *d,
 		const uint64_t at = i % FRAMES_AT_ONCE;
 		uint64_t n = nr - i < FRAMES_AT_ONCE ? nr - i : FRAMES_AT_ONCE;
 
-		if (!at && pread(d->fd, frames, n * sizeof(*frames),
+		if (!at && pread(fd, frames, n * sizeof(*frames),
 				 (off_t)(s->frames.sh_offset + i * sizeof(*frames))) !=
 				   (ssize_t)(n * sizeof(*frames)))
 			return damaged("the numbers of its pages are cut short");
@@ -91,24 +84,23 @@ static struct vl_error *add_pages(struct vl_target *t, const struct vl_dump *d,
 			continue;
 		}
 		if (run)
-			err = add_run(t, d, s, first, run, start);
+			err = add_run(f, s, first, run, start);
 		/* A page that the guest does not have is all ones. */
 		run = frames[at] < FRAMES_MAX;
 		first = i;
 		start = frames[at];
 	}
 	if (!err && run)
-		err = add_run(t, d, s, first, run, start);
+		err = add_run(f, s, first, run, start);
 	return err;
 }
 
-struct vl_error *vl_dump_load_xen(struct vl_target *t, struct Elf *elf, struct vl_dump *d,
+struct vl_error *vl_dump_find_xen(struct Elf *elf, int fd, uint64_t size, struct vl_facts *ret,
 				  bool *done_ret)
 {
 	struct sections s = { .has_pages = false };
 	struct vl_error *err;
 	uint64_t nr, end;
-
 	size_t segments;
 
 	/* Others have segments; sections of theirs are of no interest. */
@@ -124,10 +116,10 @@ struct vl_error *vl_dump_load_xen(struct vl_target *t, struct Elf *elf, struct v
 	if (nr > FRAMES_MAX || __builtin_add_overflow(s.pages.sh_offset, nr * VL_PAGE_SIZE, &end) ||
 	    nr * VL_PAGE_SIZE > s.pages.sh_size)
 		return damaged("it has fewer pages than numbers of pages");
-	if (end > d->size)
-		return vl_dump_truncated(end, d->size);
-	err = add_pages(t, d, &s, nr);
+	if (end > size)
+		return vl_dump_truncated(end, size);
+	err = add_pages(ret, fd, &s, nr);
 	if (err)
 		return err;
-	return t->nr_ram ? vl_ram_finish(t) : damaged("it holds no memory");
+	return ret->nr ? NULL : damaged("it holds no memory");
 }

@@ -239,9 +239,9 @@ struct vl_error *vl_dump_set_flat(struct vl_target *t, struct vl_dump *d, uint64
 	struct vl_error *err;
 
 	if (!all.size)
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
-						  "the file holds less than a page of memory"),
-				     "save the guest again: vlens dump GUEST FILE");
+		return vl_error_hint(
+			vl_error_new(VL_ERR_TARGET, "the file holds less than a page of memory"),
+			"save the guest again: vlens dump GUEST FILE");
 	d->rest = size - all.size;
 	err = vl_ram_add(t, &all);
 	if (!err)
@@ -283,22 +283,16 @@ static struct vl_error *dump_registers(struct vl_target *t, struct vl_registers 
 				       size_t *nr_ret, unsigned int *machine_ret)
 {
 	const struct vl_dump *d = t->priv;
-	struct vl_error *err;
 
-	if (d->registers) {
-		*ret = calloc(d->nr_vcpus, sizeof(**ret));
-		if (!*ret)
-			return vl_error_nomem();
-		memcpy(*ret, d->registers, d->nr_vcpus * sizeof(**ret));
-		*nr_ret = d->nr_vcpus;
-		*machine_ret = EM_X86_64;
-		return NULL;
-	}
-	err = vl_dump_elf_registers(d->fd, ret, nr_ret, machine_ret);
-	if (err || *nr_ret)
-		return err;
-	return d->nr_vcpus ? vl_error_new(VL_ERR_TARGET, "those of this format are not converted") :
-			     no_registers();
+	if (!d->registers)
+		return no_registers();
+	*ret = calloc(d->nr_vcpus, sizeof(**ret));
+	if (!*ret)
+		return vl_error_nomem();
+	memcpy(*ret, d->registers, d->nr_vcpus * sizeof(**ret));
+	*nr_ret = d->nr_vcpus;
+	*machine_ret = d->machine ? d->machine : EM_X86_64;
+	return NULL;
 }
 
 static struct vl_error *dump_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
@@ -413,15 +407,15 @@ struct vl_error *vl_dump_open_file(const char *path, int *fd_ret, struct stat *s
 }
 
 /* A hash, as an attacker chooses most of what it is made of, and as a file's name has an end. */
-static void set_run_id(struct vl_target *t, const void *of, size_t len)
+static void run_id_of(const void *of, size_t len, char ret[VL_RUN_ID])
 {
 	char sum[65];
 
 	vl_sha256_text(of, len, sum);
-	snprintf(t->run_id, sizeof(t->run_id), "dump-%s", sum);
+	snprintf(ret, VL_RUN_ID, "dump-%s", sum);
 }
 
-void vl_dump_set_file(struct vl_target *t, struct vl_dump *d, int fd, const struct stat *st)
+void vl_dump_run_id(const struct stat *st, char ret[VL_RUN_ID])
 {
 	/* The time of the last change, too: who writes to a file can set its other times. */
 	const uint64_t of[] = { st->st_dev,
@@ -432,11 +426,16 @@ void vl_dump_set_file(struct vl_target *t, struct vl_dump *d, int fd, const stru
 				(uint64_t)st->st_ctim.tv_sec,
 				(uint64_t)st->st_ctim.tv_nsec };
 
+	run_id_of(of, sizeof(of), ret);
+}
+
+void vl_dump_set_file(struct vl_target *t, struct vl_dump *d, int fd, const struct stat *st)
+{
 	if (d->fd >= 0)
 		close(d->fd);
 	d->fd = fd;
 	d->size = (uint64_t)st->st_size;
-	set_run_id(t, of, sizeof(of));
+	vl_dump_run_id(st, t->run_id);
 }
 
 struct vl_error *vl_dump_set_choice(struct vl_target *t, const char *choice)
@@ -446,7 +445,7 @@ struct vl_error *vl_dump_set_choice(struct vl_target *t, const char *choice)
 
 	if (n < 0)
 		return vl_error_nomem();
-	set_run_id(t, of, (size_t)n);
+	run_id_of(of, (size_t)n, t->run_id);
 	free(of);
 	return NULL;
 }

@@ -5,31 +5,26 @@
 
 #include "internal.h"
 
+struct Elf;
+struct vl_facts;
 struct vl_index;
 
 struct vl_dump {
 	int fd;
-	const char *format;    /* its name */
-	bool packed;	       /* the file was compressed as a whole */
-	uint64_t size;	       /* of the file */
-	struct vl_vcpu *vcpus; /* malloc'ed */
-	size_t nr_vcpus;       /* 0: the file has no registers */
-	struct vl_registers
-		*registers; /* malloc'ed: all of each vCPU; NULL: as an ELF file has them */
-	uint64_t rest;	    /* bytes behind its last whole page, which are not read */
-	uint64_t moved;	    /* as vl_target_moved() */
+	const char *format;		/* its name */
+	bool packed;			/* the file was compressed as a whole */
+	uint64_t size;			/* of the file */
+	struct vl_vcpu *vcpus;		/* malloc'ed */
+	size_t nr_vcpus;		/* 0: the file has no registers */
+	struct vl_registers *registers; /* malloc'ed: all of each vCPU; NULL: there are none */
+	unsigned int machine;		/* of an ELF file with these registers; 0: EM_X86_64 */
+	uint64_t rest;			/* bytes behind its last whole page, which are not read */
+	uint64_t moved;			/* as vl_target_moved() */
 };
 
 /* Load the file's headers: RAM ranges, registers. */
 struct vl_error *vl_dump_load_elf(struct vl_target *t, struct vl_dump *d);
-/* The registers in the notes of such a file; *@nr_ret is 0 if it is none, or has none. */
-struct vl_error *vl_dump_elf_registers(int fd, struct vl_registers **ret, size_t *nr_ret,
-				       unsigned int *machine_ret);
 struct vl_error *vl_dump_load_lime(struct vl_target *t, struct vl_dump *d);
-/* The same for an ELF file without segments; *@done_ret is false if it is none of Xen. */
-struct Elf;
-struct vl_error *vl_dump_load_xen(struct vl_target *t, struct Elf *elf, struct vl_dump *d,
-				  bool *done_ret);
 struct vl_error *vl_dump_load_kdump(struct vl_target *t, struct vl_dump *d);
 struct vl_error *vl_dump_load_stream(struct vl_target *t, struct vl_dump *d);
 struct vl_error *vl_dump_load_save(struct vl_target *t, struct vl_dump *d);
@@ -39,6 +34,13 @@ struct vl_error *vl_dump_load_qcow2(struct vl_target *t, struct vl_dump *d);
 struct vl_error *vl_dump_set_stream(struct vl_target *t, struct vl_dump *d, struct vl_index *ix);
 /* The same of the stream that begins at @at of the file, and ends with it. */
 struct vl_error *vl_dump_load_stream_at(struct vl_target *t, struct vl_dump *d, uint64_t at);
+
+/*
+ * In a box: the memory of @elf, a file of @size bytes without segments. *@done_ret is false if it is
+ * no core of Xen.
+ */
+struct vl_error *vl_dump_find_xen(struct Elf *elf, int fd, uint64_t size, struct vl_facts *ret,
+				  bool *done_ret);
 
 /* Take what is compressed in the file, from @at on, in its place; @more is added to its run id. */
 struct vl_error *vl_dump_unpack(struct vl_target *t, struct vl_dump *d, uint64_t at,
@@ -54,6 +56,8 @@ struct stat;
 struct vl_error *vl_dump_open_file(const char *path, int *fd_ret, struct stat *st);
 /* @fd, which @d owns from now on, and what is known of it (@st) is the file with the memory. */
 void vl_dump_set_file(struct vl_target *t, struct vl_dump *d, int fd, const struct stat *st);
+/* The run id of a file. */
+void vl_dump_run_id(const struct stat *st, char ret[VL_RUN_ID]);
 /* What is known of @t's file is so of its part @choice only: its run id is another one for each. */
 struct vl_error *vl_dump_set_choice(struct vl_target *t, const char *choice);
 

@@ -97,59 +97,52 @@ static void put_in_order(struct vl_flattened *f)
 			f->pieces[i].len = f->pieces[i + 1].at - f->pieces[i].at;
 }
 
-/* In a box. */
-static struct vl_error *index_file(const struct vl_index_job *job, struct vl_index *ret)
+struct vl_error *vl_flattened_init(int fd, uint64_t size, struct vl_flattened *ret)
 {
-	struct vl_flattened f = { .fd = job->fd };
-	struct vl_error *err = index_pieces(&f, job->size);
+	struct vl_error *err;
+	char head[16] = "";
 
-	if (!err && !f.nr)
-		err = vl_dump_truncated(0, job->size);
-	put_in_order(&f);
-	if (!err)
-		err = vl_index_put_array(ret, f.pieces, f.nr, sizeof(*f.pieces));
-	vl_flattened_deinit(&f);
+	*ret = (struct vl_flattened){ .fd = fd };
+	if (!vl_get_whole(fd, head, sizeof(head), 0) || !vl_is_flattened(head, sizeof(head))) {
+		ret->size = size;
+		return NULL;
+	}
+	err = index_pieces(ret, size);
+	if (!err && !ret->nr)
+		err = vl_dump_truncated(0, size);
+	if (err)
+		vl_flattened_deinit(ret);
+	else
+		put_in_order(ret);
 	return err;
 }
 
-/* Take the pieces of an index. */
-static struct vl_error *take_pieces(struct vl_index *ix, struct vl_flattened *f)
+struct vl_error *vl_flattened_put(const struct vl_flattened *f, struct vl_index *ix)
 {
-	struct vl_error *err =
-		vl_index_take_array(ix, sizeof(*f->pieces), PIECES_MAX, &f->pieces, &f->nr);
+	return vl_index_put_array(ix, f->pieces, f->nr, sizeof(*f->pieces));
+}
+
+struct vl_error *vl_flattened_take(struct vl_index *ix, int fd, uint64_t size,
+				   struct vl_flattened *ret)
+{
+	struct vl_error *err;
 	uint64_t end = 0;
 
-	f->size = 0;
-	for (size_t i = 0; !err && i < f->nr; i++) {
-		const struct vl_flattened_piece *p = &f->pieces[i];
+	*ret = (struct vl_flattened){ .fd = fd };
+	err = vl_index_take_array(ix, sizeof(*ret->pieces), PIECES_MAX, &ret->pieces, &ret->nr);
+	if (err)
+		return err;
+	for (size_t i = 0; !err && i < ret->nr; i++) {
+		const struct vl_flattened_piece *p = &ret->pieces[i];
 
-		if (p->at < end || p->at > INT64_MAX || p->len > INT64_MAX - p->at)
+		if (p->at < end || p->at > INT64_MAX || p->len > INT64_MAX - p->at ||
+		    p->place > size || p->len > size - p->place)
 			err = vl_index_bad();
 		end = p->at + p->len;
 	}
-	if (!err && !f->nr)
-		err = vl_index_bad();
-	f->size = end;
-	return err;
-}
-
-struct vl_error *vl_flattened_init(struct vl_target *t, const struct vl_dump *d,
-				   struct vl_flattened *ret)
-{
-	const struct vl_index_job job = { "flat1", index_file, d->fd, 0, d->size, NULL };
-	struct vl_error *err;
-	struct vl_index ix;
-	char head[16] = "";
-
-	*ret = (struct vl_flattened){ .fd = d->fd, .size = d->size };
-	if (!vl_get_whole(d->fd, head, sizeof(head), 0) || !vl_is_flattened(head, sizeof(head)))
-		return NULL;
-	err = vl_index_open(t, &job, &ix);
-	if (err)
-		return err;
-	err = take_pieces(&ix, ret);
-	vl_index_deinit(&ix);
-	if (err)
+	ret->size = ret->nr ? end : size;
+	/* Without pieces it is the file itself. */
+	if (err || !ret->nr)
 		vl_flattened_deinit(ret);
 	return err;
 }

@@ -12,8 +12,7 @@
 
 #include "../error.h"
 
-struct vl_dump;
-struct vl_target;
+struct vl_index;
 
 struct vl_flattened_piece {
 	uint64_t at, len; /* in the file that was flattened */
@@ -30,8 +29,15 @@ struct vl_flattened {
 /* Is this the beginning of a flattened file? */
 bool vl_is_flattened(const void *head, size_t len);
 
-/* The file of @d, which @t is opened from. Nothing of @ret is to be freed if this fails. */
-struct vl_error *vl_flattened_init(struct vl_target *t, const struct vl_dump *d,
+/*
+ * In a box: go through all of the file @fd of @size bytes. Nothing of @ret is to be freed if this
+ * fails.
+ */
+struct vl_error *vl_flattened_init(int fd, uint64_t size, struct vl_flattened *ret);
+/* Append what was found to @ix. */
+struct vl_error *vl_flattened_put(const struct vl_flattened *f, struct vl_index *ix);
+/* The same file, by what is next in @ix. Nothing of @ret is to be freed if this fails. */
+struct vl_error *vl_flattened_take(struct vl_index *ix, int fd, uint64_t size,
 				   struct vl_flattened *ret);
 void vl_flattened_deinit(struct vl_flattened *f);
 

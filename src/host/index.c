@@ -4,20 +4,35 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "internal.h"
+#include "dump.h"
 
 #define FIRST_ROOM 4096
 
-struct vl_error *vl_index_open(struct vl_target *t, const struct vl_index_job *job,
-			       struct vl_index *ret)
+static struct vl_error *open_index(struct vl_target *t, const struct vl_index_job *job,
+				   const char *run_id, struct vl_index *ret)
 {
 	struct vl_error *err;
 
 	*ret = (struct vl_index){ .data = NULL };
-	err = t->index ? t->index(job, t->run_id, ret) : job->make(job, ret);
+	err = t->index ? t->index(job, run_id, ret) : job->make(job, ret);
 	if (err)
 		vl_index_deinit(ret);
 	return err;
+}
+
+struct vl_error *vl_index_open(struct vl_target *t, const struct vl_index_job *job,
+			       struct vl_index *ret)
+{
+	return open_index(t, job, t->run_id, ret);
+}
+
+struct vl_error *vl_index_open_file(struct vl_target *t, const struct vl_index_job *job,
+				    const struct stat *st, struct vl_index *ret)
+{
+	char run_id[sizeof(t->run_id)];
+
+	vl_dump_run_id(st, run_id);
+	return open_index(t, job, run_id, ret);
 }
 
 void vl_index_deinit(struct vl_index *ix)

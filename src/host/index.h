@@ -37,11 +37,15 @@ struct vl_index_job {
 	const char *choice; /* of the user, NULL: none; the run id is another one for each */
 };
 
+struct stat;
 struct vl_target;
 
 /* Make the index, or take the one that is kept for @t's run. *@ret is to be deinit'ed. */
 struct vl_error *vl_index_open(struct vl_target *t, const struct vl_index_job *job,
 			       struct vl_index *ret);
+/* The same of a file beside that of @t; @st is what is known of it. */
+struct vl_error *vl_index_open_file(struct vl_target *t, const struct vl_index_job *job,
+				    const struct stat *st, struct vl_index *ret);
 void vl_index_deinit(struct vl_index *ix);
 
 /* Append @len bytes. */

@@ -71,9 +71,12 @@ struct vl_piece {
 /* How RAM is mapped into this process: see vl_ram_by_module(). */
 enum vl_ram_way { VL_RAM_UNDECIDED, VL_RAM_FILES, VL_RAM_MODULE };
 
+/* Bytes of a run id, with its NUL. */
+#define VL_RUN_ID 112
+
 struct vl_target {
 	char *name;
-	char run_id[112]; /* "" until vl_target_run_id() */
+	char run_id[VL_RUN_ID]; /* "" until vl_target_run_id() */
 	const struct vl_driver *driver;
 	const struct vl_target_ops *ops;
 	void *priv; /* owned by the ops */

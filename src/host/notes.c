@@ -214,23 +214,19 @@ struct vl_error *vl_notes_vcpus(Elf *elf, struct vl_vcpu **ret, size_t *nr_ret)
 	return err ? err : vcpus_of(r, *nr_ret, ret);
 }
 
-struct vl_error *vl_notes_read(const void *notes, size_t len, struct vl_registers **registers_ret,
-			       struct vl_vcpu **ret, size_t *nr_ret)
+struct vl_error *vl_notes_read(const void *notes, size_t len, struct vl_registers **ret,
+			       size_t *nr_ret)
 {
 	_cleanup_free_ struct vl_registers *r = NULL;
 	struct vl_error *err;
 	size_t nr = 0;
 
-	*registers_ret = NULL;
 	*ret = NULL;
 	*nr_ret = 0;
 	err = add_notes(notes, len, &r, &nr);
-	if (!err)
-		err = vcpus_of(r, nr, ret);
 	if (err)
 		return err;
-	*registers_ret = r;
-	r = NULL;
+	*ret = vl_taken(r);
 	*nr_ret = nr;
 	return NULL;
 }

@@ -20,12 +20,9 @@ struct vl_error *vl_notes_vcpus(Elf *elf, struct vl_vcpu **ret, size_t *nr_ret);
 /* The same with all registers of each. */
 struct vl_error *vl_notes_registers(Elf *elf, struct vl_registers **ret, size_t *nr_ret);
 
-/*
- * Both of @len bytes of notes: vCPUs in *@ret, their registers in *@registers_ret. Notes that are
- * cut off count for nothing.
- */
-struct vl_error *vl_notes_read(const void *notes, size_t len, struct vl_registers **registers_ret,
-			       struct vl_vcpu **ret, size_t *nr_ret);
+/* The same of @len bytes of notes. Those that are cut off count for nothing. */
+struct vl_error *vl_notes_read(const void *notes, size_t len, struct vl_registers **ret,
+			       size_t *nr_ret);
 
 /*
  * How many pages of the file changed while it was made, as vlens dump notes it: UINT64_MAX if it

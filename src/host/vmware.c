@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "vmware.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "../base/array.h"
 #include "../base/cleanup.h"
+#include "index.h"
+
+/* ---- the pass, in a box ---- */
 
 /*
  * The state: a header, groups, and in each group tags with a name, up to three indices and a value
@@ -46,8 +50,8 @@ struct layout {
 	struct region {
 		uint64_t at, file, size; /* guest-physical, in the file, and how many */
 	} regions[REGIONS_MAX];
-	uint64_t block; /* where the memory begins in the state; 0: it is not there */
-	bool packed;	/* it is compressed there */
+	uint64_t block;	 /* where the memory begins in the state; 0: it is not there */
+	uint64_t packed; /* 1: it is compressed there */
 };
 
 struct state {
@@ -181,6 +185,37 @@ static struct vl_error *read_layout(const struct state *s, struct layout *ret)
 	return err;
 }
 
+/* In a box. */
+static struct vl_error *index_state(const struct vl_index_job *job, struct vl_index *ret)
+{
+	const struct state s = { job->fd, job->size };
+	struct layout l;
+	struct vl_error *err = read_layout(&s, &l);
+
+	return err ? err : vl_index_put(ret, &l, sizeof(l));
+}
+
+/* ---- with rights ---- */
+
+/* The layout that the state in the file @fd has. */
+static struct vl_error *open_layout(struct vl_target *t, int fd, const struct stat *st,
+				    struct layout *ret)
+{
+	const struct vl_index_job job = {
+		"vmware1", index_state, fd, 0, (uint64_t)st->st_size, NULL
+	};
+	struct vl_index ix;
+	struct vl_error *err = vl_index_open_file(t, &job, st, &ix);
+
+	if (err)
+		return err;
+	if (!vl_index_take(&ix, ret, sizeof(*ret)) || ret->nr > REGIONS_MAX ||
+	    ret->block > job.size)
+		err = vl_index_bad();
+	vl_index_deinit(&ix);
+	return err;
+}
+
 /* The memory of @t is that of the file of @d, from @at on, as @l says. */
 static struct vl_error *set(struct vl_target *t, struct vl_dump *d, const struct layout *l,
 			    uint64_t at)
@@ -223,13 +258,15 @@ static char *beside(const char *path, const char *suffix)
 
 struct vl_error *vl_vmware_load_state(struct vl_target *t, struct vl_dump *d, const char *path)
 {
-	const struct state s = { d->fd, d->size };
 	_cleanup_free_ char *memory = beside(path, ".vmem");
+	struct vl_error *err;
 	struct layout l;
 	struct stat st;
-	struct vl_error *err = read_layout(&s, &l);
 	int fd;
 
+	if (fstat(d->fd, &st))
+		return vl_error_os(errno, "cannot look at the file");
+	err = open_layout(t, d->fd, &st, &l);
 	if (err)
 		return err;
 	if (memory && !access(memory, F_OK)) {
@@ -271,7 +308,7 @@ struct vl_error *vl_vmware_load_memory(struct vl_target *t, struct vl_dump *d, c
 		    pread(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
 		    !vl_vmware_is_state(head, sizeof(head)))
 			continue;
-		err = read_layout(&(struct state){ fd, (uint64_t)st.st_size }, &l);
+		err = open_layout(t, fd, &st, &l);
 		if (err || !l.nr)
 			return err;
 		*done_ret = true;

@@ -8,12 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "tap.h"
-#include "guest/spool.h"
-#include "host/index.h"
 #include "host/pages.h"
 #include "host/registers.h"
 #include "host/target.h"
@@ -1046,113 +1043,6 @@ static void test_disk(void)
 	disk_refused("cut in its header", NULL, "it ends within its header");
 }
 
-/* ---- the cache ---- */
-
-static void put_file(const char *name, uint64_t size, time_t age)
-{
-	const struct timespec at[] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = time(NULL) - age } };
-	char file[128];
-	int fd;
-
-	snprintf(file, sizeof(file), "%s/%s", dir, name);
-	fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0 || ftruncate(fd, (off_t)size) || futimens(fd, at) || close(fd))
-		exit(99);
-}
-
-/* Is it there? It is removed. */
-static bool take_file(const char *name)
-{
-	char file[128];
-
-	snprintf(file, sizeof(file), "%s/%s", dir, name);
-	return !unlink(file);
-}
-
-static void test_cache(void)
-{
-	put_file("dump-1-stream1.index", 300 * MIB, 60);
-	put_file("dump-2-stream1.index.Ab3dEf", 100 * MIB, 90);
-	put_file("dump-3-stream1.index", MIB, 90000);
-	put_file("dump-4-stream1.index.Ab3dEf", MIB, 90000);
-	put_file("dump-5.unpacked", 2000 * MIB, 80000);
-	put_file("other.index", 2000 * MIB, 90000);
-	ok(vl_spool_tidy(dir, 100 * MIB), "there is space for an index");
-	ok(!take_file("dump-3-stream1.index") && !take_file("dump-4-stream1.index.Ab3dEf"),
-	   "what was not used for a day is removed, also if it was not written to its end");
-	ok(vl_spool_tidy(dir, 200 * MIB), "for a larger one");
-	ok(!take_file("dump-2-stream1.index.Ab3dEf") && take_file("dump-1-stream1.index"),
-	   "for which the oldest is removed");
-	ok(take_file("dump-5.unpacked") && take_file("other.index"), "and nothing else");
-	ok(!vl_spool_tidy(dir, 600 * MIB), "one that is too large");
-}
-
-/* ---- what a process that was taken over would give ---- */
-
-static size_t lie_at, lie_len;
-static unsigned char lie;
-
-static struct vl_error *lying_index(const struct vl_index_job *job, const char *run_id,
-				    struct vl_index *ret)
-{
-	struct vl_error *err = job->make(job, ret);
-
-	(void)run_id;
-	if (err)
-		return err;
-	if (lie_at >= ret->len)
-		lie_len = 0;
-	else if (lie)
-		ret->data[lie_at] ^= lie;
-	else
-		ret->len = lie_at;
-	return NULL;
-}
-
-/* Opened by an index that is wrong at one place: refused, or memory that can be asked for. */
-static unsigned open_lies(void)
-{
-	const struct vl_target_options o = { .index = lying_index };
-	unsigned refusals = 0;
-
-	lie_len = 1;
-	for (lie_at = 0; lie_len; lie_at++) {
-		struct vl_target *t = NULL;
-		struct vl_error *err = vl_target_open(path, &o, &t);
-
-		refusals += !!err;
-		if (err && err->code != VL_ERR_TARGET)
-			exit(98);
-		vl_error_destroy(err);
-		if (!t)
-			continue;
-		vl_target_unpack(t);
-		has_pages(t);
-		next_data(t, 0);
-		vl_target_close(t);
-	}
-	return refusals;
-}
-
-static void test_lies(void)
-{
-	static const unsigned char bits[] = { 0, 0x01, 0x80, 0xff };
-	unsigned refusals = 0, cut = 0;
-
-	make();
-	save(s.b, s.len);
-	for (size_t i = 0; i < sizeof(bits); i++) {
-		lie = bits[i];
-		if (lie)
-			refusals += open_lies();
-		else
-			cut = open_lies();
-	}
-	/* Most of it are names, places and registers, which may be anything. */
-	ok(cut > 1000 && refusals > 200, "an index that was changed anywhere: %u refused, cut: %u",
-	   refusals, cut);
-}
-
 int main(void)
 {
 	if (!mkdtemp(dir))
@@ -1170,8 +1060,6 @@ int main(void)
 	test_mapped();
 	test_disk();
 	test_run_ids();
-	test_cache();
-	test_lies();
 	unlink(path);
 	rmdir(dir);
 	return tap_end();
