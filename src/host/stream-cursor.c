@@ -12,6 +12,7 @@
  * it: a mapping costs a third of reads. If the file is cut short meanwhile, the process ends.
  */
 #define WINDOW (64UL << 20)
+
 struct vl_error *vl_cut_off(const struct vl_cursor *c)
 {
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
@@ -48,6 +49,23 @@ static const unsigned char *mapped_at(struct vl_cursor *c, uint64_t at, size_t n
 	c->map_at = from;
 	c->map_len = len;
 	return c->map ? c->map + (at - from) : NULL;
+}
+
+const unsigned char *vl_mapped(const struct vl_cursor *c, size_t *n_ret)
+{
+	const uint64_t off = c->at - c->piece.at;
+	uint64_t in_piece, at, in_map;
+
+	*n_ret = 0;
+	if (!c->map || off >= c->piece.size || c->piece.file == VL_HOLE)
+		return NULL;
+	in_piece = c->piece.size - off;
+	at = c->piece.file + off;
+	if (at < c->map_at || at - c->map_at >= c->map_len)
+		return NULL;
+	in_map = c->map_len - (at - c->map_at);
+	*n_ret = in_piece < in_map ? in_piece : in_map;
+	return c->map + (at - c->map_at);
 }
 
 struct vl_error *vl_take(struct vl_cursor *c, size_t n, const unsigned char **ret)

@@ -226,6 +226,46 @@ static struct vl_error *take_page(struct vl_cursor *c, uint64_t head)
 
 #define AGAIN_HINT "save the guest without that"
 
+/* What a page of the block of the last one has in front of it, and a page of one byte behind. */
+#define HEAD 8UL
+#define FILLED_SIZE (HEAD + 1)
+
+/*
+ * Take pages of the block of the last one as long as they lie in the mapped bytes: nearly all pages
+ * of a stream, most of them zeros. What is left is taken, or refused, by take_page().
+ */
+static struct vl_error *take_pages(struct vl_cursor *c)
+{
+	const uint64_t pages = c->block && c->leaves ? c->block->size / VL_PAGE_SIZE : 0;
+	size_t left;
+	const unsigned char *p = vl_mapped(c, &left);
+
+	while (left >= FILLED_SIZE) {
+		const uint64_t head = vl_be64(p), page = head / VL_PAGE_SIZE;
+		const uint64_t flags = head & (VL_PAGE_SIZE - 1);
+		struct vl_error *err = NULL;
+		size_t n = FILLED_SIZE;
+
+		if (page >= pages ||
+		    (flags != (RAM_ZERO | RAM_CONTINUE) && flags != (RAM_PAGE | RAM_CONTINUE)))
+			break;
+		if (flags & RAM_PAGE) {
+			n = HEAD + VL_PAGE_SIZE;
+			if (n > left)
+				break;
+			err = set_page(c, page, c->at + HEAD);
+		} else if (p[HEAD] || c->leaves[(c->first + page) / VL_LEAF]) {
+			err = set_page(c, page, p[HEAD] ? VL_FILLED | p[HEAD] : 0);
+		}
+		if (err)
+			return err;
+		c->at += n;
+		p += n;
+		left -= n;
+	}
+	return NULL;
+}
+
 /* What a section with memory has from here on, to its end. */
 static struct vl_error *take_ram(struct vl_cursor *c)
 {
@@ -235,7 +275,8 @@ static struct vl_error *take_ram(struct vl_cursor *c)
 	for (;;) {
 		uint64_t flags;
 
-		err = vl_take64(c, &head);
+		err = take_pages(c);
+		err = err ? err : vl_take64(c, &head);
 		if (err)
 			return err;
 		flags = head & (VL_PAGE_SIZE - 1);

@@ -41,6 +41,8 @@ struct vl_error *vl_take64(struct vl_cursor *c, uint64_t *ret);
 /* Take a string that follows its length, a byte. */
 struct vl_error *vl_take_name(struct vl_cursor *c, char ret[256]);
 struct vl_error *vl_skip(struct vl_cursor *c, uint64_t n);
+/* The next bytes, as far as they are mapped already: *@n_ret, which may be 0. */
+const unsigned char *vl_mapped(const struct vl_cursor *c, size_t *n_ret);
 void vl_cursor_deinit(struct vl_cursor *c);
 
 /* The errors of a stream that is cut off, and of one that makes no sense where it is now. */
