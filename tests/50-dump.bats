@@ -151,6 +151,34 @@ judge() {
 	rm "$T/bad"
 }
 
+# Each process that is planted has a list of threads that does not come back to its beginning.
+@test "a dump whose lists have no end: one costs its budget, many end the run" {
+	dump g61
+	local d=$T/torn.elf root one at by nr start took
+	le() { printf '%016x' "$1" | tac -rs .. | tr -d '\n'; }
+	value() { vpeek -J "$d" "$1" | jq -r '.places[0].value'; }
+	cp --reflink=auto --sparse=always "$DUMPS/g61.elf" "$d"
+	root=$(dump_root "$d")
+	one=$(vpeek -J "$d" init_pid_ns.child_reaper.thread_node | jq -r '.places[0].address')
+	at=$(value init_task.tasks.next)
+	by=$((one - at))
+	for ((nr = 1; nr <= 20; nr++)); do
+		at=$(value "$at:list_head.next")
+		"$VT_TESTS/lib/poke" "$d" "$root" "$(printf '0x%x' $((at + by)))" "$(le $((at + by)))" >/dev/null
+		[[ $nr -eq 1 || $nr -eq 20 ]] || continue
+		start=${EPOCHREALTIME/./}
+		run --separate-stderr vps "$d" -ef
+		took=$((${EPOCHREALTIME/./} - start))
+		assert_status 3
+		[[ $stderr == *"did not come to an end"* ]] || fail "$stderr"
+		# 1.5 s for the first endless call, 0.5 s for the next ones; before, each took 7.5 s.
+		[[ $took -lt 6000000 ]] || fail "$nr endless: $took us"
+		[[ $nr -ne 1 || ${#lines[@]} -gt 50 ]] || fail "what can be answered is not"
+	done
+	[[ $stderr == *"as its memory makes no sense: "* && ${#stderr_lines[@]} -le 2 ]] || fail "$stderr"
+	rm "$d"
+}
+
 @test "virsh dump --memory-only, after the domain is gone" {
 	[[ $(id -u) -eq 0 ]] || skip "only root can start libvirtd"
 	"$VT_TESTS/guest/libvirtd" 3>&- 4>&-

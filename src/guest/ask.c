@@ -21,6 +21,7 @@ static struct vl_error *ask_worker(struct vl_guest *g, const char *base,
 	size_t nr = 1, at = sizeof(*asked);
 	bool settle = ahead && !g->sys.steady;
 	struct vl_error *err;
+	uint64_t start;
 
 	err = vl_broker_land(g, true);
 	if (err)
@@ -31,6 +32,7 @@ static struct vl_error *ask_worker(struct vl_guest *g, const char *base,
 	m.value[VL_ASK_SETTLE] = settle;
 	strcpy(asked->base, base);
 	memcpy(asked->questions, plan, nr * sizeof(*plan));
+	start = vl_now_ns();
 	err = vl_broker_ask(g, &m, 2 * VL_CALL_NS);
 	if (settle && nr > 1)
 		vl_ahead_judge(g->ahead, err || !m.value[VL_ASK_SETTLE]);
@@ -39,6 +41,8 @@ static struct vl_error *ask_worker(struct vl_guest *g, const char *base,
 	g->unsettled = !settle;
 	if (!m.value[0])
 		return vl_broker_lied(g);
+	if (m.value[0] < nr)
+		vl_broker_cut(g, start);
 	if (settle && !m.value[VL_ASK_SETTLE])
 		nr = 1;
 	for (size_t i = 0; i < nr && i < m.value[0]; i++) {

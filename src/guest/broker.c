@@ -33,6 +33,11 @@
 #define LOST_NS (20 * VL_NSEC_PER_SEC)
 #define LOST_SHARE 4
 #define SLOW_BEGIN_NS (100 * VL_NSEC_PER_MSEC)
+/*
+ * The same of a dump: of two endless calls, the second with the smaller budget (vmst/clone.h), and
+ * some more. Each question can meet lists that make no sense.
+ */
+#define LOST_DUMP_NS (VL_BUDGET_DUMP_NS + 2 * VL_BUDGET_MAX_NS)
 
 /* --- the worker --- */
 
@@ -121,6 +126,21 @@ static void tell(struct vl_guest *g, struct vl_message *m)
 	vl_box_tell(g->box, m);
 }
 
+/* The time since @start gave no answer. */
+static void count_lost(struct vl_guest *g, uint64_t start, const struct vl_error *err)
+{
+	g->lost_ns += vl_now_ns() - start;
+	if (err)
+		snprintf(g->lost_why, sizeof(g->lost_why), "%s", err->message);
+}
+
+void vl_broker_cut(struct vl_guest *g, uint64_t start)
+{
+	/* A call that ends at once, with an error, or before its budget, is asked for alone. */
+	if (!vl_target_is_live(g->raw.target) && vl_now_ns() - start >= VL_BUDGET_MAX_NS)
+		count_lost(g, start, NULL);
+}
+
 static struct vl_error *reply(struct vl_guest *g, struct vl_message *ret, uint64_t timeout_ns)
 {
 	const uint64_t start = vl_now_ns();
@@ -133,15 +153,30 @@ static struct vl_error *reply(struct vl_guest *g, struct vl_message *ret, uint64
 		err = vl_message_error(ret);
 	}
 	if (err)
-		g->lost_ns += vl_now_ns() - start;
+		count_lost(g, start, err);
 	return err;
 }
 
-/* Has the trusted run @g no time left? */
+/* Has the run over the dump @g no time left? */
+static struct vl_error *spent_on_dump(const struct vl_guest *g)
+{
+	if (vl_target_is_live(g->raw.target) || g->lost_ns < LOST_DUMP_NS)
+		return NULL;
+	return vl_error_hint(vl_error_new(VL_ERR_KERNEL,
+					  "the kernel in the file does not answer, as its memory "
+					  "makes no sense: %s",
+					  *g->lost_why ? g->lost_why : "calls came to no end"),
+			     "was it copied while the guest ran? read it by views of memory, as "
+			     "vpslist; vlens dump makes a file of one moment");
+}
+
+/* Has the trusted run @g no time left, or that over a dump? */
 static struct vl_error *spent(const struct vl_guest *g)
 {
-	struct vl_error *err;
+	struct vl_error *err = spent_on_dump(g);
 
+	if (err)
+		return err;
 	if (!g->trusted || g->lost_ns < LOST_NS ||
 	    g->lost_ns < (vl_now_ns() - g->begun_ns) / LOST_SHARE)
 		return NULL;
@@ -209,6 +244,8 @@ static struct vl_error *landed(struct vl_guest *g, struct vl_flight *f, const st
 		return err;
 	}
 	vl_flight_landed(f, m->value[0]);
+	if (m->value[0] < f->nr_bases * f->nr_questions)
+		vl_broker_cut(g, f->ns);
 	if (f->settles)
 		vl_flights_judge(&g->flights, f->landed && m->value[VL_ASK_SETTLE]);
 	f->used &= f->landed && (!f->settles || m->value[VL_ASK_SETTLE]);
@@ -242,7 +279,7 @@ struct vl_error *vl_broker_answer(struct vl_guest *g, size_t i)
 	err = vl_box_answers(g->box, (uint32_t)i + 1, &m, &replied, 2 * VL_CALL_NS, serve, g);
 	if (err) {
 		f->used = false;
-		g->lost_ns += vl_now_ns() - start;
+		count_lost(g, start, err);
 		return lost(g, err);
 	}
 	end_pauses(g);
@@ -251,7 +288,7 @@ struct vl_error *vl_broker_answer(struct vl_guest *g, size_t i)
 	take_sys(g, &m.sys);
 	err = vl_message_error(&m);
 	if (err)
-		g->lost_ns += vl_now_ns() - start;
+		count_lost(g, start, err);
 	return landed(g, f, &m, brief, err);
 }
 

@@ -519,6 +519,7 @@ struct vl_error *vl_epoch_called(struct vl_guest *g, struct vl_error *err)
 		return vl_error_new(VL_ERR_BLOCKED, "code that was translated earlier failed");
 	}
 	allow_longer(s, err);
+	err = vl_session_endless(g, err);
 	if (err && err->code == VL_ERR_CRASHED)
 		leave_executor(g, err);
 	/* Perhaps it ran stale code, translated in an earlier epoch: a module may be gone. */

@@ -134,6 +134,7 @@ struct vl_guest {
 	unsigned deaths;		    /* of workers, since the last vl_guest_next() */
 	uint64_t begun_ns;		    /* when the run began, by the host's CLOCK_MONOTONIC */
 	uint64_t lost_ns;	     /* of the run: time that gave no answer (guest/broker.c) */
+	char lost_why[160];	     /* the error of the last of it: untrusted */
 	bool late;		     /* the last worker did not answer in time */
 	struct vl_box_report box_is; /* of the last worker's box */
 	struct vl_stats gone;	     /* figures of workers that are gone */
@@ -170,6 +171,12 @@ struct vl_error *vl_session_attach(struct vl_guest *g, bool anew);
 
 /* Destroy clone and snapshot; the next epoch makes new ones. */
 void vl_session_forget(struct vl_guest *g);
+
+/*
+ * After a call that ended with @err: over a dump, an endless one is VL_ERR_ENDLESS, and the next
+ * ones get less time. Returns @err.
+ */
+struct vl_error *vl_session_endless(struct vl_guest *g, struct vl_error *err);
 
 /* Figures of this process since it began, without the pauses. */
 void vl_guest_figures(struct vl_guest *g, struct vl_stats *ret);
@@ -218,6 +225,8 @@ bool vl_broker_is_old(const struct vl_guest *g);
 struct vl_error *vl_broker_ready(struct vl_guest *g, bool need_attach);
 /* Ask @m. The error is the worker's answer, or that it has died: then g->box is NULL. */
 struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns);
+/* Of the questions that were asked ahead since @start not all were answered. */
+void vl_broker_cut(struct vl_guest *g, uint64_t start);
 /* Send flight @f to the worker. */
 void vl_broker_fly(struct vl_guest *g, struct vl_flight *f);
 /* Wait until the worker has replied to g->flying. @hurry: with the answers that it has. */

@@ -122,6 +122,22 @@ static struct vl_error *open_epoch(struct vl_guest *g)
 	return vl_epoch_open(g);
 }
 
+/*
+ * A call over a dump that exceeded its budget would do so each time. The next ones get less: one
+ * wrong list is a sign of more. Returns @err.
+ */
+struct vl_error *vl_session_endless(struct vl_guest *g, struct vl_error *err)
+{
+	struct vl_session *s = g->session;
+
+	if (!err || err->code != VL_ERR_CRASHED || !s->clone || !s->clone->endless ||
+	    vl_target_is_live(g->raw.target))
+		return err;
+	err->code = VL_ERR_ENDLESS;
+	s->budget_ns = VL_BUDGET_MAX_NS;
+	return err;
+}
+
 static struct vl_session *make_session(const struct vl_guest *g)
 {
 	struct vl_session *s = calloc(1, sizeof(*s));

@@ -66,6 +66,12 @@ static bool is_transient(const struct vl_error *err)
 	return err->code == VL_ERR_BLOCKED || err->code == VL_ERR_CRASHED;
 }
 
+/* Would the same call end like this each time? */
+static bool is_certain(const struct vl_error *err)
+{
+	return err->code == VL_ERR_UNVERIFIED || err->code == VL_ERR_ENDLESS;
+}
+
 /*
  * Handle @t. If the guest's kernel gives no answer, start over on a fresh epoch, after a wait
  * that grows with each try.
@@ -81,11 +87,10 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 		t->ret = 0;
 		t->pass = false;
 		err = call_handler(t, t->row->handle);
-		if (!err || !(is_transient(err) || err->code == VL_ERR_UNVERIFIED))
+		if (!err || !(is_transient(err) || is_certain(err)))
 			return err;
 		vl_epoch_end(r);
-		/* It would do so each time. */
-		if (err->code == VL_ERR_UNVERIFIED)
+		if (is_certain(err))
 			break;
 		if (i + 1 >= tries && r->no_epoch)
 			return err; /* no epoch can be opened at all */
@@ -118,7 +123,7 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 	if (!t->fallback)
 		return NULL;
 	err = call_handler(t, t->fallback);
-	if (err && (is_transient(err) || err->code == VL_ERR_UNVERIFIED)) {
+	if (err && (is_transient(err) || is_certain(err))) {
 		vl_error_destroy(err);
 		vl_epoch_end(r);
 		err = NULL;

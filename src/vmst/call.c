@@ -358,6 +358,7 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 				return NULL;
 			return crashed(c, "halted", regs->rip);
 		case VL_EXIT_BUDGET:
+			c->endless = true;
 			return crashed(c, "did not come to an end", regs->rip);
 		case VL_EXIT_PHYS:
 			err = c->ops->map_blank(c->executor, exit.address);
@@ -423,7 +424,7 @@ static struct vl_error *call(struct vl_clone *c, uint64_t va, struct vl_regs *re
 		return vl_error_new(VL_ERR_CRASHED, "the clone has no stack");
 	c->nr_calls++;
 	/* An earlier call may have failed because its memory was not of one moment. */
-	c->unfit = false;
+	c->unfit = c->endless = false;
 	return run(c, regs, 0);
 }
 

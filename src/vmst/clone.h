@@ -27,7 +27,10 @@
  */
 #define VL_BUDGET_NS 120000000UL
 #define VL_BUDGET_MAX_NS 480000000UL
-/* A dump has no deadline: nothing is paused. Not every caller retries a call that was cut off. */
+/*
+ * A dump has no deadline: nothing is paused. A call that was cut off is not tried again there. The
+ * next ones get VL_BUDGET_MAX_NS: what the memory says makes no sense, or the host is very slow.
+ */
 #define VL_BUDGET_DUMP_NS 1500000000UL
 
 /* Verifies code outside of a trusted kernel's text: of modules. */
@@ -49,6 +52,7 @@ struct vl_clone {
 	struct vl_executor_state *executor;
 	char why[VL_EXECUTOR_WHY]; /* why it does not run on KVM */
 	bool unfit;		   /* the last call ended because the executor could not go on */
+	bool endless;		   /* it ended because its budget was used up */
 	struct vl_vcpu_state state;
 	struct vl_snapshot *snapshot;
 	struct vl_vcpu_region own;
