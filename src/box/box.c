@@ -551,6 +551,12 @@ void vl_box_follow(struct vl_box *b)
 
 void vl_box_part(struct vl_box *b)
 {
-	if (!b->gone && CPU_COUNT(&b->all) > 1)
-		atomic_store(&b->wire->apart, vl_box_allow_cpus(b, &b->all));
+	cpu_set_t own, others;
+
+	if (b->gone || CPU_COUNT(&b->all) < 2 || sched_getaffinity(0, sizeof(own), &own))
+		return;
+	/* The scheduler does not move a process that spins to an idle CPU at once. */
+	CPU_XOR(&others, &b->all, &own);
+	CPU_AND(&others, &others, &b->all);
+	atomic_store(&b->wire->apart, vl_box_allow_cpus(b, CPU_COUNT(&others) ? &others : &b->all));
 }
