@@ -314,11 +314,11 @@ struct vl_error *vl_snapshot_ask(struct vl_snapshot *v, bool again)
 	r->epochs += !again;
 	if (!again) {
 		atomic_store(&r->whole, false);
+		if (!err)
+			err = drop_old(v);
 		if (!err && r->restless)
 			err = find_moment(v, &changed);
 	}
-	if (!err && !again)
-		err = drop_old(v);
 	for (size_t i = 0; i < r->nr_held; i++) {
 		const struct vl_recheck_page *p = &r->v[r->held[i]];
 		void *host = host_of(v, p);
