@@ -33,7 +33,7 @@ enum vl_channel_id { VL_CHANNEL_MAIN, VL_CHANNEL_PAGES, VL_NR_CHANNELS };
 /* ... and of the window for the worker's own questions, on each channel. */
 #define VL_WINDOW_BACK (1UL << 20)
 /* ... and of each window for questions that are asked ahead, and their answers. */
-#define VL_WINDOW_AHEAD (512UL << 10)
+#define VL_WINDOW_AHEAD (1280UL << 10)
 #define VL_NR_AHEAD 2
 
 struct vl_wire_arg {

@@ -106,11 +106,16 @@ bool vl_answer_needs_file(const struct vl_question *q, const struct vl_answer *a
 	return vl_question_opens(q) && a->ret >= 0 && (a->n < 0 || a->n >= q->len);
 }
 
-void vl_ahead_carry(struct vl_ahead *a, uint64_t epoch)
+void vl_ahead_close(struct vl_ahead *a)
 {
 	for (size_t i = 0; i < a->nr_waiting; i++)
 		a->waiting[i].taken |=
 			vl_answer_needs_file(&a->waiting[i].q, &a->waiting[i].answer);
+}
+
+void vl_ahead_carry(struct vl_ahead *a, uint64_t epoch)
+{
+	vl_ahead_close(a);
 	a->epoch = epoch;
 }
 

@@ -118,6 +118,8 @@ size_t vl_ahead_questions(const struct vl_ahead *a, struct vl_question ret[VL_AH
 void vl_ahead_judge(struct vl_ahead *a, bool failed);
 /* Drop the answers that wait: a question about the same process is answered later than they. */
 void vl_ahead_expire(struct vl_ahead *a);
+/* The guest's files are about to be closed: drop the answers whose file has to be read on. */
+void vl_ahead_close(struct vl_ahead *a);
 /*
  * Answers that wait remain good in @epoch, which is about to begin. Not those whose file has to
  * be read on: it is closed.

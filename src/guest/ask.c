@@ -82,7 +82,7 @@ static struct vl_error *take_flown(struct vl_guest *g, struct vl_flight *f, size
 	at = vl_box_wire(g->box)->ahead[f->window] + vl_flight_answer(f, i);
 	memcpy(ret, at, sizeof(*ret));
 	/* The file is closed by now, but has to be read on. */
-	if (f->epoch != g->sys.epoch && vl_answer_needs_file(q, ret))
+	if ((f->closed || f->epoch != g->sys.epoch) && vl_answer_needs_file(q, ret))
 		return NULL;
 	memcpy(buf, at + sizeof(*ret), vl_answer_size(q, ret));
 	f->taken[i] = *taken_ret = true;
@@ -218,8 +218,8 @@ bool vl_ask_call(struct vl_guest *g, const char *name, const struct vl_arg *args
 
 	/* It closes files that were opened ahead, too. */
 	if (g->ahead && !strcmp(name, "close_range")) {
-		vl_ahead_drop(g->ahead);
-		vl_flights_drop(&g->flights);
+		vl_ahead_close(g->ahead);
+		vl_flights_close(&g->flights);
 	}
 	if (!is_question(name, args, nr, &q, &path, &buf))
 		return false;
@@ -244,7 +244,11 @@ struct vl_error *vl_ask_file(struct vl_guest *g, const char *path, int flags, en
 	*fd_ret = a.ret;
 	*n_ret = a.n;
 	got = err ? 0 : vl_answer_size(&q, &a);
-	if (reads == VL_READS_LIST && got >= head && !strcmp(path, "/proc"))
+	if (err || reads != VL_READS_LIST || strcmp(path, "/proc") != 0)
+		return err;
+	if (got >= head)
 		vl_flights_list(&g->flights, (char *)buf + head, got - head);
+	else
+		vl_flights_opened(&g->flights, a.ret);
 	return err;
 }

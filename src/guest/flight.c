@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "../base/array.h"
 #include "../syscall/answer.h"
@@ -29,11 +30,27 @@ void vl_flights_carry(struct vl_flights *fl, uint64_t epoch)
 	fl->epoch = epoch;
 }
 
+void vl_flights_close(struct vl_flights *fl)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(fl->flight); i++)
+		fl->flight[i].closed = true;
+}
+
 void vl_flights_judge(struct vl_flights *fl, bool validated)
 {
+	size_t bases = VL_FLIGHT_BASES - fl->bases_lost;
+
+	bases = validated ? bases + VL_FLIGHT_LEAST : bases / 2;
+	if (bases > VL_FLIGHT_BASES)
+		bases = VL_FLIGHT_BASES;
+	if (bases >= VL_FLIGHT_LEAST) {
+		fl->bases_lost = VL_FLIGHT_BASES - bases;
+		fl->wait = fl->wait_next = 0;
+		return;
+	}
 	/* Not after the first failure: its pages were read again, and are of one moment now. */
-	fl->wait = validated ? 0 : fl->wait_next;
-	fl->wait_next = validated ? fl->wait_next / 2 : 2 * fl->wait_next + 1;
+	fl->wait = fl->wait_next;
+	fl->wait_next = 2 * fl->wait_next + 1;
 	if (fl->wait_next > WAIT_MAX)
 		fl->wait_next = WAIT_MAX;
 }
@@ -49,6 +66,7 @@ static void add_pids(struct vl_flights *fl, const char *data, size_t len)
 	for (size_t at = 0; at < len;) {
 		const struct vl_dirent64 *d = (const void *)(data + at);
 		size_t digits, room;
+		uint32_t pid;
 
 		if (len - at < sizeof(*d) || d->reclen <= sizeof(*d) || d->reclen > len - at)
 			return;
@@ -58,9 +76,13 @@ static void add_pids(struct vl_flights *fl, const char *data, size_t len)
 		if (!digits || digits == room || digits > PID_DIGITS || *d->name == '0' ||
 		    strspn(d->name, "0123456789") != digits)
 			continue;
+		pid = (uint32_t)strtoul(d->name, NULL, 10);
+		/* A part is listed once more, as the guest changed. The kernel lists in order. */
+		while (fl->nr_pids && fl->pids[fl->nr_pids - 1] >= pid)
+			fl->nr_pids--;
 		if (fl->nr_pids == PIDS_MAX || !vl_grow(fl->pids, fl->max_pids, fl->nr_pids, 256))
 			return;
-		fl->pids[fl->nr_pids++] = (uint32_t)strtoul(d->name, NULL, 10);
+		fl->pids[fl->nr_pids++] = pid;
 	}
 }
 
@@ -69,7 +91,14 @@ static void begin_list(struct vl_flights *fl)
 	vl_flights_drop(fl);
 	fl->nr_pids = 0;
 	fl->wait = fl->wait_next = 0;
+	fl->bases_lost = 0;
 	fl->known = fl->in_order = fl->begins = false;
+}
+
+void vl_flights_opened(struct vl_flights *fl, int64_t fd)
+{
+	fl->listing = fd;
+	fl->begins = true;
 }
 
 void vl_flights_see(struct vl_flights *fl, const char *name, const struct vl_arg *args, size_t nr,
@@ -77,16 +106,15 @@ void vl_flights_see(struct vl_flights *fl, const char *name, const struct vl_arg
 {
 	if (!strcmp(name, "openat") && nr == 4 && args[1].buf && args[1].len == sizeof("/proc") &&
 	    !memcmp(args[1].buf, "/proc", sizeof("/proc"))) {
-		fl->listing = ret;
-		fl->begins = true;
+		vl_flights_opened(fl, ret);
 		return;
 	}
 	if (fl->listing < 0 || !nr || (int64_t)args[0].value != fl->listing)
 		return;
 	if (!strncmp(name, "close", 5))
 		fl->listing = -1;
-	else if (!strcmp(name, "lseek"))
-		fl->begins = false;
+	else if (!strcmp(name, "lseek") && nr == 3)
+		fl->begins = !args[1].value && args[2].value == SEEK_SET;
 	if (strcmp(name, "getdents64") != 0 || nr != 3 || !args[1].buf || ret <= 0)
 		return;
 	if (fl->begins)
@@ -198,6 +226,8 @@ struct vl_flight *vl_flights_plan(struct vl_flights *fl, const struct vl_questio
 	if (!f || from >= fl->nr_pids)
 		return NULL;
 	fill(f, questions, nr);
+	if (f->nr_bases > VL_FLIGHT_BASES - fl->bases_lost)
+		f->nr_bases = VL_FLIGHT_BASES - fl->bases_lost;
 	f->window = (size_t)(f - fl->flight);
 	f->from = from;
 	if (f->nr_bases > fl->nr_pids - from)
@@ -207,6 +237,7 @@ struct vl_flight *vl_flights_plan(struct vl_flights *fl, const struct vl_questio
 	f->landed = f->nr_bases * f->nr_questions;
 	memset(f->taken, 0, sizeof(f->taken));
 	f->used = true;
+	f->closed = false;
 	return f;
 }
 

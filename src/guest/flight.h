@@ -22,6 +22,8 @@
 
 /* Processes of a flight. */
 #define VL_FLIGHT_BASES 32
+/* The same after flights that could not be validated. */
+#define VL_FLIGHT_LEAST 4
 
 struct vl_flight {
 	size_t window; /* of the wire */
@@ -32,6 +34,7 @@ struct vl_flight {
 	size_t landed;	    /* number of answers; before the worker's reply that of all questions */
 	bool used;	    /* it has processes that the program has not passed */
 	bool settles;	    /* the answers are validated together */
+	bool closed;	    /* the files that it opened are closed by now */
 	uint64_t epoch, ns; /* when it was sent: the epoch, and the host's CLOCK_MONOTONIC */
 	bool taken[VL_FLIGHT_BASES * VL_AHEAD_MAX];
 };
@@ -49,6 +52,7 @@ struct vl_flights {
 	uint64_t epoch;
 	/* Processes to ask about before the next flight, after some that could not be validated. */
 	unsigned wait, wait_next;
+	size_t bases_lost; /* processes that a flight has less than VL_FLIGHT_BASES, likewise */
 	struct vl_flight flight[VL_NR_AHEAD];
 };
 
@@ -70,6 +74,9 @@ void vl_flights_deinit(struct vl_flights *fl);
  */
 void vl_flights_see(struct vl_flights *fl, const char *name, const struct vl_arg *args, size_t nr,
 		    int64_t ret);
+
+/* The guest's descriptor @fd of /proc was opened otherwise. Negative: it was not. */
+void vl_flights_opened(struct vl_flights *fl, int64_t fd);
 
 /* Likewise, for all entries of /proc at once. */
 void vl_flights_list(struct vl_flights *fl, const void *data, size_t len);
@@ -101,12 +108,15 @@ void vl_flight_landed(struct vl_flight *f, size_t nr);
 /* Drop all flights. The worker still replies to one that it has. */
 void vl_flights_drop(struct vl_flights *fl);
 
+/* The guest's files are about to be closed: no answer can be read on. */
+void vl_flights_close(struct vl_flights *fl);
+
 /* Flights that are validated remain good in @epoch, which is about to begin. */
 void vl_flights_carry(struct vl_flights *fl, uint64_t epoch);
 
 /*
- * A flight has landed, and was @validated or not. After two failures there is none for some
- * processes.
+ * A flight has landed, and was @validated or not. The next one is half as large then, and so
+ * sooner at its end. If the least one fails, too, there is none for some processes.
  */
 void vl_flights_judge(struct vl_flights *fl, bool validated);
 

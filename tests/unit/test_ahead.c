@@ -405,12 +405,21 @@ static void test_validated_flights(void)
 	vl_flights_carry(&fl, 5);
 	ok(!f->used, "answers of a copy do not outlast it");
 
-	vl_flights_judge(&fl, false);
 	vl_flights_turn(&fl, 5, "/proc/7");
-	ok(vl_flights_plan(&fl, &q, 1), "a flight after one that could not be validated");
+	for (size_t bases = VL_FLIGHT_BASES / 2; bases >= VL_FLIGHT_LEAST; bases /= 2) {
+		vl_flights_drop(&fl);
+		vl_flights_judge(&fl, false);
+		f = vl_flights_plan(&fl, &q, 1);
+		ok(f && f->nr_bases == bases,
+		   "%zu processes after a flight that could not be validated", bases);
+	}
 	vl_flights_drop(&fl);
 	vl_flights_judge(&fl, false);
-	ok(!vl_flights_plan(&fl, &q, 1), "none at once after two");
+	f = vl_flights_plan(&fl, &q, 1);
+	ok(f && f->nr_bases == VL_FLIGHT_LEAST, "never fewer");
+	vl_flights_drop(&fl);
+	vl_flights_judge(&fl, false);
+	ok(!vl_flights_plan(&fl, &q, 1), "none at once after two of these");
 	vl_flights_turn(&fl, 5, "/proc/8");
 	ok(vl_flights_plan(&fl, &q, 1), "but after a process");
 	vl_flights_drop(&fl);
@@ -418,13 +427,44 @@ static void test_validated_flights(void)
 	vl_flights_turn(&fl, 5, "/proc/9");
 	ok(!vl_flights_plan(&fl, &q, 1), "after three it waits longer");
 	vl_flights_judge(&fl, true);
-	ok(vl_flights_plan(&fl, &q, 1), "until one is validated");
+	f = vl_flights_plan(&fl, &q, 1);
+	ok(f && f->nr_bases == 2 * VL_FLIGHT_LEAST, "until one is validated");
+	ok(!f->closed, "the files of a new flight are open");
+	vl_flights_close(&fl);
+	ok(f->used && f->closed, "files that are closed end no flight");
+	vl_flights_judge(&fl, true);
+	for (int i = 0; i < VL_FLIGHT_BASES; i++)
+		vl_flights_judge(&fl, true);
+	vl_flights_drop(&fl);
+	f = vl_flights_plan(&fl, &q, 1);
+	ok(f && f->nr_bases == VL_FLIGHT_BASES, "it grows back");
+	vl_flights_deinit(&fl);
+}
+
+/* A large listing comes in pieces, of which one may be read once more. */
+static void test_pieces(void)
+{
+	struct vl_flights fl = listed(8);
+	_Alignas(8) char buf[1024];
+	size_t len = list(buf, 0, "7");
+
+	len = list(buf, len, "9");
+	see(&fl, "getdents64", 5, buf, sizeof(buf), (int64_t)len);
+	ok(fl.nr_pids == 8 && fl.pids[6] == 7 && fl.pids[7] == 9, "a piece that is read again");
+	see(&fl, "lseek", 5, NULL, 0, 0);
+	see(&fl, "getdents64", 5, buf, sizeof(buf), (int64_t)len);
+	ok(fl.nr_pids == 2, "the listing begins again");
+	vl_flights_opened(&fl, 9);
+	see(&fl, "getdents64", 9, buf, sizeof(buf), (int64_t)len);
+	see(&fl, "getdents64", 9, buf, sizeof(buf), (int64_t)list(buf, 0, "11"));
+	ok(fl.nr_pids == 3 && fl.pids[2] == 11, "of a descriptor that was opened otherwise");
 	vl_flights_deinit(&fl);
 }
 
 int main(void)
 {
 	test_flights();
+	test_pieces();
 	test_cut_flights();
 	test_validated_flights();
 	test_split();
