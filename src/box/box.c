@@ -549,7 +549,7 @@ void vl_box_follow(struct vl_box *b)
 	vl_box_allow_cpus(b, &now);
 }
 
-void vl_box_part(struct vl_box *b)
+void vl_box_part(struct vl_box *b, bool needs_us)
 {
 	cpu_set_t own, others;
 
@@ -558,5 +558,7 @@ void vl_box_part(struct vl_box *b)
 	/* The scheduler does not move a process that spins to an idle CPU at once. */
 	CPU_XOR(&others, &b->all, &own);
 	CPU_AND(&others, &others, &b->all);
-	atomic_store(&b->wire->apart, vl_box_allow_cpus(b, CPU_COUNT(&others) ? &others : &b->all));
+	if (needs_us || !CPU_COUNT(&others))
+		others = b->all;
+	atomic_store(&b->wire->apart, vl_box_allow_cpus(b, &others));
 }

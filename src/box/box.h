@@ -153,10 +153,11 @@ void vl_box_allow_time(struct vl_box *b, uint64_t ns);
 void vl_box_follow(struct vl_box *b);
 
 /*
- * Let the worker use all CPUs that the broker had before it was pinned to one, if there are more:
- * it works while the broker does. Until vl_box_follow() is called, each spins before it sleeps.
+ * Let the worker use the other CPUs that the broker had before it was pinned to one, if there are
+ * any: it works while the broker does. @needs_us: it asks the broker for memory meanwhile, so it
+ * may use the broker's CPU, too. Until vl_box_follow() is called, each spins before it sleeps.
  */
-void vl_box_part(struct vl_box *b);
+void vl_box_part(struct vl_box *b, bool needs_us);
 
 /*
  * Pass a duplicate of @fd to the worker, which gets it by vl_box_take_file(). @fd must be open

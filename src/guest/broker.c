@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "../attach/search.h"
+#include "../host/kmod.h"
 
 /* The worker reports its own timeouts before these end. */
 #define ATTACH_NS (VL_ATTACH_MAX_NS + VL_NSEC_PER_SEC / 2)
@@ -195,7 +196,7 @@ static struct vl_error *spent(const struct vl_guest *g)
 static void part(struct vl_guest *g)
 {
 	if (!g->apart)
-		vl_box_part(g->box);
+		vl_box_part(g->box, !vl_ram_most(g->raw.target, vl_ram_mappable));
 	g->apart = true;
 }
 
