@@ -107,6 +107,25 @@ same_in() {
 	[[ $(wc -l <"$T/kinds") -gt 50 ]]
 }
 
+@test "a tool that is ended while it unpacks a file leaves none of it" {
+	mkdir -p "$VLENS_CACHE_DIR"
+	python3 -c 'import os, sys; os.open(sys.argv[1], os.O_TMPFILE | os.O_RDWR)' "$VLENS_CACHE_DIR" 2>/dev/null ||
+		skip "this file system has no files without a name"
+	yes | head -c 1500M | gzip -1 >"$T/packed"
+	vuname "$T/packed" 2>/dev/null 3>&- &
+	local pid=$! part='' i
+	for ((i = 0; i < 100 && ! ${#part}; i++)); do
+		sleep 0.05
+		part=$(find "$VLENS_CACHE_DIR" -name 'dump-*.part')
+	done
+	[[ -n $part ]] || fail "nothing is unpacked"
+	sleep 0.3
+	kill "$pid" || fail "it ended before it was told to"
+	wait "$pid" || true
+	[[ $(stat -c %s "$part") == 0 && -z $(find "$VLENS_CACHE_DIR" -name 'dump-*.unpacked') ]]
+	rm -f "$part" "$T/packed"
+}
+
 @test "compressed files that are damaged, or too large, or hold nothing: one line each" {
 	local name why
 	head -c 5M /dev/urandom >"$T/noise"

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -229,11 +231,76 @@ struct vl_error *vl_file_move(const char *from, const char *path)
 	return err;
 }
 
+int vl_file_unnamed(const char *dir)
+{
+	return open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
+/* Give @fd the new name @path. */
+static bool link_as(int fd, const char *path)
+{
+	char ours[64];
+
+	snprintf(ours, sizeof(ours), "/proc/self/fd/%d", fd);
+	return !linkat(AT_FDCWD, ours, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+}
+
+/* The same where there is such a file: its name is taken from another one of ours. */
+static bool replace(int fd, const char *path)
+{
+	_cleanup_free_ char *tmp = NULL;
+	sigset_t all, before;
+	uint32_t number;
+	bool done;
+	int e;
+
+	if (getrandom(&number, sizeof(number), 0) != sizeof(number) ||
+	    asprintf(&tmp, "%s.%06x", path, number & 0xffffff) < 0) {
+		tmp = NULL;
+		errno = ENOMEM;
+		return false;
+	}
+	/* Only a kill leaves the other name behind. */
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before);
+	done = link_as(fd, tmp) && !rename(tmp, path);
+	e = errno;
+	if (!done)
+		unlink(tmp);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	errno = e;
+	return done;
+}
+
+bool vl_file_name(int fd, const char *path)
+{
+	return link_as(fd, path) || (errno == EEXIST && replace(fd, path));
+}
+
+/* Write a file of its own directory without a name, and name it @path. False: that cannot be. */
+static bool store_unnamed(const char *path, const void *data, size_t size, mode_t mode)
+{
+	_cleanup_free_ char *dir = strdup(path);
+	char *slash = dir ? strrchr(dir, '/') : NULL;
+	_cleanup_close_ int fd = -1;
+
+	if (!slash || slash == dir)
+		return false;
+	*slash = '\0';
+	fd = vl_file_unnamed(dir);
+	return fd >= 0 && !fchmod(fd, mode) && vl_put_whole(fd, data, size) &&
+	       vl_file_name(fd, path);
+}
+
 static struct vl_error *store(const char *path, const void *data, size_t size, mode_t mode)
 {
 	_cleanup_free_ char *tmp = NULL;
-	struct vl_error *err = write_beside(path, data, size, mode, &tmp);
+	struct vl_error *err;
 
+	/* NFS, FAT and FUSE have no files without names. */
+	if (store_unnamed(path, data, size, mode))
+		return NULL;
+	err = write_beside(path, data, size, mode, &tmp);
 	return err ? err : vl_file_move(tmp, path);
 }
 

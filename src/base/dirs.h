@@ -3,6 +3,7 @@
 #ifndef VLENS_DIRS_H
 #define VLENS_DIRS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "../error.h"
@@ -56,7 +57,8 @@ struct vl_error *vl_file_open(const char *path, size_t max, int *fd_ret, size_t 
 
 /*
  * Write a whole file. A reader sees all of it, or the whole file before. A link at @path is
- * replaced; its destination stays as it is.
+ * replaced; its destination stays as it is. A process that is ended meanwhile leaves no part of it,
+ * where the file system has files without names.
  */
 struct vl_error *vl_file_store(const char *path, const void *data, size_t size);
 /* The same, for a file that all users can read. */
@@ -68,6 +70,14 @@ struct vl_error *vl_file_publish(const char *path, const void *data, size_t size
  */
 struct vl_error *vl_file_prepare(const char *path, const void *data, size_t size, char **ret);
 struct vl_error *vl_file_move(const char *from, const char *path);
+
+/*
+ * A file in the directory @dir that has no name, so that nothing is left behind whatever happens to
+ * us; open for reading and writing. -1: errno says why; not all file systems have such files.
+ */
+int vl_file_unnamed(const char *dir);
+/* Name it @path, in the place of a file that is there. False: errno says why. */
+bool vl_file_name(int fd, const char *path);
 
 /* Read @max bytes of @fd, or all until its end; *@ret is malloc'ed, a NUL behind it. */
 struct vl_error *vl_file_slurp(int fd, size_t max, char **ret, size_t *size_ret);

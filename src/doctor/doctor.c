@@ -402,13 +402,16 @@ static void check_dir(struct vl_doctor *d, const char *check, struct vl_error *(
 	const char *variable = find == vl_run_dir ? "VLENS_RUN_DIR" : "VLENS_CACHE_DIR";
 	char *dir = NULL, *path = NULL;
 	struct vl_error *err = find(&dir);
-	int fd;
+	int fd = err ? -1 : vl_file_unnamed(dir);
+	const bool unnamed = fd >= 0;
 
-	if (!err && asprintf(&path, "%s/.doctor-XXXXXX", dir) < 0) {
+	if (unnamed)
+		close(fd);
+	if (!err && !unnamed && asprintf(&path, "%s/.doctor-XXXXXX", dir) < 0) {
 		path = NULL;
 		err = vl_error_nomem();
 	}
-	if (!err) {
+	if (!err && !unnamed) {
 		fd = mkostemp(path, O_CLOEXEC);
 		if (fd < 0)
 			err = vl_error_hint(vl_error_os(errno, "cannot write in %s", dir),

@@ -311,24 +311,28 @@ static int lock_part(const char *part, const char *done)
 static struct vl_error *make(int fd, uint64_t at, const char *dir, const char *part,
 			     const char *done, int *fd_ret)
 {
-	_cleanup_close_ int out = lock_part(part, done);
+	_cleanup_close_ int lock = lock_part(part, done), out = -1;
 	struct vl_error *err;
+	bool named;
 
 	if (open_done(done, fd_ret))
 		return NULL;
-	if (out < 0)
+	if (lock < 0)
 		return vl_error_hint(vl_error_os(errno,
 						 "the file is compressed, and %s cannot be "
 						 "written",
 						 dir),
 				     "set VLENS_CACHE_DIR to a directory that can be written");
-	err = unpack(fd, at, out, dir);
-	if (!err && rename(part, done))
+	/* What is unpacked has no name: a tool that is ended leaves the empty file of the lock. */
+	out = vl_file_unnamed(dir);
+	named = out < 0;
+	err = unpack(fd, at, named ? lock : out, dir);
+	if (!err && (named ? rename(part, done) : !vl_file_name(out, done)))
 		err = vl_error_os(errno, "cannot write to %s", dir);
-	if (err) {
+	if (err || !named)
 		unlink(part);
+	if (err)
 		return err;
-	}
 	return open_done(done, fd_ret) ? NULL :
 					 vl_error_new(VL_ERR_TARGET, "%s has gone at once", done);
 }
