@@ -23,7 +23,7 @@ enum vl_errc {
 	VL_ERR_DOWN,	   /* the guest's kernel has crashed, and no other one is up yet */
 	VL_ERR_SPENT,	   /* the run may not pause the guest any longer */
 	VL_ERR_UNVERIFIED, /* a guest kernel call would run code that is not verified */
-	VL_ERR_ENDLESS,	   /* a guest kernel call used up its budget, over memory that stands still */
+	VL_ERR_ENDLESS,	   /* a guest kernel call used up its budget, over a dump */
 	VL_NR_ERR	   /* the number of classes */
 };
 

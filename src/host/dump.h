@@ -36,8 +36,8 @@ struct vl_error *vl_dump_set_stream(struct vl_target *t, struct vl_dump *d, stru
 struct vl_error *vl_dump_load_stream_at(struct vl_target *t, struct vl_dump *d, uint64_t at);
 
 /*
- * In a box: the memory of @elf, a file of @size bytes without segments. *@done_ret is false if it is
- * no core of Xen.
+ * In a box: the memory of @elf, a file of @size bytes without segments. *@done_ret is false if it
+ * is no core of Xen.
  */
 struct vl_error *vl_dump_find_xen(struct Elf *elf, int fd, uint64_t size, struct vl_facts *ret,
 				  bool *done_ret);

@@ -133,13 +133,18 @@ static struct vl_error *may_not_pause(struct vl_error *err)
 	return vl_error_hint(err, "allow it with --max-pause=MS,MS, or use --pause=none");
 }
 
-/* Copy the held pages in a pause; it is the @tries-th. */
-static struct vl_error *hold(struct save *s, unsigned int tries)
+/*
+ * Copy the held pages in a pause; it is the @tries-th. *@held_ret: there was time for some, or for
+ * all if there are none.
+ */
+static struct vl_error *hold(struct save *s, unsigned int tries, bool *held_ret)
 {
+	const bool some = s->passes.held.nr;
 	const uint64_t left = vl_target_pause_left(s->t);
 	struct vl_error *err = vl_target_pause(s->t);
 	uint64_t begun;
 
+	*held_ret = false;
 	if (err)
 		return err;
 	/* One that somebody else has paused is not held by us. */
@@ -148,6 +153,7 @@ static struct vl_error *hold(struct save *s, unsigned int tries)
 		take_registers(s, VL_SAVE_REGISTERS_PAUSE);
 	/* A quarter is for the stop, and for the guard, which must not end it. */
 	err = vl_held_copy(&s->passes, left == UINT64_MAX ? left : begun + left / 4 * 3 / tries);
+	*held_ret = !some || s->passes.held.nr;
 	return vl_error_first(err, vl_target_resume(s->t));
 }
 
@@ -158,12 +164,13 @@ static struct vl_error *hold_some(struct save *s)
 
 	for (unsigned int tries = 1; !err; tries++) {
 		const size_t nr = h->nr;
+		bool held;
 
 		/* Nothing moves, and the registers are there: there is nothing to pause for. */
 		if (!nr && !vl_target_registers_paused(s->t))
 			return NULL;
 		vl_held_begin(&s->passes, nr);
-		err = hold(s, tries);
+		err = hold(s, tries, &held);
 		/* The process may have taken so long to stop that no time was left. */
 		s->r->cut_short = !err && nr && !h->nr;
 		if (!err)
@@ -172,8 +179,12 @@ static struct vl_error *hold_some(struct save *s)
 			return may_not_pause(err);
 		if (err->code != VL_ERR_BLOCKED && err->code != VL_ERR_SPENT)
 			return err;
-		/* The guard has ended the pause: try it with fewer pages, and at last with none. */
-		s->r->cut_short = tries == TRIES || err->code == VL_ERR_SPENT;
+		/*
+		 * The guard has ended the pause: try it with fewer pages, and at last with none.
+		 * Where none was copied, the host is too busy for a pause: the next one would be
+		 * for nothing, too.
+		 */
+		s->r->cut_short = tries == TRIES || err->code == VL_ERR_SPENT || !held;
 		vl_error_destroy(err);
 		err = NULL;
 		vl_held_begin(&s->passes, s->r->cut_short ? 0 : nr / 2);

@@ -58,8 +58,8 @@ struct vl_sys_ops {
 	 * Run system call @name (the name of its handler without the prefix: "openat",
 	 * "newuname", "newfstatat", "pread64") with up to six arguments. *@ret is the kernel's
 	 * result: a value or -errno. An error means that the kernel gave no answer:
-	 * VL_ERR_BLOCKED (it would have slept), VL_ERR_CRASHED, VL_ERR_ENDLESS; the state is then undefined and
-	 * the epoch must end. VL_ERR_TARGET: the guest is gone.
+	 * VL_ERR_BLOCKED (it would have slept), VL_ERR_CRASHED, VL_ERR_ENDLESS; the state is
+	 * then undefined and the epoch must end. VL_ERR_TARGET: the guest is gone.
 	 */
 	struct vl_error *(*call)(struct vl_sys *sys, const char *name, const struct vl_arg *args,
 				 size_t nr, int64_t *ret);
