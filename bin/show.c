@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include "base/append.h"
 #include "base/clock.h"
 #include "options.h"
 #include "report.h"
@@ -113,9 +114,22 @@ static bool take_sort(struct show *s, const char *spec, char **bad_ret)
 	return true;
 }
 
+/* All names of columns, in @buf; those that have no room are left out. */
+static const char *name_columns(const struct show *s, char *buf, size_t size)
+{
+	vl_append(buf, size, "guest");
+	for (const struct vl_column *c = s->columns; c->name; c++)
+		if (strlen(buf) + strlen(c->name) + 3 < size)
+			vl_append(buf, size, ", %s", c->name);
+	/* As they are written on a command line. */
+	for (char *p = buf; *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	return buf;
+}
+
 bool show_option(struct show *s, const char *applet, int key, const char *arg)
 {
-	char *word = NULL;
+	char *word = NULL, names[1024] = "";
 	bool ok = true;
 
 	if (key == OPT_NO_HEADERS)
@@ -123,8 +137,9 @@ bool show_option(struct show *s, const char *applet, int key, const char *arg)
 	else
 		ok = key == 'o' ? take_columns(s, arg, &word) : take_sort(s, arg, &word);
 	if (!ok)
-		usage_report(applet, "error: unknown %s specifier \"%s\"",
-			     key == 'o' ? "user-defined format" : "sort", word ? word : "");
+		usage_report(applet, "error: unknown %s specifier \"%s\"; the columns are %s",
+			     key == 'o' ? "user-defined format" : "sort", word ? word : "",
+			     name_columns(s, names, sizeof(names)));
 	free(word);
 	return ok;
 }

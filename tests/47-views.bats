@@ -575,9 +575,9 @@ has_not_booted() { ! has_booted "$1"; }
 	run --separate-stderr vpslist
 	assert_usage vpslist "no guest is named"
 	run --separate-stderr vpslist -o pid,nonsense g
-	assert_usage vpslist 'error: unknown user-defined format specifier "nonsense"'
+	assert_usage vpslist 'error: unknown user-defined format specifier "nonsense"; the columns are guest, pid, ppid,'
 	run --separate-stderr vpslist --sort nonsense g
-	assert_usage vpslist 'unknown sort specifier "nonsense"'
+	assert_usage vpslist 'unknown sort specifier "nonsense"; the columns are guest, pid, ppid,'
 	run --separate-stderr vpslist --engine=vmst g
 	assert_usage vpslist "only raw reads"
 	run --separate-stderr vpslist --nonsense g
