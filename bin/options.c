@@ -161,8 +161,11 @@ const struct option_row option_rows[] = {
 	{ "no-headers", OPT_NO_HEADERS, NULL, EITHER, "from memory: no names of the columns", NULL },
 	{ "all", OPT_ALL, NULL, EITHER, "from memory: all guests of this host", NULL },
 
-	{ "help", OPT_HELP, NULL, ~0u, "print this help", NULL },
-	{ "version", OPT_VERSION, NULL, ~0u, "print the version and what is built in", NULL },
+	/* Behind an applet's name a letter would look like one of the program's own. */
+	{ "help", 'h', NULL, SCOPE_VLENS, "print this help", NULL },
+	{ "version", 'V', NULL, SCOPE_VLENS, "print the version and what is built in", NULL },
+	{ "help", OPT_HELP, NULL, ~SCOPE_VLENS, "print this help", NULL },
+	{ "version", OPT_VERSION, NULL, ~SCOPE_VLENS, "print the version and what is built in", NULL },
 	{ 0 },
 };
 /* clang-format on */

@@ -367,6 +367,8 @@ bool request_option(struct request *r, void *ctx, int key, char *arg)
 		return take_keep(r, arg);
 	case OPT_HOST_FILES:
 		return take_host_files(r, arg);
+	case 'h':
+	case 'V':
 	case OPT_HELP:
 	case OPT_VERSION:
 	case OPT_LIST:
@@ -518,9 +520,9 @@ bool request_take(struct request *r, take_fn *take, void *ctx, int *status_ret)
 		return false;
 	if (!r->end)
 		return true;
-	if (r->end == OPT_HELP)
+	if (r->end == OPT_HELP || r->end == 'h')
 		print_help(r);
-	else if (r->end == OPT_VERSION)
+	else if (r->end == OPT_VERSION || r->end == 'V')
 		print_version(r->applet->name);
 	for (size_t i = 0; r->end == OPT_LIST && i < r->table->nr_applets; i++)
 		puts(r->table->applets[i].name);

@@ -45,6 +45,8 @@ applets() { vlens --list; }
 	assert_status 0
 	[[ ${lines[0]} =~ ^vlens\ [0-9.]+$ ]]
 	[[ $(vlens --list | wc -l) -ge 8 ]]
+	assert_same "$(vlens -h)" "$(vlens --help)"
+	assert_same "$(vlens -V)" "$(vlens --version)"
 }
 
 @test "multicall: by link, as vlens vps and as vlens ps" {
