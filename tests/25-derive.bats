@@ -28,3 +28,14 @@ load lib/vlens
 	[[ $status -eq 0 ]] || fail "$output"
 	[[ $(grep -c ' 0 wrong ' <<<"$output") -eq 4 ]] || fail "$output"
 }
+
+@test "derive: the search of the exception table is found where no caller of it has a name" {
+	local kernel
+	make -s -C "$VLENS_BUILD" tests/unit/derive-probe
+	for kernel in 5.10-cloud 6.1-cloud 6.12-cloud; do
+		run "$VLENS_BUILD/tests/unit/derive-probe" "$("$VT_TESTS/fetch-kernel" $kernel)/vmlinuz" \
+			--bare --compare
+		[[ $status -eq 0 && $output != *WRONG* ]] || fail "$kernel"
+		grep -qx "equal fixup_exception" <<<"$output" || fail "$kernel"
+	done
+}

@@ -66,6 +66,62 @@ static void take_line(void *ctx, const char *line)
 	}
 }
 
+static struct vl_error *too_long(void)
+{
+	return vl_error_new(VL_ERR_FAULT, "it takes too long to find the kernel's variables");
+}
+
+/* A look for a line of a function; @number is at its @. */
+struct look {
+	const struct vl_layout *known;
+	const char *pattern;
+	bool seen;
+	int64_t number;
+};
+
+/* vl_trace_fn */
+static void look_at_line(void *ctx, const char *line)
+{
+	struct look *l = ctx;
+
+	if (!l->seen)
+		l->seen = vl_derive_match(l->known, l->pattern, line, &l->number);
+}
+
+/* Does the function at @va have a line of @pattern? *@number_ret is at its @. */
+static bool has_line(const struct search *s, uint64_t va, const char *pattern, uint64_t *number_ret)
+{
+	struct look l = { .known = vl_kernel_layout(s->k), .pattern = pattern };
+
+	vl_trace(s->k, s->text, VL_NO_FIELD, true, va, look_at_line, &l);
+	*number_ret = (uint64_t)l.number;
+	return l.seen;
+}
+
+/* Functions begin at multiples of this, and a callee is asked for so near behind a start. */
+#define START_ALIGN 16
+#define START_REACH 128
+
+/* Ask the functions whose code has the bytes of @c, near their starts: not all starts are known. */
+static struct vl_error *ask_callers(struct search *s, const struct vl_data_callee *c,
+				    struct vl_deadline deadline)
+{
+	const unsigned char *p = s->text->bytes, *end = p + s->text->len;
+	uint64_t va, number;
+
+	for (; (p = memmem(p, (size_t)(end - p), c->code, c->len)); p++) {
+		size_t at = (size_t)(p - s->text->bytes), start = at & -(size_t)START_ALIGN;
+
+		if (vl_late(deadline))
+			return too_long();
+		for (; start && at - start < START_REACH; start -= START_ALIGN)
+			if (has_line(s, s->text->va + start, c->pattern, &va) &&
+			    has_line(s, va, c->shows, &number))
+				hear(s, c->symbol, va);
+	}
+	return NULL;
+}
+
 /* Ask @nr witnesses. */
 static struct vl_error *ask(struct search *s, const struct vl_data_witness *list, size_t nr,
 			    struct vl_deadline deadline)
@@ -74,8 +130,7 @@ static struct vl_error *ask(struct search *s, const struct vl_data_witness *list
 		uint64_t va;
 
 		if (vl_late(deadline))
-			return vl_error_new(VL_ERR_FAULT,
-					    "it takes too long to find the kernel's variables");
+			return too_long();
 		s->asked = &list[i];
 		s->nr_asked = 1;
 		while (i + s->nr_asked < nr &&
@@ -85,6 +140,16 @@ static struct vl_error *ask(struct search *s, const struct vl_data_witness *list
 			vl_trace(s->k, s->text, VL_NO_FIELD, true, va, take_line, s);
 	}
 	return NULL;
+}
+
+static struct vl_error *ask_bare(struct search *s, size_t round, struct vl_deadline deadline)
+{
+	struct vl_error *err = NULL;
+
+	for (size_t i = 0; !round && !err && i < VL_DATA_CALLEES; i++)
+		if (!vl_symbol_is(s->k, vl_data_callees[i].symbol))
+			err = ask_callers(s, &vl_data_callees[i], deadline);
+	return err ? err : ask(s, vl_data_bare[round].list, vl_data_bare[round].nr, deadline);
 }
 
 static int by_address(const void *a, const void *b)
@@ -150,7 +215,7 @@ static struct vl_error *one_round(struct vl_symbols *symbols, const struct vl_te
 	if (!err && s->up)
 		err = ask(s, vl_data_up[round].list, vl_data_up[round].nr, deadline);
 	if (!err && vl_symbol_is(k, VL_NAMELESS))
-		err = ask(s, vl_data_bare[round].list, vl_data_bare[round].nr, deadline);
+		err = ask_bare(s, round, deadline);
 	for (size_t i = 0; i < s->nr; i++)
 		if (!s->found[i].contradicted && !vl_symbol_is(k, s->found[i].symbol))
 			s->found[good++] = s->found[i];
@@ -198,5 +263,13 @@ uint64_t vl_data_hash(void)
 	for (size_t r = 0; r < VL_DATA_ROUNDS; r++)
 		hash = hash_of(hash_of(hash_of(hash, &vl_data_rounds[r]), &vl_data_up[r]),
 			       &vl_data_bare[r]);
+	for (size_t i = 0; i < VL_DATA_CALLEES; i++) {
+		const struct vl_data_callee *c = &vl_data_callees[i];
+
+		hash = vl_hash(hash, c->symbol, strlen(c->symbol) + 1);
+		hash = vl_hash(hash, c->code, c->len);
+		hash = vl_hash(hash, c->pattern, strlen(c->pattern) + 1);
+		hash = vl_hash(hash, c->shows, strlen(c->shows) + 1);
+	}
 	return hash;
 }

@@ -38,6 +38,20 @@ extern const struct vl_data_round vl_data_up[VL_DATA_ROUNDS];
 extern const struct vl_data_round vl_data_bare[VL_DATA_ROUNDS];
 
 /*
+ * A function, of such a kernel, that only functions without names call: it is at the @ of a line
+ * that matches @pattern, of a function that has the @len bytes at @code near its start. One of its
+ * own lines must match @shows.
+ */
+struct vl_data_callee {
+	const char *symbol;
+	const unsigned char *code;
+	size_t len;
+	const char *pattern, *shows;
+};
+enum { VL_DATA_CALLEES = 1 };
+extern const struct vl_data_callee vl_data_callees[VL_DATA_CALLEES];
+
+/*
  * Add to @s what the code in @text shows, without a field (@layout is NULL) or by the fields of
  * @layout. A variable that has no witness in this kernel, or whose witnesses contradict each other,
  * is left out. VL_ERR_FAULT: @deadline has passed.

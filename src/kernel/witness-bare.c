@@ -6,6 +6,9 @@
 #include "../base/array.h"
 #include "data.h"
 
+/* mov $14,%esi: the number of the page fault (X86_TRAP_PF), as a second argument. */
+static const unsigned char second_is_fault[] = { 0xbe, 14, 0, 0, 0 };
+
 /* clang-format off */
 /* Functions, by calls of them. */
 static const struct vl_data_witness first[] = {
@@ -51,6 +54,11 @@ static const struct vl_data_witness third[] = {
 	{ "runqueues", "kick_process", "cmp a0,L8[L8[(L4[a0*]*8)+&*]+%@{RQ_CURR}]" },
 	{ "tick_cpu_sched", "get_cpu_idle_time_us", "S8[L8[(a0*8)+&*]+%@{TICK_IDLE_ENTRY}]=ktime_get()" },
 	{ "tick_cpu_sched", "tick_nohz_dep_clear_cpu", "S4[L8[(a0*8)+&*]+%@{TICK_DEP}]=*" },
+};
+/* In no_context or kernelmode_fixup_or_oops; it looks up pt_regs.ip, which is at 128. */
+const struct vl_data_callee vl_data_callees[VL_DATA_CALLEES] = {
+	{ "fixup_exception", second_is_fault, sizeof(second_is_fault), "call @(a0,14,a1,a2,*",
+	  "call *(L8[a0+128],*" },
 };
 /* clang-format on */
 

@@ -151,20 +151,33 @@ static bool is_again(size_t round, size_t i)
 	return false;
 }
 
+/*
+ * Where @k has the variable @name. One that is a part of a structure, or has another name there, is
+ * found by the name that it has in other kernels.
+ */
+static uint64_t place_of(const struct vl_kernel *k, const char *name)
+{
+	const struct vl_layout *l = vl_kernel_layout(k);
+	uint64_t hot = vl_symbol(k, "pcpu_hot");
+
+	if (hot && !strcmp(name, "current_task"))
+		return hot + (uint64_t)l->offset[VL_F_HOT_TASK];
+	if (hot && !strcmp(name, "__preempt_count"))
+		return hot + (uint64_t)l->offset[VL_F_HOT_PREEMPT];
+	/* There was one timekeeper (vl_kernel_timekeeper()). */
+	if (!vl_symbol_is(k, name) && !strcmp(name, "timekeeper_data"))
+		return vl_symbol(k, "tk_core");
+	return vl_symbol(k, name);
+}
+
 static void compare_one(const struct vl_kernel *k, const struct vl_kernel *found, size_t round,
 			size_t i)
 {
-	const struct vl_layout *l = vl_kernel_layout(k);
 	const char *name = vl_data_rounds[round].list[i].symbol;
-	uint64_t want = vl_symbol(k, name), got = vl_symbol(found, name);
-	uint64_t hot = vl_symbol(k, "pcpu_hot");
+	uint64_t want = place_of(k, name), got = vl_symbol(found, name);
 
 	if (is_again(round, i))
 		return;
-	if (hot && !strcmp(name, "current_task"))
-		want = hot + (uint64_t)l->offset[VL_F_HOT_TASK];
-	if (hot && !strcmp(name, "__preempt_count"))
-		want = hot + (uint64_t)l->offset[VL_F_HOT_PREEMPT];
 	if (got && want == got)
 		printf("equal %s\n", name);
 	else if (got)
@@ -173,10 +186,7 @@ static void compare_one(const struct vl_kernel *k, const struct vl_kernel *found
 		printf("none %s\n", name);
 }
 
-/*
- * The variables that are found by the code alone, against the symbols. Where current is a part of
- * a structure, it is found by the name that it has in other kernels.
- */
+/* The variables that are found by the code alone, against the symbols. */
 static int compare_data(const struct vl_kernel *k, const struct vl_symbols *all,
 			const struct vl_text *text)
 {
@@ -301,22 +311,15 @@ static struct vl_error *make_bare(const struct vl_kernel *k, const struct vl_tex
 static void compare_bare(const struct vl_kernel *k, const struct vl_kernel *bare)
 {
 	static const struct vl_data_round *const tables[] = { vl_data_rounds, vl_data_bare };
-	const struct vl_layout *l = vl_kernel_layout(k);
-	uint64_t hot = vl_symbol(k, "pcpu_hot"), got;
 	const char *name, *last = "";
+	uint64_t got;
 
 	for (size_t i = 0; (name = vl_symbol_name(bare, i)); i++) {
-		uint64_t want = 0;
-
 		got = vl_symbol(bare, name);
 		if (!strcmp(name, VL_NAMELESS) || !strcmp(name, last))
 			continue;
 		last = name;
-		if (hot && !strcmp(name, "current_task"))
-			want = hot + (uint64_t)l->offset[VL_F_HOT_TASK];
-		if (hot && !strcmp(name, "__preempt_count"))
-			want = hot + (uint64_t)l->offset[VL_F_HOT_PREEMPT];
-		if (want == got || has_at(k, name, got))
+		if (place_of(k, name) == got || has_at(k, name, got))
 			printf("equal %s\n", name);
 		else
 			printf("WRONG %s %lx %lx\n", name, vl_symbol(k, name), got);
@@ -333,8 +336,8 @@ static void show_bare(const struct vl_kernel *k, const struct vl_kernel *bare,
 		      const struct vl_text *text, const char *name)
 {
 	printf("# %s\n", name);
-	vl_trace(bare, text, vl_kernel_layout(k)->offset[VL_F_HOT_TASK], true,
-		 vl_symbol(bare, name), show_named, (void *)k);
+	vl_trace(bare, text, vl_kernel_layout(k)->offset[VL_F_HOT_TASK], true, vl_symbol(k, name),
+		 show_named, (void *)k);
 }
 
 static void show_all(const struct vl_kernel *k, const struct vl_text *text)
