@@ -38,7 +38,8 @@ bool vl_exports_find(const unsigned char *image, size_t len, uint64_t va,
 
 /*
  * Find the table of warnings. The kernel notes in it which were shown: it is among the variables,
- * the others are among the constants.
+ * the others are among the constants. So it is known by the code, which takes the addresses of its
+ * ends.
  */
 void vl_exports_find_bugs(const unsigned char *image, size_t len, uint64_t va,
 			  const struct vl_text *text, struct vl_deadline deadline,

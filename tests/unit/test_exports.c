@@ -65,11 +65,12 @@ static void put_calls(void)
 		    8);
 }
 
-static void put_bugs(size_t step)
+/* A table of @nr warnings at @from. */
+static void put_bugs(size_t from, size_t step, unsigned int nr)
 {
 	/* The instructions: ud2; ud1 with prefixes. */
-	for (unsigned int i = 0; i < 100; i++) {
-		size_t at = BUGS + step * i, insn = 0x10000 + 16UL * i;
+	for (unsigned int i = 0; i < nr; i++) {
+		size_t at = from + step * i, insn = 0x10000 + 16UL * i;
 
 		memcpy(image + insn, i % 2 ? "\x0f\x0b" : "\x67\x48\x0f\xb9\x3a", i % 2 ? 2 : 5);
 		/* One is of the kernel's start, behind the data. */
@@ -81,13 +82,23 @@ static void put_bugs(size_t step)
 	}
 }
 
+/* mov $VA+start,%rdi; cmp $VA+end,%rdi; or lea, and cmp with %rax. */
+static void put_ends(size_t at, size_t start, size_t end, bool relative)
+{
+	memcpy(image + at, relative ? "\x48\x8d\x3d" : "\x48\xc7\xc7", 3);
+	put(at + 3, relative ? start - (at + 7) : VA + start, 4);
+	memcpy(image + at + 7, relative ? "\x90\x48\x3d" : "\x48\x81\xff", 3);
+	put(at + 10, VA + end, 4);
+}
+
 static void build(size_t step, size_t bug_step)
 {
 	memset(image, 0, sizeof(image));
 	memset(image, 0xcc, TEXT_LEN);
 	put_names(step);
 	put_calls();
-	put_bugs(bug_step);
+	put_bugs(BUGS, bug_step, 100);
+	put_ends(0x17000, BUGS, BUGS + 100 * bug_step, bug_step == 16);
 	/* entry_SYSCALL_64, behind endbr64, and a function that is called. */
 	memcpy(image + 0x18000, "\xf3\x0f\x1e\xfa\x0f\x01\xf8\x90\x41\x53\x6a\x33\x51\x50", 14);
 	memcpy(image + 0x19000, "\xe8\xfb\x0f\x00\x00\xc3", 6); /* call 0x1a000 */
@@ -184,6 +195,16 @@ static void test_broken(void)
 	build(12, 12);
 	memset(image + BUGS, 0, 1600);
 	ok(find(&e) && !e.bugs_len && decodes(&e), "no table of warnings");
+	build(12, 12);
+	put_bugs(0x34004, 12, 200);
+	ok(find(&e) && e.bugs == VA + BUGS && e.bugs_len == 1200,
+	   "a longer table of warnings, which the code does not know");
+	put_ends(0x17100, 0x34004, 0x34004, false);
+	ok(find(&e) && e.bugs == VA + BUGS, "one of which it knows the start");
+	put_ends(0x17100, 0x34000, 0x34004 + 200 * 12, false);
+	ok(find(&e) && e.bugs == VA + BUGS, "one of which it knows the end");
+	memset(image + 0x17000, 0xcc, 16);
+	ok(find(&e) && !e.bugs_len, "tables of which the code does not know both ends");
 	build(12, 12);
 	ok(find(&e), "found");
 	cut = e;

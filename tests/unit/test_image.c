@@ -121,6 +121,7 @@ static void test_btf(void)
 #define CALLS 0x8000UL
 #define BUGS 0xc000UL
 #define BTF 0x10000UL
+#define LONGER 0x100000UL
 #define NR_RECORDS 100U
 
 static uint64_t va_of(uint64_t at)
@@ -154,17 +155,31 @@ static void put_calls(uint64_t start)
 		put64(start + CALLS + 8UL * i, VA + (i >= 337 && i < 424 ? 0x4000 : 0x5000 + i));
 }
 
-static void put_bugs(uint64_t start)
+/* A table of @nr warnings at @from in RAM. */
+static void put_bugs(uint64_t from, unsigned nr)
 {
-	for (unsigned i = 0; i < NR_RECORDS; i++) {
+	for (unsigned i = 0; i < nr; i++) {
 		memcpy(ram + PMD + 0x8000 + 16UL * i, "\x0f\x0b", 2); /* ud2 */
-		put_offset(start + BUGS + 8UL * i, VA + 0x8000 + 16UL * i);
+		put_offset(from + 8UL * i, VA + 0x8000 + 16UL * i);
 	}
+}
+
+/* Code that takes the addresses of its ends: mov $from,%rdi; cmp $end,%rdi. */
+static void put_ends(uint64_t from, unsigned nr)
+{
+	unsigned char *code = ram + PMD + 0xa000;
+	const uint32_t first = (uint32_t)va_of(from), end = (uint32_t)va_of(from + 8UL * nr);
+
+	memcpy(code, "\x48\xc7\xc7", 3);
+	memcpy(code + 3, &first, sizeof(first));
+	memcpy(code + 7, "\x48\x81\xff", 3);
+	memcpy(code + 10, &end, sizeof(end));
 }
 
 /*
  * A kernel without a table of symbols: code; memory that was freed, in which a process made
- * records and types; constants. The table of warnings, which the kernel changes, is in the second.
+ * records and types; constants. The table of warnings, which the kernel changes, is in the second, with a longer one
+ * that the code does not know.
  */
 static struct vl_image *find_forged(struct vl_target *t, bool guarded)
 {
@@ -178,7 +193,9 @@ static struct vl_image *find_forged(struct vl_target *t, bool guarded)
 	put64(PMDS + 10UL * 8, own | LARGE | PRESENT | NO_CODE | (guarded ? 0 : WRITABLE));
 	put_records(forged, 12);
 	put_btf(ram + forged + BTF, "task_struct");
-	put_bugs(forged);
+	put_bugs(forged + BUGS, NR_RECORDS);
+	put_ends(forged + BUGS, NR_RECORDS);
+	put_bugs(forged + LONGER, 2 * NR_RECORDS);
 	put_records(own, 8);
 	put_btf(ram + own + BTF, "task_struct");
 	put_calls(own);
@@ -198,7 +215,7 @@ static void test_forged(struct vl_target *t)
 		ok(img->btf == img->bytes + 2 * PMD + BTF, "so are the types");
 		ok(img->exports.bugs == va_of(2 * PMD + BUGS) &&
 			   img->exports.bugs_len == 8UL * NR_RECORDS,
-		   "the table of warnings is among the variables");
+		   "the table of warnings is the one among the variables that the code knows");
 	}
 	vl_image_destroy(img);
 	img = find_forged(t, false);
