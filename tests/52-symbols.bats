@@ -58,10 +58,15 @@ said() {
 	vuname --engine=direct -J "$dump" | jq .kernels >"$folder/kernels"
 }
 
-# types_too DUMP FOLDER: the views that need types.
-types_too() {
+# totals DUMP FOLDER: the views whose fields all kernels show in their code.
+totals() {
 	vps --engine=direct -J "$1" | jq .processes >"$2/ps"
 	vfree --engine=direct -J "$1" | jq .memory >"$2/memory"
+	vtop -b -n 1 "$1" | grep -v "^vtop -\|^Engine:" >"$2/top"
+}
+
+# types_too DUMP FOLDER: the views that need types.
+types_too() {
 	vlsmod --engine=direct -J "$1" | jq .modules >"$2/modules"
 	vnetstat --engine=direct -J "$1" | jq .sockets >"$2/sockets"
 	vlsof --engine=direct -J "$1" | jq .files >"$2/files"
@@ -72,8 +77,10 @@ types_too() {
 	for name in g510 g61 g7; do
 		forged "$name" data
 		said "$D" "$T/all"
+		totals "$D" "$T/all"
 		types_too "$D" "$T/all"
 		said "$F" "$T/few"
+		totals "$F" "$T/few"
 		types_too "$F" "$T/few"
 		diff -r "$T/all" "$T/few"
 		for tool in vcheck "vps --diff" vsyscalldump; do
@@ -94,7 +101,10 @@ types_too() {
 	for name in g510 g61 g7; do
 		forged "$name" data untyped
 		said "$D" "$T/all"
+		totals "$D" "$T/all"
 		said "$F" "$T/few"
+		totals "$F" "$T/few"
+		[[ $(wc -l <"$T/few/top") -gt 50 && -s $T/few/ps && -s $T/few/memory ]] || fail "$name"
 		diff -r "$T/all" "$T/few"
 		run --separate-stderr vlsmod --engine=direct "$F"
 		assert_refused vlsmod "$F" "no BTF types"
@@ -107,8 +117,10 @@ types_too() {
 	for name in g510 g61 g7; do
 		forged "$name" symbols
 		said "$D" "$T/all"
+		totals "$D" "$T/all"
 		types_too "$D" "$T/all"
 		said "$F" "$T/none"
+		totals "$F" "$T/none"
 		types_too "$F" "$T/none" 2>"$T/refused"
 		# A view may be refused, for a variable that no code shows which is found.
 		if [[ -s $T/refused ]]; then

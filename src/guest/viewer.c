@@ -132,8 +132,12 @@ static struct vl_error *top(struct vl_guest *g, struct vl_wire *wire, struct vl_
 	struct vl_top_sample *last = v->nr_samples && vl_target_is_live(g->raw.target) ?
 					     &v->samples[(v->nr_samples - 1) % 2] :
 					     NULL;
-	struct vl_error *err = vl_scan_bears(&g->raw, NULL, "processes");
+	struct vl_error *err = vl_scan_bears(&g->raw, vl_top_fields, "processes");
 
+	if (!err)
+		err = vl_scan_bears(&g->raw, vl_cpu_fields, "the CPUs");
+	if (!err)
+		err = vl_scan_bears(&g->raw, vl_memory_fields, "memory");
 	if (!err)
 		err = vl_symbols_bear(&g->raw, vl_totals_symbols, "processes");
 	if (!err && !v->top)

@@ -273,6 +273,9 @@ static bool conclude(struct derivation *d)
 {
 	bool changed = false;
 
+	/* enum node_stat_item has the order of enum lru_list, include/linux/mmzone.h. */
+	d->said[VL_F_NODE_ACTIVE_FILE] = d->said[VL_F_NODE_INACTIVE_FILE];
+	d->next[VL_F_NODE_ACTIVE_FILE] = d->next[VL_F_NODE_INACTIVE_FILE] + 1;
 	for (int i = 0; i < VL_NR_DERIVED; i++) {
 		int32_t *at = i < VL_NR_FIELDS ? &d->known.offset[i] : &d->known.timekeeper;
 		int32_t was = *at;

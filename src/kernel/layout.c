@@ -36,6 +36,8 @@ static uint64_t hash_row(uint64_t hash, const char *type, const char *path)
 static const enum vl_field either[][2] = {
 	{ VL_F_TASK_STATE, VL_F_TASK_STATE_LONG },
 	{ VL_F_TASK_START, VL_F_TASK_REAL_START },
+	/* f1a7941243c1 ("mm: convert mm's rss stats into percpu_counter"): an array of counters */
+	{ VL_F_MM_RSS_COUNT, VL_F_SIZE_PCPU_COUNTER },
 };
 
 bool vl_layout_unknown(const struct vl_layout *l, enum vl_field f)

@@ -112,6 +112,8 @@ struct vl_error *vl_symbols_bear(const struct vl_raw_guest *g, const char *const
 extern const char *const vl_task_symbols[], *const vl_no_symbols[];
 /* Those of the CPUs, of memory and of the clock (totals.c). */
 extern const char *const vl_totals_symbols[];
+/* The fields of memory, of the CPUs and of processes, for a sample (struct vl_scan). */
+extern const enum vl_field vl_memory_fields[], vl_cpu_fields[], vl_top_fields[];
 /* A view that finds its place by symbols, or asks for each field that it needs. */
 extern const enum vl_field vl_scan_asks[];
 

@@ -74,5 +74,5 @@ static struct vl_error *run_ps(struct vl_raw_guest *g, struct vl_table *t)
 	return err ? err : vl_table_end(t);
 }
 
-const struct vl_scan vl_scan_ps = { "ps",   "processes", ps_columns,	   true,
-				    run_ps, NULL,	 vl_totals_symbols };
+const struct vl_scan vl_scan_ps = { "ps",   "processes",   ps_columns,	     true,
+				    run_ps, vl_top_fields, vl_totals_symbols };

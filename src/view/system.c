@@ -114,5 +114,5 @@ static struct vl_error *run_memory(struct vl_raw_guest *g, struct vl_table *t)
 	return err;
 }
 
-const struct vl_scan vl_scan_free = { "free",	  "memory", mem_columns,      true,
-				      run_memory, NULL,	    vl_totals_symbols };
+const struct vl_scan vl_scan_free = { "free",	  "memory",	    mem_columns,      true,
+				      run_memory, vl_memory_fields, vl_totals_symbols };

@@ -21,6 +21,38 @@
 
 #define OUT(member) offsetof(struct record, member), sizeof(((struct record *)0)->member)
 
+const enum vl_field vl_top_fields[] = {
+	VL_F_TASK_TASKS,
+	VL_F_TASK_TGID,
+	VL_F_TASK_COMM,
+	VL_F_TASK_STATE,
+	VL_F_TASK_EXIT_STATE,
+	VL_F_TASK_START,
+	VL_F_TASK_PRIO,
+	VL_F_TASK_STATIC_PRIO,
+	VL_F_TASK_FLAGS,
+	VL_F_TASK_SUM_EXEC,
+	VL_F_TASK_SIGNAL,
+	VL_F_TASK_REAL_CRED,
+	VL_F_TASK_REAL_PARENT,
+	VL_F_TASK_MM,
+	VL_F_TASK_THREAD_NODE,
+	VL_F_SIGNAL_THREADS,
+	VL_F_SIGNAL_SUM_SCHED,
+	VL_F_SIGNAL_THREAD_HEAD,
+	VL_F_CRED_UID,
+	VL_F_CRED_EUID,
+	VL_F_MM_PGD,
+	VL_F_MM_TOTAL_VM,
+	VL_F_MM_ARG_START,
+	VL_F_MM_ARG_END,
+	VL_F_MM_RSS,
+	VL_F_MM_RSS_COUNT,
+	VL_F_PCPU_COUNTER_COUNT,
+	VL_F_PCPU_COUNTER_CPUS,
+	VL_NR_FIELDS,
+};
+
 static void choose_fields(struct vl_top *t)
 {
 	struct vl_fields *fs = &t->fields;

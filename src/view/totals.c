@@ -44,6 +44,25 @@ const char *const vl_totals_symbols[] = {
 	NULL,
 };
 
+const enum vl_field vl_cpu_fields[] = { VL_F_CPUSTAT_TIMES, VL_F_RQ_CURR, VL_F_RQ_IDLE,
+					VL_NR_FIELDS };
+
+const enum vl_field vl_memory_fields[] = {
+	VL_F_SIZE_ZONE,
+	VL_F_ZONE_WATERMARK,
+	VL_F_WMARK_LOW,
+	VL_F_NODE_NR_ZONES,
+	VL_F_NODE_ZONES,
+	VL_F_ZONE_FREE_PAGES,
+	VL_F_NODE_ACTIVE_FILE,
+	VL_F_NODE_INACTIVE_FILE,
+	VL_F_NODE_SLAB_RECLAIMABLE,
+	VL_F_NODE_MISC_RECLAIMABLE,
+	VL_F_NODE_FILE_PAGES,
+	VL_F_NODE_SHMEM,
+	VL_NR_FIELDS,
+};
+
 static uint64_t symbol(const struct vl_totals *t, const char *name)
 {
 	return vl_symbol(t->g->attach->kernel, name);
@@ -127,12 +146,29 @@ static struct vl_error *find_cpus(struct vl_totals *t)
 	return err;
 }
 
+/*
+ * The kernel counts the pages of its swap cache among others, since b6038942480e ("mm: memcg: add
+ * swapcache stat for memcg v2"); before, a function does. One without swap space has none.
+ */
+static struct vl_error *need_swap_cache(struct vl_totals *t)
+{
+	static const enum vl_field cache[] = { VL_F_NODE_SWAPCACHE };
+	const struct vl_kernel *k = t->g->attach->kernel;
+
+	if (!vl_kernel_layout(k)->derived || vl_symbol_is(k, "total_swapcache_pages") ||
+	    !vl_symbol_is(k, "si_swapinfo"))
+		return NULL;
+	return vl_need_fields(t->g, cache, 1, "memory");
+}
+
 struct vl_error *vl_totals_init(struct vl_totals *t, struct vl_raw_guest *g)
 {
 	struct vl_error *err;
 
 	*t = (struct vl_totals){ .g = g };
-	err = find_cpus(t);
+	err = need_swap_cache(t);
+	if (!err)
+		err = find_cpus(t);
 	if (err)
 		vl_totals_deinit(t);
 	else
