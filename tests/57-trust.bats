@@ -481,6 +481,46 @@ with_modules() {
 	assert_same "" "$stderr"
 }
 
+@test "a stored kernel or module that was damaged is refused, also after runs that used it" {
+	local id tool k at module
+	export VLENS_TRUST_DIR=$T/store VLENS_RUN_DIR=$T/run VLENS_KEEP=0
+	vlens trust add "$VLENS_TEST_RUN/g61/vmlinuz" >/dev/null
+	id=$(stored 6.1.)
+	k=$VLENS_TRUST_DIR/$id.kernel
+	vps --trusted=auto "$(guest g61)" -e >/dev/null
+	[[ -s $T/run/trusted-$id.right ]] || fail "nothing is kept of the comparison"
+	cp --preserve "$k" "$T/whole"
+	# In the text, in the data, in the index; and with the time of the last change set back.
+	for at in $((3 << 20)) $((30 << 20)) $(($(stat -c %s "$k") - 4000)); do
+		printf 'damaged' | dd of="$k" bs=1 seek="$at" conv=notrunc status=none
+		touch -r "$T/whole" "$k"
+		for tool in "vps --trusted=auto" "vlens trust verify"; do
+			# shellcheck disable=SC2086 # words
+			run --separate-stderr $tool "$(guest g61)"
+			assert_same 3 "$status"
+			[[ ${#stderr_lines[@]} -eq 1 && $stderr == *"the stored trusted kernel of build $id is damaged: its checksum is another one"*"vlens trust add FILE"* ]] ||
+				fail "$tool $at $stderr"
+		done
+		cp "$T/whole" "$k"
+	done
+	run --separate-stderr vps --trusted=auto "$(guest g61)" -e
+	assert_same "0 " "$status $stderr"
+	# A module of which one byte is another one is not taken, and neither is one of a damaged index.
+	module=$(find "$("$VT_TESTS/fetch-kernel" 6.1)/" -name 'dummy.ko*' | head -n 1)
+	vlens trust add "$module" >/dev/null
+	run vlens trust verify -J "$(guest g61)"
+	assert_same verified "$(jq -r '.findings[] | select(.symbol == "[dummy]") | .state' <<<"$output")"
+	k=$(echo "$VLENS_TRUST_DIR"/*.modules)
+	cp "$k" "$T/whole"
+	for at in 100 $(($(stat -c %s "$k") - 4000)); do
+		printf 'damaged' | dd of="$k" bs=1 seek="$at" conv=notrunc status=none
+		run vlens trust verify -J "$(guest g61)"
+		jq -r '.findings[] | select(.symbol == "[dummy]") | "\(.state) \(.found)"' <<<"$output" |
+			grep -q '^unverified .*damaged.*add .* package again$' || fail "$at $output"
+		cp "$T/whole" "$k"
+	done
+}
+
 @test "a package is trusted by its list of checksums" {
 	local image=$VLENS_TEST_RUN/g61/vmlinuz
 	mkdir -p "$T/deb/boot" "$T/deb/DEBIAN" "$T/store"

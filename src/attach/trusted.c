@@ -273,10 +273,10 @@ void vl_trusted_describe(struct vl_trusted *t, size_t i, char *buf, size_t size)
 
 /* --- the kernel of the image --- */
 
-static struct vl_error *open_image(struct vl_trusted *t, int fd, size_t len)
+static struct vl_error *open_image(struct vl_trusted *t, int fd, size_t len, bool sound)
 {
 	const struct vl_attach *a = t->attach;
-	struct vl_error *err = vl_trust_open_file(fd, len, &t->trust);
+	struct vl_error *err = vl_trust_open_file(fd, len, sound, &t->trust);
 	uint64_t entry;
 
 	if (err)
@@ -380,7 +380,7 @@ static struct vl_error *trust(struct vl_attach *a, struct vl_trusted *t, int fd)
 	return vl_trusted_take_text(a, t);
 }
 
-struct vl_error *vl_attach_trust(struct vl_attach *a, int fd, size_t len)
+struct vl_error *vl_attach_trust(struct vl_attach *a, int fd, size_t len, bool sound)
 {
 	struct vl_trusted *t = calloc(1, sizeof(*t));
 	struct vl_error *err;
@@ -390,7 +390,7 @@ struct vl_error *vl_attach_trust(struct vl_attach *a, int fd, size_t len)
 	t->attach = a;
 	pthread_mutex_init(&t->lock, NULL);
 	t->pages = vl_trusted_pages_create();
-	err = t->pages ? open_image(t, fd, len) : vl_error_nomem();
+	err = t->pages ? open_image(t, fd, len, sound) : vl_error_nomem();
 	if (!err)
 		err = trust(a, t, fd);
 	if (err) {

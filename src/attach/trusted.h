@@ -67,12 +67,12 @@ struct vl_trusted {
 };
 
 /*
- * Let @a trust the kernel in the file @fd, @len bytes (vl_trust_open_file()). Its symbols, types,
- * page table and entry are those of the image from now on, and @a->trusted is set. VL_ERR_ARG: the
+ * Let @a trust the kernel in the file @fd (vl_trust_open_file()). Its symbols, types, page
+ * table and entry are those of the image from now on, and @a->trusted is set. VL_ERR_ARG: the
  * image is of another build, or it cannot be at the guest's place. VL_ERR_KERNEL: the guest's text
  * is not that of the image.
  */
-struct vl_error *vl_attach_trust(struct vl_attach *a, int fd, size_t len);
+struct vl_error *vl_attach_trust(struct vl_attach *a, int fd, size_t len, bool sound);
 void vl_trusted_destroy(struct vl_trusted *t);
 
 /*

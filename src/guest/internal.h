@@ -307,7 +307,7 @@ void vl_session_trust_figures(struct vl_guest *g, struct vl_trusted_stats *ret);
 /* attached.c: the part about what is attached, and had no effect. */
 void vl_session_attached(struct vl_guest *g, struct vl_trusted_stats *ret);
 /* In the worker: trust the kernel in the file @fd of @size bytes; takes over @fd. */
-struct vl_error *vl_session_trust(struct vl_guest *g, int fd, size_t size);
+struct vl_error *vl_session_trust(struct vl_guest *g, int fd, size_t size, bool sound);
 
 /* --- spare.c --- */
 
@@ -322,7 +322,7 @@ bool vl_spare_lost(struct vl_guest *g);
 enum vl_broker_op {
 	/* value[0]: anew; reply: enum vl_want, or: [0]: first, [1]: known, text: build id */
 	VL_OP_ATTACH = 1,
-	VL_OP_TRUST, /* value[0]: size of the image, whose file has been passed */
+	VL_OP_TRUST, /* value[0]: size of the image, whose file has been passed; [1]: it is sound */
 	VL_OP_BEGIN, /* reply: value[0] is enum vl_want */
 	VL_OP_END,
 	VL_OP_CALL, /* text: the name; args; reply: value[0] is what the kernel returned */

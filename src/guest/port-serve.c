@@ -8,6 +8,7 @@
 
 #include "../base/cleanup.h"
 #include "../kernel/kernel.h"
+#include "../trust/store.h"
 #include "../host/entry.h"
 #include "../host/held.h"
 #include "../vmst/quiesce.h"
@@ -103,12 +104,15 @@ static struct vl_error *serve_open(struct vl_target *t, struct vl_box *box, stru
 {
 	_cleanup_close_ int fd = -1;
 	struct vl_error *err;
+	uint64_t print;
 	size_t size;
 
 	m->text[sizeof(m->text) - 1] = '\0';
 	if (m->value[0] >= VL_NR_KEPT)
 		return vl_error_new(VL_ERR_ARG, "not a kept file");
 	err = vl_kept_open(t, (enum vl_kept)m->value[0], m->text, &fd, &size);
+	if (!err && m->value[0] == VL_KEPT_TRUSTED)
+		err = vl_trust_stored_check(m->text, fd, size, &print);
 	if (err)
 		return err;
 	m->value[0] = size;

@@ -94,14 +94,17 @@ static struct vl_error *find_in(const struct vl_guest *g, struct search *s)
 			    or_unknown(s->build_id));
 }
 
-static struct vl_error *find_stored(const struct vl_guest *g, const char *release, struct search *s)
+static struct vl_error *find_stored(const struct vl_guest *g, const char *release, struct search *s,
+				    uint64_t *print_ret)
 {
-	struct vl_error *err =
-		vl_kept_open(g->raw.target, VL_KEPT_TRUSTED, g->build_id, &s->fd, &s->size);
+	struct vl_error *err;
 
+	if (!vl_is_build_id(g->build_id))
+		return vl_trust_absent(g->build_id, release);
+	err = vl_kept_open(g->raw.target, VL_KEPT_TRUSTED, g->build_id, &s->fd, &s->size);
 	if (!err)
-		return vl_trust_stored_check(g->build_id, s->fd, s->size);
-	if (err->os_errno != ENOENT && err->code != VL_ERR_ARG)
+		return vl_trust_stored_check(g->build_id, s->fd, s->size, print_ret);
+	if (err->os_errno != ENOENT)
 		return err;
 	vl_error_destroy(err);
 	return vl_trust_absent(g->build_id, release);
@@ -113,8 +116,9 @@ struct vl_error *vl_broker_trust(struct vl_guest *g, const char *release)
 	struct vl_message m = { .op = VL_OP_TRUST };
 	struct vl_error *err;
 
-	err = strcmp(g->trusted, VL_TRUSTED_AUTO) != 0 ? find_in(g, &s) :
-							 find_stored(g, release, &s);
+	err = strcmp(g->trusted, VL_TRUSTED_AUTO) != 0 ?
+		      find_in(g, &s) :
+		      find_stored(g, release, &s, &m.value[1]);
 	m.value[0] = s.size;
 	if (!err)
 		err = vl_box_pass_file(g->box, s.fd);
@@ -130,14 +134,14 @@ struct vl_error *vl_broker_trust(struct vl_guest *g, const char *release)
 
 /* --- in the worker --- */
 
-struct vl_error *vl_session_trust(struct vl_guest *g, int fd, size_t size)
+struct vl_error *vl_session_trust(struct vl_guest *g, int fd, size_t size, bool sound)
 {
 	struct vl_attach *a = g->raw.attach;
 	struct vl_error *err;
 
 	if (fd < 0)
 		return vl_error_os(errno, "the broker sent no file");
-	err = vl_attach_trust(a, fd, size);
+	err = vl_attach_trust(a, fd, size, sound);
 	close(fd);
 	if (err)
 		return err;

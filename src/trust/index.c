@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "index.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "../base/array.h"
 #include "../base/cleanup.h"
 #include "../base/hash.h"
+#include "../base/transfer.h"
 #include "../kernel/btf.h"
 #include "../kernel/kernel.h"
 #include "internal.h"
@@ -18,7 +19,8 @@
 /* Time to read the types of the image. They are trusted, but may be damaged. */
 #define TYPES_NS 5000000000L
 
-static const char magic[16] = "vlens index";
+/* The first form of the foot has no checksum of the file in front of it. */
+static const char magic[16] = "vlens index 2", magic_1[16] = "vlens index";
 
 enum part { ADDRESSES, NAME_AT, TEXT, BY_NAME, SITES, CLUSTERS, CLOCKS, KERNEL, NR_PARTS };
 
@@ -36,7 +38,7 @@ struct head {
 	} parts[NR_PARTS];
 };
 
-/* The end of the file. */
+/* The end of the file. In front of it is the checksum of all that is in front of that. */
 struct foot {
 	char magic[16];
 	uint64_t at;	/* of the head: whole pages */
@@ -51,8 +53,9 @@ static uint64_t maker(void)
 /* Is @foot that of a file of @len bytes? */
 static bool is_foot(const struct foot *foot, size_t len)
 {
-	return !memcmp(foot->magic, magic, sizeof(magic)) && foot->at % PAGE == 0 &&
-	       foot->at < len - sizeof(*foot) && foot->image <= foot->at;
+	return (!memcmp(foot->magic, magic, sizeof(magic)) ||
+		!memcmp(foot->magic, magic_1, sizeof(magic_1))) &&
+	       foot->at % PAGE == 0 && foot->at < len - sizeof(*foot) && foot->image <= foot->at;
 }
 
 static bool find_foot(const unsigned char *file, size_t len, struct foot *ret)
@@ -63,13 +66,56 @@ static bool find_foot(const unsigned char *file, size_t len, struct foot *ret)
 	return is_foot(ret, len);
 }
 
-bool vl_trust_index_there(int fd, size_t len)
+enum vl_trust_index_end vl_trust_index_there(int fd, size_t len)
 {
 	struct foot foot;
 
-	return len >= sizeof(foot) &&
-	       pread(fd, &foot, sizeof(foot), (off_t)(len - sizeof(foot))) == sizeof(foot) &&
-	       is_foot(&foot, len);
+	if (len < sizeof(foot) + sizeof(uint64_t) ||
+	    !vl_get_whole(fd, &foot, sizeof(foot), len - sizeof(foot)) || !is_foot(&foot, len))
+		return VL_TRUST_INDEX_CUT;
+	return memcmp(foot.magic, magic, sizeof(magic)) != 0 ? VL_TRUST_INDEX_NO_SUM :
+							       VL_TRUST_INDEX_SUM;
+}
+
+/* --- the checksum of the file: that of the sums of its pieces --- */
+
+#define PIECE (256UL << 10)
+
+static uint64_t add_piece(uint64_t sum, const void *piece, size_t len)
+{
+	uint64_t one = vl_sum(piece, len);
+
+	return vl_hash(sum, &one, sizeof(one));
+}
+
+static uint64_t sum_bytes(const unsigned char *bytes, size_t len)
+{
+	uint64_t sum = VL_HASH;
+
+	for (size_t at = 0; at < len; at += PIECE)
+		sum = add_piece(sum, bytes + at, len - at < PIECE ? len - at : PIECE);
+	return sum;
+}
+
+/* It is read and not mapped: a file that is cut meanwhile must not end the process. */
+struct vl_error *vl_trust_index_right(int fd, size_t len, bool *ret)
+{
+	_cleanup_free_ unsigned char *piece = malloc(PIECE);
+	size_t end = len - sizeof(struct foot) - sizeof(uint64_t), n;
+	uint64_t sum = VL_HASH, stored;
+
+	if (!piece)
+		return vl_error_nomem();
+	for (size_t at = 0; at < end; at += n) {
+		n = end - at < PIECE ? end - at : PIECE;
+		if (!vl_get_whole(fd, piece, n, at))
+			return vl_error_os(errno, "cannot read a stored kernel");
+		sum = add_piece(sum, piece, n);
+	}
+	if (!vl_get_whole(fd, &stored, sizeof(stored), end))
+		return vl_error_os(errno, "cannot read a stored kernel");
+	*ret = sum == stored;
+	return NULL;
 }
 
 size_t vl_trust_image_len(const void *file, size_t len)
@@ -92,13 +138,13 @@ static uint64_t sum_of(const struct head *h)
 	return sum;
 }
 
-/* Are the parts and the checksum of the index @h, @len bytes, right? */
-static bool is_whole(const struct head *h, size_t len)
+/* Are the parts of the index @h, @len bytes, there, and its checksum right unless it is @sound? */
+static bool is_whole(const struct head *h, size_t len, bool sound)
 {
 	for (size_t i = 0; i < NR_PARTS; i++)
 		if (h->parts[i].at > len || h->parts[i].len > len - h->parts[i].at)
 			return false;
-	return sum_of(h) == h->sum;
+	return sound || sum_of(h) == h->sum;
 }
 
 /* --- making --- */
@@ -152,10 +198,11 @@ struct vl_error *vl_trust_index_make(const struct vl_trust *t, const void *image
 		[CLUSTERS] = { t->clusters, t->nr_clusters * sizeof(*t->clusters) },
 	};
 	size_t at = up(len, PAGE), size = up(sizeof(h), 8);
-	const struct foot foot = { "vlens index", at, len };
+	struct foot foot = { .at = at, .image = len };
 	_cleanup_free_ struct vl_function *clocks = calloc(VL_MAX_CLOCKS, sizeof(*clocks));
 	struct vl_kernel *k = NULL;
 	unsigned char *file;
+	uint64_t sum;
 
 	if (!clocks)
 		return vl_error_nomem();
@@ -173,7 +220,7 @@ struct vl_error *vl_trust_index_make(const struct vl_trust *t, const void *image
 		h.parts[i].len = parts[i].len;
 		size += parts[i].len;
 	}
-	*len_ret = at + up(size, 8) + sizeof(foot);
+	*len_ret = at + up(size, 8) + sizeof(sum) + sizeof(foot);
 	file = calloc(1, *len_ret);
 	if (!file) {
 		vl_kernel_destroy(k);
@@ -186,7 +233,11 @@ struct vl_error *vl_trust_index_make(const struct vl_trust *t, const void *image
 			memcpy(file + at + h.parts[i].at, parts[i].bytes, parts[i].len);
 	h.sum = sum_of((const struct head *)(const void *)(file + at));
 	memcpy(file + at, &h, sizeof(h));
+	memcpy(foot.magic, magic, sizeof(magic));
 	memcpy(file + *len_ret - sizeof(foot), &foot, sizeof(foot));
+	at = *len_ret - sizeof(foot) - sizeof(sum);
+	sum = sum_bytes(file, at);
+	memcpy(file + at, &sum, sizeof(sum));
 	vl_kernel_destroy(k);
 	*ret = file;
 	return NULL;
@@ -247,7 +298,8 @@ void vl_trust_index_drop(struct vl_trust *t)
 	t->index = NULL;
 }
 
-bool vl_trust_index_take(struct vl_trust *t, int fd, const unsigned char *file, size_t len)
+bool vl_trust_index_take(struct vl_trust *t, int fd, const unsigned char *file, size_t len,
+			 bool sound)
 {
 	const struct head *h;
 	struct foot foot;
@@ -269,7 +321,7 @@ bool vl_trust_index_take(struct vl_trust *t, int fd, const unsigned char *file, 
 	t->tables = h->tables;
 	t->alt_form = h->alt_form;
 	t->counter = (struct vl_trust_part){ h->counter_at, h->counter_len };
-	if (is_whole(h, t->index_len - sizeof(foot)) &&
+	if (is_whole(h, t->index_len - sizeof(foot), sound) &&
 	    take_parts(t, h, t->index_len - sizeof(foot)))
 		return true;
 	vl_trust_index_drop(t);

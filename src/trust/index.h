@@ -9,11 +9,17 @@
 
 #include "trust.h"
 
-/*
- * Does the file @fd of the store, @len bytes, end as it must? One that was cut short has no index
- * to say so, and would look like another kernel.
- */
-bool vl_trust_index_there(int fd, size_t len);
+enum vl_trust_index_end {
+	VL_TRUST_INDEX_CUT,    /* the file was cut short, and would look like another kernel */
+	VL_TRUST_INDEX_NO_SUM, /* it has an index, and no checksum: an older vlens made it */
+	VL_TRUST_INDEX_SUM,
+};
+
+/* How does the file @fd of the store, @len bytes, end? */
+enum vl_trust_index_end vl_trust_index_there(int fd, size_t len);
+
+/* Has that file, which has a checksum, the right one? */
+struct vl_error *vl_trust_index_right(int fd, size_t len, bool *ret);
 
 /* The length of the image in @file, @len bytes, without the index behind it. */
 size_t vl_trust_image_len(const void *file, size_t len);
@@ -27,9 +33,11 @@ struct vl_error *vl_trust_index_make(const struct vl_trust *t, const void *image
 
 /*
  * Take the symbols and sites of @t from the index in the file @fd, which is mapped: @file, @len
- * bytes. False: it has none, or that of another vlens, or a damaged one.
+ * bytes. False: it has none, or that of another vlens, or a damaged one. @sound: its checksum is
+ * right, and is not compared.
  */
-bool vl_trust_index_take(struct vl_trust *t, int fd, const unsigned char *file, size_t len);
+bool vl_trust_index_take(struct vl_trust *t, int fd, const unsigned char *file, size_t len,
+			 bool sound);
 
 /* Let go of what was taken. */
 void vl_trust_index_drop(struct vl_trust *t);

@@ -34,6 +34,7 @@ struct file {
 	const unsigned char *bytes;
 	size_t len; /* without an index */
 	int fd;	    /* of the file; -1: it is in memory only */
+	bool sound; /* the checksum of its index is right */
 	Elf64_Ehdr head;
 	const unsigned char *sections, *names;
 	size_t names_len;
@@ -347,18 +348,21 @@ static struct vl_error *read_image(const struct file *f, size_t len, struct vl_t
 	t->text = text->part;
 	if (!notes || !vl_build_id(t->bytes + notes->part.at, notes->part.len, t->build_id))
 		return no_kernel("it has no build id");
-	if (f->fd >= 0 && vl_trust_index_take(t, f->fd, f->bytes, len))
+	if (f->fd >= 0 && vl_trust_index_take(t, f->fd, f->bytes, len, f->sound))
 		return NULL;
 	if (!vl_kallsyms_find(t->bytes, t->len, t->link, 0, vl_deadline_in(SYMBOLS_NS), &t->tables))
 		return no_kernel("there is no table of its symbols (CONFIG_KALLSYMS)");
 	return read_symbols(t);
 }
 
-static struct vl_error *open_bytes(const void *elf, size_t len, int fd, struct vl_trust **ret)
+/* @f has its `bytes`, of @len bytes with the index. */
+static struct vl_error *open_bytes(struct file f, size_t len, struct vl_trust **ret)
 {
-	struct file f = { .bytes = elf, .len = vl_trust_image_len(elf, len), .fd = fd };
-	struct vl_error *err = read_head(&f);
+	struct vl_error *err;
 	struct vl_trust *t;
+
+	f.len = vl_trust_image_len(f.bytes, len);
+	err = read_head(&f);
 
 	if (err)
 		return err;
@@ -376,17 +380,17 @@ static struct vl_error *open_bytes(const void *elf, size_t len, int fd, struct v
 
 struct vl_error *vl_trust_open(const void *elf, size_t len, struct vl_trust **ret)
 {
-	return open_bytes(elf, len, -1, ret);
+	return open_bytes((struct file){ .bytes = elf, .fd = -1 }, len, ret);
 }
 
-struct vl_error *vl_trust_open_file(int fd, size_t len, struct vl_trust **ret)
+struct vl_error *vl_trust_open_file(int fd, size_t len, bool sound, struct vl_trust **ret)
 {
 	void *file = mmap(NULL, len + !len, PROT_READ, MAP_PRIVATE, fd, 0);
 	struct vl_error *err;
 
 	if (file == MAP_FAILED)
 		return vl_error_os(errno, "cannot map a kernel");
-	err = open_bytes(file, len, fd, ret);
+	err = open_bytes((struct file){ .bytes = file, .fd = fd, .sound = sound }, len, ret);
 	munmap(file, len + !len);
 	return err;
 }

@@ -6,12 +6,14 @@
 
 #include "../base/array.h"
 #include "../base/cleanup.h"
+#include "../base/hash.h"
 #include "internal.h"
 #include "lz4.h"
 
-static const char magic[16] = "vlens modules 1";
+static const char magic[16] = "vlens modules 2";
 
-#define INDEX_AT (sizeof(magic) + 8)
+/* Behind the magic: the number of entries, and their checksum. */
+#define INDEX_AT (sizeof(magic) + 16)
 
 /* --- reading --- */
 
@@ -23,6 +25,14 @@ size_t vl_pack_nr(const unsigned char *pack, size_t len)
 		return 0;
 	nr = vl_trust_u64(pack + sizeof(magic));
 	return nr <= (len - INDEX_AT) / sizeof(struct vl_pack_module) ? nr : 0;
+}
+
+bool vl_pack_is_sound(const unsigned char *pack, size_t len)
+{
+	size_t nr = vl_pack_nr(pack, len);
+
+	return nr && vl_sum(pack + INDEX_AT, nr * sizeof(struct vl_pack_module)) ==
+			     vl_trust_u64(pack + sizeof(magic) + 8);
 }
 
 /* Is there a NUL in each text of @m? */
@@ -69,6 +79,10 @@ struct vl_error *vl_pack_open(const unsigned char *pack, size_t len, const struc
 
 	if (m->at > len || m->packed > len - m->at || m->len > VL_TRUST_MODULE_MAX)
 		return vl_ko_damaged("it lies outside of its pack");
+	if (vl_sum(pack + m->at, m->packed) != m->sum)
+		return vl_error_new(VL_ERR_ARG,
+				    "the stored module is damaged: its checksum is another "
+				    "one; add its package again");
 	file = malloc(m->len + 1);
 	if (!file)
 		return vl_error_nomem();
@@ -200,6 +214,7 @@ struct vl_error *vl_packer_add(struct vl_packer *p, const struct vl_trust *t, co
 	own.packed = (uint32_t)vl_lz4_pack(copy, len, p->bytes + p->len);
 	if (!own.packed)
 		return vl_error_nomem();
+	own.sum = vl_sum(p->bytes + p->len, own.packed);
 	forget(p, &own);
 	return append(p, own);
 }
@@ -234,7 +249,7 @@ static int by_name(const void *a, const void *b)
 struct vl_error *vl_packer_finish(struct vl_packer *p, unsigned char **ret, size_t *len_ret)
 {
 	size_t index = INDEX_AT + p->nr * sizeof(*p->modules);
-	uint64_t nr = p->nr;
+	uint64_t nr = p->nr, sum;
 	unsigned char *pack = malloc(index + p->len);
 
 	if (!pack)
@@ -249,6 +264,8 @@ struct vl_error *vl_packer_finish(struct vl_packer *p, unsigned char **ret, size
 		m.at += index;
 		memcpy(pack + INDEX_AT + i * sizeof(m), &m, sizeof(m));
 	}
+	sum = vl_sum(pack + INDEX_AT, p->nr * sizeof(*p->modules));
+	memcpy(pack + sizeof(magic) + 8, &sum, sizeof(sum));
 	if (p->len)
 		memcpy(pack + index, p->bytes, p->len);
 	*ret = pack;

@@ -23,12 +23,16 @@ struct vl_pack_module {
 	char signer[128];		    /* who has signed the module, or "" */
 	uint32_t packed, len;		    /* in bytes: compressed, and not */
 	uint64_t at;			    /* in bytes from the start of the pack */
+	uint64_t sum;			    /* checksum of the compressed bytes */
 };
 
 /* --- reading: @pack, @len bytes, can be damaged --- */
 
 /* The number of modules in the pack; 0: it is none. */
 size_t vl_pack_nr(const unsigned char *pack, size_t len);
+
+/* Is the index what was written? What reads a pack asks this first. */
+bool vl_pack_is_sound(const unsigned char *pack, size_t len);
 
 /* Read entry @i; false: it is damaged. */
 bool vl_pack_module(const unsigned char *pack, size_t len, size_t i, struct vl_pack_module *ret);

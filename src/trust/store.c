@@ -278,7 +278,8 @@ static struct vl_error *store_modules(struct adding *a)
 	if (err)
 		return err;
 	/* A pack that cannot be read is replaced. */
-	if (!vl_discard(vl_file_load(newest(a, path), PACK_FILE_MAX, &old, &len)))
+	if (!vl_discard(vl_file_load(newest(a, path), PACK_FILE_MAX, &old, &len)) &&
+	    vl_pack_is_sound((unsigned char *)old, len))
 		err = vl_packer_merge(&a->packer, (unsigned char *)old, len);
 	if (!err)
 		err = vl_packer_finish(&a->packer, &pack, &len);
@@ -369,17 +370,6 @@ struct vl_error *vl_trust_absent(const char *build_id, const char *release)
 			     "add the guest's vmlinuz or its package (of Debian: linux-image-%s): "
 			     "vlens trust add FILE",
 			     release);
-}
-
-struct vl_error *vl_trust_stored_check(const char *build_id, int fd, size_t size)
-{
-	if (vl_trust_index_there(fd, size))
-		return NULL;
-	return vl_error_hint(vl_error_new(VL_ERR_ARG,
-					  "the stored trusted kernel of build %s is damaged: its "
-					  "file is cut short",
-					  build_id),
-			     "add it again: vlens trust add FILE");
 }
 
 /* --- listing --- */

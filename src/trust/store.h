@@ -50,10 +50,13 @@ struct vl_error *vl_trust_absent(const char *build_id, const char *release)
 	__attribute__((returns_nonnull));
 
 /*
- * Is the stored kernel of @build_id, the file @fd of @size bytes, whole? VL_ERR_ARG: it was cut
- * short.
+ * Is the stored kernel of @build_id, the file @fd of @size bytes, what was stored? Its checksum is
+ * compared when the file is used first, which takes some 20 ms. *@print_ret names the file: when it
+ * changes, so does the number. 0: it has no checksum, as an older vlens has stored it.
+ * VL_ERR_ARG: it is damaged. (stored.c)
  */
-struct vl_error *vl_trust_stored_check(const char *build_id, int fd, size_t size);
+struct vl_error *vl_trust_stored_check(const char *build_id, int fd, size_t size,
+				       uint64_t *print_ret);
 
 /* Call @fn for each stored kernel, and for the modules of each release without one. */
 struct vl_error *vl_trust_list(vl_trust_stored_fn *fn, void *ctx);

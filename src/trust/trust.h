@@ -37,9 +37,9 @@ struct vl_error *vl_trust_open(const void *elf, size_t len, struct vl_trust **re
 /*
  * The same for the file @fd of @len bytes, which must not change until vl_trust_close(): most of it
  * is mapped and not copied. A file of the store (store.h) has an index, which saves most of the
- * time.
+ * time. @sound: the file's checksum has been compared, so that of the index is not.
  */
-struct vl_error *vl_trust_open_file(int fd, size_t len, struct vl_trust **ret);
+struct vl_error *vl_trust_open_file(int fd, size_t len, bool sound, struct vl_trust **ret);
 void vl_trust_close(struct vl_trust *t);
 
 /* The build id in the image's notes, in hexadecimal; owned by @t. */

@@ -24,11 +24,12 @@ enum { LIVE };
 struct pack {
 	const unsigned char *bytes; /* NULL: there is none */
 	size_t len;
+	bool damaged;
 };
 
 static struct pack open_pack(struct vl_raw_guest *g, const struct vl_trust *kernel)
 {
-	struct pack p = { NULL, 0 };
+	struct pack p = { .bytes = NULL };
 	char release[VL_KEY_MAX + 1];
 	void *bytes;
 	int fd;
@@ -38,7 +39,12 @@ static struct pack open_pack(struct vl_raw_guest *g, const struct vl_trust *kern
 		return p;
 	bytes = p.len ? mmap(NULL, p.len, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
 	close(fd);
-	if (bytes != MAP_FAILED)
+	if (bytes == MAP_FAILED)
+		return p;
+	p.damaged = !vl_pack_is_sound(bytes, p.len);
+	if (p.damaged)
+		munmap(bytes, p.len);
+	else
 		p.bytes = bytes;
 	return p;
 }
@@ -147,7 +153,11 @@ static void find(struct vl_raw_guest *g, struct vl_trust_set *set, const struct 
 		vl_error_destroy(m->why);
 		m->why = try_entry(g, set, p, &entry, m);
 	}
-	if (!m->trust && !m->why)
+	if (p->damaged)
+		m->why = vl_error_new(VL_ERR_ARG,
+				      "the stored modules of its release are damaged, or "
+				      "of another vlens; add their package again");
+	else if (!m->trust && !m->why)
 		m->why = vl_error_new(VL_ERR_ARG, "there is no trusted module of this name");
 }
 

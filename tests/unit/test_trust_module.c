@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../src/base/hash.h"
 #include "../../src/trust/insn.h"
 #include "../../src/trust/internal.h"
 #include "../../src/trust/lz4.h"
@@ -448,7 +449,7 @@ static void test_pack(void)
 	struct vl_packer p = { .nr = 0 }, q = { .nr = 0 };
 	struct vl_pack_module entry = { .name = "" };
 	unsigned char *pack, *more, *copy;
-	size_t len, more_len, opened = 0;
+	size_t len, more_len, opened = 0, wrong = 0;
 	uint64_t seed = 7;
 	struct vl_trust *t;
 	struct made m;
@@ -466,6 +467,7 @@ static void test_pack(void)
 	   "a module is found by its name");
 	ok(vl_pack_module(pack, len, 1, &entry) && !strcmp(entry.signer, "somebody"),
 	   "its signer is kept");
+	ok(vl_pack_is_sound(pack, len), "its index has the right checksum");
 	ok(!vl_pack_open(pack, len, &entry, &t) && !strcmp(t->build_id, entry.build_id),
 	   "it is opened");
 	vl_trust_close(t);
@@ -484,13 +486,24 @@ static void test_pack(void)
 			struct vl_error *err = vl_pack_open(copy, n, &entry, &t);
 
 			opened += !err;
+			wrong += !err && vl_pack_is_sound(copy, n) &&
+				 memcmp(copy + entry.at, pack + entry.at, entry.packed) != 0;
+			if (!err)
+				vl_trust_close(t);
+			vl_error_destroy(err);
+			/* Somebody may have changed the checksum, too. */
+			entry.sum = vl_sum(copy + entry.at, entry.packed);
+			err = vl_pack_open(copy, n, &entry, &t);
 			if (!err)
 				vl_trust_close(t);
 			vl_error_destroy(err);
 		}
+		wrong += vl_pack_is_sound(copy, n) &&
+			 memcmp(copy, pack, 32 + 2 * sizeof(entry)) != 0;
 		free(copy);
 	}
 	ok(opened > 0 && opened < ROUNDS / 2, "broken packs are refused");
+	ok(!wrong, "no module is opened whose bytes or entry are other ones");
 	free(pack);
 	free(more);
 	vl_packer_deinit(&p);

@@ -338,7 +338,7 @@ static int break_index(const char *path, unsigned rounds, uint64_t seed)
 	struct vl_error *err = vl_trust_open(file, len, &whole);
 
 	if (!err)
-		err = vl_trust_open_file(fd, len, &t);
+		err = vl_trust_open_file(fd, len, false, &t);
 	if (!err)
 		err = vl_trust_place(whole, DELTA);
 	if (!err)
@@ -366,7 +366,7 @@ static int break_index(const char *path, unsigned rounds, uint64_t seed)
 		fd = memfd_create("broken", MFD_CLOEXEC);
 		if (write(fd, copy, size) != (ssize_t)size)
 			return 2;
-		err = vl_trust_open_file(fd, size, &t);
+		err = vl_trust_open_file(fd, size, false, &t);
 		if (!err)
 			err = vl_trust_place(t, DELTA);
 		if (!err) {
