@@ -230,6 +230,45 @@ attached() {
 	assert_same "PID LIST TREE CGROUP PROC OWN MARK COMM" "$(xargs <<<"${lines[0]}")"
 }
 
+@test "--trusted: what earlier runs kept of the text hides no change, and spares comparisons" {
+	local pid marks i
+	pid=$(victim rk61)
+	export VLENS_KEEP=0 VLENS_RUN_DIR=$BATS_TEST_TMPDIR/run
+	# An untrusted run keeps nothing that a trusted one uses.
+	vps "$(guest rk61)" -e >/dev/null
+	marks=$(echo "$VLENS_RUN_DIR"/*.marks)
+	[[ ! -e $marks ]] || fail "$marks"
+	vps --trusted=auto "$(guest rk61)" -e >/dev/null
+	marks=$(echo "$VLENS_RUN_DIR"/qemu-*.marks)
+	cp "$marks" "$BATS_TEST_TMPDIR/clean"
+	for i in 1 2; do
+		in_guest rk61 "insmod /rootkits/inline.ko hide=$pid"
+		run --separate-stderr vps --trusted=auto "$(guest rk61)" -e -o pid=
+		grep -qx " *$pid" <<<"$output" || fail "$i $output"
+		[[ ${#stderr_lines[@]} -eq 1 && $stderr == *"trusted: __x64_sys_getdents64"*"changed"* ]] || fail "$i $stderr"
+		# The same again, by the marks of that run.
+		run --separate-stderr vps --trusted=auto "$(guest rk61)" -e -o pid=
+		grep -qx " *$pid" <<<"$output" || fail "$i $output"
+		[[ ${#stderr_lines[@]} -eq 1 && $stderr == *"trusted: __x64_sys_getdents64"*"changed"* ]] || fail "$i $stderr"
+		in_guest rk61 'rmmod inline'
+		run --separate-stderr vps --trusted=auto "$(guest rk61)" -e -o pid=
+		assert_same "0 " "$status $stderr"
+	done
+	# What is damaged, or of another place of the text, is not used; and it is made anew.
+	head -c 5000 "$BATS_TEST_TMPDIR/clean" >"$marks"
+	run --separate-stderr vps --trusted=auto "$(guest rk61)" -e -o pid=
+	assert_same "0 " "$status $stderr"
+	assert_same "$(stat -c %s "$BATS_TEST_TMPDIR/clean")" "$(stat -c %s "$marks")"
+	head -c 64 /dev/zero | dd of="$marks" conv=notrunc status=none
+	run --separate-stderr vps --trusted=auto "$(guest rk61)" -e -o pid=
+	assert_same "0 " "$status $stderr"
+	! cmp -s -n 64 /dev/zero "$marks" || fail "they are not made anew"
+	# The text is unchanged: the next run uses them as they are.
+	cp --preserve "$marks" "$BATS_TEST_TMPDIR/used"
+	vps --trusted=auto "$(guest rk61)" -e >/dev/null
+	cmp "$marks" "$BATS_TEST_TMPDIR/used"
+}
+
 @test "--trusted: a tool reports what its own run found, also beside a keeper of an earlier one" {
 	in_guest rk61 'insmod /rootkits/seqops.ko port=4242'
 	run --separate-stderr vnetstat --trusted=auto "$(guest rk61)" -tln

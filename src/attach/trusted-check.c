@@ -48,6 +48,7 @@ static bool read_recent(void *ctx, uint64_t va, void *buf, size_t len)
 	struct vl_trusted_pages *p = t->pages;
 	size_t i = page / VL_PAGE_SIZE % ARRAY_SIZE(p->slots);
 
+	t->outside |= at >= t->size;
 	if (at >= t->size || len > VL_PAGE_SIZE - at % VL_PAGE_SIZE)
 		return vl_trusted_read(t, va, buf, len);
 	if (p->slots[i].at != page || now - p->slots[i].read_ns > RECENT_NS) {
@@ -121,29 +122,57 @@ void vl_trusted_keep_attached(struct vl_trusted *t, const struct vl_trust_findin
 	t->nr_attached++;
 }
 
+struct found {
+	struct vl_trusted *t;
+	bool any;
+};
+
 /*
  * What others have attached is no finding. An int3 is one, unless the kernel is changing the site
  * at this moment: vl_trusted_settle() finds out. In all cases the trusted form runs.
  */
 static void found(void *ctx, const struct vl_trust_finding *f)
 {
-	struct vl_trusted *t = ctx;
+	struct found *c = ctx;
+	struct vl_trusted *t = c->t;
 
+	c->any = true;
 	if (f->kind == VL_TRUST_ATTACHED || f->kind == VL_TRUST_SWITCHED)
 		vl_trusted_keep_attached(t, f);
 	if (f->kind == VL_TRUST_CHANGED || f->kind == VL_TRUST_MOMENT)
 		keep(t, f);
 }
 
+static struct vl_error *check(struct found *c, const struct vl_trust *what, uint64_t va,
+			      const void *guest, size_t len, void *out)
+{
+	const struct vl_trust_memory memory = { read_recent, c->t };
+
+	c->t->nr_pages += (len + VL_PAGE_SIZE - 1) / VL_PAGE_SIZE;
+	return vl_trust_check(what, &memory, va, guest, len, out, found, c);
+}
+
 bool vl_trusted_check(struct vl_trusted *t, const struct vl_trust *what, uint64_t va,
 		      const void *guest, size_t len, void *out)
 {
-	const struct vl_trust_memory memory = { read_recent, t };
+	struct found c = { .t = t };
 	struct vl_error *err;
 
 	pthread_mutex_lock(&t->lock);
-	t->nr_pages += (len + VL_PAGE_SIZE - 1) / VL_PAGE_SIZE;
-	err = vl_trust_check(what, &memory, va, guest, len, out, found, t);
+	err = check(&c, what, va, guest, len, out);
 	pthread_mutex_unlock(&t->lock);
 	return !vl_discard(err);
+}
+
+void vl_trusted_check_page(struct vl_trusted *t, uint64_t at, const void *page)
+{
+	struct found c = { .t = t };
+	bool right;
+
+	pthread_mutex_lock(&t->lock);
+	t->outside = false;
+	right = !vl_discard(check(&c, t->trust, t->va + at, page, VL_PAGE_SIZE, NULL));
+	right = right && !c.any && !t->outside;
+	pthread_mutex_unlock(&t->lock);
+	vl_trusted_mark(t, at, page, right);
 }

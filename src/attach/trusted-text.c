@@ -69,7 +69,7 @@ static void keep_clocks(struct vl_trusted *t, struct clocks *c, uint64_t va,
  * Bytes that are read at a time, by one request. They stay in the CPU's cache until they are
  * compared.
  */
-#define PIECE (256 * VL_PAGE_SIZE)
+#define PIECE (64 * VL_PAGE_SIZE)
 
 /* The @len bytes of guest memory at @gpa, where they are mapped in one piece; else NULL. */
 static const unsigned char *mapped(struct vl_target *t, uint64_t gpa, size_t len)
@@ -82,16 +82,64 @@ static const unsigned char *mapped(struct vl_target *t, uint64_t gpa, size_t len
 	return first;
 }
 
-/* Compare the whole text, by the buffer @buf of PIECE bytes. */
+/* Forget what was found, to compare all again. */
+static void begin(struct vl_trusted *t)
+{
+	t->nr_found = 0;
+	t->nr_all = t->nr_attached = 0;
+	t->nr_kept = 0;
+}
+
+/*
+ * Compare the @len bytes of @text, which are @at bytes from the start of the guest's. False: a page
+ * has changed since it got its mark, so all have to be compared again, as sites depend on others.
+ */
+static bool compare_piece(struct vl_trusted *t, uint64_t at, const unsigned char *text, size_t len)
+{
+	unsigned char page[VL_PAGE_SIZE];
+	size_t skipped = 0, left = len % VL_PAGE_SIZE;
+
+	if (!t->marks) {
+		vl_trusted_check(t, t->trust, t->va + at, text, len, NULL);
+		return true;
+	}
+	for (size_t i = 0; i < len - left; i += VL_PAGE_SIZE) {
+		switch (vl_trusted_marked(t, at + i, text + i)) {
+		case VL_MARK_CHANGED:
+			return false;
+		case VL_MARK_RIGHT:
+			skipped++;
+			break;
+		case VL_MARK_SAME:
+			vl_trusted_check(t, t->trust, t->va + at + i, text + i, VL_PAGE_SIZE, NULL);
+			break;
+		case VL_MARK_NONE:
+			/* A guest that runs may change what is judged, but not what is marked. */
+			memcpy(page, text + i, VL_PAGE_SIZE);
+			vl_trusted_check_page(t, at + i, page);
+			break;
+		}
+	}
+	if (left)
+		vl_trusted_check(t, t->trust, t->va + at + len - left, text + len - left, left,
+				 NULL);
+	pthread_mutex_lock(&t->lock);
+	t->nr_pages += skipped;
+	pthread_mutex_unlock(&t->lock);
+	return true;
+}
+
+/* Compare the whole text, by the buffer @buf of PIECE bytes; *@ret: compare_piece(). */
 static struct vl_error *compare_text(struct vl_trusted *t, unsigned char *buf,
-				     struct clocks *clocks)
+				     struct clocks *clocks, bool *ret)
 {
 	struct vl_error *err = NULL;
 	const unsigned char *text;
 	size_t size;
 
+	*ret = true;
 	vl_trust_text(t->trust, &size);
-	for (size_t at = 0, len; !err && at < size; at += len) {
+	for (size_t at = 0, len; *ret && !err && at < size; at += len) {
 		len = size - at < PIECE ? size - at : PIECE;
 		text = mapped(t->attach->target, t->gpa + at, len);
 		if (!text) {
@@ -100,7 +148,7 @@ static struct vl_error *compare_text(struct vl_trusted *t, unsigned char *buf,
 		}
 		if (err)
 			break;
-		vl_trusted_check(t, t->trust, t->va + at, text, len, NULL);
+		*ret = compare_piece(t, at, text, len);
 		keep_clocks(t, clocks, t->va + at, text, len);
 	}
 	if (!err)
@@ -114,12 +162,21 @@ struct vl_error *vl_trusted_take_text(struct vl_attach *a, struct vl_trusted *t)
 	_cleanup_free_ unsigned char *buf = malloc(PIECE);
 	__attribute__((cleanup(clocks_free))) struct clocks *clocks = find_clocks(a, t);
 	struct vl_error *err;
+	bool same;
 
 	if (!buf || !clocks)
 		return vl_error_nomem();
-	err = compare_text(t, buf, clocks);
+	begin(t);
+	err = compare_text(t, buf, clocks, &same);
+	if (!err && !same) {
+		t->marked = false;
+		begin(t);
+		err = compare_text(t, buf, clocks, &same);
+	}
 	if (err)
 		return err;
+	t->marks_new |= t->marks && !t->marked;
+	t->marked = t->marks;
 	if (t->nr_all > VL_TRUSTED_FINDINGS_MAX)
 		return vl_error_new(
 			VL_ERR_KERNEL,

@@ -27,6 +27,12 @@ void vl_trusted_filter(void *trusted, uint64_t gpa, unsigned char *page)
 	}
 	if (at >= t->size)
 		return;
+	if (vl_trusted_marked(t, at, page) == VL_MARK_RIGHT) {
+		pthread_mutex_lock(&t->lock);
+		t->nr_pages++;
+		pthread_mutex_unlock(&t->lock);
+		return;
+	}
 	va = vl_trust_text(t->trust, &len);
 	n = len - at < VL_PAGE_SIZE ? len - at : VL_PAGE_SIZE;
 	memcpy(guest, page, n);
@@ -358,13 +364,11 @@ struct vl_error *vl_trusted_look(struct vl_trusted *t)
 		t->current = false;
 		return NULL;
 	}
-	t->nr_found = 0;
-	t->nr_all = t->nr_attached = 0;
-	t->nr_kept = 0;
 	return vl_trusted_take_text(t->attach, t);
 }
 
-static struct vl_error *trust(struct vl_attach *a, struct vl_trusted *t, int fd)
+static struct vl_error *trust(struct vl_attach *a, struct vl_trusted *t, int fd,
+			      const struct vl_trusted_kept *kept)
 {
 	struct vl_kernel *k = NULL;
 	struct vl_error *err = find_tables(a, t);
@@ -377,10 +381,12 @@ static struct vl_error *trust(struct vl_attach *a, struct vl_trusted *t, int fd)
 		return err;
 	vl_kernel_destroy(a->kernel);
 	a->kernel = k;
+	vl_trusted_marks_take(t, kept);
 	return vl_trusted_take_text(a, t);
 }
 
-struct vl_error *vl_attach_trust(struct vl_attach *a, int fd, size_t len, bool sound)
+struct vl_error *vl_attach_trust(struct vl_attach *a, int fd, size_t len,
+				 const struct vl_trusted_kept *kept)
 {
 	struct vl_trusted *t = calloc(1, sizeof(*t));
 	struct vl_error *err;
@@ -390,9 +396,9 @@ struct vl_error *vl_attach_trust(struct vl_attach *a, int fd, size_t len, bool s
 	t->attach = a;
 	pthread_mutex_init(&t->lock, NULL);
 	t->pages = vl_trusted_pages_create();
-	err = t->pages ? open_image(t, fd, len, sound) : vl_error_nomem();
+	err = t->pages ? open_image(t, fd, len, kept->image) : vl_error_nomem();
 	if (!err)
-		err = trust(a, t, fd);
+		err = trust(a, t, fd, kept);
 	if (err) {
 		vl_trusted_destroy(t);
 		return err;
@@ -411,5 +417,6 @@ void vl_trusted_destroy(struct vl_trusted *t)
 	free(t->found);
 	free(t->attached);
 	free(t->ranges);
+	free(t->marks);
 	free(t);
 }

@@ -37,6 +37,8 @@ struct vl_trusted_constants {
 
 #define VL_TRUSTED_SLOTS 64
 
+struct vl_trusted_marks;
+
 struct vl_trusted {
 	struct vl_trust *trust;
 	/* The kernel and the modules that can be verified; NULL: no modules. Not owned. */
@@ -60,19 +62,36 @@ struct vl_trusted {
 	int64_t settled_ns;   /* vl_trusted_settle() was called, by the host's CLOCK_MONOTONIC */
 	bool current;	      /* the whole text was compared since the last snapshot */
 	struct vl_trusted_pages *pages; /* of the text, that were read just now */
+	bool outside;			/* a judgement has read memory that is not in the text */
 	/* The memory of the guest's modules, by address (trusted-modules.c); NULL: not read yet. */
 	struct vl_trusted_range *ranges;
 	size_t nr_ranges, cap_ranges;
 	int64_t ranges_ns; /* they were read, by the host's CLOCK_MONOTONIC */
+
+	/* --- changed by vl_trusted_take_text() only --- */
+
+	struct vl_trusted_marks *marks; /* trusted-marks.c; NULL: none are kept */
+	bool marked;			/* they are of the whole text */
+	bool marks_new;			/* and not those that were kept */
+};
+
+/* What earlier trusted runs have left of this run of the guest. It is hostile if a worker was. */
+struct vl_trusted_kept {
+	/* Of the image's file, whose checksum is right: any other file has another number. 0: its
+	 * checksum is not known, so nothing can be kept. */
+	uint64_t image;
+	const void *bytes; /* of vl_trusted_marks_write() */
+	size_t len;
 };
 
 /*
- * Let @a trust the kernel in the file @fd (vl_trust_open_file()). Its symbols, types, page
- * table and entry are those of the image from now on, and @a->trusted is set. VL_ERR_ARG: the
+ * Let @a trust the kernel in the file @fd, @len bytes (vl_trust_open_file()). Its symbols, types,
+ * page table and entry are those of the image from now on, and @a->trusted is set. VL_ERR_ARG: the
  * image is of another build, or it cannot be at the guest's place. VL_ERR_KERNEL: the guest's text
  * is not that of the image.
  */
-struct vl_error *vl_attach_trust(struct vl_attach *a, int fd, size_t len, bool sound);
+struct vl_error *vl_attach_trust(struct vl_attach *a, int fd, size_t len,
+				 const struct vl_trusted_kept *kept);
 void vl_trusted_destroy(struct vl_trusted *t);
 
 /*
@@ -109,11 +128,35 @@ bool vl_trusted_read(void *trusted, uint64_t va, void *buf, size_t len);
 bool vl_trusted_check(struct vl_trusted *t, const struct vl_trust *what, uint64_t va,
 		      const void *guest, size_t len, void *out);
 
+/* The same for the page @at bytes from the start of the kernel's text. It gets a mark. */
+void vl_trusted_check_page(struct vl_trusted *t, uint64_t at, const void *page);
+
 /* Keep attachment @f. To be called under the lock. */
 void vl_trusted_keep_attached(struct vl_trusted *t, const struct vl_trust_finding *f);
 
 /* NULL: no memory. free() destroys them. */
 struct vl_trusted_pages *vl_trusted_pages_create(void);
+
+/* trusted-marks.c */
+
+enum vl_trusted_mark {
+	VL_MARK_NONE,	 /* the page has no mark */
+	VL_MARK_CHANGED, /* it has other bytes than when it was marked */
+	VL_MARK_SAME,	 /* it has the same, and has to be judged */
+	VL_MARK_RIGHT,	 /* it has the same, which are the bytes that may run */
+};
+
+/* Take the marks of @kept if they are of this text, else make room for new ones. */
+void vl_trusted_marks_take(struct vl_trusted *t, const struct vl_trusted_kept *kept);
+
+/* Compare @page with the mark of the page @at bytes from the start of the text. */
+enum vl_trusted_mark vl_trusted_marked(const struct vl_trusted *t, uint64_t at, const void *page);
+
+/* Mark that page. @right: all of it is legal, which depends on nothing but the text. */
+void vl_trusted_mark(struct vl_trusted *t, uint64_t at, const void *page, bool right);
+
+/* Write new marks to @buf, which has @size bytes. Returns their length; 0: there are none. */
+size_t vl_trusted_marks_write(const struct vl_trusted *t, void *buf, size_t size);
 
 /* trusted-text.c */
 

@@ -306,8 +306,10 @@ void vl_session_forget_modules(struct vl_guest *g);
 void vl_session_trust_figures(struct vl_guest *g, struct vl_trusted_stats *ret);
 /* attached.c: the part about what is attached, and had no effect. */
 void vl_session_attached(struct vl_guest *g, struct vl_trusted_stats *ret);
-/* In the worker: trust the kernel in the file @fd of @size bytes; takes over @fd. */
-struct vl_error *vl_session_trust(struct vl_guest *g, int fd, size_t size, bool sound);
+/* In the worker: trust the kernel in the file @fd, as @m, which gets the reply, asks it to; takes
+ * over @fd. */
+struct vl_error *vl_session_trust(struct vl_guest *g, int fd, struct vl_wire *wire,
+				  struct vl_message *m);
 
 /* --- spare.c --- */
 
@@ -322,7 +324,7 @@ bool vl_spare_lost(struct vl_guest *g);
 enum vl_broker_op {
 	/* value[0]: anew; reply: enum vl_want, or: [0]: first, [1]: known, text: build id */
 	VL_OP_ATTACH = 1,
-	VL_OP_TRUST, /* value[0]: size of the image, whose file has been passed; [1]: it is sound */
+	VL_OP_TRUST, /* enum vl_trust_value, the window: marks; reply: new marks */
 	VL_OP_BEGIN, /* reply: value[0] is enum vl_want */
 	VL_OP_END,
 	VL_OP_CALL, /* text: the name; args; reply: value[0] is what the kernel returned */
@@ -347,6 +349,13 @@ enum vl_broker_op {
 	VL_OP_VALUES, /* value[0]: number of elements */
 	VL_OP_TOP,    /* value[0]: take a sample, too */
 	VL_OP_READER, /* reply: struct vl_words in the window */
+};
+
+/* Values of VL_OP_TRUST. */
+enum vl_trust_value {
+	VL_TRUST_SIZE,	/* of the image, whose file has been passed */
+	VL_TRUST_PRINT, /* vl_trusted_kept.image */
+	VL_TRUST_MARKS, /* length of the marks in the window; 0: none */
 };
 
 /*

@@ -14,6 +14,7 @@
 #include "../attach/trusted.h"
 #include "../view/stubs.h"
 #include "../base/cleanup.h"
+#include "../base/dirs.h"
 #include "../base/transfer.h"
 #include "../trust/image.h"
 #include "../trust/index.h"
@@ -110,22 +111,63 @@ static struct vl_error *find_stored(const struct vl_guest *g, const char *releas
 	return vl_trust_absent(g->build_id, release);
 }
 
+/*
+ * The file with the marks of this run's text (attach/trusted-marks.c), malloc'ed. They come from
+ * workers that run trusted code, and go to such workers only.
+ */
+static char *marks_path(const struct vl_guest *g)
+{
+	return vl_run_path("%s.marks", vl_target_run_id(g->raw.target));
+}
+
+/* Put the marks of @path into the window. Returns their length. */
+static size_t give_marks(struct vl_guest *g, const char *path)
+{
+	_cleanup_free_ char *marks = NULL;
+	size_t len;
+
+	if (vl_discard(vl_file_load(path, VL_WINDOW_MAIN, &marks, &len)))
+		return 0;
+	memcpy(vl_box_wire(g->box)->window, marks, len);
+	return len;
+}
+
+/* Keep the @len bytes of marks that the worker has put into the window. */
+static void keep_marks(struct vl_guest *g, const char *path, size_t len)
+{
+	_cleanup_free_ void *marks = len && len <= VL_WINDOW_MAIN ? malloc(len) : NULL;
+
+	if (!marks)
+		return;
+	/* Others must not see it change while it is written. */
+	memcpy(marks, vl_box_wire(g->box)->window, len);
+	vl_error_destroy(vl_file_store(path, marks, len));
+}
+
 struct vl_error *vl_broker_trust(struct vl_guest *g, const char *release)
 {
 	struct search s = { .build_id = g->build_id, .fd = -1 };
 	struct vl_message m = { .op = VL_OP_TRUST };
+	_cleanup_free_ char *path = NULL;
 	struct vl_error *err;
 
-	err = strcmp(g->trusted, VL_TRUSTED_AUTO) != 0 ?
-		      find_in(g, &s) :
-		      find_stored(g, release, &s, &m.value[1]);
-	m.value[0] = s.size;
+	if (strcmp(g->trusted, VL_TRUSTED_AUTO) != 0) {
+		err = find_in(g, &s);
+	} else {
+		err = find_stored(g, release, &s, &m.value[VL_TRUST_PRINT]);
+		path = marks_path(g);
+	}
+	m.value[VL_TRUST_SIZE] = s.size;
+	if (!err && path)
+		m.value[VL_TRUST_MARKS] = give_marks(g, path);
 	if (!err)
 		err = vl_box_pass_file(g->box, s.fd);
 	if (s.fd >= 0)
 		close(s.fd);
 	if (!err)
 		err = vl_broker_ask(g, &m, TRUST_NS);
+	if (!err && path)
+		keep_marks(g, path, m.value[VL_TRUST_MARKS]);
 	/* The worker would run the guest's own code. */
 	if (err)
 		vl_broker_stop(g);
@@ -134,17 +176,24 @@ struct vl_error *vl_broker_trust(struct vl_guest *g, const char *release)
 
 /* --- in the worker --- */
 
-struct vl_error *vl_session_trust(struct vl_guest *g, int fd, size_t size, bool sound)
+struct vl_error *vl_session_trust(struct vl_guest *g, int fd, struct vl_wire *wire,
+				  struct vl_message *m)
 {
+	const struct vl_trusted_kept kept = {
+		.image = m->value[VL_TRUST_PRINT],
+		.bytes = wire->window,
+		.len = m->value[VL_TRUST_MARKS],
+	};
 	struct vl_attach *a = g->raw.attach;
 	struct vl_error *err;
 
 	if (fd < 0)
 		return vl_error_os(errno, "the broker sent no file");
-	err = vl_attach_trust(a, fd, size, sound);
+	err = vl_attach_trust(a, fd, m->value[VL_TRUST_SIZE], &kept);
 	close(fd);
 	if (err)
 		return err;
+	m->value[VL_TRUST_MARKS] = vl_trusted_marks_write(a->trusted, wire->window, VL_WINDOW_MAIN);
 	if (g->uses & VL_GUEST_ASK)
 		vl_workset_find_still(&g->workset, a);
 	g->workset.still[0] = (struct vl_snapshot_still){ a->trusted->gpa, a->trusted->size };

@@ -351,8 +351,7 @@ static struct vl_error *serve(struct vl_worker *w, struct vl_message *m)
 	case VL_OP_ATTACH:
 		return attach(w, m);
 	case VL_OP_TRUST:
-		return vl_session_trust(g, vl_box_take_file(w->asker.link), m->value[0],
-					m->value[1]);
+		return vl_session_trust(g, vl_box_take_file(w->asker.link), w->asker.wire, m);
 	case VL_OP_BEGIN:
 		g->want = VL_WANT_NOTHING;
 		err = sys->ops->begin(sys);

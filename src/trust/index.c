@@ -26,7 +26,7 @@ enum part { ADDRESSES, NAME_AT, TEXT, BY_NAME, SITES, CLUSTERS, CLOCKS, KERNEL, 
 
 struct head {
 	char magic[16];
-	uint64_t made; /* by a vlens with this source: maker() */
+	uint64_t made; /* by a vlens with this source: vl_trust_maker() */
 	uint64_t sum; /* of the head with a 0 here, and of all parts but KERNEL, which has checks */
 	uint64_t len; /* of the image in memory */
 	char build_id[VL_BUILD_ID_MAX + 1];
@@ -45,7 +45,7 @@ struct foot {
 	uint64_t image; /* the length of what is in front of it, without what fills the page */
 };
 
-static uint64_t maker(void)
+uint64_t vl_trust_maker(void)
 {
 	return vl_hash_text(VLENS_VERSION "-" INDEX_FORMAT);
 }
@@ -178,7 +178,7 @@ struct vl_error *vl_trust_index_make(const struct vl_trust *t, const void *image
 {
 	const struct vl_symbols *s = &t->symbols;
 	struct head h = {
-		.made = maker(),
+		.made = vl_trust_maker(),
 		.len = t->len,
 		.tables = t->tables,
 		.base = s->base,
@@ -308,8 +308,8 @@ bool vl_trust_index_take(struct vl_trust *t, int fd, const unsigned char *file, 
 	if (!find_foot(file, len, &foot) || len - sizeof(foot) - foot.at < sizeof(*h))
 		return false;
 	h = (const struct head *)(const void *)(file + foot.at);
-	if (memcmp(h->magic, magic, sizeof(magic)) != 0 || h->made != maker() || h->len != t->len ||
-	    memcmp(h->build_id, t->build_id, sizeof(h->build_id)) != 0 ||
+	if (memcmp(h->magic, magic, sizeof(magic)) != 0 || h->made != vl_trust_maker() ||
+	    h->len != t->len || memcmp(h->build_id, t->build_id, sizeof(h->build_id)) != 0 ||
 	    h->alt_form >= VL_TRUST_ALT_FORMS || !vl_trust_has(t, h->counter_at, h->counter_len))
 		return false;
 	t->index_len = len - foot.at;

@@ -21,6 +21,9 @@ enum vl_trust_index_end vl_trust_index_there(int fd, size_t len);
 /* Has that file, which has a checksum, the right one? */
 struct vl_error *vl_trust_index_right(int fd, size_t len, bool *ret);
 
+/* A number of the source that judges text: another source has another one. */
+uint64_t vl_trust_maker(void);
+
 /* The length of the image in @file, @len bytes, without the index behind it. */
 size_t vl_trust_image_len(const void *file, size_t len);
 

@@ -75,29 +75,48 @@ bool vl_trust_copy(const struct vl_trust *t, uint64_t va, void *ret, size_t len)
 	return true;
 }
 
-/* Are the lists in ascending order, and no two values of a list at the same bytes? */
-static bool are_sorted(const struct vl_trust *t)
+/*
+ * Is list @kind in ascending order, with no two values at the same bytes? There are some 100,000:
+ * without a way out of the loop the compiler compares several at once.
+ */
+static bool is_sorted(const struct vl_trust *t, enum vl_trust_list kind)
 {
-	for (size_t k = 0; k < VL_TRUST_LISTS; k++)
-		for (size_t i = 1; i < t->nr_list[k]; i++)
-			if (place_of(t, k, i) < place_of(t, k, i - 1) + widths[k])
-				return false;
+	const int32_t *list = t->lists[kind];
+	const int64_t width = (int64_t)widths[kind];
+	size_t nr = t->nr_list[kind];
+	bool good = true;
+
+	for (size_t i = 1; i < nr; i++)
+		good &= (int64_t)list[i] - list[i - 1] >= width;
+	return good;
+}
+
+/* Are all values of list @kind in the image? */
+static bool has_values(const struct vl_trust *t, enum vl_trust_list kind, bool sorted)
+{
+	size_t nr = t->nr_list[kind];
+
+	/* If they are sorted, all are between the first and the last one. */
+	for (size_t i = 0; i < nr; i += sorted && nr > 1 ? nr - 1 : 1)
+		if (!vl_trust_has(t, place_of(t, kind, i), widths[kind]))
+			return false;
 	return true;
 }
 
 bool vl_trust_move(struct vl_trust *t, uint64_t delta)
 {
-	bool later = t->index && are_sorted(t);
+	bool later = t->index;
 
-	for (size_t k = 0; delta && k < VL_TRUST_LISTS; k++)
-		for (size_t i = 0; i < t->nr_list[k]; i++) {
-			uint64_t place = place_of(t, k, i);
+	for (size_t k = 0; k < VL_TRUST_LISTS; k++) {
+		bool sorted = is_sorted(t, k);
 
-			if (!vl_trust_has(t, place, widths[k]))
-				return false;
-			if (!later)
-				add(t->bytes + place, k, delta);
-		}
+		if (delta && !has_values(t, k, sorted))
+			return false;
+		later &= sorted;
+	}
+	for (size_t k = 0; delta && !later && k < VL_TRUST_LISTS; k++)
+		for (size_t i = 0; i < t->nr_list[k]; i++)
+			add(t->bytes + place_of(t, k, i), k, delta);
 	t->pending = later ? delta : 0;
 	t->va = t->link + delta;
 	return true;
