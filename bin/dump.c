@@ -126,10 +126,12 @@ static void print_result(const struct request *r, const struct vl_guest *g,
 	}
 	if (s->unreadable)
 		fprintf(stderr, "; %" PRIu64 " could not be read and are zeros", s->unreadable);
-	if (s->registers == VL_SAVE_REGISTERS_NONE)
-		fprintf(stderr, "; no registers: %s", s->no_registers);
-	else if (s->registers == VL_SAVE_REGISTERS_BEFORE)
+	if (s->registers == VL_SAVE_REGISTERS_NONE) {
+		fputs("; no registers: ", stderr);
+		print_clean(stderr, s->no_registers, strlen(s->no_registers), false, NULL);
+	} else if (s->registers == VL_SAVE_REGISTERS_BEFORE) {
 		fputs("; the registers are older than the memory", stderr);
+	}
 	fputc('\n', stderr);
 }
 

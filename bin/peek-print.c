@@ -117,13 +117,17 @@ struct vl_error *peek_dump_json(struct vl_guest *g, uint64_t va, uint64_t length
 static void begin(struct peek_text *x, const char *name)
 {
 	if (x->head) {
-		print_clean(x->f, x->head, strlen(x->head), true, NULL);
+		print_clean(x->f, x->head, strlen(x->head), false, NULL);
+		putc('\n', x->f);
 		free(x->head);
 		x->head = NULL;
 	}
 	fprintf(x->f, "%*s", (int)(4 * x->level), "");
-	if (name)
-		fprintf(x->f, ".%s = ", name);
+	if (name) {
+		putc('.', x->f);
+		print_clean(x->f, name, strlen(name), false, NULL);
+		fputs(" = ", x->f);
+	}
 }
 
 static void end(struct peek_text *x)

@@ -91,8 +91,8 @@ static struct vl_error *show_typed(const struct peek *p, struct vl_guest *g,
 	if (!text)
 		return vl_error_nomem();
 	text->f = r->out;
-	if (asprintf(&text->head, "%s: %s, %" PRIu64 " bytes at 0x%" PRIx64 "\n", p->what,
-		     place->type, place->size, place->va) < 0)
+	if (asprintf(&text->head, "%s: %s, %" PRIu64 " bytes at 0x%" PRIx64, p->what, place->type,
+		     place->size, place->va) < 0)
 		text->head = NULL;
 	err = vl_guest_peek_values(g, p->length, &peek_text_ops, text);
 	free(text->head);

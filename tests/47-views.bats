@@ -228,6 +228,30 @@ same_calls() {
 	jq -e '.memory[] | select(.what == "modules")' <<<"$output"
 }
 
+@test "vpeek: names of types and members from a hostile BTF drive no terminal" {
+	use g61
+	cp "$D" "$T/forged.elf"
+	python3 - "$T/forged.elf" <<-'EOF'
+		import mmap, sys
+		f = open(sys.argv[1], "r+b")
+		m = mmap.mmap(f.fileno(), 0)
+		for old, new in (b"\0new_utsname\0", b"\0n\x1b[31m\nname\0"), (b"\0nodename\0", b"\0\x1b[31m\nde\0"):
+		    assert len(old) == len(new)
+		    at = m.find(old)
+		    assert at >= 0
+		    while at >= 0:
+		        m[at:at + len(old)] = new
+		        at = m.find(old, at + 1)
+	EOF
+	run vpeek "$T/forged.elf" init_uts_ns.name
+	assert_status 0
+	[[ ${lines[0]} == "init_uts_ns.name: struct n^[[31m^Jname, "* && $output == *".^[[31m^Jde = "* ]] ||
+		fail "$output"
+	run vpeek -J "$T/forged.elf" init_uts_ns.name
+	assert_status 0
+	[[ $output != *$'\e'* && $output == *'\u001b[31m'* ]] || fail "$output"
+}
+
 @test "vpeek: bytes, types, members, pointers" {
 	need_guest g61
 	local g
