@@ -152,6 +152,46 @@ assert_finding() {
 	assert_same 0 "$status"
 }
 
+# cut_commas FILE WITH: puts the byte WITH in place of the commas in all words of the constants that
+# are amidst text. Shorter text can be a part of the table of symbols.
+cut_commas() {
+	local start end
+	start=$(address __start_rodata)
+	end=$(address __start_ro_after_init)
+	python3 - "$1" "$2" "$(hex $((start + 0x100000)) 4096)" $((end - start)) <<-'EOF'
+		import mmap, sys
+		f = open(sys.argv[1], "r+b")
+		m = mmap.mmap(f.fileno(), 0)
+		page = bytes.fromhex(sys.argv[3])
+		at = m.find(page) - 0x100000
+		assert at > 0 and m.find(page, at + 0x100001) < 0
+		for i in range(at + 8, at + int(sys.argv[4]) - 8, 8):
+		    word = m[i:i + 8]
+		    if b"," in word and all(31 < c < 127 for c in m[i - 8:i + 16]):
+		        m[i:i + 8] = word.replace(b",", bytes([int(sys.argv[2])]))
+	EOF
+}
+
+@test "strings that the kernel cut by strsep() are no finding, and changed ones are" {
+	local own
+	cp "$D" "$T/cut.elf"
+	cut_commas "$T/cut.elf" 0
+	run --separate-stderr vlens trust verify -J "$T/cut.elf"
+	assert_same "0 " "$status $(findings length <<<"$output" | grep -vx 0)"
+	own=$(vps --trusted=auto "$D" -e)
+	run --separate-stderr vps --trusted=auto "$T/cut.elf" -e
+	assert_same "0 " "$status $stderr"
+	assert_same "$own" "$output"
+	cp "$D" "$T/changed.elf"
+	cut_commas "$T/changed.elf" 88
+	run --separate-stderr vlens trust verify -J "$T/changed.elf"
+	assert_same 1 "$status"
+	run --separate-stderr vps --trusted=auto "$T/changed.elf" -e
+	# This is in memory that is used.
+	[[ $status -eq 0 && $stderr == *": changed constant "* ]] || fail "$stderr"
+	assert_same "$own" "$output"
+}
+
 @test "code behind the end of the text, in its last page, is found" {
 	local at
 	at=$(address _etext)

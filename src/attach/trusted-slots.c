@@ -138,7 +138,8 @@ void vl_trusted_take_constants(struct vl_trusted *t, uint64_t va, unsigned char 
 			continue;
 		memcpy(&found, word, sizeof(found));
 		memcpy(&initial, own, sizeof(initial));
-		note_constant(t, at, found, initial);
+		if (!vl_trust_is_cut_text(own, word))
+			note_constant(t, at, found, initial);
 		memcpy(word, own, 8);
 	}
 }

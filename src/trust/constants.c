@@ -100,11 +100,10 @@ static bool is_legal(const struct vl_trust *t, uint64_t slot, uint64_t own, uint
 }
 
 /*
- * Is the word text of which only commas were cut, by strsep()? resctrl does this to its own string
- * on Skylake ("x86/intel_rdt: Add command line parameter to control RDT features"). Neither a
- * pointer is text, nor a number of one byte.
+ * resctrl cuts its own string on Skylake ("x86/intel_rdt: Add command line parameter to control RDT
+ * features"). Neither a pointer is text, nor a number of one byte.
  */
-static bool is_cut_text(const unsigned char *own, const unsigned char *now)
+bool vl_trust_is_cut_text(const unsigned char own[8], const unsigned char now[8])
 {
 	unsigned letters = 0;
 
@@ -134,7 +133,7 @@ void vl_trust_check_constants(const struct vl_trust *t, uint64_t va, const void 
 			page = vl_trust_own(t, va + i - t->va, len - i < PAGE ? len - i : PAGE,
 					    buf);
 		own = page + i % PAGE;
-		if (!memcmp(own, now, 8) || is_cut_text(own, now))
+		if (!memcmp(own, now, 8) || vl_trust_is_cut_text(own, now))
 			continue;
 		if (va + i + 8 > init && va + i < init + init_len &&
 		    is_legal(t, va + i, vl_trust_u64(own), vl_trust_u64(now)))

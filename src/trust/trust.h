@@ -209,6 +209,9 @@ struct vl_error *vl_trust_check(const struct vl_trust *t, const struct vl_trust_
 void vl_trust_check_constants(const struct vl_trust *t, uint64_t va, const void *guest, size_t len,
 			      vl_trust_found_fn *found, void *ctx);
 
+/* Is the word @now the text @own of which only commas were cut, as strsep() does? */
+bool vl_trust_is_cut_text(const unsigned char own[8], const unsigned char now[8]);
+
 /*
  * The bytes behind the text in its last page. They are executable, too, and all of them must be the
  * image's.
