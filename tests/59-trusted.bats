@@ -335,6 +335,39 @@ attached() {
 	assert_same "0 30000 " "$status $output $stderr"
 }
 
+@test "--trusted: after a fault in a module the code goes on as the module's file says" {
+	local name forge executor own executors
+	for name in rk61 rk510; do
+		need_guest "$name"
+		vlens trust add "$VLENS_TEST_RUN/$name/vmlinuz" >/dev/null
+		in_guest "$name" 'base64 /rootkits/fixup.ko' | base64 -d >"$BATS_TEST_TMPDIR/fixup.ko"
+		vlens trust add "$BATS_TEST_TMPDIR/fixup.ko" >/dev/null
+		executors=
+		# The host may lack what an executor needs.
+		for executor in native unicorn; do
+			vuname --trusted=auto "--engine=vmst/$executor" "$(guest "$name")" >/dev/null && executors+=" $executor"
+		done
+		[[ -n $executors ]] || fail "no executor runs here"
+		# The table as it is; with another entry; another table, which the kernel takes.
+		for forge in 0 1 2; do
+			in_guest "$name" "insmod /rootkits/fixup.ko forge=$forge"
+			own=$(vcat "$(guest "$name")" /proc/fixup)
+			[[ $forge -eq 0 && $own == own || $forge -gt 0 && $own == other ]] || fail "$forge: $own"
+			for executor in $executors; do
+				run --separate-stderr vcat --trusted=auto "--engine=vmst/$executor" "$(guest "$name")" /proc/fixup
+				if [[ $forge -lt 2 ]]; then
+					assert_same "$executor $forge 0 own " "$executor $forge $status $output $stderr"
+				else
+					[[ $status -ne 0 && -z $output && ${#stderr_lines[@]} -eq 1 ]] || fail "$executor $status $output$stderr"
+					[[ $stderr == *"/proc/fixup: the guest's kernel code at went_on+0x"*" resumes to "*"it did not run; "* ]] ||
+						fail "$executor $stderr"
+				fi
+			done
+			in_guest "$name" 'rmmod fixup'
+		done
+	done
+}
+
 @test "--trusted: every executor runs the trusted code" {
 	local executor pid lost='' ran=''
 	pid=$(victim rk61)

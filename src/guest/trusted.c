@@ -284,7 +284,12 @@ static bool program(void *ctx, uint64_t va, char *buf, size_t size)
 	return stub != NULL;
 }
 
-const struct vl_clone_verifier vl_session_verifier = { verify_page, is_entry, program };
+static const struct vl_trust *module(void *ctx, uint64_t va)
+{
+	return module_at(ctx, va);
+}
+
+const struct vl_clone_verifier vl_session_verifier = { verify_page, is_entry, module, program };
 
 void vl_session_trust_figures(struct vl_guest *g, struct vl_trusted_stats *ret)
 {

@@ -318,6 +318,25 @@ struct vl_trust *vl_trust_set_find(const struct vl_trust_set *set, const char *n
 uint64_t vl_trust_module_note(const struct vl_trust *module, const unsigned char **bytes_ret,
 			      size_t *len_ret);
 
+/*
+ * Where the code goes on if the instruction at @va of the kernel or module @t faults, by the table
+ * of exceptions of its file (extable.c); 0: it has no entry there.
+ */
+uint64_t vl_trust_fixup(const struct vl_trust *t, uint64_t va);
+
+/* The longest table of exceptions of a module that is written, in bytes. */
+#define VL_TRUST_FIXUPS_MAX 65536
+
+/*
+ * Write to @buf, which has @size bytes, what is to stand in the guest's memory for its own table of
+ * exceptions of module @t when the instruction at @va has faulted: the entry of that instruction,
+ * as often as the table has entries. So the kernel finds it in whatever part of the table it
+ * searches. In place of the fixup it has the address @mark bytes from the table. Returns the length,
+ * and where the guest has the table; 0: there is no entry, or no room.
+ */
+size_t vl_trust_fixup_fill(const struct vl_trust *t, uint64_t va, int32_t mark, unsigned char *buf,
+			   size_t size, uint64_t *place_ret);
+
 /* The names of a class and of a kind, in lower case; static. */
 const char *vl_trust_class_name(enum vl_trust_class class);
 const char *vl_trust_kind_name(enum vl_trust_kind kind);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/user.h>
 
+#include "../attach/trusted.h"
 #include "../base/array.h"
 #include "../syscall/answer.h"
 #include "clone.h"
@@ -20,13 +21,15 @@
 
 static const int sys_gpr[6] = { VL_RDI, VL_RSI, VL_RDX, VL_R10, VL_R8, VL_R9 };
 
-/* "function+0x12", or the bare address. */
+/* "function+0x12", or the bare address. Of a trusted run also a module, whose name is hostile. */
 static const char *where(struct vl_clone *c, uint64_t va, char *buf, size_t size)
 {
 	uint64_t off;
 	const char *name = vl_symbol_at(c->attach->kernel, va, &off);
 
-	if (name && strcmp(name, VL_NAMELESS) != 0)
+	if (c->attach->trusted)
+		vl_trusted_place(c->attach->trusted, va, buf, size);
+	else if (name && strcmp(name, VL_NAMELESS) != 0)
 		snprintf(buf, size, "%s+0x%lx", name, (unsigned long)off);
 	else
 		snprintf(buf, size, "0x%lx", (unsigned long)va);
@@ -117,10 +120,12 @@ static void frame_to_regs(const struct user_regs_struct *u, struct vl_regs *r)
 }
 
 static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth);
+static struct vl_error *left(struct vl_clone *c, const struct vl_step *s);
 
 /*
  * Handle a fault in kernel code: the guest's fixup_exception() finds the entry of its exception
- * table and changes the registers. *@fixed_ret: it found one.
+ * table and changes the registers. *@fixed_ret: it found one. In a trusted run the table is that of
+ * the file of the code that faulted.
  */
 static struct vl_error *fix_fault(struct vl_clone *c, struct vl_regs *regs,
 				  const struct vl_exit *exit, int depth, bool *fixed_ret)
@@ -128,12 +133,17 @@ static struct vl_error *fix_fault(struct vl_clone *c, struct vl_regs *regs,
 	struct user_regs_struct frame;
 	struct vl_regs call = { 0 };
 	struct vl_error *err;
-	uint64_t fn, frame_va, sp;
+	uint64_t fn, frame_va, sp, trusted = 0, mark = 0;
 
 	*fixed_ret = false;
 	fn = vl_symbol(c->attach->kernel, "fixup_exception");
 	if (!fn || depth > 2)
 		return NULL;
+	if (c->attach->trusted && !c->unverified) {
+		trusted = vl_clone_fixup(c, regs->rip);
+		if (!trusted || !vl_clone_put_fixup(c, regs->rip, &mark))
+			return NULL;
+	}
 	frame_va = (regs->gpr[VL_RSP] - 256 - PT_REGS_SIZE) & ~15UL;
 	sp = frame_va - 8;
 	regs_to_frame(regs, &frame);
@@ -154,7 +164,11 @@ static struct vl_error *fix_fault(struct vl_clone *c, struct vl_regs *regs,
 		return NULL;
 	if (!vl_clone_read(c, frame_va, &frame, PT_REGS_SIZE))
 		return NULL;
+	if (frame.rip != mark && trusted)
+		return left(c, &(struct vl_step){ VL_WAY_START, regs->rip, frame.rip, 0 });
 	frame_to_regs(&frame, regs);
+	if (trusted)
+		regs->rip = trusted;
 	*fixed_ret = true;
 	return NULL;
 }

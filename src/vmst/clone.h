@@ -33,12 +33,16 @@
  */
 #define VL_BUDGET_DUMP_NS 1500000000UL
 
+struct vl_trust;
+
 /* Verifies code outside of a trusted kernel's text: of modules. */
 struct vl_clone_verifier {
 	/* Fill @page with the verified code of the page at @va. False: it is not verified. */
 	bool (*page)(void *ctx, uint64_t va, unsigned char *page);
 	/* Is @va the start of a verified function there? */
 	bool (*is_entry)(void *ctx, uint64_t va);
+	/* The trusted module whose text has @va; NULL: none. */
+	const struct vl_trust *(*module)(void *ctx, uint64_t va);
 	/* The BPF program that has @va, by name: hostile. False: there is none. */
 	bool (*program)(void *ctx, uint64_t va, char *buf, size_t size);
 };
@@ -177,6 +181,19 @@ bool vl_clone_verify(struct vl_clone *c, uint64_t va);
 bool vl_clone_instead(struct vl_clone *c, uint64_t va, uint64_t *ret);
 /* @step: the branch that led there; NULL: it is not known. */
 struct vl_error *vl_clone_left(struct vl_clone *c, uint64_t va, const struct vl_step *step);
+
+/*
+ * Of a trusted run: where the code goes on if the instruction at @va faults, by the table of
+ * exceptions of the image or of the module's file. 0: nowhere.
+ */
+uint64_t vl_clone_fixup(const struct vl_clone *c, uint64_t va);
+/*
+ * The clone's own copy of a module's table gets the entry of the module's file for that
+ * instruction, but with the fixup *@mark_ret, which the guest cannot know: so it shows if the kernel
+ * took another entry. The mark of the kernel's table, which is constant, is the fixup itself. False:
+ * the table cannot be written.
+ */
+bool vl_clone_put_fixup(struct vl_clone *c, uint64_t va, uint64_t *mark_ret);
 
 /* --- mounts.c --- */
 

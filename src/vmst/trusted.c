@@ -5,9 +5,12 @@
  * executed, so control that leaves the trusted text is a page fault, by every executor.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "../attach/trusted.h"
+#include "../base/cleanup.h"
 #include "../trust/insn.h"
 #include "clone.h"
 
@@ -266,6 +269,49 @@ struct vl_error *vl_clone_left(struct vl_clone *c, uint64_t va, const struct vl_
 	return vl_error_hint(err, "it does not run; vcheck examines the guest");
 }
 
+/* --- exceptions --- */
+
+/* The trusted kernel or module whose text has @va; NULL: neither. */
+static const struct vl_trust *owner(const struct vl_clone *c, uint64_t va)
+{
+	const struct vl_trust *t = c->attach->trusted->trust;
+	size_t len;
+
+	if (va - vl_trust_text(t, &len) < len)
+		return t;
+	return c->verifier ? c->verifier->module(c->verifier_ctx, va) : NULL;
+}
+
+uint64_t vl_clone_fixup(const struct vl_clone *c, uint64_t va)
+{
+	const struct vl_trust *t = owner(c, va);
+
+	return t ? vl_trust_fixup(t, va) : 0;
+}
+
+bool vl_clone_put_fixup(struct vl_clone *c, uint64_t va, uint64_t *mark_ret)
+{
+	const struct vl_trust *t = owner(c, va);
+	_cleanup_free_ unsigned char *table = NULL;
+	uint64_t place;
+	int32_t mark;
+	size_t len;
+
+	if (!t)
+		return false;
+	*mark_ret = vl_trust_fixup(t, va);
+	if (t == c->attach->trusted->trust)
+		return true;
+	table = malloc(VL_TRUST_FIXUPS_MAX);
+	if (!table || getrandom(&mark, sizeof(mark), 0) != sizeof(mark))
+		return false;
+	/* An entry behind the table must reach it, too. */
+	mark /= 2;
+	len = vl_trust_fixup_fill(t, va, mark, table, VL_TRUST_FIXUPS_MAX, &place);
+	*mark_ret = place + (uint64_t)(int64_t)mark;
+	return len && vl_clone_write(c, place, table, len);
+}
+
 /* --- control, for executors that ask --- */
 
 static bool is_text(const struct vl_clone *c, uint64_t va)
@@ -290,35 +336,6 @@ static bool is_entry(void *ctx, uint64_t va)
 	return vl_trust_is_entry(c->attach->trusted->trust, va) ||
 	       (!is_text(c, va) &&
 		(c->unverified || (c->verifier && c->verifier->is_entry(c->verifier_ctx, va))));
-}
-
-/* The length of an entry of the exception table, in bytes (arch/x86/include/asm/extable.h). */
-#define EXTABLE_ENTRY 12
-
-static uint64_t relative(uint64_t va, const unsigned char *word)
-{
-	int32_t rel;
-
-	memcpy(&rel, word, sizeof(rel));
-	return va + (uint64_t)(int64_t)rel;
-}
-
-/*
- * Does the image's exception table lead from @from to @to? Its entries begin with two addresses,
- * relative to themselves: of the instruction and of its fixup.
- */
-static bool is_fixup(const struct vl_trust *t, uint64_t from, uint64_t to)
-{
-	uint64_t start = vl_trust_symbol(t, "__start___ex_table");
-	uint64_t stop = vl_trust_symbol(t, "__stop___ex_table");
-	const unsigned char *table =
-		start && stop > start ? vl_trust_bytes(t, start, stop - start) : NULL;
-
-	for (uint64_t at = 0; table && at + EXTABLE_ENTRY <= stop - start; at += EXTABLE_ENTRY)
-		if (relative(start + at, table + at) == from &&
-		    relative(start + at + 4, table + at + 4) == to)
-			return true;
-	return false;
 }
 
 static bool same_function(const struct vl_trust *t, uint64_t a, uint64_t b)
@@ -354,7 +371,7 @@ static uint64_t elsewhere(void *ctx, const struct vl_step *step)
 
 	switch (step->way) {
 	case VL_WAY_START:
-		return is_text(c, step->to) && is_fixup(t, step->from, step->to) ? step->to : 0;
+		return vl_clone_fixup(c, step->from) == step->to ? step->to : 0;
 	case VL_WAY_JUMP:
 		/* A jump table of the compiler's, or a computed jump. */
 		if (is_text(c, step->to) && same_function(t, step->from, step->to) &&
