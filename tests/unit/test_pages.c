@@ -63,7 +63,7 @@ static struct vl_target *open_dump(const void *ram, size_t size)
 }
 
 struct seen {
-	uint64_t nr, flags;
+	uint64_t nr, va, flags;
 };
 
 static bool see(void *ctx, const struct vl_leaf *leaf)
@@ -71,6 +71,7 @@ static bool see(void *ctx, const struct vl_leaf *leaf)
 	struct seen *s = ctx;
 
 	s->nr++;
+	s->va = leaf->va;
 	s->flags = leaf->flags;
 	return true;
 }
@@ -105,6 +106,23 @@ int main(void)
 		   s.flags & X86_PTE_US,
 	   "and then it is");
 	vl_target_close(t);
+	/* In front of the way to it, at each level: a table that is not in RAM. */
+	for (uint64_t i = 0; i < 3; i++) {
+		memset(table, 0, PAGES * sizeof(*table));
+		for (uint64_t k = 0; k < 4; k++)
+			table[k][k == i] = (k + 1) * VL_PAGE_SIZE | TABLE;
+		table[i][0] = PAGES * VL_PAGE_SIZE | TABLE;
+		t = open_dump(table, PAGES * sizeof(*table));
+		s = (struct seen){ 0 };
+		ok(t && vl_pages_executable(t, &space, 0, ~0UL >> 17, see, &s) && s.nr == 1 &&
+			   s.va == 1UL << (39 - 9 * i),
+		   "what a table of level %lu leads to is seen behind one that cannot be read",
+		   (unsigned long)(4 - i));
+		s = (struct seen){ 0 };
+		ok(t && vl_pages_each(t, &space, 0, ~0UL >> 17, see, &s) && s.nr == 1,
+		   "and where all pages are wanted");
+		vl_target_close(t);
+	}
 	/* Each entry of three tables leads to the next table. */
 	for (uint64_t i = 0; i < 3; i++)
 		for (uint64_t k = 0; k < ENTRIES; k++)
