@@ -58,10 +58,11 @@ static void put_names(size_t step)
 	}
 }
 
-static void put_calls(void)
+/* A table of calls at @from, whose handlers are @step bytes one behind the other, or @none. */
+static void put_calls(size_t from, size_t step, uint64_t none)
 {
 	for (unsigned int i = 0; i < NR_CALLS; i++)
-		put(CALLS + 8 * i, (i >= 337 && i < 424) || i == 156 ? NONE : VA + 0x8000 + 16 * i,
+		put(from + 8 * i, (i >= 337 && i < 424) || i == 156 ? none : VA + 0x8000 + step * i,
 		    8);
 }
 
@@ -96,7 +97,7 @@ static void build(size_t step, size_t bug_step)
 	memset(image, 0, sizeof(image));
 	memset(image, 0xcc, TEXT_LEN);
 	put_names(step);
-	put_calls();
+	put_calls(CALLS, 96, NONE);
 	put_bugs(BUGS, bug_step, 100);
 	put_ends(0x17000, BUGS, BUGS + 100 * bug_step, bug_step == 16);
 	/* entry_SYSCALL_64, behind endbr64, and a function that is called. */
@@ -153,7 +154,7 @@ static void test_form(size_t step, size_t bug_step)
 	}
 	ok(right == NR, "each exported symbol: %u of %u", right, NR);
 	ok(ascend(&s), "in the order of the addresses");
-	ok(has(&s, "__x64_sys_read", VA + 0x8000) && has(&s, "__x64_sys_newuname", VA + 0x83f0) &&
+	ok(has(&s, "__x64_sys_read", VA + 0x8000) && has(&s, "__x64_sys_newuname", VA + 0x97a0) &&
 		   has(&s, "__x64_sys_ni_syscall", NONE) && has(&s, "sys_call_table", VA + CALLS),
 	   "system calls by their numbers");
 	ok(has(&s, "entry_SYSCALL_64", VA + 0x18000), "the entry");
@@ -187,8 +188,16 @@ static void test_broken(void)
 	put(CALLS + 8 * 16, NONE, 8);
 	ok(!find(&e), "the table of x32");
 	build(12, 12);
+	put(CALLS - 8, VA + 0x9000, 8);
+	put(CALLS - 16, VA + 0x9000, 8);
+	ok(find(&e) && e.calls.va == VA + CALLS && e.calls.len == 8 * NR_CALLS,
+	   "a table of calls behind functions");
+	build(12, 12);
 	memcpy(image + 0x34000 + 8, image + CALLS, 8 * NR_CALLS);
 	ok(!find(&e), "two tables of calls");
+	build(12, 12);
+	put_calls(0x34008, 16, VA + 0x8008);
+	ok(find(&e) && e.calls.va == VA + CALLS, "a jump table of the same form");
 	build(12, 12);
 	memset(image + NAMES, 'a', 0x3000);
 	ok(!find(&e), "names without an end");

@@ -152,7 +152,8 @@ static void put_records(uint64_t start, uint64_t step)
 static void put_calls(uint64_t start)
 {
 	for (unsigned i = 0; i < 450; i++)
-		put64(start + CALLS + 8UL * i, VA + (i >= 337 && i < 424 ? 0x4000 : 0x5000 + i));
+		put64(start + CALLS + 8UL * i,
+		      VA + (i >= 337 && i < 424 ? 0x4000 : 0x5000 + 96 * i));
 }
 
 /* A table of @nr warnings at @from in RAM. */
