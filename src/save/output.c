@@ -11,6 +11,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "../base/transfer.h"
 #include "frames.h"
 
 #define ZEROS (1UL << 20)
@@ -278,11 +279,31 @@ static struct vl_error *give_name(struct vl_output *o)
 	return NULL;
 }
 
+/* Let the file end at @end. Not all file systems can make a file longer, and some only so. */
+static bool end_at(const struct vl_output *o, uint64_t end)
+{
+	struct stat st;
+	int e;
+
+	if (fstat(o->fd, &st) < 0)
+		return false;
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size == end)
+		return true;
+	if (!ftruncate(o->fd, (off_t)end))
+		return true;
+	e = errno;
+	if (e != ENOSPC && e != EFBIG && (uint64_t)st.st_size < end &&
+	    vl_put_whole_at(o->fd, "", 1, end - 1))
+		return true;
+	errno = e;
+	return false;
+}
+
 struct vl_error *vl_output_finish(struct vl_output *o, uint64_t size)
 {
 	struct vl_error *err = o->frames ? vl_frames_finish(o->frames, o) : NULL;
 
-	if (!err && !o->is_stream && ftruncate(o->fd, (off_t)(o->base + size)) < 0)
+	if (!err && !o->is_stream && !end_at(o, o->base + size))
 		return cannot_write(o, errno);
 	if (!err && !o->is_stream && o->dir < 0 && lseek(o->fd, 0, SEEK_END) < 0)
 		return cannot_write(o, errno);
