@@ -130,16 +130,21 @@ static void tell(struct vl_guest *g, struct vl_message *m)
 /* The time since @start gave no answer. */
 static void count_lost(struct vl_guest *g, uint64_t start, const struct vl_error *err)
 {
+	/* Of a dump all else may be a slow disk, and is there the next time. */
+	if (!vl_target_is_live(g->raw.target) && err->code == VL_ERR_ENDLESS)
+		g->lost_ns += g->cut_ns;
+	else if (!vl_target_is_live(g->raw.target) && !g->trusted)
+		return;
+	g->cut_ns = 0;
 	g->lost_ns += vl_now_ns() - start;
-	if (err)
-		snprintf(g->lost_why, sizeof(g->lost_why), "%s", err->message);
+	snprintf(g->lost_why, sizeof(g->lost_why), "%s", err->message);
 }
 
 void vl_broker_cut(struct vl_guest *g, uint64_t start)
 {
 	/* A call that ends at once, with an error, or before its budget, is asked for alone. */
 	if (!vl_target_is_live(g->raw.target) && vl_now_ns() - start >= VL_BUDGET_MAX_NS)
-		count_lost(g, start, NULL);
+		g->cut_ns += vl_now_ns() - start;
 }
 
 static struct vl_error *reply(struct vl_guest *g, struct vl_message *ret, uint64_t timeout_ns)
@@ -161,12 +166,12 @@ static struct vl_error *reply(struct vl_guest *g, struct vl_message *ret, uint64
 /* Has the run over the dump @g no time left? */
 static struct vl_error *spent_on_dump(const struct vl_guest *g)
 {
-	if (vl_target_is_live(g->raw.target) || g->lost_ns < LOST_DUMP_NS)
+	if (vl_target_is_live(g->raw.target) || g->trusted || g->lost_ns < LOST_DUMP_NS)
 		return NULL;
 	return vl_error_hint(vl_error_new(VL_ERR_KERNEL,
 					  "the kernel in the file does not answer, as its memory "
 					  "makes no sense: %s",
-					  *g->lost_why ? g->lost_why : "calls came to no end"),
+					  g->lost_why),
 			     "was it copied while the guest ran? read it by views of memory, as "
 			     "vpslist; vlens dump makes a file of one moment");
 }
@@ -477,7 +482,7 @@ static struct vl_error *begin_once(struct vl_guest *g, uint64_t *want_ret)
 	}
 	if (err && g->box)
 		*want_ret = m.value[0];
-	if (!err && vl_now_ns() - start >= SLOW_BEGIN_NS)
+	if (!err && g->trusted && vl_now_ns() - start >= SLOW_BEGIN_NS)
 		g->lost_ns += vl_now_ns() - start;
 	return err;
 }

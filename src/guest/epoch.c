@@ -438,7 +438,7 @@ struct vl_error *vl_epoch_open(struct vl_guest *g)
 	if (!vl_target_is_live(g->raw.target)) {
 		err = open_copy(g, true);
 		allow_longer(s, err);
-		return err;
+		return vl_session_endless(g, err);
 	}
 	while (!s->ask.on) {
 		bool fits = vl_epoch_copies(g);

@@ -68,6 +68,7 @@ struct vl_session {
 		unsigned tries, takes; /* of this question; @takes: in pauses */
 		char blocked[128];     /* why the last try had no answer */
 	} ask;
+	uint64_t pages_before; /* copied when the last call ended; of a dump */
 	uint64_t epochs;
 	uint64_t kernel_calls, copies; /* of clones and snapshots that are gone */
 	struct vl_vcpu_count vcpu;     /* likewise */
@@ -134,6 +135,7 @@ struct vl_guest {
 	unsigned deaths;		    /* of workers, since the last vl_guest_next() */
 	uint64_t begun_ns;		    /* when the run began, by the host's CLOCK_MONOTONIC */
 	uint64_t lost_ns;	     /* of the run: time that gave no answer (guest/broker.c) */
+	uint64_t cut_ns;	     /* the same of questions that were asked ahead; of a dump */
 	char lost_why[160];	     /* the error of the last of it: untrusted */
 	bool late;		     /* the last worker did not answer in time */
 	struct vl_box_report box_is; /* of the last worker's box */

@@ -123,15 +123,26 @@ static struct vl_error *open_epoch(struct vl_guest *g)
 }
 
 /*
+ * Pages that a call may read for the first time and still count as one that has no end. More of
+ * them take their time from a slow disk, and are there when the call is tried again.
+ */
+#define ENDLESS_PAGES 16
+
+/*
  * A call over a dump that exceeded its budget would do so each time. The next ones get less: one
  * wrong list is a sign of more. Returns @err.
  */
 struct vl_error *vl_session_endless(struct vl_guest *g, struct vl_error *err)
 {
 	struct vl_session *s = g->session;
+	uint64_t copies, before = s->pages_before;
 
+	if (vl_target_is_live(g->raw.target))
+		return err;
+	copies = s->snapshot ? vl_snapshot_copied(s->snapshot) : 0;
+	s->pages_before = copies;
 	if (!err || err->code != VL_ERR_CRASHED || !s->clone || !s->clone->endless ||
-	    vl_target_is_live(g->raw.target))
+	    copies - before > ENDLESS_PAGES)
 		return err;
 	err->code = VL_ERR_ENDLESS;
 	s->budget_ns = VL_BUDGET_MAX_NS;

@@ -465,6 +465,11 @@ struct vl_error *vl_snapshot_pages(const struct vl_snapshot *v, uint64_t **ret, 
 	return NULL;
 }
 
+uint64_t vl_snapshot_copied(const struct vl_snapshot *v)
+{
+	return atomic_load(&v->copies);
+}
+
 void vl_snapshot_count(const struct vl_snapshot *v, uint64_t *pages_ret, uint64_t *copies_ret)
 {
 	*pages_ret = 0;
