@@ -162,23 +162,40 @@ types_too() {
 	assert_refused vpslist "$F" "no table of its symbols"
 }
 
-@test "one CPU, neither types nor symbols of data: the same is said as in the guest itself" {
-	local release
-	compgen -G "${VLENS_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vlens-tests}/kernels/small-*/release" >/dev/null ||
-		skip "its kernel takes minutes to build: tests/build-kernel small"
-	export VLENS_CACHE_DIR=$T/cache-small VLENS_RUN_DIR=$T/run-small
-	"$VT_TESTS/guest/start" --name small --kernel small --backing memfd >/dev/null 3>&- 4>&-
-	F=$(guest small)
-	same_as_guest small "uname -a" "ps -ef" "ps aux" "uptime" "free" "lsmod" "lsof" "lsof -p 1" "netstat -an" \
+# as_in_guest KERNEL: all is said of a guest with one that was built as in the guest itself.
+as_in_guest() {
+	local release=$1 F
+	"$VT_TESTS/guest/start" --name "$1" --kernel "$1" --backing memfd >/dev/null 3>&- 4>&-
+	F=$(guest "$1")
+	same_as_guest "$1" "uname -a" "ps -ef" "ps aux" "uptime" "free" "lsmod" "lsof" "lsof -p 1" "netstat -an" \
 		"ss -xa" "ip addr" "ipcs" "dmesg" "cat /proc/1/status" "vmstat -s"
 	# What the views read of its memory is what its own programs say.
-	release=$(in_guest small "uname -r")
+	release=$(in_guest "$1" "uname -r")
 	[[ $(vuname --engine=direct -J "$F" | jq -r '.kernels[0].release') == "$release" ]] || fail "$release"
-	in_guest small "ls /proc" | grep -x '[0-9]*' | sort -n >"$T/pids"
+	in_guest "$1" "ls /proc" | grep -x '[0-9]*' | sort -n >"$T/pids"
 	vpslist -J "$F" | jq -r '.processes[] | .pid' | sort -n >"$T/listed"
 	# The shell in the guest that lists them has ended.
 	[[ $(comm -13 "$T/pids" "$T/listed" | wc -l) -eq 0 && $(comm -23 "$T/pids" "$T/listed" | wc -l) -le 3 ]] ||
 		fail "$(diff "$T/pids" "$T/listed")"
 	[[ $(vpidlist -J "$F" | jq '.processes | length') -ge $(wc -l <"$T/listed") ]] || fail vpidlist
-	drop_guest small
+	drop_guest "$1"
+}
+
+# need_built KERNEL: skips a test whose kernel (tests/build-kernel) is not in the cache folder; sets K.
+need_built() {
+	K=$(compgen -G "${VLENS_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vlens-tests}/kernels/$1-*/release") ||
+		skip "its kernel takes minutes to build: tests/build-kernel $1"
+	K=${K%/release}
+	export VLENS_CACHE_DIR=$T/cache-$1 VLENS_RUN_DIR=$T/run-$1
+}
+
+@test "one CPU, neither types nor symbols of data: the same is said as in the guest itself" {
+	need_built small
+	as_in_guest small
+}
+
+@test "one CPU, no symbols at all, types that are added: the same is said as in the guest itself" {
+	need_built bare
+	vlens types add "$K/vmlinux"
+	SAME_WITHOUT='its kernel has no table of its symbols (CONFIG_KALLSYMS)' as_in_guest bare
 }

@@ -40,6 +40,11 @@ static const struct vl_data_witness second[] = {
 /* What shows itself by one of its fields. */
 static const struct vl_data_witness third[] = {
 	{ "init_task", "__x64_sys_kill", "call __task_pid_nr_ns(L8[&@{TASK_TASKS}]*,0,0,*)" },
+	{ "tick_cpu_sched", "get_cpu_idle_time_us", "S8[&@{TICK_IDLE_ENTRY}]=ktime_get()" },
+	{ "tick_cpu_sched", "get_cpu_iowait_time_us", "S8[&@{TICK_IDLE_ENTRY}]=ktime_get()" },
+	/* clock_event_device.features has CLOCK_EVT_FEAT_C3STOP (include/linux/clockchips.h). */
+	{ "tick_cpu_device", "tick_broadcast_control", "test L4[L8[&@{TICK_EVTDEV}]*],8" },
+	{ "tick_cpu_device", "tick_broadcast_oneshot_control", "test L4[L8[&@{TICK_EVTDEV}]*],8" },
 };
 /* clang-format on */
 
