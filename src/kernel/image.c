@@ -341,9 +341,11 @@ static bool is_constant(const struct vl_pgtable *pt, struct tables *tables, uint
 }
 
 /*
- * Look for the note of the build id among the constants around the banner: behind them can be pages
- * of files, in memory of the image that was freed. The vDSOs, which are files in the image, have
- * one, too.
+ * Look for the note of the build id among the constants behind the banner, which is one of them
+ * (RO_DATA and NOTES, include/asm-generic/vmlinux.lds.h): it is the first. The vDSOs, which are
+ * files in the image, have one, too. What follows is memory of the image that was freed. It can be
+ * mapped as constants still (protect_kernel_text_ro(), arch/x86/mm/pat/set_memory.c), and hold
+ * pages of files and modules, with such notes of their own.
  */
 static void search_build_id(struct vl_image *img, const struct vl_pgtable *pt,
 			    struct tables *tables)
@@ -352,27 +354,24 @@ static void search_build_id(struct vl_image *img, const struct vl_pgtable *pt,
 	const size_t len = sizeof(head) + 20;
 	const unsigned char *p, *end;
 	size_t at = banner_from(img, 0);
-	uint64_t from, to;
-	unsigned nr = 0;
+	uint64_t to;
 
 	while (at && !is_constant(pt, tables, img->base + at))
 		at = banner_from(img, at + 1);
-	from = to = (img->base + at) & VL_PAGE_MASK;
-	while (at && from > img->base && is_constant(pt, tables, from - VL_PAGE_SIZE))
-		from -= VL_PAGE_SIZE;
+	to = (img->base + at) & VL_PAGE_MASK;
 	while (at && to < img->end && is_constant(pt, tables, to))
 		to += VL_PAGE_SIZE;
+	if (!at)
+		return;
+	p = img->bytes + at;
 	end = img->bytes + (to - img->base);
-	for (p = img->bytes + (from - img->base);
-	     (p = memmem(p, (size_t)(end - p), head, len - 20)); p++) {
+	for (; (p = memmem(p, (size_t)(end - p), head, len - 20)); p++) {
 		if ((size_t)(end - p) < len)
-			break;
+			return;
 		if (!is_in_vdso(img, (size_t)(p - img->bytes)) &&
 		    vl_build_id(p, len, img->build_id))
-			nr++;
+			return;
 	}
-	if (nr != 1)
-		img->build_id[0] = '\0';
 }
 
 /* Bits of an entry that the processor sets. */

@@ -122,6 +122,8 @@ static void test_btf(void)
 #define BUGS 0xc000UL
 #define BTF 0x10000UL
 #define LONGER 0x100000UL
+#define BANNER 0x40000UL
+#define NOTES 0x50000UL
 #define NR_RECORDS 100U
 
 static uint64_t va_of(uint64_t at)
@@ -177,6 +179,13 @@ static void put_ends(uint64_t from, unsigned nr)
 	memcpy(code + 10, &end, sizeof(end));
 }
 
+/* A note of a build id of bytes @id, at @at in RAM. */
+static void put_note(uint64_t at, unsigned char id)
+{
+	memcpy(ram + at, "\4\0\0\0\24\0\0\0\3\0\0\0GNU", 16);
+	memset(ram + at + 16, id, 20);
+}
+
 /*
  * A kernel without a table of symbols: code; memory that was freed, in which a process made
  * records and types; constants. The table of warnings, which the kernel changes, is in the second, with a longer one
@@ -200,6 +209,13 @@ static struct vl_image *find_forged(struct vl_target *t, bool guarded)
 	put_records(own, 8);
 	put_btf(ram + own + BTF, "task_struct");
 	put_calls(own);
+	/* The note of a vDSO, its own, and one of a file, in memory that is a constant still. */
+	put_note(forged + NOTES, 0xaa);
+	strcpy((char *)ram + own + BANNER, "Linux version 6.1.0");
+	memcpy(ram + own + NOTES - 0x1000, "\177ELF", 4);
+	put_note(own + NOTES - 0x800, 0xbb);
+	put_note(own + NOTES + 0x8000, 0xcc);
+	put_note(own + NOTES + 0x10800, 0xdd);
 	vl_error_destroy(vl_image_find(t, &pt, IDT, vl_deadline_in(60000000000L), &img));
 	return img;
 }
@@ -214,6 +230,8 @@ static void test_forged(struct vl_target *t)
 		   "the records are those where the guest cannot write");
 		ok(img->exports.calls.va == va_of(3 * PMD + CALLS), "so are the calls");
 		ok(img->btf == img->bytes + 2 * PMD + BTF, "so are the types");
+		ok(!strcmp(img->build_id, "cccccccccccccccccccccccccccccccccccccccc"),
+		   "the build id is the first behind the banner: %s", img->build_id);
 		ok(img->exports.bugs == va_of(2 * PMD + BUGS) &&
 			   img->exports.bugs_len == 8UL * NR_RECORDS,
 		   "the table of warnings is the one among the variables that the code knows");
