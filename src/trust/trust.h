@@ -331,8 +331,8 @@ uint64_t vl_trust_fixup(const struct vl_trust *t, uint64_t va);
  * Write to @buf, which has @size bytes, what is to stand in the guest's memory for its own table of
  * exceptions of module @t when the instruction at @va has faulted: the entry of that instruction,
  * as often as the table has entries. So the kernel finds it in whatever part of the table it
- * searches. In place of the fixup it has the address @mark bytes from the table. Returns the length,
- * and where the guest has the table; 0: there is no entry, or no room.
+ * searches. In place of the fixup it has the address @mark bytes from the table. Returns the
+ * length, and where the guest has the table; 0: there is no entry, or no room.
  */
 size_t vl_trust_fixup_fill(const struct vl_trust *t, uint64_t va, int32_t mark, unsigned char *buf,
 			   size_t size, uint64_t *place_ret);

@@ -189,9 +189,9 @@ struct vl_error *vl_clone_left(struct vl_clone *c, uint64_t va, const struct vl_
 uint64_t vl_clone_fixup(const struct vl_clone *c, uint64_t va);
 /*
  * The clone's own copy of a module's table gets the entry of the module's file for that
- * instruction, but with the fixup *@mark_ret, which the guest cannot know: so it shows if the kernel
- * took another entry. The mark of the kernel's table, which is constant, is the fixup itself. False:
- * the table cannot be written.
+ * instruction, but with the fixup *@mark_ret, which the guest cannot know: so it shows if the
+ * kernel took another entry. The mark of the kernel's table, which is constant, is the fixup
+ * itself. False: the table cannot be written.
  */
 bool vl_clone_put_fixup(struct vl_clone *c, uint64_t va, uint64_t *mark_ret);
 

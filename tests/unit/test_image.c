@@ -188,8 +188,8 @@ static void put_note(uint64_t at, unsigned char id)
 
 /*
  * A kernel without a table of symbols: code; memory that was freed, in which a process made
- * records and types; constants. The table of warnings, which the kernel changes, is in the second, with a longer one
- * that the code does not know.
+ * records and types; constants. The table of warnings, which the kernel changes, is in the second,
+ * with a longer one that the code does not know.
  */
 static struct vl_image *find_forged(struct vl_target *t, bool guarded)
 {
