@@ -140,7 +140,7 @@ static struct vl_error *take_blocks(struct vl_cursor *c, uint64_t total)
 	struct vl_error *err;
 	uint64_t first;
 
-	if (s->nr_blocks)
+	if (s->nr_blocks || c->leaves)
 		return vl_damaged_at(c, "it has two lists of memory");
 	/* Each page is in it, be it as a byte of zero. */
 	if (total / VL_PAGE_SIZE > s->bytes.size / sizeof(uint64_t) ||
