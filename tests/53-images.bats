@@ -320,6 +320,27 @@ in_a_process() {
 	[[ $stderr == *"no Linux kernel was found in this memory"* ]] || fail "$stderr"
 }
 
+@test "the search of a file that takes minutes ends on a signal" {
+	# A kdump-compressed file that claims to have 2^30 pages; where they are described is a hole.
+	python3 - "$T/pages" <<-'E'
+		import struct, sys
+		names = b"".join(n.ljust(65, b"\0") for n in (b"Linux", b"n", b"r", b"v", b"x86_64", b"d"))
+		with open(sys.argv[1], "wb") as f:
+		    f.write(b"KDUMP   " + struct.pack("<i", 6) + names + bytes(22) +
+		            struct.pack("<IIiII", 1, 4096, 1, 65536, 1 << 30))
+		    f.seek(4096)
+		    f.write(struct.pack("<QiiQQQQQQQQQQQ", *[0] * 13, 1 << 30))
+		    f.seek(8192)
+		    for _ in range(256):
+		        f.write(b"\xff" * (1 << 20))
+		    f.truncate(1 << 42)
+	E
+	run --separate-stderr timeout -k 60 5 vuname "$T/pages"
+	# 124: it ended by SIGTERM; 137: it had to be killed.
+	assert_status 124
+	[[ -z $output$stderr ]]
+}
+
 @test "pages with the shape of page tables, thousands of them: an end" {
 	python3 - "$T/shapes" <<-'EOF'
 		import struct, sys

@@ -20,6 +20,7 @@ struct vl_error *vl_terminal_take(struct vl_terminal *t, bool all)
 	for (size_t i = 0; i < (all ? ARRAY_SIZE(taken) : 1); i++)
 		sigaddset(&set, taken[i]);
 	t->stop = false;
+	t->all = all;
 	t->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (t->fd < 0) {
 		err = vl_error_os(errno, "cannot make a signalfd");
@@ -39,6 +40,18 @@ void vl_terminal_give_back(struct vl_terminal *t)
 	t->fd = -1;
 	pthread_sigmask(SIG_SETMASK, &t->old_set, NULL);
 	sigaction(SIGCHLD, &t->old_chld, NULL);
+}
+
+void vl_terminal_let(const struct vl_terminal *t, bool let)
+{
+	static const int ends[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP };
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+		if (t->fd >= 0 && t->all && !sigismember(&t->old_set, ends[i]))
+			sigaddset(&set, ends[i]);
+	pthread_sigmask(let ? SIG_UNBLOCK : SIG_BLOCK, &set, NULL);
 }
 
 int vl_terminal_give(pid_t from, pid_t to)

@@ -16,6 +16,7 @@ struct vl_terminal {
 	int fd; /* a signalfd: readable when there are some; -1: not taken */
 	sigset_t old_set;
 	struct sigaction old_chld;
+	bool all;  /* not only SIGCHLD is taken */
 	bool stop; /* a stop signal has come, and no SIGCONT since */
 };
 
@@ -23,6 +24,11 @@ struct vl_terminal {
 struct vl_error *vl_terminal_take(struct vl_terminal *t, bool all);
 /* Give them back, if they are taken. */
 void vl_terminal_give_back(struct vl_terminal *t);
+/*
+ * @let: signals by which a user ends a program end this process for a while, unless it began with
+ * them blocked; one that waits does so at once.
+ */
+void vl_terminal_let(const struct vl_terminal *t, bool let);
 /*
  * Give the controlling terminal from process group @from to @to, which must be of this
  * session: 0 or -errno; -EPERM: another one has it. SIGTTOU must be taken.

@@ -31,7 +31,15 @@ struct vl_error *vl_epoch_begin(struct vl_redirect *r)
 
 	r->begun_ns = vl_now_ns();
 	r->prepares = false;
+	/*
+	 * The first one may have to search a file for a kernel, for minutes. The program has asked
+	 * nothing before that, so a signal for it may as well end us.
+	 */
+	if (!r->know_self)
+		vl_terminal_let(&r->terminal, true);
 	err = r->sys->ops->begin(r->sys);
+	if (!r->know_self)
+		vl_terminal_let(&r->terminal, false);
 	r->no_epoch = err;
 	if (err)
 		return err;
