@@ -73,8 +73,6 @@ static void block_signals(struct dump *d, sigset_t *before)
 		if (!sigaction(ends[i], NULL, &now) && now.sa_handler != SIG_IGN)
 			sigaddset(&d->stops, ends[i]);
 	sigprocmask(SIG_BLOCK, &d->stops, before);
-	/* Then a write beyond the limit of a file's size is an error. */
-	signal(SIGXFSZ, SIG_IGN);
 }
 
 /* How long the guest was held. */

@@ -32,6 +32,8 @@ int main(int argc, char **argv)
 	setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
 	/* A parent may have ignored SIGPIPE. A closed pipe must end a tool all the same. */
 	signal(SIGPIPE, SIG_DFL);
+	/* A write beyond the limit of a file's size is an error, as a full disk is. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (argc < 1) {
 		fputs("vlens: called without a name\n", stderr);
 		return 1;

@@ -187,6 +187,8 @@ time.sleep(600)' "$VLENS_TEST_RUN"/g61/qmp{,2}.sock >"$T/ready" 3>&- &
 	need_guest g61
 	local g
 	g=$(guest g61)
+	run --separate-stderr bash -c "ulimit -f 1; VLENS_CACHE_DIR=$T/small exec vuname --keep=0 $g -n"
+	assert_refused vuname "$g" "File too large"
 	run --separate-stderr bash -c "ulimit -n 64; exec vuname $g -n"
 	[[ $status -eq 0 ]] || assert_refused vuname "$g" "open files"
 	[[ $(cd /; env -i PATH="$PATH" VLENS_CACHE_DIR="$VLENS_CACHE_DIR" VLENS_RUN_DIR="$VLENS_RUN_DIR" \

@@ -231,6 +231,7 @@ static void __attribute__((noreturn)) child_run(const struct child *c)
 	close(c->other);
 	/* From here on a signal of the terminal ends the child. */
 	sigprocmask(SIG_SETMASK, c->mask, NULL);
+	signal(SIGXFSZ, SIG_DFL); /* vlens ignores it */
 	/* Before the supervisor records the standard descriptors (vl_given_init()). */
 	vl_confine_given();
 	/* These steps run while the caller finds a keeper, or the supervisor gets ready. */
