@@ -366,8 +366,17 @@ void vl_snapshot_set_filter(struct vl_snapshot *v, vl_snapshot_filter_fn *fn, vo
 bool vl_snapshot_note_code(struct vl_snapshot *v, uint64_t gpa)
 {
 	const void *page = vl_snapshot_filled(v, gpa & VL_PAGE_MASK, VL_PAGE_SIZE);
+	unsigned char guest[VL_PAGE_SIZE] __attribute__((aligned(64)));
+	void *buf = guest;
 
-	return page && vl_still_note_code(&v->still, gpa & VL_PAGE_MASK, page);
+	gpa &= VL_PAGE_MASK;
+	/* It may have been given other text than the guest's, with which it will be compared. */
+	if (page && v->still.filter) {
+		if (vl_discard(vl_target_read_pages(v->target, &gpa, &buf, 1)))
+			return false;
+		page = guest;
+	}
+	return page && vl_still_note_code(&v->still, gpa, page);
 }
 
 bool vl_snapshot_is_still(const struct vl_snapshot *v, uint64_t gpa)

@@ -299,6 +299,28 @@ static void test_copy(void)
 	   "and questions again");
 }
 
+static void no_filter(void *ctx, uint64_t gpa, unsigned char *bytes)
+{
+	(void)ctx;
+	(void)gpa;
+	(void)bytes;
+}
+
+/* In a trusted run the snapshot has the trusted text of a module, in place of the guest's. */
+static void test_code(void)
+{
+	const uint64_t at = 220 * VL_PAGE_SIZE;
+
+	vl_snapshot_set_filter(view, no_filter, NULL);
+	ok(ask(false) && touch(220) == 220, "a page of code");
+	page(220)[100] = 0xcc;
+	ok(vl_snapshot_note_code(view, at) && !vl_snapshot_still_changed(view, false),
+	   "other text than the guest's is no change of the guest's");
+	ram[at + 200] = 0xcc;
+	ok(vl_snapshot_still_changed(view, false), "but a change is one");
+	vl_snapshot_set_filter(view, NULL, NULL);
+}
+
 int main(void)
 {
 	target.pid = getpid();
@@ -327,6 +349,7 @@ int main(void)
 	ok(!vl_snapshot_asked(view), "are forgotten with the last question");
 	test_collect();
 	test_order();
+	test_code();
 	vl_snapshot_destroy(view);
 	vl_ram_deinit(&target);
 	return tap_end();
