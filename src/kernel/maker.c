@@ -185,7 +185,8 @@ static struct vl_error *fetch(struct vl_box *b, struct vl_deadline deadline, siz
 		if (!err)
 			err = vl_message_error(&m);
 		if (!err && !vl_put_whole(fd, vl_box_wire(b)->window, n))
-			err = vl_error_os(errno, "cannot write the kernel's symbols");
+			err = vl_error_hint(vl_error_os(errno, "cannot write the kernel's symbols"),
+					    "free some memory, or raise ulimit -f");
 		if (err)
 			return err;
 	}
