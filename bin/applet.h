@@ -130,6 +130,7 @@ int trust_run(struct request *r);
 extern const char *const trust_verbs[];
 int dump_run(struct request *r);
 int types_run(struct request *r);
+int export_run(struct request *r);
 extern const char *const types_verbs[];
 extern const struct vl_column types_columns[];
 

@@ -108,6 +108,12 @@ static const struct applet dump = {
 	.view = { .run = dump_run, .scope = SCOPE_DUMP },
 };
 
+static const struct applet export = {
+	READER("vlens export", "--once [GUEST...]",
+	       "Export metrics of virtual machines for Prometheus"),
+	.view = { .run = export_run, .scope = SCOPE_EXPORT },
+};
+
 static const struct applet trust = {
 	READER("vlens trust", "add FILE... | list | remove KERNEL... | verify GUEST...",
 	       "Keep trusted kernels, and compare virtual machines with them"),
@@ -128,6 +134,7 @@ static const struct command commands[] = {
 #ifndef VL_FRONT
 	{ .name = "doctor", .applet = &doctor },
 	{ .name = "dump", .applet = &dump },
+	{ .name = "export", .applet = &export },
 	{ .name = "trust", .applet = &trust },
 	{ .name = "types", .applet = &types },
 	{ .name = "help", .run = help_run, .summary = "Show the options of one of these" },

@@ -26,6 +26,7 @@ enum scope {
 	SCOPE_TRUST = 1 << 10, /* of a table that is read from memory, and never pauses */
 	SCOPE_TYPES = 1 << 12, /* of types that are stored on this host */
 	SCOPE_DUMP = 1 << 13,  /* of what writes a guest's memory into a file */
+	SCOPE_EXPORT = 1 << 14,
 	SCOPE_CHECK = 1 << 11, /* of a report that says what it could not check */
 };
 
@@ -55,6 +56,8 @@ enum {
 	OPT_LIST,
 	OPT_BUILD_ID,
 	OPT_ZSTD,
+	OPT_ONCE,
+	OPT_TOP,
 	OPT_HELP,
 	OPT_VERSION,
 };

@@ -251,6 +251,16 @@
 	F(NODE_SWAPCACHE, "enum node_stat_item", "NR_SWAPCACHE")                                  \
 	/* larger states: the kernel shuts down (include/linux/kernel.h) */                       \
 	F(SYSTEM_RUNNING, "enum system_states", "SYSTEM_RUNNING")                                 \
+	/* what the exporter shows */                                                             \
+	F(TK_OFFS_REAL, "timekeeper", "offs_real")                                                \
+	F(FDT_OPEN, "fdtable", "open_fds")                                                        \
+	F(TASK_CGROUPS, "task_struct", "cgroups")                                                 \
+	F(CSS_SET_DFL, "css_set", "dfl_cgrp")                                                     \
+	F(CGROUP_KN, "cgroup", "kn")                                                              \
+	F(KN_NAME, "kernfs_node", "name")                                                         \
+	/* "kernfs: Use RCU to access kernfs_node::parent" (6.15): under a new name */            \
+	F(KN_PARENT, "kernfs_node", "parent")                                                     \
+	F(KN_PARENT_RCU, "kernfs_node", "__parent")                                               \
 	/* what vcheck looks at */                                                                \
 	F(FTRACE_FUNC, "ftrace_ops", "func")                                                      \
 	F(FTRACE_NEXT, "ftrace_ops", "next")                                                      \

@@ -91,6 +91,9 @@ struct vl_top {
 void vl_top_get_linked(const struct vl_top *t, const struct record *r, struct linked *f,
 		       struct vl_get *gets, size_t *nr);
 
+/* CPU time of all threads of @r's process, in ns; walks the list of threads. */
+uint64_t vl_top_cpu_time(const struct vl_top *t, const struct record *r, const struct linked *f);
+
 /* Set the memory of @p from @f, which was read. */
 void vl_top_memory(struct vl_top *t, struct vl_top_task *p, const struct linked *f);
 

@@ -175,8 +175,8 @@ static const struct vl_top_task *find_last(const struct vl_top *t, const struct 
 
 /* ---- CPU time ---- */
 
-/* CPU time of all threads of a process; signal_struct has that of threads that ended. */
-static uint64_t cpu_time(const struct vl_top *t, const struct record *r, const struct linked *f)
+/* signal_struct has the time of threads that ended. */
+uint64_t vl_top_cpu_time(const struct vl_top *t, const struct record *r, const struct linked *f)
 {
 	uint32_t node = vl_offset(t->layout, VL_F_TASK_THREAD_NODE);
 	const struct vl_walk_field field = { .kind = VL_FIELD_BYTES,
@@ -224,7 +224,7 @@ static void set_cpu(const struct vl_top *t, struct vl_top_task *p, const struct 
 {
 	uint64_t most = elapsed * (t->totals.nr_online ? t->totals.nr_online : 1), used;
 
-	p->cpu_ns = f ? cpu_time(t, r, f) : was ? was->cpu_ns : 0;
+	p->cpu_ns = f ? vl_top_cpu_time(t, r, f) : was ? was->cpu_ns : 0;
 	p->cpu = VL_TOP_UNKNOWN;
 	if (!was)
 		return;

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* `vlens export`: its options, and the ways of its output. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../applet.h"
+#include "../report.h"
+#include "base/clock.h"
+#include "base/number.h"
+#include "fleet.h"
+
+#define TOP_DEFAULT 10
+#define TOP_MOST 1000
+/* A first contact takes some seconds at most; a guest that hangs is not waited for longer. */
+#define ONCE_NS (60 * VL_NSEC_PER_SEC)
+
+struct export_options {
+	bool once;
+	long top;
+};
+
+static bool take(struct request *r, void *ctx, int key, char *arg)
+{
+	struct export_options *o = ctx;
+
+	switch (key) {
+	case OPT_ONCE:
+		o->once = true;
+		return true;
+	case OPT_TOP:
+		if (vl_number(arg, 0, TOP_MOST, &o->top))
+			return true;
+		usage_report(r->applet->name, "'%s' is not a number of processes from 0 to %d", arg,
+			     TOP_MOST);
+		return false;
+	default:
+		return request_option(r, NULL, key, arg);
+	}
+}
+
+static int print_once(struct export_fleet *f)
+{
+	struct vl_growing out = { .text = NULL };
+	size_t failed = fleet_scrape(f, ONCE_NS, VL_EXPORT_OPENMETRICS, &out);
+	int status = failed ? STATUS_GUEST : 0;
+
+	if (out.full) {
+		error_report(f->request->applet->name, NULL, vl_error_nomem());
+		status = 1;
+	} else {
+		/* An error is close_stdout()'s to report. */
+		fwrite(out.text, 1, out.len, stdout);
+	}
+	free(out.text);
+	return status;
+}
+
+static bool is_sound(const struct request *r, const struct export_options *o)
+{
+	if (r->nr_words && r->all)
+		usage_report(r->applet->name, "--all takes no guest, but '%s' is one", r->words[0]);
+	else if (!o->once)
+		usage_report(r->applet->name, "--once is needed");
+	else
+		return true;
+	return false;
+}
+
+int export_run(struct request *r)
+{
+	struct export_options o = { .top = TOP_DEFAULT };
+	struct export_fleet f = { .request = r };
+	int status;
+
+	if (!request_take(r, take, &o, &status))
+		return status;
+	if (!is_sound(r, &o))
+		return r->applet->usage_status;
+	r->all = r->all || !r->nr_words;
+	r->scan.target.pause = VL_PAUSE_NONE;
+	f.top = (size_t)o.top;
+	status = fleet_find(&f) ? print_once(&f) : STATUS_GUEST;
+	fleet_end(&f);
+	return status;
+}

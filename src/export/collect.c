@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "collect.h"
+
+#include "../attach/attach.h"
+#include "../base/array.h"
+#include "../base/clock.h"
+
+bool vl_export_read(const struct vl_collector *c, uint64_t va, void *buf, size_t len)
+{
+	return va && !vl_read(c->g->reader, &c->g->space, va, buf, len);
+}
+
+uint64_t vl_export_word(const struct vl_collector *c, uint64_t va)
+{
+	uint64_t v = 0;
+
+	return vl_export_read(c, va, &v, sizeof(v)) ? v : 0;
+}
+
+static const char *const uts_symbols[] = { "init_uts_ns", NULL };
+static const char *const load_symbols[] = { "avenrun", NULL };
+static const char *const taint_symbols[] = { "tainted_mask", NULL };
+static const char *const module_symbols[] = { "modules", NULL };
+
+static const enum vl_field clock_fields[] = { VL_F_TK_MONO,	   VL_F_TKR_BASE,
+					      VL_F_TKR_XTIME_NSEC, VL_F_TKR_SHIFT,
+					      VL_F_TK_OFFS_BOOT,   VL_NR_FIELDS };
+static const enum vl_field uts_fields[] = { VL_F_UTS_RELEASE, VL_F_UTS_NODENAME, VL_NR_FIELDS };
+
+/* The parts of a look. One whose fields or variables are not known for sure is left out. */
+static const struct part {
+	void (*fn)(struct vl_collector *c);
+	const enum vl_field *fields;
+	const char *const *symbols;
+} parts[] = {
+	{ vl_export_names, uts_fields, uts_symbols },
+	{ vl_export_clock, clock_fields, vl_no_symbols },
+	{ vl_export_load, vl_scan_asks, load_symbols },
+	{ vl_export_memory, vl_memory_fields, vl_totals_symbols },
+	{ vl_export_taint, vl_scan_asks, taint_symbols },
+	{ vl_export_modules, NULL, module_symbols },
+	{ vl_export_hidden, NULL, vl_task_symbols },
+	{ vl_export_cpus, vl_cpu_fields, vl_totals_symbols },
+};
+
+static bool bears(const struct vl_raw_guest *g, const struct part *p)
+{
+	struct vl_error *err = vl_scan_bears(g, p->fields, "metrics");
+
+	if (!err)
+		err = vl_symbols_bear(g, p->symbols, "metrics");
+	return !vl_discard(err);
+}
+
+static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
+{
+	struct vl_collector c = { .g = g, .k = g->attach->kernel, .t = t };
+	struct vl_error *err = vl_scan_bears(g, vl_top_fields, "processes");
+
+	if (!err)
+		err = vl_symbols_bear(g, vl_task_symbols, "processes");
+	if (!err)
+		err = vl_top_open(g, &c.top);
+	if (err)
+		return err;
+	c.l = vl_kernel_layout(c.k);
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		if (bears(g, &parts[i]))
+			parts[i].fn(&c);
+	vl_export_tasks(&c);
+	vl_top_close(c.top);
+	vl_sample(t, VL_METRIC_COST, vl_clock_ns(CLOCK_PROCESS_CPUTIME_ID));
+	return c.err ? c.err : vl_table_end(t);
+}
+
+const struct vl_scan vl_scan_export = { "export", "metrics",	vl_export_columns, true,
+					run,	  vl_scan_asks, vl_no_symbols };
