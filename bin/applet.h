@@ -125,6 +125,7 @@ int view_run(struct request *r);
 int list_run(struct request *r);
 int peek_run(struct request *r);
 int top_run(struct request *r);
+int watch_run(struct request *r);
 int doctor_run(struct request *r);
 int trust_run(struct request *r);
 extern const char *const trust_verbs[];

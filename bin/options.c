@@ -55,6 +55,13 @@ static const char *color_name(size_t i)
 	return i < ARRAY_SIZE(names) ? names[i] : NULL;
 }
 
+static const char *event_name(size_t i)
+{
+	static const char *const names[] = { "process", "uid" };
+
+	return i < ARRAY_SIZE(names) ? names[i] : NULL;
+}
+
 static const char *trusted_name(size_t i)
 {
 	return i ? NULL : VL_TRUSTED_AUTO;
@@ -65,6 +72,8 @@ static const struct choice raw_engine = { "engine", raw_engine_name, NULL };
 static const struct choice pause_mode = { "way to pause", pause_name, NULL };
 static const struct choice dump_pause = { "pause", dump_pause_name, NULL };
 static const struct choice color_mode = { "colour", color_name, NULL };
+/* Or several of them. */
+static const struct choice watch_events = { "event", event_name, NULL };
 /* Or a path. */
 static const struct choice trusted_kernel = { "trusted kernel", trusted_name, VL_TRUSTED_AUTO };
 
@@ -75,6 +84,7 @@ static const struct choice trusted_kernel = { "trusted kernel", trusted_name, VL
 #define READS (TABLE | SCOPE_PEEK)
 #define PAUSES (SCOPE_RAW | SCOPE_PEEK)
 #define TOP SCOPE_TOP
+#define WATCH SCOPE_WATCH
 
 /* -h is left to the models (free -h); help and version stand last. */
 const struct option_row option_rows[] = {
@@ -94,20 +104,26 @@ const struct option_row option_rows[] = {
 	{ "top", OPT_TOP, "N", SCOPE_EXPORT,
 	  "the first N processes by CPU, memory, threads and files (10)", NULL },
 
+	{ "events", OPT_EVENTS, "LIST", WATCH, "only these: process, uid", &watch_events },
+	{ "cpu", OPT_CPU, "PERCENT", WATCH, "the share of a CPU that all of it may use (5)", NULL },
+	{ "duration", OPT_DURATION, "TIME", WATCH, "end after so many seconds (or 5m, 2h)", NULL },
+	{ "timestamps", 'T', NULL, WATCH, "begin each line with the time", NULL },
+
 	{ "connect", 'c', "URI", MIRRORED, "look the guest up at this libvirt URI", NULL },
-	{ "connect", 'c', "URI", READS | TOP | SCOPE_DOCTOR | SCOPE_DUMP | SCOPE_EXPORT,
+	{ "connect", 'c', "URI", READS | TOP | WATCH | SCOPE_DOCTOR | SCOPE_DUMP | SCOPE_EXPORT,
 	  "look guests up at this libvirt URI", NULL },
-	{ "all", OPT_ALL, NULL, READS, "all guests of this host", NULL },
+	{ "all", OPT_ALL, NULL, READS | WATCH, "all guests of this host", NULL },
 	{ "all", OPT_ALL, NULL, TOP | SCOPE_EXPORT, "all guests of this host, as without any name", NULL },
 	{ "engine", OPT_ENGINE, "ENGINE", MIRRORED,
 	  "how to answer: vmst[/kvm|/native|/unicorn] (default) or imee", &any_engine },
-	{ "engine", OPT_ENGINE, "ENGINE", READS | TOP | SCOPE_EXPORT,
+	{ "engine", OPT_ENGINE, "ENGINE", READS | TOP | WATCH | SCOPE_EXPORT,
 	  "how to read: imee (the fastest), direct, module, kvm", &raw_engine },
 	{ "kernel", OPT_KERNEL, "N", MIRRORED | PAUSES | TOP | SCOPE_DUMP,
 	  "of a file with several kernels: the N-th", NULL },
 	{ "snapshot", OPT_SNAPSHOT, "SNAPSHOT", MIRRORED | PAUSES | TOP | SCOPE_DUMP,
 	  "of a disk image with several snapshots: this id or name", NULL },
 	{ "json", 'J', NULL, READS | SCOPE_DOCTOR | SCOPE_TYPES, "print JSON", NULL },
+	{ "json", 'J', NULL, WATCH, "print a JSON object for each event, one a line", NULL },
 	{ "json", 'J', NULL, TOP, "with -b: print JSON", NULL },
 	{ "color", OPT_COLOR, "WHEN", SCOPE_DOCTOR,
 	  "colour: auto (on a terminal), always or never", &color_mode },

@@ -27,6 +27,7 @@ enum scope {
 	SCOPE_TYPES = 1 << 12, /* of types that are stored on this host */
 	SCOPE_DUMP = 1 << 13,  /* of what writes a guest's memory into a file */
 	SCOPE_EXPORT = 1 << 14,
+	SCOPE_WATCH = 1 << 15,
 	SCOPE_CHECK = 1 << 11, /* of a report that says what it could not check */
 };
 
@@ -58,6 +59,9 @@ enum {
 	OPT_ZSTD,
 	OPT_ONCE,
 	OPT_TOP,
+	OPT_CPU,
+	OPT_DURATION,
+	OPT_EVENTS,
 	OPT_HELP,
 	OPT_VERSION,
 };

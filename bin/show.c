@@ -307,11 +307,11 @@ static void print_escaped(uint32_t c)
 		printf("\\u%04x", c);
 }
 
-void show_json_print(json_object *o)
+/* Print @o in the form of @flags (JSON_C_TO_STRING_…) and a newline, and free @o. */
+static void put_json(json_object *o, int flags)
 {
-	const char *text = json_object_to_json_string_ext(
-		o,
-		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+	const char *text =
+		json_object_to_json_string_ext(o, flags | JSON_C_TO_STRING_NOSLASHESCAPE);
 
 	for (size_t n; text && *text; text += n) {
 		uint32_t c = 0;
@@ -330,6 +330,16 @@ void show_json_print(json_object *o)
 	}
 	putchar('\n');
 	json_object_put(o);
+}
+
+void show_json_print(json_object *o)
+{
+	put_json(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED);
+}
+
+void show_json_line(json_object *o)
+{
+	put_json(o, JSON_C_TO_STRING_PLAIN);
 }
 
 static void print_json(const struct show *s, const char *plural, const struct row *rows, size_t nr)

@@ -69,5 +69,7 @@ json_object *show_json_text(const char *text, size_t len);
 
 /* Print @o and a newline to stdout, and free @o. */
 void show_json_print(json_object *o);
+/* The same, all of it on one line. */
+void show_json_line(json_object *o);
 
 #endif

@@ -20,6 +20,7 @@
 #include "view/peek.h"
 #include "view/scan.h"
 #include "view/top.h"
+#include "view/watch.h"
 #include "syscall/sys.h"
 
 struct vl_guest;
@@ -230,6 +231,15 @@ struct vl_error *vl_guest_top(struct vl_guest *g, struct vl_top_sample *ret);
 
 /* Get ready for vl_guest_top(); an error if it cannot work. */
 struct vl_error *vl_guest_top_open(struct vl_guest *g);
+
+/*
+ * Watch the guest, after vl_guest_attach(), for a slice of time: events (view/watch.h) into @ret,
+ * which is zeroed or an earlier one, whose memory is used again; the caller frees its `events`. The
+ * first call begins the watch. An error ends it: the events before it are in @ret, and
+ * vl_guest_attach() comes before the next call.
+ */
+struct vl_error *vl_guest_watch(struct vl_guest *g, const struct vl_watch_options *o,
+				struct vl_watch_round *ret);
 
 /* An error if the hypervisor's process has ended. */
 struct vl_error *vl_guest_alive(struct vl_guest *g);

@@ -350,6 +350,7 @@ enum vl_broker_op {
 	VL_OP_BYTES,  /* value[0]: address, [2]: length, [3]: all or none */
 	VL_OP_VALUES, /* value[0]: number of elements */
 	VL_OP_TOP,    /* value[0]: take a sample, too */
+	VL_OP_WATCH,  /* the window: struct vl_watch_options */
 	VL_OP_READER, /* reply: struct vl_words in the window */
 };
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../view/collect.h"
+#include "../view/watching.h"
 
 struct vl_viewer {
 	struct vl_parcel found;
@@ -13,6 +13,7 @@ struct vl_viewer {
 	struct vl_top *top;
 	struct vl_top_sample samples[2];
 	unsigned nr_samples; /* taken so far; number @i is in samples[i % 2] */
+	struct vl_watcher *watcher;
 };
 
 /* Without a kernel there are no addresses to read, so no reader. */
@@ -151,6 +152,29 @@ static struct vl_error *top(struct vl_guest *g, struct vl_wire *wire, struct vl_
 	return hand_over(v, wire, m, err);
 }
 
+static struct vl_error *watch(struct vl_guest *g, struct vl_wire *wire, struct vl_message *m)
+{
+	struct vl_viewer *v = g->viewer;
+	struct vl_watch_round round = { .events = NULL };
+	struct vl_watch_options o;
+	struct vl_error *err = NULL;
+
+	memcpy(&o, wire->window, sizeof(o));
+	if (!v->watcher) {
+		err = vl_scan_bears(&g->raw, vl_watch_fields, "processes");
+		if (!err)
+			err = vl_symbols_bear(&g->raw, vl_task_symbols, "processes");
+		if (!err)
+			err = vl_watcher_open(&g->raw, &o, &v->watcher);
+		if (err)
+			return err;
+	}
+	err = vl_watcher_round(v->watcher, &o, &round);
+	begin(v);
+	vl_parcel_put_watch(&v->found, &round);
+	return hand_over(v, wire, m, err);
+}
+
 static void put_reader(struct vl_guest *g, struct vl_wire *wire)
 {
 	struct vl_reader_stats stats = { .engine = NULL };
@@ -189,6 +213,8 @@ struct vl_error *vl_viewer_serve(struct vl_guest *g, struct vl_wire *wire, struc
 		return peek(g, wire, m);
 	case VL_OP_TOP:
 		return top(g, wire, m);
+	case VL_OP_WATCH:
+		return watch(g, wire, m);
 	case VL_OP_PIECE:
 		show(g->viewer, wire, m->value[0]);
 		return NULL;

@@ -6,6 +6,7 @@
 #include "internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "../imee/engine.h"
 #include "../view/collect.h"
@@ -216,6 +217,31 @@ struct vl_error *vl_guest_top(struct vl_guest *g, struct vl_top_sample *ret)
 	if (!err)
 		return wrong;
 	vl_error_destroy(wrong);
+	return err;
+}
+
+struct vl_error *vl_guest_watch(struct vl_guest *g, const struct vl_watch_options *o,
+				struct vl_watch_round *ret)
+{
+	struct vl_message m = { .op = VL_OP_WATCH };
+	struct vl_parcel p = { .bytes = NULL };
+	struct vl_error *err = NULL;
+
+	ret->nr = 0;
+	if (!g->box || !g->viewed)
+		return vl_error_new(VL_ERR_ARG, NOT_ATTACHED);
+	/* A watch is long: its CPU time has no end. */
+	vl_box_allow_time(g->box, 2 * o->slice_ns + LOOK_NS);
+	memcpy(vl_box_wire(g->box)->window, o, sizeof(*o));
+	err = vl_views_ask(g, &m, LOOK_NS + o->slice_ns, &p);
+	if (!vl_parcel_left(&p))
+		return err ? err : vl_broker_lied(g);
+	if (!vl_parcel_take_watch(&p, ret) || vl_parcel_left(&p)) {
+		vl_error_destroy(err);
+		err = vl_broker_lied(g);
+		ret->nr = 0;
+	}
+	vl_parcel_deinit(&p);
 	return err;
 }
 

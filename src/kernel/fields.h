@@ -56,6 +56,7 @@
 	F(TASK_STATE, "task_struct", "__state")                                                   \
 	F(TASK_STATE_LONG, "task_struct", "state")                                                \
 	F(TASK_EXIT_STATE, "task_struct", "exit_state")                                           \
+	F(TASK_EXIT_CODE, "task_struct", "exit_code")                                             \
 	F(TASK_FLAGS, "task_struct", "flags")                                                     \
 	F(TASK_STATIC_PRIO, "task_struct", "static_prio")                                         \
 	/* "time: Rename tsk->real_start_time to ->start_boottime" (5.5) */                       \

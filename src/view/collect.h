@@ -114,6 +114,8 @@ extern const char *const vl_task_symbols[], *const vl_no_symbols[];
 extern const char *const vl_totals_symbols[];
 /* The fields of memory, of the CPUs and of processes, for a sample (struct vl_scan). */
 extern const enum vl_field vl_memory_fields[], vl_cpu_fields[], vl_top_fields[];
+/* The fields that a watch cannot do without. */
+extern const enum vl_field vl_watch_fields[];
 /* A view that finds its place by symbols, or asks for each field that it needs. */
 extern const enum vl_field vl_scan_asks[];
 

@@ -9,6 +9,7 @@
 #include "peek.h"
 #include "table.h"
 #include "top.h"
+#include "watch.h"
 
 struct vl_parcel {
 	unsigned char *bytes;
@@ -92,5 +93,11 @@ void vl_parcel_put_sample(struct vl_parcel *p, const struct vl_top_sample *s);
  * no tasks and no CPUs.
  */
 bool vl_parcel_take_sample(struct vl_parcel *p, struct vl_top_sample *s);
+
+/* A round of a watch, likewise. */
+
+void vl_parcel_put_watch(struct vl_parcel *p, const struct vl_watch_round *r);
+/* Take a round into @r, whose memory is used again. False: there is no valid one; it has none. */
+bool vl_parcel_take_watch(struct vl_parcel *p, struct vl_watch_round *r);
 
 #endif

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The processes that a watch knows: what it tells of walks that were made by hand. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../src/view/known.h"
+#include "tap.h"
+
+#define FORKNOEXEC 0x40U
+#define ZOMBIE 0x20U
+
+/* What the careful second look finds. */
+static struct {
+	enum vl_again again;
+	bool as_read; /* what was read is how it is */
+	struct vl_seen now;
+	unsigned looks;
+} second;
+
+/* What was told: "start 5", one behind the other. */
+static char told[512];
+
+static enum vl_again again(void *ctx, struct vl_seen *s, const struct vl_seen *was)
+{
+	(void)ctx;
+	(void)was;
+	second.looks++;
+	if (!second.as_read)
+		*s = second.now;
+	return second.again;
+}
+
+static void tell(void *ctx, unsigned news, const struct vl_seen *now, const struct vl_seen *was)
+{
+	const char *word = news == VL_NEWS_START ? "start" :
+			   news == VL_NEWS_EXEC	 ? "exec" :
+			   news == VL_NEWS_ROOT	 ? "root" :
+			   news == VL_NEWS_END	 ? "end" :
+						   "?";
+	size_t len = strlen(told);
+
+	(void)ctx;
+	(void)was;
+	snprintf(told + len, sizeof(told) - len, "%s%s %d", len ? ", " : "", word, now->pid);
+}
+
+static const struct vl_known_ops ops = { again, tell };
+
+static struct vl_seen task(int32_t pid)
+{
+	return (struct vl_seen){ .task = 0x1000U * (unsigned)pid,
+				 .start = 100U + (unsigned)pid,
+				 .mm = 0x77000U + (unsigned)pid,
+				 .pid = pid,
+				 .uid = 1000,
+				 .euid = 1000,
+				 .comm = "a" };
+}
+
+static bool tells(const char *what)
+{
+	bool same = !strcmp(told, what);
+
+	if (!same)
+		printf("# told: %s\n", told);
+	told[0] = '\0';
+	return same;
+}
+
+/* A walk over all: processes @s up to a pid of 0. */
+static void walk(struct vl_known *k, const struct vl_seen *s)
+{
+	vl_known_begin(k);
+	for (; s->pid; s++)
+		vl_known_see(k, s);
+	vl_known_end(k);
+}
+
+static void begin(struct vl_known *k)
+{
+	const struct vl_seen all[] = { task(1), task(2), task(3), { 0 } };
+
+	*k = (struct vl_known){ .ops = &ops, .silent = true };
+	second.again = VL_AGAIN_TRUE;
+	second.as_read = true;
+	walk(k, all);
+	k->silent = false;
+}
+
+static void test_plain(void)
+{
+	struct vl_seen all[] = { task(1), task(2), task(3), { 0 }, { 0 } };
+	struct vl_known k;
+
+	begin(&k);
+	ok(tells("") && k.nr == 3, "what was there is known, and not told");
+	second.looks = 0;
+	walk(&k, all);
+	ok(tells("") && !second.looks, "an unchanged list needs no second look");
+	all[3] = task(4);
+	walk(&k, all);
+	ok(tells("start 4"), "a new process");
+	walk(&k, all);
+	ok(tells(""), "is told once");
+	all[3].mm = 0x99000;
+	walk(&k, all);
+	ok(tells("exec 4"), "another memory is an exec");
+	all[3].mm = 0;
+	walk(&k, all);
+	ok(tells(""), "to give up one's memory is none");
+	all[3].exit_state = ZOMBIE;
+	walk(&k, all);
+	ok(tells("end 4"), "a zombie has ended");
+	walk(&k, all);
+	ok(tells(""), "which is told once");
+	all[3].pid = 0;
+	second.again = VL_AGAIN_GONE;
+	walk(&k, all);
+	ok(tells("") && k.nr == 3, "nor when it leaves the list");
+	vl_known_deinit(&k);
+}
+
+static void test_gone(void)
+{
+	struct vl_seen all[] = { task(1), task(2), { 0 }, { 0 } };
+	struct vl_known k;
+
+	begin(&k);
+	second.again = VL_AGAIN_FALSE;
+	walk(&k, all);
+	walk(&k, all);
+	ok(tells("") && k.nr == 3,
+	   "a process that a walk missed is there as long as its memory says so");
+	second.again = VL_AGAIN_GONE;
+	second.as_read = false;
+	second.now = task(3);
+	walk(&k, all);
+	ok(tells(""), "without a word of its end, one walk that misses it is not enough");
+	all[2] = task(3);
+	second.again = VL_AGAIN_TRUE;
+	walk(&k, all);
+	all[2].pid = 0;
+	second.again = VL_AGAIN_GONE;
+	walk(&k, all);
+	ok(tells(""), "and one that sees it begins anew");
+	walk(&k, all);
+	ok(tells("end 3") && k.nr == 2, "two are enough");
+	second.now = task(2);
+	second.now.exit_state = ZOMBIE;
+	all[1].pid = 0;
+	walk(&k, all);
+	ok(tells("end 2"), "with a word of its end, so is one");
+	vl_known_deinit(&k);
+}
+
+static void test_garbage(void)
+{
+	struct vl_seen all[] = { task(1), task(2), task(3), task(9), { 0 } };
+	struct vl_known k;
+
+	begin(&k);
+	second.again = VL_AGAIN_FALSE;
+	walk(&k, all);
+	ok(tells("") && k.nr == 3, "a process that a second look does not find is none");
+	all[3].pid = -5;
+	walk(&k, all);
+	all[3] = task(2);
+	all[3].start = 7;
+	walk(&k, all);
+	ok(tells("") && vl_known_find(&k, 2)->start == 102,
+	   "nor is one with a known number, and another start");
+	all[3].pid = 0;
+	all[1].euid = 0;
+	walk(&k, all);
+	ok(tells("") && vl_known_find(&k, 2)->euid == 1000, "nor are its new credentials");
+	all[1] = task(2);
+	all[2].mm = 5;
+	second.again = VL_AGAIN_TRUE;
+	second.as_read = false;
+	second.now = task(3);
+	walk(&k, all);
+	ok(tells(""), "what the second look says counts");
+	vl_known_deinit(&k);
+}
+
+static void test_reuse(void)
+{
+	struct vl_seen all[] = { task(1), task(2), task(3), { 0 } };
+	struct vl_known k;
+
+	begin(&k);
+	all[2].start = 5000;
+	walk(&k, all);
+	ok(tells("end 3, start 3") && k.nr == 3, "a number that is in use again");
+	all[1].task = 0x777000;
+	walk(&k, all);
+	ok(tells("") && vl_known_find(&k, 2)->task == 0x777000,
+	   "another task_struct with the same start is the same process");
+	vl_known_deinit(&k);
+}
+
+static void test_later(void)
+{
+	struct vl_seen all[] = { task(1), task(2), task(3), { 0 }, { 0 } };
+	struct vl_known k;
+
+	begin(&k);
+	all[2].mm = 0x55;
+	strcpy(all[2].comm, "b");
+	second.again = VL_AGAIN_LATER;
+	walk(&k, all);
+	ok(tells("") && !strcmp(vl_known_find(&k, 3)->comm, "a"),
+	   "an exec without arguments waits");
+	second.again = VL_AGAIN_TRUE;
+	walk(&k, all);
+	ok(tells("exec 3") && !strcmp(vl_known_find(&k, 3)->comm, "b"), "until they are there");
+	all[2].mm = 0x66;
+	second.again = VL_AGAIN_LATER;
+	for (unsigned i = 0; i < 200 && !told[0]; i++)
+		walk(&k, all);
+	ok(tells("exec 3"), "but not for ever");
+	all[3] = task(4);
+	walk(&k, all);
+	ok(tells("start 4"), "a process that is new does not wait");
+	second.again = VL_AGAIN_TRUE;
+	walk(&k, all);
+	ok(tells("exec 4"), "its program does");
+	vl_known_deinit(&k);
+}
+
+static void test_first_exec(void)
+{
+	struct vl_seen all[] = { task(1), task(2), task(3), task(4), { 0 } };
+	struct vl_known k;
+
+	begin(&k);
+	all[3].flags = FORKNOEXEC;
+	walk(&k, all);
+	ok(tells("start 4"), "a child");
+	all[3].flags = 0;
+	walk(&k, all);
+	ok(tells("exec 4"), "whose memory was replaced before its flag was cleared has executed");
+	vl_known_deinit(&k);
+}
+
+static void test_root(void)
+{
+	struct vl_seen all[] = { task(1), task(2), task(3), { 0 } };
+	struct vl_known k;
+
+	begin(&k);
+	all[0].euid = 0;
+	walk(&k, all);
+	ok(tells("root 1"), "an effective user id that becomes 0");
+	all[0].uid = 0;
+	walk(&k, all);
+	ok(tells("root 1"), "then the real one");
+	all[0].euid = 1000;
+	walk(&k, all);
+	all[0].euid = 0;
+	walk(&k, all);
+	ok(tells(""), "root that takes its right again is no event");
+	all[1].uid = all[1].euid = 0;
+	all[1].mm = 0x66;
+	all[1].exit_state = ZOMBIE;
+	walk(&k, all);
+	ok(tells("exec 2, root 2, end 2"), "all at once, in the order of a life");
+	vl_known_deinit(&k);
+}
+
+/* Many, so that the table of slots grows, with numbers that go round. */
+static void test_many(void)
+{
+	enum { NR = 20000 };
+	struct vl_seen *all = calloc(NR + 1, sizeof(*all));
+	bool found = true;
+	struct vl_known k;
+
+	begin(&k);
+	k.silent = true;
+	for (int32_t i = 0; i < NR; i++)
+		all[i] = task(1 + i * 7);
+	second.again = VL_AGAIN_TRUE;
+	walk(&k, all);
+	for (int32_t i = 0; found && i < NR; i++)
+		found = vl_known_find(&k, 1 + i * 7) != NULL;
+	ok(found && !vl_known_find(&k, 5) && !k.full, "20000 processes are found by their number");
+	all[10].pid = 0;
+	second.again = VL_AGAIN_GONE;
+	second.as_read = false;
+	second.now = (struct vl_seen){ .exit_state = ZOMBIE };
+	walk(&k, all);
+	ok(k.nr == 10 && vl_known_find(&k, 1) && !vl_known_find(&k, 71), "and forgotten");
+	free(all);
+	vl_known_deinit(&k);
+}
+
+int main(void)
+{
+	test_plain();
+	test_gone();
+	test_garbage();
+	test_reuse();
+	test_later();
+	test_first_exec();
+	test_root();
+	test_many();
+	return tap_end();
+}
