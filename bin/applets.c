@@ -112,7 +112,7 @@ static const struct applet dump = {
 };
 
 static const struct applet export = {
-	READER("vlens export", "--once [GUEST...]",
+	READER("vlens export", "--once | --listen=ADDRESS | --textfile=FILE [GUEST...]",
 	       "Export metrics of virtual machines for Prometheus"),
 	.view = { .run = export_run, .scope = SCOPE_EXPORT },
 };

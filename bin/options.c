@@ -101,6 +101,12 @@ const struct option_row option_rows[] = {
 	{ "no-headers", OPT_NO_HEADERS, NULL, TOP, "with -b: no names of the columns", NULL },
 
 	{ "once", OPT_ONCE, NULL, SCOPE_EXPORT, "print the metrics once, as OpenMetrics, and end", NULL },
+	{ "listen", OPT_LISTEN, "ADDRESS", SCOPE_EXPORT,
+	  "serve them at HOST:PORT or unix:PATH, as /metrics", NULL },
+	{ "textfile", OPT_TEXTFILE, "FILE", SCOPE_EXPORT,
+	  "write them once to a file for node_exporter, and end", NULL },
+	{ "web-config", OPT_WEB_CONFIG, "FILE", SCOPE_EXPORT,
+	  "with --listen: TLS and users, as the exporters have them", NULL },
 	{ "top", OPT_TOP, "N", SCOPE_EXPORT,
 	  "the first N processes by CPU, memory, threads and files (10)", NULL },
 

@@ -9,15 +9,13 @@
 #include "../report.h"
 #include "base/clock.h"
 #include "base/number.h"
-#include "fleet.h"
+#include "serve.h"
 
 #define TOP_DEFAULT 10
 #define TOP_MOST 1000
-/* A first contact takes some seconds at most; a guest that hangs is not waited for longer. */
-#define ONCE_NS (60 * VL_NSEC_PER_SEC)
-
 struct export_options {
 	bool once;
+	const char *listen, *textfile, *config; /* NULL: not asked for */
 	long top;
 };
 
@@ -28,6 +26,15 @@ static bool take(struct request *r, void *ctx, int key, char *arg)
 	switch (key) {
 	case OPT_ONCE:
 		o->once = true;
+		return true;
+	case OPT_LISTEN:
+		o->listen = arg;
+		return true;
+	case OPT_TEXTFILE:
+		o->textfile = arg;
+		return true;
+	case OPT_WEB_CONFIG:
+		o->config = arg;
 		return true;
 	case OPT_TOP:
 		if (vl_number(arg, 0, TOP_MOST, &o->top))
@@ -43,9 +50,12 @@ static bool take(struct request *r, void *ctx, int key, char *arg)
 static int print_once(struct export_fleet *f)
 {
 	struct vl_growing out = { .text = NULL };
-	size_t failed = fleet_scrape(f, ONCE_NS, VL_EXPORT_OPENMETRICS, &out);
-	int status = failed ? STATUS_GUEST : 0;
+	int status = 0;
 
+	if (!fleet_find(f))
+		return STATUS_GUEST;
+	if (fleet_scrape(f, ONCE_NS, VL_EXPORT_OPENMETRICS, &out))
+		status = STATUS_GUEST;
 	if (out.full) {
 		error_report(f->request->applet->name, NULL, vl_error_nomem());
 		status = 1;
@@ -61,8 +71,10 @@ static bool is_sound(const struct request *r, const struct export_options *o)
 {
 	if (r->nr_words && r->all)
 		usage_report(r->applet->name, "--all takes no guest, but '%s' is one", r->words[0]);
-	else if (!o->once)
-		usage_report(r->applet->name, "--once is needed");
+	else if (o->once + (o->listen != NULL) + (o->textfile != NULL) != 1)
+		usage_report(r->applet->name, "one of --once, --listen and --textfile is needed");
+	else if (o->config && !o->listen)
+		usage_report(r->applet->name, "'--web-config' goes with --listen");
 	else
 		return true;
 	return false;
@@ -81,7 +93,10 @@ int export_run(struct request *r)
 	r->all = r->all || !r->nr_words;
 	r->scan.target.pause = VL_PAUSE_NONE;
 	f.top = (size_t)o.top;
-	status = fleet_find(&f) ? print_once(&f) : STATUS_GUEST;
+	if (o.listen)
+		status = serve_run(&f, o.listen, o.config);
+	else
+		status = o.textfile ? textfile_run(&f, o.textfile) : print_once(&f);
 	fleet_end(&f);
 	return status;
 }

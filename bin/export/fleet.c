@@ -36,7 +36,7 @@ static bool add(struct export_fleet *f, const char *spec)
 	g->top = f->top;
 	g->listed = true;
 	if (!export_guest_start(g)) {
-		export_guest_stop(g);
+		export_guest_stop(g, false);
 		return false;
 	}
 	f->guests[f->nr++] = g;
@@ -52,7 +52,7 @@ static void drop_gone(struct export_fleet *f)
 		if (f->guests[i]->listed)
 			f->guests[nr++] = f->guests[i];
 		else
-			export_guest_stop(f->guests[i]);
+			export_guest_stop(f->guests[i], false);
 	f->nr = nr;
 }
 
@@ -88,7 +88,7 @@ bool fleet_find(struct export_fleet *f)
 void fleet_end(struct export_fleet *f)
 {
 	for (size_t i = 0; i < f->nr; i++)
-		export_guest_stop(f->guests[i]);
+		export_guest_stop(f->guests[i], true);
 	free(f->guests);
 	f->guests = NULL;
 	f->nr = 0;

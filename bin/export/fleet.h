@@ -23,7 +23,7 @@ struct export_guest {
 	pthread_t thread;
 	pthread_mutex_t lock; /* of what follows, up to the thread's own */
 	pthread_cond_t wake, done;
-	bool quit, due, answered;
+	bool quit, leaves, due, answered;
 	char name[256];	      /* as its hypervisor calls it; "": not known yet */
 	struct vl_table rows; /* of the last look */
 	struct vl_error *err; /* why there is none; NULL: there is */
@@ -40,8 +40,11 @@ struct export_guest {
 
 /* Start the thread of @g, whose `spec`, `scan` and `top` are set. False: it has none. */
 bool export_guest_start(struct export_guest *g);
-/* End the thread and free all but the struct. A thread that hangs is left: the process ends. */
-void export_guest_stop(struct export_guest *g);
+/*
+ * End the thread and free @g. A thread that hangs keeps it. @leaves: this process ends, too, and need
+ * not wait for the guest's worker.
+ */
+void export_guest_stop(struct export_guest *g, bool leaves);
 /* Let the thread read the guest, unless it still does. */
 void export_guest_ask(struct export_guest *g);
 /*

@@ -233,6 +233,11 @@ static void *work(void *arg)
 		if (!quit)
 			answer(g);
 	} while (!quit);
+	/* At the end of this process nothing is waited for. */
+	if (g->leaves) {
+		vl_guest_leave(g->guest);
+		g->guest = NULL;
+	}
 	forget(g);
 	return NULL;
 }
@@ -261,13 +266,14 @@ bool export_guest_start(struct export_guest *g)
 /* The longest that an end of a thread is waited for. */
 #define STOP_NS (5 * VL_NSEC_PER_SEC)
 
-void export_guest_stop(struct export_guest *g)
+void export_guest_stop(struct export_guest *g, bool leaves)
 {
 	struct timespec until = vl_ns_timespec(vl_now_ns() + STOP_NS);
 
 	if (g->started) {
 		pthread_mutex_lock(&g->lock);
 		g->quit = true;
+		g->leaves = leaves;
 		pthread_cond_signal(&g->wake);
 		pthread_mutex_unlock(&g->lock);
 		if (pthread_clockjoin_np(g->thread, NULL, CLOCK_MONOTONIC, &until))

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Passwords of the exporter's users, by bcrypt. */
+#ifndef VLENS_BIN_EXPORT_PASSWORD_H
+#define VLENS_BIN_EXPORT_PASSWORD_H
+
+#include <crypt.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "webconfig.h"
+
+struct passwords {
+	const struct web_config *config;
+	char *(*crypt)(const char *, const char *, struct crypt_data *);
+	pthread_mutex_t lock;
+	/* The SHA-256 of the last pair that was right: bcrypt takes some 50 ms, on purpose. */
+	unsigned char last[32];
+	bool has_last;
+};
+
+/* Load what checks them; nothing if @c has no users. */
+struct vl_error *passwords_init(struct passwords *p, const struct web_config *c);
+
+/* One at a time. An unknown user takes as long as a wrong password. */
+bool password_is_right(struct passwords *p, const char *user, const char *password);
+
+#endif
