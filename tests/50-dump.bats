@@ -179,6 +179,22 @@ judge() {
 	rm "$d"
 }
 
+# Some 9,000 reads of a page each.
+@test "a dump on a slow file system is read, however long that takes" {
+	[[ $(id -u) -eq 0 && -c /dev/fuse ]] || skip "only root can mount by FUSE"
+	dump g61
+	mkdir "$T/slow"
+	"$VT_TESTS/lib/slow" "$T/slow" "$DUMPS/g61.elf" 4 >"$T/mounted" 3>&- &
+	local pid=$! start=$SECONDS
+	eventually 20 grep -q mounted "$T/mounted"
+	VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run run --separate-stderr vuname "$T/slow/g61.elf" -a
+	kill "$pid"
+	wait "$pid" || true
+	assert_status 0
+	assert_same "$(<"$DUMPS/g61.uname")" "$output"
+	[[ $((SECONDS - start)) -gt 31 ]] || fail "it was not slow: $((SECONDS - start)) s"
+}
+
 @test "virsh dump --memory-only, after the domain is gone" {
 	[[ $(id -u) -eq 0 ]] || skip "only root can start libvirtd"
 	"$VT_TESTS/guest/libvirtd" 3>&- 4>&-

@@ -46,7 +46,8 @@ struct vl_attach {
 };
 
 /*
- * Make the attach of @t, within VL_ATTACH_NS of CPU time and VL_ATTACH_MAX_NS in all: from the
+ * Make the attach of @t, within VL_ATTACH_NS of CPU time and VL_ATTACH_MAX_NS in all, but for the
+ * time that it takes to read a dump's file: from the
  * run's file, if the kernel that it names still runs; else, or with @anew, by a first contact,
  * which reads the vCPUs' registers and the kernel's image. The guest is not paused. The error for a
  * guest that runs no kernel says what it runs instead (its firmware, another system). A kernel that
@@ -55,6 +56,9 @@ struct vl_attach {
 #define VL_ATTACH_NS 5000000000L
 #define VL_ATTACH_MAX_NS 30000000000L
 struct vl_error *vl_attach_make(struct vl_target *t, bool anew, struct vl_attach **ret);
+
+/* That deadline, from now on. */
+struct vl_deadline vl_attach_deadline(const struct vl_target *t);
 
 /* The error when one of the two has passed. */
 struct vl_error *vl_attach_late(void) __attribute__((returns_nonnull));

@@ -188,8 +188,7 @@ static struct vl_error *boot_by_search(struct vl_attach *c)
 		struct vl_attach one = { .target = c->target, .place = c->place };
 		bool runs;
 
-		/* How long the search took depends on the disk, not on the guest. */
-		deadline = vl_deadline_of_work(VL_ATTACH_NS, VL_ATTACH_MAX_NS);
+		deadline = vl_attach_deadline(c->target);
 		err = boot_with(&one, &vcpus[i], deadline);
 		if (!err) {
 			vl_attach_release(&one, releases[nr_good++]);

@@ -435,7 +435,7 @@ struct vl_error *vl_search(struct vl_target *t, struct vl_vcpu **ret, size_t *nr
 {
 	struct search f = {
 		.target = t,
-		.deadline = vl_deadline_in(VL_SEARCH_NS),
+		.deadline = vl_deadline_besides(vl_deadline_in(VL_SEARCH_NS), vl_target_waits(t)),
 	};
 	struct vl_error *err;
 

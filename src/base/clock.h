@@ -3,6 +3,7 @@
 #ifndef VLENS_BASE_CLOCK_H
 #define VLENS_BASE_CLOCK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -36,13 +37,62 @@ static inline uint64_t vl_now_ns(void)
 	return vl_clock_ns(CLOCK_MONOTONIC);
 }
 
+/*
+ * The time that a process has waited for a file. A guest's data decide how long our work takes, so
+ * that has limits, but not how slow a file system is. It may be shared by processes.
+ */
+struct vl_waits {
+	_Atomic uint64_t ns;	/* of waits that have ended */
+	_Atomic uint64_t since; /* CLOCK_MONOTONIC: the present one began; 0: there is none */
+};
+
+/*
+ * ns: what ends sooner is no wait, but work. To read 16 pages that the host's kernel has, or to
+ * unpack one page, takes some 10 us; a local disk takes 100 us and more.
+ */
+#define VL_WAIT_LEAST_NS 50000UL
+
+/* A wait may begin; NULL: it does not count. Pass the result to vl_wait_end(). */
+static inline uint64_t vl_wait_begin(struct vl_waits *w)
+{
+	uint64_t none = 0, now = w ? vl_now_ns() : 0;
+
+	if (w)
+		atomic_compare_exchange_strong(&w->since, &none, now);
+	return now;
+}
+
+static inline void vl_wait_end(struct vl_waits *w, uint64_t begun)
+{
+	uint64_t took;
+
+	if (!w)
+		return;
+	took = vl_now_ns() - begun;
+	/* In this order: who looks meanwhile may count it twice, and never not at all. */
+	if (took >= VL_WAIT_LEAST_NS)
+		atomic_fetch_add(&w->ns, took);
+	atomic_compare_exchange_strong(&w->since, &begun, 0);
+}
+
+/* All waits so far, in ns; of NULL: 0. */
+static inline uint64_t vl_waited_ns(const struct vl_waits *w)
+{
+	uint64_t since = w ? atomic_load(&w->since) : 0, ns = w ? atomic_load(&w->ns) : 0;
+	uint64_t took = since ? vl_now_ns() - since : 0;
+
+	return ns + (took >= VL_WAIT_LEAST_NS ? took : 0);
+}
+
 /* Deadlines for work whose length depends on the guest's memory. */
 
 /* The times are in ns; 0: no deadline. */
 struct vl_deadline {
-	uint64_t at_ns;	 /* of the host's CLOCK_MONOTONIC */
-	uint64_t cpu_ns; /* of the thread's CPU time: an earlier end; 0: none */
-	uint64_t low_ns; /* of CLOCK_MONOTONIC: before it @cpu_ns cannot be reached */
+	uint64_t at_ns;		      /* of the host's CLOCK_MONOTONIC */
+	uint64_t cpu_ns;	      /* of the thread's CPU time: an earlier end; 0: none */
+	uint64_t low_ns;	      /* of CLOCK_MONOTONIC: before it @cpu_ns cannot be reached */
+	const struct vl_waits *waits; /* what is waited from now on is added; NULL: nothing */
+	uint64_t waited_ns;	      /* of @waits, before */
 };
 
 static inline struct vl_deadline vl_deadline_in(uint64_t ns)
@@ -63,12 +113,34 @@ static inline struct vl_deadline vl_deadline_of_work(uint64_t cpu_ns, uint64_t n
 				     .low_ns = now + cpu_ns };
 }
 
+/* The same deadline, to which the waits of @w from now on are added. */
+static inline struct vl_deadline vl_deadline_besides(struct vl_deadline d, const struct vl_waits *w)
+{
+	d.waits = w;
+	d.waited_ns = vl_waited_ns(w);
+	return d;
+}
+
+/* Its time of CLOCK_MONOTONIC, as it is now. */
+static inline uint64_t vl_deadline_at(struct vl_deadline d)
+{
+	return d.at_ns + (vl_waited_ns(d.waits) - d.waited_ns);
+}
+
+/* The ns that are left of it. */
+static inline uint64_t vl_left_ns(struct vl_deadline d)
+{
+	const uint64_t at = vl_deadline_at(d), now = vl_now_ns();
+
+	return at > now ? at - now : 0;
+}
+
 static inline bool vl_late(struct vl_deadline d)
 {
 	const uint64_t now = d.at_ns ? vl_now_ns() : 0;
 
 	/* The clock of CPU time is a system call, unlike the other one. */
-	return now > d.at_ns ||
+	return (now > d.at_ns && now > vl_deadline_at(d)) ||
 	       (d.cpu_ns && now > d.low_ns && vl_clock_ns(CLOCK_THREAD_CPUTIME_ID) > d.cpu_ns);
 }
 

@@ -27,6 +27,8 @@
 /* How often to check that the worker is alive, and so the latest time to notice its death. */
 #define LOOK_NS 10000000UL
 #define START_NS (10 * VL_NSEC_PER_SEC)
+/* What a worker's waits may add to a timeout. */
+#define PATIENCE_NS (3600 * VL_NSEC_PER_SEC)
 
 /* --- in the worker, before its box --- */
 
@@ -242,10 +244,28 @@ static void give(struct vl_box *b, enum vl_channel_id id, const struct vl_messag
 	vl_wire_wake(&c->turn, &c->sleeps);
 }
 
+void vl_box_be_patient(struct vl_box *b)
+{
+	b->patient = true;
+}
+
+uint64_t vl_box_waited_ns(const struct vl_box *b)
+{
+	return b->patient && !b->gone ? vl_waited_ns(&b->wire->waits) : 0;
+}
+
+/* The same since they were @before, as far as they are added to a timeout. */
+static uint64_t waited_since(const struct vl_box *b, uint64_t before)
+{
+	const uint64_t ns = vl_box_waited_ns(b) - before;
+
+	return ns < PATIENCE_NS ? ns : PATIENCE_NS;
+}
+
 enum vl_box_outcome vl_box_listen(struct vl_box *b, uint32_t answers, struct vl_message *m,
 				  uint64_t timeout_ns, vl_box_serve_fn serve, void *ctx)
 {
-	uint64_t deadline = vl_now_ns() + timeout_ns;
+	const uint64_t deadline = vl_now_ns() + timeout_ns, waited = vl_box_waited_ns(b);
 
 	for (;;) {
 		uint32_t seen = atomic_load(&b->wire->bell);
@@ -271,7 +291,7 @@ enum vl_box_outcome vl_box_listen(struct vl_box *b, uint32_t answers, struct vl_
 		/* Check for its end only after a sleep: most answers take microseconds. */
 		if (idle && atomic_load(&b->wire->bell) == seen && vl_box_has_ended(b))
 			return VL_BOX_ENDED;
-		if (vl_now_ns() > deadline)
+		if (vl_now_ns() > deadline && vl_now_ns() > deadline + waited_since(b, waited))
 			return VL_BOX_LATE;
 	}
 }

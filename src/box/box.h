@@ -146,6 +146,14 @@ bool vl_box_late(const struct vl_box *b);
 /* Is a new worker pointless: did this one attack, or not answer in time? */
 bool vl_box_hopeless(const struct vl_box *b);
 
+/*
+ * The worker's waits for a file (vl_wire.waits) are added to all timeouts from now on, an hour to
+ * each at most, as a worker that was taken over can claim any.
+ */
+void vl_box_be_patient(struct vl_box *b);
+/* These waits so far, in ns. Untrusted. */
+uint64_t vl_box_waited_ns(const struct vl_box *b);
+
 /* Let the worker use @ns of processor time from now on. */
 void vl_box_allow_time(struct vl_box *b, uint64_t ns);
 

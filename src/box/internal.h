@@ -32,7 +32,7 @@ struct vl_box {
 	struct vl_server server;
 	const char *does;
 	rlim_t seconds; /* of CPU time that it may use; 0: not limited by us */
-	bool ready, gone, late;
+	bool ready, gone, late, patient;
 	int status; /* as waitpid gives it; -1: not known */
 };
 

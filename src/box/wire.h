@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../base/clock.h"
 #include "../error.h"
 #include "../host/port.h"
 #include "../syscall/sys.h"
@@ -71,6 +72,7 @@ struct vl_wire {
 	_Atomic uint32_t answers; /* that the worker has given so far, before its reply */
 	_Atomic uint32_t hurry;	  /* 1: the broker waits for the reply, with these answers */
 	_Atomic uint32_t apart;	  /* 1: the worker has a CPU of its own */
+	struct vl_waits waits;	  /* of the worker for a file */
 	struct vl_channel channel[VL_NR_CHANNELS];
 	unsigned char window[VL_WINDOW_MAIN] __attribute__((aligned(4096)));
 	unsigned char ahead[VL_NR_AHEAD][VL_WINDOW_AHEAD] __attribute__((aligned(4096)));

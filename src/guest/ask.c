@@ -32,7 +32,7 @@ static struct vl_error *ask_worker(struct vl_guest *g, const char *base,
 	m.value[VL_ASK_SETTLE] = settle;
 	strcpy(asked->base, base);
 	memcpy(asked->questions, plan, nr * sizeof(*plan));
-	start = vl_now_ns();
+	start = vl_broker_work_ns(g);
 	err = vl_broker_ask(g, &m, 2 * VL_CALL_NS);
 	if (settle && nr > 1)
 		vl_ahead_judge(g->ahead, err || !m.value[VL_ASK_SETTLE]);
@@ -158,7 +158,7 @@ static struct vl_error *ask_unsteady(struct vl_guest *g, const char *base,
 	vl_flights_turn(&g->flights, g->sys.epoch, base);
 	taken = vl_ahead_take(g->ahead, g->sys.epoch, base, q, ret, buf);
 	f = taken ? NULL : vl_flights_find(&g->flights, q, &i);
-	if (f && vl_now_ns() - f->ns < VL_EPOCH_MAX_AGE_NS)
+	if (f && vl_broker_work_ns(g) - f->ns < VL_EPOCH_MAX_AGE_NS)
 		err = take_flown(g, f, i, q, ret, buf, &taken);
 	g->gone.answers.validated += taken;
 	if (!err && !taken) {

@@ -127,8 +127,13 @@ static void tell(struct vl_guest *g, struct vl_message *m)
 	vl_box_tell(g->box, m);
 }
 
-/* The time since @start gave no answer. */
-static void count_lost(struct vl_guest *g, uint64_t start, const struct vl_error *err)
+uint64_t vl_broker_work_ns(const struct vl_guest *g)
+{
+	return vl_now_ns() - (g->box ? vl_box_waited_ns(g->box) : 0);
+}
+
+/* @ns gave no answer. */
+static void count_lost(struct vl_guest *g, uint64_t ns, const struct vl_error *err)
 {
 	/* Of a dump all else may be a slow disk, and is there the next time. */
 	if (!vl_target_is_live(g->raw.target) && err->code == VL_ERR_ENDLESS)
@@ -136,21 +141,24 @@ static void count_lost(struct vl_guest *g, uint64_t start, const struct vl_error
 	else if (!vl_target_is_live(g->raw.target) && !g->trusted)
 		return;
 	g->cut_ns = 0;
-	g->lost_ns += vl_now_ns() - start;
+	g->lost_ns += ns;
 	snprintf(g->lost_why, sizeof(g->lost_why), "%s", err->message);
 }
 
 void vl_broker_cut(struct vl_guest *g, uint64_t start)
 {
 	/* A call that ends at once, with an error, or before its budget, is asked for alone. */
-	if (!vl_target_is_live(g->raw.target) && vl_now_ns() - start >= VL_BUDGET_MAX_NS)
-		g->cut_ns += vl_now_ns() - start;
+	const uint64_t ns = vl_broker_work_ns(g) - start;
+
+	if (!vl_target_is_live(g->raw.target) && ns >= VL_BUDGET_MAX_NS)
+		g->cut_ns += ns;
 }
 
 static struct vl_error *reply(struct vl_guest *g, struct vl_message *ret, uint64_t timeout_ns)
 {
-	const uint64_t start = vl_now_ns();
+	const uint64_t start = vl_broker_work_ns(g);
 	struct vl_error *err = vl_box_reply(g->box, ret, timeout_ns, serve, g);
+	const uint64_t took = vl_broker_work_ns(g) - start;
 
 	if (err) {
 		err = lost(g, err);
@@ -159,7 +167,7 @@ static struct vl_error *reply(struct vl_guest *g, struct vl_message *ret, uint64
 		err = vl_message_error(ret);
 	}
 	if (err)
-		count_lost(g, start, err);
+		count_lost(g, took, err);
 	return err;
 }
 
@@ -233,7 +241,7 @@ void vl_broker_fly(struct vl_guest *g, struct vl_flight *f)
 
 	f->settles = !g->sys.steady;
 	f->epoch = g->sys.epoch;
-	f->ns = vl_now_ns();
+	f->ns = vl_broker_work_ns(g);
 	vl_flight_write(&g->flights, f, vl_box_wire(g->box)->ahead[f->window]);
 	part(g);
 	tell(g, &m);
@@ -278,14 +286,14 @@ struct vl_error *vl_broker_answer(struct vl_guest *g, size_t i)
 {
 	struct vl_flight *f = g->flying;
 	bool brief = g->sys.brief, replied;
-	const uint64_t start = vl_now_ns();
+	const uint64_t start = vl_broker_work_ns(g);
 	struct vl_message m;
 	struct vl_error *err;
 
 	err = vl_box_answers(g->box, (uint32_t)i + 1, &m, &replied, 2 * VL_CALL_NS, serve, g);
 	if (err) {
 		f->used = false;
-		count_lost(g, start, err);
+		count_lost(g, vl_broker_work_ns(g) - start, err);
 		return lost(g, err);
 	}
 	end_pauses(g);
@@ -294,7 +302,7 @@ struct vl_error *vl_broker_answer(struct vl_guest *g, size_t i)
 	take_sys(g, &m.sys);
 	err = vl_message_error(&m);
 	if (err)
-		count_lost(g, start, err);
+		count_lost(g, vl_broker_work_ns(g) - start, err);
 	return landed(g, f, &m, brief, err);
 }
 
@@ -343,6 +351,8 @@ static struct vl_error *need_worker(struct vl_guest *g)
 		vl_broker_stop(g);
 		return err;
 	}
+	if (!vl_target_is_live(g->raw.target))
+		vl_box_be_patient(g->box);
 	g->box_is = *vl_box_report(g->box);
 	vl_target_set_helper(g->raw.target, vl_box_pid(g->box));
 	return NULL;
@@ -468,7 +478,7 @@ struct vl_error *vl_broker_lied(struct vl_guest *g)
 static struct vl_error *begin_once(struct vl_guest *g, uint64_t *want_ret)
 {
 	struct vl_message m = { .op = VL_OP_BEGIN };
-	const uint64_t start = vl_now_ns();
+	const uint64_t start = vl_broker_work_ns(g);
 	struct vl_error *err;
 
 	*want_ret = VL_WANT_NOTHING;
@@ -482,8 +492,8 @@ static struct vl_error *begin_once(struct vl_guest *g, uint64_t *want_ret)
 	}
 	if (err && g->box)
 		*want_ret = m.value[0];
-	if (!err && g->trusted && vl_now_ns() - start >= SLOW_BEGIN_NS)
-		g->lost_ns += vl_now_ns() - start;
+	if (!err && g->trusted && vl_broker_work_ns(g) - start >= SLOW_BEGIN_NS)
+		g->lost_ns += vl_broker_work_ns(g) - start;
 	return err;
 }
 

@@ -35,7 +35,7 @@ struct vl_flight {
 	bool used;	    /* it has processes that the program has not passed */
 	bool settles;	    /* the answers are validated together */
 	bool closed;	    /* the files that it opened are closed by now */
-	uint64_t epoch, ns; /* when it was sent: the epoch, and the host's CLOCK_MONOTONIC */
+	uint64_t epoch, ns; /* when it was sent: the epoch, and vl_broker_work_ns() */
 	bool taken[VL_FLIGHT_BASES * VL_AHEAD_MAX];
 };
 

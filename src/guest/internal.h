@@ -227,7 +227,9 @@ bool vl_broker_is_old(const struct vl_guest *g);
 struct vl_error *vl_broker_ready(struct vl_guest *g, bool need_attach);
 /* Ask @m. The error is the worker's answer, or that it has died: then g->box is NULL. */
 struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns);
-/* Of the questions that were asked ahead since @start not all were answered. */
+/* A clock: that of vl_now_ns() without the worker's waits for the file of a dump. */
+uint64_t vl_broker_work_ns(const struct vl_guest *g);
+/* Of the questions that were asked ahead since @start, of that clock, not all were answered. */
 void vl_broker_cut(struct vl_guest *g, uint64_t start);
 /* Send flight @f to the worker. */
 void vl_broker_fly(struct vl_guest *g, struct vl_flight *f);

@@ -220,17 +220,22 @@ static struct vl_error *port_kernel(void *ctx, const struct vl_kernel_source *sr
 						src->form | (src->few ? VL_KERNEL_FEW : 0),
 					[VL_KERNEL_NR] = src->nr,
 					[VL_KERNEL_BASE] = src->base,
-					[VL_KERNEL_DEADLINE] = deadline.at_ns,
+					[VL_KERNEL_DEADLINE] = vl_deadline_at(deadline),
 				} };
 	struct vl_port_asker *a = ctx;
+	/* The broker has a deadline for this, which does not count its waits for the file. */
+	struct vl_waits *w = vl_target_is_live(a->target) ? NULL : &a->wire->waits;
 	struct vl_error *err;
+	uint64_t begun;
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		m.value[VL_KERNEL_PARTS + 2 * i] = parts[i]->va;
 		m.value[VL_KERNEL_PARTS + 2 * i + 1] = parts[i]->len;
 	}
 	snprintf(m.text, sizeof(m.text), "%s", src->build_id);
+	begun = vl_wait_begin(w);
 	err = ask(a, &m);
+	vl_wait_end(w, begun);
 	if (err)
 		return err;
 	snprintf(key_ret, VL_KEY_MAX + 1, "%.*s", VL_KEY_MAX, m.text);
@@ -321,5 +326,6 @@ void vl_port_connect(struct vl_port_asker *a, struct vl_wire *wire, int link)
 {
 	a->main = pthread_self();
 	a->wire = wire;
+	vl_target_share_waits(a->target, &wire->waits);
 	a->link = link;
 }

@@ -161,7 +161,8 @@ static struct vl_error *serve_kernel(struct vl_target *t, struct vl_box *box, st
 		.text = { p[8], p[9] },
 		.bugs = { p[10], p[11] },
 	};
-	struct vl_deadline deadline = vl_deadline_in(VL_ATTACH_MAX_NS);
+	struct vl_deadline deadline =
+		vl_deadline_besides(vl_deadline_in(VL_ATTACH_MAX_NS), vl_target_waits(t));
 	char key[VL_KEY_MAX + 1];
 	_cleanup_close_ int fd = -1;
 	struct vl_error *err;

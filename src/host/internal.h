@@ -131,6 +131,8 @@ struct vl_target {
 	struct vl_guard *guard;
 	pid_t helper; /* a process that works while the guest is paused; 0: none */
 	const struct vl_target_port *port; /* NULL: this process has rights of its own */
+	struct vl_waits *waits; /* for the file of a dump; NULL: of this process, in own_waits */
+	struct vl_waits own_waits;
 	uint64_t pause_start, paused_ns, paused_longest, nr_pauses;
 	struct vl_pause_budget budget;
 };

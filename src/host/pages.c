@@ -70,18 +70,27 @@ int vl_target_packed_fd(const struct vl_target *t)
 	return t->pages ? t->pages->fd : -1;
 }
 
+static struct vl_error *read_page(struct vl_pages *p, uint64_t page, void *buf, struct vl_waits *w)
+{
+	const uint64_t begun = vl_wait_begin(w);
+	struct vl_error *err = p->ops->read(p->ctx, page, buf);
+
+	vl_wait_end(w, begun);
+	return err;
+}
+
 /* Read a part of the page at @page. */
 static struct vl_error *read_part(struct vl_pages *p, uint64_t page, size_t off, void *buf,
-				  size_t len)
+				  size_t len, struct vl_waits *w)
 {
 	size_t i = page / VL_PAGE_SIZE % KEPT;
 	struct vl_error *err;
 
 	if (p->gpas[i] != page && len == VL_PAGE_SIZE)
-		return p->ops->read(p->ctx, page, buf);
+		return read_page(p, page, buf, w);
 	if (p->gpas[i] != page) {
 		p->gpas[i] = 1;
-		err = p->ops->read(p->ctx, page, p->kept[i]);
+		err = read_page(p, page, p->kept[i], w);
 		if (err)
 			return err;
 		p->gpas[i] = page;
@@ -90,7 +99,8 @@ static struct vl_error *read_part(struct vl_pages *p, uint64_t page, size_t off,
 	return NULL;
 }
 
-struct vl_error *vl_pages_read(struct vl_target *t, uint64_t gpa, void *buf, size_t len)
+struct vl_error *vl_pages_read(struct vl_target *t, uint64_t gpa, void *buf, size_t len,
+			       struct vl_waits *w)
 {
 	struct vl_pages *p = t->pages;
 	struct vl_error *err = NULL;
@@ -103,7 +113,7 @@ struct vl_error *vl_pages_read(struct vl_target *t, uint64_t gpa, void *buf, siz
 		size_t off = gpa % VL_PAGE_SIZE, left = VL_PAGE_SIZE - off;
 		size_t n = len < left ? len : left;
 
-		err = read_part(p, gpa - off, off, out, n);
+		err = read_part(p, gpa - off, off, out, n, w);
 		out += n;
 		gpa += n;
 		len -= n;

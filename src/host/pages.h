@@ -15,6 +15,7 @@
 #include "../error.h"
 
 struct vl_target;
+struct vl_waits;
 
 struct vl_pages_ops {
 	const char *what; /* "compressed": how the memory is in the file, for a user */
@@ -57,9 +58,10 @@ int vl_target_packed_fd(const struct vl_target *t);
 
 /*
  * Read @len bytes at @gpa, which lie in one range. It is the address of the ops: fd_offset of a
- * range is where that begins.
+ * range is where that begins. @w gets the time that it takes to read the file.
  */
-struct vl_error *vl_pages_read(struct vl_target *t, uint64_t gpa, void *buf, size_t len);
+struct vl_error *vl_pages_read(struct vl_target *t, uint64_t gpa, void *buf, size_t len,
+			       struct vl_waits *w);
 /* As the op. */
 uint64_t vl_pages_next(const struct vl_target *t, uint64_t gpa);
 void vl_pages_deinit(struct vl_target *t);

@@ -308,6 +308,39 @@ bool vl_target_read_process(struct vl_target *t, uint64_t va, void *buf, size_t 
 	return read_process(t, &l, 1, &r, 1) == (ssize_t)len;
 }
 
+const struct vl_waits *vl_target_waits(const struct vl_target *t)
+{
+	if (t->pid)
+		return NULL;
+	return t->waits ? t->waits : &t->own_waits;
+}
+
+void vl_target_share_waits(struct vl_target *t, struct vl_waits *w)
+{
+	t->waits = w;
+}
+
+/* The same while we read: NULL, memory of a running guest is there at once. */
+static struct vl_waits *waits_of(struct vl_target *t)
+{
+	if (t->pid)
+		return NULL;
+	return t->waits ? t->waits : &t->own_waits;
+}
+
+static ssize_t read_file(struct vl_target *t, const struct vl_ram *r, const struct iovec *local,
+			 size_t nr, uint64_t off)
+{
+	struct vl_waits *w = waits_of(t);
+	const uint64_t begun = vl_wait_begin(w);
+	ssize_t n = preadv(r->fd, local, (int)nr, (off_t)(r->fd_offset + off));
+	const int err = errno;
+
+	vl_wait_end(w, begun);
+	errno = err;
+	return n;
+}
+
 struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, size_t len)
 {
 	char *out = buf;
@@ -328,9 +361,12 @@ struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, si
 			if (!maps_hold(t) && !mapped(t, r))
 				continue;
 		} else if (r->fd >= 0) {
-			n = pread(r->fd, out, (size_t)n, (off_t)(r->fd_offset + at));
+			struct iovec l = { out, (size_t)n };
+
+			n = read_file(t, r, &l, 1, at);
 		} else if (t->pages) {
-			struct vl_error *err = vl_pages_read(t, r->fd_offset + at, out, (size_t)n);
+			struct vl_error *err =
+				vl_pages_read(t, r->fd_offset + at, out, (size_t)n, waits_of(t));
 
 			if (err)
 				return err;
@@ -410,8 +446,7 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
 		if (!mapped(t, r) && (r->fd >= 0 || !t->pages)) {
 			n = gather(t, r, gpas + i, bufs + i, nr - i, local, remote);
 			if (n && r->fd >= 0)
-				done = preadv(r->fd, local, (int)n,
-					      (off_t)(r->fd_offset + (gpas[i] - r->gpa)));
+				done = read_file(t, r, local, n, gpas[i] - r->gpa);
 			else if (n && t->port)
 				err = t->port->read_pages(t->port->ctx, gpas + i, bufs + i, n);
 			else if (n)

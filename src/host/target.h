@@ -272,6 +272,12 @@ const void *vl_target_page(struct vl_target *t, uint64_t gpa);
 struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas, void *const *bufs,
 				      size_t nr);
 
+/* The waits for the file of a dump, for deadlines; NULL: @t is a running guest. */
+struct vl_waits;
+const struct vl_waits *vl_target_waits(const struct vl_target *t);
+/* Count them in @w, which must outlive @t, and which another process can look at. */
+void vl_target_share_waits(struct vl_target *t, struct vl_waits *w);
+
 /*
  * Pause the guest, by the mode of the options. A guard process resumes it if this process dies, or
  * holds it longer than its budget allows: the deadline is set once, and nothing renews it. Calls

@@ -139,10 +139,8 @@ static struct vl_error *make(struct maker *mk)
 
 static uint64_t left_ns(struct vl_deadline d)
 {
-	uint64_t now = vl_now_ns();
-
 	/* 0.1 s more, so that the worker can report the deadline itself. */
-	return d.at_ns > now ? d.at_ns - now + 100000000 : 100000000;
+	return vl_left_ns(d) + 100000000;
 }
 
 static void maker_main(void *ctx, struct vl_wire *wire, int link)

@@ -51,6 +51,7 @@ static void unpacker_main(void *ctx, struct vl_wire *wire, int link)
 	struct vl_unpacker *u = ctx;
 	struct vl_message m;
 
+	vl_target_share_waits(u->target, &wire->waits);
 	while (vl_wire_hear(wire, VL_CHANNEL_MAIN, link, &m)) {
 		size_t len = m.value[1] < VL_WINDOW_MAIN ? m.value[1] : VL_WINDOW_MAIN;
 
@@ -89,6 +90,7 @@ struct vl_error *vl_unpacker_start(struct vl_target *t, const struct vl_pgtable 
 		free(u);
 		return err;
 	}
+	vl_box_be_patient(u->box);
 	*ret = u;
 	return NULL;
 }
@@ -105,12 +107,11 @@ struct vl_error *vl_unpacker_read(struct vl_unpacker *u, uint64_t address, void 
 				  struct vl_deadline deadline)
 {
 	struct vl_message m = { .op = OP_READ, .value = { address, len } };
-	uint64_t now = vl_now_ns();
 	struct vl_error *err;
 
 	if (len > VL_WINDOW_MAIN)
 		return vl_error_new(VL_ERR_ARG, "%zu bytes are read at once", len);
-	err = vl_box_ask(u->box, &m, now < deadline.at_ns ? deadline.at_ns - now : 0, NULL, NULL);
+	err = vl_box_ask(u->box, &m, vl_left_ns(deadline), NULL, NULL);
 	if (!err && m.error)
 		err = vl_message_error(&m);
 	if (!err && !m.value[0])

@@ -474,6 +474,11 @@ struct vl_error *vl_snapshot_pages(const struct vl_snapshot *v, uint64_t **ret, 
 	return NULL;
 }
 
+const struct vl_waits *vl_snapshot_waits(const struct vl_snapshot *v)
+{
+	return vl_target_waits(v->target);
+}
+
 uint64_t vl_snapshot_copied(const struct vl_snapshot *v)
 {
 	return atomic_load(&v->copies);

@@ -228,6 +228,8 @@ struct vl_error *vl_snapshot_pages(const struct vl_snapshot *v, uint64_t **ret, 
 void vl_snapshot_count(const struct vl_snapshot *v, uint64_t *pages_ret, uint64_t *copies_ret);
 /* The second of these alone, which costs nothing. */
 uint64_t vl_snapshot_copied(const struct vl_snapshot *v);
+/* As vl_target_waits(): for the budget of who runs on the snapshot. */
+const struct vl_waits *vl_snapshot_waits(const struct vl_snapshot *v);
 
 /*
  * Are faults from the host's kernel served, too (in a system call, in KVM)? That takes

@@ -333,6 +333,7 @@ struct vl_error *vl_native_signals(struct vl_executor_state *e)
 	}
 	stack.ss_sp = e->signal_stack;
 	e->thread = pthread_self();
+	e->watchdog.waits = vl_snapshot_waits(e->snapshot);
 	err = vl_watchdog_start(&e->watchdog, kick, e);
 	if (err)
 		return err;

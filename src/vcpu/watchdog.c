@@ -4,16 +4,17 @@
 #include <signal.h>
 #include <time.h>
 
-#include "../base/clock.h"
-
-static bool past(uint64_t deadline)
+static bool past(const struct vl_watchdog *w, uint64_t deadline)
 {
-	return deadline && vl_now_ns() > deadline;
+	const uint64_t now = deadline ? vl_now_ns() : 0;
+
+	return now > deadline &&
+	       now > deadline + (vl_waited_ns(w->waits) - atomic_load(&w->waited));
 }
 
 bool vl_watchdog_over(const struct vl_watchdog *w)
 {
-	return past(atomic_load(&w->deadline));
+	return past(w, atomic_load(&w->deadline));
 }
 
 static void *watch(void *arg)
@@ -78,13 +79,14 @@ void vl_watchdog_stop(struct vl_watchdog *w)
 void vl_watchdog_arm(struct vl_watchdog *w, uint64_t budget_ns)
 {
 	atomic_store(&w->expired, false);
+	atomic_store(&w->waited, vl_waited_ns(w->waits));
 	atomic_store(&w->deadline, vl_now_ns() + budget_ns);
 }
 
 bool vl_watchdog_disarm(struct vl_watchdog *w)
 {
 	/* Past its deadline, the thread may be inside the kick: wait for it. */
-	if (!past(atomic_exchange(&w->deadline, 0)))
+	if (!past(w, atomic_exchange(&w->deadline, 0)))
 		return false;
 	pthread_mutex_lock(&w->lock);
 	pthread_mutex_unlock(&w->lock);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../base/clock.h"
 #include "../error.h"
 
 /* How often the thread looks, in ns; a budget is kept to this accuracy. */
@@ -23,12 +24,15 @@ struct vl_watchdog {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	bool runs, quit;
+	const struct vl_waits
+		*waits;		   /* a run's waits are added to its budget; NULL: they are not */
 	_Atomic uint64_t deadline; /* CLOCK_MONOTONIC ns; 0: nothing runs */
+	_Atomic uint64_t waited;   /* of @waits, before the run */
 	_Atomic bool expired;
 };
 
 /*
- * Start it; @w is zeroed. From when a run is over its budget until it is disarmed, the
+ * Start it; @w is zeroed, but for its waits. From when a run is over its budget until it is disarmed, the
  * watchdog's thread calls @kick again and again. @kick must not wait for the thread that runs.
  */
 struct vl_error *vl_watchdog_start(struct vl_watchdog *w, void (*kick)(void *ctx), void *ctx);

@@ -164,7 +164,8 @@ static void find(struct vl_raw_guest *g, struct vl_trust_set *set, const struct 
 struct vl_error *vl_trusted_modules_init(struct vl_raw_guest *g, const struct vl_trust *kernel,
 					 struct vl_trusted_modules *ret)
 {
-	const struct vl_deadline deadline = vl_deadline_in(UNPACK_NS);
+	const struct vl_deadline deadline =
+		vl_deadline_besides(vl_deadline_in(UNPACK_NS), vl_target_waits(g->target));
 	_cleanup_free_ struct vl_module *listed = NULL;
 	_cleanup_free_ const char **names = NULL;
 	struct vl_error *err;

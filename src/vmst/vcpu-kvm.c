@@ -285,6 +285,7 @@ static struct vl_error *kvm_create(const struct vl_vcpu_state *st, struct vl_sna
 		if (!make_sregs(e, st, cr4) || !set_state(e))
 			err = vl_error_os(errno, "KVM does not take the state of the guest's CPU");
 	}
+	e->watchdog.waits = vl_snapshot_waits(snapshot);
 	if (!err)
 		err = vl_watchdog_start(&e->watchdog, kick, e);
 	if (err) {

@@ -213,6 +213,7 @@ static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl
 		error = uc_error(e, err, "set up a virtual CPU");
 		goto fail;
 	}
+	e->watchdog.waits = vl_snapshot_waits(snapshot);
 	error = vl_watchdog_start(&e->watchdog, stop, e);
 	if (error)
 		goto fail;

@@ -37,6 +37,42 @@ static void test_clock(void)
 	   "the time of day counts from 1970");
 }
 
+/* A wait of @ns, as of a slow file. */
+static void wait_for(struct vl_waits *w, long ns)
+{
+	const struct timespec ts = vl_ns_timespec((uint64_t)ns);
+	const uint64_t begun = vl_wait_begin(w);
+
+	if (ns)
+		nanosleep(&ts, NULL);
+	vl_wait_end(w, begun);
+}
+
+static void test_waits(void)
+{
+	const struct timespec ts = { .tv_nsec = 30 * VL_NSEC_PER_MSEC };
+	struct vl_waits w = { 0 };
+	struct vl_deadline all, besides;
+	uint64_t ns, begun;
+
+	wait_for(&w, 0);
+	ok(!vl_waited_ns(&w) && !vl_waited_ns(NULL), "what ends at once is no wait");
+	wait_for(&w, 20 * VL_NSEC_PER_MSEC);
+	ns = vl_waited_ns(&w);
+	ok(ns >= 20 * VL_NSEC_PER_MSEC && ns == vl_waited_ns(&w), "a wait counts, once it has ended");
+	all = vl_deadline_in(10 * VL_NSEC_PER_MSEC);
+	besides = vl_deadline_besides(all, &w);
+	begun = vl_wait_begin(&w);
+	nanosleep(&ts, NULL);
+	ok(vl_waited_ns(&w) >= ns + 30 * VL_NSEC_PER_MSEC, "and while it lasts");
+	ok(vl_late(all) && !vl_late(besides) && vl_left_ns(besides) && !vl_left_ns(all),
+	   "a deadline besides these waits is later by them");
+	vl_wait_end(&w, begun);
+	ok(!vl_late(besides), "also when they have ended");
+	nanosleep(&ts, NULL);
+	ok(vl_late(besides) && !vl_left_ns(besides), "and is late after other time");
+}
+
 /* Open /dev/null and copy a string in a scope of their own; @keep: hand both on. */
 static int own(bool keep, char **text_ret)
 {
@@ -206,6 +242,7 @@ int main(void)
 	test_grow();
 	test_cleanup();
 	test_clock();
+	test_waits();
 	test_reaper();
 	test_library();
 	return tap_end();
