@@ -184,7 +184,7 @@ judge() {
 	[[ $(id -u) -eq 0 && -c /dev/fuse ]] || skip "only root can mount by FUSE"
 	dump g61
 	mkdir "$T/slow"
-	"$VT_TESTS/lib/slow" "$T/slow" "$DUMPS/g61.elf" 4 >"$T/mounted" 3>&- &
+	"$VT_TESTS/lib/slow" "$T/slow" "$DUMPS/g61.elf" 6 >"$T/mounted" 3>&- &
 	local pid=$! start=$SECONDS
 	eventually 20 grep -q mounted "$T/mounted"
 	VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run run --separate-stderr vuname "$T/slow/g61.elf" -a

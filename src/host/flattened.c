@@ -16,8 +16,11 @@
 #include "index.h"
 
 #define HEAD_SIZE 4096
-/* QEMU writes pieces of 16 KiB and less: a file of 256 GiB. */
-#define PIECES_MAX (16UL << 20)
+/* What an index can hold. QEMU writes pieces of 16 KiB and less: a file of some 170 GiB. */
+#define PIECES_MAX (VL_INDEX_MAX / sizeof(struct vl_flattened_piece))
+/* Small pieces are read many at a time: a system call for each takes longer than to copy them. */
+#define WINDOW (64UL << 10)
+#define SMALL 2048
 
 struct piece_header {
 	int64_t at, len;
@@ -58,23 +61,48 @@ static struct vl_error *add(struct vl_flattened *f, size_t *room, const struct p
 	return NULL;
 }
 
+/* Bytes of the file. */
+struct window {
+	uint64_t at;
+	size_t len;
+	unsigned char bytes[WINDOW];
+};
+
+/* The header at @at, behind a piece of @before bytes. */
+static bool get_header(int fd, uint64_t at, uint64_t before, struct window *w,
+		       struct piece_header *ret)
+{
+	if (at < w->at || at - w->at > w->len || w->len - (at - w->at) < sizeof(*ret)) {
+		w->at = at;
+		w->len = vl_get_at(fd, w->bytes, before < SMALL ? WINDOW : sizeof(*ret), at);
+		if (w->len < sizeof(*ret))
+			return false;
+	}
+	memcpy(ret, w->bytes + (at - w->at), sizeof(*ret));
+	return true;
+}
+
 static struct vl_error *index_pieces(struct vl_flattened *f, uint64_t size)
 {
+	struct window w;
+	struct piece_header h = { 0 };
 	uint64_t at = HEAD_SIZE;
 	size_t room = 0;
 
+	w.at = w.len = 0;
 	for (;;) {
-		struct piece_header h;
 		struct vl_error *err;
 
-		if (!vl_get_whole(f->fd, &h, sizeof(h), at))
+		if (!get_header(f->fd, at, (uint64_t)h.len, &w, &h))
 			return vl_dump_truncated(0, size);
 		at += sizeof(h);
 		h.at = (int64_t)be64toh((uint64_t)h.at);
 		h.len = (int64_t)be64toh((uint64_t)h.len);
 		if (h.at == -1)
 			return NULL;
-		if (h.at < 0 || h.len <= 0 || h.at > INT64_MAX - h.len || f->nr == PIECES_MAX)
+		if (f->nr == PIECES_MAX)
+			return vl_index_full();
+		if (h.at < 0 || h.len <= 0 || h.at > INT64_MAX - h.len)
 			return vl_dump_damaged("a piece of the flattened file has no place");
 		if ((uint64_t)h.len > size - at)
 			return vl_dump_truncated(at + (uint64_t)h.len, size);
@@ -90,7 +118,11 @@ static struct vl_error *index_pieces(struct vl_flattened *f, uint64_t size)
  */
 static void put_in_order(struct vl_flattened *f)
 {
-	if (f->nr)
+	bool sorted = true;
+
+	for (size_t i = 1; i < f->nr && sorted; i++)
+		sorted = by_place(&f->pieces[i - 1], &f->pieces[i]) <= 0;
+	if (!sorted)
 		qsort(f->pieces, f->nr, sizeof(*f->pieces), by_place);
 	for (size_t i = 0; i + 1 < f->nr; i++)
 		if (f->pieces[i].len > f->pieces[i + 1].at - f->pieces[i].at)

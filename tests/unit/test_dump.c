@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* ELF dumps made by hand: good ones, and damaged ones of every kind. */
 #include <elf.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 #include "images.h"
 #include "tap.h"
+#include "host/flattened.h"
 #include "host/pages.h"
 #include "host/target.h"
 
@@ -347,6 +349,55 @@ static void test_changed(struct image *im)
 	ok(*before && *after && strcmp(before, after) != 0, "it has another run id: %s", after);
 }
 
+/* Write @len bytes at @at of the file; 0: behind its end, which is returned. */
+static uint64_t append(uint64_t at, const void *bytes, size_t len)
+{
+	int fd = open(path, O_RDWR);
+	const off_t end = lseek(fd, 0, SEEK_END);
+
+	at = at ? at : (uint64_t)end;
+	if (fd < 0 || (at > (uint64_t)end && ftruncate(fd, (off_t)at)) ||
+	    pwrite(fd, bytes, len, (off_t)at) != (ssize_t)len)
+		exit(99);
+	close(fd);
+	return at + len;
+}
+
+/* A flattened file in pieces of all sizes, in and out of order. */
+static void test_flattened(void)
+{
+	enum { NR = 600, SIZE = NR * NR };
+	static unsigned char whole[SIZE], got[SIZE];
+	struct vl_flattened f;
+	uint64_t header[2];
+	uint64_t at = 0;
+
+	save("makedumpfile\0\0\0\0\0\0\0\0\0\0\0\1", 24);
+	append(4096, "", 0);
+	for (size_t i = 0; i < SIZE; i++)
+		whole[i] = (unsigned char)(i * 7 + i / 251);
+	/* Small ones, large ones, and small ones again; of each two, the second comes first. */
+	for (size_t i = 0; i < NR; i++) {
+		const size_t k = i ^ 1, len = 2 * k + 1;
+
+		header[0] = htobe64(k * k);
+		header[1] = htobe64(len);
+		at = append(at, header, sizeof(header));
+		at = append(at, whole + k * k, len);
+	}
+	memset(header, 0xff, sizeof(header));
+	append(at, header, sizeof(header));
+	if (!ok(!vl_flattened_init(open(path, O_RDONLY), append(0, "", 0), &f) && f.nr == NR &&
+			f.size == SIZE,
+		"a flattened file of %d pieces opens", NR))
+		return;
+	ok(vl_flattened_read(&f, 0, got, SIZE) && !memcmp(got, whole, SIZE), "it has its bytes");
+	ok(!vl_flattened_read(&f, SIZE - 1, got, 2), "and no more");
+	close(f.fd);
+	vl_flattened_deinit(&f);
+	unlink(path);
+}
+
 int main(void)
 {
 	static struct image im;
@@ -360,5 +411,6 @@ int main(void)
 	test_denied();
 	test_torn(&im);
 	test_changed(&im);
+	test_flattened();
 	return images_end();
 }
