@@ -554,4 +554,4 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct v
 	return err ? err : vl_table_end(t);
 }
 
-const struct vl_diff vl_diff_check = { "check", "checks", columns, run, "finding" };
+const struct vl_diff vl_diff_check = { "check", "checks", columns, run, "finding", true };

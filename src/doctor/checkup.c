@@ -21,6 +21,15 @@ struct checkup {
 	unsigned int engines; /* raw ones that work */
 };
 
+static size_t known_fields(const struct vl_layout *l)
+{
+	size_t nr = 0;
+
+	for (int f = 0; f < VL_NR_FIELDS; f++)
+		nr += vl_has(l, (enum vl_field)f);
+	return nr;
+}
+
 static void check_kernel(struct checkup *p)
 {
 	const struct vl_kernel *k = p->g->attach->kernel;
@@ -47,7 +56,11 @@ static void check_kernel(struct checkup *p)
 			&p->d, "symbols", VL_DOCTOR_OK, NULL, "%zu, in its own tables%s", symbols,
 			vl_kernel_has_few(k) ? ": of its code only; its code shows where data are" :
 					       "");
-	if (vl_discard(vl_kernel_load_btf(p->g->target, p->g->attach->key, &btf, &len))) {
+	if (l->derived) {
+		vl_doctor_row(&p->d, "types", VL_DOCTOR_WARNING, VL_ADD_TYPES,
+			      "it has none: its code shows %zu of %d fields", known_fields(l),
+			      VL_NR_FIELDS);
+	} else if (vl_discard(vl_kernel_load_btf(p->g->target, p->g->attach->key, &btf, &len))) {
 		vl_doctor_row(
 			&p->d, "types", VL_DOCTOR_WARNING,
 			"remove this kernel's files from the cache; the next run makes them again",
@@ -138,23 +151,43 @@ static void check_engines(struct checkup *p)
 	}
 }
 
-/* The fields that a view needs. */
+/* The fields that a view needs. Of a kernel without types it may need more: its scan says so. */
 static const struct {
 	const char *check, *what, *without;
 	enum vl_field fields[4];
 	size_t nr_fields;
+	const struct vl_scan *scan;
 } views[] = {
 	{ "processes",
 	  "vpslist, vpidlist and vps --diff",
 	  NULL,
 	  { VL_F_TASK_TASKS, VL_F_TASK_PID, VL_F_TASK_COMM },
-	  3 },
-	{ "credentials", "vcredlist", NULL, { VL_F_TASK_CRED, VL_F_CRED_UID }, 2 },
+	  3,
+	  &vl_scan_pslist },
+	{ "credentials",
+	  "vcredlist",
+	  NULL,
+	  { VL_F_TASK_CRED, VL_F_CRED_UID },
+	  2,
+	  &vl_scan_credlist },
 	{ "modules",
 	  "vlsmod --engine=imee and --diff",
 	  "was the kernel built without modules?",
 	  { VL_F_MOD_LIST, VL_F_MOD_NAME },
-	  2 },
+	  2,
+	  &vl_scan_modules },
+	{ "sockets",
+	  "vnetstat --engine=imee and --diff",
+	  NULL,
+	  { VL_F_SOCK_FAMILY, VL_F_SOCK_NODE },
+	  2,
+	  &vl_scan_sockets },
+	{ "files",
+	  "vlsof --engine=imee",
+	  NULL,
+	  { VL_F_FILES_FDT, VL_F_FILE_INODE },
+	  2,
+	  &vl_scan_files },
 };
 
 static void check_views(struct checkup *p)
@@ -162,9 +195,15 @@ static void check_views(struct checkup *p)
 	const struct vl_layout *l = vl_kernel_layout(p->g->attach->kernel);
 
 	for (size_t i = 0; i < ARRAY_SIZE(views); i++) {
+		struct vl_error *err = vl_scan_bears(p->g, views[i].scan->fields, views[i].check);
 		const char *lacks = NULL, *path;
 		unsigned int n;
 
+		if (err) {
+			vl_doctor_error(&p->d, views[i].check, VL_DOCTOR_WARNING, err);
+			vl_error_destroy(err);
+			continue;
+		}
 		for (n = 0; n < views[i].nr_fields && !lacks; n++)
 			if (!vl_has(l, views[i].fields[n]))
 				vl_field_name(views[i].fields[n], &lacks, &path);
@@ -194,5 +233,5 @@ static struct vl_error *run_checkup(struct vl_raw_guest *g, struct vl_table *t)
 	return vl_table_end(t);
 }
 
-const struct vl_scan vl_scan_checkup = { "checkup",   "checks", vl_doctor_columns, true,
-					 run_checkup, NULL,	vl_no_symbols };
+const struct vl_scan vl_scan_checkup = { "checkup",   "checks",	    vl_doctor_columns, true,
+					 run_checkup, vl_scan_asks, vl_no_symbols };

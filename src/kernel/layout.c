@@ -38,6 +38,11 @@ static const enum vl_field either[][2] = {
 	{ VL_F_TASK_START, VL_F_TASK_REAL_START },
 	/* f1a7941243c1 ("mm: convert mm's rss stats into percpu_counter"): an array of counters */
 	{ VL_F_MM_RSS_COUNT, VL_F_SIZE_PCPU_COUNTER },
+	/* ac3b43283923 ("module: replace module_layout with module_memory", 6.4) */
+	{ VL_F_MOD_CORE_BASE, VL_F_MODMEM_BASE },
+	{ VL_F_MOD_CORE_SIZE, VL_F_MODMEM_SIZE },
+	{ VL_F_MOD_INIT_BASE, VL_F_MOD_MEM },
+	{ VL_F_MOD_INIT_SIZE, VL_F_SIZE_MODMEM },
 };
 
 bool vl_layout_unknown(const struct vl_layout *l, enum vl_field f)

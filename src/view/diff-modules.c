@@ -106,12 +106,22 @@ static const struct vl_column module_columns[] = {
 	{ 0 },
 };
 
+/* What the ways read, up to VL_NR_FIELDS. */
+static const enum vl_field list_fields[] = { VL_F_MOD_LIST, VL_F_MOD_NAME, VL_F_MOD_STATE,
+					     VL_NR_FIELDS };
+static const enum vl_field kobject_fields[] = {
+	VL_F_KSET_LIST, VL_F_KOBJ_ENTRY, VL_F_MKOBJ_KOBJ, VL_F_MKOBJ_MOD,
+	VL_F_MOD_NAME,	VL_F_MOD_STATE,	 VL_NR_FIELDS,
+};
+static const enum vl_field memory_fields[] = { VL_F_MOD_MKOBJ_MOD, VL_F_MOD_NAME, VL_F_MOD_STATE,
+					       VL_NR_FIELDS };
+
 static const struct vl_diff_way module_ways[] = {
-	{ "the list of modules", false, false, false, by_list },
-	{ "the kobjects", false, false, false, by_kobjects },
-	{ "the mapped memory", false, false, false, by_memory },
-	{ "/proc/modules", true, false, false, by_proc_modules },
-	{ "the guest's own /proc/modules", true, true, false, by_proc_modules },
+	{ "the list of modules", false, false, false, by_list, list_fields },
+	{ "the kobjects", false, false, false, by_kobjects, kobject_fields },
+	{ "the mapped memory", false, false, false, by_memory, memory_fields },
+	{ "/proc/modules", true, false, false, by_proc_modules, NULL },
+	{ "the guest's own /proc/modules", true, true, false, by_proc_modules, NULL },
 };
 
 static struct vl_error *diff_modules(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t)
@@ -129,4 +139,5 @@ static struct vl_error *diff_modules(struct vl_raw_guest *g, struct vl_sys *sys,
 	return vl_diff_run(g, sys, &kind, t);
 }
 
-const struct vl_diff vl_diff_modules = { "modules", "modules", module_columns, diff_modules, NULL };
+const struct vl_diff vl_diff_modules = { "modules",    "modules", module_columns,
+					 diff_modules, NULL,	  false };

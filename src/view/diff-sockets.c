@@ -60,6 +60,9 @@ static struct vl_error *by_memory(struct vl_looker *k, struct vl_diff_items *ite
 	err = first_netns(k, &netns);
 	if (err)
 		return err;
+	err = vl_scan_bears(k->g, vl_scan_sockets.fields, vl_scan_sockets.plural);
+	if (err)
+		return err;
 	vl_table_init(&t, vl_scan_sockets.columns);
 	err = vl_scan_sockets.run(k->g, &t);
 	for (size_t i = 0; i < t.nr_rows; i++) {
@@ -139,9 +142,9 @@ static const struct vl_column socket_columns[] = {
 };
 
 static const struct vl_diff_way socket_ways[] = {
-	{ "memory", false, false, false, by_memory },
-	{ "/proc/net", true, false, false, by_proc },
-	{ "the guest's own /proc/net", true, true, false, by_proc },
+	{ "memory", false, false, false, by_memory, NULL },
+	{ "/proc/net", true, false, false, by_proc, NULL },
+	{ "the guest's own /proc/net", true, true, false, by_proc, NULL },
 };
 
 static struct vl_error *diff_sockets(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t)
@@ -153,4 +156,5 @@ static struct vl_error *diff_sockets(struct vl_raw_guest *g, struct vl_sys *sys,
 	return vl_diff_run(g, sys, &kind, t);
 }
 
-const struct vl_diff vl_diff_sockets = { "sockets", "sockets", socket_columns, diff_sockets, NULL };
+const struct vl_diff vl_diff_sockets = { "sockets",    "sockets", socket_columns,
+					 diff_sockets, NULL,	  false };

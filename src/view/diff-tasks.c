@@ -291,15 +291,42 @@ static const struct vl_column process_columns[] = {
 	{ 0 },
 };
 
+/* What the ways read, up to VL_NR_FIELDS. */
+static const enum vl_field list_fields[] = { VL_F_TASK_TASKS,	   VL_F_TASK_TGID, VL_F_TASK_COMM,
+					     VL_F_TASK_EXIT_STATE, VL_F_TASK_MM,   VL_NR_FIELDS };
+static const enum vl_field tree_fields[] = {
+	VL_F_PIDNS_HEAD, VL_F_PID_TASKS, VL_F_PID_NUMBERS,    VL_F_UPID_NR,   VL_F_XA_SHIFT,
+	VL_F_XA_SLOTS,	 VL_F_XA_MARKS,	 VL_F_TASK_PID_LINKS, VL_F_TASK_COMM, VL_NR_FIELDS,
+};
+static const enum vl_field group_fields[] = {
+	VL_F_CSS_SET_HLIST,   VL_F_CSS_SET_TASKS, VL_F_CSS_SET_MG_TASKS, VL_F_CSS_SET_DYING,
+	VL_F_TASK_CG_LIST,    VL_F_TASK_LEADER,	  VL_F_TASK_TGID,	 VL_F_TASK_COMM,
+	VL_F_TASK_EXIT_STATE, VL_NR_FIELDS,
+};
+static const enum vl_field slab_fields[] = {
+	VL_F_SIZE_PAGE,	 VL_F_CACHE_SIZE, VL_F_CACHE_ORDER, VL_F_CACHE_LEFT_PAD, VL_F_SLAB_CACHE,
+	VL_F_TASK_STACK, VL_F_TASK_SP,	  VL_F_TASK_TGID,   VL_F_TASK_COMM,	 VL_NR_FIELDS,
+};
+static const enum vl_field queue_fields[] = {
+	VL_F_RQ_IDLE, VL_F_TASK_STACK, VL_F_TASK_SP,  VL_F_RQ_CFS,  VL_F_CFS_TREE, VL_F_SE_NODE,
+	VL_F_TASK_SE, VL_F_CFS_CURR,   VL_F_SE_GROUP, VL_F_RQ_RT,   VL_F_RT_QUEUE, VL_F_RT_NODE,
+	VL_F_TASK_RT, VL_F_RT_GROUP,   VL_F_RQ_DL,    VL_F_DL_NODE, VL_F_TASK_DL,  VL_F_RQ_CURR,
+	VL_F_SIZE_RQ, VL_F_TASK_COMM,  VL_NR_FIELDS,
+};
+static const enum vl_field child_fields[] = {
+	VL_F_TASK_CHILDREN,    VL_F_TASK_SIBLING, VL_F_TASK_SIGNAL, VL_F_SIGNAL_THREAD_HEAD,
+	VL_F_TASK_THREAD_NODE, VL_F_TASK_TGID,	  VL_F_TASK_COMM,   VL_NR_FIELDS,
+};
+
 static const struct vl_diff_way process_ways[] = {
-	{ "the task list", false, false, false, by_task_list },
-	{ "the tree of ids", false, false, false, by_pids },
-	{ "the cgroups", false, false, false, by_cgroups },
-	{ "/proc", true, false, false, by_proc },
-	{ "the guest's own /proc", true, true, false, by_proc },
-	{ "the slab of tasks", false, false, true, by_slab },
-	{ "the run queues", false, false, true, by_queues },
-	{ "the children", false, false, true, by_parents },
+	{ "the task list", false, false, false, by_task_list, list_fields },
+	{ "the tree of ids", false, false, false, by_pids, tree_fields },
+	{ "the cgroups", false, false, false, by_cgroups, group_fields },
+	{ "/proc", true, false, false, by_proc, NULL },
+	{ "the guest's own /proc", true, true, false, by_proc, NULL },
+	{ "the slab of tasks", false, false, true, by_slab, slab_fields },
+	{ "the run queues", false, false, true, by_queues, queue_fields },
+	{ "the children", false, false, true, by_parents, child_fields },
 };
 
 static struct vl_error *diff_processes(struct vl_raw_guest *g, struct vl_sys *sys,
@@ -312,5 +339,5 @@ static struct vl_error *diff_processes(struct vl_raw_guest *g, struct vl_sys *sy
 	return vl_diff_run(g, sys, &kind, t);
 }
 
-const struct vl_diff vl_diff_processes = { "processes", "processes", process_columns,
-					   diff_processes, NULL };
+const struct vl_diff vl_diff_processes = { "processes",	   "processes", process_columns,
+					   diff_processes, NULL,	false };

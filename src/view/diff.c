@@ -211,7 +211,10 @@ static struct vl_error *go_ways(struct vl_looker *k, struct vl_diff_items *items
 			why = err;
 			err = NULL;
 		} else {
-			why = way->go(k, items, 1U << i);
+			why = vl_scan_bears(k->g, way->fields ? way->fields : vl_scan_asks,
+					    way->name);
+			if (!why)
+				why = way->go(k, items, 1U << i);
 		}
 		if (why && is_momentary(why) && !final) {
 			/* If pages have changed the next try gets them all as of one moment. */

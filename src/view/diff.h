@@ -44,6 +44,11 @@ struct vl_diff_way {
 	bool own;	  /* its own code, beside a trusted one: else the way is left out */
 	bool part;	  /* it shows some items only: others are not hidden from it */
 	struct vl_error *(*go)(struct vl_looker *l, struct vl_diff_items *items, unsigned bit);
+	/*
+	 * The fields that it reads, up to VL_NR_FIELDS: of a kernel without types all of them must
+	 * have been derived from its code. NULL: none.
+	 */
+	const enum vl_field *fields;
 };
 
 struct vl_diff_kind {

@@ -15,6 +15,26 @@
 #define MAX_STEPS 512
 #define NAME_MAX_LEN 255U
 
+const enum vl_field vl_opened_fields[] = {
+	VL_F_TASK_TASKS, VL_F_TASK_TGID,    VL_F_TASK_COMM,  VL_F_TASK_FILES,
+	VL_F_FILES_FDT,	 VL_F_FDT_MAX,	    VL_F_FDT_FD,     VL_F_FILE_DENTRY,
+	VL_F_FILE_INODE, VL_F_FILE_PRIVATE, VL_F_INODE_MODE, VL_NR_FIELDS,
+};
+
+const enum vl_field vl_name_fields[] = {
+	VL_F_TASK_TASKS,    VL_F_TASK_TGID,    VL_F_TASK_COMM,	    VL_F_TASK_FILES,
+	VL_F_TASK_FS,	    VL_F_TASK_MM,      VL_F_TASK_REAL_CRED, VL_F_CRED_EUID,
+	VL_F_FILES_FDT,	    VL_F_FDT_MAX,      VL_F_FDT_FD,	    VL_F_FILE_DENTRY,
+	VL_F_FILE_INODE,    VL_F_FILE_PRIVATE, VL_F_FILE_MNT,	    VL_F_FILE_POS,
+	VL_F_FILE_FLAGS,    VL_F_FILE_MODE,    VL_F_FS_ROOT_DENTRY, VL_F_FS_ROOT_MNT,
+	VL_F_FS_PWD_DENTRY, VL_F_FS_PWD_MNT,   VL_F_MM_EXE,	    VL_F_DENTRY_INODE,
+	VL_F_DENTRY_PARENT, VL_F_DENTRY_NAME,  VL_F_DENTRY_LEN,	    VL_F_DENTRY_HASHED,
+	VL_F_MOUNT_MNT,	    VL_F_MOUNT_PARENT, VL_F_MOUNT_POINT,    VL_F_VFSMOUNT_ROOT,
+	VL_F_INODE_INO,	    VL_F_INODE_MODE,   VL_F_INODE_SIZE,	    VL_F_INODE_LINKS,
+	VL_F_INODE_RDEV,    VL_F_INODE_SB,     VL_F_SB_DEV,	    VL_F_SB_TYPE,
+	VL_F_FSTYPE_NAME,   VL_NR_FIELDS,
+};
+
 bool vl_object(struct vl_raw_guest *g, uint64_t base, const struct vl_part *parts, size_t nr)
 {
 	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);

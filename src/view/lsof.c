@@ -184,14 +184,16 @@ static void row(struct vl_raw_guest *g, struct vl_table *t, const struct vl_file
 static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
 {
 	struct vl_opened files;
-	struct vl_error *err = vl_opened_collect(g, true, &files);
+	struct vl_error *err = vl_sockets_bear(g, "files");
 
+	if (err)
+		return err;
+	err = vl_opened_collect(g, true, &files);
 	for (size_t i = 0; i < files.nr; i++)
 		row(g, t, &files.tasks[files.files[i].task], &files.files[i]);
 	vl_opened_deinit(&files);
 	return err ? err : vl_table_end(t);
 }
 
-const struct vl_scan vl_scan_files = {
-	"files", "files", columns, true, run, NULL, vl_task_symbols
-};
+const struct vl_scan vl_scan_files = { "files", "files",	columns,	true,
+				       run,	vl_name_fields, vl_task_symbols };

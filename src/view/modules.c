@@ -336,5 +336,12 @@ static struct vl_error *run_modules(struct vl_raw_guest *g, struct vl_table *t)
 
 static const char *const symbols[] = { "modules", NULL };
 
+/* Where USE_USER is derived from code, it is the distance from the node, USE_USERS. */
+static const enum vl_field fields[] = {
+	VL_F_MOD_LIST,	    VL_F_MOD_NAME,	VL_F_MOD_STATE,	    VL_F_MOD_REFCNT,
+	VL_F_MOD_USERS,	    VL_F_USE_USER,	VL_F_MOD_CORE_BASE, VL_F_MOD_CORE_SIZE,
+	VL_F_MOD_INIT_BASE, VL_F_MOD_INIT_SIZE, VL_NR_FIELDS,
+};
+
 const struct vl_scan vl_scan_modules = { "modules",   "modules", columns, true,
-					 run_modules, NULL,	 symbols };
+					 run_modules, fields,	 symbols };

@@ -29,6 +29,9 @@ bool vl_object(struct vl_raw_guest *g, uint64_t base, const struct vl_part *part
 
 /* ---- files ---- */
 
+/* The fields of what processes have open, and of its names (vl_scan_bears()). */
+extern const enum vl_field vl_opened_fields[], vl_name_fields[];
+
 struct vl_inode {
 	uint64_t at; /* its address; 0: there is none */
 	uint64_t number, size, sb;
@@ -90,6 +93,9 @@ void vl_path_name(struct vl_raw_guest *g, const struct vl_path *p, char *buf, si
 		  bool *deleted_ret);
 
 /* ---- sockets ---- */
+
+/* The error of a kernel without types whose code does not show all that sockets have. */
+struct vl_error *vl_sockets_bear(const struct vl_raw_guest *g, const char *what);
 
 #define VL_ADDRESS_MAX 112 /* sun_path has 108 */
 

@@ -24,6 +24,31 @@ enum {
 };
 #define SUN_PATH 2U /* offset of sun_path in sockaddr_un */
 
+static const enum vl_field socket_fields[] = {
+	VL_F_SOCKET_SK,	   VL_F_SOCK_FAMILY,	  VL_F_SOCK_STATE,     VL_F_SOCK_NET,
+	VL_F_SOCK_TYPE,	   VL_F_SOCK_PROTOCOL,	  VL_F_SOCK_SOCKET,    VL_F_SOCK_UID,
+	VL_F_SOCK_BACKLOG, VL_F_SOCK_MAX_BACKLOG, VL_F_SOCK_RMEM,      VL_F_SOCK_WMEM,
+	VL_F_SOCK_NUM,	   VL_F_SOCK_DPORT,	  VL_F_SOCK_RCV_SADDR, VL_F_SOCK_DADDR,
+	VL_F_NET_INUM,	   VL_F_NETLINK_PORT,	  VL_F_ALLOC_INODE,    VL_F_INODE_INO,
+	VL_F_TCP_RCV_NXT,  VL_F_TCP_COPIED,	  VL_F_TCP_WRITE,      VL_F_TCP_UNA,
+	VL_F_UDP_DEFICIT,  VL_F_UNIX_ADDR,	  VL_F_UNIX_ADDR_LEN,  VL_F_UNIX_ADDR_NAME,
+	VL_F_UNIX_PEER,	   VL_NR_FIELDS,
+};
+
+static const enum vl_field v6_fields[] = { VL_F_SOCK_V6_RCV_SADDR, VL_F_SOCK_V6_DADDR,
+					   VL_NR_FIELDS };
+
+struct vl_error *vl_sockets_bear(const struct vl_raw_guest *g, const char *what)
+{
+	struct vl_error *err = vl_scan_bears(g, socket_fields, what);
+
+	/* A kernel without IPv6 has not even the members. */
+	if (!err &&
+	    (vl_kernel_is_bare(g->attach->kernel) || vl_symbol(g->attach->kernel, "inet6_create")))
+		err = vl_scan_bears(g, v6_fields, what);
+	return err;
+}
+
 static bool is_ip(const struct vl_socket *k)
 {
 	return k->family == AF_INET || k->family == AF_INET6;
@@ -140,14 +165,18 @@ static void read_unix(struct vl_raw_guest *g, struct vl_socket *k)
 	k->named = k->local[0];
 }
 
-/* The inode that is allocated with the struct socket at @socket. */
+/*
+ * The inode that is allocated with the struct socket at @socket. Where the offset of the inode is
+ * derived from code, it is the distance between the two.
+ */
 static uint64_t inode_of(struct vl_raw_guest *g, uint64_t socket)
 {
 	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
 	uint64_t number;
 	const struct vl_part parts[] = { VL_PART(INODE_INO, number) };
 
-	if (!socket || !vl_has(l, VL_F_ALLOC_SOCKET) || !vl_has(l, VL_F_ALLOC_INODE))
+	if (!socket || !vl_has(l, VL_F_ALLOC_INODE) ||
+	    (!l->derived && !vl_has(l, VL_F_ALLOC_SOCKET)))
 		return 0;
 	socket += vl_offset(l, VL_F_ALLOC_INODE) - vl_offset(l, VL_F_ALLOC_SOCKET);
 	return vl_object(g, socket, parts, 1) ? number : 0;

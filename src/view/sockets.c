@@ -123,7 +123,7 @@ static void add_unix(struct sockets *all)
 {
 	const struct vl_kernel *k = all->g->attach->kernel;
 	uint32_t node = vl_offset(all->l, VL_F_SOCK_NODE),
-		 stride = vl_offset(all->l, VL_F_SIZE_HLIST_HEAD);
+		 stride = sizeof(uint64_t); /* struct hlist_head is a pointer */
 	struct vl_fields fs = { .layout = all->l };
 	struct vl_walk w = {
 		.kind = VL_WALK_LIST,
@@ -330,6 +330,26 @@ static void show(struct sockets *all, struct vl_table *t)
 	free(owned);
 }
 
+/* Those of its tables, beside those of sockets and of what processes have open. */
+static const enum vl_field table_fields[] = {
+	VL_F_SOCK_NODE,	 VL_F_SOCK_PROT,   VL_F_INET_EHASH,	  VL_F_INET_EHASH_MASK,
+	VL_F_SIZE_EHASH, VL_F_INET_LHASH2, VL_F_INET_LHASH2_MASK, VL_F_SIZE_LHASH,
+	VL_F_LHASH_HEAD, VL_F_UDP_HASH,	   VL_F_UDP_MASK,	  VL_F_SIZE_UDP_SLOT,
+	VL_F_NET_LIST,	 VL_NR_FIELDS,
+};
+static const enum vl_field listen_fields[] = { VL_F_INET_LISTEN, VL_NR_FIELDS };
+
+/*
+ * May the kernel have a table of listeners besides, whose sockets only that one has by their
+ * usual node? inet_hashinfo_init() made it, until "net: inet: Retire port only listening_hash"
+ * (5.19). A kernel without a table of symbols does not name that function.
+ */
+static bool listens_elsewhere(const struct vl_raw_guest *g)
+{
+	return vl_kernel_is_bare(g->attach->kernel) ||
+	       vl_symbol(g->attach->kernel, "inet_hashinfo_init");
+}
+
 static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
 {
 	const enum vl_field need[] = { VL_F_SOCK_FAMILY, VL_F_SOCK_NODE, VL_F_SOCKET_SK };
@@ -338,9 +358,16 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
 	struct vl_opened files;
 	uint64_t unix_table;
 
+	if (!err)
+		err = vl_sockets_bear(g, "sockets");
+	if (!err)
+		err = vl_scan_bears(g, vl_opened_fields, "sockets");
+	if (!err && listens_elsewhere(g))
+		err = vl_scan_bears(g, listen_fields, "sockets");
 	if (err)
 		return err;
-	if (vl_kernel_has_few(g->attach->kernel) && !vl_has(all.l, VL_F_NET_UNIX))
+	if ((vl_kernel_has_few(g->attach->kernel) || all.l->derived) &&
+	    !vl_has(all.l, VL_F_NET_UNIX))
 		err = vl_need_symbol(g, "unix_socket_table", "the sockets of Unix", &unix_table);
 	if (err)
 		return err;
@@ -360,4 +387,5 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
 static const char *const symbols[] = { "init_task", "tcp_hashinfo", "udp_table",
 				       "net_namespace_list", NULL };
 
-const struct vl_scan vl_scan_sockets = { "sockets", "sockets", columns, true, run, NULL, symbols };
+const struct vl_scan vl_scan_sockets = { "sockets", "sockets",	  columns, true,
+					 run,	    table_fields, symbols };
