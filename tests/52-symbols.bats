@@ -193,10 +193,11 @@ types_too() {
 	assert_refused vpslist "$F" "no table of its symbols"
 }
 
-# as_in_guest KERNEL: all is said of a guest with one that was built as in the guest itself.
+# as_in_guest KERNEL [OPTION...]: all is said of a guest with one that was built as in the guest
+# itself. Options are those of tests/guest/start. The guest runs on.
 as_in_guest() {
 	local release=$1 F
-	"$VT_TESTS/guest/start" --name "$1" --kernel "$1" --backing memfd >/dev/null 3>&- 4>&-
+	"$VT_TESTS/guest/start" --name "$1" --kernel "$1" --backing memfd "${@:2}" >/dev/null 3>&- 4>&-
 	F=$(guest "$1")
 	same_as_guest "$1" "uname -a" "ps -ef" "ps aux" "uptime" "free" "lsmod" "lsof" "lsof -p 1" "netstat -an" \
 		"ss -xa" "ip addr" "ipcs" "dmesg" "cat /proc/1/status" "vmstat -s"
@@ -209,7 +210,6 @@ as_in_guest() {
 	[[ $(comm -13 "$T/pids" "$T/listed" | wc -l) -eq 0 && $(comm -23 "$T/pids" "$T/listed" | wc -l) -le 3 ]] ||
 		fail "$(diff "$T/pids" "$T/listed")"
 	[[ $(vpidlist -J "$F" | jq '.processes | length') -ge $(wc -l <"$T/listed") ]] || fail vpidlist
-	drop_guest "$1"
 }
 
 # need_built KERNEL: skips a test whose kernel (tests/build-kernel) is not in the cache folder; sets K.
@@ -223,10 +223,51 @@ need_built() {
 @test "one CPU, neither types nor symbols of data: the same is said as in the guest itself" {
 	need_built small
 	as_in_guest small
+	drop_guest small
 }
 
 @test "one CPU, no symbols at all, types that are added: the same is said as in the guest itself" {
 	need_built bare
 	vlens types add "$K/vmlinux"
 	SAME_WITHOUT='its kernel has no table of its symbols (CONFIG_KALLSYMS)' as_in_guest bare
+	drop_guest bare
+}
+
+@test "several CPUs, all symbols, no types: the same is said as in the guest itself" {
+	need_built nobtf
+	as_in_guest nobtf --smp 2
+	drop_guest nobtf
+}
+
+# trusted_in KERNEL: a run with trusted code says the same, and nothing was changed in the guest.
+trusted_in() {
+	local F
+	F=$(guest "$1")
+	vps --trusted=auto "$F" -eo pid,ppid,uid,comm >"$T/trusted" 2>"$T/findings"
+	[[ ! -s $T/findings ]] || fail "$(<"$T/findings")"
+	vps "$F" -eo pid,ppid,uid,comm >"$T/plain"
+	# Kernel threads come and go, and have their work in their names.
+	diff <(grep -v ' ps$\| kworker/' "$T/plain") <(grep -v ' ps$\| kworker/' "$T/trusted")
+	run vlens trust verify -J "$F"
+	[[ $status -eq 0 && $(jq -r '[.findings[].state] | unique | join(" ")' <<<"$output") == verified ]] ||
+		fail "$output"
+	run --separate-stderr vcheck "$F"
+	[[ $status -eq 0 && $output == *"compared with the trusted kernel"*"modules: 2 of 2"* ]] ||
+		fail "$output $stderr"
+}
+
+@test "clang's checks of types, by kCFI and by FineIBT: the same is said, and no finding is made of them" {
+	need_built kcfi
+	export VLENS_TRUST_DIR=$T/trust
+	vlens trust add "$K/vmlinuz" "$K/root"
+	as_in_guest kcfi --smp 2 --cpu max --append cfi=kcfi
+	[[ $(in_guest kcfi dmesg) == *"Using kCFI"* ]]
+	trusted_in kcfi
+	drop_guest kcfi
+	"$VT_TESTS/guest/start" --name kcfi --kernel kcfi --backing memfd --cpu max --append cfi=fineibt \
+		>/dev/null 3>&- 4>&-
+	[[ $(in_guest kcfi dmesg) == *"Using FineIBT"* ]]
+	same_as_guest kcfi "ps -ef" "lsmod" "netstat -an" "cat /proc/1/status"
+	trusted_in kcfi
+	drop_guest kcfi
 }

@@ -21,6 +21,7 @@
 /* jmp over the rest of it, where nothing is compared */
 #define SKIP "\xeb\x0c"
 #define HASH_LEN 4
+#define NOP 0x90
 
 /* Code of FineIBT in the constants of the kernel. */
 struct piece {
@@ -166,6 +167,28 @@ bool vl_trust_cfi_call(const struct vl_trust_look *l, const struct vl_trust_site
 
 	return vl_trust_is_cfi_caller(l->t, s->at) && find_piece(l->t, "fineibt_paranoid", &p) &&
 	       p.len == CALLER_LEN + c->len && !memcmp(p.bytes + CALLER_LEN, c->bytes, c->len);
+}
+
+bool vl_trust_cfi_sealed(const struct vl_trust_look *l, const struct vl_trust_site *s,
+			 const struct vl_code *c, unsigned char ret[VL_TRUST_CFI_MAX])
+{
+	static const unsigned char zeros[HASH_LEN];
+	struct piece p;
+
+	if (!vl_trust_has_endbr(l->t, s->at + s->len) ||
+	    !find_piece(l->t, "fineibt_preamble", &p) || p.len != c->len ||
+	    p.hash + HASH_LEN > p.len)
+		return false;
+	for (int fine = 0; fine < 2; fine++) {
+		size_t at = fine ? p.hash : PREAMBLE_HASH;
+
+		if (memcmp(c->bytes + at, zeros, HASH_LEN) != 0)
+			continue;
+		memcpy(ret, c->bytes, c->len);
+		memset(ret + at, NOP, HASH_LEN);
+		return true;
+	}
+	return false;
 }
 
 /* --- sites --- */

@@ -30,4 +30,12 @@ enum vl_trust_form vl_trust_cfi_caller(const struct vl_trust_look *l, const stru
 bool vl_trust_cfi_call(const struct vl_trust_look *l, const struct vl_trust_site *s,
 		       const struct vl_code *c);
 
+/*
+ * The kernel writes a hash of 0 in front of each function that is only called directly, also of
+ * those that have none there (poison_cfi() in arch/x86/kernel/alternative.c: functions in assembly). Is @c, padding in front of
+ * such a function, written to like that? @ret is what it was before, of the length of @c.
+ */
+bool vl_trust_cfi_sealed(const struct vl_trust_look *l, const struct vl_trust_site *s,
+			 const struct vl_code *c, unsigned char ret[VL_TRUST_CFI_MAX]);
+
 #endif

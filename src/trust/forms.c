@@ -177,6 +177,10 @@ static enum vl_trust_form static_call(const struct vl_trust_look *l, const struc
 		return VL_TRUST_ATTACHMENT;
 	if (!vl_trust_is_entry(l->t, is.target))
 		return VL_TRUST_ILLEGAL;
+	/* Where that is none, a conditional jump leads to a return (__static_call_transform()). */
+	if (was.kind == VL_INSN_BRANCH && is_function(l->t, is.target, "__static_call_return") &&
+	    !trampoline_target(l, was.target))
+		return VL_TRUST_LEGAL;
 	/* All calls of a key lead to the same function as its trampoline. */
 	if (s->class != VL_TRUST_TRAMPOLINE && is.target != was.target &&
 	    !is_return_thunk(l->t, is.target) && trampoline_target(l, was.target) != is.target)
@@ -321,11 +325,12 @@ static enum vl_trust_form padding(const struct vl_trust_look *l, const struct vl
 				  const struct vl_code *c)
 {
 	const struct vl_trust_look kernel = { .t = vl_trust_kernel(l->t), .memory = l->memory };
+	unsigned char unsealed[VL_TRUST_CFI_MAX];
 	size_t free = c->len - l->t->counter.len;
-	const struct vl_code front = { c->bytes, free, c->va };
-	const struct vl_code code = { c->bytes + free, l->t->counter.len, c->va + free };
+	const unsigned char *bytes = vl_trust_cfi_sealed(l, s, c, unsealed) ? unsealed : c->bytes;
+	const struct vl_code front = { bytes, free, c->va };
+	const struct vl_code code = { bytes + free, l->t->counter.len, c->va + free };
 
-	(void)s;
 	return vl_code_is_nop(&front, 0, false) &&
 			       (vl_code_is_nop(&code, 0, false) ||
 				vl_trust_same_code(&kernel, kernel.t->counter.at, code.len,

@@ -104,6 +104,15 @@ static void take_line(struct vl_diff_items *items, const char *protocol, const c
 	vl_diff_see(items, inode, name, strlen(name), 0, bit, false);
 }
 
+/* Was the kernel built without @protocol, so that /proc/net has no such file? */
+static bool lacks(const struct vl_looker *k, const char *protocol)
+{
+	const struct vl_kernel *kernel = k->g->attach->kernel;
+
+	return strchr(protocol, '6') && !vl_kernel_is_bare(kernel) &&
+	       !vl_symbol(kernel, "inet6_create");
+}
+
 static struct vl_error *by_proc(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
@@ -114,6 +123,10 @@ static struct vl_error *by_proc(struct vl_looker *k, struct vl_diff_items *items
 
 		snprintf(path, sizeof(path), "/proc/net/%s", protocols[i]);
 		err = vl_diff_ask(k->sys, path, "read", &buf, &len);
+		if (err && err->code == VL_ERR_KERNEL && lacks(k, protocols[i])) {
+			vl_error_destroy(err);
+			continue;
+		}
 		if (err)
 			return err;
 		text = strndup(buf, len);

@@ -177,6 +177,12 @@ static struct vl_error *by_cgroups(struct vl_looker *k, struct vl_diff_items *it
 	struct vl_error *err;
 	size_t nr = 0;
 
+	/* CONFIG_CGROUPS=n */
+	if (!l->derived && !vl_has(l, VL_F_CSS_SET_HLIST) &&
+	    !vl_symbol(k->g->attach->kernel, "css_set_table")) {
+		k->absent |= bit;
+		return NULL;
+	}
 	err = vl_need_fields(k->g, need, ARRAY_SIZE(need), "the cgroups");
 	if (!err)
 		err = vl_need_symbol(k->g, "css_set_table", "the cgroups", &w.head);

@@ -261,7 +261,7 @@ static unsigned gone(const struct vl_looker *k)
 	for (size_t i = 0; i < k->kind->nr_ways; i++)
 		if (!k->why[i] && (k->g->own || !k->kind->ways[i].own))
 			all |= 1U << i;
-	return all;
+	return all & ~k->absent;
 }
 
 /* Those of them that show all items. */

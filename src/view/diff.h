@@ -35,6 +35,7 @@ struct vl_looker {
 	struct vl_sys *sys; /* the one that answers now */
 	const struct vl_diff_kind *kind;
 	struct vl_error *why[VL_DIFF_WAYS]; /* ways that could not be gone */
+	unsigned absent; /* bit i: the kernel was built without way i, so nothing is missing */
 };
 
 /* A way to the list. */
