@@ -32,8 +32,9 @@ bool vl_trust_cfi_call(const struct vl_trust_look *l, const struct vl_trust_site
 
 /*
  * The kernel writes a hash of 0 in front of each function that is only called directly, also of
- * those that have none there (poison_cfi() in arch/x86/kernel/alternative.c: functions in assembly). Is @c, padding in front of
- * such a function, written to like that? @ret is what it was before, of the length of @c.
+ * one in assembly that has none there (poison_cfi(), arch/x86/kernel/alternative.c). Is @c, the
+ * padding in front of such a function, written to like that? @ret is what it was before, of the
+ * length of @c.
  */
 bool vl_trust_cfi_sealed(const struct vl_trust_look *l, const struct vl_trust_site *s,
 			 const struct vl_code *c, unsigned char ret[VL_TRUST_CFI_MAX]);

@@ -380,6 +380,7 @@ int main(int argc, char **argv)
 	stop = vl_trust_symbol(t, "__stop_BTF");
 	err = stop > start ? vl_layout_from_btf(vl_trust_bytes(t, start, stop - start),
 						stop - start, vl_deadline_in(LIMIT_NS), &types) :
+	      argc > 2	   ? NULL :
 			     vl_error_new(VL_ERR_KERNEL, "the kernel has no types");
 	if (!err)
 		err = vl_kernel_create(vl_trust_symbols(t), &types, &k);
