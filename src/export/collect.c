@@ -20,6 +20,9 @@ uint64_t vl_export_word(const struct vl_collector *c, uint64_t va)
 static const char *const uts_symbols[] = { "init_uts_ns", NULL };
 static const char *const load_symbols[] = { "avenrun", NULL };
 static const char *const taint_symbols[] = { "tainted_mask", NULL };
+static const char *const psi_symbols[] = { "psi_system", "psi_disabled", NULL };
+static const char *const tcp_symbols[] = { "tcp_hashinfo", NULL };
+static const char *const net_symbols[] = { "init_net", NULL };
 static const char *const module_symbols[] = { "modules", NULL };
 
 static const enum vl_field clock_fields[] = { VL_F_TK_MONO,	   VL_F_TKR_BASE,
@@ -40,6 +43,9 @@ static const struct part {
 	{ vl_export_taint, vl_scan_asks, taint_symbols },
 	{ vl_export_modules, NULL, module_symbols },
 	{ vl_export_hidden, NULL, vl_task_symbols },
+	{ vl_export_pressure, NULL, psi_symbols },
+	{ vl_export_tcp, NULL, tcp_symbols },
+	{ vl_export_traffic, NULL, net_symbols },
 	{ vl_export_cpus, vl_cpu_fields, vl_totals_symbols },
 };
 

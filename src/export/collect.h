@@ -28,6 +28,9 @@ void vl_export_taint(struct vl_collector *c);
 void vl_export_modules(struct vl_collector *c);
 void vl_export_cpus(struct vl_collector *c);
 void vl_export_hidden(struct vl_collector *c);
+void vl_export_pressure(struct vl_collector *c);
+void vl_export_tcp(struct vl_collector *c);
+void vl_export_traffic(struct vl_collector *c);
 void vl_export_tasks(struct vl_collector *c);
 
 /* Read @len bytes of the kernel; false: @va is 0, or cannot be read. */

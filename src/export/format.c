@@ -254,7 +254,10 @@ static void put_head(struct vl_growing *out, const struct vl_family *f,
 	put_str(out, f->help);
 	put_str(out, "\n# TYPE ");
 	put_name(out, f, format, false);
-	put_str(out, f->kind == VL_METRIC_COUNTER ? " counter\n" : " gauge\n");
+	if (f->kind == VL_METRIC_UNTYPED)
+		put_str(out, format == VL_EXPORT_OPENMETRICS ? " unknown\n" : " untyped\n");
+	else
+		put_str(out, f->kind == VL_METRIC_COUNTER ? " counter\n" : " gauge\n");
 }
 
 static void put_sample(struct vl_growing *out, const struct vl_family *f, const struct sorted *s,

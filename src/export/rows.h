@@ -63,6 +63,15 @@ extern const struct vl_scan vl_scan_export;
 	M(MEM_SHMEM, GAUGE, ONE, "node_memory_Shmem_bytes", "Shmem of /proc/meminfo.", NULL) \
 	M(SWAP_TOTAL, GAUGE, ONE, "node_memory_SwapTotal_bytes", "SwapTotal of /proc/meminfo.", NULL) \
 	M(SWAP_FREE, GAUGE, ONE, "node_memory_SwapFree_bytes", "SwapFree of /proc/meminfo.", NULL) \
+	M(PSI_CPU, COUNTER, NS, "node_pressure_cpu_waiting_seconds", "Time for which tasks waited for a CPU.", NULL) \
+	M(PSI_IO, COUNTER, NS, "node_pressure_io_waiting_seconds", "Time for which tasks waited for I/O.", NULL) \
+	M(PSI_IO_FULL, COUNTER, NS, "node_pressure_io_stalled_seconds", "Time for which all tasks waited for I/O.", NULL) \
+	M(PSI_MEM, COUNTER, NS, "node_pressure_memory_waiting_seconds", "Time for which tasks waited for memory.", NULL) \
+	M(PSI_MEM_FULL, COUNTER, NS, "node_pressure_memory_stalled_seconds", "Time for which all tasks waited for memory.", NULL) \
+	M(PSI_IRQ_FULL, COUNTER, NS, "node_pressure_irq_stalled_seconds", "Time for which all tasks waited for interrupts.", NULL) \
+	M(TCP_STATES, GAUGE, ONE, "node_tcp_connection_states", "TCP sockets in each state, in all network namespaces.", "state") \
+	M(IP_IN, UNTYPED, ONE, "node_netstat_IpExt_InOctets", "InOctets of /proc/net/netstat.", NULL) \
+	M(IP_OUT, UNTYPED, ONE, "node_netstat_IpExt_OutOctets", "OutOctets of /proc/net/netstat.", NULL) \
 	M(PROCESSES, GAUGE, ONE, "node_processes_state", "Processes in each state, a letter of ps(1).", "state") \
 	M(PIDS, GAUGE, ONE, "node_processes_pids", "Processes.", NULL) \
 	M(THREADS, GAUGE, ONE, "node_processes_threads", "Threads.", NULL) \
@@ -82,7 +91,8 @@ enum vl_metric {
 	VL_METRIC_PROCESS = VL_NR_METRICS, /* a row about a process */
 };
 
-enum vl_metric_kind { VL_METRIC_GAUGE, VL_METRIC_COUNTER };
+/* UNTYPED: a counter without "_total", as node_exporter has some. */
+enum vl_metric_kind { VL_METRIC_GAUGE, VL_METRIC_COUNTER, VL_METRIC_UNTYPED };
 /* The unit of a row's value; the text has seconds, and numbers. */
 enum vl_metric_unit { VL_METRIC_ONE, VL_METRIC_NS, VL_METRIC_HUNDREDTHS };
 

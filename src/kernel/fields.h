@@ -262,6 +262,14 @@
 	/* "kernfs: Use RCU to access kernfs_node::parent" (6.15): under a new name */            \
 	F(KN_PARENT, "kernfs_node", "parent")                                                     \
 	F(KN_PARENT_RCU, "kernfs_node", "__parent")                                               \
+	F(PSI_TOTAL, "psi_group", "total")                                                        \
+	F(PSI_CPU_SOME, "enum psi_states", "PSI_CPU_SOME")                                        \
+	F(PSI_IO_SOME, "enum psi_states", "PSI_IO_SOME")                                          \
+	F(PSI_IO_FULL, "enum psi_states", "PSI_IO_FULL")                                          \
+	F(PSI_MEM_SOME, "enum psi_states", "PSI_MEM_SOME")                                        \
+	F(PSI_MEM_FULL, "enum psi_states", "PSI_MEM_FULL")                                        \
+	F(PSI_IRQ_FULL, "enum psi_states", "PSI_IRQ_FULL")                                        \
+	F(NET_IP_MIB, "net", "mib.ip_statistics")                                                 \
 	/* what vcheck looks at */                                                                \
 	F(FTRACE_FUNC, "ftrace_ops", "func")                                                      \
 	F(FTRACE_NEXT, "ftrace_ops", "next")                                                      \

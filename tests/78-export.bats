@@ -1,0 +1,258 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# vlens export: its metrics compared with the guest's own answers, a real Prometheus that reads
+# them, and a web server that is asked badly.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
+
+load lib/vlens
+
+setup_file() {
+	need_guest g61
+	# Ports that nobody else of this machine's tests takes.
+	export PORT=$((20000 + $$ % 9000))
+	export URL=http://127.0.0.1:$PORT
+}
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+	G=$(guest g61)
+}
+
+teardown() {
+	local pid
+	for pid in "${started[@]}"; do
+		kill "$pid" 2>/dev/null || true
+	done
+}
+started=()
+
+# serve [OPTION...] GUEST...: starts the exporter and waits until it answers.
+serve() {
+	vlens export --listen=127.0.0.1:"$PORT" "$@" 2>"$T/serve.err" 3>&- 4>&- &
+	started+=($!)
+	eventually 10 curl -sf -o /dev/null "$URL/metrics" || fail "$(<"$T/serve.err")"
+}
+
+# value METRIC [LABELS]: the value of the first such sample in $T/metrics.
+value() { grep -m1 "^$1{.*${2:-}.*} " "$T/metrics" | sed 's/.*} //'; }
+
+@test "--once has the guest's own figures" {
+	vlens export --once "$G" >"$T/metrics"
+	assert_same "# EOF" "$(tail -n 1 "$T/metrics")"
+	assert_same 1 "$(value vlens_guest_up)"
+	assert_same 1 "$(value vlens_guest_state 'state="running"')"
+	assert_same 0 "$(value vlens_guest_hidden_processes)"
+	assert_same 0 "$(value vlens_guest_hidden_modules)"
+	assert_same "$(vlsmod "$G" | tail -n +2 | wc -l)" "$(value vlens_guest_modules)"
+	grep -q "release=\"$(vuname "$G" -r)\"" "$T/metrics"
+	assert_same "$(vfree -J -o total "$G" | jq '.memory[0].total')" "$(value node_memory_MemTotal_bytes)"
+	assert_same "$(vpidlist --no-headers "$G" | wc -l)" "$(value node_processes_pids)"
+	# Time moves on between two looks.
+	boot=$(vcat "$G" /proc/stat | awk '$1 == "btime" { print $2 }')
+	ours=$(value node_boot_time_seconds | cut -d. -f1)
+	[[ $((ours - boot)) -le 1 && $((boot - ours)) -le 1 ]] || fail "boot: $ours, not $boot"
+	# What the guest has named stays in its label.
+	grep -qF 'groupname="\\x1b[2J\\x0aevil\\x09\\x7f"' "$T/metrics" || ! vps "$G" -e | grep -q evil
+	assert_same 0 "$(value vlens_guest_paused_seconds_total | cut -d. -f1)"
+}
+
+@test "the number of series has a limit" {
+	vlens export --once --top=2 "$G" >"$T/metrics"
+	[[ $(grep -c ^namedprocess_namegroup_cpu_seconds_total "$T/metrics") -le 10 ]]
+	vlens export --once --top=0 "$G" >"$T/metrics"
+	run grep -c ^namedprocess "$T/metrics"
+	assert_same 0 "$output"
+}
+
+@test "a guest that is not there is not up, and the reason is printed" {
+	run --separate-stderr vlens export --once "$G" "$T/none.elf"
+	assert_status 3
+	[[ $output == *"vlens_guest_up{guest=\"$T/none.elf\"} 0"* && $output == *"vlens_guest_up{guest=\"g61\"} 1"* ]] ||
+		fail "$output"
+	[[ ${#stderr_lines[@]} -eq 1 && $stderr == "vlens export: $T/none.elf: "* ]] || fail "$stderr"
+}
+
+@test "an output that is full or closed is an error" {
+	run --separate-stderr bash -c "vlens export --once $G >/dev/full"
+	assert_status 1
+	[[ ${#stderr_lines[@]} -eq 1 ]] || fail "$stderr"
+	run bash -c "set -o pipefail; vlens export --once $G | head -n 1"
+	assert_same 1 "${#lines[@]}"
+	run --separate-stderr vlens export --textfile="$T/no/t.prom" "$G"
+	assert_status 1
+	[[ $stderr == "vlens export: cannot write "* ]] || fail "$stderr"
+}
+
+@test "a command line that makes no sense is refused" {
+	run --separate-stderr vlens export
+	assert_usage "vlens export" "one of --once, --listen and --textfile"
+	run --separate-stderr vlens export --once --listen=:1
+	assert_usage "vlens export" "one of --once, --listen and --textfile"
+	run --separate-stderr vlens export --once --top=-1
+	assert_usage "vlens export" "'-1' is not a number of processes"
+	for address in nothing 127.0.0.1:99999 127.0.0.1: unix: "[::1"; do
+		run --separate-stderr timeout 10 vlens export --listen="$address"
+		assert_status 1
+		[[ ${#stderr_lines[@]} -eq 1 && $stderr == "vlens export: "* ]] || fail "$address: $stderr"
+	done
+	run --separate-stderr timeout 10 vlens export --listen=0.0.0.0:"$PORT"
+	assert_status 1
+	[[ $stderr == *"can be reached from other hosts"*"--web-config"* ]] || fail "$stderr"
+}
+
+@test "promtool finds nothing but node_exporter's own names" {
+	command -v promtool >/dev/null || skip "no promtool: apt install prometheus"
+	serve "$G"
+	curl -sf "$URL/metrics" >"$T/metrics"
+	run promtool check metrics <"$T/metrics"
+	for line in "${lines[@]}"; do
+		[[ $line == node_memory_*camelCase* || $line == node_netstat_*camelCase* ]] || fail "$line"
+	done
+	vlens export --textfile="$T/t.prom" "$G"
+	run promtool check metrics <"$T/t.prom"
+	[[ $output != *"error while linting"* && $output != *parsing* ]] || fail "$output"
+	run grep -c -E '^(node|namedprocess)_' "$T/t.prom"
+	assert_same 0 "$output"
+	promtool check rules "$VT_TESTS/../contrib/vlens.rules.yml"
+}
+
+# prometheus_start: a Prometheus that reads the exporter each second, at $PROM.
+prometheus_start() {
+	PROM=http://127.0.0.1:$((PORT + 1))
+	sed 's/for: [0-9]*m/for: 0s/' "$VT_TESTS/../contrib/vlens.rules.yml" >"$T/rules.yml"
+	cat >"$T/prometheus.yml" <<-END
+		global: {scrape_interval: 1s, evaluation_interval: 1s}
+		rule_files: [$T/rules.yml]
+		scrape_configs:
+		  - job_name: vlens
+		    static_configs: [{targets: ["127.0.0.1:$PORT"]}]
+	END
+	prometheus --config.file="$T/prometheus.yml" --storage.tsdb.path="$T/tsdb" \
+		--web.listen-address="${PROM#http://}" >"$T/prometheus.log" 2>&1 3>&- 4>&- &
+	started+=($!)
+	eventually 30 curl -sf -o /dev/null "$PROM/-/ready" || fail "$(<"$T/prometheus.log")"
+}
+
+# query EXPRESSION: the answer of Prometheus.
+query() { curl -sf "$PROM/api/v1/query" --data-urlencode "query=$1"; }
+has_value() { [[ $(query "$1" | jq -r '.data.result[0].value[1]') == "$2" ]]; }
+fires() { curl -sf "$PROM/api/v1/alerts" | jq -e --arg name "$1" \
+	'.data.alerts[] | select(.labels.alertname == $name and .state == "firing")' >/dev/null; }
+
+@test "a Prometheus reads it, answers a query, and an alert fires" {
+	command -v prometheus >/dev/null || skip "no prometheus: apt install prometheus"
+	serve "$G"
+	prometheus_start
+	eventually 20 has_value 'vlens_guest_up{guest="g61"}' 1 || fail "$(query vlens_guest_up)"
+	eventually 20 has_value 'count(count by (cpu) (node_cpu_seconds_total{guest="g61"}))' 2
+	# Each expression of the dashboard is one that Prometheus understands.
+	jq -r '.panels[].targets[].expr' "$VT_TESTS/../contrib/vlens.json" >"$T/exprs"
+	while read -r expr; do
+		expr=${expr//'$guest'/.*}
+		expr=${expr//'$__rate_interval'/1m}
+		expr=${expr//'$__range'/1h}
+		query "$expr" | jq -e '.status == "success"' >/dev/null || fail "$expr"
+	done <"$T/exprs"
+	[[ $(wc -l <"$T/exprs") -gt 15 ]]
+	run fires GuestPaused
+	[[ $status -ne 0 ]] || fail "it fires before"
+	qmp g61 stop
+	eventually 20 fires GuestPaused || { qmp g61 cont; fail "$(curl -s "$PROM/api/v1/alerts")"; }
+	qmp g61 cont
+}
+
+@test "the dashboard is one" {
+	jq -e '.title and .uid and (.schemaVersion >= 36) and (.panels | length > 10) and
+		([.panels[].id] | unique | length) == (.panels | length) and
+		all(.panels[]; .gridPos.x + .gridPos.w <= 24 and (.targets | length) > 0 and .type)' \
+		"$VT_TESTS/../contrib/vlens.json" >/dev/null
+}
+
+@test "the server stands bad requests, slow clients and many of them" {
+	serve "$G"
+	before=$(curl -s -o /dev/null -w '%{http_code}' "$URL/metrics")
+	assert_same 200 "$before"
+	assert_same 404 "$(curl -s -o /dev/null -w '%{http_code}' "$URL/etc/passwd")"
+	assert_same 405 "$(curl -s -X DELETE -o /dev/null -w '%{http_code}' "$URL/metrics")"
+	assert_same 405 "$(curl -s -d x=y -o /dev/null -w '%{http_code}' "$URL/metrics")"
+	python3 - "$PORT" <<-'END'
+		import os, socket, sys
+		def connect():
+		    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
+		    s.settimeout(5)
+		    return s
+		for bad in (b"\0" * 4096, b"GARBAGE\r\n\r\n", os.urandom(60000), b"GET /metrics HTTP/9.9\r\n\r\n",
+		            b"GET " + b"/a" * 40000 + b" HTTP/1.1\r\n\r\n",
+		            b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
+		            b"GET /metrics HTTP/1.1\r\n" + b"X: y\r\n" * 5000 + b"\r\n"):
+		    s = connect()
+		    try:
+		        s.sendall(bad)
+		        s.recv(4096)
+		    except OSError:
+		        pass
+		    s.close()
+		# Clients that never end their request, and one that does not take the answer.
+		slow = [connect() for _ in range(30)]
+		for s in slow:
+		    s.sendall(b"GET /metrics HTTP/1.1\r\n")
+		s = connect()
+		s.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+		s.close()
+		s = connect()
+		s.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+		assert b"200 OK" in s.recv(4096)
+	END
+	assert_same 200 "$(curl -s -m 10 -o /dev/null -w '%{http_code}' "$URL/metrics")"
+	# However often it is asked, the guest is read once a second.
+	for _ in {1..20}; do curl -sf "$URL/metrics" | grep -m1 ^vlens_guest_scrape_cpu; done | sort -u >"$T/costs"
+	[[ $(wc -l <"$T/costs") -le 5 ]] || fail "$(<"$T/costs")"
+	kill -TERM "${started[0]}"
+	run wait "${started[0]}"
+	assert_same 0 "$status"
+	run cat "$T/serve.err"
+	assert_same "" "$output"
+}
+
+@test "a unix socket is for the owner and the group, and goes with the exporter" {
+	vlens export --listen=unix:"$T/sock" "$G" 2>"$T/serve.err" 3>&- 4>&- &
+	started+=($!)
+	eventually 10 curl -sf --unix-socket "$T/sock" -o /dev/null http://vlens/metrics || fail "$(<"$T/serve.err")"
+	assert_same 660 "$(stat -c %a "$T/sock")"
+	kill -KILL "${started[0]}"
+	wait "${started[0]}" || true
+	# What it leaves behind is no obstacle.
+	vlens export --listen=unix:"$T/sock" "$G" 2>"$T/serve.err" 3>&- 4>&- &
+	started+=($!)
+	eventually 10 curl -sf --unix-socket "$T/sock" -o /dev/null http://vlens/metrics || fail "$(<"$T/serve.err")"
+	kill -TERM "${started[1]}"
+	wait "${started[1]}"
+	[[ ! -e $T/sock ]]
+}
+
+@test "TLS and users, by the exporters' web configuration" {
+	command -v htpasswd >/dev/null || skip "no htpasswd: apt install apache2-utils"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$T/k.pem" \
+		-out "$T/c.pem" -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost 2>/dev/null
+	printf 'tls_server_config:\n  cert_file: c.pem\n  key_file: k.pem\nbasic_auth_users:\n  prom: %s\n' \
+		"$(htpasswd -nbBC 5 prom secret | cut -d: -f2)" >"$T/web.yml"
+	vlens export --listen=:"$PORT" --web-config="$T/web.yml" "$G" 2>"$T/serve.err" 3>&- 4>&- &
+	started+=($!)
+	code() { curl -s --cacert "$T/c.pem" -o /dev/null -w '%{http_code}' "$@" "https://localhost:$PORT/metrics"; }
+	right() { [[ $(code -u prom:secret) == 200 ]]; }
+	eventually 10 right || fail "$(<"$T/serve.err")"
+	assert_same 401 "$(code)"
+	assert_same 401 "$(code -u prom:wrong)"
+	assert_same 401 "$(code -u other:secret)"
+	run curl -s -o /dev/null -w '%{http_code}' "http://localhost:$PORT/metrics"
+	assert_same 000 "$output"
+	for bad in 'tls_server_config: {client_ca_file: x}' 'a: [' 'basic_auth_users: {a: plain}' \
+		'tls_server_config: {cert_file: c.pem}' 'tls_server_config: {cert_file: none, key_file: k.pem}' '- x'; do
+		echo "$bad" >"$T/bad.yml"
+		run --separate-stderr timeout 10 vlens export --listen=127.0.0.1:1 --web-config="$T/bad.yml" "$G"
+		assert_status 1
+		[[ ${#stderr_lines[@]} -eq 1 ]] || fail "$bad: $stderr"
+	done
+}
