@@ -41,15 +41,15 @@ struct export_guest {
 /* Start the thread of @g, whose `spec`, `scan` and `top` are set. False: it has none. */
 bool export_guest_start(struct export_guest *g);
 /*
- * End the thread and free @g. A thread that hangs keeps it. @leaves: this process ends, too, and need
- * not wait for the guest's worker.
+ * End the thread and free @g. A thread that hangs keeps it. @leaves: this process ends, too, and
+ * need not wait for the guest's worker.
  */
 void export_guest_stop(struct export_guest *g, bool leaves);
 /* Let the thread read the guest, unless it still does. */
 void export_guest_ask(struct export_guest *g);
 /*
- * Wait until @deadline_ns (CLOCK_MONOTONIC) for the answer, and put it into @ret, which is an empty
- * table: all of it, or that the guest is not up. *@err_ret: the reason.
+ * Wait until @deadline_ns (CLOCK_MONOTONIC) for the answer, and put it into @ret, which is empty:
+ * all of it, or that the guest is not up. *@err_ret: the reason.
  */
 void export_guest_take(struct export_guest *g, uint64_t deadline_ns, struct vl_table *ret,
 		       struct vl_error **err_ret);

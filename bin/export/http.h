@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The web server of the exporter: a process of its own, without rights, that knows no guest. It asks
- * its parent for the text of a scrape.
+ * The web server of the exporter: a process of its own, without rights, that knows no guest. It
+ * asks its parent for the text of a scrape.
  */
 #ifndef VLENS_BIN_EXPORT_HTTP_H
 #define VLENS_BIN_EXPORT_HTTP_H
@@ -10,7 +10,7 @@
 
 #include "webconfig.h"
 
-/* A request of the server's: one byte, enum vl_export_format. The answer; with a text comes a file. */
+/* The answer to a request, which is one byte: enum vl_export_format. With a text comes a file. */
 struct http_answer {
 	uint64_t len; /* of the file in bytes; 0: there is no text */
 };

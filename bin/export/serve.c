@@ -20,7 +20,7 @@
 #ifdef HAVE_MICROHTTPD
 #include "http.h"
 
-/* A text that is not older is an answer, too: however often it is asked, guests are read so often. */
+/* A text that is not older is sent again: guests are not read more often than that. */
 #define FRESH_NS (1 * VL_NSEC_PER_SEC)
 
 struct text {
@@ -87,7 +87,7 @@ static void send_text(const struct serving *s, const struct text *t)
 		c->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(c), &t->fd, sizeof(int));
 	}
-	/* The server takes it at once. A full socket means that it does not: it gets nothing more. */
+	/* A full socket means that the server does not take it: it gets nothing more. */
 	sendmsg(s->server, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 

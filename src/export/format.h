@@ -13,8 +13,8 @@ enum vl_export_format {
 	VL_EXPORT_OPENMETRICS,
 	VL_EXPORT_TEXT, /* Prometheus' own */
 	/*
-	 * The same for a file that node_exporter reads: the names of its own metrics, which are those
-	 * of the host there, have "vlens_" in front.
+	 * The same for a file that node_exporter reads, which has these metrics of the host: their
+	 * names have "vlens_" in front.
 	 */
 	VL_EXPORT_TEXTFILE,
 };

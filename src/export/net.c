@@ -60,7 +60,7 @@ void vl_export_tcp(struct vl_collector *c)
 	    !vl_has(c->l, VL_F_LHASH_HEAD) ||
 	    !vl_object(c->g, vl_symbol(c->k, "tcp_hashinfo"), parts, ARRAY_SIZE(parts)))
 		return;
-	/* Until 5.19 a listener is linked into this table by another node: then there is no count. */
+	/* Until 5.19 a listener is in this table by another node: then there is no count. */
 	if (vl_has(c->l, VL_F_INET_LISTEN) || !lhash ||
 	    !count(c, ehash, 1UL + mask, vl_offset(c->l, VL_F_SIZE_EHASH), by_state) ||
 	    !count(c, lhash + vl_offset(c->l, VL_F_LHASH_HEAD), 1UL + lmask,

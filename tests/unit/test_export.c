@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The exporter's text: what a guest names is one label, and no guest makes a text that is refused. */
+/* The exporter's text: a name of a guest's is one label, and no guest makes it unreadable. */
 #include <stdlib.h>
 #include <string.h>
 
