@@ -172,7 +172,9 @@ static struct vl_error *look(struct export_guest *g, struct vl_table *t)
 	}
 	g->retry_ns = 0;
 	see_state(g, t);
-	return vl_choose(&g->chooser, t, g->top) ? NULL : vl_error_nomem();
+	if (!vl_choose(&g->chooser, t, g->top) || !vl_choose_groups(t, g->top))
+		return vl_error_nomem();
+	return NULL;
 }
 
 /* The time of this thread, and of the worker so far, which is in @t. */

@@ -75,6 +75,10 @@ extern const struct vl_scan vl_scan_export;
 	M(PROCESSES, GAUGE, ONE, "node_processes_state", "Processes in each state, a letter of ps(1).", "state") \
 	M(PIDS, GAUGE, ONE, "node_processes_pids", "Processes.", NULL) \
 	M(THREADS, GAUGE, ONE, "node_processes_threads", "Threads.", NULL) \
+	M(CGROUP_PROCS, GAUGE, ONE, "vlens_cgroup_processes", "Processes of the control group.", "cgroup", "container") \
+	M(CGROUP_RSS, GAUGE, ONE, "vlens_cgroup_memory_bytes", "Resident memory of its processes; what they share counts for each.", "cgroup", "container") \
+	M(CGROUP_THREADS, GAUGE, ONE, "vlens_cgroup_threads", "Threads of its processes.", "cgroup", "container") \
+	M(CGROUP_FILES, GAUGE, ONE, "vlens_cgroup_open_files", "Open files of its processes.", "cgroup", "container") \
 	M(GROUP_PROCS, GAUGE, ONE, "namedprocess_namegroup_num_procs", "Processes of this name.", "groupname") \
 	M(GROUP_CPU, COUNTER, NS, "namedprocess_namegroup_cpu_seconds", "CPU time of the process.", "groupname", "pid", "cgroup", "container") \
 	M(GROUP_RSS, GAUGE, ONE, "namedprocess_namegroup_memory_bytes", "Memory of the process.", "groupname", "pid", "cgroup", "container", "memtype") \

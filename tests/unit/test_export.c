@@ -171,6 +171,33 @@ static void test_choice(void)
 
 #define ID "3f2a0123456789abcdef0123456789abcdef0123456789abcdef0123456789ab"
 
+static void add_grouped(struct vl_table *t, int pid, const char *group, uint64_t rss)
+{
+	add_process(t, pid, "p", 1, rss);
+	vl_table_str(t, VL_ROW_LABEL + 1, group);
+}
+
+static void test_groups(void)
+{
+	struct vl_table t;
+
+	vl_table_init(&t, vl_export_columns);
+	for (int i = 1; i <= 300; i++) {
+		char group[32];
+
+		snprintf(group, sizeof(group), "/g%d", i % 30);
+		add_grouped(&t, i, group, i % 30 == 7 ? 500 : 1);
+	}
+	add_process(&t, 999, "none", 1, 9999);
+	ok(vl_choose_groups(&t, 1) &&
+		   has(&t, VL_EXPORT_TEXT,
+		       "vlens_cgroup_memory_bytes{guest=\"web\\\"1\",cgroup=\"/g7\"} "
+		       "5000\n"),
+	   "the sum of a group's memory");
+	ok(count(&t, "\nvlens_cgroup_processes{") <= 3, "of the first groups only");
+	vl_table_deinit(&t);
+}
+
 static void test_containers(void)
 {
 	static const struct {
@@ -206,6 +233,7 @@ int main(void)
 	test_formats();
 	test_limits();
 	test_choice();
+	test_groups();
 	test_containers();
 	return tap_end();
 }
