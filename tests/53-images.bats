@@ -259,6 +259,20 @@ qemu_notes() {
 	[[ $stderr == *"the stream is truncated: it ends at 20971520 bytes"*"is it still being written"* ]] || fail "$stderr"
 }
 
+@test "a raw image that is cut short: the file is to blame, and views show what is in it" {
+	local size
+	dump g7
+	"$VT_TESTS/lib/image" raw "$DUMPS/g7.elf" "$T/raw"
+	size=$(stat -c %s "$T/raw")
+	truncate -s $((size - (12 << 20))) "$T/raw"
+	run --separate-stderr vps "$T/raw" -ef
+	assert_refused vps "$T/raw" "the file is cut short: it ends at byte $((size - (12 << 20))) of "
+	[[ $stderr == *"vlens dump GUEST FILE; views of memory, as vpslist, show what is in it" ]] || fail "$stderr"
+	run --separate-stderr vpslist "$T/raw"
+	assert_status 3
+	[[ ${#lines[@]} -gt 10 && $stderr == *"the file is cut short: "* ]] || fail "${#lines[@]} lines: $stderr"
+}
+
 @test "vcheck of an image: no finding, and a note that the registers are not in it" {
 	dump g7
 	"$VT_TESTS/lib/image" lime "$DUMPS/g7.elf" "$T/lime"

@@ -210,13 +210,6 @@ static struct vl_error *first_contact(struct vl_attach *c, bool anew, bool crash
 	return err;
 }
 
-struct vl_deadline vl_attach_deadline(const struct vl_target *t)
-{
-	/* How long it takes to read a file depends on its disk, not on the guest. */
-	return vl_deadline_besides(vl_deadline_of_work(VL_ATTACH_NS, VL_ATTACH_MAX_NS),
-				   vl_target_waits(t));
-}
-
 struct vl_error *vl_attach_make(struct vl_target *t, bool anew, struct vl_attach **ret)
 {
 	struct vl_deadline deadline = vl_attach_deadline(t);
@@ -238,6 +231,7 @@ struct vl_error *vl_attach_make(struct vl_target *t, bool anew, struct vl_attach
 		vl_attach_destroy(c);
 		return err;
 	}
+	vl_attach_note_end(c);
 	*ret = c;
 	return NULL;
 }

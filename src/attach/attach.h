@@ -60,6 +60,9 @@ struct vl_error *vl_attach_make(struct vl_target *t, bool anew, struct vl_attach
 /* That deadline, from now on. */
 struct vl_deadline vl_attach_deadline(const struct vl_target *t);
 
+/* The kernel of @c is known: note where its memory ends (vl_target_note_end()). */
+void vl_attach_note_end(const struct vl_attach *c);
+
 /* The error when one of the two has passed. */
 struct vl_error *vl_attach_late(void) __attribute__((returns_nonnull));
 

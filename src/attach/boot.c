@@ -93,6 +93,23 @@ static struct vl_error *get_kernel(struct vl_attach *c, const struct vl_image *i
 	return vl_kernel_get(c->target, &src, deadline, c->key, &c->first, &c->kernel);
 }
 
+void vl_attach_note_end(const struct vl_attach *c)
+{
+	const uint64_t at = vl_symbol(c->kernel, "max_pfn");
+	uint64_t pages = 0;
+
+	if (at && vl_target_read_virt(c->target, &c->pt, at, &pages, sizeof(pages)) &&
+	    pages <= UINT64_MAX / VL_PAGE_SIZE)
+		vl_target_note_end(c->target, pages * VL_PAGE_SIZE);
+}
+
+struct vl_deadline vl_attach_deadline(const struct vl_target *t)
+{
+	/* How long it takes to read a file depends on its disk, not on the guest. */
+	return vl_deadline_besides(vl_deadline_of_work(VL_ATTACH_NS, VL_ATTACH_MAX_NS),
+				   vl_target_waits(t));
+}
+
 static struct vl_error *boot_with(struct vl_attach *c, const struct vl_vcpu *v,
 				  struct vl_deadline deadline)
 {
@@ -121,8 +138,10 @@ static struct vl_error *boot_with(struct vl_attach *c, const struct vl_vcpu *v,
 		c->pt.root = img->root;
 	if (!err)
 		err = get_kernel(c, img, deadline);
-	if (!err)
+	if (!err) {
+		vl_attach_note_end(c);
 		err = take_symbols(c, img);
+	}
 	/* The table may have been lost to what overwrites a kernel after a reset: not for good. */
 	if (err && err->code == VL_ERR_KERNEL && img && img->symbols.form == VL_KALLSYMS_NONE &&
 	    vl_target_is_live(c->target))

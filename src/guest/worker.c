@@ -404,7 +404,7 @@ void vl_worker_main(void *guest, struct vl_wire *wire, int link)
 		g->sys = m.sys;
 		g->sys.ops = ops;
 		vl_target_set_account(g->raw.target, &m.pauses);
-		vl_message_put_error(&m, serve(w, &m));
+		vl_message_put_error(&m, vl_target_short(g->raw.target, serve(w, &m)));
 		m.sys = g->sys;
 		m.op = VL_OP_REPLY;
 		vl_wire_say(wire, VL_CHANNEL_MAIN, &m);

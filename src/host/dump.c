@@ -18,6 +18,8 @@
 #include "vmware.h"
 
 #define MAKE_ONE "make one with: vlens dump GUEST FILE"
+#define AGAIN \
+	"is it still being written? Else was the disk full? Make it again: vlens dump GUEST FILE"
 #define X86_ONLY "only x86-64 Linux guests are understood"
 
 /* Files that users mistake for dumps, known by their first bytes. */
@@ -115,14 +117,18 @@ struct vl_error *vl_dump_truncated(uint64_t need, uint64_t have)
 {
 	struct vl_error *err;
 
+	/* There may be more: what is behind that byte is not known. */
 	if (need)
 		err = vl_error_new(VL_ERR_TARGET,
-				   "the dump is truncated: %" PRIu64 " of %" PRIu64 " bytes", have,
-				   need);
+				   "the dump is truncated: it ends at byte %" PRIu64
+				   " of at least %" PRIu64,
+				   have, need);
 	else
-		err = vl_error_new(VL_ERR_TARGET, "the dump is truncated: %" PRIu64 " bytes", have);
-	return vl_error_hint(err,
-			     "is it still being written? Else make it again; was the disk full?");
+		err = vl_error_new(VL_ERR_TARGET,
+				   "the dump is truncated: it ends at byte %" PRIu64
+				   ", within its headers",
+				   have);
+	return vl_error_hint(err, AGAIN);
 }
 
 struct vl_error *vl_dump_damaged(const char *what)
@@ -355,6 +361,38 @@ uint64_t vl_target_moved(const struct vl_target *t)
 	const struct vl_dump *d = dump_of(t);
 
 	return d ? d->moved : 0;
+}
+
+void vl_target_note_end(struct vl_target *t, uint64_t end)
+{
+	if (t->ops == &dump_ops && t->nr_pieces)
+		((struct vl_dump *)t->priv)->end = end;
+}
+
+static struct vl_error *cut(struct vl_error *err, const char *how, uint64_t have, uint64_t need)
+{
+	/* The file's fault, not the kernel's. */
+	err->code = VL_ERR_TARGET;
+	vl_error_prefix(err, "the file %s: it ends at byte %" PRIu64 " of %" PRIu64, how, have,
+			need);
+	return vl_error_hint(err, AGAIN "; views of memory, as vpslist, show what is in it");
+}
+
+struct vl_error *vl_target_short(const struct vl_target *t, struct vl_error *err)
+{
+	const struct vl_dump *d = dump_of(t);
+	const struct vl_ram *last = t->nr_ram ? &t->ram[t->nr_ram - 1] : NULL;
+	struct stat st;
+
+	if (!err || !d || !last || err->code == VL_ERR_NOMEM)
+		return err;
+	if (!fstat(d->fd, &st) && (uint64_t)st.st_size < d->size)
+		return cut(err, "was cut short while it was read", (uint64_t)st.st_size, d->size);
+	/* The last byte of memory is the last one of the file, but for d->rest. */
+	if (d->end > last->gpa + last->size)
+		return cut(err, "is cut short", d->size,
+			   d->size - d->rest + (d->end - last->gpa - last->size));
+	return err;
 }
 
 static struct vl_error *cannot_open(int err)

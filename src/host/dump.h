@@ -20,6 +20,7 @@ struct vl_dump {
 	unsigned int machine;		/* of an ELF file with these registers; 0: EM_X86_64 */
 	uint64_t rest;			/* bytes behind its last whole page, which are not read */
 	uint64_t moved;			/* as vl_target_moved() */
+	uint64_t end;			/* of a flat image's memory, by its kernel; 0: not known */
 };
 
 /* Load the file's headers: RAM ranges, registers. */

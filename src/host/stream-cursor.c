@@ -15,11 +15,13 @@
 
 struct vl_error *vl_cut_off(const struct vl_cursor *c)
 {
-	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
-					  "the stream is truncated: it ends at %" PRIu64
-					  " bytes, within the guest's memory",
-					  c->s->bytes.size),
-			     "is it still being written? else make it again; was the disk full?");
+	return vl_error_hint(
+		vl_error_new(VL_ERR_TARGET,
+			     "the stream is truncated: it ends at %" PRIu64
+			     " bytes, within the guest's memory",
+			     c->s->bytes.size),
+		"is it still being written? else was the disk full? make it again: vlens "
+		"dump GUEST FILE");
 }
 
 struct vl_error *vl_damaged_at(const struct vl_cursor *c, const char *what)

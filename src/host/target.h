@@ -272,6 +272,17 @@ const void *vl_target_page(struct vl_target *t, uint64_t gpa);
 struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas, void *const *bufs,
 				      size_t nr);
 
+/*
+ * The kernel's memory ends at @end, as it says itself. If @t is the file of a flat image, which has
+ * no size of its own, vl_target_short() compares.
+ */
+void vl_target_note_end(struct vl_target *t, uint64_t end);
+/*
+ * @err is of the memory of @t: if the file behind it ends before that memory, or has become shorter
+ * since it was opened, say so before the reason, which may follow from that. Returns @err.
+ */
+struct vl_error *vl_target_short(const struct vl_target *t, struct vl_error *err);
+
 /* The waits for the file of a dump, for deadlines; NULL: @t is a running guest. */
 struct vl_waits;
 const struct vl_waits *vl_target_waits(const struct vl_target *t);

@@ -67,6 +67,11 @@ static void test_good(struct image *im)
 		exit(99);
 	err = vl_target_read(t, 0x100000, w, 8);
 	ok(err && err->code == VL_ERR_FAULT, "truncated while open: %s", err ? err->message : "");
+	err = vl_target_short(t, err);
+	ok(err->code == VL_ERR_TARGET && err->hint &&
+		   strstr(err->message, "the file was cut short while it was read: it ends at "
+					"byte 4096 of "),
+	   "the file is to blame: %s", err->message);
 	vl_error_destroy(err);
 	err = vl_target_read_pages(t, gpas, bufs, 3);
 	ok(err && err->code == VL_ERR_FAULT, "pages of it");

@@ -198,7 +198,7 @@ static void test_vmware(void)
 	make_state(&s, 2);
 	put("a.vmem", 0, &marks[0], 8, PAGE);
 	put("a.vmss", 0, s.b, s.len, s.len);
-	refused("a short .vmem", "truncated: 4096 of 8192 bytes", "again");
+	refused("a short .vmem", "truncated: it ends at byte 4096 of at least 8192", "again");
 	gone("a.vmem");
 	put("a.vmss", 0, s.b, s.len, s.len);
 	refused("a state without its memory", "without its memory", ".vmem");
