@@ -32,8 +32,9 @@ struct vl_watchdog {
 };
 
 /*
- * Start it; @w is zeroed, but for its waits. From when a run is over its budget until it is disarmed, the
- * watchdog's thread calls @kick again and again. @kick must not wait for the thread that runs.
+ * Start it; @w is zeroed, but for its waits. From when a run is over its budget until it is
+ * disarmed, the watchdog's thread calls @kick again and again. @kick must not wait for the thread
+ * that runs.
  */
 struct vl_error *vl_watchdog_start(struct vl_watchdog *w, void (*kick)(void *ctx), void *ctx);
 void vl_watchdog_stop(struct vl_watchdog *w);

@@ -59,7 +59,8 @@ static void test_waits(void)
 	ok(!vl_waited_ns(&w) && !vl_waited_ns(NULL), "what ends at once is no wait");
 	wait_for(&w, 20 * VL_NSEC_PER_MSEC);
 	ns = vl_waited_ns(&w);
-	ok(ns >= 20 * VL_NSEC_PER_MSEC && ns == vl_waited_ns(&w), "a wait counts, once it has ended");
+	ok(ns >= 20 * VL_NSEC_PER_MSEC && ns == vl_waited_ns(&w),
+	   "a wait counts when it has ended");
 	all = vl_deadline_in(10 * VL_NSEC_PER_MSEC);
 	besides = vl_deadline_besides(all, &w);
 	begun = vl_wait_begin(&w);
