@@ -79,10 +79,10 @@ static const struct vl_column columns[] = {
 static bool gives(struct script s, const char *mark)
 {
 	static const struct vl_diff_way ways[] = {
-		{ "a", false, false, false, first },
-		{ "b", false, false, false, other },
-		{ "c", false, false, false, other },
-		{ "part", false, false, true, other },
+		{ "a", false, false, false, first, NULL },
+		{ "b", false, false, false, other, NULL },
+		{ "c", false, false, false, other, NULL },
+		{ "part", false, false, true, other, NULL },
 	};
 	static const struct vl_diff_kind kind = { ways, 4, A, NAME, ADDRESS, KEY };
 	struct vl_table t;
