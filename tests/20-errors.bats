@@ -186,7 +186,7 @@ qmp_status() {
 	cd "$BATS_TEST_TMPDIR"
 	guest=/etc/passwd refused_soon "not a memory dump" vps /etc/passwd -ef
 	: >empty
-	guest=./empty refused_soon "not a memory dump" vps ./empty -ef
+	guest=./empty refused_soon "the file is empty" vps ./empty -ef
 	head -c 1M /dev/zero >zeros
 	guest=./zeros refused_soon "not a memory dump" vps ./zeros -ef
 	printf '\x7fELF' >magic

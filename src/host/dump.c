@@ -105,7 +105,10 @@ static const struct other *find_other(int fd)
 struct vl_error *vl_dump_unknown(int fd)
 {
 	const struct other *other = find_other(fd);
+	struct stat st;
 
+	if (!fstat(fd, &st) && !st.st_size)
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the file is empty"), AGAIN);
 	if (other)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the file is %s", other->what),
 				     "%s", other->hint);

@@ -160,7 +160,7 @@ static void test_bad(struct image *im)
 	save(im->b, im->len);
 	refused("no memory", "no guest memory");
 	save("", 0);
-	refused("empty", "not a memory dump");
+	refused("empty", "the file is empty");
 	save("hello, world, this is text\n", 27);
 	refused("a text", "not a memory dump");
 	save("KDUMP   \x06\0\0\0xxxxxxxxxx", 20);
