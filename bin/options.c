@@ -57,7 +57,7 @@ static const char *color_name(size_t i)
 
 static const char *event_name(size_t i)
 {
-	static const char *const names[] = { "process", "uid" };
+	static const char *const names[] = { "process", "module", "listen", "uid", "text" };
 
 	return i < ARRAY_SIZE(names) ? names[i] : NULL;
 }
@@ -110,7 +110,7 @@ const struct option_row option_rows[] = {
 	{ "top", OPT_TOP, "N", SCOPE_EXPORT,
 	  "the first N processes by CPU, memory, threads and files (10)", NULL },
 
-	{ "events", OPT_EVENTS, "LIST", WATCH, "only these: process, uid", &watch_events },
+	{ "events", OPT_EVENTS, "LIST", WATCH, "only these: process, module, listen, uid, text", &watch_events },
 	{ "cpu", OPT_CPU, "PERCENT", WATCH, "the share of a CPU that all of it may use (5)", NULL },
 	{ "duration", OPT_DURATION, "TIME", WATCH, "end after so many seconds (or 5m, 2h)", NULL },
 	{ "timestamps", 'T', NULL, WATCH, "begin each line with the time", NULL },

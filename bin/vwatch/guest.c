@@ -127,6 +127,8 @@ static bool is_there(struct watch_guest *g, bool *gone_ret)
 	forget(g);
 	if (*gone_ret)
 		watch_print_state(g, "gone", err->message);
+	else if (err)
+		watch_print_state(g, "lost", err->message);
 	else
 		watch_print_state(g, "reboot", "its kernel no longer runs");
 	vl_error_destroy(err);
@@ -184,6 +186,7 @@ static bool watch_kernel(struct watch_guest *g, unsigned *errors)
 			report(g, err);
 			return false;
 		}
+		watch_print_state(g, "lost", err->message);
 		vl_error_destroy(err);
 		return open_again(g);
 	}

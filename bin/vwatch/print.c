@@ -25,9 +25,16 @@ static const char *const words[VL_NR_WATCH_KINDS] = {
 	[VL_WATCH_TEXT] = "text",
 };
 
-static bool is_of_process(const struct vl_watch_event *e)
+static bool has_pid(const struct vl_watch_event *e)
 {
 	return e->pid != 0;
+}
+
+/* Is it about a process itself? A listener's has only the number of one. */
+static bool is_of_process(const struct vl_watch_event *e)
+{
+	return e->kind == VL_WATCH_START || e->kind == VL_WATCH_EXEC || e->kind == VL_WATCH_END ||
+	       e->kind == VL_WATCH_ROOT;
 }
 
 /* ---- text ---- */
@@ -108,10 +115,14 @@ static void print_line(struct watch_guest *g, const struct vl_watch_event *e)
 	put_stamp(g->watch, e->at_ns);
 	put_guest(g);
 	printf("%-8s ", words[e->kind]);
-	if (is_of_process(e))
-		printf("%7" PRId32 " %7" PRId32 " ", e->pid, e->ppid);
+	if (has_pid(e))
+		printf("%7" PRId32 " ", e->pid);
 	else
-		printf("%7s %7s ", "-", "-");
+		printf("%7s ", "-");
+	if (is_of_process(e))
+		printf("%7" PRId32 " ", e->ppid);
+	else
+		printf("%7s ", "-");
 	if (e->flags & VL_WATCH_IDS)
 		printf("%6" PRIu32 " ", e->kind == VL_WATCH_ROOT ? e->euid : e->uid);
 	else
@@ -159,12 +170,7 @@ static void add_process(json_object *o, const struct vl_watch_event *e)
 {
 	char start[32];
 
-	json_object_object_add(o, "pid", json_object_new_int64(e->pid));
 	json_object_object_add(o, "ppid", json_object_new_int64(e->ppid));
-	if (e->flags & VL_WATCH_IDS) {
-		add_uint(o, "uid", e->uid);
-		add_uint(o, "euid", e->euid);
-	}
 	snprintf(start, sizeof(start), "%.9f", (double)e->start_ns / VL_NSEC_PER_SEC);
 	json_object_object_add(
 		o, "start", json_object_new_double_s((double)e->start_ns / VL_NSEC_PER_SEC, start));
@@ -185,9 +191,16 @@ static void print_json(struct watch_guest *g, const struct vl_watch_event *e)
 	json_object *o = begin_json(g, e->at_ns, words[e->kind]);
 	bool program = e->kind == VL_WATCH_START || e->kind == VL_WATCH_EXEC;
 
+	if (has_pid(e))
+		json_object_object_add(o, "pid", json_object_new_int64(e->pid));
+	if (e->flags & VL_WATCH_IDS) {
+		add_uint(o, "uid", e->uid);
+		add_uint(o, "euid", e->euid);
+	}
 	if (is_of_process(e))
 		add_process(o, e);
-	add_text(o, is_of_process(e) ? "comm" : "name", e->name, e->name_len);
+	if (e->name_len)
+		add_text(o, has_pid(e) ? "comm" : "name", e->name, e->name_len);
 	if (e->text_len)
 		add_text(o, program ? "args" : "detail", e->text, e->text_len);
 	if (program)
@@ -249,38 +262,37 @@ void watch_print_state(struct watch_guest *g, const char *word, const char *text
 	pthread_mutex_unlock(&g->watch->lock);
 }
 
-void watch_print_sum(struct watch_guest *g)
+void watch_print_sum(struct watch_guest *g, const struct vl_watch_figures *f)
 {
-	const struct vl_watch_figures f = watch_guest_figures(g);
-	uint64_t seen = f.processes + f.threads;
-	double percent = f.now_ns ? 100.0 * (double)f.cpu_ns / (double)f.now_ns : 0;
+	uint64_t seen = f->processes + f->threads;
+	double percent = f->now_ns ? 100.0 * (double)f->cpu_ns / (double)f->now_ns : 0;
 
-	if (!f.looks)
+	if (!f->looks)
 		return;
 	if (g->watch->o->json) {
 		json_object *o = begin_json(g, vl_clock_ns(CLOCK_REALTIME), "sum");
 		char buf[32];
 
 		snprintf(buf, sizeof(buf), "%.2f", percent);
-		add_uint(o, "processes", f.processes);
-		add_uint(o, "threads", f.threads);
-		if (f.counts)
-			add_uint(o, "made", f.made);
-		add_uint(o, "looks", f.looks);
-		add_uint(o, "walks", f.walks);
-		add_uint(o, "dropped", f.dropped);
+		add_uint(o, "processes", f->processes);
+		add_uint(o, "threads", f->threads);
+		if (f->counts)
+			add_uint(o, "made", f->made);
+		add_uint(o, "looks", f->looks);
+		add_uint(o, "walks", f->walks);
+		add_uint(o, "dropped", f->dropped);
 		json_object_object_add(o, "cpu_percent", json_object_new_double_s(percent, buf));
 		show_json_line(o);
 		fflush(stdout);
 		return;
 	}
 	fprintf(stderr, "%s: %s: saw %" PRIu64, g->watch->o->applet->name, g->spec, seen);
-	if (f.counts)
-		fprintf(stderr, " of %" PRIu64, f.made > seen ? f.made : seen);
+	if (f->counts)
+		fprintf(stderr, " of %" PRIu64, f->made > seen ? f->made : seen);
 	fprintf(stderr,
 		" starts (%" PRIu64 " of threads); %.2f%% of a CPU, %" PRIu64 " looks in %.1f s",
-		f.threads, percent, f.looks, (double)f.now_ns / VL_NSEC_PER_SEC);
-	if (f.dropped)
-		fprintf(stderr, "; %" PRIu64 " events were too many", f.dropped);
+		f->threads, percent, f->looks, (double)f->now_ns / VL_NSEC_PER_SEC);
+	if (f->dropped)
+		fprintf(stderr, "; %" PRIu64 " events were too many", f->dropped);
 	fputc('\n', stderr);
 }

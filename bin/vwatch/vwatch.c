@@ -66,8 +66,9 @@ static const struct {
 	const char *name;
 	unsigned group;
 } groups[] = {
-	{ "process", VL_WATCH_PROCESSES },
-	{ "uid", VL_WATCH_UIDS },
+	{ "process", VL_WATCH_PROCESSES }, { "module", VL_WATCH_MODULES },
+	{ "listen", VL_WATCH_LISTENERS },  { "uid", VL_WATCH_UIDS },
+	{ "text", VL_WATCH_TEXTS },
 };
 
 static bool take_events(struct watch *w, const char *arg)
@@ -82,7 +83,7 @@ static bool take_events(struct watch *w, const char *arg)
 		       (strlen(groups[i].name) != len || memcmp(groups[i].name, p, len)))
 			i++;
 		if (i == ARRAY_SIZE(groups))
-			return wrong(w, "list of process, uid", arg);
+			return wrong(w, "list of process, module, listen, uid, text", arg);
 		w->groups |= groups[i].group;
 		p += len;
 	} while (*p++);
@@ -124,7 +125,9 @@ static int wait_end(struct watch *w, int signal_fd, uint64_t ns)
 	uint64_t end = ns ? vl_now_ns() + ns : 0, count;
 
 	while (!all_done(w)) {
-		struct pollfd fds[] = { { w->event_fd, POLLIN, 0 }, { signal_fd, POLLIN, 0 } };
+		struct pollfd fds[] = { { w->event_fd, POLLIN, 0 },
+					{ signal_fd, POLLIN, 0 },
+					{ STDOUT_FILENO, 0, 0 } };
 		uint64_t now = vl_now_ns(), left = end > now ? end - now : 0;
 		struct signalfd_siginfo info;
 		struct timespec ts = vl_ns_timespec(left);
@@ -135,6 +138,9 @@ static int wait_end(struct watch *w, int signal_fd, uint64_t ns)
 		n = ppoll(fds, ARRAY_SIZE(fds), end ? &ts : NULL, NULL);
 		if (n > 0 && fds[1].revents && read(signal_fd, &info, sizeof(info)) > 0)
 			return (int)info.ssi_signo;
+		/* Nobody reads any more: a quiet guest would not show it. */
+		if (n > 0 && fds[2].revents & POLLERR)
+			return SIGPIPE;
 		if (n > 0 && fds[0].revents && read(w->event_fd, &count, sizeof(count)) < 0)
 			return 0;
 		/* The output has failed. */
@@ -147,6 +153,7 @@ static int wait_end(struct watch *w, int signal_fd, uint64_t ns)
 static int watch_all(struct watch *w, int *signal_ret)
 {
 	sigset_t set, old;
+	struct vl_watch_figures sum;
 	int fd, status = 0;
 
 	sigemptyset(&set);
@@ -173,7 +180,8 @@ static int watch_all(struct watch *w, int *signal_ret)
 		if (g->started)
 			pthread_join(g->thread, NULL);
 		g->started = false;
-		watch_print_sum(g);
+		sum = watch_guest_figures(g);
+		watch_print_sum(g, &sum);
 		free(g->round.events);
 		if (g->failed)
 			status = STATUS_GUEST;
@@ -207,8 +215,10 @@ static int run_on(struct watch *w, int *signal_ret)
 	}
 	if (*signal_ret) {
 		/* Threads may still use the rest. */
-		signal(*signal_ret, SIG_DFL);
+		if (*signal_ret != SIGPIPE)
+			signal(*signal_ret, SIG_DFL);
 		raise(*signal_ret);
+		_exit(1);
 	}
 	free(w->guests);
 	if (w->event_fd >= 0)

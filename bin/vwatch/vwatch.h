@@ -53,6 +53,6 @@ void watch_print(struct watch_guest *g, const struct vl_watch_event *e, size_t n
 /* Print what has happened to the guest itself: @word ("watched", "gone" …), and more. */
 void watch_print_state(struct watch_guest *g, const char *word, const char *text);
 /* The last line about @g. */
-void watch_print_sum(struct watch_guest *g);
+void watch_print_sum(struct watch_guest *g, const struct vl_watch_figures *f);
 
 #endif

@@ -8,8 +8,8 @@
 
 #define PF_FORKNOEXEC 0x00000040U /* include/linux/sched.h: no exec since its fork */
 
-/* Looks that an exec is put off, until its arguments are in place: some milliseconds. */
-#define MOST_LATER 64
+/* An exec is put off for so long, until its arguments are in place. A program can have none. */
+#define MOST_LATER 500000000UL
 
 void vl_known_deinit(struct vl_known *k)
 {
@@ -174,15 +174,18 @@ static void see_known(struct vl_known *k, struct vl_known_task *t, const struct 
 		return;
 	}
 	news = news_of(&now, &was);
-	if (again == VL_AGAIN_LATER && news & VL_NEWS_EXEC && t->later < MOST_LATER) {
-		t->later++;
-		news &= ~(unsigned)VL_NEWS_EXEC;
-		now.mm = was.mm;
-		now.flags = was.flags;
-		memcpy(now.comm, was.comm, sizeof(now.comm));
-	} else {
-		t->later = 0;
+	if (again == VL_AGAIN_LATER && news & VL_NEWS_EXEC) {
+		if (!t->later_ns)
+			t->later_ns = k->now_ns + 1;
+		if (k->now_ns - (t->later_ns - 1) < MOST_LATER) {
+			news &= ~(unsigned)VL_NEWS_EXEC;
+			now.mm = was.mm;
+			now.flags = was.flags;
+			memcpy(now.comm, was.comm, sizeof(now.comm));
+		}
 	}
+	if (news & VL_NEWS_EXEC)
+		t->later_ns = 0;
 	tell(k, news, &now, &was);
 	t->is = now;
 	t->ended = now.exit_state != 0;

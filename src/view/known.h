@@ -50,10 +50,10 @@ struct vl_known_ops {
 
 struct vl_known_task {
 	struct vl_seen is;
-	unsigned round; /* the last walk that saw it */
-	bool ended;	/* its end has been told; it is still listed */
-	bool missed;	/* the last walk did not see it, and its memory has another task */
-	unsigned later; /* times that its exec was put off */
+	unsigned round;	   /* the last walk that saw it */
+	bool ended;	   /* its end has been told; it is still listed */
+	bool missed;	   /* the last walk did not see it, and its memory has another task */
+	uint64_t later_ns; /* since when its exec is put off; 0: it is not */
 };
 
 struct vl_known {
@@ -64,8 +64,9 @@ struct vl_known {
 	uint32_t *slots; /* by pid: an index + 1 */
 	size_t nr_slots;
 	unsigned round;
-	bool silent; /* tell nothing: these are the processes that were there before */
-	bool full;   /* there was no memory: something is missing */
+	uint64_t now_ns; /* set by the caller before it tells what it has read */
+	bool silent;	 /* tell nothing: these are the processes that were there before */
+	bool full;	 /* there was no memory: something is missing */
 };
 
 void vl_known_deinit(struct vl_known *k);

@@ -120,6 +120,14 @@ struct vl_socket {
  */
 bool vl_socket_read(struct vl_raw_guest *g, uint64_t va, int protocol, struct vl_socket *ret);
 
+/*
+ * The sockets in the kernel's table of TCP listeners. *@ret is malloc'ed. False: there is no such
+ * table, or it changed while it was read.
+ */
+bool vl_listeners_collect(struct vl_raw_guest *g, uint64_t **ret, size_t *nr_ret);
+/* The process with the lowest id that has the struct sock at @sk open; false: none. */
+bool vl_socket_owner(struct vl_raw_guest *g, uint64_t sk, struct vl_file_task *ret);
+
 /* The struct sock of the struct socket at @socket; 0: none. */
 uint64_t vl_socket_sock(struct vl_raw_guest *g, uint64_t socket);
 

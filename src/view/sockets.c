@@ -36,6 +36,7 @@ struct sockets {
 	struct found *found;
 	size_t nr, cap;
 	bool full;
+	bool broken; /* a table changed while it was read */
 };
 
 static void add(struct sockets *all, const struct found *f)
@@ -72,7 +73,8 @@ static void add_table(struct sockets *all, int protocol, enum vl_walk_kind kind,
 		return;
 	w.nr_heads = (uint32_t)nr;
 	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, 0);
-	vl_error_destroy(vl_collect(all->g, &w, &fs, "a table of sockets", &n));
+	if (vl_discard(vl_collect(all->g, &w, &fs, "a table of sockets", &n)))
+		all->broken = true;
 	sks = w.records;
 	for (size_t i = 0; i < n; i++)
 		add(all,
@@ -80,7 +82,8 @@ static void add_table(struct sockets *all, int protocol, enum vl_walk_kind kind,
 	free(w.records);
 }
 
-static void add_tcp(struct sockets *all)
+/* Those of TCP: listeners, and without @listeners_only connections, too. */
+static void add_tcp(struct sockets *all, bool listeners_only)
 {
 	uint64_t hash = vl_symbol(all->g->attach->kernel, "tcp_hashinfo"), ehash, lhash;
 	uint32_t mask, lmask, node = vl_offset(all->l, VL_F_SOCK_NODE);
@@ -91,10 +94,13 @@ static void add_tcp(struct sockets *all)
 		VL_PART(INET_LHASH2_MASK, lmask),
 	};
 
-	if (!vl_object(all->g, hash, parts, ARRAY_SIZE(parts)))
+	if (!vl_object(all->g, hash, parts, ARRAY_SIZE(parts))) {
+		all->broken = true;
 		return;
-	add_table(all, IPPROTO_TCP, VL_WALK_NULLS, ehash, 1UL + mask,
-		  vl_offset(all->l, VL_F_SIZE_EHASH), node);
+	}
+	if (!listeners_only)
+		add_table(all, IPPROTO_TCP, VL_WALK_NULLS, ehash, 1UL + mask,
+			  vl_offset(all->l, VL_F_SIZE_EHASH), node);
 	if (vl_has(all->l, VL_F_INET_LISTEN))
 		add_table(all, IPPROTO_TCP, VL_WALK_NULLS,
 			  hash + vl_offset(all->l, VL_F_INET_LISTEN) +
@@ -104,6 +110,25 @@ static void add_tcp(struct sockets *all)
 		add_table(all, IPPROTO_TCP, VL_WALK_NULLS,
 			  lhash ? lhash + vl_offset(all->l, VL_F_LHASH_HEAD) : 0, 1UL + lmask,
 			  vl_offset(all->l, VL_F_SIZE_LHASH), node);
+}
+
+bool vl_listeners_collect(struct vl_raw_guest *g, uint64_t **ret, size_t *nr_ret)
+{
+	struct sockets all = { .g = g, .l = vl_kernel_layout(g->attach->kernel) };
+	bool is_complete;
+
+	add_tcp(&all, true);
+	*ret = calloc(all.nr + 1, sizeof(**ret));
+	is_complete = *ret && !all.full && !all.broken;
+	for (size_t i = 0; *ret && i < all.nr; i++)
+		(*ret)[i] = all.found[i].sk;
+	*nr_ret = *ret ? all.nr : 0;
+	free(all.found);
+	if (!is_complete) {
+		free(*ret);
+		*ret = NULL;
+	}
+	return is_complete;
 }
 
 static void add_udp(struct sockets *all)
@@ -168,6 +193,24 @@ static void add_owned(struct sockets *all, const struct vl_opened *files)
 			add(all, &(struct found){
 					 .sk = sk, .pid = p->pid, .fd = f->fd, .comm = p->comm });
 	}
+}
+
+bool vl_socket_owner(struct vl_raw_guest *g, uint64_t sk, struct vl_file_task *ret)
+{
+	struct sockets all = { .g = g, .l = vl_kernel_layout(g->attach->kernel) };
+	struct vl_opened files;
+
+	*ret = (struct vl_file_task){ .pid = 0 };
+	vl_error_destroy(vl_opened_collect(g, false, &files));
+	add_owned(&all, &files);
+	for (size_t i = 0; i < all.nr; i++)
+		if (all.found[i].sk == sk && (!ret->pid || all.found[i].pid < ret->pid))
+			for (size_t k = 0; k < files.nr_tasks; k++)
+				if (files.tasks[k].pid == all.found[i].pid)
+					*ret = files.tasks[k];
+	free(all.found);
+	vl_opened_deinit(&files);
+	return ret->pid;
 }
 
 /* By socket; the process with the lowest id first, a table last. */
@@ -373,7 +416,7 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
 		return err;
 	err = vl_opened_collect(g, false, &files);
 	add_owned(&all, &files);
-	add_tcp(&all);
+	add_tcp(&all, false);
 	add_udp(&all);
 	add_unix(&all);
 	show(&all, t);

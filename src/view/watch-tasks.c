@@ -144,7 +144,8 @@ static enum vl_again again(void *ctx, struct vl_seen *s, const struct vl_seen *w
 	struct more m = { .tid = 0 };
 	bool read = false;
 
-	for (unsigned i = 0; !read && i < TRIES; i++)
+	/* When the next task is added behind it, its links change, too. */
+	for (unsigned i = 0; i < TRIES && !(read && (m.linked || now.exit_state)); i++)
 		read = read_once(w, &now, &m);
 	if (!read || now.pid != s->pid || now.start != s->start || m.tid != now.pid) {
 		s->exit_state = 0;
@@ -166,8 +167,10 @@ static enum vl_again again(void *ctx, struct vl_seen *s, const struct vl_seen *w
 		w->newest = now.start;
 	if (was && now.exit_state && !m.linked)
 		return VL_AGAIN_GONE;
-	if (now.mm && !(now.flags & PF_FORKNOEXEC) && (!was || now.mm != was->mm) &&
-	    m.arg_end <= m.arg_start)
+	/* Its new memory, and its flag, are there before its arguments. */
+	if (now.mm && m.arg_end <= m.arg_start &&
+	    (was ? now.mm != was->mm || (was->flags & ~now.flags & PF_FORKNOEXEC) :
+		   !(now.flags & PF_FORKNOEXEC)))
 		return VL_AGAIN_LATER;
 	return VL_AGAIN_TRUE;
 }
@@ -302,7 +305,7 @@ static bool make_room(struct vl_watcher *w, size_t room)
 	return true;
 }
 
-/* Walk over up to @max processes, from the last one on with @back. *@nr_ret: those that were read. */
+/* Walk over up to @max processes, from the last one on with @back; *@nr_ret were read. */
 static enum vl_read_status walk(struct vl_watcher *w, bool back, size_t max, size_t *nr_ret)
 {
 	struct vl_walk walk = {
@@ -407,6 +410,7 @@ struct vl_error *vl_watch_tasks_open(struct vl_watcher *w)
 	w->threads = c.threads;
 	w->prev = c.prev;
 	w->figures.counts = w->forks_at != 0;
+	vl_watch_threads_open(w);
 	return NULL;
 }
 
@@ -424,6 +428,7 @@ struct vl_error *vl_watch_tasks(struct vl_watcher *w, uint64_t now)
 
 	if (!read_counts(w, &c))
 		return vl_error_new(VL_ERR_FAULT, "the kernel's counters cannot be read");
+	w->known.now_ns = now;
 	made = c.forks - w->forks;
 	/* Released: what was made and is not there. */
 	w->moved = w->moved || made != (uint64_t)(int64_t)(c.threads - w->threads);
@@ -441,5 +446,6 @@ struct vl_error *vl_watch_tasks(struct vl_watcher *w, uint64_t now)
 		vl_watch_did(w, &w->soon, now, 12, 0);
 		vl_watch_did(w, &w->whole, now, 6, 0);
 	}
+	vl_watch_threads(w, now);
 	return w->known.full ? vl_error_nomem() : NULL;
 }

@@ -6,86 +6,39 @@
 #include "watching.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "../attach/attach.h"
-#include "../base/array.h"
 #include "../base/clock.h"
 
-#define WHOLE 1000 /* of a CPU, in the unit of vl_watch_options.share */
-#define SIXTEENTHS 16
-/* Events wait so long for others: an answer costs as much as some looks. */
-#define PATIENCE (5 * VL_NSEC_PER_MSEC)
-#define ENOUGH 256  /* … or until there are so many */
-#define MOST 65536U /* events in one answer */
+/*
+ * Events wait so long for others: while an answer is handed over nobody looks, and on a busy host
+ * that takes milliseconds.
+ */
+#define PATIENCE (40 * VL_NSEC_PER_MSEC)
+#define ENOUGH 1024 /* … or until there are so many */
 /* A sleep is not longer than this, whatever the last look has cost. */
 #define LONGEST (50 * VL_NSEC_PER_MSEC)
-
-/* ---- events ---- */
-
-static unsigned group_of(enum vl_watch_kind kind)
-{
-	static const unsigned groups[VL_NR_WATCH_KINDS] = {
-		[VL_WATCH_START] = VL_WATCH_PROCESSES,	[VL_WATCH_EXEC] = VL_WATCH_PROCESSES,
-		[VL_WATCH_END] = VL_WATCH_PROCESSES,	[VL_WATCH_ROOT] = VL_WATCH_UIDS,
-		[VL_WATCH_LOADED] = VL_WATCH_MODULES,	[VL_WATCH_UNLOADED] = VL_WATCH_MODULES,
-		[VL_WATCH_LISTEN] = VL_WATCH_LISTENERS, [VL_WATCH_CLOSED] = VL_WATCH_LISTENERS,
-		[VL_WATCH_TEXT] = VL_WATCH_TEXTS,
-	};
-
-	return groups[kind];
-}
-
-struct vl_watch_event *vl_watch_add(struct vl_watcher *w, enum vl_watch_kind kind)
-{
-	struct vl_watch_event *e;
-
-	if (!(w->o.groups & group_of(kind)))
-		return NULL;
-	if (w->nr_events == MOST || !vl_grow(w->events, w->cap_events, w->nr_events, 64)) {
-		w->figures.dropped++;
-		return NULL;
-	}
-	e = &w->events[w->nr_events];
-	*e = (struct vl_watch_event){ .kind = kind, .at_ns = vl_clock_ns(CLOCK_REALTIME) };
-	if (!w->nr_events++)
-		w->first_event_ns = vl_now_ns();
-	return e;
-}
-
-void vl_watch_name(struct vl_watch_event *e, const char *name, size_t len)
-{
-	e->name_len = (uint32_t)(len < sizeof(e->name) ? len : sizeof(e->name));
-	memcpy(e->name, name, e->name_len);
-}
-
-void vl_watch_text(struct vl_watch_event *e, const char *text, size_t len)
-{
-	e->text_len = (uint32_t)(len < sizeof(e->text) ? len : sizeof(e->text));
-	memcpy(e->text, text, e->text_len);
-}
+#define CREDIT (20 * VL_NSEC_PER_MSEC)
 
 /* ---- the rate ---- */
 
-void vl_watch_did(const struct vl_watcher *w, struct vl_watch_job *job, uint64_t began,
-		  unsigned weight, uint64_t least_ns)
-{
-	uint64_t took = vl_now_ns() - began, rest;
-
-	rest = took * WHOLE * SIXTEENTHS / (w->o.share * weight);
-	job->next_ns = began + (rest > least_ns ? rest : least_ns);
-}
-
-/* Sleep until @cost of CPU time, spent since the end of the last sleep, is within the share. */
-static void rest(const struct vl_watcher *w, uint64_t cost, uint64_t until)
+/*
+ * Sleep until @cost of CPU time, spent since the end of the last sleep, is within the share. A host
+ * that wakes us late owes the rest of the time, up to CREDIT.
+ */
+static void rest(struct vl_watcher *w, uint64_t cost, uint64_t until)
 {
 	uint64_t now = vl_now_ns(), ns;
 	struct timespec ts;
 
-	if (w->o.share >= WHOLE || now >= until)
+	if (w->o.share >= VL_WATCH_WHOLE || now >= until)
 		return;
-	ns = cost * (WHOLE - w->o.share) / w->o.share;
+	if (w->paid_ns + CREDIT < now)
+		w->paid_ns = now - CREDIT;
+	w->paid_ns += cost * VL_WATCH_WHOLE / w->o.share;
+	/* Looks without any sleep between them see the same. */
+	ns = w->paid_ns > now + cost ? w->paid_ns - now : cost;
 	ns = ns < LONGEST ? ns : LONGEST;
 	ns = ns < until - now ? ns : until - now;
 	ts = vl_ns_timespec(ns);
@@ -97,8 +50,8 @@ static void rest(const struct vl_watcher *w, uint64_t cost, uint64_t until)
 static void set_options(struct vl_watcher *w, const struct vl_watch_options *o)
 {
 	w->o = *o;
-	if (w->o.share < 1 || w->o.share > WHOLE)
-		w->o.share = WHOLE;
+	if (w->o.share < 1 || w->o.share > VL_WATCH_WHOLE)
+		w->o.share = VL_WATCH_WHOLE;
 }
 
 struct vl_error *vl_watcher_open(struct vl_raw_guest *g, const struct vl_watch_options *o,
@@ -127,6 +80,8 @@ void vl_watcher_close(struct vl_watcher *w)
 	if (!w)
 		return;
 	vl_watch_tasks_close(w);
+	vl_watch_lists_close(w);
+	vl_watch_texts_close(w);
 	free(w->events);
 	free(w);
 }
@@ -140,6 +95,8 @@ static struct vl_error *look(struct vl_watcher *w, uint64_t now)
 {
 	struct vl_error *err = vl_watch_tasks(w, now);
 
+	vl_watch_lists(w, now);
+	vl_watch_texts(w, now);
 	return err;
 }
 
@@ -159,7 +116,7 @@ struct vl_error *vl_watcher_round(struct vl_watcher *w, const struct vl_watch_op
 		if (err || is_enough(w, now))
 			break;
 		/* With all of a CPU its clock, a system call, is not read. */
-		if (w->o.share < WHOLE) {
+		if (w->o.share < VL_WATCH_WHOLE) {
 			uint64_t cpu = vl_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
 			rest(w, cpu - spent, until);

@@ -7,9 +7,44 @@
 #include "known.h"
 #include "watch.h"
 
+#define VL_WATCH_WHOLE 1000 /* all of a CPU, in the unit of vl_watch_options.share */
+
 /* A part of the work, done again and again within its share of the watch's. */
 struct vl_watch_job {
 	uint64_t next_ns; /* not before, by the host's CLOCK_MONOTONIC */
+};
+
+/* A list that is read as a whole: modules, listeners (watch-lists.c). */
+struct vl_watch_items {
+	struct vl_watch_item *items;
+	size_t nr, cap;
+	bool known; /* one walk was complete: what it saw was there before */
+	struct vl_watch_job job;
+};
+
+/* Sites of the kernel's text, by address (watch-text.c). */
+struct vl_watch_sites {
+	uint64_t *at;
+	size_t nr;
+	bool read;
+};
+
+#define VL_WATCH_PAGES 64 /* pages that are changing at the same time */
+
+struct vl_watch_text {
+	uint64_t start;
+	unsigned char *copy; /* `nr` pages; each is valid if it is known */
+	bool *known;
+	size_t nr, next;
+	bool tried;
+	struct vl_watch_page {
+		size_t number;
+		uint64_t since_ns; /* it has these bytes since then at least */
+		unsigned char bytes[4096];
+	} pages[VL_WATCH_PAGES];
+	size_t nr_pages;
+	struct vl_watch_sites labels, calls;
+	struct vl_watch_job job;
 };
 
 struct vl_watcher {
@@ -20,7 +55,7 @@ struct vl_watcher {
 	struct vl_watch_event *events;
 	size_t nr_events, cap_events;
 	uint64_t first_event_ns; /* of those in `events`; CLOCK_MONOTONIC */
-	bool fresh;		 /* what was there before is not known yet */
+	uint64_t paid_ns;	 /* when the CPU time of all looks so far is within the share */
 
 	/* Processes: watch-tasks.c. */
 	struct vl_known known;
@@ -29,12 +64,19 @@ struct vl_watcher {
 	uint64_t forks_at, threads_at; /* total_forks, nr_threads; 0: not found */
 	uint64_t forks, forks_first, prev;
 	int32_t threads;
-	uint64_t newest; /* the latest start that was seen */
-	bool moved;	 /* a task was released since the last walk over all */
+	uint64_t newest;	/* the latest start that was seen */
+	uint64_t newest_first;	/* the same when the watch began */
+	uint64_t newest_thread; /* the same of threads */
+	uint64_t unseen;	/* tasks that were made and are neither, as far as was looked */
+	bool moved;		/* a task was released since the last walk over all */
 	struct vl_seen *records;
 	uint8_t *status;
-	size_t room;			 /* of both */
-	struct vl_watch_job whole, soon; /* walks over all: at any time, and when one has moved */
+	size_t room; /* of both */
+	/* Walks over all: at any time; when one has moved; of ids. */
+	struct vl_watch_job whole, soon, ids;
+
+	struct vl_watch_items modules, listeners;
+	struct vl_watch_text text;
 };
 
 /* ---- watch.c ---- */
@@ -50,6 +92,8 @@ void vl_watcher_close(struct vl_watcher *w);
  */
 struct vl_error *vl_watcher_round(struct vl_watcher *w, const struct vl_watch_options *o,
 				  struct vl_watch_round *ret);
+
+/* ---- watch-events.c ---- */
 
 /*
  * A new event of @kind, zeroed but for the time; NULL: there is no room, which is counted, or
@@ -77,5 +121,19 @@ static inline bool vl_watch_due(const struct vl_watch_job *job, uint64_t now)
 }
 void vl_watch_did(const struct vl_watcher *w, struct vl_watch_job *job, uint64_t began,
 		  unsigned weight, uint64_t least_ns);
+
+/* ---- watch-threads.c ---- */
+
+/* Take the threads that are there for known; count those that are new, if tasks are missing. */
+void vl_watch_threads_open(struct vl_watcher *w);
+void vl_watch_threads(struct vl_watcher *w, uint64_t now);
+
+/* ---- watch-lists.c, watch-text.c ---- */
+
+/* Look at the modules and listeners, and at the text, as far as they are due at @now. */
+void vl_watch_lists(struct vl_watcher *w, uint64_t now);
+void vl_watch_lists_close(struct vl_watcher *w);
+void vl_watch_texts(struct vl_watcher *w, uint64_t now);
+void vl_watch_texts_close(struct vl_watcher *w);
 
 #endif

@@ -9,6 +9,7 @@
  *   factory crowd N       forks until there are N processes; they stay
  *   factory mappings N    starts a process with N mappings, which stays; prints its PID
  *   factory title TEXT    starts one that writes TEXT over its arguments; prints its PID
+ *   factory burst RATE US SECONDS, rise, listen PORT, threads N    events, see events.c
  *
  * A process that "make" made gets its role by the environment (FACTORY_ROLE),
  * so that its command line can be anything.
@@ -585,6 +586,8 @@ int main(int argc, char **argv)
 		return run_mappings(atoi(argv[2]));
 	if (argc > 2 && !strcmp(argv[1], "title"))
 		return run_title(argv);
+	if (run_event(argc - 1, argv + 1))
+		return 0;
 	fprintf(stderr, "Usage: factory make | factory agent TTY | factory crowd N | "
 			"factory mappings N | factory title TEXT\n");
 	return 2;
