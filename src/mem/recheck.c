@@ -111,7 +111,7 @@ static struct vl_recheck_page *add(struct vl_recheck *r, uint64_t gpa)
 	return p;
 }
 
-void vl_recheck_filled(struct vl_snapshot *v, uint64_t gpa, const unsigned char *bytes)
+unsigned char *vl_recheck_fill(struct vl_snapshot *v, uint64_t gpa)
 {
 	struct vl_recheck *r = &v->pages;
 	struct vl_recheck_page *p = add(r, gpa);
@@ -121,9 +121,8 @@ void vl_recheck_filled(struct vl_snapshot *v, uint64_t gpa, const unsigned char 
 		p->was = malloc(VL_PAGE_SIZE);
 	if (!p || !p->was) {
 		r->full = true;
-		return;
+		return NULL;
 	}
-	memcpy(p->was, bytes, VL_PAGE_SIZE);
 	p->uses = r->time - p->touched <= NEAR || r->epochs - p->epoch <= NEAR_EPOCHS ?
 			  p->uses + 1 :
 			  1;
@@ -136,6 +135,7 @@ void vl_recheck_filled(struct vl_snapshot *v, uint64_t gpa, const unsigned char 
 		p->stays = true;
 		r->nr_stays++;
 	}
+	return p->was;
 }
 
 static void *host_of(const struct vl_snapshot *v, const struct vl_recheck_page *p)

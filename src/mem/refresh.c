@@ -12,6 +12,12 @@
 /* Empty pages that are put in one go. */
 #define RESERVE 16
 
+/*
+ * Pages without content between two that are dropped in one call. A call costs as much as to look
+ * for some hundred pages.
+ */
+#define DROP_GAP 512
+
 /* Pages waiting to be copied in one go. */
 struct batch {
 	struct vl_snapshot *v;
@@ -137,15 +143,52 @@ void vl_snapshot_drop(struct vl_snapshot *v, const struct vl_snapshot_range *r, 
 	}
 }
 
+/* Is no page of bits [@first, @end) present? */
+static bool is_empty(const struct vl_snapshot *v, size_t first, size_t end)
+{
+	for (size_t bit = first; bit < end;) {
+		size_t n = 64 - bit % 64;
+		uint64_t word = atomic_load(&v->present[bit / 64]) >> (bit % 64);
+
+		if (n > end - bit)
+			n = end - bit;
+		if (n < 64)
+			word &= (1UL << n) - 1;
+		if (word)
+			return false;
+		bit += n;
+	}
+	return true;
+}
+
+/*
+ * How many pages from @gpas[0] on one call can drop: up to the last of *@nr whose gaps to the one
+ * before it have no page and are at most DROP_GAP. *@nr becomes the number of @gpas among them.
+ */
+static size_t drop_length(const struct vl_snapshot *v, const struct vl_snapshot_range *r,
+			  const uint64_t *gpas, size_t *nr)
+{
+	size_t bit = vl_snapshot_first_bit(v, r) + (gpas[0] - r->gpa) / VL_PAGE_SIZE, n = 1, i = 1;
+
+	for (; i < *nr && gpas[i] - r->gpa < r->size; i++) {
+		size_t next = (gpas[i] - gpas[0]) / VL_PAGE_SIZE;
+
+		if (next - n > DROP_GAP || !is_empty(v, bit + n, bit + next))
+			break;
+		n = next + 1;
+	}
+	*nr = i;
+	return n;
+}
+
 void vl_snapshot_drop_all(struct vl_snapshot *v, const uint64_t *gpas, size_t nr)
 {
 	for (size_t i = 0; i < nr;) {
 		const struct vl_snapshot_range *r = vl_snapshot_find(v, gpas[i]);
-		size_t n = run_length(v, r, gpas + i, nr - i, true);
+		size_t dropped = nr - i, n = drop_length(v, r, gpas + i, &dropped);
 
-		n += !n; /* it could not be filled */
 		vl_snapshot_drop(v, r, gpas[i], n);
-		i += n;
+		i += dropped;
 	}
 }
 

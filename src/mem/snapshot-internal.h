@@ -131,8 +131,11 @@ typedef void vl_page_now_fn(void *ctx, size_t i, const void *now);
 struct vl_error *vl_snapshot_read_now(struct vl_snapshot *v, size_t nr, vl_page_at_fn *at,
 				      vl_page_now_fn *fn, void *ctx);
 
-/* recheck.c, called by the filler thread: page @gpa was filled with @bytes. */
-void vl_recheck_filled(struct vl_snapshot *v, uint64_t gpa, const unsigned char *bytes);
+/*
+ * recheck.c: page @gpa is about to be filled with the content that the caller reads into the
+ * buffer returned, which belongs to @v. NULL: no memory; the page is filled without a record.
+ */
+unsigned char *vl_recheck_fill(struct vl_snapshot *v, uint64_t gpa);
 void vl_recheck_deinit(struct vl_recheck *r);
 
 #endif

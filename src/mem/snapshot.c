@@ -101,21 +101,46 @@ static void read_pages(struct vl_snapshot *v, uint64_t gpa, unsigned char *buf, 
 		vl_error_destroy(err);
 }
 
-/* Fill @nr pages (MISS_PAGES at most) at offset @off of @r. */
-static void fill_pages(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t off,
-		       size_t nr)
+/*
+ * Copy the page @src to offset @off of @r, at @at in its alias: the access that waits there
+ * continues without another fault, and few pages are accessed in the first mapping, too.
+ */
+static bool put_in_alias(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t off,
+			 const unsigned char *src, uint64_t at)
 {
-	unsigned char bounce[MISS_PAGES * VL_PAGE_SIZE] __attribute__((aligned(4096)));
+	struct uffdio_copy c = { .dst = at, .src = (uint64_t)src, .len = VL_PAGE_SIZE };
 
-	read_pages(v, r->gpa + off, bounce, nr);
-	if (v->asking && !vl_still_has(&v->still, r->gpa + off))
-		vl_recheck_filled(v, r->gpa + off, bounce);
-	vl_still_filter(&v->still, r->gpa + off, bounce, nr);
-	vl_snapshot_put_pages(v, r, off, bounce, nr);
+	if (ioctl(v->signaller, UFFDIO_COPY, &c))
+		return false;
+	atomic_fetch_add(&v->copies, 1);
+	vl_still_note(&v->still, r->gpa + off, src);
+	vl_snapshot_set_bit(v, vl_snapshot_first_bit(v, r) + off / VL_PAGE_SIZE);
+	return true;
 }
 
-/* Fill the page at @host, and its missing neighbours. */
-static void fill(struct vl_snapshot *v, uint64_t host)
+/* Fill @nr pages (MISS_PAGES at most) at offset @off of @r. @at: see fill(). */
+static void fill_pages(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t off,
+		       size_t nr, uint64_t at)
+{
+	unsigned char bounce[MISS_PAGES * VL_PAGE_SIZE] __attribute__((aligned(4096)));
+	unsigned char *page = NULL;
+
+	/* Those of a question go in one by one: see fill(). */
+	if (v->asking && !vl_still_has(&v->still, r->gpa + off))
+		page = vl_recheck_fill(v, r->gpa + off);
+	if (!page)
+		page = bounce;
+	read_pages(v, r->gpa + off, page, nr);
+	vl_still_filter(&v->still, r->gpa + off, page, nr);
+	if (nr != 1 || !at || !put_in_alias(v, r, off, page, at))
+		vl_snapshot_put_pages(v, r, off, page, nr);
+}
+
+/*
+ * Fill the page at @host, and its missing neighbours. @at: where its alias is, whose faults are
+ * signals; 0: the page is needed at @host.
+ */
+static void fill(struct vl_snapshot *v, uint64_t host, uint64_t at)
 {
 	for (size_t i = 0; i < v->nr; i++) {
 		const struct vl_snapshot_range *r = &v->ranges[i];
@@ -145,7 +170,7 @@ static void fill(struct vl_snapshot *v, uint64_t host)
 		    vl_snapshot_test_bit(v, vl_snapshot_first_bit(v, r) + first / VL_PAGE_SIZE - 1))
 			row = MISS_ROW;
 		for (size_t n = 0; n <= row && nr <= (r->size - first) / VL_PAGE_SIZE; n++) {
-			fill_pages(v, r, first, nr);
+			fill_pages(v, r, first, nr, at);
 			first += nr * VL_PAGE_SIZE;
 		}
 		return;
@@ -157,12 +182,14 @@ static void fill_at(struct vl_snapshot *v, uint64_t host)
 {
 	uint64_t first = vl_snapshot_unaliased(v, host);
 
-	fill(v, first);
+	fill(v, first, 0);
 	if (first != host)
 		ioctl(v->uffd, UFFDIO_WAKE, &(struct uffdio_range){ host, VL_PAGE_SIZE });
 }
 
-bool vl_snapshot_need(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t gpa)
+/* @at: see fill(). */
+static bool need(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t gpa,
+		 uint64_t at)
 {
 	size_t bit = vl_snapshot_first_bit(v, r) + (gpa - r->gpa) / VL_PAGE_SIZE;
 	bool missing;
@@ -172,23 +199,30 @@ bool vl_snapshot_need(struct vl_snapshot *v, const struct vl_snapshot_range *r, 
 	pthread_mutex_lock(&v->lock);
 	missing = !vl_snapshot_test_bit(v, bit);
 	if (missing)
-		fill(v, (uint64_t)r->host + ((gpa - r->gpa) & VL_PAGE_MASK));
+		fill(v, (uint64_t)r->host + ((gpa - r->gpa) & VL_PAGE_MASK), at);
 	pthread_mutex_unlock(&v->lock);
 	return missing;
+}
+
+bool vl_snapshot_need(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t gpa)
+{
+	return need(v, r, gpa, 0);
 }
 
 bool vl_snapshot_fill(struct vl_snapshot *v, uint64_t at)
 {
 	uint64_t host;
 
+	at &= VL_PAGE_MASK;
 	pthread_mutex_lock(&v->lock);
-	host = vl_snapshot_unaliased(v, at & VL_PAGE_MASK);
+	host = vl_snapshot_unaliased(v, at);
 	pthread_mutex_unlock(&v->lock);
 	for (size_t i = 0; i < v->nr; i++) {
 		const struct vl_snapshot_range *r = &v->ranges[i];
 
 		if (host - (uint64_t)r->host < r->size)
-			return vl_snapshot_need(v, r, r->gpa + (host - (uint64_t)r->host));
+			return need(v, r, r->gpa + (host - (uint64_t)r->host),
+				    host == at || v->signaller < 0 ? 0 : at);
 	}
 	return false;
 }
