@@ -286,6 +286,25 @@ static void test_epochs(void)
 	ok(changed() == 1, "one that all touched stays");
 }
 
+/* Pages that are dropped together, and one between them that stays. */
+static void test_gap(void)
+{
+	bool good = true;
+	size_t nr;
+
+	for (int i = 0; i < 6; i++) {
+		good &= ask(false) && touch(141) == 141;
+		good &= i != 2 || (touch(138) == 138 && touch(140) == 140 && touch(144) == 144);
+		good &= !vl_discard(vl_snapshot_recheck(view, 500, &nr)) && !nr;
+	}
+	good &= ask(false);
+	for (size_t i = 138; i < 145; i++)
+		ram[i * VL_PAGE_SIZE + 8] = 1;
+	ok(good && touch(141) == 141, "a page that stays is as it was");
+	ok(touch(138) == 1 && touch(140) == 1 && touch(144) == 1, "those around it are read anew");
+	ok(changed() == 1, "and only its change is noticed");
+}
+
 static void test_copy(void)
 {
 	const uint64_t gpas[] = { 30 * VL_PAGE_SIZE, 31 * VL_PAGE_SIZE };
@@ -344,6 +363,7 @@ int main(void)
 	test_forget();
 	test_copy();
 	test_epochs();
+	test_gap();
 	ok(vl_snapshot_asked(view) > 0, "pages of questions");
 	vl_snapshot_ask_end(view);
 	ok(!vl_snapshot_asked(view), "are forgotten with the last question");
