@@ -211,8 +211,7 @@ fires() { curl -sf "$PROM/api/v1/alerts" | jq -e --arg name "$1" \
 	for _ in {1..20}; do curl -sf "$URL/metrics" | grep -m1 ^vlens_guest_scrape_cpu; done | sort -u >"$T/costs"
 	[[ $(wc -l <"$T/costs") -le 5 ]] || fail "$(<"$T/costs")"
 	kill -TERM "${started[0]}"
-	run wait "${started[0]}"
-	assert_same 0 "$status"
+	wait "${started[0]}" || fail "status $?"
 	run cat "$T/serve.err"
 	assert_same "" "$output"
 }

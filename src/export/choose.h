@@ -26,8 +26,8 @@ void vl_chooser_deinit(struct vl_chooser *c);
 bool vl_choose(struct vl_chooser *c, struct vl_table *t, size_t top);
 
 /*
- * The same for control groups: the sums of the first @top of them by processes, by memory, by threads
- * and by open files.
+ * The same for control groups: the sums of the first @top of them by processes, memory, threads
+ * and open files.
  */
 bool vl_choose_groups(struct vl_table *t, size_t top);
 
