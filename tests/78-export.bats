@@ -59,6 +59,40 @@ value() { grep -m1 "^$1{.*${2:-}.*} " "$T/metrics" | sed 's/.*} //'; }
 	assert_same 0 "$(value vlens_guest_paused_seconds_total | cut -d. -f1)"
 }
 
+# netstat NAME: a counter of the line IpExt of guest $name.
+netstat() {
+	in_guest "$name" "grep ^IpExt: /proc/net/netstat" | awk -v want="$1" \
+		'NR == 1 { for (i = 1; i <= NF; i++) if ($i == want) at = i } NR == 2 { print $at }'
+}
+
+@test "--once has the figures of other kernels, and of a dump" {
+	for name in g510 g612 g7; do
+		need_guest "$name"
+		vlens export --once "$(guest "$name")" >"$T/metrics"
+		in_guest "$name" "cat /proc/meminfo /proc/stat; grep -c . /proc/modules" >"$T/own"
+		assert_same "$(awk '$1 == "MemTotal:" { print $2 * 1024 }' "$T/own")" "$(value node_memory_MemTotal_bytes)"
+		boot=$(awk '$1 == "btime" { print $2 }' "$T/own")
+		ours=$(value node_boot_time_seconds | cut -d. -f1)
+		[[ $((ours - boot)) -le 1 && $((boot - ours)) -le 1 ]] || fail "$name: boot: $ours, not $boot"
+		assert_same "$(tail -n 1 "$T/own")" "$(value vlens_guest_modules)"
+		# The factory sends a little over the loopback when it begins.
+		[[ $(netstat OutOctets) -gt 0 ]]
+		assert_same "$(netstat InOctets)" "$(value node_netstat_IpExt_InOctets)"
+		assert_same "$(netstat OutOctets)" "$(value node_netstat_IpExt_OutOctets)"
+		# A kernel whose listeners cannot be counted says nothing of any state.
+		listen=$(value node_tcp_connection_states 'state="listen"' || true)
+		[[ -z $listen && $name == g510 ]] || assert_same "$(in_guest "$name" "cat /proc/net/tcp /proc/net/tcp6" |
+			awk '$4 == "0A"' | wc -l)" "$listen"
+	done
+	dump_guest g7 "$T/d.elf"
+	vlens export --once "$T/d.elf" >"$T/dumped"
+	assert_same 1 "$(grep -c '^vlens_guest_state{.*state="dump"} 1$' "$T/dumped")"
+	for metric in node_memory_MemTotal_bytes node_boot_time_seconds node_netstat_IpExt_OutOctets; do
+		assert_same "$(grep "^$metric{" "$T/metrics" | cut -d' ' -f2)" \
+			"$(grep "^$metric{" "$T/dumped" | cut -d' ' -f2)"
+	done
+}
+
 @test "the number of series has a limit" {
 	vlens export --once --top=2 "$G" >"$T/metrics"
 	[[ $(grep -c ^namedprocess_namegroup_cpu_seconds_total "$T/metrics") -le 10 ]]

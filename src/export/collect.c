@@ -22,7 +22,7 @@ static const char *const load_symbols[] = { "avenrun", NULL };
 static const char *const taint_symbols[] = { "tainted_mask", NULL };
 static const char *const psi_symbols[] = { "psi_system", "psi_disabled", NULL };
 static const char *const tcp_symbols[] = { "tcp_hashinfo", NULL };
-static const char *const net_symbols[] = { "init_net", NULL };
+static const char *const net_symbols[] = { "init_net", "snmp4_ipextstats_list", NULL };
 static const char *const module_symbols[] = { "modules", NULL };
 
 static const enum vl_field clock_fields[] = { VL_F_TK_MONO,	   VL_F_TKR_BASE,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* TCP connections by state, and the bytes of IP. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "../attach/attach.h"
 #include "../base/array.h"
@@ -72,29 +73,65 @@ void vl_export_tcp(struct vl_collector *c)
 		VL_SAMPLE(c->t, TCP_STATES, by_state[i], states[i]);
 }
 
-/* IPSTATS_MIB_INOCTETS and IPSTATS_MIB_OUTOCTETS, include/uapi/linux/snmp.h. */
-#define IN_OCTETS 2
-#define OUT_OCTETS 6
+/* Limits of the kernel's table of names, and of the counters that it names. */
+#define MAX_NAMES 64
+#define MAX_COUNTERS 256
 
-/* The first network namespace's, over all CPUs that there may be. */
-void vl_export_traffic(struct vl_collector *c)
+/*
+ * The place of a counter among those of IP, by the kernel's own table for /proc/net/netstat: the
+ * places differ between kernels (OutOctets is at 6 in 5.10 and at 10 in 7.3). 0: it has none of
+ * this name.
+ */
+static uint32_t counter(const struct vl_collector *c, const char *name)
+{
+	uint64_t at = vl_symbol(c->k, "snmp4_ipextstats_list");
+	const size_t len = strlen(name) + 1;
+
+	for (unsigned i = 0; at && i < MAX_NAMES; i++) {
+		/* struct snmp_mib, include/net/snmp.h. */
+		struct {
+			uint64_t name;
+			int32_t entry, pad;
+		} row;
+		char is[16];
+
+		if (!vl_export_read(c, at + i * sizeof(row), &row, sizeof(row)) ||
+		    len > sizeof(is) || !vl_export_read(c, row.name, is, len))
+			return 0;
+		if (!memcmp(is, name, len))
+			return row.entry > 0 && row.entry < MAX_COUNTERS ? (uint32_t)row.entry : 0;
+	}
+	return 0;
+}
+
+/* A counter of the first network namespace, over all CPUs that there may be. */
+static void add_counter(const struct vl_collector *c, uint64_t mib, const char *name,
+			enum vl_metric metric)
 {
 	const struct vl_totals *cpus = &c->top->totals;
-	uint64_t net = vl_symbol(c->k, "init_net"), mib, in = 0, out = 0;
+	uint64_t place = counter(c, name), sum = 0;
+
+	if (!place)
+		return;
+	for (unsigned i = 0; i < cpus->nr_possible; i++) {
+		uint64_t word;
+
+		if (!vl_export_read(c, cpus->offsets[i] + mib + 8 * place, &word, sizeof(word)))
+			return;
+		sum += word;
+	}
+	vl_sample(c->t, metric, sum);
+}
+
+void vl_export_traffic(struct vl_collector *c)
+{
+	uint64_t net = vl_symbol(c->k, "init_net"), mib;
 
 	mib = net && vl_has(c->l, VL_F_NET_IP_MIB) ?
 		      vl_export_word(c, net + vl_offset(c->l, VL_F_NET_IP_MIB)) :
 		      0;
 	if (!mib)
 		return;
-	for (unsigned i = 0; i < cpus->nr_possible; i++) {
-		uint64_t words[OUT_OCTETS + 1];
-
-		if (!vl_export_read(c, cpus->offsets[i] + mib, words, sizeof(words)))
-			return;
-		in += words[IN_OCTETS];
-		out += words[OUT_OCTETS];
-	}
-	vl_sample(c->t, VL_METRIC_IP_IN, in);
-	vl_sample(c->t, VL_METRIC_IP_OUT, out);
+	add_counter(c, mib, "InOctets", VL_METRIC_IP_IN);
+	add_counter(c, mib, "OutOctets", VL_METRIC_IP_OUT);
 }
