@@ -13,6 +13,7 @@
 #include "../base/append.h"
 #include "../base/cleanup.h"
 #include "../base/text.h"
+#include "../host/file.h"
 #include "pulse.h"
 #include "search.h"
 

@@ -13,6 +13,7 @@
 
 #include "../base/array.h"
 #include "../base/cleanup.h"
+#include "../host/file.h"
 #include "../kernel/image.h"
 #include "../mem/paging.h"
 #include "content.h"

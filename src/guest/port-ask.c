@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../base/array.h"
+#include "../host/file.h"
 #include "../kernel/kernel.h"
 #include "../host/entry.h"
 #include "../host/held.h"

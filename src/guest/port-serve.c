@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../base/cleanup.h"
+#include "../host/file.h"
 #include "../kernel/kernel.h"
 #include "../trust/store.h"
 #include "../host/entry.h"

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "../attach/trusted.h"
+#include "../host/file.h"
 #include "../host/kmod.h"
 #include "../native/executor.h"
 #include "../syscall/answer.h"

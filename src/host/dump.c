@@ -14,6 +14,7 @@
 
 #include "../base/array.h"
 #include "../base/sha256.h"
+#include "file.h"
 #include "pages.h"
 #include "vmware.h"
 

@@ -11,6 +11,7 @@
 
 #include "../base/bisect.h"
 #include "internal.h"
+#include "file.h"
 #include "kmod.h"
 #include "pages.h"
 #include "proc.h"

@@ -273,23 +273,6 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
 				      size_t nr);
 
 /*
- * The kernel's memory ends at @end, as it says itself. If @t is the file of a flat image, which has
- * no size of its own, vl_target_short() compares.
- */
-void vl_target_note_end(struct vl_target *t, uint64_t end);
-/*
- * @err is of the memory of @t: if the file behind it ends before that memory, or has become shorter
- * since it was opened, say so before the reason, which may follow from that. Returns @err.
- */
-struct vl_error *vl_target_short(const struct vl_target *t, struct vl_error *err);
-
-/* The waits for the file of a dump, for deadlines; NULL: @t is a running guest. */
-struct vl_waits;
-const struct vl_waits *vl_target_waits(const struct vl_target *t);
-/* Count them in @w, which must outlive @t, and which another process can look at. */
-void vl_target_share_waits(struct vl_target *t, struct vl_waits *w);
-
-/*
  * Pause the guest, by the mode of the options. A guard process resumes it if this process dies, or
  * holds it longer than its budget allows: the deadline is set once, and nothing renews it. Calls
  * nest: only the first pauses. A guest that somebody else has paused before stays paused, also

@@ -6,6 +6,7 @@
 
 #include "../base/clock.h"
 #include "../box/box.h"
+#include "../host/file.h"
 #include "../host/pages.h"
 #include "../mem/paging.h"
 #include "image.h"

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../host/file.h"
 #include "../host/port.h"
 
 /*

@@ -9,6 +9,7 @@
 #include "../base/bisect.h"
 #include "../base/cleanup.h"
 #include "../base/clock.h"
+#include "../host/file.h"
 #include "../host/kept.h"
 #include "../trust/pack.h"
 

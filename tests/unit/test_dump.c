@@ -11,6 +11,7 @@
 
 #include "images.h"
 #include "tap.h"
+#include "host/file.h"
 #include "host/flattened.h"
 #include "host/pages.h"
 #include "host/target.h"

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The file behind a target's memory: where it ends, and how long its reads take. */
+#ifndef VLENS_HOST_FILE_H
+#define VLENS_HOST_FILE_H
+
+#include <stdint.h>
+
+#include "../error.h"
+
+struct vl_target;
+struct vl_waits;
+
+/*
+ * The kernel's memory ends at @end, as it says itself. If @t is the file of a flat image, which has
+ * no size of its own, vl_target_short() compares.
+ */
+void vl_target_note_end(struct vl_target *t, uint64_t end);
+/*
+ * @err is of the memory of @t: if the file behind it ends before that memory, or has become shorter
+ * since it was opened, say so before the reason, which may follow from that. Returns @err.
+ */
+struct vl_error *vl_target_short(const struct vl_target *t, struct vl_error *err);
+
+/* The waits for the file of a dump, for deadlines; NULL: @t is a running guest. */
+const struct vl_waits *vl_target_waits(const struct vl_target *t);
+/* Count them in @w, which must outlive @t, and which another process can look at. */
+void vl_target_share_waits(struct vl_target *t, struct vl_waits *w);
+
+#endif
