@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "../attach/attach.h"
-#include "../base/array.h"
 #include "../base/clock.h"
 #include "modules.h"
 #include "objects.h"
@@ -42,14 +41,23 @@ static struct vl_watch_item *find(struct vl_watch_items *l, uint64_t at, uint64_
 	return NULL;
 }
 
-/* The walk has seen the entry at @at. NULL: no memory. */
+/* A walk is about to see @nr entries: make room for as many new ones. */
+static bool reserve(struct vl_watch_items *l, size_t nr)
+{
+	struct vl_watch_item *items = reallocarray(l->items, l->nr + nr + 1, sizeof(*items));
+
+	if (!items)
+		return false;
+	l->items = items;
+	return true;
+}
+
+/* The walk has seen the entry at @at, for which there is room. */
 static struct vl_watch_item *see(struct vl_watch_items *l, uint64_t at, uint64_t what)
 {
 	struct vl_watch_item *i = find(l, at, what);
 
 	if (!i) {
-		if (!vl_grow(l->items, l->cap, l->nr, 64))
-			return NULL;
 		i = &l->items[l->nr++];
 		*i = (struct vl_watch_item){ .at = at, .what = what };
 	}
@@ -133,8 +141,6 @@ static void see_module(struct vl_watcher *w, const struct module *m)
 {
 	struct vl_watch_item *i = see(&w->modules, m->at, 0);
 
-	if (!i)
-		return;
 	i->state = m->state;
 	if (i->told || m->state != MODULE_LIVE || (w->modules.known && i->seen < 2))
 		return;
@@ -156,6 +162,8 @@ static struct vl_error *walk_modules(struct vl_watcher *w)
 	vl_fields_add(&fs, VL_F_MOD_STATE, offsetof(struct module, state), 4);
 	vl_fields_add(&fs, VL_F_MOD_NAME, offsetof(struct module, name), VL_MODULE_NAME);
 	err = vl_collect(w->g, &walk, &fs, "the list of modules", &nr);
+	if (!err && !reserve(&w->modules, nr))
+		err = vl_error_nomem();
 	m = walk.records;
 	for (size_t i = 0; i < nr && !err; i++)
 		see_module(w, &m[i]);
@@ -204,7 +212,7 @@ static void see_listener(struct vl_watcher *w, uint64_t sk)
 	if (!state || strcmp(state, "LISTEN"))
 		return;
 	i = see(&w->listeners, sk, (uint64_t)k.port << 16 | k.family);
-	if (!i || i->told || (w->listeners.known && i->seen < 2))
+	if (i->told || (w->listeners.known && i->seen < 2))
 		return;
 	describe(w, &k, i);
 	i->told = true;
@@ -219,9 +227,11 @@ static void walk_listeners(struct vl_watcher *w)
 
 	if (!vl_listeners_collect(w->g, &sks, &nr))
 		return;
-	for (size_t i = 0; i < nr; i++)
-		see_listener(w, sks[i]);
-	end_walk(w, &w->listeners, listener_gone);
+	if (reserve(&w->listeners, nr)) {
+		for (size_t i = 0; i < nr; i++)
+			see_listener(w, sks[i]);
+		end_walk(w, &w->listeners, listener_gone);
+	}
 	free(sks);
 }
 

@@ -17,7 +17,7 @@ struct vl_watch_job {
 /* A list that is read as a whole: modules, listeners (watch-lists.c). */
 struct vl_watch_items {
 	struct vl_watch_item *items;
-	size_t nr, cap;
+	size_t nr;
 	bool known; /* one walk was complete: what it saw was there before */
 	struct vl_watch_job job;
 };
