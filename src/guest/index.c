@@ -163,7 +163,7 @@ struct vl_error *vl_spool_index(const struct vl_index_job *job, const char *run_
 	struct head h = { MAGIC, 0 };
 	struct vl_error *err;
 
-	if (!vl_discard(vl_cache_dir(&dir)) &&
+	if (job->kind && !vl_discard(vl_cache_dir(&dir)) &&
 	    asprintf(&path, "%s/%s-%s" VL_SPOOL_INDEX, dir, run_id, job->kind) < 0)
 		path = NULL;
 	if (path && load(path, ret))

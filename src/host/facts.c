@@ -35,8 +35,13 @@ struct vl_error *vl_facts_put(const struct vl_facts *f, struct vl_index *ix)
 	if (!err)
 		err = vl_index_put_array(ix, f->ranges, f->nr, sizeof(*f->ranges));
 	if (!err)
-		err = vl_index_put_array(ix, f->registers, f->nr_vcpus, sizeof(*f->registers));
+		err = vl_registers_put(f->registers, f->nr_vcpus, ix);
 	return err;
+}
+
+struct vl_error *vl_registers_put(const struct vl_registers *r, size_t nr, struct vl_index *ix)
+{
+	return vl_index_put_array(ix, r, nr, sizeof(*r));
 }
 
 /* ---- with rights ---- */
@@ -60,25 +65,35 @@ static bool is_sound(const struct vl_facts *f, uint64_t size)
 	for (size_t i = 0; i < f->nr; i++)
 		if (!is_range(&f->ranges[i], size))
 			return false;
-	for (size_t i = 0; i < f->nr_vcpus; i++)
-		if (!is_registers(&f->registers[i]))
-			return false;
 	return true;
+}
+
+struct vl_error *vl_registers_take(struct vl_index *ix, size_t max, struct vl_registers **ret,
+				   size_t *nr_ret)
+{
+	struct vl_error *err = vl_index_take_array(ix, sizeof(**ret), max, ret, nr_ret);
+
+	for (size_t i = 0; !err && i < *nr_ret; i++)
+		if (!is_registers(&(*ret)[i]))
+			err = vl_index_bad();
+	return err;
 }
 
 /* The RAM of @t, and the registers of @d. */
 static struct vl_error *set(struct vl_target *t, struct vl_dump *d, struct vl_facts *f)
 {
+	struct vl_error *err;
+
 	for (size_t i = 0; i < f->nr; i++) {
 		const struct vl_fact_range *r = &f->ranges[i];
-		struct vl_error *err =
-			vl_ram_add(t, &(struct vl_ram){
-					      .gpa = r->gpa,
-					      .size = r->size,
-					      .fd = r->at == VL_NOWHERE ? -1 : d->fd,
-					      .fd_offset = r->at == VL_NOWHERE ? 0 : r->at,
-					      .page_size = VL_PAGE_SIZE,
-				      });
+
+		err = vl_ram_add(t, &(struct vl_ram){
+					    .gpa = r->gpa,
+					    .size = r->size,
+					    .fd = r->at == VL_NOWHERE ? -1 : d->fd,
+					    .fd_offset = r->at == VL_NOWHERE ? 0 : r->at,
+					    .page_size = VL_PAGE_SIZE,
+				    });
 
 		if (err)
 			return err;
@@ -87,11 +102,9 @@ static struct vl_error *set(struct vl_target *t, struct vl_dump *d, struct vl_fa
 	d->moved = f->head.moved;
 	if (!f->nr_vcpus)
 		return vl_ram_finish(t);
-	d->vcpus = calloc(f->nr_vcpus, sizeof(*d->vcpus));
-	if (!d->vcpus)
-		return vl_error_nomem();
-	for (size_t i = 0; i < f->nr_vcpus; i++)
-		d->vcpus[i] = vl_vcpu_of(&f->registers[i]);
+	err = vl_vcpus_of(f->registers, f->nr_vcpus, &d->vcpus);
+	if (err)
+		return err;
 	d->registers = vl_taken(f->registers);
 	d->nr_vcpus = f->nr_vcpus;
 	return vl_ram_finish(t);
@@ -106,8 +119,7 @@ struct vl_error *vl_facts_take(struct vl_target *t, struct vl_dump *d, struct vl
 		return vl_index_bad();
 	err = vl_index_take_array(ix, sizeof(*f.ranges), VL_FACT_RANGES_MAX, &f.ranges, &f.nr);
 	if (!err)
-		err = vl_index_take_array(ix, sizeof(*f.registers), SIZE_MAX, &f.registers,
-					  &f.nr_vcpus);
+		err = vl_registers_take(ix, SIZE_MAX, &f.registers, &f.nr_vcpus);
 	if (!err && !is_sound(&f, d->size))
 		err = vl_index_bad();
 	if (!err && f.head.flat)

@@ -39,6 +39,8 @@ void vl_facts_deinit(struct vl_facts *f);
 struct vl_error *vl_facts_add(struct vl_facts *f, uint64_t gpa, uint64_t size, uint64_t at);
 /* Append all to @ix. */
 struct vl_error *vl_facts_put(const struct vl_facts *f, struct vl_index *ix);
+/* Append registers alone. */
+struct vl_error *vl_registers_put(const struct vl_registers *r, size_t nr, struct vl_index *ix);
 
 /* ---- with rights ---- */
 
@@ -47,5 +49,8 @@ struct vl_error *vl_facts_put(const struct vl_facts *f, struct vl_index *ix);
  * RAM of @t, which is finished; the registers become those of @d.
  */
 struct vl_error *vl_facts_take(struct vl_target *t, struct vl_dump *d, struct vl_index *ix);
+/* Take registers alone, @max at most, and check them. *@ret is malloc'ed. */
+struct vl_error *vl_registers_take(struct vl_index *ix, size_t max, struct vl_registers **ret,
+				   size_t *nr_ret);
 
 #endif

@@ -29,7 +29,10 @@ struct vl_index {
 
 /* The pass to make. It gets no more than this, and opens nothing. */
 struct vl_index_job {
-	/* The kind of index, a word: it changes with the layout, as old ones are kept. */
+	/*
+	 * The kind of index, a word: it changes with the layout, as old ones are kept. NULL: it is
+	 * not kept, as its file is of this moment.
+	 */
 	const char *kind;
 	struct vl_error *(*make)(const struct vl_index_job *job, struct vl_index *ret);
 	int fd;

@@ -191,8 +191,7 @@ uint64_t vl_notes_moved(Elf *elf)
 	return 0;
 }
 
-/* The vCPUs of @nr registers. *@ret is malloc'ed; NULL: there are none. */
-static struct vl_error *vcpus_of(const struct vl_registers *r, size_t nr, struct vl_vcpu **ret)
+struct vl_error *vl_vcpus_of(const struct vl_registers *r, size_t nr, struct vl_vcpu **ret)
 {
 	*ret = NULL;
 	if (!nr)
@@ -203,15 +202,6 @@ static struct vl_error *vcpus_of(const struct vl_registers *r, size_t nr, struct
 	for (size_t i = 0; i < nr; i++)
 		(*ret)[i] = vl_vcpu_of(&r[i]);
 	return NULL;
-}
-
-struct vl_error *vl_notes_vcpus(Elf *elf, struct vl_vcpu **ret, size_t *nr_ret)
-{
-	_cleanup_free_ struct vl_registers *r = NULL;
-	struct vl_error *err = vl_notes_registers(elf, &r, nr_ret);
-
-	*ret = NULL;
-	return err ? err : vcpus_of(r, *nr_ret, ret);
 }
 
 struct vl_error *vl_notes_read(const void *notes, size_t len, struct vl_registers **ret,

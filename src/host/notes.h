@@ -12,12 +12,9 @@
 #include "registers.h"
 
 /*
- * The vCPUs in the notes of @elf, in the order of the notes. *@ret is malloc'ed; *@nr_ret is 0
+ * The registers in the notes of @elf, in the order of the notes. *@ret is malloc'ed; *@nr_ret is 0
  * (and *@ret NULL) when there are none.
  */
-struct vl_error *vl_notes_vcpus(Elf *elf, struct vl_vcpu **ret, size_t *nr_ret);
-
-/* The same with all registers of each. */
 struct vl_error *vl_notes_registers(Elf *elf, struct vl_registers **ret, size_t *nr_ret);
 
 /* The same of @len bytes of notes. Those that are cut off count for nothing. */
@@ -32,5 +29,7 @@ uint64_t vl_notes_moved(Elf *elf);
 
 /* What a reader needs of @r; EFER is not in it, and 0. */
 struct vl_vcpu vl_vcpu_of(const struct vl_registers *r);
+/* The same of @nr registers: *@ret is malloc'ed; NULL: there are none. */
+struct vl_error *vl_vcpus_of(const struct vl_registers *r, size_t nr, struct vl_vcpu **ret);
 
 #endif

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "../base/append.h"
@@ -14,11 +13,8 @@
 #include "internal.h"
 #include "kmod.h"
 #include "monitor.h"
-#include "notes.h"
 #include "proc.h"
-
-/* Bytes: a dump of one page has less than 1 KiB for each vCPU, and QEMU at most 4096 vCPUs. */
-#define NOTES_MAX (64U << 20)
+#include "qemu-notes.h"
 
 static struct vl_error *monitor(struct vl_target *t, struct vl_qmp **ret)
 {
@@ -35,55 +31,11 @@ static void hang_up(struct vl_target *t)
 		vl_monitor_rest(t, t->priv);
 }
 
-/* Read the vCPUs from the notes of a dump of one page, which QEMU writes into our memfd. */
-static struct vl_error *vcpus_by_dump(struct vl_qmp *qmp, struct vl_vcpu **ret, size_t *nr_ret)
-{
-	_cleanup_close_ int fd = memfd_create("vlens-notes", MFD_CLOEXEC);
-	_cleanup_free_ char *image = NULL;
-	struct vl_error *err;
-	json_object *args;
-	off_t len;
-	Elf *elf;
-
-	if (fd < 0)
-		return vl_error_os(errno, "cannot make a memory file");
-	args = json_object_new_object();
-	json_object_object_add(args, "fdname", json_object_new_string("vlens"));
-	err = vl_qmp_execute(qmp, "getfd", args, fd, NULL);
-	if (err)
-		return err;
-	args = json_object_new_object();
-	json_object_object_add(args, "paging", json_object_new_boolean(false));
-	json_object_object_add(args, "protocol", json_object_new_string("fd:vlens"));
-	json_object_object_add(args, "begin", json_object_new_int64(0));
-	json_object_object_add(args, "length", json_object_new_int64(VL_PAGE_SIZE));
-	err = vl_qmp_execute(qmp, "dump-guest-memory", args, -1, NULL);
-	if (err)
-		return err;
-	len = lseek(fd, 0, SEEK_END);
-	if (len <= 0 || len > NOTES_MAX)
-		return vl_error_new(VL_ERR_TARGET, "QEMU wrote no CPU notes");
-	/* Read, not mapped: QEMU can truncate the file, and a mapping would end us by SIGBUS. */
-	image = malloc((size_t)len);
-	if (!image)
-		return vl_error_nomem();
-	if (pread(fd, image, (size_t)len, 0) != len)
-		return vl_error_new(VL_ERR_TARGET, "QEMU wrote no CPU notes");
-	elf_version(EV_CURRENT);
-	elf = elf_memory(image, (size_t)len);
-	if (!elf)
-		return vl_error_new(VL_ERR_TARGET, "QEMU wrote no CPU notes");
-	err = vl_notes_vcpus(elf, ret, nr_ret);
-	elf_end(elf);
-	if (!err && !*nr_ret)
-		err = vl_error_new(VL_ERR_TARGET, "QEMU wrote no CPU notes");
-	return err;
-}
-
 static struct vl_error *qemu_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
 {
 	_cleanup_error_ struct vl_error *refused = NULL;
 	_cleanup_free_ char *text = NULL;
+	_cleanup_close_ int notes = -1;
 	struct vl_error *err;
 	struct vl_qmp *qmp;
 	uint64_t start;
@@ -103,12 +55,12 @@ static struct vl_error *qemu_vcpus(struct vl_target *t, struct vl_vcpu **ret, si
 		refused = NULL;
 	} else {
 		start = vl_now_ns();
-		err = vcpus_by_dump(qmp, ret, nr_ret);
+		err = vl_qemu_dump_notes(qmp, &notes);
 		if (!t->pause_depth)
 			vl_pause_account(t, vl_now_ns() - start);
 	}
 	hang_up(t);
-	return err;
+	return err ? err : vl_qemu_read_notes(t, notes, ret, nr_ret);
 }
 
 static struct vl_error *qemu_registers(struct vl_target *t, struct vl_registers **ret,

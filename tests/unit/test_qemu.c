@@ -3,6 +3,7 @@
  * A bare QEMU from end to end, with no QEMU: a child of ours has the "guest's"
  * memory and answers its monitor.
  */
+#include <elf.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,10 @@
 #include <unistd.h>
 
 #include "tap.h"
+#include "guest/spool.h"
+#include "host/index.h"
 #include "host/internal.h"
+#include "host/registers.h"
 
 #define MIB 0x100000UL
 
@@ -24,6 +28,9 @@ struct machine {
 	bool encrypted;
 	bool lies;   /* gpa2hva gives an address where nothing is */
 	bool silent; /* answers no third connection: one is for the map, one for the vCPUs */
+	/* The human monitor shows no registers. A dump has the notes of so many vCPUs. */
+	unsigned notes;
+	bool no_elf; /* the dump is no ELF file */
 };
 
 static const char registers[] =
@@ -40,12 +47,51 @@ static const char mtree[] = "FlatView #0\\r\\n AS \\\"memory\\\", root: system\\
 			    "  0000000000000000-00000000001fffff (prio 0, ram): low\\r\\n"
 			    "  0000000100000000-00000001001fffff (prio 0, ram): high\\r\\n";
 
+/* Write to @fd what QEMU writes as a dump of one page. */
+static void dump(const struct machine *m, int fd)
+{
+	struct {
+		Elf64_Nhdr head;
+		char name[8];
+		struct vl_registers r;
+	} __attribute__((packed))
+	note = { { 5, sizeof(note.r), 0 }, "QEMU", { .version = 1, .size = sizeof(note.r) } };
+	const Elf64_Ehdr eh = {
+		.e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB,
+			     EV_CURRENT },
+		.e_type = ET_CORE,
+		.e_machine = EM_X86_64,
+		.e_version = EV_CURRENT,
+		.e_phoff = sizeof(eh),
+		.e_ehsize = sizeof(eh),
+		.e_phentsize = sizeof(Elf64_Phdr),
+		.e_phnum = 1,
+	};
+	const Elf64_Phdr ph = {
+		.p_type = PT_NOTE,
+		.p_offset = sizeof(eh) + sizeof(ph),
+		.p_filesz = m->notes * sizeof(note),
+	};
+
+	if (write(fd, m->no_elf ? (const void *)&ph : &eh, m->no_elf ? sizeof(ph) : sizeof(eh)) <
+		    0 ||
+	    write(fd, &ph, sizeof(ph)) < 0)
+		_exit(1);
+	for (unsigned i = 0; i < m->notes; i++) {
+		note.r.cr[3] = 0x1000 * (i + 1);
+		if (write(fd, &note, sizeof(note)) < 0)
+			_exit(1);
+	}
+	close(fd);
+}
+
 static void answer(const struct machine *m, const char *cmd, char *low, char *high, char *out,
 		   size_t size)
 {
 	if (strstr(cmd, "query-sev") && m->encrypted)
 		snprintf(out, size, "\"return\": {\"enabled\": true}");
-	else if (strstr(cmd, "query-sev") || strstr(cmd, "getfd"))
+	else if (strstr(cmd, "query-sev") || (strstr(cmd, "getfd") && !m->notes) ||
+		 (strstr(cmd, "info registers") && m->notes))
 		snprintf(out, size, "\"error\": {\"desc\": \"not here\"}");
 	else if (strstr(cmd, "info mtree -f"))
 		snprintf(out, size, "\"return\": \"%s\"", mtree);
@@ -62,6 +108,31 @@ static void answer(const struct machine *m, const char *cmd, char *low, char *hi
 		snprintf(out, size, "\"return\": {}");
 }
 
+/* The next byte of @client, as getc(). A descriptor that comes with it becomes *@fd. */
+static int next_byte(int client, int *fd)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} u;
+	unsigned char c;
+	struct iovec iov = { &c, 1 };
+	struct msghdr mh = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &u,
+		.msg_controllen = sizeof(u),
+	};
+	struct cmsghdr *cm;
+
+	if (recvmsg(client, &mh, 0) != 1)
+		return EOF;
+	cm = CMSG_FIRSTHDR(&mh);
+	if (cm && cm->cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(cm), sizeof(*fd));
+	return c;
+}
+
 static void serve(const struct machine *m, int listener)
 {
 	int fd = memfd_create("guest-ram", 0);
@@ -76,7 +147,7 @@ static void serve(const struct machine *m, int listener)
 	strcpy(high + MIB, "high memory");
 	for (int client = 0;; client++) {
 		FILE *f = fdopen(accept(listener, NULL, NULL), "r+");
-		int c;
+		int c, passed = -1;
 
 		if (!f)
 			_exit(1);
@@ -85,7 +156,7 @@ static void serve(const struct machine *m, int listener)
 		fprintf(f, "{\"QMP\": {}}\r\n");
 		fflush(f);
 		/* A command ends with its outer brace. */
-		for (len = 0; (c = getc(f)) != EOF;) {
+		for (len = 0; (c = next_byte(fileno(f), &passed)) != EOF;) {
 			int depth = 0, id = 0;
 			char *p;
 
@@ -97,8 +168,9 @@ static void serve(const struct machine *m, int listener)
 				continue;
 			p = strstr(cmd, "\"id\":");
 			id = p ? atoi(p + 5) : 0;
+			if (strstr(cmd, "dump-guest-memory"))
+				dump(m, passed);
 			answer(m, cmd, low, high, out, sizeof(out));
-			fseek(f, 0, SEEK_CUR);
 			fprintf(f, "{\"event\": \"X\"}\r\n{%s, \"id\": %d}\r\n", out, id);
 			fflush(f);
 			len = 0;
@@ -225,6 +297,73 @@ static void test_good(void)
 	vl_target_close(t);
 }
 
+static unsigned passes;
+static bool kept;
+
+/* A pass in a box. */
+static struct vl_error *in_box(const struct vl_index_job *job, const char *run_id,
+			       struct vl_index *ret)
+{
+	passes++;
+	kept |= job->kind != NULL;
+	return vl_spool_index(job, run_id, ret);
+}
+
+/* One that a file has taken over. */
+static struct vl_error *taken_over(const struct vl_index_job *job, const char *run_id,
+				   struct vl_index *ret)
+{
+	static const struct vl_registers none = { .version = VL_REGISTERS_VERSION };
+	static const uint64_t one = 1;
+	struct vl_error *err = vl_index_put(ret, &one, sizeof(one));
+
+	(void)job;
+	(void)run_id;
+	return err ? err : vl_index_put(ret, &none, sizeof(none));
+}
+
+/* @message: the error's; NULL: all vCPUs are right. */
+static void notes(const struct machine *m,
+		  struct vl_error *(*index)(const struct vl_index_job *job, const char *run_id,
+					    struct vl_index *ret),
+		  const char *message)
+{
+	const struct vl_target_options o = { .index = index };
+	pid_t pid = boot(m);
+	struct vl_target *t = NULL;
+	struct vl_vcpu *v = NULL;
+	struct vl_error *err = vl_target_open(spec, &o, &t);
+	bool right;
+	size_t nr = 0;
+
+	if (!err)
+		err = vl_target_vcpus(t, &v, &nr);
+	if (message) {
+		right = err && err->code == VL_ERR_TARGET && strstr(err->message, message);
+	} else {
+		right = !err && nr == m->notes;
+		for (size_t i = 0; right && i < nr; i++)
+			right = v[i].cr3 == 0x1000 * (i + 1) && v[i].has_kernel_gs_base;
+	}
+	ok(right, "the notes of a dump: %s", err ? err->message : "read");
+	vl_error_destroy(err);
+	free(v);
+	vl_target_close(t);
+	shut_down(pid);
+}
+
+static void test_notes(void)
+{
+	notes(&(struct machine){ .notes = 3 }, NULL, NULL);
+	notes(&(struct machine){ .notes = 3 }, in_box, NULL);
+	/* A kept one would have the vCPUs of the last time. */
+	notes(&(struct machine){ .notes = 5 }, in_box, NULL);
+	ok(passes == 2 && !kept, "each in a box, and none is kept");
+	notes(&(struct machine){ .notes = 2, .no_elf = true }, in_box, "no CPU notes");
+	notes(&(struct machine){ .notes = 5000 }, in_box, "makes no sense");
+	notes(&(struct machine){ .notes = 1 }, taken_over, "makes no sense");
+}
+
 int main(void)
 {
 	char clean[64];
@@ -233,7 +372,9 @@ int main(void)
 		return 99;
 	/* The second contact needs a runtime directory; root has its own. */
 	setenv("XDG_RUNTIME_DIR", dir, 1);
+	setenv("VLENS_CACHE_DIR", dir, 1);
 	test_good();
+	test_notes();
 	refuses(&(struct machine){ .encrypted = true }, "encrypted");
 	refuses(&(struct machine){ .lies = true }, "not mapped in process");
 	snprintf(clean, sizeof(clean), "rm -rf '%s'", dir);
