@@ -35,8 +35,8 @@
 #define LOST_SHARE 4
 #define SLOW_BEGIN_NS (100 * VL_NSEC_PER_MSEC)
 /*
- * The same of a dump: of two endless calls, the second with the smaller budget (vmst/clone.h), and
- * some more. Each question can meet lists that make no sense.
+ * Time of endless calls of a run over a dump, trusted or not: of two, the second with the smaller
+ * budget (vmst/clone.h), and some more. Each question can meet lists that make no sense.
  */
 #define LOST_DUMP_NS (VL_BUDGET_DUMP_NS + 2 * VL_BUDGET_MAX_NS)
 
@@ -136,13 +136,13 @@ uint64_t vl_broker_work_ns(const struct vl_guest *g)
 static void count_lost(struct vl_guest *g, uint64_t ns, const struct vl_error *err)
 {
 	/* Of a dump all else may be a slow disk, and is there the next time. */
-	if (!vl_target_is_live(g->raw.target) && err->code == VL_ERR_ENDLESS)
-		g->lost_ns += g->cut_ns;
-	else if (!vl_target_is_live(g->raw.target) && !g->trusted)
-		return;
-	g->cut_ns = 0;
-	g->lost_ns += ns;
-	snprintf(g->lost_why, sizeof(g->lost_why), "%s", err->message);
+	if (!vl_target_is_live(g->raw.target) && err->code == VL_ERR_ENDLESS) {
+		g->endless_ns += g->cut_ns + ns;
+		g->cut_ns = 0;
+		snprintf(g->endless_why, sizeof(g->endless_why), "%s", err->message);
+	} else if (g->trusted) {
+		g->lost_ns += ns;
+	}
 }
 
 void vl_broker_cut(struct vl_guest *g, uint64_t start)
@@ -171,15 +171,15 @@ static struct vl_error *reply(struct vl_guest *g, struct vl_message *ret, uint64
 	return err;
 }
 
-/* Has the run over the dump @g no time left? */
+/* Has the run over the dump @g no time left, trusted or not? */
 static struct vl_error *spent_on_dump(const struct vl_guest *g)
 {
-	if (vl_target_is_live(g->raw.target) || g->trusted || g->lost_ns < LOST_DUMP_NS)
+	if (g->endless_ns < LOST_DUMP_NS)
 		return NULL;
 	return vl_error_hint(vl_error_new(VL_ERR_KERNEL,
 					  "the kernel in the file does not answer, as its memory "
 					  "makes no sense: %s",
-					  g->lost_why),
+					  g->endless_why),
 			     "was it copied while the guest ran? read it by views of memory, as "
 			     "vpslist; vlens dump makes a file of one moment");
 }

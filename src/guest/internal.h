@@ -134,9 +134,10 @@ struct vl_guest {
 	char build_id[VL_BUILD_ID_MAX + 1]; /* as the guest claims it */
 	unsigned deaths;		    /* of workers, since the last vl_guest_next() */
 	uint64_t begun_ns;		    /* when the run began, by the host's CLOCK_MONOTONIC */
-	uint64_t lost_ns;	     /* of the run: time that gave no answer (guest/broker.c) */
-	uint64_t cut_ns;	     /* the same of questions that were asked ahead; of a dump */
-	char lost_why[160];	     /* the error of the last of it: untrusted */
+	uint64_t lost_ns; /* of a trusted run: time that gave no answer (guest/broker.c) */
+	/* Of a run over a dump: time of endless calls, and of those that were asked ahead. */
+	uint64_t endless_ns, cut_ns;
+	char endless_why[160];	     /* the error of the last of them: untrusted */
 	bool late;		     /* the last worker did not answer in time */
 	struct vl_box_report box_is; /* of the last worker's box */
 	struct vl_stats gone;	     /* figures of workers that are gone */
@@ -179,6 +180,11 @@ void vl_session_forget(struct vl_guest *g);
  * ones get less time. Returns @err.
  */
 struct vl_error *vl_session_endless(struct vl_guest *g, struct vl_error *err);
+/*
+ * A question asked ahead got no answer, and is asked alone in the next epoch: over a dump with the
+ * smaller budget if its call exceeded the budget. The pages that it read are there by then.
+ */
+void vl_session_cut(struct vl_guest *g);
 
 /* Figures of this process since it began, without the pauses. */
 void vl_guest_figures(struct vl_guest *g, struct vl_stats *ret);

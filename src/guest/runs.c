@@ -98,8 +98,8 @@ void vl_broker_next(struct vl_guest *g, bool relabelled)
 
 	g->deaths = 0;
 	g->begun_ns = vl_now_ns();
-	g->lost_ns = g->cut_ns = 0;
-	g->lost_why[0] = '\0';
+	g->lost_ns = g->endless_ns = g->cut_ns = 0;
+	g->endless_why[0] = '\0';
 	g->sys.ready = 0;
 	/* A worker without an attach has the options of the last run: replace it. */
 	if (!g->attached) {

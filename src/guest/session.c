@@ -149,6 +149,15 @@ struct vl_error *vl_session_endless(struct vl_guest *g, struct vl_error *err)
 	return err;
 }
 
+void vl_session_cut(struct vl_guest *g)
+{
+	struct vl_session *s = g->session;
+
+	s->ask.cut = true;
+	if (!vl_target_is_live(g->raw.target) && s->clone && s->clone->endless)
+		s->budget_ns = VL_BUDGET_MAX_NS;
+}
+
 static struct vl_session *make_session(const struct vl_guest *g)
 {
 	struct vl_session *s = calloc(1, sizeof(*s));

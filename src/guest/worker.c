@@ -160,7 +160,7 @@ static struct vl_error *cut(struct vl_guest *g, struct vl_error *err)
 	vl_error_destroy(err);
 	g->sys.missed = 0;
 	g->sys.brief = 1;
-	g->session->ask.cut = true;
+	vl_session_cut(g);
 	return NULL;
 }
 
