@@ -264,6 +264,15 @@ fires() { curl -sf "$PROM/api/v1/alerts" | jq -e --arg name "$1" \
 	kill -TERM "${started[1]}"
 	wait "${started[1]}"
 	[[ ! -e $T/sock ]]
+	# A SIGHUP that is ignored ends nothing.
+	nohup vlens export --listen=unix:"$T/sock" "$G" >/dev/null 2>"$T/serve.err" 3>&- 4>&- &
+	started+=($!)
+	eventually 10 curl -sf --unix-socket "$T/sock" -o /dev/null http://vlens/metrics || fail "$(<"$T/serve.err")"
+	kill -HUP "${started[2]}"
+	sleep 1
+	curl -sf --unix-socket "$T/sock" -o /dev/null http://vlens/metrics || fail "it has ended"
+	kill -TERM "${started[2]}"
+	wait "${started[2]}"
 }
 
 @test "TLS and users, by the exporters' web configuration" {

@@ -127,15 +127,19 @@ static int serve(struct serving *s)
 	}
 }
 
-/* Blocked in all threads, and in the server's. */
+/*
+ * Blocked in all threads, and in the server's. SIGHUP stays ignored if it is, as nohup(1) has it.
+ */
 static int take_signals(void)
 {
+	struct sigaction hup;
 	sigset_t ends;
 
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGTERM);
 	sigaddset(&ends, SIGINT);
-	sigaddset(&ends, SIGHUP);
+	if (!sigaction(SIGHUP, NULL, &hup) && hup.sa_handler != SIG_IGN)
+		sigaddset(&ends, SIGHUP);
 	sigprocmask(SIG_BLOCK, &ends, NULL);
 	return signalfd(-1, &ends, SFD_CLOEXEC);
 }

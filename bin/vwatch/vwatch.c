@@ -150,17 +150,26 @@ static int wait_end(struct watch *w, int signal_fd, uint64_t ns)
 	return 0;
 }
 
+/* The signals that end a watch. SIGHUP stays ignored if it is, as nohup(1) has it. */
+static void block_signals(sigset_t *set, sigset_t *old)
+{
+	struct sigaction hup;
+
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	if (!sigaction(SIGHUP, NULL, &hup) && hup.sa_handler != SIG_IGN)
+		sigaddset(set, SIGHUP);
+	sigprocmask(SIG_BLOCK, set, old);
+}
+
 static int watch_all(struct watch *w, int *signal_ret)
 {
 	sigset_t set, old;
 	struct vl_watch_figures sum;
 	int fd, status = 0;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, &old);
+	block_signals(&set, &old);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	for (size_t i = 0; i < w->nr; i++)
 		if (!watch_guest_start(&w->guests[i]))
