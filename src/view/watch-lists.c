@@ -18,6 +18,8 @@
 #define MODULES_LEAST (10 * VL_NSEC_PER_MSEC)
 #define LISTENERS_LEAST (25 * VL_NSEC_PER_MSEC)
 #define WEIGHT 1
+/* Of the walk that confirms a difference: what comes and goes soon is seen, too. */
+#define WEIGHT_PENDING 4
 
 /* enum module_state, include/linux/module.h */
 enum { MODULE_LIVE, MODULE_COMING, MODULE_GOING, MODULE_UNFORMED };
@@ -90,6 +92,7 @@ static void end_walk(struct vl_watcher *w, struct vl_watch_items *l,
 {
 	size_t kept = 0;
 
+	l->pending = false;
 	for (size_t k = 0; k < l->nr; k++) {
 		struct vl_watch_item *i = &l->items[k];
 
@@ -100,6 +103,7 @@ static void end_walk(struct vl_watcher *w, struct vl_watch_items *l,
 				continue;
 			}
 		}
+		l->pending = l->pending || i->missed || (!i->told && i->seen < 2);
 		i->here = false;
 		if (kept != k)
 			l->items[kept] = *i;
@@ -237,17 +241,23 @@ static void walk_listeners(struct vl_watcher *w)
 
 /* ---- both ---- */
 
+static void walked(struct vl_watcher *w, struct vl_watch_items *l, uint64_t began,
+		   uint64_t least_ns)
+{
+	vl_watch_did(w, &l->job, began, l->pending ? WEIGHT_PENDING : WEIGHT, least_ns);
+}
+
 void vl_watch_lists(struct vl_watcher *w, uint64_t now)
 {
 	if ((w->o.groups & VL_WATCH_MODULES) && vl_watch_due(&w->modules.job, now)) {
 		/* A walk that broke off is made again. */
 		vl_error_destroy(walk_modules(w));
-		vl_watch_did(w, &w->modules.job, now, WEIGHT, MODULES_LEAST);
+		walked(w, &w->modules, now, MODULES_LEAST);
 		now = vl_now_ns();
 	}
 	if ((w->o.groups & VL_WATCH_LISTENERS) && vl_watch_due(&w->listeners.job, now)) {
 		walk_listeners(w);
-		vl_watch_did(w, &w->listeners.job, now, WEIGHT, LISTENERS_LEAST);
+		walked(w, &w->listeners, now, LISTENERS_LEAST);
 	}
 }
 

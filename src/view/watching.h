@@ -18,7 +18,8 @@ struct vl_watch_job {
 struct vl_watch_items {
 	struct vl_watch_item *items;
 	size_t nr;
-	bool known; /* one walk was complete: what it saw was there before */
+	bool known;   /* one walk was complete: what it saw was there before */
+	bool pending; /* something is new or missing, and a second walk has to confirm it */
 	struct vl_watch_job job;
 };
 
