@@ -153,6 +153,11 @@ static bool watch_once(struct watch_guest *g, struct vl_watch_options *o, uint64
 		}
 		*checked = now;
 	}
+	/* With the first look, processes and lists are known: what comes now is an event. */
+	if (!*err_ret && !o->slice_ns) {
+		watch_print_state(g, "watched", NULL);
+		o->slice_ns = SLICE;
+	}
 	watch_print(g, g->round.events, g->round.nr);
 	o->others_ns = vl_clock_ns(CLOCK_THREAD_CPUTIME_ID) - used;
 	if (!*err_ret)
@@ -168,7 +173,7 @@ static bool watch_kernel(struct watch_guest *g, unsigned *errors)
 	struct vl_watch_options o = {
 		.groups = w->groups,
 		.share = (uint32_t)(w->percent * 10 / (double)w->nr + 0.5),
-		.slice_ns = SLICE,
+		.slice_ns = 0, /* first: one look */
 	};
 	uint64_t checked = vl_now_ns();
 	struct vl_error *err;
@@ -203,10 +208,8 @@ static void *work(void *arg)
 
 	if (err)
 		report(g, err);
-	while (again && !g->watch->quit) {
-		watch_print_state(g, "watched", NULL);
+	while (again && !g->watch->quit)
 		again = watch_kernel(g, &errors);
-	}
 	g->failed = !g->watch->quit;
 	forget(g);
 	g->done = true;
