@@ -27,13 +27,11 @@ watch() {
 	vwatch --json "$@" "$(guest "$name")" >"$T/events" 2>"$T/errors" 3>&- 4>&- &
 	WATCH=$!
 	eventually 60 grep -qs '"event":"watched"' "$T/events" || { cat "$T/errors" >&2; fail "no watch"; }
-	# One walk over each list, and over the text.
-	sleep 2
 }
 
 # has FILTER: an event for which jq's FILTER holds.
 has() { jq -e -s "any(.[]; $1)" "$T/events" >/dev/null; }
-appears() { eventually 20 has "$1" || { cat "$T/events" >&2; fail "no event: $1"; }; }
+appears() { eventually 60 has "$1" || { cat "$T/events" >&2; fail "no event: $1"; }; }
 end_watch() {
 	kill -INT "$WATCH"
 	wait "$WATCH" || true
@@ -46,10 +44,13 @@ process_appears() {
 	local pid
 	need_guest "$1" || return
 	watch "$1" || return
-	# shellcheck disable=SC2016 # the guest's shell
-	pid=$(in_guest "$1" 'sh -c "echo \$\$; exec sleep 0.3"; sh -c "kill -9 \$\$"; sh -c "exit 7"; true' | head -1)
-	appears ".event == \"exec\" and .pid == $pid and .args == \"sleep 0.3\" and .comm == \"sleep\""
+	# Each step waits until the one before it was seen, however seldom the watch looks.
+	pid=$(in_guest "$1" 'rm -f /tmp/go
+		sh -c "until [ -e /tmp/go ]; do sleep 1; done; exec sleep 600" </dev/null >/dev/null 2>&1 & echo $!')
 	appears ".event == \"start\" and .pid == $pid"
+	in_guest "$1" 'touch /tmp/go'
+	appears ".event == \"exec\" and .pid == $pid and .args == \"sleep 600\" and .comm == \"sleep\""
+	in_guest "$1" "kill -9 $pid"
 	appears ".event == \"end\" and .pid == $pid"
 	end_watch
 	has '.event == "sum" and .processes > 0' || { cat "$T/events" >&2; fail "no sum"; }
@@ -65,7 +66,7 @@ process_appears() {
 forks() {
 	need_guest "$1" || return
 	watch "$1" --cpu=20 --events=process || return
-	in_guest "$1" 'factory burst 50 50000 4' >"$T/made"
+	in_guest "$1" 'factory burst 25 500000 4' >"$T/made"
 	sleep 1
 	end_watch
 	read -r made _ <"$T/made"
@@ -109,13 +110,16 @@ quiet() {
 # ---- other events -----------------------------------------------------------
 
 others() {
-	local pid
+	local pid listener
 	need_guest "$1" || return
 	watch "$1" || return
-	pid=$(in_guest "$1" 'factory listen 4321 & factory rise; wait')
-	appears ".event == \"root\" and .pid == $pid and .comm == \"rise\" and .uid == 0"
-	appears '.event == "listen" and .detail == "tcp 127.0.0.1:4321" and .comm == "factory"'
+	# It listens until it is seen, however seldom the watch looks.
+	listener=$(in_guest "$1" 'factory listen 4321 600 </dev/null >/dev/null 2>&1 & echo $!')
+	appears ".event == \"listen\" and .detail == \"tcp 127.0.0.1:4321\" and .comm == \"factory\" and .pid == $listener"
+	in_guest "$1" "kill $listener"
 	appears '.event == "closed" and .detail == "tcp 127.0.0.1:4321"'
+	pid=$(in_guest "$1" 'factory rise 3')
+	appears ".event == \"root\" and .pid == $pid and .comm == \"rise\" and .uid == 0"
 	end_watch
 }
 
@@ -129,8 +133,9 @@ module_appears() {
 	module=$(in_guest "$1" 'lsmod | awk "NR > 1 && \$3 == 0 { print \$1 }" | grep -m 1 -x "veth\|dummy\|bridge"')
 	[[ -n $module ]] || skip "no module that can be unloaded"
 	watch "$1" || return
-	in_guest "$1" "rmmod $module && sleep 1 && (modprobe $module || insmod \$(find / -xdev -name $module.ko | head -1))" >&2
+	in_guest "$1" "rmmod $module" >&2
 	appears ".event == \"unloaded\" and .name == \"$module\" and .detail == null"
+	in_guest "$1" "modprobe $module || insmod \$(find / -xdev -name $module.ko | head -1)" >&2
 	appears ".event == \"loaded\" and .name == \"$module\""
 	end_watch
 }
@@ -138,28 +143,40 @@ module_appears() {
 @test "A module appears when it is loaded and unloaded (5.10)" { module_appears g510; }
 @test "A module appears when it is loaded and unloaded (7)" { module_appears g7; }
 
+# traced FILTER: tracing goes on and off, and there is such an event.
+traced() {
+	# shellcheck disable=SC2016 # the guest's shell
+	in_guest g61 'e=/sys/kernel/tracing/events/sched/sched_switch/enable
+		echo 1 >$e; sleep 2; echo 0 >$e; sleep 2'
+	has "$1"
+}
+
 @test "Text appears when the kernel changes it, with its symbol" {
 	need_guest g61 || return
 	in_guest g61 'mount -t tracefs none /sys/kernel/tracing 2>/dev/null; ls /sys/kernel/tracing/events/sched/sched_switch/enable' ||
 		skip "no tracefs"
 	watch g61 --events=text --cpu=30 || return
-	in_guest g61 'echo 1 >/sys/kernel/tracing/events/sched/sched_switch/enable; sleep 3
-		echo 0 >/sys/kernel/tracing/events/sched/sched_switch/enable'
-	appears '.event == "text" and (.detail | test("^(jump label|static call): "))'
+	# Again and again: a change counts once the watch has a copy of that text.
+	eventually 120 traced '.event == "text" and (.detail | test("^(jump label|static call): "))' ||
+		{ cat "$T/events" >&2; fail "no event"; }
 	end_watch
 }
 
 # ---- the guest's end, the command line --------------------------------------
 
+watched_twice() { [[ $(grep -c '"event":"watched"' "$T/events") -ge 2 ]]; }
+
 @test "A guest that is reset, and one that ends, are told" {
 	need_guest reset || return
 	watch reset --events=process || return
+	qmp reset set-action '{"reboot": "reset"}' >/dev/null
 	qmp reset system_reset >/dev/null
 	appears '.event == "reboot" or .event == "lost"'
-	eventually 60 has '.event == "watched"' # again
+	eventually 300 watched_twice || { cat "$T/events" >&2; fail "not watched again"; }
 	[[ $(jq -s '[.[] | select(.event == "end" and (.kthread | not))] | length' "$T/events") == 0 ]] ||
 		fail "processes ended with the old kernel"
-	drop_guest reset
+	# Also where guests are kept.
+	"$VT_TESTS/guest/stop" reset 3>&- 4>&-
 	appears '.event == "gone"'
 	status=0
 	wait "$WATCH" || status=$?
@@ -190,4 +207,15 @@ module_appears() {
 	wait "$WATCH" || status=$?
 	WATCH=
 	assert_status 143
+	# A SIGHUP that is ignored stays so: the later signal ends it.
+	(
+		trap "" HUP
+		watch g61
+		kill -HUP "$WATCH"
+		sleep 1
+		kill -TERM "$WATCH"
+		status=0
+		wait "$WATCH" || status=$?
+		assert_status 143
+	)
 }

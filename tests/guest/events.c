@@ -3,8 +3,8 @@
  * Events for vwatch to find: the roles of factory that make them.
  *
  *   factory burst RATE US SECONDS   makes so many processes a second, which live so long
- *   factory rise                    is user 1000 for half a second, and root again
- *   factory listen PORT             listens there for a second and a half
+ *   factory rise SECONDS            is user 1000 for so long, and root again, as long
+ *   factory listen PORT SECONDS     listens there for so long
  *   factory threads N               makes as many threads, which end at once
  */
 #define _GNU_SOURCE
@@ -92,21 +92,21 @@ static void run_burst(unsigned rate, unsigned live_us, unsigned seconds)
 }
 
 /* A process called "rise" that is user 1000 for a while, and then root again. Prints its PID. */
-static void run_rise(void)
+static void run_rise(unsigned seconds)
 {
 	prctl(PR_SET_NAME, "rise");
 	printf("%d\n", (int)getpid());
 	fflush(stdout);
 	if (setresuid(1000, 1000, 0))
 		die("setresuid");
-	usleep(500000);
+	sleep(seconds);
 	if (setresuid(0, 0, 0))
 		die("setresuid");
-	usleep(500000);
+	sleep(seconds);
 }
 
-/* Listens on TCP port @port for a second. */
-static void run_listen(unsigned port)
+/* Listens on TCP port @port. */
+static void run_listen(unsigned port, unsigned seconds)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET,
 				  .sin_addr = { htonl(INADDR_LOOPBACK) },
@@ -115,7 +115,7 @@ static void run_listen(unsigned port)
 
 	if (fd < 0 || bind(fd, (struct sockaddr *)&to, sizeof(to)) || listen(fd, 5))
 		die("listen");
-	usleep(1500000);
+	sleep(seconds);
 	close(fd);
 }
 
@@ -151,10 +151,10 @@ bool run_event(int argc, char **argv)
 		n[i - 1] = (unsigned)atoi(argv[i]);
 	if (argc == 4 && !strcmp(argv[0], "burst"))
 		run_burst(n[0], n[1], n[2]);
-	else if (argc == 1 && !strcmp(argv[0], "rise"))
-		run_rise();
-	else if (argc == 2 && !strcmp(argv[0], "listen"))
-		run_listen(n[0]);
+	else if (argc == 2 && !strcmp(argv[0], "rise"))
+		run_rise(n[0]);
+	else if (argc == 3 && !strcmp(argv[0], "listen"))
+		run_listen(n[0], n[1]);
 	else if (argc == 2 && !strcmp(argv[0], "threads"))
 		run_threads(n[0]);
 	else

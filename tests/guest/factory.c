@@ -9,7 +9,7 @@
  *   factory crowd N       forks until there are N processes; they stay
  *   factory mappings N    starts a process with N mappings, which stays; prints its PID
  *   factory title TEXT    starts one that writes TEXT over its arguments; prints its PID
- *   factory burst RATE US SECONDS, rise, listen PORT, threads N    events, see events.c
+ *   factory burst ..., rise ..., listen ..., threads ...    events, see events.c
  *
  * A process that "make" made gets its role by the environment (FACTORY_ROLE),
  * so that its command line can be anything.
