@@ -250,6 +250,43 @@ fires() { curl -sf "$PROM/api/v1/alerts" | jq -e --arg name "$1" \
 	assert_same "" "$output"
 }
 
+# ended PID...: none of these processes runs. One that nobody has waited for yet has ended.
+ended() {
+	local pid state
+	for pid; do
+		state=$(process_state "$pid" 2>/dev/null) || continue
+		[[ $state == Z ]] || return 1
+	done
+}
+
+@test "many scrapes at once, a guest that dies, and no process that outlives the exporter" {
+	local children signal status
+	need_guest victim
+	for signal in TERM KILL; do
+		serve "$(guest victim)"
+		seq 20 | xargs -P 20 -I{} curl -s -o /dev/null -w '%{http_code}\n' "$URL/metrics" >"$T/codes"
+		assert_same "20 200" "$(sort "$T/codes" | uniq -c | xargs)"
+		children=$(pgrep -P "${started[-1]}")
+		[[ $(wc -w <<<"$children") -ge 2 ]] || fail "children: $children"
+		if [[ $signal == KILL ]]; then
+			kill -KILL "$(guest_pid victim)"
+			is_gone() { curl -sf "$URL/metrics" | grep -q '^vlens_guest_state{.*state="gone"} 1$'; }
+			eventually 20 is_gone || fail "$(curl -s "$URL/metrics")"
+			curl -sf "$URL/metrics" >"$T/metrics"
+			assert_same 0 "$(value vlens_guest_up)"
+			run grep -c '^node_' "$T/metrics"
+			assert_same 0 "$output"
+		fi
+		kill -"$signal" "${started[-1]}"
+		status=0
+		wait "${started[-1]}" || status=$?
+		[[ $signal == KILL || $status -eq 0 ]] || fail "status $status"
+		# shellcheck disable=SC2086 # words
+		eventually 10 ended $children || fail "$(ps -o pid,ppid,stat,comm -p "${children//$'\n'/,}")"
+	done
+	"$VT_TESTS/guest/stop" victim 3>&- 4>&-
+}
+
 @test "a unix socket is for the owner and the group, and goes with the exporter" {
 	vlens export --listen=unix:"$T/sock" "$G" 2>"$T/serve.err" 3>&- 4>&- &
 	started+=($!)
