@@ -69,7 +69,7 @@ static inline void vl_wait_end(struct vl_waits *w, uint64_t begun)
 	if (!w)
 		return;
 	took = vl_now_ns() - begun;
-	/* In this order: who looks meanwhile may count it twice, and never not at all. */
+	/* In this order: a reader may count the wait twice, but never misses it. */
 	if (took >= VL_WAIT_LEAST_NS)
 		atomic_fetch_add(&w->ns, took);
 	atomic_compare_exchange_strong(&w->since, &begun, 0);

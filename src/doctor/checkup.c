@@ -151,7 +151,7 @@ static void check_engines(struct checkup *p)
 	}
 }
 
-/* The fields that a view needs. Of a kernel without types it may need more: its scan says so. */
+/* The fields that a view needs. For a kernel without types, its scan may name more. */
 static const struct {
 	const char *check, *what, *without;
 	enum vl_field fields[4];

@@ -235,7 +235,7 @@ struct vl_error *vl_broker_ready(struct vl_guest *g, bool need_attach);
 struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns);
 /* A clock: that of vl_now_ns() without the worker's waits for the file of a dump. */
 uint64_t vl_broker_work_ns(const struct vl_guest *g);
-/* Of the questions that were asked ahead since @start, of that clock, not all were answered. */
+/* Some of the questions that were asked ahead since @start, of that clock, got no answer. */
 void vl_broker_cut(struct vl_guest *g, uint64_t start);
 /* Send flight @f to the worker. */
 void vl_broker_fly(struct vl_guest *g, struct vl_flight *f);

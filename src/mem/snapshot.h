@@ -228,7 +228,7 @@ struct vl_error *vl_snapshot_pages(const struct vl_snapshot *v, uint64_t **ret, 
 void vl_snapshot_count(const struct vl_snapshot *v, uint64_t *pages_ret, uint64_t *copies_ret);
 /* The second of these alone, which costs nothing. */
 uint64_t vl_snapshot_copied(const struct vl_snapshot *v);
-/* As vl_target_waits(): for the budget of who runs on the snapshot. */
+/* As vl_target_waits(), for the budget of what runs on the snapshot. */
 const struct vl_waits *vl_snapshot_waits(const struct vl_snapshot *v);
 
 /*

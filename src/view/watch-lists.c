@@ -18,7 +18,7 @@
 #define MODULES_LEAST (10 * VL_NSEC_PER_MSEC)
 #define LISTENERS_LEAST (25 * VL_NSEC_PER_MSEC)
 #define WEIGHT 1
-/* Of the walk that confirms a difference: what comes and goes soon is seen, too. */
+/* The share of a walk that confirms a difference, so that short-lived entries are seen. */
 #define WEIGHT_PENDING 4
 
 /* enum module_state, include/linux/module.h */
@@ -195,7 +195,7 @@ static void describe(struct vl_watcher *w, const struct vl_socket *k, struct vl_
 			 v6 ? "[" : "", k->local, v6 ? "]" : "", k->port);
 
 	vl_watch_text(&i->event, text, (size_t)n);
-	/* Of what was there before, nobody is told. */
+	/* What was there before the watch is no event. */
 	if (!w->listeners.known || !vl_socket_owner(w->g, k->at, &owner))
 		return;
 	i->event.pid = owner.pid;

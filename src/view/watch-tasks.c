@@ -91,7 +91,7 @@ static size_t fetch(struct gets *g)
 	return failed;
 }
 
-/* What else tells whether a process is one. */
+/* What else shows whether a task_struct is a process. */
 struct more {
 	int32_t tid, alive;
 	uint64_t signal, arg_start, arg_end;

@@ -138,7 +138,7 @@ static void tell(struct vl_watcher *w, uint64_t va, const unsigned char *old,
 	vl_watch_text(e, text, (size_t)(at - text));
 }
 
-/* Tell each run of bytes in which @new differs from @old, a page. */
+/* Add an event for each run of bytes in which the page @new differs from @old. */
 static void tell_page(struct vl_watcher *w, uint64_t va, const unsigned char *old,
 		      const unsigned char *new)
 {
@@ -183,7 +183,7 @@ static void look_at(struct vl_watcher *w, size_t page, uint64_t now)
 	memcpy(p->bytes, buf, PAGE);
 }
 
-/* Pages that have changed: tell, when they change no more. */
+/* Add events for pages that have changed and now rest. */
 static void look_at_pending(struct vl_watcher *w, uint64_t now)
 {
 	struct vl_watch_text *t = &w->text;

@@ -12,8 +12,8 @@
 #include "../base/clock.h"
 
 /*
- * Events wait so long for others: while an answer is handed over nobody looks, and on a busy host
- * that takes milliseconds.
+ * An event waits so long for others. While an answer is handed over, the guest is not watched; on
+ * a busy host that takes milliseconds.
  */
 #define PATIENCE (40 * VL_NSEC_PER_MSEC)
 #define ENOUGH 1024 /* … or until there are so many */

@@ -98,7 +98,7 @@ struct vl_error *vl_watcher_round(struct vl_watcher *w, const struct vl_watch_op
 
 /*
  * A new event of @kind, zeroed but for the time; NULL: there is no room, which is counted, or
- * nobody wants to know.
+ * the options leave @kind out.
  */
 struct vl_watch_event *vl_watch_add(struct vl_watcher *w, enum vl_watch_kind kind);
 /* Set the name, the text of @e: at most as much as fits. */
