@@ -266,14 +266,16 @@ static void __attribute__((noreturn)) serve(struct http *h, int listening)
 	struct pollfd gone = { .fd = h->parent };
 	struct MHD_Daemon *d = NULL;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "vlens-web");
 	signal(SIGPIPE, SIG_IGN);
 	/* Its parent ends it. */
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
-	if (confine())
+	if (confine()) {
+		/* A change of the user would undo this. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		d = start(h, listening);
+	}
 	/* It is ready, or not. */
 	if (send(h->parent, d ? "1" : "0", 1, MSG_NOSIGNAL) != 1 || !d)
 		_exit(1);
