@@ -118,7 +118,7 @@ void error_report(const char *applet, const char *guest, const struct vl_error *
 	/* Keep the order of output and errors. */
 	fflush(stdout);
 	fprintf(stderr, "%s: ", applet);
-	if (guest) {
+	if (guest && *guest) {
 		print_clean(stderr, guest, strlen(guest), false, NULL);
 		fputs(": ", stderr);
 	}

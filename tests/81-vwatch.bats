@@ -193,6 +193,9 @@ watched_twice() { [[ $(grep -c '"event":"watched"' "$T/events") -ge 2 ]]; }
 	assert_usage vwatch "time"
 	run --separate-stderr vwatch --events=nothing x
 	assert_usage vwatch "list of"
+	run --separate-stderr vwatch ""
+	assert_status 3
+	[[ $stderr == "vwatch: no guest given; name "* ]] || { show_run; fail "not one clear line"; }
 	run --separate-stderr vwatch pid:999999999
 	assert_status 3
 	need_guest g61 || return

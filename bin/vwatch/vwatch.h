@@ -21,7 +21,6 @@ struct watch_guest {
 	bool started;
 	atomic_bool done; /* the thread is about to end */
 	bool failed;	  /* the guest was not reached, or is gone */
-	bool lost;	  /* it is watched anew: something between was not seen */
 	struct vl_guest *guest;
 	struct vl_watch_round round;
 	struct vl_watch_figures sum; /* of all watches but the current one */
