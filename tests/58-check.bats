@@ -177,7 +177,7 @@ victim() { in_guest "$1" 'cat /run/victim'; }
 	start_bpf rk7 bpf-trace security_file_open fmod
 	run --separate-stderr vcheck --no-headers -o class,check,what "$(guest rk7)"
 	stop_bpf rk7
-	[[ $status -eq 3 && $stderr == *"/proc was not compared"* ]] || fail "$output$stderr"
+	[[ $status -eq 3 && $stderr == *"/proc could not be compared"* ]] || fail "$output$stderr"
 	! grep -q '^finding' <<<"$output" || fail "$output"
 	grep -qE '^attached +BPF +program ' <<<"$output" || fail "$output"
 }
