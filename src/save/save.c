@@ -219,8 +219,13 @@ static struct vl_error *save_short(struct save *s)
 {
 	const bool stream = s->out.is_stream;
 	const unsigned int write = stream ? 0 : VL_PASS_WRITE;
-	struct vl_error *err = vl_pass(&s->passes, write);
+	struct vl_error *err;
 
+	/* Perhaps nothing moves, and no pause is needed; but that is luck. */
+	if (!vl_target_pause_left(s->t))
+		return may_not_pause(
+			vl_error_new(VL_ERR_SPENT, "the guest may not be paused any longer"));
+	err = vl_pass(&s->passes, write);
 	if (!err)
 		err = mark_changes(s, write);
 	/* As late as possible: a frozen process does not answer. */
