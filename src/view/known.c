@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../base/array.h"
+#include "watch.h"
 
 #define PF_FORKNOEXEC 0x00000040U /* include/linux/sched.h: no exec since its fork */
 
@@ -193,11 +194,12 @@ static void see_known(struct vl_known *k, struct vl_known_task *t, const struct 
 
 void vl_known_see(struct vl_known *k, const struct vl_seen *s)
 {
-	struct vl_known_task *t = s->pid > 0 ? find(k, s->pid) : NULL;
+	struct vl_known_task *t;
 	struct vl_seen old;
 
-	if (s->pid <= 0)
+	if (s->pid <= 0 || !vl_watch_is_pid(s->pid))
 		return;
+	t = find(k, s->pid);
 	if (t && t->is.start == s->start) {
 		see_known(k, t, s);
 		return;

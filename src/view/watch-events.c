@@ -39,6 +39,12 @@ struct vl_watch_event *vl_watch_add(struct vl_watcher *w, enum vl_watch_kind kin
 	return e;
 }
 
+void vl_watch_pids(struct vl_watch_event *e, int32_t pid, int32_t ppid)
+{
+	e->pid = vl_watch_is_pid(pid) ? pid : 0;
+	e->ppid = vl_watch_is_pid(ppid) ? ppid : 0;
+}
+
 void vl_watch_name(struct vl_watch_event *e, const char *name, size_t len)
 {
 	e->name_len = (uint32_t)(len < sizeof(e->name) ? len : sizeof(e->name));

@@ -198,7 +198,7 @@ static void describe(struct vl_watcher *w, const struct vl_socket *k, struct vl_
 	/* What was there before the watch is no event. */
 	if (!w->listeners.known || !vl_socket_owner(w->g, k->at, &owner))
 		return;
-	i->event.pid = owner.pid;
+	vl_watch_pids(&i->event, owner.pid, 0);
 	i->event.uid = i->event.euid = owner.uid;
 	i->event.flags |= VL_WATCH_IDS;
 	vl_watch_name(&i->event, owner.comm, strnlen(owner.comm, sizeof(owner.comm)));

@@ -91,7 +91,7 @@ static size_t fetch(struct gets *g)
 	return failed;
 }
 
-/* What else shows whether a task_struct is a process. */
+/* Fields that decide whether a task is a process. */
 struct more {
 	int32_t tid, alive;
 	uint64_t signal, arg_start, arg_end;
@@ -214,12 +214,13 @@ static struct vl_watch_event *add(struct vl_watcher *w, enum vl_watch_kind kind,
 {
 	struct vl_watch_event *e = vl_watch_add(w, kind);
 	struct gets g = { .w = w };
+	int32_t ppid;
 
 	if (!e)
 		return NULL;
-	get(&g, s->parent, VL_F_TASK_TGID, &e->ppid, sizeof(e->ppid));
+	get(&g, s->parent, VL_F_TASK_TGID, &ppid, sizeof(ppid));
 	fetch(&g);
-	e->pid = s->pid;
+	vl_watch_pids(e, s->pid, ppid);
 	e->uid = s->uid;
 	e->euid = s->euid;
 	e->start_ns = s->start;

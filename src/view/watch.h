@@ -38,6 +38,13 @@ enum {
 
 #define VL_WATCH_WORDS 512 /* bytes of a text of an event */
 
+/* Can an event have process id @pid? 0: it has none. */
+static inline bool vl_watch_is_pid(int32_t pid)
+{
+	/* PID_MAX_LIMIT (include/linux/threads.h). */
+	return pid >= 0 && pid <= 4 << 20;
+}
+
 struct vl_watch_event {
 	uint32_t kind;	/* enum vl_watch_kind */
 	uint32_t flags; /* enum vl_watch_flag */

@@ -12,14 +12,10 @@ void vl_parcel_put_watch(struct vl_parcel *p, const struct vl_watch_round *r)
 	vl_parcel_put(p, r->events, r->nr * sizeof(*r->events));
 }
 
-/* PID_MAX_LIMIT (include/linux/threads.h). */
-#define MOST_PID (4 << 20)
-
 static bool is_event(const struct vl_watch_event *e)
 {
-	return e->kind < VL_NR_WATCH_KINDS && e->pid >= 0 && e->pid <= MOST_PID && e->ppid >= 0 &&
-	       e->ppid <= MOST_PID && e->name_len <= sizeof(e->name) &&
-	       e->text_len <= sizeof(e->text);
+	return e->kind < VL_NR_WATCH_KINDS && vl_watch_is_pid(e->pid) && vl_watch_is_pid(e->ppid) &&
+	       e->name_len <= sizeof(e->name) && e->text_len <= sizeof(e->text);
 }
 
 bool vl_parcel_take_watch(struct vl_parcel *p, struct vl_watch_round *r)

@@ -101,6 +101,8 @@ struct vl_error *vl_watcher_round(struct vl_watcher *w, const struct vl_watch_op
  * the options leave @kind out.
  */
 struct vl_watch_event *vl_watch_add(struct vl_watcher *w, enum vl_watch_kind kind);
+/* Set the process ids of @e, as the guest has them: one that no process can have is 0. */
+void vl_watch_pids(struct vl_watch_event *e, int32_t pid, int32_t ppid);
 /* Set the name, the text of @e: at most as much as fits. */
 void vl_watch_name(struct vl_watch_event *e, const char *name, size_t len);
 void vl_watch_text(struct vl_watch_event *e, const char *text, size_t len);

@@ -162,8 +162,13 @@ static void test_garbage(void)
 	second.again = VL_AGAIN_FALSE;
 	walk(&k, all);
 	ok(tells("") && k.nr == 3, "a process that a second look does not find is none");
+	second.again = VL_AGAIN_TRUE;
 	all[3].pid = -5;
 	walk(&k, all);
+	all[3].pid = (4 << 20) + 1;
+	walk(&k, all);
+	ok(tells("") && k.nr == 3, "nor is one with a number that no process can have");
+	second.again = VL_AGAIN_FALSE;
 	all[3] = task(2);
 	all[3].start = 7;
 	walk(&k, all);

@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "tap.h"
 #include "view/parcel.h"
+#include "view/watching.h"
 
 enum { NAME, NUMBER, FLAG };
 
@@ -342,6 +343,45 @@ static void values(void)
 	vl_parcel_deinit(&deep);
 }
 
+/* Does a round arrive whose one event has the ids @pid and @ppid, put there with @checked? */
+static bool round_arrives(int32_t pid, int32_t ppid, bool checked, struct vl_watch_event *ret)
+{
+	struct vl_watch_event e = { .kind = VL_WATCH_START };
+	struct vl_watch_round put = { .events = &e, .nr = 1 }, taken = { .events = NULL };
+	struct vl_parcel p = { .bytes = NULL };
+	bool arrived;
+
+	if (checked)
+		vl_watch_pids(&e, pid, ppid);
+	else
+		e.pid = pid, e.ppid = ppid;
+	vl_watch_name(&e, memset(ret->text, 'n', sizeof(ret->text)), sizeof(ret->text));
+	vl_watch_text(&e, ret->text, sizeof(ret->text));
+	vl_parcel_put_watch(&p, &put);
+	arrived = vl_parcel_take_watch(&p, &taken) && taken.nr == 1;
+	if (arrived)
+		*ret = taken.events[0];
+	free(taken.events);
+	vl_parcel_deinit(&p);
+	return arrived;
+}
+
+/* A bad number of the guest spoils one field of an event, and not the round. */
+static void watched(void)
+{
+	struct vl_watch_event e;
+
+	ok(round_arrives(4 << 20, 7, true, &e) && e.pid == 4 << 20 && e.ppid == 7,
+	   "an event arrives with its ids");
+	ok(round_arrives(5, INT32_MIN, true, &e) && e.pid == 5 && !e.ppid,
+	   "a parent's id that is negative is 0");
+	ok(round_arrives(5, (4 << 20) + 1, true, &e) && e.pid == 5 && !e.ppid,
+	   "and so is one that is too large");
+	ok(round_arrives(-1, 5, true, &e) && !e.pid && e.ppid == 5, "and a process's");
+	ok(!round_arrives(5, -1, false, &e) && !round_arrives(INT32_MAX, 1, false, &e),
+	   "refused: a round with such ids");
+}
+
 int main(void)
 {
 	arrives(0);
@@ -352,5 +392,6 @@ int main(void)
 	fuzzed();
 	too_long();
 	values();
+	watched();
 	return tap_end();
 }
