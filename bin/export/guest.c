@@ -164,7 +164,7 @@ static struct vl_error *look(struct export_guest *g, struct vl_table *t)
 	else
 		err = is_there(g);
 	if (!err)
-		err = vl_guest_scan(g->guest, &vl_scan_export, t);
+		err = vl_export_kept(t, vl_guest_scan(g->guest, &vl_scan_export, t));
 	if (err) {
 		/* After a reset the old kernel is still in memory for a while. */
 		g->anew = err->code == VL_ERR_FAULT || err->code == VL_ERR_KERNEL;

@@ -40,3 +40,11 @@ void vl_sample(struct vl_table *t, enum vl_metric m, uint64_t value)
 {
 	vl_sample_of(t, m, value, NULL, 0);
 }
+
+struct vl_error *vl_export_kept(const struct vl_table *t, struct vl_error *err)
+{
+	if (!t->partial)
+		return err;
+	vl_error_destroy(err);
+	return NULL;
+}

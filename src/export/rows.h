@@ -117,4 +117,10 @@ void vl_sample_of(struct vl_table *t, enum vl_metric m, uint64_t value, const ch
 	vl_sample_of(t, VL_METRIC_##m, value, (const char *const[]){ __VA_ARGS__ }, \
 		     sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
 
+/*
+ * The error @err of the look that filled @t; NULL if @t only lacks figures that no running kernel
+ * has: a user of the guest may be able to make one, and must not end all metrics. Takes @err over.
+ */
+struct vl_error *vl_export_kept(const struct vl_table *t, struct vl_error *err);
+
 #endif

@@ -128,6 +128,7 @@ static struct vl_error *ask_table(struct vl_guest *g, struct vl_message *m, uint
 	if (!err)
 		return wrong;
 	vl_error_destroy(wrong);
+	t->partial = false;
 	return err;
 }
 

@@ -47,7 +47,7 @@ struct vl_state {
 
 /*
  * Empty the cells of @t, filled by a view, that no running kernel could have; the error names
- * the first of them. NULL: there was none.
+ * the first of them, and @t is `partial`. NULL: there was none.
  */
 struct vl_error *vl_plausible_table(struct vl_target *target, struct vl_table *t);
 

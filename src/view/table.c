@@ -30,7 +30,7 @@ void vl_table_deinit(struct vl_table *t)
 void vl_table_clear(struct vl_table *t)
 {
 	t->nr_rows = t->text_len = t->nr_marked = t->nr_unsure = 0;
-	t->full = false;
+	t->full = t->partial = false;
 }
 
 void vl_table_row(struct vl_table *t)

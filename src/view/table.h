@@ -59,6 +59,8 @@ struct vl_table {
 	size_t nr_marked;
 	/* Rows about what could not be compared: with --strict the exit status is then 1. */
 	size_t nr_unsure;
+	/* The error that came with it is only that vl_plausible_table() has emptied cells. */
+	bool partial;
 };
 
 /* Make @t empty, with @columns, which must outlive it. */

@@ -7,6 +7,7 @@
 #include "../../src/export/choose.h"
 #include "../../src/export/container.h"
 #include "../../src/export/format.h"
+#include "../../src/view/scan.h"
 #include "tap.h"
 
 static const char *const guest = "web\"1";
@@ -169,6 +170,30 @@ static void test_choice(void)
 	vl_chooser_deinit(&c);
 }
 
+/* A figure beyond its limit is left out; the rest stays. */
+static void test_plausible(void)
+{
+	struct vl_error *err;
+	struct vl_table t;
+
+	vl_table_init(&t, vl_export_columns);
+	/* A page counts as often as it is mapped: 128 TiB of a small guest. */
+	add_process(&t, 7, "mapper", 1, 1UL << 47);
+	err = vl_plausible_table(NULL, &t);
+	ok(!err && !t.partial && vl_table_cell(&t, 0, VL_ROW_RSS)->u == 1UL << 47,
+	   "memory that is mapped many times is no error");
+	add_process(&t, 8, "liar", 1, 1UL << 60);
+	err = vl_plausible_table(NULL, &t);
+	ok(err && t.partial && vl_table_cell(&t, 1, VL_ROW_RSS)->kind == VL_CELL_NONE,
+	   "a figure that no kernel has is left out");
+	ok(!vl_export_kept(&t, err) && t.nr_rows == 2, "and the rest is exported");
+	vl_table_clear(&t);
+	err = vl_export_kept(&t, vl_error_new(VL_ERR_KERNEL, "no"));
+	ok(err, "any other error is one");
+	vl_error_destroy(err);
+	vl_table_deinit(&t);
+}
+
 #define ID "3f2a0123456789abcdef0123456789abcdef0123456789abcdef0123456789ab"
 
 static void add_grouped(struct vl_table *t, int pid, const char *group, uint64_t rss)
@@ -233,6 +258,7 @@ int main(void)
 	test_formats();
 	test_limits();
 	test_choice();
+	test_plausible();
 	test_groups();
 	test_containers();
 	return tap_end();
