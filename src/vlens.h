@@ -246,7 +246,8 @@ struct vl_error *vl_guest_alive(struct vl_guest *g);
 
 /*
  * Does the kernel that was found at attach still run? Takes microseconds, and asks the
- * hypervisor only in doubt: an error when it does not answer.
+ * hypervisor only in doubt: an error when it does not answer. VL_ERR_CRASHED: the worker that
+ * attached has ended since, and nothing is known of the kernel.
  */
 struct vl_error *vl_guest_runs(struct vl_guest *g, bool *ret);
 

@@ -166,6 +166,16 @@ traced() {
 
 watched_twice() { [[ $(grep -c '"event":"watched"' "$T/events") -ge 2 ]]; }
 
+@test "A worker that dies is told with the reason, and is no reboot" {
+	need_guest g61 || return
+	watch g61 --events=process || return
+	pkill -KILL -P "$WATCH"
+	appears '.event == "lost" and (.detail | test("died|ended"))'
+	eventually 60 watched_twice || { cat "$T/events" >&2; fail "not watched again"; }
+	end_watch
+	! has '.event == "reboot"' || { cat "$T/events" >&2; fail "a reboot"; }
+}
+
 @test "A guest that is reset, and one that ends, are told" {
 	need_guest reset || return
 	watch reset --events=process || return

@@ -8,6 +8,7 @@
 
 #include "../applet.h"
 #include "../report.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "vwatch.h"
 
@@ -113,42 +114,49 @@ static bool open_again(struct watch_guest *g)
 	return false;
 }
 
-/* Does the guest run, with this kernel? If not, print what has become of it, and close it. */
-static bool is_there(struct watch_guest *g, bool *gone_ret)
+/*
+ * Does the guest run, with this kernel? If not, print what has become of it. With an error in
+ * *@err_ret that is not known.
+ */
+static bool is_there(struct watch_guest *g, bool *gone_ret, struct vl_error **err_ret)
 {
-	struct vl_error *err = vl_guest_alive(g->guest);
 	bool runs = false;
 
-	*gone_ret = err;
-	if (!err)
-		err = vl_guest_runs(g->guest, &runs);
-	if (!err && runs)
-		return true;
-	forget(g);
-	if (*gone_ret)
-		watch_print_state(g, "gone", err->message);
-	else if (err)
-		watch_print_state(g, "lost", err->message);
-	else
+	*err_ret = vl_guest_alive(g->guest);
+	*gone_ret = *err_ret;
+	if (*gone_ret) {
+		watch_print_state(g, "gone", (*err_ret)->message);
+		vl_error_destroy(vl_taken(*err_ret));
+		return false;
+	}
+	*err_ret = vl_guest_runs(g->guest, &runs);
+	if (!*err_ret && !runs)
 		watch_print_state(g, "reboot", "its kernel no longer runs");
-	vl_error_destroy(err);
-	return false;
+	return runs;
 }
 
-/* One answer. False: the watch has ended, and @g is closed. */
+/*
+ * One answer. False: the watch has ended, and @g is closed; with an error in *@err_ret the guest is
+ * lost, else it is printed what has become of it.
+ */
 static bool watch_once(struct watch_guest *g, struct vl_watch_options *o, uint64_t *checked,
 		       bool *gone_ret, struct vl_error **err_ret)
 {
 	uint64_t used = vl_clock_ns(CLOCK_THREAD_CPUTIME_ID), now;
+	struct vl_error *unknown;
 
 	*gone_ret = false;
 	*err_ret = vl_guest_watch(g->guest, o, &g->round);
 	now = vl_now_ns();
 	/* What was read of a kernel that no longer runs is no event. */
 	if (*err_ret || g->round.nr || now - *checked >= CHECK_EVERY) {
-		if (!is_there(g, gone_ret)) {
-			vl_error_destroy(*err_ret);
-			*err_ret = NULL;
+		if (!is_there(g, gone_ret, &unknown)) {
+			forget(g);
+			/* A worker that has ended is not asked for the kernel: its error says why. */
+			if (unknown)
+				*err_ret = vl_error_first(*err_ret, unknown);
+			else
+				vl_error_destroy(vl_taken(*err_ret));
 			return false;
 		}
 		*checked = now;

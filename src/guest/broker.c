@@ -450,7 +450,7 @@ struct vl_error *vl_guest_runs(struct vl_guest *g, bool *ret)
 
 	*ret = false;
 	if (!g->attached)
-		return NULL;
+		return vl_error_new(VL_ERR_CRASHED, "the process that reads the guest has ended");
 	err = attach(g, &other);
 	*ret = !err;
 	if (other) {
