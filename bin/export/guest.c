@@ -163,6 +163,7 @@ static struct vl_error *look(struct export_guest *g, struct vl_table *t)
 		err = open_guest(g);
 	else
 		err = is_there(g);
+	t->parcel_max = VL_EXPORT_PARCEL_MAX;
 	if (!err)
 		err = vl_export_kept(t, vl_guest_scan(g->guest, &vl_scan_export, t));
 	if (err) {
@@ -170,6 +171,7 @@ static struct vl_error *look(struct export_guest *g, struct vl_table *t)
 		g->anew = err->code == VL_ERR_FAULT || err->code == VL_ERR_KERNEL;
 		return retry_later(g, err);
 	}
+	vl_export_cut(t);
 	g->retry_ns = 0;
 	see_state(g, t);
 	if (!vl_choose(&g->chooser, t, g->top) || !vl_choose_groups(t, g->top))

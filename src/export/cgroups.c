@@ -41,15 +41,22 @@ static bool is_same(const struct vl_table *t, size_t a, size_t b)
 	       !memcmp(vl_table_bytes(t, x), vl_table_bytes(t, y), x->text.len);
 }
 
-/* The group of @row among the @nr of @all, which gets one more if it is new. */
+/*
+ * The group of @row among the @nr of @all, which gets one more if it is new. NULL: a guest has given
+ * many of its paths the same hash, and this one is left out.
+ */
+#define PROBES 64
 static struct group *group_of(const struct vl_table *t, size_t row, uint32_t *slots, size_t mask,
 			      struct group *all, size_t *nr)
 {
 	const struct vl_cell *c = path_of(t, row);
-	size_t slot = vl_hash(VL_HASH, vl_table_bytes(t, c), c->text.len) & mask;
+	size_t slot = vl_hash(VL_HASH, vl_table_bytes(t, c), c->text.len) & mask, probes = 0;
 
-	while (slots[slot] && !is_same(t, all[slots[slot] - 1].row, row))
+	while (slots[slot] && !is_same(t, all[slots[slot] - 1].row, row)) {
+		if (++probes == PROBES)
+			return NULL;
 		slot = (slot + 1) & mask;
+	}
 	if (!slots[slot]) {
 		all[*nr] = (struct group){ .row = row };
 		slots[slot] = (uint32_t)++ * nr;
@@ -79,6 +86,8 @@ static struct group *sum_up(const struct vl_table *t, size_t *nr_ret)
 		    path_of(t, i)->kind != VL_CELL_TEXT)
 			continue;
 		g = group_of(t, i, slots, size - 1, all, nr_ret);
+		if (!g)
+			continue;
 		g->sum[SUM_PROCESSES]++;
 		g->sum[SUM_MEMORY] += number(t, i, VL_ROW_RSS);
 		g->sum[SUM_THREADS] += number(t, i, VL_ROW_THREADS);

@@ -5,8 +5,7 @@
 
 #include "rows.h"
 
-/* The most bytes of a label's value that are shown, and the most samples of a guest's metric. */
-#define VL_EXPORT_LABEL_MAX 256
+/* The most samples of a guest's metric. */
 #define VL_EXPORT_SAMPLES_MAX 16384
 
 enum vl_export_format {

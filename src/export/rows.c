@@ -48,3 +48,15 @@ struct vl_error *vl_export_kept(const struct vl_table *t, struct vl_error *err)
 	vl_error_destroy(err);
 	return NULL;
 }
+
+void vl_export_cut(struct vl_table *t)
+{
+	if (t->nr_rows > VL_EXPORT_ROWS_MAX)
+		t->nr_rows = VL_EXPORT_ROWS_MAX;
+	for (size_t i = 0; i < t->nr_rows * t->nr_columns; i++) {
+		struct vl_cell *c = &t->cells[i];
+
+		if (c->kind == VL_CELL_TEXT && c->text.len > VL_EXPORT_LABEL_MAX)
+			c->text.len = VL_EXPORT_LABEL_MAX;
+	}
+}

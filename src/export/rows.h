@@ -15,6 +15,15 @@
 /* The most labels of a metric, without `guest`. */
 #define VL_METRIC_LABELS 6
 
+/*
+ * What the broker takes from a worker: so many rows, bytes of a text and bytes in all. The worker
+ * gives so many processes; it only counts the rest.
+ */
+#define VL_EXPORT_PROCESSES_MAX 65536
+#define VL_EXPORT_ROWS_MAX (4 * VL_EXPORT_PROCESSES_MAX)
+#define VL_EXPORT_LABEL_MAX 256
+#define VL_EXPORT_PARCEL_MAX (128UL << 20)
+
 /* The columns of the table. Those of a process have names whose limits plausible.c knows. */
 enum {
 	VL_ROW_METRIC, /* enum vl_metric */
@@ -116,6 +125,9 @@ void vl_sample_of(struct vl_table *t, enum vl_metric m, uint64_t value, const ch
 #define VL_SAMPLE(t, m, value, ...) \
 	vl_sample_of(t, VL_METRIC_##m, value, (const char *const[]){ __VA_ARGS__ }, \
 		     sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
+
+/* Cut @t, which a worker gave, to those limits: its texts may overlap, each as long as all. */
+void vl_export_cut(struct vl_table *t);
 
 /*
  * The error @err of the look that filled @t; NULL if @t only lacks figures that no running kernel

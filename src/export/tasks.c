@@ -143,7 +143,7 @@ static void add_all(struct vl_collector *c, const struct record *r, size_t nr)
 	vl_gather(c->g->reader, &c->g->space, gets, n);
 	read_files(c, all, nr, gets);
 	vl_groups_init(&groups, c);
-	for (size_t i = 0; i < nr; i++)
+	for (size_t i = 0; i < nr && i < VL_EXPORT_PROCESSES_MAX; i++)
 		add_process(c, &groups, &all[i]);
 	vl_groups_deinit(&groups);
 	add_counts(c, all, nr);

@@ -72,7 +72,7 @@ static struct vl_error *fetch(struct vl_guest *g, uint64_t len, struct vl_parcel
 {
 	struct vl_error *err;
 
-	if (len > VL_PARCEL_MAX)
+	if (len > (p->limit ? p->limit : VL_PARCEL_MAX))
 		return vl_broker_lied(g);
 	p->bytes = malloc(len + 1);
 	if (!p->bytes)
@@ -111,9 +111,9 @@ struct vl_error *vl_views_ask(struct vl_guest *g, struct vl_message *m, uint64_t
 }
 
 static struct vl_error *ask_table(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns,
-				  struct vl_table *t)
+				  size_t most, struct vl_table *t)
 {
-	struct vl_parcel p = { .bytes = NULL };
+	struct vl_parcel p = { .limit = most };
 	struct vl_error *err = vl_views_ask(g, m, timeout_ns, &p), *wrong;
 
 	if (!p.bytes)
@@ -136,7 +136,8 @@ struct vl_error *vl_guest_scan(struct vl_guest *g, const struct vl_scan *scan, s
 {
 	const struct vl_message m = { .op = VL_OP_SCAN, .value = { vl_scan_number(scan) } };
 	struct vl_message ask = m;
-	struct vl_error *err = ask_table(g, &ask, LOOK_NS, t);
+	const size_t most = t->parcel_max;
+	struct vl_error *err = ask_table(g, &ask, LOOK_NS, most, t);
 
 	if (!err || !vl_spare_lost(g))
 		return err;
@@ -144,7 +145,7 @@ struct vl_error *vl_guest_scan(struct vl_guest *g, const struct vl_scan *scan, s
 	vl_table_clear(t);
 	err = attach(g, scan->need_kernel);
 	ask = m;
-	return err ? err : ask_table(g, &ask, LOOK_NS, t);
+	return err ? err : ask_table(g, &ask, LOOK_NS, most, t);
 }
 
 /* Can @g be asked again? Checks go on without an epoch, so @err can be NULL. */
@@ -156,7 +157,7 @@ static bool is_replaced(struct vl_guest *g, uint64_t want, const struct vl_error
 struct vl_error *vl_guest_diff(struct vl_guest *g, const struct vl_diff *diff, struct vl_table *t)
 {
 	struct vl_message m = { .op = VL_OP_DIFF, .value = { (uintptr_t)diff } };
-	struct vl_error *err = ask_table(g, &m, DIFF_NS, t);
+	struct vl_error *err = ask_table(g, &m, DIFF_NS, 0, t);
 
 	while (is_replaced(g, m.value[0], err)) {
 		vl_error_destroy(err);
@@ -164,7 +165,7 @@ struct vl_error *vl_guest_diff(struct vl_guest *g, const struct vl_diff *diff, s
 		err = vl_guest_attach(g, true);
 		m = (struct vl_message){ .op = VL_OP_DIFF, .value = { (uintptr_t)diff } };
 		if (!err)
-			err = ask_table(g, &m, DIFF_NS, t);
+			err = ask_table(g, &m, DIFF_NS, 0, t);
 	}
 	return err;
 }

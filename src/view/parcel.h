@@ -14,8 +14,9 @@
 struct vl_parcel {
 	unsigned char *bytes;
 	size_t len, cap;
-	size_t at; /* offset of the next bytes to take */
-	bool bad;  /* put: no memory, or too long; take: the bytes did not fit */
+	size_t at;    /* offset of the next bytes to take */
+	size_t limit; /* of what is fetched; 0: VL_PARCEL_MAX */
+	bool bad;     /* put: no memory, or too long; take: the bytes did not fit */
 };
 
 /* Limit of a parcel's bytes: a list of the most tasks that a kernel can have takes as many. */

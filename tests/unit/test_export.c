@@ -194,6 +194,36 @@ static void test_plausible(void)
 	vl_table_deinit(&t);
 }
 
+/* What a worker that was taken over may give: texts that overlap, each as long as all of it. */
+static void test_cut(void)
+{
+	struct vl_table t;
+	char *big = malloc(8UL << 20);
+	struct vl_chooser c = { .last = NULL };
+
+	memset(big, 'x', 8UL << 20);
+	vl_table_init(&t, vl_export_columns);
+	for (size_t i = 0; i <= VL_EXPORT_ROWS_MAX; i++)
+		add_process(&t, (int)i, "p", 1, 1);
+	vl_table_text(&t, VL_ROW_LABEL, big, 8UL << 20);
+	for (size_t i = 0; i < VL_EXPORT_ROWS_MAX; i++) {
+		struct vl_cell *row = &t.cells[i * t.nr_columns];
+
+		row[VL_ROW_LABEL + 1] =
+			(struct vl_cell){ VL_CELL_TEXT,
+					  .text = { t.text_len - (8U << 20) + (uint32_t)i,
+						    (8U << 20) - (uint32_t)i } };
+	}
+	vl_export_cut(&t);
+	ok(t.nr_rows == VL_EXPORT_ROWS_MAX &&
+		   vl_table_cell(&t, 5, VL_ROW_LABEL + 1)->text.len == VL_EXPORT_LABEL_MAX,
+	   "rows and texts of a worker have a limit");
+	ok(vl_choose(&c, &t, 10) && vl_choose_groups(&t, 10), "and what is left is soon read");
+	vl_chooser_deinit(&c);
+	vl_table_deinit(&t);
+	free(big);
+}
+
 #define ID "3f2a0123456789abcdef0123456789abcdef0123456789abcdef0123456789ab"
 
 static void add_grouped(struct vl_table *t, int pid, const char *group, uint64_t rss)
@@ -259,6 +289,7 @@ int main(void)
 	test_limits();
 	test_choice();
 	test_plausible();
+	test_cut();
 	test_groups();
 	test_containers();
 	return tap_end();
