@@ -109,6 +109,13 @@ quiet() {
 
 # ---- other events -----------------------------------------------------------
 
+# All listeners that were made have an event, with their process.
+all_listen() {
+	jq -r 'select(.event == "listen" and .comm == "factory" and (.detail | test(":50"))) | "\(.detail) \(.pid)"' \
+		"$T/events" | sort >"$T/seen"
+	cmp -s "$T/made" "$T/seen"
+}
+
 others() {
 	local pid listener
 	need_guest "$1" || return
@@ -118,6 +125,11 @@ others() {
 	appears ".event == \"listen\" and .detail == \"tcp 127.0.0.1:4321\" and .comm == \"factory\" and .pid == $listener"
 	in_guest "$1" "kill $listener"
 	appears '.event == "closed" and .detail == "tcp 127.0.0.1:4321"'
+	# Many at once, each with its owner.
+	in_guest "$1" 'i=5000; while [ $i -lt 5040 ]; do
+		factory listen $i 600 </dev/null >/dev/null 2>&1 & echo "tcp 127.0.0.1:$i $!"; i=$((i+1)); done' | sort >"$T/made"
+	eventually 60 all_listen || { diff "$T/made" "$T/seen" >&2; fail "not all listeners"; }
+	in_guest "$1" "kill $(awk '{ print $NF }' "$T/made" | tr '\n' ' ')"
 	pid=$(in_guest "$1" 'factory rise 3')
 	appears ".event == \"root\" and .pid == $pid and .comm == \"rise\" and .uid == 0"
 	end_watch

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../base/array.h"
+#include "../base/clock.h"
 #include "../attach/attach.h"
 #include "objects.h"
 
@@ -125,7 +126,7 @@ static void collect_others(struct vl_raw_guest *g, struct vl_opened *f, size_t t
 		add_file(g, f, task, -1, VL_FILE_TEXT, exe);
 }
 
-static void collect_fds(struct vl_raw_guest *g, struct vl_opened *f, size_t task)
+static void collect_fds(struct vl_raw_guest *g, struct vl_opened *f, size_t task, uint64_t until_ns)
 {
 	uint64_t table, fds, chunk[CHUNK];
 	uint32_t nr;
@@ -136,7 +137,7 @@ static void collect_fds(struct vl_raw_guest *g, struct vl_opened *f, size_t task
 	    !vl_object(g, table, fdt, ARRAY_SIZE(fdt)) || !fds)
 		return;
 	nr = nr < MAX_FDS ? nr : MAX_FDS;
-	for (uint32_t at = 0; at < nr && !f->full; at += CHUNK) {
+	for (uint32_t at = 0; at < nr && !f->full && vl_now_ns() < until_ns; at += CHUNK) {
 		uint32_t n = nr - at < CHUNK ? nr - at : CHUNK;
 
 		if (vl_read(g->reader, &g->space, fds + 8UL * at, chunk, 8UL * n))
@@ -183,8 +184,19 @@ struct vl_error *vl_opened_collect(struct vl_raw_guest *g, bool all, struct vl_o
 	for (size_t i = 0; i < ret->nr_tasks && !ret->full; i++) {
 		if (all)
 			collect_others(g, ret, i);
-		collect_fds(g, ret, i);
+		collect_fds(g, ret, i, UINT64_MAX);
 	}
+	return !err && ret->full ? vl_error_nomem() : err;
+}
+
+struct vl_error *vl_opened_until(struct vl_raw_guest *g, uint64_t until_ns, struct vl_opened *ret)
+{
+	struct vl_error *err;
+
+	*ret = (struct vl_opened){ .nr = 0 };
+	err = collect_tasks(g, ret);
+	for (size_t i = 0; i < ret->nr_tasks && !ret->full && vl_now_ns() < until_ns; i++)
+		collect_fds(g, ret, i, until_ns);
 	return !err && ret->full ? vl_error_nomem() : err;
 }
 

@@ -79,6 +79,8 @@ struct vl_opened {
  * vl_opened_deinit() in any case.
  */
 struct vl_error *vl_opened_collect(struct vl_raw_guest *g, bool all, struct vl_opened *ret);
+/* The same of descriptors only, as many as can be read before @until_ns (CLOCK_MONOTONIC). */
+struct vl_error *vl_opened_until(struct vl_raw_guest *g, uint64_t until_ns, struct vl_opened *ret);
 void vl_opened_deinit(struct vl_opened *f);
 
 /* Read the inode at @va; all zeros but `at` when it cannot be. */
@@ -125,8 +127,13 @@ bool vl_socket_read(struct vl_raw_guest *g, uint64_t va, int protocol, struct vl
  * table, or it changed while it was read.
  */
 bool vl_listeners_collect(struct vl_raw_guest *g, uint64_t **ret, size_t *nr_ret);
-/* The process with the lowest id that has the struct sock at @sk open; false: none. */
-bool vl_socket_owner(struct vl_raw_guest *g, uint64_t sk, struct vl_file_task *ret);
+/*
+ * Find the owners of the @nr struct socks at @sks, which are sorted, in one pass over all open
+ * files: @ret[i] is the process with the lowest id that has @sks[i] open. Its pid is 0 if there is
+ * none, or if it was not found before @until_ns (CLOCK_MONOTONIC).
+ */
+void vl_socket_owners(struct vl_raw_guest *g, const uint64_t *sks, size_t nr, uint64_t until_ns,
+		      struct vl_file_task *ret);
 
 /* The struct sock of the struct socket at @socket; 0: none. */
 uint64_t vl_socket_sock(struct vl_raw_guest *g, uint64_t socket);

@@ -9,8 +9,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "../base/array.h"
 #include "../attach/attach.h"
+#include "../base/array.h"
+#include "../base/bisect.h"
+#include "../base/clock.h"
 #include "objects.h"
 
 /* Limit of the buckets of a table. */
@@ -176,41 +178,47 @@ static void add_unix(struct sockets *all)
 
 /* ---- processes' ---- */
 
+/* The struct sock of the open file @f; 0: it is no socket. */
+static uint64_t sock_of(struct vl_raw_guest *g, const struct vl_used_file *f)
+{
+	uint16_t mode;
+	const struct vl_part parts[] = { VL_PART(INODE_MODE, mode) };
+
+	if (!f->private || !vl_object(g, f->inode, parts, 1) || (mode & S_IFMT) != S_IFSOCK)
+		return 0;
+	return vl_socket_sock(g, f->private);
+}
+
 static void add_owned(struct sockets *all, const struct vl_opened *files)
 {
 	for (size_t i = 0; i < files->nr; i++) {
 		const struct vl_used_file *f = &files->files[i];
 		const struct vl_file_task *p = &files->tasks[f->task];
-		uint16_t mode;
-		const struct vl_part parts[] = { VL_PART(INODE_MODE, mode) };
-		uint64_t sk;
+		uint64_t sk = sock_of(all->g, f);
 
-		if (!f->private || !vl_object(all->g, f->inode, parts, 1) ||
-		    (mode & S_IFMT) != S_IFSOCK)
-			continue;
-		sk = vl_socket_sock(all->g, f->private);
 		if (sk)
 			add(all, &(struct found){
 					 .sk = sk, .pid = p->pid, .fd = f->fd, .comm = p->comm });
 	}
 }
 
-bool vl_socket_owner(struct vl_raw_guest *g, uint64_t sk, struct vl_file_task *ret)
+void vl_socket_owners(struct vl_raw_guest *g, const uint64_t *sks, size_t nr, uint64_t until_ns,
+		      struct vl_file_task *ret)
 {
-	struct sockets all = { .g = g, .l = vl_kernel_layout(g->attach->kernel) };
 	struct vl_opened files;
 
-	*ret = (struct vl_file_task){ .pid = 0 };
-	vl_error_destroy(vl_opened_collect(g, false, &files));
-	add_owned(&all, &files);
-	for (size_t i = 0; i < all.nr; i++)
-		if (all.found[i].sk == sk && (!ret->pid || all.found[i].pid < ret->pid))
-			for (size_t k = 0; k < files.nr_tasks; k++)
-				if (files.tasks[k].pid == all.found[i].pid)
-					*ret = files.tasks[k];
-	free(all.found);
+	memset(ret, 0, nr * sizeof(*ret));
+	vl_error_destroy(vl_opened_until(g, until_ns, &files));
+	for (size_t i = 0; i < files.nr && vl_now_ns() < until_ns; i++) {
+		const struct vl_file_task *p = &files.tasks[files.files[i].task];
+		uint64_t sk = sock_of(g, &files.files[i]);
+
+		for (size_t k = sk ? vl_bisect(m, nr, sks[m] < sk) : nr; k < nr && sks[k] == sk;
+		     k++)
+			if (!ret[k].pid || p->pid < ret[k].pid)
+				ret[k] = *p;
+	}
 	vl_opened_deinit(&files);
-	return ret->pid;
 }
 
 /* By socket; the process with the lowest id first, a table last. */

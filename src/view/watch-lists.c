@@ -17,57 +17,15 @@
 
 #define MODULES_LEAST (10 * VL_NSEC_PER_MSEC)
 #define LISTENERS_LEAST (25 * VL_NSEC_PER_MSEC)
+/* One look at the listeners, and for their owners, takes no longer: other events wait meanwhile. */
+#define LOOK_MOST (500 * VL_NSEC_PER_MSEC)
+#define OWNERS_MOST (500 * VL_NSEC_PER_MSEC)
 #define WEIGHT 1
 /* The share of a walk that confirms a difference, so that short-lived entries are seen. */
 #define WEIGHT_PENDING 4
 
 /* enum module_state, include/linux/module.h */
 enum { MODULE_LIVE, MODULE_COMING, MODULE_GOING, MODULE_UNFORMED };
-
-/* An entry of either list. */
-struct vl_watch_item {
-	uint64_t at;	 /* of its struct; with `what` its identity */
-	uint64_t what;	 /* of a listener: port and family */
-	unsigned seen;	 /* walks, one behind the other */
-	unsigned missed; /* likewise */
-	bool told, here;
-	uint32_t state;
-	struct vl_watch_event event; /* what is told of it */
-};
-
-static struct vl_watch_item *find(struct vl_watch_items *l, uint64_t at, uint64_t what)
-{
-	for (size_t i = 0; i < l->nr; i++)
-		if (l->items[i].at == at && l->items[i].what == what)
-			return &l->items[i];
-	return NULL;
-}
-
-/* A walk is about to see @nr entries: make room for as many new ones. */
-static bool reserve(struct vl_watch_items *l, size_t nr)
-{
-	struct vl_watch_item *items = reallocarray(l->items, l->nr + nr + 1, sizeof(*items));
-
-	if (!items)
-		return false;
-	l->items = items;
-	return true;
-}
-
-/* The walk has seen the entry at @at, for which there is room. */
-static struct vl_watch_item *see(struct vl_watch_items *l, uint64_t at, uint64_t what)
-{
-	struct vl_watch_item *i = find(l, at, what);
-
-	if (!i) {
-		i = &l->items[l->nr++];
-		*i = (struct vl_watch_item){ .at = at, .what = what };
-	}
-	i->here = true;
-	i->missed = 0;
-	i->seen++;
-	return i;
-}
 
 static void tell(struct vl_watcher *w, const struct vl_watch_item *i, enum vl_watch_kind kind)
 {
@@ -86,43 +44,17 @@ static void tell(struct vl_watcher *w, const struct vl_watch_item *i, enum vl_wa
 	vl_watch_text(e, from->text, from->text_len);
 }
 
-/* A walk is complete. @gone tells of an entry that two walks have missed. */
-static void end_walk(struct vl_watcher *w, struct vl_watch_items *l,
-		     void (*gone)(struct vl_watcher *w, struct vl_watch_item *i))
-{
-	size_t kept = 0;
-
-	l->pending = false;
-	for (size_t k = 0; k < l->nr; k++) {
-		struct vl_watch_item *i = &l->items[k];
-
-		if (!i->here) {
-			i->seen = 0;
-			if (!i->told || ++i->missed >= 2) {
-				gone(w, i);
-				continue;
-			}
-		}
-		l->pending = l->pending || i->missed || (!i->told && i->seen < 2);
-		i->here = false;
-		if (kept != k)
-			l->items[kept] = *i;
-		kept++;
-	}
-	l->nr = kept;
-	l->known = true;
-}
-
 /* ---- modules ---- */
 
 struct module {
-	uint64_t at;
+	uint64_t at; /* first, for vl_items_sort() */
 	uint32_t state;
 	char name[VL_MODULE_NAME];
 };
 
-static void module_gone(struct vl_watcher *w, struct vl_watch_item *i)
+static void module_gone(void *ctx, struct vl_watch_item *i)
 {
+	struct vl_watcher *w = ctx;
 	const uint32_t name_at = vl_offset(w->l, VL_F_MOD_NAME);
 	char name[VL_MODULE_NAME];
 	static const char hidden[] = "left the list, and is still in memory";
@@ -143,7 +75,7 @@ static void module_gone(struct vl_watcher *w, struct vl_watch_item *i)
 
 static void see_module(struct vl_watcher *w, const struct module *m)
 {
-	struct vl_watch_item *i = see(&w->modules, m->at, 0);
+	struct vl_watch_item *i = vl_items_see(&w->modules, m->at, 0);
 
 	i->state = m->state;
 	if (i->told || m->state != MODULE_LIVE || (w->modules.known && i->seen < 2))
@@ -166,42 +98,36 @@ static struct vl_error *walk_modules(struct vl_watcher *w)
 	vl_fields_add(&fs, VL_F_MOD_STATE, offsetof(struct module, state), 4);
 	vl_fields_add(&fs, VL_F_MOD_NAME, offsetof(struct module, name), VL_MODULE_NAME);
 	err = vl_collect(w->g, &walk, &fs, "the list of modules", &nr);
-	if (!err && !reserve(&w->modules, nr))
+	if (!err)
+		nr = vl_items_sort(walk.records, nr, sizeof(*m));
+	if (!err && !vl_items_begin(&w->modules, nr))
 		err = vl_error_nomem();
 	m = walk.records;
 	for (size_t i = 0; i < nr && !err; i++)
 		see_module(w, &m[i]);
 	if (!err)
-		end_walk(w, &w->modules, module_gone);
+		vl_items_end(&w->modules, module_gone, w);
 	free(walk.records);
 	return err;
 }
 
 /* ---- listeners ---- */
 
-static void listener_gone(struct vl_watcher *w, struct vl_watch_item *i)
+static void listener_gone(void *ctx, struct vl_watch_item *i)
 {
 	if (i->told)
-		tell(w, i, VL_WATCH_CLOSED);
+		tell(ctx, i, VL_WATCH_CLOSED);
 }
 
-/* Describe the socket @k, and the process that has it, in the event of @i. */
-static void describe(struct vl_watcher *w, const struct vl_socket *k, struct vl_watch_item *i)
+/* Describe the socket @k in the event of @i. */
+static void describe(const struct vl_socket *k, struct vl_watch_item *i)
 {
 	bool v6 = strchr(k->local, ':');
-	struct vl_file_task owner = { .pid = 0 };
 	char text[VL_ADDRESS_MAX + 32], buf[24];
 	int n = snprintf(text, sizeof(text), "%s %s%s%s:%u", vl_socket_protocol(k, buf),
 			 v6 ? "[" : "", k->local, v6 ? "]" : "", k->port);
 
 	vl_watch_text(&i->event, text, (size_t)n);
-	/* What was there before the watch is no event. */
-	if (!w->listeners.known || !vl_socket_owner(w->g, k->at, &owner))
-		return;
-	vl_watch_pids(&i->event, owner.pid, 0);
-	i->event.uid = i->event.euid = owner.uid;
-	i->event.flags |= VL_WATCH_IDS;
-	vl_watch_name(&i->event, owner.comm, strnlen(owner.comm, sizeof(owner.comm)));
 }
 
 static void see_listener(struct vl_watcher *w, uint64_t sk)
@@ -215,28 +141,97 @@ static void see_listener(struct vl_watcher *w, uint64_t sk)
 	state = vl_socket_state(&k);
 	if (!state || strcmp(state, "LISTEN"))
 		return;
-	i = see(&w->listeners, sk, (uint64_t)k.port << 16 | k.family);
+	i = vl_items_see(&w->listeners, sk, (uint64_t)k.port << 16 | k.family);
 	if (i->told || (w->listeners.known && i->seen < 2))
 		return;
-	describe(w, &k, i);
+	describe(&k, i);
 	i->told = true;
-	if (w->listeners.known)
-		tell(w, i, VL_WATCH_LISTEN);
+	/* What was there before the watch is no event. */
+	i->fresh = w->listeners.known;
 }
 
+static void tell_listener(struct vl_watcher *w, struct vl_watch_item *i,
+			  const struct vl_file_task *owner)
+{
+	i->fresh = false;
+	if (owner && owner->pid) {
+		vl_watch_pids(&i->event, owner->pid, 0);
+		i->event.uid = i->event.euid = owner->uid;
+		i->event.flags |= VL_WATCH_IDS;
+		vl_watch_name(&i->event, owner->comm, strnlen(owner->comm, sizeof(owner->comm)));
+	}
+	tell(w, i, VL_WATCH_LISTEN);
+}
+
+/* Tell of the listeners that are fresh, with their owners: all of them are looked for at once. */
+static void tell_fresh(struct vl_watcher *w)
+{
+	struct vl_watch_items *l = &w->listeners;
+	struct vl_file_task *owners;
+	size_t nr = 0, at = 0;
+	uint64_t *sks;
+
+	for (size_t i = 0; i < l->nr; i++)
+		nr += l->items[i].fresh;
+	if (!nr)
+		return;
+	sks = calloc(nr, sizeof(*sks));
+	owners = calloc(nr, sizeof(*owners));
+	/* Items that were there before are sorted, and no others are fresh. */
+	for (size_t i = 0; sks && i < l->nr; i++)
+		if (l->items[i].fresh)
+			sks[at++] = l->items[i].at;
+	if (sks && owners)
+		vl_socket_owners(w->g, sks, nr, vl_now_ns() + OWNERS_MOST, owners);
+	at = 0;
+	for (size_t i = 0; i < l->nr; i++)
+		if (l->items[i].fresh)
+			tell_listener(w, &l->items[i], owners ? &owners[at++] : NULL);
+	free(sks);
+	free(owners);
+}
+
+static void forget_walk(struct vl_watch_items *l)
+{
+	free(l->found);
+	l->found = NULL;
+	l->nr_found = l->done = 0;
+}
+
+/* Begin a walk. False: its sockets cannot be found, or there is no memory. */
+static bool begin_listeners(struct vl_watcher *w)
+{
+	struct vl_watch_items *l = &w->listeners;
+
+	if (!vl_listeners_collect(w->g, &l->found, &l->nr_found))
+		return false;
+	l->nr_found = vl_items_sort(l->found, l->nr_found, sizeof(*l->found));
+	l->done = 0;
+	if (vl_items_begin(l, l->nr_found))
+		return true;
+	forget_walk(l);
+	return false;
+}
+
+/* Walk over the listeners, or over as many as can be read in LOOK_MOST: the next look goes on. */
 static void walk_listeners(struct vl_watcher *w)
 {
-	uint64_t *sks;
-	size_t nr;
+	struct vl_watch_items *l = &w->listeners;
+	uint64_t until;
 
-	if (!vl_listeners_collect(w->g, &sks, &nr))
+	if (!l->found && !begin_listeners(w))
 		return;
-	if (reserve(&w->listeners, nr)) {
-		for (size_t i = 0; i < nr; i++)
-			see_listener(w, sks[i]);
-		end_walk(w, &w->listeners, listener_gone);
+	until = vl_now_ns() + LOOK_MOST;
+	while (l->done < l->nr_found) {
+		see_listener(w, l->found[l->done++]);
+		if (vl_now_ns() >= until)
+			break;
 	}
-	free(sks);
+	tell_fresh(w);
+	if (l->done < l->nr_found)
+		return;
+	forget_walk(l);
+	vl_items_end(l, listener_gone, w);
 }
 
 /* ---- both ---- */
@@ -265,4 +260,5 @@ void vl_watch_lists_close(struct vl_watcher *w)
 {
 	free(w->modules.items);
 	free(w->listeners.items);
+	free(w->listeners.found);
 }

@@ -14,10 +14,25 @@ struct vl_watch_job {
 	uint64_t next_ns; /* not before, by the host's CLOCK_MONOTONIC */
 };
 
-/* A list that is read as a whole: modules, listeners (watch-lists.c). */
+/* An entry of a list that is read as a whole. */
+struct vl_watch_item {
+	uint64_t at;	 /* of its struct; with `what` its identity */
+	uint64_t what;	 /* of a listener: port and family */
+	unsigned seen;	 /* walks, one behind the other */
+	unsigned missed; /* likewise */
+	bool told, here;
+	bool fresh; /* to be told as soon as its owner is looked for */
+	uint32_t state;
+	struct vl_watch_event event; /* what is told of it */
+};
+
+/* Such a list: modules, listeners (watch-lists.c). */
 struct vl_watch_items {
-	struct vl_watch_item *items;
-	size_t nr;
+	struct vl_watch_item *items; /* the first ones are sorted */
+	size_t nr, nr_sorted;
+	/* A walk that goes on in the next look: addresses, and how many of them were read. */
+	uint64_t *found;
+	size_t nr_found, done;
 	bool known;   /* one walk was complete: what it saw was there before */
 	bool pending; /* something is new or missing, and a second walk has to confirm it */
 	struct vl_watch_job job;
@@ -130,6 +145,24 @@ void vl_watch_did(const struct vl_watcher *w, struct vl_watch_job *job, uint64_t
 /* Take the threads that are there for known; count those that are new, if tasks are missing. */
 void vl_watch_threads_open(struct vl_watcher *w);
 void vl_watch_threads(struct vl_watcher *w, uint64_t now);
+
+/* ---- watch-items.c ---- */
+
+/* A walk begins that sees @nr entries: make room for as many new ones. False: no memory. */
+bool vl_items_begin(struct vl_watch_items *l, size_t nr);
+/* The walk sees an entry, each once: what is known of it, or a new item. */
+struct vl_watch_item *vl_items_see(struct vl_watch_items *l, uint64_t at, uint64_t what);
+/*
+ * The walk is complete. @gone is called for an entry that two walks have missed, which is forgotten
+ * then.
+ */
+void vl_items_end(struct vl_watch_items *l, void (*gone)(void *ctx, struct vl_watch_item *i),
+		  void *ctx);
+/*
+ * Sort @nr records of @size bytes by the address that each begins with, and drop all but one with
+ * the same. Returns how many are left.
+ */
+size_t vl_items_sort(void *records, size_t nr, size_t size);
 
 /* ---- watch-lists.c, watch-text.c ---- */
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The processes that a watch knows: what it tells of walks that were made by hand. */
+/* What a watch knows, processes and lists: what it tells of walks that were made by hand. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../src/base/clock.h"
 #include "../../src/view/known.h"
+#include "../../src/view/watching.h"
 #include "tap.h"
 
 #define FORKNOEXEC 0x40U
@@ -303,6 +305,70 @@ static void test_many(void)
 	vl_known_deinit(&k);
 }
 
+/* ---- lists ---- */
+
+static void item_gone(void *ctx, struct vl_watch_item *i)
+{
+	size_t len = strlen(told);
+
+	(void)ctx;
+	snprintf(told + len, sizeof(told) - len, "%sgone %llu", len ? ", " : "",
+		 (unsigned long long)i->at);
+}
+
+/* A walk that sees the addresses @ats up to a 0, and takes them for told. */
+static void walk_items(struct vl_watch_items *l, const uint64_t *ats)
+{
+	size_t nr = 0;
+
+	while (ats[nr])
+		nr++;
+	vl_items_begin(l, nr);
+	for (size_t i = 0; i < nr; i++)
+		vl_items_see(l, ats[i], 7)->told = true;
+	vl_items_end(l, item_gone, NULL);
+}
+
+static void test_items(void)
+{
+	struct vl_watch_items l = { .nr = 0 };
+	uint64_t twice[][2] = { { 9, 1 }, { 3, 1 }, { 9, 2 }, { 1, 1 }, { 3, 1 } };
+
+	walk_items(&l, (const uint64_t[]){ 5, 2, 9, 0 });
+	walk_items(&l, (const uint64_t[]){ 9, 4, 2, 5, 0 });
+	ok(tells("") && l.nr == 4 && l.items[0].seen == 2 && l.items[1].seen == 1,
+	   "entries in any order are found again");
+	walk_items(&l, (const uint64_t[]){ 2, 4, 9, 0 });
+	ok(tells("") && l.nr == 4 && l.pending, "one walk that misses an entry is not enough");
+	walk_items(&l, (const uint64_t[]){ 2, 4, 9, 0 });
+	ok(tells("gone 5") && l.nr == 3, "two are enough");
+	vl_items_begin(&l, 1);
+	ok(vl_items_see(&l, 2, 8)->seen == 1 && l.nr == 4,
+	   "another port at the same address is another entry");
+	free(l.items);
+	ok(vl_items_sort(twice, 5, sizeof(twice[0])) == 3 && twice[0][0] == 1 && twice[1][0] == 3 &&
+		   twice[2][0] == 9,
+	   "an address that a walk has met twice is one");
+}
+
+/* A guest can make as many as it likes. */
+static void test_many_items(void)
+{
+	enum { NR = 100000 };
+	struct vl_watch_items l = { .nr = 0 };
+	uint64_t *ats = calloc(NR + 1, sizeof(*ats)), began = vl_now_ns();
+
+	for (size_t i = 0; i < NR; i++)
+		ats[i] = 64 * (NR - i);
+	walk_items(&l, ats);
+	walk_items(&l, ats);
+	ok(l.nr == NR && !l.pending && l.items[NR - 1].seen == 2 &&
+		   vl_now_ns() - began < 10 * VL_NSEC_PER_SEC,
+	   "100000 entries are found again, in seconds");
+	free(l.items);
+	free(ats);
+}
+
 int main(void)
 {
 	test_plain();
@@ -313,5 +379,7 @@ int main(void)
 	test_first_exec();
 	test_root();
 	test_many();
+	test_items();
+	test_many_items();
 	return tap_end();
 }
