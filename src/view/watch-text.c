@@ -18,6 +18,8 @@
 #define WEIGHT 2
 /* A change is over when the page is the same after this time: it takes steps, with an int3. */
 #define SETTLES (20 * VL_NSEC_PER_MSEC)
+/* It is told then, over or not: text that changes again and again must not go unseen. */
+#define MOST_CHANGING VL_NSEC_PER_SEC
 #define NEAR 5 /* bytes between two changes of one site: an instruction that is replaced */
 #define MOST_BYTES 16
 #define MOST_SITES (1UL << 20) /* of a table */
@@ -162,6 +164,37 @@ static bool read_page(struct vl_watcher *w, size_t page, unsigned char *buf)
 	return !vl_read(w->g->reader, &w->g->space, w->text.start + page * PAGE, buf, PAGE);
 }
 
+const unsigned char *vl_text_settled(const struct vl_watch_page *p, const unsigned char *was,
+				     const unsigned char *buf, uint64_t now)
+{
+	if (buf && !memcmp(buf, p->bytes, PAGE))
+		return buf;
+	if (now - p->first_ns < MOST_CHANGING)
+		return NULL;
+	/* It may be as it was at this moment, and was not a moment ago. */
+	return buf && memcmp(buf, was, PAGE) ? buf : p->bytes;
+}
+
+struct vl_watch_page *vl_text_oldest(struct vl_watch_text *t)
+{
+	struct vl_watch_page *oldest = &t->pages[0];
+
+	for (size_t i = 1; i < t->nr_pages; i++)
+		if (t->pages[i].first_ns < oldest->first_ns)
+			oldest = &t->pages[i];
+	return oldest;
+}
+
+/* Add events for the page @p, which has @bytes. */
+static void tell_pending(struct vl_watcher *w, const struct vl_watch_page *p,
+			 const unsigned char *bytes)
+{
+	unsigned char *was = w->text.copy + p->number * PAGE;
+
+	tell_page(w, w->text.start + p->number * PAGE, was, bytes);
+	memcpy(was, bytes, PAGE);
+}
+
 static void look_at(struct vl_watcher *w, size_t page, uint64_t now)
 {
 	struct vl_watch_text *t = &w->text;
@@ -175,36 +208,47 @@ static void look_at(struct vl_watcher *w, size_t page, uint64_t now)
 		t->known[page] = true;
 		return;
 	}
-	if (!memcmp(was, buf, PAGE) || pending(t, page) || t->nr_pages == ARRAY_SIZE(t->pages))
+	if (!memcmp(was, buf, PAGE) || pending(t, page))
 		return;
-	p = &t->pages[t->nr_pages++];
+	if (t->nr_pages < ARRAY_SIZE(t->pages)) {
+		p = &t->pages[t->nr_pages++];
+	} else {
+		p = vl_text_oldest(t);
+		tell_pending(w, p, p->bytes);
+	}
 	p->number = page;
-	p->since_ns = now;
+	p->first_ns = p->since_ns = now;
 	memcpy(p->bytes, buf, PAGE);
 }
 
-/* Add events for pages that have changed and now rest. */
+/* Add events for pages that have changed and now rest, or change for long. */
 static void look_at_pending(struct vl_watcher *w, uint64_t now)
 {
 	struct vl_watch_text *t = &w->text;
+	unsigned char buf[PAGE];
 	size_t kept = 0;
 
 	for (size_t i = 0; i < t->nr_pages; i++) {
 		struct vl_watch_page *p = &t->pages[i];
-		unsigned char *was = t->copy + p->number * PAGE, buf[PAGE];
-		bool over = false;
+		const unsigned char *told = NULL;
 
-		if (now - p->since_ns >= SETTLES && read_page(w, p->number, buf)) {
-			over = !memcmp(buf, p->bytes, PAGE);
-			if (over) {
-				tell_page(w, t->start + p->number * PAGE, was, buf);
-				memcpy(was, buf, PAGE);
+		if (now - p->since_ns >= SETTLES) {
+			bool is_read = read_page(w, p->number, buf);
+
+			told = vl_text_settled(p, t->copy + p->number * PAGE, is_read ? buf : NULL,
+					       now);
+			if (told) {
+				tell_pending(w, p, told);
+			} else if (is_read) {
+				memcpy(p->bytes, buf, PAGE);
+				p->since_ns = now;
 			}
-			memcpy(p->bytes, buf, PAGE);
-			p->since_ns = now;
 		}
-		if (!over)
-			t->pages[kept++] = *p;
+		if (told)
+			continue;
+		if (kept != i)
+			t->pages[kept] = *p;
+		kept++;
 	}
 	t->nr_pages = kept;
 }

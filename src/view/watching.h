@@ -55,6 +55,7 @@ struct vl_watch_text {
 	bool tried;
 	struct vl_watch_page {
 		size_t number;
+		uint64_t first_ns; /* its change was seen */
 		uint64_t since_ns; /* it has these bytes since then at least */
 		unsigned char bytes[4096];
 	} pages[VL_WATCH_PAGES];
@@ -171,5 +172,14 @@ void vl_watch_lists(struct vl_watcher *w, uint64_t now);
 void vl_watch_lists_close(struct vl_watcher *w);
 void vl_watch_texts(struct vl_watcher *w, uint64_t now);
 void vl_watch_texts_close(struct vl_watcher *w);
+
+/*
+ * The bytes to tell of page @p, which had @was and now has @buf (NULL: it cannot be read): once it
+ * rests, or has changed for a second. NULL: not yet.
+ */
+const unsigned char *vl_text_settled(const struct vl_watch_page *p, const unsigned char *was,
+				     const unsigned char *buf, uint64_t now);
+/* Of the pages that are changing, of which there is one at least, the one that does so longest. */
+struct vl_watch_page *vl_text_oldest(struct vl_watch_text *t);
 
 #endif

@@ -369,6 +369,50 @@ static void test_many_items(void)
 	free(ats);
 }
 
+/* ---- text ---- */
+
+/*
+ * A page whose text alternates between @a and @b with each look, every 30 ms, from the first change
+ * on; it had zeros. Returns after how many looks it is told, and as what; 0: never.
+ */
+static unsigned told_after(unsigned char a, unsigned char b, unsigned char *ret)
+{
+	static const unsigned char was[4096];
+	struct vl_watch_page p = { .first_ns = 1000 };
+	unsigned char buf[4096];
+	const unsigned char *bytes;
+
+	memset(p.bytes, a, sizeof(p.bytes));
+	for (unsigned i = 1; i < 100; i++) {
+		memset(buf, i % 2 ? b : a, sizeof(buf));
+		bytes = vl_text_settled(&p, was, buf, 1000 + i * 30000000UL);
+		if (bytes) {
+			*ret = *bytes;
+			return i;
+		}
+		memcpy(p.bytes, buf, sizeof(buf));
+	}
+	return 0;
+}
+
+static void test_text(void)
+{
+	static struct vl_watch_text t = { .nr_pages = VL_WATCH_PAGES };
+	static const unsigned char was[4096];
+	struct vl_watch_page unread = { .first_ns = 1000, .bytes = { 1 } };
+	unsigned char c = 0;
+
+	ok(told_after(5, 5, &c) == 1 && c == 5, "text that rests is told");
+	ok(told_after(5, 6, &c) == 34 && c, "text that does not rest is told after a second");
+	ok(told_after(5, 0, &c) == 34 && c == 5, "and text that is as it was half of the time");
+	ok(!vl_text_settled(&unread, was, NULL, 500000000) &&
+		   vl_text_settled(&unread, was, NULL, 1000001000) == unread.bytes,
+	   "and text that can no longer be read");
+	for (size_t i = 0; i < VL_WATCH_PAGES; i++)
+		t.pages[i].first_ns = i == 40 ? 5 : 10 + i;
+	ok(vl_text_oldest(&t) == &t.pages[40], "of many that change, the oldest has to go");
+}
+
 int main(void)
 {
 	test_plain();
@@ -381,5 +425,6 @@ int main(void)
 	test_many();
 	test_items();
 	test_many_items();
+	test_text();
 	return tap_end();
 }
