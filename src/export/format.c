@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "format.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,9 +83,16 @@ static size_t plain(const char *text, size_t len)
 	return n;
 }
 
-void vl_export_label(struct vl_growing *out, const char *text, size_t len)
+/* Does @text begin with what a hostile byte is written as? Then its backslash is one. */
+static bool is_escape(const char *text, size_t len)
 {
-	len = len < VL_EXPORT_LABEL_MAX ? len : VL_EXPORT_LABEL_MAX;
+	return len >= 4 && text[0] == '\\' && text[1] == 'x' && isxdigit((unsigned char)text[2]) &&
+	       isxdigit((unsigned char)text[3]);
+}
+
+/* No two texts are written the same. */
+static void put_escaped(struct vl_growing *out, const char *text, size_t len)
+{
 	while (len) {
 		size_t n = plain(text, len);
 		bool hostile = false;
@@ -92,6 +100,9 @@ void vl_export_label(struct vl_growing *out, const char *text, size_t len)
 
 		if (n) {
 			put(out, text, n);
+		} else if (is_escape(text, len)) {
+			put_str(out, "\\\\x5c");
+			n = 1;
 		} else if (*text == '"' || *text == '\\') {
 			put(out, *text == '"' ? "\\\"" : "\\\\", 2);
 			n = 1;
@@ -109,6 +120,11 @@ void vl_export_label(struct vl_growing *out, const char *text, size_t len)
 		text += n;
 		len -= n;
 	}
+}
+
+void vl_export_label(struct vl_growing *out, const char *text, size_t len)
+{
+	put_escaped(out, text, len < VL_EXPORT_LABEL_MAX ? len : VL_EXPORT_LABEL_MAX);
 }
 
 /* ---- the rows of a guest, by metric ---- */
@@ -146,7 +162,8 @@ static bool is_same(const struct vl_table *t, size_t a, size_t b)
 {
 	if (metric_of(t, a) != metric_of(t, b))
 		return false;
-	for (size_t i = 0; i < VL_METRIC_LABELS; i++) {
+	/* A metric shows no more labels than it has. */
+	for (size_t i = 0; vl_families[metric_of(t, a)].labels[i]; i++) {
 		const struct vl_cell *x = vl_table_cell(t, a, VL_ROW_LABEL + i),
 				     *y = vl_table_cell(t, b, VL_ROW_LABEL + i);
 
@@ -161,7 +178,7 @@ static uint64_t hash_of(const struct vl_table *t, size_t row)
 {
 	uint64_t metric = metric_of(t, row), hash = vl_hash(VL_HASH, &metric, sizeof(metric));
 
-	for (size_t i = 0; i < VL_METRIC_LABELS; i++) {
+	for (size_t i = 0; vl_families[metric].labels[i]; i++) {
 		const struct vl_cell *c = vl_table_cell(t, row, VL_ROW_LABEL + i);
 
 		hash = shown(c) ? vl_hash(hash, vl_table_bytes(t, c), shown(c)) : hash;
@@ -212,7 +229,8 @@ static bool sort(struct sorted *s, const struct vl_exported *guest)
 
 	s->t = t;
 	s->rows = calloc(t->nr_rows + 1, sizeof(*s->rows));
-	vl_export_label(&name, guest->guest, strlen(guest->guest));
+	/* All of it, for it differs from those of the others. */
+	put_escaped(&name, guest->guest, strlen(guest->guest));
 	s->name = name.text;
 	s->name_len = name.len;
 	if (!keep || !s->rows || name.full || t->nr_rows >= UINT32_MAX || !keep_rows(t, keep)) {

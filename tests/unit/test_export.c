@@ -60,6 +60,8 @@ static void test_labels(void)
 	ok(labels_to("\xc3\xa9\xff\xc3", 4, "\xc3\xa9\\\\xff\\\\xc3"),
 	   "UTF-8 stays, other bytes not");
 	ok(labels_to("\xe2\x80\xae", 3, "\\\\xe2\\\\x80\\\\xae"), "a direction mark is shown");
+	ok(labels_to("\\x01", 4, "\\\\x5cx01") && labels_to("\x01", 1, "\\\\x01"),
+	   "a text that looks like a control character is written in another way");
 	memset(many, 'x', sizeof(many));
 	many[VL_EXPORT_LABEL_MAX] = '\0';
 	ok(labels_to(many, VL_EXPORT_LABEL_MAX, many), "a long one is whole up to its limit");
@@ -104,6 +106,26 @@ static size_t count(const struct vl_table *t, const char *what)
 	return n;
 }
 
+static void test_guests(void)
+{
+	char a[400], b[400];
+	struct vl_growing out = { .text = NULL };
+	struct vl_table t;
+	const struct vl_exported two[] = { { a, &t }, { b, &t } };
+
+	memset(a, 'p', sizeof(a));
+	memcpy(b, a, sizeof(a));
+	a[399] = b[399] = '\0';
+	b[398] = 'q';
+	vl_table_init(&t, vl_export_columns);
+	vl_sample(&t, VL_METRIC_UP, 1);
+	vl_export_write(&out, two, 2, VL_EXPORT_TEXT);
+	ok(memmem(out.text, out.len, a, 399) && memmem(out.text, out.len, b, 399),
+	   "the name of a guest is whole");
+	free(out.text);
+	vl_table_deinit(&t);
+}
+
 static void test_limits(void)
 {
 	char number[24], deep[VL_EXPORT_LABEL_MAX + 8];
@@ -124,6 +146,11 @@ static void test_limits(void)
 	deep[sizeof(deep) - 2] = 'z';
 	VL_SAMPLE(&t, CPU, 7, deep);
 	ok(count(&t, "yyyy\"}") == 1, "and one that looks the same");
+	/* This metric has no labels. */
+	VL_SAMPLE(&t, TAINTED, 1, "a");
+	VL_SAMPLE(&t, TAINTED, 1, "b");
+	ok(count(&t, "\nvlens_guest_tainted{") == 1,
+	   "a label that is not shown makes no difference");
 	for (int i = 0; i < VL_EXPORT_SAMPLES_MAX + 100; i++) {
 		snprintf(number, sizeof(number), "%d", i);
 		VL_SAMPLE(&t, CPU, 7, number, "user");
@@ -286,6 +313,7 @@ int main(void)
 {
 	test_labels();
 	test_formats();
+	test_guests();
 	test_limits();
 	test_choice();
 	test_plausible();
