@@ -250,6 +250,64 @@ fires() { curl -sf "$PROM/api/v1/alerts" | jq -e --arg name "$1" \
 	assert_same "" "$output"
 }
 
+# web PID: the process id of the exporter's web server.
+web() {
+	local pid
+	for pid in $(pgrep -P "$1"); do
+		[[ $(<"/proc/$pid/comm") != vlens-web ]] || echo "$pid"
+	done
+}
+
+@test "the web server has no right, and nothing of what its caller had open" {
+	serve "$G" 9<"$BATS_TEST_FILENAME"
+	pid=$(web "${started[0]}")
+	[[ -n $pid ]] || fail "$(ps -ef)"
+	run awk '/^(CapInh|CapPrm|CapEff|CapAmb|Seccomp|NoNewPrivs):/ { print $2 }' "/proc/$pid/status"
+	assert_same "0000000000000000 0000000000000000 0000000000000000 0000000000000000 1 2" "$(xargs <<<"$output")"
+	ls -l "/proc/$pid/fd" >"$T/fds"
+	assert_same 3 "$(grep -c ' [012] -> /dev/null$' "$T/fds")"
+	run grep -v -e /dev/null -e 'socket:' -e 'anon_inode:' -e 'memfd:' -e ^total "$T/fds"
+	assert_same "" "$output"
+}
+
+@test "the reason why a guest cannot be read is printed once, between tries, too" {
+	serve qemu:1
+	for _ in {1..6}; do
+		curl -sf -o /dev/null "$URL/metrics"
+		sleep 0.6
+	done
+	assert_same 1 "$(wc -l <"$T/serve.err")"
+}
+
+@test "a file that is none is not replaced, and a busy socket not waited for" {
+	mkfifo "$T/fifo"
+	ln -s nowhere "$T/link"
+	for bad in "$T/fifo" "$T/link" "$T"; do
+		run --separate-stderr vlens export --textfile="$bad" "$G"
+		assert_status 1
+		[[ $stderr == *"no regular file"* ]] || fail "$stderr"
+	done
+	[[ -p $T/fifo && -L $T/link ]]
+	python3 - "$T/busy" "$G" <<-'END'
+		import socket, subprocess, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.bind(sys.argv[1])
+		s.listen(0)
+		waiting = []
+		for _ in range(4):
+		    c = socket.socket(socket.AF_UNIX)
+		    c.setblocking(False)
+		    try:
+		        c.connect(sys.argv[1])
+		    except BlockingIOError:
+		        pass
+		    waiting.append(c)
+		r = subprocess.run(["vlens", "export", "--listen=unix:" + sys.argv[1], sys.argv[2]],
+		                   timeout=10, stderr=subprocess.PIPE)
+		assert r.returncode == 1 and b"in use" in r.stderr, r
+	END
+}
+
 # ended PID...: none of these processes runs. One that nobody has waited for yet has ended.
 ended() {
 	local pid state
@@ -317,7 +375,7 @@ ended() {
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$T/k.pem" \
 		-out "$T/c.pem" -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost 2>/dev/null
 	printf 'tls_server_config:\n  cert_file: c.pem\n  key_file: k.pem\nbasic_auth_users:\n  prom: %s\n' \
-		"$(htpasswd -nbBC 5 prom secret | cut -d: -f2)" >"$T/web.yml"
+		"$(htpasswd -nbBC 12 prom secret | cut -d: -f2)" >"$T/web.yml"
 	vlens export --listen=:"$PORT" --web-config="$T/web.yml" "$G" 2>"$T/serve.err" 3>&- 4>&- &
 	started+=($!)
 	code() { curl -s --cacert "$T/c.pem" -o /dev/null -w '%{http_code}' "$@" "https://localhost:$PORT/metrics"; }
@@ -326,8 +384,18 @@ ended() {
 	assert_same 401 "$(code)"
 	assert_same 401 "$(code -u prom:wrong)"
 	assert_same 401 "$(code -u other:secret)"
+	tls() { openssl s_client -connect "localhost:$PORT" "$1" -cipher ALL:@SECLEVEL=0 </dev/null 2>&1; }
+	[[ $(tls -tls1_2) == *"New, TLSv1.2, Cipher is E"* ]]
+	[[ $(tls -tls1_1) == *"Cipher is (NONE)"* && $(tls -tls1) == *"Cipher is (NONE)"* ]]
 	run curl -s -o /dev/null -w '%{http_code}' "http://localhost:$PORT/metrics"
 	assert_same 000 "$output"
+	# Wrong passwords wait for each other; one that is known to be right does not.
+	seq 24 | xargs -P 24 -I{} curl -s --cacert "$T/c.pem" -u prom:{} -o /dev/null -w '%{http_code}\n' \
+		"https://localhost:$PORT/metrics" >"$T/codes" &
+	sleep 0.5
+	assert_same 200 "$(code -u prom:secret -m 2)"
+	wait $!
+	assert_same "401 503" "$(sort -u "$T/codes" | xargs)"
 	for bad in 'tls_server_config: {client_ca_file: x}' 'a: [' 'basic_auth_users: {a: plain}' \
 		'tls_server_config: {cert_file: c.pem}' 'tls_server_config: {cert_file: none, key_file: k.pem}' '- x'; do
 		echo "$bad" >"$T/bad.yml"

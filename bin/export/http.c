@@ -3,11 +3,9 @@
 #include "http.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <microhttpd.h>
 #include <poll.h>
 #include <pthread.h>
-#include <seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,12 +18,16 @@
 #include "base/library.h"
 #include "export/format.h"
 #include "password.h"
+#include "webbox.h"
 
 /* A connection that says nothing for so many seconds is closed. */
 #define IDLE_SECONDS 10
 #define CONNECTIONS 64
+#define CONNECTIONS_OF_ONE 32 /* address */
 /* Bytes of a connection's request, with all its headers. */
 #define REQUEST_BYTES 16384UL
+/* From 1.2 on, RFC 8996. */
+#define TLS "NORMAL:-VERS-TLS1.0:-VERS-TLS1.1"
 
 struct api {
 	struct MHD_Daemon *(*start)(unsigned, uint16_t, MHD_AcceptPolicyCallback, void *,
@@ -142,15 +144,15 @@ static enum MHD_Result reply_metrics(struct http *h, struct MHD_Connection *c)
 	return reply(h, c, MHD_HTTP_OK, r, vl_export_type(format));
 }
 
-static bool is_allowed(struct http *h, struct MHD_Connection *c)
+static enum password_answer is_allowed(struct http *h, struct MHD_Connection *c)
 {
 	char *password = NULL, *user;
-	bool good;
+	enum password_answer good;
 
 	if (!h->config->nr_users)
-		return true;
+		return PASSWORD_RIGHT;
 	user = h->api.user(c, &password);
-	good = password_is_right(&h->passwords, user ? user : "", password ? password : "");
+	good = password_check(&h->passwords, user ? user : "", password ? password : "");
 	h->api.free(user);
 	h->api.free(password);
 	return good;
@@ -162,6 +164,7 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *u
 {
 	static int seen;
 	struct http *h = ctx;
+	enum password_answer allowed;
 
 	(void)version;
 	(void)body;
@@ -174,7 +177,11 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *u
 		*body_len = 0;
 		return MHD_YES;
 	}
-	if (!is_allowed(h, c))
+	allowed = is_allowed(h, c);
+	if (allowed == PASSWORD_BUSY)
+		return reply_text(h, c, MHD_HTTP_SERVICE_UNAVAILABLE,
+				  "too many passwords are being checked\n");
+	if (allowed != PASSWORD_RIGHT)
 		return reply_text(h, c, MHD_HTTP_UNAUTHORIZED, "Unauthorized\n");
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 		return reply_text(h, c, MHD_HTTP_METHOD_NOT_ALLOWED, "Method Not Allowed\n");
@@ -189,69 +196,18 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *u
 
 /* ---- the process ---- */
 
-/* What a server that was taken over could use: programs, files, other hosts, other processes. */
-static bool confine(void)
-{
-	static const int refused[] = {
-		SCMP_SYS(execve),
-		SCMP_SYS(execveat),
-		SCMP_SYS(ptrace),
-		SCMP_SYS(open),
-		SCMP_SYS(openat),
-		SCMP_SYS(openat2),
-		SCMP_SYS(creat),
-		SCMP_SYS(socket),
-		SCMP_SYS(connect),
-		SCMP_SYS(bind),
-		SCMP_SYS(kill),
-		SCMP_SYS(tkill),
-		SCMP_SYS(unlink),
-		SCMP_SYS(unlinkat),
-		SCMP_SYS(rename),
-		SCMP_SYS(renameat2),
-		SCMP_SYS(mount),
-		SCMP_SYS(bpf),
-		SCMP_SYS(keyctl),
-		SCMP_SYS(add_key),
-		SCMP_SYS(unshare),
-		SCMP_SYS(setns),
-		SCMP_SYS(userfaultfd),
-		SCMP_SYS(io_uring_setup),
-		SCMP_SYS(fork),
-		SCMP_SYS(vfork),
-		SCMP_SYS(process_vm_readv),
-		SCMP_SYS(process_vm_writev),
-		SCMP_SYS(pidfd_open),
-		SCMP_SYS(perf_event_open),
-	};
-	const uid_t nobody = 65534;
-	scmp_filter_ctx filter;
-	bool good = true;
-
-	if (!geteuid() && (setgroups(0, NULL) || setresgid(nobody, nobody, nobody) ||
-			   setresuid(nobody, nobody, nobody)))
-		return false;
-	prctl(PR_SET_DUMPABLE, 0);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return false;
-	filter = seccomp_init(SCMP_ACT_ALLOW);
-	for (size_t i = 0; filter && i < ARRAY_SIZE(refused); i++)
-		good = !seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), refused[i], 0) && good;
-	good = filter && good && !seccomp_load(filter);
-	seccomp_release(filter);
-	return good;
-}
-
 static struct MHD_Daemon *start(struct http *h, int listening)
 {
 	const struct web_config *c = h->config;
 	struct MHD_OptionItem options[] = {
 		{ MHD_OPTION_LISTEN_SOCKET, listening, NULL },
 		{ MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS, NULL },
+		{ MHD_OPTION_PER_IP_CONNECTION_LIMIT, CONNECTIONS_OF_ONE, NULL },
 		{ MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, NULL },
 		{ MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)REQUEST_BYTES, NULL },
 		{ c->cert ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END, 0, c->cert },
 		{ c->cert ? MHD_OPTION_HTTPS_MEM_KEY : MHD_OPTION_END, 0, c->key },
+		{ c->cert ? MHD_OPTION_HTTPS_PRIORITIES : MHD_OPTION_END, 0, (void *)TLS },
 		{ MHD_OPTION_END, 0, NULL },
 	};
 	unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
@@ -263,22 +219,23 @@ static struct MHD_Daemon *start(struct http *h, int listening)
 
 static void __attribute__((noreturn)) serve(struct http *h, int listening)
 {
-	struct pollfd gone = { .fd = h->parent };
+	int fds[2] = { h->parent, listening };
 	struct MHD_Daemon *d = NULL;
+	struct pollfd gone;
 
 	prctl(PR_SET_NAME, "vlens-web");
 	signal(SIGPIPE, SIG_IGN);
 	/* Its parent ends it. */
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
-	if (confine()) {
-		/* A change of the user would undo this. */
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		d = start(h, listening);
+	if (web_confine(fds)) {
+		h->parent = fds[0];
+		d = start(h, fds[1]);
 	}
 	/* It is ready, or not. */
 	if (send(h->parent, d ? "1" : "0", 1, MSG_NOSIGNAL) != 1 || !d)
 		_exit(1);
+	gone = (struct pollfd){ .fd = h->parent };
 	/* Nothing comes here but answers to other threads, and the end. */
 	while (poll(&gone, 1, -1) < 0 || !(gone.revents & (POLLHUP | POLLERR)))
 		;

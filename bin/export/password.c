@@ -11,6 +11,8 @@
 
 /* Longer ones are not looked at: bcrypt takes 72 bytes. */
 #define PASSWORD_MAX 72
+/* The most that are checked or wait for it. */
+#define WAITING_MAX 8
 
 struct vl_error *passwords_init(struct passwords *p, const struct web_config *c)
 {
@@ -21,7 +23,9 @@ struct vl_error *passwords_init(struct passwords *p, const struct web_config *c)
 	};
 	static const char *const functions[] = { "crypt_r" };
 
-	*p = (struct passwords){ .config = c, .lock = PTHREAD_MUTEX_INITIALIZER };
+	*p = (struct passwords){ .config = c,
+				 .lock = PTHREAD_MUTEX_INITIALIZER,
+				 .last_lock = PTHREAD_MUTEX_INITIALIZER };
 	return c->nr_users ? vl_library_load(&lib, functions, 1, &p->crypt) : NULL;
 }
 
@@ -52,23 +56,51 @@ static bool matches(const struct passwords *p, const char *hash, const char *pas
 	return made && strlen(made) == strlen(hash) && memeql_sec(made, hash, strlen(hash));
 }
 
-bool password_is_right(struct passwords *p, const char *user, const char *password)
+static bool is_last(struct passwords *p, const unsigned char now[32])
+{
+	bool is;
+
+	pthread_mutex_lock(&p->last_lock);
+	is = p->has_last && memeql_sec(now, p->last, 32);
+	pthread_mutex_unlock(&p->last_lock);
+	return is;
+}
+
+static void remember(struct passwords *p, const unsigned char now[32])
+{
+	pthread_mutex_lock(&p->last_lock);
+	memcpy(p->last, now, 32);
+	p->has_last = true;
+	pthread_mutex_unlock(&p->last_lock);
+}
+
+/* Room in the queue for one more, which is counted. */
+static bool queue(struct passwords *p)
+{
+	if (__atomic_add_fetch(&p->waiting, 1, __ATOMIC_RELAXED) <= WAITING_MAX)
+		return true;
+	__atomic_sub_fetch(&p->waiting, 1, __ATOMIC_RELAXED);
+	return false;
+}
+
+enum password_answer password_check(struct passwords *p, const char *user, const char *password)
 {
 	const struct web_user *u = find(p->config, user);
 	unsigned char now[32];
 	bool good;
 
 	if (strlen(password) > PASSWORD_MAX)
-		return false;
+		return PASSWORD_WRONG;
 	digest(user, password, now);
+	if (is_last(p, now))
+		return PASSWORD_RIGHT;
+	if (!queue(p))
+		return PASSWORD_BUSY;
 	pthread_mutex_lock(&p->lock);
-	good = p->has_last && memeql_sec(now, p->last, sizeof(now));
-	if (!good) {
-		good = matches(p, u ? u->hash : p->config->users[0].hash, password) && u;
-		if (good)
-			memcpy(p->last, now, sizeof(now));
-		p->has_last = p->has_last || good;
-	}
+	good = matches(p, u ? u->hash : p->config->users[0].hash, password) && u;
 	pthread_mutex_unlock(&p->lock);
-	return good;
+	__atomic_sub_fetch(&p->waiting, 1, __ATOMIC_RELAXED);
+	if (good)
+		remember(p, now);
+	return good ? PASSWORD_RIGHT : PASSWORD_WRONG;
 }

@@ -12,7 +12,9 @@
 struct passwords {
 	const struct web_config *config;
 	char *(*crypt)(const char *, const char *, struct crypt_data *);
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* of bcrypt: one at a time */
+	unsigned waiting;     /* those that wait for `lock` or have it */
+	pthread_mutex_t last_lock;
 	/* The SHA-256 of the last pair that was right: bcrypt takes some 50 ms, on purpose. */
 	unsigned char last[32];
 	bool has_last;
@@ -21,7 +23,16 @@ struct passwords {
 /* Load what checks them; nothing if @c has no users. */
 struct vl_error *passwords_init(struct passwords *p, const struct web_config *c);
 
-/* One at a time. An unknown user takes as long as a wrong password. */
-bool password_is_right(struct passwords *p, const char *user, const char *password);
+enum password_answer {
+	PASSWORD_WRONG,
+	PASSWORD_RIGHT,
+	PASSWORD_BUSY, /* too many are being checked: it is not known */
+};
+
+/*
+ * The pair that was right last is known at once; any other takes some 50 ms, one at a time. An
+ * unknown user takes as long as a wrong password.
+ */
+enum password_answer password_check(struct passwords *p, const char *user, const char *password);
 
 #endif
