@@ -22,10 +22,10 @@ static struct vl_error *cannot(const char *address)
 	return vl_error_new(VL_ERR_OS, "cannot listen on %s: %s", address, strerror(errno));
 }
 
-/* Remove a socket that nobody listens on any more. */
+/* Remove a socket that nobody listens on any more. One whose queue is full (EAGAIN) is in use. */
 static void remove_stale(const struct sockaddr_un *un)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct stat st;
 
 	if (fd < 0 || lstat(un->sun_path, &st) || !S_ISSOCK(st.st_mode))

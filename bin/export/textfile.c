@@ -33,7 +33,12 @@ static struct vl_error *put_file(const char *path, const struct vl_growing *out)
 	_cleanup_free_ char *part = NULL;
 	_cleanup_close_ int fd = -1;
 	struct vl_error *err = NULL;
+	struct stat st;
 	bool good;
+
+	/* The rename would replace a device, or a link. */
+	if (!lstat(path, &st) && !S_ISREG(st.st_mode))
+		return vl_error_new(VL_ERR_ARG, "cannot write %s: it is no regular file", path);
 
 	/* The collector reads "*.prom" only. */
 	if (asprintf(&part, "%s.XXXXXX", path) < 0) {
