@@ -33,6 +33,7 @@ struct export_guest {
 	char state[16];
 	uint64_t moved, retry_at, retry_ns, paused_before;
 	bool anew;
+	struct vl_error *why; /* the last try failed; NULL: it did not */
 	/* The fleet's own. */
 	bool started, listed;
 	char *reported; /* the reason that was reported last; NULL: it was read */

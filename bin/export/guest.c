@@ -78,6 +78,13 @@ static const char *state_of_error(const struct vl_error *err)
 	}
 }
 
+static struct vl_error *copy(const struct vl_error *err)
+{
+	struct vl_error *same = vl_error_new(err->code, "%s", err->message);
+
+	return err->hint ? vl_error_hint(same, "%s", err->hint) : same;
+}
+
 /* Close the guest and let some time pass before the next try. Returns @err. */
 static struct vl_error *retry_later(struct export_guest *g, struct vl_error *err)
 {
@@ -86,6 +93,8 @@ static struct vl_error *retry_later(struct export_guest *g, struct vl_error *err
 	g->retry_ns = g->retry_ns ? g->retry_ns * 2 : RETRY_FIRST;
 	g->retry_ns = g->retry_ns < RETRY_MOST ? g->retry_ns : RETRY_MOST;
 	g->retry_at = vl_now_ns() + g->retry_ns;
+	vl_error_destroy(g->why);
+	g->why = copy(err);
 	return err;
 }
 
@@ -157,8 +166,9 @@ static struct vl_error *look(struct export_guest *g, struct vl_table *t)
 {
 	struct vl_error *err = NULL;
 
-	if (!g->guest && vl_now_ns() < g->retry_at)
-		return vl_error_new(VL_ERR_TARGET, "it could not be read, and is tried again soon");
+	/* Until the next try the reason is the same, so that it is reported once. */
+	if (!g->guest && g->why && vl_now_ns() < g->retry_at)
+		return copy(g->why);
 	if (!g->guest)
 		err = open_guest(g);
 	else
@@ -285,6 +295,7 @@ void export_guest_stop(struct export_guest *g, bool leaves)
 	}
 	vl_table_deinit(&g->rows);
 	vl_error_destroy(g->err);
+	vl_error_destroy(g->why);
 	vl_chooser_deinit(&g->chooser);
 	free(g->spec);
 	free(g->reported);
