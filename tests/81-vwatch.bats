@@ -126,6 +126,7 @@ others() {
 	in_guest "$1" "kill $listener"
 	appears '.event == "closed" and .detail == "tcp 127.0.0.1:4321"'
 	# Many at once, each with its owner.
+	# shellcheck disable=SC2016 # the guest's
 	in_guest "$1" 'i=5000; while [ $i -lt 5040 ]; do
 		factory listen $i 600 </dev/null >/dev/null 2>&1 & echo "tcp 127.0.0.1:$i $!"; i=$((i+1)); done' | sort >"$T/made"
 	eventually 60 all_listen || { diff "$T/made" "$T/seen" >&2; fail "not all listeners"; }

@@ -152,7 +152,7 @@ static bool watch_once(struct watch_guest *g, struct vl_watch_options *o, uint64
 	if (*err_ret || g->round.nr || now - *checked >= CHECK_EVERY) {
 		if (!is_there(g, gone_ret, &unknown)) {
 			forget(g);
-			/* A worker that has ended is not asked for the kernel: its error says why. */
+			/* The error of a worker that has ended says more. */
 			if (unknown)
 				*err_ret = vl_error_first(*err_ret, unknown);
 			else
