@@ -76,7 +76,7 @@ static int run_session(struct request *r)
 		report_misplaced(&s);
 	if (s.guest)
 		vl_guest_stats(s.guest, &s.stats);
-	/* Only behind an answer: an error already says what the kernel is at. */
+	/* Only after an answer: an error already names the kernel's state. */
 	if (!s.failed)
 		report_fate(a->name, r->spec, s.stats.fate);
 	if (!s.failed && s.stats.bare)

@@ -37,7 +37,7 @@ const char *front_whole(void)
 
 	if (*front.path)
 		return front.path;
-	/* It lies beside the front. */
+	/* The whole program is in the same folder as the front. */
 	n = readlink("/proc/self/exe", front.path, sizeof(front.path) - sizeof(name));
 	front.path[n > 0 ? n : 0] = '\0';
 	slash = strrchr(front.path, '/');

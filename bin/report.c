@@ -135,7 +135,8 @@ void report_fate(const char *applet, const char *guest, enum vl_kernel_fate fate
 	static const struct {
 		const char *says, *means;
 	} notes[] = {
-		[VL_KERNEL_CRASHED] = { "its kernel has panicked", "this is what it was at then" },
+		[VL_KERNEL_CRASHED] = { "its kernel has panicked",
+					"this is its state at that time" },
 		[VL_KERNEL_CAPTURES] = { "its kernel has crashed",
 					 "this is of the capture kernel (kdump), which runs now" },
 	};

@@ -314,7 +314,7 @@ static bool take_trusted(struct request *r, const char *arg)
 	r->trusted = r->trusted_path;
 	return realpath(arg, r->trusted_path) ||
 	       wrong(r,
-		     "'%s' is no file: behind --trusted stands a kernel, a package or a directory; "
+		     "'%s' is not a file: --trusted takes a kernel, a package or a directory; "
 		     "--trusted=auto takes the stored kernel",
 		     arg);
 }

@@ -41,7 +41,7 @@ static const struct vl_column list_columns[] = {
 			 "how many modules of its release are stored" },
 	[TL_SIGNER] = { "SIGNER", VL_CELL_TEXT, false,
 			"issuer and number of the certificate that the kernel is signed with; not checked" },
-	[TL_MODULE_SIGNER] = { "MODULE_SIGNER", VL_CELL_TEXT, false, "the same of its modules" },
+	[TL_MODULE_SIGNER] = { "MODULE_SIGNER", VL_CELL_TEXT, false, "the same for its modules" },
 	[TL_ADDED] = { "ADDED", VL_CELL_TEXT, false, "when it was added, in UTC" },
 	[TL_SHA256] = { "SHA256", VL_CELL_TEXT, false, "hash of the file" },
 	[TL_FILE] = { "FILE", VL_CELL_TEXT, false, "the file that it comes from" },

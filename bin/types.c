@@ -97,7 +97,7 @@ static bool is_sound(const struct request *r, const struct types *t, bool add, b
 	else if (t->build_id && !add)
 		usage_report(r->applet->name, "'--build-id' is an option of add");
 	else if (t->build_id && r->nr_words > 2)
-		usage_report(r->applet->name, "with --build-id goes one file");
+		usage_report(r->applet->name, "--build-id takes one file");
 	else
 		return true;
 	return false;

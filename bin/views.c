@@ -156,7 +156,7 @@ static void print_verdict(const struct run *r, const struct view_job *jobs, size
 		printf("no %ss\n", what);
 }
 
-/* What is marked in a file of several moments may be marked for that. */
+/* In a file whose pages are of several moments, a mark can come from that. */
 static void report_moved(const struct run *r, const struct view_job *jobs, size_t nr)
 {
 	for (size_t i = 0; i < nr; i++) {

@@ -46,7 +46,7 @@ static void wake_vcpus(struct imee_file *f)
 
 /*
  * Mark the guest as gone. May be called anywhere that can sleep, also during an invalidation.
- * Whoever sees f->dead can rely on the work item: it waits for running calls of the notifier,
+ * A thread that sees f->dead can rely on the work item: it waits for running calls of the notifier,
  * and imee_detach() waits for it before it frees their data.
  */
 void imee_die(struct imee_file *f)

@@ -117,7 +117,7 @@ applets() { vlens --list; }
 
 @test "--trusted takes the next word, which is never the guest" {
 	run --separate-stderr vps --trusted web1
-	assert_usage vps "'web1' is no file: behind --trusted stands a kernel"
+	assert_usage vps "'web1' is not a file: --trusted takes a kernel"
 	[[ $stderr == *"--trusted=auto takes the stored kernel"* ]] || fail "$stderr"
 	run --separate-stderr vps --trusted "$VT_TESTS/10-cli.bats"
 	assert_usage vps "no guest is named: '$VT_TESTS/10-cli.bats' is the kernel of --trusted"

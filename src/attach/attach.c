@@ -193,7 +193,7 @@ static struct vl_error *boot(struct vl_attach *c, bool crashed, struct vl_deadli
 
 /*
  * Make the first contact, or take what another tool has stored while we waited for our turn.
- * A file that was there at @since is of no use. With @anew a refusal is not believed.
+ * A file that was there at @since is of no use. With @anew a stored refusal is ignored.
  */
 static struct vl_error *first_contact(struct vl_attach *c, bool anew, bool crashed,
 				      const struct timespec *since, struct vl_deadline deadline)

@@ -187,8 +187,8 @@ static struct vl_error *choose(char (*releases)[VL_RELEASE_SIZE], size_t nr)
 
 /*
  * The first contact with a memory by itself, without registers. A kernel that another one has
- * replaced, by kexec or a reboot, may still be in it. Of a running guest the one runs whose ticks
- * can be seen.
+ * replaced, by kexec or a reboot, may still be in it. On a running guest, the kernel whose tick
+ * counter advances is the one that runs.
  */
 static struct vl_error *boot_by_search(struct vl_attach *c)
 {
@@ -251,7 +251,10 @@ static struct vl_error *unfinished(const struct vl_attach *c, struct vl_error *e
 	return err;
 }
 
-/* What moves under the search, as in a guest that boots, is not there the next time. */
+/*
+ * Memory that changes during the search, as in a guest that boots, can give a false result: search
+ * again.
+ */
 static struct vl_error *search_live(struct vl_attach *c)
 {
 	const struct timespec wait = { .tv_nsec = 100000000 };

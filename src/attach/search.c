@@ -376,7 +376,7 @@ static void look_through(struct search *f, const struct vl_ram *r)
 	       vl_target_next_data(f->target, gpa, &gpa, &end)) {
 		uint64_t n = end - gpa < CHUNK ? end - gpa : CHUNK;
 
-		/* What cannot be read has no kernel that could be read. */
+		/* Memory that cannot be read counts as zeros. */
 		if (vl_discard(vl_target_read(f->target, gpa, f->chunk, n)))
 			memset(f->chunk, 0, n);
 		for (uint64_t at = 0; at < n; at += VL_PAGE_SIZE) {

@@ -47,7 +47,7 @@ struct vl_waits {
 };
 
 /*
- * ns: what ends sooner is no wait, but work. To read 16 pages that the host's kernel has, or to
+ * ns: shorter times are work, not waits. To read 16 pages that the host's kernel has, or to
  * unpack one page, takes some 10 us; a local disk takes 100 us and more.
  */
 #define VL_WAIT_LEAST_NS 50000UL
@@ -69,7 +69,7 @@ static inline void vl_wait_end(struct vl_waits *w, uint64_t begun)
 	if (!w)
 		return;
 	took = vl_now_ns() - begun;
-	/* In this order: a reader may count the wait twice, but never misses it. */
+	/* Add before @since is cleared: a reader may count this wait twice, but never misses it. */
 	if (took >= VL_WAIT_LEAST_NS)
 		atomic_fetch_add(&w->ns, took);
 	atomic_compare_exchange_strong(&w->since, &begun, 0);

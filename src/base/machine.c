@@ -46,7 +46,7 @@ int vl_machine_open(char *why, size_t size)
 	}
 	if (ioctl(fd, KVM_GET_API_VERSION, 0) == KVM_API_VERSION)
 		return fd;
-	snprintf(why, size, "/dev/kvm is no KVM that is known");
+	snprintf(why, size, "/dev/kvm has an unknown version of the API");
 	close(fd);
 	return -1;
 }

@@ -94,7 +94,7 @@ work(const struct vl_box_options *o, struct vl_wire *wire, int link, bool own_pi
 	if (o->prepare)
 		err = o->prepare(o->ctx, &keep);
 	if (!err && (!vl_box_keep(&keep, link) || !vl_box_keep(&keep, beside)))
-		err = vl_error_new(VL_ERR_OS, "too many files are behind the guest's memory");
+		err = vl_error_new(VL_ERR_OS, "too many files back the guest's memory");
 	if (!err) {
 		no_terminal(&keep);
 		vl_box_close_others(&keep);
@@ -218,7 +218,7 @@ static struct vl_error *died(struct vl_box *b, bool late)
 				   strsignal(WTERMSIG(b->status)));
 	else
 		err = vl_error_new(VL_ERR_CRASHED, "%s has ended", who);
-	return vl_error_hint(err, "try again; what it says is not to be relied on if it dies "
+	return vl_error_hint(err, "try again; do not trust its answers if it dies "
 				  "each time");
 }
 

@@ -79,8 +79,8 @@ struct vl_error *vl_box_start(const struct vl_box_options *o, struct vl_box **re
 void vl_box_stop(struct vl_box *b);
 
 /*
- * The same; with @waits false nobody waits for its end: only for a process that ends now, too. To
- * take down its memory and namespaces takes milliseconds.
+ * The same; without @waits the caller does not wait for the worker to exit: only for a process that
+ * ends now, too. Taking down its memory and namespaces takes milliseconds.
  */
 void vl_box_end(struct vl_box *b, bool waits);
 

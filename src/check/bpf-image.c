@@ -127,8 +127,7 @@ static bool may_leave(const struct vl_checker *c, const struct vl_bpf_calls *cal
 		if (is_compilers(name))
 			return true;
 		/*
-		 * Of a program of no known instructions only the place of a function's start is
-		 * known.
+		 * If a program's instructions are not known, only the start of each function is.
 		 */
 		if (calls->classic)
 			return !strncmp(name, "bpf_", 4) && !strchr(name, '+');

@@ -293,7 +293,7 @@ static void check_function(struct vl_checker *c, const struct program *p,
 	if (verdict != VL_BPF_RIGHT)
 		show_code(c, p, func, verdict == VL_BPF_UNSURE, found);
 	if (has_rest(c, func, func + len))
-		show_code(c, p, func + len, false, "has more behind its end");
+		show_code(c, p, func + len, false, "has code after its end");
 }
 
 /* Check what is compiled of program @p, whose instructions are @code. */
@@ -306,7 +306,8 @@ static void check_code(struct vl_checker *c, const struct program *p, const stru
 		return;
 	/* bpf_prog_alloc_no_stats() takes whole pages. */
 	if (p->at % PAGE || p->back != p->at) {
-		show_code(c, p, p->at, false, "is of an entry in the table that is no program");
+		show_code(c, p, p->at, false,
+			  "belongs to an entry of the table that is not a program");
 		return;
 	}
 	if (!code || !vl_bpf_calls_init(c, code, p->len, &calls))

@@ -313,7 +313,7 @@ static void note_unverified(struct vl_checker *c, const struct vl_table *t)
  */
 static struct vl_error *check_image(struct vl_checker *c)
 {
-	/* A dump can be of the middle of a change; what runs does not stay there. */
+	/* A dump can have a change half done; a running guest completes it. */
 	bool passing = !vl_target_is_live(c->g->target);
 	struct vl_table t;
 	struct vl_error *err;

@@ -202,17 +202,17 @@ static void check_lineage(struct vl_checker *c, const struct history *h,
 		why = why_not(c, h, &t[i], parent);
 		snprintf(expected, sizeof(expected), "user %" PRIu32 ", as its parent, %s",
 			 parent->euid, vl_task_name(parent, other, sizeof(other)));
-		vl_check_show(
-			c, &(struct vl_check_row){
-				   .class = why ? VL_CHECK_FINDING : VL_CHECK_NOTE,
-				   .likely = true,
-				   .unsure = !why,
-				   .check = "credentials",
-				   .at = t[i].at,
-				   .what = vl_task_name(&t[i], what, sizeof(what)),
-				   .expected = expected,
-				   .found = why ? why : "user 0, and no set-user-ID bit says why",
-			   });
+		vl_check_show(c,
+			      &(struct vl_check_row){
+				      .class = why ? VL_CHECK_FINDING : VL_CHECK_NOTE,
+				      .likely = true,
+				      .unsure = !why,
+				      .check = "credentials",
+				      .at = t[i].at,
+				      .what = vl_task_name(&t[i], what, sizeof(what)),
+				      .expected = expected,
+				      .found = why ? why : "user 0 without a set-user-ID program",
+			      });
 	}
 }
 

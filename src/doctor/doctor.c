@@ -386,7 +386,7 @@ static void check_kvm(struct vl_doctor *d)
 	else if (ioctl(fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
 		vl_doctor_row(d, "kvm", VL_DOCTOR_WARNING,
 			      "nothing is lost: raw reads use the direct engine",
-			      "/dev/kvm speaks another version of its interface");
+			      "/dev/kvm has another version of the API");
 	else
 		vl_doctor_row(d, "kvm", VL_DOCTOR_OK, NULL, "/dev/kvm is there, %s",
 			      hardware ? "with the processor's virtualization" :

@@ -135,7 +135,7 @@ uint64_t vl_broker_work_ns(const struct vl_guest *g)
 /* @ns gave no answer. */
 static void count_lost(struct vl_guest *g, uint64_t ns, const struct vl_error *err)
 {
-	/* Of a dump all else may be a slow disk, and is there the next time. */
+	/* For a dump, other errors may come from a slow disk, and not occur again. */
 	if (!vl_target_is_live(g->raw.target) && err->code == VL_ERR_ENDLESS) {
 		g->endless_ns += g->cut_ns + ns;
 		g->cut_ns = 0;

@@ -49,7 +49,7 @@ static struct vl_error *call(struct vl_sys *sys, const char *name, const struct 
 	if (vl_ask_call(g, name, args, nr, ret, &err))
 		return err;
 	sys->missed = 0;
-	/* To close files tells nothing of the guest that is newer than what was asked ahead. */
+	/* Closing files reads nothing of the guest, so answers that were asked ahead stay valid. */
 	closes = !strcmp(name, "close_range");
 	if (!closes)
 		vl_ask_otherwise(g);

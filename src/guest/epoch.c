@@ -55,10 +55,10 @@
 #define COLLECT_AVOID_MAX 64
 
 /* Make the clone in the snapshot as it is now. */
-/* Can a clone be made? Of a kernel without types not, if a field that it needs was not derived. */
+/* Can a clone be made? A kernel without types needs all of these fields to be derived. */
 static struct vl_error *bears(const struct vl_guest *g)
 {
-	/* The task that it becomes, its clocks, its warnings. What locks need is only quicker. */
+	/* Fields for identity, time and warnings. Those of locks only make calls faster. */
 	static const enum vl_field fields[] = {
 		VL_F_TASK_PID,	  VL_F_TASK_TGID,	 VL_F_TASK_TASKS,
 		VL_F_TASK_FILES,  VL_F_FILES_COUNT,	 VL_F_THREAD_INFO_FLAGS,

@@ -70,7 +70,7 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
 		vl_workset_deinit(&g->workset);
 		vl_workset_load(&g->workset, g->raw.target, g->label);
 	} else if (g->ahead) {
-		/* What the last program did not ask for is older than this run. */
+		/* Drop answers that were not used: they are older than this run. */
 		vl_ahead_drop(g->ahead);
 	}
 	if (relabelled || !begun)

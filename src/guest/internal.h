@@ -135,7 +135,7 @@ struct vl_guest {
 	unsigned deaths;		    /* of workers, since the last vl_guest_next() */
 	uint64_t begun_ns;		    /* when the run began, by the host's CLOCK_MONOTONIC */
 	uint64_t lost_ns; /* of a trusted run: time that gave no answer (guest/broker.c) */
-	/* Of a run over a dump: time of endless calls, and of those that were asked ahead. */
+	/* Dumps only: time of calls that did not end, and of such calls that were asked ahead. */
 	uint64_t endless_ns, cut_ns;
 	char endless_why[160];	     /* the error of the last of them: untrusted */
 	bool late;		     /* the last worker did not answer in time */

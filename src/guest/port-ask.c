@@ -319,8 +319,7 @@ struct vl_error *vl_port_prepare(struct vl_port_asker *a, struct vl_target *t,
 		.machine = { .kvm = -1 },
 	};
 	vl_target_use_port(t, &a->port, keep_one, &k);
-	return k.full ? vl_error_new(VL_ERR_OS, "too many files are behind the guest's memory") :
-			NULL;
+	return k.full ? vl_error_new(VL_ERR_OS, "too many files back the guest's memory") : NULL;
 }
 
 void vl_port_connect(struct vl_port_asker *a, struct vl_wire *wire, int link)

@@ -11,7 +11,7 @@
 
 /*
  * What is in @fd, a file with this run id, from @at on, unpacked: *@fd_ret is owned by the caller,
- * open for reading. Of several tools one unpacks, and the others wait. Files that no tool has used
+ * open for reading. One tool unpacks; other tools wait for it. Files that no tool has used
  * for a day are removed. VL_ERR_TARGET: the file is damaged, or there is no space.
  */
 struct vl_error *vl_spool_unpack(int fd, uint64_t at, const char *run_id, int *fd_ret);

@@ -76,7 +76,7 @@ struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep)
 		vl_target_take_module(g->raw.target);
 	err = vl_port_prepare(&w->asker, g->raw.target, keep);
 	if (!err && !open_ahead(g, &w->asker.port, keep))
-		err = vl_error_new(VL_ERR_OS, "too many files are behind the guest's memory");
+		err = vl_error_new(VL_ERR_OS, "too many files back the guest's memory");
 	/*
 	 * Unicorn must be loaded before the box, where no file can be opened. That takes longer
 	 * than a short run, so it is done only if it is sure to be needed; if that shows later,

@@ -114,7 +114,7 @@ struct vl_error *vl_avml_add(struct vl_frames_of *all, int fd, uint64_t file_siz
 	if (!vl_get_whole(fd, &total, sizeof(total), *at))
 		return vl_dump_truncated(*at + sizeof(total), file_size);
 	if (le64toh(total) != *at - first)
-		return vl_dump_damaged("a block of AVML's has another length than it says");
+		return vl_dump_damaged("an AVML block's length does not match its header");
 	*at += sizeof(total);
 	return NULL;
 }

@@ -122,7 +122,7 @@ struct vl_error *vl_driver_open(struct vl_target *t, const char *spec, const cha
 		first = vl_error_new(VL_ERR_TARGET, "no such guest");
 	/* What follows must not read as if libvirt were needed. */
 	if (silent && !uri)
-		vl_error_prefix(first, "no QEMU here has this name, and libvirt does not tell");
+		vl_error_prefix(first, "no QEMU here has this name, and libvirt did not answer");
 	return vl_name_unknown(first, spec, uri);
 }
 

@@ -4,7 +4,7 @@
  * wrote them; cores of other tools (/proc/vmcore, /proc/kcore) have none that we need. A core of
  * the QEMU process (gcore) has the guest's memory as one of its segments.
  *
- * A pass in a box reads the headers and the notes. What has rights reads none of them.
+ * A pass in a box reads the headers and the notes. The privileged process reads none of them.
  */
 #include "facts.h"
 

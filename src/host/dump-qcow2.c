@@ -95,9 +95,9 @@ static struct vl_error *read_header(struct image *im)
 	im->nr_snapshots = vl_be32(h + 60);
 	im->snapshots_at = vl_be64(h + 64);
 	if (im->cluster_bits < 9 || im->cluster_bits > 21)
-		return damaged("the size of its clusters is none");
+		return damaged("the size of its clusters is invalid");
 	if (im->disk_size > INT64_MAX)
-		return damaged("the size of its disk is none");
+		return damaged("the size of its disk is invalid");
 	if (vl_be32(h + 32))
 		return refuse("encrypted contents");
 	if (features & FEATURE_DATA_FILE)

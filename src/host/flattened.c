@@ -205,7 +205,7 @@ bool vl_flattened_read(const struct vl_flattened *f, uint64_t at, void *buf, siz
 		out += n;
 		at += n;
 		len -= n;
-		/* Of several at one place, all but the last are empty. */
+		/* If several pieces start at one offset, only the last has content. */
 		while (i < f->nr && f->pieces[i].at <= at)
 			i++;
 	}

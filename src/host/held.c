@@ -87,7 +87,7 @@ static bool is_idt(const struct search *s, uint64_t word)
 	return false;
 }
 
-/* Search @len bytes at @va, a chunk at most, all of pages in use. */
+/* Search @len bytes at @va, at most one chunk. All their pages are in use. */
 static void search_run(struct search *s, uint64_t va, size_t len)
 {
 	/* Linux gives all CPUs the same IDT: one comparison rules out most words. */
@@ -270,7 +270,7 @@ void vl_held_start(struct vl_target *t)
 	save(t);
 }
 
-/* Are these the places that were kept? Each vCPU must be at one of them. */
+/* Are the registers of each vCPU still at one of the addresses that were kept? */
 static bool still_held(struct vl_target *t, const struct vl_vcpu *vcpus, size_t nr, uint64_t *at)
 {
 	const struct vl_held_place *p = t->held;

@@ -25,7 +25,7 @@ static struct vl_error *no_registers(void)
 			     "the kernel module reads those of guests on KVM, see imee(4)");
 }
 
-/* The module has been asked in vain: ask it again for the error. */
+/* The kernel module has failed for this guest; call it again to get the error. */
 static struct vl_error *kvm_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
 {
 	return t->module ? vl_kmod_vcpus(t->module, ret, nr_ret) : no_registers();
@@ -78,7 +78,7 @@ static struct vl_error *open_process(struct vl_target *t, struct vl_spec *s)
 	if (t->pause_mode == VL_PAUSE_SUSPEND)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
 						  "a guest without a monitor cannot be suspended"),
-				     "leave --pause=suspend away");
+				     "leave out --pause=suspend");
 	err = vl_target_bind(t, (pid_t)pid);
 	if (!err)
 		t->ops = &kvm_ops;
@@ -112,14 +112,17 @@ struct vl_error *vl_kvm_open(struct vl_target *t, struct vl_spec *s)
 		"write pid:%d if it is another kind of hypervisor", (int)t->pid);
 }
 
-/* Does the host have KVM? Else no descriptor of a process is worth a look. */
+/* Does the host have KVM? Without KVM, no process can have a VM's descriptor. */
 static bool has_kvm(void)
 {
 	return vl_kmod_present() || !access("/sys/class/misc/kvm", F_OK) ||
 	       !access("/dev/kvm", F_OK);
 }
 
-/* Is @pid a process of vlens? On a host with KVM the engine of one has a virtual machine. */
+/*
+ * Is @pid a process of vlens? On a host with KVM a worker of ours has a virtual machine, too, and
+ * must not be listed.
+ */
 static bool is_vlens(pid_t pid)
 {
 	struct stat own, its;

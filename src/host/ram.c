@@ -193,7 +193,7 @@ bool vl_ram_by_module(struct vl_target *t)
 
 void vl_ram_deinit(struct vl_target *t)
 {
-	/* Of memory without addresses both maps have the same names. */
+	/* Both maps use the same names for memory without addresses. */
 	char **names = t->nr_flat ? t->flat_files : t->files;
 	const size_t nr = t->nr_flat ? t->nr_flat : t->nr_ram;
 

@@ -300,7 +300,7 @@ struct vl_error *vl_rammap_by_mappings(struct vl_target *t)
 		pieces[i] = (struct vl_piece){ at, vmas[i].end - vmas[i].start, vmas[i].start,
 					       !vmas[i].ino };
 		err = add_range(t, &maps, at, pieces[i].size, pieces[i].hva);
-		/* Of huge pages, too, one that is not touched must not be read. */
+		/* A huge page that was not touched must not be read, either. */
 		if (!err && t->ram[t->nr_ram - 1].page_size > VL_PAGE_SIZE)
 			pieces[i].sparse = true;
 		at += (pieces[i].size | (PIECE_ALIGN - 1)) + 1;

@@ -128,7 +128,7 @@ static struct vl_error *take_places(struct vl_cursor *c, const struct vl_block *
 	if (at < map || at - map < bitmap || at - base > bytes->size)
 		return vl_damaged_at(c, "the pages of a block begin before its map ends");
 	at -= base;
-	/* What is behind the last page that was written may be a hole that was never made. */
+	/* The file may end before the block's last page. */
 	err = add_places(c, here, pages, at);
 	c->at = at + b->size;
 	return err;
@@ -167,7 +167,7 @@ static struct vl_error *take_blocks(struct vl_cursor *c, uint64_t total)
 			return err;
 		if (b->size > total || !b->size || b->size % VL_PAGE_SIZE ||
 		    s->nr_blocks >= VL_BLOCKS_MAX || find_block(s, b->name, &first))
-			return vl_damaged_at(c, "the list of its memory is none");
+			return vl_damaged_at(c, "its list of memory blocks is invalid");
 		total -= b->size;
 		s->nr_blocks++;
 		err = c->mapped ? take_places(c, b) : NULL;
@@ -215,7 +215,7 @@ static struct vl_error *take_page(struct vl_cursor *c, uint64_t head)
 		c->block = find_block(c->s, name, &c->first);
 	}
 	if (!c->block || !c->leaves || page >= c->block->size / VL_PAGE_SIZE)
-		return vl_damaged_at(c, "a page is of no block of its memory");
+		return vl_damaged_at(c, "a page lies outside of all memory blocks");
 	if (head & RAM_PAGE) {
 		err = set_page(c, page, c->at);
 		return err ? err : vl_skip(c, VL_PAGE_SIZE);
@@ -371,13 +371,13 @@ static struct vl_error *take_configuration(struct vl_cursor *c)
 	if (err)
 		return err;
 	if (!len || len >= sizeof(c->machine))
-		return vl_damaged_at(c, "the name of its machine is none");
+		return vl_damaged_at(c, "its machine's name is invalid");
 	err = vl_take(c, len, &p);
 	if (err)
 		return err;
 	for (size_t i = 0; i < len; i++)
 		if (p[i] <= ' ' || p[i] > '~')
-			return vl_damaged_at(c, "the name of its machine is none");
+			return vl_damaged_at(c, "its machine's name is invalid");
 	memcpy(c->machine, p, len);
 	err = check_machine(c->machine);
 	while (!err) {

@@ -22,7 +22,7 @@ static bool has_la57(void)
 	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && c >> 16 & 1;
 }
 
-/* What this host has of KVM. A process without rights was told at its start. */
+/* The features of KVM on this host. A process without rights gets them at its start. */
 static void look_host(struct vl_target *t, struct vl_machine_host *ret)
 {
 	const struct vl_target_port *port = vl_target_port(t);
@@ -68,7 +68,7 @@ static int rank_op(struct vl_target *t, const struct vl_attach *c, char why[VL_R
 		snprintf(why, VL_RAW_WHY, "%s",
 			 vl_target_is_live(t) ?
 				 "the guest's RAM cannot be mapped (it is anonymous)" :
-			 vl_target_packed(t) ? "the memory in the dump is not there as it is" :
+			 vl_target_packed(t) ? "the dump's memory is compressed or scattered" :
 					       "the memory in the dump is not on page boundaries");
 		return VL_RANK_NONE;
 	}

@@ -74,7 +74,7 @@ struct vl_kernel_types {
 	 * symbols has its code, too.
 	 */
 	struct vl_kallsyms_bytes btf, offsets, text;
-	/* Of the code: where it lies, and the base of the symbols. It has addresses that follow. */
+	/* Start of the code, and base of the symbols. */
 	uint64_t text_va, base;
 	/* Of a kernel without a table of symbols: where its other tables lie. */
 	uint64_t names_va, tokens_va, offsets_va;

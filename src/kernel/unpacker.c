@@ -38,7 +38,7 @@ static struct vl_error *unpacker_prepare(void *ctx, struct vl_box_fds *keep)
 		if (ram[i].fd >= 0 && (!i || ram[i].fd != ram[i - 1].fd))
 			fits &= vl_box_keep(keep, ram[i].fd);
 	vl_target_unpack(u->target);
-	return fits ? NULL : vl_error_new(VL_ERR_OS, "too many files are behind the memory");
+	return fits ? NULL : vl_error_new(VL_ERR_OS, "too many files back the memory");
 }
 
 static bool read_memory(struct vl_unpacker *u, uint64_t address, void *buf, size_t len)

@@ -271,8 +271,9 @@ static struct vl_error *give_name(struct vl_output *o)
 			r = o->force ? replace(o, o->beside) : name_new(o);
 	}
 	if (r == -EEXIST)
-		return vl_error_hint(no_file(o->path, EEXIST),
-				     "somebody has made it meanwhile; --force replaces a file");
+		return vl_error_hint(
+			no_file(o->path, EEXIST),
+			"another process has made it meanwhile; --force replaces a file");
 	if (r < 0)
 		return no_file(o->path, -r);
 	o->beside[0] = '\0';

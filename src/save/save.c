@@ -24,8 +24,8 @@
 
 /*
  * What the guard allows a whole save: the time of a slow disk, of 20 MB/s. The end of the process
- * resumes the guest at once; this is for one that hangs. Who reads a pipe may read as slowly as it
- * likes: there it is the time of a network of 1 Gbit/s.
+ * resumes the guest at once; this is for one that hangs. The reader of a pipe may be slow: it gets
+ * the time of a network of 1 Gbit/s.
  */
 #define WHOLE_LEAST_NS (30 * VL_NSEC_PER_SEC)
 #define WHOLE_NS_PER_BYTE 50
@@ -387,7 +387,7 @@ static struct vl_error *save(struct save *s)
 		err = save_short(s);
 	else
 		err = s->r->pause == VL_SAVE_NONE ? save_none(s) : save_whole(s);
-	/* What was read of a process that has ended meanwhile may be what it left behind. */
+	/* If the process ended during the read, the data may be stale. */
 	if (!err)
 		err = vl_target_alive(s->t);
 	if (!err)

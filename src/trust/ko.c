@@ -115,7 +115,7 @@ static struct vl_error *read_info(struct vl_ko *ko)
 
 	ko->depends = info(ko, "depends");
 	if (!vl_ko_section(ko, ".gnu.linkonce.this_module") || !name || !magic)
-		return no_module("it does not say its name and its kernel");
+		return no_module("it lacks its name or its kernel's version");
 	if (!*name || strlen(name) >= sizeof(ko->name) ||
 	    strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") !=
 		    strlen(name))

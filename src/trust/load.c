@@ -157,7 +157,7 @@ static struct vl_error *copy_sections(const struct file *f, struct vl_trust *t)
 	}
 	if (!t->sections)
 		return vl_error_nomem();
-	/* If nearly all of it is written, with huge pages there are some 10,000 faults less. */
+	/* Where nearly all pages are written, huge pages save some 10,000 faults. */
 	if (f->fd < 0)
 		madvise(t->bytes, t->len, MADV_HUGEPAGE);
 	for (size_t i = 0; i < f->head.e_shnum; i++) {
@@ -432,7 +432,7 @@ struct vl_error *vl_trust_place(struct vl_trust *t, uint64_t delta)
 	if (!vl_trust_move(t, delta))
 		return vl_trust_damaged("a relocation lies outside of it");
 	if (!vl_symbols_move(&t->symbols, t->tables.form, delta))
-		return vl_trust_damaged("its symbols have no place there");
+		return vl_trust_damaged("its symbols cannot be relocated to that address");
 	return t->index ? NULL : vl_trust_tables(t);
 }
 
@@ -466,7 +466,7 @@ uint64_t vl_trust_constants(const struct vl_trust *t, size_t *len_ret, uint64_t 
 	uint64_t init = vl_trust_symbol(t, "__start_ro_after_init");
 	uint64_t init_end = vl_trust_symbol(t, "__end_ro_after_init");
 
-	/* The rest of the last page is in no section, and holds anything. */
+	/* The rest of the last page is in no section, and its content is undefined. */
 	for (size_t i = 0; i < t->nr_sections; i++) {
 		const struct vl_trust_part *p = &t->sections[i].part;
 

@@ -107,7 +107,7 @@ static struct vl_error *give_kernel(const struct vl_trust_taker *taker, struct v
 
 /* --- members, in a thread of their own --- */
 
-/* To unpack the next members takes as long as to check and pack these. */
+/* Unpacking a member takes as long as checking and packing it, so a short queue is enough. */
 #define WAITING 4
 
 struct member {
@@ -293,7 +293,7 @@ static struct vl_error *each_file(struct vl_archive *a, const struct vl_trust_or
 		return vl_error_os(failed, "cannot start a thread");
 	}
 	while (!has_failed(all) && !(err = vl_archive_next(a, &path, &size)) && path) {
-		/* Of a file with several names, the archive has the content with one of them. */
+		/* A hard-linked file has its content under one of its names; the others are empty. */
 		if (!size ||
 		    (!vl_is_kernel_path(path) && !(taker->module && vl_is_module_path(path))))
 			continue;

@@ -48,7 +48,7 @@ enum vl_way {
 	VL_WAY_ON,     /* to the next instruction, or by a branch whose target is in the code */
 	VL_WAY_CALL,   /* by an indirect call */
 	VL_WAY_JUMP,   /* by an indirect jump, also of a thunk */
-	VL_WAY_RETURN, /* by a return to another place than behind its call */
+	VL_WAY_RETURN, /* by a return to an address other than the one after its call */
 	VL_WAY_START,  /* by the caller, who resumes after an exception */
 	VL_WAY_STACK,  /* a stack pointer that leads to no stack */
 };

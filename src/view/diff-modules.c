@@ -131,7 +131,7 @@ static struct vl_error *diff_modules(struct vl_raw_guest *g, struct vl_sys *sys,
 	};
 	_cleanup_free_ struct vl_module *m = NULL;
 	size_t nr;
-	/* Of a list that loops, the kernel's /proc/modules would have no end. */
+	/* If the list loops, the kernel's /proc/modules would never end. */
 	struct vl_error *err = vl_modules_listed(g, &m, &nr);
 
 	if (err)

@@ -49,8 +49,8 @@ struct vl_top_cpu {
 	int32_t use[VL_NR_USES], busy;
 	/*
 	 * Time in which the guest's clock did not tick, as the host did not run the CPU, or too
-	 * slowly. The uses are shares of the rest. Of a CPU that was idle in between it is not
-	 * known.
+	 * slowly. The uses are shares of the rest. Of a CPU that was idle in between
+	 * it is unknown.
 	 */
 	int32_t lost;
 };

@@ -301,7 +301,7 @@ static struct vl_error *look(struct run *r)
 }
 
 /*
- * What leads out of the kernel after all looks is a change, and not a moment of the kernel's own.
+ * A branch out of the kernel that persists over all looks is a finding, not a transient state.
  * So is an int3 where the kernel is not changing its text.
  */
 static void name_attachments(struct run *r)

@@ -389,7 +389,7 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 			return left(c, &exit.left);
 		case VL_EXIT_BROKEN:
 			c->unfit = true;
-			return vl_error_new(VL_ERR_CRASHED, "the engine %s stopped: %s",
+			return vl_error_new(VL_ERR_CRASHED, "the executor %s stopped: %s",
 					    c->ops->name, exit.detail);
 		case VL_EXIT_EXCEPTION:
 			if (exit.vector == 3) {

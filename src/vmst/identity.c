@@ -87,7 +87,7 @@ static bool copy_task(struct vl_clone *c, uint64_t task)
 	size_t size;
 	bool ok;
 
-	/* Of a task whose size is not known, what lies behind it is copied, too. */
+	/* If the task's size is not known, the bytes after it are copied as well. */
 	size = vl_layout_unknown(l, VL_F_SIZE_TASK) ? TASK_MAX :
 	       vl_has(l, VL_F_SIZE_TASK)	    ? (size_t)l->offset[VL_F_SIZE_TASK] :
 						      0;

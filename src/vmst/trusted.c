@@ -244,7 +244,8 @@ struct vl_error *vl_clone_left(struct vl_clone *c, uint64_t va, const struct vl_
 	else if (step)
 		snprintf(by, sizeof(by), ", by %s", where(c, step->from, at, sizeof(at)));
 	/*
-	 * Mostly its file is not stored. Who calls it is of no use then; vcheck has the addresses.
+	 * Usually the module's file is not stored. The caller's address does not help then; vcheck
+	 * prints it.
 	 */
 	if (vl_trusted_module_at(c->attach->trusted, va, name))
 		return vl_error_hint(

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Unicorn is loaded when an executor needs it. To load and relocate its 20 MB takes 5 ms
+ * Unicorn is loaded when an executor needs it. Loading and relocating its 20 MB takes 5 ms
  * (measured), which a tool without a clone does not spend.
  */
 #ifndef VLENS_VMST_UNICORN_API_H

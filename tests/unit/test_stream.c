@@ -345,7 +345,7 @@ static void test_refused(void)
 	put_head("virt-7.2");
 	refused("another architecture", "a machine 'virt-7.2', which is no PC");
 	put_head("pc\x1b");
-	refused("a machine with a hostile name", "the name of its machine is none");
+	refused("a machine with a hostile name", "its machine's name is invalid");
 	put_head("pc");
 	put8(0x05);
 	put_name("configuration/capabilities");
