@@ -23,7 +23,7 @@
 /* A connection that says nothing for so many seconds is closed. */
 #define IDLE_SECONDS 10
 #define CONNECTIONS 64
-#define CONNECTIONS_OF_ONE 32 /* address */
+#define CONNECTIONS_OF_ONE 48 /* address */
 /* Bytes of a connection's request, with all its headers. */
 #define REQUEST_BYTES 16384UL
 /* From 1.2 on, RFC 8996. */

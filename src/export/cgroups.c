@@ -42,8 +42,8 @@ static bool is_same(const struct vl_table *t, size_t a, size_t b)
 }
 
 /*
- * The group of @row among the @nr of @all, which gets one more if it is new. NULL: a guest has given
- * many of its paths the same hash, and this one is left out.
+ * The group of @row among the @nr of @all, which gets one more if it is new. NULL: a guest has
+ * given many of its paths the same hash, and this one is left out.
  */
 #define PROBES 64
 static struct group *group_of(const struct vl_table *t, size_t row, uint32_t *slots, size_t mask,
