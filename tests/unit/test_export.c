@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../../src/base/array.h"
+#include "../../src/base/hash.h"
 #include "../../src/export/choose.h"
 #include "../../src/export/container.h"
 #include "../../src/export/format.h"
@@ -280,6 +281,24 @@ static void test_groups(void)
 	vl_table_deinit(&t);
 }
 
+/* Paths whose hashes have the same low bits make no look slow: most of them are left out. */
+static void test_collisions(void)
+{
+	char group[32];
+	struct vl_table t;
+
+	vl_table_init(&t, vl_export_columns);
+	for (int i = 0, nr = 0; nr < 200; i++) {
+		snprintf(group, sizeof(group), "/g%d", i);
+		if (vl_hash(VL_HASH, group, strlen(group)) & 511)
+			continue;
+		add_grouped(&t, ++nr, group, 1);
+	}
+	ok(vl_choose_groups(&t, 1000) && count(&t, "\nvlens_cgroup_processes{") == 64,
+	   "of paths with one hash the first 64 are shown");
+	vl_table_deinit(&t);
+}
+
 static void test_containers(void)
 {
 	static const struct {
@@ -319,6 +338,7 @@ int main(void)
 	test_plausible();
 	test_cut();
 	test_groups();
+	test_collisions();
 	test_containers();
 	return tap_end();
 }
