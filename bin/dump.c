@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* `vlens dump`: saves a guest's memory in a file. */
+#include "base/array.h"
 #include "guest/save.h"
 
 #include <errno.h>
@@ -69,7 +70,7 @@ static void block_signals(struct dump *d, sigset_t *before)
 	struct sigaction now;
 
 	sigemptyset(&d->stops);
-	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
 		if (!sigaction(ends[i], NULL, &now) && now.sa_handler != SIG_IGN)
 			sigaddset(&d->stops, ends[i]);
 	sigprocmask(SIG_BLOCK, &d->stops, before);

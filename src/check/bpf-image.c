@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "../attach/attach.h"
+#include "../base/array.h"
 #include "../base/bisect.h"
 #include "../base/cleanup.h"
 
@@ -89,7 +90,7 @@ static bool is_usual(ZydisMnemonic m)
 		ZYDIS_MNEMONIC_XOR,	ZYDIS_MNEMONIC_RDTSC,  ZYDIS_MNEMONIC_PAUSE,
 	};
 
-	for (size_t i = 0; i < sizeof(usual) / sizeof(*usual); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(usual); i++)
 		if (usual[i] == m)
 			return true;
 	return false;
@@ -101,7 +102,7 @@ static bool is_compilers(const char *name)
 	static const char *const own[] = { "__x86_", "clear_bhb_", "srso_",	 "retbleed_",
 					   "its_",   "__bhi_",	   "call_depth_" };
 
-	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
 		if (!strncmp(name, own[i], strlen(own[i])))
 			return true;
 	return false;

@@ -328,7 +328,7 @@ static const char *const pcs[] = { "pc", "q35", "isapc", "microvm", "xenfv", "ni
 
 static struct vl_error *check_machine(const char *machine)
 {
-	for (size_t i = 0; i < sizeof(pcs) / sizeof(*pcs); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(pcs); i++)
 		if (!strncmp(machine, pcs[i], strlen(pcs[i])))
 			return NULL;
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET,

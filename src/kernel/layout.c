@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
 #include "../base/cleanup.h"
 #include "../base/hash.h"
 #include "btf.h"
@@ -49,7 +50,7 @@ bool vl_layout_unknown(const struct vl_layout *l, enum vl_field f)
 {
 	if (!l->derived || vl_has(l, f))
 		return false;
-	for (size_t i = 0; i < sizeof(either) / sizeof(*either); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(either); i++)
 		if ((f == either[i][0] && vl_has(l, either[i][1])) ||
 		    (f == either[i][1] && vl_has(l, either[i][0])))
 			return false;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <zstd.h>
 
+#include "../base/array.h"
 #include "../base/cleanup.h"
 #include "../base/library.h"
 
@@ -65,7 +66,7 @@ static struct vl_error *prepare(struct vl_frames *p)
 		.hint = "install it (on Debian: apt install libzstd1), or leave --zstd away",
 	};
 	struct vl_error *err =
-		vl_library_load(&lib, functions, sizeof(functions) / sizeof(*functions), &p->api);
+		vl_library_load(&lib, functions, ARRAY_SIZE(functions), &p->api);
 	size_t n;
 
 	if (err)

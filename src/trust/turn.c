@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../base/array.h"
 #include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "store.h"
@@ -23,7 +24,7 @@ static bool is_unfinished(const char *name)
 	static const char *const kinds[] = { VL_TRUST_KERNEL, VL_TRUST_ORIGIN, VL_TRUST_MODULES };
 	size_t len = strlen(name), end = strlen(RANDOM);
 
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		size_t n = strlen(kinds[i]);
 
 		if (len > n + end && name[len - end] == '.' &&
