@@ -248,7 +248,7 @@ int top_run(struct request *r)
 	free(t.line.text);
 	free(t.pids);
 	if (t.signal) {
-		/* The terminal is restored: let the signal end the process as it would without a handler. */
+		/* The terminal is restored: end as without a handler of the signal. */
 		signal(t.signal, SIG_DFL);
 		raise(t.signal);
 	}

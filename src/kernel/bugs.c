@@ -185,7 +185,7 @@ void vl_exports_find_bugs(const unsigned char *image, size_t len, uint64_t va,
 			size_t from = at, size;
 			uint32_t nr = bugs_at(all, text, f, at, &size);
 
-			/* Skip the bytes that were examined already, so that the search stays linear. */
+			/* Skip what was examined already, so that the search stays linear. */
 			if (size / f->step >= BUGS_MIN && size > next)
 				next = size;
 			if (nr <= best)

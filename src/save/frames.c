@@ -65,8 +65,7 @@ static struct vl_error *prepare(struct vl_frames *p)
 		.name = "libzstd, which compresses",
 		.hint = "install it (on Debian: apt install libzstd1), or leave --zstd away",
 	};
-	struct vl_error *err =
-		vl_library_load(&lib, functions, ARRAY_SIZE(functions), &p->api);
+	struct vl_error *err = vl_library_load(&lib, functions, ARRAY_SIZE(functions), &p->api);
 	size_t n;
 
 	if (err)

@@ -293,7 +293,7 @@ static struct vl_error *each_file(struct vl_archive *a, const struct vl_trust_or
 		return vl_error_os(failed, "cannot start a thread");
 	}
 	while (!has_failed(all) && !(err = vl_archive_next(a, &path, &size)) && path) {
-		/* A hard-linked file has its content under one of its names; the others are empty. */
+		/* A file with hard links has its content under one of its names. */
 		if (!size ||
 		    (!vl_is_kernel_path(path) && !(taker->module && vl_is_module_path(path))))
 			continue;

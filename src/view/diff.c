@@ -423,7 +423,8 @@ struct vl_error *vl_diff_run(struct vl_raw_guest *g, struct vl_sys *sys,
 		if (err)
 			vl_error_destroy(k.why[i]);
 		else
-			err = vl_error_prefix(k.why[i], "%s could not be compared", kind->ways[i].name);
+			err = vl_error_prefix(k.why[i], "%s could not be compared",
+					      kind->ways[i].name);
 	}
 	return err ? err : vl_table_end(t);
 }
