@@ -379,10 +379,10 @@ static void test_refused(void)
 	put_at(s.len - (64UL << 10) - 8, 0x80, 8);
 	refused("pages by RDMA", "a page is of an unknown kind");
 	put_at(s.len - (64UL << 10) - 8, 0x28, 8);
-	refused("a page of no block", "a page is of no block");
+	refused("a page of no block", "a page lies outside of all memory blocks");
 	put_at(s.len - (64UL << 10) - 8, RAM_PAGES * PAGE | 0x08, 8);
 	memcpy(s.b + s.len - (64UL << 10), "\6pc.ram", 7);
-	refused("a page behind its block", "a page is of no block");
+	refused("a page behind its block", "a page lies outside of all memory blocks");
 	put_at(s.len - (64UL << 10) - 8, (uint64_t)PAGE | 0x04, 8);
 	refused("two lists of blocks", "two lists of memory");
 	put_head("pc");
