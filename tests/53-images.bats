@@ -259,15 +259,28 @@ qemu_notes() {
 	[[ $stderr == *"the stream is truncated: it ends at 20971520 bytes"*"is it still being written"* ]] || fail "$stderr"
 }
 
-@test "a raw image that is cut short: the file is to blame, and views show what is in it" {
-	local size
+@test "a raw image that is cut short: right, or the file is to blame; views show what is in it" {
+	local size cut end refused=
 	dump g7
+	vps "$DUMPS/g7.elf" -ef >"$T/whole"
 	"$VT_TESTS/lib/image" raw "$DUMPS/g7.elf" "$T/raw"
 	size=$(stat -c %s "$T/raw")
-	truncate -s $((size - (12 << 20))) "$T/raw"
-	run --separate-stderr vps "$T/raw" -ef
-	assert_refused vps "$T/raw" "the file is cut short: it ends at byte $((size - (12 << 20))) of "
-	[[ $stderr == *"vlens dump GUEST FILE; views of memory, as vpslist, show what is in it" ]] || fail "$stderr"
+	# Where the kernel has put what ps asks for differs from boot to boot.
+	for cut in 12 24 48 64 80; do
+		end=$((size - (cut << 20)))
+		truncate -s "$end" "$T/raw"
+		run --separate-stderr vps "$T/raw" -ef
+		if [[ $status -eq 0 ]]; then
+			assert_same "$(<"$T/whole")" "$output"
+			continue
+		fi
+		assert_refused vps "$T/raw" "the file is cut short: it ends at byte $end of "
+		[[ $stderr == *"vlens dump GUEST FILE; views of memory, as vpslist, show what is in it" ]] ||
+			fail "$stderr"
+		refused=1
+		break
+	done
+	[[ -n $refused ]] || fail "a third of the memory was cut off, and nothing was missed"
 	run --separate-stderr vpslist "$T/raw"
 	# The list may lie in the rest as a whole.
 	if [[ $status -eq 0 ]]; then

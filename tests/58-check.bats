@@ -371,7 +371,7 @@ laboratory() {
 	with "$name" classic odd=1
 	expect '^module memory: -: executable memory in use'
 	unlisted "$name" claim "program=1 forged=1"
-	expect '^BPF: program [0-9]+ lab: its code is of an entry in the table that is no program'
+	expect '^BPF: program [0-9]+ lab: its code belongs to an entry of the table that is not a program'
 	start_bpf "$name" bpf-trace vfs_rmdir
 	with "$name" planted
 	expect '^notifiers: module_notify_list: '

@@ -458,5 +458,5 @@ build_of() { vuname --stats "$(guest "$1")" 2>&1 >/dev/null | sed -n 's/^kernel:
 		still no relocation list
 	END
 	run --separate-stderr vuname --trusted=/nonexistent "$(guest rk61)"
-	assert_usage vuname "'/nonexistent' is no file"
+	assert_usage vuname "'/nonexistent' is not a file"
 }

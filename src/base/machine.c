@@ -39,14 +39,19 @@ enum vl_machine_kind vl_machine_kind(void)
 int vl_machine_open(char *why, size_t size)
 {
 	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int version;
 
 	if (fd < 0) {
 		snprintf(why, size, "/dev/kvm: %s", strerror(errno));
 		return -1;
 	}
-	if (ioctl(fd, KVM_GET_API_VERSION, 0) == KVM_API_VERSION)
+	version = ioctl(fd, KVM_GET_API_VERSION, 0);
+	if (version == KVM_API_VERSION)
 		return fd;
-	snprintf(why, size, "/dev/kvm has an unknown version of the API");
+	if (version < 0)
+		snprintf(why, size, "/dev/kvm is not KVM: %s", strerror(errno));
+	else
+		snprintf(why, size, "/dev/kvm has an unknown version of the API: %d", version);
 	close(fd);
 	return -1;
 }
