@@ -266,7 +266,7 @@ qemu_notes() {
 	"$VT_TESTS/lib/image" raw "$DUMPS/g7.elf" "$T/raw"
 	size=$(stat -c %s "$T/raw")
 	# Where the kernel has put what ps asks for differs from boot to boot.
-	for cut in 12 24 48 64 80; do
+	for cut in 4 8 12 14 16 18 20 24 48 64 80; do
 		end=$((size - (cut << 20)))
 		truncate -s "$end" "$T/raw"
 		run --separate-stderr vps "$T/raw" -ef
@@ -289,6 +289,17 @@ qemu_notes() {
 		assert_status 3
 		[[ ${#lines[@]} -gt 10 && $stderr == *"the file is cut short: "* ]] || fail "${#lines[@]} lines: $stderr"
 	fi
+}
+
+# As makedumpfile leaves out pages of processes: what is not there is no page of zeros.
+@test "a file without a page of a process: refused, and other processes are shown" {
+	dump g7
+	"$VT_TESTS/lib/image" holed "$DUMPS/g7.elf" "$T/holed" "--tcp=127.0.0.1:4242"
+	run --separate-stderr vps "$T/holed" -ef
+	assert_refused vps "$T/holed" "the page at 0x"
+	[[ $stderr == *" is not in the file; views of memory, as vpslist, show what is in it" ]] || fail "$stderr"
+	assert_same "$(vpslist "$DUMPS/g7.elf")" "$(vpslist "$T/holed")"
+	assert_same "$(vcat "$DUMPS/g7.elf" /proc/1/cmdline)" "$(vcat "$T/holed" /proc/1/cmdline)"
 }
 
 @test "vcheck of an image: no finding, and a note that the registers are not in it" {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../host/file.h"
 #include "../view/watching.h"
 
 struct vl_viewer {
@@ -192,7 +193,7 @@ static void put_reader(struct vl_guest *g, struct vl_wire *wire)
 	memcpy(wire->window, &w, sizeof(w));
 }
 
-struct vl_error *vl_viewer_serve(struct vl_guest *g, struct vl_wire *wire, struct vl_message *m)
+static struct vl_error *serve(struct vl_guest *g, struct vl_wire *wire, struct vl_message *m)
 {
 	m->value[1] = 0;
 	if (m->op == VL_OP_VIEWER) {
@@ -223,4 +224,14 @@ struct vl_error *vl_viewer_serve(struct vl_guest *g, struct vl_wire *wire, struc
 		return NULL;
 	}
 	return vl_error_new(VL_ERR_ARG, "a malformed request");
+}
+
+struct vl_error *vl_viewer_serve(struct vl_guest *g, struct vl_wire *wire, struct vl_message *m)
+{
+	struct vl_error *err;
+
+	vl_error_destroy(vl_target_missed(g->raw.target));
+	err = serve(g, wire, m);
+	/* A cell without a value is a wrong answer if the file lacks the memory that has it. */
+	return err || m->op == VL_OP_VIEWER ? err : vl_target_missed(g->raw.target);
 }

@@ -399,6 +399,38 @@ struct vl_error *vl_target_short(const struct vl_target *t, struct vl_error *err
 	return err;
 }
 
+bool vl_target_lacks(const struct vl_target *t, uint64_t gpa)
+{
+	const struct vl_dump *d = dump_of(t);
+	const struct vl_ram *last = t->nr_ram ? &t->ram[t->nr_ram - 1] : NULL;
+
+	return d && last && gpa >= last->gpa + last->size && gpa < d->end;
+}
+
+struct vl_error *vl_target_lacking(uint64_t gpa)
+{
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+					  "the page at 0x%" PRIx64 " is not in the file",
+					  (uint64_t)(gpa - gpa % VL_PAGE_SIZE)),
+			     "views of memory, as vpslist, show what is in it");
+}
+
+void vl_target_note_miss(struct vl_target *t, uint64_t gpa)
+{
+	if (vl_target_lacks(t, gpa) && !dump_of(t)->missed)
+		((struct vl_dump *)t->priv)->missed = gpa;
+}
+
+struct vl_error *vl_target_missed(struct vl_target *t)
+{
+	const uint64_t gpa = dump_of(t) ? dump_of(t)->missed : 0;
+
+	if (!gpa)
+		return NULL;
+	((struct vl_dump *)t->priv)->missed = 0;
+	return vl_target_lacking(gpa);
+}
+
 static struct vl_error *cannot_open(int err)
 {
 	if (err == ENOENT || err == ENOTDIR)

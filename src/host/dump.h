@@ -21,6 +21,7 @@ struct vl_dump {
 	uint64_t rest;			/* bytes behind its last whole page, which are not read */
 	uint64_t moved;			/* as vl_target_moved() */
 	uint64_t end;			/* of a flat image's memory, by its kernel; 0: not known */
+	uint64_t missed;		/* as vl_target_note_miss(); 0: nothing */
 };
 
 /* Load the file's headers: RAM ranges, registers. */

@@ -3,6 +3,7 @@
 #ifndef VLENS_HOST_FILE_H
 #define VLENS_HOST_FILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "../error.h"
@@ -20,6 +21,15 @@ void vl_target_note_end(struct vl_target *t, uint64_t end);
  * since it was opened, say so before the reason, which may follow from that. Returns @err.
  */
 struct vl_error *vl_target_short(const struct vl_target *t, struct vl_error *err);
+
+/* Is there memory of the guest at @gpa, as its kernel says, that the file behind @t does not have? */
+bool vl_target_lacks(const struct vl_target *t, uint64_t gpa);
+/* The error for such memory, and for a page that a file leaves out. */
+struct vl_error *vl_target_lacking(uint64_t gpa) __attribute__((returns_nonnull));
+/* A read of @t found no RAM at @gpa: note it if the file lacks it. */
+void vl_target_note_miss(struct vl_target *t, uint64_t gpa);
+/* The error for the first such read since the last call; NULL: there was none. */
+struct vl_error *vl_target_missed(struct vl_target *t);
 
 /* The waits for the file of a dump, for deadlines; NULL: @t is a running guest. */
 const struct vl_waits *vl_target_waits(const struct vl_target *t);

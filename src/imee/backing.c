@@ -18,6 +18,7 @@
 
 #include "../base/bisect.h"
 #include "../base/transfer.h"
+#include "../host/file.h"
 #include "../host/kmod.h"
 #include "direct.h"
 
@@ -332,8 +333,10 @@ const unsigned char *direct_slow(struct vl_direct *d, uint64_t gpa, enum vl_read
 	const unsigned char *live;
 
 	*st = VL_READ_NO_RAM;
-	if (!p)
+	if (!p) {
+		vl_target_note_miss(d->t, gpa);
 		return NULL;
+	}
 	switch (p->kind) {
 	case DIRECT_MAPPED:
 		break;

@@ -375,7 +375,9 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 			c->endless = true;
 			return crashed(c, "did not come to an end", regs->rip);
 		case VL_EXIT_PHYS:
-			err = c->ops->map_blank(c->executor, exit.address);
+			err = vl_clone_lacks(c, exit.address);
+			if (!err)
+				err = c->ops->map_blank(c->executor, exit.address);
 			if (err)
 				return err;
 			break;
@@ -412,7 +414,9 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 					return vl_clone_left(c, regs->rip, NULL);
 				break;
 			}
-			err = fix_fault(c, regs, &exit, depth, &fixed);
+			err = exit.vector == 14 ? vl_clone_lacks_table(c, exit.address) : NULL;
+			if (!err)
+				err = fix_fault(c, regs, &exit, depth, &fixed);
 			if (err)
 				return err;
 			if (!fixed) {

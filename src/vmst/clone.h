@@ -218,6 +218,16 @@ uint64_t vl_clone_user_push(struct vl_clone *c, const void *buf, size_t len);
 void vl_clone_user_pull(struct vl_clone *c, uint64_t va, void *buf, size_t len);
 void vl_clone_user_reset(struct vl_clone *c);
 
+/* --- lacking.c --- */
+
+/*
+ * The executor found nothing at @gpa. The error if that is memory of the guest that the dump does
+ * not have; NULL: it is a device's.
+ */
+struct vl_error *vl_clone_lacks(struct vl_clone *c, uint64_t gpa);
+/* The same of @va, which was not mapped: of a page table on the way there. */
+struct vl_error *vl_clone_lacks_table(struct vl_clone *c, uint64_t va);
+
 /* --- patch.c --- */
 
 /*

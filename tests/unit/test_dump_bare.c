@@ -13,6 +13,7 @@
 #include "images.h"
 #include "tap.h"
 #include "base/crc32c.h"
+#include "host/file.h"
 #include "host/pages.h"
 
 struct lime_header {
@@ -152,6 +153,29 @@ static void test_avml(struct image *im)
 	}
 }
 
+/* The kernel of @t says that its memory is a page longer than the @size bytes of the file. */
+static void test_lacking(struct vl_target *t, uint64_t size)
+{
+	struct vl_error *err;
+
+	ok(!vl_target_lacks(t, size), "nothing is known of what is behind a file");
+	vl_target_note_end(t, size + 4096);
+	ok(!vl_target_lacks(t, size - 1) && vl_target_lacks(t, size) &&
+		   !vl_target_lacks(t, size + 4096),
+	   "the page behind it is lacking");
+	vl_target_note_miss(t, size + 4096);
+	err = vl_target_missed(t);
+	ok(!err, "no page was missed");
+	vl_error_destroy(err);
+	vl_target_note_miss(t, size + 8);
+	err = vl_target_short(t, vl_target_missed(t));
+	ok(err && strstr(err->message, "the file is cut short: it ends at byte 4194816 of 4198400: "
+				       "the page at 0x400000 is not in the file"),
+	   "it was: %s", err ? err->message : "no error");
+	vl_error_destroy(err);
+	ok(!vl_target_missed(t), "which is said once");
+}
+
 static void test_flat(void)
 {
 	const uint64_t mark = 0x1122334455667788, size = 5UL << 30, hole = 0xc0000000;
@@ -211,8 +235,10 @@ static void test_flat(void)
 	ok(!err && flat_size(t) == 4UL << 20 && vl_target_remainder(t) == 512,
 	   "what is behind the last whole page is left out");
 	vl_error_destroy(err);
-	if (!err)
+	if (!err) {
+		test_lacking(t, 4UL << 20);
 		vl_target_close(t);
+	}
 	memset(head, 'x', sizeof(head));
 	save_flat(head, sizeof(head), 4UL << 20);
 	refused("a long text", "not a memory dump");
