@@ -13,8 +13,8 @@
 #include "../syscall/answer.h"
 #include "clone.h"
 
-/* A call with more traps than this ends with an error. */
-#define MAX_TRAPS 20000
+/* A call with more exits of its executor than this ends with an error. */
+#define MAX_EXITS 20000
 
 #define EFLAGS_IF (1UL << 9)
 #define EFLAGS_FIXED (1UL << 1)
@@ -327,7 +327,7 @@ static struct vl_error *on_int3(struct vl_clone *c, struct vl_regs *regs)
 {
 	uint64_t at = regs->rip - 1, caller = 0;
 
-	if (c->trap_schedule && at == c->trap_schedule) {
+	if (c->int3_schedule && at == c->int3_schedule) {
 		read_stack(c, regs->gpr[VL_RSP], &caller);
 		if (is_preemption(c, caller)) {
 			regs->rip = caller;
@@ -336,16 +336,16 @@ static struct vl_error *on_int3(struct vl_clone *c, struct vl_regs *regs)
 		}
 		return would_sleep(c, regs->gpr[VL_RSP]);
 	}
-	for (size_t i = 0; i < c->nr_tsc_traps; i++)
-		if (at == c->tsc_traps[i].va) {
+	for (size_t i = 0; i < c->nr_tsc_sites; i++)
+		if (at == c->tsc_sites[i].va) {
 			/* rdtsc; the TSC_AUX that rdtscp also returns is not used here */
 			regs->gpr[VL_RAX] = (uint32_t)c->tsc;
 			regs->gpr[VL_RDX] = c->tsc >> 32;
-			regs->rip = at + c->tsc_traps[i].len;
+			regs->rip = at + c->tsc_sites[i].len;
 			return NULL;
 		}
 	for (size_t i = 0; i < c->nr_dead; i++)
-		if (at == c->traps_dead[i])
+		if (at == c->int3_dead[i])
 			return crashed(c, "gave up", at);
 	return crashed(c, "hit a breakpoint", at);
 }
@@ -360,7 +360,7 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 	unsigned len;
 	bool fixed;
 
-	for (unsigned traps = 0; traps < MAX_TRAPS; traps++) {
+	for (unsigned exits = 0; exits < MAX_EXITS; exits++) {
 		c->ops->run(c->executor, regs, c->budget_ns, &exit);
 		failed = vl_snapshot_failed(c->snapshot);
 		if (failed)
@@ -429,7 +429,7 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 			break;
 		}
 	}
-	return crashed(c, "trapped without end", regs->rip);
+	return crashed(c, "took exceptions without end", regs->rip);
 }
 
 static struct vl_error *call(struct vl_clone *c, uint64_t va, struct vl_regs *regs, uint64_t sp)

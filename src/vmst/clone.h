@@ -81,15 +81,15 @@ struct vl_clone {
 	size_t nr_verified;
 	bool unverified; /* code outside of the trusted text may run */
 
-	uint64_t trap_schedule, traps_dead[VL_MAX_DEAD]; /* addresses of an int3 */
+	uint64_t int3_schedule, int3_dead[VL_MAX_DEAD]; /* addresses of an int3 */
 	size_t nr_dead;
 
 	/* int3 in place of the instructions that read the TSC; @tsc is what they return. */
-	struct vl_tsc_trap {
+	struct vl_tsc_site {
 		uint64_t va;
 		unsigned len;
-	} tsc_traps[VL_MAX_TSC_SITES];
-	size_t nr_tsc_traps;
+	} tsc_sites[VL_MAX_TSC_SITES];
+	size_t nr_tsc_sites;
 	uint64_t tsc;
 	uint64_t clock_fn; /* the clocksource's read function, which is replaced */
 
@@ -232,7 +232,7 @@ struct vl_error *vl_clone_lacks_table(struct vl_clone *c, uint64_t va);
 
 /*
  * Replace kernel functions that are not safe to run alone: locks are granted, other CPUs are
- * not called, sleeping traps. Call it after vl_clone_become().
+ * not called, and an int3 ends a call that would sleep. Call it after vl_clone_become().
  */
 void vl_clone_patch(struct vl_clone *c);
 

@@ -3,9 +3,10 @@
  * The kernel functions that a clone replaces, as a table.
  *
  * The clone is alone and private. A lock whose holder was paused will never be released, so the
- * slow path of every lock grants it; other CPUs never answer, so calls to them return at once;
- * nothing can be waited for, so sleeping traps. A function that a kernel lacks is skipped. All
- * are entered by a call, so a patch is the whole body of a function and ends in `ret`.
+ * slow path of every lock grants it. Other CPUs never answer, so calls to them return at once.
+ * The clone cannot wait, so a function that sleeps becomes an int3, which ends the call. A function
+ * that a kernel lacks is skipped. All are entered by a call, so a patch is the whole body of a
+ * function and ends in `ret`.
  */
 #include <string.h>
 
@@ -18,8 +19,8 @@ enum patch_kind {
 	P_RT_MUTEX, /* the same for the mutex under every lock of PREEMPT_RT */
 	P_RWSEM_RD, /* mark it as held by one reader, return it */
 	P_RWSEM_WR, /* mark it as held by the identity, return it */
-	P_SCHEDULE, /* trap: the call would sleep */
-	P_DEAD,	    /* trap: the kernel gave up */
+	P_SCHEDULE, /* int3: the call would sleep */
+	P_DEAD,	    /* int3: the kernel gave up */
 };
 
 struct patch {
@@ -186,9 +187,9 @@ static void apply(struct vl_clone *c, const struct patch *p, uint64_t va)
 	if (!n || (room && room - va < n) || !vl_clone_replace(c, va, code, n))
 		return;
 	if (p->kind == P_SCHEDULE)
-		c->trap_schedule = va;
+		c->int3_schedule = va;
 	if (p->kind == P_DEAD && c->nr_dead < VL_MAX_DEAD)
-		c->traps_dead[c->nr_dead++] = va;
+		c->int3_dead[c->nr_dead++] = va;
 }
 
 void vl_clone_patch(struct vl_clone *c)

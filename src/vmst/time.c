@@ -138,13 +138,13 @@ static void read_cpus(struct vl_clone *c, struct clocks *ck)
 	ck->hi += LATE_NS;
 }
 
-/* Trap the reads of the TSC that are inlined into the timekeeping code. */
-static void trap_tsc(struct vl_clone *c)
+/* Write an int3 over the reads of the TSC that are inlined into the timekeeping code. */
+static void patch_tsc(struct vl_clone *c)
 {
 	uint64_t va;
 
 	for (size_t i = 0; i < VL_MAX_TSC_SITES && (va = c->attach->tsc_sites[i]); i++) {
-		struct vl_tsc_trap *t = &c->tsc_traps[c->nr_tsc_traps];
+		struct vl_tsc_site *t = &c->tsc_sites[c->nr_tsc_sites];
 		unsigned char code[5];
 
 		if (!vl_clone_read(c, va, code, sizeof(code)))
@@ -155,7 +155,7 @@ static void trap_tsc(struct vl_clone *c)
 			 !memcmp(code, "\x0f\x01\xf9", 3)	  ? 3 :
 								    0;
 		if (t->len && vl_clone_replace(c, va, "\xcc", 1))
-			c->nr_tsc_traps++;
+			c->nr_tsc_sites++;
 	}
 }
 
@@ -167,7 +167,7 @@ static void patch_clocks(struct vl_clone *c, uint64_t read_fn)
 						    "pvclock_clocksource_read_nowd" };
 
 	if (!c->ops->set_tsc)
-		trap_tsc(c);
+		patch_tsc(c);
 	vl_clone_return_from(c, read_fn, c->clocks_va + CLOCK_CYCLES);
 	for (size_t i = 0; i < ARRAY_SIZE(sched_clocks); i++) {
 		uint64_t va = vl_symbol(c->attach->kernel, sched_clocks[i]);
