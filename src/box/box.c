@@ -323,7 +323,7 @@ void vl_box_tell(struct vl_box *b, const struct vl_message *m)
 	if (b->gone)
 		return;
 	atomic_store(&b->wire->answers, 0);
-	atomic_store(&b->wire->hurry, 0);
+	atomic_store(&b->wire->reply_now, 0);
 	give(b, VL_CHANNEL_MAIN, m);
 }
 
@@ -337,9 +337,9 @@ bool vl_box_allow_cpus(struct vl_box *b, const cpu_set_t *cpus)
 	return true;
 }
 
-void vl_box_hurry(struct vl_box *b)
+void vl_box_want_reply(struct vl_box *b)
 {
-	atomic_store(&b->wire->hurry, 1);
+	atomic_store(&b->wire->reply_now, 1);
 }
 
 bool vl_box_waits(const struct vl_box *b)

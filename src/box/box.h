@@ -133,7 +133,7 @@ struct vl_error *vl_box_answers(struct vl_box *b, uint32_t answers, struct vl_me
 				bool *replied_ret, uint64_t timeout_ns, vl_box_serve_fn serve,
 				void *ctx);
 /* Ask the worker to reply with the answers that it has. */
-void vl_box_hurry(struct vl_box *b);
+void vl_box_want_reply(struct vl_box *b);
 /* Has the worker replied, or does it ask? Then vl_box_reply() does not wait long. */
 bool vl_box_waits(const struct vl_box *b);
 

@@ -95,12 +95,12 @@ bool vl_wire_answered(struct vl_wire *w, uint32_t nr)
 {
 	atomic_store(&w->answers, nr);
 	ring(w);
-	return atomic_load(&w->hurry);
+	return atomic_load(&w->reply_now);
 }
 
-bool vl_wire_hurries(const struct vl_wire *w)
+bool vl_wire_wants_reply(const struct vl_wire *w)
 {
-	return atomic_load(&w->hurry);
+	return atomic_load(&w->reply_now);
 }
 
 void vl_wire_say(struct vl_wire *w, enum vl_channel_id id, const struct vl_message *m)

@@ -67,12 +67,12 @@ struct vl_channel {
 } __attribute__((aligned(64)));
 
 struct vl_wire {
-	_Atomic uint32_t bell;	  /* counts up when the worker has said something */
-	_Atomic uint32_t sleeps;  /* 1: the broker sleeps until it does */
-	_Atomic uint32_t answers; /* that the worker has given so far, before its reply */
-	_Atomic uint32_t hurry;	  /* 1: the broker waits for the reply, with these answers */
-	_Atomic uint32_t apart;	  /* 1: the worker has a CPU of its own */
-	struct vl_waits waits;	  /* of the worker for a file */
+	_Atomic uint32_t bell;	    /* counts up when the worker has said something */
+	_Atomic uint32_t sleeps;    /* 1: the broker sleeps until it does */
+	_Atomic uint32_t answers;   /* that the worker has given so far, before its reply */
+	_Atomic uint32_t reply_now; /* 1: the broker waits for the reply, with these answers */
+	_Atomic uint32_t apart;	    /* 1: the worker has a CPU of its own */
+	struct vl_waits waits;	    /* of the worker for a file */
 	struct vl_channel channel[VL_NR_CHANNELS];
 	unsigned char window[VL_WINDOW_MAIN] __attribute__((aligned(4096)));
 	unsigned char ahead[VL_NR_AHEAD][VL_WINDOW_AHEAD] __attribute__((aligned(4096)));
@@ -107,7 +107,7 @@ void vl_wire_say(struct vl_wire *w, enum vl_channel_id id, const struct vl_messa
 /* Count @nr answers to the message that is being answered. True: stop here, and reply. */
 bool vl_wire_answered(struct vl_wire *w, uint32_t nr);
 /* The same question, without a count: answers can be taken only when the reply is there. */
-bool vl_wire_hurries(const struct vl_wire *w);
+bool vl_wire_wants_reply(const struct vl_wire *w);
 /*
  * Wait for the broker's next message on a channel. False: the broker has closed its end of the
  * socket @link: it is gone.

@@ -267,7 +267,7 @@ static struct vl_error *landed(struct vl_guest *g, struct vl_flight *f, const st
 	return NULL;
 }
 
-struct vl_error *vl_broker_land(struct vl_guest *g, bool hurry)
+struct vl_error *vl_broker_land(struct vl_guest *g, bool now)
 {
 	struct vl_flight *f = g->flying;
 	bool brief = g->sys.brief;
@@ -276,8 +276,8 @@ struct vl_error *vl_broker_land(struct vl_guest *g, bool hurry)
 
 	if (!f)
 		return NULL;
-	if (hurry)
-		vl_box_hurry(g->box);
+	if (now)
+		vl_box_want_reply(g->box);
 	err = reply(g, &m, 2 * VL_CALL_NS);
 	return landed(g, f, &m, brief, err);
 }

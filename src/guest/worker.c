@@ -261,8 +261,8 @@ static struct vl_error *ask(struct vl_worker *w, struct vl_message *m)
 		}
 		m->value[0] = i + 1;
 		w->guest->session->ask.more = (unsigned)i;
-		if (flies &&
-		    (settles ? vl_wire_hurries(wire) : vl_wire_answered(wire, (uint32_t)(i + 1))))
+		if (flies && (settles ? vl_wire_wants_reply(wire) :
+					vl_wire_answered(wire, (uint32_t)(i + 1))))
 			break;
 	}
 	return !settles ? NULL : flies ? settle_flight(w->guest, m) : settle(w->guest, m);

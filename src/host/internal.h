@@ -124,7 +124,7 @@ struct vl_target {
 
 	enum vl_pause_mode pause_mode;
 	unsigned int pause_depth;
-	bool hurries;	      /* we are of a real-time class during the pause */
+	bool boosted;	      /* we are of a real-time class during the pause */
 	bool pause_ours;      /* false: somebody else had paused the guest before */
 	int lock_fd, turn_fd; /* pause.c; -1: not open yet */
 	int first_fd;	      /* lock of a first contact (kept.c); -1: not held */

@@ -221,18 +221,18 @@ static int set_class(pid_t pid, int priority)
 
 static void raise_priority(struct vl_target *t)
 {
-	t->hurries = sched_getscheduler(0) == SCHED_OTHER && !set_class(0, PRIORITY_OURS);
-	if (t->hurries && t->helper)
+	t->boosted = sched_getscheduler(0) == SCHED_OTHER && !set_class(0, PRIORITY_OURS);
+	if (t->boosted && t->helper)
 		set_class(t->helper, PRIORITY_HELPER);
 }
 
 static void calm_down(struct vl_target *t)
 {
-	if (t->hurries && t->helper)
+	if (t->boosted && t->helper)
 		set_class(t->helper, 0);
-	if (t->hurries)
+	if (t->boosted)
 		set_class(0, 0);
-	t->hurries = false;
+	t->boosted = false;
 }
 
 void vl_pause_account(struct vl_target *t, uint64_t ns)
