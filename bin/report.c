@@ -338,7 +338,7 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 		{ "retries:", redirect->retries },
 		{ "gave up:", redirect->gave_up },
 		{ "traps:", redirect->traps },
-		{ "snapshots:", redirect->snapshots },
+		{ "whole files:", redirect->whole_files },
 	};
 	char walls[VL_CONFINED_TEXT], confined[VL_CONFINED_TEXT + 16];
 	/* A kernel that was asked may have no build id that can be found. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The program's descriptors that stand for files of the guest. Each is a memfd: a
- * snapshot has the file's content in it, a directory or stream is an empty stand-in.
- * The inode number of the memfd identifies its record, whatever the program did: fork,
- * dup, pass it on, close it without a trap. No table per process has to keep in step.
+ * The program's descriptors that stand for files of the guest. Each is a memfd. That of a whole
+ * file has the content in it; that of a directory or stream is an empty stand-in.
+ * The inode number of the memfd identifies its record, whatever the program did: fork, dup, pass
+ * it on, close it without a trap. So no table per process has to keep in step.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +43,7 @@ static const struct vl_error lost_record = {
 /*
  * Is descriptor @fd, which has no record, an empty stand-in? The host's kernel knows nothing
  * of the guest's file behind it, so the answer is EIO, which is counted. A memfd with content
- * is a snapshot, and any other file is the host's.
+ * is a whole file; any other descriptor is of the host.
  */
 bool vl_fd_lost(struct vl_trap *t, int fd)
 {
@@ -128,8 +128,8 @@ static int free_number(struct vl_trap *t, int lo, int hi, unsigned int *next)
 
 static int number_for(struct vl_trap *t, int kind)
 {
-	if (kind == K_SNAPSHOT)
-		return free_number(t, VL_FD_LO, VL_FD_STREAM, &t->r->next_snapshot);
+	if (kind == K_WHOLE)
+		return free_number(t, VL_FD_LO, VL_FD_STREAM, &t->r->next_whole);
 	return free_number(t, VL_FD_STREAM, VL_FD_HI, &t->r->next_stream);
 }
 
@@ -192,8 +192,8 @@ struct vl_error *vl_fd_hand_over(struct vl_trap *t, struct vl_addfd *g)
 	f->epoch = t->r->sys->epoch;
 	f->closings = t->r->closings;
 	f->path = path;
-	if (f->kind == K_SNAPSHOT)
-		t->r->stats->snapshots++;
+	if (f->kind == K_WHOLE)
+		t->r->stats->whole_files++;
 	/* The record comes first: the program may use the descriptor at once. */
 	vl_fd_add(t, m.ro, number, g->cloexec);
 	vl_memfd_put(&m, g->len);
@@ -302,7 +302,7 @@ struct vl_error *vl_fd_duplicate_from(struct vl_trap *t)
 /*
  * dup, and dup2 or dup3 of a directory or stream. We choose the number that dup
  * returns. Reads of a number below our range do not trap. A stream that moves there
- * becomes a snapshot of what can be read now (`cat </proc/kmsg`).
+ * becomes a whole file of what can be read now (`cat </proc/kmsg`).
  */
 struct vl_error *vl_h_dup(struct vl_trap *t)
 {
@@ -337,7 +337,7 @@ struct vl_error *vl_h_dup(struct vl_trap *t)
 		g.data = data;
 		g.len = len;
 		g.path = f->path;
-		g.file = (struct vl_file){ .kind = K_SNAPSHOT, .row = f->row, .flags = f->flags };
+		g.file = (struct vl_file){ .kind = K_WHOLE, .row = f->row, .flags = f->flags };
 		g.cloexec = t->nr == __NR_dup3 && (t->args[2] & O_CLOEXEC);
 		err = vl_fd_hand_over(t, &g);
 	}

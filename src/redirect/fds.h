@@ -17,7 +17,7 @@ struct vl_trap;
 /* The table of files that were handed over to the program: struct vl_file. */
 
 struct vl_file {
-	enum { K_FREE, K_SNAPSHOT, K_DIR, K_STREAM, K_SOCKET } kind;
+	enum { K_FREE, K_WHOLE, K_DIR, K_STREAM, K_SOCKET } kind;
 	uint64_t dev, ino; /* of the memfd in the program: they identify it */
 	bool unseen;	   /* the last collection did not find it open */
 	uint64_t epoch;	   /* of the content, or of guest_fd */
@@ -31,7 +31,7 @@ struct vl_file {
 	size_t listing_len;
 	int listing_end;	    /* K_DIR: the -errno after the last entry; 0: the end */
 	size_t pos;		    /* offset of the next entry or answer in listing */
-	int64_t taken_ns;	    /* K_SNAPSHOT: when its content was handed over */
+	int64_t taken_ns;	    /* K_WHOLE: when its content was handed over */
 	int64_t guest_fd;	    /* K_STREAM: valid in @epoch only */
 	int64_t off;		    /* K_STREAM: in bytes; H_RECORDS: the next record's number;
 				     * K_DIR: 1 after the first read */
@@ -56,7 +56,7 @@ void vl_records_deinit(struct vl_redirect *r);
 
 /*
  * Redirected descriptors have numbers of their own, so that the BPF filter can
- * tell them by a mask: 512..895 snapshots (reads are native), 896..1023 streams
+ * tell them by a mask: 512..895 whole files (reads are native), 896..1023 streams
  * and directories (reads trap). The end is 1024, which is the usual soft limit
  * and the size of an fd_set.
  */

@@ -58,7 +58,7 @@ static struct vl_error *give_text(struct vl_trap *t, const struct how *h, const 
 		.path = t->where.path,
 		.cloexec = h->flags & O_CLOEXEC,
 		.at = -1,
-		.file = { .kind = K_SNAPSHOT, .row = t->where.row, .flags = O_RDONLY },
+		.file = { .kind = K_WHOLE, .row = t->where.row, .flags = O_RDONLY },
 	};
 
 	if (t->where.row->open == P_SUPPLY || !len) {
@@ -224,7 +224,7 @@ static struct vl_error *give_read(struct vl_trap *t, const struct how *h, int64_
 		.path = t->where.path,
 		.cloexec = h->flags & O_CLOEXEC,
 		.at = -1,
-		.file = { .kind = K_SNAPSHOT, .row = t->where.row, .flags = h->flags },
+		.file = { .kind = K_WHOLE, .row = t->where.row, .flags = h->flags },
 	};
 	struct vl_error *err;
 
@@ -232,7 +232,7 @@ static struct vl_error *give_read(struct vl_trap *t, const struct how *h, int64_
 		free(data);
 		return give_dir(t, h, fd);
 	}
-	if (ret || g.len > VL_SNAPSHOT_MAX) { /* as a stream it shows the same error */
+	if (ret || g.len > VL_WHOLE_MAX) { /* as a stream it shows the same error */
 		free(data);
 		err = guest_close(t->r, fd);
 		if (!err)
@@ -353,7 +353,7 @@ static struct vl_error *open_guest(struct vl_trap *t, const struct how *h)
 	struct stat st;
 	int64_t fd, ret;
 
-	if (!folder && (how == H_SNAPSHOT || how == H_ONCE)) {
+	if (!folder && (how == H_WHOLE || how == H_ONCE)) {
 		size_t len;
 		char *data;
 
@@ -378,7 +378,7 @@ static struct vl_error *open_guest(struct vl_trap *t, const struct how *h)
 		return err;
 	if (!ret && S_ISDIR(st.st_mode))
 		return give_dir(t, h, fd);
-	if (how >= H_STREAM || ret || !S_ISREG(st.st_mode) || st.st_size > VL_SNAPSHOT_MAX)
+	if (how >= H_STREAM || ret || !S_ISREG(st.st_mode) || st.st_size > VL_WHOLE_MAX)
 		return give_stream(t, h, fd);
 	return give_file(t, h, fd);
 }

@@ -39,7 +39,7 @@ int vl_folder_change(struct vl_trap *t, const struct vl_where *other);
 /* Files and listings of the guest, read in one piece. */
 
 /* A larger regular file is read piece by piece. */
-#define VL_SNAPSHOT_MAX (64u << 20)
+#define VL_WHOLE_MAX (64u << 20)
 
 struct vl_error *vl_read_whole(struct vl_redirect *r, int64_t fd, const char *path, bool once,
 			       char **data, size_t *len, int64_t *err);

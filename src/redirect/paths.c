@@ -110,8 +110,8 @@ static const struct vl_path_row rows[] = {
 	ONCE_ROW("/proc/version"),
 	ONCE_ROW("/proc/cmdline"),
 	ONCE_ROW("/proc/sys"),
-	GUEST_ROW("/proc", H_SNAPSHOT, "the guest's processes"),
-	GUEST_ROW("/sys", H_SNAPSHOT, "the guest's devices"),
+	GUEST_ROW("/proc", H_WHOLE, "the guest's processes"),
+	GUEST_ROW("/sys", H_WHOLE, "the guest's devices"),
 	/* the program's terminal, and devices of zeros and random bytes */
 	DEVICE_ROW("/dev/null", W_DEVICE, "the program's own"),
 	DEVICE_ROW("/dev/zero", W_DEVICE, "the program's own"),

@@ -84,7 +84,7 @@ const struct vl_policy vl_policy[] = {
 	ROW(stat, GUEST, vl_h_stat, PATH),
 	ROW(lstat, GUEST, vl_h_stat, PATH),
 	ROW(newfstatat, GUEST, vl_h_stat, DIRFD, PATH),
-	ON(fstat, vl_h_fstat, (ANY(0)), "a snapshot's stat is the file's, not the memfd's"),
+	ON(fstat, vl_h_fstat, (ANY(0)), "a whole file's stat is the guest's, not the memfd's"),
 	ROW(statx, GUEST, vl_h_statx, DIRFD, PATH),
 	ROW(access, GUEST, vl_h_query, PATH, INT),
 	ROW(faccessat, GUEST, vl_h_query, DIRFD, PATH, INT),
@@ -112,7 +112,7 @@ const struct vl_policy vl_policy[] = {
 	/* descriptors of ours */
 	ON(lseek, vl_h_lseek, (STREAM(0)), "a position in a directory or stream"),
 	ON(lseek, vl_h_lseek, (ANY(0), IS(1, 0)), "back to the start: fresh content"),
-	ON(read, vl_h_read, (STREAM(0)), "a stream; a snapshot is read natively"),
+	ON(read, vl_h_read, (STREAM(0)), "a stream; a whole file is read natively"),
 	ON(pread64, vl_h_read, (STREAM(0)), "a stream"),
 	ON(pread64, vl_h_read, (ANY(0), IS(3, 0)), "from the start: fresh content"),
 	ON(readv, vl_h_readv, (STREAM(0)), "a stream"),

@@ -166,7 +166,7 @@ void vl_confined_describe(unsigned int confined, char buf[VL_CONFINED_TEXT]);
 struct vl_redirect_stats {
 	uint64_t traps;	      /* system calls that came to the supervisor */
 	uint64_t guest_calls; /* calls made in the guest's kernel */
-	uint64_t snapshots;   /* files handed over whole */
+	uint64_t whole_files; /* files handed over whole */
 	uint64_t epochs;
 	uint64_t retries;		      /* transactions repeated on a fresh epoch */
 	uint64_t gave_up;		      /* calls that failed after the last retry */

@@ -88,7 +88,7 @@ enum vl_whose {
 
 enum vl_how {
 	H_AUTO,
-	H_SNAPSHOT,
+	H_WHOLE,
 	H_ONCE,
 	H_STREAM,
 	H_RECORDS, /* a stream of numbered records, one a read: /dev/kmsg */

@@ -139,7 +139,7 @@ static struct vl_error *stays_empty(struct vl_trap *t)
 	return NULL;
 }
 
-/* Read the file of a snapshot again, as the program starts over at a later time. */
+/* Read a whole file again, as the program starts over at a later time. */
 static struct vl_error *refresh(struct vl_trap *t, struct vl_file *f)
 {
 	struct vl_error *err;
@@ -192,7 +192,7 @@ struct vl_error *vl_h_read(struct vl_trap *t)
 	t->fail_errno = EIO;
 	if (!f)
 		return gone(t);
-	if (f->kind == K_SNAPSHOT)
+	if (f->kind == K_WHOLE)
 		return refresh(t, f);
 	if (f->kind == K_SOCKET && t->nr == __NR_read)
 		return vl_h_recv(t);
@@ -348,7 +348,7 @@ struct vl_error *vl_h_lseek(struct vl_trap *t)
 		return gone(t);
 	if (f->kind == K_STREAM)
 		return seek_stream(t, f);
-	if (f->kind == K_SNAPSHOT) {
+	if (f->kind == K_WHOLE) {
 		if ((int)t->args[2] == SEEK_SET && !to)
 			return refresh(t, f);
 		t->pass = true;

@@ -18,7 +18,7 @@
 
 /*
  * The most reads of one file or directory. The kernel gives a generated file by the page, so
- * this is four times VL_SNAPSHOT_MAX. It ends a file that gives a byte at a time.
+ * this is four times VL_WHOLE_MAX. It ends a file that gives a byte at a time.
  */
 #define PIECES_MAX 65536
 
@@ -50,7 +50,7 @@ struct whole {
 };
 
 /*
- * Read @w to its end, or to VL_SNAPSHOT_MAX + 1 bytes. @n is the result of the first read, of
+ * Read @w to its end, or to VL_WHOLE_MAX + 1 bytes. @n is the result of the first read, of
  * @want bytes. *@err is 0 or the -errno that ended it.
  */
 static struct vl_error *read_on(struct whole *w, int64_t n, size_t want, int64_t *err)
@@ -64,7 +64,7 @@ static struct vl_error *read_on(struct whole *w, int64_t n, size_t want, int64_t
 			*err = n;
 		if (n > 0)
 			w->len += (size_t)n;
-		if (n <= 0 || (w->once && (size_t)n < want) || w->len > VL_SNAPSHOT_MAX)
+		if (n <= 0 || (w->once && (size_t)n < want) || w->len > VL_WHOLE_MAX)
 			return NULL;
 		want = VL_CHUNK;
 		if (!room(&w->data, &w->max, w->len + want))
@@ -91,7 +91,7 @@ static struct vl_error *end_whole(struct whole *w, struct vl_error *error, char 
 }
 
 /*
- * Read from guest descriptor @fd of @path to its end, or to VL_SNAPSHOT_MAX + 1 bytes.
+ * Read from guest descriptor @fd of @path to its end, or to VL_WHOLE_MAX + 1 bytes.
  * @once: a short read is the end. *@err is 0 or the -errno that ended it; *@data is
  * malloc'ed.
  */
@@ -231,7 +231,7 @@ struct vl_error *vl_list_whole(struct vl_trap *t, int64_t *fd, const char *path,
 	l->seen = (struct vl_listed){ 0 };
 	while (!error && *fd >= 0) {
 		error = list_piece(t, *fd, path, &n, &next);
-		if (!error && l->len > VL_SNAPSHOT_MAX)
+		if (!error && l->len > VL_WHOLE_MAX)
 			n = -EOVERFLOW;
 		if (error || n <= 0)
 			break;

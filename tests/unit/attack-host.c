@@ -436,7 +436,7 @@ static void again(const char *file)
 	char a[64] = "", b[64] = "";
 
 	row("the first read", read(fd, a, sizeof(a)) <= 0);
-	usleep(60000); /* longer than a snapshot is fresh (stream.c), or a step of uptime */
+	usleep(60000); /* longer than a whole file is fresh (stream.c), or a step of uptime */
 	row("the second read", pread(fd, b, sizeof(b), 0) <= 0);
 	row("what was read again is old", !memcmp(a, b, sizeof(a)));
 }
@@ -465,7 +465,7 @@ static void descriptors(void)
 }
 
 /*
- * A snapshot of a stream is made when the table of records is full of directories. The copy
+ * A whole file is made of a stream when the table of records is full of directories. The copy
  * must still know what it is a copy of.
  */
 static void full(const char *pid)

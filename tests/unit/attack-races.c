@@ -131,7 +131,7 @@ void race_swap(const char *file, int flags, int number, int rounds)
 		if (flags & O_CREAT) {
 			fchmod(slot, 0777);
 		} else {
-			usleep(21000); /* after less time the snapshot is still fresh */
+			usleep(21000); /* after less time the whole file is still fresh */
 			(void)!pread(slot, buf, sizeof(buf), 0);
 		}
 		if (fstat(from, &now) || now.st_size != st.st_size || now.st_mode != st.st_mode) {

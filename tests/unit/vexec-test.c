@@ -26,8 +26,9 @@ static void print_calls(const char *key, const struct vl_redirect_calls *c)
 static void print_stats(const struct vl_redirect_stats *s)
 {
 	fprintf(stderr,
-		"traps %lu calls %lu snapshots %lu epochs %lu retries %lu gave up %lu open %.1f ms\n",
-		s->traps, s->guest_calls, s->snapshots, s->epochs, s->retries, s->gave_up,
+		"traps %lu calls %lu whole files %lu epochs %lu retries %lu gave up %lu "
+		"open %.1f ms\n",
+		s->traps, s->guest_calls, s->whole_files, s->epochs, s->retries, s->gave_up,
 		s->open_ns / 1e6);
 	fprintf(stderr, "on disk %lu (%s) unanswered %lu (%s) %s\n", s->lost.on_disk,
 		s->lost.on_disk_first, s->lost.unanswered, s->lost.why,
