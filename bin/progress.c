@@ -38,7 +38,7 @@ say(pid_t parent, const char *applet, const char *spec, const char *doing)
 			fprintf(stderr, "%s, %u s\033[K", doing, seconds);
 		else
 			fprintf(stderr,
-				"waiting for the guest%s, %u s (a first contact reads its kernel's "
+				"waiting for the guest%s, %u s (a first attach reads its kernel's "
 				"symbols, and unpacks a compressed file)\033[K",
 				spec ? "" : "s", seconds);
 		fflush(stderr);

@@ -362,7 +362,7 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 		print_text("control:", !strcmp(stats->engine, "vmst/native") ?
 					       "checked" :
 					       "not checked within the verified text");
-	print_text("contact:", !met ? "none" : stats->first_contact ? "first" : "cached");
+	print_text("attach:", !met ? "none" : stats->first_attach ? "first" : "cached");
 	print_text("keeper:", kept ? "yes" : "no");
 	print_ms("paused:", stats->paused_ns);
 	print_ms("paused longest:", stats->paused_longest_ns);

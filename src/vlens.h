@@ -97,7 +97,7 @@ struct vl_stats {
 	char box[VL_BOX_WORDS];	      /* what confines the guest's code; "" if there is no box */
 	char no_box[VL_BOX_WORDS];    /* why a part of the box is missing; "" if none is */
 	char kernel[72];	      /* build id of the guest's kernel, "" if not yet known */
-	bool first_contact;	      /* nothing was known of this run of the guest */
+	bool first_attach;	      /* nothing was known of this run of the guest */
 	uint64_t paused_ns;	      /* in all */
 	uint64_t paused_longest_ns;   /* of one pause */
 	uint64_t pauses;
@@ -170,7 +170,7 @@ struct vl_sys *vl_guest_sys(struct vl_guest *g);
 
 /*
  * The guest's reader in this process, for raw reads (imee.h), by the engine of its options. It is
- * owned by @g, and made by the first call. That call makes a first contact, and asks the
+ * owned by @g, and made by the first call. That call makes a first attach, and asks the
  * monitor, unless the kernel is known from before. When vl_reader_current() finds another
  * kernel, close the guest and open it again.
  */

@@ -84,7 +84,7 @@ state() {
 	run --separate-stderr vlens doctor --json "$BATS_TEST_TMPDIR/zeros"
 	assert_status 3
 	[[ $(state kind "$BATS_TEST_TMPDIR/zeros") == ok ]]
-	[[ $(state contact "$BATS_TEST_TMPDIR/zeros") == problem ]]
+	[[ $(state attach "$BATS_TEST_TMPDIR/zeros") == problem ]]
 	[[ $(state programs "$BATS_TEST_TMPDIR/zeros") == problem ]]
 }
 

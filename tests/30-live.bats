@@ -370,15 +370,15 @@ same_program() {
 	run --separate-stderr vps --stats "$g" -ef
 	assert_status 0
 	[[ $(stat_of "epochs" "$stderr") -ge 1 && $(stat_of "kernel calls" "$stderr") -ge 50 ]]
-	grep -q '^contact: *cached$' <<<"$stderr"
+	grep -q '^attach: *cached$' <<<"$stderr"
 	grep -q '^engine: *vmst' <<<"$stderr"
 	# The machine may be loaded: only the order of magnitude is checked.
 	near 0 "$(stat_of "paused longest" "$stderr")" 1000
 	VLENS_CACHE_DIR=$T/fresh run --separate-stderr vuname --stats "$g"
-	grep -q '^contact: *first$' <<<"$stderr"
+	grep -q '^attach: *first$' <<<"$stderr"
 }
 
-@test "the first contact works without a cache folder" {
+@test "the first attach works without a cache folder" {
 	need_guest g61
 	[[ $(VLENS_CACHE_DIR=/proc/nowhere vuname "$(guest g61)" -n) == g61 ]]
 }

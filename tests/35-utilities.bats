@@ -14,7 +14,7 @@ setup_file() {
 	in_guest g61 'ip link add u0 type dummy && ip addr add 10.9.0.1/24 dev u0 &&
 		ip link set u0 up && ip route add 10.10.0.0/16 via 10.9.0.7 &&
 		ip neigh add 10.9.0.7 lladdr 02:00:00:00:00:07 dev u0'
-	# Make the first contact now: a monitor has one client at a time, and some tests run several
+	# Make the first attach now: a monitor has one client at a time, and some tests run several
 	# tools at once.
 	vuname "$(guest g61)" >/dev/null
 }

@@ -12,7 +12,7 @@ load lib/terminal
 
 setup_file() {
 	need_guest g61 g7
-	# Make the first contact now: a monitor has one client at a time, and some tests run several
+	# Make the first attach now: a monitor has one client at a time, and some tests run several
 	# tools at once.
 	vuname "$(guest g61)" >/dev/null
 	vuname "$(guest g7)" >/dev/null

@@ -22,8 +22,8 @@ teardown() {
 
 monitors_busy() { occupy "$VLENS_TEST_RUN"/g61/qmp{,2}.sock; }
 
-# A first contact waits while other clients have the guest's monitors.
-@test "a slow first contact shows a message on a terminal, and removes it at the end" {
+# A first attach waits while other clients have the guest's monitors.
+@test "a slow first attach shows a message on a terminal, and removes it at the end" {
 	local tool
 	terminal
 	for tool in vps "vpslist" "vlens doctor"; do
@@ -33,7 +33,7 @@ monitors_busy() { occupy "$VLENS_TEST_RUN"/g61/qmp{,2}.sock; }
 		occupied_no_more
 		shows '^it is done'
 		hides 'waiting for the guest'
-		shows 'sleeper|contact'
+		shows 'sleeper|attach'
 	done
 }
 

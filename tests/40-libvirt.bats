@@ -59,7 +59,7 @@ assert_domain_runs() {
 	assert_refused vuname "$qemu" "try the domain's name, $DOMAIN"
 }
 
-@test "the first contact, then other tools" {
+@test "the first attach, then other tools" {
 	local cmd
 	VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run same_text "$DOMAIN" "$DOMAIN" "ps -ef"
 	for cmd in 'lsmod' 'uname -a'; do

@@ -187,7 +187,7 @@ same_calls() {
 	# The uptime is that of the last tick. An idle guest has no tick for some seconds.
 	between $((${before%.*} - 5)) "$(jq .uptime <<<"$row")" \
 		"$(in_guest g61 'cut -d" " -f1 /proc/uptime')"
-	# vlist makes a first contact.
+	# vlist makes a first attach.
 	VLENS_RUN_DIR=$T/none run --separate-stderr vlist -J "$(guest g61)"
 	assert_status 0
 	[[ $(jq -r '.guests[0].release' <<<"$output") == "$(in_guest g61 'uname -r')" ]]
@@ -454,7 +454,7 @@ has_booted() { vpslist --no-headers -o comm "$1" 2>/dev/null | grep -q '^sleeper
 
 has_not_booted() { ! has_booted "$1"; }
 
-@test "a guest that was reset is contacted anew" {
+@test "a guest that was reset is attached anew" {
 	need_guest reset
 	local g
 	g=$(guest reset)

@@ -13,17 +13,17 @@ setup_file() {
 
 finding() { jq -r --arg c "$1" '.checks[] | select(.check == $c) | .finding' <<<"$output"; }
 
-@test "neither a first contact nor a second one pauses the guest" {
+@test "neither a first attach nor a second one pauses the guest" {
 	local g said
 	g=$(guest g61)
 	export VLENS_RUN_DIR=$BATS_TEST_TMPDIR/run
 	run --separate-stderr vlens doctor --json "$g"
 	assert_status 0
-	[[ $(finding contact) == *"for the first time: nothing was paused" ]]
+	[[ $(finding attach) == *"for the first time: nothing was paused" ]]
 	assert_runs g61
 	run --separate-stderr vlens doctor --json "$g"
 	assert_status 0
-	[[ $(finding contact) == *"nothing was paused"* ]]
+	[[ $(finding attach) == *"nothing was paused"* ]]
 	jq -e --arg g "$g" '.checks | map(select(.area == $g)) | all(.state == "ok")' <<<"$output"
 	[[ $(finding kernel) == "Linux $(in_guest g61 'uname -r'),"* ]]
 	[[ $(finding memory) == *"can be mapped"* ]]

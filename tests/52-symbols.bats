@@ -36,7 +36,7 @@ forged() {
 		"$VT_TESTS/lib/forge" "$F" "$T/undo" "$kind"
 	done
 	export VLENS_CACHE_DIR=$T/cache-$name VLENS_RUN_DIR=$T/run-$name
-	# On a busy machine the first contact can take longer than it may.
+	# On a busy machine the first attach can take longer than it may.
 	for _ in {1..10}; do
 		vpslist "$F" >/dev/null 2>"$T/first" || ! grep -q 'not found within' "$T/first" || continue
 		break

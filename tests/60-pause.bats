@@ -170,7 +170,7 @@ dies() {
 	nothing_left
 }
 
-@test "kill -9 at any moment of the first contact" {
+@test "kill -9 at any moment of the first attach" {
 	local i
 	for i in 02 05 10 20 40 60; do
 		VLENS_CACHE_DIR=$T/cache$i VLENS_RUN_DIR=$T/run$i \

@@ -43,7 +43,7 @@ nr_keepers() { keepers | wc -l; }
 	run --separate-stderr vps --stats "$G" -ef
 	assert_status 0
 	grep -q ' /sbin/init$' <<<"$output"
-	grep -q '^contact: *cached$' <<<"$stderr"
+	grep -q '^attach: *cached$' <<<"$stderr"
 	assert_same "$first" "$(keepers)"
 	# The figures are the run's own, not the keeper's.
 	run --separate-stderr vuname --stats "$G" -n

@@ -38,7 +38,7 @@ many() {
 }
 
 # The CPU runs user mode with a page table of its own, of a process that soon ends.
-@test "a busy guest, 2 CPUs, 5.10: $RUNS first contacts in a row" {
+@test "a busy guest, 2 CPUs, 5.10: $RUNS first attaches in a row" {
 	local i
 	need_guest busy510
 	for ((i = 1; i <= RUNS; i++)); do
@@ -174,7 +174,7 @@ print("ready", flush=True)
 time.sleep(600)' "$VLENS_TEST_RUN"/g61/qmp{,2}.sock >"$T/ready" 3>&- &
 	holder=$!
 	eventually 60 test -s "$T/ready"
-	# A known guest needs no monitor. A first contact may need one: then it fails with a line.
+	# A known guest needs no monitor. A first attach may need one: then it fails with a line.
 	[[ $(vuname "$g" -n) == g61 ]]
 	VLENS_CACHE_DIR=$T/cache VLENS_RUN_DIR=$T/run \
 		run --separate-stderr timeout 60 vuname "$g" -n

@@ -165,7 +165,7 @@ busy_process() {
 	[[ $(grep -c '^vtop - ' <<<"$output") -eq 2 ]]
 	[[ $(grep -E '^ +1 root' <<<"$output" | awk '{ print $9 }' | paste -sd ' ') =~ ^-\ [0-9]+\.[0-9]$ ]]
 	sed -n '/^ *PID/,/^$/p' <<<"$output" | awk 'NR > 1 && NF { print $1 }' | head -n 50 | sort -cn
-	# There is no pause after the first contact.
+	# There is no pause after the first attach.
 	grep -q 'paused 0.000 ms' <<<"$(vtop -b -n 1 "$g")"
 	run -0 --separate-stderr vtop -b -n 1 -p 1,2 -o pid=P,comm,uid:9 --no-headers "$g"
 	[[ $(tail -n 2 <<<"$output" | awk '{ print $1 ":" $2 ":" $3 }' | sort | paste -sd ' ') == "1:init:0 2:kthreadd:0" ]]

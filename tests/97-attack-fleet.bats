@@ -126,14 +126,14 @@ thirty_at_once() {
 
 # ---- what is left behind ------------------------------------------------------
 
-@test "a first contact removes files of guests and keepers that are gone, but no lock in use" {
+@test "a first attach removes files of guests and keepers that are gone, but no lock in use" {
 	need_guest g61
 	cold
 	local boot run gone="" kept="" file key=0123456789abcdef
 	boot=$(head -c 8 /proc/sys/kernel/random/boot_id)
 	run=qemu-$$-1-$boot # another process, by its start time
 	mkdir -m 700 "$T/run"
-	for file in "$run".{ram,contact,pulse} "$run"-first.lock qemu-999999999-5-$boot.ram \
+	for file in "$run".{ram,attach,pulse} "$run"-first.lock qemu-999999999-5-$boot.ram \
 		qemu-1-0-00000000.ram keep-$key.{0,1}.lock keep-$key.1.sock domain-$key.lock; do
 		touch "$T/run/$file"
 		gone+=" $file"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # A kernel that lies about its symbols and types misleads about itself only, and a first
-# contact with it ends. The tests change a dump, and restore it.
+# attach to it ends. The tests change a dump, and restore it.
 
 # shellcheck disable=SC2030,SC2031,SC2034,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -132,7 +132,7 @@ bare() {
 	mv "$VLENS_CACHE_DIR/$key.kernel" "$T/elsewhere"
 	echo mine >"$T/victim"
 	ln -s "$T/victim" "$VLENS_CACHE_DIR/$key.kernel"
-	for file in "$VLENS_RUN_DIR"/*.contact; do
+	for file in "$VLENS_RUN_DIR"/*.attach; do
 		rm "$file"
 		ln -s "$T/victim" "$file"
 	done

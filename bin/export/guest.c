@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "fleet.h"
 
-/* Retries of a guest that cannot be opened: each is a first contact. */
+/* Retries of a guest that cannot be opened: each is a first attach. */
 #define RETRY_FIRST (1 * VL_NSEC_PER_SEC)
 #define RETRY_MOST (60 * VL_NSEC_PER_SEC)
 

@@ -163,7 +163,7 @@ int serve_run(struct export_fleet *f, const char *address, const char *config)
 	if (err) {
 		error_report(f->request->applet->name, NULL, err);
 	} else {
-		/* The first contact with guests need not wait for the first scrape. */
+		/* The first attach to guests need not wait for the first scrape. */
 		make_text(&s, VL_EXPORT_TEXT);
 		status = serve(&s);
 	}

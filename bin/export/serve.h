@@ -14,7 +14,7 @@ int serve_run(struct export_fleet *f, const char *address, const char *config);
 /* Write one scrape to the file at @path, which a reader sees whole. Returns the exit status. */
 int textfile_run(struct export_fleet *f, const char *path);
 
-/* A scrape waits for a guest that does not answer for so long; a first contact takes longer. */
+/* A scrape waits for a guest that does not answer for so long; a first attach takes longer. */
 #define SERVE_NS (5 * VL_NSEC_PER_SEC)
 #define ONCE_NS (60 * VL_NSEC_PER_SEC)
 

@@ -13,7 +13,7 @@
 #include "trusted.h"
 
 #define RUN_FORMAT "vlens-run-4"
-/* Longest wait for another tool's first contact; what remains is enough for our own. */
+/* Longest wait for another tool's first attach; what remains is enough for our own. */
 #define TURN_NS (VL_ATTACH_MAX_NS / 5 * 3)
 
 void vl_attach_save(const struct vl_attach *c)
@@ -35,7 +35,7 @@ void vl_attach_save(const struct vl_attach *c)
 		     c->anchor_lo, c->anchor_hi, sites);
 	if (n < 0)
 		return;
-	vl_error_destroy(vl_kept_store(c->target, VL_KEPT_CONTACT, NULL, text, (size_t)n));
+	vl_error_destroy(vl_kept_store(c->target, VL_KEPT_ATTACH, NULL, text, (size_t)n));
 	free(text);
 }
 
@@ -46,7 +46,7 @@ static bool load_run(struct vl_attach *c)
 	int anchor, n, end = 0, more;
 	size_t len;
 
-	if (vl_discard(vl_kept_load(c->target, VL_KEPT_CONTACT, NULL, &text, &len)))
+	if (vl_discard(vl_kept_load(c->target, VL_KEPT_ATTACH, NULL, &text, &len)))
 		return false;
 	n = sscanf(text,
 		   RUN_FORMAT " %64[0-9a-f] %64[-0-9a-f] %" SCNx64 " %" SCNx64 " %" SCNx64
@@ -135,7 +135,7 @@ static struct vl_error *other_system(struct vl_target *t, struct vl_deadline dea
 	return NULL;
 }
 
-/* The first contact failed with @err: say what the guest runs instead. */
+/* The first attach failed with @err: say what the guest runs instead. */
 static struct vl_error *explain(struct vl_attach *c, struct vl_error *err, bool crashed,
 				struct vl_deadline deadline)
 {
@@ -192,11 +192,11 @@ static struct vl_error *boot(struct vl_attach *c, bool crashed, struct vl_deadli
 }
 
 /*
- * Make the first contact, or take what another tool has stored while we waited for our turn.
+ * Make the first attach, or take what another tool has stored while we waited for our turn.
  * A file that was there at @since is of no use. With @anew a stored refusal is ignored.
  */
-static struct vl_error *first_contact(struct vl_attach *c, bool anew, bool crashed,
-				      const struct timespec *since, struct vl_deadline deadline)
+static struct vl_error *first_attach(struct vl_attach *c, bool anew, bool crashed,
+				     const struct timespec *since, struct vl_deadline deadline)
 {
 	struct vl_error *err = NULL;
 
@@ -226,7 +226,7 @@ struct vl_error *vl_attach_make(struct vl_target *t, bool anew, struct vl_attach
 	if (!anew)
 		err = take_known(c, &crashed);
 	if (!err && !c->kernel)
-		err = first_contact(c, anew, crashed, &now, deadline);
+		err = first_attach(c, anew, crashed, &now, deadline);
 	if (err) {
 		vl_attach_destroy(c);
 		return err;

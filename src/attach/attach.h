@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * An attach: what is known of one run of a guest, that is, which kernel it runs and where
- * that lies. This does not change after boot: the first contact finds it and keeps it in a
+ * that lies. This does not change after boot: the first attach finds it and keeps it in a
  * file named after the run, and every later command reads that file.
  */
 #ifndef VLENS_ATTACH_H
@@ -48,7 +48,7 @@ struct vl_attach {
 /*
  * Make the attach of @t, within VL_ATTACH_NS of CPU time and VL_ATTACH_MAX_NS in all, but for the
  * time that it takes to read a dump's file: from the
- * run's file, if the kernel that it names still runs; else, or with @anew, by a first contact,
+ * run's file, if the kernel that it names still runs; else, or with @anew, by a first attach,
  * which reads the vCPUs' registers and the kernel's image. The guest is not paused. The error for a
  * guest that runs no kernel says what it runs instead (its firmware, another system). A kernel that
  * is not understood is looked at once (refusal.h), unless @anew.
@@ -79,7 +79,7 @@ void vl_attach_destroy(struct vl_attach *c);
 void vl_attach_save(const struct vl_attach *c);
 
 /*
- * boot.c, the first contact: from the registers of a vCPU to a kernel with symbols. Find the
+ * boot.c, the first attach: from the registers of a vCPU to a kernel with symbols. Find the
  * kernel of @c->target from nothing, and fill all other members of @c. Reads memory
  * and registers only; the guest is not paused. VL_ERR_KERNEL: it runs no Linux that is
  * understood; VL_ERR_BOOTING: something that every kernel has is not there yet.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The first contact. It starts from a vCPU's registers: the interrupt table leads to the
+ * The first attach. It starts from a vCPU's registers: the interrupt table leads to the
  * kernel's image, which has the symbols, the types and the build id (kernel/image.c). No code
  * of the guest runs, and the guest is not paused.
  */
@@ -186,7 +186,7 @@ static struct vl_error *choose(char (*releases)[VL_RELEASE_SIZE], size_t nr)
 }
 
 /*
- * The first contact with a memory by itself, without registers. A kernel that another one has
+ * The first attach to a memory by itself, without registers. A kernel that another one has
  * replaced, by kexec or a reboot, may still be in it. On a running guest, the kernel whose tick
  * counter advances is the one that runs.
  */

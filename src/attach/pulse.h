@@ -42,7 +42,7 @@ bool vl_pulse_holds(const struct vl_attach *c);
  */
 struct vl_error *vl_pulse_look(struct vl_attach *c, bool *runs_ret);
 
-/* After a first contact: find where to look from now on. A failure is ignored. */
+/* After a first attach: find where to look from now on. A failure is ignored. */
 void vl_pulse_start(struct vl_attach *c);
 
 /*

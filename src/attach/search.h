@@ -17,7 +17,7 @@
 
 /*
  * Find the kernels in the memory of @t, which has no registers. For each, *@ret has the
- * registers by which a first contact begins: CR0, CR3, CR4 and the address of the interrupt table;
+ * registers by which a first attach begins: CR0, CR3, CR4 and the address of the interrupt table;
  * all others are 0. *@ret is malloc'ed. Of memory without addresses the search also finds where it
  * lies, places it (vl_target_place()), and returns the placement in *@place_ret (0: none).
  * VL_ERR_KERNEL: there is no x86-64 Linux.

@@ -105,15 +105,15 @@ static void check_hold(struct patient *p)
 			      "process %d may be stopped for a moment (not tried)", (int)pid);
 }
 
-/* Attach, by the run's file or a first contact. Neither pauses the guest. */
+/* Attach, by the run's file or a first attach. Neither pauses the guest. */
 static struct vl_error *check_attach(struct patient *p)
 {
 	struct vl_error *err = vl_guest_attach(p->g, true);
 
 	if (err)
-		vl_doctor_error(p->d, "contact", VL_DOCTOR_PROBLEM, err);
+		vl_doctor_error(p->d, "attach", VL_DOCTOR_PROBLEM, err);
 	else
-		vl_doctor_row(p->d, "contact", VL_DOCTOR_OK, NULL,
+		vl_doctor_row(p->d, "attach", VL_DOCTOR_OK, NULL,
 			      p->g->known ? "known from before: nothing was paused" :
 					    "made now, for the first time: nothing was paused");
 	return err;

@@ -191,7 +191,7 @@ void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret)
 	ret->answers.paused -= g->base.answers.paused;
 	ret->answers.validated -= g->base.answers.validated;
 	ret->answers.running -= g->base.answers.running;
-	ret->first_contact = g->first;
+	ret->first_attach = g->first;
 	memcpy(ret->kernel, g->build_id, sizeof(g->build_id));
 	vl_box_describe(&g->box_is, ret->box);
 	snprintf(ret->no_box, sizeof(ret->no_box), "%s", g->box_is.missing);

@@ -31,7 +31,7 @@
 enum vl_want {
 	VL_WANT_NOTHING,
 	VL_WANT_ATTACH,	     /* the kernel of its attach no longer runs */
-	VL_WANT_ATTACH_ANEW, /* its attach is wrong: a first contact is needed */
+	VL_WANT_ATTACH_ANEW, /* its attach is wrong: a new one is needed */
 	VL_WANT_EMULATOR,    /* no executor works but Unicorn, which is not loaded */
 };
 
@@ -122,7 +122,7 @@ struct vl_guest {
 	vl_lend_fn *lend;	  /* lends a worker; or NULL */
 	void *lend_ctx;
 	bool lost;	   /* a borrowed worker has ended */
-	bool distrusts;	   /* the next attach is made by a first contact */
+	bool distrusts;	   /* the next attach is a first one */
 	uint64_t epoch_ns; /* when the open epoch was there, or its preparation began */
 	uint64_t ended_ns; /* when the last epoch ended */
 	bool unsettled;	   /* calls were made since the last answer */
@@ -167,7 +167,7 @@ bool vl_guest_lacks_files(const struct vl_guest *g);
 extern const struct vl_sys_ops vl_guest_ops;
 
 /*
- * In the worker: make the attach; @anew: by a first contact. If there is one, check that its
+ * In the worker: make the attach; @anew: by a first attach. If there is one, check that its
  * kernel still runs; else there is an error and g->want is set.
  */
 struct vl_error *vl_session_attach(struct vl_guest *g, bool anew);
@@ -250,7 +250,7 @@ struct vl_error *vl_broker_answer(struct vl_guest *g, size_t i);
 struct vl_error *vl_views_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns,
 			      struct vl_parcel *p);
 
-/* The attach proved wrong: end the worker; the next one makes a first contact. */
+/* The attach proved wrong: end the worker; the next one makes a new attach. */
 void vl_broker_renew(struct vl_guest *g);
 /*
  * The worker could not begin, and needs to be replaced by another one: @want is enum vl_want, @err

@@ -126,7 +126,7 @@ static struct vl_error *serve_store(struct vl_target *t, const struct vl_message
 	_cleanup_free_ void *data = NULL;
 	size_t size = m->value[1];
 
-	if ((m->value[0] != VL_KEPT_CONTACT && m->value[0] != VL_KEPT_REFUSAL) ||
+	if ((m->value[0] != VL_KEPT_ATTACH && m->value[0] != VL_KEPT_REFUSAL) ||
 	    size > VL_WINDOW_BACK)
 		return vl_error_new(VL_ERR_ARG, "a worker cannot store this");
 	data = malloc(size + 1);

@@ -194,7 +194,7 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 		return vl_error_new(VL_ERR_OS, "%s", g->no_kvm);
 	}
 	/* A guest that was reset still has the old kernel's text in memory for a while: make a
-	 * first contact, from the vCPUs. */
+	 * first attach, from the vCPUs. */
 	if (err && (err->code == VL_ERR_CRASHED || err->code == VL_ERR_KERNEL) && !g->anew) {
 		vl_error_destroy(err);
 		g->want = VL_WANT_ATTACH_ANEW;

@@ -127,7 +127,7 @@ struct vl_target {
 	bool boosted;	      /* we are of a real-time class during the pause */
 	bool pause_ours;      /* false: somebody else had paused the guest before */
 	int lock_fd, turn_fd; /* pause.c; -1: not open yet */
-	int first_fd;	      /* lock of a first contact (kept.c); -1: not held */
+	int first_fd;	      /* lock of a first attach (kept.c); -1: not held */
 	struct vl_guard *guard;
 	pid_t helper; /* a process that works while the guest is paused; 0: none */
 	const struct vl_target_port *port; /* NULL: this process has rights of its own */

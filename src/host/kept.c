@@ -39,7 +39,7 @@ static const struct {
 	bool (*is_key)(const char *key); /* NULL: named after the run */
 	size_t max;
 } kinds[VL_NR_KEPT] = {
-	[VL_KEPT_CONTACT] = { "contact", vl_run_dir, NULL, 4096 },
+	[VL_KEPT_ATTACH] = { "attach", vl_run_dir, NULL, 4096 },
 	[VL_KEPT_REFUSAL] = { "refusal", vl_run_dir, NULL, 4096 },
 	/* More than the largest table that vl_kallsyms_find() accepts. */
 	[VL_KEPT_KERNEL] = { "kernel", vl_cache_dir, vl_is_key, 128U << 20 },
@@ -150,14 +150,14 @@ struct vl_error *vl_kept_store(struct vl_target *t, enum vl_kept kind, const cha
 	return err;
 }
 
-/* Was the contact of this run stored at @since or later? */
+/* Was the attach of this run stored at @since or later? */
 static bool stored_since(struct vl_target *t, const struct timespec *since)
 {
 	struct stat st;
 	bool later = false;
 	_cleanup_free_ char *path = NULL;
 
-	if (vl_discard(path_of(t, VL_KEPT_CONTACT, NULL, &path)))
+	if (vl_discard(path_of(t, VL_KEPT_ATTACH, NULL, &path)))
 		return false;
 	if (!lstat(path, &st))
 		later = st.st_mtim.tv_sec > since->tv_sec || (st.st_mtim.tv_sec == since->tv_sec &&
@@ -165,7 +165,7 @@ static bool stored_since(struct vl_target *t, const struct timespec *since)
 	return later;
 }
 
-/* The name of the lock of first contacts; malloc'ed, or NULL. */
+/* The name of the lock of first attaches; malloc'ed, or NULL. */
 static char *first_name(struct vl_target *t)
 {
 	char *name;

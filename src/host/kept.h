@@ -13,7 +13,7 @@
  */
 
 enum vl_kept {
-	VL_KEPT_CONTACT, /* of a guest's run: where its kernel is (attach/attach.h) */
+	VL_KEPT_ATTACH,	 /* of a guest's run: where its kernel is (attach/attach.h) */
 	VL_KEPT_REFUSAL, /* of a guest's run: why its kernel is not understood (attach/refusal.h) */
 	VL_KEPT_KERNEL,	 /* of the cache: a kernel's symbols and fields (kernel/kernel.h) */
 	VL_KEPT_BTF,	 /* of the cache: its types */
@@ -62,8 +62,8 @@ struct vl_error *vl_kept_store(struct vl_target *t, enum vl_kept kind, const cha
 			       const void *data, size_t size);
 
 /*
- * Of several tools that need a first contact with a run, one makes it. Wait @wait_ns at most for
- * our turn, which lasts until vl_kept_end_turn(). True: the contact on file was stored at @since
+ * Of several tools that need a first attach to a run, one makes it. Wait @wait_ns at most for
+ * our turn, which lasts until vl_kept_end_turn(). True: the attach on file was stored at @since
  * or later, by the file system's clock (CLOCK_REALTIME_COARSE): another tool has made it. After
  * the timeout the caller may go on without a turn.
  */

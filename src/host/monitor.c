@@ -10,7 +10,7 @@
 #include "../base/dirs.h"
 
 #define MS 1000000ULL
-/* For all tools before us. A turn takes some milliseconds, one with a first contact 100 ms. */
+/* For all tools before us. A turn takes some milliseconds, one with a first attach 100 ms. */
 #define TURN_TIMEOUT_NS (20 * VL_NSEC_PER_SEC)
 /* For one of these tools to begin its turn, or to end it. */
 #define STEP_TIMEOUT_NS (5 * VL_NSEC_PER_SEC)

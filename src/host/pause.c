@@ -29,7 +29,7 @@
 #include "proc.h"
 
 /*
- * How long to wait for our turn. Twenty tools that make a first contact at once hold the guest
+ * How long to wait for our turn. Twenty tools that make a first attach at once hold the guest
  * one after the other, each several times. A tool that waits does not hold the guest.
  */
 #define LOCK_TIMEOUT_NS (20 * VL_NSEC_PER_SEC)

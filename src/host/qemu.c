@@ -281,7 +281,7 @@ static struct vl_error *check_encrypted(struct vl_qmp *qmp)
 }
 
 /* Make the RAM map. Of several tools one asks the monitor, and the others use its answer. */
-static struct vl_error *first_contact(struct vl_target *t)
+static struct vl_error *know_ram_map(struct vl_target *t)
 {
 	struct vl_error *err;
 	struct vl_qmp *qmp;
@@ -389,7 +389,7 @@ struct vl_error *vl_qemu_open_socket(struct vl_target *t, struct vl_spec *s)
 	/* The QEMU may have a second socket. */
 	if (vl_qemu_args_read(t->pid, &qa, NULL))
 		add_addresses(t, &qa);
-	return first_contact(t);
+	return know_ram_map(t);
 }
 
 #define NAMED_SHOWN 3
@@ -478,7 +478,7 @@ static struct vl_error *open_pid(struct vl_target *t, const char *arg)
 	if (err)
 		return err;
 	add_addresses(t, &qa);
-	return first_contact(t);
+	return know_ram_map(t);
 }
 
 static struct vl_error *open_named(struct vl_target *t, const struct named *n)

@@ -194,7 +194,7 @@ struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size
 /*
  * Has @t the registers of its vCPUs? Not a file that is an image of memory only, and not a process
  * that is known by its mappings only: there vl_target_vcpus() fails, and attach/search.h finds what
- * a first contact needs.
+ * a first attach needs.
  */
 bool vl_target_has_vcpus(const struct vl_target *t);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A guest's kernel: its symbols and the layout of some types, from its own tables (kallsyms,
- * BTF). It is kept on disk for the next first contact with any guest that has the same tables.
+ * BTF). It is kept on disk for the next first attach to any guest that has the same tables.
  */
 #ifndef VLENS_KERNEL_H
 #define VLENS_KERNEL_H

@@ -333,7 +333,7 @@ static struct vl_error *copy(struct vl_target *t, const struct vl_kernel_source 
 	return err;
 }
 
-/* Store both in the cache. Errors are ignored: the next first contact then takes as long. */
+/* Store both in the cache. Errors are ignored: the next first attach then takes as long. */
 static void keep(const char *key, int fd, size_t size, const struct maker *mk)
 {
 	void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);

@@ -240,7 +240,7 @@ static void refuses(const struct machine *m, const char *message)
 static void test_good(void)
 {
 	pid_t pid = boot(&(struct machine){ .silent = true });
-	struct vl_target *t = opens("first contact");
+	struct vl_target *t = opens("first attach");
 	const struct vl_ram *r;
 	struct vl_vcpu *v = NULL;
 	struct vl_error *err;
@@ -274,7 +274,7 @@ static void test_good(void)
 	vl_target_close(t);
 
 	/* The monitor says nothing from now on. */
-	t = opens("second contact, without the monitor");
+	t = opens("second attach, without the monitor");
 	if (t) {
 		r = vl_target_ram(t, &nr);
 		ok(nr == 2 && r[0].fd >= 0 && r[1].fd < 0 && !vl_target_read(t, MIB, buf, 11) &&
@@ -370,7 +370,7 @@ int main(void)
 
 	if (!mkdtemp(dir))
 		return 99;
-	/* The second contact needs a runtime directory; root has its own. */
+	/* The second attach needs a runtime directory; root has its own. */
 	setenv("XDG_RUNTIME_DIR", dir, 1);
 	setenv("VLENS_CACHE_DIR", dir, 1);
 	test_good();
