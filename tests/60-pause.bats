@@ -84,7 +84,7 @@ untouched() {
 	vexec "$G" sh -c 'ps -ef >/dev/null; sleep 30' &
 	TOOL=$!
 	maps_guest() {
-		worker=$(pgrep -P "$TOOL" -x vlens-engine) && grep -q memfd "/proc/$worker/maps"
+		worker=$(pgrep -P "$TOOL" -x vlens-clone) && grep -q memfd "/proc/$worker/maps"
 	}
 	eventually 60 maps_guest
 	# A write to such a mapping would reach the guest.

@@ -433,9 +433,9 @@ has_wire_or_ended() { has_wire || [[ ! -e /proc/$TOOL/exe ]]; }
 
 @test "a worker that waits is in its box" {
 	have_spare
-	local says kind engine theirs
-	engine=$(ours vlens-engine)
-	[[ -n $engine ]]
+	local says kind worker theirs
+	worker=$(ours vlens-clone)
+	[[ -n $worker ]]
 	says=$(<"/proc/$SPARE/status")
 	grep -q '^NoNewPrivs:[[:space:]]*1$' <<<"$says"
 	grep -q '^CapEff:[[:space:]]*0*$' <<<"$says"
@@ -444,12 +444,12 @@ has_wire_or_ended() { has_wire || [[ ! -e /proc/$TOOL/exe ]]; }
 		theirs=$(readlink "/proc/$SPARE/ns/$kind")
 		[[ $theirs == "$kind:"* && $theirs != "$(readlink "/proc/self/ns/$kind")" ]]
 	done
-	[[ $theirs == pid:* && $theirs != "$(readlink "/proc/$engine/ns/pid")" ]]
+	[[ $theirs == pid:* && $theirs != "$(readlink "/proc/$worker/ns/pid")" ]]
 	run -0 ls -A "/proc/$SPARE/root/"
 	[[ -z $output ]]
 	[[ $(awk '/^Uid:/ { print $3 }' <<<"$says") -gt 2147483647 ]]
 	[[ $(awk '/^Uid:/ { print $3 }' <<<"$says") != \
-		"$(awk '/^Uid:/ { print $3 }' "/proc/$engine/status")" ]]
+		"$(awk '/^Uid:/ { print $3 }' "/proc/$worker/status")" ]]
 	# It has the wire mapped, but no descriptor of its file, which would let it write.
 	theirs=$(readlink "/proc/$SPARE/fd/"*)
 	[[ $theirs == *socket:* && $theirs != *vlens-wire* ]]

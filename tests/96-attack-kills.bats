@@ -29,7 +29,7 @@ kills() {
 @test "kill -9 of the guard" { kills guard; }
 @test "kill -9 of the keeper" { kills keeper; }
 @test "kill -9 of the mirrored program" { kills program; }
-@test "kill -9 of the engine's worker" { kills worker; }
+@test "kill -9 of the worker" { kills worker; }
 @test "kill -9 of the guard and the process that holds the guest, within one pause" { kills both; }
 @test "kill -9 of all processes of a run within one pause" { kills all; }
 

@@ -102,7 +102,7 @@ void vl_worker_options(struct vl_guest *g, struct vl_box_options *ret)
 	size_t nr;
 
 	*ret = (struct vl_box_options){
-		.name = g->uses & VL_GUEST_ASK ? "vlens-engine" : "vlens-reader",
+		.name = g->uses & VL_GUEST_ASK ? "vlens-clone" : "vlens-reader",
 		.does = g->uses & VL_GUEST_ASK ? "runs the guest's code" : "reads the guest",
 		.memory = MORE_MEMORY,
 		.prepare = vl_worker_prepare,

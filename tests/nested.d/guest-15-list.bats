@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# In the nested machine: the list of guests, while engines of vlens have machines of their own.
+# In the nested machine: the list of guests, while workers of vlens have machines of their own.
 
 load ../lib/vlens
 
@@ -15,20 +15,20 @@ machines() {
 	done
 }
 
-@test "vlist: each guest once, and no engine of vlens" {
-	local pid engines='' i
+@test "vlist: each guest once, and no worker of vlens" {
+	local pid workers='' i
 	pid=$(guest_pid "$NESTED_GUEST")
-	# An engine on KVM stays as long as the program.
+	# A worker with a clone on KVM stays as long as the program.
 	vexec --keep=0 --engine=vmst/kvm "$(guest "$NESTED_GUEST")" sh -c 'read -r x </proc/uptime; exec sleep 600' 3>&- &
-	for ((i = 0; i < 300 && ! ${#engines}; i++)); do
+	for ((i = 0; i < 300 && ! ${#workers}; i++)); do
 		sleep 0.2
-		engines=$(machines vlens-engine)
+		workers=$(machines vlens-clone)
 	done
 	run --separate-stderr vlist -J -o id,pid,note
 	kill %1
-	[[ -n $engines ]] || fail "no engine of vlens has a machine on KVM"
+	[[ -n $workers ]] || fail "no worker of vlens has a machine on KVM"
 	[[ $(jq "[.guests[] | select(.pid == $pid)] | length" <<<"$output") == 1 ]] || fail "$output"
-	for i in $engines; do
-		[[ $output != *"kvm:$i\""* ]] || fail "engine $i is in the list: $output"
+	for i in $workers; do
+		[[ $output != *"kvm:$i\""* ]] || fail "worker $i is in the list: $output"
 	done
 }

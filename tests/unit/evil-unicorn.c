@@ -2,7 +2,7 @@
 /*
  * An escape from the emulator, planted: a libunicorn.so.2 that hands every call on to
  * the real one, at EVIL_UNICORN, and runs hostile code in its place when it is told to
- * by EVIL_ATTACK. It is loaded by LD_LIBRARY_PATH (tests/92-attack-engine.bats).
+ * by EVIL_ATTACK. It is loaded by LD_LIBRARY_PATH (tests/92-attack-worker.bats).
  *
  * With -DEVIL_READER the same in a worker that reads a guest raw: it is loaded by
  * LD_PRELOAD, and the hostile code stands where a view makes room for its first row.

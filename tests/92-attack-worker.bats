@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# An escape from the emulator lands in an empty box: tests/unit/evil-engine.c is a
+# An escape from the emulator lands in an empty box: tests/unit/evil-unicorn.c is a
 # libunicorn that runs hostile code where the guest's code would run. Each attack fails,
 # the tool prints one clear line or the right answer, and the guest runs.
 
@@ -15,7 +15,7 @@ setup_file() {
 	need_guest g61
 	mkdir "$EVIL"
 	local build=("${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -Wall -shared -fPIC -O1
-		-iquote "$VT_TESTS/../src" "$VT_TESTS/unit/evil-engine.c")
+		-iquote "$VT_TESTS/../src" "$VT_TESTS/unit/evil-unicorn.c")
 	"${build[@]}" -o "$EVIL/libunicorn.so.2"
 	"${build[@]}" -DEVIL_READER -o "$EVIL/reader.so"
 	vuname "$(guest g61)" >/dev/null
@@ -36,7 +36,7 @@ teardown() {
 	kill -CONT "$(guest_pid g61)"
 }
 
-no_workers() { [[ -z $(ours vlens-engine)$(ours vlens-reader)$(ours vlens-spare) ]]; }
+no_workers() { [[ -z $(ours vlens-clone)$(ours vlens-reader)$(ours vlens-spare) ]]; }
 
 # evil ATTACK APPLET ARGS...: runs the applet with hostile code in the emulator's place.
 evil() {
@@ -125,12 +125,12 @@ ended() {
 	vuname "$G" >/dev/null
 	local keeper
 	keeper=$(ours vlens-keeper)
-	kill -9 "$(ours vlens-engine)"
+	kill -9 "$(ours vlens-clone)"
 	run --separate-stderr vuname --stats "$G" -n
 	assert_status 0
 	assert_same g61 "$output"
 	assert_same "$keeper" "$(ours vlens-keeper)"
-	[[ $(ours vlens-engine | wc -w) -eq 1 ]]
+	[[ $(ours vlens-clone | wc -w) -eq 1 ]]
 }
 
 @test "a worker ends with its keeper" {
@@ -144,7 +144,7 @@ ended() {
 	export VLENS_RUN_DIR=$T/run VLENS_KEEP=30
 	local pid kind
 	vuname "$G" >/dev/null
-	pid=$(ours vlens-engine)
+	pid=$(ours vlens-clone)
 	grep -q '^Seccomp:[[:space:]]*2$' "/proc/$pid/status"
 	grep -q '^NoNewPrivs:[[:space:]]*1$' "/proc/$pid/status"
 	grep -q '^CapEff:[[:space:]]*0*$' "/proc/$pid/status"
@@ -233,7 +233,7 @@ view_ended() {
 	TOOL=$tool
 	frames() { [[ $(grep -c '^vtop - ' "$T/out") -ge 1 ]]; }
 	eventually 60 frames
-	first=$(ours vlens-engine)
+	first=$(ours vlens-clone)
 	kill -9 "$first"
 	wait "$tool" || status=$?
 	[[ $status -eq 0 && $(grep -c '^vtop - ' "$T/out") -ge 4 ]]
