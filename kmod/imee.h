@@ -2,7 +2,7 @@
 /*
  * /dev/imee: a running KVM guest, seen from another process of the host.
  *
- * This header is the whole interface between the kernel module imee.ko and user
+ * This header is the whole interface between imee.ko and user
  * space; imee(4) has the same for readers, with an example.
  *
  * One open file is one attachment: open the device, attach it to a guest with
@@ -81,7 +81,7 @@
 
 /*
  * Rises when something here changes that a program can notice. A program built
- * for version N works with any module whose IMEE_GET_VERSION gives N or more:
+ * for version N works with any imee.ko whose IMEE_GET_VERSION gives N or more:
  * commands keep their meaning, and a structure that grows gets a new command.
  */
 #define IMEE_VERSION 1
@@ -92,7 +92,7 @@
 #define IMEE_IOC 0xb5
 
 /*
- * The interface's version, IMEE_VERSION of the module, as the ioctl's result.
+ * The interface's version, IMEE_VERSION of imee.ko, as the ioctl's result.
  * The argument is ignored.
  */
 #define IMEE_GET_VERSION _IO(IMEE_IOC, 0x00)
@@ -170,9 +170,9 @@ struct imee_slots {
  * again; pread() says which bytes are not there.
  */
 struct imee_status {
-	__u32 version;	     /* IMEE_VERSION of the module */
+	__u32 version;	     /* IMEE_VERSION of imee.ko */
 	__u32 dead;	     /* 1: the guest is gone (ESRCH) */
-	__u64 generation;    /* of the slots, as of the last time the module looked */
+	__u64 generation;    /* of the slots, as of the last time imee.ko looked */
 	__u64 holes;	     /* pages shown as zeros so far (IMEE_ATTACH_ZERO) */
 	__u64 invalidations; /* times that pages of the guest may have been given up */
 	__u64 faults;	     /* pages brought into mappings so far, a huge one as one */
@@ -328,7 +328,7 @@ struct imee_stats {
 	__u64 huge;	     /* of faults, those of 2 MiB at once */
 	__u64 bytes_read;    /* by pread() */
 	__u64 samples;	     /* of registers */
-	/* Of the module; the same are in /sys/module/imee/parameters. */
+	/* Of imee.ko; the same are in /sys/module/imee/parameters. */
 	__u64 attachments; /* files attached now */
 	__u64 vm_files;	   /* references to KVM's files held now */
 	__u64 mms;	   /* address spaces of hypervisors watched now */

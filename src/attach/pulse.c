@@ -245,7 +245,7 @@ bool vl_pulse_ticks(const struct vl_attach *c)
 
 /* ---- looks ---- */
 
-/* Judge by registers from the kernel module or the monitor, then by the ticks. */
+/* Judge by registers from imee.ko or the monitor, then by the ticks. */
 static struct vl_error *ask(struct vl_attach *c, struct look *l, uint64_t entry_gpa, bool gave_up,
 			    bool *runs_ret)
 {

@@ -7,7 +7,7 @@
  *  1. in the hypervisor process (host/held.h): the kernel runs if a page table in use maps its
  *     entry to the known place, or if the registers have not changed since the last look and
  *     the kernel's own memory does not say that it crashed or restarted;
- *  2. else from the kernel module or the monitor;
+ *  2. else from imee.ko or the monitor;
  *  3. a vCPU may legitimately run something else (a nested guest): if no vCPU runs the kernel,
  *     it lives if its tick counter advances.
  *
@@ -62,7 +62,7 @@ bool vl_pulse_crashed(const struct vl_attach *c);
 /* Is it a capture kernel (kdump), started by a kernel that crashed? */
 bool vl_pulse_captures(const struct vl_attach *c);
 
-/* What a guest runs whose kernel is not known. Asks the kernel module or the monitor. */
+/* What a guest runs whose kernel is not known. Asks imee.ko or the monitor. */
 enum vl_life vl_pulse_life(struct vl_target *t);
 /* The same of @nr vCPUs. */
 enum vl_life vl_pulse_life_of(const struct vl_vcpu *vcpus, size_t nr);

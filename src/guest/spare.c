@@ -38,7 +38,7 @@ struct vl_error *vl_guest_make_spare(struct vl_guest *g, struct vl_box **ret)
 	struct vl_box_options o;
 
 	*ret = NULL;
-	if (vl_ram_by_module(g->raw.target))
+	if (vl_ram_by_kmod(g->raw.target))
 		return NULL;
 	vl_worker_options(&reads, &o);
 	o.name = "vlens-spare";
@@ -59,7 +59,7 @@ void vl_guest_use_lender(struct vl_guest *g, vl_lend_fn *lend, void *ctx)
 
 bool vl_spare_take(struct vl_guest *g)
 {
-	if (g->lend && !vl_ram_by_module(g->raw.target))
+	if (g->lend && !vl_ram_by_kmod(g->raw.target))
 		g->box = g->lend(g->lend_ctx, vl_guest_print(g));
 	return g->box;
 }

@@ -21,7 +21,7 @@ uint64_t vl_guest_print(struct vl_guest *g);
 
 /*
  * In a keeper: make a worker for vl_box_lend(), and do not wait for it. The caller owns *@ret,
- * which is NULL if none can be lent: the kernel module maps memory for one process only.
+ * which is NULL if none can be lent: imee.ko maps memory for one process only.
  */
 struct vl_error *vl_guest_make_spare(struct vl_guest *g, struct vl_box **ret);
 

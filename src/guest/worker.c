@@ -38,15 +38,15 @@ static bool wants_kvm(const struct vl_guest *g)
 }
 
 /*
- * Will the kernel module be used? Yes if it maps the RAM; else only if it was asked for by name,
+ * Will imee.ko be used? Yes if it maps the RAM; else only if it was asked for by name,
  * or the choice of the engine is to be explained.
  */
-static bool wants_module(const struct vl_guest *g)
+static bool wants_kmod(const struct vl_guest *g)
 {
 	bool named = g->engine && !strcmp(g->engine, "module");
 
-	return vl_ram_by_module(g->raw.target) ||
-	       ((named || g->explain) && vl_target_module(g->raw.target, NULL));
+	return vl_ram_by_kmod(g->raw.target) ||
+	       ((named || g->explain) && vl_target_kmod(g->raw.target, NULL));
 }
 
 /* Open what cannot be opened in the box, and add it to @keep. */
@@ -72,8 +72,8 @@ struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep)
 		return vl_error_nomem();
 	w->guest = g;
 	vl_code_find(g);
-	if (g->uses & VL_GUEST_READ && wants_module(g))
-		vl_target_take_module(g->raw.target);
+	if (g->uses & VL_GUEST_READ && wants_kmod(g))
+		vl_target_take_kmod(g->raw.target);
 	err = vl_port_prepare(&w->asker, g->raw.target, keep);
 	if (!err && !open_ahead(g, &w->asker.port, keep))
 		err = vl_error_new(VL_ERR_OS, "too many files back the guest's memory");

@@ -22,7 +22,7 @@ struct vl_entry {
 
 /*
  * The entries of all vCPUs, in the order of their numbers; *@ret is malloc'ed. As
- * vl_target_vcpus(), but the monitor is asked even if the kernel module has the guest: on KVM
+ * vl_target_vcpus(), but the monitor is asked even if imee.ko has the guest: on KVM
  * QEMU then fetches the MSRs. A vCPU without paging, a dump, and a hypervisor that is no QEMU
  * have no MSRs.
  */

@@ -68,7 +68,7 @@ struct vl_piece {
 
 #define VL_PIECES 8
 
-/* How RAM is mapped into this process: see vl_ram_by_module(). */
+/* How RAM is mapped into this process: see vl_ram_by_kmod(). */
 enum vl_ram_way { VL_RAM_UNDECIDED, VL_RAM_FILES, VL_RAM_MODULE };
 
 /* Bytes of a run id, with its NUL. */
@@ -108,11 +108,11 @@ struct vl_target {
 	int pagemap;	     /* /proc/PID/pagemap; -1: not open yet */
 	bool without_vcpus;  /* no registers can be had */
 
-	/* The attachment to the kernel module, made by the first vl_target_module(). */
-	struct vl_kmod *module;
-	struct vl_error *no_module; /* why there is none; NULL before the first try */
-	bool without_module;	    /* by the options */
-	bool takes_module;	    /* a process without rights inherits the attachment */
+	/* The attachment to imee.ko, made by the first vl_target_kmod(). */
+	struct vl_kmod *kmod;
+	struct vl_error *no_kmod; /* why there is none; NULL before the first try */
+	bool without_kmod;	  /* by the options */
+	bool takes_kmod;	  /* a process without rights inherits the attachment */
 
 	struct vl_held_place *held; /* held.c; NULL: not looked for yet, or not found */
 	const char *snapshot;	    /* of the options; NULL once a driver has used it */
@@ -254,8 +254,8 @@ typedef struct vl_error *vl_hmp_fn(void *ctx, const char *command, char **ret);
 struct vl_error *vl_rammap_build(struct vl_target *t, vl_hmp_fn *hmp, void *ctx);
 /* Fill it from the cache of this run; false: none, or it does not fit the process. */
 bool vl_rammap_cached(struct vl_target *t);
-/* Fill it from the kernel module's list of the guest's memory slots. */
-struct vl_error *vl_rammap_by_module(struct vl_target *t);
+/* Fill it from imee.ko's list of the guest's memory slots. */
+struct vl_error *vl_rammap_by_kmod(struct vl_target *t);
 /* Fill it from the process's mappings that may be the guest's memory, which is not placed yet. */
 struct vl_error *vl_rammap_by_mappings(struct vl_target *t);
 

@@ -142,7 +142,7 @@ static struct vl_error *no_guest(pid_t pid, int err)
 	return vl_proc_denied(pid, err);
 }
 
-/* The error when the module refuses to attach; see kmod/imee.h. */
+/* The error when imee.ko refuses to attach; see kmod/imee.h. */
 static struct vl_error *refused(pid_t pid, int err)
 {
 	struct vl_error *e = vl_error_os(

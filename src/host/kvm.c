@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Any hypervisor, by its process id: Firecracker, Cloud Hypervisor, crosvm, kvmtool, a QEMU without
- * a monitor. Where the kernel module has the guest, it is the source of all facts. Else the memory
+ * a monitor. Where imee.ko has the guest, it is the source of all facts. Else the memory
  * is found in the process's mappings (rammap.c), where it lies is found by a search
  * (attach/search.h), and the registers are not known.
  */
@@ -25,17 +25,17 @@ static struct vl_error *no_registers(void)
 			     "the kernel module reads those of guests on KVM, see imee(4)");
 }
 
-/* The kernel module has failed for this guest; call it again to get the error. */
+/* imee.ko has failed for this guest; call it again to get the error. */
 static struct vl_error *kvm_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret)
 {
-	return t->module ? vl_kmod_vcpus(t->module, ret, nr_ret) : no_registers();
+	return t->kmod ? vl_kmod_vcpus(t->kmod, ret, nr_ret) : no_registers();
 }
 
 static struct vl_error *kvm_registers(struct vl_target *t, struct vl_registers **ret,
 				      size_t *nr_ret, unsigned int *machine_ret)
 {
 	(void)machine_ret;
-	return t->module ? vl_kmod_registers(t->module, ret, nr_ret) : no_registers();
+	return t->kmod ? vl_kmod_registers(t->kmod, ret, nr_ret) : no_registers();
 }
 
 static void kvm_info(struct vl_target *t, struct vl_target_info *ret)
@@ -51,7 +51,7 @@ static void kvm_info(struct vl_target *t, struct vl_target_info *ret)
 	if (vl_proc_stat(t->pid, &state, &start) == 0)
 		snprintf(ret->state, sizeof(ret->state), "%s",
 			 state == 'T' || state == 't' ? "paused" : "running");
-	ret->vcpus = t->module ? t->module->nr_vcpus : vl_kmod_count_vcpus(t->pid);
+	ret->vcpus = t->kmod ? t->kmod->nr_vcpus : vl_kmod_count_vcpus(t->pid);
 }
 
 static void kvm_close(struct vl_target *t)
@@ -91,8 +91,8 @@ struct vl_error *vl_pid_open(struct vl_target *t, struct vl_spec *s)
 
 	if (err)
 		return err;
-	if (vl_target_module(t, NULL))
-		return vl_rammap_by_module(t);
+	if (vl_target_kmod(t, NULL))
+		return vl_rammap_by_kmod(t);
 	t->without_vcpus = true;
 	return vl_rammap_by_mappings(t);
 }
@@ -102,7 +102,7 @@ struct vl_error *vl_kvm_open(struct vl_target *t, struct vl_spec *s)
 	struct vl_error *err = vl_pid_open(t, s);
 	int vm = t->pid ? vl_kmod_find_vm(t->pid) : 0;
 
-	if (vm >= 0 || t->module)
+	if (vm >= 0 || t->kmod)
 		return err;
 	vl_error_destroy(err);
 	if (vm != -ENOENT)

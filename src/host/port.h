@@ -66,10 +66,10 @@ void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
 			void (*keep)(void *ctx, int fd), void *ctx);
 
 /*
- * Before vl_target_use_port(): keep @t's attachment to the kernel module, if there is one, in the
+ * Before vl_target_use_port(): keep @t's attachment to imee.ko, if there is one, in the
  * forked process, which may map memory by it. Without this call it stays with the broker.
  */
-void vl_target_take_module(struct vl_target *t);
+void vl_target_take_kmod(struct vl_target *t);
 
 /* NULL: @t has rights of its own. */
 const struct vl_target_port *vl_target_port(const struct vl_target *t);

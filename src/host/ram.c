@@ -65,8 +65,8 @@ void *vl_ram_map(const struct vl_ram *r)
 /* Map a range; NULL: it cannot be mapped (no seal, or a limit of the address space). */
 static void *map_range(struct vl_target *t, const struct vl_ram *r)
 {
-	if (vl_ram_by_module(t))
-		return vl_kmod_map(t->module, NULL, r->gpa, r->size);
+	if (vl_ram_by_kmod(t))
+		return vl_kmod_map(t->kmod, NULL, r->gpa, r->size);
 	return vl_ram_mappable(r) ? vl_ram_map(r) : NULL;
 }
 
@@ -86,12 +86,12 @@ static unsigned char *mapped(struct vl_target *t, const struct vl_ram *r)
 }
 
 /*
- * Was all that was read from mappings guest memory? The module's mappings show zeros where it
+ * Was all that was read from mappings guest memory? imee.ko's mappings show zeros where it
  * has no page. After that all of them are unmapped for system calls, which give an error.
  */
 static bool maps_hold(struct vl_target *t)
 {
-	if (!t->module || vl_kmod_sound(t->module) || !vl_ram_by_module(t))
+	if (!t->kmod || vl_kmod_sound(t->kmod) || !vl_ram_by_kmod(t))
 		return true;
 	for (size_t i = 0; i < t->nr_ram; i++)
 		if (t->map[i].at) {
@@ -182,10 +182,10 @@ bool vl_ram_most(const struct vl_target *t, bool (*is)(const struct vl_ram *))
 	return held > all / 2;
 }
 
-bool vl_ram_by_module(struct vl_target *t)
+bool vl_ram_by_kmod(struct vl_target *t)
 {
 	if (t->way == VL_RAM_UNDECIDED)
-		t->way = t->pid && !vl_ram_most(t, vl_ram_mappable) && vl_target_module(t, NULL) ?
+		t->way = t->pid && !vl_ram_most(t, vl_ram_mappable) && vl_target_kmod(t, NULL) ?
 				 VL_RAM_MODULE :
 				 VL_RAM_FILES;
 	return t->way == VL_RAM_MODULE;
@@ -401,8 +401,8 @@ const void *vl_target_page(struct vl_target *t, uint64_t gpa)
 {
 	const struct vl_ram *r = vl_ram_find(t, gpa);
 
-	/* Not of the module's mappings: they can show zeros, and are then unmapped. */
-	if (!r || gpa - r->gpa > r->size - VL_PAGE_SIZE || vl_ram_by_module(t) || !mapped(t, r))
+	/* Not of imee.ko's mappings: they can show zeros, and are then unmapped. */
+	if (!r || gpa - r->gpa > r->size - VL_PAGE_SIZE || vl_ram_by_kmod(t) || !mapped(t, r))
 		return NULL;
 	return mapped(t, r) + (gpa - r->gpa);
 }
@@ -481,28 +481,28 @@ const struct vl_ram *vl_target_ram(const struct vl_target *t, size_t *nr_ret)
 	return t->ram;
 }
 
-void vl_target_take_module(struct vl_target *t)
+void vl_target_take_kmod(struct vl_target *t)
 {
-	t->takes_module = t->module && vl_kmod_inherit(t->module);
+	t->takes_kmod = t->kmod && vl_kmod_inherit(t->kmod);
 }
 
 void vl_target_ready_port(struct vl_target *t)
 {
 	vl_target_run_id(t);
-	vl_ram_by_module(t);
+	vl_ram_by_kmod(t);
 }
 
 void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
 			void (*keep)(void *ctx, int fd), void *ctx)
 {
-	if (t->takes_module)
-		keep(ctx, t->module->fd);
+	if (t->takes_kmod)
+		keep(ctx, t->kmod->fd);
 	else
-		t->module = NULL; /* the attachment is the broker's */
-	if (!t->module && !t->no_module)
-		t->no_module = vl_error_new(VL_ERR_TARGET, "the kernel module is not used here");
+		t->kmod = NULL; /* the attachment is the broker's */
+	if (!t->kmod && !t->no_kmod)
+		t->no_kmod = vl_error_new(VL_ERR_TARGET, "the kernel module is not used here");
 	for (size_t i = 0; i < t->nr_ram; i++) {
-		/* Mappings do not pass a fork. Files are mapped again, the module's RAM is not. */
+		/* Mappings do not pass a fork. Files are mapped again, imee.ko's RAM is not. */
 		t->map[i] = (struct vl_ram_map){ .tried = true };
 		if (t->pid && t->way != VL_RAM_MODULE && vl_ram_mappable(&t->ram[i]))
 			t->map[i].at = vl_ram_map(&t->ram[i]);
@@ -517,7 +517,7 @@ void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
 	for (size_t i = 0; i < t->nr_flat; i++)
 		if (t->flat[i].fd >= 0 && (!i || t->flat[i].fd != t->flat[i - 1].fd))
 			keep(ctx, t->flat[i].fd);
-	if (!t->module)
+	if (!t->kmod)
 		t->way = VL_RAM_FILES;
 	t->pause_depth = 0;
 	t->port = port;

@@ -183,11 +183,11 @@ no:
 	return false;
 }
 
-struct vl_error *vl_rammap_by_module(struct vl_target *t)
+struct vl_error *vl_rammap_by_kmod(struct vl_target *t)
 {
 	_cleanup_free_ struct imee_slot *slots = NULL;
 	const struct vl_error *why;
-	struct vl_kmod *m = vl_target_module(t, &why);
+	struct vl_kmod *m = vl_target_kmod(t, &why);
 	struct vl_error *err;
 	size_t nr = 0;
 
@@ -196,7 +196,7 @@ struct vl_error *vl_rammap_by_module(struct vl_target *t)
 				     why->hint ? why->hint : "see imee(4)");
 	err = vl_kmod_slots(m, &slots, &nr);
 	for (size_t i = 0; !err && i < nr; i++) {
-		/* No file: the module maps any backing. */
+		/* No file: imee.ko maps any backing. */
 		struct vl_ram r = {
 			slots[i].gpa, slots[i].size, slots[i].hva, -1, 0, VL_PAGE_SIZE
 		};

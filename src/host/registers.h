@@ -38,7 +38,7 @@ _Static_assert(VL_REGISTERS_OLD == 432 && VL_REGISTERS_NEW == 440, "as QEMU lays
 /*
  * The registers of every vCPU, in the order of their numbers, from the sources of
  * vl_target_vcpus(), and with its errors. *@ret is malloc'ed. *@machine_ret: the machine of an ELF
- * file with them, EM_X86_64 or EM_386. The kernel module does not know ds, es and ldt: they are 0.
+ * file with them, EM_X86_64 or EM_386. imee.ko does not know ds, es and ldt: they are 0.
  */
 struct vl_error *vl_target_registers(struct vl_target *t, struct vl_registers **ret, size_t *nr_ret,
 				     unsigned int *machine_ret);

@@ -49,10 +49,10 @@ struct vl_error *vl_target_bind(struct vl_target *t, pid_t pid)
 
 void vl_target_unbind(struct vl_target *t)
 {
-	vl_kmod_detach(t->module);
-	vl_error_destroy(t->no_module);
-	t->module = NULL;
-	t->no_module = NULL;
+	vl_kmod_detach(t->kmod);
+	vl_error_destroy(t->no_kmod);
+	t->kmod = NULL;
+	t->no_kmod = NULL;
 	if (t->pidfd >= 0)
 		close(t->pidfd);
 	t->pidfd = -1;
@@ -82,7 +82,7 @@ struct vl_error *vl_target_open(const char *spec, const struct vl_target_options
 		return vl_error_nomem();
 	t->pidfd = t->proc_mem = t->pagemap = t->lock_fd = t->turn_fd = t->first_fd = -1;
 	t->pause_mode = opts ? opts->pause : VL_PAUSE_AUTO;
-	t->without_module = opts && opts->no_module;
+	t->without_kmod = opts && opts->no_kmod;
 	t->snapshot = opts ? opts->snapshot : NULL;
 	t->kernel = opts ? opts->kernel : 0;
 	t->unpack = opts ? opts->unpack : NULL;
@@ -185,20 +185,20 @@ const char *vl_target_run_id(struct vl_target *t)
 	return t->run_id;
 }
 
-struct vl_kmod *vl_target_module(struct vl_target *t, const struct vl_error **why_ret)
+struct vl_kmod *vl_target_kmod(struct vl_target *t, const struct vl_error **why_ret)
 {
-	if (!t->module && !t->no_module) {
-		if (t->without_module)
-			t->no_module =
+	if (!t->kmod && !t->no_kmod) {
+		if (t->without_kmod)
+			t->no_kmod =
 				vl_error_new(VL_ERR_TARGET, "the kernel module is not to be used");
 		else if (t->pid)
-			t->no_module = vl_kmod_attach(t->pid, t->pidfd, &t->module);
+			t->no_kmod = vl_kmod_attach(t->pid, t->pidfd, &t->kmod);
 		else
-			t->no_module = vl_error_new(VL_ERR_TARGET, "a dump is not a running guest");
+			t->no_kmod = vl_error_new(VL_ERR_TARGET, "a dump is not a running guest");
 	}
 	if (why_ret)
-		*why_ret = t->no_module;
-	return t->module;
+		*why_ret = t->no_kmod;
+	return t->kmod;
 }
 
 /* Times 40 ms: a pause of ours ends within 0.9 s (guard.h), most within milliseconds. */
@@ -243,8 +243,8 @@ struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size
 	*nr_ret = 0;
 	if (t->port)
 		return t->port->vcpus(t->port->ctx, ret, nr_ret);
-	m = vl_target_module(t, NULL);
-	/* The module needs no monitor and no pause, and reads a frozen guest, too. */
+	m = vl_target_kmod(t, NULL);
+	/* imee.ko needs no monitor and no pause, and reads a frozen guest, too. */
 	if (m && !vl_discard(vl_kmod_vcpus(m, ret, nr_ret)))
 		return NULL;
 	if (t->pause_depth && t->pid && vl_target_freezes(t))
@@ -256,7 +256,7 @@ struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size
 
 bool vl_target_registers_paused(struct vl_target *t)
 {
-	return !vl_target_freezes(t) || vl_target_module(t, NULL);
+	return !vl_target_freezes(t) || vl_target_kmod(t, NULL);
 }
 
 /* A CPU in long mode has PAE and paging on, and a kernel in the upper half. */
@@ -275,7 +275,7 @@ struct vl_error *vl_target_registers(struct vl_target *t, struct vl_registers **
 	*ret = NULL;
 	*nr_ret = 0;
 	*machine_ret = 0;
-	m = vl_target_module(t, NULL);
+	m = vl_target_kmod(t, NULL);
 	if (!m || vl_discard(vl_kmod_registers(m, ret, nr_ret))) {
 		if (t->pause_depth && t->pid && vl_target_freezes(t))
 			return vl_error_new(VL_ERR_ARG, "a frozen guest's monitor cannot be asked");

@@ -28,7 +28,7 @@ enum vl_pause_mode {
 struct vl_target_options {
 	const char *uri; /* libvirt URI, NULL: libvirt's own default */
 	enum vl_pause_mode pause;
-	bool no_module; /* do not use the kernel module imee.ko, even if it is loaded */
+	bool no_kmod; /* do not use imee.ko, even if it is loaded */
 	/* The id or name of a disk image's snapshot; NULL: the only one. Valid during the open. */
 	const char *snapshot;
 	struct vl_pause_budget {
@@ -184,7 +184,7 @@ const char *vl_target_ram_file(const struct vl_target *t, size_t i);
 
 /*
  * The state of every vCPU, in the order of their numbers. The source is the dump's notes, or the
- * kernel module if it has the guest, which takes microseconds and stops nothing, or else the
+ * imee.ko if it has the guest, which takes microseconds and stops nothing, or else the
  * monitor, which cannot be asked while the target is frozen. *@ret is malloc'ed. A monitor that
  * refuses `info registers` is asked for the notes of a dump, which stops the vCPUs for about a
  * millisecond; that counts as a pause.

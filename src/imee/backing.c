@@ -40,9 +40,9 @@ static enum direct_kind map_piece(struct vl_direct *d, const struct vl_ram *r)
 		madvise(at, r->size, MADV_NOHUGEPAGE);
 		return DIRECT_STILL;
 	}
-	if (d->module && vl_ram_by_module(d->t))
-		return vl_kmod_map(d->module, at, r->gpa, r->size) ? DIRECT_MAPPED : DIRECT_LIVE;
-	if (!vl_ram_mappable(r) || vl_ram_by_module(d->t) ||
+	if (d->kmod && vl_ram_by_kmod(d->t))
+		return vl_kmod_map(d->kmod, at, r->gpa, r->size) ? DIRECT_MAPPED : DIRECT_LIVE;
+	if (!vl_ram_mappable(r) || vl_ram_by_kmod(d->t) ||
 	    mmap(at, r->size, PROT_READ, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, r->fd,
 		 (off_t)r->fd_offset) == MAP_FAILED)
 		return DIRECT_LIVE;

@@ -181,7 +181,7 @@ static void close_op(struct vl_raw *e)
 	free(e);
 }
 
-struct vl_error *direct_open(struct vl_target *t, struct vl_kmod *module, struct vl_raw **ret)
+struct vl_error *direct_open(struct vl_target *t, struct vl_kmod *kmod, struct vl_raw **ret)
 {
 	struct vl_direct *d = calloc(1, sizeof(*d));
 	struct vl_error *err;
@@ -191,7 +191,7 @@ struct vl_error *direct_open(struct vl_target *t, struct vl_kmod *module, struct
 	d->raw.ops = &vl_raw_direct;
 	d->t = t;
 	d->wide = direct_has_lines();
-	d->module = module;
+	d->kmod = kmod;
 	err = direct_map(d);
 	if (err) {
 		close_op(&d->raw);

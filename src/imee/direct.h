@@ -62,7 +62,7 @@ struct vl_direct {
 	uint64_t guess[DIRECT_GUESSES];
 	struct vl_target *t;
 	bool wide;		     /* the processor moves a line as fast as a word: copy.c */
-	struct vl_kmod *module;	     /* maps RAM that has no mappable file; or NULL */
+	struct vl_kmod *kmod;	     /* maps RAM that has no mappable file; or NULL */
 	struct direct_piece *pieces; /* sorted by gpa */
 	size_t nr_pieces;
 	uint64_t span;	   /* bytes at base */
@@ -122,8 +122,8 @@ void direct_at_hand(struct vl_direct *d, const struct vl_space *s, uint64_t va, 
 
 /* ---- direct.c ---- */
 
-/* As vl_raw_ops.open; @module (may be NULL) maps RAM that has no mappable file. */
-struct vl_error *direct_open(struct vl_target *t, struct vl_kmod *module, struct vl_raw **ret);
+/* As vl_raw_ops.open; @kmod (may be NULL) maps RAM that has no mappable file. */
+struct vl_error *direct_open(struct vl_target *t, struct vl_kmod *kmod, struct vl_raw **ret);
 
 /* Implements vl_reader_where(). */
 enum vl_read_status direct_where(struct vl_direct *d, const struct vl_space *s, uint64_t va,

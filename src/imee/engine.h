@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The interface between the reader and its engines: the direct walk, the immersive vCPU, the
- * kernel module. reader.c checks a request before an engine sees it: sizes are within bounds,
+ * mappings of imee.ko. reader.c checks a request before an engine sees it: sizes are within bounds,
  * no address wraps, fields and their places in the record are sane. Engines check for canonical
  * addresses, as they follow pointers.
  */
@@ -71,7 +71,7 @@ struct vl_raw_ops {
 
 extern const struct vl_raw_ops vl_raw_direct;
 extern const struct vl_raw_ops vl_raw_kvm;
-extern const struct vl_raw_ops vl_raw_module;
+extern const struct vl_raw_ops vl_raw_kmod;
 
 /* The name of engine @i (from 0), static; NULL: there are no more. */
 const char *vl_raw_name(size_t i);

@@ -345,9 +345,9 @@ static struct vl_error *map_ram(struct vl_kvm *k, struct vl_target *t)
 		void *p = NULL;
 
 		k->ranges[i] = (struct kvm_range){ r->gpa, r->size, NULL };
-		if (k->module ? !kvm_slot_aligned(r) : !kvm_slot_fits(r))
+		if (k->kmod ? !kvm_slot_aligned(r) : !kvm_slot_fits(r))
 			continue;
-		p = k->module ? vl_kmod_map(k->module, NULL, r->gpa, r->size) : vl_ram_map(r);
+		p = k->kmod ? vl_kmod_map(k->kmod, NULL, r->gpa, r->size) : vl_ram_map(r);
 		if (!p)
 			return vl_error_os(errno, "cannot map the guest's RAM");
 		k->ranges[i].host = p;

@@ -42,29 +42,29 @@ static void leave_host(struct vl_target *t, struct vl_machine_host *h)
 /* A mirror needs the guest's tables in memory that stays mapped at one place. */
 static bool mirror_fits(struct vl_target *t)
 {
-	return !vl_target_is_live(t) || vl_ram_by_module(t) || vl_ram_most(t, vl_ram_mappable);
+	return !vl_target_is_live(t) || vl_ram_by_kmod(t) || vl_ram_most(t, vl_ram_mappable);
 }
 
 /*
- * Can most of the RAM be in slots? *@module_ret is the module if it maps the RAM. The other
+ * Can most of the RAM be in slots? *@kmod_ret is imee.ko if it maps the RAM. The other
  * engine reads the rest, a display's memory for one.
  */
-static bool most_fits(struct vl_target *t, struct vl_kmod **module_ret)
+static bool most_fits(struct vl_target *t, struct vl_kmod **kmod_ret)
 {
-	bool by_module = vl_ram_by_module(t);
+	bool by_kmod = vl_ram_by_kmod(t);
 
-	*module_ret = by_module ? vl_target_module(t, NULL) : NULL;
-	return vl_ram_most(t, by_module ? kvm_slot_aligned : kvm_slot_fits);
+	*kmod_ret = by_kmod ? vl_target_kmod(t, NULL) : NULL;
+	return vl_ram_most(t, by_kmod ? kvm_slot_aligned : kvm_slot_fits);
 }
 
 static int rank_op(struct vl_target *t, const struct vl_attach *c, char why[VL_RAW_WHY])
 {
 	struct vl_machine_host host;
-	struct vl_kmod *module;
+	struct vl_kmod *kmod;
 	int rank = VL_RANK_NONE;
 	const char *how;
 
-	if (!most_fits(t, &module)) {
+	if (!most_fits(t, &kmod)) {
 		snprintf(why, VL_RAW_WHY, "%s",
 			 vl_target_is_live(t) ?
 				 "the guest's RAM cannot be mapped (it is anonymous)" :
@@ -72,7 +72,7 @@ static int rank_op(struct vl_target *t, const struct vl_attach *c, char why[VL_R
 					       "the memory in the dump is not on page boundaries");
 		return VL_RANK_NONE;
 	}
-	how = module ? ", over RAM that imee.ko maps" : "";
+	how = kmod ? ", over RAM that imee.ko maps" : "";
 	look_host(t, &host);
 	if (host.kvm < 0) {
 		snprintf(why, VL_RAW_WHY, "%s", host.why);
@@ -155,8 +155,8 @@ static struct vl_error *open_other(struct vl_kvm *k, struct vl_target *t, const 
 {
 	struct vl_error *err;
 
-	if (k->module) {
-		err = vl_raw_module.open(t, c, &k->other);
+	if (k->kmod) {
+		err = vl_raw_kmod.open(t, c, &k->other);
 		if (!err)
 			k->walk = vl_kmod_walk(k->other);
 	} else {
@@ -181,7 +181,7 @@ static struct vl_error *open_op(struct vl_target *t, const struct vl_attach *c, 
 	pthread_cond_init(&k->cond, NULL);
 	atomic_store(&k->limit_ms, 3000);
 	k->machine = (struct vl_machine)VL_MACHINE_NONE;
-	if (!most_fits(t, &k->module))
+	if (!most_fits(t, &k->kmod))
 		err = vl_error_new(VL_ERR_TARGET, "the guest's RAM cannot be mapped");
 	else
 		err = open_other(k, t, c);

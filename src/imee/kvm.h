@@ -57,7 +57,7 @@ struct vl_kvm {
 	 */
 	struct vl_raw *other;
 	struct vl_direct *walk;
-	struct vl_kmod *module; /* the target's, where it maps the RAM; else NULL */
+	struct vl_kmod *kmod; /* the target's, where it maps the RAM; else NULL */
 	struct vl_machine machine;
 	struct kvm_range *ranges;
 	size_t nr_ranges;
@@ -147,12 +147,12 @@ static inline void kvm_begin(struct vl_kvm *k)
 }
 
 /*
- * Is the answer valid? False: the module had no page for KVM or for the walk, which read zeros.
+ * Is the answer valid? False: imee.ko had no page for KVM or for the walk, which read zeros.
  * The other engine then serves the request.
  */
 static inline bool kvm_stands(const struct vl_kvm *k)
 {
-	return likely(!k->module || vl_kmod_sound(k->module));
+	return likely(!k->kmod || vl_kmod_sound(k->kmod));
 }
 
 /*

@@ -12,7 +12,7 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 /* By their best rank, highest first: find_best() then asks few. The rank decides. */
-static const struct vl_raw_ops *const engines[NR_ENGINES] = { &vl_raw_direct, &vl_raw_module,
+static const struct vl_raw_ops *const engines[NR_ENGINES] = { &vl_raw_direct, &vl_raw_kmod,
 							      &vl_raw_kvm };
 
 const char *vl_raw_name(size_t i)

@@ -15,7 +15,7 @@ enum vl_save_pause {
 	/*
 	 * Copy the guest while it runs. In one pause by the budget of the target, copy the pages
 	 * that change most, the others that have changed, as far as there is time to look, and the
-	 * registers if the kernel module has them. The default.
+	 * registers if imee.ko has them. The default.
 	 */
 	VL_SAVE_SHORT,
 	VL_SAVE_NONE,  /* copy it while it runs */

@@ -79,7 +79,7 @@ static void read_all(struct vl_target *t)
 static void fuzz_target(const unsigned char *data, size_t len, size_t size)
 {
 	_cleanup_close_ int fd = fuzz_file(data, len, size);
-	struct vl_target_options options = { .no_module = true };
+	struct vl_target_options options = { .no_kmod = true };
 	struct vl_target *t;
 	char path[32];
 

@@ -57,9 +57,9 @@ static void forget(struct vl_target *t)
  * From nothing known: open, registers of all vCPUs, the byte at RIP of the first through its
  * own tables. Returns nanoseconds.
  */
-static uint64_t first_byte(const char *spec, bool no_module)
+static uint64_t first_byte(const char *spec, bool no_kmod)
 {
-	struct vl_target_options opts = { .no_module = no_module };
+	struct vl_target_options opts = { .no_kmod = no_kmod };
 	uint64_t start = vl_now_ns(), spent;
 	struct vl_reader *r = NULL;
 	struct vl_vcpu *v = NULL;
@@ -164,7 +164,7 @@ static void compare_memory(struct vl_target *a, struct vl_target *b)
 
 int main(int argc, char **argv)
 {
-	struct vl_target_options without = { .no_module = true };
+	struct vl_target_options without = { .no_kmod = true };
 	struct vl_target *a, *b;
 	struct vl_reader *r;
 	struct vl_reader_options o = { .engine = "module" };

@@ -258,7 +258,7 @@ int main(void)
 	test_cut_short();
 	test_pages();
 	vl_ram_deinit(&g.t);
-	vl_error_destroy(g.t.no_module);
+	vl_error_destroy(g.t.no_kmod);
 	test_packed();
 	return tap_end();
 }

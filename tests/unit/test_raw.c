@@ -206,7 +206,7 @@ static void teardown(void)
 	vl_reader_close(g.r);
 	vl_ram_deinit(&g.t);
 	/* The test is nobody's guest: that the module has nothing of it is what it says. */
-	vl_error_destroy(g.t.no_module);
+	vl_error_destroy(g.t.no_kmod);
 	munmap(g.low, LOW + HIGH_SIZE);
 	if (g.fd >= 0)
 		close(g.fd);
