@@ -7,7 +7,6 @@
 #include "../base/cleanup.h"
 #include "../base/hash.h"
 #include "choose.h"
-#include "container.h"
 
 /* The sums; one index has all four. */
 enum { SUM_PROCESSES, SUM_MEMORY, SUM_THREADS, SUM_FILES, NR_SUMS };
@@ -114,16 +113,18 @@ static void choose_by(struct group *all, size_t nr, size_t sum, struct group **f
 		first[i]->chosen = true;
 }
 
+/* Adding rows moves the table's own text. */
+static char *label_of(const struct vl_table *t, size_t row, size_t label)
+{
+	const struct vl_cell *c = vl_table_cell(t, row, VL_ROW_LABEL + label);
+
+	return c->kind == VL_CELL_TEXT ? strndup(vl_table_bytes(t, c), c->text.len) : NULL;
+}
+
 static void add(struct vl_table *t, const struct group *g)
 {
-	const struct vl_cell *c = path_of(t, g->row);
-	/* Adding rows moves the table's own text. */
-	_cleanup_free_ char *path = strndup(vl_table_bytes(t, c), c->text.len);
-	char box[VL_CONTAINER_MAX];
-	const char *in = NULL;
+	_cleanup_free_ char *path = label_of(t, g->row, 1), *in = label_of(t, g->row, 2);
 
-	if (path && vl_container_of(path, strlen(path), box))
-		in = box;
 	for (size_t i = 0; path && i < NR_SUMS; i++)
 		vl_sample_of(t, metrics[i], g->sum[i], (const char *const[]){ path, in }, 2);
 }

@@ -8,7 +8,6 @@
 
 #include "../base/array.h"
 #include "../base/cleanup.h"
-#include "container.h"
 
 /* A row about a process. */
 struct process {
@@ -170,11 +169,10 @@ static void add_samples(struct vl_table *t, const struct process *all, size_t nr
 	const struct process *p = &all[i];
 	_cleanup_free_ char *comm = text_of(t, p->row, VL_ROW_LABEL);
 	_cleanup_free_ char *group = text_of(t, p->row, VL_ROW_LABEL + 1);
-	char pid[24], box[VL_CONTAINER_MAX];
-	const char *name = comm ? comm : "", *in = NULL;
+	_cleanup_free_ char *in = text_of(t, p->row, VL_ROW_LABEL + 2);
+	const char *name = comm ? comm : "";
+	char pid[24];
 
-	if (group && vl_container_of(group, strlen(group), box))
-		in = box;
 	snprintf(pid, sizeof(pid), "%" PRId64, p->pid);
 	add_name(t, all, nr, i, name);
 	VL_SAMPLE(t, GROUP_CPU, p->cpu, name, pid, group, in);

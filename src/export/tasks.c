@@ -6,8 +6,8 @@
 #include "../attach/attach.h"
 #include "../base/array.h"
 #include "../base/cleanup.h"
+#include "../view/groups.h"
 #include "collect.h"
-#include "groups.h"
 
 #define PF_KTHREAD 0x00200000U /* include/linux/sched.h */
 
@@ -81,6 +81,8 @@ static char letter_of(const struct record *r)
 static void add_process(struct vl_collector *c, struct vl_groups *groups, struct process *p)
 {
 	const struct record *r = p->r;
+	const struct vl_group *group = vl_groups_find(groups, p->groups);
+	char in[VL_CONTAINER_LABEL_MAX];
 	struct vl_table *t = c->t;
 
 	p->p.mm = r->mm;
@@ -89,7 +91,11 @@ static void add_process(struct vl_collector *c, struct vl_groups *groups, struct
 	vl_table_uint(t, VL_ROW_METRIC, VL_METRIC_PROCESS);
 	vl_table_uint(t, VL_ROW_VALUE, vl_top_cpu_time(c->top, r, &p->f));
 	vl_table_text(t, VL_ROW_LABEL, r->comm, strnlen(r->comm, sizeof(r->comm)));
-	vl_table_str(t, VL_ROW_LABEL + 1, vl_groups_path(groups, p->groups));
+	if (group) {
+		vl_container_label(&group->container, ':', in);
+		vl_table_str(t, VL_ROW_LABEL + 1, group->path);
+		vl_table_str(t, VL_ROW_LABEL + 2, *in ? in : NULL);
+	}
 	vl_table_int(t, VL_ROW_PID, r->pid);
 	vl_table_uint(t, VL_ROW_START, r->start);
 	vl_table_int(t, VL_ROW_THREADS, p->f.threads);
@@ -142,7 +148,7 @@ static void add_all(struct vl_collector *c, const struct record *r, size_t nr)
 	/* An item that cannot be read is zeros: its process is about to end. */
 	vl_gather(c->g->reader, &c->g->space, gets, n);
 	read_files(c, all, nr, gets);
-	vl_groups_init(&groups, c);
+	vl_groups_init(&groups, c->g);
 	for (size_t i = 0; i < nr && i < VL_EXPORT_PROCESSES_MAX; i++)
 		add_process(c, &groups, &all[i]);
 	vl_groups_deinit(&groups);

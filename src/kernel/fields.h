@@ -257,11 +257,19 @@
 	F(FDT_OPEN, "fdtable", "open_fds")                                                        \
 	F(TASK_CGROUPS, "task_struct", "cgroups")                                                 \
 	F(CSS_SET_DFL, "css_set", "dfl_cgrp")                                                     \
+	/* css_set.refcount is behind the array subsys, and shows its length */                   \
+	F(CSS_SET_SUBSYS, "css_set", "subsys")                                                    \
+	F(CSS_SET_REFCOUNT, "css_set", "refcount")                                                \
+	F(CSS_CGROUP, "cgroup_subsys_state", "cgroup")                                            \
+	F(CGROUP_ROOT, "cgroup", "root")                                                          \
 	F(CGROUP_KN, "cgroup", "kn")                                                              \
 	F(KN_NAME, "kernfs_node", "name")                                                         \
 	/* "kernfs: Use RCU to access kernfs_node::parent" (6.15): under a new name */            \
 	F(KN_PARENT, "kernfs_node", "parent")                                                     \
 	F(KN_PARENT_RCU, "kernfs_node", "__parent")                                               \
+	/* what containers have */                                                                \
+	F(TASK_NSPROXY, "task_struct", "nsproxy")                                                 \
+	F(NSPROXY_UTS, "nsproxy", "uts_ns")                                                       \
 	F(PSI_TOTAL, "psi_group", "total")                                                        \
 	F(PSI_CPU_SOME, "enum psi_states", "PSI_CPU_SOME")                                        \
 	F(PSI_IO_SOME, "enum psi_states", "PSI_IO_SOME")                                          \

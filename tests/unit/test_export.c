@@ -6,7 +6,6 @@
 #include "../../src/base/array.h"
 #include "../../src/base/hash.h"
 #include "../../src/export/choose.h"
-#include "../../src/export/container.h"
 #include "../../src/export/format.h"
 #include "../../src/view/scan.h"
 #include "tap.h"
@@ -252,12 +251,12 @@ static void test_cut(void)
 	free(big);
 }
 
-#define ID "3f2a0123456789abcdef0123456789abcdef0123456789abcdef0123456789ab"
-
 static void add_grouped(struct vl_table *t, int pid, const char *group, uint64_t rss)
 {
 	add_process(t, pid, "p", 1, rss);
 	vl_table_str(t, VL_ROW_LABEL + 1, group);
+	if (!strcmp(group, "/g7"))
+		vl_table_str(t, VL_ROW_LABEL + 2, "lxc:web");
 }
 
 static void test_groups(void)
@@ -274,9 +273,9 @@ static void test_groups(void)
 	add_process(&t, 999, "none", 1, 9999);
 	ok(vl_choose_groups(&t, 1) &&
 		   has(&t, VL_EXPORT_TEXT,
-		       "vlens_cgroup_memory_bytes{guest=\"web\\\"1\",cgroup=\"/g7\"} "
-		       "5000\n"),
-	   "the sum of a group's memory");
+		       "vlens_cgroup_memory_bytes{guest=\"web\\\"1\",cgroup=\"/g7\","
+		       "container=\"lxc:web\"} 5000\n"),
+	   "the sum of a group's memory, with its container");
 	ok(count(&t, "\nvlens_cgroup_processes{") <= 3, "of the first groups only");
 	vl_table_deinit(&t);
 }
@@ -299,35 +298,6 @@ static void test_collisions(void)
 	vl_table_deinit(&t);
 }
 
-static void test_containers(void)
-{
-	static const struct {
-		const char *path, *want;
-	} rows[] = {
-		{ "/system.slice/docker-" ID ".scope", "docker:3f2a01234567" },
-		{ "/docker/" ID, "docker:3f2a01234567" },
-		{ "/machine.slice/libpod-" ID ".scope/container", "podman:3f2a01234567" },
-		{ "/kubepods/besteffort/pod12-ab/" ID, "kubernetes:3f2a01234567" },
-		{ "/kubepods.slice/a.slice/cri-containerd-" ID ".scope",
-		  "containerd:3f2a01234567" },
-		{ "/lxc.payload.web", "lxc:web" },
-		{ "/machine.slice/machine-web.scope/payload", "nspawn:web" },
-		{ "/system.slice/docker.service", NULL },
-		{ "/system.slice/docker-.scope", NULL },
-		{ "/docker/short", NULL },
-		{ "/", NULL },
-		{ "", NULL },
-	};
-	char buf[VL_CONTAINER_MAX];
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		bool is = vl_container_of(rows[i].path, strlen(rows[i].path), buf);
-
-		ok(is == (rows[i].want != NULL) && (!is || !strcmp(buf, rows[i].want)),
-		   "container of '%.40s'", rows[i].path);
-	}
-}
-
 int main(void)
 {
 	test_labels();
@@ -339,6 +309,5 @@ int main(void)
 	test_cut();
 	test_groups();
 	test_collisions();
-	test_containers();
 	return tap_end();
 }
