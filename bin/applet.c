@@ -40,9 +40,11 @@ void applets_help(const struct applet_table *t)
 			printf("  %-14s%s\n", c->name, c->applet ? c->applet->summary : c->summary);
 }
 
-const struct vl_column *view_columns(const struct view *v, bool diff)
+const struct vl_column *view_columns(const struct view *v, int key)
 {
-	return (diff || !v->scan) && v->diff ? v->diff->columns :
-	       v->scan			     ? v->scan->columns :
-					       v->columns;
+	if (v->diff && (key == OPT_DIFF || !v->scan))
+		return v->diff->columns;
+	if (v->containers && key == OPT_CONTAINERS)
+		return v->containers->columns;
+	return v->scan ? v->scan->columns : v->columns;
 }

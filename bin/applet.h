@@ -20,11 +20,12 @@ struct session;
 
 /* The raw side of an applet: a report that is read from memory. */
 struct view {
-	int (*run)(struct request *r);	 /* returns the exit status; NULL: there is none */
-	unsigned scope;			 /* enum scope: of its options, without --diff */
-	const struct vl_scan *scan;	 /* what `run` prints; NULL: no single view */
-	const struct vl_diff *diff;	 /* --diff; or NULL */
-	const struct vl_column *columns; /* without a scan: those of -o; or NULL */
+	int (*run)(struct request *r);	  /* returns the exit status; NULL: there is none */
+	unsigned scope;			  /* enum scope: of its options, without --diff */
+	const struct vl_scan *scan;	  /* what `run` prints; NULL: no single view */
+	const struct vl_diff *diff;	  /* --diff; or NULL */
+	const struct vl_scan *containers; /* --containers; or NULL */
+	const struct vl_column *columns;  /* without a scan: those of -o; or NULL */
 };
 
 /* A row of the table in applets.c. Help, links and the check of the manual come from it. */
@@ -117,8 +118,11 @@ int session_redirect(struct session *s, const char *path, const char *arg0, char
  */
 char *model_find(const struct applet *a);
 
-/* The columns of @v, with @diff those of its --diff. NULL: it prints no table. */
-const struct vl_column *view_columns(const struct view *v, bool diff);
+/*
+ * The columns of @v; with @key OPT_DIFF or OPT_CONTAINERS those of that option, if it has it.
+ * NULL: it prints no table.
+ */
+const struct vl_column *view_columns(const struct view *v, int key);
 
 /* Run a view; returns the exit status. */
 int view_run(struct request *r);

@@ -23,16 +23,20 @@
 /* The whole program has the tables. */
 #define TABLE(what) .view = { .run = front_view, .scope = SCOPE_RAW }
 #define TABLE_AND_DIFF(what, how) TABLE(what)
+#define TABLE_DIFF_CONTAINERS(what, how, containers) TABLE(what)
 #else
 /* A table that is read from memory. */
 #define TABLE(what) .view = { .run = view_run, .scope = SCOPE_RAW, .scan = &(what) }
 #define TABLE_AND_DIFF(what, how) \
 	.view = { .run = view_run, .scope = SCOPE_RAW, .scan = &(what), .diff = &(how) }
+#define TABLE_DIFF_CONTAINERS(what, how, inside) \
+	.view = { .run = view_run, .scope = SCOPE_RAW, .scan = &(what), .diff = &(how), \
+		  .containers = &(inside) }
 #endif
 
 static const struct applet applets[] = {
 	{ MIRROR("ps", "procps", 1, "Show the processes of a virtual machine"),
-	  TABLE_AND_DIFF(vl_scan_ps, vl_diff_processes) },
+	  TABLE_DIFF_CONTAINERS(vl_scan_ps, vl_diff_processes, vl_scan_containers) },
 	{ MIRROR("uname", "coreutils", 1, "Show the kernel of a virtual machine"),
 	  TABLE(vl_scan_uname) },
 	{ MIRROR("free", "procps", 1, "Show the memory use of a virtual machine"),

@@ -37,7 +37,7 @@ static void list_options(const struct applet *a, bool valued)
 
 static void list_columns(const struct applet *a)
 {
-	const struct vl_column *c = view_columns(&a->view, false);
+	const struct vl_column *c = view_columns(&a->view, 0);
 
 	for (; c && c->name; c++)
 		puts(c->name);

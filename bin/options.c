@@ -140,6 +140,9 @@ const struct option_row option_rows[] = {
 	{ "build-id", OPT_BUILD_ID, "ID", SCOPE_TYPES, "of add: the kernel's build id", NULL },
 	{ "diff", OPT_DIFF, NULL, SCOPE_DIFF, "the same list by several ways, side by side", NULL },
 
+	{ "containers", OPT_CONTAINERS, NULL, SCOPE_CONTAINERS,
+	  "list its containers, from memory alone", NULL },
+
 	{ "guest", 'g', "GUEST", SCOPE_PEEK, "this guest; again for more", NULL },
 	{ "as", OPT_AS, "PID", SCOPE_PEEK, "addresses are those of this process", NULL },
 	{ "depth", OPT_DEPTH, "N", SCOPE_PEEK, "follow pointers, N deep (0)", NULL },
@@ -200,10 +203,12 @@ const struct option_row option_rows[] = {
 unsigned options_scopes(const struct applet *a, bool raw)
 {
 	const struct view *v = &a->view;
+	const unsigned containers = v->containers ? SCOPE_CONTAINERS : 0;
 
 	if (raw)
-		return v->scope | (v->scan && v->diff ? SCOPE_DIFF : 0);
-	return a->scope | (a->run && v->run ? SCOPE_EITHER : 0) | (v->diff ? SCOPE_COMPARE : 0);
+		return v->scope | (v->scan && v->diff ? SCOPE_DIFF : 0) | containers;
+	return a->scope | (a->run && v->run ? SCOPE_EITHER : 0) | (v->diff ? SCOPE_COMPARE : 0) |
+	       containers;
 }
 
 const struct option_row *option_by_key(int key, unsigned scopes)

@@ -28,7 +28,8 @@ enum scope {
 	SCOPE_DUMP = 1 << 13,  /* of what writes a guest's memory into a file */
 	SCOPE_EXPORT = 1 << 14,
 	SCOPE_WATCH = 1 << 15,
-	SCOPE_CHECK = 1 << 11, /* of a report that says what it could not check */
+	SCOPE_CONTAINERS = 1 << 16, /* of applets that can list containers */
+	SCOPE_CHECK = 1 << 11,	    /* of a report that says what it could not check */
 };
 
 /* Keys of options that have no letter: above every character. */
@@ -46,6 +47,7 @@ enum {
 	OPT_TRUSTED,
 	OPT_UNVERIFIED,
 	OPT_DIFF,
+	OPT_CONTAINERS,
 	OPT_HOST_FILES,
 	OPT_SORT,
 	OPT_NO_HEADERS,

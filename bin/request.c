@@ -31,7 +31,7 @@ static const struct option_row *row_of(const struct given *g, unsigned scopes)
 static unsigned any_scope(const struct applet *a)
 {
 	return options_scopes(a, false) | options_scopes(a, true) |
-	       (a->view.run ? SCOPE_COMPARE : 0);
+	       (a->view.run ? SCOPE_COMPARE | SCOPE_CONTAINERS : 0);
 }
 
 /* Add the options of argv[@i]. Returns the number of words that they take; 0: no memory. */
@@ -79,13 +79,19 @@ static int value_number(const char *(*name_of)(size_t i), const char *name)
 	return -1;
 }
 
+/* Does option @key ask for raw reads? */
+static bool is_raw(int key)
+{
+	return key == 'J' || key == OPT_DIFF || key == OPT_CONTAINERS;
+}
+
 /* Do the options so far ask for raw reads? */
 static bool asks_raw(const struct request *r)
 {
 	for (size_t i = 0; r->applet->view.run && i < r->nr_given; i++) {
 		const struct option_row *o = row_of(&r->given[i], any_scope(r->applet));
 
-		if (o && (o->key == 'J' || o->key == OPT_DIFF))
+		if (o && is_raw(o->key))
 			return true;
 		if (o && o->key == OPT_ENGINE && r->given[i].value)
 			return value_number(engine_name, r->given[i].value) >= ENGINE_IMEE;
@@ -136,6 +142,13 @@ bool request_has(const struct request *r, int key)
 			return true;
 	}
 	return false;
+}
+
+int request_list(const struct request *r)
+{
+	return request_has(r, OPT_DIFF)	      ? OPT_DIFF :
+	       request_has(r, OPT_CONTAINERS) ? OPT_CONTAINERS :
+						0;
 }
 
 /* ---- values ---- */
@@ -329,6 +342,7 @@ bool request_option(struct request *r, void *ctx, int key, char *arg)
 		{ 'J', &r->json },
 		{ OPT_STATS, &r->stats },
 		{ OPT_DIFF, &r->diff },
+		{ OPT_CONTAINERS, &r->containers },
 		{ OPT_STRICT, &r->strict },
 		{ OPT_RAW_NAMES, &r->raw_names },
 		{ OPT_UNVERIFIED, &r->unverified },
@@ -400,9 +414,10 @@ static bool unknown(const struct request *r, const char *word)
 {
 	const char *name = r->applet->name, *program = r->applet->program;
 	const char *kernel = r->nr_words ? NULL : trusted_word(r);
-	const char *without = request_has(r, 'J')      ? "--json" :
-			      request_has(r, OPT_DIFF) ? "--diff" :
-							 NULL;
+	const char *without = request_has(r, 'J')	     ? "--json" :
+			      request_has(r, OPT_DIFF)	     ? "--diff" :
+			      request_has(r, OPT_CONTAINERS) ? "--containers" :
+							       NULL;
 
 	if (!program)
 		usage_report(name, "unknown option '%s'", word);
@@ -453,7 +468,7 @@ static bool raw_only(const struct request *r, const struct option_row *o)
 {
 	const struct applet *a = r->applet;
 
-	if (o->key == 'J' || o->key == OPT_DIFF)
+	if (is_raw(o->key))
 		usage_report(a->name, "'--%s' is not for --engine=vmst: it reads memory", o->name);
 	else
 		usage_report(a->name,
@@ -477,11 +492,14 @@ static bool take_all(struct request *r, take_fn *take, void *ctx)
 
 		if (r->raw && !check(r, g))
 			return false;
-		if (!r->raw && !(o->scopes & ~(SCOPE_EITHER | SCOPE_COMPARE)))
+		if (!r->raw && !(o->scopes & ~(SCOPE_EITHER | SCOPE_COMPARE | SCOPE_CONTAINERS)))
 			return raw_only(r, o);
 		if (!take(r, ctx, o->key, g->value))
 			return false;
 	}
+	if (r->diff && r->containers && !r->end)
+		return wrong(r, "'--%s' and '--diff' are two lists: leave one of them out",
+			     option_by_key(OPT_CONTAINERS, scopes)->name);
 	if (r->unverified && !r->trusted && !r->end)
 		return wrong(r, "'--%s' goes with --trusted",
 			     option_by_key(OPT_UNVERIFIED, scopes)->name);
@@ -491,8 +509,7 @@ static bool take_all(struct request *r, take_fn *take, void *ctx)
 static void print_help(const struct request *r)
 {
 	const struct applet *a = r->applet;
-	const struct vl_column *c =
-		r->raw ? view_columns(&a->view, request_has(r, OPT_DIFF)) : NULL;
+	const struct vl_column *c = r->raw ? view_columns(&a->view, request_list(r)) : NULL;
 
 	printf("Usage: %s [OPTION...] %s\n%s.\n", a->name,
 	       r->raw && a->program ? "GUEST..." : a->args, a->summary);

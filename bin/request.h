@@ -37,7 +37,7 @@ struct request {
 	struct vl_scan_options scan; /* the guest's place, its pauses, the engine */
 	enum vl_executor executor;
 	pid_t as;
-	bool all, json, stats, diff;
+	bool all, json, stats, diff, containers;
 	/*
 	 * An answer that may be of several moments, or something that could not be checked, is an
 	 * error.
@@ -82,6 +82,9 @@ void request_no_guest(const struct request *r);
 
 /* Is the option with key @key given? */
 bool request_has(const struct request *r, int key);
+
+/* OPT_DIFF or OPT_CONTAINERS, the list that is asked for; 0: that of the applet. */
+int request_list(const struct request *r);
 
 /* The index of @arg in the values of option @key; -1: it is none of them; reported. */
 int request_choice(const struct request *r, int key, const char *arg);

@@ -151,7 +151,8 @@ bool show_settle(struct show *s, bool guests)
 	if (guests && !add_column(s, SHOW_GUEST, NULL, 0))
 		return false;
 	for (int i = 0; s->columns[i].name; i++)
-		if ((s->columns[i].shown || (s->trusted && s->columns[i].trusted)) &&
+		if ((s->columns[i].shown || (s->trusted && s->columns[i].trusted) ||
+		     (s->json && s->columns[i].json)) &&
 		    !add_column(s, i, NULL, 0))
 			return false;
 	return true;

@@ -23,7 +23,7 @@
 
 struct run {
 	struct request *request;
-	const struct view *view;
+	const struct vl_scan *scan; /* without a diff */
 	const struct vl_diff *diff; /* NULL: the plain view */
 	const struct vl_column *columns;
 	const char *plural;
@@ -53,7 +53,7 @@ static struct vl_box *borrow(void *ctx, uint64_t print)
 /* Open the guest and look, once. */
 static void look_once(const struct run *r, struct view_job *job, const struct vl_scan_options *o)
 {
-	bool need = r->diff || r->view->scan->need_kernel;
+	bool need = r->diff || r->scan->need_kernel;
 	const struct vl_guest_options go = {
 		.target = o->target,
 		.uses = VL_GUEST_READ | (r->diff ? VL_GUEST_ASK : 0),
@@ -81,8 +81,7 @@ static void look_once(const struct run *r, struct view_job *job, const struct vl
 	job->attach_ns = vl_now_ns() - start;
 	start = vl_now_ns();
 	if (!job->err)
-		job->err =
-			r->diff ? vl_guest_diff(g, r->diff, t) : vl_guest_scan(g, r->view->scan, t);
+		job->err = r->diff ? vl_guest_diff(g, r->diff, t) : vl_guest_scan(g, r->scan, t);
 	job->look_ns = vl_now_ns() - start;
 	job->live = g && vl_guest_is_live(g);
 	job->moved = g ? vl_guest_moved(g) : 0;
@@ -239,14 +238,18 @@ static int run_table(struct request *request, const char *plural,
 	/*
 	 * --diff decides the columns, wherever it stands in the line. Some views are nothing else.
 	 */
-	const struct vl_diff *diff =
-		!a->view.scan || request_has(request, OPT_DIFF) ? a->view.diff : NULL;
+	const int list = request_list(request);
+	const struct vl_diff *diff = !a->view.scan || list == OPT_DIFF ? a->view.diff : NULL;
+	const struct vl_scan *scan =
+		a->view.containers && list == OPT_CONTAINERS ? a->view.containers : a->view.scan;
 	struct run r = {
 		.request = request,
-		.view = &a->view,
+		.scan = scan,
 		.diff = diff,
-		.columns = view_columns(&a->view, diff),
-		.plural = diff ? diff->plural : plural,
+		.columns = view_columns(&a->view, list),
+		.plural = diff ? diff->plural :
+			  scan ? scan->plural :
+				 plural,
 	};
 	int status;
 
@@ -266,9 +269,7 @@ static int run_table(struct request *request, const char *plural,
 
 int view_run(struct request *r)
 {
-	const struct view *v = &r->applet->view;
-
-	return run_table(r, v->scan ? v->scan->plural : v->diff->plural, look);
+	return run_table(r, NULL, look);
 }
 
 int list_run(struct request *r)

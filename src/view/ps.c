@@ -21,6 +21,8 @@ enum {
 	PS_KTHREAD,
 	PS_MM,
 	PS_TASK,
+	PS_CONTAINER,
+	PS_UNIT,
 };
 
 #define IN(member) VL_IN(struct vl_top_task, member)
@@ -47,6 +49,10 @@ static const struct vl_column ps_columns[] = {
 			 IN(kernel) },
 	[PS_MM] = { "MM", VL_CELL_HEX, false, "address of its mm_struct", IN(mm) },
 	[PS_TASK] = { "TASK", VL_CELL_HEX, false, "address of its task_struct", IN(task) },
+	[PS_CONTAINER] = { "CONTAINER", VL_CELL_TEXT, false,
+			   .doc = "its container, as runtime/id (JSON: always)", .json = true },
+	[PS_UNIT] = { "UNIT", VL_CELL_TEXT, false,
+		      .doc = "its unit of systemd, as in ps(1) (JSON: always)", .json = true },
 	{ 0 },
 };
 
@@ -56,6 +62,10 @@ static void show_task(struct vl_table *t, const struct vl_top_sample *sample,
 	vl_table_record(t, p);
 	if (p->text_len)
 		vl_table_text(t, PS_ARGS, sample->text + p->text, p->text_len);
+	if (p->box_len)
+		vl_table_text(t, PS_CONTAINER, sample->text + p->box, p->box_len);
+	if (p->unit_len)
+		vl_table_text(t, PS_UNIT, sample->text + p->unit, p->unit_len);
 }
 
 static struct vl_error *run_ps(struct vl_raw_guest *g, struct vl_table *t)

@@ -4,6 +4,7 @@
 #define VLENS_VIEW_SAMPLE_H
 
 #include "collect.h"
+#include "groups.h"
 #include "scan.h"
 #include "top.h"
 
@@ -47,7 +48,7 @@ enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES, NR_MM_COUNTERS };
 
 /* A task as the walk reads it: its task_struct only. */
 struct record {
-	uint64_t task, start, mm, signal, cred, parent, sum_exec;
+	uint64_t task, start, mm, signal, cred, parent, sum_exec, groups;
 	uint64_t state_long; /* before "sched: Change task_struct::state" (5.14) */
 	int32_t pid, prio, static_prio;
 	uint32_t state, exit_state, flags;
@@ -78,6 +79,7 @@ struct vl_top {
 	uint32_t *slots;
 	size_t nr_slots;
 	unsigned round;
+	struct vl_groups groups; /* of the sample that is taken */
 	/* Scratch for the counts of each CPU. */
 	struct vl_get *gets;
 	int32_t (*parts)[NR_MM_COUNTERS];
@@ -105,6 +107,11 @@ void vl_top_command(struct vl_top *t, const struct linked *f, struct vl_top_task
 		    struct vl_top_sample *ret);
 void vl_top_copy_command(const struct vl_top_sample *last, const struct vl_top_task *was,
 			 struct vl_top_task *p, struct vl_top_sample *ret);
+
+/* Set the container and the unit of all processes of @ret; without memory those of some. */
+void vl_top_containers(struct vl_top *t, struct vl_top_sample *ret);
+/* Make room for @len bytes behind @s->text_len. False: out of memory. */
+bool vl_top_room(struct vl_top_sample *s, size_t len);
 
 /*
  * Limits of figures. A figure that was read raw is shown only if a running kernel could have

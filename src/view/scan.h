@@ -84,6 +84,8 @@ extern const struct vl_scan vl_scan_pidlist, vl_scan_pslist, vl_scan_credlist, v
 extern const struct vl_scan vl_scan_trust;
 /* The data that the models print: ps, netstat, lsof, uname, free. */
 extern const struct vl_scan vl_scan_ps, vl_scan_sockets, vl_scan_files, vl_scan_uname, vl_scan_free;
+/* The containers, by the control groups of processes. */
+extern const struct vl_scan vl_scan_containers;
 
 /*
  * The same list by several ways, side by side. An item that one way shows and another lacks is

@@ -34,6 +34,7 @@ struct vl_column {
 	uint16_t at, size;
 	bool or_none; /* 0 or an empty text there is VL_CELL_NONE */
 	bool trusted; /* shown by default in a trusted run */
+	bool json;    /* shown by default in JSON */
 };
 
 struct vl_cell {

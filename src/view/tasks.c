@@ -6,6 +6,7 @@
 #include "../base/array.h"
 #include "../attach/attach.h"
 #include "collect.h"
+#include "groups.h"
 
 /* Bits of task_struct.__state, .exit_state and .flags, include/linux/sched.h. */
 #define TASK_REPORT 0x7fU
@@ -25,7 +26,7 @@ struct task {
 	int32_t ppid, threads, static_prio;
 	uint32_t state, exit_state, flags, uid, euid;
 	uint64_t state_long; /* before "sched: Change task_struct::state" (5.14) */
-	uint64_t start, mm;
+	uint64_t start, mm, groups;
 	/* credlist */
 	uint64_t cred, real_cred;
 	uint32_t ids[8];
@@ -58,14 +59,28 @@ static void add_basics(struct vl_raw_guest *g, struct vl_fields *fs)
 	vl_fields_add(fs, VL_F_TASK_TGID, OUT(pid));
 }
 
+static void show_group(const struct vl_group *group, struct vl_table *t, size_t column)
+{
+	char label[VL_CONTAINER_LABEL_MAX];
+
+	if (!group)
+		return;
+	vl_container_label(&group->container, '/', label);
+	vl_table_str(t, column, *label ? label : NULL);
+	vl_table_str(t, column + 1, group->container.unit[0] ? group->container.unit : NULL);
+}
+
+/* @container: the column of the container, behind which is that of the unit; 0: there is none. */
 static struct vl_error *show_tasks(struct vl_raw_guest *g, const struct vl_fields *fs,
-				   struct vl_table *t)
+				   struct vl_table *t, size_t container)
 {
 	struct vl_walk w = { .stride = sizeof(struct task) };
 	size_t nr;
 	struct vl_error *err = vl_collect_tasks(g, &w, fs, &nr);
 	struct task *tasks = w.records;
+	struct vl_groups groups;
 
+	vl_groups_init(&groups, g);
 	for (size_t i = 0; i < nr; i++) {
 		struct task *p = &tasks[i];
 
@@ -74,7 +89,10 @@ static struct vl_error *show_tasks(struct vl_raw_guest *g, const struct vl_field
 		p->kernel = p->flags & PF_KTHREAD;
 		p->overridden = p->cred != p->real_cred;
 		vl_table_record(t, p);
+		if (container)
+			show_group(vl_groups_find(&groups, p->groups), t, container);
 	}
+	vl_groups_deinit(&groups);
 	free(tasks);
 	return err ? err : vl_table_end(t);
 }
@@ -94,7 +112,7 @@ static struct vl_error *run_pidlist(struct vl_raw_guest *g, struct vl_table *t)
 	struct vl_fields fs;
 
 	add_basics(g, &fs);
-	return show_tasks(g, &fs, t);
+	return show_tasks(g, &fs, t, 0);
 }
 
 static const enum vl_field pid_fields[] = { VL_F_TASK_TASKS, VL_F_TASK_TGID, VL_NR_FIELDS };
@@ -103,6 +121,8 @@ const struct vl_scan vl_scan_pidlist = { "pidlist",   "processes", pid_columns,	
 					 run_pidlist, pid_fields,  vl_task_symbols };
 
 /* ---- pslist ---- */
+
+#define PS_CONTAINER 13
 
 static const struct vl_column ps_columns[] = {
 	{ "PID", VL_CELL_INT, true, "process id", IN(pid) },
@@ -119,6 +139,10 @@ static const struct vl_column ps_columns[] = {
 	{ "KTHREAD", VL_CELL_BOOL, false, "is it a thread of the kernel", IN(kernel) },
 	{ "MM", VL_CELL_HEX, false, "address of its mm_struct", IN(mm) },
 	{ "TASK", VL_CELL_HEX, false, "address of its task_struct", IN(task) },
+	[PS_CONTAINER] = { "CONTAINER", VL_CELL_TEXT, false,
+			   .doc = "its container, as runtime/id (JSON: always)", .json = true },
+	{ "UNIT", VL_CELL_TEXT, false, .doc = "its unit of systemd, as in ps(1) (JSON: always)",
+	  .json = true },
 	{ 0 },
 };
 
@@ -140,7 +164,8 @@ static struct vl_error *run_pslist(struct vl_raw_guest *g, struct vl_table *t)
 	vl_fields_add(&fs, VL_F_TASK_STATIC_PRIO, OUT(static_prio));
 	vl_fields_add(&fs, VL_F_TASK_FLAGS, OUT(flags));
 	vl_fields_add(&fs, VL_F_TASK_MM, OUT(mm));
-	return show_tasks(g, &fs, t);
+	vl_fields_add(&fs, VL_F_TASK_CGROUPS, OUT(groups));
+	return show_tasks(g, &fs, t, PS_CONTAINER);
 }
 
 static const enum vl_field ps_fields[] = {
@@ -204,7 +229,7 @@ static struct vl_error *run_credlist(struct vl_raw_guest *g, struct vl_table *t)
 	for (size_t i = 0; i < ARRAY_SIZE(cred_caps); i++)
 		vl_fields_add_through(&fs, VL_F_TASK_REAL_CRED, cred_caps[i], OUT(caps[i]));
 	vl_fields_add_through(&fs, VL_F_TASK_REAL_CRED, VL_F_CRED_SECUREBITS, OUT(securebits));
-	return show_tasks(g, &fs, t);
+	return show_tasks(g, &fs, t, 0);
 }
 
 static const enum vl_field cred_fields[] = {

@@ -74,6 +74,7 @@ static void choose_fields(struct vl_top *t)
 	vl_fields_add(fs, VL_F_TASK_REAL_CRED, OUT(cred));
 	vl_fields_add(fs, VL_F_TASK_REAL_PARENT, OUT(parent));
 	vl_fields_add(fs, VL_F_TASK_MM, OUT(mm));
+	vl_fields_add(fs, VL_F_TASK_CGROUPS, OUT(groups));
 }
 
 struct vl_error *vl_top_open(struct vl_raw_guest *g, struct vl_top **ret)
@@ -100,6 +101,7 @@ struct vl_error *vl_top_open(struct vl_raw_guest *g, struct vl_top **ret)
 	if (!vl_has(t->layout, VL_F_MM_RSS_COUNT) && size <= COUNTER_MAX)
 		t->counter_size = size;
 	choose_fields(t);
+	vl_groups_init(&t->groups, g);
 	t->gets = calloc(t->totals.nr_online + 1, sizeof(*t->gets));
 	t->parts = calloc(t->totals.nr_online + 1, sizeof(*t->parts));
 	if (!t->gets || !t->parts) {
@@ -115,6 +117,7 @@ void vl_top_close(struct vl_top *t)
 	if (!t)
 		return;
 	vl_totals_deinit(&t->totals);
+	vl_groups_deinit(&t->groups);
 	free(t->slots);
 	free(t->gets);
 	free(t->parts);
@@ -298,6 +301,7 @@ static void take_task(struct vl_top *t, const struct reading *from,
 		.mm = r->mm,
 		.cred = r->cred,
 		.parent = r->parent,
+		.groups = r->groups,
 		.leader_ns = r->sum_exec,
 		.pid = r->pid,
 		.ppid = f ? f->ppid : was->ppid,
@@ -384,6 +388,7 @@ struct vl_error *vl_top_sample(struct vl_top *t, const struct vl_top_sample *las
 	t->round++;
 	wrong = vl_totals_sample(&t->totals, last, ret);
 	err = take_tasks(t, last, ret);
+	vl_top_containers(t, ret);
 	if (!wrong)
 		wrong = vl_plausible_tasks(t->g->target, ret);
 	else

@@ -23,6 +23,7 @@ struct vl_top_task {
 	uint64_t start;	       /* when it started, ns of the guest's boot-time clock */
 	uint64_t mm;	       /* address of its mm_struct; 0: it has none */
 	uint64_t cred, parent; /* addresses of its credentials and its parent */
+	uint64_t groups;       /* address of its css_set: its control groups */
 	uint64_t leader_ns;    /* CPU time of its first thread */
 	int32_t pid, ppid, threads;
 	int32_t priority, nice; /* as in top(1): 20 and 0 for most */
@@ -35,6 +36,8 @@ struct vl_top_task {
 	int32_t cpu;		 /* tenths of a percent of one CPU; VL_TOP_UNKNOWN */
 	int32_t mem;		 /* tenths of a percent of the guest's memory */
 	uint32_t text, text_len; /* its command line in vl_top_sample.text; length 0: none */
+	/* Likewise its container, as "docker/3f2a01234567", and its unit of systemd. */
+	uint32_t box, box_len, unit, unit_len;
 };
 
 /* Uses of a CPU since the last sample, in tenths of a percent; VL_TOP_UNKNOWN. */

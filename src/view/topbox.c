@@ -38,6 +38,12 @@ static void check_cpu(struct vl_top_cpu *c)
 		c->use[i] = part(c->use[i]);
 }
 
+/* Is a text of @len bytes at @at in the @all bytes of a sample? */
+static bool is_inside(uint32_t at, uint32_t len, size_t all)
+{
+	return at <= all && len <= all - at;
+}
+
 static bool check_task(struct vl_top_task *t, size_t text_len)
 {
 	/* A bool is 0 or 1. */
@@ -48,8 +54,9 @@ static bool check_task(struct vl_top_task *t, size_t text_len)
 	t->mem = part(t->mem);
 	if (t->cpu < 0)
 		t->cpu = VL_TOP_UNKNOWN;
-	return t->text <= text_len && t->text_len <= text_len - t->text && t->state >= ' ' &&
-	       t->state <= '~';
+	return is_inside(t->text, t->text_len, text_len) &&
+	       is_inside(t->box, t->box_len, text_len) &&
+	       is_inside(t->unit, t->unit_len, text_len) && t->state >= ' ' && t->state <= '~';
 }
 
 /* Take all fields but the lists. */

@@ -112,7 +112,7 @@ void vl_top_memory(struct vl_top *t, struct vl_top_task *p, const struct linked 
 
 /* ---- command lines ---- */
 
-static bool room_for(struct vl_top_sample *s, size_t len)
+bool vl_top_room(struct vl_top_sample *s, size_t len)
 {
 	size_t want = s->text_cap ? s->text_cap : 16384;
 	char *more;
@@ -156,7 +156,7 @@ void vl_top_command(struct vl_top *t, const struct linked *f, struct vl_top_task
 	if (!p->mm || !f->pgd || f->arg_end <= f->arg_start)
 		return;
 	len = len < MAX_COMMAND ? len : MAX_COMMAND;
-	if (!room_for(ret, MAX_COMMAND) || vl_reader_pgd(t->g->reader, f->pgd, false, &space))
+	if (!vl_top_room(ret, MAX_COMMAND) || vl_reader_pgd(t->g->reader, f->pgd, false, &space))
 		return;
 	text = ret->text + ret->text_len;
 	done = read_text(t, &space, f->arg_start, 0, len, text);
@@ -181,7 +181,7 @@ void vl_top_command(struct vl_top *t, const struct linked *f, struct vl_top_task
 void vl_top_copy_command(const struct vl_top_sample *last, const struct vl_top_task *was,
 			 struct vl_top_task *p, struct vl_top_sample *ret)
 {
-	if (!was->text_len || !room_for(ret, was->text_len))
+	if (!was->text_len || !vl_top_room(ret, was->text_len))
 		return;
 	memcpy(ret->text + ret->text_len, last->text + was->text, was->text_len);
 	p->text = (uint32_t)ret->text_len;

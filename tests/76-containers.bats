@@ -1,0 +1,124 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Containers of a real server: control groups with the names that the runtimes give them, and
+# namespaces. The guest's own answers are the measure.
+
+# shellcheck disable=SC2154 # run sets variables
+
+load lib/vlens
+
+ID=3f2a0123456789abcdef0123456789abcdef0123456789abcdef0123456789ab
+POD=5d4f37a1-0c11-4d2e-9a53-6f0f1c0e7b21
+
+# In the guest: box GROUP HOSTNAME makes the group, and in it a container with two processes.
+make_boxes() {
+	in_guest server "
+		[ ! -e /sys/fs/cgroup/lxc.payload.db ] || exit 0
+		cat >/run/box <<-'SCRIPT'
+			mkdir -p \"\$1\" && echo \$\$ >\"\$1/cgroup.procs\" || exit
+			exec unshare --uts --net --pid --fork sh -c \"hostname '\$2'; sleep 7777 & exec sleep 7777\"
+		SCRIPT
+		box() { setsid sh /run/box \"\$@\" >/dev/null 2>&1 </dev/null & }
+		cd /sys/fs/cgroup
+		box system.slice/docker-$ID.scope web
+		box libpod_parent/libpod-a${ID#?} pod
+		box kubepods.slice/kubepods-pod${POD//-/_}.slice/cri-containerd-b${ID#?}.scope app
+		box lxc.payload.db dbhost
+		box 'machine.slice/systemd-nspawn@a\\x2db.service' nhost
+		box \"lxc.payload.\$(printf '\\033[2Jevil')\" ehost
+		mkdir -p /run/v1
+		mountpoint -q /run/v1 || mount -t cgroup -o freezer none /run/v1
+		box /run/v1/docker/c${ID#?} old
+		until [ \$(pgrep -xfc 'sleep 7777') -ge 14 ]; do sleep 0.2; done
+	"
+}
+
+setup_file() {
+	[[ $(id -u) -eq 0 ]] || skip "not root"
+	need_guest server
+	make_boxes
+}
+
+setup() {
+	g=$(guest server)
+}
+
+# The row of the container in the group $1 of the guest, by the guest's own account.
+row() {
+	in_guest server "
+		pids=\$(sort -n /sys/fs/cgroup/$1/cgroup.procs)
+		ps -o rss= -p \"\$(echo \$pids | tr ' ' ,)\" |
+			awk -v first=\"\$(echo \$pids | cut -d' ' -f1)\" '{ n++; sum += \$1 } END { print n, sum * 1024, first }'"
+}
+
+@test "containers: runtime, id, name, processes, memory and first process" {
+	local name group n rss first list
+	run --separate-stderr vps --containers --no-headers -o runtime,id,name,processes,pid,comm,rss "$g"
+	assert_status 0
+	list=$(awk '{ print $1, $2, $3, $4, $5, $6 }' <<<"$output")
+	for name in "docker 3f2a01234567 web:system.slice/docker-$ID.scope" \
+		"podman af2a01234567 pod:libpod_parent/libpod-a${ID#?}" \
+		"containerd bf2a01234567 app:kubepods.slice/kubepods-pod${POD//-/_}.slice/cri-containerd-b${ID#?}.scope" \
+		"lxc - db:lxc.payload.db"; do
+		group=${name#*:} name=${name%:*}
+		read -r n rss first < <(row "$group")
+		grep -qx "$name $n $first unshare" <<<"$list" || fail "no $name $n $first: $list"
+		near "$rss" "$(awk -v n="$name" 'index($0, n " ") == 1 { print $7 }' <<<"$(xargs -L1 <<<"$output")")" 1000000
+	done
+	# A name is unescaped; a control character is shown.
+	grep -q '^nspawn - a-b 3 ' <<<"$list" || fail "$list"
+	grep -qF 'lxc - ^[[2Jevil 3 ' <<<"$list" || fail "$list"
+}
+
+@test "containers: in a hierarchy of version 1, though the unified one knows the service" {
+	run --separate-stderr vps --containers -J "$g"
+	assert_status 0
+	jq -e --arg id "c${ID#?}" '.containers[] | select(.full_id == $id) |
+		.runtime == "docker" and .id == "cf2a01234567" and .name == "old" and .processes == 3
+		and .cgroup == "/docker/" + $id and .unit == "vlens-agent.service"' <<<"$output" || fail "$output"
+	jq -e --arg pod "$POD" '.containers[] | select(.runtime == "containerd").pod == $pod' <<<"$output"
+}
+
+# Without threads of the kernel and the agent's processes, which come and go.
+units() { awk '$2 !~ /^(-|vlens-agent.service)$/ { print $1, $2 }' | sort -n; }
+same_units() {
+	assert_same "$(in_guest server "ps -e -o pid,unit:200 --no-headers" | units)" \
+		"$(vpslist --no-headers -o pid,unit "$g" | units)"
+}
+
+@test "containers: each process has the unit that ps prints in the guest" {
+	tries 3 same_units
+	[[ $(vpslist --no-headers -o unit "$g" | grep -c 'postgresql@15-main.service\|nginx.service') -ge 5 ]]
+}
+
+@test "containers: the column of processes, in text and JSON" {
+	local pid
+	pid=$(in_guest server "sort -n /sys/fs/cgroup/lxc.payload.db/cgroup.procs | head -n 1")
+	run --separate-stderr vps --engine=imee --no-headers -o pid,container,unit "$g"
+	assert_status 0
+	assert_same "$pid lxc/db -" "$(xargs -L1 <<<"$output" | grep "^$pid ")"
+	assert_same "$(vps -J "$g" | jq -r '.processes[] | select(.container) | [.pid, .container] | @tsv' | sort)" \
+		"$(vpslist -J "$g" | jq -r '.processes[] | select(.container) | [.pid, .container] | @tsv' | sort)"
+	assert_same 7 "$(vpslist -J "$g" | jq '[.processes[].container] - [null] | unique | length')"
+	[[ $(vpslist "$g" | head -n 1) != *CONTAINER* ]] || fail "the text has it, too"
+}
+
+@test "containers: vlens export has the same ones" {
+	run --separate-stderr vlens export --once --top=100 "$g"
+	assert_status 0
+	assert_same "$(vps --containers -J "$g" | jq -r '.containers[] | select(.full_id) | .runtime + ":" + .id' | sort)" \
+		"$(grep -o '^vlens_cgroup_processes{.*container="[a-z]*:.f2a01234567"' <<<"$output" | sed 's/.*container="//; s/"//' | sort)"
+}
+
+@test "containers: a wrong use is refused" {
+	run --separate-stderr vps --containers --diff "$g"
+	assert_usage vps "'--containers' and '--diff' are two lists"
+	run --separate-stderr vuname --containers "$g"
+	assert_usage vuname "'--containers' is not an option"
+	run --separate-stderr vps --engine=vmst --containers "$g"
+	assert_usage vps "'--containers' is not for --engine=vmst"
+	run --separate-stderr vps --containers "$g" -ef
+	assert_usage vps "'-e' is not an option of raw reads, which '--containers' asks for"
+	vps --containers --help | grep -q 'RUNTIME'
+}
