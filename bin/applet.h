@@ -94,7 +94,7 @@ bool session_open(struct session *s);
 /* The command that starts a keeper (keep.c); it lives as long as the session. */
 struct keep_command {
 	char *argv[14];
-	char seconds[24], as[24], engine[32], trusted[PATH_MAX + 16];
+	char text[PATH_MAX + 256]; /* of options; only that of OPT_TRUSTED is long */
 };
 
 void keep_command(const struct session *s, struct keep_command *ret);

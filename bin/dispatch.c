@@ -32,12 +32,12 @@ static int judge(const struct session *s, int status)
 
 	if (!s->request->strict || !n->running)
 		return status;
-	err = vl_error_hint(vl_error_new(VL_ERR_BLOCKED,
-					 "%" PRIu64 " of %" PRIu64
-					 " answers may mix several moments, "
-					 "as the guest changed meanwhile",
-					 n->running, n->paused + n->validated + n->running),
-			    "run it again, or allow longer pauses with --max-pause");
+	err = vl_error_hint(
+		vl_error_new(VL_ERR_BLOCKED,
+			     "%" PRIu64 " of %" PRIu64 " answers may mix several moments, "
+			     "as the guest changed meanwhile",
+			     n->running, n->paused + n->validated + n->running),
+		"run it again, or allow longer pauses with --%s", option_name(OPT_MAX_PAUSE));
 	error_report(s->applet->name, s->request->spec, err);
 	return status ? status : STATUS_GUEST;
 }

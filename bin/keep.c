@@ -4,33 +4,41 @@
 #include <sys/prctl.h>
 
 #include "applet.h"
+#include "base/number.h"
 #include "keep/keep.h"
+
+/* Append the option with key @key, with @value if that is not NULL. */
+static void add(struct keep_command *c, size_t *nr, size_t *used, int key, const char *value)
+{
+	char *word = c->text + *used;
+
+	*used += (size_t)snprintf(word, sizeof(c->text) - *used, "--%s%s%s", option_name(key),
+				  value ? "=" : "", value ? value : "") +
+		 1;
+	c->argv[(*nr)++] = word;
+}
 
 void keep_command(const struct session *s, struct keep_command *ret)
 {
 	const struct vl_guest_options *g = &s->options;
-	size_t nr = 0;
+	size_t nr = 0, used = 0;
+	char number[24];
 
 	ret->argv[nr++] = (char *)"vlens";
 	ret->argv[nr++] = (char *)"keep";
-	snprintf(ret->seconds, sizeof(ret->seconds), "--keep=%u", s->request->keep);
-	ret->argv[nr++] = ret->seconds;
-	if (g->as) {
-		snprintf(ret->as, sizeof(ret->as), "--as=%d", (int)g->as);
-		ret->argv[nr++] = ret->as;
-	}
-	if (g->executor) {
-		snprintf(ret->engine, sizeof(ret->engine), "--engine=%s", engine_name(g->executor));
-		ret->argv[nr++] = ret->engine;
-	}
-	if (g->trusted) {
-		snprintf(ret->trusted, sizeof(ret->trusted), "--trusted=%s", g->trusted);
-		ret->argv[nr++] = ret->trusted;
-	}
+	snprintf(number, sizeof(number), "%u", s->request->keep);
+	add(ret, &nr, &used, OPT_KEEP, number);
+	snprintf(number, sizeof(number), "%d", (int)g->as);
+	if (g->as)
+		add(ret, &nr, &used, OPT_AS, number);
+	if (g->executor)
+		add(ret, &nr, &used, OPT_ENGINE, engine_name(g->executor));
+	if (g->trusted)
+		add(ret, &nr, &used, OPT_TRUSTED, g->trusted);
 	if (g->unverified)
-		ret->argv[nr++] = (char *)"--allow-unverified";
+		add(ret, &nr, &used, OPT_UNVERIFIED, NULL);
 	if (g->target.uri) {
-		ret->argv[nr++] = (char *)"--connect";
+		add(ret, &nr, &used, 'c', NULL);
 		ret->argv[nr++] = (char *)g->target.uri;
 	}
 	ret->argv[nr++] = (char *)"--";
@@ -51,15 +59,17 @@ int keep_run(const struct applet_table *t, int argc, char **argv)
 	struct vl_keep_options k = { 0 };
 	int status = self.usage_status;
 	struct request r;
+	long slot;
 
 	if (request_read(&r, t, &self, argc, argv) &&
-	    request_take(&r, request_option, NULL, &status) && request_guest(&r)) {
+	    request_take(&r, request_option, NULL, &status) && request_guest(&r) &&
+	    vl_number(r.args[0], 0, VL_KEEP_SLOTS - 1, &slot)) {
 		prctl(PR_SET_NAME, "vlens-keeper");
 		k.spec = r.spec;
 		k.guest = request_guest_options(&r);
 		k.seconds = r.keep;
 		/* The tool that started us learns of errors by its connection only. */
-		status = vl_discard(vl_keep_serve(&k, (unsigned int)atoi(r.args[0])));
+		status = vl_discard(vl_keep_serve(&k, (unsigned int)slot));
 	}
 	request_free(&r);
 	return status;

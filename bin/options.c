@@ -67,15 +67,15 @@ static const char *trusted_name(size_t i)
 	return i ? NULL : VL_TRUSTED_AUTO;
 }
 
-static const struct choice any_engine = { "engine", engine_name, NULL };
-static const struct choice raw_engine = { "engine", raw_engine_name, NULL };
-static const struct choice pause_mode = { "way to pause", pause_name, NULL };
-static const struct choice dump_pause = { "pause", dump_pause_name, NULL };
-static const struct choice color_mode = { "colour", color_name, NULL };
+static const struct choice any_engine = { "engine", engine_name, NULL, ENGINE_IMEE };
+static const struct choice raw_engine = { "engine", raw_engine_name, NULL, 0 };
+static const struct choice pause_mode = { "way to pause", pause_name, NULL, 0 };
+static const struct choice dump_pause = { "pause", dump_pause_name, NULL, 0 };
+static const struct choice color_mode = { "colour", color_name, NULL, 0 };
 /* Or several of them. */
-static const struct choice watch_events = { "event", event_name, NULL };
+static const struct choice watch_events = { "event", event_name, NULL, 0 };
 /* Or a path. */
-static const struct choice trusted_kernel = { "trusted kernel", trusted_name, VL_TRUSTED_AUTO };
+static const struct choice trusted_kernel = { "trusted kernel", trusted_name, VL_TRUSTED_AUTO, 0 };
 
 /* clang-format off */
 #define MIRRORED SCOPE_MIRRORED
@@ -85,6 +85,8 @@ static const struct choice trusted_kernel = { "trusted kernel", trusted_name, VL
 #define PAUSES (SCOPE_RAW | SCOPE_PEEK)
 #define TOP SCOPE_TOP
 #define WATCH SCOPE_WATCH
+/* SCOPE_SWITCHES belong to applets that have another scope, too. */
+#define ALL ~(SCOPE_VLENS | SCOPE_SWITCHES)
 
 /* -h is left to the models (free -h); help and version stand last. */
 const struct option_row option_rows[] = {
@@ -183,7 +185,7 @@ const struct option_row option_rows[] = {
 	  "with --trusted: also run code that is not verified", NULL },
 
 	/* --json, --diff and --engine=imee make the applet read memory. It then takes all of these. */
-	{ "json", 'J', NULL, EITHER, "print JSON, from memory alone", NULL },
+	{ "json", 'J', NULL, SCOPE_SWITCH, "print JSON, from memory alone", NULL },
 	{ "diff", OPT_DIFF, NULL, SCOPE_COMPARE,
 	  "compare what the kernel says with what is in memory", NULL },
 	{ "output", 'o', "LIST", EITHER, "from memory: print these columns", NULL },
@@ -194,8 +196,8 @@ const struct option_row option_rows[] = {
 	/* Behind an applet's name a letter would look like one of the program's own. */
 	{ "help", 'h', NULL, SCOPE_VLENS, "print this help", NULL },
 	{ "version", 'V', NULL, SCOPE_VLENS, "print the version and what is built in", NULL },
-	{ "help", OPT_HELP, NULL, ~SCOPE_VLENS, "print this help", NULL },
-	{ "version", OPT_VERSION, NULL, ~SCOPE_VLENS, "print the version and what is built in", NULL },
+	{ "help", OPT_HELP, NULL, ALL, "print this help", NULL },
+	{ "version", OPT_VERSION, NULL, ALL, "print the version and what is built in", NULL },
 	{ 0 },
 };
 /* clang-format on */
@@ -207,8 +209,8 @@ unsigned options_scopes(const struct applet *a, bool raw)
 
 	if (raw)
 		return v->scope | (v->scan && v->diff ? SCOPE_DIFF : 0) | containers;
-	return a->scope | (a->run && v->run ? SCOPE_EITHER : 0) | (v->diff ? SCOPE_COMPARE : 0) |
-	       containers;
+	return a->scope | (a->run && v->run ? SCOPE_EITHER | SCOPE_SWITCH : 0) |
+	       (v->diff ? SCOPE_COMPARE : 0) | containers;
 }
 
 const struct option_row *option_by_key(int key, unsigned scopes)
@@ -232,6 +234,11 @@ const struct option_row *option_by_word(const char *word, size_t len, unsigned s
 			    !memcmp(o->name, word + 2, len - 2)))
 		o++;
 	return o->name ? o : NULL;
+}
+
+const char *option_name(int key)
+{
+	return option_by_key(key, ~0U)->name;
 }
 
 void options_list(unsigned scopes)

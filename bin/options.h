@@ -17,6 +17,7 @@ enum scope {
 	SCOPE_EXEC = 1 << 1,	 /* the same, of the applet that runs any program */
 	SCOPE_EITHER = 1 << 2,	 /* the same, of applets that can read memory instead */
 	SCOPE_COMPARE = 1 << 3,	 /* the same, of applets that can compare both */
+	SCOPE_SWITCH = 1 << 17,	 /* as SCOPE_EITHER; the option alone makes them read memory */
 	SCOPE_RAW = 1 << 4,	 /* of a table that is read from memory */
 	SCOPE_DIFF = 1 << 5,	 /* of such a table that has a --diff */
 	SCOPE_PEEK = 1 << 6,
@@ -30,6 +31,8 @@ enum scope {
 	SCOPE_WATCH = 1 << 15,
 	SCOPE_CONTAINERS = 1 << 16, /* of applets that can list containers */
 	SCOPE_CHECK = 1 << 11,	    /* of a report that says what it could not check */
+	/* Those of options that alone make an applet read memory. */
+	SCOPE_SWITCHES = SCOPE_SWITCH | SCOPE_COMPARE | SCOPE_CONTAINERS,
 };
 
 /* Keys of options that have no letter: above every character. */
@@ -76,6 +79,7 @@ struct choice {
 	const char *what;	       /* one value, as errors call it: "way to pause" */
 	const char *(*name)(size_t i); /* of value @i; NULL: there are no more */
 	const char *alone; /* the value where another option follows; NULL: that is the value */
+	size_t reads;	   /* the values from this one on make the applet read memory; 0: none */
 };
 
 struct option_row {
@@ -103,6 +107,9 @@ unsigned options_scopes(const struct applet *a, bool raw);
 /* The first row in @scopes with key @key, or for @word ("--pause", "-c"). NULL: none. */
 const struct option_row *option_by_key(int key, unsigned scopes);
 const struct option_row *option_by_word(const char *word, size_t len, unsigned scopes);
+
+/* The name, without dashes, of the first row with key @key, which must exist. */
+const char *option_name(int key);
 
 /* Print "Options:" of --help. */
 void options_list(unsigned scopes);

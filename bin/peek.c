@@ -221,7 +221,8 @@ static bool take_words(struct peek *p)
 	size_t first = p->request->all || p->nr_also ? 0 : 1;
 
 	if (p->request->all && p->nr_also) {
-		usage_report(name, "--all and --guest cannot be used together");
+		usage_report(name, "--%s and --%s cannot be used together", option_name(OPT_ALL),
+			     option_name('g'));
 		return false;
 	}
 	if (first && !p->request->nr_words) {

@@ -16,6 +16,12 @@
 
 /* ---- words ---- */
 
+/* Is @word the option with key @key, as a long one and without a value? */
+static bool is_word_of(const char *word, int key)
+{
+	return !strncmp(word, "--", 2) && !strcmp(word + 2, option_name(key));
+}
+
 static bool is_long(const struct given *g)
 {
 	return g->word[1] == '-';
@@ -31,7 +37,7 @@ static const struct option_row *row_of(const struct given *g, unsigned scopes)
 static unsigned any_scope(const struct applet *a)
 {
 	return options_scopes(a, false) | options_scopes(a, true) |
-	       (a->view.run ? SCOPE_COMPARE | SCOPE_CONTAINERS : 0);
+	       (a->view.run ? SCOPE_SWITCHES : 0);
 }
 
 /* Add the options of argv[@i]. Returns the number of words that they take; 0: no memory. */
@@ -79,24 +85,20 @@ static int value_number(const char *(*name_of)(size_t i), const char *name)
 	return -1;
 }
 
-/* Does option @key ask for raw reads? */
-static bool is_raw(int key)
-{
-	return key == 'J' || key == OPT_DIFF || key == OPT_CONTAINERS;
-}
-
-/* Do the options so far ask for raw reads? */
-static bool asks_raw(const struct request *r)
+/* The first option that makes the applet read memory, by itself or by its value. NULL: none. */
+static const struct given *asks_raw(const struct request *r)
 {
 	for (size_t i = 0; r->applet->view.run && i < r->nr_given; i++) {
-		const struct option_row *o = row_of(&r->given[i], any_scope(r->applet));
+		const struct given *g = &r->given[i];
+		const struct option_row *o = row_of(g, any_scope(r->applet));
+		const struct choice *c = o && g->value ? o->choice : NULL;
 
-		if (o && is_raw(o->key))
-			return true;
-		if (o && o->key == OPT_ENGINE && r->given[i].value)
-			return value_number(engine_name, r->given[i].value) >= ENGINE_IMEE;
+		if (row_of(g, SCOPE_SWITCHES))
+			return g;
+		if (c && c->reads)
+			return value_number(c->name, g->value) >= (int)c->reads ? g : NULL;
 	}
-	return false;
+	return NULL;
 }
 
 bool request_read(struct request *r, const struct applet_table *t, const struct applet *a, int argc,
@@ -159,22 +161,33 @@ static bool wrong(const struct request *r, const char *fmt, const char *arg)
 	return false;
 }
 
-int request_choice(const struct request *r, int key, const char *arg)
+/* Report that @arg is none of the first @nr values of @c. */
+static void no_choice(const struct request *r, const struct choice *c, size_t nr, const char *arg)
 {
-	const struct choice *c = option_by_key(key, options_scopes(r->applet, r->raw))->choice;
-	int found = value_number(c->name, arg);
 	char all[128] = "";
 
-	if (found >= 0)
-		return found;
-	for (size_t i = 0; c->name(i); i++)
+	for (size_t i = 0; i < nr && c->name(i); i++)
 		vl_append(all, sizeof(all), "%s%s",
-			  !i		 ? "" :
-			  c->name(i + 1) ? ", " :
-					   " or ",
+			  !i			       ? "" :
+			  i + 1 < nr && c->name(i + 1) ? ", " :
+							 " or ",
 			  c->name(i));
 	usage_report(r->applet->name, "no %s '%s': %s", c->what, arg, all);
-	return -1;
+}
+
+static const struct choice *choice_of(const struct request *r, int key)
+{
+	return option_by_key(key, options_scopes(r->applet, r->raw))->choice;
+}
+
+int request_choice(const struct request *r, int key, const char *arg)
+{
+	const struct choice *c = choice_of(r, key);
+	int found = value_number(c->name, arg);
+
+	if (found < 0)
+		no_choice(r, c, SIZE_MAX, arg);
+	return found;
 }
 
 /* --engine where the guest's kernel answers: engines of raw reads have set `raw`. */
@@ -186,19 +199,17 @@ static bool take_executor(struct request *r, const char *arg)
 	if (good)
 		r->executor = (enum vl_executor)i;
 	else if (i == ENGINE_IMEE)
-		usage_report(r->applet->name, "only the engine vmst answers this");
+		usage_report(r->applet->name, "only the engine %s answers this", engine_name(0));
 	else
-		usage_report(r->applet->name,
-			     "no engine '%s': vmst or imee, vmst/kvm, vmst/native or vmst/unicorn",
-			     arg);
+		no_choice(r, choice_of(r, OPT_ENGINE), ENGINE_IMEE + 1, arg);
 	return good;
 }
 
 static bool take_reader(struct request *r, const char *arg)
 {
-	int i;
+	int i = value_number(engine_name, arg);
 
-	if (!strcmp(arg, "vmst") || !strncmp(arg, "vmst/", 5)) {
+	if (i >= 0 && i < ENGINE_IMEE) {
 		usage_report(r->applet->name, "only raw reads answer this");
 		return false;
 	}
@@ -318,6 +329,10 @@ static bool take_host_files(struct request *r, const char *arg)
 	       wrong(r, "'%s' is not a folder that a program can be given", dir);
 }
 
+/* Text that ends messages about --trusted, and its arguments. */
+#define STORED "--%s=%s takes the stored kernel"
+#define STORED_ARGS option_name(OPT_TRUSTED), VL_TRUSTED_AUTO
+
 static bool take_trusted(struct request *r, const char *arg)
 {
 	r->trusted = arg;
@@ -325,11 +340,12 @@ static bool take_trusted(struct request *r, const char *arg)
 		return true;
 	/* A keeper has another working directory, and is known by the path. */
 	r->trusted = r->trusted_path;
-	return realpath(arg, r->trusted_path) ||
-	       wrong(r,
-		     "'%s' is not a file: --trusted takes a kernel, a package or a directory; "
-		     "--trusted=auto takes the stored kernel",
-		     arg);
+	if (realpath(arg, r->trusted_path))
+		return true;
+	usage_report(r->applet->name,
+		     "'%s' is not a file: --%s takes a kernel, a package or a directory; " STORED,
+		     arg, option_name(OPT_TRUSTED), STORED_ARGS);
+	return false;
 }
 
 bool request_option(struct request *r, void *ctx, int key, char *arg)
@@ -414,10 +430,8 @@ static bool unknown(const struct request *r, const char *word)
 {
 	const char *name = r->applet->name, *program = r->applet->program;
 	const char *kernel = r->nr_words ? NULL : trusted_word(r);
-	const char *without = request_has(r, 'J')	     ? "--json" :
-			      request_has(r, OPT_DIFF)	     ? "--diff" :
-			      request_has(r, OPT_CONTAINERS) ? "--containers" :
-							       NULL;
+	const struct given *g = asks_raw(r);
+	const struct option_row *without = g ? row_of(g, SCOPE_SWITCHES) : NULL;
 
 	if (!program)
 		usage_report(name, "unknown option '%s'", word);
@@ -425,21 +439,20 @@ static bool unknown(const struct request *r, const char *word)
 		usage_report(
 			name,
 			"'%s' is not an option of %s, and no guest is named before it: '%s' is the "
-			"kernel of --trusted; --trusted=auto takes the stored kernel",
-			word, name, kernel);
+			"kernel of --%s; " STORED,
+			word, name, kernel, option_name(OPT_TRUSTED), STORED_ARGS);
 	else if (r->raw && without)
 		usage_report(
 			name,
-			"'%s' is not an option of raw reads, which '%s' asks for: leave one of the "
-			"two out",
-			word, without);
-	else if (r->applet->json && !strcmp(word, "--json"))
-		usage_report(name, "'--json' is not an option of %s: '%s --json' lists the same",
-			     name, r->applet->json);
+			"'%s' is not an option of raw reads, which '--%s' asks for: leave one of "
+			"the two out",
+			word, without->name);
+	else if (r->applet->json && is_word_of(word, 'J'))
+		usage_report(name, "'%s' is not an option of %s: '%s %s' lists the same", word,
+			     name, r->applet->json, word);
 	else if (r->raw)
-		usage_report(name,
-			     "'%s' is not an option of raw reads; those of %s need --engine=vmst",
-			     word, program);
+		usage_report(name, "'%s' is not an option of raw reads; those of %s need --%s=%s",
+			     word, program, option_name(OPT_ENGINE), engine_name(0));
 	else
 		usage_report(name,
 			     "'%s' is not an option of %s; options of %s go after the guest: "
@@ -468,13 +481,14 @@ static bool raw_only(const struct request *r, const struct option_row *o)
 {
 	const struct applet *a = r->applet;
 
-	if (is_raw(o->key))
-		usage_report(a->name, "'--%s' is not for --engine=vmst: it reads memory", o->name);
+	if (o->scopes & SCOPE_SWITCHES)
+		usage_report(a->name, "'--%s' is not for --%s=%s: it reads memory", o->name,
+			     option_name(OPT_ENGINE), engine_name(0));
 	else
 		usage_report(a->name,
-			     "'--%s' goes with --json or --engine=imee; options of %s go after "
-			     "the guest",
-			     o->name, a->program);
+			     "'--%s' goes with --%s or --%s=%s; options of %s go after the guest",
+			     o->name, option_name('J'), option_name(OPT_ENGINE),
+			     engine_name(ENGINE_IMEE), a->program);
 	return false;
 }
 
@@ -492,18 +506,23 @@ static bool take_all(struct request *r, take_fn *take, void *ctx)
 
 		if (r->raw && !check(r, g))
 			return false;
-		if (!r->raw && !(o->scopes & ~(SCOPE_EITHER | SCOPE_COMPARE | SCOPE_CONTAINERS)))
+		if (!r->raw && !(o->scopes & ~(SCOPE_EITHER | SCOPE_SWITCHES)))
 			return raw_only(r, o);
 		if (!take(r, ctx, o->key, g->value))
 			return false;
 	}
-	if (r->diff && r->containers && !r->end)
-		return wrong(r, "'--%s' and '--diff' are two lists: leave one of them out",
-			     option_by_key(OPT_CONTAINERS, scopes)->name);
-	if (r->unverified && !r->trusted && !r->end)
-		return wrong(r, "'--%s' goes with --trusted",
-			     option_by_key(OPT_UNVERIFIED, scopes)->name);
-	return true;
+	if (r->end)
+		return true;
+	if (r->diff && r->containers)
+		usage_report(r->applet->name,
+			     "'--%s' and '--%s' are two lists: leave one of them out",
+			     option_name(OPT_CONTAINERS), option_name(OPT_DIFF));
+	else if (r->unverified && !r->trusted)
+		usage_report(r->applet->name, "'--%s' goes with --%s", option_name(OPT_UNVERIFIED),
+			     option_name(OPT_TRUSTED));
+	else
+		return true;
+	return false;
 }
 
 static void print_help(const struct request *r)
@@ -553,11 +572,19 @@ void request_no_guest(const struct request *r)
 
 	if (kernel)
 		usage_report(r->applet->name,
-			     "no guest is named: '%s' is the kernel of --trusted; --trusted=auto "
-			     "takes the stored kernel",
-			     kernel);
+			     "no guest is named: '%s' is the kernel of --%s; " STORED, kernel,
+			     option_name(OPT_TRUSTED), STORED_ARGS);
 	else
 		usage_report(r->applet->name, "no guest is named");
+}
+
+bool request_all_and_guest(const struct request *r)
+{
+	if (!r->nr_words || !r->all)
+		return false;
+	usage_report(r->applet->name, "--%s takes no guest, but '%s' is one", option_name(OPT_ALL),
+		     r->words[0]);
+	return true;
 }
 
 bool request_guest(struct request *r)

@@ -80,6 +80,9 @@ bool request_guest(struct request *r);
 /* Report that no guest is named, and which option has taken the word that may be meant for one. */
 void request_no_guest(const struct request *r);
 
+/* Is a guest named beside OPT_ALL? If so, that has been reported. */
+bool request_all_and_guest(const struct request *r);
+
 /* Is the option with key @key given? */
 bool request_has(const struct request *r, int key);
 

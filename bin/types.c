@@ -95,9 +95,10 @@ static bool is_sound(const struct request *r, const struct types *t, bool add, b
 	else if (!list && r->nr_words < 2)
 		usage_report(r->applet->name, "no %s is named", add ? "file" : "build id");
 	else if (t->build_id && !add)
-		usage_report(r->applet->name, "'--build-id' is an option of add");
+		usage_report(r->applet->name, "'--%s' is an option of add",
+			     option_name(OPT_BUILD_ID));
 	else if (t->build_id && r->nr_words > 2)
-		usage_report(r->applet->name, "--build-id takes one file");
+		usage_report(r->applet->name, "--%s takes one file", option_name(OPT_BUILD_ID));
 	else
 		return true;
 	return false;

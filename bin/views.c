@@ -172,7 +172,8 @@ static void report_moved(const struct run *r, const struct view_job *jobs, size_
 					   "%" PRIu64 " pages of the file changed while it was "
 					   "made: rows may be marked for that",
 					   jobs[i].moved);
-		err = vl_error_hint(err, "vlens dump --pause=whole makes a file of one moment");
+		err = vl_error_hint(err, "vlens dump --%s=whole makes a file of one moment",
+				    option_name(OPT_PAUSE));
 		error_report(r->request->applet->name, jobs[i].spec, err);
 	}
 }
@@ -257,10 +258,7 @@ static int run_table(struct request *request, const char *plural,
 	if (request_take(request, take, &r, &status)) {
 		if (!request->nr_words && !request->all && fn == look)
 			request_no_guest(request);
-		else if (request->nr_words && request->all)
-			usage_report(a->name, "--all takes no guest, but '%s' is one",
-				     request->words[0]);
-		else
+		else if (!request_all_and_guest(request))
 			status = run_jobs(&r, fn);
 	}
 	show_deinit(&r.show);

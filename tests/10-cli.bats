@@ -161,7 +161,7 @@ applets() { vlens --list; }
 	run --separate-stderr vps --pause=sometimes web1
 	assert_usage vps "auto, freeze, suspend or none"
 	run --separate-stderr vps --engine=crystal web1
-	assert_usage vps "vmst or imee"
+	assert_usage vps "vmst, vmst/kvm"
 	run --separate-stderr vdate --engine=imee web1
 	assert_usage vdate "vmst"
 	run --separate-stderr vps --stats=yes web1

@@ -69,12 +69,15 @@ static int print_once(struct export_fleet *f)
 
 static bool is_sound(const struct request *r, const struct export_options *o)
 {
-	if (r->nr_words && r->all)
-		usage_report(r->applet->name, "--all takes no guest, but '%s' is one", r->words[0]);
-	else if (o->once + (o->listen != NULL) + (o->textfile != NULL) != 1)
-		usage_report(r->applet->name, "one of --once, --listen and --textfile is needed");
+	if (request_all_and_guest(r))
+		return false;
+	if (o->once + (o->listen != NULL) + (o->textfile != NULL) != 1)
+		usage_report(r->applet->name, "one of --%s, --%s and --%s is needed",
+			     option_name(OPT_ONCE), option_name(OPT_LISTEN),
+			     option_name(OPT_TEXTFILE));
 	else if (o->config && !o->listen)
-		usage_report(r->applet->name, "'--web-config' goes with --listen");
+		usage_report(r->applet->name, "'--%s' goes with --%s", option_name(OPT_WEB_CONFIG),
+			     option_name(OPT_LISTEN));
 	else
 		return true;
 	return false;

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/number.h"
 #include "http.h"
+#include "../options.h"
 
 #define BACKLOG 64
 
@@ -122,7 +123,8 @@ static struct vl_error *listen_inet(const char *address, const struct web_config
 						 "%s can be reached from other hosts, and anybody "
 						 "there could read what the guests run",
 						 address),
-				    "listen on 127.0.0.1, or have TLS or users with --web-config");
+				    "listen on 127.0.0.1, or have TLS or users with --%s",
+				    option_name(OPT_WEB_CONFIG));
 	} else {
 		fd = bind_to(list);
 		if (fd < 0)

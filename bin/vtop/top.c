@@ -234,12 +234,9 @@ int top_run(struct request *r)
 	t.filter.text = t.filter_text;
 	show_init(&t.show, r->applet->view.columns);
 	if (request_take(r, take, &t, &status)) {
-		if (r->nr_words && r->all)
-			usage_report(r->applet->name, "--all takes no guest, but '%s' is one",
-				     r->words[0]);
-		else if (r->json && !t.batch)
-			usage_report(r->applet->name, "--json is for -b");
-		else
+		if (r->json && !t.batch)
+			usage_report(r->applet->name, "--%s is for -%c", option_name('J'), 'b');
+		else if (!request_all_and_guest(r))
 			status = run_on(&t);
 	}
 	show_deinit(&t.show);
