@@ -9,6 +9,7 @@
 
 #include "applet.h"
 #include "base/clock.h"
+#include "base/number.h"
 #include "peek.h"
 #include "report.h"
 #include "show.h"
@@ -138,11 +139,7 @@ static void look(void *ctx, struct view_job *job)
 static bool take_number(const struct peek *p, const char *arg, uint64_t max, const char *what,
 			uint64_t *ret)
 {
-	char *end;
-
-	errno = 0;
-	*ret = strtoull(arg, &end, 0);
-	if (!errno && isdigit((unsigned char)*arg) && !*end && *ret <= max)
+	if (vl_u64(arg, 0, max, ret))
 		return true;
 	usage_report(p->request->applet->name, "'%s' is no %s", arg, what);
 	return false;

@@ -233,14 +233,10 @@ static bool take_as(struct request *r, const char *arg)
 static bool milliseconds_of(const char *arg, const char **end_ret, uint64_t *ns_ret)
 {
 	const double most = 60000;
-	char *end;
 	double ms;
 
-	errno = 0;
-	ms = strtod(arg, &end);
-	*end_ret = end;
-	/* Digits and a point: no "nan", no "0x10". */
-	if (errno || end == arg || end != arg + strspn(arg, "0123456789.") || ms > most)
+	*end_ret = arg;
+	if (!vl_take_decimal(end_ret, &ms) || ms > most)
 		return false;
 	*ns_ret = (uint64_t)(ms * 1000000);
 	return true;

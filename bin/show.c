@@ -12,6 +12,7 @@
 
 #include "base/append.h"
 #include "base/clock.h"
+#include "base/number.h"
 #include "options.h"
 #include "report.h"
 #include "base/text.h"
@@ -71,8 +72,9 @@ static bool take_columns(struct show *s, const char *spec, char **bad_ret)
 		size_t name = strcspn(spec, SEPARATORS "=:"), len = strcspn(spec, ",");
 		const char *equals = spec + name;
 		int index = find_column(s, spec, name);
-		char *header = NULL, *end;
-		long width = 0;
+		const char *end = equals + 1;
+		char *header = NULL;
+		uint64_t width = 0;
 
 		/* A header may contain blanks, a name may not. */
 		if (*equals != '=')
@@ -80,10 +82,7 @@ static bool take_columns(struct show *s, const char *spec, char **bad_ret)
 		if (index < SHOW_GUEST)
 			return bad(spec, len, bad_ret);
 		if (*equals == ':') {
-			errno = 0;
-			width = strtol(equals + 1, &end, 10);
-			if (errno || end == equals + 1 || end != spec + len || width < 1 ||
-			    width > 4096)
+			if (!vl_take_u64(&end, 10, 4096, &width) || end != spec + len || !width)
 				return bad(spec, len, bad_ret);
 		} else if (*equals == '=') {
 			header = strndup(equals + 1, (size_t)(spec + len - equals - 1));
@@ -364,14 +363,10 @@ static size_t line_width(void)
 {
 	const char *columns = getenv("COLUMNS");
 	struct winsize ws;
-	char *end;
 	long n;
 
-	if (columns && *columns) {
-		n = strtol(columns, &end, 10);
-		if (!*end && n > 0)
-			return (size_t)n;
-	}
+	if (columns && vl_number(columns, 1, LONG_MAX, &n))
+		return (size_t)n;
 	return isatty(STDOUT_FILENO) && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) ? ws.ws_col : 0;
 }
 

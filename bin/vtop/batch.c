@@ -11,6 +11,7 @@
 #include "../applet.h"
 #include "base/clock.h"
 #include "../report.h"
+#include "base/number.h"
 #include "top.h"
 
 static void wait_answers(struct top *t)
@@ -40,13 +41,9 @@ static void wait_answers(struct top *t)
 static size_t line_room(void)
 {
 	const char *columns = getenv("COLUMNS");
-	char *end;
 	long n;
 
-	if (!columns || !*columns)
-		return 0;
-	n = strtol(columns, &end, 10);
-	return !*end && n > 0 ? (size_t)n : 0;
+	return columns && vl_number(columns, 1, LONG_MAX, &n) ? (size_t)n : 0;
 }
 
 static void put_line(const struct top_line *l, size_t room)

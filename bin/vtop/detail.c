@@ -13,6 +13,7 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/number.h"
 #include "top.h"
 #include "view/users.h"
 #include "syscall/answer.h"
@@ -239,11 +240,11 @@ static void print_address(FILE *f, const char *text)
 
 	for (size_t i = 0; i < digits / 8 && i < 4; i++) {
 		memcpy(word, text + 8 * i, 8);
-		a[i] = (uint32_t)strtoul(word, NULL, 16);
+		a[i] = (uint32_t)vl_front_u64(word, 16);
 	}
 	inet_ntop(digits > 8 ? AF_INET6 : AF_INET, a, name, sizeof(name));
-	fprintf(f, digits > 8 ? "[%s]:%lu" : "%s:%lu", name,
-		text[digits] ? strtoul(text + digits + 1, NULL, 16) : 0);
+	fprintf(f, digits > 8 ? "[%s]:%" PRIu64 : "%s:%" PRIu64, name,
+		text[digits] ? vl_front_u64(text + digits + 1, 16) : 0);
 }
 
 static const char *tcp_state(unsigned state)

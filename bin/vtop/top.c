@@ -14,6 +14,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "../report.h"
+#include "base/number.h"
 #include "top.h"
 
 #define DEFAULT_DELAY 1.5
@@ -31,10 +32,10 @@ static bool wrong(const struct top *t, const char *what, const char *arg)
 
 static bool take_delay(struct top *t, const char *arg)
 {
-	char *end;
-	double v = strtod(arg, &end);
+	const char *end = arg;
+	double v;
 
-	if (end == arg || *end || !(v >= LEAST_DELAY && v <= MOST_DELAY))
+	if (!vl_take_decimal(&end, &v) || *end || v < LEAST_DELAY || v > MOST_DELAY)
 		return wrong(t, "number of seconds from 0.01 to 86400", arg);
 	t->delay_ns = (uint64_t)(v * VL_NSEC_PER_SEC + 0.5);
 	return true;
@@ -42,11 +43,7 @@ static bool take_delay(struct top *t, const char *arg)
 
 static bool take_count(struct top *t, const char *arg)
 {
-	char *end;
-
-	errno = 0;
-	t->iterations = strtoull(arg, &end, 10);
-	if (errno || !isdigit((unsigned char)*arg) || *end || !t->iterations)
+	if (!vl_u64(arg, 10, UINT64_MAX, &t->iterations) || !t->iterations)
 		return wrong(t, "number of iterations", arg);
 	return true;
 }
@@ -57,18 +54,14 @@ static bool take_pids(struct top *t, const char *arg)
 
 	do {
 		int32_t *more = reallocarray(t->pids, t->filter.nr_pids + 1, sizeof(*more));
-		char *end;
-		long pid;
+		uint64_t pid;
 
-		errno = 0;
-		pid = strtol(p, &end, 10);
 		if (more)
 			t->pids = more;
-		if (!more || errno || end == p || pid < 1 || pid > INT32_MAX ||
-		    (*end && *end != ','))
+		if (!more || !vl_take_u64(&p, 10, INT32_MAX, &pid) || !pid || (*p && *p != ','))
 			return wrong(t, "list of process ids", arg);
 		more[t->filter.nr_pids++] = (int32_t)pid;
-		p = *end ? end + 1 : end;
+		p += *p == ',';
 	} while (*p);
 	t->filter.pids = t->pids;
 	return true;
@@ -77,14 +70,10 @@ static bool take_pids(struct top *t, const char *arg)
 /* A number, or root: the host's names are not the guest's. */
 static bool take_user(struct top *t, const char *arg)
 {
-	unsigned long v;
-	char *end;
+	uint64_t v = 0;
 
-	errno = 0;
-	v = strtoul(arg, &end, 10);
-	if (!strcmp(arg, "root"))
-		v = 0;
-	else if (errno || !isdigit((unsigned char)*arg) || *end || v >= TOP_ANY_USER)
+	/* 0 is root. */
+	if (strcmp(arg, "root") && !vl_u64(arg, 10, TOP_ANY_USER - 1, &v))
 		return wrong(t, "user id of the guest (a number, or root)", arg);
 	t->filter.user = (uint32_t)v;
 	return true;

@@ -16,6 +16,7 @@
 #include "../views.h"
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/number.h"
 
 #define DEFAULT_PERCENT 5
 #define LEAST_PERCENT 0.1
@@ -32,12 +33,11 @@ static bool wrong(const struct watch *w, const char *what, const char *arg)
 
 static bool take_percent(struct watch *w, const char *arg)
 {
-	char *end;
-	double v = strtod(arg, &end);
+	const char *end = arg;
+	double v;
 
-	if (end != arg && *end == '%')
-		end++;
-	if (end == arg || *end || !(v >= LEAST_PERCENT && v <= 100))
+	if (!vl_take_decimal(&end, &v) || (strcmp(end, "%") && *end) || v < LEAST_PERCENT ||
+	    v > 100)
 		return wrong(w, "percentage of a CPU from 0.1 to 100", arg);
 	w->percent = v;
 	return true;
@@ -48,12 +48,12 @@ static bool take_duration(struct watch *w, const char *arg)
 {
 	static const char units[] = "smhd";
 	static const double seconds[] = { 1, 60, 3600, 86400 };
-	const char *unit;
-	char *end;
-	double v = strtod(arg, &end);
+	const char *end = arg, *unit = NULL;
+	double v;
 
-	unit = end != arg && *end ? strchr(units, *end) : units;
-	if (end == arg || !unit || (*end && end[1]))
+	if (vl_take_decimal(&end, &v))
+		unit = *end ? strchr(units, *end) : units;
+	if (!unit || (*end && end[1]))
 		return wrong(w, "time such as 30, 5m or 2h", arg);
 	v *= seconds[unit - units];
 	if (!(v >= 0.001 && v <= 366 * 86400.0))

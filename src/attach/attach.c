@@ -222,7 +222,7 @@ struct vl_error *vl_attach_make(struct vl_target *t, bool anew, struct vl_attach
 		return vl_error_nomem();
 	c->target = t;
 	/* File times come from the coarse clock, which is up to a tick behind CLOCK_REALTIME. */
-	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	now = vl_ns_timespec(vl_clock_ns(CLOCK_REALTIME_COARSE));
 	if (!anew)
 		err = take_known(c, &crashed);
 	if (!err && !c->kernel)

@@ -31,6 +31,17 @@ static inline uint64_t vl_clock_ns(clockid_t clock)
 	return vl_timespec_ns(ts);
 }
 
+/* The same of a clock that may have ended with its process. False: it has; *@ret stays. */
+static inline bool vl_clock_try_ns(clockid_t clock, uint64_t *ret)
+{
+	struct timespec ts;
+
+	if (clock_gettime(clock, &ts))
+		return false;
+	*ret = vl_timespec_ns(ts);
+	return true;
+}
+
 /* The time of CLOCK_MONOTONIC, on which all our deadlines and durations are based. */
 static inline uint64_t vl_now_ns(void)
 {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "number.h"
 
 /* The inode of the first PID namespace: PROC_PID_INIT_INO, include/linux/proc_ns.h. */
 #define FIRST_PID_SPACE 0xeffffffcU
@@ -27,12 +28,10 @@ void vl_process_rename(const char *name)
 	size_t len = strlen(name) + 1;
 	char text[1024], *p;
 	unsigned long start = 0, end = 0;
-	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
 	prctl(PR_SET_NAME, name);
-	if (fd >= 0)
-		close(fd);
 	if (n <= 0)
 		return;
 	text[n] = '\0';
@@ -50,8 +49,9 @@ void vl_process_rename(const char *name)
 
 uint64_t vl_proc_number(const char *name, int base, uint64_t otherwise, const char *fmt, ...)
 {
-	char path[64], line[256], *end;
+	char path[64], line[256];
 	_cleanup_fclose_ FILE *f = NULL;
+	const char *at;
 	size_t len = strlen(name);
 	va_list ap;
 
@@ -64,19 +64,18 @@ uint64_t vl_proc_number(const char *name, int base, uint64_t otherwise, const ch
 
 		if (strncmp(line, name, len) != 0 || line[len] != ':')
 			continue;
-		value = strtoull(line + len + 1, &end, base);
-		return end > line + len + 1 ? value : otherwise;
+		at = line + len + 1;
+		at += strspn(at, " \t");
+		return vl_take_u64(&at, base, UINT64_MAX, &value) ? value : otherwise;
 	}
 	return otherwise;
 }
 
 void vl_process_set_oom(const char *score)
 {
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? 0 : write(fd, score, strlen(score));
 
 	/* Without the right to change it, it stays as it was. */
 	(void)n;
-	if (fd >= 0)
-		close(fd);
 }

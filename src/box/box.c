@@ -542,15 +542,15 @@ void vl_box_describe(const struct vl_box_report *r, char buf[VL_BOX_TEXT])
 
 void vl_box_allow_time(struct vl_box *b, uint64_t ns)
 {
-	struct timespec used = { 0, 0 };
 	struct rlimit l;
 	clockid_t clock;
+	uint64_t used;
 
 	/* A borrowed worker may have ended, and its pid may be another process's by now. */
 	if (b->gone || vl_box_has_ended(b) || clock_getcpuclockid(b->pid, &clock) ||
-	    clock_gettime(clock, &used))
+	    !vl_clock_try_ns(clock, &used))
 		return;
-	l.rlim_cur = l.rlim_max = (rlim_t)used.tv_sec + ns / VL_NSEC_PER_SEC + 1;
+	l.rlim_cur = l.rlim_max = used / VL_NSEC_PER_SEC + ns / VL_NSEC_PER_SEC + 1;
 	if (geteuid())
 		l.rlim_max = RLIM_INFINITY; /* without rights it could not be raised again */
 	if (!prlimit(b->pid, RLIMIT_CPU, &l, NULL))

@@ -14,6 +14,7 @@
 #include "../base/bisect.h"
 #include "../base/hash.h"
 #include "../base/cleanup.h"
+#include "../base/number.h"
 #include "../view/dispatch.h"
 
 enum {
@@ -174,6 +175,14 @@ static void order(struct vl_table *t)
 		vl_table_order(t, ranks, ARRAY_SIZE(firsts));
 }
 
+/* The address in the cell of @row in @column; 0: it is empty. */
+static uint64_t address_in(const struct vl_table *t, size_t row, const char *column)
+{
+	char text[32];
+
+	return cell(t, row, column, text, sizeof(text)) ? vl_front_u64(text, 0) : 0;
+}
+
 /* Does @mark only say that ftrace is attached? vl_check_attached() has a row for that. */
 static bool is_traced(const struct vl_checker *c, const char *mark)
 {
@@ -225,9 +234,7 @@ static void take(struct vl_checker *c, const struct vl_table *from, const char *
 			add_peer(sockets, at, what, sizeof(what));
 		vl_check_show(c, &(struct vl_check_row){
 					 .check = check,
-					 .at = cell(from, i, address, at, sizeof(at)) ?
-						       strtoull(at, NULL, 0) :
-						       0,
+					 .at = address_in(from, i, address),
 					 .what = what,
 					 .expected = expected,
 					 .found = mark,
@@ -265,7 +272,7 @@ static void note_text(struct vl_checker *c, const char *what, const char *found,
  */
 static void note_unverified(struct vl_checker *c, const struct vl_table *t)
 {
-	char state[32], site[32], what[VL_CHECK_TEXT], at[32];
+	char state[32], site[32], what[VL_CHECK_TEXT];
 	char found[VL_CHECK_TEXT + 16];
 	size_t missing = 0, verified = 0;
 
@@ -298,9 +305,7 @@ static void note_unverified(struct vl_checker *c, const struct vl_table *t)
 				      .class = VL_CHECK_NOTE,
 				      .unsure = true,
 				      .check = "trusted text",
-				      .at = cell(t, i, "ADDRESS", at, sizeof(at)) ?
-						    strtoull(at, NULL, 0) :
-						    0,
+				      .at = address_in(t, i, "ADDRESS"),
 				      .what = cell(t, i, "SYMBOL", what, sizeof(what)) ? what : "",
 				      .found = found,
 			      });
@@ -321,7 +326,7 @@ static struct vl_error *check_image(struct vl_checker *c)
 	vl_table_init(&t, vl_scan_trust.columns);
 	err = vl_scan_trust.run(c->g, &t);
 	for (size_t i = 0; i < t.nr_rows; i++) {
-		char state[32], what[VL_CHECK_TEXT], at[32], to[VL_CHECK_TEXT],
+		char state[32], what[VL_CHECK_TEXT], to[VL_CHECK_TEXT],
 			legal[VL_CHECK_TEXT];
 		char found[VL_CHECK_TEXT + 16], site[32];
 		const char *expects;
@@ -347,9 +352,7 @@ static struct vl_error *check_image(struct vl_checker *c)
 							  VL_CHECK_NOTE :
 							  VL_CHECK_FINDING,
 					 .check = "trusted text",
-					 .at = cell(&t, i, "ADDRESS", at, sizeof(at)) ?
-						       strtoull(at, NULL, 0) :
-						       0,
+					 .at = address_in(&t, i, "ADDRESS"),
 					 .what = what,
 					 .found = found,
 					 .expected = cell(&t, i, expects, legal, sizeof(legal)),

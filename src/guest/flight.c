@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "../base/array.h"
+#include "../base/number.h"
 #include "../syscall/answer.h"
 
 /* Only this many entries of a listing are used. PID_MAX_LIMIT of linux/threads.h is 4 Mi. */
@@ -76,7 +77,7 @@ static void add_pids(struct vl_flights *fl, const char *data, size_t len)
 		if (!digits || digits == room || digits > PID_DIGITS || *d->name == '0' ||
 		    strspn(d->name, "0123456789") != digits)
 			continue;
-		pid = (uint32_t)strtoul(d->name, NULL, 10);
+		pid = (uint32_t)vl_front_u64(d->name, 10);
 		/* A part is listed once more, as the guest changed. The kernel lists in order. */
 		while (fl->nr_pids && fl->pids[fl->nr_pids - 1] >= pid)
 			fl->nr_pids--;
@@ -132,9 +133,12 @@ void vl_flights_list(struct vl_flights *fl, const void *data, size_t len)
 static uint32_t pid_of(const char *base)
 {
 	const char *digits = base + strlen("/proc/");
+	uint64_t n;
 
-	return *digits == '0' || strlen(digits) > PID_DIGITS ? 0 :
-							       (uint32_t)strtoul(digits, NULL, 10);
+	return *digits != '0' && strlen(digits) <= PID_DIGITS &&
+			       vl_u64(digits, 10, UINT32_MAX, &n) ?
+		       (uint32_t)n :
+		       0;
 }
 
 void vl_flights_turn(struct vl_flights *fl, uint64_t epoch, const char *base)

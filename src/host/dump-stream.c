@@ -12,6 +12,7 @@
 #include "../base/append.h"
 #include "../base/array.h"
 #include "../base/bisect.h"
+#include "../base/number.h"
 #include "pages.h"
 #include "stream.h"
 
@@ -118,11 +119,12 @@ static bool is_ram(const struct vl_block *b)
 static long number_of(const char *name, size_t *stem_ret)
 {
 	size_t len = strlen(name), stem = len;
+	long n;
 
 	while (stem && name[stem - 1] >= '0' && name[stem - 1] <= '9')
 		stem--;
 	*stem_ret = stem;
-	return stem < len && len - stem < 9 ? strtol(name + stem, NULL, 10) : -1;
+	return len - stem < 9 && vl_number(name + stem, 0, LONG_MAX, &n) ? n : -1;
 }
 
 /*

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../base/array.h"
+#include "../base/number.h"
 #include "internal.h"
 
 /* More flat ranges or vCPUs than any QEMU machine has. */
@@ -53,10 +54,8 @@ static bool parse_flat_line(const char *line, struct vl_hmp_range *r)
 		*(end -= 4) = '\0';
 	r->offset = 0;
 	at = end - name > 18 ? end - 18 : NULL;
-	if (at && at[0] == ' ' && at[1] == '@') {
-		r->offset = strtoull(at + 2, NULL, 16);
+	if (at && at[0] == ' ' && at[1] == '@' && vl_u64(at + 2, 16, UINT64_MAX, &r->offset))
 		*at = '\0';
-	}
 	/* Display memory belongs to a device. QEMU calls it vga.vram, qxl.vram, … */
 	if (strstr(name, "vram"))
 		return false;
@@ -132,11 +131,10 @@ struct vl_error *vl_hmp_gpa2hva(const char *text, uint64_t *ret)
 {
 	/* QEMU monitor/misc.c: "Host virtual address for 0x0 (pc.ram) is 0x7f…" */
 	const char *p = strstr(text, ") is ");
-	char *end;
 
 	if (p && !strncmp(text, "Host virtual address", 20)) {
-		*ret = strtoull(p + 5, &end, 0);
-		if (end != p + 5 && *ret)
+		p += 5;
+		if (vl_take_u64(&p, 0, UINT64_MAX, ret) && *ret)
 			return NULL;
 	}
 	return vl_error_hint(
@@ -153,7 +151,6 @@ static bool field(const char *line, const char *name, uint64_t *ret)
 
 	for (const char *p = line; (p = strstr(p, name)); p += len) {
 		const char *v = p + len;
-		char *end;
 
 		if (p != line && p[-1] != ' ')
 			continue;
@@ -161,8 +158,8 @@ static bool field(const char *line, const char *name, uint64_t *ret)
 			v++;
 		if (*v != '=')
 			continue;
-		*ret = strtoull(v + 1, &end, 16);
-		return end != v + 1;
+		v++;
+		return vl_take_u64(&v, 16, UINT64_MAX, ret);
 	}
 	return false;
 }

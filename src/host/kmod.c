@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "../base/number.h"
 #include "internal.h"
 #include "proc.h"
 
@@ -44,6 +45,7 @@ int vl_kmod_find_vm(pid_t pid)
 	struct dirent *de;
 	_cleanup_closedir_ DIR *dir = NULL;
 	int fd = -ENOENT;
+	long number;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
 	dir = opendir(path);
@@ -55,8 +57,8 @@ int vl_kmod_find_vm(pid_t pid)
 			fd = i;
 	}
 	while (fd < 0 && (de = readdir(dir)))
-		if (de->d_name[0] != '.' && is_vm(dirfd(dir), de->d_name))
-			fd = atoi(de->d_name);
+		if (vl_number(de->d_name, 0, INT_MAX, &number) && is_vm(dirfd(dir), de->d_name))
+			fd = (int)number;
 	return fd;
 }
 

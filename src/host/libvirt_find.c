@@ -197,7 +197,7 @@ static pid_t pid_from_file(const char *dir, const char *sub, const char *name, c
 	}
 	if (vl_read_file(AT_FDCWD, path, 64, &text, NULL) < 0)
 		return 0;
-	pid = (pid_t)strtol(text, NULL, 10);
+	pid = (pid_t)vl_front_u64(text, 10);
 	return pid > 0 && vl_domain_runs(pid, uuid) ? pid : 0;
 }
 

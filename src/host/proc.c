@@ -10,6 +10,7 @@
 
 #include "../base/array.h"
 #include "../base/bisect.h"
+#include "../base/number.h"
 #include "internal.h"
 #include "../base/process.h"
 
@@ -59,7 +60,6 @@ bool vl_parse_stat(const char *text, char *state_ret, uint64_t *start_ret)
 {
 	/* "pid (name) state ppid …": the name may hold ')' and blanks. */
 	const char *p = strrchr(text, ')');
-	char *end;
 	int field;
 
 	if (!p || p[1] != ' ' || !p[2])
@@ -73,8 +73,7 @@ bool vl_parse_stat(const char *text, char *state_ret, uint64_t *start_ret)
 			return false;
 		p++;
 	}
-	*start_ret = strtoull(p, &end, 10);
-	return end != p;
+	return vl_take_u64(&p, 10, UINT64_MAX, start_ret);
 }
 
 int vl_proc_line(const char *path, char *buf, size_t size)
@@ -114,10 +113,10 @@ size_t vl_proc_pids(pid_t **ret)
 	size_t nr = 0;
 
 	for (int i = 0; i < all; i++) {
-		pid_t pid = (pid_t)strtol(list[i]->d_name, NULL, 10);
+		long pid;
 
-		if (pids && pid > 0)
-			pids[nr++] = pid;
+		if (pids && vl_number(list[i]->d_name, 1, INT_MAX, &pid))
+			pids[nr++] = (pid_t)pid;
 		free(list[i]);
 	}
 	if (all >= 0)
@@ -371,7 +370,7 @@ bool vl_proc_is_stopping(pid_t pid)
 		return false;
 	/* proc(5): a mask; its lowest bit is signal 1. */
 	pending = strstr(status, "\nShdPnd:");
-	if (pending && strtoull(pending + 8, NULL, 16) >> (SIGSTOP - 1) & 1)
+	if (pending && vl_front_u64(pending + 8, 16) >> (SIGSTOP - 1) & 1)
 		return true;
 	/* The first thread that takes the signal stops, and has the others stop. */
 	threads = open_threads(pid);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "../base/number.h"
 #include "internal.h"
 #include "proc.h"
 
@@ -88,6 +89,7 @@ static bool chardev(const struct cmdline *c, const char *id, struct vl_qmp_addre
 	const char *arg, *val;
 	size_t pos = 0;
 	char v[256];
+	long port;
 
 	while ((arg = next_arg(c, &pos))) {
 		if (strcmp(arg, "-chardev") && strcmp(arg, "--chardev"))
@@ -108,7 +110,7 @@ static bool chardev(const struct cmdline *c, const char *id, struct vl_qmp_addre
 		option(val, "host", ret->path, sizeof(ret->path));
 		option(val, "port", v, sizeof(v));
 		ret->kind = VL_QMP_TCP;
-		ret->port = (uint16_t)strtoul(v, NULL, 10);
+		ret->port = vl_number(v, 1, UINT16_MAX, &port) ? (uint16_t)port : 0;
 		return ret->port;
 	}
 	return false;

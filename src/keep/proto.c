@@ -17,6 +17,7 @@
 #include "../base/clock.h"
 #include "../base/dirs.h"
 #include "../base/hash.h"
+#include "../base/number.h"
 #include "../host/drivers.h"
 
 /* Timeout for a keeper to accept a connection. */
@@ -213,7 +214,7 @@ static uint64_t namespace_of(const char *link)
 
 	text[n > 0 ? n : 0] = '\0';
 	number = strchr(text, '[');
-	return number ? strtoull(number + 1, NULL, 10) : 0;
+	return number ? vl_front_u64(number + 1, 10) : 0;
 }
 
 void vl_keep_self(const char *program, struct vl_keep_self *ret)

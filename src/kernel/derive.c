@@ -7,6 +7,7 @@
 
 #include "../base/cleanup.h"
 #include "../base/hash.h"
+#include "../base/number.h"
 #include "witness.h"
 
 /* Larger offsets are no fields. */
@@ -113,12 +114,12 @@ bool vl_derive_match(const struct vl_layout *known, const char *pattern, const c
 			return false;
 		}
 		if (*pattern == '@') {
-			char *end;
+			uint64_t address;
 
-			if (line[0] != '0' || line[1] != 'x')
+			if (strncmp(line, "0x", 2) != 0 ||
+			    !vl_take_u64(&line, 16, UINT64_MAX, &address))
 				return false;
-			*ret = (int64_t)strtoul(line, &end, 16);
-			line = end;
+			*ret = (int64_t)address;
 			pattern = adjust(known, pattern, ret);
 			if (!pattern)
 				return false;

@@ -11,6 +11,7 @@
 #include "../base/array.h"
 #include "../base/cleanup.h"
 #include "../base/hash.h"
+#include "../base/number.h"
 #include "btf.h"
 
 static const struct {
@@ -233,8 +234,7 @@ struct vl_error *vl_layout_print(const struct vl_layout *l, char **ret, size_t *
 static bool parse_row(const char *text, int i, int32_t *ret, const char **text_ret)
 {
 	size_t type = strlen(fields[i].type), path = strlen(fields[i].path);
-	char *end;
-	long n;
+	uint64_t n;
 
 	if (strncmp(text, fields[i].type, type) != 0 || text[type] != '.')
 		return false;
@@ -247,11 +247,10 @@ static bool parse_row(const char *text, int i, int32_t *ret, const char **text_r
 		*text_ret = text + 2;
 		return true;
 	}
-	n = strtol(text, &end, 10);
-	if (end == text || *end != '\n' || n < 0 || n > INT32_MAX)
+	if (!vl_take_u64(&text, 10, INT32_MAX, &n) || *text != '\n')
 		return false;
 	*ret = (int32_t)n;
-	*text_ret = end + 1;
+	*text_ret = text + 1;
 	return true;
 }
 

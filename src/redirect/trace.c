@@ -18,6 +18,8 @@
 #include <unistd.h>
 
 #include "../base/array.h"
+#include "../base/cleanup.h"
+#include "../base/number.h"
 #include "../base/process.h"
 #include "tasks.h"
 #include "own.h"
@@ -106,21 +108,19 @@ static bool peek(pid_t tid, uint64_t addr, void *buf, size_t len)
 static bool is_musl(pid_t tid, uint64_t base)
 {
 	char path[32], line[PATH_MAX + 128];
+	_cleanup_fclose_ FILE *maps = NULL;
 	bool yes = false;
-	FILE *maps;
 
 	snprintf(path, sizeof(path), "/proc/%d/maps", (int)tid);
 	maps = fopen(path, "re");
 	while (maps && fgets(line, sizeof(line), maps)) {
 		const char *name = strrchr(line, '/');
 
-		if (strtoull(line, NULL, 16) != base)
+		if (vl_front_u64(line, 16) != base)
 			continue;
 		yes = name && (strstr(line, "musl") || !strncmp(name, "/libc.so", 8));
 		break;
 	}
-	if (maps)
-		fclose(maps);
 	return yes;
 }
 

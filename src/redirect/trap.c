@@ -11,7 +11,9 @@
 #include <sys/ioctl.h>
 
 #include "../base/array.h"
+#include "../base/cleanup.h"
 #include "../base/clock.h"
+#include "../base/number.h"
 #include "trap.h"
 
 /* End the epoch, if one is open. */
@@ -69,17 +71,15 @@ static uint64_t waiting_signals(pid_t tid)
 {
 	static const char *const names[] = { "SigPnd:", "ShdPnd:", "SigBlk:", "SigIgn:" };
 	uint64_t set[4] = { 0 };
+	_cleanup_fclose_ FILE *f = NULL;
 	char path[32], line[256];
-	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f))
 		for (size_t i = 0; i < 4; i++)
 			if (!strncmp(line, names[i], strlen(names[i])))
-				set[i] = strtoull(line + strlen(names[i]), NULL, 16);
-	if (f)
-		fclose(f);
+				set[i] = vl_front_u64(line + strlen(names[i]), 16);
 	return (set[0] | set[1]) & ~set[2] & ~set[3];
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../base/array.h"
+#include "../base/number.h"
 #include "pathname.h"
 #include "tasks.h"
 #include "trap.h"
@@ -41,7 +42,7 @@ static const char *next_word(struct words *w)
 #define BSD_HARMLESS "HLNOSVXZcfhjklmnosuvw"
 
 struct ps_words {
-	long pid;	 /* of the process in question */
+	uint64_t pid;	 /* of the process in question */
 	bool environ;	 /* environments are shown */
 	bool lists, has; /* processes are listed by pid, and @pid is one */
 	bool others;	 /* other processes may be shown as well */
@@ -49,15 +50,17 @@ struct ps_words {
 
 static void ps_list(struct ps_words *ps, const char *list)
 {
-	char *end;
+	uint64_t pid;
 
 	ps->lists = true;
-	for (; *list; list = *end ? end + 1 : end) {
-		ps->has |= strtol(list, &end, 10) == ps->pid;
-		if (end == list || !strchr(", \t", *end)) {
+	while (*list) {
+		list += strspn(list, " \t");
+		if (!vl_take_u64(&list, 10, UINT64_MAX, &pid) || !strchr(", \t", *list)) {
 			ps->others = true;
 			return;
 		}
+		ps->has |= pid == ps->pid;
+		list += *list != '\0';
 	}
 }
 
@@ -113,7 +116,7 @@ static void ps_long(struct ps_words *ps, struct words *w, const char *word)
 /* Does ps with the words @w show anything of the file @path, "/proc/PID/..."? */
 static bool ps_shows(struct words *w, const char *path)
 {
-	struct ps_words ps = { .pid = strtol(path + strlen("/proc/"), NULL, 10) };
+	struct ps_words ps = { .pid = vl_front_u64(path + strlen("/proc/"), 10) };
 	const char *word;
 
 	while ((word = next_word(w)))

@@ -9,6 +9,7 @@
 
 #include "../base/array.h"
 #include "../base/cleanup.h"
+#include "../base/number.h"
 #include "diff.h"
 #include "livetasks.h"
 
@@ -217,12 +218,13 @@ static struct vl_error *by_proc(struct vl_looker *k, struct vl_diff_items *items
 	for (size_t at = 0; at + DIRENT_NAME < len;) {
 		const char *name = buf + at + DIRENT_NAME;
 		uint16_t size;
+		uint64_t pid;
 
 		memcpy(&size, buf + at + DIRENT_LEN, 2);
 		if (size <= DIRENT_NAME || size > len - at || !memchr(name, 0, size - DIRENT_NAME))
 			break;
-		if (isdigit((unsigned char)*name))
-			vl_diff_see(items, strtoul(name, NULL, 10), "", 0, 0, bit, false);
+		if (vl_u64(name, 10, UINT64_MAX, &pid))
+			vl_diff_see(items, pid, "", 0, 0, bit, false);
 		at += size;
 	}
 	return NULL;

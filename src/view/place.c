@@ -12,6 +12,7 @@
 #include "../base/array.h"
 #include "../attach/attach.h"
 #include "../base/cleanup.h"
+#include "../base/number.h"
 #include "collect.h"
 #include "../base/suggest.h"
 #include "../kernel/btf.h"
@@ -214,14 +215,9 @@ static uint32_t type_of_symbol(struct vl_types *t, const char *name, size_t len,
 
 static struct vl_error *parse_number(const char **p, uint64_t *ret, const char *what)
 {
-	char *end;
-
-	errno = 0;
-	*ret = strtoull(*p, &end, 0);
-	if (errno || end == *p || !isdigit((unsigned char)**p))
-		return vl_error_new(VL_ERR_ARG, "no %s: '%s'", what, *p);
-	*p = end;
-	return NULL;
+	if (isdigit((unsigned char)**p) && vl_take_u64(p, 0, UINT64_MAX, ret))
+		return NULL;
+	return vl_error_new(VL_ERR_ARG, "no %s: '%s'", what, *p);
 }
 
 /* An address is written with 0x, or as the kernel prints it: 16 digits. */
@@ -232,12 +228,10 @@ static bool is_address(const char *p)
 
 static struct vl_error *parse_address(const char **p, uint64_t *ret)
 {
-	char *end;
-
 	if (strspn(*p, "0123456789abcdefABCDEF") != 16)
 		return parse_number(p, ret, "address");
-	*ret = strtoull(*p, &end, 16);
-	*p = end;
+	/* 16 digits are not too large. */
+	vl_take_u64(p, 16, UINT64_MAX, ret);
 	return NULL;
 }
 

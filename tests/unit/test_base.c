@@ -163,6 +163,64 @@ static void test_number(void)
 	   "both ends are");
 }
 
+static void test_u64(void)
+{
+	static const char *const none[] = {
+		"",    " ",  " 1",  "-1", "+1", "x",
+		"0x1", "1 ", "101", "1.", "0x", "18446744073709551616"
+	};
+	const char *at = "12,0x1f;";
+	uint64_t n = 5;
+	bool taken = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		taken = taken || vl_u64(none[i], 10, 100, &n);
+	ok(!taken && n == 5, "what is no number of digits, or is too large, changes nothing");
+	ok(vl_u64("100", 10, 100, &n) && n == 100 && vl_u64("0", 10, 100, &n) && !n &&
+		   vl_u64("18446744073709551615", 10, UINT64_MAX, &n) && n == UINT64_MAX,
+	   "both ends are numbers");
+	ok(!vl_u64("f", 10, 99, &n) && vl_u64("f", 16, 99, &n) && n == 15 &&
+		   vl_u64("0xF", 16, 99, &n) && n == 15 && vl_u64("010", 0, 99, &n) && n == 8 &&
+		   !vl_u64("0xg", 16, 99, &n) && !vl_u64("18", 8, 99, &n),
+	   "digits of the base");
+	ok(vl_take_u64(&at, 10, 12, &n) && n == 12 && !strcmp(at, ",0x1f;") &&
+		   !vl_take_u64(&at, 10, 12, &n) && *at == ',' && n == 12,
+	   "a number in front of text, and text that has none");
+	at++;
+	ok(!vl_take_u64(&at, 0, 30, &n) && *at == '0' && vl_take_u64(&at, 0, 31, &n) && n == 31 &&
+		   !strcmp(at, ";"),
+	   "a number that is too large is not passed over");
+	ok(vl_front_u64("\t 77 kB", 10) == 77 && !vl_front_u64("kB", 10) && !vl_front_u64("", 10) &&
+		   !vl_front_u64("-1", 10) && vl_front_u64("ff]", 16) == 255,
+	   "the number that a line begins with");
+}
+
+static void test_decimal(void)
+{
+	static const char *const none[] = { "",	  ".",	  "nan", "inf",	  "-1",	 "+1",
+					    " 1", "0x10", "1e3", "1.2.3", "1..", "x" };
+	const char *at = "2.5,.5s3.";
+	double v = 7;
+	bool taken = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++) {
+		const char *p = none[i];
+
+		/* What is behind the number is for the caller. */
+		if (vl_take_decimal(&p, &v) && !*p)
+			taken = true;
+		v = 7;
+	}
+	ok(!taken, "what is no decimal fraction is not taken");
+	ok(vl_take_decimal(&at, &v) && v == 2.5 && !strcmp(at, ",.5s3.") &&
+		   !vl_take_decimal(&at, &v) && v == 2.5 && *at == ',',
+	   "a fraction in front of text, and text that has none");
+	at++;
+	ok(vl_take_decimal(&at, &v) && v == 0.5 && *at++ == 's' && vl_take_decimal(&at, &v) &&
+		   v == 3 && !*at,
+	   "a point at either end");
+}
+
 /* RFC 3720, B.4. */
 static void test_crc32c(void)
 {
@@ -237,6 +295,8 @@ static void test_library(void)
 int main(void)
 {
 	test_number();
+	test_u64();
+	test_decimal();
 	test_append();
 	test_crc32c();
 	test_proc_number();
