@@ -19,7 +19,13 @@
 #include "../base/array.h"
 #include "rows.h"
 
-/* Missing in older headers: asm/unistd_64.h of Linux 6.17. */
+/* Missing in older headers: asm/unistd_64.h of Linux 7.3. */
+#ifndef __NR_uretprobe
+#define __NR_uretprobe 335
+#endif
+#ifndef __NR_uprobe
+#define __NR_uprobe 336
+#endif
 #ifndef __NR_cachestat
 #define __NR_cachestat 451
 #endif
@@ -33,6 +39,9 @@
 #endif
 #ifndef __NR_mseal
 #define __NR_mseal 462
+#endif
+#ifndef __NR_rseq_slice_yield
+#define __NR_rseq_slice_yield 471
 #endif
 #ifndef F_DUPFD_QUERY
 #define F_DUPFD_QUERY 1027
@@ -76,6 +85,9 @@ const struct vl_native vl_native[] = {
 	CALL(exit_group, "its end"), CALL(wait4, "its children"), CALL(waitid, "its children"),
 	CALL(set_tid_address, "its threads"), CALL(set_robust_list, "its threads"),
 	IF(get_robust_list, 0, ~0u, 0, "its own"), CALL(rseq, "its threads"),
+	CALL(rseq_slice_yield, "its threads"),
+	/* The kernel's code for a probe calls them. Any other caller gets SIGILL. */
+	CALL(uretprobe, "a probe that the host set"), CALL(uprobe, "a probe that the host set"),
 	CALL(arch_prctl, "its threads"), CALL(futex, "its threads"),
 	CALL(futex_waitv, "its threads"), CALL(futex_wake, "its threads"),
 	CALL(futex_wait, "its threads"), CALL(futex_requeue, "its threads"),

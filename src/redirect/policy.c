@@ -18,12 +18,17 @@
 #include "fds.h"
 #include "handlers.h"
 
-/* Newer than some headers: asm/unistd_64.h of 6.18. */
+/* Newer than some headers: asm/unistd_64.h of 7.3. */
 #ifndef __NR_statmount
 #define __NR_statmount 457
 #endif
 #ifndef __NR_listmount
 #define __NR_listmount 458
+#endif
+#ifndef __NR_lsm_get_self_attr
+#define __NR_lsm_get_self_attr 459
+#define __NR_lsm_set_self_attr 460
+#define __NR_lsm_list_modules 461
 #endif
 #ifndef __NR_setxattrat
 #define __NR_setxattrat 463
@@ -37,6 +42,12 @@
 #ifndef __NR_file_getattr
 #define __NR_file_getattr 468
 #define __NR_file_setattr 469
+#endif
+#ifndef __NR_listns
+#define __NR_listns 470
+#endif
+#ifndef __NR_fchroot
+#define __NR_fchroot 472
 #endif
 
 /* clang-format off */
@@ -283,6 +294,7 @@ const struct vl_policy vl_policy[] = {
 	DENIED(umount2, "changes the machine"),
 	DENIED(pivot_root, "changes the machine"),
 	DENIED(chroot, "the guest's paths are not the host's"),
+	DENIED(fchroot, "the guest's paths are not the host's"),
 	DENIED(move_mount, "changes the machine"),
 	DENIED(open_tree, "mounts of the host"),
 	DENIED(open_tree_attr, "mounts of the host"),
@@ -324,6 +336,10 @@ const struct vl_policy vl_policy[] = {
 	ERRNO(io_uring_setup, ENOSYS, "its calls do not pass the filter"),
 	ERRNO(statmount, ENOSYS, "mounts of the host; programs fall back to /proc"),
 	ERRNO(listmount, ENOSYS, "mounts of the host; programs fall back to /proc"),
+	ERRNO(lsm_get_self_attr, ENOSYS, "labels of the host; programs fall back to /proc"),
+	ERRNO(lsm_set_self_attr, ENOSYS, "labels of the host; programs fall back to /proc"),
+	ERRNO(lsm_list_modules, ENOSYS, "security modules of the host"),
+	ERRNO(listns, ENOSYS, "namespaces of the host; programs fall back to /proc"),
 	ERRNO(sysfs, ENOSYS, "file systems of the host; programs fall back to /proc"),
 	ERRNO(ustat, ENOSYS, "file systems of the host"),
 	ERRNO(getxattrat, ENOSYS, "programs fall back to getxattr"),

@@ -125,6 +125,8 @@ static void machine(void)
 	NUMBER("listmount", 458, buf, buf, 8, 0);
 	NUMBER("lsm_list_modules", 461, buf, buf, 0);
 	NUMBER("file_setattr", 469, AT_FDCWD, "/", buf, 8, 0);
+	NUMBER("listns", 470, buf, buf, 8, 0);
+	NUMBER("fchroot", 472, AT_FDCWD, 0);
 	NUMBER("no such call", 500);
 	NUMBER("a call of x32", 0x40000000 | 39);
 	NUMBER("far too high", 100000);
