@@ -220,8 +220,10 @@ PYTHON
 	until qmp g61 query-status | grep -q paused; do sleep 0.1; done
 	until qmp g61 query-status | grep -q '"running": true'; do sleep 0.1; done
 	cat <&9 >/dev/null
-	run wait $!
+	status=0
+	wait $! || status=$?
 	exec 9<&-
+	[[ $status -eq 3 ]] || fail "$status"
 	[[ $(<"$T/err") == *": the guest was held for "*" ms, which is the limit, and runs again before all was copied; allow more with --max-pause=MS,MS, write to a file, or use --pause=short" ]] ||
 		fail "$(<"$T/err")"
 }

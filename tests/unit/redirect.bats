@@ -512,7 +512,9 @@ network() {
 }
 
 @test "stdout: closed, a full disk, a pipe that is closed early" {
-	run "$V" ps -ef >&-
+	run bash -c "'$V' seq 3 >&-"
+	[ "$status" -eq 1 ]
+	[[ $output == *"Bad file descriptor"* ]]
 	run bash -c "'$V' ps -ef >/dev/full"
 	[ "$status" -eq 1 ]
 	run env --default-signal=PIPE bash -c "set -o pipefail; '$V' seq 1 1000000 | head -1"
