@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "front.h"
 #include "options.h"
+#include "place.h"
 #include "report.h"
 #include "base/suggest.h"
 
@@ -58,6 +59,20 @@ static void report_misplaced(const struct session *s)
 	}
 }
 
+/* The process of --as. False: there is none; reported. */
+static bool find_place(struct request *r)
+{
+	_cleanup_error_ struct vl_error *err = NULL;
+
+	if (!r->as_place)
+		return true;
+	use_locale();
+	err = place_find(r, r->spec, r->as_place, &r->as);
+	if (err)
+		error_report(r->applet->name, r->spec, err);
+	return !err;
+}
+
 static int run_session(struct request *r)
 {
 	const struct applet *a = r->applet;
@@ -69,6 +84,8 @@ static int run_session(struct request *r)
 	if (!request_guest(r))
 		return a->usage_status;
 	report_dirs(a->name);
+	if (!find_place(r))
+		return STATUS_GUEST;
 	s.options = request_guest_options(r);
 	s.options.label = label_of(&s);
 	status = a->run(&s);

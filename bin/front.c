@@ -72,6 +72,8 @@ int front_view(struct request *r)
  */
 #define WHOLE(function) void __attribute__((noreturn, alias("front_go_on"))) function(void)
 
+WHOLE(place_find);
+WHOLE(place_kind);
 WHOLE(vl_box_borrow);
 WHOLE(vl_dump_open);
 WHOLE(vl_features);

@@ -146,11 +146,12 @@ const struct option_row option_rows[] = {
 	  "list its containers, from memory alone", NULL },
 
 	{ "guest", 'g', "GUEST", SCOPE_PEEK, "this guest; again for more", NULL },
-	{ "as", OPT_AS, "PID", SCOPE_PEEK, "addresses are those of this process", NULL },
+	{ "as", OPT_AS, "PROCESS", SCOPE_PEEK, "addresses are those of this process or container", NULL },
 	{ "depth", OPT_DEPTH, "N", SCOPE_PEEK, "follow pointers, N deep (0)", NULL },
 	{ "elements", OPT_ELEMENTS, "N", SCOPE_PEEK, "show N elements of an array (16)", NULL },
 
-	{ "as", OPT_AS, "PID", MIRRORED, "see what this task of the guest sees (default: 1)", NULL },
+	{ "as", OPT_AS, "PROCESS", MIRRORED,
+	  "see what this process or container of the guest sees (default: 1)", NULL },
 	{ "pause", OPT_PAUSE, "HOW", MIRRORED,
 	  "pause the guest by: auto (default), freeze, suspend, none", &pause_mode },
 	{ "pause", OPT_PAUSE, "HOW", PAUSES,

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/number.h"
 #include "peek.h"
+#include "place.h"
 #include "report.h"
 #include "show.h"
 #include "views.h"
@@ -27,7 +28,6 @@ struct peek {
 	uint64_t length; /* 0: not given */
 	uint64_t elements;
 	unsigned depth;
-	pid_t as;
 	bool many;
 };
 
@@ -114,15 +114,20 @@ static void look(void *ctx, struct view_job *job)
 	uint64_t begin = vl_now_ns();
 	struct vl_peek_found place;
 	struct vl_guest *g = NULL;
+	pid_t as = p->request->as;
 
 	r->out = p->many ? open_memstream(&r->text, &r->len) : stdout;
-	job->err = r->out ? vl_guest_open(job->spec, &go, &g) : vl_error_nomem();
+	job->err = r->out ? NULL : vl_error_nomem();
+	if (!job->err && p->request->as_place)
+		job->err = place_find(p->request, job->spec, p->request->as_place, &as);
+	if (!job->err)
+		job->err = vl_guest_open(job->spec, &go, &g);
 	if (!job->err)
 		job->err = vl_guest_attach(g, false);
 	job->attach_ns = vl_now_ns() - begin;
 	begin = vl_now_ns();
 	if (!job->err)
-		job->err = vl_guest_peek(g, p->what, p->as, p->elements, p->depth, &place);
+		job->err = vl_guest_peek(g, p->what, as, p->elements, p->depth, &place);
 	if (!job->err)
 		job->err = place.typed ? show_typed(p, g, &place, job->spec, r) :
 					 show_bytes(p, g, &place, job->spec, r);
@@ -153,11 +158,6 @@ static bool take(struct request *r, void *ctx, int key, char *arg)
 	switch (key) {
 	case 'g':
 		p->also[p->nr_also++] = arg;
-		return true;
-	case OPT_AS:
-		if (!take_number(p, arg, INT_MAX, "process id", &n))
-			return false;
-		p->as = (pid_t)n;
 		return true;
 	case OPT_DEPTH:
 		if (!take_number(p, arg, MAX_DEPTH, "depth (0 to 16)", &n))

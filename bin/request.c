@@ -12,6 +12,7 @@
 #include "base/array.h"
 #include "base/number.h"
 #include "options.h"
+#include "place.h"
 #include "report.h"
 
 /* ---- words ---- */
@@ -221,12 +222,13 @@ static bool take_reader(struct request *r, const char *arg)
 
 static bool take_as(struct request *r, const char *arg)
 {
-	bool good;
-	long pid;
+	uint32_t pid;
+	enum place_kind kind = place_kind(arg, &pid);
 
-	good = vl_number(arg, 1, INT_MAX, &pid);
-	r->as = (pid_t)pid;
-	return good || wrong(r, "'%s' is not a process id", arg);
+	r->as = kind == PLACE_PID ? (pid_t)pid : 0;
+	r->as_place = kind == PLACE_PID ? NULL : arg;
+	return kind != PLACE_BAD ||
+	       wrong(r, "'%s' is not the id of a process, a container or a namespace", arg);
 }
 
 /* Milliseconds, up to a minute, at the front of "10" or "2.5,20". */

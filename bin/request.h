@@ -37,6 +37,7 @@ struct request {
 	struct vl_scan_options scan; /* the guest's place, its pauses, the engine */
 	enum vl_executor executor;
 	pid_t as;
+	const char *as_place; /* NULL: `as` has it; else place_find() does */
 	bool all, json, stats, diff, containers;
 	/*
 	 * An answer that may be of several moments, or something that could not be checked, is an

@@ -154,8 +154,8 @@ applets() { vlens --list; }
 @test "options: a missing or wrong value, and an abbreviation, are usage errors" {
 	run --separate-stderr vps --connect
 	assert_usage vps "needs an argument"
-	run --separate-stderr vps --as nobody web1
-	assert_usage vps "nobody"
+	run --separate-stderr vps --as 5000000 web1
+	assert_usage vps "'5000000' is not the id of a process, a container or a namespace"
 	run --separate-stderr vps --as 0 web1
 	assert_usage vps "0"
 	run --separate-stderr vps --pause=sometimes web1

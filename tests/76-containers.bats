@@ -4,7 +4,7 @@
 # Containers of a real server: control groups with the names that the runtimes give them, and
 # namespaces. The guest's own answers are the measure.
 
-# shellcheck disable=SC2154 # run sets variables
+# shellcheck disable=SC2016,SC2154 # commands for the guest; run sets variables
 
 load lib/vlens
 
@@ -109,6 +109,34 @@ same_units() {
 	assert_status 0
 	assert_same "$(vps --containers -J "$g" | jq -r '.containers[] | select(.full_id) | .runtime + ":" + .id' | sort)" \
 		"$(grep -o '^vlens_cgroup_processes{.*container="[a-z]*:.f2a01234567"' <<<"$output" | sed 's/.*container="//; s/"//' | sort)"
+}
+
+# The namespace of the container in group $1, by the guest's own account: namespace $1 $2.
+namespace() { in_guest server "readlink /proc/\$(head -n 1 /sys/fs/cgroup/$1/cgroup.procs)/ns/$2" | tr -dc 0-9; }
+
+@test "containers: --as by the name, by the first digits of the id, by a namespace" {
+	local word net
+	net=$(namespace lxc.payload.db net)
+	assert_same "$net" "$(vps --containers -J "$g" | jq '.containers[] | select(.name == "db").netns')"
+	for word in db "$net"; do assert_same dbhost "$(vuname --as="$word" "$g" -n)"; done
+	for word in 3f2 "$ID" web; do assert_same web "$(vuname --as="$word" "$g" -n)"; done
+	[[ $(vip --as=web "$g" -o link | wc -l) -eq 1 && $(vip "$g" -o link | wc -l) -gt 1 ]]
+	# All processes that share a mount namespace with the first one.
+	assert_same "$(in_guest server 'readlink /proc/1/ns/mnt' | tr -dc 0-9)" \
+		"$(vpslist --no-headers -o mntns --sort pid "$g" | head -n 1 | tr -d ' ')"
+	run --separate-stderr vuname --as=nobody "$g"
+	assert_refused vuname "$g" "the guest has no container 'nobody'"
+	run --separate-stderr vuname --as=4026539999 "$g"
+	assert_refused vuname "$g" "in network or mount namespace 4026539999"
+	run --separate-stderr vpeek --as=nobody "$g" 0x400000
+	assert_status 3
+	[[ $stderr == *"the guest has no container 'nobody'"* ]] || fail "$stderr"
+	# Two of one name.
+	in_guest server 'setsid sh /run/box /sys/fs/cgroup/lxc.payload.web x >/dev/null 2>&1 </dev/null &
+		until [ "$(wc -l </sys/fs/cgroup/lxc.payload.web/cgroup.procs)" -ge 3 ]; do sleep 0.2; done' 2>/dev/null
+	run --separate-stderr vuname --as=web "$g"
+	in_guest server 'kill -9 $(cat /sys/fs/cgroup/lxc.payload.web/cgroup.procs); sleep 0.5; rmdir /sys/fs/cgroup/lxc.payload.web'
+	assert_refused vuname "$g" "2 containers are called 'web'"
 }
 
 @test "containers: a wrong use is refused" {

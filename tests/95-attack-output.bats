@@ -183,7 +183,7 @@ X"
 	for in in "vexec $g ip netns exec blue true" "vip $g -n blue addr"; do
 		# shellcheck disable=SC2086 # words
 		run --separate-stderr $in
-		[[ $status -ne 0 && $stderr == *": a program can neither enter nor make a namespace; --as=PID shows "* ]] ||
+		[[ $status -ne 0 && $stderr == *": a program can neither enter nor make a namespace; --as=PROCESS shows "* ]] ||
 			{ show_run; fail "$in: why?"; }
 	done
 	in_guest g61 'ip netns del blue'

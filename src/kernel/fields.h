@@ -270,6 +270,9 @@
 	/* what containers have */                                                                \
 	F(TASK_NSPROXY, "task_struct", "nsproxy")                                                 \
 	F(NSPROXY_UTS, "nsproxy", "uts_ns")                                                       \
+	F(NSPROXY_NET, "nsproxy", "net_ns")                                                       \
+	F(NSPROXY_MNT, "nsproxy", "mnt_ns")                                                       \
+	F(MNT_INUM, "mnt_namespace", "ns.inum")                                                   \
 	F(PSI_TOTAL, "psi_group", "total")                                                        \
 	F(PSI_CPU_SOME, "enum psi_states", "PSI_CPU_SOME")                                        \
 	F(PSI_IO_SOME, "enum psi_states", "PSI_IO_SOME")                                          \

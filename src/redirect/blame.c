@@ -182,7 +182,7 @@ struct vl_error *vl_redirect_refusal(enum vl_redirect_refused kind, const char *
 					"readelf -d and objdump -p name those that a file of the "
 					"guest needs" },
 		[VL_REFUSED_NAMESPACE] = { "a program can neither enter nor make a namespace%s",
-					   "--as=PID shows what a task of the guest sees in its own" },
+					   "--as=PROCESS shows what a task of the guest sees in its own" },
 		[VL_REFUSED_XTABLES] = { "rules of iptables-legacy cannot be asked for from "
 					 "outside%s",
 					 "iptables-nft and nft can; /proc/net/ip_tables_names has the "

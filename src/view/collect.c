@@ -34,15 +34,25 @@ int vl_fields_add(struct vl_fields *fs, enum vl_field f, size_t out, size_t size
 int vl_fields_add_through(struct vl_fields *fs, enum vl_field through, enum vl_field f, size_t out,
 			  size_t size)
 {
-	const int32_t *offset = fs->layout->offset;
+	return vl_fields_add_far(fs, (const enum vl_field[]){ through, f }, 2, out, size);
+}
 
-	if (!vl_has(fs->layout, through) || !vl_has(fs->layout, f))
-		return -1;
-	return add(fs, &(struct vl_walk_field){ .kind = VL_FIELD_BYTES,
-						.derefs = 1,
-						.size = (uint16_t)size,
-						.out = (uint32_t)out,
-						.offset = { offset[through], offset[f] } });
+int vl_fields_add_far(struct vl_fields *fs, const enum vl_field *path, size_t nr, size_t out,
+		      size_t size)
+{
+	struct vl_walk_field f = {
+		.kind = VL_FIELD_BYTES,
+		.derefs = (uint8_t)(nr - 1),
+		.size = (uint16_t)size,
+		.out = (uint32_t)out,
+	};
+
+	for (size_t i = 0; i < nr; i++) {
+		if (!vl_has(fs->layout, path[i]))
+			return -1;
+		f.offset[i] = fs->layout->offset[path[i]];
+	}
+	return add(fs, &f);
 }
 
 void vl_fields_add_plain(struct vl_fields *fs, enum vl_field_kind kind, size_t out)

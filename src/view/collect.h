@@ -30,6 +30,9 @@ struct vl_fields {
 int vl_fields_add(struct vl_fields *fs, enum vl_field f, size_t out, size_t size);
 int vl_fields_add_through(struct vl_fields *fs, enum vl_field through, enum vl_field f, size_t out,
 			  size_t size);
+/* The same behind the pointers at @path, @nr fields up to VL_WALK_DEREFS, of which the last is it. */
+int vl_fields_add_far(struct vl_fields *fs, const enum vl_field *path, size_t nr, size_t out,
+		      size_t size);
 /* Add the element's address or, in an xarray, its index. */
 void vl_fields_add_plain(struct vl_fields *fs, enum vl_field_kind kind, size_t out);
 

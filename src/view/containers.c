@@ -18,6 +18,7 @@ struct box {
 	char path[VL_GROUP_PATH];	 /* the group of its first process */
 	const struct vl_top_task *first; /* the process that started first */
 	char node[NODE_MAX];
+	uint32_t netns;
 	uint64_t processes, rss, start;
 	int32_t pid;
 	char comm[16];
@@ -44,6 +45,7 @@ enum {
 	BOX_UNIT,
 	BOX_FULL_ID,
 	BOX_CGROUP,
+	BOX_NETNS,
 };
 
 #define IN(member) VL_IN(struct box, member)
@@ -71,6 +73,8 @@ static const struct vl_column columns[] = {
 			  .json = true },
 	[BOX_CGROUP] = { "CGROUP", VL_CELL_TEXT, false, "control group of its first process",
 			 IN(path), .json = true },
+	[BOX_NETNS] = { "NETNS", VL_CELL_UINT, false, "number of its network namespace", IN(netns),
+			.or_none = true, .json = true },
 	{ 0 },
 };
 
@@ -120,18 +124,22 @@ static void see_task(struct boxes *b, struct vl_groups *groups, const struct vl_
 	memcpy(box->path, g->path, sizeof(box->path));
 }
 
-/* The host name of the first process, if it is not that of the guest. */
-static void read_node(struct vl_raw_guest *g, struct box *box)
+/* The namespaces of the first process, and its host name if that is not the guest's. */
+static void read_spaces(struct vl_raw_guest *g, struct box *box)
 {
 	const struct vl_kernel *k = g->attach->kernel;
 	const struct vl_layout *l = vl_kernel_layout(k);
-	uint64_t proxy, uts;
+	uint64_t proxy, uts, net;
 	const struct vl_part proxies[] = { VL_PART(TASK_NSPROXY, proxy) };
-	const struct vl_part spaces[] = { VL_PART(NSPROXY_UTS, uts) };
+	const struct vl_part spaces[] = { VL_PART(NSPROXY_UTS, uts), VL_PART(NSPROXY_NET, net) };
+	const struct vl_part inum[] = { VL_PART(NET_INUM, box->netns) };
 
 	/* A process that has ended has no namespaces. */
-	if (vl_object(g, box->first->task, proxies, 1) && vl_object(g, proxy, spaces, 1) && uts &&
-	    uts != vl_symbol(k, "init_uts_ns") && vl_has(l, VL_F_UTS_NODENAME))
+	if (!vl_object(g, box->first->task, proxies, 1) ||
+	    !vl_object(g, proxy, spaces, ARRAY_SIZE(spaces)))
+		return;
+	vl_object(g, net, inum, 1);
+	if (uts && uts != vl_symbol(k, "init_uts_ns") && vl_has(l, VL_F_UTS_NODENAME))
 		vl_read_string(g->reader, &g->space, uts + vl_offset(l, VL_F_UTS_NODENAME),
 			       box->node, sizeof(box->node));
 }
@@ -143,7 +151,7 @@ static void show(struct vl_raw_guest *g, struct vl_table *t, struct box *box)
 	box->start = box->first->start;
 	box->pid = box->first->pid;
 	memcpy(box->comm, box->first->comm, sizeof(box->comm));
-	read_node(g, box);
+	read_spaces(g, box);
 	vl_table_record(t, box);
 	vl_table_str(t, BOX_RUNTIME, c->runtime);
 	if (c->named) {

@@ -27,6 +27,7 @@ struct task {
 	uint32_t state, exit_state, flags, uid, euid;
 	uint64_t state_long; /* before "sched: Change task_struct::state" (5.14) */
 	uint64_t start, mm, groups;
+	uint32_t netns, mntns;
 	/* credlist */
 	uint64_t cred, real_cred;
 	uint32_t ids[8];
@@ -143,11 +144,18 @@ static const struct vl_column ps_columns[] = {
 			   .doc = "its container, as runtime/id (JSON: always)", .json = true },
 	{ "UNIT", VL_CELL_TEXT, false, .doc = "its unit of systemd, as in ps(1) (JSON: always)",
 	  .json = true },
+	{ "NETNS", VL_CELL_UINT, false, "number of its network namespace", IN(netns),
+	  .or_none = true },
+	{ "MNTNS", VL_CELL_UINT, false, "number of its mount namespace", IN(mntns),
+	  .or_none = true },
 	{ 0 },
 };
 
 static struct vl_error *run_pslist(struct vl_raw_guest *g, struct vl_table *t)
 {
+	/* A process that has ended has no namespaces. */
+	static const enum vl_field net[] = { VL_F_TASK_NSPROXY, VL_F_NSPROXY_NET, VL_F_NET_INUM };
+	static const enum vl_field mnt[] = { VL_F_TASK_NSPROXY, VL_F_NSPROXY_MNT, VL_F_MNT_INUM };
 	struct vl_fields fs;
 
 	add_basics(g, &fs);
@@ -165,6 +173,8 @@ static struct vl_error *run_pslist(struct vl_raw_guest *g, struct vl_table *t)
 	vl_fields_add(&fs, VL_F_TASK_FLAGS, OUT(flags));
 	vl_fields_add(&fs, VL_F_TASK_MM, OUT(mm));
 	vl_fields_add(&fs, VL_F_TASK_CGROUPS, OUT(groups));
+	vl_fields_add_far(&fs, net, ARRAY_SIZE(net), OUT(netns));
+	vl_fields_add_far(&fs, mnt, ARRAY_SIZE(mnt), OUT(mntns));
 	return show_tasks(g, &fs, t, PS_CONTAINER);
 }
 
