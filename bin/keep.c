@@ -6,6 +6,7 @@
 #include "applet.h"
 #include "base/number.h"
 #include "keep/keep.h"
+#include "report.h"
 
 /* Append the option with key @key, with @value if that is not NULL. */
 static void add(struct keep_command *c, size_t *nr, size_t *used, int key, const char *value)
@@ -58,18 +59,24 @@ int keep_run(const struct applet_table *t, int argc, char **argv)
 	};
 	struct vl_keep_options k = { 0 };
 	int status = self.usage_status;
+	struct vl_error *err;
 	struct request r;
 	long slot;
 
 	if (request_read(&r, t, &self, argc, argv) &&
-	    request_take(&r, request_option, NULL, &status) && request_guest(&r) &&
-	    vl_number(r.args[0], 0, VL_KEEP_SLOTS - 1, &slot)) {
+	    request_take(&r, request_option, NULL, &status) && request_guest(&r)) {
 		prctl(PR_SET_NAME, "vlens-keeper");
 		k.spec = r.spec;
 		k.guest = request_guest_options(&r);
 		k.seconds = r.keep;
 		/* The tool that started us learns of errors by its connection only. */
-		status = vl_discard(vl_keep_serve(&k, (unsigned int)slot));
+		if (!vl_number(r.args[0], 0, VL_KEEP_SLOTS - 1, &slot))
+			slot = VL_KEEP_SLOTS; /* which it refuses */
+		err = vl_keep_serve(&k, (unsigned int)slot);
+		status = err ? self.usage_status : 0;
+		if (err && err->code == VL_ERR_ARG)
+			error_report("vlens keep", NULL, err);
+		vl_error_destroy(err);
 	}
 	request_free(&r);
 	return status;

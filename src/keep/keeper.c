@@ -377,8 +377,13 @@ static void loop(struct keeper *kp)
 		if (nr <= 0 || !p[0].revents)
 			continue;
 		link = accept4(kp->listener, NULL, NULL, SOCK_CLOEXEC);
-		if (link < 0)
+		if (link < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
 			continue;
+		/* It stays readable: end. The next tool starts another keeper. */
+		if (link < 0) {
+			leave(kp);
+			return;
+		}
 		if (!take_tool(kp, link))
 			close(link);
 	}
@@ -397,6 +402,17 @@ static void allow_files(void)
 	setrlimit(RLIMIT_NOFILE, &files);
 }
 
+/* Only a tool that starts a keeper has a connection at VL_KEEP_FD. */
+static bool is_started_by_tool(void)
+{
+	int domain = 0, type = 0;
+	socklen_t size = sizeof(domain);
+
+	return !getsockopt(VL_KEEP_FD, SOL_SOCKET, SO_DOMAIN, &domain, &size) &&
+	       !getsockopt(VL_KEEP_FD, SOL_SOCKET, SO_TYPE, &type, &size) && domain == AF_UNIX &&
+	       type == SOCK_SEQPACKET;
+}
+
 struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slot)
 {
 	struct keeper kp = {
@@ -410,6 +426,9 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 	};
 	struct vl_error *err;
 
+	if (slot >= VL_KEEP_SLOTS || !is_started_by_tool())
+		return vl_error_hint(vl_error_new(VL_ERR_ARG, "tools start keepers themselves"),
+				     "--keep=SECONDS says how long one stays, --keep=0 starts none");
 	allow_files();
 	kp.key = vl_keep_key(k);
 	err = kp.key ? vl_keep_message_init(&kp.in) : vl_error_nomem();
