@@ -130,20 +130,30 @@ static struct vl_error *port_read(void *ctx, uint64_t gpa, void *buf, size_t len
 	return NULL;
 }
 
+/* Pages of a window. */
+#define WINDOW_PAGES (VL_WINDOW_BACK / VL_PAGE_SIZE)
+
+static struct vl_error *port_see_pages(void *ctx, const uint64_t *gpas, size_t nr,
+				       const unsigned char **ret)
+{
+	struct vl_message m = { .op = VL_OP_PAGES, .value = { nr } };
+	struct vl_port_asker *a = ctx;
+
+	if (nr > WINDOW_PAGES)
+		return vl_error_new(VL_ERR_ARG, "too much at once");
+	*ret = a->wire->back[channel(a)];
+	memcpy(a->wire->back[channel(a)], gpas, nr * sizeof(*gpas));
+	return ask(a, &m);
+}
+
 static struct vl_error *port_read_pages(void *ctx, const uint64_t *gpas, void *const *bufs,
 					size_t nr)
 {
-	const size_t most = VL_WINDOW_BACK / VL_PAGE_SIZE;
-	struct vl_port_asker *a = ctx;
-	unsigned char *back = a->wire->back[channel(a)];
-
 	while (nr) {
-		size_t n = nr < most ? nr : most;
-		struct vl_message m = { .op = VL_OP_PAGES, .value = { n } };
-		struct vl_error *err;
+		size_t n = nr < WINDOW_PAGES ? nr : WINDOW_PAGES;
+		const unsigned char *back;
+		struct vl_error *err = port_see_pages(ctx, gpas, n, &back);
 
-		memcpy(back, gpas, n * sizeof(*gpas));
-		err = ask(a, &m);
 		if (err)
 			return err;
 		for (size_t i = 0; i < n; i++)
@@ -303,6 +313,7 @@ struct vl_error *vl_port_prepare(struct vl_port_asker *a, struct vl_target *t,
 		.vcpus = port_vcpus,
 		.read = port_read,
 		.read_pages = port_read_pages,
+		.see_pages = port_see_pages,
 		.place = port_place,
 		.next_data = port_next_data,
 		.alive = port_alive,

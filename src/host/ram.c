@@ -470,6 +470,26 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
 	return NULL;
 }
 
+struct vl_error *vl_target_see_pages(struct vl_target *t, const uint64_t *gpas, void *const *bufs,
+				     const void **seen, size_t nr)
+{
+	const struct vl_ram *r = nr ? vl_ram_find(t, gpas[0]) : NULL;
+	struct iovec local[BATCH], remote[BATCH];
+	const unsigned char *at;
+	struct vl_error *err;
+
+	if (t->port && r && r->fd < 0 && !t->pages && !mapped(t, r) &&
+	    gather(t, r, gpas, bufs, nr, local, remote) == nr) {
+		err = t->port->see_pages(t->port->ctx, gpas, nr, &at);
+		for (size_t i = 0; !err && i < nr; i++)
+			seen[i] = at + i * VL_PAGE_SIZE;
+		return err;
+	}
+	for (size_t i = 0; i < nr; i++)
+		seen[i] = bufs[i];
+	return vl_target_read_pages(t, gpas, bufs, nr);
+}
+
 const char *vl_target_ram_file(const struct vl_target *t, size_t i)
 {
 	return t->files ? t->files[i] : NULL;

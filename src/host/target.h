@@ -271,6 +271,12 @@ const void *vl_target_page(struct vl_target *t, uint64_t gpa);
  */
 struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas, void *const *bufs,
 				      size_t nr);
+/*
+ * The same to look at the pages only: *@seen[i] is page i, which is not always copied to @bufs[i].
+ * Valid until the thread's next read.
+ */
+struct vl_error *vl_target_see_pages(struct vl_target *t, const uint64_t *gpas, void *const *bufs,
+				     const void **seen, size_t nr);
 
 /*
  * Pause the guest, by the mode of the options. A guard process resumes it if this process dies, or

@@ -28,11 +28,12 @@ struct batch {
 static struct vl_error *flush(struct vl_snapshot *v, struct batch *b, vl_page_now_fn *fn, void *ctx)
 {
 	struct vl_error *err = NULL;
+	const void *seen[BATCH];
 
 	if (b->nr)
-		err = vl_target_read_pages(v->target, b->gpas, b->bufs, b->nr);
+		err = vl_target_see_pages(v->target, b->gpas, b->bufs, seen, b->nr);
 	for (size_t i = 0; !err && i < b->nr; i++)
-		fn(ctx, b->index[i], b->bytes[i]);
+		fn(ctx, b->index[i], seen[i]);
 	b->nr = 0;
 	return err;
 }
