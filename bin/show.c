@@ -157,6 +157,38 @@ bool show_settle(struct show *s, bool guests)
 	return true;
 }
 
+static size_t place_of(const struct show *s, int index)
+{
+	size_t i = 0;
+
+	while (i < s->nr_shown && s->shown[i].index != index)
+		i++;
+	return i;
+}
+
+bool show_insert(struct show *s, size_t at, int index)
+{
+	struct show_column added;
+
+	if (place_of(s, index) < s->nr_shown || !add_column(s, index, NULL, 0))
+		return false;
+	added = s->shown[s->nr_shown - 1];
+	memmove(&s->shown[at + 1], &s->shown[at], (s->nr_shown - 1 - at) * sizeof(added));
+	s->shown[at] = added;
+	return true;
+}
+
+void show_remove(struct show *s, int index)
+{
+	size_t at = place_of(s, index);
+
+	if (at == s->nr_shown)
+		return;
+	free(s->shown[at].header);
+	s->nr_shown--;
+	memmove(&s->shown[at], &s->shown[at + 1], (s->nr_shown - at) * sizeof(*s->shown));
+}
+
 /* ---- rows ---- */
 
 struct row {

@@ -54,6 +54,14 @@ bool show_option(struct show *s, const char *applet, int key, const char *arg);
  */
 bool show_settle(struct show *s, bool guests);
 
+/*
+ * Show the column @index of the table before the @at-th one that is shown. False: it is shown
+ * already, or there is no memory.
+ */
+bool show_insert(struct show *s, size_t at, int index);
+/* Do not show the column @index any more. */
+void show_remove(struct show *s, int index);
+
 /* Print all rows of all @parts to stdout; in JSON under @plural. */
 void show_print(const struct show *s, const char *plural, const struct show_part *parts, size_t nr);
 

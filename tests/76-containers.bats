@@ -7,6 +7,7 @@
 # shellcheck disable=SC2016,SC2154 # commands for the guest; run sets variables
 
 load lib/vlens
+load lib/terminal
 
 ID=3f2a0123456789abcdef0123456789abcdef0123456789abcdef0123456789ab
 POD=5d4f37a1-0c11-4d2e-9a53-6f0f1c0e7b21
@@ -41,7 +42,12 @@ setup_file() {
 }
 
 setup() {
+	T=$BATS_TEST_TMPDIR
 	g=$(guest server)
+}
+
+teardown() {
+	terminal_end
 }
 
 # The row of the container in the group $1 of the guest, by the guest's own account.
@@ -102,6 +108,27 @@ same_units() {
 		"$(vpslist -J "$g" | jq -r '.processes[] | select(.container) | [.pid, .container] | @tsv' | sort)"
 	assert_same 7 "$(vpslist -J "$g" | jq '[.processes[].container] - [null] | unique | length')"
 	[[ $(vpslist "$g" | head -n 1) != *CONTAINER* ]] || fail "the text has it, too"
+}
+
+@test "containers: vtop in a pipe, and grouped by the key C" {
+	local map='[.processes[] | select(.container) | [.pid, .container, .unit]] | sort'
+	assert_same "$(vps -J "$g" | jq -c "$map")" "$(vtop -b -J -n 1 "$g" | jq -c ".guests[0] | $map")"
+	# Each container once, none of them behind the processes that have none.
+	run --separate-stderr vtop -b -n 1 --no-headers -s container -o container=,unit=,pid= "$g"
+	assert_status 0
+	assert_same 8 "$(sed '1,/^Engine/d; /^$/d' <<<"$output" | awk '{ print $1 }' | uniq | wc -l)"
+	command -v tmux >/dev/null || skip "tmux is not installed"
+	terminal
+	keys "clear; vtop -d 0.2 $g; echo status=\$?" Enter
+	shows ' PID .*COMMAND'
+	hides CONTAINER
+	keys C
+	shows 'CONTAINER .*COMMAND'
+	shows 'containerd/bf2a0123.*unshare'
+	keys C
+	hides CONTAINER
+	keys q
+	shows 'status=0'
 }
 
 @test "containers: vlens export has the same ones" {

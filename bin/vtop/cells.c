@@ -13,16 +13,28 @@
 #define KIB 1024UL
 
 const struct top_format top_formats[] = {
-	[VL_TOP_PID] = { "PID", 5, false },	[VL_TOP_USER] = { "USER", 8, true },
-	[VL_TOP_PRI] = { "PRI", 3, false },	[VL_TOP_NI] = { "NI", 3, false },
-	[VL_TOP_VIRT] = { "VIRT", 6, false },	[VL_TOP_RES] = { "RES", 6, false },
-	[VL_TOP_SHR] = { "SHR", 6, false },	[VL_TOP_S] = { "S", 1, true },
-	[VL_TOP_CPU] = { "%CPU", 5, false },	[VL_TOP_MEM] = { "%MEM", 4, false },
-	[VL_TOP_TIME] = { "TIME+", 8, false },	[VL_TOP_COMMAND] = { "COMMAND", 15, true },
-	[VL_TOP_PPID] = { "PPID", 5, false },	[VL_TOP_UID] = { "UID", 5, false },
-	[VL_TOP_EUID] = { "EUID", 5, false },	[VL_TOP_THREADS] = { "THR", 4, false },
-	[VL_TOP_START] = { "START", 9, false }, [VL_TOP_COMM] = { "COMM", 15, true },
-	[VL_TOP_KTHREAD] = { "K", 1, false },	[VL_TOP_TASK] = { "TASK", 18, false },
+	[VL_TOP_PID] = { "PID", 5, false },
+	[VL_TOP_USER] = { "USER", 8, true },
+	[VL_TOP_PRI] = { "PRI", 3, false },
+	[VL_TOP_NI] = { "NI", 3, false },
+	[VL_TOP_VIRT] = { "VIRT", 6, false },
+	[VL_TOP_RES] = { "RES", 6, false },
+	[VL_TOP_SHR] = { "SHR", 6, false },
+	[VL_TOP_S] = { "S", 1, true },
+	[VL_TOP_CPU] = { "%CPU", 5, false },
+	[VL_TOP_MEM] = { "%MEM", 4, false },
+	[VL_TOP_TIME] = { "TIME+", 8, false },
+	[VL_TOP_COMMAND] = { "COMMAND", 15, true },
+	[VL_TOP_PPID] = { "PPID", 5, false },
+	[VL_TOP_UID] = { "UID", 5, false },
+	[VL_TOP_EUID] = { "EUID", 5, false },
+	[VL_TOP_THREADS] = { "THR", 4, false },
+	[VL_TOP_START] = { "START", 9, false },
+	[VL_TOP_COMM] = { "COMM", 15, true },
+	[VL_TOP_KTHREAD] = { "K", 1, false },
+	[VL_TOP_TASK] = { "TASK", 18, false },
+	[VL_TOP_CONTAINER] = { "CONTAINER", 20, true },
+	[VL_TOP_UNIT] = { "UNIT", 20, true },
 };
 
 void top_tenths(int32_t tenths, char buf[TOP_TEXT])
@@ -161,6 +173,15 @@ static void set_command(struct top_text *t, const struct vl_top_sample *s,
 	set(t, buf);
 }
 
+/* A text of the sample. */
+static void set_text(struct top_text *t, const struct vl_top_sample *s, uint32_t at, uint32_t len)
+{
+	if (len)
+		top_clean(t, s->text + at, len);
+	else
+		set(t, "-");
+}
+
 void top_cell(struct top_text *t, const struct vl_top_sample *s, const struct vl_top_task *p,
 	      int column, bool comm)
 {
@@ -209,6 +230,12 @@ void top_cell(struct top_text *t, const struct vl_top_sample *s, const struct vl
 		return;
 	case VL_TOP_COMM:
 		set_command(t, s, p, true);
+		return;
+	case VL_TOP_CONTAINER:
+		set_text(t, s, p->box, p->box_len);
+		return;
+	case VL_TOP_UNIT:
+		set_text(t, s, p->unit, p->unit_len);
 		return;
 	default:
 		cell.i = vl_column_number(c, p);

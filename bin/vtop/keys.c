@@ -143,11 +143,28 @@ static void act_enter(struct top *t, int arg)
 
 /* ---- what is shown ---- */
 
+static void act_group(struct top *t, int arg)
+{
+	struct show *s = &t->show;
+
+	(void)arg;
+	t->filter.grouped = !t->filter.grouped;
+	if (t->filter.grouped) {
+		t->filter.tree = false;
+		t->added = show_insert(s, s->nr_shown - 1, VL_TOP_CONTAINER);
+	} else if (t->added) {
+		show_remove(s, VL_TOP_CONTAINER);
+		t->added = false;
+	}
+}
+
 static void act_tree(struct top *t, int arg)
 {
 	(void)arg;
 	t->filter.tree = !t->filter.tree;
 	if (t->filter.tree) {
+		if (t->filter.grouped)
+			act_group(t, 0);
 		t->filter.column = VL_TOP_PID;
 		t->filter.down = false;
 	}
@@ -243,6 +260,7 @@ static const struct key {
 	{ { 'T' }, TOP_TASKS, act_sort, VL_TOP_TIME, NULL, NULL },
 	{ { 'I' }, TOP_TASKS, act_invert, 0, "I", "invert the order" },
 	{ { KEY_F(5), 't' }, TOP_TASKS, act_tree, 0, "F5 t", "processes as a tree, as a list" },
+	{ { 'C' }, TOP_TASKS, act_group, 0, "C", "group processes by their containers" },
 	{ { KEY_F(3), '/' }, TOP_TASKS, top_act_search, 0, "F3 /", "search for a name or command" },
 	{ { 'n' }, TOP_TASKS, top_act_search_next, 0, "n", "the next one that is found" },
 	{ { KEY_F(4), '\\' },

@@ -53,8 +53,11 @@ static int compare(const void *a, const void *b, void *ctx)
 	const struct order *o = ctx;
 	const struct vl_top_task *x = &o->sample->tasks[((const struct top_item *)a)->task];
 	const struct vl_top_task *y = &o->sample->tasks[((const struct top_item *)b)->task];
-	int r = vl_top_compare(o->sample, x, y, o->filter->column);
+	int r = o->filter->grouped ? vl_top_compare_containers(o->sample, x, y) : 0;
 
+	if (r)
+		return r;
+	r = vl_top_compare(o->sample, x, y, o->filter->column);
 	if (r)
 		return o->filter->down ? -r : r;
 	return (x->pid > y->pid) - (x->pid < y->pid);

@@ -47,7 +47,8 @@ bool top_sorts_up(int column)
 		[VL_TOP_PID] = true,  [VL_TOP_USER] = true, [VL_TOP_PRI] = true,
 		[VL_TOP_NI] = true,   [VL_TOP_S] = true,    [VL_TOP_COMMAND] = true,
 		[VL_TOP_PPID] = true, [VL_TOP_UID] = true,  [VL_TOP_EUID] = true,
-		[VL_TOP_COMM] = true, [VL_TOP_TASK] = true
+		[VL_TOP_COMM] = true, [VL_TOP_TASK] = true, [VL_TOP_CONTAINER] = true,
+		[VL_TOP_UNIT] = true
 	};
 
 	return (size_t)column < sizeof(up) && up[column];

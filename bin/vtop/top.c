@@ -193,6 +193,7 @@ static int run_on(struct top *t)
 
 	/* Without a name, all guests. */
 	t->o->all = t->o->all || !t->o->nr_words;
+	t->show.json = t->o->json;
 	if (!view_jobs(t->o, t->o->words, t->o->nr_words, &jobs, &nr))
 		return STATUS_GUEST;
 	if (!nr)

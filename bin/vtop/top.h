@@ -104,6 +104,7 @@ struct vl_users *top_users_read(struct vl_guest *g);
 struct top_filter {
 	int column; /* to sort by, of vl_top_columns */
 	bool down, tree, hide_kernel;
+	bool grouped;	  /* by container, then by `column` */
 	uint32_t user;	  /* effective; TOP_ANY_USER */
 	const char *text; /* in the command, whatever the case; NULL or "": any */
 	const int32_t *pids;
@@ -199,6 +200,7 @@ struct top {
 	uint64_t delay_ns;
 	uint64_t iterations; /* 0: for ever */
 	bool batch, comm;
+	bool added; /* the column of containers is there because of `grouped` */
 	struct top_filter filter;
 	int32_t *pids;
 	char filter_text[128], search_text[128];

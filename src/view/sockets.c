@@ -289,8 +289,9 @@ static const struct vl_column columns[] = {
 	[NET_FD] = { "FD", VL_CELL_INT, false, .doc = "descriptor in that process" },
 	[NET_HOLDERS] = { "HOLDERS", VL_CELL_UINT, false, "descriptors of any process for it",
 			  IN(holders) },
-	[NET_NETNS] = { "NETNS", VL_CELL_UINT, false, "number of its network namespace",
-			IN(k.netns), .or_none = true },
+	[NET_NETNS] = { "NETNS", VL_CELL_UINT, false,
+			"number of its network namespace (JSON: always)", IN(k.netns),
+			.or_none = true, .json = true },
 	[NET_SOCK] = { "SOCK", VL_CELL_HEX, false, "address of its struct sock", IN(k.at) },
 	{ 0 },
 };

@@ -122,6 +122,8 @@ enum {
 	VL_TOP_COMM,
 	VL_TOP_KTHREAD,
 	VL_TOP_TASK,
+	VL_TOP_CONTAINER,
+	VL_TOP_UNIT,
 };
 extern const struct vl_column vl_top_columns[];
 void vl_top_row(const struct vl_top_sample *sample, size_t i, struct vl_table *t);
@@ -129,6 +131,9 @@ void vl_top_row(const struct vl_top_sample *sample, size_t i, struct vl_table *t
 /* The name of user @uid of @sample, or NULL. */
 const char *vl_top_user(const struct vl_top_sample *sample, uint32_t uid);
 
+/* Order of two processes by their containers; those in none are the last. */
+int vl_top_compare_containers(const struct vl_top_sample *sample, const struct vl_top_task *a,
+			      const struct vl_top_task *b);
 /* Order of two processes by column @column: less than, equal to, greater than 0. */
 int vl_top_compare(const struct vl_top_sample *sample, const struct vl_top_task *a,
 		   const struct vl_top_task *b, int column);

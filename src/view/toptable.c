@@ -39,6 +39,10 @@ const struct vl_column vl_top_columns[] = {
 	[VL_TOP_KTHREAD] = { "KTHREAD", VL_CELL_BOOL, false, "is it a thread of the kernel",
 			     IN(kernel) },
 	[VL_TOP_TASK] = { "TASK", VL_CELL_HEX, false, "address of its task_struct", IN(task) },
+	[VL_TOP_CONTAINER] = { "CONTAINER", VL_CELL_TEXT, false,
+			       .doc = "its container, as runtime/id (JSON: always)", .json = true },
+	[VL_TOP_UNIT] = { "UNIT", VL_CELL_TEXT, false,
+			  .doc = "its unit of systemd, as in ps(1) (JSON: always)", .json = true },
 	{ 0 },
 };
 
@@ -66,6 +70,10 @@ void vl_top_row(const struct vl_top_sample *sample, size_t i, struct vl_table *t
 	else
 		vl_table_printf(t, VL_TOP_COMMAND, "[%.*s]", (int)strnlen(p->comm, sizeof(p->comm)),
 				p->comm);
+	if (p->box_len)
+		vl_table_text(t, VL_TOP_CONTAINER, sample->text + p->box, p->box_len);
+	if (p->unit_len)
+		vl_table_text(t, VL_TOP_UNIT, sample->text + p->unit, p->unit_len);
 }
 
 static int order(uint64_t a, uint64_t b)
@@ -90,12 +98,30 @@ static int order_commands(const struct vl_top_sample *s, const struct vl_top_tas
 	return r ? r : order(nx, ny);
 }
 
+/* Of texts in the sample; an empty one is the last. */
+static int order_texts(const struct vl_top_sample *s, uint32_t a, uint32_t len, uint32_t b,
+		       uint32_t other)
+{
+	int r;
+
+	if (!len || !other)
+		return !len - !other;
+	r = memcmp(s->text + a, s->text + b, len < other ? len : other);
+	return r ? r : order(len, other);
+}
+
+int vl_top_compare_containers(const struct vl_top_sample *sample, const struct vl_top_task *a,
+			      const struct vl_top_task *b)
+{
+	return order_texts(sample, a->box, a->box_len, b->box, b->box_len);
+}
+
 int vl_top_compare(const struct vl_top_sample *sample, const struct vl_top_task *a,
 		   const struct vl_top_task *b, int column)
 {
 	const struct vl_column *c;
 
-	if (column < 0 || column > VL_TOP_TASK)
+	if (column < 0 || column > VL_TOP_UNIT)
 		return 0;
 	c = &vl_top_columns[column];
 	switch (column) {
@@ -105,6 +131,10 @@ int vl_top_compare(const struct vl_top_sample *sample, const struct vl_top_task 
 		return order(a->res, b->res);
 	case VL_TOP_CPU:
 		return order_signed(a->cpu, b->cpu);
+	case VL_TOP_CONTAINER:
+		return vl_top_compare_containers(sample, a, b);
+	case VL_TOP_UNIT:
+		return order_texts(sample, a->unit, a->unit_len, b->unit, b->unit_len);
 	case VL_TOP_COMMAND:
 		return order_commands(sample, a, b);
 	case VL_TOP_COMM:

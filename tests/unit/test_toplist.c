@@ -24,6 +24,28 @@ static bool complete(void)
 	return ret;
 }
 
+/* By container, then by the column; those in none are the last. */
+static void test_grouped(void)
+{
+	static const int want[] = { 3, 1, 5, 2, 6, 4 };
+	struct top_filter by = {
+		.column = VL_TOP_RES, .down = true, .grouped = true, .user = TOP_ANY_USER
+	};
+	struct vl_top_sample few = { .tasks = tasks, .nr_tasks = 6, .text = (char *)"bbaaa" };
+	bool right;
+
+	for (int i = 0; i < 6; i++)
+		tasks[i] = (struct vl_top_task){ .pid = i + 1, .res = (uint64_t)i };
+	/* "aaa" has 1 and 3, "bb" 2 and 5; the rest none. */
+	tasks[0].box = tasks[2].box = 2;
+	tasks[0].box_len = tasks[2].box_len = 3;
+	tasks[1].box_len = tasks[4].box_len = 2;
+	right = top_list_make(&list, &few, &by) && list.nr == 6;
+	for (size_t i = 0; right && i < 6; i++)
+		right = tasks[list.items[i].task].pid == want[i];
+	ok(right, "grouped by container");
+}
+
 int main(void)
 {
 	for (int i = 0; i < NR; i++)
@@ -46,6 +68,7 @@ int main(void)
 	for (int i = 0; i < NR; i++)
 		tasks[i] = (struct vl_top_task){ .pid = 7, .ppid = 7 * (i & 1) };
 	ok(complete(), "one number for all");
+	test_grouped();
 	top_list_deinit(&list);
 	return tap_end();
 }
