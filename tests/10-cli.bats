@@ -242,3 +242,23 @@ applets() { vlens --list; }
 	make -s -C "$VLENS_BUILD" DESTDIR="$root" uninstall >/dev/null
 	[[ -z $(find "$root" ! -type d) ]] || fail "uninstall leaves: $(find "$root" ! -type d)"
 }
+
+@test "commit-msg: what a commit's text must have" {
+	local text f=$BATS_TEST_TMPDIR/msg
+	for text in 'Add a test' 'vlens dump: Add a test' 'README, manual: Add a test' 'Pass on what is read' \
+		'Read it without a prefix: one, two'; do
+		printf '%s\n\nIt was not tested.\n# a comment\n' "$text" >"$f"
+		"$VT_TESTS/../build-aux/commit-msg" "$f"
+	done
+	for text in 'add a test' 'vps: add a test' 'Added a test' 'vps: Adds a test' 'Adding a test' 'Add a test.' \
+		"Add a test $(printf '%070d' 0)" ''; do
+		printf '%s\n\nIt was not tested.\n' "$text" >"$f"
+		run "$VT_TESTS/../build-aux/commit-msg" "$f"
+		[[ $status -eq 1 && $output == "commit-msg: "* ]] || fail "$text"
+	done
+	for text in '' $'\n' $'\n\n# a comment' $'\n\nSigned-off-by: A <a@b>' $'\nIt was not tested.'; do
+		printf 'Add a test%s\n' "$text" >"$f"
+		run "$VT_TESTS/../build-aux/commit-msg" "$f"
+		[[ $status -eq 1 && $output == "commit-msg: "* ]] || fail "$text"
+	done
+}
