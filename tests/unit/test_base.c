@@ -15,6 +15,7 @@
 #include "base/library.h"
 #include "base/number.h"
 #include "base/process.h"
+#include "base/suggest.h"
 #include "tap.h"
 
 static void test_clock(void)
@@ -163,6 +164,60 @@ static void test_number(void)
 	   "both ends are");
 }
 
+/* Offers @candidates, which end in NULL, for @name; the text must be @want. */
+static bool suggests(const char *name, const char *const *candidates, const char *want)
+{
+	_cleanup_free_ char *text = NULL;
+	struct vl_suggest n;
+
+	vl_suggest_init(&n, name, strlen(name));
+	for (; *candidates; candidates++)
+		vl_suggest_try(&n, *candidates);
+	text = vl_suggest_text(&n);
+	if (want ? text && !strcmp(text, want) : !text)
+		return true;
+	printf("# %s: %s\n", name, text ? text : "none");
+	return false;
+}
+#define SUGGESTS(name, want, ...) suggests(name, (const char *const[]){ __VA_ARGS__, NULL }, want)
+
+static void test_suggest(void)
+{
+	char name[66], longer[67];
+
+	ok(SUGGESTS("mm", "did you mean mn, nm, m?", "mn", "nm", "m", "abc", "mmmm"),
+	   "one edit of each kind: replace, swap, delete");
+	ok(SUGGESTS("abcde", "did you mean xabcde, abcxe, xbcdy?", "xbcdy", "xabcde", "abcxe",
+		    "abxye", "xyzde"),
+	   "the nearest is first, and three are kept");
+	ok(SUGGESTS("abcde", "did you mean bacde, abced?", "bacde", "abced", "bacde"),
+	   "each one once");
+	ok(SUGGESTS("ab", NULL, "cd", "", "abcd") && SUGGESTS("a", NULL, "b") &&
+		   SUGGESTS("", NULL, "a"),
+	   "what is not near, and names without neighbours");
+	ok(SUGGESTS("abcd", "did you mean abcx?", "abcx", "abxy") &&
+		   SUGGESTS("abcdefgh", "did you mean xycdefgh?", "xycdefgh", "xyzdefgh") &&
+		   SUGGESTS("abcdefghi", "did you mean xyzdefghi?", "xyzdefghi", "wxyzefghi"),
+	   "a longer name may have more edits");
+	ok(SUGGESTS("list", "did you mean my_list, list_head?", "list_head", "my_list",
+		    "a_list_b") &&
+		   SUGGESTS("lis", NULL, "listing"),
+	   "candidates that begin or end with a name of four letters");
+	ok(SUGGESTS("abcdef", "did you mean abdcef, bacdef, abcdfe?", "abdcef", "bacdef", "abcdfe"),
+	   "neighbours at any place");
+	memset(name, 'a', sizeof(name));
+	memset(longer, 'a', sizeof(longer));
+	name[64] = longer[63] = longer[64] = '\0';
+	ok(SUGGESTS(name,
+		    "did you mean aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa?",
+		    longer),
+	   "the longest name");
+	name[64] = 'a';
+	name[65] = '\0';
+	ok(SUGGESTS(name, NULL, longer) && SUGGESTS(longer, NULL, name),
+	   "longer ones have no neighbours");
+}
+
 static void test_u64(void)
 {
 	static const char *const none[] = {
@@ -295,6 +350,7 @@ static void test_library(void)
 int main(void)
 {
 	test_number();
+	test_suggest();
 	test_u64();
 	test_decimal();
 	test_append();

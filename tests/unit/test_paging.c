@@ -88,6 +88,21 @@ int main(void)
 	ok(!vl_pgtable_is_empty(&pt, read_maze, NULL, 0, (1UL << 47) - 1) && reads < 65536,
 	   "too many of them are not, and have an end");
 
+	/* Page 2 is a table of 1 GiB entries, 3 one of 2 MiB entries, 5 is empty. */
+	memset(ram, 0, sizeof(ram));
+	ram[1][0] = 0x2000 | P;
+	ram[2][0] = 0x3000 | P;
+	ram[2][1] = 0x5000 | P | X86_PTE_PS;
+	ram[2][2] = 0x5000 | P;
+	ram[3][1] = 0x4000 | P;
+	ok(vl_pgtable_is_empty(&pt, read_ram, NULL, 0, 0x1fffff) &&
+		   !vl_pgtable_is_empty(&pt, read_ram, NULL, 0, 0x200000) &&
+		   vl_pgtable_is_empty(&pt, read_ram, NULL, 0x400000, 0x3fffffff),
+	   "both ends of a range count, and nothing beside it");
+	ok(!vl_pgtable_is_empty(&pt, read_ram, NULL, 0x40000000, 0x7fffffff) &&
+		   vl_pgtable_is_empty(&pt, read_ram, NULL, 0x80000000, 0xbfffffff),
+	   "a page of 1 GiB is no table");
+
 	pt = vl_pgtable(0x8000000012345fff, X86_CR4_LA57);
 	ok(pt.root == 0x12345000 && pt.levels == 5, "CR3's flags and bit 63 are no address");
 	pt = vl_pgtable(0x3001, 0);

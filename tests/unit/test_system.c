@@ -246,8 +246,13 @@ static void test_paging(struct guest *g)
 	put(g, VL_PAGE_SIZE + 4 * 3, 0x7000 | ALL | X86_PTE_US, 4);
 	put(g, 0x7000 + 4 * 5, 0x9000 | ALL, 4);
 	ok(vl_translate32(&pt, read_entry, g, 0xc05123, &x) && x.gpa == 0x9123 && !x.user, "4 KiB");
+	ok(!vl_translate32(&pt, read_entry, g, 0xc06123, &x), "no entry");
+	put(g, VL_PAGE_SIZE + 4 * 3, 0xfffff000 | ALL | X86_PTE_US, 4);
+	ok(!vl_translate32(&pt, read_entry, g, 0xc05123, &x), "a table that is not in RAM");
+	/* The large page's own address is taken for that of a table. */
+	put(g, VL_PAGE_SIZE + 4 * 4, 0x7000 | ALL | X86_PTE_PS, 4);
 	pt = vl_pgtable32(g->v.cr3, 0);
-	ok(!vl_translate32(&pt, read_entry, g, 0xc1112345, &x) || x.size == 4096,
+	ok(vl_translate32(&pt, read_entry, g, 0x1005123, &x) && x.gpa == 0x9123 && x.size == 4096,
 	   "without PSE there are no large pages");
 }
 

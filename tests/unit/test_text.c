@@ -84,6 +84,51 @@ static bool is_hostile(const char *text)
 	return vl_text_next(text, strlen(text), &hostile) == strlen(text) && hostile;
 }
 
+static bool is_utf8(const char *text, size_t len, uint32_t want)
+{
+	uint32_t c;
+
+	return vl_text_utf8(text, strlen(text), &c) == len && c == want;
+}
+
+static bool guards_to(const char *text, const char *want)
+{
+	char out[64];
+	size_t n = vl_text_guard(text, strlen(text), out);
+
+	return n == strlen(want) && !memcmp(out, want, n);
+}
+
+static bool unescapes_to(const char *text, const char *want)
+{
+	char buf[64];
+
+	strcpy(buf, text);
+	vl_text_unescape(buf);
+	return !strcmp(buf, want);
+}
+
+static void limits(void)
+{
+	uint32_t c;
+
+	ok(is_utf8("\xc2\x80", 2, 0x80) && is_utf8("\xdf\xbf", 2, 0x7ff) &&
+		   is_utf8("\xe0\xa0\x80", 3, 0x800) && is_utf8("\xef\xbf\xbf", 3, 0xffff) &&
+		   is_utf8("\xf0\x90\x80\x80", 4, 0x10000) &&
+		   is_utf8("\xf4\x8f\xbf\xbf", 4, 0x10ffff) && is_utf8("\x7f", 1, 0x7f),
+	   "the first and the last character of each length");
+	ok(!vl_text_utf8("\xe0\x9f\xbf", 3, &c) && !vl_text_utf8("\xf0\x8f\xbf\xbf", 4, &c) &&
+		   !vl_text_utf8("\xf4\x90\x80\x80", 4, &c) && !vl_text_utf8("\xed\xa0\x80", 3, &c),
+	   "one that is too long, too large, a surrogate");
+	ok(guards_to("a\\x1bz", "a\\x5cx1bz") &&
+		   guards_to("\\xe2\\x80\\xae", "\\x5cxe2\\x5cx80\\x5cxae") &&
+		   guards_to("\\x0a\\xc3\\xa9\\x", "\\x0a\\xc3\\xa9\\x") && guards_to("", ""),
+	   "escapes of what is hostile are escaped once more");
+	ok(unescapes_to("\\x5cxg1", "\\x5cxg1") && unescapes_to("\\x5cx1g", "\\x5cx1g") &&
+		   unescapes_to("\\x5cx1ba", "\\x1ba"),
+	   "a backslash is escaped in front of an escape only");
+}
+
 static bool is_named(const struct vl_users *u, uint32_t uid, const char *want)
 {
 	const char *name = vl_users_name(u, uid);
@@ -128,6 +173,7 @@ int main(void)
 		ok(is_hostile(bad[i]), "hostile %zu", i);
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
 		ok(!is_hostile(good[i]), "not hostile %zu", i);
+	limits();
 	ok(escapes_to("a\x1b[31mb", "a\\x1b[31mb"), "a control character");
 	ok(escapes_to("x\xe2\x80\xaetxt", "x\\xe2\\x80\\xaetxt"), "a mark of direction");
 	ok(escapes_to("\xc3\xa9\xff", "\xc3\xa9\\xff"), "a byte that is no UTF-8");

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/array.h"
@@ -230,7 +232,105 @@ static void test_lies(void)
 	vl_box_stop(b);
 }
 
+static void test_errors(void)
+{
+	struct vl_message m = { .op = 1 };
+	struct vl_error *err;
+
+	vl_message_put_error(&m, vl_error_hint(vl_error_fault(0x1234, "not here"), "look there"));
+	err = vl_message_error(&m);
+	ok(err && err->code == VL_ERR_FAULT && err->address == 0x1234 &&
+		   !strncmp(err->message, "not here", 8) && !strcmp(err->hint, "look there"),
+	   "an error is what it was");
+	vl_error_destroy(err);
+	m.code = VL_NR_ERR;
+	strcpy(m.text, "a\x7fz\n~ ");
+	err = vl_message_error(&m);
+	ok(err && err->code == VL_ERR_CRASHED && !strcmp(err->message, "a?z?~ "),
+	   "the first code that is none; only control characters are replaced");
+	vl_error_destroy(err);
+	m.code = VL_ERR_NOMEM;
+	ok(vl_message_error(&m) == vl_error_nomem(), "no memory");
+	vl_message_put_error(&m, NULL);
+	ok(!vl_message_error(&m), "no error");
+}
+
+/* --- the wire itself --- */
+
+#define LATE_NS 450000000L /* more than two waits of vl_wire_hear() */
+
+static void *speak_late(void *wire)
+{
+	const struct timespec ts = { .tv_nsec = LATE_NS };
+	struct vl_channel *c = &((struct vl_wire *)wire)->channel[VL_CHANNEL_MAIN];
+
+	nanosleep(&ts, NULL);
+	c->message = (struct vl_message){ .op = 7 };
+	atomic_store(&c->turn, 1);
+	return NULL;
+}
+
+static void test_wire(void)
+{
+	int fd = -1, pair[2];
+	struct vl_wire *w = vl_wire_create_file(&fd), *again = w ? vl_wire_map(fd) : NULL;
+	struct vl_message m = { .op = 1 };
+	pthread_t thread;
+
+	if (!ok(w && again && fd >= 0 && ftruncate(fd, 0) && errno == EPERM,
+		"a wire in a file that cannot be cut short") ||
+	    socketpair(AF_UNIX, SOCK_STREAM, 0, pair) ||
+	    pthread_create(&thread, NULL, speak_late, w))
+		return;
+	ok(vl_wire_hear(again, VL_CHANNEL_MAIN, pair[0], &m) && m.op == 7,
+	   "a message that is long in coming, in another mapping of the file");
+	pthread_join(thread, NULL);
+	vl_wire_say(w, VL_CHANNEL_MAIN, &m);
+	close(pair[1]);
+	ok(!vl_wire_hear(w, VL_CHANNEL_MAIN, pair[0], &m), "the other side has ended");
+	close(pair[0]);
+	close(fd);
+	vl_wire_destroy(w);
+	vl_wire_destroy(again);
+}
+
 /* --- arguments --- */
+
+/* What just fits into @window, which is zeroed at the end. */
+static void test_limits(unsigned char *window)
+{
+	char *all = calloc(1, VL_WINDOW_MAIN);
+	char one[] = "one", beside[] = "beside";
+	const struct vl_arg whole[] = { VL_ARG_OUT(all, VL_WINDOW_MAIN), VL_ARG_OUT(one, 0) };
+	const struct vl_arg none[] = { VL_ARG_IN(NULL, 4), VL_ARG_OUT(NULL, 4) };
+	struct vl_arg many[VL_WIRE_ARGS + 1], got[VL_WIRE_ARGS];
+	struct vl_message m = { .op = 1 };
+
+	m.args[2].value = 99;
+	got[2].value = 99;
+	ok(all && vl_message_put_args(&m, window, whole, 2) && m.args[2].value == 99 &&
+		   vl_message_args(&m, window, got) && got[0].len == VL_WINDOW_MAIN &&
+		   got[1].buf == window + VL_WINDOW_MAIN && !got[1].len && got[2].value == 99,
+	   "the whole window, and no byte behind it");
+	ok(vl_message_put_args(&m, window, none, 2) && vl_message_args(&m, window, got) &&
+		   !got[0].buf && !got[1].buf,
+	   "no buffer");
+	memset(window, 'x', 32);
+	vl_message_pull_args(window, "ioctl", none, 2, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++)
+		many[i] = i == 1 || i == VL_WIRE_ARGS ? VL_ARG_OUT(beside, 1) : VL_ARG_OUT(one, 1);
+	ok(vl_message_put_args(&m, window, many, VL_WIRE_ARGS) &&
+		   vl_message_args(&m, window, got) &&
+		   !vl_message_put_args(&m, window, many, VL_WIRE_ARGS + 1),
+	   "as many arguments as there may be, and one more");
+	vl_message_pull_args(window, "ioctl", many, 1, 0);
+	ok(*one == 'x' && *beside == 'b', "no more of them come back than there are");
+	many[1] = many[0];
+	vl_message_pull_args(window, "ioctl", many, VL_WIRE_ARGS + 1, 0);
+	ok(*beside == 'b', "nor more than there may be");
+	memset(window, 0, 32);
+	free(all);
+}
 
 static void test_args(void)
 {
@@ -257,6 +357,7 @@ static void test_args(void)
 	   "what was put out comes back, and nothing else");
 	ok(!vl_message_put_args(&m, window, big, 1), "more than the window");
 	ok(!vl_message_put_args(&m, window, endless, 2), "a length that wraps");
+	test_limits(window);
 	m.nr_args = 1;
 	m.args[0] = (struct vl_wire_arg){ VL_OUT, 1, 0, VL_WINDOW_MAIN - 1, 2 };
 	ok(!vl_message_args(&m, window, got), "a place beyond the end");
@@ -277,6 +378,8 @@ int main(void)
 	test_apart();
 	test_sleep();
 	test_lies();
+	test_errors();
+	test_wire();
 	test_args();
 	return tap_end();
 }
